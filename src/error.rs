@@ -1,0 +1,184 @@
+//! How a run can end, and the exit codes that say so.
+
+use std::process::ExitCode;
+
+use thiserror::Error;
+
+use crate::plan::{FilterError, PlanError};
+use crate::remote::client::HelperError;
+use crate::remote::ssh::ConnectError;
+use crate::remote::target::TargetError;
+
+/// The end of a run, as scripts see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything selected is in sync (or, in a dry run, could be brought so).
+    InSync,
+    /// Some dataset failed or is in conflict.
+    Failed,
+    /// Nothing was started: the command line or configuration is wrong.
+    Usage,
+    /// Nothing was started: connecting, authenticating, listing failed, or the helper is missing.
+    NotStarted,
+    /// Another run works on the same target tree.
+    Locked,
+    /// A signal ended the run.
+    Interrupted(Signal),
+}
+
+/// The signals that end a run in good order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// Ctrl-C.
+    Interrupt,
+    /// `kill`, systemd, or (as SIGHUP) a lost terminal.
+    Terminate,
+}
+
+impl Exit {
+    /// The number.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::InSync => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::NotStarted => 3,
+            Self::Locked => 4,
+            Self::Interrupted(Signal::Interrupt) => 130,
+            Self::Interrupted(Signal::Terminate) => 143,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.code().into()
+    }
+}
+
+/// Why a run did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// SOURCE is no legal dataset name.
+    #[error("SOURCE: {0}")]
+    Source(crate::name::NameError),
+    /// SOURCE looks like a dataset of another host.
+    #[error("SOURCE {0:?} names a host: push sends a dataset of this machine")]
+    RemoteSource(String),
+    /// TARGET can't be understood.
+    #[error("TARGET: {0}")]
+    Target(#[from] TargetError),
+    /// A glob can't be understood.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// `--remote-zfsync` is no command.
+    #[error("--remote-zfsync {0:?} is no command: {1}")]
+    RemoteHelper(String, String),
+    /// SOURCE and TARGET are the same dataset or one is within the other.
+    #[error("SOURCE {source_dataset} and TARGET {target} overlap on the same machine: a tree can't be replicated into itself")]
+    Overlap {
+        /// SOURCE.
+        source_dataset: String,
+        /// TARGET.
+        target: String,
+    },
+    /// A name would be too long on the target.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Another run works on the same target tree.
+    #[error("another zfsync run already works on {target}: {holder} (lock {path})")]
+    Locked {
+        /// TARGET.
+        target: String,
+        /// Who.
+        holder: String,
+        /// The lock file.
+        path: String,
+    },
+    /// The lock file can't be made.
+    #[error("can't take the lock {path}: {error}")]
+    Lock {
+        /// The lock file.
+        path: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// No helper.
+    #[error(transparent)]
+    Helper(#[from] HelperError),
+    /// No `zfs` on this machine.
+    #[error("no zfs command on this machine (looked in PATH, /sbin, /usr/sbin, /usr/local/sbin): is OpenZFS installed?")]
+    NoZfsHere,
+    /// No `zfs` on the target host.
+    #[error("no zfs command on {0} (looked in PATH, /sbin, /usr/sbin, /usr/local/sbin): is OpenZFS installed there?")]
+    NoZfsThere(String),
+    /// Listing the source failed.
+    #[error("can't list {dataset} on this machine: {words}")]
+    List {
+        /// SOURCE.
+        dataset: String,
+        /// The words of zfs.
+        words: String,
+    },
+    /// The target host can't be asked.
+    #[error("can't ask {host} about {dataset}: zfs says: {words}{}", hint(words))]
+    Ask {
+        /// The host.
+        host: String,
+        /// TARGET.
+        dataset: String,
+        /// The words of zfs.
+        words: String,
+    },
+    /// The target's pool doesn't exist.
+    #[error("{host} has no pool {pool:?} for {dataset}: create or import it there, or name another target")]
+    NoPool {
+        /// The host.
+        host: String,
+        /// The pool.
+        pool: String,
+        /// TARGET.
+        dataset: String,
+    },
+    /// A signal came before anything was sent.
+    #[error("interrupted before anything was sent")]
+    Interrupted(Signal),
+    /// Something of the operating system failed.
+    #[error("{what}: {error}")]
+    System {
+        /// What was attempted.
+        what: &'static str,
+        /// Why it failed.
+        error: std::io::Error,
+    },
+}
+
+fn hint(words: &str) -> &'static str {
+    match crate::zfs::Refusal::from_words(words) {
+        crate::zfs::Refusal::Permission => "\n  the user over there may not use zfs: log in as root, or allow it (zfs allow)",
+        _ => "",
+    }
+}
+
+impl StartError {
+    /// Its exit code.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Source(_)
+            | Self::RemoteSource(_)
+            | Self::Target(_)
+            | Self::Filter(_)
+            | Self::RemoteHelper(..)
+            | Self::Overlap { .. }
+            | Self::Plan(_) => Exit::Usage,
+            Self::Locked { .. } => Exit::Locked,
+            Self::Interrupted(signal) => Exit::Interrupted(*signal),
+            _ => Exit::NotStarted,
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The connections of a run and the channels over them: opening, backing off where a host refuses more, closing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::machine::ConnectionId;
+use crate::config::PushJob;
+use crate::remote::client::{Channel, ChannelId, FromChannel, HelperError};
+use crate::remote::ssh::{ConnectError, Master};
+
+/// Most sessions we ask of one connection: sshd's MaxSessions is 10 by default, and someone may have lowered it.
+const SESSIONS: usize = 8;
+/// A refused session is asked for again so often; then the run goes on with the channels that it has.
+const TRIES: u32 = 4;
+
+/// What opening came to.
+#[derive(Debug)]
+pub enum Opened {
+    /// A connection.
+    Connection {
+        /// Its number.
+        connection: ConnectionId,
+        /// How many channels are wanted over it.
+        channels: usize,
+        /// The master, or why there is none.
+        master: Result<Master, ConnectError>,
+    },
+    /// A channel; its helper's greeting follows as a channel event.
+    Channel {
+        /// Its number.
+        channel: ChannelId,
+        /// The handle, or why there is none.
+        opened: Result<Channel, HelperError>,
+    },
+}
+
+/// All connections and channels of a run.
+#[derive(Debug)]
+pub struct Fleet {
+    job: Arc<PushJob>,
+    masters: HashMap<ConnectionId, Arc<Master>>,
+    channels: HashMap<ChannelId, (ConnectionId, Option<Channel>)>,
+    connections: ConnectionId,
+    numbered: ChannelId,
+    events: UnboundedSender<FromChannel>,
+    tell: UnboundedSender<Opened>,
+    opened: UnboundedReceiver<Opened>,
+}
+
+impl Fleet {
+    /// An empty fleet and the events of all its channels.
+    #[must_use]
+    pub fn new(job: Arc<PushJob>) -> (Self, UnboundedReceiver<FromChannel>) {
+        let (events, from_channels) = unbounded_channel();
+        let (tell, opened) = unbounded_channel();
+        let (masters, channels) = (HashMap::new(), HashMap::new());
+        (Self { job, masters, channels, connections: 0, numbered: 0, events, tell, opened }, from_channels)
+    }
+
+    /// What the next opening came to. Cancellation safe.
+    pub async fn opened(&mut self) -> Opened {
+        match self.opened.recv().await {
+            Some(opened) => opened,
+            // The fleet itself holds a sender.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Starts to open a connection for so many channels. On this machine there is nothing to connect: the channels
+    /// start at once. `pause`: to wait before, after a loss.
+    pub fn connect(&mut self, channels: usize, pause: Duration) {
+        self.connections += 1;
+        let (connection, first) = (self.connections, self.connections == 1);
+        if self.job.target.host.is_none() {
+            return self.open(connection, channels);
+        }
+        let (job, tell) = (self.job.clone(), self.tell.clone());
+        tokio::spawn(async move {
+            let Some(host) = &job.target.host else { return };
+            tokio::time::sleep(pause).await;
+            let master = Master::connect(host, &job.ssh, first).await;
+            let _ = tell.send(Opened::Connection { connection, channels, master });
+        });
+    }
+
+    /// Starts to open so many channels over a connection, as far as it can carry them.
+    pub fn open(&mut self, connection: ConnectionId, channels: usize) {
+        let there = self.channels.values().filter(|(over, _)| *over == connection).count();
+        for _ in 0..channels.min(SESSIONS.saturating_sub(there)) {
+            self.numbered += 1;
+            let id = self.numbered;
+            self.channels.insert(id, (connection, None));
+            let (job, tell, events) = (self.job.clone(), self.tell.clone(), self.events.clone());
+            let master = self.masters.get(&connection).cloned();
+            tokio::spawn(async move {
+                let opened = match (&master, &job.target.host) {
+                    (Some(master), Some(host)) => over_ssh(id, master, &host.to_string(), &job.remote_helper, events).await,
+                    _ => Channel::local(id, events),
+                };
+                let _ = tell.send(Opened::Channel { channel: id, opened });
+            });
+        }
+    }
+
+    /// Takes a new connection and starts its channels.
+    pub fn connected(&mut self, connection: ConnectionId, channels: usize, master: Master) {
+        self.masters.insert(connection, Arc::new(master));
+        self.open(connection, channels);
+    }
+
+    /// Takes a channel's handle.
+    pub fn add(&mut self, id: ChannelId, channel: Channel) {
+        if let Some((_, slot)) = self.channels.get_mut(&id) {
+            *slot = Some(channel);
+        }
+    }
+
+    /// A channel is gone, or never came to be.
+    pub fn remove(&mut self, id: ChannelId) {
+        self.channels.remove(&id);
+    }
+
+    /// A channel that is open.
+    #[must_use]
+    pub fn channel(&self, id: ChannelId) -> Option<&Channel> {
+        self.channels.get(&id)?.1.as_ref()
+    }
+
+    /// Any open channel, the first one if it still is.
+    #[must_use]
+    pub fn any(&self) -> Option<(ChannelId, &Channel)> {
+        let open = self.channels.iter().filter_map(|(id, (_, channel))| Some((*id, channel.as_ref()?)));
+        open.min_by_key(|(id, _)| *id)
+    }
+
+    /// What carries a channel.
+    #[must_use]
+    pub fn connection_of(&self, id: ChannelId) -> ConnectionId {
+        self.channels.get(&id).map_or(0, |(connection, _)| *connection)
+    }
+
+    /// How many channels are open or about to be.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// Ends everything: the helpers by closing their stdin, then the connections.
+    pub async fn close(mut self) {
+        self.channels.clear();
+        for (_, master) in self.masters.drain() {
+            master.close().await;
+        }
+    }
+}
+
+/// Opens a helper over a connection, with a few tries where the host refuses a session (MaxSessions).
+async fn over_ssh(
+    id: ChannelId,
+    master: &Master,
+    host: &str,
+    command: &str,
+    events: UnboundedSender<FromChannel>,
+) -> Result<Channel, HelperError> {
+    let mut pause = Duration::from_millis(250);
+    for attempt in 1.. {
+        match Channel::over_ssh(id, master, host, command, events.clone()).await {
+            Err(HelperError::Connect(error)) if error.retryable() && attempt < TRIES => {
+                tracing::info!("{error}; trying again in {pause:?}");
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            done => return done,
+        }
+    }
+    unreachable!("the loop ends by return")
+}

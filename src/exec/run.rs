@@ -1,0 +1,405 @@
+//! The run itself: turns what happens into inputs of the [`Machine`] and its actions into processes, requests and events.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::fleet::{Fleet, Opened};
+use super::machine::{Action, End, Input, Machine};
+use super::push::{Listings, Ready};
+use super::signals::Signals;
+use super::source;
+use crate::config::PushJob;
+use crate::error::{Exit, Signal};
+use crate::plan::{Attempt, Placement, Step};
+use crate::remote::client::{ChannelEvent, ChannelId, FromChannel, Stream};
+use crate::remote::wire::{Failure, Receive, Reply, Request};
+use crate::report::{Event, Reporter, StepId, Summary};
+use crate::zfs::Zfs;
+
+/// How often progress is told.
+const TICK: Duration = Duration::from_millis(200);
+/// After the first signal streams get so long to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Ids of requests that are no steps start here.
+const REQUESTS: u64 = 1 << 48;
+
+/// Carries the plan out until every dataset has reached its end, or a signal ends the run.
+#[expect(clippy::too_many_arguments, reason = "each is a part of its own, put together in one place")]
+pub async fn run(
+    job: &PushJob,
+    zfs: &Zfs,
+    ready: Ready,
+    fleet: &mut Fleet,
+    from_channels: &mut UnboundedReceiver<FromChannel>,
+    signals: &mut Signals,
+    started: Instant,
+    reporter: &mut dyn Reporter,
+) -> Exit {
+    let auto = job.connections.is_none() && job.target.host.is_some();
+    let (machine, actions) = Machine::new(&ready.plan, job.channels, auto);
+    let first = ready.first;
+    let mut run = Run {
+        job,
+        zfs,
+        ready,
+        fleet,
+        machine,
+        reporter,
+        steps: HashMap::new(),
+        looks: HashMap::new(),
+        waiting: Vec::new(),
+        greeted: HashSet::from([first]),
+        requests: REQUESTS,
+        summary: Summary::default(),
+        stop: None,
+    };
+    run.start(first, actions).await;
+    run.go(from_channels, signals).await;
+    run.finish(started)
+}
+
+/// A step that runs.
+struct Live {
+    dataset: usize,
+    to: String,
+    snapshots: usize,
+    progress: Arc<AtomicU64>,
+    abort: Arc<AtomicBool>,
+    reported: u64,
+    sent: bool,
+    started: Instant,
+}
+
+/// A dataset whose target is being listed.
+struct Look {
+    dataset: usize,
+    channel: ChannelId,
+    listings: Listings,
+}
+
+struct Run<'a> {
+    job: &'a PushJob,
+    zfs: &'a Zfs,
+    ready: Ready,
+    fleet: &'a mut Fleet,
+    machine: Machine,
+    reporter: &'a mut dyn Reporter,
+    steps: HashMap<StepId, Live>,
+    looks: HashMap<u64, Look>,
+    /// Datasets to look at as soon as there is a channel.
+    waiting: Vec<usize>,
+    greeted: HashSet<ChannelId>,
+    requests: u64,
+    summary: Summary,
+    stop: Option<(Signal, Instant)>,
+}
+
+impl Run<'_> {
+    /// Announces the plan, then starts with the channel that is there while others are still coming up.
+    async fn start(&mut self, first: ChannelId, actions: Vec<Action>) {
+        self.summary.datasets = self.ready.plan.datasets.len();
+        let in_sync = actions.iter().filter(|action| matches!(action, Action::DatasetEnded { end: End::InSync { .. }, .. }));
+        self.reporter.event(&Event::Planned {
+            datasets: self.summary.datasets,
+            in_sync: in_sync.count(),
+            steps: self.ready.plan.steps(),
+        });
+        self.apply(actions).await;
+        let wanted = self.machine.wants_channels();
+        let connection = self.fleet.connection_of(first);
+        self.input(Input::ChannelUp { channel: first, connection }).await;
+        let connections = self.job.connections.unwrap_or(1).min(wanted);
+        if connections > 1 {
+            let each = wanted.div_ceil(connections);
+            self.fleet.open(connection, each.saturating_sub(1));
+            for _ in 1..connections {
+                self.fleet.connect(each, Duration::ZERO);
+            }
+        } else {
+            self.fleet.open(connection, wanted.saturating_sub(1));
+        }
+    }
+
+    async fn go(&mut self, from_channels: &mut UnboundedReceiver<FromChannel>, signals: &mut Signals) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while !self.machine.is_done() {
+            tokio::select! {
+                Some(FromChannel { channel, event }) = from_channels.recv() => self.channel_event(channel, event).await,
+                opened = self.fleet.opened() => self.opened(opened).await,
+                _ = tick.tick() => self.tick(),
+                signal = signals.next() => {
+                    if self.stop.is_some() {
+                        return;
+                    }
+                    self.stop = Some((signal, Instant::now()));
+                    self.input(Input::Stop).await;
+                }
+            }
+            if self.stop.is_some_and(|(_, since)| since.elapsed() > PATIENCE) {
+                return;
+            }
+        }
+    }
+
+    async fn input(&mut self, input: Input) {
+        let actions = self.machine.handle(input);
+        self.apply(actions).await;
+    }
+
+    async fn apply(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Start { channel, step, dataset, send, first } => self.start_step(channel, step, dataset, &send, first),
+                Action::Abort(step) => {
+                    if let Some(live) = self.steps.get(&step) {
+                        live.abort.store(true, Ordering::Relaxed);
+                    }
+                }
+                Action::Look { dataset, attempt } => self.look(dataset, attempt),
+                Action::Connect { losses } => self.connect(losses),
+                Action::StepDone { step, bytes } => self.step_done(step, bytes),
+                Action::StepFailed { step, retry, error } => self.step_failed(step, retry, error),
+                Action::DatasetEnded { dataset, end } => self.dataset_ended(dataset, end),
+            }
+        }
+    }
+
+    async fn channel_event(&mut self, channel: ChannelId, event: ChannelEvent) {
+        match event {
+            ChannelEvent::Ready(hello) => {
+                tracing::debug!("channel {channel}: helper {} is ready", hello.version);
+                self.greeted.insert(channel);
+                let connection = self.fleet.connection_of(channel);
+                self.input(Input::ChannelUp { channel, connection }).await;
+                for dataset in std::mem::take(&mut self.waiting) {
+                    self.ask_listing(dataset);
+                }
+            }
+            ChannelEvent::Estimated { id, total } => {
+                self.reporter.event(&Event::StepEstimated { step: id, total });
+                self.input(Input::Estimated { step: id, total }).await;
+            }
+            ChannelEvent::Sent { id, bytes, failure } => {
+                if let Some(live) = self.steps.get_mut(&id) {
+                    live.sent = true;
+                    self.reporter.event(&Event::Progress { step: id, bytes });
+                    if failure.is_none() {
+                        self.reporter.event(&Event::StepSent { step: id, bytes });
+                    }
+                }
+                self.input(Input::Sent { step: id, bytes, failure }).await;
+            }
+            ChannelEvent::Reply(reply) => self.reply(reply).await,
+            ChannelEvent::Closed(error) => self.closed(channel, error.to_string()).await,
+        }
+    }
+
+    async fn reply(&mut self, reply: Reply) {
+        match reply {
+            Reply::Listed { id, dataset, facts, snapshots } => {
+                if let Some(look) = self.looks.get_mut(&id) {
+                    look.listings.add(dataset, facts, snapshots);
+                }
+            }
+            Reply::Done { id, failure } => match self.looks.remove(&id) {
+                Some(look) => self.looked(look, failure).await,
+                None => self.input(Input::Received { step: id, failure }).await,
+            },
+            Reply::Found { .. } | Reply::Probed { .. } => {}
+        }
+    }
+
+    async fn closed(&mut self, channel: ChannelId, why: String) {
+        tracing::info!("channel {channel}: {why}");
+        self.fleet.remove(channel);
+        let lost: Vec<u64> = self.looks.iter().filter(|(_, look)| look.channel == channel).map(|(id, _)| *id).collect();
+        for id in lost {
+            if let Some(look) = self.looks.remove(&id) {
+                self.ask_listing(look.dataset);
+            }
+        }
+        let input = match self.greeted.contains(&channel) {
+            true => Input::ChannelDown { channel, why },
+            // A session that the host refused without a word: the run goes on with what it has.
+            false => Input::ConnectFailed { why },
+        };
+        self.input(input).await;
+    }
+
+    async fn opened(&mut self, opened: Opened) {
+        match opened {
+            Opened::Connection { connection, channels, master: Ok(master) } => {
+                self.fleet.connected(connection, channels, master);
+            }
+            Opened::Connection { master: Err(error), .. } => {
+                tracing::info!("no further connection: {error}");
+                self.input(Input::ConnectFailed { why: error.to_string() }).await;
+            }
+            Opened::Channel { channel, opened: Ok(handle) } => self.fleet.add(channel, handle),
+            Opened::Channel { channel, opened: Err(error) } => {
+                tracing::info!("no further channel: {error}");
+                self.fleet.remove(channel);
+                self.input(Input::ConnectFailed { why: error.to_string() }).await;
+            }
+        }
+    }
+
+    fn connect(&mut self, losses: u32) {
+        let channels = self.job.channels.div_ceil(self.machine.connections() + 1);
+        let pause = if losses == 0 { Duration::ZERO } else { Duration::from_millis(250) * 2_u32.pow(losses.min(8)) };
+        self.fleet.connect(channels, pause);
+    }
+
+    fn start_step(&mut self, channel: ChannelId, step: StepId, dataset: usize, send: &Step, first: bool) {
+        let planned = &self.ready.plan.datasets[dataset];
+        let new = first && planned.placement != Placement::Existing;
+        let receive = Receive {
+            dataset: planned.target.clone(),
+            ancestors: if new { planned.ancestors.clone() } else { Vec::new() },
+            kind: planned.kind,
+            create: first && planned.placement == Placement::Create,
+            top: new && planned.top,
+            into_empty: first && planned.placement == Placement::IntoEmpty,
+        };
+        let command = self.zfs.send(&self.ready.send_spec(planned, send, self.job));
+        self.reporter.event(&Event::StepStarted {
+            step,
+            dataset: planned.source.to_string(),
+            from: send.base.as_ref().map(crate::plan::Base::marked),
+            to: send.to.to_string(),
+            snapshots: send.snapshots,
+        });
+        let (progress, abort) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let live = Live {
+            dataset,
+            to: send.to.to_string(),
+            snapshots: send.snapshots,
+            progress: progress.clone(),
+            abort: abort.clone(),
+            reported: 0,
+            sent: false,
+            started: Instant::now(),
+        };
+        self.steps.insert(step, live);
+        // A channel that has just gone tells so by itself.
+        if let Some(channel) = self.fleet.channel(channel) {
+            channel.stream(Stream { id: step, receive, send: command, progress, abort });
+        }
+    }
+
+    fn look(&mut self, dataset: usize, attempt: Option<Attempt>) {
+        self.ready.negotiation.look_again(dataset, attempt);
+        self.ask_listing(dataset);
+    }
+
+    fn ask_listing(&mut self, dataset: usize) {
+        let greeted = self.greeted.iter().copied().filter_map(|id| self.fleet.channel(id).map(|channel| (id, channel)));
+        let Some((id, channel)) = greeted.min_by_key(|(id, _)| *id) else {
+            self.waiting.push(dataset);
+            return;
+        };
+        self.requests += 1;
+        let datasets = vec![self.ready.plan.datasets[dataset].target.clone()];
+        channel.request(Request::List { id: self.requests, datasets });
+        self.looks.insert(self.requests, Look { dataset, channel: id, listings: Listings::default() });
+    }
+
+    /// A dataset's target is listed: plans it anew.
+    async fn looked(&mut self, look: Look, failure: Option<Failure>) {
+        let dataset = look.dataset;
+        let planned = match failure {
+            Some(failure) => Err(format!("listing the target failed: {}", failure.words)),
+            None => {
+                let target = look.listings.finish().remove(&self.ready.plan.datasets[dataset].target);
+                self.ready.negotiation.looked(dataset, target);
+                let source = self.ready.plan.datasets[dataset].source.clone();
+                match source::facts(self.zfs.clone(), vec![source]).await {
+                    Ok(facts) => self.ready.negotiation.facts(&facts),
+                    Err(error) => tracing::info!("{error}"),
+                }
+                self.ready.negotiation.replan(dataset).map(Box::new).ok_or_else(|| "it is not in the plan".to_owned())
+            }
+        };
+        if let Ok(planned) = &planned {
+            self.ready.plan.datasets[dataset] = (**planned).clone();
+        }
+        let actions = self.machine.handle(Input::Replanned { dataset, planned });
+        Box::pin(self.apply(actions)).await;
+    }
+
+    fn step_done(&mut self, step: StepId, bytes: u64) {
+        let Some(live) = self.steps.remove(&step) else { return };
+        self.summary.snapshots += live.snapshots;
+        self.summary.bytes += bytes;
+        self.reporter.event(&Event::StepDone {
+            step,
+            dataset: self.ready.plan.datasets[live.dataset].source.to_string(),
+            to: live.to,
+            snapshots: live.snapshots,
+            bytes,
+            took: live.started.elapsed(),
+        });
+    }
+
+    fn step_failed(&mut self, step: StepId, retry: bool, error: String) {
+        let Some(live) = self.steps.remove(&step) else { return };
+        let dataset = self.ready.plan.datasets[live.dataset].source.to_string();
+        self.reporter.event(&Event::StepFailed { step, dataset, retry, error });
+    }
+
+    fn dataset_ended(&mut self, dataset: usize, end: End) {
+        let planned = &self.ready.plan.datasets[dataset];
+        let (source, target) = (planned.source.to_string(), planned.target.to_string());
+        let (kind, error) = match end {
+            End::InSync { updated } => {
+                self.summary.in_sync += 1;
+                self.summary.updated += usize::from(updated);
+                return;
+            }
+            End::NoSnapshots => {
+                self.summary.without_snapshots += 1;
+                let text = "it has no snapshots, so there is nothing to send".into();
+                return self.reporter.event(&Event::Notice { dataset: Some(source), text });
+            }
+            End::Interrupted => return,
+            End::Conflict(error) => ("conflict", error),
+            End::Failed(error) => ("failed", error),
+            End::Skipped(error) => ("skipped", error),
+        };
+        self.summary.failed += 1;
+        let headline = error.lines().next().unwrap_or_default().to_owned();
+        self.summary.failures.push((source.clone(), headline));
+        self.reporter.event(&Event::DatasetFailed { dataset: source, target, kind, error });
+    }
+
+    fn tick(&mut self) {
+        for (step, live) in self.steps.iter_mut().filter(|(_, live)| !live.sent) {
+            let bytes = live.progress.load(Ordering::Relaxed);
+            if bytes != live.reported {
+                live.reported = bytes;
+                self.reporter.event(&Event::Progress { step: *step, bytes });
+            }
+        }
+    }
+
+    fn finish(mut self, started: Instant) -> Exit {
+        for live in self.steps.values() {
+            live.abort.store(true, Ordering::Relaxed);
+        }
+        self.summary.took = started.elapsed();
+        self.summary.interrupted = self.stop.is_some();
+        self.summary.failures.sort();
+        let failed = self.summary.failed > 0;
+        self.reporter.event(&Event::Finished(self.summary));
+        match self.stop {
+            Some((signal, _)) => Exit::Interrupted(signal),
+            None if failed => Exit::Failed,
+            None => Exit::InSync,
+        }
+    }
+}

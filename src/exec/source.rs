@@ -1,0 +1,106 @@
+//! What this machine's `zfs` tells about the source, run as blocking processes off the run's own thread.
+
+use std::collections::HashMap;
+use std::io::BufReader;
+use std::process::{Command, Output, Stdio};
+
+use crate::error::StartError;
+use crate::name::DatasetName;
+use crate::plan::{SourceDataset, SourceFacts};
+use crate::zfs::{Estimate, SendSpec, Zfs, read_facts, read_source};
+
+/// So many bytes of names go into one argv; FreeBSD's limit is 512 KiB for all arguments and the environment.
+const ARGV: usize = 128 * 1024;
+
+/// Lists the source: every dataset down to `depth` with its snapshots and bookmarks.
+pub async fn list(zfs: Zfs, dataset: DatasetName, depth: Option<usize>) -> Result<Vec<SourceDataset>, StartError> {
+    blocking(move || {
+        let words = |words: String| StartError::List { dataset: dataset.to_string(), words };
+        let mut command = zfs.list_source(&dataset, depth);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(|e| words(e.to_string()))?;
+        let complaints = child.stderr.take().map(|stderr| {
+            std::thread::spawn(move || std::io::read_to_string(stderr).unwrap_or_default())
+        });
+        let listed = match child.stdout.take() {
+            Some(stdout) => read_source(BufReader::with_capacity(256 * 1024, stdout), &dataset),
+            None => Ok(Vec::new()),
+        };
+        let status = child.wait().map_err(|error| words(error.to_string()))?;
+        let complaints = complaints.and_then(|thread| thread.join().ok()).unwrap_or_default();
+        if !status.success() {
+            let said = complaints.trim();
+            return Err(words(if said.is_empty() { status.to_string() } else { said.to_owned() }));
+        }
+        listed.map_err(|error| words(error.to_string()))
+    })
+    .await
+}
+
+/// Kind and encryption of these datasets; one that has gone is left out.
+pub async fn facts(zfs: Zfs, datasets: Vec<DatasetName>) -> Result<HashMap<DatasetName, SourceFacts>, StartError> {
+    blocking(move || {
+        let mut all = HashMap::with_capacity(datasets.len());
+        for some in chunks(&datasets) {
+            let output = run(&mut zfs.facts(some))?;
+            let facts = read_facts(output.stdout.as_slice());
+            let list = |error| StartError::List { dataset: some[0].to_string(), words: format!("{error}") };
+            for fact in facts.map_err(list)? {
+                all.insert(fact.name, SourceFacts { kind: fact.kind, encrypted: fact.encrypted });
+            }
+        }
+        Ok(all)
+    })
+    .await
+}
+
+/// How many bytes a step's stream will have, as `zfs send -n` thinks; `None` where it doesn't say.
+pub async fn estimate(zfs: Zfs, spec: SendSpec) -> Option<u64> {
+    let output = blocking(move || run(&mut zfs.estimate(&spec))).await.ok()?;
+    let mut estimate = Estimate::default();
+    // -P writes to stdout with -n, and to stderr without.
+    for line in String::from_utf8_lossy(&output.stdout).lines().chain(String::from_utf8_lossy(&output.stderr).lines()) {
+        estimate.add(line);
+    }
+    estimate.total()
+}
+
+fn run(command: &mut Command) -> Result<Output, StartError> {
+    command.output().map_err(|error| StartError::System { what: "can't run zfs", error })
+}
+
+/// Cuts a list so that each part fits into one argv.
+fn chunks(datasets: &[DatasetName]) -> impl Iterator<Item = &[DatasetName]> {
+    let mut rest = datasets;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = rest.iter().take_while(|name| {
+            bytes += name.as_str().len() + 1;
+            bytes <= ARGV
+        });
+        let (now, later) = rest.split_at(fits.count());
+        rest = later;
+        (!now.is_empty()).then_some(now)
+    })
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StartError> + Send + 'static,
+) -> Result<T, StartError> {
+    let failed = |error| StartError::System { what: "a worker thread failed", error };
+    tokio::task::spawn_blocking(work).await.map_err(|error| failed(std::io::Error::other(error)))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_fit_and_lose_nothing() {
+        let names: Vec<DatasetName> = (0..3000).map(|n| format!("p/{n:0>200}").parse().unwrap()).collect();
+        let parts: Vec<&[DatasetName]> = chunks(&names).collect();
+        assert!(parts.len() > 1);
+        assert!(parts.iter().all(|part| part.iter().map(|name| name.as_str().len() + 1).sum::<usize>() <= ARGV));
+        assert_eq!(parts.concat(), names);
+        assert_eq!(chunks(&[]).count(), 0);
+    }
+}

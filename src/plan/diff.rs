@@ -1,0 +1,217 @@
+//! Source and target of one dataset → the steps that bring the target in sync, or the conflict that prevents it.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::Serialize;
+
+use super::conflict::{Conflict, ConflictKind};
+use super::{Kind, SourceDataset, TargetDataset, Version};
+use crate::name::{Guid, SnapshotName, Txg};
+use crate::zfs::Refusal;
+
+/// What an increment starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BaseKind {
+    /// A snapshot of the source.
+    Snapshot,
+    /// A bookmark of the source; `-I` can't start at one (openzfs #12415).
+    Bookmark,
+}
+
+/// The common snapshot or bookmark that an increment starts from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Base {
+    /// Snapshot or bookmark.
+    pub kind: BaseKind,
+    /// The source's name of it.
+    pub name: SnapshotName,
+    /// Its identity, the same on both sides.
+    pub guid: Guid,
+}
+
+impl Base {
+    fn snapshot(version: Version<'_>) -> Self {
+        Self { kind: BaseKind::Snapshot, name: version.snapshot_name(), guid: version.guid }
+    }
+
+    /// With `@` or `#` in front.
+    #[must_use]
+    pub fn marked(&self) -> String {
+        match self.kind {
+            BaseKind::Snapshot => format!("@{}", self.name),
+            BaseKind::Bookmark => format!("#{}", self.name),
+        }
+    }
+}
+
+/// One `zfs send | zfs recv`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// Where the increment starts; `None` for a full stream.
+    pub base: Option<Base>,
+    /// The snapshot that is the target's newest afterwards.
+    pub to: SnapshotName,
+    /// Its identity.
+    pub to_guid: Guid,
+    /// How many snapshots arrive.
+    pub snapshots: usize,
+    /// Whether those between base and `to` come too (`-I`); never set when there are none, as `-i` costs less.
+    pub intermediates: bool,
+}
+
+/// A receive that ZFS refused, and so a reason to look again with the full list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    /// The base of the refused step; `None` for a full stream.
+    pub base: Option<Guid>,
+    /// Why it was refused.
+    pub refusal: Refusal,
+}
+
+/// What is to be done for one dataset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The source has nothing to send.
+    NoSnapshots,
+    /// The target has the source's newest snapshot.
+    InSync,
+    /// These steps, in this order.
+    Send(Vec<Step>),
+    /// These steps, the first a full stream into an existing dataset that is empty.
+    FillEmpty(Vec<Step>),
+    /// Nothing can be done without losing something.
+    Conflict(Conflict),
+}
+
+/// Compares the source's dataset with the fully listed target's. `kind` is the source's; `attempt` is what has just been
+/// refused, so that the same is not tried again.
+#[must_use]
+pub fn diff(
+    source: &SourceDataset,
+    kind: Kind,
+    target: &TargetDataset,
+    attempt: Option<Attempt>,
+    newest_only: bool,
+) -> Verdict {
+    let Some(newest) = source.snapshots.newest() else { return Verdict::NoSnapshots };
+    if target.snapshots.iter().any(|version| version.guid == newest.guid) {
+        return Verdict::InSync;
+    }
+    let common = newest_common(source, target);
+    let conflict = |kind| {
+        let common = common.as_ref().map(|common| (common.version, common.target_txg));
+        Verdict::Conflict(Conflict::new(kind, common, &source.snapshots, &target.snapshots))
+    };
+    if target.partial {
+        return conflict(ConflictKind::Partial);
+    }
+    let Some(common) = &common else {
+        return match () {
+            () if target.kind != kind => conflict(ConflictKind::TypeClash { source: kind, target: target.kind }),
+            () if !target.snapshots.is_empty() => conflict(ConflictKind::NoCommon),
+            () if !target.empty || attempt.is_some() => conflict(ConflictKind::DataWithoutSnapshots),
+            () => Verdict::FillEmpty(full(source, newest_only)),
+        };
+    };
+    let own: HashSet<&str> =
+        target.snapshots.iter().filter(|version| version.txg > common.target_txg).map(|version| version.name).collect();
+    let steps = common.steps(source, newest_only);
+    let same_again = attempt.is_some_and(|attempt| attempt.base == Some(common.version.guid));
+    if same_again {
+        return conflict(if own.is_empty() { ConflictKind::Modified } else { ConflictKind::Diverged });
+    }
+    // The target's own newer snapshots are tolerated as long as ZFS does (no data changed), but none can exist twice.
+    let arriving = |version: &Version<'_>| version.txg > common.version.txg && (!newest_only || version.guid == newest.guid);
+    if source.snapshots.iter().filter(arriving).any(|version| own.contains(version.name)) {
+        return conflict(ConflictKind::Diverged);
+    }
+    Verdict::Send(steps)
+}
+
+/// The newest version that both sides have: a snapshot or a bookmark here, a snapshot there.
+struct Common<'a> {
+    kind: BaseKind,
+    version: Version<'a>,
+    /// Index among the source's snapshots, for [`BaseKind::Snapshot`].
+    index: usize,
+    target_txg: Txg,
+}
+
+fn newest_common<'a>(source: &'a SourceDataset, target: &TargetDataset) -> Option<Common<'a>> {
+    let there: HashMap<Guid, Txg> = target.snapshots.iter().map(|version| (version.guid, version.txg)).collect();
+    let snapshot = (source.snapshots.iter().enumerate().rev()).find_map(|(index, version)| {
+        let target_txg = *there.get(&version.guid)?;
+        Some(Common { kind: BaseKind::Snapshot, version, index, target_txg })
+    });
+    let bookmark = source.bookmarks.iter().rev().find_map(|version| {
+        let target_txg = *there.get(&version.guid)?;
+        Some(Common { kind: BaseKind::Bookmark, version, index: 0, target_txg })
+    });
+    match (snapshot, bookmark) {
+        // A snapshot is preferred to its own bookmark: `-I` can start at it.
+        (Some(snapshot), Some(bookmark)) if bookmark.version.txg > snapshot.version.txg => Some(bookmark),
+        (Some(snapshot), _) => Some(snapshot),
+        (None, bookmark) => bookmark,
+    }
+}
+
+impl Common<'_> {
+    fn steps(&self, source: &SourceDataset, newest_only: bool) -> Vec<Step> {
+        match self.kind {
+            BaseKind::Snapshot => from_snapshot(source, self.index, newest_only).into_iter().collect(),
+            BaseKind::Bookmark => from_bookmark(source, self.version, newest_only),
+        }
+    }
+}
+
+/// The steps of a first transfer: the oldest snapshot in full, then all others in one increment; or the newest alone.
+pub(super) fn full(source: &SourceDataset, newest_only: bool) -> Vec<Step> {
+    let last = source.snapshots.len().saturating_sub(1);
+    let first = if newest_only { last } else { 0 };
+    let Some(version) = source.snapshots.get(first) else { return Vec::new() };
+    let step = Step {
+        base: None,
+        to: version.snapshot_name(),
+        to_guid: version.guid,
+        snapshots: 1,
+        intermediates: false,
+    };
+    std::iter::once(step).chain(from_snapshot(source, first, newest_only)).collect()
+}
+
+/// The increment from the source's snapshot at `index` to its newest; `None` when that is the newest.
+pub(super) fn from_snapshot(source: &SourceDataset, index: usize, newest_only: bool) -> Option<Step> {
+    let last = source.snapshots.len().checked_sub(1)?;
+    let (base, newest) = (source.snapshots.get(index)?, source.snapshots.get(last)?);
+    if index >= last {
+        return None;
+    }
+    let intermediates = !newest_only && last - index > 1;
+    Some(Step {
+        base: Some(Base::snapshot(base)),
+        to: newest.snapshot_name(),
+        to_guid: newest.guid,
+        snapshots: if intermediates { last - index } else { 1 },
+        intermediates,
+    })
+}
+
+/// From a bookmark: one increment to the next snapshot, as `-I` can't start at a bookmark, then on from there.
+pub(super) fn from_bookmark(source: &SourceDataset, bookmark: Version<'_>, newest_only: bool) -> Vec<Step> {
+    let count = source.snapshots.len();
+    let Some(next) = (0..count).find(|&index| source.snapshots.get(index).is_some_and(|v| v.txg > bookmark.txg)) else {
+        return Vec::new();
+    };
+    let first = if newest_only { count - 1 } else { next };
+    let Some(version) = source.snapshots.get(first) else { return Vec::new() };
+    let base = Base { kind: BaseKind::Bookmark, name: bookmark.snapshot_name(), guid: bookmark.guid };
+    let step = Step {
+        base: Some(base),
+        to: version.snapshot_name(),
+        to_guid: version.guid,
+        snapshots: 1,
+        intermediates: false,
+    };
+    std::iter::once(step).chain(from_snapshot(source, first, newest_only)).collect()
+}

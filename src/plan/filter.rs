@@ -1,0 +1,121 @@
+//! Which datasets of the source take part: depth, includes and excludes, all on paths relative to SOURCE.
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use thiserror::Error;
+
+use crate::name::RelPath;
+
+/// A glob that can't be understood.
+#[derive(Debug, Error)]
+#[error("{option} {pattern:?}: {reason}")]
+pub struct FilterError {
+    option: &'static str,
+    pattern: String,
+    reason: String,
+}
+
+/// Decides for each path whether it takes part.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    depth: Option<usize>,
+    include: Option<GlobSet>,
+    exclude: GlobSet,
+}
+
+impl Filter {
+    /// `depth` 0 is SOURCE alone. A glob matches whole path components, `*` within one and `**` across them; what it
+    /// matches takes everything below along. Without includes everything is included; an exclude always wins.
+    pub fn new(depth: Option<usize>, include: &[String], exclude: &[String]) -> Result<Self, FilterError> {
+        let include = if include.is_empty() { None } else { Some(globs("--include", include)?) };
+        Ok(Self { depth, include, exclude: globs("--exclude", exclude)? })
+    }
+
+    /// The deepest level that can take part; `None` for all.
+    #[must_use]
+    pub fn depth(&self) -> Option<usize> {
+        self.depth
+    }
+
+    /// Whether the dataset at `path` takes part.
+    #[must_use]
+    pub fn selects(&self, path: &RelPath) -> bool {
+        if self.depth.is_some_and(|depth| path.depth() > depth) {
+            return false;
+        }
+        let hit = |globs: &GlobSet| {
+            std::iter::successors(Some(path.clone()), RelPath::parent).any(|path| globs.is_match(path.as_str()))
+        };
+        self.include.as_ref().is_none_or(hit) && !hit(&self.exclude)
+    }
+}
+
+fn globs(option: &'static str, patterns: &[String]) -> Result<GlobSet, FilterError> {
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        let error = |reason: String| FilterError { option, pattern: pattern.clone(), reason };
+        if pattern.starts_with('/') || pattern.ends_with('/') {
+            return Err(error("globs are relative to SOURCE, without a '/' at start or end".into()));
+        }
+        let glob = GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).build();
+        set.add(glob.map_err(|err| error(err.kind().to_string()))?);
+    }
+    set.build().map_err(|err| FilterError { option, pattern: patterns.join(" "), reason: err.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::DatasetName;
+
+    fn path(rel: &str) -> RelPath {
+        let base: DatasetName = "p".parse().unwrap();
+        let full = if rel.is_empty() { "p".to_owned() } else { format!("p/{rel}") };
+        full.parse::<DatasetName>().unwrap().below(&base).unwrap()
+    }
+
+    fn selects(depth: Option<usize>, include: &[&str], exclude: &[&str], rel: &str) -> bool {
+        let own = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        Filter::new(depth, &own(include), &own(exclude)).unwrap().selects(&path(rel))
+    }
+
+    #[test]
+    fn all_by_default() {
+        assert!(selects(None, &[], &[], ""));
+        assert!(selects(None, &[], &[], "a/b/c"));
+    }
+
+    #[test]
+    fn depth_counts_from_source() {
+        assert!(selects(Some(0), &[], &[], ""));
+        assert!(!selects(Some(0), &[], &[], "a"));
+        assert!(selects(Some(2), &[], &[], "a/b"));
+        assert!(!selects(Some(2), &[], &[], "a/b/c"));
+    }
+
+    #[test]
+    fn excludes_take_whole_components_and_all_below() {
+        assert!(!selects(None, &[], &["target"], "target"));
+        assert!(!selects(None, &[], &["target"], "target/x"));
+        assert!(selects(None, &[], &["target"], "target_shouldnotbeexcluded"));
+        assert!(selects(None, &[], &["target"], "x/target"));
+        assert!(!selects(None, &[], &["**/target"], "x/target"));
+        assert!(!selects(None, &[], &["**/target"], "target"));
+        assert!(selects(None, &[], &["a*c"], "a/c"));
+        assert!(!selects(None, &[], &["a b*"], "a b  c"));
+    }
+
+    #[test]
+    fn includes_take_all_below_and_excludes_win() {
+        assert!(selects(None, &["home/*"], &[], "home/u/mail"));
+        assert!(!selects(None, &["home/*"], &[], "home"));
+        assert!(!selects(None, &["home/*"], &["**/mail"], "home/u/mail"));
+        assert!(!selects(None, &["home/*"], &[], ""));
+    }
+
+    #[test]
+    fn bad_globs_are_named() {
+        let error = Filter::new(None, &[], &["a[".into()]).unwrap_err().to_string();
+        assert!(error.contains("--exclude") && error.contains("a["), "{error}");
+        assert!(Filter::new(None, &["/a".into()], &[]).is_err());
+    }
+}

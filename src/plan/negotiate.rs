@@ -1,0 +1,390 @@
+//! Finds out what the target has with as few questions as possible: **ask, don't list** (docs/design.md). Each round
+//! names what the source believes to be there; the shell asks it in one batch and hands the answers back.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use thiserror::Error;
+
+use super::diff::{Attempt, Verdict, diff, from_bookmark, from_snapshot, full};
+use super::{Kind, SourceDataset, TargetDataset};
+use crate::name::{DatasetName, Guid, NameError, RelPath, Txg};
+
+/// Snapshots and bookmarks asked for by name in the last round; what then is still unknown gets listed.
+const FEW: usize = 12;
+
+/// What can't be planned at all.
+#[derive(Debug, Error)]
+pub enum PlanError {
+    /// The name on the target would be no legal one.
+    #[error("{dataset} can't be called {path} below the target: {error}")]
+    Name {
+        /// The source's dataset.
+        dataset: DatasetName,
+        /// Its path.
+        path: String,
+        /// Why.
+        error: NameError,
+    },
+}
+
+/// What the plan must know of a source dataset beyond names, asked only where it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceFacts {
+    /// Filesystem or volume.
+    pub kind: Kind,
+    /// Whether its `encryption` is not `off`.
+    pub encrypted: bool,
+}
+
+/// How much is known of a target dataset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Known {
+    /// So far nothing agreed; so many of the newest snapshots and bookmarks were asked for.
+    Asked { snapshots: usize, bookmarks: usize },
+    /// Settled by names and guids.
+    Settled(Verdict),
+    /// It doesn't exist.
+    Missing,
+    /// Only a full listing helps.
+    Unlisted,
+    /// Listed in full.
+    Listed(TargetDataset),
+}
+
+/// One selected dataset on its way to a verdict.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub source: SourceDataset,
+    pub source_name: DatasetName,
+    pub target_name: DatasetName,
+    pub known: Known,
+    pub attempt: Option<Attempt>,
+    pub facts: Option<SourceFacts>,
+    mark: Option<(u64, Txg)>,
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    /// Does this dataset of the target exist?
+    Dataset(DatasetName),
+    /// Does the item's target exist?
+    Target(usize),
+    Snapshot(usize, usize),
+    Bookmark(usize, usize),
+}
+
+/// The questions and what is known so far.
+#[derive(Debug)]
+pub struct Negotiation {
+    pub(super) target: DatasetName,
+    pub(super) items: Vec<Item>,
+    newest_only: bool,
+    round: u32,
+    asked: Vec<What>,
+    /// Datasets of the target that are known to exist and that are no items with snapshots.
+    pub(super) existing: HashSet<DatasetName>,
+    /// Whether TARGET itself exists.
+    pub(super) target_exists: bool,
+}
+
+impl Negotiation {
+    /// Starts with the selected datasets, parents before children.
+    pub fn new(
+        source: &DatasetName,
+        target: &DatasetName,
+        datasets: Vec<SourceDataset>,
+        newest_only: bool,
+    ) -> Result<Self, PlanError> {
+        let item = |dataset: SourceDataset| {
+            let source_name = join(source, source, &dataset.path)?;
+            let target_name = join(source, target, &dataset.path)?;
+            let known = match dataset.snapshots.is_empty() {
+                true => Known::Settled(Verdict::NoSnapshots),
+                false => Known::Asked { snapshots: 0, bookmarks: 0 },
+            };
+            Ok(Item { source: dataset, source_name, target_name, known, attempt: None, facts: None, mark: None })
+        };
+        let items = datasets.into_iter().map(item).collect::<Result<_, _>>()?;
+        Ok(Self {
+            target: target.clone(),
+            items,
+            newest_only,
+            round: 0,
+            asked: Vec::new(),
+            existing: HashSet::new(),
+            target_exists: false,
+        })
+    }
+
+    /// The next batch of names to ask the target for; empty when asking by name is through. There are at most three
+    /// rounds, however many datasets.
+    pub fn questions(&mut self) -> Vec<String> {
+        while self.round < 3 {
+            self.asked = match self.round {
+                0 => self.first_round(),
+                1 => self.next_round(1, 2),
+                _ => self.next_round(FEW, FEW),
+            };
+            self.round += 1;
+            if !self.asked.is_empty() {
+                break;
+            }
+        }
+        if self.asked.is_empty() {
+            self.give_up_asking();
+        }
+        self.asked.iter().map(|what| self.name_of(what)).collect()
+    }
+
+    /// What names didn't settle gets listed.
+    fn give_up_asking(&mut self) {
+        for item in self.items.iter_mut().filter(|item| matches!(item.known, Known::Asked { .. })) {
+            item.known = Known::Unlisted;
+        }
+    }
+
+    fn first_round(&self) -> Vec<What> {
+        let wanted = self.items.iter().enumerate().filter(|(_, item)| !item.source.snapshots.is_empty());
+        let newest: Vec<What> = wanted.map(|(index, item)| What::Snapshot(index, item.source.snapshots.len() - 1)).collect();
+        if newest.is_empty() {
+            return newest;
+        }
+        let above = self.target.ancestors().into_iter().chain([self.target.clone()]).map(What::Dataset);
+        above.chain(newest).collect()
+    }
+
+    fn next_round(&mut self, more_snapshots: usize, more_bookmarks: usize) -> Vec<What> {
+        let mut names = Vec::new();
+        let mut above = BTreeSet::new();
+        for index in 0..self.items.len() {
+            let Known::Asked { snapshots, bookmarks } = self.items[index].known else { continue };
+            if self.round == 1 {
+                self.placeholders(index, &mut above);
+                names.push(What::Target(index));
+            }
+            let item = &mut self.items[index];
+            let total = item.source.snapshots.len();
+            let until = total.min(snapshots + more_snapshots);
+            names.extend((snapshots..until).map(|age| What::Snapshot(index, total - 1 - age)));
+            let marks = item.source.bookmarks.len();
+            let marks_until = marks.min(bookmarks + more_bookmarks);
+            names.extend((bookmarks..marks_until).map(|age| What::Bookmark(index, marks - 1 - age)));
+            item.known = Known::Asked { snapshots: until, bookmarks: marks_until };
+        }
+        above.into_iter().map(What::Dataset).chain(names).collect()
+    }
+
+    /// The target's datasets between TARGET and this item that no item with snapshots stands for.
+    fn placeholders(&self, index: usize, above: &mut BTreeSet<DatasetName>) {
+        let mut path = self.items[index].source.path.parent();
+        while let Some(rel) = path {
+            if rel.as_str().is_empty() || self.find(&rel).is_some_and(|item| !item.source.snapshots.is_empty()) {
+                return;
+            }
+            if let Ok(name) = self.target.join(&rel) {
+                above.insert(name);
+            }
+            path = rel.parent();
+        }
+    }
+
+    /// The item at `path`; items are sorted by path.
+    pub(super) fn find(&self, path: &RelPath) -> Option<&Item> {
+        self.items.binary_search_by(|item| item.source.path.cmp(path)).ok().map(|index| &self.items[index])
+    }
+
+    fn name_of(&self, what: &What) -> String {
+        match what {
+            What::Dataset(name) => name.to_string(),
+            What::Target(index) => self.items[*index].target_name.to_string(),
+            What::Snapshot(index, at) => self.snapshot_name(*index, *at, false),
+            What::Bookmark(index, at) => self.snapshot_name(*index, *at, true),
+        }
+    }
+
+    /// A bookmark is asked for as the snapshot of its name: the target has the snapshot it was made from, if anything.
+    fn snapshot_name(&self, index: usize, at: usize, bookmark: bool) -> String {
+        let item = &self.items[index];
+        let versions = if bookmark { &item.source.bookmarks } else { &item.source.snapshots };
+        item.target_name.at(versions.get(at).map_or("", |version| version.name))
+    }
+
+    /// Takes the answers to the last questions: those that exist, by their place.
+    pub fn answers(&mut self, found: &[(u32, Guid, Txg)]) {
+        let mut there: Vec<Option<Guid>> = vec![None; self.asked.len()];
+        for &(place, guid, _) in found {
+            if let Some(slot) = there.get_mut(place as usize) {
+                *slot = Some(guid);
+            }
+        }
+        let asked = std::mem::take(&mut self.asked);
+        for (what, guid) in asked.iter().zip(&there) {
+            self.absorb(what, *guid);
+        }
+        self.conclude();
+    }
+
+    fn absorb(&mut self, what: &What, there: Option<Guid>) {
+        match what {
+            What::Dataset(name) => {
+                if there.is_some() {
+                    self.target_exists |= *name == self.target;
+                    self.existing.insert(name.clone());
+                }
+            }
+            What::Target(index) => {
+                if there.is_none() {
+                    self.items[*index].known = Known::Missing;
+                }
+            }
+            What::Snapshot(index, at) => {
+                let item = &mut self.items[*index];
+                let Some(version) = item.source.snapshots.get(*at) else { return };
+                item.compare(there, version.guid, version.txg, *at as u64, false);
+            }
+            What::Bookmark(index, at) => {
+                let item = &mut self.items[*index];
+                let Some(version) = item.source.bookmarks.get(*at) else { return };
+                item.compare(there, version.guid, version.txg, *at as u64, true);
+            }
+        }
+    }
+
+    /// After a round: settles what can be settled, and gives up asking where the last round is over.
+    fn conclude(&mut self) {
+        let (newest_only, target_exists) = (self.newest_only, self.target_exists);
+        for item in &mut self.items {
+            if !target_exists && matches!(item.known, Known::Asked { .. }) {
+                item.known = Known::Missing;
+            }
+            item.settle(newest_only);
+        }
+        if self.round == 1 {
+            for item in &mut self.items {
+                if let Known::Asked { snapshots, .. } = &mut item.known {
+                    *snapshots = 1;
+                }
+            }
+        }
+    }
+
+    /// Target datasets that must be listed in full.
+    #[must_use]
+    pub fn unlisted(&self) -> Vec<DatasetName> {
+        let unlisted = self.items.iter().filter(|item| item.known == Known::Unlisted);
+        unlisted.map(|item| item.target_name.clone()).collect()
+    }
+
+    /// Takes the listings; a dataset that isn't among them doesn't exist.
+    pub fn listed(&mut self, mut listings: HashMap<DatasetName, TargetDataset>) {
+        for item in self.items.iter_mut().filter(|item| item.known == Known::Unlisted) {
+            item.known = listings.remove(&item.target_name).map_or(Known::Missing, Known::Listed);
+        }
+    }
+
+    /// A receive for the dataset at `index` was refused, or its connection was lost (no attempt then): only a full listing
+    /// tells what to do instead.
+    pub fn look_again(&mut self, index: usize, attempt: Option<Attempt>) {
+        if let Some(item) = self.items.get_mut(index) {
+            item.attempt = attempt;
+            item.known = Known::Unlisted;
+        }
+    }
+
+    /// The listing that [`Negotiation::look_again`] waited for; `None`: the target doesn't exist.
+    pub fn looked(&mut self, index: usize, target: Option<TargetDataset>) {
+        if let Some(item) = self.items.get_mut(index) {
+            item.known = target.map_or(Known::Missing, Known::Listed);
+        }
+    }
+
+    /// Source datasets whose kind and encryption the plan must know: those that will be made anew, those where nothing is
+    /// common, and all that are sent into an encrypted target.
+    #[must_use]
+    pub fn wants_facts(&self, all: bool) -> Vec<DatasetName> {
+        let wanted = self.items.iter().filter(|item| {
+            item.facts.is_none()
+                && match item.known {
+                    Known::Missing | Known::Listed(_) => true,
+                    Known::Settled(Verdict::Send(_)) => all,
+                    _ => false,
+                }
+        });
+        wanted.map(|item| item.source_name.clone()).collect()
+    }
+
+    /// Takes them.
+    pub fn facts(&mut self, facts: &HashMap<DatasetName, SourceFacts>) {
+        for item in &mut self.items {
+            item.facts = facts.get(&item.source_name).copied().or(item.facts);
+        }
+    }
+
+    /// The verdict of one item, once nothing is left to ask.
+    pub(super) fn verdict(&self, item: &Item) -> Verdict {
+        match &item.known {
+            Known::Settled(verdict) => verdict.clone(),
+            Known::Missing => Verdict::Send(full(&item.source, self.newest_only)),
+            Known::Listed(target) => {
+                let kind = item.facts.map_or(target.kind, |facts| facts.kind);
+                diff(&item.source, kind, target, item.attempt, self.newest_only)
+            }
+            // Unreachable when the rounds were gone through; to claim nothing is the safe answer.
+            Known::Asked { .. } | Known::Unlisted => Verdict::Send(Vec::new()),
+        }
+    }
+}
+
+fn join(source: &DatasetName, base: &DatasetName, path: &RelPath) -> Result<DatasetName, PlanError> {
+    base.join(path).map_err(|error| PlanError::Name {
+        dataset: source.join(path).unwrap_or_else(|_| source.clone()),
+        path: path.as_str().to_owned(),
+        error,
+    })
+}
+
+impl Item {
+    /// One snapshot or bookmark was asked for by name: agreement is remembered, a stranger of the same name means that
+    /// only the full list tells the story.
+    fn compare(&mut self, there: Option<Guid>, guid: Guid, txg: Txg, at: u64, bookmark: bool) {
+        let Some(found) = there else { return };
+        if found != guid {
+            // A bookmark can be called anything; only for a snapshot is the same name with another guid suspicious.
+            if !bookmark && self.known != Known::Missing {
+                self.known = Known::Unlisted;
+            }
+            return;
+        }
+        // At equal createtxg it is the same snapshot, and the snapshot itself is the better base.
+        let better = self.mark.is_none_or(|(_, best)| txg > best || (txg == best && !bookmark));
+        if better {
+            self.mark = Some((at << 1 | u64::from(bookmark), txg));
+        }
+    }
+
+    /// Takes the best agreement for the base if everything newer has been asked for and isn't there.
+    fn settle(&mut self, newest_only: bool) {
+        let (Known::Asked { snapshots, .. }, Some((mark, txg))) = (&self.known, self.mark) else { return };
+        let count = self.source.snapshots.len();
+        let asked_back_to = count.saturating_sub((*snapshots).max(1));
+        let newer_unasked = (0..asked_back_to).rev().take(1).any(|at| {
+            self.source.snapshots.get(at).is_some_and(|version| version.txg > txg)
+        });
+        if newer_unasked {
+            return;
+        }
+        let at = usize::try_from(mark >> 1).unwrap_or(0);
+        let verdict = if mark & 1 == 1 {
+            match self.source.bookmarks.get(at) {
+                Some(bookmark) => Verdict::Send(from_bookmark(&self.source, bookmark, newest_only)),
+                None => return,
+            }
+        } else {
+            match from_snapshot(&self.source, at, newest_only) {
+                Some(step) => Verdict::Send(vec![step]),
+                None => Verdict::InSync,
+            }
+        };
+        self.known = Known::Settled(verdict);
+    }
+}

@@ -1,0 +1,154 @@
+//! From verdicts to the plan: where each stream goes, what must exist before it, and who waits for whom.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::negotiate::{Item, Known, Negotiation, SourceFacts};
+use super::{Kind, Verdict};
+use crate::name::{DatasetName, RelPath};
+
+/// Where a dataset's first stream goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Placement {
+    /// Into the dataset that is there.
+    Existing,
+    /// It comes into being with the stream.
+    Create,
+    /// Into an existing filesystem that is empty, which the stream replaces.
+    IntoEmpty,
+}
+
+/// One dataset of the plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedDataset {
+    /// Here.
+    pub source: DatasetName,
+    /// There.
+    pub target: DatasetName,
+    /// What is to be done.
+    pub verdict: Verdict,
+    /// Where its first stream goes.
+    pub placement: Placement,
+    /// What it is; `Filesystem` where nobody needed to know.
+    pub kind: Kind,
+    /// Whether the source is encrypted; `None` where nobody needed to know.
+    pub encrypted: Option<bool>,
+    /// Whether it is the top of a new tree on the target.
+    pub top: bool,
+    /// Datasets of the target to create before, the highest first.
+    pub ancestors: Vec<DatasetName>,
+    /// The place in the plan of the dataset that must be received before this one can be created.
+    pub after: Option<usize>,
+}
+
+/// The plan for all selected datasets, parents before children.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The datasets.
+    pub datasets: Vec<PlannedDataset>,
+    /// The nearest dataset of the target, at TARGET or above, that exists; `None` when not even the pool does.
+    pub nearest: Option<DatasetName>,
+}
+
+impl Plan {
+    /// How many steps are known so far.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        self.datasets.iter().map(|dataset| dataset.steps()).sum()
+    }
+}
+
+impl PlannedDataset {
+    /// Kind and encryption of the source, where somebody needed to know.
+    #[must_use]
+    pub fn facts(&self) -> Option<SourceFacts> {
+        self.encrypted.map(|encrypted| SourceFacts { kind: self.kind, encrypted })
+    }
+
+    fn steps(&self) -> usize {
+        match &self.verdict {
+            Verdict::Send(steps) | Verdict::FillEmpty(steps) => steps.len(),
+            Verdict::NoSnapshots | Verdict::InSync | Verdict::Conflict(_) => 0,
+        }
+    }
+}
+
+impl Negotiation {
+    /// The plan, once nothing is left to ask.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        let mut created: HashMap<&RelPath, usize> = HashMap::new();
+        let mut datasets = Vec::with_capacity(self.items.len());
+        for (index, item) in self.items.iter().enumerate() {
+            let planned = self.place(item, &created);
+            if planned.placement != Placement::Existing {
+                created.insert(&item.source.path, index);
+            }
+            datasets.push(planned);
+        }
+        Plan { datasets, nearest: self.nearest() }
+    }
+
+    /// The plan of one item alone, after a refusal; what it would wait for has been received already.
+    #[must_use]
+    pub fn replan(&self, index: usize) -> Option<PlannedDataset> {
+        self.items.get(index).map(|item| self.place(item, &HashMap::new()))
+    }
+
+    /// The nearest dataset at or above TARGET that exists.
+    #[must_use]
+    pub fn nearest(&self) -> Option<DatasetName> {
+        let up = std::iter::successors(Some(self.target.clone()), DatasetName::parent);
+        up.into_iter().find(|name| self.existing.contains(name))
+    }
+
+    fn place(&self, item: &Item, created: &HashMap<&RelPath, usize>) -> PlannedDataset {
+        let verdict = self.verdict(item);
+        let placement = match (&verdict, &item.known) {
+            (Verdict::FillEmpty(_), _) => Placement::IntoEmpty,
+            (Verdict::Send(_), Known::Missing) => Placement::Create,
+            _ => Placement::Existing,
+        };
+        let mut planned = PlannedDataset {
+            source: item.source_name.clone(),
+            target: item.target_name.clone(),
+            verdict,
+            placement,
+            kind: item.facts.map_or(Kind::Filesystem, |facts| facts.kind),
+            encrypted: item.facts.map(|facts| facts.encrypted),
+            top: false,
+            ancestors: Vec::new(),
+            after: None,
+        };
+        if planned.placement != Placement::Existing {
+            self.look_up(item, created, &mut planned);
+        }
+        planned
+    }
+
+    /// Walks up from a dataset that will be created to what is there, or will be there by then.
+    fn look_up(&self, item: &Item, created: &HashMap<&RelPath, usize>, planned: &mut PlannedDataset) {
+        planned.top = true;
+        let mut path = item.source.path.parent();
+        while let Some(rel) = path {
+            if self.find(&rel).is_some_and(|above| !above.source.snapshots.is_empty()) {
+                planned.after = created.get(&rel).copied();
+                planned.top = false;
+                break;
+            }
+            if let Ok(name) = self.target.join(&rel)
+                && !self.existing.contains(&name)
+            {
+                planned.ancestors.push(name);
+            }
+            path = rel.parent();
+        }
+        if planned.top {
+            let above = std::iter::successors(self.target.parent(), DatasetName::parent);
+            planned.ancestors.extend(above.filter(|name| !self.existing.contains(name)));
+        }
+        planned.ancestors.reverse();
+    }
+}

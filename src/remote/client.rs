@@ -1,0 +1,393 @@
+//! The sender's end of a channel: a helper (over ssh, or a child on this machine), a thread that writes requests and
+//! streams to it, and one that turns what it says into events.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::ssh::{ConnectError, Master};
+use super::stream;
+use super::wire::{self, FrameKind, GREETING, Header, Hello, MAX_PREAMBLE, PROTOCOL, Receive, Reply, Request, WireError};
+
+/// Numbers the channels of a run.
+pub type ChannelId = u32;
+
+/// How the helper is called on the target host when the user says nothing else. Constant: no name ever reaches a shell.
+pub const REMOTE_HELPER: &str = "zfsync recv --stdio";
+
+/// So much of what the helper and its shell write to stderr is kept.
+const MAX_STDERR: u64 = 8 * 1024;
+
+/// What a channel tells the run.
+#[derive(Debug)]
+pub enum ChannelEvent {
+    /// The helper has greeted.
+    Ready(Hello),
+    /// It has answered.
+    Reply(Reply),
+    /// `zfs send` expects so many bytes for this step.
+    Estimated {
+        /// The step.
+        id: u64,
+        /// Bytes.
+        total: u64,
+    },
+    /// The stream is over on this side; the channel can take the next.
+    Sent {
+        /// The step.
+        id: u64,
+        /// Bytes moved.
+        bytes: u64,
+        /// `zfs send`'s words when it failed; the stream was aborted then. Also when the receiver stopped it.
+        failure: Option<String>,
+    },
+    /// The helper is gone.
+    Closed(HelperError),
+}
+
+/// A [`ChannelEvent`] with its sender.
+#[derive(Debug)]
+pub struct FromChannel {
+    /// Which channel.
+    pub channel: ChannelId,
+    /// What.
+    pub event: ChannelEvent,
+}
+
+/// What can be the matter with a helper.
+#[derive(Debug, Error)]
+pub enum HelperError {
+    /// The pipes or the process couldn't be made.
+    #[error("can't start the helper: {0}")]
+    Start(#[from] io::Error),
+    /// The session couldn't be opened.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The host has no `zfsync`.
+    #[error(
+        "{host} has no zfsync helper: {words}\n  install the same zfsync there, for example: scp $(command -v zfsync) \
+         {host}:/usr/local/bin/, or name its place with --remote-zfsync PATH"
+    )]
+    Missing {
+        /// The host.
+        host: String,
+        /// The shell's words.
+        words: String,
+    },
+    /// It speaks another protocol.
+    #[error(
+        "the helper on {host} speaks protocol {theirs} (zfsync {version}), this is protocol {PROTOCOL} (zfsync {}): \
+         install the same version on both hosts",
+        env!("CARGO_PKG_VERSION")
+    )]
+    Version {
+        /// The host.
+        host: String,
+        /// Its number, or what stood in its place.
+        theirs: String,
+        /// Its zfsync version, as far as it told.
+        version: String,
+    },
+    /// It never greeted.
+    #[error("no greeting from the helper on {host} ({status}); it, or the login shell's start-up files, wrote:\n{words}")]
+    NoGreeting {
+        /// The host.
+        host: String,
+        /// How it ended.
+        status: String,
+        /// What came instead.
+        words: String,
+    },
+    /// It greeted, and then the connection ended or made no sense.
+    #[error("the connection to the helper on {host} was lost: {reason}")]
+    Lost {
+        /// The host.
+        host: String,
+        /// Why, as far as known.
+        reason: String,
+    },
+}
+
+/// One `zfs send` for a channel.
+#[derive(Debug)]
+pub struct Stream {
+    /// The step.
+    pub id: u64,
+    /// What the helper is to do with it.
+    pub receive: Receive,
+    /// The `zfs send` command, complete.
+    pub send: Command,
+    /// Counts the bytes moved.
+    pub progress: Arc<AtomicU64>,
+    /// Set: stop as soon as possible.
+    pub abort: Arc<AtomicBool>,
+}
+
+enum Order {
+    Request(Request),
+    Stream(Box<Stream>),
+}
+
+/// The handle of a channel. Dropping it closes the helper's stdin, and so ends it.
+#[derive(Debug)]
+pub struct Channel {
+    orders: mpsc::Sender<Order>,
+}
+
+/// Our ends of a helper's stdio, and where its exit status will be told.
+struct Ends {
+    stdin: OwnedFd,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+    status: mpsc::Receiver<String>,
+}
+
+impl Channel {
+    /// Starts a helper over `master`.
+    pub async fn over_ssh(
+        id: ChannelId,
+        master: &Master,
+        host: &str,
+        command: &str,
+        events: UnboundedSender<FromChannel>,
+    ) -> Result<Self, HelperError> {
+        let ((stdin, ours_in), (ours_out, stdout), (ours_err, stderr)) = (io::pipe()?, io::pipe()?, io::pipe()?);
+        super::pump::grow_pipe(&ours_in);
+        let remote = master.start(command, [stdin.into(), stdout.into(), stderr.into()]).await?;
+        let (tell, status) = mpsc::channel();
+        tokio::spawn(async move {
+            // Nobody listens any more when the run is over.
+            let _ = tell.send(remote.wait().await);
+        });
+        let ends = Ends { stdin: ours_in.into(), stdout: ours_out.into(), stderr: ours_err.into(), status };
+        Self::start(id, ends, host, events)
+    }
+
+    /// Starts a helper as a child of this process, for a target on this machine.
+    pub fn local(id: ChannelId, events: UnboundedSender<FromChannel>) -> Result<Self, HelperError> {
+        let ((stdin, ours_in), (ours_out, stdout), (ours_err, stderr)) = (io::pipe()?, io::pipe()?, io::pipe()?);
+        super::pump::grow_pipe(&ours_in);
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["recv", "--stdio"]).stdin(stdin).stdout(stdout).stderr(stderr);
+        let mut child = command.spawn()?;
+        // It holds our ends of the pipes.
+        drop(command);
+        let (tell, status) = mpsc::channel();
+        thread::Builder::new().name("reaper".into()).spawn(move || {
+            let words = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+            let _ = tell.send(words);
+        })?;
+        let ends = Ends { stdin: ours_in.into(), stdout: ours_out.into(), stderr: ours_err.into(), status };
+        Self::start(id, ends, "this machine", events)
+    }
+
+    fn start(id: ChannelId, ends: Ends, host: &str, events: UnboundedSender<FromChannel>) -> Result<Self, HelperError> {
+        let Ends { stdin, stdout, stderr, status } = ends;
+        let (orders, todo) = mpsc::channel();
+        let tell = Teller { channel: id, events };
+        let (writer, reader, host) = (tell.clone(), tell, host.to_owned());
+        thread::Builder::new().name(format!("write-{id}")).spawn(move || write(&stdin, &todo, &writer))?;
+        let (words, stderr_words) = mpsc::channel();
+        thread::Builder::new().name(format!("stderr-{id}")).spawn(move || {
+            let _ = words.send(read_stderr(stderr.into()));
+        })?;
+        thread::Builder::new().name(format!("read-{id}")).spawn(move || {
+            let aftermath = Aftermath { host, status, stderr: stderr_words };
+            let error = read(BufReader::with_capacity(64 * 1024, stdout.into()), &reader, aftermath);
+            reader.tell(ChannelEvent::Closed(error));
+        })?;
+        Ok(Self { orders })
+    }
+
+    /// Sends a request; the answer comes as an event. A channel that is gone says so by [`ChannelEvent::Closed`].
+    pub fn request(&self, request: Request) {
+        let _ = self.orders.send(Order::Request(request));
+    }
+
+    /// Starts a stream as soon as the stream before is sent.
+    pub fn stream(&self, stream: Stream) {
+        let _ = self.orders.send(Order::Stream(Box::new(stream)));
+    }
+}
+
+/// Sends a channel's events.
+#[derive(Debug, Clone)]
+pub(super) struct Teller {
+    channel: ChannelId,
+    events: UnboundedSender<FromChannel>,
+}
+
+impl Teller {
+    pub(super) fn tell(&self, event: ChannelEvent) {
+        // The run may have ended.
+        let _ = self.events.send(FromChannel { channel: self.channel, event });
+    }
+}
+
+/// The writer thread. When the helper is gone writes fail; the reader thread tells why, so this one just ends.
+fn write(stdin: &OwnedFd, todo: &mpsc::Receiver<Order>, tell: &Teller) {
+    while let Ok(order) = todo.recv() {
+        let through = match order {
+            Order::Request(request) => {
+                wire::write_message(&mut Fd(stdin), FrameKind::Request, &request).map_err(|error| error.to_string())
+            }
+            Order::Stream(stream) => stream::run(stdin, *stream, tell),
+        };
+        if let Err(error) = through {
+            tracing::debug!("channel {}: {error}", tell.channel);
+            return;
+        }
+    }
+}
+
+/// Unbuffered writes to a borrowed descriptor.
+pub(super) struct Fd<'a>(pub(super) &'a OwnedFd);
+
+impl Write for Fd<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::io::write(self.0, bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What is left to learn once the helper's output has ended.
+struct Aftermath {
+    host: String,
+    status: mpsc::Receiver<String>,
+    stderr: mpsc::Receiver<String>,
+}
+
+impl Aftermath {
+    /// The helper's stderr and how it ended; neither is worth waiting long for.
+    fn words(&self) -> (String, String) {
+        let wait = Duration::from_secs(2);
+        let status = self.status.recv_timeout(wait).unwrap_or_else(|_| "still running".into());
+        (self.stderr.recv_timeout(wait).unwrap_or_default(), status)
+    }
+}
+
+/// The reader thread: greeting, then replies, until the end, whose reason it returns.
+fn read(mut output: BufReader<std::fs::File>, tell: &Teller, aftermath: Aftermath) -> HelperError {
+    match greeting(&mut output) {
+        Ok(Ok(hello)) => tell.tell(ChannelEvent::Ready(hello)),
+        Ok(Err((theirs, version))) => return HelperError::Version { host: aftermath.host, theirs, version },
+        Err(preamble) => return no_greeting(&preamble, &aftermath),
+    }
+    let reason = loop {
+        match reply(&mut output) {
+            Ok(Some(reply)) => tell.tell(ChannelEvent::Reply(reply)),
+            Ok(None) => {
+                let (words, status) = aftermath.words();
+                break if words.is_empty() { status } else { format!("{status}; it says: {words}") };
+            }
+            Err(error) => break error.to_string(),
+        }
+    };
+    HelperError::Lost { host: aftermath.host, reason }
+}
+
+fn reply(output: &mut impl Read) -> Result<Option<Reply>, WireError> {
+    match Header::read(output)? {
+        None => Ok(None),
+        Some(Header { kind: FrameKind::Reply, len }) => wire::read_body(output, len).map(Some),
+        Some(_) => Err(WireError::Damaged),
+    }
+}
+
+fn no_greeting(preamble: &[u8], aftermath: &Aftermath) -> HelperError {
+    let (stderr, status) = aftermath.words();
+    let printed = String::from_utf8_lossy(preamble);
+    let lines = printed.lines().chain(stderr.lines()).filter(|line| !line.trim().is_empty());
+    let words = lines.map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n");
+    let host = aftermath.host.clone();
+    if status.ends_with("127") || stderr.to_ascii_lowercase().contains("command not found") {
+        let words = if stderr.trim().is_empty() { status } else { stderr.trim().to_owned() };
+        return HelperError::Missing { host, words };
+    }
+    HelperError::NoGreeting { host, status, words: if words.is_empty() { "  nothing".into() } else { words } }
+}
+
+/// Looks for the greeting behind whatever a login shell prints; `Err` has all that came instead, the inner `Err` the
+/// other protocol's number and the helper's version.
+fn greeting(output: &mut impl BufRead) -> Result<Result<Hello, (String, String)>, Vec<u8>> {
+    let mut seen = Vec::new();
+    let mut limited = output.take(MAX_PREAMBLE as u64);
+    loop {
+        let start = seen.len();
+        match limited.read_until(b'\n', &mut seen) {
+            Ok(0) | Err(_) => return Err(seen),
+            Ok(_) => {}
+        }
+        let line = String::from_utf8_lossy(&seen[start..]);
+        // A start-up file may have printed something without a line feed right before it.
+        let Some(at) = line.find(GREETING) else { continue };
+        let Some((number, json)) = line[at + GREETING.len()..].strip_prefix('/').and_then(|rest| rest.split_once(' ')) else {
+            continue;
+        };
+        if number != PROTOCOL.to_string() {
+            let version = serde_json::from_str::<serde_json::Value>(json).ok();
+            let version = version.as_ref().and_then(|json| json.get("version")?.as_str()).unwrap_or("unknown");
+            return Ok(Err((number.to_owned(), version.to_owned())));
+        }
+        match serde_json::from_str(json) {
+            Ok(hello) => return Ok(Ok(hello)),
+            Err(_) => return Err(seen),
+        }
+    }
+}
+
+fn read_stderr(stderr: std::fs::File) -> String {
+    let mut words = Vec::new();
+    let mut input = stderr.take(MAX_STDERR);
+    let _ = input.read_to_end(&mut words);
+    // Read on, so that a talkative helper never blocks.
+    let _ = io::copy(&mut input.into_inner(), &mut io::sink());
+    String::from_utf8_lossy(&words).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn greet(bytes: &[u8]) -> Result<Result<Hello, (String, String)>, Vec<u8>> {
+        greeting(&mut BufReader::new(bytes))
+    }
+
+    fn hello() -> Hello {
+        let (zfs, zfs_path) = (None, Some("/sbin/zfs".into()));
+        Hello { version: "0.1.0".into(), zfs, zfs_path, boot_id: String::new(), host: "b".into(), capabilities: vec![] }
+    }
+
+    #[test]
+    fn the_greeting_is_found_behind_rubbish() {
+        let line = hello().to_line().unwrap();
+        for rubbish in ["", "Welcome!\n", "no line feed", "\u{1b}[2J\nlast login: never\n\n"] {
+            assert_eq!(greet(format!("{rubbish}{line}").as_bytes()), Ok(Ok(hello())), "{rubbish:?}");
+        }
+    }
+
+    #[test]
+    fn another_protocol_is_named() {
+        assert_eq!(greet(b"ZFSYNC-HELPER/99 {\"version\":\"9.9\"}\n"), Ok(Err(("99".into(), "9.9".into()))));
+        assert_eq!(greet(b"ZFSYNC-HELPER/99 {}\n"), Ok(Err(("99".into(), "unknown".into()))));
+    }
+
+    #[test]
+    fn rubbish_is_kept_for_quoting_and_bounded() {
+        assert_eq!(greet(b"sh: 1: nope\n"), Err(b"sh: 1: nope\n".to_vec()));
+        let endless = vec![b'x'; 3 * MAX_PREAMBLE];
+        assert_eq!(greet(&endless).unwrap_err().len(), MAX_PREAMBLE);
+        assert!(greet(b"ZFSYNC-HELPER/1 {broken\n").is_err());
+    }
+}

@@ -1,0 +1,9 @@
+//! The other host: where it is, how it is reached, and what is said to it.
+
+pub mod client;
+pub mod helper;
+pub mod pump;
+pub mod ssh;
+mod stream;
+pub mod target;
+pub mod wire;

@@ -1,0 +1,95 @@
+//! One `zfs send` into a channel: announces it, moves its bytes in frames, and ends it in such a way that a broken stream
+//! never looks like a finished one.
+
+use std::io::{BufRead, BufReader};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Stdio};
+use std::thread;
+
+use super::client::{ChannelEvent, Fd, Stream, Teller};
+use super::pump;
+use super::wire::{self, FrameKind, Request};
+use crate::zfs::Estimate;
+
+/// Sends a stream. An error means that the channel itself is unusable; a stream that fails is told as an event.
+pub(super) fn run(stdin: &OwnedFd, stream: Stream, tell: &Teller) -> Result<(), String> {
+    let id = stream.id;
+    let request = Request::Receive { id, receive: stream.receive.clone() };
+    wire::write_message(&mut Fd(stdin), FrameKind::Request, &request).map_err(|error| error.to_string())?;
+    let (bytes, failure) = match send(stdin, stream, tell) {
+        Ok((bytes, failure)) => (bytes, failure),
+        Err(Broken::Send(words)) => (0, Some(words)),
+        Err(Broken::Channel(words)) => return Err(words),
+    };
+    let mark = if failure.is_none() { FrameKind::End } else { FrameKind::Abort };
+    let ended = wire::write_mark(&mut Fd(stdin), mark).map_err(|error| error.to_string());
+    tell.tell(ChannelEvent::Sent { id, bytes, failure });
+    ended
+}
+
+enum Broken {
+    /// `zfs send` couldn't be started.
+    Send(String),
+    /// The helper is gone.
+    Channel(String),
+}
+
+/// Bytes moved, and what was wrong with them if anything was.
+type Moved = (u64, Option<String>);
+
+fn send(stdin: &OwnedFd, mut stream: Stream, tell: &Teller) -> Result<Moved, Broken> {
+    let cant = |error: std::io::Error| Broken::Send(format!("can't start zfs send: {error}"));
+    if stream.abort.load(std::sync::atomic::Ordering::Relaxed) {
+        return Ok((0, Some("stopped".into())));
+    }
+    let (output, input) = std::io::pipe().map_err(cant)?;
+    pump::grow_pipe(&output);
+    stream.send.stdin(Stdio::null()).stdout(input).stderr(Stdio::piped());
+    let mut child = stream.send.spawn().map_err(cant)?;
+    // The command holds the other end of the pipe: kept, its end would never be seen.
+    drop(stream.send);
+    let words = child.stderr.take().map(|stderr| {
+        let (tell, id) = (tell.clone(), stream.id);
+        thread::spawn(move || read_report(BufReader::new(stderr), id, &tell))
+    });
+    let moved = pump::send(&output, stdin, &stream.progress, &stream.abort);
+    let bytes = stream.progress.load(std::sync::atomic::Ordering::Relaxed);
+    let failure = match moved {
+        Ok(pump::Sent::Eof) => None,
+        Ok(pump::Sent::Aborted) => Some("stopped".to_owned()),
+        Err(pump::PumpError::Input(error)) => Some(format!("reading from zfs send: {error}")),
+        Err(pump::PumpError::Output(error)) => {
+            end(&mut child);
+            return Err(Broken::Channel(error.to_string()));
+        }
+    };
+    if failure.is_some() {
+        end(&mut child);
+    }
+    let status = child.wait().map_err(|error| Broken::Send(format!("waiting for zfs send: {error}")))?;
+    let words = words.and_then(|reader| reader.join().ok()).unwrap_or_default();
+    let failure = failure.or_else(|| (!status.success()).then(|| said(&words, &status.to_string())));
+    Ok((bytes, failure))
+}
+
+/// Its pipe is closed already; a send that is about to notice that is not worth waiting for.
+fn end(child: &mut Child) {
+    // It may have ended by itself.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+fn said(words: &str, status: &str) -> String {
+    if words.is_empty() { format!("zfs send ended with {status}") } else { format!("zfs send: {words}") }
+}
+
+/// Reads what `zfs send -vP` says: its estimate becomes an event, its complaints are returned.
+fn read_report(report: impl BufRead, id: u64, tell: &Teller) -> String {
+    let mut estimate = Estimate::default();
+    for line in report.split(b'\n').map_while(Result::ok) {
+        if let Some(total) = estimate.add(&String::from_utf8_lossy(&line)) {
+            tell.tell(ChannelEvent::Estimated { id, total });
+        }
+    }
+    estimate.words().trim().to_owned()
+}

@@ -1,0 +1,160 @@
+//! TARGET as the user writes it: `[USER@]HOST:DATASET`, `[USER@][v6]:DATASET`, or `DATASET` on this machine.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use crate::name::{DatasetName, NameError};
+
+/// Where a tree goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// `None`: this machine.
+    pub host: Option<Host>,
+    /// The dataset there that SOURCE's own content goes to.
+    pub dataset: DatasetName,
+}
+
+/// A host as ssh takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// The login name, if one was given.
+    pub user: Option<String>,
+    /// Name, alias of ssh_config, or address (IPv6 without brackets).
+    pub name: String,
+}
+
+impl Host {
+    /// The destination argument for `ssh`.
+    #[must_use]
+    pub fn destination(&self) -> String {
+        match &self.user {
+            Some(user) => format!("{user}@{}", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(user) = &self.user {
+            write!(f, "{user}@")?;
+        }
+        if self.name.contains(':') { write!(f, "[{}]", self.name) } else { f.write_str(&self.name) }
+    }
+}
+
+/// What is wrong with a TARGET.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum TargetError {
+    /// Nothing in front of the colon.
+    #[error("{0:?}: the host is missing in front of ':'; write [USER@]HOST:DATASET, or a DATASET on this machine")]
+    NoHost(String),
+    /// Nothing behind it.
+    #[error("{0:?}: the dataset is missing behind ':'; write [USER@]HOST:DATASET")]
+    NoDataset(String),
+    /// `[` without `]:`.
+    #[error("{0:?}: an IPv6 address goes in brackets: [USER@][ADDRESS]:DATASET")]
+    Bracket(String),
+    /// `ssh` would take it for an option, or it has blanks or control characters.
+    #[error("{0:?} is no host or user name")]
+    BadHost(String),
+    /// The dataset part is no legal name.
+    #[error("the target's dataset: {0}")]
+    Name(#[from] NameError),
+}
+
+impl FromStr for Target {
+    type Err = TargetError;
+
+    /// A `/` before the first `:` means that the whole is a dataset of this machine, as datasets may have colons in their
+    /// names. A pool with a colon in its name can't be a local TARGET.
+    fn from_str(text: &str) -> Result<Self, TargetError> {
+        let Some((host, dataset)) = split(text)? else {
+            return Ok(Self { host: None, dataset: text.parse()? });
+        };
+        let (user, name) = match host.rsplit_once('@') {
+            Some((user, name)) => (Some(user), name),
+            None => (None, host),
+        };
+        let name = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+        if name.is_empty() || user.is_some_and(str::is_empty) {
+            return Err(TargetError::NoHost(text.to_owned()));
+        }
+        for part in user.iter().copied().chain([name]) {
+            if part.starts_with('-') || part.chars().any(|ch| ch.is_whitespace() || ch.is_control() || "'\"`$\\;&<>|(){}".contains(ch)) {
+                return Err(TargetError::BadHost(part.to_owned()));
+            }
+        }
+        if dataset.is_empty() {
+            return Err(TargetError::NoDataset(text.to_owned()));
+        }
+        let host = Host { user: user.map(ToOwned::to_owned), name: name.to_owned() };
+        Ok(Self { host: Some(host), dataset: dataset.parse()? })
+    }
+}
+
+/// Host part and dataset part; `None` for a dataset of this machine.
+fn split(text: &str) -> Result<Option<(&str, &str)>, TargetError> {
+    let start = text.find('@').map_or(0, |at| at + 1);
+    if text[start..].starts_with('[') {
+        let end = text.find("]:").ok_or_else(|| TargetError::Bracket(text.to_owned()))?;
+        return Ok(Some((&text[..=end], &text[end + 2..])));
+    }
+    match text.find(':') {
+        Some(colon) if !text[..colon].contains('/') => Ok(Some((&text[..colon], &text[colon + 1..]))),
+        _ => Ok(None),
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Some(host) => write!(f, "{host}:{}", self.dataset),
+            None => self.dataset.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Target, TargetError> {
+        text.parse()
+    }
+
+    #[test]
+    fn takes_hosts_users_and_addresses() {
+        for (text, destination, dataset) in [
+            ("beta:tank/b", Some("beta"), "tank/b"),
+            ("root@beta:tank", Some("root@beta"), "tank"),
+            ("[::1]:tank/b", Some("::1"), "tank/b"),
+            ("me@[fe80::1%eth0]:tank", Some("me@fe80::1%eth0"), "tank"),
+            ("beta:tank/a:b", Some("beta"), "tank/a:b"),
+            ("dom\u{e4}ne:tank", Some("dom\u{e4}ne"), "tank"),
+            ("tank/a:b", None, "tank/a:b"),
+            ("tank", None, "tank"),
+        ] {
+            let target = parse(text).unwrap();
+            assert_eq!(target.host.as_ref().map(Host::destination).as_deref(), destination, "{text}");
+            assert_eq!(target.dataset.as_str(), dataset);
+            assert_eq!(target.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        assert!(matches!(parse(":tank"), Err(TargetError::NoHost(_))));
+        assert!(matches!(parse("me@:tank"), Err(TargetError::NoHost(_))));
+        assert!(matches!(parse("@beta:tank"), Err(TargetError::NoHost(_))));
+        assert!(matches!(parse("beta:"), Err(TargetError::NoDataset(_))));
+        assert!(matches!(parse("[::1:tank"), Err(TargetError::Bracket(_))));
+        assert!(matches!(parse("-oProxyCommand=x:tank"), Err(TargetError::BadHost(_))));
+        assert!(matches!(parse("-l@beta:tank"), Err(TargetError::BadHost(_))));
+        assert!(matches!(parse("be ta:tank"), Err(TargetError::BadHost(_))));
+        assert!(matches!(parse("beta:tank@s"), Err(TargetError::Name(NameError::IsSnapshot(_)))));
+        assert!(matches!(parse(""), Err(TargetError::Name(NameError::Empty))));
+    }
+}

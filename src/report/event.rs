@@ -1,0 +1,145 @@
+//! What a run has to tell, as values: the run says what happened, the reporters decide how it looks.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// Numbers one step (one `zfs send | zfs recv`) within a run.
+pub type StepId = u64;
+
+/// Something that happened. Names are ready to print: dataset and snapshot names of ZFS are plain ASCII.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The first helper has answered.
+    Connected {
+        /// The target host as the user wrote it; `None` for a target on this machine.
+        host: Option<String>,
+        /// The helper's version and OpenZFS version, for `-v`.
+        helper: String,
+        /// Since the start of the run.
+        #[serde(rename = "seconds", serialize_with = "seconds")]
+        took: Duration,
+    },
+    /// The plan is made; steps start now.
+    Planned {
+        /// Selected datasets.
+        datasets: usize,
+        /// Those that are in sync already.
+        in_sync: usize,
+        /// Steps to do, as far as known.
+        steps: usize,
+    },
+    /// Something worth a line that is no error, such as a dataset without snapshots.
+    Notice {
+        /// Of which dataset of the source; `None` for the run itself.
+        dataset: Option<String>,
+        /// In plain words.
+        text: String,
+    },
+    /// A step has begun.
+    StepStarted {
+        /// Which.
+        step: StepId,
+        /// The source's dataset.
+        dataset: String,
+        /// The base (`@snapshot` or `#bookmark`); `None` for a full stream.
+        from: Option<String>,
+        /// The snapshot that will be the newest afterwards, without `@`.
+        to: String,
+        /// How many snapshots the stream brings.
+        snapshots: usize,
+    },
+    /// `zfs send` has told how large a step's stream will be.
+    StepEstimated {
+        /// Which.
+        step: StepId,
+        /// Expected bytes; the true stream can differ by a few percent.
+        total: u64,
+    },
+    /// How far a step has come: sent several times a second.
+    Progress {
+        /// Which.
+        step: StepId,
+        /// Bytes so far.
+        bytes: u64,
+    },
+    /// All bytes are sent, and the receiver is finishing its transaction.
+    StepSent {
+        /// Which.
+        step: StepId,
+        /// All bytes of the stream.
+        bytes: u64,
+    },
+    /// The receiver has confirmed the step.
+    StepDone {
+        /// Which.
+        step: StepId,
+        /// The source's dataset.
+        dataset: String,
+        /// The snapshot that is the newest there now, without `@`.
+        to: String,
+        /// How many snapshots arrived.
+        snapshots: usize,
+        /// All bytes of the stream.
+        bytes: u64,
+        /// From its start to the receiver's confirmation.
+        #[serde(rename = "seconds", serialize_with = "seconds")]
+        took: Duration,
+    },
+    /// A step failed or was cut; its dataset is reported by [`Event::DatasetFailed`] unless it is tried again.
+    StepFailed {
+        /// Which.
+        step: StepId,
+        /// The source's dataset.
+        dataset: String,
+        /// Whether it will be tried again in this run.
+        retry: bool,
+        /// In plain words, those of zfs or ssh included.
+        error: String,
+    },
+    /// A dataset can't be brought in sync in this run.
+    DatasetFailed {
+        /// The source's dataset.
+        dataset: String,
+        /// The target's.
+        target: String,
+        /// `conflict`, `failed` or `skipped` (a parent failed).
+        kind: &'static str,
+        /// Several lines: what was attempted, zfs's words, what to do next.
+        error: String,
+    },
+    /// The run is over.
+    Finished(Summary),
+}
+
+/// A run in numbers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Summary {
+    /// Selected datasets.
+    pub datasets: usize,
+    /// Those that were in sync before or are now.
+    pub in_sync: usize,
+    /// Those that got something in this run.
+    pub updated: usize,
+    /// Those that failed or are in conflict, and those skipped for such a parent.
+    pub failed: usize,
+    /// Those that have no snapshot.
+    pub without_snapshots: usize,
+    /// Snapshots that arrived.
+    pub snapshots: usize,
+    /// Bytes of all confirmed streams.
+    pub bytes: u64,
+    /// Wall-clock time of the run.
+    #[serde(rename = "seconds", serialize_with = "seconds")]
+    pub took: Duration,
+    /// Whether a signal ended it.
+    pub interrupted: bool,
+    /// Source dataset and first line of the error of each failed one, in the order of their names.
+    pub failures: Vec<(String, String)>,
+}
+
+fn seconds<S: serde::Serializer>(took: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    // Milliseconds are enough for a reader and keep the lines short.
+    serializer.serialize_f64((took.as_secs_f64() * 1000.0).round() / 1000.0)
+}

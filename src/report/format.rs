@@ -1,0 +1,231 @@
+//! How numbers, names and foreign text are written for people. Pure functions.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+
+/// Scales `bytes` to the unit in which it has at most four digits before the point; the unit as an index into `UNITS`.
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown, an f64 has fifteen")]
+fn scale(bytes: u64) -> (f64, usize) {
+    let (mut value, mut unit) = (bytes as f64, 0);
+    // 1023.95 would be rounded to 1024.0 of the smaller unit.
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    (value, unit)
+}
+
+/// A size with its unit spelled out: `512 B`, `1.21 GiB`, `100.8 MiB`.
+#[must_use]
+pub fn bytes(bytes: u64) -> String {
+    let (value, unit) = scale(bytes);
+    let decimals = match value {
+        _ if unit == 0 => 0,
+        v if v < 9.995 => 2,
+        _ => 1,
+    };
+    format!("{value:.decimals$} {}", UNITS[unit])
+}
+
+/// A size in at most five characters, as `zfs list` writes it: `512B`, `1.21G`, `101M`.
+#[must_use]
+pub fn compact(bytes: u64) -> String {
+    let (value, unit) = scale(bytes);
+    let decimals = match value {
+        _ if unit == 0 => 0,
+        v if v < 9.995 => 2,
+        v if v < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{value:.decimals$}{}", &UNITS[unit][..1])
+}
+
+/// How many bytes a second `bytes` in `took` are; 0 when no time has passed.
+#[must_use]
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "for display")]
+pub fn per_second(bytes: u64, took: Duration) -> u64 {
+    // A float too large for u64 saturates.
+    if took.is_zero() { 0 } else { (bytes as f64 / took.as_secs_f64()) as u64 }
+}
+
+/// A rate with its unit: `100.8 MiB/s`.
+#[must_use]
+pub fn rate(per_second: u64) -> String {
+    bytes(per_second) + "/s"
+}
+
+/// A span of time in words: `0.8 s`, `2 min 5 s`, `3 h 12 min`, `2 d 3 h`.
+#[must_use]
+pub fn duration(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        0..60 if span.as_millis() < 59_950 => format!("{:.1} s", span.as_secs_f64()),
+        0..60 => "1 min 0 s".to_owned(),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+/// A span of time in at most eight characters: `0:15`, `12:34`, `1:02:03`, `3d04h`.
+#[must_use]
+pub fn clock(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match seconds {
+        0..3600 => format!("{minutes}:{:02}", seconds % 60),
+        3600..86_400 => format!("{hours}:{minutes:02}:{:02}", seconds % 60),
+        _ if days < 1000 => format!("{days}d{hours:02}h"),
+        _ => ">999d".to_owned(),
+    }
+}
+
+/// How far `done` of `total` is, in whole percent; never 100 before all of it is done.
+#[must_use]
+pub fn percent(done: u64, total: u64) -> u64 {
+    if done == total {
+        return 100;
+    }
+    let percent = u128::from(done) * 100 / u128::from(total.max(1));
+    u64::try_from(percent).map_or(99, |percent| percent.min(99))
+}
+
+/// `1 dataset`, `2 datasets`.
+#[must_use]
+pub fn count(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+/// `text` in at most `room` characters: what is too much is cut from the middle, because the start of a dataset's name
+/// tells the pool and its end tells one sibling from another.
+#[must_use]
+pub fn shorten<'a>(text: &'a str, room: usize, ellipsis: &str) -> Cow<'a, str> {
+    let length = text.chars().count();
+    if length <= room {
+        return Cow::Borrowed(text);
+    }
+    let mark = ellipsis.chars().count();
+    if room < mark + 2 {
+        return Cow::Owned(text.chars().skip(length - room).collect());
+    }
+    let head = (room - mark) / 2;
+    let tail = room - mark - head;
+    let mut short: String = text.chars().take(head).collect();
+    short.push_str(ellipsis);
+    short.extend(text.chars().skip(length - tail));
+    Cow::Owned(short)
+}
+
+/// What a terminal would obey or hide instead of showing.
+fn is_treacherous(ch: char) -> bool {
+    // Besides control characters: invisible ones and those that turn the direction of writing.
+    ch.is_control()
+        || matches!(ch, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// Text of zfs, ssh or the other host, made harmless for a terminal: control characters are escaped. Line breaks stay.
+#[must_use]
+pub fn sanitise(text: &str) -> Cow<'_, str> {
+    let text = text.trim_end();
+    if !text.chars().any(|ch| ch != '\n' && is_treacherous(ch)) {
+        return Cow::Borrowed(text);
+    }
+    let mut clean = String::with_capacity(text.len() + 16);
+    for line in text.lines() {
+        if !clean.is_empty() {
+            clean.push('\n');
+        }
+        for ch in line.chars() {
+            match ch {
+                '\t' => clean.push(' '),
+                ch if is_treacherous(ch) => {
+                    let _ = write!(clean, "{}", ch.escape_default());
+                }
+                ch => clean.push(ch),
+            }
+        }
+    }
+    Cow::Owned(clean)
+}
+
+/// [`sanitise`], on one line: only the first line that isn't blank.
+#[must_use]
+pub fn first_line(text: &str) -> String {
+    sanitise(text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        let cases = [
+            (0, "0 B", "0B"),
+            (1023, "1023 B", "1023B"),
+            (1024, "1.00 KiB", "1.00K"),
+            (1_048_575, "1.00 MiB", "1.00M"),
+            (105_696_461, "100.8 MiB", "101M"),
+            (1_299_227_607, "1.21 GiB", "1.21G"),
+            (10_732_869_877, "10.0 GiB", "10.0G"),
+            (u64::MAX, "16.0 EiB", "16.0E"),
+        ];
+        for (number, long, short) in cases {
+            assert_eq!((bytes(number).as_str(), compact(number).as_str()), (long, short));
+        }
+    }
+
+    #[test]
+    fn rates_and_percents() {
+        assert_eq!(rate(per_second(3 << 20, Duration::from_millis(1500))), "2.00 MiB/s");
+        assert_eq!(per_second(7, Duration::ZERO), 0);
+        assert_eq!(per_second(u64::MAX, Duration::from_nanos(1)), u64::MAX);
+        assert_eq!(
+            [percent(0, 0), percent(0, 9), percent(999, 1000), percent(9, 9), percent(10, 9)],
+            [100, 0, 99, 100, 99]
+        );
+        assert_eq!(percent(u64::MAX, 1), 99);
+    }
+
+    #[test]
+    fn spans() {
+        let cases = [
+            (800, "0.8 s", "0:00"),
+            (12_345, "12.3 s", "0:12"),
+            (59_970, "1 min 0 s", "0:59"),
+            (125_000, "2 min 5 s", "2:05"),
+            (11_520_000, "3 h 12 min", "3:12:00"),
+            (183_600_000, "2 d 3 h", "2d03h"),
+            (u64::MAX, "213503982334 d 14 h", ">999d"),
+        ];
+        for (millis, long, short) in cases {
+            let span = Duration::from_millis(millis);
+            assert_eq!((duration(span).as_str(), clock(span).as_str()), (long, short));
+        }
+    }
+
+    #[test]
+    fn counts() {
+        assert_eq!([count(0, "step"), count(1, "step"), count(2, "step")], ["0 steps", "1 step", "2 steps"]);
+    }
+
+    #[test]
+    fn shortens_in_the_middle() {
+        assert_eq!(shorten("pool/a", 6, "…"), "pool/a");
+        assert_eq!(shorten("pool/home/alice", 11, "…"), "pool/…alice");
+        assert_eq!(shorten("pool/home/alice", 11, "..."), "pool...lice");
+        assert_eq!(shorten("ääöö/üüßß", 5, "…"), "ää…ßß");
+        assert_eq!([shorten("abcdef", 2, "…"), shorten("abcdef", 0, "…")], ["ef", ""]);
+    }
+
+    #[test]
+    fn foreign_text_cant_drive_the_terminal() {
+        assert_eq!(sanitise("plain\ntext\n"), "plain\ntext");
+        assert_eq!(sanitise("a\u{1b}[2Jb\tc\rd\r\ne\u{202e}f\u{9b}"), "a\\u{1b}[2Jb c\\rd\ne\\u{202e}f\\u{9b}");
+        assert_eq!(first_line("\n  cannot receive: x\n  more"), "cannot receive: x");
+        assert_eq!(first_line(""), "");
+    }
+}

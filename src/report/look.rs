@@ -1,0 +1,85 @@
+//! Which characters and colours may be used where output goes to.
+
+use std::env;
+
+/// The means of the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Look {
+    /// Whether to colour.
+    pub colour: bool,
+    /// Whether more than ASCII can be shown.
+    pub utf8: bool,
+}
+
+/// SGR codes of the few colours in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Colour {
+    Red,
+    Green,
+    Yellow,
+    Cyan,
+    Dim,
+}
+
+impl Look {
+    /// What the environment allows for a device that is a terminal or not.
+    pub fn of_env(terminal: bool) -> Self {
+        let var = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+        // The order in which the C library looks.
+        let locale = var("LC_ALL").or_else(|| var("LC_CTYPE")).or_else(|| var("LANG"));
+        let colour = terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self { colour: colour && can_move_cursor(var("TERM").as_deref()), utf8: is_utf8(locale.as_deref()) }
+    }
+
+    /// The arrow from a base or dataset to what comes of it.
+    pub fn arrow(self) -> &'static str {
+        if self.utf8 { "→" } else { "->" }
+    }
+
+    /// What stands for something left out.
+    pub fn ellipsis(self) -> &'static str {
+        if self.utf8 { "…" } else { "..." }
+    }
+
+    /// `text` in `colour`, where colours are wanted.
+    pub fn paint(self, colour: Colour, text: &str) -> String {
+        let code = match colour {
+            Colour::Red => "31",
+            Colour::Green => "32",
+            Colour::Yellow => "33",
+            Colour::Cyan => "36",
+            Colour::Dim => "2",
+        };
+        if self.colour && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// Whether a terminal of the type in `TERM` understands cursor movements and colours.
+pub(super) fn can_move_cursor(term: Option<&str>) -> bool {
+    !matches!(term, None | Some("" | "dumb"))
+}
+
+fn is_utf8(locale: Option<&str>) -> bool {
+    let locale = locale.unwrap_or_default().to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terminals_and_locales() {
+        assert!(can_move_cursor(Some("xterm")));
+        assert!(![None, Some(""), Some("dumb")].into_iter().any(can_move_cursor));
+        assert!(is_utf8(Some("C.UTF-8")) && is_utf8(Some("de_DE.utf8")));
+        assert!(!is_utf8(Some("C")) && !is_utf8(None));
+    }
+
+    #[test]
+    fn paints_only_where_colours_are_wanted() {
+        let plain = Look { colour: false, utf8: true };
+        assert_eq!(plain.paint(Colour::Red, "x"), "x");
+        assert_eq!(Look { colour: true, ..plain }.paint(Colour::Red, "x"), "\x1b[31mx\x1b[0m");
+    }
+}

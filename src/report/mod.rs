@@ -1,0 +1,111 @@
+//! What the user sees of a run: terminal bars, plain lines, JSON events or next to nothing. The run emits [`Event`]s;
+//! which reporter gets them is decided once, at the start.
+
+mod bars;
+mod draw;
+pub mod event;
+pub mod format;
+mod json;
+mod log;
+mod look;
+mod plain;
+mod screen;
+pub mod table;
+mod track;
+mod words;
+
+pub use event::{Event, StepId, Summary};
+pub use log::init_tracing;
+pub use table::{PlanAction, PlanRow, print_plan};
+
+use std::io::IsTerminal as _;
+use std::time::{Instant, SystemTime};
+
+/// Shows a run to somebody. Called from one thread, with the events in the order in which they happened.
+pub trait Reporter: Send {
+    /// Takes note of one event.
+    fn event(&mut self, event: &Event);
+}
+
+/// How a run is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// One live line a running step, on a terminal.
+    Bars,
+    /// Lines on stderr, for logs and cron.
+    Plain,
+    /// One JSON object a line on stdout.
+    Json,
+    /// Failures only, on stderr.
+    Quiet,
+}
+
+impl Style {
+    /// The style that the options ask for; `terminal` is [`terminal`]'s answer.
+    #[must_use]
+    #[expect(clippy::fn_params_excessive_bools, reason = "the three are the options' own names")]
+    pub fn choose(quiet: bool, json: bool, no_progress: bool, terminal: bool) -> Self {
+        match (json, quiet, no_progress || !terminal) {
+            (true, ..) => Self::Json,
+            (_, true, _) => Self::Quiet,
+            (.., true) => Self::Plain,
+            (.., false) => Self::Bars,
+        }
+    }
+}
+
+/// Whether stderr is a terminal that can move its cursor.
+#[must_use]
+pub fn terminal() -> bool {
+    std::io::stderr().is_terminal() && look::can_move_cursor(std::env::var("TERM").ok().as_deref())
+}
+
+/// The reporter for `style`, writing to this process's stdout or stderr.
+#[must_use]
+pub fn reporter(style: Style, verbose: u8) -> Box<dyn Reporter> {
+    match style {
+        Style::Bars => Box::new(bars::Bars::on_stderr(verbose)),
+        Style::Plain => Box::new(plain::Plain::new(Box::new(std::io::stderr()), Box::new(SystemClock), verbose)),
+        Style::Json => Box::new(json::Json::new(Box::new(std::io::stdout()), Box::new(SystemClock))),
+        Style::Quiet => Box::new(plain::Quiet::new(Box::new(std::io::stderr()))),
+    }
+}
+
+/// Where reporters get the time from; tests have their own.
+trait Clock: Send + Sync {
+    /// For measuring.
+    fn now(&self) -> Instant;
+    /// For the reader.
+    fn wall(&self) -> SystemTime;
+}
+
+struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemTime::now()
+    }
+}
+
+#[cfg(test)]
+mod fake;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_choose_the_style() {
+        assert_eq!(Style::choose(false, false, false, true), Style::Bars);
+        assert_eq!(Style::choose(false, false, false, false), Style::Plain);
+        assert_eq!(Style::choose(false, false, true, true), Style::Plain);
+        assert_eq!(Style::choose(true, false, false, true), Style::Quiet);
+        assert_eq!(Style::choose(true, false, true, false), Style::Quiet);
+        assert_eq!(Style::choose(false, true, false, true), Style::Json);
+        assert_eq!(Style::choose(true, true, true, false), Style::Json);
+    }
+}

@@ -1,0 +1,114 @@
+"""The scenario suite on real OpenZFS; runs on alpha, see tests/vm/suite.md."""
+
+import argparse
+import fnmatch
+import importlib
+import queue
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+import harness
+from hosts import BETA, Failed, Skipped
+
+HERE = Path(__file__).resolve().parent
+
+
+def chosen(patterns):
+    """The cases in the order of the modules, those that a pattern names."""
+    for module in sorted(HERE.glob("cases_*.py")):
+        importlib.import_module(module.stem)
+    return [case for case in harness.CASES
+            if not patterns or any(p in case.name or fnmatch.fnmatch(case.name, p) for p in patterns)]
+
+
+class Report:
+    """Lines as the cases end, and the count."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.count = {"ok": 0, "FAIL": 0, "skip": 0}
+
+    def add(self, case, verdict, seconds, text=""):
+        """One line for one case, and more when it failed."""
+        with self.lock:
+            self.count[verdict] += 1
+            print(f"{verdict:<4} {case.name} {seconds:.1f}s" + (f" ({text})" if verdict == "skip" else ""))
+            if verdict == "FAIL":
+                print("    " + text.rstrip().replace("\n", "\n    "))
+            sys.stdout.flush()
+
+
+def run_case(case, report):
+    """Runs one case, whatever happens in it."""
+    began = time.monotonic()
+    context = harness.Context(case)
+    verdict, text = "ok", ""
+    try:
+        case(context)
+    except Skipped as skipped:
+        verdict, text = "skip", str(skipped)
+    except Failed as failed:
+        line = traceback.extract_tb(failed.__traceback__)
+        place = next((f"{Path(f.filename).name}:{f.lineno}" for f in reversed(line) if "cases_" in f.filename), "")
+        verdict, text = "FAIL", f"{place}: {failed}\n{context.report()}"
+    except Exception:  # a mistake in a case is that case's failure alone
+        verdict, text = "FAIL", f"{traceback.format_exc()}\n{context.report()}"
+    finally:
+        context.clean_up()
+    report.add(case, verdict, time.monotonic() - began, text)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-k", metavar="PATTERN", action="append", default=[], help="only cases whose name has this part, or fits this glob")
+    parser.add_argument("-j", metavar="N", type=int, default=3, help="cases at a time (default 3)")
+    parser.add_argument("-x", action="store_true", help="stop after the first failure")
+    parser.add_argument("--list", action="store_true", help="name the cases, run none")
+    options = parser.parse_args()
+    cases = chosen(options.k)
+    if options.list:
+        for case in cases:
+            print(f"{case.name:<40} {' '.join(case.__doc__.split())}")
+        return 0
+    if not cases:
+        sys.exit("no case has such a name")
+
+    began = time.monotonic()
+    report = Report()
+
+    def go_on():
+        return not (options.x and report.count["FAIL"])
+
+    todo = queue.SimpleQueue()
+    for case in cases:
+        if not case.alone:
+            todo.put(case)
+
+    def work():
+        while go_on():
+            try:
+                case = todo.get_nowait()
+            except queue.Empty:
+                return
+            run_case(case, report)
+
+    workers = [threading.Thread(target=work) for _ in range(options.j)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for case in cases:
+        if case.alone and go_on():
+            run_case(case, report)
+
+    print(f"{time.monotonic() - began:.0f} s; OpenZFS {BETA('cat /sys/module/zfs/version')}")
+    count = report.count
+    print(f"{count['ok']} passed, {count['FAIL']} failed" + (f", {count['skip']} skipped" if count["skip"] else ""))
+    return 1 if count["FAIL"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
