@@ -37,7 +37,7 @@ pub fn run() -> ExitCode {
     };
     match cli.command {
         Command::Push(args) => push(&args).into(),
-        Command::Recv(_) => remote::helper::main_stdio(),
+        Command::Recv(_) => remote::helper::main_stdio(remote::helper::Config::default()),
         Command::Generate { dir } => match generate::generate(&dir) {
             Ok(()) => Exit::InSync.into(),
             Err(error) => {

@@ -8,7 +8,7 @@ use super::*;
 
 /// Bytes that tell their place.
 fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|at| (at % 251) as u8).collect()
+    (0..251).cycle().take(len).collect()
 }
 
 fn feed(len: usize) -> PipeReader {

@@ -1,6 +1,6 @@
 """First replication: trees, names, parents (rows A)."""
 
-from harness import case
+from harness import case, q
 
 
 @case("A01")
@@ -205,11 +205,10 @@ def target_with_blanks(c):
 def odd_property_values(c):
     """Property values with every kind of quote, and line feeds, disturb nothing."""
     c.tree({"": "s1", "kid": "s1"})
-    c.alpha(f"""
-        zfs set 'test:quotes=\\back`tick`"double"'"'single' \\$HOME !§%&/()=' {c.source}
-        zfs set 'test:lines=a\tb
-{c.source}/fake@s9	1	2' {c.source}/kid
-        zfs set 'test:at=@#' {c.source}@s1""")
+    quotes = "\\back`tick`\"double\"'single' \\$HOME $(id) !§%&/()="
+    lines = f"a\tb\n{c.source}/fake@s9\t1\t2"
+    c.alpha(f"zfs set {q('test:quotes=' + quotes)} {c.source}; zfs set {q('test:lines=' + lines)} {c.source}/kid"
+            f"; zfs set test:at=@# {c.source}@s1")
     c.push()
     c.in_sync()
     c.only("", "kid")

@@ -1,0 +1,73 @@
+//! A whole session of the helper, with a host that does nothing: no bytes from the peer may make it panic or hang.
+#![no_main]
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use libfuzzer_sys::fuzz_target;
+use zfsync::name::DatasetName;
+use zfsync::remote::helper::{Config, Found, Host, Process, Sink, Started, serve};
+use zfsync::remote::pump;
+use zfsync::remote::wire::{Failure, Hello, Receive};
+
+struct Tame;
+
+impl Host for Tame {
+    fn hello(&self) -> Hello {
+        let (version, host) = ("0".into(), "fuzz".into());
+        Hello { version, zfs: None, zfs_path: None, boot_id: String::new(), host, capabilities: Vec::new() }
+    }
+
+    fn find(&self, _: &[&str]) -> Result<Found, Failure> {
+        Ok(Found::new())
+    }
+
+    fn list(&self, _: &[DatasetName], _: &mut Sink<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn probe(&self, _: &DatasetName) -> Result<(Vec<String>, bool), Failure> {
+        Ok((Vec::new(), false))
+    }
+
+    fn create_placeholder(&self, _: &DatasetName) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn is_empty(&self, _: &DatasetName) -> Result<bool, Failure> {
+        Ok(true)
+    }
+
+    fn receive(&self, _: &Receive) -> Result<Started, Failure> {
+        let (mut input, stdin) = io::pipe().expect("a pipe");
+        pump::set_nonblocking(&stdin, true).expect("a pipe can be made non-blocking");
+        // Takes everything, as `zfs recv` would.
+        let thread = thread::spawn(move || _ = io::copy(&mut input.by_ref(), &mut io::sink()));
+        let process = Arc::new(Reader(Mutex::new(Some(thread))));
+        Ok(Started { stdin: stdin.into(), words: Box::new(io::empty()), process })
+    }
+
+    fn filled(&self, _: &DatasetName) {}
+}
+
+struct Reader(Mutex<Option<JoinHandle<()>>>);
+
+impl Process for Reader {
+    fn wait(&self) -> Result<(), String> {
+        let thread = self.0.lock().ok().and_then(|mut thread| thread.take());
+        thread.map_or(Ok(()), |thread| thread.join().map_err(|_| "panicked".to_owned()))
+    }
+
+    fn end(&self, _: bool) {}
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let (input, mut feeder) = io::pipe().expect("a pipe");
+    let output = File::options().write(true).open("/dev/null").expect("/dev/null");
+    thread::scope(|scope| {
+        scope.spawn(move || _ = feeder.write_all(bytes));
+        let _ = serve(Config::default(), input.into(), output.into(), Arc::new(Tame));
+    });
+});

@@ -1,0 +1,19 @@
+//! What `zfs` prints: listings, facts, features, objects, reports and complaints.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use zfsync::zfs::{Estimate, Refusal, disabled_features, read_facts, read_source, user_objects};
+
+fuzz_target!(|bytes: &[u8]| {
+    let source = "p/s".parse().expect("a legal name");
+    let _ = read_source(bytes, &source);
+    let _ = read_facts(bytes);
+    let _ = disabled_features(bytes);
+    let _ = user_objects(bytes);
+    let text = String::from_utf8_lossy(bytes);
+    let _ = Refusal::from_words(&text);
+    let mut estimate = Estimate::default();
+    for line in text.split('\n') {
+        estimate.add(line);
+    }
+});

@@ -1,0 +1,235 @@
+//! A host without ZFS, whose datasets' names say how a receive into them behaves; and the sender's end of a session.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, PipeReader, PipeWriter, Read, Write};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::host::failure;
+use super::{Config, Found, HelperError, Host, Process, Sink, Started, serve};
+use crate::name::{DatasetName, Guid, Txg};
+use crate::plan::Kind;
+use crate::remote::pump;
+use crate::remote::wire::{self, Failure, FrameKind, Header, Hello, Receive, Reply, Request, TargetFacts};
+use crate::zfs::Refusal;
+
+/// What has happened on a [`FakeHost`].
+#[derive(Default)]
+pub struct FakeHost {
+    /// The bytes that each dataset has received, as far as it was complete.
+    pub received: Mutex<BTreeMap<String, usize>>,
+    /// Placeholders made.
+    pub created: Mutex<Vec<String>>,
+    /// Marks taken away.
+    pub filled: Mutex<Vec<String>>,
+    /// Receives that run.
+    pub running: Arc<AtomicUsize>,
+    /// Questions that run, and the most at a time.
+    pub asked: (AtomicUsize, AtomicUsize),
+    /// How often [`Host::find`] was called.
+    pub finds: AtomicUsize,
+}
+
+/// Finds what has an `x` in it.
+impl Host for Arc<FakeHost> {
+    fn hello(&self) -> Hello {
+        let (version, host) = ("0.0.0".into(), "fake".into());
+        Hello { version, zfs: None, zfs_path: None, boot_id: String::new(), host, capabilities: vec![] }
+    }
+
+    fn find(&self, names: &[&str]) -> Result<Found, Failure> {
+        self.finds.fetch_add(1, Ordering::SeqCst);
+        let now = self.asked.0.fetch_add(1, Ordering::SeqCst) + 1;
+        self.asked.1.fetch_max(now, Ordering::SeqCst);
+        if names.iter().any(|name| name.contains("slow")) {
+            thread::sleep(Duration::from_millis(200));
+        }
+        self.asked.0.fetch_sub(1, Ordering::SeqCst);
+        if names.iter().any(|name| name.contains("fail")) {
+            return Err(failure(Refusal::Permission, "permission denied"));
+        }
+        let found = names.iter().filter(|name| name.contains('x'));
+        Ok(found.map(|name| ((*name).to_owned(), (Guid(name.len() as u64), Txg(1)))).collect())
+    }
+
+    fn list(&self, datasets: &[DatasetName], sink: &mut Sink<'_>) -> Result<(), Failure> {
+        for dataset in datasets.iter().filter(|dataset| dataset.as_str().contains('x')) {
+            let facts = TargetFacts { kind: Kind::Filesystem, partial: false, empty: true };
+            sink(dataset, facts, vec![("s".parse().unwrap(), Guid(1), Txg(2))])
+                .map_err(|_| failure(Refusal::Other, ""))?;
+        }
+        Ok(())
+    }
+
+    fn probe(&self, _: &DatasetName) -> Result<(Vec<String>, bool), Failure> {
+        Ok((vec!["large_blocks".into()], true))
+    }
+
+    fn create_placeholder(&self, dataset: &DatasetName) -> Result<(), Failure> {
+        if dataset.as_str().contains("denied") {
+            return Err(failure(Refusal::Permission, "cannot create: permission denied"));
+        }
+        self.created.lock().unwrap().push(dataset.to_string());
+        Ok(())
+    }
+
+    fn is_empty(&self, dataset: &DatasetName) -> Result<bool, Failure> {
+        Ok(dataset.as_str().contains("empty"))
+    }
+
+    fn receive(&self, receive: &Receive) -> Result<Started, Failure> {
+        let (stdin, ours) = io::pipe().unwrap();
+        let (words, theirs) = io::pipe().unwrap();
+        pump::set_nonblocking(&ours, true).unwrap();
+        let ended = Arc::new(AtomicBool::new(false));
+        let (host, name, told) = (Arc::clone(self), receive.dataset.to_string(), Arc::clone(&ended));
+        self.running.fetch_add(1, Ordering::SeqCst);
+        let thread = thread::spawn(move || {
+            let result = behave(&host, &name, stdin, theirs, &told);
+            host.running.fetch_sub(1, Ordering::SeqCst);
+            result
+        });
+        let process = Arc::new(FakeProcess { thread: Mutex::new(Some(thread)), ended });
+        Ok(Started { stdin: ours.into(), words: Box::new(words), process })
+    }
+
+    fn filled(&self, dataset: &DatasetName) {
+        self.filled.lock().unwrap().push(dataset.to_string());
+    }
+}
+
+fn behave(
+    host: &FakeHost,
+    name: &str,
+    mut stdin: PipeReader,
+    mut words: PipeWriter,
+    ended: &AtomicBool,
+) -> Result<(), String> {
+    if name.contains("refuse") {
+        let _ = words.write_all(b"cannot receive: destination b/x has been modified\nsince most recent snapshot\n");
+        return Err("exit status: 1".into());
+    }
+    if name.contains("early") {
+        // As `zfs recv` does: it leaves after the end record, before the end of its input.
+        let _ = stdin.read_exact(&mut [0; 100]);
+        return Ok(());
+    }
+    if name.contains("stuck") {
+        while !ended.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(20));
+        }
+        return Err("signal: 15".into());
+    }
+    let mut stream = Vec::new();
+    let _ = stdin.read_to_end(&mut stream);
+    if name.contains("settle") {
+        thread::sleep(Duration::from_millis(400));
+    }
+    if stream.ends_with(b"end") {
+        host.received.lock().unwrap().insert(name.into(), stream.len());
+        return Ok(());
+    }
+    let _ = words.write_all(b"cannot receive: checksum mismatch or incomplete stream.\n");
+    Err("exit status: 1".into())
+}
+
+struct FakeProcess {
+    thread: Mutex<Option<JoinHandle<Result<(), String>>>>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Process for FakeProcess {
+    fn wait(&self) -> Result<(), String> {
+        let thread = self.thread.lock().unwrap().take().unwrap();
+        thread.join().unwrap()
+    }
+
+    fn end(&self, _: bool) {
+        self.ended.store(true, Ordering::SeqCst);
+    }
+}
+
+/// The sender's end of a helper that runs in this process.
+pub struct Session {
+    pub host: Arc<FakeHost>,
+    pub input: Option<PipeWriter>,
+    pub output: Option<BufReader<PipeReader>>,
+    served: Option<JoinHandle<Result<(), HelperError>>>,
+}
+
+impl Session {
+    pub fn start(config: Config) -> Self {
+        let ((theirs_in, input), (output, theirs_out)) = (io::pipe().unwrap(), io::pipe().unwrap());
+        let host = Arc::new(FakeHost::default());
+        let own: Arc<dyn Host> = Arc::new(Arc::clone(&host));
+        let served = thread::spawn(move || serve(config, theirs_in.into(), theirs_out.into(), own));
+        let mut output = BufReader::new(output);
+        let mut line = String::new();
+        io::BufRead::read_line(&mut output, &mut line).unwrap();
+        assert!(line.starts_with("ZFSYNC-HELPER/1 {"), "{line}");
+        Self { host, input: Some(input), output: Some(output), served: Some(served) }
+    }
+
+    pub fn request(&mut self, request: &Request) {
+        wire::write_message(self.input.as_mut().unwrap(), FrameKind::Request, request).unwrap();
+    }
+
+    pub fn receive(&mut self, id: u64, dataset: &str) {
+        self.request(&Request::Receive { id, receive: receive(dataset) });
+    }
+
+    pub fn data(&mut self, bytes: &[u8]) {
+        let header = Header { kind: FrameKind::Data, len: bytes.len() };
+        self.raw(&header.encode());
+        self.raw(bytes);
+    }
+
+    pub fn mark(&mut self, kind: FrameKind) {
+        wire::write_mark(self.input.as_mut().unwrap(), kind).unwrap();
+    }
+
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.input.as_mut().unwrap().write_all(bytes).unwrap();
+    }
+
+    pub fn reply(&mut self) -> Option<Reply> {
+        let output = self.output.as_mut().unwrap();
+        let header = Header::read(output).unwrap()?;
+        assert_eq!(header.kind, FrameKind::Reply);
+        Some(wire::read_body(output, header.len).unwrap())
+    }
+
+    /// Expects `Done`, and gives its id and refusal.
+    pub fn done(&mut self) -> (u64, Option<Refusal>) {
+        match self.reply() {
+            Some(Reply::Done { id, failure }) => (id, failure.map(|failure| failure.refusal)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Closes the helper's stdin and waits for its end.
+    pub fn close(&mut self) -> Result<(), HelperError> {
+        self.input = None;
+        self.served.take().unwrap().join().unwrap()
+    }
+}
+
+pub fn receive(dataset: &str) -> Receive {
+    let dataset = dataset.parse().unwrap();
+    Receive { dataset, ancestors: vec![], kind: Kind::Filesystem, create: false, top: false, into_empty: false }
+}
+
+/// Puts bytes into a pipe of their own and closes it.
+pub fn piped(bytes: Vec<u8>) -> PipeReader {
+    let (reader, mut writer) = io::pipe().unwrap();
+    thread::spawn(move || writer.write_all(&bytes));
+    reader
+}
+
+/// Somewhere for replies that nobody reads.
+pub fn nowhere() -> File {
+    File::options().write(true).open("/dev/null").unwrap()
+}

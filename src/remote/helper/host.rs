@@ -1,0 +1,77 @@
+//! What the helper needs of its host, as an interface: real ZFS in [`super::LocalHost`], something tame in tests.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crate::name::{DatasetName, Guid, SnapshotName, Txg};
+use crate::remote::wire::{Failure, Hello, Receive, TargetFacts};
+use crate::zfs::Refusal;
+
+/// A snapshot as it goes over the wire.
+pub type Snapshot = (SnapshotName, Guid, Txg);
+
+/// Those of the asked names that exist.
+pub type Found = HashMap<String, (Guid, Txg)>;
+
+/// Takes what a listing finds; an error ends the listing.
+pub type Sink<'a> = dyn FnMut(&DatasetName, TargetFacts, Vec<Snapshot>) -> io::Result<()> + 'a;
+
+/// ZFS on the helper's host. Called from several threads at a time.
+pub trait Host: Send + Sync + 'static {
+    /// What the greeting says. Free: no process is started for it.
+    fn hello(&self) -> Hello;
+
+    /// Which of these datasets and snapshots exist. The names are legal ones.
+    fn find(&self, names: &[&str]) -> Result<Found, Failure>;
+
+    /// Lists the snapshots of each of the datasets that exist: at least one call of `sink` for each.
+    fn list(&self, datasets: &[DatasetName], sink: &mut Sink<'_>) -> Result<(), Failure>;
+
+    /// The pool's disabled features, and whether the dataset is encrypted.
+    fn probe(&self, dataset: &DatasetName) -> Result<(Vec<String>, bool), Failure>;
+
+    /// Creates a filesystem that only holds others; fine if it exists already.
+    fn create_placeholder(&self, dataset: &DatasetName) -> Result<(), Failure>;
+
+    /// Whether nothing at all would be lost if the dataset were replaced. `false` in doubt.
+    fn is_empty(&self, dataset: &DatasetName) -> Result<bool, Failure>;
+
+    /// Starts `zfs recv`.
+    fn receive(&self, receive: &Receive) -> Result<Started, Failure>;
+
+    /// Called after a receive into an empty dataset has succeeded.
+    fn filled(&self, dataset: &DatasetName);
+}
+
+/// A receive that has begun.
+pub struct Started {
+    /// Takes the stream; writes to it return instead of waiting.
+    pub stdin: OwnedFd,
+    /// What it says; at its end when the process has ended.
+    pub words: Box<dyn Read + Send>,
+    /// Itself.
+    pub process: Arc<dyn Process>,
+}
+
+/// A running receive.
+pub trait Process: Send + Sync {
+    /// Waits until it has ended; an error says how it ended when that was not well. Called once.
+    fn wait(&self) -> Result<(), String>;
+
+    /// Asks it to end, or (`force`) ends it; nothing if it has ended already.
+    fn end(&self, force: bool);
+}
+
+/// So much of ZFS's words is kept.
+pub(super) const MAX_WORDS: usize = 8 * 1024;
+
+/// A failure with its words, cut to a sane length.
+pub(super) fn failure(refusal: Refusal, words: &str) -> Failure {
+    let mut end = words.len().min(MAX_WORDS);
+    while !words.is_char_boundary(end) {
+        end -= 1;
+    }
+    Failure { refusal, words: words[..end].trim().to_owned() }
+}

@@ -1,0 +1,74 @@
+//! Lists datasets' snapshots in portions, and tells which datasets are empty.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{self, BufRead};
+
+use super::host::{Sink, Snapshot, failure};
+use super::local::holds_nothing;
+use super::process::run_listing;
+use super::query::SNAPSHOTS_A_FRAME;
+use crate::name::DatasetName;
+use crate::remote::wire::{Failure, TargetFacts};
+use crate::zfs::{Facts, Listed, Mark, ParseError, Refusal, Zfs, read_listed};
+
+/// Lists the snapshots of `datasets`, which exist; ones that have none come last.
+pub(super) fn list(zfs: &Zfs, datasets: &[Facts], sink: &mut Sink<'_>) -> Result<(), Failure> {
+    if datasets.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<DatasetName> = datasets.iter().map(|facts| facts.name.clone()).collect();
+    let places = datasets.iter().map(|facts| (&facts.name, facts)).collect();
+    let mut portions = Portions { places, sink, told: HashSet::new(), current: None, pending: Vec::new() };
+    run_listing(zfs.list_snapshots(&names), |output| portions.read(output))?;
+    let Portions { told, .. } = portions;
+    for facts in datasets.iter().filter(|facts| !told.contains(&facts.name)) {
+        let empty = holds_nothing(zfs, facts);
+        sink(&facts.name, target_facts(facts, empty), Vec::new()).map_err(|error| gone(&error))?;
+    }
+    Ok(())
+}
+
+fn target_facts(facts: &Facts, empty: bool) -> TargetFacts {
+    TargetFacts { kind: facts.kind, partial: facts.partial, empty }
+}
+
+fn gone(error: &io::Error) -> Failure {
+    failure(Refusal::Other, &error.to_string())
+}
+
+/// Gathers lines into portions of one dataset each.
+struct Portions<'a, 'b> {
+    places: HashMap<&'a DatasetName, &'a Facts>,
+    sink: &'a mut Sink<'b>,
+    told: HashSet<DatasetName>,
+    current: Option<DatasetName>,
+    pending: Vec<Snapshot>,
+}
+
+impl Portions<'_, '_> {
+    fn read(&mut self, output: impl BufRead) -> Result<(), ParseError> {
+        read_listed(output, |listed| self.add(listed))?;
+        self.flush()
+    }
+
+    fn add(&mut self, listed: Listed) -> Result<(), ParseError> {
+        let Listed { dataset, mark: Mark::Snapshot(snapshot), guid, txg } = listed else { return Ok(()) };
+        if self.current.as_ref() != Some(&dataset) || self.pending.len() >= SNAPSHOTS_A_FRAME {
+            self.flush()?;
+            self.current = Some(dataset);
+        }
+        self.pending.push((snapshot, guid, txg));
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), ParseError> {
+        let Some(dataset) = self.current.take() else { return Ok(()) };
+        let snapshots = std::mem::take(&mut self.pending);
+        // None when it has come into being since.
+        if let Some(facts) = self.places.get(&dataset) {
+            (self.sink)(&dataset, target_facts(facts, false), snapshots)?;
+            self.told.insert(dataset);
+        }
+        Ok(())
+    }
+}

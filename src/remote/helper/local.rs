@@ -1,0 +1,190 @@
+//! The real host: asks and changes ZFS through its command line.
+
+use std::fs;
+use std::io::{BufRead, Read};
+
+use super::host::{Found, Host, Sink, Started, failure};
+use super::list;
+use super::process::{run, run_listing, start};
+use crate::name::DatasetName;
+use crate::plan::Kind;
+use crate::remote::wire::{Failure, Hello, Receive};
+use crate::zfs::{Facts, Mark, ParseError, Refusal, Zfs, disabled_features, read_facts, read_listed, user_objects};
+
+/// So many bytes of names go to one `zfs list`: far below every system's limit for arguments.
+const MAX_ARGS: usize = 128 * 1024;
+
+/// This machine.
+#[derive(Debug, Default)]
+pub struct LocalHost {
+    zfs: Option<Zfs>,
+}
+
+impl LocalHost {
+    /// With the `zfs` that is found in the usual places.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { zfs: Zfs::find() }
+    }
+
+    /// With this `zfs`.
+    #[must_use]
+    pub fn with(zfs: Zfs) -> Self {
+        Self { zfs: Some(zfs) }
+    }
+
+    fn zfs(&self) -> Result<&Zfs, Failure> {
+        let nowhere = "there is no zfs command on PATH, in /sbin, /usr/sbin or /usr/local/sbin";
+        self.zfs.as_ref().ok_or_else(|| failure(Refusal::Other, nowhere))
+    }
+}
+
+impl Host for LocalHost {
+    fn hello(&self) -> Hello {
+        Hello {
+            version: env!("CARGO_PKG_VERSION").into(),
+            zfs: read_line("/sys/module/zfs/version"),
+            zfs_path: self.zfs.as_ref().map(|zfs| zfs.path().to_string_lossy().into_owned()),
+            boot_id: read_line("/proc/sys/kernel/random/boot_id").unwrap_or_default(),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            capabilities: Vec::new(),
+        }
+    }
+
+    fn find(&self, names: &[&str]) -> Result<Found, Failure> {
+        let mut found = Found::new();
+        for some in portions(names, |name| name.len()) {
+            run_listing(self.zfs()?.list_names(some), |output| {
+                read_listed(output, |listed| {
+                    let name = match &listed.mark {
+                        Mark::Snapshot(snapshot) => listed.dataset.at(snapshot.as_str()),
+                        _ => listed.dataset.into(),
+                    };
+                    found.insert(name, (listed.guid, listed.txg));
+                    Ok::<_, ParseError>(())
+                })
+            })?;
+        }
+        Ok(found)
+    }
+
+    fn list(&self, datasets: &[DatasetName], sink: &mut Sink<'_>) -> Result<(), Failure> {
+        for some in portions(datasets, |dataset| dataset.as_str().len()) {
+            let facts = run_listing(self.zfs()?.facts(some), read_facts)?;
+            list::list(self.zfs()?, &facts, sink)?;
+        }
+        Ok(())
+    }
+
+    fn probe(&self, dataset: &DatasetName) -> Result<(Vec<String>, bool), Failure> {
+        let zfs = self.zfs()?;
+        let disabled = run(zfs.pool_features(dataset.pool()), disabled_features)?;
+        Ok((disabled, self.facts(dataset)?.encrypted))
+    }
+
+    fn create_placeholder(&self, dataset: &DatasetName) -> Result<(), Failure> {
+        let zfs = self.zfs()?;
+        let create = |marked| match run(zfs.create_placeholder(dataset, marked), |_| Ok(())) {
+            // Also when another channel was faster.
+            Err(Failure { refusal: Refusal::Exists, .. }) => Ok(()),
+            created => created,
+        };
+        match create(true) {
+            Err(Failure { refusal: Refusal::Permission, .. }) => create(false),
+            created => created,
+        }
+    }
+
+    fn is_empty(&self, dataset: &DatasetName) -> Result<bool, Failure> {
+        let facts = self.facts(dataset)?;
+        let mut snapshots = false;
+        run(self.zfs()?.list_snapshots(std::slice::from_ref(dataset)), |output| {
+            read_listed(output, |_| {
+                snapshots = true;
+                Ok::<_, ParseError>(())
+            })
+        })?;
+        Ok(!snapshots && holds_nothing(self.zfs()?, &facts))
+    }
+
+    fn receive(&self, receive: &Receive) -> Result<Started, Failure> {
+        start(self.zfs()?.receive(receive))
+    }
+
+    fn filled(&self, dataset: &DatasetName) {
+        // Only a label: it does no harm when it stays.
+        if let Ok(zfs) = self.zfs() {
+            let _ = run(zfs.unmark_placeholder(dataset), |_| Ok(()));
+        }
+    }
+}
+
+impl LocalHost {
+    fn facts(&self, dataset: &DatasetName) -> Result<Facts, Failure> {
+        let facts = run(self.zfs()?.facts(std::slice::from_ref(dataset)), read_facts)?;
+        facts
+            .into_iter()
+            .next()
+            .ok_or_else(|| failure(Refusal::Missing, &format!("'{dataset}': dataset does not exist")))
+    }
+}
+
+/// Whether a dataset without snapshots could be replaced without a loss: a filesystem in which nothing exists but its own
+/// root directory, and that no mount would miss. Whatever can't be found out counts as "no".
+///
+/// ZFS counts each user's objects, on unmounted filesystems too; a fresh filesystem has exactly one, its root directory,
+/// whatever its properties, and each file or directory is one more (tried with OpenZFS 2.3.9). The count is up to date
+/// only as of the last transaction group, so on a mounted filesystem the directory is looked into as well.
+pub(super) fn holds_nothing(zfs: &Zfs, facts: &Facts) -> bool {
+    let Facts { name, kind: Kind::Filesystem, partial: false, mounted, .. } = facts else { return false };
+    let objects = run(zfs.userspace(name), user_objects);
+    let Ok(Some(objects)) = objects else { return false };
+    let only_the_root = objects.iter().fold(0_u64, |sum, (_, objects)| sum.saturating_add(*objects)) == 1;
+    only_the_root && unmounting_is_harmless(zfs, name, *mounted)
+}
+
+/// `zfs recv -F` unmounts the filesystem and all below it, and `-u` leaves them so.
+fn unmounting_is_harmless(zfs: &Zfs, name: &DatasetName, mounted: bool) -> bool {
+    let others = run(zfs.mounted_below(name), |output| {
+        let lines = output.lines().map_while(Result::ok);
+        Ok(lines.filter(|line| line == "yes").count())
+    });
+    if others.is_err() || others.is_ok_and(|all| all > usize::from(mounted)) {
+        return false;
+    }
+    !mounted
+        || mountpoint(zfs, name)
+            .is_some_and(|path| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none()))
+}
+
+fn mountpoint(zfs: &Zfs, name: &DatasetName) -> Option<String> {
+    let path = run(zfs.get("mountpoint", name), |output| {
+        let mut path = String::new();
+        output.take(64 * 1024).read_to_string(&mut path)?;
+        Ok(path)
+    });
+    // `legacy` ones are mounted who knows where.
+    path.ok().and_then(|path| Some(path.strip_suffix('\n')?.to_owned())).filter(|path| path.starts_with('/'))
+}
+
+fn read_line(path: &str) -> Option<String> {
+    Some(fs::read_to_string(path).ok()?.trim().to_owned())
+}
+
+/// Cuts a list into portions that fit on a command line each.
+fn portions<T>(mut all: &[T], len: impl Fn(&T) -> usize) -> Vec<&[T]> {
+    let mut portions = Vec::new();
+    while !all.is_empty() {
+        let mut room = MAX_ARGS;
+        let fits = all.iter().take_while(|one| {
+            let needed = len(one) + 1;
+            let fits = needed <= room;
+            room = room.saturating_sub(needed);
+            fits
+        });
+        let (some, rest) = all.split_at(fits.count().max(1));
+        portions.push(some);
+        all = rest;
+    }
+    portions
+}

@@ -1,0 +1,144 @@
+//! Runs `zfs` for the helper: short commands to their end, and `zfs recv` as a process that can be waited for and ended.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+
+use super::host::{MAX_WORDS, Process, Started, failure};
+use crate::remote::pump;
+use crate::remote::wire::Failure;
+use crate::zfs::{ParseError, Refusal};
+
+/// Runs a command whose failure is a failure, and reads what it prints with `read`.
+pub(super) fn run<T>(
+    command: Command,
+    read: impl FnOnce(BufReader<ChildStdout>) -> Result<T, ParseError>,
+) -> Result<T, Failure> {
+    run_with(command, false, read)
+}
+
+/// Runs a command that is asked for several objects; that some of them don't exist is no failure.
+pub(super) fn run_listing<T>(
+    command: Command,
+    read: impl FnOnce(BufReader<ChildStdout>) -> Result<T, ParseError>,
+) -> Result<T, Failure> {
+    run_with(command, true, read)
+}
+
+fn run_with<T>(
+    mut command: Command,
+    may_miss: bool,
+    read: impl FnOnce(BufReader<ChildStdout>) -> Result<T, ParseError>,
+) -> Result<T, Failure> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let cant = |error: io::Error| failure(Refusal::Other, &format!("can't run {name}: {error}"));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(cant)?;
+    let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err(failure(Refusal::Other, "no pipes to a command"));
+    };
+    // Beside stdout: it could fill up and block otherwise.
+    let complaints = thread::Builder::new().spawn(move || read_complaints(stderr, may_miss)).map_err(cant);
+    let value = complaints.is_ok().then(|| read(BufReader::new(stdout)));
+    if !matches!(value, Some(Ok(_))) {
+        // Nobody reads the rest. It may have ended by itself.
+        let _ = child.kill();
+    }
+    let status = child.wait().map_err(cant)?;
+    let complaints = complaints?.join().unwrap_or_default();
+    match value {
+        Some(Err(error)) if status.success() => Err(failure(Refusal::Other, &error.to_string())),
+        Some(Ok(value)) if status.success() || complaints.tolerable(status) => Ok(value),
+        _ => Err(complaints.into_failure(&name, status)),
+    }
+}
+
+/// What a command wrote to stderr.
+#[derive(Default)]
+struct Complaints {
+    words: String,
+    missing: bool,
+}
+
+impl Complaints {
+    fn tolerable(&self, status: ExitStatus) -> bool {
+        self.missing && self.words.is_empty() && status.code() == Some(1)
+    }
+
+    fn into_failure(self, name: &str, status: ExitStatus) -> Failure {
+        if self.words.is_empty() {
+            return failure(Refusal::Other, &format!("{name} ended with {status}"));
+        }
+        failure(Refusal::from_words(&self.words), &self.words)
+    }
+}
+
+fn read_complaints(stderr: impl Read, may_miss: bool) -> Complaints {
+    let mut complaints = Complaints::default();
+    let mut lines = BufReader::new(stderr);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match lines.by_ref().take(MAX_WORDS as u64).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return complaints,
+            Ok(_) => {}
+        }
+        let words = String::from_utf8_lossy(&line);
+        if may_miss && Refusal::from_words(&words) == Refusal::Missing {
+            complaints.missing = true;
+        } else if complaints.words.len() < MAX_WORDS {
+            complaints.words.push_str(&words);
+        }
+    }
+}
+
+/// Starts a `zfs recv`.
+pub(super) fn start(mut command: Command) -> Result<Started, Failure> {
+    let cant = |error: io::Error| failure(Refusal::Other, &format!("can't start zfs recv: {error}"));
+    let (reader, writer) = io::pipe().map_err(cant)?;
+    // Before anybody uses it.
+    pump::grow_pipe(&writer);
+    pump::set_nonblocking(&writer, true).map_err(cant)?;
+    let mut child = command.stdin(reader).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(cant)?;
+    // It holds the reading end: kept, a receive that ends early would never be noticed.
+    drop(command);
+    let words: Box<dyn Read + Send> = match child.stderr.take() {
+        Some(stderr) => Box::new(stderr),
+        None => Box::new(io::empty()),
+    };
+    Ok(Started { stdin: writer.into(), words, process: Arc::new(Recv(Mutex::new(child))) })
+}
+
+/// A `zfs recv`.
+struct Recv(Mutex<Child>);
+
+impl Recv {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Child> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Process for Recv {
+    fn wait(&self) -> Result<(), String> {
+        // Without reaping it, and without the lock: until it is reaped under the lock, its id can be signalled safely.
+        let pid = Pid::from_child(&self.lock());
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        while matches!(waitid(WaitId::Pid(pid), options), Err(rustix::io::Errno::INTR)) {}
+        match self.lock().wait() {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(status.to_string()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn end(&self, force: bool) {
+        let mut child = self.lock();
+        if matches!(child.try_wait(), Ok(None)) {
+            let signal = if force { Signal::KILL } else { Signal::TERM };
+            // It can't be gone: it is not reaped.
+            let _ = kill_process(Pid::from_child(&child), signal);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The life of one `zfs recv`: fed by the session, watched by a thread of its own that tells how it ended.
+
+use std::io::{self, Read};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::host::{MAX_WORDS, Process, failure};
+use super::query::Context;
+use super::replies::{LOOK, Replies};
+use crate::remote::wire::{Failure, Receive};
+use crate::zfs::Refusal;
+
+/// A stream may settle while the next one runs, not more.
+const AT_ONCE: usize = 2;
+/// So long a receive whose stream was cut may take to store what it has, before it is asked to end.
+const GRACE: Duration = Duration::from_secs(2);
+/// So long a complete one may settle although the sender is gone.
+const SETTLE: Duration = Duration::from_secs(30);
+/// So long after being asked it is ended by force.
+const FORCE: Duration = Duration::from_secs(10);
+
+/// How the sender ended a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// With `End`.
+    Complete,
+    /// With `Abort`, or it vanished.
+    Broken,
+}
+
+#[derive(Default)]
+struct State {
+    ending: Option<Ending>,
+    /// The process is gone.
+    exited: bool,
+    /// Someone already sees to its end.
+    ended_by: bool,
+}
+
+/// A `zfs recv` that runs, or has not been reported yet.
+pub(super) struct Receiving {
+    state: Mutex<State>,
+    changed: Condvar,
+    process: Arc<dyn Process>,
+}
+
+impl Receiving {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The stream is over; its stdin must be closed already.
+    pub(super) fn finish(self: &Arc<Self>, ending: Ending) {
+        let first = self.lock().ending.replace(ending).is_none();
+        self.changed.notify_all();
+        if first && ending == Ending::Broken {
+            self.end_after(GRACE);
+        }
+    }
+
+    /// The sender is gone.
+    fn abandon(self: &Arc<Self>) {
+        let ending = *self.lock().ending.get_or_insert(Ending::Broken);
+        self.changed.notify_all();
+        self.end_after(if ending == Ending::Complete { SETTLE } else { GRACE });
+    }
+
+    /// Sees to it, on a thread, that the process ends.
+    fn end_after(self: &Arc<Self>, grace: Duration) {
+        if std::mem::replace(&mut self.lock().ended_by, true) {
+            return;
+        }
+        let own = Arc::clone(self);
+        let spawned = std::thread::Builder::new().name("end".into()).spawn(move || {
+            for (patience, force) in [(grace, false), (FORCE, true)] {
+                if own.wait(patience, |state| state.exited) {
+                    return;
+                }
+                own.process.end(force);
+            }
+        });
+        if spawned.is_err() {
+            self.process.end(false);
+        }
+    }
+
+    fn wait(&self, most: Duration, until: impl Fn(&State) -> bool) -> bool {
+        let started = Instant::now();
+        let mut state = self.lock();
+        while !until(&state) {
+            let Some(left) = most.checked_sub(started.elapsed()) else { return false };
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Waits for the process, and for the stream's end where that matters; returns what was wrong.
+    fn outcome(&self, mut words: impl Read) -> Option<Failure> {
+        let words = read_words(&mut words);
+        let exit = self.process.wait();
+        self.lock().exited = true;
+        self.changed.notify_all();
+        let Err(how) = exit else {
+            // It has seen the end of the last snapshot, which can be before `End` comes; and an aborted stream failed
+            // whatever it made of it.
+            while !self.wait(Duration::from_secs(3600), |state| state.ending.is_some()) {}
+            let broken = self.lock().ending == Some(Ending::Broken);
+            return broken.then(|| failure(Refusal::Stream, "the stream was aborted"));
+        };
+        let refusal = match Refusal::from_words(&words) {
+            // Ended by us, or it just read the early end of its input.
+            Refusal::Other if self.lock().ending == Some(Ending::Broken) => Refusal::Stream,
+            refusal => refusal,
+        };
+        let words = if words.trim().is_empty() { format!("zfs recv ended with {how}") } else { words };
+        Some(failure(refusal, &words))
+    }
+}
+
+/// Keeps the start of what `zfs recv` says, and reads all of it, so that it never blocks.
+fn read_words(input: &mut impl Read) -> String {
+    let mut kept = Vec::new();
+    // What can't be read is not said.
+    let _ = input.by_ref().take(MAX_WORDS as u64).read_to_end(&mut kept);
+    let _ = io::copy(input, &mut io::sink());
+    String::from_utf8_lossy(&kept).into_owned()
+}
+
+/// All receives of a helper that are not through.
+#[derive(Default)]
+pub(super) struct Receives {
+    alive: Mutex<Vec<Arc<Receiving>>>,
+    gone: Condvar,
+}
+
+impl Receives {
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Receiving>>> {
+        self.alive.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until another receive may begin; `false` if nobody reads answers any more.
+    pub(super) fn wait_for_room(&self, replies: &Replies) -> bool {
+        let mut alive = self.lock();
+        while alive.len() >= AT_ONCE {
+            if replies.is_broken() {
+                return false;
+            }
+            alive = self.gone.wait_timeout(alive, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Watches a started receive; its end is told to the sender.
+    pub(super) fn watch(
+        self: &Arc<Self>,
+        context: &Context,
+        id: u64,
+        receive: Receive,
+        process: Arc<dyn Process>,
+        words: Box<dyn Read + Send>,
+    ) -> Result<Arc<Receiving>, Failure> {
+        let receiving = Arc::new(Receiving { state: Mutex::default(), changed: Condvar::new(), process });
+        self.lock().push(Arc::clone(&receiving));
+        let (all, own, context) = (Arc::clone(self), Arc::clone(&receiving), context.clone());
+        let spawned = std::thread::Builder::new().name("receive".into()).spawn(move || {
+            let failure = own.outcome(words);
+            if failure.is_none() && receive.into_empty {
+                context.host.filled(&receive.dataset);
+            }
+            context.replies.done(id, failure);
+            all.forget(&own);
+        });
+        match spawned {
+            Ok(_) => Ok(receiving),
+            Err(error) => {
+                receiving.process.end(true);
+                let _ = receiving.process.wait();
+                self.forget(&receiving);
+                Err(failure(Refusal::Other, &format!("can't start a thread: {error}")))
+            }
+        }
+    }
+
+    fn forget(&self, receiving: &Arc<Receiving>) {
+        self.lock().retain(|other| !Arc::ptr_eq(other, receiving));
+        self.gone.notify_all();
+    }
+
+    /// The sender is gone: ends all that still run, and waits for them. Something that even force doesn't end (a pool
+    /// that hangs) is left behind.
+    pub(super) fn abandon(&self) {
+        let started = Instant::now();
+        let mut alive = self.lock();
+        alive.iter().for_each(Receiving::abandon);
+        while !alive.is_empty() && started.elapsed() < SETTLE + FORCE + GRACE {
+            alive = self.gone.wait_timeout(alive, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}

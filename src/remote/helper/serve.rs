@@ -1,0 +1,165 @@
+//! The helper's session: reads frames, hands questions to threads and streams to `zfs recv`, until the sender is gone.
+
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+
+use super::host::{Host, Started, failure};
+use super::query::{Context, Queries, refuse_outside};
+use super::receiving::{Ending, Receives, Receiving};
+use super::replies::Replies;
+use super::{Config, HelperError};
+use crate::remote::pump::{Mover, Taken};
+use crate::remote::wire::{self, Failure, FrameKind, Header, Receive, Request, WireError};
+use crate::zfs::Refusal;
+
+/// So long questions may still be answered after the sender has closed its end.
+const LAST_ANSWERS: Duration = Duration::from_secs(30);
+
+/// Serves a sender: greets on `output`, then reads frames from `input` until its end. Returns when all receives that it
+/// started are over.
+pub fn serve(config: Config, input: OwnedFd, output: OwnedFd, host: Arc<dyn Host>) -> Result<(), HelperError> {
+    let replies = Arc::new(Replies::new(output).map_err(HelperError::Stdio)?);
+    replies.greet(&host.hello())?;
+    let context = Context { config: Arc::new(config), host, replies };
+    let (queries, receives) = (Arc::new(Queries::default()), Arc::new(Receives::default()));
+    let mut session = Session { input: Input(input), context, queries, receives, mover: Mover::new(), stream: None };
+    let served = session.run();
+    // Closes the stdin of a stream that was cut.
+    session.stream = None;
+    session.receives.abandon();
+    if served.is_ok() {
+        session.queries.wait_below(1, Some(LAST_ANSWERS), &session.context.replies);
+    }
+    served
+}
+
+struct Session {
+    input: Input,
+    context: Context,
+    queries: Arc<Queries>,
+    receives: Arc<Receives>,
+    mover: Mover,
+    stream: Option<Stream>,
+}
+
+/// The stream that is coming in, between `Receive` and `End` or `Abort`.
+struct Stream {
+    /// `None` when the receive was refused or has ended early: the rest is dropped.
+    stdin: Option<OwnedFd>,
+    /// `None` when it never began.
+    receiving: Option<Arc<Receiving>>,
+}
+
+impl Session {
+    fn run(&mut self) -> Result<(), HelperError> {
+        while self.wait_for_input() {
+            let Some(header) = Header::read(&mut self.input)? else { return Ok(()) };
+            let go_on = match header.kind {
+                FrameKind::Request => {
+                    let request = wire::read_body(&mut self.input, header.len)?;
+                    self.request(request)?
+                }
+                FrameKind::Data => self.data(header.len)?,
+                FrameKind::End => self.end(Ending::Complete)?,
+                FrameKind::Abort => self.end(Ending::Broken)?,
+                FrameKind::Reply => return Err(HelperError::Order("a reply from the sender")),
+            };
+            if !go_on {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the next frame; `false` when nobody reads the answers any more.
+    fn wait_for_input(&self) -> bool {
+        loop {
+            let mut fds = [PollFd::new(&self.input.0, PollFlags::IN), self.context.replies.watch()];
+            match rustix::event::poll(&mut fds, None) {
+                Ok(_) => return fds[1].revents().is_empty(),
+                Err(Errno::INTR) => {}
+                // Reading will tell.
+                Err(_) => return true,
+            }
+        }
+    }
+
+    fn request(&mut self, request: Request) -> Result<bool, HelperError> {
+        let Request::Receive { id, receive } = request else { return Ok(self.queries.start(&self.context, request)) };
+        if self.stream.is_some() {
+            return Err(HelperError::Order("a stream within a stream"));
+        }
+        if !self.receives.wait_for_room(&self.context.replies) {
+            return Ok(false);
+        }
+        let started = self.prepare(&receive).and_then(|started| {
+            let Started { stdin, words, process } = started;
+            let receiving = self.receives.watch(&self.context, id, receive, process, words)?;
+            Ok(Stream { stdin: Some(stdin), receiving: Some(receiving) })
+        });
+        self.stream = Some(started.unwrap_or_else(|failure| {
+            self.context.replies.done(id, Some(failure));
+            Stream { stdin: None, receiving: None }
+        }));
+        Ok(true)
+    }
+
+    fn prepare(&self, receive: &Receive) -> Result<Started, Failure> {
+        let Context { config, host, .. } = &self.context;
+        refuse_outside(config, &receive.dataset)?;
+        for ancestor in &receive.ancestors {
+            refuse_outside(config, ancestor)?;
+        }
+        for ancestor in &receive.ancestors {
+            host.create_placeholder(ancestor)?;
+        }
+        // The sender may have looked a while ago, and `recv -F` asks nobody.
+        if receive.into_empty && !host.is_empty(&receive.dataset)? {
+            return Err(failure(Refusal::Exists, &format!("destination {} exists and is not empty", receive.dataset)));
+        }
+        host.receive(receive)
+    }
+
+    fn data(&mut self, len: usize) -> Result<bool, HelperError> {
+        let Some(stream) = &mut self.stream else { return Err(HelperError::Order("data without a stream")) };
+        let taken = self.mover.take(&self.input.0, stream.stdin.as_ref(), len).map_err(WireError::Io)?;
+        if taken == Taken::Refused {
+            // It has ended, and says why; what still comes of its stream has no place to go.
+            stream.stdin = None;
+        }
+        Ok(true)
+    }
+
+    fn end(&mut self, ending: Ending) -> Result<bool, HelperError> {
+        let Some(stream) = self.stream.take() else { return Err(HelperError::Order("the end of no stream")) };
+        drop(stream.stdin);
+        if let Some(receiving) = stream.receiving {
+            receiving.finish(ending);
+        }
+        Ok(true)
+    }
+}
+
+/// Unbuffered reads: what follows a frame's header belongs to someone else.
+struct Input(OwnedFd);
+
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match rustix::io::read(&self.0, &mut *buffer) {
+                Ok(read) => return Ok(read),
+                Err(Errno::INTR) => {}
+                // Whoever gave us the descriptor may have made it non-blocking.
+                Err(Errno::AGAIN) => {
+                    rustix::event::poll(&mut [PollFd::new(&self.0, PollFlags::IN)], None)?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}

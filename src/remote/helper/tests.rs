@@ -1,0 +1,349 @@
+//! The helper's session over real pipes, with a fake host.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::fake::{FakeHost, Session, nowhere, piped, receive};
+use super::{Config, Host, serve};
+use crate::name::{Guid, Txg};
+use crate::remote::wire::{self, FrameKind, HEADER, Header, MAX_DATA, MAX_NAMES, Receive, Reply, Request};
+use crate::zfs::Refusal;
+
+fn session() -> Session {
+    Session::start(Config::default())
+}
+
+/// A stream of `len` bytes that the fake host takes for complete.
+fn stream(len: usize) -> Vec<u8> {
+    let mut bytes = vec![7; len - 3];
+    bytes.extend(b"end");
+    bytes
+}
+
+#[test]
+fn a_stream_arrives() {
+    let mut session = session();
+    session.receive(1, "b/x");
+    let bytes = stream(3_000_001);
+    for part in bytes.chunks(MAX_DATA) {
+        session.data(part);
+    }
+    session.data(b"");
+    session.mark(FrameKind::End);
+    // `b"end"` is the end of the stream although an empty frame follows.
+    assert_eq!(session.done(), (1, None));
+    assert_eq!(session.host.received.lock().unwrap()["b/x"], bytes.len());
+    session.close().unwrap();
+}
+
+#[test]
+fn a_refusal_is_told_at_once_and_the_rest_dropped() {
+    let mut session = session();
+    session.receive(1, "b/refuse");
+    // Before any data or `End`.
+    assert_eq!(session.done(), (1, Some(Refusal::Modified)));
+    for _ in 0..5 {
+        session.data(&stream(MAX_DATA));
+    }
+    session.mark(FrameKind::End);
+    session.receive(2, "b/x");
+    session.data(&stream(100));
+    session.mark(FrameKind::End);
+    assert_eq!(session.done(), (2, None));
+    session.close().unwrap();
+}
+
+#[test]
+fn an_abort_is_a_failure_whatever_has_arrived() {
+    for dataset in ["b/x", "b/early", "b/stuck"] {
+        let mut session = session();
+        session.receive(1, dataset);
+        session.data(&stream(1000));
+        if dataset == "b/early" {
+            thread::sleep(Duration::from_millis(100));
+        }
+        session.mark(FrameKind::Abort);
+        let (id, refusal) = session.done();
+        if dataset == "b/x" {
+            // The fake host took the stream, as `zfs recv` would when it got it all: the sender still says it isn't so.
+            assert_eq!((id, refusal), (1, Some(Refusal::Stream)));
+        } else {
+            assert_eq!((id, refusal), (1, Some(Refusal::Stream)), "{dataset}");
+        }
+        session.close().unwrap();
+        assert_eq!(session.host.running.load(Ordering::SeqCst), 0);
+    }
+}
+
+#[test]
+fn an_incomplete_stream_is_a_failure() {
+    let mut session = session();
+    session.receive(1, "b/x");
+    session.data(b"half");
+    session.mark(FrameKind::End);
+    assert_eq!(session.done(), (1, Some(Refusal::Stream)));
+    session.close().unwrap();
+}
+
+#[test]
+fn a_receive_that_ends_before_the_end_mark_waits_for_it() {
+    let mut session = session();
+    session.receive(1, "b/early");
+    session.data(&stream(100));
+    thread::sleep(Duration::from_millis(200));
+    session.request(&Request::Probe { id: 2, dataset: "b".parse().unwrap() });
+    // The probe's answer comes first: nothing was said of the receive.
+    assert!(matches!(session.reply(), Some(Reply::Probed { id: 2, encrypted: true, .. })));
+    session.mark(FrameKind::End);
+    assert_eq!(session.done(), (1, None));
+    session.close().unwrap();
+}
+
+#[test]
+fn the_next_stream_runs_while_one_settles() {
+    let mut session = session();
+    let started = Instant::now();
+    for id in 0..4 {
+        session.receive(id, if id == 3 { "b/x" } else { "b/settle" });
+        session.data(&stream(5000));
+        session.mark(FrameKind::End);
+    }
+    for _ in 0..4 {
+        assert_eq!(session.done().1, None);
+    }
+    // Three settle for 400 ms each, two at a time.
+    assert!(started.elapsed() < Duration::from_millis(1150), "{:?}", started.elapsed());
+    session.close().unwrap();
+}
+
+#[test]
+fn a_vanished_sender_leaves_no_receive_behind() {
+    for cut_in_frame in [false, true] {
+        for dataset in ["b/x", "b/stuck"] {
+            let mut session = session();
+            session.receive(1, dataset);
+            session.data(&[1; 1000]);
+            if cut_in_frame {
+                session.raw(&Header { kind: FrameKind::Data, len: 1000 }.encode());
+                session.raw(&[0; 10]);
+            }
+            let closed = session.close();
+            assert_eq!(closed.is_err(), cut_in_frame, "{closed:?}");
+            assert_eq!(session.host.running.load(Ordering::SeqCst), 0);
+        }
+    }
+}
+
+#[test]
+fn a_full_pipe_to_a_stuck_receive_does_not_hold_the_helper() {
+    let mut session = session();
+    session.receive(1, "b/stuck");
+    // More than fits anywhere: the feeder's pipe stays full.
+    let feeder = session.input.take().unwrap();
+    let fed = thread::spawn(move || {
+        use std::io::Write;
+        let mut feeder = feeder;
+        let header = Header { kind: FrameKind::Data, len: 100_000 }.encode();
+        feeder.write_all(&header).and_then(|()| feeder.write_all(&[0; 100_000]))
+    });
+    fed.join().unwrap().unwrap();
+    let started = Instant::now();
+    assert!(session.close().is_err());
+    assert!(started.elapsed() < Duration::from_secs(15));
+    assert_eq!(session.host.running.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_sender_that_stops_reading_is_gone() {
+    let mut session = session();
+    session.receive(1, "b/x");
+    session.output = None;
+    // Its stdin is still open.
+    let input = session.input.take();
+    session.close().unwrap();
+    drop(input);
+}
+
+#[test]
+fn questions_are_answered_by_place() {
+    let mut session = session();
+    let names = ["b/x", "b/no", "b/x@s", "b/x", "-x", "b/x@", "b//x", "b/x#m"].map(String::from).to_vec();
+    session.request(&Request::Ask { id: 9, names });
+    let found = vec![(0, Guid(3), Txg(1)), (2, Guid(5), Txg(1)), (3, Guid(3), Txg(1))];
+    assert_eq!(session.reply(), Some(Reply::Found { id: 9, found }));
+    session.request(&Request::Ask { id: 10, names: vec!["b/fail".into()] });
+    assert_eq!(session.done(), (10, Some(Refusal::Permission)));
+    session.request(&Request::Ask { id: 11, names: vec!["b".into(); MAX_NAMES + 1] });
+    assert_eq!(session.done(), (11, Some(Refusal::Other)));
+    session.request(&Request::Ask { id: 12, names: vec!["-r".into()] });
+    assert_eq!(session.reply(), Some(Reply::Found { id: 12, found: vec![] }));
+    assert_eq!(session.host.finds.load(Ordering::SeqCst), 2);
+    session.request(&Request::List { id: 13, datasets: vec!["b/x".parse().unwrap(), "b/no".parse().unwrap()] });
+    assert!(matches!(session.reply(), Some(Reply::Listed { id: 13, snapshots, .. }) if snapshots.len() == 1));
+    assert_eq!(session.done(), (13, None));
+    session.close().unwrap();
+}
+
+#[test]
+fn a_few_questions_run_at_a_time_and_streams_pass_them() {
+    let mut session = session();
+    for id in 0..10 {
+        session.request(&Request::Ask { id, names: vec!["b/slow".into()] });
+    }
+    session.receive(100, "b/x");
+    session.data(&stream(10));
+    session.mark(FrameKind::End);
+    let mut ids: Vec<u64> = (0..11)
+        .map(|_| match session.reply().unwrap() {
+            Reply::Found { id, .. } | Reply::Done { id, failure: None } => id,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (0..10).chain([100]).collect::<Vec<_>>());
+    assert_eq!(session.host.asked.1.load(Ordering::SeqCst), 4);
+    session.close().unwrap();
+}
+
+#[test]
+fn answers_still_come_after_the_sender_closed_its_end() {
+    let mut session = session();
+    session.request(&Request::Ask { id: 1, names: vec!["b/slow".into()] });
+    session.close().unwrap();
+    assert!(matches!(session.reply(), Some(Reply::Found { id: 1, .. })));
+}
+
+#[test]
+fn ancestors_come_first_and_their_failure_is_the_streams() {
+    let mut session = session();
+    let ancestors = ["b/a", "b/a/c"].map(|name| name.parse().unwrap()).to_vec();
+    session.request(&Request::Receive { id: 1, receive: Receive { ancestors, ..receive("b/a/c/x") } });
+    session.data(&stream(10));
+    session.mark(FrameKind::End);
+    assert_eq!(session.done(), (1, None));
+    assert_eq!(*session.host.created.lock().unwrap(), ["b/a", "b/a/c"]);
+    let ancestors = vec!["b/denied".parse().unwrap()];
+    session.request(&Request::Receive { id: 2, receive: Receive { ancestors, ..receive("b/denied/x") } });
+    assert_eq!(session.done(), (2, Some(Refusal::Permission)));
+    session.data(&stream(10));
+    session.mark(FrameKind::Abort);
+    session.close().unwrap();
+}
+
+#[test]
+fn only_what_is_empty_is_filled() {
+    let mut session = session();
+    session.request(&Request::Receive { id: 1, receive: Receive { into_empty: true, ..receive("b/full") } });
+    assert_eq!(session.done(), (1, Some(Refusal::Exists)));
+    session.mark(FrameKind::End);
+    session.request(&Request::Receive { id: 2, receive: Receive { into_empty: true, ..receive("b/empty") } });
+    session.data(&stream(10));
+    session.mark(FrameKind::End);
+    assert_eq!(session.done(), (2, None));
+    assert_eq!(*session.host.filled.lock().unwrap(), ["b/empty"]);
+    session.close().unwrap();
+}
+
+#[test]
+fn nothing_outside_its_roots_is_told_or_touched() {
+    let mut session = Session::start(Config { roots: vec!["b/x".parse().unwrap()] });
+    let names = ["b/x", "b/xx", "b/x/x@s"].map(String::from).to_vec();
+    session.request(&Request::Ask { id: 1, names });
+    assert!(matches!(session.reply(), Some(Reply::Found { found, .. }) if found.len() == 2 && found[1].0 == 2));
+    session.receive(2, "b/xx");
+    assert_eq!(session.done(), (2, Some(Refusal::Permission)));
+    session.mark(FrameKind::Abort);
+    let ancestors = vec!["b".parse().unwrap()];
+    session.request(&Request::Receive { id: 3, receive: Receive { ancestors, ..receive("b/x/y") } });
+    assert_eq!(session.done(), (3, Some(Refusal::Permission)));
+    session.mark(FrameKind::Abort);
+    session.request(&Request::List { id: 4, datasets: vec!["b/xx".parse().unwrap()] });
+    assert_eq!(session.done(), (4, None));
+    session.request(&Request::Probe { id: 5, dataset: "b".parse().unwrap() });
+    assert_eq!(session.done(), (5, Some(Refusal::Permission)));
+    assert!(session.host.created.lock().unwrap().is_empty());
+    session.close().unwrap();
+}
+
+#[test]
+fn what_is_out_of_order_ends_the_session() {
+    let request = |request: &Request| {
+        let mut bytes = Vec::new();
+        wire::write_message(&mut bytes, FrameKind::Request, request).unwrap();
+        bytes
+    };
+    let receive = request(&Request::Receive { id: 1, receive: receive("b/x") });
+    let mark = |kind| Header { kind, len: 0 }.encode().to_vec();
+    for bytes in [
+        mark(FrameKind::Data),
+        mark(FrameKind::End),
+        mark(FrameKind::Abort),
+        mark(FrameKind::Reply),
+        [receive.clone(), receive.clone()].concat(),
+        [receive, vec![0; HEADER]].concat(),
+        b"SSH-2.0-nonsense\n".to_vec(),
+        vec![0xff; 100],
+        [&[0, 0, 0, 2, 1, 0, 0, 0], &b"{}"[..]].concat(),
+        [&[0, 0, 0, 20, 1, 0, 0, 0], &b"{}"[..]].concat(),
+    ] {
+        assert!(run(bytes.clone()).is_err(), "{bytes:?}");
+    }
+}
+
+/// Serves these bytes.
+fn run(bytes: Vec<u8>) -> Result<(), super::HelperError> {
+    let host = Arc::new(FakeHost::default());
+    let own: Arc<dyn Host> = Arc::new(Arc::clone(&host));
+    let started = Instant::now();
+    let served = serve(Config::default(), piped(bytes).into(), nowhere().into(), own);
+    assert!(started.elapsed() < Duration::from_secs(20));
+    assert_eq!(host.running.load(Ordering::SeqCst), 0);
+    served
+}
+
+/// A sensible session, as bytes.
+fn sensible() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let names = ["b/x", "b/x@s"].map(String::from).to_vec();
+    wire::write_message(&mut bytes, FrameKind::Request, &Request::Ask { id: 1, names }).unwrap();
+    for (id, dataset) in [(2, "b/x"), (3, "b/refuse"), (4, "b/early")] {
+        let receive = receive(dataset);
+        wire::write_message(&mut bytes, FrameKind::Request, &Request::Receive { id, receive }).unwrap();
+        bytes.extend(Header { kind: FrameKind::Data, len: 300 }.encode());
+        bytes.extend(stream(300));
+        wire::write_mark(&mut bytes, FrameKind::End).unwrap();
+    }
+    bytes
+}
+
+#[test]
+fn the_sensible_session_is_sensible() {
+    run(sensible()).unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_bytes_end_the_session(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = run(bytes);
+    }
+
+    #[test]
+    fn a_damaged_session_ends(
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut bytes = sensible();
+        for (place, value) in damage {
+            let place = place.index(bytes.len());
+            bytes[place] = value;
+        }
+        bytes.truncate(cut.index(bytes.len() + 1));
+        let _ = run(bytes);
+    }
+}
