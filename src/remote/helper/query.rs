@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::host::{Host, failure};
 use super::replies::{LOOK, Replies};
 use super::{Config, Sink};
-use crate::name::{DatasetName, SnapshotName};
+use crate::name::{DatasetName, MAX_NAME, SnapshotName};
 use crate::remote::wire::{Failure, MAX_NAMES, Reply, Request};
 use crate::zfs::Refusal;
 
@@ -116,7 +116,8 @@ fn ask(context: &Context, id: u64, names: &[String]) -> Result<Reply, Failure> {
 fn is_askable(config: &Config, name: &str) -> bool {
     let (dataset, snapshot) = name.split_once('@').map_or((name, None), |(dataset, rest)| (dataset, Some(rest)));
     let legal = snapshot.is_none_or(|snapshot| snapshot.parse::<SnapshotName>().is_ok());
-    legal && dataset.parse().is_ok_and(|dataset| config.allows(&dataset))
+    // Each part can be legal and the whole too long; zfs would refuse to look at anything then.
+    legal && name.len() <= MAX_NAME && dataset.parse().is_ok_and(|dataset| config.allows(&dataset))
 }
 
 fn list(context: &Context, id: u64, datasets: &[DatasetName]) -> Result<Reply, Failure> {

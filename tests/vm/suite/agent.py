@@ -19,7 +19,11 @@ def run_script(script, timeout):
     return [done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")]
 
 
+READY = "agent ready"
+
 if __name__ == "__main__":
+    # A start-up file of root's shell may have printed before.
+    print(READY, flush=True)
     for line in sys.stdin:
         request = json.loads(line)
         print(json.dumps(run_script(request["script"], request["timeout"])), flush=True)

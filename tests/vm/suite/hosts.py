@@ -6,7 +6,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from agent import run_script
+from agent import READY, run_script
 
 
 class Failed(Exception):
@@ -73,6 +73,8 @@ class _Agents(threading.local):
                 ["ssh", "-T", "beta", "python3 -u /root/suite/agent.py"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
             )
+            while (line := self.process.stdout.readline()) and line != f"{READY}\n":
+                pass
         self.process.stdin.write(json.dumps({"script": script, "timeout": timeout}) + "\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline()

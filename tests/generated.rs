@@ -1,0 +1,88 @@
+//! The committed man pages and completions are those that the command line's definition gives today.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use assert_cmd::cargo::cargo_bin_cmd;
+
+/// The files of a directory with their content.
+fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
+    let file = |entry: fs::DirEntry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap());
+    entries.map(|entry| file(entry.unwrap())).collect()
+}
+
+fn committed(name: &str) -> BTreeMap<String, Vec<u8>> {
+    files(&Path::new(env!("CARGO_MANIFEST_DIR")).join(name))
+}
+
+#[test]
+fn committed_files_are_fresh() {
+    let dir = tempfile::tempdir().unwrap();
+    cargo_bin_cmd!("zfsync").arg("generate").arg(dir.path()).assert().success().stdout("").stderr("");
+    for name in ["man", "completions"] {
+        let (fresh, committed) = (files(&dir.path().join(name)), committed(name));
+        let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&committed), names(&fresh), "{name}/: run `cargo run -- generate .` and remove what is stale");
+        for (file, bytes) in &fresh {
+            assert!(committed[file] == *bytes, "{name}/{file} is stale: run `cargo run -- generate .`");
+        }
+    }
+}
+
+#[test]
+fn a_release_changes_no_page() {
+    for (name, bytes) in committed("man") {
+        let page = String::from_utf8(bytes).unwrap();
+        assert!(!page.contains(env!("CARGO_PKG_VERSION")), "{name}");
+    }
+}
+
+#[test]
+fn hidden_commands_stay_hidden() {
+    for (name, bytes) in committed("man").into_iter().chain(committed("completions")) {
+        assert!(!name.contains("generate"), "{name}");
+        assert!(!String::from_utf8(bytes).unwrap().contains("generate"), "{name}");
+    }
+}
+
+#[test]
+fn pages_have_all_sections_and_options() {
+    let page = String::from_utf8(committed("man").remove("zfsync-push.1").unwrap()).unwrap();
+    for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "ENVIRONMENT", "EXAMPLES", "SEE ALSO"] {
+        assert!(page.lines().any(|line| line.strip_prefix(".SH ").is_some_and(|rest| rest.trim_matches('"') == section)), "{section}");
+    }
+    // What --help offers stands in the page.
+    let help = cargo_bin_cmd!("zfsync").args(["push", "--help"]).assert().success();
+    let help = String::from_utf8(help.get_output().stdout.clone()).unwrap();
+    let options = help.split_whitespace().filter_map(|word| word.strip_prefix("--")).map(|word| word.trim_end_matches([',', ';']));
+    let mut seen = 0;
+    for option in options {
+        assert!(page.contains(&format!("\\-\\-{}", option.replace('-', "\\-"))), "--{option}");
+        seen += 1;
+    }
+    assert!(seen >= 18, "{seen} options");
+}
+
+#[test]
+fn pages_render_without_complaints() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("man");
+    for name in committed("man").keys() {
+        let rendered = Command::new("man")
+            .args(["--warnings", "-l"])
+            .arg(dir.join(name))
+            .env("LC_ALL", "C.UTF-8")
+            .env("MANWIDTH", "100")
+            .stdin(Stdio::null())
+            .output();
+        let rendered = match rendered {
+            Ok(rendered) => rendered,
+            Err(error) => return eprintln!("skipped: no man here ({error})"),
+        };
+        let (text, complaints) = (String::from_utf8_lossy(&rendered.stdout), String::from_utf8_lossy(&rendered.stderr));
+        assert!(rendered.status.success() && complaints.is_empty(), "{name}: {complaints}");
+        assert!(text.contains("SEE ALSO"), "{name}: {text}");
+    }
+}

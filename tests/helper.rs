@@ -1,0 +1,239 @@
+//! The helper as the sender meets it: the real binary over real pipes, with a shell script in the place of `zfs`.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use zfsync::name::{Guid, Txg};
+use zfsync::plan::Kind;
+use zfsync::remote::wire::{self, FrameKind, Header, Hello, Receive, Reply, Request, TargetFacts};
+use zfsync::zfs::Refusal;
+
+/// Behaves as `zfs` does, for a pool `b` that holds `x` (one snapshot), `e` (empty) and `f` (not empty). A received
+/// stream goes to a file; what is called goes to `calls`.
+const ZFS: &str = r#"#!/bin/sh
+here=${0%/*}
+echo "$*" >> "$here/calls"
+last() { for one; do :; done; echo "$one"; }
+target=$(last "$@")
+case "$*" in
+"list -Hp -t filesystem,volume,snapshot"*)
+    shift 6
+    for name; do
+        case $name in
+        b/x) printf 'b/x\t11\t5\n' ;;
+        b/x@s) printf 'b/x@s\t12\t6\n' ;;
+        b/denied) echo "cannot open 'b/denied': permission denied" >&2; code=1 ;;
+        *) echo "cannot open '$name': dataset does not exist" >&2; code=1 ;;
+        esac
+    done
+    exit ${code:-0} ;;
+"list -Hp -t filesystem,volume "*)
+    shift 6
+    for name; do
+        case $name in
+        b/[xef]) printf '%s\tfilesystem\t-\toff\tno\n' "$name" ;;
+        *) echo "cannot open '$name': dataset does not exist" >&2; code=1 ;;
+        esac
+    done
+    exit ${code:-0} ;;
+"list -Hp -d 1"*) case "$*" in *b/x*) printf 'b/x@s\t12\t6\n' ;; esac ;;
+"list -Hp -r -t filesystem -o mounted"*) echo no ;;
+userspace*) case $target in b/e) printf 'POSIX User\t0\t1\n' ;; *) printf 'POSIX User\t0\t2\n' ;; esac ;;
+create*) case $target in b/a) echo "cannot create 'b/a': dataset already exists" >&2; exit 1 ;; esac ;;
+recv*)
+    case $target in
+    b/refuse) echo "cannot receive incremental stream: destination b/refuse has been modified" >&2
+        echo "since most recent snapshot" >&2; exit 1 ;;
+    b/stuck) trap '' TERM; echo $$ > "$here/stuck"; while :; do sleep 0.2; done ;;
+    esac
+    cat > "$here/stream" ;;
+esac
+"#;
+
+struct Helper {
+    dir: TempDir,
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+    hello: Hello,
+}
+
+impl Helper {
+    fn start() -> Self {
+        let dir = TempDir::new().unwrap();
+        let zfs = dir.path().join("zfs");
+        fs::write(&zfs, ZFS).unwrap();
+        fs::set_permissions(&zfs, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:/usr/bin:/bin", dir.path().display());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_zfsync"));
+        command.args(["recv", "--stdio"]).env("PATH", path).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        let hello = serde_json::from_str(line.strip_prefix("ZFSYNC-HELPER/1 ").unwrap()).unwrap();
+        Self { dir, input: child.stdin.take(), child, output, hello }
+    }
+
+    fn request(&mut self, request: &Request) {
+        wire::write_message(self.input.as_mut().unwrap(), FrameKind::Request, request).unwrap();
+    }
+
+    fn receive(&mut self, id: u64, receive: Receive, stream: &[u8]) {
+        self.request(&Request::Receive { id, receive });
+        self.data(stream);
+    }
+
+    fn data(&mut self, stream: &[u8]) {
+        use std::io::Write;
+        let input = self.input.as_mut().unwrap();
+        for part in stream.chunks(wire::MAX_DATA) {
+            input.write_all(&Header { kind: FrameKind::Data, len: part.len() }.encode()).unwrap();
+            input.write_all(part).unwrap();
+        }
+    }
+
+    fn mark(&mut self, kind: FrameKind) {
+        wire::write_mark(self.input.as_mut().unwrap(), kind).unwrap();
+    }
+
+    fn reply(&mut self) -> Reply {
+        let header = Header::read(&mut self.output).unwrap().expect("a reply");
+        wire::read_body(&mut self.output, header.len).unwrap()
+    }
+
+    fn done(&mut self) -> (u64, Option<Refusal>) {
+        match self.reply() {
+            Reply::Done { id, failure } => (id, failure.map(|failure| failure.refusal)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn file(&self, name: &str) -> String {
+        fs::read_to_string(self.dir.path().join(name)).unwrap_or_default()
+    }
+
+    /// Closes its stdin; its exit code and what it wrote to stderr.
+    fn close(&mut self) -> (Option<i32>, String) {
+        self.input = None;
+        let mut words = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut words).unwrap();
+        (self.child.wait().unwrap().code(), words)
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn plain(dataset: &str) -> Receive {
+    let dataset = dataset.parse().unwrap();
+    Receive { dataset, ancestors: vec![], kind: Kind::Filesystem, create: false, top: false, into_empty: false }
+}
+
+#[test]
+fn greets_and_answers() {
+    let mut helper = Helper::start();
+    assert_eq!(helper.hello.version, env!("CARGO_PKG_VERSION"));
+    assert_eq!(helper.hello.zfs_path.as_deref(), helper.dir.path().join("zfs").to_str());
+    let names = ["b/no", "b/x@s", "b/x"].map(String::from).to_vec();
+    helper.request(&Request::Ask { id: 1, names });
+    let found = vec![(1, Guid(12), Txg(6)), (2, Guid(11), Txg(5))];
+    assert_eq!(helper.reply(), Reply::Found { id: 1, found });
+    let names = ["b/x", "b/denied"].map(String::from).to_vec();
+    helper.request(&Request::Ask { id: 2, names });
+    assert_eq!(helper.done(), (2, Some(Refusal::Permission)));
+    assert_eq!(helper.close(), (Some(0), String::new()));
+}
+
+#[test]
+fn lists_and_tells_what_is_empty() {
+    let mut helper = Helper::start();
+    let datasets = ["b/e", "b/f", "b/no", "b/x"].map(|name| name.parse().unwrap()).to_vec();
+    helper.request(&Request::List { id: 1, datasets });
+    for (name, empty, count) in [("b/x", false, 1), ("b/e", true, 0), ("b/f", false, 0)] {
+        let Reply::Listed { id: 1, dataset, facts, snapshots } = helper.reply() else { panic!("not listed") };
+        let expected = TargetFacts { kind: Kind::Filesystem, partial: false, empty };
+        assert_eq!((dataset.as_str(), facts, snapshots.len()), (name, expected, count));
+    }
+    assert_eq!(helper.done(), (1, None));
+}
+
+#[test]
+fn a_stream_reaches_zfs_recv_unchanged() {
+    let mut helper = Helper::start();
+    let stream: Vec<u8> = (0..=250).cycle().take(3_333_333).collect();
+    let ancestors = ["b/a", "b/a/c"].map(|name| name.parse().unwrap()).to_vec();
+    helper.receive(1, Receive { ancestors, create: true, top: true, ..plain("b/a/c/new") }, &stream);
+    helper.mark(FrameKind::End);
+    assert_eq!(helper.done(), (1, None));
+    assert!(fs::read(helper.dir.path().join("stream")).unwrap() == stream);
+    assert_eq!(
+        helper.file("calls"),
+        "create -o canmount=off -o zfsync:placeholder=on b/a\n\
+         create -o canmount=off -o zfsync:placeholder=on b/a/c\n\
+         recv -s -u -o readonly=on -o canmount=noauto b/a/c/new\n"
+    );
+    assert_eq!(helper.close().0, Some(0));
+}
+
+#[test]
+fn a_refusal_comes_at_once() {
+    let mut helper = Helper::start();
+    helper.receive(1, plain("b/refuse"), &[0; 300_000]);
+    assert_eq!(helper.done(), (1, Some(Refusal::Modified)));
+    helper.data(&[0; 3_000_000]);
+    helper.mark(FrameKind::Abort);
+    helper.receive(2, plain("b/y"), b"stream");
+    helper.mark(FrameKind::End);
+    assert_eq!(helper.done(), (2, None));
+    assert_eq!(helper.file("stream"), "stream");
+}
+
+#[test]
+fn only_what_is_empty_is_forced() {
+    let mut helper = Helper::start();
+    helper.receive(1, Receive { into_empty: true, ..plain("b/f") }, b"stream");
+    helper.mark(FrameKind::End);
+    assert_eq!(helper.done(), (1, Some(Refusal::Exists)));
+    assert!(!helper.file("calls").contains("recv"));
+    helper.receive(2, Receive { into_empty: true, ..plain("b/e") }, b"stream");
+    helper.mark(FrameKind::End);
+    assert_eq!(helper.done(), (2, None));
+    let calls = helper.file("calls");
+    assert!(calls.ends_with("recv -s -u -F -o canmount=noauto b/e\ninherit zfsync:placeholder b/e\n"), "{calls}");
+}
+
+#[test]
+fn nothing_is_left_behind_when_the_sender_vanishes() {
+    let mut helper = Helper::start();
+    // It neither reads nor ends when asked to.
+    helper.receive(1, plain("b/stuck"), &[0; 100_000]);
+    let started = Instant::now();
+    while helper.file("stuck").is_empty() && started.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let pid = helper.file("stuck").trim().to_owned();
+    let (code, words) = helper.close();
+    assert_eq!((code, words.as_str()), (Some(0), ""));
+    assert!(started.elapsed() < Duration::from_secs(40));
+    assert!(!pid.is_empty() && !Path::new(&format!("/proc/{pid}")).exists());
+}
+
+#[test]
+fn nonsense_ends_it_with_words() {
+    use std::io::Write;
+    let mut helper = Helper::start();
+    helper.input.as_mut().unwrap().write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let (code, words) = helper.close();
+    assert_eq!(code, Some(1));
+    assert!(words.starts_with("zfsync helper: ") && words.lines().count() == 1, "{words}");
+}

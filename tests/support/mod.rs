@@ -1,0 +1,224 @@
+//! A bed for tests of the command line: a temporary directory with a fake `zfs`, its own lock directory, and the means to
+//! start zfsync in it and to see what it leaves behind.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+pub mod sshd;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+const FAKE_ZFS: &str = include_str!("fake-zfs");
+
+/// What is waited for happens within this time, or the test fails.
+const DEADLINE: Duration = Duration::from_secs(90);
+
+/// The zfsync under test.
+pub fn zfsync() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_zfsync"))
+}
+
+/// The temporary directory with all that a run needs.
+pub struct Bed {
+    dir: TempDir,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Bed {
+    /// With a fake `zfs` on PATH, and a world of nothing.
+    pub fn new() -> Self {
+        let bed = Self::without_zfs();
+        for name in ["zfs", "zpool"] {
+            bed.script(&format!("bin/{name}"), FAKE_ZFS);
+        }
+        for name in ["world", "kinds", "calls"] {
+            bed.write(name, "");
+        }
+        bed
+    }
+
+    /// With nothing on PATH but the system.
+    pub fn without_zfs() -> Self {
+        let bed = Self { dir: tempfile::Builder::new().prefix("bed").tempdir().unwrap() };
+        for dir in ["bin", "run"] {
+            fs::create_dir(bed.path(dir)).unwrap();
+        }
+        bed
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// Writes an executable file. Beside its place first: a process that is forked right now must not hold it open for
+    /// writing.
+    pub fn script(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Adds datasets and snapshots, each `(name, guid, createtxg)`.
+    pub fn world(&self, objects: &[(&str, u64, u64)]) {
+        let mut text = self.read("world");
+        for (name, guid, txg) in objects {
+            writeln!(text, "{name}\t{guid}\t{txg}").unwrap();
+        }
+        self.write("world", &text);
+    }
+
+    /// `count` datasets below `s`, each with snapshots `@a` and `@b`, and the same below `d` with `@a` alone.
+    pub fn world_with_work(&self, count: u64) {
+        self.world(&[("s", 1, 1), ("d", 2, 1)]);
+        for n in 1..=count {
+            let (here, there) = (format!("s/{n}"), format!("d/{n}"));
+            self.world(&[
+                (&here, n * 10, 2),
+                (&format!("{here}@a"), n * 10 + 1, 3),
+                (&format!("{here}@b"), n * 10 + 2, 4),
+                (&there, n * 10 + 3, 2),
+                (&format!("{there}@a"), n * 10 + 1, 3),
+            ]);
+        }
+    }
+
+    /// What `zfs` was called with, one call a line.
+    pub fn calls(&self) -> Vec<String> {
+        self.read("calls").lines().map(ToOwned::to_owned).collect()
+    }
+
+    /// zfsync with the bed's PATH and lock directory, not started yet. No stdin, and no trace of the user's settings.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(zfsync());
+        command
+            .args(args)
+            .env_clear()
+            .env("PATH", format!("{}:/usr/bin:/bin", self.path("bin").display()))
+            .env("XDG_RUNTIME_DIR", self.path("run"))
+            .env("TMPDIR", std::env::temp_dir())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if let Some(profile) = std::env::var_os("LLVM_PROFILE_FILE") {
+            command.env("LLVM_PROFILE_FILE", profile);
+        }
+        command
+    }
+
+    /// Runs zfsync to its end.
+    pub fn run(&self, args: &[&str]) -> Ended {
+        Ended::of(self.command(args).spawn().unwrap())
+    }
+
+    /// Processes that belong to this bed: those that have its directory in their arguments or environment. Not sshd, which
+    /// outlives a connection by a moment.
+    pub fn processes(&self) -> Vec<String> {
+        let bed = self.dir.path().as_os_str().as_encoded_bytes().to_vec();
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/proc").unwrap().flatten() {
+            let pid = entry.file_name().to_string_lossy().into_owned();
+            if !pid.bytes().all(|byte| byte.is_ascii_digit()) || pid == std::process::id().to_string() {
+                continue;
+            }
+            // Any of these may go away at any moment.
+            let read = |name| fs::read(entry.path().join(name)).unwrap_or_default();
+            let arguments = read("cmdline");
+            let mine = [&arguments, &read("environ")].iter().any(|bytes| contains(bytes, &bed));
+            let words = String::from_utf8_lossy(&arguments).replace('\0', " ");
+            if mine && !words.contains("sshd") {
+                found.push(format!("{pid} {words}"));
+            }
+        }
+        found
+    }
+
+    /// Waits until no process of this bed is left.
+    pub fn wait_for_no_process(&self) {
+        let mut left = Vec::new();
+        let gone = eventually(|| {
+            left = self.processes();
+            left.is_empty()
+        });
+        assert!(gone, "still running: {left:#?}");
+    }
+
+    /// Waits for a file that some process of the bed writes.
+    pub fn wait_for_file(&self, name: &str) {
+        assert!(eventually(|| self.path(name).exists()), "{name} never appeared");
+    }
+}
+
+impl Ended {
+    /// Waits for a process with piped output.
+    pub fn of(child: Child) -> Self {
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// Checks the exit code and that stderr has each of these words.
+    #[track_caller]
+    pub fn expect(&self, code: i32, words: &[&str]) -> &Self {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        for word in words {
+            assert!(self.stderr.contains(word), "no {word:?} in {self:#?}");
+        }
+        assert!(!self.stderr.contains("panicked"), "{self:#?}");
+        self
+    }
+
+    /// Checks that stderr has none of these words.
+    #[track_caller]
+    pub fn without(&self, words: &[&str]) -> &Self {
+        for word in words {
+            assert!(!self.stderr.contains(word), "{word:?} in {self:#?}");
+        }
+        self
+    }
+}
+
+/// Asks again and again until it is so; `false` when the deadline passes.
+pub fn eventually(mut so: impl FnMut() -> bool) -> bool {
+    let started = Instant::now();
+    while !so() {
+        if started.elapsed() > DEADLINE {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    true
+}
+
+/// Sends a signal to a child that has not been waited for.
+pub fn signal(child: &Child, signal: rustix::process::Signal) {
+    rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).unwrap();
+}
+
+/// Whether this machine has a `zfs` of its own in the places that zfsync searches beside PATH.
+pub fn has_zfs() -> bool {
+    ["/sbin", "/usr/sbin", "/usr/local/sbin", "/bin", "/usr/bin"].iter().any(|dir| Path::new(dir).join("zfs").exists())
+}
+
+fn contains(all: &[u8], part: &[u8]) -> bool {
+    all.windows(part.len()).any(|window| window == part)
+}

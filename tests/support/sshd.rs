@@ -1,0 +1,131 @@
+//! A loopback SSH server for one test: its own keys, its own configuration, one `sshd -i` for each connection.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use super::{Bed, zfsync};
+
+const SSHD: &str = "/usr/sbin/sshd";
+
+/// Listens until it is dropped.
+pub struct Sshd {
+    port: u16,
+    stop: Arc<AtomicBool>,
+    connections: Arc<AtomicUsize>,
+    listener: Option<JoinHandle<()>>,
+}
+
+/// How a server differs from an ordinary one.
+#[derive(Default)]
+pub struct Manners {
+    /// So many connections are closed without a word, as MaxStartups does it.
+    pub refused: usize,
+    /// Lines for sshd_config.
+    pub config: &'static str,
+}
+
+/// Whether there is an sshd; if not, says that the test is skipped.
+pub fn available() -> bool {
+    let there = Path::new(SSHD).exists() && Command::new("ssh").arg("-V").stderr(Stdio::null()).status().is_ok();
+    if !there {
+        eprintln!("skipped: needs ssh, ssh-keygen and {SSHD} (package openssh-server)");
+    }
+    there
+}
+
+impl Sshd {
+    /// Starts one, and writes into the bed: `ssh_config`, which calls it `beta` and logs in with the right key; `there`,
+    /// the zfsync to call over there.
+    pub fn start(bed: &Bed, manners: Manners) -> Self {
+        if rustix::process::geteuid().is_root() {
+            // sshd wants it, and only a service manager would have made it.
+            fs::create_dir_all("/run/sshd").unwrap();
+        }
+        for key in ["host_key", "key"] {
+            keygen(bed, key);
+        }
+        fs::copy(bed.path("key.pub"), bed.path("authorized_keys")).unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let here = |name: &str| bed.path(name).display().to_string();
+        bed.write(
+            "sshd_config",
+            &format!(
+                "HostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin yes\n\
+                 PasswordAuthentication no\nKbdInteractiveAuthentication no\nLogLevel VERBOSE\n{}\n",
+                here("host_key"),
+                here("authorized_keys"),
+                manners.config
+            ),
+        );
+        bed.write("known_hosts", &format!("[127.0.0.1]:{port} {}", bed.read("host_key.pub")));
+        bed.write(
+            "ssh_config",
+            &format!(
+                "Host beta\n HostName 127.0.0.1\n Port {port}\n IdentityFile {}\n IdentitiesOnly yes\n IdentityAgent none\n \
+                 UserKnownHostsFile {}\n GlobalKnownHostsFile /dev/null\n StrictHostKeyChecking yes\n",
+                here("key"),
+                here("known_hosts")
+            ),
+        );
+        // Login shells set a PATH of their own.
+        let path = format!("PATH={}:/usr/bin:/bin", here("bin"));
+        bed.script("there", &format!("#!/bin/sh\n{path}\nexport PATH\nexec {} \"$@\"\n", zfsync().display()));
+        let (stop, connections) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (config, log) = (bed.path("sshd_config"), bed.path("sshd.log"));
+        let (stopped, counted) = (stop.clone(), connections.clone());
+        let listener = std::thread::spawn(move || {
+            for connection in listener.incoming().map_while(Result::ok) {
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                if counted.fetch_add(1, Ordering::Relaxed) >= manners.refused {
+                    serve(connection, &config, &log);
+                }
+            }
+        });
+        Self { port, stop, connections, listener: Some(listener) }
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// How many connections there were, refused ones among them.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // Wakes the listener.
+        drop(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)));
+        if let Some(listener) = self.listener.take() {
+            let _ = listener.join();
+        }
+    }
+}
+
+/// Makes a key and its `.pub` in the bed.
+pub fn keygen(bed: &Bed, name: &str) {
+    let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]).arg(bed.path(name)).status();
+    assert!(made.unwrap().success());
+}
+
+fn serve(connection: TcpStream, config: &Path, log: &Path) {
+    let output = OwnedFd::from(connection.try_clone().unwrap());
+    let mut sshd = Command::new(SSHD);
+    sshd.arg("-i").arg("-E").arg(log).arg("-f").arg(config);
+    let spawned = sshd.stdin(OwnedFd::from(connection)).stdout(output).stderr(Stdio::null()).spawn();
+    let mut child = spawned.unwrap();
+    std::thread::spawn(move || child.wait());
+}
