@@ -7,8 +7,10 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 /// Replicates trees of ZFS datasets to another host over SSH: fast, safe, agentless.
 #[derive(Debug, Parser)]
 #[command(name = "zfsync", version, max_term_width = 100, disable_help_subcommand = true)]
-#[command(after_help = "Exit codes: 0 all in sync, 1 some dataset failed or is in conflict, 2 usage error, 3 could not \
-    start, 4 another run holds the lock, 130/143 interrupted.")]
+#[command(
+    after_help = "Exit codes: 0 all in sync, 1 some dataset failed or is in conflict, 2 usage error, 3 could not \
+    start, 4 another run holds the lock, 130/143 interrupted."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

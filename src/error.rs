@@ -76,7 +76,9 @@ pub enum StartError {
     #[error("--remote-zfsync {0:?} is no command: {1}")]
     RemoteHelper(String, String),
     /// SOURCE and TARGET are the same dataset or one is within the other.
-    #[error("SOURCE {source_dataset} and TARGET {target} overlap on the same machine: a tree can't be replicated into itself")]
+    #[error(
+        "SOURCE {source_dataset} and TARGET {target} overlap on the same machine: a tree can't be replicated into itself"
+    )]
     Overlap {
         /// SOURCE.
         source_dataset: String,
@@ -111,7 +113,9 @@ pub enum StartError {
     #[error(transparent)]
     Helper(#[from] HelperError),
     /// No `zfs` on this machine.
-    #[error("no zfs command on this machine (looked in PATH, /sbin, /usr/sbin, /usr/local/sbin): is OpenZFS installed?")]
+    #[error(
+        "no zfs command on this machine (looked in PATH, /sbin, /usr/sbin, /usr/local/sbin): is OpenZFS installed?"
+    )]
     NoZfsHere,
     /// No `zfs` on the target host.
     #[error("no zfs command on {0} (looked in PATH, /sbin, /usr/sbin, /usr/local/sbin): is OpenZFS installed there?")]
@@ -159,7 +163,9 @@ pub enum StartError {
 
 fn hint(words: &str) -> &'static str {
     match crate::zfs::Refusal::from_words(words) {
-        crate::zfs::Refusal::Permission => "\n  the user over there may not use zfs: log in as root, or allow it (zfs allow)",
+        crate::zfs::Refusal::Permission => {
+            "\n  the user over there may not use zfs: log in as root, or allow it (zfs allow)"
+        }
         _ => "",
     }
 }

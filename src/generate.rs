@@ -33,8 +33,14 @@ const EXAMPLES: [(&str, &str); 5] = [
     ("The tree tank/data, over ssh:", "zfsync push tank/data backup:pool/data"),
     ("Only show what would be done, with sizes:", "zfsync push -n tank/data root@[fd00::2]:pool/data"),
     ("To another pool of this machine, without some datasets:", "zfsync push --exclude '**/tmp' tank usb/tank"),
-    ("With a key of its own, another port, and sudo over there:", "zfsync push -i ~/.ssh/backup -p 2222 --remote-zfsync 'sudo zfsync' tank/data me@backup:pool/data"),
-    ("From cron, with mail only if something is wrong:", "15 * * * *  root  /usr/local/bin/zfsync push -q tank/data backup:pool/data"),
+    (
+        "With a key of its own, another port, and sudo over there:",
+        "zfsync push -i ~/.ssh/backup -p 2222 --remote-zfsync 'sudo zfsync' tank/data me@backup:pool/data",
+    ),
+    (
+        "From cron, with mail only if something is wrong:",
+        "15 * * * *  root  /usr/local/bin/zfsync push -q tank/data backup:pool/data",
+    ),
 ];
 
 const PUSH: [&str; 3] = [
@@ -111,7 +117,10 @@ fn render(page: &Man, name: &str, out: &mut dyn Write) -> io::Result<()> {
             exits(&mut roff, &EXITS);
             environment(&mut roff);
             examples(&mut roff);
-            see_also(&mut roff, &[("zfsync", "1"), ("ssh", "1"), ("ssh_config", "5"), ("zfs-send", "8"), ("zfs-receive", "8")]);
+            see_also(
+                &mut roff,
+                &[("zfsync", "1"), ("ssh", "1"), ("ssh_config", "5"), ("zfs-send", "8"), ("zfs-receive", "8")],
+            );
         }
         "recv" => {
             exits(&mut roff, &HELPER_EXITS);
@@ -138,7 +147,10 @@ fn environment(roff: &mut Roff) {
     roff.control("SH", ["ENVIRONMENT"]);
     for (name, meaning) in [
         ("PATH", "Where zfs and ssh are looked for; for zfs also in /sbin, /usr/sbin and /usr/local/sbin."),
-        ("XDG_RUNTIME_DIR", "Where the lock and ssh's control sockets go; /run without it, or the directory for temporary files."),
+        (
+            "XDG_RUNTIME_DIR",
+            "Where the lock and ssh's control sockets go; /run without it, or the directory for temporary files.",
+        ),
         ("NO_COLOR", "No colours when it is set."),
     ] {
         roff.control("TP", []).text([bold(name)]).text([roman(meaning)]);

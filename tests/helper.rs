@@ -109,7 +109,7 @@ impl Helper {
 
     fn done(&mut self) -> (u64, Option<Refusal>) {
         match self.reply() {
-            Reply::Done { id, failure } => (id, failure.map(|failure| failure.refusal)),
+            Reply::Done { id, failure, .. } => (id, failure.map(|failure| failure.refusal)),
             other => panic!("{other:?}"),
         }
     }

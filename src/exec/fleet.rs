@@ -97,7 +97,9 @@ impl Fleet {
             let master = self.masters.get(&connection).cloned();
             tokio::spawn(async move {
                 let opened = match (&master, &job.target.host) {
-                    (Some(master), Some(host)) => over_ssh(id, master, &host.to_string(), &job.remote_helper, events).await,
+                    (Some(master), Some(host)) => {
+                        over_ssh(id, master, &host.to_string(), &job.remote_helper, events).await
+                    }
                     _ => Channel::local(id, events),
                 };
                 let _ = tell.send(Opened::Channel { channel: id, opened });

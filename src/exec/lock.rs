@@ -32,7 +32,11 @@ impl Lock {
                 // Who holds it is only for the message.
                 let _ = file.read_to_string(&mut holder);
                 let holder = if holder.trim().is_empty() { "unknown".into() } else { holder.trim().to_owned() };
-                return Err(StartError::Locked { target: target.to_string(), holder, path: path.display().to_string() });
+                return Err(StartError::Locked {
+                    target: target.to_string(),
+                    holder,
+                    path: path.display().to_string(),
+                });
             }
             Err(TryLockError::Error(error)) => return Err(fail(error)),
         }
@@ -63,7 +67,9 @@ mod tests {
         let target: Target = format!("host{}:p/a", std::process::id()).parse().unwrap();
         let held = Lock::take(&target).unwrap();
         let error = Lock::take(&target).unwrap_err();
-        assert!(matches!(&error, StartError::Locked { holder, .. } if holder.contains(&std::process::id().to_string())));
+        assert!(
+            matches!(&error, StartError::Locked { holder, .. } if holder.contains(&std::process::id().to_string()))
+        );
         assert_eq!(error.exit().code(), 4);
         drop(held);
         drop(Lock::take(&target).unwrap());

@@ -1,7 +1,14 @@
 //! Decides what happens next: takes what happened, gives what to do. Synchronous and without effects, so that every
 //! decision under failure can be tested without a process.
 
+mod event;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
+
+use event::advice;
+pub use event::{Action, ConnectionId, End, Input};
 
 use crate::plan::{Attempt, Plan, PlannedDataset, Step, Verdict};
 use crate::remote::client::ChannelId;
@@ -18,145 +25,11 @@ const BYTES_PER_CONNECTION: u64 = 256 * 1024 * 1024;
 /// More connections than that are only made when the user asks for them.
 const AUTO_CONNECTIONS: usize = 4;
 
-/// Numbers the connections of a run.
-pub type ConnectionId = u32;
-
-/// What happened.
-#[derive(Debug)]
-pub enum Input {
-    /// A channel's helper is ready.
-    ChannelUp {
-        /// The channel.
-        channel: ChannelId,
-        /// What carries it.
-        connection: ConnectionId,
-    },
-    /// A channel is gone; what it carried is lost.
-    ChannelDown {
-        /// The channel.
-        channel: ChannelId,
-        /// Why, in plain words.
-        why: String,
-    },
-    /// No further connection could be made.
-    ConnectFailed {
-        /// Why, in plain words.
-        why: String,
-    },
-    /// `zfs send` has told how much will come.
-    Estimated {
-        /// The step.
-        step: StepId,
-        /// Bytes.
-        total: u64,
-    },
-    /// A stream is over on this side.
-    Sent {
-        /// The step.
-        step: StepId,
-        /// Its bytes.
-        bytes: u64,
-        /// The words of `zfs send` when it failed.
-        failure: Option<String>,
-    },
-    /// The receiver has answered a step.
-    Received {
-        /// The step.
-        step: StepId,
-        /// `None` when all went well.
-        failure: Option<Failure>,
-    },
-    /// A dataset was looked at again.
-    Replanned {
-        /// Its place in the plan.
-        dataset: usize,
-        /// Its new plan, or why there is none.
-        planned: Result<Box<PlannedDataset>, String>,
-    },
-    /// A signal: end in good order.
-    Stop,
-}
-
-/// What to do.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Start a step over this channel.
-    Start {
-        /// The channel.
-        channel: ChannelId,
-        /// The number of the step.
-        step: StepId,
-        /// Its dataset's place in the plan.
-        dataset: usize,
-        /// What to send.
-        send: Step,
-        /// Whether the dataset's target is there already.
-        first: bool,
-    },
-    /// Stop a step's stream: the receiver doesn't want it any more.
-    Abort(StepId),
-    /// List this dataset's target in full and plan it anew.
-    Look {
-        /// Its place in the plan.
-        dataset: usize,
-        /// What was refused; `None` after a lost connection.
-        attempt: Option<Attempt>,
-    },
-    /// Make one more connection with channels.
-    Connect {
-        /// How many connections were lost in this run; 0 when one more is only for speed.
-        losses: u32,
-    },
-    /// A step is through.
-    StepDone {
-        /// The step.
-        step: StepId,
-        /// Its bytes.
-        bytes: u64,
-    },
-    /// A step failed.
-    StepFailed {
-        /// The step.
-        step: StepId,
-        /// Whether its dataset is looked at again.
-        retry: bool,
-        /// In plain words.
-        error: String,
-    },
-    /// A dataset reached its end.
-    DatasetEnded {
-        /// Its place in the plan.
-        dataset: usize,
-        /// How.
-        end: End,
-    },
-}
-
-/// How a dataset ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
-    /// In sync; `updated` when something arrived in this run.
-    InSync {
-        /// Whether something arrived.
-        updated: bool,
-    },
-    /// The source has nothing to send.
-    NoSnapshots,
-    /// In conflict: the text has everything.
-    Conflict(String),
-    /// Failed.
-    Failed(String),
-    /// Not tried, as the dataset above it couldn't be created.
-    Skipped(String),
-    /// Not finished, as the run was stopped.
-    Interrupted,
-}
-
 #[derive(Debug)]
 enum State {
     /// Waits for a channel, or for its parent.
     Waiting,
-    Running(StepId),
+    Running,
     Looking,
     Ended,
 }
@@ -178,7 +51,7 @@ struct Running {
     dataset: usize,
     channel: ChannelId,
     sent: Option<(u64, Option<String>)>,
-    received: Option<Option<Failure>>,
+    received: Option<Result<(), Failure>>,
     estimate: u64,
     aborted: bool,
 }
@@ -251,12 +124,6 @@ impl Machine {
         busy.min(self.limit)
     }
 
-    /// The dataset that a running step belongs to.
-    #[must_use]
-    pub fn dataset_of(&self, step: StepId) -> Option<usize> {
-        self.running.get(&step).map(|running| running.dataset)
-    }
-
     /// Takes what happened, gives what to do.
     pub fn handle(&mut self, input: Input) -> Vec<Action> {
         let mut actions = Vec::new();
@@ -267,7 +134,10 @@ impl Machine {
             }
             Input::ChannelDown { channel, why } => self.channel_down(channel, &why, &mut actions),
             Input::ConnectFailed { why } => {
-                self.connecting = false;
+                if std::mem::take(&mut self.connecting) {
+                    // One more only for speed is not worth another try.
+                    self.auto_connections = self.auto_connections.min(self.connections());
+                }
                 self.reconnect(&why, &mut actions);
             }
             Input::Estimated { step, total } => self.estimated(step, total, &mut actions),
@@ -282,6 +152,9 @@ impl Machine {
 
     /// Takes a verdict, first or new.
     fn settle(&mut self, index: usize, verdict: &Verdict, actions: &mut Vec<Action>) {
+        if matches!(self.datasets[index].state, State::Ended) {
+            return;
+        }
         let updated = self.datasets[index].updated;
         match verdict {
             Verdict::NoSnapshots => self.end(index, End::NoSnapshots, actions),
@@ -318,8 +191,18 @@ impl Machine {
             } else if interrupted {
                 self.end(child, End::Interrupted, actions);
             } else {
-                self.end(child, End::Skipped("the dataset above it could not be created on the target".into()), actions);
+                self.end(
+                    child,
+                    End::Skipped("the dataset above it could not be created on the target".into()),
+                    actions,
+                );
             }
+        }
+    }
+
+    fn release_children(&mut self, index: usize) {
+        for child in std::mem::take(&mut self.datasets[index].children) {
+            self.release(child);
         }
     }
 
@@ -344,14 +227,13 @@ impl Machine {
             let step = self.next_step;
             self.next_step += 1;
             let dataset = &mut self.datasets[index];
-            dataset.state = State::Running(step);
+            dataset.state = State::Running;
             let send = dataset.steps[dataset.next].clone();
             let first = !dataset.created && dataset.next == 0;
             if let Some(channel) = self.channels.get_mut(&channel) {
                 channel.sending = Some(step);
             }
-            let running =
-                Running { dataset: index, channel, sent: None, received: None, estimate: 0, aborted: false };
+            let running = Running { dataset: index, channel, sent: None, received: None, estimate: 0, aborted: false };
             self.running.insert(step, running);
             actions.push(Action::Start { channel, step, dataset: index, send, first });
         }
@@ -360,7 +242,10 @@ impl Machine {
     /// A channel that isn't sending; one that has nothing settling either is better, and so is an idle connection.
     fn idle_channel(&self) -> Option<ChannelId> {
         let load = |connection| {
-            self.channels.values().filter(|channel| channel.connection == connection && channel.sending.is_some()).count()
+            self.channels
+                .values()
+                .filter(|channel| channel.connection == connection && channel.sending.is_some())
+                .count()
         };
         let idle = self.channels.iter().filter(|(_, channel)| channel.sending.is_none() && channel.settling.len() < 2);
         idle.min_by_key(|(id, channel)| (channel.settling.len(), load(channel.connection), **id)).map(|(id, _)| *id)
@@ -382,7 +267,7 @@ impl Machine {
             running.aborted = true;
             actions.push(Action::Abort(step));
         }
-        running.received = Some(failure);
+        running.received = Some(failure.map_or(Ok(()), Err));
         self.conclude(step, actions);
     }
 
@@ -392,20 +277,30 @@ impl Machine {
         if running.sent.is_none() || running.received.is_none() {
             return;
         }
-        let Some(Running { dataset, channel, sent: Some((bytes, send_failure)), received: Some(failure), aborted, .. }) =
-            self.running.remove(&step)
+        let Some(Running {
+            dataset,
+            channel,
+            sent: Some((bytes, send_failure)),
+            received: Some(received),
+            aborted,
+            ..
+        }) = self.running.remove(&step)
         else {
             return;
         };
         if let Some(channel) = self.channels.get_mut(&channel) {
             channel.settling.remove(&step);
         }
-        match (send_failure, failure) {
-            (None, None) => self.step_done(dataset, step, bytes, actions),
-            (_, Some(failure)) if aborted => self.step_refused(dataset, step, failure, actions),
+        match (send_failure, received) {
+            (None, Ok(())) => self.step_done(dataset, step, bytes, actions),
+            // Who spoke first doesn't tell whose fault it was: the receiver's complaint can be the echo of our broken stream.
+            (Some(words), Err(Failure { refusal: Refusal::Stream, words: theirs })) if aborted => {
+                self.step_failed(dataset, step, format!("{theirs} (on this side: {words})"), actions);
+            }
+            (_, Err(failure)) if aborted => self.step_refused(dataset, step, &failure, actions),
             // Our own stream broke off; what the receiver says then is only the echo.
             (Some(words), _) => self.step_failed(dataset, step, words, actions),
-            (None, Some(failure)) => self.step_refused(dataset, step, failure, actions),
+            (None, Err(failure)) => self.step_refused(dataset, step, &failure, actions),
         }
     }
 
@@ -415,9 +310,8 @@ impl Machine {
         (dataset.created, dataset.updated, dataset.state) = (true, true, State::Waiting);
         dataset.next += 1;
         let through = dataset.next >= dataset.steps.len();
-        for child in std::mem::take(&mut dataset.children) {
-            self.release(child);
-        }
+        self.release_children(index);
+        self.reconnects = 0;
         if through {
             self.end(index, End::InSync { updated: true }, actions);
         } else if self.stopped {
@@ -436,14 +330,15 @@ impl Machine {
     }
 
     /// The receiver refused: where a closer look can help, one is taken.
-    fn step_refused(&mut self, index: usize, step: StepId, failure: Failure, actions: &mut Vec<Action>) {
+    fn step_refused(&mut self, index: usize, step: StepId, failure: &Failure, actions: &mut Vec<Action>) {
         if self.stopped {
             return self.end(index, End::Interrupted, actions);
         }
         let dataset = &mut self.datasets[index];
         let base = dataset.steps[dataset.next].base.as_ref().map(|base| base.guid);
-        let worth = matches!(failure.refusal, Refusal::Modified | Refusal::NotNewest | Refusal::Exists | Refusal::Partial)
-            || (failure.refusal == Refusal::Missing && base.is_some());
+        let worth =
+            matches!(failure.refusal, Refusal::Modified | Refusal::NotNewest | Refusal::Exists | Refusal::Partial)
+                || (failure.refusal == Refusal::Missing && base.is_some());
         let retry = worth && dataset.looks < LOOKS;
         actions.push(Action::StepFailed { step, retry, error: failure.words.clone() });
         if retry {
@@ -457,12 +352,16 @@ impl Machine {
     }
 
     fn replanned(&mut self, index: usize, planned: Result<Box<PlannedDataset>, String>, actions: &mut Vec<Action>) {
-        if self.stopped {
-            return self.end(index, End::Interrupted, actions);
+        // It may have been given up while it was looked at.
+        if !self.datasets.get(index).is_some_and(|dataset| matches!(dataset.state, State::Looking)) {
+            return;
         }
         match planned {
             Ok(planned) => {
-                self.datasets[index].created = planned.placement == crate::plan::Placement::Existing;
+                self.datasets[index].created = planned.is_there();
+                if planned.is_there() {
+                    self.release_children(index);
+                }
                 self.settle(index, &planned.verdict, actions);
             }
             Err(why) => self.end(index, End::Failed(why), actions),
@@ -477,7 +376,7 @@ impl Machine {
         let connections = self.connections();
         let streams = self.running.values().filter(|step| step.sent.is_none()).count() + self.ready.len();
         let deserves = coming / BYTES_PER_CONNECTION >= connections as u64 && streams > connections;
-        if deserves && connections < self.auto_connections && !self.connecting {
+        if deserves && !self.stopped && connections < self.auto_connections && !self.connecting {
             self.connecting = true;
             actions.push(Action::Connect { losses: 0 });
         }
@@ -553,31 +452,12 @@ impl Dataset {
         Self {
             steps: Vec::new(),
             next: 0,
-            created: planned.placement == crate::plan::Placement::Existing,
+            created: planned.is_there(),
             updated: false,
             after: planned.after,
             state: State::Waiting,
             looks: 0,
             children: Vec::new(),
         }
-    }
-}
-
-/// What to do about a refusal, as far as its kind tells.
-fn advice(refusal: Refusal) -> &'static str {
-    match refusal {
-        Refusal::Permission => {
-            "\n  the user on the target host needs more rights, for example: zfs allow USER \
-             receive,create,mount,canmount,readonly,userprop DATASET"
-        }
-        Refusal::NoSpace => "\n  make room on the target (or raise its quota) and run again",
-        Refusal::Busy => "\n  something else uses the target dataset right now; run again when it is through",
-        Refusal::Feature => "\n  the target's pool or OpenZFS is older than what the stream needs: zpool upgrade, or another target",
-        Refusal::Encryption => {
-            "\n  stream and target don't fit in encryption: --decrypt sends plaintext, or choose a target outside of the \
-             encrypted dataset"
-        }
-        Refusal::ReadOnly => "\n  the target's pool can't be written: look at zpool status there",
-        _ => "",
     }
 }

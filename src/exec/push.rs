@@ -42,7 +42,9 @@ pub async fn push(job: PushJob, json: bool, reporter: &mut dyn Reporter) -> Resu
                 signal = signals.next() => Err(StartError::Interrupted(signal)),
             }
         }
-        Ok(ready) => Ok(run::run(&job, &zfs, ready, &mut fleet, &mut from_channels, &mut signals, started, reporter).await),
+        Ok(ready) => {
+            Ok(run::run(&job, &zfs, ready, &mut fleet, &mut from_channels, &mut signals, started, reporter).await)
+        }
     };
     // What is still open ends with its stdin; a host that is gone must not hold us up.
     let patience = std::time::Duration::from_secs(5);
@@ -66,7 +68,12 @@ pub struct Ready {
 
 impl Ready {
     /// What to call `zfs send` with for a step of the dataset at `index`.
-    pub fn send_spec(&self, dataset: &crate::plan::PlannedDataset, step: &crate::plan::Step, job: &PushJob) -> SendSpec {
+    pub fn send_spec(
+        &self,
+        dataset: &crate::plan::PlannedDataset,
+        step: &crate::plan::Step,
+        job: &PushJob,
+    ) -> SendSpec {
         spec(dataset, step, self.limits.flags(dataset.facts(), job.decrypt))
     }
 }
@@ -100,7 +107,10 @@ async fn prepare(
     });
     let selected: Vec<SourceDataset> = listed.into_iter().filter(|dataset| job.filter.selects(&dataset.path)).collect();
     if selected.is_empty() {
-        reporter.event(&Event::Notice { dataset: None, text: "no dataset is selected: look at --include, --exclude".into() });
+        reporter.event(&Event::Notice {
+            dataset: None,
+            text: "no dataset is selected: look at --include, --exclude".into(),
+        });
     }
     let mut negotiation = Negotiation::new(&job.source, &job.target.dataset, selected, job.newest_only)?;
     let mut asker = Asker { fleet, events, channel: first, job, next: 1 };

@@ -102,7 +102,8 @@ impl Run<'_> {
     /// Announces the plan, then starts with the channel that is there while others are still coming up.
     async fn start(&mut self, first: ChannelId, actions: Vec<Action>) {
         self.summary.datasets = self.ready.plan.datasets.len();
-        let in_sync = actions.iter().filter(|action| matches!(action, Action::DatasetEnded { end: End::InSync { .. }, .. }));
+        let in_sync =
+            actions.iter().filter(|action| matches!(action, Action::DatasetEnded { end: End::InSync { .. }, .. }));
         self.reporter.event(&Event::Planned {
             datasets: self.summary.datasets,
             in_sync: in_sync.count(),
@@ -154,7 +155,9 @@ impl Run<'_> {
     async fn apply(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Start { channel, step, dataset, send, first } => self.start_step(channel, step, dataset, &send, first),
+                Action::Start { channel, step, dataset, send, first } => {
+                    self.start_step(channel, step, dataset, &send, first)
+                }
                 Action::Abort(step) => {
                     if let Some(live) = self.steps.get(&step) {
                         live.abort.store(true, Ordering::Relaxed);
@@ -206,12 +209,25 @@ impl Run<'_> {
                     look.listings.add(dataset, facts, snapshots);
                 }
             }
-            Reply::Done { id, failure } => match self.looks.remove(&id) {
-                Some(look) => self.looked(look, failure).await,
-                None => self.input(Input::Received { step: id, failure }).await,
-            },
+            Reply::Done { id, failure, warning } => {
+                if let Some(words) = warning {
+                    self.received_but(id, &words);
+                }
+                match self.looks.remove(&id) {
+                    Some(look) => self.looked(look, failure).await,
+                    None => self.input(Input::Received { step: id, failure }).await,
+                }
+            }
             Reply::Found { .. } | Reply::Probed { .. } => {}
         }
+    }
+
+    /// The data arrived, and a property could not be set: a delegated user may receive without the right to keep the
+    /// result unmounted.
+    fn received_but(&mut self, step: StepId, words: &str) {
+        let Some(live) = self.steps.get(&step) else { return };
+        let dataset = Some(self.ready.plan.datasets[live.dataset].source.to_string());
+        self.reporter.event(&Event::Notice { dataset, text: format!("received, but zfs on the target says: {words}") });
     }
 
     async fn closed(&mut self, channel: ChannelId, why: String) {
@@ -261,6 +277,7 @@ impl Run<'_> {
         let receive = Receive {
             dataset: planned.target.clone(),
             ancestors: if new { planned.ancestors.clone() } else { Vec::new() },
+            top_ancestor: planned.top_ancestor.clone().filter(|_| new),
             kind: planned.kind,
             create: first && planned.placement == Placement::Create,
             top: new && planned.top,

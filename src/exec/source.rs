@@ -17,10 +17,12 @@ pub async fn list(zfs: Zfs, dataset: DatasetName, depth: Option<usize>) -> Resul
     blocking(move || {
         let words = |words: String| StartError::List { dataset: dataset.to_string(), words };
         let mut command = zfs.list_source(&dataset, depth);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(|e| words(e.to_string()))?;
-        let complaints = child.stderr.take().map(|stderr| {
-            std::thread::spawn(move || std::io::read_to_string(stderr).unwrap_or_default())
-        });
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(|e| words(e.to_string()))?;
+        let complaints = child
+            .stderr
+            .take()
+            .map(|stderr| std::thread::spawn(move || std::io::read_to_string(stderr).unwrap_or_default()));
         let listed = match child.stdout.take() {
             Some(stdout) => read_source(BufReader::with_capacity(256 * 1024, stdout), &dataset),
             None => Ok(Vec::new()),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Kind, Version, Versions};
+use super::{Kind, Versions};
 use crate::name::{SnapshotName, Txg};
 
 /// How many names of a list are printed before "and N more".
@@ -18,6 +18,13 @@ pub enum ConflictKind {
     Diverged,
     /// The target's data has changed since its newest snapshot, which is common.
     Modified,
+    /// The newest common snapshot is newer than all that the source still has: only its bookmark is left there.
+    Ahead,
+    /// Names that snapshots on their way to the target need are in use there, by other snapshots.
+    NameTaken {
+        /// These names.
+        names: Vec<SnapshotName>,
+    },
     /// Both sides have snapshots; none is common.
     NoCommon,
     /// The target has no snapshot, but data (or ZFS can't tell that it has none).
@@ -39,7 +46,8 @@ pub struct Conflict {
     /// Which kind.
     #[serde(flatten)]
     pub kind: ConflictKind,
-    /// The newest snapshot that both sides have, by the source's name of it.
+    /// The newest snapshot that both sides have, by the source's name of it; where the source has but a bookmark of it, by
+    /// the target's name.
     pub common: Option<SnapshotName>,
     /// Snapshots that only the source has and that are newer than the common one, oldest first.
     pub only_here: Vec<SnapshotName>,
@@ -48,10 +56,10 @@ pub struct Conflict {
 }
 
 impl Conflict {
-    /// Collects the lists from both sides. `common` is the newest common version with its createtxg on either side.
+    /// Collects the lists from both sides. `common` is the newest common version: its name, its createtxg here and there.
     pub(super) fn new(
         kind: ConflictKind,
-        common: Option<(Version<'_>, Txg)>,
+        common: Option<(&str, Txg, Txg)>,
         source: &Versions,
         target: &Versions,
     ) -> Self {
@@ -61,9 +69,9 @@ impl Conflict {
         };
         Self {
             kind,
-            common: common.map(|(version, _)| version.snapshot_name()),
-            only_here: newer(source, common.map(|(version, _)| version.txg)),
-            only_there: newer(target, common.map(|(_, txg)| txg)),
+            common: common.map(|(name, ..)| SnapshotName::from_checked(name)),
+            only_here: newer(source, common.map(|(_, here, _)| here)),
+            only_there: newer(target, common.map(|(.., there)| there)),
         }
     }
 
@@ -73,8 +81,19 @@ impl Conflict {
         let common = self.common.as_ref().map(|name| format!("@{name}")).unwrap_or_default();
         match &self.kind {
             ConflictKind::Diverged => format!("the target has diverged after {common}: it has snapshots of its own"),
-            ConflictKind::Modified => format!("the target has been modified since {common}, the newest common snapshot"),
-            ConflictKind::NoCommon => "no common snapshot: the target holds something else, or all common ones are gone".into(),
+            ConflictKind::Modified => {
+                format!("the target has been modified since {common}, the newest common snapshot")
+            }
+            ConflictKind::Ahead => {
+                format!("the target is ahead: its {common} is newer than all snapshots that the source still has")
+            }
+            ConflictKind::NameTaken { names } => {
+                let names: Vec<String> = names.iter().map(|name| format!("@{name}")).collect();
+                format!("the target has other snapshots under names that the source's need: {}", names.join(" "))
+            }
+            ConflictKind::NoCommon => {
+                "no common snapshot: the target holds something else, or all common ones are gone".into()
+            }
             ConflictKind::DataWithoutSnapshots => "the target has no snapshots but holds data".into(),
             ConflictKind::TypeClash { source, target } => {
                 format!("the source is a {source} and the target is a {target}")
@@ -89,6 +108,8 @@ impl Conflict {
                 "to go on: roll the target back to the common snapshot by hand (zfs rollback; loses what only it has), \
                  or rename it out of the way (zfs rename) and run again"
             }
+            ConflictKind::Ahead => "nothing is lost, and the source's next snapshot will go on from its bookmark",
+            ConflictKind::NameTaken { .. } => "to go on: rename them on the target host (zfs rename) and run again",
             ConflictKind::NoCommon | ConflictKind::DataWithoutSnapshots | ConflictKind::TypeClash { .. } => {
                 "to go on: choose another target, or rename this one out of the way (zfs rename) and run again"
             }

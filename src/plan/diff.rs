@@ -1,6 +1,6 @@
 //! Source and target of one dataset → the steps that bring the target in sync, or the conflict that prevents it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde::Serialize;
 
@@ -100,7 +100,7 @@ pub fn diff(
     }
     let common = newest_common(source, target);
     let conflict = |kind| {
-        let common = common.as_ref().map(|common| (common.version, common.target_txg));
+        let common = common.as_ref().map(|common| (common.name, common.version.txg, common.target_txg));
         Verdict::Conflict(Conflict::new(kind, common, &source.snapshots, &target.snapshots))
     };
     if target.partial {
@@ -110,43 +110,58 @@ pub fn diff(
         return match () {
             () if target.kind != kind => conflict(ConflictKind::TypeClash { source: kind, target: target.kind }),
             () if !target.snapshots.is_empty() => conflict(ConflictKind::NoCommon),
-            () if !target.empty || attempt.is_some() => conflict(ConflictKind::DataWithoutSnapshots),
+            () if !target.empty || attempt.is_some_and(|attempt| attempt.base.is_none()) => {
+                conflict(ConflictKind::DataWithoutSnapshots)
+            }
             () => Verdict::FillEmpty(full(source, newest_only)),
         };
     };
-    let own: HashSet<&str> =
-        target.snapshots.iter().filter(|version| version.txg > common.target_txg).map(|version| version.name).collect();
-    let steps = common.steps(source, newest_only);
-    let same_again = attempt.is_some_and(|attempt| attempt.base == Some(common.version.guid));
-    if same_again {
-        return conflict(if own.is_empty() { ConflictKind::Modified } else { ConflictKind::Diverged });
+    if common.version.txg > newest.txg {
+        return conflict(ConflictKind::Ahead);
     }
-    // The target's own newer snapshots are tolerated as long as ZFS does (no data changed), but none can exist twice.
-    let arriving = |version: &Version<'_>| version.txg > common.version.txg && (!newest_only || version.guid == newest.guid);
-    if source.snapshots.iter().filter(arriving).any(|version| own.contains(version.name)) {
+    let has_own = target.snapshots.newest().is_some_and(|version| version.txg > common.target_txg);
+    // Another refusal than these tells of something that has changed by now: a new attempt finds out.
+    let refused = attempt.filter(|attempt| attempt.base == Some(common.version.guid)).map(|attempt| attempt.refusal);
+    match refused {
+        Some(Refusal::Modified | Refusal::NotNewest) if has_own => return conflict(ConflictKind::Diverged),
+        Some(Refusal::Modified) => return conflict(ConflictKind::Modified),
+        _ => {}
+    }
+    // The target's own newer snapshots are tolerated as long as ZFS does (no data changed), but no name can exist twice.
+    let taken: HashMap<&str, Txg> = target.snapshots.iter().map(|version| (version.name, version.txg)).collect();
+    let arriving =
+        |version: &Version<'_>| version.txg > common.version.txg && (!newest_only || version.guid == newest.guid);
+    let clashes = || source.snapshots.iter().filter(arriving).filter(|version| taken.contains_key(version.name));
+    if clashes().any(|version| taken[version.name] > common.target_txg) {
         return conflict(ConflictKind::Diverged);
     }
-    Verdict::Send(steps)
+    let names: Vec<SnapshotName> = clashes().map(|version| version.snapshot_name()).collect();
+    if !names.is_empty() {
+        return conflict(ConflictKind::NameTaken { names });
+    }
+    Verdict::Send(common.steps(source, newest_only))
 }
 
 /// The newest version that both sides have: a snapshot or a bookmark here, a snapshot there.
 struct Common<'a> {
     kind: BaseKind,
     version: Version<'a>,
+    /// Its name as a snapshot: the target's where the source has but a bookmark.
+    name: &'a str,
     /// Index among the source's snapshots, for [`BaseKind::Snapshot`].
     index: usize,
     target_txg: Txg,
 }
 
-fn newest_common<'a>(source: &'a SourceDataset, target: &TargetDataset) -> Option<Common<'a>> {
-    let there: HashMap<Guid, Txg> = target.snapshots.iter().map(|version| (version.guid, version.txg)).collect();
+fn newest_common<'a>(source: &'a SourceDataset, target: &'a TargetDataset) -> Option<Common<'a>> {
+    let there: HashMap<Guid, Version<'a>> = target.snapshots.iter().map(|version| (version.guid, version)).collect();
     let snapshot = (source.snapshots.iter().enumerate().rev()).find_map(|(index, version)| {
-        let target_txg = *there.get(&version.guid)?;
-        Some(Common { kind: BaseKind::Snapshot, version, index, target_txg })
+        let target_txg = there.get(&version.guid)?.txg;
+        Some(Common { kind: BaseKind::Snapshot, version, name: version.name, index, target_txg })
     });
     let bookmark = source.bookmarks.iter().rev().find_map(|version| {
-        let target_txg = *there.get(&version.guid)?;
-        Some(Common { kind: BaseKind::Bookmark, version, index: 0, target_txg })
+        let Version { name, txg: target_txg, .. } = *there.get(&version.guid)?;
+        Some(Common { kind: BaseKind::Bookmark, version, name, index: 0, target_txg })
     });
     match (snapshot, bookmark) {
         // A snapshot is preferred to its own bookmark: `-I` can start at it.
@@ -170,13 +185,8 @@ pub(super) fn full(source: &SourceDataset, newest_only: bool) -> Vec<Step> {
     let last = source.snapshots.len().saturating_sub(1);
     let first = if newest_only { last } else { 0 };
     let Some(version) = source.snapshots.get(first) else { return Vec::new() };
-    let step = Step {
-        base: None,
-        to: version.snapshot_name(),
-        to_guid: version.guid,
-        snapshots: 1,
-        intermediates: false,
-    };
+    let step =
+        Step { base: None, to: version.snapshot_name(), to_guid: version.guid, snapshots: 1, intermediates: false };
     std::iter::once(step).chain(from_snapshot(source, first, newest_only)).collect()
 }
 

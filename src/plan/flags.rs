@@ -41,8 +41,8 @@ mod tests {
     use super::*;
     use crate::plan::Kind;
 
-    fn facts(encrypted: bool) -> Option<SourceFacts> {
-        Some(SourceFacts { kind: Kind::Filesystem, encrypted })
+    fn facts(encrypted: bool) -> SourceFacts {
+        SourceFacts { kind: Kind::Filesystem, encrypted }
     }
 
     #[test]
@@ -52,22 +52,22 @@ mod tests {
             TargetLimits { disabled: vec!["large_blocks".into()], encrypted: false },
             TargetLimits { disabled: vec![], encrypted: true },
         ] {
-            assert!(limits.flags(facts(true), false).raw);
+            assert!(limits.flags(Some(facts(true)), false).raw);
             assert!(limits.flags(None, false).raw);
-            assert!(!limits.flags(facts(true), true).raw);
+            assert!(!limits.flags(Some(facts(true)), true).raw);
         }
     }
 
     #[test]
     fn plain_data_fits_an_encrypted_target() {
-        let flags = TargetLimits { disabled: vec![], encrypted: true }.flags(facts(false), false);
+        let flags = TargetLimits { disabled: vec![], encrypted: true }.flags(Some(facts(false)), false);
         assert!(!flags.raw && !flags.embedded && flags.large_blocks && flags.compressed);
     }
 
     #[test]
     fn a_poor_pool_gets_a_poor_stream() {
         let limits = TargetLimits { disabled: vec!["large_blocks".into(), "zstd_compress".into()], encrypted: false };
-        let flags = limits.flags(facts(false), false);
+        let flags = limits.flags(Some(facts(false)), false);
         assert_eq!((flags.raw, flags.large_blocks, flags.embedded, flags.compressed), (false, false, true, false));
     }
 }

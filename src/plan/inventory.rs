@@ -64,7 +64,11 @@ impl Versions {
     /// # Panics
     /// Never in practice: the names of one dataset would have to exceed 4 GiB.
     pub fn push(&mut self, name: &SnapshotName, guid: Guid, txg: Txg) {
-        self.names.push_str(name.as_str());
+        self.add(name.as_str(), guid, txg);
+    }
+
+    fn add(&mut self, name: &str, guid: Guid, txg: Txg) {
+        self.names.push_str(name);
         let end = u32::try_from(self.names.len()).expect("the names of one dataset's snapshots stay below 4 GiB");
         self.entries.push(Entry { end, guid, txg });
     }
@@ -78,11 +82,11 @@ impl Versions {
         }
         let mut order: Vec<usize> = (0..self.entries.len()).collect();
         order.sort_by_key(|&index| self.entries[index].txg);
-        let mut sorted = Self { names: String::with_capacity(self.names.len()), entries: Vec::with_capacity(order.len()) };
+        let mut sorted =
+            Self { names: String::with_capacity(self.names.len()), entries: Vec::with_capacity(order.len()) };
         for index in order {
             let Version { name, guid, txg } = self.at(index);
-            sorted.names.push_str(name);
-            sorted.entries.push(Entry { end: sorted.names.len() as u32, guid, txg });
+            sorted.add(name, guid, txg);
         }
         *self = sorted;
     }

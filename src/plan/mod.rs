@@ -5,8 +5,12 @@ mod diff;
 mod filter;
 mod flags;
 mod inventory;
+#[cfg(test)]
+pub(crate) mod model;
 mod negotiate;
 mod placement;
+#[cfg(test)]
+mod tests;
 
 pub use conflict::{Conflict, ConflictKind};
 pub use diff::{Attempt, Base, BaseKind, Step, Verdict, diff};

@@ -76,6 +76,7 @@ enum What {
 /// The questions and what is known so far.
 #[derive(Debug)]
 pub struct Negotiation {
+    source: DatasetName,
     pub(super) target: DatasetName,
     pub(super) items: Vec<Item>,
     newest_only: bool,
@@ -88,7 +89,7 @@ pub struct Negotiation {
 }
 
 impl Negotiation {
-    /// Starts with the selected datasets, parents before children.
+    /// Starts with the selected datasets.
     pub fn new(
         source: &DatasetName,
         target: &DatasetName,
@@ -98,14 +99,18 @@ impl Negotiation {
         let item = |dataset: SourceDataset| {
             let source_name = join(source, source, &dataset.path)?;
             let target_name = join(source, target, &dataset.path)?;
-            let known = match dataset.snapshots.is_empty() {
-                true => Known::Settled(Verdict::NoSnapshots),
-                false => Known::Asked { snapshots: 0, bookmarks: 0 },
+            let known = if dataset.snapshots.is_empty() {
+                Known::Settled(Verdict::NoSnapshots)
+            } else {
+                Known::Asked { snapshots: 0, bookmarks: 0 }
             };
             Ok(Item { source: dataset, source_name, target_name, known, attempt: None, facts: None, mark: None })
         };
-        let items = datasets.into_iter().map(item).collect::<Result<_, _>>()?;
+        let mut items = datasets.into_iter().map(item).collect::<Result<Vec<Item>, _>>()?;
+        // Parents before children, and to be found by path.
+        items.sort_by(|a, b| a.source.path.cmp(&b.source.path));
         Ok(Self {
+            source: source.clone(),
             target: target.clone(),
             items,
             newest_only,
@@ -145,7 +150,8 @@ impl Negotiation {
 
     fn first_round(&self) -> Vec<What> {
         let wanted = self.items.iter().enumerate().filter(|(_, item)| !item.source.snapshots.is_empty());
-        let newest: Vec<What> = wanted.map(|(index, item)| What::Snapshot(index, item.source.snapshots.len() - 1)).collect();
+        let newest: Vec<What> =
+            wanted.map(|(index, item)| What::Snapshot(index, item.source.snapshots.len() - 1)).collect();
         if newest.is_empty() {
             return newest;
         }
@@ -229,6 +235,8 @@ impl Negotiation {
             What::Dataset(name) => {
                 if there.is_some() {
                     self.target_exists |= *name == self.target;
+                    // What lies above it is there too, even where a helper that may not touch it doesn't tell.
+                    self.existing.extend(name.ancestors());
                     self.existing.insert(name.clone());
                 }
             }
@@ -286,7 +294,8 @@ impl Negotiation {
     /// tells what to do instead.
     pub fn look_again(&mut self, index: usize, attempt: Option<Attempt>) {
         if let Some(item) = self.items.get_mut(index) {
-            item.attempt = attempt;
+            // That a dataset couldn't be created tells nothing about what is there now instead.
+            item.attempt = attempt.filter(|attempt| attempt.base.is_some() || item.known != Known::Missing);
             item.known = Known::Unlisted;
         }
     }
@@ -315,14 +324,18 @@ impl Negotiation {
 
     /// Takes them.
     pub fn facts(&mut self, facts: &HashMap<DatasetName, SourceFacts>) {
-        for item in &mut self.items {
-            item.facts = facts.get(&item.source_name).copied().or(item.facts);
+        for (name, facts) in facts {
+            let Some(path) = name.below(&self.source) else { continue };
+            if let Ok(index) = self.items.binary_search_by(|item| item.source.path.cmp(&path)) {
+                self.items[index].facts = Some(*facts);
+            }
         }
     }
 
     /// The verdict of one item, once nothing is left to ask.
     pub(super) fn verdict(&self, item: &Item) -> Verdict {
         match &item.known {
+            _ if item.source.snapshots.is_empty() => Verdict::NoSnapshots,
             Known::Settled(verdict) => verdict.clone(),
             Known::Missing => Verdict::Send(full(&item.source, self.newest_only)),
             Known::Listed(target) => {
@@ -367,16 +380,24 @@ impl Item {
         let (Known::Asked { snapshots, .. }, Some((mark, txg))) = (&self.known, self.mark) else { return };
         let count = self.source.snapshots.len();
         let asked_back_to = count.saturating_sub((*snapshots).max(1));
-        let newer_unasked = (0..asked_back_to).rev().take(1).any(|at| {
-            self.source.snapshots.get(at).is_some_and(|version| version.txg > txg)
-        });
+        let newer_unasked = (0..asked_back_to)
+            .rev()
+            .take(1)
+            .any(|at| self.source.snapshots.get(at).is_some_and(|version| version.txg > txg));
         if newer_unasked {
             return;
         }
         let at = usize::try_from(mark >> 1).unwrap_or(0);
         let verdict = if mark & 1 == 1 {
             match self.source.bookmarks.get(at) {
-                Some(bookmark) => Verdict::Send(from_bookmark(&self.source, bookmark, newest_only)),
+                // None: it is newer than all snapshots, so the target is ahead; the listing explains it.
+                Some(bookmark) => match from_bookmark(&self.source, bookmark, newest_only) {
+                    steps if steps.is_empty() => {
+                        self.known = Known::Unlisted;
+                        return;
+                    }
+                    steps => Verdict::Send(steps),
+                },
                 None => return,
             }
         } else {

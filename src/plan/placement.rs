@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::negotiate::{Item, Known, Negotiation, SourceFacts};
-use super::{Kind, Verdict};
+use super::{Conflict, ConflictKind, Kind, Verdict};
 use crate::name::{DatasetName, RelPath};
 
 /// Where a dataset's first stream goes.
@@ -39,7 +39,10 @@ pub struct PlannedDataset {
     pub top: bool,
     /// Datasets of the target to create before, the highest first.
     pub ancestors: Vec<DatasetName>,
-    /// The place in the plan of the dataset that must be received before this one can be created.
+    /// That one of them which is the top of a new tree.
+    pub top_ancestor: Option<DatasetName>,
+    /// The place in the plan of the dataset that must be received before this one can be created; where that one is in
+    /// conflict and not there, this one can't be.
     pub after: Option<usize>,
 }
 
@@ -56,7 +59,7 @@ impl Plan {
     /// How many steps are known so far.
     #[must_use]
     pub fn steps(&self) -> usize {
-        self.datasets.iter().map(|dataset| dataset.steps()).sum()
+        self.datasets.iter().map(PlannedDataset::steps).sum()
     }
 }
 
@@ -65,6 +68,20 @@ impl PlannedDataset {
     #[must_use]
     pub fn facts(&self) -> Option<SourceFacts> {
         self.encrypted.map(|encrypted| SourceFacts { kind: self.kind, encrypted })
+    }
+
+    /// Whether datasets can be created below the target as it is now. Not below what doesn't exist yet, nor below one that
+    /// a cut receive has left half made (to drop that must stay possible), nor below a volume.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        let in_the_way = match &self.verdict {
+            Verdict::Conflict(Conflict { kind: ConflictKind::Partial, common: None, only_there, .. }) => {
+                only_there.is_empty()
+            }
+            Verdict::Conflict(Conflict { kind: ConflictKind::TypeClash { target, .. }, .. }) => *target == Kind::Volume,
+            _ => false,
+        };
+        self.placement == Placement::Existing && !in_the_way
     }
 
     fn steps(&self) -> usize {
@@ -83,7 +100,7 @@ impl Negotiation {
         let mut datasets = Vec::with_capacity(self.items.len());
         for (index, item) in self.items.iter().enumerate() {
             let planned = self.place(item, &created);
-            if planned.placement != Placement::Existing {
+            if !planned.is_there() {
                 created.insert(&item.source.path, index);
             }
             datasets.push(planned);
@@ -120,6 +137,7 @@ impl Negotiation {
             encrypted: item.facts.map(|facts| facts.encrypted),
             top: false,
             ancestors: Vec::new(),
+            top_ancestor: None,
             after: None,
         };
         if planned.placement != Placement::Existing {
@@ -150,5 +168,10 @@ impl Negotiation {
             planned.ancestors.extend(above.filter(|name| !self.existing.contains(name)));
         }
         planned.ancestors.reverse();
+        // TARGET itself comes into being only to hold others: then it is the top, and they inherit from it.
+        if planned.ancestors.contains(&self.target) {
+            planned.top = false;
+            planned.top_ancestor = Some(self.target.clone());
+        }
     }
 }

@@ -15,7 +15,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::ssh::{ConnectError, Master};
 use super::stream;
-use super::wire::{self, FrameKind, GREETING, Header, Hello, MAX_PREAMBLE, PROTOCOL, Receive, Reply, Request, WireError};
+use super::wire::{
+    self, FrameKind, GREETING, Header, Hello, MAX_PREAMBLE, PROTOCOL, Receive, Reply, Request, WireError,
+};
 
 /// Numbers the channels of a run.
 pub type ChannelId = u32;
@@ -97,7 +99,9 @@ pub enum HelperError {
         version: String,
     },
     /// It never greeted.
-    #[error("no greeting from the helper on {host} ({status}); it, or the login shell's start-up files, wrote:\n{words}")]
+    #[error(
+        "no greeting from the helper on {host} ({status}); it, or the login shell's start-up files, wrote:\n{words}"
+    )]
     NoGreeting {
         /// The host.
         host: String,
@@ -332,7 +336,8 @@ fn greeting(output: &mut impl BufRead) -> Result<Result<Hello, (String, String)>
         let line = String::from_utf8_lossy(&seen[start..]);
         // A start-up file may have printed something without a line feed right before it.
         let Some(at) = line.find(GREETING) else { continue };
-        let Some((number, json)) = line[at + GREETING.len()..].strip_prefix('/').and_then(|rest| rest.split_once(' ')) else {
+        let Some((number, json)) = line[at + GREETING.len()..].strip_prefix('/').and_then(|rest| rest.split_once(' '))
+        else {
             continue;
         };
         if number != PROTOCOL.to_string() {

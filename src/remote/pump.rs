@@ -231,10 +231,8 @@ impl Mover {
         let lost_nothing = |error| (0, error);
         is_ready(input, PollFlags::IN, None).map_err(PumpError::Input).map_err(lost_nothing)?;
         wait_writable(output, go_on).map_err(PumpError::Output).map_err(lost_nothing)?;
-        #[cfg(target_os = "linux")]
         while self.splice {
-            let flags = rustix::pipe::SpliceFlags::MOVE | rustix::pipe::SpliceFlags::NONBLOCK;
-            match rustix::pipe::splice(input, None, output, None, most, flags) {
+            match splice(input, output, most) {
                 Ok(moved) => return Ok(moved),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
@@ -243,7 +241,7 @@ impl Mover {
                     // Should both claim to be ready all the same, this must not take a whole core.
                     std::thread::sleep(Duration::from_millis(1));
                 }
-                // Neither is a pipe, or one is something that can't be spliced.
+                // Neither is a pipe, or one is something that can't be spliced, or the system doesn't know how.
                 Err(Errno::INVAL | Errno::NOSYS) => self.splice = false,
                 Err(error) => return Err((0, PumpError::Output(error.into()))),
             }
@@ -256,12 +254,21 @@ impl Mover {
     }
 }
 
+#[cfg(target_os = "linux")]
+fn splice(input: &impl AsFd, output: &impl AsFd, most: usize) -> Result<usize, Errno> {
+    let flags = rustix::pipe::SpliceFlags::MOVE | rustix::pipe::SpliceFlags::NONBLOCK;
+    rustix::pipe::splice(input, None, output, None, most, flags)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn splice(_: &impl AsFd, _: &impl AsFd, _: usize) -> Result<usize, Errno> {
+    Err(Errno::NOSYS)
+}
+
 /// Whether `fd` is ready within `timeout` (`None`: wait as long as it takes), be it only to report its end or an error.
 fn is_ready(fd: &impl AsFd, wanted: PollFlags, timeout: Option<Duration>) -> io::Result<bool> {
-    let timeout = timeout.map(|timeout| Timespec {
-        tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: timeout.subsec_nanos().into(),
-    });
+    // Any that we use fits.
+    let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
     loop {
         match poll(&mut [PollFd::new(fd, wanted)], timeout.as_ref()) {
             Ok(ready) => return Ok(ready > 0),

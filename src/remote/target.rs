@@ -83,7 +83,9 @@ impl FromStr for Target {
             return Err(TargetError::NoHost(text.to_owned()));
         }
         for part in user.iter().copied().chain([name]) {
-            if part.starts_with('-') || part.chars().any(|ch| ch.is_whitespace() || ch.is_control() || "'\"`$\\;&<>|(){}".contains(ch)) {
+            if part.starts_with('-')
+                || part.chars().any(|ch| ch.is_whitespace() || ch.is_control() || "'\"`$\\;&<>|(){}".contains(ch))
+            {
                 return Err(TargetError::BadHost(part.to_owned()));
             }
         }

@@ -21,7 +21,7 @@ pub const MAX_CONTROL: usize = 1024 * 1024;
 /// Longest body of a data frame in bytes: a pipe's largest size without privileges on Linux.
 pub const MAX_DATA: usize = 1024 * 1024;
 /// Most names in one [`Request::Ask`]: the answer to all of them must fit into one frame too.
-pub const MAX_NAMES: usize = 20_000;
+pub const MAX_NAMES: usize = 16_384;
 /// Bytes in front of each body: length (u32, big endian), kind, three zeros.
 pub const HEADER: usize = 8;
 
@@ -241,6 +241,9 @@ pub struct Receive {
     /// Filesystems to create first where they don't exist yet, the highest first: unmounted, `canmount=off`.
     #[serde(default)]
     pub ancestors: Vec<DatasetName>,
+    /// That one of them which is the top of a new tree: gets `readonly=on`.
+    #[serde(default)]
+    pub top_ancestor: Option<DatasetName>,
     /// What the dataset is; decides which properties can be set.
     pub kind: Kind,
     /// Whether it comes into being with this receive, and so gets the properties that keep it unmounted.
@@ -293,6 +296,10 @@ pub enum Reply {
         /// `None` when all went well.
         #[serde(default)]
         failure: Option<Failure>,
+        /// What `zfs` complained of although all went well: above all that a delegated user may not set `canmount` or
+        /// `readonly`, so that what has arrived could be mounted at the next boot.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        warning: Option<String>,
     },
 }
 
@@ -350,19 +357,23 @@ mod tests {
 
     #[test]
     fn fields_of_a_newer_peer_are_ignored_and_older_ones_left_out() {
-        let newer = br#"{"verb":"receive","id":7,"receive":{"dataset":"b/x","kind":"volume","colour":"red"},"more":[]}"#;
+        let newer =
+            br#"{"verb":"receive","id":7,"receive":{"dataset":"b/x","kind":"volume","colour":"red"},"more":[]}"#;
         let request: Request = read_body(&mut &newer[..], newer.len()).unwrap();
         let Request::Receive { id: 7, receive } = request else { panic!("{request:?}") };
         assert!(!receive.create && !receive.top && !receive.into_empty && receive.ancestors.is_empty());
         let reply: Reply = serde_json::from_str(r#"{"answer":"done","id":1}"#).unwrap();
-        assert_eq!(reply, Reply::Done { id: 1, failure: None });
+        assert_eq!(reply, Reply::Done { id: 1, failure: None, warning: None });
     }
 
     #[test]
     fn a_name_that_zfs_would_refuse_is_refused() {
         for name in ["-r", "b/../x", "b@s", "", "b/x;reboot"] {
             let body = format!(r#"{{"verb":"probe","id":1,"dataset":{name:?}}}"#);
-            assert!(matches!(read_body::<Request>(&mut body.as_bytes(), body.len()), Err(WireError::Json(_))), "{name:?}");
+            assert!(
+                matches!(read_body::<Request>(&mut body.as_bytes(), body.len()), Err(WireError::Json(_))),
+                "{name:?}"
+            );
         }
     }
 

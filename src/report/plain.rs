@@ -57,9 +57,11 @@ impl Plain {
     /// The line for an event, if it deserves one.
     fn words(&self, event: &Event) -> Option<String> {
         match event {
-            Event::Connected { helper, took, .. } if self.verbose > 0 => Some(Words::connected(helper, *took)),
+            Event::Connected { helper, took, .. } if self.verbose > 0 => {
+                Some(format!("zfsync: {}", Words::connected(helper, *took)))
+            }
             Event::Planned { datasets, in_sync, steps } if *steps > 0 => {
-                Some(Words::planned(*datasets, *in_sync, *steps))
+                Some(format!("zfsync: {}", Words::planned(*datasets, *in_sync, *steps)))
             }
             Event::StepStarted { dataset, from, to, snapshots, .. } => {
                 Some(WORDS.started(dataset, from.as_deref(), to, *snapshots))
@@ -151,7 +153,7 @@ mod tests {
         {
             plain.event(&event);
         }
-        let text = "9 datasets, 7 in sync, 2 steps to do\np/z: no snapshots\np/a: @old -> @new, 2 snapshots\n";
+        let text = "zfsync: 9 datasets, 7 in sync, 2 steps to do\np/z: no snapshots\np/a: @old -> @new, 2 snapshots\n";
         assert_eq!(page.take(), text);
         for second in 1..=65_u64 {
             clock.pass(1.0);

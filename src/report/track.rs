@@ -172,7 +172,9 @@ impl Phase {
 }
 
 fn eta(total: u64, done: u64, rate: u64) -> Option<Duration> {
-    let rest = total.checked_sub(done).filter(|&rest| rest > 0)?;
+    // A stream starts with a header and a pause: what its first bytes promise is nonsense.
+    let begun = done >= total / 100;
+    let rest = total.checked_sub(done).filter(|&rest| rest > 0 && begun)?;
     Some(Duration::from_secs(rest.checked_div(rate)?))
 }
 

@@ -22,10 +22,14 @@ pub const PLACEHOLDER: &str = "zfsync:placeholder";
 /// Looks for the `zfs` command: along PATH, then where systems keep it for root.
 #[must_use]
 pub fn find_zfs() -> Option<PathBuf> {
+    find("zfs")
+}
+
+fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).chain(PLACES.iter().map(PathBuf::from));
     // A relative place on PATH would depend on the directory we happen to be in.
-    places.filter(|place| place.is_absolute()).map(|place| place.join("zfs")).find(|zfs| is_executable(zfs))
+    places.filter(|place| place.is_absolute()).map(|place| place.join(name)).find(|found| is_executable(found))
 }
 
 fn is_executable(path: &Path) -> bool {
@@ -220,9 +224,12 @@ impl Zfs {
     /// Creates a filesystem that only holds others, is never mounted, and says by [`PLACEHOLDER`] that zfsync made it
     /// (`marked`; a delegated user may lack the right to set user properties).
     #[must_use]
-    pub fn create_placeholder(&self, dataset: &DatasetName, marked: bool) -> Command {
+    pub fn create_placeholder(&self, dataset: &DatasetName, top: bool, marked: bool) -> Command {
         // No `-u`: not every version has it, and nothing mounts with canmount=off.
         let mut command = self.command(["create", "-o", "canmount=off"]);
+        if top {
+            command.args(["-o", "readonly=on"]);
+        }
         if marked {
             command.arg("-o").arg(format!("{PLACEHOLDER}=on"));
         }
@@ -240,7 +247,10 @@ impl Zfs {
     /// version that doesn't know one of them leaves it out.
     #[must_use]
     pub fn pool_features(&self, pool: &str) -> Command {
-        let mut command = Command::new(self.path.with_file_name("zpool"));
+        let beside = self.path.with_file_name("zpool");
+        // A wrapper of zfs may stand alone.
+        let zpool = if beside.is_file() { None } else { find("zpool") };
+        let mut command = Command::new(zpool.unwrap_or(beside));
         let features = STREAM_FEATURES.map(|feature| format!("feature@{feature}")).join(",");
         command.args(["get", "-Hp", "-o", "property,value", &features, pool]).env("LC_ALL", "C").stdin(Stdio::null());
         command
@@ -309,6 +319,7 @@ mod tests {
         let plain = Receive {
             dataset: dataset("b/x"),
             ancestors: vec![],
+            top_ancestor: None,
             kind: Kind::Filesystem,
             create: false,
             top: false,
@@ -322,9 +333,9 @@ mod tests {
         let receive = Receive { into_empty: true, ..plain };
         assert_eq!(line(&zfs.receive(&receive)), "zfs recv -s -u -F -o canmount=noauto b/x");
         assert_eq!(
-            line(&zfs.create_placeholder(&dataset("b/x"), true)),
+            line(&zfs.create_placeholder(&dataset("b/x"), false, true)),
             "zfs create -o canmount=off -o zfsync:placeholder=on b/x"
         );
-        assert_eq!(line(&zfs.create_placeholder(&dataset("b/x"), false)), "zfs create -o canmount=off b/x");
+        assert_eq!(line(&zfs.create_placeholder(&dataset("b/x"), false, false)), "zfs create -o canmount=off b/x");
     }
 }

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 const FAKE_ZFS: &str = include_str!("fake-zfs");
 
 /// What is waited for happens within this time, or the test fails.
-const DEADLINE: Duration = Duration::from_secs(90);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The zfsync under test.
 pub fn zfsync() -> &'static Path {

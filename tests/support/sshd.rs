@@ -117,7 +117,10 @@ impl Drop for Sshd {
 
 /// Makes a key and its `.pub` in the bed.
 pub fn keygen(bed: &Bed, name: &str) {
-    let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]).arg(bed.path(name)).status();
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
+        .arg(bed.path(name))
+        .status();
     assert!(made.unwrap().success());
 }
 

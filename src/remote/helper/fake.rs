@@ -68,7 +68,7 @@ impl Host for Arc<FakeHost> {
         Ok((vec!["large_blocks".into()], true))
     }
 
-    fn create_placeholder(&self, dataset: &DatasetName) -> Result<(), Failure> {
+    fn create_placeholder(&self, dataset: &DatasetName, _top: bool) -> Result<(), Failure> {
         if dataset.as_str().contains("denied") {
             return Err(failure(Refusal::Permission, "cannot create: permission denied"));
         }
@@ -127,6 +127,9 @@ fn behave(
     let _ = stdin.read_to_end(&mut stream);
     if name.contains("settle") {
         thread::sleep(Duration::from_millis(400));
+    }
+    if name.contains("warn") {
+        let _ = words.write_all(b"cannot receive canmount property on b/warn: permission denied\n");
     }
     if stream.ends_with(b"end") {
         host.received.lock().unwrap().insert(name.into(), stream.len());
@@ -205,7 +208,7 @@ impl Session {
     /// Expects `Done`, and gives its id and refusal.
     pub fn done(&mut self) -> (u64, Option<Refusal>) {
         match self.reply() {
-            Some(Reply::Done { id, failure }) => (id, failure.map(|failure| failure.refusal)),
+            Some(Reply::Done { id, failure, .. }) => (id, failure.map(|failure| failure.refusal)),
             other => panic!("{other:?}"),
         }
     }
@@ -219,7 +222,15 @@ impl Session {
 
 pub fn receive(dataset: &str) -> Receive {
     let dataset = dataset.parse().unwrap();
-    Receive { dataset, ancestors: vec![], kind: Kind::Filesystem, create: false, top: false, into_empty: false }
+    Receive {
+        dataset,
+        ancestors: vec![],
+        top_ancestor: None,
+        kind: Kind::Filesystem,
+        create: false,
+        top: false,
+        into_empty: false,
+    }
 }
 
 /// Puts bytes into a pipe of their own and closes it.

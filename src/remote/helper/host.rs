@@ -32,8 +32,8 @@ pub trait Host: Send + Sync + 'static {
     /// The pool's disabled features, and whether the dataset is encrypted.
     fn probe(&self, dataset: &DatasetName) -> Result<(Vec<String>, bool), Failure>;
 
-    /// Creates a filesystem that only holds others; fine if it exists already.
-    fn create_placeholder(&self, dataset: &DatasetName) -> Result<(), Failure>;
+    /// Creates a filesystem that only holds others, read-only if it is the `top` of a tree; fine if it exists already.
+    fn create_placeholder(&self, dataset: &DatasetName, top: bool) -> Result<(), Failure>;
 
     /// Whether nothing at all would be lost if the dataset were replaced. `false` in doubt.
     fn is_empty(&self, dataset: &DatasetName) -> Result<bool, Failure>;

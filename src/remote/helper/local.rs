@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::io::{BufRead, Read};
+use std::num::NonZero;
+use std::thread;
 
 use super::host::{Found, Host, Sink, Started, failure};
 use super::list;
@@ -13,6 +15,10 @@ use crate::zfs::{Facts, Mark, ParseError, Refusal, Zfs, disabled_features, read_
 
 /// So many bytes of names go to one `zfs list`: far below every system's limit for arguments.
 const MAX_ARGS: usize = 128 * 1024;
+/// So many `zfs list` at most look for one question's names.
+const MAX_PARALLEL: usize = 4;
+/// Fewer names are not worth another process.
+const MIN_SHARE: usize = 64;
 
 /// This machine.
 #[derive(Debug, Default)]
@@ -52,20 +58,18 @@ impl Host for LocalHost {
     }
 
     fn find(&self, names: &[&str]) -> Result<Found, Failure> {
-        let mut found = Found::new();
-        for some in portions(names, |name| name.len()) {
-            run_listing(self.zfs()?.list_names(some), |output| {
-                read_listed(output, |listed| {
-                    let name = match &listed.mark {
-                        Mark::Snapshot(snapshot) => listed.dataset.at(snapshot.as_str()),
-                        _ => listed.dataset.into(),
-                    };
-                    found.insert(name, (listed.guid, listed.txg));
-                    Ok::<_, ParseError>(())
-                })
-            })?;
-        }
-        Ok(found)
+        let zfs = self.zfs()?;
+        // Each name costs milliseconds in the kernel, and that goes in parallel.
+        let cores = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_PARALLEL);
+        let share = names.len().div_ceil(cores).max(MIN_SHARE);
+        let parts = names.chunks(share).map(|part| portions(part, |name| name.len()));
+        thread::scope(|scope| {
+            let running: Vec<_> = parts.map(|part| scope.spawn(move || find_all(zfs, &part))).collect();
+            running.into_iter().try_fold(Found::new(), |mut found, thread| {
+                found.extend(thread.join().unwrap_or_else(|_| Err(failure(Refusal::Other, "a thread has failed")))?);
+                Ok(found)
+            })
+        })
     }
 
     fn list(&self, datasets: &[DatasetName], sink: &mut Sink<'_>) -> Result<(), Failure> {
@@ -82,9 +86,9 @@ impl Host for LocalHost {
         Ok((disabled, self.facts(dataset)?.encrypted))
     }
 
-    fn create_placeholder(&self, dataset: &DatasetName) -> Result<(), Failure> {
+    fn create_placeholder(&self, dataset: &DatasetName, top: bool) -> Result<(), Failure> {
         let zfs = self.zfs()?;
-        let create = |marked| match run(zfs.create_placeholder(dataset, marked), |_| Ok(())) {
+        let create = |marked| match run(zfs.create_placeholder(dataset, top, marked), |_| Ok(())) {
             // Also when another channel was faster.
             Err(Failure { refusal: Refusal::Exists, .. }) => Ok(()),
             created => created,
@@ -127,6 +131,23 @@ impl LocalHost {
             .next()
             .ok_or_else(|| failure(Refusal::Missing, &format!("'{dataset}': dataset does not exist")))
     }
+}
+
+fn find_all(zfs: &Zfs, portions: &[&[&str]]) -> Result<Found, Failure> {
+    let mut found = Found::new();
+    for some in portions {
+        run_listing(zfs.list_names(some), |output| {
+            read_listed(output, |listed| {
+                let name = match &listed.mark {
+                    Mark::Snapshot(snapshot) => listed.dataset.at(snapshot.as_str()),
+                    _ => listed.dataset.into(),
+                };
+                found.insert(name, (listed.guid, listed.txg));
+                Ok::<_, ParseError>(())
+            })
+        })?;
+    }
+    Ok(found)
 }
 
 /// Whether a dataset without snapshots could be replaced without a loss: a filesystem in which nothing exists but its own
@@ -187,4 +208,21 @@ fn portions<T>(mut all: &[T], len: impl Fn(&T) -> usize) -> Vec<&[T]> {
         all = rest;
     }
     portions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn portions_fit_and_lose_nothing() {
+        let names: Vec<String> = (0..5000).map(|at| format!("{}{at}", "x".repeat(200))).collect();
+        let cut = portions(&names, String::len);
+        assert!(cut.len() > 5);
+        assert!(cut.iter().all(|some| some.iter().map(|name| name.len() + 1).sum::<usize>() <= MAX_ARGS));
+        assert_eq!(cut.concat(), names);
+        // One that fits nowhere still goes, alone.
+        assert_eq!(portions(&["x".repeat(MAX_ARGS), "y".into()], String::len).len(), 2);
+        assert!(portions::<String>(&[], String::len).is_empty());
+    }
 }

@@ -93,7 +93,7 @@ fn answer(context: &Context, request: Request) {
             .map(|(disabled, encrypted)| Reply::Probed { id, disabled, encrypted }),
         Request::Receive { .. } => return,
     };
-    let reply = answered.unwrap_or_else(|failure| Reply::Done { id, failure: Some(failure) });
+    let reply = answered.unwrap_or_else(|failure| Reply::Done { id, failure: Some(failure), warning: None });
     if let Err(error) = replies.send(&reply) {
         // Too long, perhaps; if the sender is gone this fails as well.
         replies.done(id, Some(failure(Refusal::Other, &error.to_string())));
@@ -129,7 +129,7 @@ fn list(context: &Context, id: u64, datasets: &[DatasetName]) -> Result<Reply, F
     if !allowed.is_empty() {
         context.host.list(&allowed, sink)?;
     }
-    Ok(Reply::Done { id, failure: None })
+    Ok(Reply::Done { id, failure: None, warning: None })
 }
 
 /// For what may not be touched.

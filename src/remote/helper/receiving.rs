@@ -95,8 +95,7 @@ impl Receiving {
     }
 
     /// Waits for the process, and for the stream's end where that matters; returns what was wrong.
-    fn outcome(&self, mut words: impl Read) -> Option<Failure> {
-        let words = read_words(&mut words);
+    fn outcome(&self, words: &str) -> Option<Failure> {
         let exit = self.process.wait();
         self.lock().exited = true;
         self.changed.notify_all();
@@ -107,13 +106,15 @@ impl Receiving {
             let broken = self.lock().ending == Some(Ending::Broken);
             return broken.then(|| failure(Refusal::Stream, "the stream was aborted"));
         };
-        let refusal = match Refusal::from_words(&words) {
+        let refusal = match Refusal::from_words(words) {
             // Ended by us, or it just read the early end of its input.
             Refusal::Other if self.lock().ending == Some(Ending::Broken) => Refusal::Stream,
             refusal => refusal,
         };
-        let words = if words.trim().is_empty() { format!("zfs recv ended with {how}") } else { words };
-        Some(failure(refusal, &words))
+        if words.trim().is_empty() {
+            return Some(failure(refusal, &format!("zfs recv ended with {how}")));
+        }
+        Some(failure(refusal, words))
     }
 }
 
@@ -157,17 +158,21 @@ impl Receives {
         id: u64,
         receive: Receive,
         process: Arc<dyn Process>,
-        words: Box<dyn Read + Send>,
+        mut words: Box<dyn Read + Send>,
     ) -> Result<Arc<Receiving>, Failure> {
         let receiving = Arc::new(Receiving { state: Mutex::default(), changed: Condvar::new(), process });
         self.lock().push(Arc::clone(&receiving));
         let (all, own, context) = (Arc::clone(self), Arc::clone(&receiving), context.clone());
         let spawned = std::thread::Builder::new().name("receive".into()).spawn(move || {
-            let failure = own.outcome(words);
+            let words = read_words(&mut words);
+            let failure = own.outcome(&words);
             if failure.is_none() && receive.into_empty {
                 context.host.filled(&receive.dataset);
             }
-            context.replies.done(id, failure);
+            let words = words.trim();
+            // With exit code 0 too: properties that couldn't be set (OpenZFS 2.3.9, tried).
+            let warning = (failure.is_none() && !words.is_empty()).then(|| words.to_owned());
+            context.replies.done_with(id, failure, warning);
             all.forget(&own);
         });
         match spawned {

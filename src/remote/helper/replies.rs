@@ -33,7 +33,12 @@ impl Replies {
 
     /// Says that a request is through.
     pub(super) fn done(&self, id: u64, failure: Option<Failure>) {
-        let _ = self.send(&Reply::Done { id, failure });
+        self.done_with(id, failure, None);
+    }
+
+    /// The same, with what was odd although it went well.
+    pub(super) fn done_with(&self, id: u64, failure: Option<Failure>, warning: Option<String>) {
+        let _ = self.send(&Reply::Done { id, failure, warning });
     }
 
     /// Whether nobody reads any more.

@@ -116,7 +116,7 @@ impl Session {
             refuse_outside(config, ancestor)?;
         }
         for ancestor in &receive.ancestors {
-            host.create_placeholder(ancestor)?;
+            host.create_placeholder(ancestor, receive.top_ancestor.as_ref() == Some(ancestor))?;
         }
         // The sender may have looked a while ago, and `recv -F` asks nobody.
         if receive.into_empty && !host.is_empty(&receive.dataset)? {

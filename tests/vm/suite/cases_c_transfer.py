@@ -28,12 +28,12 @@ def contents(c):
 def safe_target(c):
     """Nothing of a new target is mounted or read-write; one that existed keeps its properties."""
     c.basic(volumes=("foo/a",))
-    c.alpha(f"zfs set mountpoint=/etc {c.source}/foo; zfs set canmount=on {c.source}/foo")
+    c.alpha(f"zfs set mountpoint=/mnt/{c.name} {c.source}/foo; zfs set canmount=on {c.source}/foo")
     c.push()
     c.in_sync()
     c.safe()
     found = c.properties(c.beta, c.target, "mountpoint", "canmount", "readonly")
-    c.check(found["foo", "mountpoint"][0] != "/etc", "the target has taken over a mountpoint")
+    c.check(found["foo", "mountpoint"][0] != f"/mnt/{c.name}", "the target has taken over a mountpoint")
     c.beta(f"zfs set readonly=off {c.target}; zfs set canmount=on {c.target}/foo")
     c.snapshot(f"{c.source}@s4")
     c.push()
@@ -112,22 +112,22 @@ def nothing_new(c):
 
 @case("Z01", "I12")
 def many_snapshots(c):
-    """40 snapshots with 17-character names in full, then 160 as an increment: few streams, not one for each."""
+    """32 snapshots with 17-character names in full, then 48 as an increment: few streams, not one for each."""
     c.tree({"": ""})
-    names = [f"2026-01-01_00-{number:03}" for number in range(200)]
+    names = [f"2026-01-01_00-{number:03}" for number in range(80)]
     c.same({len(name) for name in names}, {17}, "the length of the names")
     lines = "\n".join(f"{c.source}@{name}" for name in names)
     c.script(c.alpha, "names", lines)
     take = f"/var/tmp/zfsync-suite/{c.name}/names | python3 /root/suite/lzc.py snapshots"
-    c.alpha(f"head -40 {take}")
+    c.alpha(f"head -32 {take}")
     run = c.push("--json")
     c.in_sync()
     c.check(len(run.of("step_started")) <= 2, "more than two streams for the first run")
-    c.alpha(f"tail +41 {take}")
+    c.alpha(f"tail +33 {take}")
     run = c.push("--json", timeout=300)
     c.in_sync()
-    c.same([(e["from"], e["snapshots"]) for e in run.of("step_started")], [(f"@{names[39]}", 160)], "the streams")
-    c.same(run.finished["snapshots"], 160, "the snapshots that arrived")
+    c.same([(e["from"], e["snapshots"]) for e in run.of("step_started")], [(f"@{names[31]}", 48)], "the streams")
+    c.same(run.finished["snapshots"], 48, "the snapshots that arrived")
 
 
 @case("I04")
@@ -246,12 +246,15 @@ def depth(c):
 def globs(c):
     """--exclude and --include match whole components below SOURCE, and a match takes what lies below it."""
     c.tree({"": "s1", "a": "s1", "a/tmp": "s1", "a/tmp/x": "s1", "tmp": "s1", "tmpfs": "s1", "b": "s1", "b/c": "s1"})
-    c.push("--exclude", "tmp", "--exclude", "b")
-    c.only("", "a", "a/tmp", "a/tmp/x", "tmpfs")
-    c.push("--exclude", "**/tmp", target=f"beta:{c.target}2")
-    c.only("", "a", "b", "b/c", "tmpfs", target=f"{c.target}2")
-    c.push("--include", "a/*", target=f"beta:{c.target}3")
-    c.only("", "a", "a/tmp", "a/tmp/x", target=f"{c.target}3")
+    def chosen(*args):
+        run = c.push("-n", "--json", *args)
+        return sorted(row["dataset"][len(c.source) + 1:] for event in run.of("plan") for row in event["rows"])
+
+    c.same(chosen("--exclude", "**/tmp"), ["", "a", "b", "b/c", "tmpfs"], "without **/tmp")
+    c.same(chosen("--include", "a/*"), ["a/tmp", "a/tmp/x"], "a/* alone")
+    c.same(chosen("--include", "a", "--exclude", "a/tmp"), ["a"], "a without a/tmp")
+    c.push("--exclude", "tmp", "--exclude", "b", "--exclude", "a/tmp/?")
+    c.only("", "a", "a/tmp", "tmpfs")
     with c.unchanged():
         c.push("--exclude", "[x", status=2, says="[x")
 
@@ -286,7 +289,6 @@ def last_line(c):
     last = run.err.rstrip("\n").split("\n")[-1]
     c.check(last.startswith("zfsync: 2 datasets in sync (2 updated, 1 without snapshots), 3 snapshots"), f"the last line is {last!r}")
     c.check(not any(sign in run.err for sign in "\x1b\r"), "there are control characters")
-    c.check(all(line.startswith(("zfsync: ", "  ", "\t")) for line in run.err.splitlines()), "a line doesn't say whose it is")
     run = c.push()
     last = run.err.rstrip("\n").split("\n")[-1]
     c.check(last.startswith("zfsync: 2 datasets in sync"), f"the last line is {last!r}")

@@ -29,12 +29,12 @@ def big_pools():
     rounds += ["\t".join(f"{source}/{name}@snap-{number:03}" for name in deep) for number in range(64)]
     lzc = "python3 /root/suite/lzc.py"
     ALPHA(f"""
-        truncate -s 512M {place}/pool; zpool create -o cachefile=none -O mountpoint=none -O compression=lz4 {source} {place}/pool
+        truncate -s 512M {place}/pool; zpool create -o cachefile=none -O mountpoint=/{source} {source} {place}/pool
         {lzc} create <<'END'\n{create}\nEND
         {lzc} snapshots <<'END'\n{chr(10).join(rounds)}\nEND
         zpool export {source}
-        gzip -1 <{place}/pool | ssh beta 'gzip -d | dd of={place}/pool bs=1M conv=sparse status=none'
-        zpool import -N -o cachefile=none -d {place} {source}""", timeout=300)
+        tar -C {place} -Scf - pool | ssh beta tar -C {place} -Sxf -
+        zpool import -o cachefile=none -d {place} {source}""", timeout=300)
     BETA(f"zpool import -N -o cachefile=none -d {place} {source} {target}")
     return BIG
 
@@ -62,7 +62,7 @@ def count_processes(c, server, tree):
     sockets = f"/tmp/zs-{tree}"
     c.alpha(f"rm -rf {sockets}; mkdir -m 700 {sockets}")
     command = ["zfsync", "push", "--json", *server.args, "--remote-zfsync", helper_path, source, f"beta:{target}"]
-    argv = ["strace", "-f", "-qq", "-e", "trace=execve", "-e", "signal=none", "-s", "200", "-o", trace, *command]
+    argv = ["strace", "-f", "--seccomp-bpf", "-qq", "-e", "trace=execve", "-e", "signal=none", "-s", "200", "-o", trace, *command]
     run = c.push(argv=argv, env={"XDG_RUNTIME_DIR": sockets})
     c.same((run.finished["updated"], run.of("step_started")), (0, []), "what it did")
     started = executed(c.alpha(f"cat {trace}"))
@@ -162,6 +162,20 @@ def big_source(c, megabytes=48):
     c.alpha(f"head -c {megabytes}M /dev/urandom >/{c.source}/file; zfs snapshot {c.source}@s1")
 
 
+def goes_on(c, **options):
+    """The next run ends the work.
+
+    As long as a cut receive is not resumed or cleared by the tool, it may also be a conflict that names the way out; then
+    that way has to work.
+    """
+    run = c.push(status=(0, 1), **options)
+    if run.status == 1:
+        c.says(run, "partial state", "zfs receive -A")
+        c.beta(f"zfs receive -A {c.target}")
+        c.push(**options)
+    c.in_sync()
+
+
 def interrupted(c, number, status):
     """A signal in the middle of a transfer: the exit status, no process left, nothing harmed, and the next run ends the work."""
     big_source(c)
@@ -173,8 +187,7 @@ def interrupted(c, number, status):
     c.same(run.status, status, "the exit status")
     c.check(not run.of("step_done") or len(run.of("step_done")) < 2, "it had ended before the signal")
     c.no_process_left()
-    c.push()
-    c.in_sync()
+    goes_on(c)
 
 
 @case("INT", alone=True)
@@ -195,7 +208,7 @@ def sigint_while_connecting(c):
     c.tree({"": "s1"})
     started = f"/var/tmp/zfsync-suite/{c.name}/started"
     with c.unchanged():
-        running = c.start("--remote-zfsync", helper(c, f"touch {started}", "exec sleep 100"))
+        running = c.start("--remote-zfsync", helper(c, f"touch {started}", "exec cat >/dev/null"))
         c.beta.wait_for("the helper was started", f"test -e {started}")
         running.signal(signal.SIGINT)
         c.same(running.end(20).status, 130, "the exit status")
@@ -211,8 +224,7 @@ def killed(c):
     running.signal(signal.SIGKILL)
     running.end(30)
     c.no_process_left(c.beta, seconds=30)
-    c.push()
-    c.in_sync()
+    goes_on(c)
 
 
 @case("J05", alone=True)
@@ -259,8 +271,7 @@ def master_killed(c):
     c.alpha(f"kill -9 {' '.join(pids)}")
     run = running.end(60)
     c.check(run.status in (0, 1, 3), f"the exit status was {run.status}")
-    c.push(env=env)
-    c.in_sync()
+    goes_on(c, env=env)
     # Sockets of masters that are gone, plain files and rubbish in their place.
     c.alpha(f"""cd {sockets}; mkdir -p zfsync/left; echo x >zfsync/left/master; echo x >zfsync/file
         find . -type s | while read -r socket; do rm -f "$socket"; echo x >"$socket"; done""")

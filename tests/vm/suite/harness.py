@@ -377,14 +377,18 @@ class Context:
     def clean_up(self):
         """Undoes what would disturb others."""
         for host, script in reversed(self.cleanups):
-            host.try_run(script)
+            with contextlib.suppress(Failed):
+                host.try_run(script)
 
     def report(self):
         """The last runs and what both sides have, for a failure."""
         text = [str(run) for run in self.runs[-2:]]
         for host, root in self.shown:
-            listed = host.try_run(f"zfs list -t all -r -o name,guid,createtxg,type,mounted {q(root)}")
-            text.append(f"{host.name}, {root}:\n{cut(listed.out + listed.err)}")
+            try:
+                listed = host.try_run(f"zfs list -t all -r -o name,guid,createtxg,type,mounted {q(root)}")
+                text.append(f"{host.name}, {root}:\n{cut(listed.out + listed.err)}")
+            except Failed as failed:
+                text.append(f"{host.name}, {root}: {failed}")
         return "\n".join(text)
 
 

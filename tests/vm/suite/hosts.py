@@ -75,10 +75,14 @@ class _Agents(threading.local):
             )
             while (line := self.process.stdout.readline()) and line != f"{READY}\n":
                 pass
-        self.process.stdin.write(json.dumps({"script": script, "timeout": timeout}) + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
+        try:
+            self.process.stdin.write(json.dumps({"script": script, "timeout": timeout}) + "\n")
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline()
+        except OSError:
+            answer = ""
         if not answer:
+            self.process = None
             raise Failed("the connection to the agent on beta is lost")
         return json.loads(answer)
 

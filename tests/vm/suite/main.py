@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 
 import harness
-from hosts import BETA, Failed, Skipped
+from hosts import ALPHA, BETA, Failed, Skipped
 
 HERE = Path(__file__).resolve().parent
 
@@ -78,6 +78,9 @@ def main():
 
     began = time.monotonic()
     report = Report()
+    for host in (ALPHA, BETA):
+        # As udev's rule has it; the guests run no udev.
+        host("chmod 666 /dev/zfs")
 
     def go_on():
         return not (options.x and report.count["FAIL"])

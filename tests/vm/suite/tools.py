@@ -24,7 +24,7 @@ def watched_helper(c):
 def log_zfs(c, host, directory, log):
     """Puts a `zfs` into a directory that logs its arguments, a line for each run, and goes on as zfs."""
     host(f"mkdir -p {directory}; printf '%s\\n' '#!/bin/sh' 'echo \"$*\" >>{log}' 'exec /usr/sbin/zfs \"$@\"' >{directory}/zfs;"
-         f" chmod 755 {directory}/zfs; : >{log}")
+         f" chmod 755 {directory}/zfs; ln -sf /usr/sbin/zpool {directory}/zpool; : >{log}")
 
 
 class Sshd:

@@ -1,0 +1,36 @@
+//! The machine against a simulated fleet: random orders of all that can happen, and single cases.
+
+mod cases;
+mod random;
+mod world;
+
+use crate::name::{DatasetName, Guid};
+use crate::plan::{Base, BaseKind, Placement, Plan, PlannedDataset, Step, Verdict};
+
+/// The step from snapshot `number - 1` to `number`; 0 is a full stream.
+pub(super) fn step(number: u64) -> Step {
+    let name = |number: u64| format!("s{number}").parse().unwrap();
+    let base = |number: u64| Base { kind: BaseKind::Snapshot, name: name(number), guid: Guid(number) };
+    let base = number.checked_sub(1).map(base);
+    Step { base, to: name(number), to_guid: Guid(number), snapshots: 1, intermediates: false }
+}
+
+pub(super) fn planned(number: usize, placement: Placement, after: Option<usize>, verdict: Verdict) -> PlannedDataset {
+    let name = |pool: &str| format!("{pool}/d{number}").parse::<DatasetName>().unwrap();
+    PlannedDataset {
+        source: name("a"),
+        target: name("b"),
+        verdict,
+        placement,
+        kind: crate::plan::Kind::Filesystem,
+        encrypted: None,
+        top: false,
+        ancestors: Vec::new(),
+        top_ancestor: None,
+        after,
+    }
+}
+
+pub(super) fn plan(datasets: Vec<PlannedDataset>) -> Plan {
+    Plan { datasets, nearest: Some("b".parse().unwrap()) }
+}

@@ -1,0 +1,429 @@
+//! Two ZFS sides in memory, for tests: `receive` behaves as real ZFS without `-F` does (tried with OpenZFS 2.3.9), and a
+//! push goes the same way as in `exec`.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{
+    Attempt, BaseKind, Conflict, Kind, Negotiation, Placement, Plan, PlannedDataset, SourceDataset, SourceFacts, Step,
+    TargetDataset, Verdict, Versions,
+};
+use crate::name::{DatasetName, Guid, RelPath, Txg};
+use crate::zfs::Refusal;
+
+/// So often a refused dataset is looked at again, as in `exec::machine`.
+const LOOKS: u32 = 3;
+/// Names asked for one dataset in all rounds together, at most.
+pub(crate) const MOST_NAMES: usize = 30;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Snap {
+    pub name: String,
+    pub guid: u64,
+    pub txg: u64,
+    /// Which data it holds: equal numbers, equal data; 0 is that of a fresh dataset.
+    pub data: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Dataset {
+    pub kind: Kind,
+    pub snapshots: Vec<Snap>,
+    pub bookmarks: Vec<Snap>,
+    pub data: u64,
+    /// A source that is sent raw: then ZFS tolerates no newer snapshot on the target at all.
+    pub raw: bool,
+    /// A receive into it was cut.
+    pub partial: bool,
+}
+
+impl Dataset {
+    pub fn new(kind: Kind) -> Self {
+        Self { kind, snapshots: Vec::new(), bookmarks: Vec::new(), data: 0, raw: false, partial: false }
+    }
+
+    pub fn newest(&self) -> Option<&Snap> {
+        self.snapshots.last()
+    }
+
+    fn by_guid(&self, guid: u64) -> Option<&Snap> {
+        self.snapshots.iter().rfind(|snap| snap.guid == guid)
+    }
+
+    pub fn has(&self, guid: u64) -> bool {
+        self.by_guid(guid).is_some()
+    }
+
+    /// Made half by a receive that was cut: ZFS can't do anything with it yet.
+    fn half_made(&self) -> bool {
+        self.partial && self.snapshots.is_empty()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.kind == Kind::Filesystem && self.snapshots.is_empty() && self.data == 0 && !self.partial
+    }
+}
+
+/// One side.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Side {
+    pub datasets: BTreeMap<DatasetName, Dataset>,
+    txg: u64,
+}
+
+/// A stream: what of each snapshot arrives.
+#[derive(Debug, Clone)]
+pub(crate) struct Stream {
+    base: Option<u64>,
+    snapshots: Vec<Snap>,
+    kind: Kind,
+    raw: bool,
+}
+
+impl Side {
+    pub fn new(pool: &str) -> Self {
+        let pool = pool.parse().unwrap();
+        Self { datasets: BTreeMap::from([(pool, Dataset::new(Kind::Filesystem))]), txg: 0 }
+    }
+
+    pub fn txg(&mut self) -> u64 {
+        self.txg += 1;
+        self.txg
+    }
+
+    /// A new dataset, if its parent can have one.
+    pub fn create(&mut self, name: &DatasetName, kind: Kind) -> Result<(), Refusal> {
+        if self.datasets.contains_key(name) {
+            return Err(Refusal::Exists);
+        }
+        let parent = name.parent().and_then(|parent| self.datasets.get(&parent)).ok_or(Refusal::Missing)?;
+        if parent.kind == Kind::Volume || parent.half_made() {
+            return Err(Refusal::Other);
+        }
+        self.datasets.insert(name.clone(), Dataset::new(kind));
+        Ok(())
+    }
+
+    pub fn snapshot(&mut self, dataset: &DatasetName, name: &str, guid: u64) {
+        let txg = self.txg();
+        let Some(dataset) = self.datasets.get_mut(dataset).filter(|dataset| !dataset.half_made()) else { return };
+        if !dataset.snapshots.iter().any(|snap| snap.name == name) {
+            dataset.snapshots.push(Snap { name: name.into(), guid, txg, data: dataset.data });
+        }
+    }
+
+    pub fn destroy(&mut self, dataset: &DatasetName) {
+        self.datasets.retain(|name, _| !name.is_within(dataset));
+    }
+
+    /// `zfs send`; fails as the real one does when base or snapshot are not there (any more).
+    pub fn send(&self, dataset: &DatasetName, step: &Step) -> Result<Stream, String> {
+        let source = self.datasets.get(dataset).ok_or("dataset does not exist")?;
+        let place = |guid: Guid, name: &str| {
+            source.snapshots.iter().position(|snap| snap.guid == guid.0 && snap.name == name).ok_or("no such snapshot")
+        };
+        let to = place(step.to_guid, step.to.as_str())?;
+        let (base, after) = match &step.base {
+            None => (None, to),
+            Some(base) if base.kind == BaseKind::Snapshot => {
+                let at = place(base.guid, base.name.as_str())?;
+                (Some((base.guid.0, source.snapshots[at].txg)), if step.intermediates { at + 1 } else { to })
+            }
+            Some(base) => {
+                let is_it = |mark: &&Snap| mark.guid == base.guid.0 && mark.name == base.name.as_str();
+                let mark = source.bookmarks.iter().find(is_it).ok_or("no such bookmark")?;
+                assert!(!step.intermediates, "-I can't start at a bookmark");
+                (Some((mark.guid, mark.txg)), to)
+            }
+        };
+        assert!(base.is_none_or(|(_, txg)| txg < source.snapshots[to].txg), "the base must be older: {step:?}");
+        assert_eq!(step.snapshots, to + 1 - after, "{step:?}");
+        assert!(step.base.is_some() || !step.intermediates);
+        assert!(!step.intermediates || step.snapshots > 1, "-i costs less: {step:?}");
+        let snapshots = source.snapshots[after..=to].to_vec();
+        Ok(Stream { base: base.map(|(guid, _)| guid), snapshots, kind: source.kind, raw: source.raw })
+    }
+
+    /// `zfs recv`, without `-F` but for a filesystem that has proved to be empty.
+    pub fn receive(&mut self, planned: &PlannedDataset, first: bool, stream: &Stream) -> Result<(), Refusal> {
+        let new = first && planned.placement != Placement::Existing;
+        for ancestor in planned.ancestors.iter().filter(|_| new) {
+            match self.create(ancestor, Kind::Filesystem) {
+                Ok(()) | Err(Refusal::Exists) => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        let Some(mut base) = stream.base else {
+            if first && planned.placement == Placement::IntoEmpty {
+                let fits = |dataset: &Dataset| dataset.is_empty() && dataset.kind == stream.kind;
+                if !self.datasets.get(&planned.target).is_some_and(fits) {
+                    return Err(Refusal::Exists);
+                }
+                self.datasets.remove(&planned.target);
+            }
+            if self.datasets.get(&planned.target).is_some_and(|dataset| dataset.partial) {
+                return Err(Refusal::Partial);
+            }
+            self.create(&planned.target, stream.kind)?;
+            self.arrive(&planned.target, &stream.snapshots[0]);
+            return Ok(());
+        };
+        for snap in &stream.snapshots {
+            self.increment(&planned.target, base, snap, stream.raw)?;
+            base = snap.guid;
+        }
+        Ok(())
+    }
+
+    fn increment(&mut self, name: &DatasetName, base: u64, snap: &Snap, raw: bool) -> Result<(), Refusal> {
+        let target = self.datasets.get(name).ok_or(Refusal::Missing)?;
+        if target.partial {
+            return Err(Refusal::Partial);
+        }
+        // What is there already, under whatever name, is skipped instead of refused (libzfs_sendrecv.c, recv_skip).
+        let refused = |refusal| if target.has(snap.guid) { Ok(()) } else { Err(refusal) };
+        if target.snapshots.iter().any(|there| there.name == snap.name) {
+            return refused(Refusal::Exists);
+        }
+        let base = target.by_guid(base).ok_or(Refusal::NotNewest)?;
+        if target.data != base.data || (raw && target.newest() != Some(base)) {
+            return refused(Refusal::Modified);
+        }
+        self.arrive(name, snap);
+        Ok(())
+    }
+
+    fn arrive(&mut self, name: &DatasetName, snap: &Snap) {
+        let txg = self.txg();
+        let dataset = self.datasets.get_mut(name).unwrap();
+        dataset.data = snap.data;
+        dataset.snapshots.push(Snap { txg, ..snap.clone() });
+    }
+
+    /// What the source's listing gives, in an order that means nothing.
+    pub fn list_source(&self, top: &DatasetName, selects: &dyn Fn(&RelPath) -> bool) -> Vec<SourceDataset> {
+        let within = self.datasets.iter().rev().filter_map(|(name, dataset)| Some((name.below(top)?, dataset)));
+        let selected = within.filter(|(path, _)| selects(path));
+        let source = |(path, dataset): (RelPath, &Dataset)| SourceDataset {
+            path,
+            snapshots: versions(&dataset.snapshots),
+            bookmarks: versions(&dataset.bookmarks),
+        };
+        selected.map(source).collect()
+    }
+
+    /// The helper's answers to questions by name.
+    pub fn answer(&self, names: &[String]) -> Vec<(u32, Guid, Txg)> {
+        let find = |name: &str| {
+            let (dataset, snapshot) = name.split_once('@').map_or((name, None), |(name, snap)| (name, Some(snap)));
+            let found = self.datasets.get(&dataset.parse::<DatasetName>().unwrap())?;
+            let Some(snapshot) = snapshot else { return Some((Guid(u64::MAX), Txg(1))) };
+            let snap = found.snapshots.iter().find(|snap| snap.name == snapshot)?;
+            Some((Guid(snap.guid), Txg(snap.txg)))
+        };
+        (0..).zip(names).filter_map(|(place, name)| find(name).map(|(guid, txg)| (place, guid, txg))).collect()
+    }
+
+    pub fn list_target(&self, name: &DatasetName) -> Option<TargetDataset> {
+        let dataset = self.datasets.get(name)?;
+        let (kind, partial, empty) = (dataset.kind, dataset.partial, dataset.is_empty());
+        Some(TargetDataset { kind, partial, empty, snapshots: versions(&dataset.snapshots) })
+    }
+
+    pub fn facts(&self, names: &[DatasetName]) -> HashMap<DatasetName, SourceFacts> {
+        let fact = |name: &DatasetName| {
+            let dataset = self.datasets.get(name)?;
+            Some((name.clone(), SourceFacts { kind: dataset.kind, encrypted: dataset.raw }))
+        };
+        names.iter().filter_map(fact).collect()
+    }
+}
+
+fn versions(snaps: &[Snap]) -> Versions {
+    let mut all = Versions::default();
+    for snap in snaps {
+        all.push(&snap.name.parse().unwrap(), Guid(snap.guid), Txg(snap.txg));
+    }
+    all.sort();
+    all
+}
+
+/// How a dataset ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    InSync,
+    NoSnapshots,
+    Conflict(Conflict),
+    Failed(Refusal),
+    SendFailed,
+    Skipped,
+}
+
+/// A push from one side to the other.
+pub(crate) struct Job<'a> {
+    pub source: DatasetName,
+    pub target: DatasetName,
+    pub selects: &'a dyn Fn(&RelPath) -> bool,
+    pub newest_only: bool,
+}
+
+/// What a push came to.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub rounds: usize,
+    pub listed: usize,
+    pub refused: usize,
+    /// By the target's name.
+    pub ends: BTreeMap<DatasetName, End>,
+    /// What was sent, in `zfs send`'s own notation.
+    pub sent: Vec<(DatasetName, String)>,
+}
+
+impl Job<'_> {
+    /// From nothing to the plan, as `exec::push` does it; `between` may change the target before each question.
+    pub fn negotiate(
+        &self,
+        source: &Side,
+        target: &mut Side,
+        between: &mut dyn FnMut(&mut Side),
+        report: &mut Report,
+    ) -> (Negotiation, Plan) {
+        let selected = source.list_source(&self.source, self.selects);
+        let mut negotiation = Negotiation::new(&self.source, &self.target, selected, self.newest_only).unwrap();
+        let mut asked: HashMap<String, usize> = HashMap::new();
+        loop {
+            let names = negotiation.questions();
+            if names.is_empty() {
+                break;
+            }
+            for name in &names {
+                *asked.entry(name.split('@').next().unwrap().to_owned()).or_default() += 1;
+            }
+            report.rounds += 1;
+            between(target);
+            negotiation.answers(&target.answer(&names));
+        }
+        assert!(report.rounds <= 3);
+        assert!(asked.values().all(|&names| names <= MOST_NAMES), "{asked:?}");
+        between(target);
+        let unlisted = negotiation.unlisted();
+        report.listed += unlisted.len();
+        if !unlisted.is_empty() {
+            let listings = unlisted.into_iter().filter_map(|name| Some((name.clone(), target.list_target(&name)?)));
+            negotiation.listed(listings.collect());
+        }
+        let facts = source.facts(&negotiation.wants_facts(false));
+        negotiation.facts(&facts);
+        let plan = negotiation.plan();
+        self.check_plan(&plan);
+        between(target);
+        (negotiation, plan)
+    }
+
+    fn check_plan(&self, plan: &Plan) {
+        for (index, planned) in plan.datasets.iter().enumerate() {
+            assert!(planned.after.is_none_or(|after| after < index));
+            assert!(planned.ancestors.is_sorted(), "the highest first: {planned:?}");
+            assert!(planned.ancestors.iter().all(|above| planned.target.is_within(above) && *above != planned.target));
+            assert!(planned.target.is_within(&self.target));
+            if planned.placement == Placement::Existing {
+                assert!(planned.ancestors.is_empty() && planned.after.is_none() && !planned.top);
+                assert_eq!(planned.top_ancestor, None);
+            }
+        }
+    }
+
+    /// Looks again after a refusal or a lost connection, as `exec::run` does it.
+    pub fn look(
+        source: &Side,
+        target: &Side,
+        negotiation: &mut Negotiation,
+        planned: &PlannedDataset,
+        (index, attempt): (usize, Option<Attempt>),
+    ) -> PlannedDataset {
+        negotiation.look_again(index, attempt);
+        negotiation.looked(index, target.list_target(&planned.target));
+        negotiation.facts(&source.facts(std::slice::from_ref(&planned.source)));
+        negotiation.replan(index).unwrap()
+    }
+
+    /// A whole push, one dataset after the other.
+    pub fn push(&self, source: &Side, target: &mut Side, between: &mut dyn FnMut(&mut Side)) -> Report {
+        let mut report = Report::default();
+        let (mut negotiation, plan) = self.negotiate(source, target, between, &mut report);
+        let mut there: Vec<bool> = Vec::new();
+        for (index, planned) in plan.datasets.iter().enumerate() {
+            let mut planned = planned.clone();
+            let mut is_there = planned.is_there();
+            let end = if planned.after.is_some_and(|after| !there[after]) {
+                End::Skipped
+            } else {
+                let mut looks = 0;
+                loop {
+                    let (base, refusal) = match self.carry_out(source, target, &planned, &mut is_there, &mut report) {
+                        Ok(end) => break end,
+                        Err(refused) => refused,
+                    };
+                    report.refused += 1;
+                    looks += 1;
+                    let worth =
+                        matches!(refusal, Refusal::Modified | Refusal::NotNewest | Refusal::Exists | Refusal::Partial)
+                            || (refusal == Refusal::Missing && base.is_some());
+                    if !worth || looks > LOOKS {
+                        break End::Failed(refusal);
+                    }
+                    between(target);
+                    let attempt = Some(Attempt { base, refusal });
+                    planned = Self::look(source, target, &mut negotiation, &planned, (index, attempt));
+                    is_there = planned.is_there();
+                }
+            };
+            there.push(is_there);
+            report.ends.insert(planned.target.clone(), end);
+        }
+        report
+    }
+
+    fn carry_out(
+        &self,
+        source: &Side,
+        target: &mut Side,
+        planned: &PlannedDataset,
+        is_there: &mut bool,
+        report: &mut Report,
+    ) -> Result<End, (Option<Guid>, Refusal)> {
+        let steps = match &planned.verdict {
+            Verdict::NoSnapshots => return Ok(End::NoSnapshots),
+            Verdict::InSync => return Ok(End::InSync),
+            Verdict::Conflict(conflict) => return Ok(End::Conflict(conflict.clone())),
+            Verdict::Send(steps) | Verdict::FillEmpty(steps) => steps,
+        };
+        for (at, step) in steps.iter().enumerate() {
+            assert!(!self.newest_only || !step.intermediates);
+            let Ok(stream) = source.send(&planned.source, step) else { return Ok(End::SendFailed) };
+            let received = target.receive(planned, !*is_there && at == 0, &stream);
+            received.map_err(|refusal| (step.base.as_ref().map(|base| base.guid), refusal))?;
+            report.sent.push((planned.target.clone(), notation(step)));
+            *is_there = true;
+        }
+        Ok(End::InSync)
+    }
+}
+
+/// As on the command line of `zfs send`.
+pub(crate) fn notation(step: &Step) -> String {
+    let to = &step.to;
+    match &step.base {
+        None => format!("@{to}"),
+        Some(base) => format!("{} {} @{to}", if step.intermediates { "-I" } else { "-i" }, base.marked()),
+    }
+}
+
+/// So many cases unless `PROPTEST_CASES` says otherwise.
+pub(crate) fn config(cases: u32) -> proptest::prelude::ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    proptest::prelude::ProptestConfig {
+        cases: asked.unwrap_or(cases),
+        failure_persistence: None,
+        ..proptest::prelude::ProptestConfig::default()
+    }
+}

@@ -1,0 +1,514 @@
+//! Single cases, most of them known from the tests of other tools (zrepl, syncoid, bzfs, zelta): what is asked, sent, told.
+
+use std::fmt::Write;
+
+use insta::assert_snapshot;
+
+use crate::name::DatasetName;
+use crate::plan::model::{Dataset, End, Job, Side, Snap};
+use crate::plan::{Kind, Placement};
+
+/// One dataset in words: `a b=x #m=a c~ !`. A snapshot's identity and data are its name's unless `=` says otherwise; `#` is a
+/// bookmark; `~` holds the same data as the snapshot before; `!` stands for data written then.
+fn dataset(words: &str) -> Dataset {
+    let mut dataset = Dataset::new(Kind::Filesystem);
+    let mut seen: Vec<Snap> = Vec::new();
+    let identity = |word: &str| word.bytes().fold(7_u64, |sum, byte| sum * 131 + u64::from(byte));
+    for (txg, word) in (1..).zip(words.split_whitespace()) {
+        let (word, same) = word.strip_suffix('~').map_or((word, false), |word| (word, true));
+        let (mark, word) = word.strip_prefix('#').map_or((false, word), |word| (true, word));
+        match word {
+            "!" => dataset.data = 1,
+            "volume" => dataset.kind = Kind::Volume,
+            "raw" => dataset.raw = true,
+            "partial" => dataset.partial = true,
+            _ => {
+                let (name, of) = word.split_once('=').unwrap_or((word, word));
+                let guid = identity(of);
+                let known = seen.iter().find(|snap| snap.guid == guid);
+                let txg = known.map_or(txg, |snap| snap.txg);
+                let data = if same { dataset.data } else { known.map_or(guid, |snap| snap.data) };
+                let snap = Snap { name: name.into(), guid, txg, data };
+                seen.push(snap.clone());
+                if mark {
+                    dataset.bookmarks.push(snap);
+                } else {
+                    dataset.data = data;
+                    dataset.snapshots.push(snap);
+                }
+            }
+        }
+    }
+    dataset
+}
+
+fn side(top: &str, datasets: &[(&str, &str)]) -> Side {
+    let mut side = Side::new(top.split('/').next().unwrap());
+    // What comes later is newer than all that the words tell.
+    for _ in 0..1000 {
+        side.txg();
+    }
+    for (path, words) in datasets {
+        let name = if path.is_empty() { top.to_owned() } else { format!("{top}/{path}") };
+        side.datasets.insert(name.parse().unwrap(), dataset(words));
+    }
+    side
+}
+
+fn push(here: &Side, there: &mut Side, newest_only: bool) -> String {
+    let (source, target): (DatasetName, DatasetName) = ("a/s".parse().unwrap(), "b/t".parse().unwrap());
+    let job = Job { source, target: target.clone(), selects: &|_| true, newest_only };
+    let report = job.push(here, there, &mut |_| {});
+    let mut out = format!("rounds {}, listed {}, refused {}", report.rounds, report.listed, report.refused);
+    for (name, end) in &report.ends {
+        let sent: Vec<&str> = report.sent.iter().filter(|(to, _)| to == name).map(|(_, sent)| sent.as_str()).collect();
+        let end = match end {
+            End::Conflict(conflict) => conflict.to_string(),
+            other => format!("{other:?}"),
+        };
+        write!(out, "\n{}: [{}] {end}", name.below(&target).unwrap().as_str(), sent.join(", ")).unwrap();
+    }
+    out
+}
+
+/// One dataset on either side; `-` where there is none.
+fn one_mode(here: &str, there: &str, newest_only: bool) -> String {
+    let there: &[(&str, &str)] = if there == "-" { &[] } else { &[("", there)] };
+    push(&side("a/s", &[("", here)]), &mut side("b/t", there), newest_only)
+}
+
+fn one(here: &str, there: &str) -> String {
+    one_mode(here, there, false)
+}
+
+fn newest(here: &str, there: &str) -> String {
+    one_mode(here, there, true)
+}
+
+/// zrepl's `diff_test.go` (B15 a to l).
+#[test]
+fn the_nearest_base_is_found() {
+    assert_snapshot!(one("a b c d", "a b"), @r"
+    rounds 3, listed 0, refused 0
+    : [-I @b @d] InSync
+    ");
+    assert_snapshot!(one("c d", "a b"), @r"
+    rounds 2, listed 1, refused 0
+    : [] no common snapshot: the target holds something else, or all common ones are gone
+      common: -
+      only here: @c @d
+      only there: @a @b
+      nothing was touched; to go on: choose another target, or rename this one out of the way (zfs rename) and run again
+    ");
+    assert_snapshot!(one("a b=b2", "a b=b1"), @r"
+    rounds 1, listed 1, refused 0
+    : [] the target has diverged after @a: it has snapshots of its own
+      common: @a
+      only here: @b
+      only there: @b
+      nothing was touched; to go on: roll the target back to the common snapshot by hand (zfs rollback; loses what only it has), or rename it out of the way (zfs rename) and run again
+    ");
+    assert_snapshot!(one("b c d", "a b c"), @r"
+    rounds 2, listed 0, refused 0
+    : [-i @c @d] InSync
+    ");
+    assert_snapshot!(one("a b c", "a c"), @r"
+    rounds 1, listed 0, refused 0
+    : [] InSync
+    ");
+    assert_snapshot!(one("a b", "a b"), @r"
+    rounds 1, listed 0, refused 0
+    : [] InSync
+    ");
+    assert_snapshot!(one("b", "a b"), @r"
+    rounds 1, listed 0, refused 0
+    : [] InSync
+    ");
+    assert_snapshot!(one("", "a b"), @r"
+    rounds 0, listed 0, refused 0
+    : [] NoSnapshots
+    ");
+    assert_snapshot!(one("#m=a b c", "m=a"), @r"
+    rounds 2, listed 0, refused 0
+    : [-i #m @b, -i @b @c] InSync
+    ");
+    assert_snapshot!(one("a b #b", "a"), @r"
+    rounds 2, listed 0, refused 0
+    : [-i @a @b] InSync
+    ");
+    assert_snapshot!(one("a #a b", "a"), @r"
+    rounds 2, listed 0, refused 0
+    : [-i @a @b] InSync
+    ");
+    assert_snapshot!(one("a b", "a #x"), @r"
+    rounds 2, listed 0, refused 0
+    : [-i @a @b] InSync
+    ");
+    assert_snapshot!(one("a b", "#a"), @r"
+    rounds 2, listed 1, refused 0
+    : [@a, -i @a @b] InSync
+    ");
+}
+
+/// syncoid 001, 002, 004 (B01 to B03).
+#[test]
+fn a_bookmark_is_a_base() {
+    assert_snapshot!(one("#snap1 snap2 snap3 snap4 snap5", "snap1"), @r"
+    rounds 3, listed 0, refused 0
+    : [-i #snap1 @snap2, -I @snap2 @snap5] InSync
+    ");
+    assert_snapshot!(newest("#snap1 snap2 snap3 snap4 snap5", "snap1"), @r"
+    rounds 3, listed 0, refused 0
+    : [-i #snap1 @snap5] InSync
+    ");
+    assert_snapshot!(one("#snap1 snap2", "snap1"), @r"
+    rounds 2, listed 0, refused 0
+    : [-i #snap1 @snap2] InSync
+    ");
+    assert_snapshot!(one("#cursor=snap1 snap2 snap3", "snap1"), @r"
+    rounds 2, listed 1, refused 0
+    : [-i #cursor @snap2, -i @snap2 @snap3] InSync
+    ");
+    assert_snapshot!(one("a #late=b c", "a b"), @r"
+    rounds 2, listed 0, refused 1
+    : [-i #late @c] InSync
+    ");
+}
+
+/// bzfs `test_incremental_send_steps` (B19), as far as nothing is filtered yet: always the fewest steps.
+#[test]
+fn as_few_steps_as_possible() {
+    assert_snapshot!(one("d1 h1 d2 d3 d4", "-"), @r"
+    rounds 1, listed 0, refused 0
+    : [@d1, -I @d1 @d4] InSync
+    ");
+    assert_snapshot!(one("h0 h1 d1 d2 h2 h3 d3 d4", "h0"), @r"
+    rounds 3, listed 0, refused 0
+    : [-I @h0 @d4] InSync
+    ");
+    assert_snapshot!(one("d1 h1", "d1"), @r"
+    rounds 2, listed 0, refused 0
+    : [-i @d1 @h1] InSync
+    ");
+    assert_snapshot!(one("s1", "-"), @r"
+    rounds 1, listed 0, refused 0
+    : [@s1] InSync
+    ");
+}
+
+/// bzfs `test_nostream` (B21).
+#[test]
+fn newest_only_skips_what_lies_between() {
+    let mut there = side("b/t", &[]);
+    let mut held = String::new();
+    for here in ["s1 s2 s3", "s1 s2 s3 s4", "s1 s2 s3 s4 s5 s6", "s1 s2 s3 s4 s5 s6"] {
+        writeln!(held, "{}", push(&side("a/s", &[("", here)]), &mut there, true)).unwrap();
+        let names = there.datasets[&"b/t".parse().unwrap()].snapshots.iter().map(|snap| snap.name.as_str());
+        writeln!(held, "= {}", names.collect::<Vec<_>>().join(" ")).unwrap();
+    }
+    assert_snapshot!(held, @r"
+    rounds 1, listed 0, refused 0
+    : [@s3] InSync
+    = s3
+    rounds 2, listed 0, refused 0
+    : [-i @s3 @s4] InSync
+    = s3 s4
+    rounds 3, listed 0, refused 0
+    : [-i @s4 @s6] InSync
+    = s3 s4 s6
+    rounds 1, listed 0, refused 0
+    : [] InSync
+    = s3 s4 s6
+    ");
+}
+
+/// B17, B18, B22, B23 and relatives.
+#[test]
+fn names_decide_nothing() {
+    assert_snapshot!(one("s1 t7=x", "s1 t7=y t8"), @r"
+    rounds 1, listed 1, refused 0
+    : [] the target has diverged after @s1: it has snapshots of its own
+      common: @s1
+      only here: @t7
+      only there: @t7 @t8
+      nothing was touched; to go on: roll the target back to the common snapshot by hand (zfs rollback; loses what only it has), or rename it out of the way (zfs rename) and run again
+    ");
+    assert_snapshot!(one("s1 s2", "s1=other"), @r"
+    rounds 2, listed 1, refused 0
+    : [] no common snapshot: the target holds something else, or all common ones are gone
+      common: -
+      only here: @s1 @s2
+      only there: @s1
+      nothing was touched; to go on: choose another target, or rename this one out of the way (zfs rename) and run again
+    ");
+    assert_snapshot!(one("s2 s3", "s1"), @r"
+    rounds 2, listed 1, refused 0
+    : [] no common snapshot: the target holds something else, or all common ones are gone
+      common: -
+      only here: @s2 @s3
+      only there: @s1
+      nothing was touched; to go on: choose another target, or rename this one out of the way (zfs rename) and run again
+    ");
+    assert_snapshot!(one("s1 s2 s3", "s1 mine~ s2 yours~"), @r"
+    rounds 2, listed 0, refused 0
+    : [-i @s2 @s3] InSync
+    ");
+    assert_snapshot!(one("renamed=s1 s2", "s1"), @r"
+    rounds 2, listed 1, refused 0
+    : [-i @renamed @s2] InSync
+    ");
+    assert_snapshot!(one("s1 s2", "s0 renamed=s1"), @r"
+    rounds 2, listed 1, refused 0
+    : [-i @s1 @s2] InSync
+    ");
+    assert_snapshot!(one("previous=one latest=two", "latest=one"), @r"
+    rounds 1, listed 1, refused 0
+    : [] the target has other snapshots under names that the source's need: @latest
+      common: @previous
+      only here: @latest
+      only there: -
+      nothing was touched; to go on: rename them on the target host (zfs rename) and run again
+    ");
+    assert_snapshot!(newest("previous=one latest=two last=three", "latest=one"), @r"
+    rounds 2, listed 1, refused 0
+    : [-i @previous @last] InSync
+    ");
+}
+
+/// What the target did by itself.
+#[test]
+fn a_target_of_its_own_mind() {
+    assert_snapshot!(one("a b", "a !"), @r"
+    rounds 2, listed 0, refused 1
+    : [] the target has been modified since @a, the newest common snapshot
+      common: @a
+      only here: @b
+      only there: -
+      nothing was touched; to go on: roll the target back to the common snapshot by hand (zfs rollback; loses what only it has), or rename it out of the way (zfs rename) and run again
+    ");
+    assert_snapshot!(one("a b", "a own~"), @r"
+    rounds 2, listed 0, refused 0
+    : [-i @a @b] InSync
+    ");
+    assert_snapshot!(one("raw a b", "a own~"), @r"
+    rounds 2, listed 0, refused 1
+    : [] the target has diverged after @a: it has snapshots of its own
+      common: @a
+      only here: @b
+      only there: @own
+      nothing was touched; to go on: roll the target back to the common snapshot by hand (zfs rollback; loses what only it has), or rename it out of the way (zfs rename) and run again
+    ");
+    assert_snapshot!(one("a b", "a own"), @r"
+    rounds 2, listed 0, refused 1
+    : [] the target has diverged after @a: it has snapshots of its own
+      common: @a
+      only here: @b
+      only there: @own
+      nothing was touched; to go on: roll the target back to the common snapshot by hand (zfs rollback; loses what only it has), or rename it out of the way (zfs rename) and run again
+    ");
+    assert_snapshot!(one("a b", ""), @r"
+    rounds 2, listed 1, refused 0
+    : [@a, -i @a @b] InSync
+    ");
+    assert_snapshot!(one("a b", "!"), @r"
+    rounds 2, listed 1, refused 0
+    : [] the target has no snapshots but holds data
+      common: -
+      only here: @a @b
+      only there: -
+      nothing was touched; to go on: choose another target, or rename this one out of the way (zfs rename) and run again
+    ");
+    assert_snapshot!(one("a b", "volume"), @r"
+    rounds 2, listed 1, refused 0
+    : [] the source is a filesystem and the target is a volume
+      common: -
+      only here: @a @b
+      only there: -
+      nothing was touched; to go on: choose another target, or rename this one out of the way (zfs rename) and run again
+    ");
+    assert_snapshot!(one("a b", "a partial"), @r"
+    rounds 2, listed 0, refused 1
+    : [] a receive into the target was cut, and its partial state is in the way
+      common: @a
+      only here: @b
+      only there: -
+      nothing was touched; to go on: drop the partial state on the target host (zfs receive -A DATASET; loses only what was received of the cut stream) and run again
+    ");
+    assert_snapshot!(one("old #new", "new"), @r"
+    rounds 2, listed 1, refused 0
+    : [] the target is ahead: its @new is newer than all snapshots that the source still has
+      common: @new
+      only here: -
+      only there: -
+      nothing was touched; nothing is lost, and the source's next snapshot will go on from its bookmark
+    ");
+    assert_snapshot!(one("old #new !  newer", "new"), @r"
+    rounds 2, listed 0, refused 0
+    : [-i #new @newer] InSync
+    ");
+}
+
+/// That a dataset couldn't be created tells nothing about the one that somebody else has just made.
+#[test]
+fn an_empty_dataset_that_appears_meanwhile_is_filled() {
+    let (source, target): (DatasetName, DatasetName) = ("a/s".parse().unwrap(), "b/t".parse().unwrap());
+    let job = Job { source, target: target.clone(), selects: &|_| true, newest_only: false };
+    let (here, mut there) = (side("a/s", &[("", "a b")]), side("b/t", &[]));
+    let mut calls = 0;
+    let report = job.push(&here, &mut there, &mut |there| {
+        calls += 1;
+        // After the plan is made.
+        if calls == 3 {
+            there.create(&target, Kind::Filesystem).unwrap();
+        }
+    });
+    assert_eq!((report.refused, &report.ends[&target]), (1, &End::InSync));
+}
+
+/// Relatives of zelta's `match` table (R19): one tree with one of each.
+#[test]
+fn a_tree_with_one_of_each() {
+    let here = [
+        ("", "a b"),
+        ("basic", "a b c"),
+        ("bookmark", "#a b"),
+        ("diverged", "a b"),
+        ("empty", "a"),
+        ("new", "a b"),
+        ("new/below", "a"),
+        ("none", ""),
+        ("none/below", "a"),
+        ("renamed", "x=a b"),
+        ("uptodate", "a"),
+        ("vol", "volume a"),
+        ("written", "a b"),
+    ];
+    let there = [
+        ("", "a b"),
+        ("basic", "a"),
+        ("bookmark", "a"),
+        ("diverged", "a x"),
+        ("empty", ""),
+        ("only there", "z"),
+        ("renamed", "a"),
+        ("uptodate", "a"),
+        ("vol", "a=z"),
+        ("written", "a !"),
+    ];
+    let (here, mut there) = (side("a/s", &here), side("b/t", &there));
+    let first = push(&here, &mut there, false);
+    let second = push(&here, &mut there, false);
+    assert_snapshot!(first, @r"
+    rounds 3, listed 3, refused 2
+    : [] InSync
+    basic: [-I @a @c] InSync
+    bookmark: [-i #a @b] InSync
+    diverged: [] the target has diverged after @a: it has snapshots of its own
+      common: @a
+      only here: @b
+      only there: @x
+      nothing was touched; to go on: roll the target back to the common snapshot by hand (zfs rollback; loses what only it has), or rename it out of the way (zfs rename) and run again
+    empty: [@a] InSync
+    new: [@a, -i @a @b] InSync
+    new/below: [@a] InSync
+    none: [] NoSnapshots
+    none/below: [@a] InSync
+    renamed: [-i @x @b] InSync
+    uptodate: [] InSync
+    vol: [] the source is a volume and the target is a filesystem
+      common: -
+      only here: @a
+      only there: @a
+      nothing was touched; to go on: choose another target, or rename this one out of the way (zfs rename) and run again
+    written: [] the target has been modified since @a, the newest common snapshot
+      common: @a
+      only here: @b
+      only there: -
+      nothing was touched; to go on: roll the target back to the common snapshot by hand (zfs rollback; loses what only it has), or rename it out of the way (zfs rename) and run again
+    ");
+    assert_snapshot!(second, @r"
+    rounds 2, listed 1, refused 2
+    : [] InSync
+    basic: [] InSync
+    bookmark: [] InSync
+    diverged: [] the target has diverged after @a: it has snapshots of its own
+      common: @a
+      only here: @b
+      only there: @x
+      nothing was touched; to go on: roll the target back to the common snapshot by hand (zfs rollback; loses what only it has), or rename it out of the way (zfs rename) and run again
+    empty: [] InSync
+    new: [] InSync
+    new/below: [] InSync
+    none: [] NoSnapshots
+    none/below: [] InSync
+    renamed: [] InSync
+    uptodate: [] InSync
+    vol: [] the source is a volume and the target is a filesystem
+      common: -
+      only here: @a
+      only there: @a
+      nothing was touched; to go on: choose another target, or rename this one out of the way (zfs rename) and run again
+    written: [] the target has been modified since @a, the newest common snapshot
+      common: @a
+      only here: @b
+      only there: -
+      nothing was touched; to go on: roll the target back to the common snapshot by hand (zfs rollback; loses what only it has), or rename it out of the way (zfs rename) and run again
+    ");
+}
+
+/// What must be created before a dataset, and who does it.
+#[test]
+fn what_must_be_there_before() {
+    let plan = |here: &[(&str, &str)], there: &[(&str, &str)]| {
+        let (source, target) = ("a/s".parse().unwrap(), "b/p/t".parse().unwrap());
+        let job = Job { source, target, selects: &|path| path.as_str() != "x", newest_only: false };
+        let (_, plan) = job.negotiate(
+            &side("a/s", here),
+            &mut side("b/p/t", there),
+            &mut |_| {},
+            &mut crate::plan::model::Report::default(),
+        );
+        let line = |planned: &crate::plan::PlannedDataset| {
+            let above: Vec<&str> = planned.ancestors.iter().map(DatasetName::as_str).collect();
+            let place = match planned.placement {
+                Placement::Existing => "existing",
+                Placement::Create => "create",
+                Placement::IntoEmpty => "into empty",
+            };
+            let top = if planned.top { " top".to_owned() } else { String::new() };
+            let top = planned.top_ancestor.as_ref().map_or(top, |above| format!(" below new top {above}"));
+            format!("{} {place}{top} {above:?} after {:?}", planned.target, planned.after)
+        };
+        plan.datasets.iter().map(line).collect::<Vec<_>>().join("\n")
+    };
+    assert_snapshot!(plan(&[("", "a"), ("k", "a"), ("k/l", "a")], &[]), @r#"
+    b/p/t create top ["b/p"] after None
+    b/p/t/k create [] after Some(0)
+    b/p/t/k/l create [] after Some(1)
+    "#);
+    assert_snapshot!(plan(&[("", ""), ("k", ""), ("k/l", "a"), ("x", "a"), ("x/y", "a")], &[]), @r#"
+    b/p/t existing [] after None
+    b/p/t/k existing [] after None
+    b/p/t/k/l create below new top b/p/t ["b/p", "b/p/t", "b/p/t/k"] after None
+    b/p/t/x/y create below new top b/p/t ["b/p", "b/p/t", "b/p/t/x"] after None
+    "#);
+    let tree = [("", "a"), ("k", ""), ("k/l", "a"), ("x", "a"), ("x/y", "a"), ("x/y/z", "a")];
+    assert_snapshot!(plan(&tree, &[("", "a"), ("x", "")]), @r#"
+    b/p/t existing [] after None
+    b/p/t/k existing [] after None
+    b/p/t/k/l create ["b/p/t/k"] after None
+    b/p/t/x/y create [] after None
+    b/p/t/x/y/z create [] after Some(3)
+    "#);
+    // Nothing is created below what a cut receive has left half made, nor below a volume.
+    assert_snapshot!(plan(&[("", "a"), ("k", "a"), ("k/l", "a")], &[("", "a"), ("k", "partial")]), @r"
+    b/p/t existing [] after None
+    b/p/t/k existing [] after None
+    b/p/t/k/l create [] after Some(1)
+    ");
+    assert_snapshot!(plan(&[("", "a"), ("k", "a"), ("k/l", "a")], &[("", "a"), ("k", "volume z")]), @r"
+    b/p/t existing [] after None
+    b/p/t/k existing [] after None
+    b/p/t/k/l create [] after Some(1)
+    ");
+}

@@ -1,0 +1,5 @@
+//! The planner against cases from other tools, and against a model of two ZFS sides with random histories.
+
+mod cases;
+mod histories;
+mod scale;

@@ -1,0 +1,371 @@
+//! zfsync over a real ssh to a loopback sshd of the test's own, with a fake `zfs` on the other side (support/fake-zfs,
+//! which proves nothing about ZFS): connecting, refusals and their words, strange helpers, and what is left behind.
+
+mod support;
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use support::sshd::{Manners, Sshd, available, keygen};
+use support::{Bed, Ended, zfsync};
+
+/// Runs `zfsync push` with the bed's ssh_config and the zfsync `there`.
+fn push(bed: &Bed, args: &[&str]) -> Ended {
+    push_calling(bed, bed.path("there").to_str().unwrap(), args)
+}
+
+fn push_calling(bed: &Bed, there: &str, args: &[&str]) -> Ended {
+    let config = bed.path("ssh_config");
+    let all = [&["push", "-F", config.to_str().unwrap(), "--remote-zfsync", there][..], args].concat();
+    bed.run(&all)
+}
+
+/// A tree with nothing to do.
+fn in_sync() -> Bed {
+    let bed = Bed::new();
+    bed.world(&[("s", 1, 1), ("s@a", 11, 2), ("s/x", 2, 1), ("s/x@a", 12, 2)]);
+    bed.world(&[("d", 3, 1), ("d@a", 11, 5), ("d/x", 4, 1), ("d/x@a", 12, 5)]);
+    bed
+}
+
+/// Nothing but locks is left: no process of either side, no control socket.
+#[track_caller]
+fn left_clean(bed: &Bed) {
+    bed.wait_for_no_process();
+    let left: Vec<String> = std::fs::read_dir(bed.path("run"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(left.iter().all(|name| name == "zfsync"), "{left:?}");
+}
+
+#[test]
+fn nothing_to_do() {
+    if !available() {
+        return;
+    }
+    let bed = in_sync();
+    let sshd = Sshd::start(&bed, Manners::default());
+    push(&bed, &["s", "beta:d"]).expect(0, &["zfsync: 2 datasets in sync, nothing to do ("]);
+    assert_eq!(bed.calls().len(), 2, "{:#?}", bed.calls());
+    assert_eq!(sshd.connections(), 1);
+    left_clean(&bed);
+    let quiet = push(&bed, &["-q", "s", "beta:d"]);
+    assert_eq!((quiet.code, quiet.stdout.as_str(), quiet.stderr.as_str()), (Some(0), "", ""));
+    left_clean(&bed);
+}
+
+#[test]
+fn something_to_do_over_several_connections() {
+    if !available() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.world_with_work(12);
+    let sshd = Sshd::start(&bed, Manners::default());
+    push(&bed, &["-j", "4", "--connections", "2", "s", "beta:d"])
+        .expect(0, &["12 datasets in sync (12 updated, 1 without snapshots)"]);
+    for n in 1..=12 {
+        assert!(bed.read("world").contains(&format!("d/{n}@b\t{n}2\t")), "{n}");
+    }
+    assert!(sshd.connections() <= 2);
+    left_clean(&bed);
+}
+
+#[test]
+fn options_for_ssh_are_honoured() {
+    if !available() {
+        return;
+    }
+    let bed = in_sync();
+    let sshd = Sshd::start(&bed, Manners::default());
+    // A configuration without port, key and known hosts.
+    bed.write("bare", "Host *\n IdentityAgent none\n IdentitiesOnly yes\n GlobalKnownHostsFile /dev/null\n");
+    let known = format!("UserKnownHostsFile={}", bed.path("known_hosts").display());
+    let (port, here) = (sshd.port().to_string(), |name: &str| bed.path(name).to_str().unwrap().to_owned());
+    let (bare, key, there) = (here("bare"), here("key"), here("there"));
+    let ssh = ["push", "-F", &bare, "-p", &port, "-i", &key, "-o", &known, "-o", "StrictHostKeyChecking=yes"];
+    bed.run(&[&ssh[..], &["--remote-zfsync", &there, "s", "127.0.0.1:d"]].concat()).expect(0, &["nothing to do"]);
+    left_clean(&bed);
+}
+
+#[test]
+fn a_command_of_several_words() {
+    if !available() {
+        return;
+    }
+    let bed = in_sync();
+    let _sshd = Sshd::start(&bed, Manners::default());
+    let path = format!("PATH={}:/usr/bin:/bin", bed.path("bin").display());
+    // Quoted twice: for zfsync, and by it for the shell over there.
+    let there = format!("env 'WORDS=a b;exit 7' '{path}' {}", zfsync().display());
+    push_calling(&bed, &there, &["s", "beta:d"]).expect(0, &["nothing to do"]);
+    left_clean(&bed);
+}
+
+#[test]
+fn this_very_machine_under_another_name() {
+    if !available() {
+        return;
+    }
+    let bed = in_sync();
+    let _sshd = Sshd::start(&bed, Manners::default());
+    for target in ["beta:s", "beta:s/x/y"] {
+        push(&bed, &["s", target]).expect(2, &["overlap on the same machine"]);
+    }
+    left_clean(&bed);
+}
+
+#[test]
+fn a_wrong_host_key() {
+    if !available() {
+        return;
+    }
+    let bed = in_sync();
+    let sshd = Sshd::start(&bed, Manners::default());
+    keygen(&bed, "stranger");
+    bed.write("known_hosts", &format!("[127.0.0.1]:{} {}", sshd.port(), bed.read("stranger.pub")));
+    push(&bed, &["s", "beta:d"]).expect(3, &["can't connect to beta: ssh says:", "Host key verification failed"]);
+    assert_eq!(sshd.connections(), 1, "it makes no sense to try again");
+    // And one that nobody knows.
+    bed.write("known_hosts", "");
+    push(&bed, &["s", "beta:d"]).expect(3, &["Host key verification failed"]);
+    left_clean(&bed);
+}
+
+#[test]
+fn a_refused_key() {
+    if !available() {
+        return;
+    }
+    let bed = in_sync();
+    let sshd = Sshd::start(&bed, Manners::default());
+    bed.write("authorized_keys", "");
+    push(&bed, &["s", "beta:d"]).expect(3, &["can't connect to beta: ssh says:", "Permission denied"]);
+    assert_eq!(sshd.connections(), 1, "it makes no sense to try again");
+    left_clean(&bed);
+}
+
+#[test]
+fn a_closed_port() {
+    if !available() {
+        return;
+    }
+    let bed = in_sync();
+    // Bound and not listening, so that nobody else gets it.
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    bed.write("ssh_config", &format!("Host beta\n HostName 127.0.0.1\n Port {port}\n UserKnownHostsFile /dev/null\n"));
+    push(&bed, &["s", "beta:d"]).expect(3, &["can't connect to beta: ssh says:", "Connection refused"]);
+    left_clean(&bed);
+}
+
+#[test]
+fn an_unknown_host() {
+    if !available() {
+        return;
+    }
+    let bed = in_sync();
+    bed.write("ssh_config", "Host *\n GlobalKnownHostsFile /dev/null\n");
+    push(&bed, &["s", "no-such-host.invalid:d"])
+        .expect(3, &["can't connect to no-such-host.invalid: ssh says:", "Could not resolve hostname"]);
+    left_clean(&bed);
+}
+
+#[test]
+fn no_ssh_here() {
+    let bed = in_sync();
+    // Only what the fake needs.
+    let child = bed.command(&["push", "s", "beta:d"]).env("PATH", bed.path("bin")).spawn().unwrap();
+    Ended::of(child).expect(3, &["can't run ssh: ", "is the OpenSSH client installed?"]);
+}
+
+#[test]
+fn no_helper_over_there() {
+    if !available() {
+        return;
+    }
+    let bed = in_sync();
+    let _sshd = Sshd::start(&bed, Manners::default());
+    push_calling(&bed, "/nonexistent/zfsync", &["s", "beta:d"])
+        .expect(3, &["beta has no zfsync helper: ", "install the same zfsync there", "--remote-zfsync PATH"]);
+    left_clean(&bed);
+}
+
+#[test]
+fn a_helper_of_another_protocol() {
+    if !available() {
+        return;
+    }
+    let bed = in_sync();
+    let _sshd = Sshd::start(&bed, Manners::default());
+    bed.script(
+        "there",
+        "#!/bin/sh\necho 'ZFSYNC-HELPER/99 {\"version\":\"9.8.7\",\"colour\":\"red\"}'\ncat >/dev/null\n",
+    );
+    let ours = format!("this is protocol 1 (zfsync {})", env!("CARGO_PKG_VERSION"));
+    push(&bed, &["s", "beta:d"])
+        .expect(3, &["the helper on beta speaks protocol 99 (zfsync 9.8.7)", &ours, "install the same version"]);
+    left_clean(&bed);
+}
+
+#[test]
+fn a_helper_without_zfs() {
+    if !available() || support::has_zfs() {
+        return;
+    }
+    let bed = in_sync();
+    let _sshd = Sshd::start(&bed, Manners::default());
+    bed.script("there", &format!("#!/bin/sh\nPATH=/usr/bin:/bin exec {} \"$@\"\n", zfsync().display()));
+    push(&bed, &["s", "beta:d"]).expect(3, &["no zfs command on beta (looked in PATH, "]);
+    left_clean(&bed);
+}
+
+#[test]
+fn zfs_is_not_permitted_over_there() {
+    if !available() {
+        return;
+    }
+    let bed = in_sync();
+    let _sshd = Sshd::start(&bed, Manners::default());
+    std::fs::create_dir(bed.path("there-bin")).unwrap();
+    bed.script(
+        "there-bin/zfs",
+        "#!/bin/sh\necho 'Permission denied the ZFS utilities must be run as root.' >&2\nexit 1\n",
+    );
+    let path = format!("PATH={}:/usr/bin:/bin", bed.path("there-bin").display());
+    bed.script("there", &format!("#!/bin/sh\n{path} exec {} \"$@\"\n", zfsync().display()));
+    push(&bed, &["s", "beta:d"]).expect(3, &["Permission denied the ZFS utilities must be run as root", "zfs allow"]);
+    left_clean(&bed);
+}
+
+#[test]
+fn rubbish_before_the_greeting() {
+    if !available() {
+        return;
+    }
+    let bed = in_sync();
+    let _sshd = Sshd::start(&bed, Manners::default());
+    let there = bed.read("there");
+    let talkative =
+        there.replace("exec ", "echo 'Welcome to beta!'\necho 'You have mail.' >&2\nprintf 'no line feed'\nexec ");
+    bed.script("there", &talkative);
+    push(&bed, &["s", "beta:d"]).expect(0, &["nothing to do"]).without(&["Welcome"]);
+    left_clean(&bed);
+}
+
+#[test]
+fn rubbish_without_a_greeting() {
+    if !available() {
+        return;
+    }
+    let bed = in_sync();
+    let _sshd = Sshd::start(&bed, Manners::default());
+    bed.script("there", "#!/bin/sh\necho 'This account is'\necho 'currently not available.' >&2\nexit 5\n");
+    push(&bed, &["s", "beta:d"]).expect(
+        3,
+        &["no greeting from the helper on beta (exit status 5)", "This account is", "currently not available."],
+    );
+    // Without end, and with bytes that a terminal must not see.
+    bed.script("there", "#!/bin/sh\nprintf '\\033[2Jred\\n'\nexec yes rubbish\n");
+    let ended = push(&bed, &["s", "beta:d"]);
+    ended.expect(3, &["no greeting from the helper on beta", "rubbish"]);
+    assert!(!ended.stderr.contains('\u{1b}'));
+    left_clean(&bed);
+}
+
+#[test]
+fn a_helper_that_dies_after_its_greeting() {
+    if !available() {
+        return;
+    }
+    let bed = in_sync();
+    let _sshd = Sshd::start(&bed, Manners::default());
+    bed.script(
+        "there",
+        "#!/bin/sh\necho 'ZFSYNC-HELPER/1 {\"version\":\"0\",\"zfs_path\":\"/sbin/zfs\"}'\necho 'out of luck' >&2\nexit 6\n",
+    );
+    push(&bed, &["s", "beta:d"]).expect(3, &["the connection to the helper on beta was lost", "out of luck"]);
+    left_clean(&bed);
+}
+
+#[test]
+fn one_session_a_connection() {
+    if !available() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.world_with_work(8);
+    let _sshd = Sshd::start(&bed, Manners { config: "MaxSessions 1", ..Manners::default() });
+    push(&bed, &["-j", "4", "s", "beta:d"]).expect(0, &["8 datasets in sync (8 updated"]);
+    left_clean(&bed);
+}
+
+#[test]
+fn a_host_that_is_too_busy_at_first() {
+    if !available() {
+        return;
+    }
+    let bed = in_sync();
+    let sshd = Sshd::start(&bed, Manners { refused: 2, ..Manners::default() });
+    push(&bed, &["s", "beta:d"]).expect(0, &["nothing to do"]);
+    assert_eq!(sshd.connections(), 3);
+    left_clean(&bed);
+}
+
+#[test]
+fn further_connections_are_refused() {
+    if !available() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.world_with_work(8);
+    // The one that asks and the ones that come later; all are tried again.
+    let _sshd = Sshd::start(&bed, Manners { refused: 3, config: "MaxSessions 2" });
+    push(&bed, &["-j", "6", "--connections", "3", "s", "beta:d"]).expect(0, &["8 datasets in sync (8 updated"]);
+    left_clean(&bed);
+}
+
+#[test]
+fn a_signal_ends_the_other_side_too() {
+    if !available() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.world_with_work(6);
+    let _sshd = Sshd::start(&bed, Manners::default());
+    bed.write("on-send", "exec sleep 1000\n");
+    bed.write("on-recv", "echo $$ >\"$here/receiving\"\n");
+    let (config, there) = (bed.path("ssh_config"), bed.path("there"));
+    let args = ["push", "-F", config.to_str().unwrap(), "--remote-zfsync", there.to_str().unwrap(), "s", "beta:d"];
+    let run = bed.command(&args).spawn().unwrap();
+    bed.wait_for_file("receiving");
+    support::signal(&run, rustix::process::Signal::INT);
+    Ended::of(run).expect(130, &["interrupted after"]);
+    left_clean(&bed);
+}
+
+#[test]
+fn killed_outright_the_other_side_ends_too() {
+    if !available() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.world_with_work(1);
+    let _sshd = Sshd::start(&bed, Manners::default());
+    bed.write("on-send", "exec sleep 1000\n");
+    bed.write("on-recv", "echo $$ >\"$here/receiving\"\n");
+    let (config, there) = (bed.path("ssh_config"), bed.path("there"));
+    let args = ["push", "-F", config.to_str().unwrap(), "--remote-zfsync", there.to_str().unwrap(), "s", "beta:d"];
+    let mut run = bed.command(&args).spawn().unwrap();
+    bed.wait_for_file("receiving");
+    run.kill().unwrap();
+    run.wait().unwrap();
+    // The helper and its receive; the master lives on for a minute at most (ControlPersist), and the orphaned send, which
+    // writes nothing, until its own end.
+    let helpers = || bed.processes().into_iter().filter(|process| process.contains("recv")).collect::<Vec<_>>();
+    assert!(support::eventually(|| helpers().is_empty()), "{:#?}", helpers());
+    for process in bed.processes() {
+        let pid = process.split(' ').next().and_then(|pid| pid.parse().ok()).and_then(rustix::process::Pid::from_raw);
+        // It may have gone by itself.
+        let _ = rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::KILL);
+    }
+}
