@@ -34,6 +34,7 @@ pub enum Command {
 
 /// `zfsync push`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 #[command(after_help = "Examples:
   zfsync push tank/data backup:pool/data            the tree tank/data, over ssh
   zfsync push -n tank/data root@[fd00::2]:pool/data  only shows what would be done

@@ -120,9 +120,15 @@ impl Fleet {
         }
     }
 
-    /// A channel is gone, or never came to be.
-    pub fn remove(&mut self, id: ChannelId) {
-        self.channels.remove(&id);
+    /// A channel is gone, or never came to be; `false` if that was known.
+    pub fn remove(&mut self, id: ChannelId) -> bool {
+        self.channels.remove(&id).is_some()
+    }
+
+    /// Whether a connection has a channel, or one is being opened.
+    #[must_use]
+    pub fn carries_any(&self, connection: ConnectionId) -> bool {
+        self.channels.values().any(|(over, _)| *over == connection)
     }
 
     /// A channel that is open.
@@ -131,23 +137,10 @@ impl Fleet {
         self.channels.get(&id)?.1.as_ref()
     }
 
-    /// Any open channel, the first one if it still is.
-    #[must_use]
-    pub fn any(&self) -> Option<(ChannelId, &Channel)> {
-        let open = self.channels.iter().filter_map(|(id, (_, channel))| Some((*id, channel.as_ref()?)));
-        open.min_by_key(|(id, _)| *id)
-    }
-
     /// What carries a channel.
     #[must_use]
     pub fn connection_of(&self, id: ChannelId) -> ConnectionId {
         self.channels.get(&id).map_or(0, |(connection, _)| *connection)
-    }
-
-    /// How many channels are open or about to be.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.channels.len()
     }
 
     /// Ends everything: the helpers by closing their stdin, then the connections.

@@ -124,6 +124,8 @@ async fn first_channel(
     fleet: &mut Fleet,
     events: &mut UnboundedReceiver<FromChannel>,
 ) -> Result<(ChannelId, Hello), StartError> {
+    // Greeting and handle come by different ways.
+    let mut greeted = None;
     loop {
         tokio::select! {
             opened = fleet.opened() => match opened {
@@ -131,10 +133,13 @@ async fn first_channel(
                 Opened::Channel { channel, opened } => fleet.add(channel, opened?),
             },
             Some(FromChannel { channel, event }) = events.recv() => match event {
-                ChannelEvent::Ready(hello) => return Ok((channel, hello)),
+                ChannelEvent::Ready(hello) => greeted = Some((channel, hello)),
                 ChannelEvent::Closed(error) => return Err(error.into()),
                 _ => {}
             },
+        }
+        if let Some((channel, hello)) = greeted.take_if(|(channel, _)| fleet.channel(*channel).is_some()) {
+            return Ok((channel, hello));
         }
     }
 }

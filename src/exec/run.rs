@@ -14,7 +14,7 @@ use super::signals::Signals;
 use super::source;
 use crate::config::PushJob;
 use crate::error::{Exit, Signal};
-use crate::plan::{Attempt, Placement, Step};
+use crate::plan::{Attempt, Placement, PlannedDataset, Step, TargetDataset};
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel, Stream};
 use crate::remote::wire::{Failure, Receive, Reply, Request};
 use crate::report::{Event, Reporter, StepId, Summary};
@@ -57,7 +57,7 @@ pub async fn run(
         summary: Summary::default(),
         stop: None,
     };
-    run.start(first, actions).await;
+    run.start(first, actions);
     run.go(from_channels, signals).await;
     run.finish(started)
 }
@@ -100,7 +100,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Announces the plan, then starts with the channel that is there while others are still coming up.
-    async fn start(&mut self, first: ChannelId, actions: Vec<Action>) {
+    fn start(&mut self, first: ChannelId, actions: Vec<Action>) {
         self.summary.datasets = self.ready.plan.datasets.len();
         let in_sync =
             actions.iter().filter(|action| matches!(action, Action::DatasetEnded { end: End::InSync { .. }, .. }));
@@ -109,10 +109,10 @@ impl Run<'_> {
             in_sync: in_sync.count(),
             steps: self.ready.plan.steps(),
         });
-        self.apply(actions).await;
+        self.apply(actions);
         let wanted = self.machine.wants_channels();
         let connection = self.fleet.connection_of(first);
-        self.input(Input::ChannelUp { channel: first, connection }).await;
+        self.input(Input::ChannelUp { channel: first, connection });
         let connections = self.job.connections.unwrap_or(1).min(wanted);
         if connections > 1 {
             let each = wanted.div_ceil(connections);
@@ -131,14 +131,14 @@ impl Run<'_> {
         while !self.machine.is_done() {
             tokio::select! {
                 Some(FromChannel { channel, event }) = from_channels.recv() => self.channel_event(channel, event).await,
-                opened = self.fleet.opened() => self.opened(opened).await,
+                opened = self.fleet.opened() => self.opened(opened),
                 _ = tick.tick() => self.tick(),
                 signal = signals.next() => {
                     if self.stop.is_some() {
                         return;
                     }
                     self.stop = Some((signal, Instant::now()));
-                    self.input(Input::Stop).await;
+                    self.input(Input::Stop);
                 }
             }
             if self.stop.is_some_and(|(_, since)| since.elapsed() > PATIENCE) {
@@ -147,16 +147,16 @@ impl Run<'_> {
         }
     }
 
-    async fn input(&mut self, input: Input) {
+    fn input(&mut self, input: Input) {
         let actions = self.machine.handle(input);
-        self.apply(actions).await;
+        self.apply(actions);
     }
 
-    async fn apply(&mut self, actions: Vec<Action>) {
+    fn apply(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
                 Action::Start { channel, step, dataset, send, first } => {
-                    self.start_step(channel, step, dataset, &send, first)
+                    self.start_step(channel, step, dataset, &send, first);
                 }
                 Action::Abort(step) => {
                     if let Some(live) = self.steps.get(&step) {
@@ -177,15 +177,11 @@ impl Run<'_> {
             ChannelEvent::Ready(hello) => {
                 tracing::debug!("channel {channel}: helper {} is ready", hello.version);
                 self.greeted.insert(channel);
-                let connection = self.fleet.connection_of(channel);
-                self.input(Input::ChannelUp { channel, connection }).await;
-                for dataset in std::mem::take(&mut self.waiting) {
-                    self.ask_listing(dataset);
-                }
+                self.channel_up(channel);
             }
             ChannelEvent::Estimated { id, total } => {
                 self.reporter.event(&Event::StepEstimated { step: id, total });
-                self.input(Input::Estimated { step: id, total }).await;
+                self.input(Input::Estimated { step: id, total });
             }
             ChannelEvent::Sent { id, bytes, failure } => {
                 if let Some(live) = self.steps.get_mut(&id) {
@@ -195,10 +191,10 @@ impl Run<'_> {
                         self.reporter.event(&Event::StepSent { step: id, bytes });
                     }
                 }
-                self.input(Input::Sent { step: id, bytes, failure }).await;
+                self.input(Input::Sent { step: id, bytes, failure });
             }
             ChannelEvent::Reply(reply) => self.reply(reply).await,
-            ChannelEvent::Closed(error) => self.closed(channel, error.to_string()).await,
+            ChannelEvent::Closed(error) => self.closed(channel, error.to_string()),
         }
     }
 
@@ -215,10 +211,22 @@ impl Run<'_> {
                 }
                 match self.looks.remove(&id) {
                     Some(look) => self.looked(look, failure).await,
-                    None => self.input(Input::Received { step: id, failure }).await,
+                    None => self.input(Input::Received { step: id, failure }),
                 }
             }
             Reply::Found { .. } | Reply::Probed { .. } => {}
+        }
+    }
+
+    /// Greeting and handle come by different ways: the channel can be used when both are there.
+    fn channel_up(&mut self, channel: ChannelId) {
+        if !self.greeted.contains(&channel) || self.fleet.channel(channel).is_none() {
+            return;
+        }
+        let connection = self.fleet.connection_of(channel);
+        self.input(Input::ChannelUp { channel, connection });
+        for dataset in std::mem::take(&mut self.waiting) {
+            self.ask_listing(dataset);
         }
     }
 
@@ -230,37 +238,48 @@ impl Run<'_> {
         self.reporter.event(&Event::Notice { dataset, text: format!("received, but zfs on the target says: {words}") });
     }
 
-    async fn closed(&mut self, channel: ChannelId, why: String) {
+    fn closed(&mut self, channel: ChannelId, why: String) {
         tracing::info!("channel {channel}: {why}");
-        self.fleet.remove(channel);
         let lost: Vec<u64> = self.looks.iter().filter(|(_, look)| look.channel == channel).map(|(id, _)| *id).collect();
+        let was_up = self.greeted.remove(&channel) && self.fleet.channel(channel).is_some();
         for id in lost {
             if let Some(look) = self.looks.remove(&id) {
                 self.ask_listing(look.dataset);
             }
         }
-        let input = match self.greeted.contains(&channel) {
-            true => Input::ChannelDown { channel, why },
-            // A session that the host refused without a word: the run goes on with what it has.
-            false => Input::ConnectFailed { why },
-        };
-        self.input(input).await;
+        if was_up {
+            self.fleet.remove(channel);
+            self.input(Input::ChannelDown { channel, why });
+        } else {
+            self.never_up(channel, why);
+        }
     }
 
-    async fn opened(&mut self, opened: Opened) {
+    /// A session that the host refused: the run goes on with what it has. Told once for each connection, when its last
+    /// channel is gone.
+    fn never_up(&mut self, channel: ChannelId, why: String) {
+        let connection = self.fleet.connection_of(channel);
+        if self.fleet.remove(channel) && !self.fleet.carries_any(connection) {
+            self.input(Input::ConnectFailed { why });
+        }
+    }
+
+    fn opened(&mut self, opened: Opened) {
         match opened {
             Opened::Connection { connection, channels, master: Ok(master) } => {
                 self.fleet.connected(connection, channels, master);
             }
             Opened::Connection { master: Err(error), .. } => {
                 tracing::info!("no further connection: {error}");
-                self.input(Input::ConnectFailed { why: error.to_string() }).await;
+                self.input(Input::ConnectFailed { why: error.to_string() });
             }
-            Opened::Channel { channel, opened: Ok(handle) } => self.fleet.add(channel, handle),
+            Opened::Channel { channel, opened: Ok(handle) } => {
+                self.fleet.add(channel, handle);
+                self.channel_up(channel);
+            }
             Opened::Channel { channel, opened: Err(error) } => {
                 tracing::info!("no further channel: {error}");
-                self.fleet.remove(channel);
-                self.input(Input::ConnectFailed { why: error.to_string() }).await;
+                self.never_up(channel, error.to_string());
             }
         }
     }
@@ -329,24 +348,27 @@ impl Run<'_> {
     /// A dataset's target is listed: plans it anew.
     async fn looked(&mut self, look: Look, failure: Option<Failure>) {
         let dataset = look.dataset;
-        let planned = match failure {
-            Some(failure) => Err(format!("listing the target failed: {}", failure.words)),
-            None => {
-                let target = look.listings.finish().remove(&self.ready.plan.datasets[dataset].target);
-                self.ready.negotiation.looked(dataset, target);
-                let source = self.ready.plan.datasets[dataset].source.clone();
-                match source::facts(self.zfs.clone(), vec![source]).await {
-                    Ok(facts) => self.ready.negotiation.facts(&facts),
-                    Err(error) => tracing::info!("{error}"),
-                }
-                self.ready.negotiation.replan(dataset).map(Box::new).ok_or_else(|| "it is not in the plan".to_owned())
-            }
+        let planned = if let Some(failure) = failure {
+            Err(format!("listing the target failed: {}", failure.words))
+        } else {
+            let target = look.listings.finish().remove(&self.ready.plan.datasets[dataset].target);
+            self.replan(dataset, target).await
         };
         if let Ok(planned) = &planned {
             self.ready.plan.datasets[dataset] = (**planned).clone();
         }
-        let actions = self.machine.handle(Input::Replanned { dataset, planned });
-        Box::pin(self.apply(actions)).await;
+        self.input(Input::Replanned { dataset, planned });
+    }
+
+    async fn replan(&mut self, dataset: usize, target: Option<TargetDataset>) -> Result<Box<PlannedDataset>, String> {
+        self.ready.negotiation.looked(dataset, target);
+        let source = self.ready.plan.datasets[dataset].source.clone();
+        match source::facts(self.zfs.clone(), vec![source]).await {
+            Ok(facts) => self.ready.negotiation.facts(&facts),
+            // The plan does without; the receive will tell.
+            Err(error) => tracing::info!("{error}"),
+        }
+        self.ready.negotiation.replan(dataset).map(Box::new).ok_or_else(|| "it is not in the plan".to_owned())
     }
 
     fn step_done(&mut self, step: StepId, bytes: u64) {

@@ -140,10 +140,10 @@ impl Master {
     /// Starts `command` on the host with these ends of our pipes. What comes of it is told by its output; the returned
     /// handle only keeps it alive and gives its exit status as a hint.
     pub async fn start(&self, command: &str, stdio: [OwnedFd; 3]) -> Result<Remote, ConnectError> {
-        let [stdin, stdout, stderr] = stdio;
+        let [input, output, errors] = stdio;
         let refused = |error: openssh::Error| ConnectError::Session { host: self.host.clone(), error: chain(&error) };
         let mut session = self.session.clone().arc_raw_command(command);
-        session.stdin(stdin).stdout(stdout).stderr(stderr);
+        session.stdin(input).stdout(output).stderr(errors);
         let child = session.spawn().await.map_err(refused)?;
         // It holds our ends of the pipes: kept, nobody would ever see them closed.
         drop(session);
@@ -247,7 +247,7 @@ fn jittered(pause: Duration) -> Duration {
     use std::hash::{BuildHasher, RandomState};
     // RandomState is seeded by the system: enough randomness for this, without a crate.
     let random = RandomState::new().hash_one(std::process::id());
-    pause + pause.mul_f64((random % 1000) as f64 / 2000.0)
+    pause + pause * u32::try_from(random % 1000).unwrap_or(0) / 2000
 }
 
 /// An error with its causes on one line.
