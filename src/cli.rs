@@ -78,7 +78,7 @@ pub struct Push {
     pub connections: Option<u16>,
 
     /// Port of the SSH server
-    #[arg(short, long, help_heading = "SSH")]
+    #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..), help_heading = "SSH")]
     pub port: Option<u16>,
     /// Private key for ssh
     #[arg(short, long, value_name = "FILE", help_heading = "SSH")]

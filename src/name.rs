@@ -286,6 +286,11 @@ impl fmt::Display for Guid {
     }
 }
 
+/// What ZFS keeps of a cut receive, for `zfs send -t`; opaque to us.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ResumeToken(pub String);
+
 /// The transaction group that made a snapshot: within one dataset of one pool it gives the true order, which names and
 /// clocks don't.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -414,7 +414,10 @@ fn the_second_signal_ends_at_once() {
     let bed = Bed::new();
     bed.world_with_work(1);
     // The whole stream is sent, and the receive never settles.
-    bed.write("on-recv", "cat >/dev/null\necho $$ >\"$here/receiving\"\nexec sleep 1000\n");
+    bed.write(
+        "on-recv",
+        "cat >/dev/null\necho $$ >\"$here/receiving\"\nwhile [ ! -e \"$here/go\" ]; do sleep 0.05; done\n",
+    );
     let mut run = bed.command(&["push", "s", "d"]).spawn().unwrap();
     bed.wait_for_file("receiving");
     assert!(eventually(|| {
@@ -425,6 +428,8 @@ fn the_second_signal_ends_at_once() {
         false
     }));
     Ended::of(run).expect(130, &["interrupted after"]);
+    // The helper still gives the receive its time, as all of the stream is there.
+    bed.write("go", "");
     bed.wait_for_no_process();
 }
 

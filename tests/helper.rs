@@ -136,7 +136,15 @@ impl Drop for Helper {
 
 fn plain(dataset: &str) -> Receive {
     let dataset = dataset.parse().unwrap();
-    Receive { dataset, ancestors: vec![], kind: Kind::Filesystem, create: false, top: false, into_empty: false }
+    Receive {
+        dataset,
+        ancestors: vec![],
+        top_ancestor: None,
+        kind: Kind::Filesystem,
+        create: false,
+        top: false,
+        into_empty: false,
+    }
 }
 
 #[test]
@@ -161,7 +169,7 @@ fn lists_and_tells_what_is_empty() {
     helper.request(&Request::List { id: 1, datasets });
     for (name, empty, count) in [("b/x", false, 1), ("b/e", true, 0), ("b/f", false, 0)] {
         let Reply::Listed { id: 1, dataset, facts, snapshots } = helper.reply() else { panic!("not listed") };
-        let expected = TargetFacts { kind: Kind::Filesystem, partial: false, empty };
+        let expected = TargetFacts { kind: Kind::Filesystem, partial: false, token: None, empty };
         assert_eq!((dataset.as_str(), facts, snapshots.len()), (name, expected, count));
     }
     assert_eq!(helper.done(), (1, None));

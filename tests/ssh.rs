@@ -44,7 +44,7 @@ fn nothing_to_do() {
         return;
     }
     let bed = in_sync();
-    let sshd = Sshd::start(&bed, Manners::default());
+    let sshd = Sshd::start(&bed, &Manners::default());
     push(&bed, &["s", "beta:d"]).expect(0, &["zfsync: 2 datasets in sync, nothing to do ("]);
     assert_eq!(bed.calls().len(), 2, "{:#?}", bed.calls());
     assert_eq!(sshd.connections(), 1);
@@ -61,7 +61,7 @@ fn something_to_do_over_several_connections() {
     }
     let bed = Bed::new();
     bed.world_with_work(12);
-    let sshd = Sshd::start(&bed, Manners::default());
+    let sshd = Sshd::start(&bed, &Manners::default());
     push(&bed, &["-j", "4", "--connections", "2", "s", "beta:d"])
         .expect(0, &["12 datasets in sync (12 updated, 1 without snapshots)"]);
     for n in 1..=12 {
@@ -77,7 +77,7 @@ fn options_for_ssh_are_honoured() {
         return;
     }
     let bed = in_sync();
-    let sshd = Sshd::start(&bed, Manners::default());
+    let sshd = Sshd::start(&bed, &Manners::default());
     // A configuration without port, key and known hosts.
     bed.write("bare", "Host *\n IdentityAgent none\n IdentitiesOnly yes\n GlobalKnownHostsFile /dev/null\n");
     let known = format!("UserKnownHostsFile={}", bed.path("known_hosts").display());
@@ -94,7 +94,7 @@ fn a_command_of_several_words() {
         return;
     }
     let bed = in_sync();
-    let _sshd = Sshd::start(&bed, Manners::default());
+    let _sshd = Sshd::start(&bed, &Manners::default());
     let path = format!("PATH={}:/usr/bin:/bin", bed.path("bin").display());
     // Quoted twice: for zfsync, and by it for the shell over there.
     let there = format!("env 'WORDS=a b;exit 7' '{path}' {}", zfsync().display());
@@ -108,7 +108,7 @@ fn this_very_machine_under_another_name() {
         return;
     }
     let bed = in_sync();
-    let _sshd = Sshd::start(&bed, Manners::default());
+    let _sshd = Sshd::start(&bed, &Manners::default());
     for target in ["beta:s", "beta:s/x/y"] {
         push(&bed, &["s", target]).expect(2, &["overlap on the same machine"]);
     }
@@ -121,7 +121,7 @@ fn a_wrong_host_key() {
         return;
     }
     let bed = in_sync();
-    let sshd = Sshd::start(&bed, Manners::default());
+    let sshd = Sshd::start(&bed, &Manners::default());
     keygen(&bed, "stranger");
     bed.write("known_hosts", &format!("[127.0.0.1]:{} {}", sshd.port(), bed.read("stranger.pub")));
     push(&bed, &["s", "beta:d"]).expect(3, &["can't connect to beta: ssh says:", "Host key verification failed"]);
@@ -138,7 +138,7 @@ fn a_refused_key() {
         return;
     }
     let bed = in_sync();
-    let sshd = Sshd::start(&bed, Manners::default());
+    let sshd = Sshd::start(&bed, &Manners::default());
     bed.write("authorized_keys", "");
     push(&bed, &["s", "beta:d"]).expect(3, &["can't connect to beta: ssh says:", "Permission denied"]);
     assert_eq!(sshd.connections(), 1, "it makes no sense to try again");
@@ -173,7 +173,8 @@ fn an_unknown_host() {
 #[test]
 fn no_ssh_here() {
     let bed = in_sync();
-    // Only what the fake needs.
+    // Nothing but a zfs that needs no other program.
+    bed.script("bin/zfs", "#!/bin/sh\nprintf 's\\t1\\t1\\ns@a\\t11\\t2\\n'\n");
     let child = bed.command(&["push", "s", "beta:d"]).env("PATH", bed.path("bin")).spawn().unwrap();
     Ended::of(child).expect(3, &["can't run ssh: ", "is the OpenSSH client installed?"]);
 }
@@ -184,7 +185,7 @@ fn no_helper_over_there() {
         return;
     }
     let bed = in_sync();
-    let _sshd = Sshd::start(&bed, Manners::default());
+    let _sshd = Sshd::start(&bed, &Manners::default());
     push_calling(&bed, "/nonexistent/zfsync", &["s", "beta:d"])
         .expect(3, &["beta has no zfsync helper: ", "install the same zfsync there", "--remote-zfsync PATH"]);
     left_clean(&bed);
@@ -196,7 +197,7 @@ fn a_helper_of_another_protocol() {
         return;
     }
     let bed = in_sync();
-    let _sshd = Sshd::start(&bed, Manners::default());
+    let _sshd = Sshd::start(&bed, &Manners::default());
     bed.script(
         "there",
         "#!/bin/sh\necho 'ZFSYNC-HELPER/99 {\"version\":\"9.8.7\",\"colour\":\"red\"}'\ncat >/dev/null\n",
@@ -213,7 +214,7 @@ fn a_helper_without_zfs() {
         return;
     }
     let bed = in_sync();
-    let _sshd = Sshd::start(&bed, Manners::default());
+    let _sshd = Sshd::start(&bed, &Manners::default());
     bed.script("there", &format!("#!/bin/sh\nPATH=/usr/bin:/bin exec {} \"$@\"\n", zfsync().display()));
     push(&bed, &["s", "beta:d"]).expect(3, &["no zfs command on beta (looked in PATH, "]);
     left_clean(&bed);
@@ -225,7 +226,7 @@ fn zfs_is_not_permitted_over_there() {
         return;
     }
     let bed = in_sync();
-    let _sshd = Sshd::start(&bed, Manners::default());
+    let _sshd = Sshd::start(&bed, &Manners::default());
     std::fs::create_dir(bed.path("there-bin")).unwrap();
     bed.script(
         "there-bin/zfs",
@@ -243,7 +244,7 @@ fn rubbish_before_the_greeting() {
         return;
     }
     let bed = in_sync();
-    let _sshd = Sshd::start(&bed, Manners::default());
+    let _sshd = Sshd::start(&bed, &Manners::default());
     let there = bed.read("there");
     let talkative =
         there.replace("exec ", "echo 'Welcome to beta!'\necho 'You have mail.' >&2\nprintf 'no line feed'\nexec ");
@@ -258,7 +259,7 @@ fn rubbish_without_a_greeting() {
         return;
     }
     let bed = in_sync();
-    let _sshd = Sshd::start(&bed, Manners::default());
+    let _sshd = Sshd::start(&bed, &Manners::default());
     bed.script("there", "#!/bin/sh\necho 'This account is'\necho 'currently not available.' >&2\nexit 5\n");
     push(&bed, &["s", "beta:d"]).expect(
         3,
@@ -278,7 +279,7 @@ fn a_helper_that_dies_after_its_greeting() {
         return;
     }
     let bed = in_sync();
-    let _sshd = Sshd::start(&bed, Manners::default());
+    let _sshd = Sshd::start(&bed, &Manners::default());
     bed.script(
         "there",
         "#!/bin/sh\necho 'ZFSYNC-HELPER/1 {\"version\":\"0\",\"zfs_path\":\"/sbin/zfs\"}'\necho 'out of luck' >&2\nexit 6\n",
@@ -294,7 +295,7 @@ fn one_session_a_connection() {
     }
     let bed = Bed::new();
     bed.world_with_work(8);
-    let _sshd = Sshd::start(&bed, Manners { config: "MaxSessions 1", ..Manners::default() });
+    let _sshd = Sshd::start(&bed, &Manners { config: "MaxSessions 1", ..Manners::default() });
     push(&bed, &["-j", "4", "s", "beta:d"]).expect(0, &["8 datasets in sync (8 updated"]);
     left_clean(&bed);
 }
@@ -305,7 +306,7 @@ fn a_host_that_is_too_busy_at_first() {
         return;
     }
     let bed = in_sync();
-    let sshd = Sshd::start(&bed, Manners { refused: 2, ..Manners::default() });
+    let sshd = Sshd::start(&bed, &Manners { refused: 2, ..Manners::default() });
     push(&bed, &["s", "beta:d"]).expect(0, &["nothing to do"]);
     assert_eq!(sshd.connections(), 3);
     left_clean(&bed);
@@ -319,7 +320,7 @@ fn further_connections_are_refused() {
     let bed = Bed::new();
     bed.world_with_work(8);
     // The one that asks and the ones that come later; all are tried again.
-    let _sshd = Sshd::start(&bed, Manners { refused: 3, config: "MaxSessions 2" });
+    let _sshd = Sshd::start(&bed, &Manners { refused: 3, config: "MaxSessions 2" });
     push(&bed, &["-j", "6", "--connections", "3", "s", "beta:d"]).expect(0, &["8 datasets in sync (8 updated"]);
     left_clean(&bed);
 }
@@ -331,7 +332,7 @@ fn a_signal_ends_the_other_side_too() {
     }
     let bed = Bed::new();
     bed.world_with_work(6);
-    let _sshd = Sshd::start(&bed, Manners::default());
+    let _sshd = Sshd::start(&bed, &Manners::default());
     bed.write("on-send", "exec sleep 1000\n");
     bed.write("on-recv", "echo $$ >\"$here/receiving\"\n");
     let (config, there) = (bed.path("ssh_config"), bed.path("there"));
@@ -350,7 +351,7 @@ fn killed_outright_the_other_side_ends_too() {
     }
     let bed = Bed::new();
     bed.world_with_work(1);
-    let _sshd = Sshd::start(&bed, Manners::default());
+    let _sshd = Sshd::start(&bed, &Manners::default());
     bed.write("on-send", "exec sleep 1000\n");
     bed.write("on-recv", "echo $$ >\"$here/receiving\"\n");
     let (config, there) = (bed.path("ssh_config"), bed.path("there"));

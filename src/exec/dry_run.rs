@@ -22,11 +22,11 @@ pub async fn show(job: &PushJob, zfs: &Zfs, ready: &Ready, json: bool) -> Result
         match &dataset.verdict {
             Verdict::Send(steps) | Verdict::FillEmpty(steps) => {
                 for step in steps {
-                    let (at, spec) = (rows.len(), ready.send_spec(dataset, step, job));
-                    let (turns, zfs) = (turns.clone(), zfs.clone());
+                    let (at, command) = (rows.len(), ready.estimate(zfs, dataset, step, job));
+                    let turns = turns.clone();
                     sizes.spawn(async move {
                         let _turn = turns.acquire_owned().await;
-                        (at, source::estimate(zfs, spec).await)
+                        (at, source::estimate(command).await)
                     });
                     rows.push(step_row(dataset, step));
                 }
@@ -63,7 +63,11 @@ fn row(dataset: &PlannedDataset, action: PlanAction) -> PlanRow {
 }
 
 fn step_row(dataset: &PlannedDataset, step: &Step) -> PlanRow {
-    let action = if step.base.is_some() { PlanAction::Incremental } else { PlanAction::Full };
+    let action = match (&step.resume, &step.base) {
+        (Some(_), _) => PlanAction::Resume,
+        (None, Some(_)) => PlanAction::Incremental,
+        (None, None) => PlanAction::Full,
+    };
     PlanRow {
         from: step.base.as_ref().map(crate::plan::Base::marked),
         to: Some(format!("@{}", step.to)),

@@ -336,9 +336,10 @@ impl Machine {
         }
         let dataset = &mut self.datasets[index];
         let base = dataset.steps[dataset.next].base.as_ref().map(|base| base.guid);
-        let worth =
-            matches!(failure.refusal, Refusal::Modified | Refusal::NotNewest | Refusal::Exists | Refusal::Partial)
-                || (failure.refusal == Refusal::Missing && base.is_some());
+        let worth = matches!(
+            failure.refusal,
+            Refusal::Modified | Refusal::NotNewest | Refusal::Exists | Refusal::Partial | Refusal::Busy
+        ) || (failure.refusal == Refusal::Missing && base.is_some());
         let retry = worth && dataset.looks < LOOKS;
         actions.push(Action::StepFailed { step, retry, error: failure.words.clone() });
         if retry {

@@ -6,6 +6,7 @@ mod fleet;
 mod lock;
 mod machine;
 mod push;
+mod resume;
 mod run;
 mod signals;
 mod source;

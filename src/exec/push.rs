@@ -1,6 +1,7 @@
 //! A push from its start to the plan: lock, connection and listing side by side, questions, then the run itself.
 
 use std::collections::HashMap;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,16 +9,19 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::fleet::{Fleet, Opened};
 use super::lock::Lock;
+use super::resume::{self, Judged};
 use super::signals::Signals;
 use super::{dry_run, run, source};
 use crate::config::{PushJob, check_overlap};
 use crate::error::{Exit, StartError};
-use crate::name::{DatasetName, Guid, Txg};
-use crate::plan::{Negotiation, Plan, SourceDataset, TargetDataset, TargetLimits, Versions};
+use crate::name::{DatasetName, Guid, ResumeToken, Txg};
+use crate::plan::{
+    BaseKind, Negotiation, Plan, PlannedDataset, SourceDataset, Step, TargetDataset, TargetLimits, Versions,
+};
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel, HelperError};
 use crate::remote::wire::{Failure, Hello, Reply, Request, TargetFacts};
 use crate::report::{Event, Reporter};
-use crate::zfs::{SendBase, SendFlags, SendSpec, Zfs};
+use crate::zfs::{SendBase, SendSpec, Zfs};
 
 /// So many bytes, and so many names, go into one question: its answer must fit into a frame too.
 const QUESTION: (usize, usize) = (256 * 1024, 8000);
@@ -67,25 +71,31 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// What to call `zfs send` with for a step of the dataset at `index`.
-    pub fn send_spec(
-        &self,
-        dataset: &crate::plan::PlannedDataset,
-        step: &crate::plan::Step,
-        job: &PushJob,
-    ) -> SendSpec {
-        spec(dataset, step, self.limits.flags(dataset.facts(), job.decrypt))
+    /// The `zfs send` of a step.
+    pub fn send(&self, zfs: &Zfs, dataset: &PlannedDataset, step: &Step, job: &PushJob) -> Command {
+        match &step.resume {
+            Some(token) => zfs.resume(token),
+            None => zfs.send(&self.spec(dataset, step, job)),
+        }
     }
-}
 
-fn spec(dataset: &crate::plan::PlannedDataset, step: &crate::plan::Step, flags: SendFlags) -> SendSpec {
-    use crate::plan::BaseKind;
-    let base = step.base.as_ref().map(|base| match (base.kind, step.intermediates) {
-        (BaseKind::Bookmark, _) => SendBase::Bookmark(base.name.clone()),
-        (BaseKind::Snapshot, true) => SendBase::SnapshotAll(base.name.clone()),
-        (BaseKind::Snapshot, false) => SendBase::SnapshotOne(base.name.clone()),
-    });
-    SendSpec { dataset: dataset.source.clone(), to: step.to.clone(), base, flags }
+    /// The same, only to learn its size.
+    pub fn estimate(&self, zfs: &Zfs, dataset: &PlannedDataset, step: &Step, job: &PushJob) -> Command {
+        match &step.resume {
+            Some(token) => zfs.inspect(token),
+            None => zfs.estimate(&self.spec(dataset, step, job)),
+        }
+    }
+
+    fn spec(&self, dataset: &PlannedDataset, step: &Step, job: &PushJob) -> SendSpec {
+        let base = step.base.as_ref().map(|base| match (base.kind, step.intermediates) {
+            (BaseKind::Bookmark, _) => SendBase::Bookmark(base.name.clone()),
+            (BaseKind::Snapshot, true) => SendBase::SnapshotAll(base.name.clone()),
+            (BaseKind::Snapshot, false) => SendBase::SnapshotOne(base.name.clone()),
+        });
+        let flags = self.limits.flags(dataset.facts(), job.decrypt);
+        SendSpec { dataset: dataset.source.clone(), to: step.to.clone(), base, flags }
+    }
 }
 
 async fn prepare(
@@ -114,7 +124,7 @@ async fn prepare(
     }
     let mut negotiation = Negotiation::new(&job.source, &job.target.dataset, selected, job.newest_only)?;
     let mut asker = Asker { fleet, events, channel: first, job, next: 1 };
-    let limits = negotiate(&mut negotiation, &mut asker, zfs).await?;
+    let limits = negotiate(&mut negotiation, &mut asker, zfs, reporter).await?;
     let plan = negotiation.plan();
     Ok(Ready { plan, negotiation, limits, first })
 }
@@ -166,6 +176,7 @@ async fn negotiate(
     negotiation: &mut Negotiation,
     asker: &mut Asker<'_>,
     zfs: &Zfs,
+    reporter: &mut dyn Reporter,
 ) -> Result<TargetLimits, StartError> {
     loop {
         let names = negotiation.questions();
@@ -177,7 +188,9 @@ async fn negotiate(
     }
     let unlisted = negotiation.unlisted();
     if !unlisted.is_empty() {
-        negotiation.listed(asker.list(unlisted).await?);
+        let listings = asker.list(unlisted).await?;
+        let listings = resume_points(negotiation, asker, zfs, listings, reporter).await?;
+        negotiation.listed(listings);
     }
     if negotiation.plan().steps() == 0 && negotiation.wants_facts(false).is_empty() {
         return Ok(TargetLimits::default());
@@ -195,6 +208,44 @@ async fn negotiate(
         negotiation.facts(&facts);
     }
     Ok(limits)
+}
+
+type Listed = HashMap<DatasetName, (TargetDataset, Option<ResumeToken>)>;
+
+/// Finds out which cut receives this source can go on with, and drops the others, so that they are in nobody's way.
+async fn resume_points(
+    negotiation: &Negotiation,
+    asker: &mut Asker<'_>,
+    zfs: &Zfs,
+    listings: Listed,
+    reporter: &mut dyn Reporter,
+) -> Result<HashMap<DatasetName, TargetDataset>, StartError> {
+    let mut all = HashMap::with_capacity(listings.len());
+    let mut again = Vec::new();
+    for (name, (mut target, token)) in listings {
+        if let (Some(token), Some(source)) = (token, negotiation.source_of(&name)) {
+            match resume::judge(zfs, source, token, asker.job.decrypt).await {
+                Judged::Resumable(point) => target.resume = Some(point),
+                // What the run would find after clearing it; a first receive that was cut leaves nothing then.
+                Judged::Useless(_) if asker.job.dry_run && target.snapshots.is_empty() => continue,
+                Judged::Useless(_) if asker.job.dry_run => target.partial = false,
+                Judged::Useless(why) => {
+                    reporter.event(&resume::cleared(source, &why));
+                    if let Some(failure) = asker.clear(name.clone()).await? {
+                        tracing::warn!("{name}: {}", failure.words);
+                    } else {
+                        again.push(name);
+                        continue;
+                    }
+                }
+            }
+        }
+        all.insert(name, target);
+    }
+    if !again.is_empty() {
+        all.extend(asker.list(again).await?.into_iter().map(|(name, (target, _))| (name, target)));
+    }
+    Ok(all)
 }
 
 /// Asks the helper on the first channel, one batch after the other.
@@ -261,7 +312,16 @@ impl Asker<'_> {
         Ok(all)
     }
 
-    async fn list(&mut self, datasets: Vec<DatasetName>) -> Result<HashMap<DatasetName, TargetDataset>, StartError> {
+    async fn clear(&mut self, dataset: DatasetName) -> Result<Option<Failure>, StartError> {
+        self.send(|id| Request::Clear { id, dataset })?;
+        loop {
+            if let Reply::Done { failure, .. } = self.reply().await? {
+                return Ok(failure);
+            }
+        }
+    }
+
+    async fn list(&mut self, datasets: Vec<DatasetName>) -> Result<Listed, StartError> {
         let mut open = 0;
         for some in datasets.chunks(1000) {
             let datasets = some.to_vec();
@@ -310,12 +370,13 @@ impl Listings {
         }
     }
 
-    /// All that was listed.
+    /// All that was listed, each with the token of its cut receive.
     #[must_use]
-    pub fn finish(self) -> HashMap<DatasetName, TargetDataset> {
+    pub fn finish(self) -> HashMap<DatasetName, (TargetDataset, Option<ResumeToken>)> {
         let dataset = |(facts, mut snapshots): (TargetFacts, Versions)| {
             snapshots.sort();
-            TargetDataset { kind: facts.kind, partial: facts.partial, empty: facts.empty, snapshots }
+            let TargetFacts { kind, partial, token, empty } = facts;
+            (TargetDataset { kind, partial, resume: None, empty, snapshots }, token)
         };
         self.0.into_iter().map(|(name, listed)| (name, dataset(listed))).collect()
     }
@@ -328,14 +389,14 @@ mod tests {
 
     #[test]
     fn listings_come_in_parts_and_get_sorted() {
-        let facts = TargetFacts { kind: crate::plan::Kind::Filesystem, partial: false, empty: false };
+        let facts = TargetFacts { kind: crate::plan::Kind::Filesystem, partial: false, token: None, empty: false };
         let mut listings = Listings::default();
         let snapshot = |name: &str, txg| (name.parse().unwrap(), Guid(txg), Txg(txg));
-        listings.add("p/a".parse().unwrap(), facts, vec![snapshot("b", 2)]);
+        listings.add("p/a".parse().unwrap(), facts.clone(), vec![snapshot("b", 2)]);
         listings.add("p/a".parse().unwrap(), facts, vec![snapshot("a", 1)]);
         let all = listings.finish();
         let names: Vec<String> =
-            all[&"p/a".parse().unwrap()].snapshots.iter().map(|v: Version<'_>| v.name.to_owned()).collect();
+            all[&"p/a".parse().unwrap()].0.snapshots.iter().map(|v: Version<'_>| v.name.to_owned()).collect();
         assert_eq!(names, ["a", "b"]);
     }
 }

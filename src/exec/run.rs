@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::fleet::{Fleet, Opened};
 use super::machine::{Action, End, Input, Machine};
 use super::push::{Listings, Ready};
+use super::resume::{self, Judged};
 use super::signals::Signals;
 use super::source;
 use crate::config::PushJob;
@@ -18,12 +19,14 @@ use crate::plan::{Attempt, Placement, PlannedDataset, Step, TargetDataset};
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel, Stream};
 use crate::remote::wire::{Failure, Receive, Reply, Request};
 use crate::report::{Event, Reporter, StepId, Summary};
-use crate::zfs::Zfs;
+use crate::zfs::{Refusal, Zfs};
 
 /// How often progress is told.
 const TICK: Duration = Duration::from_millis(200);
 /// After the first signal streams get so long to end.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// After a lost connection, or when the target is busy, a look waits so long.
+const SETTLE: Duration = Duration::from_secs(2);
 /// Ids of requests that are no steps start here.
 const REQUESTS: u64 = 1 << 48;
 
@@ -52,6 +55,7 @@ pub async fn run(
         steps: HashMap::new(),
         looks: HashMap::new(),
         waiting: Vec::new(),
+        later: unbounded_channel(),
         greeted: HashSet::from([first]),
         requests: REQUESTS,
         summary: Summary::default(),
@@ -79,6 +83,8 @@ struct Look {
     dataset: usize,
     channel: ChannelId,
     listings: Listings,
+    /// It is not a listing, but the clearing before one.
+    clearing: bool,
 }
 
 struct Run<'a> {
@@ -92,6 +98,8 @@ struct Run<'a> {
     looks: HashMap<u64, Look>,
     /// Datasets to look at as soon as there is a channel.
     waiting: Vec<usize>,
+    /// Datasets to look at after a pause.
+    later: (UnboundedSender<usize>, UnboundedReceiver<usize>),
     greeted: HashSet<ChannelId>,
     requests: u64,
     summary: Summary,
@@ -132,6 +140,7 @@ impl Run<'_> {
             tokio::select! {
                 Some(FromChannel { channel, event }) = from_channels.recv() => self.channel_event(channel, event).await,
                 opened = self.fleet.opened() => self.opened(opened),
+                Some(dataset) = self.later.1.recv() => self.ask_listing(dataset),
                 _ = tick.tick() => self.tick(),
                 signal = signals.next() => {
                     if self.stop.is_some() {
@@ -302,11 +311,12 @@ impl Run<'_> {
             top: new && planned.top,
             into_empty: first && planned.placement == Placement::IntoEmpty,
         };
-        let command = self.zfs.send(&self.ready.send_spec(planned, send, self.job));
+        let command = self.ready.send(self.zfs, planned, send, self.job);
         self.reporter.event(&Event::StepStarted {
             step,
             dataset: planned.source.to_string(),
             from: send.base.as_ref().map(crate::plan::Base::marked),
+            resumed: send.resume.is_some(),
             to: send.to.to_string(),
             snapshots: send.snapshots,
         });
@@ -322,15 +332,25 @@ impl Run<'_> {
             started: Instant::now(),
         };
         self.steps.insert(step, live);
-        // A channel that has just gone tells so by itself.
-        if let Some(channel) = self.fleet.channel(channel) {
-            channel.stream(Stream { id: step, receive, send: command, progress, abort });
+        match self.fleet.channel(channel) {
+            Some(channel) => channel.stream(Stream { id: step, receive, send: command, progress, abort }),
+            // Never silently: a step that nobody carries would be waited for without end.
+            None => self.input(Input::ChannelDown { channel, why: "the channel is closed".into() }),
         }
     }
 
     fn look(&mut self, dataset: usize, attempt: Option<Attempt>) {
         self.ready.negotiation.look_again(dataset, attempt);
-        self.ask_listing(dataset);
+        if attempt.is_none_or(|attempt| attempt.refusal == Refusal::Busy) {
+            // The receive that was cut may still be storing what it got.
+            let later = self.later.0.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(SETTLE).await;
+                let _ = later.send(dataset);
+            });
+        } else {
+            self.ask_listing(dataset);
+        }
     }
 
     fn ask_listing(&mut self, dataset: usize) {
@@ -342,22 +362,45 @@ impl Run<'_> {
         self.requests += 1;
         let datasets = vec![self.ready.plan.datasets[dataset].target.clone()];
         channel.request(Request::List { id: self.requests, datasets });
-        self.looks.insert(self.requests, Look { dataset, channel: id, listings: Listings::default() });
+        self.looks.insert(self.requests, Look { dataset, channel: id, listings: Listings::default(), clearing: false });
     }
 
     /// A dataset's target is listed: plans it anew.
     async fn looked(&mut self, look: Look, failure: Option<Failure>) {
-        let dataset = look.dataset;
-        let planned = if let Some(failure) = failure {
-            Err(format!("listing the target failed: {}", failure.words))
-        } else {
-            let target = look.listings.finish().remove(&self.ready.plan.datasets[dataset].target);
-            self.replan(dataset, target).await
+        let Look { dataset, channel, listings, clearing } = look;
+        let planned = match failure {
+            Some(failure) if clearing => Err(format!("clearing the rest of a cut receive failed: {}", failure.words)),
+            Some(failure) => Err(format!("listing the target failed: {}", failure.words)),
+            None if clearing => return self.ask_listing(dataset),
+            None => {
+                let listed = listings.finish().remove(&self.ready.plan.datasets[dataset].target);
+                let (mut target, token) = listed.map_or((None, None), |(target, token)| (Some(target), token));
+                if let (Some(target), Some(token)) = (&mut target, token) {
+                    match resume::judge(self.zfs, &self.ready.plan.datasets[dataset].source, token, self.job.decrypt)
+                        .await
+                    {
+                        Judged::Resumable(point) => target.resume = Some(point),
+                        Judged::Useless(why) => return self.clear(dataset, channel, &why),
+                    }
+                }
+                self.replan(dataset, target).await
+            }
         };
         if let Ok(planned) = &planned {
             self.ready.plan.datasets[dataset] = (**planned).clone();
         }
         self.input(Input::Replanned { dataset, planned });
+    }
+
+    /// Has the rest of a cut receive dropped; a new listing follows.
+    fn clear(&mut self, dataset: usize, on: ChannelId, why: &str) {
+        let planned = &self.ready.plan.datasets[dataset];
+        self.reporter.event(&resume::cleared(&planned.source, why));
+        let Some(channel) = self.fleet.channel(on) else { return self.ask_listing(dataset) };
+        self.requests += 1;
+        channel.request(Request::Clear { id: self.requests, dataset: planned.target.clone() });
+        let look = Look { dataset, channel: on, listings: Listings::default(), clearing: true };
+        self.looks.insert(self.requests, look);
     }
 
     async fn replan(&mut self, dataset: usize, target: Option<TargetDataset>) -> Result<Box<PlannedDataset>, String> {

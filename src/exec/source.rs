@@ -5,9 +5,9 @@ use std::io::BufReader;
 use std::process::{Command, Output, Stdio};
 
 use crate::error::StartError;
-use crate::name::DatasetName;
+use crate::name::{DatasetName, ResumeToken};
 use crate::plan::{SourceDataset, SourceFacts};
-use crate::zfs::{Estimate, SendSpec, Zfs, read_facts, read_source};
+use crate::zfs::{Estimate, TokenFacts, Zfs, read_facts, read_source, read_token};
 
 /// So many bytes of names go into one argv; FreeBSD's limit is 512 KiB for all arguments and the environment.
 const ARGV: usize = 128 * 1024;
@@ -55,9 +55,26 @@ pub async fn facts(zfs: Zfs, datasets: Vec<DatasetName>) -> Result<HashMap<Datas
     .await
 }
 
-/// How many bytes a step's stream will have, as `zfs send -n` thinks; `None` where it doesn't say.
-pub async fn estimate(zfs: Zfs, spec: SendSpec) -> Option<u64> {
-    let output = blocking(move || run(&mut zfs.estimate(&spec))).await.ok()?;
+/// What a resume token stands for; an error when this host can't go on with it, in zfs's words.
+pub async fn token(zfs: Zfs, token: ResumeToken) -> Result<TokenFacts, String> {
+    let output = blocking(move || run(&mut zfs.inspect(&token))).await.map_err(|error| error.to_string())?;
+    // Where it writes to differs between versions.
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    match read_token(&said) {
+        Some(facts) if output.status.success() => Ok(facts),
+        _ => Err(said
+            .lines()
+            .rev()
+            .map(str::trim)
+            .find(|line| !line.is_empty())
+            .unwrap_or("zfs says nothing")
+            .to_owned()),
+    }
+}
+
+/// How many bytes a step's stream will have, as this `zfs send -n` thinks; `None` where it doesn't say.
+pub async fn estimate(mut command: Command) -> Option<u64> {
+    let output = blocking(move || run(&mut command)).await.ok()?;
     let mut estimate = Estimate::default();
     // -P writes to stdout with -n, and to stderr without.
     for line in String::from_utf8_lossy(&output.stdout).lines().chain(String::from_utf8_lossy(&output.stderr).lines()) {

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::conflict::{Conflict, ConflictKind};
-use super::{Kind, SourceDataset, TargetDataset, Version};
-use crate::name::{Guid, SnapshotName, Txg};
+use super::{Kind, ResumePoint, SourceDataset, TargetDataset, Version};
+use crate::name::{Guid, ResumeToken, SnapshotName, Txg};
 use crate::zfs::Refusal;
 
 /// What an increment starts from.
@@ -50,6 +50,8 @@ impl Base {
 pub struct Step {
     /// Where the increment starts; `None` for a full stream.
     pub base: Option<Base>,
+    /// Goes on with a stream that was cut, whose flags and base the token holds.
+    pub resume: Option<ResumeToken>,
     /// The snapshot that is the target's newest afterwards.
     pub to: SnapshotName,
     /// Its identity.
@@ -104,7 +106,8 @@ pub fn diff(
         Verdict::Conflict(Conflict::new(kind, common, &source.snapshots, &target.snapshots))
     };
     if target.partial {
-        return conflict(ConflictKind::Partial);
+        let steps = target.resume.as_ref().and_then(|point| resumed(source, point, newest_only));
+        return steps.map_or_else(|| conflict(ConflictKind::Partial), Verdict::Send);
     }
     let Some(common) = &common else {
         return match () {
@@ -180,13 +183,24 @@ impl Common<'_> {
     }
 }
 
+/// The rest of a cut stream, which brings one snapshot only (openzfs #16764), then what comes after that.
+fn resumed(source: &SourceDataset, point: &ResumePoint, newest_only: bool) -> Option<Vec<Step>> {
+    let (index, version) = source.snapshots.iter().enumerate().find(|(_, version)| version.guid == point.to)?;
+    let step = Step { resume: Some(point.token.clone()), ..one(None, version) };
+    Some(std::iter::once(step).chain(from_snapshot(source, index, newest_only)).collect())
+}
+
+/// A step that brings one snapshot.
+fn one(base: Option<Base>, to: Version<'_>) -> Step {
+    Step { base, resume: None, to: to.snapshot_name(), to_guid: to.guid, snapshots: 1, intermediates: false }
+}
+
 /// The steps of a first transfer: the oldest snapshot in full, then all others in one increment; or the newest alone.
 pub(super) fn full(source: &SourceDataset, newest_only: bool) -> Vec<Step> {
     let last = source.snapshots.len().saturating_sub(1);
     let first = if newest_only { last } else { 0 };
     let Some(version) = source.snapshots.get(first) else { return Vec::new() };
-    let step =
-        Step { base: None, to: version.snapshot_name(), to_guid: version.guid, snapshots: 1, intermediates: false };
+    let step = one(None, version);
     std::iter::once(step).chain(from_snapshot(source, first, newest_only)).collect()
 }
 
@@ -200,6 +214,7 @@ pub(super) fn from_snapshot(source: &SourceDataset, index: usize, newest_only: b
     let intermediates = !newest_only && last - index > 1;
     Some(Step {
         base: Some(Base::snapshot(base)),
+        resume: None,
         to: newest.snapshot_name(),
         to_guid: newest.guid,
         snapshots: if intermediates { last - index } else { 1 },
@@ -216,12 +231,6 @@ pub(super) fn from_bookmark(source: &SourceDataset, bookmark: Version<'_>, newes
     let first = if newest_only { count - 1 } else { next };
     let Some(version) = source.snapshots.get(first) else { return Vec::new() };
     let base = Base { kind: BaseKind::Bookmark, name: bookmark.snapshot_name(), guid: bookmark.guid };
-    let step = Step {
-        base: Some(base),
-        to: version.snapshot_name(),
-        to_guid: version.guid,
-        snapshots: 1,
-        intermediates: false,
-    };
+    let step = one(Some(base), version);
     std::iter::once(step).chain(from_snapshot(source, first, newest_only)).collect()
 }

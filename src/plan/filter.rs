@@ -53,6 +53,9 @@ fn globs(option: &'static str, patterns: &[String]) -> Result<GlobSet, FilterErr
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
         let error = |reason: String| FilterError { option, pattern: pattern.clone(), reason };
+        if pattern.is_empty() {
+            return Err(error("it is empty; SOURCE alone is --no-recursive".into()));
+        }
         if pattern.starts_with('/') || pattern.ends_with('/') {
             return Err(error("globs are relative to SOURCE, without a '/' at start or end".into()));
         }
@@ -117,5 +120,6 @@ mod tests {
         let error = Filter::new(None, &[], &["a[".into()]).unwrap_err().to_string();
         assert!(error.contains("--exclude") && error.contains("a["), "{error}");
         assert!(Filter::new(None, &["/a".into()], &[]).is_err());
+        assert!(Filter::new(None, &[], &[String::new()]).is_err());
     }
 }

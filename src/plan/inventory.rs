@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::{Guid, RelPath, SnapshotName, Txg};
+use crate::name::{Guid, RelPath, ResumeToken, SnapshotName, Txg};
 
 /// A filesystem or a volume: the two kinds of dataset that can be replicated, and not one into the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,6 +156,15 @@ pub struct SourceDataset {
     pub bookmarks: Versions,
 }
 
+/// A cut receive that the source can go on with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResumePoint {
+    /// For `zfs send -t`.
+    pub token: ResumeToken,
+    /// The snapshot that its stream brings.
+    pub to: Guid,
+}
+
 /// A target dataset listed in full.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetDataset {
@@ -163,6 +172,8 @@ pub struct TargetDataset {
     pub kind: Kind,
     /// Whether a receive into it was cut and can be resumed.
     pub partial: bool,
+    /// How this source can go on with it; `None` when it can't, or when that isn't known yet.
+    pub resume: Option<ResumePoint>,
     /// Whether the helper found it to be a filesystem that never held data (no snapshot, no file).
     pub empty: bool,
     /// Its snapshots.

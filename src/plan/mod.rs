@@ -16,6 +16,6 @@ pub use conflict::{Conflict, ConflictKind};
 pub use diff::{Attempt, Base, BaseKind, Step, Verdict, diff};
 pub use filter::{Filter, FilterError};
 pub use flags::TargetLimits;
-pub use inventory::{Kind, SourceDataset, TargetDataset, Version, Versions};
+pub use inventory::{Kind, ResumePoint, SourceDataset, TargetDataset, Version, Versions};
 pub use negotiate::{Negotiation, PlanError, SourceFacts};
 pub use placement::{Placement, Plan, PlannedDataset};

@@ -283,6 +283,13 @@ impl Negotiation {
         unlisted.map(|item| item.target_name.clone()).collect()
     }
 
+    /// The source of a target dataset.
+    #[must_use]
+    pub fn source_of(&self, target: &DatasetName) -> Option<&DatasetName> {
+        let item = self.find(&target.below(&self.target)?)?;
+        Some(&item.source_name)
+    }
+
     /// Takes the listings; a dataset that isn't among them doesn't exist.
     pub fn listed(&mut self, mut listings: HashMap<DatasetName, TargetDataset>) {
         for item in self.items.iter_mut().filter(|item| item.known == Known::Unlisted) {

@@ -63,6 +63,8 @@ fn send(stdin: &OwnedFd, mut stream: Stream, tell: &Teller) -> Result<Moved, Bro
             return Err(Broken::Channel(error.to_string()));
         }
     };
+    // With its pipe closed whatever else writes there ends, too.
+    drop(output);
     if failure.is_some() {
         end(&mut child);
     }

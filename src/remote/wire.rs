@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::name::{DatasetName, Guid, SnapshotName, Txg};
+use crate::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
 use crate::plan::Kind;
 use crate::zfs::Refusal;
 
@@ -224,6 +224,13 @@ pub enum Request {
         /// The nearest dataset of the target that exists.
         dataset: DatasetName,
     },
+    /// Drop what a cut receive left in this dataset (`zfs recv -A`), as it can't be resumed. Answered by [`Reply::Done`].
+    Clear {
+        /// Comes back in the answer.
+        id: u64,
+        /// The dataset; with a first receive that was cut it goes away.
+        dataset: DatasetName,
+    },
     /// Receive the stream that follows in data frames. Answered by [`Reply::Done`].
     Receive {
         /// Comes back in the answer.
@@ -304,13 +311,16 @@ pub enum Reply {
 }
 
 /// What the helper knows of a listed dataset beside its snapshots.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetFacts {
     /// Filesystem or volume.
     pub kind: Kind,
     /// A receive into it was cut and can be resumed.
     #[serde(default)]
     pub partial: bool,
+    /// What `zfs send -t` needs for that.
+    #[serde(default)]
+    pub token: Option<ResumeToken>,
     /// A filesystem that has no snapshot and never held a file, as far as ZFS can tell.
     #[serde(default)]
     pub empty: bool,

@@ -241,7 +241,7 @@ mod tests {
         let mut track = Track::new(start);
         let started = |step, dataset: &str| {
             let (dataset, to) = (dataset.to_owned(), "zfs-auto-snap_daily-2026-11-22".to_owned());
-            Event::StepStarted { step, dataset, from: None, to, snapshots: 1 }
+            Event::StepStarted { step, dataset, from: None, resumed: false, to, snapshots: 1 }
         };
         let events = [
             fake::planned(12),

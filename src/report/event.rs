@@ -45,6 +45,8 @@ pub enum Event {
         dataset: String,
         /// The base (`@snapshot` or `#bookmark`); `None` for a full stream.
         from: Option<String>,
+        /// Whether it goes on with a stream that was cut.
+        resumed: bool,
         /// The snapshot that will be the newest afterwards, without `@`.
         to: String,
         /// How many snapshots the stream brings.

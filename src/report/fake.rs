@@ -13,7 +13,7 @@ pub(super) fn planned(steps: usize) -> Event {
 
 pub(super) fn started(step: StepId, dataset: &str) -> Event {
     let (dataset, from, to) = (dataset.to_owned(), Some("@old".to_owned()), "new".to_owned());
-    Event::StepStarted { step, dataset, from, to, snapshots: 2 }
+    Event::StepStarted { step, dataset, from, resumed: false, to, snapshots: 2 }
 }
 
 pub(super) fn estimated(step: StepId, total: u64) -> Event {

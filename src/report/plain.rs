@@ -63,8 +63,9 @@ impl Plain {
             Event::Planned { datasets, in_sync, steps } if *steps > 0 => {
                 Some(format!("zfsync: {}", Words::planned(*datasets, *in_sync, *steps)))
             }
-            Event::StepStarted { dataset, from, to, snapshots, .. } => {
-                Some(WORDS.started(dataset, from.as_deref(), to, *snapshots))
+            Event::StepStarted { dataset, from, resumed, to, snapshots, .. } => {
+                let from = if *resumed { Some("rest of a cut stream") } else { from.as_deref() };
+                Some(WORDS.started(dataset, from, to, *snapshots))
             }
             Event::StepDone { dataset, to, snapshots, bytes, took, .. } => {
                 Some(Words::done(dataset, to, *snapshots, *bytes, *took))

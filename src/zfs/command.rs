@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::parse::STREAM_FEATURES;
-use crate::name::{DatasetName, SnapshotName};
+use crate::name::{DatasetName, ResumeToken, SnapshotName};
 use crate::plan::Kind;
 use crate::remote::wire::Receive;
 
@@ -199,6 +199,24 @@ impl Zfs {
         }
         command.arg(dataset.at(to.as_str()));
         command
+    }
+
+    /// The rest of a stream that was cut; the token holds all flags of the first attempt.
+    #[must_use]
+    pub fn resume(&self, token: &ResumeToken) -> Command {
+        self.command(["send", "-vP", "-t", &token.0])
+    }
+
+    /// What a token stands for, on stdout, and whether this host can go on with it: to be read with [`super::read_token`].
+    #[must_use]
+    pub fn inspect(&self, token: &ResumeToken) -> Command {
+        self.command(["send", "-nvP", "-t", &token.0])
+    }
+
+    /// Drops what a cut receive left; the dataset's snapshots and data stay as they are.
+    #[must_use]
+    pub fn clear_partial(&self, dataset: &DatasetName) -> Command {
+        self.command(["recv", "-A", dataset.as_str()])
     }
 
     /// Receives from its stdin, which the caller sets: resumable, mounting nothing. `-F` goes only into what was found to

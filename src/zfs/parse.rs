@@ -5,7 +5,7 @@ use std::io::{self, BufRead};
 
 use thiserror::Error;
 
-use crate::name::{DatasetName, Guid, RelPath, SnapshotName, Txg};
+use crate::name::{DatasetName, Guid, RelPath, ResumeToken, SnapshotName, Txg};
 use crate::plan::{Kind, SourceDataset};
 
 /// The longest line that can be right; a longer one is damage, and must not fill the memory.
@@ -200,7 +200,7 @@ pub struct Facts {
     /// Filesystem or volume.
     pub kind: Kind,
     /// A receive into it was cut and can be resumed.
-    pub partial: bool,
+    pub token: Option<ResumeToken>,
     /// Its `encryption` is not `off`.
     pub encrypted: bool,
     /// A filesystem that is mounted right now, in our view of the mounts.
@@ -223,7 +223,8 @@ impl Facts {
         let name = name.parse().map_err(|_| wrong("the name is no legal one"))?;
         // Pools without the encryption feature say "-" or "off".
         let encrypted = !matches!(encryption, "off" | "-");
-        Ok(Some(Self { name, kind, partial: token != "-", encrypted, mounted: mounted == "yes" }))
+        let token = (token != "-").then(|| ResumeToken(token.to_owned()));
+        Ok(Some(Self { name, kind, token, encrypted, mounted: mounted == "yes" }))
     }
 }
 

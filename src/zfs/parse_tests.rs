@@ -64,8 +64,14 @@ fn reads_facts() {
     assert_eq!(
         all,
         [
-            Facts { name: b, kind: Kind::Filesystem, partial: false, encrypted: false, mounted: true },
-            Facts { name: v, kind: Kind::Volume, partial: true, encrypted: true, mounted: false },
+            Facts { name: b, kind: Kind::Filesystem, token: None, encrypted: false, mounted: true },
+            Facts {
+                name: v,
+                kind: Kind::Volume,
+                token: Some(crate::name::ResumeToken("1-abc-def".into())),
+                encrypted: true,
+                mounted: false
+            },
         ]
     );
     assert!(read_facts(&b"b\tsnapshot\t-\t-\t-\n"[..]).is_err());

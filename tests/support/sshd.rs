@@ -42,7 +42,7 @@ pub fn available() -> bool {
 impl Sshd {
     /// Starts one, and writes into the bed: `ssh_config`, which calls it `beta` and logs in with the right key; `there`,
     /// the zfsync to call over there.
-    pub fn start(bed: &Bed, manners: Manners) -> Self {
+    pub fn start(bed: &Bed, manners: &Manners) -> Self {
         if rustix::process::geteuid().is_root() {
             // sshd wants it, and only a service manager would have made it.
             fs::create_dir_all("/run/sshd").unwrap();
@@ -79,13 +79,13 @@ impl Sshd {
         bed.script("there", &format!("#!/bin/sh\n{path}\nexport PATH\nexec {} \"$@\"\n", zfsync().display()));
         let (stop, connections) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let (config, log) = (bed.path("sshd_config"), bed.path("sshd.log"));
-        let (stopped, counted) = (stop.clone(), connections.clone());
+        let (stopped, counted, refused) = (stop.clone(), connections.clone(), manners.refused);
         let listener = std::thread::spawn(move || {
             for connection in listener.incoming().map_while(Result::ok) {
                 if stopped.load(Ordering::Relaxed) {
                     return;
                 }
-                if counted.fetch_add(1, Ordering::Relaxed) >= manners.refused {
+                if counted.fetch_add(1, Ordering::Relaxed) >= refused {
                     serve(connection, &config, &log);
                 }
             }

@@ -116,6 +116,13 @@ impl World {
             }
             Change::Write => return write(side, &name, number),
             Change::Cut => {
+                // A first receive that was cut leaves a dataset that can't have children.
+                let mut below = side.datasets.keys().filter(|other| **other != name && other.is_within(&name));
+                if below.next().is_some()
+                    && side.datasets.get(&name).is_some_and(|dataset| dataset.snapshots.is_empty())
+                {
+                    return;
+                }
                 let partial = |dataset: &mut Dataset| dataset.partial = true;
                 if side.create(&name, Kind::Filesystem).is_ok() || side.datasets.contains_key(&name) {
                     side.datasets.get_mut(&name).map(partial);
@@ -310,6 +317,7 @@ fn possible(source: &Dataset, there: &Dataset, newest_only: bool) -> bool {
     copy.datasets.insert(from.clone(), source.clone());
     let step = |base: Option<crate::plan::Base>, to: &Snap| Step {
         base,
+        resume: None,
         to: to.name.parse().unwrap(),
         to_guid: Guid(to.guid),
         snapshots: 1,

@@ -57,7 +57,7 @@ impl Host for Arc<FakeHost> {
 
     fn list(&self, datasets: &[DatasetName], sink: &mut Sink<'_>) -> Result<(), Failure> {
         for dataset in datasets.iter().filter(|dataset| dataset.as_str().contains('x')) {
-            let facts = TargetFacts { kind: Kind::Filesystem, partial: false, empty: true };
+            let facts = TargetFacts { kind: Kind::Filesystem, partial: false, token: None, empty: true };
             sink(dataset, facts, vec![("s".parse().unwrap(), Guid(1), Txg(2))])
                 .map_err(|_| failure(Refusal::Other, ""))?;
         }
@@ -73,6 +73,10 @@ impl Host for Arc<FakeHost> {
             return Err(failure(Refusal::Permission, "cannot create: permission denied"));
         }
         self.created.lock().unwrap().push(dataset.to_string());
+        Ok(())
+    }
+
+    fn clear(&self, _: &DatasetName) -> Result<(), Failure> {
         Ok(())
     }
 

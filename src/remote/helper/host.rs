@@ -35,6 +35,9 @@ pub trait Host: Send + Sync + 'static {
     /// Creates a filesystem that only holds others, read-only if it is the `top` of a tree; fine if it exists already.
     fn create_placeholder(&self, dataset: &DatasetName, top: bool) -> Result<(), Failure>;
 
+    /// Drops the state of a receive that was cut.
+    fn clear(&self, dataset: &DatasetName) -> Result<(), Failure>;
+
     /// Whether nothing at all would be lost if the dataset were replaced. `false` in doubt.
     fn is_empty(&self, dataset: &DatasetName) -> Result<bool, Failure>;
 

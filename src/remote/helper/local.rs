@@ -17,8 +17,6 @@ use crate::zfs::{Facts, Mark, ParseError, Refusal, Zfs, disabled_features, read_
 const MAX_ARGS: usize = 128 * 1024;
 /// So many `zfs list` at most look for one question's names.
 const MAX_PARALLEL: usize = 4;
-/// Fewer names are not worth another process.
-const MIN_SHARE: usize = 64;
 
 /// This machine.
 #[derive(Debug, Default)]
@@ -59,12 +57,13 @@ impl Host for LocalHost {
 
     fn find(&self, names: &[&str]) -> Result<Found, Failure> {
         let zfs = self.zfs()?;
-        // Each name costs milliseconds in the kernel, and that goes in parallel.
+        let portions = portions(names, |name| name.len());
+        // Each name costs milliseconds in the kernel, and that goes in parallel. But what fits on one command line is one
+        // process: their number must not grow with the datasets.
         let cores = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_PARALLEL);
-        let share = names.len().div_ceil(cores).max(MIN_SHARE);
-        let parts = names.chunks(share).map(|part| portions(part, |name| name.len()));
+        let share = portions.len().div_ceil(cores).max(1);
         thread::scope(|scope| {
-            let running: Vec<_> = parts.map(|part| scope.spawn(move || find_all(zfs, &part))).collect();
+            let running: Vec<_> = portions.chunks(share).map(|part| scope.spawn(move || find_all(zfs, part))).collect();
             running.into_iter().try_fold(Found::new(), |mut found, thread| {
                 found.extend(thread.join().unwrap_or_else(|_| Err(failure(Refusal::Other, "a thread has failed")))?);
                 Ok(found)
@@ -97,6 +96,10 @@ impl Host for LocalHost {
             Err(Failure { refusal: Refusal::Permission, .. }) => create(false),
             created => created,
         }
+    }
+
+    fn clear(&self, dataset: &DatasetName) -> Result<(), Failure> {
+        run(self.zfs()?.clear_partial(dataset), |_| Ok(()))
     }
 
     fn is_empty(&self, dataset: &DatasetName) -> Result<bool, Failure> {
@@ -157,7 +160,7 @@ fn find_all(zfs: &Zfs, portions: &[&[&str]]) -> Result<Found, Failure> {
 /// whatever its properties, and each file or directory is one more (tried with OpenZFS 2.3.9). The count is up to date
 /// only as of the last transaction group, so on a mounted filesystem the directory is looked into as well.
 pub(super) fn holds_nothing(zfs: &Zfs, facts: &Facts) -> bool {
-    let Facts { name, kind: Kind::Filesystem, partial: false, mounted, .. } = facts else { return false };
+    let Facts { name, kind: Kind::Filesystem, token: None, mounted, .. } = facts else { return false };
     let objects = run(zfs.userspace(name), user_objects);
     let Ok(Some(objects)) = objects else { return false };
     let only_the_root = objects.iter().fold(0_u64, |sum, (_, objects)| sum.saturating_add(*objects)) == 1;

@@ -78,6 +78,7 @@ fn id_of(request: &Request) -> u64 {
         Request::Ask { id, .. }
         | Request::List { id, .. }
         | Request::Probe { id, .. }
+        | Request::Clear { id, .. }
         | Request::Receive { id, .. } => *id,
     }
 }
@@ -91,6 +92,9 @@ fn answer(context: &Context, request: Request) {
         Request::Probe { dataset, .. } => refuse_outside(&context.config, &dataset)
             .and_then(|()| host.probe(&dataset))
             .map(|(disabled, encrypted)| Reply::Probed { id, disabled, encrypted }),
+        Request::Clear { dataset, .. } => refuse_outside(&context.config, &dataset)
+            .and_then(|()| host.clear(&dataset))
+            .map(|()| Reply::Done { id, failure: None, warning: None }),
         Request::Receive { .. } => return,
     };
     let reply = answered.unwrap_or_else(|failure| Reply::Done { id, failure: Some(failure), warning: None });

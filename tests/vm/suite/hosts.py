@@ -67,14 +67,25 @@ class Host:
 class _Agents(threading.local):
     process = None
 
-    def run(self, script, timeout):
-        if self.process is None or self.process.poll() is not None:
+    def _connect(self, seconds=60):
+        """On a busy machine the first packets between the guests can get lost, so this is tried for a while."""
+        deadline = time.monotonic() + seconds
+        while True:
             self.process = subprocess.Popen(
                 ["ssh", "-T", "beta", "python3 -u /root/suite/agent.py"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
             )
-            while (line := self.process.stdout.readline()) and line != f"{READY}\n":
-                pass
+            # A start-up file of root's shell may have printed before.
+            for line in self.process.stdout:
+                if line == f"{READY}\n":
+                    return
+            if time.monotonic() > deadline:
+                raise Failed(f"beta can't be reached by ssh within {seconds} s")
+            time.sleep(0.5)
+
+    def run(self, script, timeout):
+        if self.process is None or self.process.poll() is not None:
+            self._connect()
         try:
             self.process.stdin.write(json.dumps({"script": script, "timeout": timeout}) + "\n")
             self.process.stdin.flush()

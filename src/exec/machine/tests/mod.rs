@@ -12,7 +12,7 @@ pub(super) fn step(number: u64) -> Step {
     let name = |number: u64| format!("s{number}").parse().unwrap();
     let base = |number: u64| Base { kind: BaseKind::Snapshot, name: name(number), guid: Guid(number) };
     let base = number.checked_sub(1).map(base);
-    Step { base, to: name(number), to_guid: Guid(number), snapshots: 1, intermediates: false }
+    Step { base, resume: None, to: name(number), to_guid: Guid(number), snapshots: 1, intermediates: false }
 }
 
 pub(super) fn planned(number: usize, placement: Placement, after: Option<usize>, verdict: Verdict) -> PlannedDataset {

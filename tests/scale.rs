@@ -1,0 +1,147 @@
+//! Much to look at and nothing to do: the memory and the processor time of sender and helper, and that the number of
+//! processes stays the same. The `zfs` is a fake (support/fake-zfs), so nothing is said about what ZFS itself takes.
+//!
+//! docs/benchmarks.md tells how to get figures; ZFSYNC_SCALE=DATASETSxSNAPSHOTS sets another size.
+
+mod support;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::process::Child;
+use std::time::Duration;
+
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+use support::{Bed, Ended};
+
+const MIB: u64 = 1 << 20;
+/// What the sender may use at most for a thousand datasets with a thousand snapshots each.
+const SENDER: u64 = 64 * MIB;
+/// And the helper.
+const HELPER: u64 = 16 * MIB;
+
+/// One listing here, and one question there, which several processors share.
+const MOST_CALLS: usize = 1 + 4;
+
+/// What a process has used so far.
+#[derive(Debug, Clone, Copy, Default)]
+struct Used {
+    /// Peak of its resident memory, in bytes.
+    memory: u64,
+    /// Processor time of all its threads in clock ticks (100 a second), its children left out.
+    ticks: u64,
+}
+
+impl Used {
+    /// Looks again, as long as it is there; memory is gone a moment before the time is.
+    fn update(&mut self, pid: u32) {
+        let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        let status = read("status");
+        let peak =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB")?.trim().parse::<u64>().ok());
+        self.memory = self.memory.max(peak.unwrap_or(0) * 1024);
+        // Behind the name, which may hold anything.
+        let stat = read("stat");
+        let fields: Vec<&str> = stat.rsplit_once(')').map_or(vec![], |(_, rest)| rest.split_whitespace().collect());
+        let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+        self.ticks = self.ticks.max(ticks(11) + ticks(12));
+    }
+
+    fn show(self) -> String {
+        let (tenths, ticks) = (self.memory * 10 / MIB, self.ticks);
+        format!("{}.{} MiB, {}.{:02} s CPU", tenths / 10, tenths % 10, ticks / 100, ticks % 100)
+    }
+}
+
+/// The helper among a process's children.
+fn helper_of(pid: u32) -> Option<u32> {
+    let children = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten().flat_map(|task| {
+        let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()).collect::<Vec<_>>()
+    });
+    children.into_iter().find(|child| {
+        let arguments = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
+        arguments.ends_with(b"recv\0--stdio\0")
+    })
+}
+
+/// Watches sender and helper to their ends.
+fn watch(sender: &Child) -> (Used, Used) {
+    let (mut of_sender, mut of_helper) = (Used::default(), Used::default());
+    let pid = Pid::from_child(sender);
+    let mut helper = None;
+    loop {
+        of_sender.update(sender.id());
+        helper = helper.or_else(|| helper_of(sender.id()));
+        if let Some(helper) = helper {
+            of_helper.update(helper);
+        }
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        if waitid(WaitId::Pid(pid), options).unwrap().is_some() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // Not reaped yet: its time is complete.
+    of_sender.update(sender.id());
+    assert!(of_helper.memory > 0, "the helper was never seen");
+    (of_sender, of_helper)
+}
+
+/// A tree on both sides that is in sync.
+fn world(bed: &Bed, datasets: u64, snapshots: u64) {
+    for (file, top) in [("source", "tank/data"), ("world", "backup/copies")] {
+        let mut text = String::new();
+        let mut dataset = |name: &str, number: u64| {
+            writeln!(text, "{name}\t{}\t{}", (number + 1) * 7_777_777, number + 2).unwrap();
+            for snapshot in 0..snapshots {
+                let guid = (number * snapshots + snapshot + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                writeln!(text, "{name}@auto_2026-11-22_{snapshot:05}\t{guid}\t{}", 1000 + snapshot * 100 + number)
+                    .unwrap();
+            }
+        };
+        dataset(top, 0);
+        for number in 1..datasets {
+            dataset(&format!("{top}/department-{:03}/user-{number:06}", number / 1000), number);
+        }
+        bed.write(file, &text);
+    }
+}
+
+fn size() -> (u64, u64) {
+    let parse = |size: String| size.split_once('x').and_then(|(d, s)| Some((d.parse().ok()?, s.parse().ok()?)));
+    std::env::var("ZFSYNC_SCALE").ok().and_then(parse).unwrap_or((1000, 1000))
+}
+
+#[test]
+fn a_large_tree_with_nothing_to_do() {
+    if !cfg!(target_os = "linux") {
+        return eprintln!("skipped: reads /proc");
+    }
+    let bed = Bed::new();
+    let (datasets, snapshots) = size();
+    world(&bed, datasets, snapshots);
+    let run = bed.command(&["push", "tank/data", "backup/copies"]).spawn().unwrap();
+    let (sender, helper) = watch(&run);
+    let ended = Ended::of(run);
+    ended.expect(0, &[&format!("zfsync: {datasets} datasets in sync, nothing to do (")]);
+    eprintln!("{datasets} datasets x {snapshots} snapshots on both sides, nothing to do:");
+    eprintln!("  sender {}; helper {}; {}", sender.show(), helper.show(), ended.stderr.trim());
+    let calls = bed.calls();
+    eprintln!("  {} calls of zfs", calls.len());
+    if (datasets, snapshots) == (1000, 1000) {
+        assert!(calls.len() <= MOST_CALLS, "{calls:#?}");
+        assert!(sender.memory <= SENDER, "sender: {}", sender.show());
+        assert!(helper.memory <= HELPER, "helper: {}", helper.show());
+    }
+}
+
+#[test]
+fn more_datasets_take_no_more_processes() {
+    for datasets in [1, 300, 1500] {
+        let bed = Bed::new();
+        world(&bed, datasets, 3);
+        bed.run(&["push", "tank/data", "backup/copies"]).expect(0, &["nothing to do"]);
+        let calls = bed.calls();
+        assert!(calls.len() <= MOST_CALLS, "{datasets} datasets: {calls:#?}");
+    }
+}
