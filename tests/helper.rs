@@ -196,9 +196,9 @@ fn a_stream_reaches_zfs_recv_unchanged() {
 #[test]
 fn a_refusal_comes_at_once() {
     let mut helper = Helper::start();
-    helper.receive(1, plain("b/refuse"), &[0; 300_000]);
+    helper.receive(1, plain("b/refuse"), &vec![0; 300_000]);
     assert_eq!(helper.done(), (1, Some(Refusal::Modified)));
-    helper.data(&[0; 3_000_000]);
+    helper.data(&vec![0; 3_000_000]);
     helper.mark(FrameKind::Abort);
     helper.receive(2, plain("b/y"), b"stream");
     helper.mark(FrameKind::End);
@@ -224,7 +224,7 @@ fn only_what_is_empty_is_forced() {
 fn nothing_is_left_behind_when_the_sender_vanishes() {
     let mut helper = Helper::start();
     // It neither reads nor ends when asked to.
-    helper.receive(1, plain("b/stuck"), &[0; 100_000]);
+    helper.receive(1, plain("b/stuck"), &vec![0; 100_000]);
     let started = Instant::now();
     while helper.file("stuck").is_empty() && started.elapsed() < Duration::from_secs(10) {
         std::thread::sleep(Duration::from_millis(20));

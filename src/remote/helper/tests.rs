@@ -154,7 +154,7 @@ fn a_full_pipe_to_a_stuck_receive_does_not_hold_the_helper() {
         use std::io::Write;
         let mut feeder = feeder;
         let header = Header { kind: FrameKind::Data, len: 100_000 }.encode();
-        feeder.write_all(&header).and_then(|()| feeder.write_all(&[0; 100_000]))
+        feeder.write_all(&header).and_then(|()| feeder.write_all(&vec![0; 100_000]))
     });
     fed.join().unwrap().unwrap();
     let started = Instant::now();
