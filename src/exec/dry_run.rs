@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::push::Ready;
+use super::ready::Ready;
 use super::source;
 use crate::config::PushJob;
 use crate::error::{Exit, StartError};

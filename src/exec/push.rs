@@ -1,30 +1,26 @@
 //! A push from its start to the plan: lock, connection and listing side by side, questions, then the run itself.
 
 use std::collections::HashMap;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use super::ask::{Asker, Listed, host_name};
 use super::fleet::{Fleet, Opened};
 use super::lock::Lock;
+use super::ready::Ready;
 use super::resume::{self, Judged};
 use super::signals::Signals;
 use super::{dry_run, run, source};
 use crate::config::{PushJob, check_overlap};
 use crate::error::{Exit, StartError};
-use crate::name::{DatasetName, Guid, ResumeToken, Txg};
-use crate::plan::{
-    BaseKind, Negotiation, Plan, PlannedDataset, SourceDataset, Step, TargetDataset, TargetLimits, Versions,
-};
-use crate::remote::client::{ChannelEvent, ChannelId, FromChannel, HelperError};
-use crate::remote::wire::{Failure, Hello, Reply, Request, TargetFacts};
+use crate::name::DatasetName;
+use crate::plan::{Negotiation, SourceDataset, TargetDataset, TargetLimits};
+use crate::remote::client::{ChannelEvent, ChannelId, FromChannel};
+use crate::remote::wire::Hello;
 use crate::report::{Event, Reporter};
-use crate::zfs::{SendBase, SendSpec, Zfs};
-
-/// So many bytes, and so many names, go into one question: its answer must fit into a frame too.
-const QUESTION: (usize, usize) = (256 * 1024, 8000);
+use crate::zfs::Zfs;
 
 /// Brings the target in sync with the source, or shows what that would take.
 pub async fn push(job: PushJob, json: bool, reporter: &mut dyn Reporter) -> Result<Exit, StartError> {
@@ -58,46 +54,6 @@ pub async fn push(job: PushJob, json: bool, reporter: &mut dyn Reporter) -> Resu
     result
 }
 
-/// What is known when the first step could start.
-pub struct Ready {
-    /// The plan.
-    pub plan: Plan,
-    /// To plan single datasets anew.
-    pub negotiation: Negotiation,
-    /// What streams may carry.
-    pub limits: TargetLimits,
-    /// The first channel: its helper has greeted.
-    pub first: ChannelId,
-}
-
-impl Ready {
-    /// The `zfs send` of a step.
-    pub fn send(&self, zfs: &Zfs, dataset: &PlannedDataset, step: &Step, job: &PushJob) -> Command {
-        match &step.resume {
-            Some(token) => zfs.resume(token),
-            None => zfs.send(&self.spec(dataset, step, job)),
-        }
-    }
-
-    /// The same, only to learn its size.
-    pub fn estimate(&self, zfs: &Zfs, dataset: &PlannedDataset, step: &Step, job: &PushJob) -> Command {
-        match &step.resume {
-            Some(token) => zfs.inspect(token),
-            None => zfs.estimate(&self.spec(dataset, step, job)),
-        }
-    }
-
-    fn spec(&self, dataset: &PlannedDataset, step: &Step, job: &PushJob) -> SendSpec {
-        let base = step.base.as_ref().map(|base| match (base.kind, step.intermediates) {
-            (BaseKind::Bookmark, _) => SendBase::Bookmark(base.name.clone()),
-            (BaseKind::Snapshot, true) => SendBase::SnapshotAll(base.name.clone()),
-            (BaseKind::Snapshot, false) => SendBase::SnapshotOne(base.name.clone()),
-        });
-        let flags = self.limits.flags(dataset.facts(), job.decrypt);
-        SendSpec { dataset: dataset.source.clone(), to: step.to.clone(), base, flags }
-    }
-}
-
 async fn prepare(
     job: &PushJob,
     zfs: &Zfs,
@@ -123,7 +79,7 @@ async fn prepare(
         });
     }
     let mut negotiation = Negotiation::new(&job.source, &job.target.dataset, selected, job.newest_only)?;
-    let mut asker = Asker { fleet, events, channel: first, job, next: 1 };
+    let mut asker = Asker::new(fleet, events, first, job);
     let limits = negotiate(&mut negotiation, &mut asker, zfs, reporter).await?;
     let plan = negotiation.plan();
     Ok(Ready { plan, negotiation, limits, first })
@@ -167,11 +123,6 @@ fn check_helper(job: &PushJob, hello: &Hello) -> Result<(), StartError> {
     Ok(())
 }
 
-/// The target host for messages.
-pub fn host_name(job: &PushJob) -> String {
-    job.target.host.as_ref().map_or_else(|| "this machine".into(), ToString::to_string)
-}
-
 async fn negotiate(
     negotiation: &mut Negotiation,
     asker: &mut Asker<'_>,
@@ -210,8 +161,6 @@ async fn negotiate(
     Ok(limits)
 }
 
-type Listed = HashMap<DatasetName, (TargetDataset, Option<ResumeToken>)>;
-
 /// Finds out which cut receives this source can go on with, and drops the others, so that they are in nobody's way.
 async fn resume_points(
     negotiation: &Negotiation,
@@ -246,157 +195,4 @@ async fn resume_points(
         all.extend(asker.list(again).await?.into_iter().map(|(name, (target, _))| (name, target)));
     }
     Ok(all)
-}
-
-/// Asks the helper on the first channel, one batch after the other.
-struct Asker<'a> {
-    fleet: &'a mut Fleet,
-    events: &'a mut UnboundedReceiver<FromChannel>,
-    channel: ChannelId,
-    job: &'a PushJob,
-    next: u64,
-}
-
-impl Asker<'_> {
-    fn send(&mut self, request: impl FnOnce(u64) -> Request) -> Result<u64, StartError> {
-        let id = self.next;
-        self.next += 1;
-        let lost = || HelperError::Lost { host: host_name(self.job), reason: "the channel is closed".into() };
-        self.fleet.channel(self.channel).ok_or_else(lost)?.request(request(id));
-        Ok(id)
-    }
-
-    async fn reply(&mut self) -> Result<Reply, StartError> {
-        loop {
-            match self.events.recv().await.map(|from| from.event) {
-                Some(ChannelEvent::Reply(reply)) => return Ok(reply),
-                Some(ChannelEvent::Closed(error)) => return Err(error.into()),
-                Some(_) => {}
-                None => {
-                    let reason = "the channel is closed".into();
-                    return Err(HelperError::Lost { host: host_name(self.job), reason }.into());
-                }
-            }
-        }
-    }
-
-    fn failed(&self, failure: Failure) -> StartError {
-        StartError::Ask { host: host_name(self.job), dataset: self.job.target.to_string(), words: failure.words }
-    }
-
-    async fn ask(&mut self, names: &[String]) -> Result<Vec<(u32, Guid, Txg)>, StartError> {
-        let mut offsets = HashMap::new();
-        let mut start = 0;
-        while start < names.len() {
-            let mut bytes = 0;
-            let fits = names[start..].iter().take(QUESTION.1).take_while(|name| {
-                bytes += name.len() + 3;
-                bytes <= QUESTION.0
-            });
-            let end = start + fits.count().max(1);
-            let some = names[start..end].to_vec();
-            offsets.insert(self.send(|id| Request::Ask { id, names: some })?, start);
-            start = end;
-        }
-        let mut all = Vec::new();
-        while !offsets.is_empty() {
-            match self.reply().await? {
-                Reply::Found { id, found } => {
-                    let offset = u32::try_from(offsets.remove(&id).unwrap_or(0)).unwrap_or(u32::MAX);
-                    all.extend(found.into_iter().map(|(place, guid, txg)| (place.saturating_add(offset), guid, txg)));
-                }
-                Reply::Done { failure: Some(failure), .. } => return Err(self.failed(failure)),
-                _ => {}
-            }
-        }
-        Ok(all)
-    }
-
-    async fn clear(&mut self, dataset: DatasetName) -> Result<Option<Failure>, StartError> {
-        self.send(|id| Request::Clear { id, dataset })?;
-        loop {
-            if let Reply::Done { failure, .. } = self.reply().await? {
-                return Ok(failure);
-            }
-        }
-    }
-
-    async fn list(&mut self, datasets: Vec<DatasetName>) -> Result<Listed, StartError> {
-        let mut open = 0;
-        for some in datasets.chunks(1000) {
-            let datasets = some.to_vec();
-            self.send(|id| Request::List { id, datasets })?;
-            open += 1;
-        }
-        let mut listings = Listings::default();
-        while open > 0 {
-            match self.reply().await? {
-                Reply::Listed { dataset, facts, snapshots, .. } => listings.add(dataset, facts, snapshots),
-                Reply::Done { failure: Some(failure), .. } => return Err(self.failed(failure)),
-                Reply::Done { .. } => open -= 1,
-                _ => {}
-            }
-        }
-        Ok(listings.finish())
-    }
-
-    async fn probe(&mut self, dataset: DatasetName) -> Result<TargetLimits, StartError> {
-        self.send(|id| Request::Probe { id, dataset })?;
-        loop {
-            match self.reply().await? {
-                Reply::Probed { disabled, encrypted, .. } => return Ok(TargetLimits { disabled, encrypted }),
-                Reply::Done { failure: Some(failure), .. } => return Err(self.failed(failure)),
-                _ => {}
-            }
-        }
-    }
-}
-
-/// Gathers the parts of listings.
-#[derive(Debug, Default)]
-pub struct Listings(HashMap<DatasetName, (TargetFacts, Versions)>);
-
-impl Listings {
-    /// Takes a part.
-    pub fn add(
-        &mut self,
-        dataset: DatasetName,
-        facts: TargetFacts,
-        snapshots: Vec<(crate::name::SnapshotName, Guid, Txg)>,
-    ) {
-        let (_, versions) = self.0.entry(dataset).or_insert_with(|| (facts, Versions::default()));
-        for (name, guid, txg) in snapshots {
-            versions.push(&name, guid, txg);
-        }
-    }
-
-    /// All that was listed, each with the token of its cut receive.
-    #[must_use]
-    pub fn finish(self) -> HashMap<DatasetName, (TargetDataset, Option<ResumeToken>)> {
-        let dataset = |(facts, mut snapshots): (TargetFacts, Versions)| {
-            snapshots.sort();
-            let TargetFacts { kind, partial, token, empty } = facts;
-            (TargetDataset { kind, partial, resume: None, empty, snapshots }, token)
-        };
-        self.0.into_iter().map(|(name, listed)| (name, dataset(listed))).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::Version;
-
-    #[test]
-    fn listings_come_in_parts_and_get_sorted() {
-        let facts = TargetFacts { kind: crate::plan::Kind::Filesystem, partial: false, token: None, empty: false };
-        let mut listings = Listings::default();
-        let snapshot = |name: &str, txg| (name.parse().unwrap(), Guid(txg), Txg(txg));
-        listings.add("p/a".parse().unwrap(), facts.clone(), vec![snapshot("b", 2)]);
-        listings.add("p/a".parse().unwrap(), facts, vec![snapshot("a", 1)]);
-        let all = listings.finish();
-        let names: Vec<String> =
-            all[&"p/a".parse().unwrap()].0.snapshots.iter().map(|v: Version<'_>| v.name.to_owned()).collect();
-        assert_eq!(names, ["a", "b"]);
-    }
 }

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::ask::Listings;
 use super::fleet::{Fleet, Opened};
 use super::machine::{Action, End, Input, Machine};
-use super::push::{Listings, Ready};
+use super::ready::Ready;
 use super::resume::{self, Judged};
 use super::signals::Signals;
 use super::source;

@@ -1,139 +1,27 @@
 //! The sender's end of a channel: a helper (over ssh, or a child on this machine), a thread that writes requests and
 //! streams to it, and one that turns what it says into events.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use thiserror::Error;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::ssh::{ConnectError, Master};
-use super::stream;
-use super::wire::{
-    self, FrameKind, GREETING, Header, Hello, MAX_PREAMBLE, PROTOCOL, Receive, Reply, Request, WireError,
-};
-
-/// Numbers the channels of a run.
-pub type ChannelId = u32;
+use super::event::Teller;
+pub use super::event::{ChannelEvent, ChannelId, FromChannel, HelperError};
+use super::ssh::Master;
+pub use super::stream::Stream;
+use super::stream::{self, Fd};
+use super::wire::{self, FrameKind, GREETING, Header, Hello, MAX_PREAMBLE, PROTOCOL, Reply, Request, WireError};
 
 /// How the helper is called on the target host when the user says nothing else. Constant: no name ever reaches a shell.
 pub const REMOTE_HELPER: &str = "zfsync recv --stdio";
 
 /// So much of what the helper and its shell write to stderr is kept.
 const MAX_STDERR: u64 = 8 * 1024;
-
-/// What a channel tells the run.
-#[derive(Debug)]
-pub enum ChannelEvent {
-    /// The helper has greeted.
-    Ready(Hello),
-    /// It has answered.
-    Reply(Reply),
-    /// `zfs send` expects so many bytes for this step.
-    Estimated {
-        /// The step.
-        id: u64,
-        /// Bytes.
-        total: u64,
-    },
-    /// The stream is over on this side; the channel can take the next.
-    Sent {
-        /// The step.
-        id: u64,
-        /// Bytes moved.
-        bytes: u64,
-        /// `zfs send`'s words when it failed; the stream was aborted then. Also when the receiver stopped it.
-        failure: Option<String>,
-    },
-    /// The helper is gone.
-    Closed(HelperError),
-}
-
-/// A [`ChannelEvent`] with its sender.
-#[derive(Debug)]
-pub struct FromChannel {
-    /// Which channel.
-    pub channel: ChannelId,
-    /// What.
-    pub event: ChannelEvent,
-}
-
-/// What can be the matter with a helper.
-#[derive(Debug, Error)]
-pub enum HelperError {
-    /// The pipes or the process couldn't be made.
-    #[error("can't start the helper: {0}")]
-    Start(#[from] io::Error),
-    /// The session couldn't be opened.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// The host has no `zfsync`.
-    #[error(
-        "{host} has no zfsync helper: {words}\n  install the same zfsync there, for example: scp $(command -v zfsync) \
-         {host}:/usr/local/bin/, or name its place with --remote-zfsync PATH"
-    )]
-    Missing {
-        /// The host.
-        host: String,
-        /// The shell's words.
-        words: String,
-    },
-    /// It speaks another protocol.
-    #[error(
-        "the helper on {host} speaks protocol {theirs} (zfsync {version}), this is protocol {PROTOCOL} (zfsync {}): \
-         install the same version on both hosts",
-        env!("CARGO_PKG_VERSION")
-    )]
-    Version {
-        /// The host.
-        host: String,
-        /// Its number, or what stood in its place.
-        theirs: String,
-        /// Its zfsync version, as far as it told.
-        version: String,
-    },
-    /// It never greeted.
-    #[error(
-        "no greeting from the helper on {host} ({status}); it, or the login shell's start-up files, wrote:\n{words}"
-    )]
-    NoGreeting {
-        /// The host.
-        host: String,
-        /// How it ended.
-        status: String,
-        /// What came instead.
-        words: String,
-    },
-    /// It greeted, and then the connection ended or made no sense.
-    #[error("the connection to the helper on {host} was lost: {reason}")]
-    Lost {
-        /// The host.
-        host: String,
-        /// Why, as far as known.
-        reason: String,
-    },
-}
-
-/// One `zfs send` for a channel.
-#[derive(Debug)]
-pub struct Stream {
-    /// The step.
-    pub id: u64,
-    /// What the helper is to do with it.
-    pub receive: Receive,
-    /// The `zfs send` command, complete.
-    pub send: Command,
-    /// Counts the bytes moved.
-    pub progress: Arc<AtomicU64>,
-    /// Set: stop as soon as possible.
-    pub abort: Arc<AtomicBool>,
-}
 
 enum Order {
     Request(Request),
@@ -222,20 +110,6 @@ impl Channel {
     }
 }
 
-/// Sends a channel's events.
-#[derive(Debug, Clone)]
-pub(super) struct Teller {
-    channel: ChannelId,
-    events: UnboundedSender<FromChannel>,
-}
-
-impl Teller {
-    pub(super) fn tell(&self, event: ChannelEvent) {
-        // The run may have ended.
-        let _ = self.events.send(FromChannel { channel: self.channel, event });
-    }
-}
-
 /// The writer thread. When the helper is gone writes fail; the reader thread tells why, so this one just ends.
 fn write(stdin: &OwnedFd, todo: &mpsc::Receiver<Order>, tell: &Teller) {
     while let Ok(order) = todo.recv() {
@@ -249,19 +123,6 @@ fn write(stdin: &OwnedFd, todo: &mpsc::Receiver<Order>, tell: &Teller) {
             tracing::debug!("channel {}: {error}", tell.channel);
             return;
         }
-    }
-}
-
-/// Unbuffered writes to a borrowed descriptor.
-pub(super) struct Fd<'a>(pub(super) &'a OwnedFd);
-
-impl Write for Fd<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(rustix::io::write(self.0, bytes)?)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The other host: where it is, how it is reached, and what is said to it.
 
 pub mod client;
+mod event;
 pub mod helper;
 pub mod pump;
 pub mod ssh;

@@ -1,15 +1,32 @@
 //! One `zfs send` into a channel: announces it, moves its bytes in frames, and ends it in such a way that a broken stream
 //! never looks like a finished one.
 
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use super::client::{ChannelEvent, Fd, Stream, Teller};
+use super::event::{ChannelEvent, Teller};
 use super::pump;
-use super::wire::{self, FrameKind, Request};
+use super::wire::{self, FrameKind, Receive, Request};
 use crate::zfs::Estimate;
+
+/// One `zfs send` for a channel.
+#[derive(Debug)]
+pub struct Stream {
+    /// The step.
+    pub id: u64,
+    /// What the helper is to do with it.
+    pub receive: Receive,
+    /// The `zfs send` command, complete.
+    pub send: Command,
+    /// Counts the bytes moved.
+    pub progress: Arc<AtomicU64>,
+    /// Set: stop as soon as possible.
+    pub abort: Arc<AtomicBool>,
+}
 
 /// Sends a stream. An error means that the channel itself is unusable; a stream that fails is told as an event.
 pub(super) fn run(stdin: &OwnedFd, stream: Stream, tell: &Teller) -> Result<(), String> {
@@ -38,11 +55,11 @@ enum Broken {
 type Moved = (u64, Option<String>);
 
 fn send(stdin: &OwnedFd, mut stream: Stream, tell: &Teller) -> Result<Moved, Broken> {
-    let cant = |error: std::io::Error| Broken::Send(format!("can't start zfs send: {error}"));
-    if stream.abort.load(std::sync::atomic::Ordering::Relaxed) {
+    let cant = |error: io::Error| Broken::Send(format!("can't start zfs send: {error}"));
+    if stream.abort.load(Ordering::Relaxed) {
         return Ok((0, Some("stopped".into())));
     }
-    let (output, input) = std::io::pipe().map_err(cant)?;
+    let (output, input) = io::pipe().map_err(cant)?;
     pump::grow_pipe(&output);
     stream.send.stdin(Stdio::null()).stdout(input).stderr(Stdio::piped());
     let mut child = stream.send.spawn().map_err(cant)?;
@@ -53,7 +70,7 @@ fn send(stdin: &OwnedFd, mut stream: Stream, tell: &Teller) -> Result<Moved, Bro
         thread::spawn(move || read_report(BufReader::new(stderr), id, &tell))
     });
     let moved = pump::send(&output, stdin, &stream.progress, &stream.abort);
-    let bytes = stream.progress.load(std::sync::atomic::Ordering::Relaxed);
+    let bytes = stream.progress.load(Ordering::Relaxed);
     let failure = match moved {
         Ok(pump::Sent::Eof) => None,
         Ok(pump::Sent::Aborted) => Some("stopped".to_owned()),
@@ -94,4 +111,17 @@ fn read_report(report: impl BufRead, id: u64, tell: &Teller) -> String {
         }
     }
     estimate.words().trim().to_owned()
+}
+
+/// Unbuffered writes to a borrowed descriptor.
+pub(super) struct Fd<'a>(pub(super) &'a OwnedFd);
+
+impl Write for Fd<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::io::write(self.0, bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

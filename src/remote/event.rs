@@ -1,0 +1,118 @@
+//! What channels tell the run, and what can be the matter with a helper.
+
+use std::io;
+
+use thiserror::Error;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::ssh::ConnectError;
+use super::wire::{Hello, PROTOCOL, Reply};
+
+/// Numbers the channels of a run.
+pub type ChannelId = u32;
+
+/// What a channel tells the run.
+#[derive(Debug)]
+pub enum ChannelEvent {
+    /// The helper has greeted.
+    Ready(Hello),
+    /// It has answered.
+    Reply(Reply),
+    /// `zfs send` expects so many bytes for this step.
+    Estimated {
+        /// The step.
+        id: u64,
+        /// Bytes.
+        total: u64,
+    },
+    /// The stream is over on this side; the channel can take the next.
+    Sent {
+        /// The step.
+        id: u64,
+        /// Bytes moved.
+        bytes: u64,
+        /// `zfs send`'s words when it failed; the stream was aborted then. Also when the receiver stopped it.
+        failure: Option<String>,
+    },
+    /// The helper is gone.
+    Closed(HelperError),
+}
+
+/// A [`ChannelEvent`] with its sender.
+#[derive(Debug)]
+pub struct FromChannel {
+    /// Which channel.
+    pub channel: ChannelId,
+    /// What.
+    pub event: ChannelEvent,
+}
+
+/// What can be the matter with a helper.
+#[derive(Debug, Error)]
+pub enum HelperError {
+    /// The pipes or the process couldn't be made.
+    #[error("can't start the helper: {0}")]
+    Start(#[from] io::Error),
+    /// The session couldn't be opened.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The host has no `zfsync`.
+    #[error(
+        "{host} has no zfsync helper: {words}\n  install the same zfsync there, for example: scp $(command -v zfsync) \
+         {host}:/usr/local/bin/, or name its place with --remote-zfsync PATH"
+    )]
+    Missing {
+        /// The host.
+        host: String,
+        /// The shell's words.
+        words: String,
+    },
+    /// It speaks another protocol.
+    #[error(
+        "the helper on {host} speaks protocol {theirs} (zfsync {version}), this is protocol {PROTOCOL} (zfsync {}): \
+         install the same version on both hosts",
+        env!("CARGO_PKG_VERSION")
+    )]
+    Version {
+        /// The host.
+        host: String,
+        /// Its number, or what stood in its place.
+        theirs: String,
+        /// Its zfsync version, as far as it told.
+        version: String,
+    },
+    /// It never greeted.
+    #[error(
+        "no greeting from the helper on {host} ({status}); it, or the login shell's start-up files, wrote:\n{words}"
+    )]
+    NoGreeting {
+        /// The host.
+        host: String,
+        /// How it ended.
+        status: String,
+        /// What came instead.
+        words: String,
+    },
+    /// It greeted, and then the connection ended or made no sense.
+    #[error("the connection to the helper on {host} was lost: {reason}")]
+    Lost {
+        /// The host.
+        host: String,
+        /// Why, as far as known.
+        reason: String,
+    },
+}
+
+/// Sends a channel's events.
+#[derive(Debug, Clone)]
+pub(super) struct Teller {
+    pub(super) channel: ChannelId,
+    pub(super) events: UnboundedSender<FromChannel>,
+}
+
+impl Teller {
+    pub(super) fn tell(&self, event: ChannelEvent) {
+        // The run may have ended.
+        let _ = self.events.send(FromChannel { channel: self.channel, event });
+    }
+}
