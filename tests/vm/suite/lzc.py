@@ -7,6 +7,7 @@
 import ctypes
 import glob
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 
 def library(name):
@@ -14,23 +15,40 @@ def library(name):
     return ctypes.CDLL(sorted(glob.glob(f"/lib/*/{name}.so.*") + glob.glob(f"/usr/lib/*/{name}.so.*"))[-1], use_errno=True)
 
 
+def create(core, names):
+    """Makes filesystems, those of one level side by side: each waits for a transaction group, and they share those."""
+    levels = {}
+    for name in names:
+        levels.setdefault(name.count("/"), []).append(name)
+    with ThreadPoolExecutor(32) as pool:
+        for _, level in sorted(levels.items()):
+            errors = list(pool.map(lambda name: core.lzc_create(name.encode(), 2, None, None, 0), level))
+            if any(errors):
+                sys.exit(f"creating {level}: errors {errors}")
+
+
+def snapshot(core, nvpair, names):
+    """Takes the snapshots of one transaction."""
+    snapshots, failures = ctypes.c_void_p(), ctypes.c_void_p()
+    nvpair.nvlist_alloc(ctypes.byref(snapshots), 1, 0)
+    for name in names:
+        nvpair.nvlist_add_boolean(snapshots, name.encode())
+    error = core.lzc_snapshot(snapshots, None, ctypes.byref(failures))
+    nvpair.nvlist_free(snapshots)
+    if error:
+        sys.exit(f"taking {names}: error {error}")
+
+
 def main():
     nvpair, core = library("libnvpair"), library("libzfs_core")
     if core.libzfs_core_init():
         sys.exit("libzfs_core_init failed")
-    for line in sys.stdin:
-        names = line.rstrip("\n").split("\t")
-        if sys.argv[1] == "create":
-            error = core.lzc_create(names[0].encode(), 2, None, None, 0)
-        else:
-            snapshots, failures = ctypes.c_void_p(), ctypes.c_void_p()
-            nvpair.nvlist_alloc(ctypes.byref(snapshots), 1, 0)
-            for name in names:
-                nvpair.nvlist_add_boolean(snapshots, name.encode())
-            error = core.lzc_snapshot(snapshots, None, ctypes.byref(failures))
-            nvpair.nvlist_free(snapshots)
-        if error:
-            sys.exit(f"{line!r}: error {error}")
+    lines = sys.stdin.read().splitlines()
+    if sys.argv[1] == "create":
+        create(core, lines)
+        return
+    for line in lines:
+        snapshot(core, nvpair, line.split("\t"))
 
 
 if __name__ == "__main__":
