@@ -27,25 +27,127 @@ end
 complete -c zfsync -n "__fish_zfsync_needs_command" -s h -l help -d 'Print help'
 complete -c zfsync -n "__fish_zfsync_needs_command" -s V -l version -d 'Print version'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "push" -d 'Brings a tree of datasets on another host (or pool) in sync with SOURCE'
+complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "run" -d 'The same for the jobs of a configuration file'
+complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "check-config" -d 'Tells what the jobs of a configuration file would do, or what is wrong with it'
+complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "snapshot" -d 'Takes snapshots of trees of datasets, all of a pool at the same moment'
+complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "prune" -d 'Thins out snapshots by class, number and age; never takes what a target still needs'
+complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "status" -d 'Tells how far targets are behind SOURCE; changes nothing'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "recv" -d 'The receiving end, started over ssh by a sender; not for use by hand'
-complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l depth -d 'Go at most N levels below SOURCE; 0 is SOURCE alone' -r
-complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l include -d 'Only datasets that match, and all below them; relative to SOURCE, \'*\' within a component, \'**\' across' -r
+complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "cron" -d 'A crontab\'s line: takes snapshots, brings all targets in sync, thins out'
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l depth -d 'Go at most N levels below the dataset that is named; 0 is that alone' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l include -d 'Only datasets that match, and all below them; relative to what is named, \'*\' within a component, \'**\' across' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l exclude -d 'Not the datasets that match, nor any below them; wins over --include' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s j -l channels -d 'Streams at the same time' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l connections -d 'SSH connections to spread them over; by default as many as the amount of data deserves' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l replace -d 'Destroy this dataset of the target if it is in conflict, and receive it anew; can be given several times' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l retries -d 'Try again so often without progress: lost connections, refused sessions, busy datasets, killed receives' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l retry-max-wait -d 'Longest pause between two tries' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l stall-timeout -d 'End a transfer that shows no sign of life for so long; 0 for never' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l wait-lock -d 'Wait so long for another run on the same TARGET to end' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s p -l port -d 'Port of the SSH server' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s i -l identity -d 'Private key for ssh' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l remote-zfsync -d 'How to call zfsync on the target host' -r
-complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l no-recursive -d 'SOURCE alone, without the datasets below it'
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l no-recursive -d 'Without the datasets below'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l newest-only -d 'Send only the newest snapshot of each dataset, leaving out those between'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l decrypt -d 'Send encrypted datasets decrypted (their keys must be loaded); by default they stay encrypted (raw)'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s n -l dry-run -d 'Show the plan with estimated sizes and change nothing'
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l no-resume -d 'Don\'t make receives resumable, and drop what is left of cut ones'
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l no-bookmark -d 'Leave no bookmarks on the source; without them the newest common snapshot must stay'
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l rollback -d 'Roll a diverged or modified target back to the newest common snapshot: what only it has since then is lost'
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l set-aside -d 'Rename a target in conflict to NAME.zfsync-DATE, with all below it, and receive anew; nothing is lost'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s v -l verbose -d 'Say more; twice or three times for still more'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s q -l quiet -d 'Say nothing unless something is wrong'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l json -d 'One JSON object a line on stdout for whatever happens'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l no-progress -d 'Plain lines, no progress bars'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand run" -l config -d 'The file' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand run" -l job-timeout -d 'Stop a job that takes longer; wins over the file' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand run" -s v -l verbose -d 'Report what went well too'
+complete -c zfsync -n "__fish_zfsync_using_subcommand run" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand check-config" -l config -d 'The file' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand check-config" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -l depth -d 'Go at most N levels below the dataset that is named; 0 is that alone' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -l include -d 'Only datasets that match, and all below them; relative to what is named, \'*\' within a component, \'**\' across' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -l exclude -d 'Not the datasets that match, nor any below them; wins over --include' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -l format -d 'The names of own snapshots: strftime(3)\'s conversions, and {class} for S, M, H or D: how far the one before is' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -l no-recursive -d 'Without the datasets below'
+complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -l if-changed -d 'Leave out datasets to which nothing was written since their newest snapshot'
+complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -l local-time -d 'Local time in the names, in place of UTC'
+complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -s n -l dry-run -d 'Show what would be done and change nothing'
+complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -s v -l verbose -d 'Name every snapshot, and every dataset that is left out; twice or three times for still more'
+complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -s q -l quiet -d 'Say nothing unless something is wrong'
+complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l depth -d 'Go at most N levels below the dataset that is named; 0 is that alone' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l include -d 'Only datasets that match, and all below them; relative to what is named, \'*\' within a component, \'**\' across' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l exclude -d 'Not the datasets that match, nor any below them; wins over --include' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l keep -d 'Keep one snapshot, the oldest, of each period back from the newest: 24 of an hour, then 7 of a day, ...; h, d, w, m, y' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l keep-last -d 'Keep the newest N' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l keep-class -d 'Keep so many of each class, as s=1,m=4,h=3,d=2; of a class that isn\'t named, all' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l format -d 'How own snapshots are called: see zfsync snapshot' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l snapshot -d 'Only snapshots whose names match; can be given several times' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l exclude-snapshot -d 'Not the snapshots whose names match; wins over --snapshot' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l wait-lock -d 'Wait so long for another run on the same target to end' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s p -l port -d 'Port of the SSH server' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s i -l identity -d 'Private key for ssh' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l remote-zfsync -d 'How to call zfsync on the target host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l no-recursive -d 'Without the datasets below'
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l foreign -d 'Also snapshots that zfsync has not taken'
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l only-named-targets -d 'Heed only the targets that are named, not those that are known by bookmarks alone'
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s n -l dry-run -d 'List what would go, with the space that frees, and change nothing'
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s v -l verbose -d 'Say more: the snapshots that go, and why others stay'
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s q -l quiet -d 'Say nothing unless something is wrong'
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l depth -d 'Go at most N levels below the dataset that is named; 0 is that alone' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l include -d 'Only datasets that match, and all below them; relative to what is named, \'*\' within a component, \'**\' across' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l exclude -d 'Not the datasets that match, nor any below them; wins over --include' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l warn -d 'Exit with 1 when a dataset is further behind than this; times as 90s, 5m, 2h, 1d' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l crit -d 'Exit with 2 when a dataset is further behind than this' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l timeout -d 'A target that has not answered everything after so long counts as unreachable' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s p -l port -d 'Port of the SSH server' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s i -l identity -d 'Private key for ssh' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l remote-zfsync -d 'How to call zfsync on the target host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l no-recursive -d 'Without the datasets below'
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l bytes -d 'Estimate how many bytes each target lacks: costs a process or two for each dataset that is behind'
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s v -l verbose -d 'Show the datasets in sync one by one, too'
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l json -d 'One JSON object a line for each dataset and target'
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l prometheus -d 'Metrics for the textfile collector of Prometheus\' node exporter'
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -l root -d 'Touch only this dataset and those below it; can be given several times' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -l allow -d 'What a sender may ask for beside receiving; nothing by default, so that no snapshot and no dataset can be lost' -r -f -a "rollback\t'Roll a dataset back to a snapshot'
+rename\t'Rename a dataset that is in the way'
+destroy\t'Destroy snapshots and datasets'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -l stdio -d 'Speak the protocol on stdin and stdout'
-complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s s -d 'Keep so many snapshots of class S' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s m -d 'Keep so many of class M' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s h -d 'Keep so many of class H' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s d -d 'Keep so many of class D' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s t -l channels -d 'Streams to each target at the same time' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s w -l window -d 'Do nothing unless the seconds since 1970 are a multiple of SECONDS' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s o -l log -d 'Write down all that happens; folders are made' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l depth -d 'Go at most N levels below the dataset that is named; 0 is that alone' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l include -d 'Only datasets that match, and all below them; relative to what is named, \'*\' within a component, \'**\' across' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l exclude -d 'Not the datasets that match, nor any below them; wins over --include' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l format -d 'The names of own snapshots: strftime(3)\'s conversions, and {class} for S, M, H or D: how far the one before is' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l retries -d 'Try again so often without progress: lost connections, refused sessions, busy datasets, killed receives' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l retry-max-wait -d 'Longest pause between two tries' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l stall-timeout -d 'End a transfer that shows no sign of life for so long; 0 for never' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l wait-lock -d 'Wait so long for another run on the same TARGET to end' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s p -l port -d 'Port of the SSH server' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s i -l identity -d 'Private key for ssh' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l remote-zfsync -d 'How to call zfsync on the target host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l thin-targets -d 'Thin the targets too (their helpers need --allow destroy)'
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l only-named-targets -d 'Heed only the targets that are named, not those that are known by bookmarks alone'
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l if-changed -d 'Leave out of the snapshot what has not changed'
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s v -l verbose -d 'Report what went well too'
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s H -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l no-recursive -d 'Without the datasets below'
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l local-time -d 'Local time in the names, in place of UTC'

@@ -1,14 +1,33 @@
 //! The command line: clap types and nothing else. What the words mean is decided in [`crate::config`].
 
-use std::path::PathBuf;
+mod run;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::name::DatasetName;
+use crate::plan::{DEFAULT_FORMAT, Format, Grid, PerClass};
+pub use run::{CheckConfig, Run};
+
+/// The whole command line. `zfsync cron` has flags of its own where the others have `-o` and `-h`.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command().mut_subcommand("cron", |cron| cron.mut_arg("ssh_option", |option| option.short(None)))
+}
+
+/// Reads the command line.
+pub fn parse() -> Result<Cli, clap::Error> {
+    let mut matches = command().try_get_matches()?;
+    Cli::from_arg_matches_mut(&mut matches)
+}
 
 /// Replicates trees of ZFS datasets to another host over SSH: fast, safe, agentless.
 #[derive(Debug, Parser)]
 #[command(name = "zfsync", version, max_term_width = 100, disable_help_subcommand = true)]
 #[command(
-    after_help = "Exit codes: 0 all in sync, 1 some dataset failed or is in conflict, 2 usage error, 3 could not \
+    after_help = "Exit codes: 0 all in sync (or taken), 1 some dataset failed or is in conflict, 2 usage error, 3 could not \
     start, 4 another run holds the lock, 130/143 interrupted."
 )]
 pub struct Cli {
@@ -22,6 +41,18 @@ pub struct Cli {
 pub enum Command {
     /// Brings a tree of datasets on another host (or pool) in sync with SOURCE
     Push(Box<Push>),
+    /// A crontab's line: takes snapshots, brings all targets in sync, thins out
+    Cron(Box<Cron>),
+    /// The same for the jobs of a configuration file
+    Run(Run),
+    /// Tells what the jobs of a configuration file would do, or what is wrong with it
+    CheckConfig(CheckConfig),
+    /// Takes snapshots of trees of datasets, all of a pool at the same moment
+    Snapshot(Snapshot),
+    /// Thins out snapshots by class, number and age; never takes what a target still needs
+    Prune(Box<Prune>),
+    /// Tells how far targets are behind SOURCE; changes nothing
+    Status(Box<Status>),
     /// The receiving end, started over ssh by a sender; not for use by hand
     Recv(Recv),
     /// Writes the shell completions and man pages
@@ -48,18 +79,9 @@ pub struct Push {
     /// Where to: [USER@]HOST:DATASET, or a DATASET on this machine; SOURCE's own content goes to DATASET itself
     pub target: String,
 
-    /// Go at most N levels below SOURCE; 0 is SOURCE alone
-    #[arg(long, value_name = "N", conflicts_with = "no_recursive", help_heading = "Selection")]
-    pub depth: Option<usize>,
-    /// SOURCE alone, without the datasets below it
-    #[arg(long, help_heading = "Selection")]
-    pub no_recursive: bool,
-    /// Only datasets that match, and all below them; relative to SOURCE, '*' within a component, '**' across
-    #[arg(long, value_name = "GLOB", help_heading = "Selection")]
-    pub include: Vec<String>,
-    /// Not the datasets that match, nor any below them; wins over --include
-    #[arg(long, value_name = "GLOB", help_heading = "Selection")]
-    pub exclude: Vec<String>,
+    /// Which datasets.
+    #[command(flatten)]
+    pub selection: Selection,
     /// Send only the newest snapshot of each dataset, leaving out those between
     #[arg(long, help_heading = "Selection")]
     pub newest_only: bool,
@@ -77,21 +99,29 @@ pub struct Push {
     #[arg(long, value_name = "N", value_parser = count_parser(), help_heading = "Transfer")]
     pub connections: Option<u16>,
 
-    /// Port of the SSH server
-    #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..), help_heading = "SSH")]
-    pub port: Option<u16>,
-    /// Private key for ssh
-    #[arg(short, long, value_name = "FILE", help_heading = "SSH")]
-    pub identity: Option<PathBuf>,
-    /// Use FILE in place of ~/.ssh/config
-    #[arg(short = 'F', long, value_name = "FILE", help_heading = "SSH")]
-    pub ssh_config: Option<PathBuf>,
-    /// An option for ssh, as in ssh_config; can be given several times
-    #[arg(short = 'o', long, value_name = "OPTION", help_heading = "SSH")]
-    pub ssh_option: Vec<String>,
-    /// How to call zfsync on the target host
-    #[arg(long, value_name = "COMMAND", help_heading = "SSH")]
-    pub remote_zfsync: Option<String>,
+    /// Don't make receives resumable, and drop what is left of cut ones
+    #[arg(long, help_heading = "Transfer")]
+    pub no_resume: bool,
+    /// Leave no bookmarks on the source; without them the newest common snapshot must stay
+    #[arg(long, help_heading = "Transfer")]
+    pub no_bookmark: bool,
+
+    /// Roll a diverged or modified target back to the newest common snapshot: what only it has since then is lost
+    #[arg(long, help_heading = "Conflicts")]
+    pub rollback: bool,
+    /// Rename a target in conflict to NAME.zfsync-DATE, with all below it, and receive anew; nothing is lost
+    #[arg(long, help_heading = "Conflicts")]
+    pub set_aside: bool,
+    /// Destroy this dataset of the target if it is in conflict, and receive it anew; can be given several times
+    #[arg(long, value_name = "DATASET", help_heading = "Conflicts")]
+    pub replace: Vec<String>,
+
+    /// Faults.
+    #[command(flatten)]
+    pub faults: Faults,
+    /// The way to the target.
+    #[command(flatten)]
+    pub ssh: Ssh,
 
     /// Say more; twice or three times for still more
     #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
@@ -107,13 +137,343 @@ pub struct Push {
     pub no_progress: bool,
 }
 
+/// `zfsync prune`.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
+#[command(after_help = "Examples:
+  zfsync prune -n --keep 24h,7d,4w,12m tank/data                  what would go, and how much that frees
+  zfsync prune --keep 24h,7d,4w,12m tank/data backup:pool/data    thins both sides
+  zfsync prune --keep-class s=1,m=4,h=3,d=2 tank/data             by the classes in the names
+
+What one rule keeps, stays. Only snapshots that zfsync has taken (their names fit --format) are touched. Never destroyed: \
+the newest snapshot of a dataset; the newest one that a target has, and any that a target still lacks; what is held or \
+cloned. Targets are those that are named, and those of which the dataset has a bookmark by zfsync.")]
+pub struct Prune {
+    /// Datasets of this machine, each with all below it; behind a single one its targets, [USER@]HOST:DATASET, which are
+    /// thinned by the same rules
+    #[arg(required = true, value_name = "DATASET")]
+    pub datasets: Vec<String>,
+    /// Which datasets.
+    #[command(flatten)]
+    pub selection: Selection,
+
+    /// Keep one snapshot, the oldest, of each period back from the newest: 24 of an hour, then 7 of a day, ...; h, d, w, m, y
+    #[arg(long, value_name = "PERIODS", help_heading = "Rules")]
+    pub keep: Option<Grid>,
+    /// Keep the newest N
+    #[arg(long, value_name = "N", help_heading = "Rules")]
+    pub keep_last: Option<usize>,
+    /// Keep so many of each class, as s=1,m=4,h=3,d=2; of a class that isn't named, all
+    #[arg(long, value_name = "CLASSES", help_heading = "Rules")]
+    pub keep_class: Option<PerClass>,
+    /// How own snapshots are called: see zfsync snapshot
+    #[arg(long, value_name = "FORMAT", default_value = DEFAULT_FORMAT, help_heading = "Rules")]
+    pub format: Format,
+    /// Only snapshots whose names match; can be given several times
+    #[arg(long, value_name = "GLOB", help_heading = "Rules")]
+    pub snapshot: Vec<String>,
+    /// Not the snapshots whose names match; wins over --snapshot
+    #[arg(long, value_name = "GLOB", help_heading = "Rules")]
+    pub exclude_snapshot: Vec<String>,
+    /// Also snapshots that zfsync has not taken
+    #[arg(long, help_heading = "Rules")]
+    pub foreign: bool,
+    /// Heed only the targets that are named, not those that are known by bookmarks alone
+    #[arg(long, help_heading = "Rules")]
+    pub only_named_targets: bool,
+
+    /// List what would go, with the space that frees, and change nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Wait so long for another run on the same target to end
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
+    pub wait_lock: Duration,
+    /// The way to the targets.
+    #[command(flatten)]
+    pub ssh: Ssh,
+
+    /// Say more: the snapshots that go, and why others stay
+    #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
+    pub verbose: u8,
+    /// Say nothing unless something is wrong
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
+    pub quiet: bool,
+}
+
+/// `zfsync cron`.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+#[command(after_help = "Examples:
+  */10 * * * * root zfsync cron tank/data backup:pool/data
+  */10 * * * * root zfsync cron -h 24 -d 14 -o /var/log/zfsync/data.log tank/data alpha:pool/data beta:pool/data
+
+A snapshot is of class S when the one before it is of the same minute, M of the same hour, H of the same day, else D. All \
+targets are served at the same time. Says nothing unless something is wrong; then one report on stderr, which cron mails. \
+Exit codes: 0 all is well (or -w says that it isn't time), 1 a target or the thinning failed, 2 usage error, 3 could not start, \
+4 another run has a target, and nothing failed.")]
+pub struct Cron {
+    /// The dataset of this machine, with all below it
+    pub source: String,
+    /// Where to, one or more: [USER@]HOST:DATASET, or a DATASET on this machine
+    #[arg(required = true, value_name = "TARGET")]
+    pub targets: Vec<String>,
+
+    /// Keep so many snapshots of class S
+    #[arg(short, value_name = "N", default_value_t = 1, help_heading = "Thinning")]
+    pub s: usize,
+    /// Keep so many of class M
+    #[arg(short, value_name = "N", default_value_t = 4, help_heading = "Thinning")]
+    pub m: usize,
+    /// Keep so many of class H
+    #[arg(short, value_name = "N", default_value_t = 3, help_heading = "Thinning")]
+    pub h: usize,
+    /// Keep so many of class D
+    #[arg(short, value_name = "N", default_value_t = 2, help_heading = "Thinning")]
+    pub d: usize,
+    /// Thin the targets too (their helpers need --allow destroy)
+    #[arg(long, help_heading = "Thinning")]
+    pub thin_targets: bool,
+    /// Heed only the targets that are named, not those that are known by bookmarks alone
+    #[arg(long, help_heading = "Thinning")]
+    pub only_named_targets: bool,
+
+    /// Streams to each target at the same time
+    #[arg(short = 't', long, value_name = "N", default_value_t = 4, value_parser = count_parser())]
+    pub channels: u16,
+    /// Do nothing unless the seconds since 1970 are a multiple of SECONDS
+    #[arg(short = 'w', long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub window: Option<u64>,
+    /// Write down all that happens; folders are made
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// Leave out of the snapshot what has not changed
+    #[arg(long)]
+    pub if_changed: bool,
+    /// Report what went well too
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Print help
+    #[arg(short = 'H', long, action = ArgAction::Help)]
+    pub help: Option<bool>,
+
+    /// Which datasets.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// What the snapshots are called.
+    #[command(flatten)]
+    pub naming: Naming,
+    /// Faults.
+    #[command(flatten)]
+    pub faults: Faults,
+    /// The way to the targets.
+    #[command(flatten)]
+    pub ssh: Ssh,
+}
+
+/// `zfsync status`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  zfsync status tank/data backup:pool/data offsite:pool/data
+  zfsync status --warn 2h --crit 1d tank/data backup:pool/data     as a plugin of a monitoring system
+  zfsync status --prometheus tank/data backup:pool/data >/var/lib/node_exporter/zfsync.prom.new
+
+How far behind in time: the age of the oldest snapshot that the target lacks, of those newer than the newest common one. A \
+dataset without new snapshots is in sync, however old its newest is. No lock is taken: it may run beside a push.
+
+Exit codes: 0 fine, 1 something is further behind than --warn, 2 than --crit, or missing, in conflict or unreachable \
+(or a usage error), 3 SOURCE can't be listed, 130/143 interrupted.")]
+pub struct Status {
+    /// The dataset of this machine, with all below it
+    pub source: String,
+    /// The targets: [USER@]HOST:DATASET, or a DATASET on this machine; all are asked at the same time
+    #[arg(required = true, value_name = "TARGET")]
+    pub targets: Vec<String>,
+    /// Which datasets.
+    #[command(flatten)]
+    pub selection: Selection,
+
+    /// Exit with 1 when a dataset is further behind than this; times as 90s, 5m, 2h, 1d
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Limits")]
+    pub warn: Option<Duration>,
+    /// Exit with 2 when a dataset is further behind than this
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Limits")]
+    pub crit: Option<Duration>,
+    /// A target that has not answered everything after so long counts as unreachable
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration, help_heading = "Limits")]
+    pub timeout: Duration,
+    /// The way to the targets.
+    #[command(flatten)]
+    pub ssh: Ssh,
+
+    /// Estimate how many bytes each target lacks: costs a process or two for each dataset that is behind
+    #[arg(long, help_heading = "Output")]
+    pub bytes: bool,
+    /// Show the datasets in sync one by one, too
+    #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
+    pub verbose: u8,
+    /// One JSON object a line for each dataset and target
+    #[arg(long, conflicts_with_all = ["prometheus", "verbose"], help_heading = "Output")]
+    pub json: bool,
+    /// Metrics for the textfile collector of Prometheus' node exporter
+    #[arg(long, conflicts_with = "verbose", help_heading = "Output")]
+    pub prometheus: bool,
+}
+
+/// Which datasets take part.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Selection {
+    /// Go at most N levels below the dataset that is named; 0 is that alone
+    #[arg(long, value_name = "N", conflicts_with = "no_recursive", help_heading = "Selection")]
+    pub depth: Option<usize>,
+    /// Without the datasets below
+    #[arg(long, help_heading = "Selection")]
+    pub no_recursive: bool,
+    /// Only datasets that match, and all below them; relative to what is named, '*' within a component, '**' across
+    #[arg(long, value_name = "GLOB", help_heading = "Selection")]
+    pub include: Vec<String>,
+    /// Not the datasets that match, nor any below them; wins over --include
+    #[arg(long, value_name = "GLOB", help_heading = "Selection")]
+    pub exclude: Vec<String>,
+}
+
+/// What is done about faults.
+#[derive(Debug, Clone, Args)]
+pub struct Faults {
+    /// Try again so often without progress: lost connections, refused sessions, busy datasets, killed receives
+    #[arg(long, value_name = "N", default_value_t = 5, help_heading = "Faults")]
+    pub retries: u32,
+    /// Longest pause between two tries
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration, help_heading = "Faults")]
+    pub retry_max_wait: Duration,
+    /// End a transfer that shows no sign of life for so long; 0 for never
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration, help_heading = "Faults")]
+    pub stall_timeout: Duration,
+    /// Wait so long for another run on the same TARGET to end
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration, help_heading = "Faults")]
+    pub wait_lock: Duration,
+}
+
+/// How to get to the target's host.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Ssh {
+    /// Port of the SSH server
+    #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..), help_heading = "SSH")]
+    pub port: Option<u16>,
+    /// Private key for ssh
+    #[arg(short, long, value_name = "FILE", help_heading = "SSH")]
+    pub identity: Option<PathBuf>,
+    /// Use FILE in place of ~/.ssh/config
+    #[arg(short = 'F', long, value_name = "FILE", help_heading = "SSH")]
+    pub ssh_config: Option<PathBuf>,
+    /// An option for ssh, as in ssh_config; can be given several times
+    #[arg(short = 'o', long, value_name = "OPTION", help_heading = "SSH")]
+    pub ssh_option: Vec<String>,
+    /// How to call zfsync on the target host
+    #[arg(long, value_name = "COMMAND", help_heading = "SSH")]
+    pub remote_zfsync: Option<String>,
+}
+
+/// `zfsync snapshot`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  zfsync snapshot tank/data                      of tank/data and all below it
+  zfsync snapshot --if-changed tank usb/tank     only where something was written since the newest snapshot
+  zfsync snapshot --exclude '**/tmp' -v tank     prints the name of each snapshot
+
+All snapshots of a run have the same name, and those of a pool are taken in one transaction: all of them or none. \
+Exit codes: 0 all taken, or nothing has changed, 1 those of some pool could not be taken, 2 usage error, 3 could not start.")]
+pub struct Snapshot {
+    /// The datasets to take snapshots of, with all below them; filesystems and volumes
+    #[arg(required = true)]
+    pub dataset: Vec<DatasetName>,
+
+    /// Which datasets.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Leave out datasets to which nothing was written since their newest snapshot
+    #[arg(long, help_heading = "Selection")]
+    pub if_changed: bool,
+
+    /// What the snapshots are called
+    #[command(flatten)]
+    pub naming: Naming,
+
+    /// Show what would be done and change nothing
+    #[arg(short = 'n', long, help_heading = "Output")]
+    pub dry_run: bool,
+    /// Name every snapshot, and every dataset that is left out; twice or three times for still more
+    #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
+    pub verbose: u8,
+    /// Say nothing unless something is wrong
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
+    pub quiet: bool,
+}
+
+/// What own snapshots are called.
+#[derive(Debug, Clone, Args)]
+pub struct Naming {
+    /// The names of own snapshots: strftime(3)'s conversions, and {class} for S, M, H or D: how far the one before is
+    #[arg(long, value_name = "FORMAT", default_value = DEFAULT_FORMAT, help_heading = "Names")]
+    pub format: Format,
+    /// Local time in the names, in place of UTC
+    #[arg(long, help_heading = "Names")]
+    pub local_time: bool,
+}
+
 /// `zfsync recv`.
 #[derive(Debug, Args)]
 pub struct Recv {
     /// Speak the protocol on stdin and stdout
     #[arg(long, required = true)]
     pub stdio: bool,
+    /// Touch only this dataset and those below it; can be given several times
+    #[arg(long, value_name = "DATASET")]
+    pub root: Vec<DatasetName>,
+    /// What a sender may ask for beside receiving; nothing by default, so that no snapshot and no dataset can be lost
+    #[arg(long, value_delimiter = ',', value_name = "WHAT")]
+    pub allow: Vec<Allow>,
 }
+
+/// What a helper may do beside receiving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
+pub enum Allow {
+    /// Roll a dataset back to a snapshot
+    Rollback,
+    /// Rename a dataset that is in the way
+    Rename,
+    /// Destroy snapshots and datasets
+    Destroy,
+}
+
+impl Allow {
+    /// As it is written on the command line.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Rollback => "rollback",
+            Self::Rename => "rename",
+            Self::Destroy => "destroy",
+        }
+    }
+}
+
+/// `90`, `90s`, `5m`, `1h`, `2d`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.char_indices().last() {
+        Some((at, 's')) => (&text[..at], 1),
+        Some((at, 'm')) => (&text[..at], 60),
+        Some((at, 'h')) => (&text[..at], 3600),
+        Some((at, 'd')) => (&text[..at], 86_400),
+        _ => (text, 1),
+    };
+    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).filter(|s| *s <= MAX_SECONDS);
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| "a time is a number with s, m, h or d behind it, as 90s or 5m".into())
+}
+
+/// Longer times are mistakes, and sums with them would overflow clocks.
+const MAX_SECONDS: u64 = 366 * 24 * 3600;
 
 fn count_parser() -> clap::builder::RangedI64ValueParser<u16> {
     clap::value_parser!(u16).range(1..=64)

@@ -1,17 +1,35 @@
 //! From what the user wrote to a job that makes sense: everything is parsed and checked here, before anything starts.
 
-use std::io::IsTerminal;
+mod cron;
+mod file;
+mod hooks;
+mod prune;
+mod run;
+mod status;
 
-use crate::cli;
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+use crate::cli::{self, Allow};
 use crate::error::StartError;
-use crate::name::DatasetName;
-use crate::plan::Filter;
+use crate::name::{DatasetName, NameError};
+use crate::plan::{Cures, Filter, Format, Tags};
 use crate::remote::client::REMOTE_HELPER;
 use crate::remote::ssh::SshOptions;
 use crate::remote::target::{Target, TargetError};
+pub use cron::{Branch, CronJob};
+pub use hooks::{HookCommand, Hooks, When};
+pub use prune::PruneJob;
+pub use run::{FileError, choose as choose_jobs, read as read_jobs};
+pub use status::StatusJob;
 
 /// A push, checked.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct PushJob {
     /// The top of the tree here.
     pub source: DatasetName,
@@ -25,6 +43,14 @@ pub struct PushJob {
     pub decrypt: bool,
     /// Whether only the plan is shown.
     pub dry_run: bool,
+    /// What may be done about conflicts.
+    pub cures: Cures,
+    /// Whether receives can be resumed, and cut ones are.
+    pub resume: bool,
+    /// Whether the source gets bookmarks of what has arrived.
+    pub bookmarks: bool,
+    /// How often and how patiently is tried again.
+    pub faults: Faults,
     /// How many streams run at the same time.
     pub channels: usize,
     /// How many SSH connections carry them; `None` for as many as the data deserves.
@@ -33,9 +59,92 @@ pub struct PushJob {
     pub ssh: SshOptions,
     /// The command that starts the helper over there.
     pub remote_helper: String,
+    /// Names this run to helpers: those of one run don't lock each other out.
+    pub run: u64,
+    /// When it is stopped in good order.
+    pub until: Option<Instant>,
+    /// What the helper must be allowed to do for this job.
+    pub allow: Vec<Allow>,
+}
+
+/// A run that takes snapshots, checked.
+#[derive(Debug, Clone)]
+pub struct SnapshotJob {
+    /// The tops of the trees, each once, in the order of the command line.
+    pub datasets: Vec<DatasetName>,
+    /// Which datasets take part; relative to each top.
+    pub filter: Filter,
+    /// What the snapshots are called.
+    pub naming: Naming,
+    /// Whether datasets are left out to which nothing was written since their newest snapshot.
+    pub if_changed: bool,
+    /// Whether it is only shown what would be done.
+    pub dry_run: bool,
+}
+
+impl SnapshotJob {
+    /// Checks the arguments.
+    pub fn new(args: &cli::Snapshot) -> Result<Self, StartError> {
+        let mut datasets: Vec<DatasetName> = Vec::with_capacity(args.dataset.len());
+        for dataset in &args.dataset {
+            if !datasets.contains(dataset) {
+                datasets.push(dataset.clone());
+            }
+        }
+        Ok(Self {
+            datasets,
+            filter: filter(&args.selection)?,
+            naming: Naming::new(&args.naming),
+            if_changed: args.if_changed,
+            dry_run: args.dry_run,
+        })
+    }
+}
+
+/// What own snapshots are called, and by which clock.
+#[derive(Debug, Clone)]
+pub struct Naming {
+    /// How their names are made and known again.
+    pub format: Format,
+    /// The time zone of the times in them.
+    pub zone: TimeZone,
+}
+
+impl Naming {
+    /// From the command line.
+    #[must_use]
+    pub fn new(args: &cli::Naming) -> Self {
+        let zone = if args.local_time { TimeZone::system() } else { TimeZone::UTC };
+        Self { format: args.format.clone(), zone }
+    }
+
+    /// A moment as names have it.
+    #[must_use]
+    pub fn civil(&self, time: Timestamp) -> DateTime {
+        self.zone.to_datetime(time)
+    }
+}
+
+/// How a run deals with what doesn't go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Faults {
+    /// Tries without progress.
+    pub retries: u32,
+    /// The longest pause between two of them.
+    pub retry_max_wait: Duration,
+    /// So long nothing may move; `None` for ever.
+    pub stall_timeout: Option<Duration>,
+    /// So long another run's lock is waited for.
+    pub wait_lock: Duration,
 }
 
 impl PushJob {
+    /// What the bookmarks for this target's datasets have in their names.
+    #[must_use]
+    pub fn tags(&self) -> Tags {
+        Tags::new(self.target.host.as_ref().map(|host| host.name.as_str()))
+    }
+
     /// Checks a push's arguments.
     pub fn new(args: &cli::Push) -> Result<Self, StartError> {
         let source = source(&args.source)?;
@@ -43,26 +152,69 @@ impl PushJob {
         if target.host.is_none() {
             check_overlap(&source, &target)?;
         }
-        let depth = if args.no_recursive { Some(0) } else { args.depth };
         Ok(Self {
-            filter: Filter::new(depth, &args.include, &args.exclude)?,
+            filter: filter(&args.selection)?,
             newest_only: args.newest_only,
             decrypt: args.decrypt,
             dry_run: args.dry_run,
+            cures: cures(args, &target)?,
+            resume: !args.no_resume,
+            bookmarks: !args.no_bookmark,
+            faults: Faults::new(&args.faults),
             channels: args.channels.into(),
             connections: args.connections.map(Into::into),
-            ssh: SshOptions {
-                port: args.port,
-                identity: args.identity.clone(),
-                config: args.ssh_config.clone(),
-                options: args.ssh_option.clone(),
-                interactive: std::io::stderr().is_terminal() && !args.quiet && !args.json,
-            },
-            remote_helper: remote_helper(args.remote_zfsync.as_deref())?,
+            ssh: ssh(&args.ssh, !args.quiet && !args.json),
+            remote_helper: remote_helper(args.ssh.remote_zfsync.as_deref(), &allowed(args))?,
+            allow: allowed(args),
+            run: run_number(),
+            until: None,
             source,
             target,
         })
     }
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self {
+            retries: 5,
+            retry_max_wait: Duration::from_secs(60),
+            stall_timeout: Some(Duration::from_secs(300)),
+            wait_lock: Duration::ZERO,
+        }
+    }
+}
+
+impl Faults {
+    fn new(args: &cli::Faults) -> Self {
+        Self {
+            retries: args.retries,
+            retry_max_wait: args.retry_max_wait,
+            stall_timeout: Some(args.stall_timeout).filter(|timeout| !timeout.is_zero()),
+            wait_lock: args.wait_lock,
+        }
+    }
+}
+
+fn filter(args: &cli::Selection) -> Result<Filter, StartError> {
+    let depth = if args.no_recursive { Some(0) } else { args.depth };
+    Ok(Filter::new(depth, &args.include, &args.exclude)?)
+}
+
+/// `may_ask`: there is somebody to answer questions about passwords and host keys.
+fn ssh(args: &cli::Ssh, may_ask: bool) -> SshOptions {
+    SshOptions {
+        port: args.port,
+        identity: args.identity.clone(),
+        config: args.ssh_config.clone(),
+        options: args.ssh_option.clone(),
+        interactive: std::io::stderr().is_terminal() && may_ask,
+    }
+}
+
+/// The only randomness that the standard library has.
+fn run_number() -> u64 {
+    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id())
 }
 
 /// A pool with a colon in its name can't be told from a host, as in TARGET.
@@ -82,21 +234,42 @@ pub fn check_overlap(source: &DatasetName, target: &Target) -> Result<(), StartE
     Ok(())
 }
 
-/// The words of `--remote-zfsync`, each quoted for the shell over there.
-fn remote_helper(command: Option<&str>) -> Result<String, StartError> {
-    let Some(command) = command else { return Ok(REMOTE_HELPER.to_owned()) };
+/// What may be done about conflicts; what `--replace` names must be within TARGET.
+fn cures(args: &cli::Push, target: &Target) -> Result<Cures, StartError> {
+    let replace = args.replace.iter().map(|name| {
+        let dataset: DatasetName =
+            name.parse().map_err(|error: NameError| StartError::Replace(name.clone(), error.to_string()))?;
+        if dataset.is_within(&target.dataset) {
+            return Ok(dataset);
+        }
+        Err(StartError::Replace(name.clone(), format!("it is not within the target {}", target.dataset)))
+    });
+    Ok(Cures { rollback: args.rollback, set_aside: args.set_aside, replace: replace.collect::<Result<_, _>>()? })
+}
+
+/// What the flags need of the helper. With a forced command over there, that command's own line decides.
+fn allowed(args: &cli::Push) -> Vec<Allow> {
+    let wanted =
+        [(args.rollback, Allow::Rollback), (args.set_aside, Allow::Rename), (!args.replace.is_empty(), Allow::Destroy)];
+    wanted.into_iter().filter(|(wanted, _)| *wanted).map(|(_, allow)| allow).collect()
+}
+
+/// The words of `--remote-zfsync`, each quoted for the shell over there, and what the helper may do.
+fn remote_helper(command: Option<&str>, allow: &[Allow]) -> Result<String, StartError> {
+    let words: Vec<&str> = allow.iter().map(|allow| allow.word()).collect();
+    let allow = if words.is_empty() { String::new() } else { format!(" --allow {}", words.join(",")) };
+    let Some(command) = command else { return Ok(format!("{REMOTE_HELPER}{allow}")) };
     let error = |reason: String| StartError::RemoteHelper(command.to_owned(), reason);
     let words = shell_words::split(command).map_err(|err| error(err.to_string()))?;
     if words.is_empty() {
         return Err(error("it is empty".into()));
     }
-    Ok(format!("{} recv --stdio", shell_words::join(words)))
+    Ok(format!("{} recv --stdio{allow}", shell_words::join(words)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::NameError;
 
     #[test]
     fn a_source_is_a_dataset_of_this_machine() {
@@ -110,11 +283,13 @@ mod tests {
 
     #[test]
     fn the_remote_command_is_quoted() {
-        assert_eq!(remote_helper(None).unwrap(), "zfsync recv --stdio");
-        assert_eq!(remote_helper(Some("/opt/zfsync")).unwrap(), "/opt/zfsync recv --stdio");
-        assert_eq!(remote_helper(Some("sudo '/opt/my zfsync'")).unwrap(), "sudo '/opt/my zfsync' recv --stdio");
-        assert!(remote_helper(Some("")).is_err());
-        assert!(remote_helper(Some("'")).is_err());
+        assert_eq!(remote_helper(None, &[]).unwrap(), "zfsync recv --stdio");
+        assert_eq!(remote_helper(Some("/opt/zfsync"), &[]).unwrap(), "/opt/zfsync recv --stdio");
+        assert_eq!(remote_helper(Some("sudo '/opt/my zfsync'"), &[]).unwrap(), "sudo '/opt/my zfsync' recv --stdio");
+        assert!(remote_helper(Some(""), &[]).is_err());
+        assert!(remote_helper(Some("'"), &[]).is_err());
+        let allow = [Allow::Rollback, Allow::Destroy];
+        assert_eq!(remote_helper(None, &allow).unwrap(), "zfsync recv --stdio --allow rollback,destroy");
     }
 
     #[test]

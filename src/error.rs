@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use thiserror::Error;
 
-use crate::plan::{FilterError, PlanError};
+use crate::plan::{FilterError, PlanError, SnapshotError};
 use crate::remote::client::HelperError;
 use crate::remote::ssh::ConnectError;
 use crate::remote::target::TargetError;
@@ -22,6 +22,10 @@ pub enum Exit {
     NotStarted,
     /// Another run works on the same target tree.
     Locked,
+    /// Of a status: something is further behind than `--warn`.
+    Warning,
+    /// Of a status: something is further behind than `--crit`, or wrong.
+    Critical,
     /// A signal ended the run.
     Interrupted(Signal),
 }
@@ -41,8 +45,8 @@ impl Exit {
     pub fn code(self) -> u8 {
         match self {
             Self::InSync => 0,
-            Self::Failed => 1,
-            Self::Usage => 2,
+            Self::Failed | Self::Warning => 1,
+            Self::Usage | Self::Critical => 2,
             Self::NotStarted => 3,
             Self::Locked => 4,
             Self::Interrupted(Signal::Interrupt) => 130,
@@ -75,6 +79,18 @@ pub enum StartError {
     /// `--remote-zfsync` is no command.
     #[error("--remote-zfsync {0:?} is no command: {1}")]
     RemoteHelper(String, String),
+    /// `--replace` names what can't be meant.
+    #[error("--replace {0:?}: {1}")]
+    Replace(String, String),
+    /// The configuration file is wrong.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    File(Vec<crate::config::FileError>),
+    /// A job of a configuration file took too long.
+    #[error("stopped: it took longer than its job-timeout of {}", crate::report::format::duration(*.0))]
+    TooLong(std::time::Duration),
+    /// The command line makes no sense.
+    #[error("{0}")]
+    Usage(String),
     /// SOURCE and TARGET are the same dataset or one is within the other.
     #[error(
         "SOURCE {source_dataset} and TARGET {target} overlap on the same machine: a tree can't be replicated into itself"
@@ -88,6 +104,9 @@ pub enum StartError {
     /// A name would be too long on the target.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The snapshots can't be taken as asked for.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// Another run works on the same target tree.
     #[error("another zfsync run already works on {target}: {holder} (lock {path})")]
     Locked {
@@ -97,6 +116,40 @@ pub enum StartError {
         holder: String,
         /// The lock file.
         path: String,
+    },
+    /// Another sender works on the same target tree.
+    #[error(
+        "another run already works on {target} on {host}, or on a part of it, or on what it is a part of: {holder}"
+    )]
+    LockedThere {
+        /// The target's host.
+        host: String,
+        /// TARGET.
+        target: String,
+        /// Who, in the helper's words.
+        holder: String,
+    },
+    /// The helper may not touch the target.
+    #[error(
+        "the helper on {host} may only touch {roots}, and TARGET is {target}: name a target there, or change --root where {host} starts it (authorized_keys)"
+    )]
+    OutsideRoot {
+        /// The target's host.
+        host: String,
+        /// Its roots.
+        roots: String,
+        /// TARGET.
+        target: String,
+    },
+    /// The helper may not do what the flags ask for.
+    #[error(
+        "the helper on {host} may not {what}, which this run was told to do where it must: it needs --allow {what} where {host} starts it (authorized_keys); or leave the flag out"
+    )]
+    NotAllowed {
+        /// The target's host.
+        host: String,
+        /// What is missing, as `--allow` has it.
+        what: String,
     },
     /// The lock file can't be made.
     #[error("can't take the lock {path}: {error}")]
@@ -138,6 +191,16 @@ pub enum StartError {
         /// The words of zfs.
         words: String,
     },
+    /// The helper has fallen silent before the run.
+    #[error(
+        "{host} has not answered for {seconds} s (--stall-timeout): is its pool suspended? Look at zpool status there"
+    )]
+    NoAnswer {
+        /// The host.
+        host: String,
+        /// So long.
+        seconds: u64,
+    },
     /// The target's pool doesn't exist.
     #[error("{host} has no pool {pool:?} for {dataset}: create or import it there, or name another target")]
     NoPool {
@@ -171,6 +234,12 @@ fn hint(words: &str) -> &'static str {
 }
 
 impl StartError {
+    /// Whether the same may work a little later: the connection was lost after it had been there.
+    #[must_use]
+    pub fn retryable(&self) -> bool {
+        matches!(self, Self::Helper(HelperError::Lost { .. }))
+    }
+
     /// Its exit code.
     #[must_use]
     pub fn exit(&self) -> Exit {
@@ -180,10 +249,15 @@ impl StartError {
             | Self::Target(_)
             | Self::Filter(_)
             | Self::RemoteHelper(..)
+            | Self::Replace(..)
+            | Self::Usage(_)
+            | Self::File(_)
             | Self::Overlap { .. }
-            | Self::Plan(_) => Exit::Usage,
-            Self::Locked { .. } => Exit::Locked,
+            | Self::Plan(_)
+            | Self::Snapshot(SnapshotError::Format(_) | SnapshotError::Name { .. }) => Exit::Usage,
+            Self::Locked { .. } | Self::LockedThere { .. } => Exit::Locked,
             Self::Interrupted(signal) => Exit::Interrupted(*signal),
+            Self::TooLong(_) => Exit::Failed,
             _ => Exit::NotStarted,
         }
     }

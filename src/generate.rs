@@ -5,12 +5,11 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use clap::CommandFactory;
 use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, italic, roman};
 
-use crate::cli::Cli;
+use crate::cli;
 
 /// What the exit codes of a run mean.
 const EXITS: [(&str, &str); 6] = [
@@ -19,6 +18,30 @@ const EXITS: [(&str, &str); 6] = [
     ("2", "Usage error, or SOURCE and TARGET overlap. Nothing was started."),
     ("3", "The run could not start: connection, authentication, listing, or the helper, zfs or the pool is missing."),
     ("4", "Another run on this machine works on the same TARGET."),
+    ("130, 143", "Ended by SIGINT; by SIGTERM or SIGHUP."),
+];
+
+/// What the exit codes of `snapshot` mean.
+const SNAPSHOT_EXITS: [(&str, &str); 5] = [
+    (
+        "0",
+        "All snapshots are taken, or nothing has changed. What zfs left out, as it has gone meanwhile, is mentioned.",
+    ),
+    ("1", "The snapshots of some pool could not be taken; those of the others are."),
+    ("2", "Usage error: also a format or name that ZFS doesn't take. Nothing was taken."),
+    ("3", "A dataset doesn't exist or can't be listed, or zfs is missing. Nothing was taken."),
+    ("130, 143", "Ended by SIGINT; by SIGTERM."),
+];
+
+/// What the exit codes of a status mean.
+const STATUS_EXITS: [(&str, &str); 5] = [
+    ("0", "All is well. Datasets that only the target has, or that are behind when no limit is given, count as well."),
+    ("1", "Some dataset is further behind than --warn."),
+    (
+        "2",
+        "Some dataset is further behind than --crit, missing or in conflict; a target is unreachable; or a usage error.",
+    ),
+    ("3", "SOURCE can't be listed, so nothing is known."),
     ("130, 143", "Ended by SIGINT; by SIGTERM or SIGHUP."),
 ];
 
@@ -53,6 +76,123 @@ const PUSH: [&str; 3] = [
      and on the target, unless --decrypt is given.",
 ];
 
+const SNAPSHOT_EXAMPLES: [(&str, &str); 4] = [
+    ("The tree tank/data:", "zfsync snapshot tank/data"),
+    (
+        "Only where something was written, and without some datasets:",
+        "zfsync snapshot --if-changed --exclude '**/tmp' tank",
+    ),
+    (
+        "Every hour from cron, with mail only if something is wrong:",
+        "0 * * * *  root  /usr/local/bin/zfsync snapshot -q tank/data",
+    ),
+    ("The name for a script:", "name=$(zfsync snapshot tank/data) && zfs hold -r keep \"$name\""),
+];
+
+const SNAPSHOT: [&str; 4] = [
+    "Takes one snapshot of each DATASET and of all filesystems and volumes below it. All have the same name. Those of a \
+     pool are taken by one zfs snapshot in one transaction: all of them or none.",
+    "A name is made of the time (UTC, unless --local-time is given) and of a class, which tells how far the last snapshot \
+     of the first DATASET with such a name is: S within the same minute, M within the same hour, H within the same day, D \
+     otherwise. A name that one of the datasets has already gets a number behind it.",
+    "With --if-changed, datasets are left out to which nothing was written since their newest snapshot. What was written \
+     in the last seconds may not have reached the disk, and then counts the next time.",
+    "stdout has one line, DATASET@NAME, for each DATASET in which snapshots were taken, or with -v one for each of them.",
+];
+
+const STATUS: [&str; 3] = [
+    "All targets are asked at the same time, and each of them tells its whole tree; snapshots are compared by GUID. No lock \
+     is taken and nothing is changed. A target that can't be asked is reported as unreachable.",
+    "A dataset is behind for as long as the target has been lacking something: that is the age of the oldest snapshot that \
+     it lacks, of those newer than the newest common snapshot or bookmark. A dataset that gets no new snapshots is in sync, \
+     however old its newest one is.",
+    "With --warn or --crit the first line of the table is that of a monitoring plugin.",
+];
+
+/// What the exit codes of `prune` mean.
+const PRUNE_EXITS: [(&str, &str); 6] = [
+    ("0", "What had to go is gone, or nothing had to go. What is held or cloned stays, and is mentioned."),
+    ("1", "Snapshots of some dataset could not be destroyed; those of the others are."),
+    ("2", "Usage error: also no rule at all. Nothing was destroyed."),
+    (
+        "3",
+        "A dataset can't be listed, or a target can't be reached, or its helper may not destroy. Nothing was destroyed.",
+    ),
+    ("4", "Another run works on a target. Nothing was destroyed."),
+    ("130, 143", "Ended by SIGINT; by SIGTERM or SIGHUP."),
+];
+
+const PRUNE: [&str; 4] = [
+    "What one rule keeps, stays. Ages count back from the newest snapshot of a dataset, as its name tells it, and not from \
+     the clock: nothing goes while no new snapshots come. Only snapshots with names as zfsync gives them are touched, \
+     unless --foreign is given.",
+    "Never destroyed: the newest snapshot of a dataset; on the source the newest one that a target has and all newer ones; \
+     on a target the newest one that the source has (or has a bookmark of) and all newer ones; what has holds or clones.",
+    "Targets that are named are asked. Others are known by the bookmarks that zfsync push leaves on the source; \
+     --only-named-targets forgets them.",
+    "All sides are looked at before anything is destroyed. Snapshots are destroyed by name and GUID, dataset by dataset; \
+     on targets by the helper, which needs --allow destroy in its forced command.",
+];
+
+/// What the exit codes of `cron` mean.
+const CRON_EXITS: [(&str, &str); 6] = [
+    ("0", "All is well; or -w says that it isn't time."),
+    ("1", "The snapshot, a target or the thinning failed. All the others were served."),
+    ("2", "Usage error; or the log can't be written. Nothing was done."),
+    ("3", "SOURCE can't be listed, or zfs is missing. Nothing was sent."),
+    ("4", "Another run has a target, and nothing failed; or another run of this job takes its snapshot for a minute."),
+    ("130, 143", "Ended by SIGINT; by SIGTERM or SIGHUP."),
+];
+
+const CRON: [&str; 3] = [
+    "Takes a snapshot of SOURCE and all below it, brings all targets in sync at the same time, and thins SOURCE by the \
+     classes in the names of its snapshots, with --thin-targets the targets too.",
+    "A target that is slow or can't be reached holds up no other one. What it lacks stays on SOURCE until it is back. A \
+     target that an earlier run still works on is left to that run.",
+    "Nothing is printed when all is well. Otherwise there is one report on stderr, which cron mails.",
+];
+
+/// What the exit codes of `run` mean.
+const RUN_EXITS: [(&str, &str); 5] = [
+    ("0", "All is well."),
+    ("1", "Some job failed, or took too long; or a hook failed. The other jobs are done."),
+    (
+        "2",
+        "Usage error, the file is wrong, or there is no such job: nothing was done. Or the log of the only job can't be written.",
+    ),
+    ("3, 4", "There was one job, and it could not start; or another run has a target, and nothing failed."),
+    ("130, 143", "Ended by SIGINT; by SIGTERM or SIGHUP. Jobs that hadn't begun are left out."),
+];
+
+const RUN: [&str; 4] = [
+    "Does what zfsync cron does, for the jobs of a TOML file, one after the other: a snapshot, all targets at the same time, \
+     the thinning, and hooks before and after. Without JOB all jobs are done.",
+    "A job is a table [job.NAME] with the keys source (or sources: each goes below the targets, under its last name), targets, \
+     include, exclude, depth, recursive, only-named-targets, channels, retries, retry-max-wait, stall-timeout, wait-lock, \
+     log, job-timeout, pre-snapshot, post-snapshot, pre-push, post-push, hook-timeout; snapshot.enabled, snapshot.format, \
+     snapshot.local-time, snapshot.if-changed; keep.classes, keep.last, keep.grid and the same below keep-targets; ssh.port, \
+     ssh.identity, ssh.config, ssh.options, ssh.remote-zfsync. [defaults] has the same keys, for all jobs.",
+    "A hook is a command line that is run without a shell. When pre-snapshot or pre-push fails, the job ends; the post hooks \
+     run whatever became of what they follow. They find ZFSYNC_JOB, ZFSYNC_SOURCE, ZFSYNC_TARGETS, ZFSYNC_SNAPSHOT and \
+     (post-push) ZFSYNC_RESULT in their environment. One that takes longer than hook-timeout is killed.",
+    "Nothing is printed when all is well. Otherwise there is one report on stderr for each job that isn't.",
+];
+
+const RUN_EXAMPLES: [(&str, &str); 3] = [
+    ("All jobs of /etc/zfsync.toml:", "zfsync run"),
+    ("Two of them, for six hours each at most:", "zfsync run --job-timeout 6h data mail"),
+    ("What they would do:", "zfsync check-config data mail"),
+];
+
+/// What the exit codes of `check-config` mean.
+const CHECK_EXITS: [(&str, &str); 2] =
+    [("0", "The file is fine."), ("2", "It is not, or can't be read; or there is no such job.")];
+
+const CHECK: [&str; 1] = [
+    "Tells in plain words what zfsync run would do, job by job; or what is wrong with the file, with line and job. Neither \
+     zfs nor any target is asked.",
+];
+
 const RECV: [&str; 1] =
     ["A sender starts this command on the target host and speaks a protocol with it. It ends when its stdin does."];
 
@@ -81,7 +221,7 @@ pub fn generate(dir: &Path) -> Result<()> {
 
 /// The command line without hidden commands, which some shells' generators would show.
 fn command() -> clap::Command {
-    let full = Cli::command();
+    let full = cli::command();
     let visible = full.get_subcommands().filter(|command| !command.is_hide_set());
     clap::Command::new("zfsync")
         .version(env!("CARGO_PKG_VERSION"))
@@ -94,6 +234,12 @@ fn command() -> clap::Command {
 fn render(page: &Man, name: &str, out: &mut dyn Write) -> io::Result<()> {
     let (title, usage, described): (_, _, &[&str]) = match name {
         "push" => ("zfsync-push", "zfsync push [OPTION]... SOURCE [[USER@]HOST:]TARGET", &PUSH),
+        "snapshot" => ("zfsync-snapshot", "zfsync snapshot [OPTION]... DATASET...", &SNAPSHOT),
+        "status" => ("zfsync-status", "zfsync status [OPTION]... SOURCE [[USER@]HOST:]TARGET...", &STATUS),
+        "prune" => ("zfsync-prune", "zfsync prune [OPTION]... RULE... DATASET... [[USER@]HOST:TARGET]...", &PRUNE),
+        "cron" => ("zfsync-cron", "zfsync cron [OPTION]... SOURCE [[USER@]HOST:]TARGET...", &CRON),
+        "run" => ("zfsync-run", "zfsync run [OPTION]... [JOB]...", &RUN),
+        "check-config" => ("zfsync-check-config", "zfsync check-config [OPTION]... [JOB]...", &CHECK),
         "recv" => ("zfsync-recv", "zfsync recv --stdio", &RECV),
         _ => ("zfsync", "zfsync COMMAND [ARGUMENT]...", &[]),
     };
@@ -116,11 +262,38 @@ fn render(page: &Man, name: &str, out: &mut dyn Write) -> io::Result<()> {
         "push" => {
             exits(&mut roff, &EXITS);
             environment(&mut roff);
-            examples(&mut roff);
+            examples(&mut roff, &EXAMPLES);
             see_also(
                 &mut roff,
                 &[("zfsync", "1"), ("ssh", "1"), ("ssh_config", "5"), ("zfs-send", "8"), ("zfs-receive", "8")],
             );
+        }
+        "snapshot" => {
+            exits(&mut roff, &SNAPSHOT_EXITS);
+            examples(&mut roff, &SNAPSHOT_EXAMPLES);
+            see_also(&mut roff, &[("zfsync", "1"), ("zfsync-push", "1"), ("strftime", "3"), ("zfs-snapshot", "8")]);
+        }
+        "status" => {
+            exits(&mut roff, &STATUS_EXITS);
+            see_also(&mut roff, &[("zfsync", "1"), ("zfsync-push", "1"), ("ssh", "1")]);
+        }
+        "prune" => {
+            exits(&mut roff, &PRUNE_EXITS);
+            see_also(&mut roff, &[("zfsync", "1"), ("zfsync-snapshot", "1"), ("zfs-destroy", "8")]);
+        }
+        "cron" => {
+            exits(&mut roff, &CRON_EXITS);
+            see_also(&mut roff, &[("zfsync", "1"), ("zfsync-push", "1"), ("zfsync-prune", "1"), ("crontab", "5")]);
+        }
+        "run" => {
+            exits(&mut roff, &RUN_EXITS);
+            examples(&mut roff, &RUN_EXAMPLES);
+            let pages = ["zfsync", "zfsync-cron", "zfsync-check-config"].map(|name| (name, "1"));
+            see_also(&mut roff, &pages);
+        }
+        "check-config" => {
+            exits(&mut roff, &CHECK_EXITS);
+            see_also(&mut roff, &[("zfsync", "1"), ("zfsync-run", "1")]);
         }
         "recv" => {
             exits(&mut roff, &HELPER_EXITS);
@@ -129,8 +302,11 @@ fn render(page: &Man, name: &str, out: &mut dyn Write) -> io::Result<()> {
         _ => {
             page.render_subcommands_section(out)?;
             exits(&mut roff, &EXITS);
-            examples(&mut roff);
-            see_also(&mut roff, &[("zfsync-push", "1"), ("zfsync-recv", "1"), ("ssh", "1"), ("zfs", "8")]);
+            examples(&mut roff, &EXAMPLES);
+            let pages = ["push", "cron", "run", "check-config", "snapshot", "prune", "status", "recv"]
+                .map(|name| format!("zfsync-{name}"));
+            let own = pages.iter().map(|page| (page.as_str(), "1"));
+            see_also(&mut roff, &own.chain([("ssh", "1"), ("zfs", "8")]).collect::<Vec<_>>());
         }
     }
     roff.to_writer(out)
@@ -157,11 +333,11 @@ fn environment(roff: &mut Roff) {
     }
 }
 
-fn examples(roff: &mut Roff) {
+fn examples(roff: &mut Roff, examples: &[(&str, &str)]) {
     roff.control("SH", ["EXAMPLES"]);
-    for (what, line) in EXAMPLES {
-        roff.control("PP", []).text([roman(what)]);
-        roff.control("RS", ["4"]).control("nf", []).text([roman(line)]).control("fi", []).control("RE", []);
+    for (what, line) in examples {
+        roff.control("PP", []).text([roman(*what)]);
+        roff.control("RS", ["4"]).control("nf", []).text([roman(*line)]).control("fi", []).control("RE", []);
     }
 }
 

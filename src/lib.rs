@@ -6,27 +6,27 @@ pub mod config;
 pub mod error;
 mod exec;
 mod generate;
+mod hash;
+mod lock;
 pub mod name;
 pub mod plan;
 pub mod remote;
 pub mod report;
 pub mod zfs;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
-
-use cli::{Cli, Command};
-use config::PushJob;
+use cli::Command;
+use config::{CronJob, PruneJob, PushJob, SnapshotJob, StatusJob, choose_jobs, read_jobs};
 use error::{Exit, StartError};
 use report::Style;
 
 /// Does what the command line says. The helper takes its own path, which starts no runtime.
 #[must_use]
 pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match cli::parse() {
         Ok(cli) => cli,
         Err(error) => {
             // A closed stdout is no reason to complain about help.
@@ -37,7 +37,15 @@ pub fn run() -> ExitCode {
     };
     match cli.command {
         Command::Push(args) => push(&args).into(),
-        Command::Recv(_) => remote::helper::main_stdio(remote::helper::Config::default()),
+        Command::Cron(args) => cron(&args).into(),
+        Command::Run(args) => run_jobs(&args).into(),
+        Command::CheckConfig(args) => check_config(&args).into(),
+        Command::Prune(args) => prune(&args).into(),
+        Command::Snapshot(args) => snapshot(&args).into(),
+        Command::Status(args) => status(&args).into(),
+        Command::Recv(args) => {
+            remote::helper::main_stdio(remote::helper::Config { roots: args.root, allow: args.allow, silence: None })
+        }
         Command::Generate { dir } => match generate::generate(&dir) {
             Ok(()) => Exit::InSync.into(),
             Err(error) => {
@@ -50,32 +58,105 @@ pub fn run() -> ExitCode {
 
 fn push(args: &cli::Push) -> Exit {
     report::init_tracing(args.verbose, args.quiet);
-    match try_push(args) {
-        Ok(exit) => exit,
-        Err(error) => {
-            complain(&error.to_string());
-            if error.exit() == Exit::Usage {
-                eprintln!("For more information, try 'zfsync push --help'.");
-            }
-            error.exit()
+    ended("push", try_push(args))
+}
+
+fn cron(args: &cli::Cron) -> Exit {
+    report::init_tracing(args.verbose, args.verbose == 0);
+    let done = CronJob::new(args).and_then(|job| exec::cron(&job)).map(|report| {
+        if report.exit != Exit::InSync || args.verbose > 0 {
+            let _ = write!(std::io::stderr(), "{}", report.text);
         }
-    }
+        report.exit
+    });
+    ended("cron", done)
+}
+
+fn run_jobs(args: &cli::Run) -> Exit {
+    report::init_tracing(args.verbose, args.verbose == 0);
+    let chosen = read_jobs(&args.config).and_then(|jobs| choose_jobs(jobs, &args.jobs));
+    let done = chosen.and_then(|jobs| {
+        exec::jobs(&jobs, args.job_timeout, |report| {
+            if report.exit != Exit::InSync || args.verbose > 0 {
+                let _ = write!(std::io::stderr(), "{}", report.text);
+            }
+        })
+    });
+    ended("run", done)
+}
+
+fn check_config(args: &cli::CheckConfig) -> Exit {
+    let told = read_jobs(&args.config).and_then(|jobs| choose_jobs(jobs, &args.jobs)).map(|jobs| {
+        // Nobody may be left to read it; the file is fine.
+        let _ = write!(std::io::stdout(), "{}", report::jobs::text(&jobs));
+        Exit::InSync
+    });
+    ended("check-config", told)
+}
+
+fn prune(args: &cli::Prune) -> Exit {
+    report::init_tracing(args.verbose, args.quiet);
+    ended("prune", try_prune(args))
+}
+
+fn snapshot(args: &cli::Snapshot) -> Exit {
+    report::init_tracing(args.verbose, args.quiet);
+    let say = exec::snapshot::Say { verbose: args.verbose > 0, quiet: args.quiet };
+    ended("snapshot", SnapshotJob::new(args).and_then(|job| exec::snapshot::snapshot(&job, say)))
+}
+
+/// Complains about a run that could not start.
+fn status(args: &cli::Status) -> Exit {
+    report::init_tracing(args.verbose, false);
+    ended("status", try_status(args))
+}
+
+/// Tells why a command did not start.
+fn ended(command: &str, result: Result<Exit, StartError>) -> Exit {
+    result.unwrap_or_else(|error| {
+        complain(&error.to_string());
+        if error.exit() == Exit::Usage && !matches!(error, StartError::File(_)) {
+            let _ = writeln!(std::io::stderr(), "For more information, try 'zfsync {command} --help'.");
+        }
+        error.exit()
+    })
 }
 
 fn try_push(args: &cli::Push) -> Result<Exit, StartError> {
     let job = PushJob::new(args)?;
     let terminal = report::terminal() && std::io::stderr().is_terminal();
     let style = Style::choose(args.quiet, args.json, args.no_progress, terminal);
+    let mut reporter = report::reporter(style, args.verbose);
+    block_on(exec::push(job, args.json, reporter.as_mut()))
+}
+
+fn try_prune(args: &cli::Prune) -> Result<Exit, StartError> {
+    let pruned = block_on(exec::prune(&PruneJob::new(args)?))?;
+    let (mut list, mut words) = (std::io::stdout().lock(), std::io::stderr().lock());
+    let printed = pruned.print(args.verbose, args.quiet, &mut list, &mut words);
+    printed.map_err(|error| StartError::System { what: "can't print the list", error })?;
+    Ok(exec::prune_exit(&pruned))
+}
+
+fn try_status(args: &cli::Status) -> Result<Exit, StartError> {
+    let status = block_on(exec::status(&StatusJob::new(args)?))?;
+    let form = report::status::Form::choose(args.json, args.prometheus, args.verbose > 0);
+    report::status::print(&status, form)
+        .map_err(|error| StartError::System { what: "can't print the status", error })?;
+    Ok(exec::status_exit(&status))
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T, StartError>>) -> Result<T, StartError> {
     let system = |error| StartError::System { what: "can't start the runtime", error };
     // Two threads: the run loop, and what blocks it for a moment. The bytes move in threads of their own.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(system)?;
-    let mut reporter = report::reporter(style, args.verbose);
-    let result = runtime.block_on(exec::push(job, args.json, reporter.as_mut()));
+    let result = runtime.block_on(work);
     // A listing that a signal has overtaken must not hold us up.
     runtime.shutdown_timeout(Duration::from_millis(100));
     result
 }
 
 fn complain(error: &str) {
-    eprintln!("zfsync: error: {}", report::format::sanitise(error));
+    // A closed stderr is no reason for another exit code.
+    let _ = writeln!(std::io::stderr(), "zfsync: error: {}", report::format::sanitise(error));
 }

@@ -230,8 +230,10 @@ fn nothing_to_do() {
     let ended = bed.run(&["push", "s", "d"]);
     ended.expect(0, &["zfsync: 2 datasets in sync, nothing to do ("]);
     assert_eq!((ended.stdout.as_str(), ended.stderr.lines().count()), ("", 1));
-    let calls = bed.calls();
-    assert_eq!(calls.len(), 2, "one listing here, one question there: {calls:#?}");
+    let before = bed.calls().len();
+    bed.run(&["push", "s", "d"]).expect(0, &["nothing to do ("]);
+    let calls = bed.calls().split_off(before);
+    assert_eq!(calls.len(), 2, "one listing here, one question there, the bookmarks are there: {calls:#?}");
     let quiet = bed.run(&["push", "-q", "s", "d"]);
     assert_eq!((quiet.code, quiet.stdout.as_str(), quiet.stderr.as_str()), (Some(0), "", ""));
 }
@@ -329,11 +331,7 @@ fn no_permission_over_there() {
     bed.write("on-recv", "cat >/dev/null\necho \"cannot receive incremental stream: permission denied\" >&2\nexit 1\n");
     bed.run(&["push", "s", "d"]).expect(
         1,
-        &[
-            "s/1 -> d/1: failed: cannot receive incremental stream: permission denied",
-            "zfs allow",
-            "1 of 2 datasets failed",
-        ],
+        &["s/1 -> d/1: failed: cannot receive incremental stream: permission denied", "1 of 2 datasets failed"],
     );
     bed.wait_for_no_process();
 }

@@ -144,6 +144,8 @@ fn plain(dataset: &str) -> Receive {
         create: false,
         top: false,
         into_empty: false,
+        overwrite: false,
+        resumable: true,
     }
 }
 

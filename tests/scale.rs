@@ -87,16 +87,23 @@ fn watch(sender: &Child) -> (Used, Used) {
     (of_sender, of_helper)
 }
 
-/// A tree on both sides that is in sync.
+/// A tree on both sides that is in sync, with the bookmarks that a run leaves.
 fn world(bed: &Bed, datasets: u64, snapshots: u64) {
+    let tags = zfsync::plan::Tags::new(None);
     for (file, top) in [("source", "tank/data"), ("world", "backup/copies")] {
         let mut text = String::new();
         let mut dataset = |name: &str, number: u64| {
             writeln!(text, "{name}\t{}\t{}", (number + 1) * 7_777_777, number + 2).unwrap();
+            let mut last = String::new();
             for snapshot in 0..snapshots {
                 let guid = (number * snapshots + snapshot + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-                writeln!(text, "{name}@auto_2026-11-22_{snapshot:05}\t{guid}\t{}", 1000 + snapshot * 100 + number)
-                    .unwrap();
+                last = format!("auto_2026-11-22_{snapshot:05}\t{guid}\t{}", 1000 + snapshot * 100 + number);
+                writeln!(text, "{name}@{last}").unwrap();
+            }
+            if file == "source" {
+                let there = name.replacen("tank/data", "backup/copies", 1);
+                let tag = tags.of(&there.parse().unwrap());
+                writeln!(text, "{name}#zfsync-{tag}-{last}").unwrap();
             }
         };
         dataset(top, 0);

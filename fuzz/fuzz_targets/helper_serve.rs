@@ -7,17 +7,18 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use libfuzzer_sys::fuzz_target;
-use zfsync::name::DatasetName;
+use zfsync::name::{DatasetName, Guid, SnapshotName};
+use zfsync::plan::Cure;
 use zfsync::remote::helper::{Config, Found, Host, Process, Sink, Started, serve};
 use zfsync::remote::pump;
-use zfsync::remote::wire::{Failure, Hello, Receive};
+use zfsync::remote::wire::{Failure, Hello, Receive, Thinned};
 
 struct Tame;
 
 impl Host for Tame {
     fn hello(&self) -> Hello {
         let (version, host) = ("0".into(), "fuzz".into());
-        Hello { version, zfs: None, zfs_path: None, boot_id: String::new(), host, capabilities: Vec::new() }
+        Hello { version, host, ..Hello::default() }
     }
 
     fn find(&self, _: &[&str]) -> Result<Found, Failure> {
@@ -28,12 +29,40 @@ impl Host for Tame {
         Ok(())
     }
 
+    fn tree(&self, _: &DatasetName) -> Result<Vec<DatasetName>, Failure> {
+        Ok(Vec::new())
+    }
+
     fn probe(&self, _: &DatasetName) -> Result<(Vec<String>, bool), Failure> {
         Ok((Vec::new(), false))
     }
 
-    fn create_placeholder(&self, _: &DatasetName) -> Result<(), Failure> {
+    fn create_placeholder(&self, _: &DatasetName, _: bool) -> Result<(), Failure> {
         Ok(())
+    }
+
+    fn clear(&self, _: &DatasetName) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn dates(&self, _: &[&str]) -> Result<Vec<(String, i64)>, Failure> {
+        Ok(Vec::new())
+    }
+
+    fn cure(&self, _: &Cure) -> Result<Option<String>, Failure> {
+        Ok(None)
+    }
+
+    fn thin(&self, _: &DatasetName, _: &[(SnapshotName, Guid)], _: bool) -> Result<Thinned, Failure> {
+        Ok(Thinned::default())
+    }
+
+    fn claim(&self, _: &DatasetName, _: u64, _: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn has_snapshots(&self, _: &DatasetName) -> Result<bool, Failure> {
+        Ok(false)
     }
 
     fn is_empty(&self, _: &DatasetName) -> Result<bool, Failure> {

@@ -1,6 +1,7 @@
 //! Questions to the helper before the run: each kind one batch, and the answers put together again.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -10,10 +11,19 @@ use crate::error::StartError;
 use crate::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
 use crate::plan::{TargetDataset, TargetLimits, Versions};
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel, HelperError};
-use crate::remote::wire::{Failure, Reply, Request, TargetFacts};
+use crate::remote::wire::{Failure, Reply, Request, TargetFacts, Thinned};
+use crate::zfs::Refusal;
 
 /// So many bytes, and so many names, go into one question: its answer must fit into a frame too.
 const QUESTION: (usize, usize) = (256 * 1024, 8000);
+
+/// Ids of questions start here: the run that follows must never take a late answer for that to one of its steps.
+const QUESTIONS: u64 = 1 << 56;
+/// So many dates are asked for at a time.
+const DATES: usize = 500;
+
+/// How often a tree that another run has is claimed again.
+const CLAIM_AGAIN: Duration = Duration::from_millis(500);
 
 /// Listed datasets, each with the token of its cut receive.
 pub type Listed = HashMap<DatasetName, (TargetDataset, Option<ResumeToken>)>;
@@ -21,6 +31,12 @@ pub type Listed = HashMap<DatasetName, (TargetDataset, Option<ResumeToken>)>;
 /// The target host for messages.
 pub fn host_name(job: &PushJob) -> String {
     job.target.host.as_ref().map_or_else(|| "this machine".into(), ToString::to_string)
+}
+
+/// Who claims a tree, for the message that others get.
+pub fn owner(job: &PushJob) -> String {
+    let here = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("zfsync push {} {} on {here}, process {}", job.source, job.target, std::process::id())
 }
 
 /// Asks the helper on the first channel, one batch after the other.
@@ -31,6 +47,8 @@ pub struct Asker<'a> {
     /// What the questions are for.
     pub job: &'a PushJob,
     next: u64,
+    /// The claim of the tree, while it isn't answered.
+    claim: Option<u64>,
 }
 
 impl<'a> Asker<'a> {
@@ -41,7 +59,7 @@ impl<'a> Asker<'a> {
         channel: ChannelId,
         job: &'a PushJob,
     ) -> Self {
-        Self { fleet, events, channel, job, next: 1 }
+        Self { fleet, events, channel, job, next: QUESTIONS, claim: None }
     }
 
     fn send(&mut self, request: impl FnOnce(u64) -> Request) -> Result<u64, StartError> {
@@ -52,16 +70,67 @@ impl<'a> Asker<'a> {
         Ok(id)
     }
 
+    /// Claims the target's tree for this run, until the helper ends. The answer is awaited with the next one, so that it
+    /// costs no round trip; unless another run may be waited for, as it changes what is there.
+    pub async fn claim(&mut self, run: u64) -> Result<(), StartError> {
+        let waiting_since = Instant::now();
+        loop {
+            let (dataset, owner) = (self.job.target.dataset.clone(), owner(self.job));
+            self.claim = Some(self.send(|id| Request::Lock { id, dataset, run, owner })?);
+            if self.job.faults.wait_lock.is_zero() {
+                return Ok(());
+            }
+            match self.claimed().await {
+                Err(StartError::LockedThere { .. }) if waiting_since.elapsed() < self.job.faults.wait_lock => {
+                    tokio::time::sleep(CLAIM_AGAIN).await;
+                }
+                answered => return answered,
+            }
+        }
+    }
+
+    /// Waits until the claim is granted, if it isn't yet.
+    pub async fn claimed(&mut self) -> Result<(), StartError> {
+        while self.claim.is_some() {
+            self.answer().await?;
+        }
+        Ok(())
+    }
+
     async fn reply(&mut self) -> Result<Reply, StartError> {
         loop {
-            match self.events.recv().await.map(|from| from.event) {
-                Some(ChannelEvent::Reply(reply)) => return Ok(reply),
-                Some(ChannelEvent::Closed(error)) => return Err(error.into()),
-                Some(_) => {}
-                None => {
-                    let reason = "the channel is closed".into();
-                    return Err(HelperError::Lost { host: host_name(self.job), reason }.into());
-                }
+            if let Some(reply) = self.answer().await? {
+                return Ok(reply);
+            }
+        }
+    }
+
+    /// The next answer. A claim that is refused ends everything.
+    async fn answer(&mut self) -> Result<Option<Reply>, StartError> {
+        let limit = self.job.faults.stall_timeout;
+        let event = match limit {
+            None => self.events.recv().await,
+            Some(limit) => tokio::time::timeout(limit, self.events.recv()).await.map_err(|_| {
+                let host = host_name(self.job);
+                StartError::NoAnswer { host, seconds: limit.as_secs() }
+            })?,
+        };
+        match event.map(|from| from.event) {
+            Some(ChannelEvent::Reply(Reply::Done { id, failure, .. })) if self.claim == Some(id) => {
+                self.claim = None;
+                let Some(failure) = failure else { return Ok(None) };
+                let (host, target) = (host_name(self.job), self.job.target.dataset.to_string());
+                Err(match failure.refusal {
+                    Refusal::Locked => StartError::LockedThere { host, target, holder: failure.words },
+                    _ => self.failed(failure),
+                })
+            }
+            Some(ChannelEvent::Reply(reply)) => Ok(Some(reply)),
+            Some(ChannelEvent::Closed(error)) => Err(error.into()),
+            Some(_) => Ok(None),
+            None => {
+                let reason = "the channel is closed".into();
+                Err(HelperError::Lost { host: host_name(self.job), reason }.into())
             }
         }
     }
@@ -99,6 +168,24 @@ impl<'a> Asker<'a> {
         Ok(all)
     }
 
+    /// When these snapshots were made, by their place.
+    pub async fn dates(&mut self, names: &[String]) -> Result<Vec<(u32, i64)>, StartError> {
+        let mut all = Vec::new();
+        for (part, some) in (0..).zip(names.chunks(DATES)) {
+            let names = some.to_vec();
+            self.send(|id| Request::Dates { id, names })?;
+            match self.reply().await? {
+                Reply::Dated { dates, .. } => {
+                    let offset = part * u32::try_from(DATES).unwrap_or(0);
+                    all.extend(dates.into_iter().map(|(place, date)| (place.saturating_add(offset), date)));
+                }
+                // A conflict is told without dates too.
+                _ => break,
+            }
+        }
+        Ok(all)
+    }
+
     /// Drops the rest of a cut receive; the failure when zfs refuses.
     pub async fn clear(&mut self, dataset: DatasetName) -> Result<Option<Failure>, StartError> {
         self.send(|id| Request::Clear { id, dataset })?;
@@ -109,6 +196,31 @@ impl<'a> Asker<'a> {
         }
     }
 
+    /// Has snapshots destroyed, or told what that would free: for each of these portions what came of it.
+    pub async fn thin(
+        &mut self,
+        portions: &[(DatasetName, Vec<(SnapshotName, Guid)>)],
+        dry_run: bool,
+    ) -> Result<Vec<Result<Thinned, Failure>>, StartError> {
+        let mut places = HashMap::new();
+        for (place, (dataset, snapshots)) in portions.iter().enumerate() {
+            let (dataset, snapshots) = (dataset.clone(), snapshots.clone());
+            places.insert(self.send(|id| Request::Thin { id, dataset, snapshots, dry_run })?, place);
+        }
+        let mut all: Vec<Result<Thinned, Failure>> = vec![Ok(Thinned::default()); portions.len()];
+        while !places.is_empty() {
+            let (id, result) = match self.reply().await? {
+                Reply::Thinned { id, thinned } => (id, Ok(thinned)),
+                Reply::Done { id, failure: Some(failure), .. } => (id, Err(failure)),
+                _ => continue,
+            };
+            if let Some(place) = places.remove(&id) {
+                all[place] = result;
+            }
+        }
+        Ok(all)
+    }
+
     /// Lists these datasets in full; one that doesn't exist is left out.
     pub async fn list(&mut self, datasets: Vec<DatasetName>) -> Result<Listed, StartError> {
         let mut open = 0;
@@ -117,6 +229,17 @@ impl<'a> Asker<'a> {
             self.send(|id| Request::List { id, datasets })?;
             open += 1;
         }
+        self.listed(open).await
+    }
+
+    /// Lists a dataset and all below it in full; nothing if it doesn't exist.
+    pub async fn tree(&mut self, dataset: DatasetName) -> Result<Listed, StartError> {
+        self.send(|id| Request::Tree { id, dataset })?;
+        self.listed(1).await
+    }
+
+    /// Takes the answers to so many listings.
+    async fn listed(&mut self, mut open: usize) -> Result<Listed, StartError> {
         let mut listings = Listings::default();
         while open > 0 {
             match self.reply().await? {

@@ -100,7 +100,7 @@ impl Fleet {
                     (Some(master), Some(host)) => {
                         over_ssh(id, master, &host.to_string(), &job.remote_helper, events).await
                     }
-                    _ => Channel::local(id, events),
+                    _ => Channel::local(id, &job.allow, events),
                 };
                 let _ = tell.send(Opened::Channel { channel: id, opened });
             });

@@ -1,29 +1,26 @@
 //! Decides what happens next: takes what happened, gives what to do. Synchronous and without effects, so that every
 //! decision under failure can be tested without a process.
 
+mod channels;
 mod event;
+mod patience;
+mod steps;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use event::advice;
-pub use event::{Action, ConnectionId, End, Input};
+use channels::{AUTO_CONNECTIONS, Channel, Lost};
+pub use event::{Action, ConnectionId, Cured, End, Input, Limits, advice};
+use patience::Patience;
 
-use crate::plan::{Attempt, Plan, PlannedDataset, Step, Verdict};
-use crate::remote::client::ChannelId;
+use crate::name::ResumeToken;
+use crate::plan::{Attempt, Placement, Plan, PlannedDataset, Step, Verdict};
+use crate::remote::client::{ChannelId, SendFailure};
 use crate::remote::wire::Failure;
 use crate::report::StepId;
-use crate::zfs::Refusal;
-
-/// So often a dataset is looked at again after a refusal or a lost connection before it is given up.
-const LOOKS: u32 = 3;
-/// So often in a run a lost connection is replaced.
-const RECONNECTS: u32 = 5;
-/// A connection more is worth its cost when so many bytes are still to come over each of those that are there.
-const BYTES_PER_CONNECTION: u64 = 256 * 1024 * 1024;
-/// More connections than that are only made when the user asks for them.
-const AUTO_CONNECTIONS: usize = 4;
 
 #[derive(Debug)]
 enum State {
@@ -31,10 +28,15 @@ enum State {
     Waiting,
     Running,
     Looking,
+    /// A conflict is being got out of the way.
+    Curing,
+    /// Waits until the dataset above it is through; then its verdict counts, if nothing has been moved.
+    Gated(Box<Verdict>),
     Ended,
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that don't depend on each other")]
 struct Dataset {
     steps: Vec<Step>,
     next: usize,
@@ -42,7 +44,20 @@ struct Dataset {
     updated: bool,
     after: Option<usize>,
     state: State,
+    /// Looks after refusals since the last progress.
     looks: u32,
+    /// Tries since the last progress.
+    tries: u32,
+    /// Where the last attempt was resumed: another place means progress.
+    resumed_at: Option<ResumeToken>,
+    /// A cure was begun in this run; whether it moves what lies below.
+    cure: Option<bool>,
+    /// A cure has moved or destroyed it, or what lies above it: what was known of it counts no more.
+    moved: bool,
+    /// Whether it was there when the run began.
+    exists: bool,
+    /// The dataset above it may be missing: it can't be created, only gone on with.
+    orphan: bool,
     children: Vec<usize>,
 }
 
@@ -50,18 +65,14 @@ struct Dataset {
 struct Running {
     dataset: usize,
     channel: ChannelId,
-    sent: Option<(u64, Option<String>)>,
+    sent: Option<(u64, Option<SendFailure>)>,
     received: Option<Result<(), Failure>>,
     estimate: u64,
     aborted: bool,
-}
-
-#[derive(Debug)]
-struct Channel {
-    connection: ConnectionId,
-    sending: Option<StepId>,
-    /// Sent and not yet answered.
-    settling: BTreeSet<StepId>,
+    /// When it last showed a sign of life.
+    moved: Duration,
+    /// Since when it is being ended as it shows none.
+    stalled: Option<Duration>,
 }
 
 /// The state of a run.
@@ -77,15 +88,24 @@ pub struct Machine {
     /// How many connections may be made without being asked for; 0 where there are none (a target on this machine).
     auto_connections: usize,
     connecting: bool,
+    /// Connections that have carried a channel.
+    carried: BTreeSet<ConnectionId>,
+    /// Channels that were lost while others live.
+    lost: Option<Lost>,
+    /// Connections and channels opened in place of lost ones since the last progress.
     reconnects: u32,
     stopped: bool,
+    patience: Patience,
+    stall: Option<Duration>,
+    /// The time of the input that is being handled.
+    now: Duration,
 }
 
 impl Machine {
-    /// Starts with a plan; `limit` is the number of streams at the same time, `auto` whether more connections may be
-    /// made when the data deserves them.
+    /// Starts with a plan.
     #[must_use]
-    pub fn new(plan: &Plan, limit: usize, auto: bool) -> (Self, Vec<Action>) {
+    pub fn new(plan: &Plan, limits: &Limits) -> (Self, Vec<Action>) {
+        let limit = limits.channels;
         let mut machine = Self {
             datasets: plan.datasets.iter().map(Dataset::new).collect(),
             ready: BTreeSet::new(),
@@ -94,19 +114,34 @@ impl Machine {
             next_step: 1,
             open: plan.datasets.len(),
             limit,
-            auto_connections: if auto { limit.min(AUTO_CONNECTIONS) } else { 0 },
+            auto_connections: if limits.auto { limit.min(AUTO_CONNECTIONS) } else { 0 },
             connecting: false,
+            carried: BTreeSet::new(),
+            lost: None,
             reconnects: 0,
             stopped: false,
+            patience: Patience::new(limits),
+            stall: limits.stall,
+            now: Duration::ZERO,
         };
+        let mut actions = Vec::new();
         for (index, planned) in plan.datasets.iter().enumerate() {
-            if let Some(parent) = planned.after {
+            let waits_for = if plan.gated { planned.above } else { planned.after };
+            if let Some(parent) = waits_for {
                 machine.datasets[parent].children.push(index);
             }
         }
-        let mut actions = Vec::new();
         for (index, planned) in plan.datasets.iter().enumerate() {
-            machine.settle(index, &planned.verdict, &mut actions);
+            if plan.gated && planned.above.is_some() {
+                machine.datasets[index].state = State::Gated(Box::new(planned.verdict.clone()));
+            }
+        }
+        // Chosen before: to settle one can release others.
+        let free: Vec<usize> = (0..plan.datasets.len())
+            .filter(|index| !matches!(machine.datasets[*index].state, State::Gated(_)))
+            .collect();
+        for index in free {
+            machine.settle(index, &plan.datasets[index].verdict, &mut actions);
         }
         (machine, actions)
     }
@@ -124,24 +159,24 @@ impl Machine {
         busy.min(self.limit)
     }
 
-    /// Takes what happened, gives what to do.
-    pub fn handle(&mut self, input: Input) -> Vec<Action> {
+    /// Takes what happened, and when (since the start, never going back); gives what to do.
+    pub fn handle(&mut self, now: Duration, input: Input) -> Vec<Action> {
+        self.now = self.now.max(now);
         let mut actions = Vec::new();
         match input {
-            Input::ChannelUp { channel, connection } => {
-                self.connecting &= self.channels.values().any(|other| other.connection == connection);
-                self.channels.insert(channel, Channel { connection, sending: None, settling: BTreeSet::new() });
-            }
+            Input::ChannelUp { channel, connection } => self.channel_up(channel, connection),
             Input::ChannelDown { channel, why } => self.channel_down(channel, &why, &mut actions),
-            Input::ConnectFailed { why } => {
-                if std::mem::take(&mut self.connecting) {
-                    // One more only for speed is not worth another try.
-                    self.auto_connections = self.auto_connections.min(self.connections());
-                }
-                self.reconnect(&why, &mut actions);
+            Input::ConnectFailed { connection, why, fatal } => {
+                self.connect_failed(connection, &why, fatal, &mut actions);
             }
             Input::Estimated { step, total } => self.estimated(step, total, &mut actions),
             Input::Sent { step, bytes, failure } => self.sent(step, bytes, failure, &mut actions),
+            Input::Moved { step } => self.moved(step),
+            Input::Tick => {
+                self.watch(&mut actions);
+                self.replace_lost(&mut actions);
+            }
+            Input::Cured { dataset, cured } => self.cured(dataset, cured, &mut actions),
             Input::Received { step, failure } => self.received(step, failure, &mut actions),
             Input::Replanned { dataset, planned } => self.replanned(dataset, planned, &mut actions),
             Input::Stop => self.stop(&mut actions),
@@ -160,8 +195,23 @@ impl Machine {
             Verdict::NoSnapshots => self.end(index, End::NoSnapshots, actions),
             Verdict::InSync => self.end(index, End::InSync { updated }, actions),
             Verdict::Conflict(conflict) => self.end(index, End::Conflict(conflict.to_string()), actions),
-            Verdict::Send(steps) | Verdict::FillEmpty(steps) => {
+            Verdict::Cure(remedy) if self.datasets[index].cure.is_some() => {
+                self.end(index, End::Conflict(remedy.conflict.to_string()), actions);
+            }
+            Verdict::Cure(remedy) => {
+                self.datasets[index].state = State::Curing;
+                self.datasets[index].cure = Some(remedy.cure.moves_below());
+                actions.push(Action::Cure { dataset: index });
+            }
+            Verdict::Send(steps) | Verdict::FillEmpty(steps) | Verdict::Overwrite(steps) => {
                 let dataset = &mut self.datasets[index];
+                let resumed_at = steps.first().and_then(|step| step.resume.clone());
+                if resumed_at.is_some() && resumed_at != dataset.resumed_at {
+                    // More has arrived than at the last try.
+                    (dataset.tries, dataset.looks) = (0, 0);
+                    dataset.resumed_at = resumed_at;
+                    self.reconnects = 0;
+                }
                 dataset.steps.clone_from(steps);
                 dataset.next = 0;
                 dataset.state = State::Waiting;
@@ -181,174 +231,79 @@ impl Machine {
         self.datasets[index].state = State::Ended;
         self.ready.remove(&index);
         self.open -= 1;
+        let Dataset { created, moved, orphan, .. } = self.datasets[index];
         let children = std::mem::take(&mut self.datasets[index].children);
-        let created = self.datasets[index].created;
         let interrupted = end == End::Interrupted;
+        // One without snapshots comes into being with what lies below, if there is something above to hold it.
+        let created = created && !(orphan && end == End::NoSnapshots);
         actions.push(Action::DatasetEnded { dataset: index, end });
         for child in children {
-            if created {
-                self.release(child);
-            } else if interrupted {
+            if interrupted {
                 self.end(child, End::Interrupted, actions);
+                continue;
+            }
+            let below = &mut self.datasets[child];
+            // Where it is then, only a look can tell.
+            below.moved |= moved;
+            below.created &= !moved;
+            below.orphan = !created;
+            // What was there before, and be it moved by a cure, doesn't need what failed.
+            if created || below.exists {
+                self.release(child, actions);
             } else {
-                self.end(
-                    child,
-                    End::Skipped("the dataset above it could not be created on the target".into()),
-                    actions,
-                );
+                self.end(child, orphaned(), actions);
             }
         }
     }
 
-    fn release_children(&mut self, index: usize) {
-        for child in std::mem::take(&mut self.datasets[index].children) {
-            self.release(child);
+    /// The dataset is there: those that wait only for that needn't any more.
+    fn release_children(&mut self, index: usize, actions: &mut Vec<Action>) {
+        let children = std::mem::take(&mut self.datasets[index].children);
+        let (gated, free): (Vec<usize>, Vec<usize>) =
+            children.into_iter().partition(|child| matches!(self.datasets[*child].state, State::Gated(_)));
+        self.datasets[index].children = gated;
+        for child in free {
+            self.release(child, actions);
         }
     }
 
-    /// The parent is there: the child needn't wait any more.
-    fn release(&mut self, child: usize) {
+    fn release(&mut self, child: usize, actions: &mut Vec<Action>) {
         self.datasets[child].after = None;
-        if matches!(self.datasets[child].state, State::Waiting) {
-            self.ready.insert(child);
+        match std::mem::replace(&mut self.datasets[child].state, State::Waiting) {
+            State::Gated(_) if self.datasets[child].moved => self.look(child, None, Duration::ZERO, actions),
+            State::Gated(verdict) => self.settle(child, &verdict, actions),
+            State::Waiting => _ = self.ready.insert(child),
+            other => self.datasets[child].state = other,
         }
     }
 
-    /// Hands ready steps to channels, the least busy connection first.
-    fn assign(&mut self, actions: &mut Vec<Action>) {
-        while !self.stopped {
-            let sending = self.channels.values().filter(|channel| channel.sending.is_some()).count();
-            if sending >= self.limit {
-                return;
-            }
-            let Some(&index) = self.ready.first() else { return };
-            let Some(channel) = self.idle_channel() else { return };
-            self.ready.remove(&index);
-            let step = self.next_step;
-            self.next_step += 1;
-            let dataset = &mut self.datasets[index];
-            dataset.state = State::Running;
-            let send = dataset.steps[dataset.next].clone();
-            let first = !dataset.created && dataset.next == 0;
-            if let Some(channel) = self.channels.get_mut(&channel) {
-                channel.sending = Some(step);
-            }
-            let running = Running { dataset: index, channel, sent: None, received: None, estimate: 0, aborted: false };
-            self.running.insert(step, running);
-            actions.push(Action::Start { channel, step, dataset: index, send, first });
-        }
+    fn look(&mut self, index: usize, attempt: Option<Attempt>, wait: Duration, actions: &mut Vec<Action>) {
+        self.datasets[index].state = State::Looking;
+        actions.push(Action::Look { dataset: index, attempt, wait });
     }
 
-    /// A channel that isn't sending; one that has nothing settling either is better, and so is an idle connection.
-    fn idle_channel(&self) -> Option<ChannelId> {
-        let load = |connection| {
-            self.channels
-                .values()
-                .filter(|channel| channel.connection == connection && channel.sending.is_some())
-                .count()
-        };
-        let idle = self.channels.iter().filter(|(_, channel)| channel.sending.is_none() && channel.settling.len() < 2);
-        idle.min_by_key(|(id, channel)| (channel.settling.len(), load(channel.connection), **id)).map(|(id, _)| *id)
-    }
-
-    fn sent(&mut self, step: StepId, bytes: u64, failure: Option<String>, actions: &mut Vec<Action>) {
-        let Some(running) = self.running.get_mut(&step) else { return };
-        running.sent = Some((bytes, failure));
-        if let Some(channel) = self.channels.get_mut(&running.channel) {
-            channel.sending = None;
-            channel.settling.insert(step);
-        }
-        self.conclude(step, actions);
-    }
-
-    fn received(&mut self, step: StepId, failure: Option<Failure>, actions: &mut Vec<Action>) {
-        let Some(running) = self.running.get_mut(&step) else { return };
-        if failure.is_some() && running.sent.is_none() && !running.aborted {
-            running.aborted = true;
-            actions.push(Action::Abort(step));
-        }
-        running.received = Some(failure.map_or(Ok(()), Err));
-        self.conclude(step, actions);
-    }
-
-    /// A step is over when both ends have spoken.
-    fn conclude(&mut self, step: StepId, actions: &mut Vec<Action>) {
-        let Some(running) = self.running.get(&step) else { return };
-        if running.sent.is_none() || running.received.is_none() {
+    /// What stood in the way is gone, or could not be got out of it.
+    fn cured(&mut self, index: usize, cured: Cured, actions: &mut Vec<Action>) {
+        let Some(dataset) = self.datasets.get_mut(index) else { return };
+        if !matches!(dataset.state, State::Curing) {
             return;
         }
-        let Some(Running {
-            dataset,
-            channel,
-            sent: Some((bytes, send_failure)),
-            received: Some(received),
-            aborted,
-            ..
-        }) = self.running.remove(&step)
-        else {
-            return;
-        };
-        if let Some(channel) = self.channels.get_mut(&channel) {
-            channel.settling.remove(&step);
-        }
-        match (send_failure, received) {
-            (None, Ok(())) => self.step_done(dataset, step, bytes, actions),
-            // Who spoke first doesn't tell whose fault it was: the receiver's complaint can be the echo of our broken stream.
-            (Some(words), Err(Failure { refusal: Refusal::Stream, words: theirs })) if aborted => {
-                self.step_failed(dataset, step, format!("{theirs} (on this side: {words})"), actions);
-            }
-            (_, Err(failure)) if aborted => self.step_refused(dataset, step, &failure, actions),
-            // Our own stream broke off; what the receiver says then is only the echo.
-            (Some(words), _) => self.step_failed(dataset, step, words, actions),
-            (None, Err(failure)) => self.step_refused(dataset, step, &failure, actions),
-        }
-    }
-
-    fn step_done(&mut self, index: usize, step: StepId, bytes: u64, actions: &mut Vec<Action>) {
-        actions.push(Action::StepDone { step, bytes });
-        let dataset = &mut self.datasets[index];
-        (dataset.created, dataset.updated, dataset.state) = (true, true, State::Waiting);
-        dataset.next += 1;
-        let through = dataset.next >= dataset.steps.len();
-        self.release_children(index);
-        self.reconnects = 0;
-        if through {
-            self.end(index, End::InSync { updated: true }, actions);
-        } else if self.stopped {
-            self.end(index, End::Interrupted, actions);
-        } else {
-            self.ready.insert(index);
-        }
-    }
-
-    fn step_failed(&mut self, index: usize, step: StepId, words: String, actions: &mut Vec<Action>) {
-        if self.stopped {
-            return self.end(index, End::Interrupted, actions);
-        }
-        actions.push(Action::StepFailed { step, retry: false, error: words.clone() });
-        self.end(index, End::Failed(words), actions);
-    }
-
-    /// The receiver refused: where a closer look can help, one is taken.
-    fn step_refused(&mut self, index: usize, step: StepId, failure: &Failure, actions: &mut Vec<Action>) {
-        if self.stopped {
-            return self.end(index, End::Interrupted, actions);
-        }
-        let dataset = &mut self.datasets[index];
-        let base = dataset.steps[dataset.next].base.as_ref().map(|base| base.guid);
-        let worth = matches!(
-            failure.refusal,
-            Refusal::Modified | Refusal::NotNewest | Refusal::Exists | Refusal::Partial | Refusal::Busy
-        ) || (failure.refusal == Refusal::Missing && base.is_some());
-        let retry = worth && dataset.looks < LOOKS;
-        actions.push(Action::StepFailed { step, retry, error: failure.words.clone() });
-        if retry {
-            dataset.looks += 1;
-            dataset.state = State::Looking;
-            actions.push(Action::Look { dataset: index, attempt: Some(Attempt { base, refusal: failure.refusal }) });
-        } else {
-            let advice = advice(failure.refusal);
-            self.end(index, End::Failed(format!("{}{advice}", failure.words)), actions);
+        let moves = dataset.cure == Some(true);
+        // How far a failed one got, nobody knows. Unless it was refused, only a look can tell what is there now.
+        dataset.moved |= moves;
+        dataset.created &= !moves || matches!(cured, Cured::Refused(_));
+        match cured {
+            Cured::Done => self.look(index, None, Duration::ZERO, actions),
+            Cured::Refused(words) => self.end(index, End::Conflict(words), actions),
+            Cured::Lost(words) => match self.patience.pause(dataset.tries, index as u64) {
+                Some(wait) => {
+                    dataset.tries += 1;
+                    // It may be done once more, if it is still needed.
+                    dataset.cure = None;
+                    self.look(index, None, wait, actions);
+                }
+                None => self.end(index, End::Failed(words), actions),
+            },
         }
     }
 
@@ -358,76 +313,18 @@ impl Machine {
             return;
         }
         match planned {
+            Ok(planned) if self.datasets[index].orphan && planned.placement == Placement::Create => {
+                self.datasets[index].created = false;
+                self.end(index, orphaned(), actions);
+            }
             Ok(planned) => {
                 self.datasets[index].created = planned.is_there();
                 if planned.is_there() {
-                    self.release_children(index);
+                    self.release_children(index, actions);
                 }
                 self.settle(index, &planned.verdict, actions);
             }
             Err(why) => self.end(index, End::Failed(why), actions),
-        }
-    }
-
-    fn estimated(&mut self, step: StepId, total: u64, actions: &mut Vec<Action>) {
-        if let Some(running) = self.running.get_mut(&step) {
-            running.estimate = total;
-        }
-        let coming: u64 = self.running.values().filter(|step| step.sent.is_none()).map(|step| step.estimate).sum();
-        let connections = self.connections();
-        let streams = self.running.values().filter(|step| step.sent.is_none()).count() + self.ready.len();
-        let deserves = coming / BYTES_PER_CONNECTION >= connections as u64 && streams > connections;
-        if deserves && !self.stopped && connections < self.auto_connections && !self.connecting {
-            self.connecting = true;
-            actions.push(Action::Connect { losses: 0 });
-        }
-    }
-
-    /// How many connections have a channel that is ready.
-    #[must_use]
-    pub fn connections(&self) -> usize {
-        self.channels.values().map(|channel| channel.connection).collect::<BTreeSet<_>>().len()
-    }
-
-    /// Everything that the channel carried is looked at again: what arrived of it only the target knows.
-    fn channel_down(&mut self, channel: ChannelId, why: &str, actions: &mut Vec<Action>) {
-        self.channels.remove(&channel);
-        let lost: Vec<StepId> =
-            self.running.iter().filter(|(_, running)| running.channel == channel).map(|(step, _)| *step).collect();
-        for step in lost {
-            let Some(running) = self.running.remove(&step) else { continue };
-            let index = running.dataset;
-            if self.stopped {
-                self.end(index, End::Interrupted, actions);
-                continue;
-            }
-            let dataset = &mut self.datasets[index];
-            let retry = dataset.looks < LOOKS;
-            actions.push(Action::StepFailed { step, retry, error: why.to_owned() });
-            if retry {
-                dataset.looks += 1;
-                dataset.state = State::Looking;
-                actions.push(Action::Look { dataset: index, attempt: None });
-            } else {
-                self.end(index, End::Failed(why.to_owned()), actions);
-            }
-        }
-        self.reconnect(why, actions);
-    }
-
-    /// With no channel left a new connection is made, a few times; then the rest fails.
-    fn reconnect(&mut self, why: &str, actions: &mut Vec<Action>) {
-        if !self.channels.is_empty() || self.is_done() || self.connecting || self.stopped {
-            return;
-        }
-        if self.reconnects < RECONNECTS {
-            self.reconnects += 1;
-            self.connecting = true;
-            actions.push(Action::Connect { losses: self.reconnects });
-            return;
-        }
-        for index in 0..self.datasets.len() {
-            self.end(index, End::Failed(format!("no connection left: {why}")), actions);
         }
     }
 
@@ -441,7 +338,7 @@ impl Machine {
             }
         }
         for index in 0..self.datasets.len() {
-            if matches!(self.datasets[index].state, State::Waiting | State::Looking) {
+            if !matches!(self.datasets[index].state, State::Running | State::Ended) {
                 self.end(index, End::Interrupted, actions);
             }
         }
@@ -458,7 +355,17 @@ impl Dataset {
             after: planned.after,
             state: State::Waiting,
             looks: 0,
+            tries: 0,
+            resumed_at: None,
+            cure: None,
+            moved: false,
+            exists: planned.placement != Placement::Create,
+            orphan: false,
             children: Vec::new(),
         }
     }
+}
+
+fn orphaned() -> End {
+    End::Skipped("the dataset above it could not be created on the target".into())
 }

@@ -2,15 +2,29 @@
 //! [`machine`]; here it happens.
 
 mod ask;
+mod bookmarks;
+mod cron;
+mod dates;
 mod dry_run;
 mod fleet;
+mod hook;
+mod jobs;
+mod link;
 mod lock;
 mod machine;
+mod prune;
 mod push;
 mod ready;
 mod resume;
 mod run;
 mod signals;
+pub mod snapshot;
 mod source;
+mod status;
+mod stop;
 
+pub use cron::cron;
+pub use jobs::jobs;
+pub use prune::{exit as prune_exit, prune};
 pub use push::push;
+pub use status::{exit as status_exit, status};

@@ -7,32 +7,63 @@ use std::time::Instant;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::ask::{Asker, Listed, host_name};
-use super::fleet::{Fleet, Opened};
-use super::lock::Lock;
+use super::fleet::Fleet;
+use super::link::{check_helper, first_channel};
 use super::ready::Ready;
 use super::resume::{self, Judged};
 use super::signals::Signals;
-use super::{dry_run, run, source};
-use crate::config::{PushJob, check_overlap};
+use super::{dates, dry_run, lock, run, source};
+use crate::config::PushJob;
 use crate::error::{Exit, StartError};
 use crate::name::DatasetName;
 use crate::plan::{Negotiation, SourceDataset, TargetDataset, TargetLimits};
-use crate::remote::client::{ChannelEvent, ChannelId, FromChannel};
-use crate::remote::wire::Hello;
+use crate::remote::client::FromChannel;
 use crate::report::{Event, Reporter};
 use crate::zfs::Zfs;
 
 /// Brings the target in sync with the source, or shows what that would take.
 pub async fn push(job: PushJob, json: bool, reporter: &mut dyn Reporter) -> Result<Exit, StartError> {
+    push_listed(job, None, json, reporter).await
+}
+
+/// The same where the source has been listed already, for several targets at once: all of SOURCE, whatever the job selects.
+pub async fn push_listed(
+    job: PushJob,
+    listed: Option<Arc<Vec<SourceDataset>>>,
+    json: bool,
+    reporter: &mut dyn Reporter,
+) -> Result<Exit, StartError> {
     let started = Instant::now();
     let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
-    let mut signals = Signals::listen()?;
-    let _lock = if job.dry_run { None } else { Some(Lock::take(&job.target)?) };
+    let mut signals = Signals::listen_until(job.until)?;
+    let _lock = if job.dry_run {
+        None
+    } else {
+        tokio::select! {
+            lock = lock::take(&job) => Some(lock?),
+            signal = signals.next() => return Err(StartError::Interrupted(signal)),
+        }
+    };
     let job = Arc::new(job);
-    let (mut fleet, mut from_channels) = Fleet::new(job.clone());
-    let ready = tokio::select! {
-        ready = prepare(&job, &zfs, &mut fleet, &mut from_channels, started, reporter) => ready,
-        signal = signals.next() => Err(StartError::Interrupted(signal)),
+    let mut tries = 0;
+    let (ready, mut fleet, mut from_channels) = loop {
+        let (mut fleet, mut from_channels) = Fleet::new(job.clone());
+        let ready = tokio::select! {
+            ready = prepare(&job, &zfs, listed.clone(), &mut fleet, &mut from_channels, started, reporter) => ready,
+            signal = signals.next() => Err(StartError::Interrupted(signal)),
+        };
+        let again = ready.as_ref().err().filter(|error| error.retryable());
+        let Some((error, pause)) = again.and_then(|error| Some((error, run::limits(&job).pause(tries)?))) else {
+            break (ready, fleet, from_channels);
+        };
+        tries += 1;
+        let text = format!("{error}; trying again in {} s", pause.as_secs_f32().round());
+        reporter.event(&Event::Notice { dataset: None, text });
+        close(fleet).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            signal = signals.next() => return Err(StartError::Interrupted(signal)),
+        }
     };
     let result = match ready {
         Err(error) => Err(error),
@@ -46,24 +77,34 @@ pub async fn push(job: PushJob, json: bool, reporter: &mut dyn Reporter) -> Resu
             Ok(run::run(&job, &zfs, ready, &mut fleet, &mut from_channels, &mut signals, started, reporter).await)
         }
     };
-    // What is still open ends with its stdin; a host that is gone must not hold us up.
+    close(fleet).await;
+    result
+}
+
+/// What is still open ends with its stdin; a host that is gone must not hold us up.
+pub async fn close(fleet: Fleet) {
     let patience = std::time::Duration::from_secs(5);
     if tokio::time::timeout(patience, fleet.close()).await.is_err() {
         tracing::warn!("the connections did not close within {patience:?}");
     }
-    result
 }
 
 async fn prepare(
     job: &PushJob,
     zfs: &Zfs,
+    listed: Option<Arc<Vec<SourceDataset>>>,
     fleet: &mut Fleet,
     events: &mut UnboundedReceiver<FromChannel>,
     started: Instant,
     reporter: &mut dyn Reporter,
 ) -> Result<Ready, StartError> {
     fleet.connect(1, std::time::Duration::ZERO);
-    let listing = source::list(zfs.clone(), job.source.clone(), job.filter.depth());
+    let listing = async {
+        match listed {
+            Some(listed) => Ok(listed.to_vec()),
+            None => source::list(zfs.clone(), job.source.clone(), job.filter.depth(), job.faults.stall_timeout).await,
+        }
+    };
     let ((first, hello), listed) = tokio::try_join!(first_channel(fleet, events), listing)?;
     check_helper(job, &hello)?;
     reporter.event(&Event::Connected {
@@ -78,49 +119,18 @@ async fn prepare(
             text: "no dataset is selected: look at --include, --exclude".into(),
         });
     }
-    let mut negotiation = Negotiation::new(&job.source, &job.target.dataset, selected, job.newest_only)?;
+    let mut negotiation = Negotiation::new(&job.source, &job.target.dataset, selected, job.newest_only)?
+        .with_tags(job.tags())
+        .with_cures(job.cures.clone(), &stamp());
     let mut asker = Asker::new(fleet, events, first, job);
+    if !job.dry_run {
+        asker.claim(job.run).await?;
+    }
     let limits = negotiate(&mut negotiation, &mut asker, zfs, reporter).await?;
-    let plan = negotiation.plan();
+    let mut plan = negotiation.plan();
+    dates::fill(zfs, &mut asker, &mut plan.datasets).await?;
+    asker.claimed().await?;
     Ok(Ready { plan, negotiation, limits, first })
-}
-
-/// Waits for the first connection and its helper's greeting.
-async fn first_channel(
-    fleet: &mut Fleet,
-    events: &mut UnboundedReceiver<FromChannel>,
-) -> Result<(ChannelId, Hello), StartError> {
-    // Greeting and handle come by different ways.
-    let mut greeted = None;
-    loop {
-        tokio::select! {
-            opened = fleet.opened() => match opened {
-                Opened::Connection { connection, channels, master } => fleet.connected(connection, channels, master?),
-                Opened::Channel { channel, opened } => fleet.add(channel, opened?),
-            },
-            Some(FromChannel { channel, event }) = events.recv() => match event {
-                ChannelEvent::Ready(hello) => greeted = Some((channel, hello)),
-                ChannelEvent::Closed(error) => return Err(error.into()),
-                _ => {}
-            },
-        }
-        if let Some((channel, hello)) = greeted.take_if(|(channel, _)| fleet.channel(*channel).is_some()) {
-            return Ok((channel, hello));
-        }
-    }
-}
-
-fn check_helper(job: &PushJob, hello: &Hello) -> Result<(), StartError> {
-    let host = host_name(job);
-    if hello.zfs_path.is_none() {
-        return Err(StartError::NoZfsThere(host));
-    }
-    let ours = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    // An ssh to this very machine, under whatever name.
-    if !hello.boot_id.is_empty() && hello.boot_id.trim() == ours.trim() {
-        check_overlap(&job.source, &job.target)?;
-    }
-    Ok(())
 }
 
 async fn negotiate(
@@ -173,7 +183,7 @@ async fn resume_points(
     let mut again = Vec::new();
     for (name, (mut target, token)) in listings {
         if let (Some(token), Some(source)) = (token, negotiation.source_of(&name)) {
-            match resume::judge(zfs, source, token, asker.job.decrypt).await {
+            match resume::judge(zfs, source, token, asker.job).await {
                 Judged::Resumable(point) => target.resume = Some(point),
                 // What the run would find after clearing it; a first receive that was cut leaves nothing then.
                 Judged::Useless(_) if asker.job.dry_run && target.snapshots.is_empty() => continue,
@@ -195,4 +205,9 @@ async fn resume_points(
         all.extend(asker.list(again).await?.into_iter().map(|(name, (target, _))| (name, target)));
     }
     Ok(all)
+}
+
+/// Goes into the names of what is set aside: the date and time, in UTC.
+fn stamp() -> String {
+    jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string()
 }

@@ -3,9 +3,10 @@
 use std::process::Command;
 
 use crate::config::PushJob;
+use crate::name::DatasetName;
 use crate::plan::{BaseKind, Negotiation, Plan, PlannedDataset, Step, TargetLimits};
 use crate::remote::client::ChannelId;
-use crate::zfs::{SendBase, SendSpec, Zfs};
+use crate::zfs::{SendBase, SendFlags, SendSpec, Zfs};
 
 /// What is known when the first step could start.
 pub struct Ready {
@@ -37,12 +38,16 @@ impl Ready {
     }
 
     fn spec(&self, dataset: &PlannedDataset, step: &Step, job: &PushJob) -> SendSpec {
-        let base = step.base.as_ref().map(|base| match (base.kind, step.intermediates) {
-            (BaseKind::Bookmark, _) => SendBase::Bookmark(base.name.clone()),
-            (BaseKind::Snapshot, true) => SendBase::SnapshotAll(base.name.clone()),
-            (BaseKind::Snapshot, false) => SendBase::SnapshotOne(base.name.clone()),
-        });
-        let flags = self.limits.flags(dataset.facts(), job.decrypt);
-        SendSpec { dataset: dataset.source.clone(), to: step.to.clone(), base, flags }
+        spec(&dataset.source, step, self.limits.flags(dataset.facts(), job.decrypt))
     }
+}
+
+/// The `zfs send` of a step that isn't the rest of a cut one.
+pub fn spec(dataset: &DatasetName, step: &Step, flags: SendFlags) -> SendSpec {
+    let base = step.base.as_ref().map(|base| match (base.kind, step.intermediates) {
+        (BaseKind::Bookmark, _) => SendBase::Bookmark(base.name.clone()),
+        (BaseKind::Snapshot, true) => SendBase::SnapshotAll(base.name.clone()),
+        (BaseKind::Snapshot, false) => SendBase::SnapshotOne(base.name.clone()),
+    });
+    SendSpec { dataset: dataset.clone(), to: step.to.clone(), base, flags }
 }

@@ -1,6 +1,7 @@
 //! Whether this source can go on with a receive that was cut.
 
 use super::source;
+use crate::config::PushJob;
 use crate::name::{DatasetName, ResumeToken};
 use crate::plan::ResumePoint;
 use crate::report::Event;
@@ -16,7 +17,10 @@ pub enum Judged {
 }
 
 /// Asks this machine's ZFS about a token, and checks that it stands for `source` sent in the way that is wanted now.
-pub async fn judge(zfs: &Zfs, source: &DatasetName, token: ResumeToken, decrypt: bool) -> Judged {
+pub async fn judge(zfs: &Zfs, source: &DatasetName, token: ResumeToken, job: &PushJob) -> Judged {
+    if !job.resume {
+        return Judged::Useless("--no-resume".into());
+    }
     let facts = match source::token(zfs.clone(), token.clone()).await {
         Ok(facts) => facts,
         Err(why) => return Judged::Useless(why),
@@ -25,7 +29,7 @@ pub async fn judge(zfs: &Zfs, source: &DatasetName, token: ResumeToken, decrypt:
         Ok(all) => all.get(source).is_some_and(|facts| facts.encrypted),
         Err(error) => return Judged::Useless(error.to_string()),
     };
-    match unfit(&facts, source, encrypted, decrypt) {
+    match unfit(&facts, source, encrypted, job.decrypt) {
         Some(why) => Judged::Useless(why),
         None => Judged::Resumable(ResumePoint { token, to: facts.to_guid }),
     }

@@ -1,6 +1,12 @@
-//! SIGINT, SIGTERM and SIGHUP as values: the first ends the run in good order, the second at once.
+//! SIGINT, SIGTERM and SIGHUP as values: the first ends the run in good order, the second at once. A job's time limit is
+//! like a signal.
+
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock, mpsc};
+use std::time::Instant;
 
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+use tokio::time::Sleep;
 
 use crate::error::{Signal, StartError};
 
@@ -10,6 +16,7 @@ pub struct Signals {
     interrupt: Stream,
     terminate: Stream,
     hangup: Stream,
+    limit: Option<Pin<Box<Sleep>>>,
 }
 
 impl Signals {
@@ -20,7 +27,14 @@ impl Signals {
             interrupt: open(SignalKind::interrupt())?,
             terminate: open(SignalKind::terminate())?,
             hangup: open(SignalKind::hangup())?,
+            limit: None,
         })
+    }
+
+    /// With a time at which it is as if SIGTERM had come.
+    pub fn listen_until(until: Option<Instant>) -> Result<Self, StartError> {
+        let limit = until.map(|until| Box::pin(tokio::time::sleep_until(until.into())));
+        Ok(Self { limit, ..Self::listen()? })
     }
 
     /// The next one. Cancellation safe.
@@ -29,6 +43,52 @@ impl Signals {
             _ = self.interrupt.recv() => Signal::Interrupt,
             _ = self.terminate.recv() => Signal::Terminate,
             _ = self.hangup.recv() => Signal::Terminate,
+            () = passed(self.limit.as_mut()) => {
+                self.limit = None;
+                Signal::Terminate
+            }
         }
+    }
+}
+
+async fn passed(limit: Option<&mut Pin<Box<Sleep>>>) {
+    match limit {
+        Some(limit) => limit.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Remembers the first signal that comes, for those who look now and then.
+#[derive(Debug, Clone)]
+pub struct Watch(Arc<OnceLock<Signal>>);
+
+impl Watch {
+    /// Starts a thread that waits for it; from now on signals don't end the process by themselves.
+    pub fn start() -> Result<Self, StartError> {
+        let system = |error| StartError::System { what: "can't listen for signals", error };
+        let seen = Arc::new(OnceLock::new());
+        let (ready, listening) = mpsc::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
+        let first = seen.clone();
+        let work = async move {
+            match Signals::listen() {
+                Err(error) => drop(ready.send(Err(error))),
+                Ok(mut signals) => {
+                    drop(ready.send(Ok(())));
+                    let _ = first.set(signals.next().await);
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("signals".into());
+        thread.spawn(move || runtime.block_on(work)).map_err(system)?;
+        let gone = |_| Err(system(std::io::Error::other("the thread for them is gone")));
+        listening.recv().unwrap_or_else(gone)?;
+        Ok(Self(seen))
+    }
+
+    /// What has come.
+    #[must_use]
+    pub fn signal(&self) -> Option<Signal> {
+        self.0.get().copied()
     }
 }

@@ -1,19 +1,76 @@
 //! What this machine's `zfs` tells about the source, run as blocking processes off the run's own thread.
 
-use std::collections::HashMap;
-use std::io::BufReader;
+use std::collections::{HashMap, HashSet};
+use std::io::{self, BufReader, Read};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::error::StartError;
-use crate::name::{DatasetName, ResumeToken};
-use crate::plan::{SourceDataset, SourceFacts};
-use crate::zfs::{Estimate, TokenFacts, Zfs, read_facts, read_source, read_token};
+use crate::name::{DatasetName, ResumeToken, SnapshotName};
+use crate::plan::{SnapshotState, SourceDataset, SourceFacts};
+use crate::zfs::{
+    Estimate, ParseError, TokenFacts, Zfs, read_creations, read_facts, read_listed, read_source, read_states,
+    read_token,
+};
 
 /// So many bytes of names go into one argv; FreeBSD's limit is 512 KiB for all arguments and the environment.
 const ARGV: usize = 128 * 1024;
 
 /// Lists the source: every dataset down to `depth` with its snapshots and bookmarks.
-pub async fn list(zfs: Zfs, dataset: DatasetName, depth: Option<usize>) -> Result<Vec<SourceDataset>, StartError> {
+///
+/// `stall`: nothing comes for so long, and it is given up; the pool may be suspended, and `zfs` waits then for ever.
+pub async fn list(
+    zfs: Zfs,
+    dataset: DatasetName,
+    depth: Option<usize>,
+    stall: Option<Duration>,
+) -> Result<Vec<SourceDataset>, StartError> {
+    let read = Arc::new(AtomicU64::new(0));
+    let stalled = stalled(read.clone(), stall);
+    let hangs = StartError::List {
+        dataset: dataset.to_string(),
+        words: "zfs list says nothing any more: is the pool suspended? Look at zpool status".into(),
+    };
+    tokio::select! {
+        listed = list_all(zfs, dataset, depth, read) => listed,
+        () = stalled => Err(hangs),
+    }
+}
+
+/// Ends when a counter has not changed for so long.
+async fn stalled(counter: Arc<AtomicU64>, limit: Option<Duration>) {
+    let Some(limit) = limit else { return std::future::pending().await };
+    loop {
+        let before = counter.load(Ordering::Relaxed);
+        tokio::time::sleep(limit).await;
+        if counter.load(Ordering::Relaxed) == before {
+            return;
+        }
+    }
+}
+
+/// Counts what passes.
+struct Counted<R> {
+    input: R,
+    read: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        self.read.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+async fn list_all(
+    zfs: Zfs,
+    dataset: DatasetName,
+    depth: Option<usize>,
+    read: Arc<AtomicU64>,
+) -> Result<Vec<SourceDataset>, StartError> {
     blocking(move || {
         let words = |words: String| StartError::List { dataset: dataset.to_string(), words };
         let mut command = zfs.list_source(&dataset, depth);
@@ -24,7 +81,7 @@ pub async fn list(zfs: Zfs, dataset: DatasetName, depth: Option<usize>) -> Resul
             .take()
             .map(|stderr| std::thread::spawn(move || std::io::read_to_string(stderr).unwrap_or_default()));
         let listed = match child.stdout.take() {
-            Some(stdout) => read_source(BufReader::with_capacity(256 * 1024, stdout), &dataset),
+            Some(input) => read_source(BufReader::with_capacity(256 * 1024, Counted { input, read }), &dataset),
             None => Ok(Vec::new()),
         };
         let status = child.wait().map_err(|error| words(error.to_string()))?;
@@ -42,7 +99,7 @@ pub async fn list(zfs: Zfs, dataset: DatasetName, depth: Option<usize>) -> Resul
 pub async fn facts(zfs: Zfs, datasets: Vec<DatasetName>) -> Result<HashMap<DatasetName, SourceFacts>, StartError> {
     blocking(move || {
         let mut all = HashMap::with_capacity(datasets.len());
-        for some in chunks(&datasets) {
+        for some in chunks(&datasets, 0) {
             let output = run(&mut zfs.facts(some))?;
             let facts = read_facts(output.stdout.as_slice());
             let list = |error| StartError::List { dataset: some[0].to_string(), words: format!("{error}") };
@@ -53,6 +110,56 @@ pub async fn facts(zfs: Zfs, datasets: Vec<DatasetName>) -> Result<HashMap<Datas
         Ok(all)
     })
     .await
+}
+
+/// What speaks against snapshots of these datasets; one that has gone is left out.
+pub async fn states(zfs: Zfs, datasets: Vec<DatasetName>) -> Result<HashMap<DatasetName, SnapshotState>, StartError> {
+    blocking(move || {
+        let mut all = HashMap::with_capacity(datasets.len());
+        for some in chunks(&datasets, 0) {
+            let output = run(&mut zfs.states(some))?;
+            let list = |error| StartError::List { dataset: some[0].to_string(), words: format!("{error}") };
+            all.extend(read_states(output.stdout.as_slice()).map_err(list)?);
+        }
+        Ok(all)
+    })
+    .await
+}
+
+/// Which of these datasets have a snapshot of this name.
+pub async fn having(
+    zfs: Zfs,
+    datasets: Vec<DatasetName>,
+    name: SnapshotName,
+) -> Result<HashSet<DatasetName>, StartError> {
+    blocking(move || {
+        let mut all = HashSet::with_capacity(datasets.len());
+        for some in chunks(&datasets, name.as_str().len() + 1) {
+            let names: Vec<String> = some.iter().map(|dataset| dataset.at(name.as_str())).collect();
+            let output = run(&mut zfs.list_names(&names))?;
+            let list = |error: ParseError| StartError::List { dataset: names[0].clone(), words: format!("{error}") };
+            let read = read_listed(output.stdout.as_slice(), |listed| {
+                all.insert(listed.dataset);
+                Ok::<_, ParseError>(())
+            });
+            read.map_err(list)?;
+        }
+        Ok(all)
+    })
+    .await
+}
+
+/// When snapshots were made, as far as they exist; nothing where zfs doesn't tell.
+pub async fn dates(zfs: Zfs, names: Vec<String>) -> Vec<(String, i64)> {
+    let asked = blocking(move || {
+        let mut all = Vec::with_capacity(names.len());
+        for some in names.chunks(500) {
+            let output = run(&mut zfs.creation_of(some))?;
+            all.extend(read_creations(output.stdout.as_slice()).unwrap_or_default());
+        }
+        Ok(all)
+    });
+    asked.await.unwrap_or_default()
 }
 
 /// What a resume token stands for; an error when this host can't go on with it, in zfs's words.
@@ -87,13 +194,13 @@ fn run(command: &mut Command) -> Result<Output, StartError> {
     command.output().map_err(|error| StartError::System { what: "can't run zfs", error })
 }
 
-/// Cuts a list so that each part fits into one argv.
-fn chunks(datasets: &[DatasetName]) -> impl Iterator<Item = &[DatasetName]> {
+/// Cuts a list so that each part fits into one argv, each name with so many bytes behind it.
+fn chunks(datasets: &[DatasetName], more: usize) -> impl Iterator<Item = &[DatasetName]> {
     let mut rest = datasets;
     std::iter::from_fn(move || {
         let mut bytes = 0;
         let fits = rest.iter().take_while(|name| {
-            bytes += name.as_str().len() + 1;
+            bytes += name.as_str().len() + more + 1;
             bytes <= ARGV
         });
         let (now, later) = rest.split_at(fits.count());
@@ -116,10 +223,10 @@ mod tests {
     #[test]
     fn chunks_fit_and_lose_nothing() {
         let names: Vec<DatasetName> = (0..3000).map(|n| format!("p/{n:0>200}").parse().unwrap()).collect();
-        let parts: Vec<&[DatasetName]> = chunks(&names).collect();
+        let parts: Vec<&[DatasetName]> = chunks(&names, 0).collect();
         assert!(parts.len() > 1);
         assert!(parts.iter().all(|part| part.iter().map(|name| name.as_str().len() + 1).sum::<usize>() <= ARGV));
         assert_eq!(parts.concat(), names);
-        assert_eq!(chunks(&[]).count(), 0);
+        assert_eq!(chunks(&[], 0).count(), 0);
     }
 }

@@ -1,11 +1,12 @@
 //! Why a dataset can't be brought in sync without losing something, with all that a reader needs to judge it.
 
-use std::fmt;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
 use super::{Kind, Versions};
-use crate::name::{SnapshotName, Txg};
+use crate::name::{DatasetName, SnapshotName, Txg};
 
 /// How many names of a list are printed before "and N more".
 const SHOWN: usize = 8;
@@ -36,9 +37,14 @@ pub enum ConflictKind {
         /// What the target is.
         target: Kind,
     },
+    /// One side is encrypted in a way that the other can't go on from.
+    Encryption,
     /// A receive into the target was cut, and its partial state is in the way.
     Partial,
 }
+
+/// When snapshots were made, in seconds since 1970; as far as somebody asked.
+pub type Dates = BTreeMap<SnapshotName, i64>;
 
 /// A conflict: nothing was touched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -46,6 +52,8 @@ pub struct Conflict {
     /// Which kind.
     #[serde(flatten)]
     pub kind: ConflictKind,
+    /// The dataset on the target; `None` where nobody has told.
+    pub target: Option<DatasetName>,
     /// The newest snapshot that both sides have, by the source's name of it; where the source has but a bookmark of it, by
     /// the target's name.
     pub common: Option<SnapshotName>,
@@ -53,6 +61,12 @@ pub struct Conflict {
     pub only_here: Vec<SnapshotName>,
     /// Snapshots that only the target has and that are newer than the common one, oldest first.
     pub only_there: Vec<SnapshotName>,
+    /// How many snapshots the target has.
+    pub total_there: usize,
+    /// Dates of the source's snapshots.
+    pub dates_here: Dates,
+    /// Dates of the target's.
+    pub dates_there: Dates,
 }
 
 impl Conflict {
@@ -69,10 +83,29 @@ impl Conflict {
         };
         Self {
             kind,
+            target: None,
             common: common.map(|(name, ..)| SnapshotName::from_checked(name)),
             only_here: newer(source, common.map(|(_, here, _)| here)),
             only_there: newer(target, common.map(|(.., there)| there)),
+            total_there: target.len(),
+            dates_here: Dates::new(),
+            dates_there: Dates::new(),
         }
+    }
+
+    /// One about which nothing else is known.
+    #[cfg(test)]
+    pub(crate) fn bare(kind: ConflictKind) -> Self {
+        Self::new(kind, None, &Versions::default(), &Versions::default())
+    }
+
+    /// The snapshots here and there whose dates a reader wants to know: those that get printed.
+    #[must_use]
+    pub fn wants_dates(&self) -> (Vec<&SnapshotName>, Vec<&SnapshotName>) {
+        let shown = |names: &'_ [SnapshotName]| names.len().saturating_sub(SHOWN);
+        let here = self.common.iter().chain(&self.only_here[shown(&self.only_here)..]).collect();
+        let there = self.common.iter().chain(&self.only_there[shown(&self.only_there)..]).collect();
+        (here, there)
     }
 
     /// One line: what is the matter.
@@ -98,54 +131,130 @@ impl Conflict {
             ConflictKind::TypeClash { source, target } => {
                 format!("the source is a {source} and the target is a {target}")
             }
+            ConflictKind::Encryption => "the encryption of source and target doesn't fit together".into(),
             ConflictKind::Partial => "a receive into the target was cut, and its partial state is in the way".into(),
         }
     }
 
-    fn advice(&self) -> &'static str {
+    /// Whether going back to the common snapshot solves it.
+    pub(super) fn rollback_helps(&self) -> bool {
+        matches!(self.kind, ConflictKind::Diverged | ConflictKind::Modified) && self.common.is_some()
+    }
+
+    /// Whether another dataset in its place solves it.
+    pub(super) fn new_start_helps(&self) -> bool {
+        // A pool's root can neither be renamed nor destroyed.
+        let is_root = self.target.as_ref().is_some_and(|target| target.parent().is_none());
+        !is_root && !matches!(self.kind, ConflictKind::Partial | ConflictKind::Ahead)
+    }
+
+    /// The snapshot that a dataset in its place can start from.
+    pub(super) fn restart(&self) -> Option<&SnapshotName> {
+        // A name that is in use at or before the common snapshot would come back with it.
+        let again = matches!(
+            self.kind,
+            ConflictKind::Encryption | ConflictKind::TypeClash { .. } | ConflictKind::NameTaken { .. }
+        );
+        self.common.as_ref().filter(|_| !again)
+    }
+
+    fn date(&self, name: &SnapshotName, there: bool) -> String {
+        let dates = if there { &self.dates_there } else { &self.dates_here };
+        dates.get(name).map(|seconds| format!(" ({})", date(*seconds))).unwrap_or_default()
+    }
+
+    fn list(&self, names: &[SnapshotName], there: bool) -> String {
+        if names.is_empty() {
+            return " -".into();
+        }
+        // The newest are what matters when a list is long.
+        let hidden = names.len().saturating_sub(SHOWN);
+        let mut text = if hidden > 0 { format!(" ({hidden} older and)") } else { String::new() };
+        for name in &names[hidden..] {
+            let _ = write!(text, " @{name}{}", self.date(name, there));
+        }
+        text
+    }
+
+    /// What a rollback takes away.
+    pub(super) fn rollback_cost(&self) -> String {
+        let common = self.common.as_ref().map(|name| format!("@{name}")).unwrap_or_default();
+        if self.only_there.is_empty() {
+            return format!("what was written there since {common}");
+        }
+        format!("{} and what was written there since {common}", self.list(&self.only_there, true).trim_start())
+    }
+
+    /// What can be done, one line each.
+    fn advice(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.rollback_helps() {
+            lines.push(format!("--rollback, which loses {}", self.rollback_cost()));
+        }
+        if self.new_start_helps() {
+            let next = match self.restart() {
+                Some(name) => format!("and goes on from @{name}"),
+                None => "and sends everything anew".into(),
+            };
+            lines.push(format!("--set-aside, which keeps it all under another name, {next}"));
+            let name = self.target.as_ref().map_or("DATASET", DatasetName::as_str);
+            let snapshots = match self.total_there {
+                0 => "its content".into(),
+                1 => "its only snapshot".into(),
+                more => format!("its {more} snapshots"),
+            };
+            lines.push(format!("--replace '{name}', which destroys {snapshots} and sends everything anew"));
+        }
+        lines
+    }
+
+    fn other_advice(&self) -> &'static str {
         match self.kind {
-            ConflictKind::Diverged | ConflictKind::Modified => {
-                "to go on: roll the target back to the common snapshot by hand (zfs rollback; loses what only it has), \
-                 or rename it out of the way (zfs rename) and run again"
-            }
             ConflictKind::Ahead => "nothing is lost, and the source's next snapshot will go on from its bookmark",
-            ConflictKind::NameTaken { .. } => "to go on: rename them on the target host (zfs rename) and run again",
-            ConflictKind::NoCommon | ConflictKind::DataWithoutSnapshots | ConflictKind::TypeClash { .. } => {
-                "to go on: choose another target, or rename this one out of the way (zfs rename) and run again"
+            ConflictKind::NameTaken { .. } => "rename them on the target host (zfs rename) and run again",
+            ConflictKind::Encryption => {
+                "--decrypt sends plaintext, which is right for a target that has got plaintext so far"
             }
             ConflictKind::Partial => {
-                "to go on: drop the partial state on the target host (zfs receive -A DATASET; loses only what was \
-                 received of the cut stream) and run again"
+                "drop the partial state on the target host (zfs receive -A DATASET; loses only what was received of the cut \
+                 stream) and run again"
             }
+            _ => "choose another target: this is a pool's root, which can be neither renamed nor destroyed",
         }
     }
 }
 
-fn list(f: &mut fmt::Formatter<'_>, title: &str, names: &[SnapshotName]) -> fmt::Result {
-    write!(f, "\n  {title}:")?;
-    if names.is_empty() {
-        return f.write_str(" -");
-    }
-    // The newest are what matters when a list is long.
-    let hidden = names.len().saturating_sub(SHOWN);
-    if hidden > 0 {
-        write!(f, " ({hidden} older and)")?;
-    }
-    for name in &names[hidden..] {
-        write!(f, " @{name}")?;
-    }
-    Ok(())
+/// `2026-11-20 14:03`, in UTC.
+fn date(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds)
+        .map_or_else(|_| seconds.to_string(), |time| time.strftime("%Y-%m-%d %H:%M").to_string())
 }
 
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.headline())?;
         match &self.common {
-            Some(name) => write!(f, "\n  common: @{name}")?,
+            Some(name) if self.dates_here.contains_key(name) => {
+                write!(f, "\n  common: @{name}{}", self.date(name, false))?;
+            }
+            Some(name) => write!(f, "\n  common: @{name}{}", self.date(name, true))?,
             None => f.write_str("\n  common: -")?,
         }
-        list(f, "only here", &self.only_here)?;
-        list(f, "only there", &self.only_there)?;
-        write!(f, "\n  nothing was touched; {}", self.advice())
+        write!(f, "\n  only here:{}", self.list(&self.only_here, false))?;
+        write!(f, "\n  only there:{}", self.list(&self.only_there, true))?;
+        let advice = self.advice();
+        let other = matches!(
+            self.kind,
+            ConflictKind::Ahead | ConflictKind::NameTaken { .. } | ConflictKind::Encryption | ConflictKind::Partial
+        );
+        f.write_str("\n  nothing was touched; to go on: ")?;
+        if other || advice.is_empty() {
+            f.write_str(self.other_advice())?;
+        }
+        if !advice.is_empty() {
+            f.write_str(if other { "; or run again with\n    " } else { "run again with\n    " })?;
+            f.write_str(&advice.join("\n    or "))?;
+        }
+        Ok(())
     }
 }

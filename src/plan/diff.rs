@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::conflict::{Conflict, ConflictKind};
-use super::{Kind, ResumePoint, SourceDataset, TargetDataset, Version};
+use super::{Kind, Remedy, ResumePoint, SourceDataset, TargetDataset, Version};
 use crate::name::{Guid, ResumeToken, SnapshotName, Txg};
 use crate::zfs::Refusal;
 
@@ -82,8 +82,12 @@ pub enum Verdict {
     Send(Vec<Step>),
     /// These steps, the first a full stream into an existing dataset that is empty.
     FillEmpty(Vec<Step>),
+    /// These steps, the first a full stream in place of what `--replace` has given up.
+    Overwrite(Vec<Step>),
     /// Nothing can be done without losing something.
     Conflict(Conflict),
+    /// The same, and the user has said how to get it out of the way.
+    Cure(Box<Remedy>),
 }
 
 /// Compares the source's dataset with the fully listed target's. `kind` is the source's; `attempt` is what has just been
@@ -102,9 +106,12 @@ pub fn diff(
     }
     let common = newest_common(source, target);
     let conflict = |kind| {
-        let common = common.as_ref().map(|common| (common.name, common.version.txg, common.target_txg));
+        let common = common.as_ref().map(|common| (common.name, common.version.txg, common.there.txg));
         Verdict::Conflict(Conflict::new(kind, common, &source.snapshots, &target.snapshots))
     };
+    if attempt.is_some_and(|attempt| attempt.refusal == Refusal::Encryption) {
+        return conflict(ConflictKind::Encryption);
+    }
     if target.partial {
         let steps = target.resume.as_ref().and_then(|point| resumed(source, point, newest_only));
         return steps.map_or_else(|| conflict(ConflictKind::Partial), Verdict::Send);
@@ -122,7 +129,7 @@ pub fn diff(
     if common.version.txg > newest.txg {
         return conflict(ConflictKind::Ahead);
     }
-    let has_own = target.snapshots.newest().is_some_and(|version| version.txg > common.target_txg);
+    let has_own = target.snapshots.newest().is_some_and(|version| version.txg > common.there.txg);
     // Another refusal than these tells of something that has changed by now: a new attempt finds out.
     let refused = attempt.filter(|attempt| attempt.base == Some(common.version.guid)).map(|attempt| attempt.refusal);
     match refused {
@@ -135,7 +142,7 @@ pub fn diff(
     let arriving =
         |version: &Version<'_>| version.txg > common.version.txg && (!newest_only || version.guid == newest.guid);
     let clashes = || source.snapshots.iter().filter(arriving).filter(|version| taken.contains_key(version.name));
-    if clashes().any(|version| taken[version.name] > common.target_txg) {
+    if clashes().any(|version| taken[version.name] > common.there.txg) {
         return conflict(ConflictKind::Diverged);
     }
     let names: Vec<SnapshotName> = clashes().map(|version| version.snapshot_name()).collect();
@@ -146,25 +153,27 @@ pub fn diff(
 }
 
 /// The newest version that both sides have: a snapshot or a bookmark here, a snapshot there.
-struct Common<'a> {
-    kind: BaseKind,
-    version: Version<'a>,
+pub(super) struct Common<'a> {
+    pub kind: BaseKind,
+    /// The source's.
+    pub version: Version<'a>,
     /// Its name as a snapshot: the target's where the source has but a bookmark.
-    name: &'a str,
+    pub name: &'a str,
     /// Index among the source's snapshots, for [`BaseKind::Snapshot`].
     index: usize,
-    target_txg: Txg,
+    /// The same on the target.
+    pub there: Version<'a>,
 }
 
-fn newest_common<'a>(source: &'a SourceDataset, target: &'a TargetDataset) -> Option<Common<'a>> {
+pub(super) fn newest_common<'a>(source: &'a SourceDataset, target: &'a TargetDataset) -> Option<Common<'a>> {
     let there: HashMap<Guid, Version<'a>> = target.snapshots.iter().map(|version| (version.guid, version)).collect();
     let snapshot = (source.snapshots.iter().enumerate().rev()).find_map(|(index, version)| {
-        let target_txg = there.get(&version.guid)?.txg;
-        Some(Common { kind: BaseKind::Snapshot, version, name: version.name, index, target_txg })
+        let there = *there.get(&version.guid)?;
+        Some(Common { kind: BaseKind::Snapshot, version, name: version.name, index, there })
     });
     let bookmark = source.bookmarks.iter().rev().find_map(|version| {
-        let Version { name, txg: target_txg, .. } = *there.get(&version.guid)?;
-        Some(Common { kind: BaseKind::Bookmark, version, name, index: 0, target_txg })
+        let there = *there.get(&version.guid)?;
+        Some(Common { kind: BaseKind::Bookmark, version, name: there.name, index: 0, there })
     });
     match (snapshot, bookmark) {
         // A snapshot is preferred to its own bookmark: `-I` can start at it.
@@ -175,7 +184,7 @@ fn newest_common<'a>(source: &'a SourceDataset, target: &'a TargetDataset) -> Op
 }
 
 impl Common<'_> {
-    fn steps(&self, source: &SourceDataset, newest_only: bool) -> Vec<Step> {
+    pub fn steps(&self, source: &SourceDataset, newest_only: bool) -> Vec<Step> {
         match self.kind {
             BaseKind::Snapshot => from_snapshot(source, self.index, newest_only).into_iter().collect(),
             BaseKind::Bookmark => from_bookmark(source, self.version, newest_only),

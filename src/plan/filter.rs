@@ -1,4 +1,4 @@
-//! Which datasets of the source take part: depth, includes and excludes, all on paths relative to SOURCE.
+//! Which datasets take part: depth, includes and excludes, all on paths relative to SOURCE (or to each DATASET).
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use thiserror::Error;
@@ -36,6 +36,12 @@ impl Filter {
         self.depth
     }
 
+    /// Whether nothing is left out, whatever there is.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.depth.is_none() && self.include.is_none() && self.exclude.is_empty()
+    }
+
     /// Whether the dataset at `path` takes part.
     #[must_use]
     pub fn selects(&self, path: &RelPath) -> bool {
@@ -54,10 +60,10 @@ fn globs(option: &'static str, patterns: &[String]) -> Result<GlobSet, FilterErr
     for pattern in patterns {
         let error = |reason: String| FilterError { option, pattern: pattern.clone(), reason };
         if pattern.is_empty() {
-            return Err(error("it is empty; SOURCE alone is --no-recursive".into()));
+            return Err(error("it is empty; for the top alone there is --no-recursive".into()));
         }
         if pattern.starts_with('/') || pattern.ends_with('/') {
-            return Err(error("globs are relative to SOURCE, without a '/' at start or end".into()));
+            return Err(error("globs are relative to the top, without a '/' at start or end".into()));
         }
         let glob = GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).build();
         set.add(glob.map_err(|err| error(err.kind().to_string()))?);

@@ -1,21 +1,38 @@
 //! The pure core: takes what both sides have and gives steps or typed conflicts. No I/O, no clock, no async here.
 
+mod bookmark;
 mod conflict;
+mod cure;
 mod diff;
 mod filter;
 mod flags;
 mod inventory;
 #[cfg(test)]
 pub(crate) mod model;
+mod naming;
 mod negotiate;
 mod placement;
+mod prune;
+mod retention;
+mod snapshot;
+mod solve;
+mod status;
 #[cfg(test)]
 mod tests;
+mod thin;
 
-pub use conflict::{Conflict, ConflictKind};
+pub use bookmark::{Tag, Tags, known_targets};
+pub use conflict::{Conflict, ConflictKind, Dates};
+pub use cure::{Cure, Cures, Remedy, Restore};
 pub use diff::{Attempt, Base, BaseKind, Step, Verdict, diff};
 pub use filter::{Filter, FilterError};
 pub use flags::TargetLimits;
 pub use inventory::{Kind, ResumePoint, SourceDataset, TargetDataset, Version, Versions};
+pub use naming::{Class, DEFAULT_FORMAT, Format, FormatError, Stamp};
 pub use negotiate::{Negotiation, PlanError, SourceFacts};
 pub use placement::{Placement, Plan, PlannedDataset};
+pub use prune::{Choice, Cut, Has, Peer, prune_source, prune_target, undated};
+pub use retention::{Aged, Grid, KeptBy, PerClass, RuleError, Rules};
+pub use snapshot::{MAX_ARGV, PoolSnapshots, Selection, SnapshotError, SnapshotPlan, State as SnapshotState, Tree};
+pub use status::{Clash, DatasetStatus, Level, Limits, Moment, Side, State, Status, TargetStatus, compare};
+pub use thin::{Needed, Scope, Stays, needed_by, thin};

@@ -1,11 +1,13 @@
 //! Two ZFS sides in memory, for tests: `receive` behaves as real ZFS without `-F` does (tried with OpenZFS 2.3.9), and a
 //! push goes the same way as in `exec`.
 
+mod cures;
+
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
-    Attempt, BaseKind, Conflict, Kind, Negotiation, Placement, Plan, PlannedDataset, SourceDataset, SourceFacts, Step,
-    TargetDataset, Verdict, Versions,
+    Attempt, BaseKind, Conflict, Cures, Kind, Negotiation, Placement, Plan, PlannedDataset, SourceDataset, SourceFacts,
+    Step, TargetDataset, Verdict, Versions,
 };
 use crate::name::{DatasetName, Guid, RelPath, Txg};
 use crate::zfs::Refusal;
@@ -153,6 +155,9 @@ impl Side {
             }
         }
         let Some(mut base) = stream.base else {
+            if first && planned.placement == Placement::Overwrite {
+                return self.overwrite(planned, &stream.snapshots[0]);
+            }
             if first && planned.placement == Placement::IntoEmpty {
                 let fits = |dataset: &Dataset| dataset.is_empty() && dataset.kind == stream.kind;
                 if !self.datasets.get(&planned.target).is_some_and(fits) {
@@ -264,6 +269,7 @@ pub(crate) struct Job<'a> {
     pub target: DatasetName,
     pub selects: &'a dyn Fn(&RelPath) -> bool,
     pub newest_only: bool,
+    pub cures: Cures,
 }
 
 /// What a push came to.
@@ -289,6 +295,9 @@ impl Job<'_> {
     ) -> (Negotiation, Plan) {
         let selected = source.list_source(&self.source, self.selects);
         let mut negotiation = Negotiation::new(&self.source, &self.target, selected, self.newest_only).unwrap();
+        // A number of its own for each run, as the date is.
+        let stamp = if self.cures == Cures::default() { String::new() } else { format!("2026-{}", target.txg()) };
+        negotiation = negotiation.with_cures(self.cures.clone(), &stamp);
         let mut asked: HashMap<String, usize> = HashMap::new();
         loop {
             let names = negotiation.questions();
@@ -351,14 +360,29 @@ impl Job<'_> {
         let mut report = Report::default();
         let (mut negotiation, plan) = self.negotiate(source, target, between, &mut report);
         let mut there: Vec<bool> = Vec::new();
+        let mut moved: Vec<bool> = Vec::new();
         for (index, planned) in plan.datasets.iter().enumerate() {
             let mut planned = planned.clone();
-            let mut is_there = planned.is_there();
-            let end = if planned.after.is_some_and(|after| !there[after]) {
+            moved.push(plan.gated && planned.above.is_some_and(|above| moved[above]));
+            let waits_for = if plan.gated { planned.above } else { planned.after };
+            let skipped = waits_for.is_some_and(|above| !there[above]);
+            if moved[index] && !skipped {
+                planned = Self::look(source, target, &mut negotiation, &planned, (index, None));
+            }
+            let mut is_there = planned.is_there() && !skipped;
+            let end = if skipped {
                 End::Skipped
             } else {
-                let mut looks = 0;
+                let (mut looks, mut cured) = (0, false);
                 loop {
+                    if let Verdict::Cure(remedy) = planned.verdict.clone() {
+                        assert!(!std::mem::replace(&mut cured, true), "cured twice: {remedy:?}");
+                        target.cure(&remedy.cure).unwrap();
+                        negotiation.cured(index);
+                        moved[index] |= remedy.cure.moves_below();
+                        planned = Self::look(source, target, &mut negotiation, &planned, (index, None));
+                        is_there = planned.is_there();
+                    }
                     let (base, refusal) = match self.carry_out(source, target, &planned, &mut is_there, &mut report) {
                         Ok(end) => break end,
                         Err(refused) => refused,
@@ -395,7 +419,8 @@ impl Job<'_> {
             Verdict::NoSnapshots => return Ok(End::NoSnapshots),
             Verdict::InSync => return Ok(End::InSync),
             Verdict::Conflict(conflict) => return Ok(End::Conflict(conflict.clone())),
-            Verdict::Send(steps) | Verdict::FillEmpty(steps) => steps,
+            Verdict::Cure(_) => unreachable!("done before"),
+            Verdict::Send(steps) | Verdict::FillEmpty(steps) | Verdict::Overwrite(steps) => steps,
         };
         for (at, step) in steps.iter().enumerate() {
             assert!(!self.newest_only || !step.intermediates);

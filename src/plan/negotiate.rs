@@ -5,8 +5,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use thiserror::Error;
 
+use super::bookmark::{Tags, snapshot_of};
 use super::diff::{Attempt, Verdict, diff, from_bookmark, from_snapshot, full};
-use super::{Kind, SourceDataset, TargetDataset};
+use super::{Cures, Kind, SourceDataset, TargetDataset, Version};
 use crate::name::{DatasetName, Guid, NameError, RelPath, Txg};
 
 /// Snapshots and bookmarks asked for by name in the last round; what then is still unknown gets listed.
@@ -60,6 +61,8 @@ pub(super) struct Item {
     pub known: Known,
     pub attempt: Option<Attempt>,
     pub facts: Option<SourceFacts>,
+    /// What the user has allowed to be done about a conflict was done in this run.
+    pub cured: bool,
     mark: Option<(u64, Txg)>,
 }
 
@@ -79,7 +82,13 @@ pub struct Negotiation {
     source: DatasetName,
     pub(super) target: DatasetName,
     pub(super) items: Vec<Item>,
-    newest_only: bool,
+    pub(super) newest_only: bool,
+    /// What the user allows to be done about conflicts.
+    pub(super) cures: Cures,
+    /// The date in the names of what is set aside.
+    pub(super) stamp: String,
+    /// Names our own bookmarks for this target; `None` where there are none to be believed.
+    tags: Option<Tags>,
     round: u32,
     asked: Vec<What>,
     /// Datasets of the target that are known to exist and that are no items with snapshots.
@@ -104,7 +113,16 @@ impl Negotiation {
             } else {
                 Known::Asked { snapshots: 0, bookmarks: 0 }
             };
-            Ok(Item { source: dataset, source_name, target_name, known, attempt: None, facts: None, mark: None })
+            Ok(Item {
+                source: dataset,
+                source_name,
+                target_name,
+                known,
+                attempt: None,
+                facts: None,
+                cured: false,
+                mark: None,
+            })
         };
         let mut items = datasets.into_iter().map(item).collect::<Result<Vec<Item>, _>>()?;
         // Parents before children, and to be found by path.
@@ -114,11 +132,44 @@ impl Negotiation {
             target: target.clone(),
             items,
             newest_only,
+            cures: Cures::default(),
+            stamp: String::new(),
+            tags: None,
             round: 0,
             asked: Vec::new(),
             existing: HashSet::new(),
             target_exists: false,
         })
+    }
+
+    /// Believes what our own bookmarks for this target say: each stands for what was the target's newest snapshot after the
+    /// last run, however many newer ones the source has by now.
+    #[must_use]
+    pub fn with_tags(mut self, tags: Tags) -> Self {
+        self.tags = Some(tags);
+        self
+    }
+
+    /// Solves conflicts as far as the user allows; `stamp` goes into the names of what is set aside.
+    #[must_use]
+    pub fn with_cures(mut self, cures: Cures, stamp: &str) -> Self {
+        self.cures = cures;
+        stamp.clone_into(&mut self.stamp);
+        self
+    }
+
+    /// A conflict of this item was got out of the way. It is not done twice in a run.
+    pub fn cured(&mut self, index: usize) {
+        if let Some(item) = self.items.get_mut(index) {
+            item.cured = true;
+            item.attempt = None;
+        }
+    }
+
+    /// The source's dataset at this place in the plan.
+    #[must_use]
+    pub fn source(&self, index: usize) -> Option<&SourceDataset> {
+        self.items.get(index).map(|item| &item.source)
     }
 
     /// The next batch of names to ask the target for; empty when asking by name is through. There are at most three
@@ -175,6 +226,9 @@ impl Negotiation {
             let marks = item.source.bookmarks.len();
             let marks_until = marks.min(bookmarks + more_bookmarks);
             names.extend((bookmarks..marks_until).map(|age| What::Bookmark(index, marks - 1 - age)));
+            let tags = self.tags.as_ref().filter(|_| self.round == 1);
+            let own = tags.and_then(|tags| tags.of(&item.target_name).newest(&item.source.bookmarks));
+            names.extend(own.filter(|at| marks - at > marks_until).map(|at| What::Bookmark(index, at)));
             item.known = Known::Asked { snapshots: until, bookmarks: marks_until };
         }
         above.into_iter().map(What::Dataset).chain(names).collect()
@@ -208,11 +262,15 @@ impl Negotiation {
         }
     }
 
-    /// A bookmark is asked for as the snapshot of its name: the target has the snapshot it was made from, if anything.
+    /// A bookmark is asked for as the snapshot it was made from.
     fn snapshot_name(&self, index: usize, at: usize, bookmark: bool) -> String {
-        let item = &self.items[index];
-        let versions = if bookmark { &item.source.bookmarks } else { &item.source.snapshots };
-        item.target_name.at(versions.get(at).map_or("", |version| version.name))
+        let Item { source, target_name, .. } = &self.items[index];
+        let name = if bookmark {
+            source.bookmarks.get(at).map(|version| snapshot_of(&version))
+        } else {
+            source.snapshots.get(at).map(|version| version.name)
+        };
+        target_name.at(name.unwrap_or_default())
     }
 
     /// Takes the answers to the last questions: those that exist, by their place.
@@ -260,12 +318,12 @@ impl Negotiation {
 
     /// After a round: settles what can be settled, and gives up asking where the last round is over.
     fn conclude(&mut self) {
-        let (newest_only, target_exists) = (self.newest_only, self.target_exists);
+        let (newest_only, target_exists, tags) = (self.newest_only, self.target_exists, self.tags.as_ref());
         for item in &mut self.items {
             if !target_exists && matches!(item.known, Known::Asked { .. }) {
                 item.known = Known::Missing;
             }
-            item.settle(newest_only);
+            item.settle(newest_only, tags);
         }
         if self.round == 1 {
             for item in &mut self.items {
@@ -347,7 +405,10 @@ impl Negotiation {
             Known::Missing => Verdict::Send(full(&item.source, self.newest_only)),
             Known::Listed(target) => {
                 let kind = item.facts.map_or(target.kind, |facts| facts.kind);
-                diff(&item.source, kind, target, item.attempt, self.newest_only)
+                match diff(&item.source, kind, target, item.attempt, self.newest_only) {
+                    Verdict::Conflict(conflict) => self.solve(item, target, conflict),
+                    verdict => verdict,
+                }
             }
             // Unreachable when the rounds were gone through; to claim nothing is the safe answer.
             Known::Asked { .. } | Known::Unlisted => Verdict::Send(Vec::new()),
@@ -382,37 +443,32 @@ impl Item {
         }
     }
 
-    /// Takes the best agreement for the base if everything newer has been asked for and isn't there.
-    fn settle(&mut self, newest_only: bool) {
+    /// Takes the best agreement for the base if everything newer has been asked for and isn't there, or if our own bookmark
+    /// says that it was the target's newest. Should the target have got another since, the receive will refuse.
+    fn settle(&mut self, newest_only: bool, tags: Option<&Tags>) {
         let (Known::Asked { snapshots, .. }, Some((mark, txg))) = (&self.known, self.mark) else { return };
-        let count = self.source.snapshots.len();
-        let asked_back_to = count.saturating_sub((*snapshots).max(1));
-        let newer_unasked = (0..asked_back_to)
-            .rev()
-            .take(1)
-            .any(|at| self.source.snapshots.get(at).is_some_and(|version| version.txg > txg));
-        if newer_unasked {
+        let at = usize::try_from(mark >> 1).unwrap_or(0);
+        let bookmark = (mark & 1 == 1).then(|| self.source.bookmarks.get(at)).flatten();
+        let asked_back_to = self.source.snapshots.len().saturating_sub((*snapshots).max(1));
+        let unasked = asked_back_to.checked_sub(1).and_then(|newest| self.source.snapshots.get(newest));
+        let owned = |bookmark: Version<'_>| tags.is_some_and(|tags| tags.of(&self.target_name).owns(bookmark.name));
+        let believed = bookmark.is_some_and(owned);
+        if !believed && unasked.is_some_and(|version| version.txg > txg) {
             return;
         }
-        let at = usize::try_from(mark >> 1).unwrap_or(0);
-        let verdict = if mark & 1 == 1 {
-            match self.source.bookmarks.get(at) {
-                // None: it is newer than all snapshots, so the target is ahead; the listing explains it.
-                Some(bookmark) => match from_bookmark(&self.source, bookmark, newest_only) {
-                    steps if steps.is_empty() => {
-                        self.known = Known::Unlisted;
-                        return;
-                    }
-                    steps => Verdict::Send(steps),
-                },
-                None => return,
-            }
-        } else {
-            match from_snapshot(&self.source, at, newest_only) {
-                Some(step) => Verdict::Send(vec![step]),
-                None => Verdict::InSync,
-            }
+        let verdict = match bookmark {
+            // `-I` can start at a snapshot and not at its bookmark.
+            Some(bookmark) => match self.source.snapshots.iter().position(|version| version.guid == bookmark.guid) {
+                Some(at) => from_snapshot(&self.source, at, newest_only).into_iter().collect(),
+                None => from_bookmark(&self.source, bookmark, newest_only),
+            },
+            None => from_snapshot(&self.source, at, newest_only).into_iter().collect(),
         };
-        self.known = Known::Settled(verdict);
+        self.known = match (verdict.is_empty(), bookmark) {
+            (false, _) => Known::Settled(Verdict::Send(verdict)),
+            (true, None) => Known::Settled(Verdict::InSync),
+            // It is newer than all snapshots, so the target is ahead; the listing explains it.
+            (true, Some(_)) => Known::Unlisted,
+        };
     }
 }

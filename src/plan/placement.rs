@@ -18,6 +18,8 @@ pub enum Placement {
     Create,
     /// Into an existing filesystem that is empty, which the stream replaces.
     IntoEmpty,
+    /// Into an existing filesystem whose snapshots `--replace` has destroyed, in place of its content.
+    Overwrite,
 }
 
 /// One dataset of the plan.
@@ -44,6 +46,8 @@ pub struct PlannedDataset {
     /// The place in the plan of the dataset that must be received before this one can be created; where that one is in
     /// conflict and not there, this one can't be.
     pub after: Option<usize>,
+    /// The place in the plan of the nearest dataset above.
+    pub above: Option<usize>,
 }
 
 /// The plan for all selected datasets, parents before children.
@@ -53,6 +57,8 @@ pub struct Plan {
     pub datasets: Vec<PlannedDataset>,
     /// The nearest dataset of the target, at TARGET or above, that exists; `None` when not even the pool does.
     pub nearest: Option<DatasetName>,
+    /// Whether each dataset has to wait until the one above it is through, since a cure could move or destroy it.
+    pub gated: bool,
 }
 
 impl Plan {
@@ -86,7 +92,8 @@ impl PlannedDataset {
 
     fn steps(&self) -> usize {
         match &self.verdict {
-            Verdict::Send(steps) | Verdict::FillEmpty(steps) => steps.len(),
+            Verdict::Send(steps) | Verdict::FillEmpty(steps) | Verdict::Overwrite(steps) => steps.len(),
+            Verdict::Cure(remedy) => remedy.then.len(),
             Verdict::NoSnapshots | Verdict::InSync | Verdict::Conflict(_) => 0,
         }
     }
@@ -105,7 +112,7 @@ impl Negotiation {
             }
             datasets.push(planned);
         }
-        Plan { datasets, nearest: self.nearest() }
+        Plan { datasets, nearest: self.nearest(), gated: self.cures.touch_below() }
     }
 
     /// The plan of one item alone, after a refusal; what it would wait for has been received already.
@@ -125,6 +132,7 @@ impl Negotiation {
         let verdict = self.verdict(item);
         let placement = match (&verdict, &item.known) {
             (Verdict::FillEmpty(_), _) => Placement::IntoEmpty,
+            (Verdict::Overwrite(_), _) => Placement::Overwrite,
             (Verdict::Send(_), Known::Missing) => Placement::Create,
             _ => Placement::Existing,
         };
@@ -139,11 +147,18 @@ impl Negotiation {
             ancestors: Vec::new(),
             top_ancestor: None,
             after: None,
+            above: self.above(item),
         };
         if planned.placement != Placement::Existing {
             self.look_up(item, created, &mut planned);
         }
         planned
+    }
+
+    /// The nearest item above.
+    fn above(&self, item: &Item) -> Option<usize> {
+        let mut up = std::iter::successors(item.source.path.parent(), RelPath::parent);
+        up.find_map(|path| self.items.binary_search_by(|other| other.source.path.cmp(&path)).ok())
     }
 
     /// Walks up from a dataset that will be created to what is there, or will be there by then.

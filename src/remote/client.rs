@@ -11,11 +11,12 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::event::Teller;
-pub use super::event::{ChannelEvent, ChannelId, FromChannel, HelperError};
+pub use super::event::{ChannelEvent, ChannelId, FromChannel, HelperError, SendFailure};
 use super::ssh::Master;
 pub use super::stream::Stream;
 use super::stream::{self, Fd};
-use super::wire::{self, FrameKind, GREETING, Header, Hello, MAX_PREAMBLE, PROTOCOL, Reply, Request, WireError};
+use super::wire::{self, FrameKind, GREETING, Header, Hello, MAX_PREAMBLE, PING, PROTOCOL, Reply, Request, WireError};
+use crate::cli::Allow;
 
 /// How the helper is called on the target host when the user says nothing else. Constant: no name ever reaches a shell.
 pub const REMOTE_HELPER: &str = "zfsync recv --stdio";
@@ -64,11 +65,15 @@ impl Channel {
     }
 
     /// Starts a helper as a child of this process, for a target on this machine.
-    pub fn local(id: ChannelId, events: UnboundedSender<FromChannel>) -> Result<Self, HelperError> {
+    pub fn local(id: ChannelId, allow: &[Allow], events: UnboundedSender<FromChannel>) -> Result<Self, HelperError> {
         let ((stdin, ours_in), (ours_out, stdout), (ours_err, stderr)) = (io::pipe()?, io::pipe()?, io::pipe()?);
         super::pump::grow_pipe(&ours_in);
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["recv", "--stdio"]).stdin(stdin).stdout(stdout).stderr(stderr);
+        command.args(["recv", "--stdio"]);
+        for allow in allow {
+            command.args(["--allow", allow.word()]);
+        }
+        command.stdin(stdin).stdout(stdout).stderr(stderr);
         let mut child = command.spawn()?;
         // It holds our ends of the pipes.
         drop(command);
@@ -112,12 +117,16 @@ impl Channel {
 
 /// The writer thread. When the helper is gone writes fail; the reader thread tells why, so this one just ends.
 fn write(stdin: &OwnedFd, todo: &mpsc::Receiver<Order>, tell: &Teller) {
-    while let Ok(order) = todo.recv() {
-        let through = match order {
-            Order::Request(request) => {
+    loop {
+        let through = match todo.recv_timeout(PING) {
+            Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                wire::write_mark(&mut Fd(stdin), FrameKind::Ping).map_err(|error| error.to_string())
+            }
+            Ok(Order::Request(request)) => {
                 wire::write_message(&mut Fd(stdin), FrameKind::Request, &request).map_err(|error| error.to_string())
             }
-            Order::Stream(stream) => stream::run(stdin, *stream, tell),
+            Ok(Order::Stream(stream)) => stream::run(stdin, *stream, tell),
         };
         if let Err(error) = through {
             tracing::debug!("channel {}: {error}", tell.channel);
@@ -232,7 +241,7 @@ mod tests {
 
     fn hello() -> Hello {
         let (zfs, zfs_path) = (None, Some("/sbin/zfs".into()));
-        Hello { version: "0.1.0".into(), zfs, zfs_path, boot_id: String::new(), host: "b".into(), capabilities: vec![] }
+        Hello { version: "0.1.0".into(), zfs, zfs_path, host: "b".into(), ..Hello::default() }
     }
 
     #[test]

@@ -31,11 +31,20 @@ pub enum ChannelEvent {
         id: u64,
         /// Bytes moved.
         bytes: u64,
-        /// `zfs send`'s words when it failed; the stream was aborted then. Also when the receiver stopped it.
-        failure: Option<String>,
+        /// What was wrong with `zfs send`; the stream was aborted then. Also when the receiver stopped it.
+        failure: Option<SendFailure>,
     },
     /// The helper is gone.
     Closed(HelperError),
+}
+
+/// Why a stream broke off on this side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendFailure {
+    /// The words of `zfs send`, or what happened to it.
+    pub words: String,
+    /// Somebody has killed it: it has nothing against being started again.
+    pub killed: bool,
 }
 
 /// A [`ChannelEvent`] with its sender.

@@ -11,7 +11,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use thiserror::Error;
 
-use super::wire::{FrameKind, Header, MAX_DATA};
+use super::wire::{FrameKind, Header, MAX_DATA, PING, SILENCE};
 
 /// How often a waiting pump looks at its abort flag.
 const TICK: Duration = Duration::from_millis(200);
@@ -106,15 +106,26 @@ impl<I: AsFd, O: AsFd> Sender<'_, I, O> {
     }
 
     fn frames(&mut self) -> Result<Sent, PumpError> {
+        let mut spoken = Instant::now();
         loop {
             // The receiver may take its time; until a header is out, the stream can be aborted properly.
-            while !is_ready(self.input, PollFlags::IN, Some(TICK)).map_err(PumpError::Input)?
-                || !is_ready(self.output, PollFlags::OUT, Some(TICK)).map_err(PumpError::Output)?
-            {
+            loop {
+                let has_more = is_ready(self.input, PollFlags::IN, Some(TICK)).map_err(PumpError::Input)?;
+                let has_room = is_ready(self.output, PollFlags::OUT, Some(TICK)).map_err(PumpError::Output)?;
                 if self.aborted() {
                     return Ok(Sent::Aborted);
                 }
+                if has_more && has_room {
+                    break;
+                }
+                if has_room && spoken.elapsed() > PING {
+                    spoken = Instant::now();
+                    let ping = Header { kind: FrameKind::Ping, len: 0 }.encode();
+                    write_all(self.output, &ping, &mut || !self.abort.load(Ordering::Relaxed))
+                        .map_err(PumpError::Output)?;
+                }
             }
+            spoken = Instant::now();
             if self.aborted() {
                 return Ok(Sent::Aborted);
             }
@@ -213,7 +224,7 @@ impl Mover {
             match rustix::io::read(input, &mut *buffer) {
                 Ok(read) => return Ok(read),
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => _ = is_ready(input, PollFlags::IN, None)?,
+                Err(Errno::AGAIN) => wait_readable(input)?,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -229,14 +240,14 @@ impl Mover {
         go_on: &mut impl FnMut() -> bool,
     ) -> Result<usize, (usize, PumpError)> {
         let lost_nothing = |error| (0, error);
-        is_ready(input, PollFlags::IN, None).map_err(PumpError::Input).map_err(lost_nothing)?;
+        wait_readable(input).map_err(PumpError::Input).map_err(lost_nothing)?;
         wait_writable(output, go_on).map_err(PumpError::Output).map_err(lost_nothing)?;
         while self.splice {
             match splice(input, output, most) {
                 Ok(moved) => return Ok(moved),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
-                    is_ready(input, PollFlags::IN, None).map_err(PumpError::Input).map_err(lost_nothing)?;
+                    wait_readable(input).map_err(PumpError::Input).map_err(lost_nothing)?;
                     wait_writable(output, go_on).map_err(PumpError::Output).map_err(lost_nothing)?;
                     // Should both claim to be ready all the same, this must not take a whole core.
                     std::thread::sleep(Duration::from_millis(1));
@@ -285,6 +296,11 @@ fn is_gone(input: &impl AsFd) -> bool {
     #[cfg(not(target_os = "linux"))]
     let wanted = PollFlags::empty();
     is_ready(input, wanted, Some(Duration::ZERO)).unwrap_or(true)
+}
+
+/// Waits for what must come within a frame; whoever has begun one has the rest at hand.
+fn wait_readable(input: &impl AsFd) -> io::Result<()> {
+    if is_ready(input, PollFlags::IN, Some(SILENCE))? { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
 }
 
 fn wait_writable(output: &impl AsFd, go_on: &mut impl FnMut() -> bool) -> io::Result<()> {

@@ -63,6 +63,16 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// Whether it is of no use to try again, however long the host is waited for: who we are, or who they are, is wrong.
+    #[must_use]
+    pub fn fatal(&self) -> bool {
+        let Self::Refused { words, .. } = self else { return matches!(self, Self::NoSsh(_) | Self::Directory { .. }) };
+        let words = words.to_ascii_lowercase();
+        let refusals =
+            ["permission denied", "host key verification failed", "authentication failures", "bad configuration"];
+        refusals.iter().any(|refusal| words.contains(refusal))
+    }
+
     /// Whether the same may work a little later.
     #[must_use]
     pub fn retryable(&self) -> bool {
@@ -93,7 +103,7 @@ const OURS: [&str; 12] = [
 const CIPHERS: &str = "Ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com";
 
 /// Asks the target host for one more connection at most so often before a busy host is given up.
-const TRIES: u32 = 6;
+const TRIES: u32 = 7;
 
 /// One SSH connection: a master process with its control socket.
 #[derive(Debug)]

@@ -3,12 +3,13 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use super::event::{ChannelEvent, Teller};
+use super::event::{ChannelEvent, SendFailure, Teller};
 use super::pump;
 use super::wire::{self, FrameKind, Receive, Request};
 use crate::zfs::Estimate;
@@ -35,7 +36,7 @@ pub(super) fn run(stdin: &OwnedFd, stream: Stream, tell: &Teller) -> Result<(), 
     wire::write_message(&mut Fd(stdin), FrameKind::Request, &request).map_err(|error| error.to_string())?;
     let (bytes, failure) = match send(stdin, stream, tell) {
         Ok((bytes, failure)) => (bytes, failure),
-        Err(Broken::Send(words)) => (0, Some(words)),
+        Err(Broken::Send(words)) => (0, Some(SendFailure { words, killed: false })),
         Err(Broken::Channel(words)) => return Err(words),
     };
     let mark = if failure.is_none() { FrameKind::End } else { FrameKind::Abort };
@@ -52,12 +53,12 @@ enum Broken {
 }
 
 /// Bytes moved, and what was wrong with them if anything was.
-type Moved = (u64, Option<String>);
+type Moved = (u64, Option<SendFailure>);
 
 fn send(stdin: &OwnedFd, mut stream: Stream, tell: &Teller) -> Result<Moved, Broken> {
     let cant = |error: io::Error| Broken::Send(format!("can't start zfs send: {error}"));
     if stream.abort.load(Ordering::Relaxed) {
-        return Ok((0, Some("stopped".into())));
+        return Ok((0, Some(ours("stopped".into()))));
     }
     let (output, input) = io::pipe().map_err(cant)?;
     pump::grow_pipe(&output);
@@ -73,8 +74,8 @@ fn send(stdin: &OwnedFd, mut stream: Stream, tell: &Teller) -> Result<Moved, Bro
     let bytes = stream.progress.load(Ordering::Relaxed);
     let failure = match moved {
         Ok(pump::Sent::Eof) => None,
-        Ok(pump::Sent::Aborted) => Some("stopped".to_owned()),
-        Err(pump::PumpError::Input(error)) => Some(format!("reading from zfs send: {error}")),
+        Ok(pump::Sent::Aborted) => Some(ours("stopped".to_owned())),
+        Err(pump::PumpError::Input(error)) => Some(ours(format!("reading from zfs send: {error}"))),
         Err(pump::PumpError::Output(error)) => {
             end(&mut child);
             return Err(Broken::Channel(error.to_string()));
@@ -87,8 +88,15 @@ fn send(stdin: &OwnedFd, mut stream: Stream, tell: &Teller) -> Result<Moved, Bro
     }
     let status = child.wait().map_err(|error| Broken::Send(format!("waiting for zfs send: {error}")))?;
     let words = words.and_then(|reader| reader.join().ok()).unwrap_or_default();
-    let failure = failure.or_else(|| (!status.success()).then(|| said(&words, &status.to_string())));
-    Ok((bytes, failure))
+    // Whoever is killed leaves no words.
+    let killed = status.signal().is_some() && words.is_empty();
+    let said = || SendFailure { words: said(&words, &status.to_string()), killed };
+    Ok((bytes, failure.or_else(|| (!status.success()).then(said))))
+}
+
+/// What we did to it ourselves.
+fn ours(words: String) -> SendFailure {
+    SendFailure { words, killed: false }
 }
 
 /// Its pipe is closed already; a send that is about to notice that is not worth waiting for.

@@ -2,12 +2,13 @@
 //! JSON, so that either side may add fields; data bodies are raw bytes of the stream, never looked at.
 
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
-use crate::plan::Kind;
+use crate::plan::{Cure, Kind};
 use crate::zfs::Refusal;
 
 /// Raised whenever an older peer could misunderstand; both sides name both numbers when they differ.
@@ -22,6 +23,12 @@ pub const MAX_CONTROL: usize = 1024 * 1024;
 pub const MAX_DATA: usize = 1024 * 1024;
 /// Most names in one [`Request::Ask`]: the answer to all of them must fit into one frame too.
 pub const MAX_NAMES: usize = 16_384;
+/// Most snapshots in one [`Request::Thin`].
+pub const MAX_THIN: usize = 2000;
+/// A sender that has nothing to say says so this often.
+pub const PING: Duration = Duration::from_secs(15);
+/// A helper that has heard nothing for so long takes its sender for dead, and ends.
+pub const SILENCE: Duration = Duration::from_secs(60);
 /// Bytes in front of each body: length (u32, big endian), kind, three zeros.
 pub const HEADER: usize = 8;
 
@@ -38,6 +45,9 @@ pub enum FrameKind {
     Abort,
     /// A [`Reply`], helper to sender.
     Reply,
+    /// Nothing but a sign of life of the sender, between frames of whatever kind: a connection that is cut for good tells
+    /// the other end nothing.
+    Ping,
 }
 
 impl FrameKind {
@@ -48,18 +58,21 @@ impl FrameKind {
             Self::End => 3,
             Self::Abort => 4,
             Self::Reply => 5,
+            Self::Ping => 6,
         }
     }
 
     fn from_code(code: u8) -> Option<Self> {
-        [Self::Request, Self::Data, Self::End, Self::Abort, Self::Reply].into_iter().find(|kind| kind.code() == code)
+        [Self::Request, Self::Data, Self::End, Self::Abort, Self::Reply, Self::Ping]
+            .into_iter()
+            .find(|kind| kind.code() == code)
     }
 
     fn limit(self) -> usize {
         match self {
             Self::Request | Self::Reply => MAX_CONTROL,
             Self::Data => MAX_DATA,
-            Self::End | Self::Abort => 0,
+            Self::End | Self::Abort | Self::Ping => 0,
         }
     }
 }
@@ -164,14 +177,14 @@ pub fn write_message<T: Serialize>(output: &mut impl Write, kind: FrameKind, mes
     Ok(output.flush()?)
 }
 
-/// Writes a frame without a body ([`FrameKind::End`] or [`FrameKind::Abort`]).
+/// Writes a frame without a body ([`FrameKind::End`], [`FrameKind::Abort`] or [`FrameKind::Ping`]).
 pub fn write_mark(output: &mut impl Write, kind: FrameKind) -> Result<(), WireError> {
     output.write_all(&Header { kind, len: 0 }.encode())?;
     Ok(output.flush()?)
 }
 
 /// The helper's greeting.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     /// The helper's own version.
     pub version: String,
@@ -190,6 +203,15 @@ pub struct Hello {
     /// What this helper can do beyond the first version; unknown words are ignored.
     #[serde(default)]
     pub capabilities: Vec<String>,
+    /// The user that the helper runs as, for messages.
+    #[serde(default)]
+    pub user: String,
+    /// The datasets that the helper is confined to; none: all.
+    #[serde(default)]
+    pub roots: Vec<DatasetName>,
+    /// What it may do beside receiving, as on its command line.
+    #[serde(default)]
+    pub allow: Vec<String>,
 }
 
 impl Hello {
@@ -217,6 +239,13 @@ pub enum Request {
         /// The datasets.
         datasets: Vec<DatasetName>,
     },
+    /// The same for a dataset and all below it; nothing if it doesn't exist. Answered as [`Request::List`].
+    Tree {
+        /// Comes back in the answers.
+        id: u64,
+        /// The top of the tree.
+        dataset: DatasetName,
+    },
     /// What the pool and its nearest dataset allow a stream to carry. Answered by [`Reply::Probed`].
     Probe {
         /// Comes back in the answer.
@@ -231,6 +260,44 @@ pub enum Request {
         /// The dataset; with a first receive that was cut it goes away.
         dataset: DatasetName,
     },
+    /// Claim this tree for a run, until the helper ends. Answered by [`Reply::Done`], with [`Refusal::Locked`] when another run has
+    /// it, or a part of it, or what it is a part of.
+    Lock {
+        /// Comes back in the answer.
+        id: u64,
+        /// TARGET.
+        dataset: DatasetName,
+        /// The run, the same for all its helpers.
+        run: u64,
+        /// Who it is, for the message that others get.
+        owner: String,
+    },
+    /// Get a conflict out of the way. Refused unless the helper's command line allows it. Answered by [`Reply::Done`].
+    Cure {
+        /// Comes back in the answer.
+        id: u64,
+        /// How.
+        cure: Cure,
+    },
+    /// When were these snapshots made? Answered by [`Reply::Dated`].
+    Dates {
+        /// Comes back in the answer.
+        id: u64,
+        /// Full names (`a/b@s`), as in [`Request::Ask`].
+        names: Vec<String>,
+    },
+    /// Destroy these snapshots as far as they are still the same, and neither held nor cloned. Refused unless the helper's
+    /// command line allows it. Answered by [`Reply::Thinned`].
+    Thin {
+        /// Comes back in the answer.
+        id: u64,
+        /// The dataset.
+        dataset: DatasetName,
+        /// Its snapshots that go; at most [`MAX_THIN`].
+        snapshots: Vec<(SnapshotName, Guid)>,
+        /// Whether only to tell what would be done.
+        dry_run: bool,
+    },
     /// Receive the stream that follows in data frames. Answered by [`Reply::Done`].
     Receive {
         /// Comes back in the answer.
@@ -242,6 +309,7 @@ pub enum Request {
 
 /// One receive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the message")]
 pub struct Receive {
     /// The dataset that receives.
     pub dataset: DatasetName,
@@ -262,6 +330,16 @@ pub struct Receive {
     /// It exists and is believed to be empty: the helper checks that again and only then replaces it (`recv -F`).
     #[serde(default)]
     pub into_empty: bool,
+    /// Its content is to be replaced (`recv -F`), as the user has said by `--replace`; it has no snapshots any more.
+    #[serde(default)]
+    pub overwrite: bool,
+    /// Whether a cut receive leaves something to go on with (`recv -s`).
+    #[serde(default = "yes")]
+    pub resumable: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The helper's answers.
@@ -275,7 +353,7 @@ pub enum Reply {
         /// Place, guid, createtxg.
         found: Vec<(u32, Guid, Txg)>,
     },
-    /// To [`Request::List`]: a part of one dataset's snapshots. Several may follow each other for one dataset; the facts
+    /// To [`Request::List`] and [`Request::Tree`]: a part of one dataset's snapshots. Several may follow each other for one dataset; the facts
     /// are the same in each.
     Listed {
         /// The request's.
@@ -296,6 +374,25 @@ pub enum Reply {
         /// Whether the dataset is encrypted, and so what is created below it would be.
         encrypted: bool,
     },
+    /// To [`Request::Thin`].
+    Thinned {
+        /// The request's.
+        id: u64,
+        /// What came of it.
+        thinned: Thinned,
+    },
+    /// To [`Request::Dates`].
+    Dated {
+        /// The request's.
+        id: u64,
+        /// Place in the question, seconds since 1970 (`creation`); what doesn't exist is left out.
+        dates: Vec<(u32, i64)>,
+    },
+    /// A sign of life of a running receive: sent only when it has moved on since the last one, or works.
+    Beat {
+        /// The id of its [`Request::Receive`].
+        id: u64,
+    },
     /// The request is through: nothing, or why not.
     Done {
         /// The request's.
@@ -308,6 +405,18 @@ pub enum Reply {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         warning: Option<String>,
     },
+}
+
+/// What came of a [`Request::Thin`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thinned {
+    /// How many were destroyed, or would be.
+    pub destroyed: usize,
+    /// How many bytes that freed, or would.
+    pub freed: u64,
+    /// What stays although it was to go, and why.
+    #[serde(default)]
+    pub pinned: Vec<(SnapshotName, String)>,
 }
 
 /// What the helper knows of a listed dataset beside its snapshots.
@@ -349,6 +458,7 @@ mod tests {
             (FrameKind::End, 0),
             (FrameKind::Abort, 0),
             (FrameKind::Reply, MAX_CONTROL),
+            (FrameKind::Ping, 0),
         ] {
             let header = Header { kind, len: limit };
             assert_eq!(Header::decode(header.encode()).unwrap(), header);
@@ -378,11 +488,13 @@ mod tests {
 
     #[test]
     fn a_name_that_zfs_would_refuse_is_refused() {
-        for name in ["-r", "b/../x", "b@s", "", "b/x;reboot"] {
-            let body = format!(r#"{{"verb":"probe","id":1,"dataset":{name:?}}}"#);
+        for (verb, name) in
+            ["-r", "b/../x", "b@s", "", "b/x;reboot"].iter().flat_map(|name| [("probe", name), ("tree", name)])
+        {
+            let body = format!(r#"{{"verb":"{verb}","id":1,"dataset":{name:?}}}"#);
             assert!(
                 matches!(read_body::<Request>(&mut body.as_bytes(), body.len()), Err(WireError::Json(_))),
-                "{name:?}"
+                "{verb} {name:?}"
             );
         }
     }

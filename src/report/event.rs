@@ -97,6 +97,9 @@ pub enum Event {
         dataset: String,
         /// Whether it will be tried again in this run.
         retry: bool,
+        /// After how long.
+        #[serde(rename = "wait", serialize_with = "seconds")]
+        wait: Duration,
         /// In plain words, those of zfs or ssh included.
         error: String,
     },

@@ -34,7 +34,8 @@ pub(super) fn done(step: StepId, dataset: &str, bytes: u64) -> Event {
 }
 
 pub(super) fn step_failed(step: StepId, dataset: &str, retry: bool) -> Event {
-    Event::StepFailed { step, dataset: dataset.to_owned(), retry, error: "ssh: broken pipe\nmore".to_owned() }
+    let error = "ssh: broken pipe\nmore".to_owned();
+    Event::StepFailed { step, dataset: dataset.to_owned(), retry, wait: Duration::from_secs(2), error }
 }
 
 pub(super) fn dataset_failed(dataset: &str) -> Event {

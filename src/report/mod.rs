@@ -5,11 +5,15 @@ mod bars;
 mod draw;
 pub mod event;
 pub mod format;
+pub mod jobs;
 mod json;
 mod log;
+pub mod log_file;
 mod look;
 mod plain;
+pub mod prune;
 mod screen;
+pub mod status;
 pub mod table;
 mod track;
 mod words;
@@ -18,7 +22,7 @@ pub use event::{Event, StepId, Summary};
 pub use log::init_tracing;
 pub use table::{PlanAction, PlanRow, print_plan};
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write};
 use std::time::{Instant, SystemTime};
 
 /// Shows a run to somebody. Called from one thread, with the events in the order in which they happened.
@@ -69,6 +73,15 @@ pub fn reporter(style: Style, verbose: u8) -> Box<dyn Reporter> {
         Style::Json => Box::new(json::Json::new(Box::new(std::io::stdout()), Box::new(SystemClock))),
         Style::Quiet => Box::new(plain::Quiet::new(Box::new(std::io::stderr()))),
     }
+}
+
+/// A reporter that keeps failures for later, and writes all down if there is a log.
+#[must_use]
+pub fn kept(failures: Box<dyn Write + Send>, log: Option<Box<dyn Write + Send>>) -> Box<dyn Reporter> {
+    let quiet: Box<dyn Reporter> = Box::new(plain::Quiet::new(failures));
+    let Some(log) = log else { return quiet };
+    let plain: Box<dyn Reporter> = Box::new(plain::Plain::new(log, Box::new(SystemClock), 1));
+    Box::new(log_file::Several(vec![quiet, plain]))
 }
 
 /// Where reporters get the time from; tests have their own.

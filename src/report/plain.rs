@@ -184,7 +184,7 @@ mod tests {
         plain.event(&fake::started(1, "p/a"));
         page.take();
         plain.event(&fake::step_failed(1, "p/a", true));
-        assert_eq!(page.take(), "p/a: interrupted, will be tried again: ssh: broken pipe\n");
+        assert_eq!(page.take(), "p/a: interrupted, will be tried again in 2.0 s: ssh: broken pipe\n");
         plain.event(&fake::step_failed(1, "p/a", false));
         assert_eq!(page.take(), "");
         plain.event(&fake::dataset_failed("p/a"));

@@ -24,6 +24,12 @@ pub enum PlanAction {
     NoSnapshots,
     /// Nothing, because something would be lost; the note says more.
     Conflict,
+    /// Back to the common snapshot; the note says what is lost.
+    Rollback,
+    /// Renamed, to make room.
+    SetAside,
+    /// Destroyed, to make room.
+    Replace,
 }
 
 impl PlanAction {
@@ -35,6 +41,9 @@ impl PlanAction {
             Self::InSync => "in sync",
             Self::NoSnapshots => "no snapshots",
             Self::Conflict => "conflict",
+            Self::Rollback => "roll back",
+            Self::SetAside => "set aside",
+            Self::Replace => "replace",
         }
     }
 
@@ -43,7 +52,7 @@ impl PlanAction {
             Self::Full | Self::Incremental | Self::Resume => Colour::Green,
             Self::InSync => Colour::Dim,
             Self::NoSnapshots => Colour::Yellow,
-            Self::Conflict => Colour::Red,
+            Self::Conflict | Self::Rollback | Self::SetAside | Self::Replace => Colour::Red,
         }
     }
 

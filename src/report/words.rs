@@ -16,7 +16,7 @@ impl Words {
     pub fn always(self, event: &Event) -> Option<String> {
         match event {
             Event::Notice { dataset, text } => Some(Self::notice(dataset.as_deref(), text)),
-            Event::StepFailed { dataset, retry: true, error, .. } => Some(self.retry(dataset, error)),
+            Event::StepFailed { dataset, retry: true, wait, error, .. } => Some(self.retry(dataset, *wait, error)),
             Event::DatasetFailed { dataset, target, kind, error } => Some(self.failed(dataset, target, kind, error)),
             Event::Finished(summary) => Some(self.summary(summary)),
             _ => None,
@@ -47,8 +47,13 @@ impl Words {
     }
 
     /// A step that is tried again.
-    pub fn retry(self, dataset: &str, error: &str) -> String {
-        let head = self.0.paint(Colour::Yellow, "interrupted, will be tried again");
+    pub fn retry(self, dataset: &str, wait: Duration, error: &str) -> String {
+        let what = if wait.is_zero() {
+            "refused, a closer look follows".to_owned()
+        } else {
+            format!("interrupted, will be tried again in {}", duration(wait))
+        };
+        let head = self.0.paint(Colour::Yellow, &what);
         format!("{}: {head}: {}", sanitise(dataset), first_line(error))
     }
 

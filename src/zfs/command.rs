@@ -101,7 +101,7 @@ impl Zfs {
         &self.path
     }
 
-    fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+    pub(super) fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(&self.path);
         command.args(args).env("LC_ALL", "C").stdin(Stdio::null());
         command
@@ -223,9 +223,13 @@ impl Zfs {
     /// be empty.
     #[must_use]
     pub fn receive(&self, receive: &Receive) -> Command {
-        let mut command = self.command(["recv", "-s", "-u"]);
-        let new = receive.create || receive.into_empty;
-        if receive.into_empty {
+        let mut command = self.command(["recv"]);
+        if receive.resumable {
+            command.arg("-s");
+        }
+        command.arg("-u");
+        let new = receive.create || receive.into_empty || receive.overwrite;
+        if receive.into_empty || receive.overwrite {
             command.arg("-F");
         }
         if receive.top && new {
@@ -342,6 +346,8 @@ mod tests {
             create: false,
             top: false,
             into_empty: false,
+            overwrite: false,
+            resumable: true,
         };
         assert_eq!(line(&zfs.receive(&plain)), "zfs recv -s -u b/x");
         let receive = Receive { create: true, top: true, ..plain.clone() };

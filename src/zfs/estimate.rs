@@ -23,7 +23,9 @@ pub fn report(line: &str) -> Report<'_> {
     let line = line.trim_end_matches(['\n', '\r']);
     let mut fields = line.split('\t');
     let (first, second, rest) = (fields.next().unwrap_or(""), fields.next(), fields.count());
-    let number = |text: Option<&str>| text.and_then(|text| text.parse::<u64>().ok());
+    // The rest of a resumed stream can be estimated below zero, and is printed without a sign (OpenZFS 2.3.9, seen).
+    let sane = |number: u64| if i64::try_from(number).is_ok() { number } else { 0 };
+    let number = |text: Option<&str>| text.and_then(|text| text.parse::<u64>().ok()).map(sane);
     let last = || number(line.rsplit('\t').next());
     let known = match (first, rest) {
         ("size", 0) => number(second).map(Report::Total),
@@ -97,6 +99,7 @@ mod tests {
         assert_eq!(report("incremental\ts1\tp/a@s2\t0"), Report::Part(0));
         assert_eq!(report("incremental\tp/a@s1\tp/a@s2"), Report::Part(0));
         assert_eq!(report("size\t99"), Report::Total(99));
+        assert_eq!(report("size\t18446744073709292160"), Report::Total(0), "below zero");
         assert_eq!(report("22:09:18\t1048576\tp/a@s2"), Report::Progress(1_048_576));
         for words in ["cannot open 'p/x': dataset does not exist", "size\tbig", "12:3x:00\t1\tp@s", "", "full", "size"]
         {

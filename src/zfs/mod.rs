@@ -1,15 +1,22 @@
 //! The `zfs` command line: the only place that builds its arguments and reads what it prints.
 
+mod bookmarks;
+mod change;
 mod command;
 mod estimate;
 mod parse;
+pub mod permission;
 mod refusal;
+mod snapshot;
 mod token;
 
+pub use bookmarks::NewBookmark;
+pub use change::{Pinned, read_creations, read_names, read_pinned, read_reclaimed};
 pub use command::{PLACEHOLDER, SendBase, SendFlags, SendSpec, Zfs, find_zfs};
 pub use estimate::{Estimate, Report, report};
 pub use parse::{
     Facts, Listed, Mark, ParseError, disabled_features, read_facts, read_listed, read_source, user_objects,
 };
 pub use refusal::Refusal;
+pub use snapshot::{read_states, without_usage};
 pub use token::{TokenFacts, read_token};

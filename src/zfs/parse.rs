@@ -34,7 +34,7 @@ pub enum ParseError {
 }
 
 impl ParseError {
-    fn line(what: &'static str, line: &str) -> Self {
+    pub(super) fn line(what: &'static str, line: &str) -> Self {
         let mut end = line.len().min(QUOTED);
         while !line.is_char_boundary(end) {
             end -= 1;

@@ -31,6 +31,22 @@ pub enum Refusal {
     Encryption,
     /// The stream ended early or was damaged.
     Stream,
+    /// A snapshot in the way is held (zfs-hold(8)).
+    Held,
+    /// A snapshot in the way has clones.
+    HasClones,
+    /// `snapshot_limit` or `filesystem_limit` is reached.
+    Limit,
+    /// The pool is suspended.
+    Suspended,
+    /// The process was killed by somebody.
+    Killed,
+    /// The helper's own command line doesn't allow it.
+    NotAllowed,
+    /// Another run works on the same target tree; the words say which.
+    Locked,
+    /// What is there is no longer what the request was made for.
+    Changed,
     /// Anything else; a newer helper's unknown case too.
     #[serde(other)]
     Other,
@@ -81,16 +97,11 @@ const PHRASES: &[(Refusal, &[&str])] = &[
         ],
     ),
     (Refusal::NoSpace, &["out of space", "no space left on device", "space quota exceeded", "disk quota exceeded"]),
-    (
-        Refusal::ReadOnly,
-        &[
-            "read-only file system",
-            "pool is read-only",
-            "dataset is read-only",
-            "pool i/o is currently suspended",
-            "pool is unavailable",
-        ],
-    ),
+    (Refusal::ReadOnly, &["read-only file system", "pool is read-only", "dataset is read-only", "pool is unavailable"]),
+    (Refusal::Suspended, &["pool i/o is currently suspended", "pool is suspended"]),
+    (Refusal::HasClones, &["has dependent clones", "has dependent clone"]),
+    (Refusal::Held, &["it's being held", "snapshot is held", "user hold"]),
+    (Refusal::Limit, &["snapshot limit", "snapshot_limit", "filesystem limit", "filesystem_limit"]),
     (
         Refusal::Exists,
         &[
@@ -210,7 +221,7 @@ mod tests {
                 Refusal::Stream,
             ),
             ("cannot receive new filesystem stream: destination b/x space quota exceeded.", Refusal::NoSpace),
-            ("cannot open 'b/x': pool I/O is currently suspended", Refusal::ReadOnly),
+            ("cannot open 'b/x': pool I/O is currently suspended", Refusal::Suspended),
             ("cannot unmount '/b/x': pool or dataset is busy", Refusal::Busy),
             ("cannot open 'b/out of space': dataset does not exist", Refusal::Missing),
             ("cannot create 'b/x': permission denied", Refusal::Permission),

@@ -44,7 +44,7 @@ impl Bed {
         for name in ["zfs", "zpool"] {
             bed.script(&format!("bin/{name}"), FAKE_ZFS);
         }
-        for name in ["world", "kinds", "calls"] {
+        for name in ["world", "kinds", "written", "calls"] {
             bed.write(name, "");
         }
         bed

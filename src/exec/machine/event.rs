@@ -1,7 +1,9 @@
 //! What the [`super::Machine`] takes and what it gives.
 
+use std::time::Duration;
+
 use crate::plan::{Attempt, PlannedDataset, Step};
-use crate::remote::client::ChannelId;
+use crate::remote::client::{ChannelId, SendFailure};
 use crate::remote::wire::Failure;
 use crate::report::StepId;
 use crate::zfs::Refusal;
@@ -28,8 +30,26 @@ pub enum Input {
     },
     /// No further connection could be made.
     ConnectFailed {
+        /// Its number.
+        connection: ConnectionId,
         /// Why, in plain words.
         why: String,
+        /// Whether it is of no use to try again: authentication, a wrong host key.
+        fatal: bool,
+    },
+    /// A step has moved on, or its receiver shows that it works.
+    Moved {
+        /// The step.
+        step: StepId,
+    },
+    /// Time goes by; to be told every second or so.
+    Tick,
+    /// What came of an [`Action::Cure`].
+    Cured {
+        /// Its place in the plan.
+        dataset: usize,
+        /// What.
+        cured: Cured,
     },
     /// `zfs send` has told how much will come.
     Estimated {
@@ -44,8 +64,8 @@ pub enum Input {
         step: StepId,
         /// Its bytes.
         bytes: u64,
-        /// The words of `zfs send` when it failed.
-        failure: Option<String>,
+        /// What was wrong with `zfs send` when it failed.
+        failure: Option<SendFailure>,
     },
     /// The receiver has answered a step.
     Received {
@@ -89,11 +109,28 @@ pub enum Action {
         dataset: usize,
         /// What was refused; `None` after a lost connection.
         attempt: Option<Attempt>,
+        /// To wait before.
+        wait: Duration,
     },
     /// Make one more connection with channels.
     Connect {
-        /// How many connections were lost in this run; 0 when one more is only for speed.
-        losses: u32,
+        /// To wait before.
+        wait: Duration,
+    },
+    /// Open a channel over this connection in place of a lost one.
+    Reopen {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// Close this channel without waiting for anything: it doesn't answer. It counts as gone already.
+    Drop {
+        /// Which.
+        channel: ChannelId,
+    },
+    /// Get the conflict of this dataset out of the way, as its verdict says.
+    Cure {
+        /// Its place in the plan.
+        dataset: usize,
     },
     /// A step is through.
     StepDone {
@@ -106,8 +143,8 @@ pub enum Action {
     StepFailed {
         /// The step.
         step: StepId,
-        /// Whether its dataset is looked at again.
-        retry: bool,
+        /// When its dataset is looked at again, to go on from there; `None`: not in this run.
+        retry: Option<Duration>,
         /// In plain words.
         error: String,
     },
@@ -118,6 +155,34 @@ pub enum Action {
         /// How.
         end: End,
     },
+}
+
+/// What came of a cure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cured {
+    /// It is done.
+    Done,
+    /// It was refused; the whole text for the user.
+    Refused(String),
+    /// The connection was lost meanwhile.
+    Lost(String),
+}
+
+/// What a run may do.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Streams at the same time.
+    pub channels: usize,
+    /// Whether more connections may be made when the data deserves them.
+    pub auto: bool,
+    /// Tries without progress.
+    pub retries: u32,
+    /// Longest pause between two of them.
+    pub max_wait: Duration,
+    /// So long a step may show no sign of life; `None` for ever.
+    pub stall: Option<Duration>,
+    /// For the jitter of pauses.
+    pub seed: u64,
 }
 
 /// How a dataset ends.
@@ -141,13 +206,11 @@ pub enum End {
 }
 
 /// What to do about a refusal, as far as its kind tells.
-pub(super) fn advice(refusal: Refusal) -> &'static str {
+pub fn advice(refusal: Refusal) -> &'static str {
     match refusal {
-        Refusal::Permission => {
-            "\n  the user on the target host needs more rights, for example: zfs allow USER \
-             receive,create,mount,canmount,readonly,userprop DATASET"
+        Refusal::NoSpace => {
+            "\n  make room on the target, or raise its quota, refquota or snapshot_limit (zfs says the same of all), and run again"
         }
-        Refusal::NoSpace => "\n  make room on the target (or raise its quota) and run again",
         Refusal::Busy => "\n  something else uses the target dataset right now; run again when it is through",
         Refusal::Feature => {
             "\n  the target's pool or OpenZFS is older than what the stream needs: zpool upgrade, or another target"
@@ -157,6 +220,21 @@ pub(super) fn advice(refusal: Refusal) -> &'static str {
              encrypted dataset"
         }
         Refusal::ReadOnly => "\n  the target's pool can't be written: look at zpool status there",
+        Refusal::Suspended => "\n  the target's pool is suspended: look at zpool status there; zpool clear resumes it",
+        Refusal::Limit => "\n  raise snapshot_limit or filesystem_limit on the target (zfs set) and run again",
+        Refusal::NotAllowed => "\n  the helper's command line over there (authorized_keys) decides what it may do",
+        _ => "",
+    }
+}
+
+/// The same for a refusal of this machine's `zfs send`.
+pub(super) fn source_advice(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Missing => {
+            "\n  it was destroyed or renamed on this machine during the run; the next run goes on from what is there"
+        }
+        Refusal::Permission => "\n  the user on this machine needs: zfs allow USER send,bookmark,destroy,mount DATASET",
+        Refusal::Encryption => "\n  --decrypt needs the dataset's key: zfs load-key",
         _ => "",
     }
 }

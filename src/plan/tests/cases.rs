@@ -22,7 +22,9 @@ fn the_nearest_base_is_found() {
       common: -
       only here: @c @d
       only there: @a @b
-      nothing was touched; to go on: choose another target, or rename this one out of the way (zfs rename) and run again
+      nothing was touched; to go on: run again with
+        --set-aside, which keeps it all under another name, and sends everything anew
+        or --replace 'b/t', which destroys its 2 snapshots and sends everything anew
     ");
     assert_snapshot!(one("a b=b2", "a b=b1"), @r"
     rounds 1, listed 1, refused 0
@@ -30,7 +32,10 @@ fn the_nearest_base_is_found() {
       common: @a
       only here: @b
       only there: @b
-      nothing was touched; to go on: roll the target back to the common snapshot by hand (zfs rollback; loses what only it has), or rename it out of the way (zfs rename) and run again
+      nothing was touched; to go on: run again with
+        --rollback, which loses @b and what was written there since @a
+        or --set-aside, which keeps it all under another name, and goes on from @a
+        or --replace 'b/t', which destroys its 2 snapshots and sends everything anew
     ");
     assert_snapshot!(one("b c d", "a b c"), @r"
     rounds 2, listed 0, refused 0
@@ -155,7 +160,10 @@ fn names_decide_nothing() {
       common: @s1
       only here: @t7
       only there: @t7 @t8
-      nothing was touched; to go on: roll the target back to the common snapshot by hand (zfs rollback; loses what only it has), or rename it out of the way (zfs rename) and run again
+      nothing was touched; to go on: run again with
+        --rollback, which loses @t7 @t8 and what was written there since @s1
+        or --set-aside, which keeps it all under another name, and goes on from @s1
+        or --replace 'b/t', which destroys its 3 snapshots and sends everything anew
     ");
     assert_snapshot!(one("s1 s2", "s1=other"), @r"
     rounds 2, listed 1, refused 0
@@ -163,7 +171,9 @@ fn names_decide_nothing() {
       common: -
       only here: @s1 @s2
       only there: @s1
-      nothing was touched; to go on: choose another target, or rename this one out of the way (zfs rename) and run again
+      nothing was touched; to go on: run again with
+        --set-aside, which keeps it all under another name, and sends everything anew
+        or --replace 'b/t', which destroys its only snapshot and sends everything anew
     ");
     assert_snapshot!(one("s2 s3", "s1"), @r"
     rounds 2, listed 1, refused 0
@@ -171,7 +181,9 @@ fn names_decide_nothing() {
       common: -
       only here: @s2 @s3
       only there: @s1
-      nothing was touched; to go on: choose another target, or rename this one out of the way (zfs rename) and run again
+      nothing was touched; to go on: run again with
+        --set-aside, which keeps it all under another name, and sends everything anew
+        or --replace 'b/t', which destroys its only snapshot and sends everything anew
     ");
     assert_snapshot!(one("s1 s2 s3", "s1 mine~ s2 yours~"), @r"
     rounds 2, listed 0, refused 0
@@ -191,7 +203,9 @@ fn names_decide_nothing() {
       common: @previous
       only here: @latest
       only there: -
-      nothing was touched; to go on: rename them on the target host (zfs rename) and run again
+      nothing was touched; to go on: rename them on the target host (zfs rename) and run again; or run again with
+        --set-aside, which keeps it all under another name, and sends everything anew
+        or --replace 'b/t', which destroys its only snapshot and sends everything anew
     ");
     assert_snapshot!(newest("previous=one latest=two last=three", "latest=one"), @r"
     rounds 2, listed 1, refused 0
@@ -208,7 +222,10 @@ fn a_target_of_its_own_mind() {
       common: @a
       only here: @b
       only there: -
-      nothing was touched; to go on: roll the target back to the common snapshot by hand (zfs rollback; loses what only it has), or rename it out of the way (zfs rename) and run again
+      nothing was touched; to go on: run again with
+        --rollback, which loses what was written there since @a
+        or --set-aside, which keeps it all under another name, and goes on from @a
+        or --replace 'b/t', which destroys its only snapshot and sends everything anew
     ");
     assert_snapshot!(one("a b", "a own~"), @r"
     rounds 2, listed 0, refused 0
@@ -220,7 +237,10 @@ fn a_target_of_its_own_mind() {
       common: @a
       only here: @b
       only there: @own
-      nothing was touched; to go on: roll the target back to the common snapshot by hand (zfs rollback; loses what only it has), or rename it out of the way (zfs rename) and run again
+      nothing was touched; to go on: run again with
+        --rollback, which loses @own and what was written there since @a
+        or --set-aside, which keeps it all under another name, and goes on from @a
+        or --replace 'b/t', which destroys its 2 snapshots and sends everything anew
     ");
     assert_snapshot!(one("a b", "a own"), @r"
     rounds 2, listed 0, refused 1
@@ -228,7 +248,10 @@ fn a_target_of_its_own_mind() {
       common: @a
       only here: @b
       only there: @own
-      nothing was touched; to go on: roll the target back to the common snapshot by hand (zfs rollback; loses what only it has), or rename it out of the way (zfs rename) and run again
+      nothing was touched; to go on: run again with
+        --rollback, which loses @own and what was written there since @a
+        or --set-aside, which keeps it all under another name, and goes on from @a
+        or --replace 'b/t', which destroys its 2 snapshots and sends everything anew
     ");
     assert_snapshot!(one("a b", ""), @r"
     rounds 2, listed 1, refused 0
@@ -240,7 +263,9 @@ fn a_target_of_its_own_mind() {
       common: -
       only here: @a @b
       only there: -
-      nothing was touched; to go on: choose another target, or rename this one out of the way (zfs rename) and run again
+      nothing was touched; to go on: run again with
+        --set-aside, which keeps it all under another name, and sends everything anew
+        or --replace 'b/t', which destroys its content and sends everything anew
     ");
     assert_snapshot!(one("a b", "volume"), @r"
     rounds 2, listed 1, refused 0
@@ -248,7 +273,9 @@ fn a_target_of_its_own_mind() {
       common: -
       only here: @a @b
       only there: -
-      nothing was touched; to go on: choose another target, or rename this one out of the way (zfs rename) and run again
+      nothing was touched; to go on: run again with
+        --set-aside, which keeps it all under another name, and sends everything anew
+        or --replace 'b/t', which destroys its content and sends everything anew
     ");
     assert_snapshot!(one("a b", "a partial"), @r"
     rounds 2, listed 0, refused 1
@@ -264,7 +291,7 @@ fn a_target_of_its_own_mind() {
       common: @new
       only here: -
       only there: -
-      nothing was touched; nothing is lost, and the source's next snapshot will go on from its bookmark
+      nothing was touched; to go on: nothing is lost, and the source's next snapshot will go on from its bookmark
     ");
     assert_snapshot!(one("old #new !  newer", "new"), @r"
     rounds 2, listed 0, refused 0
@@ -276,7 +303,13 @@ fn a_target_of_its_own_mind() {
 #[test]
 fn an_empty_dataset_that_appears_meanwhile_is_filled() {
     let (source, target): (DatasetName, DatasetName) = ("a/s".parse().unwrap(), "b/t".parse().unwrap());
-    let job = Job { source, target: target.clone(), selects: &|_| true, newest_only: false };
+    let job = Job {
+        source,
+        target: target.clone(),
+        selects: &|_| true,
+        newest_only: false,
+        cures: crate::plan::Cures::default(),
+    };
     let (here, mut there) = (side("a/s", &[("", "a b")]), side("b/t", &[]));
     let mut calls = 0;
     let report = job.push(&here, &mut there, &mut |there| {
@@ -291,6 +324,7 @@ fn an_empty_dataset_that_appears_meanwhile_is_filled() {
 
 /// Relatives of zelta's `match` table (R19): one tree with one of each.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one tree and what is said about each of its datasets")]
 fn a_tree_with_one_of_each() {
     let here = [
         ("", "a b"),
@@ -331,7 +365,10 @@ fn a_tree_with_one_of_each() {
       common: @a
       only here: @b
       only there: @x
-      nothing was touched; to go on: roll the target back to the common snapshot by hand (zfs rollback; loses what only it has), or rename it out of the way (zfs rename) and run again
+      nothing was touched; to go on: run again with
+        --rollback, which loses @x and what was written there since @a
+        or --set-aside, which keeps it all under another name, and goes on from @a
+        or --replace 'b/t/diverged', which destroys its 2 snapshots and sends everything anew
     empty: [@a] InSync
     new: [@a, -i @a @b] InSync
     new/below: [@a] InSync
@@ -343,12 +380,17 @@ fn a_tree_with_one_of_each() {
       common: -
       only here: @a
       only there: @a
-      nothing was touched; to go on: choose another target, or rename this one out of the way (zfs rename) and run again
+      nothing was touched; to go on: run again with
+        --set-aside, which keeps it all under another name, and sends everything anew
+        or --replace 'b/t/vol', which destroys its only snapshot and sends everything anew
     written: [] the target has been modified since @a, the newest common snapshot
       common: @a
       only here: @b
       only there: -
-      nothing was touched; to go on: roll the target back to the common snapshot by hand (zfs rollback; loses what only it has), or rename it out of the way (zfs rename) and run again
+      nothing was touched; to go on: run again with
+        --rollback, which loses what was written there since @a
+        or --set-aside, which keeps it all under another name, and goes on from @a
+        or --replace 'b/t/written', which destroys its only snapshot and sends everything anew
     ");
     assert_snapshot!(second, @r"
     rounds 2, listed 1, refused 2
@@ -359,7 +401,10 @@ fn a_tree_with_one_of_each() {
       common: @a
       only here: @b
       only there: @x
-      nothing was touched; to go on: roll the target back to the common snapshot by hand (zfs rollback; loses what only it has), or rename it out of the way (zfs rename) and run again
+      nothing was touched; to go on: run again with
+        --rollback, which loses @x and what was written there since @a
+        or --set-aside, which keeps it all under another name, and goes on from @a
+        or --replace 'b/t/diverged', which destroys its 2 snapshots and sends everything anew
     empty: [] InSync
     new: [] InSync
     new/below: [] InSync
@@ -371,12 +416,17 @@ fn a_tree_with_one_of_each() {
       common: -
       only here: @a
       only there: @a
-      nothing was touched; to go on: choose another target, or rename this one out of the way (zfs rename) and run again
+      nothing was touched; to go on: run again with
+        --set-aside, which keeps it all under another name, and sends everything anew
+        or --replace 'b/t/vol', which destroys its only snapshot and sends everything anew
     written: [] the target has been modified since @a, the newest common snapshot
       common: @a
       only here: @b
       only there: -
-      nothing was touched; to go on: roll the target back to the common snapshot by hand (zfs rollback; loses what only it has), or rename it out of the way (zfs rename) and run again
+      nothing was touched; to go on: run again with
+        --rollback, which loses what was written there since @a
+        or --set-aside, which keeps it all under another name, and goes on from @a
+        or --replace 'b/t/written', which destroys its only snapshot and sends everything anew
     ");
 }
 
@@ -385,7 +435,13 @@ fn a_tree_with_one_of_each() {
 fn what_must_be_there_before() {
     let plan = |here: &[(&str, &str)], there: &[(&str, &str)]| {
         let (source, target) = ("a/s".parse().unwrap(), "b/p/t".parse().unwrap());
-        let job = Job { source, target, selects: &|path| path.as_str() != "x", newest_only: false };
+        let job = Job {
+            source,
+            target,
+            selects: &|path| path.as_str() != "x",
+            newest_only: false,
+            cures: crate::plan::Cures::default(),
+        };
         let (_, plan) = job.negotiate(
             &side("a/s", here),
             &mut side("b/p/t", there),
@@ -398,6 +454,7 @@ fn what_must_be_there_before() {
                 Placement::Existing => "existing",
                 Placement::Create => "create",
                 Placement::IntoEmpty => "into empty",
+                Placement::Overwrite => "overwrite",
             };
             let top = if planned.top { " top".to_owned() } else { String::new() };
             let top = planned.top_ancestor.as_ref().map_or(top, |above| format!(" below new top {above}"));

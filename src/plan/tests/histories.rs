@@ -188,7 +188,7 @@ pub(crate) fn names() -> (DatasetName, DatasetName) {
 
 fn push(world: &mut World, newest_only: bool, selected: u8, between: &mut dyn FnMut(&mut Side)) -> Report {
     let (source, target) = names();
-    let job = Job { source, target, selects: &selects(selected), newest_only };
+    let job = Job { source, target, selects: &selects(selected), newest_only, cures: crate::plan::Cures::default() };
     job.push(&world.here, &mut world.there, between)
 }
 
@@ -296,6 +296,7 @@ fn explains(conflict: &crate::plan::Conflict, source: &Dataset, there: &Dataset)
                 assert!(conflict.only_here.contains(name));
             }
         }
+        ConflictKind::Encryption => unreachable!("the model has no encryption"),
         ConflictKind::NoCommon => assert!(common.is_none() && !there.snapshots.is_empty()),
         ConflictKind::DataWithoutSnapshots => {
             assert!(there.snapshots.is_empty() && (there.data != 0 || there.kind == Kind::Volume));
@@ -334,6 +335,7 @@ fn possible(source: &Dataset, there: &Dataset, newest_only: bool) -> bool {
         ancestors: Vec::new(),
         top_ancestor: None,
         after: None,
+        above: None,
     };
     // From each snapshot or bookmark, one by one to the newest, or at once.
     let marks = source.snapshots.iter().map(|snap| (snap, crate::plan::BaseKind::Snapshot));

@@ -55,7 +55,8 @@ pub(super) fn side(top: &str, datasets: &[(&str, &str)]) -> Side {
 
 pub(super) fn push(here: &Side, there: &mut Side, newest_only: bool) -> String {
     let (source, target): (DatasetName, DatasetName) = ("a/s".parse().unwrap(), "b/t".parse().unwrap());
-    let job = Job { source, target: target.clone(), selects: &|_| true, newest_only };
+    let job =
+        Job { source, target: target.clone(), selects: &|_| true, newest_only, cures: crate::plan::Cures::default() };
     let report = job.push(here, there, &mut |_| {});
     let mut out = format!("rounds {}, listed {}, refused {}", report.rounds, report.listed, report.refused);
     for (name, end) in &report.ends {

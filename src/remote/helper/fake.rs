@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use super::host::failure;
 use super::{Config, Found, HelperError, Host, Process, Sink, Started, serve};
-use crate::name::{DatasetName, Guid, Txg};
-use crate::plan::Kind;
+use crate::name::{DatasetName, Guid, SnapshotName, Txg};
+use crate::plan::{Cure, Kind};
 use crate::remote::pump;
-use crate::remote::wire::{self, Failure, FrameKind, Header, Hello, Receive, Reply, Request, TargetFacts};
+use crate::remote::wire::{self, Failure, FrameKind, Header, Hello, Receive, Reply, Request, TargetFacts, Thinned};
 use crate::zfs::Refusal;
 
 /// What has happened on a [`FakeHost`].
@@ -29,6 +29,8 @@ pub struct FakeHost {
     pub running: Arc<AtomicUsize>,
     /// Questions that run, and the most at a time.
     pub asked: (AtomicUsize, AtomicUsize),
+    /// What was cured.
+    pub cured: Mutex<Vec<Cure>>,
     /// How often [`Host::find`] was called.
     pub finds: AtomicUsize,
 }
@@ -37,7 +39,7 @@ pub struct FakeHost {
 impl Host for Arc<FakeHost> {
     fn hello(&self) -> Hello {
         let (version, host) = ("0.0.0".into(), "fake".into());
-        Hello { version, zfs: None, zfs_path: None, boot_id: String::new(), host, capabilities: vec![] }
+        Hello { version, host, ..Hello::default() }
     }
 
     fn find(&self, names: &[&str]) -> Result<Found, Failure> {
@@ -64,6 +66,11 @@ impl Host for Arc<FakeHost> {
         Ok(())
     }
 
+    fn tree(&self, dataset: &DatasetName) -> Result<Vec<DatasetName>, Failure> {
+        let below = ["", "/x y", "/no"].map(|name| format!("{dataset}{name}").parse().unwrap());
+        Ok(below.to_vec())
+    }
+
     fn probe(&self, _: &DatasetName) -> Result<(Vec<String>, bool), Failure> {
         Ok((vec!["large_blocks".into()], true))
     }
@@ -78,6 +85,30 @@ impl Host for Arc<FakeHost> {
 
     fn clear(&self, _: &DatasetName) -> Result<(), Failure> {
         Ok(())
+    }
+
+    fn dates(&self, names: &[&str]) -> Result<Vec<(String, i64)>, Failure> {
+        Ok(names.iter().map(|name| ((*name).to_owned(), i64::try_from(name.len()).unwrap())).collect())
+    }
+
+    fn cure(&self, cure: &Cure) -> Result<Option<String>, Failure> {
+        self.cured.lock().unwrap().push(cure.clone());
+        Ok(Some("it was odd".into()))
+    }
+
+    fn thin(&self, _: &DatasetName, snapshots: &[(SnapshotName, Guid)], _: bool) -> Result<Thinned, Failure> {
+        Ok(Thinned { destroyed: snapshots.len(), ..Thinned::default() })
+    }
+
+    fn claim(&self, dataset: &DatasetName, _run: u64, owner: &str) -> Result<(), Failure> {
+        if dataset.as_str().contains("taken") {
+            return Err(failure(Refusal::Locked, owner));
+        }
+        Ok(())
+    }
+
+    fn has_snapshots(&self, dataset: &DatasetName) -> Result<bool, Failure> {
+        Ok(dataset.as_str().contains("snap"))
     }
 
     fn is_empty(&self, dataset: &DatasetName) -> Result<bool, Failure> {
@@ -234,6 +265,8 @@ pub fn receive(dataset: &str) -> Receive {
         create: false,
         top: false,
         into_empty: false,
+        overwrite: false,
+        resumable: true,
     }
 }
 

@@ -6,7 +6,8 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
-use crate::remote::wire::{Failure, Hello, Receive, TargetFacts};
+use crate::plan::Cure;
+use crate::remote::wire::{Failure, Hello, Receive, TargetFacts, Thinned};
 use crate::zfs::Refusal;
 
 /// A snapshot as it goes over the wire.
@@ -29,6 +30,9 @@ pub trait Host: Send + Sync + 'static {
     /// Lists the snapshots of each of the datasets that exist: at least one call of `sink` for each.
     fn list(&self, datasets: &[DatasetName], sink: &mut Sink<'_>) -> Result<(), Failure>;
 
+    /// A dataset and all below it; none if it doesn't exist.
+    fn tree(&self, dataset: &DatasetName) -> Result<Vec<DatasetName>, Failure>;
+
     /// The pool's disabled features, and whether the dataset is encrypted.
     fn probe(&self, dataset: &DatasetName) -> Result<(Vec<String>, bool), Failure>;
 
@@ -37,6 +41,26 @@ pub trait Host: Send + Sync + 'static {
 
     /// Drops the state of a receive that was cut.
     fn clear(&self, dataset: &DatasetName) -> Result<(), Failure>;
+
+    /// When these snapshots were made, in seconds since 1970, as far as they exist.
+    fn dates(&self, names: &[&str]) -> Result<Vec<(String, i64)>, Failure>;
+
+    /// Gets a conflict out of the way; the text says what is odd although nothing is lost.
+    fn cure(&self, cure: &Cure) -> Result<Option<String>, Failure>;
+
+    /// Destroys those of these snapshots that are still the same and that nothing pins, or tells what that would free.
+    fn thin(
+        &self,
+        dataset: &DatasetName,
+        snapshots: &[(SnapshotName, Guid)],
+        dry_run: bool,
+    ) -> Result<Thinned, Failure>;
+
+    /// Claims a tree for a run until this process ends.
+    fn claim(&self, dataset: &DatasetName, run: u64, owner: &str) -> Result<(), Failure>;
+
+    /// Whether a dataset has any snapshot.
+    fn has_snapshots(&self, dataset: &DatasetName) -> Result<bool, Failure>;
 
     /// Whether nothing at all would be lost if the dataset were replaced. `false` in doubt.
     fn is_empty(&self, dataset: &DatasetName) -> Result<bool, Failure>;
@@ -62,6 +86,11 @@ pub struct Started {
 pub trait Process: Send + Sync {
     /// Waits until it has ended; an error says how it ended when that was not well. Called once.
     fn wait(&self) -> Result<(), String>;
+
+    /// The processor time that it has taken, in whatever unit; always 0 where that can't be known.
+    fn cpu_time(&self) -> u64 {
+        0
+    }
 
     /// Asks it to end, or (`force`) ends it; nothing if it has ended already.
     fn end(&self, force: bool);

@@ -3,38 +3,55 @@
 use std::fs;
 use std::io::{BufRead, Read};
 use std::num::NonZero;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
+use super::cure;
 use super::host::{Found, Host, Sink, Started, failure};
 use super::list;
 use super::process::{run, run_listing, start};
-use crate::name::DatasetName;
-use crate::plan::Kind;
-use crate::remote::wire::{Failure, Hello, Receive};
-use crate::zfs::{Facts, Mark, ParseError, Refusal, Zfs, disabled_features, read_facts, read_listed, user_objects};
+use super::thin;
+use crate::lock::{self, Lock, LockError};
+use crate::name::{DatasetName, Guid, SnapshotName};
+use crate::plan::{Cure, Kind};
+use crate::remote::wire::{Failure, Hello, Receive, Thinned};
+use crate::zfs::{
+    Facts, Mark, ParseError, Refusal, Zfs, disabled_features, permission, read_creations, read_facts, read_listed,
+    read_names, user_objects,
+};
 
 /// So many bytes of names go to one `zfs list`: far below every system's limit for arguments.
 const MAX_ARGS: usize = 128 * 1024;
 /// So many `zfs list` at most look for one question's names.
 const MAX_PARALLEL: usize = 4;
 
+/// So long an older helper of the same run may hold the lock of the tree: it may not know yet that its sender is gone
+/// ([`wire::SILENCE`](crate::remote::wire::SILENCE)), and then wait for a receive to end.
+const OWN_LOCK: Duration = Duration::from_secs(120);
+/// Whoever only looks at a lock does not hold it longer.
+const ODD_LOCK: Duration = Duration::from_secs(1);
+/// How often a lock is tried.
+const LOCK_AGAIN: Duration = Duration::from_millis(100);
+
 /// This machine.
 #[derive(Debug, Default)]
 pub struct LocalHost {
     zfs: Option<Zfs>,
+    claims: Mutex<Vec<Lock>>,
 }
 
 impl LocalHost {
     /// With the `zfs` that is found in the usual places.
     #[must_use]
     pub fn new() -> Self {
-        Self { zfs: Zfs::find() }
+        Self { zfs: Zfs::find(), claims: Mutex::default() }
     }
 
     /// With this `zfs`.
     #[must_use]
     pub fn with(zfs: Zfs) -> Self {
-        Self { zfs: Some(zfs) }
+        Self { zfs: Some(zfs), claims: Mutex::default() }
     }
 
     fn zfs(&self) -> Result<&Zfs, Failure> {
@@ -51,7 +68,8 @@ impl Host for LocalHost {
             zfs_path: self.zfs.as_ref().map(|zfs| zfs.path().to_string_lossy().into_owned()),
             boot_id: read_line("/proc/sys/kernel/random/boot_id").unwrap_or_default(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-            capabilities: Vec::new(),
+            user: permission::user_name(),
+            ..Hello::default()
         }
     }
 
@@ -79,6 +97,10 @@ impl Host for LocalHost {
         Ok(())
     }
 
+    fn tree(&self, dataset: &DatasetName) -> Result<Vec<DatasetName>, Failure> {
+        run_listing(self.zfs()?.list_below(dataset), read_names)
+    }
+
     fn probe(&self, dataset: &DatasetName) -> Result<(Vec<String>, bool), Failure> {
         let zfs = self.zfs()?;
         let disabled = run(zfs.pool_features(dataset.pool()), disabled_features)?;
@@ -102,8 +124,49 @@ impl Host for LocalHost {
         run(self.zfs()?.clear_partial(dataset), |_| Ok(()))
     }
 
-    fn is_empty(&self, dataset: &DatasetName) -> Result<bool, Failure> {
-        let facts = self.facts(dataset)?;
+    fn dates(&self, names: &[&str]) -> Result<Vec<(String, i64)>, Failure> {
+        let mut all = Vec::with_capacity(names.len());
+        for some in portions(names, |name| name.len()) {
+            all.extend(run_listing(self.zfs()?.creation_of(some), read_creations)?);
+        }
+        Ok(all)
+    }
+
+    fn cure(&self, cure: &Cure) -> Result<Option<String>, Failure> {
+        cure::carry_out(self.zfs()?, cure)
+    }
+
+    fn thin(
+        &self,
+        dataset: &DatasetName,
+        snapshots: &[(SnapshotName, Guid)],
+        dry_run: bool,
+    ) -> Result<Thinned, Failure> {
+        thin::thin(self.zfs()?, dataset, snapshots, dry_run)
+    }
+
+    fn claim(&self, dataset: &DatasetName, run: u64, owner: &str) -> Result<(), Failure> {
+        let began = Instant::now();
+        loop {
+            match Lock::take_tree(&lock::directory(), dataset, run, owner) {
+                Ok(lock) => {
+                    self.claims.lock().unwrap_or_else(PoisonError::into_inner).push(lock);
+                    return Ok(());
+                }
+                // A helper of the same run that is about to end, or somebody who only looks who holds a lock.
+                Err(LockError::Held { run: theirs, .. })
+                    if (theirs == Some(run) && began.elapsed() < OWN_LOCK)
+                        || (theirs.is_none() && began.elapsed() < ODD_LOCK) =>
+                {
+                    thread::sleep(LOCK_AGAIN);
+                }
+                Err(LockError::Held { holder, .. }) => return Err(failure(Refusal::Locked, &holder)),
+                Err(error @ LockError::Io { .. }) => return Err(failure(Refusal::Other, &error.to_string())),
+            }
+        }
+    }
+
+    fn has_snapshots(&self, dataset: &DatasetName) -> Result<bool, Failure> {
         let mut snapshots = false;
         run(self.zfs()?.list_snapshots(std::slice::from_ref(dataset)), |output| {
             read_listed(output, |_| {
@@ -111,7 +174,12 @@ impl Host for LocalHost {
                 Ok::<_, ParseError>(())
             })
         })?;
-        Ok(!snapshots && holds_nothing(self.zfs()?, &facts))
+        Ok(snapshots)
+    }
+
+    fn is_empty(&self, dataset: &DatasetName) -> Result<bool, Failure> {
+        let facts = self.facts(dataset)?;
+        Ok(!self.has_snapshots(dataset)? && holds_nothing(self.zfs()?, &facts))
     }
 
     fn receive(&self, receive: &Receive) -> Result<Started, Failure> {

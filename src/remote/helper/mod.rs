@@ -1,6 +1,7 @@
 //! The receiving end: `zfsync recv --stdio` on the target host. It answers questions about the host's datasets and feeds
 //! streams to `zfs recv`; it plans nothing and decides nothing. Plain threads and blocking calls, so that it starts at once.
 
+mod cure;
 mod host;
 mod list;
 mod local;
@@ -9,31 +10,88 @@ mod query;
 mod receiving;
 mod replies;
 mod serve;
+mod thin;
 
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 
 pub use host::{Found, Host, Process, Sink, Snapshot, Started};
 pub use local::LocalHost;
 pub use serve::serve;
+pub use thin::thin;
 
-use super::wire::WireError;
+use super::wire::{Failure, WireError};
+use crate::cli::Allow;
 use crate::name::DatasetName;
+use crate::plan::Cure;
+use crate::zfs::Refusal;
 
 /// What a helper may do.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
     /// It answers for these datasets and those below them, and touches no others; none: for all.
     pub roots: Vec<DatasetName>,
+    /// What it may do beside receiving.
+    pub allow: Vec<Allow>,
+    /// So long the sender may be silent; `None` for [`super::wire::SILENCE`].
+    pub silence: Option<Duration>,
 }
 
 impl Config {
+    /// Whether a dataset may be touched.
     fn allows(&self, dataset: &DatasetName) -> bool {
         self.roots.is_empty() || self.roots.iter().any(|root| dataset.is_within(root))
+    }
+
+    /// Whether it may be told that a dataset exists: those above a root are no secret, and a sender must know the nearest.
+    fn tells_of(&self, dataset: &DatasetName) -> bool {
+        self.allows(dataset) || self.roots.iter().any(|root| root.is_within(dataset))
+    }
+
+    /// For what may not be touched.
+    fn check(&self, dataset: &DatasetName) -> Result<(), Failure> {
+        if self.allows(dataset) {
+            return Ok(());
+        }
+        let roots = self.roots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let words = format!("this helper may only touch {roots} (its --root), not {dataset}");
+        Err(host::failure(Refusal::NotAllowed, &words))
+    }
+
+    /// For what needs an `--allow`.
+    fn check_allowed(&self, what: Allow) -> Result<(), Failure> {
+        if self.allow.contains(&what) {
+            return Ok(());
+        }
+        let word = what.word();
+        let words = format!("this helper may not {word}: its command line has no --allow {word}");
+        Err(host::failure(Refusal::NotAllowed, &words))
+    }
+
+    /// Whether a cure is allowed, and all that it touches.
+    fn check_cure(&self, cure: &Cure) -> Result<(), Failure> {
+        match cure {
+            Cure::Rollback { dataset, .. } => {
+                self.check_allowed(Allow::Rollback)?;
+                self.check(dataset)
+            }
+            Cure::SetAside { dataset, aside, restore, .. } => {
+                self.check_allowed(Allow::Rename)?;
+                [dataset, aside]
+                    .into_iter()
+                    .chain(restore.iter().map(|one| &one.dataset))
+                    .try_for_each(|one| self.check(one))
+            }
+            Cure::Replace { dataset, .. } => {
+                self.check_allowed(Allow::Destroy)?;
+                self.check(dataset)
+            }
+        }
     }
 }
 

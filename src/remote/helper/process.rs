@@ -133,6 +133,14 @@ impl Process for Recv {
         }
     }
 
+    fn cpu_time(&self) -> u64 {
+        let pid = self.lock().id();
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // Behind the name, which may hold anything: utime and stime are the 14th and 15th field of all (proc_pid_stat(5)).
+        let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
+    }
+
     fn end(&self, force: bool) {
         let mut child = self.lock();
         if matches!(child.try_wait(), Ok(None)) {

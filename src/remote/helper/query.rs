@@ -1,5 +1,6 @@
-//! Answers questions (ask, list, probe), each on a thread of its own so that a stream never waits for a listing.
+//! Answers questions (ask, list, tree, probe), each on a thread of its own so that a stream never waits for a listing.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,9 +8,10 @@ use std::time::{Duration, Instant};
 use super::host::{Host, failure};
 use super::replies::{LOOK, Replies};
 use super::{Config, Sink};
+use crate::cli::Allow;
 use crate::name::{DatasetName, MAX_NAME, SnapshotName};
 use crate::remote::wire::{Failure, MAX_NAMES, Reply, Request};
-use crate::zfs::Refusal;
+use crate::zfs::{Refusal, permission};
 
 /// So many snapshots go into one frame: at most about 600 KiB.
 pub(super) const SNAPSHOTS_A_FRAME: usize = 2000;
@@ -29,6 +31,19 @@ pub(super) struct Context {
     pub config: Arc<Config>,
     pub host: Arc<dyn Host>,
     pub replies: Arc<Replies>,
+    /// Who the helper runs as.
+    pub user: Arc<str>,
+}
+
+impl Context {
+    /// Says what would have to be allowed, where zfs says only that something isn't.
+    pub(super) fn explain(&self, failure: Failure, permissions: &str, dataset: &DatasetName) -> Failure {
+        if failure.refusal != Refusal::Permission {
+            return failure;
+        }
+        let Some(grant) = permission::grant(&self.user, &failure.words, permissions, dataset) else { return failure };
+        Failure { words: format!("{}\non the target's host root can grant it: {grant}", failure.words), ..failure }
+    }
 }
 
 impl Queries {
@@ -77,24 +92,44 @@ fn id_of(request: &Request) -> u64 {
     match request {
         Request::Ask { id, .. }
         | Request::List { id, .. }
+        | Request::Tree { id, .. }
         | Request::Probe { id, .. }
         | Request::Clear { id, .. }
+        | Request::Lock { id, .. }
+        | Request::Cure { id, .. }
+        | Request::Dates { id, .. }
+        | Request::Thin { id, .. }
         | Request::Receive { id, .. } => *id,
     }
 }
 
 fn answer(context: &Context, request: Request) {
-    let Context { host, replies, .. } = context;
+    let Context { config, host, replies, .. } = context;
     let id = id_of(&request);
     let answered = match request {
         Request::Ask { names, .. } => ask(context, id, &names),
         Request::List { datasets, .. } => list(context, id, &datasets),
-        Request::Probe { dataset, .. } => refuse_outside(&context.config, &dataset)
-            .and_then(|()| host.probe(&dataset))
-            .map(|(disabled, encrypted)| Reply::Probed { id, disabled, encrypted }),
-        Request::Clear { dataset, .. } => refuse_outside(&context.config, &dataset)
-            .and_then(|()| host.clear(&dataset))
-            .map(|()| Reply::Done { id, failure: None, warning: None }),
+        Request::Tree { dataset, .. } => tree(context, id, &dataset),
+        Request::Probe { dataset, .. } => probe(context, id, &dataset),
+        Request::Clear { dataset, .. } => {
+            let cleared = config.check(&dataset).and_then(|()| host.clear(&dataset));
+            cleared.map(|()| done(id, None)).map_err(|why| context.explain(why, permission::RECEIVE, &dataset))
+        }
+        Request::Lock { dataset, run, owner, .. } => {
+            config.check(&dataset).and_then(|()| host.claim(&dataset, run, &owner)).map(|()| done(id, None))
+        }
+        Request::Dates { names, .. } => dates(context, id, &names),
+        Request::Cure { cure, .. } => {
+            let cured = config.check_cure(&cure).and_then(|()| host.cure(&cure));
+            let why = |failure| context.explain(failure, permission::for_cure(&cure), cure.dataset());
+            cured.map(|warning| done(id, warning)).map_err(why)
+        }
+        Request::Thin { dataset, snapshots, dry_run, .. } => {
+            let may = config.check_allowed(Allow::Destroy).and_then(|()| config.check(&dataset));
+            let thinned = may.and_then(|()| host.thin(&dataset, &snapshots, dry_run));
+            let explained = thinned.map_err(|why| context.explain(why, permission::DESTROY, &dataset));
+            explained.map(|thinned| Reply::Thinned { id, thinned })
+        }
         Request::Receive { .. } => return,
     };
     let reply = answered.unwrap_or_else(|failure| Reply::Done { id, failure: Some(failure), warning: None });
@@ -121,7 +156,8 @@ fn is_askable(config: &Config, name: &str) -> bool {
     let (dataset, snapshot) = name.split_once('@').map_or((name, None), |(dataset, rest)| (dataset, Some(rest)));
     let legal = snapshot.is_none_or(|snapshot| snapshot.parse::<SnapshotName>().is_ok());
     // Each part can be legal and the whole too long; zfs would refuse to look at anything then.
-    legal && name.len() <= MAX_NAME && dataset.parse().is_ok_and(|dataset| config.allows(&dataset))
+    let may = |name: DatasetName| if snapshot.is_some() { config.allows(&name) } else { config.tells_of(&name) };
+    legal && name.len() <= MAX_NAME && dataset.parse().is_ok_and(may)
 }
 
 fn list(context: &Context, id: u64, datasets: &[DatasetName]) -> Result<Reply, Failure> {
@@ -136,10 +172,28 @@ fn list(context: &Context, id: u64, datasets: &[DatasetName]) -> Result<Reply, F
     Ok(Reply::Done { id, failure: None, warning: None })
 }
 
-/// For what may not be touched.
-pub(super) fn refuse_outside(config: &Config, dataset: &DatasetName) -> Result<(), Failure> {
-    if config.allows(dataset) {
-        return Ok(());
+fn tree(context: &Context, id: u64, dataset: &DatasetName) -> Result<Reply, Failure> {
+    context.config.check(dataset)?;
+    list(context, id, &context.host.tree(dataset)?)
+}
+
+fn probe(context: &Context, id: u64, dataset: &DatasetName) -> Result<Reply, Failure> {
+    if !context.config.tells_of(dataset) {
+        context.config.check(dataset)?;
     }
-    Err(failure(Refusal::Permission, &format!("this helper may not touch {dataset}")))
+    let (disabled, encrypted) = context.host.probe(dataset)?;
+    Ok(Reply::Probed { id, disabled, encrypted })
+}
+
+fn dates(context: &Context, id: u64, names: &[String]) -> Result<Reply, Failure> {
+    let askable = |name: &&str| name.contains('@') && is_askable(&context.config, name);
+    let legal: Vec<&str> = names.iter().take(MAX_NAMES).map(String::as_str).filter(askable).collect();
+    let found: HashMap<String, i64> =
+        if legal.is_empty() { HashMap::new() } else { context.host.dates(&legal)?.into_iter().collect() };
+    let dates = (0..).zip(names).filter_map(|(place, name)| Some((place, *found.get(name)?))).collect();
+    Ok(Reply::Dated { id, dates })
+}
+
+fn done(id: u64, warning: Option<String>) -> Reply {
+    Reply::Done { id, failure: None, warning }
 }

@@ -1,14 +1,16 @@
 //! The life of one `zfs recv`: fed by the session, watched by a thread of its own that tells how it ended.
 
+use std::collections::HashMap;
 use std::io::{self, Read};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use super::host::{MAX_WORDS, Process, failure};
 use super::query::Context;
 use super::replies::{LOOK, Replies};
-use crate::remote::wire::{Failure, Receive};
-use crate::zfs::Refusal;
+use crate::remote::wire::{Failure, Receive, Reply};
+use crate::zfs::{Refusal, permission};
 
 /// A stream may settle while the next one runs, not more.
 const AT_ONCE: usize = 2;
@@ -18,6 +20,9 @@ const GRACE: Duration = Duration::from_secs(2);
 const SETTLE: Duration = Duration::from_secs(30);
 /// So long after being asked it is ended by force.
 const FORCE: Duration = Duration::from_secs(10);
+
+/// How often is told that a receive is at work.
+const BEAT: Duration = Duration::from_secs(5);
 
 /// How the sender ended a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +44,9 @@ struct State {
 
 /// A `zfs recv` that runs, or has not been reported yet.
 pub(super) struct Receiving {
+    id: u64,
+    /// Bytes that it has taken.
+    taken: AtomicU64,
     state: Mutex<State>,
     changed: Condvar,
     process: Arc<dyn Process>,
@@ -47,6 +55,16 @@ pub(super) struct Receiving {
 impl Receiving {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It has taken so many bytes more.
+    pub(super) fn took(&self, bytes: usize) {
+        self.taken.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// What changes as long as it works.
+    fn work(&self) -> (u64, u64) {
+        (self.taken.load(Ordering::Relaxed), self.process.cpu_time())
     }
 
     /// The stream is over; its stdin must be closed already.
@@ -84,6 +102,10 @@ impl Receiving {
         }
     }
 
+    fn is_broken(&self) -> bool {
+        self.lock().ending == Some(Ending::Broken)
+    }
+
     fn wait(&self, most: Duration, until: impl Fn(&State) -> bool) -> bool {
         let started = Instant::now();
         let mut state = self.lock();
@@ -107,8 +129,9 @@ impl Receiving {
             return broken.then(|| failure(Refusal::Stream, "the stream was aborted"));
         };
         let refusal = match Refusal::from_words(words) {
+            Refusal::Other if words.trim().is_empty() && how.contains("signal") && !self.is_broken() => Refusal::Killed,
             // Ended by us, or it just read the early end of its input.
-            Refusal::Other if self.lock().ending == Some(Ending::Broken) => Refusal::Stream,
+            Refusal::Other if self.is_broken() => Refusal::Stream,
             refusal => refusal,
         };
         if words.trim().is_empty() {
@@ -125,6 +148,34 @@ fn read_words(input: &mut impl Read) -> String {
     let _ = input.by_ref().take(MAX_WORDS as u64).read_to_end(&mut kept);
     let _ = io::copy(input, &mut io::sink());
     String::from_utf8_lossy(&kept).into_owned()
+}
+
+/// Tells the sender now and then which receives are at work. One that is stuck gets no beat, however well its helper is.
+pub(super) struct Beats {
+    /// Its end stops the thread.
+    _stop: mpsc::Sender<()>,
+}
+
+impl Beats {
+    /// Starts to tell, until it is dropped.
+    pub(super) fn start(receives: &Arc<Receives>, replies: &Arc<Replies>) -> Self {
+        let (stop, stopped) = mpsc::channel();
+        let (receives, replies) = (Arc::clone(receives), Arc::clone(replies));
+        let told = move || {
+            let mut seen: HashMap<u64, (u64, u64)> = HashMap::new();
+            while stopped.recv_timeout(BEAT) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let now: HashMap<u64, (u64, u64)> = receives.lock().iter().map(|one| (one.id, one.work())).collect();
+                for (id, _) in now.iter().filter(|(id, work)| seen.get(id) != Some(*work)) {
+                    // Nobody may be listening any more.
+                    let _ = replies.send(&Reply::Beat { id: *id });
+                }
+                seen = now;
+            }
+        };
+        // Without it a receive that takes long to settle may be taken for stuck.
+        let _ = std::thread::Builder::new().name("beats".into()).spawn(told);
+        Self { _stop: stop }
+    }
 }
 
 /// All receives of a helper that are not through.
@@ -160,12 +211,20 @@ impl Receives {
         process: Arc<dyn Process>,
         mut words: Box<dyn Read + Send>,
     ) -> Result<Arc<Receiving>, Failure> {
-        let receiving = Arc::new(Receiving { state: Mutex::default(), changed: Condvar::new(), process });
+        let receiving = Arc::new(Receiving {
+            id,
+            taken: AtomicU64::new(0),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            process,
+        });
         self.lock().push(Arc::clone(&receiving));
         let (all, own, context) = (Arc::clone(self), Arc::clone(&receiving), context.clone());
         let spawned = std::thread::Builder::new().name("receive".into()).spawn(move || {
             let words = read_words(&mut words);
-            let failure = own.outcome(&words);
+            // What is to be created needs the right above.
+            let place = receive.dataset.parent().filter(|_| receive.create).unwrap_or_else(|| receive.dataset.clone());
+            let failure = own.outcome(&words).map(|why| context.explain(why, permission::RECEIVE, &place));
             if failure.is_none() && receive.into_empty {
                 context.host.filled(&receive.dataset);
             }

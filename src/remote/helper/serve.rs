@@ -5,17 +5,18 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
 use super::host::{Host, Started, failure};
-use super::query::{Context, Queries, refuse_outside};
-use super::receiving::{Ending, Receives, Receiving};
+use super::query::{Context, Queries};
+use super::receiving::{Beats, Ending, Receives, Receiving};
 use super::replies::Replies;
 use super::{Config, HelperError};
+use crate::cli::Allow;
 use crate::remote::pump::{Mover, Taken};
-use crate::remote::wire::{self, Failure, FrameKind, Header, Receive, Request, WireError};
-use crate::zfs::Refusal;
+use crate::remote::wire::{self, Failure, FrameKind, Header, Hello, Receive, Request, SILENCE, WireError};
+use crate::zfs::{Refusal, permission};
 
 /// So long questions may still be answered after the sender has closed its end.
 const LAST_ANSWERS: Duration = Duration::from_secs(30);
@@ -24,11 +25,16 @@ const LAST_ANSWERS: Duration = Duration::from_secs(30);
 /// started are over.
 pub fn serve(config: Config, input: OwnedFd, output: OwnedFd, host: Arc<dyn Host>) -> Result<(), HelperError> {
     let replies = Arc::new(Replies::new(output).map_err(HelperError::Stdio)?);
-    replies.greet(&host.hello())?;
-    let context = Context { config: Arc::new(config), host, replies };
+    let allow = config.allow.iter().map(|allow| allow.word().to_owned()).collect();
+    let hello = host.hello();
+    let user = hello.user.as_str().into();
+    replies.greet(&Hello { roots: config.roots.clone(), allow, ..hello })?;
+    let context = Context { config: Arc::new(config), host, replies, user };
     let (queries, receives) = (Arc::new(Queries::default()), Arc::new(Receives::default()));
     let mut session = Session { input: Input(input), context, queries, receives, mover: Mover::new(), stream: None };
+    let beats = Beats::start(&session.receives, &session.context.replies);
     let served = session.run();
+    drop(beats);
     // Closes the stdin of a stream that was cut.
     session.stream = None;
     session.receives.abandon();
@@ -67,6 +73,7 @@ impl Session {
                 FrameKind::Data => self.data(header.len)?,
                 FrameKind::End => self.end(Ending::Complete)?,
                 FrameKind::Abort => self.end(Ending::Broken)?,
+                FrameKind::Ping => true,
                 FrameKind::Reply => return Err(HelperError::Order("a reply from the sender")),
             };
             if !go_on {
@@ -76,11 +83,14 @@ impl Session {
         Ok(())
     }
 
-    /// Waits for the next frame; `false` when nobody reads the answers any more.
+    /// Waits for the next frame; `false` when nobody reads the answers any more, or the sender has been silent for so long
+    /// that it must be dead: a link that is cut for good is told to nobody here.
     fn wait_for_input(&self) -> bool {
+        let silence = Timespec::try_from(self.context.config.silence.unwrap_or(SILENCE)).ok();
         loop {
             let mut fds = [PollFd::new(&self.input.0, PollFlags::IN), self.context.replies.watch()];
-            match rustix::event::poll(&mut fds, None) {
+            match rustix::event::poll(&mut fds, silence.as_ref()) {
+                Ok(0) => return false,
                 Ok(_) => return fds[1].revents().is_empty(),
                 Err(Errno::INTR) => {}
                 // Reading will tell.
@@ -111,16 +121,25 @@ impl Session {
 
     fn prepare(&self, receive: &Receive) -> Result<Started, Failure> {
         let Context { config, host, .. } = &self.context;
-        refuse_outside(config, &receive.dataset)?;
+        let explained = |why| {
+            self.context.explain(why, permission::RECEIVE, &receive.dataset.parent().unwrap_or(receive.dataset.clone()))
+        };
+        config.check(&receive.dataset)?;
         for ancestor in &receive.ancestors {
-            refuse_outside(config, ancestor)?;
+            config.check(ancestor)?;
+        }
+        if receive.overwrite {
+            config.check_allowed(Allow::Destroy)?;
         }
         for ancestor in &receive.ancestors {
-            host.create_placeholder(ancestor, receive.top_ancestor.as_ref() == Some(ancestor))?;
+            host.create_placeholder(ancestor, receive.top_ancestor.as_ref() == Some(ancestor)).map_err(explained)?;
         }
         // The sender may have looked a while ago, and `recv -F` asks nobody.
         if receive.into_empty && !host.is_empty(&receive.dataset)? {
             return Err(failure(Refusal::Exists, &format!("destination {} exists and is not empty", receive.dataset)));
+        }
+        if receive.overwrite && host.has_snapshots(&receive.dataset)? {
+            return Err(failure(Refusal::Changed, &format!("{} has snapshots by now", receive.dataset)));
         }
         host.receive(receive)
     }
@@ -128,6 +147,9 @@ impl Session {
     fn data(&mut self, len: usize) -> Result<bool, HelperError> {
         let Some(stream) = &mut self.stream else { return Err(HelperError::Order("data without a stream")) };
         let taken = self.mover.take(&self.input.0, stream.stdin.as_ref(), len).map_err(WireError::Io)?;
+        if let Some(receiving) = &stream.receiving {
+            receiving.took(len);
+        }
         if taken == Taken::Refused {
             // It has ended, and says why; what still comes of its stream has no place to go.
             stream.stdin = None;
@@ -150,7 +172,12 @@ struct Input(OwnedFd);
 
 impl Read for Input {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let silence = Timespec::try_from(SILENCE).ok();
         loop {
+            // Within a frame the rest is never far.
+            if rustix::event::poll(&mut [PollFd::new(&self.0, PollFlags::IN)], silence.as_ref()) == Ok(0) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
             match rustix::io::read(&self.0, &mut *buffer) {
                 Ok(read) => return Ok(read),
                 Err(Errno::INTR) => {}

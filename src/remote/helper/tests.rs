@@ -9,7 +9,9 @@ use proptest::prelude::*;
 
 use super::fake::{FakeHost, Session, nowhere, piped, receive};
 use super::{Config, Host, serve};
+use crate::cli::Allow;
 use crate::name::{Guid, Txg};
+use crate::plan::Cure;
 use crate::remote::wire::{self, FrameKind, HEADER, Header, MAX_DATA, MAX_NAMES, Receive, Reply, Request};
 use crate::zfs::Refusal;
 
@@ -195,6 +197,30 @@ fn questions_are_answered_by_place() {
 }
 
 #[test]
+fn a_tree_is_listed_as_its_datasets_are() {
+    let roots = vec!["b/x".parse().unwrap(), "x/b/x y".parse().unwrap()];
+    let mut session = Session::start(Config { roots, allow: vec![], silence: None });
+    let tree = |id, dataset: &str| Request::Tree { id, dataset: dataset.parse().unwrap() };
+    session.request(&tree(1, "b/x"));
+    for name in ["b/x", "b/x/x y", "b/x/no"] {
+        let told = session.reply();
+        assert!(matches!(&told, Some(Reply::Listed { id: 1, dataset, .. }) if dataset.as_str() == name), "{told:?}");
+    }
+    assert_eq!(session.done(), (1, None));
+    // Neither what lies beside a root nor what lies above one.
+    for (id, dataset) in [(2, "b/xx"), (3, "x/b"), (4, "b")] {
+        session.request(&tree(id, dataset));
+        assert_eq!(session.done(), (id, Some(Refusal::NotAllowed)));
+    }
+    session.close().unwrap();
+    let mut open = self::session();
+    open.request(&tree(5, "b/no"));
+    assert!(matches!(open.reply(), Some(Reply::Listed { dataset, .. }) if dataset.as_str() == "b/no/x y"));
+    assert_eq!(open.done(), (5, None));
+    open.close().unwrap();
+}
+
+#[test]
 fn a_few_questions_run_at_a_time_and_streams_pass_them() {
     let mut session = session();
     for id in 0..10 {
@@ -256,22 +282,123 @@ fn only_what_is_empty_is_filled() {
 
 #[test]
 fn nothing_outside_its_roots_is_told_or_touched() {
-    let mut session = Session::start(Config { roots: vec!["b/x".parse().unwrap()] });
+    let mut session = Session::start(Config { roots: vec!["b/x".parse().unwrap()], allow: vec![], silence: None });
     let names = ["b/x", "b/xx", "b/x/x@s"].map(String::from).to_vec();
     session.request(&Request::Ask { id: 1, names });
     assert!(matches!(session.reply(), Some(Reply::Found { found, .. }) if found.len() == 2 && found[1].0 == 2));
     session.receive(2, "b/xx");
-    assert_eq!(session.done(), (2, Some(Refusal::Permission)));
+    assert_eq!(session.done(), (2, Some(Refusal::NotAllowed)));
     session.mark(FrameKind::Abort);
     let ancestors = vec!["b".parse().unwrap()];
     session.request(&Request::Receive { id: 3, receive: Receive { ancestors, ..receive("b/x/y") } });
-    assert_eq!(session.done(), (3, Some(Refusal::Permission)));
+    assert_eq!(session.done(), (3, Some(Refusal::NotAllowed)));
     session.mark(FrameKind::Abort);
     session.request(&Request::List { id: 4, datasets: vec!["b/xx".parse().unwrap()] });
     assert_eq!(session.done(), (4, None));
-    session.request(&Request::Probe { id: 5, dataset: "b".parse().unwrap() });
-    assert_eq!(session.done(), (5, Some(Refusal::Permission)));
+    session.request(&Request::Probe { id: 5, dataset: "c".parse().unwrap() });
+    assert_eq!(session.done(), (5, Some(Refusal::NotAllowed)));
     assert!(session.host.created.lock().unwrap().is_empty());
+    session.close().unwrap();
+}
+
+#[test]
+fn a_silent_sender_is_taken_for_dead_and_pings_are_heard() {
+    let config = Config { silence: Some(Duration::from_millis(600)), ..Config::default() };
+    let mut session = Session::start(config);
+    session.receive(1, "b/x");
+    for _ in 0..6 {
+        thread::sleep(Duration::from_millis(200));
+        session.mark(FrameKind::Ping);
+    }
+    session.data(b"some");
+    assert_eq!(session.done(), (1, Some(Refusal::Stream)), "its receive is ended, and nobody has closed anything");
+    assert!(session.reply().is_none());
+}
+
+#[test]
+fn what_lies_above_a_root_may_be_known() {
+    let mut session = Session::start(Config { roots: vec!["x/b/c".parse().unwrap()], allow: vec![], silence: None });
+    let names = ["x", "x/b", "x/b@x", "x/d"].map(String::from).to_vec();
+    session.request(&Request::Ask { id: 1, names });
+    let told = session.reply();
+    assert!(matches!(&told, Some(Reply::Found { found, .. }) if found.iter().map(|f| f.0).eq([0, 1])), "{told:?}");
+    session.request(&Request::Probe { id: 2, dataset: "x/b".parse().unwrap() });
+    assert!(matches!(session.reply(), Some(Reply::Probed { id: 2, .. })));
+    session.close().unwrap();
+}
+
+fn cures() -> [Cure; 3] {
+    let dataset: crate::name::DatasetName = "b/x".parse().unwrap();
+    let aside = "b/x.zfsync-1".parse().unwrap();
+    let (to, to_guid, loses) = ("s".parse().unwrap(), Guid(1), vec![Guid(2)]);
+    [
+        Cure::Rollback { dataset: dataset.clone(), to, to_guid, loses: loses.clone() },
+        Cure::SetAside { dataset: dataset.clone(), aside, restore: vec![], top: true },
+        Cure::Replace { dataset, loses },
+    ]
+}
+
+#[test]
+fn cures_need_their_permission() {
+    let all = [Allow::Rollback, Allow::Rename, Allow::Destroy];
+    for allowed in 0..=all.len() {
+        let allow: Vec<Allow> = all[..allowed].to_vec();
+        let mut session = Session::start(Config { roots: vec![], allow, silence: None });
+        for (at, cure) in cures().into_iter().enumerate() {
+            session.request(&Request::Cure { id: at as u64, cure });
+            let Some(Reply::Done { failure, warning, .. }) = session.reply() else { panic!("no answer") };
+            if at < allowed {
+                assert_eq!((failure, warning.as_deref()), (None, Some("it was odd")));
+            } else {
+                let failure = failure.unwrap();
+                assert_eq!(failure.refusal, Refusal::NotAllowed);
+                assert!(failure.words.contains(&format!("--allow {}", all[at].word())), "{}", failure.words);
+            }
+        }
+        assert_eq!(session.host.cured.lock().unwrap().len(), allowed);
+        let overwrite = Receive { overwrite: true, ..receive("b/plain") };
+        session.request(&Request::Receive { id: 9, receive: overwrite.clone() });
+        if allowed == all.len() {
+            session.data(b"end");
+            session.mark(FrameKind::End);
+            assert_eq!(session.done(), (9, None));
+            let overwrite = Receive { dataset: "b/snap".parse().unwrap(), ..overwrite };
+            session.request(&Request::Receive { id: 10, receive: overwrite });
+            assert_eq!(session.done(), (10, Some(Refusal::Changed)), "it has snapshots");
+        } else {
+            assert_eq!(session.done(), (9, Some(Refusal::NotAllowed)));
+        }
+        session.mark(FrameKind::Abort);
+        session.close().unwrap();
+    }
+}
+
+#[test]
+fn cures_stay_within_the_roots() {
+    let allow = vec![Allow::Rollback, Allow::Rename, Allow::Destroy];
+    let mut session = Session::start(Config { roots: vec!["b/x".parse().unwrap()], allow, silence: None });
+    let [rollback, set_aside, replace] = cures();
+    for (cure, refusal) in [(rollback, None), (set_aside, Some(Refusal::NotAllowed)), (replace, None)] {
+        session.request(&Request::Cure { id: 1, cure });
+        assert_eq!(session.done(), (1, refusal), "its new name would be outside");
+    }
+    session.close().unwrap();
+}
+
+#[test]
+fn a_tree_is_claimed_and_dates_are_told() {
+    let mut session = Session::start(Config::default());
+    let claim = |id, dataset: &str| {
+        let (dataset, owner) = (dataset.parse().unwrap(), "me".into());
+        Request::Lock { id, dataset, run: 7, owner }
+    };
+    session.request(&claim(1, "b/x"));
+    assert_eq!(session.done(), (1, None));
+    session.request(&claim(2, "b/taken"));
+    assert_eq!(session.done(), (2, Some(Refusal::Locked)));
+    let names = ["b/x@s", "b/x", "-r@s", "b/x@longer"].map(String::from).to_vec();
+    session.request(&Request::Dates { id: 3, names });
+    assert_eq!(session.reply(), Some(Reply::Dated { id: 3, dates: vec![(0, 5), (3, 10)] }));
     session.close().unwrap();
 }
 

@@ -241,7 +241,7 @@ def one_by_one(c):
 def one_bad_dataset(c):
     """A conflict stops its dataset alone: the others arrive, its new child too; the exit tells, and the summary names it."""
     c.tree({"": "s1", "bad": "s1", "good": "s1"})
-    c.push()
+    c.push("--no-bookmark")
     c.alpha(f"zfs destroy {c.source}/bad@s1")
     c.snapshot(*(f"{c.source}{path}@s2" for path in ("", "/bad", "/good")))
     c.alpha(f"zfs create {c.source}/bad/new; zfs snapshot {c.source}/bad/new@n1")

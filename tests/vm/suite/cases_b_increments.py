@@ -11,7 +11,7 @@ def bases(run):
 def bookmark_base(c, *later):
     """snap1 is on both sides, on the source as a bookmark alone; later snapshots follow."""
     c.tree({"": "snap1"})
-    c.push()
+    c.push("--no-bookmark")
     c.alpha(f"zfs bookmark {c.source}@snap1 {c.source}#snap1; zfs destroy {c.source}@snap1")
     c.snapshot(*(f"{c.source}@{snap}" for snap in later))
 
@@ -54,13 +54,13 @@ def bookmark_one_step(c):
 def base_deleted(c):
     """The base snapshot is gone, two bookmarks of it are there: that does no harm, and a base it is."""
     c.tree({"": "m1 m2 d1"})
-    c.push()
+    c.push("--no-bookmark")
     c.alpha(f"""
         zfs bookmark {c.source}@d1 {c.source}#d1; zfs bookmark {c.source}@d1 {c.source}#again
         zfs bookmark {c.source}@m1 {c.source}#m1
         zfs destroy {c.source}@m2,d1""")
     c.snapshot(f"{c.source}@m3")
-    c.push()
+    c.push("--no-bookmark")
     ends_in(c, "m1", "m2", "d1", "m3")
     c.same(len(c.alpha.lines(f"zfs list -H -t bookmark -o name {c.source}")), 3, "the number of the user's bookmarks")
 
@@ -81,10 +81,10 @@ def base_renamed(c):
 def base_renamed_with_bookmark(c):
     """Renamed, then destroyed: the bookmark under the old name is the base, though a new snapshot has taken that name."""
     c.tree({"": "d1"})
-    c.push()
+    c.push("--no-bookmark")
     c.alpha(f"zfs bookmark {c.source}@d1 {c.source}#d1; zfs rename {c.source}@d1 {c.source}@gone; zfs destroy {c.source}@gone")
     c.snapshot(f"{c.source}@d2", f"{c.source}@d3")
-    c.push()
+    c.push("--no-bookmark")
     ends_in(c, "d1", "d2", "d3")
 
 
@@ -196,9 +196,9 @@ def newest_only(c):
 
 @case("B22")
 def missing_common(c):
-    """The only common snapshot was destroyed on the source: refused, the target stays."""
+    """The only common snapshot was destroyed on the source, and there is no bookmark of it: refused, the target stays."""
     c.tree({"": "s1", "kid": "s1"})
-    c.push()
+    c.push("--no-bookmark")
     c.alpha(f"zfs destroy -r {c.source}@s1; zfs snapshot -r {c.source}@s2")
     with c.unchanged():
         c.push(status=1, says=(c.source, f"{c.source}/kid", "no common", "only here", "s2", "only there", "s1"))

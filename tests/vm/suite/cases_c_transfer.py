@@ -175,13 +175,13 @@ def one_transaction(c):
     """One child with a snapshot below a top without: one step, the source untouched, no snapshot on the target's top."""
     c.tree({"": "", "kid": "s1"})
     before = c.state((c.alpha, c.source))["alpha", c.source]
-    run = c.push("--json")
+    run = c.push("--json", "--no-bookmark")
     c.same(len(run.of("step_done")), 1, "the number of steps")
     c.same(c.snaps(c.beta, c.target), [], "the snapshots of the target's top")
     c.in_sync()
     c.same(c.state((c.alpha, c.source))["alpha", c.source], before, "the source")
     c.snapshot(f"{c.source}/kid@s2")
-    run = c.push("--json")
+    run = c.push("--json", "--no-bookmark")
     c.same(len(run.of("step_done")), 1, "the number of steps")
 
 

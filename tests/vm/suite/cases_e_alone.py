@@ -54,11 +54,13 @@ def executed(trace):
 
 def count_processes(c, server, tree):
     """Runs a push that has nothing to do: programs started here, zfs commands there, connections and sessions."""
+    source, target = (f"{pool}/{tree}" for pool in big_pools())
+    # What was put there by hand has no bookmarks yet: the first run makes them, some hundreds at a time.
+    c.push(*server.args, source=source, target=f"beta:{target}")
     helper_path, remote_log = watched_helper(c)
     c.beta(f": >{remote_log}; : >{server.log}")
     trace = f"/var/tmp/zfsync-suite/{c.name}/trace"
     c.alpha(f"mkdir -p {trace.rsplit('/', 1)[0]}; rm -f {trace}")
-    source, target = (f"{pool}/{tree}" for pool in big_pools())
     # A directory of its own for sockets: no connection of an earlier run may help.
     sockets = f"/tmp/zs-{tree}"
     c.alpha(f"rm -rf {sockets}; mkdir -m 700 {sockets}")

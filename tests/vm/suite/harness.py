@@ -10,7 +10,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from hosts import ALPHA, BETA, Failed
+from hosts import ALPHA, BETA, PATIENCE, Failed
 
 CASES = []
 # Where zfsync and its ssh children find this, they can be told from everybody else's.
@@ -132,7 +132,7 @@ class Running:
     def end(self, timeout):
         """Waits for its end; one that doesn't come in time is made, and told by a status of None."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.run.status = self.process.wait(timeout)
+            self.run.status = self.process.wait(PATIENCE * timeout)
         self.run.seconds = time.monotonic() - self.began
         if self.run.status is None:
             os.killpg(self.process.pid, signal.SIGKILL)
@@ -149,8 +149,8 @@ class Running:
 class Context:
     """One case at work."""
 
-    def __init__(self, function):
-        self.name = function.name
+    def __init__(self, function, suffix=""):
+        self.name = function.name + suffix
         self.source = f"apool/{self.name}"
         self.target = f"bpool/{self.name}"
         self.alpha, self.beta = ALPHA, BETA
@@ -171,10 +171,18 @@ class Context:
 
     def push(self, *args, status=0, timeout=150, says=(), **options):
         """Runs it to its end; `says` is what stderr must name, capital or small letters."""
-        run = self.start(*args, **options).end(timeout)
+        return self.ended(self.start(*args, **options), status, timeout, says)
+
+    def zfsync(self, *args, status=0, timeout=150, says=(), env=None):
+        """Runs another of its commands, with all its arguments; otherwise as push."""
+        return self.ended(self.start(argv=["zfsync", *args], env=env), status, timeout, says)
+
+    def ended(self, running, status, timeout, says):
+        """Waits for the end of a run, and checks it."""
+        run = running.end(timeout)
         statuses = status if isinstance(status, tuple) else (status,)
         if run.status is None:
-            raise Failed(f"zfsync did not end within {timeout} s")
+            raise Failed(f"zfsync did not end within {PATIENCE * timeout} s")
         if run.status not in statuses:
             raise Failed(f"exit status {run.status}, expected {' or '.join(map(str, statuses))}")
         self.says(run, *([says] if isinstance(says, str) else says))

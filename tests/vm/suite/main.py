@@ -13,6 +13,8 @@ from pathlib import Path
 import harness
 from hosts import ALPHA, BETA, Failed, Skipped
 
+# More failures than that are no matter of luck.
+AGAIN = 5
 HERE = Path(__file__).resolve().parent
 
 
@@ -30,21 +32,24 @@ class Report:
     def __init__(self):
         self.lock = threading.Lock()
         self.count = {"ok": 0, "FAIL": 0, "skip": 0}
+        self.failed = []
 
     def add(self, case, verdict, seconds, text=""):
         """One line for one case, and more when it failed."""
         with self.lock:
             self.count[verdict] += 1
+            if verdict == "FAIL":
+                self.failed.append(case)
             print(f"{verdict:<4} {case.name} {seconds:.1f}s" + (f" ({text})" if verdict == "skip" else ""))
             if verdict == "FAIL":
                 print("    " + text.rstrip().replace("\n", "\n    "))
             sys.stdout.flush()
 
 
-def run_case(case, report):
+def run_case(case, report, suffix=""):
     """Runs one case, whatever happens in it."""
     began = time.monotonic()
-    context = harness.Context(case)
+    context = harness.Context(case, suffix)
     verdict, text = "ok", ""
     try:
         case(context)
@@ -59,6 +64,15 @@ def run_case(case, report):
     finally:
         context.clean_up()
     report.add(case, verdict, time.monotonic() - began, text)
+
+
+def try_again(report):
+    """Runs the failed cases once more, each alone: those that pass then, in the order in which they failed."""
+    failed, report.failed = report.failed, []
+    for case in failed:
+        report.count["FAIL"] -= 1
+        run_case(case, report, "_again")
+    return [case for case in failed if case not in report.failed]
 
 
 def main():
@@ -107,6 +121,9 @@ def main():
         if case.alone and go_on():
             run_case(case, report)
 
+    flaky = [] if options.x or len(report.failed) > AGAIN else try_again(report)
+    for case in flaky:
+        print(f"FLAKY {case.name}: it failed beside others and passed alone; its failure is above")
     print(f"{time.monotonic() - began:.0f} s; OpenZFS {BETA('cat /sys/module/zfs/version')}")
     count = report.count
     print(f"{count['ok']} passed, {count['FAIL']} failed" + (f", {count['skip']} skipped" if count["skip"] else ""))

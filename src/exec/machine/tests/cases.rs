@@ -1,11 +1,17 @@
 //! Single decisions, each with what would go wrong otherwise.
 
-use super::{plan, planned, step};
-use crate::exec::machine::{Action, End, Input, Machine};
+use std::time::Duration;
+
+use super::{limits, plan, planned, step};
+use crate::exec::machine::{Action, Cured, End, Input, Machine};
 use crate::plan::{Conflict, ConflictKind, Placement, PlannedDataset, Verdict};
+use crate::remote::client::SendFailure;
 use crate::remote::wire::Failure;
 use crate::report::StepId;
 use crate::zfs::Refusal;
+
+/// For what doesn't depend on time.
+const NOW: Duration = Duration::ZERO;
 
 fn send(steps: std::ops::Range<u64>) -> Verdict {
     Verdict::Send(steps.map(step).collect())
@@ -20,18 +26,17 @@ fn new(number: usize, after: Option<usize>) -> PlannedDataset {
 }
 
 fn half_made() -> Verdict {
-    let (common, nothing) = (None, Vec::new());
-    Verdict::Conflict(Conflict { kind: ConflictKind::Partial, common, only_here: nothing.clone(), only_there: nothing })
+    Verdict::Conflict(Conflict::bare(ConflictKind::Partial))
 }
 
 fn started(datasets: Vec<PlannedDataset>) -> (Machine, Vec<Action>) {
-    let (mut machine, mut actions) = Machine::new(&plan(datasets), 4, true);
-    actions.extend(machine.handle(Input::ChannelUp { channel: 1, connection: 1 }));
+    let (mut machine, mut actions) = Machine::new(&plan(datasets), &limits(4, true));
+    actions.extend(machine.handle(NOW, Input::ChannelUp { channel: 1, connection: 1 }));
     (machine, actions)
 }
 
 fn sent(step: StepId, failure: Option<&str>) -> Input {
-    Input::Sent { step, bytes: 5, failure: failure.map(str::to_owned) }
+    Input::Sent { step, bytes: 5, failure: failure.map(|words| SendFailure { words: words.to_owned(), killed: false }) }
 }
 
 fn refused(step: StepId, refusal: Refusal) -> Input {
@@ -71,10 +76,10 @@ fn a_step_is_done_when_both_ends_have_spoken_in_either_order() {
     for sent_first in [true, false] {
         let (mut machine, _) = started(vec![existing(0)]);
         let (one, two) = if sent_first { (sent(1, None), received(1)) } else { (received(1), sent(1, None)) };
-        assert_eq!(machine.handle(one), []);
+        assert_eq!(machine.handle(NOW, one), []);
         let end = End::InSync { updated: true };
         let done = [Action::StepDone { step: 1, bytes: 5 }, Action::DatasetEnded { dataset: 0, end }];
-        assert_eq!(machine.handle(two), done);
+        assert_eq!(machine.handle(NOW, two), done);
         assert!(machine.is_done());
     }
 }
@@ -84,18 +89,18 @@ fn a_step_is_done_when_both_ends_have_spoken_in_either_order() {
 fn a_channel_goes_on_while_a_receive_settles() {
     let (mut machine, actions) = started((0..3).map(existing).collect());
     assert_eq!(starts(&actions), [(0, 1)]);
-    assert_eq!(starts(&machine.handle(sent(1, None))), [(1, 2)]);
-    assert_eq!(starts(&machine.handle(sent(2, None))), []);
-    assert_eq!(starts(&machine.handle(received(1))), [(2, 3)]);
+    assert_eq!(starts(&machine.handle(NOW, sent(1, None))), [(1, 2)]);
+    assert_eq!(starts(&machine.handle(NOW, sent(2, None))), []);
+    assert_eq!(starts(&machine.handle(NOW, received(1))), [(2, 3)]);
 }
 
 #[test]
 fn children_wait_for_the_first_step_of_a_new_parent() {
     let (mut machine, actions) = started(vec![new(0, None), new(1, Some(0))]);
     assert_eq!(starts(&actions), [(0, 1)]);
-    assert_eq!(starts(&machine.handle(sent(1, None))), []);
-    assert_eq!(starts(&machine.handle(received(1))), [(0, 2)]);
-    assert_eq!(starts(&machine.handle(sent(2, None))), [(1, 3)]);
+    assert_eq!(starts(&machine.handle(NOW, sent(1, None))), []);
+    assert_eq!(starts(&machine.handle(NOW, received(1))), [(0, 2)]);
+    assert_eq!(starts(&machine.handle(NOW, sent(2, None))), [(1, 3)]);
 }
 
 #[test]
@@ -105,55 +110,55 @@ fn nothing_is_tried_below_what_is_half_made() {
     assert_eq!(starts(&actions), [(3, 1)]);
     let skipped = |action: &&Action| matches!(action, Action::DatasetEnded { end: End::Skipped(_), .. });
     assert_eq!(actions.iter().filter(skipped).count(), 2);
-    assert_eq!(machine.handle(Input::Stop), [Action::Abort(1)]);
+    assert_eq!(machine.handle(NOW, Input::Stop), [Action::Abort(1)]);
 }
 
 /// The full stream was cut, but had been received: children needn't wait for the rest of their parent.
 #[test]
 fn children_start_as_soon_as_a_look_finds_their_parent() {
     let (mut machine, _) = started(vec![new(0, None), new(1, Some(0))]);
-    machine.handle(Input::ChannelUp { channel: 2, connection: 1 });
-    machine.handle(down(1));
-    let actions = machine.handle(replanned(0, existing(0)));
+    machine.handle(NOW, Input::ChannelUp { channel: 2, connection: 1 });
+    machine.handle(NOW, down(1));
+    let actions = machine.handle(NOW, replanned(0, existing(0)));
     assert_eq!(starts(&actions).len(), 1);
-    assert_eq!(starts(&machine.handle(Input::ChannelUp { channel: 3, connection: 1 })).len(), 1);
+    assert_eq!(starts(&machine.handle(NOW, Input::ChannelUp { channel: 3, connection: 1 })).len(), 1);
 }
 
 #[test]
 fn what_was_given_up_is_not_revived_by_a_late_look() {
     let (mut machine, _) = started(vec![existing(0), existing(1)]);
-    machine.handle(refused(1, Refusal::Modified));
-    assert_eq!(machine.handle(sent(1, Some("stopped"))).len(), 3);
-    machine.handle(down(1));
+    machine.handle(NOW, refused(1, Refusal::Modified));
+    assert_eq!(machine.handle(NOW, sent(1, Some("stopped"))).len(), 3);
+    machine.handle(NOW, down(1));
     let mut ended = 0;
-    for _ in 0..6 {
-        let actions = machine.handle(Input::ConnectFailed { why: "no route".into() });
+    for connection in 2..8 {
+        let actions = machine.handle(NOW, refused_connection(connection));
         ended += actions.iter().filter(|action| matches!(action, Action::DatasetEnded { .. })).count();
     }
     assert!(machine.is_done());
     assert_eq!(ended, 2);
-    machine.handle(Input::ChannelUp { channel: 9, connection: 9 });
-    assert_eq!(machine.handle(replanned(0, existing(0))), []);
+    machine.handle(NOW, Input::ChannelUp { channel: 9, connection: 9 });
+    assert_eq!(machine.handle(NOW, replanned(0, existing(0))), []);
 }
 
 #[test]
 fn a_stopped_run_connects_no_more() {
     let datasets = (0..9).map(existing).collect();
     let (mut machine, _) = started(datasets);
-    machine.handle(Input::ChannelUp { channel: 2, connection: 1 });
-    let stopped = machine.handle(Input::Stop);
+    machine.handle(NOW, Input::ChannelUp { channel: 2, connection: 1 });
+    let stopped = machine.handle(NOW, Input::Stop);
     assert!(stopped.contains(&Action::Abort(1)) && stopped.contains(&Action::Abort(2)));
-    assert_eq!(machine.handle(Input::Estimated { step: 1, total: 1 << 40 }), []);
+    assert_eq!(machine.handle(NOW, Input::Estimated { step: 1, total: 1 << 40 }), []);
 }
 
 #[test]
 fn speed_is_not_tried_for_twice() {
     let (mut machine, _) = started((0..9).map(existing).collect());
-    machine.handle(Input::ChannelUp { channel: 2, connection: 1 });
+    machine.handle(NOW, Input::ChannelUp { channel: 2, connection: 1 });
     let estimated = || Input::Estimated { step: 1, total: 1 << 40 };
-    assert_eq!(machine.handle(estimated()), [Action::Connect { losses: 0 }]);
-    assert_eq!(machine.handle(Input::ConnectFailed { why: "refused".into() }), []);
-    assert_eq!(machine.handle(estimated()), []);
+    assert_eq!(machine.handle(NOW, estimated()), [Action::Connect { wait: NOW }]);
+    assert_eq!(machine.handle(NOW, refused_connection(2)), []);
+    assert_eq!(machine.handle(NOW, estimated()), []);
 }
 
 /// What runs for days may lose its connection more often than what achieves nothing.
@@ -163,22 +168,131 @@ fn progress_renews_the_patience_with_lost_connections() {
     let mut channel = 1;
     let mut step = 1;
     for _ in 0..12 {
-        machine.handle(sent(step, None));
-        machine.handle(received(step));
-        let actions = machine.handle(down(channel));
-        assert!(actions.contains(&Action::Connect { losses: 1 }), "{actions:?}");
+        machine.handle(NOW, sent(step, None));
+        machine.handle(NOW, received(step));
+        assert_eq!(connects(&machine.handle(NOW, down(channel))).len(), 1);
         channel += 1;
-        let actions = machine.handle(Input::ChannelUp { channel, connection: channel });
+        let actions = machine.handle(NOW, Input::ChannelUp { channel, connection: channel });
         step = starts(&actions)[0].1;
     }
-    for losses in 2..=5 {
-        let actions = machine.handle(down(channel));
-        assert!(actions.contains(&Action::Connect { losses }), "{actions:?}");
+    for _ in 2..=5 {
+        assert_eq!(connects(&machine.handle(NOW, down(channel))).len(), 1);
         channel += 1;
-        machine.handle(Input::ChannelUp { channel, connection: channel });
+        machine.handle(NOW, Input::ChannelUp { channel, connection: channel });
     }
-    machine.handle(down(channel));
+    machine.handle(NOW, down(channel));
     assert!(machine.is_done());
+}
+
+fn refused_connection(connection: u32) -> Input {
+    Input::ConnectFailed { connection, why: "refused".into(), fatal: false }
+}
+
+fn connects(actions: &[Action]) -> Vec<Duration> {
+    let wait = |action: &Action| match action {
+        Action::Connect { wait } => Some(*wait),
+        _ => None,
+    };
+    actions.iter().filter_map(wait).collect()
+}
+
+/// All channels of a connection end one after another; that is one loss, and the first pause is short.
+#[test]
+fn a_connection_with_many_channels_is_lost_but_once() {
+    let (mut machine, _) = Machine::new(&plan((0..9).map(existing).collect()), &limits(8, true));
+    for channel in 1..=8 {
+        machine.handle(NOW, Input::ChannelUp { channel, connection: 1 });
+    }
+    let all: Vec<Action> = (1..=8).flat_map(|channel| machine.handle(NOW, down(channel))).collect();
+    assert_eq!(failed(&all), [""; 0]);
+    let waits = connects(&all);
+    assert!(waits.len() == 1 && waits[0] <= Duration::from_secs(2), "{waits:?}");
+    assert!(!all.iter().any(|action| matches!(action, Action::Reopen { .. })));
+}
+
+/// A channel alone is lost: another takes its place over the same connection, after a pause.
+#[test]
+fn a_lost_channel_is_replaced() {
+    let (mut machine, _) = started((0..9).map(existing).collect());
+    machine.handle(NOW, Input::ChannelUp { channel: 2, connection: 1 });
+    let reopens =
+        |actions: &[Action]| actions.iter().filter(|action| matches!(action, Action::Reopen { connection: 1 })).count();
+    assert_eq!(reopens(&machine.handle(NOW, down(2))), 0);
+    assert_eq!(reopens(&machine.handle(Duration::from_secs(1), Input::Tick)), 0);
+    assert_eq!(reopens(&machine.handle(Duration::from_secs(3), Input::Tick)), 1);
+    assert_eq!(reopens(&machine.handle(Duration::from_secs(9), Input::Tick)), 0);
+}
+
+/// What remains of a connection that is replaced already says nothing about its successor.
+#[test]
+fn a_lost_connection_cannot_fail_again() {
+    let (mut machine, _) = started((0..9).map(existing).collect());
+    assert_eq!(connects(&machine.handle(NOW, down(1))).len(), 1);
+    for _ in 0..9 {
+        assert_eq!(machine.handle(NOW, refused_connection(1)), []);
+    }
+    assert_eq!(connects(&machine.handle(NOW, refused_connection(2))).len(), 1);
+}
+
+/// One stream that goes on for days is cut more often than there are retries, and gets further each time.
+#[test]
+fn a_resumed_stream_that_gets_further_is_progress() {
+    let (mut machine, _) = started(vec![existing(0)]);
+    for channel in 1..=20 {
+        assert_eq!(connects(&machine.handle(NOW, down(channel))).len(), 1);
+        let mut steps = vec![step(1)];
+        steps[0].resume = Some(crate::name::ResumeToken(channel.to_string()));
+        machine.handle(NOW, replanned(0, planned(0, Placement::Existing, None, Verdict::Send(steps))));
+        let up = machine.handle(NOW, Input::ChannelUp { channel: channel + 1, connection: channel + 1 });
+        assert_eq!(starts(&up).len(), 1);
+    }
+}
+
+#[test]
+fn what_is_said_twice_counts_once() {
+    let (mut machine, _) = started((0..3).map(existing).collect());
+    assert_eq!(starts(&machine.handle(NOW, sent(1, None))), [(1, 2)]);
+    assert_eq!(machine.handle(NOW, sent(1, None)), []);
+    machine.handle(NOW, received(1));
+    assert_eq!(starts(&machine.handle(NOW, sent(1, None))), []);
+    assert_eq!(starts(&machine.handle(NOW, sent(2, None))), [(2, 3)]);
+}
+
+fn gated(datasets: Vec<PlannedDataset>) -> (Machine, Vec<Action>) {
+    let mut plan = plan(datasets);
+    plan.gated = true;
+    for index in 1..plan.datasets.len() {
+        plan.datasets[index].above = Some(index - 1);
+    }
+    let (mut machine, mut actions) = Machine::new(&plan, &limits(4, true));
+    actions.extend(machine.handle(NOW, Input::ChannelUp { channel: 1, connection: 1 }));
+    (machine, actions)
+}
+
+/// Between a dataset and the one that it waits for there may be one without snapshots.
+#[test]
+fn a_gated_dataset_is_not_tried_below_what_could_not_be_created() {
+    let between = planned(1, Placement::Existing, None, Verdict::NoSnapshots);
+    let (mut machine, _) = gated(vec![new(0, None), between, new(2, Some(0))]);
+    machine.handle(NOW, sent(1, None));
+    let actions = machine.handle(NOW, refused(1, Refusal::NoSpace));
+    assert_eq!(starts(&actions), []);
+    assert!(machine.is_done());
+    let nothing_to_send = Action::DatasetEnded { dataset: 1, end: End::NoSnapshots };
+    assert!(actions.contains(&nothing_to_send), "{actions:?}");
+}
+
+/// Nobody knows how far a cure got that failed: what lies below may be elsewhere.
+#[test]
+fn below_a_cure_that_failed_nothing_is_believed() {
+    let how = super::target::Clash::Solvable(super::target::How::SetAside);
+    let parent = planned(0, Placement::Existing, None, how.verdict());
+    let child = planned(1, Placement::Existing, None, Verdict::InSync);
+    let (mut machine, actions) = gated(vec![parent, child]);
+    assert_eq!(actions, [Action::Cure { dataset: 0 }]);
+    let cured = Cured::Refused("it got stuck".into());
+    let actions = machine.handle(NOW, Input::Cured { dataset: 0, cured });
+    assert!(actions.iter().any(|action| matches!(action, Action::Look { dataset: 1, .. })), "{actions:?}");
 }
 
 #[test]
@@ -188,8 +302,8 @@ fn the_words_of_a_broken_send_are_not_lost_in_their_echo() {
         let (mut machine, _) = started(vec![existing(0)]);
         let (one, two) = (sent(1, Some(words)), refused(1, Refusal::Stream));
         let (one, two) = if echo_first { (two, one) } else { (one, two) };
-        machine.handle(one);
-        let actions = machine.handle(two);
+        machine.handle(NOW, one);
+        let actions = machine.handle(NOW, two);
         assert!(failed(&actions)[0].contains(words), "{actions:?}");
         assert!(machine.is_done());
     }
@@ -204,17 +318,17 @@ fn many_datasets() {
         1 => new(number, Some(number - 1)),
         _ => planned(number, Placement::Existing, None, Verdict::InSync),
     });
-    let (mut machine, actions) = Machine::new(&plan(all.collect()), 8, true);
+    let (mut machine, actions) = Machine::new(&plan(all.collect()), &limits(8, true));
     assert_eq!(actions.len(), datasets / 3);
     let mut todo: std::collections::VecDeque<StepId> = std::collections::VecDeque::new();
     for channel in 1..=8 {
-        let actions = machine.handle(Input::ChannelUp { channel, connection: channel % 2 });
+        let actions = machine.handle(NOW, Input::ChannelUp { channel, connection: channel % 2 });
         todo.extend(starts(&actions).iter().map(|(_, step)| *step));
     }
     let mut done = 0;
     while let Some(step) = todo.pop_front() {
         for input in [sent(step, None), received(step)] {
-            let actions = machine.handle(input);
+            let actions = machine.handle(NOW, input);
             todo.extend(starts(&actions).iter().map(|(_, step)| *step));
             done += actions.iter().filter(|action| matches!(action, Action::StepDone { .. })).count();
         }

@@ -1,9 +1,15 @@
 //! The machine against a simulated fleet: random orders of all that can happen, and single cases.
 
 mod cases;
+mod check;
+mod next;
 mod random;
+mod target;
 mod world;
 
+use std::time::Duration;
+
+use super::Limits;
 use crate::name::{DatasetName, Guid};
 use crate::plan::{Base, BaseKind, Placement, Plan, PlannedDataset, Step, Verdict};
 
@@ -28,9 +34,15 @@ pub(super) fn planned(number: usize, placement: Placement, after: Option<usize>,
         ancestors: Vec::new(),
         top_ancestor: None,
         after,
+        above: None,
     }
 }
 
 pub(super) fn plan(datasets: Vec<PlannedDataset>) -> Plan {
-    Plan { datasets, nearest: Some("b".parse().unwrap()) }
+    Plan { datasets, nearest: Some("b".parse().unwrap()), gated: false }
+}
+
+pub(super) fn limits(channels: usize, auto: bool) -> Limits {
+    let (max_wait, stall) = (Duration::from_secs(60), Some(Duration::from_secs(300)));
+    Limits { channels, auto, retries: 5, max_wait, stall, seed: 7 }
 }

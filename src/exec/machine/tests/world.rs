@@ -1,229 +1,241 @@
-//! A fleet, helpers and a target, all simulated: knows what is true, and checks every action against it.
+//! A fleet and its helpers, all simulated, with a clock of their own: what can happen, and how it happens.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use proptest::sample::Index;
-
-use super::{planned, step};
-use crate::exec::machine::{Action, ConnectionId, End, Input, Machine};
-use crate::plan::{Conflict, ConflictKind, Placement, PlannedDataset, Verdict};
-use crate::remote::client::ChannelId;
+use super::next::Next;
+use super::target::{Clash, Shape, Target};
+use crate::exec::machine::{ConnectionId, Cured, End, Input, Limits, Machine};
+use crate::plan::Plan;
+use crate::remote::client::{ChannelId, SendFailure};
 use crate::remote::wire::Failure;
 use crate::report::StepId;
 use crate::zfs::Refusal;
 
-/// What a dataset of a random plan is like.
+/// A step that runs.
 #[derive(Debug, Clone)]
-pub(super) struct Shape {
-    pub parent: Index,
-    pub steps: u64,
-    pub there: bool,
-    pub below: bool,
-}
-
-#[derive(Debug, Clone)]
-struct Live {
-    dataset: usize,
-    channel: ChannelId,
-    number: u64,
-    sent: Option<bool>,
-    aborted: bool,
+pub(super) struct Live {
+    pub dataset: usize,
+    pub channel: ChannelId,
+    pub number: u64,
+    pub sent: Option<bool>,
+    pub aborted: bool,
+    /// Neither end will ever say a word, except that an aborted stream may end.
+    pub stuck: bool,
+    /// When the machine last saw it move.
+    pub moved: Duration,
     /// What the machine has been told.
-    told_sent: bool,
-    told_received: Option<bool>,
+    pub told_sent: bool,
+    pub told_received: Option<bool>,
 }
 
-/// What can happen next.
-#[derive(Debug, Clone, Copy)]
-enum Next {
-    Up(usize),
-    Sent(StepId),
-    Received(StepId),
-    Look(usize),
-    // From here on: what goes wrong, or makes no progress.
-    Estimated(StepId),
-    SendFails(StepId),
-    Refused(StepId),
-    LookFails(usize),
-    UpFails(usize),
-    Down(ChannelId),
-    Stale,
-    Stop,
+/// How bad it can get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Weather {
+    /// Anything, as long as the dice last.
+    Any,
+    /// So many faults of the kind that passes.
+    Faults(u32),
 }
 
+#[derive(Debug)]
 pub(super) struct World {
-    pub plan: Vec<PlannedDataset>,
+    pub target: Target,
+    pub limits: Limits,
     pub ends: Vec<Option<End>>,
     pub looks: usize,
     pub connects: usize,
-    limit: usize,
-    dice: std::vec::IntoIter<u16>,
-    /// How many steps the target still needs; the first numbers are there.
-    done: Vec<u64>,
-    total: Vec<u64>,
-    there: Vec<bool>,
-    channels: BTreeMap<ChannelId, ConnectionId>,
-    coming: Vec<ConnectionId>,
-    steps: BTreeMap<StepId, Live>,
-    /// Lost steps whose last words may still come.
-    ghosts: Vec<StepId>,
-    looking: BTreeSet<usize>,
-    conflicts: BTreeSet<usize>,
+    pub now: Duration,
+    pub stopped: bool,
+    pub channels: BTreeMap<ChannelId, ConnectionId>,
+    pub coming: Vec<ConnectionId>,
+    /// Connections that had a channel at some time.
+    pub carried: BTreeSet<ConnectionId>,
+    pub connections: ConnectionId,
+    pub steps: BTreeMap<StepId, Live>,
+    pub dataset_of: BTreeMap<StepId, usize>,
+    pub looking: BTreeSet<usize>,
+    pub curing: BTreeSet<usize>,
+    /// Cures that the machine may order.
+    pub cures_left: Vec<u32>,
+    /// Datasets whose cure was told to have failed.
+    pub refused: BTreeSet<usize>,
+    /// Datasets that a cure has moved although it was told to have failed.
+    pub shaken: BTreeSet<usize>,
     /// Steps on which both ends have spoken, and whether all was well.
-    concluded: BTreeMap<StepId, bool>,
-    connections: ConnectionId,
-    numbered: ChannelId,
-    stopped: bool,
-    connects_without_progress: usize,
+    pub concluded: BTreeMap<StepId, bool>,
+    /// For each dataset: tries again since it last moved on, and whether it was told to have been updated.
+    pub tries: Vec<u32>,
+    pub updated: Vec<bool>,
+    /// Attempts to replace what was lost since anything last moved on.
+    pub reconnects: u32,
+    pub weather: Weather,
+    pub dice: std::vec::IntoIter<u16>,
+    /// Steps that are over, whose last words may come once more.
+    pub ghosts: Vec<StepId>,
+    /// Steps whose connection is lost and which may still be stored.
+    pub undead: Vec<(usize, u64)>,
+    pub numbered: ChannelId,
 }
 
 impl World {
-    pub fn new(shapes: &[Shape], limit: usize, dice: Vec<u16>) -> Self {
-        let mut plan: Vec<PlannedDataset> = Vec::new();
-        let (mut total, mut there) = (Vec::new(), Vec::new());
-        for (at, shape) in shapes.iter().enumerate() {
-            let parent = (at > 0 && shape.below).then(|| shape.parent.index(at));
-            let is_there = shape.there && parent.is_none_or(|parent| there[parent]);
-            let after = parent.filter(|parent| !there[*parent] && !is_there);
-            let verdict = match shape.steps {
-                0 if is_there => Verdict::InSync,
-                0 => Verdict::NoSnapshots,
-                count => Verdict::Send((0..count).map(step).collect()),
-            };
-            // A dataset without snapshots is a placeholder: nobody waits for it.
-            let holds = is_there || shape.steps == 0;
-            let placement = if holds { Placement::Existing } else { Placement::Create };
-            plan.push(planned(at, placement, after.filter(|_| !holds), verdict));
-            total.push(shape.steps);
-            there.push(holds);
-        }
-        let count = plan.len();
-        Self {
-            plan,
+    pub fn new(shapes: &[Shape], gated: bool, limits: Limits, weather: Weather, dice: Vec<u16>) -> (Self, Plan) {
+        let mut target = Target::new(shapes, gated);
+        let plan = target.plan();
+        let count = plan.datasets.len();
+        let world = Self {
+            target,
+            limits,
             ends: vec![None; count],
             looks: 0,
             connects: 0,
-            limit,
-            dice: dice.into_iter(),
-            done: vec![0; count],
-            total,
-            there,
-            channels: BTreeMap::new(),
-            coming: vec![1; limit],
-            steps: BTreeMap::new(),
-            ghosts: Vec::new(),
-            looking: BTreeSet::new(),
-            conflicts: BTreeSet::new(),
-            concluded: BTreeMap::new(),
-            connections: 1,
-            numbered: 0,
+            now: Duration::ZERO,
             stopped: false,
-            connects_without_progress: 0,
-        }
+            channels: BTreeMap::new(),
+            coming: vec![1; limits.channels],
+            carried: BTreeSet::new(),
+            connections: 1,
+            steps: BTreeMap::new(),
+            dataset_of: BTreeMap::new(),
+            looking: BTreeSet::new(),
+            curing: BTreeSet::new(),
+            cures_left: vec![1; count],
+            refused: BTreeSet::new(),
+            shaken: BTreeSet::new(),
+            concluded: BTreeMap::new(),
+            tries: vec![0; count],
+            updated: vec![false; count],
+            reconnects: 0,
+            weather,
+            dice: dice.into_iter(),
+            ghosts: Vec::new(),
+            undead: Vec::new(),
+            numbered: 0,
+        };
+        (world, plan)
     }
 
-    fn roll(&mut self) -> usize {
+    /// A run in which everything goes well.
+    pub fn calm(shapes: &[Shape], gated: bool, limits: Limits) -> (Self, Plan) {
+        Self::new(shapes, gated, limits, Weather::Any, Vec::new())
+    }
+
+    pub fn roll(&mut self) -> usize {
         self.dice.next().map_or(0, usize::from)
     }
 
     /// Lets things happen until the machine says that all is done; that it never does is the worst of all.
-    pub fn run(&mut self, mut machine: Machine, actions: Vec<Action>) {
-        self.take(actions);
+    pub fn run(&mut self, plan: &Plan) {
+        let (mut machine, actions) = Machine::new(plan, &self.limits);
+        self.take(actions, &Input::Tick);
+        let mut idle = Duration::ZERO;
         for _ in 0..100_000 {
             if machine.is_done() {
                 break;
             }
-            let (good, bad) = self.possible();
-            let roll = self.roll();
-            // Mostly things go well, else nothing long would ever be tried.
-            let choice = if roll % 4 == 3 || good.is_empty() { &bad } else { &good };
-            assert!(
-                !good.is_empty() || self.dice.len() > 0,
-                "nothing more can happen, and yet it is not done: {machine:?}"
-            );
-            let Some(&next) = choice.get(roll / 4 % choice.len().max(1)) else { continue };
+            let next = self.choose();
+            if matches!(next, Some(Next::Tick)) {
+                idle += self.tick(&mut machine);
+                let most = self.limits.stall.unwrap_or_default() + self.limits.max_wait + Duration::from_secs(60);
+                assert!(idle <= most || self.dice.len() > 0, "nothing more can happen: {machine:?}\n{self:?}");
+                continue;
+            }
+            let Some(next) = next else { continue };
+            idle = Duration::ZERO;
+            if let Next::Cut(connection) = next {
+                self.cut(connection, &mut machine);
+                continue;
+            }
             for input in self.happen(next) {
-                let actions = machine.handle(input);
-                self.take(actions);
+                let passed = self.roll() as u64 % 100;
+                self.now += Duration::from_millis(passed);
+                self.tell(&mut machine, input);
             }
         }
         assert!(machine.is_done(), "it goes on for ever: {machine:?}");
         assert!(self.ends.iter().all(Option::is_some));
+        assert_eq!(machine.handle(self.now, Input::Tick), []);
     }
 
-    fn possible(&self) -> (Vec<Next>, Vec<Next>) {
-        let (mut good, mut bad) = (Vec::new(), Vec::new());
-        for at in 0..self.coming.len() {
-            good.push(Next::Up(at));
-            // The first channel was there before the run began.
-            if self.numbered > 0 {
-                bad.push(Next::UpFails(at));
+    fn tell(&mut self, machine: &mut Machine, input: Input) {
+        // What is needed to judge the answer.
+        let cause = match &input {
+            Input::Estimated { step, total } => Input::Estimated { step: *step, total: *total },
+            _ => Input::Tick,
+        };
+        if let Input::Moved { step } | Input::Sent { step, .. } = &input
+            && let Some(live) = self.steps.get_mut(step)
+        {
+            live.moved = self.now;
+        }
+        let actions = machine.handle(self.now, input);
+        self.take(actions, &cause);
+    }
+
+    /// Time goes by; gives how much.
+    fn tick(&mut self, machine: &mut Machine) -> Duration {
+        let passed = Duration::from_secs(1 + self.roll() as u64 % 20);
+        self.now += passed;
+        if let Weather::Faults(_) = self.weather {
+            // Whatever isn't stuck shows that it lives.
+            let alive = self.steps.iter().filter(|(_, live)| !live.stuck).map(|(step, _)| *step);
+            for step in alive.collect::<Vec<_>>() {
+                self.tell(machine, Input::Moved { step });
             }
         }
-        for (id, live) in &self.steps {
-            let first = !self
-                .steps
-                .iter()
-                .any(|(other, before)| before.channel == live.channel && other < id && before.sent.is_none());
-            if !live.told_sent && first {
-                good.push(Next::Sent(*id));
-                bad.push(Next::SendFails(*id));
-                bad.push(Next::Estimated(*id));
-            }
-            if live.told_received.is_none() {
-                // The end of the stream can be answered before we have told the machine of it.
-                good.push(Next::Received(*id));
-                bad.push(Next::Refused(*id));
-            }
-        }
-        for dataset in &self.looking {
-            good.push(Next::Look(*dataset));
-            bad.push(Next::LookFails(*dataset));
-        }
-        bad.extend(self.channels.keys().map(|channel| Next::Down(*channel)));
-        if !self.ghosts.is_empty() {
-            bad.push(Next::Stale);
-        }
-        if self.numbered > 0 {
-            bad.push(Next::Stop);
-        }
-        (good, bad)
+        self.tell(machine, Input::Tick);
+        self.check_watchdog();
+        passed
     }
 
     fn happen(&mut self, next: Next) -> Vec<Input> {
         match next {
-            Next::Up(at) => {
-                let connection = self.coming.remove(at);
-                self.numbered += 1;
-                self.channels.insert(self.numbered, connection);
-                vec![Input::ChannelUp { channel: self.numbered, connection }]
+            Next::Tick | Next::Cut(_) => unreachable!("these have their own ways"),
+            Next::Up(at) => self.up(at),
+            Next::UpFails(at) => self.up_fails(at, false),
+            Next::NoWay(at) => self.up_fails(at, true),
+            Next::Sent(step) => vec![self.sent(step, None)],
+            Next::Killed(step) => vec![self.sent(step, Some(true))],
+            Next::SendFails(step) => vec![self.sent(step, Some(false))],
+            Next::Received(step) => self.received(step, None),
+            Next::Unlucky(step) => self.received(step, Some(&[Refusal::Busy, Refusal::Killed])),
+            Next::Refused(step) => self.received(step, Some(REFUSALS)),
+            Next::Moved(step) => vec![Input::Moved { step }],
+            Next::Estimated(step) => vec![Input::Estimated { step, total: (self.roll() as u64) << 24 }],
+            Next::Again(step) => vec![self.again(step)],
+            Next::Sticks(step) => {
+                self.steps.get_mut(&step).unwrap().stuck = true;
+                Vec::new()
             }
-            Next::UpFails(at) => {
-                self.coming.remove(at);
-                vec![Input::ConnectFailed { why: "refused".into() }]
-            }
-            Next::Sent(step) => vec![self.sent(step, true)],
-            Next::SendFails(step) => vec![self.sent(step, false)],
-            Next::Received(step) => self.received(step, true),
-            Next::Refused(step) => self.received(step, false),
-            Next::Estimated(step) => {
-                let total = (self.roll() as u64) << 24;
-                vec![Input::Estimated { step, total }]
+            Next::Late(at) => {
+                let (dataset, number) = self.undead.remove(at);
+                if self.target.takes(dataset, number) {
+                    self.target.arrive(dataset, number);
+                }
+                Vec::new()
             }
             Next::Look(dataset) => vec![self.looked(dataset)],
+            Next::LookClashes(dataset) => {
+                self.target.all[dataset].clash = Some(Clash::Stays).filter(|_| self.target.all[dataset].there);
+                vec![self.looked(dataset)]
+            }
             Next::LookFails(dataset) => {
                 self.looking.remove(&dataset);
                 vec![Input::Replanned { dataset, planned: Err("no".into()) }]
             }
-            Next::Down(channel) => {
-                self.channels.remove(&channel);
-                self.lose(channel);
-                vec![Input::ChannelDown { channel, why: "cut".into() }]
+            Next::Cured(dataset) => vec![self.cured(dataset, true, Cured::Done)],
+            Next::CureUseless(dataset) => vec![self.cured(dataset, false, Cured::Done)],
+            Next::CureLost(dataset) => {
+                let happened = self.roll() % 2 == 1;
+                self.cures_left[dataset] += 1;
+                vec![self.cured(dataset, happened, Cured::Lost("cut".into()))]
             }
-            Next::Stale => {
-                let step = self.ghosts.pop().unwrap();
-                vec![Input::Sent { step, bytes: 1, failure: None }, Input::Received { step, failure: None }]
+            Next::CureRefused(dataset) => {
+                let happened = self.roll() % 3 == 2;
+                vec![self.cured(dataset, happened, Cured::Refused("no".into()))]
             }
+            Next::Down(channel) => vec![self.down(channel)],
+            Next::Stale => self.stale(),
             Next::Stop => {
                 self.stopped = true;
                 vec![Input::Stop]
@@ -231,60 +243,115 @@ impl World {
         }
     }
 
-    fn lose(&mut self, channel: ChannelId) {
+    fn up(&mut self, at: usize) -> Vec<Input> {
+        let connection = self.coming.remove(at);
+        self.numbered += 1;
+        self.channels.insert(self.numbered, connection);
+        self.carried.insert(connection);
+        vec![Input::ChannelUp { channel: self.numbered, connection }]
+    }
+
+    /// Told once for each connection, when nothing of it is left.
+    fn up_fails(&mut self, at: usize, fatal: bool) -> Vec<Input> {
+        let connection = self.coming.remove(at);
+        let more = self.coming.contains(&connection) || self.channels.values().any(|over| *over == connection);
+        if more {
+            return Vec::new();
+        }
+        vec![Input::ConnectFailed { connection, why: "refused".into(), fatal }]
+    }
+
+    /// A connection ends, and with it all its channels, one after another.
+    fn cut(&mut self, connection: ConnectionId, machine: &mut Machine) {
+        let over = |(id, over): (&ChannelId, &ConnectionId)| (*over == connection).then_some(*id);
+        let lost: Vec<ChannelId> = self.channels.iter().filter_map(over).collect();
+        for channel in lost {
+            let input = self.down(channel);
+            self.tell(machine, input);
+        }
+    }
+
+    fn down(&mut self, channel: ChannelId) -> Input {
+        self.channels.remove(&channel);
+        self.lose(channel);
+        Input::ChannelDown { channel, why: "cut".into() }
+    }
+
+    /// What a lost channel carried has arrived, or will, or some of it is kept, or nothing.
+    pub fn lose(&mut self, channel: ChannelId) {
         let lost: Vec<StepId> =
             self.steps.iter().filter(|(_, live)| live.channel == channel).map(|(id, _)| *id).collect();
         for id in lost {
-            let live = self.steps.remove(&id).unwrap();
-            if live.sent != Some(false) && live.told_received != Some(false) && self.roll() % 2 == 1 {
-                self.arrive(live.dataset, live.number);
+            let Live { dataset, number, sent, told_received, .. } = self.steps.remove(&id).unwrap();
+            match self.roll() % 4 {
+                1 if sent != Some(false) && told_received.is_none() && self.target.takes(dataset, number) => {
+                    self.target.arrive(dataset, number);
+                }
+                2 if told_received.is_none() => self.undead.push((dataset, number)),
+                3 if told_received.is_none() => self.target.keep_some(dataset, number),
+                _ => {}
             }
             self.ghosts.push(id);
         }
     }
 
-    /// A step has arrived, told or not.
-    fn arrive(&mut self, dataset: usize, number: u64) {
-        self.there[dataset] = true;
-        self.done[dataset] = self.done[dataset].max(number + 1);
-    }
-
-    fn sent(&mut self, step: StepId, well: bool) -> Input {
+    /// `failing`: whether somebody has killed it.
+    fn sent(&mut self, step: StepId, failing: Option<bool>) -> Input {
         let live = self.steps.get_mut(&step).unwrap();
         // Once it was answered with success it had been sent well, and aborted ones may have come to their end before.
-        let well = live.sent.unwrap_or(well && !(live.aborted && step.is_multiple_of(2)));
-        live.sent = Some(well);
-        live.told_sent = true;
-        let failure = (!well).then(|| "stopped".to_owned());
+        let well = failing.is_none() && !live.stuck && !(live.aborted && step.is_multiple_of(2));
+        let well = live.sent.unwrap_or(well);
+        (live.sent, live.told_sent) = (Some(well), true);
+        let killed = failing.unwrap_or(false);
+        let failure = (!well).then(|| SendFailure { words: "stopped".to_owned(), killed });
         self.forget(step);
         Input::Sent { step, bytes: 7, failure }
     }
 
-    fn received(&mut self, step: StepId, well: bool) -> Vec<Input> {
+    /// `refusals`: one of these, unless it was received already.
+    fn received(&mut self, step: StepId, refusals: Option<&[Refusal]>) -> Vec<Input> {
         let roll = self.roll();
         let live = self.steps.get_mut(&step).unwrap();
         // Success needs the whole stream; a broken one always fails.
-        if well && live.sent.is_none() {
-            let waits = self.steps.iter().any(|(other, before)| {
-                *other < step && before.channel == self.steps[&step].channel && before.sent.is_none()
-            });
-            if waits || self.steps[&step].aborted {
-                return Vec::new();
-            }
-            self.steps.get_mut(&step).unwrap().sent = Some(true);
-        }
-        let live = self.steps.get_mut(&step).unwrap();
-        let well = well && live.sent == Some(true);
-        live.told_received = Some(well);
+        let whole = live.sent.unwrap_or(!live.aborted);
         let (dataset, number) = (live.dataset, live.number);
-        if well {
-            self.arrive(dataset, number);
+        let refusal = match refusals {
+            Some(all) => Some(all[roll % all.len()]),
+            None if !self.target.takes(dataset, number) => Some(self.why_not(dataset, number)),
+            None => (!whole).then_some(Refusal::Stream),
+        };
+        let live = self.steps.get_mut(&step).unwrap();
+        live.told_received = Some(refusal.is_none());
+        if refusal.is_none() {
+            live.sent = Some(true);
+            self.target.arrive(dataset, number);
+        } else if roll % 3 == 1 {
+            self.target.keep_some(dataset, number);
         }
         self.forget(step);
-        let all =
-            [Refusal::Modified, Refusal::Missing, Refusal::Exists, Refusal::Stream, Refusal::Busy, Refusal::Partial];
-        let failure = (!well).then(|| Failure { refusal: all[roll % all.len()], words: "refused".into() });
+        let failure = refusal.map(|refusal| Failure { refusal, words: "refused".into() });
         vec![Input::Received { step, failure }]
+    }
+
+    fn why_not(&self, dataset: usize, number: u64) -> Refusal {
+        let truth = &self.target.all[dataset];
+        match number {
+            _ if self.target.holder(dataset).is_some_and(|above| !self.target.all[above].there) => Refusal::Missing,
+            _ if truth.clash.is_some() => Refusal::Modified,
+            0 => Refusal::Exists,
+            _ if !truth.there => Refusal::Missing,
+            _ => Refusal::NotNewest,
+        }
+    }
+
+    /// What was said of a step that isn't over is said once more.
+    fn again(&self, step: StepId) -> Input {
+        let live = &self.steps[&step];
+        match (live.told_sent, live.told_received) {
+            (true, _) if live.sent == Some(true) => Input::Sent { step, bytes: 7, failure: None },
+            (_, Some(true)) => Input::Received { step, failure: None },
+            _ => Input::Moved { step },
+        }
     }
 
     /// Both ends have spoken.
@@ -294,112 +361,75 @@ impl World {
             let live = self.steps.remove(&step).unwrap();
             let outcome = live.sent == Some(true) && live.told_received == Some(true);
             self.concluded.insert(step, outcome);
+            self.ghosts.push(step);
         }
     }
 
     fn looked(&mut self, dataset: usize) -> Input {
         self.looking.remove(&dataset);
-        let roll = self.roll();
-        let (done, total) = (self.done[dataset], self.total[dataset]);
-        let placement = if self.there[dataset] { Placement::Existing } else { Placement::Create };
-        let verdict = match () {
-            () if done >= total => Verdict::InSync,
-            () if roll % 5 == 4 && self.there[dataset] => {
-                self.conflicts.insert(dataset);
-                let (common, nothing) = (None, Vec::new());
-                Verdict::Conflict(Conflict {
-                    kind: ConflictKind::Partial,
-                    common,
-                    only_here: nothing.clone(),
-                    only_there: nothing,
-                })
-            }
-            () => Verdict::Send((done..total).map(step).collect()),
-        };
-        // What it would have waited for has been received by now.
-        let planned = planned(dataset, placement, None, verdict);
+        let before = self.target.told[dataset].resume.clone();
+        let planned = self.target.look(dataset);
+        let now = &self.target.told[dataset].resume;
+        if now.is_some() && *now != before && self.ends[dataset].is_none() {
+            (self.tries[dataset], self.reconnects) = (0, 0);
+        }
         Input::Replanned { dataset, planned: Ok(Box::new(planned)) }
     }
 
-    fn take(&mut self, actions: Vec<Action>) {
-        for action in actions {
-            match action {
-                Action::Start { channel, step, dataset, send, first } => {
-                    assert!(!self.stopped && self.ends[dataset].is_none() && !self.looking.contains(&dataset));
-                    assert!(self.channels.contains_key(&channel), "over a channel that isn't there");
-                    assert!(
-                        !self.steps.values().any(|live| live.dataset == dataset),
-                        "two steps of a dataset at a time"
-                    );
-                    let sending = self.steps.values().filter(|live| !live.told_sent);
-                    assert!(sending.clone().count() < self.limit);
-                    assert!(
-                        sending.clone().all(|live| live.channel != channel),
-                        "two streams over a channel at a time"
-                    );
-                    assert!(self.plan[dataset].after.is_none_or(|parent| self.there[parent]), "before its parent");
-                    assert_eq!(first, !self.there[dataset]);
-                    assert_eq!(send.to_guid.0, self.done[dataset], "it doesn't go on where the last one ended");
-                    let (sent, told_received) = (None, None);
-                    let number = send.to_guid.0;
-                    let live = Live { dataset, channel, number, sent, aborted: false, told_sent: false, told_received };
-                    assert!(self.steps.insert(step, live).is_none(), "a step's number is used twice");
-                }
-                Action::Abort(step) => {
-                    let live = self.steps.get_mut(&step).expect("what is over can't be aborted");
-                    assert!(!live.told_sent && !std::mem::replace(&mut live.aborted, true));
-                }
-                Action::Look { dataset, .. } => {
-                    self.looks += 1;
-                    assert!(!self.stopped && self.ends[dataset].is_none());
-                    assert!(!self.steps.values().any(|live| live.dataset == dataset));
-                    assert!(self.looking.insert(dataset), "looks twice at a time");
-                }
-                Action::Connect { .. } => self.connect(),
-                Action::StepDone { step, .. } => {
-                    self.connects_without_progress = 0;
-                    assert_eq!(self.concluded.remove(&step), Some(true), "a success that did not happen");
-                }
-                Action::StepFailed { step, .. } => {
-                    assert_ne!(self.concluded.remove(&step), Some(true), "a failure that did not happen");
-                }
-                Action::DatasetEnded { dataset, end } => self.ended(dataset, end),
+    fn cured(&mut self, dataset: usize, happened: bool, cured: Cured) -> Input {
+        self.curing.remove(&dataset);
+        if let Cured::Refused(_) = cured {
+            self.refused.insert(dataset);
+        }
+        if happened {
+            let some = self.roll().is_multiple_of(2);
+            let moved = self.target.cure(dataset, some);
+            self.undead.retain(|(dataset, _)| !moved.contains(dataset));
+            if let Cured::Refused(_) = cured {
+                self.shaken.extend(moved);
             }
         }
+        Input::Cured { dataset, cured }
     }
 
-    fn connect(&mut self) {
-        assert!(!self.stopped);
-        self.connects += 1;
-        self.connects_without_progress += 1;
-        assert!(self.connects_without_progress <= 10, "it connects for ever");
-        self.connections += 1;
-        let channels = 1 + self.roll() % 3;
-        if self.roll() % 4 == 3 {
-            // The connection itself fails: one word for all its channels.
-            self.coming.push(self.connections);
-        } else {
-            self.coming.extend(std::iter::repeat_n(self.connections, channels));
+    /// Late words of all that is over.
+    fn stale(&mut self) -> Vec<Input> {
+        let step = self.ghosts.pop().unwrap();
+        let why = || "cut".to_owned();
+        let failure = Some(Failure { refusal: Refusal::Busy, words: why() });
+        let gone = self.numbered + 1000;
+        let dataset = self.dataset_of[&step];
+        let mut inputs = vec![
+            Input::Moved { step },
+            Input::Sent { step, bytes: 1, failure: None },
+            Input::Received { step, failure: None },
+            Input::Received { step, failure },
+            Input::ChannelDown { channel: gone, why: why() },
+        ];
+        if let Some(connection) = self.carried.iter().find(|carried| !self.coming.contains(*carried)) {
+            inputs.push(Input::ConnectFailed { connection: *connection, why: why(), fatal: true });
         }
-    }
-
-    fn ended(&mut self, dataset: usize, end: End) {
-        assert!(!self.steps.values().any(|live| live.dataset == dataset), "it ends while a step runs");
-        let parent = self.plan[dataset].after;
-        match &end {
-            End::InSync { updated } => {
-                assert_eq!(self.done[dataset], self.total[dataset], "it is not in sync");
-                assert!(!updated || self.done[dataset] > 0);
-            }
-            End::NoSnapshots => assert_eq!(self.total[dataset], 0),
-            End::Conflict(_) => assert!(self.conflicts.contains(&dataset)),
-            End::Failed(_) => {}
-            End::Skipped(_) => {
-                let parent = parent.expect("only what waits for another can be skipped");
-                assert!(self.ends[parent].is_some());
-            }
-            End::Interrupted => assert!(self.stopped),
+        if !self.curing.contains(&dataset) {
+            inputs.push(Input::Cured { dataset, cured: Cured::Done });
         }
-        assert!(self.ends[dataset].replace(end).is_none(), "it ends twice");
+        if !self.looking.contains(&dataset) {
+            inputs.push(Input::Replanned { dataset, planned: Err("late".into()) });
+        }
+        inputs
     }
 }
+
+/// What a receiver may answer, whatever is true.
+const REFUSALS: &[Refusal] = &[
+    Refusal::Modified,
+    Refusal::Missing,
+    Refusal::Exists,
+    Refusal::Stream,
+    Refusal::Partial,
+    Refusal::Encryption,
+    Refusal::NoSpace,
+    Refusal::Permission,
+    Refusal::Limit,
+    Refusal::Suspended,
+    Refusal::Other,
+];

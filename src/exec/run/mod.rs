@@ -1,5 +1,7 @@
 //! The run itself: turns what happens into inputs of the [`Machine`] and its actions into processes, requests and events.
 
+mod look;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,29 +9,43 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::ask::Listings;
+use super::bookmarks::{Books, Outcome};
 use super::fleet::{Fleet, Opened};
-use super::machine::{Action, End, Input, Machine};
+use super::machine::{Action, Cured, End, Input, Limits, Machine};
 use super::ready::Ready;
-use super::resume::{self, Judged};
 use super::signals::Signals;
-use super::source;
 use crate::config::PushJob;
 use crate::error::{Exit, Signal};
-use crate::plan::{Attempt, Placement, PlannedDataset, Step, TargetDataset};
+use crate::name::Guid;
+use crate::plan::{Placement, Step};
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel, Stream};
-use crate::remote::wire::{Failure, Receive, Reply, Request};
+use crate::remote::wire::{Receive, Reply, Request};
 use crate::report::{Event, Reporter, StepId, Summary};
-use crate::zfs::{Refusal, Zfs};
+use crate::zfs::Zfs;
+use look::Looks;
 
 /// How often progress is told.
 const TICK: Duration = Duration::from_millis(200);
 /// After the first signal streams get so long to end.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// After a lost connection, or when the target is busy, a look waits so long.
-const SETTLE: Duration = Duration::from_secs(2);
+/// How often the machine is told that time goes by.
+const WATCH: Duration = Duration::from_secs(1);
+/// So long the last bookmarks may take.
+const BOOKMARKS: Duration = Duration::from_secs(60);
 /// Ids of requests that are no steps start here.
 const REQUESTS: u64 = 1 << 48;
+
+/// What a run may do.
+pub fn limits(job: &PushJob) -> Limits {
+    Limits {
+        channels: job.channels,
+        auto: job.connections.is_none() && job.target.host.is_some(),
+        retries: job.faults.retries,
+        max_wait: job.faults.retry_max_wait,
+        stall: job.faults.stall_timeout,
+        seed: job.run,
+    }
+}
 
 /// Carries the plan out until every dataset has reached its end, or a signal ends the run.
 #[expect(clippy::too_many_arguments, reason = "each is a part of its own, put together in one place")]
@@ -43,10 +59,15 @@ pub async fn run(
     started: Instant,
     reporter: &mut dyn Reporter,
 ) -> Exit {
-    let auto = job.connections.is_none() && job.target.host.is_some();
-    let (machine, actions) = Machine::new(&ready.plan, job.channels, auto);
+    let (machine, actions) = Machine::new(&ready.plan, &limits(job));
     let first = ready.first;
+    let books = job.bookmarks.then(|| {
+        let mut books = Books::open(zfs.clone(), job.tags());
+        books.planned(&ready.plan, &ready.negotiation);
+        books
+    });
     let mut run = Run {
+        books,
         job,
         zfs,
         ready,
@@ -54,22 +75,26 @@ pub async fn run(
         machine,
         reporter,
         steps: HashMap::new(),
-        looks: HashMap::new(),
-        waiting: Vec::new(),
+        looks: Looks::new(),
         later: unbounded_channel(),
         greeted: HashSet::from([first]),
-        requests: REQUESTS,
+        claim: Claim { holder: first, request: 0 },
+        began: Instant::now(),
+        watched: Instant::now(),
         summary: Summary::default(),
         stop: None,
+        taken: false,
     };
     run.start(first, actions);
     run.go(from_channels, signals).await;
+    run.close_books().await;
     run.finish(started)
 }
 
 /// A step that runs.
 struct Live {
     dataset: usize,
+    to_guid: Guid,
     to: String,
     snapshots: usize,
     progress: Arc<AtomicU64>,
@@ -79,32 +104,35 @@ struct Live {
     started: Instant,
 }
 
-/// A dataset whose target is being listed.
-struct Look {
-    dataset: usize,
-    channel: ChannelId,
-    listings: Listings,
-    /// It is not a listing, but the clearing before one.
-    clearing: bool,
+/// The channel whose helper has the lock of the target's tree.
+struct Claim {
+    holder: ChannelId,
+    /// The request by which another channel claims it, after the holder was lost.
+    request: u64,
 }
 
 struct Run<'a> {
     job: &'a PushJob,
     zfs: &'a Zfs,
     ready: Ready,
+    /// `None` without bookmarks of our own.
+    books: Option<Books>,
     fleet: &'a mut Fleet,
     machine: Machine,
     reporter: &'a mut dyn Reporter,
     steps: HashMap<StepId, Live>,
-    looks: HashMap<u64, Look>,
-    /// Datasets to look at as soon as there is a channel.
-    waiting: Vec<usize>,
+    looks: Looks,
     /// Datasets to look at after a pause.
     later: (UnboundedSender<usize>, UnboundedReceiver<usize>),
     greeted: HashSet<ChannelId>,
-    requests: u64,
+    claim: Claim,
+    /// What the machine counts from.
+    began: Instant,
+    watched: Instant,
     summary: Summary,
     stop: Option<(Signal, Instant)>,
+    /// Another run has the target's tree now.
+    taken: bool,
 }
 
 impl Run<'_> {
@@ -158,7 +186,7 @@ impl Run<'_> {
     }
 
     fn input(&mut self, input: Input) {
-        let actions = self.machine.handle(input);
+        let actions = self.machine.handle(self.began.elapsed(), input);
         self.apply(actions);
     }
 
@@ -173,8 +201,11 @@ impl Run<'_> {
                         live.abort.store(true, Ordering::Relaxed);
                     }
                 }
-                Action::Look { dataset, attempt } => self.look(dataset, attempt),
-                Action::Connect { losses } => self.connect(losses),
+                Action::Look { dataset, attempt, wait } => self.look(dataset, attempt, wait),
+                Action::Cure { dataset } => self.cure(dataset),
+                Action::Connect { wait } => self.connect(wait),
+                Action::Reopen { connection } => self.fleet.open(connection, 1),
+                Action::Drop { channel } => self.drop_channel(channel),
                 Action::StepDone { step, bytes } => self.step_done(step, bytes),
                 Action::StepFailed { step, retry, error } => self.step_failed(step, retry, error),
                 Action::DatasetEnded { dataset, end } => self.dataset_ended(dataset, end),
@@ -210,21 +241,22 @@ impl Run<'_> {
 
     async fn reply(&mut self, reply: Reply) {
         match reply {
-            Reply::Listed { id, dataset, facts, snapshots } => {
-                if let Some(look) = self.looks.get_mut(&id) {
-                    look.listings.add(dataset, facts, snapshots);
-                }
-            }
             Reply::Done { id, failure, warning } => {
+                if self.claim.request == id {
+                    return self.claimed(failure);
+                }
+                if self.looks.has(id) {
+                    return self.look_done(id, failure, warning).await;
+                }
                 if let Some(words) = warning {
                     self.received_but(id, &words);
                 }
-                match self.looks.remove(&id) {
-                    Some(look) => self.looked(look, failure).await,
-                    None => self.input(Input::Received { step: id, failure }),
-                }
+                self.input(Input::Received { step: id, failure });
             }
-            Reply::Found { .. } | Reply::Probed { .. } => {}
+            Reply::Beat { id } => self.input(Input::Moved { step: id }),
+            Reply::Listed { id, dataset, facts, snapshots } => self.looks.listed(id, dataset, facts, snapshots),
+            Reply::Dated { id, dates } => self.dated(id, &dates),
+            Reply::Found { .. } | Reply::Probed { .. } | Reply::Thinned { .. } => {}
         }
     }
 
@@ -235,9 +267,28 @@ impl Run<'_> {
         }
         let connection = self.fleet.connection_of(channel);
         self.input(Input::ChannelUp { channel, connection });
-        for dataset in std::mem::take(&mut self.waiting) {
-            self.ask_listing(dataset);
+        if self.claim.holder == 0 {
+            self.claim_on(channel);
         }
+        self.resume_looks();
+    }
+
+    /// The tree is claimed anew over this channel; the helper that had it is gone or about to go.
+    fn claim_on(&mut self, channel: ChannelId) {
+        let Some(handle) = self.fleet.channel(channel) else { return };
+        let id = self.looks.number();
+        let (dataset, owner) = (self.job.target.dataset.clone(), super::ask::owner(self.job));
+        handle.request(Request::Lock { id, dataset, run: self.job.run, owner });
+        self.claim = Claim { holder: channel, request: id };
+    }
+
+    /// Somebody else took the tree while the connection was lost: what still runs may run to its end.
+    fn claimed(&mut self, failure: Option<crate::remote::wire::Failure>) {
+        let Some(failure) = failure else { return };
+        let text = format!("another run has taken over the target while the connection was lost: {}", failure.words);
+        self.reporter.event(&Event::Notice { dataset: None, text });
+        self.taken = true;
+        self.input(Input::Stop);
     }
 
     /// The data arrived, and a property could not be set: a delegated user may receive without the right to keep the
@@ -250,19 +301,35 @@ impl Run<'_> {
 
     fn closed(&mut self, channel: ChannelId, why: String) {
         tracing::info!("channel {channel}: {why}");
-        let lost: Vec<u64> = self.looks.iter().filter(|(_, look)| look.channel == channel).map(|(id, _)| *id).collect();
         let was_up = self.greeted.remove(&channel) && self.fleet.channel(channel).is_some();
-        for id in lost {
-            if let Some(look) = self.looks.remove(&id) {
-                self.ask_listing(look.dataset);
-            }
-        }
+        self.lose_looks(channel, &why);
         if was_up {
             self.fleet.remove(channel);
+            self.lost_claim(channel);
             self.input(Input::ChannelDown { channel, why });
         } else {
             self.never_up(channel, why);
         }
+    }
+
+    fn lost_claim(&mut self, channel: ChannelId) {
+        if self.claim.holder != channel {
+            return;
+        }
+        self.claim = Claim { holder: 0, request: 0 };
+        let other = self.greeted.iter().copied().filter(|id| self.fleet.channel(*id).is_some()).min();
+        if let Some(other) = other {
+            self.claim_on(other);
+        }
+    }
+
+    /// A channel that doesn't answer: what it may still say counts no more.
+    fn drop_channel(&mut self, channel: ChannelId) {
+        tracing::warn!("channel {channel} is given up: it doesn't answer");
+        self.greeted.remove(&channel);
+        self.lose_looks(channel, "no answer");
+        self.fleet.remove(channel);
+        self.lost_claim(channel);
     }
 
     /// A session that the host refused: the run goes on with what it has. Told once for each connection, when its last
@@ -270,7 +337,7 @@ impl Run<'_> {
     fn never_up(&mut self, channel: ChannelId, why: String) {
         let connection = self.fleet.connection_of(channel);
         if self.fleet.remove(channel) && !self.fleet.carries_any(connection) {
-            self.input(Input::ConnectFailed { why });
+            self.input(Input::ConnectFailed { connection, why, fatal: false });
         }
     }
 
@@ -279,9 +346,10 @@ impl Run<'_> {
             Opened::Connection { connection, channels, master: Ok(master) } => {
                 self.fleet.connected(connection, channels, master);
             }
-            Opened::Connection { master: Err(error), .. } => {
+            Opened::Connection { connection, master: Err(error), .. } => {
                 tracing::info!("no further connection: {error}");
-                self.input(Input::ConnectFailed { why: error.to_string() });
+                let (why, fatal) = (error.to_string(), error.fatal());
+                self.input(Input::ConnectFailed { connection, why, fatal });
             }
             Opened::Channel { channel, opened: Ok(handle) } => {
                 self.fleet.add(channel, handle);
@@ -294,10 +362,9 @@ impl Run<'_> {
         }
     }
 
-    fn connect(&mut self, losses: u32) {
+    fn connect(&mut self, wait: Duration) {
         let channels = self.job.channels.div_ceil(self.machine.connections() + 1);
-        let pause = if losses == 0 { Duration::ZERO } else { Duration::from_millis(250) * 2_u32.pow(losses.min(8)) };
-        self.fleet.connect(channels, pause);
+        self.fleet.connect(channels, wait);
     }
 
     fn start_step(&mut self, channel: ChannelId, step: StepId, dataset: usize, send: &Step, first: bool) {
@@ -311,6 +378,8 @@ impl Run<'_> {
             create: first && planned.placement == Placement::Create,
             top: new && planned.top,
             into_empty: first && planned.placement == Placement::IntoEmpty,
+            overwrite: first && planned.placement == Placement::Overwrite,
+            resumable: self.job.resume,
         };
         let command = self.ready.send(self.zfs, planned, send, self.job);
         self.reporter.event(&Event::StepStarted {
@@ -322,8 +391,12 @@ impl Run<'_> {
             snapshots: send.snapshots,
         });
         let (progress, abort) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        if let Some(books) = &mut self.books {
+            books.step(dataset, planned, &self.ready.negotiation, send);
+        }
         let live = Live {
             dataset,
+            to_guid: send.to_guid,
             to: send.to.to_string(),
             snapshots: send.snapshots,
             progress: progress.clone(),
@@ -340,85 +413,13 @@ impl Run<'_> {
         }
     }
 
-    fn look(&mut self, dataset: usize, attempt: Option<Attempt>) {
-        self.ready.negotiation.look_again(dataset, attempt);
-        if attempt.is_none_or(|attempt| attempt.refusal == Refusal::Busy) {
-            // The receive that was cut may still be storing what it got.
-            let later = self.later.0.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(SETTLE).await;
-                let _ = later.send(dataset);
-            });
-        } else {
-            self.ask_listing(dataset);
-        }
-    }
-
-    fn ask_listing(&mut self, dataset: usize) {
-        let greeted = self.greeted.iter().copied().filter_map(|id| self.fleet.channel(id).map(|channel| (id, channel)));
-        let Some((id, channel)) = greeted.min_by_key(|(id, _)| *id) else {
-            self.waiting.push(dataset);
-            return;
-        };
-        self.requests += 1;
-        let datasets = vec![self.ready.plan.datasets[dataset].target.clone()];
-        channel.request(Request::List { id: self.requests, datasets });
-        self.looks.insert(self.requests, Look { dataset, channel: id, listings: Listings::default(), clearing: false });
-    }
-
-    /// A dataset's target is listed: plans it anew.
-    async fn looked(&mut self, look: Look, failure: Option<Failure>) {
-        let Look { dataset, channel, listings, clearing } = look;
-        let planned = match failure {
-            Some(failure) if clearing => Err(format!("clearing the rest of a cut receive failed: {}", failure.words)),
-            Some(failure) => Err(format!("listing the target failed: {}", failure.words)),
-            None if clearing => return self.ask_listing(dataset),
-            None => {
-                let listed = listings.finish().remove(&self.ready.plan.datasets[dataset].target);
-                let (mut target, token) = listed.map_or((None, None), |(target, token)| (Some(target), token));
-                if let (Some(target), Some(token)) = (&mut target, token) {
-                    match resume::judge(self.zfs, &self.ready.plan.datasets[dataset].source, token, self.job.decrypt)
-                        .await
-                    {
-                        Judged::Resumable(point) => target.resume = Some(point),
-                        Judged::Useless(why) => return self.clear(dataset, channel, &why),
-                    }
-                }
-                self.replan(dataset, target).await
-            }
-        };
-        if let Ok(planned) = &planned {
-            self.ready.plan.datasets[dataset] = (**planned).clone();
-        }
-        self.input(Input::Replanned { dataset, planned });
-    }
-
-    /// Has the rest of a cut receive dropped; a new listing follows.
-    fn clear(&mut self, dataset: usize, on: ChannelId, why: &str) {
-        let planned = &self.ready.plan.datasets[dataset];
-        self.reporter.event(&resume::cleared(&planned.source, why));
-        let Some(channel) = self.fleet.channel(on) else { return self.ask_listing(dataset) };
-        self.requests += 1;
-        channel.request(Request::Clear { id: self.requests, dataset: planned.target.clone() });
-        let look = Look { dataset, channel: on, listings: Listings::default(), clearing: true };
-        self.looks.insert(self.requests, look);
-    }
-
-    async fn replan(&mut self, dataset: usize, target: Option<TargetDataset>) -> Result<Box<PlannedDataset>, String> {
-        self.ready.negotiation.looked(dataset, target);
-        let source = self.ready.plan.datasets[dataset].source.clone();
-        match source::facts(self.zfs.clone(), vec![source]).await {
-            Ok(facts) => self.ready.negotiation.facts(&facts),
-            // The plan does without; the receive will tell.
-            Err(error) => tracing::info!("{error}"),
-        }
-        self.ready.negotiation.replan(dataset).map(Box::new).ok_or_else(|| "it is not in the plan".to_owned())
-    }
-
     fn step_done(&mut self, step: StepId, bytes: u64) {
         let Some(live) = self.steps.remove(&step) else { return };
         self.summary.snapshots += live.snapshots;
         self.summary.bytes += bytes;
+        if let Some(books) = &mut self.books {
+            books.received(live.dataset, live.to_guid);
+        }
         self.reporter.event(&Event::StepDone {
             step,
             dataset: self.ready.plan.datasets[live.dataset].source.to_string(),
@@ -429,15 +430,24 @@ impl Run<'_> {
         });
     }
 
-    fn step_failed(&mut self, step: StepId, retry: bool, error: String) {
+    fn step_failed(&mut self, step: StepId, retry: Option<Duration>, error: String) {
         let Some(live) = self.steps.remove(&step) else { return };
         let dataset = self.ready.plan.datasets[live.dataset].source.to_string();
-        self.reporter.event(&Event::StepFailed { step, dataset, retry, error });
+        let (retry, wait) = (retry.is_some(), retry.unwrap_or_default());
+        self.reporter.event(&Event::StepFailed { step, dataset, retry, wait, error });
     }
 
     fn dataset_ended(&mut self, dataset: usize, end: End) {
         let planned = &self.ready.plan.datasets[dataset];
         let (source, target) = (planned.source.to_string(), planned.target.to_string());
+        if let Some(books) = &mut self.books {
+            let outcome = match &end {
+                End::InSync { .. } => Outcome::InSync,
+                End::Conflict(_) => Outcome::Conflict,
+                End::NoSnapshots | End::Failed(_) | End::Skipped(_) | End::Interrupted => Outcome::Open,
+            };
+            books.ended(dataset, planned, &self.ready.negotiation, outcome);
+        }
         let (kind, error) = match end {
             End::InSync { updated } => {
                 self.summary.in_sync += 1;
@@ -449,6 +459,7 @@ impl Run<'_> {
                 let text = "it has no snapshots, so there is nothing to send".into();
                 return self.reporter.event(&Event::Notice { dataset: Some(source), text });
             }
+            End::Interrupted if self.taken => ("failed", "another run has taken over the target".into()),
             End::Interrupted => return,
             End::Conflict(error) => ("conflict", error),
             End::Failed(error) => ("failed", error),
@@ -460,13 +471,32 @@ impl Run<'_> {
         self.reporter.event(&Event::DatasetFailed { dataset: source, target, kind, error });
     }
 
+    /// The bookmarks are part of the job: the run waits for them, though not for ever.
+    async fn close_books(&mut self) {
+        let Some(books) = self.books.take() else { return };
+        let patience = if self.stop.is_some() { PATIENCE } else { BOOKMARKS };
+        for text in books.close(patience).await {
+            self.reporter.event(&Event::Notice { dataset: None, text });
+        }
+    }
+
     fn tick(&mut self) {
+        let mut moved = Vec::new();
         for (step, live) in self.steps.iter_mut().filter(|(_, live)| !live.sent) {
             let bytes = live.progress.load(Ordering::Relaxed);
             if bytes != live.reported {
                 live.reported = bytes;
+                moved.push(*step);
                 self.reporter.event(&Event::Progress { step: *step, bytes });
             }
+        }
+        for step in moved {
+            self.input(Input::Moved { step });
+        }
+        if self.watched.elapsed() >= WATCH {
+            self.watched = Instant::now();
+            self.input(Input::Tick);
+            self.watch_looks();
         }
     }
 
@@ -477,7 +507,7 @@ impl Run<'_> {
         self.summary.took = started.elapsed();
         self.summary.interrupted = self.stop.is_some();
         self.summary.failures.sort();
-        let failed = self.summary.failed > 0;
+        let failed = self.summary.failed > 0 || self.taken;
         self.reporter.event(&Event::Finished(self.summary));
         match self.stop {
             Some((signal, _)) => Exit::Interrupted(signal),

@@ -1,0 +1,205 @@
+//! A crontab's job, or one of a configuration file, checked.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::hooks::Hooks;
+use super::{Faults, Naming, PruneJob, PushJob, SnapshotJob, filter, source};
+use crate::cli::{self, Allow};
+use crate::error::StartError;
+use crate::name::DatasetName;
+use crate::plan::{Class, PerClass, Rules, Scope};
+use crate::remote::target::Target;
+
+/// A crontab's job, or one of a configuration file, checked.
+#[derive(Debug, Clone)]
+pub struct CronJob {
+    /// What the file calls it.
+    pub name: Option<String>,
+    /// How snapshots are taken, if they are: of all branches at the same moment.
+    pub snapshot: Option<SnapshotJob>,
+    /// Its trees, one at least; served one after the other.
+    pub branches: Vec<Branch>,
+    /// What runs before and after.
+    pub hooks: Hooks,
+    /// Only when the seconds since 1970 are a multiple of this.
+    pub window: Option<u64>,
+    /// So long it may take.
+    pub limit: Option<Duration>,
+    /// What happens is written down here.
+    pub log: Option<PathBuf>,
+}
+
+/// A tree of a job.
+#[derive(Debug, Clone)]
+pub struct Branch {
+    /// Its top.
+    pub source: DatasetName,
+    /// Where it goes, all at the same time.
+    pub targets: Vec<PushJob>,
+    /// How the source is thinned, if it is.
+    pub thin: Option<PruneJob>,
+    /// How each target is thinned, if it is.
+    pub thin_targets: Vec<PruneJob>,
+}
+
+/// What is wanted of a job.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
+pub(super) struct Wish {
+    pub sources: Vec<DatasetName>,
+    /// Whether each source goes below the targets, under its last name, and not to the targets themselves.
+    pub below: bool,
+    pub targets: Vec<Target>,
+    pub snapshot: bool,
+    pub if_changed: bool,
+    pub naming: cli::Naming,
+    pub keep: Option<Rules>,
+    pub keep_targets: Option<Rules>,
+    pub only_named_targets: bool,
+    pub selection: cli::Selection,
+    pub faults: cli::Faults,
+    pub channels: u16,
+    pub ssh: cli::Ssh,
+}
+
+impl CronJob {
+    /// Checks the arguments.
+    pub fn new(args: &cli::Cron) -> Result<Self, StartError> {
+        let counts = Class::ALL.into_iter().zip([args.s, args.m, args.h, args.d]);
+        let keep = Rules { classes: Some(PerClass::new(counts)), ..Rules::default() };
+        let job = Self::build(Wish {
+            sources: vec![source(&args.source)?],
+            below: false,
+            targets: args.targets.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
+            snapshot: true,
+            if_changed: args.if_changed,
+            naming: args.naming.clone(),
+            keep_targets: args.thin_targets.then(|| keep.clone()),
+            keep: Some(keep),
+            only_named_targets: args.only_named_targets,
+            selection: args.selection.clone(),
+            faults: args.faults.clone(),
+            channels: args.channels,
+            ssh: args.ssh.clone(),
+        })?;
+        Ok(Self { window: args.window, log: args.log.clone(), ..job })
+    }
+
+    /// Checks what is wanted.
+    pub(super) fn build(wish: Wish) -> Result<Self, StartError> {
+        let mut branches: Vec<Branch> = Vec::new();
+        for source in &wish.sources {
+            if let Some(other) = branches.iter().find(|other| overlap(&other.source, source)) {
+                let words = format!("the sources {} and {source} overlap: each is sent with all below", other.source);
+                return Err(StartError::Usage(words));
+            }
+            let branch = Branch::new(&wish, source)?;
+            if branches.iter().flat_map(|other| &other.targets).any(|other| branch.has(&other.target)) {
+                let words = format!("two sources have the last name of {source}, and so the same targets");
+                return Err(StartError::Usage(words));
+            }
+            branches.push(branch);
+        }
+        let snapshot = SnapshotJob {
+            datasets: wish.sources,
+            filter: filter(&wish.selection)?,
+            naming: Naming::new(&wish.naming),
+            if_changed: wish.if_changed,
+            dry_run: false,
+        };
+        Ok(Self {
+            name: None,
+            snapshot: wish.snapshot.then_some(snapshot),
+            branches,
+            hooks: Hooks::default(),
+            window: None,
+            limit: None,
+            log: None,
+        })
+    }
+
+    /// What it is called in reports.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        match (&self.name, self.branches.first()) {
+            (Some(name), _) => name,
+            (None, Some(branch)) => branch.source.as_str(),
+            (None, None) => "job",
+        }
+    }
+
+    /// The tops of its trees.
+    pub fn sources(&self) -> impl Iterator<Item = &DatasetName> {
+        self.branches.iter().map(|branch| &branch.source)
+    }
+
+    /// Whether something is to be done at this second since 1970.
+    #[must_use]
+    pub fn is_due(&self, second: u64) -> bool {
+        self.window.is_none_or(|window| second.is_multiple_of(window))
+    }
+}
+
+fn overlap(one: &DatasetName, other: &DatasetName) -> bool {
+    one.is_within(other) || other.is_within(one)
+}
+
+impl Branch {
+    fn new(wish: &Wish, source: &DatasetName) -> Result<Self, StartError> {
+        let naming = Naming::new(&wish.naming);
+        let scope = Scope::new(naming.format, false, &[], &[]).map_err(StartError::Usage)?;
+        let filter = filter(&wish.selection)?;
+        let thin = |rules: &Rules| PruneJob {
+            sources: vec![source.clone()],
+            targets: Vec::new(),
+            filter: filter.clone(),
+            scope: scope.clone(),
+            rules: rules.clone(),
+            only_named_targets: wish.only_named_targets,
+            thin_sources: true,
+            dry_run: false,
+        };
+        let mut branch = Self {
+            source: source.clone(),
+            targets: Vec::new(),
+            thin: wish.keep.as_ref().map(thin),
+            thin_targets: Vec::new(),
+        };
+        for target in &wish.targets {
+            let target = wish.place(source, target)?;
+            if branch.has(&target) {
+                return Err(StartError::Usage(format!("the target {target} is there twice")));
+            }
+            let mut job = PushJob::link(source.clone(), target.clone(), &wish.ssh, Vec::new(), false)?;
+            job.filter = filter.clone();
+            job.faults = Faults::new(&wish.faults);
+            (job.channels, job.connections) = (wish.channels.into(), None);
+            branch.targets.push(job);
+            if let Some(rules) = &wish.keep_targets {
+                let link = PushJob::link(source.clone(), target, &wish.ssh, vec![Allow::Destroy], false)?;
+                let thin = PruneJob { targets: vec![Arc::new(link)], thin_sources: false, ..thin(rules) };
+                branch.thin_targets.push(thin);
+            }
+        }
+        Ok(branch)
+    }
+
+    fn has(&self, target: &Target) -> bool {
+        self.targets.iter().any(|other| other.target == *target)
+    }
+}
+
+impl Wish {
+    /// Where a source goes.
+    fn place(&self, source: &DatasetName, target: &Target) -> Result<Target, StartError> {
+        if !self.below {
+            return Ok(target.clone());
+        }
+        let last = source.as_str().rsplit('/').next().unwrap_or_default();
+        let name = format!("{}/{last}", target.dataset);
+        let dataset = name.parse().map_err(|error| StartError::Usage(format!("{name}: {error}")))?;
+        Ok(Target { dataset, ..target.clone() })
+    }
+}

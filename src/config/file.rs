@@ -1,0 +1,160 @@
+//! The configuration file as it is written: its keys, the types of their values, and what `[defaults]` adds.
+//! The README tells what the keys mean.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Deserialize as Derive;
+use serde::de::{Deserialize, Deserializer, Error as _};
+use toml::Spanned;
+
+use super::hooks::HookCommand;
+use super::source;
+use crate::cli;
+use crate::name::DatasetName;
+use crate::plan::{Format, Grid, PerClass};
+use crate::remote::target::Target;
+
+/// All of it.
+#[derive(Debug, Derive)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// What jobs leave open.
+    #[serde(default)]
+    pub defaults: Table,
+    /// The jobs by their names.
+    #[serde(default)]
+    pub job: BTreeMap<Spanned<String>, Table>,
+}
+
+/// A job, or what is left open by jobs.
+#[derive(Debug, Clone, Default, Derive)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Table {
+    pub source: Option<Source>,
+    pub sources: Option<Vec<Source>>,
+    pub targets: Option<Vec<Text<Target>>>,
+    #[serde(default)]
+    pub snapshot: Snapshot,
+    pub keep: Option<Keep>,
+    pub keep_targets: Option<Keep>,
+    pub only_named_targets: Option<bool>,
+    pub include: Option<Vec<String>>,
+    pub exclude: Option<Vec<String>>,
+    pub depth: Option<usize>,
+    pub recursive: Option<bool>,
+    #[serde(default)]
+    pub ssh: Ssh,
+    pub channels: Option<Channels>,
+    pub retries: Option<u32>,
+    pub retry_max_wait: Option<Time>,
+    pub stall_timeout: Option<Time>,
+    pub wait_lock: Option<Time>,
+    pub log: Option<PathBuf>,
+    pub job_timeout: Option<Time>,
+    pub pre_snapshot: Option<Text<HookCommand>>,
+    pub post_snapshot: Option<Text<HookCommand>>,
+    pub pre_push: Option<Text<HookCommand>>,
+    pub post_push: Option<Text<HookCommand>>,
+    pub hook_timeout: Option<Time>,
+}
+
+/// How snapshots are taken.
+#[derive(Debug, Clone, Default, Derive)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Snapshot {
+    pub enabled: Option<bool>,
+    pub format: Option<Text<Format>>,
+    pub local_time: Option<bool>,
+    pub if_changed: Option<bool>,
+}
+
+/// What stays when snapshots are thinned out.
+#[derive(Debug, Clone, Default, Derive)]
+#[serde(deny_unknown_fields)]
+pub struct Keep {
+    pub classes: Option<Text<PerClass>>,
+    pub last: Option<usize>,
+    pub grid: Option<Text<Grid>>,
+}
+
+/// The way to the targets.
+#[derive(Debug, Clone, Default, Derive)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Ssh {
+    pub port: Option<std::num::NonZeroU16>,
+    pub identity: Option<PathBuf>,
+    pub config: Option<PathBuf>,
+    pub options: Option<Vec<String>>,
+    pub remote_zfsync: Option<String>,
+}
+
+/// Text that is parsed at once, so that an error knows its line.
+#[derive(Debug, Clone)]
+pub struct Text<T>(pub T);
+
+impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Text<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map(Self).map_err(D::Error::custom)
+    }
+}
+
+/// A dataset of this machine.
+#[derive(Debug, Clone)]
+pub struct Source(pub DatasetName);
+
+impl<'de> Deserialize<'de> for Source {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        source(&String::deserialize(deserializer)?).map(Self).map_err(D::Error::custom)
+    }
+}
+
+/// A span of time, as `5m`.
+#[derive(Debug, Clone, Copy)]
+pub struct Time(pub Duration);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        cli::duration(&String::deserialize(deserializer)?).map(Self).map_err(D::Error::custom)
+    }
+}
+
+/// So many streams.
+#[derive(Debug, Clone, Copy)]
+pub struct Channels(pub u16);
+
+impl<'de> Deserialize<'de> for Channels {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u16::deserialize(deserializer)? {
+            number @ 1..=64 => Ok(Self(number)),
+            number => Err(D::Error::custom(format!("{number} is not within 1 and 64"))),
+        }
+    }
+}
+
+macro_rules! filled {
+    ($own:ident, $defaults:ident: $($key:ident)*) => {
+        $(if $own.$key.is_none() { $own.$key.clone_from(&$defaults.$key); })*
+    };
+}
+
+impl Table {
+    /// With the defaults for what it leaves open. Lists, `keep` and `keep-targets` are taken as a whole.
+    #[must_use]
+    pub fn or(mut self, defaults: &Self) -> Self {
+        if self.source.is_none() && self.sources.is_none() {
+            filled!(self, defaults: source sources);
+        }
+        filled!(self, defaults: targets keep keep_targets only_named_targets include exclude depth recursive);
+        filled!(self, defaults: channels retries retry_max_wait stall_timeout wait_lock log job_timeout);
+        filled!(self, defaults: pre_snapshot post_snapshot pre_push post_push hook_timeout);
+        let (own, theirs) = (&mut self.snapshot, &defaults.snapshot);
+        filled!(own, theirs: enabled format local_time if_changed);
+        let (own, theirs) = (&mut self.ssh, &defaults.ssh);
+        filled!(own, theirs: port identity config options remote_zfsync);
+        self
+    }
+}

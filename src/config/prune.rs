@@ -1,0 +1,104 @@
+//! A prune, checked.
+
+use std::sync::Arc;
+
+use super::{Faults, PushJob, filter, remote_helper, run_number, source, ssh};
+use crate::cli::{self, Allow};
+use crate::error::StartError;
+use crate::name::DatasetName;
+use crate::plan::{Cures, Filter, Rules, Scope};
+use crate::remote::target::Target;
+
+/// A prune, checked.
+#[derive(Debug, Clone)]
+pub struct PruneJob {
+    /// The trees of this machine; a single one if there are targets.
+    pub sources: Vec<DatasetName>,
+    /// The targets, each as a job that could be pushed.
+    pub targets: Vec<Arc<PushJob>>,
+    /// Which datasets take part.
+    pub filter: Filter,
+    /// Which snapshots.
+    pub scope: Scope,
+    /// What stays of them.
+    pub rules: Rules,
+    /// Whether targets that are known by bookmarks alone count for nothing.
+    pub only_named_targets: bool,
+    /// Whether the sources are thinned, and not the targets alone.
+    pub thin_sources: bool,
+    /// Whether only to tell what would go.
+    pub dry_run: bool,
+}
+
+impl PruneJob {
+    /// Checks a prune's arguments.
+    pub fn new(args: &cli::Prune) -> Result<Self, StartError> {
+        let usage = |words: &str| StartError::Usage(words.to_owned());
+        let (targets, sources): (Vec<&String>, Vec<&String>) =
+            args.datasets.iter().partition(|text| text.parse::<Target>().is_ok_and(|target| target.host.is_some()));
+        let sources = sources.into_iter().map(|text| source(text)).collect::<Result<Vec<_>, _>>()?;
+        let [first, others @ ..] = &sources[..] else {
+            return Err(usage(
+                "name the dataset of this machine too: without it nobody knows which snapshots of a target are needed",
+            ));
+        };
+        if !targets.is_empty() && !others.is_empty() {
+            return Err(usage("with targets there can be one DATASET of this machine: it is the source of them all"));
+        }
+        let rules = Rules { last: args.keep_last, classes: args.keep_class.clone(), grid: args.keep.clone() };
+        if rules.is_empty() {
+            return Err(usage("there is no rule, and so everything would go: --keep, --keep-last or --keep-class"));
+        }
+        let scope = Scope::new(args.format.clone(), args.foreign, &args.snapshot, &args.exclude_snapshot);
+        let target = |text: &&String| {
+            let mut job = PushJob::link(first.clone(), text.parse()?, &args.ssh, vec![Allow::Destroy], !args.quiet)?;
+            job.faults.wait_lock = args.wait_lock;
+            job.dry_run = args.dry_run;
+            Ok(Arc::new(job))
+        };
+        Ok(Self {
+            targets: targets.iter().map(target).collect::<Result<_, StartError>>()?,
+            filter: filter(&args.selection)?,
+            scope: scope.map_err(|words| StartError::Usage(format!("--snapshot, --exclude-snapshot: {words}")))?,
+            rules,
+            only_named_targets: args.only_named_targets,
+            thin_sources: true,
+            dry_run: args.dry_run,
+            sources,
+        })
+    }
+}
+
+impl PushJob {
+    /// What it takes to talk to a target's helper: a push without any wish.
+    pub fn link(
+        source: DatasetName,
+        target: Target,
+        args: &cli::Ssh,
+        allow: Vec<Allow>,
+        may_ask: bool,
+    ) -> Result<Self, StartError> {
+        if target.host.is_none() {
+            super::check_overlap(&source, &target)?;
+        }
+        Ok(Self {
+            filter: Filter::new(None, &[], &[])?,
+            newest_only: false,
+            decrypt: false,
+            dry_run: false,
+            cures: Cures::default(),
+            resume: true,
+            bookmarks: true,
+            faults: Faults::default(),
+            channels: 1,
+            connections: Some(1),
+            ssh: ssh(args, may_ask),
+            remote_helper: remote_helper(args.remote_zfsync.as_deref(), &allow)?,
+            run: run_number(),
+            until: None,
+            allow,
+            source,
+            target,
+        })
+    }
+}

@@ -1,0 +1,250 @@
+//! The jobs of a configuration file: read, checked, chosen by name.
+
+use std::fmt;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::cron::{CronJob, Wish};
+use super::file::{File, Keep, Table};
+use super::hooks::{Hooks, When};
+use crate::cli;
+use crate::error::StartError;
+use crate::plan::{Format, Rules};
+use crate::report::format::sanitise;
+
+/// A file that is longer is none for us.
+const MAX_BYTES: u64 = 1 << 20;
+/// Names that are further apart aren't mistakes for each other.
+const NEAR: f64 = 0.75;
+
+/// Something wrong in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileError {
+    path: PathBuf,
+    line: Option<usize>,
+    job: Option<String>,
+    words: String,
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        if let Some(job) = &self.job {
+            write!(f, ": job {job}")?;
+        }
+        write!(f, ": {}", sanitise(&self.words))
+    }
+}
+
+/// The text of a file, for errors that know their place.
+struct Source<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Source<'_> {
+    fn error(&self, at: Option<usize>, job: Option<&str>, words: String) -> FileError {
+        let before = at.map(|at| self.text.get(..at).unwrap_or(self.text));
+        let line = before.map(|before| before.matches('\n').count() + 1);
+        FileError { path: self.path.to_owned(), line, job: job.map(ToOwned::to_owned), words }
+    }
+
+    /// What the parser says, in our words.
+    fn parse_error(&self, error: &toml::de::Error) -> FileError {
+        let at = error.span().map(|span| span.start);
+        let job = at.and_then(|at| self.job_at(at));
+        self.error(at, job.as_deref(), plainer(error.message()))
+    }
+
+    /// The job whose table is open at a place: the last header up to there tells.
+    fn job_at(&self, at: usize) -> Option<String> {
+        let end = self.text.get(at..).and_then(|rest| rest.find('\n')).map_or(self.text.len(), |more| at + more);
+        let header = self.text.get(..end)?.lines().rev().find(|line| line.trim_start().starts_with('['))?;
+        let name = header.trim_start().strip_prefix('[')?.trim_start().strip_prefix("job.")?;
+        let name = name.split([']', '.']).next()?.trim().trim_matches(['"', '\'']);
+        (!name.is_empty()).then(|| name.to_owned())
+    }
+}
+
+/// An unknown key gets the known ones and the nearest of them.
+fn plainer(message: &str) -> String {
+    let message = message.trim();
+    let parts = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once("`, expected "));
+    let Some((key, known)) = parts else { return message.replace('\n', ": ") };
+    let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+    let near = nearest(key, &known).map(|near| format!(": did you mean {near:?}?")).unwrap_or_default();
+    format!("unknown key {key:?}{near} (known here: {})", known.join(", "))
+}
+
+/// The name that may have been meant.
+fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let near = known.iter().map(|known| (likeness(name, known), *known));
+    let best = near.max_by(|(one, _), (other, _)| one.total_cmp(other))?;
+    (best.0 >= NEAR).then_some(best.1)
+}
+
+/// 1 for the same; a single slip of the fingers counts little, even in a short name.
+fn likeness(one: &str, other: &str) -> f64 {
+    let slip = one.chars().count() > 2 && strsim::damerau_levenshtein(one, other) == 1;
+    strsim::jaro_winkler(one, other).max(if slip { 0.9 } else { 0.0 })
+}
+
+/// Reads the file and gives all jobs in its order, checked.
+pub fn read(path: &Path) -> Result<Vec<CronJob>, StartError> {
+    let failed =
+        |words: String| StartError::File(vec![FileError { path: path.to_owned(), line: None, job: None, words }]);
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
+    opened.map_err(|error| failed(format!("can't read it: {error}")))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(failed("it is longer than 1 MiB: this can't be meant".into()));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| failed(format!("it is not UTF-8: {}", error.utf8_error())))?;
+    parse(path, &text).map_err(StartError::File)
+}
+
+/// The jobs of a file's text; all errors that can be found at once.
+fn parse(path: &Path, text: &str) -> Result<Vec<CronJob>, Vec<FileError>> {
+    let source = Source { path, text };
+    let file: File = toml::from_str(text).map_err(|error| vec![source.parse_error(&error)])?;
+    let mut tables: Vec<_> = file.job.into_iter().collect();
+    tables.sort_by_key(|(name, _)| name.span().start);
+    if tables.is_empty() {
+        return Err(vec![source.error(None, None, "there is no job in it: write [job.NAME]".into())]);
+    }
+    let (mut jobs, mut errors): (Vec<CronJob>, Vec<FileError>) = (Vec::new(), Vec::new());
+    for (name, table) in tables {
+        let (at, name) = (name.span().start, name.into_inner());
+        match job(&name, table.or(&file.defaults)).and_then(|job| no_clash(&jobs, &job).map(|()| job)) {
+            Ok(job) => jobs.push(job),
+            Err(words) => errors.push(source.error(Some(at), Some(&name), words)),
+        }
+    }
+    if errors.is_empty() { Ok(jobs) } else { Err(errors) }
+}
+
+/// Two sources can't have one target.
+fn no_clash(jobs: &[CronJob], new: &CronJob) -> Result<(), String> {
+    for branch in &new.branches {
+        for target in branch.targets.iter().map(|push| &push.target) {
+            let other = jobs.iter().find(|job| {
+                let mut others = job.branches.iter().filter(|other| other.source != branch.source);
+                others.any(|other| other.targets.iter().any(|push| push.target == *target))
+            });
+            if let Some(other) = other {
+                return Err(format!("job {} has the same target {target} for another source", other.label()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One job, checked.
+fn job(name: &str, table: Table) -> Result<CronJob, String> {
+    let plain = |ch: char| ch.is_ascii_alphanumeric() || matches!(ch, '-' | '_' | '.');
+    if !name.chars().all(plain) || !name.starts_with(|ch: char| ch.is_ascii_alphanumeric()) {
+        return Err("the name of a job consists of letters, digits, '-', '_' and '.'".into());
+    }
+    let hooks = hooks(&table)?;
+    let limit = positive("job-timeout", table.job_timeout.map(|time| time.0))?;
+    let log = table.log.clone();
+    let wish = wish(table)?;
+    let mut job = CronJob::build(wish).map_err(|error| error.to_string())?;
+    (job.name, job.hooks, job.limit, job.log) = (Some(name.to_owned()), hooks, limit, log);
+    Ok(job)
+}
+
+fn wish(table: Table) -> Result<Wish, String> {
+    let (sources, below) = match (table.source, table.sources) {
+        (Some(_), Some(_)) => return Err("source and sources: one of them is enough".into()),
+        (None, None) => return Err("there is no source".into()),
+        (Some(source), None) => (vec![source.0], false),
+        (None, Some(sources)) if sources.is_empty() => return Err("sources is empty".into()),
+        (None, Some(sources)) => (sources.into_iter().map(|source| source.0).collect(), true),
+    };
+    let snapshot = table.snapshot;
+    let naming = cli::Naming {
+        format: snapshot.format.map_or_else(Format::default, |format| format.0),
+        local_time: snapshot.local_time.unwrap_or(false),
+    };
+    let faults = super::Faults::default();
+    let time = |own: Option<super::file::Time>, default: Duration| own.map_or(default, |time| time.0);
+    Ok(Wish {
+        sources,
+        below,
+        targets: table.targets.unwrap_or_default().into_iter().map(|target| target.0).collect(),
+        snapshot: snapshot.enabled.unwrap_or(true),
+        if_changed: snapshot.if_changed.unwrap_or(false),
+        keep: table.keep.map(|keep| rules("keep", keep)).transpose()?,
+        keep_targets: table.keep_targets.map(|keep| rules("keep-targets", keep)).transpose()?,
+        only_named_targets: table.only_named_targets.unwrap_or(false),
+        selection: cli::Selection {
+            depth: table.depth,
+            no_recursive: table.recursive == Some(false),
+            include: table.include.unwrap_or_default(),
+            exclude: table.exclude.unwrap_or_default(),
+        },
+        faults: cli::Faults {
+            retries: table.retries.unwrap_or(faults.retries),
+            retry_max_wait: time(table.retry_max_wait, faults.retry_max_wait),
+            stall_timeout: time(table.stall_timeout, faults.stall_timeout.unwrap_or_default()),
+            wait_lock: time(table.wait_lock, faults.wait_lock),
+        },
+        channels: table.channels.map_or(4, |channels| channels.0),
+        ssh: cli::Ssh {
+            port: table.ssh.port.map(Into::into),
+            identity: table.ssh.identity,
+            ssh_config: table.ssh.config,
+            ssh_option: table.ssh.options.unwrap_or_default(),
+            remote_zfsync: table.ssh.remote_zfsync,
+        },
+        naming,
+    })
+}
+
+fn rules(key: &str, keep: Keep) -> Result<Rules, String> {
+    let Keep { classes, last, grid } = keep;
+    let rules = Rules { last, classes: classes.map(|text| text.0), grid: grid.map(|text| text.0) };
+    if rules.is_empty() {
+        return Err(format!("there is no rule in {key}, and so everything would go: classes, last or grid"));
+    }
+    Ok(rules)
+}
+
+fn hooks(table: &Table) -> Result<Hooks, String> {
+    let all = [
+        (When::PreSnapshot, &table.pre_snapshot),
+        (When::PostSnapshot, &table.post_snapshot),
+        (When::PrePush, &table.pre_push),
+        (When::PostPush, &table.post_push),
+    ];
+    let commands = all.into_iter().filter_map(|(when, command)| Some((when, command.as_ref()?.0.clone())));
+    let timeout = positive("hook-timeout", table.hook_timeout.map(|time| time.0))?.unwrap_or(Hooks::TIMEOUT);
+    Ok(Hooks { commands: commands.collect(), timeout })
+}
+
+fn positive(key: &str, time: Option<Duration>) -> Result<Option<Duration>, String> {
+    if time.is_some_and(|time| time.is_zero()) {
+        return Err(format!("{key} 0 leaves no time at all"));
+    }
+    Ok(time)
+}
+
+/// The jobs that are named, each once, in the order of the file; all of them when none is.
+pub fn choose(jobs: Vec<CronJob>, names: &[String]) -> Result<Vec<CronJob>, StartError> {
+    let known: Vec<&str> = jobs.iter().map(CronJob::label).collect();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        let near = nearest(unknown, &known).map(|near| format!(": did you mean {near:?}?")).unwrap_or_default();
+        return Err(StartError::Usage(format!("there is no job {unknown:?}{near} (jobs: {})", known.join(", "))));
+    }
+    let wanted = |job: &CronJob| names.is_empty() || names.iter().any(|name| name == job.label());
+    Ok(jobs.into_iter().filter(wanted).collect())
+}
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

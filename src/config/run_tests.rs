@@ -1,0 +1,173 @@
+use super::*;
+
+fn parsed(text: &str) -> Result<Vec<CronJob>, Vec<String>> {
+    parse(Path::new("/etc/z.toml"), text).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+}
+
+fn error(text: &str) -> String {
+    parsed(text).unwrap_err().join("\n")
+}
+
+const GOOD: &str = r#"
+[defaults]
+keep = { classes = "s=1,m=4,h=3,d=2" }
+retries = 2
+hook-timeout = "10s"
+[defaults.ssh]
+port = 2222
+[job.zeta]
+source = "tank/data"
+targets = ["backup:pool/data", "usb/data"]
+exclude = ["**/tmp"]
+channels = 8
+job-timeout = "6h"
+pre-snapshot = "/bin/freeze 'my db'"
+[job.zeta.snapshot]
+format = "%Y-%m-%d"
+if-changed = true
+[job.zeta.keep-targets]
+grid = "24h,7d"
+last = 3
+[job.zeta.ssh]
+options = ["Compression=no"]
+[job.alpha]
+sources = ["tank/a", "tank/b"]
+targets = ["b:pool/x"]
+snapshot.enabled = false
+recursive = false
+retries = 0
+keep = { last = 5 }
+"#;
+
+#[test]
+fn a_good_file() {
+    let jobs = parsed(GOOD).unwrap();
+    assert_eq!(jobs.iter().map(CronJob::label).collect::<Vec<_>>(), ["zeta", "alpha"]);
+    let (zeta, alpha) = (&jobs[0], &jobs[1]);
+    let branch = &zeta.branches[0];
+    assert_eq!(branch.source.as_str(), "tank/data");
+    assert!(zeta.snapshot.as_ref().is_some_and(|snapshot| snapshot.if_changed));
+    assert_eq!(zeta.limit, Some(Duration::from_secs(6 * 3600)));
+    assert_eq!(zeta.hooks.timeout, Duration::from_secs(10));
+    assert_eq!(zeta.hooks.command(When::PreSnapshot).unwrap().args, ["my db"]);
+    let push = &branch.targets[0];
+    assert_eq!((push.channels, push.faults.retries, push.ssh.port), (8, 2, Some(2222)));
+    assert_eq!(push.ssh.options, ["Compression=no"]);
+    assert_eq!(branch.thin_targets.len(), 2);
+    assert_eq!(branch.thin_targets[0].rules.last, Some(3));
+    assert!(branch.thin.as_ref().unwrap().rules.classes.is_some(), "from the defaults");
+    assert!(alpha.snapshot.is_none());
+    let rules = &alpha.branches[1].thin.as_ref().unwrap().rules;
+    assert_eq!((rules.last, &rules.classes), (Some(5), &None), "its own rules alone");
+    let targets: Vec<String> = alpha.branches.iter().map(|branch| branch.targets[0].target.to_string()).collect();
+    assert_eq!(targets, ["b:pool/x/a", "b:pool/x/b"]);
+    assert_eq!(alpha.branches[0].targets[0].filter.depth(), Some(0));
+    assert_eq!(alpha.branches[0].targets[0].faults.retries, 0);
+}
+
+#[test]
+fn what_it_would_do_in_plain_words() {
+    let text = crate::report::jobs::text(&parsed(GOOD).unwrap());
+    for words in [
+        "zeta\n  takes snapshots named %Y-%m-%d (UTC), where something was written",
+        "sends tank/data, with some of what is below, to backup:pool/data, 8 streams",
+        "thins out tank/data: keeps s=1,m=4,h=3,d=2 of the classes\n",
+        "thins out its targets: keeps the newest 3, one for each period of 24h,7d\n",
+        "runs at pre-snapshot: /bin/freeze 'my db' (10.0 s at most)",
+        "is stopped after 6 h 0 min\n\nalpha\n  takes no snapshots\n  sends tank/a, alone, to b:pool/x/a",
+        "thins out nothing on its targets",
+    ] {
+        assert!(text.contains(words), "{words}\nin {text}");
+    }
+}
+
+#[test]
+fn nothing_is_thinned_without_rules() {
+    let jobs = parsed("[job.a]\nsource = 'p/a'\ntargets = ['b:q']").unwrap();
+    let branch = &jobs[0].branches[0];
+    assert!(branch.thin.is_none() && branch.thin_targets.is_empty());
+    assert_eq!(branch.targets[0].faults, super::super::Faults::default());
+}
+
+#[test]
+fn errors_name_file_line_and_job() {
+    let job = |lines: &str| format!("[job.a]\nsource = 'p/a'\ntargets = ['b:q']\n{lines}\n");
+    for (text, place, words) in [
+        (job("sorce = 'x'"), "/etc/z.toml:4: job a: ", "unknown key \"sorce\": did you mean \"source\"?"),
+        (job("zzz = 1"), "/etc/z.toml:4: job a: ", "unknown key \"zzz\" (known here: source, "),
+        (job("[job.a.keep]\ngrids = '1h'"), "/etc/z.toml:5: job a: ", "did you mean \"grid\"?"),
+        (job("[job.a.snapshot]\nif_changed = true"), "/etc/z.toml:5: job a: ", "did you mean \"if-changed\"?"),
+        ("[default]\nretries = 1".into(), "/etc/z.toml:1: ", "did you mean \"defaults\"?"),
+        (job("retries = 'x'"), "/etc/z.toml:4: job a: ", "invalid type"),
+        (job("retries = -1"), "/etc/z.toml:4: job a: ", "-1"),
+        (job("channels = 65"), "/etc/z.toml:4: job a: ", "65 is not within 1 and 64"),
+        (job("ssh.port = 0"), "/etc/z.toml:4: job a: ", "0"),
+        (job("stall-timeout = '5x'"), "/etc/z.toml:4: job a: ", "a time is a number"),
+        (job("job-timeout = '0'"), "/etc/z.toml:1: job a: ", "job-timeout 0"),
+        (job("hook-timeout = '0s'"), "/etc/z.toml:1: job a: ", "hook-timeout 0"),
+        (job("pre-push = \"it's\""), "/etc/z.toml:4: job a: ", "is no command"),
+        (job("snapshot.format = 'x'"), "/etc/z.toml:4: job a: ", "is no format"),
+        (job("keep.grid = '3x'"), "/etc/z.toml:4: job a: ", "each part is a number"),
+        (job("keep.classes = 'x=1'"), "/etc/z.toml:4: job a: ", "the classes are"),
+        (job("[job.a.keep]"), "/etc/z.toml:1: job a: ", "there is no rule in keep"),
+        (job("include = ['[']"), "/etc/z.toml:1: job a: ", "--include"),
+        (job("source = 'p/b'"), "/etc/z.toml:4: job a: ", "duplicate key"),
+        (job("sources = ['p/b']"), "/etc/z.toml:1: job a: ", "one of them is enough"),
+        (job("x = "), "/etc/z.toml:4: job a: ", ""),
+        (job("[job.b]\ntargets = ['b:q']"), "/etc/z.toml:4: job b: ", "there is no source"),
+        (job("[job.b]\nsource = 'p/b'\ntargets = ['b:q']"), "/etc/z.toml:4: job b: ", "job a has the same target b:q"),
+        ("[job.a]\nsource = 'h:p/a'".into(), "/etc/z.toml:2: job a: ", "names a host"),
+        ("[job.a]\nsource = 'p/a'\ntargets = ['b:q', '@']".into(), "/etc/z.toml:3: job a: ", ""),
+        ("[job.a]\nsource = 'p/a'\ntargets = ['p/a/b']".into(), "/etc/z.toml:1: job a: ", "overlap"),
+        ("[job.a]\nsource = 'p/a'\ntargets = ['b:q', 'b:q']".into(), "/etc/z.toml:1: job a: ", "is there twice"),
+        ("[job.a]\nsources = []".into(), "/etc/z.toml:1: job a: ", "sources is empty"),
+        ("[job.a]\nsources = ['p/a', 'p/a/b']".into(), "/etc/z.toml:1: job a: ", "overlap"),
+        ("[job.a]\nsources = ['p/a', 'q/a']\ntargets = ['b:z']".into(), "/etc/z.toml:1: job a: ", "the last name"),
+        ("[job.\"a b\"]\nsource = 'p/a'".into(), "/etc/z.toml:1: job a b: ", "consists of letters"),
+        (String::new(), "/etc/z.toml: ", "there is no job"),
+        ("[job.a\n".into(), "/etc/z.toml:1: ", ""),
+    ] {
+        let said = error(&text);
+        assert!(said.starts_with(place) && said.contains(words), "{text}\nsays {said}\nnot {place}{words}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn all_jobs_errors_are_told() {
+    let said = error("[job.a]\ntargets = []\n[job.b]\n[job.c]\nsource = 'p/a'");
+    assert_eq!(said.lines().count(), 2, "{said}");
+    assert!(said.starts_with("/etc/z.toml:1: job a") && said.contains("/etc/z.toml:3: job b"), "{said}");
+}
+
+#[test]
+fn jobs_are_chosen_by_name() {
+    let jobs = || parsed(GOOD).unwrap();
+    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let chosen = choose(jobs(), &names(&["alpha", "zeta", "alpha"])).unwrap();
+    assert_eq!(chosen.iter().map(CronJob::label).collect::<Vec<_>>(), ["zeta", "alpha"]);
+    assert_eq!(choose(jobs(), &[]).unwrap().len(), 2);
+    let error = choose(jobs(), &names(&["alpa"])).unwrap_err();
+    assert_eq!(error.exit(), crate::error::Exit::Usage);
+    let words = error.to_string();
+    assert!(words.contains("did you mean \"alpha\"?") && words.contains("(jobs: zeta, alpha)"), "{words}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_is_too_odd(text in "(\\[job\\.a\\]\n)?(\\PC|\n|[\\[\\]='\"a.])*") {
+        drop(parsed(&text));
+    }
+}
+
+#[test]
+fn the_unit_calls_a_command_that_there_is() {
+    let unit = include_str!("../../dist/systemd/zfsync@.service");
+    let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    let words: Vec<String> = line.split(' ').map(|word| word.replace("%i", "data")).collect();
+    assert_eq!(words[0], "/usr/local/bin/zfsync");
+    let matches = cli::command().try_get_matches_from(&words).unwrap();
+    let (name, args) = matches.subcommand().unwrap();
+    assert_eq!(name, "run");
+    assert_eq!(args.get_many::<String>("jobs").unwrap().collect::<Vec<_>>(), ["data"]);
+}

@@ -1,0 +1,287 @@
+//! Keeps zfsync's own bookmarks on the source, beside the streams: a thread makes them while their snapshots are on the
+//! way, so that no crash leaves a target without a base, and destroys the older ones when a dataset is through.
+
+use std::collections::{HashMap, HashSet};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::name::{DatasetName, Guid, SnapshotName};
+use crate::plan::{Negotiation, Plan, PlannedDataset, SourceDataset, Step, Tags, Verdict};
+use crate::zfs::{NewBookmark, Refusal, Zfs};
+
+/// So many go into one channel program: far below its limits, and below every system's for arguments.
+const BATCH: usize = 200;
+/// So many processes at the same time where each bookmark needs one.
+const AT_ONCE: usize = 4;
+
+/// How a dataset ended, as far as its bookmarks care.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The target has the newest snapshot.
+    InSync,
+    /// Something is still missing there; what is on the way may have arrived.
+    Open,
+    /// The target was looked at, and what was on the way is not there.
+    Conflict,
+}
+
+/// What the thread is told.
+enum Work {
+    Make(NewBookmark),
+    /// Destroy these, unless the bookmark that takes their place could not be made.
+    Destroy {
+        dataset: DatasetName,
+        names: Vec<SnapshotName>,
+        instead: Option<SnapshotName>,
+    },
+}
+
+/// One dataset's bookmarks in this run.
+#[derive(Default)]
+struct Own {
+    made: Vec<(SnapshotName, Guid)>,
+    received: HashSet<Guid>,
+    /// What was on its way: it may have arrived although nobody has heard of it.
+    sent: HashSet<Guid>,
+    /// What the first step starts from.
+    start: Option<Start>,
+}
+
+/// What the first step of a dataset tells about its target.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// It has nothing.
+    Nothing,
+    /// It has this.
+    Base(Guid),
+    /// It has something, only the token knows what.
+    Rest,
+}
+
+/// The bookmarks of a run.
+pub struct Books {
+    tags: Tags,
+    own: HashMap<usize, Own>,
+    work: mpsc::Sender<Work>,
+    problems: oneshot::Receiver<Vec<String>>,
+}
+
+impl Books {
+    /// Starts the thread.
+    pub fn open(zfs: Zfs, tags: Tags) -> Self {
+        let (work, todo) = mpsc::channel();
+        let (tell, problems) = oneshot::channel();
+        let keeper = Keeper { zfs, failed: HashSet::new(), problems: Vec::new(), programs: is_root() };
+        // Without a thread nothing is kept, and `close` says so.
+        let _ = std::thread::Builder::new().name("bookmarks".into()).spawn(move || {
+            let _ = tell.send(keeper.run(&todo));
+        });
+        Self { tags, own: HashMap::new(), work, problems }
+    }
+
+    /// Makes the bookmarks of all that is planned, in as few transactions as possible.
+    pub fn planned(&mut self, plan: &Plan, negotiation: &Negotiation) {
+        for (index, planned) in plan.datasets.iter().enumerate() {
+            let steps: &[Step] = match &planned.verdict {
+                Verdict::Send(steps) | Verdict::FillEmpty(steps) => steps,
+                _ => continue,
+            };
+            for step in steps {
+                self.step(index, planned, negotiation, step);
+            }
+        }
+    }
+
+    /// A step starts; its snapshot gets its bookmark if it hasn't got one.
+    pub fn step(&mut self, index: usize, planned: &PlannedDataset, negotiation: &Negotiation, step: &Step) {
+        let Some(source) = negotiation.source(index) else { return };
+        let own = self.own.entry(index).or_default();
+        own.start.get_or_insert(match &step.base {
+            Some(base) => Start::Base(base.guid),
+            None if step.resume.is_some() => Start::Rest,
+            None => Start::Nothing,
+        });
+        own.sent.insert(step.to_guid);
+        self.make(index, planned, source, &step.to, step.to_guid);
+    }
+
+    /// A step's snapshot has arrived.
+    pub fn received(&mut self, index: usize, guid: Guid) {
+        self.own.entry(index).or_default().received.insert(guid);
+    }
+
+    fn make(
+        &mut self,
+        index: usize,
+        planned: &PlannedDataset,
+        source: &SourceDataset,
+        snapshot: &SnapshotName,
+        guid: Guid,
+    ) {
+        let own = self.own.entry(index).or_default();
+        let there: Vec<(SnapshotName, Guid)> = all(source).chain(own.made.iter().cloned()).collect();
+        let dataset = planned.source.clone();
+        let name = self.tags.of(&planned.target).name_for(&dataset, snapshot, guid, &there);
+        let Some(name) = name else { return };
+        own.made.push((name.clone(), guid));
+        let snapshot = snapshot.clone();
+        let _ = self.work.send(Work::Make(NewBookmark { dataset, snapshot, name }));
+    }
+
+    /// A dataset is through: what is no longer needed goes.
+    pub fn ended(&mut self, index: usize, planned: &PlannedDataset, negotiation: &Negotiation, outcome: Outcome) {
+        let Some(source) = negotiation.source(index) else { return };
+        let Some(newest) = source.snapshots.newest() else { return };
+        if outcome == Outcome::InSync {
+            self.make(index, planned, source, &newest.snapshot_name(), newest.guid);
+        }
+        let own = self.own.remove(&index).unwrap_or_default();
+        let tag = self.tags.of(&planned.target);
+        let before = all(source).filter(|(name, _)| tag.owns(name.as_str()));
+        let gone = |(name, _): (SnapshotName, Guid)| name;
+        let (names, instead): (Vec<SnapshotName>, _) = match (outcome, own.start) {
+            (Outcome::InSync, _) => {
+                let stale = before.chain(own.made.iter().cloned()).filter(|(_, guid)| *guid != newest.guid);
+                let instead = own.made.iter().find(|(_, guid)| *guid == newest.guid).map(|(name, _)| name.clone());
+                (stale.map(gone).collect(), instead)
+            }
+            (Outcome::Open, None | Some(Start::Rest)) => return,
+            // Those of earlier runs that didn't get through either: else they would pile up while a target is full.
+            (Outcome::Open, Some(start)) => {
+                let keeps = |guid: &Guid| own.sent.contains(guid) || Start::Base(*guid) == start;
+                (before.filter(|(_, guid)| !keeps(guid)).map(gone).collect(), None)
+            }
+            (Outcome::Conflict, _) => {
+                let made = own.made.iter().filter(|(_, guid)| !own.received.contains(guid));
+                (made.cloned().map(gone).collect(), None)
+            }
+        };
+        if !names.is_empty() {
+            let _ = self.work.send(Work::Destroy { dataset: planned.source.clone(), names, instead });
+        }
+    }
+
+    /// Waits for what is still to be done, not longer than that; returns what the user should know.
+    pub async fn close(self, patience: Duration) -> Vec<String> {
+        drop(self.work);
+        match tokio::time::timeout(patience, self.problems).await {
+            Ok(Ok(problems)) => problems,
+            Ok(Err(_)) => vec!["the source's bookmarks could not be kept: no thread for that".into()],
+            Err(_) => vec![format!("zfs on this machine has not made all bookmarks within {patience:?}")],
+        }
+    }
+}
+
+fn all(source: &SourceDataset) -> impl Iterator<Item = (SnapshotName, Guid)> + '_ {
+    source.bookmarks.iter().map(|version| (version.snapshot_name(), version.guid))
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// The thread's side.
+struct Keeper {
+    zfs: Zfs,
+    /// Bookmarks that could not be made.
+    failed: HashSet<(DatasetName, SnapshotName)>,
+    problems: Vec<String>,
+    /// Whether many are made by one channel program.
+    programs: bool,
+}
+
+impl Keeper {
+    fn run(mut self, todo: &mpsc::Receiver<Work>) -> Vec<String> {
+        while let Ok(first) = todo.recv() {
+            let (mut new, mut old) = (Vec::new(), Vec::new());
+            for work in std::iter::once(first).chain(todo.try_iter()) {
+                match work {
+                    Work::Make(bookmark) => new.push(bookmark),
+                    Work::Destroy { dataset, names, instead } => old.push((dataset, names, instead)),
+                }
+            }
+            for some in new.chunks(BATCH) {
+                self.make(some);
+            }
+            self.destroy(old);
+        }
+        self.problems
+    }
+
+    fn make(&mut self, new: &[NewBookmark]) {
+        let mut rest = new.to_vec();
+        if self.programs && new.len() > 1 {
+            match self.zfs.bookmark_many(new) {
+                // Each is tried once more alone, for its words.
+                Ok(failed) => rest = failed,
+                Err(error) => {
+                    tracing::debug!("bookmarks one by one, as zfs program says: {error}");
+                    self.programs = false;
+                }
+            }
+        }
+        let commands: Vec<Command> = rest.iter().map(|one| self.zfs.bookmark(one)).collect();
+        for (bookmark, words) in rest.iter().zip(run_all(commands)) {
+            let Some(words) = words else { continue };
+            self.failed.insert((bookmark.dataset.clone(), bookmark.name.clone()));
+            // A snapshot that is gone by now is told by its step.
+            if Refusal::from_words(&words) != Refusal::Missing {
+                let advice = "grant it (zfs allow USER bookmark DATASET) or use --no-bookmark";
+                self.problem("bookmark", &words, &format!(
+                    "the source gets no bookmark of what has arrived, so its newest common snapshot must stay; {advice}"
+                ));
+            }
+        }
+    }
+
+    fn destroy(&mut self, old: Vec<(DatasetName, Vec<SnapshotName>, Option<SnapshotName>)>) {
+        let mut commands = Vec::new();
+        for (dataset, names, instead) in old {
+            if instead.is_some_and(|name| self.failed.contains(&(dataset.clone(), name))) {
+                continue;
+            }
+            let kept = |name: &SnapshotName| self.failed.contains(&(dataset.clone(), name.clone()));
+            commands
+                .extend(names.iter().filter(|name| !kept(name)).map(|name| self.zfs.destroy_bookmark(&dataset, name)));
+        }
+        for words in run_all(commands).into_iter().flatten() {
+            if Refusal::from_words(&words) != Refusal::Missing {
+                self.problem(
+                    "destroy",
+                    &words,
+                    "older bookmarks of ours stay on the source; grant destroy there or use --no-bookmark",
+                );
+            }
+        }
+    }
+
+    /// Each kind of problem is told once.
+    fn problem(&mut self, kind: &str, words: &str, meaning: &str) {
+        tracing::info!("{kind}: {words}");
+        let said = format!("{meaning}: zfs {kind} says: {words}");
+        if !self.problems.iter().any(|problem| problem.starts_with(meaning)) {
+            self.problems.push(said);
+        }
+    }
+}
+
+/// Runs commands, a few at a time: they share transactions. The words of each that failed.
+fn run_all(mut commands: Vec<Command>) -> Vec<Option<String>> {
+    let mut results = Vec::with_capacity(commands.len());
+    for some in commands.chunks_mut(AT_ONCE) {
+        let running: Vec<_> = some
+            .iter_mut()
+            .map(|command| command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn())
+            .collect();
+        results.extend(running.into_iter().map(|child| match child.and_then(std::process::Child::wait_with_output) {
+            Ok(output) if output.status.success() => None,
+            Ok(output) if output.stderr.is_empty() => Some(output.status.to_string()),
+            Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+            Err(error) => Some(error.to_string()),
+        }));
+    }
+    results
+}

@@ -1,0 +1,379 @@
+//! A crontab's job: a snapshot, all targets at the same time, then the thinning. One that is slow or dead delays no other.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+
+use super::hook;
+use super::prune::{prune_by_bookmarks, prune_until};
+use super::push::push_listed;
+use super::snapshot::{self, Taken};
+use super::source;
+use super::stop::Stop;
+use crate::config::{Branch, CronJob, PruneJob, PushJob, SnapshotJob, When};
+use crate::error::{Exit, StartError};
+use crate::lock::{self, Lock, LockError};
+use crate::name::DatasetName;
+use crate::plan::SourceDataset;
+use crate::report::format::{count, sanitise};
+use crate::report::log_file::{Kept, LogFile};
+use crate::report::prune::Pruned;
+use crate::report::{self, Reporter};
+use crate::zfs::Zfs;
+
+/// So long another run's snapshot or thinning of the same source is waited for: both are short.
+const PATIENCE: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// What came of a job.
+#[derive(Debug)]
+pub struct Report {
+    /// How the run ends.
+    pub exit: Exit,
+    /// For people; empty lines are none.
+    pub text: String,
+}
+
+/// One part of a job: a target, the snapshot, the thinning.
+pub struct Part {
+    label: String,
+    exit: Exit,
+    words: String,
+}
+
+/// What has become of a job.
+pub struct Done {
+    /// What was done.
+    pub parts: Vec<Part>,
+    /// Why the rest wasn't.
+    pub error: Option<StartError>,
+}
+
+/// Does the job. An error means that nothing was sent. Blocks; not for use within a runtime.
+pub fn cron(job: &CronJob) -> Result<Report, StartError> {
+    let second = u64::try_from(Timestamp::now().as_second()).unwrap_or(0);
+    if !job.is_due(second) {
+        return Ok(Report { exit: Exit::InSync, text: String::new() });
+    }
+    let done = carry_out(job, &Stop::default());
+    done.error.map_or_else(|| Ok(report_of(job, &done.parts, None)), Err)
+}
+
+/// Does the job, until something stops it.
+pub fn carry_out(job: &CronJob, stop: &Stop) -> Done {
+    let mut work = match Work::new(job, stop) {
+        Ok(work) => work,
+        Err(error) => return Done { parts: Vec::new(), error: Some(error) },
+    };
+    let error = work.all().err();
+    if let (Some(log), Some(error)) = (&work.log, &error) {
+        let _ = writeln!(log.about(job.label()), "{}", sanitise(&error.to_string()));
+    }
+    Done { parts: work.parts, error }
+}
+
+/// A job at work.
+struct Work<'a> {
+    job: &'a CronJob,
+    stop: &'a Stop,
+    zfs: Zfs,
+    log: Option<LogFile>,
+    /// The name of the snapshot, once it is there.
+    taken: Option<String>,
+    parts: Vec<Part>,
+}
+
+impl<'a> Work<'a> {
+    fn new(job: &'a CronJob, stop: &'a Stop) -> Result<Self, StartError> {
+        let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
+        let cant = |path: &Path, error| StartError::Usage(format!("can't write the log {}: {error}", path.display()));
+        let log = job.log.as_ref().map(|path| LogFile::open(path).map_err(|error| cant(path, error))).transpose()?;
+        Ok(Self { job, stop, zfs, log, taken: None, parts: Vec::new() })
+    }
+
+    fn all(&mut self) -> Result<(), StartError> {
+        self.stop.check()?;
+        if let Some(snapshot) = &self.job.snapshot {
+            if !self.hook(When::PreSnapshot, None) {
+                return self.stop.check();
+            }
+            let taken = self.snapshot(snapshot);
+            self.hook(When::PostSnapshot, None);
+            taken?;
+        }
+        self.stop.check()?;
+        let sends = self.job.branches.iter().any(|branch| !branch.targets.is_empty());
+        if sends && !self.hook(When::PrePush, None) {
+            return self.stop.check();
+        }
+        let served = self.serve();
+        if sends {
+            let exit =
+                served.as_ref().err().map_or_else(|| worst(self.parts.iter().map(|part| part.exit)), StartError::exit);
+            self.hook(When::PostPush, Some(exit));
+        }
+        served
+    }
+
+    fn snapshot(&mut self, snapshot: &SnapshotJob) -> Result<(), StartError> {
+        let turns = source_locks(self.job, self.stop)?;
+        let taken = snapshot::take_until(snapshot, &self.zfs, self.stop.until());
+        // A listing that was given up for the time.
+        let taken = taken.map_err(|error| self.stop.check().err().unwrap_or(error))?;
+        self.parts.push(part_of_snapshot(&taken, self.log.as_ref()));
+        self.taken = Some(taken.name.to_string());
+        drop(turns);
+        Ok(())
+    }
+
+    fn serve(&mut self) -> Result<(), StartError> {
+        for branch in &self.job.branches {
+            self.stop.check()?;
+            let until = self.stop.until();
+            match crate::block_on(serve_all(branch, until, &self.zfs, self.log.as_ref())) {
+                Ok(parts) => self.parts.extend(parts),
+                Err(error) if self.job.branches.len() == 1 => return Err(error),
+                Err(error) => {
+                    let part = Part { label: branch.source.to_string(), exit: error.exit(), words: error.to_string() };
+                    self.parts.push(logged(self.log.as_ref(), part));
+                }
+            }
+            let interrupted = |part: &Part| matches!(part.exit, Exit::Interrupted(_));
+            if !self.parts.iter().any(interrupted) {
+                continue;
+            }
+            if let Err(error @ StartError::TooLong(_)) = self.stop.check() {
+                self.parts.iter_mut().filter(|part| interrupted(part)).for_each(|part| part.exit = Exit::Failed);
+                return Err(error);
+            }
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    /// Runs a hook if there is one; whether the job may go on.
+    fn hook(&mut self, when: When, result: Option<Exit>) -> bool {
+        let Some(command) = self.job.hooks.command(when) else { return true };
+        let words = |names: Vec<String>| Some(names.join(" "));
+        let targets = self.job.branches.iter().flat_map(|branch| &branch.targets);
+        let env = [
+            ("ZFSYNC_JOB", Some(self.job.label().to_owned())),
+            ("ZFSYNC_SOURCE", words(self.job.sources().map(ToString::to_string).collect())),
+            ("ZFSYNC_TARGETS", words(targets.map(|push| push.target.to_string()).collect())),
+            ("ZFSYNC_SNAPSHOT", self.taken.clone()),
+            ("ZFSYNC_RESULT", result.map(|exit| exit.code().to_string())),
+        ];
+        // What tidies up is not cut short.
+        let stop = when.is_before().then_some(self.stop);
+        let ended = hook::run(command, &env, self.job.hooks.timeout, stop);
+        let (exit, words) = match ended {
+            Ok(said) => (Exit::InSync, said),
+            Err(words) => (Exit::Failed, words),
+        };
+        let part = Part { label: format!("{} hook", when.key()), exit, words };
+        self.parts.push(logged(self.log.as_ref(), part));
+        exit == Exit::InSync
+    }
+}
+
+/// One run at a time takes snapshots of a source, and thins it. All take them in the same order.
+fn source_locks(job: &CronJob, stop: &Stop) -> Result<Vec<Lock>, StartError> {
+    let mut sources: Vec<&DatasetName> = job.sources().collect();
+    sources.sort_unstable_by_key(|source| source.as_str());
+    sources.into_iter().map(|source| source_lock(source, stop)).collect()
+}
+
+fn source_lock(source: &DatasetName, stop: &Stop) -> Result<Lock, StartError> {
+    let began = Instant::now();
+    let owner = format!("zfsync cron {source}, process {}", std::process::id());
+    loop {
+        stop.check()?;
+        match Lock::take(&lock::directory(), &format!("cron {source}"), 0, &owner) {
+            Ok(lock) => return Ok(lock),
+            Err(LockError::Held { .. }) if began.elapsed() < PATIENCE => std::thread::sleep(AGAIN),
+            Err(LockError::Held { holder, path, .. }) => {
+                return Err(StartError::Locked { target: source.to_string(), holder, path });
+            }
+            Err(LockError::Io { path, error }) => return Err(StartError::Lock { path, error }),
+        }
+    }
+}
+
+fn part_of_snapshot(taken: &Taken, log: Option<&LogFile>) -> Part {
+    let mut words = taken.failures.join("\n");
+    let exit = if words.is_empty() { Exit::InSync } else { Exit::Failed };
+    if words.is_empty() {
+        let _ = write!(words, "took @{} of {}", taken.name, count(taken.datasets.len(), "dataset"));
+        if !taken.unchanged.is_empty() {
+            let _ = write!(words, "; {} without changes left out", count(taken.unchanged.len(), "dataset"));
+        }
+    }
+    logged(log, Part { label: "snapshot".into(), exit, words })
+}
+
+/// All targets, each on its own; then the source.
+async fn serve_all(
+    branch: &Branch,
+    until: Option<Instant>,
+    zfs: &Zfs,
+    log: Option<&LogFile>,
+) -> Result<Vec<Part>, StartError> {
+    let listed = match branch.targets.first() {
+        Some(first) => {
+            let (depth, stall) = (first.filter.depth(), first.faults.stall_timeout);
+            source::list(zfs.clone(), branch.source.clone(), depth, stall).await?
+        }
+        None => Vec::new(),
+    };
+    let listed = Arc::new(listed);
+    let mut running = JoinSet::new();
+    for (at, target) in branch.targets.iter().enumerate() {
+        let (target, thin) = (PushJob { until, ..target.clone() }, branch.thin_targets.get(at).cloned());
+        let (listed, log) = (listed.clone(), log.cloned());
+        running.spawn(async move { (at, serve(target, thin, listed, log).await) });
+    }
+    let mut parts: Vec<(usize, Vec<Part>)> = Vec::new();
+    while let Some(ended) = running.join_next().await {
+        match ended {
+            Ok(part) => parts.push(part),
+            Err(error) => {
+                let words = format!("a task failed: {error}");
+                parts.push((usize::MAX, vec![Part { label: "zfsync".into(), exit: Exit::Failed, words }]));
+            }
+        }
+    }
+    parts.sort_by_key(|(at, _)| *at);
+    let mut parts: Vec<Part> = parts.into_iter().flat_map(|(_, parts)| parts).collect();
+    if !parts.iter().any(|part| matches!(part.exit, Exit::Interrupted(_))) {
+        parts.extend(thin_source(branch, zfs, log).await);
+    }
+    Ok(parts)
+}
+
+/// One target: the push, and the thinning if it is wanted.
+async fn serve(
+    target: PushJob,
+    thin: Option<PruneJob>,
+    listed: Arc<Vec<SourceDataset>>,
+    log: Option<LogFile>,
+) -> Vec<Part> {
+    let (label, kept, until) = (target.target.to_string(), Kept::default(), target.until);
+    let mut reporter: Box<dyn Reporter> =
+        report::kept(Box::new(kept.clone()), log.as_ref().map(|log| log.about(&label)));
+    let pushed = push_listed(target, Some(listed), false, reporter.as_mut()).await;
+    let (exit, words) = match pushed {
+        Ok(exit) => (exit, kept.text()),
+        Err(error) => {
+            let words = error.to_string();
+            if let Some(log) = &log {
+                let _ = writeln!(log.about(&label), "{}", sanitise(&words));
+            }
+            (error.exit(), words)
+        }
+    };
+    let started = !matches!(exit, Exit::NotStarted | Exit::Locked | Exit::Interrupted(_) | Exit::Usage);
+    let mut parts = vec![Part { label: label.clone(), exit, words }];
+    if let Some(thin) = thin.filter(|_| started) {
+        parts.push(logged(log.as_ref(), part_of_pruned(&label, prune_until(&thin, until).await)));
+    }
+    parts
+}
+
+async fn thin_source(branch: &Branch, zfs: &Zfs, log: Option<&LogFile>) -> Option<Part> {
+    let thin = branch.thin.as_ref()?;
+    // Whoever has it is about to thin as well.
+    let _turn = Lock::take(&lock::directory(), &format!("cron {}", branch.source), 0, "zfsync cron").ok()?;
+    let pruned = prune_by_bookmarks(thin, zfs, &branch.targets).await;
+    Some(logged(log, part_of_pruned(branch.source.as_str(), pruned)))
+}
+
+fn part_of_pruned(label: &str, pruned: Result<Pruned, StartError>) -> Part {
+    let label = format!("thinning {label}");
+    match pruned {
+        Ok(pruned) => {
+            let mut words = Vec::new();
+            // Only what is wrong, where something is.
+            let printed = pruned.print(0, pruned.failed(), &mut std::io::sink(), &mut words);
+            let exit = if pruned.failed() || printed.is_err() { Exit::Failed } else { Exit::InSync };
+            Part { label, exit, words: String::from_utf8_lossy(&words).into_owned() }
+        }
+        Err(error) => Part { label, exit: error.exit(), words: error.to_string() },
+    }
+}
+
+fn logged(log: Option<&LogFile>, part: Part) -> Part {
+    if let Some(log) = log {
+        let mut out = log.about(&part.label);
+        for line in part.words.lines() {
+            let _ = writeln!(out, "{}", sanitise(line));
+        }
+    }
+    part
+}
+
+/// The worst of all parts, and what there is to say.
+pub fn report_of(job: &CronJob, parts: &[Part], error: Option<&StartError>) -> Report {
+    let wrong: Vec<&Part> = parts.iter().filter(|part| part.exit != Exit::InSync).collect();
+    let exit = match error {
+        Some(error) if wrong.is_empty() => error.exit(),
+        error => worst(wrong.iter().map(|part| part.exit).chain(error.map(StartError::exit))),
+    };
+    let mut text = String::new();
+    if exit != Exit::InSync {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let _ = writeln!(text, "zfsync: {} on {host}: something went wrong", job.label());
+    }
+    for part in parts {
+        let state = match part.exit {
+            Exit::InSync => "fine",
+            Exit::Locked => "not served: another run has it",
+            Exit::NotStarted => "failed: could not start",
+            Exit::Interrupted(_) => "interrupted",
+            _ => "failed",
+        };
+        let _ = writeln!(text, "{}: {state}", part.label);
+        for line in part.words.lines() {
+            let _ = writeln!(text, "  {}", sanitise(line));
+        }
+    }
+    if let Some(error) = error {
+        let _ = writeln!(text, "{}: {}", job.label(), sanitise(&error.to_string()));
+    }
+    Report { exit, text }
+}
+
+/// A signal counts most, then a failure of whatever kind, then a lock.
+pub fn worst(exits: impl Iterator<Item = Exit>) -> Exit {
+    exits.fold(Exit::InSync, |worst, exit| match (worst, exit) {
+        (Exit::Interrupted(_), _) => worst,
+        (_, Exit::Interrupted(_)) => exit,
+        (Exit::InSync, Exit::Locked) | (Exit::Locked, Exit::Locked | Exit::InSync) => Exit::Locked,
+        (Exit::InSync, Exit::InSync) => Exit::InSync,
+        _ => Exit::Failed,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Signal;
+
+    #[test]
+    fn the_worst_counts() {
+        let interrupted = Exit::Interrupted(Signal::Terminate);
+        for (exits, expected) in [
+            (vec![], Exit::InSync),
+            (vec![Exit::InSync, Exit::InSync], Exit::InSync),
+            (vec![Exit::InSync, Exit::Locked, Exit::InSync], Exit::Locked),
+            (vec![Exit::Locked, Exit::Failed], Exit::Failed),
+            (vec![Exit::NotStarted, Exit::InSync], Exit::Failed),
+            (vec![Exit::Failed, interrupted, Exit::Failed], interrupted),
+        ] {
+            assert_eq!(worst(exits.iter().copied()), expected, "{exits:?}");
+        }
+    }
+}

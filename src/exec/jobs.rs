@@ -1,0 +1,34 @@
+//! The jobs of a configuration file, one after the other.
+
+use std::time::Duration;
+
+use super::cron::{Report, carry_out, report_of, worst};
+use super::signals::Watch;
+use super::stop::Stop;
+use crate::config::CronJob;
+use crate::error::{Exit, StartError};
+
+/// Does all jobs; each report is told when its job has ended. `limit` wins over those of the jobs. Blocks; not for use
+/// within a runtime.
+pub fn jobs(jobs: &[CronJob], limit: Option<Duration>, mut tell: impl FnMut(&Report)) -> Result<Exit, StartError> {
+    let watch = Watch::start()?;
+    let mut exits = Vec::new();
+    for job in jobs {
+        let stop = Stop::after(watch.clone(), limit.or(job.limit));
+        let done = carry_out(job, &stop);
+        let report = report_of(job, &done.parts, done.error.as_ref());
+        tell(&report);
+        exits.push(report.exit);
+        if let Some(signal) = watch.signal() {
+            exits.push(Exit::Interrupted(signal));
+        }
+        if matches!(exits.last(), Some(Exit::Interrupted(_))) {
+            break;
+        }
+    }
+    Ok(match exits[..] {
+        // What a single job ends with is known better than that it has failed.
+        [exit] => exit,
+        _ => worst(exits.into_iter()),
+    })
+}

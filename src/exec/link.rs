@@ -1,0 +1,57 @@
+//! The first connection to a target's host, and what its helper says of itself.
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::ask::host_name;
+use super::fleet::{Fleet, Opened};
+use crate::config::{PushJob, check_overlap};
+use crate::error::StartError;
+use crate::remote::client::{ChannelEvent, ChannelId, FromChannel};
+use crate::remote::wire::Hello;
+
+/// Waits for the first connection and its helper's greeting.
+pub async fn first_channel(
+    fleet: &mut Fleet,
+    events: &mut UnboundedReceiver<FromChannel>,
+) -> Result<(ChannelId, Hello), StartError> {
+    // Greeting and handle come by different ways.
+    let mut greeted = None;
+    loop {
+        tokio::select! {
+            opened = fleet.opened() => match opened {
+                Opened::Connection { connection, channels, master } => fleet.connected(connection, channels, master?),
+                Opened::Channel { channel, opened } => fleet.add(channel, opened?),
+            },
+            Some(FromChannel { channel, event }) = events.recv() => match event {
+                ChannelEvent::Ready(hello) => greeted = Some((channel, hello)),
+                ChannelEvent::Closed(error) => return Err(error.into()),
+                _ => {}
+            },
+        }
+        if let Some((channel, hello)) = greeted.take_if(|(channel, _)| fleet.channel(*channel).is_some()) {
+            return Ok((channel, hello));
+        }
+    }
+}
+
+/// Whether this helper can do what the job asks of it.
+pub fn check_helper(job: &PushJob, hello: &Hello) -> Result<(), StartError> {
+    let host = host_name(job);
+    if hello.zfs_path.is_none() {
+        return Err(StartError::NoZfsThere(host));
+    }
+    let ours = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let target = &job.target.dataset;
+    if !hello.roots.is_empty() && !hello.roots.iter().any(|root| target.is_within(root)) {
+        let roots = hello.roots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        return Err(StartError::OutsideRoot { host, roots, target: target.to_string() });
+    }
+    if let Some(missing) = job.allow.iter().find(|allow| !hello.allow.iter().any(|word| word == allow.word())) {
+        return Err(StartError::NotAllowed { host, what: missing.word().to_owned() });
+    }
+    // An ssh to this very machine, under whatever name.
+    if !hello.boot_id.is_empty() && hello.boot_id.trim() == ours.trim() {
+        check_overlap(&job.source, &job.target)?;
+    }
+    Ok(())
+}

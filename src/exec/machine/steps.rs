@@ -1,0 +1,176 @@
+//! How steps end, and what follows from that for their datasets.
+
+use std::time::Duration;
+
+use super::event::{advice, source_advice};
+use super::{Action, End, Machine, Running, State};
+use crate::plan::Attempt;
+use crate::remote::client::SendFailure;
+use crate::remote::wire::Failure;
+use crate::report::StepId;
+use crate::zfs::Refusal;
+
+/// So often in a row a dataset is looked at again after a refusal that a better plan may avoid.
+const LOOKS: u32 = 3;
+impl Machine {
+    pub(super) fn sent(&mut self, step: StepId, bytes: u64, failure: Option<SendFailure>, actions: &mut Vec<Action>) {
+        let Some(running) = self.running.get_mut(&step).filter(|running| running.sent.is_none()) else { return };
+        running.sent = Some((bytes, failure));
+        running.moved = self.now;
+        if let Some(channel) = self.channels.get_mut(&running.channel) {
+            channel.sending = None;
+            channel.settling.insert(step);
+        }
+        self.conclude(step, actions);
+    }
+
+    pub(super) fn received(&mut self, step: StepId, failure: Option<Failure>, actions: &mut Vec<Action>) {
+        let Some(running) = self.running.get_mut(&step).filter(|running| running.received.is_none()) else { return };
+        if failure.is_some() && running.sent.is_none() && !running.aborted {
+            running.aborted = true;
+            actions.push(Action::Abort(step));
+        }
+        running.received = Some(failure.map_or(Ok(()), Err));
+        self.conclude(step, actions);
+    }
+
+    /// A step is over when both ends have spoken.
+    fn conclude(&mut self, step: StepId, actions: &mut Vec<Action>) {
+        let Some(running) = self.running.get(&step) else { return };
+        if running.sent.is_none() || running.received.is_none() {
+            return;
+        }
+        let Some(Running {
+            dataset,
+            channel,
+            sent: Some((bytes, send_failure)),
+            received: Some(received),
+            aborted,
+            stalled,
+            ..
+        }) = self.running.remove(&step)
+        else {
+            return;
+        };
+        if let Some(channel) = self.channels.get_mut(&channel) {
+            channel.settling.remove(&step);
+        }
+        match (send_failure, received) {
+            (None, Ok(())) => self.step_done(dataset, step, bytes, actions),
+            _ if stalled.is_some() => self.step_lost(dataset, step, &self.stall_words(), actions),
+            // Who spoke first doesn't tell whose fault it was: the receiver's complaint can be the echo of our broken stream.
+            (Some(send), Err(Failure { refusal: Refusal::Stream, words: theirs })) if aborted => {
+                let words = format!("{theirs} (on this side: {})", send.words);
+                self.step_failed(dataset, step, &SendFailure { words, ..send }, actions);
+            }
+            (_, Err(failure)) if aborted => self.step_refused(dataset, step, &failure, actions),
+            // Our own stream broke off; what the receiver says then is only the echo.
+            (Some(send), _) => self.step_failed(dataset, step, &send, actions),
+            (None, Err(failure)) => self.step_refused(dataset, step, &failure, actions),
+        }
+    }
+
+    fn step_done(&mut self, index: usize, step: StepId, bytes: u64, actions: &mut Vec<Action>) {
+        actions.push(Action::StepDone { step, bytes });
+        let dataset = &mut self.datasets[index];
+        (dataset.created, dataset.updated, dataset.state) = (true, true, State::Waiting);
+        (dataset.tries, dataset.looks) = (0, 0);
+        dataset.next += 1;
+        let through = dataset.next >= dataset.steps.len();
+        self.reconnects = 0;
+        self.release_children(index, actions);
+        if through {
+            self.end(index, End::InSync { updated: true }, actions);
+        } else if self.stopped {
+            self.end(index, End::Interrupted, actions);
+        } else {
+            self.ready.insert(index);
+        }
+    }
+
+    /// Our own `zfs send` failed. One that somebody has killed can be tried again.
+    fn step_failed(&mut self, index: usize, step: StepId, failure: &SendFailure, actions: &mut Vec<Action>) {
+        if self.stopped {
+            return self.end(index, End::Interrupted, actions);
+        }
+        if failure.killed {
+            return self.step_lost(index, step, &failure.words, actions);
+        }
+        let words = format!("{}{}", failure.words, source_advice(Refusal::from_words(&failure.words)));
+        actions.push(Action::StepFailed { step, retry: None, error: words.clone() });
+        self.end(index, End::Failed(words), actions);
+    }
+
+    /// Nothing says that the same won't work a little later: it is looked at what has arrived, and gone on from there.
+    pub(super) fn step_lost(&mut self, index: usize, step: StepId, words: &str, actions: &mut Vec<Action>) {
+        self.try_later(index, step, None, words, actions);
+    }
+
+    fn try_later(
+        &mut self,
+        index: usize,
+        step: StepId,
+        attempt: Option<Attempt>,
+        words: &str,
+        actions: &mut Vec<Action>,
+    ) {
+        if self.stopped {
+            return self.end(index, End::Interrupted, actions);
+        }
+        let wait = self.patience.pause(self.datasets[index].tries, index as u64);
+        actions.push(Action::StepFailed { step, retry: wait, error: words.to_owned() });
+        let tries = self.datasets[index].tries;
+        if let Some(wait) = wait {
+            self.datasets[index].tries += 1;
+            return self.look(index, attempt, wait, actions);
+        }
+        let words = if tries > 0 { format!("{words} (tried {} times)", tries + 1) } else { words.to_owned() };
+        self.end(index, End::Failed(words), actions);
+    }
+
+    /// The receiver refused: where a closer look can help, one is taken.
+    fn step_refused(&mut self, index: usize, step: StepId, failure: &Failure, actions: &mut Vec<Action>) {
+        if self.stopped {
+            return self.end(index, End::Interrupted, actions);
+        }
+        let dataset = &mut self.datasets[index];
+        let base = dataset.steps[dataset.next].base.as_ref().map(|base| base.guid);
+        let resumed = dataset.steps[dataset.next].resume.is_some();
+        let attempt = Some(Attempt { base, refusal: failure.refusal });
+        let advice = advice(failure.refusal);
+        let words = format!("{}{advice}", failure.words);
+        match failure.refusal {
+            // A rest that is being gone on with can only be in the way while somebody else receives into it.
+            Refusal::Partial if resumed => {
+                let words = format!("{words}\n  another receive seems to run into it right now");
+                self.try_later(index, step, attempt, &words, actions);
+            }
+            Refusal::Busy | Refusal::Killed | Refusal::Stream => self.try_later(index, step, attempt, &words, actions),
+            Refusal::Modified | Refusal::NotNewest | Refusal::Exists | Refusal::Partial | Refusal::Encryption
+                if dataset.looks < LOOKS =>
+            {
+                self.look_closer(index, step, attempt, &failure.words, actions);
+            }
+            Refusal::Missing if base.is_some() && dataset.looks < LOOKS => {
+                self.look_closer(index, step, attempt, &failure.words, actions);
+            }
+            _ => {
+                actions.push(Action::StepFailed { step, retry: None, error: failure.words.clone() });
+                self.end(index, End::Failed(words), actions);
+            }
+        }
+    }
+
+    fn look_closer(
+        &mut self,
+        index: usize,
+        step: StepId,
+        attempt: Option<Attempt>,
+        words: &str,
+        actions: &mut Vec<Action>,
+    ) {
+        self.datasets[index].looks += 1;
+        actions.push(Action::StepFailed { step, retry: Some(Duration::ZERO), error: words.to_owned() });
+        self.look(index, attempt, Duration::ZERO, actions);
+    }
+}

@@ -1,0 +1,267 @@
+//! Thins out snapshots on this machine and on targets: looks at all sides first, then destroys.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
+
+use super::ask::{Asker, host_name};
+use super::fleet::Fleet;
+use super::link::{check_helper, first_channel};
+use super::push::close;
+use super::signals::Signals;
+use super::{lock, source};
+use crate::config::{PruneJob, PushJob};
+use crate::error::{Exit, StartError};
+use crate::lock::Lock;
+use crate::name::{DatasetName, Guid, SnapshotName};
+use crate::plan::{Choice, Cut, Has, Peer, SourceDataset, TargetDataset, prune_source, prune_target, undated};
+use crate::remote::client::{ChannelId, FromChannel};
+use crate::remote::helper;
+use crate::remote::wire::{Failure, MAX_THIN, Thinned};
+use crate::report::prune::{Pruned, Side};
+use crate::zfs::{Refusal, Zfs, permission};
+
+/// So long a listing of the source may stand still.
+const STALL: Duration = Duration::from_secs(300);
+/// So many datasets of this machine are thinned at a time.
+const AT_ONCE: usize = 4;
+
+/// A part of one dataset's snapshots that go.
+type Portion = (DatasetName, Vec<(SnapshotName, Guid)>);
+
+/// Thins out; what came of it is told by the returned sides.
+pub async fn prune(job: &PruneJob) -> Result<Pruned, StartError> {
+    prune_until(job, None).await
+}
+
+/// The same, stopped in good order when it is late.
+pub async fn prune_until(job: &PruneJob, until: Option<Instant>) -> Result<Pruned, StartError> {
+    let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
+    let mut signals = Signals::listen_until(until)?;
+    let mut peers = Vec::new();
+    let result = tokio::select! {
+        result = run(job, &zfs, &mut peers) => result,
+        signal = signals.next() => Err(StartError::Interrupted(signal)),
+    };
+    for Open { fleet, .. } in peers {
+        close(fleet).await;
+    }
+    result
+}
+
+/// A target that can be asked.
+struct Open {
+    job: Arc<PushJob>,
+    fleet: Fleet,
+    events: UnboundedReceiver<FromChannel>,
+    first: ChannelId,
+    _lock: Option<Lock>,
+}
+
+impl Open {
+    async fn new(job: &Arc<PushJob>) -> Result<Self, StartError> {
+        let lock = if job.dry_run { None } else { Some(lock::take(job).await?) };
+        let (mut fleet, mut events) = Fleet::new(job.clone());
+        fleet.connect(1, Duration::ZERO);
+        match first_channel(&mut fleet, &mut events).await {
+            Ok((first, hello)) => {
+                let open = Self { job: job.clone(), fleet, events, first, _lock: lock };
+                check_helper(job, &hello).map(|()| open)
+            }
+            Err(error) => {
+                close(fleet).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Claims the tree, and lists what the source's datasets are there.
+    async fn look(&mut self, trees: &[Tree]) -> Result<HashMap<DatasetName, TargetDataset>, StartError> {
+        let datasets = trees.iter().flat_map(|tree| &tree.datasets);
+        // A name that would be too long there can't exist.
+        let names = datasets.filter_map(|dataset| self.job.target.dataset.join(&dataset.path).ok()).collect();
+        let mut asker = Asker::new(&mut self.fleet, &mut self.events, self.first, &self.job);
+        if !self.job.dry_run {
+            asker.claim(self.job.run).await?;
+        }
+        let listed = asker.list(names).await?;
+        asker.claimed().await?;
+        Ok(listed.into_iter().map(|(name, (dataset, _))| (name, dataset)).collect())
+    }
+
+    fn asker(&mut self) -> Asker<'_> {
+        Asker::new(&mut self.fleet, &mut self.events, self.first, &self.job)
+    }
+}
+
+/// One of the sources, listed.
+struct Tree {
+    top: DatasetName,
+    datasets: Vec<SourceDataset>,
+}
+
+impl Tree {
+    async fn list(job: &PruneJob, zfs: &Zfs, top: &DatasetName) -> Result<Self, StartError> {
+        let listed = source::list(zfs.clone(), top.clone(), job.filter.depth(), Some(STALL)).await?;
+        let datasets = listed.into_iter().filter(|dataset| job.filter.selects(&dataset.path)).collect();
+        Ok(Self { top: top.clone(), datasets })
+    }
+}
+
+async fn run(job: &PruneJob, zfs: &Zfs, peers: &mut Vec<Open>) -> Result<Pruned, StartError> {
+    for target in &job.targets {
+        peers.push(Open::new(target).await?);
+    }
+    let mut trees = Vec::new();
+    for top in &job.sources {
+        trees.push(Tree::list(job, zfs, top).await?);
+    }
+    let mut theirs = Vec::new();
+    for peer in peers.iter_mut() {
+        theirs.push(peer.look(&trees).await?);
+    }
+    let mut sides = Vec::new();
+    // The targets first: what is destroyed here may be what tells what they need.
+    for (peer, has) in peers.iter_mut().zip(&theirs) {
+        let cuts = target_cuts(job, peer, &trees, has).await?;
+        let portions = portions(&cuts);
+        let done = peer.asker().thin(&portions, job.dry_run).await?;
+        let host = peer.job.target.host.as_ref().map(ToString::to_string);
+        sides.push(Side::new(host, peer.job.target.dataset.clone(), cuts, portions.into_iter().zip(done)));
+    }
+    let known: Vec<Known<'_>> =
+        peers.iter().zip(&theirs).map(|(peer, has)| Known { job: &peer.job, has: Some(has) }).collect();
+    for tree in trees.iter().filter(|_| job.thin_sources) {
+        let cuts = source_cuts(job, zfs, tree, &known).await?;
+        let portions = portions(&cuts);
+        let done = thin_here(zfs, &portions, job.dry_run).await;
+        sides.push(Side::new(None, tree.top.clone(), cuts, portions.into_iter().zip(done)));
+    }
+    Ok(Pruned { dry_run: job.dry_run, sides })
+}
+
+async fn target_cuts(
+    job: &PruneJob,
+    peer: &mut Open,
+    trees: &[Tree],
+    has: &HashMap<DatasetName, TargetDataset>,
+) -> Result<Vec<Cut>, StartError> {
+    let target = peer.job.target.dataset.clone();
+    let both = trees.iter().flat_map(|tree| &tree.datasets).filter_map(|dataset| {
+        let name = target.join(&dataset.path).ok()?;
+        let there = has.get(&name)?;
+        Some((name, there, dataset))
+    });
+    let both: Vec<_> = both.collect();
+    let names: Vec<String> =
+        both.iter().flat_map(|(name, there, _)| undated(name, &there.snapshots, &job.scope)).collect();
+    let mut dates = HashMap::new();
+    if !names.is_empty() && job.rules.grid.is_some() {
+        for (place, date) in peer.asker().dates(&names).await? {
+            dates.extend(names.get(place as usize).map(|name| (name.clone(), date)));
+        }
+    }
+    let choice = Choice { scope: &job.scope, rules: &job.rules, dates: &dates };
+    Ok(both.into_iter().map(|(name, there, dataset)| prune_target(&name, &there.snapshots, dataset, &choice)).collect())
+}
+
+/// Thins the sources alone, going by what their bookmarks tell of these targets: nothing that one without a bookmark may need.
+pub async fn prune_by_bookmarks(job: &PruneJob, zfs: &Zfs, targets: &[PushJob]) -> Result<Pruned, StartError> {
+    let known: Vec<Known<'_>> = targets.iter().map(|job| Known { job, has: None }).collect();
+    let mut sides = Vec::new();
+    for top in &job.sources {
+        let tree = Tree::list(job, zfs, top).await?;
+        let cuts = source_cuts(job, zfs, &tree, &known).await?;
+        let portions = portions(&cuts);
+        let done = thin_here(zfs, &portions, job.dry_run).await;
+        sides.push(Side::new(None, tree.top, cuts, portions.into_iter().zip(done)));
+    }
+    Ok(Pruned { dry_run: job.dry_run, sides })
+}
+
+/// A target, and what it has if it was asked.
+struct Known<'a> {
+    job: &'a PushJob,
+    has: Option<&'a HashMap<DatasetName, TargetDataset>>,
+}
+
+impl Known<'_> {
+    /// What is known of the counterpart of one of the source's datasets.
+    fn peer(&self, dataset: &SourceDataset) -> Option<Peer<'_>> {
+        let target = self.job.target.dataset.join(&dataset.path).ok()?;
+        let label = match self.job.target.host {
+            Some(_) => format!("{}:{target}", host_name(self.job)),
+            None => target.to_string(),
+        };
+        let has = self.has.map_or(Has::Bookmark, |has| {
+            has.get(&target).map_or(Has::Nothing, |there| Has::Snapshots(&there.snapshots))
+        });
+        Some(Peer { label, tag: self.job.tags().of(&target), has })
+    }
+}
+
+async fn source_cuts(job: &PruneJob, zfs: &Zfs, tree: &Tree, known: &[Known<'_>]) -> Result<Vec<Cut>, StartError> {
+    let named = tree.datasets.iter().filter_map(|dataset| Some((tree.top.join(&dataset.path).ok()?, dataset)));
+    let named: Vec<(DatasetName, &SourceDataset)> = named.collect();
+    let unknown: Vec<String> =
+        named.iter().flat_map(|(name, dataset)| undated(name, &dataset.snapshots, &job.scope)).collect();
+    let mut dates = HashMap::new();
+    if !unknown.is_empty() && job.rules.grid.is_some() {
+        dates.extend(source::dates(zfs.clone(), unknown).await);
+    }
+    let choice = Choice { scope: &job.scope, rules: &job.rules, dates: &dates };
+    let cut = |(name, dataset): (DatasetName, &SourceDataset)| {
+        let peers: Vec<Peer<'_>> = known.iter().filter_map(|known| known.peer(dataset)).collect();
+        prune_source(&name, dataset, &peers, !job.only_named_targets, &choice)
+    };
+    Ok(named.into_iter().map(cut).collect())
+}
+
+/// What goes, in parts that fit into a request.
+fn portions(cuts: &[Cut]) -> Vec<Portion> {
+    let part = |cut: &Cut| {
+        let parts = cut.goes.chunks(MAX_THIN).map(<[_]>::to_vec).collect::<Vec<_>>();
+        parts.into_iter().map(|part| (cut.dataset.clone(), part)).collect::<Vec<_>>()
+    };
+    cuts.iter().flat_map(part).collect()
+}
+
+/// Destroys on this machine what the helper destroys on others, by the same code.
+async fn thin_here(zfs: &Zfs, portions: &[Portion], dry_run: bool) -> Vec<Result<Thinned, Failure>> {
+    let turns = Arc::new(Semaphore::new(AT_ONCE));
+    let mut running = JoinSet::new();
+    for (place, (dataset, snapshots)) in portions.iter().cloned().enumerate() {
+        let (zfs, turns) = (zfs.clone(), turns.clone());
+        running.spawn(async move {
+            let _turn = turns.acquire_owned().await;
+            let work = move || helper::thin(&zfs, &dataset, &snapshots, dry_run).map_err(|why| explain(why, &dataset));
+            let failed = |error: tokio::task::JoinError| Failure { refusal: Refusal::Other, words: error.to_string() };
+            (place, tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(failed(error))))
+        });
+    }
+    let mut all: Vec<Result<Thinned, Failure>> = vec![Ok(Thinned::default()); portions.len()];
+    while let Some(done) = running.join_next().await {
+        if let Ok((place, result)) = done {
+            all[place] = result;
+        }
+    }
+    all
+}
+
+fn explain(failure: Failure, dataset: &DatasetName) -> Failure {
+    if failure.refusal != Refusal::Permission {
+        return failure;
+    }
+    let allow = permission::allow("USER", permission::DESTROY, dataset);
+    Failure { words: format!("{}\n  the user on this machine needs: {allow}", failure.words), ..failure }
+}
+
+/// The exit code that a prune deserves.
+#[must_use]
+pub fn exit(pruned: &Pruned) -> Exit {
+    if pruned.failed() { Exit::Failed } else { Exit::InSync }
+}

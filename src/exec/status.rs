@@ -1,0 +1,243 @@
+//! Finds out how far targets are behind: asks all of them at the same time, beside the source's listing. Takes no lock and
+//! changes nothing, so that it can run beside a push.
+
+use std::collections::{HashMap, HashSet};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::ask::{Asker, host_name};
+use super::fleet::Fleet;
+use super::link::{check_helper, first_channel};
+use super::push::close;
+use super::ready::spec;
+use super::signals::Signals;
+use super::source;
+use crate::config::{PushJob, StatusJob};
+use crate::error::{Exit, Signal, StartError};
+use crate::name::DatasetName;
+use crate::plan::{
+    DatasetStatus, Level, Side, SourceDataset, Status, Step, TargetDataset, TargetLimits, TargetStatus, compare,
+};
+use crate::remote::client::{ChannelId, FromChannel};
+use crate::zfs::Zfs;
+
+/// So long a listing of the source may stand still.
+const STALL: Duration = Duration::from_secs(300);
+/// So many sizes are estimated at a time.
+const AT_ONCE: usize = 4;
+/// So long the connections may take to close after a signal.
+const CLOSING: Duration = Duration::from_secs(6);
+
+/// Looks at all sides.
+pub async fn status(job: &StatusJob) -> Result<Status, StartError> {
+    let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
+    let mut signals = Signals::listen()?;
+    let stop = watch::Sender::new(false);
+    let mut work = std::pin::pin!(run(job, &zfs, &stop));
+    tokio::select! {
+        status = &mut work => status,
+        signal = signals.next() => {
+            stop.send_replace(true);
+            let _ = tokio::time::timeout(CLOSING, work).await;
+            Err(StartError::Interrupted(signal))
+        }
+    }
+}
+
+/// The exit code that a status deserves.
+#[must_use]
+pub fn exit(status: &Status) -> Exit {
+    match status.level() {
+        Level::Ok => Exit::InSync,
+        Level::Warning => Exit::Warning,
+        Level::Critical => Exit::Critical,
+    }
+}
+
+async fn run(job: &StatusJob, zfs: &Zfs, stop: &watch::Sender<bool>) -> Result<Status, StartError> {
+    let end = End { deadline: Instant::now() + job.timeout, stop: stop.subscribe() };
+    let looks = each(job.targets.iter().map(|target| Peer::look(target.clone(), end.clone())));
+    let (peers, datasets) = tokio::join!(looks, list(job, zfs, stop));
+    let (mut targets, mut open) = (Vec::new(), Vec::new());
+    for (peer, target) in peers.into_iter().zip(&job.targets) {
+        let found = peer.unwrap_or_else(|| Err("its thread has failed".into())).map(|peer| {
+            let there = (&target.target.dataset, &peer.listed);
+            let rows = datasets.as_ref().map(|all| compare((&job.source, all), there, &job.filter)).unwrap_or_default();
+            open.push((targets.len(), peer, rows.iter().flat_map(|row| row.undated(Side::There)).collect::<Vec<_>>()));
+            rows
+        });
+        targets.push(TargetStatus { target: target.target.to_string(), found });
+    }
+    // Whatever became of the source, the connections are closed in good order.
+    let told = each(open.into_iter().map(|(at, peer, names)| {
+        let end = end.clone();
+        async move { (at, peer.dates(names, end).await) }
+    }));
+    let (told, here) = tokio::join!(told, unless_stopped(stop, dates_here(zfs, &targets)));
+    let here = here.unwrap_or_default();
+    datasets?;
+    for (at, dates) in told.into_iter().flatten() {
+        rows_of(&mut targets[at]).for_each(|row| row.date(Side::There, &dates));
+    }
+    targets.iter_mut().flat_map(rows_of).for_each(|row| row.date(Side::Here, &here));
+    if job.bytes {
+        unless_stopped(stop, estimate(zfs, &mut targets)).await;
+    }
+    let now = jiff::Timestamp::now().as_second();
+    Ok(Status { source: job.source.clone(), now, limits: job.limits, targets })
+}
+
+/// Lists the source; when that fails nobody needs to wait for the targets.
+async fn list(job: &StatusJob, zfs: &Zfs, stop: &watch::Sender<bool>) -> Result<Vec<SourceDataset>, StartError> {
+    let listing = source::list(zfs.clone(), job.source.clone(), job.filter.depth(), Some(STALL));
+    // Nobody hears the error when there was a signal.
+    let listed = unless_stopped(stop, listing).await.unwrap_or(Err(StartError::Interrupted(Signal::Interrupt)));
+    if listed.is_err() {
+        stop.send_replace(true);
+    }
+    Ok(listed?.into_iter().filter(|dataset| job.filter.selects(&dataset.path)).collect())
+}
+
+/// What came of this; `None` when it was overtaken.
+async fn unless_stopped<T>(stop: &watch::Sender<bool>, work: impl Future<Output = T>) -> Option<T> {
+    let mut stopped = stop.subscribe();
+    tokio::select! {
+        done = work => Some(done),
+        _ = stopped.wait_for(|stop| *stop) => None,
+    }
+}
+
+/// Until when targets are asked.
+#[derive(Clone)]
+struct End {
+    deadline: Instant,
+    stop: watch::Receiver<bool>,
+}
+
+impl End {
+    /// What came of this; `None` when the time was over before.
+    async fn before<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = tokio::time::sleep_until(self.deadline) => None,
+            _ = self.stop.wait_for(|stop| *stop) => None,
+        }
+    }
+}
+
+fn rows_of(target: &mut TargetStatus) -> impl Iterator<Item = &mut DatasetStatus> {
+    target.found.iter_mut().flatten()
+}
+
+/// Runs all of these at the same time; the results in their order, `None` for one that broke down.
+async fn each<T: Send + 'static>(
+    work: impl Iterator<Item = impl Future<Output = T> + Send + 'static>,
+) -> Vec<Option<T>> {
+    let mut running = JoinSet::new();
+    for (at, work) in work.enumerate() {
+        running.spawn(async move { (at, work.await) });
+    }
+    let mut all: Vec<Option<T>> = std::iter::repeat_with(|| None).take(running.len()).collect();
+    while let Some(done) = running.join_next().await {
+        if let Ok((at, result)) = done {
+            all[at] = Some(result);
+        }
+    }
+    all
+}
+
+/// A target that has answered.
+struct Peer {
+    job: Arc<PushJob>,
+    fleet: Fleet,
+    events: UnboundedReceiver<FromChannel>,
+    first: ChannelId,
+    listed: HashMap<DatasetName, TargetDataset>,
+}
+
+impl Peer {
+    /// Connects and lists the target's tree; or says why that isn't possible.
+    async fn look(job: Arc<PushJob>, mut end: End) -> Result<Self, String> {
+        let (mut fleet, mut events) = Fleet::new(job.clone());
+        match end.before(tree(&job, &mut fleet, &mut events)).await {
+            Some(Ok((first, listed))) => Ok(Self { job, fleet, events, first, listed }),
+            Some(Err(error)) => {
+                close(fleet).await;
+                Err(error.to_string())
+            }
+            None => {
+                close(fleet).await;
+                Err(format!("{} has not answered in time (--timeout)", host_name(&job)))
+            }
+        }
+    }
+
+    /// When these snapshots of the target were made, as far as it tells in time; then the connection is closed.
+    async fn dates(mut self, names: Vec<String>, mut end: End) -> HashMap<String, i64> {
+        let mut dates = HashMap::new();
+        if !names.is_empty() {
+            let mut asker = Asker::new(&mut self.fleet, &mut self.events, self.first, &self.job);
+            if let Some(Ok(told)) = end.before(asker.dates(&names)).await {
+                let name = |place: u32| names.get(usize::try_from(place).ok()?).cloned();
+                dates.extend(told.into_iter().filter_map(|(place, date)| Some((name(place)?, date))));
+            }
+        }
+        close(self.fleet).await;
+        dates
+    }
+}
+
+async fn tree(
+    job: &PushJob,
+    fleet: &mut Fleet,
+    events: &mut UnboundedReceiver<FromChannel>,
+) -> Result<(ChannelId, HashMap<DatasetName, TargetDataset>), StartError> {
+    fleet.connect(1, Duration::ZERO);
+    let (first, hello) = first_channel(fleet, events).await?;
+    check_helper(job, &hello)?;
+    let listed = Asker::new(fleet, events, first, job).tree(job.target.dataset.clone()).await?;
+    Ok((first, listed.into_iter().map(|(name, (dataset, _))| (name, dataset)).collect()))
+}
+
+/// The dates of this machine's snapshots, asked for once for all targets.
+async fn dates_here(zfs: &Zfs, targets: &[TargetStatus]) -> HashMap<String, i64> {
+    let rows = targets.iter().flat_map(|target| target.found.iter().flatten());
+    let names: HashSet<String> = rows.flat_map(|row| row.undated(Side::Here)).collect();
+    if names.is_empty() {
+        return HashMap::new();
+    }
+    source::dates(zfs.clone(), names.into_iter().collect()).await.into_iter().collect()
+}
+
+/// Fills in how many bytes each dataset lacks; unknown where one of its steps can't be estimated.
+async fn estimate(zfs: &Zfs, targets: &mut [TargetStatus]) {
+    let turns = Arc::new(Semaphore::new(AT_ONCE));
+    let mut rows: Vec<&mut DatasetStatus> =
+        targets.iter_mut().flat_map(rows_of).filter(|row| !row.steps.is_empty()).collect();
+    let work = |row: &&mut DatasetStatus| {
+        let (zfs, turns, steps, dataset) = (zfs.clone(), turns.clone(), row.steps.clone(), row.dataset.parse().ok());
+        async move {
+            let _turn = turns.acquire_owned().await;
+            size(&zfs, &dataset?, &steps).await
+        }
+    };
+    let work: Vec<_> = rows.iter().map(work).collect();
+    for (row, bytes) in rows.iter_mut().zip(each(work.into_iter()).await) {
+        row.bytes = bytes.flatten();
+    }
+}
+
+async fn size(zfs: &Zfs, dataset: &DatasetName, steps: &[Step]) -> Option<u64> {
+    let flags = TargetLimits::default().flags(None, false);
+    let mut sum = 0_u64;
+    for step in steps {
+        sum = sum.saturating_add(source::estimate(zfs.estimate(&spec(dataset, step, flags))).await?);
+    }
+    Some(sum)
+}

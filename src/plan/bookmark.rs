@@ -1,0 +1,181 @@
+//! zfsync's own bookmarks on the source: one per dataset and target, so that all snapshots may be pruned there without
+//! breaking the chain. Here is decided how they are called and which ones go.
+
+use std::fmt;
+
+use super::{Version, Versions};
+use crate::hash;
+use crate::name::{DatasetName, Guid, MAX_NAME, SnapshotName};
+
+/// How every name of ours starts; a [`Tag`] and `-` follow.
+const PREFIX: &str = "zfsync-";
+/// Hexadecimal digits of a tag.
+const DIGITS: usize = 8;
+
+/// Gives each dataset of a target's host its tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tags {
+    host: String,
+}
+
+impl Tags {
+    /// For a host as the user names it, without a login name; `None` is this machine.
+    #[must_use]
+    pub fn new(host: Option<&str>) -> Self {
+        Self { host: host.unwrap_or_default().to_owned() }
+    }
+
+    /// The tag of a dataset on the target, the same whichever tree it is pushed with. The same for all versions and
+    /// machines too, since bookmarks outlive both.
+    #[must_use]
+    pub fn of(&self, target: &DatasetName) -> Tag {
+        Tag(format!("{:0DIGITS$x}", hash::stable(&format!("{}:{target}", self.host)) >> 32))
+    }
+}
+
+/// Stands for one dataset of a target in the names of its bookmarks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag(String);
+
+impl Tag {
+    /// Whether a bookmark of this name is ours, for this target.
+    #[must_use]
+    pub fn owns(&self, bookmark: &str) -> bool {
+        split(bookmark).is_some_and(|(tag, _)| tag == self.0)
+    }
+
+    /// How the bookmark of this snapshot shall be called, given those that the dataset has. `None` when there is one
+    /// already, or when no name is left: longer than ZFS allows, or taken by strangers.
+    #[must_use]
+    pub fn name_for(
+        &self,
+        dataset: &DatasetName,
+        snapshot: &SnapshotName,
+        guid: Guid,
+        there: &[(SnapshotName, Guid)],
+    ) -> Option<SnapshotName> {
+        if there.iter().any(|(name, theirs)| *theirs == guid && self.owns(name.as_str())) {
+            return None;
+        }
+        let plain = format!("{PREFIX}{}-{snapshot}", self.0);
+        let with_guid = format!("{plain}-{:016x}", guid.0);
+        let short = format!("{PREFIX}{}--{:016x}", self.0, guid.0);
+        let fits = |name: &String| dataset.as_str().len() + 1 + name.len() <= MAX_NAME;
+        let free = |name: &String| there.iter().all(|(other, _)| other.as_str() != name);
+        let name = [plain, with_guid, short].into_iter().find(|name| fits(name) && free(name))?;
+        name.parse().ok()
+    }
+
+    /// The newest of a dataset's bookmarks that is ours, for this target: its place.
+    #[must_use]
+    pub fn newest(&self, bookmarks: &Versions) -> Option<usize> {
+        (0..bookmarks.len()).rev().find(|&at| bookmarks.get(at).is_some_and(|mark| self.owns(mark.name)))
+    }
+}
+
+/// The newest bookmark of ours for each target that the dataset has any for.
+#[must_use]
+pub fn known_targets(bookmarks: &Versions) -> Vec<(Tag, Version<'_>)> {
+    let mut known: Vec<(Tag, Version<'_>)> = Vec::new();
+    for mark in bookmarks.iter().rev() {
+        let Some((tag, _)) = split(mark.name) else { continue };
+        if !known.iter().any(|(known, _)| known.0 == tag) {
+            known.push((Tag(tag.to_owned()), mark));
+        }
+    }
+    known
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name that the snapshot of a bookmark had when the bookmark was made, as far as the bookmark's name tells: what to
+/// ask the target for. A bookmark that isn't one of ours is usually called as its snapshot.
+#[must_use]
+pub fn snapshot_of<'a>(bookmark: &Version<'a>) -> &'a str {
+    let Some((_, name)) = split(bookmark.name) else { return bookmark.name };
+    let with_guid = name.len().checked_sub(17).and_then(|at| name.split_at_checked(at));
+    match with_guid {
+        Some((snapshot, suffix)) if suffix == format!("-{:016x}", bookmark.guid.0) => snapshot,
+        _ => name,
+    }
+}
+
+/// Tag and rest of a name of ours, whichever the target.
+fn split(bookmark: &str) -> Option<(&str, &str)> {
+    let (tag, rest) = bookmark.strip_prefix(PREFIX)?.split_at_checked(DIGITS)?;
+    let is_tag = tag.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    Some((tag, rest.strip_prefix('-')?)).filter(|_| is_tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::Txg;
+
+    fn tag() -> Tag {
+        Tags::new(Some("beta")).of(&"bpool/t".parse().unwrap())
+    }
+
+    fn named(there: &[(&str, u64)], snapshot: &str, guid: u64) -> Option<String> {
+        let there: Vec<(SnapshotName, Guid)> =
+            there.iter().map(|(name, guid)| (name.parse().unwrap(), Guid(*guid))).collect();
+        let name = tag().name_for(&"a/s".parse().unwrap(), &snapshot.parse().unwrap(), Guid(guid), &there);
+        name.map(|name| name.to_string())
+    }
+
+    #[test]
+    fn tags_are_fixed_for_ever() {
+        assert_eq!(tag().to_string(), TAG);
+        assert_ne!(tag(), Tags::new(None).of(&"bpool/t".parse().unwrap()));
+        assert_ne!(tag(), Tags::new(Some("beta")).of(&"bpool/u".parse().unwrap()));
+    }
+
+    /// A change would orphan everybody's bookmarks.
+    const TAG: &str = "b932dc64";
+
+    #[test]
+    fn names_tell_the_snapshot_and_avoid_strangers() {
+        let plain = format!("zfsync-{TAG}-s1");
+        assert_eq!(named(&[], "s1", 7), Some(plain.clone()));
+        assert_eq!(named(&[(&plain, 7)], "s1", 7), None, "it is there");
+        let suffixed = format!("{plain}-0000000000000009");
+        assert_eq!(named(&[(&plain, 7)], "s1", 9), Some(suffixed.clone()));
+        let short = format!("zfsync-{TAG}--0000000000000009");
+        assert_eq!(named(&[(&plain, 7), (&suffixed, 8)], "s1", 9), Some(short.clone()));
+        assert_eq!(named(&[(&plain, 7), (&suffixed, 8), (&short, 8)], "s1", 9), None);
+        assert_eq!(named(&[], &"x".repeat(240), 9), Some(short), "the full name would be too long");
+    }
+
+    #[test]
+    fn the_snapshot_is_read_from_the_name() {
+        let read = |name: &str, guid| {
+            let version = Version { name, guid: Guid(guid), txg: Txg(1) };
+            snapshot_of(&version).to_owned()
+        };
+        assert_eq!(read("zfsync-0123abcd-s 1", 9), "s 1");
+        assert_eq!(read("zfsync-0123abcd-s1-0000000000000009", 9), "s1");
+        assert_eq!(read("zfsync-0123abcd-s1-0000000000000009", 8), "s1-0000000000000009", "part of its name");
+        for foreign in
+            ["s1", "zfsync-s1", "zfsync-0123ABCD-s1", "zfsync-0123abcds1", "zfsync-\u{e4}\u{e4}\u{e4}\u{e4}-x"]
+        {
+            assert_eq!(read(foreign, 9), foreign);
+        }
+    }
+
+    #[test]
+    fn only_the_targets_own_count() {
+        let mut marks = Versions::default();
+        let own = format!("zfsync-{TAG}-b");
+        for (name, txg) in [("a", 1), (own.as_str(), 2), ("zfsync-0123abcd-c", 3)] {
+            marks.push(&name.parse().unwrap(), Guid(txg), Txg(txg));
+        }
+        assert_eq!(tag().newest(&marks), Some(1));
+        let known: Vec<(String, &str)> =
+            known_targets(&marks).into_iter().map(|(tag, mark)| (tag.to_string(), mark.name)).collect();
+        assert_eq!(known, [("0123abcd".to_owned(), "zfsync-0123abcd-c"), (TAG.to_owned(), own.as_str())]);
+    }
+}

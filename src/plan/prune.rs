@@ -1,0 +1,204 @@
+//! What a prune destroys on either side, dataset by dataset.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::bookmark::{Tag, known_targets};
+use super::retention::{Aged, Rules};
+use super::thin::{Needed, Scope, Stays, needed_by, thin};
+use super::{SourceDataset, Version, Versions};
+use crate::name::{DatasetName, Guid, SnapshotName, Txg};
+
+/// What a target has of one dataset of the source.
+#[derive(Debug, Clone)]
+pub struct Peer<'a> {
+    /// The target's dataset, for messages.
+    pub label: String,
+    /// What the names of its bookmarks on the source have in them.
+    pub tag: Tag,
+    /// What is known of it.
+    pub has: Has<'a>,
+}
+
+/// What is known of a target's dataset.
+#[derive(Debug, Clone, Copy)]
+pub enum Has<'a> {
+    /// It has these snapshots.
+    Snapshots(&'a Versions),
+    /// It doesn't exist.
+    Nothing,
+    /// It was not asked: its newest bookmark on the source tells what it had at the least.
+    Bookmark,
+}
+
+/// How snapshots are chosen.
+#[derive(Debug, Clone, Copy)]
+pub struct Choice<'a> {
+    /// Which snapshots.
+    pub scope: &'a Scope,
+    /// What stays of them.
+    pub rules: &'a Rules,
+    /// When the snapshots were made whose names don't tell, by full name.
+    pub dates: &'a HashMap<String, i64>,
+}
+
+/// One dataset's share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// Which dataset.
+    pub dataset: DatasetName,
+    /// What goes, oldest first.
+    pub goes: Vec<(SnapshotName, Guid)>,
+    /// How many stay by the rules.
+    pub by_rule: usize,
+    /// How many stay as the rules are not about them.
+    pub out_of_scope: usize,
+    /// How many stay only because somebody needs them.
+    pub needed: usize,
+    /// Who.
+    pub needed_by: BTreeSet<String>,
+}
+
+impl Choice<'_> {
+    fn cut(&self, dataset: &DatasetName, snapshots: &Versions, needed: &[Needed]) -> Cut {
+        let age = |snapshot: &Version<'_>| {
+            let told = self.scope.age(snapshot.name);
+            let asked = || self.dates.get(&dataset.at(snapshot.name)).copied();
+            Aged { time: told.time.or_else(asked), ..told }
+        };
+        let mut cut = Cut {
+            dataset: dataset.clone(),
+            goes: Vec::new(),
+            by_rule: 0,
+            out_of_scope: 0,
+            needed: 0,
+            needed_by: BTreeSet::new(),
+        };
+        for (snapshot, stays) in snapshots.iter().zip(thin(snapshots, self.scope, self.rules, needed, age)) {
+            match stays {
+                None => cut.goes.push((snapshot.snapshot_name(), snapshot.guid)),
+                Some(Stays::Rule(_)) => cut.by_rule += 1,
+                Some(Stays::OutOfScope) => cut.out_of_scope += 1,
+                Some(Stays::NeededBy(who)) => {
+                    cut.needed += 1;
+                    cut.needed_by.insert(who);
+                }
+            }
+        }
+        cut
+    }
+}
+
+/// What goes of a dataset of the source. Targets that nobody has named are known by their bookmarks (`heed_bookmarks`).
+#[must_use]
+pub fn prune_source(
+    dataset: &DatasetName,
+    source: &SourceDataset,
+    peers: &[Peer<'_>],
+    heed_bookmarks: bool,
+    choice: &Choice<'_>,
+) -> Cut {
+    let none = Versions::default();
+    let needed = peers.iter().map(|peer| match peer.has {
+        Has::Snapshots(has) => needed_by(&peer.label, &source.snapshots, &source.bookmarks, has),
+        Has::Nothing => needed_by(&peer.label, &source.snapshots, &source.bookmarks, &none),
+        Has::Bookmark => {
+            let newest = peer.tag.newest(&source.bookmarks).and_then(|at| source.bookmarks.get(at));
+            Needed { since: newest.map_or(Txg(0), |mark| mark.txg), by: peer.label.clone() }
+        }
+    });
+    let mut needed: Vec<Needed> = needed.collect();
+    if heed_bookmarks {
+        let others = known_targets(&source.bookmarks);
+        let others = others.into_iter().filter(|(tag, _)| peers.iter().all(|peer| peer.tag != *tag));
+        needed.extend(others.map(|(_, mark)| Needed {
+            since: mark.txg,
+            by: format!("the target of the bookmark #{} (--only-named-targets to forget it)", mark.name),
+        }));
+    }
+    choice.cut(dataset, &source.snapshots, &needed)
+}
+
+/// What goes of a dataset of a target: never the newest that the source has too, nor what is newer.
+#[must_use]
+pub fn prune_target(dataset: &DatasetName, target: &Versions, source: &SourceDataset, choice: &Choice<'_>) -> Cut {
+    let theirs: Versions = source.snapshots.iter().chain(source.bookmarks.iter()).collect();
+    let needed = needed_by("the source", target, &Versions::default(), &theirs);
+    choice.cut(dataset, target, &[needed])
+}
+
+/// The snapshots whose dates have to be asked for: their names don't tell.
+#[must_use]
+pub fn undated(dataset: &DatasetName, snapshots: &Versions, scope: &Scope) -> Vec<String> {
+    let undated = |snapshot: &Version<'_>| scope.covers(snapshot.name) && scope.age(snapshot.name).time.is_none();
+    snapshots.iter().filter(undated).map(|snapshot| dataset.at(snapshot.name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Format, Tags};
+
+    fn versions(all: &[(&str, u64)]) -> Versions {
+        let mut versions = Versions::default();
+        for (name, number) in all {
+            versions.push(&name.parse().unwrap(), Guid(*number), Txg(*number));
+        }
+        versions.sort();
+        versions
+    }
+
+    fn names(cut: &Cut) -> Vec<&str> {
+        cut.goes.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    fn with<T>(act: impl FnOnce(&Choice<'_>) -> T) -> T {
+        let scope = Scope::new(Format::default(), true, &[], &[]).unwrap();
+        let rules = Rules { last: Some(1), ..Rules::default() };
+        act(&Choice { scope: &scope, rules: &rules, dates: &HashMap::new() })
+    }
+
+    #[test]
+    fn targets_that_nobody_named_are_heeded() {
+        let dataset: DatasetName = "t/a".parse().unwrap();
+        let tag = |host| Tags::new(Some(host)).of(&dataset);
+        let mark = format!("zfsync-{}-c", tag("old"));
+        let source = SourceDataset {
+            snapshots: versions(&[("a", 1), ("b", 2), ("c", 3), ("d", 4), ("e", 5)]),
+            bookmarks: versions(&[(&mark, 3)]),
+            ..SourceDataset::default()
+        };
+        with(|choice| {
+            let cut = prune_source(&dataset, &source, &[], true, choice);
+            assert_eq!((names(&cut), cut.needed), (vec!["a", "b"], 2));
+            assert!(cut.needed_by.first().unwrap().contains(&mark), "{:?}", cut.needed_by);
+            assert_eq!(names(&prune_source(&dataset, &source, &[], false, choice)), ["a", "b", "c", "d"]);
+            // What a named target has is known better than by its bookmark.
+            let has = versions(&[("x", 4)]);
+            let peer = |host| Peer { label: "beta:t/a".into(), tag: tag(host), has: Has::Snapshots(&has) };
+            assert_eq!(names(&prune_source(&dataset, &source, &[peer("old")], true, choice)), ["a", "b", "c"]);
+            assert_eq!(names(&prune_source(&dataset, &source, &[peer("new")], true, choice)), ["a", "b"]);
+            let missing = Peer { has: Has::Nothing, ..peer("old") };
+            assert_eq!(names(&prune_source(&dataset, &source, &[missing], true, choice)), [""; 0]);
+            let unasked = |host| Peer { has: Has::Bookmark, ..peer(host) };
+            assert_eq!(names(&prune_source(&dataset, &source, &[unasked("old")], false, choice)), ["a", "b"]);
+            assert_eq!(names(&prune_source(&dataset, &source, &[unasked("new")], false, choice)), [""; 0]);
+        });
+    }
+
+    #[test]
+    fn a_target_keeps_its_base() {
+        let dataset: DatasetName = "t/a".parse().unwrap();
+        let target = versions(&[("a", 1), ("b", 2), ("own", 9)]);
+        let source = |snapshots: &[(&str, u64)], bookmarks: &[(&str, u64)]| SourceDataset {
+            snapshots: versions(snapshots),
+            bookmarks: versions(bookmarks),
+            ..SourceDataset::default()
+        };
+        with(|choice| {
+            assert_eq!(names(&prune_target(&dataset, &target, &source(&[("b", 2), ("c", 3)], &[]), choice)), ["a"]);
+            assert_eq!(names(&prune_target(&dataset, &target, &source(&[("c", 3)], &[("m", 1)]), choice)), [""; 0]);
+            assert_eq!(names(&prune_target(&dataset, &target, &source(&[("c", 3)], &[("m", 2)]), choice)), ["a"]);
+            assert_eq!(names(&prune_target(&dataset, &target, &source(&[("c", 3)], &[]), choice)), [""; 0]);
+        });
+    }
+}

@@ -1,0 +1,215 @@
+//! What a run of `zfsync snapshot` takes: which datasets, under which name, with which command in each pool.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::civil::DateTime;
+use thiserror::Error;
+
+use super::{Class, Filter, Format, FormatError, SourceDataset, Versions};
+use crate::name::{DatasetName, MAX_NAME, SnapshotName};
+
+/// So many bytes of names go into the one command of a pool; FreeBSD's limit is 512 KiB for all arguments and the
+/// environment, Linux's is higher.
+pub const MAX_ARGV: usize = 400 * 1024;
+
+/// Why no snapshot can be taken of what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SnapshotError {
+    /// The format gives no name now.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// A full name is longer than ZFS allows.
+    #[error("{full:?} has {} bytes; ZFS allows {MAX_NAME}: give a shorter --format", full.len())]
+    Name {
+        /// `dataset@snapshot`.
+        full: String,
+    },
+    /// The snapshots of a pool have to be named one by one, and don't fit into one command.
+    #[error(
+        "the names of {datasets} snapshots in pool {pool} have {bytes} bytes, and one command takes {MAX_ARGV}; two would \
+        not be one point in time. Take whole trees (without --include, --exclude, --depth and --if-changed), or name \
+        smaller trees in runs of their own"
+    )]
+    TooMany {
+        /// The pool.
+        pool: String,
+        /// So many snapshots.
+        datasets: usize,
+        /// So long are their names.
+        bytes: usize,
+    },
+}
+
+/// What lies in one DATASET of the command line: the dataset itself and those below it, their paths relative to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tree {
+    /// The dataset.
+    pub top: DatasetName,
+    /// It, and what was listed below it.
+    pub datasets: Vec<SourceDataset>,
+}
+
+/// What speaks against a snapshot of a dataset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// So many bytes were written since its newest snapshot, as far as known.
+    pub written: Option<u64>,
+    /// It is a part of what is being received for the first time: ZFS refuses to take a snapshot of it.
+    pub incomplete: bool,
+}
+
+/// All snapshots of one pool, taken by one command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolSnapshots {
+    /// The pool.
+    pub pool: String,
+    /// The datasets that the command names.
+    pub named: Vec<DatasetName>,
+    /// Whether it takes all below them, too.
+    pub recursive: bool,
+    /// Every dataset that gets a snapshot, as far as known.
+    pub datasets: Vec<DatasetName>,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotPlan {
+    /// The name of all snapshots, without its `@`.
+    pub name: SnapshotName,
+    /// Pool by pool, in the order of the command line.
+    pub pools: Vec<PoolSnapshots>,
+    /// Left out, as nothing was written since their newest snapshots.
+    pub unchanged: Vec<DatasetName>,
+    /// Left out, as they can't have one: see [`State::incomplete`].
+    pub incomplete: Vec<DatasetName>,
+}
+
+/// The datasets that a command line selects, each of them once.
+#[derive(Debug)]
+pub struct Selection<'a> {
+    trees: &'a [Tree],
+    filter: &'a Filter,
+    /// Whether what has not changed is left out.
+    if_changed: bool,
+    /// In the order in which a tree is read.
+    datasets: BTreeMap<Place, (DatasetName, &'a Versions)>,
+}
+
+/// Where a dataset stands in the order: by components, so that "a b" doesn't come between "a" and "a/c".
+type Place = Vec<String>;
+
+impl<'a> Selection<'a> {
+    /// Applies the filter to each tree; trees may lie within one another.
+    #[must_use]
+    pub fn new(trees: &'a [Tree], filter: &'a Filter, if_changed: bool) -> Self {
+        let mut datasets = BTreeMap::new();
+        for tree in trees {
+            for dataset in tree.datasets.iter().filter(|dataset| filter.selects(&dataset.path)) {
+                // What was listed has a name that ZFS allows.
+                let Ok(name) = tree.top.join(&dataset.path) else { continue };
+                datasets.insert(place(&name), (name, &dataset.snapshots));
+            }
+        }
+        Self { trees, filter, if_changed, datasets }
+    }
+
+    /// The datasets of which the [`State`] must be known: those without snapshots may be incomplete, those with some may be
+    /// unchanged.
+    #[must_use]
+    pub fn questions(&self) -> Vec<DatasetName> {
+        let asked = self.datasets.values().filter(|(_, snapshots)| self.if_changed || snapshots.is_empty());
+        asked.map(|(dataset, _)| dataset.clone()).collect()
+    }
+
+    /// Decides. A dataset whose state isn't known gets its snapshot.
+    pub fn plan(
+        &self,
+        states: &HashMap<DatasetName, State>,
+        format: &Format,
+        now: DateTime,
+    ) -> Result<SnapshotPlan, SnapshotError> {
+        let taken = |name: &str| self.datasets.values().any(|(_, all)| all.iter().any(|version| version.name == name));
+        let name = format.name(now, Class::after(self.before(format), now), taken)?;
+        let (mut wanted, mut unchanged, mut incomplete) = (Vec::new(), Vec::new(), Vec::new());
+        for (dataset, snapshots) in self.datasets.values() {
+            let state = states.get(dataset);
+            let place = if snapshots.is_empty() && state.is_some_and(|state| state.incomplete) {
+                &mut incomplete
+            } else if self.if_changed && !snapshots.is_empty() && state.is_some_and(|state| state.written == Some(0)) {
+                &mut unchanged
+            } else {
+                &mut wanted
+            };
+            place.push(dataset.clone());
+        }
+        if let Some(dataset) = wanted.iter().find(|dataset| dataset.at(name.as_str()).len() > MAX_NAME) {
+            return Err(SnapshotError::Name { full: dataset.at(name.as_str()) });
+        }
+        let pools = self.pools(&wanted, &unchanged);
+        pools.iter().try_for_each(|pool| pool.check(&name))?;
+        Ok(SnapshotPlan { name, pools, unchanged, incomplete })
+    }
+
+    /// When the newest own snapshot of the first DATASET was made, as its name tells. Where that dataset may be left out
+    /// again and again, those below it count as well: otherwise every snapshot would be the first of its day.
+    fn before(&self, format: &Format) -> Option<DateTime> {
+        let first = self.trees.first()?;
+        let tree = self.if_changed || !self.datasets.contains_key(&place(&first.top));
+        let newest =
+            |all: &Versions| all.iter().rev().find_map(|version| Some((version.txg, format.parse(version.name)?.time)));
+        let counts = |dataset: &&SourceDataset| dataset.path.depth() == 0 || tree && self.filter.selects(&dataset.path);
+        let all = first.datasets.iter().filter(counts).filter_map(|dataset| newest(&dataset.snapshots));
+        all.max_by_key(|(txg, _)| *txg).map(|(_, time)| time)
+    }
+
+    /// Divides the wanted datasets by pool, in the order of the command line. What is incomplete does not speak against
+    /// taking all: `zfs snapshot -r` passes it over.
+    fn pools(&self, wanted: &[DatasetName], unchanged: &[DatasetName]) -> Vec<PoolSnapshots> {
+        let mut pools: Vec<PoolSnapshots> = Vec::new();
+        for Tree { top, .. } in self.trees {
+            let pool = top.pool();
+            if pools.iter().any(|done| done.pool == pool) {
+                continue;
+            }
+            let datasets: Vec<DatasetName> = wanted.iter().filter(|one| one.pool() == pool).cloned().collect();
+            let recursive = self.filter.is_everything() && !unchanged.iter().any(|one| one.pool() == pool);
+            let named = if recursive { self.tops(pool) } else { datasets.clone() };
+            pools.push(PoolSnapshots { pool: pool.to_owned(), named, recursive, datasets });
+        }
+        pools.retain(|pool| !pool.datasets.is_empty());
+        pools
+    }
+
+    /// The DATASETs of a pool that aren't within another one.
+    fn tops(&self, pool: &str) -> Vec<DatasetName> {
+        let tops: Vec<&DatasetName> =
+            self.trees.iter().map(|tree| &tree.top).filter(|top| top.pool() == pool).collect();
+        let mut outermost: Vec<DatasetName> = Vec::new();
+        for top in &tops {
+            let within = tops.iter().any(|other| other != top && top.is_within(other));
+            if !within && !outermost.contains(top) {
+                outermost.push((*top).clone());
+            }
+        }
+        outermost
+    }
+}
+
+impl PoolSnapshots {
+    fn check(&self, name: &SnapshotName) -> Result<(), SnapshotError> {
+        // Each with its '@' and its final NUL.
+        let bytes = self.named.iter().map(|dataset| dataset.as_str().len() + name.as_str().len() + 2).sum();
+        if bytes > MAX_ARGV {
+            return Err(SnapshotError::TooMany { pool: self.pool.clone(), datasets: self.named.len(), bytes });
+        }
+        Ok(())
+    }
+}
+
+fn place(name: &DatasetName) -> Place {
+    name.as_str().split('/').map(ToOwned::to_owned).collect()
+}
+
+#[cfg(test)]
+#[path = "snapshot_tests.rs"]
+mod tests;

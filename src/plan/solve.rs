@@ -1,0 +1,132 @@
+//! From a conflict to what the user has allowed to be done about it.
+
+use super::bookmark::snapshot_of;
+use super::diff::{BaseKind, full, newest_common};
+use super::negotiate::{Item, Known, Negotiation};
+use super::{Conflict, Cure, Remedy, Restore, TargetDataset, Verdict};
+use crate::name::{DatasetName, Guid, SnapshotName};
+
+impl Negotiation {
+    /// The verdict about an item whose listed target is in conflict.
+    pub(super) fn solve(&self, item: &Item, target: &TargetDataset, mut conflict: Conflict) -> Verdict {
+        conflict.target = Some(item.target_name.clone());
+        if item.cured {
+            // What `--replace` has left where datasets lie below.
+            let emptied = self.cures.replace.contains(&item.target_name) && target.snapshots.is_empty();
+            return match item.facts {
+                Some(facts) if emptied && facts.kind == target.kind => {
+                    Verdict::Overwrite(full(&item.source, self.newest_only))
+                }
+                _ => Verdict::Conflict(conflict),
+            };
+        }
+        let everything = || target.snapshots.iter().map(|version| version.guid).collect();
+        let dataset = item.target_name.clone();
+        if self.cures.replace.contains(&dataset) && conflict.new_start_helps() {
+            let then = full(&item.source, self.newest_only);
+            return cured(conflict, Cure::Replace { dataset, loses: everything() }, then);
+        }
+        let common = newest_common(&item.source, target);
+        if let Some(common) = common.as_ref().filter(|_| self.cures.rollback && conflict.rollback_helps()) {
+            let (to, to_guid) = (common.there.snapshot_name(), common.there.guid);
+            let newer = target.snapshots.iter().filter(|version| version.txg > common.there.txg);
+            let loses = newer.map(|version| version.guid).collect();
+            let then = common.steps(&item.source, self.newest_only);
+            return cured(conflict, Cure::Rollback { dataset, to, to_guid, loses }, then);
+        }
+        if !self.cures.set_aside || !conflict.new_start_helps() {
+            return Verdict::Conflict(conflict);
+        }
+        // A name that would be too long leaves the conflict as it is; its text tells of the other ways.
+        let Ok(aside) = format!("{dataset}.zfsync-{}", self.stamp).parse::<DatasetName>() else {
+            return Verdict::Conflict(conflict);
+        };
+        let common = common.filter(|_| conflict.restart().is_some());
+        let restore =
+            self.restore(item, common.as_ref().map(|common| (common.there.snapshot_name(), common.there.guid)));
+        let steps = common.map_or_else(
+            || full(&item.source, self.newest_only),
+            |common| common.steps(&item.source, self.newest_only),
+        );
+        let top = item.target_name == self.target;
+        cured(conflict, Cure::SetAside { dataset, aside, restore, top }, steps)
+    }
+
+    /// What comes back after a dataset was set aside: itself and those below it, each if the one right above it does.
+    fn restore(&self, item: &Item, common: Option<(SnapshotName, Guid)>) -> Vec<Restore> {
+        let Some((snapshot, guid)) = common else { return Vec::new() };
+        let mut all = vec![Restore { dataset: item.target_name.clone(), snapshot, guid }];
+        // Sorted by path, so those above come first.
+        for below in self.items.iter().filter(|other| other.target_name != item.target_name) {
+            let above = below.target_name.parent();
+            if !below.target_name.is_within(&item.target_name)
+                || !all.iter().any(|one| Some(&one.dataset) == above.as_ref())
+            {
+                continue;
+            }
+            if let Some((snapshot, guid)) = below.common_there() {
+                all.push(Restore { dataset: below.target_name.clone(), snapshot, guid });
+            }
+        }
+        all
+    }
+}
+
+fn cured(conflict: Conflict, cure: Cure, then: Vec<super::Step>) -> Verdict {
+    Verdict::Cure(Box::new(Remedy { conflict, cure, then }))
+}
+
+impl Item {
+    /// The newest snapshot that the target is known to have in common with the source, by the target's name of it.
+    fn common_there(&self) -> Option<(SnapshotName, Guid)> {
+        match &self.known {
+            Known::Settled(Verdict::InSync) => {
+                self.source.snapshots.newest().map(|version| (version.snapshot_name(), version.guid))
+            }
+            Known::Settled(Verdict::Send(steps)) => {
+                let base = steps.first()?.base.as_ref()?;
+                match base.kind {
+                    BaseKind::Snapshot => Some((base.name.clone(), base.guid)),
+                    BaseKind::Bookmark => {
+                        let mark = self.source.bookmarks.iter().find(|mark| mark.guid == base.guid)?;
+                        Some((snapshot_of(&mark).parse().ok()?, base.guid))
+                    }
+                }
+            }
+            Known::Listed(target) => {
+                let common = newest_common(&self.source, target)?;
+                Some((common.there.snapshot_name(), common.there.guid))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Remedy {
+    /// One line for the user, before it is done: what is about to happen, and what it costs.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let headline = self.conflict.headline();
+        match &self.cure {
+            Cure::Rollback { to, .. } => {
+                format!("{headline}; rolling it back to @{to}, which loses {}", self.conflict.rollback_cost())
+            }
+            Cure::SetAside { aside, restore, .. } => {
+                let next = match restore.len() {
+                    0 => "everything is sent anew".into(),
+                    1 => "it comes back as a clone of the common snapshot".into(),
+                    more => format!("it comes back as a clone of the common snapshot, with {} below it", more - 1),
+                };
+                format!("{headline}; setting it aside as {aside} with all that lies below it: {next}")
+            }
+            Cure::Replace { loses, .. } => {
+                let snapshots = match loses.len() {
+                    0 => String::new(),
+                    1 => " with its only snapshot".into(),
+                    more => format!(" with its {more} snapshots"),
+                };
+                format!("{headline}; destroying it{snapshots}, everything is sent anew")
+            }
+        }
+    }
+}

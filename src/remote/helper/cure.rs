@@ -1,0 +1,142 @@
+//! Gets a conflict out of the way, as the user has said. Everything is checked again right before: the plan is some
+//! moments old, and what goes here is gone.
+
+use std::io::{BufRead, Read};
+
+use super::host::failure;
+use super::process::run;
+use crate::name::{DatasetName, Guid, SnapshotName};
+use crate::plan::{Cure, Restore};
+use crate::remote::wire::Failure;
+use crate::zfs::{Facts, Pinned, Refusal, Zfs, read_facts, read_pinned};
+
+/// So many bytes of names go into one `zfs destroy`.
+const BATCH: usize = 64 * 1024;
+
+/// Carries a cure out; the warning says what is not as it should be although nothing is lost.
+pub(super) fn carry_out(zfs: &Zfs, cure: &Cure) -> Result<Option<String>, Failure> {
+    match cure {
+        Cure::Rollback { dataset, to, to_guid, loses } => rollback(zfs, dataset, to, *to_guid, loses).map(|()| None),
+        Cure::SetAside { dataset, aside, restore, top } => set_aside(zfs, dataset, aside, restore, *top),
+        Cure::Replace { dataset, loses } => replace(zfs, dataset, loses).map(|()| None),
+    }
+}
+
+fn rollback(zfs: &Zfs, dataset: &DatasetName, to: &SnapshotName, guid: Guid, loses: &[Guid]) -> Result<(), Failure> {
+    let all = pinned(zfs, dataset)?;
+    let Some(base) = all.iter().find(|snapshot| snapshot.name == *to && snapshot.guid == guid) else {
+        return Err(changed(&format!("'{dataset}' no longer has the snapshot @{to} to go back to")));
+    };
+    let newer: Vec<&Pinned> = all.iter().filter(|snapshot| snapshot.txg > base.txg).collect();
+    check_losses(zfs, dataset, &newer, loses)?;
+    clear_partial(zfs, dataset)?;
+    run(zfs.rollback(dataset, to), |_| Ok(()))
+}
+
+fn set_aside(
+    zfs: &Zfs,
+    dataset: &DatasetName,
+    aside: &DatasetName,
+    restore: &[Restore],
+    top: bool,
+) -> Result<Option<String>, Failure> {
+    for one in restore {
+        let there = pinned(zfs, &one.dataset)?;
+        if !there.iter().any(|snapshot| snapshot.name == one.snapshot && snapshot.guid == one.guid) {
+            return Err(changed(&format!("'{}' no longer has the snapshot @{}", one.dataset, one.snapshot)));
+        }
+    }
+    run(zfs.rename(dataset, aside), |_| Ok(()))?;
+    // From here on nothing can be lost; what can't be cloned is received in full.
+    let mut warnings = Vec::new();
+    for one in restore {
+        let Some(rest) = one.dataset.below(dataset) else { continue };
+        let restored = aside.join(&rest).map_err(|error| failure(Refusal::Other, &error.to_string()));
+        let restored = restored.and_then(|from| bring_back(zfs, &from, one, top && one.dataset == *dataset));
+        if let Err(Failure { words, .. }) = restored {
+            warnings.push(format!("{} could not be brought back from {aside}: {words}", one.dataset));
+        }
+    }
+    Ok(Some(warnings.join("\n")).filter(|text| !text.is_empty()))
+}
+
+/// The clone comes first; promoted it has the snapshots, and what was set aside depends on it and not the other way round.
+fn bring_back(zfs: &Zfs, from: &DatasetName, restore: &Restore, top: bool) -> Result<(), Failure> {
+    let Facts { kind, .. } = facts(zfs, from)?;
+    run(zfs.clone_of(from, &restore.snapshot, &restore.dataset, kind, top), |_| Ok(()))?;
+    run(zfs.promote(&restore.dataset), |_| Ok(()))
+}
+
+fn replace(zfs: &Zfs, dataset: &DatasetName, loses: &[Guid]) -> Result<(), Failure> {
+    let all = pinned(zfs, dataset)?;
+    check_losses(zfs, dataset, &all.iter().collect::<Vec<_>>(), loses)?;
+    clear_partial(zfs, dataset)?;
+    // With its first receive cut, that was all of it.
+    if let Err(Failure { refusal: Refusal::Missing, .. }) = facts(zfs, dataset) {
+        return Ok(());
+    }
+    let mut rest = &all[..];
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fits = rest.iter().take_while(|snapshot| {
+            bytes += snapshot.name.as_str().len() + 1;
+            bytes <= BATCH
+        });
+        let (now, later) = rest.split_at(fits.count().max(1));
+        let names: Vec<&SnapshotName> = now.iter().map(|snapshot| &snapshot.name).collect();
+        run(zfs.destroy_snapshots(dataset, &names), |_| Ok(()))?;
+        rest = later;
+    }
+    let below = run(zfs.list_below(dataset), |output| Ok(output.lines().count().saturating_sub(1)))?;
+    if below > 0 {
+        return Ok(());
+    }
+    run(zfs.destroy_bare(dataset), |_| Ok(()))
+}
+
+/// Refuses what the user wasn't told of, and what ZFS would refuse in the middle.
+fn check_losses(zfs: &Zfs, dataset: &DatasetName, going: &[&Pinned], told: &[Guid]) -> Result<(), Failure> {
+    if let Some(unknown) = going.iter().find(|snapshot| !told.contains(&snapshot.guid)) {
+        let name = &unknown.name;
+        return Err(changed(&format!("'{dataset}' has the snapshot @{name} by now, which nobody has agreed to lose")));
+    }
+    if let Some(held) = going.iter().find(|snapshot| snapshot.holds > 0) {
+        let tags = run(zfs.holds(dataset, &held.name), |output| {
+            let mut text = String::new();
+            output.take(16 * 1024).read_to_string(&mut text)?;
+            let tags: Vec<&str> = text.lines().filter_map(|line| line.split('\t').nth(1)).collect();
+            Ok(tags.join(", "))
+        });
+        let by = tags.map(|tags| format!(" by {tags}")).unwrap_or_default();
+        let words = format!("'{dataset}@{0}' is held{by}: nothing was touched (zfs release lets it go)", held.name);
+        return Err(failure(Refusal::Held, &words));
+    }
+    if let Some((name, clones)) =
+        going.iter().find_map(|snapshot| snapshot.clones.as_ref().map(|clones| (&snapshot.name, clones)))
+    {
+        let words = format!("'{dataset}@{name}' has clones ({clones}): nothing was touched");
+        return Err(failure(Refusal::HasClones, &words));
+    }
+    Ok(())
+}
+
+/// The rest of a cut receive is in the way of everything else.
+fn clear_partial(zfs: &Zfs, dataset: &DatasetName) -> Result<(), Failure> {
+    if facts(zfs, dataset)?.token.is_none() {
+        return Ok(());
+    }
+    run(zfs.clear_partial(dataset), |_| Ok(()))
+}
+
+fn facts(zfs: &Zfs, dataset: &DatasetName) -> Result<Facts, Failure> {
+    let all = run(zfs.facts(std::slice::from_ref(dataset)), read_facts)?;
+    all.into_iter().next().ok_or_else(|| failure(Refusal::Missing, &format!("'{dataset}': dataset does not exist")))
+}
+
+fn pinned(zfs: &Zfs, dataset: &DatasetName) -> Result<Vec<Pinned>, Failure> {
+    run(zfs.list_pinned(dataset), read_pinned)
+}
+
+fn changed(words: &str) -> Failure {
+    failure(Refusal::Changed, words)
+}

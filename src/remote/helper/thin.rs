@@ -1,0 +1,90 @@
+//! Destroys snapshots that nobody needs any more: only those that were named, are still the same, and that nothing pins.
+
+use std::collections::HashMap;
+
+use super::host::failure;
+use super::process::{run, run_listing};
+use crate::name::{DatasetName, Guid, SnapshotName};
+use crate::remote::wire::{Failure, MAX_THIN, Thinned};
+use crate::zfs::{Pinned, Refusal, Zfs, read_pinned, read_reclaimed};
+
+/// So many bytes of names go into one command.
+const BATCH: usize = 64 * 1024;
+
+/// Destroys those of these snapshots that are still the same and have neither holds nor clones; or (`dry_run`) tells what
+/// that would free. One that is gone already counts for nothing.
+pub fn thin(
+    zfs: &Zfs,
+    dataset: &DatasetName,
+    snapshots: &[(SnapshotName, Guid)],
+    dry_run: bool,
+) -> Result<Thinned, Failure> {
+    if snapshots.len() > MAX_THIN {
+        return Err(failure(Refusal::Other, &format!("more than {MAX_THIN} snapshots in one request")));
+    }
+    let mut thinned = Thinned::default();
+    let mut rest = snapshots;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fits = rest.iter().take_while(|(name, _)| {
+            bytes += dataset.as_str().len() + name.as_str().len() + 2;
+            bytes <= BATCH
+        });
+        let (now, later) = rest.split_at(fits.count().max(1));
+        let free = unpinned(zfs, dataset, now, &mut thinned)?;
+        destroy(zfs, dataset, &free, dry_run, &mut thinned)?;
+        rest = later;
+    }
+    Ok(thinned)
+}
+
+/// Those that can go; the others are taken note of.
+fn unpinned<'a>(
+    zfs: &Zfs,
+    dataset: &DatasetName,
+    snapshots: &'a [(SnapshotName, Guid)],
+    thinned: &mut Thinned,
+) -> Result<Vec<&'a SnapshotName>, Failure> {
+    let names: Vec<String> = snapshots.iter().map(|(name, _)| dataset.at(name.as_str())).collect();
+    let listed = run_listing(zfs.pins_of(&names), read_pinned)?;
+    let listed: HashMap<&str, &Pinned> = listed.iter().map(|pinned| (pinned.name.as_str(), pinned)).collect();
+    let mut free = Vec::with_capacity(snapshots.len());
+    for (name, guid) in snapshots {
+        let Some(there) = listed.get(name.as_str()).filter(|there| there.guid == *guid) else { continue };
+        match (there.holds, &there.clones) {
+            (0, None) => free.push(name),
+            (0, Some(clones)) => thinned.pinned.push((name.clone(), format!("has clones: {clones}"))),
+            _ => thinned.pinned.push((name.clone(), "is held (zfs holds tells by whom)".into())),
+        }
+    }
+    Ok(free)
+}
+
+/// All in one transaction; when that fails, because one of them has come into use meanwhile, one by one.
+fn destroy(
+    zfs: &Zfs,
+    dataset: &DatasetName,
+    names: &[&SnapshotName],
+    dry_run: bool,
+    thinned: &mut Thinned,
+) -> Result<(), Failure> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    match run(zfs.reclaim_snapshots(dataset, names, dry_run), read_reclaimed) {
+        Ok(freed) => {
+            thinned.destroyed += names.len();
+            thinned.freed += freed;
+            Ok(())
+        }
+        Err(why) if matches!(why.refusal, Refusal::Permission | Refusal::ReadOnly | Refusal::Suspended) => Err(why),
+        Err(why) if names.len() == 1 => {
+            // Gone is what was wanted.
+            if why.refusal != Refusal::Missing {
+                thinned.pinned.push((names[0].clone(), why.words));
+            }
+            Ok(())
+        }
+        Err(_) => names.iter().try_for_each(|name| destroy(zfs, dataset, &[name], dry_run, thinned)),
+    }
+}

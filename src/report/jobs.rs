@@ -1,0 +1,85 @@
+//! What the jobs of a configuration file would do, in plain words.
+
+use std::fmt::Write as _;
+
+use super::format::{duration, sanitise};
+use crate::config::{Branch, CronJob, HookCommand, Hooks, PruneJob, When};
+use crate::plan::Rules;
+
+/// All jobs, with a blank line between two.
+#[must_use]
+pub fn text(jobs: &[CronJob]) -> String {
+    jobs.iter().map(job).collect::<Vec<_>>().join("\n")
+}
+
+fn job(job: &CronJob) -> String {
+    let mut lines = Vec::new();
+    match &job.snapshot {
+        Some(snapshot) => {
+            let zone = if snapshot.naming.zone == jiff::tz::TimeZone::UTC { "UTC" } else { "local time" };
+            let changed = if snapshot.if_changed { ", where something was written since the newest one" } else { "" };
+            lines.push(format!("takes snapshots named {} ({zone}){changed}", snapshot.naming.format));
+        }
+        None => lines.push("takes no snapshots".into()),
+    }
+    for branch in &job.branches {
+        lines.extend(branch_lines(branch));
+    }
+    lines.extend(hook_lines(&job.hooks));
+    if let Some(log) = &job.log {
+        lines.push(format!("writes down all that happens in {}", log.display()));
+    }
+    if let Some(limit) = job.limit {
+        lines.push(format!("is stopped after {}", duration(limit)));
+    }
+    let mut text = format!("{}\n", job.label());
+    for line in lines {
+        let _ = writeln!(text, "  {}", sanitise(&line));
+    }
+    text
+}
+
+fn branch_lines(branch: &Branch) -> Vec<String> {
+    let source = &branch.source;
+    let mut lines = Vec::new();
+    let thinned = |what: &str, thin: Option<&PruneJob>| match thin {
+        Some(thin) => format!("thins out {what}: keeps {}{}", rules(&thin.rules), heeds(thin)),
+        None => format!("thins out nothing on {what}"),
+    };
+    if branch.targets.is_empty() {
+        lines.push(format!("sends {source} nowhere"));
+    }
+    for push in &branch.targets {
+        let what = match (push.filter.depth(), push.filter.is_everything()) {
+            (Some(0), _) => "alone",
+            (_, true) => "with all below",
+            (_, false) => "with some of what is below",
+        };
+        lines.push(format!("sends {source}, {what}, to {}, {} streams at a time", push.target, push.channels));
+    }
+    lines.push(thinned(source.as_str(), branch.thin.as_ref()));
+    if !branch.targets.is_empty() {
+        lines.push(thinned("its targets", branch.thin_targets.first()));
+    }
+    lines
+}
+
+fn heeds(thin: &PruneJob) -> &'static str {
+    if thin.only_named_targets { "; heeds only these targets" } else { "" }
+}
+
+fn rules(rules: &Rules) -> String {
+    let all = [
+        rules.classes.as_ref().map(|classes| format!("{classes} of the classes")),
+        rules.last.map(|last| format!("the newest {last}")),
+        rules.grid.as_ref().map(|grid| format!("one for each period of {grid}")),
+    ];
+    all.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn hook_lines(hooks: &Hooks) -> Vec<String> {
+    let line = |(when, command): &(When, HookCommand)| {
+        format!("runs at {}: {command} ({} at most)", when.key(), duration(hooks.timeout))
+    };
+    hooks.commands.iter().map(line).collect()
+}

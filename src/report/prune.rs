@@ -1,0 +1,195 @@
+//! What a prune tells: a list of what goes, and a line for each side.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use super::format::{bytes, count, sanitise};
+use crate::name::{DatasetName, Guid, SnapshotName};
+use crate::plan::Cut;
+use crate::remote::wire::{Failure, Thinned};
+
+/// All that a prune did, or would do.
+#[derive(Debug)]
+pub struct Pruned {
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+    /// Each tree.
+    pub sides: Vec<Side>,
+}
+
+/// One tree of a prune.
+#[derive(Debug)]
+pub struct Side {
+    host: Option<String>,
+    top: DatasetName,
+    cuts: Vec<Cut>,
+    /// Those of which something has been destroyed, or would be.
+    datasets: BTreeSet<DatasetName>,
+    destroyed: usize,
+    freed: u64,
+    /// Full names, and why they stay.
+    pinned: Vec<(String, String)>,
+    failures: Vec<(DatasetName, String)>,
+}
+
+impl Side {
+    /// What came of these cuts, by the portions in which they were carried out.
+    pub fn new(
+        host: Option<String>,
+        top: DatasetName,
+        cuts: Vec<Cut>,
+        done: impl Iterator<Item = ((DatasetName, Vec<(SnapshotName, Guid)>), Result<Thinned, Failure>)>,
+    ) -> Self {
+        let (datasets, pinned, failures) = (BTreeSet::new(), Vec::new(), Vec::new());
+        let mut side = Self { host, top, cuts, datasets, destroyed: 0, freed: 0, pinned, failures };
+        for ((dataset, _), result) in done {
+            match result {
+                Ok(thinned) => {
+                    side.destroyed += thinned.destroyed;
+                    side.freed += thinned.freed;
+                    let pinned = thinned.pinned.into_iter();
+                    side.pinned.extend(pinned.map(|(name, why)| (dataset.at(name.as_str()), why)));
+                    if thinned.destroyed > 0 {
+                        side.datasets.insert(dataset);
+                    }
+                }
+                Err(failure) => side.failures.push((dataset, failure.words)),
+            }
+        }
+        side
+    }
+
+    fn label(&self, name: &str) -> String {
+        match &self.host {
+            Some(host) => format!("{host}:{name}"),
+            None => name.to_owned(),
+        }
+    }
+
+    /// The full names of what goes, but for what is pinned or failed.
+    fn names(&self) -> impl Iterator<Item = String> + '_ {
+        let pinned: HashSet<&str> = self.pinned.iter().map(|(name, _)| name.as_str()).collect();
+        let cuts = self.cuts.iter().filter(|cut| self.failures.iter().all(|(dataset, _)| *dataset != cut.dataset));
+        cuts.flat_map(|cut| cut.goes.iter().map(|(name, _)| cut.dataset.at(name.as_str())))
+            .filter(move |name| !pinned.contains(name.as_str()))
+            .map(|name| self.label(&name))
+    }
+
+    fn summary(&self, dry_run: bool) -> String {
+        let sum = |number: fn(&Cut) -> usize| self.cuts.iter().map(number).sum::<usize>();
+        let mut text = format!("{}: ", self.label(self.top.as_str()));
+        let what = format!("{} of {}", count(self.destroyed, "snapshot"), count(self.datasets.len(), "dataset"));
+        let _ = match (self.destroyed, dry_run) {
+            (0, true) => write!(text, "nothing would go"),
+            (0, false) => write!(text, "nothing had to go"),
+            (_, true) => write!(text, "{what} would go and free {}", bytes(self.freed)),
+            (_, false) => write!(text, "{what} destroyed, {} freed", bytes(self.freed)),
+        };
+        let stay = [
+            (sum(|cut| cut.by_rule), "by the rules"),
+            (sum(|cut| cut.out_of_scope), "not touched by them"),
+            (sum(|cut| cut.needed), "still needed"),
+            (self.pinned.len(), "held, cloned or busy"),
+        ];
+        let stay: Vec<String> = stay.iter().filter(|(n, _)| *n > 0).map(|(n, why)| format!("{n} {why}")).collect();
+        if !stay.is_empty() {
+            let _ = write!(text, "; stay: {}", stay.join(", "));
+        }
+        text
+    }
+}
+
+impl Pruned {
+    /// Whether something could not be done.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.sides.iter().any(|side| !side.failures.is_empty())
+    }
+
+    /// Prints the list to `list` (in a dry run, or when asked for more) and the rest to `words`.
+    pub fn print(&self, verbose: u8, quiet: bool, list: &mut impl Write, words: &mut impl Write) -> io::Result<()> {
+        for side in &self.sides {
+            if self.dry_run || verbose > 0 {
+                for name in side.names() {
+                    writeln!(list, "{name}")?;
+                }
+                list.flush()?;
+            }
+            if !quiet {
+                writeln!(words, "zfsync: {}", side.summary(self.dry_run))?;
+                for (name, why) in &side.pinned {
+                    writeln!(words, "  {} stays: {}", side.label(name), sanitise(why))?;
+                }
+                let needed_by: BTreeSet<&String> = side.cuts.iter().flat_map(|cut| &cut.needed_by).collect();
+                for who in needed_by.iter().take(if verbose > 0 { usize::MAX } else { 3 }) {
+                    writeln!(words, "  needed by {who}")?;
+                }
+            }
+            for (dataset, why) in &side.failures {
+                writeln!(words, "zfsync: {}: failed: {}", side.label(dataset.as_str()), sanitise(why))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::zfs::Refusal;
+
+    #[test]
+    fn everything_is_told() {
+        let goes = |names: &[&str]| names.iter().map(|name| (name.parse().unwrap(), Guid(1))).collect::<Vec<_>>();
+        let cut = |dataset: &str, names: &[&str], needed| Cut {
+            dataset: dataset.parse().unwrap(),
+            goes: goes(names),
+            by_rule: 2,
+            out_of_scope: 1,
+            needed,
+            needed_by: if needed > 0 { BTreeSet::from(["b:t".to_owned()]) } else { BTreeSet::new() },
+        };
+        let cuts = vec![cut("p", &["a", "b"], 0), cut("p/x", &["c"], 3), cut("p/y", &["d"], 0)];
+        let done = vec![
+            (
+                ("p".parse().unwrap(), goes(&["a", "b"])),
+                Ok(Thinned { destroyed: 1, freed: 2048, pinned: vec![("b".parse().unwrap(), "is held".into())] }),
+            ),
+            (("p/x".parse().unwrap(), goes(&["c"])), Ok(Thinned { destroyed: 1, ..Thinned::default() })),
+            (
+                ("p/y".parse().unwrap(), goes(&["d"])),
+                Err(Failure { refusal: Refusal::Permission, words: "permission denied".into() }),
+            ),
+        ];
+        let side = Side::new(Some("h".into()), "p".parse().unwrap(), cuts, done.into_iter());
+        let mut pruned = Pruned { dry_run: true, sides: vec![side] };
+        let mut print = |dry_run, quiet| {
+            pruned.dry_run = dry_run;
+            let (mut list, mut words) = (Vec::new(), Vec::new());
+            pruned.print(0, quiet, &mut list, &mut words).unwrap();
+            String::from_utf8(list).unwrap() + "--\n" + std::str::from_utf8(&words).unwrap()
+        };
+        insta::assert_snapshot!(print(true, false), @r"
+        h:p@a
+        h:p/x@c
+        --
+        zfsync: h:p: 2 snapshots of 2 datasets would go and free 2.00 KiB; stay: 6 by the rules, 3 not touched by them, 3 still needed, 1 held, cloned or busy
+          h:p@b stays: is held
+          needed by b:t
+        zfsync: h:p/y: failed: permission denied
+        ");
+        insta::assert_snapshot!(print(false, false), @r"
+        --
+        zfsync: h:p: 2 snapshots of 2 datasets destroyed, 2.00 KiB freed; stay: 6 by the rules, 3 not touched by them, 3 still needed, 1 held, cloned or busy
+          h:p@b stays: is held
+          needed by b:t
+        zfsync: h:p/y: failed: permission denied
+        ");
+        insta::assert_snapshot!(print(false, true), @r"
+        --
+        zfsync: h:p/y: failed: permission denied
+        ");
+        assert!(pruned.failed());
+    }
+}

@@ -1,0 +1,152 @@
+//! A status for people: for each target a table of what isn't in sync, and a line that counts.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use super::super::format::{bytes, count, duration, sanitise};
+use super::super::look::{Colour, Look};
+use super::{reason, snapshots};
+use crate::plan::{DatasetStatus, Moment, State, Status};
+
+const COLUMNS: usize = 9;
+const HEAD: [&str; COLUMNS] = ["DATASET", "STATE", "NEWEST", "AGE", "THERE", "AGE", "BEHIND", "SNAPSHOTS", "SIZE"];
+const STATE: usize = 1;
+/// Numbers and times, which stand at the right.
+const RIGHT: [usize; 5] = [3, 5, 6, 7, SIZE];
+/// Only where somebody has asked for it.
+const SIZE: usize = 8;
+
+/// Writes all targets. `all`: with the datasets that are in sync.
+pub(super) fn write(status: &Status, all: bool, look: Look, out: &mut impl Write) -> io::Result<()> {
+    for (at, target) in status.targets.iter().enumerate() {
+        if at > 0 {
+            writeln!(out)?;
+        }
+        let title = format!("{} {} {}", status.source, look.arrow(), target.target);
+        match &target.found {
+            Err(why) => {
+                let why = sanitise(why.trim()).replace('\n', "\n  ");
+                writeln!(out, "{title}: {}: {why}", look.paint(Colour::Red, "unreachable"))?;
+            }
+            Ok(rows) => {
+                let shown: Vec<&DatasetStatus> = rows.iter().filter(|row| all || row.state != State::InSync).collect();
+                writeln!(out, "{title}: {}", totals(rows))?;
+                if !shown.is_empty() {
+                    table(&shown, status.now, look, out)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn table(rows: &[&DatasetStatus], now: i64, look: Look, out: &mut impl Write) -> io::Result<()> {
+    let all: Vec<[String; COLUMNS]> = rows.iter().map(|row| cells(row, now)).collect();
+    let mut widths = HEAD.map(str::len);
+    for cells in &all {
+        for (width, cell) in widths.iter_mut().zip(cells) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let columns = if rows.iter().any(|row| row.bytes.is_some()) { COLUMNS } else { SIZE };
+    line(&HEAD.map(str::to_owned), &widths, columns, |cell| Cow::Borrowed(cell), out)?;
+    for (row, cells) in rows.iter().zip(&all) {
+        line(cells, &widths, columns, |cell| Cow::Owned(look.paint(colour(row.state), cell)), out)?;
+    }
+    for row in rows {
+        let note = reason(row).or_else(|| {
+            let odd = row.partial && row.state != State::Partial;
+            odd.then(|| "the rest of a cut receive lies there".to_owned())
+        });
+        if let Some(note) = note {
+            writeln!(out, "{}: {}", look.paint(colour(row.state), &row.dataset), sanitise(&note))?;
+        }
+    }
+    Ok(())
+}
+
+/// One line without blanks at its end; `paint` colours the state.
+fn line<'a>(
+    cells: &'a [String; COLUMNS],
+    widths: &[usize; COLUMNS],
+    columns: usize,
+    paint: impl Fn(&str) -> Cow<'_, str>,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let cell = |(at, (cell, &width)): (usize, (&'a String, &usize))| match at {
+        STATE => paint(&format!("{cell:<width$}")).into_owned(),
+        _ if RIGHT.contains(&at) => format!("{cell:>width$}"),
+        _ => format!("{cell:<width$}"),
+    };
+    let cells: Vec<String> = cells.iter().zip(widths).enumerate().take(columns).map(cell).collect();
+    writeln!(out, "{}", cells.join("  ").trim_end())
+}
+
+fn cells(row: &DatasetStatus, now: i64) -> [String; COLUMNS] {
+    let none = || "-".to_owned();
+    let span = |seconds: u64| duration(Duration::from_secs(seconds));
+    let name = |moment: &Option<Moment>| moment.as_ref().map_or_else(none, |moment| format!("@{}", moment.name));
+    let age = |moment: &Option<Moment>| {
+        let Some(moment) = moment else { return none() };
+        let seconds = moment.creation.map(|then| u64::try_from(now.saturating_sub(then)).unwrap_or(0));
+        seconds.map_or_else(|| "?".to_owned(), span)
+    };
+    let lacks = row.oldest_lacking.is_some();
+    [
+        row.dataset.clone(),
+        word(row.state).to_owned(),
+        name(&row.newest_here),
+        age(&row.newest_here),
+        name(&row.newest_there),
+        age(&row.newest_there),
+        if lacks { row.behind(now).map_or_else(|| "?".to_owned(), span) } else { none() },
+        snapshots(row).filter(|n| *n > 0).map_or_else(none, |n| n.to_string()),
+        row.bytes.map_or_else(none, bytes),
+    ]
+}
+
+/// `12 datasets in sync`, or `15 datasets: 2 in conflict, 1 behind, 12 in sync`
+fn totals(rows: &[DatasetStatus]) -> String {
+    let numbers = State::ALL.map(|state| (rows.iter().filter(|row| row.state == state).count(), phrase(state)));
+    let told: Vec<_> = numbers.into_iter().filter(|(n, _)| *n > 0).collect();
+    match &told[..] {
+        [] => "nothing is selected, and nothing is there".into(),
+        [(n, phrase)] => format!("{} {phrase}", count(*n, "dataset")),
+        several => {
+            let parts: Vec<String> = several.iter().map(|(n, phrase)| format!("{n} {phrase}")).collect();
+            format!("{}: {}", count(rows.len(), "dataset"), parts.join(", "))
+        }
+    }
+}
+
+/// The state behind a number.
+fn phrase(state: State) -> &'static str {
+    match state {
+        State::Conflict => "in conflict",
+        State::TargetOnly => "only there",
+        State::NoSnapshots => "without snapshots",
+        other => word(other),
+    }
+}
+
+fn word(state: State) -> &'static str {
+    match state {
+        State::InSync => "in sync",
+        State::Behind => "behind",
+        State::Partial => "partial",
+        State::Conflict => "conflict",
+        State::Missing => "missing",
+        State::TargetOnly => "target only",
+        State::NoSnapshots => "no snapshots",
+    }
+}
+
+fn colour(state: State) -> Colour {
+    match state {
+        State::InSync => Colour::Green,
+        State::Behind | State::Partial => Colour::Yellow,
+        State::Conflict | State::Missing => Colour::Red,
+        State::TargetOnly | State::NoSnapshots => Colour::Dim,
+    }
+}

@@ -1,0 +1,121 @@
+//! `zfsync run` and `zfsync check-config` on the command line: what is told of a file, its errors, hooks, time limits.
+//! A fake `zfs` and targets on this machine.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::{Bed, Ended};
+
+/// A bed with a source and a file; `BED` in the text is its directory.
+fn bed(text: &str) -> Bed {
+    let bed = Bed::new();
+    bed.world(&[("s", 1, 1), ("s@a", 11, 3)]);
+    let dir = bed.path("").display().to_string();
+    bed.write("z.toml", &text.replace("BED", dir.trim_end_matches('/')));
+    bed
+}
+
+fn run(bed: &Bed, args: &[&str]) -> Ended {
+    let config = bed.path("z.toml").display().to_string();
+    bed.run(&[&args[..1], &["--config", &config], &args[1..]].concat())
+}
+
+const TWO: &str = "[job.one]\nsource = 's'\n[job.two]\nsource = 's'\nsnapshot.enabled = false\nkeep.last = 3\n";
+
+#[test]
+fn a_good_file_is_told_in_plain_words() {
+    let bed = bed(TWO);
+    let ended = run(&bed, &["check-config"]);
+    ended.expect(0, &[]);
+    assert!(ended.stdout.starts_with("one\n  takes snapshots named "), "{ended:#?}");
+    assert!(ended.stdout.contains("\n\ntwo\n  takes no snapshots\n"), "{ended:#?}");
+    assert_eq!(ended.stderr, "");
+    let ended = run(&bed, &["check-config", "two"]);
+    assert!(ended.stdout.starts_with("two\n"), "{ended:#?}");
+    assert_eq!(bed.calls(), [] as [&str; 0], "zfs was asked");
+}
+
+#[test]
+fn errors_have_their_place() {
+    let bed = bed("[job.one]\nsource = 's'\ntarget = ['d']\n");
+    for command in ["check-config", "run"] {
+        run(&bed, &[command]).expect(2, &["z.toml:3: job one: unknown key \"target\": did you mean \"targets\"?"]);
+    }
+    bed.write("z.toml", "[job.one]\n[job.two]\n");
+    run(&bed, &["check-config"]).expect(2, &["z.toml:1: job one: there is no source", "z.toml:2: job two: there"]);
+    bed.run(&["run", "--config", "/nonexistent/z.toml"]).expect(2, &["/nonexistent/z.toml: can't read it"]);
+    bed.run(&["run", "--config", "/dev/zero"]).expect(2, &["longer than 1 MiB"]);
+    assert_eq!(bed.calls(), [] as [&str; 0], "zfs was asked");
+}
+
+#[test]
+fn unknown_jobs_are_refused() {
+    let bed = bed(TWO);
+    for command in ["check-config", "run"] {
+        run(&bed, &[command, "one", "tow"]).expect(2, &["no job \"tow\": did you mean \"two\"? (jobs: one, two)"]);
+    }
+    run(&bed, &["run", "--job-timeout", "0", "one"]).expect(2, &["0 leaves no time at all"]);
+    assert_eq!(bed.calls(), [] as [&str; 0], "zfs was asked");
+}
+
+/// The hooks leave their environment in a file.
+const HOOKS: &str = r#"
+[defaults]
+source = "s"
+snapshot.enabled = false
+targets = ["nopool/x"]
+retries = 0
+[job.bad]
+pre-push = "sh -c 'echo no disk; exit 7'"
+post-push = "touch BED/never"
+[job.late]
+hook-timeout = "1s"
+pre-push = "sleep 1000"
+[job.good]
+pre-push = "sh -c 'env | grep ^ZFSYNC_ | sort >BED/pre'"
+post-push = "sh -c 'env | grep ^ZFSYNC_ | sort >BED/post; exit 3'"
+"#;
+
+#[test]
+fn hooks_stop_their_job_alone() {
+    let bed = bed(HOOKS);
+    let ended = run(&bed, &["run"]);
+    ended.expect(1, &["zfsync: bad on ", "pre-push hook: failed", "exit status 7", "no disk", "zfsync: late on "]);
+    ended.expect(1, &["sleep 1000: killed: it took longer than 1.0 s", "post-push hook: failed", "exit status 3"]);
+    assert!(!bed.path("never").exists(), "the job went on");
+    assert_eq!(bed.read("pre"), "ZFSYNC_JOB=good\nZFSYNC_SOURCE=s\nZFSYNC_TARGETS=nopool/x\n");
+    let post = bed.read("post");
+    assert!(post.contains("ZFSYNC_RESULT=") && !post.contains("ZFSYNC_RESULT=0\n"), "{post}");
+    bed.wait_for_no_process();
+}
+
+#[test]
+fn a_job_that_takes_too_long_is_stopped() {
+    let bed = bed(
+        "[job.a]\nsource = 's'\ntargets = ['d']\npre-snapshot = 'sleep 1000'\n[job.b]\nsource = 's'\nsnapshot.enabled = false\n",
+    );
+    let began = Instant::now();
+    let ended = run(&bed, &["run", "--job-timeout", "1s", "-v"]);
+    ended.expect(
+        1,
+        &["zfsync: a on ", "killed: the job was stopped", "a: stopped: it took longer than its job-timeout"],
+    );
+    ended.without(&["zfsync: b on "]);
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    bed.wait_for_no_process();
+}
+
+#[test]
+fn a_signal_ends_all_jobs() {
+    let bed =
+        bed("[job.a]\nsource = 's'\npre-snapshot = \"sh -c 'touch BED/began; sleep 1000'\"\n[job.b]\nsource = 's'\n");
+    let config = bed.path("z.toml").display().to_string();
+    let child = bed.command(&["run", "--config", &config]).spawn().unwrap();
+    bed.wait_for_file("began");
+    support::signal(&child, rustix::process::Signal::TERM);
+    let ended = Ended::of(child);
+    ended.expect(143, &["interrupted"]).without(&["zfsync: b on "]);
+    assert_eq!(bed.calls(), [] as [&str; 0], "zfs was called");
+    bed.wait_for_no_process();
+}

@@ -1,0 +1,110 @@
+//! `zfsync status` on the command line, with a fake `zfs` and targets on this machine: exit codes, what is printed and where,
+//! and that nothing is changed.
+
+mod support;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use support::{Bed, Ended, eventually, signal};
+
+/// One dataset in sync, one behind, and another target where everything is missing.
+fn bed() -> Bed {
+    let bed = Bed::new();
+    bed.world(&[
+        ("s", 1, 1),
+        ("s@a", 11, 3),
+        ("s/x y", 2, 1),
+        ("s/x y@a", 21, 3),
+        ("s/x y@b", 22, 5),
+        ("d", 3, 1),
+        ("d@a", 11, 9),
+        ("d/x y", 4, 1),
+        ("d/x y@a", 21, 9),
+        ("e", 5, 1),
+    ]);
+    bed
+}
+
+#[test]
+fn what_is_behind_is_listed_and_the_rest_is_counted() {
+    let bed = bed();
+    let ended = bed.run(&["status", "s", "d"]);
+    ended.expect(0, &[]);
+    assert!(ended.stdout.starts_with("s -> d: 2 datasets: 1 behind, 1 in sync\n"), "{ended:#?}");
+    assert_eq!(ended.stdout.lines().count(), 3, "{ended:#?}");
+    let calls = bed.calls();
+    assert!(calls.iter().all(|call| call.starts_with("zfs list ")), "more than listings: {calls:#?}");
+    let left: Vec<_> = std::fs::read_dir(bed.path("run")).unwrap().collect();
+    assert!(left.is_empty(), "a lock or something else was left: {left:?}");
+}
+
+#[test]
+fn limits_decide_the_exit_code() {
+    let bed = bed();
+    // Made in 1970: behind by more than a year.
+    for (args, code, word) in [
+        (&["status", "--warn", "1h", "s", "d"][..], 1, "WARNING - 1 behind for more than 1 h 0 min, 1 in sync"),
+        (
+            &["status", "--warn", "1h", "--crit", "2d", "s", "d"],
+            2,
+            "CRITICAL - 1 behind for more than 2 d 0 h, 1 in sync",
+        ),
+        (&["status", "--crit", "2d", "--exclude", "x*", "s", "d"], 0, "OK - 1 in sync"),
+        (&["status", "--crit", "2d", "s", "d", "f"], 2, "CRITICAL - 2 missing, 1 behind"),
+        (&["status", "s", "d", "f"], 2, "s -> d: "),
+    ] {
+        let ended = bed.run(args);
+        ended.expect(code, &[]);
+        assert!(ended.stdout.starts_with(word), "{args:?}: {ended:#?}");
+    }
+    bed.run(&["status", "nope", "d"]).expect(3, &["dataset does not exist"]);
+    bed.run(&["status", "s", "s/x"]).expect(2, &["overlap", "zfsync status --help"]);
+}
+
+#[test]
+fn every_target_has_its_lines() {
+    let bed = bed();
+    let ended = bed.run(&["status", "--json", "--bytes", "s", "d", "e"]);
+    ended.expect(2, &[]);
+    let lines: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told = |line: &Value| ["target", "dataset", "state"].map(|key| line[key].as_str().unwrap().to_owned());
+    let told: Vec<_> = lines.iter().map(told).collect();
+    assert_eq!(
+        told,
+        [
+            ["d", "s", "in_sync"],
+            ["d", "s/x y", "behind"],
+            // It may hold data, as far as this zfs tells.
+            ["e", "s", "conflict"],
+            ["e", "s/x y", "missing"],
+        ]
+    );
+    assert_eq!(lines[1]["common"]["creation"], 3000);
+    assert_eq!(lines[1]["behind_seconds"].as_i64().unwrap(), lines[1]["time"].as_i64().unwrap() - 5000);
+    assert_eq!((&lines[1]["behind_bytes"], &lines[3]["behind_bytes"]), (&Value::from(5000), &Value::from(10_000)));
+    let ended = bed.run(&["status", "--prometheus", "s", "d"]);
+    ended.expect(0, &[]);
+    let line = "zfsync_behind_snapshots{source=\"s\",target=\"d\",dataset=\"s/x y\"} 1\n";
+    assert!(ended.stdout.contains(line), "{ended:#?}");
+}
+
+#[test]
+fn a_reader_that_left_is_no_error() {
+    let bed = bed();
+    let mut child = bed.command(&["status", "s", "d"]).spawn().unwrap();
+    drop(child.stdout.take());
+    Ended::of(child).expect(0, &[]);
+}
+
+#[test]
+fn a_signal_ends_it_at_once() {
+    let bed = bed();
+    let zfs = bed.read("bin/zfs");
+    bed.script("bin/zfs", &zfs.replacen("here=", "echo >>\"${0%/*}/../hangs\"; sleep 30; here=", 1));
+    let child = bed.command(&["status", "s", "d"]).spawn().unwrap();
+    assert!(eventually(|| bed.path("hangs").exists()));
+    let started = std::time::Instant::now();
+    signal(&child, Signal::TERM);
+    Ended::of(child).expect(143, &["interrupted"]);
+    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+}

@@ -1,0 +1,262 @@
+"""Conflicts and what solves them: --rollback, --set-aside, --replace (rows C, B17, B18, I01, I22, Z04)."""
+
+import re
+
+from harness import case, q
+from tools import helper
+
+
+def write(c, path="", word="mine", snap=None):
+    """Somebody uses the target: mounts it, writes, perhaps takes a snapshot."""
+    name = f"{c.target}/{path}" if path else c.target
+    take = f"zfs snapshot {q(f'{name}@{snap}')};" if snap else ""
+    c.beta(f"zfs set readonly=off {q(name)}; zfs mount {q(name)}; echo {word} >{q(f'/{name}/{word}')}; {take} zfs unmount {q(name)};"
+           f" zfs {'inherit readonly' if path else 'set readonly=on'} {q(name)}")
+
+
+def guids(c, root):
+    """Every guid of every snapshot below a dataset of beta's, wherever it is."""
+    return set(c.beta.lines(f"zfs list -Hp -r -t snapshot -o guid {q(root)}"))
+
+
+def aside(c, name=None):
+    """The dataset that was set aside."""
+    name = name or c.target
+    parent, _, last = name.rpartition("/")
+    found = [row for row in c.beta.lines(f"zfs list -H -d 1 -o name {q(parent)}") if re.fullmatch(
+        re.escape(f"{parent}/{last}") + r"\.zfsync-\d{8}-\d{6}", row)]
+    c.same(len(found), 1, "the number of datasets that were set aside")
+    c.shown.append((c.beta, found[0]))
+    return found[0]
+
+
+@case("C01", "I01", "B17")
+def rollback(c):
+    """Diverged: nothing is touched and the text has dates and ways out; --rollback goes back to the common one, a dry run shows it."""
+    c.basic()
+    c.push()
+    write(c, "foo", snap="t4")
+    c.beta(f"zfs snapshot {c.target}/foo@t5")
+    c.snapshot(f"{c.source}/foo@t4", f"{c.source}@s4")
+    with c.unchanged():
+        c.push("--no-recursive", "-n", source=f"{c.source}/foo", target=f"beta:{c.target}/foo", status=1)
+        c.push(status=1, source=f"{c.source}/foo", target=f"beta:{c.target}/foo", says=(
+            "has diverged after @t3", "common: @t3 (20", "only here: @t4 (20", "only there: @t4 (20", "@t5 (20",
+            "--rollback, which loses @t4", "--set-aside", f"--replace '{c.target}/foo'"))
+        shown = c.push("-n", "--rollback").out
+        c.check("roll back" in shown and "@t4" in shown, f"the dry run does not show the rollback:\n{shown}")
+    run = c.push("--rollback", says="rolling it back to @t3, which loses @t4")
+    c.in_sync(extra={"foo/b"})
+    c.safe(new=False)
+    c.check("@t5" in run.err, "the second snapshot that goes is not named")
+
+
+@case("C04", "C14")
+def rollback_of_a_written_target(c):
+    """The target was only written to, and is mounted: a conflict; --rollback goes back, and it stays mounted."""
+    c.tree({"": "s1", "a": "s1"})
+    c.push()
+    c.beta(f"zfs set readonly=off {c.target}; zfs mount {c.target}; zfs mount {c.target}/a; echo x >/{c.target}/a/mine; sync")
+    c.snapshot(f"{c.source}/a@s2")
+    c.push(status=1, says=("has been modified since @s1", "--rollback, which loses what was written there since @s1"))
+    c.push("--rollback")
+    c.in_sync()
+    c.same(c.beta(f"zfs get -H -o value mounted {c.target}/a"), "yes", "mounted")
+    c.beta(f"zfs unmount {c.target}/a; zfs unmount {c.target}; zfs set readonly=on {c.target}")
+
+
+@case("C01", "I08", "B24")
+def rollback_refused(c):
+    """A snapshot that would go is held, or has a clone: --rollback touches nothing and names the snapshot, the tag, the clone."""
+    c.tree({"": "s1", "held": "s1", "cloned": "s1", "free": "s1"})
+    c.push()
+    for path in ("held", "cloned", "free"):
+        write(c, path, snap="own")
+    c.beta(f"zfs hold keep {c.target}/held@own; zfs clone -o canmount=off {c.target}/cloned@own {c.target}-clone")
+    c.cleanups.append((c.beta, f"zfs release keep {c.target}/held@own; zfs destroy {c.target}-clone"))
+    c.snapshot(*(f"{c.source}/{path}@s2" for path in ("held", "cloned", "free")))
+    c.push("--rollback", status=1, says=("held@own' is held by keep", f"cloned@own' has clones ({c.target}-clone)"))
+    c.same(c.snaps(c.beta, f"{c.target}/held"), ["s1", "own"], "the held one's snapshots")
+    c.same(c.snaps(c.beta, f"{c.target}/cloned"), ["s1", "own"], "the cloned one's snapshots")
+    c.same(c.snaps(c.beta, f"{c.target}/free"), ["s1", "s2"], "the free one's snapshots")
+
+
+@case("C15")
+def rollback_with_a_rest(c):
+    """The target has the rest of a cut receive and own snapshots: the rest goes, the rollback works."""
+    c.tree({"": "s1"})
+    c.push()
+    c.alpha(f"head -c 16M /dev/urandom >/{c.source}/big; zfs snapshot {c.source}@s2")
+    write(c, snap="own")
+    # Onto its own newest, so that a receive can be cut there.
+    c.alpha(f"zfs snapshot {c.source}@s3")
+    c.beta(f"zfs rollback -r {c.target}@s1")
+    c.alpha(f"zfs send -w -i @s1 {c.source}@s2 | head -c 6M | ssh beta zfs recv -s -u {c.target} || true")
+    c.check(c.beta(f"zfs get -H -o value receive_resume_token {c.target}") != "-", "the fixture made no token")
+    write(c, snap="own")
+    c.alpha(f"zfs destroy {c.source}@s2")
+    c.push("--rollback", says="can't be resumed")
+    c.same(c.snaps(c.beta, c.target), ["s1", "s3"], "the target's snapshots")
+
+
+@case("C02", "C06", "B18", "Z04")
+def replace(c):
+    """No common snapshot: refused; --replace takes exactly what it names: a parent loses its snapshots and its child nothing."""
+    c.tree({"": "s1", "a": "s1", "b": "s1"})
+    c.push()
+    c.beta(f"zfs create -o canmount=noauto {c.target}/a/child; zfs snapshot {c.target}/a/child@own")
+    c.alpha(f"""for d in {c.source}/a {c.source}/b; do zfs destroy $d@s1; zfs destroy $d#$(zfs list -H -t bookmark -o name $d | sed 's/.*#//');
+        echo new >/$d/new; zfs snapshot $d@s1; done""")
+    before = c.versions(c.beta, c.target)
+    with c.unchanged():
+        c.push(status=1, says=("no common snapshot", f"--replace '{c.target}/a', which destroys its only snapshot"))
+        c.push("--rollback", status=1, says="no common snapshot")
+        c.push("--replace", "bpool/elsewhere", status=2, says="not within the target")
+    c.push("--replace", f"{c.target}/a", status=1, says=("destroying it with its only snapshot", "no common snapshot"))
+    after = c.versions(c.beta, c.target)
+    c.same(after["a/child"], before["a/child"], "the child's snapshots")
+    c.same(after["b"], before["b"], "the snapshots of what was not named")
+    c.push("--replace", f"{c.target}/a", "--replace", f"{c.target}/b")
+    c.in_sync(extra={"a/child"})
+    c.safe(placeholders=())
+    c.same(c.checksums(c.beta, f"{c.target}/a@s1"), c.checksums(c.alpha, f"{c.source}/a@s1"), "the content")
+
+
+@case("C12", "C13")
+def set_aside(c):
+    """A tree with every kind of conflict: --set-aside keeps every snapshot under another name, sends only what is missing, and ends in sync."""
+    c.tree({"": "s1", "mod": "s1 s2", "mod/kept": "s1 s2", "gone": "s1", "vol": "s1", "sub": "", "sub/space name": "s1"},
+           volumes={"vol"})
+    c.push()
+    # Diverged with something in sync below it; all common ones gone; a volume's only snapshot destroyed.
+    write(c, "mod", snap="own")
+    c.alpha(f"zfs destroy {c.source}/gone@s1; zfs list -H -t bookmark -o name {c.source}/gone | xargs -n1 zfs destroy")
+    c.beta(f"zfs destroy {c.target}/vol@s1; zfs create -o canmount=noauto {c.target}/mod/foreign; zfs snapshot {c.target}/mod/foreign@f")
+    c.snapshot(f"{c.source}/mod@s3", f"{c.source}/gone@s2")
+    before = guids(c, c.target)
+    with c.unchanged():
+        c.push(status=1, says=("mod: conflict", "gone: conflict", "vol: conflict", "--set-aside, which keeps it all"))
+        c.push("-n", "--set-aside")
+    run = c.push("--set-aside", "--json")
+    c.in_sync(extra={"sub"} | {path for path in c.versions(c.beta, c.target) if ".zfsync-" in path})
+    c.safe(placeholders={"sub"})
+    kept = aside(c, f"{c.target}/mod")
+    for name in ("gone", "vol"):
+        aside(c, f"{c.target}/{name}")
+    c.same(before - guids(c, c.target), set(), "snapshots that are nowhere any more")
+    c.same(c.snaps(c.beta, f"{kept}/foreign"), ["f"], "what nobody knows went along")
+    c.check("own" in c.snaps(c.beta, kept), "the own snapshot is not with what was set aside")
+    sent = {(event["dataset"][len(c.source) + 1:], event["from"]) for event in run.of("step_started")}
+    c.check(("mod", "@s2") in sent and not any(path == "mod/kept" for path, _ in sent), f"the steps are {sent}")
+    c.same(c.checksums(c.beta, f"{c.target}/mod@s3"), c.checksums(c.alpha, f"{c.source}/mod@s3"), "the content")
+    c.push()
+
+
+@case("C08", "A30", "B18")
+def clashes_set_aside(c):
+    """Data without snapshots and a volume in a filesystem's place are set aside or replaced when told to, and only then."""
+    c.tree({"": "s1", "fs": "s1", "data": "s1"})
+    c.beta(
+        f"zfs create -o canmount=noauto {c.target}; zfs create -s -V 1M {c.target}/fs;"
+        f" zfs create {c.target}/data -o canmount=noauto; zfs mount {c.target}/data; echo x >/{c.target}/data/x; zfs unmount {c.target}/data")
+    c.push(status=1, says=("the source is a filesystem and the target is a volume", "no snapshots but holds data"))
+    c.push("--replace", f"{c.target}/fs", "--set-aside")
+    c.in_sync(extra={path for path in c.versions(c.beta, c.target) if ".zfsync-" in path})
+    kept = aside(c, f"{c.target}/data")
+    c.beta(f"zfs mount {kept}; test -f $(zfs get -H -o value mountpoint {kept})/x; zfs unmount {kept}")
+
+
+@case("C18")
+def pool_root(c):
+    """A pool's root in conflict can only be rolled back: --set-aside and --replace are refused with the reason."""
+    source, target = c.file_pools()
+    c.source, c.target = source, target
+    c.alpha(f"zfs snapshot {source}@s1")
+    c.beta(f"zfs snapshot {target}@other")
+    with c.unchanged():
+        for flags in ([], ["--set-aside"], ["--replace", target], ["--rollback"]):
+            c.push(*flags, status=1, says="a pool's root, which can be neither renamed nor destroyed")
+
+
+@case("C05")
+def compatible_snapshots_stay(c):
+    """Own snapshots of the target that changed nothing are kept, with and without the flags."""
+    c.tree({"": "s1"})
+    c.push()
+    c.beta(f"zfs snapshot {c.target}@mine")
+    c.snapshot(f"{c.source}@s2")
+    c.push("--rollback", "--set-aside", "--replace", c.target)
+    c.same(c.snaps(c.beta, c.target), ["s1", "mine", "s2"], "the target's snapshots")
+
+
+@case("C19", alone=True)
+def busy(c):
+    """Another receive runs into the target: tried again with pauses, then told, also with --replace; when it is over all is well."""
+    c.tree({"": "s1"})
+    c.push()
+    c.alpha(f"head -c 8M /dev/urandom >/{c.source}/big; zfs snapshot {c.source}@s2")
+    fifo = f"/var/tmp/zfsync-suite/{c.name}.fifo"
+    c.beta(f"rm -f {fifo}; mkfifo {fifo}; (setsid sh -c 'exec 3>{fifo}; sleep 1000' >/dev/null 2>&1 &);"
+           f" (setsid zfs recv -s -u {c.target} <{fifo} >/dev/null 2>&1 &)")
+    c.cleanups.append((c.beta, f"pkill -f '[z]fs recv -s -u {c.target}'; pkill -f '[e]xec 3>{fifo}'"))
+    c.alpha(f"zfs send -w -i @s1 {c.source}@s2 | head -c 2M | ssh beta 'timeout 20 cat >{fifo}' || true", timeout=60)
+    c.beta.wait_for("the other receive has begun", f"pgrep -f '[z]fs recv -s -u {c.target}'")
+    c.push("--retries", "1", "--rollback", "--replace", c.target, status=1, says=("tried 2 times", "another receive"))
+    c.same(c.snaps(c.beta, c.target), ["s1"], "the target's snapshots")
+    c.beta(f"pkill -f '[z]fs recv -s -u {c.target}'; pkill -f '[e]xec 3>{fifo}'; true")
+    c.push()
+    c.in_sync()
+
+
+@case("R07", "J12")
+def restricted(c):
+    """A helper with --root refuses what is outside before any receive; without --allow it destroys, renames and rolls back nothing."""
+    c.tree({"": "s1", "a": "s1"})
+    root = f"{c.target}-root"
+    bound = helper(c, command=f"exec zfsync recv --stdio --root {root}", name="bound")
+    c.push("--remote-zfsync", bound, status=3, says=(f"may only touch {root}", "--root"))
+    c.check(not c.exists(c.beta, c.target), "the forbidden dataset was created")
+    c.push("--remote-zfsync", bound, target=f"beta:{root}")
+    c.in_sync(target=root)
+    c.target = root
+    write(c, "a", snap="own")
+    c.snapshot(f"{c.source}/a@s2")
+    with c.unchanged():
+        for flags, word in ((["--rollback"], "rollback"), (["--set-aside"], "rename"), (["--replace", f"{root}/a"], "destroy")):
+            c.push("--remote-zfsync", bound, *flags, status=3, says=f"--allow {word}")
+    free = helper(c, command=f"exec zfsync recv --stdio --root {root} --allow rollback", name="free")
+    c.push("--remote-zfsync", free, "--rollback")
+    c.in_sync()
+
+
+@case("C16", "E07")
+def encryption_clashes(c):
+    """A stream and a target whose encryption doesn't fit together: a conflict by that name, nothing is touched, --set-aside and --replace solve it."""
+    key = c.script(c.alpha, "key", "correct horse battery")
+    there = c.script(c.beta, "key", "battery horse correct")
+    form = "-o encryption=on -o keyformat=passphrase -o pbkdf2iters=100000 -o keylocation=file://"
+    clear, other = f"{c.target}-clear", f"{c.target}-other"
+    c.shown.extend([(c.beta, clear), (c.beta, other)])
+    c.alpha(f"zfs create {c.source}; zfs create {form}{key} {c.source}/enc")
+    c.snapshot(f"{c.source}/enc@s1")
+    c.push()
+    c.push("--decrypt", target=f"beta:{clear}")
+    c.snapshot(f"{c.source}/enc@s2")
+    before = c.versions(c.beta, c.target), c.versions(c.beta, clear)
+    words = "the encryption of source and target doesn't fit together"
+    c.push("--decrypt", status=1, says=words)
+    c.push(target=f"beta:{clear}", status=1, says=words)
+    c.same((c.versions(c.beta, c.target), c.versions(c.beta, clear)), before, "the snapshots of both copies")
+    c.push()
+    c.in_sync()
+    c.push("--set-aside", target=f"beta:{clear}", says="setting it aside")
+    c.same(c.versions(c.beta, clear)["enc"], c.versions(c.alpha, c.source)["enc"], "the snapshots after --set-aside")
+    c.same(c.properties(c.beta, clear, "keystatus", recursive=True)["enc", "keystatus"][0], "unavailable", "the key of what is there now")
+    # Another's encrypted dataset.
+    c.beta(f"zfs create {form}{there} {other}; echo mine >/{other}/file; zfs snapshot {other}@own")
+    c.tree({"": "s1"}, root=f"{c.source}-plain")
+    before = c.versions(c.beta, other)
+    c.push(source=f"{c.source}-plain", target=f"beta:{other}", status=1, says="no common snapshot")
+    c.same(c.versions(c.beta, other), before, "the snapshots of another's dataset")
+    c.push("--replace", other, source=f"{c.source}-plain", target=f"beta:{other}")
+    c.in_sync(f"{c.source}-plain", other)

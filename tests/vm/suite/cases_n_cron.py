@@ -1,0 +1,146 @@
+"""The job of a crontab's line: snapshot, several targets, thinning (rows Z09, R04, I10; the two-node layout)."""
+
+import re
+
+from cases_m_prune import DAYS, left, make
+from harness import case
+from tools import Gate
+
+NAME = re.compile(r"\d{6}-\d{6}_[SMHD](-\d+)?")
+
+
+def targets(c, *names):
+    """The targets below this case's dataset on beta, which is made."""
+    c.beta(f"zfs create {c.target}")
+    return [f"beta:{c.target}/{name}" for name in names]
+
+
+@case("Z09")
+def two_targets(c):
+    """Quiet when all is fine; snapshots by class, each target in sync, the source thinned by class; a log in a folder that is made."""
+    c.tree({"": "", "kid": ""})
+    both = targets(c, "one", "two")
+    log = f"/var/tmp/zfsync-suite/{c.name}/new/folder/log"
+    run = c.zfsync("cron", "-o", log, "-t", "2", c.source, *both)
+    c.same((run.out, run.err), ("", ""), "what a job says that went well")
+    first = left(c.alpha, c.source)
+    c.check(len(first) == 1 and NAME.fullmatch(first[0]) and first[0].endswith("_D"), f"the first snapshot: {first}")
+    # Older ones of class D, to be thinned by the next run: two stay beside the newest of its class.
+    c.alpha(f"zfs destroy -r {c.source}@{first[0]}; for mark in $(zfs list -H -r -t bookmark -o name {c.source}); do zfs destroy $mark; done")
+    c.beta(f"zfs destroy -r {c.target}; zfs create {c.target}")
+    for path in ("", "/kid"):
+        make(c, c.alpha, f"{c.source}{path}", *DAYS[:4], "mine")
+    c.zfsync("cron", "-d", "2", c.source, *both)
+    stay = left(c.alpha, c.source)
+    c.same(stay[:-1], [DAYS[3], "mine"], "what is left of the old ones")
+    for name in ("one", "two"):
+        there = left(c.beta, f"{c.target}/{name}/kid")
+        c.same(there, [*DAYS[:4], "mine", stay[-1]], f"what {name} has: it isn't thinned")
+    text = c.alpha(f"cat {log}")
+    c.check(re.search(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ beta:\S+/one: .*received @", text, re.M), f"the log: {text}")
+    run = c.zfsync("cron", "-v", c.source, *both, says=("snapshot: fine", f"{both[0]}: fine", f"{both[1]}: fine", f"thinning {c.source}: fine"))
+    classes = [name[-1] for name in left(c.alpha, c.source)[-2:]]
+    c.check(classes[-1] in "SMH", f"the class of the next snapshot: {classes}")
+
+
+@case("R04", "I10")
+def a_dead_target(c):
+    """One target can't be reached: the other is served and in sync, exit 1, one report; what the dead one lacks stays until it is back."""
+    c.tree({"": ""})
+    alive, dead = targets(c, "alive", "dead")
+    make(c, c.alpha, c.source, DAYS[0])
+    c.zfsync("cron", c.source, alive, dead)
+    base = left(c.beta, f"{c.target}/dead")[-1]
+    make(c, c.alpha, c.source, *DAYS[1:6])
+    # The helper for one of the targets doesn't start.
+    program = c.script(c.beta, "choosy", f"""#!/bin/sh
+exec zfsync recv --stdio --root {c.target}/alive""")
+    run = c.zfsync("cron", "-d", "1", "--remote-zfsync", program, c.source, alive, dead, status=1,
+                   says=("something went wrong", f"{alive}: fine", f"{dead}: failed", "may only touch"))
+    c.same(run.out, "", "stdout")
+    here = left(c.alpha, c.source)
+    c.same(left(c.beta, f"{c.target}/alive")[-1], here[-1], "the newest on the target that lives")
+    c.check(base in here and all(day in here for day in DAYS[1:6]), f"what the dead target lacks is still here: {here}")
+    c.check(DAYS[0] not in here, "what both have had for long is gone")
+    c.zfsync("cron", "-d", "1", "-h", "1", "-m", "1", "-s", "1", c.source, alive, dead)
+    here = left(c.alpha, c.source)
+    c.same(left(c.beta, f"{c.target}/dead")[-1], here[-1], "the newest on the target that is back")
+    c.check(set(DAYS[1:6]) <= set(left(c.beta, f"{c.target}/dead")), "the target that is back has all that it lacked")
+    c.check(len(here) <= 4 and DAYS[1] not in here, f"what is left when nobody lacks anything: {here}")
+
+
+@case("R04")
+def a_slow_target(c):
+    """A slow target holds up neither the other one nor the next run, which says that the slow one is taken."""
+    c.tree({"": ""})
+    c.alpha(f"head -c 3M /dev/urandom >/{c.source}/file")
+    slow, quick = targets(c, "slow", "quick")
+    gate = Gate(c, 1 << 20)
+    c.zfsync("cron", c.source, quick)
+    running = c.start(argv=["zfsync", "cron", "--retries", "0", *gate.args[2:], c.source, slow])
+    gate.reached()
+    c.zfsync("cron", c.source, quick, slow, status=4, says=("another run has it", f"{quick}: fine"))
+    c.same(left(c.beta, f"{c.target}/quick"), left(c.alpha, c.source)[-len(left(c.beta, f"{c.target}/quick")):], "what the quick one has")
+    gate.open()
+    c.same(running.end(100).status, 0, "the exit status of the slow run")
+    c.zfsync("cron", c.source, quick, slow)
+    newest = left(c.alpha, c.source)[-1]
+    for name in ("slow", "quick"):
+        c.same(left(c.beta, f"{c.target}/{name}")[-1], newest, f"the newest on {name}")
+
+
+@case("Z09")
+def windows_and_mistakes(c):
+    """-w: nothing at all happens when it isn't time; a missing source, a target that is there twice, -H."""
+    c.tree({"": ""})
+    (target,) = targets(c, "t")
+    run = c.zfsync("cron", "-w", "999999999999", c.source, target)
+    c.same((run.out, run.err, left(c.alpha, c.source)), ("", "", []), "what happens when it isn't time")
+    c.zfsync("cron", "-w", "1", c.source, target)
+    c.same(len(left(c.alpha, c.source)), 1, "snapshots when it is always time")
+    c.zfsync("cron", c.source, target, target, status=2, says="is there twice")
+    c.zfsync("cron", f"{c.source}/missing", target, status=3, says="does not exist")
+    c.zfsync("cron", "-o", f"/proc/none/{c.name}", c.source, target, status=2, says="can't write the log")
+    c.check("class S" in c.zfsync("cron", "-H").out, "-H is the help")
+    c.same(len(left(c.alpha, c.source)), 1, "snapshots after the mistakes")
+
+
+@case("Z09", "H06")
+def thinned_targets(c):
+    """--thin-targets applies the same rules over there; a helper that may not destroy is a failure of the thinning, not of the push."""
+    c.tree({"": "", "kid": ""})
+    (target,) = targets(c, "t")
+    for path in ("", "/kid"):
+        make(c, c.alpha, f"{c.source}{path}", *DAYS[:4])
+    c.zfsync("cron", "-d", "1", "--thin-targets", c.source, target)
+    for host, name in ((c.alpha, c.source), (c.beta, f"{c.target}/t")):
+        for path in ("", "/kid"):
+            here = left(host, f"{name}{path}")
+            c.same((len(here), DAYS[3] in here), (1, False), f"what is left of {name}{path}: {here}")
+    program = c.script(c.beta, "strict", "#!/bin/sh\nexec zfsync recv --stdio")
+    c.zfsync("cron", "--thin-targets", "--remote-zfsync", program, c.source, target, status=1,
+             says=(f"{target}: fine", f"thinning {target}: failed", "--allow destroy"))
+
+
+@case("Z09")
+def two_nodes(c):
+    """Both nodes push their `local` to the other's `remote`; after a failover the roles swap, and nothing of either side is lost."""
+    a, b = c.source, c.target
+    c.alpha(f"zfs create {a}; zfs create {a}/local; zfs create {a}/local/db; echo one >/{a}/local/db/file; zfs create {a}/remote")
+    c.beta(f"zfs create {b}; zfs create {b}/local; zfs create {b}/local/www; echo two >/{b}/local/www/file; zfs create {b}/remote")
+    # From beta there is no ssh to alpha here: its push goes by the other way round, over a dataset beside.
+    c.zfsync("cron", f"{a}/local", f"beta:{b}/remote")
+    c.beta(f"zfsync cron {b}/local {b}/remote-of-alpha")
+    c.same(c.checksums(c.beta, f"{b}/remote/db@{left(c.alpha, f'{a}/local/db')[-1]}"),
+           c.checksums(c.alpha, f"{a}/local/db@{left(c.alpha, f'{a}/local/db')[-1]}"), "the content over there")
+    # Alpha fails: beta serves a clone of what it has of it, its own tree is as before.
+    newest = left(c.beta, f"{b}/remote/db")[-1]
+    c.beta(f"zfs clone {b}/remote/db@{newest} {b}/local/db; echo more >>/{b}/local/db/file")
+    c.beta(f"zfsync cron {b}/local {b}/remote-of-alpha")
+    # Alpha is back and goes on with its own: what beta has written is safe in beta's local, and neither push touches it.
+    c.alpha(f"echo late >>/{a}/local/db/file")
+    c.zfsync("cron", f"{a}/local", f"beta:{b}/remote")
+    c.same(c.beta(f"cat /{b}/local/db/file"), "one\nmore", "what was written during the failover")
+    c.same(c.beta(f"cat /{b}/local/www/file"), "two", "beta's own data")
+    c.same(left(c.beta, f"{b}/remote/db")[-1], left(c.alpha, f"{a}/local/db")[-1], "alpha's newest on beta")
+    c.check(left(c.beta, f"{b}/remote-of-alpha/db"), "what was written during the failover is replicated")
