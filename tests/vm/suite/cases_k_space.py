@@ -108,6 +108,6 @@ def suspended_pool(c):
     # Another run finds it suspended from the start.
     c.push("--stall-timeout", "10s", "--retries", "0", status=(1, 3, 4), timeout=200, **to)
     c.beta(f"mount -o remount,size=200M {place}; zpool clear {pool}")
-    c.beta.wait_for("no process is left", f"! pgrep -f 'zfs recv.*{pool}'", 60)
+    c.beta.wait_for("no process is left", f"! pgrep -f '[z]fs recv.*{pool}'", 60)
     c.push("--wait-lock", "60s", **to)
     c.in_sync(target=f"{pool}/t")
