@@ -1,5 +1,6 @@
 //! The command line: clap types and nothing else. What the words mean is decided in [`crate::config`].
 
+mod mirror;
 mod run;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, 
 
 use crate::name::DatasetName;
 use crate::plan::{DEFAULT_FORMAT, Format, Grid, PerClass};
+pub use mirror::{DeleteMissing, Mirror};
 pub use run::{CheckConfig, Run};
 
 /// The whole command line. `zfsync cron` has flags of its own where the others have `-o` and `-h`.
@@ -116,6 +118,9 @@ pub struct Push {
     #[arg(long, value_name = "DATASET", help_heading = "Conflicts")]
     pub replace: Vec<String>,
 
+    /// What the source has no more.
+    #[command(flatten)]
+    pub mirror: Mirror,
     /// Faults.
     #[command(flatten)]
     pub faults: Faults,
@@ -262,6 +267,9 @@ pub struct Cron {
     /// What the snapshots are called.
     #[command(flatten)]
     pub naming: Naming,
+    /// What the source has no more.
+    #[command(flatten)]
+    pub mirror: Mirror,
     /// Faults.
     #[command(flatten)]
     pub faults: Faults,

@@ -14,10 +14,10 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use crate::cli::{self, Allow};
+use crate::cli::{self, Allow, DeleteMissing};
 use crate::error::StartError;
 use crate::name::{DatasetName, NameError};
-use crate::plan::{Cures, Filter, Format, Tags};
+use crate::plan::{Cures, Filter, Format, Mirror, Tags};
 use crate::remote::client::REMOTE_HELPER;
 use crate::remote::ssh::SshOptions;
 use crate::remote::target::{Target, TargetError};
@@ -45,6 +45,10 @@ pub struct PushJob {
     pub dry_run: bool,
     /// What may be done about conflicts.
     pub cures: Cures,
+    /// How closely the target follows what goes away at the source.
+    pub mirror: Mirror,
+    /// Whether the target is listed in full, to tell what only it has.
+    pub list_target: bool,
     /// Whether receives can be resumed, and cut ones are.
     pub resume: bool,
     /// Whether the source gets bookmarks of what has arrived.
@@ -158,6 +162,8 @@ impl PushJob {
             decrypt: args.decrypt,
             dry_run: args.dry_run,
             cures: cures(args, &target)?,
+            mirror: mirror(&args.mirror, &Format::default()),
+            list_target: args.verbose > 0,
             resume: !args.no_resume,
             bookmarks: !args.no_bookmark,
             faults: Faults::new(&args.faults),
@@ -249,10 +255,35 @@ fn cures(args: &cli::Push, target: &Target) -> Result<Cures, StartError> {
 
 /// What the flags need of the helper. With a forced command over there, that command's own line decides.
 fn allowed(args: &cli::Push) -> Vec<Allow> {
-    let wanted =
-        [(args.rollback, Allow::Rollback), (args.set_aside, Allow::Rename), (!args.replace.is_empty(), Allow::Destroy)];
+    let mirror = mirror_needs(&args.mirror);
+    let wanted = [
+        (args.rollback, Allow::Rollback),
+        (args.set_aside || mirror.contains(&Allow::Rename), Allow::Rename),
+        (!args.replace.is_empty() || mirror.contains(&Allow::Destroy), Allow::Destroy),
+    ];
     wanted.into_iter().filter(|(wanted, _)| *wanted).map(|(_, allow)| allow).collect()
 }
+
+/// What following the source needs of the helper.
+fn mirror_needs(args: &cli::Mirror) -> Vec<Allow> {
+    let wanted = [(args.follow_renames, Allow::Rename), (args.delete_missing.is_some(), Allow::Destroy)];
+    wanted.into_iter().filter(|(wanted, _)| *wanted).map(|(_, allow)| allow).collect()
+}
+
+/// `format`: how own snapshots are called.
+fn mirror(args: &cli::Mirror, format: &Format) -> Mirror {
+    let what = |one| args.delete_missing.is_some_and(|what| what == one || what == DeleteMissing::Both);
+    Mirror {
+        datasets: what(DeleteMissing::Datasets),
+        snapshots: what(DeleteMissing::Snapshots),
+        grace: args.grace.unwrap_or(GRACE),
+        follow_renames: args.follow_renames,
+        format: format.clone(),
+    }
+}
+
+/// So long what is missing stays, if not told otherwise.
+const GRACE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The words of `--remote-zfsync`, each quoted for the shell over there, and what the helper may do.
 fn remote_helper(command: Option<&str>, allow: &[Allow]) -> Result<String, StartError> {

@@ -11,7 +11,8 @@ use zfsync::name::{DatasetName, Guid, SnapshotName};
 use zfsync::plan::Cure;
 use zfsync::remote::helper::{Config, Found, Host, Process, Sink, Started, serve};
 use zfsync::remote::pump;
-use zfsync::remote::wire::{Failure, Hello, Receive, Thinned};
+use zfsync::remote::wire::{Failure, Hello, Receive, Rename, Thinned};
+use zfsync::zfs::{Note, Noted};
 
 struct Tame;
 
@@ -55,6 +56,26 @@ impl Host for Tame {
 
     fn thin(&self, _: &DatasetName, _: &[(SnapshotName, Guid)], _: bool) -> Result<Thinned, Failure> {
         Ok(Thinned::default())
+    }
+
+    fn rename(&self, _: &Rename) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn notes_below(&self, _: &DatasetName) -> Result<Vec<Noted>, Failure> {
+        Ok(Vec::new())
+    }
+
+    fn notes_on(&self, _: &[&str]) -> Result<Vec<Noted>, Failure> {
+        Ok(Vec::new())
+    }
+
+    fn note(&self, _: Note, _: Option<&str>, _: &[&str]) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn destroy(&self, _: &DatasetName, _: &[Guid]) -> Result<(), Failure> {
+        Ok(())
     }
 
     fn claim(&self, _: &DatasetName, _: u64, _: &str) -> Result<(), Failure> {

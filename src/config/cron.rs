@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::hooks::Hooks;
-use super::{Faults, Naming, PruneJob, PushJob, SnapshotJob, filter, source};
+use super::{Faults, Naming, PruneJob, PushJob, SnapshotJob, filter, mirror, mirror_needs, source};
 use crate::cli::{self, Allow};
 use crate::error::StartError;
 use crate::name::DatasetName;
@@ -61,6 +61,7 @@ pub(super) struct Wish {
     pub selection: cli::Selection,
     pub faults: cli::Faults,
     pub channels: u16,
+    pub mirror: cli::Mirror,
     pub ssh: cli::Ssh,
 }
 
@@ -82,6 +83,7 @@ impl CronJob {
             selection: args.selection.clone(),
             faults: args.faults.clone(),
             channels: args.channels,
+            mirror: args.mirror.clone(),
             ssh: args.ssh.clone(),
         })?;
         Ok(Self { window: args.window, log: args.log.clone(), ..job })
@@ -172,8 +174,9 @@ impl Branch {
             if branch.has(&target) {
                 return Err(StartError::Usage(format!("the target {target} is there twice")));
             }
-            let mut job = PushJob::link(source.clone(), target.clone(), &wish.ssh, Vec::new(), false)?;
+            let mut job = PushJob::link(source.clone(), target.clone(), &wish.ssh, mirror_needs(&wish.mirror), false)?;
             job.filter = filter.clone();
+            job.mirror = mirror(&wish.mirror, &wish.naming.format);
             job.faults = Faults::new(&wish.faults);
             (job.channels, job.connections) = (wish.channels.into(), None);
             branch.targets.push(job);

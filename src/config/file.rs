@@ -42,6 +42,9 @@ pub struct Table {
     pub keep: Option<Keep>,
     pub keep_targets: Option<Keep>,
     pub only_named_targets: Option<bool>,
+    pub delete_missing: Option<cli::DeleteMissing>,
+    pub grace: Option<Time>,
+    pub follow_renames: Option<bool>,
     pub include: Option<Vec<String>>,
     pub exclude: Option<Vec<String>>,
     pub depth: Option<usize>,
@@ -149,6 +152,7 @@ impl Table {
             filled!(self, defaults: source sources);
         }
         filled!(self, defaults: targets keep keep_targets only_named_targets include exclude depth recursive);
+        filled!(self, defaults: delete_missing grace follow_renames);
         filled!(self, defaults: channels retries retry_max_wait stall_timeout wait_lock log job_timeout);
         filled!(self, defaults: pre_snapshot post_snapshot pre_push post_push hook_timeout);
         let (own, theirs) = (&mut self.snapshot, &defaults.snapshot);

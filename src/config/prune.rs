@@ -6,7 +6,7 @@ use super::{Faults, PushJob, filter, remote_helper, run_number, source, ssh};
 use crate::cli::{self, Allow};
 use crate::error::StartError;
 use crate::name::DatasetName;
-use crate::plan::{Cures, Filter, Rules, Scope};
+use crate::plan::{Cures, Filter, Mirror, Rules, Scope};
 use crate::remote::target::Target;
 
 /// A prune, checked.
@@ -87,6 +87,8 @@ impl PushJob {
             decrypt: false,
             dry_run: false,
             cures: Cures::default(),
+            mirror: Mirror::default(),
+            list_target: false,
             resume: true,
             bookmarks: true,
             faults: Faults::default(),

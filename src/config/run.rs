@@ -194,6 +194,11 @@ fn wish(table: Table) -> Result<Wish, String> {
             stall_timeout: time(table.stall_timeout, faults.stall_timeout.unwrap_or_default()),
             wait_lock: time(table.wait_lock, faults.wait_lock),
         },
+        mirror: cli::Mirror {
+            delete_missing: table.delete_missing,
+            grace: table.grace.map(|time| time.0),
+            follow_renames: table.follow_renames.unwrap_or(false),
+        },
         channels: table.channels.map_or(4, |channels| channels.0),
         ssh: cli::Ssh {
             port: table.ssh.port.map(Into::into),

@@ -1,6 +1,6 @@
 //! Questions to the helper before the run: each kind one batch, and the answers put together again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -11,8 +11,8 @@ use crate::error::StartError;
 use crate::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
 use crate::plan::{TargetDataset, TargetLimits, Versions};
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel, HelperError};
-use crate::remote::wire::{Failure, Reply, Request, TargetFacts, Thinned};
-use crate::zfs::Refusal;
+use crate::remote::wire::{Failure, Rename, Reply, Request, TargetFacts, Thinned};
+use crate::zfs::{Note, Noted, Refusal};
 
 /// So many bytes, and so many names, go into one question: its answer must fit into a frame too.
 const QUESTION: (usize, usize) = (256 * 1024, 8000);
@@ -49,6 +49,16 @@ pub struct Asker<'a> {
     next: u64,
     /// The claim of the tree, while it isn't answered.
     claim: Option<u64>,
+    /// Names of datasets that were asked for beside something else.
+    ahead: Option<Ahead>,
+}
+
+/// An answer that comes in the midst of others.
+struct Ahead {
+    id: u64,
+    names: Vec<DatasetName>,
+    /// What came of it, once it is through.
+    end: Option<Result<(), Failure>>,
 }
 
 impl<'a> Asker<'a> {
@@ -59,7 +69,7 @@ impl<'a> Asker<'a> {
         channel: ChannelId,
         job: &'a PushJob,
     ) -> Self {
-        Self { fleet, events, channel, job, next: QUESTIONS, claim: None }
+        Self { fleet, events, channel, job, next: QUESTIONS, claim: None, ahead: None }
     }
 
     fn send(&mut self, request: impl FnOnce(u64) -> Request) -> Result<u64, StartError> {
@@ -125,7 +135,7 @@ impl<'a> Asker<'a> {
                     _ => self.failed(failure),
                 })
             }
-            Some(ChannelEvent::Reply(reply)) => Ok(Some(reply)),
+            Some(ChannelEvent::Reply(reply)) => Ok(self.set_apart(reply)),
             Some(ChannelEvent::Closed(error)) => Err(error.into()),
             Some(_) => Ok(None),
             None => {
@@ -143,16 +153,10 @@ impl<'a> Asker<'a> {
     pub async fn ask(&mut self, names: &[String]) -> Result<Vec<(u32, Guid, Txg)>, StartError> {
         let mut offsets = HashMap::new();
         let mut start = 0;
-        while start < names.len() {
-            let mut bytes = 0;
-            let fits = names[start..].iter().take(QUESTION.1).take_while(|name| {
-                bytes += name.len() + 3;
-                bytes <= QUESTION.0
-            });
-            let end = start + fits.count().max(1);
-            let some = names[start..end].to_vec();
-            offsets.insert(self.send(|id| Request::Ask { id, names: some })?, start);
-            start = end;
+        for some in question_parts(names) {
+            let names = some.to_vec();
+            offsets.insert(self.send(|id| Request::Ask { id, names })?, start);
+            start += some.len();
         }
         let mut all = Vec::new();
         while !offsets.is_empty() {
@@ -188,12 +192,8 @@ impl<'a> Asker<'a> {
 
     /// Drops the rest of a cut receive; the failure when zfs refuses.
     pub async fn clear(&mut self, dataset: DatasetName) -> Result<Option<Failure>, StartError> {
-        self.send(|id| Request::Clear { id, dataset })?;
-        loop {
-            if let Reply::Done { failure, .. } = self.reply().await? {
-                return Ok(failure);
-            }
-        }
+        let asked = self.send(|id| Request::Clear { id, dataset })?;
+        self.all_done(vec![asked]).await
     }
 
     /// Has snapshots destroyed, or told what that would free: for each of these portions what came of it.
@@ -252,6 +252,104 @@ impl<'a> Asker<'a> {
         Ok(listings.finish())
     }
 
+    /// Asks for the datasets that are there, from this one down; [`Asker::names`] has the answer. It costs no round trip when
+    /// something else is asked in between.
+    pub fn ask_names(&mut self, dataset: DatasetName) -> Result<(), StartError> {
+        let id = self.send(|id| Request::Names { id, dataset })?;
+        self.ahead = Some(Ahead { id, names: Vec::new(), end: None });
+        Ok(())
+    }
+
+    /// The datasets that were asked for; none if the first doesn't exist.
+    pub async fn names(&mut self) -> Result<Vec<DatasetName>, StartError> {
+        while self.ahead.as_ref().is_some_and(|ahead| ahead.end.is_none()) {
+            self.answer().await?;
+        }
+        match self.ahead.take() {
+            Some(Ahead { end: Some(Err(failure)), .. }) => Err(self.failed(failure)),
+            Some(Ahead { names, .. }) => Ok(names),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Keeps what belongs to [`Asker::ask_names`].
+    fn set_apart(&mut self, reply: Reply) -> Option<Reply> {
+        let Some(ahead) = &mut self.ahead else { return Some(reply) };
+        match reply {
+            Reply::Names { id, datasets } if id == ahead.id => ahead.names.extend(datasets),
+            Reply::Done { id, failure, .. } if id == ahead.id => {
+                ahead.end = Some(failure.map_or(Ok(()), Err));
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    /// What is noted of a tree's datasets, and of these snapshots.
+    pub async fn notes(
+        &mut self,
+        dataset: Option<DatasetName>,
+        snapshots: &[String],
+    ) -> Result<Vec<Noted>, StartError> {
+        let mut open = HashSet::new();
+        if dataset.is_some() {
+            open.insert(self.send(|id| Request::Notes { id, dataset, snapshots: Vec::new() })?);
+        }
+        for snapshots in question_parts(snapshots) {
+            let snapshots = snapshots.to_vec();
+            open.insert(self.send(|id| Request::Notes { id, dataset: None, snapshots })?);
+        }
+        let mut all = Vec::new();
+        while !open.is_empty() {
+            match self.reply().await? {
+                Reply::Notes { notes, .. } => all.extend(notes),
+                Reply::Done { failure: Some(failure), .. } => return Err(self.failed(failure)),
+                Reply::Done { id, .. } => _ = open.remove(&id),
+                _ => {}
+            }
+        }
+        Ok(all)
+    }
+
+    /// Takes a note on these datasets and snapshots, or drops it; the failure when zfs refuses.
+    pub async fn note(
+        &mut self,
+        note: Note,
+        value: Option<String>,
+        names: &[String],
+    ) -> Result<Option<Failure>, StartError> {
+        let mut open = Vec::new();
+        for names in question_parts(names) {
+            let (names, value) = (names.to_vec(), value.clone());
+            open.push(self.send(|id| Request::Note { id, note, value, names })?);
+        }
+        self.all_done(open).await
+    }
+
+    /// Renames a dataset; the failure when zfs refuses.
+    pub async fn rename(&mut self, rename: Rename) -> Result<Option<Failure>, StartError> {
+        let asked = self.send(|id| Request::Rename { id, rename })?;
+        self.all_done(vec![asked]).await
+    }
+
+    /// Destroys a dataset that has these snapshots and nothing else; the failure when that isn't so, or when zfs refuses.
+    pub async fn destroy(&mut self, dataset: DatasetName, snapshots: Vec<Guid>) -> Result<Option<Failure>, StartError> {
+        let asked = self.send(|id| Request::Destroy { id, dataset, snapshots })?;
+        self.all_done(vec![asked]).await
+    }
+
+    /// Waits until all these requests are through; the first failure.
+    async fn all_done(&mut self, mut open: Vec<u64>) -> Result<Option<Failure>, StartError> {
+        let mut first = None;
+        while !open.is_empty() {
+            if let Reply::Done { id, failure, .. } = self.reply().await? {
+                open.retain(|asked| *asked != id);
+                first = first.or(failure);
+            }
+        }
+        Ok(first)
+    }
+
     /// What the target's pool and its nearest dataset allow streams to carry.
     pub async fn probe(&mut self, dataset: DatasetName) -> Result<TargetLimits, StartError> {
         self.send(|id| Request::Probe { id, dataset })?;
@@ -263,6 +361,20 @@ impl<'a> Asker<'a> {
             }
         }
     }
+}
+
+/// Cuts a list of names into parts that are fit for one question each.
+fn question_parts(mut rest: &[String]) -> impl Iterator<Item = &[String]> {
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = rest.iter().take(QUESTION.1).take_while(|name| {
+            bytes += name.len() + 3;
+            bytes <= QUESTION.0
+        });
+        let (now, later) = rest.split_at(fits.count().max(1).min(rest.len()));
+        rest = later;
+        (!now.is_empty()).then_some(now)
+    })
 }
 
 /// Gathers the parts of listings.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::name::{DatasetName, Guid, SnapshotName};
-use crate::plan::{Negotiation, Plan, PlannedDataset, SourceDataset, Step, Tags, Verdict};
+use crate::plan::{Negotiation, Plan, PlannedDataset, SourceDataset, Step, Tag, Tags, Verdict};
 use crate::zfs::{NewBookmark, Refusal, Zfs};
 
 /// So many go into one channel program: far below its limits, and below every system's for arguments.
@@ -139,8 +139,10 @@ impl Books {
             self.make(index, planned, source, &newest.snapshot_name(), newest.guid);
         }
         let own = self.own.remove(&index).unwrap_or_default();
-        let tag = self.tags.of(&planned.target);
-        let before = all(source).filter(|(name, _)| tag.owns(name.as_str()));
+        // Under the name that the target's dataset had before this run renamed it, too.
+        let names = std::iter::once(&planned.target).chain(negotiation.old_name(index));
+        let tags: Vec<Tag> = names.map(|target| self.tags.of(target)).collect();
+        let before = all(source).filter(|(name, _)| tags.iter().any(|tag| tag.owns(name.as_str())));
         let gone = |(name, _): (SnapshotName, Guid)| name;
         let (names, instead): (Vec<SnapshotName>, _) = match (outcome, own.start) {
             (Outcome::InSync, _) => {

@@ -1,5 +1,6 @@
 //! The dry run: the plan with estimated sizes, and nothing else.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -9,7 +10,8 @@ use super::ready::Ready;
 use super::source;
 use crate::config::PushJob;
 use crate::error::{Exit, StartError};
-use crate::plan::{Cure, PlannedDataset, Step, Verdict};
+use crate::plan::{Cure, Due, Missing, Move, PlannedDataset, Step, Verdict};
+use crate::report::format::duration;
 use crate::report::{PlanAction, PlanRow, print_plan};
 use crate::zfs::Zfs;
 
@@ -38,6 +40,13 @@ pub async fn show(job: &PushJob, zfs: &Zfs, ready: &Ready, json: bool) -> Result
                 rows.push(PlanRow { note: Some(conflict.to_string()), ..row(dataset, PlanAction::Conflict) });
             }
         }
+    }
+    rows.splice(0..0, ready.moves.iter().map(|one| move_row(job, one)));
+    for (at, ..) in &mut wanted {
+        *at += ready.moves.len();
+    }
+    if let Some((missing, due)) = &ready.cleared {
+        rows.extend(cleared_rows(job, missing, due));
     }
     let mut sizes = JoinSet::new();
     let turns = Arc::new(Semaphore::new(job.channels));
@@ -73,16 +82,39 @@ fn add_steps<'a>(
 }
 
 fn row(dataset: &PlannedDataset, action: PlanAction) -> PlanRow {
-    PlanRow {
-        dataset: dataset.source.to_string(),
-        target: dataset.target.to_string(),
-        action,
-        from: None,
-        to: None,
-        snapshots: 0,
-        bytes: None,
-        note: None,
-    }
+    plain_row(dataset.source.to_string(), dataset.target.to_string(), action)
+}
+
+/// A dataset that gets another name on the target.
+fn move_row(job: &PushJob, one: &Move) -> PlanRow {
+    let (dataset, target) = (at_the_source(job, one.to.as_str()), one.to.to_string());
+    PlanRow { from: Some(one.from.to_string()), ..plain_row(dataset, target, PlanAction::Rename) }
+}
+
+/// How something that only the target has would be called at the source.
+fn at_the_source(job: &PushJob, name: &str) -> String {
+    let rest = name.strip_prefix(job.target.dataset.as_str()).unwrap_or_default();
+    format!("{}{rest}", job.source)
+}
+
+/// What the source has no more: what goes, what waits, what stays.
+fn cleared_rows(job: &PushJob, missing: &Missing, due: &Due) -> Vec<PlanRow> {
+    let row = |target: String, action, note| PlanRow { note, ..plain_row(at_the_source(job, &target), target, action) };
+    let mut rows: Vec<PlanRow> =
+        due.datasets.iter().map(|doomed| row(doomed.dataset.to_string(), PlanAction::Destroy, None)).collect();
+    let names = due.snapshots.iter().flat_map(|(dataset, some)| some.iter().map(|(name, _)| dataset.at(name.as_str())));
+    rows.extend(names.map(|name| row(name, PlanAction::Destroy, None)));
+    let goes: HashSet<String> = rows.iter().map(|row| row.target.clone()).collect();
+    let waiting = missing.datasets.iter().map(|doomed| doomed.dataset.to_string()).chain(missing.undated());
+    let note = format!("goes when it has been missing for {} (--grace)", duration(job.mirror.grace));
+    let waiting = waiting.filter(|name| !goes.contains(name));
+    rows.extend(waiting.map(|name| row(name, PlanAction::Waits, Some(note.clone()))));
+    rows.extend(missing.stay.iter().map(|(name, why)| row(name.to_string(), PlanAction::Stays, Some(why.to_string()))));
+    rows
+}
+
+fn plain_row(dataset: String, target: String, action: PlanAction) -> PlanRow {
+    PlanRow { dataset, target, action, from: None, to: None, snapshots: 0, bytes: None, note: None }
 }
 
 fn step_row(dataset: &PlannedDataset, step: &Step) -> PlanRow {

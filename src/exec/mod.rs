@@ -12,6 +12,7 @@ mod jobs;
 mod link;
 mod lock;
 mod machine;
+mod mirror;
 mod prune;
 mod push;
 mod ready;

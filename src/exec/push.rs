@@ -12,11 +12,11 @@ use super::link::{check_helper, first_channel};
 use super::ready::Ready;
 use super::resume::{self, Judged};
 use super::signals::Signals;
-use super::{dates, dry_run, lock, run, source};
+use super::{dates, dry_run, lock, mirror, run, source};
 use crate::config::PushJob;
 use crate::error::{Exit, StartError};
 use crate::name::DatasetName;
-use crate::plan::{Negotiation, SourceDataset, TargetDataset, TargetLimits};
+use crate::plan::{Move, Negotiation, SourceDataset, TargetDataset, TargetLimits};
 use crate::remote::client::FromChannel;
 use crate::report::{Event, Reporter};
 use crate::zfs::Zfs;
@@ -74,11 +74,43 @@ pub async fn push_listed(
             }
         }
         Ok(ready) => {
-            Ok(run::run(&job, &zfs, ready, &mut fleet, &mut from_channels, &mut signals, started, reporter).await)
+            let ended =
+                run::run(&job, &zfs, ready, &mut fleet, &mut from_channels, &mut signals, started, reporter).await;
+            // Whoever destroys needs the tree for itself, and the run's helpers have its lock.
+            close(fleet).await;
+            return Ok(finish(&job, ended, &mut signals, reporter).await);
         }
     };
     close(fleet).await;
     result
+}
+
+/// Clears away on the target what the source has no more, if that is wanted, and tells the end of the run.
+async fn finish(job: &Arc<PushJob>, ended: run::Ended, signals: &mut Signals, reporter: &mut dyn Reporter) -> Exit {
+    let run::Ended { mut exit, mut summary, negotiation } = ended;
+    if job.mirror.destroys() && !matches!(exit, Exit::Interrupted(_)) {
+        let began = Instant::now();
+        let swept = tokio::select! {
+            swept = mirror::sweep(job, &negotiation, reporter) => swept,
+            signal = signals.next() => Err(StartError::Interrupted(signal)),
+        };
+        match swept {
+            Ok(swept) if swept.failed => exit = Exit::Failed,
+            Ok(_) => {}
+            Err(StartError::Interrupted(signal)) => {
+                exit = Exit::Interrupted(signal);
+                summary.interrupted = true;
+            }
+            Err(error) => {
+                exit = Exit::Failed;
+                let text = format!("what the source has no more stays on the target: {error}");
+                reporter.event(&Event::Notice { dataset: None, text });
+            }
+        }
+        summary.took += began.elapsed();
+    }
+    reporter.event(&Event::Finished(summary));
+    exit
 }
 
 /// What is still open ends with its stdin; a host that is gone must not hold us up.
@@ -112,7 +144,8 @@ async fn prepare(
         helper: format!("zfsync {}, OpenZFS {}", hello.version, hello.zfs.as_deref().unwrap_or("unknown")),
         took: started.elapsed(),
     });
-    let selected: Vec<SourceDataset> = listed.into_iter().filter(|dataset| job.filter.selects(&dataset.path)).collect();
+    let (selected, unselected): (Vec<SourceDataset>, Vec<SourceDataset>) =
+        listed.into_iter().partition(|dataset| job.filter.selects(&dataset.path));
     if selected.is_empty() {
         reporter.event(&Event::Notice {
             dataset: None,
@@ -121,16 +154,21 @@ async fn prepare(
     }
     let mut negotiation = Negotiation::new(&job.source, &job.target.dataset, selected, job.newest_only)?
         .with_tags(job.tags())
+        .with_surroundings(&job.filter, unselected.into_iter().map(|dataset| dataset.path).collect())
         .with_cures(job.cures.clone(), &stamp());
     let mut asker = Asker::new(fleet, events, first, job);
     if !job.dry_run {
         asker.claim(job.run).await?;
     }
-    let limits = negotiate(&mut negotiation, &mut asker, zfs, reporter).await?;
+    // In the same breath as the questions.
+    asker.ask_names(job.target.dataset.clone())?;
+    let (limits, moves) = negotiate(&mut negotiation, &mut asker, zfs, reporter).await?;
     let mut plan = negotiation.plan();
     dates::fill(zfs, &mut asker, &mut plan.datasets).await?;
     asker.claimed().await?;
-    Ok(Ready { plan, negotiation, limits, first })
+    let cleared =
+        if job.dry_run && job.mirror.destroys() { Some(mirror::look(&negotiation, &mut asker).await?) } else { None };
+    Ok(Ready { plan, negotiation, limits, first, moves, cleared })
 }
 
 async fn negotiate(
@@ -138,7 +176,7 @@ async fn negotiate(
     asker: &mut Asker<'_>,
     zfs: &Zfs,
     reporter: &mut dyn Reporter,
-) -> Result<TargetLimits, StartError> {
+) -> Result<(TargetLimits, Vec<Move>), StartError> {
     loop {
         let names = negotiation.questions();
         if names.is_empty() {
@@ -147,14 +185,15 @@ async fn negotiate(
         let found = asker.ask(&names).await?;
         negotiation.answers(&found);
     }
+    let moves = mirror::look_around(negotiation, asker, reporter).await?;
     let unlisted = negotiation.unlisted();
     if !unlisted.is_empty() {
-        let listings = asker.list(unlisted).await?;
+        let listings = list(negotiation, asker, unlisted).await?;
         let listings = resume_points(negotiation, asker, zfs, listings, reporter).await?;
         negotiation.listed(listings);
     }
     if negotiation.plan().steps() == 0 && negotiation.wants_facts(false).is_empty() {
-        return Ok(TargetLimits::default());
+        return Ok((TargetLimits::default(), moves));
     }
     let Some(nearest) = negotiation.nearest() else {
         let (dataset, host) = (&asker.job.target.dataset, host_name(asker.job));
@@ -168,7 +207,22 @@ async fn negotiate(
         let facts = source::facts(zfs.clone(), negotiation.wants_facts(true)).await?;
         negotiation.facts(&facts);
     }
-    Ok(limits)
+    Ok((limits, moves))
+}
+
+/// Lists these datasets; in a dry run those that would have been renamed under their old names.
+async fn list(
+    negotiation: &Negotiation,
+    asker: &mut Asker<'_>,
+    datasets: Vec<DatasetName>,
+) -> Result<Listed, StartError> {
+    if !asker.job.dry_run {
+        return asker.list(datasets).await;
+    }
+    let old = |name: &DatasetName| negotiation.name_before(name).unwrap_or(name).clone();
+    let names: HashMap<DatasetName, DatasetName> = datasets.into_iter().map(|name| (old(&name), name)).collect();
+    let listed = asker.list(names.keys().cloned().collect()).await?;
+    Ok(listed.into_iter().filter_map(|(old, listed)| Some((names.get(&old)?.clone(), listed))).collect())
 }
 
 /// Finds out which cut receives this source can go on with, and drops the others, so that they are in nobody's way.

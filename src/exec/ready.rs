@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::config::PushJob;
 use crate::name::DatasetName;
-use crate::plan::{BaseKind, Negotiation, Plan, PlannedDataset, Step, TargetLimits};
+use crate::plan::{BaseKind, Due, Missing, Move, Negotiation, Plan, PlannedDataset, Step, TargetLimits};
 use crate::remote::client::ChannelId;
 use crate::zfs::{SendBase, SendFlags, SendSpec, Zfs};
 
@@ -18,6 +18,10 @@ pub struct Ready {
     pub limits: TargetLimits,
     /// The first channel: its helper has greeted.
     pub first: ChannelId,
+    /// Datasets of the target that were renamed, or (in a dry run) would be.
+    pub moves: Vec<Move>,
+    /// In a dry run what would be cleared away on the target.
+    pub cleared: Option<(Missing, Due)>,
 }
 
 impl Ready {

@@ -34,7 +34,7 @@ impl Tags {
 }
 
 /// Stands for one dataset of a target in the names of its bookmarks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Tag(String);
 
 impl Tag {

@@ -15,7 +15,7 @@ pub struct FilterError {
 }
 
 /// Decides for each path whether it takes part.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Filter {
     depth: Option<usize>,
     include: Option<GlobSet>,

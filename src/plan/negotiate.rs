@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::bookmark::{Tags, snapshot_of};
 use super::diff::{Attempt, Verdict, diff, from_bookmark, from_snapshot, full};
-use super::{Cures, Kind, SourceDataset, TargetDataset, Version};
+use super::{Cures, Filter, Kind, SourceDataset, TargetDataset, Version};
 use crate::name::{DatasetName, Guid, NameError, RelPath, Txg};
 
 /// Snapshots and bookmarks asked for by name in the last round; what then is still unknown gets listed.
@@ -63,6 +63,8 @@ pub(super) struct Item {
     pub facts: Option<SourceFacts>,
     /// What the user has allowed to be done about a conflict was done in this run.
     pub cured: bool,
+    /// What the target's dataset was called before this run renamed it.
+    pub was: Option<DatasetName>,
     mark: Option<(u64, Txg)>,
 }
 
@@ -88,7 +90,15 @@ pub struct Negotiation {
     /// The date in the names of what is set aside.
     pub(super) stamp: String,
     /// Names our own bookmarks for this target; `None` where there are none to be believed.
-    tags: Option<Tags>,
+    pub(super) tags: Option<Tags>,
+    /// Which datasets take part.
+    pub(super) filter: Filter,
+    /// Datasets of the source that don't.
+    pub(super) unselected: HashSet<RelPath>,
+    /// Datasets of the target that are items under an old name, and those items' targets: they are sent anew.
+    pub(super) renamed: HashMap<DatasetName, DatasetName>,
+    /// What this run renames, by the old names.
+    pub(super) moving: Vec<DatasetName>,
     round: u32,
     asked: Vec<What>,
     /// Datasets of the target that are known to exist and that are no items with snapshots.
@@ -121,6 +131,7 @@ impl Negotiation {
                 attempt: None,
                 facts: None,
                 cured: false,
+                was: None,
                 mark: None,
             })
         };
@@ -135,6 +146,10 @@ impl Negotiation {
             cures: Cures::default(),
             stamp: String::new(),
             tags: None,
+            filter: Filter::default(),
+            unselected: HashSet::new(),
+            renamed: HashMap::new(),
+            moving: Vec::new(),
             round: 0,
             asked: Vec::new(),
             existing: HashSet::new(),
@@ -155,6 +170,13 @@ impl Negotiation {
     pub fn with_cures(mut self, cures: Cures, stamp: &str) -> Self {
         self.cures = cures;
         stamp.clone_into(&mut self.stamp);
+        self
+    }
+
+    /// What was left out, so that it isn't taken for missing: the filter, and the source's datasets that it doesn't select.
+    #[must_use]
+    pub fn with_surroundings(mut self, filter: &Filter, unselected: HashSet<RelPath>) -> Self {
+        (self.filter, self.unselected) = (filter.clone(), unselected);
         self
     }
 

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
 use crate::plan::{Cure, Kind};
-use crate::zfs::Refusal;
+use crate::zfs::{Note, Noted, Refusal};
 
 /// Raised whenever an older peer could misunderstand; both sides name both numbers when they differ.
 pub const PROTOCOL: u32 = 1;
@@ -298,6 +298,54 @@ pub enum Request {
         /// Whether only to tell what would be done.
         dry_run: bool,
     },
+    /// What datasets are there, from this one down? Answered by [`Reply::Names`] frames, then [`Reply::Done`].
+    Names {
+        /// Comes back in the answers.
+        id: u64,
+        /// The top of the tree.
+        dataset: DatasetName,
+    },
+    /// Rename a dataset, and with it all below, as the source has done. Refused unless the helper's command line allows it.
+    /// Answered by [`Reply::Done`].
+    Rename {
+        /// Comes back in the answer.
+        id: u64,
+        /// How.
+        rename: Rename,
+    },
+    /// What is noted of a tree's datasets, and of these snapshots. Answered by [`Reply::Notes`] frames, then [`Reply::Done`].
+    Notes {
+        /// Comes back in the answers.
+        id: u64,
+        /// The top of the tree.
+        #[serde(default)]
+        dataset: Option<DatasetName>,
+        /// Full names of snapshots; at most [`MAX_NAMES`].
+        #[serde(default)]
+        snapshots: Vec<String>,
+    },
+    /// Note something on these datasets and snapshots, or (`value` is `None`) drop the note. Refused unless the helper's command
+    /// line allows to destroy: that is what notes are for. Answered by [`Reply::Done`].
+    Note {
+        /// Comes back in the answer.
+        id: u64,
+        /// Which note.
+        note: Note,
+        /// What it says.
+        value: Option<String>,
+        /// Full names; at most [`MAX_NAMES`]. One that is gone already does no harm.
+        names: Vec<String>,
+    },
+    /// Destroy a dataset that has just these snapshots, with neither holds nor clones, nothing written since, nothing below, and that
+    /// is not mounted. Refused unless the helper's command line allows it. Answered by [`Reply::Done`].
+    Destroy {
+        /// Comes back in the answer.
+        id: u64,
+        /// The dataset.
+        dataset: DatasetName,
+        /// All its snapshots.
+        snapshots: Vec<Guid>,
+    },
     /// Receive the stream that follows in data frames. Answered by [`Reply::Done`].
     Receive {
         /// Comes back in the answer.
@@ -336,6 +384,27 @@ pub struct Receive {
     /// Whether a cut receive leaves something to go on with (`recv -s`).
     #[serde(default = "yes")]
     pub resumable: bool,
+    /// The snapshot that will be the newest once all of a new dataset has arrived: noted on it, as put there by zfsync.
+    #[serde(default)]
+    pub upto: Option<Guid>,
+}
+
+/// One rename on the target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rename {
+    /// The old name.
+    pub from: DatasetName,
+    /// The new one; nothing may be there.
+    pub to: DatasetName,
+    /// It must have this snapshot, to be the right one.
+    pub snapshot: SnapshotName,
+    /// The snapshot's identity.
+    pub guid: Guid,
+    /// Filesystems to create first, as in [`Receive::ancestors`].
+    pub ancestors: Vec<DatasetName>,
+    /// As [`Receive::top_ancestor`].
+    #[serde(default)]
+    pub top_ancestor: Option<DatasetName>,
 }
 
 fn yes() -> bool {
@@ -387,6 +456,20 @@ pub enum Reply {
         id: u64,
         /// Place in the question, seconds since 1970 (`creation`); what doesn't exist is left out.
         dates: Vec<(u32, i64)>,
+    },
+    /// To [`Request::Names`]: some of them.
+    Names {
+        /// The request's.
+        id: u64,
+        /// The datasets.
+        datasets: Vec<DatasetName>,
+    },
+    /// To [`Request::Notes`]: some of them.
+    Notes {
+        /// The request's.
+        id: u64,
+        /// The notes.
+        notes: Vec<Noted>,
     },
     /// A sign of life of a running receive: sent only when it has moved on since the last one, or works.
     Beat {

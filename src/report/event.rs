@@ -114,6 +114,32 @@ pub enum Event {
         /// Several lines: what was attempted, zfs's words, what to do next.
         error: String,
     },
+    /// What the target has and the source has no more, as far as that was looked for.
+    OnlyThere {
+        /// Datasets of the target.
+        datasets: Vec<String>,
+        /// Datasets of the target with those of their snapshots; only where the target was listed.
+        snapshots: Vec<(String, Vec<String>)>,
+        /// Whether the target was listed.
+        listed: bool,
+    },
+    /// What was destroyed on the target as the source has it no more.
+    Cleared {
+        /// Datasets.
+        datasets: Vec<String>,
+        /// Full names of snapshots of datasets that both sides have.
+        snapshots: Vec<String>,
+        /// How many bytes the snapshots freed.
+        freed: u64,
+        /// How many datasets have to wait for the end of the grace.
+        datasets_wait: usize,
+        /// How many snapshots have to.
+        snapshots_wait: usize,
+        /// When the next of these may go, in seconds since 1970.
+        next: Option<i64>,
+        /// Datasets and snapshots that stay, and why.
+        stay: Vec<(String, String)>,
+    },
     /// The run is over.
     Finished(Summary),
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::format::{duration, sanitise};
 use crate::config::{Branch, CronJob, HookCommand, Hooks, PruneJob, When};
-use crate::plan::Rules;
+use crate::plan::{Mirror, Rules};
 
 /// All jobs, with a blank line between two.
 #[must_use]
@@ -57,11 +57,32 @@ fn branch_lines(branch: &Branch) -> Vec<String> {
         };
         lines.push(format!("sends {source}, {what}, to {}, {} streams at a time", push.target, push.channels));
     }
+    if let Some(push) = branch.targets.first() {
+        lines.extend(mirror(&push.mirror));
+    }
     lines.push(thinned(source.as_str(), branch.thin.as_ref()));
     if !branch.targets.is_empty() {
         lines.push(thinned("its targets", branch.thin_targets.first()));
     }
     lines
+}
+
+fn mirror(mirror: &Mirror) -> Option<String> {
+    let mut does = Vec::new();
+    if mirror.follow_renames {
+        does.push("follows renames".to_owned());
+    }
+    let what = match (mirror.datasets, mirror.snapshots) {
+        (true, true) => Some("datasets and snapshots"),
+        (true, false) => Some("datasets"),
+        (false, true) => Some("snapshots"),
+        (false, false) => None,
+    };
+    if let Some(what) = what {
+        let when = if mirror.grace.is_zero() { "at once".into() } else { format!("after {}", duration(mirror.grace)) };
+        does.push(format!("destroys there what the source has no more: {what}, {when}"));
+    }
+    (!does.is_empty()).then(|| does.join("; "))
 }
 
 fn heeds(thin: &PruneJob) -> &'static str {

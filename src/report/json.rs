@@ -110,6 +110,8 @@ impl Reporter for Json {
             Event::Connected { .. }
             | Event::Planned { .. }
             | Event::Notice { .. }
+            | Event::OnlyThere { .. }
+            | Event::Cleared { .. }
             | Event::DatasetFailed { .. }
             | Event::Finished(_) => {}
         }

@@ -30,6 +30,14 @@ pub enum PlanAction {
     SetAside,
     /// Destroyed, to make room.
     Replace,
+    /// It gets another name on the target, as it has at the source.
+    Rename,
+    /// Destroyed on the target, as the source has it no more.
+    Destroy,
+    /// The same, when it has been missing for long enough.
+    Waits,
+    /// Only the target has it, and it stays; the note says why.
+    Stays,
 }
 
 impl PlanAction {
@@ -44,6 +52,10 @@ impl PlanAction {
             Self::Rollback => "roll back",
             Self::SetAside => "set aside",
             Self::Replace => "replace",
+            Self::Rename => "rename",
+            Self::Destroy => "destroy",
+            Self::Waits => "destroy later",
+            Self::Stays => "stays",
         }
     }
 
@@ -51,8 +63,8 @@ impl PlanAction {
         match self {
             Self::Full | Self::Incremental | Self::Resume => Colour::Green,
             Self::InSync => Colour::Dim,
-            Self::NoSnapshots => Colour::Yellow,
-            Self::Conflict | Self::Rollback | Self::SetAside | Self::Replace => Colour::Red,
+            Self::NoSnapshots | Self::Rename | Self::Waits | Self::Stays => Colour::Yellow,
+            Self::Conflict | Self::Rollback | Self::SetAside | Self::Replace | Self::Destroy => Colour::Red,
         }
     }
 
@@ -210,6 +222,9 @@ fn totals(rows: &[PlanRow]) -> String {
         (number(|action| action == PlanAction::InSync), "in sync"),
         (number(|action| action == PlanAction::NoSnapshots), "without snapshots"),
         (number(|action| action == PlanAction::Conflict), "in conflict"),
+        (number(|action| action == PlanAction::Rename), "to rename there"),
+        (number(|action| action == PlanAction::Destroy), "to destroy there"),
+        (number(|action| action == PlanAction::Waits), "to destroy later"),
     ];
     let others: Vec<String> = others.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     if others.is_empty() { text } else { format!("{text}; {}", others.join(", ")) }

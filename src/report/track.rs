@@ -105,7 +105,11 @@ impl Track {
                     self.end(*step);
                 }
             }
-            Event::Notice { .. } | Event::DatasetFailed { .. } | Event::Finished(_) => {}
+            Event::Notice { .. }
+            | Event::OnlyThere { .. }
+            | Event::Cleared { .. }
+            | Event::DatasetFailed { .. }
+            | Event::Finished(_) => {}
         }
     }
 

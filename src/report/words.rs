@@ -18,6 +18,11 @@ impl Words {
             Event::Notice { dataset, text } => Some(Self::notice(dataset.as_deref(), text)),
             Event::StepFailed { dataset, retry: true, wait, error, .. } => Some(self.retry(dataset, *wait, error)),
             Event::DatasetFailed { dataset, target, kind, error } => Some(self.failed(dataset, target, kind, error)),
+            Event::OnlyThere { datasets, snapshots, listed } => Some(only_there(datasets, snapshots, *listed)),
+            Event::Cleared { datasets, snapshots, freed, datasets_wait, snapshots_wait, next, stay } => {
+                let waiting = (*datasets_wait, *snapshots_wait, *next);
+                cleared(datasets, snapshots, *freed, waiting, stay)
+            }
             Event::Finished(summary) => Some(self.summary(summary)),
             _ => None,
         }
@@ -104,6 +109,59 @@ impl Words {
     }
 }
 
+/// What only the target has: how much, or (where it was `listed`) all of it.
+fn only_there(datasets: &[String], snapshots: &[(String, Vec<String>)], listed: bool) -> String {
+    let mut what = Vec::new();
+    if !datasets.is_empty() {
+        what.push(count(datasets.len(), "dataset"));
+    }
+    let number: usize = snapshots.iter().map(|(_, names)| names.len()).sum();
+    if number > 0 {
+        what.push(count(number, "snapshot"));
+    }
+    let mut text = format!("zfsync: only on the target: {}", what.join(", "));
+    if !listed {
+        text.push_str(" (-v names them)");
+    }
+    for name in datasets.iter().filter(|_| listed) {
+        let _ = write!(text, "\n  {}", sanitise(name));
+    }
+    for (dataset, names) in snapshots {
+        let names: Vec<String> = names.iter().map(|name| format!("@{name}")).collect();
+        let _ = write!(text, "\n  {}: {}", sanitise(dataset), sanitise(&names.join(", ")));
+    }
+    text
+}
+
+/// What was cleared away, and what stays for now or for good; nothing where there was nothing.
+fn cleared(
+    datasets: &[String],
+    snapshots: &[String],
+    freed: u64,
+    (datasets_wait, snapshots_wait, next): (usize, usize, Option<i64>),
+    stay: &[(String, String)],
+) -> Option<String> {
+    let some = |number: usize, what: &str| (number > 0).then(|| count(number, what));
+    let listed = |parts: [Option<String>; 2]| parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let mut lines = Vec::new();
+    if !datasets.is_empty() || !snapshots.is_empty() {
+        let freed = some(snapshots.len(), "snapshot").map(|snapshots| format!("{snapshots} ({})", bytes(freed)));
+        let what = listed([some(datasets.len(), "dataset"), freed]);
+        lines.push(format!("zfsync: destroyed on the target, as the source has them no more: {what}"));
+        lines.extend(datasets.iter().chain(snapshots).map(|name| format!("  {}", sanitise(name))));
+    }
+    if datasets_wait + snapshots_wait > 0 {
+        let what = listed([some(datasets_wait, "dataset"), some(snapshots_wait, "snapshot")]);
+        let when = next.and_then(|next| jiff::Timestamp::from_second(next).ok());
+        let when = when.map(|when| format!("; the first goes after {}", when.strftime("%Y-%m-%d %H:%M UTC")));
+        lines.push(format!("zfsync: missing at the source for less than --grace: {what}{}", when.unwrap_or_default()));
+    }
+    for (name, why) in stay {
+        lines.push(format!("zfsync: {} stays on the target: {}", sanitise(name), indented(why)));
+    }
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
 /// ` (12 updated, 1 without snapshots)`, or nothing
 fn details(summary: &Summary) -> String {
     let mut extra = Vec::new();
@@ -175,6 +233,27 @@ mod tests {
         let text = "zfsync: interrupted after 12.3 s: 5 of 31 datasets in sync (4 updated); \
                     24 snapshots, 1.21 GiB in 12.3 s (100.7 MiB/s)";
         assert_eq!(ASCII.summary(&run), text);
+    }
+
+    #[test]
+    fn what_only_the_target_has() {
+        let own = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(
+            only_there(&own(&["q/x", "q/y"]), &[], false),
+            "zfsync: only on the target: 2 datasets (-v names them)"
+        );
+        assert_eq!(
+            only_there(&own(&["q/x"]), &[("q/a".into(), own(&["s 1", "s2"]))], true),
+            "zfsync: only on the target: 1 dataset, 2 snapshots\n  q/x\n  q/a: @s 1, @s2"
+        );
+        assert_eq!(cleared(&[], &[], 0, (0, 0, None), &[]), None);
+        let stay = [("q/z".to_owned(), "it is held".to_owned())];
+        assert_eq!(
+            cleared(&own(&["q/x"]), &own(&["q/a@s"]), 2048, (0, 3, Some(1_700_000_000)), &stay).unwrap(),
+            "zfsync: destroyed on the target, as the source has them no more: 1 dataset, 1 snapshot (2.00 KiB)\n  q/x\n  q/a@s\n\
+             zfsync: missing at the source for less than --grace: 3 snapshots; the first goes after 2023-11-14 22:13 UTC\n\
+             zfsync: q/z stays on the target: it is held"
+        );
     }
 
     #[test]

@@ -5,9 +5,10 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::mirror::Note;
 use super::parse::STREAM_FEATURES;
 use crate::name::{DatasetName, ResumeToken, SnapshotName};
-use crate::plan::Kind;
+use crate::plan::{Kind, Put};
 use crate::remote::wire::Receive;
 
 /// Where `zfs` lives on systems that keep it off an ordinary user's PATH.
@@ -239,6 +240,9 @@ impl Zfs {
         if new && receive.kind == Kind::Filesystem {
             command.args(["-o", "canmount=noauto"]);
         }
+        if let Some(upto) = receive.upto.filter(|_| new) {
+            command.arg("-o").arg(format!("{}={}", Note::Received.property(), Put::new(upto)));
+        }
         command.arg(receive.dataset.as_str());
         command
     }
@@ -348,12 +352,18 @@ mod tests {
             into_empty: false,
             overwrite: false,
             resumable: true,
+            upto: None,
         };
         assert_eq!(line(&zfs.receive(&plain)), "zfs recv -s -u b/x");
         let receive = Receive { create: true, top: true, ..plain.clone() };
         assert_eq!(line(&zfs.receive(&receive)), "zfs recv -s -u -o readonly=on -o canmount=noauto b/x");
         let receive = Receive { create: true, top: true, kind: Kind::Volume, ..plain.clone() };
         assert_eq!(line(&zfs.receive(&receive)), "zfs recv -s -u -o readonly=on b/x");
+        let receive = Receive { upto: Some(crate::name::Guid(0x1f)), ..receive };
+        assert_eq!(
+            line(&zfs.receive(&receive)),
+            "zfs recv -s -u -o readonly=on -o zfsync:received=000000000000001f b/x"
+        );
         let receive = Receive { into_empty: true, ..plain };
         assert_eq!(line(&zfs.receive(&receive)), "zfs recv -s -u -F -o canmount=noauto b/x");
         assert_eq!(

@@ -4,6 +4,7 @@ mod bookmarks;
 mod change;
 mod command;
 mod estimate;
+mod mirror;
 mod parse;
 pub mod permission;
 mod refusal;
@@ -14,6 +15,7 @@ pub use bookmarks::NewBookmark;
 pub use change::{Pinned, read_creations, read_names, read_pinned, read_reclaimed};
 pub use command::{PLACEHOLDER, SendBase, SendFlags, SendSpec, Zfs, find_zfs};
 pub use estimate::{Estimate, Report, report};
+pub use mirror::{Note, Noted, read_notes};
 pub use parse::{
     Facts, Listed, Mark, ParseError, disabled_features, read_facts, read_listed, read_source, user_objects,
 };

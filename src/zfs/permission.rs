@@ -12,6 +12,10 @@ pub const SEND: &str = "send,bookmark,destroy,mount";
 
 /// To destroy snapshots.
 pub const DESTROY: &str = "destroy,mount";
+/// To follow a rename.
+pub const RENAME: &str = "rename,create,mount,canmount,readonly,userprop";
+/// To note since when something is missing.
+pub const NOTE: &str = "userprop";
 /// What taking snapshots needs.
 pub const SNAPSHOT: &str = "snapshot,mount";
 

@@ -160,6 +160,12 @@ impl Refusal {
         let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
         PHRASES.iter().find(|(_, phrases)| says(phrases)).map_or(Self::Other, |(refusal, _)| *refusal)
     }
+
+    /// Whether what was to be destroyed rightly stays: somebody uses it, or it is not what it was.
+    #[must_use]
+    pub fn is_a_reason_to_stay(self) -> bool {
+        matches!(self, Self::Held | Self::HasClones | Self::Changed | Self::Busy)
+    }
 }
 
 /// Takes out what stands in single quotes (no name can hold one) and joins wrapped lines.

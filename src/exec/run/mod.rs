@@ -17,7 +17,7 @@ use super::signals::Signals;
 use crate::config::PushJob;
 use crate::error::{Exit, Signal};
 use crate::name::Guid;
-use crate::plan::{Placement, Step};
+use crate::plan::{Negotiation, Placement, Step};
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel, Stream};
 use crate::remote::wire::{Receive, Reply, Request};
 use crate::report::{Event, Reporter, StepId, Summary};
@@ -47,6 +47,16 @@ pub fn limits(job: &PushJob) -> Limits {
     }
 }
 
+/// How a run has ended.
+pub struct Ended {
+    /// The exit code.
+    pub exit: Exit,
+    /// The figures; [`Event::Finished`] is still to be told.
+    pub summary: Summary,
+    /// What is known of both sides.
+    pub negotiation: Negotiation,
+}
+
 /// Carries the plan out until every dataset has reached its end, or a signal ends the run.
 #[expect(clippy::too_many_arguments, reason = "each is a part of its own, put together in one place")]
 pub async fn run(
@@ -58,7 +68,7 @@ pub async fn run(
     signals: &mut Signals,
     started: Instant,
     reporter: &mut dyn Reporter,
-) -> Exit {
+) -> Ended {
     let (machine, actions) = Machine::new(&ready.plan, &limits(job));
     let first = ready.first;
     let books = job.bookmarks.then(|| {
@@ -256,7 +266,11 @@ impl Run<'_> {
             Reply::Beat { id } => self.input(Input::Moved { step: id }),
             Reply::Listed { id, dataset, facts, snapshots } => self.looks.listed(id, dataset, facts, snapshots),
             Reply::Dated { id, dates } => self.dated(id, &dates),
-            Reply::Found { .. } | Reply::Probed { .. } | Reply::Thinned { .. } => {}
+            Reply::Found { .. }
+            | Reply::Probed { .. }
+            | Reply::Thinned { .. }
+            | Reply::Names { .. }
+            | Reply::Notes { .. } => {}
         }
     }
 
@@ -380,6 +394,12 @@ impl Run<'_> {
             into_empty: first && planned.placement == Placement::IntoEmpty,
             overwrite: first && planned.placement == Placement::Overwrite,
             resumable: self.job.resume,
+            upto: self
+                .ready
+                .negotiation
+                .source(dataset)
+                .and_then(|source| source.snapshots.newest())
+                .map(|newest| newest.guid),
         };
         let command = self.ready.send(self.zfs, planned, send, self.job);
         self.reporter.event(&Event::StepStarted {
@@ -500,7 +520,7 @@ impl Run<'_> {
         }
     }
 
-    fn finish(mut self, started: Instant) -> Exit {
+    fn finish(mut self, started: Instant) -> Ended {
         for live in self.steps.values() {
             live.abort.store(true, Ordering::Relaxed);
         }
@@ -508,11 +528,11 @@ impl Run<'_> {
         self.summary.interrupted = self.stop.is_some();
         self.summary.failures.sort();
         let failed = self.summary.failed > 0 || self.taken;
-        self.reporter.event(&Event::Finished(self.summary));
-        match self.stop {
+        let exit = match self.stop {
             Some((signal, _)) => Exit::Interrupted(signal),
             None if failed => Exit::Failed,
             None => Exit::InSync,
-        }
+        };
+        Ended { exit, summary: self.summary, negotiation: self.ready.negotiation }
     }
 }

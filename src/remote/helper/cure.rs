@@ -75,7 +75,17 @@ fn replace(zfs: &Zfs, dataset: &DatasetName, loses: &[Guid]) -> Result<(), Failu
     if let Err(Failure { refusal: Refusal::Missing, .. }) = facts(zfs, dataset) {
         return Ok(());
     }
-    let mut rest = &all[..];
+    destroy_snapshots(zfs, dataset, &all)?;
+    let below = run(zfs.list_below(dataset), |output| Ok(output.lines().count().saturating_sub(1)))?;
+    if below > 0 {
+        return Ok(());
+    }
+    run(zfs.destroy_bare(dataset), |_| Ok(()))
+}
+
+/// Destroys these snapshots of a dataset.
+pub(super) fn destroy_snapshots(zfs: &Zfs, dataset: &DatasetName, all: &[Pinned]) -> Result<(), Failure> {
+    let mut rest = all;
     while !rest.is_empty() {
         let mut bytes = 0;
         let fits = rest.iter().take_while(|snapshot| {
@@ -87,15 +97,11 @@ fn replace(zfs: &Zfs, dataset: &DatasetName, loses: &[Guid]) -> Result<(), Failu
         run(zfs.destroy_snapshots(dataset, &names), |_| Ok(()))?;
         rest = later;
     }
-    let below = run(zfs.list_below(dataset), |output| Ok(output.lines().count().saturating_sub(1)))?;
-    if below > 0 {
-        return Ok(());
-    }
-    run(zfs.destroy_bare(dataset), |_| Ok(()))
+    Ok(())
 }
 
 /// Refuses what the user wasn't told of, and what ZFS would refuse in the middle.
-fn check_losses(zfs: &Zfs, dataset: &DatasetName, going: &[&Pinned], told: &[Guid]) -> Result<(), Failure> {
+pub(super) fn check_losses(zfs: &Zfs, dataset: &DatasetName, going: &[&Pinned], told: &[Guid]) -> Result<(), Failure> {
     if let Some(unknown) = going.iter().find(|snapshot| !told.contains(&snapshot.guid)) {
         let name = &unknown.name;
         return Err(changed(&format!("'{dataset}' has the snapshot @{name} by now, which nobody has agreed to lose")));
@@ -121,22 +127,22 @@ fn check_losses(zfs: &Zfs, dataset: &DatasetName, going: &[&Pinned], told: &[Gui
 }
 
 /// The rest of a cut receive is in the way of everything else.
-fn clear_partial(zfs: &Zfs, dataset: &DatasetName) -> Result<(), Failure> {
+pub(super) fn clear_partial(zfs: &Zfs, dataset: &DatasetName) -> Result<(), Failure> {
     if facts(zfs, dataset)?.token.is_none() {
         return Ok(());
     }
     run(zfs.clear_partial(dataset), |_| Ok(()))
 }
 
-fn facts(zfs: &Zfs, dataset: &DatasetName) -> Result<Facts, Failure> {
+pub(super) fn facts(zfs: &Zfs, dataset: &DatasetName) -> Result<Facts, Failure> {
     let all = run(zfs.facts(std::slice::from_ref(dataset)), read_facts)?;
     all.into_iter().next().ok_or_else(|| failure(Refusal::Missing, &format!("'{dataset}': dataset does not exist")))
 }
 
-fn pinned(zfs: &Zfs, dataset: &DatasetName) -> Result<Vec<Pinned>, Failure> {
+pub(super) fn pinned(zfs: &Zfs, dataset: &DatasetName) -> Result<Vec<Pinned>, Failure> {
     run(zfs.list_pinned(dataset), read_pinned)
 }
 
-fn changed(words: &str) -> Failure {
+pub(super) fn changed(words: &str) -> Failure {
     failure(Refusal::Changed, words)
 }

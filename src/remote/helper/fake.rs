@@ -13,8 +13,10 @@ use super::{Config, Found, HelperError, Host, Process, Sink, Started, serve};
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::plan::{Cure, Kind};
 use crate::remote::pump;
-use crate::remote::wire::{self, Failure, FrameKind, Header, Hello, Receive, Reply, Request, TargetFacts, Thinned};
-use crate::zfs::Refusal;
+use crate::remote::wire::{
+    self, Failure, FrameKind, Header, Hello, Receive, Rename, Reply, Request, TargetFacts, Thinned,
+};
+use crate::zfs::{Note, Noted, Refusal};
 
 /// What has happened on a [`FakeHost`].
 #[derive(Default)]
@@ -31,6 +33,12 @@ pub struct FakeHost {
     pub asked: (AtomicUsize, AtomicUsize),
     /// What was cured.
     pub cured: Mutex<Vec<Cure>>,
+    /// New names.
+    pub renamed: Mutex<Vec<String>>,
+    /// Notes taken.
+    pub noted: Mutex<Vec<String>>,
+    /// Datasets destroyed.
+    pub destroyed: Mutex<Vec<String>>,
     /// How often [`Host::find`] was called.
     pub finds: AtomicUsize,
 }
@@ -98,6 +106,30 @@ impl Host for Arc<FakeHost> {
 
     fn thin(&self, _: &DatasetName, snapshots: &[(SnapshotName, Guid)], _: bool) -> Result<Thinned, Failure> {
         Ok(Thinned { destroyed: snapshots.len(), ..Thinned::default() })
+    }
+
+    fn rename(&self, rename: &Rename) -> Result<(), Failure> {
+        self.renamed.lock().unwrap().push(rename.to.to_string());
+        Ok(())
+    }
+
+    fn notes_below(&self, dataset: &DatasetName) -> Result<Vec<Noted>, Failure> {
+        Ok(vec![Noted { name: dataset.to_string(), note: Note::Received, value: "1f".into() }; 250])
+    }
+
+    fn notes_on(&self, snapshots: &[&str]) -> Result<Vec<Noted>, Failure> {
+        let noted = |name: &&str| Noted { name: (*name).to_owned(), note: Note::MissingSince, value: "17".into() };
+        Ok(snapshots.iter().map(noted).collect())
+    }
+
+    fn note(&self, _: Note, value: Option<&str>, names: &[&str]) -> Result<(), Failure> {
+        self.noted.lock().unwrap().extend(names.iter().map(|name| format!("{name}={}", value.unwrap_or("-"))));
+        Ok(())
+    }
+
+    fn destroy(&self, dataset: &DatasetName, _: &[Guid]) -> Result<(), Failure> {
+        self.destroyed.lock().unwrap().push(dataset.to_string());
+        Ok(())
     }
 
     fn claim(&self, dataset: &DatasetName, _run: u64, owner: &str) -> Result<(), Failure> {
@@ -267,6 +299,7 @@ pub fn receive(dataset: &str) -> Receive {
         into_empty: false,
         overwrite: false,
         resumable: true,
+        upto: None,
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::plan::Cure;
-use crate::remote::wire::{Failure, Hello, Receive, TargetFacts, Thinned};
-use crate::zfs::Refusal;
+use crate::remote::wire::{Failure, Hello, Receive, Rename, TargetFacts, Thinned};
+use crate::zfs::{Note, Noted, Refusal};
 
 /// A snapshot as it goes over the wire.
 pub type Snapshot = (SnapshotName, Guid, Txg);
@@ -55,6 +55,21 @@ pub trait Host: Send + Sync + 'static {
         snapshots: &[(SnapshotName, Guid)],
         dry_run: bool,
     ) -> Result<Thinned, Failure>;
+
+    /// Renames a dataset that has this snapshot.
+    fn rename(&self, rename: &Rename) -> Result<(), Failure>;
+
+    /// What is noted of a tree's datasets.
+    fn notes_below(&self, dataset: &DatasetName) -> Result<Vec<Noted>, Failure>;
+
+    /// What is noted of these snapshots, as far as they exist.
+    fn notes_on(&self, snapshots: &[&str]) -> Result<Vec<Noted>, Failure>;
+
+    /// Takes a note on these datasets and snapshots, or drops it.
+    fn note(&self, note: Note, value: Option<&str>, names: &[&str]) -> Result<(), Failure>;
+
+    /// Destroys a dataset that has these snapshots and nothing else that could be missed.
+    fn destroy(&self, dataset: &DatasetName, snapshots: &[Guid]) -> Result<(), Failure>;
 
     /// Claims a tree for a run until this process ends.
     fn claim(&self, dataset: &DatasetName, run: u64, owner: &str) -> Result<(), Failure>;

@@ -10,15 +10,16 @@ use std::time::{Duration, Instant};
 use super::cure;
 use super::host::{Found, Host, Sink, Started, failure};
 use super::list;
+use super::mirror;
 use super::process::{run, run_listing, start};
 use super::thin;
 use crate::lock::{self, Lock, LockError};
 use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::plan::{Cure, Kind};
-use crate::remote::wire::{Failure, Hello, Receive, Thinned};
+use crate::remote::wire::{Failure, Hello, Receive, Rename, Thinned};
 use crate::zfs::{
-    Facts, Mark, ParseError, Refusal, Zfs, disabled_features, permission, read_creations, read_facts, read_listed,
-    read_names, user_objects,
+    Facts, Mark, Note, Noted, ParseError, Refusal, Zfs, disabled_features, permission, read_creations, read_facts,
+    read_listed, read_names, read_notes, user_objects,
 };
 
 /// So many bytes of names go to one `zfs list`: far below every system's limit for arguments.
@@ -143,6 +144,33 @@ impl Host for LocalHost {
         dry_run: bool,
     ) -> Result<Thinned, Failure> {
         thin::thin(self.zfs()?, dataset, snapshots, dry_run)
+    }
+
+    fn rename(&self, rename: &Rename) -> Result<(), Failure> {
+        mirror::rename(self.zfs()?, rename)
+    }
+
+    fn notes_below(&self, dataset: &DatasetName) -> Result<Vec<Noted>, Failure> {
+        run_listing(self.zfs()?.notes_below(dataset), read_notes)
+    }
+
+    fn notes_on(&self, snapshots: &[&str]) -> Result<Vec<Noted>, Failure> {
+        let mut all = Vec::new();
+        for some in portions(snapshots, |name| name.len()) {
+            all.extend(run_listing(self.zfs()?.notes_on(some), read_notes)?);
+        }
+        Ok(all)
+    }
+
+    fn note(&self, note: Note, value: Option<&str>, names: &[&str]) -> Result<(), Failure> {
+        for some in portions(names, |name| name.len()) {
+            mirror::note(self.zfs()?, note, value, some)?;
+        }
+        Ok(())
+    }
+
+    fn destroy(&self, dataset: &DatasetName, snapshots: &[Guid]) -> Result<(), Failure> {
+        mirror::destroy(self.zfs()?, dataset, snapshots)
     }
 
     fn claim(&self, dataset: &DatasetName, run: u64, owner: &str) -> Result<(), Failure> {

@@ -5,6 +5,8 @@ mod cure;
 mod host;
 mod list;
 mod local;
+mod mirror;
+mod notes;
 mod process;
 mod query;
 mod receiving;
@@ -130,5 +132,7 @@ fn stdio() -> Result<(OwnedFd, OwnedFd), HelperError> {
 
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod notes_tests;
 #[cfg(test)]
 mod tests;

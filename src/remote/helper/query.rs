@@ -1,4 +1,4 @@
-//! Answers questions (ask, list, tree, probe), each on a thread of its own so that a stream never waits for a listing.
+//! Answers questions (ask, list, tree, names, probe), each on a thread of its own so that a stream never waits for a listing.
 
 use std::collections::HashMap;
 use std::io;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::host::{Host, failure};
 use super::replies::{LOOK, Replies};
-use super::{Config, Sink};
+use super::{Config, Sink, notes as mirror};
 use crate::cli::Allow;
 use crate::name::{DatasetName, MAX_NAME, SnapshotName};
 use crate::remote::wire::{Failure, MAX_NAMES, Reply, Request};
@@ -15,6 +15,8 @@ use crate::zfs::{Refusal, permission};
 
 /// So many snapshots go into one frame: at most about 600 KiB.
 pub(super) const SNAPSHOTS_A_FRAME: usize = 2000;
+/// So many names of datasets go into one frame: at most about 520 KiB.
+const NAMES_A_FRAME: usize = 2000;
 /// So many questions are answered at a time; more wait, and with them whatever the sender sends next.
 const AT_ONCE: usize = 4;
 
@@ -99,6 +101,11 @@ fn id_of(request: &Request) -> u64 {
         | Request::Cure { id, .. }
         | Request::Dates { id, .. }
         | Request::Thin { id, .. }
+        | Request::Names { id, .. }
+        | Request::Rename { id, .. }
+        | Request::Notes { id, .. }
+        | Request::Note { id, .. }
+        | Request::Destroy { id, .. }
         | Request::Receive { id, .. } => *id,
     }
 }
@@ -130,6 +137,15 @@ fn answer(context: &Context, request: Request) {
             let explained = thinned.map_err(|why| context.explain(why, permission::DESTROY, &dataset));
             explained.map(|thinned| Reply::Thinned { id, thinned })
         }
+        Request::Names { dataset, .. } => names(context, id, &dataset),
+        Request::Rename { rename, .. } => mirror::rename(context, &rename).map(|()| done(id, None)),
+        Request::Notes { dataset, snapshots, .. } => mirror::notes(context, id, dataset.as_ref(), &snapshots),
+        Request::Note { note, value, names, .. } => {
+            mirror::note(context, note, value.as_deref(), &names).map(|()| done(id, None))
+        }
+        Request::Destroy { dataset, snapshots, .. } => {
+            mirror::destroy(context, &dataset, &snapshots).map(|()| done(id, None))
+        }
         Request::Receive { .. } => return,
     };
     let reply = answered.unwrap_or_else(|failure| Reply::Done { id, failure: Some(failure), warning: None });
@@ -152,7 +168,7 @@ fn ask(context: &Context, id: u64, names: &[String]) -> Result<Reply, Failure> {
     Ok(Reply::Found { id, found })
 }
 
-fn is_askable(config: &Config, name: &str) -> bool {
+pub(super) fn is_askable(config: &Config, name: &str) -> bool {
     let (dataset, snapshot) = name.split_once('@').map_or((name, None), |(dataset, rest)| (dataset, Some(rest)));
     let legal = snapshot.is_none_or(|snapshot| snapshot.parse::<SnapshotName>().is_ok());
     // Each part can be legal and the whole too long; zfs would refuse to look at anything then.
@@ -170,6 +186,15 @@ fn list(context: &Context, id: u64, datasets: &[DatasetName]) -> Result<Reply, F
         context.host.list(&allowed, sink)?;
     }
     Ok(Reply::Done { id, failure: None, warning: None })
+}
+
+fn names(context: &Context, id: u64, dataset: &DatasetName) -> Result<Reply, Failure> {
+    context.config.check(dataset)?;
+    for some in context.host.tree(dataset)?.chunks(NAMES_A_FRAME) {
+        let reply = Reply::Names { id, datasets: some.to_vec() };
+        context.replies.send(&reply).map_err(|error| failure(Refusal::Other, &error.to_string()))?;
+    }
+    Ok(done(id, None))
 }
 
 fn tree(context: &Context, id: u64, dataset: &DatasetName) -> Result<Reply, Failure> {
@@ -194,6 +219,6 @@ fn dates(context: &Context, id: u64, names: &[String]) -> Result<Reply, Failure>
     Ok(Reply::Dated { id, dates })
 }
 
-fn done(id: u64, warning: Option<String>) -> Reply {
+pub(super) fn done(id: u64, warning: Option<String>) -> Reply {
     Reply::Done { id, failure: None, warning }
 }

@@ -1,0 +1,270 @@
+//! What the target has and the source has no more, or under another name: told, and where the user says so renamed or destroyed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::ask::{Asker, Listed};
+use super::fleet::Fleet;
+use super::link::{check_helper, first_channel};
+use super::push::close;
+use crate::config::PushJob;
+use crate::error::StartError;
+use crate::name::DatasetName;
+use crate::plan::{Due, Guess, Missing, Move, Negotiation, Notes, StaysThere, TargetDataset};
+use crate::remote::wire::{MAX_THIN, Rename, Thinned};
+use crate::report::{Event, Reporter};
+use crate::zfs::{Note, Noted};
+
+/// More datasets than these are not listed only to find out which of them was renamed.
+const FEW: usize = 200;
+
+/// Tells what only the target has, and finds out what of it is a dataset of the source under an old name: that is renamed if the
+/// user says so. The renames, done or (in a dry run) to be done.
+pub async fn look_around(
+    negotiation: &mut Negotiation,
+    asker: &mut Asker<'_>,
+    reporter: &mut dyn Reporter,
+) -> Result<Vec<Move>, StartError> {
+    let job = asker.job;
+    let names = asker.names().await?;
+    if !negotiation.target_exists() {
+        return Ok(Vec::new());
+    }
+    let listed = if job.list_target { targets(asker.tree(job.target.dataset.clone()).await?) } else { HashMap::new() };
+    let only_there = negotiation.only_there(&names);
+    let renamed = renamed(negotiation, asker, &only_there).await?;
+    let moves = if job.mirror.follow_renames {
+        follow(negotiation, asker, reporter, &renamed).await?
+    } else {
+        tell_renamed(negotiation, reporter, &renamed);
+        negotiation.sent_anew(&renamed);
+        Vec::new()
+    };
+    let still = negotiation.only_there(&only_there);
+    let snapshots = negotiation.snapshots_only_there(&listed);
+    if !still.is_empty() || !snapshots.is_empty() {
+        let texts = |names: Vec<crate::name::SnapshotName>| names.iter().map(ToString::to_string).collect();
+        reporter.event(&Event::OnlyThere {
+            datasets: still.iter().map(ToString::to_string).collect(),
+            snapshots: snapshots.into_iter().map(|(dataset, names)| (dataset.to_string(), texts(names))).collect(),
+            listed: job.list_target,
+        });
+    }
+    Ok(moves)
+}
+
+fn targets(listed: Listed) -> HashMap<DatasetName, TargetDataset> {
+    listed.into_iter().map(|(name, (dataset, _))| (name, dataset)).collect()
+}
+
+/// Which of these the source has under another name.
+async fn renamed(
+    negotiation: &Negotiation,
+    asker: &mut Asker<'_>,
+    only_there: &[DatasetName],
+) -> Result<Vec<Guess>, StartError> {
+    if only_there.is_empty() || !negotiation.lacks_any() {
+        return Ok(Vec::new());
+    }
+    let guesses = negotiation.guesses(only_there);
+    let names: Vec<String> = guesses.iter().map(|guess| guess.from.at(guess.snapshot.as_str())).collect();
+    let found = if names.is_empty() { Vec::new() } else { asker.ask(&names).await? };
+    let mut right: Vec<Guess> = found
+        .into_iter()
+        .filter_map(|(place, guid, _)| guesses.get(usize::try_from(place).ok()?).filter(|guess| guess.guid == guid))
+        .cloned()
+        .collect();
+    // Without bookmarks only the snapshots themselves tell; that is worth a listing where it saves sending it all.
+    let rest: Vec<DatasetName> =
+        only_there.iter().filter(|name| right.iter().all(|guess| guess.from != **name)).take(FEW).cloned().collect();
+    if asker.job.mirror.follow_renames && !rest.is_empty() {
+        let there = targets(asker.list(rest).await?);
+        let more = negotiation.guesses_by_guid(&there);
+        let new = more.into_iter().filter(|guess| right.iter().all(|known| known.index != guess.index));
+        right.extend(new.collect::<Vec<_>>());
+    }
+    Ok(right)
+}
+
+fn tell_renamed(negotiation: &Negotiation, reporter: &mut dyn Reporter, renamed: &[Guess]) {
+    for guess in renamed {
+        let Some((source, target)) = negotiation.names(guess.index) else { continue };
+        let text = format!(
+            "it was renamed: the target has it as {}, and it is sent anew as {target} (--follow-renames renames it there instead)",
+            guess.from
+        );
+        reporter.event(&Event::Notice { dataset: Some(source.to_string()), text });
+    }
+}
+
+/// Renames on the target what has another name at the source now, and lists it anew there.
+async fn follow(
+    negotiation: &mut Negotiation,
+    asker: &mut Asker<'_>,
+    reporter: &mut dyn Reporter,
+    renamed: &[Guess],
+) -> Result<Vec<Move>, StartError> {
+    let moves = negotiation.moves(renamed);
+    if moves.is_empty() {
+        return Ok(moves);
+    }
+    let mut done = Vec::new();
+    if asker.job.dry_run {
+        done.clone_from(&moves);
+    } else {
+        // Nothing is changed in a tree that another run has.
+        asker.claimed().await?;
+        for one in moves {
+            let rename = Rename {
+                from: one.from.clone(),
+                to: one.to.clone(),
+                snapshot: one.snapshot.clone(),
+                guid: one.guid,
+                ancestors: one.ancestors.clone(),
+                top_ancestor: one.top_ancestor.clone(),
+            };
+            let text = match asker.rename(rename).await? {
+                None => {
+                    let text = format!("{} is called {} on the target now, as at the source", one.from, one.to);
+                    done.push(one);
+                    text
+                }
+                Some(failure) => {
+                    format!("{} could not be renamed to {}: {}", one.from, one.to, failure.words)
+                }
+            };
+            reporter.event(&Event::Notice { dataset: None, text });
+        }
+    }
+    negotiation.moved(&done);
+    Ok(done)
+}
+
+/// What came of clearing away.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// Something that was to go could not go.
+    pub failed: bool,
+}
+
+/// Destroys on the target what the source has no more and zfsync has put there, over a connection of its own: those of the run
+/// may be gone by now.
+pub async fn sweep(
+    job: &Arc<PushJob>,
+    negotiation: &Negotiation,
+    reporter: &mut dyn Reporter,
+) -> Result<Swept, StartError> {
+    let (mut fleet, mut events) = Fleet::new(job.clone());
+    fleet.connect(1, std::time::Duration::ZERO);
+    let swept = async {
+        let (first, hello) = first_channel(&mut fleet, &mut events).await?;
+        check_helper(job, &hello)?;
+        let mut asker = Asker::new(&mut fleet, &mut events, first, job);
+        asker.claim(job.run).await?;
+        asker.claimed().await?;
+        let (missing, due) = look(negotiation, &mut asker).await?;
+        carry_out(&mut asker, missing, due, reporter).await
+    };
+    let swept = swept.await;
+    close(fleet).await;
+    swept
+}
+
+/// What may go, and what of it goes now.
+pub async fn look(negotiation: &Negotiation, asker: &mut Asker<'_>) -> Result<(Missing, Due), StartError> {
+    let (target, mirror) = (asker.job.target.dataset.clone(), &asker.job.mirror);
+    let there = targets(asker.tree(target.clone()).await?);
+    let notes = if there.is_empty() { Vec::new() } else { asker.notes(Some(target), &[]).await? };
+    let missing = negotiation.missing(&there, &notes_of(notes), mirror);
+    let since = if mirror.grace.is_zero() { Vec::new() } else { asker.notes(None, &missing.undated()).await? };
+    let since = since.into_iter().filter(|noted| noted.note == Note::MissingSince);
+    let since = since.filter_map(|noted| Some((noted.name, noted.value.parse().ok()?))).collect();
+    let due = missing.due(&since, jiff::Timestamp::now().as_second(), mirror.grace);
+    Ok((missing, due))
+}
+
+/// The notes by dataset. What can't be read is not there.
+fn notes_of(all: Vec<Noted>) -> HashMap<DatasetName, Notes> {
+    let mut notes: HashMap<DatasetName, Notes> = HashMap::new();
+    for Noted { name, note, value } in all {
+        let Ok(name) = name.parse() else { continue };
+        let of = notes.entry(name).or_default();
+        match note {
+            Note::Received => of.put = value.parse().ok(),
+            Note::MissingSince => of.since = value.parse().ok(),
+            Note::Placeholder => of.placeholder = value == "on",
+        }
+    }
+    notes
+}
+
+async fn carry_out(
+    asker: &mut Asker<'_>,
+    missing: Missing,
+    due: Due,
+    reporter: &mut dyn Reporter,
+) -> Result<Swept, StartError> {
+    let mut stay: Vec<(String, String)> =
+        missing.stay.iter().map(|(name, why)| (name.to_string(), why.to_string())).collect();
+    stay.extend(missing.foreign.iter().map(|(name, snapshots)| {
+        let why = StaysThere::Foreign(snapshots.clone());
+        (name.to_string(), why.to_string())
+    }));
+    let mut failed = keep_notes(asker, &missing, &due, reporter).await?;
+    let mut gone = Vec::new();
+    for doomed in due.datasets {
+        match asker.destroy(doomed.dataset.clone(), doomed.snapshots).await? {
+            None => gone.push(doomed.dataset.to_string()),
+            Some(failure) => {
+                failed |= !failure.refusal.is_a_reason_to_stay();
+                stay.push((doomed.dataset.to_string(), failure.words));
+            }
+        }
+    }
+    let portions: Vec<_> = due
+        .snapshots
+        .iter()
+        .flat_map(|(dataset, snapshots)| snapshots.chunks(MAX_THIN).map(|some| (dataset.clone(), some.to_vec())))
+        .collect();
+    let (mut snapshots, mut freed) = (Vec::new(), 0);
+    for ((dataset, some), result) in portions.iter().zip(asker.thin(&portions, false).await?) {
+        match result {
+            Ok(Thinned { freed: bytes, pinned, .. }) => {
+                freed += bytes;
+                let is_pinned = |name| pinned.iter().any(|(other, _)| other == name);
+                let went = some.iter().filter(|(name, _)| !is_pinned(name));
+                snapshots.extend(went.map(|(name, _)| dataset.at(name.as_str())));
+                stay.extend(pinned.into_iter().map(|(name, why)| (dataset.at(name.as_str()), why)));
+            }
+            Err(failure) => {
+                failed = true;
+                stay.push((dataset.to_string(), failure.words));
+            }
+        }
+    }
+    let (datasets_wait, snapshots_wait, next) = (due.datasets_wait, due.snapshots_wait, due.next);
+    reporter.event(&Event::Cleared { datasets: gone, snapshots, freed, datasets_wait, snapshots_wait, next, stay });
+    Ok(Swept { failed })
+}
+
+/// Brings the notes on the target up to date; whether that failed.
+async fn keep_notes(
+    asker: &mut Asker<'_>,
+    missing: &Missing,
+    due: &Due,
+    reporter: &mut dyn Reporter,
+) -> Result<bool, StartError> {
+    let mut failures = Vec::new();
+    for (dataset, put) in &missing.puts {
+        failures.extend(asker.note(Note::Received, Some(put.to_string()), &[dataset.to_string()]).await?);
+    }
+    let back: Vec<String> = missing.back.iter().map(ToString::to_string).collect();
+    failures.extend(asker.note(Note::MissingSince, None, &back).await?);
+    let now = jiff::Timestamp::now().as_second().to_string();
+    failures.extend(asker.note(Note::MissingSince, Some(now), &due.noted).await?);
+    if let Some(failure) = failures.first() {
+        let text = format!("the target can't keep in mind what is missing at the source since when: {}", failure.words);
+        reporter.event(&Event::Notice { dataset: None, text });
+    }
+    Ok(!failures.is_empty())
+}

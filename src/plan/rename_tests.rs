@@ -1,0 +1,147 @@
+//! Renames at the source: guessed by bookmarks or guids, and followed with as few renames as it takes.
+
+use std::collections::HashSet;
+
+use super::*;
+use crate::name::Txg;
+use crate::plan::{Filter, Kind, SourceDataset, Tags, Versions};
+
+fn name(text: &str) -> DatasetName {
+    text.parse().unwrap()
+}
+
+fn versions(all: &[(&str, u64)]) -> Versions {
+    let mut versions = Versions::default();
+    for (name, number) in all {
+        versions.push(&name.parse().unwrap(), Guid(*number), Txg(*number));
+    }
+    versions.sort();
+    versions
+}
+
+/// Items with one snapshot each, of the path's number, and (`was`) a bookmark for the target's dataset of that name; those that the
+/// target lacks are known to be missing, the others are there.
+fn negotiation(items: &[(&str, u64, Option<&str>)], there: &[&str]) -> Negotiation {
+    let top = name("a/s");
+    let tags = Tags::new(Some("beta"));
+    let dataset = |(path, number, was): &(&str, u64, Option<&str>)| {
+        let mark = was.map(|was| (format!("zfsync-{}-s", tags.of(&name(&format!("b/t{was}")))), *number));
+        SourceDataset {
+            path: name(&format!("a/s{path}")).below(&top).unwrap(),
+            snapshots: versions(&[("s", *number)]),
+            bookmarks: versions(&mark.iter().map(|(name, number)| (name.as_str(), *number)).collect::<Vec<_>>()),
+        }
+    };
+    let mut negotiation = Negotiation::new(&top, &name("b/t"), items.iter().map(dataset).collect(), false)
+        .unwrap()
+        .with_tags(tags.clone())
+        .with_surroundings(&Filter::default(), HashSet::new());
+    let questions = negotiation.questions();
+    let found: Vec<_> = (0..)
+        .zip(&questions)
+        .filter_map(|(place, question)| {
+            let (dataset, snapshot) = question.split_once('@').map_or((question.as_str(), ""), |(a, b)| (a, b));
+            let path = dataset.strip_prefix("b/t")?;
+            let item = items.iter().find(|(other, ..)| *other == path);
+            let exists = there.contains(&path);
+            (exists || (dataset == "b/t" && snapshot.is_empty()))
+                .then(|| (place, Guid(item.map_or(0, |item| item.1)), Txg(1)))
+        })
+        .collect();
+    negotiation.answers(&found);
+    let questions = negotiation.questions();
+    assert!(questions.iter().all(|question| !question.contains("nowhere")));
+    negotiation.answers(&[]);
+    while !negotiation.questions().is_empty() {
+        negotiation.answers(&[]);
+    }
+    negotiation
+}
+
+fn right(negotiation: &Negotiation, only_there: &[&str]) -> Vec<Guess> {
+    let names: Vec<DatasetName> = only_there.iter().map(|path| name(&format!("b/t{path}"))).collect();
+    negotiation.guesses(&names)
+}
+
+fn lines(moves: &[Move]) -> Vec<String> {
+    moves.iter().map(|one| format!("{} -> {}", one.from, one.to)).collect()
+}
+
+#[test]
+fn bookmarks_tell_the_old_name() {
+    let items = [("", 1, None), ("/new", 2, Some("/old")), ("/other", 3, Some("/elsewhere")), ("/fresh", 4, None)];
+    let negotiation = negotiation(&items, &[""]);
+    assert!(negotiation.lacks_any());
+    let guesses = right(&negotiation, &["/old", "/else"]);
+    let [guess] = &guesses[..] else { panic!("{guesses:?}") };
+    assert_eq!((guess.from.as_str(), guess.snapshot.as_str(), guess.guid), ("b/t/old", "s", Guid(2)));
+    assert_eq!(lines(&negotiation.moves(&guesses)), ["b/t/old -> b/t/new"]);
+}
+
+#[test]
+fn guids_tell_it_too() {
+    let negotiation = negotiation(&[("", 1, None), ("/new", 2, None)], &[""]);
+    let target = |snapshots: &[(&str, u64)]| TargetDataset {
+        kind: Kind::Filesystem,
+        partial: false,
+        resume: None,
+        empty: false,
+        snapshots: versions(snapshots),
+    };
+    let there =
+        HashMap::from([(name("b/t/x"), target(&[("called", 2), ("y", 9)])), (name("b/t/y"), target(&[("s", 8)]))]);
+    let guesses = negotiation.guesses_by_guid(&there);
+    assert_eq!((guesses[0].from.as_str(), guesses[0].snapshot.as_str()), ("b/t/x", "called"));
+    assert_eq!(guesses.len(), 1);
+}
+
+#[test]
+fn children_come_along() {
+    let items = [
+        ("", 1, None),
+        ("/a", 2, Some("/z")),
+        ("/a/kid", 3, Some("/z/kid")),
+        ("/a/moved", 4, Some("/z/old")),
+        ("/out", 5, Some("/z/out")),
+        ("/p", 6, None),
+        ("/p/in", 7, Some("/loose")),
+    ];
+    let mut negotiation = negotiation(&items, &[""]);
+    let guesses = right(&negotiation, &["/z", "/z/kid", "/z/old", "/z/out", "/loose"]);
+    let moves = negotiation.moves(&guesses);
+    assert_eq!(
+        lines(&moves),
+        ["b/t/z -> b/t/a", "b/t/a/old -> b/t/a/moved", "b/t/a/out -> b/t/out", "b/t/loose -> b/t/p/in"]
+    );
+    assert_eq!(moves[3].ancestors, [name("b/t/p")], "its parent isn't there yet");
+    assert!(moves[..3].iter().all(|one| one.ancestors.is_empty()));
+    negotiation.moved(&moves);
+    let old = |path: &str| negotiation.name_before(&name(&format!("b/t{path}"))).map(ToString::to_string);
+    assert_eq!(old("/a/kid").as_deref(), Some("b/t/z/kid"));
+    assert_eq!(old("/a/moved").as_deref(), Some("b/t/z/old"));
+    assert_eq!(old("/out").as_deref(), Some("b/t/z/out"));
+    assert_eq!(old("/p"), None);
+    let mut unlisted: Vec<String> = negotiation.unlisted().iter().map(ToString::to_string).collect();
+    unlisted.sort();
+    assert_eq!(unlisted, ["b/t/a", "b/t/a/kid", "b/t/a/moved", "b/t/out", "b/t/p/in"]);
+    // In a dry run the old names are still there.
+    let left = negotiation.only_there(&["b/t/z", "b/t/z/kid", "b/t/z/out", "b/t/gone"].map(name));
+    assert_eq!(left, [name("b/t/gone")]);
+}
+
+#[test]
+fn one_old_name_becomes_one_new_one() {
+    let items = [("", 1, None), ("/a", 2, Some("/z")), ("/b", 2, Some("/z"))];
+    let negotiation = negotiation(&items, &[""]);
+    let moves = negotiation.moves(&right(&negotiation, &["/z"]));
+    assert_eq!(lines(&moves), ["b/t/z -> b/t/a"], "a clone has the same bookmarks");
+}
+
+#[test]
+fn names_that_were_exchanged_stay() {
+    // Both are there under both names: nothing is lacking, and the guids tell the conflict.
+    let items = [("", 1, None), ("/a", 2, Some("/b")), ("/b", 3, Some("/a"))];
+    let negotiation = negotiation(&items, &["", "/a", "/b"]);
+    assert!(!negotiation.lacks_any());
+    assert_eq!(right(&negotiation, &[]), []);
+}

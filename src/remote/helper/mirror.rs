@@ -1,0 +1,75 @@
+//! Follows what the source has done to whole datasets: renames them, notes that they are missing there, destroys them. Everything
+//! is checked again right before, as for a cure.
+
+use std::io::{BufRead, Read};
+
+use super::cure::{changed, check_losses, clear_partial, destroy_snapshots, facts, pinned};
+use super::host::failure;
+use super::local::holds_nothing;
+use super::process::run;
+use crate::name::{DatasetName, Guid};
+use crate::remote::wire::{Failure, Rename};
+use crate::zfs::{Note, Refusal, Zfs};
+
+/// Renames a dataset that has this snapshot; its ancestors exist by now.
+pub(super) fn rename(zfs: &Zfs, rename: &Rename) -> Result<(), Failure> {
+    let Rename { from, to, snapshot, guid, .. } = rename;
+    if !pinned(zfs, from)?.iter().any(|there| there.name == *snapshot && there.guid == *guid) {
+        return Err(changed(&format!("'{from}' no longer has the snapshot @{snapshot}")));
+    }
+    run(zfs.rename(from, to), |_| Ok(()))
+}
+
+/// Notes something on these, or drops the note; one by one where that fails for all, as one that is gone spoils it for the others.
+pub(super) fn note(zfs: &Zfs, note: Note, value: Option<&str>, names: &[&str]) -> Result<(), Failure> {
+    let command = |names: &[&str]| match value {
+        Some(value) => zfs.note(note, value, names),
+        None => zfs.drop_note(note, names),
+    };
+    match run(command(names), |_| Ok(())) {
+        Err(why) if why.refusal == Refusal::Missing && names.len() > 1 => {
+            names.iter().try_for_each(|name| match run(command(&[name]), |_| Ok(())) {
+                Err(why) if why.refusal != Refusal::Missing => Err(why),
+                _ => Ok(()),
+            })
+        }
+        Err(why) if why.refusal == Refusal::Missing => Ok(()),
+        noted => noted,
+    }
+}
+
+/// Destroys a dataset of which nothing would be missed but these snapshots. One that is gone already was to go.
+pub(super) fn destroy(zfs: &Zfs, dataset: &DatasetName, snapshots: &[Guid]) -> Result<(), Failure> {
+    let there = match facts(zfs, dataset) {
+        Err(Failure { refusal: Refusal::Missing, .. }) => return Ok(()),
+        there => there?,
+    };
+    let below = run(zfs.list_below(dataset), |output| Ok(output.lines().count().saturating_sub(1)))?;
+    if below > 0 {
+        return Err(changed(&format!("'{dataset}' has datasets below it")));
+    }
+    if there.mounted {
+        return Err(failure(Refusal::Busy, &format!("'{dataset}' is mounted: somebody may be using it")));
+    }
+    let all = pinned(zfs, dataset)?;
+    if all.is_empty() && !holds_nothing(zfs, &there) {
+        return Err(changed(&format!("'{dataset}' has data and no snapshots")));
+    }
+    check_losses(zfs, dataset, &all.iter().collect::<Vec<_>>(), snapshots)?;
+    if !all.is_empty() && written(zfs, dataset)? > 0 {
+        return Err(changed(&format!("'{dataset}' was written to since its newest snapshot")));
+    }
+    clear_partial(zfs, dataset)?;
+    destroy_snapshots(zfs, dataset, &all)?;
+    run(zfs.destroy_bare(dataset), |_| Ok(()))
+}
+
+fn written(zfs: &Zfs, dataset: &DatasetName) -> Result<u64, Failure> {
+    let text = run(zfs.written(dataset), |output| {
+        let mut text = String::new();
+        output.take(100).read_to_string(&mut text)?;
+        Ok(text)
+    })?;
+    // What makes no sense is no proof that nothing was written.
+    Ok(text.trim().parse().unwrap_or(u64::MAX))
+}

@@ -1,0 +1,198 @@
+"""Datasets and snapshots that the source has no more, or under another name (rows H01 to H05, I16, MIRROR)."""
+
+from harness import case
+from tools import helper
+
+
+def bookmarks(c):
+    """The names of the source's bookmarks, without their datasets."""
+    return [row[0].split("#")[1] for row in c.alpha.rows(f"zfs list -H -r -t bookmark -o name {c.source}")]
+
+
+def guid(c, dataset):
+    """The identity of a dataset itself, whatever it is called."""
+    return c.beta(f"zfs get -Hp -o value guid {dataset}")
+
+
+def mirror(c, *options, what="both", grace="0", **more):
+    """A push that clears away what is missing."""
+    return c.push("--delete-missing", what, "--grace", grace, *options, **more)
+
+
+@case("I16", "H05", "MIRROR")
+def told_and_kept(c):
+    """A dataset and a snapshot are destroyed at the source: a push counts datasets, -v names all, and nothing of it goes."""
+    c.tree({"": "s1 s2", "gone": "s1", "gone/kid": "s1", "stays": "s1", "skipped": "s1"})
+    c.push(says="in sync")
+    c.alpha(f"zfs destroy -r {c.source}/gone; zfs destroy {c.source}@s1; zfs destroy -r {c.source}/skipped")
+    with c.unchanged():
+        run = c.push("--exclude", "skipped", says="only on the target: 2 datasets (-v names them)")
+        c.check("gone" not in run.err, f"names without -v: {run.err}")
+        run = c.push("-v", "--exclude", "skipped")
+        for line in ("only on the target: 2 datasets, 1 snapshot", f"  {c.target}/gone", f"  {c.target}/gone/kid", f"  {c.target}: @s1"):
+            c.check(line in run.err.replace("zfsync: ", ""), f"{line!r} is missing: {run.err}")
+        c.check("skipped" not in run.err, f"what isn't selected is told: {run.err}")
+        run = c.push("--json")
+        c.same(run.of("only_there")[0]["datasets"], [f"{c.target}/{path}" for path in ("gone", "gone/kid", "skipped")], "what only the target has")
+
+
+@case("H02", "H03", "I16", "MIRROR")
+def datasets_go(c):
+    """--delete-missing datasets: what zfsync has put there goes; what is held, cloned, written to, foreign or not selected stays, with all above it."""
+    gone = ("gone", "gone/kid", "gone/vol")
+    odd = ("held", "cloned", "written", "foreign", "parent", "parent/kid", "skipped", "skipped/kid")
+    c.tree({path: "s1" for path in ("", "stays", *gone, *odd)}, volumes=("gone/vol",))
+    c.push()
+    c.alpha("\n".join(f"zfs destroy -r {c.source}/{path}" for path in ("gone", "held", "cloned", "written", "foreign", "parent", "skipped")))
+    c.beta(f"""zfs hold keep {c.target}/held@s1
+        zfs clone -o canmount=off {c.target}/cloned@s1 {c.target}-clone
+        zfs set readonly=off canmount=on mountpoint=/tmp/{c.name} {c.target}/written; zfs mount {c.target}/written
+        echo precious >/tmp/{c.name}/file; zfs umount {c.target}/written
+        zfs snapshot {c.target}/foreign@own
+        zfs create -o canmount=off {c.target}/parent/kid/foreign""")
+    c.cleanups.append((c.beta, f"zfs release keep {c.target}/held@s1; zfs destroy {c.target}-clone"))
+    options = ("--exclude", "skipped/kid", "--exclude", "skipped")
+    with c.unchanged():
+        run = mirror(c, "-n", "--json", *options, what="datasets")
+        rows = {row["target"]: row["action"] for row in run.of("plan")[0]["rows"]}
+        c.push("--delete-missing", "datasets", "--grace", "0", "--remote-zfsync", helper(c), status=3, says="--allow destroy")
+    c.same({path for path in gone if rows[f"{c.target}/{path}"] == "destroy"}, set(gone), "what a dry run destroys")
+    c.same({path for path in ("foreign", "parent", "parent/kid", "parent/kid/foreign") if rows[f"{c.target}/{path}"] == "stays"},
+           {"foreign", "parent", "parent/kid", "parent/kid/foreign"}, "what stays by a dry run")
+    run = mirror(c, *options, what="datasets", says="destroyed on the target")
+    for word in ("is held", "has clones", "written to", "@own", "nothing tells that zfsync", "something below it stays"):
+        c.check(word in run.err, f"{word!r} is missing: {run.err}")
+    c.only("", "stays", *odd, "parent/kid/foreign")
+    c.same(c.beta(f"zfs mount {c.target}/written; cat /tmp/{c.name}/file; zfs umount {c.target}/written"), "precious", "what was written there")
+    # Not all of it is there for ever.
+    c.beta(f"zfs release keep {c.target}/held@s1; zfs destroy {c.target}-clone; zfs destroy {c.target}/foreign@own; zfs destroy {c.target}/parent/kid/foreign")
+    c.beta(f"zfs rollback {c.target}/written@s1")
+    mirror(c, *options, what="datasets")
+    c.only("", "stays", "skipped", "skipped/kid")
+    mirror(c, what="datasets")
+    c.only("", "stays")
+    c.in_sync()
+
+
+@case("H01", "MIRROR")
+def snapshots_go(c):
+    """--delete-missing snapshots: by guid, known from the run before; the target's own, held and needed ones stay, and what it had before anybody looked."""
+    c.tree({"": "s1 s2 s3", "kid": "s1 s2 s3"})
+    c.push()
+    c.alpha(f"zfs destroy {c.source}/kid@s1")
+    mirror(c, what="snapshots")
+    c.same(c.snaps(c.beta, f"{c.target}/kid"), ["s2", "s3"], "the kid's snapshots: it is new, so all are known")
+    c.beta(f"zfs snapshot {c.target}@own; zfs hold keep {c.target}@s2")
+    c.cleanups.append((c.beta, f"zfs release keep {c.target}@s2"))
+    c.snapshot(f"{c.source}@s4")
+    mirror(c, what="snapshots")
+    # Made anew under its old name it is another one; a foreign one stays although it is older now than the newest common.
+    c.alpha(f"zfs destroy {c.source}@s1; zfs destroy {c.source}@s2; zfs snapshot {c.source}@s1; zfs destroy {c.source}/kid@s2")
+    with c.unchanged():
+        c.push(status=1, says="name")
+        run = mirror(c, "-n", "--json", what="snapshots", status=1)
+    goes = sorted(row["target"] for row in run.of("plan")[0]["rows"] if row["action"] == "destroy")
+    c.same(goes, [f"{c.target}/kid@s2", f"{c.target}@s1", f"{c.target}@s2"], "what a dry run destroys")
+    run = mirror(c, what="snapshots", status=1)
+    c.same(c.snaps(c.beta, c.target), ["s2", "s3", "own", "s4"], "the target's snapshots: s2 is held")
+    c.check("s2 stays on the target: is held" in run.err and "own" in run.err, f"who stays isn't told: {run.err}")
+    c.same(c.snaps(c.beta, f"{c.target}/kid"), ["s3"], "the kid's snapshots")
+    # Its name is free now.
+    run = mirror(c, what="snapshots")
+    c.same(c.snaps(c.beta, c.target), ["s2", "s3", "own", "s4", "s1"], "the target's snapshots")
+    # Without snapshots at the source, its bookmark keeps the last common one.
+    c.alpha(f"zfs destroy {c.source}/kid@s3; zfs snapshot {c.source}/kid@s5")
+    mirror(c, what="snapshots")
+    c.same(c.snaps(c.beta, f"{c.target}/kid"), ["s5"], "the kid's snapshots, once s5 is there")
+
+
+@case("I16", "MIRROR")
+def grace(c):
+    """--grace: what is missing is noted on the target, and goes when it has been missing for so long; what comes back is forgotten about."""
+    c.tree({"": "s1 s2", "gone": "s1", "back": "s1"})
+    mirror(c, grace="7d")
+    c.alpha(f"zfs destroy -r {c.source}/gone; zfs rename {c.source}/back {c.source}-away; zfs destroy {c.source}@s1")
+    mirror(c, grace="7d", says="missing at the source for less than --grace: 2 datasets, 1 snapshot")
+    since = f"zfs get -Hp -s local -o value zfsync:missing-since {c.target}/gone {c.target}/back {c.target}@s1"
+    noted = c.beta.lines(since)
+    c.same(len(noted), 3, "how many are noted")
+    c.alpha(f"zfs rename {c.source}-away {c.source}/back")
+    mirror(c, grace="7d", says="1 dataset, 1 snapshot")
+    c.same(c.beta.lines(since), [noted[0], noted[2]], "what is noted: the dataset is back, the others keep their time")
+    c.only("", "back", "gone")
+    long_ago = int(noted[0]) - 8 * 86400
+    c.beta(f"zfs set zfsync:missing-since={long_ago} {c.target}/gone {c.target}@s1")
+    mirror(c, grace="9d", says="less than --grace")
+    c.only("", "back", "gone")
+    mirror(c, says="destroyed on the target", grace="7d")
+    c.only("", "back")
+    c.same(c.snaps(c.beta, c.target), ["s2"], "the target's snapshots")
+    c.in_sync()
+
+
+@case("MIRROR")
+def renames(c):
+    """--follow-renames: a tree renamed at the source is renamed on the target, with one rename; without the flag it is told, and sent anew."""
+    c.tree({"": "s1", "old": "s1 s2", "old/kid": "s1", "old/vol": "s1"}, volumes=("old/vol",))
+    c.push()
+    before = [guid(c, f"{c.target}/{path}") for path in ("old", "old/kid", "old/vol")]
+    c.alpha(f"zfs rename {c.source}/old '{c.source}/new name'; zfs create {c.source}/new; zfs rename '{c.source}/new name/kid' {c.source}/new/kid")
+    c.alpha(f"zfs destroy '{c.source}/new name@s1'")
+    c.snapshot(f"{c.source}/new/kid@s2")
+    with c.unchanged():
+        c.push("-n", says="--follow-renames")
+        run = c.push("-n", "--follow-renames", "--json")
+        c.push("--follow-renames", "--remote-zfsync", helper(c), status=3, says="--allow rename")
+    rows = run.of("plan")[0]["rows"]
+    c.same([row["target"] for row in rows if row["action"] == "rename"], [f"{c.target}/new name", f"{c.target}/new/kid"], "what a dry run renames")
+    c.check(all(row["action"] != "full" for row in rows), f"a dry run sends in full: {rows}")
+    run = c.push("--json", "--follow-renames")
+    c.same([(step["dataset"], step["from"]) for step in run.of("step_started")], [(f"{c.source}/new/kid", "@s1")], "the steps")
+    after = [guid(c, f"'{c.target}/{path}'") for path in ("new name", "new/kid", "new name/vol")]
+    c.same(after, before, "the datasets themselves")
+    c.same(c.snaps(c.beta, f"{c.target}/new name"), ["s1", "s2"], "the snapshots of the renamed one")
+    c.safe(placeholders=("new",))
+    c.only("", "new name", "new name/vol", "new", "new/kid")
+    c.push(says="nothing to do")
+    c.same(len(bookmarks(c)), 4, "how many bookmarks there are, those under the old names are gone")
+    # Without the flag: told, and sent anew; what had the old name stays.
+    c.alpha(f"zfs rename {c.source}/new/kid {c.source}/kid")
+    run = c.push(says="it was renamed: the target has it as")
+    c.only("", "new name", "new name/vol", "new", "new/kid", "kid")
+    # In the run that sends it anew the old one would not go; now it does.
+    mirror(c, what="datasets")
+    c.only("", "new name", "new name/vol", "new", "kid")
+
+
+@case("MIRROR")
+def renames_without_bookmarks(c):
+    """A rename is found by the guids of snapshots where there are no bookmarks; while a renamed dataset is sent anew, its old one stays."""
+    c.tree({"": "s1", "old": "s1 s2"})
+    c.push("--no-bookmark")
+    before = guid(c, f"{c.target}/old")
+    c.alpha(f"zfs rename {c.source}/old {c.source}/new")
+    c.push("--no-bookmark", "--follow-renames", says="is called")
+    c.same(guid(c, f"{c.target}/new"), before, "the dataset itself")
+    c.only("", "new")
+    c.push()
+    c.alpha(f"zfs rename {c.source}/new {c.source}/newer")
+    mirror(c, what="datasets", says="is being sent")
+    c.only("", "new", "newer")
+    mirror(c, what="datasets")
+    c.only("", "newer")
+    c.in_sync()
+
+
+@case("MIRROR")
+def by_cron(c):
+    """zfsync cron follows the source too: the class of its own snapshots tells that they are zfsync's, although nobody has looked before."""
+    c.tree({"": "", "gone": "", "old": ""})
+    cron = ("cron", c.source, f"beta:{c.target}")
+    c.zfsync(*cron)
+    c.zfsync(*cron)
+    had = len(c.snaps(c.beta, c.target))
+    c.check(had >= 2, f"there are {had} snapshots")
+    c.alpha(f"zfs destroy -r {c.source}/gone; zfs rename {c.source}/old {c.source}/new")
+    c.zfsync("cron", "--delete-missing", "both", "--grace", "0", "--follow-renames", *cron[1:])
+    c.only("", "new")
+    c.in_sync()
