@@ -70,7 +70,7 @@ impl Negotiation {
             by_guid.extend(target.snapshots.iter().map(|version| (version.guid, (name, version.name))));
         }
         let guess = |(index, item): (usize, &super::negotiate::Item)| {
-            let versions = item.source.snapshots.iter().rev().chain(item.source.bookmarks.iter().rev());
+            let mut versions = item.source.snapshots.iter().rev().chain(item.source.bookmarks.iter().rev());
             let (guid, (from, name)) =
                 versions.find_map(|version| Some((version.guid, *by_guid.get(&version.guid)?)))?;
             Some(Guess { index, from: from.clone(), snapshot: SnapshotName::from_checked(name), guid })
