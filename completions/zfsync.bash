@@ -79,7 +79,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__cron)
-            opts="-s -m -h -d -t -w -o -v -H -p -i -F --thin-targets --only-named-targets --channels --window --log --if-changed --verbose --help --depth --no-recursive --include --exclude --format --local-time --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --remote-zfsync --ssh-option"
+            opts="-s -m -h -d -t -w -o -v -H -p -i -F --thin-targets --only-named-targets --channels --window --log --if-changed --verbose --help --depth --no-recursive --include --exclude --format --local-time --delete-missing --grace --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --remote-zfsync --ssh-option"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -138,6 +138,14 @@ _zfsync() {
                     return 0
                     ;;
                 --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --delete-missing)
+                    COMPREPLY=($(compgen -W "datasets snapshots both" -- "${cur}"))
+                    return 0
+                    ;;
+                --grace)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -287,7 +295,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__push)
-            opts="-n -j -p -i -F -o -v -q -h --depth --no-recursive --include --exclude --newest-only --decrypt --dry-run --channels --connections --no-resume --no-bookmark --rollback --set-aside --replace --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --verbose --quiet --json --no-progress --help"
+            opts="-n -j -p -i -F -o -v -q -h --depth --no-recursive --include --exclude --newest-only --decrypt --dry-run --channels --connections --no-resume --no-bookmark --rollback --set-aside --replace --delete-missing --grace --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --verbose --quiet --json --no-progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -318,6 +326,14 @@ _zfsync() {
                     return 0
                     ;;
                 --replace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --delete-missing)
+                    COMPREPLY=($(compgen -W "datasets snapshots both" -- "${cur}"))
+                    return 0
+                    ;;
+                --grace)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -40,6 +40,10 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l exclude -d 'Not t
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s j -l channels -d 'Streams at the same time' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l connections -d 'SSH connections to spread them over; by default as many as the amount of data deserves' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l replace -d 'Destroy this dataset of the target if it is in conflict, and receive it anew; can be given several times' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l delete-missing -d 'Destroy on the target what zfsync has put there and the source has no more; foreign, held and cloned things stay' -r -f -a "datasets\t'Whole datasets'
+snapshots\t'Snapshots of datasets that are on both sides'
+both\t'Both of them'"
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l grace -d 'Only so long after it was first found missing (7d); 0 at once' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l retries -d 'Try again so often without progress: lost connections, refused sessions, busy datasets, killed receives' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l retry-max-wait -d 'Longest pause between two tries' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l stall-timeout -d 'End a transfer that shows no sign of life for so long; 0 for never' -r
@@ -57,11 +61,12 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l no-resume -d 'Don
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l no-bookmark -d 'Leave no bookmarks on the source; without them the newest common snapshot must stay'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l rollback -d 'Roll a diverged or modified target back to the newest common snapshot: what only it has since then is lost'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l set-aside -d 'Rename a target in conflict to NAME.zfsync-DATE, with all below it, and receive anew; nothing is lost'
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l follow-renames -d 'Rename on the target what was renamed at the source, in place of sending it anew'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s v -l verbose -d 'Say more; twice or three times for still more'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s q -l quiet -d 'Say nothing unless something is wrong'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l json -d 'One JSON object a line on stdout for whatever happens'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l no-progress -d 'Plain lines, no progress bars'
-complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zfsync -n "__fish_zfsync_using_subcommand run" -l config -d 'The file' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand run" -l job-timeout -d 'Stop a job that takes longer; wins over the file' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand run" -s v -l verbose -d 'Report what went well too'
@@ -135,6 +140,10 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l depth -d 'Go at m
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l include -d 'Only datasets that match, and all below them; relative to what is named, \'*\' within a component, \'**\' across' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l exclude -d 'Not the datasets that match, nor any below them; wins over --include' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l format -d 'The names of own snapshots: strftime(3)\'s conversions, and {class} for S, M, H or D: how far the one before is' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l delete-missing -d 'Destroy on the target what zfsync has put there and the source has no more; foreign, held and cloned things stay' -r -f -a "datasets\t'Whole datasets'
+snapshots\t'Snapshots of datasets that are on both sides'
+both\t'Both of them'"
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l grace -d 'Only so long after it was first found missing (7d); 0 at once' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l retries -d 'Try again so often without progress: lost connections, refused sessions, busy datasets, killed receives' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l retry-max-wait -d 'Longest pause between two tries' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l stall-timeout -d 'End a transfer that shows no sign of life for so long; 0 for never' -r
@@ -151,3 +160,4 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s v -l verbose -d '
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s H -l help -d 'Print help'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l no-recursive -d 'Without the datasets below'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l local-time -d 'Local time in the names, in place of UTC'
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l follow-renames -d 'Rename on the target what was renamed at the source, in place of sending it anew'

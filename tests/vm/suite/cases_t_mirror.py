@@ -46,7 +46,8 @@ def datasets_go(c):
     c.alpha("\n".join(f"zfs destroy -r {c.source}/{path}" for path in ("gone", "held", "cloned", "written", "foreign", "parent", "skipped")))
     c.beta(f"""zfs hold keep {c.target}/held@s1
         zfs clone -o canmount=off {c.target}/cloned@s1 {c.target}-clone
-        zfs set readonly=off canmount=on mountpoint=/tmp/{c.name} {c.target}/written; zfs mount {c.target}/written
+        zfs set readonly=off canmount=on mountpoint=/tmp/{c.name} {c.target}/written
+        mountpoint -q /tmp/{c.name} || zfs mount {c.target}/written
         echo precious >/tmp/{c.name}/file; zfs umount {c.target}/written
         zfs snapshot {c.target}/foreign@own
         zfs create -o canmount=off {c.target}/parent/kid/foreign""")
