@@ -210,14 +210,15 @@ async fn carry_out(
         let why = StaysThere::Foreign(snapshots.clone());
         (name.to_string(), why.to_string())
     }));
-    let mut failed = keep_notes(asker, &missing, &due, reporter).await?;
+    let notes_failed = keep_notes(asker, &missing, &due, reporter).await?;
+    let mut failed = Vec::new();
     let mut gone = Vec::new();
     for doomed in due.datasets {
         match asker.destroy(doomed.dataset.clone(), doomed.snapshots).await? {
             None => gone.push(doomed.dataset.to_string()),
             Some(failure) => {
-                failed |= !failure.refusal.is_a_reason_to_stay();
-                stay.push((doomed.dataset.to_string(), failure.words));
+                let list = if failure.refusal.is_a_reason_to_stay() { &mut stay } else { &mut failed };
+                list.push((doomed.dataset.to_string(), failure.words));
             }
         }
     }
@@ -236,15 +237,24 @@ async fn carry_out(
                 snapshots.extend(went.map(|(name, _)| dataset.at(name.as_str())));
                 stay.extend(pinned.into_iter().map(|(name, why)| (dataset.at(name.as_str()), why)));
             }
-            Err(failure) => {
-                failed = true;
-                stay.push((dataset.to_string(), failure.words));
-            }
+            Err(failure) => failed.push((dataset.to_string(), failure.words)),
         }
     }
     let (datasets_wait, snapshots_wait, next) = (due.datasets_wait, due.snapshots_wait, due.next);
-    reporter.event(&Event::Cleared { datasets: gone, snapshots, freed, datasets_wait, snapshots_wait, next, stay });
-    Ok(Swept { failed })
+    let swept = Swept { failed: notes_failed || !failed.is_empty() };
+    let verbose = asker.job.list_target;
+    reporter.event(&Event::Cleared {
+        datasets: gone,
+        snapshots,
+        freed,
+        datasets_wait,
+        snapshots_wait,
+        next,
+        stay,
+        failed,
+        verbose,
+    });
+    Ok(swept)
 }
 
 /// Brings the notes on the target up to date; whether that failed.

@@ -137,8 +137,12 @@ pub enum Event {
         snapshots_wait: usize,
         /// When the next of these may go, in seconds since 1970.
         next: Option<i64>,
-        /// Datasets and snapshots that stay, and why.
+        /// Datasets and snapshots that rightly stay, and why.
         stay: Vec<(String, String)>,
+        /// Those that were to go and could not, and why.
+        failed: Vec<(String, String)>,
+        /// Whether the user wants to know why something stays.
+        verbose: bool,
     },
     /// The run is over.
     Finished(Summary),

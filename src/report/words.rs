@@ -19,9 +19,21 @@ impl Words {
             Event::StepFailed { dataset, retry: true, wait, error, .. } => Some(self.retry(dataset, *wait, error)),
             Event::DatasetFailed { dataset, target, kind, error } => Some(self.failed(dataset, target, kind, error)),
             Event::OnlyThere { datasets, snapshots, listed } => Some(only_there(datasets, snapshots, *listed)),
-            Event::Cleared { datasets, snapshots, freed, datasets_wait, snapshots_wait, next, stay } => {
+            Event::Cleared {
+                datasets,
+                snapshots,
+                freed,
+                datasets_wait,
+                snapshots_wait,
+                next,
+                stay,
+                failed,
+                verbose,
+            } => {
                 let waiting = (*datasets_wait, *snapshots_wait, *next);
-                cleared(datasets, snapshots, *freed, waiting, stay)
+                let lines =
+                    cleared(datasets, snapshots, *freed, waiting).into_iter().chain(stays(stay, failed, *verbose));
+                Some(lines.collect::<Vec<_>>().join("\n")).filter(|text| !text.is_empty())
             }
             Event::Finished(summary) => Some(self.summary(summary)),
             _ => None,
@@ -133,14 +145,13 @@ fn only_there(datasets: &[String], snapshots: &[(String, Vec<String>)], listed: 
     text
 }
 
-/// What was cleared away, and what stays for now or for good; nothing where there was nothing.
+/// What was cleared away, and what will be; nothing where there is nothing.
 fn cleared(
     datasets: &[String],
     snapshots: &[String],
     freed: u64,
     (datasets_wait, snapshots_wait, next): (usize, usize, Option<i64>),
-    stay: &[(String, String)],
-) -> Option<String> {
+) -> Vec<String> {
     let some = |number: usize, what: &str| (number > 0).then(|| count(number, what));
     let listed = |parts: [Option<String>; 2]| parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
     let mut lines = Vec::new();
@@ -156,10 +167,21 @@ fn cleared(
         let when = when.map(|when| format!("; the first goes after {}", when.strftime("%Y-%m-%d %H:%M UTC")));
         lines.push(format!("zfsync: missing at the source for less than --grace: {what}{}", when.unwrap_or_default()));
     }
-    for (name, why) in stay {
-        lines.push(format!("zfsync: {} stays on the target: {}", sanitise(name), indented(why)));
+    lines
+}
+
+/// What the source has no more and stays all the same.
+fn stays(stay: &[(String, String)], failed: &[(String, String)], verbose: bool) -> Vec<String> {
+    let line =
+        |(name, why): &(String, String)| format!("zfsync: {} stays on the target: {}", sanitise(name), indented(why));
+    let mut lines: Vec<String> = failed.iter().map(line).collect();
+    if verbose {
+        lines.extend(stay.iter().map(line));
+    } else if !stay.is_empty() {
+        let what = if stay.len() == 1 { "1 thing stays".into() } else { format!("{} things stay", stay.len()) };
+        lines.push(format!("zfsync: of what the source has no more {what} on the target (-v tells why)"));
     }
-    (!lines.is_empty()).then(|| lines.join("\n"))
+    lines
 }
 
 /// ` (12 updated, 1 without snapshots)`, or nothing
@@ -246,13 +268,18 @@ mod tests {
             only_there(&own(&["q/x"]), &[("q/a".into(), own(&["s 1", "s2"]))], true),
             "zfsync: only on the target: 1 dataset, 2 snapshots\n  q/x\n  q/a: @s 1, @s2"
         );
-        assert_eq!(cleared(&[], &[], 0, (0, 0, None), &[]), None);
+        assert_eq!(cleared(&[], &[], 0, (0, 0, None)), [""; 0]);
         let stay = [("q/z".to_owned(), "it is held".to_owned())];
         assert_eq!(
-            cleared(&own(&["q/x"]), &own(&["q/a@s"]), 2048, (0, 3, Some(1_700_000_000)), &stay).unwrap(),
+            stays(&stay, &[], false),
+            ["zfsync: of what the source has no more 1 thing stays on the target (-v tells why)"]
+        );
+        assert_eq!(stays(&[], &stay, false), stays(&stay, &[], true));
+        assert_eq!(stays(&stay, &[], true), ["zfsync: q/z stays on the target: it is held"]);
+        assert_eq!(
+            cleared(&own(&["q/x"]), &own(&["q/a@s"]), 2048, (0, 3, Some(1_700_000_000))).join("\n"),
             "zfsync: destroyed on the target, as the source has them no more: 1 dataset, 1 snapshot (2.00 KiB)\n  q/x\n  q/a@s\n\
-             zfsync: missing at the source for less than --grace: 3 snapshots; the first goes after 2023-11-14 22:13 UTC\n\
-             zfsync: q/z stays on the target: it is held"
+             zfsync: missing at the source for less than --grace: 3 snapshots; the first goes after 2023-11-14 22:13 UTC"
         );
     }
 

@@ -60,7 +60,7 @@ def datasets_go(c):
     c.same({path for path in gone if rows[f"{c.target}/{path}"] == "destroy"}, set(gone), "what a dry run destroys")
     c.same({path for path in ("foreign", "parent", "parent/kid", "parent/kid/foreign") if rows[f"{c.target}/{path}"] == "stays"},
            {"foreign", "parent", "parent/kid", "parent/kid/foreign"}, "what stays by a dry run")
-    run = mirror(c, *options, what="datasets", says="destroyed on the target")
+    run = mirror(c, "-v", *options, what="datasets", says="destroyed on the target")
     for word in ("is held", "has clones", "written to", "@own", "nothing tells that zfsync", "something below it stays"):
         c.check(word in run.err, f"{word!r} is missing: {run.err}")
     c.only("", "stays", *odd, "parent/kid/foreign")
@@ -94,7 +94,7 @@ def snapshots_go(c):
         run = mirror(c, "-n", "--json", what="snapshots", status=1)
     goes = sorted(row["target"] for row in run.of("plan")[0]["rows"] if row["action"] == "destroy")
     c.same(goes, [f"{c.target}/kid@s2", f"{c.target}@s1", f"{c.target}@s2"], "what a dry run destroys")
-    run = mirror(c, what="snapshots", status=1)
+    run = mirror(c, "-v", what="snapshots", status=1)
     c.same(c.snaps(c.beta, c.target), ["s2", "s3", "own", "s4"], "the target's snapshots: s2 is held")
     c.check("s2 stays on the target: is held" in run.err and "own" in run.err, f"who stays isn't told: {run.err}")
     c.same(c.snaps(c.beta, f"{c.target}/kid"), ["s3"], "the kid's snapshots")
@@ -104,7 +104,9 @@ def snapshots_go(c):
     # Without snapshots at the source, its bookmark keeps the last common one.
     c.alpha(f"zfs destroy {c.source}/kid@s3; zfs snapshot {c.source}/kid@s5")
     mirror(c, what="snapshots")
-    c.same(c.snaps(c.beta, f"{c.target}/kid"), ["s5"], "the kid's snapshots, once s5 is there")
+    c.same(c.snaps(c.beta, f"{c.target}/kid"), ["s3", "s5"], "the kid's snapshots: s3 was what s5 came after")
+    mirror(c, what="snapshots")
+    c.same(c.snaps(c.beta, f"{c.target}/kid"), ["s5"], "the kid's snapshots")
 
 
 @case("I16", "MIRROR")
@@ -145,7 +147,7 @@ def renames(c):
         run = c.push("-n", "--follow-renames", "--json")
         c.push("--follow-renames", "--remote-zfsync", helper(c), status=3, says="--allow rename")
     rows = run.of("plan")[0]["rows"]
-    c.same([row["target"] for row in rows if row["action"] == "rename"], [f"{c.target}/new name", f"{c.target}/new/kid"], "what a dry run renames")
+    c.same([row["target"] for row in rows if row["action"] == "rename"], [f"{c.target}/new/kid", f"{c.target}/new name"], "what a dry run renames")
     c.check(all(row["action"] != "full" for row in rows), f"a dry run sends in full: {rows}")
     run = c.push("--json", "--follow-renames")
     c.same([(step["dataset"], step["from"]) for step in run.of("step_started")], [(f"{c.source}/new/kid", "@s1")], "the steps")
@@ -177,7 +179,7 @@ def renames_without_bookmarks(c):
     c.only("", "new")
     c.push()
     c.alpha(f"zfs rename {c.source}/new {c.source}/newer")
-    mirror(c, what="datasets", says="is being sent")
+    mirror(c, "-v", what="datasets", says="is being sent")
     c.only("", "new", "newer")
     mirror(c, what="datasets")
     c.only("", "newer")
@@ -188,12 +190,21 @@ def renames_without_bookmarks(c):
 def by_cron(c):
     """zfsync cron follows the source too: the class of its own snapshots tells that they are zfsync's, although nobody has looked before."""
     c.tree({"": "", "gone": "", "old": ""})
-    cron = ("cron", c.source, f"beta:{c.target}")
+    # Whatever minute or hour it is: of the younger classes nothing is kept that nobody needs.
+    cron = ("cron", "-s", "0", "-m", "0", "-h", "0", c.source, f"beta:{c.target}")
     c.zfsync(*cron)
     c.zfsync(*cron)
     had = len(c.snaps(c.beta, c.target))
     c.check(had >= 2, f"there are {had} snapshots")
     c.alpha(f"zfs destroy -r {c.source}/gone; zfs rename {c.source}/old {c.source}/new")
-    c.zfsync("cron", "--delete-missing", "both", "--grace", "0", "--follow-renames", *cron[1:])
+    new = guid(c, f"{c.target}/old")
+    follows = ("cron", "--delete-missing", "both", "--grace", "0", "--follow-renames", *cron[1:])
+    c.zfsync(*follows)
     c.only("", "new")
-    c.in_sync()
+    c.same(guid(c, f"{c.target}/new"), new, "the renamed dataset")
+    # The thinning comes last: what it takes from the source goes on the target in the next run.
+    before = c.snaps(c.alpha, c.source)
+    c.zfsync(*follows)
+    now = c.snaps(c.alpha, c.source)
+    c.check(not set(before) <= set(now), f"nothing was thinned out: {before}, {now}")
+    c.same(c.snaps(c.beta, c.target), sorted({*before, now[-1]}), "the target's snapshots")
