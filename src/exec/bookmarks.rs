@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::name::{DatasetName, Guid, SnapshotName};
-use crate::plan::{Negotiation, Plan, PlannedDataset, SourceDataset, Step, Tag, Tags, Verdict};
+use crate::plan::{Negotiation, Plan, PlannedDataset, SourceDataset, Step, Tags, Verdict};
 use crate::zfs::{NewBookmark, Refusal, Zfs};
 
 /// So many go into one channel program: far below its limits, and below every system's for arguments.
@@ -139,14 +139,15 @@ impl Books {
             self.make(index, planned, source, &newest.snapshot_name(), newest.guid);
         }
         let own = self.own.remove(&index).unwrap_or_default();
-        // Under the name that the target's dataset had before this run renamed it, too.
-        let names = std::iter::once(&planned.target).chain(negotiation.old_name(index));
-        let tags: Vec<Tag> = names.map(|target| self.tags.of(target)).collect();
-        let before = all(source).filter(|(name, _)| tags.iter().any(|tag| tag.owns(name.as_str())));
+        let tag = self.tags.of(&planned.target);
+        // What the target's dataset was called before this run renamed it.
+        let old_tag = negotiation.old_name(index).map(|old| self.tags.of(old));
+        let is_old = |name: &SnapshotName| old_tag.as_ref().is_some_and(|tag| tag.owns(name.as_str()));
+        let before = all(source).filter(|(name, _)| tag.owns(name.as_str()) || is_old(name));
         let gone = |(name, _): (SnapshotName, Guid)| name;
         let (names, instead): (Vec<SnapshotName>, _) = match (outcome, own.start) {
             (Outcome::InSync, _) => {
-                let stale = before.chain(own.made.iter().cloned()).filter(|(_, guid)| *guid != newest.guid);
+                let stale = before.chain(own.made.iter().cloned()).filter(|(name, guid)| *guid != newest.guid || is_old(name));
                 let instead = own.made.iter().find(|(_, guid)| *guid == newest.guid).map(|(name, _)| name.clone());
                 (stale.map(gone).collect(), instead)
             }
