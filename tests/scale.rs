@@ -152,3 +152,37 @@ fn more_datasets_take_no_more_processes() {
         assert!(calls.len() <= MOST_CALLS, "{datasets} datasets: {calls:#?}");
     }
 }
+
+#[test]
+fn results_of_what_is_in_sync_are_written_once() {
+    let bed = Bed::new();
+    let (datasets, _) = size();
+    world(&bed, datasets, 3);
+    let state = bed.path("state").display().to_string();
+    let args = ["push", "--state-dir", &state, "tank/data", "backup/copies"];
+    let folder = bed.path("state").join("backup%2Fcopies");
+    let files = || {
+        let entries = fs::read_dir(&folder).unwrap().map(Result::unwrap);
+        let mut files: Vec<_> =
+            entries.map(|entry| (entry.file_name(), entry.metadata().unwrap().modified().unwrap())).collect();
+        files.sort();
+        files
+    };
+    let run = |args: &[&str]| {
+        let run = bed.command(args).spawn().unwrap();
+        let used = watch(&run).0;
+        Ended::of(run).expect(0, &["nothing to do"]);
+        used
+    };
+    let without = run(&["push", "tank/data", "backup/copies"]);
+    let first = run(&args);
+    let mut before = files();
+    assert_eq!(before.len() as u64, datasets + 1);
+    let second = run(&args);
+    let mut after = files();
+    // The last of them in this order is run.json.
+    assert!(before.pop() < after.pop());
+    assert_eq!(before, after);
+    eprintln!("{datasets} datasets, nothing to do: without a state folder {}", without.show());
+    eprintln!("  the first run with one {}; the next {}", first.show(), second.show());
+}

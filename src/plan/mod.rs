@@ -7,6 +7,7 @@ mod diff;
 mod filter;
 mod flags;
 mod inventory;
+mod last;
 #[cfg(test)]
 pub(crate) mod model;
 mod naming;
@@ -28,6 +29,7 @@ pub use diff::{Attempt, Base, BaseKind, Step, Verdict, diff};
 pub use filter::{Filter, FilterError};
 pub use flags::TargetLimits;
 pub use inventory::{Kind, ResumePoint, SourceDataset, TargetDataset, Version, Versions};
+pub use last::{Last, LastResult, LastRun};
 pub use naming::{Class, DEFAULT_FORMAT, Format, FormatError, Stamp};
 pub use negotiate::{Negotiation, PlanError, SourceFacts};
 pub use placement::{Placement, Plan, PlannedDataset};

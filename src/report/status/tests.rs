@@ -28,6 +28,7 @@ fn row(name: &str, state: State) -> DatasetStatus {
         lacking: 0,
         steps: vec![],
         bytes: None,
+        last: None,
     }
 }
 
@@ -62,7 +63,9 @@ fn rows() -> Vec<DatasetStatus> {
 
 fn status(limits: Limits, found: Vec<Result<Vec<DatasetStatus>, String>>) -> Status {
     let targets = found.into_iter().zip(["backup:pool", "off:pool"]);
-    let targets = targets.map(|(found, target)| TargetStatus { target: target.into(), found }).collect();
+    let targets = targets
+        .map(|(found, target)| TargetStatus { target: target.into(), found, kept: false, last_run: None })
+        .collect();
     Status { source: "tank".parse().unwrap(), now: NOW, limits, targets }
 }
 
@@ -72,7 +75,7 @@ fn limits(warn: u64, crit: u64) -> Limits {
 
 fn text(status: &Status, form: Form, look: Look) -> String {
     let mut out = Vec::new();
-    write(status, form, look, &mut out).unwrap();
+    write(std::slice::from_ref(status), form, look, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -138,9 +141,9 @@ fn json_is_one_object_a_line() {
     let text = text(&status, Form::Json, PLAIN);
     let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 7);
-    insta::assert_snapshot!(text.lines().nth(2).unwrap(), @r#"{"source":"tank","target":"backup:pool","dataset":"tank/c","target_dataset":"pool/a b","state":"conflict","conflict":"diverged","reason":"the target has diverged after @s1: only it has @own1, @own2, @own3, @own4, @own5 and 2 more","source_newest":{"name":"s3","creation":1799999940},"target_newest":{"name":"s1","creation":1799992000},"common":{"name":"s1","creation":1799992000},"behind_seconds":7400,"behind_snapshots":2,"behind_bytes":null,"gap_seconds":7940,"partial":false,"time":1800000000}"#);
-    insta::assert_snapshot!(text.lines().last().unwrap(), @r#"{"source":"tank","target":"off:pool","dataset":null,"target_dataset":null,"state":"unreachable","conflict":null,"reason":"no\nroute","source_newest":null,"target_newest":null,"common":null,"behind_seconds":null,"behind_snapshots":null,"behind_bytes":null,"gap_seconds":null,"partial":false,"time":1800000000}"#);
-    assert!(lines.iter().all(|line| line.as_object().unwrap().len() == 16));
+    insta::assert_snapshot!(text.lines().nth(2).unwrap(), @r#"{"source":"tank","target":"backup:pool","dataset":"tank/c","target_dataset":"pool/a b","state":"conflict","conflict":"diverged","reason":"the target has diverged after @s1: only it has @own1, @own2, @own3, @own4, @own5 and 2 more","source_newest":{"name":"s3","creation":1799999940},"target_newest":{"name":"s1","creation":1799992000},"common":{"name":"s1","creation":1799992000},"behind_seconds":7400,"behind_snapshots":2,"behind_bytes":null,"gap_seconds":7940,"partial":false,"last_result":null,"last_error":null,"last_success":null,"last_run":null,"time":1800000000}"#);
+    insta::assert_snapshot!(text.lines().last().unwrap(), @r#"{"source":"tank","target":"off:pool","dataset":null,"target_dataset":null,"state":"unreachable","conflict":null,"reason":"no\nroute","source_newest":null,"target_newest":null,"common":null,"behind_seconds":null,"behind_snapshots":null,"behind_bytes":null,"gap_seconds":null,"partial":false,"last_result":null,"last_error":null,"last_success":null,"last_run":null,"time":1800000000}"#);
+    assert!(lines.iter().all(|line| line.as_object().unwrap().len() == 20));
     assert_eq!(lines[4]["behind_snapshots"], serde_json::Value::Null);
     assert_eq!(lines[0]["behind_seconds"], 0);
 }
