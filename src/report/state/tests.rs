@@ -129,7 +129,9 @@ fn nothing_to_do_writes_nothing() {
     let ends = [("p", InSync, true), ("p/a", InSync, false), ("p/n", NoSnapshots, false), ("p/f", Failed, false)];
     bed.run(&ends, Exit::Failed);
     let all = ["p.json", "p%2Fa.json", "p%2Fn.json", "p%2Ff.json", "run.json"];
-    all.iter().for_each(|name| bed.age(name));
+    for name in all {
+        bed.age(name);
+    }
     bed.run(
         &[("p", InSync, false), ("p/a", InSync, false), ("p/n", NoSnapshots, false), ("p/f", InSync, false)],
         Exit::InSync,
