@@ -225,7 +225,7 @@ fn the_status_of_a_job() {
     assert_eq!(heads.count(), 2, "{table:#?}");
     let row = table.stdout.lines().find(|line| line.starts_with("s/1 ")).unwrap();
     assert!(row.contains("  in sync ") && row.ends_with(" s ago"), "{row}");
-    assert!(table.stdout.contains("the last run ended with exit code 1 "), "{table:#?}");
+    assert!(table.stdout.contains(" ago with exit code 1\n"), "{table:#?}");
     let metrics = status(&["--prometheus", "data"]);
     for line in [
         "zfsync_last_run_exit_code{source=\"s\",target=\"d\"} 1\n",

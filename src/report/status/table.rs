@@ -43,7 +43,7 @@ pub(super) fn write(status: &Status, all: bool, look: Look, out: &mut impl Write
         if let Some(run) = target.last_run.as_ref().filter(|run| run.exit_code != 0) {
             let why = run.error.as_deref().map_or_else(String::new, |why| format!(": {}", first_line(why)));
             let code = look.paint(Colour::Red, &format!("exit code {}", run.exit_code));
-            writeln!(out, "the last run ended with {code}{}{why}", ago(run.ended, status.now))?;
+            writeln!(out, "the last run ended{} with {code}{why}", ago(run.ended, status.now))?;
         }
     }
     Ok(())
