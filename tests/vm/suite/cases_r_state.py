@@ -176,7 +176,7 @@ def whole_files(c):
     c.same(running.end(30).status, 137, "the exit status")
     gate.open()
     (folder(c, target) / ".half.tmp").write_text("{")
-    c.no_process_left()
+    c.no_process_left(c.beta, seconds=30)
     c.same(read(folder(c, target) / "run.json"), whole, "run.json after the kill")
     c.push(*state)
     c.in_sync()
