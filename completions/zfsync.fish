@@ -53,6 +53,10 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s i -l identity -d 
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l remote-zfsync -d 'How to call zfsync on the target host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l log-file -d 'Write down all that happens as well, each line with its time; folders are made' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l log-format -d 'How that is written' -r -f -a "text\t'Lines for people'
+json\t'One JSON object a line'"
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l state-dir -d 'Keep the last result of each dataset in this folder, a JSON file each; it is made' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l no-recursive -d 'Without the datasets below'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l newest-only -d 'Send only the newest snapshot of each dataset, leaving out those between'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l decrypt -d 'Send encrypted datasets decrypted (their keys must be loaded); by default they stay encrypted (raw)'
@@ -106,6 +110,8 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s n -l dry-run -d 
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s v -l verbose -d 'Say more: the snapshots that go, and why others stay'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s q -l quiet -d 'Say nothing unless something is wrong'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l config -d 'The file that has JOB [default: /etc/zfsync.toml]' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l state-dir -d 'Tell also what became of each dataset in the last run that kept its results in this folder' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l depth -d 'Go at most N levels below the dataset that is named; 0 is that alone' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l include -d 'Only datasets that match, and all below them; relative to what is named, \'*\' within a component, \'**\' across' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l exclude -d 'Not the datasets that match, nor any below them; wins over --include' -r
@@ -136,6 +142,9 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s d -d 'Keep so man
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s t -l channels -d 'Streams to each target at the same time' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s w -l window -d 'Do nothing unless the seconds since 1970 are a multiple of SECONDS' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s o -l log -d 'Write down all that happens; folders are made' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l log-format -d 'How that is written' -r -f -a "text\t'Lines for people'
+json\t'One JSON object a line'"
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l state-dir -d 'Keep the last result of each dataset in this folder, a JSON file each; it is made' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l depth -d 'Go at most N levels below the dataset that is named; 0 is that alone' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l include -d 'Only datasets that match, and all below them; relative to what is named, \'*\' within a component, \'**\' across' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l exclude -d 'Not the datasets that match, nor any below them; wins over --include' -r

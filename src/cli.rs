@@ -2,16 +2,20 @@
 
 mod mirror;
 mod run;
+mod status;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
 
 use crate::name::DatasetName;
 use crate::plan::{DEFAULT_FORMAT, Format, Grid, PerClass};
 pub use mirror::{DeleteMissing, Mirror};
+pub(crate) use run::DEFAULT_CONFIG;
 pub use run::{CheckConfig, Run};
+pub use status::Status;
 
 /// The whole command line. `zfsync cron` has flags of its own where the others have `-o` and `-h`.
 #[must_use]
@@ -140,6 +144,27 @@ pub struct Push {
     /// Plain lines, no progress bars
     #[arg(long, help_heading = "Output")]
     pub no_progress: bool,
+
+    /// Write down all that happens as well, each line with its time; folders are made
+    #[arg(long, value_name = "FILE", help_heading = "Records")]
+    pub log_file: Option<PathBuf>,
+    /// How that is written
+    #[arg(long, value_name = "FORMAT", value_enum, help_heading = "Records")]
+    pub log_format: Option<LogFormat>,
+    /// Keep the last result of each dataset in this folder, a JSON file each; it is made
+    #[arg(long, value_name = "DIR", help_heading = "Records")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// How a log is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
 }
 
 /// `zfsync prune`.
@@ -251,6 +276,12 @@ pub struct Cron {
     /// Write down all that happens; folders are made
     #[arg(short = 'o', long, value_name = "FILE")]
     pub log: Option<PathBuf>,
+    /// How that is written
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub log_format: Option<LogFormat>,
+    /// Keep the last result of each dataset in this folder, a JSON file each; it is made
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
     /// Leave out of the snapshot what has not changed
     #[arg(long)]
     pub if_changed: bool,
@@ -278,57 +309,8 @@ pub struct Cron {
     pub ssh: Ssh,
 }
 
-/// `zfsync status`.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  zfsync status tank/data backup:pool/data offsite:pool/data
-  zfsync status --warn 2h --crit 1d tank/data backup:pool/data     as a plugin of a monitoring system
-  zfsync status --prometheus tank/data backup:pool/data >/var/lib/node_exporter/zfsync.prom.new
-
-How far behind in time: the age of the oldest snapshot that the target lacks, of those newer than the newest common one. A \
-dataset without new snapshots is in sync, however old its newest is. No lock is taken: it may run beside a push.
-
-Exit codes: 0 fine, 1 something is further behind than --warn, 2 than --crit, or missing, in conflict or unreachable \
-(or a usage error), 3 SOURCE can't be listed, 130/143 interrupted.")]
-pub struct Status {
-    /// The dataset of this machine, with all below it
-    pub source: String,
-    /// The targets: [USER@]HOST:DATASET, or a DATASET on this machine; all are asked at the same time
-    #[arg(required = true, value_name = "TARGET")]
-    pub targets: Vec<String>,
-    /// Which datasets.
-    #[command(flatten)]
-    pub selection: Selection,
-
-    /// Exit with 1 when a dataset is further behind than this; times as 90s, 5m, 2h, 1d
-    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Limits")]
-    pub warn: Option<Duration>,
-    /// Exit with 2 when a dataset is further behind than this
-    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Limits")]
-    pub crit: Option<Duration>,
-    /// A target that has not answered everything after so long counts as unreachable
-    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration, help_heading = "Limits")]
-    pub timeout: Duration,
-    /// The way to the targets.
-    #[command(flatten)]
-    pub ssh: Ssh,
-
-    /// Estimate how many bytes each target lacks: costs a process or two for each dataset that is behind
-    #[arg(long, help_heading = "Output")]
-    pub bytes: bool,
-    /// Show the datasets in sync one by one, too
-    #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
-    pub verbose: u8,
-    /// One JSON object a line for each dataset and target
-    #[arg(long, conflicts_with_all = ["prometheus", "verbose"], help_heading = "Output")]
-    pub json: bool,
-    /// Metrics for the textfile collector of Prometheus' node exporter
-    #[arg(long, conflicts_with = "verbose", help_heading = "Output")]
-    pub prometheus: bool,
-}
-
 /// Which datasets take part.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct Selection {
     /// Go at most N levels below the dataset that is named; 0 is that alone
     #[arg(long, value_name = "N", conflicts_with = "no_recursive", help_heading = "Selection")]
@@ -362,7 +344,7 @@ pub struct Faults {
 }
 
 /// How to get to the target's host.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct Ssh {
     /// Port of the SSH server
     #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..), help_heading = "SSH")]

@@ -8,13 +8,14 @@ mod run;
 mod status;
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use crate::cli::{self, Allow, DeleteMissing};
+use crate::cli::{self, Allow, DeleteMissing, LogFormat};
 use crate::error::StartError;
 use crate::name::{DatasetName, NameError};
 use crate::plan::{Cures, Filter, Format, Mirror, Tags};
@@ -69,6 +70,29 @@ pub struct PushJob {
     pub until: Option<Instant>,
     /// What the helper must be allowed to do for this job.
     pub allow: Vec<Allow>,
+    /// Where the last results are kept.
+    pub state_dir: Option<PathBuf>,
+}
+
+/// A file that takes down what happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Where.
+    pub path: PathBuf,
+    /// How.
+    pub format: LogFormat,
+}
+
+impl Log {
+    /// What the options ask for; `flag` is that of the file.
+    pub fn new(path: Option<&PathBuf>, format: Option<LogFormat>, flag: &str) -> Result<Option<Self>, StartError> {
+        match path {
+            None if format.is_some() => {
+                Err(StartError::Usage(format!("a log's format without a log: {flag} is missing")))
+            }
+            path => Ok(path.map(|path| Self { path: path.clone(), format: format.unwrap_or_default() })),
+        }
+    }
 }
 
 /// A run that takes snapshots, checked.
@@ -174,6 +198,7 @@ impl PushJob {
             allow: allowed(args),
             run: run_number(),
             until: None,
+            state_dir: args.state_dir.clone(),
             source,
             target,
         })

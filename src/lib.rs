@@ -19,9 +19,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use cli::Command;
-use config::{CronJob, PruneJob, PushJob, SnapshotJob, StatusJob, choose_jobs, read_jobs};
+use config::{CronJob, Log, PruneJob, PushJob, SnapshotJob, StatusJob, choose_jobs, read_jobs};
 use error::{Exit, StartError};
 use report::Style;
+use report::log_file::LogFile;
 
 /// Does what the command line says. The helper takes its own path, which starts no runtime.
 #[must_use]
@@ -126,8 +127,16 @@ fn try_push(args: &cli::Push) -> Result<Exit, StartError> {
     let job = PushJob::new(args)?;
     let terminal = report::terminal() && std::io::stderr().is_terminal();
     let style = Style::choose(args.quiet, args.json, args.no_progress, terminal);
-    let mut reporter = report::reporter(style, args.verbose);
-    block_on(exec::push(job, args.json, reporter.as_mut()))
+    let shown = report::reporter(style, args.verbose);
+    let (source, label) = (job.source.to_string(), job.target.to_string());
+    let log = Log::new(args.log_file.as_ref(), args.log_format, "--log-file")?;
+    let log = log.filter(|_| !job.dry_run).map(|log| LogFile::open(&log, &source)).transpose()?;
+    let mut reporter = report::logged(shown, log.as_ref(), &label);
+    let pushed = block_on(exec::push(job, args.json, reporter.as_mut()));
+    if let (Some(log), Err(error)) = (log, &pushed) {
+        log.note(&label, &error.to_string());
+    }
+    pushed
 }
 
 fn try_prune(args: &cli::Prune) -> Result<Exit, StartError> {
@@ -139,7 +148,7 @@ fn try_prune(args: &cli::Prune) -> Result<Exit, StartError> {
 }
 
 fn try_status(args: &cli::Status) -> Result<Exit, StartError> {
-    let status = block_on(exec::status(&StatusJob::new(args)?))?;
+    let status = block_on(exec::status(&StatusJob::all(args)?))?;
     let form = report::status::Form::choose(args.json, args.prometheus, args.verbose > 0);
     report::status::print(&status, form)
         .map_err(|error| StartError::System { what: "can't print the status", error })?;

@@ -5,6 +5,8 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
 use std::process::Child;
@@ -151,4 +153,36 @@ fn more_datasets_take_no_more_processes() {
         let calls = bed.calls();
         assert!(calls.len() <= MOST_CALLS, "{datasets} datasets: {calls:#?}");
     }
+}
+
+#[test]
+fn results_of_what_is_in_sync_are_written_once() {
+    let bed = Bed::new();
+    let (datasets, _) = size();
+    world(&bed, datasets, 3);
+    let state = bed.path("state").display().to_string();
+    let args = ["push", "--state-dir", &state, "tank/data", "backup/copies"];
+    let folder = bed.path("state").join("backup%2Fcopies");
+    let files = || {
+        let entries = fs::read_dir(&folder).unwrap().map(Result::unwrap);
+        let files = entries.map(|entry| (entry.file_name(), entry.metadata().unwrap().modified().unwrap()));
+        files.collect::<BTreeMap<_, _>>()
+    };
+    let run = |args: &[&str]| {
+        let run = bed.command(args).spawn().unwrap();
+        let used = watch(&run).0;
+        Ended::of(run).expect(0, &["nothing to do"]);
+        used
+    };
+    let without = run(&["push", "tank/data", "backup/copies"]);
+    let first = run(&args);
+    let mut before = files();
+    assert_eq!(before.len() as u64, datasets + 1);
+    let second = run(&args);
+    let mut after = files();
+    let run_file = OsStr::new("run.json");
+    assert!(before.remove(run_file) < after.remove(run_file));
+    assert_eq!(before, after);
+    eprintln!("{datasets} datasets, nothing to do: without a state folder {}", without.show());
+    eprintln!("  the first run with one {}; the next {}", first.show(), second.show());
 }

@@ -13,7 +13,7 @@ fn some_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Where `run` finds its jobs.
-const DEFAULT_CONFIG: &str = "/etc/zfsync.toml";
+pub(crate) const DEFAULT_CONFIG: &str = "/etc/zfsync.toml";
 
 /// `zfsync run`.
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::hooks::Hooks;
-use super::{Faults, Naming, PruneJob, PushJob, SnapshotJob, filter, mirror, mirror_needs, source};
+use super::{Faults, Log, Naming, PruneJob, PushJob, SnapshotJob, filter, mirror, mirror_needs, source};
 use crate::cli::{self, Allow};
 use crate::error::StartError;
 use crate::name::DatasetName;
@@ -28,7 +28,7 @@ pub struct CronJob {
     /// So long it may take.
     pub limit: Option<Duration>,
     /// What happens is written down here.
-    pub log: Option<PathBuf>,
+    pub log: Option<Log>,
 }
 
 /// A tree of a job.
@@ -63,6 +63,7 @@ pub(super) struct Wish {
     pub channels: u16,
     pub mirror: cli::Mirror,
     pub ssh: cli::Ssh,
+    pub state_dir: Option<PathBuf>,
 }
 
 impl CronJob {
@@ -85,8 +86,10 @@ impl CronJob {
             channels: args.channels,
             mirror: args.mirror.clone(),
             ssh: args.ssh.clone(),
+            state_dir: args.state_dir.clone(),
         })?;
-        Ok(Self { window: args.window, log: args.log.clone(), ..job })
+        let log = Log::new(args.log.as_ref(), args.log_format, "--log")?;
+        Ok(Self { window: args.window, log, ..job })
     }
 
     /// Checks what is wanted.
@@ -179,6 +182,7 @@ impl Branch {
             job.mirror = mirror(&wish.mirror, &wish.naming.format);
             job.faults = Faults::new(&wish.faults);
             (job.channels, job.connections) = (wish.channels.into(), None);
+            job.state_dir.clone_from(&wish.state_dir);
             branch.targets.push(job);
             if let Some(rules) = &wish.keep_targets {
                 let link = PushJob::link(source.clone(), target, &wish.ssh, vec![Allow::Destroy], false)?;

@@ -13,7 +13,7 @@ use toml::Spanned;
 
 use super::hooks::HookCommand;
 use super::source;
-use crate::cli;
+use crate::cli::{self, LogFormat};
 use crate::name::DatasetName;
 use crate::plan::{Format, Grid, PerClass};
 use crate::remote::target::Target;
@@ -57,6 +57,8 @@ pub struct Table {
     pub stall_timeout: Option<Time>,
     pub wait_lock: Option<Time>,
     pub log: Option<PathBuf>,
+    pub log_format: Option<LogFormat>,
+    pub state_dir: Option<PathBuf>,
     pub job_timeout: Option<Time>,
     pub pre_snapshot: Option<Text<HookCommand>>,
     pub post_snapshot: Option<Text<HookCommand>>,
@@ -153,7 +155,8 @@ impl Table {
         }
         filled!(self, defaults: targets keep keep_targets only_named_targets include exclude depth recursive);
         filled!(self, defaults: delete_missing grace follow_renames);
-        filled!(self, defaults: channels retries retry_max_wait stall_timeout wait_lock log job_timeout);
+        filled!(self, defaults: channels retries retry_max_wait stall_timeout wait_lock job_timeout);
+        filled!(self, defaults: log log_format state_dir);
         filled!(self, defaults: pre_snapshot post_snapshot pre_push post_push hook_timeout);
         let (own, theirs) = (&mut self.snapshot, &defaults.snapshot);
         filled!(own, theirs: enabled format local_time if_changed);

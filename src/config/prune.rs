@@ -98,6 +98,7 @@ impl PushJob {
             remote_helper: remote_helper(args.remote_zfsync.as_deref(), &allow)?,
             run: run_number(),
             until: None,
+            state_dir: None,
             allow,
             source,
             target,

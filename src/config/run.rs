@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::Log;
 use super::cron::{CronJob, Wish};
 use super::file::{File, Keep, Table};
 use super::hooks::{Hooks, When};
@@ -151,7 +152,7 @@ fn job(name: &str, table: Table) -> Result<CronJob, String> {
     }
     let hooks = hooks(&table)?;
     let limit = positive("job-timeout", table.job_timeout.map(|time| time.0))?;
-    let log = table.log.clone();
+    let log = Log::new(table.log.as_ref(), table.log_format, "log").map_err(|error| error.to_string())?;
     let wish = wish(table)?;
     let mut job = CronJob::build(wish).map_err(|error| error.to_string())?;
     (job.name, job.hooks, job.limit, job.log) = (Some(name.to_owned()), hooks, limit, log);
@@ -208,6 +209,7 @@ fn wish(table: Table) -> Result<Wish, String> {
             remote_zfsync: table.ssh.remote_zfsync,
         },
         naming,
+        state_dir: table.state_dir,
     })
 }
 

@@ -12,6 +12,9 @@ const GOOD: &str = r#"
 [defaults]
 keep = { classes = "s=1,m=4,h=3,d=2" }
 retries = 2
+log = "/var/log/z.log"
+log-format = "json"
+state-dir = "/var/lib/zfsync"
 hook-timeout = "10s"
 [defaults.ssh]
 port = 2222
@@ -74,6 +77,7 @@ fn what_it_would_do_in_plain_words() {
         "thins out tank/data: keeps s=1,m=4,h=3,d=2 of the classes\n",
         "thins out its targets: keeps the newest 3, one for each period of 24h,7d\n",
         "runs at pre-snapshot: /bin/freeze 'my db' (10.0 s at most)",
+        "writes down all that happens in /var/log/z.log, as JSON lines\n  keeps the last results in /var/lib/zfsync\n",
         "is stopped after 6 h 0 min\n\nalpha\n  takes no snapshots\n  sends tank/a, alone, to b:pool/x/a",
         "thins out nothing on its targets",
     ] {
@@ -104,6 +108,8 @@ fn errors_name_file_line_and_job() {
         (job("ssh.port = 0"), "/etc/z.toml:4: job a: ", "0"),
         (job("stall-timeout = '5x'"), "/etc/z.toml:4: job a: ", "a time is a number"),
         (job("job-timeout = '0'"), "/etc/z.toml:1: job a: ", "job-timeout 0"),
+        (job("log-format = 'xml'"), "/etc/z.toml:4: job a: ", "xml"),
+        (job("log-format = 'json'"), "/etc/z.toml:1: job a: ", "log is missing"),
         (job("hook-timeout = '0s'"), "/etc/z.toml:1: job a: ", "hook-timeout 0"),
         (job("pre-push = \"it's\""), "/etc/z.toml:4: job a: ", "is no command"),
         (job("snapshot.format = 'x'"), "/etc/z.toml:4: job a: ", "is no format"),

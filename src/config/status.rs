@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{PushJob, filter, source};
+use super::{Branch, PushJob, choose_jobs, filter, read_jobs, source};
 use crate::cli;
 use crate::error::StartError;
 use crate::name::DatasetName;
@@ -29,10 +29,9 @@ pub struct StatusJob {
 }
 
 impl StatusJob {
-    /// Checks a status's arguments.
-    pub fn new(args: &cli::Status) -> Result<Self, StartError> {
+    /// Checks a status's arguments: one source, or those of a job of a configuration file.
+    pub fn all(args: &cli::Status) -> Result<Vec<Self>, StartError> {
         let usage = |words: &str| StartError::Usage(words.to_owned());
-        let source = source(&args.source)?;
         let limits = Limits { warn: args.warn, crit: args.crit };
         if matches!(limits, Limits { warn: Some(warn), crit: Some(crit) } if warn > crit) {
             return Err(usage("--warn is later than --crit: it would never be told"));
@@ -40,6 +39,19 @@ impl StatusJob {
         if args.timeout.is_zero() {
             return Err(usage("--timeout 0 leaves a target no time to answer"));
         }
+        match &args.targets[..] {
+            // No job has such a name.
+            [] if args.source.contains(['/', ':', '@']) => {
+                Err(usage("TARGET is missing: zfsync status SOURCE TARGET..., or zfsync status JOB"))
+            }
+            [] => Self::of_file(args, limits),
+            _ if args.config.is_some() => Err(usage("--config goes with a JOB, and not with SOURCE and TARGET")),
+            _ => Ok(vec![Self::named(args, limits)?]),
+        }
+    }
+
+    fn named(args: &cli::Status, limits: Limits) -> Result<Self, StartError> {
+        let source = source(&args.source)?;
         let mut seen = HashSet::new();
         if let Some(twice) = args.targets.iter().find(|target| !seen.insert(target.as_str())) {
             return Err(StartError::Usage(format!("TARGET {twice} is named twice")));
@@ -48,7 +60,8 @@ impl StatusJob {
         let may_ask = args.targets.len() == 1 && !args.json && !args.prometheus;
         let target = |text: &String| {
             let target: Target = text.parse()?;
-            PushJob::link(source.clone(), target, &args.ssh, Vec::new(), may_ask).map(Arc::new)
+            let link = PushJob::link(source.clone(), target, &args.ssh, Vec::new(), may_ask)?;
+            Ok(Arc::new(PushJob { state_dir: args.state_dir.clone(), ..link }))
         };
         Ok(Self {
             targets: args.targets.iter().map(target).collect::<Result<_, StartError>>()?,
@@ -57,6 +70,38 @@ impl StatusJob {
             limits,
             timeout: args.timeout,
             source,
+        })
+    }
+
+    fn of_file(args: &cli::Status, limits: Limits) -> Result<Vec<Self>, StartError> {
+        if args.selection != cli::Selection::default() || args.ssh != cli::Ssh::default() {
+            let words = "with a JOB the file tells which datasets there are and how to get to the targets: name it alone, \
+                         or SOURCE and TARGET";
+            return Err(StartError::Usage(words.into()));
+        }
+        let config = args.config.clone().unwrap_or_else(|| cli::DEFAULT_CONFIG.into());
+        let jobs = choose_jobs(read_jobs(&config)?, std::slice::from_ref(&args.source))?;
+        let branches = jobs.into_iter().flat_map(|job| job.branches).filter(|branch| !branch.targets.is_empty());
+        let all: Vec<Self> = branches.filter_map(|branch| Self::of_branch(args, limits, branch)).collect();
+        if all.is_empty() {
+            return Err(StartError::Usage(format!("job {} has no targets: there is nothing to compare", args.source)));
+        }
+        Ok(all)
+    }
+
+    fn of_branch(args: &cli::Status, limits: Limits, branch: Branch) -> Option<Self> {
+        let filter = branch.targets.first()?.filter.clone();
+        let target = |push: PushJob| {
+            let state_dir = args.state_dir.clone().or(push.state_dir.clone());
+            Arc::new(PushJob { state_dir, channels: 1, connections: Some(1), ..push })
+        };
+        Some(Self {
+            source: branch.source,
+            targets: branch.targets.into_iter().map(target).collect(),
+            filter,
+            bytes: args.bytes,
+            limits,
+            timeout: args.timeout,
         })
     }
 }
@@ -68,11 +113,66 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
 
-    fn job(words: &str) -> Result<StatusJob, String> {
+    fn all(words: &str) -> Result<Vec<StatusJob>, String> {
         let cli =
             Cli::try_parse_from(format!("zfsync status {words}").split(' ')).map_err(|error| error.to_string())?;
         let Command::Status(args) = cli.command else { panic!("{cli:?}") };
-        StatusJob::new(&args).map_err(|error| error.to_string())
+        StatusJob::all(&args).map_err(|error| error.to_string())
+    }
+
+    fn job(words: &str) -> Result<StatusJob, String> {
+        all(words).map(|mut all| all.remove(0))
+    }
+
+    const FILE: &str = "
+[defaults]
+state-dir = '/var/lib/z'
+ssh.port = 2222
+[job.data]
+source = 'p/a'
+targets = ['b:q/a', 'q/a']
+exclude = ['tmp']
+[job.two]
+sources = ['p/x', 'p/y']
+targets = ['b:q/z']
+state-dir = '/srv/z'
+[job.none]
+source = 'p/none'
+";
+
+    #[test]
+    fn a_job_of_the_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), FILE).unwrap();
+        let config = format!("--config {}", file.path().display());
+        let of = |words: &str| all(&format!("{config} {words}"));
+        let data = of("--warn 2h data").unwrap();
+        assert_eq!(data.len(), 1);
+        assert_eq!((data[0].source.as_str(), data[0].limits.warn), ("p/a", Some(Duration::from_secs(7200))));
+        assert!(!data[0].filter.selects(&"p/a/tmp".parse::<DatasetName>().unwrap().below(&data[0].source).unwrap()));
+        let targets: Vec<String> = data[0].targets.iter().map(|job| job.target.to_string()).collect();
+        assert_eq!(targets, ["b:q/a", "q/a"]);
+        assert_eq!(
+            (data[0].targets[0].ssh.port, data[0].targets[0].state_dir.as_deref()),
+            (Some(2222), Some("/var/lib/z".as_ref()))
+        );
+        let two = of("two").unwrap();
+        let places: Vec<String> = two.iter().map(|job| format!("{} {}", job.source, job.targets[0].target)).collect();
+        assert_eq!(places, ["p/x b:q/z/x", "p/y b:q/z/y"]);
+        assert_eq!(two[0].targets[0].state_dir.as_deref(), Some("/srv/z".as_ref()));
+        let mine = of("--state-dir /tmp/z two").unwrap();
+        assert_eq!(mine[0].targets[0].state_dir.as_deref(), Some("/tmp/z".as_ref()));
+        for (words, why) in [
+            ("dta", "no job \"dta\": did you mean \"data\"?"),
+            ("none", "has no targets"),
+            ("-p 22 data", "the file tells"),
+            ("--exclude x data", "the file tells"),
+            ("p/a b:q/a", "--config goes with a JOB"),
+        ] {
+            let error = of(words).unwrap_err();
+            assert!(error.contains(why), "{words}: {error}");
+        }
+        assert!(all("--config /nonexistent/z data").unwrap_err().contains("can't read it"));
     }
 
     #[test]
@@ -90,7 +190,7 @@ mod tests {
     #[test]
     fn what_makes_none() {
         for (words, why) in [
-            ("p/a", "<TARGET>"),
+            ("p/a", "TARGET is missing"),
             ("p/a p/a/b", "overlap"),
             ("b:p/a q/a", "names a host"),
             ("p/a b:q b:q", "named twice"),

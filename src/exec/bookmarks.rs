@@ -147,7 +147,8 @@ impl Books {
         let gone = |(name, _): (SnapshotName, Guid)| name;
         let (names, instead): (Vec<SnapshotName>, _) = match (outcome, own.start) {
             (Outcome::InSync, _) => {
-                let stale = before.chain(own.made.iter().cloned()).filter(|(name, guid)| *guid != newest.guid || is_old(name));
+                let stale =
+                    before.chain(own.made.iter().cloned()).filter(|(name, guid)| *guid != newest.guid || is_old(name));
                 let instead = own.made.iter().find(|(_, guid)| *guid == newest.guid).map(|(name, _)| name.clone());
                 (stale.map(gone).collect(), instead)
             }

@@ -1,7 +1,6 @@
 //! A crontab's job: a snapshot, all targets at the same time, then the thinning. One that is slow or dead delays no other.
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +21,7 @@ use crate::plan::SourceDataset;
 use crate::report::format::{count, sanitise};
 use crate::report::log_file::{Kept, LogFile};
 use crate::report::prune::Pruned;
-use crate::report::{self, Reporter};
+use crate::report::{self, state};
 use crate::zfs::Zfs;
 
 /// So long another run's snapshot or thinning of the same source is waited for: both are short.
@@ -70,8 +69,9 @@ pub fn carry_out(job: &CronJob, stop: &Stop) -> Done {
         Err(error) => return Done { parts: Vec::new(), error: Some(error) },
     };
     let error = work.all().err();
+    work.note_rest(error.as_ref());
     if let (Some(log), Some(error)) = (&work.log, &error) {
-        let _ = writeln!(log.about(job.label()), "{}", sanitise(&error.to_string()));
+        log.note(job.label(), &error.to_string());
     }
     Done { parts: work.parts, error }
 }
@@ -84,15 +84,19 @@ struct Work<'a> {
     log: Option<LogFile>,
     /// The name of the snapshot, once it is there.
     taken: Option<String>,
+    /// How many branches got as far as to their targets.
+    tried: usize,
     parts: Vec<Part>,
 }
 
 impl<'a> Work<'a> {
     fn new(job: &'a CronJob, stop: &'a Stop) -> Result<Self, StartError> {
         let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
-        let cant = |path: &Path, error| StartError::Usage(format!("can't write the log {}: {error}", path.display()));
-        let log = job.log.as_ref().map(|path| LogFile::open(path).map_err(|error| cant(path, error))).transpose()?;
-        Ok(Self { job, stop, zfs, log, taken: None, parts: Vec::new() })
+        let log = job.log.as_ref().map(|log| LogFile::open(log, job.label())).transpose()?;
+        for push in job.branches.iter().flat_map(|branch| &branch.targets) {
+            push.state_dir.as_ref().map_or(Ok(()), |dir| state::check(dir, &push.target.to_string()))?;
+        }
+        Ok(Self { job, stop, zfs, log, taken: None, tried: 0, parts: Vec::new() })
     }
 
     fn all(&mut self) -> Result<(), StartError> {
@@ -134,7 +138,12 @@ impl<'a> Work<'a> {
         for branch in &self.job.branches {
             self.stop.check()?;
             let until = self.stop.until();
-            match crate::block_on(serve_all(branch, until, &self.zfs, self.log.as_ref())) {
+            self.tried += 1;
+            let served = crate::block_on(serve_all(branch, until, &self.zfs, self.log.as_ref()));
+            if let Err(error) = &served {
+                self.note_not_tried(branch, error.exit(), &error.to_string());
+            }
+            match served {
                 Ok(parts) => self.parts.extend(parts),
                 Err(error) if self.job.branches.len() == 1 => return Err(error),
                 Err(error) => {
@@ -153,6 +162,28 @@ impl<'a> Work<'a> {
             return Ok(());
         }
         Ok(())
+    }
+
+    /// Targets that nobody got to, as something before them went wrong, have no other record of this run.
+    fn note_rest(&self, error: Option<&StartError>) {
+        let wrong = self.parts.iter().rev().find(|part| part.exit != Exit::InSync);
+        let why = match (error, wrong) {
+            (Some(error), _) => (error.exit(), error.to_string()),
+            (None, Some(part)) => (part.exit, format!("{}: {}", part.label, part.words.trim_end())),
+            (None, None) => return,
+        };
+        for branch in self.job.branches.iter().skip(self.tried) {
+            self.note_not_tried(branch, why.0, &why.1);
+        }
+    }
+
+    fn note_not_tried(&self, branch: &Branch, exit: Exit, why: &str) {
+        // The run that has the lock has its own record.
+        for push in branch.targets.iter().filter(|_| exit != Exit::Locked) {
+            if let (Err(error), Some(log)) = (state::not_tried(push, exit, why), &self.log) {
+                log.note(&push.target.to_string(), &format!("can't keep the result in the state folder: {error}"));
+            }
+        }
     }
 
     /// Runs a hook if there is one; whether the job may go on.
@@ -262,15 +293,14 @@ async fn serve(
     log: Option<LogFile>,
 ) -> Vec<Part> {
     let (label, kept, until) = (target.target.to_string(), Kept::default(), target.until);
-    let mut reporter: Box<dyn Reporter> =
-        report::kept(Box::new(kept.clone()), log.as_ref().map(|log| log.about(&label)));
+    let mut reporter = report::logged(report::kept(Box::new(kept.clone())), log.as_ref(), &label);
     let pushed = push_listed(target, Some(listed), false, reporter.as_mut()).await;
     let (exit, words) = match pushed {
         Ok(exit) => (exit, kept.text()),
         Err(error) => {
             let words = error.to_string();
             if let Some(log) = &log {
-                let _ = writeln!(log.about(&label), "{}", sanitise(&words));
+                log.note(&label, &words);
             }
             (error.exit(), words)
         }
@@ -307,10 +337,7 @@ fn part_of_pruned(label: &str, pruned: Result<Pruned, StartError>) -> Part {
 
 fn logged(log: Option<&LogFile>, part: Part) -> Part {
     if let Some(log) = log {
-        let mut out = log.about(&part.label);
-        for line in part.words.lines() {
-            let _ = writeln!(out, "{}", sanitise(line));
-        }
+        log.note(&part.label, &part.words);
     }
     part
 }

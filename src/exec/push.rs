@@ -18,6 +18,7 @@ use crate::error::{Exit, StartError};
 use crate::name::DatasetName;
 use crate::plan::{Move, Negotiation, SourceDataset, TargetDataset, TargetLimits};
 use crate::remote::client::FromChannel;
+use crate::report::state::Recorder;
 use crate::report::{Event, Reporter};
 use crate::zfs::Zfs;
 
@@ -28,6 +29,21 @@ pub async fn push(job: PushJob, json: bool, reporter: &mut dyn Reporter) -> Resu
 
 /// The same where the source has been listed already, for several targets at once: all of SOURCE, whatever the job selects.
 pub async fn push_listed(
+    job: PushJob,
+    listed: Option<Arc<Vec<SourceDataset>>>,
+    json: bool,
+    reporter: &mut dyn Reporter,
+) -> Result<Exit, StartError> {
+    let Some(dir) = job.state_dir.clone().filter(|_| !job.dry_run) else {
+        return locked_push(job, listed, json, reporter).await;
+    };
+    let mut recorder = Recorder::new(&dir, &job, reporter)?;
+    let result = locked_push(job, listed, json, &mut recorder).await;
+    recorder.finish(&result);
+    result
+}
+
+async fn locked_push(
     job: PushJob,
     listed: Option<Arc<Vec<SourceDataset>>>,
     json: bool,

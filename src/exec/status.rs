@@ -25,6 +25,7 @@ use crate::plan::{
     DatasetStatus, Level, Side, SourceDataset, Status, Step, TargetDataset, TargetLimits, TargetStatus, compare,
 };
 use crate::remote::client::{ChannelId, FromChannel};
+use crate::report::state::Remembered;
 use crate::zfs::Zfs;
 
 /// So long a listing of the source may stand still.
@@ -34,8 +35,16 @@ const AT_ONCE: usize = 4;
 /// So long the connections may take to close after a signal.
 const CLOSING: Duration = Duration::from_secs(6);
 
-/// Looks at all sides.
-pub async fn status(job: &StatusJob) -> Result<Status, StartError> {
+/// Looks at all sides, at one source after the other.
+pub async fn status(jobs: &[StatusJob]) -> Result<Vec<Status>, StartError> {
+    let mut all = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        all.push(look(job).await?);
+    }
+    Ok(all)
+}
+
+async fn look(job: &StatusJob) -> Result<Status, StartError> {
     let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
     let mut signals = Signals::listen()?;
     let stop = watch::Sender::new(false);
@@ -50,10 +59,10 @@ pub async fn status(job: &StatusJob) -> Result<Status, StartError> {
     }
 }
 
-/// The exit code that a status deserves.
+/// The exit code that the worst of them deserves.
 #[must_use]
-pub fn exit(status: &Status) -> Exit {
-    match status.level() {
+pub fn exit(all: &[Status]) -> Exit {
+    match all.iter().map(Status::level).max().unwrap_or(Level::Ok) {
         Level::Ok => Exit::InSync,
         Level::Warning => Exit::Warning,
         Level::Critical => Exit::Critical,
@@ -72,7 +81,8 @@ async fn run(job: &StatusJob, zfs: &Zfs, stop: &watch::Sender<bool>) -> Result<S
             open.push((targets.len(), peer, rows.iter().flat_map(|row| row.undated(Side::There)).collect::<Vec<_>>()));
             rows
         });
-        targets.push(TargetStatus { target: target.target.to_string(), found });
+        let kept = target.state_dir.is_some();
+        targets.push(TargetStatus { target: target.target.to_string(), found, kept, last_run: None });
     }
     // Whatever became of the source, the connections are closed in good order.
     let told = each(open.into_iter().map(|(at, peer, names)| {
@@ -89,8 +99,19 @@ async fn run(job: &StatusJob, zfs: &Zfs, stop: &watch::Sender<bool>) -> Result<S
     if job.bytes {
         unless_stopped(stop, estimate(zfs, &mut targets)).await;
     }
+    for (target, push) in targets.iter_mut().zip(&job.targets) {
+        remember(target, push);
+    }
     let now = jiff::Timestamp::now().as_second();
     Ok(Status { source: job.source.clone(), now, limits: job.limits, targets })
+}
+
+/// Adds what the last run has left in its state folder.
+fn remember(target: &mut TargetStatus, push: &PushJob) {
+    let Some(dir) = &push.state_dir else { return };
+    let remembered = Remembered::of(dir, &push.target.to_string());
+    target.last_run = remembered.run();
+    rows_of(target).for_each(|row| row.last = remembered.dataset(&row.dataset));
 }
 
 /// Lists the source; when that fails nobody needs to wait for the targets.

@@ -7,6 +7,7 @@ mod diff;
 mod filter;
 mod flags;
 mod inventory;
+mod last;
 mod missing;
 #[cfg(test)]
 pub(crate) mod model;
@@ -30,6 +31,7 @@ pub use diff::{Attempt, Base, BaseKind, Step, Verdict, diff};
 pub use filter::{Filter, FilterError};
 pub use flags::TargetLimits;
 pub use inventory::{Kind, ResumePoint, SourceDataset, TargetDataset, Version, Versions};
+pub use last::{Last, LastResult, LastRun};
 pub use missing::{Doomed, Due, Mirror, Missing, Notes, Put, Stays as StaysThere};
 pub use naming::{Class, DEFAULT_FORMAT, Format, FormatError, Stamp};
 pub use negotiate::{Negotiation, PlanError, SourceFacts};

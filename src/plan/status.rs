@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::diff::{BaseKind, Common, Step, full, newest_common};
-use super::{Filter, SourceDataset, TargetDataset, Version};
+use super::{Filter, Last, LastRun, SourceDataset, TargetDataset, Version};
 use crate::name::{DatasetName, RelPath, SnapshotName};
 
 /// What a dataset is on a target.
@@ -117,6 +117,8 @@ pub struct DatasetStatus {
     pub steps: Vec<Step>,
     /// How many bytes that is, if somebody has asked.
     pub bytes: Option<u64>,
+    /// What became of it in the last run, if somebody remembers.
+    pub last: Option<Last>,
 }
 
 /// A target, and what was found there or why nothing was.
@@ -126,6 +128,10 @@ pub struct TargetStatus {
     pub target: String,
     /// Its datasets in tree order; or why it can't be reached.
     pub found: Result<Vec<DatasetStatus>, String>,
+    /// Whether the results of runs are kept.
+    pub kept: bool,
+    /// The last run, if somebody remembers.
+    pub last_run: Option<LastRun>,
 }
 
 /// All targets of a source.
@@ -321,6 +327,7 @@ impl Place {
             lacking: 0,
             steps: Vec::new(),
             bytes: None,
+            last: None,
         }
     }
 

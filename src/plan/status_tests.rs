@@ -214,10 +214,15 @@ fn limits_are_about_time_alone() {
         source: "s".parse().unwrap(),
         now: NOW,
         limits: limits(Some(1), None),
-        targets: vec![TargetStatus { target: "b:t/x".into(), found }],
+        targets: vec![TargetStatus { target: "b:t/x".into(), found, kept: false, last_run: None }],
     };
     assert_eq!(status.level(), Level::Warning);
-    status.targets.push(TargetStatus { target: "c:t/x".into(), found: Err("gone".into()) });
+    status.targets.push(TargetStatus {
+        target: "c:t/x".into(),
+        found: Err("gone".into()),
+        kept: false,
+        last_run: None,
+    });
     assert_eq!(status.level(), Level::Critical);
     status.targets.clear();
     assert_eq!(status.level(), Level::Ok);

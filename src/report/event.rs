@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::plan::LastResult;
+
 /// Numbers one step (one `zfs send | zfs recv`) within a run.
 pub type StepId = u64;
 
@@ -146,6 +148,23 @@ pub enum Event {
     },
     /// The run is over.
     Finished(Summary),
+}
+
+/// How a dataset has ended in this run. No [`Event`]: nobody wants a line for each of those that were in sync all along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DatasetEnd<'a> {
+    /// The source's dataset.
+    pub dataset: &'a str,
+    /// The target's.
+    pub target: &'a str,
+    /// What became of it.
+    pub result: LastResult,
+    /// Whether something arrived in this run.
+    pub updated: bool,
+    /// Why it isn't in sync.
+    pub error: Option<&'a str>,
+    /// The newest snapshot that is there, where this end tells.
+    pub newest: Option<&'a str>,
 }
 
 /// A run in numbers.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::format::{duration, sanitise};
+use crate::cli::LogFormat;
 use crate::config::{Branch, CronJob, HookCommand, Hooks, PruneJob, When};
 use crate::plan::{Mirror, Rules};
 
@@ -27,7 +28,11 @@ fn job(job: &CronJob) -> String {
     }
     lines.extend(hook_lines(&job.hooks));
     if let Some(log) = &job.log {
-        lines.push(format!("writes down all that happens in {}", log.display()));
+        let form = if log.format == LogFormat::Json { ", as JSON lines" } else { "" };
+        lines.push(format!("writes down all that happens in {}{form}", log.path.display()));
+    }
+    if let Some(dir) = job.branches.iter().flat_map(|branch| &branch.targets).find_map(|push| push.state_dir.as_ref()) {
+        lines.push(format!("keeps the last results in {}", dir.display()));
     }
     if let Some(limit) = job.limit {
         lines.push(format!("is stopped after {}", duration(limit)));

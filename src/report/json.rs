@@ -21,6 +21,16 @@ pub(super) struct Json {
     out: Option<Box<dyn Write + Send>>,
     clock: Box<dyn Clock>,
     steps: BTreeMap<StepId, Step>,
+    label: Option<Label>,
+}
+
+/// Where lines about different things come together: which these are about.
+#[derive(Serialize)]
+pub(super) struct Label {
+    /// The job, by its name in the file, or by its source.
+    pub job: String,
+    /// The target, or a part of the job.
+    pub about: String,
 }
 
 struct Step {
@@ -35,18 +45,28 @@ struct Step {
 struct Line<'a> {
     time: String,
     #[serde(flatten)]
+    label: Option<&'a Label>,
+    #[serde(flatten)]
     event: &'a Event,
 }
 
 impl Json {
     pub fn new(out: Box<dyn Write + Send>, clock: Box<dyn Clock>) -> Self {
-        Self { out: Some(out), clock, steps: BTreeMap::new() }
+        Self { out: Some(out), clock, steps: BTreeMap::new(), label: None }
+    }
+
+    /// Each line gets a label.
+    pub fn labelled(self, label: Label) -> Self {
+        Self { label: Some(label), ..self }
     }
 
     fn line(&mut self, event: &Event) {
         let Some(out) = &mut self.out else { return };
         let time = jiff::Timestamp::try_from(self.clock.wall()).unwrap_or_default();
-        let Ok(mut line) = serde_json::to_vec(&Line { time: format!("{time:.3}"), event }) else { return };
+        let Ok(mut line) = serde_json::to_vec(&Line { time: format!("{time:.3}"), label: self.label.as_ref(), event })
+        else {
+            return;
+        };
         line.push(b'\n');
         // One write for the whole line, so that a reader never sees half of one for longer than needed.
         if out.write_all(&line).and_then(|()| out.flush()).is_err() {

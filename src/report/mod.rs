@@ -13,13 +13,15 @@ mod look;
 mod plain;
 pub mod prune;
 mod screen;
+pub mod state;
 pub mod status;
 pub mod table;
 mod track;
 mod words;
 
-pub use event::{Event, StepId, Summary};
+pub use event::{DatasetEnd, Event, StepId, Summary};
 pub use log::init_tracing;
+use log_file::LogFile;
 pub use table::{PlanAction, PlanRow, print_plan};
 
 use std::io::{IsTerminal as _, Write};
@@ -29,6 +31,9 @@ use std::time::{Instant, SystemTime};
 pub trait Reporter: Send {
     /// Takes note of one event.
     fn event(&mut self, event: &Event);
+
+    /// Takes note of a dataset's end; most have no use for it.
+    fn ended(&mut self, _end: &DatasetEnd<'_>) {}
 }
 
 /// How a run is shown.
@@ -75,13 +80,19 @@ pub fn reporter(style: Style, verbose: u8) -> Box<dyn Reporter> {
     }
 }
 
-/// A reporter that keeps failures for later, and writes all down if there is a log.
+/// A reporter that keeps failures for later.
 #[must_use]
-pub fn kept(failures: Box<dyn Write + Send>, log: Option<Box<dyn Write + Send>>) -> Box<dyn Reporter> {
-    let quiet: Box<dyn Reporter> = Box::new(plain::Quiet::new(failures));
-    let Some(log) = log else { return quiet };
-    let plain: Box<dyn Reporter> = Box::new(plain::Plain::new(log, Box::new(SystemClock), 1));
-    Box::new(log_file::Several(vec![quiet, plain]))
+pub fn kept(failures: Box<dyn Write + Send>) -> Box<dyn Reporter> {
+    Box::new(plain::Quiet::new(failures))
+}
+
+/// The same, with all written down as well if there is a log; `label` tells there what it is about.
+#[must_use]
+pub fn logged(shown: Box<dyn Reporter>, log: Option<&LogFile>, label: &str) -> Box<dyn Reporter> {
+    match log {
+        Some(log) => Box::new(log_file::Several(vec![shown, log.reporter(label)])),
+        None => shown,
+    }
 }
 
 /// Where reporters get the time from; tests have their own.

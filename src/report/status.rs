@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::format::{count, duration, sanitise};
 use super::look::Look;
-use crate::plan::{Clash, DatasetStatus, Level, Moment, State, Status};
+use crate::plan::{Clash, DatasetStatus, LastResult, Level, Limits, Moment, State, Status, TargetStatus};
 
 /// How a status is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,42 +37,48 @@ impl Form {
     }
 }
 
-/// Prints a status to stdout. A reader that is gone is no error.
-pub fn print(status: &Status, form: Form) -> io::Result<()> {
+/// Prints the statuses of all sources to stdout. A reader that is gone is no error.
+pub fn print(all: &[Status], form: Form) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     let look = Look::of_env(stdout.is_terminal());
     let mut text = Vec::new();
-    write(status, form, look, &mut text)?;
+    write(all, form, look, &mut text)?;
     match stdout.write_all(&text).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
 }
 
-fn write(status: &Status, form: Form, look: Look, out: &mut impl Write) -> io::Result<()> {
+fn write(all: &[Status], form: Form, look: Look, out: &mut impl Write) -> io::Result<()> {
     match form {
-        Form::Table { all } => {
-            if status.limits.any() {
-                writeln!(out, "{}", headline(status))?;
+        Form::Table { all: rows } => {
+            if let Some(limits) = all.iter().map(|status| &status.limits).find(|limits| limits.any()) {
+                writeln!(out, "{}", headline(all, limits))?;
             }
-            table::write(status, all, look, out)
+            for (at, status) in all.iter().enumerate() {
+                if at > 0 {
+                    writeln!(out)?;
+                }
+                table::write(status, rows, look, out)?;
+            }
+            Ok(())
         }
-        Form::Json => json(status, out),
-        Form::Metrics => metrics::write(status, out),
+        Form::Json => all.iter().try_for_each(|status| json(status, out)),
+        Form::Metrics => metrics::write(all, out),
     }
 }
 
 /// The line of a monitoring plugin: how bad it is, and why.
-fn headline(status: &Status) -> String {
-    let rows = || status.targets.iter().flat_map(|target| target.found.iter().flatten());
-    let (limits, now) = (&status.limits, status.now);
-    let level = |row: &DatasetStatus| row.level(limits, now);
+fn headline(all: &[Status], limits: &Limits) -> String {
+    let targets = || all.iter().flat_map(|status| status.targets.iter().map(move |target| (status, target)));
+    let rows = || targets().flat_map(|(status, target)| target.found.iter().flatten().map(move |row| (status, row)));
     let late = |wanted: Level| {
-        rows().filter(|row| matches!(row.state, State::Behind | State::Partial) && level(row) == wanted).count()
+        let late = rows().filter(|(_, row)| matches!(row.state, State::Behind | State::Partial));
+        late.filter(|(status, row)| row.level(limits, status.now) == wanted).count()
     };
-    let number = |state: State| rows().filter(|row| row.state == state).count();
-    let unreachable = status.targets.iter().filter(|target| target.found.is_err()).count();
-    let all = [
+    let number = |state: State| rows().filter(|(_, row)| row.state == state).count();
+    let unreachable = targets().filter(|(_, target)| target.found.is_err()).count();
+    let numbers = [
         (unreachable, "unreachable".to_owned()),
         (number(State::Conflict), "in conflict".to_owned()),
         (number(State::Missing), "missing".to_owned()),
@@ -81,14 +87,18 @@ fn headline(status: &Status) -> String {
         (late(Level::Ok), "behind within the limits".to_owned()),
         (number(State::InSync), "in sync".to_owned()),
     ];
-    let parts: Vec<String> = all.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-    let word = match status.level() {
+    let parts: Vec<String> = numbers.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    let word = match all.iter().map(Status::level).max().unwrap_or(Level::Ok) {
         Level::Ok => "OK",
         Level::Warning => "WARNING",
         Level::Critical => "CRITICAL",
     };
     let parts = if parts.is_empty() { "nothing to replicate".to_owned() } else { parts.join(", ") };
-    format!("{word} - {parts} ({} on {})", status.source, count(status.targets.len(), "target"))
+    let sources = match all {
+        [one] => one.source.to_string(),
+        several => count(several.len(), "source"),
+    };
+    format!("{word} - {parts} ({sources} on {})", count(targets().count(), "target"))
 }
 
 fn beyond(option: &str, limit: Option<std::time::Duration>) -> String {
@@ -137,6 +147,10 @@ struct Line<'a> {
     behind_bytes: Option<u64>,
     gap_seconds: Option<u64>,
     partial: bool,
+    last_result: Option<LastResult>,
+    last_error: Option<&'a str>,
+    last_success: Option<i64>,
+    last_run: Option<i64>,
     time: i64,
 }
 
@@ -153,10 +167,11 @@ impl<'a> Snapshot<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn unreachable(status: &'a Status, target: &'a str, why: &str) -> Self {
+    fn unreachable(status: &'a Status, target: &'a TargetStatus, why: &str) -> Self {
+        let last_run = target.last_run.as_ref();
         Self {
             source: status.source.as_str(),
-            target,
+            target: &target.target,
             dataset: None,
             target_dataset: None,
             state: "unreachable",
@@ -170,11 +185,16 @@ impl<'a> Line<'a> {
             behind_bytes: None,
             gap_seconds: None,
             partial: false,
+            last_result: None,
+            last_error: last_run.and_then(|run| run.error.as_deref()),
+            last_success: None,
+            last_run: last_run.and_then(|run| run.ended),
             time: status.now,
         }
     }
 
-    fn of(status: &'a Status, target: &'a str, row: &'a DatasetStatus) -> Self {
+    fn of(status: &'a Status, target: &'a TargetStatus, row: &'a DatasetStatus) -> Self {
+        let last = row.last.as_ref();
         Self {
             dataset: Some(&row.dataset),
             target_dataset: Some(&row.target),
@@ -189,6 +209,9 @@ impl<'a> Line<'a> {
             behind_bytes: row.bytes,
             gap_seconds: row.gap(),
             partial: row.partial,
+            last_result: last.map(|last| last.result),
+            last_error: last.and_then(|last| last.error.as_deref()),
+            last_success: last.and_then(|last| last.success),
             ..Self::unreachable(status, target, "")
         }
     }
@@ -202,8 +225,8 @@ fn snapshots(row: &DatasetStatus) -> Option<usize> {
 fn json(status: &Status, out: &mut impl Write) -> io::Result<()> {
     for target in &status.targets {
         let lines: Vec<Line<'_>> = match &target.found {
-            Ok(rows) => rows.iter().map(|row| Line::of(status, &target.target, row)).collect(),
-            Err(why) => vec![Line::unreachable(status, &target.target, &sanitise(why))],
+            Ok(rows) => rows.iter().map(|row| Line::of(status, target, row)).collect(),
+            Err(why) => vec![Line::unreachable(status, target, &sanitise(why))],
         };
         for line in lines {
             serde_json::to_writer(&mut *out, &line)?;

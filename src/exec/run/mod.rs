@@ -1,5 +1,6 @@
 //! The run itself: turns what happens into inputs of the [`Machine`] and its actions into processes, requests and events.
 
+mod ends;
 mod look;
 
 use std::collections::{HashMap, HashSet};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::bookmarks::{Books, Outcome};
+use super::bookmarks::Books;
 use super::fleet::{Fleet, Opened};
 use super::machine::{Action, Cured, End, Input, Limits, Machine};
 use super::ready::Ready;
@@ -17,7 +18,7 @@ use super::signals::Signals;
 use crate::config::PushJob;
 use crate::error::{Exit, Signal};
 use crate::name::Guid;
-use crate::plan::{Negotiation, Placement, Step};
+use crate::plan::{LastResult, Negotiation, Placement, Step};
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel, Stream};
 use crate::remote::wire::{Receive, Reply, Request};
 use crate::report::{Event, Reporter, StepId, Summary};
@@ -457,40 +458,6 @@ impl Run<'_> {
         self.reporter.event(&Event::StepFailed { step, dataset, retry, wait, error });
     }
 
-    fn dataset_ended(&mut self, dataset: usize, end: End) {
-        let planned = &self.ready.plan.datasets[dataset];
-        let (source, target) = (planned.source.to_string(), planned.target.to_string());
-        if let Some(books) = &mut self.books {
-            let outcome = match &end {
-                End::InSync { .. } => Outcome::InSync,
-                End::Conflict(_) => Outcome::Conflict,
-                End::NoSnapshots | End::Failed(_) | End::Skipped(_) | End::Interrupted => Outcome::Open,
-            };
-            books.ended(dataset, planned, &self.ready.negotiation, outcome);
-        }
-        let (kind, error) = match end {
-            End::InSync { updated } => {
-                self.summary.in_sync += 1;
-                self.summary.updated += usize::from(updated);
-                return;
-            }
-            End::NoSnapshots => {
-                self.summary.without_snapshots += 1;
-                let text = "it has no snapshots, so there is nothing to send".into();
-                return self.reporter.event(&Event::Notice { dataset: Some(source), text });
-            }
-            End::Interrupted if self.taken => ("failed", "another run has taken over the target".into()),
-            End::Interrupted => return,
-            End::Conflict(error) => ("conflict", error),
-            End::Failed(error) => ("failed", error),
-            End::Skipped(error) => ("skipped", error),
-        };
-        self.summary.failed += 1;
-        let headline = error.lines().next().unwrap_or_default().to_owned();
-        self.summary.failures.push((source.clone(), headline));
-        self.reporter.event(&Event::DatasetFailed { dataset: source, target, kind, error });
-    }
-
     /// The bookmarks are part of the job: the run waits for them, though not for ever.
     async fn close_books(&mut self) {
         let Some(books) = self.books.take() else { return };
@@ -523,6 +490,10 @@ impl Run<'_> {
     fn finish(mut self, started: Instant) -> Ended {
         for live in self.steps.values() {
             live.abort.store(true, Ordering::Relaxed);
+        }
+        // Nobody waited for their ends.
+        for dataset in self.steps.values().map(|live| live.dataset).collect::<HashSet<_>>() {
+            self.told(dataset, LastResult::Interrupted, None);
         }
         self.summary.took = started.elapsed();
         self.summary.interrupted = self.stop.is_some();

@@ -4,57 +4,94 @@ use std::fmt::Display;
 use std::io::{self, Write};
 
 use super::snapshots;
-use crate::plan::{DatasetStatus, Status};
+use crate::plan::{DatasetStatus, LastRun, Status, TargetStatus};
 
 /// Writes all metrics, each with its help and type first and all its lines together, as the format demands.
-pub(super) fn write(status: &Status, out: &mut impl Write) -> io::Result<()> {
-    let now = status.now;
+pub(super) fn write(all: &[Status], out: &mut impl Write) -> io::Result<()> {
     head(out, "zfsync_dataset_state", "What a dataset is on a target: 1 for the state that it is in.")?;
-    each(status, out, |row, labels, out| {
+    each(all, out, |_, row, labels, out| {
         writeln!(out, "zfsync_dataset_state{{{labels},state=\"{}\"}} 1", row.state.key())
     })?;
     let behind = "Age of the oldest snapshot that the target lacks; 0 when it lacks none.";
-    gauge(status, out, "zfsync_behind_seconds", behind, |row| row.behind(now))?;
+    gauge(all, out, "zfsync_behind_seconds", behind, |status, row| row.behind(status.now))?;
     let lacking = "Snapshots newer than the newest common one, which the target lacks.";
-    gauge(status, out, "zfsync_behind_snapshots", lacking, snapshots)?;
-    if status.targets.iter().flat_map(|target| target.found.iter().flatten()).any(|row| row.bytes.is_some()) {
-        gauge(status, out, "zfsync_behind_bytes", "Estimated size of what the target lacks.", |row| row.bytes)?;
+    gauge(all, out, "zfsync_behind_snapshots", lacking, |_, row| snapshots(row))?;
+    if targets(all).flat_map(|(_, target)| target.found.iter().flatten()).any(|row| row.bytes.is_some()) {
+        gauge(all, out, "zfsync_behind_bytes", "Estimated size of what the target lacks.", |_, row| row.bytes)?;
     }
     let common = "When the newest snapshot that both sides have was made.";
-    let creation = |row: &DatasetStatus| row.common.as_ref()?.creation;
-    gauge(status, out, "zfsync_newest_common_timestamp_seconds", common, creation)?;
-    head(out, "zfsync_target_up", "Whether the target could be reached and listed.")?;
-    for target in &status.targets {
-        let labels = labels(status, &target.target);
-        writeln!(out, "zfsync_target_up{{{labels}}} {}", u8::from(target.found.is_ok()))?;
+    let creation = |_: &Status, row: &DatasetStatus| row.common.as_ref()?.creation;
+    gauge(all, out, "zfsync_newest_common_timestamp_seconds", common, creation)?;
+    let up = |target: &TargetStatus| Some(u8::from(target.found.is_ok()));
+    of_targets(all, out, "zfsync_target_up", "Whether the target could be reached and listed.", up)?;
+    if targets(all).any(|(_, target)| target.kept) {
+        last_runs(all, out)?;
     }
     head(out, "zfsync_status_timestamp_seconds", "When all this was found out.")?;
-    writeln!(out, "zfsync_status_timestamp_seconds{{source=\"{}\"}} {now}", escape(status.source.as_str()))
+    all.iter().try_for_each(|status| {
+        let source = escape(status.source.as_str());
+        writeln!(out, "zfsync_status_timestamp_seconds{{source=\"{source}\"}} {}", status.now)
+    })
 }
 
-fn gauge<T: Display>(
-    status: &Status,
+/// What the state folders remember.
+fn last_runs(all: &[Status], out: &mut impl Write) -> io::Result<()> {
+    let of = |target: &TargetStatus| target.last_run.clone();
+    let ended = |target: &TargetStatus| of(target)?.ended;
+    of_targets(all, out, "zfsync_last_run_timestamp_seconds", "When the last run to the target ended.", ended)?;
+    let code = |target: &TargetStatus| of(target).map(|run: LastRun| run.exit_code);
+    of_targets(all, out, "zfsync_last_run_exit_code", "The exit code of that run.", code)?;
+    let result = "What became of a dataset in the last run that looked at it: 1 for the result.";
+    head(out, "zfsync_dataset_last_result", result)?;
+    each(all, out, |_, row, labels, out| match &row.last {
+        Some(last) => writeln!(out, "zfsync_dataset_last_result{{{labels},result=\"{}\"}} 1", last.result.key()),
+        None => Ok(()),
+    })
+}
+
+fn targets(all: &[Status]) -> impl Iterator<Item = (&Status, &TargetStatus)> {
+    all.iter().flat_map(|status| status.targets.iter().map(move |target| (status, target)))
+}
+
+fn of_targets<T: Display>(
+    all: &[Status],
     out: &mut impl Write,
     name: &str,
     help: &str,
-    value: impl Fn(&DatasetStatus) -> Option<T>,
+    value: impl Fn(&TargetStatus) -> Option<T>,
 ) -> io::Result<()> {
     head(out, name, help)?;
-    each(status, out, |row, labels, out| match value(row) {
+    for (status, target) in targets(all) {
+        if let Some(value) = value(target) {
+            writeln!(out, "{name}{{{}}} {value}", labels(status, target))?;
+        }
+    }
+    Ok(())
+}
+
+fn gauge<T: Display>(
+    all: &[Status],
+    out: &mut impl Write,
+    name: &str,
+    help: &str,
+    value: impl Fn(&Status, &DatasetStatus) -> Option<T>,
+) -> io::Result<()> {
+    head(out, name, help)?;
+    each(all, out, |status, row, labels, out| match value(status, row) {
         Some(value) => writeln!(out, "{name}{{{labels}}} {value}"),
         None => Ok(()),
     })
 }
 
 fn each<W: Write>(
-    status: &Status,
+    all: &[Status],
     out: &mut W,
-    mut line: impl FnMut(&DatasetStatus, &str, &mut W) -> io::Result<()>,
+    mut line: impl FnMut(&Status, &DatasetStatus, &str, &mut W) -> io::Result<()>,
 ) -> io::Result<()> {
-    for target in &status.targets {
+    for (status, target) in targets(all) {
         for row in target.found.iter().flatten() {
-            let labels = format!("{},dataset=\"{}\"", labels(status, &target.target), escape(&row.dataset));
-            line(row, &labels, out)?;
+            let labels = format!("{},dataset=\"{}\"", labels(status, target), escape(&row.dataset));
+            line(status, row, &labels, out)?;
         }
     }
     Ok(())
@@ -64,8 +101,8 @@ fn head(out: &mut impl Write, name: &str, help: &str) -> io::Result<()> {
     writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge")
 }
 
-fn labels(status: &Status, target: &str) -> String {
-    format!("source=\"{}\",target=\"{}\"", escape(status.source.as_str()), escape(target))
+fn labels(status: &Status, target: &TargetStatus) -> String {
+    format!("source=\"{}\",target=\"{}\"", escape(status.source.as_str()), escape(&target.target))
 }
 
 /// A label's value: the format knows these three escapes.

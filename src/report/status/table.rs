@@ -4,18 +4,21 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::super::format::{bytes, count, duration, sanitise};
+use super::super::format::{bytes, count, duration, first_line, sanitise};
 use super::super::look::{Colour, Look};
 use super::{reason, snapshots};
 use crate::plan::{DatasetStatus, Moment, State, Status};
 
-const COLUMNS: usize = 9;
-const HEAD: [&str; COLUMNS] = ["DATASET", "STATE", "NEWEST", "AGE", "THERE", "AGE", "BEHIND", "SNAPSHOTS", "SIZE"];
+const COLUMNS: usize = 10;
+const HEAD: [&str; COLUMNS] =
+    ["DATASET", "STATE", "NEWEST", "AGE", "THERE", "AGE", "BEHIND", "SNAPSHOTS", "SIZE", "LAST RUN"];
 const STATE: usize = 1;
 /// Numbers and times, which stand at the right.
 const RIGHT: [usize; 5] = [3, 5, 6, 7, SIZE];
 /// Only where somebody has asked for it.
 const SIZE: usize = 8;
+/// Only where results are kept.
+const LAST: usize = 9;
 
 /// Writes all targets. `all`: with the datasets that are in sync.
 pub(super) fn write(status: &Status, all: bool, look: Look, out: &mut impl Write) -> io::Result<()> {
@@ -33,15 +36,26 @@ pub(super) fn write(status: &Status, all: bool, look: Look, out: &mut impl Write
                 let shown: Vec<&DatasetStatus> = rows.iter().filter(|row| all || row.state != State::InSync).collect();
                 writeln!(out, "{title}: {}", totals(rows))?;
                 if !shown.is_empty() {
-                    table(&shown, status.now, look, out)?;
+                    table(&shown, target.kept, status.now, look, out)?;
                 }
             }
+        }
+        if let Some(run) = target.last_run.as_ref().filter(|run| run.exit_code != 0) {
+            let why = run.error.as_deref().map_or_else(String::new, |why| format!(": {}", first_line(why)));
+            let code = look.paint(Colour::Red, &format!("exit code {}", run.exit_code));
+            writeln!(out, "the last run ended{} with {code}{why}", ago(run.ended, status.now))?;
         }
     }
     Ok(())
 }
 
-fn table(rows: &[&DatasetStatus], now: i64, look: Look, out: &mut impl Write) -> io::Result<()> {
+/// ` 5 min 0 s ago`
+fn ago(then: Option<i64>, now: i64) -> String {
+    let seconds = then.map(|then| u64::try_from(now.saturating_sub(then)).unwrap_or(0));
+    seconds.map_or_else(String::new, |seconds| format!(" {} ago", duration(Duration::from_secs(seconds))))
+}
+
+fn table(rows: &[&DatasetStatus], kept: bool, now: i64, look: Look, out: &mut impl Write) -> io::Result<()> {
     let all: Vec<[String; COLUMNS]> = rows.iter().map(|row| cells(row, now)).collect();
     let mut widths = HEAD.map(str::len);
     for cells in &all {
@@ -49,10 +63,11 @@ fn table(rows: &[&DatasetStatus], now: i64, look: Look, out: &mut impl Write) ->
             *width = (*width).max(cell.chars().count());
         }
     }
-    let columns = if rows.iter().any(|row| row.bytes.is_some()) { COLUMNS } else { SIZE };
-    line(&HEAD.map(str::to_owned), &widths, columns, |cell| Cow::Borrowed(cell), out)?;
+    let sized = rows.iter().any(|row| row.bytes.is_some());
+    let columns: Vec<usize> = (0..COLUMNS).filter(|at| (*at != SIZE || sized) && (*at != LAST || kept)).collect();
+    line(&HEAD.map(str::to_owned), &widths, &columns, |cell| Cow::Borrowed(cell), out)?;
     for (row, cells) in rows.iter().zip(&all) {
-        line(cells, &widths, columns, |cell| Cow::Owned(look.paint(colour(row.state), cell)), out)?;
+        line(cells, &widths, &columns, |cell| Cow::Owned(look.paint(colour(row.state), cell)), out)?;
     }
     for row in rows {
         let note = reason(row).or_else(|| {
@@ -67,19 +82,19 @@ fn table(rows: &[&DatasetStatus], now: i64, look: Look, out: &mut impl Write) ->
 }
 
 /// One line without blanks at its end; `paint` colours the state.
-fn line<'a>(
-    cells: &'a [String; COLUMNS],
+fn line(
+    cells: &[String; COLUMNS],
     widths: &[usize; COLUMNS],
-    columns: usize,
+    columns: &[usize],
     paint: impl Fn(&str) -> Cow<'_, str>,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let cell = |(at, (cell, &width)): (usize, (&'a String, &usize))| match at {
-        STATE => paint(&format!("{cell:<width$}")).into_owned(),
-        _ if RIGHT.contains(&at) => format!("{cell:>width$}"),
-        _ => format!("{cell:<width$}"),
+    let cell = |&at: &usize| match (at, &cells[at], widths[at]) {
+        (STATE, cell, width) => paint(&format!("{cell:<width$}")).into_owned(),
+        (_, cell, width) if RIGHT.contains(&at) => format!("{cell:>width$}"),
+        (_, cell, width) => format!("{cell:<width$}"),
     };
-    let cells: Vec<String> = cells.iter().zip(widths).enumerate().take(columns).map(cell).collect();
+    let cells: Vec<String> = columns.iter().map(cell).collect();
     writeln!(out, "{}", cells.join("  ").trim_end())
 }
 
@@ -103,6 +118,7 @@ fn cells(row: &DatasetStatus, now: i64) -> [String; COLUMNS] {
         if lacks { row.behind(now).map_or_else(|| "?".to_owned(), span) } else { none() },
         snapshots(row).filter(|n| *n > 0).map_or_else(none, |n| n.to_string()),
         row.bytes.map_or_else(none, bytes),
+        row.last.as_ref().map_or_else(none, |last| format!("{}{}", last.result.word(), ago(last.time, now))),
     ]
 }
 

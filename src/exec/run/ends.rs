@@ -1,0 +1,64 @@
+//! The ends of datasets: counted, told, and left to the bookmarks.
+
+use super::Run;
+use crate::exec::bookmarks::Outcome;
+use crate::exec::machine::End;
+use crate::plan::LastResult;
+use crate::report::{DatasetEnd, Event};
+
+impl Run<'_> {
+    pub(super) fn dataset_ended(&mut self, dataset: usize, end: End) {
+        if let Some(books) = &mut self.books {
+            let outcome = match &end {
+                End::InSync { .. } => Outcome::InSync,
+                End::Conflict(_) => Outcome::Conflict,
+                End::NoSnapshots | End::Failed(_) | End::Skipped(_) | End::Interrupted => Outcome::Open,
+            };
+            books.ended(dataset, &self.ready.plan.datasets[dataset], &self.ready.negotiation, outcome);
+        }
+        let (result, error) = match end {
+            End::InSync { updated } => return self.in_sync(dataset, updated),
+            End::NoSnapshots => {
+                self.summary.without_snapshots += 1;
+                let source = self.ready.plan.datasets[dataset].source.to_string();
+                let text = "it has no snapshots, so there is nothing to send".into();
+                self.reporter.event(&Event::Notice { dataset: Some(source), text });
+                return self.told(dataset, LastResult::NoSnapshots, None);
+            }
+            End::Interrupted if self.taken => (LastResult::Failed, "another run has taken over the target".into()),
+            End::Interrupted => return self.told(dataset, LastResult::Interrupted, None),
+            End::Conflict(error) => (LastResult::Conflict, error),
+            End::Failed(error) => (LastResult::Failed, error),
+            End::Skipped(error) => (LastResult::Skipped, error),
+        };
+        self.told(dataset, result, Some(&error));
+        let planned = &self.ready.plan.datasets[dataset];
+        let (source, target) = (planned.source.to_string(), planned.target.to_string());
+        self.summary.failed += 1;
+        let headline = error.lines().next().unwrap_or_default().to_owned();
+        self.summary.failures.push((source.clone(), headline));
+        self.reporter.event(&Event::DatasetFailed { dataset: source, target, kind: result.key(), error });
+    }
+
+    fn in_sync(&mut self, dataset: usize, updated: bool) {
+        self.summary.in_sync += 1;
+        self.summary.updated += usize::from(updated);
+        let planned = &self.ready.plan.datasets[dataset];
+        let source = self.ready.negotiation.source(dataset);
+        self.reporter.ended(&DatasetEnd {
+            dataset: planned.source.as_str(),
+            target: planned.target.as_str(),
+            result: LastResult::InSync,
+            updated,
+            error: None,
+            newest: source.and_then(|source| source.snapshots.newest()).map(|newest| newest.name),
+        });
+    }
+
+    /// A dataset has ended otherwise than in sync.
+    pub(super) fn told(&mut self, dataset: usize, result: LastResult, error: Option<&str>) {
+        let planned = &self.ready.plan.datasets[dataset];
+        let (dataset, target) = (planned.source.as_str(), planned.target.as_str());
+        self.reporter.ended(&DatasetEnd { dataset, target, result, updated: false, error, newest: None });
+    }
+}
