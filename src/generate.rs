@@ -66,7 +66,7 @@ const EXAMPLES: [(&str, &str); 5] = [
     ),
 ];
 
-const PUSH: [&str; 3] = [
+const PUSH: [&str; 4] = [
     "SOURCE's own content goes to the dataset that TARGET names, and the datasets below SOURCE go below it. Missing \
      datasets above TARGET are created; the pool must be there. HOST is a name, an alias of ssh_config or an address, \
      IPv6 in brackets.",
@@ -74,7 +74,14 @@ const PUSH: [&str; 3] = [
      without that is reported as a conflict, the others go on, and the exit code is 1.",
     "What is received stays unmounted; the top of a new tree is read-only. Encrypted datasets stay encrypted on the way \
      and on the target, unless --decrypt is given.",
+    STATE,
 ];
+
+/// What `push` and `cron` leave in a state folder.
+const STATE: &str = "With --state-dir DIR there is a folder in DIR for each TARGET, and in it a JSON file for each dataset (its result, \
+     all words of an error, what arrived, when it was in sync last) and run.json for the run. In names of files all but letters, \
+     digits, '-', '_' and '.' is written as %2F. Files are replaced in one piece. That of a dataset which was in sync and \
+     is, is left alone: run.json tells when that was confirmed. A dry run writes nothing.";
 
 const SNAPSHOT_EXAMPLES: [(&str, &str); 4] = [
     ("The tree tank/data:", "zfsync snapshot tank/data"),
@@ -100,13 +107,16 @@ const SNAPSHOT: [&str; 4] = [
     "stdout has one line, DATASET@NAME, for each DATASET in which snapshots were taken, or with -v one for each of them.",
 ];
 
-const STATUS: [&str; 3] = [
+const STATUS: [&str; 4] = [
     "All targets are asked at the same time, and each of them tells its whole tree; snapshots are compared by GUID. No lock \
      is taken and nothing is changed. A target that can't be asked is reported as unreachable.",
     "A dataset is behind for as long as the target has been lacking something: that is the age of the oldest snapshot that \
      it lacks, of those newer than the newest common snapshot or bookmark. A dataset that gets no new snapshots is in sync, \
      however old its newest one is.",
     "With --warn or --crit the first line of the table is that of a monitoring plugin.",
+    "With a JOB in place of SOURCE and TARGET all sources and targets of a job of the configuration file are looked at, with its \
+     filters and its ways to get there. With --state-dir, or the job's own state-dir, it is told as well what became of each \
+     dataset in the last run.",
 ];
 
 /// What the exit codes of `prune` mean.
@@ -144,12 +154,13 @@ const CRON_EXITS: [(&str, &str); 6] = [
     ("130, 143", "Ended by SIGINT; by SIGTERM or SIGHUP."),
 ];
 
-const CRON: [&str; 3] = [
+const CRON: [&str; 4] = [
     "Takes a snapshot of SOURCE and all below it, brings all targets in sync at the same time, and thins SOURCE by the \
      classes in the names of its snapshots, with --thin-targets the targets too.",
     "A target that is slow or can't be reached holds up no other one. What it lacks stays on SOURCE until it is back. A \
      target that an earlier run still works on is left to that run.",
     "Nothing is printed when all is well. Otherwise there is one report on stderr, which cron mails.",
+    STATE,
 ];
 
 /// What the exit codes of `run` mean.
@@ -158,7 +169,7 @@ const RUN_EXITS: [(&str, &str); 5] = [
     ("1", "Some job failed, or took too long; or a hook failed. The other jobs are done."),
     (
         "2",
-        "Usage error, the file is wrong, or there is no such job: nothing was done. Or the log of the only job can't be written.",
+        "Usage error, the file is wrong, or there is no such job: nothing was done. Or the log or the state folder of the only job can't be written.",
     ),
     ("3, 4", "There was one job, and it could not start; or another run has a target, and nothing failed."),
     ("130, 143", "Ended by SIGINT; by SIGTERM or SIGHUP. Jobs that hadn't begun are left out."),
@@ -169,7 +180,7 @@ const RUN: [&str; 4] = [
      the thinning, and hooks before and after. Without JOB all jobs are done.",
     "A job is a table [job.NAME] with the keys source (or sources: each goes below the targets, under its last name), targets, \
      include, exclude, depth, recursive, only-named-targets, channels, retries, retry-max-wait, stall-timeout, wait-lock, \
-     log, job-timeout, pre-snapshot, post-snapshot, pre-push, post-push, hook-timeout; snapshot.enabled, snapshot.format, \
+     log, log-format, state-dir, job-timeout, pre-snapshot, post-snapshot, pre-push, post-push, hook-timeout; snapshot.enabled, snapshot.format, \
      snapshot.local-time, snapshot.if-changed; keep.classes, keep.last, keep.grid and the same below keep-targets; ssh.port, \
      ssh.identity, ssh.config, ssh.options, ssh.remote-zfsync. [defaults] has the same keys, for all jobs.",
     "A hook is a command line that is run without a shell. When pre-snapshot or pre-push fails, the job ends; the post hooks \
@@ -235,7 +246,7 @@ fn render(page: &Man, name: &str, out: &mut dyn Write) -> io::Result<()> {
     let (title, usage, described): (_, _, &[&str]) = match name {
         "push" => ("zfsync-push", "zfsync push [OPTION]... SOURCE [[USER@]HOST:]TARGET", &PUSH),
         "snapshot" => ("zfsync-snapshot", "zfsync snapshot [OPTION]... DATASET...", &SNAPSHOT),
-        "status" => ("zfsync-status", "zfsync status [OPTION]... SOURCE [[USER@]HOST:]TARGET...", &STATUS),
+        "status" => ("zfsync-status", "zfsync status [OPTION]... JOB | SOURCE [[USER@]HOST:]TARGET...", &STATUS),
         "prune" => ("zfsync-prune", "zfsync prune [OPTION]... RULE... DATASET... [[USER@]HOST:TARGET]...", &PRUNE),
         "cron" => ("zfsync-cron", "zfsync cron [OPTION]... SOURCE [[USER@]HOST:]TARGET...", &CRON),
         "run" => ("zfsync-run", "zfsync run [OPTION]... [JOB]...", &RUN),

@@ -270,4 +270,7 @@ fn the_status_of_a_job_with_several_sources() {
     status(&["alone"]).expect(2, &["job alone has no targets"]);
     bed.run(&["status", "s/1"]).expect(2, &["TARGET is missing"]);
     bed.run(&["status"]).expect(2, &["SOURCE"]);
+    if !std::path::Path::new("/etc/zfsync.toml").exists() {
+        bed.run(&["status", "s"]).expect(2, &["\"s\" alone is a job, and there is no /etc/zfsync.toml"]);
+    }
 }

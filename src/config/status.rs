@@ -80,6 +80,14 @@ impl StatusJob {
             return Err(StartError::Usage(words.into()));
         }
         let config = args.config.clone().unwrap_or_else(|| cli::DEFAULT_CONFIG.into());
+        if args.config.is_none() && !config.exists() {
+            let words = format!(
+                "{:?} alone is a job, and there is no {}: name SOURCE and TARGET, or the file (--config)",
+                args.source,
+                config.display()
+            );
+            return Err(StartError::Usage(words));
+        }
         let jobs = choose_jobs(read_jobs(&config)?, std::slice::from_ref(&args.source))?;
         let branches = jobs.into_iter().flat_map(|job| job.branches).filter(|branch| !branch.targets.is_empty());
         let all: Vec<Self> = branches.filter_map(|branch| Self::of_branch(args, limits, branch)).collect();
@@ -191,6 +199,7 @@ source = 'p/none'
     fn what_makes_none() {
         for (words, why) in [
             ("p/a", "TARGET is missing"),
+            ("b:q", "TARGET is missing"),
             ("p/a p/a/b", "overlap"),
             ("b:p/a q/a", "names a host"),
             ("p/a b:q b:q", "named twice"),
