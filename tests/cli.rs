@@ -233,7 +233,11 @@ fn nothing_to_do() {
     let before = bed.calls().len();
     bed.run(&["push", "s", "d"]).expect(0, &["nothing to do ("]);
     let calls = bed.calls().split_off(before);
-    assert_eq!(calls.len(), 2, "one listing here, one question there, the bookmarks are there: {calls:#?}");
+    assert_eq!(
+        calls.len(),
+        3,
+        "one listing here, one question and one list of names there, the bookmarks are there: {calls:#?}"
+    );
     let quiet = bed.run(&["push", "-q", "s", "d"]);
     assert_eq!((quiet.code, quiet.stdout.as_str(), quiet.stderr.as_str()), (Some(0), "", ""));
 }

@@ -120,13 +120,16 @@ impl PerClass {
 
 impl Grid {
     fn apply(&self, snapshots: &[Aged], kept: &mut [Option<KeptBy>]) {
-        let Some(newest) = snapshots.iter().rev().find_map(|snapshot| snapshot.time) else {
+        let Some(last) = snapshots.iter().rposition(|snapshot| snapshot.time.is_some()) else {
             return kept.fill(Some(KeptBy::Age));
         };
+        let newest = snapshots[last].time.unwrap_or_default();
         let mut filled = HashSet::new();
-        for (snapshot, kept) in snapshots.iter().zip(kept) {
+        for (at, (snapshot, kept)) in snapshots.iter().zip(kept).enumerate() {
             let stays = match snapshot.time {
                 None => true,
+                // What all ages count from: without it they would count from another one the next time.
+                Some(_) if at == last => true,
                 Some(time) => match newest.saturating_sub(time) {
                     // Made later by a clock that has been set back since.
                     ..0 => true,
@@ -292,6 +295,17 @@ mod tests {
         for bad in ["", "s", "s=", "x=1", "s=1,s=2", "s=-1", "\u{e4}=1"] {
             assert!(bad.parse::<PerClass>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn what_ages_count_from_stays() {
+        let rules = Rules { grid: Some("1y".parse().unwrap()), ..Rules::default() };
+        let aged = |time| Aged { time, class: None };
+        // By a clock that has been set back, and with a newest one that has no age.
+        let all: Vec<Aged> = [Some(0), Some(4_000_000), Some(0), None].map(aged).to_vec();
+        assert_eq!(stay(&rules, &all), [0, 1, 2, 3]);
+        let usual: Vec<Aged> = [Some(0), Some(10), Some(20)].map(aged).to_vec();
+        assert_eq!(stay(&rules, &usual), [0, 2]);
     }
 
     fn any_rules() -> impl Strategy<Value = Rules> {
