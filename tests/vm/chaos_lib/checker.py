@@ -16,7 +16,7 @@ What must hold, each told by one function:
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from shlex import quote as q
 
 OWN_BOOKMARK = "zfsync-"
@@ -130,6 +130,14 @@ def source_changes(before, after):
     return (_changed(before.datasets, after.datasets, "dataset") + _changed(before.snaps, after.snaps, "snapshot")
             + _changed(foreign(before.bookmarks), foreign(after.bookmarks), "bookmark")
             + _changed(before.properties, after.properties, "property"))
+
+
+def without_new_holds(before, after):
+    """`after` with the holds of `before`: `zfs send` holds what it sends until it ends, which takes a moment after its reader was killed."""
+    for key, entry in after.snaps.items():
+        if key in before.snaps:
+            after.snaps[key] = replace(entry, holds=before.snaps[key].holds)
+    return after
 
 
 def out_of_sync(source, target):

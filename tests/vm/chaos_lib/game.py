@@ -112,10 +112,12 @@ class Game:
         self.fail_if(checker.losses(self.target, found))
         self.target = found
 
-    def both_now(self):
+    def both_now(self, sends_may_live=False):
         """Both inventories, with the checks that hold at any time."""
         source, target = self.at_once(
             lambda: self.inventory(self.alpha, self.tree.source), lambda: self.inventory(self.beta, self.tree.target))
+        if sends_may_live:
+            source = checker.without_new_holds(self.source, source)
         self.fail_if(checker.losses(self.target, target) + checker.source_changes(self.source, source)
                      + self.past.strangers(target))
         self.source, self.target = source, target
@@ -208,7 +210,7 @@ class Game:
             status = self.disturbed_push()
             if isinstance(now.fault, faults.TargetFull):
                 now.hit = status != 0
-            self.both_now()
+            self.both_now(sends_may_live=True)
             if status == 0:
                 self.fail_if(checker.out_of_sync(self.source, self.target))
             if parts["after"].random() < 0.3 and status != 0:

@@ -113,6 +113,17 @@ def test_renamed():
     assert not past.strangers(target) and not checker.out_of_sync(source, target)
 
 
+def test_sends_that_end():
+    """Right after a sender was killed its zfs send may still hold something; that hides nothing else, and counts later on."""
+    source, _, _ = sides()
+    after = copy.deepcopy(source)
+    after.snaps["", "s1"] = replaced(after.snaps["", "s1"], holds="1")
+    assert checker.source_changes(source, copy.deepcopy(after)), "a hold that stays"
+    assert not checker.source_changes(source, checker.without_new_holds(source, copy.deepcopy(after)))
+    after.snaps["", "s1"] = replaced(after.snaps["", "s1"], guid="99")
+    assert checker.source_changes(source, checker.without_new_holds(source, after)), "another snapshot"
+
+
 def test_parse():
     """Names with blanks, holds, bookmarks, no tree at all."""
     found = checker.parse(LISTING, ROOT)
