@@ -10,7 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
         let read = match header.kind {
             FrameKind::Request => read_body::<Request>(&mut input, header.len).is_ok(),
             FrameKind::Reply => read_body::<Reply>(&mut input, header.len).is_ok(),
-            FrameKind::Data | FrameKind::End | FrameKind::Abort | FrameKind::Ping | FrameKind::Ping => {
+            FrameKind::Data | FrameKind::End | FrameKind::Abort | FrameKind::Ping => {
                 input = input.get(header.len..).unwrap_or_default();
                 true
             }
