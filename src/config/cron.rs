@@ -54,6 +54,7 @@ pub(super) struct Wish {
     pub targets: Vec<Target>,
     pub snapshot: bool,
     pub if_changed: bool,
+    pub skip_empty: bool,
     pub naming: cli::Naming,
     pub keep: Option<Rules>,
     pub keep_targets: Option<Rules>,
@@ -75,6 +76,7 @@ impl CronJob {
             targets: args.targets.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
             snapshot: true,
             if_changed: args.if_changed,
+            skip_empty: args.skip_empty,
             naming: args.naming.clone(),
             keep_targets: args.thin_targets.then(|| keep.clone()),
             keep: Some(keep),
@@ -175,6 +177,7 @@ impl Branch {
             let mut job = PushJob::link(source.clone(), target.clone(), &wish.ssh, Vec::new(), false)?;
             job.filter = filter.clone();
             job.faults = Faults::new(&wish.faults);
+            job.skip_empty = wish.skip_empty;
             (job.channels, job.connections) = (wish.channels.into(), None);
             branch.targets.push(job);
             if let Some(rules) = &wish.keep_targets {

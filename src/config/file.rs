@@ -46,6 +46,7 @@ pub struct Table {
     pub exclude: Option<Vec<String>>,
     pub depth: Option<usize>,
     pub recursive: Option<bool>,
+    pub skip_empty: Option<bool>,
     #[serde(default)]
     pub ssh: Ssh,
     pub channels: Option<Channels>,
@@ -148,7 +149,7 @@ impl Table {
         if self.source.is_none() && self.sources.is_none() {
             filled!(self, defaults: source sources);
         }
-        filled!(self, defaults: targets keep keep_targets only_named_targets include exclude depth recursive);
+        filled!(self, defaults: targets keep keep_targets only_named_targets include exclude depth recursive skip_empty);
         filled!(self, defaults: channels retries retry_max_wait stall_timeout wait_lock log job_timeout);
         filled!(self, defaults: pre_snapshot post_snapshot pre_push post_push hook_timeout);
         let (own, theirs) = (&mut self.snapshot, &defaults.snapshot);

@@ -14,6 +14,7 @@ mod negotiate;
 mod placement;
 mod prune;
 mod retention;
+mod skip;
 mod snapshot;
 mod solve;
 mod status;

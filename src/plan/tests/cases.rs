@@ -308,6 +308,7 @@ fn an_empty_dataset_that_appears_meanwhile_is_filled() {
         target: target.clone(),
         selects: &|_| true,
         newest_only: false,
+        skip_empty: false,
         cures: crate::plan::Cures::default(),
     };
     let (here, mut there) = (side("a/s", &[("", "a b")]), side("b/t", &[]));
@@ -440,6 +441,7 @@ fn what_must_be_there_before() {
             target,
             selects: &|path| path.as_str() != "x",
             newest_only: false,
+            skip_empty: false,
             cures: crate::plan::Cures::default(),
         };
         let (_, plan) = job.negotiate(
