@@ -121,9 +121,9 @@ def the_target_says_no(c):
     c.same((left(c.alpha, c.source), left(c.beta, c.target)), (DAYS[:4], DAYS[:4]), "what is left")
 
 
-@case("I11")
+@case("I11", "H09")
 def what_makes_no_sense(c):
-    """No rule, only a target, several sources with a target: refused, and nothing is destroyed."""
+    """No rule (all would go), only a target, several sources with a target: refused, and nothing is destroyed."""
     c.tree({"": ""})
     make(c, c.alpha, c.source, *DAYS[:2])
     for arguments, words in (
@@ -150,6 +150,17 @@ def many_at_once(c):
     for host, name in ((c.alpha, dataset), (c.beta, f"{c.target}/a b")):
         c.same(len(left(host, name)), 2, f"how many are left of {name}")
     c.in_sync()
+
+
+@case("J22")
+def more_than_one_batch(c):
+    """More names than one command of zfs gets: all portions are done, and nothing else."""
+    c.tree({"": ""})
+    # 64 KiB of names go into one `zfs destroy`.
+    count, long = 300, "x" * (250 - len(c.source) - 6)
+    c.alpha(f"for n in $(seq 1000 {1000 + count}); do zfs snapshot {c.source}@$n-{long}; done; zfs snapshot {c.source}@mine", timeout=200)
+    c.zfsync("prune", "--foreign", "--keep-last", "2", c.source, says=f"{count} snapshots of 1 dataset destroyed")
+    c.same(left(c.alpha, c.source), [f"{1000 + count}-{long}", "mine"], "what is left")
 
 
 @case("I22")
