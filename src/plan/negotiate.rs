@@ -65,6 +65,8 @@ pub(super) struct Item {
     pub facts: Option<SourceFacts>,
     /// What the user has allowed to be done about a conflict was done in this run.
     pub cured: bool,
+    /// From this snapshot on it is known which ones change nothing.
+    pub weighed_from: Option<usize>,
     mark: Option<(u64, Txg)>,
 }
 
@@ -125,6 +127,7 @@ impl Negotiation {
                 attempt: None,
                 facts: None,
                 cured: false,
+                weighed_from: None,
                 mark: None,
             })
         };

@@ -1,7 +1,7 @@
 //! Which snapshots on the way to the newest one are sent, and in how few steps: without what `--newest-only` and
 //! `--skip-empty` leave out.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::Range;
 
 use super::diff::{BaseKind, Step, Verdict, newest_common};
@@ -65,7 +65,7 @@ impl Negotiation {
         self
     }
 
-    /// The source's snapshots of which must be known whether they change anything; by full names.
+    /// The source's snapshots of which it must be known whether they change anything, and isn't yet; by full names.
     #[must_use]
     pub fn wants_written(&self) -> Vec<String> {
         (0..self.items.len()).flat_map(|index| self.wants_written_of(index)).collect()
@@ -86,25 +86,29 @@ impl Negotiation {
                 .unwrap_or_default(),
             (Verdict::NoSnapshots | Verdict::InSync | Verdict::Conflict(_), _) => Vec::new(),
         };
-        let between = item.source.between(&steps).filter_map(|at| item.source.snapshots.get(at));
-        between.map(|version| item.source_name.at(version.name)).collect()
+        let Range { start, end } = item.source.between(&steps);
+        let unknown = (start..item.weighed_from.unwrap_or(end).min(end)).filter_map(|at| item.source.snapshots.get(at));
+        unknown.map(|version| item.source_name.at(version.name)).collect()
     }
 
     /// Takes the answers: how much was written between each of them and the snapshot before it. One that isn't among
     /// them counts as full.
     pub fn written(&mut self, written: &[(String, u64)]) {
-        let mut empty: HashMap<&str, HashSet<&str>> = HashMap::new();
+        let mut found: HashMap<&str, HashMap<&str, u64>> = HashMap::new();
         for (name, bytes) in written {
-            let Some((dataset, snapshot)) = name.split_once('@') else { continue };
-            let names = empty.entry(dataset).or_default();
-            if *bytes == 0 {
-                names.insert(snapshot);
+            if let Some((dataset, snapshot)) = name.split_once('@') {
+                found.entry(dataset).or_default().insert(snapshot, *bytes);
             }
         }
         for item in &mut self.items {
-            let Some(names) = empty.get(item.source_name.as_str()) else { continue };
-            let of_these = item.source.snapshots.iter().filter(|version| names.contains(version.name));
-            item.source.empty = of_these.map(|version| version.guid).collect();
+            let Some(found) = found.get(item.source_name.as_str()) else { continue };
+            for (at, version) in item.source.snapshots.iter().enumerate() {
+                let Some(bytes) = found.get(version.name) else { continue };
+                item.weighed_from = Some(item.weighed_from.map_or(at, |from| from.min(at)));
+                if *bytes == 0 {
+                    item.source.empty.insert(version.guid);
+                }
+            }
         }
     }
 }

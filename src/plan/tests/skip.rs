@@ -123,6 +123,21 @@ fn after_the_rest_of_a_cut_stream() {
     let Verdict::Send(steps) = talk.replan(0).unwrap().verdict else { panic!("nothing to send") };
     assert_eq!(steps.iter().map(notation).collect::<Vec<_>>(), ["@b", "-i @b @d", "-i @d @e"]);
     assert!(steps[0].resume.is_some() && steps[1].resume.is_none());
+    // Looked at once more: what is known isn't asked for again, and still counts.
+    talk.look_again(0, None);
+    let whole = |names: &[&str]| TargetDataset {
+        kind: crate::plan::Kind::Filesystem,
+        partial: false,
+        resume: None,
+        empty: false,
+        snapshots: source(names).snapshots,
+    };
+    talk.looked(0, Some(whole(&["a", "b"])));
+    assert_eq!(talk.wants_written(), [""; 0]);
+    let Verdict::Send(steps) = talk.replan(0).unwrap().verdict else { panic!("nothing to send") };
+    assert_eq!(steps.iter().map(notation).collect::<Vec<_>>(), ["-i @b @d", "-i @d @e"]);
+    talk.looked(0, Some(whole(&["a"])));
+    assert_eq!(talk.wants_written(), ["a/s@b"]);
 }
 
 proptest! {
