@@ -129,26 +129,26 @@ pub fn diff(
     if common.version.txg > newest.txg {
         return conflict(ConflictKind::Ahead);
     }
-    let has_own = target.snapshots.newest().is_some_and(|version| version.txg > common.there.txg);
-    // Another refusal than these tells of something that has changed by now: a new attempt finds out.
-    let refused = attempt.filter(|attempt| attempt.base == Some(common.version.guid)).map(|attempt| attempt.refusal);
-    match refused {
-        Some(Refusal::Modified | Refusal::NotNewest) if has_own => return conflict(ConflictKind::Diverged),
-        Some(Refusal::Modified) => return conflict(ConflictKind::Modified),
-        _ => {}
-    }
     // The target's own newer snapshots are tolerated as long as ZFS does (no data changed), but no name can exist twice.
     let taken: HashMap<&str, Txg> = target.snapshots.iter().map(|version| (version.name, version.txg)).collect();
     let arriving = source.snapshots.iter().enumerate().filter(|(at, version)| {
         version.txg > common.version.txg && taken.contains_key(version.name) && source.sends(*at, newest_only)
     });
-    let clashes: Vec<Version<'_>> = arriving.map(|(_, version)| version).collect();
-    if clashes.iter().any(|version| taken[version.name] > common.there.txg) {
-        return conflict(ConflictKind::Diverged);
-    }
-    if !clashes.is_empty() {
-        let names = clashes.iter().map(Version::snapshot_name).collect();
+    // A rollback would get newer ones out of the way, and lose them in vain as long as there are older ones.
+    let (newer, older): (Vec<Version<'_>>, Vec<Version<'_>>) =
+        arriving.map(|(_, version)| version).partition(|version| taken[version.name] > common.there.txg);
+    if !older.is_empty() {
+        let names = older.iter().map(Version::snapshot_name).collect();
         return conflict(ConflictKind::NameTaken { names });
+    }
+    let has_own = target.snapshots.newest().is_some_and(|version| version.txg > common.there.txg);
+    // Another refusal than these tells of something that has changed by now: a new attempt finds out.
+    let refused = attempt.filter(|attempt| attempt.base == Some(common.version.guid)).map(|attempt| attempt.refusal);
+    match refused {
+        _ if !newer.is_empty() => return conflict(ConflictKind::Diverged),
+        Some(Refusal::Modified | Refusal::NotNewest) if has_own => return conflict(ConflictKind::Diverged),
+        Some(Refusal::Modified) => return conflict(ConflictKind::Modified),
+        _ => {}
     }
     Verdict::Send(common.steps(source, newest_only))
 }
