@@ -59,6 +59,7 @@ json\t'One JSON object a line'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l state-dir -d 'Keep the last result of each dataset in this folder, a JSON file each; it is made' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l no-recursive -d 'Without the datasets below'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l newest-only -d 'Send only the newest snapshot of each dataset, leaving out those between'
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l skip-empty -d 'Leave out snapshots before the newest in which nothing was written since the one before'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l decrypt -d 'Send encrypted datasets decrypted (their keys must be loaded); by default they stay encrypted (raw)'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s n -l dry-run -d 'Show the plan with estimated sizes and change nothing'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l no-resume -d 'Don\'t make receives resumable, and drop what is left of cut ones'
@@ -165,6 +166,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l ssh-option -d 'An
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l thin-targets -d 'Thin the targets too (their helpers need --allow destroy)'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l only-named-targets -d 'Heed only the targets that are named, not those that are known by bookmarks alone'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l if-changed -d 'Leave out of the snapshot what has not changed'
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l skip-empty -d 'Don\'t send snapshots before the newest in which nothing was written since the one before'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s v -l verbose -d 'Report what went well too'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s H -l help -d 'Print help'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l no-recursive -d 'Without the datasets below'

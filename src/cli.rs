@@ -91,6 +91,9 @@ pub struct Push {
     /// Send only the newest snapshot of each dataset, leaving out those between
     #[arg(long, help_heading = "Selection")]
     pub newest_only: bool,
+    /// Leave out snapshots before the newest in which nothing was written since the one before
+    #[arg(long, help_heading = "Selection")]
+    pub skip_empty: bool,
 
     /// Send encrypted datasets decrypted (their keys must be loaded); by default they stay encrypted (raw)
     #[arg(long, help_heading = "Transfer")]
@@ -232,6 +235,7 @@ pub struct Prune {
 
 /// `zfsync cron`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 #[command(disable_help_flag = true)]
 #[command(after_help = "Examples:
   */10 * * * * root zfsync cron tank/data backup:pool/data
@@ -285,6 +289,9 @@ pub struct Cron {
     /// Leave out of the snapshot what has not changed
     #[arg(long)]
     pub if_changed: bool,
+    /// Don't send snapshots before the newest in which nothing was written since the one before
+    #[arg(long)]
+    pub skip_empty: bool,
     /// Report what went well too
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,

@@ -40,6 +40,8 @@ pub struct PushJob {
     pub filter: Filter,
     /// Whether only each dataset's newest snapshot is sent.
     pub newest_only: bool,
+    /// Whether snapshots that change nothing are left out.
+    pub skip_empty: bool,
     /// Whether encrypted datasets leave this host in plaintext.
     pub decrypt: bool,
     /// Whether only the plan is shown.
@@ -183,6 +185,7 @@ impl PushJob {
         Ok(Self {
             filter: filter(&args.selection)?,
             newest_only: args.newest_only,
+            skip_empty: args.skip_empty,
             decrypt: args.decrypt,
             dry_run: args.dry_run,
             cures: cures(args, &target)?,

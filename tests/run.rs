@@ -119,3 +119,48 @@ fn a_signal_ends_all_jobs() {
     assert_eq!(bed.calls(), [] as [&str; 0], "zfs was called");
     bed.wait_for_no_process();
 }
+
+/// `push`, `cron` and a file's job leave out what changes nothing, and ask for the slow column only then.
+#[test]
+fn snapshots_that_change_nothing_are_left_out() {
+    let names = ["s@a", "s@b", "s@c", "s@d", "s@e", "s@f"];
+    let world = |bed: &Bed| {
+        let all: Vec<_> = (1..).zip(names).map(|(number, name)| (name, number, number)).collect();
+        bed.write("world", "s\t90\t1\nd\t91\t1\nd@a\t1\t1\n");
+        bed.world(&all);
+        bed.write("written", "s@b\t0\ns@c\t4096\ns@d\t512\ns@e\t0\ns@f\t0\n");
+        bed.write("calls", "");
+    };
+    let sends = |bed: &Bed| -> Vec<String> {
+        let calls = bed.calls().into_iter().filter(|call| call.starts_with("zfs send ") && !call.contains(" -n "));
+        calls.filter_map(|call| call.find(" -i ").or(call.find(" -I ")).map(|at| call[at + 1..].to_owned())).collect()
+    };
+    let asked = |bed: &Bed| bed.calls().into_iter().filter(|call| call.contains("name,written s@")).collect::<Vec<_>>();
+    let bed = bed("[job.one]\nsource = 's'\ntargets = ['d']\nsnapshot.enabled = false\nskip-empty = true\n");
+    world(&bed);
+    run(&bed, &["run"]).expect(0, &[]);
+    assert_eq!(sends(&bed), ["-i @a s@c", "-i @c s@d", "-i @d s@f"]);
+    assert_eq!(asked(&bed), ["zfs list -Hp -t snapshot -o name,written s@b s@c s@d s@e"]);
+    // The same for push, which is in sync then.
+    world(&bed);
+    let ended = bed.run(&["push", "-n", "--skip-empty", "s", "d"]);
+    ended.expect(0, &[]);
+    for words in ["@a -> @c", "@c -> @d", "@d -> @f"] {
+        let row: Vec<&str> = words.split(" -> ").collect();
+        assert!(ended.stdout.lines().any(|line| row.iter().all(|name| line.contains(name))), "{words} in {ended:#?}");
+    }
+    assert_eq!(sends(&bed), [""; 0]);
+    bed.run(&["push", "--skip-empty", "s", "d"]).expect(0, &["3 snapshots"]);
+    bed.write("calls", "");
+    bed.run(&["push", "--skip-empty", "s", "d"]).expect(0, &["nothing to do"]);
+    assert_eq!((asked(&bed), sends(&bed)), (vec![], vec![]));
+    // cron takes a snapshot, so @f is one of those between.
+    world(&bed);
+    bed.run(&["cron", "--skip-empty", "s", "d"]).expect(0, &[]);
+    assert_eq!(sends(&bed)[..2], ["-i @a s@c", "-i @c s@d"]);
+    assert_eq!(asked(&bed), ["zfs list -Hp -t snapshot -o name,written s@b s@c s@d s@e s@f"]);
+    // Without it nobody asks.
+    world(&bed);
+    bed.run(&["push", "s", "d"]).expect(0, &["5 snapshots"]);
+    assert_eq!((asked(&bed), sends(&bed)), (vec![], vec!["-I @a s@f".to_owned()]));
+}

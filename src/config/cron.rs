@@ -54,6 +54,7 @@ pub(super) struct Wish {
     pub targets: Vec<Target>,
     pub snapshot: bool,
     pub if_changed: bool,
+    pub skip_empty: bool,
     pub naming: cli::Naming,
     pub keep: Option<Rules>,
     pub keep_targets: Option<Rules>,
@@ -77,6 +78,7 @@ impl CronJob {
             targets: args.targets.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
             snapshot: true,
             if_changed: args.if_changed,
+            skip_empty: args.skip_empty,
             naming: args.naming.clone(),
             keep_targets: args.thin_targets.then(|| keep.clone()),
             keep: Some(keep),
@@ -181,6 +183,7 @@ impl Branch {
             job.filter = filter.clone();
             job.mirror = mirror(&wish.mirror, &wish.naming.format);
             job.faults = Faults::new(&wish.faults);
+            job.skip_empty = wish.skip_empty;
             (job.channels, job.connections) = (wish.channels.into(), None);
             job.state_dir.clone_from(&wish.state_dir);
             branch.targets.push(job);

@@ -84,6 +84,7 @@ impl PushJob {
         Ok(Self {
             filter: Filter::new(None, &[], &[])?,
             newest_only: false,
+            skip_empty: false,
             decrypt: false,
             dry_run: false,
             cures: Cures::default(),

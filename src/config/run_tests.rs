@@ -23,6 +23,7 @@ source = "tank/data"
 targets = ["backup:pool/data", "usb/data"]
 exclude = ["**/tmp"]
 channels = 8
+skip-empty = true
 job-timeout = "6h"
 pre-snapshot = "/bin/freeze 'my db'"
 [job.zeta.snapshot]
@@ -55,6 +56,7 @@ fn a_good_file() {
     assert_eq!(zeta.hooks.command(When::PreSnapshot).unwrap().args, ["my db"]);
     let push = &branch.targets[0];
     assert_eq!((push.channels, push.faults.retries, push.ssh.port), (8, 2, Some(2222)));
+    assert!(push.skip_empty && !alpha.branches[0].targets[0].skip_empty);
     assert_eq!(push.ssh.options, ["Compression=no"]);
     assert_eq!(branch.thin_targets.len(), 2);
     assert_eq!(branch.thin_targets[0].rules.last, Some(3));
@@ -73,7 +75,7 @@ fn what_it_would_do_in_plain_words() {
     let text = crate::report::jobs::text(&parsed(GOOD).unwrap());
     for words in [
         "zeta\n  takes snapshots named %Y-%m-%d (UTC), where something was written",
-        "sends tank/data, with some of what is below, to backup:pool/data, 8 streams",
+        "sends tank/data, with some of what is below, without snapshots that change nothing, to backup:pool/data, 8 streams",
         "thins out tank/data: keeps s=1,m=4,h=3,d=2 of the classes\n",
         "thins out its targets: keeps the newest 3, one for each period of 24h,7d\n",
         "runs at pre-snapshot: /bin/freeze 'my db' (10.0 s at most)",
@@ -101,6 +103,14 @@ fn errors_name_file_line_and_job() {
         (job("zzz = 1"), "/etc/z.toml:4: job a: ", "unknown key \"zzz\" (known here: source, "),
         (job("[job.a.keep]\ngrids = '1h'"), "/etc/z.toml:5: job a: ", "did you mean \"grid\"?"),
         (job("[job.a.snapshot]\nif_changed = true"), "/etc/z.toml:5: job a: ", "did you mean \"if-changed\"?"),
+        (job("[job.a.ssh]\nidentify = 'x'"), "/etc/z.toml:5: job a: ", "did you mean \"identity\"?"),
+        (job("ssh.prt = 22"), "/etc/z.toml:4: job a: ", "did you mean \"port\"?"),
+        (job("keep = { lost = 1 }"), "/etc/z.toml:4: job a: ", "did you mean \"last\"?"),
+        (job("[job.a.keep-targets]\nclass = 'd=1'"), "/etc/z.toml:5: job a: ", "did you mean \"classes\"?"),
+        (job("[job.a.keep.more]\nx = 1"), "/etc/z.toml:4: job a: ", "unknown key \"more\""),
+        ("[defaults]\nskip-emty = true".into(), "/etc/z.toml:2: ", "did you mean \"skip-empty\"?"),
+        ("[defaults.ssh]\nx = 1\n[job.a]".into(), "/etc/z.toml:2: ", "unknown key \"x\" (known here: port, "),
+        ("[defaults.snapshot]\nformatt = 'x'".into(), "/etc/z.toml:2: ", "did you mean \"format\"?"),
         ("[default]\nretries = 1".into(), "/etc/z.toml:1: ", "did you mean \"defaults\"?"),
         (job("retries = 'x'"), "/etc/z.toml:4: job a: ", "invalid type"),
         (job("retries = -1"), "/etc/z.toml:4: job a: ", "-1"),

@@ -171,6 +171,7 @@ async fn prepare(
     let mut negotiation = Negotiation::new(&job.source, &job.target.dataset, selected, job.newest_only)?
         .with_tags(job.tags())
         .with_surroundings(&job.filter, unselected.into_iter().map(|dataset| dataset.path).collect())
+        .with_skip_empty(job.skip_empty)
         .with_cures(job.cures.clone(), &stamp());
     let mut asker = Asker::new(fleet, events, first, job);
     if !job.dry_run {
@@ -217,8 +218,10 @@ async fn negotiate(
     };
     // Both sides are asked at the same time; in the rare case that the target has limits, more must be known of the source.
     let needed = negotiation.wants_facts(false);
-    let (limits, facts) = tokio::try_join!(asker.probe(nearest), source::facts(zfs.clone(), needed))?;
+    let written = async { Ok(source::written(zfs.clone(), negotiation.wants_written()).await) };
+    let (limits, facts, written) = tokio::try_join!(asker.probe(nearest), source::facts(zfs.clone(), needed), written)?;
     negotiation.facts(&facts);
+    negotiation.written(&written);
     if !limits.none() {
         let facts = source::facts(zfs.clone(), negotiation.wants_facts(true)).await?;
         negotiation.facts(&facts);

@@ -12,11 +12,14 @@ use crate::name::{DatasetName, ResumeToken, SnapshotName};
 use crate::plan::{SnapshotState, SourceDataset, SourceFacts};
 use crate::zfs::{
     Estimate, ParseError, TokenFacts, Zfs, read_creations, read_facts, read_listed, read_source, read_states,
-    read_token,
+    read_token, read_written,
 };
 
 /// So many bytes of names go into one argv; FreeBSD's limit is 512 KiB for all arguments and the environment.
 const ARGV: usize = 128 * 1024;
+
+/// So many snapshots are asked for at a time, whatever their names: 255 bytes each at most.
+const NAMES: usize = 500;
 
 /// Lists the source: every dataset down to `depth` with its snapshots and bookmarks.
 ///
@@ -153,9 +156,23 @@ pub async fn having(
 pub async fn dates(zfs: Zfs, names: Vec<String>) -> Vec<(String, i64)> {
     let asked = blocking(move || {
         let mut all = Vec::with_capacity(names.len());
-        for some in names.chunks(500) {
+        for some in names.chunks(NAMES) {
             let output = run(&mut zfs.creation_of(some))?;
             all.extend(read_creations(output.stdout.as_slice()).unwrap_or_default());
+        }
+        Ok(all)
+    });
+    asked.await.unwrap_or_default()
+}
+
+/// How much was written between each of these snapshots and the one before it, as far as zfs tells: what it doesn't tell is
+/// only not left out.
+pub async fn written(zfs: Zfs, names: Vec<String>) -> Vec<(String, u64)> {
+    let asked = blocking(move || {
+        let mut all = Vec::with_capacity(names.len());
+        for some in names.chunks(NAMES) {
+            let output = run(&mut zfs.written_of(some))?;
+            all.extend(read_written(output.stdout.as_slice()).unwrap_or_default());
         }
         Ok(all)
     });

@@ -129,25 +129,26 @@ pub fn diff(
     if common.version.txg > newest.txg {
         return conflict(ConflictKind::Ahead);
     }
+    // The target's own newer snapshots are tolerated as long as ZFS does (no data changed), but no name can exist twice.
+    let taken: HashMap<&str, Txg> = target.snapshots.iter().map(|version| (version.name, version.txg)).collect();
+    let arriving = source.snapshots.iter().enumerate().filter(|(at, version)| {
+        version.txg > common.version.txg && taken.contains_key(version.name) && source.sends(*at, newest_only)
+    });
+    // A rollback would get newer ones out of the way, and lose them in vain as long as there are older ones.
+    let (newer, older): (Vec<Version<'_>>, Vec<Version<'_>>) =
+        arriving.map(|(_, version)| version).partition(|version| taken[version.name] > common.there.txg);
+    if !older.is_empty() {
+        let names = older.iter().map(Version::snapshot_name).collect();
+        return conflict(ConflictKind::NameTaken { names });
+    }
     let has_own = target.snapshots.newest().is_some_and(|version| version.txg > common.there.txg);
     // Another refusal than these tells of something that has changed by now: a new attempt finds out.
     let refused = attempt.filter(|attempt| attempt.base == Some(common.version.guid)).map(|attempt| attempt.refusal);
     match refused {
+        _ if !newer.is_empty() => return conflict(ConflictKind::Diverged),
         Some(Refusal::Modified | Refusal::NotNewest) if has_own => return conflict(ConflictKind::Diverged),
         Some(Refusal::Modified) => return conflict(ConflictKind::Modified),
         _ => {}
-    }
-    // The target's own newer snapshots are tolerated as long as ZFS does (no data changed), but no name can exist twice.
-    let taken: HashMap<&str, Txg> = target.snapshots.iter().map(|version| (version.name, version.txg)).collect();
-    let arriving =
-        |version: &Version<'_>| version.txg > common.version.txg && (!newest_only || version.guid == newest.guid);
-    let clashes = || source.snapshots.iter().filter(arriving).filter(|version| taken.contains_key(version.name));
-    if clashes().any(|version| taken[version.name] > common.there.txg) {
-        return conflict(ConflictKind::Diverged);
-    }
-    let names: Vec<SnapshotName> = clashes().map(|version| version.snapshot_name()).collect();
-    if !names.is_empty() {
-        return conflict(ConflictKind::NameTaken { names });
     }
     Verdict::Send(common.steps(source, newest_only))
 }
@@ -186,7 +187,7 @@ pub(super) fn newest_common<'a>(source: &'a SourceDataset, target: &'a TargetDat
 impl Common<'_> {
     pub fn steps(&self, source: &SourceDataset, newest_only: bool) -> Vec<Step> {
         match self.kind {
-            BaseKind::Snapshot => from_snapshot(source, self.index, newest_only).into_iter().collect(),
+            BaseKind::Snapshot => from_snapshot(source, self.index, newest_only),
             BaseKind::Bookmark => from_bookmark(source, self.version, newest_only),
         }
     }
@@ -213,31 +214,24 @@ pub(super) fn full(source: &SourceDataset, newest_only: bool) -> Vec<Step> {
     std::iter::once(step).chain(from_snapshot(source, first, newest_only)).collect()
 }
 
-/// The increment from the source's snapshot at `index` to its newest; `None` when that is the newest.
-pub(super) fn from_snapshot(source: &SourceDataset, index: usize, newest_only: bool) -> Option<Step> {
-    let last = source.snapshots.len().checked_sub(1)?;
-    let (base, newest) = (source.snapshots.get(index)?, source.snapshots.get(last)?);
-    if index >= last {
-        return None;
+/// From the source's snapshot at `index` to its newest: one increment, unless some on the way are left out. No step when
+/// that is the newest.
+pub(super) fn from_snapshot(source: &SourceDataset, index: usize, newest_only: bool) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut from = index;
+    for (to, intermediates) in source.hops(index, newest_only) {
+        let (Some(base), Some(version)) = (source.snapshots.get(from), source.snapshots.get(to)) else { break };
+        let snapshots = if intermediates { to - from } else { 1 };
+        steps.push(Step { snapshots, intermediates, ..one(Some(Base::snapshot(base)), version) });
+        from = to;
     }
-    let intermediates = !newest_only && last - index > 1;
-    Some(Step {
-        base: Some(Base::snapshot(base)),
-        resume: None,
-        to: newest.snapshot_name(),
-        to_guid: newest.guid,
-        snapshots: if intermediates { last - index } else { 1 },
-        intermediates,
-    })
+    steps
 }
 
 /// From a bookmark: one increment to the next snapshot, as `-I` can't start at a bookmark, then on from there.
 pub(super) fn from_bookmark(source: &SourceDataset, bookmark: Version<'_>, newest_only: bool) -> Vec<Step> {
-    let count = source.snapshots.len();
-    let Some(next) = (0..count).find(|&index| source.snapshots.get(index).is_some_and(|v| v.txg > bookmark.txg)) else {
-        return Vec::new();
-    };
-    let first = if newest_only { count - 1 } else { next };
+    let newer = source.snapshots.iter().position(|version| version.txg > bookmark.txg);
+    let Some(first) = newer.and_then(|next| source.next_sent(next, newest_only)) else { return Vec::new() };
     let Some(version) = source.snapshots.get(first) else { return Vec::new() };
     let base = Base { kind: BaseKind::Bookmark, name: bookmark.snapshot_name(), guid: bookmark.guid };
     let step = one(Some(base), version);

@@ -1,5 +1,7 @@
 //! What one side has: snapshots and bookmarks with their identities, stored compactly, since a pool can hold a million.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::name::{Guid, RelPath, ResumeToken, SnapshotName, Txg};
@@ -154,6 +156,8 @@ pub struct SourceDataset {
     pub snapshots: Versions,
     /// Its bookmarks: each can be the base of an increment after its snapshot is gone.
     pub bookmarks: Versions,
+    /// Those of its snapshots that change nothing and can be left out; only known where it was asked for.
+    pub empty: HashSet<Guid>,
 }
 
 /// A cut receive that the source can go on with.

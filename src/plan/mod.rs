@@ -17,6 +17,7 @@ mod placement;
 mod prune;
 mod rename;
 mod retention;
+mod skip;
 mod snapshot;
 mod solve;
 mod status;

@@ -212,6 +212,7 @@ impl Side {
             path,
             snapshots: versions(&dataset.snapshots),
             bookmarks: versions(&dataset.bookmarks),
+            ..SourceDataset::default()
         };
         selected.map(source).collect()
     }
@@ -226,6 +227,18 @@ impl Side {
             Some((Guid(snap.guid), Txg(snap.txg)))
         };
         (0..).zip(names).filter_map(|(place, name)| find(name).map(|(guid, txg)| (place, guid, txg))).collect()
+    }
+
+    /// `written` of snapshots: that of the first is never 0, as it has what every dataset is born with.
+    pub fn written(&self, names: &[String]) -> Vec<(String, u64)> {
+        let written = |name: &String| {
+            let (dataset, snapshot) = name.split_once('@').unwrap();
+            let snapshots = &self.datasets[&dataset.parse::<DatasetName>().unwrap()].snapshots;
+            let at = snapshots.iter().position(|snap| snap.name == snapshot)?;
+            let changed = at.checked_sub(1).is_none_or(|before| snapshots[before].data != snapshots[at].data);
+            Some((name.clone(), u64::from(changed)))
+        };
+        names.iter().filter_map(written).collect()
     }
 
     pub fn list_target(&self, name: &DatasetName) -> Option<TargetDataset> {
@@ -269,6 +282,7 @@ pub(crate) struct Job<'a> {
     pub target: DatasetName,
     pub selects: &'a dyn Fn(&RelPath) -> bool,
     pub newest_only: bool,
+    pub skip_empty: bool,
     pub cures: Cures,
 }
 
@@ -297,7 +311,7 @@ impl Job<'_> {
         let mut negotiation = Negotiation::new(&self.source, &self.target, selected, self.newest_only).unwrap();
         // A number of its own for each run, as the date is.
         let stamp = if self.cures == Cures::default() { String::new() } else { format!("2026-{}", target.txg()) };
-        negotiation = negotiation.with_cures(self.cures.clone(), &stamp);
+        negotiation = negotiation.with_cures(self.cures.clone(), &stamp).with_skip_empty(self.skip_empty);
         let mut asked: HashMap<String, usize> = HashMap::new();
         loop {
             let names = negotiation.questions();
@@ -322,6 +336,7 @@ impl Job<'_> {
         }
         let facts = source.facts(&negotiation.wants_facts(false));
         negotiation.facts(&facts);
+        negotiation.written(&source.written(&negotiation.wants_written()));
         let plan = negotiation.plan();
         self.check_plan(&plan);
         between(target);
@@ -352,6 +367,7 @@ impl Job<'_> {
         negotiation.look_again(index, attempt);
         negotiation.looked(index, target.list_target(&planned.target));
         negotiation.facts(&source.facts(std::slice::from_ref(&planned.source)));
+        negotiation.written(&source.written(&negotiation.wants_written_of(index)));
         negotiation.replan(index).unwrap()
     }
 

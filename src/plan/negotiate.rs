@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use thiserror::Error;
 
 use super::bookmark::{Tags, snapshot_of};
-use super::diff::{Attempt, Verdict, diff, from_bookmark, from_snapshot, full};
+use super::diff::{Attempt, BaseKind, Step, Verdict, diff, from_bookmark, from_snapshot, full};
 use super::{Cures, Filter, Kind, SourceDataset, TargetDataset, Version};
 use crate::name::{DatasetName, Guid, NameError, RelPath, Txg};
 
@@ -42,8 +42,10 @@ pub struct SourceFacts {
 pub(super) enum Known {
     /// So far nothing agreed; so many of the newest snapshots and bookmarks were asked for.
     Asked { snapshots: usize, bookmarks: usize },
-    /// Settled by names and guids.
+    /// Settled by names and guids: nothing is to be sent.
     Settled(Verdict),
+    /// Settled by names and guids: the base, and its place among the source's snapshots or bookmarks.
+    Based(BaseKind, usize),
     /// It doesn't exist.
     Missing,
     /// Only a full listing helps.
@@ -65,6 +67,8 @@ pub(super) struct Item {
     pub cured: bool,
     /// What the target's dataset was called before this run renamed it.
     pub was: Option<DatasetName>,
+    /// From this snapshot on it is known which ones change nothing.
+    pub weighed_from: Option<usize>,
     mark: Option<(u64, Txg)>,
 }
 
@@ -85,6 +89,8 @@ pub struct Negotiation {
     pub(super) target: DatasetName,
     pub(super) items: Vec<Item>,
     pub(super) newest_only: bool,
+    /// Whether snapshots that change nothing are left out.
+    pub(super) skip_empty: bool,
     /// What the user allows to be done about conflicts.
     pub(super) cures: Cures,
     /// The date in the names of what is set aside.
@@ -132,6 +138,7 @@ impl Negotiation {
                 facts: None,
                 cured: false,
                 was: None,
+                weighed_from: None,
                 mark: None,
             })
         };
@@ -143,6 +150,7 @@ impl Negotiation {
             target: target.clone(),
             items,
             newest_only,
+            skip_empty: false,
             cures: Cures::default(),
             stamp: String::new(),
             tags: None,
@@ -340,12 +348,12 @@ impl Negotiation {
 
     /// After a round: settles what can be settled, and gives up asking where the last round is over.
     fn conclude(&mut self) {
-        let (newest_only, target_exists, tags) = (self.newest_only, self.target_exists, self.tags.as_ref());
+        let (target_exists, tags) = (self.target_exists, self.tags.as_ref());
         for item in &mut self.items {
             if !target_exists && matches!(item.known, Known::Asked { .. }) {
                 item.known = Known::Missing;
             }
-            item.settle(newest_only, tags);
+            item.settle(tags);
         }
         if self.round == 1 {
             for item in &mut self.items {
@@ -402,7 +410,7 @@ impl Negotiation {
             item.facts.is_none()
                 && match item.known {
                     Known::Missing | Known::Listed(_) => true,
-                    Known::Settled(Verdict::Send(_)) => all,
+                    Known::Based(..) => all,
                     _ => false,
                 }
         });
@@ -424,6 +432,7 @@ impl Negotiation {
         match &item.known {
             _ if item.source.snapshots.is_empty() => Verdict::NoSnapshots,
             Known::Settled(verdict) => verdict.clone(),
+            Known::Based(kind, at) => Verdict::Send(item.steps(*kind, *at, self.newest_only)),
             Known::Missing => Verdict::Send(full(&item.source, self.newest_only)),
             Known::Listed(target) => {
                 let kind = item.facts.map_or(target.kind, |facts| facts.kind);
@@ -467,7 +476,7 @@ impl Item {
 
     /// Takes the best agreement for the base if everything newer has been asked for and isn't there, or if our own bookmark
     /// says that it was the target's newest. Should the target have got another since, the receive will refuse.
-    fn settle(&mut self, newest_only: bool, tags: Option<&Tags>) {
+    fn settle(&mut self, tags: Option<&Tags>) {
         let (Known::Asked { snapshots, .. }, Some((mark, txg))) = (&self.known, self.mark) else { return };
         let at = usize::try_from(mark >> 1).unwrap_or(0);
         let bookmark = (mark & 1 == 1).then(|| self.source.bookmarks.get(at)).flatten();
@@ -478,19 +487,31 @@ impl Item {
         if !believed && unasked.is_some_and(|version| version.txg > txg) {
             return;
         }
-        let verdict = match bookmark {
+        let snapshots = &self.source.snapshots;
+        let is_newest = |at: usize| at + 1 == snapshots.len();
+        self.known = match bookmark {
             // `-I` can start at a snapshot and not at its bookmark.
-            Some(bookmark) => match self.source.snapshots.iter().position(|version| version.guid == bookmark.guid) {
-                Some(at) => from_snapshot(&self.source, at, newest_only).into_iter().collect(),
-                None => from_bookmark(&self.source, bookmark, newest_only),
+            Some(bookmark) => match snapshots.iter().position(|version| version.guid == bookmark.guid) {
+                Some(at) if !is_newest(at) => Known::Based(BaseKind::Snapshot, at),
+                None if snapshots.newest().is_some_and(|newest| newest.txg > bookmark.txg) => {
+                    Known::Based(BaseKind::Bookmark, at)
+                }
+                // It is newer than all snapshots, so the target is ahead; the listing explains it.
+                _ => Known::Unlisted,
             },
-            None => from_snapshot(&self.source, at, newest_only).into_iter().collect(),
+            None if is_newest(at) => Known::Settled(Verdict::InSync),
+            None => Known::Based(BaseKind::Snapshot, at),
         };
-        self.known = match (verdict.is_empty(), bookmark) {
-            (false, _) => Known::Settled(Verdict::Send(verdict)),
-            (true, None) => Known::Settled(Verdict::InSync),
-            // It is newer than all snapshots, so the target is ahead; the listing explains it.
-            (true, Some(_)) => Known::Unlisted,
-        };
+    }
+
+    /// The steps from the base at this place.
+    fn steps(&self, kind: BaseKind, at: usize, newest_only: bool) -> Vec<Step> {
+        match kind {
+            BaseKind::Snapshot => from_snapshot(&self.source, at, newest_only),
+            BaseKind::Bookmark => {
+                let mark = self.source.bookmarks.get(at);
+                mark.map(|mark| from_bookmark(&self.source, mark, newest_only)).unwrap_or_default()
+            }
+        }
     }
 }

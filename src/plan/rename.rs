@@ -163,7 +163,7 @@ impl Negotiation {
         }
         let item = name.below(&self.target).and_then(|path| self.find(&path));
         item.is_some_and(|item| match &item.known {
-            Known::Listed(_) | Known::Unlisted => true,
+            Known::Based(..) | Known::Listed(_) | Known::Unlisted => true,
             Known::Settled(verdict) => *verdict != Verdict::NoSnapshots,
             Known::Asked { .. } | Known::Missing => false,
         })

@@ -83,15 +83,12 @@ impl Item {
             Known::Settled(Verdict::InSync) => {
                 self.source.snapshots.newest().map(|version| (version.snapshot_name(), version.guid))
             }
-            Known::Settled(Verdict::Send(steps)) => {
-                let base = steps.first()?.base.as_ref()?;
-                match base.kind {
-                    BaseKind::Snapshot => Some((base.name.clone(), base.guid)),
-                    BaseKind::Bookmark => {
-                        let mark = self.source.bookmarks.iter().find(|mark| mark.guid == base.guid)?;
-                        Some((snapshot_of(&mark).parse().ok()?, base.guid))
-                    }
-                }
+            Known::Based(BaseKind::Snapshot, at) => {
+                self.source.snapshots.get(*at).map(|version| (version.snapshot_name(), version.guid))
+            }
+            Known::Based(BaseKind::Bookmark, at) => {
+                let mark = self.source.bookmarks.get(*at)?;
+                Some((snapshot_of(&mark).parse().ok()?, mark.guid))
             }
             Known::Listed(target) => {
                 let common = newest_common(&self.source, target)?;

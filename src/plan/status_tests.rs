@@ -24,7 +24,7 @@ fn versions(all: List<'_>) -> Versions {
 fn source(path: &str, snapshots: List<'_>, bookmarks: List<'_>) -> SourceDataset {
     let name: DatasetName = if path.is_empty() { "s".into() } else { format!("s/{path}") }.parse().unwrap();
     let path = name.below(&"s".parse().unwrap()).unwrap();
-    SourceDataset { path, snapshots: versions(snapshots), bookmarks: versions(bookmarks) }
+    SourceDataset { path, snapshots: versions(snapshots), bookmarks: versions(bookmarks), ..SourceDataset::default() }
 }
 
 fn target(snapshots: List<'_>) -> TargetDataset {

@@ -60,7 +60,8 @@ fn branch_lines(branch: &Branch) -> Vec<String> {
             (_, true) => "with all below",
             (_, false) => "with some of what is below",
         };
-        lines.push(format!("sends {source}, {what}, to {}, {} streams at a time", push.target, push.channels));
+        let empty = if push.skip_empty { ", without snapshots that change nothing" } else { "" };
+        lines.push(format!("sends {source}, {what}{empty}, to {}, {} streams at a time", push.target, push.channels));
     }
     if let Some(push) = branch.targets.first() {
         lines.extend(mirror(&push.mirror));

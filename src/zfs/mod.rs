@@ -20,5 +20,5 @@ pub use parse::{
     Facts, Listed, Mark, ParseError, disabled_features, read_facts, read_listed, read_source, user_objects,
 };
 pub use refusal::Refusal;
-pub use snapshot::{read_states, without_usage};
+pub use snapshot::{read_states, read_written, without_usage};
 pub use token::{TokenFacts, read_token};

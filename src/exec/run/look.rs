@@ -243,6 +243,8 @@ impl Run<'_> {
             // The plan does without; the receive will tell.
             Err(error) => tracing::info!("{error}"),
         }
+        let written = source::written(self.zfs.clone(), self.ready.negotiation.wants_written_of(dataset)).await;
+        self.ready.negotiation.written(&written);
         self.ready.negotiation.replan(dataset).map(Box::new).ok_or_else(|| "it is not in the plan".to_owned())
     }
 

@@ -104,6 +104,21 @@ fn a_bookmark_is_a_base() {
     ");
 }
 
+/// A rollback would lose @s2 and get nowhere, as @s1 would still be in the way.
+#[test]
+fn names_taken_on_both_sides_of_the_base() {
+    assert_snapshot!(one("a s1 s2", "s1=x a s2=y"), @r"
+    rounds 1, listed 1, refused 0
+    : [] the target has other snapshots under names that the source's need: @s1
+      common: @a
+      only here: @s1 @s2
+      only there: @s2
+      nothing was touched; to go on: rename them on the target host (zfs rename) and run again; or run again with
+        --set-aside, which keeps it all under another name, and sends everything anew
+        or --replace 'b/t', which destroys its 3 snapshots and sends everything anew
+    ");
+}
+
 /// bzfs `test_incremental_send_steps` (B19), as far as nothing is filtered yet: always the fewest steps.
 #[test]
 fn as_few_steps_as_possible() {
@@ -308,6 +323,7 @@ fn an_empty_dataset_that_appears_meanwhile_is_filled() {
         target: target.clone(),
         selects: &|_| true,
         newest_only: false,
+        skip_empty: false,
         cures: crate::plan::Cures::default(),
     };
     let (here, mut there) = (side("a/s", &[("", "a b")]), side("b/t", &[]));
@@ -440,6 +456,7 @@ fn what_must_be_there_before() {
             target,
             selects: &|path| path.as_str() != "x",
             newest_only: false,
+            skip_empty: false,
             cures: crate::plan::Cures::default(),
         };
         let (_, plan) = job.negotiate(

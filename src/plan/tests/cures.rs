@@ -10,7 +10,7 @@ use crate::plan::{ConflictKind, Cures};
 
 fn push(world: &mut World, newest_only: bool, selected: u8, cures: Cures) -> Report {
     let (source, target) = names();
-    let job = Job { source, target, selects: &selects(selected), newest_only, cures };
+    let job = Job { source, target, selects: &selects(selected), newest_only, skip_empty: world.skip_empty, cures };
     job.push(&world.here, &mut world.there, &mut |_| {})
 }
 

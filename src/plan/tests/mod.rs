@@ -4,4 +4,5 @@ mod cases;
 mod cures;
 mod histories;
 mod scale;
+mod skip;
 mod words;

@@ -24,7 +24,7 @@ fn source() -> (DatasetName, Vec<SourceDataset>) {
         };
         let path = name.parse::<DatasetName>().unwrap().below(&top).unwrap();
         let snapshots = if number.is_multiple_of(10) { Versions::default() } else { snapshots(number) };
-        SourceDataset { path, snapshots, bookmarks: Versions::default() }
+        SourceDataset { path, snapshots, ..SourceDataset::default() }
     };
     let all = (0..DATASETS).map(dataset).collect();
     (top, all)

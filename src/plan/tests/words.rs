@@ -54,9 +54,19 @@ pub(super) fn side(top: &str, datasets: &[(&str, &str)]) -> Side {
 }
 
 pub(super) fn push(here: &Side, there: &mut Side, newest_only: bool) -> String {
+    push_some(here, there, newest_only, false)
+}
+
+fn push_some(here: &Side, there: &mut Side, newest_only: bool, skip_empty: bool) -> String {
     let (source, target): (DatasetName, DatasetName) = ("a/s".parse().unwrap(), "b/t".parse().unwrap());
-    let job =
-        Job { source, target: target.clone(), selects: &|_| true, newest_only, cures: crate::plan::Cures::default() };
+    let job = Job {
+        source,
+        target: target.clone(),
+        selects: &|_| true,
+        newest_only,
+        skip_empty,
+        cures: crate::plan::Cures::default(),
+    };
     let report = job.push(here, there, &mut |_| {});
     let mut out = format!("rounds {}, listed {}, refused {}", report.rounds, report.listed, report.refused);
     for (name, end) in &report.ends {
@@ -71,15 +81,20 @@ pub(super) fn push(here: &Side, there: &mut Side, newest_only: bool) -> String {
 }
 
 /// One dataset on either side; `-` where there is none.
-fn one_mode(here: &str, there: &str, newest_only: bool) -> String {
+fn one_mode(here: &str, there: &str, newest_only: bool, skip_empty: bool) -> String {
     let there: &[(&str, &str)] = if there == "-" { &[] } else { &[("", there)] };
-    push(&side("a/s", &[("", here)]), &mut side("b/t", there), newest_only)
+    push_some(&side("a/s", &[("", here)]), &mut side("b/t", there), newest_only, skip_empty)
 }
 
 pub(super) fn one(here: &str, there: &str) -> String {
-    one_mode(here, there, false)
+    one_mode(here, there, false, false)
 }
 
 pub(super) fn newest(here: &str, there: &str) -> String {
-    one_mode(here, there, true)
+    one_mode(here, there, true, false)
+}
+
+/// Without snapshots that change nothing.
+pub(super) fn without_empty(here: &str, there: &str, newest_only: bool) -> String {
+    one_mode(here, there, newest_only, true)
 }

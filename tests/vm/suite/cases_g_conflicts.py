@@ -99,7 +99,7 @@ def rollback_with_a_rest(c):
     c.same(c.snaps(c.beta, c.target), ["s1", "s3"], "the target's snapshots")
 
 
-@case("C02", "C06", "B18", "Z04")
+@case("C02", "C06", "C11", "B18", "Z04")
 def replace(c):
     """No common snapshot: refused; --replace takes exactly what it names: a parent loses its snapshots and its child nothing."""
     c.tree({"": "s1", "a": "s1", "b": "s1"})
@@ -166,6 +166,27 @@ def clashes_set_aside(c):
     c.beta(f"zfs mount {kept}; test -f $(zfs get -H -o value mountpoint {kept})/x; zfs unmount {kept}")
 
 
+@case("C17")
+def readonly_stays(c):
+    """readonly=off on an existing target, a child's or a volume's too, stays as it is and is no reason to refuse.
+
+    [POLICY] Only a new tree gets readonly=on, at its top. What somebody has set afterwards is their wish: nothing demands it or sets it again; what
+    is new below inherits it.
+    """
+    c.tree({"": "s1", "kid": "s1", "vol": "s1"}, volumes={"vol"})
+    c.push()
+    c.safe()
+    c.beta(f"zfs set readonly=off {c.target} {c.target}/vol; zfs set readonly=on {c.target}/kid")
+    before = c.properties(c.beta, c.target, "readonly")
+    c.alpha(f"zfs create {c.source}/late; zfs snapshot -r {c.source}@s2")
+    c.push()
+    c.in_sync()
+    after = c.properties(c.beta, c.target, "readonly")
+    c.same(after.pop(("late", "readonly")), ("off", f"inherited from {c.target}"), "readonly of the new one")
+    c.same(after, before, "readonly of those that were there")
+    c.same(after["", "readonly"], ("off", "local"), "readonly of the top")
+
+
 @case("C18")
 def pool_root(c):
     """A pool's root in conflict can only be rolled back: --set-aside and --replace are refused with the reason."""
@@ -229,7 +250,7 @@ def restricted(c):
     c.in_sync()
 
 
-@case("C16", "E07")
+@case("C16", "C11", "E07")
 def encryption_clashes(c):
     """A stream and a target whose encryption doesn't fit together: a conflict by that name, nothing is touched, --set-aside and --replace solve it."""
     key = c.script(c.alpha, "key", "correct horse battery")

@@ -65,7 +65,10 @@ def names_and_strangers(c):
     c.alpha(f"""zfs snapshot {c.source}@x; zfs bookmark {c.source}@x {c.source}#user; zfs bookmark {c.source}@x {c.source}#zfsync-{mine}-s2
         zfs bookmark {c.source}@s1 {c.source}#zfsync-{mine}-old; zfs bookmark {c.source}@s1 {c.source}#zfsync-00000000-s1; zfs destroy {c.source}@x""")
     c.snapshot(f"{c.source}@s2")
+    others = {name: mark for name, mark in own(c).items() if mine not in name}
+    c.same(len(others), 2, "bookmarks for other targets")
     c.push()
+    c.same({name: mark for name, mark in own(c).items() if mine not in name}, others, "other targets' bookmarks")
     s2, names = guid(c, f"{c.source}@s2"), marks(c)
     c.same(names.get(f"zfsync-{mine}-s2-{int(s2):016x}"), s2, "the bookmark with the guid in its name")
     left = sorted(name for name in names if mine in name)
@@ -77,7 +80,7 @@ def names_and_strangers(c):
 
 @case("B10", "B13", alone=True)
 def killed_before_the_end(c):
-    """The sender is killed once the receive has begun; the source's snapshots are destroyed: the next run goes on from the bookmark."""
+    """The sender is killed before it hears of a receive's end; of what the target has only that run's bookmark is left here: the base of the next run, which replaces it."""
     c.tree({"": "s1"})
     c.push()
     c.snapshot(f"{c.source}@s2")
@@ -97,9 +100,12 @@ while data := os.read(0, 65536):
     running.signal(signal.SIGKILL)
     running.end(10)
     c.beta(f"touch {go}; pkill -KILL -f '[z]fsync recv --stdio' || true")
-    c.alpha(f"zfs destroy {c.source}@s1; zfs destroy {c.source}@s2")
+    mark = f"zfsync-{tag(c)}-s2"
+    c.alpha(f"zfs destroy {c.source}@s1; zfs destroy {c.source}@s2; zfs destroy {c.source}#zfsync-{tag(c)}-s1 || true")
+    c.same(list(own(c)), [mark], "the bookmarks after the kill")
     c.snapshot(f"{c.source}@s3")
-    c.push("--wait-lock", "90s")
+    run = c.push("--json", "--wait-lock", "90s")
+    c.same([event["from"] for event in run.of("step_started")], [f"#{mark}"], "what the next run starts from")
     c.same(c.snaps(c.beta, c.target), ["s1", "s2", "s3"], "the target's snapshots")
     c.same(list(own(c).values()), [guid(c, f"{c.source}@s3")], "the bookmarks")
 

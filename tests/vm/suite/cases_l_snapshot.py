@@ -60,7 +60,7 @@ def trees(c):
     c.in_sync()
 
 
-@case("SNAP")
+@case("SNAP", "J24")
 def parts(c):
     """--exclude, --include, --depth, --no-recursive name what they take, atomic too; the same name within a day gets a number."""
     paths = ["", "a", "a/tmp", "b c", "b c/d", "vol"]

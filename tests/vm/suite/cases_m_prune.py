@@ -121,9 +121,9 @@ def the_target_says_no(c):
     c.same((left(c.alpha, c.source), left(c.beta, c.target)), (DAYS[:4], DAYS[:4]), "what is left")
 
 
-@case("I11")
+@case("I11", "H09")
 def what_makes_no_sense(c):
-    """No rule, only a target, several sources with a target: refused, and nothing is destroyed."""
+    """No rule (all would go), only a target, several sources with a target: refused, and nothing is destroyed."""
     c.tree({"": ""})
     make(c, c.alpha, c.source, *DAYS[:2])
     for arguments, words in (
@@ -150,6 +150,32 @@ def many_at_once(c):
     for host, name in ((c.alpha, dataset), (c.beta, f"{c.target}/a b")):
         c.same(len(left(host, name)), 2, f"how many are left of {name}")
     c.in_sync()
+
+
+# Takes the snapshots that are named on stdin by the library, as 300 processes of zfs take minutes under emulation.
+MANY = """
+import ctypes, sys
+core, pairs = ctypes.CDLL("libzfs_core.so.3"), ctypes.CDLL("libnvpair.so.3")
+core.libzfs_core_init()
+for name in sys.stdin:
+    wanted, errors = ctypes.c_void_p(), ctypes.c_void_p()
+    pairs.nvlist_alloc(ctypes.byref(wanted), 1, 0)
+    pairs.nvlist_add_boolean(wanted, name.strip().encode())
+    if error := core.lzc_snapshot(wanted, None, ctypes.byref(errors)):
+        sys.exit(f"{name}: error {error}")
+"""
+
+
+@case("J22")
+def more_than_one_batch(c):
+    """More names than one command of zfs gets: all portions are done, and nothing else."""
+    c.tree({"": ""})
+    # 64 KiB of names go into one `zfs destroy`.
+    count, long = 300, "x" * (250 - len(c.source) - 6)
+    program = c.script(c.alpha, "many.py", MANY)
+    c.alpha(f"seq -f '{c.source}@%.0f-{long}' 1000 {1000 + count} | python3 {program}; zfs snapshot {c.source}@mine")
+    c.zfsync("prune", "--foreign", "--keep-last", "2", c.source, says=f"{count} snapshots of 1 dataset destroyed")
+    c.same(left(c.alpha, c.source), [f"{1000 + count}-{long}", "mine"], "what is left")
 
 
 @case("I22")

@@ -4,7 +4,7 @@ import re
 
 from cases_m_prune import DAYS, left, make
 from harness import case
-from tools import Gate
+from tools import Gate, beside, wrapped_zfs
 
 NAME = re.compile(r"\d{6}-\d{6}_[SMHD](-\d+)?")
 
@@ -15,9 +15,9 @@ def targets(c, *names):
     return [f"beta:{c.target}/{name}" for name in names]
 
 
-@case("Z09")
+@case("Z09", "Z12")
 def two_targets(c):
-    """Quiet when all is fine; snapshots by class, each target in sync, the source thinned by class; a log in a folder that is made."""
+    """Quiet when all is fine; snapshots by class, each target in sync, the source thinned by class; a log, without a dot in its name, in a folder that is made, or none."""
     c.tree({"": "", "kid": ""})
     both = targets(c, "one", "two")
     log = f"/var/tmp/zfsync-suite/{c.name}/new/folder/log"
@@ -87,6 +87,24 @@ def a_slow_target(c):
     newest = left(c.alpha, c.source)[-1]
     for name in ("slow", "quick"):
         c.same(left(c.beta, f"{c.target}/{name}")[-1], newest, f"the newest on {name}")
+
+
+@case("I21")
+def a_dataset_goes_away(c):
+    """A dataset is destroyed while the job sends: it is reported, exit 1; the others arrive and are thinned, and the next run is fine."""
+    c.tree({"": "", "gone": "", "kid": ""})
+    (target,) = targets(c, "t")
+    for path in ("", "/gone", "/kid"):
+        make(c, c.alpha, c.source + path, *DAYS[:3])
+    destroys = wrapped_zfs(c, c.alpha, f'if [ "$1" = send ] && mkdir $place/once 2>/dev/null; then $zfs destroy -r {c.source}/gone; fi')
+    run = c.zfsync("cron", "-t", "1", "-d", "1", c.source, target, status=1, env=beside(destroys), says=(f"{c.source}/gone", f"thinning {c.source}: fine"))
+    c.same(run.out, "", "stdout")
+    for path in ("", "/kid"):
+        newest = left(c.alpha, c.source + path)
+        c.check(len(newest) == 1 and newest[0] not in DAYS, f"what is left of {path!r}: {newest}")
+        c.same(left(c.beta, f"{c.target}/t{path}"), [*DAYS[:3], *newest], f"what arrived of {path!r}")
+    run = c.zfsync("cron", c.source, target)
+    c.same((run.out, run.err), ("", ""), "what the next run says")
 
 
 @case("Z09")

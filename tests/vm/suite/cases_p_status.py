@@ -34,7 +34,7 @@ def old(c, snapshot, seconds):
     c.alpha.wait_for("a snapshot is old enough", f"test $(date +%s) -gt $(($(zfs get -Hp -o value creation '{snapshot}') + {seconds}))")
 
 
-@case("STATUS")
+@case("STATUS", "J18")
 def every_state(c):
     """Each state by guid, with count and time; a tree with blanks in names; nothing is changed on either side."""
     c.tree({"": "s1", "a b": "s1", "a b/kid": "s1", "cut": "s1", "diverged": "s1", "void": ""})
@@ -75,7 +75,7 @@ def every_state(c):
     c.check("a b/kid" in run.out, f"one in sync is not listed with -v: {run.out}")
 
 
-@case("STATUS")
+@case("STATUS", "J19")
 def limits(c):
     """--warn and --crit: 0, 1 and 2, with the first line of a plugin; what gets no snapshots is in sync however old it is."""
     c.tree({"": "s1", "kid": "s1"})
@@ -107,6 +107,8 @@ def limits(c):
     c.alpha(f"zfs create {c.source}/new; zfs snapshot {c.source}/new@s1")
     told(2, "CRITICAL", "--warn", "1d")
     c.zfsync("status", c.source, target, status=2)
+    run = c.zfsync("status", "--warn", "1d", c.source, f"{target}-nowhere", status=2)
+    c.check(run.out.startswith("CRITICAL - 3 missing"), f"the first line where nothing is: {run.out}")
     c.push()
     told(0, "OK", "--warn", "0")
 
