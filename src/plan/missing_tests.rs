@@ -25,6 +25,7 @@ fn negotiation(source: &[(&str, &[(&str, u64)])], exclude: &[&str]) -> Negotiati
         path: name(&format!("a/s{path}")).below(&top).unwrap(),
         snapshots: versions(snapshots),
         bookmarks: Versions::default(),
+        ..SourceDataset::default()
     };
     let (selected, unselected): (Vec<_>, Vec<_>) =
         source.iter().map(dataset).partition(|dataset| filter.selects(&dataset.path));

@@ -30,6 +30,7 @@ fn negotiation(items: &[(&str, u64, Option<&str>)], there: &[&str]) -> Negotiati
             path: name(&format!("a/s{path}")).below(&top).unwrap(),
             snapshots: versions(&[("s", *number)]),
             bookmarks: versions(&mark.iter().map(|(name, number)| (name.as_str(), *number)).collect::<Vec<_>>()),
+            ..SourceDataset::default()
         }
     };
     let mut negotiation = Negotiation::new(&top, &name("b/t"), items.iter().map(dataset).collect(), false)
