@@ -7,7 +7,7 @@ pub mod sshd;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -71,11 +71,14 @@ impl Bed {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// Writes an executable file. Beside its place first: a process that is forked right now must not hold it open for
-    /// writing.
+    /// Writes an executable file. By a process of its own: what this one has open for writing, another test's child has too
+    /// between its fork and its exec, and a file that somebody may write can't be executed (`ETXTBSY`).
     pub fn script(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).unwrap();
-        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", r#"cat >"$0" && chmod 755 "$0""#]).arg(self.path(name));
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success());
     }
 
     /// Adds datasets and snapshots, each `(name, guid, createtxg)`.
