@@ -6,7 +6,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::diff::newest_common;
-use super::negotiate::{Item, Negotiation};
+use super::item::Item;
+use super::negotiate::Negotiation;
 use super::{Format, TargetDataset, Version};
 use crate::name::{DatasetName, Guid, RelPath, SnapshotName, Txg};
 

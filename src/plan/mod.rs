@@ -7,6 +7,7 @@ mod diff;
 mod filter;
 mod flags;
 mod inventory;
+mod item;
 mod last;
 mod missing;
 #[cfg(test)]

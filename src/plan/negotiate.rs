@@ -6,8 +6,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use thiserror::Error;
 
 use super::bookmark::{Tags, snapshot_of};
-use super::diff::{Attempt, BaseKind, Step, Verdict, diff, from_bookmark, from_snapshot, full};
-use super::{Cures, Filter, Kind, SourceDataset, TargetDataset, Version};
+use super::diff::{Attempt, Verdict, diff, full};
+use super::item::{Item, Known};
+use super::{Cures, Filter, Kind, SourceDataset, TargetDataset};
 use crate::name::{DatasetName, Guid, NameError, RelPath, Txg};
 
 /// Snapshots and bookmarks asked for by name in the last round; what then is still unknown gets listed.
@@ -35,41 +36,6 @@ pub struct SourceFacts {
     pub kind: Kind,
     /// Whether its `encryption` is not `off`.
     pub encrypted: bool,
-}
-
-/// How much is known of a target dataset.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Known {
-    /// So far nothing agreed; so many of the newest snapshots and bookmarks were asked for.
-    Asked { snapshots: usize, bookmarks: usize },
-    /// Settled by names and guids: nothing is to be sent.
-    Settled(Verdict),
-    /// Settled by names and guids: the base, and its place among the source's snapshots or bookmarks.
-    Based(BaseKind, usize),
-    /// It doesn't exist.
-    Missing,
-    /// Only a full listing helps.
-    Unlisted,
-    /// Listed in full.
-    Listed(TargetDataset),
-}
-
-/// One selected dataset on its way to a verdict.
-#[derive(Debug)]
-pub(super) struct Item {
-    pub source: SourceDataset,
-    pub source_name: DatasetName,
-    pub target_name: DatasetName,
-    pub known: Known,
-    pub attempt: Option<Attempt>,
-    pub facts: Option<SourceFacts>,
-    /// What the user has allowed to be done about a conflict was done in this run.
-    pub cured: bool,
-    /// What the target's dataset was called before this run renamed it.
-    pub was: Option<DatasetName>,
-    /// From this snapshot on it is known which ones change nothing.
-    pub weighed_from: Option<usize>,
-    mark: Option<(u64, Txg)>,
 }
 
 #[derive(Debug, Clone)]
@@ -453,65 +419,4 @@ fn join(source: &DatasetName, base: &DatasetName, path: &RelPath) -> Result<Data
         path: path.as_str().to_owned(),
         error,
     })
-}
-
-impl Item {
-    /// One snapshot or bookmark was asked for by name: agreement is remembered, a stranger of the same name means that
-    /// only the full list tells the story.
-    fn compare(&mut self, there: Option<Guid>, guid: Guid, txg: Txg, at: u64, bookmark: bool) {
-        let Some(found) = there else { return };
-        if found != guid {
-            // A bookmark can be called anything; only for a snapshot is the same name with another guid suspicious.
-            if !bookmark && self.known != Known::Missing {
-                self.known = Known::Unlisted;
-            }
-            return;
-        }
-        // At equal createtxg it is the same snapshot, and the snapshot itself is the better base.
-        let better = self.mark.is_none_or(|(_, best)| txg > best || (txg == best && !bookmark));
-        if better {
-            self.mark = Some((at << 1 | u64::from(bookmark), txg));
-        }
-    }
-
-    /// Takes the best agreement for the base if everything newer has been asked for and isn't there, or if our own bookmark
-    /// says that it was the target's newest. Should the target have got another since, the receive will refuse.
-    fn settle(&mut self, tags: Option<&Tags>) {
-        let (Known::Asked { snapshots, .. }, Some((mark, txg))) = (&self.known, self.mark) else { return };
-        let at = usize::try_from(mark >> 1).unwrap_or(0);
-        let bookmark = (mark & 1 == 1).then(|| self.source.bookmarks.get(at)).flatten();
-        let asked_back_to = self.source.snapshots.len().saturating_sub((*snapshots).max(1));
-        let unasked = asked_back_to.checked_sub(1).and_then(|newest| self.source.snapshots.get(newest));
-        let owned = |bookmark: Version<'_>| tags.is_some_and(|tags| tags.of(&self.target_name).owns(bookmark.name));
-        let believed = bookmark.is_some_and(owned);
-        if !believed && unasked.is_some_and(|version| version.txg > txg) {
-            return;
-        }
-        let snapshots = &self.source.snapshots;
-        let is_newest = |at: usize| at + 1 == snapshots.len();
-        self.known = match bookmark {
-            // `-I` can start at a snapshot and not at its bookmark.
-            Some(bookmark) => match snapshots.iter().position(|version| version.guid == bookmark.guid) {
-                Some(at) if !is_newest(at) => Known::Based(BaseKind::Snapshot, at),
-                None if snapshots.newest().is_some_and(|newest| newest.txg > bookmark.txg) => {
-                    Known::Based(BaseKind::Bookmark, at)
-                }
-                // It is newer than all snapshots, so the target is ahead; the listing explains it.
-                _ => Known::Unlisted,
-            },
-            None if is_newest(at) => Known::Settled(Verdict::InSync),
-            None => Known::Based(BaseKind::Snapshot, at),
-        };
-    }
-
-    /// The steps from the base at this place.
-    fn steps(&self, kind: BaseKind, at: usize, newest_only: bool) -> Vec<Step> {
-        match kind {
-            BaseKind::Snapshot => from_snapshot(&self.source, at, newest_only),
-            BaseKind::Bookmark => {
-                let mark = self.source.bookmarks.get(at);
-                mark.map(|mark| from_bookmark(&self.source, mark, newest_only)).unwrap_or_default()
-            }
-        }
-    }
 }

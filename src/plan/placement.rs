@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::negotiate::{Item, Known, Negotiation, SourceFacts};
+use super::item::{Item, Known};
+use super::negotiate::{Negotiation, SourceFacts};
 use super::{Conflict, ConflictKind, Kind, Verdict};
 use crate::name::{DatasetName, RelPath};
 

@@ -4,7 +4,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::bookmark::{Tag, known_targets, snapshot_of};
-use super::negotiate::{Known, Negotiation};
+use super::item::Known;
+use super::negotiate::Negotiation;
 use super::{TargetDataset, Verdict};
 use crate::name::{DatasetName, Guid, SnapshotName};
 
@@ -69,7 +70,7 @@ impl Negotiation {
         for (name, target) in there {
             by_guid.extend(target.snapshots.iter().map(|version| (version.guid, (name, version.name))));
         }
-        let guess = |(index, item): (usize, &super::negotiate::Item)| {
+        let guess = |(index, item): (usize, &super::item::Item)| {
             let mut versions = item.source.snapshots.iter().rev().chain(item.source.bookmarks.iter().rev());
             let (guid, (from, name)) =
                 versions.find_map(|version| Some((version.guid, *by_guid.get(&version.guid)?)))?;
@@ -79,7 +80,7 @@ impl Negotiation {
     }
 
     /// The items that would be sent in full as the target has nothing of such a name.
-    fn lacking(&self) -> impl Iterator<Item = (usize, &super::negotiate::Item)> {
+    fn lacking(&self) -> impl Iterator<Item = (usize, &super::item::Item)> {
         self.items
             .iter()
             .enumerate()

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::diff::{BaseKind, Step, Verdict, newest_common};
-use super::negotiate::{Known, Negotiation};
+use super::item::Known;
+use super::negotiate::Negotiation;
 use super::{SourceDataset, Version};
 use crate::name::Guid;
 

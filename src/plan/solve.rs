@@ -2,7 +2,8 @@
 
 use super::bookmark::snapshot_of;
 use super::diff::{BaseKind, full, newest_common};
-use super::negotiate::{Item, Known, Negotiation};
+use super::item::{Item, Known};
+use super::negotiate::Negotiation;
 use super::{Conflict, Cure, Remedy, Restore, TargetDataset, Verdict};
 use crate::name::{DatasetName, Guid, SnapshotName};
 

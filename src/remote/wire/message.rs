@@ -1,0 +1,313 @@
+//! The messages: what the sender asks for, and what the helper answers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
+use crate::plan::{Cure, Kind};
+use crate::zfs::{Note, Noted, Refusal};
+
+/// What the sender asks for; the helper answers with the same id, not always in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "snake_case")]
+pub enum Request {
+    /// Which of these datasets (`a/b`) and snapshots (`a/b@s`) exist? Answered by [`Reply::Found`].
+    Ask {
+        /// Comes back in the answer.
+        id: u64,
+        /// At most [`super::MAX_NAMES`], and so many that the frame stays within [`super::MAX_CONTROL`].
+        names: Vec<String>,
+    },
+    /// All snapshots of each of these datasets (not below them). Answered by [`Reply::Listed`] frames, then [`Reply::Done`].
+    List {
+        /// Comes back in the answers.
+        id: u64,
+        /// The datasets.
+        datasets: Vec<DatasetName>,
+    },
+    /// The same for a dataset and all below it; nothing if it doesn't exist. Answered as [`Request::List`].
+    Tree {
+        /// Comes back in the answers.
+        id: u64,
+        /// The top of the tree.
+        dataset: DatasetName,
+    },
+    /// What the pool and its nearest dataset allow a stream to carry. Answered by [`Reply::Probed`].
+    Probe {
+        /// Comes back in the answer.
+        id: u64,
+        /// The nearest dataset of the target that exists.
+        dataset: DatasetName,
+    },
+    /// Drop what a cut receive left in this dataset (`zfs recv -A`), as it can't be resumed. Answered by [`Reply::Done`].
+    Clear {
+        /// Comes back in the answer.
+        id: u64,
+        /// The dataset; with a first receive that was cut it goes away.
+        dataset: DatasetName,
+    },
+    /// Claim this tree for a run, until the helper ends. Answered by [`Reply::Done`], with [`Refusal::Locked`] when another run has
+    /// it, or a part of it, or what it is a part of.
+    Lock {
+        /// Comes back in the answer.
+        id: u64,
+        /// TARGET.
+        dataset: DatasetName,
+        /// The run, the same for all its helpers.
+        run: u64,
+        /// Who it is, for the message that others get.
+        owner: String,
+    },
+    /// Get a conflict out of the way. Refused unless the helper's command line allows it. Answered by [`Reply::Done`].
+    Cure {
+        /// Comes back in the answer.
+        id: u64,
+        /// How.
+        cure: Cure,
+    },
+    /// When were these snapshots made? Answered by [`Reply::Dated`].
+    Dates {
+        /// Comes back in the answer.
+        id: u64,
+        /// Full names (`a/b@s`), as in [`Request::Ask`].
+        names: Vec<String>,
+    },
+    /// Destroy these snapshots as far as they are still the same, and neither held nor cloned. Refused unless the helper's
+    /// command line allows it. Answered by [`Reply::Thinned`].
+    Thin {
+        /// Comes back in the answer.
+        id: u64,
+        /// The dataset.
+        dataset: DatasetName,
+        /// Its snapshots that go; at most [`super::MAX_THIN`].
+        snapshots: Vec<(SnapshotName, Guid)>,
+        /// Whether only to tell what would be done.
+        dry_run: bool,
+    },
+    /// What datasets are there, from this one down? Answered by [`Reply::Names`] frames, then [`Reply::Done`].
+    Names {
+        /// Comes back in the answers.
+        id: u64,
+        /// The top of the tree.
+        dataset: DatasetName,
+    },
+    /// Rename a dataset, and with it all below, as the source has done. Refused unless the helper's command line allows it.
+    /// Answered by [`Reply::Done`].
+    Rename {
+        /// Comes back in the answer.
+        id: u64,
+        /// How.
+        rename: Rename,
+    },
+    /// What is noted of a tree's datasets, and of these snapshots. Answered by [`Reply::Notes`] frames, then [`Reply::Done`].
+    Notes {
+        /// Comes back in the answers.
+        id: u64,
+        /// The top of the tree.
+        #[serde(default)]
+        dataset: Option<DatasetName>,
+        /// Full names of snapshots; at most [`super::MAX_NAMES`].
+        #[serde(default)]
+        snapshots: Vec<String>,
+    },
+    /// Note something on these datasets and snapshots, or (`value` is `None`) drop the note. Refused unless the helper's command
+    /// line allows to destroy: that is what notes are for. Answered by [`Reply::Done`].
+    Note {
+        /// Comes back in the answer.
+        id: u64,
+        /// Which note.
+        note: Note,
+        /// What it says.
+        value: Option<String>,
+        /// Full names; at most [`super::MAX_NAMES`]. One that is gone already does no harm.
+        names: Vec<String>,
+    },
+    /// Destroy a dataset that has just these snapshots, with neither holds nor clones, nothing written since, nothing below, and that
+    /// is not mounted. Refused unless the helper's command line allows it. Answered by [`Reply::Done`].
+    Destroy {
+        /// Comes back in the answer.
+        id: u64,
+        /// The dataset.
+        dataset: DatasetName,
+        /// All its snapshots.
+        snapshots: Vec<Guid>,
+    },
+    /// Receive the stream that follows in data frames. Answered by [`Reply::Done`].
+    Receive {
+        /// Comes back in the answer.
+        id: u64,
+        /// How.
+        receive: Receive,
+    },
+}
+
+/// One receive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the message")]
+pub struct Receive {
+    /// The dataset that receives.
+    pub dataset: DatasetName,
+    /// Filesystems to create first where they don't exist yet, the highest first: unmounted, `canmount=off`.
+    #[serde(default)]
+    pub ancestors: Vec<DatasetName>,
+    /// That one of them which is the top of a new tree: gets `readonly=on`.
+    #[serde(default)]
+    pub top_ancestor: Option<DatasetName>,
+    /// What the dataset is; decides which properties can be set.
+    pub kind: Kind,
+    /// Whether it comes into being with this receive, and so gets the properties that keep it unmounted.
+    #[serde(default)]
+    pub create: bool,
+    /// Whether it is the top of a new tree: gets `readonly=on`.
+    #[serde(default)]
+    pub top: bool,
+    /// It exists and is believed to be empty: the helper checks that again and only then replaces it (`recv -F`).
+    #[serde(default)]
+    pub into_empty: bool,
+    /// Its content is to be replaced (`recv -F`), as the user has said by `--replace`; it has no snapshots any more.
+    #[serde(default)]
+    pub overwrite: bool,
+    /// Whether a cut receive leaves something to go on with (`recv -s`).
+    #[serde(default = "yes")]
+    pub resumable: bool,
+    /// The snapshot that will be the newest once all of a new dataset has arrived: noted on it, as put there by zfsync.
+    #[serde(default)]
+    pub upto: Option<Guid>,
+}
+
+/// One rename on the target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rename {
+    /// The old name.
+    pub from: DatasetName,
+    /// The new one; nothing may be there.
+    pub to: DatasetName,
+    /// It must have this snapshot, to be the right one.
+    pub snapshot: SnapshotName,
+    /// The snapshot's identity.
+    pub guid: Guid,
+    /// Filesystems to create first, as in [`Receive::ancestors`].
+    pub ancestors: Vec<DatasetName>,
+    /// As [`Receive::top_ancestor`].
+    #[serde(default)]
+    pub top_ancestor: Option<DatasetName>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The helper's answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Reply {
+    /// To [`Request::Ask`]: those that exist, by their place in the question. All others don't.
+    Found {
+        /// The request's.
+        id: u64,
+        /// Place, guid, createtxg.
+        found: Vec<(u32, Guid, Txg)>,
+    },
+    /// To [`Request::List`] and [`Request::Tree`]: a part of one dataset's snapshots. Several may follow each other for one dataset; the facts
+    /// are the same in each.
+    Listed {
+        /// The request's.
+        id: u64,
+        /// Which dataset.
+        dataset: DatasetName,
+        /// What it is.
+        facts: TargetFacts,
+        /// Its snapshots, or some of them.
+        snapshots: Vec<(SnapshotName, Guid, Txg)>,
+    },
+    /// To [`Request::Probe`].
+    Probed {
+        /// The request's.
+        id: u64,
+        /// Features of the pool that are `disabled`, of those that a stream can need.
+        disabled: Vec<String>,
+        /// Whether the dataset is encrypted, and so what is created below it would be.
+        encrypted: bool,
+    },
+    /// To [`Request::Thin`].
+    Thinned {
+        /// The request's.
+        id: u64,
+        /// What came of it.
+        thinned: Thinned,
+    },
+    /// To [`Request::Dates`].
+    Dated {
+        /// The request's.
+        id: u64,
+        /// Place in the question, seconds since 1970 (`creation`); what doesn't exist is left out.
+        dates: Vec<(u32, i64)>,
+    },
+    /// To [`Request::Names`]: some of them.
+    Names {
+        /// The request's.
+        id: u64,
+        /// The datasets.
+        datasets: Vec<DatasetName>,
+    },
+    /// To [`Request::Notes`]: some of them.
+    Notes {
+        /// The request's.
+        id: u64,
+        /// The notes.
+        notes: Vec<Noted>,
+    },
+    /// A sign of life of a running receive: sent only when it has moved on since the last one, or works.
+    Beat {
+        /// The id of its [`Request::Receive`].
+        id: u64,
+    },
+    /// The request is through: nothing, or why not.
+    Done {
+        /// The request's.
+        id: u64,
+        /// `None` when all went well.
+        #[serde(default)]
+        failure: Option<Failure>,
+        /// What `zfs` complained of although all went well: above all that a delegated user may not set `canmount` or
+        /// `readonly`, so that what has arrived could be mounted at the next boot.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        warning: Option<String>,
+    },
+}
+
+/// What came of a [`Request::Thin`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thinned {
+    /// How many were destroyed, or would be.
+    pub destroyed: usize,
+    /// How many bytes that freed, or would.
+    pub freed: u64,
+    /// What stays although it was to go, and why.
+    #[serde(default)]
+    pub pinned: Vec<(SnapshotName, String)>,
+}
+
+/// What the helper knows of a listed dataset beside its snapshots.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetFacts {
+    /// Filesystem or volume.
+    pub kind: Kind,
+    /// A receive into it was cut and can be resumed.
+    #[serde(default)]
+    pub partial: bool,
+    /// What `zfs send -t` needs for that.
+    #[serde(default)]
+    pub token: Option<ResumeToken>,
+    /// A filesystem that has no snapshot and never held a file, as far as ZFS can tell.
+    #[serde(default)]
+    pub empty: bool,
+}
+
+/// Why a request failed on the helper's side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The case, as far as ZFS's words tell it.
+    pub refusal: Refusal,
+    /// ZFS's own words, cut to a sane length.
+    pub words: String,
+}
