@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
+use super::bars::suspended;
 use super::format::{bytes, count, sanitise};
 use super::look::{Colour, Look};
 
@@ -112,7 +113,8 @@ pub fn print_plan(rows: &[PlanRow], json: bool) -> io::Result<()> {
         let width = if terminal { rustix::termios::tcgetwinsize(&stdout).ok().map(|size| size.ws_col) } else { None };
         render(rows, Look::of_env(terminal), width.filter(|&width| width > 0).map(usize::from))
     };
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    // A bar on the same terminal would stand in front of the first line.
+    match suspended(|| stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }

@@ -1,10 +1,11 @@
 """What a transfer carries and costs: contents, volumes, names, encryption, options, output (rows I, R, Z, E, G)."""
 
 import json
+import re
 import time
 
 from harness import case
-from tools import watched_helper
+from tools import Terminal, watched_helper
 
 
 @case("R01", "R02", "I24")
@@ -293,6 +294,18 @@ def last_line(c):
     last = run.err.rstrip("\n").split("\n")[-1]
     c.check(last.startswith("zfsync: 2 datasets in sync"), f"the last line is {last!r}")
     c.same(run.out, "", "stdout")
+
+
+@case("OUT")
+def dry_run_on_a_terminal(c):
+    """On a terminal the table of a dry run begins at the left, whatever the bars have drawn."""
+    c.tree({"": "s1", "a": "s1"})
+    terminal = Terminal(c, "zfsync", "push", "-n", c.source, f"beta:{c.target}")
+    c.same(terminal.end(60), 0, "the exit status")
+    terminal.wait_for("the table", lambda text: "to update" in text)
+    before, found, _ = terminal.text().partition("DATASET")
+    c.check(found, f"there is no table: {before!r}")
+    c.same(re.split(r"[\r\n]|\x1b\[[0-9;?]*[A-Za-z]", before)[-1], "", "what stands in front of the table")
 
 
 @case("I27", alone=True)
