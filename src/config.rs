@@ -50,8 +50,8 @@ pub struct PushJob {
     pub cures: Cures,
     /// How closely the target follows what goes away at the source.
     pub mirror: Mirror,
-    /// Whether the target is listed in full, to tell what only it has.
-    pub list_target: bool,
+    /// How much is told of what only the target has.
+    pub only_there: OnlyThere,
     /// Whether receives can be resumed, and cut ones are.
     pub resume: bool,
     /// Whether the source gets bookmarks of what has arrived.
@@ -190,7 +190,7 @@ impl PushJob {
             dry_run: args.dry_run,
             cures: cures(args, &target)?,
             mirror: mirror(&args.mirror, &Format::default()),
-            list_target: args.verbose > 0,
+            only_there: OnlyThere::new(args),
             resume: !args.no_resume,
             bookmarks: !args.no_bookmark,
             faults: Faults::new(&args.faults),
@@ -205,6 +205,35 @@ impl PushJob {
             source,
             target,
         })
+    }
+}
+
+/// How much a push looks for what only the target has, and tells of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OnlyThere {
+    /// Not at all: nobody would read it.
+    Ignored,
+    /// How many datasets: costs one more `zfs list` there.
+    Counted,
+    /// All datasets and snapshots, for which the target is listed.
+    Named,
+}
+
+impl OnlyThere {
+    fn new(args: &cli::Push) -> Self {
+        match (args.verbose > 0, args.quiet && args.log_file.is_none()) {
+            (true, _) => Self::Named,
+            (false, true) => Self::Ignored,
+            (false, false) => Self::Counted,
+        }
+    }
+}
+
+impl PushJob {
+    /// Whether the names of the target's datasets are needed. To destroy some: what was renamed must not be taken for gone.
+    #[must_use]
+    pub fn looks_around(&self) -> bool {
+        self.only_there > OnlyThere::Ignored || self.mirror.follow_renames || self.mirror.datasets
     }
 }
 

@@ -238,8 +238,10 @@ fn nothing_to_do() {
         3,
         "one listing here, one question and one list of names there, the bookmarks are there: {calls:#?}"
     );
+    let before = bed.calls().len();
     let quiet = bed.run(&["push", "-q", "s", "d"]);
     assert_eq!((quiet.code, quiet.stdout.as_str(), quiet.stderr.as_str()), (Some(0), "", ""));
+    assert_eq!(bed.calls().len() - before, 2, "nobody would read what only the target has");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::hooks::Hooks;
-use super::{Faults, Log, Naming, PruneJob, PushJob, SnapshotJob, filter, mirror, mirror_needs, source};
+use super::{Faults, Log, Naming, OnlyThere, PruneJob, PushJob, SnapshotJob, filter, mirror, mirror_needs, source};
 use crate::cli::{self, Allow};
 use crate::error::StartError;
 use crate::name::DatasetName;
@@ -91,7 +91,16 @@ impl CronJob {
             state_dir: args.state_dir.clone(),
         })?;
         let log = Log::new(args.log.as_ref(), args.log_format, "--log")?;
-        Ok(Self { window: args.window, log, ..job })
+        Ok(Self { window: args.window, ..job.logging(log) })
+    }
+
+    /// With a log, in which somebody may read what only the targets have.
+    pub(super) fn logging(mut self, log: Option<Log>) -> Self {
+        if log.is_some() {
+            let targets = self.branches.iter_mut().flat_map(|branch| &mut branch.targets);
+            targets.for_each(|target| target.only_there = OnlyThere::Counted);
+        }
+        Self { log, ..self }
     }
 
     /// Checks what is wanted.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Faults, PushJob, filter, remote_helper, run_number, source, ssh};
+use super::{Faults, OnlyThere, PushJob, filter, remote_helper, run_number, source, ssh};
 use crate::cli::{self, Allow};
 use crate::error::StartError;
 use crate::name::DatasetName;
@@ -89,7 +89,7 @@ impl PushJob {
             dry_run: false,
             cures: Cures::default(),
             mirror: Mirror::default(),
-            list_target: false,
+            only_there: OnlyThere::Ignored,
             resume: true,
             bookmarks: true,
             faults: Faults::default(),

@@ -155,8 +155,8 @@ fn job(name: &str, table: Table) -> Result<CronJob, String> {
     let log = Log::new(table.log.as_ref(), table.log_format, "log").map_err(|error| error.to_string())?;
     let wish = wish(table)?;
     let mut job = CronJob::build(wish).map_err(|error| error.to_string())?;
-    (job.name, job.hooks, job.limit, job.log) = (Some(name.to_owned()), hooks, limit, log);
-    Ok(job)
+    (job.name, job.hooks, job.limit) = (Some(name.to_owned()), hooks, limit);
+    Ok(job.logging(log))
 }
 
 fn wish(table: Table) -> Result<Wish, String> {

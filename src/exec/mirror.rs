@@ -7,7 +7,7 @@ use super::ask::{Asker, Listed};
 use super::fleet::Fleet;
 use super::link::{check_helper, first_channel};
 use super::push::close;
-use crate::config::PushJob;
+use crate::config::{OnlyThere, PushJob};
 use crate::error::StartError;
 use crate::name::DatasetName;
 use crate::plan::{Due, Guess, Missing, Move, Negotiation, Notes, StaysThere, TargetDataset};
@@ -30,7 +30,8 @@ pub async fn look_around(
     if !negotiation.target_exists() {
         return Ok(Vec::new());
     }
-    let listed = if job.list_target { targets(asker.tree(job.target.dataset.clone()).await?) } else { HashMap::new() };
+    let in_full = job.only_there == OnlyThere::Named;
+    let listed = if in_full { targets(asker.tree(job.target.dataset.clone()).await?) } else { HashMap::new() };
     let only_there = negotiation.only_there(&names);
     let renamed = renamed(negotiation, asker, &only_there).await?;
     let moves = if job.mirror.follow_renames {
@@ -42,12 +43,12 @@ pub async fn look_around(
     };
     let still = negotiation.only_there(&only_there);
     let snapshots = negotiation.snapshots_only_there(&listed);
-    if !still.is_empty() || !snapshots.is_empty() {
+    if job.only_there > OnlyThere::Ignored && !(still.is_empty() && snapshots.is_empty()) {
         let texts = |names: Vec<crate::name::SnapshotName>| names.iter().map(ToString::to_string).collect();
         reporter.event(&Event::OnlyThere {
             datasets: still.iter().map(ToString::to_string).collect(),
             snapshots: snapshots.into_iter().map(|(dataset, names)| (dataset.to_string(), texts(names))).collect(),
-            listed: job.list_target,
+            listed: in_full,
         });
     }
     Ok(moves)
@@ -242,7 +243,7 @@ async fn carry_out(
     }
     let (datasets_wait, snapshots_wait, next) = (due.datasets_wait, due.snapshots_wait, due.next);
     let swept = Swept { failed: notes_failed || !failed.is_empty() };
-    let verbose = asker.job.list_target;
+    let verbose = asker.job.only_there == OnlyThere::Named;
     reporter.event(&Event::Cleared {
         datasets: gone,
         snapshots,

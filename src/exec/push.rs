@@ -177,8 +177,10 @@ async fn prepare(
     if !job.dry_run {
         asker.claim(job.run).await?;
     }
-    // In the same breath as the questions.
-    asker.ask_names(job.target.dataset.clone())?;
+    if job.looks_around() {
+        // In the same breath as the questions.
+        asker.ask_names(job.target.dataset.clone())?;
+    }
     let (limits, moves) = negotiate(&mut negotiation, &mut asker, zfs, reporter).await?;
     let mut plan = negotiation.plan();
     dates::fill(zfs, &mut asker, &mut plan.datasets).await?;
