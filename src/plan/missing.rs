@@ -184,6 +184,13 @@ impl Negotiation {
         self.items.iter().filter_map(of).filter(|(_, names): &(_, Vec<_>)| !names.is_empty()).collect()
     }
 
+    /// Those of these targets' snapshots that the source has anywhere: what was renamed there, and has been sent anew.
+    fn guids_among<'a>(&self, targets: impl Iterator<Item = &'a TargetDataset>) -> HashSet<Guid> {
+        let theirs: HashSet<Guid> = targets.flat_map(|target| target.snapshots.iter()).map(|one| one.guid).collect();
+        let here = self.items.iter().flat_map(|item| item.source.snapshots.iter().chain(item.source.bookmarks.iter()));
+        here.map(|version| version.guid).filter(|guid| theirs.contains(guid)).collect()
+    }
+
     /// Whether the source has a dataset, selected or not.
     fn has(&self, path: &RelPath) -> bool {
         self.find(path).is_some() || self.unselected.contains(path)
@@ -248,12 +255,13 @@ impl Negotiation {
         // Parents of what stays: that can be something that isn't selected, too.
         let mut holding: HashSet<DatasetName> =
             there.keys().filter(|name| !doomed.contains(name)).flat_map(DatasetName::ancestors).collect();
+        let here = self.guids_among(only_there.iter().filter_map(|name| there.get(name)));
         let none = Notes::default();
         for name in only_there.iter().rev() {
             let (Some(target), notes) = (there.get(name), notes.get(name).unwrap_or(&none)) else { continue };
             let renamed = self.renamed_from(name).map(|to| Stays::Renamed(to.clone()));
             let below = holding.contains(name).then_some(Stays::Below);
-            if let Some(stays) = renamed.or(below).or_else(|| stays(name, target, notes, &mirror.format)) {
+            if let Some(stays) = renamed.or(below).or_else(|| stays(name, target, notes, &mirror.format, &here)) {
                 holding.extend(name.ancestors());
                 missing.stay.push((name.clone(), stays));
             } else {
@@ -276,8 +284,14 @@ fn only_there<'a>(item: &'a Item, target: &'a TargetDataset) -> impl Iterator<It
     target.snapshots.iter().filter(move |version| version.txg < before && !here.contains(&version.guid))
 }
 
-/// Why a dataset that only the target has stays, going by itself alone.
-fn stays(name: &DatasetName, target: &TargetDataset, notes: &Notes, format: &Format) -> Option<Stays> {
+/// Why a dataset that only the target has stays, going by itself alone. `here`: snapshots of it that the source has elsewhere.
+fn stays(
+    name: &DatasetName,
+    target: &TargetDataset,
+    notes: &Notes,
+    format: &Format,
+    here: &HashSet<Guid>,
+) -> Option<Stays> {
     if is_set_aside(name) {
         return Some(Stays::SetAside);
     }
@@ -292,8 +306,12 @@ fn stays(name: &DatasetName, target: &TargetDataset, notes: &Notes, format: &For
         return Some(Stays::NotOurs);
     }
     let known = Known::new(target, notes.put.as_ref(), format);
-    let foreign: Vec<SnapshotName> =
-        target.snapshots.iter().filter(|version| !known.put(version)).map(|version| version.snapshot_name()).collect();
+    let foreign: Vec<SnapshotName> = target
+        .snapshots
+        .iter()
+        .filter(|version| !known.put(version) && !here.contains(&version.guid))
+        .map(|version| version.snapshot_name())
+        .collect();
     (!foreign.is_empty()).then_some(Stays::Foreign(foreign))
 }
 

@@ -128,6 +128,16 @@ fn only_what_zfsync_has_put_there_goes() {
 }
 
 #[test]
+fn what_the_source_has_elsewhere_came_from_there() {
+    let source: &[(&str, &[(&str, u64)])] = &[("", &[("s1", 1)]), ("/new", &[("x", 2), ("y", 3)])];
+    let target: There<'_> =
+        &[("", &[("s1", 1)], "1"), ("/new", &[("x", 2), ("y", 3)], "3"), ("/old", &[("x", 2), ("y", 3)], "2")];
+    assert_eq!(goes(&missing(source, &[], target)), ["b/t/old"], "y came later than the note");
+    let unmarked: There<'_> = &[("", &[("s1", 1)], "1"), ("/old", &[("x", 2)], "-")];
+    assert_eq!(stay(&missing(source, &[], unmarked)), [("b/t/old", &Stays::NotOurs)]);
+}
+
+#[test]
 fn what_is_not_selected_stays() {
     let source: &[(&str, &[(&str, u64)])] = &[("", &[("s1", 1)]), ("/skipped", &[("s1", 2)])];
     let target: There<'_> = &[
