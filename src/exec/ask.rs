@@ -193,7 +193,7 @@ impl<'a> Asker<'a> {
     /// Drops the rest of a cut receive; the failure when zfs refuses.
     pub async fn clear(&mut self, dataset: DatasetName) -> Result<Option<Failure>, StartError> {
         let asked = self.send(|id| Request::Clear { id, dataset })?;
-        self.all_done(vec![asked]).await
+        self.all_done(HashSet::from([asked])).await
     }
 
     /// Has snapshots destroyed, or told what that would free: for each of these portions what came of it.
@@ -311,17 +311,18 @@ impl<'a> Asker<'a> {
         Ok(all)
     }
 
-    /// Takes a note on these datasets and snapshots, or drops it; the failure when zfs refuses.
+    /// Takes these notes, each on some datasets and snapshots, or drops it (without a value); the first failure when zfs
+    /// refuses one.
     pub async fn note(
         &mut self,
-        note: Note,
-        value: Option<String>,
-        names: &[String],
+        notes: Vec<(Note, Option<String>, Vec<String>)>,
     ) -> Result<Option<Failure>, StartError> {
-        let mut open = Vec::new();
-        for names in question_parts(names) {
-            let (names, value) = (names.to_vec(), value.clone());
-            open.push(self.send(|id| Request::Note { id, note, value, names })?);
+        let mut open = HashSet::new();
+        for (note, value, names) in notes {
+            for names in question_parts(&names) {
+                let (names, value) = (names.to_vec(), value.clone());
+                open.insert(self.send(|id| Request::Note { id, note, value, names })?);
+            }
         }
         self.all_done(open).await
     }
@@ -329,21 +330,21 @@ impl<'a> Asker<'a> {
     /// Renames a dataset; the failure when zfs refuses.
     pub async fn rename(&mut self, rename: Rename) -> Result<Option<Failure>, StartError> {
         let asked = self.send(|id| Request::Rename { id, rename })?;
-        self.all_done(vec![asked]).await
+        self.all_done(HashSet::from([asked])).await
     }
 
     /// Destroys a dataset that has these snapshots and nothing else; the failure when that isn't so, or when zfs refuses.
     pub async fn destroy(&mut self, dataset: DatasetName, snapshots: Vec<Guid>) -> Result<Option<Failure>, StartError> {
         let asked = self.send(|id| Request::Destroy { id, dataset, snapshots })?;
-        self.all_done(vec![asked]).await
+        self.all_done(HashSet::from([asked])).await
     }
 
     /// Waits until all these requests are through; the first failure.
-    async fn all_done(&mut self, mut open: Vec<u64>) -> Result<Option<Failure>, StartError> {
+    async fn all_done(&mut self, mut open: HashSet<u64>) -> Result<Option<Failure>, StartError> {
         let mut first = None;
         while !open.is_empty() {
             if let Reply::Done { id, failure, .. } = self.reply().await? {
-                open.retain(|asked| *asked != id);
+                open.remove(&id);
                 first = first.or(failure);
             }
         }

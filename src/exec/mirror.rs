@@ -38,9 +38,9 @@ pub async fn look_around(
         follow(negotiation, asker, reporter, &renamed).await?
     } else {
         tell_renamed(negotiation, reporter, &renamed);
-        negotiation.sent_anew(&renamed);
         Vec::new()
     };
+    negotiation.sent_anew(&renamed);
     let still = negotiation.only_there(&only_there);
     let snapshots = negotiation.snapshots_only_there(&listed);
     if job.only_there > OnlyThere::Ignored && !(still.is_empty() && snapshots.is_empty()) {
@@ -265,17 +265,16 @@ async fn keep_notes(
     due: &Due,
     reporter: &mut dyn Reporter,
 ) -> Result<bool, StartError> {
-    let mut failures = Vec::new();
-    for (dataset, put) in &missing.puts {
-        failures.extend(asker.note(Note::Received, Some(put.to_string()), &[dataset.to_string()]).await?);
-    }
-    let back: Vec<String> = missing.back.iter().map(ToString::to_string).collect();
-    failures.extend(asker.note(Note::MissingSince, None, &back).await?);
+    let puts = missing.puts.iter();
+    let mut notes: Vec<(Note, Option<String>, Vec<String>)> =
+        puts.map(|(dataset, put)| (Note::Received, Some(put.to_string()), vec![dataset.to_string()])).collect();
+    notes.push((Note::MissingSince, None, missing.back.iter().map(ToString::to_string).collect()));
     let now = jiff::Timestamp::now().as_second().to_string();
-    failures.extend(asker.note(Note::MissingSince, Some(now), &due.noted).await?);
-    if let Some(failure) = failures.first() {
+    notes.push((Note::MissingSince, Some(now), due.noted.clone()));
+    let failure = asker.note(notes).await?;
+    if let Some(failure) = &failure {
         let text = format!("the target can't keep in mind what is missing at the source since when: {}", failure.words);
         reporter.event(&Event::Notice { dataset: None, text });
     }
-    Ok(!failures.is_empty())
+    Ok(failure.is_some())
 }

@@ -105,10 +105,10 @@ impl Negotiation {
         self.items.get(index).map(|item| (&item.source_name, &item.target_name))
     }
 
-    /// These items are on the target under another name, and are sent anew all the same.
+    /// These items are on the target under another name; those that were not renamed there are sent anew all the same.
     pub fn sent_anew(&mut self, renamed: &[Guess]) {
         for guess in renamed {
-            if let Some(item) = self.items.get(guess.index) {
+            if let Some(item) = self.items.get(guess.index).filter(|item| item.was.is_none()) {
                 self.renamed.insert(guess.from.clone(), item.target_name.clone());
             }
         }

@@ -131,6 +131,18 @@ fn children_come_along() {
 }
 
 #[test]
+fn what_could_not_be_renamed_is_sent_anew() {
+    let items = [("", 1, None), ("/a", 2, Some("/z")), ("/b", 3, Some("/y"))];
+    let mut negotiation = negotiation(&items, &[""]);
+    let guesses = right(&negotiation, &["/y", "/z"]);
+    let moves = negotiation.moves(&guesses);
+    negotiation.moved(&moves[..1]);
+    negotiation.sent_anew(&guesses);
+    let old = |name_there: &str| negotiation.renamed_from(&name(name_there)).map(ToString::to_string);
+    assert_eq!((old("b/t/z"), old("b/t/y").as_deref()), (None, Some("b/t/b")));
+}
+
+#[test]
 fn one_old_name_becomes_one_new_one() {
     let items = [("", 1, None), ("/a", 2, Some("/z")), ("/b", 2, Some("/z"))];
     let negotiation = negotiation(&items, &[""]);

@@ -144,6 +144,7 @@ pub enum Event {
         /// Those that were to go and could not, and why.
         failed: Vec<(String, String)>,
         /// Whether the user wants to know why something stays.
+        #[serde(skip)]
         verbose: bool,
     },
     /// The run is over.
