@@ -36,7 +36,7 @@ case "$*" in
     shift 6
     for name; do
         case $name in
-        b/[xef]) printf '%s\tfilesystem\t-\toff\tno\n' "$name" ;;
+        b/[xef]) printf '%s\tfilesystem\t-\toff\tno\t0\n' "$name" ;;
         *) echo "cannot open '$name': dataset does not exist" >&2; code=1 ;;
         esac
     done
@@ -172,7 +172,7 @@ fn lists_and_tells_what_is_empty() {
     helper.request(&Request::List { id: 1, datasets });
     for (name, empty, count) in [("b/x", false, 1), ("b/e", true, 0), ("b/f", false, 0)] {
         let Reply::Listed { id: 1, dataset, facts, snapshots } = helper.reply() else { panic!("not listed") };
-        let expected = TargetFacts { kind: Kind::Filesystem, partial: false, token: None, empty };
+        let expected = TargetFacts { kind: Kind::Filesystem, partial: false, token: None, unborn: false, empty };
         assert_eq!((dataset.as_str(), facts, snapshots.len()), (name, expected, count));
     }
     assert_eq!(helper.done(), (1, None));

@@ -396,8 +396,8 @@ impl Listings {
     pub fn finish(self) -> HashMap<DatasetName, (TargetDataset, Option<ResumeToken>)> {
         let dataset = |(facts, mut snapshots): (TargetFacts, Versions)| {
             snapshots.sort();
-            let TargetFacts { kind, partial, token, empty } = facts;
-            (TargetDataset { kind, partial, resume: None, empty, snapshots }, token)
+            let TargetFacts { kind, partial, token, unborn, empty } = facts;
+            (TargetDataset { kind, partial, resume: None, unborn, empty, snapshots }, token)
         };
         self.0.into_iter().map(|(name, listed)| (name, dataset(listed))).collect()
     }
@@ -410,7 +410,13 @@ mod tests {
 
     #[test]
     fn listings_come_in_parts_and_get_sorted() {
-        let facts = TargetFacts { kind: crate::plan::Kind::Filesystem, partial: false, token: None, empty: false };
+        let facts = TargetFacts {
+            kind: crate::plan::Kind::Filesystem,
+            partial: false,
+            token: None,
+            unborn: false,
+            empty: false,
+        };
         let mut listings = Listings::default();
         let snapshot = |name: &str, txg| (name.parse().unwrap(), Guid(txg), Txg(txg));
         listings.add("p/a".parse().unwrap(), facts.clone(), vec![snapshot("b", 2)]);

@@ -114,7 +114,14 @@ pub fn diff(
     }
     if target.partial {
         let steps = target.resume.as_ref().and_then(|point| resumed(source, point, newest_only));
-        return steps.map_or_else(|| conflict(ConflictKind::Partial), Verdict::Send);
+        let Some(steps) = steps else { return conflict(ConflictKind::Partial) };
+        return match () {
+            () if target.unborn || !target.snapshots.is_empty() => Verdict::Send(steps),
+            // A first stream into what was there: it needs `-F` as the first time (ZFS_ERR_RESUME_EXISTS in `module/zfs/dmu_recv.c`).
+            () if target.empty => Verdict::FillEmpty(steps),
+            // What `--replace` has given up: nobody has agreed to that again.
+            () => conflict(ConflictKind::DataWithoutSnapshots),
+        };
     }
     let Some(common) = &common else {
         return match () {

@@ -178,6 +178,8 @@ pub struct TargetDataset {
     pub partial: bool,
     /// How this source can go on with it; `None` when it can't, or when that isn't known yet.
     pub resume: Option<ResumePoint>,
+    /// Whether it is but the rest of its own first receive.
+    pub unborn: bool,
     /// Whether the helper found it to be a filesystem that never held data (no snapshot, no file).
     pub empty: bool,
     /// Its snapshots.

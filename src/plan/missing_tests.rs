@@ -46,6 +46,7 @@ fn there(all: There<'_>) -> (HashMap<DatasetName, TargetDataset>, HashMap<Datase
             kind: Kind::Filesystem,
             partial: false,
             resume: None,
+            unborn: false,
             empty: snapshots.is_empty(),
             snapshots: versions(snapshots),
         };

@@ -244,7 +244,14 @@ impl Side {
     pub fn list_target(&self, name: &DatasetName) -> Option<TargetDataset> {
         let dataset = self.datasets.get(name)?;
         let (kind, partial, empty) = (dataset.kind, dataset.partial, dataset.is_empty());
-        Some(TargetDataset { kind, partial, resume: None, empty, snapshots: versions(&dataset.snapshots) })
+        Some(TargetDataset {
+            kind,
+            partial,
+            resume: None,
+            unborn: false,
+            empty,
+            snapshots: versions(&dataset.snapshots),
+        })
     }
 
     pub fn facts(&self, names: &[DatasetName]) -> HashMap<DatasetName, SourceFacts> {

@@ -86,6 +86,7 @@ fn guids_tell_it_too() {
         kind: Kind::Filesystem,
         partial: false,
         resume: None,
+        unborn: false,
         empty: false,
         snapshots: versions(snapshots),
     };

@@ -205,13 +205,17 @@ pub struct Facts {
     pub encrypted: bool,
     /// A filesystem that is mounted right now, in our view of the mounts.
     pub mounted: bool,
+    /// It is but the rest of its own first receive, which was cut (`inconsistent`).
+    pub unborn: bool,
 }
 
 impl Facts {
     fn from_line(line: &str) -> Result<Option<Self>, ParseError> {
         let wrong = |what| ParseError::line(what, line);
         let fields: Vec<&str> = line.split('\t').collect();
-        let [name, kind, token, encryption, mounted] = fields[..] else { return Err(wrong("not five fields")) };
+        let [name, kind, token, encryption, mounted, inconsistent] = fields[..] else {
+            return Err(wrong("not six fields"));
+        };
         if name.contains('%') {
             return Ok(None);
         }
@@ -224,7 +228,8 @@ impl Facts {
         // Pools without the encryption feature say "-" or "off".
         let encrypted = !matches!(encryption, "off" | "-");
         let token = (token != "-").then(|| ResumeToken(token.to_owned()));
-        Ok(Some(Self { name, kind, token, encrypted, mounted: mounted == "yes" }))
+        let (mounted, unborn) = (mounted == "yes", inconsistent == "1");
+        Ok(Some(Self { name, kind, token, encrypted, mounted, unborn }))
     }
 }
 

@@ -3,6 +3,7 @@
 mod cases;
 mod cures;
 mod histories;
+mod rests;
 mod scale;
 mod skip;
 mod words;

@@ -113,6 +113,7 @@ fn after_the_rest_of_a_cut_stream() {
         kind: crate::plan::Kind::Filesystem,
         partial: true,
         resume,
+        unborn: false,
         empty: false,
         snapshots: source(&["a"]).snapshots,
     };
@@ -129,6 +130,7 @@ fn after_the_rest_of_a_cut_stream() {
         kind: crate::plan::Kind::Filesystem,
         partial: false,
         resume: None,
+        unborn: false,
         empty: false,
         snapshots: source(names).snapshots,
     };

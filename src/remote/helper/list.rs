@@ -29,7 +29,13 @@ pub(super) fn list(zfs: &Zfs, datasets: &[Facts], sink: &mut Sink<'_>) -> Result
 }
 
 fn target_facts(facts: &Facts, empty: bool) -> TargetFacts {
-    TargetFacts { kind: facts.kind, partial: facts.token.is_some(), token: facts.token.clone(), empty }
+    TargetFacts {
+        kind: facts.kind,
+        partial: facts.token.is_some(),
+        token: facts.token.clone(),
+        unborn: facts.unborn,
+        empty,
+    }
 }
 
 fn gone(error: &io::Error) -> Failure {

@@ -256,7 +256,7 @@ fn find_all(zfs: &Zfs, portions: &[&[&str]]) -> Result<Found, Failure> {
 /// whatever its properties, and each file or directory is one more (tried with OpenZFS 2.3.9). The count is up to date
 /// only as of the last transaction group, so on a mounted filesystem the directory is looked into as well.
 pub(super) fn holds_nothing(zfs: &Zfs, facts: &Facts) -> bool {
-    let Facts { name, kind: Kind::Filesystem, token: None, mounted, .. } = facts else { return false };
+    let Facts { name, kind: Kind::Filesystem, unborn: false, mounted, .. } = facts else { return false };
     let objects = run(zfs.userspace(name), user_objects);
     let Ok(Some(objects)) = objects else { return false };
     let only_the_root = objects.iter().fold(0_u64, |sum, (_, objects)| sum.saturating_add(*objects)) == 1;

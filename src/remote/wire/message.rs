@@ -298,6 +298,9 @@ pub struct TargetFacts {
     /// What `zfs send -t` needs for that.
     #[serde(default)]
     pub token: Option<ResumeToken>,
+    /// It is but the rest of its own first receive, which was cut.
+    #[serde(default)]
+    pub unborn: bool,
     /// A filesystem that has no snapshot and never held a file, as far as ZFS can tell.
     #[serde(default)]
     pub empty: bool,

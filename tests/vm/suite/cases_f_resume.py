@@ -1,6 +1,8 @@
 """Cut receives: they are gone on with, or dropped when nothing can go on with them (rows D01 to D17)."""
 
-from harness import VOLUME_DEVICE, case, q
+import signal
+
+from harness import MARK, VOLUME_DEVICE, case, q
 from tools import Gate, cutting_helper, pids
 
 MEGABYTES = 2
@@ -272,3 +274,45 @@ def helper_lost(c):
     failed = run.of("step_failed")
     c.check(failed and failed[0]["retry"], f"no step was tried again: {failed}")
     c.check(resumed(run, True)[c.source][1], "the second attempt did not go on")
+
+
+@case("D01", "D14", "A11")
+def into_something_empty(c):
+    """Cut while a first stream goes into what was there and empty (a placeholder, a filesystem made by hand): gone on with, which takes `recv -F` again."""
+    c.tree({"": "", "kid": "s1", "made": ""})
+    c.push()
+    c.beta(f"zfs create -o canmount=noauto {c.target}/made")
+    big(c, "s2")
+    big(c, "s2", path="/made")
+    cutting = cutting_helper(c, 1 << 20)
+    for path in ("", "/made"):
+        options = ("--no-recursive", "-j", "1", "--retries", "0", "--remote-zfsync", cutting)
+        c.push(*options, source=f"{c.source}{path}", target=f"beta:{c.target}{path}", status=1)
+        c.check(token(c, path), f"the fixture made no token on {path!r}")
+    run = c.push("--json")
+    c.same(resumed(run), {c.source: [True], f"{c.source}/made": [True]}, "which steps were resumed")
+    ends_well(c, run, "", "made")
+
+
+@case("D01", "C02")
+def in_place_of_data(c):
+    """What --replace gave up has data still, and the stream in its place was cut: a plain run is in conflict and touches nothing; with the flag it goes on."""
+    c.tree({"": "s1", "kid": "s1"})
+    c.push()
+    c.alpha(f"zfs destroy {c.source}@s1; zfs list -H -o name -t bookmark -d 1 {c.source} | xargs -n 1 zfs destroy")
+    big(c, "s2")
+    replace = ("--replace", c.target, "-j", "1")
+    gate = Gate(c, 1 << 20)
+    gate.shut()
+    relay, place = f"/var/tmp/zfsync-suite/{c.name}/relay.py", gate.place
+    gated = c.script(c.beta, "gated-replace", f"#!/bin/sh\nexport {MARK}={c.name}\npython3 {relay} {1 << 20} {place} | zfsync recv --stdio --allow destroy")
+    running = c.start(*replace, "--retries", "0", "--remote-zfsync", gated)
+    gate.reached()
+    running.signal(signal.SIGKILL)
+    running.end(60)
+    c.beta.wait_for("the receive has ended", f"! pgrep -f '[z]fs recv.*{c.target}'", 60)
+    c.check(token(c), "the fixture made no token")
+    with c.unchanged():
+        c.push(status=1, says="--replace")
+    c.push("--json", *replace, "--wait-lock", "60s")
+    ends_well(c, None)
