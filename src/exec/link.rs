@@ -55,3 +55,11 @@ pub fn check_helper(job: &PushJob, hello: &Hello) -> Result<(), StartError> {
     }
     Ok(())
 }
+
+/// What is still open ends with its stdin; a host that is gone must not hold us up.
+pub async fn close(fleet: Fleet) {
+    let patience = std::time::Duration::from_secs(5);
+    if tokio::time::timeout(patience, fleet.close()).await.is_err() {
+        tracing::warn!("the connections did not close within {patience:?}");
+    }
+}

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::ask::{Asker, Listed};
 use super::fleet::Fleet;
-use super::link::{check_helper, first_channel};
-use super::push::close;
+use super::link::{check_helper, close, first_channel};
 use crate::config::{OnlyThere, PushJob};
 use crate::error::StartError;
 use crate::name::DatasetName;

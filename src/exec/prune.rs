@@ -10,8 +10,7 @@ use tokio::task::JoinSet;
 
 use super::ask::{Asker, host_name};
 use super::fleet::Fleet;
-use super::link::{check_helper, first_channel};
-use super::push::close;
+use super::link::{check_helper, close, first_channel};
 use super::signals::Signals;
 use super::{lock, source};
 use crate::config::{PruneJob, PushJob};

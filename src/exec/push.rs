@@ -8,7 +8,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::ask::{Asker, Listed, host_name};
 use super::fleet::Fleet;
-use super::link::{check_helper, first_channel};
+use super::link::{check_helper, close, first_channel};
 use super::ready::Ready;
 use super::resume::{self, Judged};
 use super::signals::Signals;
@@ -127,14 +127,6 @@ async fn finish(job: &Arc<PushJob>, ended: run::Ended, signals: &mut Signals, re
     }
     reporter.event(&Event::Finished(summary));
     exit
-}
-
-/// What is still open ends with its stdin; a host that is gone must not hold us up.
-pub async fn close(fleet: Fleet) {
-    let patience = std::time::Duration::from_secs(5);
-    if tokio::time::timeout(patience, fleet.close()).await.is_err() {
-        tracing::warn!("the connections did not close within {patience:?}");
-    }
 }
 
 async fn prepare(

@@ -13,8 +13,7 @@ use tokio::time::Instant;
 
 use super::ask::{Asker, host_name};
 use super::fleet::Fleet;
-use super::link::{check_helper, first_channel};
-use super::push::close;
+use super::link::{check_helper, close, first_channel};
 use super::ready::spec;
 use super::signals::Signals;
 use super::source;

@@ -2,9 +2,17 @@
 
 use super::bookmark::Tags;
 use super::diff::{Attempt, BaseKind, Step, Verdict, from_bookmark, from_snapshot};
-use super::negotiate::SourceFacts;
-use super::{SourceDataset, TargetDataset, Version};
+use super::{Kind, SourceDataset, TargetDataset, Version};
 use crate::name::{DatasetName, Guid, Txg};
+
+/// What the plan must know of a source dataset beyond names, asked only where it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceFacts {
+    /// Filesystem or volume.
+    pub kind: Kind,
+    /// Whether its `encryption` is not `off`.
+    pub encrypted: bool,
+}
 
 /// How much is known of a target dataset.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use thiserror::Error;
 
 use super::bookmark::{Tags, snapshot_of};
 use super::diff::{Attempt, Verdict, diff, full};
-use super::item::{Item, Known};
-use super::{Cures, Filter, Kind, SourceDataset, TargetDataset};
+use super::item::{Item, Known, SourceFacts};
+use super::{Cures, Filter, SourceDataset, TargetDataset};
 use crate::name::{DatasetName, Guid, NameError, RelPath, Txg};
 
 /// Snapshots and bookmarks asked for by name in the last round; what then is still unknown gets listed.
@@ -27,15 +27,6 @@ pub enum PlanError {
         /// Why.
         error: NameError,
     },
-}
-
-/// What the plan must know of a source dataset beyond names, asked only where it matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SourceFacts {
-    /// Filesystem or volume.
-    pub kind: Kind,
-    /// Whether its `encryption` is not `off`.
-    pub encrypted: bool,
 }
 
 #[derive(Debug, Clone)]

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::item::{Item, Known};
-use super::negotiate::{Negotiation, SourceFacts};
+use super::item::{Item, Known, SourceFacts};
+use super::negotiate::Negotiation;
 use super::{Conflict, ConflictKind, Kind, Verdict};
 use crate::name::{DatasetName, RelPath};
 

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead};
 
+use super::empty::holds_nothing;
 use super::host::{Sink, Snapshot, failure};
-use super::local::holds_nothing;
 use super::process::run_listing;
 use super::query::SNAPSHOTS_A_FRAME;
 use crate::name::DatasetName;

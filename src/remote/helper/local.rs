@@ -1,13 +1,13 @@
 //! The real host: asks and changes ZFS through its command line.
 
 use std::fs;
-use std::io::{BufRead, Read};
 use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::cure;
+use super::empty::holds_nothing;
 use super::host::{Found, Host, Sink, Started, failure};
 use super::list;
 use super::mirror;
@@ -15,11 +15,11 @@ use super::process::{run, run_listing, start};
 use super::thin;
 use crate::lock::{self, Lock, LockError};
 use crate::name::{DatasetName, Guid, SnapshotName};
-use crate::plan::{Cure, Kind};
+use crate::plan::Cure;
 use crate::remote::wire::{Failure, Hello, Receive, Rename, Thinned};
 use crate::zfs::{
     Facts, Mark, Note, Noted, ParseError, Refusal, Zfs, disabled_features, permission, read_creations, read_facts,
-    read_listed, read_names, read_notes, user_objects,
+    read_listed, read_names, read_notes,
 };
 
 /// So many bytes of names go to one `zfs list`: far below every system's limit for arguments.
@@ -247,44 +247,6 @@ fn find_all(zfs: &Zfs, portions: &[&[&str]]) -> Result<Found, Failure> {
         })?;
     }
     Ok(found)
-}
-
-/// Whether a dataset without snapshots could be replaced without a loss: a filesystem in which nothing exists but its own
-/// root directory, and that no mount would miss. Whatever can't be found out counts as "no".
-///
-/// ZFS counts each user's objects, on unmounted filesystems too; a fresh filesystem has exactly one, its root directory,
-/// whatever its properties, and each file or directory is one more (tried with OpenZFS 2.3.9). The count is up to date
-/// only as of the last transaction group, so on a mounted filesystem the directory is looked into as well.
-pub(super) fn holds_nothing(zfs: &Zfs, facts: &Facts) -> bool {
-    let Facts { name, kind: Kind::Filesystem, unborn: false, mounted, .. } = facts else { return false };
-    let objects = run(zfs.userspace(name), user_objects);
-    let Ok(Some(objects)) = objects else { return false };
-    let only_the_root = objects.iter().fold(0_u64, |sum, (_, objects)| sum.saturating_add(*objects)) == 1;
-    only_the_root && unmounting_is_harmless(zfs, name, *mounted)
-}
-
-/// `zfs recv -F` unmounts the filesystem and all below it, and `-u` leaves them so.
-fn unmounting_is_harmless(zfs: &Zfs, name: &DatasetName, mounted: bool) -> bool {
-    let others = run(zfs.mounted_below(name), |output| {
-        let lines = output.lines().map_while(Result::ok);
-        Ok(lines.filter(|line| line == "yes").count())
-    });
-    if others.is_err() || others.is_ok_and(|all| all > usize::from(mounted)) {
-        return false;
-    }
-    !mounted
-        || mountpoint(zfs, name)
-            .is_some_and(|path| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none()))
-}
-
-fn mountpoint(zfs: &Zfs, name: &DatasetName) -> Option<String> {
-    let path = run(zfs.get("mountpoint", name), |output| {
-        let mut path = String::new();
-        output.take(64 * 1024).read_to_string(&mut path)?;
-        Ok(path)
-    });
-    // `legacy` ones are mounted who knows where.
-    path.ok().and_then(|path| Some(path.strip_suffix('\n')?.to_owned())).filter(|path| path.starts_with('/'))
 }
 
 fn read_line(path: &str) -> Option<String> {

@@ -4,8 +4,8 @@
 use std::io::{BufRead, Read};
 
 use super::cure::{changed, check_losses, clear_partial, destroy_snapshots, facts, pinned};
+use super::empty::holds_nothing;
 use super::host::failure;
-use super::local::holds_nothing;
 use super::process::run;
 use crate::name::{DatasetName, Guid};
 use crate::remote::wire::{Failure, Rename};

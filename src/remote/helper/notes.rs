@@ -1,8 +1,8 @@
 //! Answers what concerns datasets that the source has no more, or under another name: says no where the helper's command line
 //! does, and has the host do the rest.
 
+use super::context::{Context, done, is_askable};
 use super::host::failure;
-use super::query::{Context, done, is_askable};
 use crate::cli::Allow;
 use crate::name::{DatasetName, Guid};
 use crate::remote::wire::{Failure, MAX_NAMES, Rename, Reply};

@@ -5,11 +5,12 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::host::{Host, failure};
+use super::context::{Context, done, is_askable};
+use super::host::failure;
 use super::replies::{LOOK, Replies};
-use super::{Config, Sink, notes as mirror};
+use super::{Sink, notes as mirror};
 use crate::cli::Allow;
-use crate::name::{DatasetName, MAX_NAME, SnapshotName};
+use crate::name::DatasetName;
 use crate::remote::wire::{Failure, MAX_NAMES, Reply, Request};
 use crate::zfs::{Refusal, permission};
 
@@ -25,27 +26,6 @@ const AT_ONCE: usize = 4;
 pub(super) struct Queries {
     running: Mutex<usize>,
     ended: Condvar,
-}
-
-/// Everything an answering thread needs.
-#[derive(Clone)]
-pub(super) struct Context {
-    pub config: Arc<Config>,
-    pub host: Arc<dyn Host>,
-    pub replies: Arc<Replies>,
-    /// Who the helper runs as.
-    pub user: Arc<str>,
-}
-
-impl Context {
-    /// Says what would have to be allowed, where zfs says only that something isn't.
-    pub(super) fn explain(&self, failure: Failure, permissions: &str, dataset: &DatasetName) -> Failure {
-        if failure.refusal != Refusal::Permission {
-            return failure;
-        }
-        let Some(grant) = permission::grant(&self.user, &failure.words, permissions, dataset) else { return failure };
-        Failure { words: format!("{}\non the target's host root can grant it: {grant}", failure.words), ..failure }
-    }
 }
 
 impl Queries {
@@ -168,14 +148,6 @@ fn ask(context: &Context, id: u64, names: &[String]) -> Result<Reply, Failure> {
     Ok(Reply::Found { id, found })
 }
 
-pub(super) fn is_askable(config: &Config, name: &str) -> bool {
-    let (dataset, snapshot) = name.split_once('@').map_or((name, None), |(dataset, rest)| (dataset, Some(rest)));
-    let legal = snapshot.is_none_or(|snapshot| snapshot.parse::<SnapshotName>().is_ok());
-    // Each part can be legal and the whole too long; zfs would refuse to look at anything then.
-    let may = |name: DatasetName| if snapshot.is_some() { config.allows(&name) } else { config.tells_of(&name) };
-    legal && name.len() <= MAX_NAME && dataset.parse().is_ok_and(may)
-}
-
 fn list(context: &Context, id: u64, datasets: &[DatasetName]) -> Result<Reply, Failure> {
     let allowed: Vec<DatasetName> = datasets.iter().filter(|dataset| context.config.allows(dataset)).cloned().collect();
     let sink: &mut Sink<'_> = &mut |dataset, facts, snapshots| {
@@ -217,8 +189,4 @@ fn dates(context: &Context, id: u64, names: &[String]) -> Result<Reply, Failure>
         if legal.is_empty() { HashMap::new() } else { context.host.dates(&legal)?.into_iter().collect() };
     let dates = (0..).zip(names).filter_map(|(place, name)| Some((place, *found.get(name)?))).collect();
     Ok(Reply::Dated { id, dates })
-}
-
-pub(super) fn done(id: u64, warning: Option<String>) -> Reply {
-    Reply::Done { id, failure: None, warning }
 }

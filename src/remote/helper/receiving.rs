@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use super::context::Context;
 use super::host::{MAX_WORDS, Process, failure};
-use super::query::Context;
 use super::replies::{LOOK, Replies};
 use crate::remote::wire::{Failure, Receive, Reply};
 use crate::zfs::{Refusal, permission};

@@ -8,8 +8,9 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
+use super::context::Context;
 use super::host::{Host, Started, failure};
-use super::query::{Context, Queries};
+use super::query::Queries;
 use super::receiving::{Beats, Ending, Receives, Receiving};
 use super::replies::Replies;
 use super::{Config, HelperError};
