@@ -189,7 +189,7 @@ impl PushJob {
             decrypt: args.decrypt,
             dry_run: args.dry_run,
             cures: cures(args, &target)?,
-            mirror: mirror(&args.mirror, &Format::default()),
+            mirror: mirror(&args.mirror, &Format::default(), &source),
             only_there: OnlyThere::new(args),
             resume: !args.no_resume,
             bookmarks: !args.no_bookmark,
@@ -328,7 +328,7 @@ fn mirror_needs(args: &cli::Mirror) -> Vec<Allow> {
 }
 
 /// `format`: how own snapshots are called.
-fn mirror(args: &cli::Mirror, format: &Format) -> Mirror {
+fn mirror(args: &cli::Mirror, format: &Format, source: &DatasetName) -> Mirror {
     let what = |one| args.delete_missing.is_some_and(|what| what == one || what == DeleteMissing::Both);
     Mirror {
         datasets: what(DeleteMissing::Datasets),
@@ -336,7 +336,15 @@ fn mirror(args: &cli::Mirror, format: &Format) -> Mirror {
         grace: args.grace.unwrap_or(GRACE),
         follow_renames: args.follow_renames,
         format: format.clone(),
+        by: source_tag(source),
     }
+}
+
+/// Stands for a source of this machine in the notes of a target.
+fn source_tag(source: &DatasetName) -> u32 {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    // The upper half of the hash.
+    u32::try_from(crate::hash::stable(&format!("{host}:{source}")) >> 32).unwrap_or_default()
 }
 
 /// So long what is missing stays, if not told otherwise.

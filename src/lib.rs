@@ -106,7 +106,6 @@ fn snapshot(args: &cli::Snapshot) -> Exit {
     ended("snapshot", SnapshotJob::new(args).and_then(|job| exec::snapshot::snapshot(&job, say)))
 }
 
-/// Complains about a run that could not start.
 fn status(args: &cli::Status) -> Exit {
     report::init_tracing(args.verbose, false);
     ended("status", try_status(args))

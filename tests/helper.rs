@@ -146,7 +146,7 @@ fn plain(dataset: &str) -> Receive {
         into_empty: false,
         overwrite: false,
         resumable: true,
-        upto: None,
+        put: None,
     }
 }
 

@@ -190,7 +190,7 @@ impl Branch {
             }
             let mut job = PushJob::link(source.clone(), target.clone(), &wish.ssh, mirror_needs(&wish.mirror), false)?;
             job.filter = filter.clone();
-            job.mirror = mirror(&wish.mirror, &wish.naming.format);
+            job.mirror = mirror(&wish.mirror, &wish.naming.format, source);
             job.faults = Faults::new(&wish.faults);
             job.skip_empty = wish.skip_empty;
             (job.channels, job.connections) = (wish.channels.into(), None);

@@ -88,7 +88,7 @@ impl PushJob {
             decrypt: false,
             dry_run: false,
             cures: Cures::default(),
-            mirror: Mirror::default(),
+            mirror: Mirror { by: super::source_tag(&source), ..Mirror::default() },
             only_there: OnlyThere::Ignored,
             resume: true,
             bookmarks: true,

@@ -5,6 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::diff::newest_common;
 use super::item::Item;
 use super::negotiate::Negotiation;
@@ -27,6 +29,8 @@ pub struct Mirror {
     pub follow_renames: bool,
     /// Snapshots with such names are zfsync's own.
     pub format: Format,
+    /// Stands for the source in what is noted: what another one has put there is none of ours, though it lies below the target.
+    pub by: u32,
 }
 
 impl Mirror {
@@ -39,8 +43,11 @@ impl Mirror {
 
 /// What zfsync has put into a dataset of the target, as a property of that dataset tells: all snapshots up to one of them, but
 /// for those that were taken there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Put {
+    /// Which source it has come from: see [`Mirror::by`].
+    pub by: u32,
     /// The newest that has arrived.
     pub upto: Guid,
     /// Its createtxg there, once somebody has looked; it counts on when the snapshot itself is gone.
@@ -52,14 +59,28 @@ pub struct Put {
 impl Put {
     /// For a receive that is about to make a dataset.
     #[must_use]
-    pub fn new(upto: Guid) -> Self {
-        Self { upto, txg: None, foreign: Vec::new() }
+    pub fn new(by: u32, upto: Guid) -> Self {
+        Self { by, upto, txg: None, foreign: Vec::new() }
+    }
+}
+
+impl From<Put> for String {
+    fn from(put: Put) -> Self {
+        put.to_string()
+    }
+}
+
+impl TryFrom<String> for Put {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map_err(|()| "no note of what was put there")
     }
 }
 
 impl fmt::Display for Put {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.upto.0)?;
+        write!(f, "{:08x}-{:016x}", self.by, self.upto.0)?;
         if let Some(txg) = self.txg {
             write!(f, "@{}", txg.0)?;
         }
@@ -72,13 +93,15 @@ impl FromStr for Put {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let guid = |text: &str| u64::from_str_radix(text, 16).map(Guid).map_err(|_| ());
+        let (by, text) = text.split_once('-').ok_or(())?;
+        let by = u32::from_str_radix(by, 16).map_err(|_| ())?;
         let mut parts = text.split(',');
         let first = parts.next().ok_or(())?;
         let (upto, txg) = match first.split_once('@') {
             Some((upto, txg)) => (upto, Some(Txg(txg.parse().map_err(|_| ())?))),
             None => (first, None),
         };
-        Ok(Self { upto: guid(upto)?, txg, foreign: parts.map(guid).collect::<Result<_, _>>()? })
+        Ok(Self { by, upto: guid(upto)?, txg, foreign: parts.map(guid).collect::<Result<_, _>>()? })
     }
 }
 
@@ -98,6 +121,8 @@ pub struct Notes {
 pub enum Stays {
     /// Nothing says that zfsync has put it there.
     NotOurs,
+    /// Another source has put it there.
+    OfAnother,
     /// It has snapshots that may come from elsewhere.
     Foreign(Vec<SnapshotName>),
     /// Something below it stays.
@@ -114,6 +139,7 @@ impl fmt::Display for Stays {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotOurs => f.write_str("nothing tells that zfsync has put it there"),
+            Self::OfAnother => f.write_str("zfsync has put it there from another source"),
             Self::Foreign(names) => {
                 let some: Vec<String> = names.iter().take(3).map(|name| format!("@{name}")).collect();
                 let more = names.len().saturating_sub(some.len());
@@ -213,7 +239,8 @@ impl Negotiation {
                 missing.back.push(item.target_name.clone());
             }
             let Some(common) = newest_common(&item.source, target) else { continue };
-            let known = Known::new(target, notes.put.as_ref(), &mirror.format);
+            let ours = notes.put.as_ref().filter(|put| put.by == mirror.by);
+            let known = Known::new(target, ours, &mirror.format);
             let (mut goes, mut foreign) = (Vec::new(), Vec::new());
             for version in only_there(item, target) {
                 let list = if known.put(&version) { &mut goes } else { &mut foreign };
@@ -221,6 +248,7 @@ impl Negotiation {
             }
             // What bears a name of ours needs no place in the list.
             let put = Put {
+                by: mirror.by,
                 upto: common.there.guid,
                 txg: Some(common.there.txg),
                 foreign: foreign.iter().map(|(_, guid)| *guid).collect(),
@@ -261,7 +289,7 @@ impl Negotiation {
             let (Some(target), notes) = (there.get(name), notes.get(name).unwrap_or(&none)) else { continue };
             let renamed = self.renamed_from(name).map(|to| Stays::Renamed(to.clone()));
             let below = holding.contains(name).then_some(Stays::Below);
-            if let Some(stays) = renamed.or(below).or_else(|| stays(name, target, notes, &mirror.format, &here)) {
+            if let Some(stays) = renamed.or(below).or_else(|| stays(name, target, notes, mirror, &here)) {
                 holding.extend(name.ancestors());
                 missing.stay.push((name.clone(), stays));
             } else {
@@ -289,7 +317,7 @@ fn stays(
     name: &DatasetName,
     target: &TargetDataset,
     notes: &Notes,
-    format: &Format,
+    mirror: &Mirror,
     here: &HashSet<Guid>,
 ) -> Option<Stays> {
     if is_set_aside(name) {
@@ -302,10 +330,12 @@ fn stays(
             _ => Some(Stays::NotOurs),
         };
     }
-    if notes.put.is_none() {
-        return Some(Stays::NotOurs);
+    match &notes.put {
+        None => return Some(Stays::NotOurs),
+        Some(put) if put.by != mirror.by => return Some(Stays::OfAnother),
+        Some(_) => {}
     }
-    let known = Known::new(target, notes.put.as_ref(), format);
+    let known = Known::new(target, notes.put.as_ref(), &mirror.format);
     let foreign: Vec<SnapshotName> = target
         .snapshots
         .iter()

@@ -51,7 +51,8 @@ fn there(all: There<'_>) -> (HashMap<DatasetName, TargetDataset>, HashMap<Datase
             snapshots: versions(snapshots),
         };
         datasets.insert(full.clone(), dataset);
-        notes.insert(full, Notes { put: note.parse().ok(), since: None, placeholder: *note == "p" });
+        let put = if note.contains('-') { note.parse() } else { format!("0-{note}").parse() };
+        notes.insert(full, Notes { put: put.ok(), since: None, placeholder: *note == "p" });
     }
     (datasets, notes)
 }
@@ -75,12 +76,14 @@ fn stay(missing: &Missing) -> Vec<(&str, &Stays)> {
 
 #[test]
 fn notes_can_be_read_again() {
-    let put = Put { upto: Guid(0x1f), txg: Some(Txg(77)), foreign: vec![Guid(1), Guid(u64::MAX)] };
-    assert_eq!(put.to_string(), "000000000000001f@77,0000000000000001,ffffffffffffffff");
-    for put in [put, Put::new(Guid(7))] {
+    let put = Put { by: 0xab, upto: Guid(0x1f), txg: Some(Txg(77)), foreign: vec![Guid(1), Guid(u64::MAX)] };
+    assert_eq!(put.to_string(), "000000ab-000000000000001f@77,0000000000000001,ffffffffffffffff");
+    for put in [put, Put::new(1, Guid(7))] {
         assert_eq!(put.to_string().parse(), Ok(put));
     }
-    for bad in ["", "-", "x", "1f@", "1f@x", "1f,", "1f,,2", "fffffffffffffffff"] {
+    for bad in
+        ["", "-", "x", "1f", "1-", "1-1f@", "1-1f@x", "1-1f,", "1-1f,,2", "1-fffffffffffffffff", "1ffffffff-1", "x-1"]
+    {
         assert!(bad.parse::<Put>().is_err(), "{bad:?}");
     }
 }
@@ -106,6 +109,7 @@ fn only_what_zfsync_has_put_there_goes() {
             ("/place/ours", &[("x", 7)], "7"),
             ("/empty", &[], "7"),
             ("/x.zfsync-20261124-143000", &[("x", 8)], "8"),
+            ("/yours", &[("x", 9)], "5-9"),
         ],
     );
     assert_eq!(
@@ -124,6 +128,7 @@ fn only_what_zfsync_has_put_there_goes() {
             ("b/t/holds/foreign", &Stays::NotOurs),
             ("b/t/later", &own()),
             ("b/t/x.zfsync-20261124-143000", &Stays::SetAside),
+            ("b/t/yours", &Stays::OfAnother),
         ]
     );
 }
@@ -163,7 +168,7 @@ fn snapshots_go_by_guid_and_only_before_the_newest_common() {
     assert_eq!(found.undated(), ["b/t@s1", "b/t@241122-000000_D"], "what the note and the names tell");
     let unknown = vec!["s2".parse().unwrap(), "own".parse().unwrap()];
     assert_eq!(found.foreign, [(name("b/t"), unknown)]);
-    let put = Put { upto: Guid(30), txg: Some(Txg(30)), foreign: vec![Guid(2), Guid(3)] };
+    let put = Put { by: 0, upto: Guid(30), txg: Some(Txg(30)), foreign: vec![Guid(2), Guid(3)] };
     assert_eq!(found.puts, [(name("b/t"), put.clone())], "from now on it is known");
     let again = missing(source, &[], &[("", target, &put.to_string())]);
     assert_eq!((again.puts, again.foreign.len()), (Vec::new(), 1));

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use super::mirror::Note;
 use super::parse::STREAM_FEATURES;
 use crate::name::{DatasetName, ResumeToken, SnapshotName};
-use crate::plan::{Kind, Put};
+use crate::plan::Kind;
 use crate::remote::wire::Receive;
 
 /// Where `zfs` lives on systems that keep it off an ordinary user's PATH.
@@ -240,8 +240,8 @@ impl Zfs {
         if new && receive.kind == Kind::Filesystem {
             command.args(["-o", "canmount=noauto"]);
         }
-        if let Some(upto) = receive.upto.filter(|_| new) {
-            command.arg("-o").arg(format!("{}={}", Note::Received.property(), Put::new(upto)));
+        if let Some(put) = receive.put.as_ref().filter(|_| new) {
+            command.arg("-o").arg(format!("{}={put}", Note::Received.property()));
         }
         command.arg(receive.dataset.as_str());
         command
@@ -352,17 +352,17 @@ mod tests {
             into_empty: false,
             overwrite: false,
             resumable: true,
-            upto: None,
+            put: None,
         };
         assert_eq!(line(&zfs.receive(&plain)), "zfs recv -s -u b/x");
         let receive = Receive { create: true, top: true, ..plain.clone() };
         assert_eq!(line(&zfs.receive(&receive)), "zfs recv -s -u -o readonly=on -o canmount=noauto b/x");
         let receive = Receive { create: true, top: true, kind: Kind::Volume, ..plain.clone() };
         assert_eq!(line(&zfs.receive(&receive)), "zfs recv -s -u -o readonly=on b/x");
-        let receive = Receive { upto: Some(crate::name::Guid(0x1f)), ..receive };
+        let receive = Receive { put: Some(crate::plan::Put::new(7, crate::name::Guid(0x1f))), ..receive };
         assert_eq!(
             line(&zfs.receive(&receive)),
-            "zfs recv -s -u -o readonly=on -o zfsync:received=000000000000001f b/x"
+            "zfs recv -s -u -o readonly=on -o zfsync:received=00000007-000000000000001f b/x"
         );
         let receive = Receive { into_empty: true, ..plain };
         assert_eq!(line(&zfs.receive(&receive)), "zfs recv -s -u -F -o canmount=noauto b/x");

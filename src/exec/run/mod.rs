@@ -18,7 +18,7 @@ use super::signals::Signals;
 use crate::config::PushJob;
 use crate::error::{Exit, Signal};
 use crate::name::Guid;
-use crate::plan::{LastResult, Negotiation, Placement, Step};
+use crate::plan::{LastResult, Negotiation, Placement, Put, Step};
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel, Stream};
 use crate::remote::wire::{Receive, Reply, Request};
 use crate::report::{Event, Reporter, StepId, Summary};
@@ -395,12 +395,9 @@ impl Run<'_> {
             into_empty: first && planned.placement == Placement::IntoEmpty,
             overwrite: first && planned.placement == Placement::Overwrite,
             resumable: self.job.resume,
-            upto: self
-                .ready
-                .negotiation
-                .source(dataset)
+            put: (self.ready.negotiation.source(dataset))
                 .and_then(|source| source.snapshots.newest())
-                .map(|newest| newest.guid),
+                .map(|newest| Put::new(self.job.mirror.by, newest.guid)),
         };
         let command = self.ready.send(self.zfs, planned, send, self.job);
         self.reporter.event(&Event::StepStarted {

@@ -299,7 +299,7 @@ pub fn receive(dataset: &str) -> Receive {
         into_empty: false,
         overwrite: false,
         resumable: true,
-        upto: None,
+        put: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
-use crate::plan::{Cure, Kind};
+use crate::plan::{Cure, Kind, Put};
 use crate::zfs::{Note, Noted, Refusal};
 
 /// What the sender asks for; the helper answers with the same id, not always in order.
@@ -169,9 +169,9 @@ pub struct Receive {
     /// Whether a cut receive leaves something to go on with (`recv -s`).
     #[serde(default = "yes")]
     pub resumable: bool,
-    /// The snapshot that will be the newest once all of a new dataset has arrived: noted on it, as put there by zfsync.
+    /// What is noted on a new dataset: which source it has come from, and what will be its newest snapshot once all has arrived.
     #[serde(default)]
-    pub upto: Option<Guid>,
+    pub put: Option<Put>,
 }
 
 /// One rename on the target.

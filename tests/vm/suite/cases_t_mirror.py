@@ -208,3 +208,16 @@ def by_cron(c):
     now = c.snaps(c.alpha, c.source)
     c.check(not set(before) <= set(now), f"nothing was thinned out: {before}, {now}")
     c.same(c.snaps(c.beta, c.target), sorted({*before, now[-1]}), "the target's snapshots")
+
+
+@case("MIRROR")
+def of_another_source(c):
+    """Another source's target lies below this one: nothing of it is taken for missing, though zfsync has put it there too."""
+    c.tree({"": "s1", "gone": "s1"})
+    c.tree({"": "s1", "kid": "s1"}, root=f"{c.source}-other")
+    c.push()
+    c.push(source=f"{c.source}-other", target=f"beta:{c.target}/other")
+    c.alpha(f"zfs destroy -r {c.source}/gone")
+    mirror(c, "-v", says="from another source")
+    c.only("", "other", "other/kid")
+    c.push(source=f"{c.source}-other", target=f"beta:{c.target}/other", says="nothing to do")
