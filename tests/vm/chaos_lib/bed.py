@@ -1,10 +1,9 @@
-"""The two guests as the chaos game uses them: scripts, a watched push, and what QMP can do to a machine."""
+"""The two guests as the chaos game uses them: scripts, a watched push, and what can happen to a machine from outside."""
 
 import importlib.machinery
 import importlib.util
 import json
 import queue
-import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 VM = Path(__file__).resolve().parent.parent
+sys.path.append(str(VM / "vm_lib"))
+
+from fault import Refused, fault  # noqa: E402
 
 
 def load_run():
@@ -169,21 +171,14 @@ class Guest:
                 wire.close()
         self.agent = self.runner = None
 
-    # --- what qemu can do ---------------------------------------------------------
+    # --- what the engine can do -------------------------------------------------------
 
-    def qmp(self, command, **arguments):
-        """One QMP command."""
-        with socket.socket(socket.AF_UNIX) as qmp:
-            qmp.settimeout(60)
-            qmp.connect(str(self.directory / self.name / "qmp.sock"))
-            stream = qmp.makefile("rw")
-            stream.readline()
-            for word, rest in (("qmp_capabilities", {}), (command, arguments)):
-                stream.write(json.dumps({"execute": word, "arguments": rest}) + "\n")
-                stream.flush()
-                while "return" not in (answer := json.loads(stream.readline() or "null") or {"error": "nothing"}):
-                    if "error" in answer:
-                        raise Broken(f"qemu of {self.name} refuses {word}: {answer}")
+    def fault(self, action):
+        """What tests/vm/vm_lib/fault.py names."""
+        try:
+            fault(self.directory, self.name, action)
+        except (OSError, Refused) as error:
+            raise Broken(f"{action} of {self.name}: {error}") from None
 
     def boots(self):
         """How often the machine has come up so far."""
@@ -196,7 +191,7 @@ class Guest:
         """Disks stay, memory is lost; the machine boots. The number of boots to wait for with `wait_up`."""
         self.hang_up()
         boots = self.boots() + 1
-        self.qmp("system_reset")
+        self.fault("power-cut")
         return boots
 
     def wait_up(self, boots, seconds=240):

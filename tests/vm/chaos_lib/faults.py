@@ -203,7 +203,7 @@ class LinkBlink(Fault):
         return f"{self.seconds:.0f} s"
 
     def strike(self, world, push):
-        world.alpha.qmp("set_link", name="link", up=False)
+        world.alpha.fault("link-off")
         try:
             world.alpha.follow(push, self.seconds)
         finally:
@@ -211,7 +211,7 @@ class LinkBlink(Fault):
         return True
 
     def undo(self, world):
-        world.alpha.qmp("set_link", name="link", up=True)
+        world.alpha.fault("link-on")
 
 
 class LinkCut(LinkBlink):
@@ -224,7 +224,7 @@ class LinkCut(LinkBlink):
         return ""
 
     def strike(self, world, push):
-        world.alpha.qmp("set_link", name="link", up=False)
+        world.alpha.fault("link-off")
         return True
 
 
@@ -241,11 +241,11 @@ class BetaFreeze(Fault):
         return f"{self.seconds:.0f} s"
 
     def strike(self, world, push):
-        world.beta.qmp("stop")
+        world.beta.fault("freeze")
         try:
             world.alpha.follow(push, self.seconds)
         finally:
-            world.beta.qmp("cont")
+            world.beta.fault("thaw")
         return True
 
 
