@@ -60,12 +60,11 @@ impl Machine {
             _ if stalled.is_some() => self.step_lost(dataset, step, &self.stall_words(), actions),
             // Who spoke first doesn't tell whose fault it was: the receiver's complaint can be the echo of our broken stream.
             (Some(send), Err(Failure { refusal: Refusal::Stream, words: theirs })) if aborted => {
-                let words = format!("{theirs} (on this side: {})", send.words);
-                self.step_failed(dataset, step, &SendFailure { words, ..send }, actions);
+                self.step_failed(dataset, step, &send, Some(&theirs), actions);
             }
             (_, Err(failure)) if aborted => self.step_refused(dataset, step, &failure, actions),
             // Our own stream broke off; what the receiver says then is only the echo.
-            (Some(send), _) => self.step_failed(dataset, step, &send, actions),
+            (Some(send), _) => self.step_failed(dataset, step, &send, None, actions),
             (None, Err(failure)) => self.step_refused(dataset, step, &failure, actions),
         }
     }
@@ -88,15 +87,25 @@ impl Machine {
         }
     }
 
-    /// Our own `zfs send` failed. One that somebody has killed can be tried again.
-    fn step_failed(&mut self, index: usize, step: StepId, failure: &SendFailure, actions: &mut Vec<Action>) {
+    /// Our own `zfs send` failed. One that somebody has killed can be tried again. What the receiver said of the broken stream
+    /// is told too, but what happened, and so the advice, goes by the sender's own words.
+    fn step_failed(
+        &mut self,
+        index: usize,
+        step: StepId,
+        failure: &SendFailure,
+        echo: Option<&str>,
+        actions: &mut Vec<Action>,
+    ) {
         if self.stopped {
             return self.end(index, End::Interrupted, actions);
         }
+        let echo = echo.map(|theirs| format!(" (the receiver: {theirs})")).unwrap_or_default();
+        let words = format!("{}{echo}", failure.words);
         if failure.killed {
-            return self.step_lost(index, step, &failure.words, actions);
+            return self.step_lost(index, step, &words, actions);
         }
-        let words = format!("{}{}", failure.words, source_advice(Refusal::from_words(&failure.words)));
+        let words = format!("{words}{}", source_advice(Refusal::from_words(&failure.words)));
         actions.push(Action::StepFailed { step, retry: None, error: words.clone() });
         self.end(index, End::Failed(words), actions);
     }

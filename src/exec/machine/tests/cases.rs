@@ -295,17 +295,33 @@ fn below_a_cure_that_failed_nothing_is_believed() {
     assert!(actions.iter().any(|action| matches!(action, Action::Look { dataset: 1, .. })), "{actions:?}");
 }
 
+/// The receiver may be heard first, but a stream that broke off here is told, and advised on, in the words of who broke it off.
 #[test]
 fn the_words_of_a_broken_send_are_not_lost_in_their_echo() {
-    let words = "zfs send: dataset is gone";
+    let words = "cannot open 'apool/x@s1': dataset does not exist";
+    let echo = "cannot receive: failed to read from stream";
     for echo_first in [true, false] {
         let (mut machine, _) = started(vec![existing(0)]);
-        let (one, two) = (sent(1, Some(words)), refused(1, Refusal::Stream));
+        let failure = Failure { refusal: Refusal::Stream, words: echo.into() };
+        let (one, two) = (sent(1, Some(words)), Input::Received { step: 1, failure: Some(failure) });
         let (one, two) = if echo_first { (two, one) } else { (one, two) };
         machine.handle(NOW, one);
         let actions = machine.handle(NOW, two);
-        assert!(failed(&actions)[0].contains(words), "{actions:?}");
+        assert!(failed(&actions)[0].starts_with(words), "{actions:?}");
+        assert!(failed(&actions)[0].contains("destroyed or renamed on this machine during the run"), "{actions:?}");
         assert!(machine.is_done());
+    }
+}
+
+/// What the receiver refuses breaks off the sender's stream: the sender's complaint is only that nobody read it.
+#[test]
+fn a_refusal_is_not_lost_in_the_broken_send_that_it_causes() {
+    for refusal in [Refusal::NoSpace, Refusal::Permission, Refusal::Other] {
+        let (mut machine, _) = started(vec![existing(0)]);
+        assert_eq!(machine.handle(NOW, refused(1, refusal)), [Action::Abort(1)]);
+        let actions = machine.handle(NOW, sent(1, Some("zfs send: dataset does not exist")));
+        assert!(failed(&actions)[0].starts_with("zfs says no"), "{actions:?}");
+        assert!(!failed(&actions)[0].contains("on this machine during the run"), "{actions:?}");
     }
 }
 
