@@ -114,7 +114,7 @@ def bookmark_outlives_all_snapshots(c):
     ends_in(c, "s3", "s4")
 
 
-@case("B11")
+@case("B11", versions=True)
 def common_snapshot_destroyed(c):
     """The common snapshot is destroyed in a whole tree; its bookmarks stay, also on a volume."""
     c.tree({"": "one", "kid": "one", "vol": "one"}, volumes=("vol",))
@@ -247,7 +247,7 @@ def target_changed(c):
     c.check("./mine" in c.checksums(c.beta, f"{c.target}@own"), "the target's own data is gone")
 
 
-@case("I01", "C04")
+@case("I01", "C04", versions=True)
 def target_written(c):
     """A file was written on the target, without a snapshot: refused, named, the file stays."""
     c.tree({"": "s1"})

@@ -56,7 +56,7 @@ def two_senders(c):
     c.in_sync(target=f"{c.target}/k")
 
 
-@case("I24")
+@case("I24", versions=True)
 def least_permissions(c):
     """Not root on either side, with what the README names: first full, increment, bookmarks, asleep; what is missing is named."""
     c.tree({"": "s1", "a": "s1"})

@@ -30,12 +30,15 @@ device() {
 q = shlex.quote
 
 
-def case(*rows, alone=False):
-    """Registers a function as a case for these rows of the scenario list. `alone`: nothing else may run meanwhile."""
+def case(*rows, alone=False, versions=False):
+    """Registers a function as a case for these rows of the scenario list.
+
+    `alone`: nothing else may run meanwhile. `versions`: it hangs on what differs between versions of OpenZFS.
+    """
 
     def register(function):
         function.name = f"{rows[0].lower()}_{function.__name__}"
-        function.rows, function.alone = rows, alone
+        function.rows, function.alone, function.versions = rows, alone, versions
         if any(other.name == function.name for other in CASES):
             raise ValueError(f"two cases are named {function.name}")
         CASES.append(function)
@@ -396,6 +399,11 @@ class Context:
             except Failed as failed:
                 text.append(f"{host.name}, {root}: {failed}")
         return "\n".join(text)
+
+
+def knows(host, name):
+    """Whether a host's OpenZFS has a property of this name."""
+    return host.try_run(f"zfs get -H {name} {host.pool}").status == 0
 
 
 def change(dataset, word, volume=False):
