@@ -3,8 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use zfsync::zfs::{
-    Estimate, Refusal, disabled_features, read_creations, read_facts, read_names, read_notes, read_pinned, read_reclaimed,
-    read_source, read_states, read_token, read_written, user_objects,
+    Estimate, Refusal, disabled_features, read_creations, read_facts, read_names, read_notes, read_pinned,
+    read_reclaimed, read_source, read_states, read_token, read_written, user_objects,
 };
 
 fuzz_target!(|bytes: &[u8]| {

@@ -108,7 +108,7 @@ def suspended_pool(c):
     # The receive can't end before the pool goes on, and its helper keeps the tree until then.
     c.push("--stall-timeout", "10s", "--retries", "0", status=4, says="another run already works on", timeout=200, **to)
     # Elsewhere in the pool a run finds it suspended from the start.
-    c.push("--stall-timeout", "10s", "--retries", "0", status=3, says="zpool status", timeout=200, target=f"beta:{pool}/u")
+    c.push("--stall-timeout", "10s", "--retries", "0", status=3, says="pool I/O is currently suspended", timeout=200, target=f"beta:{pool}/u")
     c.beta(f"mount -o remount,size=200M {place}; zpool clear {pool}")
     c.beta.wait_for("no process is left", f"! pgrep -f '[z]fs recv.*{pool}'", 60)
     c.push("--wait-lock", "60s", **to)
