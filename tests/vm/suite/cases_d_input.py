@@ -37,7 +37,7 @@ def empty_names(c):
     refused(c, 2, [
         ({"source": ""}, "empty"),
         ({"target": ""}, "empty"),
-        ({"target": "beta:"}, (("empty", "missing"),)),
+        ({"target": "beta:"}, "the dataset is missing behind ':'"),
         ({"source": f"{c.source}//a"}, "empty"),
         ({"source": f"{c.source}/"}, "empty"),
         ({"source": f"/{c.source}"}, "empty"),
@@ -50,11 +50,11 @@ def long_names(c):
     """Names of 256 bytes, and a child whose name gets too long on the target."""
     c.tree({"": "s1", "kid-with-a-name": "s1"})
     refused(c, 2, [
-        ({"source": f"{c.source}/{'x' * (255 - len(c.source))}"}, ("256", "255")),
-        ({"target": f"beta:{c.target}/{'x' * (255 - len(c.target))}"}, ("256", "255")),
+        ({"source": f"{c.source}/{'x' * (255 - len(c.source))}"}, "256"),
+        ({"target": f"beta:{c.target}/{'x' * (255 - len(c.target))}"}, "256"),
     ])
     long = f"{c.target}/{'x' * (245 - len(c.target))}"
-    c.push(target=f"beta:{long}", status=(1, 2), says=f"{c.source}/kid-with-a-name")
+    c.push(target=f"beta:{long}", status=2, says=f"{c.source}/kid-with-a-name")
 
 
 @case("BAD")
@@ -101,8 +101,8 @@ def unreachable(c):
     refused(c, 3, [
         ({"args": ["-p", "1"]}, ("beta", "refused")),
         ({"args": ["-o", "ConnectTimeout=2"], "target": f"10.77.0.99:{c.target}", "timeout": 40},
-         ("10.77.0.99", ("timed out", "no route", "timeout"))),
-        ({"target": f"nosuchhost.invalid:{c.target}", "timeout": 60}, ("nosuchhost.invalid", ("resolve", "not known"))),
+         ("10.77.0.99", "connection timed out")),
+        ({"target": f"nosuchhost.invalid:{c.target}", "timeout": 60}, "could not resolve hostname nosuchhost.invalid"),
     ])
 
 
@@ -139,7 +139,7 @@ HIDE = "unshare -m sh -c 'mount -t tmpfs none /usr/sbin; mount -t tmpfs none /us
 def target_without_zfs(c):
     """The remote has no zfs command: told as such, with the host's name."""
     c.tree({"": "s1"})
-    refused(c, 3, [({"args": ["--remote-zfsync", helper(c, command=f"exec {HIDE} zfsync recv --stdio")]}, ("beta", "zfs", ("not found", "no zfs")))])
+    refused(c, 3, [({"args": ["--remote-zfsync", helper(c, command=f"exec {HIDE} zfsync recv --stdio")]}, "no zfs command on beta")])
 
 
 @case("BAD", "J04")
@@ -147,7 +147,7 @@ def source_without_zfs(c):
     """This machine has no zfs command."""
     c.tree({"": "s1"})
     program = c.script(c.alpha, "hidden", f"#!/bin/sh\nexec {HIDE} \"$@\"")
-    refused(c, 3, [({"argv": [program, "zfsync", "push", c.source, f"beta:{c.target}"]}, ("zfs", ("not found", "no zfs")))])
+    refused(c, 3, [({"argv": [program, "zfsync", "push", c.source, f"beta:{c.target}"]}, "no zfs command on this machine")])
 
 
 @case("BAD")
@@ -213,7 +213,7 @@ def not_permitted(c):
     """A user without ZFS permissions on the target: the message names permission, the user and the dataset."""
     c.tree({"": "s1"})
     with c.unchanged():
-        c.push("--no-bookmark", target=f"repl@beta:{c.target}", status=(1, 3), says=("permission", c.target))
+        c.push("--no-bookmark", target=f"repl@beta:{c.target}", status=1, says=("permission", c.target))
 
 
 @case("BAD")
@@ -221,7 +221,7 @@ def source_not_permitted(c):
     """A user without ZFS permissions on the source."""
     c.tree({"": "s1"})
     with c.unchanged():
-        c.push(argv=["su", "repl", "-s", "/bin/sh", "-c", f"zfsync push {c.source} root@beta:{c.target}"], status=(1, 3), says="permission")
+        c.push(argv=["su", "repl", "-s", "/bin/sh", "-c", f"zfsync push {c.source} root@beta:{c.target}"], status=1, says="permission")
 
 
 @case("J11", "I24")

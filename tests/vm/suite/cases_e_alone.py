@@ -180,7 +180,7 @@ def interrupted(c, number, status):
     running.signal(number)
     run = running.end(30)
     c.same(run.status, status, "the exit status")
-    c.check(not run.of("step_done") or len(run.of("step_done")) < 2, "it had ended before the signal")
+    c.check(len(run.of("step_done")) < 2, "it had ended before the signal")
     c.no_process_left()
     goes_on(c)
 
@@ -265,7 +265,7 @@ def master_killed(c):
     c.check(pids, "no ssh process was found")
     c.alpha(f"kill -9 {' '.join(pids)}")
     run = running.end(60)
-    c.check(run.status in (0, 1, 3), f"the exit status was {run.status}")
+    c.same(run.status, 0, "the exit status")
     goes_on(c, env=env)
     # Sockets of masters that are gone, plain files and rubbish in their place.
     c.alpha(f"""cd {sockets}; mkdir -p zfsync/left; echo x >zfsync/left/master; echo x >zfsync/file

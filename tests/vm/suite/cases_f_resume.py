@@ -2,7 +2,7 @@
 
 import signal
 
-from harness import MARK, VOLUME_DEVICE, case, q
+from harness import MARK, VOLUME_DEVICE, case, knows, q
 from tools import Gate, cutting_helper, pids
 
 MEGABYTES = 2
@@ -66,7 +66,7 @@ def resumed(run, tried=False):
     return found
 
 
-@case("D01", "D10", "D11", "D13", "D14")
+@case("D01", "D10", "D11", "D13", "D14", versions=True)
 def every_kind(c):
     """Cut: a first stream, an increment, one of several snapshots in its second, a volume's, a package's (-pwR). All are gone on with.
 
@@ -89,11 +89,12 @@ def every_kind(c):
         half(c, f"-w -i @a {s}/inc@b", f"{t}/inc"), half(c, f"-w -I @a {s}/many@c", f"{t}/many", whole + (MEGABYTES << 19)),
         half(c, f"-pwR {s}/package@something", f"{asleep} {t}/package"))
     c.snapshot(f"{s}/full@c")
-    changed = "zfs get -H -r -o name,value snapshots_changed"
-    before = c.beta(f"{changed} {t}")
+    # OpenZFS 2.1 doesn't know the property; there the rest of what is compared has to do.
+    changed = f"zfs get -H -r -o name,value snapshots_changed {t}" if knows(c.beta, "snapshots_changed") else "true"
+    before = c.beta(changed)
     with c.unchanged():
         run = c.push("-n", "--json")
-    c.same(c.beta(f"{changed} {t}"), before, "snapshots_changed after a dry run")
+    c.same(c.beta(changed), before, "snapshots_changed after a dry run")
     rows = {}
     for row in run.of("plan")[0]["rows"]:
         rows.setdefault(row["dataset"], []).append(row["action"])
@@ -276,7 +277,7 @@ def helper_lost(c):
     c.check(resumed(run, True)[c.source][1], "the second attempt did not go on")
 
 
-@case("D01", "D14", "A11")
+@case("D01", "D14", "A11", versions=True)
 def into_something_empty(c):
     """Cut while a first stream goes into what was there and empty (a placeholder, a filesystem made by hand): gone on with, which takes `recv -F` again."""
     c.tree({"": "", "kid": "s1", "made": ""})

@@ -65,7 +65,7 @@ def rollback_of_a_written_target(c):
     c.beta(f"zfs unmount {c.target}/a; zfs unmount {c.target}; zfs set readonly=on {c.target}")
 
 
-@case("C01", "I08", "B24")
+@case("C01", "I08", "B24", versions=True)
 def rollback_refused(c):
     """A snapshot that would go is held, or has a clone: --rollback touches nothing and names the snapshot, the tag, the clone."""
     c.tree({"": "s1", "held": "s1", "cloned": "s1", "free": "s1"})
@@ -122,7 +122,7 @@ def replace(c):
     c.same(c.checksums(c.beta, f"{c.target}/a@s1"), c.checksums(c.alpha, f"{c.source}/a@s1"), "the content")
 
 
-@case("C12", "C13")
+@case("C12", "C13", versions=True)
 def set_aside(c):
     """A tree with every kind of conflict: --set-aside keeps every snapshot under another name, sends only what is missing, and ends in sync."""
     c.tree({"": "s1", "mod": "s1 s2", "mod/kept": "s1 s2", "gone": "s1", "vol": "s1", "sub": "", "sub/space name": "s1"},
@@ -250,7 +250,7 @@ def restricted(c):
     c.in_sync()
 
 
-@case("C16", "C11", "E07")
+@case("C16", "C11", "E07", versions=True)
 def encryption_clashes(c):
     """A stream and a target whose encryption doesn't fit together: a conflict by that name, nothing is touched, --set-aside and --replace solve it."""
     key = c.script(c.alpha, "key", "correct horse battery")

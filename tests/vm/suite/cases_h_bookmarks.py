@@ -51,7 +51,7 @@ def chain_holds(c):
         c.push()
 
 
-@case("B05", "B14")
+@case("B05", "B14", versions=True)
 def names_and_strangers(c):
     """Foreign bookmarks, also under our names, are left alone: the guid makes ours unique; two targets have one each, stale ones go."""
     c.tree({"": "s1"})

@@ -42,7 +42,7 @@ def steps(run, dataset):
             for event in run.of("step_started") if event["dataset"] == dataset and event["step"] in done]
 
 
-@case("SKIP", "B19")
+@case("SKIP", "B19", versions=True)
 def empty_ones(c):
     """Of a tree with a volume and an encrypted dataset just what changed something arrives, and the newest; contents are the same; nobody misses the rest later.
 

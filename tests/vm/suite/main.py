@@ -18,12 +18,14 @@ AGAIN = 5
 HERE = Path(__file__).resolve().parent
 
 
-def chosen(patterns):
-    """The cases in the order of the modules, those that a pattern names."""
+def chosen(options):
+    """The cases in the order of the modules: those that a pattern names, and of these the kinds that are asked for."""
     for module in sorted(HERE.glob("cases_*.py")):
         importlib.import_module(module.stem)
+    patterns, kinds = options.k, [kind for kind in ("alone", "versions") if getattr(options, kind)]
     return [case for case in harness.CASES
-            if not patterns or any(p in case.name or fnmatch.fnmatch(case.name, p) for p in patterns)]
+            if (not patterns or any(p in case.name or fnmatch.fnmatch(case.name, p) for p in patterns))
+            and (not kinds or any(getattr(case, kind) for kind in kinds))]
 
 
 class Report:
@@ -80,15 +82,17 @@ def main():
     parser.add_argument("-k", metavar="PATTERN", action="append", default=[], help="only cases whose name has this part, or fits this glob")
     parser.add_argument("-j", metavar="N", type=int, default=3, help="cases at a time (default 3)")
     parser.add_argument("-x", action="store_true", help="stop after the first failure")
+    parser.add_argument("--alone", action="store_true", help="only cases beside which nothing else may run")
+    parser.add_argument("--versions", action="store_true", help="only cases that hang on the version of OpenZFS")
     parser.add_argument("--list", action="store_true", help="name the cases, run none")
     options = parser.parse_args()
-    cases = chosen(options.k)
+    cases = chosen(options)
     if options.list:
         for case in cases:
             print(f"{case.name:<40} {' '.join(case.__doc__.split())}")
         return 0
     if not cases:
-        sys.exit("no case has such a name")
+        sys.exit("there is no such case")
 
     began = time.monotonic()
     report = Report()

@@ -1,0 +1,211 @@
+//! The seeds of the fuzz targets that are frames of the protocol: those in the tree are what today's messages give.
+//! `ZFSYNC_RENEW_SEEDS=1 cargo test --test fuzz_seeds` writes them anew. (What `zfs` prints is recorded by `fuzz/record`.)
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use zfsync::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
+use zfsync::plan::{Cure, Kind, Put, Restore};
+use zfsync::remote::wire::{
+    Failure, FrameKind, Header, Receive, Rename, Reply, Request, TargetFacts, Thinned, write_mark, write_message,
+};
+use zfsync::zfs::{Note, Noted, Refusal};
+
+type Seeds = BTreeMap<String, Vec<u8>>;
+
+fn dataset(name: &str) -> DatasetName {
+    name.parse().unwrap()
+}
+
+fn snapshot(name: &str) -> SnapshotName {
+    name.parse().unwrap()
+}
+
+fn receive(name: &str) -> Receive {
+    Receive {
+        dataset: dataset(name),
+        ancestors: vec![dataset("b/above")],
+        top_ancestor: Some(dataset("b/above")),
+        kind: Kind::Filesystem,
+        create: true,
+        top: true,
+        into_empty: false,
+        overwrite: false,
+        resumable: true,
+        put: Some(Put { by: 0x0123_abcd, upto: Guid(255), txg: Some(Txg(17)), foreign: vec![Guid(170)] }),
+    }
+}
+
+/// One of each verb, and of each cure.
+fn requests() -> Vec<Request> {
+    let (x, names) = (|| dataset("b/x y"), || vec!["b/x y@s 1".to_owned(), "b/x:y".to_owned()]);
+    let rollback = Cure::Rollback { dataset: x(), to: snapshot("s1"), to_guid: Guid(1), loses: vec![Guid(2), Guid(3)] };
+    let restore = vec![Restore { dataset: x(), snapshot: snapshot("s1"), guid: Guid(1) }];
+    let aside = Cure::SetAside { dataset: x(), aside: dataset("b/x-aside"), restore, top: true };
+    let rename = Rename {
+        from: x(),
+        to: dataset("b/z"),
+        snapshot: snapshot("s1"),
+        guid: Guid(1),
+        ancestors: vec![dataset("b/new")],
+        top_ancestor: None,
+    };
+    vec![
+        Request::Lock { id: 1, dataset: x(), run: 7, owner: "alpha (pid 17)".into() },
+        Request::Ask { id: 2, names: names() },
+        Request::List { id: 3, datasets: vec![x(), dataset("b")] },
+        Request::Tree { id: 4, dataset: x() },
+        Request::Probe { id: 5, dataset: x() },
+        Request::Clear { id: 6, dataset: x() },
+        Request::Cure { id: 7, cure: rollback },
+        Request::Cure { id: 8, cure: aside },
+        Request::Cure { id: 9, cure: Cure::Replace { dataset: x(), loses: vec![Guid(2)] } },
+        Request::Dates { id: 10, names: names() },
+        Request::Thin { id: 11, dataset: x(), snapshots: vec![(snapshot("s 1"), Guid(1))], dry_run: true },
+        Request::Names { id: 12, dataset: x() },
+        Request::Rename { id: 13, rename },
+        Request::Notes { id: 14, dataset: Some(x()), snapshots: names() },
+        Request::Note { id: 15, note: Note::MissingSince, value: Some("1700000000".into()), names: names() },
+        Request::Destroy { id: 16, dataset: x(), snapshots: vec![Guid(1), Guid(2)] },
+        Request::Receive { id: 17, receive: receive("b/x y") },
+    ]
+}
+
+/// One of each answer.
+fn replies() -> Vec<Reply> {
+    let facts = TargetFacts {
+        kind: Kind::Volume,
+        partial: true,
+        token: Some(ResumeToken("1-1049d9e7e0-d0-789c636064000310a5".into())),
+        unborn: true,
+        empty: false,
+    };
+    let failure = Failure { refusal: Refusal::Modified, words: "destination b/x has been modified".into() };
+    vec![
+        Reply::Found { id: 1, found: vec![(0, Guid(u64::MAX), Txg(1)), (1, Guid(2), Txg(u64::MAX))] },
+        Reply::Listed { id: 2, dataset: dataset("b/x y"), facts, snapshots: vec![(snapshot("s 1"), Guid(1), Txg(2))] },
+        Reply::Probed { id: 3, disabled: vec!["zstd_compress".into()], encrypted: true },
+        Reply::Thinned {
+            id: 4,
+            thinned: Thinned { destroyed: 1, freed: 4096, pinned: vec![(snapshot("s"), "it is held".into())] },
+        },
+        Reply::Dated { id: 5, dates: vec![(0, 1_700_000_000), (1, -1)] },
+        Reply::Names { id: 6, datasets: vec![dataset("b/x y")] },
+        Reply::Notes {
+            id: 7,
+            notes: vec![Noted {
+                name: "b/x y@s".into(),
+                note: Note::Received,
+                value: "0123abcd-00000000000000ff".into(),
+            }],
+        },
+        Reply::Beat { id: 8 },
+        Reply::Done { id: 9, failure: Some(failure), warning: Some("cannot receive canmount property".into()) },
+    ]
+}
+
+/// Bytes of a sender's frames.
+#[derive(Default)]
+struct Frames(Vec<u8>);
+
+impl Frames {
+    fn request(mut self, request: &Request) -> Self {
+        write_message(&mut self.0, FrameKind::Request, request).unwrap();
+        self
+    }
+
+    fn reply(mut self, reply: &Reply) -> Self {
+        write_message(&mut self.0, FrameKind::Reply, reply).unwrap();
+        self
+    }
+
+    fn data(mut self, bytes: &[u8]) -> Self {
+        self.0.extend(Header { kind: FrameKind::Data, len: bytes.len() }.encode());
+        self.0.extend(bytes);
+        self
+    }
+
+    fn mark(mut self, kind: FrameKind) -> Self {
+        write_mark(&mut self.0, kind).unwrap();
+        self
+    }
+
+    fn stream(self, name: &str, end: FrameKind) -> Self {
+        self.request(&Request::Receive { id: 1, receive: receive(name) })
+            .data(&[7; 100])
+            .data(b"")
+            .data(b"end")
+            .mark(end)
+    }
+}
+
+/// `NUMBER-verb` or `NUMBER-answer` of a message.
+fn title(number: usize, message: &impl serde::Serialize, tag: &str) -> String {
+    let value = serde_json::to_value(message).unwrap();
+    format!("{number:02}-{}", value[tag].as_str().unwrap())
+}
+
+fn wire() -> Seeds {
+    let requests = requests();
+    let requests =
+        requests.iter().enumerate().map(|(n, one)| (title(n, one, "verb"), Frames::default().request(one).0));
+    let replies = replies();
+    let replies = replies.iter().enumerate().map(|(n, one)| (title(n, one, "answer"), Frames::default().reply(one).0));
+    let marks = Frames::default().data(b"bytes").mark(FrameKind::End).mark(FrameKind::Abort).mark(FrameKind::Ping);
+    requests.chain(replies).chain([("marks".to_owned(), marks.0)]).collect()
+}
+
+fn helper_serve() -> Seeds {
+    let (mut all, requests) = (Frames::default(), requests());
+    let (last, questions) = requests.split_last().unwrap();
+    for request in questions {
+        all = all.request(request);
+    }
+    let two = Frames::default().stream("b/x", FrameKind::End).mark(FrameKind::Ping).stream("b/y", FrameKind::Abort);
+    let cut = Frames::default().request(last).data(&[7; 50]);
+    let mut within = Frames::default().request(last).data(&[7; 50]).0;
+    within.truncate(within.len() - 10);
+    [
+        ("questions", all.0),
+        ("streams", two.0),
+        (
+            "questions-within-a-stream",
+            Frames::default()
+                .request(last)
+                .request(&requests[1])
+                .data(b"x")
+                .request(&requests[3])
+                .mark(FrameKind::End)
+                .0,
+        ),
+        ("cut-between-frames", cut.0),
+        ("cut-within-a-frame", within),
+        ("stream-within-a-stream", Frames::default().request(last).request(last).0),
+        ("data-without-stream", Frames::default().data(b"x").0),
+        ("end-without-stream", Frames::default().mark(FrameKind::End).0),
+        ("a-reply", Frames::default().reply(&replies()[0]).0),
+    ]
+    .map(|(name, bytes)| (name.to_owned(), bytes))
+    .into()
+}
+
+#[test]
+fn committed_seeds_are_fresh() {
+    for (target, fresh) in [("wire", wire()), ("helper_serve", helper_serve())] {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+        if std::env::var_os("ZFSYNC_RENEW_SEEDS").is_some() {
+            let _ = fs::remove_dir_all(&dir);
+            fs::create_dir_all(&dir).unwrap();
+            fresh.iter().for_each(|(name, bytes)| fs::write(dir.join(name), bytes).unwrap());
+        }
+        let entry = |entry: fs::DirEntry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap());
+        let committed: Seeds = fs::read_dir(&dir).unwrap().map(|file| entry(file.unwrap())).collect();
+        let names = |seeds: &Seeds| seeds.keys().cloned().collect::<Vec<_>>();
+        let renew = "renew them by: ZFSYNC_RENEW_SEEDS=1 cargo test --test fuzz_seeds";
+        assert_eq!(names(&committed), names(&fresh), "fuzz/seeds/{target} is stale; {renew}");
+        for (name, bytes) in &fresh {
+            assert!(committed[name] == *bytes, "fuzz/seeds/{target}/{name} is stale; {renew}");
+        }
+    }
+}
