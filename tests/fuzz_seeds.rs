@@ -197,7 +197,9 @@ fn committed_seeds_are_fresh() {
         if std::env::var_os("ZFSYNC_RENEW_SEEDS").is_some() {
             let _ = fs::remove_dir_all(&dir);
             fs::create_dir_all(&dir).unwrap();
-            fresh.iter().for_each(|(name, bytes)| fs::write(dir.join(name), bytes).unwrap());
+            for (name, bytes) in &fresh {
+                fs::write(dir.join(name), bytes).unwrap();
+            }
         }
         let entry = |entry: fs::DirEntry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap());
         let committed: Seeds = fs::read_dir(&dir).unwrap().map(|file| entry(file.unwrap())).collect();
