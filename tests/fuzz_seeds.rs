@@ -10,7 +10,7 @@ use zfsync::plan::{Cure, Kind, Put, Restore};
 use zfsync::remote::wire::{
     Failure, FrameKind, Header, Receive, Rename, Reply, Request, TargetFacts, Thinned, write_mark, write_message,
 };
-use zfsync::zfs::{Note, Noted, Refusal};
+use zfsync::zfs::{Encryption, Note, Noted, Refusal};
 
 type Seeds = BTreeMap<String, Vec<u8>>;
 
@@ -80,6 +80,7 @@ fn replies() -> Vec<Reply> {
         token: Some(ResumeToken("1-1049d9e7e0-d0-789c636064000310a5".into())),
         unborn: true,
         empty: false,
+        encryption: Encryption::Root,
     };
     let failure = Failure { refusal: Refusal::Modified, words: "destination b/x has been modified".into() };
     vec![

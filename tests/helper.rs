@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use zfsync::name::{Guid, Txg};
 use zfsync::plan::Kind;
 use zfsync::remote::wire::{self, FrameKind, Header, Hello, Receive, Reply, Request, TargetFacts};
-use zfsync::zfs::Refusal;
+use zfsync::zfs::{Encryption, Refusal};
 
 /// Behaves as `zfs` does, for a pool `b` that holds `x` (one snapshot), `e` (empty) and `f` (not empty). A received
 /// stream goes to a file; what is called goes to `calls`.
@@ -172,7 +172,14 @@ fn lists_and_tells_what_is_empty() {
     helper.request(&Request::List { id: 1, datasets });
     for (name, empty, count) in [("b/x", false, 1), ("b/e", true, 0), ("b/f", false, 0)] {
         let Reply::Listed { id: 1, dataset, facts, snapshots } = helper.reply() else { panic!("not listed") };
-        let expected = TargetFacts { kind: Kind::Filesystem, partial: false, token: None, unborn: false, empty };
+        let expected = TargetFacts {
+            kind: Kind::Filesystem,
+            partial: false,
+            token: None,
+            unborn: false,
+            empty,
+            encryption: Encryption::Off,
+        };
         assert_eq!((dataset.as_str(), facts, snapshots.len()), (name, expected, count));
     }
     assert_eq!(helper.done(), (1, None));

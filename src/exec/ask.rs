@@ -396,8 +396,8 @@ impl Listings {
     pub fn finish(self) -> HashMap<DatasetName, (TargetDataset, Option<ResumeToken>)> {
         let dataset = |(facts, mut snapshots): (TargetFacts, Versions)| {
             snapshots.sort();
-            let TargetFacts { kind, partial, token, unborn, empty } = facts;
-            (TargetDataset { kind, partial, resume: None, unborn, empty, snapshots }, token)
+            let TargetFacts { kind, partial, token, unborn, empty, encryption } = facts;
+            (TargetDataset { kind, partial, resume: None, unborn, empty, encryption, snapshots }, token)
         };
         self.0.into_iter().map(|(name, listed)| (name, dataset(listed))).collect()
     }
@@ -416,6 +416,7 @@ mod tests {
             token: None,
             unborn: false,
             empty: false,
+            encryption: crate::zfs::Encryption::Off,
         };
         let mut listings = Listings::default();
         let snapshot = |name: &str, txg| (name.parse().unwrap(), Guid(txg), Txg(txg));

@@ -164,6 +164,7 @@ async fn prepare(
         .with_tags(job.tags())
         .with_surroundings(&job.filter, unselected.into_iter().map(|dataset| dataset.path).collect())
         .with_skip_empty(job.skip_empty)
+        .with_decrypt(job.decrypt)
         .with_cures(job.cures.clone(), &stamp());
     let mut asker = Asker::new(fleet, events, first, job);
     if !job.dry_run {

@@ -107,7 +107,7 @@ pub async fn facts(zfs: Zfs, datasets: Vec<DatasetName>) -> Result<HashMap<Datas
             let facts = read_facts(output.stdout.as_slice());
             let list = |error| StartError::List { dataset: some[0].to_string(), words: format!("{error}") };
             for fact in facts.map_err(list)? {
-                all.insert(fact.name, SourceFacts { kind: fact.kind, encrypted: fact.encrypted });
+                all.insert(fact.name, SourceFacts { kind: fact.kind, encrypted: fact.encryption.is_on() });
             }
         }
         Ok(all)

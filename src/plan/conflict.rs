@@ -39,6 +39,10 @@ pub enum ConflictKind {
     },
     /// One side is encrypted in a way that the other can't go on from.
     Encryption,
+    /// The target exists, and ZFS puts no full stream in its place, as one of both is encrypted.
+    EncryptedInPlace,
+    /// An increment was received decrypted on top of a raw copy: raw ones don't fit any more.
+    IvSet,
     /// A receive into the target was cut, and its partial state is in the way.
     Partial,
 }
@@ -63,6 +67,9 @@ pub struct Conflict {
     pub only_there: Vec<SnapshotName>,
     /// How many snapshots the target has.
     pub total_there: usize,
+    /// Whether the target is an encryption root and the stream is plain: what takes its place would be stored in plaintext.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub would_decrypt: bool,
     /// Dates of the source's snapshots.
     pub dates_here: Dates,
     /// Dates of the target's.
@@ -88,6 +95,7 @@ impl Conflict {
             only_here: newer(source, common.map(|(_, here, _)| here)),
             only_there: newer(target, common.map(|(.., there)| there)),
             total_there: target.len(),
+            would_decrypt: false,
             dates_here: Dates::new(),
             dates_there: Dates::new(),
         }
@@ -132,6 +140,12 @@ impl Conflict {
                 format!("the source is a {source} and the target is a {target}")
             }
             ConflictKind::Encryption => "the encryption of source and target doesn't fit together".into(),
+            ConflictKind::EncryptedInPlace => {
+                "the target exists, and zfs puts no full stream in its place, as one of both is encrypted".into()
+            }
+            ConflictKind::IvSet => {
+                "the target is a raw copy with a decrypted increment on top, which raw increments don't fit".into()
+            }
             ConflictKind::Partial => "a receive into the target was cut, and its partial state is in the way".into(),
         }
     }
@@ -145,7 +159,7 @@ impl Conflict {
     pub(super) fn new_start_helps(&self) -> bool {
         // A pool's root can neither be renamed nor destroyed.
         let is_root = self.target.as_ref().is_some_and(|target| target.parent().is_none());
-        !is_root && !matches!(self.kind, ConflictKind::Partial | ConflictKind::Ahead)
+        !is_root && !self.would_decrypt && !matches!(self.kind, ConflictKind::Partial | ConflictKind::Ahead)
     }
 
     /// The snapshot that a dataset in its place can start from.
@@ -153,7 +167,10 @@ impl Conflict {
         // A name that is in use at or before the common snapshot would come back with it.
         let again = matches!(
             self.kind,
-            ConflictKind::Encryption | ConflictKind::TypeClash { .. } | ConflictKind::NameTaken { .. }
+            ConflictKind::Encryption
+                | ConflictKind::IvSet
+                | ConflictKind::TypeClash { .. }
+                | ConflictKind::NameTaken { .. }
         );
         self.common.as_ref().filter(|_| !again)
     }
@@ -210,6 +227,18 @@ impl Conflict {
 
     fn other_advice(&self) -> &'static str {
         match self.kind {
+            _ if self.would_decrypt => {
+                "choose a target below it, which inherits its encryption, or send raw; in its own place the data would be stored \
+                 in plaintext"
+            }
+            ConflictKind::EncryptedInPlace => {
+                "choose a target that doesn't exist yet, for example one below it, or destroy it on the target host if \
+                 nothing in it is needed"
+            }
+            ConflictKind::IvSet => {
+                "roll it back on the target host to the newest snapshot that came raw (zfs rollback -r DATASET@SNAPSHOT; the \
+                 decrypted ones come again), and run again without --decrypt"
+            }
             ConflictKind::Ahead => "nothing is lost, and the source's next snapshot will go on from its bookmark",
             ConflictKind::NameTaken { .. } => "rename them on the target host (zfs rename) and run again",
             ConflictKind::Encryption => {
@@ -245,7 +274,12 @@ impl fmt::Display for Conflict {
         let advice = self.advice();
         let other = matches!(
             self.kind,
-            ConflictKind::Ahead | ConflictKind::NameTaken { .. } | ConflictKind::Encryption | ConflictKind::Partial
+            ConflictKind::Ahead
+                | ConflictKind::NameTaken { .. }
+                | ConflictKind::Encryption
+                | ConflictKind::EncryptedInPlace
+                | ConflictKind::IvSet
+                | ConflictKind::Partial
         );
         f.write_str("\n  nothing was touched; to go on: ")?;
         if other || advice.is_empty() {

@@ -109,8 +109,11 @@ pub fn diff(
         let common = common.as_ref().map(|common| (common.name, common.version.txg, common.there.txg));
         Verdict::Conflict(Conflict::new(kind, common, &source.snapshots, &target.snapshots))
     };
-    if attempt.is_some_and(|attempt| attempt.refusal == Refusal::Encryption) {
-        return conflict(ConflictKind::Encryption);
+    match attempt.map(|attempt| attempt.refusal) {
+        Some(Refusal::Encryption) => return conflict(ConflictKind::Encryption),
+        Some(Refusal::EncryptedInPlace) => return conflict(ConflictKind::EncryptedInPlace),
+        Some(Refusal::IvSet) => return conflict(ConflictKind::IvSet),
+        _ => {}
     }
     if target.partial {
         let steps = target.resume.as_ref().and_then(|point| resumed(source, point, newest_only));

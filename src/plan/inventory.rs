@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{Guid, RelPath, ResumeToken, SnapshotName, Txg};
+use crate::zfs::Encryption;
 
 /// A filesystem or a volume: the two kinds of dataset that can be replicated, and not one into the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,6 +183,8 @@ pub struct TargetDataset {
     pub unborn: bool,
     /// Whether the helper found it to be a filesystem that never held data (no snapshot, no file).
     pub empty: bool,
+    /// How it is encrypted.
+    pub encryption: Encryption,
     /// Its snapshots.
     pub snapshots: Versions,
 }

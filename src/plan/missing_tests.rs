@@ -48,6 +48,7 @@ fn there(all: There<'_>) -> (HashMap<DatasetName, TargetDataset>, HashMap<Datase
             resume: None,
             unborn: false,
             empty: snapshots.is_empty(),
+            encryption: crate::zfs::Encryption::Off,
             snapshots: versions(snapshots),
         };
         datasets.insert(full.clone(), dataset);

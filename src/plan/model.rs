@@ -250,6 +250,7 @@ impl Side {
             resume: None,
             unborn: false,
             empty,
+            encryption: crate::zfs::Encryption::Off,
             snapshots: versions(&dataset.snapshots),
         })
     }

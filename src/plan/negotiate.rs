@@ -48,6 +48,8 @@ pub struct Negotiation {
     pub(super) newest_only: bool,
     /// Whether snapshots that change nothing are left out.
     pub(super) skip_empty: bool,
+    /// Whether encrypted datasets are sent in plaintext.
+    pub(super) decrypt: bool,
     /// What the user allows to be done about conflicts.
     pub(super) cures: Cures,
     /// The date in the names of what is set aside.
@@ -108,6 +110,7 @@ impl Negotiation {
             items,
             newest_only,
             skip_empty: false,
+            decrypt: false,
             cures: Cures::default(),
             stamp: String::new(),
             tags: None,
@@ -120,6 +123,13 @@ impl Negotiation {
             existing: HashSet::new(),
             target_exists: false,
         })
+    }
+
+    /// Encrypted datasets are sent in plaintext (`--decrypt`).
+    #[must_use]
+    pub fn with_decrypt(mut self, decrypt: bool) -> Self {
+        self.decrypt = decrypt;
+        self
     }
 
     /// Believes what our own bookmarks for this target say: each stands for what was the target's newest snapshot after the

@@ -88,6 +88,7 @@ fn guids_tell_it_too() {
         resume: None,
         unborn: false,
         empty: false,
+        encryption: crate::zfs::Encryption::Off,
         snapshots: versions(snapshots),
     };
     let there =

@@ -6,11 +6,14 @@ use super::item::{Item, Known};
 use super::negotiate::Negotiation;
 use super::{Conflict, Cure, Remedy, Restore, TargetDataset, Verdict};
 use crate::name::{DatasetName, Guid, SnapshotName};
+use crate::zfs::Encryption;
 
 impl Negotiation {
     /// The verdict about an item whose listed target is in conflict.
     pub(super) fn solve(&self, item: &Item, target: &TargetDataset, mut conflict: Conflict) -> Verdict {
         conflict.target = Some(item.target_name.clone());
+        let plain = self.decrypt || item.facts.is_none_or(|facts| !facts.encrypted);
+        conflict.would_decrypt = plain && target.encryption == Encryption::Root;
         if item.cured {
             // What `--replace` has left where datasets lie below.
             let emptied = self.cures.replace.contains(&item.target_name) && target.snapshots.is_empty();

@@ -29,7 +29,15 @@ fn source(path: &str, snapshots: List<'_>, bookmarks: List<'_>) -> SourceDataset
 
 fn target(snapshots: List<'_>) -> TargetDataset {
     let snapshots = versions(snapshots);
-    TargetDataset { kind: Kind::Filesystem, partial: false, resume: None, unborn: false, empty: false, snapshots }
+    TargetDataset {
+        kind: Kind::Filesystem,
+        partial: false,
+        resume: None,
+        unborn: false,
+        empty: false,
+        encryption: crate::zfs::Encryption::Off,
+        snapshots,
+    }
 }
 
 fn all(filter: &Filter, here: &[SourceDataset], there: Vec<(&str, TargetDataset)>) -> Vec<DatasetStatus> {

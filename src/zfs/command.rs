@@ -142,7 +142,7 @@ impl Zfs {
     /// dataset. Read it with [`super::read_facts`].
     #[must_use]
     pub fn facts(&self, datasets: &[DatasetName]) -> Command {
-        let columns = "name,type,receive_resume_token,encryption,mounted,inconsistent";
+        let columns = "name,type,receive_resume_token,encryptionroot,mounted,inconsistent";
         let mut command = self.command(["list", "-Hp", "-t", "filesystem,volume", "-o", columns]);
         command.args(datasets.iter().map(DatasetName::as_str));
         command

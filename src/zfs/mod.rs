@@ -17,7 +17,7 @@ pub use command::{PLACEHOLDER, SendBase, SendFlags, SendSpec, Zfs, find_zfs};
 pub use estimate::{Estimate, Report, report};
 pub use mirror::{Note, Noted, read_notes};
 pub use parse::{
-    Facts, Listed, Mark, ParseError, disabled_features, read_facts, read_listed, read_source, user_objects,
+    Encryption, Facts, Listed, Mark, ParseError, disabled_features, read_facts, read_listed, read_source, user_objects,
 };
 pub use refusal::Refusal;
 pub use snapshot::{read_states, read_written, without_usage};

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, BufRead};
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::name::{DatasetName, Guid, RelPath, ResumeToken, SnapshotName, Txg};
@@ -192,6 +193,35 @@ fn components(path: &RelPath) -> impl Iterator<Item = &str> {
     path.as_str().split('/').filter(|part| !part.is_empty())
 }
 
+/// How a dataset is encrypted, as its `encryptionroot` tells (zfsprops(7)).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encryption {
+    /// Not at all.
+    #[default]
+    Off,
+    /// With the key of a dataset above it.
+    Inherited,
+    /// It is an encryption root: the key is its own.
+    Root,
+}
+
+impl Encryption {
+    fn new(root: &str, name: &str) -> Self {
+        match root {
+            "-" | "" => Self::Off,
+            root if root == name => Self::Root,
+            _ => Self::Inherited,
+        }
+    }
+
+    /// Whether what it holds is stored encrypted.
+    #[must_use]
+    pub fn is_on(self) -> bool {
+        self != Self::Off
+    }
+}
+
 /// One line of [`super::Zfs::facts`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
@@ -201,8 +231,8 @@ pub struct Facts {
     pub kind: Kind,
     /// A receive into it was cut and can be resumed.
     pub token: Option<ResumeToken>,
-    /// Its `encryption` is not `off`.
-    pub encrypted: bool,
+    /// How it is encrypted.
+    pub encryption: Encryption,
     /// A filesystem that is mounted right now, in our view of the mounts.
     pub mounted: bool,
     /// It is but the rest of its own first receive, which was cut (`inconsistent`).
@@ -213,7 +243,7 @@ impl Facts {
     fn from_line(line: &str) -> Result<Option<Self>, ParseError> {
         let wrong = |what| ParseError::line(what, line);
         let fields: Vec<&str> = line.split('\t').collect();
-        let [name, kind, token, encryption, mounted, inconsistent] = fields[..] else {
+        let [name, kind, token, root, mounted, inconsistent] = fields[..] else {
             return Err(wrong("not six fields"));
         };
         if name.contains('%') {
@@ -224,12 +254,11 @@ impl Facts {
             "volume" => Kind::Volume,
             _ => return Err(wrong("the type is neither filesystem nor volume")),
         };
+        let encryption = Encryption::new(root, name);
         let name = name.parse().map_err(|_| wrong("the name is no legal one"))?;
-        // Pools without the encryption feature say "-" or "off".
-        let encrypted = !matches!(encryption, "off" | "-");
         let token = (token != "-").then(|| ResumeToken(token.to_owned()));
         let (mounted, unborn) = (mounted == "yes", inconsistent == "1");
-        Ok(Some(Self { name, kind, token, encrypted, mounted, unborn }))
+        Ok(Some(Self { name, kind, token, encryption, mounted, unborn }))
     }
 }
 

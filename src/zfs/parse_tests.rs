@@ -58,19 +58,25 @@ fn a_last_line_without_line_feed_counts() {
 
 #[test]
 fn reads_facts() {
-    let text =
-        "b\tfilesystem\t-\toff\tyes\t0\nb/v\tvolume\t1-abc-def\taes-256-gcm\t-\t1\nb/v/%recv\tvolume\t-\toff\t-\t1\n";
+    let text = "b\tfilesystem\t-\t-\tyes\t0\nb/v\tvolume\t1-abc-def\tb/v\t-\t1\nb/v/%recv\tvolume\t-\t-\t-\t1\n";
     let all = read_facts(text.as_bytes()).unwrap();
     let (b, v) = ("b".parse().unwrap(), "b/v".parse().unwrap());
     assert_eq!(
         all,
         [
-            Facts { name: b, kind: Kind::Filesystem, token: None, encrypted: false, mounted: true, unborn: false },
+            Facts {
+                name: b,
+                kind: Kind::Filesystem,
+                token: None,
+                encryption: Encryption::Off,
+                mounted: true,
+                unborn: false
+            },
             Facts {
                 name: v,
                 kind: Kind::Volume,
                 token: Some(crate::name::ResumeToken("1-abc-def".into())),
-                encrypted: true,
+                encryption: Encryption::Root,
                 mounted: false,
                 unborn: true,
             },

@@ -27,6 +27,12 @@ pub enum Refusal {
     ReadOnly,
     /// The stream needs a feature that the receiver's pool or version lacks.
     Feature,
+    /// The key of the target's encryption root is not loaded there.
+    KeyNotLoaded,
+    /// A full stream can't take the place of what is there: one of both is encrypted (`zfs receive -F`).
+    EncryptedInPlace,
+    /// A raw increment on top of an increment that was received decrypted.
+    IvSet,
     /// Encryption of stream and target don't fit together.
     Encryption,
     /// The stream ended early or was damaged.
@@ -65,17 +71,16 @@ const PHRASES: &[(Refusal, &[&str])] = &[
     ),
     (Refusal::Modified, &["has been modified since most recent snapshot"]),
     (Refusal::NotNewest, &["does not match incremental source"]),
+    (Refusal::KeyNotLoaded, &["key must be loaded", "key not loaded"]),
+    (Refusal::EncryptedInPlace, &["cannot be used to destroy an encrypted filesystem"]),
+    (Refusal::IvSet, &["iv set guid"]),
     (
         Refusal::Encryption,
         &[
-            "key must be loaded",
-            "key not loaded",
             "failed to create encryption key",
             "encryption key does not match existing key",
             "cannot perform raw receive on top of existing unencrypted dataset",
-            "cannot be used to destroy an encrypted filesystem",
             "may not be sent with properties without the raw flag",
-            "iv set guid",
             "crypto parameters not compatible",
             "encryption failure",
         ],
@@ -212,10 +217,19 @@ mod tests {
                 Refusal::Exists,
             ),
             ("cannot restore to b/x: destination already exists", Refusal::Exists),
-            ("cannot receive incremental stream: inherited key must be loaded", Refusal::Encryption),
+            ("cannot receive incremental stream: inherited key must be loaded", Refusal::KeyNotLoaded),
+            ("warning: cannot send 'apool/e@1': dataset key must be loaded", Refusal::KeyNotLoaded),
+            (
+                "cannot receive incremental stream: IV set guid mismatch. See the 'zfs receive' man page section\n discussing the limitations of raw encrypted send streams.",
+                Refusal::IvSet,
+            ),
+            (
+                "cannot receive incremental stream: cannot perform raw receive on top of existing unencrypted dataset",
+                Refusal::Encryption,
+            ),
             (
                 "cannot receive new filesystem stream: zfs receive -F cannot be used to destroy an encrypted filesystem or overwrite an unencrypted one with an encrypted one",
-                Refusal::Encryption,
+                Refusal::EncryptedInPlace,
             ),
             ("cannot receive: pool must be upgraded to receive this stream.", Refusal::Feature),
             (

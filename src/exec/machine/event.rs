@@ -215,6 +215,11 @@ pub fn advice(refusal: Refusal) -> &'static str {
         Refusal::Feature => {
             "\n  the target's pool or OpenZFS is older than what the stream needs: zpool upgrade, or another target"
         }
+        // Which key, and on which host, the helper has said. No cure that destroys anything would be one.
+        Refusal::KeyNotLoaded => {
+            "\n  load it and run again; what is not encrypted, below a copy whose key isn't to be loaded over there, needs a \
+             target of its own (--exclude leaves it out here)"
+        }
         Refusal::Encryption => {
             "\n  stream and target don't fit in encryption: --decrypt sends plaintext, or choose a target outside of the \
              encrypted dataset"
@@ -234,7 +239,7 @@ pub(super) fn source_advice(refusal: Refusal) -> &'static str {
             "\n  it was destroyed or renamed on this machine during the run; the next run goes on from what is there"
         }
         Refusal::Permission => "\n  the user on this machine needs: zfs allow USER send,bookmark,destroy,mount DATASET",
-        Refusal::Encryption => "\n  --decrypt needs the dataset's key: zfs load-key",
+        Refusal::KeyNotLoaded => "\n  --decrypt needs the dataset's key on this machine: zfs load-key",
         _ => "",
     }
 }

@@ -155,7 +155,13 @@ impl Machine {
                 self.try_later(index, step, attempt, &words, actions);
             }
             Refusal::Busy | Refusal::Killed | Refusal::Stream => self.try_later(index, step, attempt, &words, actions),
-            Refusal::Modified | Refusal::NotNewest | Refusal::Exists | Refusal::Partial | Refusal::Encryption
+            Refusal::Modified
+            | Refusal::NotNewest
+            | Refusal::Exists
+            | Refusal::Partial
+            | Refusal::Encryption
+            | Refusal::EncryptedInPlace
+            | Refusal::IvSet
                 if dataset.looks < LOOKS =>
             {
                 self.look_closer(index, step, attempt, &failure.words, actions);

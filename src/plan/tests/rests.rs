@@ -17,6 +17,7 @@ fn a_cut_first_stream_goes_on_where_it_went() {
         resume: resume.clone(),
         unborn,
         empty,
+        encryption: crate::zfs::Encryption::Off,
         snapshots: Versions::default(),
     };
     let verdict = |target| diff(&source, Kind::Filesystem, &target, None, false);

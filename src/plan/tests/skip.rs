@@ -115,6 +115,7 @@ fn after_the_rest_of_a_cut_stream() {
         resume,
         unborn: false,
         empty: false,
+        encryption: crate::zfs::Encryption::Off,
         snapshots: source(&["a"]).snapshots,
     };
     talk.looked(0, Some(target));
@@ -132,6 +133,7 @@ fn after_the_rest_of_a_cut_stream() {
         resume: None,
         unborn: false,
         empty: false,
+        encryption: crate::zfs::Encryption::Off,
         snapshots: source(names).snapshots,
     };
     talk.looked(0, Some(whole(&["a", "b"])));

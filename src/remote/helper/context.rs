@@ -22,11 +22,24 @@ pub(super) struct Context {
 impl Context {
     /// Says what would have to be allowed, where zfs says only that something isn't.
     pub(super) fn explain(&self, failure: Failure, permissions: &str, dataset: &DatasetName) -> Failure {
+        if failure.refusal == Refusal::KeyNotLoaded {
+            return self.name_the_key(failure, dataset);
+        }
         if failure.refusal != Refusal::Permission {
             return failure;
         }
         let Some(grant) = permission::grant(&self.user, &failure.words, permissions, dataset) else { return failure };
         Failure { words: format!("{}\non the target's host root can grant it: {grant}", failure.words), ..failure }
+    }
+
+    /// Says whose key it is that isn't loaded, and how it is.
+    fn name_the_key(&self, failure: Failure, dataset: &DatasetName) -> Failure {
+        // A name outside of the helper's roots is nobody's business.
+        let root = self.host.encryption_root(dataset).filter(|root| self.config.tells_of(root));
+        let Some(root) = root else { return failure };
+        let host = self.host.hello().host;
+        let words = format!("{}\nthe key of '{root}' is not loaded on {host}: zfs load-key '{root}'", failure.words);
+        Failure { words, ..failure }
     }
 }
 

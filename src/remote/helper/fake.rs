@@ -67,7 +67,14 @@ impl Host for Arc<FakeHost> {
 
     fn list(&self, datasets: &[DatasetName], sink: &mut Sink<'_>) -> Result<(), Failure> {
         for dataset in datasets.iter().filter(|dataset| dataset.as_str().contains('x')) {
-            let facts = TargetFacts { kind: Kind::Filesystem, partial: false, token: None, unborn: false, empty: true };
+            let facts = TargetFacts {
+                kind: Kind::Filesystem,
+                partial: false,
+                token: None,
+                unborn: false,
+                empty: true,
+                encryption: crate::zfs::Encryption::Off,
+            };
             sink(dataset, facts, vec![("s".parse().unwrap(), Guid(1), Txg(2))])
                 .map_err(|_| failure(Refusal::Other, ""))?;
         }

@@ -74,6 +74,12 @@ pub trait Host: Send + Sync + 'static {
     /// Claims a tree for a run until this process ends.
     fn claim(&self, dataset: &DatasetName, run: u64, owner: &str) -> Result<(), Failure>;
 
+    /// The dataset whose key the data of this one is stored with; `None` when it isn't encrypted, or that can't be told.
+    fn encryption_root(&self, dataset: &DatasetName) -> Option<DatasetName> {
+        let _ = dataset;
+        None
+    }
+
     /// Whether a dataset has any snapshot.
     fn has_snapshots(&self, dataset: &DatasetName) -> Result<bool, Failure>;
 

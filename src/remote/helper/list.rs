@@ -35,6 +35,7 @@ fn target_facts(facts: &Facts, empty: bool) -> TargetFacts {
         token: facts.token.clone(),
         unborn: facts.unborn,
         empty,
+        encryption: facts.encryption,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The real host: asks and changes ZFS through its command line.
 
 use std::fs;
+use std::io::Read;
 use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -105,7 +106,16 @@ impl Host for LocalHost {
     fn probe(&self, dataset: &DatasetName) -> Result<(Vec<String>, bool), Failure> {
         let zfs = self.zfs()?;
         let disabled = run(zfs.pool_features(dataset.pool()), disabled_features)?;
-        Ok((disabled, self.facts(dataset)?.encrypted))
+        Ok((disabled, self.facts(dataset)?.encryption.is_on()))
+    }
+
+    fn encryption_root(&self, dataset: &DatasetName) -> Option<DatasetName> {
+        let value = run(self.zfs().ok()?.get("encryptionroot", dataset), |output| {
+            let mut value = String::new();
+            Read::take(output, 1024).read_to_string(&mut value)?;
+            Ok(value)
+        });
+        value.ok()?.trim_end_matches('\n').parse().ok()
     }
 
     fn create_placeholder(&self, dataset: &DatasetName, top: bool) -> Result<(), Failure> {

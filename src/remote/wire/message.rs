@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
 use crate::plan::{Cure, Kind, Put};
-use crate::zfs::{Note, Noted, Refusal};
+use crate::zfs::{Encryption, Note, Noted, Refusal};
 
 /// What the sender asks for; the helper answers with the same id, not always in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -304,6 +304,9 @@ pub struct TargetFacts {
     /// A filesystem that has no snapshot and never held a file, as far as ZFS can tell.
     #[serde(default)]
     pub empty: bool,
+    /// How it is encrypted.
+    #[serde(default)]
+    pub encryption: Encryption,
 }
 
 /// Why a request failed on the helper's side.

@@ -1,0 +1,158 @@
+"""Encryption on both sides: keys that aren't loaded, targets that are encrypted themselves, raw copies, mixed trees."""
+
+from harness import case
+
+PHRASE = "correct horse battery"
+
+
+def key_options(c, host, name="key"):
+    """Options of `zfs create` for an encryption root whose key lies in a file on this host."""
+    key = c.script(host, name, PHRASE)
+    return f"-o encryption=on -o keyformat=passphrase -o pbkdf2iters=100000 -o keylocation=file://{key}"
+
+
+def encrypted_source(c):
+    """An encrypted source with one snapshot."""
+    c.alpha(f"zfs create {key_options(c, c.alpha)} {c.source}; echo secret >/{c.source}/file; zfs snapshot {c.source}@s1")
+
+
+def guids(c, dataset):
+    """The snapshots of a dataset on the target, each with its guid."""
+    return c.beta.rows(f"zfs list -Hp -d 1 -t snapshot -o name,guid {dataset}")
+
+
+def conflict(c, run):
+    """What is said of the one dataset in conflict."""
+    failed = run.of("dataset_failed")
+    c.same([event["kind"] for event in failed], ["conflict"], "the kinds of failure")
+    return failed[0]["error"]
+
+
+def same_files(c, source, target, snapshot):
+    """The contents of a snapshot are the same on both sides."""
+    c.same(c.checksums(c.beta, f"{target}@{snapshot}"), c.checksums(c.alpha, f"{source}@{snapshot}"), f"the files of @{snapshot}")
+
+
+@case("ENC", versions=True)
+def key_not_loaded(c):
+    """The target inherits a key that isn't loaded: failed and no conflict, the key is named, nothing is lost by any flag; loaded, it goes on."""
+    c.beta(f"zfs create {key_options(c, c.beta)} {c.target}")
+    c.tree({"": "s1 s2"})
+    target = f"{c.target}/in"
+    c.push(target=f"beta:{target}")
+    c.alpha(f"zfs destroy {c.source}@s1")
+    c.snapshot(f"{c.source}@s3")
+    c.beta(f"zfs unmount {c.target}; zfs unload-key {c.target}")
+    before = guids(c, target)
+    for flags in ((), ("--rollback",), ("--set-aside",), ("--replace", target)):
+        run = c.push("--json", *flags, target=f"beta:{target}", status=1)
+        failed = run.of("dataset_failed")[0]
+        c.same(failed["kind"], "failed", f"the kind of failure with {flags}")
+        c.check(f"zfs load-key '{c.target}'" in failed["error"], f"{flags}: the key to load isn't named: {failed['error']}")
+        for word in ("--replace", "--set-aside", "--rollback", "--decrypt"):
+            c.check(word not in failed["error"], f"{flags}: {word} is offered: {failed['error']}")
+        c.same(guids(c, target), before, f"the target's snapshots after {flags}")
+        c.same(c.beta.lines(f"zfs list -H -o name -r {c.target}"), [c.target, target], f"the datasets after {flags}")
+    c.beta(f"zfs load-key {c.target}")
+    c.push(target=f"beta:{target}")
+    c.same([row[0].split("@")[1] for row in guids(c, target)], ["s1", "s2", "s3"], "the target's snapshots")
+    same_files(c, c.source, target, "s3")
+    c.same(c.properties(c.beta, target, "encryptionroot")["", "encryptionroot"][0], c.target, "the target's encryption root")
+
+
+@case("ENC", versions=True)
+def target_is_an_encryption_root(c):
+    """The target is an empty encryption root and the stream plain: no flag puts plaintext in its place; below it, it is stored encrypted."""
+    c.beta(f"zfs create {key_options(c, c.beta)} {c.target}")
+    c.tree({"": "s1", "kid": "s1"})
+    for flags in ((), ("--set-aside",), ("--replace", c.target)):
+        run = c.push("--json", "--no-recursive", *flags, status=1)
+        error = conflict(c, run)
+        c.check("below it" in error, f"{flags}: what to do isn't said: {error}")
+        for word in ("--replace", "--set-aside"):
+            c.check(word not in error, f"{flags}: {word} is offered: {error}")
+        c.same(c.beta.rows(f"zfs list -H -o name,encryptionroot -r {c.target}"), [[c.target, c.target]], f"what is there after {flags}")
+    c.push(target=f"beta:{c.target}/below")
+    c.same(c.beta.rows(f"zfs list -H -o name,encryptionroot -r {c.target}/below"),
+           [[f"{c.target}/below", c.target], [f"{c.target}/below/kid", c.target]], "the copies and their encryption root")
+    same_files(c, c.source, f"{c.target}/below", "s1")
+
+
+@case("ENC", versions=True)
+def raw_into_an_empty_filesystem(c):
+    """A raw stream and an empty filesystem that exists: a conflict that says where it would go, and it goes there."""
+    encrypted_source(c)
+    c.beta(f"zfs create {c.target}")
+    run = c.push("--json", status=1)
+    error = conflict(c, run)
+    c.check("target that doesn't exist yet" in error and "--decrypt" not in error, f"what to do isn't said: {error}")
+    c.same(c.beta.lines(f"zfs list -H -t all -o name -r {c.target}"), [c.target], "what is there")
+    c.push(target=f"beta:{c.target}/new")
+    c.beta(f"zfs destroy {c.target}/new@s1; zfs destroy -r {c.target}")
+    c.push()
+    c.in_sync()
+    c.beta(f"echo {PHRASE} | zfs load-key -L prompt {c.target}")
+    same_files(c, c.source, c.target, "s1")
+
+
+@case("ENC", versions=True)
+def decrypted_on_a_raw_copy(c):
+    """An increment with --decrypt on a raw copy: the next raw one is a conflict; going back to the last raw snapshot, as it says, solves it."""
+    encrypted_source(c)
+    c.push()
+    c.beta(f"echo {PHRASE} | zfs load-key -L prompt {c.target}")
+    c.snapshot(f"{c.source}@s2")
+    c.push("--decrypt")
+    c.snapshot(f"{c.source}@s3")
+    run = c.push("--json", status=1)
+    error = conflict(c, run)
+    c.check("zfs rollback -r" in error and "raw copy" in error, f"what to do isn't said: {error}")
+    c.same([row[0].split("@")[1] for row in guids(c, c.target)], ["s1", "s2"], "the target's snapshots")
+    c.beta(f"zfs rollback -r {c.target}@s1")
+    run = c.push("--json")
+    c.same({event["from"] for event in run.of("step_started")}, {"@s1"}, "what the increment started from")
+    c.in_sync()
+    for snapshot in ("s1", "s2", "s3"):
+        same_files(c, c.source, c.target, snapshot)
+
+
+@case("ENC", versions=True)
+def raw_on_a_plain_copy(c):
+    """What was sent with --decrypt so far and now raw is a conflict; --set-aside keeps the plain copy and sends a raw one."""
+    encrypted_source(c)
+    c.push("--decrypt")
+    c.snapshot(f"{c.source}@s2")
+    run = c.push("--json", status=1)
+    error = conflict(c, run)
+    c.check("--set-aside" in error and "--decrypt" in error, f"what to do isn't said: {error}")
+    c.push("--set-aside")
+    aside = c.beta.lines(f"zfs list -H -o name -d 1 bpool | grep '^{c.target}[.]zfsync-'")
+    c.same(len(aside), 1, "copies that were set aside")
+    same_files(c, c.source, aside[0], "s1")
+    c.in_sync()
+    c.beta(f"echo {PHRASE} | zfs load-key -L prompt {c.target}")
+    same_files(c, c.source, c.target, "s2")
+
+
+@case("ENC", versions=True)
+def plain_below_a_raw_copy(c):
+    """A child that isn't encrypted below a raw copy without its key: it alone fails, at once; both ways that are named bring it over."""
+    encrypted_source(c)
+    c.alpha(f"zfs create -o encryption=off {c.source}/plain; zfs create {c.source}/kid; echo p >/{c.source}/plain/file;"
+            f" zfs snapshot {c.source}/plain@s1 {c.source}/kid@s1")
+    run = c.push("--json", status=1)
+    failed = run.of("dataset_failed")
+    c.same([event["dataset"] for event in failed], [f"{c.source}/plain"], "what failed")
+    c.check("zfs load-key" in failed[0]["error"] and "--exclude" in failed[0]["error"], f"what to do isn't said: {failed[0]['error']}")
+    c.same(len([event for event in run.of("step_started") if event["dataset"] == f"{c.source}/plain"]), 1, "tries")
+    c.only("", "kid")
+    # Elsewhere it is stored as it is at the source.
+    c.push("--exclude", "plain")
+    c.push(source=f"{c.source}/plain", target=f"beta:{c.target}-plain")
+    c.same(c.properties(c.beta, f"{c.target}-plain", "encryption")["", "encryption"][0], "off", "the plain copy's encryption")
+    same_files(c, f"{c.source}/plain", f"{c.target}-plain", "s1")
+    # With the key it is stored encrypted.
+    c.beta(f"echo {PHRASE} | zfs load-key -L prompt {c.target}")
+    c.push()
+    c.in_sync()
+    same_files(c, f"{c.source}/plain", f"{c.target}/plain", "s1")
