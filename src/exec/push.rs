@@ -252,6 +252,7 @@ async fn resume_points(
         if let (Some(token), Some(source)) = (token, negotiation.source_of(&name)) {
             match resume::judge(zfs, source, token, asker.job).await {
                 Judged::Resumable(point) => target.resume = Some(point),
+                Judged::Unclear(why) => reporter.event(&resume::kept(source, &why)),
                 // What the run would find after clearing it; a first receive that was cut leaves nothing then.
                 Judged::Useless(_) if asker.job.dry_run && target.snapshots.is_empty() => continue,
                 Judged::Useless(_) if asker.job.dry_run => target.partial = false,
