@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::ask::{Asker, Listed, host_name};
-use super::fleet::Fleet;
+use super::fleet::{self, Fleet};
 use super::link::{check_helper, close, first_channel};
 use super::ready::Ready;
 use super::resume::{self, Judged};
@@ -152,6 +152,9 @@ async fn prepare(
         helper: format!("zfsync {}, OpenZFS {}", hello.version, hello.zfs.as_deref().unwrap_or("unknown")),
         took: started.elapsed(),
     });
+    if let Some(text) = fleet::too_many_streams(job) {
+        reporter.event(&Event::Notice { dataset: None, text });
+    }
     let (selected, unselected): (Vec<SourceDataset>, Vec<SourceDataset>) =
         listed.into_iter().partition(|dataset| job.filter.selects(&dataset.path));
     if selected.is_empty() {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::error::StartError;
 use crate::name::{DatasetName, SnapshotName};
 use crate::plan::{SnapshotState, SourceDataset, SourceFacts};
+use crate::text::quoted;
 use crate::zfs::{
     Estimate, ParseError, Zfs, read_creations, read_facts, read_listed, read_source, read_states, read_written,
 };
@@ -90,7 +91,7 @@ async fn list_all(
         let complaints = complaints.and_then(|thread| thread.join().ok()).unwrap_or_default();
         if !status.success() {
             let said = complaints.trim();
-            return Err(words(if said.is_empty() { status.to_string() } else { said.to_owned() }));
+            return Err(words(if said.is_empty() { status.to_string() } else { quoted(said) }));
         }
         listed.map_err(|error| words(error.to_string()))
     })
