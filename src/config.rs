@@ -6,6 +6,7 @@ mod hooks;
 mod prune;
 mod run;
 mod status;
+mod trust;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;

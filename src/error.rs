@@ -225,7 +225,7 @@ pub enum StartError {
 }
 
 fn hint(words: &str) -> &'static str {
-    match crate::zfs::Refusal::from_words(words) {
+    match crate::zfs::Refusal::from_words(&crate::text::unquoted(words)) {
         crate::zfs::Refusal::Permission => {
             "\n  the user over there may not use zfs: log in as root, or allow it (zfs allow)"
         }

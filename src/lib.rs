@@ -12,6 +12,7 @@ pub mod name;
 pub mod plan;
 pub mod remote;
 pub mod report;
+pub mod text;
 pub mod zfs;
 
 use std::io::{IsTerminal, Write};
@@ -27,6 +28,12 @@ use report::log_file::LogFile;
 /// Does what the command line says. The helper takes its own path, which starts no runtime.
 #[must_use]
 pub fn run() -> ExitCode {
+    let code = run_command();
+    report::output::finish();
+    code
+}
+
+fn run_command() -> ExitCode {
     let cli = match cli::parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -66,7 +73,7 @@ fn cron(args: &cli::Cron) -> Exit {
     report::init_tracing(args.verbose, args.verbose == 0);
     let done = CronJob::new(args).and_then(|job| exec::cron(&job)).map(|report| {
         if report.exit != Exit::InSync || args.verbose > 0 {
-            let _ = write!(std::io::stderr(), "{}", report.text);
+            let _ = write!(report::output::stderr(), "{}", report.text);
         }
         report.exit
     });
@@ -79,7 +86,7 @@ fn run_jobs(args: &cli::Run) -> Exit {
     let done = chosen.and_then(|jobs| {
         exec::jobs(&jobs, args.job_timeout, |report| {
             if report.exit != Exit::InSync || args.verbose > 0 {
-                let _ = write!(std::io::stderr(), "{}", report.text);
+                let _ = write!(report::output::stderr(), "{}", report.text);
             }
         })
     });
@@ -116,7 +123,7 @@ fn ended(command: &str, result: Result<Exit, StartError>) -> Exit {
     result.unwrap_or_else(|error| {
         complain(&error.to_string());
         if error.exit() == Exit::Usage && !matches!(error, StartError::File(_)) {
-            let _ = writeln!(std::io::stderr(), "For more information, try 'zfsync {command} --help'.");
+            let _ = writeln!(report::output::stderr(), "For more information, try 'zfsync {command} --help'.");
         }
         error.exit()
     })
@@ -135,11 +142,21 @@ fn try_push(args: &cli::Push) -> Result<Exit, StartError> {
     if let (Some(log), Err(error)) = (log, &pushed) {
         log.note(&label, &error.to_string());
     }
-    pushed
+    drop(reporter);
+    report::output::finish();
+    match pushed {
+        // Whoever reads the events has not seen all of them, perhaps not the end.
+        Ok(Exit::InSync) if args.json && report::output::stdout().lost() => {
+            complain("stdout was closed or not read: not all events could be written; the run itself went well");
+            Ok(Exit::Failed)
+        }
+        pushed => pushed,
+    }
 }
 
 fn try_prune(args: &cli::Prune) -> Result<Exit, StartError> {
     let pruned = block_on(exec::prune(&PruneJob::new(args)?))?;
+    report::output::finish();
     let (mut list, mut words) = (std::io::stdout().lock(), std::io::stderr().lock());
     let printed = pruned.print(args.verbose, args.quiet, &mut list, &mut words);
     printed.map_err(|error| StartError::System { what: "can't print the list", error })?;
@@ -166,5 +183,5 @@ fn block_on<T>(work: impl Future<Output = Result<T, StartError>>) -> Result<T, S
 
 fn complain(error: &str) {
     // A closed stderr is no reason for another exit code.
-    let _ = writeln!(std::io::stderr(), "zfsync: error: {}", report::format::sanitise(error));
+    let _ = writeln!(report::output::stderr(), "zfsync: error: {}", report::format::sanitise(error));
 }

@@ -9,6 +9,7 @@ use super::Log;
 use super::cron::{CronJob, Wish};
 use super::file::{File, Keep, Table};
 use super::hooks::{Hooks, When};
+use super::trust;
 use crate::cli;
 use crate::error::StartError;
 use crate::plan::{Format, Rules};
@@ -99,13 +100,26 @@ pub fn read(path: &Path) -> Result<Vec<CronJob>, StartError> {
     let failed =
         |words: String| StartError::File(vec![FileError { path: path.to_owned(), line: None, job: None, words }]);
     let mut bytes = Vec::new();
-    let opened = std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
-    opened.map_err(|error| failed(format!("can't read it: {error}")))?;
+    let cant = |error: std::io::Error| failed(format!("can't read it: {error}"));
+    let file = std::fs::File::open(path).map_err(cant)?;
+    (&file).take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(cant)?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(failed("it is longer than 1 MiB: this can't be meant".into()));
     }
     let text = String::from_utf8(bytes).map_err(|error| failed(format!("it is not UTF-8: {}", error.utf8_error())))?;
-    parse(path, &text).map_err(StartError::File)
+    let jobs = parse(path, &text).map_err(StartError::File)?;
+    if let Some(job) = jobs.iter().find(|job| runs_commands(job))
+        && let Some(why) = trust::distrusted(path, &file).map_err(cant)?
+    {
+        return Err(failed(format!("job {} runs commands, and {why}", job.label())));
+    }
+    Ok(jobs)
+}
+
+/// Whether whoever writes the file has us run what he likes: hooks, and commands that ssh starts for its options.
+fn runs_commands(job: &CronJob) -> bool {
+    let mut pushes = job.branches.iter().flat_map(|branch| &branch.targets);
+    !job.hooks.commands.is_empty() || pushes.any(|push| !push.ssh.options.is_empty() || push.ssh.config.is_some())
 }
 
 /// The jobs of a file's text; all errors that can be found at once.

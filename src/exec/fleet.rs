@@ -16,6 +16,23 @@ const SESSIONS: usize = 8;
 /// A refused session is asked for again so often; then the run goes on with the channels that it has.
 const TRIES: u32 = 4;
 
+/// What is to be said where `-j` asks for more streams than the connections carry.
+#[must_use]
+pub fn too_many_streams(job: &PushJob) -> Option<String> {
+    job.target.host.as_ref()?;
+    let wanted = job.channels;
+    let needed = wanted.div_ceil(SESSIONS);
+    let (connections, more) = match job.connections {
+        Some(connections) => (connections, ""),
+        None => (1, " (more are opened only for much data)"),
+    };
+    (needed > connections).then(|| {
+        let carried = connections * SESSIONS;
+        let noun = if connections == 1 { "1 connection carries" } else { &format!("{connections} connections carry") };
+        format!("-j {wanted}: {noun} {carried} streams at a time{more}; for {wanted} add --connections {needed}")
+    })
+}
+
 /// What opening came to.
 #[derive(Debug)]
 pub enum Opened {
@@ -89,7 +106,9 @@ impl Fleet {
     /// Starts to open so many channels over a connection, as far as it can carry them.
     pub fn open(&mut self, connection: ConnectionId, channels: usize) {
         let there = self.channels.values().filter(|(over, _)| *over == connection).count();
-        for _ in 0..channels.min(SESSIONS.saturating_sub(there)) {
+        // On this machine nothing but -j limits them.
+        let most = if self.job.target.host.is_some() { SESSIONS } else { usize::MAX };
+        for _ in 0..channels.min(most.saturating_sub(there)) {
             self.numbered += 1;
             let id = self.numbered;
             self.channels.insert(id, (connection, None));

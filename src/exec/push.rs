@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::ask::{Asker, Listed, host_name};
-use super::fleet::Fleet;
+use super::fleet::{self, Fleet};
 use super::link::{check_helper, close, first_channel};
 use super::ready::Ready;
 use super::resume::{self, Judged};
@@ -152,6 +152,9 @@ async fn prepare(
         helper: format!("zfsync {}, OpenZFS {}", hello.version, hello.zfs.as_deref().unwrap_or("unknown")),
         took: started.elapsed(),
     });
+    if let Some(text) = fleet::too_many_streams(job) {
+        reporter.event(&Event::Notice { dataset: None, text });
+    }
     let (selected, unselected): (Vec<SourceDataset>, Vec<SourceDataset>) =
         listed.into_iter().partition(|dataset| job.filter.selects(&dataset.path));
     if selected.is_empty() {
@@ -253,6 +256,7 @@ async fn resume_points(
         if let (Some(token), Some(source)) = (token, negotiation.source_of(&name)) {
             match resume::judge(zfs, source, token, asker.job).await {
                 Judged::Resumable(point) => target.resume = Some(point),
+                Judged::Unclear(why) => reporter.event(&resume::kept(source, &why)),
                 // What the run would find after clearing it; a first receive that was cut leaves nothing then.
                 Judged::Useless(_) if asker.job.dry_run && target.snapshots.is_empty() => continue,
                 Judged::Useless(_) if asker.job.dry_run => target.partial = false,

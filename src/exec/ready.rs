@@ -36,7 +36,7 @@ impl Ready {
     /// The same, only to learn its size.
     pub fn estimate(&self, zfs: &Zfs, dataset: &PlannedDataset, step: &Step, job: &PushJob) -> Command {
         match &step.resume {
-            Some(token) => zfs.inspect(token),
+            Some(token) => zfs.estimate_rest(token),
             None => zfs.estimate(&self.spec(dataset, step, job)),
         }
     }

@@ -1,50 +1,69 @@
-//! Whether this source can go on with a receive that was cut.
+//! Whether this source can go on with a receive that was cut. The target's host chooses the token, so nothing in it is
+//! believed: it must stand for a snapshot of the very dataset, sent as this run would send it, and `zfs send -t` gets a token
+//! that was built here.
 
 use super::source;
 use crate::config::PushJob;
-use crate::name::{DatasetName, ResumeToken};
-use crate::plan::ResumePoint;
+use crate::error::StartError;
+use crate::name::{DatasetName, RelPath, ResumeToken};
+use crate::plan::{ResumePoint, SourceDataset};
 use crate::report::Event;
-use crate::zfs::{TokenFacts, Zfs};
+use crate::zfs::{Token, TokenError, Zfs};
 
 /// What a token is good for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Judged {
     /// To go on.
     Resumable(ResumePoint),
-    /// Nothing any more; why.
+    /// Nothing any more; why. What was received can be dropped.
     Useless(String),
+    /// Nobody here knows; why. What was received stays.
+    Unclear(String),
 }
 
-/// Asks this machine's ZFS about a token, and checks that it stands for `source` sent in the way that is wanted now.
+/// Reads a token, and checks that it stands for `source` sent in the way that is wanted now.
 pub async fn judge(zfs: &Zfs, source: &DatasetName, token: ResumeToken, job: &PushJob) -> Judged {
     if !job.resume {
         return Judged::Useless("--no-resume".into());
     }
-    let facts = match source::token(zfs.clone(), token.clone()).await {
-        Ok(facts) => facts,
-        Err(why) => return Judged::Useless(why),
+    let token = match Token::decode(&token) {
+        Ok(token) => token,
+        Err(error @ TokenError::Damaged(_)) => return Judged::Useless(error.to_string()),
+        Err(error @ TokenError::Unknown(_)) => return Judged::Unclear(error.to_string()),
     };
-    let encrypted = match source::facts(zfs.clone(), vec![source.clone()]).await {
-        Ok(all) => all.get(source).is_some_and(|facts| facts.encrypted),
-        Err(error) => return Judged::Useless(error.to_string()),
-    };
-    match unfit(&facts, source, encrypted, job.decrypt) {
-        Some(why) => Judged::Useless(why),
-        None => Judged::Resumable(ResumePoint { token, to: facts.to_guid }),
+    match here(zfs, source, job).await {
+        Ok(Some((dataset, encrypted))) => fit(&token, source, &dataset, encrypted, job.decrypt),
+        Ok(None) => Judged::Unclear(format!("{source} is not there any more")),
+        Err(error) => Judged::Unclear(error.to_string()),
     }
 }
 
-fn unfit(facts: &TokenFacts, source: &DatasetName, encrypted: bool, decrypt: bool) -> Option<String> {
-    if facts.to_name.split('@').next() != Some(source.as_str()) {
-        return Some(format!("it is the rest of {}", facts.to_name));
+/// The dataset as it is now, with all its snapshots and bookmarks, and whether it is encrypted.
+async fn here(zfs: &Zfs, source: &DatasetName, job: &PushJob) -> Result<Option<(SourceDataset, bool)>, StartError> {
+    let listed = source::list(zfs.clone(), source.clone(), Some(0), job.faults.stall_timeout).await?;
+    let dataset = listed.into_iter().find(|dataset| dataset.path == RelPath::default());
+    let facts = source::facts(zfs.clone(), vec![source.clone()]).await?;
+    Ok(dataset.zip(facts.get(source).map(|facts| facts.encrypted)))
+}
+
+fn fit(token: &Token, source: &DatasetName, dataset: &SourceDataset, encrypted: bool, decrypt: bool) -> Judged {
+    let useless = |why: &str| Judged::Useless(why.to_owned());
+    let Some(to) = dataset.snapshots.iter().find(|version| version.guid == token.to_guid) else {
+        return Judged::Useless(format!("it is the rest of {:?}, which is no snapshot of {source}", token.to_name));
+    };
+    let mut versions = dataset.snapshots.iter().chain(dataset.bookmarks.iter());
+    if token.from_guid.is_some_and(|from| !versions.any(|version| version.guid == from)) {
+        return Judged::Useless(format!("its base is neither a snapshot nor a bookmark of {source} any more"));
     }
-    match (encrypted, facts.raw, decrypt) {
+    match (encrypted, token.raw, decrypt) {
         // To go on would send plaintext that nobody asked for.
-        (true, false, false) => Some("it was sent decrypted, and now raw is wanted".into()),
-        (true, true, true) => Some("it was sent raw, and now decrypted is wanted".into()),
-        _ => None,
+        (true, false, false) => return useless("it was sent decrypted, and now raw is wanted"),
+        (true, true, true) => return useless("it was sent raw, and now decrypted is wanted"),
+        (false, true, _) => return useless("it was sent raw, and the source is not encrypted"),
+        (true, true, false) | (true, false, true) | (false, false, _) => {}
     }
+    let token = token.encode(&source.at(to.name));
+    Judged::Resumable(ResumePoint { token, to: to.guid })
 }
 
 /// The line that tells of a cleared one.
@@ -53,20 +72,72 @@ pub fn cleared(source: &DatasetName, why: &str) -> Event {
     Event::Notice { dataset: Some(source.to_string()), text }
 }
 
+/// The line that tells of one that stays.
+pub fn kept(source: &DatasetName, why: &str) -> Event {
+    let text =
+        format!("the target has the rest of a cut receive, and it isn't clear what it is good for ({why}); it stays");
+    Event::Notice { dataset: Some(source.to_string()), text }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::Guid;
+    use crate::name::{Guid, Txg};
+
+    fn source() -> (DatasetName, SourceDataset) {
+        let mut dataset = SourceDataset::default();
+        dataset.snapshots.push(&"s".parse().unwrap(), Guid(1), Txg(1));
+        dataset.bookmarks.push(&"b".parse().unwrap(), Guid(2), Txg(1));
+        ("p/a".parse().unwrap(), dataset)
+    }
+
+    fn token(raw: bool, from_guid: Option<u64>) -> Token {
+        Token {
+            to_guid: Guid(1),
+            to_name: "other/name@x".into(),
+            from_guid: from_guid.map(Guid),
+            object: 3,
+            offset: 4,
+            bytes: 5,
+            large_blocks: false,
+            embedded: false,
+            compressed: true,
+            raw,
+        }
+    }
+
+    fn judged(token: &Token, encrypted: bool, decrypt: bool) -> Result<Token, String> {
+        let (name, dataset) = source();
+        match fit(token, &name, &dataset, encrypted, decrypt) {
+            Judged::Resumable(point) => {
+                assert_eq!(point.to, token.to_guid);
+                Ok(Token::decode(&point.token).unwrap())
+            }
+            Judged::Useless(why) => Err(why),
+            Judged::Unclear(why) => panic!("{why}"),
+        }
+    }
 
     #[test]
-    fn only_what_fits_is_resumed() {
-        let facts = |name: &str, raw| TokenFacts { to_guid: Guid(1), to_name: name.into(), raw };
-        let source: DatasetName = "p/a".parse().unwrap();
-        assert_eq!(unfit(&facts("p/a@s", false), &source, false, false), None);
-        assert_eq!(unfit(&facts("p/a@s", true), &source, true, false), None);
-        assert_eq!(unfit(&facts("p/a@s", false), &source, true, true), None);
-        assert!(unfit(&facts("p/a@s", false), &source, true, false).unwrap().contains("decrypted"));
-        assert!(unfit(&facts("p/a@s", true), &source, true, true).unwrap().contains("raw"));
-        assert!(unfit(&facts("p/b@s", false), &source, false, false).unwrap().contains("p/b@s"));
+    fn only_what_was_sent_as_this_run_would_is_resumed() {
+        assert!(!judged(&token(false, None), false, false).unwrap().raw);
+        assert!(!judged(&token(false, None), false, true).unwrap().raw);
+        assert!(judged(&token(true, None), true, false).unwrap().raw);
+        assert!(!judged(&token(false, None), true, true).unwrap().raw);
+        assert!(judged(&token(false, None), true, false).unwrap_err().contains("decrypted"));
+        assert!(judged(&token(true, None), true, true).unwrap_err().contains("raw"));
+        assert!(judged(&token(true, None), false, false).unwrap_err().contains("raw"));
+    }
+
+    #[test]
+    fn only_a_snapshot_of_this_dataset_is_resumed() {
+        // The name in the token is the other host's affair; the GUID is not.
+        assert_eq!(judged(&token(false, Some(2)), false, false).unwrap().to_name, "p/a@s");
+        assert!(judged(&token(false, Some(3)), false, false).unwrap_err().contains("base"));
+        let other = Token { to_guid: Guid(9), to_name: "p/a@s\n  forged".into(), ..token(false, None) };
+        let why = judged(&other, false, false).unwrap_err();
+        assert!(why.contains("no snapshot of p/a") && !why.contains('\n'), "{why}");
+        // A bookmark has no data.
+        assert!(judged(&Token { to_guid: Guid(2), ..token(false, None) }, false, false).is_err());
     }
 }

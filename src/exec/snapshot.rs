@@ -249,5 +249,5 @@ fn print(lines: &[String]) {
 }
 
 fn complain(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", sanitise(line));
+    let _ = writeln!(crate::report::output::stderr(), "{}", sanitise(line));
 }

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::error::StartError;
-use crate::name::{DatasetName, ResumeToken, SnapshotName};
+use crate::name::{DatasetName, SnapshotName};
 use crate::plan::{SnapshotState, SourceDataset, SourceFacts};
+use crate::text::quoted;
 use crate::zfs::{
-    Estimate, ParseError, TokenFacts, Zfs, read_creations, read_facts, read_listed, read_source, read_states,
-    read_token, read_written,
+    Estimate, ParseError, Zfs, read_creations, read_facts, read_listed, read_source, read_states, read_written,
 };
 
 /// So many bytes of names go into one argv; FreeBSD's limit is 512 KiB for all arguments and the environment.
@@ -91,7 +91,7 @@ async fn list_all(
         let complaints = complaints.and_then(|thread| thread.join().ok()).unwrap_or_default();
         if !status.success() {
             let said = complaints.trim();
-            return Err(words(if said.is_empty() { status.to_string() } else { said.to_owned() }));
+            return Err(words(if said.is_empty() { status.to_string() } else { quoted(said) }));
         }
         listed.map_err(|error| words(error.to_string()))
     })
@@ -177,23 +177,6 @@ pub async fn written(zfs: Zfs, names: Vec<String>) -> Vec<(String, u64)> {
         Ok(all)
     });
     asked.await.unwrap_or_default()
-}
-
-/// What a resume token stands for; an error when this host can't go on with it, in zfs's words.
-pub async fn token(zfs: Zfs, token: ResumeToken) -> Result<TokenFacts, String> {
-    let output = blocking(move || run(&mut zfs.inspect(&token))).await.map_err(|error| error.to_string())?;
-    // Where it writes to differs between versions.
-    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-    match read_token(&said) {
-        Some(facts) if output.status.success() => Ok(facts),
-        _ => Err(said
-            .lines()
-            .rev()
-            .map(str::trim)
-            .find(|line| !line.is_empty())
-            .unwrap_or("zfs says nothing")
-            .to_owned()),
-    }
 }
 
 /// How many bytes a step's stream will have, as this `zfs send -n` thinks; `None` where it doesn't say.

@@ -4,19 +4,24 @@
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::process::Command;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::asked::Asked;
 use super::event::Teller;
 pub use super::event::{ChannelEvent, ChannelId, FromChannel, HelperError, SendFailure};
 use super::ssh::Master;
 pub use super::stream::Stream;
 use super::stream::{self, Fd};
-use super::wire::{self, FrameKind, GREETING, Header, Hello, MAX_PREAMBLE, PING, PROTOCOL, Reply, Request, WireError};
+use super::wire::{
+    self, Failure, FrameKind, GREETING, Header, Hello, MAX_PREAMBLE, PING, PROTOCOL, Reply, Request, WireError,
+};
 use crate::cli::Allow;
+use crate::text::{on_one_line, quoted, unquoted};
+use crate::zfs::Refusal;
 
 /// How the helper is called on the target host when the user says nothing else. Constant: no name ever reaches a shell.
 pub const REMOTE_HELPER: &str = "zfsync recv --stdio";
@@ -33,7 +38,21 @@ enum Order {
 #[derive(Debug)]
 pub struct Channel {
     orders: mpsc::Sender<Order>,
+    asked: Open,
 }
+
+/// The questions of a channel that have no answer yet, for both of its threads.
+#[derive(Debug, Clone, Default)]
+struct Open(Arc<Mutex<Asked>>);
+
+impl Open {
+    fn lock(&self) -> MutexGuard<'_, Asked> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Messages are parsed one at a time in all channels: what is made of a long one can need many times its length.
+static PARSING: Mutex<()> = Mutex::new(());
 
 /// Our ends of a helper's stdio, and where its exit status will be told.
 struct Ends {
@@ -86,52 +105,83 @@ impl Channel {
         Self::start(id, ends, "this machine", events)
     }
 
+    /// Talks to a helper that somebody else has started: our ends of its stdin, stdout and stderr. For tests.
+    pub fn over(
+        id: ChannelId,
+        [stdin, stdout, stderr]: [OwnedFd; 3],
+        host: &str,
+        events: UnboundedSender<FromChannel>,
+    ) -> Result<Self, HelperError> {
+        // Nobody will tell how it ends.
+        let (_, status) = mpsc::channel();
+        Self::start(id, Ends { stdin, stdout, stderr, status }, host, events)
+    }
+
     fn start(id: ChannelId, ends: Ends, host: &str, events: UnboundedSender<FromChannel>) -> Result<Self, HelperError> {
         let Ends { stdin, stdout, stderr, status } = ends;
         let (orders, todo) = mpsc::channel();
         let tell = Teller { channel: id, events };
         let (writer, reader, host) = (tell.clone(), tell, host.to_owned());
-        thread::Builder::new().name(format!("write-{id}")).spawn(move || write(&stdin, &todo, &writer))?;
+        let asked = Open::default();
+        let (for_writer, for_reader) = (asked.clone(), asked.clone());
+        thread::Builder::new().name(format!("write-{id}")).spawn(move || write(&stdin, &todo, &writer, &for_writer))?;
         let (words, stderr_words) = mpsc::channel();
         thread::Builder::new().name(format!("stderr-{id}")).spawn(move || {
             let _ = words.send(read_stderr(stderr.into()));
         })?;
         thread::Builder::new().name(format!("read-{id}")).spawn(move || {
             let aftermath = Aftermath { host, status, stderr: stderr_words };
-            let error = read(BufReader::with_capacity(64 * 1024, stdout.into()), &reader, aftermath);
+            let error = read(BufReader::with_capacity(64 * 1024, stdout.into()), &reader, aftermath, &for_reader);
             reader.tell(ChannelEvent::Closed(error));
         })?;
-        Ok(Self { orders })
+        Ok(Self { orders, asked })
     }
 
     /// Sends a request; the answer comes as an event. A channel that is gone says so by [`ChannelEvent::Closed`].
     pub fn request(&self, request: Request) {
+        self.asked.lock().note(&request);
         let _ = self.orders.send(Order::Request(request));
     }
 
     /// Starts a stream as soon as the stream before is sent.
     pub fn stream(&self, stream: Stream) {
+        self.asked.lock().note(&Request::Receive { id: stream.id, receive: stream.receive.clone() });
         let _ = self.orders.send(Order::Stream(Box::new(stream)));
     }
 }
 
 /// The writer thread. When the helper is gone writes fail; the reader thread tells why, so this one just ends.
-fn write(stdin: &OwnedFd, todo: &mpsc::Receiver<Order>, tell: &Teller) {
+fn write(stdin: &OwnedFd, todo: &mpsc::Receiver<Order>, tell: &Teller, asked: &Open) {
     loop {
         let through = match todo.recv_timeout(PING) {
             Err(mpsc::RecvTimeoutError::Disconnected) => return,
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 wire::write_mark(&mut Fd(stdin), FrameKind::Ping).map_err(|error| error.to_string())
             }
-            Ok(Order::Request(request)) => {
-                wire::write_message(&mut Fd(stdin), FrameKind::Request, &request).map_err(|error| error.to_string())
-            }
+            Ok(Order::Request(request)) => send(stdin, &request, tell, asked),
             Ok(Order::Stream(stream)) => stream::run(stdin, *stream, tell),
         };
         if let Err(error) = through {
             tracing::debug!("channel {}: {error}", tell.channel);
             return;
         }
+    }
+}
+
+/// Sends a request. One that is too large is never sent: it is answered here, and the channel lives on.
+fn send(stdin: &OwnedFd, request: &Request, tell: &Teller, asked: &Open) -> Result<(), String> {
+    let sent = request.check().and_then(|()| wire::write_message(&mut Fd(stdin), FrameKind::Request, request));
+    match sent {
+        Err(error @ (WireError::TooLong { .. } | WireError::Limit(_))) => {
+            let words = format!("{} is too large for one request and was not sent: {error}", request.what());
+            let failure = Some(Failure { refusal: Refusal::Other, words });
+            let reply = Reply::Done { id: request.id(), failure, warning: None };
+            if asked.lock().take(&reply) == Ok(true) {
+                tell.tell(ChannelEvent::Reply(reply));
+            }
+            Ok(())
+        }
+        sent => sent.map_err(|error| error.to_string()),
     }
 }
 
@@ -147,43 +197,58 @@ impl Aftermath {
     fn words(&self) -> (String, String) {
         let wait = Duration::from_secs(2);
         let status = self.status.recv_timeout(wait).unwrap_or_else(|_| "still running".into());
-        (self.stderr.recv_timeout(wait).unwrap_or_default(), status)
+        (quoted(&self.stderr.recv_timeout(wait).unwrap_or_default()), on_one_line(&status).into_owned())
     }
 }
 
 /// The reader thread: greeting, then replies, until the end, whose reason it returns.
-fn read(mut output: BufReader<std::fs::File>, tell: &Teller, aftermath: Aftermath) -> HelperError {
+fn read(mut output: BufReader<std::fs::File>, tell: &Teller, aftermath: Aftermath, asked: &Open) -> HelperError {
     match greeting(&mut output) {
-        Ok(Ok(hello)) => tell.tell(ChannelEvent::Ready(hello)),
-        Ok(Err((theirs, version))) => return HelperError::Version { host: aftermath.host, theirs, version },
+        Ok(Ok(hello)) => tell.tell(ChannelEvent::Ready(hello.harmless())),
+        Ok(Err((theirs, version))) => {
+            let [theirs, version] = [theirs, version].map(|text| wire::short(&text));
+            return HelperError::Version { host: aftermath.host, theirs, version };
+        }
         Err(preamble) => return no_greeting(&preamble, &aftermath),
     }
-    let reason = loop {
+    loop {
+        let host = aftermath.host.clone();
         match reply(&mut output) {
-            Ok(Some(reply)) => tell.tell(ChannelEvent::Reply(reply)),
+            Ok(Some(reply)) => match asked.lock().take(&reply) {
+                Ok(true) => tell.tell(ChannelEvent::Reply(reply.harmless())),
+                Ok(false) => {}
+                Err(what) => return HelperError::Protocol { host, what },
+            },
             Ok(None) => {
                 let (words, status) = aftermath.words();
-                break if words.is_empty() { status } else { format!("{status}; it says: {words}") };
+                let reason = if words.is_empty() { status } else { format!("{status}; it says: {words}") };
+                return HelperError::Lost { host, reason };
             }
-            Err(error) => break error.to_string(),
+            Err(WireError::Io(error)) => {
+                return HelperError::Lost { host, reason: format!("the connection broke: {error}") };
+            }
+            Err(error) => return HelperError::Protocol { host, what: wire::short(&error.to_string()) },
         }
-    };
-    HelperError::Lost { host: aftermath.host, reason }
+    }
 }
 
 fn reply(output: &mut impl Read) -> Result<Option<Reply>, WireError> {
     match Header::read(output)? {
         None => Ok(None),
-        Some(Header { kind: FrameKind::Reply, len }) => wire::read_body(output, len).map(Some),
+        Some(Header { kind: FrameKind::Reply, len }) => {
+            let body = wire::read_bytes(output, len)?;
+            let _one_at_a_time = PARSING.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(Some(serde_json::from_slice(&body)?))
+        }
         Some(_) => Err(WireError::Damaged),
     }
 }
 
 fn no_greeting(preamble: &[u8], aftermath: &Aftermath) -> HelperError {
     let (stderr, status) = aftermath.words();
-    let printed = String::from_utf8_lossy(preamble);
-    let lines = printed.lines().chain(stderr.lines()).filter(|line| !line.trim().is_empty());
-    let words = lines.map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n");
+    // Behind an empty line all of it is quoted.
+    let words = quoted(&format!("-\n{}\n{}", String::from_utf8_lossy(preamble), unquoted(&stderr)));
+    let words = words.split_once('\n').map_or(String::new(), |(_, lines)| lines.to_owned());
     let host = aftermath.host.clone();
     if status.ends_with("127") || stderr.to_ascii_lowercase().contains("command not found") {
         let words = if stderr.trim().is_empty() { status } else { stderr.trim().to_owned() };

@@ -102,7 +102,15 @@ pub enum HelperError {
         /// What came instead.
         words: String,
     },
-    /// It greeted, and then the connection ended or made no sense.
+    /// It said what no helper of ours says, or more than it may.
+    #[error("the helper on {host} breaks the protocol: {what}; its connection was closed")]
+    Protocol {
+        /// The host.
+        host: String,
+        /// How.
+        what: String,
+    },
+    /// It greeted, and then the connection ended.
     #[error("the connection to the helper on {host} was lost: {reason}")]
     Lost {
         /// The host.

@@ -1,5 +1,6 @@
 //! The other host: where it is, how it is reached, and what is said to it.
 
+mod asked;
 pub mod client;
 mod event;
 pub mod helper;

@@ -12,6 +12,7 @@ use thiserror::Error;
 use tokio::process::Command;
 
 use super::target::Host;
+use crate::text::{on_one_line, quoted};
 
 /// What the user says about the connection, beside what ssh_config says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -223,8 +224,7 @@ fn master_command(host: &Host, options: &SshOptions, first: bool, dir: &Path, lo
 }
 
 fn refused(host: &Host, status: ExitStatus, log: &str) -> ConnectError {
-    let lines: Vec<&str> = log.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let words = if lines.is_empty() { format!("nothing ({status})") } else { lines.join("\n  ") };
+    let words = if log.trim().is_empty() { format!("nothing ({status})") } else { quoted(log) };
     let busy = ["kex_exchange_identification", "banner exchange", "Connection reset", "Connection closed by"]
         .iter()
         .any(|sign| words.contains(sign))
@@ -264,7 +264,7 @@ fn jittered(pause: Duration) -> Duration {
 fn chain(error: &dyn std::error::Error) -> String {
     let causes: Vec<String> =
         std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
-    causes.join(": ")
+    on_one_line(&causes.join(": ")).into_owned()
 }
 
 #[cfg(test)]

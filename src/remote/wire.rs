@@ -1,6 +1,7 @@
 //! The protocol between sender and helper: one line of greeting, then frames (length, kind, body). Control bodies are
 //! JSON, so that either side may add fields; data bodies are raw bytes of the stream, never looked at.
 
+mod limits;
 mod message;
 
 use std::io::{self, Read, Write};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::name::DatasetName;
+pub(super) use limits::short;
 pub use message::{Failure, Receive, Rename, Reply, Request, TargetFacts, Thinned};
 
 /// Raised whenever an older peer could misunderstand; both sides name both numbers when they differ.
@@ -107,6 +109,9 @@ pub enum WireError {
     /// The reserved bytes are not zero: the peer is out of step.
     #[error("a frame's header is damaged")]
     Damaged,
+    /// A message asks for more than any peer of ours would.
+    #[error("a message is beyond a limit: {0}")]
+    Limit(&'static str),
     /// A control body is not the JSON that its kind promises.
     #[error("a message can't be understood: {0}")]
     Json(#[from] serde_json::Error),
@@ -160,9 +165,14 @@ impl Header {
 
 /// Reads a control body of `len` bytes (checked by [`Header::decode`]).
 pub fn read_body<T: for<'de> Deserialize<'de>>(input: &mut impl Read, len: usize) -> Result<T, WireError> {
+    Ok(serde_json::from_slice(&read_bytes(input, len)?)?)
+}
+
+/// The bytes of a control body.
+pub(super) fn read_bytes(input: &mut impl Read, len: usize) -> Result<Vec<u8>, WireError> {
     let mut body = vec![0; len];
     input.read_exact(&mut body)?;
-    Ok(serde_json::from_slice(&body)?)
+    Ok(body)
 }
 
 /// Writes one control frame in a single `write`, so that frames of several threads don't mix under one lock.

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, W
 use super::draw;
 use super::event::Event;
 use super::look::Look;
+use super::output;
 use super::screen::{Screen, Stderr, Surface};
 use super::track::Track;
 use super::words::Words;
@@ -43,7 +44,7 @@ impl Bars {
     /// Bars on this process's stderr, which is a terminal.
     pub fn on_stderr(verbose: u8) -> Self {
         let look = Look::of_env(true);
-        let bars = Self::new(Stderr, Box::new(std::io::stderr()), Arc::new(SystemClock), look, verbose);
+        let bars = Self::new(Stderr, Box::new(output::stderr()), Arc::new(SystemClock), look, verbose);
         *ACTIVE.lock().unwrap_or_else(PoisonError::into_inner) = Some(bars.bar.downgrade());
         bars.bar.enable_steady_tick(TICK);
         bars

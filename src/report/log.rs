@@ -3,10 +3,14 @@
 use std::io::{self, IsTerminal as _, Write};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::debug_fn;
 
 use super::bars;
+use super::format::sanitise;
 use super::look::Look;
+use super::output;
 
 /// Overrides `-v` with a filter as tracing-subscriber takes it, such as `zfsync::exec=trace,warn`.
 const FILTER: &str = "ZFSYNC_LOG";
@@ -14,7 +18,14 @@ const FILTER: &str = "ZFSYNC_LOG";
 /// Sends tracing's events to stderr from now on. A second call does nothing.
 pub fn init_tracing(verbose: u8, quiet: bool) {
     let terminal = io::stderr().is_terminal();
+    // Messages have names and words of others in them.
+    let fields = debug_fn(|writer, field, value| {
+        let text = format!("{value:?}");
+        let text = sanitise(&text).replace('\n', "\n  ");
+        if field.name() == "message" { write!(writer, "{text}") } else { write!(writer, "{}={text}", field.name()) }
+    });
     let subscriber = tracing_subscriber::fmt()
+        .fmt_fields(fields.delimited(" "))
         .with_writer(Around)
         .with_ansi(Look::of_env(terminal).colour)
         .with_target(verbose > 1)
@@ -41,7 +52,7 @@ struct Around;
 impl Write for Around {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // tracing-subscriber hands over an event in one piece.
-        bars::suspended(|| io::stderr().write_all(bytes)).map(|()| bytes.len())
+        bars::suspended(|| output::stderr().write_all(bytes)).map(|()| bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

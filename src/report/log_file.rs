@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::format::sanitise;
 use super::json::{Json, Label};
+use super::links;
 use super::plain::Plain;
 use super::{DatasetEnd, Event, Reporter, SystemClock};
 use crate::cli::LogFormat;
@@ -67,7 +68,7 @@ fn append(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).create(folder)?;
     }
-    OpenOptions::new().append(true).create(true).open(path)
+    links::open(OpenOptions::new().append(true).create(true), path)
 }
 
 /// Takes whole lines, each in one piece. A disk that is full may have room again a little later.

@@ -7,9 +7,11 @@ pub mod event;
 pub mod format;
 pub mod jobs;
 mod json;
+mod links;
 mod log;
 pub mod log_file;
 mod look;
+pub mod output;
 mod plain;
 pub mod prune;
 mod screen;
@@ -74,9 +76,9 @@ pub fn terminal() -> bool {
 pub fn reporter(style: Style, verbose: u8) -> Box<dyn Reporter> {
     match style {
         Style::Bars => Box::new(bars::Bars::on_stderr(verbose)),
-        Style::Plain => Box::new(plain::Plain::new(Box::new(std::io::stderr()), Box::new(SystemClock), verbose)),
-        Style::Json => Box::new(json::Json::new(Box::new(std::io::stdout()), Box::new(SystemClock))),
-        Style::Quiet => Box::new(plain::Quiet::new(Box::new(std::io::stderr()))),
+        Style::Plain => Box::new(plain::Plain::new(Box::new(output::stderr()), Box::new(SystemClock), verbose)),
+        Style::Json => Box::new(json::Json::new(Box::new(output::stdout()), Box::new(SystemClock))),
+        Style::Quiet => Box::new(plain::Quiet::new(Box::new(output::stderr()))),
     }
 }
 

@@ -8,11 +8,17 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::TermLike;
 
+use super::output;
+
 /// Something with rows and columns that understands escape sequences.
 pub(super) trait Surface: Debug + Send + Sync {
     /// Columns and rows.
     fn size(&self) -> (usize, usize);
     fn write(&self, text: &str) -> io::Result<()>;
+    /// Whether what was written before has not come there yet.
+    fn is_behind(&self) -> bool {
+        false
+    }
 }
 
 /// This process's stderr.
@@ -27,7 +33,11 @@ impl Surface for Stderr {
     }
 
     fn write(&self, text: &str) -> io::Result<()> {
-        io::stderr().write_all(text.as_bytes())
+        output::stderr().write_all(text.as_bytes())
+    }
+
+    fn is_behind(&self) -> bool {
+        output::stderr().is_behind()
     }
 }
 
@@ -123,6 +133,12 @@ impl<S: Surface> TermLike for Screen<S> {
     }
 
     fn flush(&self) -> io::Result<()> {
+        if self.surface.is_behind() {
+            // A stopped terminal: what stands on it stays, and the next frame covers it.
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            (state.next, state.filler) = (Vec::new(), false);
+            return Ok(());
+        }
         let frame = self.state.lock().unwrap_or_else(PoisonError::into_inner).frame(self.surface.size().0);
         if frame.is_empty() { Ok(()) } else { self.surface.write(&frame) }
     }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::bars::suspended;
 use super::format::{bytes, count, sanitise};
 use super::look::{Colour, Look};
+use super::output;
 
 /// What would be done about a dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -105,16 +106,26 @@ struct Plan<'a> {
 
 /// Prints a plan to stdout: a table, or one JSON object on one line. A reader that is gone is no error.
 pub fn print_plan(rows: &[PlanRow], json: bool) -> io::Result<()> {
+    if json {
+        // Behind the events that went there before.
+        let mut line = crate::text::json(serde_json::to_vec(&Plan { rows, bytes: known_bytes(rows) })?);
+        line.push(b'\n');
+        // A reader that is gone is told of by the exit code.
+        let _ = output::stdout().write_all(&line);
+        return Ok(());
+    }
     let mut stdout = io::stdout().lock();
-    let text = if json {
-        serde_json::to_string(&Plan { rows, bytes: known_bytes(rows) })? + "\n"
-    } else {
+    let text = {
         let terminal = stdout.is_terminal();
         let width = if terminal { rustix::termios::tcgetwinsize(&stdout).ok().map(|size| size.ws_col) } else { None };
         render(rows, Look::of_env(terminal), width.filter(|&width| width > 0).map(usize::from))
     };
     // A bar on the same terminal would stand in front of the first line.
-    match suspended(|| stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())) {
+    let write = || {
+        output::finish();
+        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+    };
+    match suspended(write) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }

@@ -208,9 +208,9 @@ impl Zfs {
         self.command(["send", "-vP", "-t", &token.0])
     }
 
-    /// What a token stands for, on stdout, and whether this host can go on with it: to be read with [`super::read_token`].
+    /// The size of what [`Zfs::resume`] would send, as [`Zfs::estimate`] tells it.
     #[must_use]
-    pub fn inspect(&self, token: &ResumeToken) -> Command {
+    pub fn estimate_rest(&self, token: &ResumeToken) -> Command {
         self.command(["send", "-nvP", "-t", &token.0])
     }
 

@@ -5,6 +5,7 @@ mod change;
 mod command;
 mod estimate;
 mod mirror;
+mod nvlist;
 mod parse;
 pub mod permission;
 mod refusal;
@@ -21,4 +22,4 @@ pub use parse::{
 };
 pub use refusal::Refusal;
 pub use snapshot::{read_states, read_written, without_usage};
-pub use token::{TokenFacts, read_token};
+pub use token::{Token, TokenError};

@@ -204,6 +204,7 @@ impl Run<'_> {
             let source = &self.ready.plan.datasets[dataset].source;
             match resume::judge(self.zfs, source, token, self.job).await {
                 Judged::Resumable(point) => target.resume = Some(point),
+                Judged::Unclear(why) => self.reporter.event(&resume::kept(source, &why)),
                 Judged::Useless(why) => return self.clear(dataset, channel, &why),
             }
         }

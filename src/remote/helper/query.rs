@@ -35,7 +35,7 @@ impl Queries {
             return false;
         }
         *self.lock() += 1;
-        let (queries, own, id) = (Arc::clone(self), context.clone(), id_of(&request));
+        let (queries, own, id) = (Arc::clone(self), context.clone(), request.id());
         let spawned = std::thread::Builder::new().name("query".into()).spawn(move || {
             answer(&own, request);
             queries.one_ended();
@@ -70,29 +70,9 @@ impl Queries {
     }
 }
 
-fn id_of(request: &Request) -> u64 {
-    match request {
-        Request::Ask { id, .. }
-        | Request::List { id, .. }
-        | Request::Tree { id, .. }
-        | Request::Probe { id, .. }
-        | Request::Clear { id, .. }
-        | Request::Lock { id, .. }
-        | Request::Cure { id, .. }
-        | Request::Dates { id, .. }
-        | Request::Thin { id, .. }
-        | Request::Names { id, .. }
-        | Request::Rename { id, .. }
-        | Request::Notes { id, .. }
-        | Request::Note { id, .. }
-        | Request::Destroy { id, .. }
-        | Request::Receive { id, .. } => *id,
-    }
-}
-
 fn answer(context: &Context, request: Request) {
     let Context { config, host, replies, .. } = context;
-    let id = id_of(&request);
+    let id = request.id();
     let answered = match request {
         Request::Ask { names, .. } => ask(context, id, &names),
         Request::List { datasets, .. } => list(context, id, &datasets),

@@ -68,7 +68,8 @@ impl Session {
             let Some(header) = Header::read(&mut self.input)? else { return Ok(()) };
             let go_on = match header.kind {
                 FrameKind::Request => {
-                    let request = wire::read_body(&mut self.input, header.len)?;
+                    let request: Request = wire::read_body(&mut self.input, header.len)?;
+                    request.check()?;
                     self.request(request)?
                 }
                 FrameKind::Data => self.data(header.len)?,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::super::links;
 use super::name::{RUN, decode, encode};
 use crate::plan::LastResult;
 
@@ -111,6 +112,7 @@ impl Folder {
     /// Makes it, and makes sure that files can be made in it.
     pub fn open(dir: &Path, target: &str) -> io::Result<Self> {
         let folder = Self::at(dir, target);
+        links::check(&folder.0)?;
         fs::create_dir_all(&folder.0)?;
         match folder.temporary()?.close() {
             // A run that has the lock meanwhile has swept it away.
@@ -139,7 +141,7 @@ impl Folder {
     }
 
     fn write(&self, stem: &str, content: &impl Serialize) -> io::Result<()> {
-        let mut text = serde_json::to_vec_pretty(content)?;
+        let mut text = crate::text::json(serde_json::to_vec_pretty(content)?);
         text.push(b'\n');
         let mut file = self.temporary()?;
         file.write_all(&text)?;
@@ -196,7 +198,8 @@ impl Folder {
 
     /// From here on `run.json` no longer tells what the files say.
     pub fn begin(&self) -> io::Result<()> {
-        fs::write(self.0.join(UNFINISHED), "")
+        let mut options = fs::OpenOptions::new();
+        links::open(options.write(true).create(true).truncate(true), &self.0.join(UNFINISHED)).map(drop)
     }
 
     /// It does again.

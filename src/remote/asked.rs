@@ -1,0 +1,273 @@
+//! What has been asked over a channel. Nothing else is taken from a helper: no answer that belongs to no question, none of
+//! another kind, and no more than what was asked for can have. So a helper can neither confuse the run nor fill the memory.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use super::wire::{Reply, Request};
+use crate::name::DatasetName;
+use crate::zfs::Note;
+
+/// So many snapshots may be in the answer to any listing, and so many more for each dataset that was named in it.
+const SNAPSHOTS: (usize, usize) = (200_000, 10_000);
+/// The same for a whole tree, whose datasets nobody has counted.
+const TREE_SNAPSHOTS: usize = 5_000_000;
+/// So many datasets, and notes on them, may be in a tree.
+const DATASETS: usize = 500_000;
+/// So long is a name in a long answer on average at most.
+const NAME: usize = 64;
+/// Signs of life count at most so often.
+const BEAT: Duration = Duration::from_millis(500);
+/// Most features of a pool that a stream can need.
+const FEATURES: usize = 64;
+
+/// The questions that are open.
+#[derive(Debug, Default)]
+pub(super) struct Asked(HashMap<u64, Question>);
+
+#[derive(Debug)]
+enum Question {
+    /// One answer, each of so many places at most once.
+    Places(Kind, usize),
+    Listing {
+        of: HashSet<DatasetName>,
+        tree: Option<DatasetName>,
+        left: Left,
+    },
+    Names {
+        top: DatasetName,
+        left: Left,
+    },
+    Notes {
+        left: Left,
+    },
+    Probe,
+    Thin(usize),
+    Receive {
+        heard: Option<Instant>,
+    },
+    /// Only [`Reply::Done`].
+    Deed,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    Ask,
+    Dates,
+}
+
+/// What an answer may still have.
+#[derive(Debug)]
+struct Left {
+    items: usize,
+    text: usize,
+}
+
+impl Left {
+    fn new(items: usize) -> Self {
+        // A short answer may have long names.
+        Self { items, text: items.saturating_mul(NAME).max(4 << 20) }
+    }
+
+    fn take(&mut self, items: usize, text: usize) -> Result<(), String> {
+        let left = self.items.checked_sub(items).zip(self.text.checked_sub(text));
+        let (items, text) = left.ok_or("its answer is longer than what was asked for can have")?;
+        (self.items, self.text) = (items, text);
+        Ok(())
+    }
+}
+
+impl Asked {
+    /// Takes note of a request that is about to be sent.
+    pub fn note(&mut self, request: &Request) {
+        let question = match request {
+            Request::Ask { names, .. } => Question::Places(Kind::Ask, names.len()),
+            Request::Dates { names, .. } => Question::Places(Kind::Dates, names.len()),
+            Request::List { datasets, .. } => {
+                let most = datasets.len().saturating_mul(SNAPSHOTS.1).saturating_add(SNAPSHOTS.0);
+                Question::Listing { of: datasets.iter().cloned().collect(), tree: None, left: Left::new(most) }
+            }
+            Request::Tree { dataset, .. } => {
+                let (of, tree) = (HashSet::new(), Some(dataset.clone()));
+                Question::Listing { of, tree, left: Left::new(TREE_SNAPSHOTS) }
+            }
+            Request::Names { dataset, .. } => Question::Names { top: dataset.clone(), left: Left::new(DATASETS) },
+            Request::Notes { dataset, snapshots, .. } => {
+                let tree = if dataset.is_some() { DATASETS } else { 0 };
+                // Three kinds of notes, and room for their values.
+                let items = tree.saturating_add(snapshots.len().saturating_mul(3));
+                let text = items.saturating_mul(4 * NAME).max(4 << 20);
+                Question::Notes { left: Left { items, text } }
+            }
+            Request::Probe { .. } => Question::Probe,
+            Request::Thin { snapshots, .. } => Question::Thin(snapshots.len()),
+            Request::Receive { .. } => Question::Receive { heard: None },
+            Request::Clear { .. }
+            | Request::Lock { .. }
+            | Request::Cure { .. }
+            | Request::Rename { .. }
+            | Request::Note { .. }
+            | Request::Destroy { .. } => Question::Deed,
+        };
+        self.0.insert(request.id(), question);
+    }
+
+    /// Whether an answer is to be passed on; an error tells how it breaks the protocol.
+    pub fn take(&mut self, reply: &Reply) -> Result<bool, String> {
+        let id = reply.id();
+        let Some(question) = self.0.get_mut(&id) else {
+            // The last sign of life of a receive may come after its end.
+            return if let Reply::Beat { .. } = reply {
+                Ok(false)
+            } else {
+                Err("it answers what nobody has asked".into())
+            };
+        };
+        match (reply, question) {
+            (Reply::Found { found, .. }, Question::Places(Kind::Ask, asked)) => {
+                places(found.iter().map(|(place, ..)| *place), *asked)?;
+            }
+            (Reply::Dated { dates, .. }, Question::Places(Kind::Dates, asked)) => {
+                places(dates.iter().map(|(place, _)| *place), *asked)?;
+            }
+            (Reply::Listed { dataset, facts, snapshots, .. }, Question::Listing { of, tree, left }) => {
+                let wanted = of.contains(dataset) || tree.as_ref().is_some_and(|top| dataset.is_within(top));
+                if !wanted {
+                    return Err(format!("it lists {dataset}, which nobody has asked for"));
+                }
+                let token = facts.token.as_ref().map_or(0, |token| token.0.len());
+                let text = snapshots.iter().map(|(name, ..)| name.as_str().len()).sum::<usize>() + token;
+                // An empty part counts too.
+                left.take(snapshots.len().max(1), text + dataset.as_str().len())?;
+                return Ok(true);
+            }
+            (Reply::Names { datasets, .. }, Question::Names { top, left }) => {
+                if let Some(other) = datasets.iter().find(|dataset| !dataset.is_within(top)) {
+                    return Err(format!("it names {other}, which nobody has asked for"));
+                }
+                left.take(datasets.len().max(1), datasets.iter().map(|dataset| dataset.as_str().len()).sum())?;
+                return Ok(true);
+            }
+            (Reply::Notes { notes, .. }, Question::Notes { left }) => {
+                if notes.iter().any(|note| note.value.len() > Note::MAX_VALUE) {
+                    return Err("a note is longer than ZFS can have it".into());
+                }
+                left.take(notes.len().max(1), notes.iter().map(|note| note.name.len() + note.value.len()).sum())?;
+                return Ok(true);
+            }
+            (Reply::Probed { disabled, .. }, Question::Probe) if disabled.len() <= FEATURES => {}
+            (Reply::Thinned { thinned, .. }, Question::Thin(asked))
+                if thinned.destroyed <= *asked && thinned.pinned.len() <= *asked => {}
+            (Reply::Beat { .. }, Question::Receive { heard }) => {
+                let now = Instant::now();
+                let due = heard.is_none_or(|heard| now.duration_since(heard) >= BEAT);
+                if due {
+                    *heard = Some(now);
+                }
+                return Ok(due);
+            }
+            // These have an answer of their own when all went well.
+            (Reply::Done { failure: None, .. }, Question::Places(..) | Question::Probe | Question::Thin(_)) => {
+                return Err("it says that a question is through, without an answer".into());
+            }
+            (Reply::Done { .. }, _) => {}
+            _ => return Err("its answer doesn't fit the question".into()),
+        }
+        self.0.remove(&id);
+        Ok(true)
+    }
+}
+
+/// Places in a question come in their order, each once.
+fn places(mut places: impl Iterator<Item = u32>, asked: usize) -> Result<(), String> {
+    let mut least = 0;
+    let fits = places.all(|place| {
+        let fits = place as usize >= least && (place as usize) < asked;
+        least = place as usize + 1;
+        fits
+    });
+    if fits { Ok(()) } else { Err("its answer has places that the question doesn't have".into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::{Guid, Txg};
+    use crate::plan::Kind as DatasetKind;
+    use crate::remote::wire::{Failure, TargetFacts};
+    use crate::zfs::Refusal;
+
+    fn dataset(name: &str) -> DatasetName {
+        name.parse().unwrap()
+    }
+
+    fn asked(request: &Request) -> Asked {
+        let mut asked = Asked::default();
+        asked.note(request);
+        asked
+    }
+
+    fn done(id: u64) -> Reply {
+        Reply::Done { id, failure: None, warning: None }
+    }
+
+    fn listed(id: u64, name: &str, snapshots: usize) -> Reply {
+        let facts =
+            TargetFacts { kind: DatasetKind::Filesystem, partial: false, token: None, unborn: false, empty: false };
+        let snapshots = (0..snapshots).map(|n| (format!("s{n}").parse().unwrap(), Guid(1), Txg(1))).collect();
+        Reply::Listed { id, dataset: dataset(name), facts, snapshots }
+    }
+
+    #[test]
+    fn an_endless_listing_is_ended() {
+        let mut asked = asked(&Request::List { id: 1, datasets: vec![dataset("b/x")] });
+        let part = listed(1, "b/x", 2000);
+        let taken = (0..1000).take_while(|_| asked.take(&part).is_ok()).count();
+        assert_eq!(taken, (SNAPSHOTS.0 + SNAPSHOTS.1) / 2000);
+        let mut empty = self::asked(&Request::List { id: 1, datasets: vec![dataset("b/x")] });
+        let taken = (0..1_000_000).take_while(|_| empty.take(&listed(1, "b/x", 0)).is_ok()).count();
+        assert_eq!(taken, SNAPSHOTS.0 + SNAPSHOTS.1);
+    }
+
+    #[test]
+    fn only_what_was_asked_for_is_taken() {
+        let list = Request::List { id: 1, datasets: vec![dataset("b/x")] };
+        assert_eq!(asked(&list).take(&listed(1, "b/x", 3)), Ok(true));
+        assert!(asked(&list).take(&listed(1, "b/y", 3)).unwrap_err().contains("b/y"));
+        assert!(asked(&list).take(&listed(2, "b/x", 3)).is_err());
+        let tree = Request::Tree { id: 1, dataset: dataset("b/x") };
+        assert_eq!(asked(&tree).take(&listed(1, "b/x/y", 3)), Ok(true));
+        assert!(asked(&tree).take(&listed(1, "b/xy", 3)).is_err());
+        let names = Request::Names { id: 1, dataset: dataset("b/x") };
+        let answer = |name: &str| Reply::Names { id: 1, datasets: vec![dataset(name)] };
+        assert_eq!(asked(&names).take(&answer("b/x/y")), Ok(true));
+        assert!(asked(&names).take(&answer("b/y")).is_err());
+        assert!(asked(&names).take(&listed(1, "b/x", 1)).is_err());
+    }
+
+    #[test]
+    fn places_are_those_of_the_question() {
+        let question = Request::Ask { id: 1, names: vec!["a".into(), "b".into()] };
+        let found =
+            |places: &[u32]| Reply::Found { id: 1, found: places.iter().map(|at| (*at, Guid(1), Txg(1))).collect() };
+        for good in [&[][..], &[0], &[1], &[0, 1]] {
+            assert_eq!(asked(&question).take(&found(good)), Ok(true), "{good:?}");
+        }
+        for bad in [&[2][..], &[0, 0], &[1, 0], &[u32::MAX]] {
+            assert!(asked(&question).take(&found(bad)).is_err(), "{bad:?}");
+        }
+        assert!(asked(&question).take(&done(1)).is_err());
+    }
+
+    #[test]
+    fn a_question_is_answered_once() {
+        let mut deed = asked(&Request::Clear { id: 1, dataset: dataset("b/x") });
+        assert_eq!(deed.take(&done(1)), Ok(true));
+        assert!(deed.take(&done(1)).is_err());
+        let failure = Failure { refusal: Refusal::Other, words: String::new() };
+        let mut question = asked(&Request::Probe { id: 1, dataset: dataset("b/x") });
+        assert_eq!(question.take(&Reply::Done { id: 1, failure: Some(failure), warning: None }), Ok(true));
+        // Signs of life cost nothing, however many come.
+        assert_eq!(question.take(&Reply::Beat { id: 1 }), Ok(false));
+    }
+}
