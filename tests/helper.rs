@@ -36,7 +36,7 @@ case "$*" in
     shift 6
     for name; do
         case $name in
-        b/[xef]) printf '%s\tfilesystem\t-\toff\tno\t0\n' "$name" ;;
+        b/[xef]) printf '%s\tfilesystem\t-\t-\tno\t0\n' "$name" ;;
         *) echo "cannot open '$name': dataset does not exist" >&2; code=1 ;;
         esac
     done

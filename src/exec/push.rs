@@ -16,7 +16,7 @@ use super::{dates, dry_run, lock, mirror, run, source};
 use crate::config::PushJob;
 use crate::error::{Exit, StartError};
 use crate::name::DatasetName;
-use crate::plan::{Move, Negotiation, SourceDataset, TargetDataset, TargetLimits};
+use crate::plan::{EncryptedAs, Move, Negotiation, SourceDataset, TargetDataset, TargetLimits};
 use crate::remote::client::FromChannel;
 use crate::report::state::Recorder;
 use crate::report::{Event, Reporter};
@@ -167,7 +167,7 @@ async fn prepare(
         .with_tags(job.tags())
         .with_surroundings(&job.filter, unselected.into_iter().map(|dataset| dataset.path).collect())
         .with_skip_empty(job.skip_empty)
-        .with_decrypt(job.decrypt)
+        .with_encrypted(if job.decrypt { EncryptedAs::Plaintext } else { EncryptedAs::Raw })
         .with_cures(job.cures.clone(), &stamp());
     let mut asker = Asker::new(fleet, events, first, job);
     if !job.dry_run {

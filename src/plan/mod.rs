@@ -37,7 +37,7 @@ pub use item::SourceFacts;
 pub use last::{Last, LastResult, LastRun};
 pub use missing::{Doomed, Due, Mirror, Missing, Notes, Put, Stays as StaysThere};
 pub use naming::{Class, DEFAULT_FORMAT, Format, FormatError, Stamp};
-pub use negotiate::{Negotiation, PlanError};
+pub use negotiate::{EncryptedAs, Negotiation, PlanError};
 pub use placement::{Placement, Plan, PlannedDataset};
 pub use prune::{Choice, Cut, Has, Peer, prune_source, prune_target, undated};
 pub use rename::{Guess, Move};

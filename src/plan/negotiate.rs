@@ -29,6 +29,15 @@ pub enum PlanError {
     },
 }
 
+/// How a run sends encrypted datasets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EncryptedAs {
+    /// As they lie on disk (`zfs send -w`).
+    Raw,
+    /// In plaintext (`--decrypt`).
+    Plaintext,
+}
+
 #[derive(Debug, Clone)]
 enum What {
     /// Does this dataset of the target exist?
@@ -48,8 +57,8 @@ pub struct Negotiation {
     pub(super) newest_only: bool,
     /// Whether snapshots that change nothing are left out.
     pub(super) skip_empty: bool,
-    /// Whether encrypted datasets are sent in plaintext.
-    pub(super) decrypt: bool,
+    /// How encrypted datasets are sent.
+    pub(super) encrypted: EncryptedAs,
     /// What the user allows to be done about conflicts.
     pub(super) cures: Cures,
     /// The date in the names of what is set aside.
@@ -110,7 +119,7 @@ impl Negotiation {
             items,
             newest_only,
             skip_empty: false,
-            decrypt: false,
+            encrypted: EncryptedAs::Raw,
             cures: Cures::default(),
             stamp: String::new(),
             tags: None,
@@ -125,10 +134,10 @@ impl Negotiation {
         })
     }
 
-    /// Encrypted datasets are sent in plaintext (`--decrypt`).
+    /// How encrypted datasets are sent; raw unless somebody says so.
     #[must_use]
-    pub fn with_decrypt(mut self, decrypt: bool) -> Self {
-        self.decrypt = decrypt;
+    pub fn with_encrypted(mut self, encrypted: EncryptedAs) -> Self {
+        self.encrypted = encrypted;
         self
     }
 

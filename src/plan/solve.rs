@@ -3,7 +3,7 @@
 use super::bookmark::snapshot_of;
 use super::diff::{BaseKind, full, newest_common};
 use super::item::{Item, Known};
-use super::negotiate::Negotiation;
+use super::negotiate::{EncryptedAs, Negotiation};
 use super::{Conflict, Cure, Remedy, Restore, TargetDataset, Verdict};
 use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::zfs::Encryption;
@@ -12,7 +12,7 @@ impl Negotiation {
     /// The verdict about an item whose listed target is in conflict.
     pub(super) fn solve(&self, item: &Item, target: &TargetDataset, mut conflict: Conflict) -> Verdict {
         conflict.target = Some(item.target_name.clone());
-        let plain = self.decrypt || item.facts.is_none_or(|facts| !facts.encrypted);
+        let plain = self.encrypted == EncryptedAs::Plaintext || item.facts.is_none_or(|facts| !facts.encrypted);
         conflict.would_decrypt = plain && target.encryption == Encryption::Root;
         if item.cured {
             // What `--replace` has left where datasets lie below.

@@ -212,8 +212,14 @@ mod tests {
     }
 
     fn listed(id: u64, name: &str, snapshots: usize) -> Reply {
-        let facts =
-            TargetFacts { kind: DatasetKind::Filesystem, partial: false, token: None, unborn: false, empty: false };
+        let facts = TargetFacts {
+            kind: DatasetKind::Filesystem,
+            partial: false,
+            token: None,
+            unborn: false,
+            empty: false,
+            encryption: crate::zfs::Encryption::Off,
+        };
         let snapshots = (0..snapshots).map(|n| (format!("s{n}").parse().unwrap(), Guid(1), Txg(1))).collect();
         Reply::Listed { id, dataset: dataset(name), facts, snapshots }
     }
