@@ -252,7 +252,7 @@ def restricted(c):
 
 @case("C16", "C11", "E07", versions=True)
 def encryption_clashes(c):
-    """A stream and a target whose encryption doesn't fit together: a conflict by that name, nothing is touched, --set-aside and --replace solve it."""
+    """A stream and a target whose encryption doesn't fit together: nothing is touched; --set-aside solves what can be solved, an encryption root isn't replaced by plaintext."""
     key = c.script(c.alpha, "key", "correct horse battery")
     there = c.script(c.beta, "key", "battery horse correct")
     form = "-o encryption=on -o keyformat=passphrase -o pbkdf2iters=100000 -o keylocation=file://"
@@ -265,7 +265,7 @@ def encryption_clashes(c):
     c.snapshot(f"{c.source}/enc@s2")
     before = c.versions(c.beta, c.target), c.versions(c.beta, clear)
     words = "the encryption of source and target doesn't fit together"
-    c.push("--decrypt", status=1, says=words)
+    c.push("--decrypt", status=1, says=f"zfs load-key '{c.target}/enc'")
     c.push(target=f"beta:{clear}", status=1, says=words)
     c.same((c.versions(c.beta, c.target), c.versions(c.beta, clear)), before, "the snapshots of both copies")
     c.push()
@@ -279,5 +279,5 @@ def encryption_clashes(c):
     before = c.versions(c.beta, other)
     c.push(source=f"{c.source}-plain", target=f"beta:{other}", status=1, says="no common snapshot")
     c.same(c.versions(c.beta, other), before, "the snapshots of another's dataset")
-    c.push("--replace", other, source=f"{c.source}-plain", target=f"beta:{other}")
-    c.in_sync(f"{c.source}-plain", other)
+    c.push("--replace", other, source=f"{c.source}-plain", target=f"beta:{other}", status=1, says="stored in plaintext")
+    c.same(c.versions(c.beta, other), before, "the snapshots of another's dataset after --replace")
