@@ -33,7 +33,7 @@ def same_files(c, source, target, snapshot):
     c.same(c.checksums(c.beta, f"{target}@{snapshot}"), c.checksums(c.alpha, f"{source}@{snapshot}"), f"the files of @{snapshot}")
 
 
-@case("ENC", versions=True)
+@case("ENC")
 def key_not_loaded(c):
     """The target inherits a key that isn't loaded: failed and no conflict, the key is named, nothing is lost by any flag; loaded, it goes on."""
     c.beta(f"zfs create {key_options(c, c.beta)} {c.target}")
@@ -60,7 +60,7 @@ def key_not_loaded(c):
     c.same(c.properties(c.beta, target, "encryptionroot")["", "encryptionroot"][0], c.target, "the target's encryption root")
 
 
-@case("ENC", versions=True)
+@case("ENC")
 def target_is_an_encryption_root(c):
     """The target is an empty encryption root and the stream plain: no flag puts plaintext in its place; below it, it is stored encrypted."""
     c.beta(f"zfs create {key_options(c, c.beta)} {c.target}")
@@ -78,7 +78,7 @@ def target_is_an_encryption_root(c):
     same_files(c, c.source, f"{c.target}/below", "s1")
 
 
-@case("ENC", versions=True)
+@case("ENC")
 def raw_into_an_empty_filesystem(c):
     """A raw stream and an empty filesystem that exists: a conflict that says where it would go, and it goes there."""
     encrypted_source(c)
@@ -95,7 +95,7 @@ def raw_into_an_empty_filesystem(c):
     same_files(c, c.source, c.target, "s1")
 
 
-@case("ENC", versions=True)
+@case("ENC")
 def decrypted_on_a_raw_copy(c):
     """An increment with --decrypt on a raw copy: the next raw one is a conflict; going back to the last raw snapshot, as it says, solves it."""
     encrypted_source(c)
@@ -116,7 +116,7 @@ def decrypted_on_a_raw_copy(c):
         same_files(c, c.source, c.target, snapshot)
 
 
-@case("ENC", versions=True)
+@case("ENC")
 def raw_on_a_plain_copy(c):
     """What was sent with --decrypt so far and now raw is a conflict; --set-aside keeps the plain copy and sends a raw one."""
     encrypted_source(c)
@@ -134,7 +134,7 @@ def raw_on_a_plain_copy(c):
     same_files(c, c.source, c.target, "s2")
 
 
-@case("ENC", versions=True)
+@case("ENC")
 def plain_below_a_raw_copy(c):
     """A child that isn't encrypted below a raw copy without its key: it alone fails, at once; both ways that are named bring it over."""
     encrypted_source(c)
