@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use zfsync::zfs::{
     Estimate, Refusal, disabled_features, read_creations, read_facts, read_names, read_notes, read_pinned,
-    read_reclaimed, read_source, read_states, read_token, read_written, user_objects,
+    read_reclaimed, read_source, read_states, read_written, user_objects,
 };
 
 fuzz_target!(|bytes: &[u8]| {
@@ -22,7 +22,6 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = read_written(bytes);
     let text = String::from_utf8_lossy(bytes);
     let _ = Refusal::from_words(&text);
-    let _ = read_token(&text);
     let mut estimate = Estimate::default();
     for line in text.split('\n') {
         estimate.add(line);
