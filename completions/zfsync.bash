@@ -303,7 +303,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__push)
-            opts="-n -j -p -i -F -o -v -q -h --depth --no-recursive --include --exclude --newest-only --skip-empty --decrypt --dry-run --channels --connections --no-resume --no-bookmark --rollback --set-aside --replace --delete-missing --grace --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --verbose --quiet --json --no-progress --log-file --log-format --state-dir --help"
+            opts="-n -j -p -i -F -o -v -q -h --depth --no-recursive --include --exclude --newest-only --skip-empty --decrypt --volmode --dry-run --channels --connections --no-resume --no-bookmark --rollback --set-aside --replace --delete-missing --grace --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --verbose --quiet --json --no-progress --log-file --log-format --state-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -319,6 +319,10 @@ _zfsync() {
                     ;;
                 --exclude)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --volmode)
+                    COMPREPLY=($(compgen -W "none inherit" -- "${cur}"))
                     return 0
                     ;;
                 --channels)
@@ -428,7 +432,7 @@ _zfsync() {
                     return 0
                     ;;
                 --allow)
-                    COMPREPLY=($(compgen -W "rollback rename destroy" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "rollback rename destroy volmode packages" -- "${cur}"))
                     return 0
                     ;;
                 *)

@@ -37,6 +37,8 @@ complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "cron" -d 'A crontab\'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l depth -d 'Go at most N levels below the dataset that is named; 0 is that alone' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l include -d 'Only datasets that match, and all below them; relative to what is named, \'*\' within a component, \'**\' across' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l exclude -d 'Not the datasets that match, nor any below them; wins over --include' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l volmode -d 'Device nodes of volumes that are received anew: none, or what the dataset above says; see volmode in zfsprops(7)' -r -f -a "none\t'No device node, so that nothing on the host reads what is in it'
+inherit\t'As the dataset above it says'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s j -l channels -d 'Streams at the same time' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l connections -d 'SSH connections to spread them over; by default as many as the amount of data deserves' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l replace -d 'Destroy this dataset of the target if it is in conflict, and receive it anew; can be given several times' -r
@@ -133,7 +135,9 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s h -l help -d 'P
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -l root -d 'Touch only this dataset and those below it; can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -l allow -d 'What a sender may ask for beside receiving; nothing by default, so that no snapshot and no dataset can be lost' -r -f -a "rollback\t'Roll a dataset back to a snapshot'
 rename\t'Rename a dataset that is in the way'
-destroy\t'Destroy snapshots and datasets'"
+destroy\t'Destroy snapshots and datasets'
+volmode\t'Let received volumes have device nodes (--volmode inherit)'
+packages\t'Hand a package of several snapshots to one zfs receive: faster, and only for a sender that is trusted with all of the pool'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -l stdio -d 'Speak the protocol on stdin and stdout'
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s s -d 'Keep so many snapshots of class S' -r

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::name::DatasetName;
 use crate::plan::{DEFAULT_FORMAT, Format, Grid, PerClass};
+use crate::zfs::Volmode;
 pub use mirror::{DeleteMissing, Mirror};
 pub(crate) use run::DEFAULT_CONFIG;
 pub use run::{CheckConfig, Run};
@@ -98,6 +99,9 @@ pub struct Push {
     /// Send encrypted datasets decrypted (their keys must be loaded); by default they stay encrypted (raw)
     #[arg(long, help_heading = "Transfer")]
     pub decrypt: bool,
+    /// Device nodes of volumes that are received anew: none, or what the dataset above says; see volmode in zfsprops(7)
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t, help_heading = "Transfer")]
+    pub volmode: Volmode,
     /// Show the plan with estimated sizes and change nothing
     #[arg(short = 'n', long, help_heading = "Transfer")]
     pub dry_run: bool,
@@ -440,6 +444,10 @@ pub enum Allow {
     Rename,
     /// Destroy snapshots and datasets
     Destroy,
+    /// Let received volumes have device nodes (--volmode inherit)
+    Volmode,
+    /// Hand a package of several snapshots to one zfs receive: faster, and only for a sender that is trusted with all of the pool
+    Packages,
 }
 
 impl Allow {
@@ -450,6 +458,8 @@ impl Allow {
             Self::Rollback => "rollback",
             Self::Rename => "rename",
             Self::Destroy => "destroy",
+            Self::Volmode => "volmode",
+            Self::Packages => "packages",
         }
     }
 }

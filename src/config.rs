@@ -23,6 +23,7 @@ use crate::plan::{Cures, Filter, Format, Mirror, Tags};
 use crate::remote::client::REMOTE_HELPER;
 use crate::remote::ssh::SshOptions;
 use crate::remote::target::{Target, TargetError};
+use crate::zfs::Volmode;
 pub use cron::{Branch, CronJob};
 pub use hooks::{HookCommand, Hooks, When};
 pub use prune::PruneJob;
@@ -71,6 +72,8 @@ pub struct PushJob {
     pub run: u64,
     /// When it is stopped in good order.
     pub until: Option<Instant>,
+    /// What device nodes the volumes get that come into being.
+    pub volmode: Volmode,
     /// What the helper must be allowed to do for this job.
     pub allow: Vec<Allow>,
     /// Where the last results are kept.
@@ -188,6 +191,7 @@ impl PushJob {
             newest_only: args.newest_only,
             skip_empty: args.skip_empty,
             decrypt: args.decrypt,
+            volmode: args.volmode,
             dry_run: args.dry_run,
             cures: cures(args, &target)?,
             mirror: mirror(&args.mirror, &Format::default(), &source),
@@ -198,7 +202,7 @@ impl PushJob {
             channels: args.channels.into(),
             connections: args.connections.map(Into::into),
             ssh: ssh(&args.ssh, !args.quiet && !args.json),
-            remote_helper: remote_helper(args.ssh.remote_zfsync.as_deref(), &allowed(args))?,
+            remote_helper: remote_helper(args.ssh.remote_zfsync.as_deref(), &with_packages(&allowed(args)))?,
             allow: allowed(args),
             run: run_number(),
             until: None,
@@ -318,8 +322,15 @@ fn allowed(args: &cli::Push) -> Vec<Allow> {
         (args.rollback, Allow::Rollback),
         (args.set_aside || mirror.contains(&Allow::Rename), Allow::Rename),
         (!args.replace.is_empty() || mirror.contains(&Allow::Destroy), Allow::Destroy),
+        (args.volmode == Volmode::Inherit, Allow::Volmode),
     ];
     wanted.into_iter().filter(|(wanted, _)| *wanted).map(|(_, allow)| allow).collect()
+}
+
+/// A helper that we start by a command of our own may take us at our word: who can do that can do all that its user can.
+#[must_use]
+pub fn with_packages(allow: &[Allow]) -> Vec<Allow> {
+    allow.iter().copied().chain([Allow::Packages]).collect()
 }
 
 /// What following the source needs of the helper.

@@ -198,7 +198,7 @@ fn the_helper_greets_and_goes() {
     let (code, greeting, stderr) = helper(&bed, b"");
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     let greeting = String::from_utf8(greeting).unwrap();
-    let json = greeting.strip_prefix("ZFSYNC-HELPER/1 ").and_then(|rest| rest.strip_suffix('\n')).unwrap();
+    let json = greeting.strip_prefix("ZFSYNC-HELPER/2 ").and_then(|rest| rest.strip_suffix('\n')).unwrap();
     let hello: Value = serde_json::from_str(json).unwrap();
     assert_eq!(hello["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(hello["zfs_path"].as_str(), bed.path("bin/zfs").to_str());
@@ -351,7 +351,7 @@ fn a_receive_that_ends_early() {
     let bed = Bed::new();
     bed.world_with_work(2);
     // It fails before it has read anything, while the stream is as long as it likes.
-    bed.write("on-send", "exec cat /dev/zero\n");
+    bed.write("on-send", "cat \"$here/records/filesystem-increment\" /dev/zero\nexit\n");
     bed.write("on-recv", "echo 'cannot receive: out of space' >&2\nexit 1\n");
     bed.run(&["push", "s", "d"]).expect(1, &["out of space", "make room on the target", "2 of 3 datasets failed"]);
     bed.wait_for_no_process();
@@ -408,7 +408,7 @@ fn a_signal_while_a_receive_hangs() {
     let bed = Bed::new();
     bed.world_with_work(1);
     // It reads nothing and goes away only when told.
-    bed.write("on-send", "exec cat /dev/zero\n");
+    bed.write("on-send", "cat \"$here/records/filesystem-increment\" /dev/zero\nexit\n");
     bed.write("on-recv", "echo $$ >\"$here/receiving\"\nexec sleep 1000\n");
     let run = bed.command(&["push", "s", "d"]).spawn().unwrap();
     bed.wait_for_file("receiving");

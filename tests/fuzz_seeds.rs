@@ -8,9 +8,10 @@ use std::path::Path;
 use zfsync::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
 use zfsync::plan::{Cure, Kind, Put, Restore};
 use zfsync::remote::wire::{
-    Failure, FrameKind, Header, Receive, Rename, Reply, Request, TargetFacts, Thinned, write_mark, write_message,
+    Brings, Failure, FrameKind, Header, Receive, Rename, Reply, Request, TargetFacts, Thinned, write_mark,
+    write_message,
 };
-use zfsync::zfs::{Encryption, Note, Noted, Refusal};
+use zfsync::zfs::{Encryption, Note, Noted, Refusal, Volmode};
 
 type Seeds = BTreeMap<String, Vec<u8>>;
 
@@ -28,10 +29,12 @@ fn receive(name: &str) -> Receive {
         ancestors: vec![dataset("b/above")],
         top_ancestor: Some(dataset("b/above")),
         kind: Kind::Filesystem,
+        brings: Brings::Snapshot(snapshot("s1")),
         create: true,
         top: true,
         into_empty: false,
         overwrite: false,
+        volmode: Volmode::None,
         resumable: true,
         put: Some(Put { by: 0x0123_abcd, upto: Guid(255), txg: Some(Txg(17)), foreign: vec![Guid(170)] }),
     }

@@ -1,5 +1,7 @@
 //! The helper as the sender meets it: the real binary over real pipes, with a shell script in the place of `zfs`.
 
+mod support;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -10,8 +12,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use zfsync::name::{Guid, Txg};
 use zfsync::plan::Kind;
-use zfsync::remote::wire::{self, FrameKind, Header, Hello, Receive, Reply, Request, TargetFacts};
-use zfsync::zfs::{Encryption, Refusal};
+use zfsync::remote::wire::{self, Brings, FrameKind, Header, Hello, Receive, Reply, Request, TargetFacts};
+use zfsync::zfs::{Encryption, Refusal, Volmode};
 
 /// Behaves as `zfs` does, for a pool `b` that holds `x` (one snapshot), `e` (empty) and `f` (not empty). A received
 /// stream goes to a file; what is called goes to `calls`.
@@ -20,6 +22,7 @@ here=${0%/*}
 echo "$*" >> "$here/calls"
 last() { for one; do :; done; echo "$one"; }
 target=$(last "$@")
+target=${target%@*}
 case "$*" in
 "list -Hp -t filesystem,volume,snapshot"*)
     shift 6
@@ -76,7 +79,7 @@ impl Helper {
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         output.read_line(&mut line).unwrap();
-        let hello = serde_json::from_str(line.strip_prefix("ZFSYNC-HELPER/1 ").unwrap()).unwrap();
+        let hello = serde_json::from_str(line.strip_prefix("ZFSYNC-HELPER/2 ").unwrap()).unwrap();
         Self { dir, input: child.stdin.take(), child, output, hello }
     }
 
@@ -84,9 +87,12 @@ impl Helper {
         wire::write_message(self.input.as_mut().unwrap(), FrameKind::Request, request).unwrap();
     }
 
-    fn receive(&mut self, id: u64, receive: Receive, stream: &[u8]) {
+    /// Sends a stream of so many bytes, and returns it.
+    fn receive(&mut self, id: u64, receive: Receive, len: usize) -> Vec<u8> {
+        let stream = stream(&receive, len);
         self.request(&Request::Receive { id, receive });
-        self.data(stream);
+        self.data(&stream);
+        stream
     }
 
     fn data(&mut self, stream: &[u8]) {
@@ -134,10 +140,19 @@ impl Drop for Helper {
     }
 }
 
+/// A stream of so many bytes that fits the receive.
+fn stream(receive: &Receive, len: usize) -> Vec<u8> {
+    let full = receive.create || receive.into_empty || receive.overwrite;
+    let begin = support::begin(Some(receive.kind), (!full).then_some(Guid(1)));
+    begin.into_iter().chain((0..=250).cycle()).take(len).collect()
+}
+
 fn plain(dataset: &str) -> Receive {
     let dataset = dataset.parse().unwrap();
     Receive {
         dataset,
+        brings: Brings::Snapshot("s".parse().unwrap()),
+        volmode: Volmode::None,
         ancestors: vec![],
         top_ancestor: None,
         kind: Kind::Filesystem,
@@ -188,9 +203,9 @@ fn lists_and_tells_what_is_empty() {
 #[test]
 fn a_stream_reaches_zfs_recv_unchanged() {
     let mut helper = Helper::start();
-    let stream: Vec<u8> = (0..=250).cycle().take(3_333_333).collect();
     let ancestors = ["b/a", "b/a/c"].map(|name| name.parse().unwrap()).to_vec();
-    helper.receive(1, Receive { ancestors, create: true, top: true, ..plain("b/a/c/new") }, &stream);
+    let new = Receive { ancestors, create: true, top: true, ..plain("b/a/c/new") };
+    let stream = helper.receive(1, new, 3_333_333);
     helper.mark(FrameKind::End);
     assert_eq!(helper.done(), (1, None));
     assert!(fs::read(helper.dir.path().join("stream")).unwrap() == stream);
@@ -198,7 +213,7 @@ fn a_stream_reaches_zfs_recv_unchanged() {
         helper.file("calls"),
         "create -o canmount=off -o zfsync:placeholder=on b/a\n\
          create -o canmount=off -o zfsync:placeholder=on b/a/c\n\
-         recv -s -u -o readonly=on -o canmount=noauto b/a/c/new\n"
+         recv -s -u -o readonly=on -o canmount=noauto b/a/c/new@s\n"
     );
     assert_eq!(helper.close().0, Some(0));
 }
@@ -206,35 +221,35 @@ fn a_stream_reaches_zfs_recv_unchanged() {
 #[test]
 fn a_refusal_comes_at_once() {
     let mut helper = Helper::start();
-    helper.receive(1, plain("b/refuse"), &vec![0; 300_000]);
+    helper.receive(1, plain("b/refuse"), 300_000);
     assert_eq!(helper.done(), (1, Some(Refusal::Modified)));
     helper.data(&vec![0; 3_000_000]);
     helper.mark(FrameKind::Abort);
-    helper.receive(2, plain("b/y"), b"stream");
+    let stream = helper.receive(2, plain("b/y"), 400);
     helper.mark(FrameKind::End);
     assert_eq!(helper.done(), (2, None));
-    assert_eq!(helper.file("stream"), "stream");
+    assert!(fs::read(helper.dir.path().join("stream")).unwrap() == stream);
 }
 
 #[test]
 fn only_what_is_empty_is_forced() {
     let mut helper = Helper::start();
-    helper.receive(1, Receive { into_empty: true, ..plain("b/f") }, b"stream");
+    helper.receive(1, Receive { into_empty: true, ..plain("b/f") }, 400);
     helper.mark(FrameKind::End);
     assert_eq!(helper.done(), (1, Some(Refusal::Exists)));
     assert!(!helper.file("calls").contains("recv"));
-    helper.receive(2, Receive { into_empty: true, ..plain("b/e") }, b"stream");
+    helper.receive(2, Receive { into_empty: true, ..plain("b/e") }, 400);
     helper.mark(FrameKind::End);
     assert_eq!(helper.done(), (2, None));
     let calls = helper.file("calls");
-    assert!(calls.ends_with("recv -s -u -F -o canmount=noauto b/e\ninherit zfsync:placeholder b/e\n"), "{calls}");
+    assert!(calls.ends_with("recv -s -u -F -o canmount=noauto b/e@s\ninherit zfsync:placeholder b/e\n"), "{calls}");
 }
 
 #[test]
 fn nothing_is_left_behind_when_the_sender_vanishes() {
     let mut helper = Helper::start();
     // It neither reads nor ends when asked to.
-    helper.receive(1, plain("b/stuck"), &vec![0; 100_000]);
+    helper.receive(1, plain("b/stuck"), 100_000);
     let started = Instant::now();
     while helper.file("stuck").is_empty() && started.elapsed() < Duration::from_secs(10) {
         std::thread::sleep(Duration::from_millis(20));

@@ -64,7 +64,7 @@ fn helper_of(pid: u32) -> Option<u32> {
     });
     children.into_iter().find(|child| {
         let arguments = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
-        arguments.ends_with(b"recv\0--stdio\0")
+        arguments.windows(13).any(|words| words == b"recv\0--stdio\0")
     })
 }
 

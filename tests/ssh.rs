@@ -285,7 +285,7 @@ fn a_helper_that_dies_after_its_greeting() {
     let _sshd = Sshd::start(&bed, &Manners::default());
     bed.script(
         "there",
-        "#!/bin/sh\necho 'ZFSYNC-HELPER/1 {\"version\":\"0\",\"zfs_path\":\"/sbin/zfs\"}'\necho 'out of luck' >&2\nexit 6\n",
+        "#!/bin/sh\necho 'ZFSYNC-HELPER/2 {\"version\":\"0\",\"zfs_path\":\"/sbin/zfs\"}'\necho 'out of luck' >&2\nexit 6\n",
     );
     push(&bed, &["s", "beta:d"]).expect(3, &["the connection to the helper on beta was lost", "out of luck"]);
     left_clean(&bed);

@@ -91,7 +91,7 @@ impl Host for Tame {
         Ok(true)
     }
 
-    fn receive(&self, _: &Receive) -> Result<Started, Failure> {
+    fn receive(&self, _: &Receive, _: Option<&SnapshotName>) -> Result<Started, Failure> {
         let (mut input, stdin) = io::pipe().expect("a pipe");
         pump::set_nonblocking(&stdin, true).expect("a pipe can be made non-blocking");
         // Takes everything, as `zfs recv` would.

@@ -8,6 +8,7 @@ use crate::error::StartError;
 use crate::name::DatasetName;
 use crate::plan::{Cures, Filter, Mirror, Rules, Scope};
 use crate::remote::target::Target;
+use crate::zfs::Volmode;
 
 /// A prune, checked.
 #[derive(Debug, Clone)]
@@ -86,6 +87,7 @@ impl PushJob {
             newest_only: false,
             skip_empty: false,
             decrypt: false,
+            volmode: Volmode::None,
             dry_run: false,
             cures: Cures::default(),
             mirror: Mirror { by: super::source_tag(&source), ..Mirror::default() },

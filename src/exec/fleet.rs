@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::machine::ConnectionId;
-use crate::config::PushJob;
+use crate::config::{PushJob, with_packages};
 use crate::remote::client::{Channel, ChannelId, FromChannel, HelperError};
 use crate::remote::ssh::{ConnectError, Master};
 
@@ -119,7 +119,7 @@ impl Fleet {
                     (Some(master), Some(host)) => {
                         over_ssh(id, master, &host.to_string(), &job.remote_helper, events).await
                     }
-                    _ => Channel::local(id, &job.allow, events),
+                    _ => Channel::local(id, &with_packages(&job.allow), events),
                 };
                 let _ = tell.send(Opened::Channel { channel: id, opened });
             });

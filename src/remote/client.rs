@@ -328,6 +328,6 @@ mod tests {
         assert_eq!(greet(b"sh: 1: nope\n"), Err(b"sh: 1: nope\n".to_vec()));
         let endless = vec![b'x'; 3 * MAX_PREAMBLE];
         assert_eq!(greet(&endless).unwrap_err().len(), MAX_PREAMBLE);
-        assert!(greet(b"ZFSYNC-HELPER/1 {broken\n").is_err());
+        assert!(greet(b"ZFSYNC-HELPER/2 {broken\n").is_err());
     }
 }

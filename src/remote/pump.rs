@@ -207,6 +207,16 @@ impl Mover {
         Ok(Taken::All)
     }
 
+    /// Writes these bytes, which came from `input` before, to `output` in the same way.
+    pub fn put(&self, input: &impl AsFd, output: &impl AsFd, bytes: &[u8]) -> io::Result<Taken> {
+        let mut patience = Patience::default();
+        match write_all(output, bytes, &mut || patience.lasts_while(is_gone(input))) {
+            Ok(()) => Ok(Taken::All),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Taken::Refused),
+            Err(error) => Err(error),
+        }
+    }
+
     fn drop_rest(&mut self, input: &impl AsFd, mut left: usize) -> io::Result<Taken> {
         while left > 0 {
             match self.read(input, left)? {
@@ -290,7 +300,7 @@ fn is_ready(fd: &impl AsFd, wanted: PollFlags, timeout: Option<Duration>) -> io:
 }
 
 /// Whether the other end of `input` is closed, though there may still be bytes to read.
-fn is_gone(input: &impl AsFd) -> bool {
+pub(super) fn is_gone(input: &impl AsFd) -> bool {
     #[cfg(target_os = "linux")]
     let wanted = PollFlags::RDHUP;
     #[cfg(not(target_os = "linux"))]

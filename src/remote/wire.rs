@@ -12,10 +12,10 @@ use thiserror::Error;
 
 use crate::name::DatasetName;
 pub(super) use limits::short;
-pub use message::{Failure, Receive, Rename, Reply, Request, TargetFacts, Thinned};
+pub use message::{Brings, Failure, Receive, Rename, Reply, Request, TargetFacts, Thinned};
 
 /// Raised whenever an older peer could misunderstand; both sides name both numbers when they differ.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 /// How the greeting starts; the protocol's number and a JSON object follow on the same line.
 pub const GREETING: &str = "ZFSYNC-HELPER";
 /// So much of what a login shell prints before the greeting is read and quoted before we give up.

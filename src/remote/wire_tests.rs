@@ -32,7 +32,7 @@ fn an_end_between_frames_is_no_error_but_one_within_is() {
 
 #[test]
 fn fields_of_a_newer_peer_are_ignored_and_older_ones_left_out() {
-    let newer = br#"{"verb":"receive","id":7,"receive":{"dataset":"b/x","kind":"volume","colour":"red"},"more":[]}"#;
+    let newer = br#"{"verb":"receive","id":7,"receive":{"dataset":"b/x","kind":"volume","brings":"snapshots","colour":"red"},"more":[]}"#;
     let request: Request = read_body(&mut &newer[..], newer.len()).unwrap();
     let Request::Receive { id: 7, receive } = request else { panic!("{request:?}") };
     assert!(!receive.create && !receive.top && !receive.into_empty && receive.ancestors.is_empty());

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::Volmode;
 use super::mirror::Note;
 use super::parse::STREAM_FEATURES;
 use crate::name::{DatasetName, ResumeToken, SnapshotName};
@@ -220,10 +221,10 @@ impl Zfs {
         self.command(["recv", "-A", dataset.as_str()])
     }
 
-    /// Receives from its stdin, which the caller sets: resumable, mounting nothing. `-F` goes only into what was found to
-    /// be empty.
+    /// Receives from its stdin, which the caller sets: resumable, mounting nothing, a stream of one snapshot under the name
+    /// `snapshot`, a package of them without. `-F` goes only into what was found to be empty.
     #[must_use]
-    pub fn receive(&self, receive: &Receive) -> Command {
+    pub fn receive(&self, receive: &Receive, snapshot: Option<&SnapshotName>) -> Command {
         let mut command = self.command(["recv"]);
         if receive.resumable {
             command.arg("-s");
@@ -236,14 +237,18 @@ impl Zfs {
         if receive.top && new {
             command.args(["-o", "readonly=on"]);
         }
-        // Volumes don't know canmount. Not `off`: one `zfs mount` should be enough to look into a copy.
-        if new && receive.kind == Kind::Filesystem {
-            command.args(["-o", "canmount=noauto"]);
+        match receive.kind {
+            _ if !new => {}
+            // Not `off`: one `zfs mount` should be enough to look into a copy.
+            Kind::Filesystem => _ = command.args(["-o", "canmount=noauto"]),
+            // Nobody scans it for partitions, and no LVM or RAID puts itself together from copies.
+            Kind::Volume if receive.volmode == Volmode::None => _ = command.args(["-o", "volmode=none"]),
+            Kind::Volume => {}
         }
         if let Some(put) = receive.put.as_ref().filter(|_| new) {
             command.arg("-o").arg(format!("{}={put}", Note::Received.property()));
         }
-        command.arg(receive.dataset.as_str());
+        command.arg(snapshot.map_or_else(|| receive.dataset.to_string(), |name| receive.dataset.at(name.as_str())));
         command
     }
 
@@ -286,6 +291,7 @@ impl Zfs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::remote::wire::Brings;
 
     fn line(command: &Command) -> String {
         let words = std::iter::once(command.get_program()).chain(command.get_args());
@@ -347,25 +353,33 @@ mod tests {
             ancestors: vec![],
             top_ancestor: None,
             kind: Kind::Filesystem,
+            brings: Brings::Snapshot(snapshot("s")),
             create: false,
             top: false,
             into_empty: false,
             overwrite: false,
+            volmode: Volmode::None,
             resumable: true,
             put: None,
         };
-        assert_eq!(line(&zfs.receive(&plain)), "zfs recv -s -u b/x");
+        assert_eq!(line(&zfs.receive(&plain, None)), "zfs recv -s -u b/x");
         let receive = Receive { create: true, top: true, ..plain.clone() };
-        assert_eq!(line(&zfs.receive(&receive)), "zfs recv -s -u -o readonly=on -o canmount=noauto b/x");
+        assert_eq!(
+            line(&zfs.receive(&receive, Some(&snapshot("s")))),
+            "zfs recv -s -u -o readonly=on -o canmount=noauto b/x@s"
+        );
         let receive = Receive { create: true, top: true, kind: Kind::Volume, ..plain.clone() };
-        assert_eq!(line(&zfs.receive(&receive)), "zfs recv -s -u -o readonly=on b/x");
+        assert_eq!(
+            line(&zfs.receive(&receive, Some(&snapshot("s")))),
+            "zfs recv -s -u -o readonly=on -o volmode=none b/x@s"
+        );
         let receive = Receive { put: Some(crate::plan::Put::new(7, crate::name::Guid(0x1f))), ..receive };
         assert_eq!(
-            line(&zfs.receive(&receive)),
-            "zfs recv -s -u -o readonly=on -o zfsync:received=00000007-000000000000001f b/x"
+            line(&zfs.receive(&receive, Some(&snapshot("s")))),
+            "zfs recv -s -u -o readonly=on -o volmode=none -o zfsync:received=00000007-000000000000001f b/x@s"
         );
         let receive = Receive { into_empty: true, ..plain };
-        assert_eq!(line(&zfs.receive(&receive)), "zfs recv -s -u -F -o canmount=noauto b/x");
+        assert_eq!(line(&zfs.receive(&receive, Some(&snapshot("s")))), "zfs recv -s -u -F -o canmount=noauto b/x@s");
         assert_eq!(
             line(&zfs.create_placeholder(&dataset("b/x"), false, true)),
             "zfs create -o canmount=off -o zfsync:placeholder=on b/x"

@@ -8,9 +8,11 @@ mod mirror;
 mod nvlist;
 mod parse;
 pub mod permission;
+pub mod record;
 mod refusal;
 mod snapshot;
 mod token;
+mod volmode;
 
 pub use bookmarks::NewBookmark;
 pub use change::{Pinned, read_creations, read_names, read_pinned, read_reclaimed};
@@ -23,3 +25,4 @@ pub use parse::{
 pub use refusal::Refusal;
 pub use snapshot::{read_states, read_written, without_usage};
 pub use token::{Token, TokenError};
+pub use volmode::Volmode;

@@ -13,6 +13,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use zfsync::name::Guid;
+use zfsync::plan::Kind;
+use zfsync::zfs::record::{Begin, ByteOrder, Features, HeaderType, SIZE};
 
 const FAKE_ZFS: &str = include_str!("fake-zfs");
 
@@ -22,6 +25,13 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// The zfsync under test.
 pub fn zfsync() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_zfsync"))
+}
+
+/// A BEGIN record. All are of the same dataset and snapshot, and increments of their own.
+pub fn begin(kind: Option<Kind>, from: Option<Guid>) -> [u8; SIZE] {
+    let (order, header, features) = (ByteOrder::Little, HeaderType::Substream, Features::default());
+    let name = b"s@x".to_vec();
+    Begin { order, header, features, kind, clone: false, to: Guid(1), from, name, content: 0 }.to_bytes()
 }
 
 /// The temporary directory with all that a run needs.
@@ -47,7 +57,30 @@ impl Bed {
         for name in ["world", "kinds", "written", "calls"] {
             bed.write(name, "");
         }
+        bed.records();
         bed
+    }
+
+    /// What the streams of the fake `zfs` are put together from.
+    fn records(&self) {
+        fs::create_dir(self.path("records")).unwrap();
+        let put = |name: &str, bytes: &[u8]| fs::write(self.path("records").join(name), bytes).unwrap();
+        for kind in [Kind::Filesystem, Kind::Volume] {
+            put(&format!("{kind}-"), &begin(Some(kind), None));
+            put(&format!("{kind}-increment"), &begin(Some(kind), Some(Guid(1))));
+        }
+        let package = Begin::read(&begin(None, None)).unwrap();
+        put("package", &Begin { header: HeaderType::Package, to: Guid(0), ..package }.to_bytes());
+        let record = |kind: u8| {
+            let mut record = [0; SIZE];
+            record[0] = kind;
+            record
+        };
+        put("end", &record(5));
+        // WRITE, with a logical size of 512 bytes.
+        let mut content = record(3);
+        content[33] = 2;
+        put("content", &content);
     }
 
     /// With nothing on PATH but the system.

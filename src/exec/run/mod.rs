@@ -20,7 +20,7 @@ use crate::error::{Exit, Signal};
 use crate::name::Guid;
 use crate::plan::{LastResult, Negotiation, Placement, Put, Step};
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel, Stream};
-use crate::remote::wire::{Receive, Reply, Request};
+use crate::remote::wire::{Brings, Receive, Reply, Request};
 use crate::report::{Event, Reporter, StepId, Summary};
 use crate::zfs::Zfs;
 use look::Looks;
@@ -390,10 +390,12 @@ impl Run<'_> {
             ancestors: if new { planned.ancestors.clone() } else { Vec::new() },
             top_ancestor: planned.top_ancestor.clone().filter(|_| new),
             kind: planned.kind,
+            brings: if send.intermediates { Brings::Snapshots } else { Brings::Snapshot(send.to.clone()) },
             create: first && planned.placement == Placement::Create,
             top: new && planned.top,
             into_empty: first && planned.placement == Placement::IntoEmpty,
             overwrite: first && planned.placement == Placement::Overwrite,
+            volmode: self.job.volmode,
             resumable: self.job.resume,
             put: (self.ready.negotiation.source(dataset))
                 .and_then(|source| source.snapshots.newest())

@@ -14,9 +14,10 @@ use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::plan::{Cure, Kind};
 use crate::remote::pump;
 use crate::remote::wire::{
-    self, Failure, FrameKind, Header, Hello, Receive, Rename, Reply, Request, TargetFacts, Thinned,
+    self, Brings, Failure, FrameKind, Header, Hello, Receive, Rename, Reply, Request, TargetFacts, Thinned,
 };
-use crate::zfs::{Note, Noted, Refusal};
+use crate::zfs::record::{Begin, ByteOrder, Features, HeaderType};
+use crate::zfs::{Note, Noted, Refusal, Volmode};
 
 /// What has happened on a [`FakeHost`].
 #[derive(Default)]
@@ -154,7 +155,7 @@ impl Host for Arc<FakeHost> {
         Ok(dataset.as_str().contains("empty"))
     }
 
-    fn receive(&self, receive: &Receive) -> Result<Started, Failure> {
+    fn receive(&self, receive: &Receive, _: Option<&SnapshotName>) -> Result<Started, Failure> {
         let (stdin, ours) = io::pipe().unwrap();
         let (words, theirs) = io::pipe().unwrap();
         pump::set_nonblocking(&ours, true).unwrap();
@@ -246,7 +247,7 @@ impl Session {
         let mut output = BufReader::new(output);
         let mut line = String::new();
         io::BufRead::read_line(&mut output, &mut line).unwrap();
-        assert!(line.starts_with("ZFSYNC-HELPER/1 {"), "{line}");
+        assert!(line.starts_with("ZFSYNC-HELPER/2 {"), "{line}");
         Self { host, input: Some(input), output: Some(output), served: Some(served) }
     }
 
@@ -301,13 +302,22 @@ pub fn receive(dataset: &str) -> Receive {
         ancestors: vec![],
         top_ancestor: None,
         kind: Kind::Filesystem,
+        brings: Brings::Snapshot("s".parse().unwrap()),
         create: false,
         top: false,
         into_empty: false,
         overwrite: false,
+        volmode: Volmode::None,
         resumable: true,
         put: None,
     }
+}
+
+/// The BEGIN record of a filesystem's stream, under this name.
+pub fn begin(from: Option<Guid>, name: &str) -> Begin {
+    let (order, header, features) = (ByteOrder::Little, HeaderType::Substream, Features::default());
+    let (kind, name) = (Some(Kind::Filesystem), name.as_bytes().to_vec());
+    Begin { order, header, features, kind, clone: false, to: Guid(2), from, name, content: 0 }
 }
 
 /// Puts bytes into a pipe of their own and closes it.

@@ -86,8 +86,8 @@ pub trait Host: Send + Sync + 'static {
     /// Whether nothing at all would be lost if the dataset were replaced. `false` in doubt.
     fn is_empty(&self, dataset: &DatasetName) -> Result<bool, Failure>;
 
-    /// Starts `zfs recv`.
-    fn receive(&self, receive: &Receive) -> Result<Started, Failure>;
+    /// Starts `zfs recv`, for a stream of one snapshot that gets this name, or for a package of several.
+    fn receive(&self, receive: &Receive, snapshot: Option<&SnapshotName>) -> Result<Started, Failure>;
 
     /// Called after a receive into an empty dataset has succeeded.
     fn filled(&self, dataset: &DatasetName);

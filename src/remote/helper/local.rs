@@ -220,8 +220,8 @@ impl Host for LocalHost {
         Ok(!self.has_snapshots(dataset)? && holds_nothing(self.zfs()?, &facts))
     }
 
-    fn receive(&self, receive: &Receive) -> Result<Started, Failure> {
-        start(self.zfs()?.receive(receive))
+    fn receive(&self, receive: &Receive, snapshot: Option<&SnapshotName>) -> Result<Started, Failure> {
+        start(self.zfs()?.receive(receive, snapshot))
     }
 
     fn filled(&self, dataset: &DatasetName) {

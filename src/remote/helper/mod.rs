@@ -5,6 +5,8 @@ mod context;
 mod cure;
 mod empty;
 mod host;
+mod incoming;
+mod judge;
 mod list;
 mod local;
 mod mirror;
@@ -14,6 +16,7 @@ mod query;
 mod receiving;
 mod replies;
 mod serve;
+mod syslog;
 mod thin;
 
 use std::io::{self, Write};

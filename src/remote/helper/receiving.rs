@@ -33,13 +33,33 @@ pub(super) enum Ending {
     Broken,
 }
 
-#[derive(Default)]
+/// Whether the sender is told how a receive has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// As soon as that is known.
+    Now,
+    /// At once if it has failed, else when it turns out to be the last one of its stream.
+    Later,
+    /// Not at all, or no more: that is done, or its failure is another one's.
+    Never,
+}
+
+/// How a receive has ended: why it failed, and what was odd.
+type Outcome = (Option<Failure>, Option<String>);
+
 struct State {
     ending: Option<Ending>,
     /// The process is gone.
     exited: bool,
     /// Someone already sees to its end.
     ended_by: bool,
+    told: Told,
+    /// A failure that is known beforehand, whatever `zfs recv` makes of its input.
+    failure: Option<Failure>,
+    /// What is still to be told.
+    outcome: Option<Outcome>,
+    /// All is known, and what has to be said at once is said.
+    settled: bool,
 }
 
 /// A `zfs recv` that runs, or has not been reported yet.
@@ -50,6 +70,7 @@ pub(super) struct Receiving {
     state: Mutex<State>,
     changed: Condvar,
     process: Arc<dyn Process>,
+    replies: Arc<Replies>,
 }
 
 impl Receiving {
@@ -100,6 +121,66 @@ impl Receiving {
         if spawned.is_err() {
             self.process.end(false);
         }
+    }
+
+    /// It is the last one of its stream: the sender is told its end, or the failure that is known already.
+    pub(super) fn tell(&self, failure: Option<Failure>) {
+        let mut state = self.lock();
+        if state.told == Told::Never {
+            return;
+        }
+        state.failure = failure.or(state.failure.take());
+        if let Some(outcome) = state.outcome.take() {
+            state.told = Told::Never;
+            let failure = state.failure.take();
+            drop(state);
+            self.reply(failure, outcome);
+        } else {
+            state.told = Told::Now;
+        }
+    }
+
+    /// Whatever becomes of it, the sender isn't told.
+    pub(super) fn withdraw(&self) {
+        self.lock().told = Told::Never;
+    }
+
+    /// Waits until it is through while `go_on` says so; whether it went well.
+    pub(super) fn succeeds(&self, go_on: impl Fn() -> bool) -> bool {
+        while !self.wait(LOOK, |state| state.settled) {
+            if !go_on() {
+                return false;
+            }
+        }
+        matches!(self.lock().outcome, Some((None, _)))
+    }
+
+    /// Its process is gone, and this came of it.
+    fn settle(&self, outcome: Outcome) {
+        let mut state = self.lock();
+        let now = match state.told {
+            Told::Now => true,
+            Told::Later => outcome.0.is_some(),
+            Told::Never => false,
+        };
+        if now {
+            state.told = Told::Never;
+            let failure = state.failure.take();
+            drop(state);
+            self.reply(failure, outcome);
+            state = self.lock();
+        } else {
+            state.outcome = Some(outcome);
+        }
+        state.settled = true;
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    fn reply(&self, known: Option<Failure>, (failure, warning): Outcome) {
+        let failure = known.or(failure);
+        let warning = warning.filter(|_| failure.is_none());
+        self.replies.done_with(self.id, failure, warning);
     }
 
     fn is_broken(&self) -> bool {
@@ -164,7 +245,12 @@ impl Beats {
         let told = move || {
             let mut seen: HashMap<u64, (u64, u64)> = HashMap::new();
             while stopped.recv_timeout(BEAT) == Err(mpsc::RecvTimeoutError::Timeout) {
-                let now: HashMap<u64, (u64, u64)> = receives.lock().iter().map(|one| (one.id, one.work())).collect();
+                let mut now: HashMap<u64, (u64, u64)> = HashMap::new();
+                for one in receives.lock().iter() {
+                    // A package's stream may settle while the next one begins.
+                    let (sum, work) = (now.entry(one.id).or_default(), one.work());
+                    *sum = (sum.0 + work.0, sum.1 + work.1);
+                }
                 for (id, _) in now.iter().filter(|(id, work)| seen.get(id) != Some(*work)) {
                     // Nobody may be listening any more.
                     let _ = replies.send(&Reply::Beat { id: *id });
@@ -202,21 +288,31 @@ impl Receives {
         true
     }
 
-    /// Watches a started receive; its end is told to the sender.
+    /// Watches a started receive, whose end is told to the sender, now or later.
     pub(super) fn watch(
         self: &Arc<Self>,
         context: &Context,
         id: u64,
         receive: Receive,
+        told: Told,
         process: Arc<dyn Process>,
         mut words: Box<dyn Read + Send>,
     ) -> Result<Arc<Receiving>, Failure> {
         let receiving = Arc::new(Receiving {
             id,
             taken: AtomicU64::new(0),
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                ending: None,
+                exited: false,
+                ended_by: false,
+                told,
+                failure: None,
+                outcome: None,
+                settled: false,
+            }),
             changed: Condvar::new(),
             process,
+            replies: Arc::clone(&context.replies),
         });
         self.lock().push(Arc::clone(&receiving));
         let (all, own, context) = (Arc::clone(self), Arc::clone(&receiving), context.clone());
@@ -231,7 +327,7 @@ impl Receives {
             let words = words.trim();
             // With exit code 0 too: properties that couldn't be set (OpenZFS 2.3.9, tried).
             let warning = (failure.is_none() && !words.is_empty()).then(|| words.to_owned());
-            context.replies.done_with(id, failure, warning);
+            own.settle((failure, warning));
             all.forget(&own);
         });
         match spawned {

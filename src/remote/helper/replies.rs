@@ -8,15 +8,18 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 
+use super::syslog::Syslog;
 use crate::remote::wire::{self, Failure, FrameKind, Hello, Reply, WireError};
+use crate::zfs::Refusal;
 
 /// Where replies go.
-pub(super) struct Replies(Mutex<File>, OwnedFd);
+pub(super) struct Replies(Mutex<File>, OwnedFd, Syslog);
 
 impl Replies {
-    pub(super) fn new(output: OwnedFd) -> io::Result<Self> {
+    /// What is refused is noted in `log` too.
+    pub(super) fn new(output: OwnedFd, log: Syslog) -> io::Result<Self> {
         let watched = output.try_clone()?;
-        Ok(Self(Mutex::new(output.into()), watched))
+        Ok(Self(Mutex::new(output.into()), watched, log))
     }
 
     pub(super) fn greet(&self, hello: &Hello) -> Result<(), WireError> {
@@ -38,6 +41,9 @@ impl Replies {
 
     /// The same, with what was odd although it went well.
     pub(super) fn done_with(&self, id: u64, failure: Option<Failure>, warning: Option<String>) {
+        if let Some(Failure { refusal: Refusal::NotAllowed, words }) = &failure {
+            self.2.warn(words);
+        }
         let _ = self.send(&Reply::Done { id, failure, warning });
     }
 

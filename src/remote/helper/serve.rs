@@ -9,15 +9,15 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
 use super::context::Context;
-use super::host::{Host, Started, failure};
+use super::host::Host;
+use super::incoming::{Hands, Incoming};
 use super::query::Queries;
-use super::receiving::{Beats, Ending, Receives, Receiving};
+use super::receiving::{Beats, Ending, Receives};
 use super::replies::Replies;
+use super::syslog::Syslog;
 use super::{Config, HelperError};
-use crate::cli::Allow;
-use crate::remote::pump::{Mover, Taken};
-use crate::remote::wire::{self, Failure, FrameKind, Header, Hello, Receive, Request, SILENCE, WireError};
-use crate::zfs::{Refusal, permission};
+use crate::remote::pump::Mover;
+use crate::remote::wire::{self, FrameKind, Header, Hello, Request, SILENCE};
 
 /// So long questions may still be answered after the sender has closed its end.
 const LAST_ANSWERS: Duration = Duration::from_secs(30);
@@ -25,7 +25,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(30);
 /// Serves a sender: greets on `output`, then reads frames from `input` until its end. Returns when all receives that it
 /// started are over.
 pub fn serve(config: Config, input: OwnedFd, output: OwnedFd, host: Arc<dyn Host>) -> Result<(), HelperError> {
-    let replies = Arc::new(Replies::new(output).map_err(HelperError::Stdio)?);
+    let replies = Arc::new(Replies::new(output, Syslog::default()).map_err(HelperError::Stdio)?);
     let allow = config.allow.iter().map(|allow| allow.word().to_owned()).collect();
     let hello = host.hello();
     let user = hello.user.as_str().into();
@@ -51,24 +51,17 @@ struct Session {
     queries: Arc<Queries>,
     receives: Arc<Receives>,
     mover: Mover,
-    stream: Option<Stream>,
-}
-
-/// The stream that is coming in, between `Receive` and `End` or `Abort`.
-struct Stream {
-    /// `None` when the receive was refused or has ended early: the rest is dropped.
-    stdin: Option<OwnedFd>,
-    /// `None` when it never began.
-    receiving: Option<Arc<Receiving>>,
+    /// What is coming in, between `Receive` and `End` or `Abort`.
+    stream: Option<Incoming>,
 }
 
 impl Session {
     fn run(&mut self) -> Result<(), HelperError> {
         while self.wait_for_input() {
-            let Some(header) = Header::read(&mut self.input)? else { return Ok(()) };
+            let Some(header) = Header::read(&mut &self.input)? else { return Ok(()) };
             let go_on = match header.kind {
                 FrameKind::Request => {
-                    let request: Request = wire::read_body(&mut self.input, header.len)?;
+                    let request: Request = wire::read_body(&mut &self.input, header.len)?;
                     request.check()?;
                     self.request(request)?
                 }
@@ -109,70 +102,33 @@ impl Session {
         if !self.receives.wait_for_room(&self.context.replies) {
             return Ok(false);
         }
-        let started = self.prepare(&receive).and_then(|started| {
-            let Started { stdin, words, process } = started;
-            let receiving = self.receives.watch(&self.context, id, receive, process, words)?;
-            Ok(Stream { stdin: Some(stdin), receiving: Some(receiving) })
-        });
-        self.stream = Some(started.unwrap_or_else(|failure| {
-            self.context.replies.done(id, Some(failure));
-            Stream { stdin: None, receiving: None }
-        }));
+        let stream = Incoming::new(id, receive, &self.hands());
+        self.stream = Some(stream);
         Ok(true)
     }
 
-    fn prepare(&self, receive: &Receive) -> Result<Started, Failure> {
-        let Context { config, host, .. } = &self.context;
-        let explained = |why| {
-            self.context.explain(why, permission::RECEIVE, &receive.dataset.parent().unwrap_or(receive.dataset.clone()))
-        };
-        config.check(&receive.dataset)?;
-        for ancestor in &receive.ancestors {
-            config.check(ancestor)?;
-        }
-        if receive.overwrite {
-            config.check_allowed(Allow::Destroy)?;
-        }
-        for ancestor in &receive.ancestors {
-            host.create_placeholder(ancestor, receive.top_ancestor.as_ref() == Some(ancestor)).map_err(explained)?;
-        }
-        // The sender may have looked a while ago, and `recv -F` asks nobody.
-        if receive.into_empty && !host.is_empty(&receive.dataset)? {
-            return Err(failure(Refusal::Exists, &format!("destination {} exists and is not empty", receive.dataset)));
-        }
-        if receive.overwrite && host.has_snapshots(&receive.dataset)? {
-            return Err(failure(Refusal::Changed, &format!("{} has snapshots by now", receive.dataset)));
-        }
-        host.receive(receive)
+    fn hands(&mut self) -> Hands<'_> {
+        Hands { input: &self.input, context: &self.context, receives: &self.receives, mover: &mut self.mover }
     }
 
     fn data(&mut self, len: usize) -> Result<bool, HelperError> {
-        let Some(stream) = &mut self.stream else { return Err(HelperError::Order("data without a stream")) };
-        let taken = self.mover.take(&self.input.0, stream.stdin.as_ref(), len).map_err(WireError::Io)?;
-        if let Some(receiving) = &stream.receiving {
-            receiving.took(len);
-        }
-        if taken == Taken::Refused {
-            // It has ended, and says why; what still comes of its stream has no place to go.
-            stream.stdin = None;
-        }
-        Ok(true)
+        let Some(mut stream) = self.stream.take() else { return Err(HelperError::Order("data without a stream")) };
+        let taken = stream.data(len, &mut self.hands());
+        self.stream = Some(stream);
+        taken.map(|()| true)
     }
 
     fn end(&mut self, ending: Ending) -> Result<bool, HelperError> {
         let Some(stream) = self.stream.take() else { return Err(HelperError::Order("the end of no stream")) };
-        drop(stream.stdin);
-        if let Some(receiving) = stream.receiving {
-            receiving.finish(ending);
-        }
+        stream.end(ending, &self.context);
         Ok(true)
     }
 }
 
 /// Unbuffered reads: what follows a frame's header belongs to someone else.
-struct Input(OwnedFd);
+pub(super) struct Input(pub(super) OwnedFd);
 
-impl Read for Input {
+impl Read for &Input {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let silence = Timespec::try_from(SILENCE).ok();
         loop {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::fake::{FakeHost, Session, nowhere, piped, receive};
+use super::fake::{FakeHost, Session, begin, nowhere, piped, receive};
 use super::{Config, Host, serve};
 use crate::cli::Allow;
 use crate::name::{Guid, Txg};
@@ -19,11 +19,14 @@ fn session() -> Session {
     Session::start(Config::default())
 }
 
-/// A stream of `len` bytes that the fake host takes for complete.
+/// An increment with `len` bytes behind its BEGIN record, which the fake host takes for complete.
 fn stream(len: usize) -> Vec<u8> {
-    let mut bytes = vec![7; len - 3];
-    bytes.extend(b"end");
-    bytes
+    [&begin(Some(Guid(1)), "p/x@s").to_bytes(), vec![7; len - 3].as_slice(), b"end"].concat()
+}
+
+/// A full stream of that kind.
+fn full() -> Vec<u8> {
+    [&begin(None, "p/x@s").to_bytes()[..], b"end"].concat()
 }
 
 #[test]
@@ -60,7 +63,7 @@ fn a_refusal_is_told_at_once_and_the_rest_dropped() {
     // Before any data or `End`.
     assert_eq!(session.done(), (1, Some(Refusal::Modified)));
     for _ in 0..5 {
-        session.data(&stream(MAX_DATA));
+        session.data(&stream(MAX_DATA)[..MAX_DATA]);
     }
     session.mark(FrameKind::End);
     session.receive(2, "b/x");
@@ -134,7 +137,7 @@ fn a_vanished_sender_leaves_no_receive_behind() {
         for dataset in ["b/x", "b/stuck"] {
             let mut session = session();
             session.receive(1, dataset);
-            session.data(&[1; 1000]);
+            session.data(&stream(1000)[..1000]);
             if cut_in_frame {
                 session.raw(&Header { kind: FrameKind::Data, len: 1000 }.encode());
                 session.raw(&[0; 10]);
@@ -150,6 +153,7 @@ fn a_vanished_sender_leaves_no_receive_behind() {
 fn a_full_pipe_to_a_stuck_receive_does_not_hold_the_helper() {
     let mut session = session();
     session.receive(1, "b/stuck");
+    session.data(&stream(10));
     // More than fits anywhere: the feeder's pipe stays full.
     let feeder = session.input.take().unwrap();
     let fed = thread::spawn(move || {
@@ -270,10 +274,11 @@ fn ancestors_come_first_and_their_failure_is_the_streams() {
 fn only_what_is_empty_is_filled() {
     let mut session = session();
     session.request(&Request::Receive { id: 1, receive: Receive { into_empty: true, ..receive("b/full") } });
+    session.data(&full());
     assert_eq!(session.done(), (1, Some(Refusal::Exists)));
     session.mark(FrameKind::End);
     session.request(&Request::Receive { id: 2, receive: Receive { into_empty: true, ..receive("b/empty") } });
-    session.data(&stream(10));
+    session.data(&full());
     session.mark(FrameKind::End);
     assert_eq!(session.done(), (2, None));
     assert_eq!(*session.host.filled.lock().unwrap(), ["b/empty"]);
@@ -359,11 +364,12 @@ fn cures_need_their_permission() {
         let overwrite = Receive { overwrite: true, ..receive("b/plain") };
         session.request(&Request::Receive { id: 9, receive: overwrite.clone() });
         if allowed == all.len() {
-            session.data(b"end");
+            session.data(&full());
             session.mark(FrameKind::End);
             assert_eq!(session.done(), (9, None));
             let overwrite = Receive { dataset: "b/snap".parse().unwrap(), ..overwrite };
             session.request(&Request::Receive { id: 10, receive: overwrite });
+            session.data(&full());
             assert_eq!(session.done(), (10, Some(Refusal::Changed)), "it has snapshots");
         } else {
             assert_eq!(session.done(), (9, Some(Refusal::NotAllowed)));
@@ -446,8 +452,9 @@ fn sensible() -> Vec<u8> {
     for (id, dataset) in [(2, "b/x"), (3, "b/refuse"), (4, "b/early")] {
         let receive = receive(dataset);
         wire::write_message(&mut bytes, FrameKind::Request, &Request::Receive { id, receive }).unwrap();
-        bytes.extend(Header { kind: FrameKind::Data, len: 300 }.encode());
-        bytes.extend(stream(300));
+        let stream = stream(300);
+        bytes.extend(Header { kind: FrameKind::Data, len: stream.len() }.encode());
+        bytes.extend(stream);
         wire::write_mark(&mut bytes, FrameKind::End).unwrap();
     }
     bytes

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
 use crate::plan::{Cure, Kind, Put};
-use crate::zfs::{Encryption, Note, Noted, Refusal};
+use crate::zfs::{Encryption, Note, Noted, Refusal, Volmode};
 
 /// What the sender asks for; the helper answers with the same id, not always in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,7 +140,17 @@ pub enum Request {
     },
 }
 
-/// One receive.
+/// What a stream brings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Brings {
+    /// One snapshot, which gets this name.
+    Snapshot(SnapshotName),
+    /// Several snapshots of one dataset, each on top of the one before it: what `zfs send -I` makes.
+    Snapshots,
+}
+
+/// One receive. The helper takes no stream that isn't what this says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of the message")]
 pub struct Receive {
@@ -154,6 +164,8 @@ pub struct Receive {
     pub top_ancestor: Option<DatasetName>,
     /// What the dataset is; decides which properties can be set.
     pub kind: Kind,
+    /// What comes.
+    pub brings: Brings,
     /// Whether it comes into being with this receive, and so gets the properties that keep it unmounted.
     #[serde(default)]
     pub create: bool,
@@ -166,6 +178,9 @@ pub struct Receive {
     /// Its content is to be replaced (`recv -F`), as the user has said by `--replace`; it has no snapshots any more.
     #[serde(default)]
     pub overwrite: bool,
+    /// What a new volume's device nodes are.
+    #[serde(default)]
+    pub volmode: Volmode,
     /// Whether a cut receive leaves something to go on with (`recv -s`).
     #[serde(default = "yes")]
     pub resumable: bool,
