@@ -49,6 +49,8 @@ pub enum Refusal {
     Killed,
     /// The helper's own command line doesn't allow it.
     NotAllowed,
+    /// The stream isn't what the request spoke of, or of a kind that a helper never takes.
+    UnexpectedStream,
     /// Another run works on the same target tree; the words say which.
     Locked,
     /// What is there is no longer what the request was made for.

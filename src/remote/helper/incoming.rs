@@ -234,7 +234,7 @@ impl Incoming {
     /// The stream isn't what was announced, or not what anybody may send.
     fn refuse(&mut self, why: &str, hands: &Hands<'_>) {
         let words = format!("the helper refuses the stream for {}: {why}", self.receive.dataset);
-        self.fail(hands, failure(Refusal::NotAllowed, &words));
+        self.fail(hands, failure(Refusal::UnexpectedStream, &words));
     }
 
     /// Nothing more is received of it, and the sender learns why.

@@ -235,8 +235,13 @@ impl Judge {
     /// What holds for the BEGIN record of each stream, alone or in a package.
     fn check(&self, begin: &Begin) -> Result<(), String> {
         check_features(begin.features)?;
-        if begin.kind != Some(self.kind) {
-            return Err(format!("it isn't that of a {}, which was announced", self.kind));
+        match begin.kind {
+            None => return Err("it is neither that of a filesystem nor that of a volume".into()),
+            // What exists is what it is, and the sender needn't know that.
+            Some(kind) if self.full && kind != self.kind => {
+                return Err(format!("it is that of a {kind}, and a {} was announced", self.kind));
+            }
+            Some(_) => {}
         }
         if begin.clone {
             return Err("it makes a clone".into());

@@ -177,9 +177,9 @@ fn only_what_was_announced_is_taken() {
         ((Receive { overwrite: true, ..receive("b/x") }, from()), "it is an increment"),
         (increment(Begin { clone: true, ..from() }), "it makes a clone"),
         (create(Begin { clone: true, ..full() }), "it makes a clone"),
-        (increment(Begin { kind: Some(Kind::Volume), ..from() }), "it isn't that of a filesystem"),
-        (increment(Begin { kind: None, ..from() }), "it isn't that of a filesystem"),
-        ((Receive { kind: Kind::Volume, ..receive("b/x") }, from()), "it isn't that of a volume"),
+        (create(Begin { kind: Some(Kind::Volume), ..full() }), "it is that of a volume"),
+        (increment(Begin { kind: None, ..from() }), "it is neither that of a filesystem"),
+        ((Receive { kind: Kind::Volume, create: true, ..receive("b/x") }, full()), "it is that of a filesystem"),
         (increment(Begin { features: Features::DEDUP, ..from() }), "it is deduplicated"),
         (increment(Begin { features: Features::HOLDS, ..from() }), "it brings holds"),
         (increment(Begin { content: 8, ..from() }), "it brings a list of properties"),
@@ -210,7 +210,7 @@ fn only_what_was_announced_is_taken() {
 #[test]
 fn every_stream_in_a_package_is_judged() {
     let good = inner(LITTLE, "p/x@a", 1, 2);
-    let volume = Begin { kind: Some(Kind::Volume), ..good.clone() };
+    let other = Begin { kind: None, ..good.clone() };
     let begun = [&header(LITTLE, "p/x@b").to_bytes()[..], &end(LITTLE)].concat();
     let first = [&begun[..], &good.to_bytes(), &write(LITTLE, 100), &end(LITTLE)].concat();
     for (begun, next, why) in [
@@ -221,7 +221,7 @@ fn every_stream_in_a_package_is_judged() {
         (&begun, inner(LITTLE, "p/x@", 1, 2), "the name of its snapshot is not a legal one"),
         (&begun, inner(LITTLE, "p/x", 1, 2), "it names no snapshot"),
         (&begun, begin(None, "p/x@a"), "it is a full stream"),
-        (&begun, volume, "it isn't that of a filesystem"),
+        (&begun, other, "it is neither that of a filesystem"),
         (&begun, Begin { clone: true, ..good.clone() }, "it makes a clone"),
         (&begun, Begin { features: Features::RESUMING, content: 1, ..good.clone() }, "it resumes in the middle"),
         (&begun, Begin { content: 1, ..good.clone() }, "it brings a list of properties"),
@@ -273,7 +273,7 @@ proptest! {
                 let begin = Begin::read(bytes[..SIZE].try_into().unwrap()).unwrap();
                 prop_assert!(name.is_some() && !begin.clone && begin.from.is_some());
                 prop_assert_eq!(begin.header, HeaderType::Substream);
-                prop_assert_eq!(begin.kind, Some(Kind::Filesystem));
+                prop_assert!(begin.kind.is_some());
             }
         }
     }

@@ -41,7 +41,7 @@ impl Replies {
 
     /// The same, with what was odd although it went well.
     pub(super) fn done_with(&self, id: u64, failure: Option<Failure>, warning: Option<String>) {
-        if let Some(Failure { refusal: Refusal::NotAllowed, words }) = &failure {
+        if let Some(Failure { refusal: Refusal::NotAllowed | Refusal::UnexpectedStream, words }) = &failure {
             self.2.warn(words);
         }
         let _ = self.send(&Reply::Done { id, failure, warning });

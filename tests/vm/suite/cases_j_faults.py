@@ -80,7 +80,7 @@ def endless_sender(c):
     """A receiver that refuses while the sender could send for ever: told at once in its own words; what needs that dataset is skipped, others arrive."""
     c.tree({"": "s1", "bad": "s1", "bad/kid": "s1", "good": "s1"})
     words = "cannot receive new filesystem stream: permission denied"
-    program = wrapped_helper(c, f"""case "$*" in "recv "*" {c.target}/bad") echo '{words}' >&2; exit 1 ;; esac""")
+    program = wrapped_helper(c, f"""case "$*" in "recv "*" {c.target}/bad@"*) echo '{words}' >&2; exit 1 ;; esac""")
     here = beside(wrapped_zfs(c, c.alpha, f"""case "$*" in "send "*{c.source}/bad@*) exec cat /dev/zero ;; esac"""))
     run = c.push("--json", "--remote-zfsync", program, env=here, status=1)
     c.same(failures(c, run), {"bad": "failed", "bad/kid": "skipped"}, "what failed")

@@ -1,0 +1,77 @@
+"""Whoever holds a restricted key: attempts by a client of our own, each of which must be refused and change nothing."""
+
+import json
+
+from harness import case
+
+
+def play(c, group, timeout=900):
+    """Plays a group of attempts on beta; what came of each."""
+    c.beta(f"zfs create {c.target}")
+    lines = c.beta(f"cd /root/suite; python3 attack_run.py {c.target} {group}", timeout=timeout).splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def refused(c, group, at_least):
+    """All attempts of a group are refused, and none has changed anything."""
+    attempts = play(c, group)
+    c.check(len(attempts) >= at_least, f"only {len(attempts)} attempts were made")
+    for attempt in attempts:
+        c.check(not attempt["panicked"], f"the helper panicked: {attempt}")
+    wrong = [attempt for attempt in attempts if not attempt["refused"] or attempt["changes"]]
+    c.same(wrong, [], f"attempts of {len(attempts)} that were not refused, or changed something")
+    return attempts
+
+
+@case("SEC")
+def streams_that_were_not_announced(c):
+    """Every kind of stream that `zfs send` makes, with every form of request that doesn't fit it."""
+    refused(c, "requests", 270)
+
+
+@case("SEC")
+def streams_that_are_forged(c):
+    """Packages and BEGIN records changed by hand, with sums that fit, in both byte orders."""
+    refused(c, "forged", 100)
+
+
+@case("SEC")
+def streams_that_break_in_their_middle(c):
+    """A stream that libzfs would read on in at another place: what is hidden in its content is never received."""
+    refused(c, "desync", 3)
+
+
+@case("SEC")
+def requests_that_are_not_allowed(c):
+    """Datasets outside of the root, names that aren't any, what needs a permission, frames out of order."""
+    refused(c, "verbs", 90)
+
+
+@case("SEC")
+def an_empty_target_that_is_filled_meanwhile(c):
+    """`zfs receive -F` is opened onto an empty filesystem and fed when that is no longer empty."""
+    for attempt in refused(c, "late", 5):
+        c.check("not empty" in attempt["words"] or "refuses the stream" in attempt["words"], attempt["words"])
+
+
+@case("SEC")
+def what_is_allowed_is_received(c):
+    """The same client, with what the key is for: an increment, a package, new datasets, volumes, raw streams, empty targets."""
+    attempts = play(c, "fair")
+    for attempt in attempts:
+        c.check(not attempt["refused"], f"{attempt['name']}: {attempt['words']}")
+    root = f"{c.target}/data"
+    found = c.versions(c.beta, root)
+    names = {path: [name for name, _ in versions] for path, versions in found.items()}
+    c.same(names["mine"], ["s1", "s2", "s3", "s4"], "the snapshots of an existing dataset")
+    c.same(names["new"], ["n1", "s4"], "those of a new one")
+    c.same(names["raw"], ["s1", "s2", "s3", "s4"], "those of a raw one")
+    c.same(names["named"], ["n1"], "those of a stream whose name lies")
+    c.same(c.checksums(c.beta, f"{root}/mine@s4"), c.checksums(c.beta, f"{c.target}/src@s4"), "the files of @s4")
+    properties = c.properties(c.beta, root, "canmount", "volmode", "quota", "org:evil", "mountpoint")
+    for path in ("new", "enc", "named", "empty", "holder"):
+        c.same(properties[path, "canmount"][0], "noauto", f"canmount of {path}")
+    c.same(properties["vol", "volmode"][0], "none", "volmode of a new volume")
+    c.same(properties["mine", "quota"], (str(1 << 30), "local"), "a property of our own")
+    c.check(all(value != "yes" for (_, key), (value, _) in properties.items() if key == "org:evil"), "a property came along")
+    c.same(c.versions(c.beta, f"{c.target}/other").keys(), {"", "victim", "victim/kid", "empty"}, "another tenant's datasets")
