@@ -410,7 +410,8 @@ fn session(dice: &mut Dice) -> Vec<u8> {
     bytes
 }
 
-/// A short part always; all of it with `ZFSYNC_HOSTILE_RUNS=1000`, from another seed with `ZFSYNC_HOSTILE_SEED`.
+/// A short part always; all of it with `ZFSYNC_HOSTILE_RUNS=1000`, from another seed with `ZFSYNC_HOSTILE_SEED`. Each session
+/// has threads of its own, and the C library keeps memory for each: `MALLOC_ARENA_MAX=1` shows what is zfsync's.
 #[test]
 fn many_hostile_sessions() {
     let number =

@@ -136,8 +136,12 @@ fn stdio() -> Result<(OwnedFd, OwnedFd), HelperError> {
 }
 
 #[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod notes_tests;
+#[cfg(test)]
+mod package_tests;
 #[cfg(test)]
 mod tests;
