@@ -182,7 +182,7 @@ pub fn read_body<T: for<'de> Deserialize<'de>>(input: &mut impl Read, len: usize
 /// thousands of values in a body of legal length, each of which costs many times its bytes.
 pub(super) fn parse_body<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, WireError> {
     // Between two values there is always a comma; those within texts count too, and no name has one.
-    let values = body.iter().filter(|byte| **byte == b',').count();
+    let values = body.split(|byte| *byte == b',').count();
     if values > MAX_VALUES {
         return Err(WireError::TooMany { values, limit: MAX_VALUES });
     }
