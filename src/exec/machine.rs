@@ -70,6 +70,8 @@ struct Running {
     estimate: u64,
     aborted: bool,
     /// When it last showed a sign of life.
+    alive: Duration,
+    /// When bytes last moved, or its stream ended.
     moved: Duration,
     /// Since when it is being ended as it shows none.
     stalled: Option<Duration>,
@@ -172,6 +174,7 @@ impl Machine {
             Input::Estimated { step, total } => self.estimated(step, total, &mut actions),
             Input::Sent { step, bytes, failure } => self.sent(step, bytes, failure, &mut actions),
             Input::Moved { step } => self.moved(step),
+            Input::Alive { step } => self.alive(step),
             Input::Tick => {
                 self.watch(&mut actions);
                 self.replace_lost(&mut actions);

@@ -56,6 +56,7 @@ impl Machine {
                 received: None,
                 estimate: 0,
                 aborted: false,
+                alive: self.now,
                 moved: self.now,
                 stalled: None,
             };

@@ -37,8 +37,13 @@ pub enum Input {
         /// Whether it is of no use to try again: authentication, a wrong host key.
         fatal: bool,
     },
-    /// A step has moved on, or its receiver shows that it works.
+    /// Bytes of a step have moved.
     Moved {
+        /// The step.
+        step: StepId,
+    },
+    /// A step's sender or receiver shows that it works, though no bytes move. That is believed only for so long.
+    Alive {
         /// The step.
         step: StepId,
     },

@@ -16,7 +16,7 @@ impl Machine {
     pub(super) fn sent(&mut self, step: StepId, bytes: u64, failure: Option<SendFailure>, actions: &mut Vec<Action>) {
         let Some(running) = self.running.get_mut(&step).filter(|running| running.sent.is_none()) else { return };
         running.sent = Some((bytes, failure));
-        running.moved = self.now;
+        (running.alive, running.moved) = (self.now, self.now);
         if let Some(channel) = self.channels.get_mut(&running.channel) {
             channel.sending = None;
             channel.settling.insert(step);
@@ -25,6 +25,11 @@ impl Machine {
     }
 
     pub(super) fn received(&mut self, step: StepId, failure: Option<Failure>, actions: &mut Vec<Action>) {
+        if !self.running.contains_key(&step) {
+            // One that was given up has ended after all: its channel has room again.
+            self.channels.values_mut().for_each(|channel| _ = channel.settling.remove(&step));
+            return;
+        }
         let Some(running) = self.running.get_mut(&step).filter(|running| running.received.is_none()) else { return };
         if failure.is_some() && running.sent.is_none() && !running.aborted {
             running.aborted = true;

@@ -51,6 +51,7 @@ impl World {
                     (told.next, told.resume, told.placement) = (told.next + 1, None, Placement::Existing);
                 }
                 Action::StepFailed { step, retry: again, .. } => {
+                    self.given_up(step);
                     assert_ne!(self.concluded.remove(&step), Some(true), "a failure that did not happen");
                     retry = again.map(|wait| (self.dataset_of[&step], wait));
                     self.retries(self.dataset_of[&step], again);
@@ -136,6 +137,10 @@ impl World {
         self.limits.stall.is_some_and(|limit| self.now.saturating_sub(live.moved) >= limit)
     }
 
+    fn is_dead(&self, live: &Live) -> bool {
+        self.has_stalled(live) || (live.aborted && self.now.saturating_sub(live.moved) >= GRACE)
+    }
+
     fn look(&mut self, dataset: usize, wait: Duration) {
         self.is_free(dataset);
         self.looks += 1;
@@ -164,12 +169,19 @@ impl World {
     }
 
     fn dropped(&mut self, channel: ChannelId) {
-        let dead =
-            |live: &Live| self.has_stalled(live) || (live.aborted && self.now.saturating_sub(live.moved) >= GRACE);
         let mut carried = self.steps.values().filter(|live| live.channel == channel);
-        assert!(carried.any(|live| (live.aborted || live.told_sent) && dead(live)), "dropped without a reason");
+        assert!(carried.any(|live| (live.aborted || live.told_sent) && self.is_dead(live)), "dropped without a reason");
         assert!(self.channels.remove(&channel).is_some(), "dropped twice");
         self.lose(channel);
+    }
+
+    /// A step that failed though nobody has told its end: given up alone, as its channel carries something that lives.
+    fn given_up(&mut self, step: StepId) {
+        let Some(live) = self.steps.get(&step) else { return };
+        assert!(live.told_sent && self.is_dead(live), "given up without a reason");
+        let lives = |other: &Live| other.channel == live.channel && !self.has_stalled(other);
+        assert!(self.steps.values().any(lives), "its channel has nothing else");
+        self.lose_step(step);
     }
 
     /// After a tick nothing is left that has shown no sign of life for too long.

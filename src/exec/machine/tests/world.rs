@@ -282,17 +282,22 @@ impl World {
         let lost: Vec<StepId> =
             self.steps.iter().filter(|(_, live)| live.channel == channel).map(|(id, _)| *id).collect();
         for id in lost {
-            let Live { dataset, number, sent, told_received, .. } = self.steps.remove(&id).unwrap();
-            match self.roll() % 4 {
-                1 if sent != Some(false) && told_received.is_none() && self.target.takes(dataset, number) => {
-                    self.target.arrive(dataset, number);
-                }
-                2 if told_received.is_none() => self.undead.push((dataset, number)),
-                3 if told_received.is_none() => self.target.keep_some(dataset, number),
-                _ => {}
-            }
-            self.ghosts.push(id);
+            self.lose_step(id);
         }
+    }
+
+    /// The same for one step.
+    pub fn lose_step(&mut self, id: StepId) {
+        let Live { dataset, number, sent, told_received, .. } = self.steps.remove(&id).unwrap();
+        match self.roll() % 4 {
+            1 if sent != Some(false) && told_received.is_none() && self.target.takes(dataset, number) => {
+                self.target.arrive(dataset, number);
+            }
+            2 if told_received.is_none() => self.undead.push((dataset, number)),
+            3 if told_received.is_none() => self.target.keep_some(dataset, number),
+            _ => {}
+        }
+        self.ghosts.push(id);
     }
 
     /// `failing`: whether somebody has killed it.
