@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::fleet::Fleet;
+use super::machine::BELIEVED;
 use crate::config::PushJob;
 use crate::error::StartError;
 use crate::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
@@ -47,6 +48,8 @@ pub struct Asker<'a> {
     /// What the questions are for.
     pub job: &'a PushJob,
     next: u64,
+    /// When the last question was asked.
+    asked: Instant,
     /// The claim of the tree, while it isn't answered.
     claim: Option<u64>,
     /// Names of datasets that were asked for beside something else.
@@ -69,12 +72,13 @@ impl<'a> Asker<'a> {
         channel: ChannelId,
         job: &'a PushJob,
     ) -> Self {
-        Self { fleet, events, channel, job, next: QUESTIONS, claim: None, ahead: None }
+        Self { fleet, events, channel, job, next: QUESTIONS, asked: Instant::now(), claim: None, ahead: None }
     }
 
     fn send(&mut self, request: impl FnOnce(u64) -> Request) -> Result<u64, StartError> {
         let id = self.next;
         self.next += 1;
+        self.asked = Instant::now();
         let lost = || HelperError::Lost { host: host_name(self.job), reason: "the channel is closed".into() };
         self.fleet.channel(self.channel).ok_or_else(lost)?.request(request(id));
         Ok(id)
@@ -117,13 +121,16 @@ impl<'a> Asker<'a> {
 
     /// The next answer. A claim that is refused ends everything.
     async fn answer(&mut self) -> Result<Option<Reply>, StartError> {
-        let limit = self.job.faults.stall_timeout;
-        let event = match limit {
+        let event = match self.job.faults.stall_timeout {
             None => self.events.recv().await,
-            Some(limit) => tokio::time::timeout(limit, self.events.recv()).await.map_err(|_| {
-                let host = host_name(self.job);
-                StartError::NoAnswer { host, seconds: limit.as_secs() }
-            })?,
+            Some(stall) => {
+                // An answer may come in many parts, but not for ever.
+                let limit = stall.min((stall * BELIEVED).saturating_sub(self.asked.elapsed()));
+                tokio::time::timeout(limit, self.events.recv()).await.map_err(|_| {
+                    let host = host_name(self.job);
+                    StartError::NoAnswer { host, seconds: stall.as_secs() }
+                })?
+            }
         };
         match event.map(|from| from.event) {
             Some(ChannelEvent::Reply(Reply::Done { id, failure, .. })) if self.claim == Some(id) => {

@@ -52,10 +52,10 @@ pub async fn show(job: &PushJob, zfs: &Zfs, ready: &Ready, json: bool) -> Result
     let turns = Arc::new(Semaphore::new(job.channels));
     for (at, dataset, step) in wanted {
         let command = ready.estimate(zfs, dataset, step, job);
-        let turns = turns.clone();
+        let (turns, stall) = (turns.clone(), job.faults.stall_timeout);
         sizes.spawn(async move {
             let _turn = turns.acquire_owned().await;
-            (at, source::estimate(command).await)
+            (at, source::estimate(command, stall).await)
         });
     }
     while let Some(size) = sizes.join_next().await {

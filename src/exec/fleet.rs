@@ -1,6 +1,7 @@
 //! The connections of a run and the channels over them: opening, backing off where a host refuses more, closing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::machine::ConnectionId;
 use crate::config::{PushJob, with_packages};
-use crate::remote::client::{Channel, ChannelId, FromChannel, HelperError};
+use crate::remote::client::{Channel, ChannelId, FromChannel, GREETED_WITHIN, HelperError};
 use crate::remote::ssh::{ConnectError, Master};
 
 /// Most sessions we ask of one connection: sshd's MaxSessions is 10 by default, and someone may have lowered it.
@@ -60,6 +61,8 @@ pub struct Fleet {
     job: Arc<PushJob>,
     masters: HashMap<ConnectionId, Arc<Master>>,
     channels: HashMap<ChannelId, (ConnectionId, Option<Channel>)>,
+    /// Connections with a session that may never end by itself.
+    stuck: HashSet<ConnectionId>,
     connections: ConnectionId,
     numbered: ChannelId,
     events: UnboundedSender<FromChannel>,
@@ -73,8 +76,8 @@ impl Fleet {
     pub fn new(job: Arc<PushJob>) -> (Self, UnboundedReceiver<FromChannel>) {
         let (events, from_channels) = unbounded_channel();
         let (tell, opened) = unbounded_channel();
-        let (masters, channels) = (HashMap::new(), HashMap::new());
-        (Self { job, masters, channels, connections: 0, numbered: 0, events, tell, opened }, from_channels)
+        let (masters, channels, stuck) = (HashMap::new(), HashMap::new(), HashSet::new());
+        (Self { job, masters, channels, stuck, connections: 0, numbered: 0, events, tell, opened }, from_channels)
     }
 
     /// What the next opening came to. Cancellation safe.
@@ -115,11 +118,13 @@ impl Fleet {
             let (job, tell, events) = (self.job.clone(), self.tell.clone(), self.events.clone());
             let master = self.masters.get(&connection).cloned();
             tokio::spawn(async move {
+                let limit = job.faults.stall_timeout.map_or(GREETED_WITHIN, |stall| stall.min(GREETED_WITHIN));
                 let opened = match (&master, &job.target.host) {
                     (Some(master), Some(host)) => {
-                        over_ssh(id, master, &host.to_string(), &job.remote_helper, events).await
+                        let (host, command) = (host.to_string(), job.remote_helper.clone());
+                        opened_in_time(id, Arc::clone(master), host, command, limit, events).await
                     }
-                    _ => Channel::local(id, &with_packages(&job.allow), events),
+                    _ => Channel::local(id, &with_packages(&job.allow), limit, events),
                 };
                 let _ = tell.send(Opened::Channel { channel: id, opened });
             });
@@ -141,7 +146,18 @@ impl Fleet {
 
     /// A channel is gone, or never came to be; `false` if that was known.
     pub fn remove(&mut self, id: ChannelId) -> bool {
-        self.channels.remove(&id).is_some()
+        let Some((connection, channel)) = self.channels.remove(&id) else { return false };
+        if channel.is_none_or(|channel| !channel.has_greeted()) {
+            self.stuck.insert(connection);
+        }
+        true
+    }
+
+    /// A channel's helper doesn't answer: it may not notice either that nobody talks to it any more.
+    pub fn give_up(&mut self, id: ChannelId) {
+        if let Some((connection, _)) = self.channels.remove(&id) {
+            self.stuck.insert(connection);
+        }
     }
 
     /// Whether a connection has a channel, or one is being opened.
@@ -164,10 +180,35 @@ impl Fleet {
 
     /// Ends everything: the helpers by closing their stdin, then the connections.
     pub async fn close(mut self) {
-        self.channels.clear();
-        for (_, master) in self.masters.drain() {
-            master.close().await;
+        for id in self.channels.keys().copied().collect::<Vec<_>>() {
+            self.remove(id);
         }
+        for (connection, master) in self.masters.drain() {
+            if self.stuck.contains(&connection) {
+                master.cut().await;
+            } else {
+                master.close().await;
+            }
+        }
+    }
+}
+
+/// Opens a helper over a connection, or says that the connection doesn't answer.
+async fn opened_in_time(
+    id: ChannelId,
+    master: Arc<Master>,
+    host: String,
+    command: String,
+    limit: Duration,
+    events: UnboundedSender<FromChannel>,
+) -> Result<Channel, HelperError> {
+    let silent = HelperError::Silent { host: host.clone(), seconds: limit.as_secs(), words: "  nothing".into() };
+    // On a task of its own, as opening a session can't be cancelled. What comes late is closed at once.
+    let opening = tokio::spawn(async move { over_ssh(id, &master, &host, &command, limit, events).await });
+    match tokio::time::timeout(limit, opening).await {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(failed)) => Err(io::Error::other(failed).into()),
+        Err(_) => Err(silent),
     }
 }
 
@@ -177,11 +218,12 @@ async fn over_ssh(
     master: &Master,
     host: &str,
     command: &str,
+    limit: Duration,
     events: UnboundedSender<FromChannel>,
 ) -> Result<Channel, HelperError> {
     let mut pause = Duration::from_millis(250);
     for attempt in 1.. {
-        match Channel::over_ssh(id, master, host, command, events.clone()).await {
+        match Channel::over_ssh(id, master, host, command, limit, events.clone()).await {
             Err(HelperError::Connect(error)) if error.retryable() && attempt < TRIES => {
                 tracing::info!("{error}; trying again in {pause:?}");
                 tokio::time::sleep(pause).await;

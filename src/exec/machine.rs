@@ -15,6 +15,7 @@ use std::time::Duration;
 use channels::{AUTO_CONNECTIONS, Channel, Lost};
 pub use event::{Action, ConnectionId, Cured, End, Input, Limits, advice};
 use patience::Patience;
+pub use watch::BELIEVED;
 
 use crate::name::ResumeToken;
 use crate::plan::{Attempt, Placement, Plan, PlannedDataset, Step, Verdict};

@@ -10,6 +10,7 @@ mod fleet;
 mod hook;
 mod jobs;
 mod link;
+mod local;
 mod lock;
 mod machine;
 mod mirror;

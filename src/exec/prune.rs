@@ -210,7 +210,7 @@ async fn source_cuts(job: &PruneJob, zfs: &Zfs, tree: &Tree, known: &[Known<'_>]
         named.iter().flat_map(|(name, dataset)| undated(name, &dataset.snapshots, &job.scope)).collect();
     let mut dates = HashMap::new();
     if !unknown.is_empty() && job.rules.grid.is_some() {
-        dates.extend(source::dates(zfs.clone(), unknown).await);
+        dates.extend(source::dates(zfs, &unknown, Some(STALL)).await);
     }
     let choice = Choice { scope: &job.scope, rules: &job.rules, dates: &dates };
     let cut = |(name, dataset): (DatasetName, &SourceDataset)| {

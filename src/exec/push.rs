@@ -93,12 +93,20 @@ async fn locked_push(
             let ended =
                 run::run(&job, &zfs, ready, &mut fleet, &mut from_channels, &mut signals, started, reporter).await;
             // Whoever destroys needs the tree for itself, and the run's helpers have its lock.
-            close(fleet).await;
+            close_before(fleet, &mut signals, matches!(ended.exit, Exit::Interrupted(_))).await;
             return Ok(finish(&job, ended, &mut signals, reporter).await);
         }
     };
-    close(fleet).await;
+    close_before(fleet, &mut signals, matches!(result, Err(StartError::Interrupted(_)))).await;
     result
+}
+
+/// Closes the connections. Who has told the run to end already, and does so again, wants that at once.
+async fn close_before(fleet: Fleet, signals: &mut Signals, stopped: bool) {
+    tokio::select! {
+        () = close(fleet) => {}
+        _ = signals.next(), if stopped => {}
+    }
 }
 
 /// Clears away on the target what the source has no more, if that is wanted, and tells the end of the run.
@@ -215,13 +223,14 @@ async fn negotiate(
         return Err(StartError::NoPool { host, pool: dataset.pool().to_owned(), dataset: dataset.to_string() });
     };
     // Both sides are asked at the same time; in the rare case that the target has limits, more must be known of the source.
-    let needed = negotiation.wants_facts(false);
-    let written = async { Ok(source::written(zfs.clone(), negotiation.wants_written()).await) };
-    let (limits, facts, written) = tokio::try_join!(asker.probe(nearest), source::facts(zfs.clone(), needed), written)?;
+    let stall = asker.job.faults.stall_timeout;
+    let (needed, unknown) = (negotiation.wants_facts(false), negotiation.wants_written());
+    let written = async { Ok(source::written(zfs, &unknown, stall).await) };
+    let (limits, facts, written) = tokio::try_join!(asker.probe(nearest), source::facts(zfs, &needed, stall), written)?;
     negotiation.facts(&facts);
     negotiation.written(&written);
     if !limits.none() {
-        let facts = source::facts(zfs.clone(), negotiation.wants_facts(true)).await?;
+        let facts = source::facts(zfs, &negotiation.wants_facts(true), stall).await?;
         negotiation.facts(&facts);
     }
     Ok((limits, moves))

@@ -42,7 +42,7 @@ pub async fn judge(zfs: &Zfs, source: &DatasetName, token: ResumeToken, job: &Pu
 async fn here(zfs: &Zfs, source: &DatasetName, job: &PushJob) -> Result<Option<(SourceDataset, bool)>, StartError> {
     let listed = source::list(zfs.clone(), source.clone(), Some(0), job.faults.stall_timeout).await?;
     let dataset = listed.into_iter().find(|dataset| dataset.path == RelPath::default());
-    let facts = source::facts(zfs.clone(), vec![source.clone()]).await?;
+    let facts = source::facts(zfs, std::slice::from_ref(source), job.faults.stall_timeout).await?;
     Ok(dataset.zip(facts.get(source).map(|facts| facts.encrypted)))
 }
 

@@ -106,7 +106,7 @@ async fn look(job: &SnapshotJob, zfs: &Zfs) -> Result<SnapshotPlan, StartError> 
         trees.push(Tree { top: top.clone(), datasets });
     }
     let selection = Selection::new(&trees, &job.filter, job.if_changed);
-    let asked = limited(source::states(zfs.clone(), selection.questions())).await;
+    let asked = limited(source::states(zfs, &selection.questions(), None)).await;
     let states = asked.unwrap_or_else(|| Err(hangs("zfs list")))?;
     Ok(selection.plan(&states, &job.naming.format, job.naming.civil(Timestamp::now()))?)
 }
@@ -146,7 +146,7 @@ async fn run(mut command: Command) -> Result<(), String> {
 
 /// Which of the datasets have the snapshot: `zfs` leaves out without a word what can't have one. `None`: it doesn't tell.
 async fn there(zfs: &Zfs, datasets: &[DatasetName], name: &SnapshotName) -> Option<HashSet<DatasetName>> {
-    limited(source::having(zfs.clone(), datasets.to_vec(), name.clone())).await?.ok()
+    limited(source::having(zfs, datasets, name, None)).await?.ok()
 }
 
 async fn limited<T>(work: impl Future<Output = T>) -> Option<T> {

@@ -1,12 +1,15 @@
-//! What this machine's `zfs` tells about the source, run as blocking processes off the run's own thread.
+//! What this machine's `zfs` tells about the source.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, BufReader, Read};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt as _;
+
+use super::local;
 use crate::error::StartError;
 use crate::name::{DatasetName, SnapshotName};
 use crate::plan::{SnapshotState, SourceDataset, SourceFacts};
@@ -32,10 +35,7 @@ pub async fn list(
 ) -> Result<Vec<SourceDataset>, StartError> {
     let read = Arc::new(AtomicU64::new(0));
     let stalled = stalled(read.clone(), stall);
-    let hangs = StartError::List {
-        dataset: dataset.to_string(),
-        words: "zfs list says nothing any more: is the pool suspended? Look at zpool status".into(),
-    };
+    let hangs = StartError::List { dataset: dataset.to_string(), words: format!("zfs list: {}", local::HANGS) };
     tokio::select! {
         listed = list_all(zfs, dataset, depth, read) => listed,
         () = stalled => Err(hangs),
@@ -74,114 +74,105 @@ async fn list_all(
     depth: Option<usize>,
     read: Arc<AtomicU64>,
 ) -> Result<Vec<SourceDataset>, StartError> {
-    blocking(move || {
-        let words = |words: String| StartError::List { dataset: dataset.to_string(), words };
-        let mut command = zfs.list_source(&dataset, depth);
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(|e| words(e.to_string()))?;
-        let complaints = child
-            .stderr
-            .take()
-            .map(|stderr| std::thread::spawn(move || std::io::read_to_string(stderr).unwrap_or_default()));
-        let listed = match child.stdout.take() {
-            Some(input) => read_source(BufReader::with_capacity(256 * 1024, Counted { input, read }), &dataset),
-            None => Ok(Vec::new()),
-        };
-        let status = child.wait().map_err(|error| words(error.to_string()))?;
-        let complaints = complaints.and_then(|thread| thread.join().ok()).unwrap_or_default();
-        if !status.success() {
-            let said = complaints.trim();
-            return Err(words(if said.is_empty() { status.to_string() } else { quoted(said) }));
-        }
-        listed.map_err(|error| words(error.to_string()))
-    })
-    .await
+    let words = |words: String| StartError::List { dataset: dataset.to_string(), words };
+    let system = |error: io::Error| words(error.to_string());
+    let mut child = local::start(zfs.list_source(&dataset, depth)).map_err(system)?;
+    let (Some(stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err(words("no pipes to a command".into()));
+    };
+    let stdout = local::for_a_thread(stdout).map_err(system)?;
+    let top = dataset.clone();
+    // Long ones are parsed while they come, on a thread.
+    let listing = tokio::task::spawn_blocking(move || {
+        let input = Counted { input: std::fs::File::from(stdout), read };
+        read_source(BufReader::with_capacity(256 * 1024, input), &top)
+    });
+    let mut complaints = Vec::new();
+    let (listed, said) = tokio::join!(listing, stderr.read_to_end(&mut complaints));
+    said.map_err(system)?;
+    let status = child.wait().await.map_err(system)?;
+    if !status.success() {
+        let complaints = String::from_utf8_lossy(&complaints);
+        let said = complaints.trim();
+        return Err(words(if said.is_empty() { status.to_string() } else { quoted(said) }));
+    }
+    listed.map_err(|error| words(error.to_string()))?.map_err(|error| words(error.to_string()))
 }
 
 /// Kind and encryption of these datasets; one that has gone is left out.
-pub async fn facts(zfs: Zfs, datasets: Vec<DatasetName>) -> Result<HashMap<DatasetName, SourceFacts>, StartError> {
-    blocking(move || {
-        let mut all = HashMap::with_capacity(datasets.len());
-        for some in chunks(&datasets, 0) {
-            let output = run(&mut zfs.facts(some))?;
-            let facts = read_facts(output.stdout.as_slice());
-            let list = |error| StartError::List { dataset: some[0].to_string(), words: format!("{error}") };
-            for fact in facts.map_err(list)? {
-                all.insert(fact.name, SourceFacts { kind: fact.kind, encrypted: fact.encryption.is_on() });
-            }
-        }
-        Ok(all)
-    })
-    .await
+pub async fn facts(
+    zfs: &Zfs,
+    datasets: &[DatasetName],
+    stall: Option<Duration>,
+) -> Result<HashMap<DatasetName, SourceFacts>, StartError> {
+    let mut all = HashMap::with_capacity(datasets.len());
+    for some in chunks(datasets, 0) {
+        let output = run(zfs.facts(some), &some[0], stall).await?;
+        let facts = read_facts(output.stdout.as_slice()).map_err(|error| unreadable(&some[0], &error))?;
+        let facts = facts.into_iter();
+        all.extend(facts.map(|fact| (fact.name, SourceFacts { kind: fact.kind, encrypted: fact.encryption.is_on() })));
+    }
+    Ok(all)
 }
 
 /// What speaks against snapshots of these datasets; one that has gone is left out.
-pub async fn states(zfs: Zfs, datasets: Vec<DatasetName>) -> Result<HashMap<DatasetName, SnapshotState>, StartError> {
-    blocking(move || {
-        let mut all = HashMap::with_capacity(datasets.len());
-        for some in chunks(&datasets, 0) {
-            let output = run(&mut zfs.states(some))?;
-            let list = |error| StartError::List { dataset: some[0].to_string(), words: format!("{error}") };
-            all.extend(read_states(output.stdout.as_slice()).map_err(list)?);
-        }
-        Ok(all)
-    })
-    .await
+pub async fn states(
+    zfs: &Zfs,
+    datasets: &[DatasetName],
+    stall: Option<Duration>,
+) -> Result<HashMap<DatasetName, SnapshotState>, StartError> {
+    let mut all = HashMap::with_capacity(datasets.len());
+    for some in chunks(datasets, 0) {
+        let output = run(zfs.states(some), &some[0], stall).await?;
+        all.extend(read_states(output.stdout.as_slice()).map_err(|error| unreadable(&some[0], &error))?);
+    }
+    Ok(all)
 }
 
 /// Which of these datasets have a snapshot of this name.
 pub async fn having(
-    zfs: Zfs,
-    datasets: Vec<DatasetName>,
-    name: SnapshotName,
+    zfs: &Zfs,
+    datasets: &[DatasetName],
+    name: &SnapshotName,
+    stall: Option<Duration>,
 ) -> Result<HashSet<DatasetName>, StartError> {
-    blocking(move || {
-        let mut all = HashSet::with_capacity(datasets.len());
-        for some in chunks(&datasets, name.as_str().len() + 1) {
-            let names: Vec<String> = some.iter().map(|dataset| dataset.at(name.as_str())).collect();
-            let output = run(&mut zfs.list_names(&names))?;
-            let list = |error: ParseError| StartError::List { dataset: names[0].clone(), words: format!("{error}") };
-            let read = read_listed(output.stdout.as_slice(), |listed| {
-                all.insert(listed.dataset);
-                Ok::<_, ParseError>(())
-            });
-            read.map_err(list)?;
-        }
-        Ok(all)
-    })
-    .await
+    let mut all = HashSet::with_capacity(datasets.len());
+    for some in chunks(datasets, name.as_str().len() + 1) {
+        let names: Vec<String> = some.iter().map(|dataset| dataset.at(name.as_str())).collect();
+        let output = run(zfs.list_names(&names), &some[0], stall).await?;
+        let read = read_listed(output.stdout.as_slice(), |listed| {
+            all.insert(listed.dataset);
+            Ok::<_, ParseError>(())
+        });
+        read.map_err(|error| unreadable(&some[0], &error))?;
+    }
+    Ok(all)
 }
 
 /// When snapshots were made, as far as they exist; nothing where zfs doesn't tell.
-pub async fn dates(zfs: Zfs, names: Vec<String>) -> Vec<(String, i64)> {
-    let asked = blocking(move || {
-        let mut all = Vec::with_capacity(names.len());
-        for some in names.chunks(NAMES) {
-            let output = run(&mut zfs.creation_of(some))?;
-            all.extend(read_creations(output.stdout.as_slice()).unwrap_or_default());
-        }
-        Ok(all)
-    });
-    asked.await.unwrap_or_default()
+pub async fn dates(zfs: &Zfs, names: &[String], stall: Option<Duration>) -> Vec<(String, i64)> {
+    let mut all = Vec::with_capacity(names.len());
+    for some in names.chunks(NAMES) {
+        let Ok(output) = local::output(zfs.creation_of(some), stall).await else { return Vec::new() };
+        all.extend(read_creations(output.stdout.as_slice()).unwrap_or_default());
+    }
+    all
 }
 
 /// How much was written between each of these snapshots and the one before it, as far as zfs tells: what it doesn't tell is
 /// only not left out.
-pub async fn written(zfs: Zfs, names: Vec<String>) -> Vec<(String, u64)> {
-    let asked = blocking(move || {
-        let mut all = Vec::with_capacity(names.len());
-        for some in names.chunks(NAMES) {
-            let output = run(&mut zfs.written_of(some))?;
-            all.extend(read_written(output.stdout.as_slice()).unwrap_or_default());
-        }
-        Ok(all)
-    });
-    asked.await.unwrap_or_default()
+pub async fn written(zfs: &Zfs, names: &[String], stall: Option<Duration>) -> Vec<(String, u64)> {
+    let mut all = Vec::with_capacity(names.len());
+    for some in names.chunks(NAMES) {
+        let Ok(output) = local::output(zfs.written_of(some), stall).await else { return Vec::new() };
+        all.extend(read_written(output.stdout.as_slice()).unwrap_or_default());
+    }
+    all
 }
 
 /// How many bytes a step's stream will have, as this `zfs send -n` thinks; `None` where it doesn't say.
-pub async fn estimate(mut command: Command) -> Option<u64> {
-    let output = blocking(move || run(&mut command)).await.ok()?;
+pub async fn estimate(command: Command, stall: Option<Duration>) -> Option<u64> {
+    let output = local::output(command, stall).await.ok()?;
     let mut estimate = Estimate::default();
     // -P writes to stdout with -n, and to stderr without.
     for line in String::from_utf8_lossy(&output.stdout).lines().chain(String::from_utf8_lossy(&output.stderr).lines()) {
@@ -190,8 +181,15 @@ pub async fn estimate(mut command: Command) -> Option<u64> {
     estimate.total()
 }
 
-fn run(command: &mut Command) -> Result<Output, StartError> {
-    command.output().map_err(|error| StartError::System { what: "can't run zfs", error })
+async fn run(command: Command, about: &DatasetName, stall: Option<Duration>) -> Result<Output, StartError> {
+    local::output(command, stall).await.map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => StartError::List { dataset: about.to_string(), words: local::HANGS.into() },
+        _ => StartError::System { what: "can't run zfs", error },
+    })
+}
+
+fn unreadable(about: &DatasetName, error: &ParseError) -> StartError {
+    StartError::List { dataset: about.to_string(), words: error.to_string() }
 }
 
 /// Cuts a list so that each part fits into one argv, each name with so many bytes behind it.
@@ -207,13 +205,6 @@ fn chunks(datasets: &[DatasetName], more: usize) -> impl Iterator<Item = &[Datas
         rest = later;
         (!now.is_empty()).then_some(now)
     })
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StartError> + Send + 'static,
-) -> Result<T, StartError> {
-    let failed = |error| StartError::System { what: "a worker thread failed", error };
-    tokio::task::spawn_blocking(work).await.map_err(|error| failed(std::io::Error::other(error)))?
 }
 
 #[cfg(test)]

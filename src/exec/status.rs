@@ -232,7 +232,7 @@ async fn dates_here(zfs: &Zfs, targets: &[TargetStatus]) -> HashMap<String, i64>
     if names.is_empty() {
         return HashMap::new();
     }
-    source::dates(zfs.clone(), names.into_iter().collect()).await.into_iter().collect()
+    source::dates(zfs, &names.into_iter().collect::<Vec<_>>(), Some(STALL)).await.into_iter().collect()
 }
 
 /// Fills in how many bytes each dataset lacks; unknown where one of its steps can't be estimated.
@@ -257,7 +257,7 @@ async fn size(zfs: &Zfs, dataset: &DatasetName, steps: &[Step]) -> Option<u64> {
     let flags = TargetLimits::default().flags(None, false);
     let mut sum = 0_u64;
     for step in steps {
-        sum = sum.saturating_add(source::estimate(zfs.estimate(&spec(dataset, step, flags))).await?);
+        sum = sum.saturating_add(source::estimate(zfs.estimate(&spec(dataset, step, flags)), Some(STALL)).await?);
     }
     Some(sum)
 }

@@ -1,9 +1,10 @@
 //! The sender's end of a channel: a helper (over ssh, or a child on this machine), a thread that writes requests and
 //! streams to it, and one that turns what it says into events.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -13,14 +14,14 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::asked::Asked;
 use super::event::Teller;
 pub use super::event::{ChannelEvent, ChannelId, FromChannel, HelperError, SendFailure};
+pub use super::greeting::GREETED_WITHIN;
+use super::greeting::{self, Greeting, Timed};
 use super::ssh::Master;
 pub use super::stream::Stream;
 use super::stream::{self, Fd};
-use super::wire::{
-    self, Failure, FrameKind, GREETING, Header, Hello, MAX_PREAMBLE, PING, PROTOCOL, Reply, Request, WireError,
-};
+use super::wire::{self, Failure, FrameKind, Header, PING, Reply, Request, WireError};
 use crate::cli::Allow;
-use crate::text::{on_one_line, quoted, unquoted};
+use crate::text::{on_one_line, quoted};
 use crate::zfs::Refusal;
 
 /// How the helper is called on the target host when the user says nothing else. Constant: no name ever reaches a shell.
@@ -39,6 +40,7 @@ enum Order {
 pub struct Channel {
     orders: mpsc::Sender<Order>,
     asked: Open,
+    greeted: Arc<AtomicBool>,
 }
 
 /// The questions of a channel that have no answer yet, for both of its threads.
@@ -60,15 +62,19 @@ struct Ends {
     stdout: OwnedFd,
     stderr: OwnedFd,
     status: mpsc::Receiver<String>,
+    /// So long it has for its greeting.
+    limit: Duration,
 }
 
 impl Channel {
-    /// Starts a helper over `master`.
+    /// Starts a helper over `master`, which has so long for its greeting. That counts from here, where ssh has asked all that it
+    /// had to ask.
     pub async fn over_ssh(
         id: ChannelId,
         master: &Master,
         host: &str,
         command: &str,
+        limit: Duration,
         events: UnboundedSender<FromChannel>,
     ) -> Result<Self, HelperError> {
         let ((stdin, ours_in), (ours_out, stdout), (ours_err, stderr)) = (io::pipe()?, io::pipe()?, io::pipe()?);
@@ -79,12 +85,17 @@ impl Channel {
             // Nobody listens any more when the run is over.
             let _ = tell.send(remote.wait().await);
         });
-        let ends = Ends { stdin: ours_in.into(), stdout: ours_out.into(), stderr: ours_err.into(), status };
+        let ends = Ends { stdin: ours_in.into(), stdout: ours_out.into(), stderr: ours_err.into(), status, limit };
         Self::start(id, ends, host, events)
     }
 
     /// Starts a helper as a child of this process, for a target on this machine.
-    pub fn local(id: ChannelId, allow: &[Allow], events: UnboundedSender<FromChannel>) -> Result<Self, HelperError> {
+    pub fn local(
+        id: ChannelId,
+        allow: &[Allow],
+        limit: Duration,
+        events: UnboundedSender<FromChannel>,
+    ) -> Result<Self, HelperError> {
         let ((stdin, ours_in), (ours_out, stdout), (ours_err, stderr)) = (io::pipe()?, io::pipe()?, io::pipe()?);
         super::pump::grow_pipe(&ours_in);
         let mut command = Command::new(std::env::current_exe()?);
@@ -101,7 +112,7 @@ impl Channel {
             let words = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
             let _ = tell.send(words);
         })?;
-        let ends = Ends { stdin: ours_in.into(), stdout: ours_out.into(), stderr: ours_err.into(), status };
+        let ends = Ends { stdin: ours_in.into(), stdout: ours_out.into(), stderr: ours_err.into(), status, limit };
         Self::start(id, ends, "this machine", events)
     }
 
@@ -114,15 +125,16 @@ impl Channel {
     ) -> Result<Self, HelperError> {
         // Nobody will tell how it ends.
         let (_, status) = mpsc::channel();
-        Self::start(id, Ends { stdin, stdout, stderr, status }, host, events)
+        Self::start(id, Ends { stdin, stdout, stderr, status, limit: greeting::GREETED_WITHIN }, host, events)
     }
 
     fn start(id: ChannelId, ends: Ends, host: &str, events: UnboundedSender<FromChannel>) -> Result<Self, HelperError> {
-        let Ends { stdin, stdout, stderr, status } = ends;
+        let Ends { stdin, stdout, stderr, status, limit } = ends;
         let (orders, todo) = mpsc::channel();
         let tell = Teller { channel: id, events };
         let (writer, reader, host) = (tell.clone(), tell, host.to_owned());
-        let asked = Open::default();
+        let (asked, greeted) = (Open::default(), Arc::new(AtomicBool::new(false)));
+        let has_greeted = Arc::clone(&greeted);
         let (for_writer, for_reader) = (asked.clone(), asked.clone());
         thread::Builder::new().name(format!("write-{id}")).spawn(move || write(&stdin, &todo, &writer, &for_writer))?;
         let (words, stderr_words) = mpsc::channel();
@@ -131,10 +143,20 @@ impl Channel {
         })?;
         thread::Builder::new().name(format!("read-{id}")).spawn(move || {
             let aftermath = Aftermath { host, status, stderr: stderr_words };
-            let error = read(BufReader::with_capacity(64 * 1024, stdout.into()), &reader, aftermath, &for_reader);
+            let mut output = BufReader::with_capacity(64 * 1024, Timed::new(stdout, limit));
+            let error = match greet(&mut output, &reader, &aftermath, &has_greeted) {
+                Ok(()) => read(output, &reader, &aftermath, &for_reader),
+                Err(error) => error,
+            };
             reader.tell(ChannelEvent::Closed(error));
         })?;
-        Ok(Self { orders, asked })
+        Ok(Self { orders, asked, greeted })
+    }
+
+    /// Whether its helper has greeted.
+    #[must_use]
+    pub fn has_greeted(&self) -> bool {
+        self.greeted.load(Ordering::Relaxed)
     }
 
     /// Sends a request; the answer comes as an event. A channel that is gone says so by [`ChannelEvent::Closed`].
@@ -201,16 +223,35 @@ impl Aftermath {
     }
 }
 
-/// The reader thread: greeting, then replies, until the end, whose reason it returns.
-fn read(mut output: BufReader<std::fs::File>, tell: &Teller, aftermath: Aftermath, asked: &Open) -> HelperError {
-    match greeting(&mut output) {
-        Ok(Ok(hello)) => tell.tell(ChannelEvent::Ready(hello.harmless())),
-        Ok(Err((theirs, version))) => {
-            let [theirs, version] = [theirs, version].map(|text| wire::short(&text));
-            return HelperError::Version { host: aftermath.host, theirs, version };
+/// The reader thread's first part: the greeting.
+fn greet(
+    output: &mut BufReader<Timed>,
+    tell: &Teller,
+    aftermath: &Aftermath,
+    greeted: &AtomicBool,
+) -> Result<(), HelperError> {
+    let host = aftermath.host.clone();
+    match greeting::find(output) {
+        Greeting::Hello(hello) => {
+            output.get_mut().no_limit();
+            greeted.store(true, Ordering::Relaxed);
+            tell.tell(ChannelEvent::Ready(hello.harmless()));
+            Ok(())
         }
-        Err(preamble) => return no_greeting(&preamble, &aftermath),
+        Greeting::Version { theirs, version } => {
+            let [theirs, version] = [theirs, version].map(|text| wire::short(&text));
+            Err(HelperError::Version { host, theirs, version })
+        }
+        Greeting::Late(preamble) => {
+            let seconds = output.get_ref().limit().as_secs();
+            Err(HelperError::Silent { host, seconds, words: greeting::said(&preamble, "") })
+        }
+        Greeting::None(preamble) => Err(no_greeting(&preamble, aftermath)),
     }
+}
+
+/// Its second part: replies, until the end, whose reason it returns.
+fn read(mut output: BufReader<Timed>, tell: &Teller, aftermath: &Aftermath, asked: &Open) -> HelperError {
     loop {
         let host = aftermath.host.clone();
         match reply(&mut output) {
@@ -246,45 +287,12 @@ fn reply(output: &mut impl Read) -> Result<Option<Reply>, WireError> {
 
 fn no_greeting(preamble: &[u8], aftermath: &Aftermath) -> HelperError {
     let (stderr, status) = aftermath.words();
-    // Behind an empty line all of it is quoted.
-    let words = quoted(&format!("-\n{}\n{}", String::from_utf8_lossy(preamble), unquoted(&stderr)));
-    let words = words.split_once('\n').map_or(String::new(), |(_, lines)| lines.to_owned());
     let host = aftermath.host.clone();
     if status.ends_with("127") || stderr.to_ascii_lowercase().contains("command not found") {
         let words = if stderr.trim().is_empty() { status } else { stderr.trim().to_owned() };
         return HelperError::Missing { host, words };
     }
-    HelperError::NoGreeting { host, status, words: if words.is_empty() { "  nothing".into() } else { words } }
-}
-
-/// Looks for the greeting behind whatever a login shell prints; `Err` has all that came instead, the inner `Err` the
-/// other protocol's number and the helper's version.
-fn greeting(output: &mut impl BufRead) -> Result<Result<Hello, (String, String)>, Vec<u8>> {
-    let mut seen = Vec::new();
-    let mut limited = output.take(MAX_PREAMBLE as u64);
-    loop {
-        let start = seen.len();
-        match limited.read_until(b'\n', &mut seen) {
-            Ok(0) | Err(_) => return Err(seen),
-            Ok(_) => {}
-        }
-        let line = String::from_utf8_lossy(&seen[start..]);
-        // A start-up file may have printed something without a line feed right before it.
-        let Some(at) = line.find(GREETING) else { continue };
-        let Some((number, json)) = line[at + GREETING.len()..].strip_prefix('/').and_then(|rest| rest.split_once(' '))
-        else {
-            continue;
-        };
-        if number != PROTOCOL.to_string() {
-            let version = serde_json::from_str::<serde_json::Value>(json).ok();
-            let version = version.as_ref().and_then(|json| json.get("version")?.as_str()).unwrap_or("unknown");
-            return Ok(Err((number.to_owned(), version.to_owned())));
-        }
-        match serde_json::from_str(json) {
-            Ok(hello) => return Ok(Ok(hello)),
-            Err(_) => return Err(seen),
-        }
-    }
+    HelperError::NoGreeting { host, status, words: greeting::said(preamble, &stderr) }
 }
 
 fn read_stderr(stderr: std::fs::File) -> String {
@@ -294,40 +302,4 @@ fn read_stderr(stderr: std::fs::File) -> String {
     // Read on, so that a talkative helper never blocks.
     let _ = io::copy(&mut input.into_inner(), &mut io::sink());
     String::from_utf8_lossy(&words).trim().to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn greet(bytes: &[u8]) -> Result<Result<Hello, (String, String)>, Vec<u8>> {
-        greeting(&mut BufReader::new(bytes))
-    }
-
-    fn hello() -> Hello {
-        let (zfs, zfs_path) = (None, Some("/sbin/zfs".into()));
-        Hello { version: "0.1.0".into(), zfs, zfs_path, host: "b".into(), ..Hello::default() }
-    }
-
-    #[test]
-    fn the_greeting_is_found_behind_rubbish() {
-        let line = hello().to_line().unwrap();
-        for rubbish in ["", "Welcome!\n", "no line feed", "\u{1b}[2J\nlast login: never\n\n"] {
-            assert_eq!(greet(format!("{rubbish}{line}").as_bytes()), Ok(Ok(hello())), "{rubbish:?}");
-        }
-    }
-
-    #[test]
-    fn another_protocol_is_named() {
-        assert_eq!(greet(b"ZFSYNC-HELPER/99 {\"version\":\"9.9\"}\n"), Ok(Err(("99".into(), "9.9".into()))));
-        assert_eq!(greet(b"ZFSYNC-HELPER/99 {}\n"), Ok(Err(("99".into(), "unknown".into()))));
-    }
-
-    #[test]
-    fn rubbish_is_kept_for_quoting_and_bounded() {
-        assert_eq!(greet(b"sh: 1: nope\n"), Err(b"sh: 1: nope\n".to_vec()));
-        let endless = vec![b'x'; 3 * MAX_PREAMBLE];
-        assert_eq!(greet(&endless).unwrap_err().len(), MAX_PREAMBLE);
-        assert!(greet(b"ZFSYNC-HELPER/2 {broken\n").is_err());
-    }
 }

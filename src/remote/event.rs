@@ -102,6 +102,19 @@ pub enum HelperError {
         /// What came instead.
         words: String,
     },
+    /// It didn't greet in time.
+    #[error(
+        "no greeting from the helper on {host} within {seconds} s: it, or the login shell there, waits for something; look at the \
+         shell's start-up files, and try the helper's command by hand; so far it has written:\n{words}"
+    )]
+    Silent {
+        /// The host.
+        host: String,
+        /// So long.
+        seconds: u64,
+        /// What came instead.
+        words: String,
+    },
     /// It said what no helper of ours says, or more than it may.
     #[error("the helper on {host} breaks the protocol: {what}; its connection was closed")]
     Protocol {

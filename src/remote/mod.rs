@@ -3,7 +3,9 @@
 mod asked;
 pub mod client;
 mod event;
+mod greeting;
 pub mod helper;
+mod prompt;
 pub mod pump;
 pub mod ssh;
 mod stream;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::process::Command;
 
+use super::prompt::Prompting;
 use super::target::Host;
 use crate::text::{on_one_line, quoted};
 
@@ -53,6 +54,17 @@ pub enum ConnectError {
         /// Whether the other end was only too busy (MaxStartups), so that trying again makes sense.
         busy: bool,
     },
+    /// ssh came to no end.
+    #[error(
+        "can't connect to {host}: ssh has not logged in within {seconds} s; try ssh -v {host}, and ConnectTimeout in ssh_config for \
+         hosts that answer late"
+    )]
+    Slow {
+        /// The destination.
+        host: String,
+        /// So long.
+        seconds: u64,
+    },
     /// A session over an existing connection was refused.
     #[error("{host} refused another session: {error}")]
     Session {
@@ -83,7 +95,7 @@ impl ConnectError {
 
 /// Options of every master. A forwarding of the user's config would collide between masters, a RemoteCommand would take
 /// the helper's place, and compression would cost a core on streams that are compressed already.
-const OURS: [&str; 12] = [
+const OURS: [&str; 11] = [
     "ClearAllForwardings=yes",
     "RemoteCommand=none",
     "RequestTTY=no",
@@ -91,7 +103,6 @@ const OURS: [&str; 12] = [
     "ForwardAgent=no",
     "ForwardX11=no",
     "Compression=no",
-    "ConnectTimeout=30",
     "ServerAliveInterval=15",
     "ServerAliveCountMax=3",
     "ControlMaster=yes",
@@ -102,6 +113,17 @@ const OURS: [&str; 12] = [
 /// `^` puts them in front of ssh's own list and keeps the rest: AES-GCM is about 1.6 times as fast as the default first
 /// choice. An unknown name would be a hard error, so only names that every OpenSSH since 6.2 knows.
 const CIPHERS: &str = "Ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com";
+
+/// Where neither the command line nor ssh_config says how long to wait for the host.
+const CONNECT_TIMEOUT: &str = "ConnectTimeout=30";
+
+/// So long ssh may take until it is logged in where it can't ask anybody anything: sshd's own limit (LoginGraceTime) by default.
+const LOGGED_IN_WITHIN: Duration = Duration::from_secs(120);
+/// The same where a person may have to find a password first. ssh's prompts must not be cut off; but sshd ends them anyway, far
+/// earlier, and a host that is silent in the middle of the key exchange must not be waited for without end.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(600);
+/// So long `ssh -G` and `ssh -O exit`, which talk to nobody far away, may take.
+const AT_ONCE: Duration = Duration::from_secs(5);
 
 /// Asks the target host for one more connection at most so often before a busy host is given up.
 const TRIES: u32 = 7;
@@ -121,8 +143,9 @@ impl Master {
     /// `first`: a later connection never asks questions at the terminal.
     pub async fn connect(host: &Host, options: &SshOptions, first: bool) -> Result<Self, ConnectError> {
         let mut pause = Duration::from_millis(300);
+        let patient = !says_connect_timeout(host, options).await;
         for attempt in 1.. {
-            match Self::try_connect(host, options, first).await {
+            match Self::try_connect(host, options, first, patient).await {
                 Err(error) if error.retryable() && attempt < TRIES => {
                     tracing::info!("{error}; trying again in {pause:?}");
                     tokio::time::sleep(jittered(pause)).await;
@@ -134,12 +157,22 @@ impl Master {
         unreachable!("the loop ends by return")
     }
 
-    async fn try_connect(host: &Host, options: &SshOptions, first: bool) -> Result<Self, ConnectError> {
+    async fn try_connect(host: &Host, options: &SshOptions, first: bool, patient: bool) -> Result<Self, ConnectError> {
         let dir = control_directory()?;
         let log = dir.path().join("log");
-        let mut command = master_command(host, options, first, dir.path(), &log);
+        let mut command = master_command(options, first, dir.path(), &log);
+        if patient {
+            // Behind all others, so that the user's win.
+            command.arg("-o").arg(CONNECT_TIMEOUT);
+        }
+        command.arg("--").arg(host.destination());
         tracing::debug!("starting {:?}", command.as_std());
-        let status = command.status().await.map_err(ConnectError::NoSsh)?;
+        let asks = options.interactive && first;
+        let limit = if asks { ANSWERED_WITHIN } else { LOGGED_IN_WITHIN };
+        let mut ssh = Prompting::start(command, asks).map_err(ConnectError::NoSsh)?;
+        let ended = tokio::time::timeout(limit, ssh.wait()).await;
+        let slow = |_| ConnectError::Slow { host: host.to_string(), seconds: limit.as_secs() };
+        let status = ended.map_err(slow)?.map_err(ConnectError::NoSsh)?;
         if !status.success() {
             let words = std::fs::read_to_string(&log).unwrap_or_default();
             return Err(refused(host, status, &words));
@@ -159,6 +192,17 @@ impl Master {
         // It holds our ends of the pipes: kept, nobody would ever see them closed.
         drop(session);
         Ok(Remote { child })
+    }
+
+    /// Ends the connection with all its sessions, whatever they do. For a host, or a helper, that doesn't answer: a session that
+    /// doesn't end would keep it alive.
+    pub async fn cut(&self) {
+        let mut command = Command::new("ssh");
+        command.arg("-F").arg("none").arg("-S").arg(socket(&self.dir).as_os_str()).args(["-O", "exit", "--", "master"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        if !matches!(tokio::time::timeout(AT_ONCE, command.status()).await, Ok(Ok(status)) if status.success()) {
+            tracing::debug!("ssh -O exit did nothing to the connection to {}", self.host);
+        }
     }
 
     /// Ends the connection as soon as its last session is over.
@@ -195,9 +239,23 @@ fn socket(dir: &tempfile::TempDir) -> Box<Path> {
     dir.path().join("master").into_boxed_path()
 }
 
-fn master_command(host: &Host, options: &SshOptions, first: bool, dir: &Path, log: &Path) -> Command {
+fn master_command(options: &SshOptions, first: bool, dir: &Path, log: &Path) -> Command {
     let mut command = Command::new("ssh");
     command.arg("-M").arg("-N").arg("-f").arg("-S").arg(dir.join("master")).arg("-E").arg(log);
+    add_users(&mut command, options);
+    for option in OURS {
+        command.arg("-o").arg(option);
+    }
+    command.arg("-o").arg(CIPHERS);
+    if !(options.interactive && first) {
+        command.arg("-o").arg("BatchMode=yes");
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// Adds what the user says about the connection. ssh takes the first value it meets, so these win over all that follow.
+fn add_users(command: &mut Command, options: &SshOptions) {
     if let Some(config) = &options.config {
         command.arg("-F").arg(config);
     }
@@ -207,20 +265,22 @@ fn master_command(host: &Host, options: &SshOptions, first: bool, dir: &Path, lo
     if let Some(identity) = &options.identity {
         command.arg("-i").arg(identity);
     }
-    // ssh takes the first value it meets: the user's own options win over ours.
     for option in &options.options {
         command.arg("-o").arg(option);
     }
-    for option in OURS {
-        command.arg("-o").arg(option);
-    }
-    command.arg("-o").arg(CIPHERS);
-    if !(options.interactive && first) {
-        command.arg("-o").arg("BatchMode=yes");
-    }
+}
+
+/// Whether the user's options or configuration say how long to wait for the host. Options on ssh's command line win over its
+/// files, so ours must not be there then.
+async fn says_connect_timeout(host: &Host, options: &SshOptions) -> bool {
+    let mut command = Command::new("ssh");
+    command.arg("-G");
+    add_users(&mut command, options);
     command.arg("--").arg(host.destination());
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-    command
+    command.stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    let Ok(Ok(output)) = tokio::time::timeout(AT_ONCE, command.output()).await else { return false };
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines().filter_map(|line| line.strip_prefix("connecttimeout ")).any(|value| value.trim() != "none")
 }
 
 fn refused(host: &Host, status: ExitStatus, log: &str) -> ConnectError {
@@ -228,6 +288,8 @@ fn refused(host: &Host, status: ExitStatus, log: &str) -> ConnectError {
     let busy = ["kex_exchange_identification", "banner exchange", "Connection reset", "Connection closed by"]
         .iter()
         .any(|sign| words.contains(sign))
+        // That takes the whole ConnectTimeout, and again the next time.
+        && !words.contains("timed out")
         && !words.contains("Permission denied")
         && !words.contains("Host key verification failed");
     ConnectError::Refused { host: host.to_string(), words, busy }
@@ -286,6 +348,7 @@ mod tests {
     #[test]
     fn only_a_busy_host_is_asked_again() {
         assert!(words("kex_exchange_identification: Connection closed by remote host\n").1);
+        assert!(!words("Connection timed out during banner exchange\nConnection to h port 22 timed out\n").1);
         assert!(!words("u@h: Permission denied (publickey).\n").1);
         assert!(!words("Host key verification failed.\n").1);
         assert!(!words("ssh: connect to host h port 22: Connection refused").1);
@@ -293,13 +356,12 @@ mod tests {
     }
 
     #[test]
-    fn the_users_options_come_first_and_the_host_last() {
-        let options = SshOptions { options: vec!["ConnectTimeout=2".into()], port: Some(22), ..Default::default() };
-        let command = master_command(&host(), &options, true, Path::new("/d"), Path::new("/d/log"));
+    fn the_users_options_come_first() {
+        let options = SshOptions { options: vec!["Compression=yes".into()], port: Some(22), ..Default::default() };
+        let command = master_command(&options, true, Path::new("/d"), Path::new("/d/log"));
         let args: Vec<String> = command.as_std().get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
         let at = |what: &str| args.iter().position(|arg| arg == what).unwrap();
-        assert!(at("ConnectTimeout=2") < at("ConnectTimeout=30"));
-        assert_eq!(args[args.len() - 2..], ["--", "u@h"]);
+        assert!(at("Compression=yes") < at("Compression=no"));
         assert!(args.contains(&"BatchMode=yes".to_owned()));
     }
 }

@@ -30,9 +30,13 @@ pub(super) fn suspended<R>(write: impl FnOnce() -> R) -> R {
     }
 }
 
-/// Draws a run. All rows are one bar to indicatif, so that they change together.
+/// Draws a run. All rows are one bar to indicatif, so that they change together. Nothing is drawn before the connection is up: ssh
+/// may be asking for a password at this very terminal.
 pub(super) struct Bars {
     bar: ProgressBar,
+    draws: bool,
+    /// Whether they are on this process's stderr, and move by themselves.
+    live: bool,
     track: Arc<Mutex<Track>>,
     clock: Arc<dyn Clock>,
     out: Box<dyn Write + Send>,
@@ -44,10 +48,17 @@ impl Bars {
     /// Bars on this process's stderr, which is a terminal.
     pub fn on_stderr(verbose: u8) -> Self {
         let look = Look::of_env(true);
-        let bars = Self::new(Stderr, Box::new(output::stderr()), Arc::new(SystemClock), look, verbose);
-        *ACTIVE.lock().unwrap_or_else(PoisonError::into_inner) = Some(bars.bar.downgrade());
-        bars.bar.enable_steady_tick(TICK);
+        let mut bars = Self::new(Stderr, Box::new(output::stderr()), Arc::new(SystemClock), look, verbose);
+        bars.live = true;
         bars
+    }
+
+    fn draw_from_now_on(&mut self) {
+        self.draws = true;
+        if self.live {
+            *ACTIVE.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.bar.downgrade());
+            self.bar.enable_steady_tick(TICK);
+        }
     }
 
     /// Bars on `surface`; `out` takes the lines above them and ends up on the same screen.
@@ -69,7 +80,7 @@ impl Bars {
         if let Ok(style) = ProgressStyle::with_template("{rows}") {
             bar.set_style(style.with_key("rows", rows));
         }
-        Self { bar, track, clock, out, words: Words(look), verbose }
+        Self { bar, draws: false, live: false, track, clock, out, words: Words(look), verbose }
     }
 
     /// The line above the bars for an event, if it deserves one.
@@ -90,13 +101,19 @@ impl Bars {
 impl Reporter for Bars {
     fn event(&mut self, event: &Event) {
         self.track.lock().unwrap_or_else(PoisonError::into_inner).event(event, self.clock.now());
-        if matches!(event, Event::Finished(_)) {
+        if matches!(event, Event::Finished(_)) && self.draws {
             self.bar.finish_and_clear();
         }
-        if let Some(text) = self.text(event) {
-            let out = &mut self.out;
+        if !self.draws && matches!(event, Event::Connected { .. } | Event::Planned { .. }) {
+            self.draw_from_now_on();
+        }
+        let text = self.text(event);
+        let out = &mut self.out;
+        if let Some(text) = text {
             // Nobody is left to be told that the terminal is gone.
-            let _ = self.bar.suspend(|| writeln!(out, "{text}"));
+            let _ = if self.draws { self.bar.suspend(|| writeln!(out, "{text}")) } else { writeln!(out, "{text}") };
+        } else if !self.draws {
+            // A prompt of ssh may stand there.
         } else if !matches!(event, Event::Progress { .. }) {
             self.bar.tick();
         }
@@ -106,7 +123,7 @@ impl Reporter for Bars {
 impl Drop for Bars {
     fn drop(&mut self) {
         // A run that ended without its last event leaves a clean terminal too.
-        if !self.bar.is_finished() {
+        if self.draws && !self.bar.is_finished() {
             self.bar.finish_and_clear();
         }
     }
@@ -169,7 +186,7 @@ mod tests {
     fn at_80_columns() {
         let (mut bars, clock, term) = bars(80, 0);
         bars.event(&fake::notice(None));
-        assert_eq!(term.contents(), "no snapshots\n⠋ connecting 0:00");
+        assert_eq!(term.contents(), "no snapshots");
         run(&mut bars, &clock);
         let above = "no snapshots\ntank/c: no snapshots\ntank/x → q/x: conflict: no common snapshot\n  only here: @a\n";
         let live = "\

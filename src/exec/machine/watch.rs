@@ -11,7 +11,7 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Signs of life without bytes are believed for so many times the stall timeout. `zfs recv` can free objects for many minutes
 /// before it takes the next byte, or after the last one; but one that only seems to work must not hold up a run for ever.
-pub(in crate::exec) const BELIEVED: u32 = 12;
+pub const BELIEVED: u32 = 12;
 
 impl Machine {
     /// Bytes have moved.

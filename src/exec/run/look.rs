@@ -1,16 +1,15 @@
-//! Closer looks at single datasets of the target, and what they lead to: listing, clearing the rest of a cut receive, getting a
-//! conflict out of the way, dates for one that stays.
+//! Closer looks at single datasets of the target: listing, clearing the rest of a cut receive, getting a conflict out of the way,
+//! dates for one that stays. Each is a question over a channel that carries no stream just then: it must not wait behind one.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::super::machine::advice;
-use super::{Cured, Input, REQUESTS, Run};
-use crate::exec::ask::Listings;
-use crate::exec::resume::{self, Judged};
-use crate::exec::{dates, source};
+use super::super::machine::{BELIEVED, advice};
+use super::{Cured, Input, Later, REQUESTS, Run};
+use crate::exec::ask::{Listings, host_name};
+use crate::exec::{dates, resume};
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
-use crate::plan::{Attempt, PlannedDataset, TargetDataset, Verdict};
+use crate::plan::{Attempt, PlannedDataset, Verdict};
 use crate::remote::client::ChannelId;
 use crate::remote::wire::{Failure, Request, TargetFacts};
 use crate::report::Event;
@@ -30,15 +29,23 @@ struct Look {
     dataset: usize,
     channel: ChannelId,
     stage: Stage,
+    asked: Instant,
     /// When the last part of an answer came.
     heard: Instant,
+}
+
+/// What waits for a channel without a stream.
+enum Waiting {
+    Listing,
+    Clearing(String),
+    Curing,
+    Dating(Box<PlannedDataset>),
 }
 
 /// All such requests that are not answered yet.
 pub(super) struct Looks {
     open: HashMap<u64, Look>,
-    /// Datasets that wait for a channel, and whether they are to be cured.
-    waiting: Vec<(usize, bool)>,
+    waiting: Vec<(usize, Waiting)>,
     last: u64,
 }
 
@@ -80,29 +87,40 @@ impl Run<'_> {
         let later = self.later.0.clone();
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
-            let _ = later.send(dataset);
+            let _ = later.send(Later::Look(dataset));
         });
     }
 
-    /// Sends a request about a dataset over any channel; `false` when there is none.
-    fn ask(&mut self, dataset: usize, stage: Stage, request: impl FnOnce(u64) -> Request) -> bool {
-        let greeted = self.greeted.iter().copied().filter_map(|id| self.fleet.channel(id).map(|channel| (id, channel)));
-        let Some((id, channel)) = greeted.min_by_key(|(id, _)| *id) else { return false };
-        let number = self.looks.number();
-        channel.request(request(number));
-        let look = Look { dataset, channel: id, stage, heard: Instant::now() };
-        self.looks.open.insert(number, look);
-        true
+    /// A channel that carries no stream; one on which nothing settles either is better, as its helper has read all that it was sent.
+    fn idle_channel(&self) -> Option<ChannelId> {
+        let on = |id: ChannelId| self.steps.values().filter(move |live| live.channel == id);
+        let idle = self
+            .greeted
+            .iter()
+            .copied()
+            .filter(|id| self.fleet.channel(*id).is_some() && on(*id).all(|live| live.sent));
+        idle.min_by_key(|id| (on(*id).count(), *id))
     }
 
-    fn target(&self, dataset: usize) -> DatasetName {
+    /// Sends a request about a dataset; gives the stage back when no channel is free for it.
+    fn ask(&mut self, dataset: usize, stage: Stage, request: impl FnOnce(u64) -> Request) -> Result<(), Stage> {
+        let idle = self.idle_channel();
+        let Some((id, channel)) = idle.and_then(|id| Some((id, self.fleet.channel(id)?))) else { return Err(stage) };
+        let number = self.looks.number();
+        channel.request(request(number));
+        let now = Instant::now();
+        self.looks.open.insert(number, Look { dataset, channel: id, stage, asked: now, heard: now });
+        Ok(())
+    }
+
+    pub(super) fn target(&self, dataset: usize) -> DatasetName {
         self.ready.plan.datasets[dataset].target.clone()
     }
 
     pub(super) fn ask_listing(&mut self, dataset: usize) {
         let datasets = vec![self.target(dataset)];
-        if !self.ask(dataset, Stage::Listing(Listings::default()), |id| Request::List { id, datasets }) {
-            self.looks.waiting.push((dataset, false));
+        if self.ask(dataset, Stage::Listing(Listings::default()), |id| Request::List { id, datasets }).is_err() {
+            self.looks.waiting.push((dataset, Waiting::Listing));
         }
     }
 
@@ -115,17 +133,25 @@ impl Run<'_> {
         };
         let (cure, text) = (remedy.cure.clone(), remedy.describe());
         let source = Some(planned.source.to_string());
-        if self.ask(dataset, Stage::Curing, |id| Request::Cure { id, cure }) {
+        if self.ask(dataset, Stage::Curing, |id| Request::Cure { id, cure }).is_ok() {
             self.reporter.event(&Event::Notice { dataset: source, text });
         } else {
-            self.looks.waiting.push((dataset, true));
+            self.looks.waiting.push((dataset, Waiting::Curing));
         }
     }
 
-    /// A channel is there: what waited for one goes on.
+    /// A channel may be free: what waits for one goes on.
     pub(super) fn resume_looks(&mut self) {
-        for (dataset, cure) in std::mem::take(&mut self.looks.waiting) {
-            if cure { self.cure(dataset) } else { self.ask_listing(dataset) }
+        if self.idle_channel().is_none() {
+            return;
+        }
+        for (dataset, waiting) in std::mem::take(&mut self.looks.waiting) {
+            match waiting {
+                Waiting::Listing => self.ask_listing(dataset),
+                Waiting::Clearing(why) => self.clear(dataset, why),
+                Waiting::Curing => self.cure(dataset),
+                Waiting::Dating(planned) => self.ask_dates(dataset, planned),
+            }
         }
     }
 
@@ -143,21 +169,26 @@ impl Run<'_> {
         }
     }
 
-    /// A request that nobody answers: its channel is given up. A cure takes the time it takes.
+    /// A request that nobody answers: its channel is given up. A cure takes the time it takes, and whoever receives well is not given up
+    /// for a slow answer.
     pub(super) fn watch_looks(&mut self) {
         let Some(limit) = self.job.faults.stall_timeout else { return };
-        let late = self.looks.open.values().filter(|look| !matches!(look.stage, Stage::Curing));
-        let Some(channel) = late.filter(|look| look.heard.elapsed() > limit).map(|look| look.channel).next() else {
-            return;
+        let carries = |channel| self.steps.values().any(|live| live.channel == channel);
+        let late = |look: &&Look| {
+            !matches!(look.stage, Stage::Curing)
+                && (look.heard.elapsed() > limit && !carries(look.channel) || look.asked.elapsed() > limit * BELIEVED)
         };
-        let host = crate::exec::ask::host_name(self.job);
-        let why = format!("{host} has not answered for {} s: look at zpool status there", limit.as_secs());
-        self.closed(channel, why);
+        let Some(channel) = self.looks.open.values().find(late).map(|look| look.channel) else { return };
+        let host = host_name(self.job);
+        self.unanswered(
+            channel,
+            format!("{host} has not answered for {} s: look at zpool status there", limit.as_secs()),
+        );
     }
 
     /// A request is through.
-    pub(super) async fn look_done(&mut self, id: u64, failure: Option<Failure>, warning: Option<String>) {
-        let Some(Look { dataset, channel, stage, .. }) = self.looks.open.remove(&id) else { return };
+    pub(super) fn look_done(&mut self, id: u64, failure: Option<Failure>, warning: Option<String>) {
+        let Some(Look { dataset, stage, .. }) = self.looks.open.remove(&id) else { return };
         match (stage, failure) {
             (Stage::Curing, failure) => self.cure_done(dataset, failure, warning),
             (Stage::Dating(planned, _), _) => self.planned(dataset, Ok(planned)),
@@ -170,7 +201,7 @@ impl Run<'_> {
                 let advice = advice(failure.refusal);
                 self.planned(dataset, Err(format!("listing the target failed: {}{advice}", failure.words)));
             }
-            (Stage::Listing(listings), None) => self.looked(dataset, channel, listings).await,
+            (Stage::Listing(listings), None) => self.looked(dataset, listings),
         }
     }
 
@@ -196,28 +227,7 @@ impl Run<'_> {
         self.input(Input::Cured { dataset, cured });
     }
 
-    /// A dataset's target is listed: plans it anew.
-    async fn looked(&mut self, dataset: usize, channel: ChannelId, listings: Listings) {
-        let listed = listings.finish().remove(&self.target(dataset));
-        let (mut target, token) = listed.map_or((None, None), |(target, token)| (Some(target), token));
-        if let (Some(target), Some(token)) = (&mut target, token) {
-            let source = &self.ready.plan.datasets[dataset].source;
-            match resume::judge(self.zfs, source, token, self.job).await {
-                Judged::Resumable(point) => target.resume = Some(point),
-                Judged::Unclear(why) => self.reporter.event(&resume::kept(source, &why)),
-                Judged::Useless(why) => return self.clear(dataset, channel, &why),
-            }
-        }
-        let planned = self.replan(dataset, target).await;
-        if let Ok(planned) = &planned
-            && let Verdict::Conflict(_) = planned.verdict
-        {
-            return self.ask_dates(dataset, planned.clone()).await;
-        }
-        self.planned(dataset, planned);
-    }
-
-    fn planned(&mut self, dataset: usize, planned: Result<Box<PlannedDataset>, String>) {
+    pub(super) fn planned(&mut self, dataset: usize, planned: Result<Box<PlannedDataset>, String>) {
         if let Ok(planned) = &planned {
             self.ready.plan.datasets[dataset] = (**planned).clone();
         }
@@ -225,38 +235,26 @@ impl Run<'_> {
     }
 
     /// Has the rest of a cut receive dropped; a new listing follows.
-    fn clear(&mut self, dataset: usize, on: ChannelId, why: &str) {
-        let planned = &self.ready.plan.datasets[dataset];
-        self.reporter.event(&resume::cleared(&planned.source, why));
-        let target = planned.target.clone();
-        let Some(channel) = self.fleet.channel(on) else { return self.ask_listing(dataset) };
-        let id = self.looks.number();
-        channel.request(Request::Clear { id, dataset: target });
-        let look = Look { dataset, channel: on, stage: Stage::Clearing, heard: Instant::now() };
-        self.looks.open.insert(id, look);
-    }
-
-    async fn replan(&mut self, dataset: usize, target: Option<TargetDataset>) -> Result<Box<PlannedDataset>, String> {
-        self.ready.negotiation.looked(dataset, target);
-        let source = self.ready.plan.datasets[dataset].source.clone();
-        match source::facts(self.zfs.clone(), vec![source]).await {
-            Ok(facts) => self.ready.negotiation.facts(&facts),
-            // The plan does without; the receive will tell.
-            Err(error) => tracing::info!("{error}"),
+    pub(super) fn clear(&mut self, dataset: usize, why: String) {
+        let target = self.target(dataset);
+        if self.ask(dataset, Stage::Clearing, |id| Request::Clear { id, dataset: target }).is_ok() {
+            let source = &self.ready.plan.datasets[dataset].source;
+            self.reporter.event(&resume::cleared(source, &why));
+        } else {
+            self.looks.waiting.push((dataset, Waiting::Clearing(why)));
         }
-        let written = source::written(self.zfs.clone(), self.ready.negotiation.wants_written_of(dataset)).await;
-        self.ready.negotiation.written(&written);
-        self.ready.negotiation.replan(dataset).map(Box::new).ok_or_else(|| "it is not in the plan".to_owned())
     }
 
-    /// A conflict that stays is told with the dates of the snapshots in it.
-    async fn ask_dates(&mut self, dataset: usize, mut planned: Box<PlannedDataset>) {
-        dates::here(self.zfs, std::slice::from_mut(&mut *planned)).await;
+    /// A conflict that stays is told with the dates of the target's snapshots, too.
+    pub(super) fn ask_dates(&mut self, dataset: usize, planned: Box<PlannedDataset>) {
         let there = dates::wanted_there(&planned);
+        if there.is_empty() {
+            return self.planned(dataset, Ok(planned));
+        }
         let names = there.iter().map(|name| planned.target.at(name.as_str())).collect();
-        let plan = planned.clone();
-        if there.is_empty() || !self.ask(dataset, Stage::Dating(planned, there), |id| Request::Dates { id, names }) {
-            self.planned(dataset, Ok(plan));
+        let asked = self.ask(dataset, Stage::Dating(planned, there), |id| Request::Dates { id, names });
+        if let Err(Stage::Dating(planned, _)) = asked {
+            self.looks.waiting.push((dataset, Waiting::Dating(planned)));
         }
     }
 

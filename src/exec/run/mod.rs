@@ -1,7 +1,10 @@
 //! The run itself: turns what happens into inputs of the [`Machine`] and its actions into processes, requests and events.
 
+mod channels;
 mod ends;
 mod look;
+mod replan;
+mod steps;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,19 +14,20 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::bookmarks::Books;
-use super::fleet::{Fleet, Opened};
+use super::fleet::Fleet;
 use super::machine::{Action, Cured, End, Input, Limits, Machine};
 use super::ready::Ready;
 use super::signals::Signals;
 use crate::config::PushJob;
 use crate::error::{Exit, Signal};
 use crate::name::Guid;
-use crate::plan::{LastResult, Negotiation, Placement, Put, Step};
-use crate::remote::client::{ChannelEvent, ChannelId, FromChannel, Stream};
-use crate::remote::wire::{Brings, Receive, Reply, Request};
+use crate::plan::{LastResult, Negotiation};
+use crate::remote::client::{ChannelEvent, ChannelId, FromChannel};
+use crate::remote::wire::Reply;
 use crate::report::{Event, Reporter, StepId, Summary};
 use crate::zfs::Zfs;
 use look::Looks;
+use replan::Found;
 
 /// How often progress is told.
 const TICK: Duration = Duration::from_millis(200);
@@ -61,7 +65,7 @@ pub struct Ended {
 /// Carries the plan out until every dataset has reached its end, or a signal ends the run.
 #[expect(clippy::too_many_arguments, reason = "each is a part of its own, put together in one place")]
 pub async fn run(
-    job: &PushJob,
+    job: &Arc<PushJob>,
     zfs: &Zfs,
     ready: Ready,
     fleet: &mut Fleet,
@@ -98,13 +102,14 @@ pub async fn run(
     };
     run.start(first, actions);
     run.go(from_channels, signals).await;
-    run.close_books().await;
+    run.close_books(signals).await;
     run.finish(started)
 }
 
 /// A step that runs.
 struct Live {
     dataset: usize,
+    channel: ChannelId,
     to_guid: Guid,
     to: String,
     snapshots: usize,
@@ -115,6 +120,14 @@ struct Live {
     started: Instant,
 }
 
+/// What comes back from a pause, or from a task that asks this machine's `zfs`.
+enum Later {
+    /// It is time to look at this dataset.
+    Look(usize),
+    /// What was found out about this dataset.
+    Found(usize, Found),
+}
+
 /// The channel whose helper has the lock of the target's tree.
 struct Claim {
     holder: ChannelId,
@@ -123,7 +136,7 @@ struct Claim {
 }
 
 struct Run<'a> {
-    job: &'a PushJob,
+    job: &'a Arc<PushJob>,
     zfs: &'a Zfs,
     ready: Ready,
     /// `None` without bookmarks of our own.
@@ -133,8 +146,8 @@ struct Run<'a> {
     reporter: &'a mut dyn Reporter,
     steps: HashMap<StepId, Live>,
     looks: Looks,
-    /// Datasets to look at after a pause.
-    later: (UnboundedSender<usize>, UnboundedReceiver<usize>),
+    /// What was to come later has come.
+    later: (UnboundedSender<Later>, UnboundedReceiver<Later>),
     greeted: HashSet<ChannelId>,
     claim: Claim,
     /// What the machine counts from.
@@ -178,9 +191,9 @@ impl Run<'_> {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !self.machine.is_done() {
             tokio::select! {
-                Some(FromChannel { channel, event }) = from_channels.recv() => self.channel_event(channel, event).await,
+                Some(FromChannel { channel, event }) = from_channels.recv() => self.channel_event(channel, event),
                 opened = self.fleet.opened() => self.opened(opened),
-                Some(dataset) = self.later.1.recv() => self.ask_listing(dataset),
+                Some(later) = self.later.1.recv() => self.come(later),
                 _ = tick.tick() => self.tick(),
                 signal = signals.next() => {
                     if self.stop.is_some() {
@@ -224,7 +237,7 @@ impl Run<'_> {
         }
     }
 
-    async fn channel_event(&mut self, channel: ChannelId, event: ChannelEvent) {
+    fn channel_event(&mut self, channel: ChannelId, event: ChannelEvent) {
         match event {
             ChannelEvent::Ready(hello) => {
                 tracing::debug!("channel {channel}: helper {} is ready", hello.version);
@@ -243,28 +256,30 @@ impl Run<'_> {
                         self.reporter.event(&Event::StepSent { step: id, bytes });
                     }
                 }
+                // Before the channel gets its next stream, behind which a question would have to wait.
+                self.resume_looks();
                 self.input(Input::Sent { step: id, bytes, failure });
             }
-            ChannelEvent::Reply(reply) => self.reply(reply).await,
+            ChannelEvent::Reply(reply) => self.reply(reply),
             ChannelEvent::Closed(error) => self.closed(channel, error.to_string()),
         }
     }
 
-    async fn reply(&mut self, reply: Reply) {
+    fn reply(&mut self, reply: Reply) {
         match reply {
             Reply::Done { id, failure, warning } => {
                 if self.claim.request == id {
                     return self.claimed(failure);
                 }
                 if self.looks.has(id) {
-                    return self.look_done(id, failure, warning).await;
+                    return self.look_done(id, failure, warning);
                 }
                 if let Some(words) = warning {
                     self.received_but(id, &words);
                 }
                 self.input(Input::Received { step: id, failure });
             }
-            Reply::Beat { id } => self.input(Input::Moved { step: id }),
+            Reply::Beat { id } => self.input(Input::Alive { step: id }),
             Reply::Listed { id, dataset, facts, snapshots } => self.looks.listed(id, dataset, facts, snapshots),
             Reply::Dated { id, dates } => self.dated(id, &dates),
             Reply::Found { .. }
@@ -275,193 +290,26 @@ impl Run<'_> {
         }
     }
 
-    /// Greeting and handle come by different ways: the channel can be used when both are there.
-    fn channel_up(&mut self, channel: ChannelId) {
-        if !self.greeted.contains(&channel) || self.fleet.channel(channel).is_none() {
-            return;
-        }
-        let connection = self.fleet.connection_of(channel);
-        self.input(Input::ChannelUp { channel, connection });
-        if self.claim.holder == 0 {
-            self.claim_on(channel);
-        }
-        self.resume_looks();
-    }
-
-    /// The tree is claimed anew over this channel; the helper that had it is gone or about to go.
-    fn claim_on(&mut self, channel: ChannelId) {
-        let Some(handle) = self.fleet.channel(channel) else { return };
-        let id = self.looks.number();
-        let (dataset, owner) = (self.job.target.dataset.clone(), super::ask::owner(self.job));
-        handle.request(Request::Lock { id, dataset, run: self.job.run, owner });
-        self.claim = Claim { holder: channel, request: id };
-    }
-
-    /// Somebody else took the tree while the connection was lost: what still runs may run to its end.
-    fn claimed(&mut self, failure: Option<crate::remote::wire::Failure>) {
-        let Some(failure) = failure else { return };
-        let text = format!("another run has taken over the target while the connection was lost: {}", failure.words);
-        self.reporter.event(&Event::Notice { dataset: None, text });
-        self.taken = true;
-        self.input(Input::Stop);
-    }
-
-    /// The data arrived, and a property could not be set: a delegated user may receive without the right to keep the
-    /// result unmounted.
-    fn received_but(&mut self, step: StepId, words: &str) {
-        let Some(live) = self.steps.get(&step) else { return };
-        let dataset = Some(self.ready.plan.datasets[live.dataset].source.to_string());
-        self.reporter.event(&Event::Notice { dataset, text: format!("received, but zfs on the target says: {words}") });
-    }
-
-    fn closed(&mut self, channel: ChannelId, why: String) {
-        tracing::info!("channel {channel}: {why}");
-        let was_up = self.greeted.remove(&channel) && self.fleet.channel(channel).is_some();
-        self.lose_looks(channel, &why);
-        if was_up {
-            self.fleet.remove(channel);
-            self.lost_claim(channel);
-            self.input(Input::ChannelDown { channel, why });
-        } else {
-            self.never_up(channel, why);
-        }
-    }
-
-    fn lost_claim(&mut self, channel: ChannelId) {
-        if self.claim.holder != channel {
-            return;
-        }
-        self.claim = Claim { holder: 0, request: 0 };
-        let other = self.greeted.iter().copied().filter(|id| self.fleet.channel(*id).is_some()).min();
-        if let Some(other) = other {
-            self.claim_on(other);
-        }
-    }
-
-    /// A channel that doesn't answer: what it may still say counts no more.
-    fn drop_channel(&mut self, channel: ChannelId) {
-        tracing::warn!("channel {channel} is given up: it doesn't answer");
-        self.greeted.remove(&channel);
-        self.lose_looks(channel, "no answer");
-        self.fleet.remove(channel);
-        self.lost_claim(channel);
-    }
-
-    /// A session that the host refused: the run goes on with what it has. Told once for each connection, when its last
-    /// channel is gone.
-    fn never_up(&mut self, channel: ChannelId, why: String) {
-        let connection = self.fleet.connection_of(channel);
-        if self.fleet.remove(channel) && !self.fleet.carries_any(connection) {
-            self.input(Input::ConnectFailed { connection, why, fatal: false });
-        }
-    }
-
-    fn opened(&mut self, opened: Opened) {
-        match opened {
-            Opened::Connection { connection, channels, master: Ok(master) } => {
-                self.fleet.connected(connection, channels, master);
-            }
-            Opened::Connection { connection, master: Err(error), .. } => {
-                tracing::info!("no further connection: {error}");
-                let (why, fatal) = (error.to_string(), error.fatal());
-                self.input(Input::ConnectFailed { connection, why, fatal });
-            }
-            Opened::Channel { channel, opened: Ok(handle) } => {
-                self.fleet.add(channel, handle);
-                self.channel_up(channel);
-            }
-            Opened::Channel { channel, opened: Err(error) } => {
-                tracing::info!("no further channel: {error}");
-                self.never_up(channel, error.to_string());
-            }
-        }
-    }
-
-    fn connect(&mut self, wait: Duration) {
-        let channels = self.job.channels.div_ceil(self.machine.connections() + 1);
-        self.fleet.connect(channels, wait);
-    }
-
-    fn start_step(&mut self, channel: ChannelId, step: StepId, dataset: usize, send: &Step, first: bool) {
-        let planned = &self.ready.plan.datasets[dataset];
-        let new = first && planned.placement != Placement::Existing;
-        let receive = Receive {
-            dataset: planned.target.clone(),
-            ancestors: if new { planned.ancestors.clone() } else { Vec::new() },
-            top_ancestor: planned.top_ancestor.clone().filter(|_| new),
-            kind: planned.kind,
-            brings: if send.intermediates { Brings::Snapshots } else { Brings::Snapshot(send.to.clone()) },
-            create: first && planned.placement == Placement::Create,
-            top: new && planned.top,
-            into_empty: first && planned.placement == Placement::IntoEmpty,
-            overwrite: first && planned.placement == Placement::Overwrite,
-            volmode: self.job.volmode,
-            resumable: self.job.resume,
-            put: (self.ready.negotiation.source(dataset))
-                .and_then(|source| source.snapshots.newest())
-                .map(|newest| Put::new(self.job.mirror.by, newest.guid)),
-        };
-        let command = self.ready.send(self.zfs, planned, send, self.job);
-        self.reporter.event(&Event::StepStarted {
-            step,
-            dataset: planned.source.to_string(),
-            from: send.base.as_ref().map(crate::plan::Base::marked),
-            resumed: send.resume.is_some(),
-            to: send.to.to_string(),
-            snapshots: send.snapshots,
-        });
-        let (progress, abort) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-        if let Some(books) = &mut self.books {
-            books.step(dataset, planned, &self.ready.negotiation, send);
-        }
-        let live = Live {
-            dataset,
-            to_guid: send.to_guid,
-            to: send.to.to_string(),
-            snapshots: send.snapshots,
-            progress: progress.clone(),
-            abort: abort.clone(),
-            reported: 0,
-            sent: false,
-            started: Instant::now(),
-        };
-        self.steps.insert(step, live);
-        match self.fleet.channel(channel) {
-            Some(channel) => channel.stream(Stream { id: step, receive, send: command, progress, abort }),
-            // Never silently: a step that nobody carries would be waited for without end.
-            None => self.input(Input::ChannelDown { channel, why: "the channel is closed".into() }),
-        }
-    }
-
-    fn step_done(&mut self, step: StepId, bytes: u64) {
-        let Some(live) = self.steps.remove(&step) else { return };
-        self.summary.snapshots += live.snapshots;
-        self.summary.bytes += bytes;
-        if let Some(books) = &mut self.books {
-            books.received(live.dataset, live.to_guid);
-        }
-        self.reporter.event(&Event::StepDone {
-            step,
-            dataset: self.ready.plan.datasets[live.dataset].source.to_string(),
-            to: live.to,
-            snapshots: live.snapshots,
-            bytes,
-            took: live.started.elapsed(),
-        });
-    }
-
-    fn step_failed(&mut self, step: StepId, retry: Option<Duration>, error: String) {
-        let Some(live) = self.steps.remove(&step) else { return };
-        let dataset = self.ready.plan.datasets[live.dataset].source.to_string();
-        let (retry, wait) = (retry.is_some(), retry.unwrap_or_default());
-        self.reporter.event(&Event::StepFailed { step, dataset, retry, wait, error });
-    }
-
-    /// The bookmarks are part of the job: the run waits for them, though not for ever.
-    async fn close_books(&mut self) {
+    /// The bookmarks are part of the job: the run waits for them, though not for ever, and not for whoever wants to leave at once.
+    async fn close_books(&mut self, signals: &mut Signals) {
         let Some(books) = self.books.take() else { return };
-        let patience = if self.stop.is_some() { PATIENCE } else { BOOKMARKS };
-        for text in books.close(patience).await {
+        let closing = books.close(BOOKMARKS);
+        tokio::pin!(closing);
+        let mut signalled = self.stop.map(|_| Instant::now());
+        let told = loop {
+            let left = signalled.map(|since| PATIENCE.saturating_sub(since.elapsed()));
+            tokio::select! {
+                told = &mut closing => break told,
+                () = passed(left) => break vec![format!("zfs on this machine has not made all bookmarks within {PATIENCE:?}")],
+                signal = signals.next() => {
+                    if self.stop.is_some() {
+                        break vec!["not all bookmarks on this machine may have been made".into()];
+                    }
+                    (self.stop, signalled) = (Some((signal, Instant::now())), Some(Instant::now()));
+                }
+            }
+        };
+        for text in told {
             self.reporter.event(&Event::Notice { dataset: None, text });
         }
     }
@@ -489,6 +337,8 @@ impl Run<'_> {
     fn finish(mut self, started: Instant) -> Ended {
         for live in self.steps.values() {
             live.abort.store(true, Ordering::Relaxed);
+            // Its helper may not hear that we are gone.
+            self.fleet.give_up(live.channel);
         }
         // Nobody waited for their ends.
         for dataset in self.steps.values().map(|live| live.dataset).collect::<HashSet<_>>() {
@@ -504,5 +354,13 @@ impl Run<'_> {
             None => Exit::InSync,
         };
         Ended { exit, summary: self.summary, negotiation: self.ready.negotiation }
+    }
+}
+
+/// Ends when the time is over; never without one.
+async fn passed(left: Option<Duration>) {
+    match left {
+        Some(left) => tokio::time::sleep(left).await,
+        None => std::future::pending().await,
     }
 }

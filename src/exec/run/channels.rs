@@ -1,0 +1,124 @@
+//! Channels that come and go, and the claim of the target's tree over them.
+
+use std::time::Duration;
+
+use super::{Claim, Input, Run};
+use crate::exec::ask;
+use crate::exec::fleet::Opened;
+use crate::remote::client::ChannelId;
+use crate::remote::wire::{Failure, Request};
+use crate::report::Event;
+
+impl Run<'_> {
+    /// Greeting and handle come by different ways: the channel can be used when both are there.
+    pub(super) fn channel_up(&mut self, channel: ChannelId) {
+        if !self.greeted.contains(&channel) || self.fleet.channel(channel).is_none() {
+            return;
+        }
+        if self.claim.holder == 0 {
+            self.claim_on(channel);
+        }
+        // Before it gets its first stream.
+        self.resume_looks();
+        let connection = self.fleet.connection_of(channel);
+        self.input(Input::ChannelUp { channel, connection });
+    }
+
+    /// The tree is claimed anew over this channel; the helper that had it is gone or about to go.
+    pub(super) fn claim_on(&mut self, channel: ChannelId) {
+        let Some(handle) = self.fleet.channel(channel) else { return };
+        let id = self.looks.number();
+        let (dataset, owner) = (self.job.target.dataset.clone(), ask::owner(self.job));
+        handle.request(Request::Lock { id, dataset, run: self.job.run, owner });
+        self.claim = Claim { holder: channel, request: id };
+    }
+
+    /// Somebody else took the tree while the connection was lost: what still runs may run to its end.
+    pub(super) fn claimed(&mut self, failure: Option<Failure>) {
+        let Some(failure) = failure else { return };
+        let text = format!("another run has taken over the target while the connection was lost: {}", failure.words);
+        self.reporter.event(&Event::Notice { dataset: None, text });
+        self.taken = true;
+        self.input(Input::Stop);
+    }
+
+    pub(super) fn closed(&mut self, channel: ChannelId, why: String) {
+        tracing::info!("channel {channel}: {why}");
+        let was_up = self.greeted.remove(&channel) && self.fleet.channel(channel).is_some();
+        if was_up {
+            self.fleet.remove(channel);
+        }
+        self.lose_looks(channel, &why);
+        if was_up {
+            self.lost_claim(channel);
+            self.input(Input::ChannelDown { channel, why });
+        } else {
+            self.never_up(channel, why);
+        }
+    }
+
+    pub(super) fn lost_claim(&mut self, channel: ChannelId) {
+        if self.claim.holder != channel {
+            return;
+        }
+        self.claim = Claim { holder: 0, request: 0 };
+        let other = self.greeted.iter().copied().filter(|id| self.fleet.channel(*id).is_some()).min();
+        if let Some(other) = other {
+            self.claim_on(other);
+        }
+    }
+
+    /// A channel that doesn't answer: what it may still say counts no more.
+    pub(super) fn drop_channel(&mut self, channel: ChannelId) {
+        tracing::warn!("channel {channel} is given up: it doesn't answer");
+        self.greeted.remove(&channel);
+        self.fleet.give_up(channel);
+        self.lose_looks(channel, "no answer");
+        self.lost_claim(channel);
+    }
+
+    /// A channel whose helper doesn't answer a question: it is given up, and so is its stream.
+    pub(super) fn unanswered(&mut self, channel: ChannelId, why: String) {
+        tracing::warn!("channel {channel} is given up: {why}");
+        self.greeted.remove(&channel);
+        self.fleet.give_up(channel);
+        self.lose_looks(channel, &why);
+        self.lost_claim(channel);
+        self.input(Input::ChannelDown { channel, why });
+    }
+
+    /// A session that the host refused: the run goes on with what it has. Told once for each connection, when its last
+    /// channel is gone.
+    pub(super) fn never_up(&mut self, channel: ChannelId, why: String) {
+        let connection = self.fleet.connection_of(channel);
+        if self.fleet.remove(channel) && !self.fleet.carries_any(connection) {
+            self.input(Input::ConnectFailed { connection, why, fatal: false });
+        }
+    }
+
+    pub(super) fn opened(&mut self, opened: Opened) {
+        match opened {
+            Opened::Connection { connection, channels, master: Ok(master) } => {
+                self.fleet.connected(connection, channels, master);
+            }
+            Opened::Connection { connection, master: Err(error), .. } => {
+                tracing::info!("no further connection: {error}");
+                let (why, fatal) = (error.to_string(), error.fatal());
+                self.input(Input::ConnectFailed { connection, why, fatal });
+            }
+            Opened::Channel { channel, opened: Ok(handle) } => {
+                self.fleet.add(channel, handle);
+                self.channel_up(channel);
+            }
+            Opened::Channel { channel, opened: Err(error) } => {
+                tracing::info!("no further channel: {error}");
+                self.never_up(channel, error.to_string());
+            }
+        }
+    }
+
+    pub(super) fn connect(&mut self, wait: Duration) {
+        let channels = self.job.channels.div_ceil(self.machine.connections() + 1);
+        self.fleet.connect(channels, wait);
+    }
+}

@@ -1,0 +1,113 @@
+//! A dataset whose target was listed anew is planned anew. What this machine's `zfs` has to be asked for that is asked on tasks, one
+//! after the other; the run goes on meanwhile.
+
+use std::collections::HashMap;
+
+use super::{Later, Run};
+use crate::error::StartError;
+use crate::exec::ask::Listings;
+use crate::exec::resume::{self, Judged};
+use crate::exec::{dates, source};
+use crate::name::DatasetName;
+use crate::plan::{PlannedDataset, SourceFacts, TargetDataset, Verdict};
+
+/// What a task has found out.
+pub(super) enum Found {
+    /// What the token of the listed target is good for.
+    Judged(Box<TargetDataset>, Judged),
+    /// What the source is.
+    Facts(Result<HashMap<DatasetName, SourceFacts>, StartError>),
+    /// What was written to its snapshots.
+    Written(Vec<(String, u64)>),
+    /// A conflict, with the dates of this machine's snapshots.
+    Dated(Box<PlannedDataset>),
+}
+
+impl Run<'_> {
+    /// Something that was to come later has come.
+    pub(super) fn come(&mut self, later: Later) {
+        match later {
+            Later::Look(dataset) => self.ask_listing(dataset),
+            Later::Found(dataset, Found::Judged(target, judged)) => self.judged(dataset, *target, judged),
+            Later::Found(dataset, Found::Facts(facts)) => self.facts(dataset, facts),
+            Later::Found(dataset, Found::Written(written)) => {
+                self.ready.negotiation.written(&written);
+                self.replan(dataset);
+            }
+            Later::Found(dataset, Found::Dated(planned)) => self.ask_dates(dataset, planned),
+        }
+    }
+
+    /// Has something found out on a task.
+    fn find_out(&self, dataset: usize, work: impl Future<Output = Found> + Send + 'static) {
+        let later = self.later.0.clone();
+        tokio::spawn(async move {
+            // The run may have ended.
+            let _ = later.send(Later::Found(dataset, work.await));
+        });
+    }
+
+    /// A dataset's target is listed.
+    pub(super) fn looked(&mut self, dataset: usize, listings: Listings) {
+        match listings.finish().remove(&self.target(dataset)) {
+            Some((target, Some(token))) => {
+                let source = self.ready.plan.datasets[dataset].source.clone();
+                let (zfs, job) = (self.zfs.clone(), self.job.clone());
+                self.find_out(dataset, async move {
+                    Found::Judged(Box::new(target), resume::judge(&zfs, &source, token, &job).await)
+                });
+            }
+            Some((target, None)) => self.known(dataset, Some(target)),
+            None => self.known(dataset, None),
+        }
+    }
+
+    fn judged(&mut self, dataset: usize, mut target: TargetDataset, judged: Judged) {
+        match judged {
+            Judged::Resumable(point) => target.resume = Some(point),
+            Judged::Unclear(why) => {
+                let source = &self.ready.plan.datasets[dataset].source;
+                self.reporter.event(&resume::kept(source, &why));
+            }
+            Judged::Useless(why) => return self.clear(dataset, why),
+        }
+        self.known(dataset, Some(target));
+    }
+
+    /// All is known of the target; now the source.
+    fn known(&mut self, dataset: usize, target: Option<TargetDataset>) {
+        self.ready.negotiation.looked(dataset, target);
+        let source = self.ready.plan.datasets[dataset].source.clone();
+        let (zfs, stall) = (self.zfs.clone(), self.job.faults.stall_timeout);
+        self.find_out(dataset, async move { Found::Facts(source::facts(&zfs, &[source], stall).await) });
+    }
+
+    fn facts(&mut self, dataset: usize, facts: Result<HashMap<DatasetName, SourceFacts>, StartError>) {
+        match facts {
+            Ok(facts) => self.ready.negotiation.facts(&facts),
+            // The plan does without; the receive will tell.
+            Err(error) => tracing::info!("{error}"),
+        }
+        let names = self.ready.negotiation.wants_written_of(dataset);
+        if names.is_empty() {
+            return self.replan(dataset);
+        }
+        let (zfs, stall) = (self.zfs.clone(), self.job.faults.stall_timeout);
+        self.find_out(dataset, async move { Found::Written(source::written(&zfs, &names, stall).await) });
+    }
+
+    fn replan(&mut self, dataset: usize) {
+        let Some(planned) = self.ready.negotiation.replan(dataset) else {
+            return self.planned(dataset, Err("it is not in the plan".to_owned()));
+        };
+        let mut planned = Box::new(planned);
+        if !matches!(planned.verdict, Verdict::Conflict(_)) {
+            return self.planned(dataset, Ok(planned));
+        }
+        let (zfs, stall) = (self.zfs.clone(), self.job.faults.stall_timeout);
+        self.find_out(dataset, async move {
+            dates::here(&zfs, stall, std::slice::from_mut(&mut *planned)).await;
+            Found::Dated(planned)
+        });
+    }
+}

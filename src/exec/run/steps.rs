@@ -1,0 +1,99 @@
+//! Steps: started over a channel, told, and counted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::{Input, Live, Run};
+use crate::plan::{Placement, Put, Step};
+use crate::remote::client::{ChannelId, Stream};
+use crate::remote::wire::{Brings, Receive};
+use crate::report::{Event, StepId};
+
+impl Run<'_> {
+    pub(super) fn start_step(&mut self, channel: ChannelId, step: StepId, dataset: usize, send: &Step, first: bool) {
+        let planned = &self.ready.plan.datasets[dataset];
+        let new = first && planned.placement != Placement::Existing;
+        let receive = Receive {
+            dataset: planned.target.clone(),
+            ancestors: if new { planned.ancestors.clone() } else { Vec::new() },
+            top_ancestor: planned.top_ancestor.clone().filter(|_| new),
+            kind: planned.kind,
+            brings: if send.intermediates { Brings::Snapshots } else { Brings::Snapshot(send.to.clone()) },
+            create: first && planned.placement == Placement::Create,
+            top: new && planned.top,
+            into_empty: first && planned.placement == Placement::IntoEmpty,
+            overwrite: first && planned.placement == Placement::Overwrite,
+            volmode: self.job.volmode,
+            resumable: self.job.resume,
+            put: (self.ready.negotiation.source(dataset))
+                .and_then(|source| source.snapshots.newest())
+                .map(|newest| Put::new(self.job.mirror.by, newest.guid)),
+        };
+        let command = self.ready.send(self.zfs, planned, send, self.job);
+        self.reporter.event(&Event::StepStarted {
+            step,
+            dataset: planned.source.to_string(),
+            from: send.base.as_ref().map(crate::plan::Base::marked),
+            resumed: send.resume.is_some(),
+            to: send.to.to_string(),
+            snapshots: send.snapshots,
+        });
+        let (progress, abort) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        if let Some(books) = &mut self.books {
+            books.step(dataset, planned, &self.ready.negotiation, send);
+        }
+        let live = Live {
+            dataset,
+            channel,
+            to_guid: send.to_guid,
+            to: send.to.to_string(),
+            snapshots: send.snapshots,
+            progress: progress.clone(),
+            abort: abort.clone(),
+            reported: 0,
+            sent: false,
+            started: Instant::now(),
+        };
+        self.steps.insert(step, live);
+        match self.fleet.channel(channel) {
+            Some(channel) => channel.stream(Stream { id: step, receive, send: command, progress, abort }),
+            // Never silently: a step that nobody carries would be waited for without end.
+            None => self.input(Input::ChannelDown { channel, why: "the channel is closed".into() }),
+        }
+    }
+
+    pub(super) fn step_done(&mut self, step: StepId, bytes: u64) {
+        let Some(live) = self.steps.remove(&step) else { return };
+        self.summary.snapshots += live.snapshots;
+        self.summary.bytes += bytes;
+        if let Some(books) = &mut self.books {
+            books.received(live.dataset, live.to_guid);
+        }
+        self.reporter.event(&Event::StepDone {
+            step,
+            dataset: self.ready.plan.datasets[live.dataset].source.to_string(),
+            to: live.to,
+            snapshots: live.snapshots,
+            bytes,
+            took: live.started.elapsed(),
+        });
+    }
+
+    pub(super) fn step_failed(&mut self, step: StepId, retry: Option<Duration>, error: String) {
+        let Some(live) = self.steps.remove(&step) else { return };
+        // Where its channel was given up nobody else tells its stream to stop.
+        live.abort.store(true, Ordering::Relaxed);
+        let dataset = self.ready.plan.datasets[live.dataset].source.to_string();
+        let (retry, wait) = (retry.is_some(), retry.unwrap_or_default());
+        self.reporter.event(&Event::StepFailed { step, dataset, retry, wait, error });
+    }
+
+    /// The data arrived, and a property could not be set: a delegated user may receive without the right to keep the
+    /// result unmounted.
+    pub(super) fn received_but(&mut self, step: StepId, words: &str) {
+        let Some(live) = self.steps.get(&step) else { return };
+        let dataset = Some(self.ready.plan.datasets[live.dataset].source.to_string());
+        self.reporter.event(&Event::Notice { dataset, text: format!("received, but zfs on the target says: {words}") });
+    }
+}
