@@ -1,5 +1,6 @@
 //! The `zfs` command line: the only place that builds its arguments and reads what it prints.
 
+mod base;
 mod bookmarks;
 mod change;
 mod command;
@@ -12,6 +13,7 @@ mod refusal;
 mod snapshot;
 mod token;
 
+pub use base::{BaseFacts, feature_is_active, read_base_facts, read_iv_sets};
 pub use bookmarks::NewBookmark;
 pub use change::{Pinned, read_creations, read_names, read_pinned, read_reclaimed};
 pub use command::{PLACEHOLDER, SendBase, SendFlags, SendSpec, Zfs, find_zfs};
