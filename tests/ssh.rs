@@ -205,7 +205,7 @@ fn a_helper_of_another_protocol() {
         "there",
         "#!/bin/sh\necho 'ZFSYNC-HELPER/99 {\"version\":\"9.8.7\",\"colour\":\"red\"}'\ncat >/dev/null\n",
     );
-    let ours = format!("this is protocol 1 (zfsync {})", env!("CARGO_PKG_VERSION"));
+    let ours = format!("this is protocol 2 (zfsync {})", env!("CARGO_PKG_VERSION"));
     push(&bed, &["s", "beta:d"])
         .expect(3, &["the helper on beta speaks protocol 99 (zfsync 9.8.7)", &ours, "install the same version"]);
     left_clean(&bed);
