@@ -439,7 +439,7 @@ fn many_hostile_sessions() {
             violated += usize::from(matches!(error, HelperError::Protocol { .. }));
         }
     });
-    assert!(answered as u64 > runs / 10 && violated as u64 > runs / 10, "{answered} and {violated} of {runs}");
+    assert!(answered as u64 > runs / 20 && violated as u64 > runs / 10, "{answered} and {violated} of {runs}");
     println!("{runs} runs: {answered} with an answer, {violated} ended for breaking the protocol, {grown} KiB grown");
     assert!(grown < MOST, "{grown} KiB in {runs} runs");
 }
