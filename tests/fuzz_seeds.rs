@@ -11,7 +11,7 @@ use zfsync::remote::wire::{
     Brings, Failure, FrameKind, Header, Receive, Rename, Reply, Request, TargetFacts, Thinned, write_mark,
     write_message,
 };
-use zfsync::zfs::{Encryption, Note, Noted, Refusal, Volmode};
+use zfsync::zfs::{BaseFacts, Encryption, Note, Noted, Refusal, Volmode};
 
 type Seeds = BTreeMap<String, Vec<u8>>;
 
@@ -63,7 +63,7 @@ fn requests() -> Vec<Request> {
         Request::Clear { id: 6, dataset: x() },
         Request::Cure { id: 7, cure: rollback },
         Request::Cure { id: 8, cure: aside },
-        Request::Cure { id: 9, cure: Cure::Replace { dataset: x(), loses: vec![Guid(2)] } },
+        Request::Cure { id: 9, cure: Cure::Replace { dataset: x(), loses: vec![Guid(2)], whole: true } },
         Request::Dates { id: 10, names: names() },
         Request::Thin { id: 11, dataset: x(), snapshots: vec![(snapshot("s 1"), Guid(1))], dry_run: true },
         Request::Names { id: 12, dataset: x() },
@@ -72,6 +72,7 @@ fn requests() -> Vec<Request> {
         Request::Note { id: 15, note: Note::MissingSince, value: Some("1700000000".into()), names: names() },
         Request::Destroy { id: 16, dataset: x(), snapshots: vec![Guid(1), Guid(2)] },
         Request::Receive { id: 17, receive: receive("b/x y") },
+        Request::Bases { id: 18, names: names() },
     ]
 }
 
@@ -84,6 +85,12 @@ fn replies() -> Vec<Reply> {
         unborn: true,
         empty: false,
         encryption: Encryption::Root,
+    };
+    let base = BaseFacts {
+        written: Some(4096),
+        iv_set: Some(Guid(3)),
+        encryption_root: Some(dataset("b/x")),
+        key_loaded: true,
     };
     let failure = Failure { refusal: Refusal::Modified, words: "destination b/x has been modified".into() };
     vec![
@@ -106,6 +113,7 @@ fn replies() -> Vec<Reply> {
         },
         Reply::Beat { id: 8 },
         Reply::Done { id: 9, failure: Some(failure), warning: Some("cannot receive canmount property".into()) },
+        Reply::Bases { id: 10, bases: vec![(0, base), (1, BaseFacts::default())] },
     ]
 }
 

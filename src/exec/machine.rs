@@ -195,6 +195,7 @@ impl Machine {
             Verdict::NoSnapshots => self.end(index, End::NoSnapshots, actions),
             Verdict::InSync => self.end(index, End::InSync { updated }, actions),
             Verdict::Conflict(conflict) => self.end(index, End::Conflict(conflict.to_string()), actions),
+            Verdict::Blocked(blocked) => self.end(index, End::Failed(blocked.to_string()), actions),
             Verdict::Cure(remedy) if self.datasets[index].cure.is_some() => {
                 self.end(index, End::Conflict(remedy.conflict.to_string()), actions);
             }

@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::error::StartError;
-use crate::name::{DatasetName, SnapshotName};
+use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::plan::{SnapshotState, SourceDataset, SourceFacts};
 use crate::text::quoted;
 use crate::zfs::{
-    Estimate, ParseError, Zfs, read_creations, read_facts, read_listed, read_source, read_states, read_written,
+    Estimate, ParseError, Zfs, feature_is_active, read_creations, read_facts, read_iv_sets, read_listed, read_source,
+    read_states, read_written,
 };
 
 /// So many bytes of names go into one argv; FreeBSD's limit is 512 KiB for all arguments and the environment.
@@ -107,7 +108,10 @@ pub async fn facts(zfs: Zfs, datasets: Vec<DatasetName>) -> Result<HashMap<Datas
             let facts = read_facts(output.stdout.as_slice());
             let list = |error| StartError::List { dataset: some[0].to_string(), words: format!("{error}") };
             for fact in facts.map_err(list)? {
-                all.insert(fact.name, SourceFacts { kind: fact.kind, encrypted: fact.encryption.is_on() });
+                all.insert(
+                    fact.name,
+                    SourceFacts { kind: fact.kind, encrypted: fact.encryption.is_on(), root_up: fact.root_up },
+                );
             }
         }
         Ok(all)
@@ -177,6 +181,25 @@ pub async fn written(zfs: Zfs, names: Vec<String>) -> Vec<(String, u64)> {
         Ok(all)
     });
     asked.await.unwrap_or_default()
+}
+
+/// The IV sets of these snapshots and bookmarks, as far as zfs tells.
+pub async fn iv_sets(zfs: Zfs, names: Vec<String>) -> Vec<(String, Guid)> {
+    let asked = blocking(move || {
+        let mut all = Vec::with_capacity(names.len());
+        for some in names.chunks(NAMES) {
+            let output = run(&mut zfs.iv_sets(some))?;
+            all.extend(read_iv_sets(output.stdout.as_slice()).unwrap_or_default());
+        }
+        Ok(all)
+    });
+    asked.await.unwrap_or_default()
+}
+
+/// Whether a pool may have encrypted datasets. One that can't be asked may.
+pub async fn has_encrypted(zfs: Zfs, pool: String) -> bool {
+    let asked = blocking(move || run(&mut zfs.encryption_feature(&pool)));
+    asked.await.ok().is_none_or(|output| !output.status.success() || feature_is_active(&output.stdout))
 }
 
 /// How many bytes a step's stream will have, as this `zfs send -n` thinks; `None` where it doesn't say.

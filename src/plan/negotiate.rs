@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::bookmark::{Tags, snapshot_of};
 use super::diff::{Attempt, Verdict, diff, full};
+use super::foresee::Seen;
 use super::item::{Item, Known, SourceFacts};
 use super::{Cures, Filter, SourceDataset, TargetDataset};
 use crate::name::{DatasetName, Guid, NameError, RelPath, Txg};
@@ -38,6 +39,15 @@ pub enum EncryptedAs {
     Plaintext,
 }
 
+/// What of the target is listed in full, with all its snapshots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// What questions by name can't settle.
+    AsNeeded,
+    /// Each dataset that is not in sync: for a run that may destroy something, or shows what one would.
+    AllBehind,
+}
+
 #[derive(Debug, Clone)]
 enum What {
     /// Does this dataset of the target exist?
@@ -63,6 +73,8 @@ pub struct Negotiation {
     pub(super) cures: Cures,
     /// The date in the names of what is set aside.
     pub(super) stamp: String,
+    /// What of the target is listed in full.
+    pub(super) listing: Listing,
     /// Names our own bookmarks for this target; `None` where there are none to be believed.
     pub(super) tags: Option<Tags>,
     /// Which datasets take part.
@@ -104,6 +116,7 @@ impl Negotiation {
                 known,
                 attempt: None,
                 facts: None,
+                seen: None,
                 cured: false,
                 was: None,
                 weighed_from: None,
@@ -122,6 +135,7 @@ impl Negotiation {
             encrypted: EncryptedAs::Raw,
             cures: Cures::default(),
             stamp: String::new(),
+            listing: Listing::AsNeeded,
             tags: None,
             filter: Filter::default(),
             unselected: HashSet::new(),
@@ -169,6 +183,7 @@ impl Negotiation {
         if let Some(item) = self.items.get_mut(index) {
             item.cured = true;
             item.attempt = None;
+            item.seen.iter_mut().for_each(Seen::is_old);
         }
     }
 
@@ -200,7 +215,14 @@ impl Negotiation {
 
     /// What names didn't settle gets listed.
     fn give_up_asking(&mut self) {
-        for item in self.items.iter_mut().filter(|item| matches!(item.known, Known::Asked { .. })) {
+        let everything = self.listing == Listing::AllBehind;
+        let unsettled = |known: &Known| match known {
+            Known::Asked { .. } => true,
+            // A run that may destroy something, or shows what one would, knows what is there.
+            Known::Based(..) => everything,
+            _ => false,
+        };
+        for item in self.items.iter_mut().filter(|item| unsettled(&item.known)) {
             item.known = Known::Unlisted;
         }
     }
@@ -368,6 +390,7 @@ impl Negotiation {
             // That a dataset couldn't be created tells nothing about what is there now instead.
             item.attempt = attempt.filter(|attempt| attempt.base.is_some() || item.known != Known::Missing);
             item.known = Known::Unlisted;
+            item.seen.iter_mut().for_each(Seen::is_old);
         }
     }
 
@@ -412,7 +435,8 @@ impl Negotiation {
             Known::Missing => Verdict::Send(full(&item.source, self.newest_only)),
             Known::Listed(target) => {
                 let kind = item.facts.map_or(target.kind, |facts| facts.kind);
-                match diff(&item.source, kind, target, item.attempt, self.newest_only) {
+                let verdict = diff(&item.source, kind, target, item.attempt, self.newest_only);
+                match self.foresee(item, target, verdict) {
                     Verdict::Conflict(conflict) => self.solve(item, target, conflict),
                     verdict => verdict,
                 }

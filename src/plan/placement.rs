@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::item::{Item, Known, SourceFacts};
+use super::item::{Item, Known};
 use super::negotiate::Negotiation;
 use super::{Conflict, ConflictKind, Kind, Verdict};
 use crate::name::{DatasetName, RelPath};
@@ -71,12 +71,6 @@ impl Plan {
 }
 
 impl PlannedDataset {
-    /// Kind and encryption of the source, where somebody needed to know.
-    #[must_use]
-    pub fn facts(&self) -> Option<SourceFacts> {
-        self.encrypted.map(|encrypted| SourceFacts { kind: self.kind, encrypted })
-    }
-
     /// Whether datasets can be created below the target as it is now. Not below what doesn't exist yet, nor below one that
     /// a cut receive has left half made (to drop that must stay possible), nor below a volume.
     #[must_use]
@@ -95,7 +89,7 @@ impl PlannedDataset {
         match &self.verdict {
             Verdict::Send(steps) | Verdict::FillEmpty(steps) | Verdict::Overwrite(steps) => steps.len(),
             Verdict::Cure(remedy) => remedy.then.len(),
-            Verdict::NoSnapshots | Verdict::InSync | Verdict::Conflict(_) => 0,
+            Verdict::NoSnapshots | Verdict::InSync | Verdict::Conflict(_) | Verdict::Blocked(_) => 0,
         }
     }
 }

@@ -24,11 +24,17 @@ impl Negotiation {
                 _ => Verdict::Conflict(conflict),
             };
         }
+        if self.cures.any()
+            && let Some(blocked) = self.blocked(item)
+        {
+            return Verdict::Blocked(blocked);
+        }
         let everything = || target.snapshots.iter().map(|version| version.guid).collect();
         let dataset = item.target_name.clone();
         if self.cures.replace.contains(&dataset) && conflict.new_start_helps() {
             let then = full(&item.source, self.newest_only);
-            return cured(conflict, Cure::Replace { dataset, loses: everything() }, then);
+            let whole = self.sends_raw(item) == Some(true) || target.encryption.is_on();
+            return cured(conflict, Cure::Replace { dataset, loses: everything(), whole }, then);
         }
         let common = newest_common(&item.source, target);
         if let Some(common) = common.as_ref().filter(|_| self.cures.rollback && conflict.rollback_helps()) {

@@ -238,7 +238,7 @@ fn reply(output: &mut impl Read) -> Result<Option<Reply>, WireError> {
         Some(Header { kind: FrameKind::Reply, len }) => {
             let body = wire::read_bytes(output, len)?;
             let _one_at_a_time = PARSING.lock().unwrap_or_else(PoisonError::into_inner);
-            Ok(Some(serde_json::from_slice(&body)?))
+            Ok(Some(wire::parse_body(&body)?))
         }
         Some(_) => Err(WireError::Damaged),
     }

@@ -26,6 +26,8 @@ pub const MAX_CONTROL: usize = 1024 * 1024;
 pub const MAX_DATA: usize = 1024 * 1024;
 /// Most names in one [`Request::Ask`]: the answer to all of them must fit into one frame too.
 pub const MAX_NAMES: usize = 16_384;
+/// Most values in a control body: more than [`MAX_NAMES`] names can be answered with.
+pub const MAX_VALUES: usize = 100_000;
 /// Most snapshots in one [`Request::Thin`].
 pub const MAX_THIN: usize = 2000;
 /// A sender that has nothing to say says so this often.
@@ -106,6 +108,14 @@ pub enum WireError {
         /// The limit of its kind.
         limit: usize,
     },
+    /// More values than any peer of ours would send.
+    #[error("a message with {values} values; at most {limit} are allowed")]
+    TooMany {
+        /// How many it has, at least.
+        values: usize,
+        /// How many it may have.
+        limit: usize,
+    },
     /// The reserved bytes are not zero: the peer is out of step.
     #[error("a frame's header is damaged")]
     Damaged,
@@ -165,7 +175,18 @@ impl Header {
 
 /// Reads a control body of `len` bytes (checked by [`Header::decode`]).
 pub fn read_body<T: for<'de> Deserialize<'de>>(input: &mut impl Read, len: usize) -> Result<T, WireError> {
-    Ok(serde_json::from_slice(&read_bytes(input, len)?)?)
+    parse_body(&read_bytes(input, len)?)
+}
+
+/// Makes a message of a control body. Before memory is taken for what is in it, it is counted: JSON can name hundreds of
+/// thousands of values in a body of legal length, each of which costs many times its bytes.
+pub(super) fn parse_body<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, WireError> {
+    // Between two values there is always a comma; those within texts count too, and no name has one.
+    let values = body.split(|byte| *byte == b',').count();
+    if values > MAX_VALUES {
+        return Err(WireError::TooMany { values, limit: MAX_VALUES });
+    }
+    Ok(serde_json::from_slice(body)?)
 }
 
 /// The bytes of a control body.

@@ -83,3 +83,15 @@ proptest! {
         let _ = read_body::<Reply>(&mut &body[..], body.len() + 1);
     }
 }
+
+#[test]
+fn more_values_than_anybody_sends_are_not_even_parsed() {
+    let body = format!(r#"{{"answer":"names","id":1,"datasets":[{}"p"]}}"#, r#""p","#.repeat(MAX_VALUES));
+    let read = read_body::<Reply>(&mut body.as_bytes(), body.len());
+    assert!(matches!(read, Err(WireError::TooMany { limit: MAX_VALUES, .. })), "{read:?}");
+    // The largest that is sent on purpose.
+    let found = (0..u32::try_from(MAX_NAMES).unwrap()).map(|at| (at, Guid(u64::MAX), Txg(u64::MAX))).collect();
+    let mut bytes = Vec::new();
+    write_message(&mut bytes, FrameKind::Reply, &Reply::Found { id: 1, found }).unwrap();
+    assert!(read_body::<Reply>(&mut &bytes[HEADER..], bytes.len() - HEADER).is_ok());
+}

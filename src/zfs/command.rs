@@ -278,12 +278,18 @@ impl Zfs {
     /// version that doesn't know one of them leaves it out.
     #[must_use]
     pub fn pool_features(&self, pool: &str) -> Command {
+        let features = STREAM_FEATURES.map(|feature| format!("feature@{feature}")).join(",");
+        let mut command = self.zpool();
+        command.args(["get", "-Hp", "-o", "property,value", &features, pool]);
+        command
+    }
+
+    pub(super) fn zpool(&self) -> Command {
         let beside = self.path.with_file_name("zpool");
         // A wrapper of zfs may stand alone.
         let zpool = if beside.is_file() { None } else { find("zpool") };
         let mut command = Command::new(zpool.unwrap_or(beside));
-        let features = STREAM_FEATURES.map(|feature| format!("feature@{feature}")).join(",");
-        command.args(["get", "-Hp", "-o", "property,value", &features, pool]).env("LC_ALL", "C").stdin(Stdio::null());
+        command.env("LC_ALL", "C").stdin(Stdio::null());
         command
     }
 }

@@ -269,6 +269,7 @@ impl Run<'_> {
             Reply::Dated { id, dates } => self.dated(id, &dates),
             Reply::Found { .. }
             | Reply::Probed { .. }
+            | Reply::Bases { .. }
             | Reply::Thinned { .. }
             | Reply::Names { .. }
             | Reply::Notes { .. } => {}

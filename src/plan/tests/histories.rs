@@ -327,9 +327,9 @@ fn explains(conflict: &crate::plan::Conflict, source: &Dataset, there: &Dataset)
                 assert!(conflict.only_here.contains(name));
             }
         }
-        ConflictKind::Encryption | ConflictKind::EncryptedInPlace | ConflictKind::IvSet => {
-            unreachable!("the model has no encryption")
-        }
+        ConflictKind::Encryption => assert!(source.raw && !there.raw),
+        ConflictKind::EncryptedInPlace => assert!((source.raw || there.raw) && there.snapshots.is_empty()),
+        ConflictKind::IvSet => unreachable!("the model has no IV sets"),
         ConflictKind::NoCommon => assert!(common.is_none() && !there.snapshots.is_empty()),
         ConflictKind::DataWithoutSnapshots => {
             assert!(there.snapshots.is_empty() && (there.data != 0 || there.kind == Kind::Volume));

@@ -24,6 +24,8 @@ use crate::zfs::{Note, Noted, Refusal, Volmode};
 pub struct FakeHost {
     /// The bytes that each dataset has received, as far as it was complete.
     pub received: Mutex<BTreeMap<String, usize>>,
+    /// The names that receives were started with.
+    pub began: Mutex<Vec<String>>,
     /// Placeholders made.
     pub created: Mutex<Vec<String>>,
     /// Marks taken away.
@@ -42,6 +44,23 @@ pub struct FakeHost {
     pub destroyed: Mutex<Vec<String>>,
     /// How often [`Host::find`] was called.
     pub finds: AtomicUsize,
+}
+
+impl FakeHost {
+    /// Every dataset that was changed.
+    pub fn touched(&self) -> Vec<String> {
+        let mut all: Vec<String> = self.received.lock().unwrap().keys().cloned().collect();
+        for list in [&self.created, &self.filled, &self.renamed, &self.noted, &self.destroyed] {
+            all.extend(list.lock().unwrap().iter().cloned());
+        }
+        for cure in self.cured.lock().unwrap().iter() {
+            match cure {
+                Cure::Rollback { dataset, .. } | Cure::Replace { dataset, .. } => all.push(dataset.to_string()),
+                Cure::SetAside { dataset, aside, .. } => all.extend([dataset, aside].map(ToString::to_string)),
+            }
+        }
+        all
+    }
 }
 
 /// Finds what has an `x` in it.
@@ -155,7 +174,9 @@ impl Host for Arc<FakeHost> {
         Ok(dataset.as_str().contains("empty"))
     }
 
-    fn receive(&self, receive: &Receive, _: Option<&SnapshotName>) -> Result<Started, Failure> {
+    fn receive(&self, receive: &Receive, snapshot: Option<&SnapshotName>) -> Result<Started, Failure> {
+        let into = snapshot.map_or_else(|| receive.dataset.to_string(), |name| receive.dataset.at(name.as_str()));
+        self.began.lock().unwrap().push(into);
         let (stdin, ours) = io::pipe().unwrap();
         let (words, theirs) = io::pipe().unwrap();
         pump::set_nonblocking(&ours, true).unwrap();

@@ -1,6 +1,7 @@
 //! The receiving end: `zfsync recv --stdio` on the target host. It answers questions about the host's datasets and feeds
 //! streams to `zfs recv`; it plans nothing and decides nothing. Plain threads and blocking calls, so that it starts at once.
 
+mod base;
 mod context;
 mod cure;
 mod empty;
@@ -136,8 +137,12 @@ fn stdio() -> Result<(OwnedFd, OwnedFd), HelperError> {
 }
 
 #[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod notes_tests;
+#[cfg(test)]
+mod package_tests;
 #[cfg(test)]
 mod tests;

@@ -1,18 +1,15 @@
 //! The helper's session over real pipes, with a fake host.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use proptest::prelude::*;
-
-use super::fake::{FakeHost, Session, begin, nowhere, piped, receive};
-use super::{Config, Host, serve};
+use super::Config;
+use super::fake::{Session, begin, receive};
 use crate::cli::Allow;
 use crate::name::{Guid, Txg};
 use crate::plan::Cure;
-use crate::remote::wire::{self, FrameKind, HEADER, Header, MAX_DATA, MAX_NAMES, Receive, Reply, Request};
+use crate::remote::wire::{FrameKind, Header, MAX_DATA, MAX_NAMES, Receive, Reply, Request};
 use crate::zfs::Refusal;
 
 fn session() -> Session {
@@ -20,7 +17,7 @@ fn session() -> Session {
 }
 
 /// An increment with `len` bytes behind its BEGIN record, which the fake host takes for complete.
-fn stream(len: usize) -> Vec<u8> {
+pub(super) fn stream(len: usize) -> Vec<u8> {
     [&begin(Some(Guid(1)), "p/x@s").to_bytes(), vec![7; len - 3].as_slice(), b"end"].concat()
 }
 
@@ -339,7 +336,7 @@ fn cures() -> [Cure; 3] {
     [
         Cure::Rollback { dataset: dataset.clone(), to, to_guid, loses: loses.clone() },
         Cure::SetAside { dataset: dataset.clone(), aside, restore: vec![], top: true },
-        Cure::Replace { dataset, loses },
+        Cure::Replace { dataset, loses, whole: false },
     ]
 }
 
@@ -406,84 +403,4 @@ fn a_tree_is_claimed_and_dates_are_told() {
     session.request(&Request::Dates { id: 3, names });
     assert_eq!(session.reply(), Some(Reply::Dated { id: 3, dates: vec![(0, 5), (3, 10)] }));
     session.close().unwrap();
-}
-
-#[test]
-fn what_is_out_of_order_ends_the_session() {
-    let request = |request: &Request| {
-        let mut bytes = Vec::new();
-        wire::write_message(&mut bytes, FrameKind::Request, request).unwrap();
-        bytes
-    };
-    let receive = request(&Request::Receive { id: 1, receive: receive("b/x") });
-    let mark = |kind| Header { kind, len: 0 }.encode().to_vec();
-    for bytes in [
-        mark(FrameKind::Data),
-        mark(FrameKind::End),
-        mark(FrameKind::Abort),
-        mark(FrameKind::Reply),
-        [receive.clone(), receive.clone()].concat(),
-        [receive, vec![0; HEADER]].concat(),
-        b"SSH-2.0-nonsense\n".to_vec(),
-        vec![0xff; 100],
-        [&[0, 0, 0, 2, 1, 0, 0, 0], &b"{}"[..]].concat(),
-        [&[0, 0, 0, 20, 1, 0, 0, 0], &b"{}"[..]].concat(),
-    ] {
-        assert!(run(bytes.clone()).is_err(), "{bytes:?}");
-    }
-}
-
-/// Serves these bytes.
-fn run(bytes: Vec<u8>) -> Result<(), super::HelperError> {
-    let host = Arc::new(FakeHost::default());
-    let own: Arc<dyn Host> = Arc::new(Arc::clone(&host));
-    let started = Instant::now();
-    let served = serve(Config::default(), piped(bytes).into(), nowhere().into(), own);
-    assert!(started.elapsed() < Duration::from_secs(20));
-    assert_eq!(host.running.load(Ordering::SeqCst), 0);
-    served
-}
-
-/// A sensible session, as bytes.
-fn sensible() -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let names = ["b/x", "b/x@s"].map(String::from).to_vec();
-    wire::write_message(&mut bytes, FrameKind::Request, &Request::Ask { id: 1, names }).unwrap();
-    for (id, dataset) in [(2, "b/x"), (3, "b/refuse"), (4, "b/early")] {
-        let receive = receive(dataset);
-        wire::write_message(&mut bytes, FrameKind::Request, &Request::Receive { id, receive }).unwrap();
-        let stream = stream(300);
-        bytes.extend(Header { kind: FrameKind::Data, len: stream.len() }.encode());
-        bytes.extend(stream);
-        wire::write_mark(&mut bytes, FrameKind::End).unwrap();
-    }
-    bytes
-}
-
-#[test]
-fn the_sensible_session_is_sensible() {
-    run(sensible()).unwrap();
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
-
-    #[test]
-    fn random_bytes_end_the_session(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = run(bytes);
-    }
-
-    #[test]
-    fn a_damaged_session_ends(
-        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
-        cut in any::<prop::sample::Index>(),
-    ) {
-        let mut bytes = sensible();
-        for (place, value) in damage {
-            let place = place.index(bytes.len());
-            bytes[place] = value;
-        }
-        bytes.truncate(cut.index(bytes.len() + 1));
-        let _ = run(bytes);
-    }
 }

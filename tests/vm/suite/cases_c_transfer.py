@@ -4,7 +4,7 @@ import json
 import re
 import time
 
-from harness import case
+from harness import VOLUME_DEVICE, case
 from tools import Terminal, watched_helper
 
 
@@ -69,6 +69,26 @@ def volumes(c):
                c.volume_checksum(c.alpha, f"{c.source}/{path}@{snap}"), f"the checksum of {path}@{snap}")
     found = c.properties(c.beta, f"{c.target}/fs/v16", "volsize", "volblocksize")
     c.same([found["", "volsize"][0], found["", "volblocksize"][0]], [str(2 << 20), "16384"], "the volume's geometry")
+
+
+@case("SEC")
+def volumes_without_device_nodes(c):
+    """A received volume has no device node unless --volmode inherit asks for it; a copy that is there keeps what it has, and a restore gets its own."""
+    c.tree({"": "s1", "v": "s1"}, volumes=("v",))
+    c.push()
+    c.same(c.properties(c.beta, c.target, "volmode")["v", "volmode"], ("none", "local"), "volmode of a received volume")
+    again = f"{c.target}-2"
+    c.push("--volmode", "inherit", target=f"beta:{again}")
+    c.cleanups.append((c.beta, f"zfs destroy -r {again}"))
+    c.same(c.properties(c.beta, again, "volmode")["v", "volmode"], ("default", "default"), "volmode with --volmode inherit")
+    # What comes asynchronously is there when that of the other is.
+    nodes = c.beta(f"{VOLUME_DEVICE} device {again}/v >/dev/null; for d in /sys/block/zd*; do /lib/udev/zvol_id /dev/${{d##*/}}; done")
+    c.check(f"{again}/v" in nodes.split("\n"), f"no device node with --volmode inherit: {nodes}")
+    c.check(f"{c.target}/v" not in nodes.split("\n"), f"a device node without: {nodes}")
+    c.snapshot(f"{c.source}@s2")
+    c.push()
+    c.in_sync()
+    c.same(c.volume_checksum(c.beta, f"{c.target}/v@s1"), c.volume_checksum(c.alpha, f"{c.source}/v@s1"), "the volume's content")
 
 
 @case("Z08")

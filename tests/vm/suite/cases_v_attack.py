@@ -75,3 +75,40 @@ def what_is_allowed_is_received(c):
     c.same(properties["mine", "quota"], (str(1 << 30), "local"), "a property of our own")
     c.check(all(value != "yes" for (_, key), (value, _) in properties.items() if key == "org:evil"), "a property came along")
     c.same(c.versions(c.beta, f"{c.target}/other").keys(), {"", "victim", "victim/kid", "empty"}, "another tenant's datasets")
+
+
+LOG = """
+import os, socket, sys
+os.path.lexists("/dev/log") and os.unlink("/dev/log")
+log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+log.bind("/dev/log")
+open(sys.argv[1], "w").close()
+while line := log.recv(65536):
+    with open(sys.argv[1], "ab") as kept:
+        kept.write(line + b"\\n")
+"""
+
+
+@case("SEC", alone=True)
+def refusals_are_logged_on_the_target(c):
+    """What is refused goes to the target's syslog, harmless and in one line, whatever the sender says of it."""
+    log, program = f"/var/tmp/zfsync-suite/{c.name}/log", c.script(c.beta, "log.py", LOG)
+    c.beta(f"zfs create {c.target}; (setsid python3 {program} {log} >/dev/null 2>&1 &)")
+    c.cleanups.append((c.beta, f"pkill -f '[p]ython3 {program}'; rm -f /dev/log"))
+    c.beta.wait_for("the log listens", f"test -e {log}")
+    c.tree({"": "s1"})
+    options = f"--root {c.target}/in"
+    c.beta(f"""cd /root/suite; zfs create {c.target}/in; python3 - <<'END'
+import subprocess
+from attack_wire import Session, receive
+session = Session(*{options.split()!r})
+stream = subprocess.run(["zfs", "send", "-p", "{c.target}@none"], capture_output=True).stdout or b"x" * 400
+assert receive(session, stream, dataset="{c.target}/in/new", kind="filesystem", brings={{"snapshot": "x"}}, create=True)
+assert receive(session, stream, dataset="{c.target}/out", kind="filesystem", brings={{"snapshot": "x"}}, create=True)
+session.close()
+END""")
+    lines = c.beta.lines(f"cat {log}")
+    c.same(len(lines), 2, "lines in the log")
+    c.check(all(line.startswith("<36>zfsync[") for line in lines), f"not as syslog(3) writes: {lines}")
+    c.check(f"refuses the stream for {c.target}/in/new: it is not a stream of zfs send" in lines[0], lines[0])
+    c.check(f"not {c.target}/out" in lines[1], lines[1])
