@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
 
 use super::machine::ConnectionId;
 use crate::config::{PushJob, with_packages};
@@ -63,6 +64,8 @@ pub struct Fleet {
     connections: ConnectionId,
     numbered: ChannelId,
     events: UnboundedSender<FromChannel>,
+    /// What is being opened.
+    opening: JoinSet<()>,
     tell: UnboundedSender<Opened>,
     opened: UnboundedReceiver<Opened>,
 }
@@ -73,8 +76,8 @@ impl Fleet {
     pub fn new(job: Arc<PushJob>) -> (Self, UnboundedReceiver<FromChannel>) {
         let (events, from_channels) = unbounded_channel();
         let (tell, opened) = unbounded_channel();
-        let (masters, channels) = (HashMap::new(), HashMap::new());
-        (Self { job, masters, channels, connections: 0, numbered: 0, events, tell, opened }, from_channels)
+        let (masters, channels, opening) = (HashMap::new(), HashMap::new(), JoinSet::new());
+        (Self { job, masters, channels, connections: 0, numbered: 0, events, opening, tell, opened }, from_channels)
     }
 
     /// What the next opening came to. Cancellation safe.
@@ -95,7 +98,7 @@ impl Fleet {
             return self.open(connection, channels);
         }
         let (job, tell) = (self.job.clone(), self.tell.clone());
-        tokio::spawn(async move {
+        self.opening.spawn(async move {
             let Some(host) = &job.target.host else { return };
             tokio::time::sleep(pause).await;
             let master = Master::connect(host, &job.ssh, first).await;
@@ -114,7 +117,7 @@ impl Fleet {
             self.channels.insert(id, (connection, None));
             let (job, tell, events) = (self.job.clone(), self.tell.clone(), self.events.clone());
             let master = self.masters.get(&connection).cloned();
-            tokio::spawn(async move {
+            self.opening.spawn(async move {
                 let opened = match (&master, &job.target.host) {
                     (Some(master), Some(host)) => {
                         over_ssh(id, master, &host.to_string(), &job.remote_helper, events).await
@@ -162,12 +165,21 @@ impl Fleet {
         self.channels.get(&id).map_or(0, |(connection, _)| *connection)
     }
 
-    /// Ends everything: the helpers by closing their stdin, then the connections.
+    /// Ends everything: the helpers by closing their stdin, then the connections, all at the same time. What is still being
+    /// opened is given up; a connection that has come up unseen is closed like the others.
     pub async fn close(mut self) {
         self.channels.clear();
-        for (_, master) in self.masters.drain() {
-            master.close().await;
+        self.opening.shutdown().await;
+        while let Ok(opened) = self.opened.try_recv() {
+            if let Opened::Connection { connection, master: Ok(master), .. } = opened {
+                self.masters.insert(connection, Arc::new(master));
+            }
         }
+        let mut closing = JoinSet::new();
+        for (_, master) in self.masters.drain() {
+            closing.spawn(async move { master.close().await });
+        }
+        closing.join_all().await;
     }
 }
 

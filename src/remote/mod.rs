@@ -4,6 +4,7 @@ mod asked;
 pub mod client;
 mod event;
 pub mod helper;
+mod process;
 pub mod pump;
 pub mod ssh;
 mod stream;
