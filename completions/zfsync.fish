@@ -61,6 +61,8 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l no-recursive -d '
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l newest-only -d 'Send only the newest snapshot of each dataset, leaving out those between'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l skip-empty -d 'Leave out snapshots before the newest in which nothing was written since the one before'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l decrypt -d 'Send encrypted datasets decrypted (their keys must be loaded); by default they stay encrypted (raw)'
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l allow-unencrypted -d 'Store what the source has unencrypted below an encrypted dataset unencrypted below its raw copy too'
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l allow-key-mismatch -d 'Send raw increments to a copy that inherits a key over there, though it may be unmountable then'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s n -l dry-run -d 'Show the plan with estimated sizes and change nothing'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l no-resume -d 'Don\'t make receives resumable, and drop what is left of cut ones'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l no-bookmark -d 'Leave no bookmarks on the source; without them the newest common snapshot must stay'
@@ -133,7 +135,8 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s h -l help -d 'P
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -l root -d 'Touch only this dataset and those below it; can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -l allow -d 'What a sender may ask for beside receiving; nothing by default, so that no snapshot and no dataset can be lost' -r -f -a "rollback\t'Roll a dataset back to a snapshot'
 rename\t'Rename a dataset that is in the way'
-destroy\t'Destroy snapshots and datasets'"
+destroy\t'Destroy snapshots and datasets'
+unencrypted\t'Store what arrives unencrypted below an encrypted dataset (--allow-unencrypted)'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -l stdio -d 'Speak the protocol on stdin and stdout'
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s s -d 'Keep so many snapshots of class S' -r
@@ -167,6 +170,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l thin-targets -d '
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l only-named-targets -d 'Heed only the targets that are named, not those that are known by bookmarks alone'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l if-changed -d 'Leave out of the snapshot what has not changed'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l skip-empty -d 'Don\'t send snapshots before the newest in which nothing was written since the one before'
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l allow-unencrypted -d 'Store what the source has unencrypted below an encrypted dataset unencrypted below its raw copy too'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s v -l verbose -d 'Report what went well too'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s H -l help -d 'Print help'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l no-recursive -d 'Without the datasets below'

@@ -98,6 +98,12 @@ pub struct Push {
     /// Send encrypted datasets decrypted (their keys must be loaded); by default they stay encrypted (raw)
     #[arg(long, help_heading = "Transfer")]
     pub decrypt: bool,
+    /// Store what the source has unencrypted below an encrypted dataset unencrypted below its raw copy too
+    #[arg(long, help_heading = "Transfer")]
+    pub allow_unencrypted: bool,
+    /// Send raw increments to a copy that inherits a key over there, though it may be unmountable then
+    #[arg(long, help_heading = "Transfer")]
+    pub allow_key_mismatch: bool,
     /// Show the plan with estimated sizes and change nothing
     #[arg(short = 'n', long, help_heading = "Transfer")]
     pub dry_run: bool,
@@ -292,6 +298,9 @@ pub struct Cron {
     /// Don't send snapshots before the newest in which nothing was written since the one before
     #[arg(long)]
     pub skip_empty: bool,
+    /// Store what the source has unencrypted below an encrypted dataset unencrypted below its raw copy too
+    #[arg(long)]
+    pub allow_unencrypted: bool,
     /// Report what went well too
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
@@ -440,6 +449,8 @@ pub enum Allow {
     Rename,
     /// Destroy snapshots and datasets
     Destroy,
+    /// Store what arrives unencrypted below an encrypted dataset (--allow-unencrypted)
+    Unencrypted,
 }
 
 impl Allow {
@@ -450,6 +461,7 @@ impl Allow {
             Self::Rollback => "rollback",
             Self::Rename => "rename",
             Self::Destroy => "destroy",
+            Self::Unencrypted => "unencrypted",
         }
     }
 }

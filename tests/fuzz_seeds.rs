@@ -32,6 +32,7 @@ fn receive(name: &str) -> Receive {
         top: true,
         into_empty: false,
         overwrite: false,
+        unencrypted: false,
         resumable: true,
         put: Some(Put { by: 0x0123_abcd, upto: Guid(255), txg: Some(Txg(17)), foreign: vec![Guid(170)] }),
     }

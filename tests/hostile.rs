@@ -349,7 +349,7 @@ fn answer(dice: &mut Dice) -> Vec<u8> {
         },
         4 => Reply::Dated { id, dates: vec![(place, i64::MIN)] },
         5 => Reply::Names { id, datasets: vec![dataset("b/x/y"); dice.below(3000)] },
-        6 if number % 2 == 0 => Reply::Bases { id, bases: vec![(place, BaseFacts::default()); dice.below(3)] },
+        6 if number.is_multiple_of(2) => Reply::Bases { id, bases: vec![(place, BaseFacts::default()); dice.below(3)] },
         6 => Reply::Beat { id },
         7 => Reply::Done { id, failure: Some(failure()), warning: None },
 

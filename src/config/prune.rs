@@ -86,6 +86,8 @@ impl PushJob {
             newest_only: false,
             skip_empty: false,
             decrypt: false,
+            allow_unencrypted: false,
+            allow_key_mismatch: false,
             dry_run: false,
             cures: Cures::default(),
             mirror: Mirror { by: super::source_tag(&source), ..Mirror::default() },

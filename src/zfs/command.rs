@@ -236,6 +236,9 @@ impl Zfs {
         if receive.top && new {
             command.args(["-o", "readonly=on"]);
         }
+        if receive.unencrypted && receive.create {
+            command.args(["-o", "encryption=off"]);
+        }
         // Volumes don't know canmount. Not `off`: one `zfs mount` should be enough to look into a copy.
         if new && receive.kind == Kind::Filesystem {
             command.args(["-o", "canmount=noauto"]);
@@ -357,6 +360,7 @@ mod tests {
             top: false,
             into_empty: false,
             overwrite: false,
+            unencrypted: false,
             resumable: true,
             put: None,
         };
@@ -370,6 +374,10 @@ mod tests {
             line(&zfs.receive(&receive)),
             "zfs recv -s -u -o readonly=on -o zfsync:received=00000007-000000000000001f b/x"
         );
+        let receive = Receive { create: true, unencrypted: true, ..plain.clone() };
+        assert_eq!(line(&zfs.receive(&receive)), "zfs recv -s -u -o encryption=off -o canmount=noauto b/x");
+        let receive = Receive { unencrypted: true, ..plain.clone() };
+        assert_eq!(line(&zfs.receive(&receive)), "zfs recv -s -u b/x");
         let receive = Receive { into_empty: true, ..plain };
         assert_eq!(line(&zfs.receive(&receive)), "zfs recv -s -u -F -o canmount=noauto b/x");
         assert_eq!(

@@ -395,6 +395,7 @@ impl Run<'_> {
             top: new && planned.top,
             into_empty: first && planned.placement == Placement::IntoEmpty,
             overwrite: first && planned.placement == Placement::Overwrite,
+            unencrypted: first && planned.placement == Placement::Create && planned.unencrypted,
             resumable: self.job.resume,
             put: (self.ready.negotiation.source(dataset))
                 .and_then(|source| source.snapshots.newest())

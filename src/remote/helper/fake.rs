@@ -305,6 +305,7 @@ pub fn receive(dataset: &str) -> Receive {
         top: false,
         into_empty: false,
         overwrite: false,
+        unencrypted: false,
         resumable: true,
         put: None,
     }

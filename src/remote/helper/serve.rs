@@ -133,6 +133,9 @@ impl Session {
         if receive.overwrite {
             config.check_allowed(Allow::Destroy)?;
         }
+        if receive.unencrypted {
+            config.check_allowed(Allow::Unencrypted)?;
+        }
         for ancestor in &receive.ancestors {
             host.create_placeholder(ancestor, receive.top_ancestor.as_ref() == Some(ancestor)).map_err(explained)?;
         }

@@ -174,6 +174,10 @@ pub struct Receive {
     /// Its content is to be replaced (`recv -F`), as the user has said by `--replace`; it has no snapshots any more.
     #[serde(default)]
     pub overwrite: bool,
+    /// It comes into being unencrypted, below whatever dataset (`recv -o encryption=off`). Refused unless the helper's command line
+    /// allows it.
+    #[serde(default)]
+    pub unencrypted: bool,
     /// Whether a cut receive leaves something to go on with (`recv -s`).
     #[serde(default = "yes")]
     pub resumable: bool,
