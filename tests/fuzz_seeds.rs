@@ -35,6 +35,7 @@ fn receive(name: &str) -> Receive {
         into_empty: false,
         overwrite: false,
         volmode: Volmode::None,
+        unencrypted: false,
         resumable: true,
         put: Some(Put { by: 0x0123_abcd, upto: Guid(255), txg: Some(Txg(17)), foreign: vec![Guid(170)] }),
     }
