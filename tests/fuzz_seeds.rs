@@ -11,7 +11,8 @@ use zfsync::remote::wire::{
     Brings, Failure, FrameKind, Header, Receive, Rename, Reply, Request, TargetFacts, Thinned, write_mark,
     write_message,
 };
-use zfsync::zfs::{Encryption, Note, Noted, Refusal, Volmode};
+use zfsync::zfs::record::{Begin, ByteOrder, Features, HeaderType, SIZE};
+use zfsync::zfs::{BaseFacts, Encryption, Note, Noted, Refusal, Volmode};
 
 type Seeds = BTreeMap<String, Vec<u8>>;
 
@@ -35,6 +36,7 @@ fn receive(name: &str) -> Receive {
         into_empty: false,
         overwrite: false,
         volmode: Volmode::None,
+        unencrypted: false,
         resumable: true,
         put: Some(Put { by: 0x0123_abcd, upto: Guid(255), txg: Some(Txg(17)), foreign: vec![Guid(170)] }),
     }
@@ -63,7 +65,7 @@ fn requests() -> Vec<Request> {
         Request::Clear { id: 6, dataset: x() },
         Request::Cure { id: 7, cure: rollback },
         Request::Cure { id: 8, cure: aside },
-        Request::Cure { id: 9, cure: Cure::Replace { dataset: x(), loses: vec![Guid(2)] } },
+        Request::Cure { id: 9, cure: Cure::Replace { dataset: x(), loses: vec![Guid(2)], whole: true } },
         Request::Dates { id: 10, names: names() },
         Request::Thin { id: 11, dataset: x(), snapshots: vec![(snapshot("s 1"), Guid(1))], dry_run: true },
         Request::Names { id: 12, dataset: x() },
@@ -72,6 +74,7 @@ fn requests() -> Vec<Request> {
         Request::Note { id: 15, note: Note::MissingSince, value: Some("1700000000".into()), names: names() },
         Request::Destroy { id: 16, dataset: x(), snapshots: vec![Guid(1), Guid(2)] },
         Request::Receive { id: 17, receive: receive("b/x y") },
+        Request::Bases { id: 18, names: names() },
     ]
 }
 
@@ -84,6 +87,12 @@ fn replies() -> Vec<Reply> {
         unborn: true,
         empty: false,
         encryption: Encryption::Root,
+    };
+    let base = BaseFacts {
+        written: Some(4096),
+        iv_set: Some(Guid(3)),
+        encryption_root: Some(dataset("b/x")),
+        key_loaded: true,
     };
     let failure = Failure { refusal: Refusal::Modified, words: "destination b/x has been modified".into() };
     vec![
@@ -106,6 +115,7 @@ fn replies() -> Vec<Reply> {
         },
         Reply::Beat { id: 8 },
         Reply::Done { id: 9, failure: Some(failure), warning: Some("cannot receive canmount property".into()) },
+        Reply::Bases { id: 10, bases: vec![(0, base), (1, BaseFacts::default())] },
     ]
 }
 
@@ -137,11 +147,33 @@ impl Frames {
 
     fn stream(self, name: &str, end: FrameKind) -> Self {
         self.request(&Request::Receive { id: 1, receive: receive(name) })
-            .data(&[7; 100])
+            .data(&begin(HeaderType::Substream, None))
             .data(b"")
             .data(b"end")
             .mark(end)
     }
+
+    /// A package of two snapshots.
+    fn package(self) -> Self {
+        let receive = Receive { brings: Brings::Snapshots, create: false, ..receive("b/x") };
+        self.request(&Request::Receive { id: 1, receive })
+            .data(&[begin(HeaderType::Package, None), record(5)].concat())
+            .data(&[begin(HeaderType::Substream, Some(Guid(1))), record(3), record(5)].concat())
+            .data(&[begin(HeaderType::Substream, Some(Guid(1))), record(4), record(5), record(5)].concat())
+            .mark(FrameKind::End)
+    }
+}
+
+fn record(kind: u8) -> [u8; SIZE] {
+    let mut record = [0; SIZE];
+    record[0] = kind;
+    record
+}
+
+fn begin(header: HeaderType, from: Option<Guid>) -> [u8; SIZE] {
+    let (order, features) = (ByteOrder::Little, Features::default());
+    let (kind, name) = (Some(Kind::Filesystem), b"p/x@s".to_vec());
+    Begin { order, header, features, kind, clone: false, to: Guid(1), from, name, content: 0 }.to_bytes()
 }
 
 /// `NUMBER-verb` or `NUMBER-answer` of a message.
@@ -173,6 +205,7 @@ fn helper_serve() -> Seeds {
     [
         ("questions", all.0),
         ("streams", two.0),
+        ("package", Frames::default().package().0),
         (
             "questions-within-a-stream",
             Frames::default()

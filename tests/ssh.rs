@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use support::sshd::{Manners, Sshd, available, keygen};
 use support::{Bed, Ended, zfsync};
+use zfsync::remote::wire::PROTOCOL;
 
 /// Runs `zfsync push` with the bed's ssh_config and the zfsync `there`.
 fn push(bed: &Bed, args: &[&str]) -> Ended {
@@ -205,7 +206,7 @@ fn a_helper_of_another_protocol() {
         "there",
         "#!/bin/sh\necho 'ZFSYNC-HELPER/99 {\"version\":\"9.8.7\",\"colour\":\"red\"}'\ncat >/dev/null\n",
     );
-    let ours = format!("this is protocol 1 (zfsync {})", env!("CARGO_PKG_VERSION"));
+    let ours = format!("this is protocol {PROTOCOL} (zfsync {})", env!("CARGO_PKG_VERSION"));
     push(&bed, &["s", "beta:d"])
         .expect(3, &["the helper on beta speaks protocol 99 (zfsync 9.8.7)", &ours, "install the same version"]);
     left_clean(&bed);
@@ -287,7 +288,8 @@ fn a_helper_that_dies_after_its_greeting() {
         "there",
         "#!/bin/sh\necho 'ZFSYNC-HELPER/2 {\"version\":\"0\",\"zfs_path\":\"/sbin/zfs\"}'\necho 'out of luck' >&2\nexit 6\n",
     );
-    push(&bed, &["s", "beta:d"]).expect(3, &["the connection to the helper on beta was lost", "out of luck"]);
+    let words = ["the connection to the helper on beta was lost", "out of luck"];
+    push(&bed, &["--retries", "0", "s", "beta:d"]).expect(3, &words);
     left_clean(&bed);
 }
 
@@ -344,6 +346,86 @@ fn a_signal_ends_the_other_side_too() {
     bed.wait_for_file("receiving");
     support::signal(&run, rustix::process::Signal::INT);
     Ended::of(run).expect(130, &["interrupted after"]);
+    left_clean(&bed);
+}
+
+/// An ssh that goes to the background as it should, but tells so only after a long time; by `late` it tells us. The first
+/// `prompt` of them are ordinary ones.
+fn late_ssh(bed: &Bed, prompt: usize) {
+    bed.write("prompt", &"x\n".repeat(prompt));
+    let here = bed.path("").display().to_string();
+    let script = format!(
+        "#!/bin/sh\n/usr/bin/ssh \"$@\" || exit\nif [ -s {here}prompt ]; then sed -i 1d {here}prompt; exit 0; fi\n\
+         echo >{here}late\nexec sleep 1000\n"
+    );
+    bed.script("bin/ssh", &script);
+}
+
+/// No ssh of the bed lives on, long before it would end by itself (ControlPersist).
+#[track_caller]
+fn no_master_left(bed: &Bed) {
+    let masters = || bed.processes().into_iter().filter(|process| process.contains("ssh")).collect::<Vec<_>>();
+    let began = std::time::Instant::now();
+    while !masters().is_empty() {
+        assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:#?}", masters());
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_session_that_stays_open_over_there() {
+    if !available() {
+        return;
+    }
+    let bed = in_sync();
+    let _sshd = Sshd::start(&bed, &Manners::default());
+    // The helper ends, the command that has started it doesn't: the session lasts, and the connection with it.
+    bed.script(
+        "lasting",
+        &format!(
+            "#!/bin/sh\n{} \"$@\"\necho $$ >{}\nexec sleep 1000\n",
+            bed.path("there").display(),
+            bed.path("sleeps").display()
+        ),
+    );
+    push_calling(&bed, bed.path("lasting").to_str().unwrap(), &["s", "beta:d"]).expect(0, &["nothing to do"]);
+    no_master_left(&bed);
+    let sleeper = bed.read("sleeps").trim().parse().ok().and_then(rustix::process::Pid::from_raw);
+    rustix::process::kill_process(sleeper.unwrap(), rustix::process::Signal::KILL).unwrap();
+    left_clean(&bed);
+}
+
+#[test]
+fn a_connection_that_comes_up_when_all_is_done() {
+    if !available() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.world_with_work(4);
+    let sshd = Sshd::start(&bed, &Manners::default());
+    late_ssh(&bed, 1);
+    bed.write("on-send", "until [ -e \"$here/late\" ]; do sleep 0.01; done\n");
+    push(&bed, &["-j", "2", "--connections", "2", "s", "beta:d"]).expect(0, &["4 datasets in sync (4 updated"]);
+    assert_eq!(sshd.connections(), 2);
+    no_master_left(&bed);
+    left_clean(&bed);
+}
+
+#[test]
+fn a_signal_while_it_connects() {
+    if !available() {
+        return;
+    }
+    let bed = in_sync();
+    let _sshd = Sshd::start(&bed, &Manners::default());
+    late_ssh(&bed, 0);
+    let (config, there) = (bed.path("ssh_config"), bed.path("there"));
+    let args = ["push", "-F", config.to_str().unwrap(), "--remote-zfsync", there.to_str().unwrap(), "s", "beta:d"];
+    let run = bed.command(&args).spawn().unwrap();
+    bed.wait_for_file("late");
+    support::signal(&run, rustix::process::Signal::TERM);
+    Ended::of(run).expect(143, &[]);
+    no_master_left(&bed);
     left_clean(&bed);
 }
 

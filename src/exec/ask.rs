@@ -13,7 +13,7 @@ use crate::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
 use crate::plan::{TargetDataset, TargetLimits, Versions};
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel, HelperError};
 use crate::remote::wire::{Failure, Rename, Reply, Request, TargetFacts, Thinned};
-use crate::zfs::{Note, Noted, Refusal};
+use crate::zfs::{BaseFacts, Note, Noted, Refusal};
 
 /// So many bytes, and so many names, go into one question: its answer must fit into a frame too.
 const QUESTION: (usize, usize) = (256 * 1024, 8000);
@@ -192,6 +192,29 @@ impl<'a> Asker<'a> {
                 }
                 // A conflict is told without dates too.
                 _ => break,
+            }
+        }
+        Ok(all)
+    }
+
+    /// What the target says of these bases of increments, by their place.
+    pub async fn bases(&mut self, names: &[String]) -> Result<Vec<(u32, BaseFacts)>, StartError> {
+        let mut offsets = HashMap::new();
+        let mut start = 0;
+        for some in question_parts(names) {
+            let names = some.to_vec();
+            offsets.insert(self.send(|id| Request::Bases { id, names })?, start);
+            start += some.len();
+        }
+        let mut all = Vec::new();
+        while !offsets.is_empty() {
+            match self.reply().await? {
+                Reply::Bases { id, bases } => {
+                    let offset = u32::try_from(offsets.remove(&id).unwrap_or(0)).unwrap_or(u32::MAX);
+                    all.extend(bases.into_iter().map(|(place, facts)| (place.saturating_add(offset), facts)));
+                }
+                Reply::Done { failure: Some(failure), .. } => return Err(self.failed(failure)),
+                _ => {}
             }
         }
         Ok(all)

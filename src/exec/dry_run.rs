@@ -39,6 +39,9 @@ pub async fn show(job: &PushJob, zfs: &Zfs, ready: &Ready, json: bool) -> Result
             Verdict::Conflict(conflict) => {
                 rows.push(PlanRow { note: Some(conflict.to_string()), ..row(dataset, PlanAction::Conflict) });
             }
+            Verdict::Blocked(blocked) => {
+                rows.push(PlanRow { note: Some(blocked.to_string()), ..row(dataset, PlanAction::Fails) });
+            }
         }
     }
     rows.splice(0..0, ready.moves.iter().map(|one| move_row(job, one)));
@@ -65,8 +68,8 @@ pub async fn show(job: &PushJob, zfs: &Zfs, ready: &Ready, json: bool) -> Result
         }
     }
     print_plan(&rows, json).map_err(|error| StartError::System { what: "can't print the plan", error })?;
-    let conflicts = rows.iter().any(|row| row.action == PlanAction::Conflict);
-    Ok(if conflicts { Exit::Failed } else { Exit::InSync })
+    let fails = rows.iter().any(|row| matches!(row.action, PlanAction::Conflict | PlanAction::Fails));
+    Ok(if fails { Exit::Failed } else { Exit::InSync })
 }
 
 fn add_steps<'a>(

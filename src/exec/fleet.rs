@@ -1,11 +1,12 @@
 //! The connections of a run and the channels over them: opening, backing off where a host refuses more, closing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
 
 use super::machine::ConnectionId;
 use crate::config::{PushJob, with_packages};
@@ -61,11 +62,11 @@ pub struct Fleet {
     job: Arc<PushJob>,
     masters: HashMap<ConnectionId, Arc<Master>>,
     channels: HashMap<ChannelId, (ConnectionId, Option<Channel>)>,
-    /// Connections with a session that may never end by itself.
-    stuck: HashSet<ConnectionId>,
     connections: ConnectionId,
     numbered: ChannelId,
     events: UnboundedSender<FromChannel>,
+    /// What is being opened.
+    opening: JoinSet<()>,
     tell: UnboundedSender<Opened>,
     opened: UnboundedReceiver<Opened>,
 }
@@ -76,8 +77,8 @@ impl Fleet {
     pub fn new(job: Arc<PushJob>) -> (Self, UnboundedReceiver<FromChannel>) {
         let (events, from_channels) = unbounded_channel();
         let (tell, opened) = unbounded_channel();
-        let (masters, channels, stuck) = (HashMap::new(), HashMap::new(), HashSet::new());
-        (Self { job, masters, channels, stuck, connections: 0, numbered: 0, events, tell, opened }, from_channels)
+        let (masters, channels, opening) = (HashMap::new(), HashMap::new(), JoinSet::new());
+        (Self { job, masters, channels, connections: 0, numbered: 0, events, opening, tell, opened }, from_channels)
     }
 
     /// What the next opening came to. Cancellation safe.
@@ -98,7 +99,7 @@ impl Fleet {
             return self.open(connection, channels);
         }
         let (job, tell) = (self.job.clone(), self.tell.clone());
-        tokio::spawn(async move {
+        self.opening.spawn(async move {
             let Some(host) = &job.target.host else { return };
             tokio::time::sleep(pause).await;
             let master = Master::connect(host, &job.ssh, first).await;
@@ -117,7 +118,7 @@ impl Fleet {
             self.channels.insert(id, (connection, None));
             let (job, tell, events) = (self.job.clone(), self.tell.clone(), self.events.clone());
             let master = self.masters.get(&connection).cloned();
-            tokio::spawn(async move {
+            self.opening.spawn(async move {
                 let limit = job.faults.stall_timeout.map_or(GREETED_WITHIN, |stall| stall.min(GREETED_WITHIN));
                 let opened = match (&master, &job.target.host) {
                     (Some(master), Some(host)) => {
@@ -146,18 +147,7 @@ impl Fleet {
 
     /// A channel is gone, or never came to be; `false` if that was known.
     pub fn remove(&mut self, id: ChannelId) -> bool {
-        let Some((connection, channel)) = self.channels.remove(&id) else { return false };
-        if channel.is_none_or(|channel| !channel.has_greeted()) {
-            self.stuck.insert(connection);
-        }
-        true
-    }
-
-    /// A channel's helper doesn't answer: it may not notice either that nobody talks to it any more.
-    pub fn give_up(&mut self, id: ChannelId) {
-        if let Some((connection, _)) = self.channels.remove(&id) {
-            self.stuck.insert(connection);
-        }
+        self.channels.remove(&id).is_some()
     }
 
     /// Whether a connection has a channel, or one is being opened.
@@ -178,18 +168,21 @@ impl Fleet {
         self.channels.get(&id).map_or(0, |(connection, _)| *connection)
     }
 
-    /// Ends everything: the helpers by closing their stdin, then the connections.
+    /// Ends everything: the helpers by closing their stdin, then the connections, all at the same time. What is still being
+    /// opened is given up; a connection that has come up unseen is closed like the others.
     pub async fn close(mut self) {
-        for id in self.channels.keys().copied().collect::<Vec<_>>() {
-            self.remove(id);
-        }
-        for (connection, master) in self.masters.drain() {
-            if self.stuck.contains(&connection) {
-                master.cut().await;
-            } else {
-                master.close().await;
+        self.channels.clear();
+        self.opening.shutdown().await;
+        while let Ok(opened) = self.opened.try_recv() {
+            if let Opened::Connection { connection, master: Ok(master), .. } = opened {
+                self.masters.insert(connection, Arc::new(master));
             }
         }
+        let mut closing = JoinSet::new();
+        for (_, master) in self.masters.drain() {
+            closing.spawn(async move { master.close().await });
+        }
+        closing.join_all().await;
     }
 }
 

@@ -16,7 +16,9 @@ use super::{dates, dry_run, lock, mirror, run, source};
 use crate::config::PushJob;
 use crate::error::{Exit, StartError};
 use crate::name::DatasetName;
-use crate::plan::{EncryptedAs, Move, Negotiation, SourceDataset, TargetDataset, TargetLimits};
+use crate::plan::{
+    EncryptedAs, EncryptionRules, Listing, Move, Negotiation, SourceDataset, TargetDataset, TargetLimits,
+};
 use crate::remote::client::FromChannel;
 use crate::report::state::Recorder;
 use crate::report::{Event, Reporter};
@@ -175,8 +177,17 @@ async fn prepare(
         .with_tags(job.tags())
         .with_surroundings(&job.filter, unselected.into_iter().map(|dataset| dataset.path).collect())
         .with_skip_empty(job.skip_empty)
-        .with_encrypted(if job.decrypt { EncryptedAs::Plaintext } else { EncryptedAs::Raw })
-        .with_cures(job.cures.clone(), &stamp());
+        .with_encryption(EncryptionRules {
+            sent: if job.decrypt { EncryptedAs::Plaintext } else { EncryptedAs::Raw },
+            allow_unencrypted: job.allow_unencrypted,
+            allow_key_mismatch: job.allow_key_mismatch,
+        })
+        .with_cures(job.cures.clone(), &stamp())
+        .with_listing(if job.dry_run || job.cures.any() || job.mirror.destroys() {
+            Listing::AllBehind
+        } else {
+            Listing::AsNeeded
+        });
     let mut asker = Asker::new(fleet, events, first, job);
     if !job.dry_run {
         asker.claim(job.run).await?;
@@ -209,12 +220,7 @@ async fn negotiate(
         negotiation.answers(&found);
     }
     let moves = mirror::look_around(negotiation, asker, reporter).await?;
-    let unlisted = negotiation.unlisted();
-    if !unlisted.is_empty() {
-        let listings = list(negotiation, asker, unlisted).await?;
-        let listings = resume_points(negotiation, asker, zfs, listings, reporter).await?;
-        negotiation.listed(listings);
-    }
+    list_unlisted(negotiation, asker, zfs, reporter).await?;
     if negotiation.plan().steps() == 0 && negotiation.wants_facts(false).is_empty() {
         return Ok((TargetLimits::default(), moves));
     }
@@ -224,7 +230,8 @@ async fn negotiate(
     };
     // Both sides are asked at the same time; in the rare case that the target has limits, more must be known of the source.
     let stall = asker.job.faults.stall_timeout;
-    let (needed, unknown) = (negotiation.wants_facts(false), negotiation.wants_written());
+    let encrypted = source::has_encrypted(zfs, asker.job.source.pool(), stall).await;
+    let (needed, unknown) = (negotiation.wants_facts(encrypted), negotiation.wants_written());
     let written = async { Ok(source::written(zfs, &unknown, stall).await) };
     let (limits, facts, written) = tokio::try_join!(asker.probe(nearest), source::facts(zfs, &needed, stall), written)?;
     negotiation.facts(&facts);
@@ -233,7 +240,49 @@ async fn negotiate(
         let facts = source::facts(zfs, &negotiation.wants_facts(true), stall).await?;
         negotiation.facts(&facts);
     }
+    look_at_bases(negotiation, asker, zfs).await?;
+    list_unlisted(negotiation, asker, zfs, reporter).await?;
     Ok((limits, moves))
+}
+
+/// Lists what must be listed in full.
+async fn list_unlisted(
+    negotiation: &mut Negotiation,
+    asker: &mut Asker<'_>,
+    zfs: &Zfs,
+    reporter: &mut dyn Reporter,
+) -> Result<(), StartError> {
+    let unlisted = negotiation.unlisted();
+    if unlisted.is_empty() {
+        return Ok(());
+    }
+    let listings = list(negotiation, asker, unlisted).await?;
+    let listings = resume_points(negotiation, asker, zfs, listings, reporter).await?;
+    negotiation.listed(listings);
+    Ok(())
+}
+
+/// Asks both sides about the bases of increments, where that can speak against them: one batch each.
+async fn look_at_bases(negotiation: &mut Negotiation, asker: &mut Asker<'_>, zfs: &Zfs) -> Result<(), StartError> {
+    let holders = negotiation.wants_holders();
+    if !holders.is_empty() {
+        let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
+        let answers = asker.bases(&names).await?;
+        negotiation.holders(&holders, answers);
+    }
+    let wanted = negotiation.wants_bases();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = wanted.iter().map(|(_, name)| name.clone()).collect();
+    let answers = asker.bases(&names).await?;
+    negotiation.bases(&wanted, answers);
+    let iv_sets = match negotiation.wants_iv_sets() {
+        names if names.is_empty() => Vec::new(),
+        names => source::iv_sets(zfs, &names, asker.job.faults.stall_timeout).await,
+    };
+    negotiation.iv_sets(&iv_sets);
+    Ok(())
 }
 
 /// Lists these datasets; in a dry run those that would have been renamed under their old names.

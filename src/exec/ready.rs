@@ -42,7 +42,7 @@ impl Ready {
     }
 
     fn spec(&self, dataset: &PlannedDataset, step: &Step, job: &PushJob) -> SendSpec {
-        spec(&dataset.source, step, self.limits.flags(dataset.facts(), job.decrypt))
+        spec(&dataset.source, step, self.limits.flags(dataset.encrypted, job.decrypt))
     }
 }
 

@@ -11,11 +11,12 @@ use tokio::io::AsyncReadExt as _;
 
 use super::local;
 use crate::error::StartError;
-use crate::name::{DatasetName, SnapshotName};
+use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::plan::{SnapshotState, SourceDataset, SourceFacts};
 use crate::text::quoted;
 use crate::zfs::{
-    Estimate, ParseError, Zfs, read_creations, read_facts, read_listed, read_source, read_states, read_written,
+    Estimate, ParseError, Zfs, feature_is_active, read_creations, read_facts, read_iv_sets, read_listed, read_source,
+    read_states, read_written,
 };
 
 /// So many bytes of names go into one argv; FreeBSD's limit is 512 KiB for all arguments and the environment.
@@ -110,7 +111,9 @@ pub async fn facts(
         let output = run(zfs.facts(some), &some[0], stall).await?;
         let facts = read_facts(output.stdout.as_slice()).map_err(|error| unreadable(&some[0], &error))?;
         let facts = facts.into_iter();
-        all.extend(facts.map(|fact| (fact.name, SourceFacts { kind: fact.kind, encrypted: fact.encryption.is_on() })));
+        all.extend(facts.map(|fact| {
+            (fact.name, SourceFacts { kind: fact.kind, encrypted: fact.encryption.is_on(), root_up: fact.root_up })
+        }));
     }
     Ok(all)
 }
@@ -168,6 +171,22 @@ pub async fn written(zfs: &Zfs, names: &[String], stall: Option<Duration>) -> Ve
         all.extend(read_written(output.stdout.as_slice()).unwrap_or_default());
     }
     all
+}
+
+/// The IV sets of these snapshots and bookmarks, as far as zfs tells.
+pub async fn iv_sets(zfs: &Zfs, names: &[String], stall: Option<Duration>) -> Vec<(String, Guid)> {
+    let mut all = Vec::with_capacity(names.len());
+    for some in names.chunks(NAMES) {
+        let Ok(output) = local::output(zfs.iv_sets(some), stall).await else { return Vec::new() };
+        all.extend(read_iv_sets(output.stdout.as_slice()).unwrap_or_default());
+    }
+    all
+}
+
+/// Whether a pool may have encrypted datasets. One that can't be asked may.
+pub async fn has_encrypted(zfs: &Zfs, pool: &str, stall: Option<Duration>) -> bool {
+    let asked = local::output(zfs.encryption_feature(pool), stall).await;
+    asked.ok().is_none_or(|output| !output.status.success() || feature_is_active(&output.stdout))
 }
 
 /// How many bytes a step's stream will have, as this `zfs send -n` thinks; `None` where it doesn't say.

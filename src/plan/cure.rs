@@ -20,6 +20,12 @@ pub struct Cures {
 }
 
 impl Cures {
+    /// Whether anything is allowed.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.rollback || self.set_aside || !self.replace.is_empty()
+    }
+
     /// Whether a cure can move or destroy what lies below the dataset in conflict, so that datasets have to wait for
     /// those above them.
     #[must_use]
@@ -60,6 +66,10 @@ pub enum Cure {
         dataset: DatasetName,
         /// The snapshots that go; if there are others by then, nothing is done.
         loses: Vec<Guid>,
+        /// Only where nothing lies below: what comes can't be received into what would be left (`zfs receive -F` neither takes
+        /// nor gives encrypted datasets).
+        #[serde(default)]
+        whole: bool,
     },
 }
 

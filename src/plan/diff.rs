@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::conflict::{Conflict, ConflictKind};
+use super::foresee::Blocked;
 use super::{Kind, Remedy, ResumePoint, SourceDataset, TargetDataset, Version};
 use crate::name::{Guid, ResumeToken, SnapshotName, Txg};
 use crate::zfs::Refusal;
@@ -88,6 +89,8 @@ pub enum Verdict {
     Conflict(Conflict),
     /// The same, and the user has said how to get it out of the way.
     Cure(Box<Remedy>),
+    /// Nothing can be received, though nothing is in the way.
+    Blocked(Blocked),
 }
 
 /// Compares the source's dataset with the fully listed target's. `kind` is the source's; `attempt` is what has just been
@@ -105,10 +108,7 @@ pub fn diff(
         return Verdict::InSync;
     }
     let common = newest_common(source, target);
-    let conflict = |kind| {
-        let common = common.as_ref().map(|common| (common.name, common.version.txg, common.there.txg));
-        Verdict::Conflict(Conflict::new(kind, common, &source.snapshots, &target.snapshots))
-    };
+    let conflict = |kind| Verdict::Conflict(conflict_of(kind, source, target));
     match attempt.map(|attempt| attempt.refusal) {
         Some(Refusal::Encryption) => return conflict(ConflictKind::Encryption),
         Some(Refusal::EncryptedInPlace) => return conflict(ConflictKind::EncryptedInPlace),
@@ -161,6 +161,13 @@ pub fn diff(
         _ => {}
     }
     Verdict::Send(common.steps(source, newest_only))
+}
+
+/// A conflict of this kind, with what both sides have.
+pub(super) fn conflict_of(kind: ConflictKind, source: &SourceDataset, target: &TargetDataset) -> Conflict {
+    let common = newest_common(source, target);
+    let common = common.as_ref().map(|common| (common.name, common.version.txg, common.there.txg));
+    Conflict::new(kind, common, &source.snapshots, &target.snapshots)
 }
 
 /// The newest version that both sides have: a snapshot or a bookmark here, a snapshot there.

@@ -1,6 +1,5 @@
 //! What a stream may carry, given what the target's pool can store and whether what is created there gets encrypted.
 
-use super::item::SourceFacts;
 use crate::zfs::SendFlags;
 
 /// What the target allows streams to carry.
@@ -19,11 +18,11 @@ impl TargetLimits {
         self.disabled.is_empty() && !self.encrypted
     }
 
-    /// The flags of `zfs send` for a dataset. `-w` sends an encrypted dataset as it lies on disk; for any other it is the
+    /// The flags of `zfs send` for a dataset, which may be known to be encrypted or not to be. `-w` sends an encrypted dataset as it lies on disk; for any other it is the
     /// same as `-Lec` (zfs-send(8)), so it is left out where one of these must be.
     #[must_use]
-    pub fn flags(&self, source: Option<SourceFacts>, decrypt: bool) -> SendFlags {
-        let plain = source.is_some_and(|facts| !facts.encrypted);
+    pub fn flags(&self, encrypted: Option<bool>, decrypt: bool) -> SendFlags {
+        let plain = encrypted == Some(false);
         let raw = !decrypt && (self.none() || !plain);
         let disabled = |feature: &str| self.disabled.iter().any(|name| name == feature);
         SendFlags {
@@ -39,12 +38,6 @@ impl TargetLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Kind;
-
-    fn facts(encrypted: bool) -> SourceFacts {
-        SourceFacts { kind: Kind::Filesystem, encrypted }
-    }
-
     #[test]
     fn encrypted_data_never_leaves_in_plaintext_unasked() {
         for limits in [
@@ -52,22 +45,22 @@ mod tests {
             TargetLimits { disabled: vec!["large_blocks".into()], encrypted: false },
             TargetLimits { disabled: vec![], encrypted: true },
         ] {
-            assert!(limits.flags(Some(facts(true)), false).raw);
+            assert!(limits.flags(Some(true), false).raw);
             assert!(limits.flags(None, false).raw);
-            assert!(!limits.flags(Some(facts(true)), true).raw);
+            assert!(!limits.flags(Some(true), true).raw);
         }
     }
 
     #[test]
     fn plain_data_fits_an_encrypted_target() {
-        let flags = TargetLimits { disabled: vec![], encrypted: true }.flags(Some(facts(false)), false);
+        let flags = TargetLimits { disabled: vec![], encrypted: true }.flags(Some(false), false);
         assert!(!flags.raw && !flags.embedded && flags.large_blocks && flags.compressed);
     }
 
     #[test]
     fn a_poor_pool_gets_a_poor_stream() {
         let limits = TargetLimits { disabled: vec!["large_blocks".into(), "zstd_compress".into()], encrypted: false };
-        let flags = limits.flags(Some(facts(false)), false);
+        let flags = limits.flags(Some(false), false);
         assert_eq!((flags.raw, flags.large_blocks, flags.embedded, flags.compressed), (false, false, true, false));
     }
 }

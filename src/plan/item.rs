@@ -2,6 +2,7 @@
 
 use super::bookmark::Tags;
 use super::diff::{Attempt, BaseKind, Step, Verdict, from_bookmark, from_snapshot};
+use super::foresee::Seen;
 use super::{Kind, SourceDataset, TargetDataset, Version};
 use crate::name::{DatasetName, Guid, Txg};
 
@@ -12,6 +13,8 @@ pub struct SourceFacts {
     pub kind: Kind,
     /// Whether its `encryption` is not `off`.
     pub encrypted: bool,
+    /// How many levels above it its encryption root is; 0 for one that is its own, and where it isn't encrypted.
+    pub root_up: usize,
 }
 
 /// How much is known of a target dataset.
@@ -40,6 +43,8 @@ pub(super) struct Item {
     pub known: Known,
     pub attempt: Option<Attempt>,
     pub facts: Option<SourceFacts>,
+    /// What was asked of its target as the end of an increment.
+    pub seen: Option<Seen>,
     /// What the user has allowed to be done about a conflict was done in this run.
     pub cured: bool,
     /// What the target's dataset was called before this run renamed it.

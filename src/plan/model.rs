@@ -6,11 +6,11 @@ mod cures;
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
-    Attempt, BaseKind, Conflict, Cures, Kind, Negotiation, Placement, Plan, PlannedDataset, SourceDataset, SourceFacts,
-    Step, TargetDataset, Verdict, Versions,
+    Attempt, BaseKind, Conflict, Cures, EncryptionRules, Kind, Listing, Negotiation, Placement, Plan, PlannedDataset,
+    SourceDataset, SourceFacts, Step, TargetDataset, Verdict, Versions,
 };
 use crate::name::{DatasetName, Guid, RelPath, Txg};
-use crate::zfs::Refusal;
+use crate::zfs::{BaseFacts, Encryption, Refusal};
 
 /// So often a refused dataset is looked at again, as in `exec::machine`.
 const LOOKS: u32 = 3;
@@ -160,6 +160,9 @@ impl Side {
             }
             if first && planned.placement == Placement::IntoEmpty {
                 let fits = |dataset: &Dataset| dataset.is_empty() && dataset.kind == stream.kind;
+                if stream.raw || self.datasets.get(&planned.target).is_some_and(|dataset| dataset.raw) {
+                    return Err(Refusal::EncryptedInPlace);
+                }
                 if !self.datasets.get(&planned.target).is_some_and(fits) {
                     return Err(Refusal::Exists);
                 }
@@ -169,6 +172,7 @@ impl Side {
                 return Err(Refusal::Partial);
             }
             self.create(&planned.target, stream.kind)?;
+            self.datasets.get_mut(&planned.target).unwrap().raw = stream.raw;
             self.arrive(&planned.target, &stream.snapshots[0]);
             return Ok(());
         };
@@ -183,6 +187,9 @@ impl Side {
         let target = self.datasets.get(name).ok_or(Refusal::Missing)?;
         if target.partial {
             return Err(Refusal::Partial);
+        }
+        if raw && !target.raw {
+            return Err(Refusal::Encryption);
         }
         // What is there already, under whatever name, is skipped instead of refused (libzfs_sendrecv.c, recv_skip).
         let refused = |refusal| if target.has(snap.guid) { Ok(()) } else { Err(refusal) };
@@ -229,6 +236,26 @@ impl Side {
         (0..).zip(names).filter_map(|(place, name)| find(name).map(|(guid, txg)| (place, guid, txg))).collect()
     }
 
+    /// What the target's datasets say of these snapshots of theirs, or of themselves.
+    pub fn bases(&self, names: &[String]) -> Vec<(u32, BaseFacts)> {
+        let say = |name: &String| {
+            let (dataset, snapshot) =
+                name.split_once('@').map_or((name.as_str(), None), |(name, snap)| (name, Some(snap)));
+            let name: DatasetName = dataset.parse().unwrap();
+            let dataset = self.datasets.get(&name)?;
+            let written = match snapshot {
+                None => None,
+                Some(snapshot) => {
+                    let base = dataset.snapshots.iter().find(|snap| snap.name == snapshot)?;
+                    Some(u64::from(base.data != dataset.data))
+                }
+            };
+            let encryption_root = dataset.raw.then_some(name);
+            Some(BaseFacts { written, iv_set: None, encryption_root, key_loaded: true })
+        };
+        (0..).zip(names).filter_map(|(place, name)| Some((place, say(name)?))).collect()
+    }
+
     /// `written` of snapshots: that of the first is never 0, as it has what every dataset is born with.
     pub fn written(&self, names: &[String]) -> Vec<(String, u64)> {
         let written = |name: &String| {
@@ -250,7 +277,7 @@ impl Side {
             resume: None,
             unborn: false,
             empty,
-            encryption: crate::zfs::Encryption::Off,
+            encryption: if dataset.raw { Encryption::Root } else { Encryption::Off },
             snapshots: versions(&dataset.snapshots),
         })
     }
@@ -258,7 +285,7 @@ impl Side {
     pub fn facts(&self, names: &[DatasetName]) -> HashMap<DatasetName, SourceFacts> {
         let fact = |name: &DatasetName| {
             let dataset = self.datasets.get(name)?;
-            Some((name.clone(), SourceFacts { kind: dataset.kind, encrypted: dataset.raw }))
+            Some((name.clone(), SourceFacts { kind: dataset.kind, encrypted: dataset.raw, root_up: 0 }))
         };
         names.iter().filter_map(fact).collect()
     }
@@ -319,7 +346,12 @@ impl Job<'_> {
         let mut negotiation = Negotiation::new(&self.source, &self.target, selected, self.newest_only).unwrap();
         // A number of its own for each run, as the date is.
         let stamp = if self.cures == Cures::default() { String::new() } else { format!("2026-{}", target.txg()) };
-        negotiation = negotiation.with_cures(self.cures.clone(), &stamp).with_skip_empty(self.skip_empty);
+        negotiation = negotiation
+            .with_cures(self.cures.clone(), &stamp)
+            .with_skip_empty(self.skip_empty)
+            // What is stored where is not the model's business.
+            .with_encryption(EncryptionRules { allow_unencrypted: true, ..EncryptionRules::default() })
+            .with_listing(if self.cures.any() { Listing::AllBehind } else { Listing::AsNeeded });
         let mut asked: HashMap<String, usize> = HashMap::new();
         loop {
             let names = negotiation.questions();
@@ -336,19 +368,31 @@ impl Job<'_> {
         assert!(report.rounds <= 3);
         assert!(asked.values().all(|&names| names <= MOST_NAMES), "{asked:?}");
         between(target);
+        Self::list(&mut negotiation, target, report);
+        let facts = source.facts(&negotiation.wants_facts(false));
+        negotiation.facts(&facts);
+        negotiation.written(&source.written(&negotiation.wants_written()));
+        let holders = negotiation.wants_holders();
+        let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
+        negotiation.holders(&holders, target.bases(&names));
+        let wanted = negotiation.wants_bases();
+        let names: Vec<String> = wanted.iter().map(|(_, name)| name.clone()).collect();
+        negotiation.bases(&wanted, target.bases(&names));
+        negotiation.iv_sets(&[]);
+        Self::list(&mut negotiation, target, report);
+        let plan = negotiation.plan();
+        self.check_plan(&plan);
+        between(target);
+        (negotiation, plan)
+    }
+
+    fn list(negotiation: &mut Negotiation, target: &Side, report: &mut Report) {
         let unlisted = negotiation.unlisted();
         report.listed += unlisted.len();
         if !unlisted.is_empty() {
             let listings = unlisted.into_iter().filter_map(|name| Some((name.clone(), target.list_target(&name)?)));
             negotiation.listed(listings.collect());
         }
-        let facts = source.facts(&negotiation.wants_facts(false));
-        negotiation.facts(&facts);
-        negotiation.written(&source.written(&negotiation.wants_written()));
-        let plan = negotiation.plan();
-        self.check_plan(&plan);
-        between(target);
-        (negotiation, plan)
     }
 
     fn check_plan(&self, plan: &Plan) {
@@ -401,7 +445,10 @@ impl Job<'_> {
                 loop {
                     if let Verdict::Cure(remedy) = planned.verdict.clone() {
                         assert!(!std::mem::replace(&mut cured, true), "cured twice: {remedy:?}");
-                        target.cure(&remedy.cure).unwrap();
+                        if let Err(refusal) = target.cure(&remedy.cure) {
+                            assert_eq!(refusal, Refusal::Exists, "{remedy:?}");
+                            break End::Conflict(remedy.conflict);
+                        }
                         negotiation.cured(index);
                         moved[index] |= remedy.cure.moves_below();
                         planned = Self::look(source, target, &mut negotiation, &planned, (index, None));
@@ -444,6 +491,7 @@ impl Job<'_> {
             Verdict::InSync => return Ok(End::InSync),
             Verdict::Conflict(conflict) => return Ok(End::Conflict(conflict.clone())),
             Verdict::Cure(_) => unreachable!("done before"),
+            Verdict::Blocked(why) => unreachable!("all keys are loaded, or needn't be: {why}"),
             Verdict::Send(steps) | Verdict::FillEmpty(steps) | Verdict::Overwrite(steps) => steps,
         };
         for (at, step) in steps.iter().enumerate() {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::item::{Item, Known, SourceFacts};
+use super::item::{Item, Known};
 use super::negotiate::Negotiation;
 use super::{Conflict, ConflictKind, Kind, Verdict};
 use crate::name::{DatasetName, RelPath};
@@ -38,6 +38,8 @@ pub struct PlannedDataset {
     pub kind: Kind,
     /// Whether the source is encrypted; `None` where nobody needed to know.
     pub encrypted: Option<bool>,
+    /// Whether it comes into being unencrypted, below an encrypted dataset.
+    pub unencrypted: bool,
     /// Whether it is the top of a new tree on the target.
     pub top: bool,
     /// Datasets of the target to create before, the highest first.
@@ -71,12 +73,6 @@ impl Plan {
 }
 
 impl PlannedDataset {
-    /// Kind and encryption of the source, where somebody needed to know.
-    #[must_use]
-    pub fn facts(&self) -> Option<SourceFacts> {
-        self.encrypted.map(|encrypted| SourceFacts { kind: self.kind, encrypted })
-    }
-
     /// Whether datasets can be created below the target as it is now. Not below what doesn't exist yet, nor below one that
     /// a cut receive has left half made (to drop that must stay possible), nor below a volume.
     #[must_use]
@@ -95,7 +91,7 @@ impl PlannedDataset {
         match &self.verdict {
             Verdict::Send(steps) | Verdict::FillEmpty(steps) | Verdict::Overwrite(steps) => steps.len(),
             Verdict::Cure(remedy) => remedy.then.len(),
-            Verdict::NoSnapshots | Verdict::InSync | Verdict::Conflict(_) => 0,
+            Verdict::NoSnapshots | Verdict::InSync | Verdict::Conflict(_) | Verdict::Blocked(_) => 0,
         }
     }
 }
@@ -134,7 +130,7 @@ impl Negotiation {
         let placement = match (&verdict, &item.known) {
             (Verdict::FillEmpty(_), _) => Placement::IntoEmpty,
             (Verdict::Overwrite(_), _) => Placement::Overwrite,
-            (Verdict::Send(_), Known::Missing) => Placement::Create,
+            (Verdict::Send(_) | Verdict::Blocked(_), Known::Missing) => Placement::Create,
             _ => Placement::Existing,
         };
         let mut planned = PlannedDataset {
@@ -144,6 +140,7 @@ impl Negotiation {
             placement,
             kind: item.facts.map_or(Kind::Filesystem, |facts| facts.kind),
             encrypted: item.facts.map(|facts| facts.encrypted),
+            unencrypted: self.encryption.allow_unencrypted && self.is_plain_below_raw(item),
             top: false,
             ancestors: Vec::new(),
             top_ancestor: None,

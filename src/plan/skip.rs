@@ -85,7 +85,7 @@ impl Negotiation {
             (Verdict::Conflict(_), Known::Listed(target)) => newest_common(&item.source, target)
                 .map(|common| common.steps(&item.source, self.newest_only))
                 .unwrap_or_default(),
-            (Verdict::NoSnapshots | Verdict::InSync | Verdict::Conflict(_), _) => Vec::new(),
+            (Verdict::NoSnapshots | Verdict::InSync | Verdict::Conflict(_) | Verdict::Blocked(_), _) => Vec::new(),
         };
         let Range { start, end } = item.source.between(&steps);
         let unknown = (start..item.weighed_from.unwrap_or(end).min(end)).filter_map(|at| item.source.snapshots.get(at));

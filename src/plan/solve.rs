@@ -12,7 +12,7 @@ impl Negotiation {
     /// The verdict about an item whose listed target is in conflict.
     pub(super) fn solve(&self, item: &Item, target: &TargetDataset, mut conflict: Conflict) -> Verdict {
         conflict.target = Some(item.target_name.clone());
-        let plain = self.encrypted == EncryptedAs::Plaintext || item.facts.is_none_or(|facts| !facts.encrypted);
+        let plain = self.encryption.sent == EncryptedAs::Plaintext || item.facts.is_none_or(|facts| !facts.encrypted);
         conflict.would_decrypt = plain && target.encryption == Encryption::Root;
         if item.cured {
             // What `--replace` has left where datasets lie below.
@@ -24,11 +24,17 @@ impl Negotiation {
                 _ => Verdict::Conflict(conflict),
             };
         }
+        if self.cures.any()
+            && let Some(blocked) = self.blocked(item)
+        {
+            return Verdict::Blocked(blocked);
+        }
         let everything = || target.snapshots.iter().map(|version| version.guid).collect();
         let dataset = item.target_name.clone();
         if self.cures.replace.contains(&dataset) && conflict.new_start_helps() {
             let then = full(&item.source, self.newest_only);
-            return cured(conflict, Cure::Replace { dataset, loses: everything() }, then);
+            let whole = self.sends_raw(item) == Some(true) || target.encryption.is_on();
+            return cured(conflict, Cure::Replace { dataset, loses: everything(), whole }, then);
         }
         let common = newest_common(&item.source, target);
         if let Some(common) = common.as_ref().filter(|_| self.cures.rollback && conflict.rollback_helps()) {

@@ -54,6 +54,7 @@ enum Question {
 enum Kind {
     Ask,
     Dates,
+    Bases,
 }
 
 /// What an answer may still have.
@@ -83,6 +84,7 @@ impl Asked {
         let question = match request {
             Request::Ask { names, .. } => Question::Places(Kind::Ask, names.len()),
             Request::Dates { names, .. } => Question::Places(Kind::Dates, names.len()),
+            Request::Bases { names, .. } => Question::Places(Kind::Bases, names.len()),
             Request::List { datasets, .. } => {
                 let most = datasets.len().saturating_mul(SNAPSHOTS.1).saturating_add(SNAPSHOTS.0);
                 Question::Listing { of: datasets.iter().cloned().collect(), tree: None, left: Left::new(most) }
@@ -129,6 +131,9 @@ impl Asked {
             }
             (Reply::Dated { dates, .. }, Question::Places(Kind::Dates, asked)) => {
                 places(dates.iter().map(|(place, _)| *place), *asked)?;
+            }
+            (Reply::Bases { bases, .. }, Question::Places(Kind::Bases, asked)) => {
+                places(bases.iter().map(|(place, _)| *place), *asked)?;
             }
             (Reply::Listed { dataset, facts, snapshots, .. }, Question::Listing { of, tree, left }) => {
                 let wanted = of.contains(dataset) || tree.as_ref().is_some_and(|top| dataset.is_within(top));

@@ -5,6 +5,7 @@ pub mod client;
 mod event;
 mod greeting;
 pub mod helper;
+mod process;
 mod prompt;
 pub mod pump;
 pub mod ssh;

@@ -10,12 +10,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::process::{Child, Command};
 
-/// So long ssh has to put the terminal right by itself.
-const ITS_TURN: Duration = Duration::from_millis(500);
 /// How often it is looked whether it has ended.
-const AGAIN: Duration = Duration::from_millis(5);
+const AGAIN: Duration = Duration::from_millis(1);
 
-/// A running `ssh`. Dropped before its end it is ended, and the terminal is as it was.
+/// A running `ssh`.
 #[derive(Debug)]
 pub(super) struct Prompting {
     child: Child,
@@ -36,6 +34,28 @@ impl Prompting {
         self.terminal = None;
         ended
     }
+
+    /// Ends it, if it still runs, within that time. The terminal is as it was before.
+    pub fn end(&mut self, limit: Duration) {
+        let began = Instant::now();
+        let running = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        if let Some(pid) = running.filter(|_| self.terminal.is_some()) {
+            // Killed outright it could not clean up. The child isn't reaped, so the number is still its own.
+            let _ = kill_process(pid, Signal::TERM);
+            self.wait_until(began + limit / 2);
+        }
+        let _ = self.child.start_kill();
+        self.wait_until(began + limit);
+        if let Some((terminal, settings)) = self.terminal.take() {
+            let _ = tcsetattr(&terminal, OptionalActions::Now, &settings);
+        }
+    }
+
+    fn wait_until(&mut self, until: Instant) {
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < until {
+            std::thread::sleep(AGAIN);
+        }
+    }
 }
 
 /// As ssh finds it; none without one.
@@ -43,21 +63,4 @@ fn terminal() -> Option<(File, Termios)> {
     let terminal = File::options().read(true).write(true).open("/dev/tty").ok()?;
     let settings = tcgetattr(&terminal).ok()?;
     Some((terminal, settings))
-}
-
-impl Drop for Prompting {
-    fn drop(&mut self) {
-        let running = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        if let Some(pid) = running.filter(|_| self.terminal.is_some()) {
-            // Killed outright it could not clean up. The child isn't reaped, so the number is still its own.
-            let _ = kill_process(pid, Signal::TERM);
-            let asked = Instant::now();
-            while matches!(self.child.try_wait(), Ok(None)) && asked.elapsed() < ITS_TURN {
-                std::thread::sleep(AGAIN);
-            }
-        }
-        if let Some((terminal, settings)) = &self.terminal {
-            let _ = tcsetattr(terminal, OptionalActions::Now, settings);
-        }
-    }
 }

@@ -1,16 +1,18 @@
 //! SSH masters: started by us, so that all of ssh's options are ours to set, then wrapped by the `openssh` crate, which
-//! opens sessions over them. The one file that names that crate.
+//! opens sessions over them. The one file that names that crate, and the one below it that speaks to a master.
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use thiserror::Error;
 use tokio::process::Command;
 
+use super::process::Process;
 use super::prompt::Prompting;
 use super::target::Host;
 use crate::text::{on_one_line, quoted};
@@ -128,11 +130,15 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 /// Asks the target host for one more connection at most so often before a busy host is given up.
 const TRIES: u32 = 7;
 
-/// One SSH connection: a master process with its control socket.
+/// A connection may take so long to close in good order; then its master is ended.
+const CLOSE: Duration = Duration::from_secs(5);
+
+/// One SSH connection: a master process with its control socket. However it is given up, the process ends with it.
 #[derive(Debug)]
 pub struct Master {
     session: Arc<openssh::Session>,
     host: String,
+    process: Process,
     /// Has the control socket and ssh's log; removed when dropped.
     dir: tempfile::TempDir,
 }
@@ -169,16 +175,20 @@ impl Master {
         tracing::debug!("starting {:?}", command.as_std());
         let asks = options.interactive && first;
         let limit = if asks { ANSWERED_WITHIN } else { LOGGED_IN_WITHIN };
-        let mut ssh = Prompting::start(command, asks).map_err(ConnectError::NoSsh)?;
-        let ended = tokio::time::timeout(limit, ssh.wait()).await;
+        let mut starting =
+            Starting { ssh: Prompting::start(command, asks).map_err(ConnectError::NoSsh)?, dir: Some(dir) };
+        let ended = tokio::time::timeout(limit, starting.ssh.wait()).await;
         let slow = |_| ConnectError::Slow { host: host.to_string(), seconds: limit.as_secs() };
         let status = ended.map_err(slow)?.map_err(ConnectError::NoSsh)?;
         if !status.success() {
             let words = std::fs::read_to_string(&log).unwrap_or_default();
             return Err(refused(host, status, &words));
         }
-        let session = Arc::new(openssh::Session::resume_mux(socket(&dir), None));
-        Ok(Self { session, host: host.to_string(), dir })
+        let process =
+            starting.master().await.map_err(|error| ConnectError::Session { host: host.to_string(), error })?;
+        let dir = starting.through();
+        let session = Arc::new(openssh::Session::resume_mux(socket(dir.path()), None));
+        Ok(Self { session, host: host.to_string(), process, dir })
     }
 
     /// Starts `command` on the host with these ends of our pipes. What comes of it is told by its output; the returned
@@ -194,23 +204,83 @@ impl Master {
         Ok(Remote { child })
     }
 
-    /// Ends the connection with all its sessions, whatever they do. For a host, or a helper, that doesn't answer: a session that
-    /// doesn't end would keep it alive.
-    pub async fn cut(&self) {
-        let mut command = Command::new("ssh");
-        command.arg("-F").arg("none").arg("-S").arg(socket(&self.dir).as_os_str()).args(["-O", "exit", "--", "master"]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-        if !matches!(tokio::time::timeout(AT_ONCE, command.status()).await, Ok(Ok(status)) if status.success()) {
-            tracing::debug!("ssh -O exit did nothing to the connection to {}", self.host);
+    /// Ends the connection: as soon as its last session is over, or when that takes too long. A session ends late where the
+    /// host has gone, or where a command that we have started there doesn't end with its stdin.
+    pub async fn close(&self) {
+        // Another handle of the same socket, as sessions that are about to end still hold the first.
+        let session = openssh::Session::resume_mux(socket(self.dir.path()), None);
+        let in_good_order = async {
+            if let Err(error) = session.close().await {
+                tracing::debug!("closing the connection to {}: {}", self.host, chain(&error));
+            }
+            self.process.ended().await;
+        };
+        if tokio::time::timeout(CLOSE, in_good_order).await.is_ok() {
+            return;
+        }
+        tracing::info!("the connection to {} did not close within {CLOSE:?}: ssh is ended", self.host);
+        if !self.process.end().await {
+            tracing::warn!("ssh to {} (process {}) can't be ended", self.host, self.process.id());
+        }
+    }
+}
+
+impl Drop for Master {
+    /// Nobody closed it: the run ends by an error in its own flow. Of one that was closed there is no process any more.
+    fn drop(&mut self) {
+        self.process.signal(Signal::TERM);
+    }
+}
+
+/// An ssh that connects. Given up before it is through, it leaves nothing: neither itself nor the master that it may have
+/// become a moment ago.
+struct Starting {
+    ssh: Prompting,
+    /// With the control socket; `None` once somebody else is responsible.
+    dir: Option<tempfile::TempDir>,
+}
+
+impl Starting {
+    /// The master, as it says itself: ssh has gone to the background, with an id that nobody has told us.
+    async fn master(&self) -> Result<Process, String> {
+        let Some(dir) = &self.dir else { return Err("the connection is closed".into()) };
+        let ask = async {
+            let mut connection = openssh_mux_client::Connection::connect(socket(dir.path())).await?;
+            let pid = connection.send_alive_check().await?;
+            // As long as it answers its id can't be another's.
+            Ok::<_, openssh_mux_client::Error>(Process::open(pid))
+        };
+        match tokio::time::timeout(CLOSE, ask).await {
+            Ok(Ok(Some(process))) => Ok(process),
+            Ok(Ok(None)) => Err("ssh's master has no process id".into()),
+            Ok(Err(error)) => Err(chain(&error)),
+            Err(_) => Err(format!("ssh's master did not answer within {CLOSE:?}")),
         }
     }
 
-    /// Ends the connection as soon as its last session is over.
-    pub async fn close(&self) {
-        // Another handle of the same socket, as sessions that are about to end still hold the first.
-        let session = openssh::Session::resume_mux(socket(&self.dir), None);
-        if let Err(error) = session.close().await {
-            tracing::debug!("closing the connection to {}: {}", self.host, chain(&error));
+    /// It has become a master that is known.
+    fn through(mut self) -> tempfile::TempDir {
+        self.dir.take().expect("taken once, at the end")
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        const LIMIT: Duration = Duration::from_secs(1);
+        let Some(dir) = self.dir.take() else { return };
+        self.ssh.end(LIMIT);
+        // What it has left in the background is told to end by itself: it carries no session yet. In a thread, as it might
+        // not answer.
+        if !dir.path().join(SOCKET).exists() {
+            return;
+        }
+        let (tell, told) = mpsc::channel();
+        let ask = move || {
+            let _ = openssh_mux_client::shutdown_mux_master(socket(dir.path()));
+            let _ = tell.send(());
+        };
+        if std::thread::Builder::new().name("ssh-end".into()).spawn(ask).is_ok() {
+            let _ = told.recv_timeout(LIMIT);
         }
     }
 }
@@ -235,13 +305,16 @@ impl Remote {
     }
 }
 
-fn socket(dir: &tempfile::TempDir) -> Box<Path> {
-    dir.path().join("master").into_boxed_path()
+/// The control socket's name.
+const SOCKET: &str = "master";
+
+fn socket(dir: &Path) -> Box<Path> {
+    dir.join(SOCKET).into_boxed_path()
 }
 
 fn master_command(options: &SshOptions, first: bool, dir: &Path, log: &Path) -> Command {
     let mut command = Command::new("ssh");
-    command.arg("-M").arg("-N").arg("-f").arg("-S").arg(dir.join("master")).arg("-E").arg(log);
+    command.arg("-M").arg("-N").arg("-f").arg("-S").arg(dir.join(SOCKET)).arg("-E").arg(log);
     add_users(&mut command, options);
     for option in OURS {
         command.arg("-o").arg(option);

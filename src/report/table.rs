@@ -26,6 +26,8 @@ pub enum PlanAction {
     NoSnapshots,
     /// Nothing, because something would be lost; the note says more.
     Conflict,
+    /// Nothing, because nothing can be received; the note says why.
+    Fails,
     /// Back to the common snapshot; the note says what is lost.
     Rollback,
     /// Renamed, to make room.
@@ -51,6 +53,7 @@ impl PlanAction {
             Self::InSync => "in sync",
             Self::NoSnapshots => "no snapshots",
             Self::Conflict => "conflict",
+            Self::Fails => "fails",
             Self::Rollback => "roll back",
             Self::SetAside => "set aside",
             Self::Replace => "replace",
@@ -66,7 +69,9 @@ impl PlanAction {
             Self::Full | Self::Incremental | Self::Resume => Colour::Green,
             Self::InSync => Colour::Dim,
             Self::NoSnapshots | Self::Rename | Self::Waits | Self::Stays => Colour::Yellow,
-            Self::Conflict | Self::Rollback | Self::SetAside | Self::Replace | Self::Destroy => Colour::Red,
+            Self::Conflict | Self::Fails | Self::Rollback | Self::SetAside | Self::Replace | Self::Destroy => {
+                Colour::Red
+            }
         }
     }
 
@@ -235,6 +240,7 @@ fn totals(rows: &[PlanRow]) -> String {
         (number(|action| action == PlanAction::InSync), "in sync"),
         (number(|action| action == PlanAction::NoSnapshots), "without snapshots"),
         (number(|action| action == PlanAction::Conflict), "in conflict"),
+        (number(|action| action == PlanAction::Fails), "that can't be received"),
         (number(|action| action == PlanAction::Rename), "to rename there"),
         (number(|action| action == PlanAction::Destroy), "to destroy there"),
         (number(|action| action == PlanAction::Waits), "to destroy later"),

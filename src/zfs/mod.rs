@@ -1,5 +1,6 @@
 //! The `zfs` command line: the only place that builds its arguments and reads what it prints.
 
+mod base;
 mod bookmarks;
 mod change;
 mod command;
@@ -14,6 +15,7 @@ mod snapshot;
 mod token;
 mod volmode;
 
+pub use base::{BaseFacts, feature_is_active, read_base_facts, read_iv_sets};
 pub use bookmarks::NewBookmark;
 pub use change::{Pinned, read_creations, read_names, read_pinned, read_reclaimed};
 pub use command::{PLACEHOLDER, SendBase, SendFlags, SendSpec, Zfs, find_zfs};

@@ -95,7 +95,7 @@ fn split_mark(name: &str) -> Option<(DatasetName, Mark)> {
 }
 
 /// Calls `each` with every line, without its line feed.
-fn for_lines<E: From<ParseError>>(
+pub(super) fn for_lines<E: From<ParseError>>(
     mut input: impl BufRead,
     mut each: impl FnMut(&str) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -233,6 +233,8 @@ pub struct Facts {
     pub token: Option<ResumeToken>,
     /// How it is encrypted.
     pub encryption: Encryption,
+    /// How many levels above it its encryption root is; 0 for one that is its own, and where it isn't encrypted.
+    pub root_up: usize,
     /// A filesystem that is mounted right now, in our view of the mounts.
     pub mounted: bool,
     /// It is but the rest of its own first receive, which was cut (`inconsistent`).
@@ -255,10 +257,12 @@ impl Facts {
             _ => return Err(wrong("the type is neither filesystem nor volume")),
         };
         let encryption = Encryption::new(root, name);
+        let depth = |name: &str| name.matches('/').count();
+        let root_up = if encryption == Encryption::Inherited { depth(name).saturating_sub(depth(root)) } else { 0 };
         let name = name.parse().map_err(|_| wrong("the name is no legal one"))?;
         let token = (token != "-").then(|| ResumeToken(token.to_owned()));
         let (mounted, unborn) = (mounted == "yes", inconsistent == "1");
-        Ok(Some(Self { name, kind, token, encryption, mounted, unborn }))
+        Ok(Some(Self { name, kind, token, encryption, root_up, mounted, unborn }))
     }
 }
 

@@ -69,6 +69,7 @@ fn reads_facts() {
                 kind: Kind::Filesystem,
                 token: None,
                 encryption: Encryption::Off,
+                root_up: 0,
                 mounted: true,
                 unborn: false
             },
@@ -77,11 +78,14 @@ fn reads_facts() {
                 kind: Kind::Volume,
                 token: Some(crate::name::ResumeToken("1-abc-def".into())),
                 encryption: Encryption::Root,
+                root_up: 0,
                 mounted: false,
                 unborn: true,
             },
         ]
     );
+    let inherited = read_facts(&b"b/e/k/x\tfilesystem\t-\tb/e\tno\t0\n"[..]).unwrap();
+    assert_eq!((inherited[0].encryption, inherited[0].root_up), (Encryption::Inherited, 2));
     assert!(read_facts(&b"b\tsnapshot\t-\t-\t-\t0\n"[..]).is_err());
 }
 

@@ -58,9 +58,12 @@ impl Sshd {
             "sshd_config",
             &format!(
                 "HostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin yes\n\
-                 PasswordAuthentication no\nKbdInteractiveAuthentication no\nLogLevel VERBOSE\n{}\n",
+                 PasswordAuthentication no\nKbdInteractiveAuthentication no\nLogLevel VERBOSE\n\
+                 SetEnv XDG_RUNTIME_DIR={}\n{}\n",
                 here("host_key"),
                 here("authorized_keys"),
+                // Each bed has its own locks over there too: all of them call their target `d`.
+                here("run"),
                 manners.config
             ),
         );

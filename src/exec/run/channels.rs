@@ -72,7 +72,7 @@ impl Run<'_> {
     pub(super) fn drop_channel(&mut self, channel: ChannelId) {
         tracing::warn!("channel {channel} is given up: it doesn't answer");
         self.greeted.remove(&channel);
-        self.fleet.give_up(channel);
+        self.fleet.remove(channel);
         self.lose_looks(channel, "no answer");
         self.lost_claim(channel);
     }
@@ -81,7 +81,7 @@ impl Run<'_> {
     pub(super) fn unanswered(&mut self, channel: ChannelId, why: String) {
         tracing::warn!("channel {channel} is given up: {why}");
         self.greeted.remove(&channel);
-        self.fleet.give_up(channel);
+        self.fleet.remove(channel);
         self.lose_looks(channel, &why);
         self.lost_claim(channel);
         self.input(Input::ChannelDown { channel, why });

@@ -284,6 +284,7 @@ impl Run<'_> {
             Reply::Dated { id, dates } => self.dated(id, &dates),
             Reply::Found { .. }
             | Reply::Probed { .. }
+            | Reply::Bases { .. }
             | Reply::Thinned { .. }
             | Reply::Names { .. }
             | Reply::Notes { .. } => {}
@@ -337,8 +338,6 @@ impl Run<'_> {
     fn finish(mut self, started: Instant) -> Ended {
         for live in self.steps.values() {
             live.abort.store(true, Ordering::Relaxed);
-            // Its helper may not hear that we are gone.
-            self.fleet.give_up(live.channel);
         }
         // Nobody waited for their ends.
         for dataset in self.steps.values().map(|live| live.dataset).collect::<HashSet<_>>() {

@@ -31,11 +31,14 @@ impl Side {
                 }
                 Ok(())
             }
-            Cure::Replace { dataset, loses } => {
+            Cure::Replace { dataset, loses, whole } => {
+                let below = self.datasets.keys().filter(|name| name.is_within(dataset)).count();
+                if *whole && below > 1 {
+                    return Err(Refusal::Exists);
+                }
                 let found = self.datasets.get_mut(dataset).ok_or(Refusal::Missing)?;
                 assert!(found.snapshots.drain(..).all(|snap| loses.iter().any(|guid| guid.0 == snap.guid)));
                 found.partial = false;
-                let below = self.datasets.keys().filter(|name| name.is_within(dataset)).count();
                 if below == 1 {
                     self.datasets.remove(dataset);
                 }

@@ -246,7 +246,7 @@ fn a_target_of_its_own_mind() {
     rounds 2, listed 0, refused 0
     : [-i @a @b] InSync
     ");
-    assert_snapshot!(one("raw a b", "a own~"), @r"
+    assert_snapshot!(one("raw a b", "raw a own~"), @r"
     rounds 2, listed 0, refused 1
     : [] the target has diverged after @a: it has snapshots of its own
       common: @a

@@ -39,7 +39,7 @@ fn everything_is_new() {
     negotiation.answers(&[(0, Guid(1), Txg(1))]);
     assert!(negotiation.questions().is_empty());
     let wanted = negotiation.wants_facts(false);
-    let facts = SourceFacts { kind: crate::plan::Kind::Filesystem, encrypted: false };
+    let facts = SourceFacts { kind: crate::plan::Kind::Filesystem, encrypted: false, root_up: 0 };
     negotiation.facts(&wanted.into_iter().map(|name| (name, facts)).collect());
     let plan = negotiation.plan();
     assert_eq!(plan.steps() as u64, 2 * DATASETS * 9 / 10);

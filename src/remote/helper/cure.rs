@@ -18,7 +18,7 @@ pub(super) fn carry_out(zfs: &Zfs, cure: &Cure) -> Result<Option<String>, Failur
     match cure {
         Cure::Rollback { dataset, to, to_guid, loses } => rollback(zfs, dataset, to, *to_guid, loses).map(|()| None),
         Cure::SetAside { dataset, aside, restore, top } => set_aside(zfs, dataset, aside, restore, *top),
-        Cure::Replace { dataset, loses } => replace(zfs, dataset, loses).map(|()| None),
+        Cure::Replace { dataset, loses, whole } => replace(zfs, dataset, loses, *whole).map(|()| None),
     }
 }
 
@@ -67,7 +67,15 @@ fn bring_back(zfs: &Zfs, from: &DatasetName, restore: &Restore, top: bool) -> Re
     run(zfs.promote(&restore.dataset), |_| Ok(()))
 }
 
-fn replace(zfs: &Zfs, dataset: &DatasetName, loses: &[Guid]) -> Result<(), Failure> {
+fn replace(zfs: &Zfs, dataset: &DatasetName, loses: &[Guid], whole: bool) -> Result<(), Failure> {
+    let below = || run(zfs.list_below(dataset), |output| Ok(output.lines().count().saturating_sub(1)));
+    if whole && below()? > 0 {
+        let words = format!(
+            "'{dataset}' has datasets below it, and where one side is encrypted ZFS receives nothing into what would be left of it: \
+             nothing was touched (zfs rename gets it out of the way)"
+        );
+        return Err(failure(Refusal::Exists, &words));
+    }
     let all = pinned(zfs, dataset)?;
     check_losses(zfs, dataset, &all.iter().collect::<Vec<_>>(), loses)?;
     clear_partial(zfs, dataset)?;
@@ -76,8 +84,7 @@ fn replace(zfs: &Zfs, dataset: &DatasetName, loses: &[Guid]) -> Result<(), Failu
         return Ok(());
     }
     destroy_snapshots(zfs, dataset, &all)?;
-    let below = run(zfs.list_below(dataset), |output| Ok(output.lines().count().saturating_sub(1)))?;
-    if below > 0 {
+    if below()? > 0 {
         return Ok(());
     }
     run(zfs.destroy_bare(dataset), |_| Ok(()))

@@ -67,7 +67,7 @@ fn sensible() -> Vec<u8> {
         Request::Ask { id: 1, names: names() },
         Request::Lock { id: 5, dataset: x(), run: 1, owner: "me".into() },
         Request::Note { id: 6, note: crate::zfs::Note::MissingSince, value: None, names: names() },
-        Request::Cure { id: 7, cure: Cure::Replace { dataset: x(), loses } },
+        Request::Cure { id: 7, cure: Cure::Replace { dataset: x(), loses, whole: false } },
         Request::Destroy { id: 8, dataset: x(), snapshots: vec![Guid(1)] },
     ] {
         wire::write_message(&mut bytes, FrameKind::Request, &request).unwrap();

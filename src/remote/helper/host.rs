@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::plan::Cure;
 use crate::remote::wire::{Failure, Hello, Receive, Rename, TargetFacts, Thinned};
-use crate::zfs::{Note, Noted, Refusal};
+use crate::zfs::{BaseFacts, Note, Noted, Refusal};
 
 /// A snapshot as it goes over the wire.
 pub type Snapshot = (SnapshotName, Guid, Txg);
@@ -44,6 +44,12 @@ pub trait Host: Send + Sync + 'static {
 
     /// When these snapshots were made, in seconds since 1970, as far as they exist.
     fn dates(&self, names: &[&str]) -> Result<Vec<(String, i64)>, Failure>;
+
+    /// What datasets say of these snapshots of theirs, or (a dataset's name) of how they are encrypted, as far as they exist.
+    fn bases(&self, names: &[&str]) -> Result<HashMap<String, BaseFacts>, Failure> {
+        let _ = names;
+        Ok(HashMap::new())
+    }
 
     /// Gets a conflict out of the way; the text says what is odd although nothing is lost.
     fn cure(&self, cure: &Cure) -> Result<Option<String>, Failure>;

@@ -1,5 +1,6 @@
 //! The real host: asks and changes ZFS through its command line.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::Read;
 use std::num::NonZero;
@@ -7,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::base;
 use super::cure;
 use super::empty::holds_nothing;
 use super::host::{Found, Host, Sink, Started, failure};
@@ -19,8 +21,8 @@ use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::plan::Cure;
 use crate::remote::wire::{Failure, Hello, Receive, Rename, Thinned};
 use crate::zfs::{
-    Facts, Mark, Note, Noted, ParseError, Refusal, Zfs, disabled_features, permission, read_creations, read_facts,
-    read_listed, read_names, read_notes,
+    BaseFacts, Facts, Mark, Note, Noted, ParseError, Refusal, Zfs, disabled_features, permission, read_creations,
+    read_facts, read_listed, read_names, read_notes,
 };
 
 /// So many bytes of names go to one `zfs list`: far below every system's limit for arguments.
@@ -141,6 +143,10 @@ impl Host for LocalHost {
             all.extend(run_listing(self.zfs()?.creation_of(some), read_creations)?);
         }
         Ok(all)
+    }
+
+    fn bases(&self, names: &[&str]) -> Result<HashMap<String, BaseFacts>, Failure> {
+        base::facts(self.zfs()?, names)
     }
 
     fn cure(&self, cure: &Cure) -> Result<Option<String>, Failure> {
@@ -264,7 +270,7 @@ fn read_line(path: &str) -> Option<String> {
 }
 
 /// Cuts a list into portions that fit on a command line each.
-fn portions<T>(mut all: &[T], len: impl Fn(&T) -> usize) -> Vec<&[T]> {
+pub(super) fn portions<T>(mut all: &[T], len: impl Fn(&T) -> usize) -> Vec<&[T]> {
     let mut portions = Vec::new();
     while !all.is_empty() {
         let mut room = MAX_ARGS;

@@ -80,12 +80,13 @@ fn answer(context: &Context, request: Request) {
         Request::Probe { dataset, .. } => probe(context, id, &dataset),
         Request::Clear { dataset, .. } => {
             let cleared = config.check(&dataset).and_then(|()| host.clear(&dataset));
-            cleared.map(|()| done(id, None)).map_err(|why| context.explain(why, permission::RECEIVE, &dataset))
+            cleared.map(|()| done(id, None)).map_err(|why| context.explain(why, permission::CLEAR, &dataset))
         }
         Request::Lock { dataset, run, owner, .. } => {
             config.check(&dataset).and_then(|()| host.claim(&dataset, run, &owner)).map(|()| done(id, None))
         }
         Request::Dates { names, .. } => dates(context, id, &names),
+        Request::Bases { names, .. } => bases(context, id, &names),
         Request::Cure { cure, .. } => {
             let cured = config.check_cure(&cure).and_then(|()| host.cure(&cure));
             let why = |failure| context.explain(failure, permission::for_cure(&cure), cure.dataset());
@@ -169,4 +170,16 @@ fn dates(context: &Context, id: u64, names: &[String]) -> Result<Reply, Failure>
         if legal.is_empty() { HashMap::new() } else { context.host.dates(&legal)?.into_iter().collect() };
     let dates = (0..).zip(names).filter_map(|(place, name)| Some((place, *found.get(name)?))).collect();
     Ok(Reply::Dated { id, dates })
+}
+
+fn bases(context: &Context, id: u64, names: &[String]) -> Result<Reply, Failure> {
+    let askable = |name: &&str| is_askable(&context.config, name);
+    let legal: Vec<&str> = names.iter().take(MAX_NAMES).map(String::as_str).filter(askable).collect();
+    let mut found = if legal.is_empty() { HashMap::new() } else { context.host.bases(&legal)? };
+    for facts in found.values_mut() {
+        // A name outside of the helper's roots is nobody's business.
+        facts.encryption_root = facts.encryption_root.take().filter(|root| context.config.tells_of(root));
+    }
+    let bases = (0..).zip(names).filter_map(|(place, name)| Some((place, found.get(name)?.clone()))).collect();
+    Ok(Reply::Bases { id, bases })
 }

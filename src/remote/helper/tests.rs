@@ -336,7 +336,7 @@ fn cures() -> [Cure; 3] {
     [
         Cure::Rollback { dataset: dataset.clone(), to, to_guid, loses: loses.clone() },
         Cure::SetAside { dataset: dataset.clone(), aside, restore: vec![], top: true },
-        Cure::Replace { dataset, loses },
+        Cure::Replace { dataset, loses, whole: false },
     ]
 }
 

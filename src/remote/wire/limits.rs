@@ -27,6 +27,7 @@ impl Request {
             | Self::Lock { id, .. }
             | Self::Cure { id, .. }
             | Self::Dates { id, .. }
+            | Self::Bases { id, .. }
             | Self::Thin { id, .. }
             | Self::Names { id, .. }
             | Self::Rename { id, .. }
@@ -43,6 +44,7 @@ impl Request {
         match self {
             Self::Ask { names, .. } => format!("a question about {} names", names.len()),
             Self::Dates { names, .. } => format!("a question about the dates of {} snapshots", names.len()),
+            Self::Bases { names, .. } => format!("a question about {} bases of increments", names.len()),
             Self::List { datasets, .. } => format!("a listing of {} datasets", datasets.len()),
             Self::Tree { dataset, .. } | Self::Names { dataset, .. } => format!("a listing of {dataset}"),
             Self::Probe { dataset, .. } => format!("a question about {dataset}"),
@@ -54,7 +56,7 @@ impl Request {
             Self::Cure { cure: Cure::SetAside { dataset, restore, .. }, .. } => {
                 format!("setting aside {dataset} with {} datasets", restore.len())
             }
-            Self::Cure { cure: Cure::Replace { dataset, loses }, .. } => {
+            Self::Cure { cure: Cure::Replace { dataset, loses, .. }, .. } => {
                 format!("replacing {dataset} with {} snapshots", loses.len())
             }
             Self::Thin { dataset, snapshots, .. } => format!("destroying {} snapshots of {dataset}", snapshots.len()),
@@ -75,7 +77,9 @@ impl Request {
                 return Err(WireError::Limit("control characters in the name of a run"));
             }
             Self::Lock { owner, .. } => owner.len() <= MAX_OWNER,
-            Self::Dates { names, .. } | Self::Notes { snapshots: names, .. } => names.len() <= MAX_NAMES,
+            Self::Dates { names, .. } | Self::Bases { names, .. } | Self::Notes { snapshots: names, .. } => {
+                names.len() <= MAX_NAMES
+            }
             Self::Note { names, value, .. } => {
                 names.len() <= MAX_NAMES && value.as_ref().is_none_or(|value| value.len() <= Note::MAX_VALUE)
             }
@@ -106,6 +110,7 @@ impl Reply {
             | Self::Probed { id, .. }
             | Self::Thinned { id, .. }
             | Self::Dated { id, .. }
+            | Self::Bases { id, .. }
             | Self::Names { id, .. }
             | Self::Notes { id, .. }
             | Self::Beat { id }
@@ -136,6 +141,7 @@ impl Reply {
             | Self::Found { .. }
             | Self::Listed { .. }
             | Self::Dated { .. }
+            | Self::Bases { .. }
             | Self::Names { .. }
             | Self::Beat { .. } => {}
         }

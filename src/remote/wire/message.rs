@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
 use crate::plan::{Cure, Kind, Put};
-use crate::zfs::{Encryption, Note, Noted, Refusal, Volmode};
+use crate::zfs::{BaseFacts, Encryption, Note, Noted, Refusal, Volmode};
 
 /// What the sender asks for; the helper answers with the same id, not always in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +69,14 @@ pub enum Request {
         /// Comes back in the answer.
         id: u64,
         /// Full names (`a/b@s`), as in [`Request::Ask`].
+        names: Vec<String>,
+    },
+    /// What do datasets say of these snapshots of theirs, as bases of increments? Or (`a/b`) of how they are encrypted? Answered by
+    /// [`Reply::Bases`].
+    Bases {
+        /// Comes back in the answer.
+        id: u64,
+        /// Full names, as in [`Request::Ask`].
         names: Vec<String>,
     },
     /// Destroy these snapshots as far as they are still the same, and neither held nor cloned. Refused unless the helper's
@@ -181,6 +189,10 @@ pub struct Receive {
     /// What a new volume's device nodes are.
     #[serde(default)]
     pub volmode: Volmode,
+    /// It comes into being unencrypted, below whatever dataset (`recv -o encryption=off`). Refused unless the helper's command line
+    /// allows it.
+    #[serde(default)]
+    pub unencrypted: bool,
     /// Whether a cut receive leaves something to go on with (`recv -s`).
     #[serde(default = "yes")]
     pub resumable: bool,
@@ -256,6 +268,13 @@ pub enum Reply {
         id: u64,
         /// Place in the question, seconds since 1970 (`creation`); what doesn't exist is left out.
         dates: Vec<(u32, i64)>,
+    },
+    /// To [`Request::Bases`].
+    Bases {
+        /// The request's.
+        id: u64,
+        /// Place in the question, and what its dataset says; what doesn't exist is left out.
+        bases: Vec<(u32, BaseFacts)>,
     },
     /// To [`Request::Names`]: some of them.
     Names {

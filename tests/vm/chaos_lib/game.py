@@ -45,6 +45,8 @@ $file is locked: $(cat "$file")"; fi
     sleep 0.25
 done
 """
+# A `zfs send -I` whose zfsync was killed holds its snapshots until it finds its pipe closed.
+AGAIN = 'again() { n=0; until "$@"; do n=$((n + 1)); [ $n -lt 50 ] || return 1; sleep 0.2; done; }'
 MARKED = """
 for file in $(grep -lsa '%s' /proc/[0-9]*/environ); do
     command=$(tr '\\0' ' ' <"${file%%environ}cmdline") || continue
@@ -192,7 +194,7 @@ class Game:
         """Plays a piece of history on alpha and remembers what is there now."""
         self.round.note("history:\n  " + "\n  ".join(script))
         from harness import VOLUME_DEVICE
-        self.source = self.inventory(self.alpha, self.tree.source, f"{VOLUME_DEVICE}\n" + "\n".join(script))
+        self.source = self.inventory(self.alpha, self.tree.source, f"{VOLUME_DEVICE}\n{AGAIN}\n" + "\n".join(script))
         self.past.learn(self.source)
         self.round.note("that has happened")
 

@@ -107,7 +107,7 @@ class Round:
         dataset.snaps.remove(snap)
         if dataset.common == snap:
             dataset.common = None
-        self.script.append(f"zfs destroy {q(f'{self.tree.name(path)}@{snap}')}")
+        self.script.append(f"again zfs destroy {q(f'{self.tree.name(path)}@{snap}')}")
 
     def rename_snapshot(self, path, snap):
         """Another name for a snapshot."""
@@ -121,7 +121,7 @@ class Round:
     def destroy_dataset(self, path):
         """A leaf less, with its snapshots; the target keeps its copy."""
         del self.tree.datasets[path]
-        self.script.append(f"zfs destroy -r {q(self.tree.name(path))}")
+        self.script.append(f"again zfs destroy -r {q(self.tree.name(path))}")
 
     # --- a round ------------------------------------------------------------------
 

@@ -212,7 +212,7 @@ impl Clash {
                 Cure::Rollback { dataset: name("b"), to: "s".parse().unwrap(), to_guid: Guid(1), loses: vec![] }
             }
             How::SetAside => Cure::SetAside { dataset: name("b"), aside: name("c"), restore: vec![], top: false },
-            How::Replace => Cure::Replace { dataset: name("b"), loses: vec![] },
+            How::Replace => Cure::Replace { dataset: name("b"), loses: vec![], whole: false },
         };
         Verdict::Cure(Box::new(Remedy { conflict: Conflict::bare(ConflictKind::Diverged), cure, then: vec![] }))
     }

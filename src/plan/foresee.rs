@@ -1,0 +1,346 @@
+//! What the receive will refuse, as far as that can be told before: so a dry run shows what the run would meet, nothing is given up
+//! for a stream that can't be received, and the right key is asked for.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::bookmark::snapshot_of;
+use super::diff::{BaseKind, Verdict, conflict_of, newest_common};
+use super::item::{Item, Known};
+use super::negotiate::{EncryptedAs, Listing, Negotiation};
+use super::{ConflictKind, Step, TargetDataset};
+use crate::name::{DatasetName, Guid, RelPath, SnapshotName};
+use crate::zfs::BaseFacts;
+
+/// Why nothing can be received into a dataset although nothing is in the way. Nothing that a flag could destroy would help.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Blocked {
+    /// The stream is plain, and what it would be encrypted with over there isn't loaded.
+    KeyNotLoaded {
+        /// The dataset whose key it is, where the helper tells.
+        root: Option<DatasetName>,
+    },
+    /// It isn't encrypted, and what lies above it is, and comes raw: its copy could only be stored with a key that is not loaded
+    /// over there.
+    PlainBelowRaw {
+        /// The copy of what lies above it.
+        above: DatasetName,
+    },
+}
+
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KeyNotLoaded { root: Some(root) } => {
+                write!(
+                    f,
+                    "the key of '{root}' is not loaded on the target's host: zfs load-key '{root}' there, and run again"
+                )
+            }
+            Self::KeyNotLoaded { root: None } => {
+                f.write_str("the key of the target is not loaded on its host: zfs load-key there, and run again")
+            }
+            Self::PlainBelowRaw { above } => {
+                write!(
+                    f,
+                    "it is not encrypted, and would lie below the raw copy '{above}', whose key is not loaded there\n  \
+                     --allow-unencrypted stores it unencrypted, as it is here; with the key loaded (zfs load-key) it would be \
+                     encrypted there; --exclude leaves it out"
+                )
+            }
+        }
+    }
+}
+
+/// The snapshot that an increment starts from, on both sides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct BaseNames {
+    guid: Guid,
+    /// The source's full name of it, or of its bookmark.
+    here: String,
+    /// The target's name of it.
+    there: SnapshotName,
+}
+
+/// What has been asked of a dataset on the target.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// The snapshot that was asked for.
+    base: Option<Guid>,
+    /// The answer.
+    facts: BaseFacts,
+    /// The IV set of the source's.
+    iv_set_here: Option<Guid>,
+}
+
+impl Seen {
+    /// Something is done to the dataset: what was written to it may change, its key is still the same.
+    pub fn is_old(&mut self) {
+        self.base = None;
+        self.facts.written = None;
+    }
+}
+
+/// Where a dataset will be made.
+enum Place {
+    /// Below a dataset that is there.
+    Below(DatasetName),
+    /// Below a raw copy that comes into being before: nobody has loaded its key.
+    BelowNew(DatasetName),
+    /// Where nothing is encrypted.
+    Plain,
+}
+
+impl Item {
+    /// Whether the target has the key of a dataset above, and the source doesn't have it of the dataset at that place. A raw increment
+    /// brings the key as the source has it wrapped, and what the copy inherits doesn't open that.
+    fn has_foreign_key(&self) -> bool {
+        let root = self.seen.as_ref().and_then(|seen| seen.facts.encryption_root.as_ref());
+        let up = root.and_then(|root| self.target_name.below(root)).map_or(0, |path| path.depth());
+        up > 0 && self.facts.is_some_and(|facts| facts.root_up != up)
+    }
+
+    fn base_names(&self) -> Option<BaseNames> {
+        let here = |kind, name: &str| match kind {
+            BaseKind::Snapshot => self.source_name.at(name),
+            BaseKind::Bookmark => format!("{}#{name}", self.source_name),
+        };
+        match &self.known {
+            Known::Based(kind @ BaseKind::Snapshot, at) => {
+                let version = self.source.snapshots.get(*at)?;
+                let there = version.snapshot_name();
+                Some(BaseNames { guid: version.guid, here: here(*kind, version.name), there })
+            }
+            Known::Based(kind @ BaseKind::Bookmark, at) => {
+                let mark = self.source.bookmarks.get(*at)?;
+                let there = snapshot_of(&mark).parse().ok()?;
+                Some(BaseNames { guid: mark.guid, here: here(*kind, mark.name), there })
+            }
+            Known::Listed(target) => {
+                let common = newest_common(&self.source, target)?;
+                let there = common.there.snapshot_name();
+                Some(BaseNames { guid: common.version.guid, here: here(common.kind, common.version.name), there })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Negotiation {
+    /// What of the target is listed in full, before anything is said or done.
+    #[must_use]
+    pub fn with_listing(mut self, listing: Listing) -> Self {
+        self.listing = listing;
+        self
+    }
+
+    /// Whether the streams of an item are raw; `None` where that isn't known.
+    pub(super) fn sends_raw(&self, item: &Item) -> Option<bool> {
+        Some(item.facts?.encrypted && self.encryption.sent == EncryptedAs::Raw)
+    }
+
+    /// Snapshots and datasets of the target of which more must be known, each with its item: those that will be sent to, where
+    /// the user must see the truth or one of both sides may be encrypted.
+    #[must_use]
+    pub fn wants_bases(&self) -> Vec<(usize, String)> {
+        let wanted = |(index, item): (usize, &Item)| {
+            let encrypted = item.facts.is_some_and(|facts| facts.encrypted);
+            let listed = matches!(item.known, Known::Listed(_));
+            if item.seen.is_some() || !(encrypted || self.listing == Listing::AllBehind && listed) {
+                return None;
+            }
+            let there = item.was.as_ref().unwrap_or(&item.target_name);
+            match item.base_names() {
+                Some(base) => Some((index, there.at(base.there.as_str()))),
+                None => listed.then(|| (index, there.to_string())),
+            }
+        };
+        let items = self.items.iter().enumerate().filter(|(_, item)| !self.is_in_sync(item));
+        items.filter_map(wanted).collect()
+    }
+
+    fn is_in_sync(&self, item: &Item) -> bool {
+        matches!(self.verdict(item), Verdict::InSync | Verdict::NoSnapshots)
+    }
+
+    /// Takes the answers, by their items. What nobody has told isn't asked for again.
+    pub fn bases(&mut self, asked: &[(usize, String)], answers: Vec<(u32, BaseFacts)>) {
+        for (index, _) in asked {
+            if let Some(item) = self.items.get_mut(*index) {
+                item.seen = Some(Seen::default());
+            }
+        }
+        for (place, facts) in answers {
+            let index = usize::try_from(place).ok().and_then(|place| asked.get(place)).map(|(index, _)| *index);
+            let Some(item) = index.and_then(|index| self.items.get_mut(index)) else { continue };
+            let base = item.base_names().map(|base| base.guid);
+            item.seen = Some(Seen { base, facts, iv_set_here: None });
+        }
+    }
+
+    /// Snapshots and bookmarks of the source whose IV sets are to be compared with the target's.
+    #[must_use]
+    pub fn wants_iv_sets(&self) -> Vec<String> {
+        let asked = |item: &&Item| {
+            (item.seen.as_ref()).is_some_and(|seen| seen.facts.iv_set.is_some() && seen.iv_set_here.is_none())
+        };
+        self.items.iter().filter(asked).filter_map(Item::base_names).map(|base| base.here).collect()
+    }
+
+    /// Takes them. What the target's answers speak against is listed then, as the user must be told in full.
+    pub fn iv_sets(&mut self, found: &[(String, Guid)]) {
+        let found: std::collections::HashMap<&str, Guid> =
+            found.iter().map(|(name, iv_set)| (name.as_str(), *iv_set)).collect();
+        for item in &mut self.items {
+            let here = item.base_names().and_then(|base| found.get(base.here.as_str()).copied());
+            if let Some(seen) = &mut item.seen {
+                seen.iv_set_here = seen.iv_set_here.or(here);
+            }
+        }
+        let doubtful: Vec<usize> = (self.items.iter().enumerate())
+            .filter(|(_, item)| matches!(item.known, Known::Based(..)) && self.speaks_against(item, None).is_some())
+            .map(|(index, _)| index)
+            .collect();
+        for index in doubtful {
+            self.items[index].known = Known::Unlisted;
+        }
+    }
+
+    /// What the target's answers say against an increment. Without a listing it isn't known whether the base is the newest there.
+    fn speaks_against(&self, item: &Item, target: Option<&TargetDataset>) -> Option<ConflictKind> {
+        let raw = self.sends_raw(item)?;
+        let seen = item.seen.as_ref();
+        let base = item.base_names().map(|base| base.guid);
+        let (written, iv_sets) = match seen.filter(|seen| seen.base.is_some() && seen.base == base) {
+            Some(seen) => (seen.facts.written, seen.facts.iv_set.zip(seen.iv_set_here)),
+            None => (None, None),
+        };
+        let encrypted_there = target.map_or_else(
+            || seen.is_none_or(|seen| seen.base.is_none() || seen.facts.encryption_root.is_some()),
+            |target| target.encryption.is_on(),
+        );
+        if raw && !encrypted_there {
+            return Some(ConflictKind::Encryption);
+        }
+        if raw && iv_sets.is_some_and(|(there, here)| there != here) {
+            return Some(ConflictKind::IvSet);
+        }
+        if raw && item.has_foreign_key() && !self.encryption.allow_key_mismatch {
+            return Some(ConflictKind::KeyMismatch);
+        }
+        let newer = target.and_then(|target| {
+            let newest = target.snapshots.newest()?;
+            Some(base.is_some_and(|base| newest.guid != base))
+        });
+        let has_own = newer.unwrap_or(false);
+        let written = written.is_some_and(|written| written > 0);
+        match (has_own, written) {
+            // A raw increment fits on top of the newest snapshot alone.
+            (true, _) if raw => Some(ConflictKind::Diverged),
+            (true, true) => Some(ConflictKind::Diverged),
+            (false, true) => Some(ConflictKind::Modified),
+            _ => None,
+        }
+    }
+
+    /// Whether a plain stream would need a key that isn't loaded over there.
+    pub(super) fn blocked(&self, item: &Item) -> Option<Blocked> {
+        let plain = !self.sends_raw(item)?;
+        let facts = &item.seen.as_ref()?.facts;
+        let root = facts.encryption_root.clone().filter(|_| plain && !facts.key_loaded)?;
+        Some(Blocked::KeyNotLoaded { root: Some(root) })
+    }
+
+    /// The item right above, in whose target it will be made.
+    pub(super) fn holder(&self, item: &Item) -> Option<&Item> {
+        let mut up = std::iter::successors(item.source.path.parent(), RelPath::parent);
+        up.find_map(|path| self.find(&path).filter(|above| !above.source.snapshots.is_empty()))
+    }
+
+    /// Whether it isn't encrypted, and what lies right above it is sent raw.
+    pub(super) fn is_plain_below_raw(&self, item: &Item) -> bool {
+        item.facts.is_some_and(|facts| !facts.encrypted)
+            && self.holder(item).is_some_and(|above| self.sends_raw(above) == Some(true))
+    }
+
+    /// Where a dataset that doesn't exist yet will be made, as far as what is there decides how it is stored.
+    fn place_of(&self, item: &Item) -> Place {
+        match self.holder(item) {
+            Some(above) if above.known != Known::Missing => Place::Below(above.target_name.clone()),
+            Some(above) if self.sends_raw(above) == Some(true) => Place::BelowNew(above.target_name.clone()),
+            Some(above) if self.encryption.allow_unencrypted && self.is_plain_below_raw(above) => Place::Plain,
+            Some(above) => self.place_of(above),
+            None => {
+                let up = std::iter::successors(item.target_name.parent(), DatasetName::parent);
+                up.into_iter().find(|name| self.existing.contains(name)).map_or(Place::Plain, Place::Below)
+            }
+        }
+    }
+
+    /// Datasets of the target of which it must be known how they are encrypted, as plain streams will make others below them.
+    #[must_use]
+    pub fn wants_holders(&self) -> Vec<DatasetName> {
+        let missing =
+            self.items.iter().filter(|item| item.known == Known::Missing && self.sends_raw(item) == Some(false));
+        let wanted = missing
+            .filter(|item| self.listing == Listing::AllBehind || self.is_plain_below_raw(item))
+            .filter_map(|item| match self.place_of(item) {
+                Place::Below(name) if !self.holders.contains_key(&name) => Some(name),
+                _ => None,
+            });
+        wanted.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Takes the answers, by the place in `asked`.
+    pub fn holders(&mut self, asked: &[DatasetName], answers: Vec<(u32, BaseFacts)>) {
+        for (place, facts) in answers {
+            if let Some(name) = usize::try_from(place).ok().and_then(|place| asked.get(place)) {
+                self.holders.insert(name.clone(), facts);
+            }
+        }
+    }
+
+    /// Why a dataset that doesn't exist yet can't be made.
+    pub(super) fn blocked_above(&self, item: &Item) -> Option<Blocked> {
+        let mixed = self.is_plain_below_raw(item);
+        if self.sends_raw(item)? || (mixed && self.encryption.allow_unencrypted) {
+            return None;
+        }
+        match self.place_of(item) {
+            Place::Plain => None,
+            Place::BelowNew(above) => Some(Blocked::PlainBelowRaw { above }),
+            Place::Below(above) => {
+                let facts = self.holders.get(&above).filter(|facts| !facts.key_loaded)?;
+                let root = facts.encryption_root.clone()?;
+                Some(if mixed { Blocked::PlainBelowRaw { above } } else { Blocked::KeyNotLoaded { root: Some(root) } })
+            }
+        }
+    }
+
+    /// The verdict about a listed target with what can be told before.
+    pub(super) fn foresee(&self, item: &Item, target: &TargetDataset, verdict: Verdict) -> Verdict {
+        let kind = match &verdict {
+            Verdict::FillEmpty(steps) if from_the_start(steps) => {
+                // `zfs receive -F` destroys nothing encrypted, and puts nothing encrypted in the place of something.
+                let refused = self.sends_raw(item) == Some(true) || target.encryption.is_on();
+                refused.then_some(ConflictKind::EncryptedInPlace)
+            }
+            Verdict::Send(steps) if steps.first().is_some_and(|step| step.resume.is_none() && step.base.is_some()) => {
+                if let Some(blocked) = self.blocked(item) {
+                    return Verdict::Blocked(blocked);
+                }
+                self.speaks_against(item, Some(target))
+            }
+            _ => None,
+        };
+        kind.map_or(verdict, |kind| Verdict::Conflict(conflict_of(kind, &item.source, target)))
+    }
+}
+
+fn from_the_start(steps: &[Step]) -> bool {
+    steps.first().is_some_and(|step| step.resume.is_none() && step.base.is_none())
+}
+
+#[cfg(test)]
+#[path = "foresee_tests.rs"]
+mod tests;
