@@ -334,9 +334,11 @@ fn environment(roff: &mut Roff) {
     roff.control("SH", ["ENVIRONMENT"]);
     for (name, meaning) in [
         ("PATH", "Where zfs and ssh are looked for; for zfs also in /sbin, /usr/sbin and /usr/local/sbin."),
+        ("XDG_RUNTIME_DIR", "Where ssh's control sockets go; /run without it, or the directory for temporary files."),
         (
-            "XDG_RUNTIME_DIR",
-            "Where the lock and ssh's control sockets go; /run without it, or the directory for temporary files.",
+            "ZFSYNC_LOCK_DIR",
+            "Where locks go, in place of /run/zfsync for root and zfsync-UID in /run/lock, /dev/shm, /tmp or /var/tmp for others. Runs that \
+             name different places don't keep each other away.",
         ),
         ("NO_COLOR", "No colours when it is set."),
     ] {

@@ -1,5 +1,8 @@
 //! Locks that die with their process, whatever ends it: one for the runs of a sender, and one for the trees of a target's
-//! host, so that two senders don't meet. The files stay: to remove one would let two runs lock two files of one name.
+//! host, so that two senders don't meet. A lock's file goes with it; one that a killed run has left goes with the next lock of its name.
+//!
+//! All runs of an account must meet, however they are started (a crontab, a service, a login): so no variable of a session says where
+//! the locks are.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -14,10 +17,25 @@ use crate::name::DatasetName;
 /// How the files of trees end.
 const TREE: &str = "tree";
 
+/// Where other users can make directories, too; in this order. The first two are the same for services with temporary files of their
+/// own.
+const SHARED: [&str; 4] = ["/run/lock", "/dev/shm", "/tmp", "/var/tmp"];
+
 /// Held as long as it lives.
 #[derive(Debug)]
 pub struct Lock {
-    _files: Vec<File>,
+    files: Vec<(PathBuf, File)>,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        for (path, file) in &self.files {
+            // Whoever has it alone may remove it; whoever waits for it looks again afterwards.
+            if file.try_lock().is_ok() {
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
 }
 
 /// Why there is no lock.
@@ -43,16 +61,43 @@ pub enum LockError {
     },
 }
 
-/// Where locks are: in the user's runtime directory, else root's, else a directory of the user's own among the temporary
-/// files.
-#[must_use]
-pub fn directory() -> PathBuf {
+/// Where this account's locks are: root's in /run, where nobody else can make anything; another's in the first place that others have
+/// not taken before. `ZFSYNC_LOCK_DIR` names another one, for whoever wants runs that don't meet.
+pub fn directory() -> Result<PathBuf, LockError> {
     let user = rustix::process::geteuid();
-    match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute()) {
-        Some(dir) => dir.join("zfsync"),
-        None if user.is_root() => PathBuf::from("/run/zfsync"),
-        None => std::env::temp_dir().join(format!("zfsync-{}", user.as_raw())),
+    if let Some(dir) = std::env::var_os("ZFSYNC_LOCK_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute()) {
+        return own_directory([dir]);
     }
+    if user.is_root() {
+        return own_directory(["/run", "/var/run"].map(|dir| Path::new(dir).join("zfsync")));
+    }
+    own_directory(SHARED.map(|dir| Path::new(dir).join(format!("zfsync-{}", user.as_raw()))))
+}
+
+/// The first of these that is a directory of our own, made if need be.
+fn own_directory<const N: usize>(candidates: [PathBuf; N]) -> Result<PathBuf, LockError> {
+    let mut failed = None;
+    for dir in candidates {
+        match make_own(&dir) {
+            Ok(()) => return Ok(dir),
+            Err(error) => failed = failed.or(Some(LockError::Io { path: dir.display().to_string(), error })),
+        }
+    }
+    Err(failed.unwrap_or_else(|| LockError::Io { path: String::new(), error: io::ErrorKind::NotFound.into() }))
+}
+
+fn make_own(dir: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let found = std::fs::symlink_metadata(dir)?;
+    // Others must neither own it nor be able to write it, or they could hold and remove our locks.
+    if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() || found.mode() & 0o022 != 0 {
+        let reason = format!("{} is no directory that only this user can write", dir.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
+    }
+    Ok(())
 }
 
 /// What the holder of a lock leaves in its file.
@@ -86,7 +131,7 @@ impl Lock {
         let path = dir.join(format!("{:016x}.lock", hash::stable(key)));
         let note = Note { run, what: key.to_owned(), owner: owner.to_owned() };
         let file = exclusive(&path, &note).map_err(|error| held(error, &path, || None))?;
-        Ok(Self { _files: vec![file] })
+        Ok(Self { files: vec![(path, file)] })
     }
 
     /// Locks a dataset with all that lies below it: excludes those who lock it, a part of it, or what it is a part of. Each
@@ -95,12 +140,14 @@ impl Lock {
         let mut files = Vec::new();
         for above in dataset.ancestors() {
             let path = tree_path(dir, &above);
-            files.push(shared(&path).map_err(|error| held(error, &path, || None))?);
+            let file = shared(&path).map_err(|error| held(error, &path, || None))?;
+            files.push((path, file));
         }
         let path = tree_path(dir, dataset);
         let note = Note { run, what: dataset.to_string(), owner: owner.to_owned() };
-        files.push(exclusive(&path, &note).map_err(|error| held(error, &path, || below(dir, dataset)))?);
-        Ok(Self { _files: files })
+        let file = exclusive(&path, &note).map_err(|error| held(error, &path, || below(dir, dataset)))?;
+        files.push((path, file));
+        Ok(Self { files })
     }
 }
 
@@ -109,29 +156,30 @@ fn tree_path(dir: &Path, dataset: &DatasetName) -> PathBuf {
 }
 
 fn exclusive(path: &Path, note: &Note) -> Result<File, TryLockError> {
-    let mut file = open(path).map_err(TryLockError::Error)?;
-    file.try_lock()?;
+    let mut file = locked(path, File::try_lock)?;
     note.write(&mut file).map_err(TryLockError::Error)?;
     Ok(file)
 }
 
 fn shared(path: &Path) -> Result<File, TryLockError> {
-    let file = open(path).map_err(TryLockError::Error)?;
-    file.try_lock_shared()?;
-    Ok(file)
+    locked(path, File::try_lock_shared)
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    if let Some(dir) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        // Anybody may make directories among the temporary files.
-        let found = std::fs::symlink_metadata(dir)?;
-        if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() {
-            let reason = format!("{} belongs to somebody else, or is no directory", dir.display());
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
+fn locked(path: &Path, lock: impl Fn(&File) -> Result<(), TryLockError>) -> Result<File, TryLockError> {
+    loop {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        lock(&file)?;
+        // Whoever had it before may have removed it meanwhile.
+        let own = file.metadata()?;
+        if std::fs::metadata(path).is_ok_and(|now| (now.dev(), now.ino()) == (own.dev(), own.ino())) {
+            return Ok(file);
         }
     }
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+/// To look at who has it.
+fn look(path: &Path) -> Option<File> {
+    OpenOptions::new().read(true).open(path).ok()
 }
 
 /// Says who has a lock. A file that can be locked for sharing has no holder of its own: then `others` looks for one.
@@ -140,7 +188,7 @@ fn held(error: TryLockError, path: &Path, others: impl FnOnce() -> Option<Note>)
     match error {
         TryLockError::Error(error) => LockError::Io { path: path_text, error },
         TryLockError::WouldBlock => {
-            let own = open(path).ok().filter(|file| file.try_lock_shared().is_err());
+            let own = look(path).filter(|file| file.try_lock_shared().is_err());
             let note = own.and_then(|mut file| Note::read(&mut file)).or_else(others);
             let run = note.as_ref().map(|note| note.run);
             let holder = note.map_or_else(|| "unknown".into(), |note| format!("{}, for {}", note.owner, note.what));
@@ -154,7 +202,7 @@ fn below(dir: &Path, dataset: &DatasetName) -> Option<Note> {
     let files = std::fs::read_dir(dir).ok()?.flatten().map(|entry| entry.path());
     let trees = files.filter(|path| path.extension().is_some_and(|extension| extension == TREE));
     trees
-        .filter_map(|path| open(&path).ok())
+        .filter_map(|path| look(&path))
         .filter(|file| file.try_lock_shared().is_err())
         .filter_map(|mut file| Note::read(&mut file))
         .find(|note| note.what.parse().is_ok_and(|other: DatasetName| other.is_within(dataset)))
@@ -202,10 +250,55 @@ mod tests {
     }
 
     #[test]
-    fn the_directory_must_be_our_own() {
+    fn a_lock_leaves_nothing_behind() {
         let dir = tempfile::tempdir().unwrap();
-        let link = dir.path().join("link");
-        std::os::unix::fs::symlink(dir.path(), &link).unwrap();
-        assert!(matches!(tree(&link, "p", 1), Err(LockError::Io { .. })));
+        let files = || std::fs::read_dir(dir.path()).unwrap().count();
+        let (one, other) = (tree(dir.path(), "p/a/b", 1).unwrap(), tree(dir.path(), "p/a/c", 2).unwrap());
+        assert_eq!(files(), 4);
+        drop(one);
+        assert_eq!(files(), 3, "p and p/a are still shared");
+        assert!(tree(dir.path(), "p/a", 3).is_err());
+        drop(other);
+        assert_eq!(files(), 0);
+        drop(Lock::take(dir.path(), "key", 1, "me").unwrap());
+        assert_eq!(files(), 0);
+    }
+
+    #[test]
+    fn one_at_a_time_however_fast_they_come_and_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let (inside, most) = (std::sync::atomic::AtomicUsize::new(0), std::sync::atomic::AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for run in 0..4 {
+                let (dir, inside, most) = (dir.path(), &inside, &most);
+                scope.spawn(move || {
+                    for _ in 0..500 {
+                        let Ok(_lock) = tree(dir, "p/a", run) else { continue };
+                        let now = inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
+                        most.fetch_max(now, std::sync::atomic::Ordering::SeqCst);
+                        inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert_eq!(most.into_inner(), 1);
+    }
+
+    #[test]
+    fn a_directory_that_others_have_planted_is_passed_over() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        std::os::unix::fs::symlink(dir.path(), path("link")).unwrap();
+        std::fs::write(path("file"), "").unwrap();
+        std::fs::create_dir(path("open")).unwrap();
+        std::fs::set_permissions(path("open"), std::fs::Permissions::from_mode(0o777)).unwrap();
+        let missing = path("no").join("such");
+        let planted = [path("link"), path("file"), path("open"), missing.clone()];
+        let candidates = [path("link"), path("file"), path("open"), missing, path("own")];
+        assert_eq!(own_directory(candidates.clone()).unwrap(), path("own"));
+        assert_eq!(own_directory(candidates).unwrap(), path("own"), "the same again");
+        let Err(LockError::Io { path: named, .. }) = own_directory(planted) else { panic!("planted ones were taken") };
+        assert!(named.ends_with("link"), "{named}");
     }
 }

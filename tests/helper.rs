@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -60,6 +60,7 @@ esac
 
 struct Helper {
     dir: TempDir,
+    locks: PathBuf,
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
@@ -67,20 +68,32 @@ struct Helper {
 }
 
 impl Helper {
+    /// With locks of its own.
     fn start() -> Self {
         let dir = TempDir::new().unwrap();
+        let locks = dir.path().join("locks");
+        Self::start_in(dir, locks)
+    }
+
+    /// Another one on the same host.
+    fn beside(&self) -> Self {
+        Self::start_in(TempDir::new().unwrap(), self.locks.clone())
+    }
+
+    fn start_in(dir: TempDir, locks: PathBuf) -> Self {
         let zfs = dir.path().join("zfs");
         fs::write(&zfs, ZFS).unwrap();
         fs::set_permissions(&zfs, fs::Permissions::from_mode(0o755)).unwrap();
         let path = format!("{}:/usr/bin:/bin", dir.path().display());
         let mut command = Command::new(env!("CARGO_BIN_EXE_zfsync"));
-        command.args(["recv", "--stdio"]).env("PATH", path).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(["recv", "--stdio"]).env("PATH", path).env("ZFSYNC_LOCK_DIR", &locks);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         output.read_line(&mut line).unwrap();
         let hello = serde_json::from_str(line.strip_prefix("ZFSYNC-HELPER/2 ").unwrap()).unwrap();
-        Self { dir, input: child.stdin.take(), child, output, hello }
+        Self { dir, locks, input: child.stdin.take(), child, output, hello }
     }
 
     fn request(&mut self, request: &Request) {
@@ -270,4 +283,59 @@ fn nonsense_ends_it_with_words() {
     let (code, words) = helper.close();
     assert_eq!(code, Some(1));
     assert!(words.starts_with("zfsync helper: ") && words.lines().count() == 1, "{words}");
+}
+
+fn claim(helper: &mut Helper, id: u64, dataset: &str, run: u64) -> Option<Refusal> {
+    helper.request(&Request::Lock { id, dataset: dataset.parse().unwrap(), run, owner: format!("run {run}") });
+    let (answered, refusal) = helper.done();
+    assert_eq!(answered, id);
+    refusal
+}
+
+#[test]
+fn nobody_receives_into_what_another_run_has_claimed() {
+    let mut first = Helper::start();
+    assert_eq!(claim(&mut first, 1, "b/x", 1), None);
+    // Neither without a claim, nor by one of its own.
+    let mut other = first.beside();
+    for dataset in ["b/x", "b/x/y", "b"] {
+        other.request(&Request::Clear { id: 2, dataset: dataset.parse().unwrap() });
+        assert_eq!(other.done(), (2, Some(Refusal::Locked)), "{dataset}");
+        other.receive(3, plain(dataset), 1000);
+        other.mark(FrameKind::End);
+        assert_eq!(other.done(), (3, Some(Refusal::Locked)), "{dataset}");
+        assert_eq!(claim(&mut other, 4, dataset, 2), Some(Refusal::Locked), "{dataset}");
+    }
+    assert!(!other.file("calls").contains("recv"), "{}", other.file("calls"));
+    // What lies beside is free.
+    other.receive(5, plain("b/f"), 1000);
+    other.mark(FrameKind::End);
+    assert_eq!(other.done(), (5, None));
+    // A helper of the same run belongs to it at once, and takes over when the first is gone.
+    let mut second = first.beside();
+    assert_eq!(claim(&mut second, 6, "b/x", 1), None);
+    second.receive(7, plain("b/x"), 1000);
+    second.mark(FrameKind::End);
+    assert_eq!(second.done(), (7, None));
+    first.close();
+    assert!(support::eventually(|| second.locks.read_dir().unwrap().count() > 0), "nobody has taken over");
+    assert_eq!(claim(&mut other, 9, "b/x", 2), Some(Refusal::Locked));
+    second.close();
+    assert_eq!(claim(&mut other, 10, "b/x", 2), None);
+}
+
+#[test]
+fn a_session_claims_few_trees_and_waits_for_itself_never() {
+    let mut helper = Helper::start();
+    let began = Instant::now();
+    for _ in 0..100 {
+        assert_eq!(claim(&mut helper, 1, "b/x", 1), None);
+        assert_eq!(claim(&mut helper, 2, "b/x/below", 1), None);
+    }
+    let refused = (0..40).filter(|n| claim(&mut helper, 3, &format!("b/{n}"), 1).is_some()).count();
+    assert!(refused > 30, "{refused}");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(helper.locks.read_dir().unwrap().count() < 20);
+    helper.close();
+    assert_eq!(helper.locks.read_dir().unwrap().count(), 0, "something is left behind");
 }

@@ -357,3 +357,29 @@ fn a_signal_at_a_prompt_leaves_the_terminal_as_it_was() {
     assert!(eventually(|| terminal.echoes()), "the terminal shows nothing any more");
     left_clean(&bed);
 }
+
+/// Runs of one account meet, whatever their session says.
+#[test]
+fn a_crontab_and_a_login_have_the_same_locks() {
+    let bed = Bed::new();
+    let target = format!("d/meet{}", std::process::id());
+    bed.world(&[("s", 1, 1), ("s@a", 11, 2), ("d", 2, 1)]);
+    bed.write("on-recv", "touch \"$here/receiving\"\nwhile [ ! -e \"$here/go\" ]; do sleep .05; done\n");
+    let push = |runtime: Option<&str>| {
+        let mut command = bed.command(&["push", "--retries", "0", "s", &target]);
+        command.env_remove("ZFSYNC_LOCK_DIR").env_remove("XDG_RUNTIME_DIR");
+        if let Some(dir) = runtime {
+            command.env("XDG_RUNTIME_DIR", dir);
+        }
+        command
+    };
+    let first = push(None).spawn().unwrap();
+    bed.wait_for_file("receiving");
+    let own = bed.path("run");
+    for runtime in [None, own.to_str(), Some("/nowhere/at/all"), Some("/root"), Some("/usr")] {
+        in_time(&mut push(runtime)).expect(4, &["another zfsync run already works on"]);
+    }
+    bed.write("go", "");
+    Ended::of(first).expect(0, &[]);
+    in_time(&mut push(own.to_str())).expect(0, &["nothing to do"]);
+}

@@ -52,6 +52,8 @@ pub struct Asker<'a> {
     asked: Instant,
     /// The claim of the tree, while it isn't answered.
     claim: Option<u64>,
+    /// Why the claim keeps nobody away, where that is so.
+    pub unlocked: Option<String>,
     /// Names of datasets that were asked for beside something else.
     ahead: Option<Ahead>,
 }
@@ -72,7 +74,17 @@ impl<'a> Asker<'a> {
         channel: ChannelId,
         job: &'a PushJob,
     ) -> Self {
-        Self { fleet, events, channel, job, next: QUESTIONS, asked: Instant::now(), claim: None, ahead: None }
+        Self {
+            fleet,
+            events,
+            channel,
+            job,
+            next: QUESTIONS,
+            asked: Instant::now(),
+            claim: None,
+            unlocked: None,
+            ahead: None,
+        }
     }
 
     fn send(&mut self, request: impl FnOnce(u64) -> Request) -> Result<u64, StartError> {
@@ -133,8 +145,8 @@ impl<'a> Asker<'a> {
             }
         };
         match event.map(|from| from.event) {
-            Some(ChannelEvent::Reply(Reply::Done { id, failure, .. })) if self.claim == Some(id) => {
-                self.claim = None;
+            Some(ChannelEvent::Reply(Reply::Done { id, failure, warning })) if self.claim == Some(id) => {
+                (self.claim, self.unlocked) = (None, warning);
                 let Some(failure) = failure else { return Ok(None) };
                 let (host, target) = (host_name(self.job), self.job.target.dataset.to_string());
                 Err(match failure.refusal {

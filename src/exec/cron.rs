@@ -223,7 +223,7 @@ fn source_lock(source: &DatasetName, stop: &Stop) -> Result<Lock, StartError> {
     let owner = format!("zfsync cron {source}, process {}", std::process::id());
     loop {
         stop.check()?;
-        match Lock::take(&lock::directory(), &format!("cron {source}"), 0, &owner) {
+        match lock::directory().and_then(|dir| Lock::take(&dir, &format!("cron {source}"), 0, &owner)) {
             Ok(lock) => return Ok(lock),
             Err(LockError::Held { .. }) if began.elapsed() < PATIENCE => std::thread::sleep(AGAIN),
             Err(LockError::Held { holder, path, .. }) => {
@@ -316,7 +316,8 @@ async fn serve(
 async fn thin_source(branch: &Branch, zfs: &Zfs, log: Option<&LogFile>) -> Option<Part> {
     let thin = branch.thin.as_ref()?;
     // Whoever has it is about to thin as well.
-    let _turn = Lock::take(&lock::directory(), &format!("cron {}", branch.source), 0, "zfsync cron").ok()?;
+    let key = format!("cron {}", branch.source);
+    let _turn = Lock::take(&lock::directory().ok()?, &key, 0, "zfsync cron").ok()?;
     let pruned = prune_by_bookmarks(thin, zfs, &branch.targets).await;
     Some(logged(log, part_of_pruned(branch.source.as_str(), pruned)))
 }

@@ -63,7 +63,7 @@ struct Open {
 
 impl Open {
     async fn new(job: &Arc<PushJob>) -> Result<Self, StartError> {
-        let lock = if job.dry_run { None } else { Some(lock::take(job).await?) };
+        let lock = if job.dry_run { None } else { lock::take(job).await?.0 };
         let (mut fleet, mut events) = Fleet::new(job.clone());
         fleet.connect(1, Duration::ZERO);
         match first_channel(&mut fleet, &mut events).await {

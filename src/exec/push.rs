@@ -58,7 +58,13 @@ async fn locked_push(
         None
     } else {
         tokio::select! {
-            lock = lock::take(&job) => Some(lock?),
+            lock = lock::take(&job) => match lock? {
+                (lock, None) => lock,
+                (lock, Some(text)) => {
+                    reporter.event(&Event::Notice { dataset: None, text });
+                    lock
+                }
+            },
             signal = signals.next() => return Err(StartError::Interrupted(signal)),
         }
     };
@@ -200,6 +206,10 @@ async fn prepare(
     let mut plan = negotiation.plan();
     dates::fill(zfs, &mut asker, &mut plan.datasets).await?;
     asker.claimed().await?;
+    if let Some(words) = asker.unlocked.take() {
+        let text = format!("{}: {words}: other runs there are not kept away from this target", host_name(job));
+        reporter.event(&Event::Notice { dataset: None, text });
+    }
     let cleared =
         if job.dry_run && job.mirror.destroys() { Some(mirror::look(&negotiation, &mut asker).await?) } else { None };
     Ok(Ready { plan, negotiation, limits, first, moves, cleared })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Claim, Input, Run};
+use super::{Input, Run};
 use crate::exec::ask;
 use crate::exec::fleet::Opened;
 use crate::remote::client::ChannelId;
@@ -15,7 +15,7 @@ impl Run<'_> {
         if !self.greeted.contains(&channel) || self.fleet.channel(channel).is_none() {
             return;
         }
-        if self.claim.holder == 0 {
+        if self.claimed.insert(channel) {
             self.claim_on(channel);
         }
         // Before it gets its first stream.
@@ -24,17 +24,18 @@ impl Run<'_> {
         self.input(Input::ChannelUp { channel, connection });
     }
 
-    /// The tree is claimed anew over this channel; the helper that had it is gone or about to go.
+    /// Each helper of the run claims the tree, before anything else is asked of it: one of them has the lock, and it is another's when that
+    /// one is lost.
     pub(super) fn claim_on(&mut self, channel: ChannelId) {
         let Some(handle) = self.fleet.channel(channel) else { return };
         let id = self.looks.number();
         let (dataset, owner) = (self.job.target.dataset.clone(), ask::owner(self.job));
         handle.request(Request::Lock { id, dataset, run: self.job.run, owner });
-        self.claim = Claim { holder: channel, request: id };
+        self.claims.insert(id);
     }
 
-    /// Somebody else took the tree while the connection was lost: what still runs may run to its end.
-    pub(super) fn claimed(&mut self, failure: Option<Failure>) {
+    /// A claim is answered. Somebody else may have taken the tree while the connection was lost: what still runs may run to its end.
+    pub(super) fn claim_answered(&mut self, failure: Option<Failure>) {
         let Some(failure) = failure else { return };
         let text = format!("another run has taken over the target while the connection was lost: {}", failure.words);
         self.reporter.event(&Event::Notice { dataset: None, text });
@@ -50,21 +51,9 @@ impl Run<'_> {
         }
         self.lose_looks(channel, &why);
         if was_up {
-            self.lost_claim(channel);
             self.input(Input::ChannelDown { channel, why });
         } else {
             self.never_up(channel, why);
-        }
-    }
-
-    pub(super) fn lost_claim(&mut self, channel: ChannelId) {
-        if self.claim.holder != channel {
-            return;
-        }
-        self.claim = Claim { holder: 0, request: 0 };
-        let other = self.greeted.iter().copied().filter(|id| self.fleet.channel(*id).is_some()).min();
-        if let Some(other) = other {
-            self.claim_on(other);
         }
     }
 
@@ -74,7 +63,6 @@ impl Run<'_> {
         self.greeted.remove(&channel);
         self.fleet.remove(channel);
         self.lose_looks(channel, "no answer");
-        self.lost_claim(channel);
     }
 
     /// A channel whose helper doesn't answer a question: it is given up, and so is its stream.
@@ -83,7 +71,6 @@ impl Run<'_> {
         self.greeted.remove(&channel);
         self.fleet.remove(channel);
         self.lose_looks(channel, &why);
-        self.lost_claim(channel);
         self.input(Input::ChannelDown { channel, why });
     }
 

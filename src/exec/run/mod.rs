@@ -93,7 +93,8 @@ pub async fn run(
         looks: Looks::new(),
         later: unbounded_channel(),
         greeted: HashSet::from([first]),
-        claim: Claim { holder: first, request: 0 },
+        claims: HashSet::new(),
+        claimed: HashSet::from([first]),
         began: Instant::now(),
         watched: Instant::now(),
         summary: Summary::default(),
@@ -128,13 +129,6 @@ enum Later {
     Found(usize, Found),
 }
 
-/// The channel whose helper has the lock of the target's tree.
-struct Claim {
-    holder: ChannelId,
-    /// The request by which another channel claims it, after the holder was lost.
-    request: u64,
-}
-
 struct Run<'a> {
     job: &'a Arc<PushJob>,
     zfs: &'a Zfs,
@@ -149,7 +143,9 @@ struct Run<'a> {
     /// What was to come later has come.
     later: (UnboundedSender<Later>, UnboundedReceiver<Later>),
     greeted: HashSet<ChannelId>,
-    claim: Claim,
+    /// Claims of the target's tree that are not answered yet, and the channels over which it is claimed.
+    claims: HashSet<u64>,
+    claimed: HashSet<ChannelId>,
     /// What the machine counts from.
     began: Instant,
     watched: Instant,
@@ -268,8 +264,8 @@ impl Run<'_> {
     fn reply(&mut self, reply: Reply) {
         match reply {
             Reply::Done { id, failure, warning } => {
-                if self.claim.request == id {
-                    return self.claimed(failure);
+                if self.claims.remove(&id) {
+                    return self.claim_answered(failure);
                 }
                 if self.looks.has(id) {
                     return self.look_done(id, failure, warning);

@@ -159,11 +159,11 @@ impl Host for Arc<FakeHost> {
         Ok(())
     }
 
-    fn claim(&self, dataset: &DatasetName, _run: u64, owner: &str) -> Result<(), Failure> {
+    fn claim(&self, dataset: &DatasetName, _run: u64, owner: &str) -> Result<Option<String>, Failure> {
         if dataset.as_str().contains("taken") {
             return Err(failure(Refusal::Locked, owner));
         }
-        Ok(())
+        Ok(None)
     }
 
     fn has_snapshots(&self, dataset: &DatasetName) -> Result<bool, Failure> {

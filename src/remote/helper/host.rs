@@ -77,8 +77,8 @@ pub trait Host: Send + Sync + 'static {
     /// Destroys a dataset that has these snapshots and nothing else that could be missed.
     fn destroy(&self, dataset: &DatasetName, snapshots: &[Guid]) -> Result<(), Failure>;
 
-    /// Claims a tree for a run until this process ends.
-    fn claim(&self, dataset: &DatasetName, run: u64, owner: &str) -> Result<(), Failure>;
+    /// Claims a tree for a run until this process ends; the text says why others can't be kept away from it.
+    fn claim(&self, dataset: &DatasetName, run: u64, owner: &str) -> Result<Option<String>, Failure>;
 
     /// The dataset whose key the data of this one is stored with; `None` when it isn't encrypted, or that can't be told.
     fn encryption_root(&self, dataset: &DatasetName) -> Option<DatasetName> {

@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::Read;
 use std::num::NonZero;
-use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use super::base;
+use super::claims::Claims;
 use super::cure;
 use super::empty::holds_nothing;
 use super::host::{Found, Host, Sink, Started, failure};
@@ -16,7 +15,6 @@ use super::list;
 use super::mirror;
 use super::process::{run, run_listing, start};
 use super::thin;
-use crate::lock::{self, Lock, LockError};
 use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::plan::Cure;
 use crate::remote::wire::{Failure, Hello, Receive, Rename, Thinned};
@@ -30,32 +28,24 @@ const MAX_ARGS: usize = 128 * 1024;
 /// So many `zfs list` at most look for one question's names.
 const MAX_PARALLEL: usize = 4;
 
-/// So long an older helper of the same run may hold the lock of the tree: it may not know yet that its sender is gone
-/// ([`wire::SILENCE`](crate::remote::wire::SILENCE)), and then wait for a receive to end.
-const OWN_LOCK: Duration = Duration::from_secs(120);
-/// Whoever only looks at a lock does not hold it longer.
-const ODD_LOCK: Duration = Duration::from_secs(1);
-/// How often a lock is tried.
-const LOCK_AGAIN: Duration = Duration::from_millis(100);
-
 /// This machine.
 #[derive(Debug, Default)]
 pub struct LocalHost {
     zfs: Option<Zfs>,
-    claims: Mutex<Vec<Lock>>,
+    claims: Claims,
 }
 
 impl LocalHost {
     /// With the `zfs` that is found in the usual places.
     #[must_use]
     pub fn new() -> Self {
-        Self { zfs: Zfs::find(), claims: Mutex::default() }
+        Self { zfs: Zfs::find(), claims: Claims::default() }
     }
 
     /// With this `zfs`.
     #[must_use]
     pub fn with(zfs: Zfs) -> Self {
-        Self { zfs: Some(zfs), claims: Mutex::default() }
+        Self { zfs: Some(zfs), claims: Claims::default() }
     }
 
     fn zfs(&self) -> Result<&Zfs, Failure> {
@@ -134,6 +124,7 @@ impl Host for LocalHost {
     }
 
     fn clear(&self, dataset: &DatasetName) -> Result<(), Failure> {
+        self.claims.check(dataset)?;
         run(self.zfs()?.clear_partial(dataset), |_| Ok(()))
     }
 
@@ -189,25 +180,8 @@ impl Host for LocalHost {
         mirror::destroy(self.zfs()?, dataset, snapshots)
     }
 
-    fn claim(&self, dataset: &DatasetName, run: u64, owner: &str) -> Result<(), Failure> {
-        let began = Instant::now();
-        loop {
-            match Lock::take_tree(&lock::directory(), dataset, run, owner) {
-                Ok(lock) => {
-                    self.claims.lock().unwrap_or_else(PoisonError::into_inner).push(lock);
-                    return Ok(());
-                }
-                // A helper of the same run that is about to end, or somebody who only looks who holds a lock.
-                Err(LockError::Held { run: theirs, .. })
-                    if (theirs == Some(run) && began.elapsed() < OWN_LOCK)
-                        || (theirs.is_none() && began.elapsed() < ODD_LOCK) =>
-                {
-                    thread::sleep(LOCK_AGAIN);
-                }
-                Err(LockError::Held { holder, .. }) => return Err(failure(Refusal::Locked, &holder)),
-                Err(error @ LockError::Io { .. }) => return Err(failure(Refusal::Other, &error.to_string())),
-            }
-        }
+    fn claim(&self, dataset: &DatasetName, run: u64, owner: &str) -> Result<Option<String>, Failure> {
+        self.claims.claim(dataset, run, owner)
     }
 
     fn has_snapshots(&self, dataset: &DatasetName) -> Result<bool, Failure> {
@@ -227,6 +201,7 @@ impl Host for LocalHost {
     }
 
     fn receive(&self, receive: &Receive, snapshot: Option<&SnapshotName>) -> Result<Started, Failure> {
+        self.claims.check(&receive.dataset)?;
         start(self.zfs()?.receive(receive, snapshot))
     }
 

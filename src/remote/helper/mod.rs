@@ -2,6 +2,7 @@
 //! streams to `zfs recv`; it plans nothing and decides nothing. Plain threads and blocking calls, so that it starts at once.
 
 mod base;
+mod claims;
 mod context;
 mod cure;
 mod empty;
