@@ -167,10 +167,12 @@ fn shared(path: &Path) -> Result<File, TryLockError> {
 
 fn locked(path: &Path, lock: impl Fn(&File) -> Result<(), TryLockError>) -> Result<File, TryLockError> {
     loop {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(path).map_err(TryLockError::Error)?;
         lock(&file)?;
         // Whoever had it before may have removed it meanwhile.
-        let own = file.metadata()?;
+        let own = file.metadata().map_err(TryLockError::Error)?;
         if std::fs::metadata(path).is_ok_and(|now| (now.dev(), now.ino()) == (own.dev(), own.ino())) {
             return Ok(file);
         }

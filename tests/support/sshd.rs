@@ -59,7 +59,7 @@ impl Sshd {
             &format!(
                 "HostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin yes\n\
                  PasswordAuthentication no\nKbdInteractiveAuthentication no\nLogLevel VERBOSE\n\
-                 SetEnv XDG_RUNTIME_DIR={0} ZFSYNC_LOCK_DIR={0}/zfsync\n{1}\n",
+                 SetEnv XDG_RUNTIME_DIR={2} ZFSYNC_LOCK_DIR={2}/zfsync\n{3}\n",
                 here("host_key"),
                 here("authorized_keys"),
                 // Each bed has its own locks over there too: all of them call their target `d`.
