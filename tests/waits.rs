@@ -383,3 +383,17 @@ fn a_crontab_and_a_login_have_the_same_locks() {
     Ended::of(first).expect(0, &[]);
     in_time(&mut push(own.to_str())).expect(0, &["nothing to do"]);
 }
+
+/// What `-j` asks for and doesn't get is told.
+#[test]
+fn more_streams_than_a_connection_carries() {
+    if !available() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.world_with_work(2);
+    let _sshd = Sshd::start(&bed, &Manners::default());
+    let words = ["-j 64: 1 connection carries 8 streams", "for 64 add --connections 8"];
+    in_time(&mut push(&bed, &["-j", "64", "s", "beta:d"])).expect(0, &words);
+    in_time(&mut push(&bed, &["-j", "8", "s", "beta:d"])).expect(0, &[]).without(&["-j 8"]);
+}
