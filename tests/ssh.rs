@@ -355,7 +355,7 @@ fn late_ssh(bed: &Bed, prompt: usize) {
     bed.write("prompt", &"x\n".repeat(prompt));
     let here = bed.path("").display().to_string();
     let script = format!(
-        "#!/bin/sh\n/usr/bin/ssh \"$@\" || exit\nif [ -s {here}prompt ]; then sed -i 1d {here}prompt; exit 0; fi\n\
+        "#!/bin/sh\n[ \"$1\" != -G ] || exec /usr/bin/ssh \"$@\"\n/usr/bin/ssh \"$@\" || exit\nif [ -s {here}prompt ]; then sed -i 1d {here}prompt; exit 0; fi\n\
          echo >{here}late\nexec sleep 1000\n"
     );
     bed.script("bin/ssh", &script);

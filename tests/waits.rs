@@ -130,7 +130,7 @@ fn a_run_reaches_its_later_jobs() {
     );
     bed.write("z.toml", &config);
     let ended = in_time(&mut bed.command(&["run", "--config", bed.path("z.toml").to_str().unwrap(), "-v"]));
-    ended.expect(1, &["zfsync: a on ", "no greeting from the helper on beta", "zfsync: b on "]);
+    ended.expect(1, &["zfsync: a on ", "no greeting from the helper on beta", "\nd: fine"]);
     assert!(bed.read("world").contains("d/1@b"), "the second job did nothing: {ended:#?}");
 }
 

@@ -21,12 +21,12 @@ pub async fn output(command: Command, stall: Option<Duration>) -> io::Result<Out
         return Err(io::Error::other("no pipes to a command"));
     };
     let (mut said, mut complaints) = (Vec::new(), Vec::new());
-    let (mut says, mut complains) = (true, true);
-    while says || complains {
+    let (mut out_open, mut err_open) = (true, true);
+    while out_open || err_open {
         let more = async {
             tokio::select! {
-                read = stdout.read_buf(&mut said), if says => read.map(|read| says = read > 0),
-                read = stderr.read_buf(&mut complaints), if complains => read.map(|read| complains = read > 0),
+                read = stdout.read_buf(&mut said), if out_open => read.map(|read| out_open = read > 0),
+                read = stderr.read_buf(&mut complaints), if err_open => read.map(|read| err_open = read > 0),
             }
         };
         within(stall, more).await??;
