@@ -102,6 +102,12 @@ pub struct Push {
     /// Device nodes of volumes that are received anew: none, or what the dataset above says; see volmode in zfsprops(7)
     #[arg(long, value_name = "WHAT", value_enum, default_value_t, help_heading = "Transfer")]
     pub volmode: Volmode,
+    /// Store what the source has unencrypted below an encrypted dataset unencrypted below its raw copy too
+    #[arg(long, help_heading = "Transfer")]
+    pub allow_unencrypted: bool,
+    /// Send raw increments to a copy that inherits a key over there, though it may be unmountable then
+    #[arg(long, help_heading = "Transfer")]
+    pub allow_key_mismatch: bool,
     /// Show the plan with estimated sizes and change nothing
     #[arg(short = 'n', long, help_heading = "Transfer")]
     pub dry_run: bool,
@@ -296,6 +302,9 @@ pub struct Cron {
     /// Don't send snapshots before the newest in which nothing was written since the one before
     #[arg(long)]
     pub skip_empty: bool,
+    /// Store what the source has unencrypted below an encrypted dataset unencrypted below its raw copy too
+    #[arg(long)]
+    pub allow_unencrypted: bool,
     /// Report what went well too
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
@@ -448,6 +457,8 @@ pub enum Allow {
     Volmode,
     /// Hand a package of several snapshots to one zfs receive: faster, and only for a sender that is trusted with all of the pool
     Packages,
+    /// Store what arrives unencrypted below an encrypted dataset (--allow-unencrypted)
+    Unencrypted,
 }
 
 impl Allow {
@@ -460,6 +471,7 @@ impl Allow {
             Self::Destroy => "destroy",
             Self::Volmode => "volmode",
             Self::Packages => "packages",
+            Self::Unencrypted => "unencrypted",
         }
     }
 }

@@ -46,6 +46,10 @@ pub struct PushJob {
     pub skip_empty: bool,
     /// Whether encrypted datasets leave this host in plaintext.
     pub decrypt: bool,
+    /// Whether what the source has unencrypted below an encrypted dataset is stored so below its raw copy.
+    pub allow_unencrypted: bool,
+    /// Whether copies get raw increments whose keys they can't open.
+    pub allow_key_mismatch: bool,
     /// Whether only the plan is shown.
     pub dry_run: bool,
     /// What may be done about conflicts.
@@ -192,6 +196,8 @@ impl PushJob {
             skip_empty: args.skip_empty,
             decrypt: args.decrypt,
             volmode: args.volmode,
+            allow_unencrypted: args.allow_unencrypted,
+            allow_key_mismatch: args.allow_key_mismatch,
             dry_run: args.dry_run,
             cures: cures(args, &target)?,
             mirror: mirror(&args.mirror, &Format::default(), &source),
@@ -323,6 +329,7 @@ fn allowed(args: &cli::Push) -> Vec<Allow> {
         (args.set_aside || mirror.contains(&Allow::Rename), Allow::Rename),
         (!args.replace.is_empty() || mirror.contains(&Allow::Destroy), Allow::Destroy),
         (args.volmode == Volmode::Inherit, Allow::Volmode),
+        (args.allow_unencrypted, Allow::Unencrypted),
     ];
     wanted.into_iter().filter(|(wanted, _)| *wanted).map(|(_, allow)| allow).collect()
 }

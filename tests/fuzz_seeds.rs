@@ -11,6 +11,7 @@ use zfsync::remote::wire::{
     Brings, Failure, FrameKind, Header, Receive, Rename, Reply, Request, TargetFacts, Thinned, write_mark,
     write_message,
 };
+use zfsync::zfs::record::{Begin, ByteOrder, Features, HeaderType, SIZE};
 use zfsync::zfs::{BaseFacts, Encryption, Note, Noted, Refusal, Volmode};
 
 type Seeds = BTreeMap<String, Vec<u8>>;
@@ -35,6 +36,7 @@ fn receive(name: &str) -> Receive {
         into_empty: false,
         overwrite: false,
         volmode: Volmode::None,
+        unencrypted: false,
         resumable: true,
         put: Some(Put { by: 0x0123_abcd, upto: Guid(255), txg: Some(Txg(17)), foreign: vec![Guid(170)] }),
     }
@@ -145,11 +147,33 @@ impl Frames {
 
     fn stream(self, name: &str, end: FrameKind) -> Self {
         self.request(&Request::Receive { id: 1, receive: receive(name) })
-            .data(&[7; 100])
+            .data(&begin(HeaderType::Substream, None))
             .data(b"")
             .data(b"end")
             .mark(end)
     }
+
+    /// A package of two snapshots.
+    fn package(self) -> Self {
+        let receive = Receive { brings: Brings::Snapshots, create: false, ..receive("b/x") };
+        self.request(&Request::Receive { id: 1, receive })
+            .data(&[begin(HeaderType::Package, None), record(5)].concat())
+            .data(&[begin(HeaderType::Substream, Some(Guid(1))), record(3), record(5)].concat())
+            .data(&[begin(HeaderType::Substream, Some(Guid(1))), record(4), record(5), record(5)].concat())
+            .mark(FrameKind::End)
+    }
+}
+
+fn record(kind: u8) -> [u8; SIZE] {
+    let mut record = [0; SIZE];
+    record[0] = kind;
+    record
+}
+
+fn begin(header: HeaderType, from: Option<Guid>) -> [u8; SIZE] {
+    let (order, features) = (ByteOrder::Little, Features::default());
+    let (kind, name) = (Some(Kind::Filesystem), b"p/x@s".to_vec());
+    Begin { order, header, features, kind, clone: false, to: Guid(1), from, name, content: 0 }.to_bytes()
 }
 
 /// `NUMBER-verb` or `NUMBER-answer` of a message.
@@ -181,6 +205,7 @@ fn helper_serve() -> Seeds {
     [
         ("questions", all.0),
         ("streams", two.0),
+        ("package", Frames::default().package().0),
         (
             "questions-within-a-stream",
             Frames::default()

@@ -160,6 +160,7 @@ fn plain(dataset: &str) -> Receive {
         top: false,
         into_empty: false,
         overwrite: false,
+        unencrypted: false,
         resumable: true,
         put: None,
     }

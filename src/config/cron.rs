@@ -55,6 +55,7 @@ pub(super) struct Wish {
     pub snapshot: bool,
     pub if_changed: bool,
     pub skip_empty: bool,
+    pub allow_unencrypted: bool,
     pub naming: cli::Naming,
     pub keep: Option<Rules>,
     pub keep_targets: Option<Rules>,
@@ -79,6 +80,7 @@ impl CronJob {
             snapshot: true,
             if_changed: args.if_changed,
             skip_empty: args.skip_empty,
+            allow_unencrypted: args.allow_unencrypted,
             naming: args.naming.clone(),
             keep_targets: args.thin_targets.then(|| keep.clone()),
             keep: Some(keep),
@@ -188,11 +190,14 @@ impl Branch {
             if branch.has(&target) {
                 return Err(StartError::Usage(format!("the target {target} is there twice")));
             }
-            let mut job = PushJob::link(source.clone(), target.clone(), &wish.ssh, mirror_needs(&wish.mirror), false)?;
+            let mut allow = mirror_needs(&wish.mirror);
+            allow.extend(wish.allow_unencrypted.then_some(Allow::Unencrypted));
+            let mut job = PushJob::link(source.clone(), target.clone(), &wish.ssh, allow, false)?;
             job.filter = filter.clone();
             job.mirror = mirror(&wish.mirror, &wish.naming.format, source);
             job.faults = Faults::new(&wish.faults);
             job.skip_empty = wish.skip_empty;
+            job.allow_unencrypted = wish.allow_unencrypted;
             (job.channels, job.connections) = (wish.channels.into(), None);
             job.state_dir.clone_from(&wish.state_dir);
             branch.targets.push(job);

@@ -50,6 +50,7 @@ pub struct Table {
     pub depth: Option<usize>,
     pub recursive: Option<bool>,
     pub skip_empty: Option<bool>,
+    pub allow_unencrypted: Option<bool>,
     #[serde(default)]
     pub ssh: Ssh,
     pub channels: Option<Channels>,
@@ -157,7 +158,7 @@ impl Table {
         filled!(self, defaults: delete_missing grace follow_renames);
         filled!(self, defaults: channels retries retry_max_wait stall_timeout wait_lock job_timeout);
         filled!(self, defaults: log log_format state_dir);
-        filled!(self, defaults: targets keep keep_targets only_named_targets include exclude depth recursive skip_empty);
+        filled!(self, defaults: targets keep keep_targets only_named_targets include exclude depth recursive skip_empty allow_unencrypted);
         filled!(self, defaults: pre_snapshot post_snapshot pre_push post_push hook_timeout);
         let (own, theirs) = (&mut self.snapshot, &defaults.snapshot);
         filled!(own, theirs: enabled format local_time if_changed);

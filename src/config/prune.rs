@@ -88,6 +88,8 @@ impl PushJob {
             skip_empty: false,
             decrypt: false,
             volmode: Volmode::None,
+            allow_unencrypted: false,
+            allow_key_mismatch: false,
             dry_run: false,
             cures: Cures::default(),
             mirror: Mirror { by: super::source_tag(&source), ..Mirror::default() },

@@ -195,6 +195,7 @@ fn wish(table: Table) -> Result<Wish, String> {
         snapshot: snapshot.enabled.unwrap_or(true),
         if_changed: snapshot.if_changed.unwrap_or(false),
         skip_empty: table.skip_empty.unwrap_or(false),
+        allow_unencrypted: table.allow_unencrypted.unwrap_or(false),
         keep: table.keep.map(|keep| rules("keep", keep)).transpose()?,
         keep_targets: table.keep_targets.map(|keep| rules("keep-targets", keep)).transpose()?,
         only_named_targets: table.only_named_targets.unwrap_or(false),

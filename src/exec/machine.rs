@@ -22,6 +22,10 @@ use crate::remote::client::{ChannelId, SendFailure};
 use crate::remote::wire::Failure;
 use crate::report::StepId;
 
+/// So often in one run a dataset that is resumed elsewhere has got further. Where it has is the other host's word: one that
+/// names another place each time must not keep a run busy for ever.
+const MAX_RESUMES: u32 = 1000;
+
 #[derive(Debug)]
 enum State {
     /// Waits for a channel, or for its parent.
@@ -50,6 +54,8 @@ struct Dataset {
     tries: u32,
     /// Where the last attempt was resumed: another place means progress.
     resumed_at: Option<ResumeToken>,
+    /// How often that was progress.
+    resumes: u32,
     /// A cure was begun in this run; whether it moves what lies below.
     cure: Option<bool>,
     /// A cure has moved or destroyed it, or what lies above it: what was known of it counts no more.
@@ -207,9 +213,10 @@ impl Machine {
             Verdict::Send(steps) | Verdict::FillEmpty(steps) | Verdict::Overwrite(steps) => {
                 let dataset = &mut self.datasets[index];
                 let resumed_at = steps.first().and_then(|step| step.resume.clone());
-                if resumed_at.is_some() && resumed_at != dataset.resumed_at {
+                if resumed_at.is_some() && resumed_at != dataset.resumed_at && dataset.resumes < MAX_RESUMES {
                     // More has arrived than at the last try.
                     (dataset.tries, dataset.looks) = (0, 0);
+                    dataset.resumes += 1;
                     dataset.resumed_at = resumed_at;
                     self.reconnects = 0;
                 }
@@ -358,6 +365,7 @@ impl Dataset {
             looks: 0,
             tries: 0,
             resumed_at: None,
+            resumes: 0,
             cure: None,
             moved: false,
             exists: planned.placement != Placement::Create,

@@ -16,7 +16,9 @@ use super::{dates, dry_run, lock, mirror, run, source};
 use crate::config::PushJob;
 use crate::error::{Exit, StartError};
 use crate::name::DatasetName;
-use crate::plan::{EncryptedAs, Listing, Move, Negotiation, SourceDataset, TargetDataset, TargetLimits};
+use crate::plan::{
+    EncryptedAs, EncryptionRules, Listing, Move, Negotiation, SourceDataset, TargetDataset, TargetLimits,
+};
 use crate::remote::client::FromChannel;
 use crate::report::state::Recorder;
 use crate::report::{Event, Reporter};
@@ -167,7 +169,11 @@ async fn prepare(
         .with_tags(job.tags())
         .with_surroundings(&job.filter, unselected.into_iter().map(|dataset| dataset.path).collect())
         .with_skip_empty(job.skip_empty)
-        .with_encrypted(if job.decrypt { EncryptedAs::Plaintext } else { EncryptedAs::Raw })
+        .with_encryption(EncryptionRules {
+            sent: if job.decrypt { EncryptedAs::Plaintext } else { EncryptedAs::Raw },
+            allow_unencrypted: job.allow_unencrypted,
+            allow_key_mismatch: job.allow_key_mismatch,
+        })
         .with_cures(job.cures.clone(), &stamp())
         .with_listing(if job.dry_run || job.cures.any() || job.mirror.destroys() {
             Listing::AllBehind
@@ -249,6 +255,12 @@ async fn list_unlisted(
 
 /// Asks both sides about the bases of increments, where that can speak against them: one batch each.
 async fn look_at_bases(negotiation: &mut Negotiation, asker: &mut Asker<'_>, zfs: &Zfs) -> Result<(), StartError> {
+    let holders = negotiation.wants_holders();
+    if !holders.is_empty() {
+        let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
+        let answers = asker.bases(&names).await?;
+        negotiation.holders(&holders, answers);
+    }
     let wanted = negotiation.wants_bases();
     if wanted.is_empty() {
         return Ok(());

@@ -43,6 +43,8 @@ pub enum ConflictKind {
     EncryptedInPlace,
     /// An increment was received decrypted on top of a raw copy: raw ones don't fit any more.
     IvSet,
+    /// The copy's key is that of a dataset above it, which is not the one whose key the source's is.
+    KeyMismatch,
     /// A receive into the target was cut, and its partial state is in the way.
     Partial,
 }
@@ -146,6 +148,11 @@ impl Conflict {
             ConflictKind::IvSet => {
                 "the target is a raw copy with a decrypted increment on top, which raw increments don't fit".into()
             }
+            ConflictKind::KeyMismatch => {
+                "the copy inherits a key over there that is not the source's (zfs change-key -i), and could not be mounted after a raw \
+                 increment"
+                    .into()
+            }
             ConflictKind::Partial => "a receive into the target was cut, and its partial state is in the way".into(),
         }
     }
@@ -159,7 +166,9 @@ impl Conflict {
     pub(super) fn new_start_helps(&self) -> bool {
         // A pool's root can neither be renamed nor destroyed.
         let is_root = self.target.as_ref().is_some_and(|target| target.parent().is_none());
-        !is_root && !self.would_decrypt && !matches!(self.kind, ConflictKind::Partial | ConflictKind::Ahead)
+        !is_root
+            && !self.would_decrypt
+            && !matches!(self.kind, ConflictKind::Partial | ConflictKind::Ahead | ConflictKind::KeyMismatch)
     }
 
     /// The snapshot that a dataset in its place can start from.
@@ -239,6 +248,11 @@ impl Conflict {
                 "roll it back on the target host to the newest snapshot that came raw (zfs rollback -r DATASET@SNAPSHOT; the \
                  decrypted ones come again), and run again without --decrypt"
             }
+            ConflictKind::KeyMismatch => {
+                "make it an encryption root of its own again on the target host (zfs load-key, then zfs change-key -o keyformat=passphrase \
+                 DATASET with any passphrase: the increment brings the source's) and run again; --allow-key-mismatch sends it all the same, \
+                 which is right only where both keys are one"
+            }
             ConflictKind::Ahead => "nothing is lost, and the source's next snapshot will go on from its bookmark",
             ConflictKind::NameTaken { .. } => "rename them on the target host (zfs rename) and run again",
             ConflictKind::Encryption => {
@@ -279,6 +293,7 @@ impl fmt::Display for Conflict {
                 | ConflictKind::Encryption
                 | ConflictKind::EncryptedInPlace
                 | ConflictKind::IvSet
+                | ConflictKind::KeyMismatch
                 | ConflictKind::Partial
         );
         f.write_str("\n  nothing was touched; to go on: ")?;

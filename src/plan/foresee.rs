@@ -1,6 +1,7 @@
 //! What the receive will refuse, as far as that can be told before: so a dry run shows what the run would meet, nothing is given up
 //! for a stream that can't be received, and the right key is asked for.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::bookmark::snapshot_of;
@@ -8,7 +9,7 @@ use super::diff::{BaseKind, Verdict, conflict_of, newest_common};
 use super::item::{Item, Known};
 use super::negotiate::{EncryptedAs, Listing, Negotiation};
 use super::{ConflictKind, Step, TargetDataset};
-use crate::name::{DatasetName, Guid, SnapshotName};
+use crate::name::{DatasetName, Guid, RelPath, SnapshotName};
 use crate::zfs::BaseFacts;
 
 /// Why nothing can be received into a dataset although nothing is in the way. Nothing that a flag could destroy would help.
@@ -18,6 +19,12 @@ pub enum Blocked {
     KeyNotLoaded {
         /// The dataset whose key it is, where the helper tells.
         root: Option<DatasetName>,
+    },
+    /// It isn't encrypted, and what lies above it is, and comes raw: its copy could only be stored with a key that is not loaded
+    /// over there.
+    PlainBelowRaw {
+        /// The copy of what lies above it.
+        above: DatasetName,
     },
 }
 
@@ -32,6 +39,14 @@ impl fmt::Display for Blocked {
             }
             Self::KeyNotLoaded { root: None } => {
                 f.write_str("the key of the target is not loaded on its host: zfs load-key there, and run again")
+            }
+            Self::PlainBelowRaw { above } => {
+                write!(
+                    f,
+                    "it is not encrypted, and would lie below the raw copy '{above}', whose key is not loaded there\n  \
+                     --allow-unencrypted stores it unencrypted, as it is here; with the key loaded (zfs load-key) it would be \
+                     encrypted there; --exclude leaves it out"
+                )
             }
         }
     }
@@ -66,7 +81,25 @@ impl Seen {
     }
 }
 
+/// Where a dataset will be made.
+enum Place {
+    /// Below a dataset that is there.
+    Below(DatasetName),
+    /// Below a raw copy that comes into being before: nobody has loaded its key.
+    BelowNew(DatasetName),
+    /// Where nothing is encrypted.
+    Plain,
+}
+
 impl Item {
+    /// Whether the target has the key of a dataset above, and the source doesn't have it of the dataset at that place. A raw increment
+    /// brings the key as the source has it wrapped, and what the copy inherits doesn't open that.
+    fn has_foreign_key(&self) -> bool {
+        let root = self.seen.as_ref().and_then(|seen| seen.facts.encryption_root.as_ref());
+        let up = root.and_then(|root| self.target_name.below(root)).map_or(0, |path| path.depth());
+        up > 0 && self.facts.is_some_and(|facts| facts.root_up != up)
+    }
+
     fn base_names(&self) -> Option<BaseNames> {
         let here = |kind, name: &str| match kind {
             BaseKind::Snapshot => self.source_name.at(name),
@@ -103,7 +136,7 @@ impl Negotiation {
 
     /// Whether the streams of an item are raw; `None` where that isn't known.
     pub(super) fn sends_raw(&self, item: &Item) -> Option<bool> {
-        Some(item.facts?.encrypted && self.encrypted == EncryptedAs::Raw)
+        Some(item.facts?.encrypted && self.encryption.sent == EncryptedAs::Raw)
     }
 
     /// Snapshots and datasets of the target of which more must be known, each with its item: those that will be sent to, where
@@ -192,6 +225,9 @@ impl Negotiation {
         if raw && iv_sets.is_some_and(|(there, here)| there != here) {
             return Some(ConflictKind::IvSet);
         }
+        if raw && item.has_foreign_key() && !self.encryption.allow_key_mismatch {
+            return Some(ConflictKind::KeyMismatch);
+        }
         let newer = target.and_then(|target| {
             let newest = target.snapshots.newest()?;
             Some(base.is_some_and(|base| newest.guid != base))
@@ -213,6 +249,72 @@ impl Negotiation {
         let facts = &item.seen.as_ref()?.facts;
         let root = facts.encryption_root.clone().filter(|_| plain && !facts.key_loaded)?;
         Some(Blocked::KeyNotLoaded { root: Some(root) })
+    }
+
+    /// The item right above, in whose target it will be made.
+    pub(super) fn holder(&self, item: &Item) -> Option<&Item> {
+        let mut up = std::iter::successors(item.source.path.parent(), RelPath::parent);
+        up.find_map(|path| self.find(&path).filter(|above| !above.source.snapshots.is_empty()))
+    }
+
+    /// Whether it isn't encrypted, and what lies right above it is sent raw.
+    pub(super) fn is_plain_below_raw(&self, item: &Item) -> bool {
+        item.facts.is_some_and(|facts| !facts.encrypted)
+            && self.holder(item).is_some_and(|above| self.sends_raw(above) == Some(true))
+    }
+
+    /// Where a dataset that doesn't exist yet will be made, as far as what is there decides how it is stored.
+    fn place_of(&self, item: &Item) -> Place {
+        match self.holder(item) {
+            Some(above) if above.known != Known::Missing => Place::Below(above.target_name.clone()),
+            Some(above) if self.sends_raw(above) == Some(true) => Place::BelowNew(above.target_name.clone()),
+            Some(above) if self.encryption.allow_unencrypted && self.is_plain_below_raw(above) => Place::Plain,
+            Some(above) => self.place_of(above),
+            None => {
+                let up = std::iter::successors(item.target_name.parent(), DatasetName::parent);
+                up.into_iter().find(|name| self.existing.contains(name)).map_or(Place::Plain, Place::Below)
+            }
+        }
+    }
+
+    /// Datasets of the target of which it must be known how they are encrypted, as plain streams will make others below them.
+    #[must_use]
+    pub fn wants_holders(&self) -> Vec<DatasetName> {
+        let missing =
+            self.items.iter().filter(|item| item.known == Known::Missing && self.sends_raw(item) == Some(false));
+        let wanted = missing
+            .filter(|item| self.listing == Listing::AllBehind || self.is_plain_below_raw(item))
+            .filter_map(|item| match self.place_of(item) {
+                Place::Below(name) if !self.holders.contains_key(&name) => Some(name),
+                _ => None,
+            });
+        wanted.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Takes the answers, by the place in `asked`.
+    pub fn holders(&mut self, asked: &[DatasetName], answers: Vec<(u32, BaseFacts)>) {
+        for (place, facts) in answers {
+            if let Some(name) = usize::try_from(place).ok().and_then(|place| asked.get(place)) {
+                self.holders.insert(name.clone(), facts);
+            }
+        }
+    }
+
+    /// Why a dataset that doesn't exist yet can't be made.
+    pub(super) fn blocked_above(&self, item: &Item) -> Option<Blocked> {
+        let mixed = self.is_plain_below_raw(item);
+        if self.sends_raw(item)? || (mixed && self.encryption.allow_unencrypted) {
+            return None;
+        }
+        match self.place_of(item) {
+            Place::Plain => None,
+            Place::BelowNew(above) => Some(Blocked::PlainBelowRaw { above }),
+            Place::Below(above) => {
+                let facts = self.holders.get(&above).filter(|facts| !facts.key_loaded)?;
+                let root = facts.encryption_root.clone()?;
+                Some(if mixed { Blocked::PlainBelowRaw { above } } else { Blocked::KeyNotLoaded { root: Some(root) } })
+            }
+        }
     }
 
     /// The verdict about a listed target with what can be told before.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::name::Txg;
-use crate::plan::{Cures, Kind, SourceDataset, SourceFacts, Versions};
+use crate::plan::{Cures, EncryptionRules, Kind, SourceDataset, SourceFacts, Versions};
 use crate::zfs::Encryption;
 
 const KEY: &str = "b/t";
@@ -23,6 +23,9 @@ struct Scene {
     encryption: Encryption,
     facts: BaseFacts,
     iv_set_here: Option<Guid>,
+    /// Levels from the source to its encryption root.
+    root_up: usize,
+    allow_key_mismatch: bool,
     cures: Cures,
 }
 
@@ -37,6 +40,8 @@ impl Scene {
             encryption: Encryption::Root,
             facts: BaseFacts { written: Some(0), iv_set: Some(Guid(5)), encryption_root: root, ..BaseFacts::default() },
             iv_set_here: Some(Guid(5)),
+            root_up: 0,
+            allow_key_mismatch: false,
             cures: Cures::default(),
         }
     }
@@ -54,7 +59,11 @@ impl Scene {
             .unwrap()
             .with_listing(Listing::AllBehind)
             .with_cures(self.cures, "x")
-            .with_encrypted(if self.decrypt { EncryptedAs::Plaintext } else { EncryptedAs::Raw });
+            .with_encryption(EncryptionRules {
+                sent: if self.decrypt { EncryptedAs::Plaintext } else { EncryptedAs::Raw },
+                allow_key_mismatch: self.allow_key_mismatch,
+                ..EncryptionRules::default()
+            });
         negotiation.look_again(0, None);
         let target = TargetDataset {
             kind: Kind::Filesystem,
@@ -66,7 +75,7 @@ impl Scene {
             snapshots: versions(self.there),
         };
         negotiation.looked(0, Some(target));
-        let facts = SourceFacts { kind: Kind::Filesystem, encrypted: self.encrypted, root_up: 0 };
+        let facts = SourceFacts { kind: Kind::Filesystem, encrypted: self.encrypted, root_up: self.root_up };
         negotiation.facts(&[(here, facts)].into());
         let wanted = negotiation.wants_bases();
         negotiation.bases(&wanted, vec![(0, self.facts)]);
@@ -125,6 +134,26 @@ fn encryption_must_fit() {
 }
 
 #[test]
+fn a_key_that_the_copy_inherits_must_be_the_sources() {
+    let inherits = |root: &str, up| {
+        let scene = Scene::raw();
+        let facts = BaseFacts { encryption_root: Some(root.parse().unwrap()), ..scene.facts };
+        Scene { encryption: Encryption::Inherited, facts, root_up: up, ..Scene::raw() }
+    };
+    // Made so by `zfs change-key -i`, or the source's has got a key of its own since.
+    assert_eq!(inherits("b", 0).conflict(), Some(ConflictKind::KeyMismatch));
+    assert_eq!(inherits("b", 2).conflict(), Some(ConflictKind::KeyMismatch));
+    // As `zfs send -R -w` leaves it, or a copy with a key of its own.
+    assert_eq!(inherits("b", 1).conflict(), None);
+    assert_eq!(Scene { root_up: 1, ..Scene::raw() }.conflict(), None);
+    let allowed = Scene { allow_key_mismatch: true, ..inherits("b", 0) };
+    assert_eq!(allowed.conflict(), None);
+    let decrypted =
+        Scene { decrypt: true, facts: BaseFacts { key_loaded: true, ..inherits("b", 0).facts }, ..inherits("b", 0) };
+    assert_eq!(decrypted.conflict(), None);
+}
+
+#[test]
 fn nothing_is_given_up_where_a_key_is_not_loaded() {
     let all = || Cures { rollback: true, set_aside: true, replace: [KEY.parse().unwrap()].into() };
     let blocked = Verdict::Blocked(Blocked::KeyNotLoaded { root: Some(KEY.parse().unwrap()) });
@@ -135,4 +164,61 @@ fn nothing_is_given_up_where_a_key_is_not_loaded() {
         // A raw stream needs no key there.
         assert!(!matches!(Scene { there, cures: all(), ..Scene::raw() }.verdict(), Verdict::Blocked(_)));
     }
+}
+
+/// A tree with an encrypted top and a plain child, of which the target has what is told.
+fn mixed(allow: bool, top: Option<BaseFacts>, kid_encrypted: bool) -> crate::plan::PlannedDataset {
+    let dataset = |path: &str| SourceDataset {
+        path: format!("a/s{path}").parse::<DatasetName>().unwrap().below(&"a/s".parse().unwrap()).unwrap(),
+        snapshots: versions(&["a"]),
+        ..SourceDataset::default()
+    };
+    let (here, there): (DatasetName, DatasetName) = ("a/s".parse().unwrap(), "b/t".parse().unwrap());
+    let mut negotiation = Negotiation::new(&here, &there, vec![dataset(""), dataset("/kid")], false)
+        .unwrap()
+        .with_encryption(EncryptionRules { allow_unencrypted: allow, ..EncryptionRules::default() });
+    let there = |name: &String| match name.as_str() {
+        "b" => Some((Guid(1), Txg(1))),
+        "b/t" if top.is_some() => Some((Guid(2), Txg(2))),
+        "b/t@a" if top.is_some() => versions(&["a"]).newest().map(|version| (version.guid, version.txg)),
+        _ => None,
+    };
+    loop {
+        let names = negotiation.questions();
+        if names.is_empty() {
+            break;
+        }
+        let found = (0..).zip(&names).filter_map(|(at, name)| there(name).map(|(guid, txg)| (at, guid, txg)));
+        negotiation.answers(&found.collect::<Vec<_>>());
+    }
+    assert!(negotiation.unlisted().is_empty());
+    let wanted = negotiation.wants_facts(true);
+    assert_eq!(wanted.len(), 2, "what lies above matters too: {wanted:?}");
+    let facts = |encrypted| SourceFacts { kind: Kind::Filesystem, encrypted, root_up: 0 };
+    negotiation.facts(&[(here.clone(), facts(true)), ("a/s/kid".parse().unwrap(), facts(kid_encrypted))].into());
+    let holders = negotiation.wants_holders();
+    let answers = top.into_iter().filter(|_| !holders.is_empty()).map(|facts| (0, facts)).collect();
+    negotiation.holders(&holders, answers);
+    negotiation.plan().datasets.remove(1)
+}
+
+#[test]
+fn a_plain_child_of_a_raw_copy_needs_leave() {
+    let locked = || BaseFacts { encryption_root: Some("b/t".parse().unwrap()), ..BaseFacts::default() };
+    let blocked = Verdict::Blocked(Blocked::PlainBelowRaw { above: "b/t".parse().unwrap() });
+    for top in [None, Some(locked())] {
+        let refused = mixed(false, top.clone(), false);
+        assert_eq!(refused.verdict, blocked);
+        assert!(!refused.unencrypted && !refused.is_there());
+        let allowed = mixed(true, top.clone(), false);
+        assert!(allowed.unencrypted && matches!(allowed.verdict, Verdict::Send(_)), "{allowed:?}");
+        for allow in [false, true] {
+            let raw = mixed(allow, top.clone(), true);
+            assert!(!raw.unencrypted && matches!(raw.verdict, Verdict::Send(_)), "{raw:?}");
+        }
+    }
+    // With the key loaded it would be encrypted there, and with leave it still isn't.
+    let open = || Some(BaseFacts { key_loaded: true, ..locked() });
+    assert!(matches!(mixed(false, open(), false).verdict, Verdict::Send(_)));
+    assert!(!mixed(false, open(), false).unencrypted && mixed(true, open(), false).unencrypted);
 }

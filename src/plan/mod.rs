@@ -39,7 +39,7 @@ pub use item::SourceFacts;
 pub use last::{Last, LastResult, LastRun};
 pub use missing::{Doomed, Due, Mirror, Missing, Notes, Put, Stays as StaysThere};
 pub use naming::{Class, DEFAULT_FORMAT, Format, FormatError, Stamp};
-pub use negotiate::{EncryptedAs, Listing, Negotiation, PlanError};
+pub use negotiate::{EncryptedAs, EncryptionRules, Listing, Negotiation, PlanError};
 pub use placement::{Placement, Plan, PlannedDataset};
 pub use prune::{Choice, Cut, Has, Peer, prune_source, prune_target, undated};
 pub use rename::{Guess, Move};

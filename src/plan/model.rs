@@ -6,8 +6,8 @@ mod cures;
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
-    Attempt, BaseKind, Conflict, Cures, Kind, Listing, Negotiation, Placement, Plan, PlannedDataset, SourceDataset,
-    SourceFacts, Step, TargetDataset, Verdict, Versions,
+    Attempt, BaseKind, Conflict, Cures, EncryptionRules, Kind, Listing, Negotiation, Placement, Plan, PlannedDataset,
+    SourceDataset, SourceFacts, Step, TargetDataset, Verdict, Versions,
 };
 use crate::name::{DatasetName, Guid, RelPath, Txg};
 use crate::zfs::{BaseFacts, Encryption, Refusal};
@@ -349,6 +349,8 @@ impl Job<'_> {
         negotiation = negotiation
             .with_cures(self.cures.clone(), &stamp)
             .with_skip_empty(self.skip_empty)
+            // What is stored where is not the model's business.
+            .with_encryption(EncryptionRules { allow_unencrypted: true, ..EncryptionRules::default() })
             .with_listing(if self.cures.any() { Listing::AllBehind } else { Listing::AsNeeded });
         let mut asked: HashMap<String, usize> = HashMap::new();
         loop {
@@ -370,6 +372,9 @@ impl Job<'_> {
         let facts = source.facts(&negotiation.wants_facts(false));
         negotiation.facts(&facts);
         negotiation.written(&source.written(&negotiation.wants_written()));
+        let holders = negotiation.wants_holders();
+        let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
+        negotiation.holders(&holders, target.bases(&names));
         let wanted = negotiation.wants_bases();
         let names: Vec<String> = wanted.iter().map(|(_, name)| name.clone()).collect();
         negotiation.bases(&wanted, target.bases(&names));

@@ -11,6 +11,7 @@ use super::foresee::Seen;
 use super::item::{Item, Known, SourceFacts};
 use super::{Cures, Filter, SourceDataset, TargetDataset};
 use crate::name::{DatasetName, Guid, NameError, RelPath, Txg};
+use crate::zfs::BaseFacts;
 
 /// Snapshots and bookmarks asked for by name in the last round; what then is still unknown gets listed.
 const FEW: usize = 12;
@@ -31,12 +32,24 @@ pub enum PlanError {
 }
 
 /// How a run sends encrypted datasets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum EncryptedAs {
     /// As they lie on disk (`zfs send -w`).
+    #[default]
     Raw,
     /// In plaintext (`--decrypt`).
     Plaintext,
+}
+
+/// What a run does where encryption is at stake.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EncryptionRules {
+    /// How encrypted datasets are sent.
+    pub sent: EncryptedAs,
+    /// Whether what is unencrypted below an encrypted dataset of the source may be stored so below its raw copy.
+    pub allow_unencrypted: bool,
+    /// Whether copies get raw increments whose keys they can't open.
+    pub allow_key_mismatch: bool,
 }
 
 /// What of the target is listed in full, with all its snapshots.
@@ -67,12 +80,14 @@ pub struct Negotiation {
     pub(super) newest_only: bool,
     /// Whether snapshots that change nothing are left out.
     pub(super) skip_empty: bool,
-    /// How encrypted datasets are sent.
-    pub(super) encrypted: EncryptedAs,
+    /// What is done where encryption is at stake.
+    pub(super) encryption: EncryptionRules,
     /// What the user allows to be done about conflicts.
     pub(super) cures: Cures,
     /// The date in the names of what is set aside.
     pub(super) stamp: String,
+    /// How datasets of the target are encrypted that hold what will be made.
+    pub(super) holders: HashMap<DatasetName, BaseFacts>,
     /// What of the target is listed in full.
     pub(super) listing: Listing,
     /// Names our own bookmarks for this target; `None` where there are none to be believed.
@@ -132,9 +147,10 @@ impl Negotiation {
             items,
             newest_only,
             skip_empty: false,
-            encrypted: EncryptedAs::Raw,
+            encryption: EncryptionRules::default(),
             cures: Cures::default(),
             stamp: String::new(),
+            holders: HashMap::new(),
             listing: Listing::AsNeeded,
             tags: None,
             filter: Filter::default(),
@@ -148,10 +164,10 @@ impl Negotiation {
         })
     }
 
-    /// How encrypted datasets are sent; raw unless somebody says so.
+    /// What is done where encryption is at stake; what is encrypted is sent raw, unless somebody says otherwise.
     #[must_use]
-    pub fn with_encrypted(mut self, encrypted: EncryptedAs) -> Self {
-        self.encrypted = encrypted;
+    pub fn with_encryption(mut self, rules: EncryptionRules) -> Self {
+        self.encryption = rules;
         self
     }
 
@@ -401,18 +417,21 @@ impl Negotiation {
         }
     }
 
-    /// Source datasets whose kind and encryption the plan must know: those that will be made anew, those where nothing is
-    /// common, and all that are sent into an encrypted target.
+    /// Source datasets whose kind and encryption the plan must know: those that will be made anew, and those that were listed;
+    /// `all`, where encryption may matter, are all that are sent, and those right above what will be made.
     #[must_use]
     pub fn wants_facts(&self, all: bool) -> Vec<DatasetName> {
-        let wanted = self.items.iter().filter(|item| {
-            item.facts.is_none()
-                && match item.known {
-                    Known::Missing | Known::Listed(_) => true,
-                    Known::Based(..) => all,
-                    _ => false,
-                }
-        });
+        let known = |item: &Item| match item.known {
+            Known::Missing | Known::Listed(_) => true,
+            Known::Based(..) => all,
+            _ => false,
+        };
+        // What is made below an encrypted dataset may be in need of more.
+        let missing = self.items.iter().filter(|item| all && item.known == Known::Missing);
+        let above: HashSet<&RelPath> =
+            missing.filter_map(|item| self.holder(item)).map(|above| &above.source.path).collect();
+        let wanted =
+            self.items.iter().filter(|item| item.facts.is_none() && (known(item) || above.contains(&item.source.path)));
         wanted.map(|item| item.source_name.clone()).collect()
     }
 
@@ -432,7 +451,10 @@ impl Negotiation {
             _ if item.source.snapshots.is_empty() => Verdict::NoSnapshots,
             Known::Settled(verdict) => verdict.clone(),
             Known::Based(kind, at) => Verdict::Send(item.steps(*kind, *at, self.newest_only)),
-            Known::Missing => Verdict::Send(full(&item.source, self.newest_only)),
+            Known::Missing => match self.blocked_above(item) {
+                Some(blocked) => Verdict::Blocked(blocked),
+                None => Verdict::Send(full(&item.source, self.newest_only)),
+            },
             Known::Listed(target) => {
                 let kind = item.facts.map_or(target.kind, |facts| facts.kind);
                 let verdict = diff(&item.source, kind, target, item.attempt, self.newest_only);

@@ -38,6 +38,8 @@ pub struct PlannedDataset {
     pub kind: Kind,
     /// Whether the source is encrypted; `None` where nobody needed to know.
     pub encrypted: Option<bool>,
+    /// Whether it comes into being unencrypted, below an encrypted dataset.
+    pub unencrypted: bool,
     /// Whether it is the top of a new tree on the target.
     pub top: bool,
     /// Datasets of the target to create before, the highest first.
@@ -128,7 +130,7 @@ impl Negotiation {
         let placement = match (&verdict, &item.known) {
             (Verdict::FillEmpty(_), _) => Placement::IntoEmpty,
             (Verdict::Overwrite(_), _) => Placement::Overwrite,
-            (Verdict::Send(_), Known::Missing) => Placement::Create,
+            (Verdict::Send(_) | Verdict::Blocked(_), Known::Missing) => Placement::Create,
             _ => Placement::Existing,
         };
         let mut planned = PlannedDataset {
@@ -138,6 +140,7 @@ impl Negotiation {
             placement,
             kind: item.facts.map_or(Kind::Filesystem, |facts| facts.kind),
             encrypted: item.facts.map(|facts| facts.encrypted),
+            unencrypted: self.encryption.allow_unencrypted && self.is_plain_below_raw(item),
             top: false,
             ancestors: Vec::new(),
             top_ancestor: None,

@@ -12,7 +12,7 @@ impl Negotiation {
     /// The verdict about an item whose listed target is in conflict.
     pub(super) fn solve(&self, item: &Item, target: &TargetDataset, mut conflict: Conflict) -> Verdict {
         conflict.target = Some(item.target_name.clone());
-        let plain = self.encrypted == EncryptedAs::Plaintext || item.facts.is_none_or(|facts| !facts.encrypted);
+        let plain = self.encryption.sent == EncryptedAs::Plaintext || item.facts.is_none_or(|facts| !facts.encrypted);
         conflict.would_decrypt = plain && target.encryption == Encryption::Root;
         if item.cured {
             // What `--replace` has left where datasets lie below.

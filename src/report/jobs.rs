@@ -61,7 +61,11 @@ fn branch_lines(branch: &Branch) -> Vec<String> {
             (_, false) => "with some of what is below",
         };
         let empty = if push.skip_empty { ", without snapshots that change nothing" } else { "" };
-        lines.push(format!("sends {source}, {what}{empty}, to {}, {} streams at a time", push.target, push.channels));
+        let plain = if push.allow_unencrypted { ", what is unencrypted below encrypted datasets too" } else { "" };
+        lines.push(format!(
+            "sends {source}, {what}{empty}{plain}, to {}, {} streams at a time",
+            push.target, push.channels
+        ));
     }
     if let Some(push) = branch.targets.first() {
         lines.extend(mirror(&push.mirror));

@@ -237,6 +237,9 @@ impl Zfs {
         if receive.top && new {
             command.args(["-o", "readonly=on"]);
         }
+        if receive.unencrypted && receive.create {
+            command.args(["-o", "encryption=off"]);
+        }
         match receive.kind {
             _ if !new => {}
             // Not `off`: one `zfs mount` should be enough to look into a copy.
@@ -365,6 +368,7 @@ mod tests {
             into_empty: false,
             overwrite: false,
             volmode: Volmode::None,
+            unencrypted: false,
             resumable: true,
             put: None,
         };
@@ -384,6 +388,13 @@ mod tests {
             line(&zfs.receive(&receive, Some(&snapshot("s")))),
             "zfs recv -s -u -o readonly=on -o volmode=none -o zfsync:received=00000007-000000000000001f b/x@s"
         );
+        let receive = Receive { create: true, unencrypted: true, ..plain.clone() };
+        assert_eq!(
+            line(&zfs.receive(&receive, Some(&snapshot("s")))),
+            "zfs recv -s -u -o encryption=off -o canmount=noauto b/x@s"
+        );
+        let receive = Receive { unencrypted: true, ..plain.clone() };
+        assert_eq!(line(&zfs.receive(&receive, None)), "zfs recv -s -u b/x");
         let receive = Receive { into_empty: true, ..plain };
         assert_eq!(line(&zfs.receive(&receive, Some(&snapshot("s")))), "zfs recv -s -u -F -o canmount=noauto b/x@s");
         assert_eq!(

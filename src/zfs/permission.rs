@@ -6,10 +6,12 @@ use crate::plan::Cure;
 
 /// Receives into datasets that are there, and makes new ones. `mount` is needed to create anything although nothing gets
 /// mounted; `canmount` and `readonly` let what arrives be kept asleep; without them it arrives all the same.
-pub const RECEIVE: &str = "receive,create,mount,canmount,readonly,userprop";
+pub const RECEIVE: &str = "receive,create,mount,canmount,readonly,volmode,userprop";
 /// What the sender needs on the source; without the last three only its bookmarks are missing.
 pub const SEND: &str = "send,bookmark,destroy,mount";
 
+/// To drop a partially received state (`zfs receive -A`).
+pub const CLEAR: &str = "destroy,mount";
 /// To destroy snapshots.
 pub const DESTROY: &str = "destroy,mount";
 /// To follow a rename.
@@ -71,7 +73,7 @@ mod tests {
         let denied = "cannot receive: permission denied";
         assert_eq!(
             grant("repl", denied).as_deref(),
-            Some("zfs allow repl receive,create,mount,canmount,readonly,userprop 'tank/back up'")
+            Some("zfs allow repl receive,create,mount,canmount,readonly,volmode,userprop 'tank/back up'")
         );
         assert_eq!(
             grant("repl", "cannot receive: delegated administration is disabled on pool").as_deref(),

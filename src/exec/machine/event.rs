@@ -216,10 +216,7 @@ pub fn advice(refusal: Refusal) -> &'static str {
             "\n  the target's pool or OpenZFS is older than what the stream needs: zpool upgrade, or another target"
         }
         // Which key, and on which host, the helper has said. No cure that destroys anything would be one.
-        Refusal::KeyNotLoaded => {
-            "\n  load it and run again; what is not encrypted, below a copy whose key isn't to be loaded over there, needs a \
-             target of its own (--exclude leaves it out here)"
-        }
+        Refusal::KeyNotLoaded => "\n  load it and run again",
         Refusal::Encryption => {
             "\n  stream and target don't fit in encryption: --decrypt sends plaintext, or choose a target outside of the \
              encrypted dataset"

@@ -397,6 +397,7 @@ impl Run<'_> {
             into_empty: first && planned.placement == Placement::IntoEmpty,
             overwrite: first && planned.placement == Placement::Overwrite,
             volmode: self.job.volmode,
+            unencrypted: first && planned.placement == Placement::Create && planned.unencrypted,
             resumable: self.job.resume,
             put: (self.ready.negotiation.source(dataset))
                 .and_then(|source| source.snapshots.newest())

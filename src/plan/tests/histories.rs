@@ -329,7 +329,7 @@ fn explains(conflict: &crate::plan::Conflict, source: &Dataset, there: &Dataset)
         }
         ConflictKind::Encryption => assert!(source.raw && !there.raw),
         ConflictKind::EncryptedInPlace => assert!((source.raw || there.raw) && there.snapshots.is_empty()),
-        ConflictKind::IvSet => unreachable!("the model has no IV sets"),
+        ConflictKind::IvSet | ConflictKind::KeyMismatch => unreachable!("the model has no keys"),
         ConflictKind::NoCommon => assert!(common.is_none() && !there.snapshots.is_empty()),
         ConflictKind::DataWithoutSnapshots => {
             assert!(there.snapshots.is_empty() && (there.data != 0 || there.kind == Kind::Volume));
@@ -364,6 +364,7 @@ fn possible(source: &Dataset, there: &Dataset, sends: &dyn Fn(&Snap) -> bool) ->
         placement: Placement::Existing,
         kind: source.kind,
         encrypted: None,
+        unencrypted: false,
         top: false,
         ancestors: Vec::new(),
         top_ancestor: None,

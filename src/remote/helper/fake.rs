@@ -329,6 +329,7 @@ pub fn receive(dataset: &str) -> Receive {
         into_empty: false,
         overwrite: false,
         volmode: Volmode::None,
+        unencrypted: false,
         resumable: true,
         put: None,
     }

@@ -88,6 +88,9 @@ impl Incoming {
         if receive.volmode == Volmode::Inherit {
             config.check_allowed(Allow::Volmode)?;
         }
+        if receive.unencrypted {
+            config.check_allowed(Allow::Unencrypted)?;
+        }
         for ancestor in &receive.ancestors {
             host.create_placeholder(ancestor, receive.top_ancestor.as_ref() == Some(ancestor))
                 .map_err(|why| hands.context.explain(why, permission::RECEIVE, &above))?;

@@ -41,7 +41,7 @@ pub(super) enum Act {
     },
     /// These bytes go to the receive.
     Forward(Vec<u8>),
-    /// These go to the receive, and are its last.
+    /// These go to the receive, and are the last that it gets, as another one follows.
     End(Vec<u8>),
 }
 
@@ -206,7 +206,7 @@ impl Judge {
         match Record::read(record, self.order).map_err(|error| error.to_string())? {
             Record::End => {
                 self.place = Place::Over;
-                Ok(self.whole().then(|| Act::End(record.to_vec())))
+                Ok(self.whole().then(|| Act::Forward(record.to_vec())))
             }
             Record::Content(_) => Err("there are records between its streams".into()),
             Record::Begin(begin) => {

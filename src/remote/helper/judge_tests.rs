@@ -138,7 +138,7 @@ fn a_package_is_taken_apart_or_passes_whole() {
     for order in [ByteOrder::Little, ByteOrder::Big] {
         let stream = package(order);
         let (received, may_end) = judge(&several(), Packages::Whole, &stream, 1000).unwrap();
-        assert_eq!(received, [(None, stream.clone(), true)]);
+        assert_eq!(received, [(None, stream.clone(), false)]);
         assert!(may_end);
         let (received, may_end) = judge(&several(), Packages::Apart, &stream, 1000).unwrap();
         assert!(may_end);

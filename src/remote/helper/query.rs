@@ -80,7 +80,7 @@ fn answer(context: &Context, request: Request) {
         Request::Probe { dataset, .. } => probe(context, id, &dataset),
         Request::Clear { dataset, .. } => {
             let cleared = config.check(&dataset).and_then(|()| host.clear(&dataset));
-            cleared.map(|()| done(id, None)).map_err(|why| context.explain(why, permission::RECEIVE, &dataset))
+            cleared.map(|()| done(id, None)).map_err(|why| context.explain(why, permission::CLEAR, &dataset))
         }
         Request::Lock { dataset, run, owner, .. } => {
             config.check(&dataset).and_then(|()| host.claim(&dataset, run, &owner)).map(|()| done(id, None))

@@ -189,6 +189,10 @@ pub struct Receive {
     /// What a new volume's device nodes are.
     #[serde(default)]
     pub volmode: Volmode,
+    /// It comes into being unencrypted, below whatever dataset (`recv -o encryption=off`). Refused unless the helper's command line
+    /// allows it.
+    #[serde(default)]
+    pub unencrypted: bool,
     /// Whether a cut receive leaves something to go on with (`recv -s`).
     #[serde(default = "yes")]
     pub resumable: bool,

@@ -1,6 +1,7 @@
 """Encryption on both sides: keys that aren't loaded, targets that are encrypted themselves, raw copies, mixed trees."""
 
 from harness import case
+from tools import helper
 
 PHRASE = "correct horse battery"
 
@@ -134,25 +135,134 @@ def raw_on_a_plain_copy(c):
     same_files(c, c.source, c.target, "s2")
 
 
+def mixed_tree(c):
+    """An encrypted source with an encrypted child, and a plain one with a child of its own."""
+    encrypted_source(c)
+    c.alpha(f"zfs create -o encryption=off {c.source}/plain; zfs create {c.source}/kid; zfs create {c.source}/plain/below;"
+            f" echo p >/{c.source}/plain/file; zfs snapshot {c.source}/plain@s1 {c.source}/plain/below@s1 {c.source}/kid@s1")
+
+
+def encryption(c, dataset):
+    """The property of a dataset on the target."""
+    return c.properties(c.beta, dataset, "encryption")["", "encryption"][0]
+
+
 @case("ENC")
 def plain_below_a_raw_copy(c):
-    """A child that isn't encrypted below a raw copy without its key: it alone fails, at once; both ways that are named bring it over."""
-    encrypted_source(c)
-    c.alpha(f"zfs create -o encryption=off {c.source}/plain; zfs create {c.source}/kid; echo p >/{c.source}/plain/file;"
-            f" zfs snapshot {c.source}/plain@s1 {c.source}/kid@s1")
-    run = c.push("--json", status=1)
-    failed = run.of("dataset_failed")
-    c.same([event["dataset"] for event in failed], [f"{c.source}/plain"], "what failed")
-    c.check("zfs load-key" in failed[0]["error"] and "--exclude" in failed[0]["error"], f"what to do isn't said: {failed[0]['error']}")
-    c.same(len([event for event in run.of("step_started") if event["dataset"] == f"{c.source}/plain"]), 1, "tries")
-    c.only("", "kid")
+    """A child that isn't encrypted below a raw copy: it alone fails, before anything is sent of it; each way that is named brings it over."""
+    mixed_tree(c)
+    for _ in ("with the copy that is made in this run", "with one that is there"):
+        run = c.push("--json", status=1)
+        failed = {event["dataset"]: event for event in run.of("dataset_failed")}
+        c.check(f"{c.source}/plain" in failed and f"{c.source}/kid" not in failed, f"what failed: {list(failed)}")
+        error = failed[f"{c.source}/plain"]["error"]
+        c.same(failed[f"{c.source}/plain"]["kind"], "failed", "the kind of failure")
+        for word in ("--allow-unencrypted", "zfs load-key", "--exclude"):
+            c.check(word in error, f"{word} isn't named: {error}")
+        c.check("--decrypt" not in error, f"--decrypt is offered: {error}")
+        c.same([event for event in run.of("step_started") if event["dataset"].startswith(f"{c.source}/plain")], [], "tries")
+        c.only("", "kid")
     # Elsewhere it is stored as it is at the source.
     c.push("--exclude", "plain")
     c.push(source=f"{c.source}/plain", target=f"beta:{c.target}-plain")
-    c.same(c.properties(c.beta, f"{c.target}-plain", "encryption")["", "encryption"][0], "off", "the plain copy's encryption")
-    same_files(c, f"{c.source}/plain", f"{c.target}-plain", "s1")
+    c.same(encryption(c, f"{c.target}-plain"), "off", "the plain copy's encryption")
     # With the key it is stored encrypted.
     c.beta(f"echo {PHRASE} | zfs load-key -L prompt {c.target}")
     c.push()
     c.in_sync()
+    c.same(encryption(c, f"{c.target}/plain"), "aes-256-gcm", "the encryption below the raw copy")
     same_files(c, f"{c.source}/plain", f"{c.target}/plain", "s1")
+
+
+@case("ENC")
+def plain_allowed_below_a_raw_copy(c):
+    """--allow-unencrypted: the plain child arrives unencrypted, with all below it, also below a copy that was there; increments follow without it."""
+    mixed_tree(c)
+    c.alpha(f"zfs create -o encryption=off {c.source}/later")
+    c.push("--allow-unencrypted")
+    c.in_sync()
+    for path, stored in (("", "aes-256-gcm"), ("/kid", "aes-256-gcm"), ("/plain", "off"), ("/plain/below", "off")):
+        c.same(encryption(c, f"{c.target}{path}"), stored, f"the encryption of {path}")
+    c.safe()
+    same_files(c, f"{c.source}/plain", f"{c.target}/plain", "s1")
+    c.snapshot(*(f"{c.source}{path}@s2" for path in ("", "/kid", "/plain", "/plain/below", "/later")))
+    c.push("--json", "--exclude", "later")
+    c.push("-n", "--json", status=1)
+    c.push("--allow-unencrypted")
+    c.in_sync()
+    c.same(encryption(c, f"{c.target}/later"), "off", "the encryption of what came later")
+    # A plain source goes on being encrypted where the target is.
+    c.beta(f"zfs create {key_options(c, c.beta)} {c.target}-own")
+    c.push("--allow-unencrypted", source=f"{c.source}/plain", target=f"beta:{c.target}-own/in")
+    c.same(encryption(c, f"{c.target}-own/in"), "aes-256-gcm", "the encryption below an admin's encryption root")
+
+
+@case("ENC", "P10")
+def plain_below_a_raw_copy_needs_leave_over_there(c):
+    """A restricted key stores nothing unencrypted below an encrypted dataset, unless its command line says --allow unencrypted."""
+    mixed_tree(c)
+    run = c.push("--allow-unencrypted", "--remote-zfsync", helper(c, command=f"exec zfsync recv --stdio --root {c.target}"), status=3)
+    c.check("--allow unencrypted" in run.err, f"what is missing isn't named: {run.err}")
+    c.check(not c.exists(c.beta, c.target), "something was received")
+    c.push("--allow-unencrypted", "--remote-zfsync",
+           helper(c, command=f"exec zfsync recv --stdio --root {c.target} --allow unencrypted", name="allowed"))
+    c.in_sync()
+
+
+def mountable(c, dataset):
+    """Whether a copy can be mounted with the keys that are loaded; unmounts it again."""
+    place = f"/tmp/{c.name}"
+    return c.beta.try_run(f"mkdir -p {place}; mount -t zfs -o zfsutil,ro {dataset} {place} && umount {place}").status == 0
+
+
+@case("ENC")
+def key_of_another_dataset(c):
+    """zfs change-key -i on a copy, so that it inherits a key that is not the source's: refused, as a raw increment would leave it unmountable."""
+    encrypted_source(c)
+    c.beta(f"zfs create {key_options(c, c.beta)} {c.target}")
+    target = f"{c.target}/in"
+    c.push(target=f"beta:{target}")
+    c.beta(f"echo {PHRASE} | zfs load-key -L prompt {target}; zfs change-key -i {target}")
+    c.check(mountable(c, target), "the fixture can't be mounted")
+    c.snapshot(f"{c.source}@s2")
+    for flags in ((), ("-n",), ("--rollback",), ("--set-aside",), ("--replace", target)):
+        run = c.push(*flags, target=f"beta:{target}", status=1)
+        text = run.out + run.err
+        for word in ("zfs change-key -o keyformat=passphrase", "--allow-key-mismatch"):
+            c.check(word in text, f"{flags}: {word} isn't named: {text}")
+        c.same(c.snaps(c.beta, target), ["s1"], f"the copy's snapshots with {flags}")
+    c.check(mountable(c, target), "the copy can't be mounted any more")
+    # The way that is named.
+    c.beta(f"echo another passphrase | zfs change-key -o keyformat=passphrase -o keylocation=prompt {target}")
+    c.push(target=f"beta:{target}")
+    c.beta(f"zfs unload-key {target}; echo {PHRASE} | zfs load-key -L prompt {target}")
+    same_files(c, c.source, target, "s2")
+    # And the other one, which does what it says.
+    c.beta(f"zfs change-key -i {target}")
+    c.snapshot(f"{c.source}@s3")
+    c.push("--allow-key-mismatch", target=f"beta:{target}")
+    c.check(not mountable(c, target), "the copy can be mounted: is the refusal of any use?")
+
+
+@case("ENC")
+def keys_as_zfs_send_leaves_them(c):
+    """A tree of `zfs send -R -w`, whose children inherit the key of its top: increments pass, of all and of a child alone, and it stays mountable."""
+    encrypted_source(c)
+    c.alpha(f"zfs create {c.source}/kid; echo kid >/{c.source}/kid/file; zfs snapshot -r {c.source}@s2;"
+            f" zfs send -R -w {c.source}@s2 | ssh beta zfs recv -u -o canmount=noauto {c.target}")
+    c.same(c.beta.rows(f"zfs list -H -o name,encryptionroot -r {c.target}"),
+           [[c.target, c.target], [f"{c.target}/kid", c.target]], "the fixture's encryption roots")
+    c.snapshot(f"{c.source}@s3", f"{c.source}/kid@s3")
+    c.push()
+    c.snapshot(f"{c.source}/kid@s4")
+    c.push(source=f"{c.source}/kid", target=f"beta:{c.target}/kid")
+    c.in_sync()
+    c.beta(f"echo {PHRASE} | zfs load-key -L prompt {c.target}")
+    same_files(c, f"{c.source}/kid", f"{c.target}/kid", "s4")
+    c.check(mountable(c, f"{c.target}/kid"), "the child can't be mounted")
+    # The source's child gets a key of its own, which its copy would not open.
+    c.alpha(f"echo another passphrase | zfs change-key -o keyformat=passphrase -o keylocation=prompt {c.source}/kid")
+    c.snapshot(f"{c.source}@s5", f"{c.source}/kid@s5")
+    run = c.push("--json", status=1)
+    c.same([event["dataset"] for event in run.of("dataset_failed")], [f"{c.source}/kid"], "what failed")
+    c.check(mountable(c, f"{c.target}/kid"), "the child can't be mounted any more")

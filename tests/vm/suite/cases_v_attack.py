@@ -3,6 +3,7 @@
 import json
 
 from harness import case
+from hosts import Skipped
 
 
 def play(c, group, timeout=900):
@@ -112,3 +113,50 @@ END""")
     c.check(all(line.startswith("<36>zfsync[") for line in lines), f"not as syslog(3) writes: {lines}")
     c.check(f"refuses the stream for {c.target}/in/new: it is not a stream of zfs send" in lines[0], lines[0])
     c.check(f"not {c.target}/out" in lines[1], lines[1])
+
+
+ADDING = "receive:append,create,mount,canmount,readonly,volmode,userprop"
+
+
+@case("SEC")
+def a_key_that_can_only_add(c):
+    """The lines of docs/restricted-key.md: a delegated user with a forced command receives, and what needs more is refused or named."""
+    c.tree({"": "s1 s2", "a": "s1 s2", "v": "s1 s2"}, volumes=("v",))
+    root = f"{c.target}/alpha"
+    c.beta(f"zfs create -o canmount=off {c.target}; zfs create -o canmount=off {root}")
+    allowed = c.beta.try_run(f"zfs allow -u repl {ADDING} {root}")
+    if allowed.status != 0:
+        raise Skipped("this OpenZFS doesn't know receive:append")
+    key = f"/var/tmp/zfsync-suite/{c.name}/key"
+    c.alpha(f"mkdir -p $(dirname {key}); rm -f {key}*; ssh-keygen -q -t ed25519 -N '' -C {c.name} -f {key}")
+    line = f"""restrict,command="zfsync recv --stdio --root {root}" {c.alpha(f"cat {key}.pub")}"""
+    c.beta(f"cat >>~repl/.ssh/authorized_keys <<'END'\n{line}\nEND")
+    c.cleanups.append((c.beta, f"sed -i '/{c.name}$/d' ~repl/.ssh/authorized_keys"))
+    with_key = ("-i", key, "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none")
+    target, host = f"{root}/data", "repl@beta"
+    run = c.push(*with_key, target=f"{host}:{target}")
+    c.check("zfs on the target says" not in run.err, f"something was missing: {run.err}")
+    c.in_sync(target=target)
+    c.safe(target=target)
+    c.snapshot(f"{c.source}@s3", f"{c.source}@s4", f"{c.source}/a@s3", f"{c.source}/a@s4")
+    c.push(*with_key, target=f"{host}:{target}")
+    c.in_sync(target=target)
+    c.push(*with_key, target=f"{host}:{c.target}/elsewhere", status=3, says=(root, "--root"))
+    for flags in (("--rollback",), ("--set-aside",), ("--replace", f"{target}/a")):
+        c.push(*with_key, *flags, target=f"{host}:{target}", status=3, says="--allow")
+    # What needs `-F`: a delegated user can't even find out that nothing is in there.
+    c.beta(f"zfs create -u -o canmount=off -o zfsync:placeholder=on {root}/empty")
+    before = c.beta(f"zfs get -Hp -o value guid {root}/empty")
+    c.push(*with_key, source=f"{c.source}/a", target=f"{host}:{root}/empty", status=1, says="nothing was touched")
+    c.same(c.beta(f"zfs get -Hp -o value guid {root}/empty"), before, "the guid of an empty filesystem")
+    # And without one permission after the other: what arrives is said to lack something.
+    for lacking in ("canmount", "readonly", "volmode", "userprop"):
+        c.beta(f"zfs unallow -u repl {lacking} {root}")
+        run = c.push(*with_key, target=f"{host}:{root}/without-{lacking}",
+                     says=f"cannot receive {'zfsync:received' if lacking == 'userprop' else lacking} property")
+        c.in_sync(target=f"{root}/without-{lacking}")
+        c.beta(f"zfs allow -u repl {lacking} {root}")
+    for lacking in ("receive:append", "create", "mount"):
+        c.beta(f"zfs unallow -u repl {lacking} {root}")
+        c.push(*with_key, target=f"{host}:{root}/without-{lacking.split(':')[0]}", status=1, says="permission denied")
+        c.beta(f"zfs allow -u repl {lacking} {root}")

@@ -248,6 +248,26 @@ fn a_resumed_stream_that_gets_further_is_progress() {
     }
 }
 
+/// A host that names another place each time, and never gets to the end.
+#[test]
+fn a_stream_that_only_seems_to_get_further_ends() {
+    let (mut machine, _) = started(vec![existing(0)]);
+    for cut in 0..2 * u64::from(crate::exec::machine::MAX_RESUMES) {
+        let mut steps = vec![step(1)];
+        steps[0].resume = Some(crate::name::ResumeToken(cut.to_string()));
+        machine.handle(NOW, replanned(0, planned(0, Placement::Existing, None, Verdict::Send(steps))));
+        let id = cut + 1;
+        let broken = Failure { refusal: Refusal::Stream, words: "cut".into() };
+        machine.handle(NOW, Input::Received { step: id, failure: Some(broken) });
+        machine.handle(NOW, sent(id, None));
+        if machine.is_done() {
+            assert!(cut >= u64::from(crate::exec::machine::MAX_RESUMES), "{cut}");
+            return;
+        }
+    }
+    panic!("it goes on for ever");
+}
+
 #[test]
 fn what_is_said_twice_counts_once() {
     let (mut machine, _) = started((0..3).map(existing).collect());
