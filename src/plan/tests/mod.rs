@@ -6,4 +6,5 @@ mod histories;
 mod rests;
 mod scale;
 mod skip;
+mod trees;
 mod words;

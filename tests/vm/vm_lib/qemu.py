@@ -104,7 +104,8 @@ class Qemu:
                 "-kernel", f"{self.image}/vmlinuz", "-initrd", f"{self.image}/initrd",
                 "-append", "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off audit=0 apparmor=0 norandmaps "
                            f"random.trust_cpu=on net.ifnames=0 zfsync.host={host}",
-                "-drive", f"file={self.image}/root.img,format=raw,if=none,id=root,snapshot=on,cache=unsafe",
+                # Nobody writes to it; User Mode Linux, which also starts from it, has a lock on it that qemu takes for a writer's.
+                "-drive", f"file={self.image}/root.img,format=raw,if=none,id=root,snapshot=on,cache=unsafe,file.locking=off",
                 "-device", "virtio-blk-pci,drive=root",
                 "-drive", f"file={self.directory}/payload.tar,format=raw,if=none,id=payload,readonly=on",
                 "-device", "virtio-blk-pci,drive=payload",

@@ -1,0 +1,350 @@
+//! A push as whoever calls it sees it: what is printed, exit codes, signals, the dry run, events. With a fake `zfs`
+//! (support/fake-zfs) and a TARGET on the same machine, so the helper is a child of zfsync. A fake proves nothing about ZFS.
+
+mod support;
+
+use std::fs;
+use std::io::Read;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use support::{Bed, Ended, eventually, signal};
+
+#[test]
+fn nothing_to_do() {
+    let bed = Bed::new();
+    bed.world(&[("s", 1, 1), ("s@a", 11, 2), ("s/x", 2, 1), ("s/x@a", 12, 2)]);
+    bed.world(&[("d", 3, 1), ("d@a", 11, 5), ("d/x", 4, 1), ("d/x@a", 12, 5)]);
+    let ended = bed.run(&["push", "s", "d"]);
+    ended.expect(0, &["zfsync: 2 datasets in sync, nothing to do ("]);
+    assert_eq!((ended.stdout.as_str(), ended.stderr.lines().count()), ("", 1));
+    let before = bed.calls().len();
+    bed.run(&["push", "s", "d"]).expect(0, &["nothing to do ("]);
+    let calls = bed.calls().split_off(before);
+    assert_eq!(
+        calls.len(),
+        3,
+        "one listing here, one question and one list of names there, the bookmarks are there: {calls:#?}"
+    );
+    let before = bed.calls().len();
+    let quiet = bed.run(&["push", "-q", "s", "d"]);
+    assert_eq!((quiet.code, quiet.stdout.as_str(), quiet.stderr.as_str()), (Some(0), "", ""));
+    assert_eq!(bed.calls().len() - before, 2, "nobody would read what only the target has");
+}
+
+#[test]
+fn something_to_do() {
+    let bed = Bed::new();
+    bed.world_with_work(3);
+    bed.world(&[("s/4", 50, 9), ("s/5", 60, 9), ("s/5@z", 61, 10)]);
+    let ended = bed.run(&["push", "s", "d"]);
+    ended.expect(
+        0,
+        &[
+            "6 datasets, 0 in sync, 4 steps to do",
+            "s/1: @a -> @b, 1 snapshot",
+            "s/5: full -> @z, 1 snapshot",
+            "s/4: it has no snapshots, so there is nothing to send",
+            "zfsync: 4 datasets in sync (4 updated, 2 without snapshots), 4 snapshots, ",
+        ],
+    );
+    assert_eq!(ended.stdout, "");
+    bed.run(&["push", "s", "d"]).expect(0, &["nothing to do"]);
+    bed.wait_for_no_process();
+}
+
+#[test]
+fn quiet_says_nothing_when_all_is_fine() {
+    let bed = Bed::new();
+    bed.world_with_work(2);
+    let quiet = bed.run(&["push", "-q", "s", "d"]);
+    assert_eq!((quiet.code, quiet.stdout.as_str(), quiet.stderr.as_str()), (Some(0), "", ""));
+    assert!(bed.read("world").contains("d/2@b\t22\t"), "it was received");
+}
+
+#[test]
+fn an_unknown_source() {
+    let bed = Bed::new();
+    bed.world(&[("d", 3, 1)]);
+    bed.run(&["push", "s/none", "d"]).expect(3, &["can't list s/none on this machine", "dataset does not exist"]);
+}
+
+#[test]
+fn no_pool_over_there() {
+    let bed = Bed::new();
+    bed.world(&[("s", 1, 1), ("s@a", 11, 2)]);
+    bed.run(&["push", "s", "d/x"]).expect(3, &["this machine has no pool \"d\" for d/x"]);
+}
+
+#[test]
+fn nothing_is_selected() {
+    let bed = Bed::new();
+    bed.world_with_work(1);
+    bed.run(&["push", "--include", "nothing", "s", "d"]).expect(0, &["no dataset is selected"]);
+}
+
+#[test]
+fn nothing_in_common() {
+    let bed = Bed::new();
+    bed.world_with_work(1);
+    bed.world(&[("s/2", 90, 1), ("s/2@mine", 91, 2), ("d/2", 92, 1), ("d/2@yours", 93, 2)]);
+    let words = [
+        "s/2 -> d/2: conflict: no common snapshot",
+        "common: -",
+        "only here: @mine",
+        "only there: @yours",
+        "nothing was touched",
+    ];
+    let ended = bed.run(&["push", "s", "d"]);
+    ended.expect(1, &words).expect(1, &["zfsync: 1 of 3 datasets failed", "1 in sync (1 updated"]);
+    assert!(bed.read("world").contains("d/1@b\t"), "the others go on");
+    // Not even then is -q silent.
+    bed.run(&["push", "-q", "s", "d"]).expect(1, &words);
+    let dry = bed.run(&["push", "-n", "s", "d"]);
+    assert!(dry.expect(1, &[]).stdout.contains("only there: @yours"), "{dry:#?}");
+}
+
+#[test]
+fn diverged() {
+    let bed = Bed::new();
+    bed.world(&[("s", 1, 1), ("s@a", 11, 2), ("s@b", 12, 3), ("d", 2, 1), ("d@a", 11, 2), ("d@own", 13, 3)]);
+    bed.write(
+        "on-recv",
+        "cat >/dev/null\nprintf 'cannot receive incremental stream: most recent snapshot of d does not\\nmatch incremental source\\n' >&2\nexit 1\n",
+    );
+    bed.run(&["push", "s", "d"]).expect(
+        1,
+        &["s -> d: conflict: the target has diverged after @a", "common: @a", "only here: @b", "only there: @own"],
+    );
+}
+
+#[test]
+fn no_permission_over_there() {
+    let bed = Bed::new();
+    bed.world_with_work(1);
+    bed.write("on-recv", "cat >/dev/null\necho \"cannot receive incremental stream: permission denied\" >&2\nexit 1\n");
+    bed.run(&["push", "s", "d"]).expect(
+        1,
+        &["s/1 -> d/1: failed: cannot receive incremental stream: permission denied", "1 of 2 datasets failed"],
+    );
+    bed.wait_for_no_process();
+}
+
+#[test]
+fn a_receive_that_ends_early() {
+    let bed = Bed::new();
+    bed.world_with_work(2);
+    // It fails before it has read anything, while the stream is as long as it likes.
+    bed.write("on-send", "cat \"$here/records/filesystem-increment\" /dev/zero\nexit\n");
+    bed.write("on-recv", "echo 'cannot receive: out of space' >&2\nexit 1\n");
+    bed.run(&["push", "s", "d"]).expect(1, &["out of space", "make room on the target", "2 of 3 datasets failed"]);
+    bed.wait_for_no_process();
+}
+
+#[test]
+fn a_send_that_fails() {
+    let bed = Bed::new();
+    bed.world_with_work(2);
+    bed.write("on-send", "case $last in s/1@*) echo 'warning: cannot send: unloaded keys' >&2; exit 1 ;; esac\n");
+    bed.run(&["push", "s", "d"]).expect(1, &["s/1", "cannot send: unloaded keys", "1 of 3 datasets failed; 1 in sync"]);
+    assert!(!bed.read("world").contains("d/1@b\t"));
+    assert!(bed.read("world").contains("d/2@b\t"));
+}
+
+#[test]
+fn a_second_run_finds_the_lock_held() {
+    let bed = Bed::new();
+    bed.world_with_work(1);
+    bed.write("on-send", "echo $$ >\"$here/sending\"\nexec sleep 1000\n");
+    let first = bed.command(&["push", "s", "d"]).spawn().unwrap();
+    bed.wait_for_file("sending");
+    let holder = format!("process {}", first.id());
+    bed.run(&["push", "s", "d"]).expect(4, &["another zfsync run already works on d", &holder, "(lock "]);
+    // To look is allowed, and so is another target.
+    bed.run(&["push", "-n", "s", "d"]).expect(0, &[]);
+    bed.run(&["push", "--no-recursive", "s", "d/1"]).without(&["another zfsync"]);
+    signal(&first, Signal::TERM);
+    Ended::of(first).expect(143, &[]);
+    bed.wait_for_no_process();
+    fs::remove_file(bed.path("on-send")).unwrap();
+    bed.run(&["push", "s", "d"]).expect(0, &[]);
+}
+
+#[test]
+fn signals_end_a_run_in_good_order() {
+    for (what, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 143)] {
+        let bed = Bed::new();
+        bed.world_with_work(6);
+        // The stream never ends, and the receive waits for more of it.
+        bed.write("on-send", "exec sleep 1000\n");
+        bed.write("on-recv", "echo $$ >\"$here/receiving\"\n");
+        let run = bed.command(&["push", "s", "d"]).spawn().unwrap();
+        bed.wait_for_file("receiving");
+        signal(&run, what);
+        Ended::of(run).expect(code, &["interrupted after", "nothing arrived"]);
+        bed.wait_for_no_process();
+        assert!(!bed.read("world").contains("d/1@b\t"));
+    }
+}
+
+#[test]
+fn a_signal_while_a_receive_hangs() {
+    let bed = Bed::new();
+    bed.world_with_work(1);
+    // It reads nothing and goes away only when told.
+    bed.write("on-send", "cat \"$here/records/filesystem-increment\" /dev/zero\nexit\n");
+    bed.write("on-recv", "echo $$ >\"$here/receiving\"\nexec sleep 1000\n");
+    let run = bed.command(&["push", "s", "d"]).spawn().unwrap();
+    bed.wait_for_file("receiving");
+    signal(&run, Signal::INT);
+    Ended::of(run).expect(130, &["interrupted after"]);
+    bed.wait_for_no_process();
+}
+
+#[test]
+fn the_second_signal_ends_at_once() {
+    let bed = Bed::new();
+    bed.world_with_work(1);
+    // The whole stream is sent, and the receive never settles.
+    bed.write(
+        "on-recv",
+        "cat >/dev/null\necho $$ >\"$here/receiving\"\nwhile [ ! -e \"$here/go\" ]; do sleep 0.05; done\n",
+    );
+    let mut run = bed.command(&["push", "s", "d"]).spawn().unwrap();
+    bed.wait_for_file("receiving");
+    assert!(eventually(|| {
+        if run.try_wait().unwrap().is_some() {
+            return true;
+        }
+        signal(&run, Signal::INT);
+        false
+    }));
+    Ended::of(run).expect(130, &["interrupted after"]);
+    // The helper still gives the receive its time, as all of the stream is there.
+    bed.write("go", "");
+    bed.wait_for_no_process();
+}
+
+#[test]
+fn the_dry_run_as_a_table() {
+    let bed = Bed::new();
+    bed.world_with_work(2);
+    bed.world(&[("s/3", 50, 9), ("s/4", 60, 9), ("s/4@y", 61, 10), ("s/4@z", 62, 11)]);
+    let before = bed.read("world");
+    let ended = bed.run(&["push", "--dry-run", "s", "d"]);
+    ended.expect(0, &[]);
+    assert_eq!(ended.stderr, "");
+    let rows: Vec<Vec<&str>> = ended.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["DATASET", "TARGET", "ACTION", "FROM", "TO", "SNAPSHOTS", "SIZE"], "{}", ended.stdout);
+    for row in [
+        &["s/1", "d/1", "incremental", "@a", "@b", "1", "4.88", "KiB"][..],
+        &["s/3", "d/3", "no", "snapshots"],
+        &["s/4", "d/4", "full"],
+    ] {
+        assert!(rows.iter().any(|there| there.starts_with(row)), "no {row:?} in\n{}", ended.stdout);
+    }
+    assert_eq!(bed.read("world"), before);
+    assert!(bed.calls().iter().all(|call| !call.starts_with("zfs recv") && !call.starts_with("zfs create")));
+    assert_eq!(fs::read_dir(bed.path("run")).unwrap().count(), 0, "not even a lock is left");
+}
+
+#[test]
+fn the_dry_run_as_json() {
+    let bed = Bed::new();
+    bed.world_with_work(2);
+    let ended = bed.run(&["push", "-n", "--json", "s", "d"]);
+    ended.expect(0, &[]);
+    assert_eq!(ended.stderr, "");
+    // Lines as those of a run, the last of them the plan.
+    let lines: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().all(|line| line["event"].is_string()), "{lines:?}");
+    let plan = lines.last().unwrap();
+    assert_eq!((&plan["event"], &plan["bytes"]), (&Value::from("plan"), &Value::from(10_000)));
+    let rows = plan["rows"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["dataset"] == "s/2").unwrap();
+    assert_eq!(row["target"], "d/2");
+    assert_eq!(row["action"], "incremental");
+    assert_eq!((&row["from"], &row["to"]), (&Value::from("@a"), &Value::from("@b")));
+    assert_eq!((&row["snapshots"], &row["bytes"]), (&Value::from(1), &Value::from(5_000)));
+}
+
+/// The events of a run with `--json`, whose lines all are objects with a time that never goes back.
+fn events(stdout: &str) -> Vec<Value> {
+    assert!(stdout.ends_with('\n'));
+    let events: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let times: Vec<&str> = events.iter().map(|event| event["time"].as_str().unwrap()).collect();
+    assert!(times.is_sorted(), "{times:?}");
+    events
+}
+
+#[test]
+fn events_come_in_order() {
+    let bed = Bed::new();
+    bed.world_with_work(5);
+    let ended = bed.run(&["push", "--json", "s", "d"]);
+    ended.expect(0, &[]);
+    assert_eq!(ended.stderr, "");
+    let events = events(&ended.stdout);
+    let kinds: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(kinds[..2], ["connected", "planned"]);
+    assert_eq!(kinds.iter().filter(|kind| **kind == "finished").count(), 1);
+    let last = events.last().unwrap();
+    assert_eq!(last["event"], "finished");
+    assert_eq!((&last["in_sync"], &last["updated"], &last["failed"]), (&5.into(), &5.into(), &0.into()), "{last}");
+    let mut steps: Vec<u64> = events.iter().filter_map(|event| event["step"].as_u64()).collect();
+    steps.sort_unstable();
+    steps.dedup();
+    assert_eq!(steps.len(), 5);
+    for step in steps {
+        let own: Vec<&Value> = events.iter().filter(|event| event["step"] == step).collect();
+        let own_kinds: Vec<&str> = own.iter().map(|event| event["event"].as_str().unwrap()).collect();
+        let place = |kind: &str| {
+            own_kinds.iter().position(|own| *own == kind).unwrap_or_else(|| panic!("no {kind}: {own_kinds:?}"))
+        };
+        assert_eq!(place("step_started"), 0);
+        assert!(
+            place("step_estimated") < place("step_done") && place("step_sent") < place("step_done"),
+            "{own_kinds:?}"
+        );
+        assert_eq!(own_kinds.last(), Some(&"step_done"));
+        assert!(own.last().unwrap()["bytes"].as_u64().unwrap() > 0);
+    }
+}
+
+#[test]
+fn a_failure_is_an_event_too() {
+    let bed = Bed::new();
+    bed.world_with_work(2);
+    bed.world(&[("s/3", 90, 1), ("s/3@mine", 91, 2), ("d/3", 92, 1), ("d/3@yours", 93, 2)]);
+    let ended = bed.run(&["push", "--json", "s", "d"]);
+    ended.expect(1, &[]);
+    let events = events(&ended.stdout);
+    let failed = events.iter().find(|event| event["event"] == "dataset_failed").unwrap();
+    assert_eq!(
+        (&failed["dataset"], &failed["target"], &failed["kind"]),
+        (&"s/3".into(), &"d/3".into(), &"conflict".into())
+    );
+    let finished = events.last().unwrap();
+    assert_eq!((&finished["failed"], &finished["failures"][0][0]), (&1.into(), &"s/3".into()));
+}
+
+#[test]
+fn output_goes_out_while_it_happens() {
+    let bed = Bed::new();
+    bed.world_with_work(1);
+    bed.write("on-send", "while [ ! -e \"$here/go\" ]; do sleep 0.05; done\n");
+    let mut run = bed.command(&["push", "--json", "s", "d"]).spawn().unwrap();
+    let mut stdout = run.stdout.take().unwrap();
+    // The step waits for us to have read of its start.
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains("step_started") {
+        let mut some = [0; 4096];
+        let read = stdout.read(&mut some).unwrap();
+        assert_ne!(read, 0, "{}", String::from_utf8_lossy(&seen));
+        seen.extend_from_slice(&some[..read]);
+    }
+    bed.write("go", "");
+    stdout.read_to_end(&mut seen).unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(0));
+    assert!(String::from_utf8(seen).unwrap().contains("\"finished\""));
+}
