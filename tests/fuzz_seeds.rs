@@ -74,7 +74,7 @@ fn requests() -> Vec<Request> {
         Request::Note { id: 15, note: Note::MissingSince, value: Some("1700000000".into()), names: names() },
         Request::Destroy { id: 16, dataset: x(), snapshots: vec![Guid(1), Guid(2)] },
         Request::Receive { id: 17, receive: receive("b/x y") },
-        Request::Bases { id: 18, names: names() },
+        Request::Bases { id: 18, names: names(), iv_sets_only: false },
     ]
 }
 

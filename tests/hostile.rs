@@ -324,7 +324,7 @@ fn requests() -> Vec<Request> {
         Request::Thin { id: 7, dataset: b(), snapshots: vec![("s".parse().unwrap(), Guid(1))], dry_run: true },
         Request::Names { id: 8, dataset: b() },
         Request::Notes { id: 9, dataset: Some(b()), snapshots: names.clone() },
-        Request::Bases { id: 10, names },
+        Request::Bases { id: 10, names, iv_sets_only: false },
     ]
 }
 

@@ -210,12 +210,12 @@ impl<'a> Asker<'a> {
     }
 
     /// What the target says of these bases of increments, by their place.
-    pub async fn bases(&mut self, names: &[String]) -> Result<Vec<(u32, BaseFacts)>, StartError> {
+    pub async fn bases(&mut self, names: &[String], iv_sets_only: bool) -> Result<Vec<(u32, BaseFacts)>, StartError> {
         let mut offsets = HashMap::new();
         let mut start = 0;
         for some in question_parts(names) {
             let names = some.to_vec();
-            offsets.insert(self.send(|id| Request::Bases { id, names })?, start);
+            offsets.insert(self.send(|id| Request::Bases { id, names, iv_sets_only })?, start);
             start += some.len();
         }
         let mut all = Vec::new();

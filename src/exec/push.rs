@@ -252,7 +252,29 @@ async fn negotiate(
     }
     look_at_bases(negotiation, asker, zfs).await?;
     list_unlisted(negotiation, asker, zfs, reporter).await?;
+    look_for_raw_snapshots(negotiation, asker, zfs).await?;
+    for (dataset, text) in negotiation.warnings().into_iter().chain(negotiation.unfillable(limits.encrypted)) {
+        reporter.event(&Event::Notice { dataset: Some(dataset.to_string()), text });
+    }
     Ok((limits, moves))
+}
+
+/// Finds the last snapshots that came raw, for copies that went on with decrypted increments.
+async fn look_for_raw_snapshots(
+    negotiation: &mut Negotiation,
+    asker: &mut Asker<'_>,
+    zfs: &Zfs,
+) -> Result<(), StartError> {
+    let pairs = negotiation.wants_history();
+    if pairs.is_empty() {
+        return Ok(());
+    }
+    let there: Vec<String> = pairs.iter().map(|pair| pair.there.clone()).collect();
+    let here = pairs.iter().map(|pair| pair.here.clone()).collect();
+    let (there, here) =
+        tokio::try_join!(asker.bases(&there, true), async { Ok(source::iv_sets(zfs.clone(), here).await) })?;
+    negotiation.history(&pairs, &there, &here);
+    Ok(())
 }
 
 /// Lists what must be listed in full.
@@ -277,7 +299,7 @@ async fn look_at_bases(negotiation: &mut Negotiation, asker: &mut Asker<'_>, zfs
     let holders = negotiation.wants_holders();
     if !holders.is_empty() {
         let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
-        let answers = asker.bases(&names).await?;
+        let answers = asker.bases(&names, false).await?;
         negotiation.holders(&holders, answers);
     }
     let wanted = negotiation.wants_bases();
@@ -285,7 +307,7 @@ async fn look_at_bases(negotiation: &mut Negotiation, asker: &mut Asker<'_>, zfs
         return Ok(());
     }
     let names: Vec<String> = wanted.iter().map(|(_, name)| name.clone()).collect();
-    let answers = asker.bases(&names).await?;
+    let answers = asker.bases(&names, false).await?;
     negotiation.bases(&wanted, answers);
     let iv_sets = match negotiation.wants_iv_sets() {
         names if names.is_empty() => Vec::new(),

@@ -41,8 +41,13 @@ pub enum ConflictKind {
     Encryption,
     /// The target exists, and ZFS puts no full stream in its place, as one of both is encrypted.
     EncryptedInPlace,
+    /// The target has snapshots of its own after the newest common one, and the increment is raw: it fits on the newest alone.
+    OwnSnapshots,
     /// An increment was received decrypted on top of a raw copy: raw ones don't fit any more.
-    IvSet,
+    IvSet {
+        /// The newest common snapshot that came raw, by the target's name, where that is known.
+        last_raw: Option<SnapshotName>,
+    },
     /// The copy's key is that of a dataset above it, which is not the one whose key the source's is.
     KeyMismatch,
     /// A receive into the target was cut, and its partial state is in the way.
@@ -145,8 +150,15 @@ impl Conflict {
             ConflictKind::EncryptedInPlace => {
                 "the target exists, and zfs puts no full stream in its place, as one of both is encrypted".into()
             }
-            ConflictKind::IvSet => {
-                "the target is a raw copy with a decrypted increment on top, which raw increments don't fit".into()
+            ConflictKind::OwnSnapshots => {
+                format!("the target has snapshots of its own after {common}, and a raw increment fits on the newest snapshot alone")
+            }
+            ConflictKind::IvSet { last_raw } => {
+                let text = "the target is a raw copy with a decrypted increment on top, which raw increments don't fit";
+                match last_raw {
+                    Some(name) => format!("{text}; its last raw snapshot is @{name}"),
+                    None => text.into(),
+                }
             }
             ConflictKind::KeyMismatch => {
                 "the copy inherits a key over there that is not the source's (zfs change-key -i), and could not be mounted after a raw \
@@ -159,7 +171,14 @@ impl Conflict {
 
     /// Whether going back to the common snapshot solves it.
     pub(super) fn rollback_helps(&self) -> bool {
-        matches!(self.kind, ConflictKind::Diverged | ConflictKind::Modified) && self.common.is_some()
+        let helps = matches!(
+            self.kind,
+            ConflictKind::Diverged
+                | ConflictKind::Modified
+                | ConflictKind::OwnSnapshots
+                | ConflictKind::IvSet { last_raw: Some(_) }
+        );
+        helps && self.common.is_some()
     }
 
     /// Whether another dataset in its place solves it.
@@ -177,7 +196,7 @@ impl Conflict {
         let again = matches!(
             self.kind,
             ConflictKind::Encryption
-                | ConflictKind::IvSet
+                | ConflictKind::IvSet { .. }
                 | ConflictKind::TypeClash { .. }
                 | ConflictKind::NameTaken { .. }
         );
@@ -242,9 +261,10 @@ impl Conflict {
             }
             ConflictKind::EncryptedInPlace => {
                 "choose a target that doesn't exist yet, for example one below it, or destroy it on the target host if \
-                 nothing in it is needed"
+                 nothing in it is needed; where datasets lie below it: rename it there (zfs rename), run again with --no-recursive, \
+                 rename them back below it (not what inherits a key, below a raw copy) and destroy what is left empty"
             }
-            ConflictKind::IvSet => {
+            ConflictKind::IvSet { .. } => {
                 "roll it back on the target host to the newest snapshot that came raw (zfs rollback -r DATASET@SNAPSHOT; the \
                  decrypted ones come again), and run again without --decrypt"
             }
@@ -292,7 +312,7 @@ impl fmt::Display for Conflict {
                 | ConflictKind::NameTaken { .. }
                 | ConflictKind::Encryption
                 | ConflictKind::EncryptedInPlace
-                | ConflictKind::IvSet
+                | ConflictKind::IvSet { last_raw: None }
                 | ConflictKind::KeyMismatch
                 | ConflictKind::Partial
         );

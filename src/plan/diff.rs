@@ -112,7 +112,7 @@ pub fn diff(
     match attempt.map(|attempt| attempt.refusal) {
         Some(Refusal::Encryption) => return conflict(ConflictKind::Encryption),
         Some(Refusal::EncryptedInPlace) => return conflict(ConflictKind::EncryptedInPlace),
-        Some(Refusal::IvSet) => return conflict(ConflictKind::IvSet),
+        Some(Refusal::IvSet) => return conflict(ConflictKind::IvSet { last_raw: None }),
         _ => {}
     }
     if target.partial {
@@ -164,7 +164,7 @@ pub fn diff(
 }
 
 /// A conflict of this kind, with what both sides have.
-pub(super) fn conflict_of(kind: ConflictKind, source: &SourceDataset, target: &TargetDataset) -> Conflict {
+fn conflict_of(kind: ConflictKind, source: &SourceDataset, target: &TargetDataset) -> Conflict {
     let common = newest_common(source, target);
     let common = common.as_ref().map(|common| (common.name, common.version.txg, common.there.txg));
     Conflict::new(kind, common, &source.snapshots, &target.snapshots)
@@ -184,7 +184,17 @@ pub(super) struct Common<'a> {
 }
 
 pub(super) fn newest_common<'a>(source: &'a SourceDataset, target: &'a TargetDataset) -> Option<Common<'a>> {
-    let there: HashMap<Guid, Version<'a>> = target.snapshots.iter().map(|version| (version.guid, version)).collect();
+    newest_common_of(source, target, &|_| true)
+}
+
+/// The newest of those that fit.
+pub(super) fn newest_common_of<'a>(
+    source: &'a SourceDataset,
+    target: &'a TargetDataset,
+    fits: &dyn Fn(Guid) -> bool,
+) -> Option<Common<'a>> {
+    let fitting = target.snapshots.iter().filter(|version| fits(version.guid));
+    let there: HashMap<Guid, Version<'a>> = fitting.map(|version| (version.guid, version)).collect();
     let snapshot = (source.snapshots.iter().enumerate().rev()).find_map(|(index, version)| {
         let there = *there.get(&version.guid)?;
         Some(Common { kind: BaseKind::Snapshot, version, name: version.name, index, there })

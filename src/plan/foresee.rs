@@ -1,11 +1,11 @@
 //! What the receive will refuse, as far as that can be told before: so a dry run shows what the run would meet, nothing is given up
 //! for a stream that can't be received, and the right key is asked for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 
 use super::bookmark::snapshot_of;
-use super::diff::{BaseKind, Verdict, conflict_of, newest_common};
+use super::diff::{BaseKind, Verdict, newest_common};
 use super::item::{Item, Known};
 use super::negotiate::{EncryptedAs, Listing, Negotiation};
 use super::{ConflictKind, Step, TargetDataset};
@@ -68,9 +68,11 @@ pub(super) struct Seen {
     /// The snapshot that was asked for.
     base: Option<Guid>,
     /// The answer.
-    facts: BaseFacts,
+    pub facts: BaseFacts,
     /// The IV set of the source's.
-    iv_set_here: Option<Guid>,
+    pub iv_set_here: Option<Guid>,
+    /// Where raw increments don't fit: the newest common snapshot that came raw.
+    pub last_raw: Option<Guid>,
 }
 
 impl Seen {
@@ -78,6 +80,7 @@ impl Seen {
     pub fn is_old(&mut self) {
         self.base = None;
         self.facts.written = None;
+        self.last_raw = None;
     }
 }
 
@@ -174,7 +177,7 @@ impl Negotiation {
             let index = usize::try_from(place).ok().and_then(|place| asked.get(place)).map(|(index, _)| *index);
             let Some(item) = index.and_then(|index| self.items.get_mut(index)) else { continue };
             let base = item.base_names().map(|base| base.guid);
-            item.seen = Some(Seen { base, facts, iv_set_here: None });
+            item.seen = Some(Seen { base, facts, ..Seen::default() });
         }
     }
 
@@ -206,8 +209,8 @@ impl Negotiation {
         }
     }
 
-    /// What the target's answers say against an increment. Without a listing it isn't known whether the base is the newest there.
-    fn speaks_against(&self, item: &Item, target: Option<&TargetDataset>) -> Option<ConflictKind> {
+    /// What the target's answers say against an increment, in the order in which the receive does. Without a listing it isn't known whether the base is the newest there.
+    pub(super) fn speaks_against(&self, item: &Item, target: Option<&TargetDataset>) -> Option<ConflictKind> {
         let raw = self.sends_raw(item)?;
         let seen = item.seen.as_ref();
         let base = item.base_names().map(|base| base.guid);
@@ -223,7 +226,7 @@ impl Negotiation {
             return Some(ConflictKind::Encryption);
         }
         if raw && iv_sets.is_some_and(|(there, here)| there != here) {
-            return Some(ConflictKind::IvSet);
+            return Some(ConflictKind::IvSet { last_raw: None });
         }
         if raw && item.has_foreign_key() && !self.encryption.allow_key_mismatch {
             return Some(ConflictKind::KeyMismatch);
@@ -236,7 +239,7 @@ impl Negotiation {
         let written = written.is_some_and(|written| written > 0);
         match (has_own, written) {
             // A raw increment fits on top of the newest snapshot alone.
-            (true, _) if raw => Some(ConflictKind::Diverged),
+            (true, false) if raw => Some(ConflictKind::OwnSnapshots),
             (true, true) => Some(ConflictKind::Diverged),
             (false, true) => Some(ConflictKind::Modified),
             _ => None,
@@ -300,6 +303,29 @@ impl Negotiation {
         }
     }
 
+    /// Datasets of the target that will be made only to hold others.
+    pub(super) fn placeholders_to_make(&self) -> HashSet<DatasetName> {
+        self.plan().datasets.into_iter().flat_map(|planned| planned.ancestors).collect()
+    }
+
+    /// Datasets without snapshots whose placeholders no stream will ever fill, and what that means: ZFS puts no full stream in the
+    /// place of something where one of both is encrypted. `encrypted`: what is made on the target inherits encryption.
+    #[must_use]
+    pub fn unfillable(&self, encrypted: bool) -> Vec<(DatasetName, String)> {
+        let made = self.placeholders_to_make();
+        let stays =
+            |item: &&Item| made.contains(&item.target_name) && self.sends_raw(item).is_some_and(|raw| raw || encrypted);
+        let text = |item: &Item| {
+            let text = format!(
+                "it has no snapshot, so {} is made to hold what lies below; a stream can't be received into that later, as one of both is \
+                 encrypted: a snapshot of it that is taken before spares that",
+                item.target_name
+            );
+            (item.source_name.clone(), text)
+        };
+        self.items.iter().filter(stays).map(text).collect()
+    }
+
     /// Why a dataset that doesn't exist yet can't be made.
     pub(super) fn blocked_above(&self, item: &Item) -> Option<Blocked> {
         let mixed = self.is_plain_below_raw(item);
@@ -331,9 +357,13 @@ impl Negotiation {
                 }
                 self.speaks_against(item, Some(target))
             }
+            // The receive's words don't tell these two apart.
+            Verdict::Conflict(conflict) if conflict.kind == ConflictKind::Diverged => {
+                self.speaks_against(item, Some(target)).filter(|kind| *kind == ConflictKind::OwnSnapshots)
+            }
             _ => None,
         };
-        kind.map_or(verdict, |kind| Verdict::Conflict(conflict_of(kind, &item.source, target)))
+        kind.map_or(verdict, |kind| Verdict::Conflict(Self::conflict_of(item, target, kind)))
     }
 }
 

@@ -118,13 +118,18 @@ fn what_was_written_to_is_known_before() {
 
 #[test]
 fn a_raw_increment_fits_on_the_newest_snapshot_alone() {
-    assert_eq!(Scene { there: &["a", "own"], ..Scene::raw() }.conflict(), Some(ConflictKind::Diverged));
+    let own = || Scene { there: &["a", "own"], ..Scene::raw() };
+    assert_eq!(own().conflict(), Some(ConflictKind::OwnSnapshots));
+    assert_eq!(written(own()).conflict(), Some(ConflictKind::Diverged));
 }
 
 #[test]
 fn encryption_must_fit() {
     assert_eq!(Scene { encryption: Encryption::Off, ..Scene::raw() }.conflict(), Some(ConflictKind::Encryption));
-    assert_eq!(Scene { iv_set_here: Some(Guid(6)), ..Scene::raw() }.conflict(), Some(ConflictKind::IvSet));
+    assert_eq!(
+        Scene { iv_set_here: Some(Guid(6)), ..Scene::raw() }.conflict(),
+        Some(ConflictKind::IvSet { last_raw: None })
+    );
     for (encryption, encrypted) in [(Encryption::Off, true), (Encryption::Root, false), (Encryption::Inherited, false)]
     {
         let scene = Scene { there: &[], encryption, encrypted, ..Scene::raw() };
@@ -221,4 +226,37 @@ fn a_plain_child_of_a_raw_copy_needs_leave() {
     let open = || Some(BaseFacts { key_loaded: true, ..locked() });
     assert!(matches!(mixed(false, open(), false).verdict, Verdict::Send(_)));
     assert!(!mixed(false, open(), false).unencrypted && mixed(true, open(), false).unencrypted);
+}
+
+#[test]
+fn a_placeholder_that_nothing_can_fill_is_told() {
+    let told = |encrypted, inherits, rules: EncryptionRules| {
+        let dataset = |path: &str, names: &[&str]| SourceDataset {
+            path: format!("a/s{path}").parse::<DatasetName>().unwrap().below(&"a/s".parse().unwrap()).unwrap(),
+            snapshots: versions(names),
+            ..SourceDataset::default()
+        };
+        let (here, there): (DatasetName, DatasetName) = ("a/s".parse().unwrap(), "b/t".parse().unwrap());
+        let datasets = vec![dataset("", &[]), dataset("/none", &[]), dataset("/kid", &["a"])];
+        let mut negotiation = Negotiation::new(&here, &there, datasets, false).unwrap().with_encryption(rules);
+        loop {
+            let names = negotiation.questions();
+            if names.is_empty() {
+                break;
+            }
+            let found = (0..).zip(&names).filter(|(_, name)| *name == "b").map(|(at, _)| (at, Guid(1), Txg(1)));
+            negotiation.answers(&found.collect::<Vec<_>>());
+        }
+        let wanted = negotiation.wants_facts(true);
+        assert_eq!(wanted.len(), 2, "nothing is made for what holds nothing: {wanted:?}");
+        let facts = SourceFacts { kind: Kind::Filesystem, encrypted, root_up: 0 };
+        negotiation.facts(&wanted.into_iter().map(|name| (name, facts)).collect());
+        negotiation.unfillable(inherits).into_iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>()
+    };
+    let raw = EncryptionRules::default();
+    assert_eq!(told(true, false, raw), ["a/s"]);
+    assert_eq!(told(false, true, raw), ["a/s"]);
+    assert_eq!(told(false, false, raw), [""; 0]);
+    let decrypt = EncryptionRules { sent: EncryptedAs::Plaintext, ..raw };
+    assert_eq!(told(true, false, decrypt), [""; 0]);
 }

@@ -9,6 +9,7 @@ mod flags;
 mod foresee;
 mod inventory;
 mod item;
+mod iv_sets;
 mod last;
 mod missing;
 #[cfg(test)]

@@ -406,7 +406,10 @@ impl Negotiation {
             // That a dataset couldn't be created tells nothing about what is there now instead.
             item.attempt = attempt.filter(|attempt| attempt.base.is_some() || item.known != Known::Missing);
             item.known = Known::Unlisted;
-            item.seen.iter_mut().for_each(Seen::is_old);
+            // A refusal changes nothing; but whatever else leads here may have moved the dataset.
+            if attempt.is_none() {
+                item.seen.iter_mut().for_each(Seen::is_old);
+            }
         }
     }
 
@@ -430,8 +433,10 @@ impl Negotiation {
         let missing = self.items.iter().filter(|item| all && item.known == Known::Missing);
         let above: HashSet<&RelPath> =
             missing.filter_map(|item| self.holder(item)).map(|above| &above.source.path).collect();
-        let wanted =
-            self.items.iter().filter(|item| item.facts.is_none() && (known(item) || above.contains(&item.source.path)));
+        let held: HashSet<DatasetName> = if all { self.placeholders_to_make() } else { HashSet::new() };
+        let matters =
+            |item: &Item| known(item) || above.contains(&item.source.path) || held.contains(&item.target_name);
+        let wanted = self.items.iter().filter(|item| item.facts.is_none() && matters(item));
         wanted.map(|item| item.source_name.clone()).collect()
     }
 

@@ -36,7 +36,7 @@ impl Negotiation {
             let whole = self.sends_raw(item) == Some(true) || target.encryption.is_on();
             return cured(conflict, Cure::Replace { dataset, loses: everything(), whole }, then);
         }
-        let common = newest_common(&item.source, target);
+        let common = Self::common_behind(item, target, &conflict.kind);
         if let Some(common) = common.as_ref().filter(|_| self.cures.rollback && conflict.rollback_helps()) {
             let (to, to_guid) = (common.there.snapshot_name(), common.there.guid);
             let newer = target.snapshots.iter().filter(|version| version.txg > common.there.txg);

@@ -245,7 +245,7 @@ fn a_target_of_its_own_mind() {
     ");
     assert_snapshot!(one("raw a b", "raw a own~"), @r"
     rounds 2, listed 0, refused 1
-    : [] the target has diverged after @a: it has snapshots of its own
+    : [] the target has snapshots of its own after @a, and a raw increment fits on the newest snapshot alone
       common: @a
       only here: @b
       only there: @own

@@ -329,7 +329,10 @@ fn explains(conflict: &crate::plan::Conflict, source: &Dataset, there: &Dataset)
         }
         ConflictKind::Encryption => assert!(source.raw && !there.raw),
         ConflictKind::EncryptedInPlace => assert!((source.raw || there.raw) && there.snapshots.is_empty()),
-        ConflictKind::IvSet | ConflictKind::KeyMismatch => unreachable!("the model has no keys"),
+        ConflictKind::OwnSnapshots => {
+            assert!(source.raw && common.is_some() && !conflict.only_there.is_empty());
+        }
+        ConflictKind::IvSet { .. } | ConflictKind::KeyMismatch => unreachable!("the model has no keys"),
         ConflictKind::NoCommon => assert!(common.is_none() && !there.snapshots.is_empty()),
         ConflictKind::DataWithoutSnapshots => {
             assert!(there.snapshots.is_empty() && (there.data != 0 || there.kind == Kind::Volume));

@@ -39,6 +39,13 @@ pub(super) fn facts(zfs: &Zfs, names: &[&str]) -> Result<HashMap<String, BaseFac
     Ok(all)
 }
 
+/// Only the IV sets of these snapshots: one process, whatever they are called.
+pub(super) fn iv_sets_of(zfs: &Zfs, names: &[&str]) -> Result<HashMap<String, BaseFacts>, Failure> {
+    let snapshots: Vec<&str> = names.iter().filter(|name| name.contains('@')).copied().collect();
+    let found = iv_sets(zfs, &snapshots)?.into_iter();
+    Ok(found.map(|(name, iv_set)| (name, BaseFacts { iv_set: Some(iv_set), ..BaseFacts::default() })).collect())
+}
+
 /// Datasets by the name of the snapshot that is asked for.
 fn by_snapshot(names: &[&str]) -> BTreeMap<Option<SnapshotName>, Vec<DatasetName>> {
     let mut groups: BTreeMap<Option<SnapshotName>, Vec<DatasetName>> = BTreeMap::new();

@@ -46,8 +46,8 @@ pub trait Host: Send + Sync + 'static {
     fn dates(&self, names: &[&str]) -> Result<Vec<(String, i64)>, Failure>;
 
     /// What datasets say of these snapshots of theirs, or (a dataset's name) of how they are encrypted, as far as they exist.
-    fn bases(&self, names: &[&str]) -> Result<HashMap<String, BaseFacts>, Failure> {
-        let _ = names;
+    fn bases(&self, names: &[&str], iv_sets_only: bool) -> Result<HashMap<String, BaseFacts>, Failure> {
+        let _ = (names, iv_sets_only);
         Ok(HashMap::new())
     }
 

@@ -136,8 +136,8 @@ impl Host for LocalHost {
         Ok(all)
     }
 
-    fn bases(&self, names: &[&str]) -> Result<HashMap<String, BaseFacts>, Failure> {
-        base::facts(self.zfs()?, names)
+    fn bases(&self, names: &[&str], iv_sets_only: bool) -> Result<HashMap<String, BaseFacts>, Failure> {
+        if iv_sets_only { base::iv_sets_of(self.zfs()?, names) } else { base::facts(self.zfs()?, names) }
     }
 
     fn cure(&self, cure: &Cure) -> Result<Option<String>, Failure> {

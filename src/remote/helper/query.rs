@@ -91,7 +91,7 @@ fn answer(context: &Context, request: Request) {
             config.check(&dataset).and_then(|()| host.claim(&dataset, run, &owner)).map(|odd| done(id, odd))
         }
         Request::Dates { names, .. } => dates(context, id, &names),
-        Request::Bases { names, .. } => bases(context, id, &names),
+        Request::Bases { names, iv_sets_only, .. } => bases(context, id, &names, iv_sets_only),
         Request::Cure { cure, .. } => {
             let cured = config.check_cure(&cure).and_then(|()| host.cure(&cure));
             let why = |failure| context.explain(failure, permission::for_cure(&cure), cure.dataset());
@@ -177,10 +177,10 @@ fn dates(context: &Context, id: u64, names: &[String]) -> Result<Reply, Failure>
     Ok(Reply::Dated { id, dates })
 }
 
-fn bases(context: &Context, id: u64, names: &[String]) -> Result<Reply, Failure> {
+fn bases(context: &Context, id: u64, names: &[String], iv_sets_only: bool) -> Result<Reply, Failure> {
     let askable = |name: &&str| is_askable(&context.config, name);
     let legal: Vec<&str> = names.iter().take(MAX_NAMES).map(String::as_str).filter(askable).collect();
-    let mut found = if legal.is_empty() { HashMap::new() } else { context.host.bases(&legal)? };
+    let mut found = if legal.is_empty() { HashMap::new() } else { context.host.bases(&legal, iv_sets_only)? };
     for facts in found.values_mut() {
         // A name outside of the helper's roots is nobody's business.
         facts.encryption_root = facts.encryption_root.take().filter(|root| context.config.tells_of(root));

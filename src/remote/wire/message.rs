@@ -78,6 +78,9 @@ pub enum Request {
         id: u64,
         /// Full names, as in [`Request::Ask`].
         names: Vec<String>,
+        /// Whether only the IV sets are wanted.
+        #[serde(default)]
+        iv_sets_only: bool,
     },
     /// Destroy these snapshots as far as they are still the same, and neither held nor cloned. Refused unless the helper's
     /// command line allows it. Answered by [`Reply::Thinned`].

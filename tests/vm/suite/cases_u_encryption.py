@@ -98,23 +98,66 @@ def raw_into_an_empty_filesystem(c):
 
 @case("ENC")
 def decrypted_on_a_raw_copy(c):
-    """An increment with --decrypt on a raw copy: the next raw one is a conflict; going back to the last raw snapshot, as it says, solves it."""
+    """An increment with --decrypt on a raw copy: warned of before; the next raw one is a conflict, and --rollback goes back to the last raw snapshot."""
+    encrypted_source(c)
+    c.snapshot(f"{c.source}@s2")
+    c.push()
+    c.beta(f"echo {PHRASE} | zfs load-key -L prompt {c.target}")
+    c.snapshot(f"{c.source}@s3")
+    with c.unchanged():
+        c.push("-n", "--decrypt", says="raw ones don't fit any more")
+    run = c.push("--decrypt", "--json")
+    c.check("is a raw copy" in " ".join(event["text"] for event in run.of("notice")), "there was no warning")
+    c.snapshot(f"{c.source}@s4")
+    c.push("--decrypt", says="in sync")
+    c.snapshot(f"{c.source}@s5")
+    with c.unchanged():
+        run = c.push("--json", status=1)
+        error = conflict(c, run)
+        for word in ("raw copy", "its last raw snapshot is @s2", "--rollback, which loses @s3"):
+            c.check(word in error, f"{word} isn't said: {error}")
+        rows = c.push("-n", "--json", "--rollback").of("plan")[0]["rows"]
+        c.same([row["action"] for row in rows], ["rollback", "incremental"], "what a dry run shows")
+    c.same([row[0].split("@")[1] for row in guids(c, c.target)], ["s1", "s2", "s3", "s4"], "the target's snapshots")
+    run = c.push("--json", "--rollback")
+    c.same({event["from"] for event in run.of("step_started")}, {"@s2"}, "what the increment started from")
+    c.in_sync()
+    for snapshot in ("s1", "s2", "s3", "s4", "s5"):
+        same_files(c, c.source, c.target, snapshot)
+    # Raw on both sides again.
+    c.snapshot(f"{c.source}@s6")
+    c.push()
+
+
+@case("ENC")
+def nothing_raw_in_common(c):
+    """All that came raw is gone at the source: no rollback is offered, and none is done."""
     encrypted_source(c)
     c.push()
     c.beta(f"echo {PHRASE} | zfs load-key -L prompt {c.target}")
     c.snapshot(f"{c.source}@s2")
     c.push("--decrypt")
+    c.alpha(f"zfs destroy {c.source}@s1")
     c.snapshot(f"{c.source}@s3")
-    run = c.push("--json", status=1)
-    error = conflict(c, run)
-    c.check("zfs rollback -r" in error and "raw copy" in error, f"what to do isn't said: {error}")
-    c.same([row[0].split("@")[1] for row in guids(c, c.target)], ["s1", "s2"], "the target's snapshots")
-    c.beta(f"zfs rollback -r {c.target}@s1")
-    run = c.push("--json")
-    c.same({event["from"] for event in run.of("step_started")}, {"@s1"}, "what the increment started from")
+    for flags in ((), ("--rollback",)):
+        error = conflict(c, c.push("--json", *flags, status=1))
+        c.check("--rollback" not in error and "zfs rollback -r" in error, f"what to do is wrong: {error}")
+    c.same(c.snaps(c.beta, c.target), ["s1", "s2"], "the target's snapshots")
+
+
+@case("ENC")
+def own_snapshot_on_a_raw_copy(c):
+    """A snapshot that only the raw copy has: said as what it is, with what a rollback loses; without it the increment fits."""
+    encrypted_source(c)
+    c.push()
+    c.beta(f"zfs snapshot {c.target}@own")
+    c.snapshot(f"{c.source}@s2")
+    error = conflict(c, c.push("--json", status=1))
+    for word in ("a raw increment fits on the newest snapshot alone", "--rollback, which loses @own"):
+        c.check(word in error, f"{word} isn't said: {error}")
+    c.beta(f"zfs destroy {c.target}@own")
+    c.push()
     c.in_sync()
-    for snapshot in ("s1", "s2", "s3"):
-        same_files(c, c.source, c.target, snapshot)
 
 
 @case("ENC")
@@ -266,3 +309,26 @@ def keys_as_zfs_send_leaves_them(c):
     run = c.push("--json", status=1)
     c.same([event["dataset"] for event in run.of("dataset_failed")], [f"{c.source}/kid"], "what failed")
     c.check(mountable(c, f"{c.target}/kid"), "the child can't be mounted any more")
+
+
+@case("ENC")
+def placeholder_that_nothing_can_fill(c):
+    """An encrypted source without a snapshot of its top: said before its placeholder is made; then a conflict, and the way that it names keeps the child."""
+    c.alpha(f"zfs create {key_options(c, c.alpha)} {c.source}; zfs create {c.source}/kid; echo kid >/{c.source}/kid/file; zfs snapshot {c.source}/kid@s1")
+    with c.unchanged():
+        c.push("-n", says="can't be received into that later")
+    c.push(says=f"{c.target} is made to hold what lies below")
+    c.snapshot(f"{c.source}@s2", f"{c.source}/kid@s2")
+    run = c.push("--json", status=1)
+    failed = run.of("dataset_failed")
+    c.same([event["dataset"] for event in failed], [c.source], "what failed")
+    for word in ("zfs rename", "--no-recursive"):
+        c.check(word in failed[0]["error"], f"{word} isn't named: {failed[0]['error']}")
+    c.same(c.snaps(c.beta, f"{c.target}/kid"), ["s1", "s2"], "the child's snapshots")
+    c.beta(f"zfs rename {c.target} {c.target}-old")
+    c.push("--no-recursive")
+    c.beta(f"zfs rename {c.target}-old/kid {c.target}/kid; zfs destroy {c.target}-old")
+    c.snapshot(f"{c.source}@s3", f"{c.source}/kid@s3")
+    run = c.push("--json")
+    c.same(sorted(event["from"] for event in run.of("step_started")), ["@s2", "@s2"], "what the increments start from")
+    c.in_sync()

@@ -1,0 +1,89 @@
+//! What the model's sides answer when they are asked: listings, questions by name, facts.
+
+use std::collections::HashMap;
+
+use super::{Dataset, Side, versions};
+use crate::name::{DatasetName, Guid, RelPath, Txg};
+use crate::plan::{SourceDataset, SourceFacts, TargetDataset};
+use crate::zfs::{BaseFacts, Encryption};
+
+impl Side {
+    /// What the source's listing gives, in an order that means nothing.
+    pub fn list_source(&self, top: &DatasetName, selects: &dyn Fn(&RelPath) -> bool) -> Vec<SourceDataset> {
+        let within = self.datasets.iter().rev().filter_map(|(name, dataset)| Some((name.below(top)?, dataset)));
+        let selected = within.filter(|(path, _)| selects(path));
+        let source = |(path, dataset): (RelPath, &Dataset)| SourceDataset {
+            path,
+            snapshots: versions(&dataset.snapshots),
+            bookmarks: versions(&dataset.bookmarks),
+            ..SourceDataset::default()
+        };
+        selected.map(source).collect()
+    }
+
+    /// The helper's answers to questions by name.
+    pub fn answer(&self, names: &[String]) -> Vec<(u32, Guid, Txg)> {
+        let find = |name: &str| {
+            let (dataset, snapshot) = name.split_once('@').map_or((name, None), |(name, snap)| (name, Some(snap)));
+            let found = self.datasets.get(&dataset.parse::<DatasetName>().unwrap())?;
+            let Some(snapshot) = snapshot else { return Some((Guid(u64::MAX), Txg(1))) };
+            let snap = found.snapshots.iter().find(|snap| snap.name == snapshot)?;
+            Some((Guid(snap.guid), Txg(snap.txg)))
+        };
+        (0..).zip(names).filter_map(|(place, name)| find(name).map(|(guid, txg)| (place, guid, txg))).collect()
+    }
+
+    /// What the target's datasets say of these snapshots of theirs, or of themselves.
+    pub fn bases(&self, names: &[String]) -> Vec<(u32, BaseFacts)> {
+        let say = |name: &String| {
+            let (dataset, snapshot) =
+                name.split_once('@').map_or((name.as_str(), None), |(name, snap)| (name, Some(snap)));
+            let name: DatasetName = dataset.parse().unwrap();
+            let dataset = self.datasets.get(&name)?;
+            let written = match snapshot {
+                None => None,
+                Some(snapshot) => {
+                    let base = dataset.snapshots.iter().find(|snap| snap.name == snapshot)?;
+                    Some(u64::from(base.data != dataset.data))
+                }
+            };
+            let encryption_root = dataset.raw.then_some(name);
+            Some(BaseFacts { written, iv_set: None, encryption_root, key_loaded: true })
+        };
+        (0..).zip(names).filter_map(|(place, name)| Some((place, say(name)?))).collect()
+    }
+
+    /// `written` of snapshots: that of the first is never 0, as it has what every dataset is born with.
+    pub fn written(&self, names: &[String]) -> Vec<(String, u64)> {
+        let written = |name: &String| {
+            let (dataset, snapshot) = name.split_once('@').unwrap();
+            let snapshots = &self.datasets[&dataset.parse::<DatasetName>().unwrap()].snapshots;
+            let at = snapshots.iter().position(|snap| snap.name == snapshot)?;
+            let changed = at.checked_sub(1).is_none_or(|before| snapshots[before].data != snapshots[at].data);
+            Some((name.clone(), u64::from(changed)))
+        };
+        names.iter().filter_map(written).collect()
+    }
+
+    pub fn list_target(&self, name: &DatasetName) -> Option<TargetDataset> {
+        let dataset = self.datasets.get(name)?;
+        let (kind, partial, empty) = (dataset.kind, dataset.partial, dataset.is_empty());
+        Some(TargetDataset {
+            kind,
+            partial,
+            resume: None,
+            unborn: false,
+            empty,
+            encryption: if dataset.raw { Encryption::Root } else { Encryption::Off },
+            snapshots: versions(&dataset.snapshots),
+        })
+    }
+
+    pub fn facts(&self, names: &[DatasetName]) -> HashMap<DatasetName, SourceFacts> {
+        let fact = |name: &DatasetName| {
+            let dataset = self.datasets.get(name)?;
+            Some((name.clone(), SourceFacts { kind: dataset.kind, encrypted: dataset.raw, root_up: 0 }))
+        };
+        names.iter().filter_map(fact).collect()
+    }
+}
