@@ -270,9 +270,10 @@ async fn look_for_raw_snapshots(
         return Ok(());
     }
     let there: Vec<String> = pairs.iter().map(|pair| pair.there.clone()).collect();
-    let here = pairs.iter().map(|pair| pair.here.clone()).collect();
+    let here: Vec<String> = pairs.iter().map(|pair| pair.here.clone()).collect();
+    let stall = asker.job.faults.stall_timeout;
     let (there, here) =
-        tokio::try_join!(asker.bases(&there, true), async { Ok(source::iv_sets(zfs.clone(), here).await) })?;
+        tokio::try_join!(asker.bases(&there, true), async { Ok(source::iv_sets(zfs, &here, stall).await) })?;
     negotiation.history(&pairs, &there, &here);
     Ok(())
 }
