@@ -65,7 +65,9 @@ class Bed:
         b = self.base
         return set(sh(f"""
             zfs list -Hp -r -t all -o name,guid,origin,mounted {b}
-            zfs get -Hp -r -s local,received -t filesystem,volume,snapshot -o name,property,value,source all {b}
+            # Those that count are there as soon as anybody on the pool has set a limit.
+            zfs get -Hp -r -s local,received -t filesystem,volume,snapshot -o name,property,value,source all {b} |
+                grep -vE '[[:space:]](filesystem|snapshot)_count[[:space:]]'
             zfs list -H -o name -t snapshot -r {b} | xargs zfs holds -H
             ls -d /dev/zvol/{b}/data/* 2>/dev/null || true
             ls /{b}/at/{b}/data/full
