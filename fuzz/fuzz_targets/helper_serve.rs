@@ -79,8 +79,8 @@ impl Host for Tame {
         Ok(())
     }
 
-    fn claim(&self, _: &DatasetName, _: u64, _: &str) -> Result<(), Failure> {
-        Ok(())
+    fn claim(&self, _: &DatasetName, _: u64, _: &str) -> Result<Option<String>, Failure> {
+        Ok(None)
     }
 
     fn has_snapshots(&self, _: &DatasetName) -> Result<bool, Failure> {
