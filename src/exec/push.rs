@@ -240,10 +240,13 @@ async fn negotiate(
     };
     // Both sides are asked at the same time; in the rare case that the target has limits, more must be known of the source.
     let stall = asker.job.faults.stall_timeout;
-    let encrypted = source::has_encrypted(zfs, asker.job.source.pool(), stall).await;
-    let (needed, unknown) = (negotiation.wants_facts(encrypted), negotiation.wants_written());
-    let written = async { Ok(source::written(zfs, &unknown, stall).await) };
-    let (limits, facts, written) = tokio::try_join!(asker.probe(nearest), source::facts(zfs, &needed, stall), written)?;
+    let (known, pool) = (&*negotiation, asker.job.source.pool());
+    let facts = async {
+        let encrypted = source::has_encrypted(zfs, pool, stall).await;
+        source::facts(zfs, &known.wants_facts(encrypted), stall).await
+    };
+    let written = async { Ok(source::written(zfs, &known.wants_written(), stall).await) };
+    let (limits, facts, written) = tokio::try_join!(asker.probe(nearest), facts, written)?;
     negotiation.facts(&facts);
     negotiation.written(&written);
     if !limits.none() {
