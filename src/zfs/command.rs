@@ -287,6 +287,14 @@ impl Zfs {
         command
     }
 
+    /// Has what was written to a pool stored now: `written` and its like count nothing before (zpool-sync(8)).
+    #[must_use]
+    pub fn sync(&self, pool: &str) -> Command {
+        let mut command = self.zpool();
+        command.args(["sync", pool]);
+        command
+    }
+
     pub(super) fn zpool(&self) -> Command {
         let beside = self.path.with_file_name("zpool");
         // A wrapper of zfs may stand alone.

@@ -1,16 +1,20 @@
 //! What datasets say of their snapshots as bases of increments. As recursive snapshots share their names, there is a process for
 //! each name and not for each dataset.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::local::portions;
-use super::process::run_listing;
+use super::process::{run, run_listing};
 use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::remote::wire::Failure;
 use crate::zfs::{BaseFacts, Zfs, read_base_facts, read_iv_sets};
 
 /// Answers for these snapshots and datasets, by their names.
 pub(super) fn facts(zfs: &Zfs, names: &[&str]) -> Result<HashMap<String, BaseFacts>, Failure> {
+    // The receive will see what was written a moment ago. Without it only that would be missed.
+    for pool in pools(names) {
+        let _ = run(zfs.sync(pool), |_| Ok(()));
+    }
     let mut all = HashMap::with_capacity(names.len());
     for (snapshot, datasets) in by_snapshot(names) {
         for some in portions(&datasets, |dataset| dataset.as_str().len()) {
@@ -46,6 +50,11 @@ pub(super) fn iv_sets_of(zfs: &Zfs, names: &[&str]) -> Result<HashMap<String, Ba
     Ok(found.map(|(name, iv_set)| (name, BaseFacts { iv_set: Some(iv_set), ..BaseFacts::default() })).collect())
 }
 
+/// The pools of these names, each once.
+fn pools<'a>(names: &[&'a str]) -> BTreeSet<&'a str> {
+    names.iter().filter_map(|name| name.split(['/', '@']).next()).collect()
+}
+
 /// Datasets by the name of the snapshot that is asked for.
 fn by_snapshot(names: &[&str]) -> BTreeMap<Option<SnapshotName>, Vec<DatasetName>> {
     let mut groups: BTreeMap<Option<SnapshotName>, Vec<DatasetName>> = BTreeMap::new();
@@ -68,6 +77,11 @@ fn iv_sets(zfs: &Zfs, names: &[&str]) -> Result<Vec<(String, Guid)>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_pool_is_synced_once() {
+        assert_eq!(pools(&["b/x@s", "b", "c@s", "b/y"]).into_iter().collect::<Vec<_>>(), ["b", "c"]);
+    }
 
     #[test]
     fn one_process_for_each_name_of_a_snapshot() {

@@ -70,6 +70,20 @@ def without_flags(c):
 
 
 @case("DRY")
+def just_written(c):
+    """What was written to a mounted target a moment ago counts, though no transaction group with it is stored yet."""
+    c.tree({"": "s1"})
+    c.push()
+    c.snapshot(f"{c.source}@s2")
+    c.beta(f"zfs set readonly=off {c.target}; zfs mount {c.target}; zpool sync; echo mine >/{c.target}/mine")
+    run = c.push("-n", "--json", "--rollback")
+    c.same(actions(run.of("plan")[0]["rows"], c.source), ["rollback", "incremental"], "what is shown with --rollback")
+    c.beta(f"zfs unmount {c.target}; zfs rollback {c.target}@s1; zfs mount {c.target}; zpool sync; echo mine >/{c.target}/mine")
+    run = c.push("-n", "--json", status=1)
+    c.same(actions(run.of("plan")[0]["rows"], c.source), ["conflict"], "what is shown")
+
+
+@case("DRY")
 def rollback(c):
     """-n --rollback shows what goes back and what that loses, and the run loses just that."""
     grown(c)
