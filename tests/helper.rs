@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use zfsync::name::{Guid, Txg};
 use zfsync::plan::Kind;
 use zfsync::remote::wire::{self, Brings, FrameKind, Header, Hello, Receive, Reply, Request, TargetFacts};
+use zfsync::zfs::record::SIZE;
 use zfsync::zfs::{Encryption, Refusal, Volmode};
 
 /// Behaves as `zfs` does, for a pool `b` that holds `x` (one snapshot), `e` (empty) and `f` (not empty). A received
@@ -157,6 +158,11 @@ impl Drop for Helper {
 fn stream(receive: &Receive, len: usize) -> Vec<u8> {
     let full = receive.create || receive.into_empty || receive.overwrite;
     let begin = support::begin(Some(receive.kind), (!full).then_some(Guid(1)));
+    if receive.into_empty || receive.overwrite {
+        let mut end = [0; SIZE];
+        end[0] = 5;
+        return [begin, end].concat();
+    }
     begin.into_iter().chain((0..=250).cycle()).take(len).collect()
 }
 
@@ -256,7 +262,12 @@ fn only_what_is_empty_is_forced() {
     helper.mark(FrameKind::End);
     assert_eq!(helper.done(), (2, None));
     let calls = helper.file("calls");
-    assert!(calls.ends_with("recv -s -u -F -o canmount=noauto b/e@s\ninherit zfsync:placeholder b/e\n"), "{calls}");
+    let (looked, after) = calls.split_once("recv -s -u -F -o canmount=noauto b/e@s\n").unwrap();
+    // Before it begins, and before it ends.
+    for looks in [looked, after] {
+        assert!(looks.contains("list -Hp -d 1 -t snapshot -o name,guid,createtxg b/e\n"), "{calls}");
+    }
+    assert!(after.ends_with("inherit zfsync:placeholder b/e\n"), "{calls}");
 }
 
 #[test]

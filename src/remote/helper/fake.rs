@@ -24,6 +24,8 @@ use crate::zfs::{Note, Noted, Refusal, Volmode};
 pub struct FakeHost {
     /// The bytes that each dataset has received, as far as it was complete.
     pub received: Mutex<BTreeMap<String, usize>>,
+    /// Nothing is empty any more.
+    pub filled_meanwhile: Mutex<bool>,
     /// The names that receives were started with.
     pub began: Mutex<Vec<String>>,
     /// Placeholders made.
@@ -171,7 +173,7 @@ impl Host for Arc<FakeHost> {
     }
 
     fn is_empty(&self, dataset: &DatasetName) -> Result<bool, Failure> {
-        Ok(dataset.as_str().contains("empty"))
+        Ok(dataset.as_str().contains("empty") && !*self.filled_meanwhile.lock().unwrap())
     }
 
     fn receive(&self, receive: &Receive, snapshot: Option<&SnapshotName>) -> Result<Started, Failure> {

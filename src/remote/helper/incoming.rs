@@ -98,8 +98,9 @@ impl Incoming {
         Ok(())
     }
 
-    /// What is replaced is looked at when the stream has begun, so that nothing lies between the look and the receive that
-    /// the sender could draw out: the sender's own look may be long ago, and `recv -F` asks nobody.
+    /// What is replaced is looked at when the stream has begun, and again before its END record: then ZFS puts the new dataset in
+    /// the place of the old one, with all snapshots that this one has got meanwhile (`dmu_recv_end_check` in
+    /// `module/zfs/dmu_recv.c`), and until then a sender can take all the time that it likes.
     fn check_replaced(&self, host: &dyn Host) -> Result<(), Failure> {
         let dataset = &self.receive.dataset;
         if self.receive.into_empty && !host.is_empty(dataset)? {
@@ -180,13 +181,30 @@ impl Incoming {
             }
             Some(Act::Forward(bytes)) => self.forward(&bytes, hands),
             Some(Act::End(bytes)) => {
+                // Only with these ZFS gives up what is there, with all snapshots that it has got meanwhile.
+                if self.replaces()
+                    && let Err(failure) = self.check_replaced(&*hands.context.host)
+                {
+                    self.fail(hands, failure);
+                }
                 self.forward(&bytes, hands)?;
-                if let Sink::Open { receiving, .. } = std::mem::replace(&mut self.sink, Sink::Dropped(None)) {
-                    receiving.finish(Ending::Complete);
-                    self.sink = Sink::Closed(receiving);
+                if self.judge.is_apart() {
+                    self.close();
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// A receive has all of its stream. One that has ended before keeps its place, so that its stream's end can tell.
+    fn close(&mut self) {
+        match std::mem::replace(&mut self.sink, Sink::Dropped(None)) {
+            Sink::Open { stdin, receiving } => {
+                drop(stdin);
+                receiving.finish(Ending::Complete);
+                self.sink = Sink::Closed(receiving);
+            }
+            other => self.sink = other,
         }
     }
 
@@ -269,7 +287,9 @@ impl Incoming {
             Sink::Closed(receiving) if !self.judge.may_end() => receiving.tell(broken("the package has no end")),
             Sink::Closed(receiving) => receiving.tell(None),
             Sink::Dropped(Some(receiving)) => {
-                receiving.tell(None);
+                // Of a package the streams behind it are lost, whatever it says itself.
+                let lost = self.judge.is_apart().then(|| failure(Refusal::Stream, "zfs recv ended before its stream"));
+                receiving.tell(lost);
                 receiving.finish(ending);
             }
             Sink::Dropped(None) => {}

@@ -41,7 +41,7 @@ pub(super) enum Act {
     },
     /// These bytes go to the receive.
     Forward(Vec<u8>),
-    /// These go to the receive, and are the last that it gets, as another one follows.
+    /// These go to the receive, and are the last that it gets: another one follows, or what is there is replaced now.
     End(Vec<u8>),
 }
 
@@ -257,7 +257,7 @@ impl Judge {
         }
         let described = Features::RAW.with(Features::RESUMING).with(Features::REDACTED);
         if begin.content > 0 && !begin.features.any(described) {
-            return Err("it brings a list of properties".into());
+            return Err("it has a description that only raw and resumed streams have".into());
         }
         if begin.content > MAX_BEGIN {
             return Err(format!("its description has {} bytes", begin.content));
@@ -276,7 +276,9 @@ impl Judge {
     }
 
     fn begun(&mut self, bytes: Vec<u8>) -> Act {
-        self.place = if self.brings == Brings::Snapshots { Place::Records } else { Place::Plain };
+        // Of one that replaces something, the end must be known too.
+        let plain = self.brings != Brings::Snapshots && !self.replaces;
+        self.place = if plain { Place::Plain } else { Place::Records };
         let snapshot = self.snapshot.take();
         if self.brings == Brings::Snapshots && self.whole() {
             return Act::Forward(bytes);
@@ -292,9 +294,10 @@ impl Judge {
         match Record::read(record, self.order).map_err(|error| error.to_string())? {
             Record::Begin(_) => Err("a stream begins within another".into()),
             Record::End => {
-                self.place = Place::Between;
+                let several = self.brings == Brings::Snapshots;
+                self.place = if several { Place::Between } else { Place::Over };
                 let bytes = record.to_vec();
-                Ok(Some(if self.whole() { Act::Forward(bytes) } else { Act::End(bytes) }))
+                Ok(Some(if several && self.whole() { Act::Forward(bytes) } else { Act::End(bytes) }))
             }
             Record::Content(len) => {
                 if len > 0 {

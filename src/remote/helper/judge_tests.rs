@@ -182,7 +182,7 @@ fn only_what_was_announced_is_taken() {
         ((Receive { kind: Kind::Volume, create: true, ..receive("b/x") }, full()), "it is that of a filesystem"),
         (increment(Begin { features: Features::DEDUP, ..from() }), "it is deduplicated"),
         (increment(Begin { features: Features::HOLDS, ..from() }), "it brings holds"),
-        (increment(Begin { content: 8, ..from() }), "it brings a list of properties"),
+        (increment(Begin { content: 8, ..from() }), "it has a description that only raw"),
         (
             increment(Begin { content: MAX_BEGIN + 1, features: Features::RAW, ..from() }),
             "its description has 1048577 bytes",
@@ -224,7 +224,7 @@ fn every_stream_in_a_package_is_judged() {
         (&begun, other, "it is neither that of a filesystem"),
         (&begun, Begin { clone: true, ..good.clone() }, "it makes a clone"),
         (&begun, Begin { features: Features::RESUMING, content: 1, ..good.clone() }, "it resumes in the middle"),
-        (&begun, Begin { content: 1, ..good.clone() }, "it brings a list of properties"),
+        (&begun, Begin { content: 1, ..good.clone() }, "it has a description that only raw"),
         (&begun, header(LITTLE, "p/x@b"), "it is a package within a package"),
         (&first, inner(LITTLE, "p/x@b", 1, 3), "its streams don't follow each other"),
         (&first, inner(LITTLE, "p/y@b", 2, 3), "it is a package with streams of several datasets"),

@@ -134,3 +134,20 @@ fn a_refused_stream_starts_nothing_that_it_could_reach() {
     session.close().unwrap();
     assert!(began(&session).is_empty());
 }
+
+#[test]
+fn what_is_replaced_is_looked_at_again_before_the_end() {
+    let mut session = Session::start(Config::default());
+    session.request(&Request::Receive { id: 1, receive: Receive { into_empty: true, ..receive("b/empty") } });
+    session.data(&begin(None, "p/x@s").to_bytes());
+    while began(&session).is_empty() {
+        std::thread::yield_now();
+    }
+    // Somebody uses it meanwhile.
+    *session.host.filled_meanwhile.lock().unwrap() = true;
+    session.data(&end());
+    assert_eq!(session.done(), (1, Some(Refusal::Exists)));
+    session.mark(FrameKind::End);
+    session.close().unwrap();
+    assert!(session.host.received.lock().unwrap().is_empty());
+}

@@ -11,6 +11,7 @@ use crate::name::{Guid, Txg};
 use crate::plan::Cure;
 use crate::remote::wire::{FrameKind, Header, MAX_DATA, MAX_NAMES, Receive, Reply, Request};
 use crate::zfs::Refusal;
+use crate::zfs::record::SIZE;
 
 fn session() -> Session {
     Session::start(Config::default())
@@ -23,7 +24,10 @@ pub(super) fn stream(len: usize) -> Vec<u8> {
 
 /// A full stream of that kind.
 fn full() -> Vec<u8> {
-    [&begin(None, "p/x@s").to_bytes()[..], b"end"].concat()
+    let mut end = [0; SIZE];
+    end[0] = 5;
+    end[SIZE - 3..].copy_from_slice(b"end");
+    [begin(None, "p/x@s").to_bytes(), end].concat()
 }
 
 #[test]

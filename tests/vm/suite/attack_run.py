@@ -324,13 +324,16 @@ def verbs(bed):
 
 
 def late(bed):
-    """A receive that replaces an empty filesystem is opened, and only then something is put there."""
+    """A receive that replaces an empty filesystem is opened, or has most of its stream, and only then something is put there."""
     for target, words, split in (("empty", KINDS["full"], 0), ("empty", KINDS["full"], 200), ("empty", KINDS["R-i"], 0),
-                                 ("holder", KINDS["full"], 0), ("holder", KINDS["R-i"], 100)):
+                                 ("holder", KINDS["full"], 0), ("holder", KINDS["R-i"], 100),
+                                 ("fresh", KINDS["full"], 5000), ("fresher", KINDS["full"], 40_000)):
+        if target.startswith("fresh"):
+            sh(f"zfs create -u -o canmount=off {bed.root}/{target}")
         def play(session, target=target, words=words, split=split):
             data = bed.stream(words)
             number = session.request("receive", receive={
-                "dataset": f"{bed.root}/{target}", "kind": "filesystem", "brings": {"snapshot": "x"}, "into_empty": True})
+                "dataset": f"{bed.root}/{target}", "kind": "filesystem", "brings": {"snapshot": "x"}, "into_empty": True, "resumable": False})
             session.data(data[:split])
             for _ in range(5):
                 session.frame(PING)

@@ -51,7 +51,7 @@ def requests_that_are_not_allowed(c):
 @case("SEC")
 def an_empty_target_that_is_filled_meanwhile(c):
     """`zfs receive -F` is opened onto an empty filesystem and fed when that is no longer empty."""
-    for attempt in refused(c, "late", 5):
+    for attempt in refused(c, "late", 7):
         c.check("not empty" in attempt["words"] or "refuses the stream" in attempt["words"], attempt["words"])
 
 
