@@ -331,15 +331,19 @@ def late(bed):
         if target.startswith("fresh"):
             sh(f"zfs create -u -o canmount=off {bed.root}/{target}")
         def play(session, target=target, words=words, split=split):
-            data = bed.stream(words)
+            data, before = bed.stream(words), bed.world()
             number = session.request("receive", receive={
                 "dataset": f"{bed.root}/{target}", "kind": "filesystem", "brings": {"snapshot": "x"}, "into_empty": True, "resumable": False})
             session.data(data[:split])
             for _ in range(5):
                 session.frame(PING)
+            if split > rec.SIZE:
+                # The kernel has begun, and will look again only at the end.
+                sh(f"n=0; until zfs list {bed.root}/{target}/%recv >/dev/null 2>&1; do n=$((n + 1)); [ $n -lt 300 ]; sleep 0.1; done")
             # What a legitimate push brings meanwhile, or an admin.
-            sh(f"zfs snapshot {bed.root}/{target}@meanwhile-{split}-{len(data)}")
-            bed.world_before = bed.world()
+            meanwhile = f"{bed.root}/{target}@meanwhile-{split}-{len(data)}"
+            listed = sh(f"zfs snapshot {meanwhile}; zfs list -Hp -o name,guid,origin,mounted {meanwhile}")
+            bed.world_before = before | set(listed.decode().splitlines())
             session.data(data[split:])
             session.frame(END)
             return session.done(number)
