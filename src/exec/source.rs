@@ -154,31 +154,31 @@ pub async fn having(
 
 /// When snapshots were made, as far as they exist; nothing where zfs doesn't tell.
 pub async fn dates(zfs: &Zfs, names: &[String], stall: Option<Duration>) -> Vec<(String, i64)> {
-    let mut all = Vec::with_capacity(names.len());
-    for some in names.chunks(NAMES) {
-        let Ok(output) = local::output(zfs.creation_of(some), stall).await else { return Vec::new() };
-        all.extend(read_creations(output.stdout.as_slice()).unwrap_or_default());
-    }
-    all
+    told(names, stall, |some| zfs.creation_of(some), |output| read_creations(output)).await
 }
 
 /// How much was written between each of these snapshots and the one before it, as far as zfs tells: what it doesn't tell is
 /// only not left out.
 pub async fn written(zfs: &Zfs, names: &[String], stall: Option<Duration>) -> Vec<(String, u64)> {
-    let mut all = Vec::with_capacity(names.len());
-    for some in names.chunks(NAMES) {
-        let Ok(output) = local::output(zfs.written_of(some), stall).await else { return Vec::new() };
-        all.extend(read_written(output.stdout.as_slice()).unwrap_or_default());
-    }
-    all
+    told(names, stall, |some| zfs.written_of(some), |output| read_written(output)).await
 }
 
 /// The IV sets of these snapshots and bookmarks, as far as zfs tells.
 pub async fn iv_sets(zfs: &Zfs, names: &[String], stall: Option<Duration>) -> Vec<(String, Guid)> {
+    told(names, stall, |some| zfs.iv_sets(some), |output| read_iv_sets(output)).await
+}
+
+/// What zfs tells of these names, a command line full of them at a time; nothing where one can't be asked.
+async fn told<T>(
+    names: &[String],
+    stall: Option<Duration>,
+    ask: impl Fn(&[String]) -> Command,
+    read: impl Fn(&[u8]) -> Result<Vec<T>, ParseError>,
+) -> Vec<T> {
     let mut all = Vec::with_capacity(names.len());
     for some in names.chunks(NAMES) {
-        let Ok(output) = local::output(zfs.iv_sets(some), stall).await else { return Vec::new() };
-        all.extend(read_iv_sets(output.stdout.as_slice()).unwrap_or_default());
+        let Ok(output) = local::output(ask(some), stall).await else { return Vec::new() };
+        all.extend(read(output.stdout.as_slice()).unwrap_or_default());
     }
     all
 }
