@@ -295,7 +295,7 @@ def into_something_empty(c):
     ends_well(c, run, "", "made")
 
 
-@case("D01", "C02")
+@case("D01", "C02", long=True)
 def in_place_of_data(c):
     """What --replace gave up has data still, and the stream in its place was cut: a plain run is in conflict and touches nothing; with the flag it goes on."""
     c.tree({"": "s1", "kid": "s1"})
