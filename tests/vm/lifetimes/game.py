@@ -211,7 +211,8 @@ class Game:
         if kind == "lost":
             # The helper's input ends in the middle.
             cut = self.rng.choice([2000, 9000, 40000])
-            return f"--retries 0 -j 1 --remote-zfsync {q(f'head -c {cut} | zfsync')}", False, None
+            program = f"sh -c 'head -c {cut} | zfsync recv --stdio'"
+            return f"--retries 0 -j 1 --remote-zfsync {q(program)}", False, None
         return "", True, None
 
     def push(self, extra="", may_follow=False):

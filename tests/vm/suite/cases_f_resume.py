@@ -342,6 +342,6 @@ def overtaken_by_a_snapshot_of_the_target(c):
     big(c, "s4")
     cut(c, half(c, f"-Lec -i @s3 {c.source}@s4", c.target))
     run = c.push("--json")
-    c.same(resumed(run, True), {c.source: [True]}, "which steps were resumed")
+    c.same(resumed(run), {c.source: [True]}, "which steps were resumed")
     c.beta(f"zfs destroy {c.target}@theirs,theirs2,theirs3")
     ends_well(c, run)
