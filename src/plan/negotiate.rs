@@ -11,7 +11,7 @@ use super::foresee::Seen;
 use super::item::{Item, Known, SourceFacts};
 use super::{Cures, Filter, SourceDataset, TargetDataset};
 use crate::name::{DatasetName, Guid, NameError, RelPath, Txg};
-use crate::zfs::BaseFacts;
+use crate::zfs::{BaseFacts, Refusal};
 
 /// Snapshots and bookmarks asked for by name in the last round; what then is still unknown gets listed.
 const FEW: usize = 12;
@@ -411,6 +411,12 @@ impl Negotiation {
                 item.seen.iter_mut().for_each(Seen::is_old);
             }
         }
+    }
+
+    /// Why the last receive for the dataset at `index` was refused, while that is being looked into.
+    #[must_use]
+    pub fn refusal(&self, index: usize) -> Option<Refusal> {
+        self.items.get(index)?.attempt.map(|attempt| attempt.refusal)
     }
 
     /// The listing that [`Negotiation::look_again`] waited for; `None`: the target doesn't exist.

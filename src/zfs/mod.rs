@@ -4,6 +4,7 @@ mod base;
 mod bookmarks;
 mod change;
 mod command;
+mod delegated;
 mod estimate;
 mod mirror;
 mod nvlist;
@@ -19,6 +20,7 @@ pub use base::{BaseFacts, feature_is_active, read_base_facts, read_iv_sets};
 pub use bookmarks::NewBookmark;
 pub use change::{Pinned, read_creations, read_names, read_pinned, read_reclaimed};
 pub use command::{PLACEHOLDER, SendBase, SendFlags, SendSpec, Zfs, find_zfs};
+pub use delegated::Receivers;
 pub use estimate::{Estimate, Report, report};
 pub use mirror::{Note, Noted, read_notes};
 pub use parse::{

@@ -167,6 +167,7 @@ impl Machine {
             | Refusal::Encryption
             | Refusal::EncryptedInPlace
             | Refusal::IvSet
+            | Refusal::Invalid
                 if dataset.looks < LOOKS =>
             {
                 self.look_closer(index, step, attempt, &failure.words, actions);
