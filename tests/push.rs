@@ -73,14 +73,36 @@ fn an_unknown_source() {
 fn no_pool_over_there() {
     let bed = Bed::new();
     bed.world(&[("s", 1, 1), ("s@a", 11, 2)]);
-    bed.run(&["push", "s", "d/x"]).expect(3, &["this machine has no pool \"d\" for d/x"]);
+    bed.run(&["push", "s", "d/x"])
+        .expect(3, &["this machine has no pool \"d\" for d/x", "if \"d\" is a host: d:x (HOST:DATASET)"]);
 }
 
 #[test]
 fn nothing_is_selected() {
     let bed = Bed::new();
     bed.world_with_work(1);
-    bed.run(&["push", "--include", "nothing", "s", "d"]).expect(0, &["no dataset is selected"]);
+    let words = "nothing to replicate: no dataset of s is selected: look at --include, --exclude";
+    for flags in [&[][..], &["-q"], &["-n"], &["--json"]] {
+        let ended = bed.run(&[&["push", "--include", "nothing"], flags, &["s", "d"]].concat());
+        ended.expect(1, &[]);
+        assert!([&ended.stderr, &ended.stdout].iter().any(|said| said.contains(words)), "{flags:?}: {ended:#?}");
+    }
+}
+
+/// To call it a success would claim a copy. One dataset with a snapshot is enough.
+#[test]
+fn there_is_no_snapshot() {
+    let bed = Bed::new();
+    bed.world(&[("s", 1, 1), ("s/x", 2, 1), ("d", 3, 1)]);
+    let words = ["nothing to replicate: none of the 2 selected datasets has a snapshot", "zfsync snapshot s"];
+    bed.run(&["push", "s", "d"]).expect(1, &words);
+    bed.run(&["push", "-q", "s", "d"]).expect(1, &words);
+    bed.run(&["push", "-n", "s", "d"]).expect(1, &words);
+    let state = bed.path("state").display().to_string();
+    bed.run(&["push", "-q", "--state-dir", &state, "s", "d"]).expect(1, &words);
+    bed.run(&["status", "--state-dir", &state, "s", "d"]).expect(3, &words);
+    bed.world(&[("s/x@a", 4, 2)]);
+    bed.run(&["push", "s", "d"]).expect(0, &["1 dataset in sync", "1 without snapshots"]);
 }
 
 #[test]

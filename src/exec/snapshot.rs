@@ -35,7 +35,7 @@ pub struct Taken {
     pub unchanged: Vec<DatasetName>,
     /// Left out, as they can't have one: gone meanwhile, or only a part of what is being received.
     pub missed: Vec<DatasetName>,
-    /// One text for each pool in which none was taken: what was attempted, what zfs said, what to do.
+    /// One text for each pool in which none was taken: what was attempted, what zfs said, what to do. Or that nothing is selected.
     pub failures: Vec<String>,
 }
 
@@ -112,8 +112,9 @@ async fn look(job: &SnapshotJob, zfs: &Zfs) -> Result<SnapshotPlan, StartError> 
 }
 
 async fn carry_out(job: &SnapshotJob, zfs: &Zfs, plan: SnapshotPlan) -> Taken {
+    let failures = nothing_selected(&plan);
     let SnapshotPlan { name, pools, unchanged, incomplete } = plan;
-    let mut all = Taken { name, datasets: Vec::new(), unchanged, missed: incomplete, failures: Vec::new() };
+    let mut all = Taken { name, datasets: Vec::new(), unchanged, missed: incomplete, failures };
     for pool in pools {
         match run(zfs.snapshot(&pool.named, &all.name, pool.recursive)).await {
             Ok(()) => {
@@ -129,6 +130,13 @@ async fn carry_out(job: &SnapshotJob, zfs: &Zfs, plan: SnapshotPlan) -> Taken {
         }
     }
     all
+}
+
+/// To select nothing is a mistake: whoever counts on a snapshot must not hear that all is well.
+fn nothing_selected(plan: &SnapshotPlan) -> Vec<String> {
+    let selected = plan.pools.len() + plan.unchanged.len() + plan.incomplete.len();
+    let words = "nothing to take: no dataset is selected: look at --include, --exclude";
+    if selected == 0 { vec![words.into()] } else { Vec::new() }
 }
 
 /// Runs a command; an error is what zfs has said.
@@ -194,6 +202,7 @@ fn some<'a>(all: impl Iterator<Item = &'a str> + Clone, between: &str) -> String
 
 /// What a dry run shows: as if all had gone well, and the commands.
 fn would_take(plan: SnapshotPlan) -> (Taken, Vec<String>) {
+    let failures = nothing_selected(&plan);
     let SnapshotPlan { name, pools, unchanged, incomplete } = plan;
     let command = |pool: &PoolSnapshots| {
         let flag = if pool.recursive { " -r" } else { "" };
@@ -202,7 +211,7 @@ fn would_take(plan: SnapshotPlan) -> (Taken, Vec<String>) {
     };
     let commands = pools.iter().map(command).collect();
     let datasets = pools.into_iter().flat_map(|pool| pool.datasets).collect();
-    (Taken { name, datasets, unchanged, missed: incomplete, failures: Vec::new() }, commands)
+    (Taken { name, datasets, unchanged, missed: incomplete, failures }, commands)
 }
 
 /// The lines for stdout: each snapshot, or the name for each DATASET in which one was taken.
@@ -236,8 +245,6 @@ fn words(job: &SnapshotJob, taken: &Taken, verbose: bool, took: Duration) -> Vec
     } else if !unchanged.is_empty() && failures.is_empty() {
         let all = count(unchanged.len(), "dataset");
         lines.push(format!("zfsync: nothing to take: {all} without changes since the newest snapshot"));
-    } else if missed.is_empty() && failures.is_empty() {
-        lines.push("zfsync: no dataset is selected: look at --include, --exclude".into());
     }
     lines
 }

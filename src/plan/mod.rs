@@ -14,8 +14,10 @@ mod last;
 mod missing;
 #[cfg(test)]
 pub(crate) mod model;
+mod names;
 mod naming;
 mod negotiate;
+mod nothing;
 mod placement;
 mod prune;
 mod rename;
@@ -39,8 +41,10 @@ pub use inventory::{Kind, ResumePoint, SourceDataset, TargetDataset, Version, Ve
 pub use item::SourceFacts;
 pub use last::{Last, LastResult, LastRun};
 pub use missing::{Doomed, Due, Mirror, Missing, Notes, Put, Stays as StaysThere};
+pub use names::Misfit;
 pub use naming::{Class, DEFAULT_FORMAT, Format, FormatError, Stamp};
-pub use negotiate::{EncryptedAs, EncryptionRules, Listing, Negotiation, PlanError};
+pub use negotiate::{EncryptedAs, EncryptionRules, Listing, Negotiation};
+pub use nothing::Nothing;
 pub use placement::{Placement, Plan, PlannedDataset};
 pub use prune::{Choice, Cut, Has, Peer, prune_source, prune_target, undated};
 pub use rename::{Guess, Move};
