@@ -173,6 +173,34 @@ fn a_send_that_fails() {
     assert!(bed.read("world").contains("d/2@b\t"));
 }
 
+/// Another tool prunes meanwhile: the base goes when it is about to be sent from, then what was to be sent.
+#[test]
+fn what_is_pruned_meanwhile_is_planned_anew() {
+    let bed = Bed::new();
+    bed.world(&[("s", 1, 1), ("s@a", 11, 2), ("s@b", 12, 3), ("s@c", 13, 4), ("s@d", 14, 5)]);
+    bed.world(&[("d", 2, 1), ("d@a", 11, 2), ("d@b", 12, 3)]);
+    let prune = |first: &str| {
+        format!(
+            "if mkdir \"$here/pruned\" 2>/dev/null; then grep -v {first} \"$here/world\" >\"$here/w\"; mv \"$here/w\" \"$here/world\"; fi
+            for name in \"$last\" \"${{last%%@*}}$base\"; do
+                cut -f 1 \"$here/world\" | grep -qxF \"$name\" || {{ echo \"cannot open '$name': dataset does not exist\" >&2; exit 1; }}
+            done\n"
+        )
+    };
+    bed.write("on-send", &prune("'s@b'"));
+    bed.run(&["push", "s", "d"]).expect(0, &["refused, a closer look follows", "s: @a -> @d", "1 dataset in sync"]);
+    assert!(bed.read("world").contains("d@d\t14\t"), "{}", bed.read("world"));
+    std::fs::remove_dir(bed.path("pruned")).unwrap();
+    bed.world(&[("s@e", 15, 6), ("s@f", 16, 7)]);
+    bed.write("on-send", &prune("'s@f'"));
+    bed.run(&["push", "s", "d"]).expect(0, &["s: @d -> @e", "1 dataset in sync"]);
+    // Without end it isn't tried.
+    bed.world(&[("s@g", 17, 8)]);
+    bed.write("on-send", "echo \"cannot open '$last': dataset does not exist\" >&2; exit 1\n");
+    bed.run(&["push", "s", "d"])
+        .expect(1, &["destroyed or renamed on this machine during the run", "1 of 1 dataset failed"]);
+}
+
 #[test]
 fn a_second_run_finds_the_lock_held() {
     let bed = Bed::new();

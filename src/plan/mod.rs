@@ -31,7 +31,7 @@ mod tests;
 mod thin;
 
 pub use bookmark::{Tag, Tags, known_targets};
-pub use conflict::{Conflict, ConflictKind, Dates};
+pub use conflict::{Conflict, ConflictKind, Dates, Vain};
 pub use cure::{Cure, Cures, Remedy, Restore};
 pub use diff::{Attempt, Base, BaseKind, Step, Verdict, diff};
 pub use filter::{Filter, FilterError};

@@ -384,6 +384,11 @@ impl Negotiation {
     pub fn listed(&mut self, mut listings: HashMap<DatasetName, TargetDataset>) {
         for item in self.items.iter_mut().filter(|item| item.known == Known::Unlisted) {
             item.known = listings.remove(&item.target_name).map_or(Known::Missing, Known::Listed);
+            if item.known == Known::Missing {
+                // The rest of a first receive was dropped, and with it the dataset.
+                self.existing.remove(&item.target_name);
+                self.target_exists &= item.target_name != self.target;
+            }
         }
     }
 
@@ -398,6 +403,15 @@ impl Negotiation {
             if attempt.is_none() {
                 item.seen.iter_mut().for_each(Seen::is_old);
             }
+        }
+    }
+
+    /// The source's dataset at `index` was listed anew, after [`Negotiation::look_again`]: snapshots of it were gone.
+    pub fn source_relisted(&mut self, index: usize, listed: SourceDataset) {
+        if let Some(item) = self.items.get_mut(index) {
+            let path = std::mem::take(&mut item.source.path);
+            item.source = SourceDataset { path, ..listed };
+            (item.weighed_from, item.mark) = (None, None);
         }
     }
 

@@ -5,6 +5,7 @@ mod bookmarks;
 mod change;
 mod command;
 mod estimate;
+mod features;
 mod mirror;
 mod nvlist;
 mod parse;
@@ -20,6 +21,7 @@ pub use bookmarks::NewBookmark;
 pub use change::{Pinned, read_creations, read_names, read_pinned, read_reclaimed};
 pub use command::{PLACEHOLDER, SendBase, SendFlags, SendSpec, Zfs, find_zfs};
 pub use estimate::{Estimate, Report, report};
+pub use features::{Lacking, lacking};
 pub use mirror::{Note, Noted, read_notes};
 pub use parse::{
     Encryption, Facts, Listed, Mark, ParseError, disabled_features, read_facts, read_listed, read_source, user_objects,

@@ -27,6 +27,8 @@ pub enum Refusal {
     ReadOnly,
     /// The stream needs a feature that the receiver's pool or version lacks.
     Feature,
+    /// The base has blocks above 128 KiB and the stream comes without: one of both sides was received without `zfs send -L`.
+    LargeBlocks,
     /// The key of the target's encryption root is not loaded there.
     KeyNotLoaded,
     /// A full stream can't take the place of what is there: one of both is encrypted (`zfs receive -F`).
@@ -87,13 +89,13 @@ const PHRASES: &[(Refusal, &[&str])] = &[
             "encryption failure",
         ],
     ),
+    (Refusal::LargeBlocks, &["requires -l (--large-block)"]),
     (
         Refusal::Feature,
         &[
             "must be upgraded",
             "unsupported version or feature",
             "stream has unsupported feature",
-            "requires -l (--large-block)",
             "embedded data stream feature with encrypted receive",
             "spill block flag missing",
             "stream is not compatible with the data in the pool",
@@ -236,7 +238,7 @@ mod tests {
             ("cannot receive: pool must be upgraded to receive this stream.", Refusal::Feature),
             (
                 "cannot receive incremental stream: incremental send stream requires -L (--large-block), to match previous receive.",
-                Refusal::Feature,
+                Refusal::LargeBlocks,
             ),
             (
                 "cannot receive resume stream: checksum mismatch or incomplete stream.\nPartially received snapshot is saved.\nA resuming stream can be generated on the sending system by running:\n    zfs send -t 1-abc",

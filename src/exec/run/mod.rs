@@ -222,7 +222,8 @@ impl Run<'_> {
                         live.abort.store(true, Ordering::Relaxed);
                     }
                 }
-                Action::Look { dataset, attempt, wait } => self.look(dataset, attempt, wait),
+                Action::Look { dataset, source: true, .. } => self.relist(dataset),
+                Action::Look { dataset, attempt, wait, source: false } => self.look(dataset, attempt, wait),
                 Action::Cure { dataset } => self.cure(dataset),
                 Action::Connect { wait } => self.connect(wait),
                 Action::Reopen { connection } => self.fleet.open(connection, 1),
