@@ -36,23 +36,23 @@ impl Lacking {
     #[must_use]
     pub fn advice(&self, pool: &str, host: &str) -> String {
         let named = |all: &[&str]| all.iter().map(|name| format!("feature@{name}")).collect::<Vec<_>>().join(", ");
-        let mut text = String::new();
+        let mut lines = Vec::new();
         if !self.disabled.is_empty() {
             let set: Vec<String> =
                 self.disabled.iter().map(|name| format!("zpool set feature@{name}=enabled '{pool}'")).collect();
-            text += &format!(
+            lines.push(format!(
                 "\nthe stream needs {}, which pool '{pool}' on {host} has disabled: {} (zpool upgrade enables all)",
                 named(&self.disabled),
                 set.join("; ")
-            );
+            ));
         }
         if !self.unknown.is_empty() {
-            text += &format!(
+            lines.push(format!(
                 "\nthe stream needs {}, which OpenZFS on {host} doesn't know: a newer one there, or another target",
                 named(&self.unknown)
-            );
+            ));
         }
-        text
+        lines.concat()
     }
 }
 
