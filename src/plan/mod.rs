@@ -31,7 +31,7 @@ mod status;
 mod tests;
 mod thin;
 
-pub use bookmark::{Tag, Tags, known_targets};
+pub use bookmark::{KnownTarget, MarkKind, Tag, Tags, known_targets};
 pub use calendar::{Calendar, Period, Unit, Zone, ZoneError, same_window};
 pub use conflict::{Conflict, ConflictKind, Dates, Vain};
 pub use cure::{Cure, Cures, Remedy, Restore};

@@ -119,7 +119,7 @@ impl Host for LocalHost {
     }
 
     fn create_placeholder(&self, dataset: &DatasetName, top: bool) -> Result<(), Failure> {
-        let (zfs, _passage) = (self.zfs()?, self.claims.enter([dataset])?);
+        let (zfs, _passage) = (self.zfs()?, self.claims.enter_above(dataset)?);
         let create = |marked| match run(zfs.create_placeholder(dataset, top, marked), |_| Ok(())) {
             // Also when another channel was faster.
             Err(Failure { refusal: Refusal::Exists, .. }) => Ok(()),
