@@ -100,20 +100,23 @@ fn wait_for<T>(work: impl Future<Output = Result<T, StartError>>) -> Result<T, S
 
 /// Lists and decides.
 async fn look(job: &SnapshotJob, zfs: &Zfs) -> Result<SnapshotPlan, StartError> {
-    let mut trees = Vec::with_capacity(job.datasets.len());
+    let (mut trees, mut unread) = (Vec::with_capacity(job.datasets.len()), Vec::new());
     for top in &job.datasets {
-        let datasets = source::list(zfs.clone(), top.clone(), job.filter.depth(), Some(SILENCE)).await?;
+        let listed = source::list_readable(zfs.clone(), top.clone(), job.filter.depth(), Some(SILENCE)).await?;
+        let datasets = listed.datasets;
+        unread.extend(listed.unread.map(|words| StartError::List { dataset: top.to_string(), words }.to_string()));
         trees.push(Tree { top: top.clone(), datasets });
     }
     let selection = Selection::new(&trees, &job.filter, job.if_changed);
     let asked = limited(source::states(zfs, &selection.questions(), None)).await;
     let states = asked.unwrap_or_else(|| Err(hangs("zfs list")))?;
-    Ok(selection.plan(&states, &job.naming.format, job.naming.civil(Timestamp::now()))?)
+    let plan = selection.plan(&states, &job.naming.format, job.naming.civil(Timestamp::now()))?;
+    Ok(SnapshotPlan { unread, ..plan })
 }
 
 async fn carry_out(job: &SnapshotJob, zfs: &Zfs, plan: SnapshotPlan) -> Taken {
-    let SnapshotPlan { name, pools, unchanged, incomplete } = plan;
-    let mut all = Taken { name, datasets: Vec::new(), unchanged, missed: incomplete, failures: Vec::new() };
+    let SnapshotPlan { name, pools, unchanged, incomplete, unread } = plan;
+    let mut all = Taken { name, datasets: Vec::new(), unchanged, missed: incomplete, failures: unread };
     for pool in pools {
         match run(zfs.snapshot(&pool.named, &all.name, pool.recursive)).await {
             Ok(()) => {
@@ -194,7 +197,7 @@ fn some<'a>(all: impl Iterator<Item = &'a str> + Clone, between: &str) -> String
 
 /// What a dry run shows: as if all had gone well, and the commands.
 fn would_take(plan: SnapshotPlan) -> (Taken, Vec<String>) {
-    let SnapshotPlan { name, pools, unchanged, incomplete } = plan;
+    let SnapshotPlan { name, pools, unchanged, incomplete, unread } = plan;
     let command = |pool: &PoolSnapshots| {
         let flag = if pool.recursive { " -r" } else { "" };
         let names: Vec<String> = pool.named.iter().map(|dataset| format!("'{}'", dataset.at(name.as_str()))).collect();
@@ -202,7 +205,7 @@ fn would_take(plan: SnapshotPlan) -> (Taken, Vec<String>) {
     };
     let commands = pools.iter().map(command).collect();
     let datasets = pools.into_iter().flat_map(|pool| pool.datasets).collect();
-    (Taken { name, datasets, unchanged, missed: incomplete, failures: Vec::new() }, commands)
+    (Taken { name, datasets, unchanged, missed: incomplete, failures: unread }, commands)
 }
 
 /// The lines for stdout: each snapshot, or the name for each DATASET in which one was taken.

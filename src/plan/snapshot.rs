@@ -82,6 +82,8 @@ pub struct SnapshotPlan {
     pub unchanged: Vec<DatasetName>,
     /// Left out, as they can't have one: see [`State::incomplete`].
     pub incomplete: Vec<DatasetName>,
+    /// What `zfs` said where it could not list all.
+    pub unread: Vec<String>,
 }
 
 /// The datasets that a command line selects, each of them once.
@@ -147,7 +149,7 @@ impl<'a> Selection<'a> {
         }
         let pools = self.pools(&wanted, &unchanged);
         pools.iter().try_for_each(|pool| pool.check(&name))?;
-        Ok(SnapshotPlan { name, pools, unchanged, incomplete })
+        Ok(SnapshotPlan { name, pools, unchanged, incomplete, unread: Vec::new() })
     }
 
     /// When the newest own snapshot of the first DATASET was made, as its name tells. Where that dataset may be left out
