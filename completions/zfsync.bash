@@ -165,6 +165,10 @@ _zfsync() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --max-delete)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --retries)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -315,7 +319,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__push)
-            opts="-n -j -p -i -F -o -v -q -h --depth --no-recursive --include --exclude --newest-only --skip-empty --decrypt --volmode --allow-unencrypted --allow-key-mismatch --dry-run --channels --connections --no-resume --no-bookmark --rollback --set-aside --replace --delete-missing --grace --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --verbose --quiet --json --no-progress --log-file --log-format --state-dir --help"
+            opts="-n -j -p -i -F -o -v -q -h --depth --no-recursive --include --exclude --newest-only --skip-empty --decrypt --volmode --allow-unencrypted --allow-key-mismatch --dry-run --channels --connections --no-resume --no-bookmark --rollback --set-aside --replace --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --verbose --quiet --json --no-progress --log-file --log-format --state-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -358,6 +362,10 @@ _zfsync() {
                     return 0
                     ;;
                 --grace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-delete)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -174,7 +174,9 @@ fn stream(receive: &Receive, len: usize) -> Vec<u8> {
     }
     let mut write = [0; SIZE];
     let mut put = |at: usize, number: usize| write[at..at + 8].copy_from_slice(&(number as u64).to_le_bytes());
-    (put(0, 3), put(8, 1), put(32, len.next_multiple_of(512)), put(96, len));
+    for (at, number) in [(0, 3), (8, 1), (32, len.next_multiple_of(512)), (96, len)] {
+        put(at, number);
+    }
     write[50] = 15;
     begin.into_iter().chain(write).chain((0..=250).cycle().take(len)).collect()
 }

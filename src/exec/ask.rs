@@ -274,10 +274,18 @@ impl<'a> Asker<'a> {
         self.listed(open).await
     }
 
-    /// Lists a dataset and all below it in full; nothing if it doesn't exist.
+    /// Lists a dataset and all below it in full; nothing if it doesn't exist. What can't be listed is looked at once more, as
+    /// something may have been on its way.
     pub async fn tree(&mut self, dataset: DatasetName) -> Result<Listed, StartError> {
+        let top = dataset.clone();
         self.send(|id| Request::Tree { id, dataset })?;
-        self.listed(1).await
+        match self.listed(1).await {
+            Err(StartError::Ask { .. }) => {
+                self.send(|id| Request::Tree { id, dataset: top })?;
+                self.listed(1).await
+            }
+            listed => listed,
+        }
     }
 
     /// Takes the answers to so many listings.
@@ -304,14 +312,25 @@ impl<'a> Asker<'a> {
 
     /// The datasets that were asked for; none if the first doesn't exist.
     pub async fn names(&mut self) -> Result<Vec<DatasetName>, StartError> {
-        while self.ahead.as_ref().is_some_and(|ahead| ahead.end.is_none()) {
-            self.answer().await?;
+        self.named().await?;
+        if self.ahead.as_ref().is_some_and(|ahead| matches!(ahead.end, Some(Err(_)))) {
+            // A second look, as for a tree.
+            self.ask_names(self.job.target.dataset.clone())?;
+            self.named().await?;
         }
         match self.ahead.take() {
             Some(Ahead { end: Some(Err(failure)), .. }) => Err(self.failed(failure)),
             Some(Ahead { names, .. }) => Ok(names),
             None => Ok(Vec::new()),
         }
+    }
+
+    /// Waits until the names are there, or can't be.
+    async fn named(&mut self) -> Result<(), StartError> {
+        while self.ahead.as_ref().is_some_and(|ahead| ahead.end.is_none()) {
+            self.answer().await?;
+        }
+        Ok(())
     }
 
     /// Keeps what belongs to [`Asker::ask_names`].

@@ -30,7 +30,9 @@ pub(super) fn stream(len: usize) -> Vec<u8> {
 pub(super) fn write(len: usize) -> [u8; SIZE] {
     let mut record = [0; SIZE];
     let mut put = |at: usize, value: usize| record[at..at + 8].copy_from_slice(&(value as u64).to_le_bytes());
-    (put(0, 3), put(8, 1), put(32, len.next_multiple_of(512)), put(96, len));
+    for (at, number) in [(0, 3), (8, 1), (32, len.next_multiple_of(512)), (96, len)] {
+        put(at, number);
+    }
     record[50] = 15;
     record
 }

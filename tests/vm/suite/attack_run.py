@@ -277,6 +277,8 @@ def desync(bed):
             streams[1].begin.put(40, "Q", guid(bed, "mine@s2"))
             streams[2].begin.put(48, "Q", guid(bed, "mine@s2"))
             bad = rec.Record(bytearray(rec.SIZE)).put(0, "I", kind)
+            if kind == rec.FREEOBJECTS:
+                bad.put(8, "Q", (1 << 64) - 2).put(16, "Q", 100)
             if kind == rec.WRITE:
                 body = bytes(end.head) + nested
                 bad.put(32, "Q", len(body))
