@@ -27,6 +27,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod thin;
+mod verify;
 
 pub use bookmark::{Tag, Tags, known_targets};
 pub use conflict::{Conflict, ConflictKind, Dates};
@@ -48,3 +49,4 @@ pub use retention::{Aged, Grid, KeptBy, PerClass, RuleError, Rules};
 pub use snapshot::{MAX_ARGV, PoolSnapshots, Selection, SnapshotError, SnapshotPlan, State as SnapshotState, Tree};
 pub use status::{Clash, DatasetStatus, Level, Limits, Moment, Side, State, Status, TargetStatus, compare};
 pub use thin::{Needed, Scope, Stays, needed_by, thin};
+pub use verify::{Agreement, Compared, Content, Pair, contents_differ, verify};
