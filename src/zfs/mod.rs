@@ -7,6 +7,7 @@ mod command;
 mod content;
 mod delegated;
 mod estimate;
+mod features;
 mod mirror;
 mod nvlist;
 mod parse;
@@ -24,6 +25,7 @@ pub use command::{PLACEHOLDER, SendBase, SendFlags, SendSpec, Zfs, find_zfs};
 pub use content::{ContentError, PART, Part, Reading, read_content};
 pub use delegated::Receivers;
 pub use estimate::{Estimate, Report, report};
+pub use features::{Lacking, lacking};
 pub use mirror::{Note, Noted, read_notes};
 pub use parse::{
     Encryption, Facts, Listed, Mark, ParseError, disabled_features, read_facts, read_listed, read_source, user_objects,
