@@ -15,8 +15,8 @@ use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::plan::{SnapshotState, SourceDataset, SourceFacts};
 use crate::text::quoted;
 use crate::zfs::{
-    Estimate, ParseError, Zfs, feature_is_active, read_creations, read_facts, read_iv_sets, read_listed, read_source,
-    read_states, read_written,
+    ContentError, Estimate, ParseError, Part, Reading, Zfs, feature_is_active, read_content, read_creations,
+    read_facts, read_iv_sets, read_listed, read_source, read_states, read_written,
 };
 
 /// So many bytes of names go into one argv; FreeBSD's limit is 512 KiB for all arguments and the environment.
@@ -140,6 +140,58 @@ async fn list_all(
     match (datasets.map_err(|error| words(error.to_string()))?, said) {
         (datasets, Some(said)) if datasets.is_empty() => Err(words(said)),
         (datasets, unread) => Ok(Source { datasets, unread }),
+    }
+}
+
+/// Reads what a snapshot of this machine holds; `read` hears how far that is. The words of zfs when it refuses.
+pub async fn content(
+    zfs: &Zfs,
+    reading: &Reading,
+    read: impl Fn(u64) + Send + 'static,
+    stall: Option<Duration>,
+) -> Result<Vec<Part>, String> {
+    let counter = Arc::new(AtomicU64::new(0));
+    tokio::select! {
+        read = content_of(zfs, reading, read, counter.clone()) => read,
+        () = stalled(counter, stall) => Err(format!("zfs send: {}", local::HANGS)),
+    }
+}
+
+async fn content_of(
+    zfs: &Zfs,
+    reading: &Reading,
+    read: impl Fn(u64) + Send + 'static,
+    counter: Arc<AtomicU64>,
+) -> Result<Vec<Part>, String> {
+    let system = |error: io::Error| error.to_string();
+    let mut child = local::start(zfs.send_content(reading)).map_err(system)?;
+    let (Some(stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err("no pipes to a command".into());
+    };
+    let stdout = local::for_a_thread(stdout).map_err(system)?;
+    let own = reading.clone();
+    let reader = tokio::task::spawn_blocking(move || {
+        let mut input = BufReader::with_capacity(256 * 1024, std::fs::File::from(stdout));
+        let mut all = Vec::new();
+        let done = read_content(&mut input, &own, &mut |bytes, part| {
+            counter.store(bytes, Ordering::Relaxed);
+            read(bytes);
+            all.extend(part);
+            Ok(())
+        });
+        done.map(|()| all)
+    });
+    let mut complaints = Vec::new();
+    let (done, said) = tokio::join!(reader, stderr.read_to_end(&mut complaints));
+    said.map_err(system)?;
+    let done = done.map_err(|error| error.to_string())?;
+    let status = child.wait().await.map_err(system)?;
+    match done {
+        Ok(_) | Err(ContentError::Io(_)) if !status.success() && !complaints.trim_ascii().is_empty() => {
+            Err(quoted(String::from_utf8_lossy(&complaints).trim()))
+        }
+        Ok(_) if !status.success() => Err(status.to_string()),
+        done => done.map_err(|error| error.to_string()),
     }
 }
 

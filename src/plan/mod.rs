@@ -32,6 +32,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod thin;
+mod verify;
 
 pub use bookmark::{KnownTarget, MarkKind, Tag, Tags, known_targets};
 pub use calendar::{Calendar, Period, Unit, Zone, ZoneError, same_window};
@@ -58,3 +59,4 @@ pub use retention::{Aged, KeptBy, PerClass, Periods, RuleError, Rules};
 pub use snapshot::{MAX_ARGV, PoolSnapshots, Selection, SnapshotError, SnapshotPlan, State as SnapshotState, Tree};
 pub use status::{Clash, DatasetStatus, Level, Limits, Moment, Side, State, Status, TargetStatus, compare};
 pub use thin::{Needed, Scope, Stays, needed_by, thin};
+pub use verify::{Agreement, Compared, Content, Pair, contents_differ, verify};

@@ -10,6 +10,8 @@ pub const RECEIVE: &str = "receive,create,mount,canmount,readonly,volmode,userpr
 /// What the sender needs on the source; without the last three only its bookmarks are missing.
 pub const SEND: &str = "send,bookmark,destroy,mount";
 
+/// To read what a snapshot holds.
+pub const READ: &str = "send";
 /// To drop a partially received state (`zfs receive -A`).
 pub const CLEAR: &str = "destroy,mount";
 /// To destroy snapshots.

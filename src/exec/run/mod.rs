@@ -285,7 +285,8 @@ impl Run<'_> {
             | Reply::Bases { .. }
             | Reply::Thinned { .. }
             | Reply::Names { .. }
-            | Reply::Notes { .. } => {}
+            | Reply::Notes { .. }
+            | Reply::Content { .. } => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::num::NonZero;
 use std::thread;
 
@@ -10,7 +10,7 @@ use super::base;
 use super::claims::{Claims, Passage};
 use super::cure;
 use super::empty::holds_nothing;
-use super::host::{Found, Host, Sink, Started, failure};
+use super::host::{Found, Host, Sink, Started, Tell, failure};
 use super::list;
 use super::mirror;
 use super::process::{read, run, run_listing, start};
@@ -20,8 +20,8 @@ use crate::plan::Cure;
 use crate::remote::wire::{Failure, Hello, Receive, Rename, Thinned};
 use crate::zfs::record::Features;
 use crate::zfs::{
-    BaseFacts, Facts, Lacking, Mark, Note, Noted, ParseError, Refusal, Zfs, disabled_features, lacking, permission,
-    read_creations, read_facts, read_listed, read_names, read_notes,
+    BaseFacts, ContentError, Facts, Lacking, Mark, Note, Noted, ParseError, Reading, Refusal, Zfs, disabled_features,
+    lacking, permission, read_content, read_creations, read_facts, read_listed, read_names, read_notes,
 };
 
 /// So many bytes of names go to one `zfs list`: far below every system's limit for arguments.
@@ -216,6 +216,19 @@ impl Host for LocalHost {
     fn is_empty(&self, dataset: &DatasetName) -> Result<bool, Failure> {
         let facts = self.facts(dataset)?;
         Ok(!self.has_snapshots(dataset)? && holds_nothing(self.zfs()?, &facts))
+    }
+
+    fn content(&self, reading: &Reading, tell: &mut Tell<'_>) -> Result<(), Failure> {
+        let mut odd = None;
+        let read = run(self.zfs()?.send_content(reading), |mut output| {
+            read_content(&mut output, reading, tell).map_err(|error| {
+                let words = error.to_string();
+                // What zfs says to a stream that breaks off says more than that it broke off.
+                odd = Some(words.clone()).filter(|_| !matches!(error, ContentError::Io(_)));
+                ParseError::Io(io::Error::other(words))
+            })
+        });
+        read.map_err(|why| odd.map_or(why, |words| failure(Refusal::Other, &words)))
     }
 
     fn receive(&self, receive: &Receive, snapshot: Option<&SnapshotName>) -> Result<Started, Failure> {

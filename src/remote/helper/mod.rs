@@ -3,6 +3,7 @@
 
 mod base;
 mod claims;
+mod content;
 mod context;
 mod cure;
 mod empty;
