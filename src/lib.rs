@@ -75,6 +75,9 @@ fn cron(args: &cli::Cron) -> Exit {
         if report.exit != Exit::InSync || args.verbose > 0 {
             let _ = write!(report::output::stderr(), "{}", report.text);
         }
+        if let Some(notice) = &report.notice {
+            let _ = writeln!(report::output::stderr(), "{}", report::format::sanitise(notice));
+        }
         report.exit
     });
     ended("cron", done)
@@ -168,6 +171,9 @@ fn try_status(args: &cli::Status) -> Result<Exit, StartError> {
     let form = report::status::Form::choose(args.json, args.prometheus, args.verbose > 0);
     report::status::print(&status, form)
         .map_err(|error| StartError::System { what: "can't print the status", error })?;
+    for nothing in status.iter().filter_map(plan::Status::nothing) {
+        complain(&nothing.to_string());
+    }
     Ok(exec::status_exit(&status))
 }
 

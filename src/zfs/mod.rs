@@ -4,7 +4,9 @@ mod base;
 mod bookmarks;
 mod change;
 mod command;
+mod delegated;
 mod estimate;
+mod features;
 mod mirror;
 mod nvlist;
 mod parse;
@@ -19,7 +21,9 @@ pub use base::{BaseFacts, feature_is_active, read_base_facts, read_iv_sets};
 pub use bookmarks::NewBookmark;
 pub use change::{Pinned, read_creations, read_names, read_pinned, read_reclaimed};
 pub use command::{PLACEHOLDER, SendBase, SendFlags, SendSpec, Zfs, find_zfs};
+pub use delegated::Receivers;
 pub use estimate::{Estimate, Report, report};
+pub use features::{Lacking, lacking};
 pub use mirror::{Note, Noted, read_notes};
 pub use parse::{
     Encryption, Facts, Listed, Mark, ParseError, disabled_features, read_facts, read_listed, read_source, user_objects,

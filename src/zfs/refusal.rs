@@ -27,6 +27,11 @@ pub enum Refusal {
     ReadOnly,
     /// The stream needs a feature that the receiver's pool or version lacks.
     Feature,
+    /// ZFS calls the stream invalid (EINVAL) and doesn't say why: the receiver may lack a feature, or the target has got a snapshot
+    /// since the receive began, which ends it in that way (`dsl_dataset_clone_swap_check_impl` in `module/zfs/dsl_dataset.c`).
+    Invalid,
+    /// The base has blocks above 128 KiB and the stream comes without: one of both sides was received without `zfs send -L`.
+    LargeBlocks,
     /// The key of the target's encryption root is not loaded there.
     KeyNotLoaded,
     /// A full stream can't take the place of what is there: one of both is encrypted (`zfs receive -F`).
@@ -87,14 +92,18 @@ const PHRASES: &[(Refusal, &[&str])] = &[
             "encryption failure",
         ],
     ),
+    // What libzfs says of every EINVAL (`zfs_receive_one` in `lib/libzfs/libzfs_sendrecv.c`).
+    (
+        Refusal::Invalid,
+        &["kernel modules must be upgraded to receive", "embedded data stream feature with encrypted receive"],
+    ),
+    (Refusal::LargeBlocks, &["requires -l (--large-block)"]),
     (
         Refusal::Feature,
         &[
             "must be upgraded",
             "unsupported version or feature",
             "stream has unsupported feature",
-            "requires -l (--large-block)",
-            "embedded data stream feature with encrypted receive",
             "spill block flag missing",
             "stream is not compatible with the data in the pool",
             "no longer supports deduplicated send streams",
@@ -235,8 +244,16 @@ mod tests {
             ),
             ("cannot receive: pool must be upgraded to receive this stream.", Refusal::Feature),
             (
+                "cannot receive resume stream: incompatible embedded data stream feature with encrypted receive.",
+                Refusal::Invalid,
+            ),
+            (
+                "cannot receive incremental stream: kernel modules must be upgraded to receive this stream.",
+                Refusal::Invalid,
+            ),
+            (
                 "cannot receive incremental stream: incremental send stream requires -L (--large-block), to match previous receive.",
-                Refusal::Feature,
+                Refusal::LargeBlocks,
             ),
             (
                 "cannot receive resume stream: checksum mismatch or incomplete stream.\nPartially received snapshot is saved.\nA resuming stream can be generated on the sending system by running:\n    zfs send -t 1-abc",

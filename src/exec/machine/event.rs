@@ -108,7 +108,7 @@ pub enum Action {
     },
     /// Stop a step's stream: the receiver doesn't want it any more.
     Abort(StepId),
-    /// List this dataset's target in full and plan it anew.
+    /// List this dataset's target in full (and what the source has of it, too) and plan it anew.
     Look {
         /// Its place in the plan.
         dataset: usize,
@@ -116,6 +116,8 @@ pub enum Action {
         attempt: Option<Attempt>,
         /// To wait before.
         wait: Duration,
+        /// Whether the source has changed since the plan.
+        source: bool,
     },
     /// Make one more connection with channels.
     Connect {
@@ -220,6 +222,10 @@ pub fn advice(refusal: Refusal) -> &'static str {
         Refusal::Feature => {
             "\n  the target's pool or OpenZFS is older than what the stream needs: zpool upgrade, or another target"
         }
+        Refusal::Invalid => {
+            "\n  zfs doesn't say why: snapshots that were taken of the target while it received end a receive so (run again), \
+             and so does a pool or OpenZFS over there that is older than what the stream needs"
+        }
         // Which key, and on which host, the helper has said. No cure that destroys anything would be one.
         Refusal::KeyNotLoaded => "\n  load it and run again",
         Refusal::Encryption => {
@@ -238,7 +244,7 @@ pub fn advice(refusal: Refusal) -> &'static str {
 pub(super) fn source_advice(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Missing => {
-            "\n  it was destroyed or renamed on this machine during the run; the next run goes on from what is there"
+            "\n  it was destroyed or renamed on this machine during the run, again and again; the next run goes on from what is there"
         }
         Refusal::Permission => "\n  the user on this machine needs: zfs allow USER send,bookmark,destroy,mount DATASET",
         Refusal::KeyNotLoaded => "\n  --decrypt needs the dataset's key on this machine: zfs load-key",
