@@ -12,7 +12,7 @@ use super::link::{check_helper, close, first_channel};
 use super::ready::Ready;
 use super::resume::{self, Judged};
 use super::signals::Signals;
-use super::{dates, dry_run, lock, mirror, run, source};
+use super::{dates, dry_run, lock, mirror, restore, run, source};
 use crate::config::PushJob;
 use crate::error::{Exit, StartError};
 use crate::name::DatasetName;
@@ -184,6 +184,10 @@ async fn prepare(
     if let Some(text) = fleet::too_many_streams(job) {
         reporter.event(&Event::Notice { dataset: None, text });
     }
+    let listed = match &job.restore {
+        Some(restore) => restore::choose(job, restore, listed, reporter)?,
+        None => listed,
+    };
     let (selected, unselected): (Vec<SourceDataset>, Vec<SourceDataset>) =
         listed.into_iter().partition(|dataset| job.filter.selects(&dataset.path));
     let mut negotiation = Negotiation::new(&job.source, &job.target.dataset, selected, job.newest_only)
@@ -236,6 +240,7 @@ async fn negotiate(
         let found = asker.ask(&names).await?;
         negotiation.answers(&found);
     }
+    restore::check_new(asker.job, negotiation.target_exists())?;
     let moves = mirror::look_around(negotiation, asker, reporter).await?;
     list_unlisted(negotiation, asker, zfs, reporter).await?;
     if negotiation.plan().steps() == 0 && negotiation.wants_facts(false).is_empty() {
