@@ -57,6 +57,14 @@ const VERIFY_EXITS: [(&str, &str); 5] = [
     ("130, 143", "Ended by SIGINT; by SIGTERM or SIGHUP."),
 ];
 
+const RESTORE: [&str; 2] = [
+    "Brings a copy back: a push from where the copy is into a new name, of which all can be used. What arrives is writable \
+     (no readonly=on), mountable (no canmount=noauto) and has its device nodes (no volmode=none); nothing is mounted by this command. No \
+     bookmarks are left on the copy, and a later push from NEW to the copy goes on with an increment.",
+    "Properties of the original were not replicated and can't be restored. Those that somebody has set on the copy's datasets are listed \
+     and don't come along either. A forced command on NEW's host needs --allow mountable,volmode,unencrypted.",
+];
+
 const VERIFY: [&str; 2] = [
     "Compares TARGET with SOURCE and changes nothing. All snapshots of both sides are listed and compared by guid. With \
      --content the newest snapshot that both sides have of each dataset is read on both sides (zfs send, without keys where the \
@@ -274,6 +282,7 @@ fn render(page: &Man, name: &str, out: &mut dyn Write) -> io::Result<()> {
         "push" => ("zfsync-push", "zfsync push [OPTION]... SOURCE [[USER@]HOST:]TARGET", &PUSH),
         "snapshot" => ("zfsync-snapshot", "zfsync snapshot [OPTION]... DATASET...", &SNAPSHOT),
         "status" => ("zfsync-status", "zfsync status [OPTION]... JOB | SOURCE [[USER@]HOST:]TARGET...", &STATUS),
+        "restore" => ("zfsync-restore", "zfsync restore [OPTION]... COPY[@SNAPSHOT] [[USER@]HOST:]NEW", &RESTORE),
         "verify" => ("zfsync-verify", "zfsync verify [OPTION]... SOURCE [[USER@]HOST:]TARGET", &VERIFY),
         "prune" => ("zfsync-prune", "zfsync prune [OPTION]... RULE... DATASET... [[USER@]HOST:TARGET]...", &PRUNE),
         "cron" => ("zfsync-cron", "zfsync cron [OPTION]... SOURCE [[USER@]HOST:]TARGET...", &CRON),
@@ -315,6 +324,13 @@ fn render(page: &Man, name: &str, out: &mut dyn Write) -> io::Result<()> {
         "status" => {
             exits(&mut roff, &STATUS_EXITS);
             see_also(&mut roff, &[("zfsync", "1"), ("zfsync-push", "1"), ("ssh", "1")]);
+        }
+        "restore" => {
+            exits(&mut roff, &EXITS);
+            see_also(
+                &mut roff,
+                &[("zfsync", "1"), ("zfsync-push", "1"), ("zfsync-verify", "1"), ("zfs-load-key", "8")],
+            );
         }
         "verify" => {
             exits(&mut roff, &VERIFY_EXITS);
