@@ -50,13 +50,13 @@ fn in_short(rules: &Rules) -> String {
 fn text(branch: &Branch) -> String {
     let source = &branch.source;
     let here = match &branch.thin {
-        Some(thin) => format!("of {source} it keeps {} (-s, -m, -h, -d)", rules_in_words(&thin.rules)),
+        Some(thin) => format!("of {source} it keeps {} (-s, -m, -h, -d)", rules_in_words(thin)),
         None => format!("of {source} it keeps all"),
     };
     let targets: Vec<String> = branch.targets.iter().map(|push| push.target.to_string()).collect();
     let targets = targets.join(" and ");
     let there = match branch.thin_targets.first() {
-        Some(thin) => format!("of {targets} {}", rules_in_words(&thin.rules)),
+        Some(thin) => format!("of {targets} {}", rules_in_words(thin)),
         None => format!(
             "of {targets} all that arrives, for ever (--keep-targets 24h,7d,4w,12m would thin that out, --thin-targets by the \
              same counts)"
@@ -90,7 +90,7 @@ mod tests {
         );
         let thinned = text(&branch(&["-d", "14", "--thin-targets", "--keep-targets", "24h,12m"]));
         let there = ", and of beta:b/data and usb/data the newest 1 of class S, 4 of M, 3 of H and 14 of D, the newest of each of \
-                     24 hours, 12 months; this";
+                     24 hours, 12 months (UTC); this";
         assert!(thinned.contains(there), "{thinned}");
     }
 

@@ -23,13 +23,7 @@ pub enum Judged {
 
 /// Reads a token, and checks that it stands for `source` sent in the way that is wanted now. `newest` is the target's newest snapshot
 /// when ZFS has just refused to go on and not said why.
-pub async fn judge(
-    zfs: &Zfs,
-    source: &DatasetName,
-    token: ResumeToken,
-    newest: Option<Guid>,
-    job: &PushJob,
-) -> Judged {
+pub async fn judge(zfs: &Zfs, source: &DatasetName, token: ResumeToken, newest: Option<Guid>, job: &PushJob) -> Judged {
     if !job.resume {
         return Judged::Useless("--no-resume".into());
     }

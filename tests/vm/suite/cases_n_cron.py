@@ -167,7 +167,7 @@ def thinned_targets(c):
     program = c.script(c.beta, "strict", "#!/bin/sh\nexec zfsync recv --stdio")
     # By periods, in the same sentence.
     make(c, c.alpha, c.source, "241120-000000_D", "241120-120000_H", "241121-000000_D")
-    c.zfsync("cron", "--keep-targets", "2d", c.source, target, says=f"of {target} the newest of each of 2 days")
+    c.zfsync("cron", "--keep-targets", "2d", c.source, target, says=f"of {target} the newest of each of 2 days (UTC)")
     there = left(c.beta, f"{c.target}/t")
     c.same(there[:-1], ["241121-000000_D"], "what is left there: the newest of each of two days")
     c.zfsync("cron", "--thin-targets", "--remote-zfsync", program, c.source, target, status=1,
