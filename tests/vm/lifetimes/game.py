@@ -211,7 +211,7 @@ class Game:
         if kind == "lost":
             # The helper's input ends in the middle.
             cut = self.rng.choice([2000, 9000, 40000])
-            program = f"sh -c 'head -c {cut} | zfsync recv --stdio'"
+            program = f"sh -c 'stdbuf -o0 head -c {cut} | zfsync recv --stdio'"
             return f"--retries 0 -j 1 --remote-zfsync {q(program)}", False, None
         return "", True, None
 
