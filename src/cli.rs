@@ -36,7 +36,7 @@ pub fn parse() -> Result<Cli, clap::Error> {
 #[derive(Debug, Parser)]
 #[command(name = "zfsync", version, max_term_width = 100, disable_help_subcommand = true)]
 #[command(
-    after_help = "Exit codes: 0 all in sync (or taken), 1 some dataset failed or is in conflict, 2 usage error, 3 could not \
+    after_help = "Exit codes: 0 all in sync (or taken), 1 some dataset failed or is in conflict, or there is none, 2 usage error, 3 could not \
     start, 4 another run holds the lock, 130/143 interrupted."
 )]
 pub struct Cli {
@@ -81,7 +81,7 @@ pub enum Command {
   zfsync push --exclude '**/tmp' tank usb/tank       to another pool of this machine
 
 Nothing on the target is rolled back, overwritten, renamed or destroyed. A dataset that can't be brought in sync without \
-that is reported as a conflict, the others go on, and the exit code is 1.")]
+that is reported as a conflict, the others go on, and the exit code is 1. So it is where none of them has a snapshot.")]
 pub struct Push {
     /// The dataset to replicate, with all below it
     pub source: String,
@@ -310,7 +310,7 @@ pub struct Ssh {
   zfsync snapshot --exclude '**/tmp' -v tank     prints the name of each snapshot
 
 All snapshots of a run have the same name, and those of a pool are taken in one transaction: all of them or none. \
-Exit codes: 0 all taken, or nothing has changed, 1 those of some pool could not be taken, 2 usage error, 3 could not start.")]
+Exit codes: 0 all taken, or nothing has changed, 1 those of some pool could not be taken, or no dataset is selected, 2 usage error, 3 could not start.")]
 pub struct Snapshot {
     /// The datasets to take snapshots of, with all below them; filesystems and volumes
     #[arg(required = true)]

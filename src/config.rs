@@ -276,6 +276,7 @@ fn source(text: &str) -> Result<DatasetName, StartError> {
     match text.parse::<Target>() {
         Ok(Target { host: None, dataset }) => Ok(dataset),
         Err(TargetError::Name(error)) => Err(StartError::Source(error)),
+        Err(TargetError::NoColon(_)) => Err(StartError::Source(NameError::IsSnapshot(text.to_owned()))),
         Ok(_) | Err(_) => Err(StartError::RemoteSource(text.to_owned())),
     }
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use thiserror::Error;
 
-use crate::plan::{FilterError, PlanError, SnapshotError};
+use crate::plan::{FilterError, SnapshotError};
 use crate::remote::client::HelperError;
 use crate::remote::ssh::ConnectError;
 use crate::remote::target::TargetError;
@@ -20,6 +20,8 @@ pub enum Exit {
     Usage,
     /// Nothing was started: connecting, authenticating, listing failed, or the helper is missing.
     NotStarted,
+    /// Of a status: there is nothing to replicate, so nobody can say whether all is well.
+    Unknown,
     /// Another run works on the same target tree.
     Locked,
     /// Of a status: something is further behind than `--warn`.
@@ -47,7 +49,7 @@ impl Exit {
             Self::InSync => 0,
             Self::Failed | Self::Warning => 1,
             Self::Usage | Self::Critical => 2,
-            Self::NotStarted => 3,
+            Self::NotStarted | Self::Unknown => 3,
             Self::Locked => 4,
             Self::Interrupted(Signal::Interrupt) => 130,
             Self::Interrupted(Signal::Terminate) => 143,
@@ -101,9 +103,6 @@ pub enum StartError {
         /// TARGET.
         target: String,
     },
-    /// A name would be too long on the target.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
     /// The snapshots can't be taken as asked for.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
@@ -202,10 +201,12 @@ pub enum StartError {
         seconds: u64,
     },
     /// The target's pool doesn't exist.
-    #[error("{host} has no pool {pool:?} for {dataset}: create or import it there, or name another target")]
+    #[error("{host} has no pool {pool:?} for {dataset}: create or import it there, or name another target{}", colon(*local, pool, dataset))]
     NoPool {
         /// The host.
         host: String,
+        /// Whether that is this machine, as TARGET names no host.
+        local: bool,
         /// The pool.
         pool: String,
         /// TARGET.
@@ -222,6 +223,12 @@ pub enum StartError {
         /// Why it failed.
         error: std::io::Error,
     },
+}
+
+/// Whoever forgets the colon after a host names a pool that isn't there.
+fn colon(local: bool, pool: &str, dataset: &str) -> String {
+    let below = dataset.split_once('/').map_or("DATASET", |(_, below)| below);
+    if local { format!("\n  if {pool:?} is a host: {pool}:{below} (HOST:DATASET)") } else { String::new() }
 }
 
 fn hint(words: &str) -> &'static str {
@@ -253,7 +260,6 @@ impl StartError {
             | Self::Usage(_)
             | Self::File(_)
             | Self::Overlap { .. }
-            | Self::Plan(_)
             | Self::Snapshot(SnapshotError::Format(_) | SnapshotError::Name { .. }) => Exit::Usage,
             Self::Locked { .. } | Self::LockedThere { .. } => Exit::Locked,
             Self::Interrupted(signal) => Exit::Interrupted(*signal),

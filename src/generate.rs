@@ -14,7 +14,10 @@ use crate::cli;
 /// What the exit codes of a run mean.
 const EXITS: [(&str, &str); 6] = [
     ("0", "All selected datasets are in sync. Datasets without snapshots are only mentioned."),
-    ("1", "Some dataset failed or is in conflict; the others are done."),
+    (
+        "1",
+        "Some dataset failed or is in conflict; the others are done. Or there is nothing to replicate: no dataset is selected, or none has a snapshot.",
+    ),
     ("2", "Usage error, or SOURCE and TARGET overlap. Nothing was started."),
     ("3", "The run could not start: connection, authentication, listing, or the helper, zfs or the pool is missing."),
     ("4", "Another run on this machine works on the same TARGET."),
@@ -27,7 +30,7 @@ const SNAPSHOT_EXITS: [(&str, &str); 5] = [
         "0",
         "All snapshots are taken, or nothing has changed. What zfs left out, as it has gone meanwhile, is mentioned.",
     ),
-    ("1", "The snapshots of some pool could not be taken; those of the others are."),
+    ("1", "The snapshots of some pool could not be taken; those of the others are. Or no dataset is selected."),
     ("2", "Usage error: also a format or name that ZFS doesn't take. Nothing was taken."),
     ("3", "A dataset doesn't exist or can't be listed, or zfs is missing. Nothing was taken."),
     ("130, 143", "Ended by SIGINT; by SIGTERM."),
@@ -41,7 +44,7 @@ const STATUS_EXITS: [(&str, &str); 5] = [
         "2",
         "Some dataset is further behind than --crit, missing or in conflict; a target is unreachable; or a usage error.",
     ),
-    ("3", "SOURCE can't be listed, so nothing is known."),
+    ("3", "There is nothing to replicate (UNKNOWN), or SOURCE can't be listed, so nothing is known."),
     ("130, 143", "Ended by SIGINT; by SIGTERM or SIGHUP."),
 ];
 
@@ -122,7 +125,7 @@ const STATUS: [&str; 4] = [
 /// What the exit codes of `prune` mean.
 const PRUNE_EXITS: [(&str, &str); 6] = [
     ("0", "What had to go is gone, or nothing had to go. What is held or cloned stays, and is mentioned."),
-    ("1", "Snapshots of some dataset could not be destroyed; those of the others are."),
+    ("1", "Snapshots of some dataset could not be destroyed; those of the others are. Or no dataset is selected."),
     ("2", "Usage error: also no rule at all. Nothing was destroyed."),
     (
         "3",

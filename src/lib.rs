@@ -171,6 +171,9 @@ fn try_status(args: &cli::Status) -> Result<Exit, StartError> {
     let form = report::status::Form::choose(args.json, args.prometheus, args.verbose > 0);
     report::status::print(&status, form)
         .map_err(|error| StartError::System { what: "can't print the status", error })?;
+    for nothing in status.iter().filter_map(plan::Status::nothing) {
+        complain(&nothing.to_string());
+    }
     Ok(exec::status_exit(&status))
 }
 

@@ -17,10 +17,13 @@ pub enum NameError {
     #[error("the name is empty")]
     Empty,
     /// Longer than [`MAX_NAME`].
-    #[error("the name has {0} bytes; ZFS allows {MAX_NAME}")]
-    TooLong(usize),
-    /// `/` at the start or end, or two of them together.
-    #[error("{0:?} has an empty component (a '/' at its start or end, or two in a row)")]
+    #[error("{0:?} has {len} bytes; ZFS allows {MAX_NAME} for a whole name, pool and '@snapshot' included", len = .0.len())]
+    TooLong(String),
+    /// A `/` at its start: a path of the file system.
+    #[error("{0:?} is a path, and a dataset is wanted: as {dataset:?}, without the '/' in front", dataset = .0.trim_matches('/'))]
+    Path(String),
+    /// `/` at the end, or two of them together.
+    #[error("{0:?} has an empty component (a '/' at its end, or two in a row)")]
     EmptyComponent(String),
     /// A component is `.` or `..`.
     #[error("{0:?} has '.' or '..' as a component")]
@@ -122,7 +125,7 @@ impl DatasetName {
         }
         let name = format!("{}/{}", self.0, path.0);
         if name.len() > MAX_NAME {
-            return Err(NameError::TooLong(name.len()));
+            return Err(NameError::TooLong(name));
         }
         Ok(Self(name.into()))
     }
@@ -147,6 +150,9 @@ impl FromStr for DatasetName {
         if name.contains('#') {
             return Err(NameError::IsBookmark(name.to_owned()));
         }
+        if name.starts_with('/') {
+            return Err(NameError::Path(name.to_owned()));
+        }
         for part in name.split('/') {
             check_component(name, part)?;
         }
@@ -154,7 +160,7 @@ impl FromStr for DatasetName {
             return Err(NameError::Pool(name.to_owned()));
         }
         if name.len() > MAX_NAME {
-            return Err(NameError::TooLong(name.len()));
+            return Err(NameError::TooLong(name.to_owned()));
         }
         Ok(Self(name.into()))
     }
@@ -250,7 +256,7 @@ impl FromStr for SnapshotName {
             return Err(NameError::Character { name: name.to_owned(), ch });
         }
         if name.len() > MAX_NAME {
-            return Err(NameError::TooLong(name.len()));
+            return Err(NameError::TooLong(name.to_owned()));
         }
         Ok(Self(name.into()))
     }
@@ -317,7 +323,7 @@ mod tests {
     #[test]
     fn refuses_what_zfs_refuses() {
         assert_eq!(dataset(""), Err(NameError::Empty));
-        assert!(matches!(dataset("/p"), Err(NameError::EmptyComponent(_))));
+        assert!(matches!(dataset("/p"), Err(NameError::Path(_))));
         assert!(matches!(dataset("p/"), Err(NameError::EmptyComponent(_))));
         assert!(matches!(dataset("p//a"), Err(NameError::EmptyComponent(_))));
         assert!(matches!(dataset("p/.."), Err(NameError::DotComponent(_))));
@@ -326,7 +332,21 @@ mod tests {
         assert!(matches!(dataset("9p"), Err(NameError::Pool(_))));
         assert!(matches!(dataset("p@s"), Err(NameError::IsSnapshot(_))));
         assert!(matches!(dataset("p#b"), Err(NameError::IsBookmark(_))));
-        assert_eq!(dataset(&format!("p/{}", "x".repeat(254))), Err(NameError::TooLong(256)));
+        let long = format!("p/{}", "x".repeat(254));
+        assert_eq!(dataset(&long), Err(NameError::TooLong(long)));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (name, words) in [
+            ("/pool/x/", "\"/pool/x/\" is a path, and a dataset is wanted: as \"pool/x\", without the '/' in front"),
+            ("p/a$b", "has the character '$'; ZFS allows letters"),
+            (&"p".repeat(256), "has 256 bytes; ZFS allows 255 for a whole name"),
+            ("p/", "empty component"),
+        ] {
+            let said = dataset(name).unwrap_err().to_string();
+            assert!(said.contains(words), "{said}");
+        }
     }
 
     #[test]

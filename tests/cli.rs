@@ -60,14 +60,14 @@ fn sources_that_are_none() {
         (&["push", "p/a@s", "b"], "SOURCE: \"p/a@s\" is a snapshot; name the dataset (without '@...')"),
         (&["push", "p/a#m", "b"], "SOURCE: \"p/a#m\" is a bookmark"),
         (&["push", "p//a", "b"], "SOURCE: \"p//a\" has an empty component"),
-        (&["push", "/p", "b"], "\"/p\" has an empty component"),
+        (&["push", "/p/x", "b"], "SOURCE: \"/p/x\" is a path, and a dataset is wanted: as \"p/x\""),
         (&["push", "p/", "b"], "\"p/\" has an empty component"),
         (&["push", "p/../q", "b"], "'.' or '..' as a component"),
         (&["push", "p/a;b", "b"], "SOURCE: \"p/a;b\" has the character ';'"),
         (&["push", "p/\u{e4}", "b"], "has the character '\u{e4}'"),
         (&["push", "p/a\nb", "b"], "has the character '\\n'"),
         (&["push", "1p", "b"], "a pool's name starts with a letter"),
-        (&["push", &long, "b"], "SOURCE: the name has 256 bytes; ZFS allows 255"),
+        (&["push", &long, "b"], "has 256 bytes; ZFS allows 255 for a whole name"),
         (&["push", "beta:p", "b"], "SOURCE \"beta:p\" names a host"),
         (&["push", "me@beta:p", "b"], "names a host"),
     ]);
@@ -91,7 +91,10 @@ fn targets_that_are_none() {
         (&["push", "p", "beta:b@s"], "the target's dataset: \"b@s\" is a snapshot"),
         (&["push", "p", "beta:b*"], "\"b*\" has the character '*'"),
         (&["push", "p", "beta:b//c"], "has an empty component"),
-        (&["push", "p", &long], "the target's dataset: the name has 256 bytes; ZFS allows 255"),
+        (&["push", "p", "beta:/b/c"], "the target's dataset: \"/b/c\" is a path, and a dataset is wanted: as \"b/c\""),
+        (&["push", "p", "me@beta"], "\"me@beta\" has no ':' and so names no host: write [USER@]HOST:DATASET"),
+        (&["push", "p", "me@beta/b"], "has no ':'"),
+        (&["push", "p", &long], "has 256 bytes; ZFS allows 255 for a whole name"),
     ]);
 }
 
@@ -109,9 +112,28 @@ fn a_tree_is_not_sent_into_itself() {
 fn a_name_that_gets_too_long_over_there() {
     let bed = Bed::new();
     let long = format!("s/{}", "x".repeat(200));
-    bed.world(&[("s", 1, 1), (&long, 2, 2), (&format!("{long}@a"), 3, 3), ("d", 4, 1)]);
+    let snapshot = format!("s/a@{}", "z".repeat(200));
+    bed.world(&[("s", 1, 1), ("s@a", 9, 3), (&long, 2, 2), (&format!("{long}@a"), 3, 3), ("d", 4, 1)]);
+    bed.world(&[("s/a", 5, 2), (&snapshot, 6, 3), ("s/ok", 7, 2), ("s/ok@a", 8, 3)]);
     let target = format!("d/{}", "y".repeat(100));
-    bed.run(&["push", "s", &target]).expect(2, &[&long, "the name has 303 bytes; ZFS allows 255"]);
+    let ended = bed.run(&["push", "s", &target]);
+    ended.expect(
+        1,
+        &["2 of 4 datasets failed; 2 in sync", "has 303 bytes; ZFS allows 255 for a whole name", "a shorter TARGET"],
+    );
+    ended.expect(1, &[&format!("s/a -> {target}/a: failed: "), &format!("{target}/a@z"), "has 305 bytes"]);
+    assert!(bed.read("world").contains(&format!("{target}/ok@a\t8\t")), "the neighbour has arrived");
+    let dry = bed.run(&["push", "-n", "s", &target]);
+    assert_eq!(dry.expect(1, &[]).stdout.matches("has 30").count(), 2, "{dry:#?}");
+}
+
+#[test]
+fn a_filter_that_matches_nothing_is_a_mistake() {
+    let bed = Bed::new();
+    bed.world_with_work(1);
+    let words = "zfsync: error: nothing to prune: no dataset is selected: look at --include, --exclude";
+    bed.run(&["prune", "-q", "--keep-last", "1", "--include", "nothing", "s"]).expect(1, &[words]);
+    bed.run(&["prune", "-n", "--keep-last", "1", "--include", "nothing", "s"]).expect(1, &[words]);
 }
 
 #[test]

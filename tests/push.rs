@@ -73,14 +73,36 @@ fn an_unknown_source() {
 fn no_pool_over_there() {
     let bed = Bed::new();
     bed.world(&[("s", 1, 1), ("s@a", 11, 2)]);
-    bed.run(&["push", "s", "d/x"]).expect(3, &["this machine has no pool \"d\" for d/x"]);
+    bed.run(&["push", "s", "d/x"])
+        .expect(3, &["this machine has no pool \"d\" for d/x", "if \"d\" is a host: d:x (HOST:DATASET)"]);
 }
 
 #[test]
 fn nothing_is_selected() {
     let bed = Bed::new();
     bed.world_with_work(1);
-    bed.run(&["push", "--include", "nothing", "s", "d"]).expect(0, &["no dataset is selected"]);
+    let words = "nothing to replicate: no dataset of s is selected: look at --include, --exclude";
+    for flags in [&[][..], &["-q"], &["-n"], &["--json"]] {
+        let ended = bed.run(&[&["push", "--include", "nothing"], flags, &["s", "d"]].concat());
+        ended.expect(1, &[]);
+        assert!([&ended.stderr, &ended.stdout].iter().any(|said| said.contains(words)), "{flags:?}: {ended:#?}");
+    }
+}
+
+/// To call it a success would claim a copy. One dataset with a snapshot is enough.
+#[test]
+fn there_is_no_snapshot() {
+    let bed = Bed::new();
+    bed.world(&[("s", 1, 1), ("s/x", 2, 1), ("d", 3, 1)]);
+    let words = ["nothing to replicate: none of the 2 selected datasets has a snapshot", "zfsync snapshot s"];
+    bed.run(&["push", "s", "d"]).expect(1, &words);
+    bed.run(&["push", "-q", "s", "d"]).expect(1, &words);
+    bed.run(&["push", "-n", "s", "d"]).expect(1, &words);
+    let state = bed.path("state").display().to_string();
+    bed.run(&["push", "-q", "--state-dir", &state, "s", "d"]).expect(1, &words);
+    bed.run(&["status", "--state-dir", &state, "s", "d"]).expect(3, &words);
+    bed.world(&[("s/x@a", 4, 2)]);
+    bed.run(&["push", "s", "d"]).expect(0, &["1 dataset in sync", "1 without snapshots"]);
 }
 
 #[test]
@@ -149,6 +171,34 @@ fn a_send_that_fails() {
     bed.run(&["push", "s", "d"]).expect(1, &["s/1", "cannot send: unloaded keys", "1 of 3 datasets failed; 1 in sync"]);
     assert!(!bed.read("world").contains("d/1@b\t"));
     assert!(bed.read("world").contains("d/2@b\t"));
+}
+
+/// Another tool prunes meanwhile: the base goes when it is about to be sent from, then what was to be sent.
+#[test]
+fn what_is_pruned_meanwhile_is_planned_anew() {
+    let bed = Bed::new();
+    bed.world(&[("s", 1, 1), ("s@a", 11, 2), ("s@b", 12, 3), ("s@c", 13, 4), ("s@d", 14, 5)]);
+    bed.world(&[("d", 2, 1), ("d@a", 11, 2), ("d@b", 12, 3)]);
+    let prune = |first: &str| {
+        format!(
+            "if mkdir \"$here/pruned\" 2>/dev/null; then grep -v {first} \"$here/world\" >\"$here/w\"; mv \"$here/w\" \"$here/world\"; fi
+            for name in \"$last\" \"${{last%%@*}}$base\"; do
+                cut -f 1 \"$here/world\" | grep -qxF \"$name\" || {{ echo \"cannot open '$name': dataset does not exist\" >&2; exit 1; }}
+            done\n"
+        )
+    };
+    bed.write("on-send", &prune("'s@b'"));
+    bed.run(&["push", "s", "d"]).expect(0, &["refused, a closer look follows", "s: @a -> @d", "1 dataset in sync"]);
+    assert!(bed.read("world").contains("d@d\t14\t"), "{}", bed.read("world"));
+    std::fs::remove_dir(bed.path("pruned")).unwrap();
+    bed.world(&[("s@e", 15, 6), ("s@f", 16, 7)]);
+    bed.write("on-send", &prune("'s@f'"));
+    bed.run(&["push", "s", "d"]).expect(0, &["s: @d -> @e", "1 dataset in sync"]);
+    // Without end it isn't tried.
+    bed.world(&[("s@g", 17, 8)]);
+    bed.write("on-send", "echo \"cannot open '$last': dataset does not exist\" >&2; exit 1\n");
+    bed.run(&["push", "s", "d"])
+        .expect(1, &["destroyed or renamed on this machine during the run", "1 of 1 dataset failed"]);
 }
 
 #[test]

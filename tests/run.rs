@@ -74,7 +74,7 @@ hook-timeout = "1s"
 pre-push = "sleep 1000"
 [job.good]
 pre-push = "sh -c 'env | grep ^ZFSYNC_[^L] | sort >BED/pre'"
-post-push = "sh -c 'env | grep ^ZFSYNC_ | sort >BED/post; exit 3'"
+post-push = { command = "env | grep ^ZFSYNC_ | sort >BED/post; exit 3", shell = true }
 "#;
 
 #[test]
@@ -88,6 +88,15 @@ fn hooks_stop_their_job_alone() {
     let post = bed.read("post");
     assert!(post.contains("ZFSYNC_RESULT=") && !post.contains("ZFSYNC_RESULT=0\n"), "{post}");
     bed.wait_for_no_process();
+}
+
+#[test]
+fn a_hook_written_for_a_shell_is_refused() {
+    let bed = bed("[job.a]\nsource = 's'\npre-snapshot = 'db freeze && sync'\n");
+    for command in ["check-config", "run"] {
+        run(&bed, &[command]).expect(2, &["z.toml:3: ", "has && outside of quotes", "shell = true"]);
+    }
+    assert_eq!(bed.calls(), [] as [&str; 0], "something was started");
 }
 
 #[test]

@@ -124,7 +124,8 @@ fn parts_of_a_tree() {
         [format!("zfs snapshot p@{name} p/a@{name} p/a b@{name}"), format!("zfs snapshot q@{name}")]
     );
     let ended = run(&bed, &["--include", "nothing", "p"]);
-    ended.expect(0, &["no dataset is selected: look at --include, --exclude"]);
+    ended.expect(1, &["zfsync: error: nothing to take: no dataset is selected: look at --include, --exclude"]);
+    run(&bed, &["-q", "-n", "--include", "nothing", "p"]).expect(1, &["no dataset is selected"]);
     assert_eq!((ended.stdout.as_str(), snapshots(&bed).len()), ("", 2));
 }
 

@@ -62,6 +62,21 @@ fn limits_decide_the_exit_code() {
 }
 
 #[test]
+fn nothing_to_compare_is_unknown() {
+    let bed = bed();
+    bed.world(&[("v", 9, 1), ("v/kid", 8, 1)]);
+    for (args, line) in [
+        (&["status", "v", "d"][..], "v -> d: "),
+        (&["status", "--crit", "1h", "v", "d"], "UNKNOWN - nothing to replicate (v on 1 target)"),
+    ] {
+        let ended = bed.run(args);
+        ended.expect(3, &["none of the 2 selected datasets has a snapshot", "zfsync snapshot v"]);
+        assert!(ended.stdout.starts_with(line), "{ended:#?}");
+    }
+    bed.run(&["status", "--include", "nothing", "s", "d"]).expect(3, &["no dataset of s is selected"]);
+}
+
+#[test]
 fn every_target_has_its_lines() {
     let bed = bed();
     let ended = bed.run(&["status", "--json", "--bytes", "s", "d", "e"]);

@@ -20,7 +20,7 @@ How far behind in time: the age of the oldest snapshot that the target lacks, of
 dataset without new snapshots is in sync, however old its newest is. No lock is taken: it may run beside a push.
 
 Exit codes: 0 fine, 1 something is further behind than --warn, 2 than --crit, or missing, in conflict or unreachable \
-(or a usage error), 3 SOURCE can't be listed, 130/143 interrupted.")]
+(or a usage error), 3 there is nothing to replicate, or SOURCE can't be listed, 130/143 interrupted.")]
 pub struct Status {
     /// The dataset of this machine, with all below it; alone: a job of the configuration file
     #[arg(value_name = "SOURCE")]

@@ -63,10 +63,10 @@ pub struct Table {
     pub log_format: Option<LogFormat>,
     pub state_dir: Option<PathBuf>,
     pub job_timeout: Option<Time>,
-    pub pre_snapshot: Option<Text<HookCommand>>,
-    pub post_snapshot: Option<Text<HookCommand>>,
-    pub pre_push: Option<Text<HookCommand>>,
-    pub post_push: Option<Text<HookCommand>>,
+    pub pre_snapshot: Option<HookCommand>,
+    pub post_snapshot: Option<HookCommand>,
+    pub pre_push: Option<HookCommand>,
+    pub post_push: Option<HookCommand>,
     pub hook_timeout: Option<Time>,
 }
 

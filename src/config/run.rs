@@ -246,7 +246,7 @@ fn hooks(table: &Table) -> Result<Hooks, String> {
         (When::PrePush, &table.pre_push),
         (When::PostPush, &table.post_push),
     ];
-    let commands = all.into_iter().filter_map(|(when, command)| Some((when, command.as_ref()?.0.clone())));
+    let commands = all.into_iter().filter_map(|(when, command)| Some((when, command.clone()?)));
     let timeout = positive("hook-timeout", table.hook_timeout.map(|time| time.0))?.unwrap_or(Hooks::TIMEOUT);
     Ok(Hooks { commands: commands.collect(), timeout })
 }

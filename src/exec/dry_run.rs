@@ -44,6 +44,14 @@ pub async fn show(job: &PushJob, zfs: &Zfs, ready: &Ready, json: bool) -> Result
             }
         }
     }
+    for misfit in &ready.plan.misfits {
+        let (action, note) = if misfit.without_snapshots {
+            (PlanAction::NoSnapshots, None)
+        } else {
+            (PlanAction::Fails, Some(misfit.why().to_string()))
+        };
+        rows.push(PlanRow { note, ..plain_row(misfit.source.to_string(), misfit.target.clone(), action) });
+    }
     rows.splice(0..0, ready.moves.iter().map(|one| move_row(job, one)));
     for (at, ..) in &mut wanted {
         *at += ready.moves.len();

@@ -291,7 +291,13 @@ impl Machine {
 
     fn look(&mut self, index: usize, attempt: Option<Attempt>, wait: Duration, actions: &mut Vec<Action>) {
         self.datasets[index].state = State::Looking;
-        actions.push(Action::Look { dataset: index, attempt, wait });
+        actions.push(Action::Look { dataset: index, attempt, wait, source: false });
+    }
+
+    /// The same where the source is no longer what the plan was made for.
+    fn look_at_both(&mut self, index: usize, actions: &mut Vec<Action>) {
+        self.datasets[index].state = State::Looking;
+        actions.push(Action::Look { dataset: index, attempt: None, wait: Duration::ZERO, source: true });
     }
 
     /// What stood in the way is gone, or could not be got out of it.

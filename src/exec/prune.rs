@@ -144,7 +144,8 @@ async fn run(job: &PruneJob, zfs: &Zfs, peers: &mut Vec<Open>) -> Result<Pruned,
         let done = thin_here(zfs, &portions, job.dry_run).await;
         sides.push(Side::new(None, tree.top.clone(), cuts, portions.into_iter().zip(done)));
     }
-    Ok(Pruned { dry_run: job.dry_run, sides })
+    let selected = trees.iter().any(|tree| !tree.datasets.is_empty());
+    Ok(Pruned { dry_run: job.dry_run, selected, sides })
 }
 
 /// The same moment for all sides.
@@ -181,15 +182,16 @@ async fn target_cuts(
 /// Thins the sources alone, going by what their bookmarks tell of these targets: nothing that one without a bookmark may need.
 pub async fn prune_by_bookmarks(job: &PruneJob, zfs: &Zfs, targets: &[PushJob]) -> Result<Pruned, StartError> {
     let known: Vec<Known<'_>> = targets.iter().map(|job| Known { job, has: None }).collect();
-    let mut sides = Vec::new();
+    let (mut sides, mut selected) = (Vec::new(), false);
     for top in &job.sources {
         let tree = Tree::list(job, zfs, top).await?;
+        selected |= !tree.datasets.is_empty();
         let cuts = source_cuts(job, zfs, &calendar(job), &tree, &known).await?;
         let portions = portions(&cuts);
         let done = thin_here(zfs, &portions, job.dry_run).await;
         sides.push(Side::new(None, tree.top, cuts, portions.into_iter().zip(done)));
     }
-    Ok(Pruned { dry_run: job.dry_run, sides })
+    Ok(Pruned { dry_run: job.dry_run, selected, sides })
 }
 
 /// A target, and what it has if it was asked.

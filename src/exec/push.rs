@@ -17,7 +17,8 @@ use crate::config::PushJob;
 use crate::error::{Exit, StartError};
 use crate::name::DatasetName;
 use crate::plan::{
-    EncryptedAs, EncryptionRules, Listing, Move, Negotiation, SourceDataset, TargetDataset, TargetLimits,
+    EncryptedAs, EncryptionRules, Listing, Move, Negotiation, Nothing, Plan, SourceDataset, TargetDataset,
+    TargetLimits, Verdict,
 };
 use crate::remote::client::FromChannel;
 use crate::report::state::Recorder;
@@ -92,8 +93,12 @@ async fn locked_push(
     let result = match ready {
         Err(error) => Err(error),
         Ok(ready) if job.dry_run => {
+            let nothing = nothing(&job, &ready);
+            if let Some(nothing) = &nothing {
+                reporter.event(&Event::Notice { dataset: None, text: nothing.to_string() });
+            }
             tokio::select! {
-                exit = dry_run::show(&job, &zfs, &ready, json) => exit,
+                exit = dry_run::show(&job, &zfs, &ready, json) => exit.map(|exit| if nothing.is_some() { Exit::Failed } else { exit }),
                 signal = signals.next() => Err(StartError::Interrupted(signal)),
             }
         }
@@ -107,6 +112,14 @@ async fn locked_push(
     };
     close_before(fleet, &mut signals, matches!(result, Err(StartError::Interrupted(_)))).await;
     result
+}
+
+/// Why a run would have nothing to replicate.
+fn nothing(job: &PushJob, ready: &Ready) -> Option<Nothing> {
+    let Plan { datasets, misfits, .. } = &ready.plan;
+    let without = datasets.iter().filter(|dataset| dataset.verdict == Verdict::NoSnapshots).count()
+        + misfits.iter().filter(|misfit| misfit.without_snapshots).count();
+    Nothing::of(&job.source, datasets.len() + misfits.len(), without)
 }
 
 /// Closes the connections. Who has told the run to end already, and does so again, wants that at once.
@@ -173,13 +186,7 @@ async fn prepare(
     }
     let (selected, unselected): (Vec<SourceDataset>, Vec<SourceDataset>) =
         listed.into_iter().partition(|dataset| job.filter.selects(&dataset.path));
-    if selected.is_empty() {
-        reporter.event(&Event::Notice {
-            dataset: None,
-            text: "no dataset is selected: look at --include, --exclude".into(),
-        });
-    }
-    let mut negotiation = Negotiation::new(&job.source, &job.target.dataset, selected, job.newest_only)?
+    let mut negotiation = Negotiation::new(&job.source, &job.target.dataset, selected, job.newest_only)
         .with_tags(job.tags())
         .with_surroundings(&job.filter, unselected.into_iter().map(|dataset| dataset.path).collect())
         .with_skip_empty(job.skip_empty)
@@ -236,7 +243,8 @@ async fn negotiate(
     }
     let Some(nearest) = negotiation.nearest() else {
         let (dataset, host) = (&asker.job.target.dataset, host_name(asker.job));
-        return Err(StartError::NoPool { host, pool: dataset.pool().to_owned(), dataset: dataset.to_string() });
+        let (pool, dataset, local) = (dataset.pool().to_owned(), dataset.to_string(), asker.job.target.host.is_none());
+        return Err(StartError::NoPool { host, local, pool, dataset });
     };
     // Both sides are asked at the same time; in the rare case that the target has limits, more must be known of the source.
     let stall = asker.job.faults.stall_timeout;

@@ -37,7 +37,7 @@ pub struct Taken {
     pub missed: Vec<DatasetName>,
     /// Whether there was no own snapshot before.
     pub is_first: bool,
-    /// One text for each pool in which none was taken: what was attempted, what zfs said, what to do.
+    /// One text for each pool in which none was taken: what was attempted, what zfs said, what to do. Or that nothing is selected.
     pub failures: Vec<String>,
 }
 
@@ -148,8 +148,9 @@ async fn look(job: &SnapshotJob, zfs: &Zfs) -> Result<SnapshotPlan, StartError> 
 }
 
 async fn carry_out(job: &SnapshotJob, zfs: &Zfs, plan: SnapshotPlan) -> Taken {
+    let failures = nothing_selected(&plan);
     let SnapshotPlan { name, pools, unchanged, incomplete, is_first } = plan;
-    let mut all = Taken { name, datasets: Vec::new(), unchanged, missed: incomplete, is_first, failures: Vec::new() };
+    let mut all = Taken { name, datasets: Vec::new(), unchanged, missed: incomplete, is_first, failures };
     for pool in pools {
         match run(zfs.snapshot(&pool.named, &all.name, pool.recursive)).await {
             Ok(()) => {
@@ -165,6 +166,13 @@ async fn carry_out(job: &SnapshotJob, zfs: &Zfs, plan: SnapshotPlan) -> Taken {
         }
     }
     all
+}
+
+/// To select nothing is a mistake: whoever counts on a snapshot must not hear that all is well.
+fn nothing_selected(plan: &SnapshotPlan) -> Vec<String> {
+    let selected = plan.pools.len() + plan.unchanged.len() + plan.incomplete.len();
+    let words = "nothing to take: no dataset is selected: look at --include, --exclude";
+    if selected == 0 { vec![words.into()] } else { Vec::new() }
 }
 
 /// Runs a command; an error is what zfs has said.
@@ -230,6 +238,7 @@ fn some<'a>(all: impl Iterator<Item = &'a str> + Clone, between: &str) -> String
 
 /// What a dry run shows: as if all had gone well, and the commands.
 fn would_take(plan: SnapshotPlan) -> (Taken, Vec<String>) {
+    let failures = nothing_selected(&plan);
     let SnapshotPlan { name, pools, unchanged, incomplete, is_first } = plan;
     let command = |pool: &PoolSnapshots| {
         let flag = if pool.recursive { " -r" } else { "" };
@@ -238,7 +247,7 @@ fn would_take(plan: SnapshotPlan) -> (Taken, Vec<String>) {
     };
     let commands = pools.iter().map(command).collect();
     let datasets = pools.into_iter().flat_map(|pool| pool.datasets).collect();
-    (Taken { name, datasets, unchanged, missed: incomplete, is_first, failures: Vec::new() }, commands)
+    (Taken { name, datasets, unchanged, missed: incomplete, is_first, failures }, commands)
 }
 
 /// The lines for stdout: each snapshot, or the name for each DATASET in which one was taken.
@@ -272,8 +281,6 @@ fn words(job: &SnapshotJob, taken: &Taken, verbose: bool, took: Duration) -> Vec
     } else if !unchanged.is_empty() && failures.is_empty() {
         let all = count(unchanged.len(), "dataset");
         lines.push(format!("zfsync: nothing to take: {all} without changes since the newest snapshot"));
-    } else if missed.is_empty() && failures.is_empty() {
-        lines.push("zfsync: no dataset is selected: look at --include, --exclude".into());
     }
     lines
 }

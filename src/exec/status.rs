@@ -63,6 +63,7 @@ async fn look(job: &StatusJob) -> Result<Status, StartError> {
 pub fn exit(all: &[Status]) -> Exit {
     match all.iter().map(Status::level).max().unwrap_or(Level::Ok) {
         Level::Ok => Exit::InSync,
+        Level::Unknown => Exit::Unknown,
         Level::Warning => Exit::Warning,
         Level::Critical => Exit::Critical,
     }

@@ -50,8 +50,22 @@ pub enum ConflictKind {
     },
     /// The copy's key is that of a dataset above it, which is not the one whose key the source's is.
     KeyMismatch,
+    /// The target's snapshots have blocks above 128 KiB and the source's have not, as one of both was received without `-L`: ZFS takes
+    /// no increment between them (`recv_check_large_blocks` in `module/zfs/dmu_recv.c`).
+    LargeBlocks,
     /// A receive into the target was cut, and its partial state is in the way.
     Partial,
+}
+
+/// Resolutions that are no help although the kind of conflict speaks for them: they have been tried, or can't be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Vain {
+    /// `--rollback`.
+    pub rollback: bool,
+    /// `--set-aside`.
+    pub set_aside: bool,
+    /// `--replace`.
+    pub replace: bool,
 }
 
 /// When snapshots were made, in seconds since 1970; as far as somebody asked.
@@ -77,6 +91,12 @@ pub struct Conflict {
     /// Whether the target is an encryption root and the stream is plain: what takes its place would be stored in plaintext.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub would_decrypt: bool,
+    /// What is not offered.
+    #[serde(skip)]
+    pub vain: Vain,
+    /// Why the resolution that was asked for can't be carried out.
+    #[serde(skip)]
+    pub why_not: Option<String>,
     /// Dates of the source's snapshots.
     pub dates_here: Dates,
     /// Dates of the target's.
@@ -103,6 +123,8 @@ impl Conflict {
             only_there: newer(target, common.map(|(.., there)| there)),
             total_there: target.len(),
             would_decrypt: false,
+            vain: Vain::default(),
+            why_not: None,
             dates_here: Dates::new(),
             dates_there: Dates::new(),
         }
@@ -165,6 +187,11 @@ impl Conflict {
                  increment"
                     .into()
             }
+            ConflictKind::LargeBlocks => {
+                "the target has large blocks (above 128 KiB) in its snapshots and the source has them split, as one of both was received \
+                 without zfs send -L: zfs takes no increment between them"
+                    .into()
+            }
             ConflictKind::Partial => "a receive into the target was cut, and its partial state is in the way".into(),
         }
     }
@@ -197,6 +224,8 @@ impl Conflict {
             self.kind,
             ConflictKind::Encryption
                 | ConflictKind::IvSet { .. }
+                // What comes back of the target would have the large blocks again.
+                | ConflictKind::LargeBlocks
                 | ConflictKind::TypeClash { .. }
                 | ConflictKind::NameTaken { .. }
         );
@@ -233,7 +262,7 @@ impl Conflict {
     /// What can be done, one line each.
     fn advice(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        if self.rollback_helps() {
+        if self.rollback_helps() && !self.vain.rollback {
             lines.push(format!("--rollback, which loses {}", self.rollback_cost()));
         }
         if self.new_start_helps() {
@@ -241,14 +270,18 @@ impl Conflict {
                 Some(name) => format!("and goes on from @{name}"),
                 None => "and sends everything anew".into(),
             };
-            lines.push(format!("--set-aside, which keeps it all under another name, {next}"));
+            if !self.vain.set_aside {
+                lines.push(format!("--set-aside, which keeps it all under another name, {next}"));
+            }
             let name = self.target.as_ref().map_or("DATASET", DatasetName::as_str);
             let snapshots = match self.total_there {
                 0 => "its content".into(),
                 1 => "its only snapshot".into(),
                 more => format!("its {more} snapshots"),
             };
-            lines.push(format!("--replace '{name}', which destroys {snapshots} and sends everything anew"));
+            if !self.vain.replace {
+                lines.push(format!("--replace '{name}', which destroys {snapshots} and sends everything anew"));
+            }
         }
         lines
     }
@@ -282,6 +315,9 @@ impl Conflict {
                 "drop the partial state on the target host (zfs receive -A DATASET; loses only what was received of the cut \
                  stream) and run again"
             }
+            _ if self.vain != Vain::default() => {
+                "get it out of the way on the target host (zfs rename, zfs rollback), or choose another target"
+            }
             _ => "choose another target: this is a pool's root, which can be neither renamed nor destroyed",
         }
     }
@@ -305,6 +341,9 @@ impl fmt::Display for Conflict {
         }
         write!(f, "\n  only here:{}", self.list(&self.only_here, false))?;
         write!(f, "\n  only there:{}", self.list(&self.only_there, true))?;
+        if let Some(why) = &self.why_not {
+            write!(f, "\n  {why}")?;
+        }
         let advice = self.advice();
         let other = matches!(
             self.kind,

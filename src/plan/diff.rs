@@ -112,6 +112,7 @@ pub fn diff(
     match attempt.map(|attempt| attempt.refusal) {
         Some(Refusal::Encryption) => return conflict(ConflictKind::Encryption),
         Some(Refusal::EncryptedInPlace) => return conflict(ConflictKind::EncryptedInPlace),
+        Some(Refusal::LargeBlocks) => return conflict(ConflictKind::LargeBlocks),
         Some(Refusal::IvSet) => return conflict(ConflictKind::IvSet { last_raw: None }),
         _ => {}
     }

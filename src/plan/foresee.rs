@@ -9,7 +9,7 @@ use super::diff::{BaseKind, Verdict, newest_common};
 use super::item::{Item, Known};
 use super::negotiate::{EncryptedAs, Listing, Negotiation};
 use super::{ConflictKind, Step, TargetDataset};
-use crate::name::{DatasetName, Guid, RelPath, SnapshotName};
+use crate::name::{DatasetName, Guid, NameError, RelPath, SnapshotName};
 use crate::zfs::BaseFacts;
 
 /// Why nothing can be received into a dataset although nothing is in the way. Nothing that a flag could destroy would help.
@@ -26,6 +26,11 @@ pub enum Blocked {
         /// The copy of what lies above it.
         above: DatasetName,
     },
+    /// A name that is fine at the source is longer than ZFS allows below the target.
+    NameTooLong {
+        /// The whole name of the dataset or snapshot.
+        name: String,
+    },
 }
 
 impl fmt::Display for Blocked {
@@ -39,6 +44,13 @@ impl fmt::Display for Blocked {
             }
             Self::KeyNotLoaded { root: None } => {
                 f.write_str("the key of the target is not loaded on its host: zfs load-key there, and run again")
+            }
+            Self::NameTooLong { name } => {
+                write!(
+                    f,
+                    "its name would be too long there: {}\n  choose a shorter TARGET, or rename it here (zfs rename); --exclude leaves a dataset out",
+                    NameError::TooLong(name.clone())
+                )
             }
             Self::PlainBelowRaw { above } => {
                 write!(

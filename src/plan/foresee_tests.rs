@@ -56,7 +56,6 @@ impl Scene {
         let source = SourceDataset { snapshots: versions(&["a", "b"]), ..SourceDataset::default() };
         let (here, there): (DatasetName, DatasetName) = ("a/s".parse().unwrap(), "b/t".parse().unwrap());
         let mut negotiation = Negotiation::new(&here, &there, vec![source], false)
-            .unwrap()
             .with_listing(Listing::AllBehind)
             .with_cures(self.cures, "x")
             .with_encryption(EncryptionRules {
@@ -180,7 +179,6 @@ fn mixed(allow: bool, top: Option<BaseFacts>, kid_encrypted: bool) -> crate::pla
     };
     let (here, there): (DatasetName, DatasetName) = ("a/s".parse().unwrap(), "b/t".parse().unwrap());
     let mut negotiation = Negotiation::new(&here, &there, vec![dataset(""), dataset("/kid")], false)
-        .unwrap()
         .with_encryption(EncryptionRules { allow_unencrypted: allow, ..EncryptionRules::default() });
     let there = |name: &String| match name.as_str() {
         "b" => Some((Guid(1), Txg(1))),
@@ -238,7 +236,7 @@ fn a_placeholder_that_nothing_can_fill_is_told() {
         };
         let (here, there): (DatasetName, DatasetName) = ("a/s".parse().unwrap(), "b/t".parse().unwrap());
         let datasets = vec![dataset("", &[]), dataset("/none", &[]), dataset("/kid", &["a"])];
-        let mut negotiation = Negotiation::new(&here, &there, datasets, false).unwrap().with_encryption(rules);
+        let mut negotiation = Negotiation::new(&here, &there, datasets, false).with_encryption(rules);
         loop {
             let names = negotiation.questions();
             if names.is_empty() {

@@ -16,7 +16,7 @@ fn copy(raw: &[&str], rules: EncryptionRules, cures: Cures) -> (Negotiation, Pla
     let source = SourceDataset { snapshots: versions(&["a", "b", "c", "d"]), ..SourceDataset::default() };
     let (here, there): (DatasetName, DatasetName) = ("a/s".parse().unwrap(), "b/t".parse().unwrap());
     let mut negotiation =
-        Negotiation::new(&here, &there, vec![source], false).unwrap().with_encryption(rules).with_cures(cures, "x");
+        Negotiation::new(&here, &there, vec![source], false).with_encryption(rules).with_cures(cures, "x");
     negotiation.look_again(0, None);
     let target = TargetDataset {
         kind: Kind::Filesystem,

@@ -30,7 +30,6 @@ fn negotiation(source: &[(&str, &[(&str, u64)])], exclude: &[&str]) -> Negotiati
     let (selected, unselected): (Vec<_>, Vec<_>) =
         source.iter().map(dataset).partition(|dataset| filter.selects(&dataset.path));
     Negotiation::new(&top, &name("b/t"), selected, false)
-        .unwrap()
         .with_tags(Tags::new(Some("beta")))
         .with_surroundings(&filter, unselected.into_iter().map(|dataset| dataset.path).collect())
 }
@@ -183,7 +182,7 @@ fn a_bookmark_protects_its_snapshot() {
     let (datasets, notes) = there(&[("", &[("s1", 1), ("s2", 2), ("s3", 3)], "3")]);
     let mut source = SourceDataset { snapshots: versions(&[("s3", 3)]), ..SourceDataset::default() };
     source.bookmarks = versions(&[("m", 1)]);
-    let negotiation = Negotiation::new(&name("a/s"), &name("b/t"), vec![source], false).unwrap();
+    let negotiation = Negotiation::new(&name("a/s"), &name("b/t"), vec![source], false);
     assert_eq!(negotiation.missing(&datasets, &notes, &both()).undated(), ["b/t@s2"]);
 }
 

@@ -15,8 +15,10 @@ mod last;
 mod missing;
 #[cfg(test)]
 pub(crate) mod model;
+mod names;
 mod naming;
 mod negotiate;
+mod nothing;
 mod placement;
 mod prune;
 mod rename;
@@ -31,7 +33,7 @@ mod thin;
 
 pub use bookmark::{Tag, Tags, known_targets};
 pub use calendar::{Calendar, Period, Unit, Zone, ZoneError, same_window};
-pub use conflict::{Conflict, ConflictKind, Dates};
+pub use conflict::{Conflict, ConflictKind, Dates, Vain};
 pub use cure::{Cure, Cures, Remedy, Restore};
 pub use diff::{Attempt, Base, BaseKind, Step, Verdict, diff};
 pub use filter::{Filter, FilterError};
@@ -41,8 +43,10 @@ pub use inventory::{Kind, ResumePoint, SourceDataset, TargetDataset, Version, Ve
 pub use item::SourceFacts;
 pub use last::{Last, LastResult, LastRun};
 pub use missing::{Doomed, Due, Mirror, Missing, Notes, Put, Stays as StaysThere};
+pub use names::Misfit;
 pub use naming::{Class, DEFAULT_FORMAT, Format, FormatError, Naming, Stamp};
-pub use negotiate::{EncryptedAs, EncryptionRules, Listing, Negotiation, PlanError};
+pub use negotiate::{EncryptedAs, EncryptionRules, Listing, Negotiation};
+pub use nothing::Nothing;
 pub use placement::{Placement, Plan, PlannedDataset};
 pub use prune::{Choice, Cut, Has, Peer, prune_source, prune_target, undated};
 pub use rename::{Guess, Move};

@@ -265,7 +265,7 @@ impl Job<'_> {
         report: &mut Report,
     ) -> (Negotiation, Plan) {
         let selected = source.list_source(&self.source, self.selects);
-        let mut negotiation = Negotiation::new(&self.source, &self.target, selected, self.newest_only).unwrap();
+        let mut negotiation = Negotiation::new(&self.source, &self.target, selected, self.newest_only);
         // A number of its own for each run, as the date is.
         let stamp = if self.cures == Cures::default() { String::new() } else { format!("2026-{}", target.txg()) };
         negotiation = negotiation

@@ -3,33 +3,17 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use thiserror::Error;
-
 use super::bookmark::{Tags, snapshot_of};
 use super::diff::{Attempt, Verdict, diff, full};
 use super::foresee::Seen;
 use super::item::{Item, Known, SourceFacts};
+use super::names::Misfit;
 use super::{Cures, Filter, SourceDataset, TargetDataset};
-use crate::name::{DatasetName, Guid, NameError, RelPath, Txg};
+use crate::name::{DatasetName, Guid, RelPath, Txg};
 use crate::zfs::{BaseFacts, Refusal};
 
 /// Snapshots and bookmarks asked for by name in the last round; what then is still unknown gets listed.
 const FEW: usize = 12;
-
-/// What can't be planned at all.
-#[derive(Debug, Error)]
-pub enum PlanError {
-    /// The name on the target would be no legal one.
-    #[error("{dataset} can't be called {path} below the target: {error}")]
-    Name {
-        /// The source's dataset.
-        dataset: DatasetName,
-        /// Its path.
-        path: String,
-        /// Why.
-        error: NameError,
-    },
-}
 
 /// How a run sends encrypted datasets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -77,6 +61,8 @@ pub struct Negotiation {
     source: DatasetName,
     pub(super) target: DatasetName,
     pub(super) items: Vec<Item>,
+    /// Selected datasets that can't be items, as their names would be too long on the target.
+    pub(super) misfits: Vec<Misfit>,
     pub(super) newest_only: bool,
     /// Whether snapshots that change nothing are left out.
     pub(super) skip_empty: bool,
@@ -110,21 +96,22 @@ pub struct Negotiation {
 
 impl Negotiation {
     /// Starts with the selected datasets.
-    pub fn new(
-        source: &DatasetName,
-        target: &DatasetName,
-        datasets: Vec<SourceDataset>,
-        newest_only: bool,
-    ) -> Result<Self, PlanError> {
+    #[must_use]
+    pub fn new(source: &DatasetName, target: &DatasetName, datasets: Vec<SourceDataset>, newest_only: bool) -> Self {
+        let mut misfits = Vec::new();
         let item = |dataset: SourceDataset| {
-            let source_name = join(source, source, &dataset.path)?;
-            let target_name = join(source, target, &dataset.path)?;
+            // What was listed has a name that ZFS allows here.
+            let source_name = source.join(&dataset.path).ok()?;
+            let Ok(target_name) = target.join(&dataset.path) else {
+                misfits.push(Misfit::new(source_name, target, &dataset));
+                return None;
+            };
             let known = if dataset.snapshots.is_empty() {
                 Known::Settled(Verdict::NoSnapshots)
             } else {
                 Known::Asked { snapshots: 0, bookmarks: 0 }
             };
-            Ok(Item {
+            Some(Item {
                 source: dataset,
                 source_name,
                 target_name,
@@ -138,13 +125,14 @@ impl Negotiation {
                 mark: None,
             })
         };
-        let mut items = datasets.into_iter().map(item).collect::<Result<Vec<Item>, _>>()?;
+        let mut items: Vec<Item> = datasets.into_iter().filter_map(item).collect();
         // Parents before children, and to be found by path.
         items.sort_by(|a, b| a.source.path.cmp(&b.source.path));
-        Ok(Self {
+        Self {
             source: source.clone(),
             target: target.clone(),
             items,
+            misfits,
             newest_only,
             skip_empty: false,
             encryption: EncryptionRules::default(),
@@ -161,7 +149,7 @@ impl Negotiation {
             asked: Vec::new(),
             existing: HashSet::new(),
             target_exists: false,
-        })
+        }
     }
 
     /// What is done where encryption is at stake; what is encrypted is sent raw, unless somebody says otherwise.
@@ -396,6 +384,11 @@ impl Negotiation {
     pub fn listed(&mut self, mut listings: HashMap<DatasetName, TargetDataset>) {
         for item in self.items.iter_mut().filter(|item| item.known == Known::Unlisted) {
             item.known = listings.remove(&item.target_name).map_or(Known::Missing, Known::Listed);
+            if item.known == Known::Missing {
+                // The rest of a first receive was dropped, and with it the dataset.
+                self.existing.remove(&item.target_name);
+                self.target_exists &= item.target_name != self.target;
+            }
         }
     }
 
@@ -417,6 +410,15 @@ impl Negotiation {
     #[must_use]
     pub fn refusal(&self, index: usize) -> Option<Refusal> {
         self.items.get(index)?.attempt.map(|attempt| attempt.refusal)
+    }
+
+    /// The source's dataset at `index` was listed anew, after [`Negotiation::look_again`]: snapshots of it were gone.
+    pub fn source_relisted(&mut self, index: usize, listed: SourceDataset) {
+        if let Some(item) = self.items.get_mut(index) {
+            let path = std::mem::take(&mut item.source.path);
+            item.source = SourceDataset { path, ..listed };
+            (item.weighed_from, item.mark) = (None, None);
+        }
     }
 
     /// The listing that [`Negotiation::look_again`] waited for; `None`: the target doesn't exist.
@@ -458,6 +460,11 @@ impl Negotiation {
 
     /// The verdict of one item, once nothing is left to ask.
     pub(super) fn verdict(&self, item: &Item) -> Verdict {
+        let verdict = self.verdict_by_what_is_there(item);
+        item.name_too_long(&verdict).map_or(verdict, Verdict::Blocked)
+    }
+
+    fn verdict_by_what_is_there(&self, item: &Item) -> Verdict {
         match &item.known {
             _ if item.source.snapshots.is_empty() => Verdict::NoSnapshots,
             Known::Settled(verdict) => verdict.clone(),
@@ -478,12 +485,4 @@ impl Negotiation {
             Known::Asked { .. } | Known::Unlisted => Verdict::Send(Vec::new()),
         }
     }
-}
-
-fn join(source: &DatasetName, base: &DatasetName, path: &RelPath) -> Result<DatasetName, PlanError> {
-    base.join(path).map_err(|error| PlanError::Name {
-        dataset: source.join(path).unwrap_or_else(|_| source.clone()),
-        path: path.as_str().to_owned(),
-        error,
-    })
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::item::{Item, Known};
 use super::negotiate::Negotiation;
-use super::{Conflict, ConflictKind, Kind, Verdict};
+use super::{Conflict, ConflictKind, Kind, Misfit, Verdict};
 use crate::name::{DatasetName, RelPath};
 
 /// Where a dataset's first stream goes.
@@ -58,6 +58,8 @@ pub struct PlannedDataset {
 pub struct Plan {
     /// The datasets.
     pub datasets: Vec<PlannedDataset>,
+    /// Those that can't be called so on the target.
+    pub misfits: Vec<Misfit>,
     /// The nearest dataset of the target, at TARGET or above, that exists; `None` when not even the pool does.
     pub nearest: Option<DatasetName>,
     /// Whether each dataset has to wait until the one above it is through, since a cure could move or destroy it.
@@ -109,7 +111,8 @@ impl Negotiation {
             }
             datasets.push(planned);
         }
-        Plan { datasets, nearest: self.nearest(), gated: self.cures.touch_below() }
+        let misfits = self.misfits.clone();
+        Plan { datasets, misfits, nearest: self.nearest(), gated: self.cures.touch_below() }
     }
 
     /// The plan of one item alone, after a refusal; what it would wait for has been received already.

@@ -34,7 +34,6 @@ fn negotiation(items: &[(&str, u64, Option<&str>)], there: &[&str]) -> Negotiati
         }
     };
     let mut negotiation = Negotiation::new(&top, &name("b/t"), items.iter().map(dataset).collect(), false)
-        .unwrap()
         .with_tags(tags.clone())
         .with_surroundings(&Filter::default(), HashSet::new());
     let questions = negotiation.questions();

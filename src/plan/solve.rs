@@ -4,7 +4,7 @@ use super::bookmark::snapshot_of;
 use super::diff::{BaseKind, full, newest_common};
 use super::item::{Item, Known};
 use super::negotiate::{EncryptedAs, Negotiation};
-use super::{Conflict, Cure, Remedy, Restore, TargetDataset, Verdict};
+use super::{Conflict, Cure, Remedy, Restore, TargetDataset, Vain, Verdict};
 use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::zfs::Encryption;
 
@@ -14,7 +14,12 @@ impl Negotiation {
         conflict.target = Some(item.target_name.clone());
         let plain = self.encryption.sent == EncryptedAs::Plaintext || item.facts.is_none_or(|facts| !facts.encrypted);
         conflict.would_decrypt = plain && target.encryption == Encryption::Root;
+        let aside = format!("{}.zfsync-{}", item.target_name, self.stamp).parse::<DatasetName>();
+        conflict.vain.set_aside = aside.is_err();
         if item.cured {
+            // Once more it would not help either.
+            let replace = self.cures.replace.contains(&item.target_name);
+            conflict.vain = Vain { rollback: self.cures.rollback, set_aside: self.cures.set_aside, replace };
             // What `--replace` has left where datasets lie below.
             let emptied = self.cures.replace.contains(&item.target_name) && target.snapshots.is_empty();
             return match item.facts {
@@ -47,9 +52,12 @@ impl Negotiation {
         if !self.cures.set_aside || !conflict.new_start_helps() {
             return Verdict::Conflict(conflict);
         }
-        // A name that would be too long leaves the conflict as it is; its text tells of the other ways.
-        let Ok(aside) = format!("{dataset}.zfsync-{}", self.stamp).parse::<DatasetName>() else {
-            return Verdict::Conflict(conflict);
+        let aside = match aside {
+            Ok(aside) => aside,
+            Err(error) => {
+                conflict.why_not = Some(format!("--set-aside can't give it another name: {error}"));
+                return Verdict::Conflict(conflict);
+            }
         };
         let common = common.filter(|_| conflict.restart().is_some());
         let restore =
@@ -82,7 +90,13 @@ impl Negotiation {
     }
 }
 
-fn cured(conflict: Conflict, cure: Cure, then: Vec<super::Step>) -> Verdict {
+fn cured(mut conflict: Conflict, cure: Cure, then: Vec<super::Step>) -> Verdict {
+    // Should it be refused, the text offers the other ways.
+    match cure {
+        Cure::Rollback { .. } => conflict.vain.rollback = true,
+        Cure::SetAside { .. } => conflict.vain.set_aside = true,
+        Cure::Replace { .. } => conflict.vain.replace = true,
+    }
     Verdict::Cure(Box::new(Remedy { conflict, cure, then }))
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::diff::{BaseKind, Common, Step, full, newest_common};
-use super::{Filter, Last, LastRun, SourceDataset, TargetDataset, Version};
+use super::{Filter, Last, LastRun, Nothing, SourceDataset, TargetDataset, Version};
 use crate::name::{DatasetName, RelPath, SnapshotName};
 
 /// What a dataset is on a target.
@@ -161,6 +161,8 @@ pub struct Limits {
 pub enum Level {
     /// All is well.
     Ok,
+    /// Nobody can say: there is nothing that could be replicated.
+    Unknown,
     /// Somebody should have a look.
     Warning,
     /// Something is wrong.
@@ -205,6 +207,12 @@ impl DatasetStatus {
         Some(age(self.common.as_ref()?.creation?, self.newest_here.as_ref()?.creation?))
     }
 
+    /// Whether the source has something to send, and so a copy is expected.
+    #[must_use]
+    pub fn is_replicated(&self) -> bool {
+        !matches!(self.state, State::TargetOnly | State::NoSnapshots)
+    }
+
     /// How bad it is.
     #[must_use]
     pub fn level(&self, limits: &Limits, now: i64) -> Level {
@@ -237,15 +245,26 @@ impl DatasetStatus {
 }
 
 impl TargetStatus {
-    /// How bad it is: the worst of its datasets, or that it can't be reached.
+    /// How bad it is: the worst of its datasets, that it can't be reached, or that there is nothing to compare.
     #[must_use]
     pub fn level(&self, limits: &Limits, now: i64) -> Level {
-        let worst = |all: &Vec<DatasetStatus>| all.iter().map(|one| one.level(limits, now)).max().unwrap_or(Level::Ok);
+        let worst = |all: &Vec<DatasetStatus>| {
+            let replicated = all.iter().filter(|one| one.is_replicated());
+            replicated.map(|one| one.level(limits, now)).max().unwrap_or(Level::Unknown)
+        };
         self.found.as_ref().map_or(Level::Critical, worst)
     }
 }
 
 impl Status {
+    /// Why there is nothing to replicate, where that is so.
+    #[must_use]
+    pub fn nothing(&self) -> Option<Nothing> {
+        let rows = self.targets.iter().find_map(|target| target.found.as_ref().ok())?;
+        let selected = rows.iter().filter(|row| row.state != State::TargetOnly).count();
+        Nothing::of(&self.source, selected, rows.iter().filter(|row| row.state == State::NoSnapshots).count())
+    }
+
     /// How bad it is: the worst of all.
     #[must_use]
     pub fn level(&self) -> Level {

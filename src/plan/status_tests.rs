@@ -235,3 +235,22 @@ fn limits_are_about_time_alone() {
     status.targets.clear();
     assert_eq!(status.level(), Level::Ok);
 }
+
+#[test]
+fn nothing_to_replicate_is_not_well() {
+    let found_there = |found| TargetStatus { target: "b:t/x".into(), found, kept: false, last_run: None };
+    let mut status = Status { source: "s".parse().unwrap(), now: NOW, limits: Limits::default(), targets: Vec::new() };
+    let none = one(&source("", &[], &[]), None);
+    assert_eq!(none.state, State::NoSnapshots);
+    for (rows, words) in [(Vec::new(), "no dataset of s is selected"), (vec![none.clone()], "has no snapshot")] {
+        status.targets = vec![found_there(Ok(rows))];
+        assert_eq!(status.level(), Level::Unknown);
+        assert!(status.nothing().unwrap().to_string().contains(words));
+    }
+    // One with a copy is enough, and what is wrong counts for more.
+    let good = one(&source("", THREE, &[]), Some(target(&[("s3", 3, 5)])));
+    status.targets = vec![found_there(Ok(vec![none.clone(), good]))];
+    assert_eq!((status.level(), status.nothing()), (Level::Ok, None));
+    status.targets = vec![found_there(Ok(vec![none])), found_there(Err("gone".into()))];
+    assert_eq!(status.level(), Level::Critical);
+}

@@ -60,6 +60,9 @@ pub enum TargetError {
     /// `ssh` would take it for an option, or it has blanks or control characters.
     #[error("{0:?} is no host or user name")]
     BadHost(String),
+    /// `user@host` without a colon, or a snapshot.
+    #[error("{0:?} has no ':' and so names no host: write [USER@]HOST:DATASET; a snapshot ('@') can't be a target")]
+    NoColon(String),
     /// The dataset part is no legal name.
     #[error("the target's dataset: {0}")]
     Name(#[from] NameError),
@@ -72,7 +75,11 @@ impl FromStr for Target {
     /// names. A pool with a colon in its name can't be a local TARGET.
     fn from_str(text: &str) -> Result<Self, TargetError> {
         let Some((host, dataset)) = split(text)? else {
-            return Ok(Self { host: None, dataset: text.parse()? });
+            let dataset = text.parse().map_err(|error| match error {
+                NameError::IsSnapshot(_) => TargetError::NoColon(text.to_owned()),
+                error => error.into(),
+            })?;
+            return Ok(Self { host: None, dataset });
         };
         let (user, name) = match host.rsplit_once('@') {
             Some((user, name)) => (Some(user), name),
@@ -157,6 +164,9 @@ mod tests {
         assert!(matches!(parse("-l@beta:tank"), Err(TargetError::BadHost(_))));
         assert!(matches!(parse("be ta:tank"), Err(TargetError::BadHost(_))));
         assert!(matches!(parse("beta:tank@s"), Err(TargetError::Name(NameError::IsSnapshot(_)))));
+        assert!(matches!(parse("beta:/tank/x"), Err(TargetError::Name(NameError::Path(_)))));
+        assert!(matches!(parse("me@beta"), Err(TargetError::NoColon(_))));
+        assert!(matches!(parse("me@beta/tank/x"), Err(TargetError::NoColon(_))));
         assert!(matches!(parse(""), Err(TargetError::Name(NameError::Empty))));
     }
 }

@@ -190,6 +190,9 @@ pub struct Summary {
     pub took: Duration,
     /// Whether a signal ended it.
     pub interrupted: bool,
+    /// Why there was nothing to replicate, where that is so: the run is no success then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nothing: Option<String>,
     /// Source dataset and first line of the error of each failed one, in the order of their names.
     pub failures: Vec<(String, String)>,
 }

@@ -122,7 +122,7 @@ impl Reporter for Quiet {
     fn event(&mut self, event: &Event) {
         let wanted = match event {
             Event::DatasetFailed { .. } => true,
-            Event::Finished(summary) => summary.failed > 0 || summary.interrupted,
+            Event::Finished(summary) => summary.failed > 0 || summary.interrupted || summary.nothing.is_some(),
             _ => false,
         };
         if let (true, Some(text)) = (wanted, WORDS.always(event)) {

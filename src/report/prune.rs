@@ -17,6 +17,8 @@ const SHOWN: usize = 3;
 pub struct Pruned {
     /// Whether nothing was changed.
     pub dry_run: bool,
+    /// Whether any dataset was selected.
+    pub selected: bool,
     /// Each tree.
     pub sides: Vec<Side>,
 }
@@ -125,11 +127,14 @@ impl Pruned {
     /// Whether something could not be done.
     #[must_use]
     pub fn failed(&self) -> bool {
-        self.sides.iter().any(|side| !side.failures.is_empty())
+        !self.selected || self.sides.iter().any(|side| !side.failures.is_empty())
     }
 
     /// Prints the list to `list` (in a dry run, or when asked for more) and the rest to `words`.
     pub fn print(&self, verbose: u8, quiet: bool, list: &mut impl Write, words: &mut impl Write) -> io::Result<()> {
+        if !self.selected {
+            writeln!(words, "zfsync: error: nothing to prune: no dataset is selected: look at --include, --exclude")?;
+        }
         for side in &self.sides {
             if self.dry_run || verbose > 0 {
                 for name in side.names() {
@@ -192,7 +197,7 @@ mod tests {
             ),
         ];
         let side = Side::new(Some("h".into()), "p".parse().unwrap(), cuts, done.into_iter());
-        let mut pruned = Pruned { dry_run: true, sides: vec![side] };
+        let mut pruned = Pruned { dry_run: true, selected: true, sides: vec![side] };
         let mut print = |dry_run, quiet| {
             pruned.dry_run = dry_run;
             let (mut list, mut words) = (Vec::new(), Vec::new());

@@ -192,7 +192,10 @@ impl Reporter for Recorder<'_> {
                 arrived.bytes += bytes;
                 arrived.newest.clone_from(to);
             }
-            Event::Finished(summary) => self.run.counts = Some(Counts::of(summary)),
+            Event::Finished(summary) => {
+                self.run.counts = Some(Counts::of(summary));
+                self.run.error.clone_from(&summary.nothing);
+            }
             _ => {}
         }
         if let Some(error) = self.writer.as_ref().and_then(Writer::failure) {

@@ -78,6 +78,7 @@ fn headline(all: &[Status], limits: &Limits) -> String {
     };
     let number = |state: State| rows().filter(|(_, row)| row.state == state).count();
     let unreachable = targets().filter(|(_, target)| target.found.is_err()).count();
+    let empty = all.iter().filter(|status| all.len() > 1 && status.nothing().is_some()).count();
     let numbers = [
         (unreachable, "unreachable".to_owned()),
         (number(State::Conflict), "in conflict".to_owned()),
@@ -86,10 +87,12 @@ fn headline(all: &[Status], limits: &Limits) -> String {
         (late(Level::Warning), beyond("--warn", limits.warn)),
         (late(Level::Ok), "behind within the limits".to_owned()),
         (number(State::InSync), "in sync".to_owned()),
+        (empty, "with nothing to replicate".to_owned()),
     ];
     let parts: Vec<String> = numbers.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     let word = match all.iter().map(Status::level).max().unwrap_or(Level::Ok) {
         Level::Ok => "OK",
+        Level::Unknown => "UNKNOWN",
         Level::Warning => "WARNING",
         Level::Critical => "CRITICAL",
     };

@@ -107,6 +107,12 @@ impl Words {
             let rest = if idle { format!("nothing arrived ({took})") } else { arrived };
             return format!("{head}; {} in sync{}; {rest}", summary.in_sync, details(summary));
         }
+        if let Some(why) = &summary.nothing {
+            let (head, rest) = why.split_once('\n').unwrap_or((why, ""));
+            return format!("{} ({took})\n{}", self.0.paint(Colour::Red, &sanitise(head)), sanitise(rest))
+                .trim_end()
+                .to_owned();
+        }
         if summary.interrupted {
             let head = self.0.paint(Colour::Yellow, &format!("interrupted after {took}"));
             let rest = if idle { "nothing arrived".to_owned() } else { arrived };
@@ -247,6 +253,13 @@ mod tests {
         let run = Summary { datasets: 1, in_sync: 0, failed: 1, interrupted: true, ..summary() };
         let text = "zfsync: 1 of 1 dataset failed and the run was interrupted; 0 in sync; nothing arrived (12.3 s)";
         assert_eq!(ASCII.summary(&run), text);
+    }
+
+    #[test]
+    fn a_run_over_nothing_is_no_success() {
+        let nothing = Some("nothing to replicate: why\n  what to do".to_owned());
+        let run = Summary { datasets: 1, in_sync: 0, without_snapshots: 1, nothing, ..summary() };
+        assert_eq!(ASCII.summary(&run), "zfsync: nothing to replicate: why (12.3 s)\n  what to do");
     }
 
     #[test]

@@ -287,6 +287,14 @@ impl Zfs {
         command
     }
 
+    /// All that is set of a pool, for [`super::lacking`].
+    #[must_use]
+    pub fn pool_properties(&self, pool: &str) -> Command {
+        let mut command = self.zpool();
+        command.args(["get", "-Hp", "-o", "property,value", "all", pool]);
+        command
+    }
+
     /// Has what was written to a pool stored now: `written` and its like count nothing before (zpool-sync(8)).
     #[must_use]
     pub fn sync(&self, pool: &str) -> Command {

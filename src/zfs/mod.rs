@@ -6,6 +6,7 @@ mod change;
 mod command;
 mod delegated;
 mod estimate;
+mod features;
 mod mirror;
 mod nvlist;
 mod parse;
@@ -22,6 +23,7 @@ pub use change::{Pinned, read_creations, read_names, read_pinned, read_reclaimed
 pub use command::{PLACEHOLDER, SendBase, SendFlags, SendSpec, Zfs, find_zfs};
 pub use delegated::Receivers;
 pub use estimate::{Estimate, Report, report};
+pub use features::{Lacking, lacking};
 pub use mirror::{Note, Noted, read_notes};
 pub use parse::{
     Encryption, Facts, Listed, Mark, ParseError, disabled_features, read_facts, read_listed, read_source, user_objects,

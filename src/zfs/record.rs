@@ -25,12 +25,26 @@ pub struct Features(u64);
 impl Features {
     /// Deduplicated, of the kind that OpenZFS takes no more (`DEDUP`, `DEDUPPROPS`).
     pub const DEDUP: Self = Self(0b11);
+    /// Blocks that live inside their pointers (`zfs send -e`).
+    pub const EMBED_DATA: Self = Self(1 << 16);
+    /// Blocks compressed with LZ4 (`zfs send -c`).
+    pub const LZ4: Self = Self(1 << 17);
+    /// Blocks above 128 KiB (`zfs send -L`).
+    pub const LARGE_BLOCKS: Self = Self(1 << 19);
     /// It goes on where an earlier stream was cut.
     pub const RESUMING: Self = Self(1 << 20);
     /// Parts of its contents are left out on purpose (zfs-redact(8)).
     pub const REDACTED: Self = Self(1 << 21);
+    /// Objects with more room for their attributes than 512 bytes.
+    pub const LARGE_DNODE: Self = Self(1 << 23);
     /// Blocks as they are stored, encrypted.
     pub const RAW: Self = Self(1 << 24);
+    /// Blocks compressed with ZSTD (`zfs send -c`).
+    pub const ZSTD: Self = Self(1 << 25);
+    /// Names of files above 255 bytes.
+    pub const LONGNAME: Self = Self(1 << 28);
+    /// Directories of a form that older versions can't read.
+    pub const LARGE_MICROZAP: Self = Self(1 << 29);
     /// It brings holds (`zfs send -h`).
     pub const HOLDS: Self = Self(1 << 26);
 
@@ -38,6 +52,18 @@ impl Features {
     #[must_use]
     pub fn any(self, these: Self) -> bool {
         self.0 & these.0 != 0
+    }
+
+    /// As a number, and back.
+    #[must_use]
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The other way round.
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
     }
 
     /// Both.

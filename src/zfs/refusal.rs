@@ -30,6 +30,8 @@ pub enum Refusal {
     /// ZFS calls the stream invalid (EINVAL) and doesn't say why: the receiver may lack a feature, or the target has got a snapshot
     /// since the receive began, which ends it in that way (`dsl_dataset_clone_swap_check_impl` in `module/zfs/dsl_dataset.c`).
     Invalid,
+    /// The base has blocks above 128 KiB and the stream comes without: one of both sides was received without `zfs send -L`.
+    LargeBlocks,
     /// The key of the target's encryption root is not loaded there.
     KeyNotLoaded,
     /// A full stream can't take the place of what is there: one of both is encrypted (`zfs receive -F`).
@@ -95,13 +97,13 @@ const PHRASES: &[(Refusal, &[&str])] = &[
         Refusal::Invalid,
         &["kernel modules must be upgraded to receive", "embedded data stream feature with encrypted receive"],
     ),
+    (Refusal::LargeBlocks, &["requires -l (--large-block)"]),
     (
         Refusal::Feature,
         &[
             "must be upgraded",
             "unsupported version or feature",
             "stream has unsupported feature",
-            "requires -l (--large-block)",
             "spill block flag missing",
             "stream is not compatible with the data in the pool",
             "no longer supports deduplicated send streams",
@@ -251,7 +253,7 @@ mod tests {
             ),
             (
                 "cannot receive incremental stream: incremental send stream requires -L (--large-block), to match previous receive.",
-                Refusal::Feature,
+                Refusal::LargeBlocks,
             ),
             (
                 "cannot receive resume stream: checksum mismatch or incomplete stream.\nPartially received snapshot is saved.\nA resuming stream can be generated on the sending system by running:\n    zfs send -t 1-abc",

@@ -108,7 +108,7 @@ pub enum Action {
     },
     /// Stop a step's stream: the receiver doesn't want it any more.
     Abort(StepId),
-    /// List this dataset's target in full and plan it anew.
+    /// List this dataset's target in full (and what the source has of it, too) and plan it anew.
     Look {
         /// Its place in the plan.
         dataset: usize,
@@ -116,6 +116,8 @@ pub enum Action {
         attempt: Option<Attempt>,
         /// To wait before.
         wait: Duration,
+        /// Whether the source has changed since the plan.
+        source: bool,
     },
     /// Make one more connection with channels.
     Connect {
@@ -242,7 +244,7 @@ pub fn advice(refusal: Refusal) -> &'static str {
 pub(super) fn source_advice(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Missing => {
-            "\n  it was destroyed or renamed on this machine during the run; the next run goes on from what is there"
+            "\n  it was destroyed or renamed on this machine during the run, again and again; the next run goes on from what is there"
         }
         Refusal::Permission => "\n  the user on this machine needs: zfs allow USER send,bookmark,destroy,mount DATASET",
         Refusal::KeyNotLoaded => "\n  --decrypt needs the dataset's key on this machine: zfs load-key",

@@ -110,7 +110,14 @@ impl Machine {
         if failure.killed {
             return self.step_lost(index, step, &words, actions);
         }
-        let words = format!("{words}{}", source_advice(Refusal::from_words(&failure.words)));
+        let refusal = Refusal::from_words(&failure.words);
+        // Snapshots come and go: whoever prunes meanwhile must not cost the run more than a new plan, as long as it gets further.
+        if refusal == Refusal::Missing && self.datasets[index].looks < LOOKS {
+            self.datasets[index].looks += 1;
+            actions.push(Action::StepFailed { step, retry: Some(Duration::ZERO), error: words });
+            return self.look_at_both(index, actions);
+        }
+        let words = format!("{words}{}", source_advice(refusal));
         actions.push(Action::StepFailed { step, retry: None, error: words.clone() });
         self.end(index, End::Failed(words), actions);
     }
@@ -168,6 +175,7 @@ impl Machine {
             | Refusal::EncryptedInPlace
             | Refusal::IvSet
             | Refusal::Invalid
+            | Refusal::LargeBlocks
                 if dataset.looks < LOOKS =>
             {
                 self.look_closer(index, step, attempt, &failure.words, actions);

@@ -19,25 +19,55 @@ impl Run<'_> {
         let (result, error) = match end {
             End::InSync { updated } => return self.in_sync(dataset, updated),
             End::NoSnapshots => {
-                self.summary.without_snapshots += 1;
-                let source = self.ready.plan.datasets[dataset].source.to_string();
-                let text = "it has no snapshots, so there is nothing to send".into();
-                self.reporter.event(&Event::Notice { dataset: Some(source), text });
-                return self.told(dataset, LastResult::NoSnapshots, None);
+                let planned = &self.ready.plan.datasets[dataset];
+                let names = (planned.source.to_string(), planned.target.to_string());
+                return self.without_snapshots(&names);
             }
             End::Interrupted if self.taken => (LastResult::Failed, "another run has taken over the target".into()),
-            End::Interrupted => return self.told(dataset, LastResult::Interrupted, None),
+            End::Interrupted => return self.told(dataset, LastResult::Interrupted),
             End::Conflict(error) => (LastResult::Conflict, error),
             End::Failed(error) => (LastResult::Failed, error),
             End::Skipped(error) => (LastResult::Skipped, error),
         };
-        self.told(dataset, result, Some(&error));
         let planned = &self.ready.plan.datasets[dataset];
-        let (source, target) = (planned.source.to_string(), planned.target.to_string());
+        let names = (planned.source.to_string(), planned.target.to_string());
+        self.failed(names, result, error);
+    }
+
+    fn failed(&mut self, (dataset, target): (String, String), result: LastResult, error: String) {
+        let end = DatasetEnd {
+            dataset: &dataset,
+            target: &target,
+            result,
+            updated: false,
+            error: Some(&error),
+            newest: None,
+        };
+        self.reporter.ended(&end);
         self.summary.failed += 1;
         let headline = error.lines().next().unwrap_or_default().to_owned();
-        self.summary.failures.push((source.clone(), headline));
-        self.reporter.event(&Event::DatasetFailed { dataset: source, target, kind: result.key(), error });
+        self.summary.failures.push((dataset.clone(), headline));
+        self.reporter.event(&Event::DatasetFailed { dataset, target, kind: result.key(), error });
+    }
+
+    /// Datasets that can't be called so on the target have no part in the run, and their ends are known before it begins.
+    pub(super) fn misfits_ended(&mut self) {
+        for misfit in std::mem::take(&mut self.ready.plan.misfits) {
+            let (names, error) = ((misfit.source.to_string(), misfit.target.clone()), misfit.why().to_string());
+            if misfit.without_snapshots {
+                self.without_snapshots(&names);
+            } else {
+                self.failed(names, LastResult::Failed, error);
+            }
+        }
+    }
+
+    fn without_snapshots(&mut self, (dataset, target): &(String, String)) {
+        self.summary.without_snapshots += 1;
+        let text = "it has no snapshots, so there is nothing to send".into();
+        self.reporter.event(&Event::Notice { dataset: Some(dataset.clone()), text });
+        let result = LastResult::NoSnapshots;
+        self.reporter.ended(&DatasetEnd { dataset, target, result, updated: false, error: None, newest: None });
     }
 
     fn in_sync(&mut self, dataset: usize, updated: bool) {
@@ -56,9 +86,9 @@ impl Run<'_> {
     }
 
     /// A dataset has ended otherwise than in sync.
-    pub(super) fn told(&mut self, dataset: usize, result: LastResult, error: Option<&str>) {
+    pub(super) fn told(&mut self, dataset: usize, result: LastResult) {
         let planned = &self.ready.plan.datasets[dataset];
         let (dataset, target) = (planned.source.as_str(), planned.target.as_str());
-        self.reporter.ended(&DatasetEnd { dataset, target, result, updated: false, error, newest: None });
+        self.reporter.ended(&DatasetEnd { dataset, target, result, updated: false, error: None, newest: None });
     }
 }

@@ -21,7 +21,7 @@ use super::signals::Signals;
 use crate::config::PushJob;
 use crate::error::{Exit, Signal};
 use crate::name::Guid;
-use crate::plan::{LastResult, Negotiation};
+use crate::plan::{LastResult, Negotiation, Nothing};
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel};
 use crate::remote::wire::Reply;
 use crate::report::{Event, Reporter, StepId, Summary};
@@ -158,7 +158,7 @@ struct Run<'a> {
 impl Run<'_> {
     /// Announces the plan, then starts with the channel that is there while others are still coming up.
     fn start(&mut self, first: ChannelId, actions: Vec<Action>) {
-        self.summary.datasets = self.ready.plan.datasets.len();
+        self.summary.datasets = self.ready.plan.datasets.len() + self.ready.plan.misfits.len();
         let in_sync =
             actions.iter().filter(|action| matches!(action, Action::DatasetEnded { end: End::InSync { .. }, .. }));
         self.reporter.event(&Event::Planned {
@@ -166,6 +166,7 @@ impl Run<'_> {
             in_sync: in_sync.count(),
             steps: self.ready.plan.steps(),
         });
+        self.misfits_ended();
         self.apply(actions);
         let wanted = self.machine.wants_channels();
         let connection = self.fleet.connection_of(first);
@@ -221,7 +222,8 @@ impl Run<'_> {
                         live.abort.store(true, Ordering::Relaxed);
                     }
                 }
-                Action::Look { dataset, attempt, wait } => self.look(dataset, attempt, wait),
+                Action::Look { dataset, source: true, .. } => self.relist(dataset),
+                Action::Look { dataset, attempt, wait, source: false } => self.look(dataset, attempt, wait),
                 Action::Cure { dataset } => self.cure(dataset),
                 Action::Connect { wait } => self.connect(wait),
                 Action::Reopen { connection } => self.fleet.open(connection, 1),
@@ -337,12 +339,15 @@ impl Run<'_> {
         }
         // Nobody waited for their ends.
         for dataset in self.steps.values().map(|live| live.dataset).collect::<HashSet<_>>() {
-            self.told(dataset, LastResult::Interrupted, None);
+            self.told(dataset, LastResult::Interrupted);
         }
         self.summary.took = started.elapsed();
         self.summary.interrupted = self.stop.is_some();
         self.summary.failures.sort();
-        let failed = self.summary.failed > 0 || self.taken;
+        let (selected, without) = (self.summary.datasets, self.summary.without_snapshots);
+        let nothing = Nothing::of(&self.job.source, selected, without).filter(|_| self.stop.is_none());
+        self.summary.nothing = nothing.map(|nothing| nothing.to_string());
+        let failed = self.summary.failed > 0 || self.taken || self.summary.nothing.is_some();
         let exit = match self.stop {
             Some((signal, _)) => Exit::Interrupted(signal),
             None if failed => Exit::Failed,

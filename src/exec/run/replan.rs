@@ -8,14 +8,16 @@ use crate::error::StartError;
 use crate::exec::ask::Listings;
 use crate::exec::resume::{self, Judged};
 use crate::exec::{dates, source};
-use crate::name::DatasetName;
-use crate::plan::{PlannedDataset, SourceFacts, TargetDataset, Verdict};
+use crate::name::{DatasetName, RelPath};
+use crate::plan::{PlannedDataset, SourceDataset, SourceFacts, TargetDataset, Verdict};
 use crate::zfs::Refusal;
 
 /// What a task has found out.
 pub(super) enum Found {
     /// What the token of the listed target is good for.
     Judged(Box<TargetDataset>, Judged),
+    /// What the source has of it by now.
+    Source(Result<Vec<SourceDataset>, StartError>),
     /// What the source is.
     Facts(Result<HashMap<DatasetName, SourceFacts>, StartError>),
     /// What was written to its snapshots.
@@ -30,6 +32,7 @@ impl Run<'_> {
         match later {
             Later::Look(dataset) => self.ask_listing(dataset),
             Later::Found(dataset, Found::Judged(target, judged)) => self.judged(dataset, *target, judged),
+            Later::Found(dataset, Found::Source(listed)) => self.relisted(dataset, listed),
             Later::Found(dataset, Found::Facts(facts)) => self.facts(dataset, facts),
             Later::Found(dataset, Found::Written(written)) => {
                 self.ready.negotiation.written(&written);
@@ -46,6 +49,26 @@ impl Run<'_> {
             // The run may have ended.
             let _ = later.send(Later::Found(dataset, work.await));
         });
+    }
+
+    /// What was to be sent is gone: the source is listed anew, then the target.
+    pub(super) fn relist(&mut self, dataset: usize) {
+        self.ready.negotiation.look_again(dataset, None);
+        let source = self.ready.plan.datasets[dataset].source.clone();
+        let (zfs, stall) = (self.zfs.clone(), self.job.faults.stall_timeout);
+        self.find_out(dataset, async move { Found::Source(source::list(zfs, source, Some(0), stall).await) });
+    }
+
+    fn relisted(&mut self, dataset: usize, listed: Result<Vec<SourceDataset>, StartError>) {
+        let own = |listed: Vec<SourceDataset>| listed.into_iter().find(|one| one.path == RelPath::default());
+        match listed.map(own) {
+            Ok(Some(listed)) => {
+                self.ready.negotiation.source_relisted(dataset, listed);
+                self.ask_listing(dataset);
+            }
+            Ok(None) => self.planned(dataset, Err("it is not there any more".to_owned())),
+            Err(error) => self.planned(dataset, Err(error.to_string())),
+        }
     }
 
     /// A dataset's target is listed.

@@ -333,6 +333,7 @@ fn explains(conflict: &crate::plan::Conflict, source: &Dataset, there: &Dataset)
             assert!(source.raw && common.is_some() && !conflict.only_there.is_empty());
         }
         ConflictKind::IvSet { .. } | ConflictKind::KeyMismatch => unreachable!("the model has no keys"),
+        ConflictKind::LargeBlocks => unreachable!("the model has no blocks"),
         ConflictKind::NoCommon => assert!(common.is_none() && !there.snapshots.is_empty()),
         ConflictKind::DataWithoutSnapshots => {
             assert!(there.snapshots.is_empty() && (there.data != 0 || there.kind == Kind::Volume));

@@ -3,6 +3,7 @@
 mod cases;
 mod cures;
 mod histories;
+mod offers;
 mod rests;
 mod scale;
 mod skip;

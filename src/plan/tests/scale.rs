@@ -33,7 +33,7 @@ fn source() -> (DatasetName, Vec<SourceDataset>) {
 #[test]
 fn everything_is_new() {
     let (source, datasets) = source();
-    let mut negotiation = Negotiation::new(&source, &"bpool/t".parse().unwrap(), datasets, false).unwrap();
+    let mut negotiation = Negotiation::new(&source, &"bpool/t".parse().unwrap(), datasets, false);
     let names = negotiation.questions();
     assert_eq!(names[0], "bpool");
     negotiation.answers(&[(0, Guid(1), Txg(1))]);
@@ -56,7 +56,7 @@ fn everything_is_new() {
 #[test]
 fn everything_needs_every_question() {
     let (source, datasets) = source();
-    let mut negotiation = Negotiation::new(&source, &"bpool/t".parse().unwrap(), datasets, false).unwrap();
+    let mut negotiation = Negotiation::new(&source, &"bpool/t".parse().unwrap(), datasets, false);
     let mut rounds = 0;
     loop {
         let names = negotiation.questions();

@@ -73,7 +73,7 @@ fn only_what_lies_between_is_asked_for() {
     let (here, there): (DatasetName, DatasetName) = ("a/s".parse().unwrap(), "b/t".parse().unwrap());
     let wants = |has: u64, newest_only, skip_empty| {
         let all = vec![source(&["a", "b", "c", "d"])];
-        let mut talk = Negotiation::new(&here, &there, all, newest_only).unwrap().with_skip_empty(skip_empty);
+        let mut talk = Negotiation::new(&here, &there, all, newest_only).with_skip_empty(skip_empty);
         loop {
             let names = talk.questions();
             if names.is_empty() {
@@ -103,7 +103,7 @@ fn only_what_lies_between_is_asked_for() {
 fn after_the_rest_of_a_cut_stream() {
     let (here, there): (DatasetName, DatasetName) = ("a/s".parse().unwrap(), "b/t".parse().unwrap());
     let all = vec![source(&["a", "b", "c", "d", "e"])];
-    let mut talk = Negotiation::new(&here, &there, all, false).unwrap().with_skip_empty(true);
+    let mut talk = Negotiation::new(&here, &there, all, false).with_skip_empty(true);
     while !talk.questions().is_empty() {
         talk.answers(&[(0, Guid(9), Txg(1)), (1, Guid(9), Txg(1))]);
     }

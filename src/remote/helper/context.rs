@@ -6,7 +6,8 @@ use super::Config;
 use super::host::Host;
 use super::replies::Replies;
 use crate::name::{DatasetName, MAX_NAME, SnapshotName};
-use crate::remote::wire::{Failure, Reply};
+use crate::remote::wire::{Failure, Receive, Reply};
+use crate::zfs::record::Features;
 use crate::zfs::{Refusal, permission};
 
 /// Everything an answering thread needs.
@@ -30,6 +31,16 @@ impl Context {
         }
         let Some(grant) = permission::grant(&self.user, &failure.words, permissions, dataset) else { return failure };
         Failure { words: format!("{}\non the target's host root can grant it: {grant}", failure.words), ..failure }
+    }
+
+    /// Names the features that the pool lacks for a stream, where zfs says only that it must be upgraded.
+    pub(super) fn name_features(&self, failure: Failure, receive: &Receive, stream: Features) -> Failure {
+        if failure.refusal != Refusal::Feature {
+            return failure;
+        }
+        let lacking = self.host.lacking(&receive.dataset, stream, receive.resumable);
+        let advice = lacking.advice(receive.dataset.pool(), &self.host.hello().host);
+        Failure { words: format!("{}{advice}", failure.words), ..failure }
     }
 
     /// Says whose key it is that isn't loaded, and how it is.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::plan::Cure;
 use crate::remote::wire::{Failure, Hello, Receive, Rename, TargetFacts, Thinned};
-use crate::zfs::{BaseFacts, Note, Noted, Refusal};
+use crate::zfs::record::Features;
+use crate::zfs::{BaseFacts, Lacking, Note, Noted, Refusal};
 
 /// A snapshot as it goes over the wire.
 pub type Snapshot = (SnapshotName, Guid, Txg);
@@ -35,6 +36,12 @@ pub trait Host: Send + Sync + 'static {
 
     /// The pool's disabled features, and whether the dataset is encrypted.
     fn probe(&self, dataset: &DatasetName) -> Result<(Vec<String>, bool), Failure>;
+
+    /// What the pool of a dataset lacks of what a stream with these features needs; nothing where nobody can tell.
+    fn lacking(&self, dataset: &DatasetName, stream: Features, resumable: bool) -> Lacking {
+        let _ = (dataset, stream, resumable);
+        Lacking::default()
+    }
 
     /// Creates a filesystem that only holds others, read-only if it is the `top` of a tree; fine if it exists already.
     fn create_placeholder(&self, dataset: &DatasetName, top: bool) -> Result<(), Failure>;

@@ -245,6 +245,7 @@ impl Incoming {
 
     fn forward(&mut self, bytes: &[u8], hands: &Hands<'_>) -> Result<(), HelperError> {
         if let Sink::Open { stdin, receiving } = &self.sink {
+            receiving.needs(self.judge.features());
             let taken = hands.mover.put(&hands.input.0, stdin, bytes).map_err(WireError::Io)?;
             receiving.took(bytes.len());
             self.taken(taken);

@@ -97,6 +97,8 @@ pub(super) struct Judge {
     base: Option<Guid>,
     /// The name that the current BEGIN record gives its snapshot.
     snapshot: Option<SnapshotName>,
+    /// What its streams need so far.
+    features: Features,
 }
 
 impl Judge {
@@ -115,7 +117,13 @@ impl Judge {
             order: ByteOrder::Little,
             base: None,
             snapshot: None,
+            features: Features::default(),
         }
+    }
+
+    /// What its streams need so far.
+    pub(super) fn features(&self) -> Features {
+        self.features
     }
 
     /// What comes next.
@@ -262,6 +270,7 @@ impl Judge {
     }
 
     fn begin(&mut self, begin: &Begin, record: &[u8; SIZE]) -> Option<Act> {
+        self.features = self.features.with(begin.features);
         let bytes = record.to_vec();
         if begin.content == 0 {
             return Some(self.begun(bytes));

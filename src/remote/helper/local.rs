@@ -18,9 +18,10 @@ use super::thin;
 use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::plan::Cure;
 use crate::remote::wire::{Failure, Hello, Receive, Rename, Thinned};
+use crate::zfs::record::Features;
 use crate::zfs::{
-    BaseFacts, Facts, Mark, Note, Noted, ParseError, Refusal, Zfs, disabled_features, permission, read_creations,
-    read_facts, read_listed, read_names, read_notes,
+    BaseFacts, Facts, Lacking, Mark, Note, Noted, ParseError, Refusal, Zfs, disabled_features, lacking, permission,
+    read_creations, read_facts, read_listed, read_names, read_notes,
 };
 
 /// So many bytes of names go to one `zfs list`: far below every system's limit for arguments.
@@ -100,6 +101,12 @@ impl Host for LocalHost {
         let zfs = self.zfs()?;
         let disabled = run(zfs.pool_features(dataset.pool()), disabled_features)?;
         Ok((disabled, self.facts(dataset)?.encryption.is_on()))
+    }
+
+    fn lacking(&self, dataset: &DatasetName, stream: Features, resumable: bool) -> Lacking {
+        let Ok(zfs) = self.zfs() else { return Lacking::default() };
+        let asked = run(zfs.pool_properties(dataset.pool()), |output| lacking(output, stream, resumable));
+        asked.unwrap_or_default()
     }
 
     fn encryption_root(&self, dataset: &DatasetName) -> Option<DatasetName> {

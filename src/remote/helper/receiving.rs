@@ -10,6 +10,7 @@ use super::context::Context;
 use super::host::{MAX_WORDS, Process, failure};
 use super::replies::{LOOK, Replies};
 use crate::remote::wire::{Failure, Receive, Reply};
+use crate::zfs::record::Features;
 use crate::zfs::{Refusal, permission};
 
 /// A stream may settle while the next one runs, not more.
@@ -67,6 +68,8 @@ pub(super) struct Receiving {
     id: u64,
     /// Bytes that it has taken.
     taken: AtomicU64,
+    /// What its stream needs, as far as that has been read.
+    needs: AtomicU64,
     state: Mutex<State>,
     changed: Condvar,
     process: Arc<dyn Process>,
@@ -81,6 +84,11 @@ impl Receiving {
     /// It has taken so many bytes more.
     pub(super) fn took(&self, bytes: usize) {
         self.taken.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Its stream needs these features.
+    pub(super) fn needs(&self, features: Features) {
+        self.needs.fetch_or(features.bits(), Ordering::Relaxed);
     }
 
     /// What changes as long as it works.
@@ -301,6 +309,7 @@ impl Receives {
         let receiving = Arc::new(Receiving {
             id,
             taken: AtomicU64::new(0),
+            needs: AtomicU64::new(0),
             state: Mutex::new(State {
                 ending: None,
                 exited: false,
@@ -320,7 +329,10 @@ impl Receives {
             let words = read_words(&mut words);
             // What is to be created needs the right above.
             let place = receive.dataset.parent().filter(|_| receive.create).unwrap_or_else(|| receive.dataset.clone());
-            let failure = own.outcome(&words).map(|why| context.explain(why, permission::RECEIVE, &place));
+            let failure = own.outcome(&words).map(|why| {
+                let needs = Features::from_bits(own.needs.load(Ordering::Relaxed));
+                context.name_features(context.explain(why, permission::RECEIVE, &place), &receive, needs)
+            });
             if failure.is_none() && receive.into_empty {
                 context.host.filled(&receive.dataset);
             }

@@ -56,7 +56,7 @@ pub(super) struct RunFile {
     pub started: String,
     pub ended: String,
     pub exit_code: u8,
-    /// Why it could not start.
+    /// Why it could not start, or that there was nothing to replicate.
     pub error: Option<String>,
     pub counts: Option<Counts>,
     /// When a run last got as far as to look at datasets: then those were in sync whose files say so.

@@ -132,7 +132,7 @@ fn the_first_line_is_a_plugins() {
         first(limits(60, 7200), vec![Ok(rows()), Err("gone".into())]),
         "CRITICAL - 1 unreachable, 1 in conflict, 1 missing, 1 behind for more than 2 h 0 min, 1 in sync (tank on 2 targets)"
     );
-    assert_eq!(first(limits(1, 1), vec![Ok(vec![])]), "OK - nothing to replicate (tank on 1 target)");
+    assert_eq!(first(limits(1, 1), vec![Ok(vec![])]), "UNKNOWN - nothing to replicate (tank on 1 target)");
 }
 
 #[test]

@@ -74,7 +74,7 @@ def pool_root(c):
     """From a pool's root to a pool's root: nothing without snapshots, then the snapshot; foreign ones are a conflict."""
     source, target = c.file_pools()
     with c.unchanged():
-        c.push(source=source, target=f"beta:{target}")
+        c.push(source=source, target=f"beta:{target}", status=1, says="nothing to replicate")
     c.snapshot(f"{source}@p1")
     c.push(source=source, target=f"beta:{target}")
     c.in_sync(source, target)
@@ -109,10 +109,10 @@ def creates_parents(c):
 
 @case("A07")
 def no_snapshot_no_parents(c):
-    """Where nothing is to be sent, no parent is made."""
+    """Where nothing is to be sent, no parent is made, and it is no success."""
     c.basic()
     with c.unchanged():
-        c.push(source=f"{c.source}/foo/b", target=f"beta:{c.target}/foo/b", says="foo/b")
+        c.push(source=f"{c.source}/foo/b", target=f"beta:{c.target}/foo/b", status=1, says=("foo/b", "nothing to replicate"))
     c.check(not c.exists(c.beta, c.target), "a parent was made")
 
 
@@ -138,10 +138,10 @@ def source_missing(c):
 
 @case("A10")
 def nothing_todo(c):
-    """No snapshot anywhere: success, and nothing is made."""
+    """No snapshot anywhere: no success, the way out is named, and nothing is made."""
     c.tree({"": "", "a": "", "b": ""})
     with c.unchanged():
-        c.push()
+        c.push(status=1, says=("nothing to replicate", f"zfsync snapshot {c.source}"))
     c.check(not c.exists(c.beta, c.target), "the target was made")
 
 
@@ -150,8 +150,8 @@ def top_without_snapshots(c):
     """Children arrive below a placeholder when the top has no snapshot; the top alone: nothing at all."""
     c.tree({"": "", "x": "s1", "mid": "", "mid/y": "s1 s2"})
     with c.unchanged():
-        c.push("--no-recursive")
-        c.push("--depth", "0")
+        c.push("--no-recursive", status=1)
+        c.push("--depth", "0", status=1)
     c.push()
     c.in_sync()
     c.only("", "mid", "mid/y", "x")

@@ -40,21 +40,23 @@ def empty_names(c):
         ({"target": "beta:"}, "the dataset is missing behind ':'"),
         ({"source": f"{c.source}//a"}, "empty"),
         ({"source": f"{c.source}/"}, "empty"),
-        ({"source": f"/{c.source}"}, "empty"),
+        ({"source": f"/{c.source}"}, f"is a path, and a dataset is wanted: as \"{c.source}\""),
+        ({"target": f"beta:/{c.target}"}, "is a path, and a dataset is wanted"),
+        ({"target": f"root@beta/{c.target}"}, "has no ':' and so names no host"),
         ({"target": f"beta:{c.target}/"}, "empty"),
     ])
 
 
 @case("BAD")
 def long_names(c):
-    """Names of 256 bytes, and a child whose name gets too long on the target."""
+    """Names of 256 bytes are refused; a child whose name gets too long on the target stops itself alone."""
     c.tree({"": "s1", "kid-with-a-name": "s1"})
     refused(c, 2, [
         ({"source": f"{c.source}/{'x' * (255 - len(c.source))}"}, "256"),
         ({"target": f"beta:{c.target}/{'x' * (255 - len(c.target))}"}, "256"),
     ])
     long = f"{c.target}/{'x' * (245 - len(c.target))}"
-    c.push(target=f"beta:{long}", status=2, says=f"{c.source}/kid-with-a-name")
+    c.push(target=f"beta:{long}", status=1, says=(f"{c.source}/kid-with-a-name", "ZFS allows 255", "1 in sync"))
 
 
 @case("BAD")

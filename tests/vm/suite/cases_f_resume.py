@@ -221,6 +221,7 @@ def nothing_to_send(c):
     c.alpha(f"zfs destroy {c.source}@b")
     with c.unchanged():
         c.push()
+        c.push("--include", "no-such", status=1, says="no dataset of")
     c.check(token(c), "the token is gone")
     big(c, "c")
     ends_well(c, c.push(says="can't be resumed"))

@@ -318,7 +318,7 @@ fn below_a_cure_that_failed_nothing_is_believed() {
 /// The receiver may be heard first, but a stream that broke off here is told, and advised on, in the words of who broke it off.
 #[test]
 fn the_words_of_a_broken_send_are_not_lost_in_their_echo() {
-    let words = "cannot open 'apool/x@s1': dataset does not exist";
+    let words = "cannot open 'apool/x@s1': permission denied";
     let echo = "cannot receive: failed to read from stream";
     for echo_first in [true, false] {
         let (mut machine, _) = started(vec![existing(0)]);
@@ -328,9 +328,40 @@ fn the_words_of_a_broken_send_are_not_lost_in_their_echo() {
         machine.handle(NOW, one);
         let actions = machine.handle(NOW, two);
         assert!(failed(&actions)[0].starts_with(words), "{actions:?}");
-        assert!(failed(&actions)[0].contains("destroyed or renamed on this machine during the run"), "{actions:?}");
+        assert!(failed(&actions)[0].contains("the user on this machine needs: zfs allow"), "{actions:?}");
         assert!(machine.is_done());
     }
+}
+
+/// Whoever prunes meanwhile costs the run a new plan, and that again and again as long as something arrives in between.
+#[test]
+fn what_is_gone_at_the_source_is_planned_anew() {
+    let gone = "cannot open 'apool/x@s1': dataset does not exist";
+    let fails = |machine: &mut Machine, step| {
+        machine.handle(NOW, sent(step, Some(gone)));
+        let words = "the stream was aborted".into();
+        machine.handle(NOW, Input::Received { step, failure: Some(Failure { refusal: Refusal::Stream, words }) })
+    };
+    let both = |actions: &[Action]| {
+        actions.iter().any(|action| matches!(action, Action::Look { dataset: 0, source: true, attempt: None, .. }))
+    };
+    let two_steps = || planned(0, Placement::Existing, None, send(1..3));
+    let (mut machine, _) = started(vec![two_steps()]);
+    let mut step = 1;
+    for _ in 0..5 {
+        let actions = fails(&mut machine, step);
+        assert!(both(&actions) && failed(&actions).is_empty(), "{actions:?}");
+        step = starts(&machine.handle(NOW, replanned(0, two_steps())))[0].1;
+        machine.handle(NOW, sent(step, None));
+        step = starts(&machine.handle(NOW, received(step)))[0].1;
+    }
+    for _ in 0..3 {
+        assert!(both(&fails(&mut machine, step)));
+        step = starts(&machine.handle(NOW, replanned(0, two_steps())))[0].1;
+    }
+    let actions = fails(&mut machine, step);
+    assert!(failed(&actions)[0].contains("destroyed or renamed on this machine during the run"), "{actions:?}");
+    assert!(machine.is_done());
 }
 
 /// What the receiver refuses breaks off the sender's stream: the sender's complaint is only that nobody read it.

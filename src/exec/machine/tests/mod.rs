@@ -40,7 +40,7 @@ pub(super) fn planned(number: usize, placement: Placement, after: Option<usize>,
 }
 
 pub(super) fn plan(datasets: Vec<PlannedDataset>) -> Plan {
-    Plan { datasets, nearest: Some("b".parse().unwrap()), gated: false }
+    Plan { datasets, misfits: Vec::new(), nearest: Some("b".parse().unwrap()), gated: false }
 }
 
 pub(super) fn limits(channels: usize, auto: bool) -> Limits {

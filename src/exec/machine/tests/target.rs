@@ -100,7 +100,7 @@ impl Target {
             }
             datasets.push(planned);
         }
-        Plan { datasets, nearest: Some("b".parse().unwrap()), gated: self.gated }
+        Plan { datasets, misfits: Vec::new(), nearest: Some("b".parse().unwrap()), gated: self.gated }
     }
 
     /// What a look at a dataset leads to; what it would wait for has been received by then.

@@ -1,0 +1,53 @@
+//! A selection in which there is nothing to replicate. To call that a success would claim a copy that doesn't exist.
+
+use std::fmt;
+
+use crate::name::DatasetName;
+
+/// Why there is nothing to replicate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nothing {
+    /// The top of the tree.
+    source: DatasetName,
+    /// How many datasets are selected; none of them has a snapshot.
+    selected: usize,
+}
+
+impl Nothing {
+    /// `selected` datasets below `source`, so many of them without a snapshot; `None` where there is something to replicate.
+    #[must_use]
+    pub fn of(source: &DatasetName, selected: usize, without_snapshots: usize) -> Option<Self> {
+        (selected == without_snapshots).then(|| Self { source: source.clone(), selected })
+    }
+}
+
+impl fmt::Display for Nothing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source = &self.source;
+        if self.selected == 0 {
+            return write!(f, "nothing to replicate: no dataset of {source} is selected: look at --include, --exclude");
+        }
+        let none = match self.selected {
+            1 => "the selected dataset has no snapshot".to_owned(),
+            more => format!("none of the {more} selected datasets has a snapshot"),
+        };
+        let name = shell_words::quote(source.as_str());
+        write!(f, "nothing to replicate: {none}\n  take one first: zfsync snapshot {name}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_snapshot_is_something() {
+        let source: DatasetName = "p/a b".parse().unwrap();
+        let told = |selected, without| Nothing::of(&source, selected, without).map(|nothing| nothing.to_string());
+        assert_eq!(told(2, 1), None);
+        assert!(told(0, 0).unwrap().contains("no dataset of p/a b is selected"));
+        assert!(told(1, 1).unwrap().contains("the selected dataset has no snapshot\n"));
+        let many = told(3, 3).unwrap();
+        assert!(many.contains("none of the 3 selected") && many.ends_with("zfsync snapshot 'p/a b'"), "{many}");
+    }
+}

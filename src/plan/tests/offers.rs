@@ -1,0 +1,97 @@
+//! What a conflict offers: only what would work, and never what has just been tried.
+
+use std::collections::HashMap;
+
+use crate::name::{DatasetName, Guid, Txg};
+use crate::plan::{
+    Attempt, Cure, Cures, Kind, Negotiation, SourceDataset, SourceFacts, TargetDataset, Verdict, Versions,
+};
+use crate::zfs::{Encryption, Refusal};
+
+fn versions(names: &[&str]) -> Versions {
+    let mut all = Versions::default();
+    for (at, name) in (1..).zip(names) {
+        let guid = name.bytes().fold(7_u64, |sum, byte| sum * 131 + u64::from(byte));
+        all.push(&name.parse().unwrap(), Guid(guid), Txg(at));
+    }
+    all
+}
+
+/// A source with a and b, and a target with these snapshots, which has refused a stream.
+fn negotiation(target: &str, there: &[&str], cures: Cures, refusal: Option<Refusal>) -> Negotiation {
+    let source = SourceDataset { snapshots: versions(&["a", "b"]), ..SourceDataset::default() };
+    let (here, target): (DatasetName, DatasetName) = ("a/s".parse().unwrap(), target.parse().unwrap());
+    let mut talk = Negotiation::new(&here, &target, vec![source], false).with_cures(cures, "20260101-000000");
+    look(&mut talk, there, refusal);
+    talk.facts(&HashMap::from([(here, SourceFacts { kind: Kind::Filesystem, encrypted: false, root_up: 0 })]));
+    talk
+}
+
+fn look(talk: &mut Negotiation, there: &[&str], refusal: Option<Refusal>) {
+    let base = versions(&["a"]).newest().map(|version| version.guid);
+    talk.look_again(0, refusal.map(|refusal| Attempt { base, refusal }));
+    let target = TargetDataset {
+        kind: Kind::Filesystem,
+        partial: false,
+        resume: None,
+        unborn: false,
+        empty: false,
+        encryption: Encryption::Off,
+        snapshots: versions(there),
+    };
+    talk.looked(0, Some(target));
+}
+
+fn told(talk: &Negotiation) -> String {
+    match talk.replan(0).unwrap().verdict {
+        Verdict::Conflict(conflict) => conflict.to_string(),
+        Verdict::Cure(remedy) => remedy.conflict.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_was_tried_is_not_offered_again() {
+    let [rollback, set_aside, replace] = ["--rollback", "--set-aside", "--replace"];
+    let cures = |words: &str| Cures {
+        rollback: words == rollback,
+        set_aside: words == set_aside,
+        replace: if words == replace { ["b/t".parse().unwrap()].into() } else { [].into() },
+    };
+    let (there, refusal) = (["a", "own"], Some(Refusal::NotNewest));
+    for given in ["", rollback, set_aside, replace] {
+        let mut talk = negotiation("b/t", &there, cures(given), refusal);
+        let before = told(&talk);
+        talk.cured(0);
+        look(&mut talk, &there, refusal);
+        for text in [before, told(&talk)] {
+            for word in [rollback, set_aside, replace] {
+                let offered =
+                    text.contains(&format!("{word}, which")) || text.contains(&format!("{word} 'b/t', which"));
+                assert_eq!(offered, word != given, "{given}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_name_that_would_be_too_long_is_not_offered() {
+    let long = format!("b/{}", "x".repeat(240));
+    let plain = told(&negotiation(&long, &["own"], Cures::default(), None));
+    assert!(!plain.contains("--set-aside") && plain.contains("--replace"), "{plain}");
+    let asked = told(&negotiation(&long, &["own"], Cures { set_aside: true, ..Cures::default() }, None));
+    assert!(asked.contains("--set-aside can't give it another name") && asked.contains("ZFS allows 255"), "{asked}");
+    assert!(!asked.contains("--set-aside, which"), "{asked}");
+}
+
+#[test]
+fn split_blocks_need_a_new_start() {
+    let refusal = Some(Refusal::LargeBlocks);
+    let text = told(&negotiation("b/t", &["a"], Cures::default(), refusal));
+    assert!(text.contains("large blocks") && text.contains("and sends everything anew"), "{text}");
+    assert!(!text.contains("--rollback") && !text.contains("goes on from"), "{text}");
+    let talk = negotiation("b/t", &["a"], Cures { set_aside: true, rollback: true, ..Cures::default() }, refusal);
+    let Verdict::Cure(remedy) = talk.replan(0).unwrap().verdict else { panic!() };
+    assert!(matches!(&remedy.cure, Cure::SetAside { restore, .. } if restore.is_empty()), "{remedy:?}");
+    assert!(remedy.then[0].base.is_none(), "{remedy:?}");
+}
