@@ -38,6 +38,7 @@ fn receive(name: &str) -> Receive {
         volmode: Volmode::None,
         unencrypted: false,
         resumable: true,
+        mountable: false,
         put: Some(Put {
             by: 0x0123_abcd,
             at: Some(0x89),
