@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::bookmark::{Tags, snapshot_of};
 use super::diff::{Attempt, Verdict, diff, full};
-use super::foresee::Seen;
+use super::foresee::{Blocked, Seen};
 use super::item::{Item, Known, SourceFacts};
 use super::names::Misfit;
 use super::{Cures, Filter, SourceDataset, TargetDataset};
@@ -92,6 +92,8 @@ pub struct Negotiation {
     pub(super) existing: HashSet<DatasetName>,
     /// Whether TARGET itself exists.
     pub(super) target_exists: bool,
+    /// Datasets of the target that exist and can't be read.
+    pub(super) unread: HashSet<DatasetName>,
 }
 
 impl Negotiation {
@@ -149,6 +151,7 @@ impl Negotiation {
             asked: Vec::new(),
             existing: HashSet::new(),
             target_exists: false,
+            unread: HashSet::new(),
         }
     }
 
@@ -305,6 +308,22 @@ impl Negotiation {
         target_name.at(name.unwrap_or_default())
     }
 
+    /// Takes what exists on the target and can't be read, with the words of zfs; before the answers that it came with. It stops itself
+    /// alone: what lies below may be fine.
+    pub fn unread(&mut self, all: Vec<(String, String)>) {
+        for (name, words) in all {
+            let Ok(dataset) = name.split('@').next().unwrap_or_default().parse::<DatasetName>() else { continue };
+            self.target_exists |= dataset.is_within(&self.target);
+            self.existing.extend(dataset.ancestors());
+            self.existing.insert(dataset.clone());
+            let known = |item: &&mut Item| item.target_name == dataset && !item.source.snapshots.is_empty();
+            if let Some(item) = self.items.iter_mut().find(known) {
+                item.known = Known::Settled(Verdict::Blocked(Blocked::Unreadable { words }));
+            }
+            self.unread.insert(dataset);
+        }
+    }
+
     /// Takes the answers to the last questions: those that exist, by their place.
     pub fn answers(&mut self, found: &[(u32, Guid, Txg)]) {
         let mut there: Vec<Option<Guid>> = vec![None; self.asked.len()];
@@ -331,8 +350,9 @@ impl Negotiation {
                 }
             }
             What::Target(index) => {
-                if there.is_none() {
-                    self.items[*index].known = Known::Missing;
+                let item = &mut self.items[*index];
+                if there.is_none() && !matches!(item.known, Known::Settled(_)) {
+                    item.known = Known::Missing;
                 }
             }
             What::Snapshot(index, at) => {

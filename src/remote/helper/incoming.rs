@@ -290,7 +290,7 @@ impl Incoming {
             Sink::Dropped(Some(receiving)) => {
                 // Of a package the streams behind it are lost, whatever it says itself.
                 let lost = self.judge.is_apart().then(|| failure(Refusal::Stream, "zfs recv ended before its stream"));
-                receiving.tell(lost);
+                receiving.tell_lost(lost);
                 receiving.finish(ending);
             }
             Sink::Dropped(None) => {}

@@ -57,6 +57,8 @@ struct State {
     told: Told,
     /// A failure that is known beforehand, whatever `zfs recv` makes of its input.
     failure: Option<Failure>,
+    /// A failure of its stream, which counts if it has none of its own to tell.
+    lost: Option<Failure>,
     /// What is still to be told.
     outcome: Option<Outcome>,
     /// All is known, and what has to be said at once is said.
@@ -148,6 +150,12 @@ impl Receiving {
         }
     }
 
+    /// The same; what of the stream was lost is told if the receive itself has nothing to complain of.
+    pub(super) fn tell_lost(&self, lost: Option<Failure>) {
+        self.lock().lost = lost;
+        self.tell(None);
+    }
+
     /// Whatever becomes of it, the sender isn't told.
     pub(super) fn withdraw(&self) {
         self.lock().told = Told::Never;
@@ -186,7 +194,7 @@ impl Receiving {
     }
 
     fn reply(&self, known: Option<Failure>, (failure, warning): Outcome) {
-        let failure = known.or(failure);
+        let failure = known.or(failure).or_else(|| self.lock().lost.take());
         let warning = warning.filter(|_| failure.is_none());
         self.replies.done_with(self.id, failure, warning);
     }
@@ -316,6 +324,7 @@ impl Receives {
                 ended_by: false,
                 told,
                 failure: None,
+                lost: None,
                 outcome: None,
                 settled: false,
             }),
