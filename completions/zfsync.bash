@@ -79,7 +79,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__cron)
-            opts="-s -m -h -d -t -w -o -v -H -p -i -F --thin-targets --only-named-targets --channels --window --log --log-format --state-dir --if-changed --skip-empty --allow-unencrypted --verbose --help --depth --no-recursive --include --exclude --format --local-time --delete-missing --grace --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --remote-zfsync --ssh-option"
+            opts="-s -m -h -d -t -w -o -v -H -p -i -F --thin-targets --keep-targets --time-zone --only-named-targets --channels --window --log --log-format --state-dir --if-changed --skip-empty --allow-unencrypted --verbose --help --depth --no-recursive --include --exclude --format --local-time --delete-missing --grace --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --remote-zfsync --ssh-option"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -98,6 +98,14 @@ _zfsync() {
                     return 0
                     ;;
                 -d)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --keep-targets)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --time-zone)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -213,7 +221,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__prune)
-            opts="-n -p -i -F -o -v -q -h --depth --no-recursive --include --exclude --keep --keep-last --keep-class --format --snapshot --exclude-snapshot --foreign --only-named-targets --dry-run --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --verbose --quiet --help"
+            opts="-n -p -i -F -o -v -q -h --depth --no-recursive --include --exclude --keep --keep-last --keep-class --time-zone --snapshot --exclude-snapshot --foreign --only-named-targets --format --local-time --dry-run --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -243,7 +251,7 @@ _zfsync() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --format)
+                --time-zone)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -252,6 +260,10 @@ _zfsync() {
                     return 0
                     ;;
                 --exclude-snapshot)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

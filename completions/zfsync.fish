@@ -96,12 +96,13 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -s h -l help -d 
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l depth -d 'Go at most N levels below the dataset that is named; 0 is that alone' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l include -d 'Only datasets that match, and all below them; relative to what is named, \'*\' within a component, \'**\' across' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l exclude -d 'Not the datasets that match, nor any below them; wins over --include' -r
-complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l keep -d 'Keep one snapshot, the oldest, of each period back from the newest: 24 of an hour, then 7 of a day, ...; h, d, w, m, y' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l keep -d 'Keep the newest snapshot of each of the newest 24 hours, 7 days, ... that have one, as 24h,7d,4w,12m; min, h, d, w, m, y' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l keep-last -d 'Keep the newest N' -r
-complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l keep-class -d 'Keep so many of each class, as s=1,m=4,h=3,d=2; of a class that isn\'t named, all' -r
-complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l format -d 'How own snapshots are called: see zfsync snapshot' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l keep-class -d 'Keep so many of each class, as s=1,m=4,h=3,d=2; of a class that isn\'t named, and of what has none, all' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l time-zone -d 'Whose hours and days count: UTC, local, a name such as Europe/Berlin; that of the names without this' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l snapshot -d 'Only snapshots whose names match; can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l exclude-snapshot -d 'Not the snapshots whose names match; wins over --snapshot' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l format -d 'The names of own snapshots: strftime(3)\'s conversions, and {class} for S, M, H or D: how far the one before is' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l wait-lock -d 'Wait so long for another run on the same target to end' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s p -l port -d 'Port of the SSH server' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s i -l identity -d 'Private key for ssh' -r -F
@@ -111,6 +112,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l remote-zfsync -d
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l no-recursive -d 'Without the datasets below'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l foreign -d 'Also snapshots that zfsync has not taken'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l only-named-targets -d 'Heed only the targets that are named, not those that are known by bookmarks alone'
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l local-time -d 'Local time in the names, in place of UTC'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s n -l dry-run -d 'List what would go, with the space that frees, and change nothing'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s v -l verbose -d 'Say more: the snapshots that go, and why others stay'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s q -l quiet -d 'Say nothing unless something is wrong'
@@ -147,8 +149,10 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s s -d 'Keep so man
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s m -d 'Keep so many of class M' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s h -d 'Keep so many of class H' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s d -d 'Keep so many of class D' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l keep-targets -d 'Thin the targets to the newest snapshot of each period, as 24h,7d,4w,12m: see zfsync prune --keep' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l time-zone -d 'Whose hours and days count for that: see zfsync prune' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s t -l channels -d 'Streams to each target at the same time' -r
-complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s w -l window -d 'Do nothing unless the seconds since 1970 are a multiple of SECONDS' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s w -l window -d 'Do nothing if there is an own snapshot of the present window: the time since 1970 is cut into windows of SECONDS' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s o -l log -d 'Write down all that happens; folders are made' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l log-format -d 'How that is written' -r -f -a "text\t'Lines for people'
 json\t'One JSON object a line'"
@@ -170,7 +174,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s i -l identity -d 
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l remote-zfsync -d 'How to call zfsync on the target host' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
-complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l thin-targets -d 'Thin the targets too (their helpers need --allow destroy)'
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l thin-targets -d 'Thin the targets by the same counts too (their helpers need --allow destroy)'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l only-named-targets -d 'Heed only the targets that are named, not those that are known by bookmarks alone'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l if-changed -d 'Leave out of the snapshot what has not changed'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l skip-empty -d 'Don\'t send snapshots before the newest in which nothing was written since the one before'

@@ -1,5 +1,6 @@
 //! The command line: clap types and nothing else. What the words mean is decided in [`crate::config`].
 
+mod cron;
 mod mirror;
 mod run;
 mod status;
@@ -11,8 +12,9 @@ use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, 
 use serde::Deserialize;
 
 use crate::name::DatasetName;
-use crate::plan::{DEFAULT_FORMAT, Format, Grid, PerClass};
+use crate::plan::{DEFAULT_FORMAT, Format, PerClass, Periods, Zone};
 use crate::zfs::Volmode;
+pub use cron::Cron;
 pub use mirror::{DeleteMissing, Mirror};
 pub(crate) use run::DEFAULT_CONFIG;
 pub use run::{CheckConfig, Run};
@@ -200,18 +202,18 @@ pub struct Prune {
     #[command(flatten)]
     pub selection: Selection,
 
-    /// Keep one snapshot, the oldest, of each period back from the newest: 24 of an hour, then 7 of a day, ...; h, d, w, m, y
+    /// Keep the newest snapshot of each of the newest 24 hours, 7 days, ... that have one, as 24h,7d,4w,12m; min, h, d, w, m, y
     #[arg(long, value_name = "PERIODS", help_heading = "Rules")]
-    pub keep: Option<Grid>,
+    pub keep: Option<Periods>,
     /// Keep the newest N
     #[arg(long, value_name = "N", help_heading = "Rules")]
     pub keep_last: Option<usize>,
-    /// Keep so many of each class, as s=1,m=4,h=3,d=2; of a class that isn't named, all
+    /// Keep so many of each class, as s=1,m=4,h=3,d=2; of a class that isn't named, and of what has none, all
     #[arg(long, value_name = "CLASSES", help_heading = "Rules")]
     pub keep_class: Option<PerClass>,
-    /// How own snapshots are called: see zfsync snapshot
-    #[arg(long, value_name = "FORMAT", default_value = DEFAULT_FORMAT, help_heading = "Rules")]
-    pub format: Format,
+    /// Whose hours and days count: UTC, local, a name such as Europe/Berlin; that of the names without this
+    #[arg(long, value_name = "ZONE", help_heading = "Rules")]
+    pub time_zone: Option<Zone>,
     /// Only snapshots whose names match; can be given several times
     #[arg(long, value_name = "GLOB", help_heading = "Rules")]
     pub snapshot: Vec<String>,
@@ -224,6 +226,9 @@ pub struct Prune {
     /// Heed only the targets that are named, not those that are known by bookmarks alone
     #[arg(long, help_heading = "Rules")]
     pub only_named_targets: bool,
+    /// What own snapshots are called.
+    #[command(flatten)]
+    pub naming: Naming,
 
     /// List what would go, with the space that frees, and change nothing
     #[arg(short = 'n', long)]
@@ -241,92 +246,6 @@ pub struct Prune {
     /// Say nothing unless something is wrong
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
     pub quiet: bool,
-}
-
-/// `zfsync cron`.
-#[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
-#[command(disable_help_flag = true)]
-#[command(after_help = "Examples:
-  */10 * * * * root zfsync cron tank/data backup:pool/data
-  */10 * * * * root zfsync cron -h 24 -d 14 -o /var/log/zfsync/data.log tank/data alpha:pool/data beta:pool/data
-
-A snapshot is of class S when the one before it is of the same minute, M of the same hour, H of the same day, else D. All \
-targets are served at the same time. Says nothing unless something is wrong; then one report on stderr, which cron mails. \
-Exit codes: 0 all is well (or -w says that it isn't time), 1 a target or the thinning failed, 2 usage error, 3 could not start, \
-4 another run has a target, and nothing failed.")]
-pub struct Cron {
-    /// The dataset of this machine, with all below it
-    pub source: String,
-    /// Where to, one or more: [USER@]HOST:DATASET, or a DATASET on this machine
-    #[arg(required = true, value_name = "TARGET")]
-    pub targets: Vec<String>,
-
-    /// Keep so many snapshots of class S
-    #[arg(short, value_name = "N", default_value_t = 1, help_heading = "Thinning")]
-    pub s: usize,
-    /// Keep so many of class M
-    #[arg(short, value_name = "N", default_value_t = 4, help_heading = "Thinning")]
-    pub m: usize,
-    /// Keep so many of class H
-    #[arg(short, value_name = "N", default_value_t = 3, help_heading = "Thinning")]
-    pub h: usize,
-    /// Keep so many of class D
-    #[arg(short, value_name = "N", default_value_t = 2, help_heading = "Thinning")]
-    pub d: usize,
-    /// Thin the targets too (their helpers need --allow destroy)
-    #[arg(long, help_heading = "Thinning")]
-    pub thin_targets: bool,
-    /// Heed only the targets that are named, not those that are known by bookmarks alone
-    #[arg(long, help_heading = "Thinning")]
-    pub only_named_targets: bool,
-
-    /// Streams to each target at the same time
-    #[arg(short = 't', long, value_name = "N", default_value_t = 4, value_parser = count_parser())]
-    pub channels: u16,
-    /// Do nothing unless the seconds since 1970 are a multiple of SECONDS
-    #[arg(short = 'w', long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    pub window: Option<u64>,
-    /// Write down all that happens; folders are made
-    #[arg(short = 'o', long, value_name = "FILE")]
-    pub log: Option<PathBuf>,
-    /// How that is written
-    #[arg(long, value_name = "FORMAT", value_enum)]
-    pub log_format: Option<LogFormat>,
-    /// Keep the last result of each dataset in this folder, a JSON file each; it is made
-    #[arg(long, value_name = "DIR")]
-    pub state_dir: Option<PathBuf>,
-    /// Leave out of the snapshot what has not changed
-    #[arg(long)]
-    pub if_changed: bool,
-    /// Don't send snapshots before the newest in which nothing was written since the one before
-    #[arg(long)]
-    pub skip_empty: bool,
-    /// Store what the source has unencrypted below an encrypted dataset unencrypted below its raw copy too
-    #[arg(long)]
-    pub allow_unencrypted: bool,
-    /// Report what went well too
-    #[arg(short, long, action = ArgAction::Count)]
-    pub verbose: u8,
-    /// Print help
-    #[arg(short = 'H', long, action = ArgAction::Help)]
-    pub help: Option<bool>,
-
-    /// Which datasets.
-    #[command(flatten)]
-    pub selection: Selection,
-    /// What the snapshots are called.
-    #[command(flatten)]
-    pub naming: Naming,
-    /// What the source has no more.
-    #[command(flatten)]
-    pub mirror: Mirror,
-    /// Faults.
-    #[command(flatten)]
-    pub faults: Faults,
-    /// The way to the targets.
-    #[command(flatten)]
-    pub ssh: Ssh,
 }
 
 /// Which datasets take part.

@@ -12,14 +12,12 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use crate::cli::{self, Allow, DeleteMissing, LogFormat};
 use crate::error::StartError;
 use crate::name::{DatasetName, NameError};
-use crate::plan::{Cures, Filter, Format, Mirror, Tags};
+use crate::plan::{Cures, Filter, Format, Mirror, Naming, Tags};
 use crate::remote::client::REMOTE_HELPER;
 use crate::remote::ssh::SshOptions;
 use crate::remote::target::{Target, TargetError};
@@ -132,35 +130,17 @@ impl SnapshotJob {
         Ok(Self {
             datasets,
             filter: filter(&args.selection)?,
-            naming: Naming::new(&args.naming),
+            naming: naming(&args.naming),
             if_changed: args.if_changed,
             dry_run: args.dry_run,
         })
     }
 }
 
-/// What own snapshots are called, and by which clock.
-#[derive(Debug, Clone)]
-pub struct Naming {
-    /// How their names are made and known again.
-    pub format: Format,
-    /// The time zone of the times in them.
-    pub zone: TimeZone,
-}
-
-impl Naming {
-    /// From the command line.
-    #[must_use]
-    pub fn new(args: &cli::Naming) -> Self {
-        let zone = if args.local_time { TimeZone::system() } else { TimeZone::UTC };
-        Self { format: args.format.clone(), zone }
-    }
-
-    /// A moment as names have it.
-    #[must_use]
-    pub fn civil(&self, time: Timestamp) -> DateTime {
-        self.zone.to_datetime(time)
-    }
+/// What own snapshots are called, from the command line.
+fn naming(args: &cli::Naming) -> Naming {
+    let zone = if args.local_time { TimeZone::system() } else { TimeZone::UTC };
+    Naming { format: args.format.clone(), zone }
 }
 
 /// How a run deals with what doesn't go on.

@@ -135,10 +135,13 @@ const PRUNE_EXITS: [(&str, &str); 6] = [
     ("130, 143", "Ended by SIGINT; by SIGTERM or SIGHUP."),
 ];
 
-const PRUNE: [&str; 4] = [
-    "What one rule keeps, stays. Ages count back from the newest snapshot of a dataset, as its name tells it, and not from \
-     the clock: nothing goes while no new snapshots come. Only snapshots with names as zfsync gives them are touched, \
-     unless --foreign is given.",
+const PRUNE: [&str; 5] = [
+    "What one rule keeps, stays; rules don't know of each other, and neither do the lengths in --keep. Only snapshots with \
+     names as zfsync gives them are touched, unless --foreign is given.",
+    "The periods of --keep are those of the calendar in --time-zone: hours begin at the full hour, days at midnight, weeks on \
+     Monday; when clocks are set back, the hour that comes twice is two. Of each length the newest N periods that have a \
+     snapshot keep their newest one, however long ago that was: nothing goes while no new snapshots come. Snapshots are in the \
+     order in which they were made (createtxg). What is dated in the future is kept, counts for no rule, and is told.",
     "Never destroyed: the newest snapshot of a dataset; on the source the newest one that a target has and all newer ones; \
      on a target the newest one that the source has (or has a bookmark of) and all newer ones; what has holds or clones.",
     "Targets that are named are asked. Others are known by the bookmarks that zfsync push leaves on the source; \
@@ -149,7 +152,7 @@ const PRUNE: [&str; 4] = [
 
 /// What the exit codes of `cron` mean.
 const CRON_EXITS: [(&str, &str); 6] = [
-    ("0", "All is well; or -w says that it isn't time."),
+    ("0", "All is well; or there is an own snapshot of the present window (-w)."),
     ("1", "The snapshot, a target or the thinning failed. All the others were served."),
     ("2", "Usage error; or the log can't be written. Nothing was done."),
     ("3", "SOURCE can't be listed, or zfs is missing. Nothing was sent."),
@@ -157,12 +160,14 @@ const CRON_EXITS: [(&str, &str); 6] = [
     ("130, 143", "Ended by SIGINT; by SIGTERM or SIGHUP."),
 ];
 
-const CRON: [&str; 4] = [
+const CRON: [&str; 5] = [
     "Takes a snapshot of SOURCE and all below it, brings all targets in sync at the same time, and thins SOURCE by the \
-     classes in the names of its snapshots, with --thin-targets the targets too.",
+     classes in the names of its snapshots. Targets keep all that arrives, unless there is --thin-targets or --keep-targets.",
+    "The first run says what is kept on either side, and so does the first one after that has changed. A user property of \
+     SOURCE, zfsync:cron-..., remembers it; a user who isn't root needs the permission userprop for that.",
     "A target that is slow or can't be reached holds up no other one. What it lacks stays on SOURCE until it is back. A \
      target that an earlier run still works on is left to that run.",
-    "Nothing is printed when all is well. Otherwise there is one report on stderr, which cron mails.",
+    "Nothing else is printed when all is well. Otherwise there is one report on stderr, which cron mails.",
     STATE,
 ];
 
@@ -182,7 +187,7 @@ const RUN: [&str; 4] = [
     "Does what zfsync cron does, for the jobs of a TOML file, one after the other: a snapshot, all targets at the same time, \
      the thinning, and hooks before and after. Without JOB all jobs are done.",
     "A job is a table [job.NAME] with the keys source (or sources: each goes below the targets, under its last name), targets, \
-     include, exclude, depth, recursive, only-named-targets, channels, retries, retry-max-wait, stall-timeout, wait-lock, \
+     include, exclude, depth, recursive, time-zone, only-named-targets, channels, retries, retry-max-wait, stall-timeout, wait-lock, \
      log, log-format, state-dir, job-timeout, pre-snapshot, post-snapshot, pre-push, post-push, hook-timeout; snapshot.enabled, snapshot.format, \
      snapshot.local-time, snapshot.if-changed; keep.classes, keep.last, keep.grid and the same below keep-targets; ssh.port, \
      ssh.identity, ssh.config, ssh.options, ssh.remote-zfsync. [defaults] has the same keys, for all jobs.",

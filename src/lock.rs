@@ -4,6 +4,8 @@
 //! All runs of an account must meet, however they are started (a crontab, a service, a login): so no variable of a session says where
 //! the locks are.
 
+mod accounts;
+
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -14,8 +16,7 @@ use thiserror::Error;
 use crate::hash;
 use crate::name::DatasetName;
 
-/// How the files of trees end.
-const TREE: &str = "tree";
+pub use accounts::{Announcement, Holder, announce, holders};
 
 /// Where other users can make directories, too; in this order. The first two are the same for services with temporary files of their
 /// own.
@@ -48,6 +49,8 @@ pub enum LockError {
         holder: String,
         /// The number that the holder's run gave, as far as known.
         run: Option<u64>,
+        /// What the holder has locked, as far as known: a tree, all of it.
+        tree: Option<DatasetName>,
         /// The file.
         path: String,
     },
@@ -128,7 +131,7 @@ impl Note {
 impl Lock {
     /// Locks whatever `key` names, or says who has it.
     pub fn take(dir: &Path, key: &str, run: u64, owner: &str) -> Result<Self, LockError> {
-        let path = dir.join(format!("{:016x}.lock", hash::stable(key)));
+        let path = dir.join(format!("={:016x}.lock", hash::stable(key)));
         let note = Note { run, what: key.to_owned(), owner: owner.to_owned() };
         let file = exclusive(&path, &note).map_err(|error| held(error, &path, || None))?;
         Ok(Self { files: vec![(path, file)] })
@@ -145,14 +148,21 @@ impl Lock {
         }
         let path = tree_path(dir, dataset);
         let note = Note { run, what: dataset.to_string(), owner: owner.to_owned() };
-        let file = exclusive(&path, &note).map_err(|error| held(error, &path, || below(dir, dataset)))?;
+        let file = exclusive(&path, &note).map_err(|error| held(error, &path, || below(dir, dataset, run)))?;
         files.push((path, file));
         Ok(Self { files })
     }
 }
 
+/// The file of a tree has its whole name, so that nobody can make up a dataset that shares it. As long as the name itself: 255 bytes at
+/// most, which is what file systems take. No dataset's name has `=` in it (zfs(8)).
 fn tree_path(dir: &Path, dataset: &DatasetName) -> PathBuf {
-    dir.join(format!("{:016x}.{TREE}", hash::stable(dataset.as_str())))
+    dir.join(dataset.as_str().replace('/', "="))
+}
+
+/// Whether a file is a tree's. That of another lock begins with `=`.
+fn is_tree(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b"="))
 }
 
 fn exclusive(path: &Path, note: &Note) -> Result<File, TryLockError> {
@@ -193,21 +203,25 @@ fn held(error: TryLockError, path: &Path, others: impl FnOnce() -> Option<Note>)
             let own = look(path).filter(|file| file.try_lock_shared().is_err());
             let note = own.and_then(|mut file| Note::read(&mut file)).or_else(others);
             let run = note.as_ref().map(|note| note.run);
+            let tree = note.as_ref().filter(|_| is_tree(path)).and_then(|note| note.what.parse().ok());
             let holder = note.map_or_else(|| "unknown".into(), |note| format!("{}, for {}", note.owner, note.what));
-            LockError::Held { holder, run, path: path_text }
+            LockError::Held { holder, run, tree, path: path_text }
         }
     }
 }
 
-/// One who has locked something below a dataset.
-fn below(dir: &Path, dataset: &DatasetName) -> Option<Note> {
+/// One who has locked something below a dataset: somebody else than this run, if there is one.
+fn below(dir: &Path, dataset: &DatasetName, run: u64) -> Option<Note> {
     let files = std::fs::read_dir(dir).ok()?.flatten().map(|entry| entry.path());
-    let trees = files.filter(|path| path.extension().is_some_and(|extension| extension == TREE));
-    trees
+    let mut notes: Vec<Note> = files
+        .filter(|path| is_tree(path))
         .filter_map(|path| look(&path))
         .filter(|file| file.try_lock_shared().is_err())
         .filter_map(|mut file| Note::read(&mut file))
-        .find(|note| note.what.parse().is_ok_and(|other: DatasetName| other.is_within(dataset)))
+        .filter(|note| note.what.parse().is_ok_and(|other: DatasetName| other.is_within(dataset)))
+        .collect();
+    let other = notes.iter().position(|note| note.run != run).unwrap_or(0);
+    (other < notes.len()).then(|| notes.swap_remove(other))
 }
 
 #[cfg(test)]
@@ -249,6 +263,31 @@ mod tests {
         assert_eq!(holder(tree(dir.path(), "p", 3)), "run 2, for p/b", "p/a's file still has its note");
         drop(beside);
         drop(tree(dir.path(), "p", 3).unwrap());
+    }
+
+    #[test]
+    fn who_holds_something_below_is_told_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = |taken: Result<Lock, LockError>| match taken {
+            Err(LockError::Held { run, tree, .. }) => (run, tree.map(|tree| tree.to_string())),
+            other => panic!("{other:?}"),
+        };
+        let (_own, _other) = (tree(dir.path(), "p/a", 1).unwrap(), tree(dir.path(), "p/b", 2).unwrap());
+        assert_eq!(
+            held(tree(dir.path(), "p", 1)),
+            (Some(2), Some("p/b".into())),
+            "a run of its own doesn't hide another"
+        );
+        assert_eq!(held(tree(dir.path(), "p", 2)), (Some(1), Some("p/a".into())));
+        assert_eq!(held(tree(dir.path(), "p/a/x", 3)), (Some(1), Some("p/a".into())));
+    }
+
+    #[test]
+    fn names_of_any_length_have_a_file_of_their_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let long = format!("p/{}", "x".repeat(crate::name::MAX_NAME - 2));
+        let _one = tree(dir.path(), &long, 1).unwrap();
+        assert_eq!(holder(tree(dir.path(), &long, 2)), format!("run 1, for {long}"));
     }
 
     #[test]

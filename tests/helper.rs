@@ -10,11 +10,11 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use zfsync::name::{Guid, Txg};
-use zfsync::plan::Kind;
-use zfsync::remote::wire::{self, Brings, FrameKind, Header, Hello, Receive, Reply, Request, TargetFacts};
+use zfsync::name::{DatasetName, Guid, SnapshotName, Txg};
+use zfsync::plan::{Cure, Kind};
+use zfsync::remote::wire::{self, Brings, FrameKind, Header, Hello, Receive, Rename, Reply, Request, TargetFacts};
 use zfsync::zfs::record::SIZE;
-use zfsync::zfs::{Encryption, Refusal, Volmode};
+use zfsync::zfs::{Encryption, Note, Refusal, Volmode};
 
 /// Behaves as `zfs` does, for a pool `b` that holds `x` (one snapshot), `e` (empty) and `f` (not empty). A received
 /// stream goes to a file; what is called goes to `calls`.
@@ -73,21 +73,30 @@ impl Helper {
     fn start() -> Self {
         let dir = TempDir::new().unwrap();
         let locks = dir.path().join("locks");
-        Self::start_in(dir, locks)
+        Self::start_in(dir, locks, &[])
     }
 
     /// Another one on the same host.
     fn beside(&self) -> Self {
-        Self::start_in(TempDir::new().unwrap(), self.locks.clone())
+        Self::start_in(TempDir::new().unwrap(), self.locks.clone(), &[])
     }
 
-    fn start_in(dir: TempDir, locks: PathBuf) -> Self {
+    /// The same, and it may do more than receive.
+    fn beside_with(&self, allow: &[&str]) -> Self {
+        Self::start_in(TempDir::new().unwrap(), self.locks.clone(), allow)
+    }
+
+    fn start_in(dir: TempDir, locks: PathBuf, allow: &[&str]) -> Self {
         let zfs = dir.path().join("zfs");
         fs::write(&zfs, ZFS).unwrap();
         fs::set_permissions(&zfs, fs::Permissions::from_mode(0o755)).unwrap();
         let path = format!("{}:/usr/bin:/bin", dir.path().display());
         let mut command = Command::new(env!("CARGO_BIN_EXE_zfsync"));
-        command.args(["recv", "--stdio"]).env("PATH", path).env("ZFSYNC_LOCK_DIR", &locks);
+        command
+            .args(["recv", "--stdio"])
+            .args(allow.iter().flat_map(|word| ["--allow", word]))
+            .env("PATH", path)
+            .env("ZFSYNC_LOCK_DIR", &locks);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
@@ -333,6 +342,76 @@ fn nobody_receives_into_what_another_run_has_claimed() {
     assert_eq!(claim(&mut other, 9, "b/x", 2), Some(Refusal::Locked));
     second.close();
     assert_eq!(claim(&mut other, 10, "b/x", 2), None);
+}
+
+#[test]
+fn nobody_changes_anything_in_what_another_run_has_claimed() {
+    let mut first = Helper::start();
+    assert_eq!(claim(&mut first, 1, "b/x", 1), None);
+    let mut other = first.beside_with(&["destroy", "rename", "rollback"]);
+    let (x, free): (DatasetName, DatasetName) = ("b/x".parse().unwrap(), "b/free".parse().unwrap());
+    let s = || "s".parse::<SnapshotName>().unwrap();
+    let rename = |from: &DatasetName, to: &DatasetName| {
+        let (from, to, ancestors, top_ancestor) = (from.clone(), to.clone(), vec![], None);
+        Request::Rename { id: 2, rename: Rename { from, to, snapshot: s(), guid: Guid(12), ancestors, top_ancestor } }
+    };
+    let cure = |cure| Request::Cure { id: 2, cure };
+    for request in [
+        cure(Cure::Rollback { dataset: x.clone(), to: s(), to_guid: Guid(12), loses: vec![] }),
+        cure(Cure::Replace { dataset: x.clone(), loses: vec![Guid(12)], whole: false }),
+        cure(Cure::SetAside { dataset: x.clone(), aside: free.clone(), restore: vec![], top: false }),
+        cure(Cure::SetAside { dataset: free.clone(), aside: "b/x/y".parse().unwrap(), restore: vec![], top: false }),
+        rename(&x, &free),
+        rename(&free, &"b/x/y".parse().unwrap()),
+        Request::Thin { id: 2, dataset: x.clone(), snapshots: vec![(s(), Guid(12))], dry_run: false },
+        Request::Destroy { id: 2, dataset: x.clone(), snapshots: vec![Guid(12)] },
+        Request::Note { id: 2, note: Note::MissingSince, value: Some("17".into()), names: vec!["b/x@s".into()] },
+        Request::Clear { id: 2, dataset: x.clone() },
+    ] {
+        other.request(&request);
+        assert_eq!(other.done(), (2, Some(Refusal::Locked)), "{request:?}");
+    }
+    let below = Receive { ancestors: vec!["b/x/new".parse().unwrap()], create: true, ..plain("b/x/new/y") };
+    other.receive(3, below, 1000);
+    assert_eq!(other.done(), (3, Some(Refusal::Locked)));
+    other.mark(FrameKind::Abort);
+    assert_eq!(other.file("calls"), "", "zfs was called");
+}
+
+#[test]
+fn a_claim_of_a_part_is_none_of_the_whole() {
+    let mut first = Helper::start();
+    assert_eq!(claim(&mut first, 1, "b/x/a", 1), None);
+    let mut stranger = first.beside();
+    assert_eq!(claim(&mut stranger, 1, "b/x/b", 2), None);
+    let mut second = first.beside();
+    // Its own run has only a part of this, and the other one the rest.
+    assert_eq!(claim(&mut second, 1, "b/x", 1), Some(Refusal::Locked));
+    stranger.close();
+    assert_eq!(claim(&mut second, 2, "b/x", 1), Some(Refusal::Locked));
+    assert_eq!(claim(&mut second, 3, "b/x/a/below", 1), None);
+}
+
+#[test]
+fn what_is_received_without_a_claim_keeps_claims_away_until_it_is_through() {
+    let mut first = Helper::start();
+    let stream = stream(&plain("b/f"), 1000);
+    first.request(&Request::Receive { id: 1, receive: plain("b/f") });
+    first.data(&stream[..500]);
+    assert!(support::eventually(|| first.file("calls").contains("recv")), "nothing was started");
+    let mut other = first.beside();
+    assert_eq!(claim(&mut other, 1, "b", 7), Some(Refusal::Locked));
+    // A second receive of the same session is none of others.
+    first.data(&stream[500..]);
+    first.mark(FrameKind::End);
+    first.receive(2, plain("b/f"), 1000);
+    first.mark(FrameKind::End);
+    assert_eq!(first.done(), (1, None));
+    assert_eq!(first.done(), (2, None));
+    assert!(support::eventually(|| claim(&mut other, 2, "b", 7).is_none()), "it is still kept away");
+    first.receive(3, plain("b/f"), 1000);
+    first.mark(FrameKind::End);
+    assert_eq!(first.done(), (3, Some(Refusal::Locked)));
 }
 
 #[test]

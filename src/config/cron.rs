@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::hooks::Hooks;
-use super::{Faults, Log, Naming, OnlyThere, PruneJob, PushJob, SnapshotJob, filter, mirror, mirror_needs, source};
+use super::{Faults, Log, OnlyThere, PruneJob, PushJob, SnapshotJob, filter, mirror, mirror_needs, naming, source};
 use crate::cli::{self, Allow};
 use crate::error::StartError;
 use crate::name::DatasetName;
-use crate::plan::{Class, PerClass, Rules, Scope};
+use crate::plan::{Class, PerClass, Rules, Scope, Zone};
 use crate::remote::target::Target;
 
 /// A crontab's job, or one of a configuration file, checked.
@@ -23,8 +23,10 @@ pub struct CronJob {
     pub branches: Vec<Branch>,
     /// What runs before and after.
     pub hooks: Hooks,
-    /// Only when the seconds since 1970 are a multiple of this.
+    /// Only when no own snapshot lies in the present one of the windows of so many seconds.
     pub window: Option<u64>,
+    /// Whether what it keeps is told when it runs for the first time, as nobody may have said it.
+    pub tells: bool,
     /// So long it may take.
     pub limit: Option<Duration>,
     /// What happens is written down here.
@@ -59,6 +61,7 @@ pub(super) struct Wish {
     pub naming: cli::Naming,
     pub keep: Option<Rules>,
     pub keep_targets: Option<Rules>,
+    pub time_zone: Option<Zone>,
     pub only_named_targets: bool,
     pub selection: cli::Selection,
     pub faults: cli::Faults,
@@ -73,6 +76,8 @@ impl CronJob {
     pub fn new(args: &cli::Cron) -> Result<Self, StartError> {
         let counts = Class::ALL.into_iter().zip([args.s, args.m, args.h, args.d]);
         let keep = Rules { classes: Some(PerClass::new(counts)), ..Rules::default() };
+        let classes = keep.classes.clone().filter(|_| args.thin_targets);
+        let keep_targets = Rules { classes, periods: args.keep_targets.clone(), last: None };
         let job = Self::build(Wish {
             sources: vec![source(&args.source)?],
             below: false,
@@ -82,7 +87,8 @@ impl CronJob {
             skip_empty: args.skip_empty,
             allow_unencrypted: args.allow_unencrypted,
             naming: args.naming.clone(),
-            keep_targets: args.thin_targets.then(|| keep.clone()),
+            keep_targets: Some(keep_targets).filter(|rules| !rules.is_empty()),
+            time_zone: args.time_zone.clone(),
             keep: Some(keep),
             only_named_targets: args.only_named_targets,
             selection: args.selection.clone(),
@@ -93,7 +99,7 @@ impl CronJob {
             state_dir: args.state_dir.clone(),
         })?;
         let log = Log::new(args.log.as_ref(), args.log_format, "--log")?;
-        Ok(Self { window: args.window, ..job.logging(log) })
+        Ok(Self { window: args.window, tells: true, ..job.logging(log) })
     }
 
     /// With a log, in which somebody may read what only the targets have.
@@ -123,7 +129,7 @@ impl CronJob {
         let snapshot = SnapshotJob {
             datasets: wish.sources,
             filter: filter(&wish.selection)?,
-            naming: Naming::new(&wish.naming),
+            naming: naming(&wish.naming),
             if_changed: wish.if_changed,
             dry_run: false,
         };
@@ -133,6 +139,7 @@ impl CronJob {
             branches,
             hooks: Hooks::default(),
             window: None,
+            tells: false,
             limit: None,
             log: None,
         })
@@ -152,12 +159,6 @@ impl CronJob {
     pub fn sources(&self) -> impl Iterator<Item = &DatasetName> {
         self.branches.iter().map(|branch| &branch.source)
     }
-
-    /// Whether something is to be done at this second since 1970.
-    #[must_use]
-    pub fn is_due(&self, second: u64) -> bool {
-        self.window.is_none_or(|window| second.is_multiple_of(window))
-    }
 }
 
 fn overlap(one: &DatasetName, other: &DatasetName) -> bool {
@@ -166,8 +167,9 @@ fn overlap(one: &DatasetName, other: &DatasetName) -> bool {
 
 impl Branch {
     fn new(wish: &Wish, source: &DatasetName) -> Result<Self, StartError> {
-        let naming = Naming::new(&wish.naming);
-        let scope = Scope::new(naming.format, false, &[], &[]).map_err(StartError::Usage)?;
+        let naming = naming(&wish.naming);
+        let zone = wish.time_zone.as_ref().map_or(&naming.zone, Zone::zone).clone();
+        let scope = Scope::new(naming, false, &[], &[]).map_err(StartError::Usage)?;
         let filter = filter(&wish.selection)?;
         let thin = |rules: &Rules| PruneJob {
             sources: vec![source.clone()],
@@ -175,6 +177,7 @@ impl Branch {
             filter: filter.clone(),
             scope: scope.clone(),
             rules: rules.clone(),
+            zone: zone.clone(),
             only_named_targets: wish.only_named_targets,
             thin_sources: true,
             dry_run: false,

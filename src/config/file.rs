@@ -15,7 +15,7 @@ use super::hooks::HookCommand;
 use super::source;
 use crate::cli::{self, LogFormat};
 use crate::name::DatasetName;
-use crate::plan::{Format, Grid, PerClass};
+use crate::plan::{Format, PerClass, Periods, Zone};
 use crate::remote::target::Target;
 
 /// All of it.
@@ -41,6 +41,7 @@ pub struct Table {
     pub snapshot: Snapshot,
     pub keep: Option<Keep>,
     pub keep_targets: Option<Keep>,
+    pub time_zone: Option<Text<Zone>>,
     pub only_named_targets: Option<bool>,
     pub delete_missing: Option<cli::DeleteMissing>,
     pub grace: Option<Time>,
@@ -85,7 +86,7 @@ pub struct Snapshot {
 pub struct Keep {
     pub classes: Option<Text<PerClass>>,
     pub last: Option<usize>,
-    pub grid: Option<Text<Grid>>,
+    pub grid: Option<Text<Periods>>,
 }
 
 /// The way to the targets.
@@ -155,7 +156,7 @@ impl Table {
         if self.source.is_none() && self.sources.is_none() {
             filled!(self, defaults: source sources);
         }
-        filled!(self, defaults: delete_missing grace follow_renames);
+        filled!(self, defaults: time_zone delete_missing grace follow_renames);
         filled!(self, defaults: channels retries retry_max_wait stall_timeout wait_lock job_timeout);
         filled!(self, defaults: log log_format state_dir);
         filled!(self, defaults: targets keep keep_targets only_named_targets include exclude depth recursive skip_empty allow_unencrypted);

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Faults, OnlyThere, PushJob, filter, remote_helper, run_number, source, ssh};
+use jiff::tz::TimeZone;
+
+use super::{Faults, OnlyThere, PushJob, filter, naming, remote_helper, run_number, source, ssh};
 use crate::cli::{self, Allow};
 use crate::error::StartError;
 use crate::name::DatasetName;
-use crate::plan::{Cures, Filter, Mirror, Rules, Scope};
+use crate::plan::{Cures, Filter, Mirror, Rules, Scope, Zone};
 use crate::remote::target::Target;
 use crate::zfs::Volmode;
 
@@ -23,6 +25,8 @@ pub struct PruneJob {
     pub scope: Scope,
     /// What stays of them.
     pub rules: Rules,
+    /// Whose hours and days count.
+    pub zone: TimeZone,
     /// Whether targets that are known by bookmarks alone count for nothing.
     pub only_named_targets: bool,
     /// Whether the sources are thinned, and not the targets alone.
@@ -46,11 +50,13 @@ impl PruneJob {
         if !targets.is_empty() && !others.is_empty() {
             return Err(usage("with targets there can be one DATASET of this machine: it is the source of them all"));
         }
-        let rules = Rules { last: args.keep_last, classes: args.keep_class.clone(), grid: args.keep.clone() };
+        let rules = Rules { last: args.keep_last, classes: args.keep_class.clone(), periods: args.keep.clone() };
         if rules.is_empty() {
             return Err(usage("there is no rule, and so everything would go: --keep, --keep-last or --keep-class"));
         }
-        let scope = Scope::new(args.format.clone(), args.foreign, &args.snapshot, &args.exclude_snapshot);
+        let naming = naming(&args.naming);
+        let zone = args.time_zone.as_ref().map_or(&naming.zone, Zone::zone).clone();
+        let scope = Scope::new(naming, args.foreign, &args.snapshot, &args.exclude_snapshot);
         let target = |text: &&String| {
             let mut job = PushJob::link(first.clone(), text.parse()?, &args.ssh, vec![Allow::Destroy], !args.quiet)?;
             job.faults.wait_lock = args.wait_lock;
@@ -62,6 +68,7 @@ impl PruneJob {
             filter: filter(&args.selection)?,
             scope: scope.map_err(|words| StartError::Usage(format!("--snapshot, --exclude-snapshot: {words}")))?,
             rules,
+            zone,
             only_named_targets: args.only_named_targets,
             thin_sources: true,
             dry_run: args.dry_run,

@@ -198,6 +198,7 @@ fn wish(table: Table) -> Result<Wish, String> {
         allow_unencrypted: table.allow_unencrypted.unwrap_or(false),
         keep: table.keep.map(|keep| rules("keep", keep)).transpose()?,
         keep_targets: table.keep_targets.map(|keep| rules("keep-targets", keep)).transpose()?,
+        time_zone: table.time_zone.map(|zone| zone.0),
         only_named_targets: table.only_named_targets.unwrap_or(false),
         selection: cli::Selection {
             depth: table.depth,
@@ -231,7 +232,7 @@ fn wish(table: Table) -> Result<Wish, String> {
 
 fn rules(key: &str, keep: Keep) -> Result<Rules, String> {
     let Keep { classes, last, grid } = keep;
-    let rules = Rules { last, classes: classes.map(|text| text.0), grid: grid.map(|text| text.0) };
+    let rules = Rules { last, classes: classes.map(|text| text.0), periods: grid.map(|text| text.0) };
     if rules.is_empty() {
         return Err(format!("there is no rule in {key}, and so everything would go: classes, last or grid"));
     }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tokio::task::JoinSet;
 
 use super::hook;
+use super::notice;
 use super::prune::{prune_by_bookmarks, prune_until};
 use super::push::push_listed;
 use super::snapshot::{self, Taken};
@@ -17,7 +18,7 @@ use crate::config::{Branch, CronJob, PruneJob, PushJob, SnapshotJob, When};
 use crate::error::{Exit, StartError};
 use crate::lock::{self, Lock, LockError};
 use crate::name::DatasetName;
-use crate::plan::SourceDataset;
+use crate::plan::{SourceDataset, same_window};
 use crate::report::format::{count, sanitise};
 use crate::report::log_file::{Kept, LogFile};
 use crate::report::prune::Pruned;
@@ -35,6 +36,8 @@ pub struct Report {
     pub exit: Exit,
     /// For people; empty lines are none.
     pub text: String,
+    /// What is said even when all is well.
+    pub notice: Option<String>,
 }
 
 /// One part of a job: a target, the snapshot, the thinning.
@@ -50,30 +53,32 @@ pub struct Done {
     pub parts: Vec<Part>,
     /// Why the rest wasn't.
     pub error: Option<StartError>,
+    /// What is to be said in any case.
+    pub notice: Option<String>,
 }
 
 /// Does the job. An error means that nothing was sent. Blocks; not for use within a runtime.
 pub fn cron(job: &CronJob) -> Result<Report, StartError> {
-    let second = u64::try_from(Timestamp::now().as_second()).unwrap_or(0);
-    if !job.is_due(second) {
-        return Ok(Report { exit: Exit::InSync, text: String::new() });
-    }
     let done = carry_out(job, &Stop::default());
-    done.error.map_or_else(|| Ok(report_of(job, &done.parts, None)), Err)
+    if let Some(error) = done.error {
+        return Err(error);
+    }
+    Ok(Report { notice: done.notice, ..report_of(job, &done.parts, None) })
 }
 
 /// Does the job, until something stops it.
 pub fn carry_out(job: &CronJob, stop: &Stop) -> Done {
     let mut work = match Work::new(job, stop) {
         Ok(work) => work,
-        Err(error) => return Done { parts: Vec::new(), error: Some(error) },
+        Err(error) => return Done { parts: Vec::new(), error: Some(error), notice: None },
     };
     let error = work.all().err();
     work.note_rest(error.as_ref());
     if let (Some(log), Some(error)) = (&work.log, &error) {
         log.note(job.label(), &error.to_string());
     }
-    Done { parts: work.parts, error }
+    let notice = if error.is_none() { work.notice() } else { None };
+    Done { parts: work.parts, error, notice }
 }
 
 /// A job at work.
@@ -84,6 +89,8 @@ struct Work<'a> {
     log: Option<LogFile>,
     /// The name of the snapshot, once it is there.
     taken: Option<String>,
+    /// Whether it is the first of its kind.
+    is_first: bool,
     /// How many branches got as far as to their targets.
     tried: usize,
     parts: Vec<Part>,
@@ -96,18 +103,23 @@ impl<'a> Work<'a> {
         for push in job.branches.iter().flat_map(|branch| &branch.targets) {
             push.state_dir.as_ref().map_or(Ok(()), |dir| state::check(dir, &push.target.to_string()))?;
         }
-        Ok(Self { job, stop, zfs, log, taken: None, tried: 0, parts: Vec::new() })
+        Ok(Self { job, stop, zfs, log, taken: None, is_first: false, tried: 0, parts: Vec::new() })
     }
 
     fn all(&mut self) -> Result<(), StartError> {
         self.stop.check()?;
         if let Some(snapshot) = &self.job.snapshot {
+            if !self.is_due(snapshot)? {
+                return Ok(());
+            }
             if !self.hook(When::PreSnapshot, None) {
                 return self.stop.check();
             }
             let taken = self.snapshot(snapshot);
             self.hook(When::PostSnapshot, None);
-            taken?;
+            if !taken? {
+                return Ok(());
+            }
         }
         self.stop.check()?;
         let sends = self.job.branches.iter().any(|branch| !branch.targets.is_empty());
@@ -123,15 +135,28 @@ impl<'a> Work<'a> {
         served
     }
 
-    fn snapshot(&mut self, snapshot: &SnapshotJob) -> Result<(), StartError> {
+    /// Whether there is no own snapshot of the present window.
+    fn is_due(&self, snapshot: &SnapshotJob) -> Result<bool, StartError> {
+        let Some(window) = self.job.window else { return Ok(true) };
+        let newest = snapshot::newest_own(snapshot, &self.zfs, self.stop.until())?;
+        let now = Timestamp::now().as_second();
+        Ok(newest.is_none_or(|newest| !same_window(newest.as_second(), now, window)))
+    }
+
+    /// Takes the snapshot, unless another run has just done so for the present window.
+    fn snapshot(&mut self, snapshot: &SnapshotJob) -> Result<bool, StartError> {
         let turns = source_locks(self.job, self.stop)?;
+        if !self.is_due(snapshot)? {
+            return Ok(false);
+        }
         let taken = snapshot::take_until(snapshot, &self.zfs, self.stop.until());
         // A listing that was given up for the time.
         let taken = taken.map_err(|error| self.stop.check().err().unwrap_or(error))?;
         self.parts.push(part_of_snapshot(&taken, self.log.as_ref()));
         self.taken = Some(taken.name.to_string());
+        self.is_first = taken.is_first;
         drop(turns);
-        Ok(())
+        Ok(true)
     }
 
     fn serve(&mut self) -> Result<(), StartError> {
@@ -162,6 +187,17 @@ impl<'a> Work<'a> {
             return Ok(());
         }
         Ok(())
+    }
+
+    /// What must be said of what it keeps, once a snapshot was taken.
+    fn notice(&self) -> Option<String> {
+        self.taken.as_ref().filter(|_| self.job.tells)?;
+        let told = crate::block_on(async { Ok(notice::notice(self.job, &self.zfs, self.is_first).await) });
+        let told: Option<String> = told.ok().flatten();
+        if let (Some(log), Some(words)) = (&self.log, &told) {
+            log.note(self.job.label(), words);
+        }
+        told
     }
 
     /// Targets that nobody got to, as something before them went wrong, have no other record of this run.
@@ -371,7 +407,7 @@ pub fn report_of(job: &CronJob, parts: &[Part], error: Option<&StartError>) -> R
     if let Some(error) = error {
         let _ = writeln!(text, "{}: {}", job.label(), sanitise(&error.to_string()));
     }
-    Report { exit, text }
+    Report { exit, text, notice: None }
 }
 
 /// A signal counts most, then a failure of whatever kind, then a lock.

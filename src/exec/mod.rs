@@ -14,6 +14,7 @@ mod local;
 mod lock;
 mod machine;
 mod mirror;
+mod notice;
 mod prune;
 mod push;
 mod ready;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
@@ -17,7 +18,9 @@ use crate::config::{PruneJob, PushJob};
 use crate::error::{Exit, StartError};
 use crate::lock::Lock;
 use crate::name::{DatasetName, Guid, SnapshotName};
-use crate::plan::{Choice, Cut, Has, Peer, SourceDataset, TargetDataset, prune_source, prune_target, undated};
+use crate::plan::{
+    Calendar, Choice, Cut, Has, Peer, SourceDataset, TargetDataset, prune_source, prune_target, undated,
+};
 use crate::remote::client::{ChannelId, FromChannel};
 use crate::remote::helper;
 use crate::remote::wire::{Failure, MAX_THIN, Thinned};
@@ -123,10 +126,11 @@ async fn run(job: &PruneJob, zfs: &Zfs, peers: &mut Vec<Open>) -> Result<Pruned,
     for peer in peers.iter_mut() {
         theirs.push(peer.look(&trees).await?);
     }
+    let calendar = calendar(job);
     let mut sides = Vec::new();
     // The targets first: what is destroyed here may be what tells what they need.
     for (peer, has) in peers.iter_mut().zip(&theirs) {
-        let cuts = target_cuts(job, peer, &trees, has).await?;
+        let cuts = target_cuts(job, peer, &calendar, &trees, has).await?;
         let portions = portions(&cuts);
         let done = peer.asker().thin(&portions, job.dry_run).await?;
         let host = peer.job.target.host.as_ref().map(ToString::to_string);
@@ -135,7 +139,7 @@ async fn run(job: &PruneJob, zfs: &Zfs, peers: &mut Vec<Open>) -> Result<Pruned,
     let known: Vec<Known<'_>> =
         peers.iter().zip(&theirs).map(|(peer, has)| Known { job: &peer.job, has: Some(has) }).collect();
     for tree in trees.iter().filter(|_| job.thin_sources) {
-        let cuts = source_cuts(job, zfs, tree, &known).await?;
+        let cuts = source_cuts(job, zfs, &calendar, tree, &known).await?;
         let portions = portions(&cuts);
         let done = thin_here(zfs, &portions, job.dry_run).await;
         sides.push(Side::new(None, tree.top.clone(), cuts, portions.into_iter().zip(done)));
@@ -144,9 +148,15 @@ async fn run(job: &PruneJob, zfs: &Zfs, peers: &mut Vec<Open>) -> Result<Pruned,
     Ok(Pruned { dry_run: job.dry_run, selected, sides })
 }
 
+/// The same moment for all sides.
+fn calendar(job: &PruneJob) -> Calendar {
+    Calendar { zone: job.zone.clone(), now: Timestamp::now().as_second() }
+}
+
 async fn target_cuts(
     job: &PruneJob,
     peer: &mut Open,
+    calendar: &Calendar,
     trees: &[Tree],
     has: &HashMap<DatasetName, TargetDataset>,
 ) -> Result<Vec<Cut>, StartError> {
@@ -160,12 +170,12 @@ async fn target_cuts(
     let names: Vec<String> =
         both.iter().flat_map(|(name, there, _)| undated(name, &there.snapshots, &job.scope)).collect();
     let mut dates = HashMap::new();
-    if !names.is_empty() && job.rules.grid.is_some() {
+    if !names.is_empty() && job.rules.periods.is_some() {
         for (place, date) in peer.asker().dates(&names).await? {
             dates.extend(names.get(place as usize).map(|name| (name.clone(), date)));
         }
     }
-    let choice = Choice { scope: &job.scope, rules: &job.rules, dates: &dates };
+    let choice = Choice { scope: &job.scope, rules: &job.rules, calendar, dates: &dates };
     Ok(both.into_iter().map(|(name, there, dataset)| prune_target(&name, &there.snapshots, dataset, &choice)).collect())
 }
 
@@ -176,7 +186,7 @@ pub async fn prune_by_bookmarks(job: &PruneJob, zfs: &Zfs, targets: &[PushJob]) 
     for top in &job.sources {
         let tree = Tree::list(job, zfs, top).await?;
         selected |= !tree.datasets.is_empty();
-        let cuts = source_cuts(job, zfs, &tree, &known).await?;
+        let cuts = source_cuts(job, zfs, &calendar(job), &tree, &known).await?;
         let portions = portions(&cuts);
         let done = thin_here(zfs, &portions, job.dry_run).await;
         sides.push(Side::new(None, tree.top, cuts, portions.into_iter().zip(done)));
@@ -205,16 +215,22 @@ impl Known<'_> {
     }
 }
 
-async fn source_cuts(job: &PruneJob, zfs: &Zfs, tree: &Tree, known: &[Known<'_>]) -> Result<Vec<Cut>, StartError> {
+async fn source_cuts(
+    job: &PruneJob,
+    zfs: &Zfs,
+    calendar: &Calendar,
+    tree: &Tree,
+    known: &[Known<'_>],
+) -> Result<Vec<Cut>, StartError> {
     let named = tree.datasets.iter().filter_map(|dataset| Some((tree.top.join(&dataset.path).ok()?, dataset)));
     let named: Vec<(DatasetName, &SourceDataset)> = named.collect();
     let unknown: Vec<String> =
         named.iter().flat_map(|(name, dataset)| undated(name, &dataset.snapshots, &job.scope)).collect();
     let mut dates = HashMap::new();
-    if !unknown.is_empty() && job.rules.grid.is_some() {
+    if !unknown.is_empty() && job.rules.periods.is_some() {
         dates.extend(source::dates(zfs, &unknown, Some(STALL)).await);
     }
-    let choice = Choice { scope: &job.scope, rules: &job.rules, dates: &dates };
+    let choice = Choice { scope: &job.scope, rules: &job.rules, calendar, dates: &dates };
     let cut = |(name, dataset): (DatasetName, &SourceDataset)| {
         let peers: Vec<Peer<'_>> = known.iter().filter_map(|known| known.peer(dataset)).collect();
         prune_source(&name, dataset, &peers, !job.only_named_targets, &choice)

@@ -358,7 +358,7 @@ async fn resume_points(
     let mut again = Vec::new();
     for (name, (mut target, token)) in listings {
         if let (Some(token), Some(source)) = (token, negotiation.source_of(&name)) {
-            match resume::judge(zfs, source, token, asker.job).await {
+            match resume::judge(zfs, source, token, None, asker.job).await {
                 Judged::Resumable(point) => target.resume = Some(point),
                 Judged::Unclear(why) => reporter.event(&resume::kept(source, &why)),
                 // What the run would find after clearing it; a first receive that was cut leaves nothing then.

@@ -5,7 +5,7 @@
 use super::source;
 use crate::config::PushJob;
 use crate::error::StartError;
-use crate::name::{DatasetName, RelPath, ResumeToken};
+use crate::name::{DatasetName, Guid, RelPath, ResumeToken};
 use crate::plan::{ResumePoint, SourceDataset};
 use crate::report::Event;
 use crate::zfs::{Token, TokenError, Zfs};
@@ -21,8 +21,9 @@ pub enum Judged {
     Unclear(String),
 }
 
-/// Reads a token, and checks that it stands for `source` sent in the way that is wanted now.
-pub async fn judge(zfs: &Zfs, source: &DatasetName, token: ResumeToken, job: &PushJob) -> Judged {
+/// Reads a token, and checks that it stands for `source` sent in the way that is wanted now. `newest` is the target's newest snapshot
+/// when ZFS has just refused to go on and not said why.
+pub async fn judge(zfs: &Zfs, source: &DatasetName, token: ResumeToken, newest: Option<Guid>, job: &PushJob) -> Judged {
     if !job.resume {
         return Judged::Useless("--no-resume".into());
     }
@@ -31,6 +32,9 @@ pub async fn judge(zfs: &Zfs, source: &DatasetName, token: ResumeToken, job: &Pu
         Err(error @ TokenError::Damaged(_)) => return Judged::Useless(error.to_string()),
         Err(error @ TokenError::Unknown(_)) => return Judged::Unclear(error.to_string()),
     };
+    if is_overtaken(&token, newest) {
+        return Judged::Useless("the target has got another snapshot since".into());
+    }
     match here(zfs, source, job).await {
         Ok(Some((dataset, encrypted))) => fit(&token, source, &dataset, encrypted, job.decrypt),
         Ok(None) => Judged::Unclear(format!("{source} is not there any more")),
@@ -44,6 +48,11 @@ async fn here(zfs: &Zfs, source: &DatasetName, job: &PushJob) -> Result<Option<(
     let dataset = listed.into_iter().find(|dataset| dataset.path == RelPath::default());
     let facts = source::facts(zfs, std::slice::from_ref(source), job.faults.stall_timeout).await?;
     Ok(dataset.zip(facts.get(source).map(|facts| facts.encrypted)))
+}
+
+/// Whether a snapshot was taken of the target since the receive began: ZFS takes all that comes, and refuses at the very end.
+fn is_overtaken(token: &Token, newest: Option<Guid>) -> bool {
+    newest.is_some() && token.from_guid.is_some() && newest != token.from_guid
 }
 
 fn fit(token: &Token, source: &DatasetName, dataset: &SourceDataset, encrypted: bool, decrypt: bool) -> Judged {
@@ -82,7 +91,7 @@ pub fn kept(source: &DatasetName, why: &str) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::{Guid, Txg};
+    use crate::name::Txg;
 
     fn source() -> (DatasetName, SourceDataset) {
         let mut dataset = SourceDataset::default();
@@ -127,6 +136,15 @@ mod tests {
         assert!(judged(&token(false, None), true, false).unwrap_err().contains("decrypted"));
         assert!(judged(&token(true, None), true, true).unwrap_err().contains("raw"));
         assert!(judged(&token(true, None), false, false).unwrap_err().contains("raw"));
+    }
+
+    #[test]
+    fn what_a_snapshot_has_overtaken_is_not_resumed() {
+        // Older snapshots of the target's own do no harm, so only a refusal says that this one does.
+        assert!(!is_overtaken(&token(false, Some(2)), None));
+        assert!(is_overtaken(&token(false, Some(2)), Some(Guid(7))));
+        assert!(!is_overtaken(&token(false, Some(2)), Some(Guid(2))));
+        assert!(!is_overtaken(&token(false, None), Some(Guid(7))));
     }
 
     #[test]

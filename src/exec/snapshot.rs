@@ -13,7 +13,7 @@ use super::source;
 use crate::config::SnapshotJob;
 use crate::error::{Exit, StartError};
 use crate::name::{DatasetName, SnapshotName};
-use crate::plan::{PoolSnapshots, Selection, SnapshotPlan, Tree};
+use crate::plan::{Naming, PoolSnapshots, Selection, SnapshotPlan, Tree};
 use crate::report::format::{count, duration, sanitise};
 use crate::zfs::{Refusal, Zfs, permission, without_usage};
 
@@ -35,6 +35,8 @@ pub struct Taken {
     pub unchanged: Vec<DatasetName>,
     /// Left out, as they can't have one: gone meanwhile, or only a part of what is being received.
     pub missed: Vec<DatasetName>,
+    /// Whether there was no own snapshot before.
+    pub is_first: bool,
     /// One text for each pool in which none was taken: what was attempted, what zfs said, what to do. Or that nothing is selected.
     pub failures: Vec<String>,
 }
@@ -78,13 +80,7 @@ pub fn take(job: &SnapshotJob, zfs: &Zfs) -> Result<Taken, StartError> {
 /// The same; when it is late before anything was taken, nothing is.
 pub fn take_until(job: &SnapshotJob, zfs: &Zfs, until: Option<Instant>) -> Result<Taken, StartError> {
     wait_for(async {
-        let plan = match until {
-            None => look(job, zfs).await?,
-            Some(until) => {
-                let looked = tokio::time::timeout_at(until.into(), look(job, zfs)).await;
-                looked.unwrap_or_else(|_| Err(hangs("zfs list")))?
-            }
-        };
+        let plan = in_time(until, look(job, zfs)).await?;
         Ok(carry_out(job, zfs, plan).await)
     })
 }
@@ -98,23 +94,63 @@ fn wait_for<T>(work: impl Future<Output = Result<T, StartError>>) -> Result<T, S
     result
 }
 
-/// Lists and decides.
-async fn look(job: &SnapshotJob, zfs: &Zfs) -> Result<SnapshotPlan, StartError> {
+/// When the newest own snapshot was made. Blocks; not for use within a runtime.
+pub fn newest_own(job: &SnapshotJob, zfs: &Zfs, until: Option<Instant>) -> Result<Option<Timestamp>, StartError> {
+    wait_for(in_time(until, async {
+        let trees = trees(job, zfs, 1).await?;
+        let selection = Selection::new(&trees, &job.filter, job.if_changed);
+        Ok(moment_of_newest(&selection, &job.naming, zfs).await)
+    }))
+}
+
+async fn in_time<T>(
+    until: Option<Instant>,
+    work: impl Future<Output = Result<T, StartError>>,
+) -> Result<T, StartError> {
+    match until {
+        None => work.await,
+        Some(until) => tokio::time::timeout_at(until.into(), work).await.unwrap_or_else(|_| Err(hangs("zfs list"))),
+    }
+}
+
+/// The first so many DATASETs, listed.
+async fn trees(job: &SnapshotJob, zfs: &Zfs, first: usize) -> Result<Vec<Tree>, StartError> {
     let mut trees = Vec::with_capacity(job.datasets.len());
-    for top in &job.datasets {
+    for top in job.datasets.iter().take(first) {
         let datasets = source::list(zfs.clone(), top.clone(), job.filter.depth(), Some(SILENCE)).await?;
         trees.push(Tree { top: top.clone(), datasets });
     }
+    Ok(trees)
+}
+
+/// When the newest own snapshot was made, as its name tells; which of two times a name means when clocks were set back, ZFS
+/// tells.
+async fn moment_of_newest(selection: &Selection<'_>, naming: &Naming, zfs: &Zfs) -> Option<Timestamp> {
+    let (name, stamp) = selection.newest_own(&naming.format)?;
+    let mut moment = stamp.moment(&naming.zone, None);
+    if moment.is_none() {
+        let creation = limited(source::dates(zfs, &[name], Some(SILENCE))).await.unwrap_or_default();
+        // The earlier one, if it doesn't tell.
+        let creation = creation.first().map_or(0, |(_, creation)| *creation);
+        moment = stamp.moment(&naming.zone, Some(creation));
+    }
+    moment.and_then(|moment| Timestamp::from_second(moment).ok())
+}
+
+/// Lists and decides.
+async fn look(job: &SnapshotJob, zfs: &Zfs) -> Result<SnapshotPlan, StartError> {
+    let trees = trees(job, zfs, usize::MAX).await?;
     let selection = Selection::new(&trees, &job.filter, job.if_changed);
     let asked = limited(source::states(zfs, &selection.questions(), None)).await;
     let states = asked.unwrap_or_else(|| Err(hangs("zfs list")))?;
-    Ok(selection.plan(&states, &job.naming.format, job.naming.civil(Timestamp::now()))?)
+    let before = moment_of_newest(&selection, &job.naming, zfs).await;
+    Ok(selection.plan(&states, &job.naming, before, Timestamp::now())?)
 }
 
 async fn carry_out(job: &SnapshotJob, zfs: &Zfs, plan: SnapshotPlan) -> Taken {
     let failures = nothing_selected(&plan);
-    let SnapshotPlan { name, pools, unchanged, incomplete } = plan;
-    let mut all = Taken { name, datasets: Vec::new(), unchanged, missed: incomplete, failures };
+    let SnapshotPlan { name, pools, unchanged, incomplete, is_first } = plan;
+    let mut all = Taken { name, datasets: Vec::new(), unchanged, missed: incomplete, is_first, failures };
     for pool in pools {
         match run(zfs.snapshot(&pool.named, &all.name, pool.recursive)).await {
             Ok(()) => {
@@ -203,7 +239,7 @@ fn some<'a>(all: impl Iterator<Item = &'a str> + Clone, between: &str) -> String
 /// What a dry run shows: as if all had gone well, and the commands.
 fn would_take(plan: SnapshotPlan) -> (Taken, Vec<String>) {
     let failures = nothing_selected(&plan);
-    let SnapshotPlan { name, pools, unchanged, incomplete } = plan;
+    let SnapshotPlan { name, pools, unchanged, incomplete, is_first } = plan;
     let command = |pool: &PoolSnapshots| {
         let flag = if pool.recursive { " -r" } else { "" };
         let names: Vec<String> = pool.named.iter().map(|dataset| format!("'{}'", dataset.at(name.as_str()))).collect();
@@ -211,7 +247,7 @@ fn would_take(plan: SnapshotPlan) -> (Taken, Vec<String>) {
     };
     let commands = pools.iter().map(command).collect();
     let datasets = pools.into_iter().flat_map(|pool| pool.datasets).collect();
-    (Taken { name, datasets, unchanged, missed: incomplete, failures }, commands)
+    (Taken { name, datasets, unchanged, missed: incomplete, is_first, failures }, commands)
 }
 
 /// The lines for stdout: each snapshot, or the name for each DATASET in which one was taken.
@@ -226,7 +262,7 @@ fn names(job: &SnapshotJob, taken: &Taken, verbose: bool) -> Vec<String> {
 
 /// The lines for stderr.
 fn words(job: &SnapshotJob, taken: &Taken, verbose: bool, took: Duration) -> Vec<String> {
-    let Taken { name, datasets, unchanged, missed, failures } = taken;
+    let Taken { name, datasets, unchanged, missed, failures, .. } = taken;
     let mut lines = Vec::new();
     if verbose {
         lines.extend(unchanged.iter().map(|dataset| format!("{dataset}: nothing written since its newest snapshot")));

@@ -4,8 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::civil::DateTime;
+use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::{Timestamp, Zoned};
 use thiserror::Error;
 
+use super::calendar::Unit;
 use crate::name::SnapshotName;
 
 /// Date, time and class, as in `241122-031500_H`.
@@ -32,11 +35,16 @@ impl Class {
 
     /// The class of a snapshot that is made at `now`, when the last one was made at `before`.
     #[must_use]
-    pub fn after(before: Option<DateTime>, now: DateTime) -> Self {
-        let Some(before) = before.filter(|before| before.date() == now.date()) else { return Self::Day };
-        if before.hour() != now.hour() {
+    pub fn after(before: Option<Timestamp>, now: &Zoned) -> Self {
+        let same = |unit: Unit| {
+            let period = |time: Timestamp| unit.period(time.as_second(), now.time_zone());
+            before.is_some_and(|before| period(before) == period(now.timestamp()))
+        };
+        if !same(Unit::Day) {
+            Self::Day
+        } else if !same(Unit::Hour) {
             Self::Hour
-        } else if before.minute() != now.minute() {
+        } else if !same(Unit::Minute) {
             Self::Minute
         } else {
             Self::Second
@@ -68,6 +76,30 @@ pub struct Stamp {
     pub time: DateTime,
     /// Its class, where the format has one.
     pub class: Option<Class>,
+}
+
+impl Stamp {
+    /// When that was. Of a time that a zone has twice, as clocks are set back, the one that is nearer to `creation`, as ZFS tells
+    /// it; without that nobody knows.
+    #[must_use]
+    pub fn moment(&self, zone: &TimeZone, creation: Option<i64>) -> Option<i64> {
+        let moment = zone.to_ambiguous_timestamp(self.time);
+        let AmbiguousOffset::Fold { before, after } = moment.offset() else {
+            return moment.compatible().ok().map(Timestamp::as_second);
+        };
+        let creation = creation?;
+        let both = [before, after].map(|offset| offset.to_timestamp(self.time).ok().map(Timestamp::as_second));
+        both.into_iter().flatten().min_by_key(|moment| moment.abs_diff(creation))
+    }
+}
+
+/// What own snapshots are called, and by which clock.
+#[derive(Debug, Clone)]
+pub struct Naming {
+    /// How their names are made and known again.
+    pub format: Format,
+    /// The time zone of the times in them.
+    pub zone: TimeZone,
 }
 
 /// A format that gives no names.
@@ -172,10 +204,15 @@ mod tests {
 
     use super::*;
 
+    fn berlin() -> TimeZone {
+        TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap()
+    }
+
     #[test]
     fn classes_are_those_of_the_last_snapshot() {
-        let now = date(2024, 11, 22).at(3, 15, 30, 0);
-        assert_eq!(Class::after(None, now), Class::Day);
+        let utc = |time: DateTime| time.to_zoned(TimeZone::UTC).unwrap();
+        let now = utc(date(2024, 11, 22).at(3, 15, 30, 0));
+        assert_eq!(Class::after(None, &now), Class::Day);
         for (before, class) in [
             (date(2024, 11, 22).at(3, 15, 0, 0), Class::Second),
             (date(2024, 11, 22).at(3, 14, 59, 0), Class::Minute),
@@ -183,8 +220,26 @@ mod tests {
             (date(2024, 11, 21).at(3, 15, 30, 0), Class::Day),
             (date(2024, 10, 22).at(3, 15, 30, 0), Class::Day),
         ] {
-            assert_eq!(Class::after(Some(before), now), class, "{before}");
+            assert_eq!(Class::after(Some(utc(before).timestamp()), &now), class, "{before}");
         }
+        // Half past two again, an hour later: clocks were set back.
+        let first: Timestamp = "2024-10-27T00:30:00Z".parse().unwrap();
+        let second = "2024-10-27T01:30:01Z".parse::<Timestamp>().unwrap().to_zoned(berlin());
+        assert_eq!(Class::after(Some(first), &second), Class::Hour);
+    }
+
+    #[test]
+    fn a_time_that_comes_twice_is_told_by_zfs() {
+        let stamp = Format::default().parse("241027-023000_H").unwrap();
+        let second = |text: &str| text.parse::<Timestamp>().unwrap().as_second();
+        let (summer, winter) = (second("2024-10-27T00:30:00Z"), second("2024-10-27T01:30:00Z"));
+        assert_eq!(stamp.moment(&TimeZone::UTC, None), Some(second("2024-10-27T02:30:00Z")));
+        assert_eq!(stamp.moment(&berlin(), None), None);
+        assert_eq!(stamp.moment(&berlin(), Some(summer + 2)), Some(summer));
+        assert_eq!(stamp.moment(&berlin(), Some(winter + 2)), Some(winter));
+        // A time that the zone doesn't have is somewhere there.
+        let stamp = Format::default().parse("240331-023000_H").unwrap();
+        assert_eq!(stamp.moment(&berlin(), None), Some(second("2024-03-31T01:30:00Z")));
     }
 
     #[test]

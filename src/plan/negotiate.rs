@@ -10,7 +10,7 @@ use super::item::{Item, Known, SourceFacts};
 use super::names::Misfit;
 use super::{Cures, Filter, SourceDataset, TargetDataset};
 use crate::name::{DatasetName, Guid, RelPath, Txg};
-use crate::zfs::BaseFacts;
+use crate::zfs::{BaseFacts, Refusal};
 
 /// Snapshots and bookmarks asked for by name in the last round; what then is still unknown gets listed.
 const FEW: usize = 12;
@@ -433,6 +433,12 @@ impl Negotiation {
             item.source = SourceDataset { path, ..listed };
             (item.weighed_from, item.mark) = (None, None);
         }
+    }
+
+    /// Why the last receive for the dataset at `index` was refused, while that is being looked into.
+    #[must_use]
+    pub fn refusal(&self, index: usize) -> Option<Refusal> {
+        self.items.get(index)?.attempt.map(|attempt| attempt.refusal)
     }
 
     /// The listing that [`Negotiation::look_again`] waited for; `None`: the target doesn't exist.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::bookmark::{Tag, known_targets};
-use super::retention::{Aged, Rules};
+use super::calendar::Calendar;
+use super::retention::{KeptBy, Rules};
 use super::thin::{Needed, Scope, Stays, needed_by, thin};
 use super::{SourceDataset, Version, Versions};
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
@@ -37,6 +38,8 @@ pub struct Choice<'a> {
     pub scope: &'a Scope,
     /// What stays of them.
     pub rules: &'a Rules,
+    /// Whose periods count, and up to when.
+    pub calendar: &'a Calendar,
     /// When the snapshots were made whose names don't tell, by full name.
     pub dates: &'a HashMap<String, i64>,
 }
@@ -50,6 +53,8 @@ pub struct Cut {
     pub goes: Vec<(SnapshotName, Guid)>,
     /// How many stay by the rules.
     pub by_rule: usize,
+    /// What stays as it says that it will be made later; no rule counts it.
+    pub ahead: Vec<SnapshotName>,
     /// How many stay as the rules are not about them.
     pub out_of_scope: usize,
     /// How many stay only because somebody needs them.
@@ -61,21 +66,24 @@ pub struct Cut {
 impl Choice<'_> {
     fn cut(&self, dataset: &DatasetName, snapshots: &Versions, needed: &[Needed]) -> Cut {
         let age = |snapshot: &Version<'_>| {
-            let told = self.scope.age(snapshot.name);
-            let asked = || self.dates.get(&dataset.at(snapshot.name)).copied();
-            Aged { time: told.time.or_else(asked), ..told }
+            // Few are asked for: mostly the names tell.
+            let creation = || self.dates.get(&dataset.at(snapshot.name)).copied();
+            self.scope.age(snapshot.name, if self.dates.is_empty() { None } else { creation() })
         };
         let mut cut = Cut {
             dataset: dataset.clone(),
             goes: Vec::new(),
             by_rule: 0,
+            ahead: Vec::new(),
             out_of_scope: 0,
             needed: 0,
             needed_by: BTreeSet::new(),
         };
-        for (snapshot, stays) in snapshots.iter().zip(thin(snapshots, self.scope, self.rules, needed, age)) {
+        let stays = thin(snapshots, self.scope, self.rules, self.calendar, needed, age);
+        for (snapshot, stays) in snapshots.iter().zip(stays) {
             match stays {
                 None => cut.goes.push((snapshot.snapshot_name(), snapshot.guid)),
+                Some(Stays::Rule(KeptBy::Future)) => cut.ahead.push(snapshot.snapshot_name()),
                 Some(Stays::Rule(_)) => cut.by_rule += 1,
                 Some(Stays::OutOfScope) => cut.out_of_scope += 1,
                 Some(Stays::NeededBy(who)) => {
@@ -129,14 +137,15 @@ pub fn prune_target(dataset: &DatasetName, target: &Versions, source: &SourceDat
 /// The snapshots whose dates have to be asked for: their names don't tell.
 #[must_use]
 pub fn undated(dataset: &DatasetName, snapshots: &Versions, scope: &Scope) -> Vec<String> {
-    let undated = |snapshot: &Version<'_>| scope.covers(snapshot.name) && scope.age(snapshot.name).time.is_none();
+    let undated = |snapshot: &Version<'_>| scope.covers(snapshot.name) && scope.age(snapshot.name, None).time.is_none();
     snapshots.iter().filter(undated).map(|snapshot| dataset.at(snapshot.name)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Format, Tags};
+    use crate::plan::{Format, Naming, Tags};
+    use jiff::tz::TimeZone;
 
     fn versions(all: &[(&str, u64)]) -> Versions {
         let mut versions = Versions::default();
@@ -152,9 +161,11 @@ mod tests {
     }
 
     fn with<T>(act: impl FnOnce(&Choice<'_>) -> T) -> T {
-        let scope = Scope::new(Format::default(), true, &[], &[]).unwrap();
+        let naming = Naming { format: Format::default(), zone: TimeZone::UTC };
+        let scope = Scope::new(naming, true, &[], &[]).unwrap();
         let rules = Rules { last: Some(1), ..Rules::default() };
-        act(&Choice { scope: &scope, rules: &rules, dates: &HashMap::new() })
+        let calendar = Calendar { zone: TimeZone::UTC, now: 2_000_000_000 };
+        act(&Choice { scope: &scope, rules: &rules, calendar: &calendar, dates: &HashMap::new() })
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use jiff::civil::DateTime;
+use jiff::Timestamp;
 use thiserror::Error;
 
-use super::{Class, Filter, Format, FormatError, SourceDataset, Versions};
+use super::{Class, Filter, Format, FormatError, Naming, SourceDataset, Stamp, Versions};
 use crate::name::{DatasetName, MAX_NAME, SnapshotName};
 
 /// So many bytes of names go into the one command of a pool; FreeBSD's limit is 512 KiB for all arguments and the
@@ -82,6 +82,8 @@ pub struct SnapshotPlan {
     pub unchanged: Vec<DatasetName>,
     /// Left out, as they can't have one: see [`State::incomplete`].
     pub incomplete: Vec<DatasetName>,
+    /// Whether there was no own snapshot before.
+    pub is_first: bool,
 }
 
 /// The datasets that a command line selects, each of them once.
@@ -121,15 +123,17 @@ impl<'a> Selection<'a> {
         asked.map(|(dataset, _)| dataset.clone()).collect()
     }
 
-    /// Decides. A dataset whose state isn't known gets its snapshot.
+    /// Decides. A dataset whose state isn't known gets its snapshot. The one `before` is [`Self::newest_own`].
     pub fn plan(
         &self,
         states: &HashMap<DatasetName, State>,
-        format: &Format,
-        now: DateTime,
+        naming: &Naming,
+        before: Option<Timestamp>,
+        now: Timestamp,
     ) -> Result<SnapshotPlan, SnapshotError> {
         let taken = |name: &str| self.datasets.values().any(|(_, all)| all.iter().any(|version| version.name == name));
-        let name = format.name(now, Class::after(self.before(format), now), taken)?;
+        let now = now.to_zoned(naming.zone.clone());
+        let name = naming.format.name(now.datetime(), Class::after(before, &now), taken)?;
         let (mut wanted, mut unchanged, mut incomplete) = (Vec::new(), Vec::new(), Vec::new());
         for (dataset, snapshots) in self.datasets.values() {
             let state = states.get(dataset);
@@ -147,19 +151,23 @@ impl<'a> Selection<'a> {
         }
         let pools = self.pools(&wanted, &unchanged);
         pools.iter().try_for_each(|pool| pool.check(&name))?;
-        Ok(SnapshotPlan { name, pools, unchanged, incomplete })
+        Ok(SnapshotPlan { name, pools, unchanged, incomplete, is_first: before.is_none() })
     }
 
-    /// When the newest own snapshot of the first DATASET was made, as its name tells. Where that dataset may be left out
+    /// The newest own snapshot of the first DATASET: its full name, and what that tells. Where that dataset may be left out
     /// again and again, those below it count as well: otherwise every snapshot would be the first of its day.
-    fn before(&self, format: &Format) -> Option<DateTime> {
+    #[must_use]
+    pub fn newest_own(&self, format: &Format) -> Option<(String, Stamp)> {
         let first = self.trees.first()?;
         let tree = self.if_changed || !self.datasets.contains_key(&place(&first.top));
-        let newest =
-            |all: &Versions| all.iter().rev().find_map(|version| Some((version.txg, format.parse(version.name)?.time)));
+        let newest = |dataset: &SourceDataset| {
+            let mut own = dataset.snapshots.iter().rev().filter_map(|one| Some((one, format.parse(one.name)?)));
+            let (version, stamp) = own.next()?;
+            Some((version.txg, (first.top.join(&dataset.path).ok()?.at(version.name), stamp)))
+        };
         let counts = |dataset: &&SourceDataset| dataset.path.depth() == 0 || tree && self.filter.selects(&dataset.path);
-        let all = first.datasets.iter().filter(counts).filter_map(|dataset| newest(&dataset.snapshots));
-        all.max_by_key(|(txg, _)| *txg).map(|(_, time)| time)
+        let all = first.datasets.iter().filter(counts).filter_map(newest);
+        all.max_by_key(|(txg, _)| *txg).map(|(_, own)| own)
     }
 
     /// Divides the wanted datasets by pool, in the order of the command line. What is incomplete does not speak against

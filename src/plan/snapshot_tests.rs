@@ -1,4 +1,4 @@
-use jiff::civil::date;
+use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
 use super::super::Version;
@@ -9,8 +9,18 @@ fn dataset(name: &str) -> DatasetName {
     name.parse().unwrap()
 }
 
-fn now() -> DateTime {
-    date(2024, 11, 22).at(3, 15, 30, 0)
+fn now() -> Timestamp {
+    "2024-11-22T03:15:30Z".parse().unwrap()
+}
+
+fn naming() -> Naming {
+    Naming { format: Format::default(), zone: TimeZone::UTC }
+}
+
+fn planned(selection: &Selection<'_>, states: &HashMap<DatasetName, State>) -> Result<SnapshotPlan, SnapshotError> {
+    let newest = selection.newest_own(&Format::default());
+    let moment = newest.map(|(_, stamp)| stamp.moment(&TimeZone::UTC, None).unwrap());
+    selection.plan(states, &naming(), moment.map(|moment| Timestamp::from_second(moment).unwrap()), now())
 }
 
 /// A tree from `dataset: snapshot snapshot`, the first line being its top; the txgs count on through all lines.
@@ -42,7 +52,7 @@ fn all() -> Filter {
 fn plan(trees: &[Tree], filter: &Filter, written: Option<&[(&str, u64)]>) -> Result<SnapshotPlan, SnapshotError> {
     let state = |bytes| State { written: Some(bytes), incomplete: false };
     let states = written.iter().flat_map(|all| all.iter()).map(|(name, bytes)| (dataset(name), state(*bytes)));
-    Selection::new(trees, filter, written.is_some()).plan(&states.collect(), &Format::default(), now())
+    planned(&Selection::new(trees, filter, written.is_some()), &states.collect())
 }
 
 fn name_of(trees: &[Tree], filter: &Filter) -> String {
@@ -132,7 +142,7 @@ fn what_is_incomplete_is_left_out() {
     let part = State { written: Some(0), incomplete: true };
     let states = ["p/part", "p/kept", "q"].map(|name| (dataset(name), part)).into();
     let commands_with = |filter: &Filter| {
-        let plan = Selection::new(&trees, filter, false).plan(&states, &Format::default(), now()).unwrap();
+        let plan = planned(&Selection::new(&trees, filter, false), &states).unwrap();
         assert_eq!((plan.incomplete, plan.unchanged), (vec![dataset("p/part"), dataset("q")], vec![]));
         lines(&plan.pools)
     };

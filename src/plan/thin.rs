@@ -3,7 +3,8 @@
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-use super::naming::Format;
+use super::calendar::Calendar;
+use super::naming::Naming;
 use super::retention::{Aged, KeptBy, Rules};
 use super::{Version, Versions};
 use crate::name::Txg;
@@ -12,7 +13,7 @@ use crate::name::Txg;
 #[derive(Debug, Clone)]
 pub struct Scope {
     /// How own snapshots are called.
-    pub format: Format,
+    pub naming: Naming,
     /// Whether snapshots that zfsync hasn't made count too.
     pub foreign: bool,
     matching: Option<GlobSet>,
@@ -42,25 +43,26 @@ pub struct Needed {
 impl Scope {
     /// `matching` and `excluded` are globs for names of snapshots; an exclude wins. An error tells the glob and what is
     /// wrong with it.
-    pub fn new(format: Format, foreign: bool, matching: &[String], excluded: &[String]) -> Result<Self, String> {
+    pub fn new(naming: Naming, foreign: bool, matching: &[String], excluded: &[String]) -> Result<Self, String> {
         let matching = if matching.is_empty() { None } else { Some(globs(matching)?) };
-        Ok(Self { format, foreign, matching, excluded: globs(excluded)? })
+        Ok(Self { naming, foreign, matching, excluded: globs(excluded)? })
     }
 
     /// Whether the rules are about a snapshot of this name.
     #[must_use]
     pub fn covers(&self, name: &str) -> bool {
-        (self.foreign || self.format.parse(name).is_some())
+        (self.foreign || self.naming.format.parse(name).is_some())
             && self.matching.as_ref().is_none_or(|globs| globs.is_match(name))
             && !self.excluded.is_match(name)
     }
 
-    /// Age and class as the name tells them.
+    /// Age and class as the name tells them, or as far as it doesn't, `creation`.
     #[must_use]
-    pub fn age(&self, name: &str) -> Aged {
-        let Some(stamp) = self.format.parse(name) else { return Aged::default() };
-        let time = stamp.time.to_zoned(jiff::tz::TimeZone::UTC).map(|zoned| zoned.timestamp().as_second());
-        Aged { time: time.ok(), class: stamp.class }
+    pub fn age(&self, name: &str, creation: Option<i64>) -> Aged {
+        match self.naming.format.parse(name) {
+            None => Aged { time: creation, class: None },
+            Some(stamp) => Aged { time: stamp.moment(&self.naming.zone, creation), class: stamp.class },
+        }
     }
 }
 
@@ -70,6 +72,7 @@ pub fn thin<'a>(
     snapshots: &'a Versions,
     scope: &Scope,
     rules: &Rules,
+    calendar: &Calendar,
     needed: &[Needed],
     age: impl Fn(&Version<'a>) -> Aged,
 ) -> Vec<Option<Stays>> {
@@ -77,7 +80,7 @@ pub fn thin<'a>(
         snapshots.iter().enumerate().filter(|(_, snapshot)| scope.covers(snapshot.name)).map(|(at, _)| at).collect();
     let ages: Vec<Aged> = covered.iter().filter_map(|at| snapshots.get(*at)).map(|snapshot| age(&snapshot)).collect();
     let mut stays = vec![Some(Stays::OutOfScope); snapshots.len()];
-    for (at, kept) in covered.into_iter().zip(rules.apply(&ages)) {
+    for (at, kept) in covered.into_iter().zip(rules.apply(&ages, calendar)) {
         stays[at] = kept.map(Stays::Rule);
     }
     let first = needed.iter().min_by_key(|needed| needed.since);
@@ -113,6 +116,7 @@ mod tests {
 
     use super::*;
     use crate::name::Guid;
+    use jiff::tz::TimeZone;
 
     fn versions(all: &[(&str, u64)]) -> Versions {
         let mut versions = Versions::default();
@@ -125,11 +129,19 @@ mod tests {
 
     fn scope(foreign: bool, matching: &[&str], excluded: &[&str]) -> Scope {
         let own = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
-        Scope::new(Format::default(), foreign, &own(matching), &own(excluded)).unwrap()
+        Scope::new(naming(), foreign, &own(matching), &own(excluded)).unwrap()
+    }
+
+    fn naming() -> Naming {
+        Naming { format: "%y%m%d-%H%M%S_{class}".parse().unwrap(), zone: TimeZone::UTC }
+    }
+
+    fn calendar() -> Calendar {
+        Calendar { zone: TimeZone::UTC, now: 2_000_000_000 }
     }
 
     fn goes(snapshots: &Versions, scope: &Scope, rules: &Rules, needed: &[Needed]) -> Vec<String> {
-        let stays = thin(snapshots, scope, rules, needed, |snapshot| scope.age(snapshot.name));
+        let stays = thin(snapshots, scope, rules, &calendar(), needed, |snapshot| scope.age(snapshot.name, None));
         let gone = snapshots.iter().zip(stays).filter(|(_, stays)| stays.is_none());
         gone.map(|(snapshot, _)| snapshot.name.to_owned()).collect()
     }
@@ -169,7 +181,7 @@ mod tests {
         let both =
             [needed_by("a", &all, &none, &versions(&[("x", 4)])), needed_by("b", &all, &none, &versions(&[("x", 1)]))];
         assert_eq!(goes(&all, &scope(false, &[], &[]), &last(1), &both), Vec::<String>::new());
-        let stays = thin(&all, &scope(false, &[], &[]), &last(1), &both, |_| Aged::default());
+        let stays = thin(&all, &scope(false, &[], &[]), &last(1), &calendar(), &both, |_| Aged::default());
         assert_eq!(stays[0], Some(Stays::NeededBy("b".into())));
         assert_eq!(stays[1], Some(Stays::OutOfScope));
         assert_eq!(stays[4], Some(Stays::Rule(KeptBy::Last)));
@@ -177,7 +189,7 @@ mod tests {
 
     #[test]
     fn bad_globs_are_told() {
-        assert!(Scope::new(Format::default(), false, &["[".into()], &[]).unwrap_err().contains("[\""));
+        assert!(Scope::new(naming(), false, &["[".into()], &[]).unwrap_err().contains("[\""));
     }
 
     proptest! {
@@ -186,7 +198,7 @@ mod tests {
             days in proptest::collection::btree_set(0_u64..300, 1..30),
             common in proptest::collection::vec(any::<prop::sample::Index>(), 0..4),
             keep in 0_usize..4,
-            grid in proptest::option::of(proptest::sample::select(vec!["7d", "1d,4w", "12m"])),
+            periods in proptest::option::of(proptest::sample::select(vec!["7d", "1d,4w", "12m"])),
         ) {
             let name = |day: u64| {
                 let date = jiff::civil::date(2024, 1, 1).checked_add(jiff::Span::new().days(i64::try_from(day).unwrap()));
@@ -197,10 +209,10 @@ mod tests {
             let all = versions(&borrowed);
             let has: Vec<(&str, u64)> = common.iter().map(|at| *at.get(&borrowed)).collect();
             let has = versions(&has);
-            let rules = Rules { last: Some(keep), grid: grid.map(|text| text.parse().unwrap()), ..Rules::default() };
+            let rules = Rules { last: Some(keep), periods: periods.map(|text| text.parse().unwrap()), ..Rules::default() };
             let scope = scope(false, &[], &[]);
             let needed = [needed_by("t", &all, &Versions::default(), &has)];
-            let stays = thin(&all, &scope, &rules, &needed, |snapshot| scope.age(snapshot.name));
+            let stays = thin(&all, &scope, &rules, &calendar(), &needed, |snapshot| scope.age(snapshot.name, None));
             let newest_common = has.newest().map_or(Txg(0), |newest| newest.txg);
             for (snapshot, stays) in all.iter().zip(&stays) {
                 prop_assert!(stays.is_some() || snapshot.txg < newest_common);
@@ -208,7 +220,7 @@ mod tests {
             prop_assert!(stays.last().unwrap().is_some());
             // Again: nothing more goes.
             let rest: Versions = all.iter().zip(&stays).filter(|(_, stays)| stays.is_some()).map(|(one, _)| one).collect();
-            let again = thin(&rest, &scope, &rules, &needed, |snapshot| scope.age(snapshot.name));
+            let again = thin(&rest, &scope, &rules, &calendar(), &needed, |snapshot| scope.age(snapshot.name, None));
             prop_assert!(again.iter().all(Option::is_some));
         }
     }

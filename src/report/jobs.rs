@@ -48,7 +48,7 @@ fn branch_lines(branch: &Branch) -> Vec<String> {
     let source = &branch.source;
     let mut lines = Vec::new();
     let thinned = |what: &str, thin: Option<&PruneJob>| match thin {
-        Some(thin) => format!("thins out {what}: keeps {}{}", rules(&thin.rules), heeds(thin)),
+        Some(thin) => format!("thins out {what}: keeps {}{}", rules_in_words(&thin.rules), heeds(thin)),
         None => format!("thins out nothing on {what}"),
     };
     if branch.targets.is_empty() {
@@ -99,11 +99,13 @@ fn heeds(thin: &PruneJob) -> &'static str {
     if thin.only_named_targets { "; heeds only these targets" } else { "" }
 }
 
-fn rules(rules: &Rules) -> String {
+/// What stays by these rules.
+#[must_use]
+pub fn rules_in_words(rules: &Rules) -> String {
     let all = [
-        rules.classes.as_ref().map(|classes| format!("{classes} of the classes")),
+        rules.classes.as_ref().map(|classes| format!("the newest {}", classes.words())),
         rules.last.map(|last| format!("the newest {last}")),
-        rules.grid.as_ref().map(|grid| format!("one for each period of {grid}")),
+        rules.periods.as_ref().map(|periods| format!("the newest of each of {}", periods.words())),
     ];
     all.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -9,6 +9,9 @@ use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::plan::Cut;
 use crate::remote::wire::{Failure, Thinned};
 
+/// So many names of each kind are told unless more is asked for.
+const SHOWN: usize = 3;
+
 /// All that a prune did, or would do.
 #[derive(Debug)]
 pub struct Pruned {
@@ -78,6 +81,23 @@ impl Side {
             .map(|name| self.label(&name))
     }
 
+    /// What no rule counts, as it says that it will be made later.
+    fn ahead(&self, verbose: u8) -> Vec<String> {
+        let names = self.cuts.iter().flat_map(|cut| cut.ahead.iter().map(|name| cut.dataset.at(name.as_str())));
+        let names: Vec<String> = names.collect();
+        let shown = if verbose > 0 { usize::MAX } else { SHOWN };
+        let line =
+            |name: &String| format!("{} stays: it is dated in the future, and no rule counts it", self.label(name));
+        let mut lines: Vec<String> = names.iter().take(shown).map(line).collect();
+        if names.len() > shown {
+            lines.push(format!("and {} more (-v)", names.len() - shown));
+        }
+        if !names.is_empty() {
+            lines.push("is the clock right? Are the times in the names local ones (--local-time)?".into());
+        }
+        lines
+    }
+
     fn summary(&self, dry_run: bool) -> String {
         let sum = |number: fn(&Cut) -> usize| self.cuts.iter().map(number).sum::<usize>();
         let mut text = format!("{}: ", self.label(self.top.as_str()));
@@ -90,6 +110,7 @@ impl Side {
         };
         let stay = [
             (sum(|cut| cut.by_rule), "by the rules"),
+            (sum(|cut| cut.ahead.len()), "dated in the future"),
             (sum(|cut| cut.out_of_scope), "not touched by them"),
             (sum(|cut| cut.needed), "still needed"),
             (self.pinned.len(), "held, cloned or busy"),
@@ -126,8 +147,11 @@ impl Pruned {
                 for (name, why) in &side.pinned {
                     writeln!(words, "  {} stays: {}", side.label(name), sanitise(why))?;
                 }
+                for line in side.ahead(verbose) {
+                    writeln!(words, "  {line}")?;
+                }
                 let needed_by: BTreeSet<&String> = side.cuts.iter().flat_map(|cut| &cut.needed_by).collect();
-                for who in needed_by.iter().take(if verbose > 0 { usize::MAX } else { 3 }) {
+                for who in needed_by.iter().take(if verbose > 0 { usize::MAX } else { SHOWN }) {
                     writeln!(words, "  needed by {who}")?;
                 }
             }
@@ -151,6 +175,11 @@ mod tests {
             dataset: dataset.parse().unwrap(),
             goes: goes(names),
             by_rule: 2,
+            ahead: if needed > 0 {
+                goes(&["x1", "x2"]).into_iter().map(|(name, _)| name).collect()
+            } else {
+                Vec::new()
+            },
             out_of_scope: 1,
             needed,
             needed_by: if needed > 0 { BTreeSet::from(["b:t".to_owned()]) } else { BTreeSet::new() },
@@ -179,15 +208,21 @@ mod tests {
         h:p@a
         h:p/x@c
         --
-        zfsync: h:p: 2 snapshots of 2 datasets would go and free 2.00 KiB; stay: 6 by the rules, 3 not touched by them, 3 still needed, 1 held, cloned or busy
+        zfsync: h:p: 2 snapshots of 2 datasets would go and free 2.00 KiB; stay: 6 by the rules, 2 dated in the future, 3 not touched by them, 3 still needed, 1 held, cloned or busy
           h:p@b stays: is held
+          h:p/x@x1 stays: it is dated in the future, and no rule counts it
+          h:p/x@x2 stays: it is dated in the future, and no rule counts it
+          is the clock right? Are the times in the names local ones (--local-time)?
           needed by b:t
         zfsync: h:p/y: failed: permission denied
         ");
         insta::assert_snapshot!(print(false, false), @r"
         --
-        zfsync: h:p: 2 snapshots of 2 datasets destroyed, 2.00 KiB freed; stay: 6 by the rules, 3 not touched by them, 3 still needed, 1 held, cloned or busy
+        zfsync: h:p: 2 snapshots of 2 datasets destroyed, 2.00 KiB freed; stay: 6 by the rules, 2 dated in the future, 3 not touched by them, 3 still needed, 1 held, cloned or busy
           h:p@b stays: is held
+          h:p/x@x1 stays: it is dated in the future, and no rule counts it
+          h:p/x@x2 stays: it is dated in the future, and no rule counts it
+          is the clock right? Are the times in the names local ones (--local-time)?
           needed by b:t
         zfsync: h:p/y: failed: permission denied
         ");

@@ -83,6 +83,18 @@ impl Zfs {
         command
     }
 
+    /// A user property that was set on this very dataset; nothing is said where it wasn't.
+    #[must_use]
+    pub fn own_property(&self, property: &str, dataset: &DatasetName) -> Command {
+        self.command(["get", "-Hp", "-s", "local", "-o", "value", property, dataset.as_str()])
+    }
+
+    /// Sets a user property.
+    #[must_use]
+    pub fn set_property(&self, property: &str, value: &str, dataset: &DatasetName) -> Command {
+        self.command(["set".to_owned(), format!("{property}={value}"), dataset.to_string()])
+    }
+
     /// What was written to a dataset since its newest snapshot, in bytes.
     #[must_use]
     pub fn written(&self, dataset: &DatasetName) -> Command {

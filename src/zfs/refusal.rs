@@ -29,6 +29,9 @@ pub enum Refusal {
     Feature,
     /// The base has blocks above 128 KiB and the stream comes without: one of both sides was received without `zfs send -L`.
     LargeBlocks,
+    /// ZFS calls the stream invalid (EINVAL) and doesn't say why: the receiver may lack a feature, or the target has got a snapshot
+    /// since the receive began, which ends it in that way (`dsl_dataset_clone_swap_check_impl` in `module/zfs/dsl_dataset.c`).
+    Invalid,
     /// The key of the target's encryption root is not loaded there.
     KeyNotLoaded,
     /// A full stream can't take the place of what is there: one of both is encrypted (`zfs receive -F`).
@@ -90,13 +93,17 @@ const PHRASES: &[(Refusal, &[&str])] = &[
         ],
     ),
     (Refusal::LargeBlocks, &["requires -l (--large-block)"]),
+    // What libzfs says of every EINVAL (`zfs_receive_one` in `lib/libzfs/libzfs_sendrecv.c`).
+    (
+        Refusal::Invalid,
+        &["kernel modules must be upgraded to receive", "embedded data stream feature with encrypted receive"],
+    ),
     (
         Refusal::Feature,
         &[
             "must be upgraded",
             "unsupported version or feature",
             "stream has unsupported feature",
-            "embedded data stream feature with encrypted receive",
             "spill block flag missing",
             "stream is not compatible with the data in the pool",
             "no longer supports deduplicated send streams",
@@ -236,6 +243,14 @@ mod tests {
                 Refusal::EncryptedInPlace,
             ),
             ("cannot receive: pool must be upgraded to receive this stream.", Refusal::Feature),
+            (
+                "cannot receive resume stream: incompatible embedded data stream feature with encrypted receive.",
+                Refusal::Invalid,
+            ),
+            (
+                "cannot receive incremental stream: kernel modules must be upgraded to receive this stream.",
+                Refusal::Invalid,
+            ),
             (
                 "cannot receive incremental stream: incremental send stream requires -L (--large-block), to match previous receive.",
                 Refusal::LargeBlocks,

@@ -222,6 +222,10 @@ pub fn advice(refusal: Refusal) -> &'static str {
         Refusal::Feature => {
             "\n  the target's pool or OpenZFS is older than what the stream needs: zpool upgrade, or another target"
         }
+        Refusal::Invalid => {
+            "\n  zfs doesn't say why: snapshots that were taken of the target while it received end a receive so (run again), \
+             and so does a pool or OpenZFS over there that is older than what the stream needs"
+        }
         // Which key, and on which host, the helper has said. No cure that destroys anything would be one.
         Refusal::KeyNotLoaded => "\n  load it and run again",
         Refusal::Encryption => {

@@ -175,6 +175,7 @@ impl Machine {
             | Refusal::EncryptedInPlace
             | Refusal::IvSet
             | Refusal::LargeBlocks
+            | Refusal::Invalid
                 if dataset.looks < LOOKS =>
             {
                 self.look_closer(index, step, attempt, &failure.words, actions);

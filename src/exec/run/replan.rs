@@ -10,6 +10,7 @@ use crate::exec::resume::{self, Judged};
 use crate::exec::{dates, source};
 use crate::name::{DatasetName, RelPath};
 use crate::plan::{PlannedDataset, SourceDataset, SourceFacts, TargetDataset, Verdict};
+use crate::zfs::Refusal;
 
 /// What a task has found out.
 pub(super) enum Found {
@@ -76,8 +77,10 @@ impl Run<'_> {
             Some((target, Some(token))) => {
                 let source = self.ready.plan.datasets[dataset].source.clone();
                 let (zfs, job) = (self.zfs.clone(), self.job.clone());
+                let refused = self.ready.negotiation.refusal(dataset) == Some(Refusal::Invalid);
+                let newest = target.snapshots.newest().filter(|_| refused).map(|version| version.guid);
                 self.find_out(dataset, async move {
-                    Found::Judged(Box::new(target), resume::judge(&zfs, &source, token, &job).await)
+                    Found::Judged(Box::new(target), resume::judge(&zfs, &source, token, newest, &job).await)
                 });
             }
             Some((target, None)) => self.known(dataset, Some(target)),

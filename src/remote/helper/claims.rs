@@ -5,27 +5,34 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::hold::{Hold, LOCK_AGAIN, NOBODY, ODD_LOCK, take, try_take};
 use super::host::failure;
-use crate::lock::{self, Lock, LockError};
+use crate::lock::LockError;
 use crate::name::DatasetName;
 use crate::remote::wire::Failure;
-use crate::zfs::Refusal;
+use crate::zfs::{Refusal, Zfs};
 
 /// A run has one target. Some more, so that nobody has to count.
 const MOST: usize = 8;
-/// Whoever only looks at a lock does not hold it longer.
-const ODD_LOCK: Duration = Duration::from_secs(1);
-/// How often a lock that somebody looks at is tried.
-const LOCK_AGAIN: Duration = Duration::from_millis(50);
 /// How often a lock that another helper of the run has is tried.
 const TAKE_OVER: Duration = Duration::from_millis(500);
 
-/// The number of nobody's run.
-const NOBODY: u64 = 0;
-
 /// What a session has claimed.
 #[derive(Debug, Default)]
-pub(super) struct Claims(Arc<Mutex<Vec<Claim>>>);
+pub(super) struct Claims {
+    /// Says which accounts may receive.
+    zfs: Option<Zfs>,
+    own: Arc<Mutex<Vec<Claim>>>,
+    /// What is changed without a claim.
+    passing: Mutex<Vec<(DatasetName, Weak<Hold>)>>,
+}
+
+/// Others are kept away from a dataset as long as this lives.
+#[derive(Debug, Default)]
+pub struct Passage {
+    /// Where no claim does that already.
+    holds: Vec<Arc<Hold>>,
+}
 
 #[derive(Debug)]
 struct Claim {
@@ -37,7 +44,7 @@ struct Claim {
 #[derive(Debug)]
 enum State {
     /// This helper has the lock.
-    Locked { _lock: Lock },
+    Locked { _hold: Hold },
     /// Another helper of the same run has it.
     Joined,
     /// There can't be one.
@@ -47,8 +54,13 @@ enum State {
 }
 
 impl Claims {
+    /// Nothing is claimed yet.
+    pub fn new(zfs: Option<Zfs>) -> Self {
+        Self { zfs, ..Self::default() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Claim>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Claims a tree until this process ends. The text says why others can't be kept away.
@@ -57,15 +69,21 @@ impl Claims {
             let claims = self.lock();
             if claims.iter().any(|claim| claim.run == run && dataset.is_within(&claim.dataset)) {
                 drop(claims);
-                return self.check(dataset).map(|()| None);
+                return self.enter([dataset]).map(|_| None);
             }
             if claims.len() >= MOST {
                 return Err(failure(Refusal::Other, &format!("a session may claim {MOST} trees and not more")));
             }
         }
-        let (state, odd) = match take(dataset, run, owner) {
-            Ok(lock) => (State::Locked { _lock: lock }, None),
-            Err(LockError::Held { run: Some(theirs), .. }) if theirs == run && run != NOBODY => {
+        let (state, odd) = match take(self.zfs.as_ref(), dataset, run, owner) {
+            Ok(mut hold) => {
+                let odd = hold.odd.take();
+                (State::Locked { _hold: hold }, odd)
+            }
+            // One that has only a part keeps nobody away from the rest.
+            Err(LockError::Held { run: Some(theirs), tree: Some(tree), .. })
+                if theirs == run && run != NOBODY && dataset.is_within(&tree) =>
+            {
                 self.take_over(dataset, run, owner);
                 (State::Joined, None)
             }
@@ -78,19 +96,20 @@ impl Claims {
 
     /// Takes the lock, on a thread, as soon as the helper of the same run that has it is gone.
     fn take_over(&self, dataset: &DatasetName, run: u64, owner: &str) {
-        let (claims, dataset, owner) = (Arc::downgrade(&self.0), dataset.clone(), owner.to_owned());
+        let (claims, zfs) = (Arc::downgrade(&self.own), self.zfs.clone());
+        let (dataset, owner) = (dataset.clone(), owner.to_owned());
         // Without a thread the run goes on with the lock of the other one.
         let _ = thread::Builder::new().name("claim".into()).spawn(move || {
             loop {
                 thread::sleep(TAKE_OVER);
-                let state = match take(&dataset, run, &owner) {
+                let state = match take(zfs.as_ref(), &dataset, run, &owner) {
                     Err(LockError::Held { run: Some(theirs), .. }) if theirs == run => {
                         if claims.strong_count() == 0 {
                             return;
                         }
                         continue;
                     }
-                    Ok(lock) => State::Locked { _lock: lock },
+                    Ok(hold) => State::Locked { _hold: hold },
                     Err(LockError::Held { holder, .. }) => State::Lost(holder),
                     Err(LockError::Io { .. }) => State::Unlocked,
                 };
@@ -99,25 +118,53 @@ impl Claims {
         });
     }
 
-    /// Whether something may be received into a dataset: its tree is claimed, or nobody else has claimed it.
-    pub fn check(&self, dataset: &DatasetName) -> Result<(), Failure> {
-        {
-            let claims = self.lock();
-            let mut covering = claims.iter().filter(|claim| dataset.is_within(&claim.dataset)).peekable();
-            let claimed = covering.peek().is_some();
-            let lost = covering.find_map(|claim| match &claim.state {
-                State::Lost(holder) => Some(holder),
-                _ => None,
-            });
-            match lost {
-                Some(holder) => return Err(failure(Refusal::Locked, holder)),
-                None if claimed => return Ok(()),
-                None => {}
+    /// Lets something be done to these datasets: their trees are claimed, or nobody has claimed them, and nobody does before the
+    /// passage ends.
+    pub fn enter<'a>(&self, datasets: impl IntoIterator<Item = &'a DatasetName>) -> Result<Passage, Failure> {
+        let mut passage = Passage::default();
+        for dataset in datasets {
+            if !self.is_claimed(dataset)? {
+                passage.holds.extend(self.pass(dataset)?);
             }
         }
-        match take(dataset, NOBODY, "a session without a claim") {
-            Err(LockError::Held { holder, .. }) => Err(failure(Refusal::Locked, &holder)),
-            Ok(_) | Err(LockError::Io { .. }) => Ok(()),
+        Ok(passage)
+    }
+
+    /// Whether this session has claimed what a dataset lies in; an error when it has lost that.
+    fn is_claimed(&self, dataset: &DatasetName) -> Result<bool, Failure> {
+        let claims = self.lock();
+        let mut covering = claims.iter().filter(|claim| dataset.is_within(&claim.dataset)).peekable();
+        let claimed = covering.peek().is_some();
+        let lost = covering.find_map(|claim| match &claim.state {
+            State::Lost(holder) => Some(holder),
+            _ => None,
+        });
+        lost.map_or(Ok(claimed), |holder| Err(failure(Refusal::Locked, holder)))
+    }
+
+    /// A hold for what isn't claimed; none where there can't be one.
+    fn pass(&self, dataset: &DatasetName) -> Result<Option<Arc<Hold>>, Failure> {
+        let began = Instant::now();
+        loop {
+            let mut passing = self.passing.lock().unwrap_or_else(PoisonError::into_inner);
+            passing.retain(|(_, hold)| hold.strong_count() > 0);
+            // A receive settles while the next one for the same dataset begins.
+            let own = passing.iter().find(|(tree, _)| dataset.is_within(tree)).and_then(|(_, hold)| hold.upgrade());
+            if own.is_some() {
+                return Ok(own);
+            }
+            match try_take(self.zfs.as_ref(), dataset, NOBODY, "a session without a claim") {
+                Ok(hold) => {
+                    let hold = Arc::new(hold);
+                    passing.push((dataset.clone(), Arc::downgrade(&hold)));
+                    return Ok(Some(hold));
+                }
+                Err(LockError::Held { run: None | Some(NOBODY), .. }) if began.elapsed() < ODD_LOCK => {}
+                Err(LockError::Held { holder, .. }) => return Err(failure(Refusal::Locked, &holder)),
+                Err(LockError::Io { .. }) => return Ok(None),
+            }
+            drop(passing);
+            thread::sleep(LOCK_AGAIN);
         }
     }
 }
@@ -127,19 +174,5 @@ fn put(claims: &Weak<Mutex<Vec<Claim>>>, dataset: &DatasetName, run: u64, state:
     let mut claims = claims.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(claim) = claims.iter_mut().find(|claim| claim.run == run && claim.dataset == *dataset) {
         claim.state = state;
-    }
-}
-
-/// Takes a lock. Whoever only looks who has it doesn't count.
-fn take(dataset: &DatasetName, run: u64, owner: &str) -> Result<Lock, LockError> {
-    let dir = lock::directory()?;
-    let began = Instant::now();
-    loop {
-        match Lock::take_tree(&dir, dataset, run, owner) {
-            Err(LockError::Held { run: None | Some(NOBODY), .. }) if began.elapsed() < ODD_LOCK => {
-                thread::sleep(LOCK_AGAIN);
-            }
-            done => return done,
-        }
     }
 }

@@ -263,10 +263,6 @@ impl Judge {
             }
             _ => {}
         }
-        let described = Features::RAW.with(Features::RESUMING).with(Features::REDACTED);
-        if begin.content > 0 && !begin.features.any(described) {
-            return Err("it has a description that only raw and resumed streams have".into());
-        }
         if begin.content > MAX_BEGIN {
             return Err(format!("its description has {} bytes", begin.content));
         }

@@ -182,7 +182,6 @@ fn only_what_was_announced_is_taken() {
         ((Receive { kind: Kind::Volume, create: true, ..receive("b/x") }, full()), "it is that of a filesystem"),
         (increment(Begin { features: Features::DEDUP, ..from() }), "it is deduplicated"),
         (increment(Begin { features: Features::HOLDS, ..from() }), "it brings holds"),
-        (increment(Begin { content: 8, ..from() }), "it has a description that only raw"),
         (
             increment(Begin { content: MAX_BEGIN + 1, features: Features::RAW, ..from() }),
             "its description has 1048577 bytes",
@@ -199,6 +198,9 @@ fn only_what_was_announced_is_taken() {
         assert!(said.starts_with(why), "{said} instead of {why}");
     }
     assert_eq!(refused(&receive("b/x"), &[b'x'; SIZE]), "it is not a stream of zfs send");
+    // One from a redacted snapshot says so in its BEGIN record, and has no feature for that.
+    let described = Begin { content: 8, ..from() };
+    judge(&receive("b/x"), Packages::Apart, &[&described.to_bytes()[..], &[0; 8]].concat(), 99).unwrap();
     // Where a cut stream goes on, it may be a full one: `zfs recv` makes nothing of it that isn't there.
     let (received, _) =
         judge(&receive("b/x"), Packages::Apart, &[&resuming(full()).to_bytes()[..], &[0; 9]].concat(), 99).unwrap();
@@ -224,7 +226,6 @@ fn every_stream_in_a_package_is_judged() {
         (&begun, other, "it is neither that of a filesystem"),
         (&begun, Begin { clone: true, ..good.clone() }, "it makes a clone"),
         (&begun, Begin { features: Features::RESUMING, content: 1, ..good.clone() }, "it resumes in the middle"),
-        (&begun, Begin { content: 1, ..good.clone() }, "it has a description that only raw"),
         (&begun, header(LITTLE, "p/x@b"), "it is a package within a package"),
         (&first, inner(LITTLE, "p/x@b", 1, 3), "its streams don't follow each other"),
         (&first, inner(LITTLE, "p/y@b", 2, 3), "it is a package with streams of several datasets"),

@@ -1,13 +1,13 @@
 //! The real host: asks and changes ZFS through its command line.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io::Read;
 use std::num::NonZero;
 use std::thread;
 
 use super::base;
-use super::claims::Claims;
+use super::claims::{Claims, Passage};
 use super::cure;
 use super::empty::holds_nothing;
 use super::host::{Found, Host, Sink, Started, Unread, failure};
@@ -40,13 +40,14 @@ impl LocalHost {
     /// With the `zfs` that is found in the usual places.
     #[must_use]
     pub fn new() -> Self {
-        Self { zfs: Zfs::find(), claims: Claims::default() }
+        let zfs = Zfs::find();
+        Self { claims: Claims::new(zfs.clone()), zfs }
     }
 
     /// With this `zfs`.
     #[must_use]
     pub fn with(zfs: Zfs) -> Self {
-        Self { zfs: Some(zfs), claims: Claims::default() }
+        Self { claims: Claims::new(Some(zfs.clone())), zfs: Some(zfs) }
     }
 
     fn zfs(&self) -> Result<&Zfs, Failure> {
@@ -126,7 +127,7 @@ impl Host for LocalHost {
     }
 
     fn create_placeholder(&self, dataset: &DatasetName, top: bool) -> Result<(), Failure> {
-        let zfs = self.zfs()?;
+        let (zfs, _passage) = (self.zfs()?, self.claims.enter([dataset])?);
         let create = |marked| match run(zfs.create_placeholder(dataset, top, marked), |_| Ok(())) {
             // Also when another channel was faster.
             Err(Failure { refusal: Refusal::Exists, .. }) => Ok(()),
@@ -139,7 +140,7 @@ impl Host for LocalHost {
     }
 
     fn clear(&self, dataset: &DatasetName) -> Result<(), Failure> {
-        self.claims.check(dataset)?;
+        let _passage = self.claims.enter([dataset])?;
         run(self.zfs()?.clear_partial(dataset), |_| Ok(()))
     }
 
@@ -156,6 +157,10 @@ impl Host for LocalHost {
     }
 
     fn cure(&self, cure: &Cure) -> Result<Option<String>, Failure> {
+        let _passage = match cure {
+            Cure::SetAside { dataset, aside, .. } => self.claims.enter([dataset, aside])?,
+            Cure::Rollback { dataset, .. } | Cure::Replace { dataset, .. } => self.claims.enter([dataset])?,
+        };
         cure::carry_out(self.zfs()?, cure)
     }
 
@@ -165,10 +170,12 @@ impl Host for LocalHost {
         snapshots: &[(SnapshotName, Guid)],
         dry_run: bool,
     ) -> Result<Thinned, Failure> {
+        let _passage = if dry_run { Passage::default() } else { self.claims.enter([dataset])? };
         thin::thin(self.zfs()?, dataset, snapshots, dry_run)
     }
 
     fn rename(&self, rename: &Rename) -> Result<(), Failure> {
+        let _passage = self.claims.enter([&rename.from, &rename.to])?;
         mirror::rename(self.zfs()?, rename)
     }
 
@@ -185,6 +192,9 @@ impl Host for LocalHost {
     }
 
     fn note(&self, note: Note, value: Option<&str>, names: &[&str]) -> Result<(), Failure> {
+        let datasets: BTreeSet<DatasetName> =
+            names.iter().filter_map(|name| name.split('@').next()?.parse().ok()).collect();
+        let _passage = self.claims.enter(&datasets)?;
         for some in portions(names, |name| name.len()) {
             mirror::note(self.zfs()?, note, value, some)?;
         }
@@ -192,6 +202,7 @@ impl Host for LocalHost {
     }
 
     fn destroy(&self, dataset: &DatasetName, snapshots: &[Guid]) -> Result<(), Failure> {
+        let _passage = self.claims.enter([dataset])?;
         mirror::destroy(self.zfs()?, dataset, snapshots)
     }
 
@@ -216,8 +227,8 @@ impl Host for LocalHost {
     }
 
     fn receive(&self, receive: &Receive, snapshot: Option<&SnapshotName>) -> Result<Started, Failure> {
-        self.claims.check(&receive.dataset)?;
-        start(self.zfs()?.receive(receive, snapshot))
+        let passage = self.claims.enter([&receive.dataset])?;
+        start(self.zfs()?.receive(receive, snapshot), passage)
     }
 
     fn filled(&self, dataset: &DatasetName) {

@@ -6,6 +6,7 @@ mod claims;
 mod context;
 mod cure;
 mod empty;
+mod hold;
 mod host;
 mod incoming;
 mod judge;

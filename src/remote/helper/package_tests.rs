@@ -1,5 +1,7 @@
 //! Packages in a session: one receive for each stream in it, told as one; and nothing of what is refused.
 
+use std::sync::atomic::Ordering;
+
 use super::Config;
 use super::fake::{Session, begin, receive};
 use crate::cli::Allow;
@@ -150,4 +152,25 @@ fn what_is_replaced_is_looked_at_again_before_the_end() {
     session.mark(FrameKind::End);
     session.close().unwrap();
     assert!(session.host.received.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_receive_that_ends_before_its_stream_is_a_failure_of_the_package() {
+    let whole = part(1, 2, "p/x@a");
+    let (begin, records) = whole.split_at(SIZE);
+    // What it no longer takes is a record in the middle, or the last one of its stream.
+    for rest in [records, &end()] {
+        let mut session = Session::start(Config::default());
+        session.request(&package("b/early"));
+        session.data(&[header(), begin.to_vec()].concat());
+        while began(&session).is_empty() || session.host.running.load(Ordering::SeqCst) > 0 {
+            std::thread::yield_now();
+        }
+        session.data(rest);
+        session.data(&[part(2, 3, "p/x@b"), end()].concat());
+        session.mark(FrameKind::End);
+        assert_eq!(session.done(), (1, Some(Refusal::Stream)));
+        assert_eq!(began(&session), ["b/early@a"]);
+        session.close().unwrap();
+    }
 }

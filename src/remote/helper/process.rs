@@ -7,6 +7,7 @@ use std::thread;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
+use super::claims::Passage;
 use super::host::{MAX_WORDS, Process, Started, failure};
 use crate::remote::pump;
 use crate::remote::wire::Failure;
@@ -123,8 +124,8 @@ fn read_complaints(stderr: impl Read, tolerates: Tolerates) -> Complaints {
     }
 }
 
-/// Starts a `zfs recv`.
-pub(super) fn start(mut command: Command) -> Result<Started, Failure> {
+/// Starts a `zfs recv`, which keeps others away until it has ended.
+pub(super) fn start(mut command: Command, passage: Passage) -> Result<Started, Failure> {
     let cant = |error: io::Error| failure(Refusal::Other, &format!("can't start zfs recv: {error}"));
     let (reader, writer) = io::pipe().map_err(cant)?;
     // Before anybody uses it.
@@ -137,15 +138,18 @@ pub(super) fn start(mut command: Command) -> Result<Started, Failure> {
         Some(stderr) => Box::new(stderr),
         None => Box::new(io::empty()),
     };
-    Ok(Started { stdin: writer.into(), words, process: Arc::new(Recv(Mutex::new(child))) })
+    Ok(Started { stdin: writer.into(), words, process: Arc::new(Recv { child: Mutex::new(child), _passage: passage }) })
 }
 
 /// A `zfs recv`.
-struct Recv(Mutex<Child>);
+struct Recv {
+    child: Mutex<Child>,
+    _passage: Passage,
+}
 
 impl Recv {
     fn lock(&self) -> std::sync::MutexGuard<'_, Child> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

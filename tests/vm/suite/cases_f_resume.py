@@ -296,7 +296,7 @@ def into_something_empty(c):
     ends_well(c, run, "", "made")
 
 
-@case("D01", "C02")
+@case("D01", "C02", long=True)
 def in_place_of_data(c):
     """What --replace gave up has data still, and the stream in its place was cut: a plain run is in conflict and touches nothing; with the flag it goes on."""
     c.tree({"": "s1", "kid": "s1"})
@@ -318,3 +318,31 @@ def in_place_of_data(c):
         c.push(status=1, says="--replace")
     c.push("--json", *replace, "--wait-lock", "60s")
     ends_well(c, None)
+
+
+@case("D01")
+def overtaken_by_a_snapshot_of_the_target(c):
+    """Something over there takes snapshots of the copy while it receives, or of one with a cut receive: ZFS ends that with words that mislead; it is sent anew in the same run."""
+    c.tree({"": "s1", "kid": "s1"})
+    c.push()
+    big(c, "s2")
+    gate = Gate(c, 1 << 20)
+    running = c.start(*gate.args)
+    gate.reached()
+    c.beta(f"zfs snapshot {c.target}@theirs")
+    gate.open()
+    run = running.end(120)
+    c.same(run.status, 0, "the exit status")
+    c.check("has got another snapshot since" in run.err, "that the rest is dropped, and why")
+    big(c, "s3")
+    cut(c, half(c, f"-Lec -i @s2 {c.source}@s3", c.target))
+    c.beta(f"zfs snapshot {c.target}@theirs2")
+    c.push(says="has got another snapshot since")
+    # One that was there before does no harm: the rest is gone on with.
+    c.beta(f"zfs snapshot {c.target}@theirs3")
+    big(c, "s4")
+    cut(c, half(c, f"-Lec -i @s3 {c.source}@s4", c.target))
+    run = c.push("--json")
+    c.same(resumed(run), {c.source: [True]}, "which steps were resumed")
+    c.beta(f"zfs destroy {c.target}@theirs,theirs2,theirs3")
+    ends_well(c, run)

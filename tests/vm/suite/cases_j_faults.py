@@ -155,7 +155,7 @@ def target_down_for_long(c):
     c.same(c.snaps(c.beta, c.target), ["s1", "s3"], "the target's snapshots")
 
 
-@case("I08", "I20", "J07", "J09")
+@case("I08", "I20", "J07", "J09", long=True)
 def killed_in_a_tree(c):
     """A run dies half-way through a tree, three times: killed, its ssh killed, ended by SIGTERM. Nothing is left running, no hold, and the next goes on.
 
@@ -196,7 +196,7 @@ def remaining(c, program=""):
     done"""
 
 
-@case("I14", "J06")
+@case("I14", "J06", long=True)
 def receive_stands_still(c):
     """A `zfs recv` that is stopped: --stall-timeout ends the step in time, the run fails when told not to retry, and goes on otherwise; 0 waits for ever."""
     c.tree({"": "s1"})
@@ -246,7 +246,7 @@ while data := os.read(0, 65536):
 """
 
 
-@case("I14")
+@case("I14", long=True)
 def black_hole(c):
     """The link is dead and nobody is told: the run ends by --stall-timeout, the helper over there by itself, and the next run goes on."""
     c.tree({"": ""})

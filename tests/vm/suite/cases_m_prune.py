@@ -37,21 +37,82 @@ def classes(c):
 
 
 @case("I11", "H10", "R20")
-def grid_and_dry_run(c):
-    """A grid keeps the oldest of each period back from the newest snapshot, whatever the clock says; a dry run lists just what goes then."""
+def periods_and_dry_run(c):
+    """Of each of the newest days and weeks that have a snapshot the newest stays, however long ago; a dry run lists just what goes then."""
     c.tree({"": ""})
     make(c, c.alpha, c.source, *DAYS)
-    rules = ("--keep", "3d,1w", c.source)
+    rules = ("--keep", "2w,3d", c.source)
     run = c.zfsync("prune", "-n", *rules, says="would go")
     c.same(left(c.alpha, c.source), DAYS, "what is left after a dry run")
     told = run.out.splitlines()
     c.zfsync("prune", *rules)
     stay = left(c.alpha, c.source)
-    # Three days back from the 10th, each with one; then a week, with its oldest.
-    c.same(stay, [DAYS[0], *DAYS[7:]], "what is left")
+    # Three days; and two weeks, of which the earlier one ends with Sunday the 3rd.
+    c.same(stay, [DAYS[2], *DAYS[7:]], "what is left")
     c.same(told, [f"{c.source}@{name}" for name in DAYS if name not in stay], "what the dry run listed")
     run = c.zfsync("prune", "-v", *rules, says="nothing had to go")
     c.same(run.out, "", "what goes the second time")
+
+
+def hours(day, minutes, start=0):
+    """Names of hourly snapshots, each so many minutes and seconds late."""
+    return [f"{day}-{start + at:02}{late // 100:02}{late % 100:02}_H" for at, late in enumerate(minutes)]
+
+
+@case("H10", "I11", alone=True)
+def calendar_periods(c):
+    """Late snapshots, a gap of a year, a clock that was far ahead: N hours that have one are N snapshots, on both sides, whenever it was pruned."""
+    c.tree({"": "", "often": ""})
+    before = hours("230601", [0, 2, 1, 0])
+    late = hours("241101", [0, 2, 5959, 1, 0, 2, 5958, 3, 0, 1])
+    wrong = "391124-000000_D"
+    # Two in one hour: the second one stays; and one by a clock that was ahead.
+    names = [*before, *late[:5], "241101-043000_M", *late[5:7], wrong, *late[7:]]
+    counted = [name for name in names if name not in (wrong, late[4])]
+    rules = ("--keep", "12h")
+    make(c, c.alpha, c.source, *names)
+    for name in names:
+        make(c, c.alpha, f"{c.source}/often", name)
+        c.zfsync("prune", "-q", *rules, f"{c.source}/often")
+    c.push()
+    target = f"beta:{c.target}"
+    run = c.zfsync("prune", *rules, c.source, target, says=("2 dated in the future", f"{c.source}@{wrong} stays: it is dated in the future"))
+    stay = [name for name in names if name == wrong or name in counted[-12:]]
+    c.same(len(stay), 13, "the length of what is to stay")
+    for host, name in ((c.alpha, c.source), (c.beta, c.target), (c.alpha, f"{c.source}/often"), (c.beta, f"{c.target}/often")):
+        c.same(left(host, name), stay, f"what is left of {name}")
+    c.zfsync("prune", *rules, c.source, target, says="nothing had to go")
+    # A clock that has lost its time takes nothing away.
+    c.cleanups.append((c.alpha, f"date -s @{c.beta('date +%s')}"))
+    c.alpha("date -s 2001-01-01 >/dev/null")
+    c.zfsync("prune", "--keep", "1h", c.source, says=("nothing had to go", "and 23 more (-v)", "is the clock right?"))
+    c.alpha(f"date -s @{c.beta('date +%s')} >/dev/null")
+    c.in_sync()
+
+
+@case("H10", alone=True)
+def time_zones(c):
+    """Days are those of --time-zone. Local time in names: the second half past two is another hour, by its class and for --keep."""
+    c.tree({"": "", "utc": ""})
+    berlin = "CET-1CEST,M3.5.0,M10.5.0/3"
+    evening = ["241122-223000_D", "241122-233000_H", "241123-120000_D"]
+    make(c, c.alpha, f"{c.source}/utc", *evening)
+    c.zfsync("prune", "--keep", "2d", "--time-zone", berlin, f"{c.source}/utc")
+    c.same(left(c.alpha, f"{c.source}/utc"), [evening[0], evening[2]], "what is left: half past eleven is tomorrow there")
+    c.zfsync("prune", "--keep", "2d", "--time-zone", "Europe/Nowhere", f"{c.source}/utc", status=2, says="is no time zone")
+    c.cleanups.append((c.alpha, f"date -s @{c.beta('date +%s')}"))
+    local = {"TZ": berlin}
+    for second in ("2024-10-26 23:30:00", "2024-10-27 00:30:00", "2024-10-27 00:30:30", "2024-10-27 01:30:00", "2024-10-27 02:30:00"):
+        c.alpha(f"date -u -s '{second}' >/dev/null; echo {second} >/{c.source}/file")
+        c.zfsync("snapshot", "--no-recursive", "--local-time", c.source, env=local)
+    names = left(c.alpha, c.source)
+    c.same([name[:11] + name[13:] for name in names], ["241027-0130_D", "241027-0230_H", "241027-0230_S", "241027-0230_H-2", "241027-0330_H"], "the names")
+    c.alpha(f"date -s @{c.beta('date +%s')} >/dev/null")
+    c.push("--no-recursive")
+    for _ in range(2):
+        c.zfsync("prune", "--no-recursive", "--keep", "9h", "--local-time", c.source, f"beta:{c.target}", env=local)
+        for host, name in ((c.alpha, c.source), (c.beta, c.target)):
+            c.same(left(host, name), [names[0], *names[2:]], f"what is left of {name}: one of each hour, with half past two twice")
 
 
 @case("I10", "H08", "H11")
@@ -130,7 +191,7 @@ def what_makes_no_sense(c):
         ([c.source], "no rule"),
         (["--keep-last", "1", f"beta:{c.target}"], "name the dataset of this machine too"),
         (["--keep-last", "1", c.source, f"{c.source}/x", f"beta:{c.target}"], "one DATASET"),
-        (["--keep", "7d,24h", c.source], "shorter periods come first"),
+        (["--keep", "7d,24h,3d", c.source], "a period is there twice"),
         (["--keep-class", "x=1", c.source], "the classes are"),
     ):
         c.zfsync("prune", *arguments, status=2, says=words)

@@ -17,12 +17,14 @@ def targets(c, *names):
 
 @case("Z09", "Z12")
 def two_targets(c):
-    """Quiet when all is fine; snapshots by class, each target in sync, the source thinned by class; a log, without a dot in its name, in a folder that is made, or none."""
+    """Says what it keeps the first time, and is quiet when all is fine then; snapshots by class, each target in sync, the source thinned by class; a log, without a dot in its name, in a folder that is made, or none."""
     c.tree({"": "", "kid": ""})
     both = targets(c, "one", "two")
     log = f"/var/tmp/zfsync-suite/{c.name}/new/folder/log"
-    run = c.zfsync("cron", "-o", log, "-t", "2", c.source, *both)
-    c.same((run.out, run.err), ("", ""), "what a job says that went well")
+    run = c.zfsync("cron", "-o", log, "-t", "2", c.source, *both,
+                   says=(f"of {c.source} it keeps the newest 1 of class S, 4 of M, 3 of H and 2 of D", f"of {both[0]} and {both[1]} all that arrives"))
+    c.same((run.out, run.err.count("\n")), ("", 1), "what a job says that went well, and nothing else")
+    c.check("from now on" in c.alpha(f"cat {log}"), "it isn't in the log")
     first = left(c.alpha, c.source)
     c.check(len(first) == 1 and NAME.fullmatch(first[0]) and first[0].endswith("_D"), f"the first snapshot: {first}")
     # Older ones of class D, to be thinned by the next run: two stay beside the newest of its class.
@@ -30,7 +32,8 @@ def two_targets(c):
     c.beta(f"zfs destroy -r {c.target}; zfs create {c.target}")
     for path in ("", "/kid"):
         make(c, c.alpha, f"{c.source}{path}", *DAYS[:4], "mine")
-    c.zfsync("cron", "-d", "2", c.source, *both)
+    run = c.zfsync("cron", "-d", "2", c.source, *both)
+    c.same((run.out, run.err), ("", ""), "what a job says that went well")
     stay = left(c.alpha, c.source)
     c.same(stay[:-1], [DAYS[3], "mine"], "what is left of the old ones")
     for name in ("one", "two"):
@@ -39,6 +42,7 @@ def two_targets(c):
     text = c.alpha(f"cat {log}")
     c.check(re.search(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ beta:\S+/one: .*received @", text, re.M), f"the log: {text}")
     run = c.zfsync("cron", "-v", c.source, *both, says=("snapshot: fine", f"{both[0]}: fine", f"{both[1]}: fine", f"thinning {c.source}: fine"))
+    c.zfsync("cron", "-d", "3", c.source, *both, says="3 of D")
     classes = [name[-1] for name in left(c.alpha, c.source)[-2:]]
     c.check(classes[-1] in "SMH", f"the class of the next snapshot: {classes}")
 
@@ -103,19 +107,44 @@ def a_dataset_goes_away(c):
         newest = left(c.alpha, c.source + path)
         c.check(len(newest) == 1 and newest[0] not in DAYS, f"what is left of {path!r}: {newest}")
         c.same(left(c.beta, f"{c.target}/t{path}"), [*DAYS[:3], *newest], f"what arrived of {path!r}")
-    run = c.zfsync("cron", c.source, target)
+    run = c.zfsync("cron", "-d", "1", c.source, target)
     c.same((run.out, run.err), ("", ""), "what the next run says")
 
 
+@case("Z09", alone=True)
+def windows(c):
+    """-w: runs once in each window, at whatever second, goes by the snapshots that there are, and is quiet when it isn't time."""
+    c.tree({"": "", "kid": ""})
+    (target,) = targets(c, "t")
+    c.cleanups.append((c.alpha, f"date -s @{c.beta('date +%s')}"))
+    made = []
+    # Second by second: whether it is time.
+    for second, is_due in (
+        ("2024-11-22 10:17:43", True), ("2024-11-22 10:17:44", False), ("2024-11-22 10:59:59", False),
+        ("2024-11-22 11:00:00", True), ("2024-11-22 11:30:00", False), ("2024-11-22 13:05:01", True),
+    ):
+        c.alpha(f"date -u -s '{second}' >/dev/null; echo {second} >/{c.source}/file")
+        run = c.zfsync("cron", "-w", "3600", "-h", "9", c.source, target)
+        made += [second] * is_due
+        c.same(len(left(c.alpha, c.source)), len(made), f"how many there are at {second}")
+        c.check(is_due or (run.out, run.err) == ("", ""), f"what it says at {second}: {run.err}")
+    # What somebody else has taken is none of its own; the newest own one by a clock that was ahead lies in no window of today.
+    c.alpha(f"zfs snapshot {c.source}@mine; date -u -s '2039-01-01' >/dev/null")
+    c.zfsync("snapshot", c.source)
+    c.alpha("date -u -s '2024-11-22 14:01:00' >/dev/null")
+    c.zfsync("cron", "-w", "3600", "-h", "9", c.source, target)
+    c.same(left(c.alpha, c.source)[-1][:9], "241122-14", "the newest after the clock was put right")
+    c.alpha("date -u -s '2024-11-22 14:02:00' >/dev/null")
+    c.zfsync("cron", "-w", "60", "-h", "9", c.source, target)
+    c.same(left(c.alpha, c.source)[-1], "241122-140200_M", "the newest after a window of a minute")
+
+
 @case("Z09")
-def windows_and_mistakes(c):
-    """-w: nothing at all happens when it isn't time; a missing source, a target that is there twice, -H."""
+def mistakes(c):
+    """A missing source, a target that is there twice, a log that can't be written, -H."""
     c.tree({"": ""})
     (target,) = targets(c, "t")
-    run = c.zfsync("cron", "-w", "999999999999", c.source, target)
-    c.same((run.out, run.err, left(c.alpha, c.source)), ("", "", []), "what happens when it isn't time")
-    c.zfsync("cron", "-w", "1", c.source, target)
-    c.same(len(left(c.alpha, c.source)), 1, "snapshots when it is always time")
+    c.zfsync("cron", c.source, target)
     c.zfsync("cron", c.source, target, target, status=2, says="is there twice")
     c.zfsync("cron", f"{c.source}/missing", target, status=3, says="does not exist")
     c.zfsync("cron", "-o", f"/proc/none/{c.name}", c.source, target, status=2, says="can't write the log")
@@ -136,6 +165,11 @@ def thinned_targets(c):
             here = left(host, f"{name}{path}")
             c.same((len(here), DAYS[3] in here), (1, False), f"what is left of {name}{path}: {here}")
     program = c.script(c.beta, "strict", "#!/bin/sh\nexec zfsync recv --stdio")
+    # By periods, in the same sentence.
+    make(c, c.alpha, c.source, "241120-000000_D", "241120-120000_H", "241121-000000_D")
+    c.zfsync("cron", "--keep-targets", "2d", c.source, target, says=f"of {target} the newest of each of 2 days")
+    there = left(c.beta, f"{c.target}/t")
+    c.same(there[:-1], ["241121-000000_D"], "what is left there: the newest of each of two days")
     c.zfsync("cron", "--thin-targets", "--remote-zfsync", program, c.source, target, status=1,
              says=(f"{target}: fine", f"thinning {target}: failed", "--allow destroy"))
 

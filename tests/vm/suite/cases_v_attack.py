@@ -24,13 +24,13 @@ def refused(c, group, at_least):
     return attempts
 
 
-@case("SEC")
+@case("SEC", long=True)
 def streams_that_were_not_announced(c):
     """Every kind of stream that `zfs send` makes, with every form of request that doesn't fit it."""
     refused(c, "requests", 270)
 
 
-@case("SEC")
+@case("SEC", long=True)
 def streams_that_are_forged(c):
     """Packages and BEGIN records changed by hand, with sums that fit, in both byte orders."""
     refused(c, "forged", 100)
@@ -42,20 +42,20 @@ def streams_that_break_in_their_middle(c):
     refused(c, "desync", 3)
 
 
-@case("SEC")
+@case("SEC", long=True)
 def requests_that_are_not_allowed(c):
     """Datasets outside of the root, names that aren't any, what needs a permission, frames out of order."""
     refused(c, "verbs", 90)
 
 
-@case("SEC")
+@case("SEC", long=True)
 def an_empty_target_that_is_filled_meanwhile(c):
     """`zfs receive -F` is opened onto an empty filesystem and fed when that is no longer empty."""
     for attempt in refused(c, "late", 7):
         c.check("not empty" in attempt["words"] or "refuses the stream" in attempt["words"], attempt["words"])
 
 
-@case("SEC")
+@case("SEC", long=True)
 def what_is_allowed_is_received(c):
     """The same client, with what the key is for: an increment, a package, new datasets, volumes, raw streams, empty targets."""
     attempts = play(c, "fair")
@@ -118,7 +118,7 @@ END""")
 ADDING = "receive:append,create,mount,canmount,readonly,volmode,userprop"
 
 
-@case("SEC")
+@case("SEC", long=True)
 def a_key_that_can_only_add(c):
     """The lines of docs/restricted-key.md: a delegated user with a forced command receives, and what needs more is refused or named."""
     c.tree({"": "s1 s2", "a": "s1 s2", "v": "s1 s2"}, volumes=("v",))

@@ -30,15 +30,16 @@ device() {
 q = shlex.quote
 
 
-def case(*rows, alone=False, versions=False):
+def case(*rows, alone=False, versions=False, long=False):
     """Registers a function as a case for these rows of the scenario list.
 
     `alone`: nothing else may run meanwhile. `versions`: it hangs on what differs between versions of OpenZFS.
+    `long`: it takes minutes, and begins before the others.
     """
 
     def register(function):
         function.name = f"{rows[0].lower()}_{function.__name__}"
-        function.rows, function.alone, function.versions = rows, alone, versions
+        function.rows, function.alone, function.versions, function.long = rows, alone, versions, long
         if any(other.name == function.name for other in CASES):
             raise ValueError(f"two cases are named {function.name}")
         CASES.append(function)

@@ -101,7 +101,8 @@ def main():
         return not (options.x and report.count["FAIL"])
 
     todo = queue.SimpleQueue()
-    for case in cases:
+    # The long ones first, or the rest would be through long before them.
+    for case in sorted(cases, key=lambda case: not case.long):
         if not case.alone:
             todo.put(case)
 

@@ -1,0 +1,105 @@
+//! What a crontab's job keeps and thins out is told when it runs for the first time, and again when it has changed: its
+//! defaults thin out SOURCE without anybody having asked for it. That it was told is noted on SOURCE.
+
+use std::process::Command;
+use std::time::Duration;
+
+use super::local;
+use crate::config::{Branch, CronJob, PruneJob};
+use crate::hash;
+use crate::plan::Rules;
+use crate::report::jobs::rules_in_words;
+use crate::zfs::Zfs;
+
+/// So long zfs may take for either question.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What is to be told, unless it was. `is_new`: SOURCE had no own snapshot before, so that there can't be a note; where none can be
+/// taken (the user may lack userprop) it is told then, and not in each run.
+pub async fn notice(job: &CronJob, zfs: &Zfs, is_new: bool) -> Option<String> {
+    let branch = job.branches.first().filter(|_| job.tells)?;
+    let (property, value) = note(branch);
+    if said(zfs.own_property(&property, &branch.source)).await.is_some_and(|noted| noted == value) {
+        return None;
+    }
+    let noted = said(zfs.set_property(&property, &value, &branch.source)).await.is_some();
+    (noted || is_new).then(|| text(branch))
+}
+
+/// What a command says; `None` if it fails.
+async fn said(command: Command) -> Option<String> {
+    let output = local::output(command, Some(LIMIT)).await.ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+}
+
+/// The note: jobs that have one SOURCE have different targets.
+fn note(branch: &Branch) -> (String, String) {
+    let targets: Vec<String> = branch.targets.iter().map(|push| push.target.to_string()).collect();
+    let property = format!("zfsync:cron-{:016x}", hash::stable(&targets.join("\n")));
+    let short = |thin: Option<&PruneJob>| thin.map_or_else(|| "all".to_owned(), |thin| in_short(&thin.rules));
+    (property, format!("{}; {}", short(branch.thin.as_ref()), short(branch.thin_targets.first())))
+}
+
+fn in_short(rules: &Rules) -> String {
+    let Rules { last, classes, periods } = rules;
+    let all = [last.map(|last| last.to_string()), classes.as_ref().map(ToString::to_string)];
+    let all = all.into_iter().chain([periods.as_ref().map(ToString::to_string)]);
+    all.flatten().collect::<Vec<_>>().join(" ")
+}
+
+fn text(branch: &Branch) -> String {
+    let source = &branch.source;
+    let here = match &branch.thin {
+        Some(thin) => format!("of {source} it keeps {} (-s, -m, -h, -d)", rules_in_words(&thin.rules)),
+        None => format!("of {source} it keeps all"),
+    };
+    let targets: Vec<String> = branch.targets.iter().map(|push| push.target.to_string()).collect();
+    let targets = targets.join(" and ");
+    let there = match branch.thin_targets.first() {
+        Some(thin) => format!("of {targets} {}", rules_in_words(&thin.rules)),
+        None => format!(
+            "of {targets} all that arrives, for ever (--keep-targets 24h,7d,4w,12m would thin that out, --thin-targets by the \
+             same counts)"
+        ),
+    };
+    format!("zfsync: cron {source}: from now on {here}, and {there}; this is said once, and again when it changes")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, FromArgMatches as _};
+
+    use super::*;
+    use crate::cli;
+
+    fn branch(flags: &[&str]) -> Branch {
+        let command = cli::Cron::augment_args(clap::Command::new("cron"));
+        let command = command.mut_arg("ssh_option", |option| option.short(None));
+        let words = ["cron"].iter().chain(flags).chain(&["tank/data", "beta:b/data", "usb/data"]);
+        let args = cli::Cron::from_arg_matches(&command.get_matches_from(words)).unwrap();
+        CronJob::new(&args).unwrap().branches.remove(0)
+    }
+
+    #[test]
+    fn both_sides_are_in_one_sentence() {
+        assert_eq!(
+            text(&branch(&[])),
+            "zfsync: cron tank/data: from now on of tank/data it keeps the newest 1 of class S, 4 of M, 3 of H and 2 of D (-s, -m, \
+             -h, -d), and of beta:b/data and usb/data all that arrives, for ever (--keep-targets 24h,7d,4w,12m would thin that \
+             out, --thin-targets by the same counts); this is said once, and again when it changes"
+        );
+        let thinned = text(&branch(&["-d", "14", "--thin-targets", "--keep-targets", "24h,12m"]));
+        let there = ", and of beta:b/data and usb/data the newest 1 of class S, 4 of M, 3 of H and 14 of D, the newest of each of \
+                     24 hours, 12 months; this";
+        assert!(thinned.contains(there), "{thinned}");
+    }
+
+    #[test]
+    fn what_changes_is_told_again() {
+        let (property, value) = note(&branch(&[]));
+        assert_eq!(value, "s=1,m=4,h=3,d=2; all");
+        assert!(property.starts_with("zfsync:cron-"), "{property}");
+        let (same, other) = note(&branch(&["-d", "3", "--keep-targets", "24h,7d"]));
+        assert_eq!((same, other.as_str()), (property, "s=1,m=4,h=3,d=3; 24h,7d"));
+    }
+}

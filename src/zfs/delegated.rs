@@ -1,0 +1,166 @@
+//! Which accounts root has allowed to receive into a dataset, as `zfs allow DATASET` tells it (zfs-allow(8)).
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use super::Zfs;
+use crate::name::DatasetName;
+
+/// Who may receive into a dataset beside root.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Receivers {
+    users: BTreeSet<String>,
+    groups: BTreeSet<String>,
+    everyone: bool,
+}
+
+/// Where a block's lines belong (`print_fs_perms` in `cmd/zfs/zfs_main.c`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Section {
+    /// Names for several permissions at once.
+    Sets,
+    /// For the dataset that the block speaks of.
+    Local,
+    /// For those below it.
+    Below,
+    /// For both.
+    Both,
+    /// For whoever creates something: it is among the local ones of what was created.
+    Other,
+}
+
+impl Section {
+    fn read(line: &str) -> Self {
+        match line {
+            "Permission sets:" => Self::Sets,
+            "Local permissions:" => Self::Local,
+            "Descendent permissions:" => Self::Below,
+            "Local+Descendent permissions:" => Self::Both,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Zfs {
+    /// The permissions that are delegated on a dataset and on those above it. Read it with [`Receivers::read`].
+    #[must_use]
+    pub fn delegated(&self, dataset: &DatasetName) -> Command {
+        self.command(["allow", dataset.as_str()])
+    }
+}
+
+impl Receivers {
+    /// Reads what is delegated on `dataset`.
+    #[must_use]
+    pub fn read(text: &str, dataset: &DatasetName) -> Self {
+        let sets: BTreeSet<&str> = lines(text)
+            .filter(|(_, section, line)| *section == Section::Sets && receives(line, &BTreeSet::new()))
+            .filter_map(|(_, _, line)| line.split_whitespace().next())
+            .collect();
+        let mut all = Self::default();
+        for (block, section, line) in lines(text) {
+            let own = block == dataset.as_str();
+            let counts = match section {
+                Section::Both => true,
+                Section::Local => own,
+                Section::Below => !own,
+                Section::Sets | Section::Other => false,
+            };
+            if !counts || !receives(line, &sets) {
+                continue;
+            }
+            let mut words = line.split_whitespace();
+            match (words.next(), words.next()) {
+                (Some("user"), Some(name)) => _ = all.users.insert(name.to_owned()),
+                (Some("group"), Some(name)) => _ = all.groups.insert(name.to_owned()),
+                (Some("everyone"), _) => all.everyone = true,
+                _ => {}
+            }
+        }
+        all
+    }
+
+    /// Whether an account of this name, in these groups, is one of them.
+    pub fn include<'a>(&self, user: &str, groups: impl IntoIterator<Item = &'a str>) -> bool {
+        self.everyone || self.users.contains(user) || groups.into_iter().any(|group| self.groups.contains(group))
+    }
+}
+
+/// Each permission line with its block's dataset and its section.
+fn lines(text: &str) -> impl Iterator<Item = (&str, Section, &str)> {
+    let (mut block, mut section) = ("", Section::Other);
+    text.lines().filter_map(move |line| {
+        if let Some(rest) = line.strip_prefix("---- Permissions on ") {
+            block = rest.trim_end_matches('-').trim_end();
+        } else if let Some(permissions) = line.strip_prefix('\t') {
+            return Some((block, section, permissions));
+        } else {
+            section = Section::read(line);
+        }
+        None
+    })
+}
+
+/// Whether the permissions, which come last in a line, let somebody receive.
+fn receives(line: &str, sets: &BTreeSet<&str>) -> bool {
+    let permissions = line.rsplit(' ').next().unwrap_or_default();
+    permissions.split(',').any(|one| matches!(one, "receive" | "receive:append") || sets.contains(one))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From OpenZFS 2.3.9.
+    const TEXT: &str = "\
+---- Permissions on bpool/data/a -------------------------------------
+Local permissions:
+\tuser own create,receive
+---- Permissions on bpool/data ---------------------------------------
+Permission sets:
+\t@in create,mount,receive
+\t@out send
+Create time permissions:
+\tdestroy,receive
+Local permissions:
+\tuser above create,receive
+Descendent permissions:
+\tuser below receive
+Local+Descendent permissions:
+\tuser both create,mount,receive
+\tuser insider @in
+\tuser outsider @out,create
+\tuser adder create,receive:append
+\tgroup staff @in
+";
+
+    #[test]
+    fn who_may_receive() {
+        let may = |dataset: &str, user: &str| {
+            let receivers = Receivers::read(TEXT, &dataset.parse().unwrap());
+            receivers.include(user, ["users"])
+        };
+        for (user, in_a, in_data) in [
+            ("own", true, false),
+            ("above", false, true),
+            ("below", true, false),
+            ("both", true, true),
+            ("insider", true, true),
+            ("adder", true, true),
+            ("outsider", false, false),
+            ("somebody", false, false),
+        ] {
+            assert_eq!(may("bpool/data/a", user), in_a, "{user}");
+            // What is said of a child is not part of the answer for its parent.
+            let data = TEXT.split_once("---- Permissions on bpool/data -").unwrap().1;
+            let text = format!("---- Permissions on bpool/data -{data}");
+            let receivers = Receivers::read(&text, &"bpool/data".parse().unwrap());
+            assert_eq!(receivers.include(user, ["users"]), in_data, "{user}");
+        }
+        let receivers = Receivers::read(TEXT, &"bpool/data/a".parse().unwrap());
+        assert!(receivers.include("somebody", ["users", "staff"]));
+        let everyone = "---- Permissions on p ------\nLocal+Descendent permissions:\n\teveryone receive\n";
+        assert!(Receivers::read(everyone, &"p/x".parse().unwrap()).include("somebody", []));
+        assert_eq!(Receivers::read("", &"p".parse().unwrap()), Receivers::default());
+    }
+}

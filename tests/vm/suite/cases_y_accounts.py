@@ -1,0 +1,73 @@
+"""Runs that reach the target under different accounts keep each other away, and nobody else can keep them away."""
+
+from harness import case
+from tools import Gate
+
+RECEIVING = "receive,create,mount,canmount,readonly,volmode,userprop"
+IMPOSTOR = r"""
+import socket, sys, time
+# One that answers, and one that never does and takes no connection.
+answers = socket.socket(socket.AF_UNIX)
+answers.bind("\0zfsync/tree/1.0.0")
+answers.listen(100)
+silent = socket.socket(socket.AF_UNIX)
+silent.bind(b"\0zfsync/tree/\xff")
+silent.listen(0)
+waiting = socket.socket(socket.AF_UNIX)
+waiting.connect(b"\0zfsync/tree/\xff")
+open(sys.argv[2], "w").close()
+while True:
+    asker, _ = answers.accept()
+    asker.sendall(f"{sys.argv[1]}\nimpostor\n".encode())
+    asker.close()
+"""
+
+
+def grown(c, target):
+    """A target that lacks a snapshot of some megabytes."""
+    c.push(target=f"beta:{target}")
+    c.alpha(f"head -c 3M /dev/urandom >/{c.source}/file; zfs snapshot {c.source}@s2")
+
+
+@case("J05")
+def locks_between_accounts(c):
+    """root and a delegated user can't receive into one tree at the same time, whoever comes first; trees beside it are free."""
+    c.tree({"": "s1"})
+    target = f"{c.target}/t"
+    c.beta(f"zfs create -o canmount=off {c.target}; zfs allow repl {RECEIVING} {c.target}")
+    grown(c, target)
+    gate = Gate(c, 1 << 20)
+    c.beta(f"chmod 777 {gate.place}")
+    for first, second, who in (("root", "repl", "as user root (0)"), ("repl", "root", "as user repl (1000)")):
+        running = c.start(*gate.args, target=f"{first}@beta:{target}")
+        gate.reached()
+        for tree in (target, f"{target}/below"):
+            run = c.push(target=f"{second}@beta:{tree}", status=4, says=(f"for {target}", who))
+            c.check("another run" in run.err, "that it is another run's")
+        c.push(target=f"{second}@beta:{c.target}/beside-{second}")
+        gate.open()
+        c.same(running.end(120).status, 0, f"the exit status of {first}'s run")
+        c.in_sync(target=target)
+        gate.shut()
+        c.alpha(f"head -c 3M /dev/urandom >/{c.source}/file; zfs snapshot {c.source}@after-{first}")
+    c.push(target=f"repl@beta:{target}")
+    c.in_sync(target=target)
+
+
+@case("SEC")
+def a_lock_of_somebody_who_may_not_receive(c):
+    """A user without any permission announces that the target is taken, or lets whoever asks wait: it keeps nobody away."""
+    c.tree({"": "s1", "a": "s1"})
+    c.beta(f"zfs create -o canmount=off {c.target}; zfs allow repl {RECEIVING} {c.target}")
+    place = f"/var/tmp/zfsync-suite/{c.name}"
+    program = c.script(c.beta, "impostor.py", IMPOSTOR)
+    c.beta(f"rm -f /tmp/{c.name}; su cshuser -c 'python3 {program} {c.target} /tmp/{c.name}' >/dev/null 2>&1 & echo $! >{place}/pid")
+    c.cleanups.append((c.beta, f"pkill -f {program} || true; rm -f /tmp/{c.name}"))
+    c.beta.wait_for("the impostor listens", f"test -e /tmp/{c.name}")
+    for who in ("root", "repl"):
+        c.push(target=f"{who}@beta:{c.target}/{who}")
+        c.in_sync(target=f"{c.target}/{who}")
+    # Once it may receive, it counts.
+    c.beta(f"zfs allow cshuser receive {c.target}")
+    c.push(target=f"root@beta:{c.target}/root", status=4, says=("impostor", "as user cshuser"))
+    c.push(target=f"repl@beta:{c.target}/repl", status=4, says=("impostor", "as user cshuser"))
