@@ -30,6 +30,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod thin;
+mod unread;
 
 pub use bookmark::{Tag, Tags, known_targets};
 pub use calendar::{Calendar, Period, Unit, Zone, ZoneError, same_window};

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::bookmark::{Tags, snapshot_of};
 use super::diff::{Attempt, Verdict, diff, full};
-use super::foresee::{Blocked, Seen};
+use super::foresee::Seen;
 use super::item::{Item, Known, SourceFacts};
 use super::names::Misfit;
 use super::{Cures, Filter, SourceDataset, TargetDataset};
@@ -306,22 +306,6 @@ impl Negotiation {
             source.snapshots.get(at).map(|version| version.name)
         };
         target_name.at(name.unwrap_or_default())
-    }
-
-    /// Takes what exists on the target and can't be read, with the words of zfs; before the answers that it came with. It stops itself
-    /// alone: what lies below may be fine.
-    pub fn unread(&mut self, all: Vec<(String, String)>) {
-        for (name, words) in all {
-            let Ok(dataset) = name.split('@').next().unwrap_or_default().parse::<DatasetName>() else { continue };
-            self.target_exists |= dataset.is_within(&self.target);
-            self.existing.extend(dataset.ancestors());
-            self.existing.insert(dataset.clone());
-            let known = |item: &&mut Item| item.target_name == dataset && !item.source.snapshots.is_empty();
-            if let Some(item) = self.items.iter_mut().find(known) {
-                item.known = Known::Settled(Verdict::Blocked(Blocked::Unreadable { words }));
-            }
-            self.unread.insert(dataset);
-        }
     }
 
     /// Takes the answers to the last questions: those that exist, by their place.
