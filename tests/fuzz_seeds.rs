@@ -98,7 +98,6 @@ fn replies() -> Vec<Reply> {
     vec![
         Reply::Found { id: 1, found: vec![(0, Guid(u64::MAX), Txg(1)), (1, Guid(2), Txg(u64::MAX))] },
         Reply::Listed { id: 2, dataset: dataset("b/x y"), facts, snapshots: vec![(snapshot("s 1"), Guid(1), Txg(2))] },
-        Reply::Unread { id: 9, name: "b/x y@s 1".into(), words: "cannot open 'b/x y@s 1': I/O error".into() },
         Reply::Probed { id: 3, disabled: vec!["zstd_compress".into()], encrypted: true },
         Reply::Thinned {
             id: 4,
@@ -117,6 +116,7 @@ fn replies() -> Vec<Reply> {
         Reply::Beat { id: 8 },
         Reply::Done { id: 9, failure: Some(failure), warning: Some("cannot receive canmount property".into()) },
         Reply::Bases { id: 10, bases: vec![(0, base), (1, BaseFacts::default())] },
+        Reply::Unread { id: 9, name: "b/x y@s 1".into(), words: "cannot open 'b/x y@s 1': I/O error".into() },
     ]
 }
 

@@ -410,6 +410,12 @@ impl Negotiation {
         }
     }
 
+    /// Why the last receive for the dataset at `index` was refused, while that is being looked into.
+    #[must_use]
+    pub fn refusal(&self, index: usize) -> Option<Refusal> {
+        self.items.get(index)?.attempt.map(|attempt| attempt.refusal)
+    }
+
     /// The source's dataset at `index` was listed anew, after [`Negotiation::look_again`]: snapshots of it were gone.
     pub fn source_relisted(&mut self, index: usize, listed: SourceDataset) {
         if let Some(item) = self.items.get_mut(index) {
@@ -417,12 +423,6 @@ impl Negotiation {
             item.source = SourceDataset { path, ..listed };
             (item.weighed_from, item.mark) = (None, None);
         }
-    }
-
-    /// Why the last receive for the dataset at `index` was refused, while that is being looked into.
-    #[must_use]
-    pub fn refusal(&self, index: usize) -> Option<Refusal> {
-        self.items.get(index)?.attempt.map(|attempt| attempt.refusal)
     }
 
     /// The listing that [`Negotiation::look_again`] waited for; `None`: the target doesn't exist.

@@ -27,11 +27,11 @@ pub enum Refusal {
     ReadOnly,
     /// The stream needs a feature that the receiver's pool or version lacks.
     Feature,
-    /// The base has blocks above 128 KiB and the stream comes without: one of both sides was received without `zfs send -L`.
-    LargeBlocks,
     /// ZFS calls the stream invalid (EINVAL) and doesn't say why: the receiver may lack a feature, or the target has got a snapshot
     /// since the receive began, which ends it in that way (`dsl_dataset_clone_swap_check_impl` in `module/zfs/dsl_dataset.c`).
     Invalid,
+    /// The base has blocks above 128 KiB and the stream comes without: one of both sides was received without `zfs send -L`.
+    LargeBlocks,
     /// The key of the target's encryption root is not loaded there.
     KeyNotLoaded,
     /// A full stream can't take the place of what is there: one of both is encrypted (`zfs receive -F`).
@@ -92,12 +92,12 @@ const PHRASES: &[(Refusal, &[&str])] = &[
             "encryption failure",
         ],
     ),
-    (Refusal::LargeBlocks, &["requires -l (--large-block)"]),
     // What libzfs says of every EINVAL (`zfs_receive_one` in `lib/libzfs/libzfs_sendrecv.c`).
     (
         Refusal::Invalid,
         &["kernel modules must be upgraded to receive", "embedded data stream feature with encrypted receive"],
     ),
+    (Refusal::LargeBlocks, &["requires -l (--large-block)"]),
     (
         Refusal::Feature,
         &[

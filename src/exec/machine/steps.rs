@@ -174,8 +174,8 @@ impl Machine {
             | Refusal::Encryption
             | Refusal::EncryptedInPlace
             | Refusal::IvSet
-            | Refusal::LargeBlocks
             | Refusal::Invalid
+            | Refusal::LargeBlocks
                 if dataset.looks < LOOKS =>
             {
                 self.look_closer(index, step, attempt, &failure.words, actions);
