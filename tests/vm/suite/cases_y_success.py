@@ -23,7 +23,9 @@ def nothing_is_no_success(c):
         c.zfsync("status", "--include", "no-such", c.source, there, status=3, says="no dataset of")
         c.zfsync("snapshot", "--include", "no-such", c.source, status=1, says="no dataset is selected")
         c.zfsync("prune", "--keep-last", "1", "--include", "no-such", c.source, status=1, says="no dataset is selected")
-        c.zfsync("cron", "--include", "no-such", c.source, there, status=1, says="no dataset")
+    # The first run of cron notes on the source what it has said of what it keeps.
+    c.zfsync("cron", "--include", "no-such", c.source, there, status=1, says="no dataset")
+    c.check(not c.exists(c.beta, c.target), "the target was made")
     # One of them is enough.
     c.snapshot(f"{c.source}/kid@s1")
     c.push(says="1 without snapshots")
