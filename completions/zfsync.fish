@@ -32,6 +32,7 @@ complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "check-config" -d 'Tel
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "snapshot" -d 'Takes snapshots of trees of datasets, all of a pool at the same moment'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "prune" -d 'Thins out snapshots by class, number and age; never takes what a target still needs'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "status" -d 'Tells how far targets are behind SOURCE; changes nothing'
+complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "verify" -d 'Compares a copy with SOURCE: all snapshots by guid, and with --content what they hold; changes nothing'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "recv" -d 'The receiving end, started over ssh by a sender; not for use by hand'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "cron" -d 'A crontab\'s line: takes snapshots, brings all targets in sync, thins out'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l depth -d 'Go at most N levels below the dataset that is named; 0 is that alone' -r
@@ -46,6 +47,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l delete-missing -d
 snapshots\t'Snapshots of datasets that are on both sides'
 both\t'Both of them'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l grace -d 'Only so long after it was first found missing (7d); 0 at once' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l max-delete -d 'Destroy nothing if it would be more datasets, or more snapshots, of the target than N or N% (25%, at least 10)' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l retries -d 'Try again so often without progress: lost connections, refused sessions, busy datasets, killed receives' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l retry-max-wait -d 'Longest pause between two tries' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l stall-timeout -d 'End a transfer that shows no sign of life for so long; 0 for never' -r
@@ -136,13 +138,29 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s v -l verbose -d
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l json -d 'One JSON object a line for each dataset and target'
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l prometheus -d 'Metrics for the textfile collector of Prometheus\' node exporter'
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l depth -d 'Go at most N levels below the dataset that is named; 0 is that alone' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l include -d 'Only datasets that match, and all below them; relative to what is named, \'*\' within a component, \'**\' across' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l exclude -d 'Not the datasets that match, nor any below them; wins over --include' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s p -l port -d 'Port of the SSH server' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s i -l identity -d 'Private key for ssh' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l remote-zfsync -d 'How to call zfsync on the target host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l no-recursive -d 'Without the datasets below'
+complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l content -d 'Read the newest snapshot that both sides have of each dataset, and compare what it holds'
+complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s v -l verbose -d 'Show the datasets that are the same one by one, too'
+complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s q -l quiet -d 'Say nothing unless something is wrong'
+complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l json -d 'One JSON object a line for each dataset'
+complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l no-progress -d 'Don\'t show how far the reading is'
+complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s h -l help -d 'Print help'
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -l root -d 'Touch only this dataset and those below it; can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -l allow -d 'What a sender may ask for beside receiving; nothing by default, so that no snapshot and no dataset can be lost' -r -f -a "rollback\t'Roll a dataset back to a snapshot'
 rename\t'Rename a dataset that is in the way'
 destroy\t'Destroy snapshots and datasets'
 volmode\t'Let received volumes have device nodes (--volmode inherit)'
 packages\t'Hand a package of several snapshots to one zfs receive: faster, and only for a sender that is trusted with all of the pool'
-unencrypted\t'Store what arrives unencrypted below an encrypted dataset (--allow-unencrypted)'"
+unencrypted\t'Store what arrives unencrypted below an encrypted dataset (--allow-unencrypted)'
+verify\t'Read snapshots and tell checksums of what they hold (zfsync verify --content)'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -l stdio -d 'Speak the protocol on stdin and stdout'
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s s -d 'Keep so many snapshots of class S' -r
@@ -165,6 +183,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l delete-missing -d
 snapshots\t'Snapshots of datasets that are on both sides'
 both\t'Both of them'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l grace -d 'Only so long after it was first found missing (7d); 0 at once' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l max-delete -d 'Destroy nothing if it would be more datasets, or more snapshots, of the target than N or N% (25%, at least 10)' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l retries -d 'Try again so often without progress: lost connections, refused sessions, busy datasets, killed receives' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l retry-max-wait -d 'Longest pause between two tries' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l stall-timeout -d 'End a transfer that shows no sign of life for so long; 0 for never' -r

@@ -2,8 +2,10 @@
 
 mod cron;
 mod mirror;
+mod recv;
 mod run;
 mod status;
+mod verify;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,9 +18,11 @@ use crate::plan::{DEFAULT_FORMAT, Format, PerClass, Periods, Zone};
 use crate::zfs::Volmode;
 pub use cron::Cron;
 pub use mirror::{DeleteMissing, Mirror};
+pub use recv::{Allow, Recv};
 pub(crate) use run::DEFAULT_CONFIG;
 pub use run::{CheckConfig, Run};
 pub use status::Status;
+pub use verify::Verify;
 
 /// The whole command line. `zfsync cron` has flags of its own where the others have `-o` and `-h`.
 #[must_use]
@@ -62,6 +66,8 @@ pub enum Command {
     Prune(Box<Prune>),
     /// Tells how far targets are behind SOURCE; changes nothing
     Status(Box<Status>),
+    /// Compares a copy with SOURCE: all snapshots by guid, and with --content what they hold; changes nothing
+    Verify(Box<Verify>),
     /// The receiving end, started over ssh by a sender; not for use by hand
     Recv(Recv),
     /// Writes the shell completions and man pages
@@ -347,52 +353,6 @@ pub struct Naming {
     /// Local time in the names, in place of UTC
     #[arg(long, help_heading = "Names")]
     pub local_time: bool,
-}
-
-/// `zfsync recv`.
-#[derive(Debug, Args)]
-pub struct Recv {
-    /// Speak the protocol on stdin and stdout
-    #[arg(long, required = true)]
-    pub stdio: bool,
-    /// Touch only this dataset and those below it; can be given several times
-    #[arg(long, value_name = "DATASET")]
-    pub root: Vec<DatasetName>,
-    /// What a sender may ask for beside receiving; nothing by default, so that no snapshot and no dataset can be lost
-    #[arg(long, value_delimiter = ',', value_name = "WHAT")]
-    pub allow: Vec<Allow>,
-}
-
-/// What a helper may do beside receiving.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
-pub enum Allow {
-    /// Roll a dataset back to a snapshot
-    Rollback,
-    /// Rename a dataset that is in the way
-    Rename,
-    /// Destroy snapshots and datasets
-    Destroy,
-    /// Let received volumes have device nodes (--volmode inherit)
-    Volmode,
-    /// Hand a package of several snapshots to one zfs receive: faster, and only for a sender that is trusted with all of the pool
-    Packages,
-    /// Store what arrives unencrypted below an encrypted dataset (--allow-unencrypted)
-    Unencrypted,
-}
-
-impl Allow {
-    /// As it is written on the command line.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Rollback => "rollback",
-            Self::Rename => "rename",
-            Self::Destroy => "destroy",
-            Self::Volmode => "volmode",
-            Self::Packages => "packages",
-            Self::Unencrypted => "unencrypted",
-        }
-    }
 }
 
 /// `90`, `90s`, `5m`, `1h`, `2d`.

@@ -7,6 +7,7 @@ mod prune;
 mod run;
 mod status;
 mod trust;
+mod verify;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ pub use hooks::{HookCommand, Hooks, When};
 pub use prune::PruneJob;
 pub use run::{FileError, choose as choose_jobs, read as read_jobs};
 pub use status::StatusJob;
+pub use verify::VerifyJob;
 
 /// A push, checked.
 #[derive(Debug, Clone)]
@@ -334,6 +336,7 @@ fn mirror(args: &cli::Mirror, format: &Format, source: &DatasetName) -> Mirror {
         datasets: what(DeleteMissing::Datasets),
         snapshots: what(DeleteMissing::Snapshots),
         grace: args.grace.unwrap_or(GRACE),
+        max: args.max_delete.unwrap_or_default(),
         follow_renames: args.follow_renames,
         format: format.clone(),
         by: source_tag(source),

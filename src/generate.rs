@@ -48,6 +48,25 @@ const STATUS_EXITS: [(&str, &str); 5] = [
     ("130, 143", "Ended by SIGINT; by SIGTERM or SIGHUP."),
 ];
 
+/// What the exit codes of a comparison mean.
+const VERIFY_EXITS: [(&str, &str); 5] = [
+    ("0", "All that was compared is the same."),
+    ("1", "Something is missing, behind or different, or could not be compared; or no dataset is selected."),
+    ("2", "Usage error, or SOURCE and TARGET overlap."),
+    ("3", "Nothing could be compared: connection, authentication, listing, or the helper may not read contents."),
+    ("130, 143", "Ended by SIGINT; by SIGTERM or SIGHUP."),
+];
+
+const VERIFY: [&str; 2] = [
+    "Compares TARGET with SOURCE and changes nothing. All snapshots of both sides are listed and compared by guid. With \
+     --content the newest snapshot that both sides have of each dataset is read on both sides (zfs send, without keys where the \
+     copy is stored as the source is), and checksums of all objects are compared. A helper with --root needs --allow verify for \
+     that: checksums tell whoever asks whether a guess is right.",
+    "With --json there is an object for each dataset: source, target, dataset, target_dataset, state (same, no_snapshots, \
+     target_only, behind, missing, different), snapshots_common, snapshots_only_source, snapshots_only_target, clashes, \
+     newest_common, content (not_compared, same, different, unreadable), content_bytes, content_objects, content_error, ok.",
+];
+
 /// What the exit codes of the helper mean.
 const HELPER_EXITS: [(&str, &str); 3] = [
     ("0", "The sender closed the connection in good order."),
@@ -255,6 +274,7 @@ fn render(page: &Man, name: &str, out: &mut dyn Write) -> io::Result<()> {
         "push" => ("zfsync-push", "zfsync push [OPTION]... SOURCE [[USER@]HOST:]TARGET", &PUSH),
         "snapshot" => ("zfsync-snapshot", "zfsync snapshot [OPTION]... DATASET...", &SNAPSHOT),
         "status" => ("zfsync-status", "zfsync status [OPTION]... JOB | SOURCE [[USER@]HOST:]TARGET...", &STATUS),
+        "verify" => ("zfsync-verify", "zfsync verify [OPTION]... SOURCE [[USER@]HOST:]TARGET", &VERIFY),
         "prune" => ("zfsync-prune", "zfsync prune [OPTION]... RULE... DATASET... [[USER@]HOST:TARGET]...", &PRUNE),
         "cron" => ("zfsync-cron", "zfsync cron [OPTION]... SOURCE [[USER@]HOST:]TARGET...", &CRON),
         "run" => ("zfsync-run", "zfsync run [OPTION]... [JOB]...", &RUN),
@@ -295,6 +315,10 @@ fn render(page: &Man, name: &str, out: &mut dyn Write) -> io::Result<()> {
         "status" => {
             exits(&mut roff, &STATUS_EXITS);
             see_also(&mut roff, &[("zfsync", "1"), ("zfsync-push", "1"), ("ssh", "1")]);
+        }
+        "verify" => {
+            exits(&mut roff, &VERIFY_EXITS);
+            see_also(&mut roff, &[("zfsync", "1"), ("zfsync-status", "1"), ("zfsync-push", "1"), ("zfs-send", "8")]);
         }
         "prune" => {
             exits(&mut roff, &PRUNE_EXITS);

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use cli::Command;
-use config::{CronJob, Log, PruneJob, PushJob, SnapshotJob, StatusJob, choose_jobs, read_jobs};
+use config::{CronJob, Log, PruneJob, PushJob, SnapshotJob, StatusJob, VerifyJob, choose_jobs, read_jobs};
 use error::{Exit, StartError};
 use report::Style;
 use report::log_file::LogFile;
@@ -51,6 +51,7 @@ fn run_command() -> ExitCode {
         Command::Prune(args) => prune(&args).into(),
         Command::Snapshot(args) => snapshot(&args).into(),
         Command::Status(args) => status(&args).into(),
+        Command::Verify(args) => verify(&args).into(),
         Command::Recv(args) => {
             remote::helper::main_stdio(remote::helper::Config { roots: args.root, allow: args.allow, silence: None })
         }
@@ -121,6 +122,11 @@ fn status(args: &cli::Status) -> Exit {
     ended("status", try_status(args))
 }
 
+fn verify(args: &cli::Verify) -> Exit {
+    report::init_tracing(args.verbose, args.quiet);
+    ended("verify", try_verify(args))
+}
+
 /// Tells why a command did not start.
 fn ended(command: &str, result: Result<Exit, StartError>) -> Exit {
     result.unwrap_or_else(|error| {
@@ -175,6 +181,21 @@ fn try_status(args: &cli::Status) -> Result<Exit, StartError> {
         complain(&nothing.to_string());
     }
     Ok(exec::status_exit(&status))
+}
+
+fn try_verify(args: &cli::Verify) -> Result<Exit, StartError> {
+    let job = VerifyJob::new(args)?;
+    let mut progress = report::verify::progress(!(args.quiet || args.json || args.no_progress));
+    let rows = block_on(exec::verify(&job, progress.as_mut()))?;
+    let form = if args.json {
+        report::verify::Form::Json
+    } else {
+        report::verify::Form::Text { all: args.verbose > 0, quiet: args.quiet }
+    };
+    let (source, target) = (job.link.source.to_string(), job.link.target.to_string());
+    report::verify::print(&source, &target, &rows, form)
+        .map_err(|error| StartError::System { what: "can't print the comparison", error })?;
+    Ok(if !rows.is_empty() && rows.iter().all(plan::Compared::is_fine) { Exit::InSync } else { Exit::Failed })
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T, StartError>>) -> Result<T, StartError> {

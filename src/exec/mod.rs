@@ -25,9 +25,11 @@ pub mod snapshot;
 mod source;
 mod status;
 mod stop;
+mod verify;
 
 pub use cron::cron;
 pub use jobs::jobs;
 pub use prune::{exit as prune_exit, prune};
 pub use push::push;
 pub use status::{exit as status_exit, status};
+pub use verify::verify;

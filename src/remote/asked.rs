@@ -14,6 +14,10 @@ const SNAPSHOTS: (usize, usize) = (200_000, 10_000);
 const TREE_SNAPSHOTS: usize = 5_000_000;
 /// So many datasets, and notes on them, may be in a tree.
 const DATASETS: usize = 500_000;
+/// So many checksums may come of one snapshot: as many as it can have files, a thousandth part of it.
+const PARTS: usize = 4_000_000;
+/// So long is a checksum.
+const SUM: usize = 32;
 /// So long is a name in a long answer on average at most.
 const NAME: usize = 64;
 /// Signs of life count at most so often.
@@ -43,6 +47,8 @@ enum Question {
     Notes {
         left: Left,
     },
+    /// So many parts may still come.
+    Content(usize),
     Probe,
     Thin(usize),
     Receive {
@@ -102,6 +108,7 @@ impl Asked {
                 let text = items.saturating_mul(4 * NAME).max(4 << 20);
                 Question::Notes { left: Left { items, text } }
             }
+            Request::Content { .. } => Question::Content(PARTS),
             Request::Probe { .. } => Question::Probe,
             Request::Thin { snapshots, .. } => Question::Thin(snapshots.len()),
             Request::Receive { .. } => Question::Receive { heard: None },
@@ -177,6 +184,12 @@ impl Asked {
                     return Err("a note is longer than ZFS can have it".into());
                 }
                 left.take(notes.len().max(1), notes.iter().map(|note| note.name.len() + note.value.len()).sum())?;
+                return Ok(true);
+            }
+            (Reply::Content { parts, .. }, Question::Content(left)) => {
+                let odd =
+                    parts.iter().any(|(_, sum)| sum.len() != SUM || !sum.bytes().all(|byte| byte.is_ascii_hexdigit()));
+                *left = left.checked_sub(parts.len()).filter(|_| !odd).ok_or("its checksums make no sense")?;
                 return Ok(true);
             }
             (Reply::Probed { disabled, .. }, Question::Probe) if disabled.len() <= FEATURES => {}
@@ -303,6 +316,26 @@ mod tests {
         assert_eq!(asked(&list).take(&unread("b/x")), Ok(true));
         assert!(asked(&list).take(&unread("b/y")).is_err());
         assert!(asked(&Request::Probe { id: 1, dataset: dataset("b/x") }).take(&unread("b/x")).is_err());
+    }
+
+    #[test]
+    fn checksums_are_checksums() {
+        let reading = crate::zfs::Reading {
+            dataset: dataset("b/x"),
+            snapshot: "s".parse().unwrap(),
+            guid: Guid(1),
+            raw: false,
+            only: None,
+        };
+        let question = Request::Content { id: 1, reading };
+        let answer = |sum: &str| Reply::Content { id: 1, bytes: 1, parts: vec![(0, sum.to_owned())] };
+        let mut open = asked(&question);
+        assert_eq!(open.take(&answer(&"0a".repeat(SUM / 2))), Ok(true));
+        assert_eq!(open.take(&Reply::Content { id: 1, bytes: 2, parts: vec![] }), Ok(true));
+        assert_eq!(open.take(&done(1)), Ok(true));
+        for odd in ["", "0a", &"0g".repeat(SUM / 2), &"0a".repeat(SUM)] {
+            assert!(asked(&question).take(&answer(odd)).is_err(), "{odd}");
+        }
     }
 
     #[test]

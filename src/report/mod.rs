@@ -19,6 +19,7 @@ pub mod state;
 pub mod status;
 pub mod table;
 mod track;
+pub mod verify;
 mod words;
 
 pub use event::{DatasetEnd, Event, StepId, Summary};

@@ -10,10 +10,14 @@ pub const RECEIVE: &str = "receive,create,mount,canmount,readonly,volmode,userpr
 /// What the sender needs on the source; without the last three only its bookmarks are missing.
 pub const SEND: &str = "send,bookmark,destroy,mount";
 
+/// To read what a snapshot holds.
+pub const READ: &str = "send";
 /// To drop a partially received state (`zfs receive -A`).
 pub const CLEAR: &str = "destroy,mount";
 /// To destroy snapshots.
 pub const DESTROY: &str = "destroy,mount";
+/// To destroy datasets: a volume that may be open gives its snapshots to a clone first.
+pub const DESTROY_DATASETS: &str = "destroy,mount,create,clone,promote,volmode";
 /// To follow a rename.
 pub const RENAME: &str = "rename,create,mount,canmount,readonly,userprop";
 /// To note since when something is missing.

@@ -28,8 +28,7 @@ impl Run<'_> {
             unencrypted: first && planned.placement == Placement::Create && planned.unencrypted,
             resumable: self.job.resume,
             put: (self.ready.negotiation.source(dataset))
-                .and_then(|source| source.snapshots.newest())
-                .map(|newest| Put::new(self.job.mirror.by, newest.guid)),
+                .and_then(|source| Put::new(self.job.mirror.by, &source.path, &source.snapshots)),
         };
         let command = self.ready.send(self.zfs, planned, send, self.job);
         self.reporter.event(&Event::StepStarted {

@@ -9,7 +9,7 @@ use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::plan::Cure;
 use crate::remote::wire::{Failure, Hello, Receive, Rename, TargetFacts, Thinned};
 use crate::zfs::record::Features;
-use crate::zfs::{BaseFacts, Lacking, Note, Noted, Refusal};
+use crate::zfs::{BaseFacts, Lacking, Note, Noted, Part, Reading, Refusal};
 
 /// A snapshot as it goes over the wire.
 pub type Snapshot = (SnapshotName, Guid, Txg);
@@ -22,6 +22,9 @@ pub type Sink<'a> = dyn FnMut(&DatasetName, TargetFacts, Vec<Snapshot>) -> io::R
 
 /// Takes the names of what exists and can't be read, each with the words of zfs.
 pub type Unread<'a> = dyn FnMut(&str, &str) + 'a;
+
+/// Takes the bytes that have been read of a snapshot, and its checksums; an error ends the reading.
+pub type Tell<'a> = dyn FnMut(u64, Option<Part>) -> io::Result<()> + 'a;
 
 /// ZFS on the helper's host. Called from several threads at a time.
 pub trait Host: Send + Sync + 'static {
@@ -101,6 +104,12 @@ pub trait Host: Send + Sync + 'static {
 
     /// Whether nothing at all would be lost if the dataset were replaced. `false` in doubt.
     fn is_empty(&self, dataset: &DatasetName) -> Result<bool, Failure>;
+
+    /// Reads what a snapshot holds; `tell` as in [`crate::zfs::read_content`].
+    fn content(&self, reading: &Reading, tell: &mut Tell<'_>) -> Result<(), Failure> {
+        let _ = (reading, tell);
+        Err(failure(Refusal::Other, "it can't be read here"))
+    }
 
     /// Starts `zfs recv`, for a stream of one snapshot that gets this name, or for a package of several.
     fn receive(&self, receive: &Receive, snapshot: Option<&SnapshotName>) -> Result<Started, Failure>;

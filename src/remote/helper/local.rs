@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::num::NonZero;
 use std::thread;
 
@@ -10,18 +10,18 @@ use super::base;
 use super::claims::{Claims, Passage};
 use super::cure;
 use super::empty::holds_nothing;
-use super::host::{Found, Host, Sink, Started, Unread, failure};
+use super::host::{Found, Host, Sink, Started, Tell, Unread, failure};
 use super::list;
 use super::mirror;
-use super::process::{run, run_listing, run_naming, start};
+use super::process::{read, run, run_listing, run_naming, start};
 use super::thin;
 use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::plan::Cure;
 use crate::remote::wire::{Failure, Hello, Receive, Rename, Thinned};
 use crate::zfs::record::Features;
 use crate::zfs::{
-    BaseFacts, Facts, Lacking, Mark, Note, Noted, ParseError, Refusal, Zfs, disabled_features, lacking, permission,
-    read_creations, read_facts, read_listed, read_names, read_notes,
+    BaseFacts, ContentError, Facts, Lacking, Mark, Note, Noted, ParseError, Reading, Refusal, Zfs, disabled_features,
+    lacking, permission, read_content, read_creations, read_facts, read_listed, read_names, read_notes,
 };
 
 /// So many bytes of names go to one `zfs list`: far below every system's limit for arguments.
@@ -127,7 +127,7 @@ impl Host for LocalHost {
     }
 
     fn create_placeholder(&self, dataset: &DatasetName, top: bool) -> Result<(), Failure> {
-        let (zfs, _passage) = (self.zfs()?, self.claims.enter([dataset])?);
+        let (zfs, _passage) = (self.zfs()?, self.claims.enter_above(dataset)?);
         let create = |marked| match run(zfs.create_placeholder(dataset, top, marked), |_| Ok(())) {
             // Also when another channel was faster.
             Err(Failure { refusal: Refusal::Exists, .. }) => Ok(()),
@@ -212,7 +212,7 @@ impl Host for LocalHost {
 
     fn has_snapshots(&self, dataset: &DatasetName) -> Result<bool, Failure> {
         let mut snapshots = false;
-        run(self.zfs()?.list_snapshots(std::slice::from_ref(dataset)), |output| {
+        read(self.zfs()?.list_snapshots(std::slice::from_ref(dataset)), |output| {
             read_listed(output, |_| {
                 snapshots = true;
                 Ok::<_, ParseError>(())
@@ -224,6 +224,19 @@ impl Host for LocalHost {
     fn is_empty(&self, dataset: &DatasetName) -> Result<bool, Failure> {
         let facts = self.facts(dataset)?;
         Ok(!self.has_snapshots(dataset)? && holds_nothing(self.zfs()?, &facts))
+    }
+
+    fn content(&self, reading: &Reading, tell: &mut Tell<'_>) -> Result<(), Failure> {
+        let mut odd = None;
+        let read = run(self.zfs()?.send_content(reading), |mut output| {
+            read_content(&mut output, reading, tell).map_err(|error| {
+                let words = error.to_string();
+                // What zfs says to a stream that breaks off says more than that it broke off.
+                odd = Some(words.clone()).filter(|_| !matches!(error, ContentError::Io(_)));
+                ParseError::Io(io::Error::other(words))
+            })
+        });
+        read.map_err(|why| odd.map_or(why, |words| failure(Refusal::Other, &words)))
     }
 
     fn receive(&self, receive: &Receive, snapshot: Option<&SnapshotName>) -> Result<Started, Failure> {
@@ -241,7 +254,7 @@ impl Host for LocalHost {
 
 impl LocalHost {
     fn facts(&self, dataset: &DatasetName) -> Result<Facts, Failure> {
-        let facts = run(self.zfs()?.facts(std::slice::from_ref(dataset)), read_facts)?;
+        let facts = read(self.zfs()?.facts(std::slice::from_ref(dataset)), read_facts)?;
         facts
             .into_iter()
             .next()

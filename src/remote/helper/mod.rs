@@ -3,6 +3,7 @@
 
 mod base;
 mod claims;
+mod content;
 mod context;
 mod cure;
 mod empty;
@@ -21,6 +22,7 @@ mod replies;
 mod serve;
 mod syslog;
 mod thin;
+mod whole;
 
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;

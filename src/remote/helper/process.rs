@@ -18,15 +18,24 @@ pub(super) fn run<T>(
     command: Command,
     read: impl FnOnce(BufReader<ChildStdout>) -> Result<T, ParseError>,
 ) -> Result<T, Failure> {
-    Ok(run_with(command, Tolerates::Nothing, read)?.0)
+    Ok(run_with(command, Words::Tolerated, read)?.0)
 }
 
-/// Runs a command that is asked for several objects; that some of them don't exist is no failure.
+/// Runs a command that tells of one object, or all of a tree; whatever it says on stderr is a failure, as something may be left
+/// out then, even with exit status 0.
+pub(super) fn read<T>(
+    command: Command,
+    read: impl FnOnce(BufReader<ChildStdout>) -> Result<T, ParseError>,
+) -> Result<T, Failure> {
+    Ok(run_with(command, Words::Failure, read)?.0)
+}
+
+/// The same for one that is asked for several objects; that some of them don't exist is no failure.
 pub(super) fn run_listing<T>(
     command: Command,
     read: impl FnOnce(BufReader<ChildStdout>) -> Result<T, ParseError>,
 ) -> Result<T, Failure> {
-    Ok(run_with(command, Tolerates::Missing, read)?.0)
+    Ok(run_with(command, Words::MayMiss, read)?.0)
 }
 
 /// Runs a command that is asked for several objects by name. Beside what it prints: which of them can't be read, and the words of zfs.
@@ -34,22 +43,25 @@ pub(super) fn run_naming<T>(
     command: Command,
     read: impl FnOnce(BufReader<ChildStdout>) -> Result<T, ParseError>,
 ) -> Result<(T, Vec<(String, String)>), Failure> {
-    run_with(command, Tolerates::Unread, read)
+    run_with(command, Words::MayBeUnread, read)
 }
 
-/// Which complaints are no failure of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tolerates {
-    Nothing,
-    /// That some of the objects don't exist.
-    Missing,
-    /// Nor that some of them can't be read, as long as that is said of each by its name.
-    Unread,
+/// What words on stderr mean.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Words {
+    /// Nothing, where the exit status is 0.
+    Tolerated,
+    /// A failure.
+    Failure,
+    /// A failure; but "does not exist" is an answer.
+    MayMiss,
+    /// The same, and that one can't be read is an answer, too, if it is said by its name.
+    MayBeUnread,
 }
 
 fn run_with<T>(
     mut command: Command,
-    tolerates: Tolerates,
+    words: Words,
     read: impl FnOnce(BufReader<ChildStdout>) -> Result<T, ParseError>,
 ) -> Result<(T, Vec<(String, String)>), Failure> {
     let name = command.get_program().to_string_lossy().into_owned();
@@ -59,7 +71,7 @@ fn run_with<T>(
         return Err(failure(Refusal::Other, "no pipes to a command"));
     };
     // Beside stdout: it could fill up and block otherwise.
-    let complaints = thread::Builder::new().spawn(move || read_complaints(stderr, tolerates)).map_err(cant);
+    let complaints = thread::Builder::new().spawn(move || read_complaints(stderr, words)).map_err(cant);
     let value = complaints.is_ok().then(|| read(BufReader::new(stdout)));
     if !matches!(value, Some(Ok(_))) {
         // Nobody reads the rest. It may have ended by itself.
@@ -69,7 +81,10 @@ fn run_with<T>(
     let complaints = complaints?.join().unwrap_or_default();
     match value {
         Some(Err(error)) if status.success() => Err(failure(Refusal::Other, &error.to_string())),
-        Some(Ok(value)) if status.success() || complaints.tolerable(status) => Ok((value, complaints.unread)),
+        Some(Ok(value)) if status.success() && (words == Words::Tolerated || complaints.words.is_empty()) => {
+            Ok((value, complaints.unread))
+        }
+        Some(Ok(value)) if complaints.tolerable(status) => Ok((value, complaints.unread)),
         _ => Err(complaints.into_failure(&name, status)),
     }
 }
@@ -102,7 +117,7 @@ fn unread(words: &str) -> Option<String> {
     (Refusal::from_words(words) == Refusal::Other).then(|| name.to_owned())
 }
 
-fn read_complaints(stderr: impl Read, tolerates: Tolerates) -> Complaints {
+fn read_complaints(stderr: impl Read, means: Words) -> Complaints {
     let mut complaints = Complaints::default();
     let mut lines = BufReader::new(stderr);
     let mut line = Vec::new();
@@ -113,8 +128,8 @@ fn read_complaints(stderr: impl Read, tolerates: Tolerates) -> Complaints {
             Ok(_) => {}
         }
         let words = String::from_utf8_lossy(&line);
-        let unread = if tolerates == Tolerates::Unread { unread(&words) } else { None };
-        if tolerates != Tolerates::Nothing && Refusal::from_words(&words) == Refusal::Missing {
+        let unread = if means == Words::MayBeUnread { unread(&words) } else { None };
+        if matches!(means, Words::MayMiss | Words::MayBeUnread) && Refusal::from_words(&words) == Refusal::Missing {
             complaints.missing = true;
         } else if let Some(name) = unread {
             complaints.unread.push((name, words.trim().to_owned()));
@@ -209,5 +224,36 @@ mod tests {
             assert!(named(&format!("{say} say p/a 'I/O error'; {words}; exit 1")).is_err(), "{words}");
         }
         assert!(named(&format!("{say} say p/b 'I/O error'; exit 2")).is_err());
+    }
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]).stdin(Stdio::null());
+        command
+    }
+
+    fn lines(output: BufReader<ChildStdout>) -> Result<Vec<String>, ParseError> {
+        Ok(output.lines().collect::<Result<_, _>>()?)
+    }
+
+    #[test]
+    fn a_listing_that_complains_is_none() {
+        let io_error = "echo b/x; echo 'cannot iterate filesystems: I/O error' >&2";
+        for code in [0, 1] {
+            let script = format!("{io_error}; exit {code}");
+            assert!(run_listing(shell(&script), lines).unwrap_err().words.contains("I/O error"));
+            assert!(read(shell(&script), lines).unwrap_err().words.contains("I/O error"));
+        }
+        // A deed that is done is done.
+        assert_eq!(run(shell(io_error), lines).unwrap(), ["b/x"]);
+    }
+
+    #[test]
+    fn what_does_not_exist_is_an_answer_to_a_question_by_name() {
+        let missing = "echo b/x; echo \"cannot open 'b/y': dataset does not exist\" >&2; exit 1";
+        assert_eq!(run_listing(shell(missing), lines).unwrap(), ["b/x"]);
+        assert!(read(shell(missing), lines).is_err());
+        let both = format!("echo 'cannot iterate filesystems: I/O error' >&2; {missing}");
+        assert!(run_listing(shell(&both), lines).is_err());
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::context::{Context, done, is_askable};
 use super::host::failure;
 use super::replies::{LOOK, Replies};
-use super::{Sink, Unread, notes as mirror};
+use super::{Sink, Unread, content, notes as mirror};
 use crate::cli::Allow;
 use crate::name::DatasetName;
 use crate::remote::wire::{Failure, MAX_NAMES, Reply, Request};
@@ -112,6 +112,7 @@ fn answer(context: &Context, request: Request) {
         Request::Destroy { dataset, snapshots, .. } => {
             mirror::destroy(context, &dataset, &snapshots).map(|()| done(id, None))
         }
+        Request::Content { reading, .. } => content::read(context, id, &reading).map(|()| done(id, None)),
         Request::Receive { .. } => return,
     };
     let reply = answered.unwrap_or_else(|failure| Reply::Done { id, failure: Some(failure), warning: None });

@@ -57,7 +57,7 @@ struct State {
     told: Told,
     /// A failure that is known beforehand, whatever `zfs recv` makes of its input.
     failure: Option<Failure>,
-    /// A failure of its stream, which counts if it has none of its own to tell.
+    /// What it is if `zfs recv` finds nothing wrong.
     lost: Option<Failure>,
     /// What is still to be told.
     outcome: Option<Outcome>,
@@ -142,17 +142,17 @@ impl Receiving {
         state.failure = failure.or(state.failure.take());
         if let Some(outcome) = state.outcome.take() {
             state.told = Told::Never;
-            let failure = state.failure.take();
+            let (known, lost) = (state.failure.take(), state.lost.take());
             drop(state);
-            self.reply(failure, outcome);
+            self.reply(known, lost, outcome);
         } else {
             state.told = Told::Now;
         }
     }
 
-    /// The same; what of the stream was lost is told if the receive itself has nothing to complain of.
-    pub(super) fn tell_lost(&self, lost: Option<Failure>) {
-        self.lock().lost = lost;
+    /// The same where it ended before its stream did: that is a failure even if it has none to tell.
+    pub(super) fn tell_lost(&self, lost: Failure) {
+        self.lock().lost = Some(lost);
         self.tell(None);
     }
 
@@ -181,9 +181,9 @@ impl Receiving {
         };
         if now {
             state.told = Told::Never;
-            let failure = state.failure.take();
+            let (known, lost) = (state.failure.take(), state.lost.take());
             drop(state);
-            self.reply(failure, outcome);
+            self.reply(known, lost, outcome);
             state = self.lock();
         } else {
             state.outcome = Some(outcome);
@@ -193,8 +193,8 @@ impl Receiving {
         self.changed.notify_all();
     }
 
-    fn reply(&self, known: Option<Failure>, (failure, warning): Outcome) {
-        let failure = known.or(failure).or_else(|| self.lock().lost.take());
+    fn reply(&self, known: Option<Failure>, lost: Option<Failure>, (failure, warning): Outcome) {
+        let failure = known.or(failure).or(lost);
         let warning = warning.filter(|_| failure.is_none());
         self.replies.done_with(self.id, failure, warning);
     }

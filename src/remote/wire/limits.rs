@@ -34,6 +34,7 @@ impl Request {
             | Self::Notes { id, .. }
             | Self::Note { id, .. }
             | Self::Destroy { id, .. }
+            | Self::Content { id, .. }
             | Self::Receive { id, .. } => *id,
         }
     }
@@ -66,6 +67,7 @@ impl Request {
             Self::Destroy { dataset, snapshots, .. } => {
                 format!("destroying {dataset} with {} snapshots", snapshots.len())
             }
+            Self::Content { reading, .. } => format!("reading a snapshot of {}", reading.dataset),
             Self::Receive { receive, .. } => format!("a receive into {}", receive.dataset),
         }
     }
@@ -94,7 +96,8 @@ impl Request {
             | Self::Clear { .. }
             | Self::Cure { .. }
             | Self::Names { .. }
-            | Self::Destroy { .. } => true,
+            | Self::Destroy { .. }
+            | Self::Content { .. } => true,
         };
         if fits { Ok(()) } else { Err(WireError::Limit("more names, or longer words, than a request may have")) }
     }
@@ -114,6 +117,7 @@ impl Reply {
             | Self::Bases { id, .. }
             | Self::Names { id, .. }
             | Self::Notes { id, .. }
+            | Self::Content { id, .. }
             | Self::Beat { id }
             | Self::Done { id, .. } => *id,
         }
@@ -138,8 +142,10 @@ impl Reply {
                 }
             }
             Self::Probed { disabled, .. } => disabled.iter_mut().for_each(|feature| *feature = short(feature)),
+            // They are compared, and never shown.
+            Self::Content { .. }
             // What a note says is read, and shown only where it makes sense.
-            Self::Notes { .. }
+            | Self::Notes { .. }
             | Self::Found { .. }
             | Self::Listed { .. }
             | Self::Dated { .. }

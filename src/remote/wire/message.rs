@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
 use crate::plan::{Cure, Kind, Put};
-use crate::zfs::{BaseFacts, Encryption, Note, Noted, Refusal, Volmode};
+use crate::zfs::{BaseFacts, Encryption, Note, Noted, Part, Reading, Refusal, Volmode};
 
 /// What the sender asks for; the helper answers with the same id, not always in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,6 +141,14 @@ pub enum Request {
         dataset: DatasetName,
         /// All its snapshots.
         snapshots: Vec<Guid>,
+    },
+    /// What does a snapshot hold? Refused unless the helper's command line allows it. Answered by [`Reply::Content`] frames, then
+    /// [`Reply::Done`].
+    Content {
+        /// Comes back in the answers.
+        id: u64,
+        /// Which, and how.
+        reading: Reading,
     },
     /// Receive the stream that follows in data frames. Answered by [`Reply::Done`].
     Receive {
@@ -301,6 +309,15 @@ pub enum Reply {
         id: u64,
         /// The notes.
         notes: Vec<Noted>,
+    },
+    /// To [`Request::Content`]: some of it, or (without parts) a sign of life.
+    Content {
+        /// The request's.
+        id: u64,
+        /// So many bytes have been read so far.
+        bytes: u64,
+        /// The checksums.
+        parts: Vec<Part>,
     },
     /// A sign of life of a running receive: sent only when it has moved on since the last one, or works.
     Beat {
