@@ -82,7 +82,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__cron)
-            opts="-s -m -h -d -t -w -o -v -H -p -i -F --thin-targets --keep-targets --time-zone --only-named-targets --channels --window --log --log-format --state-dir --if-changed --skip-empty --allow-unencrypted --verbose --help --depth --no-recursive --include --exclude --format --local-time --delete-missing --grace --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --remote-zfsync --ssh-option"
+            opts="-s -m -h -d -t -w -o -v -H -p -i -F --thin-targets --keep-targets --time-zone --only-named-targets --channels --window --log --log-format --state-dir --if-changed --skip-empty --allow-unencrypted --verbose --help --depth --no-recursive --include --exclude --format --local-time --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --remote-zfsync --ssh-option"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
