@@ -181,13 +181,14 @@ impl Host for Arc<FakeHost> {
 
     fn receive(&self, receive: &Receive, snapshot: Option<&SnapshotName>) -> Result<Started, Failure> {
         let into = snapshot.map_or_else(|| receive.dataset.to_string(), |name| receive.dataset.at(name.as_str()));
+        // First, so that whoever sees that it has begun can tell whether it has ended.
+        self.running.fetch_add(1, Ordering::SeqCst);
         self.began.lock().unwrap().push(into);
         let (stdin, ours) = io::pipe().unwrap();
         let (words, theirs) = io::pipe().unwrap();
         pump::set_nonblocking(&ours, true).unwrap();
         let ended = Arc::new(AtomicBool::new(false));
         let (host, name, told) = (Arc::clone(self), receive.dataset.to_string(), Arc::clone(&ended));
-        self.running.fetch_add(1, Ordering::SeqCst);
         let thread = thread::spawn(move || {
             let result = behave(&host, &name, stdin, theirs, &told);
             host.running.fetch_sub(1, Ordering::SeqCst);

@@ -14,6 +14,12 @@ def vanished(before, after):
     return [(path, snap) for path, snaps in before.snaps.items() for snap in snaps if snap.guid not in left]
 
 
+def timeline(before, after, path):
+    """All snapshots that a dataset had or has, oldest first: a command that thins may take one before, and push it."""
+    new = [snap for snap in after.snaps.get(path, []) if snap.guid not in before.guids(path)]
+    return sorted([*before.snaps.get(path, []), *new], key=lambda snap: snap.txg)
+
+
 def gone_datasets(before, after):
     """Paths of datasets that are there no more under any name."""
     return [path for path, guid in before.datasets.items() if guid not in after.datasets.values()]
@@ -35,7 +41,7 @@ def thinned_rightly(before, after, whose):
             found.append(f"{whose}: the foreign {path}@{snap.name} is gone")
         if snap.held:
             found.append(f"{whose}: the held {path}@{snap.name} is gone")
-        if before.newest(path) == snap:
+        if timeline(before, after, path)[-1] == snap:
             found.append(f"{whose}: {path}@{snap.name}, the newest, is gone")
     return found
 
@@ -78,7 +84,8 @@ def needed_by(before, after, target, bound, whose):
     that the dataset goes to this target."""
     found, left = [], after.everywhere()
     marks = {guid for guids in after.bookmarks.values() for guid in guids}
-    for path, snaps in before.snaps.items():
+    for path in before.snaps:
+        snaps = timeline(before, after, path)
         have = target.guids(path)
         common = [at for at, snap in enumerate(snaps) if snap.guid in have]
         if not common and not bound(path):
