@@ -48,6 +48,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l delete-missing -d
 snapshots\t'Snapshots of datasets that are on both sides'
 both\t'Both of them'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l grace -d 'Only so long after it was first found missing (7d); 0 at once' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l max-delete -d 'Destroy nothing if it would be more datasets, or more snapshots, of the target than N or N% (25%, at least 10)' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l retries -d 'Try again so often without progress: lost connections, refused sessions, busy datasets, killed receives' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l retry-max-wait -d 'Longest pause between two tries' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l stall-timeout -d 'End a transfer that shows no sign of life for so long; 0 for never' -r
@@ -210,6 +211,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l delete-missing -d
 snapshots\t'Snapshots of datasets that are on both sides'
 both\t'Both of them'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l grace -d 'Only so long after it was first found missing (7d); 0 at once' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l max-delete -d 'Destroy nothing if it would be more datasets, or more snapshots, of the target than N or N% (25%, at least 10)' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l retries -d 'Try again so often without progress: lost connections, refused sessions, busy datasets, killed receives' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l retry-max-wait -d 'Longest pause between two tries' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l stall-timeout -d 'End a transfer that shows no sign of life for so long; 0 for never' -r

@@ -348,6 +348,7 @@ fn mirror(args: &cli::Mirror, format: &Format, source: &DatasetName) -> Mirror {
         datasets: what(DeleteMissing::Datasets),
         snapshots: what(DeleteMissing::Snapshots),
         grace: args.grace.unwrap_or(GRACE),
+        max: args.max_delete.unwrap_or_default(),
         follow_renames: args.follow_renames,
         format: format.clone(),
         by: source_tag(source),

@@ -37,8 +37,16 @@ fn receive(name: &str) -> Receive {
         overwrite: false,
         volmode: Volmode::None,
         unencrypted: false,
+        mountable: false,
         resumable: true,
-        put: Some(Put { by: 0x0123_abcd, upto: Guid(255), txg: Some(Txg(17)), foreign: vec![Guid(170)] }),
+        put: Some(Put {
+            by: 0x0123_abcd,
+            at: Some(0x89),
+            upto: Guid(255),
+            txg: Some(Txg(17)),
+            came: vec![Guid(5)],
+            foreign: vec![Guid(170)],
+        }),
     }
 }
 

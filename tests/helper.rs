@@ -172,7 +172,13 @@ fn stream(receive: &Receive, len: usize) -> Vec<u8> {
         end[0] = 5;
         return [begin, end].concat();
     }
-    begin.into_iter().chain((0..=250).cycle()).take(len).collect()
+    let mut write = [0; SIZE];
+    let mut put = |at: usize, number: usize| write[at..at + 8].copy_from_slice(&(number as u64).to_le_bytes());
+    for (at, number) in [(0, 3), (8, 1), (32, len.next_multiple_of(512)), (96, len)] {
+        put(at, number);
+    }
+    write[50] = 15;
+    begin.into_iter().chain(write).chain((0..=250).cycle().take(len)).collect()
 }
 
 fn plain(dataset: &str) -> Receive {
@@ -189,6 +195,7 @@ fn plain(dataset: &str) -> Receive {
         into_empty: false,
         overwrite: false,
         unencrypted: false,
+        mountable: false,
         resumable: true,
         put: None,
     }

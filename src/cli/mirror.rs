@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use super::duration;
+use crate::plan::MaxDelete;
 
 /// How closely the target follows.
 #[derive(Debug, Clone, Default, Args)]
@@ -16,6 +17,9 @@ pub struct Mirror {
     /// Only so long after it was first found missing (7d); 0 at once
     #[arg(long, value_name = "TIME", value_parser = duration, requires = "delete_missing", help_heading = "Gone at the source")]
     pub grace: Option<Duration>,
+    /// Destroy nothing if it would be more datasets, or more snapshots, of the target than N or N% (25%, at least 10)
+    #[arg(long, value_name = "N|N%", requires = "delete_missing", help_heading = "Gone at the source")]
+    pub max_delete: Option<MaxDelete>,
     /// Rename on the target what was renamed at the source, in place of sending it anew
     #[arg(long, help_heading = "Gone at the source")]
     pub follow_renames: bool,

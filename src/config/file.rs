@@ -15,7 +15,7 @@ use super::hooks::HookCommand;
 use super::source;
 use crate::cli::{self, LogFormat};
 use crate::name::DatasetName;
-use crate::plan::{Format, PerClass, Periods, Zone};
+use crate::plan::{Format, MaxDelete, PerClass, Periods, Zone};
 use crate::remote::target::Target;
 
 /// All of it.
@@ -45,6 +45,7 @@ pub struct Table {
     pub only_named_targets: Option<bool>,
     pub delete_missing: Option<cli::DeleteMissing>,
     pub grace: Option<Time>,
+    pub max_delete: Option<MaxDelete>,
     pub follow_renames: Option<bool>,
     pub include: Option<Vec<String>>,
     pub exclude: Option<Vec<String>>,
@@ -156,7 +157,7 @@ impl Table {
         if self.source.is_none() && self.sources.is_none() {
             filled!(self, defaults: source sources);
         }
-        filled!(self, defaults: time_zone delete_missing grace follow_renames);
+        filled!(self, defaults: time_zone delete_missing grace max_delete follow_renames);
         filled!(self, defaults: channels retries retry_max_wait stall_timeout wait_lock job_timeout);
         filled!(self, defaults: log log_format state_dir);
         filled!(self, defaults: targets keep keep_targets only_named_targets include exclude depth recursive skip_empty allow_unencrypted);

@@ -215,6 +215,7 @@ fn wish(table: Table) -> Result<Wish, String> {
         mirror: cli::Mirror {
             delete_missing: table.delete_missing,
             grace: table.grace.map(|time| time.0),
+            max_delete: table.max_delete,
             follow_renames: table.follow_renames.unwrap_or(false),
         },
         channels: table.channels.map_or(4, |channels| channels.0),

@@ -1,5 +1,7 @@
 //! Questions to the helper before the run: each kind one batch, and the answers put together again.
 
+mod content;
+
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -13,7 +15,7 @@ use crate::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
 use crate::plan::{TargetDataset, TargetLimits, Versions};
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel, HelperError};
 use crate::remote::wire::{Failure, Rename, Reply, Request, TargetFacts, Thinned};
-use crate::zfs::{BaseFacts, Note, Noted, Part, Reading, Refusal};
+use crate::zfs::{BaseFacts, Note, Noted, Refusal};
 
 /// So many bytes, and so many names, go into one question: its answer must fit into a frame too.
 const QUESTION: (usize, usize) = (256 * 1024, 8000);
@@ -274,10 +276,18 @@ impl<'a> Asker<'a> {
         self.listed(open).await
     }
 
-    /// Lists a dataset and all below it in full; nothing if it doesn't exist.
+    /// Lists a dataset and all below it in full; nothing if it doesn't exist. What can't be listed is looked at once more, as
+    /// something may have been on its way.
     pub async fn tree(&mut self, dataset: DatasetName) -> Result<Listed, StartError> {
+        let top = dataset.clone();
         self.send(|id| Request::Tree { id, dataset })?;
-        self.listed(1).await
+        match self.listed(1).await {
+            Err(StartError::Ask { .. }) => {
+                self.send(|id| Request::Tree { id, dataset: top })?;
+                self.listed(1).await
+            }
+            listed => listed,
+        }
     }
 
     /// Takes the answers to so many listings.
@@ -304,14 +314,25 @@ impl<'a> Asker<'a> {
 
     /// The datasets that were asked for; none if the first doesn't exist.
     pub async fn names(&mut self) -> Result<Vec<DatasetName>, StartError> {
-        while self.ahead.as_ref().is_some_and(|ahead| ahead.end.is_none()) {
-            self.answer().await?;
+        self.named().await?;
+        if self.ahead.as_ref().is_some_and(|ahead| matches!(ahead.end, Some(Err(_)))) {
+            // A second look, as for a tree.
+            self.ask_names(self.job.target.dataset.clone())?;
+            self.named().await?;
         }
         match self.ahead.take() {
             Some(Ahead { end: Some(Err(failure)), .. }) => Err(self.failed(failure)),
             Some(Ahead { names, .. }) => Ok(names),
             None => Ok(Vec::new()),
         }
+    }
+
+    /// Waits until the names are there, or can't be.
+    async fn named(&mut self) -> Result<(), StartError> {
+        while self.ahead.as_ref().is_some_and(|ahead| ahead.end.is_none()) {
+            self.answer().await?;
+        }
+        Ok(())
     }
 
     /// Keeps what belongs to [`Asker::ask_names`].
@@ -391,29 +412,6 @@ impl<'a> Asker<'a> {
             }
         }
         Ok(first)
-    }
-
-    /// Reads what a snapshot of the target holds; `read` hears how far that is. The failure when zfs refuses.
-    pub async fn content(
-        &mut self,
-        reading: &Reading,
-        read: impl Fn(u64),
-    ) -> Result<Result<Vec<Part>, Failure>, StartError> {
-        self.send(|id| Request::Content { id, reading: reading.clone() })?;
-        let mut all = Vec::new();
-        loop {
-            match self.reply().await? {
-                Reply::Content { bytes, parts, .. } => {
-                    // It is alive, however long it takes.
-                    self.asked = Instant::now();
-                    read(bytes);
-                    all.extend(parts);
-                }
-                Reply::Done { failure: Some(failure), .. } => return Ok(Err(failure)),
-                Reply::Done { .. } => return Ok(Ok(all)),
-                _ => {}
-            }
-        }
     }
 
     /// What the target's pool and its nearest dataset allow streams to carry.

@@ -9,7 +9,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::name::{DatasetName, Guid, SnapshotName};
-use crate::plan::{Negotiation, Plan, PlannedDataset, SourceDataset, Step, Tags, Verdict};
+use crate::plan::{
+    Base, BaseKind, MarkKind, Negotiation, Plan, PlannedDataset, SourceDataset, Step, Tags, Verdict, Version,
+};
 use crate::zfs::{NewBookmark, Refusal, Zfs};
 
 /// So many go into one channel program: far below its limits, and below every system's for arguments.
@@ -43,11 +45,19 @@ enum Work {
 #[derive(Default)]
 struct Own {
     made: Vec<(SnapshotName, Guid)>,
+    /// What the target has: bases, and what arrived.
     received: HashSet<Guid>,
     /// What was on its way: it may have arrived although nobody has heard of it.
     sent: HashSet<Guid>,
     /// What the first step starts from.
     start: Option<Start>,
+}
+
+impl Own {
+    /// What the target has: a base, or what has arrived from it on.
+    fn newest_received<'a>(&self, source: &'a SourceDataset) -> Option<Version<'a>> {
+        source.snapshots.iter().rev().find(|version| self.received.contains(&version.guid))
+    }
 }
 
 /// What the first step of a dataset tells about its target.
@@ -99,13 +109,25 @@ impl Books {
     pub fn step(&mut self, index: usize, planned: &PlannedDataset, negotiation: &Negotiation, step: &Step) {
         let Some(source) = negotiation.source(index) else { return };
         let own = self.own.entry(index).or_default();
-        own.start.get_or_insert(match &step.base {
+        let start = *own.start.get_or_insert(match &step.base {
             Some(base) => Start::Base(base.guid),
             None if step.resume.is_some() => Start::Rest,
             None => Start::Nothing,
         });
+        // A base that this run sends itself is not there yet.
+        let base = step.base.as_ref().filter(|base| base.kind == BaseKind::Snapshot && !own.sent.contains(&base.guid));
+        own.received.extend(base.map(|base| base.guid));
         own.sent.insert(step.to_guid);
-        self.make(index, planned, source, &step.to, step.to_guid);
+        // The oldest tells what the target has, so the base has one before anything newer gets its own.
+        if let Some(Base { name, guid, .. }) = base {
+            self.make(MarkKind::Arrived, index, planned, source, (name, *guid));
+        }
+        let kind = match start {
+            Start::Base(_) => MarkKind::Arrived,
+            Start::Rest if self.tags.of(&planned.target).has(&source.bookmarks).is_some() => MarkKind::Arrived,
+            Start::Rest | Start::Nothing => MarkKind::Waiting,
+        };
+        self.make(kind, index, planned, source, (&step.to, step.to_guid));
     }
 
     /// A step's snapshot has arrived.
@@ -115,16 +137,16 @@ impl Books {
 
     fn make(
         &mut self,
+        kind: MarkKind,
         index: usize,
         planned: &PlannedDataset,
         source: &SourceDataset,
-        snapshot: &SnapshotName,
-        guid: Guid,
+        (snapshot, guid): (&SnapshotName, Guid),
     ) {
         let own = self.own.entry(index).or_default();
         let there: Vec<(SnapshotName, Guid)> = all(source).chain(own.made.iter().cloned()).collect();
         let dataset = planned.source.clone();
-        let name = self.tags.of(&planned.target).name_for(&dataset, snapshot, guid, &there);
+        let name = self.tags.of(&planned.target).name_for(kind, &dataset, (snapshot, guid), &there);
         let Some(name) = name else { return };
         own.made.push((name.clone(), guid));
         let snapshot = snapshot.clone();
@@ -135,8 +157,14 @@ impl Books {
     pub fn ended(&mut self, index: usize, planned: &PlannedDataset, negotiation: &Negotiation, outcome: Outcome) {
         let Some(source) = negotiation.source(index) else { return };
         let Some(newest) = source.snapshots.newest() else { return };
-        if outcome == Outcome::InSync {
-            self.make(index, planned, source, &newest.snapshot_name(), newest.guid);
+        let arrived = match outcome {
+            Outcome::InSync => Some(newest),
+            // Steps come in the order of their snapshots.
+            Outcome::Open => self.own.get(&index).and_then(|own| own.newest_received(source)),
+            Outcome::Conflict => None,
+        };
+        if let Some(arrived) = arrived {
+            self.make(MarkKind::Arrived, index, planned, source, (&arrived.snapshot_name(), arrived.guid));
         }
         let own = self.own.remove(&index).unwrap_or_default();
         let tag = self.tags.of(&planned.target);
@@ -147,16 +175,24 @@ impl Books {
         let gone = |(name, _): (SnapshotName, Guid)| name;
         let (names, instead): (Vec<SnapshotName>, _) = match (outcome, own.start) {
             (Outcome::InSync, _) => {
-                let stale =
-                    before.chain(own.made.iter().cloned()).filter(|(name, guid)| *guid != newest.guid || is_old(name));
-                let instead = own.made.iter().find(|(_, guid)| *guid == newest.guid).map(|(name, _)| name.clone());
+                let is_it = |name: &SnapshotName, guid: Guid| {
+                    guid == newest.guid && tag.owns_as(MarkKind::Arrived, name.as_str())
+                };
+                let stale = before.chain(own.made.iter().cloned()).filter(|(name, guid)| !is_it(name, *guid));
+                let instead = own.made.iter().find(|(name, guid)| is_it(name, *guid)).map(|(name, _)| name.clone());
                 (stale.map(gone).collect(), instead)
             }
             (Outcome::Open, None | Some(Start::Rest)) => return,
             // Those of earlier runs that didn't get through either: else they would pile up while a target is full.
             (Outcome::Open, Some(start)) => {
-                let keeps = |guid: &Guid| own.sent.contains(guid) || Start::Base(*guid) == start;
-                (before.filter(|(_, guid)| !keeps(guid)).map(gone).collect(), None)
+                let keeps = |guid: &Guid| match arrived {
+                    Some(arrived) => *guid == arrived.guid || own.sent.contains(guid) && !own.received.contains(guid),
+                    None => own.sent.contains(guid) || Start::Base(*guid) == start,
+                };
+                let instead = own.made.iter().find(|(_, guid)| arrived.is_some_and(|one| one.guid == *guid));
+                let instead = instead.map(|(name, _)| name.clone());
+                let stale = before.chain(own.made.iter().cloned()).filter(|(_, guid)| !keeps(guid));
+                (stale.map(gone).collect(), instead)
             }
             (Outcome::Conflict, _) => {
                 let made = own.made.iter().filter(|(_, guid)| !own.received.contains(guid));

@@ -12,13 +12,13 @@ use super::notice;
 use super::prune::{prune_by_bookmarks, prune_until};
 use super::push::push_listed;
 use super::snapshot::{self, Taken};
-use super::source;
+use super::source::{self, Source};
 use super::stop::Stop;
 use crate::config::{Branch, CronJob, PruneJob, PushJob, SnapshotJob, When};
 use crate::error::{Exit, StartError};
 use crate::lock::{self, Lock, LockError};
 use crate::name::DatasetName;
-use crate::plan::{SourceDataset, same_window};
+use crate::plan::same_window;
 use crate::report::format::{count, sanitise};
 use crate::report::log_file::{Kept, LogFile};
 use crate::report::prune::Pruned;
@@ -292,9 +292,11 @@ async fn serve_all(
     let listed = match branch.targets.first() {
         Some(first) => {
             let (depth, stall) = (first.filter.depth(), first.faults.stall_timeout);
-            source::list(zfs.clone(), branch.source.clone(), depth, stall).await?
+            // A run that may destroy something must know what lies below.
+            let depth = depth.filter(|_| branch.targets.iter().all(|target| !target.mirror.destroys()));
+            source::list_readable(zfs.clone(), branch.source.clone(), depth, stall).await?
         }
-        None => Vec::new(),
+        None => Source::default(),
     };
     let listed = Arc::new(listed);
     let mut running = JoinSet::new();
@@ -322,12 +324,7 @@ async fn serve_all(
 }
 
 /// One target: the push, and the thinning if it is wanted.
-async fn serve(
-    target: PushJob,
-    thin: Option<PruneJob>,
-    listed: Arc<Vec<SourceDataset>>,
-    log: Option<LogFile>,
-) -> Vec<Part> {
+async fn serve(target: PushJob, thin: Option<PruneJob>, listed: Arc<Source>, log: Option<LogFile>) -> Vec<Part> {
     let (label, kept, until) = (target.target.to_string(), Kept::default(), target.until);
     let mut reporter = report::logged(report::kept(Box::new(kept.clone())), log.as_ref(), &label);
     let pushed = push_listed(target, Some(listed), false, reporter.as_mut()).await;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::ready::Ready;
+use super::ready::{Cleared, Ready};
 use super::source;
 use crate::config::PushJob;
 use crate::error::{Exit, StartError};
-use crate::plan::{Cure, Due, Missing, Move, PlannedDataset, Step, Verdict};
+use crate::plan::{Cure, Move, PlannedDataset, Step, Verdict};
 use crate::report::format::duration;
 use crate::report::{PlanAction, PlanRow, print_plan};
 use crate::zfs::Zfs;
@@ -56,8 +56,8 @@ pub async fn show(job: &PushJob, zfs: &Zfs, ready: &Ready, json: bool) -> Result
     for (at, ..) in &mut wanted {
         *at += ready.moves.len();
     }
-    if let Some((missing, due)) = &ready.cleared {
-        rows.extend(cleared_rows(job, missing, due));
+    if let Some(cleared) = &ready.cleared {
+        rows.extend(cleared_rows(job, cleared));
     }
     let mut sizes = JoinSet::new();
     let turns = Arc::new(Semaphore::new(job.channels));
@@ -77,7 +77,8 @@ pub async fn show(job: &PushJob, zfs: &Zfs, ready: &Ready, json: bool) -> Result
     }
     print_plan(&rows, json).map_err(|error| StartError::System { what: "can't print the plan", error })?;
     let fails = rows.iter().any(|row| matches!(row.action, PlanAction::Conflict | PlanAction::Fails));
-    Ok(if fails { Exit::Failed } else { Exit::InSync })
+    let withheld = ready.cleared.as_ref().is_some_and(Cleared::is_withheld);
+    Ok(if fails || withheld || !ready.unread.is_empty() { Exit::Failed } else { Exit::InSync })
 }
 
 fn add_steps<'a>(
@@ -109,8 +110,12 @@ fn at_the_source(job: &PushJob, name: &str) -> String {
 }
 
 /// What the source has no more: what goes, what waits, what stays.
-fn cleared_rows(job: &PushJob, missing: &Missing, due: &Due) -> Vec<PlanRow> {
+fn cleared_rows(job: &PushJob, Cleared { missing, due, too_much }: &Cleared) -> Vec<PlanRow> {
     let row = |target: String, action, note| PlanRow { note, ..plain_row(at_the_source(job, &target), target, action) };
+    if let Some(too_much) = too_much {
+        let note = too_much.to_string();
+        return too_much.names.iter().map(|name| row(name.clone(), PlanAction::Stays, Some(note.clone()))).collect();
+    }
     let mut rows: Vec<PlanRow> =
         due.datasets.iter().map(|doomed| row(doomed.dataset.to_string(), PlanAction::Destroy, None)).collect();
     let names = due.snapshots.iter().flat_map(|(dataset, some)| some.iter().map(|(name, _)| dataset.at(name.as_str())));

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::ask::{Asker, Listed};
 use super::fleet::Fleet;
 use super::link::{check_helper, close, first_channel};
+use super::ready::{Cleared, Unread};
 use crate::config::{OnlyThere, PushJob};
 use crate::error::StartError;
 use crate::name::DatasetName;
-use crate::plan::{Due, Guess, Missing, Move, Negotiation, Notes, StaysThere, TargetDataset};
+use crate::plan::{Due, Guess, Missing, Move, Negotiation, Notes, StaysThere, TargetDataset, Times, TooMuch, When};
 use crate::remote::wire::{MAX_THIN, Rename, Thinned};
 use crate::report::{Event, Reporter};
 use crate::zfs::{Note, Noted};
@@ -22,15 +23,23 @@ const FEW: usize = 200;
 pub async fn look_around(
     negotiation: &mut Negotiation,
     asker: &mut Asker<'_>,
+    unread: &mut Vec<Unread>,
     reporter: &mut dyn Reporter,
 ) -> Result<Vec<Move>, StartError> {
     let job = asker.job;
-    let names = asker.names().await?;
-    if !negotiation.target_exists() {
+    let in_full = job.only_there == OnlyThere::Named;
+    let (names, listed) = match there(negotiation, asker, in_full).await {
+        Ok(there) => there,
+        // All else is replicated.
+        Err(why @ StartError::Ask { .. }) => {
+            unread.push(Unread::target(job, &why));
+            return Ok(Vec::new());
+        }
+        Err(why) => return Err(why),
+    };
+    if !negotiation.target_exists() || !negotiation.is_complete() {
         return Ok(Vec::new());
     }
-    let in_full = job.only_there == OnlyThere::Named;
-    let listed = if in_full { targets(asker.tree(job.target.dataset.clone()).await?) } else { HashMap::new() };
     let only_there = negotiation.only_there(&names);
     let renamed = renamed(negotiation, asker, &only_there).await?;
     let moves = if job.mirror.follow_renames {
@@ -51,6 +60,19 @@ pub async fn look_around(
         });
     }
     Ok(moves)
+}
+
+/// The names of the target's datasets, and (`in_full`) all that they have.
+async fn there(
+    negotiation: &Negotiation,
+    asker: &mut Asker<'_>,
+    in_full: bool,
+) -> Result<(Vec<DatasetName>, HashMap<DatasetName, TargetDataset>), StartError> {
+    let names = asker.names().await?;
+    if !in_full || !negotiation.target_exists() || !negotiation.is_complete() {
+        return Ok((names, HashMap::new()));
+    }
+    Ok((names, targets(asker.tree(asker.job.target.dataset.clone()).await?)))
 }
 
 fn targets(listed: Listed) -> HashMap<DatasetName, TargetDataset> {
@@ -140,6 +162,19 @@ async fn follow(
     Ok(done)
 }
 
+/// Finds out which of the datasets that have nothing in common with the source are another source's copies: nothing is made in these.
+pub async fn look_for_others(negotiation: &mut Negotiation, asker: &mut Asker<'_>) -> Result<(), StartError> {
+    let strangers = negotiation.strangers();
+    if strangers.is_empty() {
+        return Ok(());
+    }
+    let by = asker.job.mirror.by;
+    let notes = notes_of(asker.notes(Some(asker.job.target.dataset.clone()), &[]).await?);
+    let of_another = |name: &DatasetName| notes.get(name)?.put.as_ref().map(|put| put.by != by);
+    negotiation.put_by_others(strangers.into_iter().filter(|name| of_another(name) == Some(true)));
+    Ok(())
+}
+
 /// What came of clearing away.
 #[derive(Debug, Default)]
 pub struct Swept {
@@ -162,8 +197,8 @@ pub async fn sweep(
         let mut asker = Asker::new(&mut fleet, &mut events, first, job);
         asker.claim(job.run).await?;
         asker.claimed().await?;
-        let (missing, due) = look(negotiation, &mut asker).await?;
-        carry_out(&mut asker, missing, due, reporter).await
+        let cleared = look(negotiation, &mut asker, When::After).await?;
+        carry_out(&mut asker, cleared, reporter).await
     };
     let swept = swept.await;
     close(fleet).await;
@@ -171,16 +206,21 @@ pub async fn sweep(
 }
 
 /// What may go, and what of it goes now.
-pub async fn look(negotiation: &Negotiation, asker: &mut Asker<'_>) -> Result<(Missing, Due), StartError> {
+pub async fn look(negotiation: &Negotiation, asker: &mut Asker<'_>, when: When) -> Result<Cleared, StartError> {
     let (target, mirror) = (asker.job.target.dataset.clone(), &asker.job.mirror);
     let there = targets(asker.tree(target.clone()).await?);
     let notes = if there.is_empty() { Vec::new() } else { asker.notes(Some(target), &[]).await? };
-    let missing = negotiation.missing(&there, &notes_of(notes), mirror);
+    let missing = negotiation.missing(&there, &notes_of(notes), mirror, when);
     let since = if mirror.grace.is_zero() { Vec::new() } else { asker.notes(None, &missing.undated()).await? };
     let since = since.into_iter().filter(|noted| noted.note == Note::MissingSince);
     let since = since.filter_map(|noted| Some((noted.name, noted.value.parse().ok()?))).collect();
-    let due = missing.due(&since, jiff::Timestamp::now().as_second(), mirror.grace);
-    Ok((missing, due))
+    let now = jiff::Timestamp::now().as_second();
+    let witnesses = missing.witnesses(&since, now, mirror.grace);
+    let dates = if witnesses.is_empty() { Vec::new() } else { asker.dates(&witnesses).await? };
+    let made = dates.into_iter().filter_map(|(place, date)| Some((witnesses.get(place as usize)?.clone(), date)));
+    let due = missing.due(Times { since: &since, made: &made.collect(), now }, mirror.grace);
+    let too_much = due.too_much(missing.total, mirror.max);
+    Ok(Cleared { missing, due, too_much })
 }
 
 /// The notes by dataset. What can't be read is not there.
@@ -200,10 +240,15 @@ fn notes_of(all: Vec<Noted>) -> HashMap<DatasetName, Notes> {
 
 async fn carry_out(
     asker: &mut Asker<'_>,
-    missing: Missing,
-    due: Due,
+    Cleared { missing, due, too_much }: Cleared,
     reporter: &mut dyn Reporter,
 ) -> Result<Swept, StartError> {
+    let withheld = too_much.as_ref().map(listed).or_else(|| not_in_sync(&missing));
+    if let Some(text) = withheld {
+        keep_notes(asker, &missing, &due, reporter).await?;
+        reporter.event(&Event::Notice { dataset: None, text });
+        return Ok(Swept { failed: true });
+    }
     let mut stay: Vec<(String, String)> =
         missing.stay.iter().map(|(name, why)| (name.to_string(), why.to_string())).collect();
     stay.extend(missing.foreign.iter().map(|(name, snapshots)| {
@@ -255,6 +300,22 @@ async fn carry_out(
         verbose,
     });
     Ok(swept)
+}
+
+/// Why nothing goes where too much would, with all of it.
+fn listed(too_much: &TooMuch) -> String {
+    let names = too_much.names.iter().map(|name| format!("\n  {name}"));
+    format!("{too_much}{}", names.collect::<String>())
+}
+
+/// The same while something is not in sync.
+fn not_in_sync(missing: &Missing) -> Option<String> {
+    let first = missing.not_in_sync.first()?;
+    let more = missing.not_in_sync.len() - 1;
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Some(format!(
+        "nothing that is missing at the source is destroyed on the target: {first}{more} not in sync by what the target has now"
+    ))
 }
 
 /// Brings the notes on the target up to date; whether that failed.

@@ -9,16 +9,17 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::ask::{Asker, Listed, host_name};
 use super::fleet::{self, Fleet};
 use super::link::{check_helper, close, first_channel};
-use super::ready::Ready;
+use super::ready::{Ready, Unread};
 use super::resume::{self, Judged};
 use super::signals::Signals;
-use super::{dates, dry_run, lock, mirror, restore, run, source};
+use super::source::{self, Source};
+use super::{dates, dry_run, lock, mirror, restore, run};
 use crate::config::PushJob;
 use crate::error::{Exit, StartError};
 use crate::name::DatasetName;
 use crate::plan::{
-    EncryptedAs, EncryptionRules, Listing, Move, Negotiation, Nothing, Plan, SourceDataset, TargetDataset,
-    TargetLimits, Verdict,
+    Cures, EncryptedAs, EncryptionRules, Listing, Move, Negotiation, Nothing, Plan, SourceDataset, TargetDataset,
+    TargetLimits, Verdict, When,
 };
 use crate::remote::client::FromChannel;
 use crate::report::state::Recorder;
@@ -33,7 +34,7 @@ pub async fn push(job: PushJob, json: bool, reporter: &mut dyn Reporter) -> Resu
 /// The same where the source has been listed already, for several targets at once: all of SOURCE, whatever the job selects.
 pub async fn push_listed(
     job: PushJob,
-    listed: Option<Arc<Vec<SourceDataset>>>,
+    listed: Option<Arc<Source>>,
     json: bool,
     reporter: &mut dyn Reporter,
 ) -> Result<Exit, StartError> {
@@ -48,7 +49,7 @@ pub async fn push_listed(
 
 async fn locked_push(
     job: PushJob,
-    listed: Option<Arc<Vec<SourceDataset>>>,
+    listed: Option<Arc<Source>>,
     json: bool,
     reporter: &mut dyn Reporter,
 ) -> Result<Exit, StartError> {
@@ -133,7 +134,12 @@ async fn close_before(fleet: Fleet, signals: &mut Signals, stopped: bool) {
 /// Clears away on the target what the source has no more, if that is wanted, and tells the end of the run.
 async fn finish(job: &Arc<PushJob>, ended: run::Ended, signals: &mut Signals, reporter: &mut dyn Reporter) -> Exit {
     let run::Ended { mut exit, mut summary, negotiation } = ended;
-    if job.mirror.destroys() && !matches!(exit, Exit::Interrupted(_)) {
+    if job.mirror.destroys() && exit == Exit::Failed {
+        let text =
+            "nothing that is missing at the source is destroyed on the target: not every selected dataset is in sync";
+        reporter.event(&Event::Notice { dataset: None, text: text.into() });
+    }
+    if job.mirror.destroys() && exit == Exit::InSync {
         let began = Instant::now();
         let swept = tokio::select! {
             swept = mirror::sweep(job, &negotiation, reporter) => swept,
@@ -161,7 +167,7 @@ async fn finish(job: &Arc<PushJob>, ended: run::Ended, signals: &mut Signals, re
 async fn prepare(
     job: &PushJob,
     zfs: &Zfs,
-    listed: Option<Arc<Vec<SourceDataset>>>,
+    listed: Option<Arc<Source>>,
     fleet: &mut Fleet,
     events: &mut UnboundedReceiver<FromChannel>,
     started: Instant,
@@ -169,10 +175,12 @@ async fn prepare(
 ) -> Result<Ready, StartError> {
     fleet.connect(1, std::time::Duration::ZERO);
     let listing = async {
-        match listed {
-            Some(listed) => Ok(listed.to_vec()),
-            None => source::list(zfs.clone(), job.source.clone(), job.filter.depth(), job.faults.stall_timeout).await,
+        if let Some(listed) = listed {
+            return Ok(listed.as_ref().clone());
         }
+        // A run that may destroy something must know what lies below.
+        let depth = job.filter.depth().filter(|_| !job.mirror.destroys());
+        source::list_readable(zfs.clone(), job.source.clone(), depth, job.faults.stall_timeout).await
     };
     let ((first, hello), listed) = tokio::try_join!(first_channel(fleet, events), listing)?;
     check_helper(job, &hello)?;
@@ -184,22 +192,27 @@ async fn prepare(
     if let Some(text) = fleet::too_many_streams(job) {
         reporter.event(&Event::Notice { dataset: None, text });
     }
+    let Source { datasets: listed, unread } = listed;
     let listed = match &job.restore {
         Some(restore) => restore::choose(job, restore, listed, reporter)?,
         None => listed,
     };
+    let complete = unread.is_none();
+    let mut unread: Vec<Unread> = unread.into_iter().map(|words| Unread::source(job, &words)).collect();
     let (selected, unselected): (Vec<SourceDataset>, Vec<SourceDataset>) =
         listed.into_iter().partition(|dataset| job.filter.selects(&dataset.path));
     let mut negotiation = Negotiation::new(&job.source, &job.target.dataset, selected, job.newest_only)
         .with_tags(job.tags())
-        .with_surroundings(&job.filter, unselected.into_iter().map(|dataset| dataset.path).collect())
+        .with_surroundings(&job.filter, unselected)
+        .with_complete(complete)
         .with_skip_empty(job.skip_empty)
         .with_encryption(EncryptionRules {
             sent: if job.decrypt { EncryptedAs::Plaintext } else { EncryptedAs::Raw },
             allow_unencrypted: job.allow_unencrypted,
             allow_key_mismatch: job.allow_key_mismatch,
         })
-        .with_cures(job.cures.clone(), &stamp())
+        // What isn't listed is no reason to give up what the target has.
+        .with_cures(if complete { job.cures.clone() } else { Cures::default() }, &stamp())
         .with_listing(if job.dry_run || job.cures.any() || job.mirror.destroys() {
             Listing::AllBehind
         } else {
@@ -209,11 +222,11 @@ async fn prepare(
     if !job.dry_run {
         asker.claim(job.run).await?;
     }
-    if job.looks_around() {
+    if job.looks_around() && complete {
         // In the same breath as the questions.
         asker.ask_names(job.target.dataset.clone())?;
     }
-    let (limits, moves) = negotiate(&mut negotiation, &mut asker, zfs, reporter).await?;
+    let (limits, moves) = negotiate(&mut negotiation, &mut asker, zfs, &mut unread, reporter).await?;
     let mut plan = negotiation.plan();
     dates::fill(zfs, &mut asker, &mut plan.datasets).await?;
     asker.claimed().await?;
@@ -221,15 +234,22 @@ async fn prepare(
         let text = format!("{}: {words}: other runs there are not kept away from this target", host_name(job));
         reporter.event(&Event::Notice { dataset: None, text });
     }
-    let cleared =
-        if job.dry_run && job.mirror.destroys() { Some(mirror::look(&negotiation, &mut asker).await?) } else { None };
-    Ok(Ready { plan, negotiation, limits, first, moves, cleared })
+    let cleared = if job.dry_run && job.mirror.destroys() {
+        Some(mirror::look(&negotiation, &mut asker, When::Before).await?)
+    } else {
+        None
+    };
+    for one in &unread {
+        reporter.event(&one.event());
+    }
+    Ok(Ready { plan, negotiation, limits, first, moves, cleared, unread })
 }
 
 async fn negotiate(
     negotiation: &mut Negotiation,
     asker: &mut Asker<'_>,
     zfs: &Zfs,
+    unread: &mut Vec<Unread>,
     reporter: &mut dyn Reporter,
 ) -> Result<(TargetLimits, Vec<Move>), StartError> {
     loop {
@@ -241,8 +261,9 @@ async fn negotiate(
         negotiation.answers(&found);
     }
     restore::check_new(asker.job, negotiation.target_exists())?;
-    let moves = mirror::look_around(negotiation, asker, reporter).await?;
+    let moves = mirror::look_around(negotiation, asker, unread, reporter).await?;
     list_unlisted(negotiation, asker, zfs, reporter).await?;
+    mirror::look_for_others(negotiation, asker).await?;
     if negotiation.plan().steps() == 0 && negotiation.wants_facts(false).is_empty() {
         return Ok((TargetLimits::default(), moves));
     }

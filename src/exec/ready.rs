@@ -3,9 +3,11 @@
 use std::process::Command;
 
 use crate::config::PushJob;
+use crate::error::StartError;
 use crate::name::DatasetName;
-use crate::plan::{BaseKind, Due, Missing, Move, Negotiation, Plan, PlannedDataset, Step, TargetLimits};
+use crate::plan::{BaseKind, Due, Missing, Move, Negotiation, Plan, PlannedDataset, Step, TargetLimits, TooMuch};
 use crate::remote::client::ChannelId;
+use crate::report::Event;
 use crate::zfs::{SendBase, SendFlags, SendSpec, Zfs};
 
 /// What is known when the first step could start.
@@ -21,7 +23,58 @@ pub struct Ready {
     /// Datasets of the target that were renamed, or (in a dry run) would be.
     pub moves: Vec<Move>,
     /// In a dry run what would be cleared away on the target.
-    pub cleared: Option<(Missing, Due)>,
+    pub cleared: Option<Cleared>,
+    /// What could not be read on either side: the run is no success.
+    pub unread: Vec<Unread>,
+}
+
+/// What the source has no more, and what comes of it.
+pub struct Cleared {
+    /// All of it.
+    pub missing: Missing,
+    /// What goes now.
+    pub due: Due,
+    /// Why nothing goes.
+    pub too_much: Option<TooMuch>,
+}
+
+impl Cleared {
+    /// Whether something that is missing can't go before the user has looked.
+    pub fn is_withheld(&self) -> bool {
+        self.too_much.is_some() || !self.missing.not_in_sync.is_empty()
+    }
+}
+
+/// A listing that left something out.
+pub struct Unread {
+    /// SOURCE or TARGET.
+    pub dataset: String,
+    target: String,
+    /// What that means, and what `zfs` said.
+    pub error: String,
+}
+
+impl Unread {
+    /// Of the source.
+    pub fn source(job: &PushJob, words: &str) -> Self {
+        let error = format!(
+            "zfs can't list all of it: {words}\n  what it lists is replicated; nothing is destroyed, rolled back or renamed on the target \
+             (look at zpool status on this machine)"
+        );
+        Self { dataset: job.source.to_string(), target: job.target.to_string(), error }
+    }
+
+    /// Of the target.
+    pub fn target(job: &PushJob, why: &StartError) -> Self {
+        let error = format!("what only the target has is not known, and nothing of it is renamed or destroyed: {why}");
+        Self { dataset: job.source.to_string(), target: job.target.to_string(), error }
+    }
+
+    /// Tells it.
+    pub fn event(&self) -> Event {
+        let (dataset, target, error) = (self.dataset.clone(), self.target.clone(), self.error.clone());
+        Event::DatasetFailed { dataset, target, kind: "unread", error }
+    }
 }
 
 impl Ready {

@@ -97,7 +97,7 @@ fn wait_for<T>(work: impl Future<Output = Result<T, StartError>>) -> Result<T, S
 /// When the newest own snapshot was made. Blocks; not for use within a runtime.
 pub fn newest_own(job: &SnapshotJob, zfs: &Zfs, until: Option<Instant>) -> Result<Option<Timestamp>, StartError> {
     wait_for(in_time(until, async {
-        let trees = trees(job, zfs, 1).await?;
+        let (trees, _) = trees(job, zfs, 1).await?;
         let selection = Selection::new(&trees, &job.filter, job.if_changed);
         Ok(moment_of_newest(&selection, &job.naming, zfs).await)
     }))
@@ -113,14 +113,16 @@ async fn in_time<T>(
     }
 }
 
-/// The first so many DATASETs, listed.
-async fn trees(job: &SnapshotJob, zfs: &Zfs, first: usize) -> Result<Vec<Tree>, StartError> {
-    let mut trees = Vec::with_capacity(job.datasets.len());
+/// The first so many DATASETs, listed; and what `zfs` said where it could not list all.
+async fn trees(job: &SnapshotJob, zfs: &Zfs, first: usize) -> Result<(Vec<Tree>, Vec<String>), StartError> {
+    let (mut trees, mut unread) = (Vec::with_capacity(job.datasets.len()), Vec::new());
     for top in job.datasets.iter().take(first) {
-        let datasets = source::list(zfs.clone(), top.clone(), job.filter.depth(), Some(SILENCE)).await?;
+        let listed = source::list_readable(zfs.clone(), top.clone(), job.filter.depth(), Some(SILENCE)).await?;
+        let datasets = listed.datasets;
+        unread.extend(listed.unread.map(|words| StartError::List { dataset: top.to_string(), words }.to_string()));
         trees.push(Tree { top: top.clone(), datasets });
     }
-    Ok(trees)
+    Ok((trees, unread))
 }
 
 /// When the newest own snapshot was made, as its name tells; which of two times a name means when clocks were set back, ZFS
@@ -139,17 +141,19 @@ async fn moment_of_newest(selection: &Selection<'_>, naming: &Naming, zfs: &Zfs)
 
 /// Lists and decides.
 async fn look(job: &SnapshotJob, zfs: &Zfs) -> Result<SnapshotPlan, StartError> {
-    let trees = trees(job, zfs, usize::MAX).await?;
+    let (trees, unread) = trees(job, zfs, usize::MAX).await?;
     let selection = Selection::new(&trees, &job.filter, job.if_changed);
     let asked = limited(source::states(zfs, &selection.questions(), None)).await;
     let states = asked.unwrap_or_else(|| Err(hangs("zfs list")))?;
     let before = moment_of_newest(&selection, &job.naming, zfs).await;
-    Ok(selection.plan(&states, &job.naming, before, Timestamp::now())?)
+    let plan = selection.plan(&states, &job.naming, before, Timestamp::now())?;
+    Ok(SnapshotPlan { unread, ..plan })
 }
 
 async fn carry_out(job: &SnapshotJob, zfs: &Zfs, plan: SnapshotPlan) -> Taken {
-    let failures = nothing_selected(&plan);
-    let SnapshotPlan { name, pools, unchanged, incomplete, is_first } = plan;
+    let mut failures = nothing_selected(&plan);
+    let SnapshotPlan { name, pools, unchanged, incomplete, is_first, unread } = plan;
+    failures.extend(unread);
     let mut all = Taken { name, datasets: Vec::new(), unchanged, missed: incomplete, is_first, failures };
     for pool in pools {
         match run(zfs.snapshot(&pool.named, &all.name, pool.recursive)).await {
@@ -238,8 +242,9 @@ fn some<'a>(all: impl Iterator<Item = &'a str> + Clone, between: &str) -> String
 
 /// What a dry run shows: as if all had gone well, and the commands.
 fn would_take(plan: SnapshotPlan) -> (Taken, Vec<String>) {
-    let failures = nothing_selected(&plan);
-    let SnapshotPlan { name, pools, unchanged, incomplete, is_first } = plan;
+    let mut failures = nothing_selected(&plan);
+    let SnapshotPlan { name, pools, unchanged, incomplete, is_first, unread } = plan;
+    failures.extend(unread);
     let command = |pool: &PoolSnapshots| {
         let flag = if pool.recursive { " -r" } else { "" };
         let names: Vec<String> = pool.named.iter().map(|dataset| format!("'{}'", dataset.at(name.as_str()))).collect();

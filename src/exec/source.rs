@@ -25,7 +25,18 @@ const ARGV: usize = 128 * 1024;
 /// So many snapshots are asked for at a time, whatever their names: 255 bytes each at most.
 const NAMES: usize = 500;
 
-/// Lists the source: every dataset down to `depth` with its snapshots and bookmarks.
+/// A listing of the source, as far as it goes.
+#[derive(Debug, Clone, Default)]
+pub struct Source {
+    /// What could be read: every dataset with its snapshots and bookmarks.
+    pub datasets: Vec<SourceDataset>,
+    /// What `zfs` said of the rest, where it left something out. It may exit with 0 all the same: "cannot iterate filesystems: I/O
+    /// error" leaves out the rest of a level.
+    pub unread: Option<String>,
+}
+
+/// Lists all of the source, or nothing: every dataset down to `depth` with its snapshots and bookmarks. For whoever would take
+/// what isn't listed for missing.
 ///
 /// `stall`: nothing comes for so long, and it is given up; the pool may be suspended, and `zfs` waits then for ever.
 pub async fn list(
@@ -34,6 +45,33 @@ pub async fn list(
     depth: Option<usize>,
     stall: Option<Duration>,
 ) -> Result<Vec<SourceDataset>, StartError> {
+    match list_readable(zfs, dataset.clone(), depth, stall).await? {
+        Source { datasets, unread: None } => Ok(datasets),
+        Source { unread: Some(words), .. } => Err(StartError::List { dataset: dataset.to_string(), words }),
+    }
+}
+
+/// The same as far as it can be read. Where `zfs` complains it is asked once more: what went away or broke down meanwhile may have
+/// been the reason.
+pub async fn list_readable(
+    zfs: Zfs,
+    dataset: DatasetName,
+    depth: Option<usize>,
+    stall: Option<Duration>,
+) -> Result<Source, StartError> {
+    let first = list_once(zfs.clone(), dataset.clone(), depth, stall).await?;
+    if first.unread.is_none() {
+        return Ok(first);
+    }
+    list_once(zfs, dataset, depth, stall).await
+}
+
+async fn list_once(
+    zfs: Zfs,
+    dataset: DatasetName,
+    depth: Option<usize>,
+    stall: Option<Duration>,
+) -> Result<Source, StartError> {
     let read = Arc::new(AtomicU64::new(0));
     let stalled = stalled(read.clone(), stall);
     let hangs = StartError::List { dataset: dataset.to_string(), words: format!("zfs list: {}", local::HANGS) };
@@ -74,7 +112,7 @@ async fn list_all(
     dataset: DatasetName,
     depth: Option<usize>,
     read: Arc<AtomicU64>,
-) -> Result<Vec<SourceDataset>, StartError> {
+) -> Result<Source, StartError> {
     let words = |words: String| StartError::List { dataset: dataset.to_string(), words };
     let system = |error: io::Error| words(error.to_string());
     let mut child = local::start(zfs.list_source(&dataset, depth)).map_err(system)?;
@@ -92,12 +130,17 @@ async fn list_all(
     let (listed, said) = tokio::join!(listing, stderr.read_to_end(&mut complaints));
     said.map_err(system)?;
     let status = child.wait().await.map_err(system)?;
-    if !status.success() {
-        let complaints = String::from_utf8_lossy(&complaints);
-        let said = complaints.trim();
-        return Err(words(if said.is_empty() { status.to_string() } else { quoted(said) }));
+    let said = String::from_utf8_lossy(&complaints);
+    let said = said.trim();
+    let said = if said.is_empty() { None } else { Some(quoted(said)) };
+    if !status.success() && (said.is_none() || status.code().is_none()) {
+        return Err(words(said.unwrap_or_else(|| status.to_string())));
     }
-    listed.map_err(|error| words(error.to_string()))?.map_err(|error| words(error.to_string()))
+    let datasets = listed.map_err(|error| words(error.to_string()))?;
+    match (datasets.map_err(|error| words(error.to_string()))?, said) {
+        (datasets, Some(said)) if datasets.is_empty() => Err(words(said)),
+        (datasets, unread) => Ok(Source { datasets, unread }),
+    }
 }
 
 /// Reads what a snapshot of this machine holds; `read` hears how far that is. The words of zfs when it refuses.
@@ -281,6 +324,38 @@ fn chunks(datasets: &[DatasetName], more: usize) -> impl Iterator<Item = &[Datas
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A `zfs` that runs this script.
+    fn fake(dir: &std::path::Path, script: &str) -> Zfs {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = dir.join("zfs");
+        std::fs::write(&path, format!("#!/bin/sh\ncd {}\n{script}\n", dir.display())).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Zfs::at(path)
+    }
+
+    #[tokio::test]
+    async fn a_listing_that_complains_leaves_something_out() {
+        let top: DatasetName = "p/s".parse().unwrap();
+        let says = "printf 'p/s\\t1\\t1\\n'; echo 'cannot iterate filesystems: I/O error' >&2";
+        for code in [0, 1] {
+            let dir = tempfile::tempdir().unwrap();
+            let zfs = fake(dir.path(), &format!("{says}; exit {code}"));
+            let listed = list_readable(zfs.clone(), top.clone(), None, None).await.unwrap();
+            assert_eq!(listed.datasets.len(), 1);
+            assert!(listed.unread.unwrap().contains("I/O error"));
+            let error = list(zfs, top.clone(), None, None).await.unwrap_err();
+            assert!(error.to_string().contains("I/O error"), "{error}");
+        }
+        // What was on its way at the first look is fine at the second.
+        let dir = tempfile::tempdir().unwrap();
+        let zfs =
+            fake(dir.path(), &format!("if [ -e seen ]; then printf 'p/s\\t1\\t1\\n'; else touch seen; {says}; fi"));
+        assert_eq!(list_readable(zfs, top.clone(), None, None).await.unwrap().unread, None);
+        let dir = tempfile::tempdir().unwrap();
+        let zfs = fake(dir.path(), "echo \"cannot open 'p/s': dataset does not exist\" >&2; exit 1");
+        assert!(list_readable(zfs, top, None, None).await.unwrap_err().to_string().contains("does not exist"));
+    }
 
     #[test]
     fn chunks_fit_and_lose_nothing() {

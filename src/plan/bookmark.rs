@@ -1,5 +1,8 @@
 //! zfsync's own bookmarks on the source: one per dataset and target, so that all snapshots may be pruned there without
-//! breaking the chain. Here is decided how they are called and which ones go.
+//! breaking the chain. Here is decided how they are called and what they tell.
+//!
+//! A bookmark is made when its snapshot is sent, before anybody knows whether it arrives, and the one of its base stays until it
+//! has: so it is the oldest that tells what a target has. A snapshot that is sent without a base gets a name with [`WAITING`].
 
 use std::fmt;
 
@@ -7,8 +10,12 @@ use super::{Version, Versions};
 use crate::hash;
 use crate::name::{DatasetName, Guid, MAX_NAME, SnapshotName};
 
-/// How every name of ours starts; a [`Tag`] and `-` follow.
+/// How every name of ours starts; a [`Tag`] and [`ARRIVED`] or [`WAITING`] follow.
 const PREFIX: &str = "zfsync-";
+/// Behind the tag: the target has this, or an older one that is marked so.
+const ARRIVED: char = '-';
+/// Behind the tag: nobody knows whether the target has anything.
+const WAITING: char = '.';
 /// Hexadecimal digits of a tag.
 const DIGITS: usize = 8;
 
@@ -33,6 +40,26 @@ impl Tags {
     }
 }
 
+/// What a bookmark of ours says of the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MarkKind {
+    /// It has this snapshot; or, while there is an older bookmark of this kind, that one.
+    Arrived,
+    /// The snapshot is on its way, and there is nothing that the target is known to have.
+    Waiting,
+}
+
+/// What a dataset's bookmarks tell of one target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownTarget<'a> {
+    /// Which dataset of it.
+    pub tag: Tag,
+    /// The newest bookmark of ours for it.
+    pub newest: Version<'a>,
+    /// That of what it has; none while nothing is known to have arrived.
+    pub has: Option<Version<'a>>,
+}
+
 /// Stands for one dataset of a target in the names of its bookmarks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Tag(String);
@@ -41,7 +68,13 @@ impl Tag {
     /// Whether a bookmark of this name is ours, for this target.
     #[must_use]
     pub fn owns(&self, bookmark: &str) -> bool {
-        split(bookmark).is_some_and(|(tag, _)| tag == self.0)
+        split(bookmark).is_some_and(|(tag, _, _)| tag == self.0)
+    }
+
+    /// Whether a bookmark of this name is ours, for this target, and of this kind.
+    #[must_use]
+    pub fn owns_as(&self, kind: MarkKind, bookmark: &str) -> bool {
+        split(bookmark).is_some_and(|(tag, found, _)| tag == self.0 && found == kind)
     }
 
     /// How the bookmark of this snapshot shall be called, given those that the dataset has. `None` when there is one
@@ -49,21 +82,31 @@ impl Tag {
     #[must_use]
     pub fn name_for(
         &self,
+        kind: MarkKind,
         dataset: &DatasetName,
-        snapshot: &SnapshotName,
-        guid: Guid,
+        (snapshot, guid): (&SnapshotName, Guid),
         there: &[(SnapshotName, Guid)],
     ) -> Option<SnapshotName> {
-        if there.iter().any(|(name, theirs)| *theirs == guid && self.owns(name.as_str())) {
+        if there.iter().any(|(name, theirs)| *theirs == guid && self.owns_as(kind, name.as_str())) {
             return None;
         }
-        let plain = format!("{PREFIX}{}-{snapshot}", self.0);
+        let sign = match kind {
+            MarkKind::Arrived => ARRIVED,
+            MarkKind::Waiting => WAITING,
+        };
+        let plain = format!("{PREFIX}{}{sign}{snapshot}", self.0);
         let with_guid = format!("{plain}-{:016x}", guid.0);
-        let short = format!("{PREFIX}{}--{:016x}", self.0, guid.0);
+        let short = format!("{PREFIX}{}{sign}-{:016x}", self.0, guid.0);
         let fits = |name: &String| dataset.as_str().len() + 1 + name.len() <= MAX_NAME;
         let free = |name: &String| there.iter().all(|(other, _)| other.as_str() != name);
         let name = [plain, with_guid, short].into_iter().find(|name| fits(name) && free(name))?;
         name.parse().ok()
+    }
+
+    /// What the target has at the least, as the dataset's bookmarks tell; none when they don't.
+    #[must_use]
+    pub fn has<'a>(&self, bookmarks: &'a Versions) -> Option<Version<'a>> {
+        bookmarks.iter().find(|mark| self.owns_as(MarkKind::Arrived, mark.name))
     }
 
     /// The newest of a dataset's bookmarks that is ours, for this target: its place.
@@ -73,14 +116,18 @@ impl Tag {
     }
 }
 
-/// The newest bookmark of ours for each target that the dataset has any for.
+/// What is known of each target that the dataset has a bookmark of ours for.
 #[must_use]
-pub fn known_targets(bookmarks: &Versions) -> Vec<(Tag, Version<'_>)> {
-    let mut known: Vec<(Tag, Version<'_>)> = Vec::new();
+pub fn known_targets(bookmarks: &Versions) -> Vec<KnownTarget<'_>> {
+    let mut known: Vec<KnownTarget<'_>> = Vec::new();
     for mark in bookmarks.iter().rev() {
-        let Some((tag, _)) = split(mark.name) else { continue };
-        if !known.iter().any(|(known, _)| known.0 == tag) {
-            known.push((Tag(tag.to_owned()), mark));
+        let Some((tag, kind, _)) = split(mark.name) else { continue };
+        let at = known.iter().position(|known| known.tag.0 == tag).unwrap_or_else(|| {
+            known.push(KnownTarget { tag: Tag(tag.to_owned()), newest: mark, has: None });
+            known.len() - 1
+        });
+        if kind == MarkKind::Arrived {
+            known[at].has = Some(mark);
         }
     }
     known
@@ -96,7 +143,7 @@ impl fmt::Display for Tag {
 /// ask the target for. A bookmark that isn't one of ours is usually called as its snapshot.
 #[must_use]
 pub fn snapshot_of<'a>(bookmark: &Version<'a>) -> &'a str {
-    let Some((_, name)) = split(bookmark.name) else { return bookmark.name };
+    let Some((_, _, name)) = split(bookmark.name) else { return bookmark.name };
     let with_guid = name.len().checked_sub(17).and_then(|at| name.split_at_checked(at));
     match with_guid {
         Some((snapshot, suffix)) if suffix == format!("-{:016x}", bookmark.guid.0) => snapshot,
@@ -104,11 +151,15 @@ pub fn snapshot_of<'a>(bookmark: &Version<'a>) -> &'a str {
     }
 }
 
-/// Tag and rest of a name of ours, whichever the target.
-fn split(bookmark: &str) -> Option<(&str, &str)> {
+/// Tag, kind and rest of a name of ours, whichever the target.
+fn split(bookmark: &str) -> Option<(&str, MarkKind, &str)> {
     let (tag, rest) = bookmark.strip_prefix(PREFIX)?.split_at_checked(DIGITS)?;
     let is_tag = tag.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-    Some((tag, rest.strip_prefix('-')?)).filter(|_| is_tag)
+    let (kind, rest) = match rest.strip_prefix(ARRIVED) {
+        Some(rest) => (MarkKind::Arrived, rest),
+        None => (MarkKind::Waiting, rest.strip_prefix(WAITING)?),
+    };
+    is_tag.then_some((tag, kind, rest))
 }
 
 #[cfg(test)]
@@ -123,7 +174,8 @@ mod tests {
     fn named(there: &[(&str, u64)], snapshot: &str, guid: u64) -> Option<String> {
         let there: Vec<(SnapshotName, Guid)> =
             there.iter().map(|(name, guid)| (name.parse().unwrap(), Guid(*guid))).collect();
-        let name = tag().name_for(&"a/s".parse().unwrap(), &snapshot.parse().unwrap(), Guid(guid), &there);
+        let (dataset, snapshot) = ("a/s".parse().unwrap(), snapshot.parse().unwrap());
+        let name = tag().name_for(MarkKind::Arrived, &dataset, (&snapshot, Guid(guid)), &there);
         name.map(|name| name.to_string())
     }
 
@@ -157,6 +209,7 @@ mod tests {
             snapshot_of(&version).to_owned()
         };
         assert_eq!(read("zfsync-0123abcd-s 1", 9), "s 1");
+        assert_eq!(read("zfsync-0123abcd.s 1", 9), "s 1");
         assert_eq!(read("zfsync-0123abcd-s1-0000000000000009", 9), "s1");
         assert_eq!(read("zfsync-0123abcd-s1-0000000000000009", 8), "s1-0000000000000009", "part of its name");
         for foreign in
@@ -175,7 +228,36 @@ mod tests {
         }
         assert_eq!(tag().newest(&marks), Some(1));
         let known: Vec<(String, &str)> =
-            known_targets(&marks).into_iter().map(|(tag, mark)| (tag.to_string(), mark.name)).collect();
+            known_targets(&marks).into_iter().map(|known| (known.tag.to_string(), known.newest.name)).collect();
         assert_eq!(known, [("0123abcd".to_owned(), "zfsync-0123abcd-c"), (TAG.to_owned(), own.as_str())]);
+    }
+
+    #[test]
+    fn the_oldest_tells_what_has_arrived() {
+        let has = |names: &[&str]| {
+            let mut marks = Versions::default();
+            for (name, txg) in names.iter().zip(1..) {
+                marks.push(&format!("zfsync-{TAG}{name}").parse().unwrap(), Guid(txg), Txg(txg));
+            }
+            let known = known_targets(&marks);
+            assert_eq!(known.len(), usize::from(!names.is_empty()));
+            let has = known.first().and_then(|known| known.has).map(|mark| mark.guid.0);
+            assert_eq!(tag().has(&marks).map(|mark| mark.guid.0), has);
+            has
+        };
+        assert_eq!(has(&[]), None);
+        assert_eq!(has(&[".first"]), None, "nobody knows whether it has arrived");
+        assert_eq!(has(&["-base", "-next", "-newest"]), Some(1));
+        assert_eq!(has(&[".first", "-second"]), Some(2));
+        let name = |kind, there: &[(SnapshotName, Guid)]| {
+            tag()
+                .name_for(kind, &"p/a".parse().unwrap(), (&"s".parse().unwrap(), Guid(7)), there)
+                .map(|one| one.to_string())
+        };
+        let waiting = name(MarkKind::Waiting, &[]).unwrap();
+        assert_eq!(waiting, format!("zfsync-{TAG}.s"));
+        let there = [(waiting.parse().unwrap(), Guid(7))];
+        assert_eq!(name(MarkKind::Waiting, &there), None);
+        assert_eq!(name(MarkKind::Arrived, &there), Some(format!("zfsync-{TAG}-s")));
     }
 }

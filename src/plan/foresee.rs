@@ -20,6 +20,11 @@ pub enum Blocked {
         /// The dataset whose key it is, where the helper tells.
         root: Option<DatasetName>,
     },
+    /// It would lie in the copy of another source.
+    InAnothers {
+        /// That dataset of the target.
+        above: DatasetName,
+    },
     /// It isn't encrypted, and what lies above it is, and comes raw: its copy could only be stored with a key that is not loaded
     /// over there.
     PlainBelowRaw {
@@ -50,6 +55,13 @@ impl fmt::Display for Blocked {
                     f,
                     "its name would be too long there: {}\n  choose a shorter TARGET, or rename it here (zfs rename); --exclude leaves a dataset out",
                     NameError::TooLong(name.clone())
+                )
+            }
+            Self::InAnothers { above } => {
+                write!(
+                    f,
+                    "it would be made in {above}, which zfsync has put there from another source, and which has no snapshot in common \
+                     with what lies above it here\n  name another TARGET"
                 )
             }
             Self::PlainBelowRaw { above } => {
@@ -336,6 +348,37 @@ impl Negotiation {
             (item.source_name.clone(), text)
         };
         self.items.iter().filter(stays).map(text).collect()
+    }
+
+    /// Datasets of the target in which some will be made, although they have nothing in common with what lies above those here.
+    #[must_use]
+    pub fn strangers(&self) -> BTreeSet<DatasetName> {
+        let missing =
+            self.items.iter().filter(|item| item.known == Known::Missing && !item.source.snapshots.is_empty());
+        missing.flat_map(|item| self.strangers_above(item)).map(|above| above.target_name.clone()).collect()
+    }
+
+    /// Takes those that zfsync has put there from another source.
+    pub fn put_by_others(&mut self, others: impl IntoIterator<Item = DatasetName>) {
+        self.others.extend(others);
+    }
+
+    fn strangers_above(&self, item: &Item) -> impl Iterator<Item = &Item> {
+        let up = std::iter::successors(item.source.path.parent(), RelPath::parent);
+        up.filter_map(|path| self.find(&path)).filter(|above| {
+            let listed = matches!(above.known, Known::Listed(_));
+            listed
+                && matches!(self.verdict(above), Verdict::Conflict(conflict) if conflict.kind == ConflictKind::NoCommon)
+        })
+    }
+
+    /// Whether a dataset that doesn't exist yet would be made in another source's copy.
+    pub(super) fn in_anothers(&self, item: &Item) -> Option<Blocked> {
+        if self.others.is_empty() {
+            return None;
+        }
+        let above = self.strangers_above(item).find(|above| self.others.contains(&above.target_name))?;
+        Some(Blocked::InAnothers { above: above.target_name.clone() })
     }
 
     /// Why a dataset that doesn't exist yet can't be made.

@@ -2,19 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::diff::newest_common;
+use super::diff::{Verdict, newest_common};
+use super::due::MaxDelete;
 use super::item::Item;
 use super::negotiate::Negotiation;
-use super::{Format, TargetDataset, Version};
+use super::provenance::{Known, MAX_FOREIGN, Put, place};
+use super::{Filter, Format, SourceDataset, TargetDataset, Version};
 use crate::name::{DatasetName, Guid, RelPath, SnapshotName, Txg};
-
-/// More strangers than a property has room for (8 KiB).
-const MAX_FOREIGN: usize = 400;
 
 /// How closely the target follows what goes away or gets another name at the source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +21,8 @@ pub struct Mirror {
     pub snapshots: bool,
     /// So long after they were first found missing.
     pub grace: Duration,
+    /// How much may go in one run.
+    pub max: MaxDelete,
     /// Whether a dataset that has another name at the source is renamed.
     pub follow_renames: bool,
     /// Snapshots with such names are zfsync's own.
@@ -38,70 +36,6 @@ impl Mirror {
     #[must_use]
     pub fn destroys(&self) -> bool {
         self.datasets || self.snapshots
-    }
-}
-
-/// What zfsync has put into a dataset of the target, as a property of that dataset tells: all snapshots up to one of them, but
-/// for those that were taken there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Put {
-    /// Which source it has come from: see [`Mirror::by`].
-    pub by: u32,
-    /// The newest that has arrived.
-    pub upto: Guid,
-    /// Its createtxg there, once somebody has looked; it counts on when the snapshot itself is gone.
-    pub txg: Option<Txg>,
-    /// Snapshots before it that came from elsewhere.
-    pub foreign: Vec<Guid>,
-}
-
-impl Put {
-    /// For a receive that is about to make a dataset.
-    #[must_use]
-    pub fn new(by: u32, upto: Guid) -> Self {
-        Self { by, upto, txg: None, foreign: Vec::new() }
-    }
-}
-
-impl From<Put> for String {
-    fn from(put: Put) -> Self {
-        put.to_string()
-    }
-}
-
-impl TryFrom<String> for Put {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse().map_err(|()| "no note of what was put there")
-    }
-}
-
-impl fmt::Display for Put {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}-{:016x}", self.by, self.upto.0)?;
-        if let Some(txg) = self.txg {
-            write!(f, "@{}", txg.0)?;
-        }
-        self.foreign.iter().try_for_each(|guid| write!(f, ",{:016x}", guid.0))
-    }
-}
-
-impl FromStr for Put {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let guid = |text: &str| u64::from_str_radix(text, 16).map(Guid).map_err(|_| ());
-        let (by, text) = text.split_once('-').ok_or(())?;
-        let by = u32::from_str_radix(by, 16).map_err(|_| ())?;
-        let mut parts = text.split(',');
-        let first = parts.next().ok_or(())?;
-        let (upto, txg) = match first.split_once('@') {
-            Some((upto, txg)) => (upto, Some(Txg(txg.parse().map_err(|_| ())?))),
-            None => (first, None),
-        };
-        Ok(Self { by, upto: guid(upto)?, txg, foreign: parts.map(guid).collect::<Result<_, _>>()? })
     }
 }
 
@@ -133,6 +67,12 @@ pub enum Stays {
     NoSnapshots,
     /// It is what has another name at the source now, and is sent anew in this run.
     Renamed(DatasetName),
+    /// The source still has it as this dataset, which takes no part in this replication.
+    Unselected(DatasetName),
+    /// It is what the target has as this dataset too, which lacks some of its snapshots.
+    HasMore(DatasetName),
+    /// zfsync has put it there under another name.
+    OtherName,
 }
 
 impl fmt::Display for Stays {
@@ -150,6 +90,13 @@ impl fmt::Display for Stays {
             Self::SetAside => f.write_str("--set-aside has put it out of the way"),
             Self::NoSnapshots => f.write_str("it has no snapshots, and so nobody knows what is in it"),
             Self::Renamed(to) => write!(f, "it is called {to} at the source now, and that is being sent"),
+            Self::Unselected(name) => {
+                write!(f, "the source still has it, as {name}, which is not replicated to this target")
+            }
+            Self::HasMore(copy) => write!(f, "it has snapshots that {copy}, its new copy, has not"),
+            Self::OtherName => {
+                f.write_str("zfsync has put it there under another name: it was renamed on the target, or is a part of another target")
+            }
         }
     }
 }
@@ -161,6 +108,8 @@ pub struct Doomed {
     pub dataset: DatasetName,
     /// All that it has: if there is more by then, it stays.
     pub snapshots: Vec<Guid>,
+    /// The newest of these.
+    pub newest: Option<SnapshotName>,
     /// Since when, if that is noted.
     pub since: Option<i64>,
 }
@@ -180,9 +129,34 @@ pub struct Missing {
     pub puts: Vec<(DatasetName, Put)>,
     /// Datasets that are back at the source: they are no longer missing.
     pub back: Vec<DatasetName>,
+    /// Selected datasets that are not in sync: nothing is deemed missing before they are.
+    pub not_in_sync: Vec<DatasetName>,
+    /// How many datasets and snapshots the target has.
+    pub total: (usize, usize),
 }
 
 impl Negotiation {
+    /// What was left out, so that it isn't taken for missing: the filter, and the source's datasets that it doesn't select.
+    #[must_use]
+    pub fn with_surroundings(mut self, filter: &Filter, unselected: Vec<SourceDataset>) -> Self {
+        self.unselected = unselected.into_iter().map(|dataset| (dataset.path.clone(), dataset)).collect();
+        self.filter = filter.clone();
+        self
+    }
+
+    /// Says whether all of the source could be listed.
+    #[must_use]
+    pub fn with_complete(mut self, complete: bool) -> Self {
+        self.complete = complete;
+        self
+    }
+
+    /// Whether all of the source could be listed.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
     /// Those of these datasets of the target that the source has no more, in tree order.
     #[must_use]
     pub fn only_there<'a>(&self, names: impl IntoIterator<Item = &'a DatasetName>) -> Vec<DatasetName> {
@@ -211,26 +185,61 @@ impl Negotiation {
     }
 
     /// Those of these targets' snapshots that the source has anywhere: what was renamed there, and has been sent anew.
-    fn guids_among<'a>(&self, targets: impl Iterator<Item = &'a TargetDataset>) -> HashSet<Guid> {
+    fn homes<'a>(&self, targets: impl Iterator<Item = &'a TargetDataset>) -> HashMap<Guid, Vec<Home<'_>>> {
         let theirs: HashSet<Guid> = targets.flat_map(|target| target.snapshots.iter()).map(|one| one.guid).collect();
-        let here = self.items.iter().flat_map(|item| item.source.snapshots.iter().chain(item.source.bookmarks.iter()));
-        here.map(|version| version.guid).filter(|guid| theirs.contains(guid)).collect()
+        let mut homes: HashMap<Guid, Vec<Home<'_>>> = HashMap::new();
+        let items = self.items.iter().map(|item| (Home::Item(item), &item.source));
+        let others = self.unselected.values().map(|dataset| (Home::Unselected(&dataset.path), dataset));
+        for (home, dataset) in items.chain(others) {
+            for version in dataset.snapshots.iter().chain(dataset.bookmarks.iter()) {
+                if theirs.contains(&version.guid) {
+                    homes.entry(version.guid).or_default().push(home);
+                }
+            }
+        }
+        homes
     }
 
     /// Whether the source has a dataset, selected or not.
     fn has(&self, path: &RelPath) -> bool {
-        self.find(path).is_some() || self.unselected.contains(path)
+        self.find(path).is_some() || self.unselected.contains_key(path)
     }
 
-    /// What is missing at the source, given all that the target has.
+    /// The selected datasets that are not in sync, going by what the target has after the run; or, before it (in a dry run), those
+    /// that can't be brought so. One without snapshots is only where the target has a copy of it.
+    fn not_in_sync(
+        &self,
+        there: &HashMap<DatasetName, TargetDataset>,
+        notes: &HashMap<DatasetName, Notes>,
+        mirror: &Mirror,
+        when: When,
+    ) -> Vec<DatasetName> {
+        let lacks = |item: &&Item| {
+            let copy = there.get(&item.target_name);
+            match (item.source.snapshots.newest(), when) {
+                (None, _) => {
+                    let put = notes.get(&item.target_name).and_then(|notes| notes.put.as_ref());
+                    put.is_some_and(|put| put.by == mirror.by) && copy.is_some_and(|copy| !copy.snapshots.is_empty())
+                }
+                (Some(newest), When::After) => !copy.is_some_and(|copy| has(copy, newest.guid)),
+                (Some(_), When::Before) => matches!(self.verdict(item), Verdict::Conflict(_) | Verdict::Blocked(_)),
+            }
+        };
+        self.items.iter().filter(lacks).map(|item| item.source_name.clone()).collect()
+    }
+
+    /// What is missing at the source, given all that the target has. Nothing is while a selected dataset is not in sync: what looks
+    /// missing may be what that one lacks.
     #[must_use]
     pub fn missing(
         &self,
         there: &HashMap<DatasetName, TargetDataset>,
         notes: &HashMap<DatasetName, Notes>,
         mirror: &Mirror,
+        when: When,
     ) -> Missing {
-        let mut missing = Missing::default();
+        let snapshots = there.values().map(|dataset| dataset.snapshots.len()).sum();
+        let mut missing = Missing { total: (there.len(), snapshots), ..Missing::default() };
         let none = Notes::default();
         for item in &self.items {
             let Some(target) = there.get(&item.target_name) else { continue };
@@ -249,8 +258,10 @@ impl Negotiation {
             // What bears a name of ours needs no place in the list.
             let put = Put {
                 by: mirror.by,
+                at: Some(place(&item.source.path)),
                 upto: common.there.guid,
                 txg: Some(common.there.txg),
+                came: Vec::new(),
                 foreign: foreign.iter().map(|(_, guid)| *guid).collect(),
             };
             if put.foreign.len() <= MAX_FOREIGN && notes.put.as_ref() != Some(&put) {
@@ -266,6 +277,11 @@ impl Negotiation {
         }
         if mirror.datasets {
             self.doom(there, notes, mirror, &mut missing);
+        }
+        missing.not_in_sync = self.not_in_sync(there, notes, mirror, when);
+        if !missing.not_in_sync.is_empty() || !self.complete {
+            missing.datasets.clear();
+            missing.snapshots.clear();
         }
         missing
     }
@@ -283,22 +299,70 @@ impl Negotiation {
         // Parents of what stays: that can be something that isn't selected, too.
         let mut holding: HashSet<DatasetName> =
             there.keys().filter(|name| !doomed.contains(name)).flat_map(DatasetName::ancestors).collect();
-        let here = self.guids_among(only_there.iter().filter_map(|name| there.get(name)));
+        let homes = self.homes(only_there.iter().filter_map(|name| there.get(name)));
         let none = Notes::default();
         for name in only_there.iter().rev() {
             let (Some(target), notes) = (there.get(name), notes.get(name).unwrap_or(&none)) else { continue };
             let renamed = self.renamed_from(name).map(|to| Stays::Renamed(to.clone()));
             let below = holding.contains(name).then_some(Stays::Below);
-            if let Some(stays) = renamed.or(below).or_else(|| stays(name, target, notes, mirror, &here)) {
+            let path = name.below(&self.target).unwrap_or_default();
+            let stays = renamed.or(below).or_else(|| stays(name, &path, target, notes, mirror, &homes));
+            if let Some(stays) = stays.or_else(|| self.lives_on(target, there, mirror, &homes)) {
                 holding.extend(name.ancestors());
                 missing.stay.push((name.clone(), stays));
             } else {
                 let snapshots = target.snapshots.iter().map(|version| version.guid).collect();
-                missing.datasets.push(Doomed { dataset: name.clone(), snapshots, since: notes.since });
+                let newest = target.snapshots.newest().map(|version| version.snapshot_name());
+                missing.datasets.push(Doomed { dataset: name.clone(), snapshots, newest, since: notes.since });
             }
         }
         missing.stay.reverse();
     }
+
+    /// Why a dataset stays that the source has under another name, by the guids of its snapshots.
+    fn lives_on(
+        &self,
+        target: &TargetDataset,
+        there: &HashMap<DatasetName, TargetDataset>,
+        mirror: &Mirror,
+        homes: &HashMap<Guid, Vec<Home<'_>>>,
+    ) -> Option<Stays> {
+        for home in target.snapshots.iter().filter_map(|version| homes.get(&version.guid)).flatten() {
+            let item = match home {
+                Home::Item(item) => item,
+                Home::Unselected(path) => return Some(Stays::Unselected(self.source.join(path).ok()?)),
+            };
+            let copy = there.get(&item.target_name);
+            let has_all = copy.is_some_and(|copy| target.snapshots.iter().all(|version| has(copy, version.guid)));
+            let in_sync = copy.zip(item.source.snapshots.newest()).is_some_and(|(copy, newest)| has(copy, newest.guid));
+            if !in_sync || !(has_all || mirror.snapshots) {
+                return Some(Stays::HasMore(item.target_name.clone()));
+            }
+        }
+        None
+    }
+}
+
+/// Whether what the target has is looked at before the run or after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Before it: a dry run.
+    Before,
+    /// After it.
+    After,
+}
+
+/// Where the source has a snapshot, or a bookmark of it.
+#[derive(Debug, Clone, Copy)]
+enum Home<'a> {
+    /// In a dataset that is replicated.
+    Item(&'a Item),
+    /// In one that isn't.
+    Unselected(&'a RelPath),
+}
+
+fn has(dataset: &TargetDataset, guid: Guid) -> bool {
+    dataset.snapshots.iter().any(|version| version.guid == guid)
 }
 
 /// The snapshots that only the target has, of those before the newest common one; none without that.
@@ -312,13 +376,14 @@ fn only_there<'a>(item: &'a Item, target: &'a TargetDataset) -> impl Iterator<It
     target.snapshots.iter().filter(move |version| version.txg < before && !here.contains(&version.guid))
 }
 
-/// Why a dataset that only the target has stays, going by itself alone. `here`: snapshots of it that the source has elsewhere.
+/// Why a dataset that only the target has stays, going by itself alone. `homes`: where the source has snapshots of it.
 fn stays(
     name: &DatasetName,
+    path: &RelPath,
     target: &TargetDataset,
     notes: &Notes,
     mirror: &Mirror,
-    here: &HashSet<Guid>,
+    homes: &HashMap<Guid, Vec<Home<'_>>>,
 ) -> Option<Stays> {
     if is_set_aside(name) {
         return Some(Stays::SetAside);
@@ -333,13 +398,14 @@ fn stays(
     match &notes.put {
         None => return Some(Stays::NotOurs),
         Some(put) if put.by != mirror.by => return Some(Stays::OfAnother),
+        Some(put) if put.at.is_some_and(|at| at != place(path)) => return Some(Stays::OtherName),
         Some(_) => {}
     }
     let known = Known::new(target, notes.put.as_ref(), &mirror.format);
     let foreign: Vec<SnapshotName> = target
         .snapshots
         .iter()
-        .filter(|version| !known.put(version) && !here.contains(&version.guid))
+        .filter(|version| !known.put(version) && !homes.contains_key(&version.guid))
         .map(|version| version.snapshot_name())
         .collect();
     (!foreign.is_empty()).then_some(Stays::Foreign(foreign))
@@ -357,106 +423,6 @@ fn is_set_aside(name: &DatasetName) -> bool {
                     .all(|(at, byte)| if at == 8 { *byte == b'-' } else { byte.is_ascii_digit() })
         })
     })
-}
-
-/// Tells which snapshots zfsync has put there.
-struct Known<'a> {
-    upto: Option<Txg>,
-    foreign: &'a [Guid],
-    format: &'a Format,
-}
-
-impl<'a> Known<'a> {
-    fn new(target: &TargetDataset, put: Option<&'a Put>, format: &'a Format) -> Self {
-        let upto = put.and_then(|put| {
-            let there = target.snapshots.iter().find(|version| version.guid == put.upto);
-            there.map(|version| version.txg).or(put.txg)
-        });
-        Self { upto, foreign: put.map_or(&[], |put| &put.foreign), format }
-    }
-
-    fn put(&self, version: &Version<'_>) -> bool {
-        let received = self.upto.is_some_and(|upto| version.txg <= upto) && !self.foreign.contains(&version.guid);
-        received || self.format.parse(version.name).is_some()
-    }
-}
-
-/// What is to be done now about what is missing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Due {
-    /// Datasets that go, those below before those above.
-    pub datasets: Vec<Doomed>,
-    /// Snapshots that go.
-    pub snapshots: Vec<(DatasetName, Vec<(SnapshotName, Guid)>)>,
-    /// Datasets and snapshots that are noted as missing from now on.
-    pub noted: Vec<String>,
-    /// How many datasets have to wait.
-    pub datasets_wait: usize,
-    /// How many snapshots have to wait.
-    pub snapshots_wait: usize,
-    /// When the next of those may go, in seconds since 1970.
-    pub next: Option<i64>,
-}
-
-impl Missing {
-    /// The full names of the snapshots of which it matters since when they are missing.
-    #[must_use]
-    pub fn undated(&self) -> Vec<String> {
-        let names = |(dataset, snapshots): &(DatasetName, Vec<(SnapshotName, Guid)>)| {
-            snapshots.iter().map(|(name, _)| dataset.at(name.as_str())).collect::<Vec<_>>()
-        };
-        self.snapshots.iter().flat_map(names).collect()
-    }
-
-    /// What goes now, and what has to wait. `since` tells of snapshots since when they are missing.
-    #[must_use]
-    pub fn due(&self, since: &HashMap<String, i64>, now: i64, grace: Duration) -> Due {
-        let mut due = Due::default();
-        let grace = i64::try_from(grace.as_secs()).unwrap_or(i64::MAX);
-        // Above what has to wait everything waits.
-        let mut waiting: HashSet<DatasetName> = HashSet::new();
-        for doomed in &self.datasets {
-            let is_due = due.is_due(doomed.dataset.as_str(), doomed.since, now, grace);
-            if is_due && !waiting.contains(&doomed.dataset) {
-                due.datasets.push(doomed.clone());
-            } else {
-                waiting.extend(doomed.dataset.ancestors());
-                due.datasets_wait += 1;
-            }
-        }
-        for (dataset, snapshots) in &self.snapshots {
-            let (mut goes, all) = (Vec::new(), snapshots.len());
-            for (name, guid) in snapshots {
-                let full = dataset.at(name.as_str());
-                if due.is_due(&full, since.get(&full).copied(), now, grace) {
-                    goes.push((name.clone(), *guid));
-                }
-            }
-            due.snapshots_wait += all - goes.len();
-            if !goes.is_empty() {
-                due.snapshots.push((dataset.clone(), goes));
-            }
-        }
-        due
-    }
-}
-
-impl Due {
-    fn is_due(&mut self, name: &str, since: Option<i64>, now: i64, grace: i64) -> bool {
-        if grace == 0 {
-            return true;
-        }
-        // A time to come is one of a clock that was wrong.
-        let since = since.filter(|since| *since <= now).unwrap_or_else(|| {
-            self.noted.push(name.to_owned());
-            now
-        });
-        let end = since.saturating_add(grace);
-        if end > now {
-            self.next = Some(self.next.map_or(end, |next| next.min(end)));
-        }
-        end <= now
-    }
 }
 
 #[cfg(test)]

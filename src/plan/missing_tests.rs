@@ -1,9 +1,8 @@
 //! What is missing at the source: told by guid, only what zfsync has put there, and only in time.
 
 use super::*;
+use crate::name::Txg;
 use crate::plan::{Filter, Kind, SourceDataset, Tags, Versions};
-
-const HOUR: Duration = Duration::from_secs(3600);
 
 fn versions(all: &[(&str, u64)]) -> Versions {
     let mut versions = Versions::default();
@@ -31,10 +30,11 @@ fn negotiation(source: &[(&str, &[(&str, u64)])], exclude: &[&str]) -> Negotiati
         source.iter().map(dataset).partition(|dataset| filter.selects(&dataset.path));
     Negotiation::new(&top, &name("b/t"), selected, false)
         .with_tags(Tags::new(Some("beta")))
-        .with_surroundings(&filter, unselected.into_iter().map(|dataset| dataset.path).collect())
+        .with_surroundings(&filter, unselected)
 }
 
-type There<'a> = &'a [(&'a str, &'a [(&'a str, u64)], &'a str)];
+type Row<'a> = (&'a str, &'a [(&'a str, u64)], &'a str);
+type There<'a> = &'a [Row<'a>];
 
 /// The target's datasets with their snapshots, and what is noted: a [`Put`], or `p` for a placeholder.
 fn there(all: There<'_>) -> (HashMap<DatasetName, TargetDataset>, HashMap<DatasetName, Notes>) {
@@ -63,7 +63,7 @@ fn both() -> Mirror {
 
 fn missing(source: &[(&str, &[(&str, u64)])], exclude: &[&str], target: There<'_>) -> Missing {
     let (datasets, notes) = there(target);
-    negotiation(source, exclude).missing(&datasets, &notes, &both())
+    negotiation(source, exclude).missing(&datasets, &notes, &both(), When::Before)
 }
 
 fn goes(missing: &Missing) -> Vec<&str> {
@@ -75,20 +75,6 @@ fn stay(missing: &Missing) -> Vec<(&str, &Stays)> {
 }
 
 #[test]
-fn notes_can_be_read_again() {
-    let put = Put { by: 0xab, upto: Guid(0x1f), txg: Some(Txg(77)), foreign: vec![Guid(1), Guid(u64::MAX)] };
-    assert_eq!(put.to_string(), "000000ab-000000000000001f@77,0000000000000001,ffffffffffffffff");
-    for put in [put, Put::new(1, Guid(7))] {
-        assert_eq!(put.to_string().parse(), Ok(put));
-    }
-    for bad in
-        ["", "-", "x", "1f", "1-", "1-1f@", "1-1f@x", "1-1f,", "1-1f,,2", "1-fffffffffffffffff", "1ffffffff-1", "x-1"]
-    {
-        assert!(bad.parse::<Put>().is_err(), "{bad:?}");
-    }
-}
-
-#[test]
 fn only_what_zfsync_has_put_there_goes() {
     let source: &[(&str, &[(&str, u64)])] = &[("", &[("s1", 1)])];
     let found = missing(
@@ -96,12 +82,13 @@ fn only_what_zfsync_has_put_there_goes() {
         &[],
         &[
             ("", &[("s1", 1)], "1"),
-            ("/ours", &[("x", 2), ("y", 3)], "3"),
+            ("/ours", &[("x", 2), ("y", 3)], "3+0000000000000002"),
             ("/ours/deep", &[("x", 4)], "4"),
             ("/foreign", &[("x", 2)], "-"),
             ("/later", &[("x", 2), ("own", 3)], "2"),
             ("/named", &[("x", 2), ("241122-000000_D", 3)], "2"),
             ("/between", &[("x", 2), ("own", 3), ("y", 4)], "4@4,3"),
+            ("/first", &[("x", 2), ("own", 3), ("y", 4)], "4+0000000000000002"),
             ("/thinned", &[("x", 2)], "5@9"),
             ("/holds", &[("x", 5)], "5"),
             ("/holds/foreign", &[("x", 6)], "-"),
@@ -123,6 +110,7 @@ fn only_what_zfsync_has_put_there_goes() {
         [
             ("b/t/between", &own()),
             ("b/t/empty", &Stays::NoSnapshots),
+            ("b/t/first", &own()),
             ("b/t/foreign", &Stays::NotOurs),
             ("b/t/holds", &Stays::Below),
             ("b/t/holds/foreign", &Stays::NotOurs),
@@ -168,7 +156,8 @@ fn snapshots_go_by_guid_and_only_before_the_newest_common() {
     assert_eq!(found.undated(), ["b/t@s1", "b/t@241122-000000_D"], "what the note and the names tell");
     let unknown = vec!["s2".parse().unwrap(), "own".parse().unwrap()];
     assert_eq!(found.foreign, [(name("b/t"), unknown)]);
-    let put = Put { by: 0, upto: Guid(30), txg: Some(Txg(30)), foreign: vec![Guid(2), Guid(3)] };
+    let at = Some(place(&RelPath::default()));
+    let put = Put { by: 0, at, upto: Guid(30), txg: Some(Txg(30)), came: vec![], foreign: vec![Guid(2), Guid(3)] };
     assert_eq!(found.puts, [(name("b/t"), put.clone())], "from now on it is known");
     let again = missing(source, &[], &[("", target, &put.to_string())]);
     assert_eq!((again.puts, again.foreign.len()), (Vec::new(), 1));
@@ -179,48 +168,141 @@ fn snapshots_go_by_guid_and_only_before_the_newest_common() {
 
 #[test]
 fn a_bookmark_protects_its_snapshot() {
-    let (datasets, notes) = there(&[("", &[("s1", 1), ("s2", 2), ("s3", 3)], "3")]);
+    let (datasets, notes) = there(&[("", &[("s1", 1), ("s2", 2), ("s3", 3)], "3@3")]);
     let mut source = SourceDataset { snapshots: versions(&[("s3", 3)]), ..SourceDataset::default() };
     source.bookmarks = versions(&[("m", 1)]);
     let negotiation = Negotiation::new(&name("a/s"), &name("b/t"), vec![source], false);
-    assert_eq!(negotiation.missing(&datasets, &notes, &both()).undated(), ["b/t@s2"]);
-}
-
-#[test]
-fn the_grace_counts_from_when_it_was_first_missed() {
-    let found = Missing {
-        datasets: ["b/t/a/b", "b/t/a", "b/t/c"]
-            .iter()
-            .map(|text| Doomed { dataset: name(text), snapshots: vec![], since: None })
-            .collect(),
-        snapshots: vec![(name("b/t"), vec![("s".parse().unwrap(), Guid(1)), ("u".parse().unwrap(), Guid(2))])],
-        ..Missing::default()
-    };
-    let now = 1_000_000;
-    let none = HashMap::new();
-    let at_once = found.due(&none, now, Duration::ZERO);
-    assert_eq!((at_once.datasets.len(), at_once.snapshots[0].1.len(), at_once.noted.len()), (3, 2, 0));
-    let first = found.due(&none, now, HOUR);
-    assert_eq!(first.noted, ["b/t/a/b", "b/t/a", "b/t/c", "b/t@s", "b/t@u"]);
-    assert_eq!((first.datasets_wait, first.snapshots_wait, first.next), (3, 2, Some(now + 3600)));
-    assert_eq!((first.datasets, first.snapshots), (vec![], vec![]));
-
-    let mut later = found;
-    // The child came later: its parent has to wait for it. A time to come is no time.
-    for (doomed, since) in later.datasets.iter_mut().zip([now - 10, now - 5000, now + 5000]) {
-        doomed.since = Some(since);
-    }
-    let since = HashMap::from([("b/t@s".to_owned(), now - 3600), ("b/t@u".to_owned(), now - 3599)]);
-    let due = later.due(&since, now, HOUR);
-    assert_eq!((due.datasets, due.datasets_wait, due.noted), (vec![], 3, vec!["b/t/c".to_owned()]));
-    assert_eq!(due.snapshots, [(name("b/t"), vec![("s".parse().unwrap(), Guid(1))])]);
-    assert_eq!((due.snapshots_wait, due.next), (1, Some(now + 1)));
+    assert_eq!(negotiation.missing(&datasets, &notes, &both(), When::Before).undated(), ["b/t@s2"]);
 }
 
 #[test]
 fn what_is_back_is_no_longer_missing() {
-    let (datasets, mut notes) = there(&[("", &[("s1", 1)], "1@1")]);
+    let (datasets, mut notes) = there(&[("", &[("s1", 1)], &format!("0.{:x}-1@1", place(&RelPath::default())))]);
     notes.get_mut(&name("b/t")).unwrap().since = Some(5);
-    let found = negotiation(&[("", &[("s1", 1)])], &[]).missing(&datasets, &notes, &both());
+    let found = negotiation(&[("", &[("s1", 1)])], &[]).missing(&datasets, &notes, &both(), When::Before);
     assert_eq!((found.back, found.puts), (vec![name("b/t")], vec![]));
+}
+
+#[test]
+fn nothing_is_missing_while_something_is_not_in_sync() {
+    let source: &[(&str, &[(&str, u64)])] = &[("", &[("s1", 1), ("s2", 2)]), ("/bare", &[])];
+    let target = |top: &'static [(&'static str, u64)], bare: &'static str| -> Vec<Row<'_>> {
+        vec![("", top, "1"), ("/bare", &[("s1", 5)], bare), ("/gone", &[("s1", 3)], "3")]
+    };
+    let after = |target: There<'_>| {
+        let (datasets, notes) = there(target);
+        negotiation(source, &[]).missing(&datasets, &notes, &both(), When::After)
+    };
+    let fine = after(&target(&[("s1", 1), ("s2", 2)], "-"));
+    assert_eq!((goes(&fine), fine.not_in_sync.clone()), (vec!["b/t/gone"], vec![]));
+    let behind = after(&target(&[("s0", 9), ("s1", 1)], "-"));
+    assert_eq!((goes(&behind), behind.undated(), behind.not_in_sync.clone()), (vec![], vec![], vec![name("a/s")]));
+    // It has no snapshot by now, and had some: nobody knows what has become of it.
+    let bare = after(&target(&[("s1", 1), ("s2", 2)], "5"));
+    assert_eq!((goes(&bare), bare.not_in_sync.clone()), (vec![], vec![name("a/s/bare")]));
+    // What a listing leaves out is not missing.
+    let (datasets, notes) = there(&target(&[("s1", 1), ("s2", 2)], "-"));
+    let unread = negotiation(source, &[]).with_complete(false).missing(&datasets, &notes, &both(), When::After);
+    assert_eq!(goes(&unread), [""; 0]);
+}
+
+#[test]
+fn what_the_source_has_anywhere_lives_on() {
+    let source: &[(&str, &[(&str, u64)])] = &[("", &[("s1", 1)]), ("/new", &[("y", 3)]), ("/attic/moved", &[("x", 5)])];
+    let target: There<'_> = &[
+        ("", &[("s1", 1)], "1"),
+        ("/new", &[("y", 3)], "3"),
+        ("/old", &[("x", 2), ("y", 3)], "3@3"),
+        ("/moved", &[("x", 5)], "5"),
+    ];
+    let (datasets, notes) = there(target);
+    let stays_by = |mirror: &Mirror| {
+        let found = negotiation(source, &["attic", "attic/**"]).missing(&datasets, &notes, mirror, When::After);
+        found.stay.into_iter().map(|(name, why)| (name.to_string(), why)).collect::<Vec<_>>()
+    };
+    let moved = || ("b/t/moved".to_owned(), Stays::Unselected(name("a/s/attic/moved")));
+    assert_eq!(stays_by(&both()), [moved()]);
+    // Snapshots of its own are not to go where only datasets are.
+    let datasets_only = Mirror { datasets: true, ..Mirror::default() };
+    assert_eq!(stays_by(&datasets_only), [moved(), ("b/t/old".to_owned(), Stays::HasMore(name("b/t/new")))]);
+}
+
+#[test]
+fn what_got_another_name_on_the_target_stays() {
+    let at = |path: &str| {
+        format!("00000000.{:08x}-0000000000000002", place(&name(&format!("b/t{path}")).below(&name("b/t")).unwrap()))
+    };
+    let (here, there_, inner) = (at("/kept"), at("/gone"), at(""));
+    let found = missing(
+        &[("", &[("s1", 1)])],
+        &[],
+        &[
+            ("", &[("s1", 1)], "1"),
+            ("/kept", &[("x", 2)], &here),
+            ("/renamed", &[("x", 2)], &there_),
+            // The same source has another target below this one.
+            ("/second", &[("x", 2)], &inner),
+        ],
+    );
+    assert_eq!(goes(&found), ["b/t/kept"]);
+    assert_eq!(stay(&found), [("b/t/renamed", &Stays::OtherName), ("b/t/second", &Stays::OtherName)]);
+}
+
+mod any {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Tree = Vec<(String, Vec<(String, u64)>)>;
+
+    /// Some of these paths, each with some of these snapshots: guids are spread over all paths, so that datasets move.
+    fn tree() -> impl Strategy<Value = Tree> {
+        let paths = ["", "/a", "/a/k", "/b", "/x"].map(str::to_owned).to_vec();
+        let dataset = proptest::sample::subsequence((1..9_u64).collect::<Vec<_>>(), 0..4);
+        let snapshots = |guids: Vec<u64>| guids.into_iter().map(|guid| (format!("s{guid}"), guid)).collect();
+        proptest::sample::subsequence(paths, 1..5).prop_flat_map(move |paths| {
+            let number = paths.len();
+            proptest::collection::vec(dataset.clone().prop_map(snapshots), number)
+                .prop_map(move |all| paths.iter().cloned().zip(all).collect())
+        })
+    }
+
+    fn borrowed(tree: &Tree) -> Vec<(&str, Vec<(&str, u64)>)> {
+        tree.iter()
+            .map(|(path, all)| (path.as_str(), all.iter().map(|(name, guid)| (name.as_str(), *guid)).collect()))
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_goes_that_the_source_still_has(source in tree(), target in tree(), looked in any::<bool>(), only in any::<bool>()) {
+            let (source, target) = (borrowed(&source), borrowed(&target));
+            let source: Vec<(&str, &[(&str, u64)])> = source.iter().map(|(path, all)| (*path, all.as_slice())).collect();
+            let note = if looked { "9@9" } else { "9+0000000000000001000000000000000200000000000000030000000000000004" };
+            let target: Vec<Row<'_>> =
+                target.iter().map(|(path, all)| (*path, all.as_slice(), note)).collect();
+            let (datasets, notes) = there(&target);
+            let mirror = Mirror { snapshots: !only, ..both() };
+            let found = negotiation(&source, &["x"]).missing(&datasets, &notes, &mirror, When::After);
+            let kept: HashSet<Guid> = datasets
+                .iter()
+                .filter(|(name, _)| found.datasets.iter().all(|doomed| doomed.dataset != **name))
+                .flat_map(|(_, dataset)| dataset.snapshots.iter().map(|version| version.guid))
+                .collect();
+            for doomed in &found.datasets {
+                for guid in &doomed.snapshots {
+                    let here = source.iter().any(|(_, all)| all.iter().any(|(_, number)| number == &guid.0));
+                    // What the source has is there under its new name, or it would not have gone.
+                    prop_assert!(!here || kept.contains(guid), "{guid:?} of {}", doomed.dataset);
+                }
+            }
+            for (path, all) in source.iter().filter(|(path, _)| *path != "/x") {
+                let Some((_, newest)) = all.iter().max_by_key(|(_, number)| number) else { continue };
+                let copy = datasets.get(&name(&format!("b/t{path}")));
+                if !copy.is_some_and(|copy| has(copy, Guid(*newest))) {
+                    prop_assert!(found.datasets.is_empty() && found.snapshots.is_empty(), "a/s{path} is not in sync");
+                }
+            }
+        }
+    }
 }

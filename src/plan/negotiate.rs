@@ -57,8 +57,9 @@ enum What {
 
 /// The questions and what is known so far.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Negotiation {
-    source: DatasetName,
+    pub(super) source: DatasetName,
     pub(super) target: DatasetName,
     pub(super) items: Vec<Item>,
     /// Selected datasets that can't be items, as their names would be too long on the target.
@@ -74,6 +75,8 @@ pub struct Negotiation {
     pub(super) stamp: String,
     /// How datasets of the target are encrypted that hold what will be made.
     pub(super) holders: HashMap<DatasetName, BaseFacts>,
+    /// Datasets of the target that zfsync has put there from another source, of those in which something may be made.
+    pub(super) others: HashSet<DatasetName>,
     /// What of the target is listed in full.
     pub(super) listing: Listing,
     /// Names our own bookmarks for this target; `None` where there are none to be believed.
@@ -81,7 +84,9 @@ pub struct Negotiation {
     /// Which datasets take part.
     pub(super) filter: Filter,
     /// Datasets of the source that don't.
-    pub(super) unselected: HashSet<RelPath>,
+    pub(super) unselected: HashMap<RelPath, SourceDataset>,
+    /// Whether all of the source could be listed. Else nothing that isn't listed is deemed missing.
+    pub(super) complete: bool,
     /// Datasets of the target that are items under an old name, and those items' targets: they are sent anew.
     pub(super) renamed: HashMap<DatasetName, DatasetName>,
     /// What this run renames, by the old names.
@@ -139,10 +144,12 @@ impl Negotiation {
             cures: Cures::default(),
             stamp: String::new(),
             holders: HashMap::new(),
+            others: HashSet::new(),
             listing: Listing::AsNeeded,
             tags: None,
             filter: Filter::default(),
-            unselected: HashSet::new(),
+            unselected: HashMap::new(),
+            complete: true,
             renamed: HashMap::new(),
             moving: Vec::new(),
             round: 0,
@@ -172,13 +179,6 @@ impl Negotiation {
     pub fn with_cures(mut self, cures: Cures, stamp: &str) -> Self {
         self.cures = cures;
         stamp.clone_into(&mut self.stamp);
-        self
-    }
-
-    /// What was left out, so that it isn't taken for missing: the filter, and the source's datasets that it doesn't select.
-    #[must_use]
-    pub fn with_surroundings(mut self, filter: &Filter, unselected: HashSet<RelPath>) -> Self {
-        (self.filter, self.unselected) = (filter.clone(), unselected);
         self
     }
 
@@ -469,7 +469,7 @@ impl Negotiation {
             _ if item.source.snapshots.is_empty() => Verdict::NoSnapshots,
             Known::Settled(verdict) => verdict.clone(),
             Known::Based(kind, at) => Verdict::Send(item.steps(*kind, *at, self.newest_only)),
-            Known::Missing => match self.blocked_above(item) {
+            Known::Missing => match self.in_anothers(item).or_else(|| self.blocked_above(item)) {
                 Some(blocked) => Verdict::Blocked(blocked),
                 None => Verdict::Send(full(&item.source, self.newest_only)),
             },

@@ -27,7 +27,7 @@ pub enum Has<'a> {
     Snapshots(&'a Versions),
     /// It doesn't exist.
     Nothing,
-    /// It was not asked: its newest bookmark on the source tells what it had at the least.
+    /// It was not asked: its bookmarks on the source tell what it had at the least.
     Bookmark,
 }
 
@@ -110,17 +110,20 @@ pub fn prune_source(
         Has::Snapshots(has) => needed_by(&peer.label, &source.snapshots, &source.bookmarks, has),
         Has::Nothing => needed_by(&peer.label, &source.snapshots, &source.bookmarks, &none),
         Has::Bookmark => {
-            let newest = peer.tag.newest(&source.bookmarks).and_then(|at| source.bookmarks.get(at));
-            Needed { since: newest.map_or(Txg(0), |mark| mark.txg), by: peer.label.clone() }
+            let has = peer.tag.has(&source.bookmarks);
+            Needed { since: has.map_or(Txg(0), |mark| mark.txg), by: peer.label.clone() }
         }
     });
     let mut needed: Vec<Needed> = needed.collect();
     if heed_bookmarks {
         let others = known_targets(&source.bookmarks);
-        let others = others.into_iter().filter(|(tag, _)| peers.iter().all(|peer| peer.tag != *tag));
-        needed.extend(others.map(|(_, mark)| Needed {
-            since: mark.txg,
-            by: format!("the target of the bookmark #{} (--only-named-targets to forget it)", mark.name),
+        let others = others.into_iter().filter(|known| peers.iter().all(|peer| peer.tag != known.tag));
+        needed.extend(others.map(|known| Needed {
+            since: known.has.map_or(Txg(0), |mark| mark.txg),
+            by: format!(
+                "the target of the bookmark #{} (--only-named-targets to forget it)",
+                known.has.unwrap_or(known.newest).name
+            ),
         }));
     }
     choice.cut(dataset, &source.snapshots, &needed)
@@ -193,6 +196,37 @@ mod tests {
             let unasked = |host| Peer { has: Has::Bookmark, ..peer(host) };
             assert_eq!(names(&prune_source(&dataset, &source, &[unasked("old")], false, choice)), ["a", "b"]);
             assert_eq!(names(&prune_source(&dataset, &source, &[unasked("new")], false, choice)), [""; 0]);
+        });
+    }
+
+    #[test]
+    fn what_is_on_its_way_has_not_arrived() {
+        let dataset: DatasetName = "t/a".parse().unwrap();
+        let tag = Tags::new(Some("old")).of(&dataset);
+        let source = |marks: &[(&str, u64)]| {
+            let marks: Vec<(String, u64)> =
+                marks.iter().map(|(mark, at)| (format!("zfsync-{tag}{mark}"), *at)).collect();
+            let marks: Vec<(&str, u64)> = marks.iter().map(|(mark, at)| (mark.as_str(), *at)).collect();
+            SourceDataset {
+                snapshots: versions(&[("a", 1), ("b", 2), ("c", 3), ("d", 4), ("e", 5)]),
+                bookmarks: versions(&marks),
+                ..SourceDataset::default()
+            }
+        };
+        let peer = || Peer { label: "old:t/a".into(), tag: tag.clone(), has: Has::Bookmark };
+        with(|choice| {
+            for (marks, goes) in [
+                (&[("-b", 2), ("-e", 5)][..], &["a"][..]),
+                (&[(".e", 5)], &[]),
+                (&[(".b", 2), ("-c", 3)], &["a", "b"]),
+                (&[], &[]),
+            ] {
+                let source = source(marks);
+                assert_eq!(names(&prune_source(&dataset, &source, &[peer()], false, choice)), goes, "{marks:?}");
+                if !marks.is_empty() {
+                    assert_eq!(names(&prune_source(&dataset, &source, &[], true, choice)), goes, "{marks:?}");
+                }
+            }
         });
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::bookmark::{Tag, known_targets, snapshot_of};
+use super::bookmark::{KnownTarget, Tag, known_targets, snapshot_of};
 use super::item::Known;
 use super::negotiate::Negotiation;
 use super::{TargetDataset, Verdict};
@@ -53,8 +53,8 @@ impl Negotiation {
             return Vec::new();
         }
         let by_tag: HashMap<Tag, &DatasetName> = only_there.iter().map(|name| (tags.of(name), name)).collect();
-        let guess = |index, (tag, mark): (Tag, super::Version<'_>)| {
-            let from = (*by_tag.get(&tag)?).clone();
+        let guess = |index, known: KnownTarget<'_>| {
+            let (from, mark) = ((*by_tag.get(&known.tag)?).clone(), known.newest);
             Some(Guess { index, from, snapshot: snapshot_of(&mark).parse().ok()?, guid: mark.guid })
         };
         lacking

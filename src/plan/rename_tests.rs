@@ -1,7 +1,5 @@
 //! Renames at the source: guessed by bookmarks or guids, and followed with as few renames as it takes.
 
-use std::collections::HashSet;
-
 use super::*;
 use crate::name::Txg;
 use crate::plan::{Filter, Kind, SourceDataset, Tags, Versions};
@@ -35,7 +33,7 @@ fn negotiation(items: &[(&str, u64, Option<&str>)], there: &[&str]) -> Negotiati
     };
     let mut negotiation = Negotiation::new(&top, &name("b/t"), items.iter().map(dataset).collect(), false)
         .with_tags(tags.clone())
-        .with_surroundings(&Filter::default(), HashSet::new());
+        .with_surroundings(&Filter::default(), Vec::new());
     let questions = negotiation.questions();
     let found: Vec<_> = (0..)
         .zip(&questions)

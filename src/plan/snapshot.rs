@@ -84,6 +84,8 @@ pub struct SnapshotPlan {
     pub incomplete: Vec<DatasetName>,
     /// Whether there was no own snapshot before.
     pub is_first: bool,
+    /// What `zfs` said where it could not list all.
+    pub unread: Vec<String>,
 }
 
 /// The datasets that a command line selects, each of them once.
@@ -151,7 +153,7 @@ impl<'a> Selection<'a> {
         }
         let pools = self.pools(&wanted, &unchanged);
         pools.iter().try_for_each(|pool| pool.check(&name))?;
-        Ok(SnapshotPlan { name, pools, unchanged, incomplete, is_first: before.is_none() })
+        Ok(SnapshotPlan { name, pools, unchanged, incomplete, is_first: before.is_none(), unread: Vec::new() })
     }
 
     /// The newest own snapshot of the first DATASET: its full name, and what that tells. Where that dataset may be left out

@@ -95,6 +95,18 @@ impl Zfs {
         command
     }
 
+    /// A clone of a volume that takes over its snapshots while the volume is destroyed: nobody can open it.
+    #[must_use]
+    pub fn keeper_of(&self, volume: &DatasetName, snapshot: &SnapshotName, keeper: &DatasetName) -> Command {
+        self.command(["clone", "-o", "volmode=none", &volume.at(snapshot.as_str()), keeper.as_str()])
+    }
+
+    /// Unmounts a filesystem that nobody uses.
+    #[must_use]
+    pub fn unmount(&self, dataset: &DatasetName) -> Command {
+        self.command(["unmount", dataset.as_str()])
+    }
+
     /// Makes a clone the owner of the snapshots that it has in common with its origin.
     #[must_use]
     pub fn promote(&self, clone: &DatasetName) -> Command {

@@ -401,7 +401,8 @@ mod tests {
             line(&zfs.receive(&receive, Some(&snapshot("s")))),
             "zfs recv -s -u -o readonly=on -o volmode=none b/x@s"
         );
-        let receive = Receive { put: Some(crate::plan::Put::new(7, crate::name::Guid(0x1f))), ..receive };
+        let put = Some("00000007-000000000000001f".parse().unwrap());
+        let receive = Receive { put, ..receive };
         assert_eq!(
             line(&zfs.receive(&receive, Some(&snapshot("s")))),
             "zfs recv -s -u -o readonly=on -o volmode=none -o zfsync:received=00000007-000000000000001f b/x@s"

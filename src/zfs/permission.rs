@@ -16,6 +16,8 @@ pub const READ: &str = "send";
 pub const CLEAR: &str = "destroy,mount";
 /// To destroy snapshots.
 pub const DESTROY: &str = "destroy,mount";
+/// To destroy datasets: a volume that may be open gives its snapshots to a clone first.
+pub const DESTROY_DATASETS: &str = "destroy,mount,create,clone,promote,volmode";
 /// To follow a rename.
 pub const RENAME: &str = "rename,create,mount,canmount,readonly,userprop";
 /// To note since when something is missing.

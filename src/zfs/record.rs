@@ -13,6 +13,20 @@ use crate::plan::Kind;
 pub const SIZE: usize = 312;
 /// The longest content that a record can have: `SPA_MAXBLOCKSIZE`.
 const MAX_CONTENT: u64 = 16 << 20;
+/// `SPA_MINBLOCKSIZE`.
+const MIN_BLOCK: u64 = 512;
+/// `DN_MAX_OBJECT`.
+const MAX_OBJECT: u64 = 1 << 48;
+/// What the largest dnode has room for behind its header (`DNODE_MAX_SIZE`), its block pointers included.
+const MAX_BONUS: u32 = 16384 - 64;
+/// `DNODE_MAX_SIZE` in slots of 512 bytes.
+const MAX_SLOTS: u8 = 32;
+/// `ZIO_COMPRESS_ZSTD`, the last one up to OpenZFS 2.4.
+const MAX_COMPRESSION: u8 = 16;
+/// `BPE_PAYLOAD_SIZE`.
+const MAX_EMBEDDED: u32 = 112;
+/// `BP_EMBEDDED_TYPE_REDACTED`.
+const MAX_EMBEDDED_TYPE: u8 = 2;
 /// `DMU_BACKUP_MAGIC`.
 const MAGIC: u64 = 0x0002_f5ba_cbac;
 /// Where `drr_toname` begins in a BEGIN record; it goes to the record's end.
@@ -140,6 +154,9 @@ pub enum RecordError {
     /// The record's length.
     #[error("one of its records claims {0} bytes")]
     TooLong(u64),
+    /// Numbers that no dataset has, in a record of this type.
+    #[error("one of its {0} records has impossible sizes, numbers, or a compression that this zfsync doesn't know")]
+    Senseless(&'static str),
 }
 
 struct Fields<'a> {
@@ -263,7 +280,43 @@ impl Record {
         if content > MAX_CONTENT {
             return Err(RecordError::TooLong(content));
         }
+        fields.check()?;
         Ok(Self::Content(content))
+    }
+}
+
+impl Fields<'_> {
+    /// What a kernel that takes it unread stumbles over, up to a panic (OpenZFS 2.3.9, tried); newer ones check the same and more
+    /// (`recv_check_drr_*` in `module/zfs/dmu_recv.c`). The bounds are those of the on-disk format.
+    fn check(&self) -> Result<(), RecordError> {
+        let blocks = |size: u64| (MIN_BLOCK..=MAX_CONTENT).contains(&size) && size.is_multiple_of(MIN_BLOCK);
+        let known = |compression: u8| compression <= MAX_COMPRESSION;
+        let object = |number: u64| number != 0 && number < MAX_OBJECT;
+        let (kind, sane) = match self.u32(0) {
+            1 => {
+                let (bonus, raw) = (self.u32(28), self.u32(36));
+                let fits =
+                    bonus <= MAX_BONUS && (raw == 0 || (bonus..=MAX_BONUS).contains(&raw) && raw.is_multiple_of(8));
+                let slots = self.bytes[34] <= MAX_SLOTS;
+                ("OBJECT", object(self.u64(8)) && blocks(self.u32(24).into()) && fits && slots && known(self.bytes[33]))
+            }
+            3 => {
+                let (size, compressed, compression) = (self.u64(32), self.u64(96), self.bytes[50]);
+                let fits = compression == 0 || (1..=size).contains(&compressed);
+                ("WRITE", object(self.u64(8)) && blocks(size) && fits && known(compression))
+            }
+            7 => {
+                let (size, compressed) = (self.u64(16), self.u64(40));
+                ("SPILL", object(self.u64(8)) && blocks(size) && compressed <= size && known(self.bytes[33]))
+            }
+            8 => {
+                let (compression, kind, psize) = (self.bytes[40], self.bytes[41], self.u32(52));
+                let fits = (1..=MAX_EMBEDDED).contains(&psize) && (1..=MAX_CONTENT).contains(&self.u32(48).into());
+                ("WRITE_EMBEDDED", object(self.u64(8)) && fits && known(compression) && kind <= MAX_EMBEDDED_TYPE)
+            }
+            _ => return Ok(()),
+        };
+        if sane { Ok(()) } else { Err(RecordError::Senseless(kind)) }
     }
 }
 
@@ -328,15 +381,15 @@ mod tests {
     fn the_length_of_each_kind_of_content_is_known() {
         for order in [ByteOrder::Little, ByteOrder::Big] {
             for (kind, numbers, expected) in [
-                (1, &[(28, 4, 13)][..], 16),
-                (1, &[(28, 4, 13), (36, 4, 320)], 320),
+                (1, &[(8, 8, 1), (24, 4, 512), (28, 4, 13)][..], 16),
+                (1, &[(8, 8, 1), (24, 4, 512), (28, 4, 13), (36, 4, 320)], 320),
                 (2, &[(16, 8, 99)], 0),
-                (3, &[(32, 8, 131_072)], 131_072),
-                (3, &[(32, 8, 131_072), (50, 1, 15), (96, 8, 4096)], 4096),
+                (3, &[(8, 8, 1), (32, 8, 131_072)], 131_072),
+                (3, &[(8, 8, 1), (32, 8, 131_072), (50, 1, 15), (96, 8, 4096)], 4096),
                 (4, &[(24, 8, u64::MAX)], 0),
-                (7, &[(16, 8, 512)], 512),
-                (7, &[(16, 8, 512), (40, 8, 100)], 100),
-                (8, &[(52, 4, 17)], 24),
+                (7, &[(8, 8, 1), (16, 8, 512)], 512),
+                (7, &[(8, 8, 1), (16, 8, 512), (40, 8, 100)], 100),
+                (8, &[(8, 8, 1), (48, 4, 512), (52, 4, 17)], 24),
                 (9, &[], 0),
                 (10, &[(24, 8, 5)], 0),
             ] {
@@ -347,6 +400,32 @@ mod tests {
             assert_eq!(Record::read(&record(11, order, &[]), order), Err(RecordError::Type(11)));
             let long = record(3, order, &[(32, 8, u64::MAX)]);
             assert_eq!(Record::read(&long, order), Err(RecordError::TooLong(u64::MAX)));
+        }
+    }
+
+    #[test]
+    fn numbers_that_a_kernel_stumbles_over_are_refused() {
+        let object: &[(usize, usize, u64)] = &[(8, 8, 1), (24, 4, 512), (28, 4, 16)];
+        let write: &[(usize, usize, u64)] = &[(8, 8, 1), (32, 8, 512)];
+        let spill: &[(usize, usize, u64)] = &[(8, 8, 1), (16, 8, 512)];
+        let embedded: &[(usize, usize, u64)] = &[(8, 8, 1), (48, 4, 512), (52, 4, 17)];
+        for order in [ByteOrder::Little, ByteOrder::Big] {
+            for (kind, good, bad) in [
+                (1, object, &[(8, 8, 0), (8, 8, 1 << 48), (24, 4, 0), (24, 4, 511), (24, 4, 32 << 20)][..]),
+                (1, object, &[(28, 4, 17_000), (36, 4, 8), (36, 4, 255), (36, 4, 17_000), (34, 1, 33), (33, 1, 17)]),
+                (3, write, &[(8, 8, 0), (32, 8, 0), (32, 8, 1000), (50, 1, 127), (50, 1, 15)]),
+                (7, spill, &[(8, 8, 0), (16, 8, 0), (16, 8, 700), (40, 8, 513), (33, 1, 255)]),
+                (8, embedded, &[(8, 8, 0), (52, 4, 0), (52, 4, 113), (48, 4, 0), (40, 1, 17), (41, 1, 3)]),
+            ] {
+                assert!(Record::read(&record(kind, order, good), order).is_ok(), "{kind}");
+                for change in bad {
+                    let record = record(kind, order, &[good, &[*change]].concat());
+                    assert!(
+                        matches!(Record::read(&record, order), Err(RecordError::Senseless(_))),
+                        "{kind}: {change:?}"
+                    );
+                }
+            }
         }
     }
 }

@@ -344,6 +344,12 @@ impl Run<'_> {
         }
         self.summary.took = started.elapsed();
         self.summary.interrupted = self.stop.is_some();
+        for one in &self.ready.unread {
+            self.summary.failed += 1;
+            self.summary.datasets += 1;
+            let headline = one.error.lines().next().unwrap_or_default().to_owned();
+            self.summary.failures.push((one.dataset.clone(), headline));
+        }
         self.summary.failures.sort();
         let (selected, without) = (self.summary.datasets, self.summary.without_snapshots);
         let nothing = Nothing::of(&self.job.source, selected, without).filter(|_| self.stop.is_none());

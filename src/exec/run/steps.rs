@@ -30,9 +30,8 @@ impl Run<'_> {
             resumable: self.job.resume,
             mountable,
             put: (self.ready.negotiation.source(dataset))
-                .and_then(|source| source.snapshots.newest())
                 .filter(|_| !mountable)
-                .map(|newest| Put::new(self.job.mirror.by, newest.guid)),
+                .and_then(|source| Put::new(self.job.mirror.by, &source.path, &source.snapshots)),
         };
         let command = self.ready.send(self.zfs, planned, send, self.job);
         self.reporter.event(&Event::StepStarted {

@@ -45,12 +45,34 @@ struct Claim {
 enum State {
     /// This helper has the lock.
     Locked { _hold: Hold },
-    /// Another helper of the same run has it.
-    Joined,
+    /// Another helper of the same run has it; who that run is.
+    Joined { owner: String },
     /// There can't be one.
     Unlocked,
     /// Another run has got it meanwhile: this one.
     Lost(String),
+}
+
+impl State {
+    /// What a try to take the lock has made of a claim; `None`: another helper of the run still has it.
+    fn of(taken: Result<Hold, LockError>, run: u64) -> Option<Self> {
+        match taken {
+            Err(LockError::Held { run: Some(theirs), .. }) if theirs == run => None,
+            Ok(hold) => Some(Self::Locked { _hold: hold }),
+            Err(LockError::Held { holder, .. }) => Some(Self::Lost(holder)),
+            Err(LockError::Io { .. }) => Some(Self::Unlocked),
+        }
+    }
+}
+
+impl Claim {
+    fn look_again(&mut self, zfs: Option<&Zfs>) {
+        if let State::Joined { owner } = &self.state
+            && let Some(state) = State::of(try_take(zfs, &self.dataset, self.run, owner), self.run)
+        {
+            self.state = state;
+        }
+    }
 }
 
 impl Claims {
@@ -85,7 +107,7 @@ impl Claims {
                 if theirs == run && run != NOBODY && dataset.is_within(&tree) =>
             {
                 self.take_over(dataset, run, owner);
-                (State::Joined, None)
+                (State::Joined { owner: owner.to_owned() }, None)
             }
             Err(LockError::Held { holder, .. }) => return Err(failure(Refusal::Locked, &holder)),
             Err(error @ LockError::Io { .. }) => (State::Unlocked, Some(error.to_string())),
@@ -102,17 +124,10 @@ impl Claims {
         let _ = thread::Builder::new().name("claim".into()).spawn(move || {
             loop {
                 thread::sleep(TAKE_OVER);
-                let state = match take(zfs.as_ref(), &dataset, run, &owner) {
-                    Err(LockError::Held { run: Some(theirs), .. }) if theirs == run => {
-                        if claims.strong_count() == 0 {
-                            return;
-                        }
-                        continue;
-                    }
-                    Ok(hold) => State::Locked { _hold: hold },
-                    Err(LockError::Held { holder, .. }) => State::Lost(holder),
-                    Err(LockError::Io { .. }) => State::Unlocked,
-                };
+                if claims.strong_count() == 0 {
+                    return;
+                }
+                let Some(state) = State::of(take(zfs.as_ref(), &dataset, run, &owner), run) else { continue };
                 return put(&claims, &dataset, run, state);
             }
         });
@@ -130,9 +145,21 @@ impl Claims {
         Ok(passage)
     }
 
+    /// The same for one that is only made where it is missing: beside a claim below it too, for which it is made.
+    pub fn enter_above(&self, dataset: &DatasetName) -> Result<Passage, Failure> {
+        if self.lock().iter().any(|claim| claim.dataset.is_within(dataset)) {
+            return Ok(Passage::default());
+        }
+        self.enter([dataset])
+    }
+
     /// Whether this session has claimed what a dataset lies in; an error when it has lost that.
     fn is_claimed(&self, dataset: &DatasetName) -> Result<bool, Failure> {
-        let claims = self.lock();
+        let mut claims = self.lock();
+        // The helper that has the lock may have ended a moment ago, and somebody else may have come.
+        for claim in claims.iter_mut().filter(|claim| dataset.is_within(&claim.dataset)) {
+            claim.look_again(self.zfs.as_ref());
+        }
         let mut covering = claims.iter().filter(|claim| dataset.is_within(&claim.dataset)).peekable();
         let claimed = covering.peek().is_some();
         let lost = covering.find_map(|claim| match &claim.state {
@@ -172,7 +199,9 @@ impl Claims {
 fn put(claims: &Weak<Mutex<Vec<Claim>>>, dataset: &DatasetName, run: u64, state: State) {
     let Some(claims) = claims.upgrade() else { return };
     let mut claims = claims.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(claim) = claims.iter_mut().find(|claim| claim.run == run && claim.dataset == *dataset) {
+    // Whoever was asked to do something may have taken it before.
+    let joined = |claim: &&mut Claim| matches!(claim.state, State::Joined { .. });
+    if let Some(claim) = claims.iter_mut().filter(joined).find(|claim| claim.run == run && claim.dataset == *dataset) {
         claim.state = state;
     }
 }

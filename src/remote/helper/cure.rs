@@ -4,7 +4,8 @@
 use std::io::{BufRead, Read};
 
 use super::host::failure;
-use super::process::run;
+use super::process::{read, run};
+use super::whole::{check_mounts, destroy_whole};
 use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::plan::{Cure, Restore};
 use crate::remote::wire::Failure;
@@ -68,7 +69,7 @@ fn bring_back(zfs: &Zfs, from: &DatasetName, restore: &Restore, top: bool) -> Re
 }
 
 fn replace(zfs: &Zfs, dataset: &DatasetName, loses: &[Guid], whole: bool) -> Result<(), Failure> {
-    let below = || run(zfs.list_below(dataset), |output| Ok(output.lines().count().saturating_sub(1)));
+    let below = || read(zfs.list_below(dataset), |output| Ok(output.lines().count().saturating_sub(1)));
     if whole && below()? > 0 {
         let words = format!(
             "'{dataset}' has datasets below it, and where one side is encrypted ZFS receives nothing into what would be left of it: \
@@ -83,11 +84,11 @@ fn replace(zfs: &Zfs, dataset: &DatasetName, loses: &[Guid], whole: bool) -> Res
     if let Err(Failure { refusal: Refusal::Missing, .. }) = facts(zfs, dataset) {
         return Ok(());
     }
-    destroy_snapshots(zfs, dataset, &all)?;
     if below()? > 0 {
-        return Ok(());
+        check_mounts(dataset)?;
+        return destroy_snapshots(zfs, dataset, &all);
     }
-    run(zfs.destroy_bare(dataset), |_| Ok(()))
+    destroy_whole(zfs, &facts(zfs, dataset)?, &all)
 }
 
 /// Destroys these snapshots of a dataset.
@@ -142,12 +143,12 @@ pub(super) fn clear_partial(zfs: &Zfs, dataset: &DatasetName) -> Result<(), Fail
 }
 
 pub(super) fn facts(zfs: &Zfs, dataset: &DatasetName) -> Result<Facts, Failure> {
-    let all = run(zfs.facts(std::slice::from_ref(dataset)), read_facts)?;
+    let all = read(zfs.facts(std::slice::from_ref(dataset)), read_facts)?;
     all.into_iter().next().ok_or_else(|| failure(Refusal::Missing, &format!("'{dataset}': dataset does not exist")))
 }
 
 pub(super) fn pinned(zfs: &Zfs, dataset: &DatasetName) -> Result<Vec<Pinned>, Failure> {
-    run(zfs.list_pinned(dataset), read_pinned)
+    read(zfs.list_pinned(dataset), read_pinned)
 }
 
 pub(super) fn changed(words: &str) -> Failure {

@@ -1,9 +1,9 @@
 //! Tells whether a filesystem holds nothing at all, so that it may be replaced: whatever can't be found out counts as "no".
 
 use std::fs;
-use std::io::{BufRead, Read};
+use std::io::{BufRead, Read as _};
 
-use super::process::run;
+use super::process::read;
 use crate::name::DatasetName;
 use crate::plan::Kind;
 use crate::zfs::{Facts, Zfs, user_objects};
@@ -16,7 +16,7 @@ use crate::zfs::{Facts, Zfs, user_objects};
 /// only as of the last transaction group, so on a mounted filesystem the directory is looked into as well.
 pub(super) fn holds_nothing(zfs: &Zfs, facts: &Facts) -> bool {
     let Facts { name, kind: Kind::Filesystem, unborn: false, mounted, .. } = facts else { return false };
-    let objects = run(zfs.userspace(name), user_objects);
+    let objects = read(zfs.userspace(name), user_objects);
     let Ok(Some(objects)) = objects else { return false };
     let only_the_root = objects.iter().fold(0_u64, |sum, (_, objects)| sum.saturating_add(*objects)) == 1;
     only_the_root && unmounting_is_harmless(zfs, name, *mounted)
@@ -24,7 +24,7 @@ pub(super) fn holds_nothing(zfs: &Zfs, facts: &Facts) -> bool {
 
 /// `zfs recv -F` unmounts the filesystem and all below it, and `-u` leaves them so.
 fn unmounting_is_harmless(zfs: &Zfs, name: &DatasetName, mounted: bool) -> bool {
-    let others = run(zfs.mounted_below(name), |output| {
+    let others = read(zfs.mounted_below(name), |output| {
         let lines = output.lines().map_while(Result::ok);
         Ok(lines.filter(|line| line == "yes").count())
     });
@@ -37,7 +37,7 @@ fn unmounting_is_harmless(zfs: &Zfs, name: &DatasetName, mounted: bool) -> bool 
 }
 
 fn mountpoint(zfs: &Zfs, name: &DatasetName) -> Option<String> {
-    let path = run(zfs.get("mountpoint", name), |output| {
+    let path = read(zfs.get("mountpoint", name), |output| {
         let mut path = String::new();
         output.take(64 * 1024).read_to_string(&mut path)?;
         Ok(path)

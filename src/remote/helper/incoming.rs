@@ -291,9 +291,12 @@ impl Incoming {
             Sink::Closed(receiving) if !self.judge.may_end() => receiving.tell(broken("the package has no end")),
             Sink::Closed(receiving) => receiving.tell(None),
             Sink::Dropped(Some(receiving)) => {
-                // Of a package the streams behind it are lost, whatever it says itself.
-                let lost = self.judge.is_apart().then(|| failure(Refusal::Stream, "zfs recv ended before its stream"));
-                receiving.tell(lost);
+                if self.judge.is_apart() {
+                    // Of a package the streams behind it are lost.
+                    receiving.tell_lost(failure(Refusal::Stream, "zfs recv ended before its stream"));
+                } else {
+                    receiving.tell(None);
+                }
                 receiving.finish(ending);
             }
             Sink::Dropped(None) => {}

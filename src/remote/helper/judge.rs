@@ -205,6 +205,9 @@ impl Judge {
             }
             (Brings::Snapshot(_), HeaderType::Substream) => {
                 self.check(&begin)?;
+                // It goes into the rest of a cut receive, and from there into a terminal over here.
+                split(&begin.name)?;
+                self.order = begin.order;
                 Ok(self.begin(&begin, record))
             }
         }
@@ -281,8 +284,9 @@ impl Judge {
     }
 
     fn begun(&mut self, bytes: Vec<u8>) -> Act {
-        // Of one that replaces something, the end must be known too.
-        let plain = self.brings != Brings::Snapshots && !self.replaces;
+        // Of one that replaces something, the end must be known too; and where anybody may send, no record reaches the kernel
+        // that it could stumble over.
+        let plain = self.brings != Brings::Snapshots && !self.replaces && self.whole();
         self.place = if plain { Place::Plain } else { Place::Records };
         let snapshot = self.snapshot.take();
         if self.brings == Brings::Snapshots && self.whole() {

@@ -21,7 +21,10 @@ fn end(order: ByteOrder) -> [u8; SIZE] {
 /// A WRITE record with its content.
 fn write(order: ByteOrder, len: u64) -> Vec<u8> {
     let mut bytes = record(3, order).to_vec();
-    bytes[32..40].copy_from_slice(&if order == LITTLE { len.to_le_bytes() } else { len.to_be_bytes() });
+    for (at, number) in [(8, 1), (32, len.next_multiple_of(512)), (96, len)] {
+        bytes[at..at + 8].copy_from_slice(&if order == LITTLE { number.to_le_bytes() } else { number.to_be_bytes() });
+    }
+    bytes[50] = 15;
     bytes.resize(SIZE + usize::try_from(len).unwrap(), b'c');
     bytes
 }
@@ -48,7 +51,7 @@ fn package(order: ByteOrder) -> Vec<u8> {
         &end(order),
         &two,
         &write(order, 512),
-        &write(order, 0),
+        &record(2, order),
         &end(order),
         &end(order),
     ];
@@ -109,11 +112,18 @@ fn refused(receive: &Receive, stream: &[u8]) -> String {
 
 #[test]
 fn a_plain_stream_passes_unchanged() {
-    let stream = [&begin(Some(Guid(1)), "whatever@s").to_bytes()[..], &[7; 5000]].concat();
-    for packages in [Packages::Apart, Packages::Whole] {
-        let (received, may_end) = judge(&receive("b/x"), packages, &stream, 77).unwrap();
-        assert_eq!(received, [(None, stream.clone(), false)]);
-        assert!(may_end);
+    for order in [ByteOrder::Little, ByteOrder::Big] {
+        let begin = Begin { order, ..begin(Some(Guid(1)), "whatever@s") }.to_bytes();
+        let stream = [&begin[..], &write(order, 5000), &record(4, order), &end(order)].concat();
+        for (packages, ended) in [(Packages::Apart, true), (Packages::Whole, false)] {
+            let (received, may_end) = judge(&receive("b/x"), packages, &stream, 77).unwrap();
+            assert_eq!(received, [(None, stream.clone(), ended)]);
+            assert!(may_end);
+        }
+        // Of who may do anything anyway, only the first record is read.
+        let other = [&begin[..], &[7; 5000]].concat();
+        judge(&receive("b/x"), Packages::Whole, &other, 77).unwrap();
+        assert!(judge(&receive("b/x"), Packages::Apart, &other, 77).is_err());
     }
 }
 
@@ -130,7 +140,7 @@ fn what_a_begin_record_brings_along_comes_with_it() {
     assert!(!judge.may_end());
     let act = judge.read(&stream[SIZE + 1..SIZE + 1000]);
     assert_eq!(act, Ok(Some(Act::Begin { snapshot: None, bytes: stream[..SIZE + 1000].to_vec() })));
-    assert_eq!(judge.wants(), Wants::Rest);
+    assert_eq!(judge.wants(), Wants::Bytes(SIZE));
 }
 
 #[test]
@@ -177,6 +187,8 @@ fn only_what_was_announced_is_taken() {
         ((Receive { overwrite: true, ..receive("b/x") }, from()), "it is an increment"),
         (increment(Begin { clone: true, ..from() }), "it makes a clone"),
         (create(Begin { clone: true, ..full() }), "it makes a clone"),
+        (increment(Begin { name: b"p/x".to_vec(), ..from() }), "it names no snapshot"),
+        (increment(Begin { name: b"p/x@\x1b[2J".to_vec(), ..from() }), "the name of its snapshot is not a legal one"),
         (create(Begin { kind: Some(Kind::Volume), ..full() }), "it is that of a volume"),
         (increment(Begin { kind: None, ..from() }), "it is neither that of a filesystem"),
         ((Receive { kind: Kind::Volume, create: true, ..receive("b/x") }, full()), "it is that of a filesystem"),

@@ -13,7 +13,7 @@ use super::empty::holds_nothing;
 use super::host::{Found, Host, Sink, Started, Tell, failure};
 use super::list;
 use super::mirror;
-use super::process::{run, run_listing, start};
+use super::process::{read, run, run_listing, start};
 use super::thin;
 use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::plan::Cure;
@@ -119,7 +119,7 @@ impl Host for LocalHost {
     }
 
     fn create_placeholder(&self, dataset: &DatasetName, top: bool) -> Result<(), Failure> {
-        let (zfs, _passage) = (self.zfs()?, self.claims.enter([dataset])?);
+        let (zfs, _passage) = (self.zfs()?, self.claims.enter_above(dataset)?);
         let create = |marked| match run(zfs.create_placeholder(dataset, top, marked), |_| Ok(())) {
             // Also when another channel was faster.
             Err(Failure { refusal: Refusal::Exists, .. }) => Ok(()),
@@ -204,7 +204,7 @@ impl Host for LocalHost {
 
     fn has_snapshots(&self, dataset: &DatasetName) -> Result<bool, Failure> {
         let mut snapshots = false;
-        run(self.zfs()?.list_snapshots(std::slice::from_ref(dataset)), |output| {
+        read(self.zfs()?.list_snapshots(std::slice::from_ref(dataset)), |output| {
             read_listed(output, |_| {
                 snapshots = true;
                 Ok::<_, ParseError>(())
@@ -246,7 +246,7 @@ impl Host for LocalHost {
 
 impl LocalHost {
     fn facts(&self, dataset: &DatasetName) -> Result<Facts, Failure> {
-        let facts = run(self.zfs()?.facts(std::slice::from_ref(dataset)), read_facts)?;
+        let facts = read(self.zfs()?.facts(std::slice::from_ref(dataset)), read_facts)?;
         facts
             .into_iter()
             .next()

@@ -3,10 +3,11 @@
 
 use std::io::{BufRead, Read};
 
-use super::cure::{changed, check_losses, clear_partial, destroy_snapshots, facts, pinned};
+use super::cure::{changed, check_losses, clear_partial, facts, pinned};
 use super::empty::holds_nothing;
 use super::host::failure;
-use super::process::run;
+use super::process::{read, run};
+use super::whole::destroy_whole;
 use crate::name::{DatasetName, Guid};
 use crate::remote::wire::{Failure, Rename};
 use crate::zfs::{Note, Refusal, Zfs};
@@ -44,7 +45,7 @@ pub(super) fn destroy(zfs: &Zfs, dataset: &DatasetName, snapshots: &[Guid]) -> R
         Err(Failure { refusal: Refusal::Missing, .. }) => return Ok(()),
         there => there?,
     };
-    let below = run(zfs.list_below(dataset), |output| Ok(output.lines().count().saturating_sub(1)))?;
+    let below = read(zfs.list_below(dataset), |output| Ok(output.lines().count().saturating_sub(1)))?;
     if below > 0 {
         return Err(changed(&format!("'{dataset}' has datasets below it")));
     }
@@ -60,12 +61,11 @@ pub(super) fn destroy(zfs: &Zfs, dataset: &DatasetName, snapshots: &[Guid]) -> R
         return Err(changed(&format!("'{dataset}' was written to since its newest snapshot")));
     }
     clear_partial(zfs, dataset)?;
-    destroy_snapshots(zfs, dataset, &all)?;
-    run(zfs.destroy_bare(dataset), |_| Ok(()))
+    destroy_whole(zfs, &there, &all)
 }
 
 fn written(zfs: &Zfs, dataset: &DatasetName) -> Result<u64, Failure> {
-    let text = run(zfs.written(dataset), |output| {
+    let text = read(zfs.written(dataset), |output| {
         let mut text = String::new();
         output.take(100).read_to_string(&mut text)?;
         Ok(text)

@@ -22,6 +22,7 @@ mod replies;
 mod serve;
 mod syslog;
 mod thin;
+mod whole;
 
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;

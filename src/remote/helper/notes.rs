@@ -77,5 +77,5 @@ pub(super) fn destroy(context: &Context, dataset: &DatasetName, snapshots: &[Gui
     if context.config.roots.contains(dataset) {
         return Err(failure(Refusal::NotAllowed, &format!("{dataset} is what this helper serves (its --root)")));
     }
-    context.host.destroy(dataset, snapshots).map_err(|why| context.explain(why, permission::DESTROY, dataset))
+    context.host.destroy(dataset, snapshots).map_err(|why| context.explain(why, permission::DESTROY_DATASETS, dataset))
 }

@@ -18,9 +18,8 @@ fn end() -> Vec<u8> {
 
 /// A stream in a package; the fake host takes it for complete as its last bytes say so.
 fn part(from: u64, to: u64, name: &str) -> Vec<u8> {
-    let mut content = vec![0; SIZE];
     // WRITE with 3 bytes of content, then an END record that ends in the fake's own mark.
-    (content[0], content[32]) = (3, 3);
+    let content = super::tests::write(3);
     let mut end = end();
     end[SIZE - 3..].copy_from_slice(b"end");
     [&Begin { to: Guid(to), ..begin(Some(Guid(from)), name) }.to_bytes()[..], &content, b"abc", &end].concat()

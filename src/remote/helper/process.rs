@@ -18,20 +18,40 @@ pub(super) fn run<T>(
     command: Command,
     read: impl FnOnce(BufReader<ChildStdout>) -> Result<T, ParseError>,
 ) -> Result<T, Failure> {
-    run_with(command, false, read)
+    run_with(command, Words::Tolerated, read)
 }
 
-/// Runs a command that is asked for several objects; that some of them don't exist is no failure.
+/// Runs a command that tells of one object, or all of a tree; whatever it says on stderr is a failure, as something may be left
+/// out then, even with exit status 0.
+pub(super) fn read<T>(
+    command: Command,
+    read: impl FnOnce(BufReader<ChildStdout>) -> Result<T, ParseError>,
+) -> Result<T, Failure> {
+    run_with(command, Words::Failure, read)
+}
+
+/// The same for one that is asked for several objects; that some of them don't exist is no failure.
 pub(super) fn run_listing<T>(
     command: Command,
     read: impl FnOnce(BufReader<ChildStdout>) -> Result<T, ParseError>,
 ) -> Result<T, Failure> {
-    run_with(command, true, read)
+    run_with(command, Words::MayMiss, read)
+}
+
+/// What words on stderr mean.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Words {
+    /// Nothing, where the exit status is 0.
+    Tolerated,
+    /// A failure.
+    Failure,
+    /// A failure; but "does not exist" is an answer.
+    MayMiss,
 }
 
 fn run_with<T>(
     mut command: Command,
-    may_miss: bool,
+    words: Words,
     read: impl FnOnce(BufReader<ChildStdout>) -> Result<T, ParseError>,
 ) -> Result<T, Failure> {
     let name = command.get_program().to_string_lossy().into_owned();
@@ -41,7 +61,8 @@ fn run_with<T>(
         return Err(failure(Refusal::Other, "no pipes to a command"));
     };
     // Beside stdout: it could fill up and block otherwise.
-    let complaints = thread::Builder::new().spawn(move || read_complaints(stderr, may_miss)).map_err(cant);
+    let complaints =
+        thread::Builder::new().spawn(move || read_complaints(stderr, words == Words::MayMiss)).map_err(cant);
     let value = complaints.is_ok().then(|| read(BufReader::new(stdout)));
     if !matches!(value, Some(Ok(_))) {
         // Nobody reads the rest. It may have ended by itself.
@@ -51,7 +72,8 @@ fn run_with<T>(
     let complaints = complaints?.join().unwrap_or_default();
     match value {
         Some(Err(error)) if status.success() => Err(failure(Refusal::Other, &error.to_string())),
-        Some(Ok(value)) if status.success() || complaints.tolerable(status) => Ok(value),
+        Some(Ok(value)) if status.success() && (words == Words::Tolerated || complaints.words.is_empty()) => Ok(value),
+        Some(Ok(value)) if complaints.tolerable(status) => Ok(value),
         _ => Err(complaints.into_failure(&name, status)),
     }
 }
@@ -152,5 +174,41 @@ impl Process for Recv {
             // It can't be gone: it is not reaped.
             let _ = kill_process(Pid::from_child(&child), signal);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]).stdin(Stdio::null());
+        command
+    }
+
+    fn lines(output: BufReader<ChildStdout>) -> Result<Vec<String>, ParseError> {
+        Ok(output.lines().collect::<Result<_, _>>()?)
+    }
+
+    #[test]
+    fn a_listing_that_complains_is_none() {
+        let io_error = "echo b/x; echo 'cannot iterate filesystems: I/O error' >&2";
+        for code in [0, 1] {
+            let script = format!("{io_error}; exit {code}");
+            assert!(run_listing(shell(&script), lines).unwrap_err().words.contains("I/O error"));
+            assert!(read(shell(&script), lines).unwrap_err().words.contains("I/O error"));
+        }
+        // A deed that is done is done.
+        assert_eq!(run(shell(io_error), lines).unwrap(), ["b/x"]);
+    }
+
+    #[test]
+    fn what_does_not_exist_is_an_answer_to_a_question_by_name() {
+        let missing = "echo b/x; echo \"cannot open 'b/y': dataset does not exist\" >&2; exit 1";
+        assert_eq!(run_listing(shell(missing), lines).unwrap(), ["b/x"]);
+        assert!(read(shell(missing), lines).is_err());
+        let both = format!("echo 'cannot iterate filesystems: I/O error' >&2; {missing}");
+        assert!(run_listing(shell(&both), lines).is_err());
     }
 }

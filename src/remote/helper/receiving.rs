@@ -57,6 +57,8 @@ struct State {
     told: Told,
     /// A failure that is known beforehand, whatever `zfs recv` makes of its input.
     failure: Option<Failure>,
+    /// What it is if `zfs recv` finds nothing wrong.
+    lost: Option<Failure>,
     /// What is still to be told.
     outcome: Option<Outcome>,
     /// All is known, and what has to be said at once is said.
@@ -140,12 +142,18 @@ impl Receiving {
         state.failure = failure.or(state.failure.take());
         if let Some(outcome) = state.outcome.take() {
             state.told = Told::Never;
-            let failure = state.failure.take();
+            let (known, lost) = (state.failure.take(), state.lost.take());
             drop(state);
-            self.reply(failure, outcome);
+            self.reply(known, lost, outcome);
         } else {
             state.told = Told::Now;
         }
+    }
+
+    /// The same where it ended before its stream did: that is a failure even if it has none to tell.
+    pub(super) fn tell_lost(&self, lost: Failure) {
+        self.lock().lost = Some(lost);
+        self.tell(None);
     }
 
     /// Whatever becomes of it, the sender isn't told.
@@ -173,9 +181,9 @@ impl Receiving {
         };
         if now {
             state.told = Told::Never;
-            let failure = state.failure.take();
+            let (known, lost) = (state.failure.take(), state.lost.take());
             drop(state);
-            self.reply(failure, outcome);
+            self.reply(known, lost, outcome);
             state = self.lock();
         } else {
             state.outcome = Some(outcome);
@@ -185,8 +193,8 @@ impl Receiving {
         self.changed.notify_all();
     }
 
-    fn reply(&self, known: Option<Failure>, (failure, warning): Outcome) {
-        let failure = known.or(failure);
+    fn reply(&self, known: Option<Failure>, lost: Option<Failure>, (failure, warning): Outcome) {
+        let failure = known.or(failure).or(lost);
         let warning = warning.filter(|_| failure.is_none());
         self.replies.done_with(self.id, failure, warning);
     }
@@ -316,6 +324,7 @@ impl Receives {
                 ended_by: false,
                 told,
                 failure: None,
+                lost: None,
                 outcome: None,
                 settled: false,
             }),

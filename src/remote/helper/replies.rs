@@ -6,20 +6,56 @@ use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 
 use super::syslog::Syslog;
-use crate::remote::wire::{self, Failure, FrameKind, Hello, Reply, WireError};
+use crate::remote::wire::{self, Failure, FrameKind, Hello, Reply, SILENCE, WireError};
 use crate::zfs::Refusal;
 
 /// Where replies go.
-pub(super) struct Replies(Mutex<File>, OwnedFd, Syslog);
+pub(super) struct Replies(Mutex<Patient>, OwnedFd, Syslog);
+
+/// The descriptor, for so long as somebody reads.
+struct Patient {
+    output: File,
+    /// Nobody has read for [`SILENCE`], and so half a frame may be out.
+    given_up: bool,
+}
+
+impl Write for Patient {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let most = Timespec::try_from(SILENCE).ok();
+        if self.given_up {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        loop {
+            match rustix::event::poll(&mut [PollFd::new(&self.output, PollFlags::OUT)], most.as_ref()) {
+                Ok(0) => {
+                    self.given_up = true;
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                // A pipe that can be written takes so much at once (pipe(7)).
+                Ok(_) => return self.output.write(&bytes[..bytes.len().min(AT_ONCE)]),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+}
+
+/// `PIPE_BUF` on Linux; elsewhere it is smaller, and a write may wait for a reader.
+const AT_ONCE: usize = 4096;
 
 impl Replies {
     /// What is refused is noted in `log` too.
     pub(super) fn new(output: OwnedFd, log: Syslog) -> io::Result<Self> {
         let watched = output.try_clone()?;
-        Ok(Self(Mutex::new(output.into()), watched, log))
+        Ok(Self(Mutex::new(Patient { output: output.into(), given_up: false }), watched, log))
     }
 
     pub(super) fn greet(&self, hello: &Hello) -> Result<(), WireError> {
@@ -49,6 +85,10 @@ impl Replies {
 
     /// Whether nobody reads any more.
     pub(super) fn is_broken(&self) -> bool {
+        // Whoever holds it is writing, and will tell.
+        if self.0.try_lock().is_ok_and(|output| output.given_up) {
+            return true;
+        }
         let mut fds = [self.watch()];
         let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
         rustix::event::poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0)

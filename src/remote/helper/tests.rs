@@ -17,9 +17,24 @@ fn session() -> Session {
     Session::start(Config::default())
 }
 
-/// An increment with `len` bytes behind its BEGIN record, which the fake host takes for complete.
+/// An increment with `len` bytes in a WRITE record, which the fake host takes for complete.
 pub(super) fn stream(len: usize) -> Vec<u8> {
-    [&begin(Some(Guid(1)), "p/x@s").to_bytes(), vec![7; len - 3].as_slice(), b"end"].concat()
+    let mut end = [0; SIZE];
+    end[0] = 5;
+    end[SIZE - 3..].copy_from_slice(b"end");
+    let begin = begin(Some(Guid(1)), "p/x@s").to_bytes();
+    [&begin[..], &write(len), &vec![7; len], &end].concat()
+}
+
+/// The record before so many bytes of compressed content.
+pub(super) fn write(len: usize) -> [u8; SIZE] {
+    let mut record = [0; SIZE];
+    let mut put = |at: usize, value: usize| record[at..at + 8].copy_from_slice(&(value as u64).to_le_bytes());
+    for (at, number) in [(0, 3), (8, 1), (32, len.next_multiple_of(512)), (96, len)] {
+        put(at, number);
+    }
+    record[50] = 15;
+    record
 }
 
 /// A full stream of that kind.
@@ -154,7 +169,7 @@ fn a_vanished_sender_leaves_no_receive_behind() {
 fn a_full_pipe_to_a_stuck_receive_does_not_hold_the_helper() {
     let mut session = session();
     session.receive(1, "b/stuck");
-    session.data(&stream(10));
+    session.data(&[begin(Some(Guid(1)), "p/x@s").to_bytes(), write(200_000)].concat());
     // More than fits anywhere: the feeder's pipe stays full.
     let feeder = session.input.take().unwrap();
     let fed = thread::spawn(move || {

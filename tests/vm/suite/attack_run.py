@@ -232,6 +232,35 @@ def forged(bed):
             streams(bed, f"{name} as {form}", data, **fields)
 
 
+def broken(bed):
+    """Records with sums that fit and numbers that no dataset has: kernels panic at some, and libzfs overruns a buffer at others."""
+    flaws = {
+        rec.OBJECT: {"object 0": (8, "Q", 0), "object 2^48": (8, "Q", 1 << 48), "no blocks": (24, "I", 0), "odd blocks": (24, "I", 1000),
+                     "blocks of 1 GiB": (24, "I", 1 << 30), "a bonus of 1 MiB": (28, "I", 1 << 20), "an odd raw bonus": (36, "I", 255),
+                     "255 slots": (34, "B", 255), "compression 255": (33, "B", 255)},
+        rec.WRITE: {"object 0": (8, "Q", 0), "no length": (32, "Q", 0), "an odd length": (32, "Q", 1001), "a length of 1 TiB": (32, "Q", 1 << 40),
+                    "compression 255": (50, "B", 255), "compression 127": (50, "B", 127)},
+        rec.SPILL: {"no length": (16, "Q", 0), "a length of 17 MiB": (16, "Q", 17 << 20), "more than it unpacks to": (40, "Q", 1 << 20)},
+        rec.EMBEDDED: {"no length": (52, "I", 0), "too long": (52, "I", 200), "of nothing": (48, "I", 0), "an unknown kind": (41, "B", 9)},
+    }
+    sane = {
+        rec.OBJECT: ((8, "Q", 900), (16, "I", 19), (24, "I", 512)), rec.WRITE: ((8, "Q", 900), (16, "I", 19), (32, "Q", 512)),
+        rec.SPILL: ((8, "Q", 900), (16, "Q", 512)), rec.EMBEDDED: ((8, "Q", 900), (24, "Q", 512), (48, "I", 512), (52, "I", 16)),
+    }
+    for words, fields in (("full", {"create": True, "dataset": f"{bed.root}/new"}), ("i", {}), ("I", {"brings": "snapshots"}),
+                          ("raw", {"create": True, "dataset": f"{bed.root}/rawnew"})):
+        for kind, changes in flaws.items():
+            for name, change in changes.items():
+                parts = rec.parse(bed.stream(KINDS[words]))
+                bad = rec.Record(bytearray(rec.SIZE)).put(0, "I", kind)
+                for place in (*sane[kind], change):
+                    bad.put(*place)
+                bad.content = b"x" * min(rec.content(bad), 1 << 20)
+                records = parts[words == "I"].records
+                records[1:1] = [bad]
+                streams(bed, f"{words} with a record of type {kind} with {name}", rec.seal(parts), **fields)
+
+
 def desync(bed):
     """A stream whose snapshot is there already and that breaks in its middle: libzfs then reads on within its content."""
     b = bed.base
@@ -248,6 +277,8 @@ def desync(bed):
             streams[1].begin.put(40, "Q", guid(bed, "mine@s2"))
             streams[2].begin.put(48, "Q", guid(bed, "mine@s2"))
             bad = rec.Record(bytearray(rec.SIZE)).put(0, "I", kind)
+            if kind == rec.FREEOBJECTS:
+                bad.put(8, "Q", (1 << 64) - 2).put(16, "Q", 100)
             if kind == rec.WRITE:
                 body = bytes(end.head) + nested
                 bad.put(32, "Q", len(body))
@@ -289,9 +320,9 @@ def verbs(bed):
     aside = {"dataset": f"{root}/mine", "aside": f"{root}/aside", "restore": [], "top": True}
     rename = {"from": f"{root}/mine", "to": f"{root}/away", "snapshot": "s1", "guid": guid(bed, "mine@s1"), "ancestors": []}
     for name, verb, fields in (
-        ("roll back", "cure", {"cure": {"rollback": ours}}),
-        ("set aside", "cure", {"cure": {"set_aside": aside}}),
-        ("replace", "cure", {"cure": {"replace": {"dataset": f"{root}/mine", "loses": [guid(bed, "mine@s1"), guid(bed, "mine@s2")]}}}),
+        ("roll back", "cure", {"cure": {"how": "rollback", **ours}}),
+        ("set aside", "cure", {"cure": {"how": "set_aside", **aside}}),
+        ("replace", "cure", {"cure": {"how": "replace", "dataset": f"{root}/mine", "loses": [guid(bed, "mine@s1"), guid(bed, "mine@s2")]}}),
         ("destroy a snapshot", "thin", {"dataset": f"{root}/mine", "snapshots": [["s1", guid(bed, "mine@s1")]], "dry_run": False}),
         ("destroy a dataset", "destroy", {"dataset": f"{root}/holder/below", "snapshots": []}),
         ("rename", "rename", {"rename": rename}),
@@ -370,4 +401,4 @@ def fair(bed):
 
 if __name__ == "__main__":
     sys.argv[2:] or sys.exit(__doc__)
-    {"requests": requests, "forged": forged, "desync": desync, "verbs": verbs, "late": late, "fair": fair}[sys.argv[2]](Bed(sys.argv[1]))
+    {"requests": requests, "forged": forged, "broken": broken, "desync": desync, "verbs": verbs, "late": late, "fair": fair}[sys.argv[2]](Bed(sys.argv[1]))

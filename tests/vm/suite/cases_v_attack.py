@@ -36,6 +36,14 @@ def streams_that_are_forged(c):
     refused(c, "forged", 100)
 
 
+@case("SEC", long=True)
+def records_that_no_kernel_should_see(c):
+    """Lengths, numbers and compressions that no dataset has: the helper refuses them, and ZFS over there never gets them."""
+    for attempt in refused(c, "broken", 80):
+        c.check("refuses the stream" in attempt["words"], attempt["words"])
+    c.beta("zpool sync bpool; ! dmesg | grep -i panic", timeout=30)
+
+
 @case("SEC")
 def streams_that_break_in_their_middle(c):
     """A stream that libzfs would read on in at another place: what is hidden in its content is never received."""

@@ -1,0 +1,240 @@
+//! What of the missing goes now: only what has been missing for the grace, and never so much that a mistake is the likelier reason.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::missing::{Doomed, Missing};
+use crate::name::{DatasetName, Guid, SnapshotName};
+
+/// So much always may go without `--max-delete`.
+const FEW: usize = 10;
+/// Per cent of the target's datasets, and of its snapshots, that may go without `--max-delete`.
+const PERCENT: u8 = 25;
+
+/// How much may go in one run, of the target's datasets and of its snapshots (`--max-delete`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MaxDelete {
+    /// A quarter, but always ten.
+    #[default]
+    Cautious,
+    /// So many datasets, and so many snapshots.
+    Number(usize),
+    /// So many per cent of the datasets, and of the snapshots.
+    Percent(u8),
+}
+
+impl MaxDelete {
+    /// How many of `total` may go.
+    #[must_use]
+    pub fn of(self, total: usize) -> usize {
+        let part = |percent: u8| {
+            let part = total as u128 * u128::from(percent) / 100;
+            usize::try_from(part).unwrap_or(usize::MAX)
+        };
+        match self {
+            Self::Cautious => part(PERCENT).max(FEW),
+            Self::Number(number) => number,
+            Self::Percent(percent) => part(percent),
+        }
+    }
+}
+
+impl fmt::Display for MaxDelete {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cautious => write!(f, "{PERCENT}%, at least {FEW}"),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Percent(percent) => write!(f, "{percent}%"),
+        }
+    }
+}
+
+impl FromStr for MaxDelete {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is neither a number nor a percentage (100, 30%)");
+        match text.strip_suffix('%') {
+            Some(percent) => match percent.parse() {
+                Ok(percent @ 0..=100) => Ok(Self::Percent(percent)),
+                _ => Err(wrong()),
+            },
+            None => text.parse().map(Self::Number).map_err(|_| wrong()),
+        }
+    }
+}
+
+/// In a configuration file: a number, or a text with a percentage.
+impl<'de> Deserialize<'de> for MaxDelete {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Value {
+            Number(usize),
+            Text(String),
+        }
+        match Value::deserialize(deserializer)? {
+            Value::Number(number) => Ok(Self::Number(number)),
+            Value::Text(text) => text.parse().map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+/// What is to be done now about what is missing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Due {
+    /// Datasets that go, those below before those above.
+    pub datasets: Vec<Doomed>,
+    /// Snapshots that go.
+    pub snapshots: Vec<(DatasetName, Vec<(SnapshotName, Guid)>)>,
+    /// Datasets and snapshots that are noted as missing from now on.
+    pub noted: Vec<String>,
+    /// How many datasets have to wait.
+    pub datasets_wait: usize,
+    /// How many snapshots have to wait.
+    pub snapshots_wait: usize,
+    /// When the next of those may go, in seconds since 1970.
+    pub next: Option<i64>,
+}
+
+/// More would go than may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TooMuch {
+    datasets: (usize, usize),
+    snapshots: (usize, usize),
+    max: MaxDelete,
+    /// All that would go, by its full name.
+    pub names: Vec<String>,
+}
+
+impl fmt::Display for TooMuch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { datasets, snapshots, max, .. } = self;
+        write!(
+            f,
+            "{} of {} datasets and {} of {} snapshots would be destroyed on the target, more than --max-delete allows ({max}): \
+             nothing is destroyed. If they are meant to go, allow more: --max-delete N or N%",
+            datasets.0, datasets.1, snapshots.0, snapshots.1
+        )
+    }
+}
+
+/// Since when things are missing, and since when they exist.
+#[derive(Debug, Clone, Copy)]
+pub struct Times<'a> {
+    /// When snapshots were first found missing, by their full names, as far as that is noted.
+    pub since: &'a HashMap<String, i64>,
+    /// When snapshots were made, as far as that is known.
+    pub made: &'a HashMap<String, i64>,
+    /// In seconds since 1970, as all of them.
+    pub now: i64,
+}
+
+impl Missing {
+    /// The full names of the snapshots of which it matters since when they are missing.
+    #[must_use]
+    pub fn undated(&self) -> Vec<String> {
+        let names = |(dataset, snapshots): &(DatasetName, Vec<(SnapshotName, Guid)>)| {
+            snapshots.iter().map(|(name, _)| dataset.at(name.as_str())).collect::<Vec<_>>()
+        };
+        self.snapshots.iter().flat_map(names).collect()
+    }
+
+    /// The snapshots whose age tells whether what was noted can be right: of what would go now. Nothing was missing before it was
+    /// made.
+    #[must_use]
+    pub fn witnesses(&self, since: &HashMap<String, i64>, now: i64, grace: Duration) -> Vec<String> {
+        let over = |since: Option<i64>| since.is_some_and(|since| ends(since, grace) <= now);
+        let datasets = self.datasets.iter().filter(|doomed| over(doomed.since));
+        let newest = datasets.filter_map(|doomed| Some(doomed.dataset.at(doomed.newest.as_ref()?.as_str())));
+        newest.chain(self.undated().into_iter().filter(|name| over(since.get(name).copied()))).collect()
+    }
+
+    /// What goes now, and what has to wait.
+    #[must_use]
+    pub fn due(&self, times: Times<'_>, grace: Duration) -> Due {
+        let mut due = Due::default();
+        // Above what has to wait everything waits.
+        let mut waiting: HashSet<DatasetName> = HashSet::new();
+        for doomed in &self.datasets {
+            let made = match &doomed.newest {
+                Some(newest) => times.made.get(&doomed.dataset.at(newest.as_str())).copied(),
+                None => Some(i64::MIN),
+            };
+            let is_due = due.is_due(doomed.dataset.as_str(), doomed.since, made, times.now, grace);
+            if is_due && !waiting.contains(&doomed.dataset) {
+                due.datasets.push(doomed.clone());
+            } else {
+                waiting.extend(doomed.dataset.ancestors());
+                due.datasets_wait += 1;
+            }
+        }
+        for (dataset, snapshots) in &self.snapshots {
+            let (mut goes, all) = (Vec::new(), snapshots.len());
+            for (name, guid) in snapshots {
+                let full = dataset.at(name.as_str());
+                let (since, made) = (times.since.get(&full).copied(), times.made.get(&full).copied());
+                if due.is_due(&full, since, made, times.now, grace) {
+                    goes.push((name.clone(), *guid));
+                }
+            }
+            due.snapshots_wait += all - goes.len();
+            if !goes.is_empty() {
+                due.snapshots.push((dataset.clone(), goes));
+            }
+        }
+        due
+    }
+}
+
+/// When something may go that is missing since then.
+fn ends(since: i64, grace: Duration) -> i64 {
+    since.saturating_add(i64::try_from(grace.as_secs()).unwrap_or(i64::MAX))
+}
+
+impl Due {
+    /// `made`: what existed then was not missing yet; unknown, it proves nothing.
+    fn is_due(&mut self, name: &str, since: Option<i64>, made: Option<i64>, now: i64, grace: Duration) -> bool {
+        if grace.is_zero() {
+            return true;
+        }
+        // A time to come, or one before there was anything to miss, is one of a clock that was wrong.
+        let right =
+            |since: &i64| *since <= now && (ends(*since, grace) > now || made.is_some_and(|made| made <= *since));
+        let since = since.filter(right).unwrap_or_else(|| {
+            self.noted.push(name.to_owned());
+            now
+        });
+        let end = ends(since, grace);
+        if end > now {
+            self.next = Some(self.next.map_or(end, |next| next.min(end)));
+        }
+        end <= now
+    }
+
+    /// Whether that is more than may go, of so many datasets and snapshots that the target has. The snapshots of datasets that go
+    /// count too.
+    #[must_use]
+    pub fn too_much(&self, total: (usize, usize), max: MaxDelete) -> Option<TooMuch> {
+        let single: usize = self.snapshots.iter().map(|(_, some)| some.len()).sum();
+        let snapshots = single + self.datasets.iter().map(|doomed| doomed.snapshots.len()).sum::<usize>();
+        let datasets = self.datasets.len();
+        if datasets <= max.of(total.0) && snapshots <= max.of(total.1) {
+            return None;
+        }
+        let names = self.datasets.iter().map(|doomed| doomed.dataset.to_string());
+        let each = |(dataset, some): &(DatasetName, Vec<(SnapshotName, Guid)>)| {
+            some.iter().map(|(name, _)| dataset.at(name.as_str())).collect::<Vec<_>>()
+        };
+        let names = names.chain(self.snapshots.iter().flat_map(each)).collect();
+        Some(TooMuch { datasets: (datasets, total.0), snapshots: (snapshots, total.1), max, names })
+    }
+}
+
+#[cfg(test)]
+#[path = "due_tests.rs"]
+mod tests;

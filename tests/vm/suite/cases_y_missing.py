@@ -1,0 +1,252 @@
+"""What is missing must be known to be missing: nothing goes for a listing with a gap, a source that isn't in sync, or a wrong clock."""
+
+import time
+
+from harness import VOLUME_DEVICE, case
+
+
+def mirror(c, *options, what="both", grace="0", **more):
+    """A push that clears away what is missing."""
+    return c.push("--delete-missing", what, "--grace", grace, *options, **more)
+
+
+def unreadable(c, host, pool, dataset):
+    """Makes a dataset's root block unreadable, all copies of it, as failing sectors would: `zfs list -r` leaves out the rest of that level."""
+    file = f"/var/tmp/{pool}.img"
+    host(f"""for n in 1 2 3 4 5 6 7 8 9 10 11 12; do zfs set x:y=$n {pool}; zpool sync {pool}; done
+        echo 0 >/sys/module/zfs/parameters/spa_load_verify_metadata
+        zpool export {pool}
+        line=$(zdb -e -p /var/tmp -dddd {dataset} 2>/dev/null | grep '^Dataset {dataset} ' | head -1)
+        dvas=$(echo "$line" | grep -o 'DVA\\[[0-9]\\]=<[0-9a-f:]*>' | sed 's/.*<//; s/>//')
+        test -n "$dvas"
+        for dva in $dvas; do
+            at=$((0x$(echo $dva | cut -d: -f2) + 0x400000))
+            dd if=/dev/urandom of={file} bs=512 seek=$((at / 512)) count=1 conv=notrunc 2>/dev/null
+        done
+        zpool import -N -o cachefile=none -d /var/tmp {pool}""")
+
+
+@case("MISSING", alone=True)
+def unreadable_source(c):
+    """One unreadable dataset at the source: what can be read is replicated, nothing is deemed missing, exit status 1 with zfs's words."""
+    src, _ = c.file_pools(make=False)
+    c.alpha(f"truncate -s 300M /var/tmp/{src}.img; zpool create -O mountpoint=none -O atime=off -o cachefile=none {src} /var/tmp/{src}.img")
+    source = f"{src}/s"
+    c.alpha(f"zfs create {source}; for d in a b c d; do zfs create {source}/$d; done; zfs snapshot -r {source}@1")
+    mirror(c, source=source)
+    unreadable(c, c.alpha, src, f"{source}/b")
+    had = c.versions(c.beta, c.target)
+    c.alpha(f"zfs snapshot {source}@2")
+    for options in ((), ("--rollback",), ("--set-aside",)):
+        run = mirror(c, *options, source=source, status=1, says="i/o error")
+    c.push("-q", source=source, status=1, says="cannot iterate filesystems")
+    mirror(c, "-n", source=source, status=1, says="i/o error")
+    c.check("2" in c.snaps(c.beta, c.target), f"what can be read was not replicated: {run.err}")
+    now = c.versions(c.beta, c.target)
+    c.check(all(one in now for one in had), f"something is gone on the target: {had}, {now}")
+    # What takes what isn't listed for missing does nothing at all.
+    c.zfsync("prune", "--keep", "24h", source, status=3, says="i/o error")
+    c.zfsync("snapshot", source, status=1, says="i/o error")
+
+
+@case("MISSING", alone=True)
+def unreadable_target(c):
+    """One unreadable dataset on the target: the others are replicated, nothing is destroyed, exit status 1 with zfs's words."""
+    _, dst = c.file_pools(make=False)
+    c.beta(f"truncate -s 300M /var/tmp/{dst}.img; zpool create -O mountpoint=none -O atime=off -o cachefile=none {dst} /var/tmp/{dst}.img")
+    target = f"{dst}/t"
+    c.tree({"": "s1", "a": "s1", "b": "s1", "d": "s1"})
+    mirror(c, target=f"beta:{target}")
+    unreadable(c, c.beta, dst, f"{target}/d")
+    c.alpha(f"zfs destroy -r {c.source}/a; zfs destroy -r {c.source}/d")
+    c.snapshot(f"{c.source}@s2")
+    mirror(c, target=f"beta:{target}", status=1, says="i/o error")
+    c.same(c.snaps(c.beta, target), ["s1", "s2"], "the target's snapshots")
+    c.check(c.exists(c.beta, f"{target}/a"), "what was missing is gone although the target could not be listed")
+    c.push("-q", target=f"beta:{target}")
+
+
+@case("MISSING")
+def not_in_sync(c):
+    """A source that was made anew, names that went round, and a copy that does not fit: nothing is destroyed before all is in sync."""
+    c.tree({"": "s1", "a": "s1", "b": "s1", "c": "s1"})
+    mirror(c)
+    # a -> b, b -> c: b's only copy is the target's b.
+    c.alpha(f"zfs destroy -r {c.source}/c; zfs rename {c.source}/b {c.source}/c; zfs rename {c.source}/a {c.source}/b")
+    had = c.versions(c.beta, c.target)
+    mirror(c, status=1, says="not every selected dataset is in sync")
+    mirror(c, "-n", status=1)
+    now = c.versions(c.beta, c.target)
+    c.check(all(one in now for one in had), f"something is gone: {had}, {now}")
+    c.alpha(f"zfs destroy -r {c.source}; zfs create {c.source}; zfs snapshot {c.source}@new")
+    mirror(c, status=1, says="not every selected dataset is in sync")
+    now = c.versions(c.beta, c.target)
+    c.check(all(one in now for one in had), f"something is gone: {had}, {now}")
+    # The same where the new one has no snapshot, and so is no conflict.
+    c.alpha(f"zfs destroy {c.source}@new; zfs create {c.source}/x; zfs snapshot {c.source}/x@s1")
+    mirror(c, status=1, says="nothing that is missing at the source is destroyed")
+    now = c.versions(c.beta, c.target)
+    c.check(all(one in now for one in had), f"something is gone: {had}, {now}")
+
+
+@case("MISSING")
+def no_room_for_the_new_copy(c):
+    """A dataset was moved at the source and its new copy does not fit: the old one stays."""
+    c.tree({"": "s1", "old": "s1"})
+    c.alpha(f"head -c 3000000 /dev/urandom >/{c.source}/old/big; zfs snapshot {c.source}/old@s2")
+    mirror(c)
+    c.alpha(f"zfs create {c.source}/dir; zfs snapshot {c.source}/dir@s1; zfs rename {c.source}/old {c.source}/dir/new")
+    c.beta(f"zfs set quota=4500K {c.target}")
+    for _ in range(2):
+        mirror(c, status=1)
+        c.same(c.snaps(c.beta, f"{c.target}/old"), ["s1", "s2"], "the old copy's snapshots")
+    c.beta(f"zfs set quota=none {c.target}")
+    mirror(c)
+    mirror(c)
+    c.only("", "dir", "dir/new")
+    c.in_sync()
+
+
+@case("MISSING")
+def still_at_the_source(c):
+    """What was moved into an excluded area, or was renamed on the target to keep it, or is another target of the source, stays."""
+    c.tree({"": "s1", "moved": "s1", "kept": "s1", "kept/kid": "s1", "plain": "s1 s2", "attic": ""})
+    c.push()
+    c.push(target=f"beta:{c.target}/second")
+    c.alpha(f"zfs rename {c.source}/moved {c.source}/attic/moved")
+    c.beta(f"zfs rename {c.target}/kept {c.target}/precious")
+    c.alpha(f"zfs destroy -r {c.source}/kept")
+    # Renamed, with a snapshot that only the copy still has.
+    c.alpha(f"zfs rename {c.source}/plain {c.source}/fancy; zfs destroy {c.source}/fancy@s1")
+    options = ("-v", "--exclude", "attic/**", "--exclude", "second", "--exclude", "second/**")
+    mirror(c, *options, what="datasets")
+    run = mirror(c, *options, what="datasets")
+    for word in (f"{c.source}/attic/moved, which is not replicated", "under another name", f"snapshots that {c.target}/fancy, its new copy, has not"):
+        c.check(word in run.err, f"{word!r} is missing: {run.err}")
+    second = [f"second/{path}".rstrip("/") for path in ("", "kept", "kept/kid", "moved", "plain")]
+    c.only("", "moved", "precious", "precious/kid", "plain", "fancy", *second)
+    # Nested without being excluded it stays as well.
+    mirror(c, "--exclude", "attic/**", what="datasets")
+    c.only("", "moved", "precious", "precious/kid", "plain", "fancy", *second)
+    # With the snapshots the old copy may go.
+    mirror(c, "--exclude", "attic/**")
+    c.only("", "moved", "precious", "precious/kid", "fancy", *second)
+
+
+@case("MISSING")
+def max_delete(c):
+    """More than --max-delete allows: nothing is destroyed, exit status 1, and the list."""
+    c.tree({"": "s1", **{f"d{n}": "s1" for n in range(12)}})
+    c.push()
+    c.alpha(f"for n in 0 1 2 3 4 5 6 7 8 9 10; do zfs destroy -r {c.source}/d$n; done")
+    had = c.versions(c.beta, c.target)
+    mirror(c, "-n", status=1)
+    run = mirror(c, status=1, says=("11 of 13 datasets and 11 of 13 snapshots", "--max-delete"))
+    for n in range(11):
+        c.check(f"{c.target}/d{n}" in run.err, f"d{n} is not in the list: {run.err}")
+    mirror(c, "--max-delete", "50%", status=1, says="50%")
+    mirror(c, "--max-delete", "10", status=1, says="(10)")
+    c.same(c.versions(c.beta, c.target), had, "what the target has")
+    c.push("--max-delete", "5", status=2)
+    mirror(c, "--max-delete", "11")
+    c.only("", "d11")
+    # Ten always may go.
+    c.alpha(f"zfs destroy -r {c.source}/d11")
+    mirror(c)
+    c.only("")
+
+
+@case("MISSING")
+def wrong_clock(c):
+    """What was first missed when the clock was wrong starts its grace anew."""
+    c.tree({"": "s1 s2", "gone": "s1", "later": "s1"})
+    mirror(c, grace="7d")
+    c.alpha(f"zfs destroy -r {c.source}/gone; zfs destroy -r {c.source}/later; zfs destroy {c.source}@s1")
+    mirror(c, grace="7d", says="less than --grace")
+    names = f"{c.target}/gone {c.target}@s1"
+    c.beta(f"zfs set zfsync:missing-since=1000000000 {names}; zfs set zfsync:missing-since=99999999999 {c.target}/later")
+    mirror(c, grace="7d", says="less than --grace: 2 datasets, 1 snapshot")
+    now = time.time()
+    for noted in c.beta.lines(f"zfs get -Hp -s local -o value zfsync:missing-since {names} {c.target}/later"):
+        c.check(abs(int(noted) - now) < 1000, f"the grace has not begun anew: {noted}")
+    c.only("", "gone", "later")
+
+
+@case("MISSING")
+def open_volume(c):
+    """A volume that somebody has open stays whole, by --delete-missing and by --replace; once it is closed it goes."""
+    c.tree({"": "s1", "vol": "s1 s2"}, volumes=("vol",))
+    c.push("--volmode", "inherit")
+    volume, fifo = f"{c.target}/vol", f"/tmp/{c.name}.fifo"
+    c.beta(f"""{VOLUME_DEVICE}
+        mkfifo {fifo}; d=$(device {volume})
+        (exec 3<$d 4<>{fifo}; echo open >&4; read line <&4; read line <&4) >/dev/null 2>&1 &
+        echo $! >/tmp/{c.name}.pid; sleep 1""")
+    c.cleanups.append((c.beta, f"kill $(cat /tmp/{c.name}.pid) 2>/dev/null; rm -f {fifo}"))
+    guids = c.versions(c.beta, volume)
+    c.alpha(f"zfs rename {c.source}/vol {c.source}-away")
+    mirror(c, "-v", says="stays on the target")
+    c.same(c.versions(c.beta, volume), guids, "the open volume's snapshots after --delete-missing")
+    c.alpha(f"{VOLUME_DEVICE} zfs create -s -V 1M {c.source}/vol; zfs snapshot {c.source}/vol@new")
+    c.push("--replace", volume, "--volmode", "inherit", status=1, says="busy")
+    c.same(c.versions(c.beta, volume), guids, "the open volume's snapshots after --replace")
+    c.only("", "vol")
+    c.beta(f"kill $(cat /tmp/{c.name}.pid); rm -f {fifo}; sleep 1")
+    c.push("--replace", volume, "--volmode", "inherit")
+    c.same(c.snaps(c.beta, volume), ["new"], "the volume's snapshots once it was closed")
+    c.alpha(f"zfs destroy -r {c.source}/vol; zfs destroy -r {c.source}-away")
+    mirror(c)
+    c.only("")
+
+
+@case("MISSING")
+def mounted_elsewhere(c):
+    """A filesystem that is mounted in a mount namespace of its own stays whole."""
+    c.tree({"": "s1", "gone": "s1 s2"})
+    c.push()
+    c.beta(f"""mkdir -p /tmp/{c.name}
+        unshare -m sh -c 'mount -t zfs -o zfsutil,ro {c.target}/gone /tmp/{c.name} && exec sleep 1000' >/dev/null 2>&1 &
+        echo $! >/tmp/{c.name}.pid; sleep 1; grep -q {c.target}/gone /proc/$!/mountinfo""")
+    c.cleanups.append((c.beta, f"kill $(cat /tmp/{c.name}.pid) 2>/dev/null; true"))
+    c.alpha(f"zfs destroy -r {c.source}/gone")
+    mirror(c, "-v", says="mount namespace of its own")
+    c.same(c.snaps(c.beta, f"{c.target}/gone"), ["s1", "s2"], "its snapshots")
+    c.beta(f"kill $(cat /tmp/{c.name}.pid); sleep 1")
+    mirror(c)
+    c.only("")
+
+
+@case("MISSING")
+def provenance(c):
+    """Snapshots that an admin takes on the target during a first transfer are not ours."""
+    c.tree({"": "s1", "kid": "s1 s2 s3"})
+    c.push()
+    # As if taken while the transfer ran: what is newest there came after it.
+    c.beta(f"zfs snapshot {c.target}/kid@own")
+    c.snapshot(f"{c.source}/kid@s4")
+    c.push()
+    note = c.beta(f"zfs get -H -o value zfsync:received {c.target}/kid")
+    newest = int(c.beta(f"zfs get -Hp -o value guid {c.target}/kid@s4"))
+    head, rest = note.split("-", 1)
+    upto = rest.split("+")[0]
+    c.beta(f"zfs set zfsync:received={head}-{newest:016x}+{upto}{rest.split('+')[1]} {c.target}/kid")
+    c.alpha(f"zfs destroy -r {c.source}/kid")
+    mirror(c, "-v", says="@own")
+    c.same(c.snaps(c.beta, f"{c.target}/kid"), ["s1", "s2", "s3", "own", "s4"], "the dataset with the admin's snapshot")
+    c.beta(f"zfs destroy {c.target}/kid@own")
+    mirror(c)
+    c.only("")
+
+
+@case("MISSING")
+def into_anothers_copy(c):
+    """Two sources into one target: nothing of the second is made inside the first one's copy."""
+    c.tree({"": "s1", "kid": "s1"})
+    c.push()
+    other = f"{c.source}-other"
+    c.tree({"": "s1", "kid": "s1", "new": "s1", "new/deep": "s1"}, root=other)
+    with c.unchanged():
+        c.push(source=other, status=1, says="from another source")
+        c.push("-n", source=other, status=1, says=())
+    c.only("", "kid")
+    c.push(says="nothing to do")
