@@ -167,8 +167,9 @@ const PRUNE: [&str; 5] = [
      names as zfsync gives them are touched, unless --foreign is given.",
     "The periods of --keep are those of the calendar in --time-zone: hours begin at the full hour, days at midnight, weeks on \
      Monday; when clocks are set back, the hour that comes twice is two. Of each length the newest N periods that have a \
-     snapshot keep their newest one, however long ago that was: nothing goes while no new snapshots come. Snapshots are in the \
-     order in which they were made (createtxg). What is dated in the future is kept, counts for no rule, and is told.",
+     snapshot keep their newest one, however long ago that was: nothing goes while no new snapshots come. What is \
+     dated in the future is kept, counts for no rule, and is told. Where a clock ran backwards, what is newest by its date stays, \
+     and what is newest by the order of creation (createtxg).",
     "Never destroyed: the newest snapshot of a dataset; on the source the newest one that a target has and all newer ones; \
      on a target the newest one that the source has (or has a bookmark of) and all newer ones; what has holds or clones.",
     "Targets that are named are asked. Others are known by the bookmarks that zfsync push leaves on the source; \

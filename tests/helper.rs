@@ -197,6 +197,7 @@ fn plain(dataset: &str) -> Receive {
         unencrypted: false,
         mountable: false,
         resumable: true,
+        mountable: false,
         put: None,
     }
 }
