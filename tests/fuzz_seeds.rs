@@ -37,7 +37,6 @@ fn receive(name: &str) -> Receive {
         overwrite: false,
         volmode: Volmode::None,
         unencrypted: false,
-        mountable: false,
         resumable: true,
         mountable: false,
         put: Some(Put {

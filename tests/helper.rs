@@ -195,7 +195,6 @@ fn plain(dataset: &str) -> Receive {
         into_empty: false,
         overwrite: false,
         unencrypted: false,
-        mountable: false,
         resumable: true,
         mountable: false,
         put: None,
