@@ -72,10 +72,10 @@ fn contents_are_read_on_both_sides() {
     ended.expect(1, &[]);
     let all = lines(&ended);
     assert_eq!((all[0]["state"].as_str(), all[0]["content"].as_str()), (Some("same"), Some("different")));
-    assert_eq!(all[0]["content_objects"], serde_json::json!([0]));
+    assert_eq!(all[0]["content_objects"], serde_json::json!([1]));
     let ended = bed.run(&["verify", "--content", "--no-recursive", "s", "d"]);
     ended.expect(1, &[]);
-    assert!(ended.stdout.contains("WHAT @b HOLDS DIFFERS in object 0 "), "{ended:#?}");
+    assert!(ended.stdout.contains("WHAT @b HOLDS DIFFERS in object 1 "), "{ended:#?}");
     bed.write("on-send", "cat \"$here/records/filesystem-\" \"$here/records/end\"; exit 0\n");
     let ended = bed.run(&args);
     ended.expect(0, &[]);

@@ -1,5 +1,7 @@
 //! Questions to the helper before the run: each kind one batch, and the answers put together again.
 
+mod content;
+
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -13,7 +15,7 @@ use crate::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
 use crate::plan::{TargetDataset, TargetLimits, Versions};
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel, HelperError};
 use crate::remote::wire::{Failure, Rename, Reply, Request, TargetFacts, Thinned};
-use crate::zfs::{BaseFacts, Note, Noted, Part, Reading, Refusal};
+use crate::zfs::{BaseFacts, Note, Noted, Refusal};
 
 /// So many bytes, and so many names, go into one question: its answer must fit into a frame too.
 const QUESTION: (usize, usize) = (256 * 1024, 8000);
@@ -430,29 +432,6 @@ impl<'a> Asker<'a> {
             }
         }
         Ok(first)
-    }
-
-    /// Reads what a snapshot of the target holds; `read` hears how far that is. The failure when zfs refuses.
-    pub async fn content(
-        &mut self,
-        reading: &Reading,
-        read: impl Fn(u64),
-    ) -> Result<Result<Vec<Part>, Failure>, StartError> {
-        self.send(|id| Request::Content { id, reading: reading.clone() })?;
-        let mut all = Vec::new();
-        loop {
-            match self.reply().await? {
-                Reply::Content { bytes, parts, .. } => {
-                    // It is alive, however long it takes.
-                    self.asked = Instant::now();
-                    read(bytes);
-                    all.extend(parts);
-                }
-                Reply::Done { failure: Some(failure), .. } => return Ok(Err(failure)),
-                Reply::Done { .. } => return Ok(Ok(all)),
-                _ => {}
-            }
-        }
     }
 
     /// What the target's pool and its nearest dataset allow streams to carry.

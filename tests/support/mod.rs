@@ -77,8 +77,9 @@ impl Bed {
             record
         };
         put("end", &record(5));
-        // WRITE, with a logical size of 512 bytes.
+        // WRITE into object 1, with a logical size of 512 bytes.
         let mut content = record(3);
+        content[8] = 1;
         content[33] = 2;
         put("content", &content);
     }

@@ -1,0 +1,33 @@
+//! The question of what a snapshot holds: the only one whose answer may take hours.
+
+use std::time::Instant;
+
+use super::Asker;
+use crate::error::StartError;
+use crate::remote::wire::{Failure, Reply, Request};
+use crate::zfs::{Part, Reading};
+
+impl Asker<'_> {
+    /// Reads what a snapshot of the target holds; `read` hears how far that is. The failure when zfs refuses.
+    pub async fn content(
+        &mut self,
+        reading: &Reading,
+        read: impl Fn(u64),
+    ) -> Result<Result<Vec<Part>, Failure>, StartError> {
+        self.send(|id| Request::Content { id, reading: reading.clone() })?;
+        let mut all = Vec::new();
+        loop {
+            match self.reply().await? {
+                Reply::Content { bytes, parts, .. } => {
+                    // It is alive, however long it takes.
+                    self.asked = Instant::now();
+                    read(bytes);
+                    all.extend(parts);
+                }
+                Reply::Done { failure: Some(failure), .. } => return Ok(Err(failure)),
+                Reply::Done { .. } => return Ok(Ok(all)),
+                _ => {}
+            }
+        }
+    }
+}
