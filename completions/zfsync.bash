@@ -31,6 +31,9 @@ _zfsync() {
             zfsync,recv)
                 cmd="zfsync__subcmd__recv"
                 ;;
+            zfsync,restore)
+                cmd="zfsync__subcmd__restore"
+                ;;
             zfsync,run)
                 cmd="zfsync__subcmd__run"
                 ;;
@@ -50,7 +53,7 @@ _zfsync() {
 
     case "${cmd}" in
         zfsync)
-            opts="-h -V --help --version push run check-config snapshot prune status verify recv cron"
+            opts="-h -V --help --version push run check-config snapshot prune status verify restore recv cron"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -82,7 +85,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__cron)
-            opts="-s -m -h -d -t -w -o -v -H -p -i -F --thin-targets --keep-targets --time-zone --only-named-targets --channels --window --log --log-format --state-dir --if-changed --skip-empty --allow-unencrypted --verbose --help --depth --no-recursive --include --exclude --format --local-time --delete-missing --grace --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --remote-zfsync --ssh-option"
+            opts="-s -m -h -d -t -w -o -v -H -p -i -F --thin-targets --keep-targets --time-zone --only-named-targets --channels --window --log --log-format --state-dir --if-changed --skip-empty --allow-unencrypted --verbose --help --depth --no-recursive --include --exclude --format --local-time --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --remote-zfsync --ssh-option"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -455,7 +458,101 @@ _zfsync() {
                     return 0
                     ;;
                 --allow)
-                    COMPREPLY=($(compgen -W "rollback rename destroy volmode packages unencrypted verify" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "rollback rename destroy volmode packages unencrypted mountable verify" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        zfsync__subcmd__restore)
+            opts="-n -j -p -i -F -o -v -q -h --depth --no-recursive --include --exclude --newest-only --into-existing --decrypt --dry-run --channels --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --verbose --quiet --json --no-progress --log-file --log-format --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --depth)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --include)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --channels)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -j)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retries)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry-max-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait-lock)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -p)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --identity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ssh-config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -F)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ssh-option)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --remote-zfsync)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
                 *)

@@ -33,6 +33,7 @@ complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "snapshot" -d 'Takes s
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "prune" -d 'Thins out snapshots by class, number and age; never takes what a target still needs'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "status" -d 'Tells how far targets are behind SOURCE; changes nothing'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "verify" -d 'Compares a copy with SOURCE: all snapshots by guid, and with --content what they hold; changes nothing'
+complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "restore" -d 'Brings a copy back: a push the other way, into a new name, of which all can be used'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "recv" -d 'The receiving end, started over ssh by a sender; not for use by hand'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "cron" -d 'A crontab\'s line: takes snapshots, brings all targets in sync, thins out'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l depth -d 'Go at most N levels below the dataset that is named; 0 is that alone' -r
@@ -153,6 +154,32 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s q -l quiet -d '
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l json -d 'One JSON object a line for each dataset'
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l no-progress -d 'Don\'t show how far the reading is'
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l depth -d 'Go at most N levels below the dataset that is named; 0 is that alone' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l include -d 'Only datasets that match, and all below them; relative to what is named, \'*\' within a component, \'**\' across' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l exclude -d 'Not the datasets that match, nor any below them; wins over --include' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -s j -l channels -d 'Streams at the same time' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l retries -d 'Try again so often without progress: lost connections, refused sessions, busy datasets, killed receives' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l retry-max-wait -d 'Longest pause between two tries' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l stall-timeout -d 'End a transfer that shows no sign of life for so long; 0 for never' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l wait-lock -d 'Wait so long for another run on the same TARGET to end' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -s p -l port -d 'Port of the SSH server' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -s i -l identity -d 'Private key for ssh' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l remote-zfsync -d 'How to call zfsync on the target host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l log-file -d 'Write down all that happens as well, each line with its time; folders are made' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l log-format -d 'How that is written' -r -f -a "text\t'Lines for people'
+json\t'One JSON object a line'"
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l no-recursive -d 'Without the datasets below'
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l newest-only -d 'Bring only one snapshot of each dataset: the newest, or that of COPY@SNAPSHOT'
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l into-existing -d 'Go on with a restore that was cut, or bring what NEW lacks; nothing that is there is overwritten'
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l decrypt -d 'Send encrypted datasets decrypted (their keys must be loaded); by default they stay encrypted (raw)'
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -s n -l dry-run -d 'Show the plan with estimated sizes and change nothing'
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -s v -l verbose -d 'Say more; twice or three times for still more'
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -s q -l quiet -d 'Say nothing unless something is wrong'
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l json -d 'One JSON object a line on stdout for whatever happens'
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l no-progress -d 'Plain lines, no progress bars'
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -l root -d 'Touch only this dataset and those below it; can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -l allow -d 'What a sender may ask for beside receiving; nothing by default, so that no snapshot and no dataset can be lost' -r -f -a "rollback\t'Roll a dataset back to a snapshot'
 rename\t'Rename a dataset that is in the way'
@@ -160,6 +187,7 @@ destroy\t'Destroy snapshots and datasets'
 volmode\t'Let received volumes have device nodes (--volmode inherit)'
 packages\t'Hand a package of several snapshots to one zfs receive: faster, and only for a sender that is trusted with all of the pool'
 unencrypted\t'Store what arrives unencrypted below an encrypted dataset (--allow-unencrypted)'
+mountable\t'Let received datasets be writable and mountable (zfsync restore)'
 verify\t'Read snapshots and tell checksums of what they hold (zfsync verify --content)'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -l stdio -d 'Speak the protocol on stdin and stdout'
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -3,6 +3,7 @@
 mod cron;
 mod mirror;
 mod recv;
+mod restore;
 mod run;
 mod status;
 mod verify;
@@ -19,6 +20,7 @@ use crate::zfs::Volmode;
 pub use cron::Cron;
 pub use mirror::{DeleteMissing, Mirror};
 pub use recv::{Allow, Recv};
+pub use restore::Restore;
 pub(crate) use run::DEFAULT_CONFIG;
 pub use run::{CheckConfig, Run};
 pub use status::Status;
@@ -68,6 +70,8 @@ pub enum Command {
     Status(Box<Status>),
     /// Compares a copy with SOURCE: all snapshots by guid, and with --content what they hold; changes nothing
     Verify(Box<Verify>),
+    /// Brings a copy back: a push the other way, into a new name, of which all can be used
+    Restore(Box<Restore>),
     /// The receiving end, started over ssh by a sender; not for use by hand
     Recv(Recv),
     /// Writes the shell completions and man pages

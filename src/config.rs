@@ -4,6 +4,7 @@ mod cron;
 mod file;
 mod hooks;
 mod prune;
+mod restore;
 mod run;
 mod status;
 mod trust;
@@ -26,6 +27,7 @@ use crate::zfs::Volmode;
 pub use cron::{Branch, CronJob};
 pub use hooks::{HookCommand, Hooks, When};
 pub use prune::PruneJob;
+pub use restore::Restore;
 pub use run::{FileError, choose as choose_jobs, read as read_jobs};
 pub use status::StatusJob;
 pub use verify::VerifyJob;
@@ -82,6 +84,8 @@ pub struct PushJob {
     pub allow: Vec<Allow>,
     /// Where the last results are kept.
     pub state_dir: Option<PathBuf>,
+    /// What it does beside a push, if it is a restore.
+    pub restore: Option<Restore>,
 }
 
 /// A file that takes down what happens.
@@ -195,6 +199,7 @@ impl PushJob {
             run: run_number(),
             until: None,
             state_dir: args.state_dir.clone(),
+            restore: None,
             source,
             target,
         })
@@ -321,6 +326,13 @@ fn allowed(args: &cli::Push) -> Vec<Allow> {
 #[must_use]
 pub fn with_packages(allow: &[Allow]) -> Vec<Allow> {
     allow.iter().copied().chain([Allow::Packages]).collect()
+}
+
+/// Lets the helper do one thing more.
+fn allow_more(job: &mut PushJob, ssh: &cli::Ssh, allow: Allow) -> Result<(), StartError> {
+    job.allow.push(allow);
+    job.remote_helper = remote_helper(ssh.remote_zfsync.as_deref(), &with_packages(&job.allow))?;
+    Ok(())
 }
 
 /// What following the source needs of the helper.

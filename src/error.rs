@@ -106,6 +106,11 @@ pub enum StartError {
     /// The snapshots can't be taken as asked for.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// A restore goes into a new name.
+    #[error(
+        "{0} is there already: a restore makes a new dataset, which nobody has used yet. Name another one, and rename both afterwards; or go on with a restore that was cut (--into-existing), which overwrites nothing"
+    )]
+    NotNew(String),
     /// Another run works on the same target tree.
     #[error("another zfsync run already works on {target}: {holder} (lock {path})")]
     Locked {

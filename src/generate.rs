@@ -57,6 +57,14 @@ const VERIFY_EXITS: [(&str, &str); 5] = [
     ("130, 143", "Ended by SIGINT; by SIGTERM or SIGHUP."),
 ];
 
+const RESTORE: [&str; 2] = [
+    "Brings a copy back: a push from where the copy is into a new name, of which all can be used. What arrives is writable \
+     (no readonly=on), mountable (no canmount=noauto) and has its device nodes (no volmode=none); nothing is mounted by this command. No \
+     bookmarks are left on the copy, and a later push from NEW to the copy goes on with an increment.",
+    "Properties of the original were not replicated and can't be restored. Those that somebody has set on the copy's datasets are listed \
+     and don't come along either. A forced command on NEW's host needs --allow mountable,volmode,unencrypted.",
+];
+
 const VERIFY: [&str; 2] = [
     "Compares TARGET with SOURCE and changes nothing. All snapshots of both sides are listed and compared by guid. With \
      --content the newest snapshot that both sides have of each dataset is read on both sides (zfs send, without keys where the \
@@ -159,8 +167,9 @@ const PRUNE: [&str; 5] = [
      names as zfsync gives them are touched, unless --foreign is given.",
     "The periods of --keep are those of the calendar in --time-zone: hours begin at the full hour, days at midnight, weeks on \
      Monday; when clocks are set back, the hour that comes twice is two. Of each length the newest N periods that have a \
-     snapshot keep their newest one, however long ago that was: nothing goes while no new snapshots come. Snapshots are in the \
-     order in which they were made (createtxg). What is dated in the future is kept, counts for no rule, and is told.",
+     snapshot keep their newest one, however long ago that was: nothing goes while no new snapshots come. What is \
+     dated in the future is kept, counts for no rule, and is told. Where a clock ran backwards, what is newest by its date stays, \
+     and what is newest by the order of creation (createtxg).",
     "Never destroyed: the newest snapshot of a dataset; on the source the newest one that a target has and all newer ones; \
      on a target the newest one that the source has (or has a bookmark of) and all newer ones; what has holds or clones.",
     "Targets that are named are asked. Others are known by the bookmarks that zfsync push leaves on the source; \
@@ -274,6 +283,7 @@ fn render(page: &Man, name: &str, out: &mut dyn Write) -> io::Result<()> {
         "push" => ("zfsync-push", "zfsync push [OPTION]... SOURCE [[USER@]HOST:]TARGET", &PUSH),
         "snapshot" => ("zfsync-snapshot", "zfsync snapshot [OPTION]... DATASET...", &SNAPSHOT),
         "status" => ("zfsync-status", "zfsync status [OPTION]... JOB | SOURCE [[USER@]HOST:]TARGET...", &STATUS),
+        "restore" => ("zfsync-restore", "zfsync restore [OPTION]... COPY[@SNAPSHOT] [[USER@]HOST:]NEW", &RESTORE),
         "verify" => ("zfsync-verify", "zfsync verify [OPTION]... SOURCE [[USER@]HOST:]TARGET", &VERIFY),
         "prune" => ("zfsync-prune", "zfsync prune [OPTION]... RULE... DATASET... [[USER@]HOST:TARGET]...", &PRUNE),
         "cron" => ("zfsync-cron", "zfsync cron [OPTION]... SOURCE [[USER@]HOST:]TARGET...", &CRON),
@@ -315,6 +325,13 @@ fn render(page: &Man, name: &str, out: &mut dyn Write) -> io::Result<()> {
         "status" => {
             exits(&mut roff, &STATUS_EXITS);
             see_also(&mut roff, &[("zfsync", "1"), ("zfsync-push", "1"), ("ssh", "1")]);
+        }
+        "restore" => {
+            exits(&mut roff, &EXITS);
+            see_also(
+                &mut roff,
+                &[("zfsync", "1"), ("zfsync-push", "1"), ("zfsync-verify", "1"), ("zfs-load-key", "8")],
+            );
         }
         "verify" => {
             exits(&mut roff, &VERIFY_EXITS);

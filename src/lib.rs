@@ -51,6 +51,7 @@ fn run_command() -> ExitCode {
         Command::Prune(args) => prune(&args).into(),
         Command::Snapshot(args) => snapshot(&args).into(),
         Command::Status(args) => status(&args).into(),
+        Command::Restore(args) => restore(&args).into(),
         Command::Verify(args) => verify(&args).into(),
         Command::Recv(args) => {
             remote::helper::main_stdio(remote::helper::Config { roots: args.root, allow: args.allow, silence: None })
@@ -67,7 +68,7 @@ fn run_command() -> ExitCode {
 
 fn push(args: &cli::Push) -> Exit {
     report::init_tracing(args.verbose, args.quiet);
-    ended("push", try_push(args))
+    ended("push", PushJob::new(args).and_then(|job| try_push(job, args)))
 }
 
 fn cron(args: &cli::Cron) -> Exit {
@@ -138,8 +139,12 @@ fn ended(command: &str, result: Result<Exit, StartError>) -> Exit {
     })
 }
 
-fn try_push(args: &cli::Push) -> Result<Exit, StartError> {
-    let job = PushJob::new(args)?;
+fn restore(args: &cli::Restore) -> Exit {
+    report::init_tracing(args.verbose, args.quiet);
+    ended("restore", PushJob::restore(args).and_then(|job| try_push(job, &args.push(&args.copy))))
+}
+
+fn try_push(job: PushJob, args: &cli::Push) -> Result<Exit, StartError> {
     let terminal = report::terminal() && std::io::stderr().is_terminal();
     let style = Style::choose(args.quiet, args.json, args.no_progress, terminal);
     let shown = report::reporter(style, args.verbose);
@@ -147,12 +152,22 @@ fn try_push(args: &cli::Push) -> Result<Exit, StartError> {
     let log = Log::new(args.log_file.as_ref(), args.log_format, "--log-file")?;
     let log = log.filter(|_| !job.dry_run).map(|log| LogFile::open(&log, &source)).transpose()?;
     let mut reporter = report::logged(shown, log.as_ref(), &label);
-    let pushed = block_on(exec::push(job, args.json, reporter.as_mut()));
+    let restored = job.restore.is_some().then(|| job.clone());
+    let pushed = block_on(async {
+        if let Some(job) = &restored {
+            exec::restore::before(job, reporter.as_mut()).await;
+        }
+        exec::push(job, args.json, reporter.as_mut()).await
+    });
     if let (Some(log), Err(error)) = (log, &pushed) {
         log.note(&label, &error.to_string());
     }
     drop(reporter);
     report::output::finish();
+    if let (Some(job), Ok(Exit::InSync), false) = (restored, &pushed, args.quiet || args.json || args.dry_run) {
+        let next = block_on(async { Ok(exec::restore::next_steps(&job).await) })?;
+        let _ = writeln!(report::output::stderr(), "{next}");
+    }
     match pushed {
         // Whoever reads the events has not seen all of them, perhaps not the end.
         Ok(Exit::InSync) if args.json && report::output::stdout().lost() => {

@@ -196,6 +196,7 @@ fn plain(dataset: &str) -> Receive {
         overwrite: false,
         unencrypted: false,
         resumable: true,
+        mountable: false,
         put: None,
     }
 }

@@ -33,6 +33,8 @@ pub enum Allow {
     Packages,
     /// Store what arrives unencrypted below an encrypted dataset (--allow-unencrypted)
     Unencrypted,
+    /// Let received datasets be writable and mountable (zfsync restore)
+    Mountable,
     /// Read snapshots and tell checksums of what they hold (zfsync verify --content)
     Verify,
 }
@@ -48,6 +50,7 @@ impl Allow {
             Self::Volmode => "volmode",
             Self::Packages => "packages",
             Self::Unencrypted => "unencrypted",
+            Self::Mountable => "mountable",
             Self::Verify => "verify",
         }
     }

@@ -111,6 +111,7 @@ impl PushJob {
             run: run_number(),
             until: None,
             state_dir: None,
+            restore: None,
             allow,
             source,
             target,

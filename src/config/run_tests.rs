@@ -77,7 +77,7 @@ fn what_it_would_do_in_plain_words() {
         "zeta\n  takes snapshots named %Y-%m-%d (UTC), where something was written",
         "sends tank/data, with some of what is below, without snapshots that change nothing, to backup:pool/data, 8 streams",
         "thins out tank/data: keeps the newest 1 of class S, 4 of M, 3 of H and 2 of D\n",
-        "thins out its targets: keeps the newest 3, the newest of each of 24 hours, 7 days\n",
+        "thins out its targets: keeps the newest 3, the newest of each of 24 hours, 7 days (UTC)\n",
         "runs at pre-snapshot: /bin/freeze 'my db' (10.0 s at most)",
         "writes down all that happens in /var/log/z.log, as JSON lines\n  keeps the last results in /var/lib/zfsync\n",
         "is stopped after 6 h 0 min\n\nalpha\n  takes no snapshots\n  sends tank/a, alone, to b:pool/x/a",

@@ -18,6 +18,7 @@ mod notice;
 mod prune;
 mod push;
 mod ready;
+pub mod restore;
 mod resume;
 mod run;
 mod signals;

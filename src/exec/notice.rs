@@ -50,19 +50,19 @@ fn in_short(rules: &Rules) -> String {
 fn text(branch: &Branch) -> String {
     let source = &branch.source;
     let here = match &branch.thin {
-        Some(thin) => format!("of {source} it keeps {} (-s, -m, -h, -d)", rules_in_words(&thin.rules)),
-        None => format!("of {source} it keeps all"),
+        Some(thin) => format!("{} of {source} (-s, -m, -h, -d)", rules_in_words(thin)),
+        None => format!("all of {source}"),
     };
     let targets: Vec<String> = branch.targets.iter().map(|push| push.target.to_string()).collect();
     let targets = targets.join(" and ");
     let there = match branch.thin_targets.first() {
-        Some(thin) => format!("of {targets} {}", rules_in_words(&thin.rules)),
+        Some(thin) => format!("{} of {targets}", rules_in_words(thin)),
         None => format!(
-            "of {targets} all that arrives, for ever (--keep-targets 24h,7d,4w,12m would thin that out, --thin-targets by the \
-             same counts)"
+            "all that arrives on {targets}, for ever (--keep-targets 24h,7d,4w,12m would thin that out, --thin-targets by the same \
+             counts)"
         ),
     };
-    format!("zfsync: cron {source}: from now on {here}, and {there}; this is said once, and again when it changes")
+    format!("zfsync: cron {source} keeps {here}, and {there}; this is said once, and again when it changes")
 }
 
 #[cfg(test)]
@@ -84,13 +84,13 @@ mod tests {
     fn both_sides_are_in_one_sentence() {
         assert_eq!(
             text(&branch(&[])),
-            "zfsync: cron tank/data: from now on of tank/data it keeps the newest 1 of class S, 4 of M, 3 of H and 2 of D (-s, -m, \
-             -h, -d), and of beta:b/data and usb/data all that arrives, for ever (--keep-targets 24h,7d,4w,12m would thin that \
-             out, --thin-targets by the same counts); this is said once, and again when it changes"
+            "zfsync: cron tank/data keeps the newest 1 of class S, 4 of M, 3 of H and 2 of D of tank/data (-s, -m, -h, -d), and all \
+             that arrives on beta:b/data and usb/data, for ever (--keep-targets 24h,7d,4w,12m would thin that out, \
+             --thin-targets by the same counts); this is said once, and again when it changes"
         );
         let thinned = text(&branch(&["-d", "14", "--thin-targets", "--keep-targets", "24h,12m"]));
-        let there = ", and of beta:b/data and usb/data the newest 1 of class S, 4 of M, 3 of H and 14 of D, the newest of each of \
-                     24 hours, 12 months; this";
+        let there = ", and the newest 1 of class S, 4 of M, 3 of H and 14 of D, the newest of each of 24 hours, 12 months (UTC) of \
+                     beta:b/data and usb/data; this";
         assert!(thinned.contains(there), "{thinned}");
     }
 

@@ -13,7 +13,7 @@ use super::ready::{Ready, Unread};
 use super::resume::{self, Judged};
 use super::signals::Signals;
 use super::source::{self, Source};
-use super::{dates, dry_run, lock, mirror, run};
+use super::{dates, dry_run, lock, mirror, restore, run};
 use crate::config::PushJob;
 use crate::error::{Exit, StartError};
 use crate::name::DatasetName;
@@ -195,6 +195,10 @@ async fn prepare(
     let Source { datasets: listed, unread } = listed;
     let complete = unread.is_none();
     let mut unread: Vec<Unread> = unread.into_iter().map(|words| Unread::source(job, &words)).collect();
+    let listed = match &job.restore {
+        Some(restore) => restore::choose(job, restore, listed, reporter)?,
+        None => listed,
+    };
     let (selected, unselected): (Vec<SourceDataset>, Vec<SourceDataset>) =
         listed.into_iter().partition(|dataset| job.filter.selects(&dataset.path));
     let mut negotiation = Negotiation::new(&job.source, &job.target.dataset, selected, job.newest_only)
@@ -256,6 +260,7 @@ async fn negotiate(
         let found = asker.ask(&names).await?;
         negotiation.answers(&found);
     }
+    restore::check_new(asker.job, negotiation.target_exists())?;
     let moves = mirror::look_around(negotiation, asker, unread, reporter).await?;
     list_unlisted(negotiation, asker, zfs, reporter).await?;
     mirror::look_for_others(negotiation, asker).await?;

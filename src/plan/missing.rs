@@ -225,7 +225,9 @@ impl Negotiation {
                 (Some(_), When::Before) => matches!(self.verdict(item), Verdict::Conflict(_) | Verdict::Blocked(_)),
             }
         };
-        self.items.iter().filter(lacks).map(|item| item.source_name.clone()).collect()
+        let misfits = self.misfits.iter().filter(|misfit| !misfit.without_snapshots);
+        let items = self.items.iter().filter(lacks).map(|item| item.source_name.clone());
+        items.chain(misfits.map(|misfit| misfit.source.clone())).collect()
     }
 
     /// What is missing at the source, given all that the target has. Nothing is while a selected dataset is not in sync: what looks

@@ -146,9 +146,11 @@ pub fn undated(dataset: &DatasetName, snapshots: &Versions, scope: &Scope) -> Ve
 
 #[cfg(test)]
 mod tests {
+    use jiff::tz::TimeZone;
+    use proptest::prelude::*;
+
     use super::*;
     use crate::plan::{Format, Naming, Tags};
-    use jiff::tz::TimeZone;
 
     fn versions(all: &[(&str, u64)]) -> Versions {
         let mut versions = Versions::default();
@@ -245,5 +247,56 @@ mod tests {
             assert_eq!(names(&prune_target(&dataset, &target, &source(&[("c", 3)], &[("m", 2)]), choice)), ["a"]);
             assert_eq!(names(&prune_target(&dataset, &target, &source(&[("c", 3)], &[]), choice)), [""; 0]);
         });
+    }
+
+    fn pruned(all: &Versions, cut: &Cut) -> Versions {
+        all.iter().filter(|one| cut.goes.iter().all(|(_, guid)| *guid != one.guid)).collect()
+    }
+
+    fn guids(all: &Versions) -> Vec<Guid> {
+        all.iter().map(|one| one.guid).collect()
+    }
+
+    proptest! {
+        /// Whichever side is pruned first, and however often, both end alike.
+        #[test]
+        fn the_order_of_prunes_makes_no_difference(
+            snapshots in proptest::collection::btree_map(0_i64..900, 0_u8..4, 1..40),
+            last in 0_usize..4,
+            periods in proptest::option::of(proptest::sample::select(vec!["7d", "4d,4w", "3w,12m,2y"])),
+        ) {
+            // By day: on one side, on the other, or on both.
+            let name = |day: i64| {
+                let date = jiff::civil::date(2024, 1, 1).checked_add(jiff::Span::new().days(day)).unwrap();
+                format!("{}-000000_D", date.strftime("%y%m%d"))
+            };
+            let side = |places: [u8; 2]| {
+                let here = snapshots.iter().filter(|(_, place)| **place == 3 || places.contains(place));
+                let named: Vec<(String, u64)> = here.map(|(day, _)| (name(*day), day.unsigned_abs() + 1)).collect();
+                versions(&named.iter().map(|(name, number)| (name.as_str(), *number)).collect::<Vec<_>>())
+            };
+            let dataset: DatasetName = "t/a".parse().unwrap();
+            let source = |snapshots| SourceDataset { snapshots, ..SourceDataset::default() };
+            let naming = Naming { format: Format::default(), zone: TimeZone::UTC };
+            let scope = Scope::new(naming, false, &[], &[]).unwrap();
+            let rules = Rules { last: Some(last), periods: periods.map(|text| text.parse().unwrap()), classes: None };
+            let calendar = Calendar { zone: TimeZone::UTC, now: 2_000_000_000 };
+            let choice = Choice { scope: &scope, rules: &rules, calendar: &calendar, dates: &HashMap::new() };
+            let here = |here: &Versions, there: &Versions| {
+                let peer = Peer { label: "t".into(), tag: Tags::new(None).of(&dataset), has: Has::Snapshots(there) };
+                pruned(here, &prune_source(&dataset, &source(here.clone()), &[peer], true, &choice))
+            };
+            let there = |here: &Versions, there: &Versions| {
+                pruned(there, &prune_target(&dataset, there, &source(here.clone()), &choice))
+            };
+            let (begin, theirs) = (side([0, 1]), side([2, 2]));
+            let source_first = here(&begin, &theirs);
+            let one = (guids(&source_first), guids(&there(&source_first, &theirs)));
+            let target_first = there(&begin, &theirs);
+            let other = (guids(&here(&begin, &target_first)), guids(&target_first));
+            prop_assert_eq!(&one, &other);
+            let again = here(&source_first, &target_first);
+            prop_assert_eq!((guids(&again), guids(&there(&again, &target_first))), one);
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! stays. Rules count what there is and never how long ago it was made: a gap of any length takes nothing away, and nothing
 //! goes while nothing new comes.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
@@ -116,19 +117,35 @@ impl PerClass {
 }
 
 impl Periods {
+    /// What is newest is meant both ways: by date, and by the order of creation, which no clock disturbs. They differ only where
+    /// a clock ran backwards, and then both stay: neither what is true nor what was made last gets out of the count.
     fn apply(&self, newest_first: &[(usize, &Aged)], calendar: &Calendar, mut keep: impl FnMut(usize)) {
-        for Span { count, unit } in &self.0 {
-            // In the order of creation, which no clock disturbs: what is first seen of a period is its newest, and the periods
-            // are counted from the one that was added to last.
-            let mut seen = HashSet::new();
-            for (at, snapshot) in newest_first {
-                let stays = match snapshot.time.and_then(|time| unit.period(time, &calendar.zone)) {
-                    None => true,
-                    Some(period) => seen.len() < *count && seen.insert(period),
-                };
-                if stays {
-                    keep(*at);
-                }
+        let mut dated = Vec::with_capacity(newest_first.len());
+        for (at, snapshot) in newest_first {
+            match snapshot.time.filter(|time| Unit::Day.period(*time, &calendar.zone).is_some()) {
+                Some(time) => dated.push((*at, time)),
+                None => keep(*at),
+            }
+        }
+        let mut by_date = dated.clone();
+        by_date.sort_by_key(|(_, time)| Reverse(*time));
+        for span in &self.0 {
+            span.apply(&dated, calendar, &mut keep);
+            span.apply(&by_date, calendar, &mut keep);
+        }
+    }
+}
+
+impl Span {
+    /// Keeps what is first of each of the first periods.
+    fn apply(&self, newest_first: &[(usize, i64)], calendar: &Calendar, mut keep: impl FnMut(usize)) {
+        let mut seen = HashSet::new();
+        for (at, time) in newest_first {
+            if seen.len() == self.count {
+                break;
+            }
+            if seen.insert(self.unit.period(*time, &calendar.zone)) {
+                keep(*at);
             }
         }
     }

@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 
+use jiff::tz::TimeZone;
+
 use super::format::{duration, sanitise};
 use crate::cli::LogFormat;
 use crate::config::{Branch, CronJob, HookCommand, Hooks, PruneJob, When};
-use crate::plan::{Mirror, Rules};
+use crate::plan::Mirror;
 
 /// All jobs, with a blank line between two.
 #[must_use]
@@ -17,7 +19,7 @@ fn job(job: &CronJob) -> String {
     let mut lines = Vec::new();
     match &job.snapshot {
         Some(snapshot) => {
-            let zone = if snapshot.naming.zone == jiff::tz::TimeZone::UTC { "UTC" } else { "local time" };
+            let zone = if snapshot.naming.zone == TimeZone::UTC { "UTC" } else { "local time" };
             let changed = if snapshot.if_changed { ", where something was written since the newest one" } else { "" };
             lines.push(format!("takes snapshots named {} ({zone}){changed}", snapshot.naming.format));
         }
@@ -48,7 +50,7 @@ fn branch_lines(branch: &Branch) -> Vec<String> {
     let source = &branch.source;
     let mut lines = Vec::new();
     let thinned = |what: &str, thin: Option<&PruneJob>| match thin {
-        Some(thin) => format!("thins out {what}: keeps {}{}", rules_in_words(&thin.rules), heeds(thin)),
+        Some(thin) => format!("thins out {what}: keeps {}{}", rules_in_words(thin), heeds(thin)),
         None => format!("thins out nothing on {what}"),
     };
     if branch.targets.is_empty() {
@@ -99,13 +101,15 @@ fn heeds(thin: &PruneJob) -> &'static str {
     if thin.only_named_targets { "; heeds only these targets" } else { "" }
 }
 
-/// What stays by these rules.
+/// What stays by the rules.
 #[must_use]
-pub fn rules_in_words(rules: &Rules) -> String {
+pub fn rules_in_words(thin: &PruneJob) -> String {
+    let rules = &thin.rules;
+    let zone = || if thin.zone == TimeZone::UTC { "UTC" } else { thin.zone.iana_name().unwrap_or("local time") };
     let all = [
         rules.classes.as_ref().map(|classes| format!("the newest {}", classes.words())),
         rules.last.map(|last| format!("the newest {last}")),
-        rules.periods.as_ref().map(|periods| format!("the newest of each of {}", periods.words())),
+        rules.periods.as_ref().map(|periods| format!("the newest of each of {} ({})", periods.words(), zone())),
     ];
     all.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

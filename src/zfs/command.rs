@@ -242,6 +242,7 @@ impl Zfs {
         }
         match receive.kind {
             _ if !new => {}
+            Kind::Filesystem if receive.mountable => {}
             // Not `off`: one `zfs mount` should be enough to look into a copy.
             Kind::Filesystem => _ = command.args(["-o", "canmount=noauto"]),
             // Nobody scans it for partitions, and no LVM or RAID puts itself together from copies.
@@ -385,6 +386,7 @@ mod tests {
             overwrite: false,
             volmode: Volmode::None,
             unencrypted: false,
+            mountable: false,
             resumable: true,
             put: None,
         };
@@ -405,6 +407,8 @@ mod tests {
             line(&zfs.receive(&receive, Some(&snapshot("s")))),
             "zfs recv -s -u -o readonly=on -o volmode=none -o zfsync:received=00000007-000000000000001f b/x@s"
         );
+        let receive = Receive { create: true, mountable: true, volmode: Volmode::Inherit, ..plain.clone() };
+        assert_eq!(line(&zfs.receive(&receive, Some(&snapshot("s")))), "zfs recv -s -u b/x@s");
         let receive = Receive { create: true, unencrypted: true, ..plain.clone() };
         assert_eq!(
             line(&zfs.receive(&receive, Some(&snapshot("s")))),

@@ -49,7 +49,32 @@ pub struct Noted {
     pub value: String,
 }
 
+/// What a copy has set because it is one.
+const OF_A_COPY: [&str; 3] = ["readonly", "canmount", "volmode"];
+
+/// Reads [`Zfs::settings_below`]: dataset, property and value, without what zfsync itself sets on copies. A line that makes no
+/// sense is left out.
+#[must_use]
+pub fn read_settings(output: &[u8]) -> Vec<(DatasetName, String, String)> {
+    let text = String::from_utf8_lossy(output);
+    let setting = |line: &str| {
+        let (name, rest) = line.split_once('\t')?;
+        let (property, value) = rest.split_once('\t')?;
+        let ours = OF_A_COPY.contains(&property) || property.starts_with("zfsync:");
+        (!ours).then_some((name.parse().ok()?, property.to_owned(), value.to_owned()))
+    };
+    text.lines().filter_map(setting).collect()
+}
+
 impl Zfs {
+    /// Every property that was set on a dataset or below it. Read it with [`read_settings`].
+    #[must_use]
+    pub fn settings_below(&self, dataset: &DatasetName) -> Command {
+        let mut command = self.command(["get", "-Hp", "-r", "-t", "filesystem,volume"]);
+        command.args(["-s", "local", "-o", "name,property,value", "all", dataset.as_str()]);
+        command
+    }
+
     /// The notes on a dataset and all below it. `-s local`: user properties are inherited, by snapshots too, and an inherited
     /// note says nothing. Read it with [`read_notes`].
     #[must_use]
@@ -126,6 +151,15 @@ pub fn read_notes(input: impl BufRead) -> Result<Vec<Noted>, ParseError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_set_on_a_copy_beside_what_makes_it_one() {
+        let words = b"b/x y\treadonly\ton\nb/x y\tcompression\tgzip\nb/x y/z\tcanmount\tnoauto\nb/x y/z\tzfsync:received\t1\nb/x y/z\tuser:a\tb\tc\n\n";
+        let all = read_settings(words);
+        let told: Vec<String> =
+            all.iter().map(|(name, property, value)| format!("{name} {property}={value}")).collect();
+        assert_eq!(told, ["b/x y compression=gzip", "b/x y/z user:a=b\tc"]);
+    }
 
     #[test]
     fn command_lines_and_what_they_print() {

@@ -14,20 +14,23 @@ impl Run<'_> {
     pub(super) fn start_step(&mut self, channel: ChannelId, step: StepId, dataset: usize, send: &Step, first: bool) {
         let planned = &self.ready.plan.datasets[dataset];
         let new = first && planned.placement != Placement::Existing;
+        let mountable = self.job.restore.is_some();
         let receive = Receive {
             dataset: planned.target.clone(),
             ancestors: if new { planned.ancestors.clone() } else { Vec::new() },
-            top_ancestor: planned.top_ancestor.clone().filter(|_| new),
+            top_ancestor: planned.top_ancestor.clone().filter(|_| new && !mountable),
             kind: planned.kind,
             brings: if send.intermediates { Brings::Snapshots } else { Brings::Snapshot(send.to.clone()) },
             create: first && planned.placement == Placement::Create,
-            top: new && planned.top,
+            top: new && planned.top && !mountable,
             into_empty: first && planned.placement == Placement::IntoEmpty,
             overwrite: first && planned.placement == Placement::Overwrite,
             volmode: self.job.volmode,
             unencrypted: first && planned.placement == Placement::Create && planned.unencrypted,
             resumable: self.job.resume,
+            mountable,
             put: (self.ready.negotiation.source(dataset))
+                .filter(|_| !mountable)
                 .and_then(|source| Put::new(self.job.mirror.by, &source.path, &source.snapshots)),
         };
         let command = self.ready.send(self.zfs, planned, send, self.job);

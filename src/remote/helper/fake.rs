@@ -332,6 +332,7 @@ pub fn receive(dataset: &str) -> Receive {
         overwrite: false,
         volmode: Volmode::None,
         unencrypted: false,
+        mountable: false,
         resumable: true,
         put: None,
     }

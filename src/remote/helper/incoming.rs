@@ -91,6 +91,9 @@ impl Incoming {
         if receive.unencrypted {
             config.check_allowed(Allow::Unencrypted)?;
         }
+        if receive.mountable {
+            config.check_allowed(Allow::Mountable)?;
+        }
         for ancestor in &receive.ancestors {
             host.create_placeholder(ancestor, receive.top_ancestor.as_ref() == Some(ancestor))
                 .map_err(|why| hands.context.explain(why, permission::RECEIVE, &above))?;

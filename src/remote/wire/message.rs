@@ -204,6 +204,9 @@ pub struct Receive {
     /// allows it.
     #[serde(default)]
     pub unencrypted: bool,
+    /// A new filesystem may be mounted, and is writable. Refused unless the helper's command line allows it.
+    #[serde(default)]
+    pub mountable: bool,
     /// Whether a cut receive leaves something to go on with (`recv -s`).
     #[serde(default = "yes")]
     pub resumable: bool,

@@ -22,9 +22,9 @@ def two_targets(c):
     both = targets(c, "one", "two")
     log = f"/var/tmp/zfsync-suite/{c.name}/new/folder/log"
     run = c.zfsync("cron", "-o", log, "-t", "2", c.source, *both,
-                   says=(f"of {c.source} it keeps the newest 1 of class S, 4 of M, 3 of H and 2 of D", f"of {both[0]} and {both[1]} all that arrives"))
+                   says=(f"keeps the newest 1 of class S, 4 of M, 3 of H and 2 of D of {c.source} ", f"all that arrives on {both[0]} and {both[1]},"))
     c.same((run.out, run.err.count("\n")), ("", 1), "what a job says that went well, and nothing else")
-    c.check("from now on" in c.alpha(f"cat {log}"), "it isn't in the log")
+    c.check("this is said once" in c.alpha(f"cat {log}"), "it isn't in the log")
     first = left(c.alpha, c.source)
     c.check(len(first) == 1 and NAME.fullmatch(first[0]) and first[0].endswith("_D"), f"the first snapshot: {first}")
     # Older ones of class D, to be thinned by the next run: two stay beside the newest of its class.
@@ -167,7 +167,7 @@ def thinned_targets(c):
     program = c.script(c.beta, "strict", "#!/bin/sh\nexec zfsync recv --stdio")
     # By periods, in the same sentence.
     make(c, c.alpha, c.source, "241120-000000_D", "241120-120000_H", "241121-000000_D")
-    c.zfsync("cron", "--keep-targets", "2d", c.source, target, says=f"of {target} the newest of each of 2 days")
+    c.zfsync("cron", "--keep-targets", "2d", c.source, target, says=f"the newest of each of 2 days (UTC) of {target};")
     there = left(c.beta, f"{c.target}/t")
     c.same(there[:-1], ["241121-000000_D"], "what is left there: the newest of each of two days")
     c.zfsync("cron", "--thin-targets", "--remote-zfsync", program, c.source, target, status=1,

@@ -1,0 +1,110 @@
+//! `zfsync restore`: a copy comes back.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args};
+
+use super::{Faults, LogFormat, Mirror, Push, Selection, Ssh, count_parser};
+use crate::zfs::Volmode;
+
+/// `zfsync restore`.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
+#[command(after_help = "Examples:
+  zfsync restore pool/data alpha:tank/data-restored             all of the copy, to the host that has lost it
+  zfsync restore pool/data@241103-010000_H tank/data-old        as it was then, into another pool of this machine
+  zfsync restore -n --include home pool/data alpha:tank/new     only shows what would be done
+
+Run it where the copy is. NEW must not exist. What arrives is writable, has its device nodes, and is mounted by 'zfs mount -a' or \
+at the next boot; not by this command. Copies that were set aside (NAME.zfsync-DATE) are left out. docs/restore.md tells the whole story.
+
+Exit codes: as of zfsync push.")]
+pub struct Restore {
+    /// The copy, a dataset of this machine with all below it; with @SNAPSHOT as it was then
+    #[arg(value_name = "COPY[@SNAPSHOT]")]
+    pub copy: String,
+    /// Where to: [USER@]HOST:DATASET, or a DATASET on this machine; it is made
+    #[arg(value_name = "NEW")]
+    pub new: String,
+
+    /// Which datasets.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Bring only one snapshot of each dataset: the newest, or that of COPY@SNAPSHOT
+    #[arg(long, help_heading = "Selection")]
+    pub newest_only: bool,
+
+    /// Go on with a restore that was cut, or bring what NEW lacks; nothing that is there is overwritten
+    #[arg(long, help_heading = "Transfer")]
+    pub into_existing: bool,
+    /// Send encrypted datasets decrypted (their keys must be loaded); by default they stay encrypted (raw)
+    #[arg(long, help_heading = "Transfer")]
+    pub decrypt: bool,
+    /// Show the plan with estimated sizes and change nothing
+    #[arg(short = 'n', long, help_heading = "Transfer")]
+    pub dry_run: bool,
+    /// Streams at the same time
+    #[arg(short = 'j', long, value_name = "N", default_value_t = 4, value_parser = count_parser(), help_heading = "Transfer")]
+    pub channels: u16,
+    /// Faults.
+    #[command(flatten)]
+    pub faults: Faults,
+    /// The way to NEW's host.
+    #[command(flatten)]
+    pub ssh: Ssh,
+
+    /// Say more; twice or three times for still more
+    #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
+    pub verbose: u8,
+    /// Say nothing unless something is wrong
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
+    pub quiet: bool,
+    /// One JSON object a line on stdout for whatever happens
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+    /// Plain lines, no progress bars
+    #[arg(long, help_heading = "Output")]
+    pub no_progress: bool,
+    /// Write down all that happens as well, each line with its time; folders are made
+    #[arg(long, value_name = "FILE", help_heading = "Records")]
+    pub log_file: Option<PathBuf>,
+    /// How that is written
+    #[arg(long, value_name = "FORMAT", value_enum, help_heading = "Records")]
+    pub log_format: Option<LogFormat>,
+}
+
+impl Restore {
+    /// The push the other way. It leaves no bookmarks on the copy, and what it makes has its device nodes.
+    #[must_use]
+    pub fn push(&self, copy: &str) -> Push {
+        Push {
+            source: copy.to_owned(),
+            target: self.new.clone(),
+            selection: self.selection.clone(),
+            newest_only: self.newest_only,
+            skip_empty: false,
+            decrypt: self.decrypt,
+            volmode: Volmode::Inherit,
+            allow_unencrypted: true,
+            allow_key_mismatch: false,
+            dry_run: self.dry_run,
+            channels: self.channels,
+            connections: None,
+            no_resume: false,
+            no_bookmark: true,
+            rollback: false,
+            set_aside: false,
+            replace: Vec::new(),
+            mirror: Mirror::default(),
+            faults: self.faults.clone(),
+            ssh: self.ssh.clone(),
+            verbose: self.verbose,
+            quiet: self.quiet,
+            json: self.json,
+            no_progress: self.no_progress,
+            log_file: self.log_file.clone(),
+            log_format: self.log_format,
+            state_dir: None,
+        }
+    }
+}

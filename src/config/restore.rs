@@ -1,0 +1,73 @@
+//! A restore, checked: a push the other way that makes what can be used.
+
+use super::{PushJob, allow_more};
+use crate::cli::{self, Allow};
+use crate::error::StartError;
+use crate::name::SnapshotName;
+
+/// What a restore does that a push doesn't.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restore {
+    /// Nothing that is newer than this snapshot comes.
+    pub until: Option<SnapshotName>,
+    /// Whether NEW may be there.
+    pub into_existing: bool,
+}
+
+impl PushJob {
+    /// Checks a restore's arguments.
+    pub fn restore(args: &cli::Restore) -> Result<Self, StartError> {
+        let (copy, until) = match args.copy.split_once('@') {
+            // What has an `@` before its `:` names a host, as in TARGET.
+            Some((copy, snapshot)) if !snapshot.contains(':') || copy.contains('/') => {
+                let snapshot =
+                    snapshot.parse().map_err(|error| StartError::Usage(format!("COPY@{snapshot}: {error}")))?;
+                (copy, Some(snapshot))
+            }
+            _ => (args.copy.as_str(), None),
+        };
+        let mut job = Self::new(&args.push(copy))?;
+        allow_more(&mut job, &args.ssh, Allow::Mountable)?;
+        job.restore = Some(Restore { until, into_existing: args.into_existing });
+        Ok(job)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn job(words: &str) -> Result<PushJob, String> {
+        let cli =
+            Cli::try_parse_from(format!("zfsync restore {words}").split(' ')).map_err(|error| error.to_string())?;
+        let Command::Restore(args) = cli.command else { panic!("{cli:?}") };
+        PushJob::restore(&args).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_restore_is_a_push_the_other_way() {
+        let all = job("q/a b:p/new").unwrap();
+        assert_eq!((all.source.as_str(), all.target.to_string().as_str()), ("q/a", "b:p/new"));
+        assert_eq!(all.restore, Some(Restore { until: None, into_existing: false }));
+        assert!(!all.bookmarks);
+        assert!(
+            all.remote_helper.contains("mountable") && all.remote_helper.contains("volmode"),
+            "{}",
+            all.remote_helper
+        );
+        let then = job("--into-existing q/a@mon:day p/new").unwrap().restore.unwrap();
+        assert_eq!((then.until.unwrap().as_str(), then.into_existing), ("mon:day", true));
+        for (words, why) in [
+            ("b:q/a p/new", "names a host"),
+            ("me@b:q/a p/new", "names a host"),
+            ("q/a@x/y p/new", "COPY@x/y"),
+            ("q/a q/a/new", "overlap"),
+        ] {
+            let error = job(words).unwrap_err();
+            assert!(error.contains(why), "{words}: {error}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What a restore does beside the push that it is: it chooses what comes, refuses a NEW that is there, and tells what the
+//! copy's datasets have set that doesn't come along.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{local, source};
+use crate::config::{PushJob, Restore};
+use crate::error::StartError;
+use crate::name::DatasetName;
+use crate::plan::{Restorable, SourceDataset, restorable};
+use crate::report::{Event, Reporter};
+use crate::zfs::{Zfs, read_settings};
+
+/// So long zfs may say nothing.
+const STALL: Duration = Duration::from_secs(300);
+
+/// Chooses what of the copy comes back, and tells what doesn't.
+pub fn choose(
+    job: &PushJob,
+    restore: &Restore,
+    listed: Vec<SourceDataset>,
+    reporter: &mut dyn Reporter,
+) -> Result<Vec<SourceDataset>, StartError> {
+    let Restorable { datasets, set_aside, without } = restorable(listed, restore.until.as_ref());
+    let told = [
+        (set_aside, "it was set aside on the copy and stays there: name it alone to restore it".to_owned()),
+        (
+            without,
+            format!("it has no snapshot @{}, and is left out", restore.until.as_ref().map_or("", |name| name.as_str())),
+        ),
+    ];
+    for (paths, text) in told {
+        for path in paths.into_iter().filter(|path| job.filter.selects(path)) {
+            let dataset = job.source.join(&path).ok().map(|name| name.to_string());
+            reporter.event(&Event::Notice { dataset, text: text.clone() });
+        }
+    }
+    match &restore.until {
+        Some(until) if datasets.is_empty() => {
+            Err(StartError::Usage(format!("no dataset of {} has a snapshot @{until}", job.source)))
+        }
+        _ => Ok(datasets),
+    }
+}
+
+/// Refuses a NEW that is there already.
+pub fn check_new(job: &PushJob, exists: bool) -> Result<(), StartError> {
+    match &job.restore {
+        Some(restore) if exists && !restore.into_existing => Err(StartError::NotNew(job.target.to_string())),
+        _ => Ok(()),
+    }
+}
+
+/// Tells what is set on the copy's datasets and doesn't come along, as a stream has no properties.
+pub async fn before(job: &PushJob, reporter: &mut dyn Reporter) {
+    // The run itself says so.
+    let Some(zfs) = Zfs::find() else { return };
+    let Ok(output) = local::output(zfs.settings_below(&job.source), Some(STALL)).await else { return };
+    let mut all: BTreeMap<DatasetName, Vec<String>> = BTreeMap::new();
+    for (dataset, property, value) in read_settings(&output.stdout) {
+        let selected = dataset.below(&job.source).is_some_and(|path| job.filter.selects(&path));
+        if selected {
+            all.entry(dataset).or_default().push(format!("{property}={value}"));
+        }
+    }
+    for (dataset, settings) in all {
+        let text = format!("set on the copy, and not restored: {}", settings.join(", "));
+        reporter.event(&Event::Notice { dataset: Some(dataset.to_string()), text });
+    }
+}
+
+/// What is to be done with what has come.
+pub async fn next_steps(job: &PushJob) -> String {
+    let encrypted = match Zfs::find() {
+        Some(zfs) => source::has_encrypted(&zfs, job.source.pool(), Some(STALL)).await,
+        None => true,
+    };
+    let (new, at) =
+        (&job.target.dataset, job.target.host.as_ref().map_or_else(String::new, |host| format!(" on {host}")));
+    let key = if encrypted {
+        format!("zfs load-key -r '{new}'  (what is encrypted needs its key first)\n  ")
+    } else {
+        String::new()
+    };
+    format!(
+        "{new} is writable and not mounted yet. Next{at}:\n  {key}zfs mount -a\nOther properties of the original (mountpoint, quota, \
+         compression, shares) were not replicated: set them with zfs set. docs/restore.md has the steps."
+    )
+}

@@ -1,0 +1,63 @@
+//! `zfsync restore` on the command line, with a fake `zfs` and NEW on this machine.
+
+mod support;
+
+use support::Bed;
+
+/// A copy with a placeholder's child, something that was set aside, and a dataset that is younger than the rest.
+fn bed() -> Bed {
+    let bed = Bed::new();
+    bed.world(&[
+        ("s", 1, 1),
+        ("s@a", 11, 3),
+        ("s@b", 12, 5),
+        ("s/new", 2, 1),
+        ("s/new@b", 21, 5),
+        ("s/x.zfsync-20241122-031500", 3, 1),
+        ("s/x.zfsync-20241122-031500@a", 31, 3),
+        ("n", 9, 1),
+    ]);
+    bed.write("settings", "s\tcompression\tzstd\ns\treadonly\ton\n");
+    bed
+}
+
+#[test]
+fn all_that_comes_can_be_used() {
+    let bed = bed();
+    bed.run(&["restore", "--no-progress", "s", "n/back"]).expect(
+        0,
+        &[
+            "s: set on the copy, and not restored: compression=zstd",
+            "s/x.zfsync-20241122-031500: it was set aside on the copy and stays there",
+            "n/back is writable and not mounted yet",
+            "zfs mount -a",
+        ],
+    );
+    let calls = bed.calls();
+    let receives: Vec<&String> = calls.iter().filter(|call| call.starts_with("zfs recv ")).collect();
+    assert!(!receives.is_empty() && receives.iter().all(|call| !call.contains(" -o ")), "{receives:#?}");
+    assert!(
+        !calls.iter().any(|call| call.starts_with("zfs bookmark ") || call.starts_with("zfs program ")),
+        "{calls:#?}"
+    );
+    let world = bed.read("world");
+    assert!(world.contains("n/back@a\t11\t") && world.contains("n/back/new@b\t21\t"), "{world}");
+    assert!(!world.contains("n/back/x.zfsync"), "{world}");
+    // It is there now.
+    bed.run(&["restore", "s", "n/back"]).expect(3, &["n/back is there already", "--into-existing"]);
+    bed.run(&["restore", "--into-existing", "-q", "s", "n/back"]).expect(0, &[]);
+}
+
+#[test]
+fn as_it_was_at_a_snapshot() {
+    let bed = bed();
+    bed.run(&["restore", "s@nope", "n/back"]).expect(2, &["no dataset of s has a snapshot @nope"]);
+    bed.run(&["restore", "-n", "s@a", "n/back"]).expect(0, &["s/new: it has no snapshot @a, and is left out"]);
+    assert!(!bed.read("world").contains("n/back"));
+    bed.run(&["restore", "s@a", "n/back"]).expect(0, &[]);
+    let world = bed.read("world");
+    assert!(
+        world.contains("n/back@a\t11\t") && !world.contains("n/back@b") && !world.contains("n/back/new"),
+        "{world}"
+    );
+}
