@@ -38,6 +38,7 @@ fn receive(name: &str) -> Receive {
         volmode: Volmode::None,
         unencrypted: false,
         resumable: true,
+        mountable: false,
         put: Some(Put {
             by: 0x0123_abcd,
             at: Some(0x89),
@@ -123,6 +124,7 @@ fn replies() -> Vec<Reply> {
         Reply::Beat { id: 8 },
         Reply::Done { id: 9, failure: Some(failure), warning: Some("cannot receive canmount property".into()) },
         Reply::Bases { id: 10, bases: vec![(0, base), (1, BaseFacts::default())] },
+        Reply::Unread { id: 9, name: "b/x y@s 1".into(), words: "cannot open 'b/x y@s 1': I/O error".into() },
     ]
 }
 

@@ -209,6 +209,7 @@ fn answers_to_nothing_end_the_channel() {
     let answers = [
         Reply::Done { id: 1, failure: None, warning: None },
         Reply::Found { id: 2, found: vec![] },
+        Reply::Unread { id: 2, name: "b/x".into(), words: EVIL.into() },
         Reply::Listed { id: 3, dataset: dataset("b/x"), facts: facts(), snapshots: vec![] },
         Reply::Names { id: 4, datasets: vec![] },
     ];

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use libfuzzer_sys::fuzz_target;
 use zfsync::name::{DatasetName, Guid, SnapshotName};
 use zfsync::plan::Cure;
-use zfsync::remote::helper::{Config, Found, Host, Process, Sink, Started, serve};
+use zfsync::remote::helper::{Config, Found, Host, Process, Sink, Started, Unread, serve};
 use zfsync::remote::pump;
 use zfsync::remote::wire::{Failure, Hello, Receive, Rename, Thinned};
 use zfsync::zfs::{Note, Noted};
@@ -23,11 +23,11 @@ impl Host for Tame {
         Hello { version, host, ..Hello::default() }
     }
 
-    fn find(&self, _: &[&str]) -> Result<Found, Failure> {
+    fn find(&self, _: &[&str], _: &mut Unread<'_>) -> Result<Found, Failure> {
         Ok(Found::new())
     }
 
-    fn list(&self, _: &[DatasetName], _: &mut Sink<'_>) -> Result<(), Failure> {
+    fn list(&self, _: &[DatasetName], _: &mut Sink<'_>, _: &mut Unread<'_>) -> Result<(), Failure> {
         Ok(())
     }
 

@@ -56,6 +56,8 @@ pub struct Asker<'a> {
     pub unlocked: Option<String>,
     /// Names of datasets that were asked for beside something else.
     ahead: Option<Ahead>,
+    /// What exists and can't be read, with the words of zfs: datasets and snapshots that were asked for.
+    pub unread: Vec<(String, String)>,
 }
 
 /// An answer that comes in the midst of others.
@@ -84,6 +86,7 @@ impl<'a> Asker<'a> {
             claim: None,
             unlocked: None,
             ahead: None,
+            unread: Vec::new(),
         }
     }
 
@@ -263,8 +266,20 @@ impl<'a> Asker<'a> {
         Ok(all)
     }
 
-    /// Lists these datasets in full; one that doesn't exist is left out.
+    /// Lists these datasets in full; one that doesn't exist is left out. For whoever needs all of them.
     pub async fn list(&mut self, datasets: Vec<DatasetName>) -> Result<Listed, StartError> {
+        let listed = self.list_readable(datasets).await?;
+        self.all_read().map(|()| listed)
+    }
+
+    fn all_read(&mut self) -> Result<(), StartError> {
+        let unread = std::mem::take(&mut self.unread);
+        let words = unread.into_iter().next().map(|(_, words)| words);
+        words.map_or(Ok(()), |words| Err(self.failed(Failure { refusal: Refusal::Other, words })))
+    }
+
+    /// The same as far as they can be read; [`Asker::unread`] has the others.
+    pub async fn list_readable(&mut self, datasets: Vec<DatasetName>) -> Result<Listed, StartError> {
         let mut open = 0;
         for some in datasets.chunks(1000) {
             let datasets = some.to_vec();
@@ -279,13 +294,14 @@ impl<'a> Asker<'a> {
     pub async fn tree(&mut self, dataset: DatasetName) -> Result<Listed, StartError> {
         let top = dataset.clone();
         self.send(|id| Request::Tree { id, dataset })?;
-        match self.listed(1).await {
+        let listed = match self.listed(1).await {
             Err(StartError::Ask { .. }) => {
                 self.send(|id| Request::Tree { id, dataset: top })?;
                 self.listed(1).await
             }
             listed => listed,
-        }
+        }?;
+        self.all_read().map(|()| listed)
     }
 
     /// Takes the answers to so many listings.
@@ -333,8 +349,12 @@ impl<'a> Asker<'a> {
         Ok(())
     }
 
-    /// Keeps what belongs to [`Asker::ask_names`].
+    /// Keeps what belongs to [`Asker::ask_names`], and what can't be read.
     fn set_apart(&mut self, reply: Reply) -> Option<Reply> {
+        if let Reply::Unread { name, words, .. } = reply {
+            self.unread.push((name, words));
+            return None;
+        }
         let Some(ahead) = &mut self.ahead else { return Some(reply) };
         match reply {
             Reply::Names { id, datasets } if id == ahead.id => ahead.names.extend(datasets),

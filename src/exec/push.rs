@@ -258,6 +258,7 @@ async fn negotiate(
             break;
         }
         let found = asker.ask(&names).await?;
+        negotiation.unread(std::mem::take(&mut asker.unread));
         negotiation.answers(&found);
     }
     restore::check_new(asker.job, negotiation.target_exists())?;
@@ -327,6 +328,7 @@ async fn list_unlisted(
         return Ok(());
     }
     let listings = list(negotiation, asker, unlisted).await?;
+    negotiation.unread(std::mem::take(&mut asker.unread));
     let listings = resume_points(negotiation, asker, zfs, listings, reporter).await?;
     negotiation.listed(listings);
     Ok(())
@@ -362,11 +364,11 @@ async fn list(
     datasets: Vec<DatasetName>,
 ) -> Result<Listed, StartError> {
     if !asker.job.dry_run {
-        return asker.list(datasets).await;
+        return asker.list_readable(datasets).await;
     }
     let old = |name: &DatasetName| negotiation.name_before(name).unwrap_or(name).clone();
     let names: HashMap<DatasetName, DatasetName> = datasets.into_iter().map(|name| (old(&name), name)).collect();
-    let listed = asker.list(names.keys().cloned().collect()).await?;
+    let listed = asker.list_readable(names.keys().cloned().collect()).await?;
     Ok(listed.into_iter().filter_map(|(old, listed)| Some((names.get(&old)?.clone(), listed))).collect())
 }
 
@@ -402,7 +404,7 @@ async fn resume_points(
         all.insert(name, target);
     }
     if !again.is_empty() {
-        all.extend(asker.list(again).await?.into_iter().map(|(name, (target, _))| (name, target)));
+        all.extend(asker.list_readable(again).await?.into_iter().map(|(name, (target, _))| (name, target)));
     }
     Ok(all)
 }

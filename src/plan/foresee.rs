@@ -31,6 +31,11 @@ pub enum Blocked {
         /// The copy of what lies above it.
         above: DatasetName,
     },
+    /// The target's dataset exists and can't be read.
+    Unreadable {
+        /// The words of zfs.
+        words: String,
+    },
     /// A name that is fine at the source is longer than ZFS allows below the target.
     NameTooLong {
         /// The whole name of the dataset or snapshot.
@@ -49,6 +54,13 @@ impl fmt::Display for Blocked {
             }
             Self::KeyNotLoaded { root: None } => {
                 f.write_str("the key of the target is not loaded on its host: zfs load-key there, and run again")
+            }
+            Self::Unreadable { words } => {
+                write!(
+                    f,
+                    "the target can't be read: zfs says: {words}\n  look at zpool status -v on its host; zpool scrub finds what else is damaged, and \
+                     zfs rename gets it out of the way of a new copy"
+                )
             }
             Self::NameTooLong { name } => {
                 write!(
@@ -312,7 +324,7 @@ impl Negotiation {
         let wanted = missing
             .filter(|item| self.listing == Listing::AllBehind || self.is_plain_below_raw(item))
             .filter_map(|item| match self.place_of(item) {
-                Place::Below(name) if !self.holders.contains_key(&name) => Some(name),
+                Place::Below(name) if !self.holders.contains_key(&name) && !self.unread.contains(&name) => Some(name),
                 _ => None,
             });
         wanted.collect::<BTreeSet<_>>().into_iter().collect()

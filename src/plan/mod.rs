@@ -33,6 +33,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod thin;
+mod unread;
 mod verify;
 
 pub use bookmark::{KnownTarget, MarkKind, Tag, Tags, known_targets};

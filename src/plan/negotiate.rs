@@ -97,6 +97,8 @@ pub struct Negotiation {
     pub(super) existing: HashSet<DatasetName>,
     /// Whether TARGET itself exists.
     pub(super) target_exists: bool,
+    /// Datasets of the target that exist and can't be read.
+    pub(super) unread: HashSet<DatasetName>,
 }
 
 impl Negotiation {
@@ -156,6 +158,7 @@ impl Negotiation {
             asked: Vec::new(),
             existing: HashSet::new(),
             target_exists: false,
+            unread: HashSet::new(),
         }
     }
 
@@ -331,8 +334,9 @@ impl Negotiation {
                 }
             }
             What::Target(index) => {
-                if there.is_none() {
-                    self.items[*index].known = Known::Missing;
+                let item = &mut self.items[*index];
+                if there.is_none() && !matches!(item.known, Known::Settled(_)) {
+                    item.known = Known::Missing;
                 }
             }
             What::Snapshot(index, at) => {

@@ -125,7 +125,7 @@ impl Negotiation {
     #[must_use]
     pub fn nearest(&self) -> Option<DatasetName> {
         let up = std::iter::successors(Some(self.target.clone()), DatasetName::parent);
-        up.into_iter().find(|name| self.existing.contains(name))
+        up.into_iter().find(|name| self.existing.contains(name) && !self.unread.contains(name))
     }
 
     fn place(&self, item: &Item, created: &HashMap<&RelPath, usize>) -> PlannedDataset {

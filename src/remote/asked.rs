@@ -33,6 +33,8 @@ pub(super) struct Asked(HashMap<u64, Question>);
 enum Question {
     /// One answer, each of so many places at most once.
     Places(Kind, usize),
+    /// The same, and before it those of these names that can't be read.
+    Ask(usize, HashSet<String>),
     Listing {
         of: HashSet<DatasetName>,
         tree: Option<DatasetName>,
@@ -58,7 +60,6 @@ enum Question {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Kind {
-    Ask,
     Dates,
     Bases,
 }
@@ -88,7 +89,7 @@ impl Asked {
     /// Takes note of a request that is about to be sent.
     pub fn note(&mut self, request: &Request) {
         let question = match request {
-            Request::Ask { names, .. } => Question::Places(Kind::Ask, names.len()),
+            Request::Ask { names, .. } => Question::Ask(names.len(), names.iter().cloned().collect()),
             Request::Dates { names, .. } => Question::Places(Kind::Dates, names.len()),
             Request::Bases { names, .. } => Question::Places(Kind::Bases, names.len()),
             Request::List { datasets, .. } => {
@@ -133,8 +134,26 @@ impl Asked {
             };
         };
         match (reply, question) {
-            (Reply::Found { found, .. }, Question::Places(Kind::Ask, asked)) => {
+            (Reply::Found { found, .. }, Question::Ask(asked, _)) => {
                 places(found.iter().map(|(place, ..)| *place), *asked)?;
+            }
+            (Reply::Unread { name, .. }, Question::Ask(_, left)) => {
+                // Each once.
+                if !left.remove(name) {
+                    return Err("it speaks of what nobody has asked for".into());
+                }
+                return Ok(true);
+            }
+            (Reply::Unread { name, words, .. }, Question::Listing { of, tree, left }) => {
+                let dataset = name.parse::<DatasetName>().ok();
+                let wanted = |dataset: &DatasetName| {
+                    of.contains(dataset) || tree.as_ref().is_some_and(|top| dataset.is_within(top))
+                };
+                if !dataset.as_ref().is_some_and(wanted) {
+                    return Err("it speaks of what nobody has asked for".into());
+                }
+                left.take(1, name.len() + words.len())?;
+                return Ok(true);
             }
             (Reply::Dated { dates, .. }, Question::Places(Kind::Dates, asked)) => {
                 places(dates.iter().map(|(place, _)| *place), *asked)?;
@@ -185,7 +204,10 @@ impl Asked {
                 return Ok(due);
             }
             // These have an answer of their own when all went well.
-            (Reply::Done { failure: None, .. }, Question::Places(..) | Question::Probe | Question::Thin(_)) => {
+            (
+                Reply::Done { failure: None, .. },
+                Question::Places(..) | Question::Ask(..) | Question::Probe | Question::Thin(_),
+            ) => {
                 return Err("it says that a question is through, without an answer".into());
             }
             (Reply::Done { .. }, _) => {}
@@ -281,6 +303,19 @@ mod tests {
             assert!(asked(&question).take(&found(bad)).is_err(), "{bad:?}");
         }
         assert!(asked(&question).take(&done(1)).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_once_and_of_what_was_asked_for() {
+        let unread = |name: &str| Reply::Unread { id: 1, name: name.into(), words: "I/O error".into() };
+        let mut ask = asked(&Request::Ask { id: 1, names: vec!["b/x".into(), "b/x@s".into()] });
+        assert_eq!((ask.take(&unread("b/x")), ask.take(&unread("b/x@s"))), (Ok(true), Ok(true)));
+        assert!(ask.take(&unread("b/x")).is_err());
+        assert_eq!(ask.take(&Reply::Found { id: 1, found: vec![] }), Ok(true));
+        let list = Request::List { id: 1, datasets: vec![dataset("b/x")] };
+        assert_eq!(asked(&list).take(&unread("b/x")), Ok(true));
+        assert!(asked(&list).take(&unread("b/y")).is_err());
+        assert!(asked(&Request::Probe { id: 1, dataset: dataset("b/x") }).take(&unread("b/x")).is_err());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::{Cured, Input, Later, REQUESTS, Run};
 use crate::exec::ask::{Listings, host_name};
 use crate::exec::{dates, resume};
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
-use crate::plan::{Attempt, PlannedDataset, Verdict};
+use crate::plan::{Attempt, Blocked, PlannedDataset, Verdict};
 use crate::remote::client::ChannelId;
 use crate::remote::wire::{Failure, Request, TargetFacts};
 use crate::report::Event;
@@ -202,6 +202,14 @@ impl Run<'_> {
                 self.planned(dataset, Err(format!("listing the target failed: {}{advice}", failure.words)));
             }
             (Stage::Listing(listings), None) => self.looked(dataset, listings),
+        }
+    }
+
+    /// What was to be listed exists and can't be read.
+    pub(super) fn unread(&mut self, id: u64, words: &str) {
+        if let Some(look) = self.looks.open.remove(&id) {
+            let blocked = Blocked::Unreadable { words: words.to_owned() };
+            self.planned(look.dataset, Err(blocked.to_string()));
         }
     }
 

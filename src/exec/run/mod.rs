@@ -279,6 +279,7 @@ impl Run<'_> {
             }
             Reply::Beat { id } => self.input(Input::Alive { step: id }),
             Reply::Listed { id, dataset, facts, snapshots } => self.looks.listed(id, dataset, facts, snapshots),
+            Reply::Unread { id, words, .. } => self.unread(id, &words),
             Reply::Dated { id, dates } => self.dated(id, &dates),
             Reply::Found { .. }
             | Reply::Probed { .. }

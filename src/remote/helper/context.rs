@@ -35,7 +35,7 @@ impl Context {
 
     /// Names the features that the pool lacks for a stream, where zfs says only that it must be upgraded.
     pub(super) fn name_features(&self, failure: Failure, receive: &Receive, stream: Features) -> Failure {
-        if failure.refusal != Refusal::Feature {
+        if !matches!(failure.refusal, Refusal::Feature | Refusal::Invalid) {
             return failure;
         }
         let lacking = self.host.lacking(&receive.dataset, stream, receive.resumable);

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::host::failure;
-use super::{Config, Found, HelperError, Host, Process, Sink, Started, serve};
+use super::{Config, Found, HelperError, Host, Process, Sink, Started, Unread, serve};
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::plan::{Cure, Kind};
 use crate::remote::pump;
@@ -72,7 +72,8 @@ impl Host for Arc<FakeHost> {
         Hello { version, host, ..Hello::default() }
     }
 
-    fn find(&self, names: &[&str]) -> Result<Found, Failure> {
+    fn find(&self, names: &[&str], unread: &mut Unread<'_>) -> Result<Found, Failure> {
+        names.iter().filter(|name| name.contains("torn")).for_each(|name| unread(name, "I/O error"));
         self.finds.fetch_add(1, Ordering::SeqCst);
         let now = self.asked.0.fetch_add(1, Ordering::SeqCst) + 1;
         self.asked.1.fetch_max(now, Ordering::SeqCst);
@@ -87,7 +88,9 @@ impl Host for Arc<FakeHost> {
         Ok(found.map(|name| ((*name).to_owned(), (Guid(name.len() as u64), Txg(1)))).collect())
     }
 
-    fn list(&self, datasets: &[DatasetName], sink: &mut Sink<'_>) -> Result<(), Failure> {
+    fn list(&self, datasets: &[DatasetName], sink: &mut Sink<'_>, unread: &mut Unread<'_>) -> Result<(), Failure> {
+        let torn = datasets.iter().filter(|dataset| dataset.as_str().contains("torn"));
+        torn.for_each(|dataset| unread(dataset.as_str(), "I/O error"));
         for dataset in datasets.iter().filter(|dataset| dataset.as_str().contains('x')) {
             let facts = TargetFacts {
                 kind: Kind::Filesystem,

@@ -20,6 +20,9 @@ pub type Found = HashMap<String, (Guid, Txg)>;
 /// Takes what a listing finds; an error ends the listing.
 pub type Sink<'a> = dyn FnMut(&DatasetName, TargetFacts, Vec<Snapshot>) -> io::Result<()> + 'a;
 
+/// Takes the names of what exists and can't be read, each with the words of zfs.
+pub type Unread<'a> = dyn FnMut(&str, &str) + 'a;
+
 /// Takes the bytes that have been read of a snapshot, and its checksums; an error ends the reading.
 pub type Tell<'a> = dyn FnMut(u64, Option<Part>) -> io::Result<()> + 'a;
 
@@ -29,10 +32,10 @@ pub trait Host: Send + Sync + 'static {
     fn hello(&self) -> Hello;
 
     /// Which of these datasets and snapshots exist. The names are legal ones.
-    fn find(&self, names: &[&str]) -> Result<Found, Failure>;
+    fn find(&self, names: &[&str], unread: &mut Unread<'_>) -> Result<Found, Failure>;
 
     /// Lists the snapshots of each of the datasets that exist: at least one call of `sink` for each.
-    fn list(&self, datasets: &[DatasetName], sink: &mut Sink<'_>) -> Result<(), Failure>;
+    fn list(&self, datasets: &[DatasetName], sink: &mut Sink<'_>, unread: &mut Unread<'_>) -> Result<(), Failure>;
 
     /// A dataset and all below it; none if it doesn't exist.
     fn tree(&self, dataset: &DatasetName) -> Result<Vec<DatasetName>, Failure>;

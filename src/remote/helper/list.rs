@@ -4,24 +4,28 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead};
 
 use super::empty::holds_nothing;
-use super::host::{Sink, Snapshot, failure};
-use super::process::run_listing;
+use super::host::{Sink, Snapshot, Unread, failure};
+use super::process::run_naming;
 use super::query::SNAPSHOTS_A_FRAME;
 use crate::name::DatasetName;
 use crate::remote::wire::{Failure, TargetFacts};
 use crate::zfs::{Facts, Listed, Mark, ParseError, Refusal, Zfs, read_listed};
 
 /// Lists the snapshots of `datasets`, which exist; ones that have none come last.
-pub(super) fn list(zfs: &Zfs, datasets: &[Facts], sink: &mut Sink<'_>) -> Result<(), Failure> {
+pub(super) fn list(zfs: &Zfs, datasets: &[Facts], sink: &mut Sink<'_>, unread: &mut Unread<'_>) -> Result<(), Failure> {
     if datasets.is_empty() {
         return Ok(());
     }
     let names: Vec<DatasetName> = datasets.iter().map(|facts| facts.name.clone()).collect();
     let places = datasets.iter().map(|facts| (&facts.name, facts)).collect();
     let mut portions = Portions { places, sink, told: HashSet::new(), current: None, pending: Vec::new() };
-    run_listing(zfs.list_snapshots(&names), |output| portions.read(output))?;
+    let ((), bad) = run_naming(zfs.list_snapshots(&names), |output| portions.read(output))?;
+    for (name, words) in &bad {
+        unread(name, words);
+    }
     let Portions { told, .. } = portions;
-    for facts in datasets.iter().filter(|facts| !told.contains(&facts.name)) {
+    let is_bad = |facts: &Facts| bad.iter().any(|(name, _)| name == facts.name.as_str());
+    for facts in datasets.iter().filter(|facts| !told.contains(&facts.name) && !is_bad(facts)) {
         let empty = holds_nothing(zfs, facts);
         sink(&facts.name, target_facts(facts, empty), Vec::new()).map_err(|error| gone(&error))?;
     }

@@ -10,10 +10,10 @@ use super::base;
 use super::claims::{Claims, Passage};
 use super::cure;
 use super::empty::holds_nothing;
-use super::host::{Found, Host, Sink, Started, Tell, failure};
+use super::host::{Found, Host, Sink, Started, Tell, Unread, failure};
 use super::list;
 use super::mirror;
-use super::process::{read, run, run_listing, start};
+use super::process::{read, run, run_listing, run_naming, start};
 use super::thin;
 use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::plan::Cure;
@@ -69,7 +69,7 @@ impl Host for LocalHost {
         }
     }
 
-    fn find(&self, names: &[&str]) -> Result<Found, Failure> {
+    fn find(&self, names: &[&str], unread: &mut Unread<'_>) -> Result<Found, Failure> {
         let zfs = self.zfs()?;
         let portions = portions(names, |name| name.len());
         // Each name costs milliseconds in the kernel, and that goes in parallel. But what fits on one command line is one
@@ -79,16 +79,24 @@ impl Host for LocalHost {
         thread::scope(|scope| {
             let running: Vec<_> = portions.chunks(share).map(|part| scope.spawn(move || find_all(zfs, part))).collect();
             running.into_iter().try_fold(Found::new(), |mut found, thread| {
-                found.extend(thread.join().unwrap_or_else(|_| Err(failure(Refusal::Other, "a thread has failed")))?);
+                let (some, bad) =
+                    thread.join().unwrap_or_else(|_| Err(failure(Refusal::Other, "a thread has failed")))?;
+                found.extend(some);
+                for (name, words) in &bad {
+                    unread(name, words);
+                }
                 Ok(found)
             })
         })
     }
 
-    fn list(&self, datasets: &[DatasetName], sink: &mut Sink<'_>) -> Result<(), Failure> {
+    fn list(&self, datasets: &[DatasetName], sink: &mut Sink<'_>, unread: &mut Unread<'_>) -> Result<(), Failure> {
         for some in portions(datasets, |dataset| dataset.as_str().len()) {
-            let facts = run_listing(self.zfs()?.facts(some), read_facts)?;
-            list::list(self.zfs()?, &facts, sink)?;
+            let (facts, bad) = run_naming(self.zfs()?.facts(some), read_facts)?;
+            for (name, words) in &bad {
+                unread(name, words);
+            }
+            list::list(self.zfs()?, &facts, sink, unread)?;
         }
         Ok(())
     }
@@ -254,10 +262,10 @@ impl LocalHost {
     }
 }
 
-fn find_all(zfs: &Zfs, portions: &[&[&str]]) -> Result<Found, Failure> {
-    let mut found = Found::new();
+fn find_all(zfs: &Zfs, portions: &[&[&str]]) -> Result<(Found, Vec<(String, String)>), Failure> {
+    let (mut found, mut unread) = (Found::new(), Vec::new());
     for some in portions {
-        run_listing(zfs.list_names(some), |output| {
+        let ((), bad) = run_naming(zfs.list_names(some), |output| {
             read_listed(output, |listed| {
                 let name = match &listed.mark {
                     Mark::Snapshot(snapshot) => listed.dataset.at(snapshot.as_str()),
@@ -267,8 +275,9 @@ fn find_all(zfs: &Zfs, portions: &[&[&str]]) -> Result<Found, Failure> {
                 Ok::<_, ParseError>(())
             })
         })?;
+        unread.extend(bad);
     }
-    Ok(found)
+    Ok((found, unread))
 }
 
 fn read_line(path: &str) -> Option<String> {

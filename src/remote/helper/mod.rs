@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-pub use host::{Found, Host, Process, Sink, Snapshot, Started};
+pub use host::{Found, Host, Process, Sink, Snapshot, Started, Unread};
 pub use local::LocalHost;
 pub use serve::serve;
 pub use thin::thin;

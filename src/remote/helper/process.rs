@@ -18,7 +18,7 @@ pub(super) fn run<T>(
     command: Command,
     read: impl FnOnce(BufReader<ChildStdout>) -> Result<T, ParseError>,
 ) -> Result<T, Failure> {
-    run_with(command, Words::Tolerated, read)
+    Ok(run_with(command, Words::Tolerated, read)?.0)
 }
 
 /// Runs a command that tells of one object, or all of a tree; whatever it says on stderr is a failure, as something may be left
@@ -27,7 +27,7 @@ pub(super) fn read<T>(
     command: Command,
     read: impl FnOnce(BufReader<ChildStdout>) -> Result<T, ParseError>,
 ) -> Result<T, Failure> {
-    run_with(command, Words::Failure, read)
+    Ok(run_with(command, Words::Failure, read)?.0)
 }
 
 /// The same for one that is asked for several objects; that some of them don't exist is no failure.
@@ -35,7 +35,15 @@ pub(super) fn run_listing<T>(
     command: Command,
     read: impl FnOnce(BufReader<ChildStdout>) -> Result<T, ParseError>,
 ) -> Result<T, Failure> {
-    run_with(command, Words::MayMiss, read)
+    Ok(run_with(command, Words::MayMiss, read)?.0)
+}
+
+/// Runs a command that is asked for several objects by name. Beside what it prints: which of them can't be read, and the words of zfs.
+pub(super) fn run_naming<T>(
+    command: Command,
+    read: impl FnOnce(BufReader<ChildStdout>) -> Result<T, ParseError>,
+) -> Result<(T, Vec<(String, String)>), Failure> {
+    run_with(command, Words::MayBeUnread, read)
 }
 
 /// What words on stderr mean.
@@ -47,13 +55,15 @@ enum Words {
     Failure,
     /// A failure; but "does not exist" is an answer.
     MayMiss,
+    /// The same, and that one can't be read is an answer, too, if it is said by its name.
+    MayBeUnread,
 }
 
 fn run_with<T>(
     mut command: Command,
     words: Words,
     read: impl FnOnce(BufReader<ChildStdout>) -> Result<T, ParseError>,
-) -> Result<T, Failure> {
+) -> Result<(T, Vec<(String, String)>), Failure> {
     let name = command.get_program().to_string_lossy().into_owned();
     let cant = |error: io::Error| failure(Refusal::Other, &format!("can't run {name}: {error}"));
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(cant)?;
@@ -61,8 +71,7 @@ fn run_with<T>(
         return Err(failure(Refusal::Other, "no pipes to a command"));
     };
     // Beside stdout: it could fill up and block otherwise.
-    let complaints =
-        thread::Builder::new().spawn(move || read_complaints(stderr, words == Words::MayMiss)).map_err(cant);
+    let complaints = thread::Builder::new().spawn(move || read_complaints(stderr, words)).map_err(cant);
     let value = complaints.is_ok().then(|| read(BufReader::new(stdout)));
     if !matches!(value, Some(Ok(_))) {
         // Nobody reads the rest. It may have ended by itself.
@@ -72,8 +81,10 @@ fn run_with<T>(
     let complaints = complaints?.join().unwrap_or_default();
     match value {
         Some(Err(error)) if status.success() => Err(failure(Refusal::Other, &error.to_string())),
-        Some(Ok(value)) if status.success() && (words == Words::Tolerated || complaints.words.is_empty()) => Ok(value),
-        Some(Ok(value)) if complaints.tolerable(status) => Ok(value),
+        Some(Ok(value)) if status.success() && (words == Words::Tolerated || complaints.words.is_empty()) => {
+            Ok((value, complaints.unread))
+        }
+        Some(Ok(value)) if complaints.tolerable(status) => Ok((value, complaints.unread)),
         _ => Err(complaints.into_failure(&name, status)),
     }
 }
@@ -83,11 +94,13 @@ fn run_with<T>(
 struct Complaints {
     words: String,
     missing: bool,
+    /// Names, and what was said of them.
+    unread: Vec<(String, String)>,
 }
 
 impl Complaints {
     fn tolerable(&self, status: ExitStatus) -> bool {
-        self.missing && self.words.is_empty() && status.code() == Some(1)
+        (self.missing || !self.unread.is_empty()) && self.words.is_empty() && status.code() == Some(1)
     }
 
     fn into_failure(self, name: &str, status: ExitStatus) -> Failure {
@@ -98,7 +111,13 @@ impl Complaints {
     }
 }
 
-fn read_complaints(stderr: impl Read, may_miss: bool) -> Complaints {
+/// The name in `cannot open 'NAME': I/O error`. What concerns the pool or the user as a whole is none of a single object.
+fn unread(words: &str) -> Option<String> {
+    let (name, _) = words.strip_prefix("cannot open '")?.split_once("': ")?;
+    (Refusal::from_words(words) == Refusal::Other).then(|| name.to_owned())
+}
+
+fn read_complaints(stderr: impl Read, means: Words) -> Complaints {
     let mut complaints = Complaints::default();
     let mut lines = BufReader::new(stderr);
     let mut line = Vec::new();
@@ -109,8 +128,11 @@ fn read_complaints(stderr: impl Read, may_miss: bool) -> Complaints {
             Ok(_) => {}
         }
         let words = String::from_utf8_lossy(&line);
-        if may_miss && Refusal::from_words(&words) == Refusal::Missing {
+        let unread = if means == Words::MayBeUnread { unread(&words) } else { None };
+        if matches!(means, Words::MayMiss | Words::MayBeUnread) && Refusal::from_words(&words) == Refusal::Missing {
             complaints.missing = true;
+        } else if let Some(name) = unread {
+            complaints.unread.push((name, words.trim().to_owned()));
         } else if complaints.words.len() < MAX_WORDS {
             complaints.words.push_str(&words);
         }
@@ -180,6 +202,29 @@ impl Process for Recv {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn named(script: &str) -> Result<(usize, Vec<(String, String)>), Failure> {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        run_naming(command, |output| Ok(output.lines().count()))
+    }
+
+    #[test]
+    fn one_that_cannot_be_read_is_told_by_its_name() {
+        let say = "say() { echo \"cannot open '$1': $2\" >&2; };";
+        let io =
+            named(&format!("{say} say p/b 'I/O error'; say p/c@1 'dataset does not exist'; echo p/a; exit 1")).unwrap();
+        assert_eq!(io, (1, vec![("p/b".into(), "cannot open 'p/b': I/O error".into())]));
+        // What isn't about one object is a failure of all.
+        for words in [
+            "say p/b 'pool I/O is currently suspended'",
+            "say p/b 'permission denied'",
+            "echo 'cannot iterate filesystems: I/O error' >&2",
+        ] {
+            assert!(named(&format!("{say} say p/a 'I/O error'; {words}; exit 1")).is_err(), "{words}");
+        }
+        assert!(named(&format!("{say} say p/b 'I/O error'; exit 2")).is_err());
+    }
 
     fn shell(script: &str) -> Command {
         let mut command = Command::new("/bin/sh");

@@ -1,6 +1,6 @@
 //! Answers questions (ask, list, tree, names, probe), each on a thread of its own so that a stream never waits for a listing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::context::{Context, done, is_askable};
 use super::host::failure;
 use super::replies::{LOOK, Replies};
-use super::{Sink, content, notes as mirror};
+use super::{Sink, Unread, content, notes as mirror};
 use crate::cli::Allow;
 use crate::name::DatasetName;
 use crate::remote::wire::{Failure, MAX_NAMES, Reply, Request};
@@ -129,10 +129,23 @@ fn ask(context: &Context, id: u64, names: &[String]) -> Result<Reply, Failure> {
     }
     // What ZFS would not accept as a name can't exist, and what is not allowed is not told.
     let legal: Vec<&str> = names.iter().map(String::as_str).filter(|name| is_askable(&context.config, name)).collect();
-    let found = if legal.is_empty() { super::Found::new() } else { context.host.find(&legal)? };
+    // zfs complains of a name as often as it was asked for.
+    let mut told = HashSet::new();
+    let unread: &mut Unread<'_> = &mut |name, words| {
+        if told.insert(name.to_owned()) {
+            unread(context, id, name, words);
+        }
+    };
+    let found = if legal.is_empty() { super::Found::new() } else { context.host.find(&legal, unread)? };
     let places = (0..).zip(names);
     let found = places.filter_map(|(place, name)| found.get(name).map(|&(guid, txg)| (place, guid, txg))).collect();
     Ok(Reply::Found { id, found })
+}
+
+/// Tells that something exists and can't be read. Should that not reach the sender, nor will the answer.
+fn unread(context: &Context, id: u64, name: &str, words: &str) {
+    let words = failure(Refusal::Other, words).words;
+    let _ = context.replies.send(&Reply::Unread { id, name: name.to_owned(), words });
 }
 
 fn list(context: &Context, id: u64, datasets: &[DatasetName]) -> Result<Reply, Failure> {
@@ -141,8 +154,9 @@ fn list(context: &Context, id: u64, datasets: &[DatasetName]) -> Result<Reply, F
         let reply = Reply::Listed { id, dataset: dataset.clone(), facts, snapshots };
         context.replies.send(&reply).map_err(io::Error::other)
     };
+    let unread: &mut Unread<'_> = &mut |name, words| unread(context, id, name, words);
     if !allowed.is_empty() {
-        context.host.list(&allowed, sink)?;
+        context.host.list(&allowed, sink, unread)?;
     }
     Ok(Reply::Done { id, failure: None, warning: None })
 }

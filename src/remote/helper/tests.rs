@@ -217,6 +217,21 @@ fn questions_are_answered_by_place() {
 }
 
 #[test]
+fn what_cannot_be_read_is_told_beside_the_rest() {
+    let mut session = session();
+    let names = vec!["b/x".into(), "b/torn@s".into(), "b/torn".into(), "b/torn".into()];
+    session.request(&Request::Ask { id: 1, names });
+    for name in ["b/torn@s", "b/torn"] {
+        assert!(matches!(session.reply(), Some(Reply::Unread { id: 1, name: told, .. }) if told == name));
+    }
+    assert!(matches!(session.reply(), Some(Reply::Found { id: 1, found }) if found.len() == 1));
+    session.request(&Request::List { id: 2, datasets: vec!["b/torn".parse().unwrap(), "b/x".parse().unwrap()] });
+    assert!(matches!(session.reply(), Some(Reply::Unread { id: 2, name, .. }) if name == "b/torn"));
+    assert!(matches!(session.reply(), Some(Reply::Listed { id: 2, .. })));
+    assert!(matches!(session.reply(), Some(Reply::Done { id: 2, failure: None, .. })));
+}
+
+#[test]
 fn a_tree_is_listed_as_its_datasets_are() {
     let roots = vec!["b/x".parse().unwrap(), "x/b/x y".parse().unwrap()];
     let mut session = Session::start(Config { roots, allow: vec![], silence: None });

@@ -110,6 +110,7 @@ impl Reply {
         match self {
             Self::Found { id, .. }
             | Self::Listed { id, .. }
+            | Self::Unread { id, .. }
             | Self::Probed { id, .. }
             | Self::Thinned { id, .. }
             | Self::Dated { id, .. }
@@ -134,6 +135,7 @@ impl Reply {
                     *words = quoted(words);
                 }
             }
+            Self::Unread { words, .. } => *words = quoted(words),
             Self::Thinned { thinned, .. } => {
                 for (_, why) in &mut thinned.pinned {
                     *why = quoted(why);

@@ -260,6 +260,15 @@ pub enum Reply {
         /// Its snapshots, or some of them.
         snapshots: Vec<(SnapshotName, Guid, Txg)>,
     },
+    /// To [`Request::Ask`], [`Request::List`] and [`Request::Tree`], before what they are answered with: something exists and can't be read.
+    Unread {
+        /// The request's.
+        id: u64,
+        /// A dataset or snapshot that was asked for.
+        name: String,
+        /// The words of zfs.
+        words: String,
+    },
     /// To [`Request::Probe`].
     Probed {
         /// The request's.

@@ -23,7 +23,9 @@ def nothing_is_no_success(c):
         c.zfsync("status", "--include", "no-such", c.source, there, status=3, says="no dataset of")
         c.zfsync("snapshot", "--include", "no-such", c.source, status=1, says="no dataset is selected")
         c.zfsync("prune", "--keep-last", "1", "--include", "no-such", c.source, status=1, says="no dataset is selected")
-        c.zfsync("cron", "--include", "no-such", c.source, there, status=1, says="no dataset")
+    # The first run of cron notes on the source what it has said of what it keeps.
+    c.zfsync("cron", "--include", "no-such", c.source, there, status=1, says="no dataset")
+    c.check(not c.exists(c.beta, c.target), "the target was made")
     # One of them is enough.
     c.snapshot(f"{c.source}/kid@s1")
     c.push(says="1 without snapshots")
@@ -160,3 +162,29 @@ def exists_is_no_missing_permission(c):
     for name in ("own", "data", "vol"):
         run = c.push(target=f"repl@beta:{c.target}/{name}", status=1, says="conflict")
         c.check("zfs allow" not in run.err, f"{name}: a permission is named: {run.err}")
+
+
+@case("SUCCESS", "POOL")
+def an_unreadable_target_dataset(c):
+    """One dataset of the target has an unreadable root block: it fails with zfs's words, its child and its siblings arrive in the same run, whether in sync or behind."""
+    source, target = f"{c.source}/t", c.file_pools()[1]
+    c.cleanups.append((c.beta, "echo 1 >/sys/module/zfs/parameters/spa_load_verify_metadata"))
+    c.alpha(f"zfs create {c.source}; for d in t t/a t/b t/b/kid t/c; do zfs create {c.source}/$d; done; echo x >/{source}/b/x; zfs snapshot -r {source}@s1")
+    to = {"source": source, "target": f"beta:{target}/t"}
+    c.push(**to)
+    img = f"/var/tmp/{target}.img"
+    c.beta(f"""for i in $(seq 12); do zfs set x:y=$i {target}; zpool sync {target}; done
+        echo 0 >/sys/module/zfs/parameters/spa_load_verify_metadata; zpool export {target}
+        line=$(zdb -e -p /var/tmp -dddd {target}/t/b 2>/dev/null | grep '^Dataset {target}/t/b ' | head -1)
+        for v in $(echo "$line" | grep -o 'DVA\\[[0-9]\\]=<[0-9a-f:]*>' | sed 's/.*<//; s/>//'); do
+            dd if=/dev/urandom of={img} bs=512 seek=$(((0x$(echo $v | cut -d: -f2) + 0x400000) / 512)) count=1 conv=notrunc 2>/dev/null
+        done
+        zpool import -N -d /var/tmp -o cachefile=none {target}""")
+    c.check(c.beta.try_run(f"zfs list {target}/t/b").status == 1, "the fixture has damaged nothing")
+    words = (f"cannot open '{target}/t/b", "I/O error", "zpool status -v", "1 of 5 datasets failed; 4 in sync")
+    c.push("-q", status=1, says=words, **to)
+    c.alpha(f"zfs snapshot -r {source}@s2")
+    c.push("-q", "-n", status=1, **to)
+    c.push("-q", status=1, says=words, **to)
+    for path in ("", "/a", "/b/kid", "/c"):
+        c.same(c.snaps(c.beta, f"{target}/t{path}"), ["s1", "s2"], f"the snapshots of {path!r}")
