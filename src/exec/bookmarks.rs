@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::plan::{
-    Base, BaseKind, MarkKind, Negotiation, Plan, PlannedDataset, SourceDataset, Step, Tag, Tags, Verdict, Version,
+    Base, BaseKind, MarkKind, Negotiation, Plan, PlannedDataset, SourceDataset, Step, Tags, Verdict, Version,
 };
 use crate::zfs::{NewBookmark, Refusal, Zfs};
 
@@ -109,7 +109,7 @@ impl Books {
     pub fn step(&mut self, index: usize, planned: &PlannedDataset, negotiation: &Negotiation, step: &Step) {
         let Some(source) = negotiation.source(index) else { return };
         let own = self.own.entry(index).or_default();
-        own.start.get_or_insert(match &step.base {
+        let start = *own.start.get_or_insert(match &step.base {
             Some(base) => Start::Base(base.guid),
             None if step.resume.is_some() => Start::Rest,
             None => Start::Nothing,
@@ -122,16 +122,12 @@ impl Books {
         if let Some(Base { name, guid, .. }) = base {
             self.make(MarkKind::Arrived, index, planned, source, (name, *guid));
         }
-        let kind = self.kind_of(index, &self.tags.of(&planned.target), source);
+        let kind = match start {
+            Start::Base(_) => MarkKind::Arrived,
+            Start::Rest if self.tags.of(&planned.target).has(&source.bookmarks).is_some() => MarkKind::Arrived,
+            Start::Rest | Start::Nothing => MarkKind::Waiting,
+        };
         self.make(kind, index, planned, source, (&step.to, step.to_guid));
-    }
-
-    /// What the bookmark of a snapshot that is sent says: of which kind it is depends on whether an older one tells what the target
-    /// has. A base may have none: a bookmark of somebody else, or one of ours that waits, whose snapshot is gone.
-    fn kind_of(&self, index: usize, tag: &Tag, source: &SourceDataset) -> MarkKind {
-        let made = self.own.get(&index).map_or(&[][..], |own| &own.made);
-        let made_too = made.iter().any(|(name, _)| tag.owns_as(MarkKind::Arrived, name.as_str()));
-        if made_too || tag.has(&source.bookmarks).is_some() { MarkKind::Arrived } else { MarkKind::Waiting }
     }
 
     /// A step's snapshot has arrived.

@@ -112,7 +112,7 @@ def needed_by_a_new_target(c):
 
 @case("H10", "B05")
 def needed_from_a_strangers_bookmark(c):
-    """An increment from a bookmark that is not ours, which fails: none of ours tells what has arrived, so all stays."""
+    """An increment from a bookmark that is not ours, which fails: what it was to bring stays, although no bookmark of ours is older."""
     c.tree({"": "s1"})
     c.push("--no-bookmark")
     c.alpha(f"zfs bookmark {c.source}@s1 {c.source}#s1; zfs destroy {c.source}@s1")
