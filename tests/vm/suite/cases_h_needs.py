@@ -1,0 +1,124 @@
+"""What a target lacks stays on SOURCE until the target has it, whatever it is that keeps it from coming (rows H10, R05, R06)."""
+
+import signal
+
+from cases_h_bookmarks import guid, own
+from harness import case
+from tools import Gate
+
+KEEP = ("--keep-last", "1", "--foreign")
+
+
+def grow(c, *snaps):
+    """Two megabytes before each snapshot."""
+    c.alpha("\n".join(f"head -c 2M /dev/urandom >/{c.source}/{snap}; zfs snapshot {c.source}@{snap}" for snap in snaps))
+
+
+def pruned(c, stay, *args):
+    """Thins out SOURCE, where no rule keeps more than one; the target is not asked, unless it is named."""
+    c.zfsync("prune", *KEEP, *args, c.source)
+    c.same(c.snaps(c.alpha, c.source), stay, "what is left on SOURCE")
+
+
+def comes(c):
+    """Then all arrives, with its content, and nothing is needed any more."""
+    c.push()
+    newest = c.snaps(c.alpha, c.source)[-1]
+    c.same(guid(c, f"{c.target}@{newest}", c.beta), guid(c, f"{c.source}@{newest}"), "the target's newest snapshot")
+    c.same(c.checksums(c.beta, f"{c.target}@{newest}"), c.checksums(c.alpha, f"{c.source}@{newest}"), "its content")
+    c.same(set(own(c).values()), {guid(c, f"{c.source}@{newest}")}, "what the bookmarks are of")
+    pruned(c, [newest])
+
+
+@case("H10", "R05")
+def needed_by_a_full_target(c):
+    """A target that is full gets nothing more, run after run: all that it lacks stays."""
+    c.tree({"": "s1"})
+    c.push()
+    c.beta(f"zfs set quota=1M {c.target}")
+    for number in (2, 4):
+        grow(c, f"s{number}", f"s{number + 1}")
+        c.push(status=1, says="make room")
+        pruned(c, [f"s{at}" for at in range(1, number + 2)])
+    c.beta(f"zfs set quota=none {c.target}")
+    comes(c)
+
+
+@case("H10", "R05")
+def needed_by_a_slow_target(c):
+    """While a first run is under way, and while an increment is, nothing goes that is not there yet."""
+    c.tree({"": ""})
+    grow(c, "s1", "s2", "s3")
+    gate = Gate(c, 1 << 20)
+    for stay, more in ((["s1", "s2", "s3"], ["s4", "s5"]), (["s3", "s4", "s5"], ["s6"])):
+        running = c.start(*gate.args)
+        gate.reached()
+        pruned(c, stay)
+        gate.open()
+        c.ended(running, 0, 150, ())
+        gate.shut()
+        pruned(c, stay[-1:])
+        grow(c, *more)
+    comes(c)
+
+
+@case("H10", "R05")
+def needed_by_an_absent_target(c):
+    """A target that can't be reached needs all since it was last there; its helper ends before it greets."""
+    c.tree({"": "s1"})
+    c.push()
+    for number in (2, 3):
+        grow(c, f"s{number}")
+        c.push("--remote-zfsync", "false", "--retries", "0", status=3)
+    pruned(c, ["s1", "s2", "s3"])
+    comes(c)
+
+
+@case("H10", "R05", alone=True)
+def needed_by_a_half_received_target(c):
+    """The sender is killed in the middle of a first stream, and of an increment: what lies there in part has not arrived."""
+    c.tree({"": ""})
+    grow(c, "s1", "s2")
+    gate = Gate(c, 1 << 20)
+    for stay, more in ((["s1", "s2"], ["s3", "s4"]), (["s2", "s3", "s4"], ["s5"])):
+        running = c.start(*gate.args)
+        gate.reached()
+        running.signal(signal.SIGKILL)
+        running.end(10)
+        gate.open()
+        c.beta("pkill -KILL -f '[z]fsync recv --stdio' || true")
+        gate.shut()
+        pruned(c, stay)
+        c.push("--wait-lock", "90s")
+        pruned(c, stay[-1:])
+        grow(c, *more)
+    comes(c)
+
+
+@case("H10", "R06")
+def needed_by_a_new_target(c):
+    """A target that has never got anything needs all, also where the first run to it failed; another one has it all."""
+    c.tree({"": ""})
+    grow(c, "s1", "s2", "s3")
+    other = f"beta:{c.target}-two"
+    c.shown.append((c.beta, f"{c.target}-two"))
+    c.push(target=other)
+    c.beta(f"zfs create -o quota=1M -o readonly=on {c.target}")
+    c.push(status=1, says="make room")
+    pruned(c, ["s1", "s2", "s3"])
+    c.beta(f"zfs set quota=none {c.target}")
+    comes(c)
+
+
+@case("H10", "B05")
+def needed_from_a_strangers_bookmark(c):
+    """An increment from a bookmark that is not ours, which fails: what it was to bring stays, although no bookmark of ours is older."""
+    c.tree({"": "s1"})
+    c.push("--no-bookmark")
+    c.alpha(f"zfs bookmark {c.source}@s1 {c.source}#s1; zfs destroy {c.source}@s1")
+    c.beta(f"zfs set quota=1M {c.target}")
+    grow(c, "s2", "s3")
+    c.push(status=1, says="make room")
+    pruned(c, ["s2", "s3"])
+    c.beta(f"zfs set quota=none {c.target}")
+    comes(c)
