@@ -49,6 +49,8 @@ struct Own {
     received: HashSet<Guid>,
     /// What was on its way: it may have arrived although nobody has heard of it.
     sent: HashSet<Guid>,
+    /// What its steps start from, as they were planned one after the other.
+    bases: HashSet<Guid>,
     /// What the first step starts from.
     start: Option<Start>,
 }
@@ -109,6 +111,7 @@ impl Books {
     pub fn step(&mut self, index: usize, planned: &PlannedDataset, negotiation: &Negotiation, step: &Step) {
         let Some(source) = negotiation.source(index) else { return };
         let own = self.own.entry(index).or_default();
+        own.bases.extend(step.base.as_ref().map(|base| base.guid));
         let start = *own.start.get_or_insert(match &step.base {
             Some(base) => Start::Base(base.guid),
             None if step.resume.is_some() => Start::Rest,
@@ -184,10 +187,10 @@ impl Books {
             }
             (Outcome::Open, None | Some(Start::Rest)) => return,
             // Those of earlier runs that didn't get through either: else they would pile up while a target is full.
-            (Outcome::Open, Some(start)) => {
+            (Outcome::Open, Some(Start::Nothing | Start::Base(_))) => {
                 let keeps = |guid: &Guid| match arrived {
                     Some(arrived) => *guid == arrived.guid || own.sent.contains(guid) && !own.received.contains(guid),
-                    None => own.sent.contains(guid) || Start::Base(*guid) == start,
+                    None => own.sent.contains(guid) || own.bases.contains(guid),
                 };
                 let instead = own.made.iter().find(|(_, guid)| arrived.is_some_and(|one| one.guid == *guid));
                 let instead = instead.map(|(name, _)| name.clone());

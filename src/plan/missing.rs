@@ -329,7 +329,8 @@ impl Negotiation {
         mirror: &Mirror,
         homes: &HashMap<Guid, Vec<Home<'_>>>,
     ) -> Option<Stays> {
-        for home in target.snapshots.iter().filter_map(|version| homes.get(&version.guid)).flatten() {
+        let known = target.snapshots.iter().filter_map(|version| Some((version.guid, homes.get(&version.guid)?)));
+        for (guid, home) in known.flat_map(|(guid, homes)| homes.iter().map(move |home| (guid, home))) {
             let item = match home {
                 Home::Item(item) => item,
                 Home::Unselected(path) => return Some(Stays::Unselected(self.source.join(path).ok()?)),
@@ -337,7 +338,9 @@ impl Negotiation {
             let copy = there.get(&item.target_name);
             let has_all = copy.is_some_and(|copy| target.snapshots.iter().all(|version| has(copy, version.guid)));
             let in_sync = copy.zip(item.source.snapshots.newest()).is_some_and(|(copy, newest)| has(copy, newest.guid));
-            if !in_sync || !(has_all || mirror.snapshots) {
+            // What the source still has must be there; what it has no more goes where snapshots go.
+            let has_it = copy.is_some_and(|copy| has(copy, guid));
+            if !in_sync || !has_it || !(has_all || mirror.snapshots) {
                 return Some(Stays::HasMore(item.target_name.clone()));
             }
         }

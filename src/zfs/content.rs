@@ -266,7 +266,7 @@ mod tests {
 
     fn object(number: u64, owner: u8) -> Vec<u8> {
         let mut bytes = record(1, &[(8, number)], &[owner; 8]);
-        bytes[28] = 8;
+        (bytes[25], bytes[28]) = (2, 8);
         bytes
     }
 
