@@ -94,7 +94,7 @@ def endless_sender(c):
 
 @case("I21")
 def source_changes_meanwhile(c):
-    """While the run sends the top, one dataset is destroyed, one renamed, and one loses a snapshot that is to be sent: each is reported, others arrive.
+    """While the run sends the top, one dataset is destroyed, one renamed, and one loses a snapshot that is to be sent: the first two are reported, others arrive.
 
     The next run sends what there is then.
     """
@@ -104,10 +104,10 @@ def source_changes_meanwhile(c):
             $zfs destroy -r {c.source}/gone; $zfs rename {c.source}/renamed {c.source}/elsewhere; $zfs destroy {c.source}/less@s1
         fi"""
     run = c.push("--json", "-j", "1", env=beside(wrapped_zfs(c, c.alpha, change)), status=1)
-    c.same(failures(c, run), dict.fromkeys(("gone", "less", "renamed"), "failed"), "what failed")
+    c.same(failures(c, run), dict.fromkeys(("gone", "renamed"), "failed"), "what failed")
     for event in run.of("dataset_failed"):
         c.check("during the run" in event["error"], f"it isn't said what happened: {event['error']}")
-    c.only("", "stays")
+    c.only("", "less", "stays")
     c.push()
     c.in_sync()
 
