@@ -1,6 +1,9 @@
 //! Questions to the helper before the run: each kind one batch, and the answers put together again.
 
 mod content;
+mod listings;
+
+pub use listings::Listings;
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -12,9 +15,9 @@ use super::machine::BELIEVED;
 use crate::config::PushJob;
 use crate::error::StartError;
 use crate::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
-use crate::plan::{TargetDataset, TargetLimits, Versions};
+use crate::plan::{TargetDataset, TargetLimits};
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel, HelperError};
-use crate::remote::wire::{Failure, Rename, Reply, Request, TargetFacts, Thinned};
+use crate::remote::wire::{Failure, Rename, Reply, Request, Thinned};
 use crate::zfs::{BaseFacts, Note, Noted, Refusal};
 
 /// So many bytes, and so many names, go into one question: its answer must fit into a frame too.
@@ -459,55 +462,4 @@ fn question_parts(mut rest: &[String]) -> impl Iterator<Item = &[String]> {
         rest = later;
         (!now.is_empty()).then_some(now)
     })
-}
-
-/// Gathers the parts of listings.
-#[derive(Debug, Default)]
-pub struct Listings(HashMap<DatasetName, (TargetFacts, Versions)>);
-
-impl Listings {
-    /// Takes a part.
-    pub fn add(&mut self, dataset: DatasetName, facts: TargetFacts, snapshots: Vec<(SnapshotName, Guid, Txg)>) {
-        let (_, versions) = self.0.entry(dataset).or_insert_with(|| (facts, Versions::default()));
-        for (name, guid, txg) in snapshots {
-            versions.push(&name, guid, txg);
-        }
-    }
-
-    /// All that was listed, each with the token of its cut receive.
-    #[must_use]
-    pub fn finish(self) -> HashMap<DatasetName, (TargetDataset, Option<ResumeToken>)> {
-        let dataset = |(facts, mut snapshots): (TargetFacts, Versions)| {
-            snapshots.sort();
-            let TargetFacts { kind, partial, token, unborn, empty, encryption } = facts;
-            (TargetDataset { kind, partial, resume: None, unborn, empty, encryption, snapshots }, token)
-        };
-        self.0.into_iter().map(|(name, listed)| (name, dataset(listed))).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::Version;
-
-    #[test]
-    fn listings_come_in_parts_and_get_sorted() {
-        let facts = TargetFacts {
-            kind: crate::plan::Kind::Filesystem,
-            partial: false,
-            token: None,
-            unborn: false,
-            empty: false,
-            encryption: crate::zfs::Encryption::Off,
-        };
-        let mut listings = Listings::default();
-        let snapshot = |name: &str, txg| (name.parse().unwrap(), Guid(txg), Txg(txg));
-        listings.add("p/a".parse().unwrap(), facts.clone(), vec![snapshot("b", 2)]);
-        listings.add("p/a".parse().unwrap(), facts, vec![snapshot("a", 1)]);
-        let all = listings.finish();
-        let names: Vec<String> =
-            all[&"p/a".parse().unwrap()].0.snapshots.iter().map(|v: Version<'_>| v.name.to_owned()).collect();
-        assert_eq!(names, ["a", "b"]);
-    }
 }
