@@ -71,6 +71,7 @@ fn requests() -> Vec<Request> {
         Request::Tree { id: 4, dataset: x() },
         Request::Probe { id: 5, dataset: x() },
         Request::Clear { id: 6, dataset: x() },
+        Request::TryCure { id: 7, cure: rollback.clone() },
         Request::Cure { id: 7, cure: rollback },
         Request::Cure { id: 8, cure: aside },
         Request::Cure { id: 9, cure: Cure::Replace { dataset: x(), loses: vec![Guid(2)], whole: true } },

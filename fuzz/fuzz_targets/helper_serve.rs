@@ -51,7 +51,7 @@ impl Host for Tame {
         Ok(Vec::new())
     }
 
-    fn cure(&self, _: &Cure) -> Result<Option<String>, Failure> {
+    fn cure(&self, _: &Cure, _: bool) -> Result<Option<String>, Failure> {
         Ok(None)
     }
 

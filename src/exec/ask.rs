@@ -15,7 +15,7 @@ use super::machine::BELIEVED;
 use crate::config::PushJob;
 use crate::error::StartError;
 use crate::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
-use crate::plan::{TargetDataset, TargetLimits};
+use crate::plan::{Cure, TargetDataset, TargetLimits};
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel, HelperError};
 use crate::remote::wire::{Failure, Rename, Reply, Request, Thinned};
 use crate::zfs::{BaseFacts, Note, Noted, Refusal};
@@ -266,6 +266,21 @@ impl<'a> Asker<'a> {
             };
             if let Some(place) = places.remove(&id) {
                 all[place] = result;
+            }
+        }
+        Ok(all)
+    }
+
+    /// What speaks against each of these cures over there; `None`: nothing. Nothing is changed.
+    pub async fn try_cures(&mut self, cures: Vec<Cure>) -> Result<Vec<Option<Failure>>, StartError> {
+        let (mut places, mut all) = (HashMap::new(), vec![None; cures.len()]);
+        for (place, cure) in cures.into_iter().enumerate() {
+            places.insert(self.send(|id| Request::TryCure { id, cure })?, place);
+        }
+        while !places.is_empty() {
+            let Reply::Done { id, failure, .. } = self.reply().await? else { continue };
+            if let Some(place) = places.remove(&id) {
+                all[place] = failure;
             }
         }
         Ok(all)

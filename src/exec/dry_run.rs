@@ -20,10 +20,14 @@ pub async fn show(job: &PushJob, zfs: &Zfs, ready: &Ready, json: bool) -> Result
     let mut rows = Vec::new();
     // Rows whose size is asked for.
     let mut wanted = Vec::new();
-    for dataset in &ready.plan.datasets {
+    for (place, dataset) in ready.plan.datasets.iter().enumerate() {
         match &dataset.verdict {
             Verdict::Send(steps) | Verdict::FillEmpty(steps) | Verdict::Overwrite(steps) => {
                 add_steps(&mut rows, &mut wanted, dataset, steps);
+            }
+            Verdict::Cure(_) if ready.refused.contains_key(&place) => {
+                let note = ready.refused.get(&place).map(|refused| refused.words.clone());
+                rows.push(PlanRow { note, ..row(dataset, PlanAction::Conflict) });
             }
             Verdict::Cure(remedy) => {
                 let action = match remedy.cure {

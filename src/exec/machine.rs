@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use channels::{AUTO_CONNECTIONS, Channel, Lost};
-pub use event::{Action, ConnectionId, Cured, End, Input, Limits, advice};
+pub use event::{Action, ConnectionId, Cured, End, Input, Limits, advice, source_advice};
 use patience::Patience;
 pub use watch::BELIEVED;
 

@@ -1,6 +1,6 @@
 //! A push from its start to the plan: lock, connection and listing side by side, questions, then the run itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,6 +22,7 @@ use crate::plan::{
     TargetLimits, Verdict, When,
 };
 use crate::remote::client::FromChannel;
+use crate::remote::wire::Failure;
 use crate::report::state::Recorder;
 use crate::report::{Event, Reporter};
 use crate::zfs::Zfs;
@@ -239,10 +240,27 @@ async fn prepare(
     } else {
         None
     };
+    let refused = if job.dry_run { refused_cures(&plan, &mut asker).await? } else { HashMap::new() };
     for one in &unread {
         reporter.event(&one.event());
     }
-    Ok(Ready { plan, negotiation, limits, first, moves, cleared, unread })
+    Ok(Ready { plan, negotiation, limits, first, moves, cleared, refused, unread })
+}
+
+/// What the target's host would refuse of the cures, by the places of the datasets. What lies below one that is cured itself is left
+/// out: a run looks at it again after that.
+async fn refused_cures(plan: &Plan, asker: &mut Asker<'_>) -> Result<HashMap<usize, Failure>, StartError> {
+    let (mut places, mut cures, mut above) = (Vec::new(), Vec::new(), HashSet::new());
+    for (place, dataset) in plan.datasets.iter().enumerate() {
+        let Verdict::Cure(remedy) = &dataset.verdict else { continue };
+        if !dataset.target.ancestors().iter().any(|name| above.contains(name)) {
+            places.push(place);
+            cures.push(remedy.cure.clone());
+        }
+        above.insert(dataset.target.clone());
+    }
+    let answers = asker.try_cures(cures).await?;
+    Ok(places.into_iter().zip(answers).filter_map(|(place, failure)| Some((place, failure?))).collect())
 }
 
 async fn negotiate(

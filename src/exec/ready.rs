@@ -1,5 +1,6 @@
 //! What a run starts with, and how its plan's steps become `zfs send` commands.
 
+use std::collections::HashMap;
 use std::process::Command;
 
 use crate::config::PushJob;
@@ -7,6 +8,7 @@ use crate::error::StartError;
 use crate::name::DatasetName;
 use crate::plan::{BaseKind, Due, Missing, Move, Negotiation, Plan, PlannedDataset, Step, TargetLimits, TooMuch};
 use crate::remote::client::ChannelId;
+use crate::remote::wire::Failure;
 use crate::report::Event;
 use crate::zfs::{SendBase, SendFlags, SendSpec, Zfs};
 
@@ -24,6 +26,8 @@ pub struct Ready {
     pub moves: Vec<Move>,
     /// In a dry run what would be cleared away on the target.
     pub cleared: Option<Cleared>,
+    /// In a dry run what speaks against cures over there, by the place of the dataset in the plan.
+    pub refused: HashMap<usize, Failure>,
     /// What could not be read on either side: the run is no success.
     pub unread: Vec<Unread>,
 }

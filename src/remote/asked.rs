@@ -115,6 +115,7 @@ impl Asked {
             Request::Clear { .. }
             | Request::Lock { .. }
             | Request::Cure { .. }
+            | Request::TryCure { .. }
             | Request::Rename { .. }
             | Request::Note { .. }
             | Request::Destroy { .. } => Question::Deed,

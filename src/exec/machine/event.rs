@@ -241,7 +241,7 @@ pub fn advice(refusal: Refusal) -> &'static str {
 }
 
 /// The same for a refusal of this machine's `zfs send`.
-pub(super) fn source_advice(refusal: Refusal) -> &'static str {
+pub fn source_advice(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Missing => {
             "\n  it was destroyed or renamed on this machine during the run, again and again; the next run goes on from what is there"

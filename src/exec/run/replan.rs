@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::{Later, Run};
 use crate::error::StartError;
 use crate::exec::ask::Listings;
+use crate::exec::machine::source_advice;
 use crate::exec::resume::{self, Judged};
 use crate::exec::{dates, source};
 use crate::name::{DatasetName, RelPath};
@@ -67,7 +68,13 @@ impl Run<'_> {
                 self.ask_listing(dataset);
             }
             Ok(None) => self.planned(dataset, Err("it is not there any more".to_owned())),
-            Err(error) => self.planned(dataset, Err(error.to_string())),
+            Err(error) => {
+                let refusal = match &error {
+                    StartError::List { words, .. } => Refusal::from_words(words),
+                    _ => Refusal::Other,
+                };
+                self.planned(dataset, Err(format!("{error}{}", source_advice(refusal))));
+            }
         }
     }
 

@@ -14,24 +14,55 @@ use crate::zfs::{Facts, Pinned, Refusal, Zfs, read_facts, read_pinned};
 /// So many bytes of names go into one `zfs destroy`.
 const BATCH: usize = 64 * 1024;
 
-/// Carries a cure out; the warning says what is not as it should be although nothing is lost.
-pub(super) fn carry_out(zfs: &Zfs, cure: &Cure) -> Result<Option<String>, Failure> {
+/// Carries a cure out, or only checks whether that can be done (`dry_run`); the warning says what is not as it should be although
+/// nothing is lost.
+pub(super) fn carry_out(zfs: &Zfs, cure: &Cure, dry_run: bool) -> Result<Option<String>, Failure> {
     match cure {
-        Cure::Rollback { dataset, to, to_guid, loses } => rollback(zfs, dataset, to, *to_guid, loses).map(|()| None),
-        Cure::SetAside { dataset, aside, restore, top } => set_aside(zfs, dataset, aside, restore, *top),
-        Cure::Replace { dataset, loses, whole } => replace(zfs, dataset, loses, *whole).map(|()| None),
+        Cure::Rollback { dataset, to, to_guid, loses } => {
+            can_roll_back(zfs, dataset, to, *to_guid, loses)?;
+            if !dry_run {
+                clear_partial(zfs, dataset)?;
+                run(zfs.rollback(dataset, to), |_| Ok(()))?;
+            }
+            Ok(None)
+        }
+        Cure::SetAside { dataset, aside, restore, top } => {
+            can_set_aside(zfs, restore)?;
+            if dry_run { Ok(None) } else { set_aside(zfs, dataset, aside, restore, *top) }
+        }
+        Cure::Replace { dataset, loses, whole } => {
+            let all = can_replace(zfs, dataset, loses, *whole)?;
+            if !dry_run {
+                replace(zfs, dataset, &all)?;
+            }
+            Ok(None)
+        }
     }
 }
 
-fn rollback(zfs: &Zfs, dataset: &DatasetName, to: &SnapshotName, guid: Guid, loses: &[Guid]) -> Result<(), Failure> {
+fn can_roll_back(
+    zfs: &Zfs,
+    dataset: &DatasetName,
+    to: &SnapshotName,
+    guid: Guid,
+    loses: &[Guid],
+) -> Result<(), Failure> {
     let all = pinned(zfs, dataset)?;
     let Some(base) = all.iter().find(|snapshot| snapshot.name == *to && snapshot.guid == guid) else {
         return Err(changed(&format!("'{dataset}' no longer has the snapshot @{to} to go back to")));
     };
     let newer: Vec<&Pinned> = all.iter().filter(|snapshot| snapshot.txg > base.txg).collect();
-    check_losses(zfs, dataset, &newer, loses)?;
-    clear_partial(zfs, dataset)?;
-    run(zfs.rollback(dataset, to), |_| Ok(()))
+    check_losses(zfs, dataset, &newer, loses)
+}
+
+fn can_set_aside(zfs: &Zfs, restore: &[Restore]) -> Result<(), Failure> {
+    for one in restore {
+        let there = pinned(zfs, &one.dataset)?;
+        if !there.iter().any(|snapshot| snapshot.name == one.snapshot && snapshot.guid == one.guid) {
+            return Err(changed(&format!("'{}' no longer has the snapshot @{}", one.dataset, one.snapshot)));
+        }
+    }
+    Ok(())
 }
 
 fn set_aside(
@@ -41,12 +72,6 @@ fn set_aside(
     restore: &[Restore],
     top: bool,
 ) -> Result<Option<String>, Failure> {
-    for one in restore {
-        let there = pinned(zfs, &one.dataset)?;
-        if !there.iter().any(|snapshot| snapshot.name == one.snapshot && snapshot.guid == one.guid) {
-            return Err(changed(&format!("'{}' no longer has the snapshot @{}", one.dataset, one.snapshot)));
-        }
-    }
     run(zfs.rename(dataset, aside), |_| Ok(()))?;
     // From here on nothing can be lost; what can't be cloned is received in full.
     let mut warnings = Vec::new();
@@ -68,9 +93,13 @@ fn bring_back(zfs: &Zfs, from: &DatasetName, restore: &Restore, top: bool) -> Re
     run(zfs.promote(&restore.dataset), |_| Ok(()))
 }
 
-fn replace(zfs: &Zfs, dataset: &DatasetName, loses: &[Guid], whole: bool) -> Result<(), Failure> {
-    let below = || read(zfs.list_below(dataset), |output| Ok(output.lines().count().saturating_sub(1)));
-    if whole && below()? > 0 {
+fn below(zfs: &Zfs, dataset: &DatasetName) -> Result<usize, Failure> {
+    read(zfs.list_below(dataset), |output| Ok(output.lines().count().saturating_sub(1)))
+}
+
+/// What goes.
+fn can_replace(zfs: &Zfs, dataset: &DatasetName, loses: &[Guid], whole: bool) -> Result<Vec<Pinned>, Failure> {
+    if whole && below(zfs, dataset)? > 0 {
         let words = format!(
             "'{dataset}' has datasets below it, and where one side is encrypted ZFS receives nothing into what would be left of it: \
              nothing was touched (zfs rename gets it out of the way)"
@@ -79,16 +108,20 @@ fn replace(zfs: &Zfs, dataset: &DatasetName, loses: &[Guid], whole: bool) -> Res
     }
     let all = pinned(zfs, dataset)?;
     check_losses(zfs, dataset, &all.iter().collect::<Vec<_>>(), loses)?;
+    Ok(all)
+}
+
+fn replace(zfs: &Zfs, dataset: &DatasetName, all: &[Pinned]) -> Result<(), Failure> {
     clear_partial(zfs, dataset)?;
     // With its first receive cut, that was all of it.
     if let Err(Failure { refusal: Refusal::Missing, .. }) = facts(zfs, dataset) {
         return Ok(());
     }
-    if below()? > 0 {
+    if below(zfs, dataset)? > 0 {
         check_mounts(dataset)?;
-        return destroy_snapshots(zfs, dataset, &all);
+        return destroy_snapshots(zfs, dataset, all);
     }
-    destroy_whole(zfs, &facts(zfs, dataset)?, &all)
+    destroy_whole(zfs, &facts(zfs, dataset)?, all)
 }
 
 /// Destroys these snapshots of a dataset.

@@ -131,7 +131,10 @@ impl Host for Arc<FakeHost> {
         Ok(names.iter().map(|name| ((*name).to_owned(), i64::try_from(name.len()).unwrap())).collect())
     }
 
-    fn cure(&self, cure: &Cure) -> Result<Option<String>, Failure> {
+    fn cure(&self, cure: &Cure, dry_run: bool) -> Result<Option<String>, Failure> {
+        if dry_run {
+            return Err(failure(Refusal::Held, "it is held"));
+        }
         self.cured.lock().unwrap().push(cure.clone());
         Ok(Some("it was odd".into()))
     }

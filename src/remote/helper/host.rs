@@ -64,8 +64,9 @@ pub trait Host: Send + Sync + 'static {
         Ok(HashMap::new())
     }
 
-    /// Gets a conflict out of the way; the text says what is odd although nothing is lost.
-    fn cure(&self, cure: &Cure) -> Result<Option<String>, Failure>;
+    /// Gets a conflict out of the way, or (`dry_run`) only checks whether that would be done; the text says what is odd although
+    /// nothing is lost.
+    fn cure(&self, cure: &Cure, dry_run: bool) -> Result<Option<String>, Failure>;
 
     /// Destroys those of these snapshots that are still the same and that nothing pins, or tells what that would free.
     fn thin(

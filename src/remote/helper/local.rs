@@ -156,12 +156,13 @@ impl Host for LocalHost {
         if iv_sets_only { base::iv_sets_of(self.zfs()?, names) } else { base::facts(self.zfs()?, names) }
     }
 
-    fn cure(&self, cure: &Cure) -> Result<Option<String>, Failure> {
+    fn cure(&self, cure: &Cure, dry_run: bool) -> Result<Option<String>, Failure> {
         let _passage = match cure {
+            _ if dry_run => Passage::default(),
             Cure::SetAside { dataset, aside, .. } => self.claims.enter([dataset, aside])?,
             Cure::Rollback { dataset, .. } | Cure::Replace { dataset, .. } => self.claims.enter([dataset])?,
         };
-        cure::carry_out(self.zfs()?, cure)
+        cure::carry_out(self.zfs()?, cure, dry_run)
     }
 
     fn thin(

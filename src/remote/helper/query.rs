@@ -92,8 +92,11 @@ fn answer(context: &Context, request: Request) {
         }
         Request::Dates { names, .. } => dates(context, id, &names),
         Request::Bases { names, iv_sets_only, .. } => bases(context, id, &names, iv_sets_only),
+        Request::TryCure { cure, .. } => {
+            config.check_cure(&cure).and_then(|()| host.cure(&cure, true)).map(|warning| done(id, warning))
+        }
         Request::Cure { cure, .. } => {
-            let cured = config.check_cure(&cure).and_then(|()| host.cure(&cure));
+            let cured = config.check_cure(&cure).and_then(|()| host.cure(&cure, false));
             let why = |failure| context.explain(failure, permission::for_cure(&cure), cure.dataset());
             cured.map(|warning| done(id, warning)).map_err(why)
         }

@@ -411,6 +411,18 @@ fn cures_need_their_permission() {
 }
 
 #[test]
+fn a_cure_that_is_only_tried_needs_its_permission_and_changes_nothing() {
+    let [rollback, ..] = cures();
+    for (allow, refusal) in [(vec![], Refusal::NotAllowed), (vec![Allow::Rollback], Refusal::Held)] {
+        let mut session = Session::start(Config { allow, ..Config::default() });
+        session.request(&Request::TryCure { id: 1, cure: rollback.clone() });
+        assert_eq!(session.done(), (1, Some(refusal)));
+        session.close().unwrap();
+        assert!(session.host.touched().is_empty());
+    }
+}
+
+#[test]
 fn cures_stay_within_the_roots() {
     let allow = vec![Allow::Rollback, Allow::Rename, Allow::Destroy];
     let mut session = Session::start(Config { roots: vec!["b/x".parse().unwrap()], allow, silence: None });

@@ -26,6 +26,7 @@ impl Request {
             | Self::Clear { id, .. }
             | Self::Lock { id, .. }
             | Self::Cure { id, .. }
+            | Self::TryCure { id, .. }
             | Self::Dates { id, .. }
             | Self::Bases { id, .. }
             | Self::Thin { id, .. }
@@ -51,13 +52,16 @@ impl Request {
             Self::Probe { dataset, .. } => format!("a question about {dataset}"),
             Self::Clear { dataset, .. } => format!("clearing {dataset}"),
             Self::Lock { dataset, .. } => format!("claiming {dataset}"),
-            Self::Cure { cure: Cure::Rollback { dataset, loses, .. }, .. } => {
+            Self::Cure { cure: Cure::Rollback { dataset, loses, .. }, .. }
+            | Self::TryCure { cure: Cure::Rollback { dataset, loses, .. }, .. } => {
                 format!("a rollback of {dataset} over {} snapshots", loses.len())
             }
-            Self::Cure { cure: Cure::SetAside { dataset, restore, .. }, .. } => {
+            Self::Cure { cure: Cure::SetAside { dataset, restore, .. }, .. }
+            | Self::TryCure { cure: Cure::SetAside { dataset, restore, .. }, .. } => {
                 format!("setting aside {dataset} with {} datasets", restore.len())
             }
-            Self::Cure { cure: Cure::Replace { dataset, loses, .. }, .. } => {
+            Self::Cure { cure: Cure::Replace { dataset, loses, .. }, .. }
+            | Self::TryCure { cure: Cure::Replace { dataset, loses, .. }, .. } => {
                 format!("replacing {dataset} with {} snapshots", loses.len())
             }
             Self::Thin { dataset, snapshots, .. } => format!("destroying {} snapshots of {dataset}", snapshots.len()),
@@ -95,6 +99,7 @@ impl Request {
             | Self::Probe { .. }
             | Self::Clear { .. }
             | Self::Cure { .. }
+            | Self::TryCure { .. }
             | Self::Names { .. }
             | Self::Destroy { .. }
             | Self::Content { .. } => true,

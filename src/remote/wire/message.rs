@@ -64,6 +64,13 @@ pub enum Request {
         /// How.
         cure: Cure,
     },
+    /// Would [`Request::Cure`] do it? Checks all that it checks, and changes nothing. Answered by [`Reply::Done`].
+    TryCure {
+        /// Comes back in the answer.
+        id: u64,
+        /// How.
+        cure: Cure,
+    },
     /// When were these snapshots made? Answered by [`Reply::Dated`].
     Dates {
         /// Comes back in the answer.

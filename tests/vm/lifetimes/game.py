@@ -55,7 +55,8 @@ class Game:
         self.targets = [Target(f"bpool/one{number}"), Target(f"bpool/two{number}")]
         self.past, self.contents, self.log, self.counter, self.offset = set(), Contents(), [], 0, 0
         ALPHA("clock-jump 0")
-        ALPHA(f"zfs create {self.source}; zfs create {self.source}/a; zfs create {self.source}/b")
+        ALPHA(f"""zfs create {self.source}; zfs create {self.source}/a; zfs create {self.source}/b
+            zfs snapshot -r {self.source}@hand0""")
 
     def end(self):
         """Leaves nothing behind."""

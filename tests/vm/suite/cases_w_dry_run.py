@@ -102,6 +102,27 @@ def rollback(c):
 
 
 @case("DRY")
+def held_and_cloned(c):
+    """What would have to go is held, or has clones: -n --rollback and -n --replace say so and fail, as the run does; nothing is touched."""
+    c.tree({"": "s1", "held": "s1", "cloned": "s1", "free": "s1"})
+    c.push()
+    for path in ("held", "cloned", "free"):
+        write(c, path, snap="mine")
+    c.beta(f"zfs hold keep {c.target}/held@mine; zfs clone -o canmount=off {c.target}/cloned@mine {c.target}-clone")
+    c.cleanups.append((c.beta, f"zfs release keep {c.target}/held@mine || true; zfs destroy {c.target}-clone || true"))
+    c.snapshot(*(f"{c.source}/{path}@s2" for path in ("held", "cloned", "free")))
+    named = [flag for path in ("held", "cloned") for flag in ("--replace", f"{c.target}/{path}")]
+    for flags in (("--rollback",), named):
+        rows, _ = tells_the_truth(c, *flags, status=1)
+        for path, words in (("held", "is held by keep"), ("cloned", "has clones")):
+            c.same(actions(rows, f"{c.source}/{path}"), ["conflict"], f"what is shown of {path} with {flags}")
+            note = next(row["note"] for row in rows if row["dataset"] == f"{c.source}/{path}")
+            c.check(words in note, f"the reason isn't shown: {note}")
+            c.same(c.snaps(c.beta, f"{c.target}/{path}"), ["s1", "mine"], f"the snapshots of {path}")
+    c.same(c.snaps(c.beta, f"{c.target}/free"), ["s1", "s2"], "the snapshots of what nothing pins")
+
+
+@case("DRY")
 def replace(c):
     """-n --replace shows what is destroyed, and the run destroys just that."""
     grown(c)
@@ -125,7 +146,7 @@ def set_aside(c):
 
 @case("DRY")
 def delete_missing(c):
-    """-n --delete-missing with a diverged dataset: what goes is shown, the conflict too, and that is what the run does."""
+    """-n --delete-missing: beside a diverged dataset nothing goes, in either; with that left out what goes is shown, and that is what the run does."""
     grown(c)
     c.tree({"gone": "s1"})
     c.push(status=1)
@@ -133,12 +154,16 @@ def delete_missing(c):
     c.snapshot(f"{c.source}/fine@s3")
     flags = ("--delete-missing", "both", "--grace", "0")
     rows, _ = tells_the_truth(c, *flags, status=1)
+    c.same([row["target"] for row in rows if row["action"] == "destroy"], [], "what goes beside a conflict")
+    c.same(actions(rows, f"{c.source}/diverged"), ["conflict"], "what is shown of the diverged one")
+    for name in (f"{c.target}/fine@s1", f"{c.target}/gone"):
+        c.check(c.exists(c.beta, name), f"{name} is gone")
+    rows, _ = tells_the_truth(c, *flags, "--exclude", "diverged", "--exclude", "written")
     goes = sorted(row["target"] for row in rows if row["action"] == "destroy")
     c.same(goes, [f"{c.target}/fine@s1", f"{c.target}/gone"], "what a dry run destroys")
     for name in goes:
         c.check(not c.exists(c.beta, name), f"{name} is still there")
     c.check(c.exists(c.beta, f"{c.target}/diverged@mine"), "the diverged one's own snapshot is gone")
-    c.same(actions(rows, f"{c.source}/diverged"), ["conflict"], "what is shown of the diverged one")
 
 
 @case("DRY", "ENC")
