@@ -246,7 +246,7 @@ async fn carry_out(
     let withheld = too_much.as_ref().map(listed).or_else(|| not_in_sync(&missing));
     if let Some(text) = withheld {
         keep_notes(asker, &missing, &due, reporter).await?;
-        reporter.event(&Event::Notice { dataset: None, text });
+        reporter.event(&Event::Problem { text });
         return Ok(Swept { failed: true });
     }
     let mut stay: Vec<(String, String)> =

@@ -138,7 +138,7 @@ async fn finish(job: &Arc<PushJob>, ended: run::Ended, signals: &mut Signals, re
     if job.mirror.destroys() && exit == Exit::Failed {
         let text =
             "nothing that is missing at the source is destroyed on the target: not every selected dataset is in sync";
-        reporter.event(&Event::Notice { dataset: None, text: text.into() });
+        reporter.event(&Event::Problem { text: text.into() });
     }
     if job.mirror.destroys() && exit == Exit::InSync {
         let began = Instant::now();
@@ -156,7 +156,7 @@ async fn finish(job: &Arc<PushJob>, ended: run::Ended, signals: &mut Signals, re
             Err(error) => {
                 exit = Exit::Failed;
                 let text = format!("what the source has no more stays on the target: {error}");
-                reporter.event(&Event::Notice { dataset: None, text });
+                reporter.event(&Event::Problem { text });
             }
         }
         summary.took += began.elapsed();

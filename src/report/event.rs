@@ -32,6 +32,11 @@ pub enum Event {
         /// Steps to do, as far as known.
         steps: usize,
     },
+    /// Why the run is no success, beside what failed for single datasets; told in the quiet mode too.
+    Problem {
+        /// A sentence, perhaps with more lines.
+        text: String,
+    },
     /// Something worth a line that is no error, such as a dataset without snapshots.
     Notice {
         /// Of which dataset of the source; `None` for the run itself.

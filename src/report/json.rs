@@ -131,6 +131,7 @@ impl Reporter for Json {
             Event::Connected { .. }
             | Event::Planned { .. }
             | Event::Notice { .. }
+            | Event::Problem { .. }
             | Event::OnlyThere { .. }
             | Event::Cleared { .. }
             | Event::DatasetFailed { .. }

@@ -121,7 +121,8 @@ impl Quiet {
 impl Reporter for Quiet {
     fn event(&mut self, event: &Event) {
         let wanted = match event {
-            Event::DatasetFailed { .. } => true,
+            Event::DatasetFailed { .. } | Event::Problem { .. } => true,
+            Event::Cleared { failed, .. } => !failed.is_empty(),
             Event::Finished(summary) => summary.failed > 0 || summary.interrupted || summary.nothing.is_some(),
             _ => false,
         };
@@ -200,6 +201,8 @@ mod tests {
         }
         quiet.event(&Event::Finished(Summary::default()));
         assert_eq!(page.take(), "");
+        quiet.event(&Event::Problem { text: "too much would go:\n  p/a".to_owned() });
+        assert_eq!(page.take(), "too much would go:\n    p/a\n");
         quiet.event(&fake::dataset_failed("p/a"));
         assert_eq!(page.take(), "p/a -> q/x: conflict: no common snapshot\n  only here: @a\n");
         quiet.event(&Event::Finished(Summary { datasets: 1, failed: 1, ..Summary::default() }));

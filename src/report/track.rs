@@ -106,6 +106,7 @@ impl Track {
                 }
             }
             Event::Notice { .. }
+            | Event::Problem { .. }
             | Event::OnlyThere { .. }
             | Event::Cleared { .. }
             | Event::DatasetFailed { .. }

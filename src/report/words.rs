@@ -15,6 +15,7 @@ impl Words {
     /// The text of events that every style but JSON and bare quiet shows alike; `None` for the others.
     pub fn always(self, event: &Event) -> Option<String> {
         match event {
+            Event::Problem { text } => Some(Self::notice(None, text)),
             Event::Notice { dataset, text } => Some(Self::notice(dataset.as_deref(), text)),
             Event::StepFailed { dataset, retry: true, wait, error, .. } => Some(self.retry(dataset, *wait, error)),
             Event::DatasetFailed { dataset, target, kind, error } => Some(self.failed(dataset, target, kind, error)),

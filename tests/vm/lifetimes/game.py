@@ -233,13 +233,18 @@ class Game:
             self.check(judge.in_sync(after, now[at], str(target)))
             self.check(self.contents.differing(self.source, after, target.root, now[at]))
             target.bound |= set(after.datasets)
+        elif not done.out.strip() and not done.err.strip():
+            raise Wrong(f"exit status {done.status} without a word")
+        elif must and "--max-delete" in done.err:
+            self.check(judge.in_sync(after, now[at], str(target)))
         elif must and not judge.in_sync(after, now[at], str(target)):
             raise Wrong(f"exit status {done.status}, and {target} has all")
         elif must:
             raise Wrong(f"exit status {done.status}, and nothing was in the way")
 
     def mirror(self):
-        self.push(f"--delete-missing {self.rng.choice(['datasets', 'snapshots', 'both'])} --grace {self.rng.choice(['0', '0', '2h'])}", True)
+        self.push(f"--delete-missing {self.rng.choice(['datasets', 'snapshots', 'both'])} --grace {self.rng.choice(['0', '0', '2h'])}"
+                  f" --max-delete {self.rng.choice(['100%', '25%'])}", True)
 
     def rules(self):
         """Random rules, as options and for the judge."""

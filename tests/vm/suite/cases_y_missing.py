@@ -145,6 +145,7 @@ def max_delete(c):
     for n in range(11):
         c.check(f"{c.target}/d{n}" in run.err, f"d{n} is not in the list: {run.err}")
     mirror(c, "--max-delete", "50%", status=1, says="50%")
+    mirror(c, "-q", status=1, says=("--max-delete", f"{c.target}/d10"))
     mirror(c, "--max-delete", "10", status=1, says="(10)")
     c.same(c.versions(c.beta, c.target), had, "what the target has")
     c.push("--max-delete", "5", status=2)
