@@ -14,7 +14,8 @@ from fault import qmp
 NAME = "qemu"
 # "max" stumbles over one register where the host is itself a KVM guest of some kinds.
 KVM_CPUS = ["max", "max,-arch-capabilities"]
-# Emulating what a newer processor has beyond this costs more than it gives: 1.8 to 2.9 times as fast as "max" (README.md).
+# What a newer processor has beyond this is emulated at a price: boots and program starts are faster without; the rest is within the noise
+# (README.md).
 TCG_CPU = "max,-la57,-smap,-smep,-umip,-pku,-xsave,-avx,-avx2"
 
 
