@@ -51,6 +51,8 @@ struct Own {
     sent: HashSet<Guid>,
     /// What its steps start from, as they were planned one after the other.
     bases: HashSet<Guid>,
+    /// How its snapshots are marked while they are on their way.
+    kind: Option<MarkKind>,
     /// What the first step starts from.
     start: Option<Start>,
 }
@@ -125,11 +127,19 @@ impl Books {
         if let Some(Base { name, guid, .. }) = base {
             self.make(MarkKind::Arrived, index, planned, source, (name, *guid));
         }
-        let kind = match start {
-            Start::Base(_) => MarkKind::Arrived,
-            Start::Rest if self.tags.of(&planned.target).has(&source.bookmarks).is_some() => MarkKind::Arrived,
-            Start::Rest | Start::Nothing => MarkKind::Waiting,
+        let tag = self.tags.of(&planned.target);
+        let is_marked = |guid: Guid| {
+            let mut marks = source.bookmarks.iter();
+            marks.any(|mark| mark.guid == guid && tag.owns_as(MarkKind::Arrived, mark.name))
         };
+        let own = self.own.entry(index).or_default();
+        let proven = match start {
+            Start::Base(guid) => own.received.contains(&guid) || is_marked(guid),
+            Start::Rest => tag.has(&source.bookmarks).is_some(),
+            Start::Nothing => false,
+        };
+        // Once said of the first one it holds for all that follow it.
+        let kind = *own.kind.get_or_insert(if proven { MarkKind::Arrived } else { MarkKind::Waiting });
         self.make(kind, index, planned, source, (&step.to, step.to_guid));
     }
 
