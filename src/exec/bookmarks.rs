@@ -229,7 +229,8 @@ impl Books {
 }
 
 fn all(source: &SourceDataset) -> impl Iterator<Item = (SnapshotName, Guid)> + '_ {
-    source.bookmarks.iter().map(|version| (version.snapshot_name(), version.guid))
+    let all = source.bookmarks.iter().chain(source.false_bookmarks.iter());
+    all.map(|version| (version.snapshot_name(), version.guid))
 }
 
 fn is_root() -> bool {

@@ -133,6 +133,12 @@ pub fn known_targets(bookmarks: &Versions) -> Vec<KnownTarget<'_>> {
     known
 }
 
+/// Whether a bookmark is one of ours, whichever the target.
+#[must_use]
+pub(super) fn is_ours(bookmark: &Version<'_>) -> bool {
+    split(bookmark.name).is_some()
+}
+
 impl fmt::Display for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -1,9 +1,10 @@
 //! Bookmarks of the source: command lines that make and destroy them, one by one or many in one transaction.
 
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::process::{Command, Output, Stdio};
 
-use super::Zfs;
+use super::parse::for_lines;
+use super::{ParseError, Zfs};
 use crate::name::{DatasetName, SnapshotName};
 
 /// A bookmark to make.
@@ -47,6 +48,12 @@ impl Zfs {
         self.command(["bookmark", &new.dataset.at(new.snapshot.as_str()), &new.full_name()])
     }
 
+    /// The bookmarks of a dataset, one a line. Read it with [`read_marks`].
+    #[must_use]
+    pub fn list_bookmarks(&self, dataset: &DatasetName) -> Command {
+        self.command(["list", "-Hp", "-d", "1", "-t", "bookmark", "-o", "name", dataset.as_str()])
+    }
+
     /// Destroys a bookmark, and can destroy nothing else: the name has a `#`.
     #[must_use]
     pub fn destroy_bookmark(&self, dataset: &DatasetName, name: &SnapshotName) -> Command {
@@ -68,6 +75,18 @@ impl Zfs {
         }
         failed_of(new, &child.wait_with_output()?)
     }
+}
+
+/// Reads [`Zfs::list_bookmarks`] of this dataset.
+pub fn read_marks(input: impl BufRead, dataset: &DatasetName) -> Result<Vec<SnapshotName>, ParseError> {
+    let mut all = Vec::new();
+    for_lines(input, |line| {
+        let name = line.strip_prefix(dataset.as_str()).and_then(|rest| rest.strip_prefix('#'));
+        let name = name.and_then(|name| name.parse().ok());
+        all.push(name.ok_or_else(|| ParseError::line("it is no bookmark of the dataset", line))?);
+        Ok::<_, ParseError>(())
+    })?;
+    Ok(all)
 }
 
 fn failed_of(new: &[NewBookmark], output: &Output) -> io::Result<Vec<NewBookmark>> {
