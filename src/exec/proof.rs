@@ -12,10 +12,7 @@ use super::push::list_unlisted;
 use super::source::{self, chunks};
 use crate::error::StartError;
 use crate::name::{DatasetName, Guid, Txg};
-use crate::plan::{
-    Doubt, Negotiation, Proof, Proofs, Settled, Sign, SourceDataset, WITNESS, note_of, replay, unwitnessed,
-    witness_of,
-};
+use crate::plan::{Doubt, Negotiation, Proof, Proofs, Settled, Sign, SourceDataset, WITNESS, note_of, replay};
 use crate::report::{Event, Reporter};
 use crate::zfs::{Refusal, Traces, Zfs, read_sources, read_values};
 
@@ -149,7 +146,9 @@ fn sign(traces: &Traces, oldest: Option<i64>) -> Sign {
         Traces { received: true, .. } => Sign::ReceivedProperties,
         Traces { noted: true, .. } => Sign::Note,
         Traces { partial: true, .. } => Sign::PartialReceive,
-        Traces { creation, .. } if creation.zip(oldest).is_some_and(|(own, oldest)| oldest < own) => Sign::OlderSnapshot,
+        Traces { creation, .. } if creation.zip(oldest).is_some_and(|(own, oldest)| oldest < own) => {
+            Sign::OlderSnapshot
+        }
         _ => Sign::None,
     }
 }
@@ -163,7 +162,7 @@ pub async fn leave_witnesses<'a>(
 ) -> Option<String> {
     let wanted: Vec<_> = datasets
         .filter_map(|(name, source, going)| {
-            let (witness, older) = witness_of(source, &going)?;
+            let (witness, older) = source.witness(&going)?;
             Some((name, source, going, witness, older))
         })
         .collect();
@@ -171,7 +170,7 @@ pub async fn leave_witnesses<'a>(
     let before = if wanted.is_empty() { HashMap::new() } else { notes(zfs, &names, stall).await };
     let mut commands = Vec::new();
     for (name, source, going, witness, older) in wanted {
-        let older = unwitnessed(name, source, &going, older, &before);
+        let older = source.unwitnessed(name, older, &going, &before);
         if !older.is_empty() {
             let note = note_of(witness, &older, before.get(&name.at(witness.name)).map(String::as_str));
             commands.push(zfs.note_snapshot(WITNESS, &note, name, &witness.snapshot_name()));

@@ -68,6 +68,30 @@ impl Negotiation {
         settled
     }
 
+    /// Whether the target was found to have this snapshot.
+    #[must_use]
+    pub fn target_has(&self, index: usize, guid: Guid) -> bool {
+        match self.items.get(index).map(|item| &item.known) {
+            Some(Known::Listed(target)) => target.snapshots.iter().any(|snapshot| snapshot.guid == guid),
+            _ => false,
+        }
+    }
+
+    /// Whether the target was found to have neither this nor anything newer of the source: a bookmark that tells otherwise is wrong.
+    #[must_use]
+    pub fn target_lacks(&self, index: usize, guid: Guid) -> bool {
+        let Some(item) = self.items.get(index) else { return false };
+        let target = match &item.known {
+            Known::Missing => return true,
+            Known::Listed(target) if !target.snapshots.iter().any(|snapshot| snapshot.guid == guid) => target,
+            _ => return false,
+        };
+        let place = item.source.place_of(guid);
+        let common = newest_common(&item.source, target).map(|common| common.version.txg);
+        // What the target has thinned out itself is no doubt about what is newer.
+        place.zip(common).is_none_or(|(place, common)| common < place)
+    }
+
     /// Why steps must not start where they would.
     pub(super) fn unproven(&self, item: &Item, verdict: &Verdict) -> Option<Blocked> {
         let steps: &[Step] = match verdict {

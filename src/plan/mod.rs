@@ -38,7 +38,7 @@ mod thin;
 mod unread;
 mod verify;
 
-pub use bookmark::{KnownTarget, MarkKind, Tag, Tags, known_targets};
+pub use bookmark::{KnownTarget, MarkKind, Tag, Tags, known_targets, snapshot_of_name};
 pub use calendar::{Calendar, Period, Unit, Zone, ZoneError, same_window};
 pub use conflict::{Conflict, ConflictKind, Dates, Vain};
 pub use cure::{Cure, Cures, Remedy, Restore};
@@ -57,7 +57,7 @@ pub use naming::{Class, DEFAULT_FORMAT, Format, FormatError, Naming, Stamp};
 pub use negotiate::{EncryptedAs, EncryptionRules, Listing, Negotiation};
 pub use nothing::Nothing;
 pub use placement::{Placement, Plan, PlannedDataset};
-pub use proof::{Doubt, Proof, Proofs, Sign, WITNESS, note_of, replay, unwitnessed, witness_of};
+pub use proof::{Doubt, Proof, Proofs, Sign, WITNESS, note_of, replay};
 pub use provenance::{Put, place};
 pub use prune::{Choice, Cut, Has, Peer, prune_source, prune_target, relies_on_orphans, undated};
 pub use rename::{Guess, Move};

@@ -83,6 +83,13 @@ impl SourceDataset {
         self.bookmarks.iter().filter(move |mark| !there.contains(&mark.guid))
     }
 
+    /// The place in its order of a snapshot that it has, or has a bookmark of.
+    #[must_use]
+    pub fn place_of(&self, guid: Guid) -> Option<Txg> {
+        let all = self.bookmarks.iter().chain(self.false_bookmarks.iter()).chain(self.snapshots.iter());
+        all.filter(|version| version.guid == guid).map(|version| version.txg).next()
+    }
+
     /// The same without the bookmarks that are not proven to belong to its history: for whoever destroys.
     #[must_use]
     pub fn with_proven(&self, proofs: &HashMap<Guid, Proof>) -> Self {
@@ -149,30 +156,32 @@ pub fn note_of(witness: Version<'_>, going: &[Guid], before: Option<&str>) -> St
     format!("{}:{}:{}", witness.guid.0, witness.txg.0, all.join(","))
 }
 
-/// Snapshots that have a bookmark of ours and are not the newest that stays when these go, and that one: it can be their witness.
-#[must_use]
-pub fn witness_of<'a>(source: &'a SourceDataset, going: &HashSet<Guid>) -> Option<(Version<'a>, Vec<Guid>)> {
-    let marked: HashSet<Guid> =
-        source.bookmarks.iter().filter(super::bookmark::is_ours).map(|mark| mark.guid).collect();
-    let witness = source.snapshots.iter().rev().find(|snapshot| !going.contains(&snapshot.guid))?;
-    let older = source.snapshots.iter().filter(|one| one.txg < witness.txg && marked.contains(&one.guid));
-    let older: Vec<Guid> = older.map(|one| one.guid).collect();
-    (!older.is_empty()).then_some((witness, older))
-}
+impl SourceDataset {
+    /// Snapshots that have a bookmark of ours and are not the newest that stays when these go, and that one: it can be their witness.
+    #[must_use]
+    pub fn witness(&self, going: &HashSet<Guid>) -> Option<(Version<'_>, Vec<Guid>)> {
+        let marked: HashSet<Guid> =
+            self.bookmarks.iter().filter(super::bookmark::is_ours).map(|mark| mark.guid).collect();
+        let witness = self.snapshots.iter().rev().find(|snapshot| !going.contains(&snapshot.guid))?;
+        let older = self.snapshots.iter().filter(|one| one.txg < witness.txg && marked.contains(&one.guid));
+        let older: Vec<Guid> = older.map(|one| one.guid).collect();
+        (!older.is_empty()).then_some((witness, older))
+    }
 
-/// Those of these snapshots that have no witness yet that stays. `notes` as for [`Doubt::settle_by_witnesses`].
-#[must_use]
-pub fn unwitnessed(
-    dataset: &DatasetName,
-    source: &SourceDataset,
-    going: &HashSet<Guid>,
-    older: Vec<Guid>,
-    notes: &HashMap<String, String>,
-) -> Vec<Guid> {
-    let staying = source.snapshots.iter().filter(|snapshot| !going.contains(&snapshot.guid));
-    let notes = staying.filter_map(|one| witnessed(notes.get(&dataset.at(one.name))?, one.guid, one.txg));
-    let seen: HashSet<Guid> = notes.flatten().collect();
-    older.into_iter().filter(|guid| !seen.contains(guid)).collect()
+    /// Those of these snapshots that have no witness yet that stays. `notes` as for [`Doubt::settle_by_witnesses`].
+    #[must_use]
+    pub fn unwitnessed(
+        &self,
+        name: &DatasetName,
+        older: Vec<Guid>,
+        going: &HashSet<Guid>,
+        notes: &HashMap<String, String>,
+    ) -> Vec<Guid> {
+        let staying = self.snapshots.iter().filter(|snapshot| !going.contains(&snapshot.guid));
+        let notes = staying.filter_map(|one| witnessed(notes.get(&name.at(one.name))?, one.guid, one.txg));
+        let seen: HashSet<Guid> = notes.flatten().collect();
+        older.into_iter().filter(|guid| !seen.contains(guid)).collect()
+    }
 }
 
 /// Replays a pool's history for these datasets, which lie in it; what it doesn't settle is left out. `records` are all there are from
@@ -224,7 +233,9 @@ fn events(records: &[Record], doubts: &[Doubt]) -> Vec<Vec<Event>> {
             Happened::Destroyed { .. } => {}
         }
     }
-    all.iter_mut().for_each(|events| events.reverse());
+    for events in &mut all {
+        events.reverse();
+    }
     all
 }
 

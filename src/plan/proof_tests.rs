@@ -19,7 +19,8 @@ fn doubt(name: &str, mark: u64, snapshots: &[u64]) -> Doubt {
 }
 
 fn record(text: &str) -> Record {
-    let line = format!("2026-11-28.14:57:50 [txg:{}] {}", text.split_once(' ').unwrap().0, text.split_once(' ').unwrap().1);
+    let line =
+        format!("2026-11-28.14:57:50 [txg:{}] {}", text.split_once(' ').unwrap().0, text.split_once(' ').unwrap().1);
     crate::zfs::read_history(line.as_bytes(), Txg(0)).unwrap().remove(0)
 }
 
@@ -40,10 +41,20 @@ fn a_receive_that_goes_back_is_seen() {
     ];
     assert_eq!(judged(&back, &doubt("p/b", 20, &[10, 30])), Some(Proof::WentBack(Txg(30))));
     assert_eq!(judged(&back, &doubt("p/b", 10, &[30])), None, "@2 is gone and nothing tells when it went");
-    let on = ["20 snapshot p/b@3 (2)", "30 clone swap p/b/%recv (9) parent=b", "30 snapshot p/b@4 (3)", "40 destroy p/b@3 (2)"];
+    let on = [
+        "20 snapshot p/b@3 (2)",
+        "30 clone swap p/b/%recv (9) parent=b",
+        "30 snapshot p/b@4 (3)",
+        "40 destroy p/b@3 (2)",
+    ];
     assert_eq!(judged(&on, &doubt("p/b", 20, &[30])), Some(Proof::Holds));
     // Another dataset's.
-    let other = ["20 snapshot p/b@3 (2)", "25 snapshot p/b@4 (3)", "26 destroy p/b@3 (2)", "30 clone swap p/b/c/%recv (9) parent=c"];
+    let other = [
+        "20 snapshot p/b@3 (2)",
+        "25 snapshot p/b@4 (3)",
+        "26 destroy p/b@3 (2)",
+        "30 clone swap p/b/c/%recv (9) parent=c",
+    ];
     assert_eq!(judged(&other, &doubt("p/b", 20, &[25])), Some(Proof::Holds));
 }
 
@@ -113,14 +124,14 @@ fn source(snapshots: &[u64], marks: &[(&str, u64)]) -> SourceDataset {
 fn the_newest_that_stays_is_the_witness() {
     let source = source(&[10, 20, 30, 40], &[("zfsync-0123abcd-x", 10), ("mine", 20), ("zfsync-0123abcd.x", 30)]);
     let set = |guids: &[u64]| guids.iter().map(|guid| Guid(*guid)).collect::<HashSet<Guid>>();
-    let (witness, older) = witness_of(&source, &set(&[1000, 2000, 3000])).unwrap();
+    let (witness, older) = source.witness(&set(&[1000, 2000, 3000])).unwrap();
     assert_eq!((witness.name, older.clone()), ("s40", vec![Guid(1000), Guid(3000)]), "nobody's but ours");
-    assert_eq!(witness_of(&source, &set(&[])), Some((witness, older.clone())), "another tool may take them");
-    assert_eq!(witness_of(&source, &set(&[3000, 4000])).unwrap().1, [Guid(1000)], "it has to be newer");
-    assert_eq!(witness_of(&source, &set(&[2000, 3000, 4000])), None);
+    assert_eq!(source.witness(&set(&[])), Some((witness, older.clone())), "another tool may take them");
+    assert_eq!(source.witness(&set(&[3000, 4000])).unwrap().1, [Guid(1000)], "it has to be newer");
+    assert_eq!(source.witness(&set(&[2000, 3000, 4000])), None);
     let open = |notes: &[(&str, &str)], going: &[u64]| {
         let notes = notes.iter().map(|(name, note)| ((*name).to_owned(), (*note).to_owned())).collect();
-        unwitnessed(&dataset("p/b"), &source, &set(going), older.clone(), &notes)
+        source.unwitnessed(&dataset("p/b"), older.clone(), &set(going), &notes)
     };
     assert_eq!(open(&[], &[]), older);
     assert_eq!(open(&[("p/b@s20", "2000:20:1000")], &[]), [Guid(3000)]);
@@ -179,7 +190,8 @@ proptest! {
     fn replays_tell_the_truth(acts in acts(), cut in 0..60_usize) {
         let (mut lines, mut txg, mut name, mut object) = (Vec::new(), 10_u64, "p/b".to_owned(), 0_u64);
         // Snapshots that are there: txg, object. Marks: txg and whether the content still comes from there.
-        let (mut there, mut marks): (Vec<(u64, u64)>, Vec<(u64, bool)>) = (Vec::new(), Vec::new());
+        let mut there: Vec<(u64, u64)> = Vec::new();
+        let mut marks: Vec<(u64, bool)> = Vec::new();
         for act in acts {
             txg += 1;
             match act {

@@ -12,13 +12,29 @@ use crate::name::{DatasetName, SnapshotName};
 pub struct NewBookmark {
     /// Of a snapshot of this dataset.
     pub dataset: DatasetName,
-    /// The snapshot.
-    pub snapshot: SnapshotName,
+    /// What it is made of.
+    pub origin: Origin,
     /// Its name.
     pub name: SnapshotName,
 }
 
+/// What a bookmark is made of. A copy of a bookmark is as good as one of its snapshot (zfs-bookmark(8), since OpenZFS 2.0).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A snapshot.
+    Snapshot(SnapshotName),
+    /// Another bookmark.
+    Bookmark(SnapshotName),
+}
+
 impl NewBookmark {
+    fn origin(&self) -> String {
+        match &self.origin {
+            Origin::Snapshot(name) => self.dataset.at(name.as_str()),
+            Origin::Bookmark(name) => format!("{}#{name}", self.dataset),
+        }
+    }
+
     fn full_name(&self) -> String {
         format!("{}#{}", self.dataset, self.name)
     }
@@ -45,7 +61,7 @@ impl Zfs {
     /// Makes one bookmark.
     #[must_use]
     pub fn bookmark(&self, new: &NewBookmark) -> Command {
-        self.command(["bookmark", &new.dataset.at(new.snapshot.as_str()), &new.full_name()])
+        self.command(["bookmark".to_owned(), new.origin(), new.full_name()])
     }
 
     /// The bookmarks of a dataset, one a line. Read it with [`read_marks`].
@@ -66,7 +82,7 @@ impl Zfs {
         let Some(first) = new.first() else { return Ok(Vec::new()) };
         let mut command = self.command(["program", "-j", first.dataset.pool(), "-"]);
         for one in new {
-            command.arg(one.dataset.at(one.snapshot.as_str())).arg(one.full_name());
+            command.arg(one.origin()).arg(one.full_name());
         }
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
@@ -110,7 +126,7 @@ mod tests {
     fn new(snapshot: &str) -> NewBookmark {
         NewBookmark {
             dataset: "p/a b".parse().unwrap(),
-            snapshot: snapshot.parse().unwrap(),
+            origin: Origin::Snapshot(snapshot.parse().unwrap()),
             name: format!("mark-{snapshot}").parse().unwrap(),
         }
     }
@@ -123,6 +139,8 @@ mod tests {
     fn command_lines() {
         let zfs = Zfs::at("zfs");
         assert_eq!(args(&zfs.bookmark(&new("s"))), ["bookmark", "p/a b@s", "p/a b#mark-s"]);
+        let copy = NewBookmark { origin: Origin::Bookmark("old".parse().unwrap()), ..new("s") };
+        assert_eq!(args(&zfs.bookmark(&copy)), ["bookmark", "p/a b#old", "p/a b#mark-s"]);
         let gone = zfs.destroy_bookmark(&"p/a b".parse().unwrap(), &"mark".parse().unwrap());
         assert_eq!(args(&gone), ["destroy", "p/a b#mark"]);
     }

@@ -60,21 +60,29 @@ impl Zfs {
     /// What the snapshots of these datasets say by a user property that was set on themselves. Read it with [`read_values`].
     #[must_use]
     pub fn notes_of_snapshots(&self, property: &str, datasets: &[DatasetName]) -> Command {
-        let mut command = self.command(["get", "-Hp", "-d", "1", "-t", "snapshot", "-s", "local", "-o", "name,value", property]);
+        let mut command =
+            self.command(["get", "-Hp", "-d", "1", "-t", "snapshot", "-s", "local", "-o", "name,value", property]);
         command.args(datasets.iter().map(DatasetName::as_str));
         command
     }
 
     /// Sets a user property of a snapshot.
     #[must_use]
-    pub fn note_snapshot(&self, property: &str, value: &str, dataset: &DatasetName, snapshot: &SnapshotName) -> Command {
+    pub fn note_snapshot(
+        &self,
+        property: &str,
+        value: &str,
+        dataset: &DatasetName,
+        snapshot: &SnapshotName,
+    ) -> Command {
         self.command(["set".to_owned(), format!("{property}={value}"), dataset.at(snapshot.as_str())])
     }
 
     /// All properties of these datasets and where they come from. Read it with [`read_sources`].
     #[must_use]
     pub fn property_sources(&self, datasets: &[DatasetName]) -> Command {
-        let mut command = self.command(["get", "-Hp", "-t", "filesystem,volume", "-o", "name,property,value,source", "all"]);
+        let mut command =
+            self.command(["get", "-Hp", "-t", "filesystem,volume", "-o", "name,property,value,source", "all"]);
         command.args(datasets.iter().map(DatasetName::as_str));
         command
     }
@@ -103,7 +111,10 @@ pub fn read_history(input: impl BufRead, since: Txg) -> Result<Vec<Record>, Pars
 #[must_use]
 pub fn read_values(output: &[u8]) -> HashMap<String, String> {
     let text = String::from_utf8_lossy(output);
-    text.lines().filter_map(|line| line.split_once('\t')).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    text.lines()
+        .filter_map(|line| line.split_once('\t'))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 /// What tells whether something is received into a dataset.
@@ -206,13 +217,16 @@ History for 'apool':
         let read = read_history(REAL.as_bytes(), Txg(0)).unwrap();
         let read: Vec<(u64, Happened)> = read.into_iter().map(|record| (record.txg.0, record.what)).collect();
         let swapped = |dataset: &str| Happened::Swapped { dataset: dataset.into() };
-        assert_eq!(read, [
-            (17, swapped("apool/B")),
-            (17, Happened::Snapshot { dataset: "apool/B".into(), object: 124 }),
-            (23, swapped("apool/A c")),
-            (27, Happened::Renamed { from: "apool/B".into(), to: "apool/N/B 2".into() }),
-            (37, Happened::Destroyed { object: 201 }),
-        ]);
+        assert_eq!(
+            read,
+            [
+                (17, swapped("apool/B")),
+                (17, Happened::Snapshot { dataset: "apool/B".into(), object: 124 }),
+                (23, swapped("apool/A c")),
+                (27, Happened::Renamed { from: "apool/B".into(), to: "apool/N/B 2".into() }),
+                (37, Happened::Destroyed { object: 201 }),
+            ]
+        );
         assert_eq!(read_history(REAL.as_bytes(), Txg(24)).unwrap().len(), 2);
     }
 
@@ -235,7 +249,8 @@ History for 'apool':
         let forged = format!("{REAL}2026-11-28.14:57:52 [txg:19] snapshot apool/B@3 (140)  \n");
         assert!(read_history(forged.as_bytes(), Txg(30)).unwrap_err().to_string().contains("out of order"));
         // Not a record.
-        let harmless = format!("{REAL}        user:note: '[txg:19] snapshot apool/B@3 (140)'\n x [txg:1] snapshot b@c (1)\n");
+        let harmless =
+            format!("{REAL}        user:note: '[txg:19] snapshot apool/B@3 (140)'\n x [txg:1] snapshot b@c (1)\n");
         assert!(read_history(harmless.as_bytes(), Txg(0)).is_ok());
     }
 }

@@ -20,7 +20,7 @@ mod token;
 mod volmode;
 
 pub use base::{BaseFacts, feature_is_active, read_base_facts, read_iv_sets};
-pub use bookmarks::{NewBookmark, read_marks};
+pub use bookmarks::{NewBookmark, Origin, read_marks};
 pub use change::{Pinned, read_creations, read_names, read_pinned, read_reclaimed};
 pub use command::{PLACEHOLDER, SendBase, SendFlags, SendSpec, Zfs, find_zfs};
 pub use content::{ContentError, PART, Part, Reading, read_content};

@@ -142,7 +142,8 @@ impl Run<'_> {
     fn replan(&mut self, dataset: usize) {
         if let Some(doubt) = self.ready.negotiation.wants_proof_of(dataset) {
             let (zfs, stall) = (self.zfs.clone(), self.job.faults.stall_timeout);
-            return self.find_out(dataset, async move { Found::Proofs(proof::find_out(&zfs, vec![doubt], stall).await) });
+            return self
+                .find_out(dataset, async move { Found::Proofs(proof::find_out(&zfs, vec![doubt], stall).await) });
         }
         let Some(planned) = self.ready.negotiation.replan(dataset) else {
             return self.planned(dataset, Err("it is not in the plan".to_owned()));
