@@ -133,10 +133,10 @@ pub fn known_targets(bookmarks: &Versions) -> Vec<KnownTarget<'_>> {
     known
 }
 
-/// Whether a bookmark is one of ours, whichever the target.
+/// Whether a bookmark of this name is one of ours, whichever the target.
 #[must_use]
-pub(super) fn is_ours(bookmark: &Version<'_>) -> bool {
-    split(bookmark.name).is_some()
+pub fn is_our_bookmark(name: &str) -> bool {
+    split(name).is_some()
 }
 
 impl fmt::Display for Tag {

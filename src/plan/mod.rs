@@ -38,7 +38,7 @@ mod thin;
 mod unread;
 mod verify;
 
-pub use bookmark::{KnownTarget, MarkKind, Tag, Tags, known_targets, snapshot_of_name};
+pub use bookmark::{KnownTarget, MarkKind, Tag, Tags, is_our_bookmark, known_targets, snapshot_of_name};
 pub use calendar::{Calendar, Period, Unit, Zone, ZoneError, same_window};
 pub use conflict::{Conflict, ConflictKind, Dates, Vain};
 pub use cure::{Cure, Cures, Remedy, Restore};

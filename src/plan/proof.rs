@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{SourceDataset, Version};
+use super::{SourceDataset, Version, is_our_bookmark};
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::zfs::{Happened, Record};
 
@@ -161,7 +161,7 @@ impl SourceDataset {
     #[must_use]
     pub fn witness(&self, going: &HashSet<Guid>) -> Option<(Version<'_>, Vec<Guid>)> {
         let marked: HashSet<Guid> =
-            self.bookmarks.iter().filter(super::bookmark::is_ours).map(|mark| mark.guid).collect();
+            self.bookmarks.iter().filter(|mark| is_our_bookmark(mark.name)).map(|mark| mark.guid).collect();
         let witness = self.snapshots.iter().rev().find(|snapshot| !going.contains(&snapshot.guid))?;
         let older = self.snapshots.iter().filter(|one| one.txg < witness.txg && marked.contains(&one.guid));
         let older: Vec<Guid> = older.map(|one| one.guid).collect();

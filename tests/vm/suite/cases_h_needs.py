@@ -180,3 +180,27 @@ def needed_after_a_replace_in_mid_run(c):
     c.push(target=f"beta:{target}")
     c.in_sync(target=target)
     c.same(c.checksums(c.beta, f"{target}@s2"), c.checksums(c.alpha, f"{c.source}@s2"), "its content")
+
+
+@case("H10", "R05", "T05")
+def needed_by_the_target_of_a_target(c):
+    """A -> B -> C: neither a prune nor --delete-missing of B takes what C, which is away, still lacks."""
+    c.tree({"": ""})
+    grow(c, "s1")
+    third = f"{c.target}-third"
+    c.shown.append((c.beta, third))
+    c.push()
+    onward = ["ssh", "beta", f"zfsync push {c.target} {third}"]
+    c.push(argv=onward)
+    grow(c, "s2", "s3", "s4")
+    c.push()
+    run = c.zfsync("prune", "-v", *KEEP, c.source, f"beta:{c.target}")
+    c.same(c.snaps(c.alpha, c.source), ["s4"], "what is left on SOURCE")
+    c.same(c.snaps(c.beta, c.target), ["s1", "s2", "s3", "s4"], "what is left on the target")
+    c.check("#zfsync-" in run.err, f"why it stays: {run.err}")
+    c.push("--delete-missing", "snapshots", "--grace", "0", "--max-delete", "100%")
+    c.same(c.snaps(c.beta, c.target), ["s1", "s2", "s3", "s4"], "what is left on the target")
+    c.push(argv=onward)
+    c.same(c.snaps(c.beta, third), ["s1", "s2", "s3", "s4"], "what has arrived on the third")
+    c.zfsync("prune", *KEEP, c.source, f"beta:{c.target}")
+    c.same(c.snaps(c.beta, c.target), ["s4"], "what is left on the target")
