@@ -14,14 +14,16 @@ use super::host::{Found, Host, Sink, Started, Tell, Unread, failure};
 use super::list;
 use super::mirror;
 use super::process::{read, run, run_listing, run_naming, start};
+use super::rekey;
 use super::thin;
 use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::plan::Cure;
 use crate::remote::wire::{Failure, Hello, Receive, Rename, Thinned};
 use crate::zfs::record::Features;
 use crate::zfs::{
-    BaseFacts, ContentError, Facts, Lacking, Mark, Note, Noted, ParseError, Reading, Refusal, Zfs, disabled_features,
-    lacking, permission, read_content, read_creations, read_facts, read_listed, read_names, read_notes,
+    BaseFacts, ContentError, Facts, Lacking, Mark, Note, Noted, ParseError, Reading, Refusal, WrappedKey, Zfs,
+    disabled_features, lacking, permission, read_content, read_creations, read_facts, read_listed, read_names,
+    read_notes,
 };
 
 /// So many bytes of names go to one `zfs list`: far below every system's limit for arguments.
@@ -209,6 +211,13 @@ impl Host for LocalHost {
 
     fn claim(&self, dataset: &DatasetName, run: u64, owner: &str) -> Result<Option<String>, Failure> {
         self.claims.claim(dataset, run, owner)
+    }
+
+    fn wrapped_key(&self, dataset: &DatasetName, base: Option<&SnapshotName>) -> Result<Option<WrappedKey>, Failure> {
+        if !self.facts(dataset)?.encryption.is_on() {
+            return Ok(None);
+        }
+        rekey::wrapped_key(self.zfs()?, dataset, base)
     }
 
     fn has_snapshots(&self, dataset: &DatasetName) -> Result<bool, Failure> {

@@ -18,6 +18,7 @@ mod notes;
 mod process;
 mod query;
 mod receiving;
+mod rekey;
 mod replies;
 mod serve;
 mod syslog;
