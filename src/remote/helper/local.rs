@@ -15,6 +15,7 @@ use super::list;
 use super::mirror;
 use super::process::{read, run, run_listing, run_naming, start};
 use super::rekey;
+use super::remount;
 use super::thin;
 use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::plan::Cure;
@@ -251,7 +252,10 @@ impl Host for LocalHost {
 
     fn receive(&self, receive: &Receive, snapshot: Option<&SnapshotName>) -> Result<Started, Failure> {
         let passage = self.claims.enter([&receive.dataset])?;
-        start(self.zfs()?.receive(receive, snapshot), passage)
+        let replaces = receive.into_empty || receive.overwrite;
+        let mounted = replaces && self.facts(&receive.dataset)?.mounted;
+        let started = start(self.zfs()?.receive(receive, snapshot), passage)?;
+        Ok(if mounted { remount::after_failure(self.zfs()?, &receive.dataset, started) } else { started })
     }
 
     fn filled(&self, dataset: &DatasetName) {

@@ -19,6 +19,7 @@ mod process;
 mod query;
 mod receiving;
 mod rekey;
+mod remount;
 mod replies;
 mod serve;
 mod syslog;

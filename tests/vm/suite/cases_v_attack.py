@@ -63,6 +63,12 @@ def an_empty_target_that_is_filled_meanwhile(c):
         c.check("not empty" in attempt["words"] or "refuses the stream" in attempt["words"], attempt["words"])
 
 
+@case("SEC")
+def streams_that_never_end_into_a_mounted_filesystem(c):
+    """`zfs receive -F` unmounts the empty filesystem that it is to replace: when nothing comes of it, it is mounted again."""
+    refused(c, "unended", 8)
+
+
 @case("SEC", long=True)
 def what_is_allowed_is_received(c):
     """The same client, with what the key is for: an increment, a package, new datasets, volumes, raw streams, empty targets."""
