@@ -458,7 +458,7 @@ _zfsync() {
                     return 0
                     ;;
                 --allow)
-                    COMPREPLY=($(compgen -W "rollback rename destroy volmode packages unencrypted mountable verify" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "rollback rename destroy volmode packages unencrypted mountable verify rekey" -- "${cur}"))
                     return 0
                     ;;
                 *)

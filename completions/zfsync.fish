@@ -189,7 +189,8 @@ volmode\t'Let received volumes have device nodes (--volmode inherit)'
 packages\t'Hand a package of several snapshots to one zfs receive: faster, and only for a sender that is trusted with all of the pool'
 unencrypted\t'Store what arrives unencrypted below an encrypted dataset (--allow-unencrypted)'
 mountable\t'Let received datasets be writable and mountable (zfsync restore)'
-verify\t'Read snapshots and tell checksums of what they hold (zfsync verify --content)'"
+verify\t'Read snapshots and tell checksums of what they hold (zfsync verify --content)'
+rekey\t'Let a raw increment replace the wrapped encryption key of a copy (zfs change-key on the source)'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -l stdio -d 'Speak the protocol on stdin and stdout'
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s s -d 'Keep so many snapshots of class S' -r

@@ -18,6 +18,7 @@ mod refusal;
 mod snapshot;
 mod token;
 mod volmode;
+mod wrapped_key;
 
 pub use base::{BaseFacts, feature_is_active, read_base_facts, read_iv_sets};
 pub use bookmarks::{NewBookmark, Origin, read_marks};
@@ -36,3 +37,6 @@ pub use refusal::Refusal;
 pub use snapshot::{read_states, read_written, without_usage};
 pub use token::{Token, TokenError};
 pub use volmode::Volmode;
+#[cfg(test)]
+pub(crate) use wrapped_key::tests::content as wrapped_key_content;
+pub use wrapped_key::{WrappedKey, WrappedKeyError};
