@@ -9,6 +9,7 @@ import signal
 import subprocess
 import threading
 import time
+import zlib
 from dataclasses import dataclass, field
 
 from hosts import ALPHA, BETA, PATIENCE, Failed
@@ -245,7 +246,8 @@ class Context:
 
     def file_pools(self, source="src", target="dst", make=True):
         """A pool of its own on each host, in a file; destroyed at the end. Their names."""
-        stem = self.name.split("_")[0]
+        # Short, as messages have to fit, and not another case's of the same row.
+        stem = f"{self.name.split('_')[0]}{zlib.crc32(self.name.encode()) % 1000}"
         pools = []
         for host, name in ((self.alpha, source), (self.beta, target)):
             pool = f"{stem}{name}"
