@@ -35,11 +35,8 @@ pub fn restorable(listed: Vec<SourceDataset>, until: Option<&SnapshotName>) -> R
         if let Some(until) = until {
             let Some(then) = dataset.snapshots.iter().find(|version| version.name == until.as_str()) else {
                 let older = dataset.snapshots.oldest().is_some_and(|oldest| then.is_some_and(|then| oldest.txg < then));
-                if older {
-                    all.lost.push(dataset.path)
-                } else {
-                    all.without.push(dataset.path)
-                }
+                let list = if older { &mut all.lost } else { &mut all.without };
+                list.push(dataset.path);
                 continue;
             };
             let txg = then.txg;
