@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::ask::{Asker, host_name};
 use super::fleet::Fleet;
+use super::heed::{self, Asked, Heeded, Met};
 use super::link::{check_helper, close, first_channel};
 use super::signals::Signals;
 use super::{lock, source};
@@ -18,9 +19,7 @@ use crate::config::{PruneJob, PushJob};
 use crate::error::{Exit, StartError};
 use crate::lock::Lock;
 use crate::name::{DatasetName, Guid, SnapshotName};
-use crate::plan::{
-    Calendar, Choice, Cut, Has, Peer, SourceDataset, TargetDataset, prune_source, prune_target, undated,
-};
+use crate::plan::{Calendar, Choice, Cut, SourceDataset, Tags, TargetDataset, prune_source, prune_target, undated};
 use crate::remote::client::{ChannelId, FromChannel};
 use crate::remote::helper;
 use crate::remote::wire::{Failure, MAX_THIN, Thinned};
@@ -81,8 +80,8 @@ impl Open {
         }
     }
 
-    /// Claims the tree, and lists what the source's datasets are there.
-    async fn look(&mut self, trees: &[Tree]) -> Result<HashMap<DatasetName, TargetDataset>, StartError> {
+    /// Claims the tree, and lists what the source's datasets are there; also who it is.
+    async fn look(&mut self, trees: &[Tree]) -> Result<(Met, HashMap<DatasetName, TargetDataset>), StartError> {
         let datasets = trees.iter().flat_map(|tree| &tree.datasets);
         // A name that would be too long there can't exist.
         let names = datasets.filter_map(|dataset| self.job.target.dataset.join(&dataset.path).ok()).collect();
@@ -90,13 +89,30 @@ impl Open {
         if !self.job.dry_run {
             asker.claim(self.job.run).await?;
         }
+        let met = meet(&mut asker).await?;
         let listed = asker.list(names).await?;
         asker.claimed().await?;
-        Ok(listed.into_iter().map(|(name, (dataset, _))| (name, dataset)).collect())
+        Ok((met, listed.into_iter().map(|(name, (dataset, _))| (name, dataset)).collect()))
     }
 
     fn asker(&mut self) -> Asker<'_> {
         Asker::new(&mut self.fleet, &mut self.events, self.first, &self.job)
+    }
+}
+
+/// Who the target is. One that isn't there was mistyped, or is gone: either way nothing that it may need may go for its sake.
+async fn meet(asker: &mut Asker<'_>) -> Result<Met, StartError> {
+    let target = asker.job.target.dataset.clone();
+    let names = [target.to_string(), target.pool().to_owned()];
+    let found = asker.ask(&names).await?;
+    let guid = |at: u32| found.iter().find(|(place, ..)| *place == at).map(|(_, guid, _)| *guid);
+    match guid(0) {
+        Some(top) => Ok(Met { pool: guid(1), top }),
+        None => Err(StartError::NoTarget {
+            host: host_name(asker.job),
+            target: target.to_string(),
+            source_dataset: asker.job.source.to_string(),
+        }),
     }
 }
 
@@ -114,6 +130,21 @@ impl Tree {
     }
 }
 
+/// What is a copy of another one that is named, or of something else, would lose as a source what it needs as a target.
+async fn refuse_copies(zfs: &Zfs, trees: &[Tree]) -> Result<(), StartError> {
+    for tree in trees.iter().filter(|_| trees.len() > 1) {
+        let others = trees.iter().map(|other| &other.top).filter(|other| **other != tree.top);
+        if heed::is_copy(zfs, &tree.top, others).await? {
+            return Err(StartError::IsCopy(tree.top.to_string()));
+        }
+        let old = Tags::by_name("").of(&tree.top);
+        if trees.iter().flat_map(|other| &other.datasets).any(|dataset| old.newest(&dataset.bookmarks).is_some()) {
+            return Err(StartError::IsCopy(tree.top.to_string()));
+        }
+    }
+    Ok(())
+}
+
 async fn run(job: &PruneJob, zfs: &Zfs, peers: &mut Vec<Open>) -> Result<Pruned, StartError> {
     for target in &job.targets {
         peers.push(Open::new(target).await?);
@@ -122,6 +153,7 @@ async fn run(job: &PruneJob, zfs: &Zfs, peers: &mut Vec<Open>) -> Result<Pruned,
     for top in &job.sources {
         trees.push(Tree::list(job, zfs, top).await?);
     }
+    refuse_copies(zfs, &trees).await?;
     let mut theirs = Vec::new();
     for peer in peers.iter_mut() {
         theirs.push(peer.look(&trees).await?);
@@ -129,17 +161,18 @@ async fn run(job: &PruneJob, zfs: &Zfs, peers: &mut Vec<Open>) -> Result<Pruned,
     let calendar = calendar(job);
     let mut sides = Vec::new();
     // The targets first: what is destroyed here may be what tells what they need.
-    for (peer, has) in peers.iter_mut().zip(&theirs) {
+    for (peer, (_, has)) in peers.iter_mut().zip(&theirs) {
         let cuts = target_cuts(job, peer, &calendar, &trees, has).await?;
         let portions = portions(&cuts);
         let done = peer.asker().thin(&portions, job.dry_run).await?;
         let host = peer.job.target.host.as_ref().map(ToString::to_string);
         sides.push(Side::new(host, peer.job.target.dataset.clone(), cuts, portions.into_iter().zip(done)));
     }
-    let known: Vec<Known<'_>> =
-        peers.iter().zip(&theirs).map(|(peer, has)| Known { job: &peer.job, has: Some(has) }).collect();
     for tree in trees.iter().filter(|_| job.thin_sources) {
-        let cuts = source_cuts(job, zfs, &calendar, tree, &known).await?;
+        let asked = |met, has| Some(Asked { met, has });
+        let known = peers.iter().zip(&theirs).map(|(peer, (met, has))| (&*peer.job, asked(*met, has))).collect();
+        let heeded = Heeded::new(zfs, &tree.top, known, !job.only_named_targets).await?;
+        let cuts = source_cuts(job, zfs, &calendar, tree, &heeded).await?;
         let portions = portions(&cuts);
         let done = thin_here(zfs, &portions, job.dry_run).await;
         sides.push(Side::new(None, tree.top.clone(), cuts, portions.into_iter().zip(done)));
@@ -181,12 +214,13 @@ async fn target_cuts(
 
 /// Thins the sources alone, going by what their bookmarks tell of these targets: nothing that one without a bookmark may need.
 pub async fn prune_by_bookmarks(job: &PruneJob, zfs: &Zfs, targets: &[PushJob]) -> Result<Pruned, StartError> {
-    let known: Vec<Known<'_>> = targets.iter().map(|job| Known { job, has: None }).collect();
     let (mut sides, mut selected) = (Vec::new(), false);
     for top in &job.sources {
         let tree = Tree::list(job, zfs, top).await?;
         selected |= !tree.datasets.is_empty();
-        let cuts = source_cuts(job, zfs, &calendar(job), &tree, &known).await?;
+        let known = targets.iter().map(|job| (job, None)).collect();
+        let heeded = Heeded::new(zfs, &tree.top, known, !job.only_named_targets).await?;
+        let cuts = source_cuts(job, zfs, &calendar(job), &tree, &heeded).await?;
         let portions = portions(&cuts);
         let done = thin_here(zfs, &portions, job.dry_run).await;
         sides.push(Side::new(None, tree.top, cuts, portions.into_iter().zip(done)));
@@ -194,33 +228,12 @@ pub async fn prune_by_bookmarks(job: &PruneJob, zfs: &Zfs, targets: &[PushJob]) 
     Ok(Pruned { dry_run: job.dry_run, selected, sides })
 }
 
-/// A target, and what it has if it was asked.
-struct Known<'a> {
-    job: &'a PushJob,
-    has: Option<&'a HashMap<DatasetName, TargetDataset>>,
-}
-
-impl Known<'_> {
-    /// What is known of the counterpart of one of the source's datasets.
-    fn peer(&self, dataset: &SourceDataset) -> Option<Peer<'_>> {
-        let target = self.job.target.dataset.join(&dataset.path).ok()?;
-        let label = match self.job.target.host {
-            Some(_) => format!("{}:{target}", host_name(self.job)),
-            None => target.to_string(),
-        };
-        let has = self.has.map_or(Has::Bookmark, |has| {
-            has.get(&target).map_or(Has::Nothing, |there| Has::Snapshots(&there.snapshots))
-        });
-        Some(Peer { label, tag: self.job.tags().of(&target), has })
-    }
-}
-
 async fn source_cuts(
     job: &PruneJob,
     zfs: &Zfs,
     calendar: &Calendar,
     tree: &Tree,
-    known: &[Known<'_>],
+    heeded: &Heeded<'_>,
 ) -> Result<Vec<Cut>, StartError> {
     let named = tree.datasets.iter().filter_map(|dataset| Some((tree.top.join(&dataset.path).ok()?, dataset)));
     let named: Vec<(DatasetName, &SourceDataset)> = named.collect();
@@ -232,7 +245,7 @@ async fn source_cuts(
     }
     let choice = Choice { scope: &job.scope, rules: &job.rules, calendar, dates: &dates };
     let cut = |(name, dataset): (DatasetName, &SourceDataset)| {
-        let peers: Vec<Peer<'_>> = known.iter().filter_map(|known| known.peer(dataset)).collect();
+        let peers = heeded.peers(&name, dataset);
         prune_source(&name, dataset, &peers, !job.only_named_targets, &choice)
     };
     Ok(named.into_iter().map(cut).collect())

@@ -99,6 +99,8 @@ pub struct Negotiation {
     pub(super) target_exists: bool,
     /// Datasets of the target that exist and can't be read.
     pub(super) unread: HashSet<DatasetName>,
+    /// The guids of datasets of the target that were asked for as such.
+    pub(super) guids: HashMap<DatasetName, Guid>,
 }
 
 impl Negotiation {
@@ -159,6 +161,7 @@ impl Negotiation {
             existing: HashSet::new(),
             target_exists: false,
             unread: HashSet::new(),
+            guids: HashMap::new(),
         }
     }
 
@@ -326,7 +329,8 @@ impl Negotiation {
     fn absorb(&mut self, what: &What, there: Option<Guid>) {
         match what {
             What::Dataset(name) => {
-                if there.is_some() {
+                if let Some(guid) = there {
+                    self.guids.insert(name.clone(), guid);
                     self.target_exists |= *name == self.target;
                     // What lies above it is there too, even where a helper that may not touch it doesn't tell.
                     self.existing.extend(name.ancestors());

@@ -47,6 +47,12 @@ impl Zfs {
         self.command(["bookmark", &new.dataset.at(new.snapshot.as_str()), &new.full_name()])
     }
 
+    /// When the snapshot of a bookmark was made, in seconds since 1970.
+    #[must_use]
+    pub fn creation_of_bookmark(&self, bookmark: &str) -> Command {
+        self.command(["list", "-Hp", "-t", "bookmark", "-o", "creation", bookmark])
+    }
+
     /// Destroys a bookmark, and can destroy nothing else: the name has a `#`.
     #[must_use]
     pub fn destroy_bookmark(&self, dataset: &DatasetName, name: &SnapshotName) -> Command {

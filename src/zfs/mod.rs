@@ -26,7 +26,7 @@ pub use content::{ContentError, PART, Part, Reading, read_content};
 pub use delegated::Receivers;
 pub use estimate::{Estimate, Report, report};
 pub use features::{Lacking, lacking};
-pub use mirror::{Note, Noted, read_notes, read_settings};
+pub use mirror::{Note, Noted, read_notes, read_settings, read_settings_of};
 pub use parse::{
     Encryption, Facts, Listed, Mark, ParseError, disabled_features, read_facts, read_listed, read_source, user_objects,
 };

@@ -77,7 +77,7 @@ pub async fn run(
     let (machine, actions) = Machine::new(&ready.plan, &limits(job));
     let first = ready.first;
     let books = job.bookmarks.then(|| {
-        let mut books = Books::open(zfs.clone(), job.tags());
+        let mut books = Books::open(zfs.clone(), ready.met.tags.clone());
         books.planned(&ready.plan, &ready.negotiation);
         books
     });
