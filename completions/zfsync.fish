@@ -70,6 +70,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l skip-empty -d 'Le
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l decrypt -d 'Send encrypted datasets decrypted (their keys must be loaded); by default they stay encrypted (raw)'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l allow-unencrypted -d 'Store what the source has unencrypted below an encrypted dataset unencrypted below its raw copy too'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l allow-key-mismatch -d 'Send raw increments to a copy that inherits a key over there, though it may be unmountable then'
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l allow-unproven-bookmarks -d 'Send from a bookmark though nothing proves that the dataset was not rolled back behind it'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s n -l dry-run -d 'Show the plan with estimated sizes and change nothing'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l no-resume -d 'Don\'t make receives resumable, and drop what is left of cut ones'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l no-bookmark -d 'Leave no bookmarks on the source; without them the newest common snapshot must stay'
@@ -201,7 +202,8 @@ volmode\t'Let received volumes have device nodes (--volmode inherit)'
 packages\t'Hand a package of several snapshots to one zfs receive: faster, and only for a sender that is trusted with all of the pool'
 unencrypted\t'Store what arrives unencrypted below an encrypted dataset (--allow-unencrypted)'
 mountable\t'Let received datasets be writable and mountable (zfsync restore)'
-verify\t'Read snapshots and tell checksums of what they hold (zfsync verify --content)'"
+verify\t'Read snapshots and tell checksums of what they hold (zfsync verify --content)'
+rekey\t'Let a raw increment replace the wrapped encryption key of a copy (zfs change-key on the source)'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -l stdio -d 'Speak the protocol on stdin and stdout'
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s s -d 'Keep so many snapshots of class S' -r
@@ -239,6 +241,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l only-named-target
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l if-changed -d 'Leave out of the snapshot what has not changed'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l skip-empty -d 'Don\'t send snapshots before the newest in which nothing was written since the one before'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l allow-unencrypted -d 'Store what the source has unencrypted below an encrypted dataset unencrypted below its raw copy too'
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l allow-unproven-bookmarks -d 'Send from a bookmark though nothing proves that the dataset was not rolled back behind it'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s v -l verbose -d 'Report what went well too'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s H -l help -d 'Print help'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l no-recursive -d 'Without the datasets below'

@@ -47,6 +47,7 @@ fn receive(name: &str) -> Receive {
             came: vec![Guid(5)],
             foreign: vec![Guid(170)],
         }),
+        base: Some(snapshot("s0")),
     }
 }
 

@@ -198,6 +198,7 @@ fn plain(dataset: &str) -> Receive {
         resumable: true,
         mountable: false,
         put: None,
+        base: None,
     }
 }
 

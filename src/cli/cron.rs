@@ -76,6 +76,9 @@ pub struct Cron {
     /// Store what the source has unencrypted below an encrypted dataset unencrypted below its raw copy too
     #[arg(long)]
     pub allow_unencrypted: bool,
+    /// Send from a bookmark though nothing proves that the dataset was not rolled back behind it
+    #[arg(long)]
+    pub allow_unproven_bookmarks: bool,
     /// Report what went well too
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,

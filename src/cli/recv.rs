@@ -37,6 +37,8 @@ pub enum Allow {
     Mountable,
     /// Read snapshots and tell checksums of what they hold (zfsync verify --content)
     Verify,
+    /// Let a raw increment replace the wrapped encryption key of a copy (zfs change-key on the source)
+    Rekey,
 }
 
 impl Allow {
@@ -52,6 +54,7 @@ impl Allow {
             Self::Unencrypted => "unencrypted",
             Self::Mountable => "mountable",
             Self::Verify => "verify",
+            Self::Rekey => "rekey",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Whom a prune has to heed: the targets that are named, and those that are noted on SOURCE, on datasets above it or below.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::targets::{counterpart, identify, label, noted_around, noted_on, reached, received};
 use crate::config::PushJob;
@@ -28,7 +29,7 @@ pub struct Asked<'a> {
 
 /// A target that is named.
 struct Named<'a> {
-    job: &'a PushJob,
+    job: Arc<PushJob>,
     asked: Option<Asked<'a>>,
     /// How its bookmarks are called: of each target that was there so far, if it wasn't asked. None: nobody knows.
     tags: Vec<Tags>,
@@ -64,15 +65,15 @@ impl<'a> Heeded<'a> {
     pub async fn new(
         zfs: &Zfs,
         top: &DatasetName,
-        targets: Vec<(&'a PushJob, Option<Asked<'a>>)>,
+        targets: Vec<(Arc<PushJob>, Option<Asked<'a>>)>,
         others: bool,
     ) -> Result<Self, StartError> {
         let mut named = Vec::new();
         for (job, asked) in targets {
-            let (registry, host) = (noted_on(zfs, &job.source).await?, reached(job).await);
+            let (registry, host) = (noted_on(zfs, &job.source).await?, reached(&job).await);
             let tags = match &asked {
                 Some(Asked { met: Met { pool: Some(pool), top }, .. }) => {
-                    vec![identify(&registry, job, &host, (*pool, Some(*top))).target.tags()]
+                    vec![identify(&registry, &job, &host, (*pool, Some(*top))).target.tags()]
                 }
                 Some(_) => Vec::new(),
                 None => registry.at(&host, &job.target.dataset).map(Registered::tags).collect(),
@@ -99,7 +100,7 @@ impl<'a> Heeded<'a> {
 impl Named<'_> {
     fn peers(&self, dataset: &SourceDataset) -> Vec<Peer<'_>> {
         let Ok(target) = self.job.target.dataset.join(&dataset.path) else { return Vec::new() };
-        let label = counterpart(self.job, &target);
+        let label = counterpart(&self.job, &target);
         let old = Tags::by_name(&self.job.host_in_old_tags());
         let Some(asked) = &self.asked else {
             // Before the first run of this version there are but old tags; a target without any bookmark may need all.

@@ -14,12 +14,14 @@ use super::fleet::Fleet;
 use super::heed::{self, Asked, Heeded, Met};
 use super::link::{check_helper, close, first_channel};
 use super::signals::Signals;
-use super::{lock, source};
+use super::{lock, proof, source};
 use crate::config::{PruneJob, PushJob};
 use crate::error::{Exit, StartError};
 use crate::lock::Lock;
-use crate::name::{DatasetName, Guid, SnapshotName};
-use crate::plan::{Calendar, Choice, Cut, SourceDataset, Tags, TargetDataset, prune_source, prune_target, undated};
+use crate::name::{DatasetName, Guid, RelPath, SnapshotName};
+use crate::plan::{
+    Calendar, Choice, Cut, SourceDataset, Tags, TargetDataset, prune_source, prune_target, relies_on_orphans, undated,
+};
 use crate::remote::client::{ChannelId, FromChannel};
 use crate::remote::helper;
 use crate::remote::wire::{Failure, MAX_THIN, Thinned};
@@ -158,6 +160,15 @@ async fn run(job: &PruneJob, zfs: &Zfs, peers: &mut Vec<Open>) -> Result<Pruned,
     for peer in peers.iter_mut() {
         theirs.push(peer.look(&trees).await?);
     }
+    let mut heeded = Vec::new();
+    for tree in &trees {
+        let asked = |met, has| Some(Asked { met, has });
+        let named = peers.iter().zip(&theirs).map(|(peer, (met, has))| (peer.job.clone(), asked(*met, has)));
+        heeded.push(Heeded::new(zfs, &tree.top, named.collect(), !job.only_named_targets).await?);
+    }
+    for (tree, heeded) in trees.iter_mut().zip(&heeded) {
+        believe_proven(job, zfs, tree, heeded).await;
+    }
     let calendar = calendar(job);
     let mut sides = Vec::new();
     // The targets first: what is destroyed here may be what tells what they need.
@@ -168,14 +179,9 @@ async fn run(job: &PruneJob, zfs: &Zfs, peers: &mut Vec<Open>) -> Result<Pruned,
         let host = peer.job.target.host.as_ref().map(ToString::to_string);
         sides.push(Side::new(host, peer.job.target.dataset.clone(), cuts, portions.into_iter().zip(done)));
     }
-    for tree in trees.iter().filter(|_| job.thin_sources) {
-        let asked = |met, has| Some(Asked { met, has });
-        let known = peers.iter().zip(&theirs).map(|(peer, (met, has))| (&*peer.job, asked(*met, has))).collect();
-        let heeded = Heeded::new(zfs, &tree.top, known, !job.only_named_targets).await?;
-        let cuts = source_cuts(job, zfs, &calendar, tree, &heeded).await?;
-        let portions = portions(&cuts);
-        let done = thin_here(zfs, &portions, job.dry_run).await;
-        sides.push(Side::new(None, tree.top.clone(), cuts, portions.into_iter().zip(done)));
+    for (tree, heeded) in trees.iter().zip(&heeded).filter(|_| job.thin_sources) {
+        let cuts = source_cuts(job, zfs, &calendar, tree, heeded).await?;
+        sides.push(thin_source(job, zfs, tree, cuts).await);
     }
     let selected = trees.iter().any(|tree| !tree.datasets.is_empty());
     Ok(Pruned { dry_run: job.dry_run, selected, sides })
@@ -216,14 +222,13 @@ async fn target_cuts(
 pub async fn prune_by_bookmarks(job: &PruneJob, zfs: &Zfs, targets: &[PushJob]) -> Result<Pruned, StartError> {
     let (mut sides, mut selected) = (Vec::new(), false);
     for top in &job.sources {
-        let tree = Tree::list(job, zfs, top).await?;
+        let mut tree = Tree::list(job, zfs, top).await?;
+        let named = targets.iter().map(|job| (Arc::new(job.clone()), None)).collect();
+        let heeded = Heeded::new(zfs, &tree.top, named, !job.only_named_targets).await?;
+        believe_proven(job, zfs, &mut tree, &heeded).await;
         selected |= !tree.datasets.is_empty();
-        let known = targets.iter().map(|job| (job, None)).collect();
-        let heeded = Heeded::new(zfs, &tree.top, known, !job.only_named_targets).await?;
         let cuts = source_cuts(job, zfs, &calendar(job), &tree, &heeded).await?;
-        let portions = portions(&cuts);
-        let done = thin_here(zfs, &portions, job.dry_run).await;
-        sides.push(Side::new(None, tree.top, cuts, portions.into_iter().zip(done)));
+        sides.push(thin_source(job, zfs, &tree, cuts).await);
     }
     Ok(Pruned { dry_run: job.dry_run, selected, sides })
 }
@@ -249,6 +254,42 @@ async fn source_cuts(
         prune_source(&name, dataset, &peers, !job.only_named_targets, &choice)
     };
     Ok(named.into_iter().map(cut).collect())
+}
+
+/// Takes the bookmarks for false that nothing proves, where anything hangs on them.
+async fn believe_proven(job: &PruneJob, zfs: &Zfs, tree: &mut Tree, heeded: &Heeded<'_>) {
+    let doubts = tree.datasets.iter().enumerate().filter_map(|(place, dataset)| {
+        let name = tree.top.join(&dataset.path).ok()?;
+        let relies = relies_on_orphans(dataset, &heeded.peers(&name, dataset), !job.only_named_targets);
+        if relies { Some(dataset.doubt(place, &name)) } else { None }
+    });
+    for (place, proofs) in proof::find_out(zfs, doubts.collect(), Some(STALL)).await {
+        if let Some(dataset) = tree.datasets.get_mut(place) {
+            *dataset = dataset.with_proven(&proofs);
+        }
+    }
+}
+
+/// Destroys what goes of a source.
+async fn thin_source(job: &PruneJob, zfs: &Zfs, tree: &Tree, cuts: Vec<Cut>) -> Side {
+    if !job.dry_run {
+        let datasets: HashMap<&RelPath, &SourceDataset> =
+            tree.datasets.iter().map(|dataset| (&dataset.path, dataset)).collect();
+        let going = cuts.iter().filter_map(|cut| {
+            let dataset = *datasets.get(&cut.dataset.below(&tree.top)?)?;
+            Some((&cut.dataset, dataset, cut.goes.iter().map(|(_, guid)| *guid).collect()))
+        });
+        if let Some(words) = proof::leave_witnesses(zfs, going, Some(STALL)).await {
+            let allow = permission::allow("USER", permission::NOTE, &tree.top);
+            tracing::warn!(
+                "{}: what proves bookmarks after their snapshots are gone can't be noted: {words}\n  the user on this machine needs: {allow}",
+                tree.top
+            );
+        }
+    }
+    let portions = portions(&cuts);
+    let done = thin_here(zfs, &portions, job.dry_run).await;
+    Side::new(None, tree.top.clone(), cuts, portions.into_iter().zip(done))
 }
 
 /// What goes, in parts that fit into a request.

@@ -7,7 +7,15 @@ use super::{BaseKind, Negotiation, Plan, SourceDataset, Verdict, Version};
 use crate::name::Guid;
 
 impl Negotiation {
-    /// Believes our own bookmarks of these tags from now on.
+    /// Believes what our own bookmarks for this target say: each stands for what was the target's newest snapshot after the
+    /// last run, however many newer ones the source has by now.
+    #[must_use]
+    pub fn with_tags(mut self, tags: Tags) -> Self {
+        self.tags = Some(tags);
+        self
+    }
+
+    /// The same, once it is known who the target is.
     pub fn believe(&mut self, tags: Tags) {
         self.tags = Some(tags);
     }

@@ -69,6 +69,8 @@ pub struct Negotiation {
     pub(super) skip_empty: bool,
     /// What is done where encryption is at stake.
     pub(super) encryption: EncryptionRules,
+    /// Whether bookmarks are believed that nothing proves.
+    pub(super) allow_unproven: bool,
     /// What the user allows to be done about conflicts.
     pub(super) cures: Cures,
     /// The date in the names of what is set aside.
@@ -132,6 +134,7 @@ impl Negotiation {
                 was: None,
                 weighed_from: None,
                 mark: None,
+                proofs: HashMap::new(),
             })
         };
         let mut items: Vec<Item> = datasets.into_iter().filter_map(item).collect();
@@ -145,6 +148,7 @@ impl Negotiation {
             newest_only,
             skip_empty: false,
             encryption: EncryptionRules::default(),
+            allow_unproven: false,
             cures: Cures::default(),
             stamp: String::new(),
             holders: HashMap::new(),
@@ -169,14 +173,6 @@ impl Negotiation {
     #[must_use]
     pub fn with_encryption(mut self, rules: EncryptionRules) -> Self {
         self.encryption = rules;
-        self
-    }
-
-    /// Believes what our own bookmarks for this target say: each stands for what was the target's newest snapshot after the
-    /// last run, however many newer ones the source has by now.
-    #[must_use]
-    pub fn with_tags(mut self, tags: Tags) -> Self {
-        self.tags = Some(tags);
         self
     }
 
@@ -425,6 +421,7 @@ impl Negotiation {
         if let Some(item) = self.items.get_mut(index) {
             let path = std::mem::take(&mut item.source.path);
             item.source = SourceDataset { path, ..listed };
+            item.drop_false_marks();
             (item.weighed_from, item.mark) = (None, None);
         }
     }
@@ -469,7 +466,8 @@ impl Negotiation {
     /// The verdict of one item, once nothing is left to ask.
     pub(super) fn verdict(&self, item: &Item) -> Verdict {
         let verdict = self.verdict_by_what_is_there(item);
-        item.name_too_long(&verdict).map_or(verdict, Verdict::Blocked)
+        let blocked = item.name_too_long(&verdict).or_else(|| self.unproven(item, &verdict));
+        blocked.map_or(verdict, Verdict::Blocked)
     }
 
     fn verdict_by_what_is_there(&self, item: &Item) -> Verdict {

@@ -107,6 +107,12 @@ impl Zfs {
         self.command(["unmount", dataset.as_str()])
     }
 
+    /// Mounts a filesystem where its properties say.
+    #[must_use]
+    pub fn mount(&self, dataset: &DatasetName) -> Command {
+        self.command(["mount", dataset.as_str()])
+    }
+
     /// Makes a clone the owner of the snapshots that it has in common with its origin.
     #[must_use]
     pub fn promote(&self, clone: &DatasetName) -> Command {

@@ -388,6 +388,7 @@ mod tests {
             unencrypted: false,
             mountable: false,
             resumable: true,
+            base: None,
             put: None,
         };
         assert_eq!(line(&zfs.receive(&plain, None)), "zfs recv -s -u b/x");

@@ -1,5 +1,5 @@
-//! Name-value lists as OpenZFS packs them (`NV_ENCODE_NATIVE` in `module/nvpair/nvpair.c`): as much of it as resume tokens
-//! need. Every length in them was chosen by somebody else: each is checked before it is believed.
+//! Name-value lists as OpenZFS packs them (`NV_ENCODE_NATIVE` in `module/nvpair/nvpair.c`): as much of it as resume tokens and
+//! the BEGIN records of raw streams need. Every length in them was chosen by somebody else: each is checked before it is believed.
 
 /// Bytes before the version: encoding, byte order, two that are reserved.
 const HEADER: usize = 4;
@@ -13,6 +13,12 @@ const MAX_PAIRS: usize = 64;
 const BOOLEAN: u32 = 1;
 const UINT64: u32 = 8;
 const STRING: u32 = 9;
+const NVLIST: u32 = 19;
+const UINT8_ARRAY: u32 = 26;
+/// Bytes of an `nvlist_t`, which stands for a list within a list; its pairs follow behind.
+const EMBEDDED: usize = 24;
+/// No list lies deeper in others.
+const MAX_DEPTH: usize = 4;
 
 /// In which order the bytes of a number lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,54 +52,77 @@ impl Order {
         }
     }
 
+    fn bytes(self, number: u32) -> [u8; 4] {
+        match self {
+            Self::Little => number.to_le_bytes(),
+            Self::Big => number.to_be_bytes(),
+        }
+    }
+
     fn code(self) -> u8 {
         u8::from(self == Self::Little)
     }
 }
 
-/// A value, as far as resume tokens have them.
+/// A value, as far as resume tokens and BEGIN records have them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
     /// There or not there.
     Boolean,
     U64(u64),
     String(String),
+    Bytes(Vec<u8>),
+    List(Pairs),
     /// Of another type.
     Other(u32),
 }
+
+/// The pairs of a list in their order.
+pub(super) type Pairs = Vec<(String, Value)>;
 
 /// The bytes are no list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Damaged;
 
 /// All pairs in their order. Names and strings are UTF-8 without zeros; nothing else is said about them.
-pub(super) fn decode(bytes: &[u8], order: Order) -> Result<Vec<(String, Value)>, Damaged> {
+pub(super) fn decode(bytes: &[u8], order: Order) -> Result<Pairs, Damaged> {
     let (header, rest) = split::<HEADER>(bytes)?;
     if header != [0, order.code(), 0, 0] {
         return Err(Damaged);
     }
     let (version, rest) = split::<4>(rest)?;
-    let (_flags, mut rest) = split::<4>(rest)?;
+    let (_flags, rest) = split::<4>(rest)?;
     if version != [0; 4] {
         return Err(Damaged);
     }
+    let (pairs, behind) = decode_pairs(rest, order, MAX_DEPTH)?;
+    // Nothing comes behind the end.
+    if behind.is_empty() { Ok(pairs) } else { Err(Damaged) }
+}
+
+/// The pairs up to the end of their list, and what lies behind that.
+fn decode_pairs(mut rest: &[u8], order: Order, depth: usize) -> Result<(Pairs, &[u8]), Damaged> {
     let mut pairs = Vec::new();
     loop {
-        let (size, _) = split::<4>(rest)?;
+        let (size, behind) = split::<4>(rest)?;
         let size = order.u32(size) as usize;
         if size == 0 {
-            // Nothing comes behind the end.
-            return if rest.len() == 4 { Ok(pairs) } else { Err(Damaged) };
+            return Ok((pairs, behind));
         }
-        if size < PAIR || size > rest.len() || pairs.len() == MAX_PAIRS {
+        if size < PAIR || size > rest.len() || pairs.len() == MAX_PAIRS || depth == 0 {
             return Err(Damaged);
         }
         let (pair, behind) = rest.split_at(size);
-        pairs.push(decode_pair(pair, order)?);
+        let (name, mut value) = decode_pair(pair, order)?;
         rest = behind;
+        if let Value::List(list) = &mut value {
+            (*list, rest) = decode_pairs(rest, order, depth - 1)?;
+        }
+        pairs.push((name, value));
     }
 }
 
+/// A pair; of a list that is its value nothing yet.
 fn decode_pair(pair: &[u8], order: Order) -> Result<(String, Value), Damaged> {
     let (_size, rest) = split::<4>(pair)?;
     let (name_size, rest) = split::<2>(rest)?;
@@ -117,7 +146,16 @@ fn decode_pair(pair: &[u8], order: Order) -> Result<(String, Value), Damaged> {
             }
             Value::String(string(text)?)
         }
-        (BOOLEAN | UINT64 | STRING, _) => return Err(Damaged),
+        (UINT8_ARRAY, elements) => {
+            let elements = elements as usize;
+            let padding = value.get(elements..).ok_or(Damaged)?;
+            if aligned(elements) != value.len() || padding.iter().any(|byte| *byte != 0) {
+                return Err(Damaged);
+            }
+            Value::Bytes(value[..elements].to_vec())
+        }
+        (NVLIST, 1) if value.len() == EMBEDDED => Value::List(Vec::new()),
+        (BOOLEAN | UINT64 | STRING | NVLIST, _) => return Err(Damaged),
         (other, _) => Value::Other(other),
     };
     Ok((name, value))
@@ -125,40 +163,49 @@ fn decode_pair(pair: &[u8], order: Order) -> Result<(String, Value), Damaged> {
 
 /// The bytes of a list, as this machine's ZFS would pack it. [`Value::Other`] is left out.
 pub(super) fn encode(pairs: &[(&str, Value)], order: Order) -> Vec<u8> {
-    let number = |number: u32| match order {
-        Order::Little => number.to_le_bytes(),
-        Order::Big => number.to_be_bytes(),
-    };
     let mut bytes = vec![0, order.code(), 0, 0];
-    bytes.extend(number(0));
-    bytes.extend(number(UNIQUE_NAME));
+    bytes.extend(order.bytes(0));
+    bytes.extend(order.bytes(UNIQUE_NAME));
     for (name, value) in pairs {
-        let (kind, elements, value) = match value {
-            Value::Boolean => (BOOLEAN, 0, Vec::new()),
-            Value::U64(value) => {
-                let bytes = if order == Order::Little { value.to_le_bytes() } else { value.to_be_bytes() };
-                (UINT64, 1, bytes.to_vec())
-            }
-            Value::String(text) => (STRING, 1, [text.as_bytes(), &[0]].concat()),
-            Value::Other(_) => continue,
-        };
-        let start = bytes.len();
-        let before_value = aligned(PAIR + name.len() + 1);
-        let size = before_value + aligned(value.len());
-        // Both are short: names are ours, strings are names of datasets.
-        bytes.extend(number(u32::try_from(size).unwrap_or(0)));
-        let name_size = u16::try_from(name.len() + 1).unwrap_or(0);
-        bytes.extend(if order == Order::Little { name_size.to_le_bytes() } else { name_size.to_be_bytes() });
-        bytes.extend([0; 2]);
-        bytes.extend(number(elements));
-        bytes.extend(number(kind));
-        bytes.extend(name.as_bytes());
-        bytes.resize(start + before_value, 0);
-        bytes.extend(value);
-        bytes.resize(start + size, 0);
+        encode_pair(name, value, order, &mut bytes);
     }
     bytes.extend([0; 4]);
     bytes
+}
+
+fn encode_pair(name: &str, value: &Value, order: Order, bytes: &mut Vec<u8>) {
+    let count = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(0);
+    let (kind, elements, packed) = match value {
+        Value::Boolean => (BOOLEAN, 0, Vec::new()),
+        Value::U64(value) => {
+            let bytes = if order == Order::Little { value.to_le_bytes() } else { value.to_be_bytes() };
+            (UINT64, 1, bytes.to_vec())
+        }
+        Value::String(text) => (STRING, 1, [text.as_bytes(), &[0]].concat()),
+        Value::Bytes(bytes) => (UINT8_ARRAY, count(bytes), bytes.clone()),
+        Value::List(_) => (NVLIST, 1, [[0; 4], order.bytes(UNIQUE_NAME), [0; 4], [0; 4], [0; 4], [0; 4]].concat()),
+        Value::Other(_) => return,
+    };
+    let start = bytes.len();
+    let before_value = aligned(PAIR + name.len() + 1);
+    let size = before_value + aligned(packed.len());
+    // Both are short: names are ours, strings are names of datasets.
+    bytes.extend(order.bytes(u32::try_from(size).unwrap_or(0)));
+    let name_size = u16::try_from(name.len() + 1).unwrap_or(0);
+    bytes.extend(if order == Order::Little { name_size.to_le_bytes() } else { name_size.to_be_bytes() });
+    bytes.extend([0; 2]);
+    bytes.extend(order.bytes(elements));
+    bytes.extend(order.bytes(kind));
+    bytes.extend(name.as_bytes());
+    bytes.resize(start + before_value, 0);
+    bytes.extend(packed);
+    bytes.resize(start + size, 0);
+    if let Value::List(pairs) = value {
+        for (name, value) in pairs {
+            encode_pair(name, value, order, bytes);
+        }
+        bytes.extend([0; 4]);
+    }
 }
 
 fn aligned(size: usize) -> usize {
@@ -185,7 +232,15 @@ mod tests {
     use super::*;
 
     fn value() -> impl Strategy<Value = Value> {
-        prop_oneof![Just(Value::Boolean), any::<u64>().prop_map(Value::U64), "[^\0]{0,40}".prop_map(Value::String)]
+        let leaf = prop_oneof![
+            Just(Value::Boolean),
+            any::<u64>().prop_map(Value::U64),
+            "[^\0]{0,40}".prop_map(Value::String),
+            proptest::collection::vec(any::<u8>(), 0..40).prop_map(Value::Bytes)
+        ];
+        leaf.prop_recursive(2, 12, 4, |value| {
+            proptest::collection::vec(("[^\0]{1,20}", value), 0..4).prop_map(Value::List)
+        })
     }
 
     proptest! {
@@ -238,5 +293,11 @@ mod tests {
         let many: Vec<(&str, Value)> = vec![("x", Value::Boolean); MAX_PAIRS + 1];
         assert_eq!(decode(&encode(&many, Order::Little), Order::Little), Err(Damaged));
         assert!(decode(&encode(&many[1..], Order::Little), Order::Little).is_ok());
+        let nested = |depth: usize| {
+            let list = (0..depth).fold(Value::U64(7), |value, _| Value::List(vec![("in".into(), value)]));
+            decode(&encode(&[("out", list)], Order::Little), Order::Little)
+        };
+        assert!(nested(MAX_DEPTH - 1).is_ok());
+        assert_eq!(nested(MAX_DEPTH), Err(Damaged));
     }
 }

@@ -38,6 +38,8 @@ pub enum Refusal {
     EncryptedInPlace,
     /// A raw increment on top of an increment that was received decrypted.
     IvSet,
+    /// A raw increment would replace the wrapped key of what is there, and this helper isn't allowed to let it.
+    WrappedKey,
     /// Encryption of stream and target don't fit together.
     Encryption,
     /// The stream ended early or was damaged.

@@ -232,6 +232,11 @@ pub fn advice(refusal: Refusal) -> &'static str {
             "\n  stream and target don't fit in encryption: --decrypt sends plaintext, or choose a target outside of the \
              encrypted dataset"
         }
+        Refusal::WrappedKey => {
+            "\n  if nobody has changed the key of the source on purpose (zfs change-key), find out who has; if it was changed: \
+             replicate to a new target, or let this one increment through with a key that isn't restricted or with --allow rekey \
+             on the helper's command line over there (authorized_keys); from then on only the new key opens the copy"
+        }
         Refusal::ReadOnly => "\n  the target's pool can't be written: look at zpool status there",
         Refusal::Suspended => "\n  the target's pool is suspended: look at zpool status there; zpool clear resumes it",
         Refusal::Limit => "\n  raise snapshot_limit or filesystem_limit on the target (zfs set) and run again",

@@ -28,6 +28,7 @@ impl Run<'_> {
             volmode: self.job.volmode,
             unencrypted: first && planned.placement == Placement::Create && planned.unencrypted,
             resumable: self.job.resume,
+            base: send.base.as_ref().map(|base| base.name.clone()),
             mountable,
             put: (self.ready.negotiation.source(dataset))
                 .filter(|_| !mountable)

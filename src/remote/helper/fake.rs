@@ -17,7 +17,7 @@ use crate::remote::wire::{
     self, Brings, Failure, FrameKind, Header, Hello, Receive, Rename, Reply, Request, TargetFacts, Thinned,
 };
 use crate::zfs::record::{Begin, ByteOrder, Features, HeaderType};
-use crate::zfs::{Note, Noted, Refusal, Volmode};
+use crate::zfs::{Note, Noted, Refusal, Volmode, WrappedKey, wrapped_key_content};
 
 /// What has happened on a [`FakeHost`].
 #[derive(Default)]
@@ -172,6 +172,13 @@ impl Host for Arc<FakeHost> {
             return Err(failure(Refusal::Locked, owner));
         }
         Ok(None)
+    }
+
+    /// That of `key-N` is made of N.
+    fn wrapped_key(&self, dataset: &DatasetName, _: Option<&SnapshotName>) -> Result<Option<WrappedKey>, Failure> {
+        let Some((_, byte)) = dataset.as_str().split_once("key-") else { return Ok(None) };
+        let byte = byte.parse().map_err(|_| failure(Refusal::Permission, "permission denied"))?;
+        Ok(WrappedKey::read(&wrapped_key_content(byte)).ok())
     }
 
     fn has_snapshots(&self, dataset: &DatasetName) -> Result<bool, Failure> {
@@ -342,6 +349,7 @@ pub fn receive(dataset: &str) -> Receive {
         mountable: false,
         resumable: true,
         put: None,
+        base: None,
     }
 }
 

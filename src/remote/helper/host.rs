@@ -9,7 +9,7 @@ use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::plan::Cure;
 use crate::remote::wire::{Failure, Hello, Receive, Rename, TargetFacts, Thinned};
 use crate::zfs::record::Features;
-use crate::zfs::{BaseFacts, Lacking, Note, Noted, Part, Reading, Refusal};
+use crate::zfs::{BaseFacts, Lacking, Note, Noted, Part, Reading, Refusal, WrappedKey};
 
 /// A snapshot as it goes over the wire.
 pub type Snapshot = (SnapshotName, Guid, Txg);
@@ -98,6 +98,13 @@ pub trait Host: Send + Sync + 'static {
     fn encryption_root(&self, dataset: &DatasetName) -> Option<DatasetName> {
         let _ = dataset;
         None
+    }
+
+    /// How the key of an existing dataset is wrapped; `base` is perhaps one of its snapshots. `None`: it isn't encrypted, or has no
+    /// snapshot that could become unreadable.
+    fn wrapped_key(&self, dataset: &DatasetName, base: Option<&SnapshotName>) -> Result<Option<WrappedKey>, Failure> {
+        let _ = (dataset, base);
+        Ok(None)
     }
 
     /// Whether a dataset has any snapshot.

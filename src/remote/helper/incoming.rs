@@ -10,6 +10,7 @@ use super::context::Context;
 use super::host::{Host, Started, failure};
 use super::judge::{Act, Judge, Packages, Wants};
 use super::receiving::{Ending, Receives, Receiving, Told};
+use super::rekey::KeyGuard;
 use super::serve::Input;
 use crate::cli::Allow;
 use crate::name::SnapshotName;
@@ -34,6 +35,7 @@ pub(super) struct Incoming {
     id: u64,
     receive: Receive,
     judge: Judge,
+    keys: KeyGuard,
     sink: Sink,
 }
 
@@ -51,7 +53,8 @@ impl Incoming {
         let packages =
             if hands.context.config.allow.contains(&Allow::Packages) { Packages::Whole } else { Packages::Apart };
         let judge = Judge::new(&receive, packages);
-        let mut incoming = Self { id, receive, judge, sink: Sink::None };
+        let keys = KeyGuard::new(&hands.context.config, &receive);
+        let mut incoming = Self { id, receive, judge, keys, sink: Sink::None };
         let early = !incoming.replaces() && (incoming.brings_one() || packages == Packages::Whole);
         let started = incoming.prepare(hands).and_then(|()| match &incoming.receive.brings {
             Brings::Snapshot(snapshot) if early => incoming.start(hands, Some(snapshot)).map(Some),
@@ -177,7 +180,8 @@ impl Incoming {
         match act {
             None => Ok(()),
             Some(Act::Begin { snapshot, bytes }) => {
-                if let Err(failure) = self.begin(snapshot.as_ref(), hands) {
+                let checked = self.keys.check(hands.context, &self.receive, &bytes);
+                if let Err(failure) = checked.and_then(|()| self.begin(snapshot.as_ref(), hands)) {
                     self.fail(hands, failure);
                 }
                 self.forward(&bytes, hands)

@@ -14,14 +14,17 @@ use super::host::{Found, Host, Sink, Started, Tell, Unread, failure};
 use super::list;
 use super::mirror;
 use super::process::{read, run, run_listing, run_naming, start};
+use super::rekey;
+use super::remount;
 use super::thin;
 use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::plan::Cure;
 use crate::remote::wire::{Failure, Hello, Receive, Rename, Thinned};
 use crate::zfs::record::Features;
 use crate::zfs::{
-    BaseFacts, ContentError, Facts, Lacking, Mark, Note, Noted, ParseError, Reading, Refusal, Zfs, disabled_features,
-    lacking, permission, read_content, read_creations, read_facts, read_listed, read_names, read_notes,
+    BaseFacts, ContentError, Facts, Lacking, Mark, Note, Noted, ParseError, Reading, Refusal, WrappedKey, Zfs,
+    disabled_features, lacking, permission, read_content, read_creations, read_facts, read_listed, read_names,
+    read_notes,
 };
 
 /// So many bytes of names go to one `zfs list`: far below every system's limit for arguments.
@@ -172,7 +175,7 @@ impl Host for LocalHost {
         dry_run: bool,
     ) -> Result<Thinned, Failure> {
         let _passage = if dry_run { Passage::default() } else { self.claims.enter([dataset])? };
-        thin::thin(self.zfs()?, dataset, snapshots, dry_run)
+        thin::thin_copy(self.zfs()?, dataset, snapshots, dry_run)
     }
 
     fn rename(&self, rename: &Rename) -> Result<(), Failure> {
@@ -211,6 +214,13 @@ impl Host for LocalHost {
         self.claims.claim(dataset, run, owner)
     }
 
+    fn wrapped_key(&self, dataset: &DatasetName, base: Option<&SnapshotName>) -> Result<Option<WrappedKey>, Failure> {
+        if !self.facts(dataset)?.encryption.is_on() {
+            return Ok(None);
+        }
+        rekey::wrapped_key(self.zfs()?, dataset, base)
+    }
+
     fn has_snapshots(&self, dataset: &DatasetName) -> Result<bool, Failure> {
         let mut snapshots = false;
         read(self.zfs()?.list_snapshots(std::slice::from_ref(dataset)), |output| {
@@ -242,7 +252,10 @@ impl Host for LocalHost {
 
     fn receive(&self, receive: &Receive, snapshot: Option<&SnapshotName>) -> Result<Started, Failure> {
         let passage = self.claims.enter([&receive.dataset])?;
-        start(self.zfs()?.receive(receive, snapshot), passage)
+        let replaces = receive.into_empty || receive.overwrite;
+        let mounted = replaces && self.facts(&receive.dataset)?.mounted;
+        let started = start(self.zfs()?.receive(receive, snapshot), passage)?;
+        Ok(if mounted { remount::after_failure(self.zfs()?, &receive.dataset, started) } else { started })
     }
 
     fn filled(&self, dataset: &DatasetName) {

@@ -18,6 +18,8 @@ mod notes;
 mod process;
 mod query;
 mod receiving;
+mod rekey;
+mod remount;
 mod replies;
 mod serve;
 mod syslog;

@@ -46,9 +46,19 @@ pub(super) fn run_naming<T>(
     run_with(command, Words::MayBeUnread, read)
 }
 
+/// Runs a command of whose output only the first part is wanted, and ends it as soon as `read` has that.
+pub(super) fn read_first<T>(
+    command: Command,
+    read: impl FnOnce(BufReader<ChildStdout>) -> Result<T, ParseError>,
+) -> Result<T, Failure> {
+    Ok(run_with(command, Words::Unheard, read)?.0)
+}
+
 /// What words on stderr mean.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Words {
+    /// Nothing, once what was wanted is read: it is ended then.
+    Unheard,
     /// Nothing, where the exit status is 0.
     Tolerated,
     /// A failure.
@@ -73,7 +83,7 @@ fn run_with<T>(
     // Beside stdout: it could fill up and block otherwise.
     let complaints = thread::Builder::new().spawn(move || read_complaints(stderr, words)).map_err(cant);
     let value = complaints.is_ok().then(|| read(BufReader::new(stdout)));
-    if !matches!(value, Some(Ok(_))) {
+    if !matches!(value, Some(Ok(_))) || words == Words::Unheard {
         // Nobody reads the rest. It may have ended by itself.
         let _ = child.kill();
     }
@@ -81,6 +91,7 @@ fn run_with<T>(
     let complaints = complaints?.join().unwrap_or_default();
     match value {
         Some(Err(error)) if status.success() => Err(failure(Refusal::Other, &error.to_string())),
+        Some(Ok(value)) if words == Words::Unheard => Ok((value, Vec::new())),
         Some(Ok(value)) if status.success() && (words == Words::Tolerated || complaints.words.is_empty()) => {
             Ok((value, complaints.unread))
         }

@@ -77,7 +77,9 @@ impl Replies {
 
     /// The same, with what was odd although it went well.
     pub(super) fn done_with(&self, id: u64, failure: Option<Failure>, warning: Option<String>) {
-        if let Some(Failure { refusal: Refusal::NotAllowed | Refusal::UnexpectedStream, words }) = &failure {
+        if let Some(Failure { refusal: Refusal::NotAllowed | Refusal::UnexpectedStream | Refusal::WrappedKey, words }) =
+            &failure
+        {
             self.2.warn(words);
         }
         let _ = self.send(&Reply::Done { id, failure, warning });

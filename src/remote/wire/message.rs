@@ -220,6 +220,10 @@ pub struct Receive {
     /// What is noted on a new dataset: which source it has come from, and what will be its newest snapshot once all has arrived.
     #[serde(default)]
     pub put: Option<Put>,
+    /// What the dataset's snapshot should be called that an increment starts from: a hint where to look first, of which nothing is
+    /// believed.
+    #[serde(default)]
+    pub base: Option<SnapshotName>,
 }
 
 /// One rename on the target.

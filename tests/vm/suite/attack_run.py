@@ -383,6 +383,30 @@ def late(bed):
         attempt(bed, f"{target} filled late, {len(bed.stream(words))} bytes, {split} before", play)
 
 
+def unended(bed):
+    """A receive into an empty filesystem that is mounted: the stream breaks off, in each way that a sender has."""
+    name = f"{bed.root}/empty"
+    ends = {"abort": lambda session: session.frame(ABORT), "too early an end": lambda session: session.frame(END),
+            "gone": lambda session: session.process.stdin.close(), "killed": lambda session: session.process.stdin.close()}
+    for how, end in ends.items():
+        for resumable in (False, True):
+            def play(session, how=how, end=end, resumable=resumable):
+                data = bed.stream(KINDS["full"])
+                number = session.request("receive", receive={
+                    "dataset": name, "kind": "filesystem", "brings": {"snapshot": "x"}, "into_empty": True, "resumable": resumable})
+                session.data(data[:len(data) // 2])
+                # The kernel has begun.
+                sh(f"n=0; until zfs list {name}/%recv >/dev/null 2>&1; do n=$((n + 1)); [ $n -lt 300 ]; sleep 0.1; done")
+                if how == "killed":
+                    sh(f"pkill -KILL -f '[z]fs recv.*{name}@x'")
+                end(session)
+                return session.done(number)
+            before = bed.world_before
+            attempt(bed, f"{how}, {'' if resumable else 'not '}resumable", play)
+            sh(f"zfs recv -A {name} 2>/dev/null || true")
+            bed.world_before = before
+
+
 def fair(bed):
     """What is allowed goes through: without this, refusals would prove nothing. `refused` is to be false."""
     root = bed.root
@@ -403,4 +427,4 @@ def fair(bed):
 
 if __name__ == "__main__":
     sys.argv[2:] or sys.exit(__doc__)
-    {"requests": requests, "forged": forged, "broken": broken, "desync": desync, "verbs": verbs, "late": late, "fair": fair}[sys.argv[2]](Bed(sys.argv[1]))
+    {"requests": requests, "forged": forged, "broken": broken, "desync": desync, "verbs": verbs, "late": late, "unended": unended, "fair": fair}[sys.argv[2]](Bed(sys.argv[1]))

@@ -6,16 +6,16 @@ from harness import case
 from hosts import Skipped
 
 
-def play(c, group, timeout=900):
+def play(c, group, timeout=900, script="attack_run.py"):
     """Plays a group of attempts on beta; what came of each."""
     c.beta(f"zfs create {c.target}")
-    lines = c.beta(f"cd /root/suite; python3 attack_run.py {c.target} {group}", timeout=timeout).splitlines()
+    lines = c.beta(f"cd /root/suite; python3 {script} {c.target} {group}", timeout=timeout).splitlines()
     return [json.loads(line) for line in lines]
 
 
-def refused(c, group, at_least):
+def refused(c, group, at_least, **options):
     """All attempts of a group are refused, and none has changed anything."""
-    attempts = play(c, group)
+    attempts = play(c, group, **options)
     c.check(len(attempts) >= at_least, f"only {len(attempts)} attempts were made")
     for attempt in attempts:
         c.check(not attempt["panicked"], f"the helper panicked: {attempt}")
@@ -61,6 +61,12 @@ def an_empty_target_that_is_filled_meanwhile(c):
     """`zfs receive -F` is opened onto an empty filesystem and fed when that is no longer empty."""
     for attempt in refused(c, "late", 7):
         c.check("not empty" in attempt["words"] or "refuses the stream" in attempt["words"], attempt["words"])
+
+
+@case("SEC")
+def streams_that_never_end_into_a_mounted_filesystem(c):
+    """`zfs receive -F` unmounts the empty filesystem that it is to replace: when nothing comes of it, it is mounted again."""
+    refused(c, "unended", 8)
 
 
 @case("SEC", long=True)
