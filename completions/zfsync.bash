@@ -22,6 +22,9 @@ _zfsync() {
             zfsync,cron)
                 cmd="zfsync__subcmd__cron"
                 ;;
+            zfsync,forget)
+                cmd="zfsync__subcmd__forget"
+                ;;
             zfsync,prune)
                 cmd="zfsync__subcmd__prune"
                 ;;
@@ -43,6 +46,9 @@ _zfsync() {
             zfsync,status)
                 cmd="zfsync__subcmd__status"
                 ;;
+            zfsync,targets)
+                cmd="zfsync__subcmd__targets"
+                ;;
             zfsync,verify)
                 cmd="zfsync__subcmd__verify"
                 ;;
@@ -53,7 +59,7 @@ _zfsync() {
 
     case "${cmd}" in
         zfsync)
-            opts="-h -V --help --version push run check-config snapshot prune status verify restore recv cron"
+            opts="-h -V --help --version push run check-config snapshot prune status targets forget verify restore recv cron"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -230,13 +236,67 @@ _zfsync() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        zfsync__subcmd__prune)
-            opts="-n -p -i -F -o -v -q -h --depth --no-recursive --include --exclude --keep --keep-last --keep-class --time-zone --snapshot --exclude-snapshot --foreign --only-named-targets --format --local-time --dry-run --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --verbose --quiet --help"
+        zfsync__subcmd__forget)
+            opts="-n -p -i -F -o -q -h --dry-run --port --identity --ssh-config --ssh-option --remote-zfsync --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -p)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --identity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ssh-config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -F)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ssh-option)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --remote-zfsync)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        zfsync__subcmd__prune)
+            opts="-n -p -i -F -o -v -q -h --target --depth --no-recursive --include --exclude --keep --keep-last --keep-class --time-zone --snapshot --exclude-snapshot --foreign --only-named-targets --format --local-time --dry-run --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --target)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --depth)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -689,6 +749,20 @@ _zfsync() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        zfsync__subcmd__targets)
+            opts="-h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

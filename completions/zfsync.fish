@@ -32,6 +32,8 @@ complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "check-config" -d 'Tel
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "snapshot" -d 'Takes snapshots of trees of datasets, all of a pool at the same moment'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "prune" -d 'Thins out snapshots by class, number and age; never takes what a target still needs'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "status" -d 'Tells how far targets are behind SOURCE; changes nothing'
+complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "targets" -d 'Lists the targets that SOURCE is known to have, and how far they are; asks none of them'
+complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "forget" -d 'Drops what SOURCE keeps in mind of a target: its note and its bookmarks'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "verify" -d 'Compares a copy with SOURCE: all snapshots by guid, and with --content what they hold; changes nothing'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "restore" -d 'Brings a copy back: a push the other way, into a new name, of which all can be used'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "recv" -d 'The receiving end, started over ssh by a sender; not for use by hand'
@@ -97,6 +99,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -s n -l dry-run 
 complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -s v -l verbose -d 'Name every snapshot, and every dataset that is left out; twice or three times for still more'
 complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -s q -l quiet -d 'Say nothing unless something is wrong'
 complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l target -d 'A target of the single DATASET that is on this machine, where a name without HOST would be one more DATASET; can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l depth -d 'Go at most N levels below the dataset that is named; 0 is that alone' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l include -d 'Only datasets that match, and all below them; relative to what is named, \'*\' within a component, \'**\' across' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l exclude -d 'Not the datasets that match, nor any below them; wins over --include' -r
@@ -115,7 +118,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s o -l ssh-option 
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l remote-zfsync -d 'How to call zfsync on the target host' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l no-recursive -d 'Without the datasets below'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l foreign -d 'Also snapshots that zfsync has not taken'
-complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l only-named-targets -d 'Heed only the targets that are named, not those that are known by bookmarks alone'
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l only-named-targets -d 'Heed only the targets that are named, not those that are known by notes and bookmarks on the dataset'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l local-time -d 'Local time in the names, in place of UTC'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s n -l dry-run -d 'List what would go, with the space that frees, and change nothing'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s v -l verbose -d 'Say more: the snapshots that go, and why others stay'
@@ -140,6 +143,16 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s v -l verbose -d
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l json -d 'One JSON object a line for each dataset and target'
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l prometheus -d 'Metrics for the textfile collector of Prometheus\' node exporter'
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -l json -d 'One JSON object a line for each target'
+complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s p -l port -d 'Port of the SSH server' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s i -l identity -d 'Private key for ssh' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -l remote-zfsync -d 'How to call zfsync on the target host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s n -l dry-run -d 'Show what would be dropped and change nothing'
+complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s q -l quiet -d 'Say nothing unless something is wrong'
+complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s h -l help -d 'Print help'
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l depth -d 'Go at most N levels below the dataset that is named; 0 is that alone' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l include -d 'Only datasets that match, and all below them; relative to what is named, \'*\' within a component, \'**\' across' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l exclude -d 'Not the datasets that match, nor any below them; wins over --include' -r

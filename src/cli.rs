@@ -6,6 +6,7 @@ mod recv;
 mod restore;
 mod run;
 mod status;
+mod targets;
 mod verify;
 
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub use restore::Restore;
 pub(crate) use run::DEFAULT_CONFIG;
 pub use run::{CheckConfig, Run};
 pub use status::Status;
+pub use targets::{Forget, Targets};
 pub use verify::Verify;
 
 /// The whole command line. `zfsync cron` has flags of its own where the others have `-o` and `-h`.
@@ -68,6 +70,10 @@ pub enum Command {
     Prune(Box<Prune>),
     /// Tells how far targets are behind SOURCE; changes nothing
     Status(Box<Status>),
+    /// Lists the targets that SOURCE is known to have, and how far they are; asks none of them
+    Targets(Targets),
+    /// Drops what SOURCE keeps in mind of a target: its note and its bookmarks
+    Forget(Forget),
     /// Compares a copy with SOURCE: all snapshots by guid, and with --content what they hold; changes nothing
     Verify(Box<Verify>),
     /// Brings a copy back: a push the other way, into a new name, of which all can be used
@@ -205,12 +211,17 @@ pub enum LogFormat {
 
 What one rule keeps, stays. Only snapshots that zfsync has taken (their names fit --format) are touched. Never destroyed: \
 the newest snapshot of a dataset; the newest one that a target has, and any that a target still lacks; what is held or \
-cloned. Targets are those that are named, and those of which the dataset has a bookmark by zfsync.")]
+cloned. Targets are those that are named, those that a push has noted on the dataset (zfsync targets lists them), and those \
+of which it has a bookmark by zfsync.")]
 pub struct Prune {
     /// Datasets of this machine, each with all below it; behind a single one its targets, [USER@]HOST:DATASET, which are
     /// thinned by the same rules
     #[arg(required = true, value_name = "DATASET")]
     pub datasets: Vec<String>,
+    /// A target of the single DATASET that is on this machine, where a name without HOST would be one more DATASET; can be given several
+    /// times
+    #[arg(long, value_name = "TARGET")]
+    pub target: Vec<String>,
     /// Which datasets.
     #[command(flatten)]
     pub selection: Selection,
@@ -236,7 +247,7 @@ pub struct Prune {
     /// Also snapshots that zfsync has not taken
     #[arg(long, help_heading = "Rules")]
     pub foreign: bool,
-    /// Heed only the targets that are named, not those that are known by bookmarks alone
+    /// Heed only the targets that are named, not those that are known by notes and bookmarks on the dataset
     #[arg(long, help_heading = "Rules")]
     pub only_named_targets: bool,
     /// What own snapshots are called.

@@ -7,6 +7,7 @@ mod prune;
 mod restore;
 mod run;
 mod status;
+mod targets;
 mod trust;
 mod verify;
 
@@ -19,7 +20,7 @@ use jiff::tz::TimeZone;
 use crate::cli::{self, Allow, DeleteMissing, LogFormat};
 use crate::error::StartError;
 use crate::name::{DatasetName, NameError};
-use crate::plan::{Cures, Filter, Format, Mirror, Naming, Tags};
+use crate::plan::{Cures, Filter, Format, Mirror, Naming};
 use crate::remote::client::REMOTE_HELPER;
 use crate::remote::ssh::SshOptions;
 use crate::remote::target::{Target, TargetError};
@@ -30,6 +31,7 @@ pub use prune::PruneJob;
 pub use restore::Restore;
 pub use run::{FileError, choose as choose_jobs, read as read_jobs};
 pub use status::StatusJob;
+pub use targets::{ForgetJob, targets_of};
 pub use verify::VerifyJob;
 
 /// A push, checked.
@@ -165,10 +167,21 @@ pub struct Faults {
 }
 
 impl PushJob {
-    /// What the bookmarks for this target's datasets have in their names.
+    /// The host as older versions have it in the tags of bookmarks: as it was written, without a login name.
     #[must_use]
-    pub fn tags(&self) -> Tags {
-        Tags::new(self.target.host.as_ref().map(|host| host.name.as_str()))
+    pub fn host_in_old_tags(&self) -> String {
+        self.target.host.as_ref().map(|host| host.name.clone()).unwrap_or_default()
+    }
+
+    /// Stands for the target in the names of locks and state folders, before anybody has reached it: TARGET as it was written, and what
+    /// of the options decides which host that leads to.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let mut key = self.target.to_string();
+        if self.target.host.is_some() {
+            key.extend(self.ssh.ways().into_iter().map(|way| format!(" {way}")));
+        }
+        key
     }
 
     /// Checks a push's arguments.

@@ -177,6 +177,35 @@ pub enum StartError {
     /// No `zfs` on the target host.
     #[error("no zfs command on {0} (looked in PATH, /sbin, /usr/sbin, /usr/local/sbin): is OpenZFS installed there?")]
     NoZfsThere(String),
+    /// What is to be pruned as a target doesn't exist.
+    #[error(
+        "{host} has no dataset {target}: nothing was pruned; zfsync targets {source_dataset} lists the targets that are known, zfsync push makes a \
+         new one"
+    )]
+    NoTarget {
+        /// Where.
+        host: String,
+        /// TARGET's dataset.
+        target: String,
+        /// SOURCE.
+        source_dataset: String,
+    },
+    /// A target to forget that nobody knows.
+    #[error(
+        "{source_dataset} is not known to have a target {target}: zfsync targets {source_dataset} lists those that it has"
+    )]
+    UnknownTarget {
+        /// As it was named.
+        target: String,
+        /// SOURCE.
+        source_dataset: String,
+    },
+    /// What is to be pruned beside other datasets is a copy.
+    #[error(
+        "{0} is a copy that zfsync keeps: to thin it out as a target of the other dataset write --target {0}, as a dataset of its own prune it alone; \
+         nothing was pruned"
+    )]
+    IsCopy(String),
     /// Listing the source failed.
     #[error("can't list {dataset} on this machine: {words}")]
     List {
@@ -263,6 +292,8 @@ impl StartError {
             | Self::RemoteHelper(..)
             | Self::Replace(..)
             | Self::Usage(_)
+            | Self::IsCopy(_)
+            | Self::UnknownTarget { .. }
             | Self::File(_)
             | Self::Overlap { .. }
             | Self::Snapshot(SnapshotError::Format(_) | SnapshotError::Name { .. }) => Exit::Usage,

@@ -65,6 +65,21 @@ const RESTORE: [&str; 2] = [
      and don't come along either. A forced command on NEW's host needs --allow mountable,volmode,unencrypted.",
 ];
 
+const TARGETS: [&str; 2] = [
+    "Lists the targets that pushes have noted on SOURCE, each in a user property (zfsync:target-ID): as it was written, how its \
+     host was reached, since when it is known, the newest snapshot that has arrived as SOURCE's bookmarks tell, and of how many \
+     datasets something has arrived or not. No target is asked; zfsync-status(1) asks. Bookmarks that belong to none of them are told.",
+    "With --json there is an object for each target: source, target, id, host, dataset, since, datasets_with, \
+     datasets_without, newest_arrived, newest_arrived_created; times are in seconds since 1970.",
+];
+
+const FORGET: [&str; 1] = [
+    "Drops the note of a target, and its bookmarks on SOURCE and below; what that is, is told. prune and cron no longer keep what \
+     it may need. Nothing on the target is touched. Where TARGET is more than one, as with several ports, the ID of zfsync-targets(1) \
+     tells them apart; so do the options for ssh that were given to push. Exit codes: 0 dropped, 1 something could not be dropped, 2 \
+     no such target or usage error, 3 SOURCE can't be listed.",
+];
+
 const VERIFY: [&str; 2] = [
     "Compares TARGET with SOURCE and changes nothing. All snapshots of both sides are listed and compared by guid. With \
      --content the newest snapshot that both sides have of each dataset is read on both sides (zfs send, without keys where the \
@@ -285,6 +300,8 @@ fn render(page: &Man, name: &str, out: &mut dyn Write) -> io::Result<()> {
         "status" => ("zfsync-status", "zfsync status [OPTION]... JOB | SOURCE [[USER@]HOST:]TARGET...", &STATUS),
         "restore" => ("zfsync-restore", "zfsync restore [OPTION]... COPY[@SNAPSHOT] [[USER@]HOST:]NEW", &RESTORE),
         "verify" => ("zfsync-verify", "zfsync verify [OPTION]... SOURCE [[USER@]HOST:]TARGET", &VERIFY),
+        "targets" => ("zfsync-targets", "zfsync targets [OPTION]... SOURCE", &TARGETS),
+        "forget" => ("zfsync-forget", "zfsync forget [OPTION]... SOURCE [[USER@]HOST:]TARGET | ID", &FORGET),
         "prune" => ("zfsync-prune", "zfsync prune [OPTION]... RULE... DATASET... [[USER@]HOST:TARGET]...", &PRUNE),
         "cron" => ("zfsync-cron", "zfsync cron [OPTION]... SOURCE [[USER@]HOST:]TARGET...", &CRON),
         "run" => ("zfsync-run", "zfsync run [OPTION]... [JOB]...", &RUN),
@@ -336,6 +353,12 @@ fn render(page: &Man, name: &str, out: &mut dyn Write) -> io::Result<()> {
         "verify" => {
             exits(&mut roff, &VERIFY_EXITS);
             see_also(&mut roff, &[("zfsync", "1"), ("zfsync-status", "1"), ("zfsync-push", "1"), ("zfs-send", "8")]);
+        }
+        "targets" | "forget" => {
+            see_also(
+                &mut roff,
+                &[("zfsync", "1"), ("zfsync-push", "1"), ("zfsync-prune", "1"), ("zfsync-status", "1")],
+            );
         }
         "prune" => {
             exits(&mut roff, &PRUNE_EXITS);

@@ -51,6 +51,8 @@ fn run_command() -> ExitCode {
         Command::Prune(args) => prune(&args).into(),
         Command::Snapshot(args) => snapshot(&args).into(),
         Command::Status(args) => status(&args).into(),
+        Command::Targets(args) => targets(&args).into(),
+        Command::Forget(args) => forget(&args).into(),
         Command::Restore(args) => restore(&args).into(),
         Command::Verify(args) => verify(&args).into(),
         Command::Recv(args) => {
@@ -128,6 +130,16 @@ fn verify(args: &cli::Verify) -> Exit {
     ended("verify", try_verify(args))
 }
 
+fn targets(args: &cli::Targets) -> Exit {
+    report::init_tracing(0, false);
+    ended("targets", try_targets(args))
+}
+
+fn forget(args: &cli::Forget) -> Exit {
+    report::init_tracing(0, args.quiet);
+    ended("forget", try_forget(args))
+}
+
 /// Tells why a command did not start.
 fn ended(command: &str, result: Result<Exit, StartError>) -> Exit {
     result.unwrap_or_else(|error| {
@@ -196,6 +208,30 @@ fn try_status(args: &cli::Status) -> Result<Exit, StartError> {
         complain(&nothing.to_string());
     }
     Ok(exec::status_exit(&status))
+}
+
+fn try_targets(args: &cli::Targets) -> Result<Exit, StartError> {
+    let targets = block_on(exec::targets(&config::targets_of(args)?))?;
+    let mut out = Vec::new();
+    if args.json { targets.json(&mut out) } else { targets.text(&mut out) }
+        .map_err(|error| StartError::System { what: "can't print the targets", error })?;
+    // Nobody may be left to read it.
+    let _ = std::io::stdout().write_all(&out);
+    Ok(Exit::InSync)
+}
+
+fn try_forget(args: &cli::Forget) -> Result<Exit, StartError> {
+    let forgotten = block_on(exec::forget(&config::ForgetJob::new(args)?))?;
+    for words in &forgotten.failures {
+        complain(&format!("it could not be dropped: {words}"));
+    }
+    if !args.quiet && forgotten.failures.is_empty() {
+        let mut out = Vec::new();
+        let told = forgotten.text(&mut out).and_then(|()| std::io::stdout().write_all(&out));
+        // The same.
+        let _ = told;
+    }
+    Ok(if forgotten.failures.is_empty() { Exit::InSync } else { Exit::Failed })
 }
 
 fn try_verify(args: &cli::Verify) -> Result<Exit, StartError> {

@@ -23,13 +23,13 @@ fn nothing_to_do() {
     let calls = bed.calls().split_off(before);
     assert_eq!(
         calls.len(),
-        3,
-        "one listing here, one question and one list of names there, the bookmarks are there: {calls:#?}"
+        4,
+        "one listing and one look at the notes here, one question and one list of names there, the bookmarks are there: {calls:#?}"
     );
     let before = bed.calls().len();
     let quiet = bed.run(&["push", "-q", "s", "d"]);
     assert_eq!((quiet.code, quiet.stdout.as_str(), quiet.stderr.as_str()), (Some(0), "", ""));
-    assert_eq!(bed.calls().len() - before, 2, "nobody would read what only the target has");
+    assert_eq!(bed.calls().len() - before, 3, "nobody would read what only the target has");
 }
 
 #[test]

@@ -93,9 +93,12 @@ fn watch(sender: &Child) -> (Used, Used) {
 
 /// A tree on both sides that is in sync, with the bookmarks that a run leaves.
 fn world(bed: &Bed, datasets: u64, snapshots: u64) {
-    let tags = zfsync::plan::Tags::new(None);
+    let tags = zfsync::plan::Tags::new("", zfsync::name::Guid(5));
     for (file, top) in [("source", "tank/data"), ("world", "backup/copies")] {
         let mut text = String::new();
+        if file == "world" {
+            text.push_str("backup\t5\t1\n");
+        }
         let mut dataset = |name: &str, number: u64| {
             writeln!(text, "{name}\t{}\t{}", (number + 1) * 7_777_777, number + 2).unwrap();
             let mut last = String::new();

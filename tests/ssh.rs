@@ -50,7 +50,7 @@ fn nothing_to_do() {
     push(&bed, &["s", "beta:d"]).expect(0, &["zfsync: 2 datasets in sync, nothing to do ("]);
     let before = bed.calls().len();
     push(&bed, &["s", "beta:d"]).expect(0, &["zfsync: 2 datasets in sync, nothing to do ("]);
-    assert_eq!(bed.calls().len() - before, 3, "{:#?}", bed.calls());
+    assert_eq!(bed.calls().len() - before, 4, "{:#?}", bed.calls());
     assert_eq!(sshd.connections(), 2);
     left_clean(&bed);
     let quiet = push(&bed, &["-q", "s", "beta:d"]);

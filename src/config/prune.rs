@@ -41,6 +41,7 @@ impl PruneJob {
         let usage = |words: &str| StartError::Usage(words.to_owned());
         let (targets, sources): (Vec<&String>, Vec<&String>) =
             args.datasets.iter().partition(|text| text.parse::<Target>().is_ok_and(|target| target.host.is_some()));
+        let targets: Vec<&String> = targets.into_iter().chain(&args.target).collect();
         let sources = sources.into_iter().map(|text| source(text)).collect::<Result<Vec<_>, _>>()?;
         let [first, others @ ..] = &sources[..] else {
             return Err(usage(

@@ -259,10 +259,15 @@ impl Books {
             Outcome::InSync => Some(newest),
             // Steps come in the order of their snapshots.
             Outcome::Open => self.own.get(&index).and_then(|own| own.newest_received(source)),
-            Outcome::Conflict => None,
+            // It has this at least, and may need all since: what an older run has marked can be too new by now.
+            Outcome::Conflict => {
+                let has = self.tags.of(&planned.target).has(&source.bookmarks);
+                negotiation.newest_common(index).filter(|common| has.is_none_or(|has| has.txg > common.txg))
+            }
         };
         if let Some(arrived) = arrived {
             self.make(MarkKind::Arrived, index, planned, source, (&arrived.snapshot_name(), arrived.guid));
+            self.received(index, arrived.guid);
         }
         let own = self.own.remove(&index).unwrap_or_default();
         let tag = self.tags.of(&planned.target);
@@ -276,7 +281,7 @@ impl Books {
         let (names, instead): (Vec<SnapshotName>, _) = match (outcome, own.start) {
             (Outcome::InSync, _) => {
                 let is_it = |name: &SnapshotName, guid: Guid| {
-                    guid == newest.guid && tag.owns_as(MarkKind::Arrived, name.as_str())
+                    guid == newest.guid && tag.owns_as(MarkKind::Arrived, name.as_str()) && tag.names_now(name.as_str())
                 };
                 let stale = before.chain(own.made.iter().cloned()).filter(|(name, guid)| !is_it(name, *guid));
                 let instead = own.made.iter().find(|(name, guid)| is_it(name, *guid)).map(|(name, _)| name.clone());
@@ -425,7 +430,7 @@ impl Keeper {
 }
 
 /// Runs commands, a few at a time: they share transactions. The words of each that failed.
-fn run_all(mut commands: Vec<Command>) -> Vec<Option<String>> {
+pub(super) fn run_all(mut commands: Vec<Command>) -> Vec<Option<String>> {
     let mut results = Vec::with_capacity(commands.len());
     for some in commands.chunks_mut(AT_ONCE) {
         let running: Vec<_> = some

@@ -101,7 +101,7 @@ impl<'a> Work<'a> {
         let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
         let log = job.log.as_ref().map(|log| LogFile::open(log, job.label())).transpose()?;
         for push in job.branches.iter().flat_map(|branch| &branch.targets) {
-            push.state_dir.as_ref().map_or(Ok(()), |dir| state::check(dir, &push.target.to_string()))?;
+            push.state_dir.as_ref().map_or(Ok(()), |dir| state::check(dir, &push.key()))?;
         }
         Ok(Self { job, stop, zfs, log, taken: None, is_first: false, tried: 0, parts: Vec::new() })
     }

@@ -15,7 +15,7 @@ const AGAIN: Duration = Duration::from_millis(200);
 pub async fn take(job: &PushJob) -> Result<(Option<Lock>, Option<String>), StartError> {
     let began = Instant::now();
     loop {
-        let taken = lock::directory().and_then(|dir| Lock::take(&dir, &job.target.to_string(), job.run, &owner(job)));
+        let taken = lock::directory().and_then(|dir| Lock::take(&dir, &job.key(), job.run, &owner(job)));
         match taken {
             Ok(lock) => return Ok((Some(lock), None)),
             Err(LockError::Held { .. }) if began.elapsed() < job.faults.wait_lock => tokio::time::sleep(AGAIN).await,

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::ask::{Asker, host_name};
 use super::fleet::Fleet;
+use super::heed::{self, Asked, Heeded, Met};
 use super::link::{check_helper, close, first_channel};
 use super::signals::Signals;
 use super::{lock, proof, source};
@@ -19,8 +20,7 @@ use crate::error::{Exit, StartError};
 use crate::lock::Lock;
 use crate::name::{DatasetName, Guid, RelPath, SnapshotName};
 use crate::plan::{
-    Calendar, Choice, Cut, Has, Peer, SourceDataset, TargetDataset, prune_source, prune_target, relies_on_orphans,
-    undated,
+    Calendar, Choice, Cut, SourceDataset, Tags, TargetDataset, prune_source, prune_target, relies_on_orphans, undated,
 };
 use crate::remote::client::{ChannelId, FromChannel};
 use crate::remote::helper;
@@ -82,8 +82,8 @@ impl Open {
         }
     }
 
-    /// Claims the tree, and lists what the source's datasets are there.
-    async fn look(&mut self, trees: &[Tree]) -> Result<HashMap<DatasetName, TargetDataset>, StartError> {
+    /// Claims the tree, and lists what the source's datasets are there; also who it is.
+    async fn look(&mut self, trees: &[Tree]) -> Result<(Met, HashMap<DatasetName, TargetDataset>), StartError> {
         let datasets = trees.iter().flat_map(|tree| &tree.datasets);
         // A name that would be too long there can't exist.
         let names = datasets.filter_map(|dataset| self.job.target.dataset.join(&dataset.path).ok()).collect();
@@ -91,13 +91,30 @@ impl Open {
         if !self.job.dry_run {
             asker.claim(self.job.run).await?;
         }
+        let met = meet(&mut asker).await?;
         let listed = asker.list(names).await?;
         asker.claimed().await?;
-        Ok(listed.into_iter().map(|(name, (dataset, _))| (name, dataset)).collect())
+        Ok((met, listed.into_iter().map(|(name, (dataset, _))| (name, dataset)).collect()))
     }
 
     fn asker(&mut self) -> Asker<'_> {
         Asker::new(&mut self.fleet, &mut self.events, self.first, &self.job)
+    }
+}
+
+/// Who the target is. One that isn't there was mistyped, or is gone: either way nothing that it may need may go for its sake.
+async fn meet(asker: &mut Asker<'_>) -> Result<Met, StartError> {
+    let target = asker.job.target.dataset.clone();
+    let names = [target.to_string(), target.pool().to_owned()];
+    let found = asker.ask(&names).await?;
+    let guid = |at: u32| found.iter().find(|(place, ..)| *place == at).map(|(_, guid, _)| *guid);
+    match guid(0) {
+        Some(top) => Ok(Met { pool: guid(1), top }),
+        None => Err(StartError::NoTarget {
+            host: host_name(asker.job),
+            target: target.to_string(),
+            source_dataset: asker.job.source.to_string(),
+        }),
     }
 }
 
@@ -115,6 +132,21 @@ impl Tree {
     }
 }
 
+/// What is a copy of another one that is named, or of something else, would lose as a source what it needs as a target.
+async fn refuse_copies(zfs: &Zfs, trees: &[Tree]) -> Result<(), StartError> {
+    for tree in trees.iter().filter(|_| trees.len() > 1) {
+        let others = trees.iter().map(|other| &other.top).filter(|other| **other != tree.top);
+        if heed::is_copy(zfs, &tree.top, others).await? {
+            return Err(StartError::IsCopy(tree.top.to_string()));
+        }
+        let old = Tags::by_name("").of(&tree.top);
+        if trees.iter().flat_map(|other| &other.datasets).any(|dataset| old.newest(&dataset.bookmarks).is_some()) {
+            return Err(StartError::IsCopy(tree.top.to_string()));
+        }
+    }
+    Ok(())
+}
+
 async fn run(job: &PruneJob, zfs: &Zfs, peers: &mut Vec<Open>) -> Result<Pruned, StartError> {
     for target in &job.targets {
         peers.push(Open::new(target).await?);
@@ -123,27 +155,32 @@ async fn run(job: &PruneJob, zfs: &Zfs, peers: &mut Vec<Open>) -> Result<Pruned,
     for top in &job.sources {
         trees.push(Tree::list(job, zfs, top).await?);
     }
+    refuse_copies(zfs, &trees).await?;
     let mut theirs = Vec::new();
     for peer in peers.iter_mut() {
         theirs.push(peer.look(&trees).await?);
     }
-    let known: Vec<Known<'_>> =
-        peers.iter().zip(&theirs).map(|(peer, has)| Known { job: peer.job.clone(), has: Some(has) }).collect();
-    for tree in &mut trees {
-        believe_proven(job, zfs, tree, &known).await;
+    let mut heeded = Vec::new();
+    for tree in &trees {
+        let asked = |met, has| Some(Asked { met, has });
+        let named = peers.iter().zip(&theirs).map(|(peer, (met, has))| (peer.job.clone(), asked(*met, has)));
+        heeded.push(Heeded::new(zfs, &tree.top, named.collect(), !job.only_named_targets).await?);
+    }
+    for (tree, heeded) in trees.iter_mut().zip(&heeded) {
+        believe_proven(job, zfs, tree, heeded).await;
     }
     let calendar = calendar(job);
     let mut sides = Vec::new();
     // The targets first: what is destroyed here may be what tells what they need.
-    for (peer, has) in peers.iter_mut().zip(&theirs) {
+    for (peer, (_, has)) in peers.iter_mut().zip(&theirs) {
         let cuts = target_cuts(job, peer, &calendar, &trees, has).await?;
         let portions = portions(&cuts);
         let done = peer.asker().thin(&portions, job.dry_run).await?;
         let host = peer.job.target.host.as_ref().map(ToString::to_string);
         sides.push(Side::new(host, peer.job.target.dataset.clone(), cuts, portions.into_iter().zip(done)));
     }
-    for tree in trees.iter().filter(|_| job.thin_sources) {
-        let cuts = source_cuts(job, zfs, &calendar, tree, &known).await?;
+    for (tree, heeded) in trees.iter().zip(&heeded).filter(|_| job.thin_sources) {
+        let cuts = source_cuts(job, zfs, &calendar, tree, heeded).await?;
         sides.push(thin_source(job, zfs, tree, cuts).await);
     }
     let selected = trees.iter().any(|tree| !tree.datasets.is_empty());
@@ -183,37 +220,17 @@ async fn target_cuts(
 
 /// Thins the sources alone, going by what their bookmarks tell of these targets: nothing that one without a bookmark may need.
 pub async fn prune_by_bookmarks(job: &PruneJob, zfs: &Zfs, targets: &[PushJob]) -> Result<Pruned, StartError> {
-    let known: Vec<Known<'_>> = targets.iter().map(|job| Known { job: Arc::new(job.clone()), has: None }).collect();
     let (mut sides, mut selected) = (Vec::new(), false);
     for top in &job.sources {
         let mut tree = Tree::list(job, zfs, top).await?;
-        believe_proven(job, zfs, &mut tree, &known).await;
+        let named = targets.iter().map(|job| (Arc::new(job.clone()), None)).collect();
+        let heeded = Heeded::new(zfs, &tree.top, named, !job.only_named_targets).await?;
+        believe_proven(job, zfs, &mut tree, &heeded).await;
         selected |= !tree.datasets.is_empty();
-        let cuts = source_cuts(job, zfs, &calendar(job), &tree, &known).await?;
+        let cuts = source_cuts(job, zfs, &calendar(job), &tree, &heeded).await?;
         sides.push(thin_source(job, zfs, &tree, cuts).await);
     }
     Ok(Pruned { dry_run: job.dry_run, selected, sides })
-}
-
-/// A target, and what it has if it was asked.
-struct Known<'a> {
-    job: Arc<PushJob>,
-    has: Option<&'a HashMap<DatasetName, TargetDataset>>,
-}
-
-impl Known<'_> {
-    /// What is known of the counterpart of one of the source's datasets.
-    fn peer(&self, dataset: &SourceDataset) -> Option<Peer<'_>> {
-        let target = self.job.target.dataset.join(&dataset.path).ok()?;
-        let label = match self.job.target.host {
-            Some(_) => format!("{}:{target}", host_name(&self.job)),
-            None => target.to_string(),
-        };
-        let has = self.has.map_or(Has::Bookmark, |has| {
-            has.get(&target).map_or(Has::Nothing, |there| Has::Snapshots(&there.snapshots))
-        });
-        Some(Peer { label, tag: self.job.tags().of(&target), has })
-    }
 }
 
 async fn source_cuts(
@@ -221,7 +238,7 @@ async fn source_cuts(
     zfs: &Zfs,
     calendar: &Calendar,
     tree: &Tree,
-    known: &[Known<'_>],
+    heeded: &Heeded<'_>,
 ) -> Result<Vec<Cut>, StartError> {
     let named = tree.datasets.iter().filter_map(|dataset| Some((tree.top.join(&dataset.path).ok()?, dataset)));
     let named: Vec<(DatasetName, &SourceDataset)> = named.collect();
@@ -233,20 +250,18 @@ async fn source_cuts(
     }
     let choice = Choice { scope: &job.scope, rules: &job.rules, calendar, dates: &dates };
     let cut = |(name, dataset): (DatasetName, &SourceDataset)| {
-        prune_source(&name, dataset, &peers(known, dataset), !job.only_named_targets, &choice)
+        let peers = heeded.peers(&name, dataset);
+        prune_source(&name, dataset, &peers, !job.only_named_targets, &choice)
     };
     Ok(named.into_iter().map(cut).collect())
 }
 
-fn peers<'a>(known: &'a [Known<'_>], dataset: &SourceDataset) -> Vec<Peer<'a>> {
-    known.iter().filter_map(|known| known.peer(dataset)).collect()
-}
-
 /// Takes the bookmarks for false that nothing proves, where anything hangs on them.
-async fn believe_proven(job: &PruneJob, zfs: &Zfs, tree: &mut Tree, known: &[Known<'_>]) {
+async fn believe_proven(job: &PruneJob, zfs: &Zfs, tree: &mut Tree, heeded: &Heeded<'_>) {
     let doubts = tree.datasets.iter().enumerate().filter_map(|(place, dataset)| {
-        let relies = relies_on_orphans(dataset, &peers(known, dataset), !job.only_named_targets);
-        if relies { Some(dataset.doubt(place, &tree.top.join(&dataset.path).ok()?)) } else { None }
+        let name = tree.top.join(&dataset.path).ok()?;
+        let relies = relies_on_orphans(dataset, &heeded.peers(&name, dataset), !job.only_named_targets);
+        if relies { Some(dataset.doubt(place, &name)) } else { None }
     });
     for (place, proofs) in proof::find_out(zfs, doubts.collect(), Some(STALL)).await {
         if let Some(dataset) = tree.datasets.get_mut(place) {

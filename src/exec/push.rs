@@ -13,6 +13,7 @@ use super::ready::{Ready, Unread};
 use super::resume::{self, Judged};
 use super::signals::Signals;
 use super::source::{self, Source};
+use super::targets::{self, Targets};
 use super::{dates, dry_run, lock, mirror, proof, restore, run};
 use crate::config::PushJob;
 use crate::error::{Exit, StartError};
@@ -40,10 +41,10 @@ pub async fn push_listed(
     reporter: &mut dyn Reporter,
 ) -> Result<Exit, StartError> {
     let Some(dir) = job.state_dir.clone().filter(|_| !job.dry_run) else {
-        return locked_push(job, listed, json, reporter).await;
+        return Box::pin(locked_push(job, listed, json, reporter)).await;
     };
     let mut recorder = Recorder::new(&dir, &job, reporter)?;
-    let result = locked_push(job, listed, json, &mut recorder).await;
+    let result = Box::pin(locked_push(job, listed, json, &mut recorder)).await;
     recorder.finish(&result);
     result
 }
@@ -76,7 +77,7 @@ async fn locked_push(
     let (ready, mut fleet, mut from_channels) = loop {
         let (mut fleet, mut from_channels) = Fleet::new(job.clone());
         let ready = tokio::select! {
-            ready = prepare(&job, &zfs, listed.clone(), &mut fleet, &mut from_channels, started, reporter) => ready,
+            ready = Box::pin(prepare(&job, &zfs, listed.clone(), &mut fleet, &mut from_channels, started, reporter)) => ready,
             signal = signals.next() => Err(StartError::Interrupted(signal)),
         };
         let again = ready.as_ref().err().filter(|error| error.retryable());
@@ -105,8 +106,20 @@ async fn locked_push(
             }
         }
         Ok(ready) => {
-            let ended =
+            let (first, newcomer) = (ready.first, ready.met.newcomer.clone());
+            let mut ended =
                 run::run(&job, &zfs, ready, &mut fleet, &mut from_channels, &mut signals, started, reporter).await;
+            if let (Some(newcomer), Exit::InSync | Exit::Failed) = (newcomer, ended.exit) {
+                let asker = Asker::new(&mut fleet, &mut from_channels, first, &job);
+                tokio::select! {
+                    () = Box::pin(targets::note_top(&zfs, newcomer, asker)) => {}
+                    // The next run does it.
+                    signal = signals.next() => {
+                        ended.exit = Exit::Interrupted(signal);
+                        ended.summary.interrupted = true;
+                    }
+                }
+            }
             // Whoever destroys needs the tree for itself, and the run's helpers have its lock.
             close_before(fleet, &mut signals, matches!(ended.exit, Exit::Interrupted(_))).await;
             return Ok(finish(&job, ended, &mut signals, reporter).await);
@@ -183,7 +196,8 @@ async fn prepare(
         let depth = job.filter.depth().filter(|_| !job.mirror.destroys());
         source::list_readable(zfs.clone(), job.source.clone(), depth, job.faults.stall_timeout).await
     };
-    let ((first, hello), listed) = tokio::try_join!(first_channel(fleet, events), listing)?;
+    let known = async { Ok(Targets::read(job, zfs).await) };
+    let ((first, hello), listed, mut targets) = tokio::try_join!(first_channel(fleet, events), listing, known)?;
     check_helper(job, &hello)?;
     reporter.event(&Event::Connected {
         host: job.target.host.as_ref().map(ToString::to_string),
@@ -207,7 +221,6 @@ async fn prepare(
     let (selected, unselected): (Vec<SourceDataset>, Vec<SourceDataset>) =
         listed.into_iter().partition(|dataset| job.filter.selects(&dataset.path));
     let mut negotiation = Negotiation::new(&job.source, &job.target.dataset, selected, job.newest_only)
-        .with_tags(job.tags())
         .with_surroundings(&job.filter, unselected)
         .with_complete(complete)
         .with_skip_empty(job.skip_empty)
@@ -232,8 +245,9 @@ async fn prepare(
         // In the same breath as the questions.
         asker.ask_names(job.target.dataset.clone())?;
     }
-    let (limits, moves) = negotiate(&mut negotiation, &mut asker, zfs, &mut unread, reporter).await?;
+    let (limits, moves) = negotiate(&mut negotiation, &mut asker, zfs, &mut targets, &mut unread, reporter).await?;
     let mut plan = negotiation.plan();
+    let met = targets.note(job, zfs, &negotiation, &plan, reporter).await;
     dates::fill(zfs, &mut asker, &mut plan.datasets).await?;
     asker.claimed().await?;
     if let Some(words) = asker.unlocked.take() {
@@ -249,7 +263,7 @@ async fn prepare(
     for one in &unread {
         reporter.event(&one.event());
     }
-    Ok(Ready { plan, negotiation, limits, first, moves, cleared, refused, unread })
+    Ok(Ready { plan, negotiation, limits, first, met, moves, cleared, refused, unread })
 }
 
 /// What the target's host would refuse of the cures, by the places of the datasets. What lies below one that is cured itself is left
@@ -272,6 +286,7 @@ async fn negotiate(
     negotiation: &mut Negotiation,
     asker: &mut Asker<'_>,
     zfs: &Zfs,
+    targets: &mut Targets,
     unread: &mut Vec<Unread>,
     reporter: &mut dyn Reporter,
 ) -> Result<(TargetLimits, Vec<Move>), StartError> {
@@ -283,6 +298,7 @@ async fn negotiate(
         let found = asker.ask(&names).await?;
         negotiation.unread(std::mem::take(&mut asker.unread));
         negotiation.answers(&found);
+        targets.meet(asker.job, negotiation);
     }
     restore::check_new(asker.job, negotiation.target_exists())?;
     let moves = mirror::look_around(negotiation, asker, unread, reporter).await?;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::process::Command;
 
+use super::targets::Met;
 use crate::config::PushJob;
 use crate::error::StartError;
 use crate::name::{DatasetName, RelPath, SnapshotName};
@@ -22,6 +23,8 @@ pub struct Ready {
     pub limits: TargetLimits,
     /// The first channel: its helper has greeted.
     pub first: ChannelId,
+    /// Who the target is.
+    pub met: Met,
     /// Datasets of the target that were renamed, or (in a dry run) would be.
     pub moves: Vec<Move>,
     /// In a dry run what would be cleared away on the target.

@@ -109,7 +109,7 @@ async fn run(job: &StatusJob, zfs: &Zfs, stop: &watch::Sender<bool>) -> Result<S
 /// Adds what the last run has left in its state folder.
 fn remember(target: &mut TargetStatus, push: &PushJob) {
     let Some(dir) = &push.state_dir else { return };
-    let remembered = Remembered::of(dir, &push.target.to_string());
+    let remembered = Remembered::of(dir, &push.key());
     target.last_run = remembered.run();
     rows_of(target).for_each(|row| row.last = remembered.dataset(&row.dataset));
 }

@@ -19,25 +19,49 @@ const WAITING: char = '.';
 /// Hexadecimal digits of a tag.
 const DIGITS: usize = 8;
 
-/// Gives each dataset of a target's host its tag.
+/// Gives each dataset of a target its tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tags {
-    host: String,
+    /// HOST as it is reached, and the guid of the target's pool; none where only old tags are known.
+    id: Option<(String, Guid)>,
+    /// Hosts as they were written when tags went by that: what has such a tag is this target's, too.
+    old: Vec<String>,
 }
 
 impl Tags {
-    /// For a host as the user names it, without a login name; `None` is this machine.
+    /// For a target that is reached so (nothing for this machine), on the pool whose root dataset has this guid.
     #[must_use]
-    pub fn new(host: Option<&str>) -> Self {
-        Self { host: host.unwrap_or_default().to_owned() }
+    pub fn new(reached: &str, pool: Guid) -> Self {
+        Self { id: Some((reached.to_owned(), pool)), old: Vec::new() }
+    }
+
+    /// For a target of which nothing is known but how its host was written.
+    #[must_use]
+    pub fn by_name(host: &str) -> Self {
+        Self { id: None, old: vec![host.to_owned()] }
+    }
+
+    /// Knows the tags by these hosts for its own, as they were written.
+    #[must_use]
+    pub fn with_old(mut self, hosts: &[String]) -> Self {
+        self.old.extend(hosts.iter().cloned());
+        self
     }
 
     /// The tag of a dataset on the target, the same whichever tree it is pushed with. The same for all versions and
     /// machines too, since bookmarks outlive both.
     #[must_use]
     pub fn of(&self, target: &DatasetName) -> Tag {
-        Tag(format!("{:0DIGITS$x}", hash::stable(&format!("{}:{target}", self.host)) >> 32))
+        let old = self.old.iter().map(|host| digits(&format!("{host}:{target}")));
+        let id = self.id.as_ref();
+        let new = id.map(|(reached, pool)| digits(&format!("{reached}\n{:016x}\n{target}", pool.0)));
+        let mut names = new.into_iter().chain(old);
+        Tag { name: names.next().unwrap_or_default(), old: names.collect() }
     }
+}
+
+fn digits(text: &str) -> String {
+    format!("{:0DIGITS$x}", hash::stable(text) >> 32)
 }
 
 /// What a bookmark of ours says of the target.
@@ -61,20 +85,48 @@ pub struct KnownTarget<'a> {
 }
 
 /// Stands for one dataset of a target in the names of its bookmarks.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Tag(String);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag {
+    /// In the names of new ones.
+    name: String,
+    /// In those of older versions.
+    old: Vec<String>,
+}
 
 impl Tag {
+    /// All that it is called.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.name).chain(&self.old).map(String::as_str)
+    }
+
+    /// Whether both stand for the same.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.names().any(|name| other.names().any(|one| one == name))
+    }
+
+    /// Whether a bookmark of this name is ours, for this target, and has the name that it would get now.
+    #[must_use]
+    pub fn names_now(&self, bookmark: &str) -> bool {
+        split(bookmark).is_some_and(|(tag, _, _)| tag == self.name)
+    }
+
+    /// Whether it is by an older version.
+    #[must_use]
+    pub fn is_old_name(&self, bookmark: &str) -> bool {
+        split(bookmark).is_some_and(|(tag, _, _)| self.old.iter().any(|old| tag == old))
+    }
+
     /// Whether a bookmark of this name is ours, for this target.
     #[must_use]
     pub fn owns(&self, bookmark: &str) -> bool {
-        split(bookmark).is_some_and(|(tag, _, _)| tag == self.0)
+        split(bookmark).is_some_and(|(tag, _, _)| self.names().any(|name| name == tag))
     }
 
     /// Whether a bookmark of this name is ours, for this target, and of this kind.
     #[must_use]
     pub fn owns_as(&self, kind: MarkKind, bookmark: &str) -> bool {
-        split(bookmark).is_some_and(|(tag, found, _)| tag == self.0 && found == kind)
+        split(bookmark).is_some_and(|(tag, found, _)| found == kind && self.names().any(|name| name == tag))
     }
 
     /// How the bookmark of this snapshot shall be called, given those that the dataset has. `None` when there is one
@@ -87,16 +139,17 @@ impl Tag {
         (snapshot, guid): (&SnapshotName, Guid),
         there: &[(SnapshotName, Guid)],
     ) -> Option<SnapshotName> {
-        if there.iter().any(|(name, theirs)| *theirs == guid && self.owns_as(kind, name.as_str())) {
+        let is_it = |name: &str| self.owns_as(kind, name) && self.names_now(name);
+        if there.iter().any(|(name, theirs)| *theirs == guid && is_it(name.as_str())) {
             return None;
         }
         let sign = match kind {
             MarkKind::Arrived => ARRIVED,
             MarkKind::Waiting => WAITING,
         };
-        let plain = format!("{PREFIX}{}{sign}{snapshot}", self.0);
+        let plain = format!("{PREFIX}{}{sign}{snapshot}", self.name);
         let with_guid = format!("{plain}-{:016x}", guid.0);
-        let short = format!("{PREFIX}{}{sign}-{:016x}", self.0, guid.0);
+        let short = format!("{PREFIX}{}{sign}-{:016x}", self.name, guid.0);
         let fits = |name: &String| dataset.as_str().len() + 1 + name.len() <= MAX_NAME;
         let free = |name: &String| there.iter().all(|(other, _)| other.as_str() != name);
         let name = [plain, with_guid, short].into_iter().find(|name| fits(name) && free(name))?;
@@ -122,8 +175,8 @@ pub fn known_targets(bookmarks: &Versions) -> Vec<KnownTarget<'_>> {
     let mut known: Vec<KnownTarget<'_>> = Vec::new();
     for mark in bookmarks.iter().rev() {
         let Some((tag, kind, _)) = split(mark.name) else { continue };
-        let at = known.iter().position(|known| known.tag.0 == tag).unwrap_or_else(|| {
-            known.push(KnownTarget { tag: Tag(tag.to_owned()), newest: mark, has: None });
+        let at = known.iter().position(|known| known.tag.name == tag).unwrap_or_else(|| {
+            known.push(KnownTarget { tag: Tag { name: tag.to_owned(), old: Vec::new() }, newest: mark, has: None });
             known.len() - 1
         });
         if kind == MarkKind::Arrived {
@@ -141,7 +194,7 @@ pub fn is_our_bookmark(name: &str) -> bool {
 
 impl fmt::Display for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.name)
     }
 }
 
@@ -180,7 +233,7 @@ mod tests {
     use crate::name::Txg;
 
     fn tag() -> Tag {
-        Tags::new(Some("beta")).of(&"bpool/t".parse().unwrap())
+        Tags::new("beta:22", Guid(7)).of(&"bpool/t".parse().unwrap())
     }
 
     fn named(there: &[(&str, u64)], snapshot: &str, guid: u64) -> Option<String> {
@@ -193,13 +246,33 @@ mod tests {
 
     #[test]
     fn tags_are_fixed_for_ever() {
+        let target = "bpool/t".parse().unwrap();
         assert_eq!(tag().to_string(), TAG);
-        assert_ne!(tag(), Tags::new(None).of(&"bpool/t".parse().unwrap()));
-        assert_ne!(tag(), Tags::new(Some("beta")).of(&"bpool/u".parse().unwrap()));
+        assert_eq!(Tags::by_name("beta").of(&target).to_string(), OLD);
+        for (reached, pool, dataset) in
+            [("", 7, "bpool/t"), ("beta:23", 7, "bpool/t"), ("beta:22", 8, "bpool/t"), ("beta:22", 7, "bpool/u")]
+        {
+            assert!(!tag().is(&Tags::new(reached, Guid(pool)).of(&dataset.parse().unwrap())));
+        }
     }
 
     /// A change would orphan everybody's bookmarks.
-    const TAG: &str = "b932dc64";
+    const TAG: &str = "66c54372";
+    /// By the name of the host, as older versions have it.
+    const OLD: &str = "b932dc64";
+
+    #[test]
+    fn old_tags_count_until_new_ones_are_there() {
+        let tag = Tags::new("beta:22", Guid(7)).with_old(&["beta".to_owned()]).of(&"bpool/t".parse().unwrap());
+        let old: SnapshotName = format!("zfsync-{OLD}-s").parse().unwrap();
+        assert!(tag.owns(old.as_str()) && tag.owns_as(MarkKind::Arrived, old.as_str()));
+        assert!(tag.is_old_name(old.as_str()) && !tag.names_now(old.as_str()));
+        assert!(tag.is(&Tags::by_name("beta").of(&"bpool/t".parse().unwrap())));
+        let (dataset, snapshot) = ("a/s".parse().unwrap(), "s".parse().unwrap());
+        let new = tag.name_for(MarkKind::Arrived, &dataset, (&snapshot, Guid(1)), &[(old, Guid(1))]).unwrap();
+        assert_eq!(new.as_str(), format!("zfsync-{TAG}-s"));
+        assert!(tag.names_now(new.as_str()));
+    }
 
     #[test]
     fn names_tell_the_snapshot_and_avoid_strangers() {

@@ -1,6 +1,7 @@
 //! Which datasets take part: depth, includes and excludes, all on paths relative to SOURCE (or to each DATASET).
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::name::RelPath;
@@ -14,9 +15,24 @@ pub struct FilterError {
     reason: String,
 }
 
+/// What the user says of which datasets take part.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Given {
+    /// The deepest level.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depth: Option<usize>,
+    /// Only what these match.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<String>,
+    /// Not what these match.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+}
+
 /// Decides for each path whether it takes part.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
+    given: Given,
     depth: Option<usize>,
     include: Option<GlobSet>,
     exclude: GlobSet,
@@ -26,8 +42,15 @@ impl Filter {
     /// `depth` 0 is SOURCE alone. A glob matches whole path components, `*` within one and `**` across them; what it
     /// matches takes everything below along. Without includes everything is included; an exclude always wins.
     pub fn new(depth: Option<usize>, include: &[String], exclude: &[String]) -> Result<Self, FilterError> {
+        let given = Given { depth, include: include.to_vec(), exclude: exclude.to_vec() };
         let include = if include.is_empty() { None } else { Some(globs("--include", include)?) };
-        Ok(Self { depth, include, exclude: globs("--exclude", exclude)? })
+        Ok(Self { given, depth, include, exclude: globs("--exclude", exclude)? })
+    }
+
+    /// What it was made of.
+    #[must_use]
+    pub fn given(&self) -> &Given {
+        &self.given
     }
 
     /// The deepest level that can take part; `None` for all.

@@ -1,7 +1,7 @@
 //! What is missing at the source: told by guid, only what zfsync has put there, and only in time.
 
 use super::*;
-use crate::name::Txg;
+use crate::name::{Guid, Txg};
 use crate::plan::{Filter, Kind, SourceDataset, Tags, Versions};
 
 fn versions(all: &[(&str, u64)]) -> Versions {
@@ -29,7 +29,7 @@ fn negotiation(source: &[(&str, &[(&str, u64)])], exclude: &[&str]) -> Negotiati
     let (selected, unselected): (Vec<_>, Vec<_>) =
         source.iter().map(dataset).partition(|dataset| filter.selects(&dataset.path));
     Negotiation::new(&top, &name("b/t"), selected, false)
-        .with_tags(Tags::new(Some("beta")))
+        .with_tags(Tags::new("beta:22", Guid(1)))
         .with_surroundings(&filter, unselected)
 }
 

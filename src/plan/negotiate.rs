@@ -101,6 +101,8 @@ pub struct Negotiation {
     pub(super) target_exists: bool,
     /// Datasets of the target that exist and can't be read.
     pub(super) unread: HashSet<DatasetName>,
+    /// The guids of datasets of the target that were asked for as such.
+    pub(super) guids: HashMap<DatasetName, Guid>,
 }
 
 impl Negotiation {
@@ -163,6 +165,7 @@ impl Negotiation {
             existing: HashSet::new(),
             target_exists: false,
             unread: HashSet::new(),
+            guids: HashMap::new(),
         }
     }
 
@@ -170,14 +173,6 @@ impl Negotiation {
     #[must_use]
     pub fn with_encryption(mut self, rules: EncryptionRules) -> Self {
         self.encryption = rules;
-        self
-    }
-
-    /// Believes what our own bookmarks for this target say: each stands for what was the target's newest snapshot after the
-    /// last run, however many newer ones the source has by now.
-    #[must_use]
-    pub fn with_tags(mut self, tags: Tags) -> Self {
-        self.tags = Some(tags);
         self
     }
 
@@ -330,7 +325,8 @@ impl Negotiation {
     fn absorb(&mut self, what: &What, there: Option<Guid>) {
         match what {
             What::Dataset(name) => {
-                if there.is_some() {
+                if let Some(guid) = there {
+                    self.guids.insert(name.clone(), guid);
                     self.target_exists |= *name == self.target;
                     // What lies above it is there too, even where a helper that may not touch it doesn't tell.
                     self.existing.extend(name.ancestors());

@@ -114,7 +114,7 @@ pub fn prune_source(
     let mut needed: Vec<Needed> = needed.collect();
     if heed_bookmarks {
         let others = known_targets(&marks);
-        let others = others.into_iter().filter(|known| peers.iter().all(|peer| peer.tag != known.tag));
+        let others = others.into_iter().filter(|known| !peers.iter().any(|peer| peer.tag.is(&known.tag)));
         needed.extend(others.map(|known| {
             let name = known.has.unwrap_or(known.newest).name;
             let by = format!("the target of the bookmark #{name} (--only-named-targets to forget it)");
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn targets_that_nobody_named_are_heeded() {
         let dataset: DatasetName = "t/a".parse().unwrap();
-        let tag = |host| Tags::new(Some(host)).of(&dataset);
+        let tag = |host| Tags::new(host, Guid(1)).of(&dataset);
         let mark = format!("zfsync-{}-c", tag("old"));
         let source = SourceDataset {
             snapshots: versions(&[("a", 1), ("b", 2), ("c", 3), ("d", 4), ("e", 5)]),
@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn what_is_on_its_way_has_not_arrived() {
         let dataset: DatasetName = "t/a".parse().unwrap();
-        let tag = Tags::new(Some("old")).of(&dataset);
+        let tag = Tags::new("old", Guid(1)).of(&dataset);
         let source = |marks: &[(&str, u64)]| {
             let marks: Vec<(String, u64)> =
                 marks.iter().map(|(mark, at)| (format!("zfsync-{tag}{mark}"), *at)).collect();
@@ -312,7 +312,7 @@ mod tests {
             let calendar = Calendar { zone: TimeZone::UTC, now: 2_000_000_000 };
             let choice = Choice { scope: &scope, rules: &rules, calendar: &calendar, dates: &HashMap::new() };
             let here = |here: &Versions, there: &Versions| {
-                let peer = Peer { label: "t".into(), tag: Tags::new(None).of(&dataset), has: Has::Snapshots(there) };
+                let peer = Peer { label: "t".into(), tag: Tags::new("", Guid(1)).of(&dataset), has: Has::Snapshots(there) };
                 pruned(here, &prune_source(&dataset, &source(here.clone()), &[peer], true, &choice))
             };
             let there = |here: &Versions, there: &Versions| {

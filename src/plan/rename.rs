@@ -52,9 +52,11 @@ impl Negotiation {
         if lacking.is_empty() {
             return Vec::new();
         }
-        let by_tag: HashMap<Tag, &DatasetName> = only_there.iter().map(|name| (tags.of(name), name)).collect();
+        let of_tags: Vec<(Tag, &DatasetName)> = only_there.iter().map(|name| (tags.of(name), name)).collect();
+        let by_tag: HashMap<&str, &DatasetName> =
+            of_tags.iter().flat_map(|(tag, dataset)| tag.names().map(|name| (name, *dataset))).collect();
         let guess = |index, known: KnownTarget<'_>| {
-            let (from, mark) = ((*by_tag.get(&known.tag)?).clone(), known.newest);
+            let (from, mark) = ((*known.tag.names().find_map(|name| by_tag.get(name))?).clone(), known.newest);
             Some(Guess { index, from, snapshot: snapshot_of(&mark).parse().ok()?, guid: mark.guid })
         };
         lacking

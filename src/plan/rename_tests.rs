@@ -1,7 +1,7 @@
 //! Renames at the source: guessed by bookmarks or guids, and followed with as few renames as it takes.
 
 use super::*;
-use crate::name::Txg;
+use crate::name::{Guid, Txg};
 use crate::plan::{Filter, Kind, SourceDataset, Tags, Versions};
 
 fn name(text: &str) -> DatasetName {
@@ -21,7 +21,7 @@ fn versions(all: &[(&str, u64)]) -> Versions {
 /// target lacks are known to be missing, the others are there.
 fn negotiation(items: &[(&str, u64, Option<&str>)], there: &[&str]) -> Negotiation {
     let top = name("a/s");
-    let tags = Tags::new(Some("beta"));
+    let tags = Tags::new("beta:22", Guid(1));
     let dataset = |(path, number, was): &(&str, u64, Option<&str>)| {
         let mark = was.map(|was| (format!("zfsync-{}-s", tags.of(&name(&format!("b/t{was}")))), *number));
         SourceDataset {

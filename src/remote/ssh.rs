@@ -32,6 +32,20 @@ pub struct SshOptions {
     pub interactive: bool,
 }
 
+impl SshOptions {
+    /// Those that decide which host a name leads to, as they would be written.
+    #[must_use]
+    pub fn ways(&self) -> Vec<String> {
+        let leads = |option: &&String| {
+            let key = option.split(|ch: char| ch == '=' || ch.is_whitespace()).next().unwrap_or_default();
+            ["port", "hostname", "hostkeyalias", "proxyjump", "proxycommand"].contains(&key.to_lowercase().as_str())
+        };
+        let config = self.config.iter().map(|path| format!("-F {}", path.display()));
+        let port = self.port.iter().map(|port| format!("-p {port}"));
+        config.chain(port).chain(self.options.iter().filter(leads).map(|option| format!("-o {option}"))).collect()
+    }
+}
+
 /// Why a master couldn't be started.
 #[derive(Debug, Error)]
 pub enum ConnectError {
@@ -346,14 +360,28 @@ fn add_users(command: &mut Command, options: &SshOptions) {
 /// Whether the user's options or configuration say how long to wait for the host. Options on ssh's command line win over its
 /// files, so ours must not be there then.
 async fn says_connect_timeout(host: &Host, options: &SshOptions) -> bool {
+    let Some(text) = configuration(host, options).await else { return false };
+    text.lines().filter_map(|line| line.strip_prefix("connecttimeout ")).any(|value| value.trim() != "none")
+}
+
+/// How a host is reached, as `NAME:PORT`: whichever way it is written, and whatever ssh's configuration makes of that.
+pub async fn reached(host: &Host, options: &SshOptions) -> String {
+    let text = configuration(host, options).await.unwrap_or_default();
+    let said = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+    let port = options.port.map(|port| port.to_string());
+    let port = said("port ").map(ToOwned::to_owned).or(port).unwrap_or_else(|| "22".into());
+    format!("{}:{port}", said("hostname ").unwrap_or(&host.name).to_lowercase())
+}
+
+/// What ssh says that it would do (`ssh -G`).
+async fn configuration(host: &Host, options: &SshOptions) -> Option<String> {
     let mut command = Command::new("ssh");
     command.arg("-G");
     add_users(&mut command, options);
     command.arg("--").arg(host.destination());
     command.stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-    let Ok(Ok(output)) = tokio::time::timeout(AT_ONCE, command.output()).await else { return false };
-    let text = String::from_utf8_lossy(&output.stdout);
-    text.lines().filter_map(|line| line.strip_prefix("connecttimeout ")).any(|value| value.trim() != "none")
+    let output = tokio::time::timeout(AT_ONCE, command.output()).await.ok()?.ok()?;
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn refused(host: &Host, status: ExitStatus, log: &str) -> ConnectError {

@@ -18,6 +18,7 @@ mod screen;
 pub mod state;
 pub mod status;
 pub mod table;
+pub mod targets;
 mod track;
 pub mod verify;
 mod words;

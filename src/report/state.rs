@@ -91,7 +91,7 @@ impl Before {
 impl<'a> Recorder<'a> {
     /// Starts with a run to a target. The folder's files are not looked at before the run has its lock.
     pub fn new(dir: &Path, job: &PushJob, shown: &'a mut dyn Reporter) -> Result<Self, StartError> {
-        let folder = open(dir, &job.target.to_string())?;
+        let folder = open(dir, &job.key())?;
         Ok(Self {
             shown,
             folder,
@@ -263,7 +263,7 @@ fn boot_id() -> String {
 /// Takes note of a push that was never tried, as what comes before it in a job went wrong.
 pub fn not_tried(job: &PushJob, exit: Exit, why: &str) -> io::Result<()> {
     let Some(dir) = &job.state_dir else { return Ok(()) };
-    let folder = Folder::at(dir, &job.target.to_string());
+    let folder = Folder::at(dir, &job.key());
     let before = folder.run().unwrap_or_default();
     let run = RunFile {
         ended: now(),

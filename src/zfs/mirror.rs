@@ -56,12 +56,25 @@ const OF_A_COPY: [&str; 3] = ["readonly", "canmount", "volmode"];
 /// sense is left out.
 #[must_use]
 pub fn read_settings(output: &[u8]) -> Vec<(DatasetName, String, String)> {
+    let ours = |property: &str| OF_A_COPY.contains(&property) || property.starts_with("zfsync:");
+    settings(output, |property| !ours(property))
+}
+
+/// The same of the properties whose names begin so.
+#[must_use]
+pub fn read_settings_of(output: &[u8], prefix: &str) -> Vec<(DatasetName, String, String)> {
+    settings(output, |property| property.starts_with(prefix))
+}
+
+fn settings(output: &[u8], wanted: impl Fn(&str) -> bool) -> Vec<(DatasetName, String, String)> {
     let text = String::from_utf8_lossy(output);
     let setting = |line: &str| {
         let (name, rest) = line.split_once('\t')?;
         let (property, value) = rest.split_once('\t')?;
-        let ours = OF_A_COPY.contains(&property) || property.starts_with("zfsync:");
-        (!ours).then_some((name.parse().ok()?, property.to_owned(), value.to_owned()))
+        if !wanted(property) {
+            return None;
+        }
+        Some((name.parse().ok()?, property.to_owned(), value.to_owned()))
     };
     text.lines().filter_map(setting).collect()
 }
@@ -112,6 +125,24 @@ impl Zfs {
     #[must_use]
     pub fn own_property(&self, property: &str, dataset: &DatasetName) -> Command {
         self.command(["get", "-Hp", "-s", "local", "-o", "value", property, dataset.as_str()])
+    }
+
+    /// All that was set on this very dataset: property and value.
+    #[must_use]
+    pub fn own_properties(&self, dataset: &DatasetName) -> Command {
+        self.command(["get", "-Hp", "-s", "local", "-o", "property,value", "all", dataset.as_str()])
+    }
+
+    /// All that was set above a dataset and counts for it: property, value, and `inherited from DATASET`.
+    #[must_use]
+    pub fn inherited_properties(&self, dataset: &DatasetName) -> Command {
+        self.command(["get", "-Hp", "-s", "inherited", "-o", "property,value,source", "all", dataset.as_str()])
+    }
+
+    /// Drops a user property.
+    #[must_use]
+    pub fn drop_property(&self, property: &str, dataset: &DatasetName) -> Command {
+        self.command(["inherit", property, dataset.as_str()])
     }
 
     /// Sets a user property.

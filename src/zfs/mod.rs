@@ -29,7 +29,7 @@ pub use delegated::Receivers;
 pub use estimate::{Estimate, Report, report};
 pub use features::{Lacking, lacking};
 pub use history::{Happened, Record, Traces, read_history, read_sources, read_values};
-pub use mirror::{Note, Noted, read_notes, read_settings};
+pub use mirror::{Note, Noted, read_notes, read_settings, read_settings_of};
 pub use parse::{
     Encryption, Facts, Listed, Mark, ParseError, disabled_features, read_facts, read_listed, read_source, user_objects,
 };

@@ -78,7 +78,7 @@ pub async fn run(
 ) -> Ended {
     let (machine, actions) = Machine::new(&ready.plan, &limits(job));
     let first = ready.first;
-    let mut books = job.bookmarks.then(|| Books::open(zfs.clone(), job.tags()));
+    let mut books = job.bookmarks.then(|| Books::open(zfs.clone(), ready.met.tags.clone()));
     if let Some(books) = &mut books {
         books.planned(&ready.plan, &ready.negotiation);
     }

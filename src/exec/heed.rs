@@ -1,0 +1,127 @@
+//! Whom a prune has to heed: the targets that are named, and those that are noted on SOURCE, on datasets above it or below.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::targets::{counterpart, identify, label, noted_around, noted_on, reached, received};
+use crate::config::PushJob;
+use crate::error::StartError;
+use crate::name::{DatasetName, Guid};
+use crate::plan::{Has, Peer, Registered, SourceDataset, Tag, Tags, TargetDataset};
+use crate::zfs::Zfs;
+
+/// What a target has said of itself: the guids of its pool's root dataset and of TARGET.
+#[derive(Debug, Clone, Copy)]
+pub struct Met {
+    /// The pool's; none where the helper doesn't tell.
+    pub pool: Option<Guid>,
+    /// TARGET's.
+    pub top: Guid,
+}
+
+/// What an asked target has said.
+pub struct Asked<'a> {
+    /// Who it is.
+    pub met: Met,
+    /// Its counterparts of the source's datasets.
+    pub has: &'a HashMap<DatasetName, TargetDataset>,
+}
+
+/// A target that is named.
+struct Named<'a> {
+    job: Arc<PushJob>,
+    asked: Option<Asked<'a>>,
+    /// How its bookmarks are called: of each target that was there so far, if it wasn't asked. None: nobody knows.
+    tags: Vec<Tags>,
+}
+
+/// Whether a dataset was put where it is by zfsync, or is noted as a target of one of these.
+pub async fn is_copy(
+    zfs: &Zfs,
+    dataset: &DatasetName,
+    sources: impl Iterator<Item = &DatasetName>,
+) -> Result<bool, StartError> {
+    if received(zfs, dataset).await? {
+        return Ok(true);
+    }
+    for source in sources {
+        let noted = noted_on(zfs, source).await?;
+        let within = |one: &Registered| dataset.is_within(&one.dataset) || one.dataset.is_within(dataset);
+        if noted.iter().any(|one| one.host.is_empty() && within(one)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whom to heed.
+pub struct Heeded<'a> {
+    named: Vec<Named<'a>>,
+    noted: Vec<(DatasetName, Registered)>,
+}
+
+impl<'a> Heeded<'a> {
+    /// These targets, each with what it has said if it was asked, and (`others`) those that are noted.
+    pub async fn new(
+        zfs: &Zfs,
+        top: &DatasetName,
+        targets: Vec<(Arc<PushJob>, Option<Asked<'a>>)>,
+        others: bool,
+    ) -> Result<Self, StartError> {
+        let mut named = Vec::new();
+        for (job, asked) in targets {
+            let (registry, host) = (noted_on(zfs, &job.source).await?, reached(&job).await);
+            let tags = match &asked {
+                Some(Asked { met: Met { pool: Some(pool), top }, .. }) => {
+                    vec![identify(&registry, &job, &host, (*pool, Some(*top))).target.tags()]
+                }
+                Some(_) => Vec::new(),
+                None => registry.at(&host, &job.target.dataset).map(Registered::tags).collect(),
+            };
+            named.push(Named { job, asked, tags });
+        }
+        let noted = if others { noted_around(zfs, top).await? } else { Vec::new() };
+        Ok(Self { named, noted })
+    }
+
+    /// What is known of the counterparts of a dataset of the source.
+    pub fn peers(&self, name: &DatasetName, dataset: &SourceDataset) -> Vec<Peer<'_>> {
+        let mut peers: Vec<Peer<'_>> = self.named.iter().flat_map(|named| named.peers(dataset)).collect();
+        let others = self.noted.iter().filter_map(|(on, target)| {
+            let tag = target.tag(&name.below(on)?)?;
+            Some(Peer { label: label(on, target), tag, has: Has::Bookmark })
+        });
+        let others: Vec<Peer<'_>> = others.filter(|other| !peers.iter().any(|peer| peer.tag.is(&other.tag))).collect();
+        peers.extend(others);
+        peers
+    }
+}
+
+impl Named<'_> {
+    fn peers(&self, dataset: &SourceDataset) -> Vec<Peer<'_>> {
+        let Ok(target) = self.job.target.dataset.join(&dataset.path) else { return Vec::new() };
+        let label = counterpart(&self.job, &target);
+        let old = Tags::by_name(&self.job.host_in_old_tags());
+        let Some(asked) = &self.asked else {
+            // Before the first run of this version there are but old tags; a target without any bookmark may need all.
+            if self.tags.is_empty() {
+                let label = format!("{label} (not noted on {} yet, as a push does)", self.job.source);
+                return vec![Peer { label, tag: old.of(&target), has: Has::Bookmark }];
+            }
+            let peer = |tags: &Tags| Peer { label: label.clone(), tag: tags.of(&target), has: Has::Bookmark };
+            return self.tags.iter().map(peer).collect();
+        };
+        let there = asked.has.get(&target);
+        let has = there.map_or(Has::Nothing, |there| Has::Snapshots(&there.snapshots));
+        let peer = |tag: Tag| Peer { label: label.clone(), tag, has };
+        let mut peers: Vec<Peer<'_>> = self.tags.iter().map(|tags| peer(tags.of(&target))).collect();
+        // Bookmarks with old tags are its own where it has what they are of; else another target may need them.
+        let old = old.of(&target);
+        let is_there = |guid| there.is_some_and(|there| there.snapshots.iter().any(|one| one.guid == guid));
+        let own = dataset.bookmarks.iter().any(|mark| old.owns(mark.name) && is_there(mark.guid));
+        if own || peers.is_empty() {
+            peers.push(peer(old));
+        }
+        peers
+    }
+}

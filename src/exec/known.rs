@@ -1,0 +1,141 @@
+//! Lists the targets that are noted on SOURCE, and forgets one. No target is asked.
+
+use std::time::Duration;
+
+use super::bookmarks::run_all;
+use super::targets::{drop_note, noted_around, noted_on, reached};
+use super::{local, lock, source};
+use crate::config::ForgetJob;
+use crate::error::StartError;
+use crate::name::{DatasetName, SnapshotName};
+use crate::plan::{Registered, SourceDataset, Tag, Tags, arrived, bookmarks_of, strangers};
+use crate::report::targets::{Forgotten, Known, Targets};
+use crate::zfs::{Refusal, Zfs};
+
+/// So long zfs may say nothing.
+const STALL: Duration = Duration::from_secs(300);
+
+/// The targets of a dataset.
+pub async fn targets(source: &DatasetName) -> Result<Targets, StartError> {
+    let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
+    let datasets = source::list(zfs.clone(), source.clone(), None, Some(STALL)).await?;
+    let registry = noted_on(&zfs, source).await?;
+    let mut targets = Vec::new();
+    for target in registry.iter() {
+        let arrived = arrived(source, &datasets, target);
+        let newest = match &arrived.newest {
+            Some((bookmark, _)) => local::output(zfs.creation_of_bookmark(bookmark), Some(STALL)).await.ok(),
+            None => None,
+        };
+        let date = newest.and_then(|output| String::from_utf8_lossy(&output.stdout).trim().parse().ok());
+        targets.push(Known { target: target.clone(), arrived, date });
+    }
+    let others = others(&zfs, source, &datasets).await?;
+    Ok(Targets { source: source.clone(), now: jiff::Timestamp::now().as_second(), targets, others })
+}
+
+/// Bookmarks of ours that are of no target that is noted, on SOURCE or around it.
+async fn others(zfs: &Zfs, source: &DatasetName, datasets: &[SourceDataset]) -> Result<Vec<String>, StartError> {
+    let noted = noted_around(zfs, source).await?;
+    let mut names = Vec::new();
+    for dataset in datasets {
+        let Ok(name) = source.join(&dataset.path) else { continue };
+        let tag = |(on, target): &(DatasetName, Registered)| any_tag(target, &name.below(on)?);
+        let tags: Vec<Tag> = noted.iter().filter_map(tag).collect();
+        let unknown = strangers(dataset, &tags);
+        let theirs = dataset.bookmarks.iter().filter(|mark| unknown.iter().any(|tag| tag.owns(mark.name)));
+        names.extend(theirs.map(|mark| format!("{name}#{}", mark.name)));
+    }
+    Ok(names)
+}
+
+/// A target's tag for a dataset, whether that is selected or not.
+fn any_tag(target: &Registered, path: &crate::name::RelPath) -> Option<Tag> {
+    Some(target.tags().of(&target.dataset.join(path).ok()?))
+}
+
+/// Drops what is known of a target.
+pub async fn forget(job: &ForgetJob) -> Result<Forgotten, StartError> {
+    let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
+    let source = &job.source;
+    let datasets = source::list(zfs.clone(), source.clone(), None, Some(STALL)).await?;
+    let target = find(job, &zfs).await?;
+    let tags = |dataset: &SourceDataset| match (&target, &job.link) {
+        (Some(target), _) => any_tag(target, &dataset.path),
+        // What older versions have left.
+        (None, Some(link)) => {
+            let name = link.target.dataset.join(&dataset.path).ok()?;
+            Some(Tags::by_name(&link.host_in_old_tags()).of(&name))
+        }
+        (None, None) => None,
+    };
+    let bookmarks = bookmarks_of(source, &datasets, tags);
+    if target.is_none() && bookmarks.is_empty() {
+        return Err(StartError::UnknownTarget { target: job.target.clone(), source_dataset: source.to_string() });
+    }
+    // A run that is under way would note it again.
+    let _lock = match &job.link {
+        Some(link) if !job.dry_run => lock::take(link).await?.0,
+        _ => None,
+    };
+    let failures = if job.dry_run { Vec::new() } else { drop_all(&zfs, source, &bookmarks, target.as_ref()).await };
+    let bookmarks = bookmarks.iter().map(|(dataset, name)| format!("{dataset}#{name}")).collect();
+    Ok(Forgotten {
+        source: source.clone(),
+        name: job.target.clone(),
+        target,
+        bookmarks,
+        dry_run: job.dry_run,
+        failures,
+    })
+}
+
+/// Which of the noted targets is meant; none, if it may be one of an older version.
+async fn find(job: &ForgetJob, zfs: &Zfs) -> Result<Option<Registered>, StartError> {
+    let registry = noted_on(zfs, &job.source).await?;
+    let host = match &job.link {
+        Some(link) => reached(link).await,
+        None => String::new(),
+    };
+    let found: Vec<&Registered> = match &job.link {
+        None => registry.iter().filter(|one| one.id() == job.target).collect(),
+        Some(link) => match registry.at(&host, &link.target.dataset).collect::<Vec<_>>() {
+            // It was noted by another way, as with a port that isn't given now.
+            none if none.is_empty() => registry.iter().filter(|one| one.written == job.target).collect(),
+            found => found,
+        },
+    };
+    match found[..] {
+        [] if job.link.is_none() => {
+            Err(StartError::UnknownTarget { target: job.target.clone(), source_dataset: job.source.to_string() })
+        }
+        [] => Ok(None),
+        [one] => Ok(Some(one.clone())),
+        [..] => {
+            let ids: Vec<String> = found.iter().map(|one| one.id()).collect();
+            Err(StartError::Usage(format!(
+                "{} is more than one target (zfsync targets {} shows them): name one by its ID: {}",
+                job.target,
+                job.source,
+                ids.join(", ")
+            )))
+        }
+    }
+}
+
+/// The bookmarks first: what is only half forgotten keeps all.
+async fn drop_all(
+    zfs: &Zfs,
+    source: &DatasetName,
+    bookmarks: &[(DatasetName, SnapshotName)],
+    target: Option<&Registered>,
+) -> Vec<String> {
+    let commands = bookmarks.iter().map(|(dataset, name)| zfs.destroy_bookmark(dataset, name)).collect();
+    let ended = tokio::task::spawn_blocking(move || run_all(commands)).await.unwrap_or_default();
+    let mut failures: Vec<String> = ended.into_iter().flatten().collect();
+    failures.retain(|words| Refusal::from_words(words) != Refusal::Missing);
+    if let (Some(target), true) = (target, failures.is_empty()) {
+        failures.extend(drop_note(zfs, source, target).await.err());
+    }
+    failures
+}
