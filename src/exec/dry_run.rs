@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::ready::{Cleared, Ready};
-use super::source;
+use super::{recorded, source};
 use crate::config::PushJob;
 use crate::error::{Exit, StartError};
 use crate::plan::{Cure, Move, PlannedDataset, Step, Verdict};
@@ -120,10 +120,15 @@ fn cleared_rows(job: &PushJob, Cleared { missing, due, too_much }: &Cleared) -> 
         let note = too_much.to_string();
         return too_much.names.iter().map(|name| row(name.clone(), PlanAction::Stays, Some(note.clone()))).collect();
     }
-    let mut rows: Vec<PlanRow> =
-        due.datasets.iter().map(|doomed| row(doomed.dataset.to_string(), PlanAction::Destroy, None)).collect();
+    let mut rows: Vec<PlanRow> = due
+        .datasets
+        .iter()
+        .map(|doomed| {
+            row(doomed.dataset.to_string(), PlanAction::Destroy, Some(recorded::missing_rule(job, "datasets")))
+        })
+        .collect();
     let names = due.snapshots.iter().flat_map(|(dataset, some)| some.iter().map(|(name, _)| dataset.at(name.as_str())));
-    rows.extend(names.map(|name| row(name, PlanAction::Destroy, None)));
+    rows.extend(names.map(|name| row(name, PlanAction::Destroy, Some(recorded::missing_rule(job, "snapshots")))));
     let goes: HashSet<String> = rows.iter().map(|row| row.target.clone()).collect();
     let waiting = missing.datasets.iter().map(|doomed| doomed.dataset.to_string()).chain(missing.undated());
     let note = format!("goes when it has been missing for {} (--grace)", duration(job.mirror.grace));

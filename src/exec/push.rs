@@ -13,7 +13,7 @@ use super::ready::{Ready, Unread};
 use super::resume::{self, Judged};
 use super::signals::Signals;
 use super::source::{self, Source};
-use super::{dates, dry_run, lock, mirror, proof, restore, run};
+use super::{dates, dry_run, lock, mirror, proof, recorded, restore, run};
 use crate::config::PushJob;
 use crate::error::{Exit, StartError};
 use crate::name::DatasetName;
@@ -413,7 +413,10 @@ async fn resume_points(
                 Judged::Useless(_) if asker.job.dry_run => target.partial = false,
                 Judged::Useless(why) => {
                     reporter.event(&resume::cleared(source, &why));
-                    if let Some(failure) = asker.clear(name.clone()).await? {
+                    let open = recorded::partial(asker.job, &name);
+                    let failure = asker.clear(name.clone()).await?;
+                    recorded::tell(asker.job, recorded::CUT, open.ended(failure.as_ref()), reporter);
+                    if let Some(failure) = failure {
                         tracing::warn!("{name}: {}", failure.words);
                     } else {
                         again.push(name);

@@ -22,7 +22,7 @@ def two_targets(c):
     both = targets(c, "one", "two")
     log = f"/var/tmp/zfsync-suite/{c.name}/new/folder/log"
     run = c.zfsync("cron", "-o", log, "-t", "2", c.source, *both,
-                   says=(f"keeps the newest 1 of class S, 4 of M, 3 of H and 2 of D of {c.source} ", f"all that arrives on {both[0]} and {both[1]},"))
+                   says=(f"keeps of {c.source}: the newest 1 of class S, 4 of M, 3 of H and 2 of D ", *(f"on {one}: all that arrives" for one in both)))
     c.same((run.out, run.err.count("\n")), ("", 1), "what a job says that went well, and nothing else")
     c.check("this is said once" in c.alpha(f"cat {log}"), "it isn't in the log")
     first = left(c.alpha, c.source)
