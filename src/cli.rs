@@ -254,7 +254,7 @@ pub struct Prune {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct Selection {
     /// With all datasets below: so it is anyway, as long as nothing here says otherwise
-    #[arg(short, long, conflicts_with_all = ["depth", "no_recursive"], help_heading = "Selection")]
+    #[arg(short, long, conflicts_with = "no_recursive", help_heading = "Selection")]
     pub recursive: bool,
     /// Go at most N levels below the dataset that is named; 0 is that alone
     #[arg(long, value_name = "N", conflicts_with = "no_recursive", help_heading = "Selection")]
