@@ -22,8 +22,13 @@ pub async fn show(job: &PushJob, zfs: &Zfs, ready: &Ready, json: bool) -> Result
     let mut wanted = Vec::new();
     for (place, dataset) in ready.plan.datasets.iter().enumerate() {
         match &dataset.verdict {
-            Verdict::Send(steps) | Verdict::FillEmpty(steps) | Verdict::Overwrite(steps) => {
+            Verdict::Send(steps) | Verdict::Overwrite(steps) => add_steps(&mut rows, &mut wanted, dataset, steps),
+            Verdict::FillEmpty(steps) => {
+                let first = rows.len();
                 add_steps(&mut rows, &mut wanted, dataset, steps);
+                if let Some(row) = rows.get_mut(first) {
+                    row.note = Some(format!("{} is replaced: {}", dataset.target, recorded::INTO_EMPTY));
+                }
             }
             Verdict::Cure(_) if ready.refused.contains_key(&place) => {
                 let note = ready.refused.get(&place).map(|refused| refused.words.clone());

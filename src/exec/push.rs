@@ -413,8 +413,13 @@ async fn resume_points(
                 Judged::Resumable(point) => target.resume = Some(point),
                 Judged::Unclear(why) => reporter.event(&resume::kept(source, &why)),
                 // What the run would find after clearing it; a first receive that was cut leaves nothing then.
-                Judged::Useless(_) if asker.job.dry_run && target.snapshots.is_empty() => continue,
-                Judged::Useless(_) if asker.job.dry_run => target.partial = false,
+                Judged::Useless(why) if asker.job.dry_run => {
+                    reporter.event(&resume::to_clear(source, &why));
+                    if target.snapshots.is_empty() {
+                        continue;
+                    }
+                    target.partial = false;
+                }
                 Judged::Useless(why) => {
                     reporter.event(&resume::cleared(source, &why));
                     let open = recorded::partial(asker.job, &name);

@@ -93,6 +93,9 @@ impl Run<'_> {
 
     pub(super) fn step_failed(&mut self, step: StepId, retry: Option<Duration>, error: String) {
         let Some(live) = self.steps.remove(&step) else { return };
+        if let Some(open) = live.record {
+            open.unclear(&error);
+        }
         // Where its channel was given up nobody else tells its stream to stop.
         live.abort.store(true, Ordering::Relaxed);
         let dataset = self.ready.plan.datasets[live.dataset].source.to_string();
