@@ -64,6 +64,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l log-file -d 'Writ
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l log-format -d 'How that is written' -r -f -a "text\t'Lines for people'
 json\t'One JSON object a line'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l state-dir -d 'Keep the last result of each dataset in this folder, a JSON file each; it is made' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s r -l recursive -d 'With all datasets below: so it is anyway, as long as nothing here says otherwise'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l no-recursive -d 'Without the datasets below'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l newest-only -d 'Send only the newest snapshot of each dataset, leaving out those between'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l skip-empty -d 'Leave out snapshots before the newest in which nothing was written since the one before'
@@ -92,12 +93,13 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -l depth -d 'Go 
 complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -l include -d 'Only datasets that match, and all below them; relative to what is named, \'*\' within a component, \'**\' across' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -l exclude -d 'Not the datasets that match, nor any below them; wins over --include' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -l format -d 'The names of own snapshots: strftime(3)\'s conversions, and {class} for S, M, H or D: how far the one before is' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -s r -l recursive -d 'With all datasets below: so it is anyway, as long as nothing here says otherwise'
 complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -l no-recursive -d 'Without the datasets below'
 complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -l if-changed -d 'Leave out datasets to which nothing was written since their newest snapshot'
 complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -l local-time -d 'Local time in the names, in place of UTC'
 complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -s n -l dry-run -d 'Show what would be done and change nothing'
-complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -s v -l verbose -d 'Name every snapshot, and every dataset that is left out; twice or three times for still more'
 complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -s q -l quiet -d 'Say nothing unless something is wrong'
+complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -s v -l verbose -d 'Name every snapshot, and every dataset that is left out; twice or three times for still more'
 complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -s h -l help -d 'Print help'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l target -d 'A target of the single DATASET that is on this machine, where a name without HOST would be one more DATASET; can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l depth -d 'Go at most N levels below the dataset that is named; 0 is that alone' -r
@@ -111,18 +113,20 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l snapshot -d 'Onl
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l exclude-snapshot -d 'Not the snapshots whose names match; wins over --snapshot' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l format -d 'The names of own snapshots: strftime(3)\'s conversions, and {class} for S, M, H or D: how far the one before is' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l wait-lock -d 'Wait so long for another run on the same target to end' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l state-dir -d 'Keep the record of what was destroyed in this folder [default: /var/lib/zfsync, or ~/.local/state/zfsync]' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s p -l port -d 'Port of the SSH server' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s i -l identity -d 'Private key for ssh' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l remote-zfsync -d 'How to call zfsync on the target host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s r -l recursive -d 'With all datasets below: so it is anyway, as long as nothing here says otherwise'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l no-recursive -d 'Without the datasets below'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l foreign -d 'Also snapshots that zfsync has not taken'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l only-named-targets -d 'Heed only the targets that are named, not those that are known by notes and bookmarks on the dataset'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l local-time -d 'Local time in the names, in place of UTC'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s n -l dry-run -d 'List what would go, with the space that frees, and change nothing'
-complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s v -l verbose -d 'Say more: the snapshots that go, and why others stay'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s q -l quiet -d 'Say nothing unless something is wrong'
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s v -l verbose -d 'Say more: the snapshots that go, and why others stay'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s h -l help -d 'Print help'
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l config -d 'The file that has JOB [default: /etc/zfsync.toml]' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l state-dir -d 'Tell also what became of each dataset in the last run that kept its results in this folder' -r -F
@@ -137,6 +141,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s i -l identity -
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l remote-zfsync -d 'How to call zfsync on the target host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s r -l recursive -d 'With all datasets below: so it is anyway, as long as nothing here says otherwise'
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l no-recursive -d 'Without the datasets below'
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l bytes -d 'Estimate how many bytes each target lacks: costs a process or two for each dataset that is behind'
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s v -l verbose -d 'Show the datasets in sync one by one, too'
@@ -161,10 +166,11 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s i -l identity -
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l remote-zfsync -d 'How to call zfsync on the target host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s r -l recursive -d 'With all datasets below: so it is anyway, as long as nothing here says otherwise'
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l no-recursive -d 'Without the datasets below'
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l content -d 'Read the newest snapshot that both sides have of each dataset, and compare what it holds'
-complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s v -l verbose -d 'Show the datasets that are the same one by one, too'
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s q -l quiet -d 'Say nothing unless something is wrong'
+complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s v -l verbose -d 'Show the datasets that are the same one by one, too'
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l json -d 'One JSON object a line for each dataset'
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l no-progress -d 'Don\'t show how far the reading is'
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s h -l help -d 'Print help'
@@ -184,6 +190,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l remote-zfsync 
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l log-file -d 'Write down all that happens as well, each line with its time; folders are made' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l log-format -d 'How that is written' -r -f -a "text\t'Lines for people'
 json\t'One JSON object a line'"
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -s r -l recursive -d 'With all datasets below: so it is anyway, as long as nothing here says otherwise'
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l no-recursive -d 'Without the datasets below'
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l newest-only -d 'Bring only one snapshot of each dataset: the newest, or that of COPY@SNAPSHOT'
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l into-existing -d 'Go on with a restore that was cut, or bring what NEW lacks; nothing that is there is overwritten'
@@ -208,13 +215,13 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -l stdio -d 'Speak t
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s s -d 'Keep so many snapshots of class S' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s m -d 'Keep so many of class M' -r
-complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s h -d 'Keep so many of class H' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s h -d 'Keep so many of class H (of the other commands -h is --help; here that is -H)' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s d -d 'Keep so many of class D' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l keep-targets -d 'Thin the targets to the newest snapshot of each period, as 24h,7d,4w,12m: see zfsync prune --keep' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l time-zone -d 'Whose hours and days count for that: see zfsync prune' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s t -l channels -d 'Streams to each target at the same time' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s w -l window -d 'Take no snapshot if there is an own snapshot of the present window: the time since 1970 is cut into windows of SECONDS' -r
-complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s o -l log -d 'Write down all that happens; folders are made' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s o -l log -l log-file -d 'Write down all that happens; folders are made (of the other commands --log-file, where -o is --ssh-option)' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l log-format -d 'How that is written' -r -f -a "text\t'Lines for people'
 json\t'One JSON object a line'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l state-dir -d 'Keep the last result of each dataset in this folder, a JSON file each; it is made' -r -F
@@ -244,6 +251,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l allow-unencrypted
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l allow-unproven-bookmarks -d 'Send from a bookmark though nothing proves that the dataset was not rolled back behind it'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s v -l verbose -d 'Report what went well too'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s H -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s r -l recursive -d 'With all datasets below: so it is anyway, as long as nothing here says otherwise'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l no-recursive -d 'Without the datasets below'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l local-time -d 'Local time in the names, in place of UTC'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l follow-renames -d 'Rename on the target what was renamed at the source, in place of sending it anew'

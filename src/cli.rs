@@ -2,6 +2,7 @@
 
 mod cron;
 mod mirror;
+mod output;
 mod recv;
 mod restore;
 mod run;
@@ -12,7 +13,7 @@ mod verify;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
 use crate::name::DatasetName;
@@ -20,6 +21,7 @@ use crate::plan::{DEFAULT_FORMAT, Format, PerClass, Periods, Zone};
 use crate::zfs::Volmode;
 pub use cron::Cron;
 pub use mirror::{DeleteMissing, Mirror};
+pub use output::{LogTo, Output, Talk};
 pub use recv::{Allow, Recv};
 pub use restore::Restore;
 pub(crate) use run::DEFAULT_CONFIG;
@@ -40,7 +42,7 @@ pub fn parse() -> Result<Cli, clap::Error> {
     Cli::from_arg_matches_mut(&mut matches)
 }
 
-/// Replicates trees of ZFS datasets to another host over SSH: fast, safe, agentless.
+/// Replicates trees of ZFS datasets to another host over SSH, fast and safe. Both hosts need the zfsync command, and no daemon.
 #[derive(Debug, Parser)]
 #[command(name = "zfsync", version, max_term_width = 100, disable_help_subcommand = true)]
 #[command(
@@ -166,25 +168,12 @@ pub struct Push {
     #[command(flatten)]
     pub ssh: Ssh,
 
-    /// Say more; twice or three times for still more
-    #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
-    pub verbose: u8,
-    /// Say nothing unless something is wrong
-    #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
-    pub quiet: bool,
-    /// One JSON object a line on stdout for whatever happens
-    #[arg(long, help_heading = "Output")]
-    pub json: bool,
-    /// Plain lines, no progress bars
-    #[arg(long, help_heading = "Output")]
-    pub no_progress: bool,
-
-    /// Write down all that happens as well, each line with its time; folders are made
-    #[arg(long, value_name = "FILE", help_heading = "Records")]
-    pub log_file: Option<PathBuf>,
-    /// How that is written
-    #[arg(long, value_name = "FORMAT", value_enum, help_heading = "Records")]
-    pub log_format: Option<LogFormat>,
+    /// What is said of it.
+    #[command(flatten)]
+    pub output: Output,
+    /// What is written down.
+    #[command(flatten)]
+    pub log: LogTo,
     /// Keep the last result of each dataset in this folder, a JSON file each; it is made
     #[arg(long, value_name = "DIR", help_heading = "Records")]
     pub state_dir: Option<PathBuf>,
@@ -203,7 +192,7 @@ pub enum LogFormat {
 
 /// `zfsync prune`.
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
+#[command(mut_arg("verbose", |arg| arg.help("Say more: the snapshots that go, and why others stay")))]
 #[command(after_help = "Examples:
   zfsync prune -n --keep 24h,7d,4w,12m tank/data                  what would go, and how much that frees
   zfsync prune --keep 24h,7d,4w,12m tank/data backup:pool/data    thins both sides
@@ -260,21 +249,24 @@ pub struct Prune {
     /// Wait so long for another run on the same target to end
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
     pub wait_lock: Duration,
+    /// Keep the record of what was destroyed in this folder [default: /var/lib/zfsync, or ~/.local/state/zfsync]
+    #[arg(long, value_name = "DIR", help_heading = "Records")]
+    pub state_dir: Option<PathBuf>,
     /// The way to the targets.
     #[command(flatten)]
     pub ssh: Ssh,
 
-    /// Say more: the snapshots that go, and why others stay
-    #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
-    pub verbose: u8,
-    /// Say nothing unless something is wrong
-    #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
-    pub quiet: bool,
+    /// What is said of it.
+    #[command(flatten)]
+    pub talk: Talk,
 }
 
 /// Which datasets take part.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct Selection {
+    /// With all datasets below: so it is anyway, as long as nothing here says otherwise
+    #[arg(short, long, conflicts_with = "no_recursive", help_heading = "Selection")]
+    pub recursive: bool,
     /// Go at most N levels below the dataset that is named; 0 is that alone
     #[arg(long, value_name = "N", conflicts_with = "no_recursive", help_heading = "Selection")]
     pub depth: Option<usize>,
@@ -328,6 +320,9 @@ pub struct Ssh {
 
 /// `zfsync snapshot`.
 #[derive(Debug, Args)]
+#[command(mut_arg("verbose", |arg| {
+    arg.help("Name every snapshot, and every dataset that is left out; twice or three times for still more")
+}))]
 #[command(after_help = "Examples:
   zfsync snapshot tank/data                      of tank/data and all below it
   zfsync snapshot --if-changed tank usb/tank     only where something was written since the newest snapshot
@@ -354,12 +349,9 @@ pub struct Snapshot {
     /// Show what would be done and change nothing
     #[arg(short = 'n', long, help_heading = "Output")]
     pub dry_run: bool,
-    /// Name every snapshot, and every dataset that is left out; twice or three times for still more
-    #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
-    pub verbose: u8,
-    /// Say nothing unless something is wrong
-    #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
-    pub quiet: bool,
+    /// What is said of it.
+    #[command(flatten)]
+    pub talk: Talk,
 }
 
 /// What own snapshots are called.

@@ -209,7 +209,7 @@ impl PushJob {
             faults: Faults::new(&args.faults),
             channels: args.channels.into(),
             connections: args.connections.map(Into::into),
-            ssh: ssh(&args.ssh, !args.quiet && !args.json),
+            ssh: ssh(&args.ssh, !args.output.talk.quiet && !args.output.json),
             remote_helper: remote_helper(args.ssh.remote_zfsync.as_deref(), &with_packages(&allowed(args)))?,
             allow: allowed(args),
             run: run_number(),
@@ -235,7 +235,7 @@ pub enum OnlyThere {
 
 impl OnlyThere {
     fn new(args: &cli::Push) -> Self {
-        match (args.verbose > 0, args.quiet && args.log_file.is_none()) {
+        match (args.output.talk.verbose > 0, args.output.talk.quiet && args.log.log_file.is_none()) {
             (true, _) => Self::Named,
             (false, true) => Self::Ignored,
             (false, false) => Self::Counted,

@@ -126,7 +126,9 @@ const PUSH: [&str; 4] = [
 const STATE: &str = "With --state-dir DIR there is a folder in DIR for each TARGET, and in it a JSON file for each dataset (its result, \
      all words of an error, what arrived, when it was in sync last) and run.json for the run. In names of files all but letters, \
      digits, '-', '_' and '.' is written as %2F. Files are replaced in one piece. That of a dataset which was in sync and \
-     is, is left alone: run.json tells when that was confirmed. A dry run writes nothing.";
+     is, is left alone: run.json tells when that was confirmed. A dry run writes nothing. What is destroyed, rolled back, replaced or renamed, \
+     on either side, is in destroyed.jsonl there, or without --state-dir in /var/lib/zfsync or ~/.local/state/zfsync: a JSON \
+     line for each snapshot and dataset before it is done, and one with what came of it.";
 
 const SNAPSHOT_EXAMPLES: [(&str, &str); 4] = [
     ("The tree tank/data:", "zfsync snapshot tank/data"),

@@ -1,4 +1,4 @@
-//! zfsync replicates trees of ZFS datasets to another host over SSH: fast, safe, agentless. docs/design.md tells how the
+//! zfsync replicates trees of ZFS datasets to another host over SSH, fast and safe, without a daemon on either host. docs/design.md tells how the
 //! parts fit together; the path of one dataset runs through the modules in the order in which they stand here.
 
 pub mod cli;
@@ -38,7 +38,17 @@ fn run_command() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // A closed stdout is no reason to complain about help.
-            let _ = error.print();
+            if error.use_stderr() {
+                let look = if std::io::stderr().is_terminal() {
+                    error.render().ansi().to_string()
+                } else {
+                    error.render().to_string()
+                };
+                // As all other errors begin.
+                let _ = write!(report::output::stderr(), "{}{look}", if is_help(&error) { "" } else { "zfsync: " });
+            } else {
+                let _ = error.print();
+            }
             let code = if error.use_stderr() { Exit::Usage } else { Exit::InSync };
             return code.into();
         }
@@ -68,8 +78,13 @@ fn run_command() -> ExitCode {
     }
 }
 
+/// `zfsync` alone is answered by its help.
+fn is_help(error: &clap::Error) -> bool {
+    error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+}
+
 fn push(args: &cli::Push) -> Exit {
-    report::init_tracing(args.verbose, args.quiet);
+    report::init_tracing(args.output.talk.verbose, args.output.talk.quiet);
     ended("push", PushJob::new(args).and_then(|job| try_push(job, args)))
 }
 
@@ -110,13 +125,13 @@ fn check_config(args: &cli::CheckConfig) -> Exit {
 }
 
 fn prune(args: &cli::Prune) -> Exit {
-    report::init_tracing(args.verbose, args.quiet);
+    report::init_tracing(args.talk.verbose, args.talk.quiet);
     ended("prune", try_prune(args))
 }
 
 fn snapshot(args: &cli::Snapshot) -> Exit {
-    report::init_tracing(args.verbose, args.quiet);
-    let say = exec::snapshot::Say { verbose: args.verbose > 0, quiet: args.quiet };
+    report::init_tracing(args.talk.verbose, args.talk.quiet);
+    let say = exec::snapshot::Say { verbose: args.talk.verbose > 0, quiet: args.talk.quiet };
     ended("snapshot", SnapshotJob::new(args).and_then(|job| exec::snapshot::snapshot(&job, say)))
 }
 
@@ -126,7 +141,7 @@ fn status(args: &cli::Status) -> Exit {
 }
 
 fn verify(args: &cli::Verify) -> Exit {
-    report::init_tracing(args.verbose, args.quiet);
+    report::init_tracing(args.output.talk.verbose, args.output.talk.quiet);
     ended("verify", try_verify(args))
 }
 
@@ -152,16 +167,17 @@ fn ended(command: &str, result: Result<Exit, StartError>) -> Exit {
 }
 
 fn restore(args: &cli::Restore) -> Exit {
-    report::init_tracing(args.verbose, args.quiet);
+    report::init_tracing(args.output.talk.verbose, args.output.talk.quiet);
     ended("restore", PushJob::restore(args).and_then(|job| try_push(job, &args.push(&args.copy))))
 }
 
 fn try_push(job: PushJob, args: &cli::Push) -> Result<Exit, StartError> {
+    let said = &args.output;
     let terminal = report::terminal() && std::io::stderr().is_terminal();
-    let style = Style::choose(args.quiet, args.json, args.no_progress, terminal);
-    let shown = report::reporter(style, args.verbose);
+    let style = Style::choose(said.talk.quiet, said.json, said.no_progress, terminal);
+    let shown = report::reporter(style, said.talk.verbose);
     let (source, label) = (job.source.to_string(), job.target.to_string());
-    let log = Log::new(args.log_file.as_ref(), args.log_format, "--log-file")?;
+    let log = Log::new(args.log.log_file.as_ref(), args.log.log_format, "--log-file")?;
     let log = log.filter(|_| !job.dry_run).map(|log| LogFile::open(&log, &source)).transpose()?;
     let mut reporter = report::logged(shown, log.as_ref(), &label);
     let restored = job.restore.is_some().then(|| job.clone());
@@ -169,20 +185,20 @@ fn try_push(job: PushJob, args: &cli::Push) -> Result<Exit, StartError> {
         if let Some(job) = &restored {
             exec::restore::before(job, reporter.as_mut()).await;
         }
-        exec::push(job, args.json, reporter.as_mut()).await
+        exec::push(job, said.json, reporter.as_mut()).await
     });
     if let (Some(log), Err(error)) = (log, &pushed) {
         log.note(&label, &error.to_string());
     }
     drop(reporter);
     report::output::finish();
-    if let (Some(job), Ok(Exit::InSync), false) = (restored, &pushed, args.quiet || args.json || args.dry_run) {
+    if let (Some(job), Ok(Exit::InSync), false) = (restored, &pushed, said.talk.quiet || said.json || args.dry_run) {
         let next = block_on(async { Ok(exec::restore::next_steps(&job).await) })?;
         let _ = writeln!(report::output::stderr(), "{next}");
     }
     match pushed {
         // Whoever reads the events has not seen all of them, perhaps not the end.
-        Ok(Exit::InSync) if args.json && report::output::stdout().lost() => {
+        Ok(Exit::InSync) if said.json && report::output::stdout().lost() => {
             complain("stdout was closed or not read: not all events could be written; the run itself went well");
             Ok(Exit::Failed)
         }
@@ -194,7 +210,7 @@ fn try_prune(args: &cli::Prune) -> Result<Exit, StartError> {
     let pruned = block_on(exec::prune(&PruneJob::new(args)?))?;
     report::output::finish();
     let (mut list, mut words) = (std::io::stdout().lock(), std::io::stderr().lock());
-    let printed = pruned.print(args.verbose, args.quiet, &mut list, &mut words);
+    let printed = pruned.print(args.talk.verbose, args.talk.quiet, &mut list, &mut words);
     printed.map_err(|error| StartError::System { what: "can't print the list", error })?;
     Ok(exec::prune_exit(&pruned))
 }
@@ -235,13 +251,14 @@ fn try_forget(args: &cli::Forget) -> Result<Exit, StartError> {
 }
 
 fn try_verify(args: &cli::Verify) -> Result<Exit, StartError> {
+    let said = &args.output;
     let job = VerifyJob::new(args)?;
-    let mut progress = report::verify::progress(!(args.quiet || args.json || args.no_progress));
+    let mut progress = report::verify::progress(!(said.talk.quiet || said.json || said.no_progress));
     let rows = block_on(exec::verify(&job, progress.as_mut()))?;
-    let form = if args.json {
+    let form = if said.json {
         report::verify::Form::Json
     } else {
-        report::verify::Form::Text { all: args.verbose > 0, quiet: args.quiet }
+        report::verify::Form::Text { all: said.talk.verbose > 0, quiet: said.talk.quiet }
     };
     let (source, target) = (job.link.source.to_string(), job.link.target.to_string());
     report::verify::print(&source, &target, &rows, form)

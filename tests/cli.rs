@@ -16,6 +16,7 @@ fn usage_errors(cases: &[(&[&str], &str)]) {
     for (args, words) in cases {
         let ended = bed.run(args);
         ended.expect(2, &[words]);
+        assert!(ended.stderr.starts_with("zfsync: error: "), "{args:?}: {}", ended.stderr);
         assert_eq!(ended.stdout, "", "{args:?}");
         assert!(ended.stderr.contains("--help"), "{args:?} is not told where to read more: {}", ended.stderr);
     }
@@ -44,6 +45,7 @@ fn options_out_of_range_or_in_conflict() {
         (&["push", "a", "b", "-p", "65536"], "65536 is not in 1..=65535"),
         (&["push", "a", "b", "--depth", "-1"], "'-1'"),
         (&["push", "a", "b", "--depth", "1", "--no-recursive"], "cannot be used with"),
+        (&["push", "a", "b", "-r", "--no-recursive"], "cannot be used with"),
         (&["push", "a", "b", "-v", "-q"], "cannot be used with"),
         (&["push", "a", "b", "--exclude", "["], "--exclude \"[\": unclosed character class"),
         (&["push", "a", "b", "--include", "{x"], "--include \"{x\": "),

@@ -111,7 +111,12 @@ fn replies() -> Vec<Reply> {
         Reply::Probed { id: 3, disabled: vec!["zstd_compress".into()], encrypted: true },
         Reply::Thinned {
             id: 4,
-            thinned: Thinned { destroyed: 1, freed: 4096, pinned: vec![(snapshot("s"), "it is held".into())] },
+            thinned: Thinned {
+                destroyed: 1,
+                freed: 4096,
+                pinned: vec![(snapshot("s"), "it is held".into())],
+                absent: Vec::new(),
+            },
         },
         Reply::Dated { id: 5, dates: vec![(0, 1_700_000_000), (1, -1)] },
         Reply::Names { id: 6, datasets: vec![dataset("b/x y")] },

@@ -235,8 +235,7 @@ fn words_are_harmless_as_they_come_in() {
         let _ = output.write_all(hello.to_line().unwrap().as_bytes());
         let _ = output.write_all(&frame(&Reply::Done { id: 1, failure: Some(failure()), warning: Some(EVIL.into()) }));
         let pinned = vec![("s".parse().unwrap(), EVIL.to_owned())];
-        let _ =
-            output.write_all(&frame(&Reply::Thinned { id: 2, thinned: Thinned { destroyed: 0, freed: 0, pinned } }));
+        let _ = output.write_all(&frame(&Reply::Thinned { id: 2, thinned: Thinned { pinned, ..Thinned::default() } }));
     });
     play.ask(Request::Clear { id: 1, dataset: dataset("b/x") });
     let snapshots = vec![("s".parse().unwrap(), Guid(1))];
@@ -346,6 +345,7 @@ fn answer(dice: &mut Dice) -> Vec<u8> {
                 destroyed: dice.below(3),
                 freed: number,
                 pinned: vec![("s".parse().unwrap(), EVIL.into())],
+                absent: Vec::new(),
             },
         },
         4 => Reply::Dated { id, dates: vec![(place, i64::MIN)] },

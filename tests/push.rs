@@ -66,7 +66,14 @@ fn quiet_says_nothing_when_all_is_fine() {
 fn an_unknown_source() {
     let bed = Bed::new();
     bed.world(&[("d", 3, 1)]);
-    bed.run(&["push", "s/none", "d"]).expect(3, &["can't list s/none on this machine", "dataset does not exist"]);
+    bed.run(&["push", "s/none", "d"]).expect(
+        3,
+        &[
+            "can't list s/none on this machine",
+            "dataset does not exist",
+            "'zfs list' shows the datasets of this machine",
+        ],
+    );
 }
 
 #[test]

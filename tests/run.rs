@@ -73,7 +73,7 @@ post-push = "touch BED/never"
 hook-timeout = "1s"
 pre-push = "sleep 1000"
 [job.good]
-pre-push = "sh -c 'env | grep ^ZFSYNC_[^L] | sort >BED/pre'"
+pre-push = "sh -c 'env | grep ^ZFSYNC_ | grep -v _DIR= | sort >BED/pre'"
 post-push = { command = "env | grep ^ZFSYNC_ | sort >BED/post; exit 3", shell = true }
 "#;
 

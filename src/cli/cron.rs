@@ -33,7 +33,7 @@ pub struct Cron {
     /// Keep so many of class M
     #[arg(short, value_name = "N", default_value_t = 4, help_heading = "Thinning")]
     pub m: usize,
-    /// Keep so many of class H
+    /// Keep so many of class H (of the other commands -h is --help; here that is -H)
     #[arg(short, value_name = "N", default_value_t = 3, help_heading = "Thinning")]
     pub h: usize,
     /// Keep so many of class D
@@ -58,8 +58,8 @@ pub struct Cron {
     /// Take no snapshot if there is an own snapshot of the present window: the time since 1970 is cut into windows of SECONDS
     #[arg(short = 'w', long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub window: Option<u64>,
-    /// Write down all that happens; folders are made
-    #[arg(short = 'o', long, value_name = "FILE")]
+    /// Write down all that happens; folders are made (of the other commands --log-file, where -o is --ssh-option)
+    #[arg(short = 'o', long, visible_alias = "log-file", value_name = "FILE")]
     pub log: Option<PathBuf>,
     /// How that is written
     #[arg(long, value_name = "FORMAT", value_enum)]

@@ -1,10 +1,8 @@
 //! `zfsync restore`: a copy comes back.
 
-use std::path::PathBuf;
+use clap::Args;
 
-use clap::{ArgAction, Args};
-
-use super::{Faults, LogFormat, Mirror, Push, Selection, Ssh, count_parser};
+use super::{Faults, LogTo, Mirror, Output, Push, Selection, Ssh, count_parser};
 use crate::zfs::Volmode;
 
 /// `zfsync restore`.
@@ -53,24 +51,12 @@ pub struct Restore {
     #[command(flatten)]
     pub ssh: Ssh,
 
-    /// Say more; twice or three times for still more
-    #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
-    pub verbose: u8,
-    /// Say nothing unless something is wrong
-    #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
-    pub quiet: bool,
-    /// One JSON object a line on stdout for whatever happens
-    #[arg(long, help_heading = "Output")]
-    pub json: bool,
-    /// Plain lines, no progress bars
-    #[arg(long, help_heading = "Output")]
-    pub no_progress: bool,
-    /// Write down all that happens as well, each line with its time; folders are made
-    #[arg(long, value_name = "FILE", help_heading = "Records")]
-    pub log_file: Option<PathBuf>,
-    /// How that is written
-    #[arg(long, value_name = "FORMAT", value_enum, help_heading = "Records")]
-    pub log_format: Option<LogFormat>,
+    /// What is said of it.
+    #[command(flatten)]
+    pub output: Output,
+    /// What is written down.
+    #[command(flatten)]
+    pub log: LogTo,
 }
 
 impl Restore {
@@ -99,12 +85,8 @@ impl Restore {
             mirror: Mirror::default(),
             faults: self.faults.clone(),
             ssh: self.ssh.clone(),
-            verbose: self.verbose,
-            quiet: self.quiet,
-            json: self.json,
-            no_progress: self.no_progress,
-            log_file: self.log_file.clone(),
-            log_format: self.log_format,
+            output: self.output.clone(),
+            log: self.log.clone(),
             state_dir: None,
         }
     }

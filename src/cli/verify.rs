@@ -1,12 +1,16 @@
 //! `zfsync verify`: whether a copy is what its source is.
 
-use clap::{ArgAction, Args};
+use clap::Args;
 
-use super::{Selection, Ssh};
+use super::{Output, Selection, Ssh};
 
 /// `zfsync verify`.
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
+#[command(
+    mut_arg("verbose", |arg| arg.help("Show the datasets that are the same one by one, too")),
+    mut_arg("json", |arg| arg.help("One JSON object a line for each dataset").conflicts_with_all(["verbose", "quiet"])),
+    mut_arg("no_progress", |arg| arg.help("Don't show how far the reading is"))
+)]
 #[command(after_help = "Examples:
   zfsync verify tank/data backup:pool/data              all snapshots of both sides, by guid
   zfsync verify --content tank/data backup:pool/data    and reads the newest that both have, on both sides
@@ -35,16 +39,7 @@ pub struct Verify {
     #[command(flatten)]
     pub ssh: Ssh,
 
-    /// Show the datasets that are the same one by one, too
-    #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
-    pub verbose: u8,
-    /// Say nothing unless something is wrong
-    #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
-    pub quiet: bool,
-    /// One JSON object a line for each dataset
-    #[arg(long, conflicts_with_all = ["verbose", "quiet"], help_heading = "Output")]
-    pub json: bool,
-    /// Don't show how far the reading is
-    #[arg(long, help_heading = "Output")]
-    pub no_progress: bool,
+    /// What is said of it.
+    #[command(flatten)]
+    pub output: Output,
 }

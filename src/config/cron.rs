@@ -183,6 +183,7 @@ impl Branch {
             only_named_targets: wish.only_named_targets,
             thin_sources: true,
             dry_run: false,
+            state_dir: wish.state_dir.clone(),
         };
         let mut branch = Self {
             source: source.clone(),

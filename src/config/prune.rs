@@ -1,5 +1,6 @@
 //! A prune, checked.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -33,6 +34,8 @@ pub struct PruneJob {
     pub thin_sources: bool,
     /// Whether only to tell what would go.
     pub dry_run: bool,
+    /// The folder of the record of what was destroyed, where the user names one.
+    pub state_dir: Option<PathBuf>,
 }
 
 impl PruneJob {
@@ -59,7 +62,8 @@ impl PruneJob {
         let zone = args.time_zone.as_ref().map_or(&naming.zone, Zone::zone).clone();
         let scope = Scope::new(naming, args.foreign, &args.snapshot, &args.exclude_snapshot);
         let target = |text: &&String| {
-            let mut job = PushJob::link(first.clone(), text.parse()?, &args.ssh, vec![Allow::Destroy], !args.quiet)?;
+            let mut job =
+                PushJob::link(first.clone(), text.parse()?, &args.ssh, vec![Allow::Destroy], !args.talk.quiet)?;
             job.faults.wait_lock = args.wait_lock;
             job.dry_run = args.dry_run;
             Ok(Arc::new(job))
@@ -73,8 +77,21 @@ impl PruneJob {
             only_named_targets: args.only_named_targets,
             thin_sources: true,
             dry_run: args.dry_run,
+            state_dir: args.state_dir.clone(),
             sources,
         })
+    }
+
+    /// The rules, as they are written on the command line.
+    #[must_use]
+    pub fn rule(&self) -> String {
+        let Rules { last, classes, periods } = &self.rules;
+        let all = [
+            periods.as_ref().map(|periods| format!("--keep {periods}")),
+            last.map(|last| format!("--keep-last {last}")),
+            classes.as_ref().map(|classes| format!("--keep-class {classes}")),
+        ];
+        all.into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 }
 

@@ -202,6 +202,7 @@ fn wish(table: Table) -> Result<Wish, String> {
         time_zone: table.time_zone.map(|zone| zone.0),
         only_named_targets: table.only_named_targets.unwrap_or(false),
         selection: cli::Selection {
+            recursive: false,
             depth: table.depth,
             no_recursive: table.recursive == Some(false),
             include: table.include.unwrap_or_default(),

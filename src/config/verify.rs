@@ -22,7 +22,7 @@ impl VerifyJob {
     /// Checks the arguments.
     pub fn new(args: &cli::Verify) -> Result<Self, StartError> {
         let allow = if args.content { vec![Allow::Verify] } else { Vec::new() };
-        let may_ask = !args.quiet && !args.json;
+        let may_ask = !args.output.talk.quiet && !args.output.json;
         let link = PushJob::link(source(&args.source)?, args.target.parse()?, &args.ssh, allow, may_ask)?;
         Ok(Self { link: Arc::new(link), filter: filter(&args.selection)?, content: args.content })
     }

@@ -404,6 +404,7 @@ impl Keeper {
             if instead.is_some_and(|name| self.failed.contains(&(dataset.clone(), name))) {
                 continue;
             }
+            tracing::debug!("destroying own bookmarks of {dataset} that are no longer needed: {names:?}");
             let kept = |name: &SnapshotName| self.failed.contains(&(dataset.clone(), name.clone()));
             commands
                 .extend(names.iter().filter(|name| !kept(name)).map(|name| self.zfs.destroy_bookmark(&dataset, name)));

@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::ready::{Cleared, Ready};
-use super::source;
+use super::{recorded, source};
 use crate::config::PushJob;
 use crate::error::{Exit, StartError};
 use crate::plan::{Cure, Move, PlannedDataset, Step, Verdict};
@@ -22,8 +22,13 @@ pub async fn show(job: &PushJob, zfs: &Zfs, ready: &Ready, json: bool) -> Result
     let mut wanted = Vec::new();
     for (place, dataset) in ready.plan.datasets.iter().enumerate() {
         match &dataset.verdict {
-            Verdict::Send(steps) | Verdict::FillEmpty(steps) | Verdict::Overwrite(steps) => {
+            Verdict::Send(steps) | Verdict::Overwrite(steps) => add_steps(&mut rows, &mut wanted, dataset, steps),
+            Verdict::FillEmpty(steps) => {
+                let first = rows.len();
                 add_steps(&mut rows, &mut wanted, dataset, steps);
+                if let Some(row) = rows.get_mut(first) {
+                    row.note = Some(format!("{} is replaced: {}", dataset.target, recorded::INTO_EMPTY));
+                }
             }
             Verdict::Cure(_) if ready.refused.contains_key(&place) => {
                 let note = ready.refused.get(&place).map(|refused| refused.words.clone());
@@ -120,10 +125,15 @@ fn cleared_rows(job: &PushJob, Cleared { missing, due, too_much }: &Cleared) -> 
         let note = too_much.to_string();
         return too_much.names.iter().map(|name| row(name.clone(), PlanAction::Stays, Some(note.clone()))).collect();
     }
-    let mut rows: Vec<PlanRow> =
-        due.datasets.iter().map(|doomed| row(doomed.dataset.to_string(), PlanAction::Destroy, None)).collect();
+    let mut rows: Vec<PlanRow> = due
+        .datasets
+        .iter()
+        .map(|doomed| {
+            row(doomed.dataset.to_string(), PlanAction::Destroy, Some(recorded::missing_rule(job, "datasets")))
+        })
+        .collect();
     let names = due.snapshots.iter().flat_map(|(dataset, some)| some.iter().map(|(name, _)| dataset.at(name.as_str())));
-    rows.extend(names.map(|name| row(name, PlanAction::Destroy, None)));
+    rows.extend(names.map(|name| row(name, PlanAction::Destroy, Some(recorded::missing_rule(job, "snapshots")))));
     let goes: HashSet<String> = rows.iter().map(|row| row.target.clone()).collect();
     let waiting = missing.datasets.iter().map(|doomed| doomed.dataset.to_string()).chain(missing.undated());
     let note = format!("goes when it has been missing for {} (--grace)", duration(job.mirror.grace));

@@ -102,7 +102,8 @@ impl Named<'_> {
         let old = Tags::by_name(&self.job.host_in_old_tags());
         let Ok(target) = self.job.target.dataset.join(&dataset.path) else {
             // It can't have been sent.
-            let label = format!("{} (where its name would be too long)", counterpart(&self.job, &self.job.target.dataset));
+            let label =
+                format!("{} (where its name would be too long)", counterpart(&self.job, &self.job.target.dataset));
             return vec![Peer { label, tag: old.of(&self.job.target.dataset), has: Has::Nothing }];
         };
         let label = counterpart(&self.job, &target);

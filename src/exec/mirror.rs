@@ -7,6 +7,7 @@ use super::ask::{Asker, Listed};
 use super::fleet::Fleet;
 use super::link::{check_helper, close, first_channel};
 use super::ready::{Cleared, Unread};
+use super::recorded;
 use crate::config::{OnlyThere, PushJob};
 use crate::error::StartError;
 use crate::name::DatasetName;
@@ -145,7 +146,10 @@ async fn follow(
                 ancestors: one.ancestors.clone(),
                 top_ancestor: one.top_ancestor.clone(),
             };
-            let text = match asker.rename(rename).await? {
+            let open = recorded::renamed(asker.job, &rename);
+            let failure = asker.rename(rename).await?;
+            open.ended(failure.as_ref());
+            let text = match failure {
                 None => {
                     let text = format!("{} is called {} on the target now, as at the source", one.from, one.to);
                     done.push(one);
@@ -259,7 +263,12 @@ async fn carry_out(
     let mut failed = Vec::new();
     let mut gone = Vec::new();
     for doomed in due.datasets {
-        match asker.destroy(doomed.dataset.clone(), doomed.snapshots).await? {
+        let rule = recorded::missing_rule(asker.job, "datasets");
+        let open = recorded::doomed(asker.job, &rule, &doomed);
+        let guids = doomed.snapshots.iter().map(|(_, guid)| *guid).collect();
+        let failure = asker.destroy(doomed.dataset.clone(), guids).await?;
+        recorded::tell(asker.job, &rule, open.ended(failure.as_ref()), reporter);
+        match failure {
             None => gone.push(doomed.dataset.to_string()),
             Some(failure) => {
                 let list = if failure.refusal.is_a_reason_to_stay() { &mut stay } else { &mut failed };
@@ -273,11 +282,15 @@ async fn carry_out(
         .flat_map(|(dataset, snapshots)| snapshots.chunks(MAX_THIN).map(|some| (dataset.clone(), some.to_vec())))
         .collect();
     let (mut snapshots, mut freed) = (Vec::new(), 0);
-    for ((dataset, some), result) in portions.iter().zip(asker.thin(&portions, false).await?) {
+    let rule = recorded::missing_rule(asker.job, "snapshots");
+    let open = recorded::portions(asker.job, &rule, &portions);
+    let thinned = asker.thin(&portions, false).await?;
+    recorded::tell(asker.job, &rule, open.thinned(&portions, &thinned), reporter);
+    for ((dataset, some), result) in portions.iter().zip(thinned) {
         match result {
-            Ok(Thinned { freed: bytes, pinned, .. }) => {
+            Ok(Thinned { freed: bytes, pinned, absent, .. }) => {
                 freed += bytes;
-                let is_pinned = |name| pinned.iter().any(|(other, _)| other == name);
+                let is_pinned = |name| absent.contains(name) || pinned.iter().any(|(other, _)| other == name);
                 let went = some.iter().filter(|(name, _)| !is_pinned(name));
                 snapshots.extend(went.map(|(name, _)| dataset.at(name.as_str())));
                 stay.extend(pinned.into_iter().map(|(name, why)| (dataset.at(name.as_str()), why)));

@@ -50,19 +50,23 @@ fn in_short(rules: &Rules) -> String {
 fn text(branch: &Branch) -> String {
     let source = &branch.source;
     let here = match &branch.thin {
-        Some(thin) => format!("{} of {source} (-s, -m, -h, -d)", rules_in_words(thin)),
-        None => format!("all of {source}"),
+        Some(thin) => format!("{} (-s, -m, -h, -d)", rules_in_words(thin)),
+        None => "all".to_owned(),
     };
     let targets: Vec<String> = branch.targets.iter().map(|push| push.target.to_string()).collect();
-    let targets = targets.join(" and ");
     let there = match branch.thin_targets.first() {
-        Some(thin) => format!("{} of {targets}", rules_in_words(thin)),
-        None => format!(
-            "all that arrives on {targets}, for ever (--keep-targets 24h,7d,4w,12m would thin that out, --thin-targets by the same \
-             counts)"
-        ),
+        Some(thin) => rules_in_words(thin),
+        None => "all that arrives, for ever".to_owned(),
     };
-    format!("zfsync: cron {source} keeps {here}, and {there}; this is said once, and again when it changes")
+    let mut lines = vec![format!("zfsync: cron keeps of {source}: {here}")];
+    lines.extend(targets.iter().map(|target| format!("  on {target}: {there}")));
+    if branch.thin_targets.is_empty() {
+        lines.push(
+            "  To thin the targets too: --keep-targets 24h,7d,4w,12m, or --thin-targets for the same counts.".into(),
+        );
+    }
+    lines.push("  This is said once, and again when it changes.".into());
+    lines.join("\n")
 }
 
 #[cfg(test)]
@@ -81,16 +85,18 @@ mod tests {
     }
 
     #[test]
-    fn both_sides_are_in_one_sentence() {
+    fn both_sides_are_told() {
         assert_eq!(
             text(&branch(&[])),
-            "zfsync: cron tank/data keeps the newest 1 of class S, 4 of M, 3 of H and 2 of D of tank/data (-s, -m, -h, -d), and all \
-             that arrives on beta:b/data and usb/data, for ever (--keep-targets 24h,7d,4w,12m would thin that out, \
-             --thin-targets by the same counts); this is said once, and again when it changes"
+            "zfsync: cron keeps of tank/data: the newest 1 of class S, 4 of M, 3 of H and 2 of D (-s, -m, -h, -d)\n  \
+             on beta:b/data: all that arrives, for ever\n  \
+             on usb/data: all that arrives, for ever\n  \
+             To thin the targets too: --keep-targets 24h,7d,4w,12m, or --thin-targets for the same counts.\n  \
+             This is said once, and again when it changes."
         );
         let thinned = text(&branch(&["-d", "14", "--thin-targets", "--keep-targets", "24h,12m"]));
-        let there = ", and the newest 1 of class S, 4 of M, 3 of H and 14 of D, the newest of each of 24 hours, 12 months (UTC) of \
-                     beta:b/data and usb/data; this";
+        let there = "  on usb/data: the newest 1 of class S, 4 of M, 3 of H and 14 of D, the newest of each of 24 hours, 12 months \
+                     (UTC)\n  This is said once";
         assert!(thinned.contains(there), "{thinned}");
     }
 

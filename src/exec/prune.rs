@@ -26,6 +26,7 @@ use crate::remote::client::{ChannelId, FromChannel};
 use crate::remote::helper;
 use crate::remote::wire::{Failure, MAX_THIN, Thinned};
 use crate::report::prune::{Pruned, Side};
+use crate::report::record::{Begun, Record, Thing};
 use crate::zfs::{Refusal, Zfs, permission};
 
 /// So long a listing of the source may stand still.
@@ -34,7 +35,7 @@ const STALL: Duration = Duration::from_secs(300);
 const AT_ONCE: usize = 4;
 
 /// A part of one dataset's snapshots that go.
-type Portion = (DatasetName, Vec<(SnapshotName, Guid)>);
+pub type Portion = (DatasetName, Vec<(SnapshotName, Guid)>);
 
 /// Thins out; what came of it is told by the returned sides.
 pub async fn prune(job: &PruneJob) -> Result<Pruned, StartError> {
@@ -175,8 +176,10 @@ async fn run(job: &PruneJob, zfs: &Zfs, peers: &mut Vec<Open>) -> Result<Pruned,
     for (peer, (_, has)) in peers.iter_mut().zip(&theirs) {
         let cuts = target_cuts(job, peer, &calendar, &trees, has).await?;
         let portions = portions(&cuts);
-        let done = peer.asker().thin(&portions, job.dry_run).await?;
         let host = peer.job.target.host.as_ref().map(ToString::to_string);
+        let open = written_down(job, host.clone(), &portions);
+        let done = peer.asker().thin(&portions, job.dry_run).await?;
+        open.map(|open| open.thinned(&portions, &done));
         sides.push(Side::new(host, peer.job.target.dataset.clone(), cuts, portions.into_iter().zip(done)));
     }
     for (tree, heeded) in trees.iter().zip(&heeded).filter(|_| job.thin_sources) {
@@ -184,7 +187,7 @@ async fn run(job: &PruneJob, zfs: &Zfs, peers: &mut Vec<Open>) -> Result<Pruned,
         sides.push(thin_source(job, zfs, tree, cuts).await);
     }
     let selected = trees.iter().any(|tree| !tree.datasets.is_empty());
-    Ok(Pruned { dry_run: job.dry_run, selected, sides })
+    Ok(Pruned { dry_run: job.dry_run, selected, rule: job.rule(), sides })
 }
 
 /// The same moment for all sides.
@@ -230,7 +233,7 @@ pub async fn prune_by_bookmarks(job: &PruneJob, zfs: &Zfs, targets: &[PushJob]) 
         let cuts = source_cuts(job, zfs, &calendar(job), &tree, &heeded).await?;
         sides.push(thin_source(job, zfs, &tree, cuts).await);
     }
-    Ok(Pruned { dry_run: job.dry_run, selected, sides })
+    Ok(Pruned { dry_run: job.dry_run, selected, rule: job.rule(), sides })
 }
 
 async fn source_cuts(
@@ -288,8 +291,17 @@ async fn thin_source(job: &PruneJob, zfs: &Zfs, tree: &Tree, cuts: Vec<Cut>) -> 
         }
     }
     let portions = portions(&cuts);
+    let open = written_down(job, None, &portions);
     let done = thin_here(zfs, &portions, job.dry_run).await;
+    open.map(|open| open.thinned(&portions, &done));
     Side::new(None, tree.top.clone(), cuts, portions.into_iter().zip(done))
+}
+
+/// Writes down what is about to go; in a dry run nothing is.
+fn written_down(job: &PruneJob, host: Option<String>, portions: &[Portion]) -> Option<Begun> {
+    let things = portions.iter().flat_map(|(dataset, some)| Thing::snapshots(dataset, some));
+    let begin = || Record::of(job.state_dir.as_deref()).begin(host, &job.rule(), things.collect());
+    (!job.dry_run).then(begin)
 }
 
 /// What goes, in parts that fit into a request.

@@ -14,7 +14,7 @@ use super::resume::{self, Judged};
 use super::signals::Signals;
 use super::source::{self, Source};
 use super::targets::{self, Targets};
-use super::{dates, dry_run, lock, mirror, proof, restore, run};
+use super::{dates, dry_run, lock, mirror, proof, recorded, restore, run};
 use crate::config::PushJob;
 use crate::error::{Exit, StartError};
 use crate::name::DatasetName;
@@ -429,11 +429,19 @@ async fn resume_points(
                 Judged::Resumable(point) => target.resume = Some(point),
                 Judged::Unclear(why) => reporter.event(&resume::kept(source, &why)),
                 // What the run would find after clearing it; a first receive that was cut leaves nothing then.
-                Judged::Useless(_) if asker.job.dry_run && target.snapshots.is_empty() => continue,
-                Judged::Useless(_) if asker.job.dry_run => target.partial = false,
+                Judged::Useless(why) if asker.job.dry_run => {
+                    reporter.event(&resume::to_clear(source, &why));
+                    if target.snapshots.is_empty() {
+                        continue;
+                    }
+                    target.partial = false;
+                }
                 Judged::Useless(why) => {
                     reporter.event(&resume::cleared(source, &why));
-                    if let Some(failure) = asker.clear(name.clone()).await? {
+                    let open = recorded::partial(asker.job, &name);
+                    let failure = asker.clear(name.clone()).await?;
+                    recorded::tell(asker.job, recorded::CUT, open.ended(failure.as_ref()), reporter);
+                    if let Some(failure) = failure {
                         tracing::warn!("{name}: {}", failure.words);
                     } else {
                         again.push(name);

@@ -99,6 +99,12 @@ fn fit(token: &Token, source: &DatasetName, dataset: &SourceDataset, encrypted: 
     Judged::Resumable(ResumePoint { token, to: to.guid })
 }
 
+/// The line that tells of one that a run would clear.
+pub fn to_clear(source: &DatasetName, why: &str) -> Event {
+    let text = format!("the target has the rest of a cut receive that can't be resumed ({why}); a run drops it");
+    Event::Notice { dataset: Some(source.to_string()), text }
+}
+
 /// The line that tells of a cleared one.
 pub fn cleared(source: &DatasetName, why: &str) -> Event {
     let text = format!("the target has the rest of a cut receive that can't be resumed ({why}); it is dropped");

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 
-use super::local;
+use super::{local, nearest};
 use crate::error::StartError;
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::plan::{SnapshotState, SourceDataset, SourceFacts};
@@ -59,7 +59,10 @@ pub async fn list_readable(
     depth: Option<usize>,
     stall: Option<Duration>,
 ) -> Result<Source, StartError> {
-    let first = list_once(zfs.clone(), dataset.clone(), depth, stall).await?;
+    let first = match list_once(zfs.clone(), dataset.clone(), depth, stall).await {
+        Ok(first) => first,
+        Err(error) => return Err(nearest::advise(&zfs, error).await),
+    };
     if first.unread.is_none() {
         return Ok(first);
     }

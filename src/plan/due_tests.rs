@@ -10,7 +10,7 @@ fn name(text: &str) -> DatasetName {
 
 fn doomed(text: &str, since: Option<i64>, newest: Option<&str>) -> Doomed {
     let newest = newest.map(|name| name.parse().unwrap());
-    Doomed { dataset: name(text), snapshots: vec![Guid(1); 3], newest, since }
+    Doomed { dataset: name(text), snapshots: vec![("s".parse().unwrap(), Guid(1)); 3], newest, since }
 }
 
 fn due(missing: &Missing, since: &HashMap<String, i64>, made: &HashMap<String, i64>, now: i64, grace: Duration) -> Due {

@@ -107,7 +107,7 @@ pub struct Doomed {
     /// The target's dataset.
     pub dataset: DatasetName,
     /// All that it has: if there is more by then, it stays.
-    pub snapshots: Vec<Guid>,
+    pub snapshots: Vec<(SnapshotName, Guid)>,
     /// The newest of these.
     pub newest: Option<SnapshotName>,
     /// Since when, if that is noted.
@@ -313,7 +313,8 @@ impl Negotiation {
                 holding.extend(name.ancestors());
                 missing.stay.push((name.clone(), stays));
             } else {
-                let snapshots = target.snapshots.iter().map(|version| version.guid).collect();
+                let snapshots =
+                    target.snapshots.iter().map(|version| (version.snapshot_name(), version.guid)).collect();
                 let newest = target.snapshots.newest().map(|version| version.snapshot_name());
                 missing.datasets.push(Doomed { dataset: name.clone(), snapshots, newest, since: notes.since });
             }

@@ -290,7 +290,7 @@ mod any {
                 .flat_map(|(_, dataset)| dataset.snapshots.iter().map(|version| version.guid))
                 .collect();
             for doomed in &found.datasets {
-                for guid in &doomed.snapshots {
+                for (_, guid) in &doomed.snapshots {
                     let here = source.iter().any(|(_, all)| all.iter().any(|(_, number)| number == &guid.0));
                     // What the source has is there under its new name, or it would not have gone.
                     prop_assert!(!here || kept.contains(guid), "{guid:?} of {}", doomed.dataset);

@@ -195,7 +195,7 @@ impl Asked {
             }
             (Reply::Probed { disabled, .. }, Question::Probe) if disabled.len() <= FEATURES => {}
             (Reply::Thinned { thinned, .. }, Question::Thin(asked))
-                if thinned.destroyed <= *asked && thinned.pinned.len() <= *asked => {}
+                if thinned.destroyed <= *asked && thinned.pinned.len() + thinned.absent.len() <= *asked => {}
             (Reply::Beat { .. }, Question::Receive { heard }) => {
                 let now = Instant::now();
                 let due = heard.is_none_or(|heard| now.duration_since(heard) >= BEAT);

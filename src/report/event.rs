@@ -130,6 +130,15 @@ pub enum Event {
         /// Whether the target was listed.
         listed: bool,
     },
+    /// What is gone, or was moved: told when that is certain, and as in the record of destructions.
+    Destroyed {
+        /// Where; `None` for this machine.
+        host: Option<String>,
+        /// Full names of datasets and snapshots.
+        names: Vec<String>,
+        /// Why.
+        rule: String,
+    },
     /// What was destroyed on the target as the source has it no more.
     Cleared {
         /// Datasets.

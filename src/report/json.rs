@@ -133,6 +133,7 @@ impl Reporter for Json {
             | Event::Notice { .. }
             | Event::Problem { .. }
             | Event::OnlyThere { .. }
+            | Event::Destroyed { .. }
             | Event::Cleared { .. }
             | Event::DatasetFailed { .. }
             | Event::Finished(_) => {}

@@ -14,6 +14,7 @@ mod look;
 pub mod output;
 mod plain;
 pub mod prune;
+pub mod record;
 mod screen;
 pub mod state;
 pub mod status;

@@ -70,6 +70,9 @@ impl Plain {
             Event::StepDone { dataset, to, snapshots, bytes, took, .. } => {
                 Some(Words::done(dataset, to, *snapshots, *bytes, *took))
             }
+            Event::Destroyed { host, names, rule } if self.verbose > 0 => {
+                Some(Words::destroyed(host.as_deref(), names, rule))
+            }
             event => WORDS.always(event),
         }
     }

@@ -19,6 +19,8 @@ pub struct Pruned {
     pub dry_run: bool,
     /// Whether any dataset was selected.
     pub selected: bool,
+    /// The rules, as on the command line.
+    pub rule: String,
     /// Each tree.
     pub sides: Vec<Side>,
 }
@@ -98,14 +100,14 @@ impl Side {
         lines
     }
 
-    fn summary(&self, dry_run: bool) -> String {
+    fn summary(&self, dry_run: bool, rule: &str) -> String {
         let sum = |number: fn(&Cut) -> usize| self.cuts.iter().map(number).sum::<usize>();
         let mut text = format!("{}: ", self.label(self.top.as_str()));
         let what = format!("{} of {}", count(self.destroyed, "snapshot"), count(self.datasets.len(), "dataset"));
         let _ = match (self.destroyed, dry_run) {
             (0, true) => write!(text, "nothing would go"),
             (0, false) => write!(text, "nothing had to go"),
-            (_, true) => write!(text, "{what} would go and free {}", bytes(self.freed)),
+            (_, true) => write!(text, "{what} would go and free {} ({rule})", bytes(self.freed)),
             (_, false) => write!(text, "{what} destroyed, {} freed", bytes(self.freed)),
         };
         let stay = [
@@ -143,7 +145,7 @@ impl Pruned {
                 list.flush()?;
             }
             if !quiet {
-                writeln!(words, "zfsync: {}", side.summary(self.dry_run))?;
+                writeln!(words, "zfsync: {}", side.summary(self.dry_run, &self.rule))?;
                 for (name, why) in &side.pinned {
                     writeln!(words, "  {} stays: {}", side.label(name), sanitise(why))?;
                 }
@@ -151,8 +153,13 @@ impl Pruned {
                     writeln!(words, "  {line}")?;
                 }
                 let needed_by: BTreeSet<&String> = side.cuts.iter().flat_map(|cut| &cut.needed_by).collect();
-                for who in needed_by.iter().take(if verbose > 0 { usize::MAX } else { SHOWN }) {
+                // A line that says how many more is no shorter than one that names the only one.
+                let shown = if verbose > 0 || needed_by.len() == SHOWN + 1 { needed_by.len() } else { SHOWN };
+                for who in needed_by.iter().take(shown) {
                     writeln!(words, "  needed by {who}")?;
+                }
+                if needed_by.len() > shown {
+                    writeln!(words, "  needed by {} more (-v)", needed_by.len() - shown)?;
                 }
             }
             for (dataset, why) in &side.failures {
@@ -188,7 +195,12 @@ mod tests {
         let done = vec![
             (
                 ("p".parse().unwrap(), goes(&["a", "b"])),
-                Ok(Thinned { destroyed: 1, freed: 2048, pinned: vec![("b".parse().unwrap(), "is held".into())] }),
+                Ok(Thinned {
+                    destroyed: 1,
+                    freed: 2048,
+                    pinned: vec![("b".parse().unwrap(), "is held".into())],
+                    absent: Vec::new(),
+                }),
             ),
             (("p/x".parse().unwrap(), goes(&["c"])), Ok(Thinned { destroyed: 1, ..Thinned::default() })),
             (
@@ -197,7 +209,7 @@ mod tests {
             ),
         ];
         let side = Side::new(Some("h".into()), "p".parse().unwrap(), cuts, done.into_iter());
-        let mut pruned = Pruned { dry_run: true, selected: true, sides: vec![side] };
+        let mut pruned = Pruned { dry_run: true, selected: true, rule: "--keep 24h".into(), sides: vec![side] };
         let mut print = |dry_run, quiet| {
             pruned.dry_run = dry_run;
             let (mut list, mut words) = (Vec::new(), Vec::new());
@@ -208,7 +220,7 @@ mod tests {
         h:p@a
         h:p/x@c
         --
-        zfsync: h:p: 2 snapshots of 2 datasets would go and free 2.00 KiB; stay: 6 by the rules, 2 dated in the future, 3 not touched by them, 3 still needed, 1 held, cloned or busy
+        zfsync: h:p: 2 snapshots of 2 datasets would go and free 2.00 KiB (--keep 24h); stay: 6 by the rules, 2 dated in the future, 3 not touched by them, 3 still needed, 1 held, cloned or busy
           h:p@b stays: is held
           h:p/x@x1 stays: it is dated in the future, and no rule counts it
           h:p/x@x2 stays: it is dated in the future, and no rule counts it

@@ -213,10 +213,13 @@ fn line(
 
 /// What doesn't fit into columns, below them.
 fn notes(text: &mut String, rows: &[PlanRow], look: Look) {
-    for row in rows {
+    // What is the same for several, such as the rule by which they go, stands there once.
+    for same in rows.chunk_by(|one, next| (one.action, &one.note) == (next.action, &next.note)) {
+        let Some((row, others)) = same.split_first() else { continue };
         let Some(note) = row.note.as_deref().filter(|note| !note.trim().is_empty()) else { continue };
+        let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
         let dataset = look.paint(row.action.colour(), &sanitise(&row.dataset));
-        let _ = writeln!(text, "\n{dataset}: {}", sanitise(note.trim()).replace('\n', "\n  "));
+        let _ = writeln!(text, "\n{dataset}{more}: {}", sanitise(note.trim()).replace('\n', "\n  "));
     }
 }
 

@@ -108,6 +108,7 @@ impl Track {
             Event::Notice { .. }
             | Event::Problem { .. }
             | Event::OnlyThere { .. }
+            | Event::Destroyed { .. }
             | Event::Cleared { .. }
             | Event::DatasetFailed { .. }
             | Event::Finished(_) => {}

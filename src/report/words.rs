@@ -46,6 +46,13 @@ impl Words {
         format!("connected in {}: {}", duration(took), first_line(helper))
     }
 
+    /// `destroyed or moved on beta (--rollback): q/x@a`
+    pub fn destroyed(host: Option<&str>, names: &[String], rule: &str) -> String {
+        let host = host.map_or(String::new(), |host| format!(" on {host}"));
+        let text = format!("destroyed or moved{host} ({rule}): {}", names.join(" "));
+        sanitise(&text).into_owned()
+    }
+
     /// `31 datasets, 19 in sync, 12 steps to do`
     pub fn planned(datasets: usize, in_sync: usize, steps: usize) -> String {
         format!("{}, {in_sync} in sync, {} to do", count(datasets, "dataset"), count(steps, "step"))

@@ -47,6 +47,12 @@ impl Zfs {
         self.command(["list", "-Hp", "-r", "-t", "filesystem,volume", "-o", "name", dataset.as_str()])
     }
 
+    /// All filesystems and volumes of this machine.
+    #[must_use]
+    pub fn list_all_names(&self) -> Command {
+        self.command(["list", "-Hp", "-t", "filesystem,volume", "-o", "name"])
+    }
+
     /// When snapshots were made. Read it with [`read_creations`].
     #[must_use]
     pub fn creation_of<S: AsRef<str>>(&self, names: &[S]) -> Command {

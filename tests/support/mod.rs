@@ -153,6 +153,7 @@ impl Bed {
             .env("PATH", format!("{}:/usr/bin:/bin", self.path("bin").display()))
             .env("XDG_RUNTIME_DIR", self.path("run"))
             .env("ZFSYNC_LOCK_DIR", self.path("run/zfsync"))
+            .env("ZFSYNC_STATE_DIR", self.path("state/own"))
             .env("TMPDIR", std::env::temp_dir())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use super::super::machine::{BELIEVED, advice};
 use super::{Cured, Input, Later, REQUESTS, Run};
 use crate::exec::ask::{Listings, host_name};
-use crate::exec::{dates, resume};
+use crate::exec::{dates, recorded, resume};
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::plan::{Attempt, Blocked, PlannedDataset, Verdict};
 use crate::remote::client::ChannelId;
 use crate::remote::wire::{Failure, Request, TargetFacts};
 use crate::report::Event;
+use crate::report::record::Begun;
 use crate::zfs::Refusal;
 
 /// What is asked of the helper.
@@ -46,12 +47,14 @@ enum Waiting {
 pub(super) struct Looks {
     open: HashMap<u64, Look>,
     waiting: Vec<(usize, Waiting)>,
+    /// What is destroyed or moved just now, by datasets.
+    records: HashMap<usize, Begun>,
     last: u64,
 }
 
 impl Looks {
     pub fn new() -> Self {
-        Self { open: HashMap::new(), waiting: Vec::new(), last: REQUESTS }
+        Self { open: HashMap::new(), waiting: Vec::new(), records: HashMap::new(), last: REQUESTS }
     }
 
     pub fn has(&self, id: u64) -> bool {
@@ -133,6 +136,10 @@ impl Run<'_> {
         };
         let (cure, text) = (remedy.cure.clone(), remedy.describe());
         let source = Some(planned.source.to_string());
+        if self.idle_channel().is_some() {
+            let open = recorded::cure(self.job, &self.ready.negotiation, dataset, &cure);
+            self.looks.records.insert(dataset, open);
+        }
         if self.ask(dataset, Stage::Curing, |id| Request::Cure { id, cure }).is_ok() {
             self.reporter.event(&Event::Notice { dataset: source, text });
         } else {
@@ -161,6 +168,8 @@ impl Run<'_> {
             self.looks.open.iter().filter(|(_, look)| look.channel == channel).map(|(id, _)| *id).collect();
         for look in lost.iter().filter_map(|id| self.looks.open.remove(id)).collect::<Vec<_>>() {
             let dataset = look.dataset;
+            // Nobody knows what became of it.
+            self.looks.records.remove(&dataset);
             match look.stage {
                 Stage::Listing(_) | Stage::Clearing => self.ask_listing(dataset),
                 Stage::Curing => self.input(Input::Cured { dataset, cured: Cured::Lost(why.to_owned()) }),
@@ -189,6 +198,7 @@ impl Run<'_> {
     /// A request is through.
     pub(super) fn look_done(&mut self, id: u64, failure: Option<Failure>, warning: Option<String>) {
         let Some(Look { dataset, stage, .. }) = self.looks.open.remove(&id) else { return };
+        self.close_record(dataset, failure.as_ref());
         match (stage, failure) {
             (Stage::Curing, failure) => self.cure_done(dataset, failure, warning),
             (Stage::Dating(planned, _), _) => self.planned(dataset, Ok(planned)),
@@ -211,6 +221,13 @@ impl Run<'_> {
             let blocked = Blocked::Unreadable { words: words.to_owned() };
             self.planned(look.dataset, Err(blocked.to_string()));
         }
+    }
+
+    /// What was begun is through.
+    fn close_record(&mut self, dataset: usize, failure: Option<&Failure>) {
+        let Some(open) = self.looks.records.remove(&dataset) else { return };
+        let rule = open.rule().to_owned();
+        recorded::tell(self.job, &rule, open.ended(failure), self.reporter);
     }
 
     fn cure_done(&mut self, dataset: usize, failure: Option<Failure>, warning: Option<String>) {
@@ -248,6 +265,9 @@ impl Run<'_> {
     /// Has the rest of a cut receive dropped; a new listing follows.
     pub(super) fn clear(&mut self, dataset: usize, why: String) {
         let target = self.target(dataset);
+        if self.idle_channel().is_some() {
+            self.looks.records.insert(dataset, recorded::partial(self.job, &target));
+        }
         if self.ask(dataset, Stage::Clearing, |id| Request::Clear { id, dataset: target }).is_ok() {
             let source = &self.ready.plan.datasets[dataset].source;
             self.reporter.event(&resume::cleared(source, &why));

@@ -24,6 +24,7 @@ use crate::name::Guid;
 use crate::plan::{LastResult, Negotiation, Nothing};
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel};
 use crate::remote::wire::Reply;
+use crate::report::record::Begun;
 use crate::report::{Event, Reporter, StepId, Summary};
 use crate::zfs::Zfs;
 use look::Looks;
@@ -124,6 +125,8 @@ struct Live {
     reported: u64,
     sent: bool,
     started: Instant,
+    /// Of what it takes the place of.
+    record: Option<Begun>,
 }
 
 /// What comes back from a pause, or from a task that asks this machine's `zfs`.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{Input, Live, Run};
+use crate::exec::recorded;
 use crate::plan::{Placement, Put, Step};
 use crate::remote::client::{ChannelId, Stream};
 use crate::remote::wire::{Brings, Receive};
@@ -43,6 +44,7 @@ impl Run<'_> {
             to: send.to.to_string(),
             snapshots: send.snapshots,
         });
+        let record = recorded::receive(self.job, &receive);
         let (progress, abort) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         if let Some(books) = &mut self.books {
             books.step(dataset, planned, &self.ready.negotiation, send);
@@ -58,6 +60,7 @@ impl Run<'_> {
             reported: 0,
             sent: false,
             started: Instant::now(),
+            record,
         };
         self.steps.insert(step, live);
         match self.fleet.channel(channel) {
@@ -69,6 +72,10 @@ impl Run<'_> {
 
     pub(super) fn step_done(&mut self, step: StepId, bytes: u64) {
         let Some(live) = self.steps.remove(&step) else { return };
+        if let Some(open) = live.record {
+            let rule = open.rule().to_owned();
+            recorded::tell(self.job, &rule, open.done(), self.reporter);
+        }
         self.summary.snapshots += live.snapshots;
         self.summary.bytes += bytes;
         if let Some(books) = &mut self.books {
@@ -86,6 +93,9 @@ impl Run<'_> {
 
     pub(super) fn step_failed(&mut self, step: StepId, retry: Option<Duration>, error: String) {
         let Some(live) = self.steps.remove(&step) else { return };
+        if let Some(open) = live.record {
+            open.unclear(&error);
+        }
         // Where its channel was given up nobody else tells its stream to stop.
         live.abort.store(true, Ordering::Relaxed);
         let dataset = self.ready.plan.datasets[live.dataset].source.to_string();

@@ -6,6 +6,7 @@ mod claims;
 mod content;
 mod context;
 mod cure;
+mod deeds;
 mod empty;
 mod hold;
 mod host;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::context::{Context, done, is_askable};
+use super::deeds::Deed;
 use super::host::failure;
 use super::replies::{LOOK, Replies};
 use super::{Sink, Unread, content, notes as mirror};
@@ -78,6 +79,7 @@ impl Queries {
 fn answer(context: &Context, request: Request) {
     let Context { config, host, replies, .. } = context;
     let id = request.id();
+    let deed = Deed::of(&request);
     let answered = match request {
         Request::Ask { names, .. } => ask(context, id, &names),
         Request::List { datasets, .. } => list(context, id, &datasets),
@@ -88,6 +90,7 @@ fn answer(context: &Context, request: Request) {
             cleared.map(|()| done(id, None)).map_err(|why| context.explain(why, permission::CLEAR, &dataset))
         }
         Request::Lock { dataset, run, owner, .. } => {
+            replies.is_for(&owner);
             config.check(&dataset).and_then(|()| host.claim(&dataset, run, &owner)).map(|odd| done(id, odd))
         }
         Request::Dates { names, .. } => dates(context, id, &names),
@@ -119,6 +122,9 @@ fn answer(context: &Context, request: Request) {
         Request::Receive { .. } => return,
     };
     let reply = answered.unwrap_or_else(|failure| Reply::Done { id, failure: Some(failure), warning: None });
+    if let Some(deed) = deed {
+        replies.log(&deed.lines(&reply));
+    }
     if let Err(error) = replies.send(&reply) {
         // Too long, perhaps; if the sender is gone this fails as well.
         replies.done(id, Some(failure(Refusal::Other, &error.to_string())));

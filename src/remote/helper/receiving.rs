@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use super::context::Context;
+use super::context::{Context, done};
+use super::deeds::Deed;
 use super::host::{MAX_WORDS, Process, failure};
 use super::replies::{LOOK, Replies};
 use crate::remote::wire::{Failure, Receive, Reply};
@@ -344,6 +345,9 @@ impl Receives {
             });
             if failure.is_none() && receive.into_empty {
                 context.host.filled(&receive.dataset);
+            }
+            if let Some(deed) = Deed::of_receive(&receive).filter(|_| failure.is_none()) {
+                context.replies.log(&deed.lines(&done(0, None)));
             }
             let words = words.trim();
             // With exit code 0 too: properties that couldn't be set (OpenZFS 2.3.9, tried).

@@ -85,6 +85,18 @@ impl Replies {
         let _ = self.send(&Reply::Done { id, failure, warning });
     }
 
+    /// Puts what was destroyed or moved into the system's log.
+    pub(super) fn log(&self, deeds: &[String]) {
+        for deed in deeds {
+            self.2.deed(deed);
+        }
+    }
+
+    /// Who the sender says it is.
+    pub(super) fn is_for(&self, owner: &str) {
+        self.2.is_for(owner);
+    }
+
     /// Whether nobody reads any more.
     pub(super) fn is_broken(&self) -> bool {
         // Whoever holds it is writing, and will tell.

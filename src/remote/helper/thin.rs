@@ -87,7 +87,10 @@ fn unpinned<'a>(
     let listed: HashMap<&str, &Pinned> = listed.iter().map(|pinned| (pinned.name.as_str(), pinned)).collect();
     let mut free = Vec::with_capacity(snapshots.len());
     for (name, guid) in snapshots {
-        let Some(there) = listed.get(name.as_str()).filter(|there| there.guid == *guid) else { continue };
+        let Some(there) = listed.get(name.as_str()).filter(|there| there.guid == *guid) else {
+            thinned.absent.push(name.clone());
+            continue;
+        };
         match (there.holds, &there.clones) {
             (0, None) => free.push(name),
             (0, Some(clones)) => thinned.pinned.push((name.clone(), format!("has clones: {clones}"))),
@@ -117,7 +120,9 @@ fn destroy(
         Err(why) if matches!(why.refusal, Refusal::Permission | Refusal::ReadOnly | Refusal::Suspended) => Err(why),
         Err(why) if names.len() == 1 => {
             // Gone is what was wanted.
-            if why.refusal != Refusal::Missing {
+            if why.refusal == Refusal::Missing {
+                thinned.absent.push(names[0].clone());
+            } else {
                 thinned.pinned.push((names[0].clone(), why.words));
             }
             Ok(())

@@ -362,6 +362,9 @@ pub struct Thinned {
     /// What stays although it was to go, and why.
     #[serde(default)]
     pub pinned: Vec<(SnapshotName, String)>,
+    /// What was gone already, or is another snapshot by now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<SnapshotName>,
 }
 
 /// What the helper knows of a listed dataset beside its snapshots.

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use super::super::record;
 use crate::hash;
 
 /// What this file's name means is no dataset.
@@ -19,7 +20,7 @@ pub(super) fn encode(name: &str) -> String {
     for (at, byte) in name.bytes().enumerate() {
         let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         // A dot in front would hide the file.
-        let odd = at == 0 && (byte == b'.' || name == RUN);
+        let odd = at == 0 && (byte == b'.' || name == RUN || name == record::NAME);
         if plain && !odd {
             text.push(char::from(byte));
         } else {

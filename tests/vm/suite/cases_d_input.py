@@ -15,8 +15,13 @@ def refused(c, status, runs):
 
 @case("BAD")
 def unknown_dataset(c):
-    """A source that doesn't exist is named."""
-    refused(c, 3, [({"source": f"{c.source}/nosuch"}, (f"{c.source}/nosuch", "does not exist"))])
+    """A source that doesn't exist is named, with what may have been meant."""
+    c.tree({"": "s1"})
+    refused(c, 3, [
+        ({"source": f"{c.source}/nosuch"}, (f"{c.source}/nosuch", "does not exist", "'zfs list' shows the datasets of this machine")),
+        ({"source": f"{c.source}x"}, (f"{c.source}x", "does not exist", f"near that name: {c.source}")),
+        ({"source": f"apoll/{c.name}"}, ("does not exist", f"near that name: {c.source}")),
+    ])
 
 
 @case("BAD")

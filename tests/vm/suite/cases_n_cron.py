@@ -22,9 +22,9 @@ def two_targets(c):
     both = targets(c, "one", "two")
     log = f"/var/tmp/zfsync-suite/{c.name}/new/folder/log"
     run = c.zfsync("cron", "-o", log, "-t", "2", c.source, *both,
-                   says=(f"keeps the newest 1 of class S, 4 of M, 3 of H and 2 of D of {c.source} ", f"all that arrives on {both[0]} and {both[1]},"))
-    c.same((run.out, run.err.count("\n")), ("", 1), "what a job says that went well, and nothing else")
-    c.check("this is said once" in c.alpha(f"cat {log}"), "it isn't in the log")
+                   says=(f"keeps of {c.source}: the newest 1 of class S, 4 of M, 3 of H and 2 of D ", *(f"on {one}: all that arrives" for one in both)))
+    c.same((run.out, run.err.count("\n")), ("", 5), "what a job says that went well, and nothing else")
+    c.check("This is said once" in c.alpha(f"cat {log}"), "it isn't in the log")
     first = left(c.alpha, c.source)
     c.check(len(first) == 1 and NAME.fullmatch(first[0]) and first[0].endswith("_D"), f"the first snapshot: {first}")
     # Older ones of class D, to be thinned by the next run: two stay beside the newest of its class.
@@ -169,9 +169,9 @@ def thinned_targets(c):
             here = left(host, f"{name}{path}")
             c.same((len(here), DAYS[3] in here), (1, False), f"what is left of {name}{path}: {here}")
     program = c.script(c.beta, "strict", "#!/bin/sh\nexec zfsync recv --stdio")
-    # By periods, in the same sentence.
+    # By periods, in the same words.
     make(c, c.alpha, c.source, "241120-000000_D", "241120-120000_H", "241121-000000_D")
-    c.zfsync("cron", "--keep-targets", "2d", c.source, target, says=f"the newest of each of 2 days (UTC) of {target};")
+    c.zfsync("cron", "--keep-targets", "2d", c.source, target, says=f"on {target}: the newest of each of 2 days (UTC)")
     there = left(c.beta, f"{c.target}/t")
     c.same(there[:-1], ["241121-000000_D"], "what is left there: the newest of each of two days")
     c.zfsync("cron", "--thin-targets", "--remote-zfsync", program, c.source, target, status=1,

@@ -1,0 +1,16 @@
+//! What a cure takes away, by name: for the record of destructions.
+
+use super::item::Known;
+use super::{Cure, Negotiation};
+use crate::name::{Guid, SnapshotName};
+
+impl Negotiation {
+    /// The snapshots that this cure destroys of the dataset at this place in the plan, as far as the target was listed.
+    #[must_use]
+    pub fn losses(&self, place: usize, cure: &Cure) -> Vec<(SnapshotName, Guid)> {
+        let (Cure::Rollback { loses, .. } | Cure::Replace { loses, .. }) = cure else { return Vec::new() };
+        let Some(Known::Listed(target)) = self.items.get(place).map(|item| &item.known) else { return Vec::new() };
+        let lost = target.snapshots.iter().filter(|version| loses.contains(&version.guid));
+        lost.map(|version| (version.snapshot_name(), version.guid)).collect()
+    }
+}
