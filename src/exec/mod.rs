@@ -7,6 +7,7 @@ mod cron;
 mod dates;
 mod dry_run;
 mod fleet;
+mod foresee;
 mod hook;
 mod jobs;
 mod link;

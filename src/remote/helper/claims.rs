@@ -116,6 +116,14 @@ impl Claims {
         Ok(odd)
     }
 
+    /// Who has claimed a tree or a part of it; whoever looks holds nobody up.
+    pub fn holder(&self, dataset: &DatasetName) -> Option<String> {
+        match take(self.zfs.as_ref(), dataset, NOBODY, "a dry run") {
+            Err(LockError::Held { holder, .. }) => Some(holder),
+            Ok(_) | Err(LockError::Io { .. }) => None,
+        }
+    }
+
     /// Takes the lock, on a thread, as soon as the helper of the same run that has it is gone.
     fn take_over(&self, dataset: &DatasetName, run: u64, owner: &str) {
         let (claims, zfs) = (Arc::downgrade(&self.own), self.zfs.clone());

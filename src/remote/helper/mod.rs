@@ -15,6 +15,7 @@ mod list;
 mod local;
 mod mirror;
 mod notes;
+mod outlook;
 mod process;
 mod query;
 mod receiving;
