@@ -85,7 +85,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__cron)
-            opts="-s -m -h -d -t -w -o -v -H -p -i -F --thin-targets --keep-targets --time-zone --only-named-targets --channels --window --log --log-format --state-dir --if-changed --skip-empty --allow-unencrypted --verbose --help --depth --no-recursive --include --exclude --format --local-time --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --remote-zfsync --ssh-option"
+            opts="-s -m -h -d -t -w -o -v -H -p -i -F --thin-targets --keep-targets --time-zone --only-named-targets --channels --window --log --log-format --state-dir --if-changed --skip-empty --allow-unencrypted --allow-unproven-bookmarks --verbose --help --depth --no-recursive --include --exclude --format --local-time --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --remote-zfsync --ssh-option"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -325,7 +325,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__push)
-            opts="-n -j -p -i -F -o -v -q -h --depth --no-recursive --include --exclude --newest-only --skip-empty --decrypt --volmode --allow-unencrypted --allow-key-mismatch --dry-run --channels --connections --no-resume --no-bookmark --rollback --set-aside --replace --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --verbose --quiet --json --no-progress --log-file --log-format --state-dir --help"
+            opts="-n -j -p -i -F -o -v -q -h --depth --no-recursive --include --exclude --newest-only --skip-empty --decrypt --volmode --allow-unencrypted --allow-key-mismatch --allow-unproven-bookmarks --dry-run --channels --connections --no-resume --no-bookmark --rollback --set-aside --replace --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --verbose --quiet --json --no-progress --log-file --log-format --state-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

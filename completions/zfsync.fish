@@ -68,6 +68,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l skip-empty -d 'Le
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l decrypt -d 'Send encrypted datasets decrypted (their keys must be loaded); by default they stay encrypted (raw)'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l allow-unencrypted -d 'Store what the source has unencrypted below an encrypted dataset unencrypted below its raw copy too'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l allow-key-mismatch -d 'Send raw increments to a copy that inherits a key over there, though it may be unmountable then'
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l allow-unproven-bookmarks -d 'Send from a bookmark though nothing proves that the dataset was not rolled back behind it'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s n -l dry-run -d 'Show the plan with estimated sizes and change nothing'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l no-resume -d 'Don\'t make receives resumable, and drop what is left of cut ones'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l no-bookmark -d 'Leave no bookmarks on the source; without them the newest common snapshot must stay'
@@ -199,7 +200,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s d -d 'Keep so man
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l keep-targets -d 'Thin the targets to the newest snapshot of each period, as 24h,7d,4w,12m: see zfsync prune --keep' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l time-zone -d 'Whose hours and days count for that: see zfsync prune' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s t -l channels -d 'Streams to each target at the same time' -r
-complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s w -l window -d 'Do nothing if there is an own snapshot of the present window: the time since 1970 is cut into windows of SECONDS' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s w -l window -d 'Take no snapshot if there is an own snapshot of the present window: the time since 1970 is cut into windows of SECONDS' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s o -l log -d 'Write down all that happens; folders are made' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l log-format -d 'How that is written' -r -f -a "text\t'Lines for people'
 json\t'One JSON object a line'"
@@ -227,6 +228,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l only-named-target
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l if-changed -d 'Leave out of the snapshot what has not changed'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l skip-empty -d 'Don\'t send snapshots before the newest in which nothing was written since the one before'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l allow-unencrypted -d 'Store what the source has unencrypted below an encrypted dataset unencrypted below its raw copy too'
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l allow-unproven-bookmarks -d 'Send from a bookmark though nothing proves that the dataset was not rolled back behind it'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s v -l verbose -d 'Report what went well too'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s H -l help -d 'Print help'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l no-recursive -d 'Without the datasets below'

@@ -120,6 +120,9 @@ pub struct Push {
     /// Send raw increments to a copy that inherits a key over there, though it may be unmountable then
     #[arg(long, help_heading = "Transfer")]
     pub allow_key_mismatch: bool,
+    /// Send from a bookmark though nothing proves that the dataset was not rolled back behind it
+    #[arg(long, help_heading = "Transfer")]
+    pub allow_unproven_bookmarks: bool,
     /// Show the plan with estimated sizes and change nothing
     #[arg(short = 'n', long, help_heading = "Transfer")]
     pub dry_run: bool,

@@ -52,6 +52,8 @@ pub struct PushJob {
     pub allow_unencrypted: bool,
     /// Whether copies get raw increments whose keys they can't open.
     pub allow_key_mismatch: bool,
+    /// Whether increments start from bookmarks that nothing proves, though something is received into the source.
+    pub allow_unproven_bookmarks: bool,
     /// Whether only the plan is shown.
     pub dry_run: bool,
     /// What may be done about conflicts.
@@ -184,6 +186,7 @@ impl PushJob {
             volmode: args.volmode,
             allow_unencrypted: args.allow_unencrypted,
             allow_key_mismatch: args.allow_key_mismatch,
+            allow_unproven_bookmarks: args.allow_unproven_bookmarks,
             dry_run: args.dry_run,
             cures: cures(args, &target)?,
             mirror: mirror(&args.mirror, &Format::default(), &source),

@@ -87,6 +87,7 @@ impl Restore {
             volmode: Volmode::Inherit,
             allow_unencrypted: true,
             allow_key_mismatch: false,
+            allow_unproven_bookmarks: false,
             dry_run: self.dry_run,
             channels: self.channels,
             connections: None,

@@ -58,6 +58,7 @@ pub(super) struct Wish {
     pub if_changed: bool,
     pub skip_empty: bool,
     pub allow_unencrypted: bool,
+    pub allow_unproven_bookmarks: bool,
     pub naming: cli::Naming,
     pub keep: Option<Rules>,
     pub keep_targets: Option<Rules>,
@@ -86,6 +87,7 @@ impl CronJob {
             if_changed: args.if_changed,
             skip_empty: args.skip_empty,
             allow_unencrypted: args.allow_unencrypted,
+            allow_unproven_bookmarks: args.allow_unproven_bookmarks,
             naming: args.naming.clone(),
             keep_targets: Some(keep_targets).filter(|rules| !rules.is_empty()),
             time_zone: args.time_zone.clone(),
@@ -201,6 +203,7 @@ impl Branch {
             job.faults = Faults::new(&wish.faults);
             job.skip_empty = wish.skip_empty;
             job.allow_unencrypted = wish.allow_unencrypted;
+            job.allow_unproven_bookmarks = wish.allow_unproven_bookmarks;
             (job.channels, job.connections) = (wish.channels.into(), None);
             job.state_dir.clone_from(&wish.state_dir);
             branch.targets.push(job);

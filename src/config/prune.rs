@@ -97,6 +97,7 @@ impl PushJob {
             volmode: Volmode::None,
             allow_unencrypted: false,
             allow_key_mismatch: false,
+            allow_unproven_bookmarks: false,
             dry_run: false,
             cures: Cures::default(),
             mirror: Mirror { by: super::source_tag(&source), ..Mirror::default() },

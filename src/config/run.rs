@@ -196,6 +196,7 @@ fn wish(table: Table) -> Result<Wish, String> {
         if_changed: snapshot.if_changed.unwrap_or(false),
         skip_empty: table.skip_empty.unwrap_or(false),
         allow_unencrypted: table.allow_unencrypted.unwrap_or(false),
+        allow_unproven_bookmarks: table.allow_unproven_bookmarks.unwrap_or(false),
         keep: table.keep.map(|keep| rules("keep", keep)).transpose()?,
         keep_targets: table.keep_targets.map(|keep| rules("keep-targets", keep)).transpose()?,
         time_zone: table.time_zone.map(|zone| zone.0),

@@ -11,8 +11,9 @@ use tokio::sync::oneshot;
 use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::plan::{
     Base, BaseKind, MarkKind, Negotiation, Plan, PlannedDataset, SourceDataset, Step, Tags, Verdict, Version,
+    snapshot_of_name,
 };
-use crate::zfs::{NewBookmark, Refusal, Zfs};
+use crate::zfs::{NewBookmark, Origin, Refusal, Zfs};
 
 /// So many go into one channel program: far below its limits, and below every system's for arguments.
 const BATCH: usize = 200;
@@ -30,21 +31,35 @@ pub enum Outcome {
     Conflict,
 }
 
+/// Bookmarks of a dataset that go, unless the one that takes their place could not be made.
+type Gone = (DatasetName, Vec<SnapshotName>, Option<SnapshotName>);
+
 /// What the thread is told.
 enum Work {
     Make(NewBookmark),
+    /// Have one take the place of the one that it is made of.
+    Replace {
+        old: SnapshotName,
+        new: NewBookmark,
+    },
     /// Destroy these, unless the bookmark that takes their place could not be made.
     Destroy {
         dataset: DatasetName,
         names: Vec<SnapshotName>,
         instead: Option<SnapshotName>,
     },
+    /// Say that all of the above is done.
+    Tell(oneshot::Sender<()>),
 }
 
 /// One dataset's bookmarks in this run.
 #[derive(Default)]
 struct Own {
     made: Vec<(SnapshotName, Guid)>,
+    /// Of those that were there, what has got another name.
+    gone: HashSet<SnapshotName>,
+    /// That name.
+    withdrawn: HashSet<SnapshotName>,
     /// What the target has: bases, and what arrived.
     received: HashSet<Guid>,
     /// What was on its way: it may have arrived although nobody has heard of it.
@@ -58,6 +73,17 @@ struct Own {
 }
 
 impl Own {
+    /// The dataset's bookmarks that were there, as far as they still are.
+    fn before<'a>(&'a self, source: &'a SourceDataset) -> impl Iterator<Item = (SnapshotName, Guid)> + 'a {
+        let all = source.bookmarks.iter().chain(source.false_bookmarks.iter());
+        all.map(|version| (version.snapshot_name(), version.guid)).filter(|(name, _)| !self.gone.contains(name))
+    }
+
+    /// All of its bookmarks.
+    fn all<'a>(&'a self, source: &'a SourceDataset) -> impl Iterator<Item = (SnapshotName, Guid)> + 'a {
+        self.before(source).chain(self.made.iter().cloned())
+    }
+
     /// What the target has: a base, or what has arrived from it on.
     fn newest_received<'a>(&self, source: &'a SourceDataset) -> Option<Version<'a>> {
         source.snapshots.iter().rev().find(|version| self.received.contains(&version.guid))
@@ -99,6 +125,7 @@ impl Books {
     /// Makes the bookmarks of all that is planned, in as few transactions as possible.
     pub fn planned(&mut self, plan: &Plan, negotiation: &Negotiation) {
         for (index, planned) in plan.datasets.iter().enumerate() {
+            self.withdraw(index, planned, negotiation);
             let steps: &[Step] = match &planned.verdict {
                 Verdict::Send(steps) | Verdict::FillEmpty(steps) => steps,
                 _ => continue,
@@ -106,6 +133,64 @@ impl Books {
             for step in steps {
                 self.step(index, planned, negotiation, step);
             }
+        }
+    }
+
+    /// Waits until what is planned has its bookmarks, where some target has none yet: only they tell others that something is on its way
+    /// to it. Not longer than that.
+    pub async fn announced(&self, patience: Duration) {
+        if !self.own.values().any(|own| own.kind == Some(MarkKind::Waiting)) {
+            return;
+        }
+        let (tell, told) = oneshot::channel();
+        if self.work.send(Work::Tell(tell)).is_ok() {
+            let _ = tokio::time::timeout(patience, told).await;
+        }
+    }
+
+    /// The target was looked at, or changed as the user has said: what was believed so far is old.
+    pub fn replanned(&mut self, index: usize, planned: &PlannedDataset, negotiation: &Negotiation) {
+        let own = self.own.entry(index).or_default();
+        (own.start, own.kind) = (None, None);
+        own.received.retain(|guid| !negotiation.target_lacks(index, *guid));
+        let (there, sent) = own.sent.iter().partition(|guid| negotiation.target_has(index, **guid));
+        let there: HashSet<Guid> = there;
+        own.received.extend(there);
+        own.sent = sent;
+        self.withdraw(index, planned, negotiation);
+    }
+
+    /// Where the target lacks what a bookmark says that it has, and everything newer: from now on the bookmark stands for what nobody
+    /// knows. It stays, as it can be a base again.
+    fn withdraw(&mut self, index: usize, planned: &PlannedDataset, negotiation: &Negotiation) {
+        let Some(source) = negotiation.source(index) else { return };
+        let tag = self.tags.of(&planned.target);
+        let own = self.own.entry(index).or_default();
+        let there: Vec<(SnapshotName, Guid)> = own.all(source).collect();
+        let mut claims: Vec<&(SnapshotName, Guid)> =
+            there.iter().filter(|(name, _)| tag.owns_as(MarkKind::Arrived, name.as_str())).collect();
+        // The oldest is what tells.
+        claims.sort_by_key(|(_, guid)| source.place_of(*guid));
+        if !claims.first().is_some_and(|(_, guid)| negotiation.target_lacks(index, *guid)) {
+            return;
+        }
+        for (old, guid) in claims {
+            let snapshot = snapshot_of_name(old.as_str(), *guid).parse().ok();
+            let name = snapshot.and_then(|snapshot: SnapshotName| {
+                tag.name_for(MarkKind::Waiting, &planned.source, (&snapshot, *guid), &there)
+            });
+            let dataset = planned.source.clone();
+            let _ = self.work.send(match &name {
+                Some(name) => {
+                    let (origin, name) = (Origin::Bookmark(old.clone()), name.clone());
+                    Work::Replace { old: old.clone(), new: NewBookmark { dataset, origin, name } }
+                }
+                None => Work::Destroy { dataset, names: vec![old.clone()], instead: None },
+            });
+            own.made.retain(|(name, _)| name != old);
+            own.gone.insert(old.clone());
+            own.withdrawn.extend(name.clone());
+            own.made.extend(name.map(|name| (name, *guid)));
         }
     }
 
@@ -128,14 +213,14 @@ impl Books {
             self.make(MarkKind::Arrived, index, planned, source, (name, *guid));
         }
         let tag = self.tags.of(&planned.target);
-        let is_marked = |guid: Guid| {
-            let mut marks = source.bookmarks.iter();
-            marks.any(|mark| mark.guid == guid && tag.owns_as(MarkKind::Arrived, mark.name))
-        };
         let own = self.own.entry(index).or_default();
+        // Those that were there when it began: what is made beside this one may fail, or come later.
+        let mut marks = source.bookmarks.iter().filter(|mark| {
+            tag.owns_as(MarkKind::Arrived, mark.name) && !own.gone.iter().any(|gone| gone.as_str() == mark.name)
+        });
         let proven = match start {
-            Start::Base(guid) => own.received.contains(&guid) || is_marked(guid),
-            Start::Rest => tag.has(&source.bookmarks).is_some(),
+            Start::Base(guid) => marks.any(|mark| mark.guid == guid),
+            Start::Rest => marks.next().is_some(),
             Start::Nothing => false,
         };
         // Once said of the first one it holds for all that follow it.
@@ -157,13 +242,13 @@ impl Books {
         (snapshot, guid): (&SnapshotName, Guid),
     ) {
         let own = self.own.entry(index).or_default();
-        let there: Vec<(SnapshotName, Guid)> = all(source).chain(own.made.iter().cloned()).collect();
+        let there: Vec<(SnapshotName, Guid)> = own.all(source).collect();
         let dataset = planned.source.clone();
         let name = self.tags.of(&planned.target).name_for(kind, &dataset, (snapshot, guid), &there);
         let Some(name) = name else { return };
         own.made.push((name.clone(), guid));
-        let snapshot = snapshot.clone();
-        let _ = self.work.send(Work::Make(NewBookmark { dataset, snapshot, name }));
+        let origin = Origin::Snapshot(snapshot.clone());
+        let _ = self.work.send(Work::Make(NewBookmark { dataset, origin, name }));
     }
 
     /// A dataset is through: what is no longer needed goes.
@@ -184,7 +269,9 @@ impl Books {
         // What the target's dataset was called before this run renamed it.
         let old_tag = negotiation.old_name(index).map(|old| self.tags.of(old));
         let is_old = |name: &SnapshotName| old_tag.as_ref().is_some_and(|tag| tag.owns(name.as_str()));
-        let before = all(source).filter(|(name, _)| tag.owns(name.as_str()) || is_old(name));
+        let before: Vec<(SnapshotName, Guid)> =
+            own.before(source).filter(|(name, _)| tag.owns(name.as_str()) || is_old(name)).collect();
+        let before = before.into_iter();
         let gone = |(name, _): (SnapshotName, Guid)| name;
         let (names, instead): (Vec<SnapshotName>, _) = match (outcome, own.start) {
             (Outcome::InSync, _) => {
@@ -208,7 +295,9 @@ impl Books {
                 (stale.map(gone).collect(), instead)
             }
             (Outcome::Conflict, _) => {
-                let made = own.made.iter().filter(|(_, guid)| !own.received.contains(guid));
+                let stays =
+                    |(name, guid): &&(SnapshotName, Guid)| own.received.contains(guid) || own.withdrawn.contains(name);
+                let made = own.made.iter().filter(|one| !stays(one));
                 (made.cloned().map(gone).collect(), None)
             }
         };
@@ -226,10 +315,6 @@ impl Books {
             Err(_) => vec![format!("zfs on this machine has not made all bookmarks within {patience:?}")],
         }
     }
-}
-
-fn all(source: &SourceDataset) -> impl Iterator<Item = (SnapshotName, Guid)> + '_ {
-    source.bookmarks.iter().map(|version| (version.snapshot_name(), version.guid))
 }
 
 fn is_root() -> bool {
@@ -250,18 +335,36 @@ impl Keeper {
     fn run(mut self, todo: &mpsc::Receiver<Work>) -> Vec<String> {
         while let Ok(first) = todo.recv() {
             let (mut new, mut old) = (Vec::new(), Vec::new());
+            let mut replaces = false;
             for work in std::iter::once(first).chain(todo.try_iter()) {
+                // A name that becomes free may be needed next.
+                if replaces != matches!(work, Work::Replace { .. }) || matches!(work, Work::Tell(_)) {
+                    self.both(&mut new, &mut old);
+                    replaces = matches!(work, Work::Replace { .. });
+                }
                 match work {
                     Work::Make(bookmark) => new.push(bookmark),
+                    Work::Replace { old: name, new: bookmark } => {
+                        old.push((bookmark.dataset.clone(), vec![name], Some(bookmark.name.clone())));
+                        new.push(bookmark);
+                    }
                     Work::Destroy { dataset, names, instead } => old.push((dataset, names, instead)),
+                    // Whoever waited may have left.
+                    Work::Tell(waiting) => _ = waiting.send(()),
                 }
             }
-            for some in new.chunks(BATCH) {
-                self.make(some);
-            }
-            self.destroy(old);
+            self.both(&mut new, &mut old);
         }
         self.problems
+    }
+
+    /// Makes first, then destroys.
+    fn both(&mut self, new: &mut Vec<NewBookmark>, old: &mut Vec<Gone>) {
+        for some in new.chunks(BATCH) {
+            self.make(some);
+        }
+        new.clear();
+        self.destroy(std::mem::take(old));
     }
 
     fn make(&mut self, new: &[NewBookmark]) {
@@ -290,7 +393,7 @@ impl Keeper {
         }
     }
 
-    fn destroy(&mut self, old: Vec<(DatasetName, Vec<SnapshotName>, Option<SnapshotName>)>) {
+    fn destroy(&mut self, old: Vec<Gone>) {
         let mut commands = Vec::new();
         for (dataset, names, instead) in old {
             if instead.is_some_and(|name| self.failed.contains(&(dataset.clone(), name))) {

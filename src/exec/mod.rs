@@ -16,6 +16,7 @@ mod lock;
 mod machine;
 mod mirror;
 mod notice;
+mod proof;
 mod prune;
 mod push;
 mod ready;

@@ -13,13 +13,14 @@ use super::ask::{Asker, host_name};
 use super::fleet::Fleet;
 use super::link::{check_helper, close, first_channel};
 use super::signals::Signals;
-use super::{lock, source};
+use super::{lock, proof, source};
 use crate::config::{PruneJob, PushJob};
 use crate::error::{Exit, StartError};
 use crate::lock::Lock;
-use crate::name::{DatasetName, Guid, SnapshotName};
+use crate::name::{DatasetName, Guid, RelPath, SnapshotName};
 use crate::plan::{
-    Calendar, Choice, Cut, Has, Peer, SourceDataset, TargetDataset, prune_source, prune_target, undated,
+    Calendar, Choice, Cut, Has, Peer, SourceDataset, TargetDataset, prune_source, prune_target, relies_on_orphans,
+    undated,
 };
 use crate::remote::client::{ChannelId, FromChannel};
 use crate::remote::helper;
@@ -126,6 +127,11 @@ async fn run(job: &PruneJob, zfs: &Zfs, peers: &mut Vec<Open>) -> Result<Pruned,
     for peer in peers.iter_mut() {
         theirs.push(peer.look(&trees).await?);
     }
+    let known: Vec<Known<'_>> =
+        peers.iter().zip(&theirs).map(|(peer, has)| Known { job: peer.job.clone(), has: Some(has) }).collect();
+    for tree in &mut trees {
+        believe_proven(job, zfs, tree, &known).await;
+    }
     let calendar = calendar(job);
     let mut sides = Vec::new();
     // The targets first: what is destroyed here may be what tells what they need.
@@ -136,13 +142,9 @@ async fn run(job: &PruneJob, zfs: &Zfs, peers: &mut Vec<Open>) -> Result<Pruned,
         let host = peer.job.target.host.as_ref().map(ToString::to_string);
         sides.push(Side::new(host, peer.job.target.dataset.clone(), cuts, portions.into_iter().zip(done)));
     }
-    let known: Vec<Known<'_>> =
-        peers.iter().zip(&theirs).map(|(peer, has)| Known { job: &peer.job, has: Some(has) }).collect();
     for tree in trees.iter().filter(|_| job.thin_sources) {
         let cuts = source_cuts(job, zfs, &calendar, tree, &known).await?;
-        let portions = portions(&cuts);
-        let done = thin_here(zfs, &portions, job.dry_run).await;
-        sides.push(Side::new(None, tree.top.clone(), cuts, portions.into_iter().zip(done)));
+        sides.push(thin_source(job, zfs, tree, cuts).await);
     }
     let selected = trees.iter().any(|tree| !tree.datasets.is_empty());
     Ok(Pruned { dry_run: job.dry_run, selected, sides })
@@ -181,22 +183,21 @@ async fn target_cuts(
 
 /// Thins the sources alone, going by what their bookmarks tell of these targets: nothing that one without a bookmark may need.
 pub async fn prune_by_bookmarks(job: &PruneJob, zfs: &Zfs, targets: &[PushJob]) -> Result<Pruned, StartError> {
-    let known: Vec<Known<'_>> = targets.iter().map(|job| Known { job, has: None }).collect();
+    let known: Vec<Known<'_>> = targets.iter().map(|job| Known { job: Arc::new(job.clone()), has: None }).collect();
     let (mut sides, mut selected) = (Vec::new(), false);
     for top in &job.sources {
-        let tree = Tree::list(job, zfs, top).await?;
+        let mut tree = Tree::list(job, zfs, top).await?;
+        believe_proven(job, zfs, &mut tree, &known).await;
         selected |= !tree.datasets.is_empty();
         let cuts = source_cuts(job, zfs, &calendar(job), &tree, &known).await?;
-        let portions = portions(&cuts);
-        let done = thin_here(zfs, &portions, job.dry_run).await;
-        sides.push(Side::new(None, tree.top, cuts, portions.into_iter().zip(done)));
+        sides.push(thin_source(job, zfs, &tree, cuts).await);
     }
     Ok(Pruned { dry_run: job.dry_run, selected, sides })
 }
 
 /// A target, and what it has if it was asked.
 struct Known<'a> {
-    job: &'a PushJob,
+    job: Arc<PushJob>,
     has: Option<&'a HashMap<DatasetName, TargetDataset>>,
 }
 
@@ -205,7 +206,7 @@ impl Known<'_> {
     fn peer(&self, dataset: &SourceDataset) -> Option<Peer<'_>> {
         let target = self.job.target.dataset.join(&dataset.path).ok()?;
         let label = match self.job.target.host {
-            Some(_) => format!("{}:{target}", host_name(self.job)),
+            Some(_) => format!("{}:{target}", host_name(&self.job)),
             None => target.to_string(),
         };
         let has = self.has.map_or(Has::Bookmark, |has| {
@@ -232,10 +233,48 @@ async fn source_cuts(
     }
     let choice = Choice { scope: &job.scope, rules: &job.rules, calendar, dates: &dates };
     let cut = |(name, dataset): (DatasetName, &SourceDataset)| {
-        let peers: Vec<Peer<'_>> = known.iter().filter_map(|known| known.peer(dataset)).collect();
-        prune_source(&name, dataset, &peers, !job.only_named_targets, &choice)
+        prune_source(&name, dataset, &peers(known, dataset), !job.only_named_targets, &choice)
     };
     Ok(named.into_iter().map(cut).collect())
+}
+
+fn peers<'a>(known: &'a [Known<'_>], dataset: &SourceDataset) -> Vec<Peer<'a>> {
+    known.iter().filter_map(|known| known.peer(dataset)).collect()
+}
+
+/// Takes the bookmarks for false that nothing proves, where anything hangs on them.
+async fn believe_proven(job: &PruneJob, zfs: &Zfs, tree: &mut Tree, known: &[Known<'_>]) {
+    let doubts = tree.datasets.iter().enumerate().filter_map(|(place, dataset)| {
+        let relies = relies_on_orphans(dataset, &peers(known, dataset), !job.only_named_targets);
+        if relies { Some(dataset.doubt(place, &tree.top.join(&dataset.path).ok()?)) } else { None }
+    });
+    for (place, proofs) in proof::find_out(zfs, doubts.collect(), Some(STALL)).await {
+        if let Some(dataset) = tree.datasets.get_mut(place) {
+            *dataset = dataset.with_proven(&proofs);
+        }
+    }
+}
+
+/// Destroys what goes of a source.
+async fn thin_source(job: &PruneJob, zfs: &Zfs, tree: &Tree, cuts: Vec<Cut>) -> Side {
+    if !job.dry_run {
+        let datasets: HashMap<&RelPath, &SourceDataset> =
+            tree.datasets.iter().map(|dataset| (&dataset.path, dataset)).collect();
+        let going = cuts.iter().filter_map(|cut| {
+            let dataset = *datasets.get(&cut.dataset.below(&tree.top)?)?;
+            Some((&cut.dataset, dataset, cut.goes.iter().map(|(_, guid)| *guid).collect()))
+        });
+        if let Some(words) = proof::leave_witnesses(zfs, going, Some(STALL)).await {
+            let allow = permission::allow("USER", permission::NOTE, &tree.top);
+            tracing::warn!(
+                "{}: what proves bookmarks after their snapshots are gone can't be noted: {words}\n  the user on this machine needs: {allow}",
+                tree.top
+            );
+        }
+    }
+    let portions = portions(&cuts);
+    let done = thin_here(zfs, &portions, job.dry_run).await;
+    Side::new(None, tree.top.clone(), cuts, portions.into_iter().zip(done))
 }
 
 /// What goes, in parts that fit into a request.

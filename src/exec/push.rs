@@ -13,7 +13,7 @@ use super::ready::{Ready, Unread};
 use super::resume::{self, Judged};
 use super::signals::Signals;
 use super::source::{self, Source};
-use super::{dates, dry_run, foresee, lock, mirror, restore, run};
+use super::{dates, dry_run, foresee, lock, mirror, proof, restore, run};
 use crate::config::PushJob;
 use crate::error::{Exit, StartError};
 use crate::name::DatasetName;
@@ -207,6 +207,7 @@ async fn prepare(
         .with_surroundings(&job.filter, unselected)
         .with_complete(complete)
         .with_skip_empty(job.skip_empty)
+        .with_unproven_bookmarks(job.allow_unproven_bookmarks)
         .with_encryption(EncryptionRules {
             sent: if job.decrypt { EncryptedAs::Plaintext } else { EncryptedAs::Raw },
             allow_unencrypted: job.allow_unencrypted,
@@ -288,6 +289,7 @@ async fn negotiate(
     restore::check_new(asker.job, negotiation.target_exists())?;
     let moves = mirror::look_around(negotiation, asker, unread, reporter).await?;
     list_unlisted(negotiation, asker, zfs, reporter).await?;
+    proof::settle(negotiation, asker, zfs, reporter).await?;
     mirror::look_for_others(negotiation, asker).await?;
     if negotiation.plan().steps() == 0 && negotiation.wants_facts(false).is_empty() {
         return Ok((TargetLimits::default(), moves));
@@ -314,6 +316,7 @@ async fn negotiate(
     }
     look_at_bases(negotiation, asker, zfs).await?;
     list_unlisted(negotiation, asker, zfs, reporter).await?;
+    proof::settle(negotiation, asker, zfs, reporter).await?;
     look_for_raw_snapshots(negotiation, asker, zfs).await?;
     for (dataset, text) in negotiation.warnings().into_iter().chain(negotiation.unfillable(limits.encrypted)) {
         reporter.event(&Event::Notice { dataset: Some(dataset.to_string()), text });
@@ -341,7 +344,7 @@ async fn look_for_raw_snapshots(
 }
 
 /// Lists what must be listed in full.
-async fn list_unlisted(
+pub(super) async fn list_unlisted(
     negotiation: &mut Negotiation,
     asker: &mut Asker<'_>,
     zfs: &Zfs,

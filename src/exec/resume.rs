@@ -2,11 +2,11 @@
 //! believed: it must stand for a snapshot of the very dataset, sent as this run would send it, and `zfs send -t` gets a token
 //! that was built here.
 
-use super::source;
+use super::{proof, source};
 use crate::config::PushJob;
 use crate::error::StartError;
 use crate::name::{DatasetName, Guid, RelPath, ResumeToken};
-use crate::plan::{ResumePoint, SourceDataset};
+use crate::plan::{Proof, ResumePoint, Sign, SourceDataset};
 use crate::report::Event;
 use crate::zfs::{Token, TokenError, Zfs};
 
@@ -36,7 +36,10 @@ pub async fn judge(zfs: &Zfs, source: &DatasetName, token: ResumeToken, newest: 
         return Judged::Useless("the target has got another snapshot since".into());
     }
     match here(zfs, source, job).await {
-        Ok(Some((dataset, encrypted))) => fit(&token, source, &dataset, encrypted, job.decrypt),
+        Ok(Some((dataset, encrypted))) => match fit(&token, source, &dataset, encrypted, job.decrypt) {
+            Judged::Resumable(point) => proven(zfs, source, &token, &dataset, point, job).await,
+            other => other,
+        },
         Ok(None) => Judged::Unclear(format!("{source} is not there any more")),
         Err(error) => Judged::Unclear(error.to_string()),
     }
@@ -53,6 +56,27 @@ async fn here(zfs: &Zfs, source: &DatasetName, job: &PushJob) -> Result<Option<(
 /// Whether a snapshot was taken of the target since the receive began: ZFS takes all that comes, and refuses at the very end.
 fn is_overtaken(token: &Token, newest: Option<Guid>) -> bool {
     newest.is_some() && token.from_guid.is_some() && newest != token.from_guid
+}
+
+/// `zfs send -t` takes a bookmark for the base when its snapshot is gone.
+async fn proven(
+    zfs: &Zfs,
+    source: &DatasetName,
+    token: &Token,
+    dataset: &SourceDataset,
+    point: ResumePoint,
+    job: &PushJob,
+) -> Judged {
+    let Some(base) = token.from_guid else { return Judged::Resumable(point) };
+    match proof::of_one(zfs, source, dataset, base, job.faults.stall_timeout).await {
+        Some(Proof::WentBack(_)) => Judged::Useless("its base no longer belongs to the history of the source".into()),
+        Some(Proof::Unknown(sign)) if sign != Sign::None && !job.allow_unproven_bookmarks => Judged::Unclear(format!(
+            "nothing proves that its base, a bookmark, still belongs to the history of the source ({}): root can check it by zpool history -i, \
+             and --allow-unproven-bookmarks goes on all the same",
+            sign.describe()
+        )),
+        _ => Judged::Resumable(point),
+    }
 }
 
 fn fit(token: &Token, source: &DatasetName, dataset: &SourceDataset, encrypted: bool, decrypt: bool) -> Judged {

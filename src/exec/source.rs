@@ -11,12 +11,12 @@ use tokio::io::AsyncReadExt as _;
 
 use super::local;
 use crate::error::StartError;
-use crate::name::{DatasetName, Guid, SnapshotName};
+use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::plan::{SnapshotState, SourceDataset, SourceFacts};
 use crate::text::quoted;
 use crate::zfs::{
-    ContentError, Estimate, ParseError, Part, Reading, Zfs, feature_is_active, read_content, read_creations,
-    read_facts, read_iv_sets, read_listed, read_source, read_states, read_written,
+    ContentError, Estimate, ParseError, Part, Reading, Record, Zfs, feature_is_active, read_content, read_creations,
+    read_facts, read_history, read_iv_sets, read_listed, read_source, read_states, read_written,
 };
 
 /// So many bytes of names go into one argv; FreeBSD's limit is 512 KiB for all arguments and the environment.
@@ -195,6 +195,37 @@ async fn content_of(
     }
 }
 
+/// The history of a pool of this machine from a transaction group on; the words of zpool when it refuses, as it does to all but root.
+pub async fn history(zfs: &Zfs, pool: &str, since: Txg, stall: Option<Duration>) -> Result<Vec<Record>, String> {
+    let read = Arc::new(AtomicU64::new(0));
+    tokio::select! {
+        records = all_history(zfs, pool, since, read.clone()) => records,
+        () = stalled(read, stall) => Err(local::HANGS.into()),
+    }
+}
+
+async fn all_history(zfs: &Zfs, pool: &str, since: Txg, read: Arc<AtomicU64>) -> Result<Vec<Record>, String> {
+    let system = |error: io::Error| error.to_string();
+    let mut child = local::start(zfs.history(pool)).map_err(system)?;
+    let (Some(stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err("no pipes to a command".into());
+    };
+    let stdout = local::for_a_thread(stdout).map_err(system)?;
+    // It can have a gigabyte.
+    let reader = tokio::task::spawn_blocking(move || {
+        let input = Counted { input: std::fs::File::from(stdout), read };
+        read_history(BufReader::with_capacity(256 * 1024, input), since)
+    });
+    let mut complaints = Vec::new();
+    let (records, said) = tokio::join!(reader, stderr.read_to_end(&mut complaints));
+    said.map_err(system)?;
+    let status = child.wait().await.map_err(system)?;
+    if !status.success() || !complaints.trim_ascii().is_empty() {
+        return Err(quoted(String::from_utf8_lossy(&complaints).trim()));
+    }
+    records.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+}
+
 /// Kind and encryption of these datasets; one that has gone is left out.
 pub async fn facts(
     zfs: &Zfs,
@@ -307,7 +338,7 @@ fn unreadable(about: &DatasetName, error: &ParseError) -> StartError {
 }
 
 /// Cuts a list so that each part fits into one argv, each name with so many bytes behind it.
-fn chunks(datasets: &[DatasetName], more: usize) -> impl Iterator<Item = &[DatasetName]> {
+pub(super) fn chunks(datasets: &[DatasetName], more: usize) -> impl Iterator<Item = &[DatasetName]> {
     let mut rest = datasets;
     std::iter::from_fn(move || {
         let mut bytes = 0;

@@ -133,6 +133,12 @@ pub fn known_targets(bookmarks: &Versions) -> Vec<KnownTarget<'_>> {
     known
 }
 
+/// Whether a bookmark of this name is one of ours, whichever the target.
+#[must_use]
+pub fn is_our_bookmark(name: &str) -> bool {
+    split(name).is_some()
+}
+
 impl fmt::Display for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -143,10 +149,16 @@ impl fmt::Display for Tag {
 /// ask the target for. A bookmark that isn't one of ours is usually called as its snapshot.
 #[must_use]
 pub fn snapshot_of<'a>(bookmark: &Version<'a>) -> &'a str {
-    let Some((_, _, name)) = split(bookmark.name) else { return bookmark.name };
+    snapshot_of_name(bookmark.name, bookmark.guid)
+}
+
+/// The same for the bookmark's name and guid.
+#[must_use]
+pub fn snapshot_of_name(bookmark: &str, guid: Guid) -> &str {
+    let Some((_, _, name)) = split(bookmark) else { return bookmark };
     let with_guid = name.len().checked_sub(17).and_then(|at| name.split_at_checked(at));
     match with_guid {
-        Some((snapshot, suffix)) if suffix == format!("-{:016x}", bookmark.guid.0) => snapshot,
+        Some((snapshot, suffix)) if suffix == format!("-{:016x}", guid.0) => snapshot,
         _ => name,
     }
 }

@@ -8,6 +8,7 @@ use super::bookmark::snapshot_of;
 use super::diff::{BaseKind, Verdict, newest_common};
 use super::item::{Item, Known};
 use super::negotiate::{EncryptedAs, Listing, Negotiation};
+use super::proof::Sign;
 use super::{ConflictKind, Step, TargetDataset};
 use crate::name::{DatasetName, Guid, NameError, RelPath, SnapshotName};
 use crate::zfs::BaseFacts;
@@ -36,6 +37,13 @@ pub enum Blocked {
         /// The words of zfs.
         words: String,
     },
+    /// It would start from a bookmark of a snapshot that is gone, and nothing proves that the dataset has not gone back behind it.
+    UnprovenBookmark {
+        /// The bookmark.
+        mark: SnapshotName,
+        /// What makes that likely.
+        sign: Sign,
+    },
     /// A name that is fine at the source is longer than ZFS allows below the target.
     NameTooLong {
         /// The whole name of the dataset or snapshot.
@@ -60,6 +68,16 @@ impl fmt::Display for Blocked {
                     f,
                     "the target can't be read: zfs says: {words}\n  look at zpool status -v on its host; zpool scrub finds what else is damaged, and \
                      zfs rename gets it out of the way of a new copy"
+                )
+            }
+            Self::UnprovenBookmark { mark, sign } => {
+                write!(
+                    f,
+                    "it would be sent from the bookmark #{mark}, whose snapshot is gone, and nothing proves that the dataset has not been \
+                     rolled back behind it: the copy could differ from its source\n  it looks as if something were received into it ({}), and a receive \
+                     with -F goes back without looking at bookmarks\n  run again as root on this machine, who can read the pool's history \
+                     (zpool history -i); --allow-unproven-bookmarks sends from it all the same",
+                    sign.describe()
                 )
             }
             Self::NameTooLong { name } => {

@@ -157,6 +157,8 @@ pub struct SourceDataset {
     pub snapshots: Versions,
     /// Its bookmarks: each can be the base of an increment after its snapshot is gone.
     pub bookmarks: Versions,
+    /// Bookmarks of it that no longer belong to its history: nothing can start from them.
+    pub false_bookmarks: Versions,
     /// Those of its snapshots that change nothing and can be left out; only known where it was asked for.
     pub empty: HashSet<Guid>,
 }

@@ -1,8 +1,11 @@
 //! One selected dataset on its way to a verdict: what is known of its target, and the base on which both sides agree.
 
+use std::collections::HashMap;
+
 use super::bookmark::Tags;
 use super::diff::{Attempt, BaseKind, Step, Verdict, from_bookmark, from_snapshot};
 use super::foresee::Seen;
+use super::proof::Proof;
 use super::{Kind, SourceDataset, TargetDataset, Version};
 use crate::name::{DatasetName, Guid, Txg};
 
@@ -51,6 +54,8 @@ pub(super) struct Item {
     pub was: Option<DatasetName>,
     /// From this snapshot on it is known which ones change nothing.
     pub weighed_from: Option<usize>,
+    /// What was found out of its bookmarks whose snapshots are gone.
+    pub proofs: HashMap<Guid, Proof>,
     /// The best agreement so far: which of its versions, and its place in the order.
     pub(super) mark: Option<(u64, Txg)>,
 }

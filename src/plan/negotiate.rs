@@ -69,6 +69,8 @@ pub struct Negotiation {
     pub(super) skip_empty: bool,
     /// What is done where encryption is at stake.
     pub(super) encryption: EncryptionRules,
+    /// Whether bookmarks are believed that nothing proves.
+    pub(super) allow_unproven: bool,
     /// What the user allows to be done about conflicts.
     pub(super) cures: Cures,
     /// The date in the names of what is set aside.
@@ -130,6 +132,7 @@ impl Negotiation {
                 was: None,
                 weighed_from: None,
                 mark: None,
+                proofs: HashMap::new(),
             })
         };
         let mut items: Vec<Item> = datasets.into_iter().filter_map(item).collect();
@@ -143,6 +146,7 @@ impl Negotiation {
             newest_only,
             skip_empty: false,
             encryption: EncryptionRules::default(),
+            allow_unproven: false,
             cures: Cures::default(),
             stamp: String::new(),
             holders: HashMap::new(),
@@ -421,6 +425,7 @@ impl Negotiation {
         if let Some(item) = self.items.get_mut(index) {
             let path = std::mem::take(&mut item.source.path);
             item.source = SourceDataset { path, ..listed };
+            item.drop_false_marks();
             (item.weighed_from, item.mark) = (None, None);
         }
     }
@@ -465,7 +470,8 @@ impl Negotiation {
     /// The verdict of one item, once nothing is left to ask.
     pub(super) fn verdict(&self, item: &Item) -> Verdict {
         let verdict = self.verdict_by_what_is_there(item);
-        item.name_too_long(&verdict).map_or(verdict, Verdict::Blocked)
+        let blocked = item.name_too_long(&verdict).or_else(|| self.unproven(item, &verdict));
+        blocked.map_or(verdict, Verdict::Blocked)
     }
 
     fn verdict_by_what_is_there(&self, item: &Item) -> Verdict {

@@ -1,8 +1,8 @@
 //! What a prune destroys on either side, dataset by dataset.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::bookmark::{Tag, known_targets};
+use super::bookmark::{KnownTarget, Tag, known_targets};
 use super::calendar::Calendar;
 use super::retention::{KeptBy, Rules};
 use super::thin::{Needed, Scope, Stays, needed_by, thin};
@@ -105,28 +105,57 @@ pub fn prune_source(
     heed_bookmarks: bool,
     choice: &Choice<'_>,
 ) -> Cut {
-    let none = Versions::default();
+    let (none, marks) = (Versions::default(), all_marks(source));
     let needed = peers.iter().map(|peer| match peer.has {
         Has::Snapshots(has) => needed_by(&peer.label, &source.snapshots, &source.bookmarks, has),
         Has::Nothing => needed_by(&peer.label, &source.snapshots, &source.bookmarks, &none),
-        Has::Bookmark => {
-            let has = peer.tag.has(&source.bookmarks);
-            Needed { since: has.map_or(Txg(0), |mark| mark.txg), by: peer.label.clone() }
-        }
+        Has::Bookmark => since(source, peer.tag.has(&marks), peer.label.clone()),
     });
     let mut needed: Vec<Needed> = needed.collect();
     if heed_bookmarks {
-        let others = known_targets(&source.bookmarks);
+        let others = known_targets(&marks);
         let others = others.into_iter().filter(|known| peers.iter().all(|peer| peer.tag != known.tag));
-        needed.extend(others.map(|known| Needed {
-            since: known.has.map_or(Txg(0), |mark| mark.txg),
-            by: format!(
-                "the target of the bookmark #{} (--only-named-targets to forget it)",
-                known.has.unwrap_or(known.newest).name
-            ),
+        needed.extend(others.map(|known| {
+            let name = known.has.unwrap_or(known.newest).name;
+            let by = format!("the target of the bookmark #{name} (--only-named-targets to forget it)");
+            since(source, known.has, by)
         }));
     }
     choice.cut(dataset, &source.snapshots, &needed)
+}
+
+/// What somebody needs who has what this bookmark stands for.
+fn since(source: &SourceDataset, has: Option<Version<'_>>, by: String) -> Needed {
+    match has {
+        None => Needed { since: Txg(0), by },
+        Some(mark) if source.false_bookmarks.iter().any(|one| one.guid == mark.guid) => {
+            let why = "nothing proves that it still belongs to the history: only root can read zpool history -i";
+            Needed { since: Txg(0), by: format!("{by}: it is known by its bookmark #{} alone, and {why}", mark.name) }
+        }
+        Some(mark) => Needed { since: mark.txg, by },
+    }
+}
+
+/// All bookmarks of a dataset, whether they are to be believed or not.
+fn all_marks(source: &SourceDataset) -> Versions {
+    source.bookmarks.iter().chain(source.false_bookmarks.iter()).collect()
+}
+
+/// Whether what goes of a dataset depends on a bookmark whose snapshot is gone.
+#[must_use]
+pub fn relies_on_orphans(source: &SourceDataset, peers: &[Peer<'_>], heed_bookmarks: bool) -> bool {
+    let orphans: HashSet<Guid> = source.orphans().map(|mark| mark.guid).collect();
+    if orphans.is_empty() {
+        return false;
+    }
+    let is_orphan = |mark: Option<Version<'_>>| mark.is_some_and(|mark| orphans.contains(&mark.guid));
+    let asked = |peer: &Peer<'_>| match peer.has {
+        Has::Snapshots(has) => has.iter().any(|snapshot| orphans.contains(&snapshot.guid)),
+        Has::Nothing => false,
+        Has::Bookmark => is_orphan(peer.tag.has(&source.bookmarks)),
+    };
+    let known = |known: KnownTarget<'_>| is_orphan(known.has);
+    peers.iter().any(asked) || (heed_bookmarks && known_targets(&source.bookmarks).into_iter().any(known))
 }
 
 /// What goes of a dataset of a target: never the newest that the source has too, nor what is newer.

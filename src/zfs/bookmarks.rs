@@ -1,9 +1,10 @@
 //! Bookmarks of the source: command lines that make and destroy them, one by one or many in one transaction.
 
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::process::{Command, Output, Stdio};
 
-use super::Zfs;
+use super::parse::for_lines;
+use super::{ParseError, Zfs};
 use crate::name::{DatasetName, SnapshotName};
 
 /// A bookmark to make.
@@ -11,13 +12,29 @@ use crate::name::{DatasetName, SnapshotName};
 pub struct NewBookmark {
     /// Of a snapshot of this dataset.
     pub dataset: DatasetName,
-    /// The snapshot.
-    pub snapshot: SnapshotName,
+    /// What it is made of.
+    pub origin: Origin,
     /// Its name.
     pub name: SnapshotName,
 }
 
+/// What a bookmark is made of. A copy of a bookmark is as good as one of its snapshot (zfs-bookmark(8), since OpenZFS 2.0).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A snapshot.
+    Snapshot(SnapshotName),
+    /// Another bookmark.
+    Bookmark(SnapshotName),
+}
+
 impl NewBookmark {
+    fn origin(&self) -> String {
+        match &self.origin {
+            Origin::Snapshot(name) => self.dataset.at(name.as_str()),
+            Origin::Bookmark(name) => format!("{}#{name}", self.dataset),
+        }
+    }
+
     fn full_name(&self) -> String {
         format!("{}#{}", self.dataset, self.name)
     }
@@ -44,7 +61,13 @@ impl Zfs {
     /// Makes one bookmark.
     #[must_use]
     pub fn bookmark(&self, new: &NewBookmark) -> Command {
-        self.command(["bookmark", &new.dataset.at(new.snapshot.as_str()), &new.full_name()])
+        self.command(["bookmark".to_owned(), new.origin(), new.full_name()])
+    }
+
+    /// The bookmarks of a dataset, one a line. Read it with [`read_marks`].
+    #[must_use]
+    pub fn list_bookmarks(&self, dataset: &DatasetName) -> Command {
+        self.command(["list", "-Hp", "-d", "1", "-t", "bookmark", "-o", "name", dataset.as_str()])
     }
 
     /// Destroys a bookmark, and can destroy nothing else: the name has a `#`.
@@ -59,7 +82,7 @@ impl Zfs {
         let Some(first) = new.first() else { return Ok(Vec::new()) };
         let mut command = self.command(["program", "-j", first.dataset.pool(), "-"]);
         for one in new {
-            command.arg(one.dataset.at(one.snapshot.as_str())).arg(one.full_name());
+            command.arg(one.origin()).arg(one.full_name());
         }
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
@@ -68,6 +91,18 @@ impl Zfs {
         }
         failed_of(new, &child.wait_with_output()?)
     }
+}
+
+/// Reads [`Zfs::list_bookmarks`] of this dataset.
+pub fn read_marks(input: impl BufRead, dataset: &DatasetName) -> Result<Vec<SnapshotName>, ParseError> {
+    let mut all = Vec::new();
+    for_lines(input, |line| {
+        let name = line.strip_prefix(dataset.as_str()).and_then(|rest| rest.strip_prefix('#'));
+        let name = name.and_then(|name| name.parse().ok());
+        all.push(name.ok_or_else(|| ParseError::line("it is no bookmark of the dataset", line))?);
+        Ok::<_, ParseError>(())
+    })?;
+    Ok(all)
 }
 
 fn failed_of(new: &[NewBookmark], output: &Output) -> io::Result<Vec<NewBookmark>> {
@@ -91,7 +126,7 @@ mod tests {
     fn new(snapshot: &str) -> NewBookmark {
         NewBookmark {
             dataset: "p/a b".parse().unwrap(),
-            snapshot: snapshot.parse().unwrap(),
+            origin: Origin::Snapshot(snapshot.parse().unwrap()),
             name: format!("mark-{snapshot}").parse().unwrap(),
         }
     }
@@ -104,6 +139,8 @@ mod tests {
     fn command_lines() {
         let zfs = Zfs::at("zfs");
         assert_eq!(args(&zfs.bookmark(&new("s"))), ["bookmark", "p/a b@s", "p/a b#mark-s"]);
+        let copy = NewBookmark { origin: Origin::Bookmark("old".parse().unwrap()), ..new("s") };
+        assert_eq!(args(&zfs.bookmark(&copy)), ["bookmark", "p/a b#old", "p/a b#mark-s"]);
         let gone = zfs.destroy_bookmark(&"p/a b".parse().unwrap(), &"mark".parse().unwrap());
         assert_eq!(args(&gone), ["destroy", "p/a b#mark"]);
     }

@@ -8,6 +8,7 @@ mod content;
 mod delegated;
 mod estimate;
 mod features;
+mod history;
 mod mirror;
 mod nvlist;
 mod parse;
@@ -20,13 +21,14 @@ mod volmode;
 mod wrapped_key;
 
 pub use base::{BaseFacts, feature_is_active, read_base_facts, read_iv_sets};
-pub use bookmarks::NewBookmark;
+pub use bookmarks::{NewBookmark, Origin, read_marks};
 pub use change::{Pinned, read_creations, read_names, read_pinned, read_reclaimed};
 pub use command::{PLACEHOLDER, SendBase, SendFlags, SendSpec, Zfs, find_zfs};
 pub use content::{ContentError, PART, Part, Reading, read_content};
 pub use delegated::Receivers;
 pub use estimate::{Estimate, Report, report};
 pub use features::{Lacking, lacking};
+pub use history::{Happened, Record, Traces, read_history, read_sources, read_values};
 pub use mirror::{Note, Noted, read_notes, read_settings};
 pub use parse::{
     Encryption, Facts, Listed, Mark, ParseError, disabled_features, read_facts, read_listed, read_source, user_objects,

@@ -238,6 +238,9 @@ impl Run<'_> {
     pub(super) fn planned(&mut self, dataset: usize, planned: Result<Box<PlannedDataset>, String>) {
         if let Ok(planned) = &planned {
             self.ready.plan.datasets[dataset] = (**planned).clone();
+            if let Some(books) = &mut self.books {
+                books.replanned(dataset, planned, &self.ready.negotiation);
+            }
         }
         self.input(Input::Replanned { dataset, planned });
     }

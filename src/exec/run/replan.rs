@@ -8,9 +8,9 @@ use crate::error::StartError;
 use crate::exec::ask::Listings;
 use crate::exec::machine::source_advice;
 use crate::exec::resume::{self, Judged};
-use crate::exec::{dates, source};
+use crate::exec::{dates, proof, source};
 use crate::name::{DatasetName, RelPath};
-use crate::plan::{PlannedDataset, SourceDataset, SourceFacts, TargetDataset, Verdict};
+use crate::plan::{PlannedDataset, Proofs, SourceDataset, SourceFacts, TargetDataset, Verdict};
 use crate::zfs::Refusal;
 
 /// What a task has found out.
@@ -23,6 +23,8 @@ pub(super) enum Found {
     Facts(Result<HashMap<DatasetName, SourceFacts>, StartError>),
     /// What was written to its snapshots.
     Written(Vec<(String, u64)>),
+    /// Which of its bookmarks still belong to its history.
+    Proofs(Proofs),
     /// A conflict, with the dates of this machine's snapshots.
     Dated(Box<PlannedDataset>),
 }
@@ -39,6 +41,7 @@ impl Run<'_> {
                 self.ready.negotiation.written(&written);
                 self.replan(dataset);
             }
+            Later::Found(dataset, Found::Proofs(found)) => self.proven(dataset, found),
             Later::Found(dataset, Found::Dated(planned)) => self.ask_dates(dataset, planned),
         }
     }
@@ -129,7 +132,19 @@ impl Run<'_> {
         self.find_out(dataset, async move { Found::Written(source::written(&zfs, &names, stall).await) });
     }
 
+    /// A bookmark that is none any more changes the plan, not what is known of the target.
+    fn proven(&mut self, dataset: usize, found: Proofs) {
+        let settled = self.ready.negotiation.proofs(found);
+        proof::tell(&settled, self.reporter);
+        self.replan(dataset);
+    }
+
     fn replan(&mut self, dataset: usize) {
+        if let Some(doubt) = self.ready.negotiation.wants_proof_of(dataset) {
+            let (zfs, stall) = (self.zfs.clone(), self.job.faults.stall_timeout);
+            return self
+                .find_out(dataset, async move { Found::Proofs(proof::find_out(&zfs, vec![doubt], stall).await) });
+        }
         let Some(planned) = self.ready.negotiation.replan(dataset) else {
             return self.planned(dataset, Err("it is not in the plan".to_owned()));
         };

@@ -9,7 +9,7 @@ use super::whole::{check_mounts, destroy_whole};
 use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::plan::{Cure, Restore};
 use crate::remote::wire::Failure;
-use crate::zfs::{Facts, Pinned, Refusal, Zfs, read_facts, read_pinned};
+use crate::zfs::{Facts, Pinned, Refusal, Zfs, read_facts, read_marks, read_pinned};
 
 /// So many bytes of names go into one `zfs destroy`.
 const BATCH: usize = 64 * 1024;
@@ -119,7 +119,10 @@ fn replace(zfs: &Zfs, dataset: &DatasetName, all: &[Pinned]) -> Result<(), Failu
     }
     if below(zfs, dataset)? > 0 {
         check_mounts(dataset)?;
-        return destroy_snapshots(zfs, dataset, all);
+        destroy_snapshots(zfs, dataset, all)?;
+        // What takes its place has another history: a bookmark would tell that what is sent from it has these snapshots' content.
+        let marks = read(zfs.list_bookmarks(dataset), |output| read_marks(output, dataset))?;
+        return marks.iter().try_for_each(|mark| run(zfs.destroy_bookmark(dataset, mark), |_| Ok(())));
     }
     destroy_whole(zfs, &facts(zfs, dataset)?, all)
 }

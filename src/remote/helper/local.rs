@@ -178,7 +178,7 @@ impl Host for LocalHost {
         dry_run: bool,
     ) -> Result<Thinned, Failure> {
         let _passage = if dry_run { Passage::default() } else { self.claims.enter([dataset])? };
-        thin::thin(self.zfs()?, dataset, snapshots, dry_run)
+        thin::thin_copy(self.zfs()?, dataset, snapshots, dry_run)
     }
 
     fn rename(&self, rename: &Rename) -> Result<(), Failure> {

@@ -1,12 +1,13 @@
 //! Destroys snapshots that nobody needs any more: only those that were named, are still the same, and that nothing pins.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::host::failure;
-use super::process::{run, run_listing};
-use crate::name::{DatasetName, Guid, SnapshotName};
+use super::process::{read, run, run_listing};
+use crate::name::{DatasetName, Guid, RelPath, SnapshotName, Txg};
+use crate::plan::{KnownTarget, SourceDataset, is_our_bookmark, known_targets};
 use crate::remote::wire::{Failure, MAX_THIN, Thinned};
-use crate::zfs::{Pinned, Refusal, Zfs, read_pinned, read_reclaimed};
+use crate::zfs::{Pinned, Refusal, Zfs, read_marks, read_pinned, read_reclaimed, read_source};
 
 /// So many bytes of names go into one command.
 const BATCH: usize = 64 * 1024;
@@ -36,6 +37,42 @@ pub fn thin(
         rest = later;
     }
     Ok(thinned)
+}
+
+/// The same on a copy, which may be the source of another: what its own targets lack stays, as its bookmarks tell.
+pub(super) fn thin_copy(
+    zfs: &Zfs,
+    dataset: &DatasetName,
+    snapshots: &[(SnapshotName, Guid)],
+    dry_run: bool,
+) -> Result<Thinned, Failure> {
+    let Some((kept, by)) = needed_further(zfs, dataset)? else { return thin(zfs, dataset, snapshots, dry_run) };
+    let (stay, go): (Vec<_>, Vec<_>) = snapshots.iter().cloned().partition(|(_, guid)| kept.contains(guid));
+    let mut thinned = thin(zfs, dataset, &go, dry_run)?;
+    let why = format!("may be needed by the target of its bookmark #{by}");
+    thinned.pinned.extend(stay.into_iter().map(|(name, _)| (name, why.clone())));
+    Ok(thinned)
+}
+
+/// The snapshots of a dataset that a target of its own may lack, and the bookmark that tells so.
+fn needed_further(zfs: &Zfs, dataset: &DatasetName) -> Result<Option<(HashSet<Guid>, SnapshotName)>, Failure> {
+    let marks = read(zfs.list_bookmarks(dataset), |output| read_marks(output, dataset))?;
+    if !marks.iter().any(|mark| is_our_bookmark(mark.as_str())) {
+        return Ok(None);
+    }
+    let listed = read(zfs.list_source(dataset, Some(0)), |output| read_source(output, dataset))?;
+    let listed = listed.into_iter().find(|one| one.path == RelPath::default());
+    let Some(SourceDataset { snapshots, bookmarks, .. }) = listed else { return Ok(None) };
+    // Nobody can tell whether a bookmark whose snapshot is gone still belongs to the history: it speaks for all of them.
+    let place = |known: &KnownTarget<'_>| {
+        let has = known.has.filter(|mark| snapshots.iter().any(|snapshot| snapshot.guid == mark.guid));
+        has.map_or(Txg(0), |mark| mark.txg)
+    };
+    let known = known_targets(&bookmarks);
+    let Some(first) = known.iter().min_by_key(|known| place(known)) else { return Ok(None) };
+    let since = place(first);
+    let kept = snapshots.iter().filter(|snapshot| snapshot.txg >= since).map(|snapshot| snapshot.guid).collect();
+    Ok(Some((kept, first.has.unwrap_or(first.newest).snapshot_name())))
 }
 
 /// Those that can go; the others are taken note of.

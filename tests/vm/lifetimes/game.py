@@ -3,8 +3,9 @@
     tests/vm/run [--engine E] --with tests/vm/suite tests/vm/lifetimes [--rounds N] [--seed S]
 
 Each round something happens to the tree or to a target (writes, snapshots by zfsync and by hand, datasets that come, go and
-get other names, holds, a clock that jumps, a target that gets another name), then one command of zfsync: push, prune, cron, a push
-with --delete-missing, a restore; with a target that is there, absent, full, or lost in the middle. judge.py says what must hold:
+get other names, holds, a clock that jumps, a source that another tool takes back, a target that gets another name or is destroyed), then
+one command of zfsync: push, prune, cron, a push with --delete-missing, a restore, a push from a target to a third one; with a target that
+is there, absent, full, or lost in the middle. judge.py says what must hold:
 nothing that a rule or a target needs is lost, what is foreign stays, and exit status 0 means that the copy is there, with the same
 contents. The first line that is wrong ends the game with exit status 1. The same seed plays the same game.
 """
@@ -53,6 +54,8 @@ class Game:
         self.rng, self.number = rng, number
         self.source = f"apool/life{number}"
         self.targets = [Target(f"bpool/one{number}"), Target(f"bpool/two{number}")]
+        self.third = Target(f"bpool/third{number}")  # what the first target goes on to
+        self.lost = set()  # guids behind which a dataset of the source went back
         self.past, self.contents, self.log, self.counter, self.offset = set(), Contents(), [], 0, 0
         ALPHA("clock-jump 0")
         ALPHA(f"""zfs create {self.source}; zfs create {self.source}/a; zfs create {self.source}/b
@@ -61,7 +64,7 @@ class Game:
     def end(self):
         """Leaves nothing behind."""
         ALPHA("clock-jump 0")
-        for host, root in [(ALPHA, self.source), *((BETA, target.root) for target in self.targets)]:
+        for host, root in [(ALPHA, self.source), *((BETA, target.root) for target in [*self.targets, self.third])]:
             host(f"""zfs list -H -o name {root} >/dev/null 2>&1 || exit 0
                 zfs list -H -r -t snapshot -o name {root} | while read -r snap; do
                     zfs holds -H "$snap" | while read -r name tag rest; do zfs release "$tag" "$name"; done; done
@@ -83,7 +86,8 @@ class Game:
     def happens(self):
         """Something, and how it is called."""
         deeds = [self.write] * 5 + [self.take] * 6 + [self.by_hand] * 2 + [self.clock] * 4 + [
-            self.create, self.remove, self.rename, self.prune_by_hand, self.hold, self.admin, self.rename_target]
+            self.create, self.remove, self.rename, self.prune_by_hand, self.hold, self.admin, self.rename_target,
+            self.go_back, self.go_back, self.lose_target]
         self.rng.choice(deeds)()
 
     def write(self):
@@ -176,11 +180,38 @@ class Game:
             BETA(f"zfs rename {target.root} {new}")
             target.root = new
 
+    def go_back(self):
+        """Another tool takes a dataset of the source back behind its newest snapshots, and on from there: its bookmarks stay."""
+        side = look(ALPHA, self.source)
+        path = self.rng.choice(sorted(side.datasets))
+        snaps = side.snaps[path]
+        at = self.rng.randrange(len(snaps)) if snaps else 0
+        if len(snaps) - at < 2 or any(snap.held for snap in snaps[at + 1:]) or any(below.startswith(f"{path}/") for below in side.datasets if path):
+            return
+        name, snap = self.name(path), self.fresh("back")
+        self.note(f"{path} goes back to @{snaps[at].name}, and on to @{snap}")
+        ALPHA(f"""zfs clone {name}@{snaps[at].name} apool/branch; head -c 20K /dev/urandom >/apool/branch/{snap}; zfs snapshot apool/branch@{snap}
+            zfs unmount {name} || true; zfs send -i {name}@{snaps[at].name} apool/branch@{snap} | zfs recv -F {name}
+            zfs destroy -r apool/branch; zfs mount {name} 2>/dev/null || true""")
+        self.lost |= {snap.guid for snap in snaps[at + 1:]}
+
+    def lose_target(self):
+        """A target is destroyed; its admin may make an empty one. What zfsync knows of it is wrong until it gets there again."""
+        target = self.rng.choice(self.targets)
+        if target.look().datasets:
+            self.note(f"{target} is destroyed")
+            BETA(f"zfs destroy -R {target.root}")
+            if self.rng.random() < 0.5:
+                BETA(f"zfs create -o readonly=on {target.root}")
+            target.bound.clear()
+            if target is self.targets[0]:
+                self.third.bound.clear()
+
     # --- what zfsync does -----------------------------------------------------------------
 
     def plays(self):
         """One command of zfsync, and its judgement."""
-        self.rng.choice([self.push] * 5 + [self.prune] * 4 + [self.cron] * 2 + [self.mirror] * 2 + [self.restore])()
+        self.rng.choice([self.push] * 5 + [self.prune] * 4 + [self.cron] * 2 + [self.mirror] * 2 + [self.onward] * 2 + [self.restore])()
 
     def zfsync(self, words, host=ALPHA):
         done = host.try_run(f"zfsync {words}", timeout=300)
@@ -219,13 +250,19 @@ class Game:
     def push(self, extra="", may_follow=False):
         target = self.rng.choice(self.targets)
         before, there = self.sides()
+        at, further = self.targets.index(target), self.third.look()
         options, must, undo = self.fault(target)
         done = self.zfsync(f"push -q {options} {extra} {self.source} {target}")
         if undo:
             BETA(undo)
         after, now = self.sides()
         self.check(judge.source_keeps(before, after, False))
-        at = self.targets.index(target)
+        if must or undo:
+            target.bound |= set(after.datasets)
+        if at == 0:
+            self.check(judge.needed_by(there[0], now[0], further, self.goes_further(now[0]), str(self.third)))
+        if must and done.status == 1 and judge.diverged(after, now[at], self.lost):
+            return self.roll_back(target)
         for number, one in enumerate(self.targets):
             follows = may_follow and number == at and done.status == 0
             self.check(judge.target_keeps(there[number], now[number], False, follows, after, self.past, one.foreign, str(one)))
@@ -241,6 +278,34 @@ class Game:
             raise Wrong(f"exit status {done.status}, and {target} has all")
         elif must:
             raise Wrong(f"exit status {done.status}, and nothing was in the way")
+
+    def goes_further(self, side):
+        """Which datasets of the first target are known to go on to the third: what was destroyed whole takes its bookmarks along."""
+        return lambda path: path in self.third.bound and path in side.datasets
+
+    def roll_back(self, target):
+        """What another tool took back at the source is in conflict, and rolled back by whoever wants that."""
+        self.zfsync(f"push -q --rollback {self.source} {target}")
+        after, now = self.sides()
+        side = now[self.targets.index(target)]
+        self.check(self.contents.differing(self.source, after, target.root, side))
+        for path in after.datasets:
+            if not judge.held_up(after, side, path, self.lost):
+                self.check(judge.in_sync(after, side, str(target), [path]))
+
+    def onward(self):
+        """The first target goes on to a third one, which lags behind between."""
+        first, third = self.targets[0], self.third
+        if not first.look().datasets:
+            return
+        before = first.look()
+        done = self.zfsync(f"push -q {first.root} {third.root}", BETA)
+        after, there = first.look(), third.look()
+        self.check(judge.source_keeps(before, after, False))
+        third.bound |= set(after.datasets)
+        if done.status == 0:
+            self.check(judge.in_sync(after, there, third.root))
+            self.check(self.contents.differing(first.root, after, third.root, there, BETA))
 
     def mirror(self):
         self.push(f"--delete-missing {self.rng.choice(['datasets', 'snapshots', 'both'])} --grace {self.rng.choice(['0', '0', '2h'])}"
@@ -261,6 +326,7 @@ class Game:
         words, rules = self.rules()
         named = [target for target in self.targets if self.rng.random() < 0.4 and target.look().datasets]
         before, there = self.sides()
+        further = self.third.look()
         shown = self.zfsync(f"prune -n {words} {self.source} {' '.join(map(str, named))}")
         same, _ = self.sides()
         self.check(judge.source_keeps(before, same, False))
@@ -268,6 +334,7 @@ class Game:
         now = time_on_alpha()
         after, there_now = self.sides()
         self.thinned(before, after, there, there_now, rules, now, named)
+        self.check(judge.needed_by(there[0], there_now[0], further, self.goes_further(there_now[0]), str(self.third)))
         if done.status != 0 or shown.status != 0:
             raise Wrong(f"exit status {shown.status} and {done.status}, and nothing was in the way")
         # Once more: nothing is left to do.
@@ -294,7 +361,7 @@ class Game:
         counts = {letter: rng.randint(1, 4) for letter in judge.CLASSES}
         thin = "--thin-targets" if rng.random() < 0.4 else ""
         before, there = self.sides()
-        target = rng.choice(self.targets)
+        target, further = rng.choice(self.targets), self.third.look()
         options, must, undo = self.fault(target)
         words = " ".join(f"-{letter.lower()} {count}" for letter, count in counts.items())
         done = self.zfsync(f"cron {words} {thin} {options} {self.source} {' '.join(map(str, self.targets))}")
@@ -302,17 +369,21 @@ class Game:
             BETA(undo)
         after, there_now = self.sides()
         named = self.targets if thin else []
+        if must or undo:
+            for one in self.targets:
+                one.bound |= set(after.datasets)
+        self.check(judge.needed_by(there[0], there_now[0], further, self.goes_further(there_now[0]), str(self.third)))
         self.check(judge.source_keeps(before, after, True))
         self.check(judge.thinned_rightly(before, after, "the source"))
         for number, one in enumerate(self.targets):
-            self.check(judge.needed_by(before, after, there_now[number], lambda path: True, str(one)))
+            self.check(judge.needed_by(before, after, there_now[number], lambda path, one=one: path in one.bound, str(one)))
             self.check(judge.target_keeps(
                 there[number], there_now[number], one in named, False, after, self.past, one.foreign, str(one)))
             if done.status == 0:
                 self.check(judge.in_sync(after, there_now[number], str(one)))
                 self.check(self.contents.differing(self.source, after, one.root, there_now[number]))
                 one.bound |= set(after.datasets)
-        if done.status != 0 and must:
+        if done.status != 0 and must and not any(judge.diverged(after, side, self.lost) for side in there_now):
             raise Wrong(f"exit status {done.status}, and nothing was in the way")
 
     def restore(self):
@@ -322,7 +393,9 @@ class Game:
         if not there.snaps.get(""):
             return
         ALPHA("zfs destroy -R apool/back 2>/dev/null || true")
-        self.zfsync(f"restore {target.root} alpha:apool/back", BETA)
+        done = self.zfsync(f"restore {target.root} alpha:apool/back", BETA)
+        if done.status != 0:
+            raise Wrong(f"exit status {done.status} of a restore, and nothing was in the way")
         back = look(ALPHA, "apool/back")
         self.check([f"restored without {path}" for path in there.datasets if there.snaps[path] and path not in back.datasets])
         self.check([f"restored {path} without {there.newest(path).name}" for path in there.datasets

@@ -123,10 +123,20 @@ def target_keeps(before, after, may_thin, may_follow, source, past, foreign, who
     return found
 
 
-def in_sync(source, target, whose):
+def held_up(source, target, path, lost):
+    """Whether a dataset of the target has what the source went back behind and no more."""
+    return any(snap.guid in lost and snap.guid not in source.guids(path) for snap in target.snaps.get(path, []))
+
+
+def diverged(source, target, lost):
+    """Whether something on the target is in the way of the source's new history."""
+    return any(held_up(source, target, path, lost) for path in source.datasets)
+
+
+def in_sync(source, target, whose, paths=None):
     """After exit status 0 the newest snapshot of each dataset is there."""
     found = []
-    for path in source.datasets:
+    for path in source.datasets if paths is None else paths:
         newest = source.newest(path)
         if newest and newest.guid not in target.guids(path):
             found.append(f"exit status 0, and {whose} lacks {path}@{newest.name}")

@@ -83,11 +83,11 @@ class Contents:
     """Checksums of what snapshots hold, each read once on each side: a snapshot doesn't change."""
 
     def __init__(self):
-        self.known = {}  # (host's name, guid): sum
+        self.known = {}  # (host's name, root, guid): sum
 
     def of(self, host, root, wanted):
         """{guid: sum} of (path, Snap) pairs."""
-        missing = [(path, snap) for path, snap in wanted if (host.name, snap.guid) not in self.known]
+        missing = [(path, snap) for path, snap in wanted if (host.name, root, snap.guid) not in self.known]
         if missing:
             script = ["place=/run/lifetimes-content; mkdir -p $place"]
             for path, snap in missing:
@@ -98,10 +98,10 @@ class Contents:
                 script.append("umount $place")
             for line in host.lines("\n".join(script)):
                 guid, digest = line.split()[:2]
-                self.known[host.name, guid] = digest
-        return {snap.guid: self.known[host.name, snap.guid] for _, snap in wanted}
+                self.known[host.name, root, guid] = digest
+        return {snap.guid: self.known[host.name, root, snap.guid] for _, snap in wanted}
 
-    def differing(self, source_root, source, target_root, target):
+    def differing(self, source_root, source, target_root, target, source_host=ALPHA):
         """What should be the same in the newest common snapshot of each dataset, and is not."""
         pairs = []
         for path in source.datasets:
@@ -110,7 +110,7 @@ class Contents:
             if common:
                 there = next(snap for snap in target.snaps[path] if snap.guid == common[-1].guid)
                 pairs.append((path, common[-1], there))
-        here = self.of(ALPHA, source_root, [(path, snap) for path, snap, _ in pairs])
+        here = self.of(source_host, source_root, [(path, snap) for path, snap, _ in pairs])
         there = self.of(BETA, target_root, [(path, snap) for path, _, snap in pairs])
         return [f"the content of {path}@{snap.name} differs on {target_root}" for path, snap, _ in pairs
                 if here[snap.guid] != there[snap.guid]]

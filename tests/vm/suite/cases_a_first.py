@@ -79,6 +79,8 @@ def pool_root(c):
     c.push(source=source, target=f"beta:{target}")
     c.in_sync(source, target)
     c.beta(f"zpool destroy {target}; zpool create -o cachefile=none {target} /var/tmp/{target}.img; zfs snapshot {target}@q1")
+    # The first run finds out that the target has no more what our bookmark says.
+    c.push(source=source, target=f"beta:{target}", status=1, says="no common snapshot")
     with c.unchanged():
         c.push(source=source, target=f"beta:{target}", status=1, says=("only there", "q1", "only here", "p1"))
 

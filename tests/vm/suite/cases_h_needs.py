@@ -122,3 +122,85 @@ def needed_from_a_strangers_bookmark(c):
     pruned(c, ["s2", "s3"])
     c.beta(f"zfs set quota=none {c.target}")
     comes(c)
+
+
+@case("H10", "R05")
+def needed_by_a_target_that_was_replaced(c):
+    """An empty dataset lies in the place of what had everything: what it lacks stays, whatever the bookmark of the old one says, while it is full and after."""
+    c.tree({"": ""})
+    grow(c, "s1", "s2")
+    c.push()
+    c.beta(f"zfs destroy -r {c.target}; zfs create -o quota=1M -o readonly=on {c.target}")
+    grow(c, "s3")
+    for _ in range(2):
+        c.push(status=1, says="make room")
+        pruned(c, ["s1", "s2", "s3"])
+    c.beta(f"zfs set quota=none {c.target}")
+    comes(c)
+
+
+@case("H10", "R05", "G01")
+def needed_by_a_target_that_holds_something_else(c):
+    """A target in conflict, and one that is encrypted and locked, have none of it: everything stays. When the old one is back it goes on from its bookmark."""
+    c.tree({"": ""})
+    grow(c, "s1", "s2")
+    c.push()
+    c.beta(f"zfs rename {c.target} {c.target}-old; zfs create {c.target}; echo x >/{c.target}/x; zfs snapshot {c.target}@x")
+    grow(c, "s3")
+    for _ in range(2):
+        c.push(status=1, says="no common snapshot")
+        pruned(c, ["s1", "s2", "s3"])
+    c.beta(f"zfs destroy -r {c.target}")
+    c.beta(f"echo 12345678 | zfs create -o encryption=on -o keyformat=passphrase {c.target}; zfs unmount {c.target}; zfs unload-key {c.target}")
+    c.push(status=1, says="choose a target below it")
+    pruned(c, ["s1", "s2", "s3"])
+    c.beta(f"zfs destroy -r {c.target}; zfs rename {c.target}-old {c.target}")
+    c.alpha(f"zfs destroy {c.source}@s1%s2")
+    run = c.push("--json")
+    c.same([event["from"][:8] for event in run.of("step_started")], ["#zfsync-"], "what the increment starts from")
+    c.same(c.checksums(c.beta, f"{c.target}@s3"), c.checksums(c.alpha, f"{c.source}@s3"), "its content")
+
+
+@case("H10", "R05", "G09")
+def needed_after_a_replace_in_mid_run(c):
+    """A conflict that only the receive finds is solved by --replace, and the new copy is full after its first snapshot: that one and all after it stay."""
+    target = f"{c.target}/t"
+    c.alpha(f"zfs create {c.source}")
+    # What takes next to nothing there takes its length in the new copy.
+    c.beta(f"""
+        zfs create -o compression=off -o quota=2M {c.target}; zfs create -o recordsize=1M -o compression=gzip {target}
+        echo s0 >/{target}/s0; zfs snapshot {target}@s0; yes | head -c 3M >/{target}/big; zfs snapshot {target}@s1
+        zfs send {target}@s0 | ssh alpha zfs recv -o compression=off -F {c.source}; zfs send -i @s0 {target}@s1 | ssh alpha zfs recv {c.source}
+        zfs unmount {target}""")
+    grow(c, "s2")
+    c.push("--replace", target, target=f"beta:{target}", status=1, says="make room")
+    c.same(c.snaps(c.beta, target), ["s0"], "the target's snapshots")
+    pruned(c, ["s0", "s1", "s2"])
+    c.beta(f"zfs set quota=none {c.target}")
+    c.push(target=f"beta:{target}")
+    c.in_sync(target=target)
+    c.same(c.checksums(c.beta, f"{target}@s2"), c.checksums(c.alpha, f"{c.source}@s2"), "its content")
+
+
+@case("H10", "R05", "T05")
+def needed_by_the_target_of_a_target(c):
+    """A -> B -> C: neither a prune nor --delete-missing of B takes what C, which is away, still lacks."""
+    c.tree({"": ""})
+    grow(c, "s1")
+    third = f"{c.target}-third"
+    c.shown.append((c.beta, third))
+    c.push()
+    onward = ["ssh", "beta", f"zfsync push {c.target} {third}"]
+    c.push(argv=onward)
+    grow(c, "s2", "s3", "s4")
+    c.push()
+    run = c.zfsync("prune", "-v", *KEEP, c.source, f"beta:{c.target}")
+    c.same(c.snaps(c.alpha, c.source), ["s4"], "what is left on SOURCE")
+    c.same(c.snaps(c.beta, c.target), ["s1", "s2", "s3", "s4"], "what is left on the target")
+    c.check("#zfsync-" in run.err, f"why it stays: {run.err}")
+    c.push("--delete-missing", "snapshots", "--grace", "0", "--max-delete", "100%")
+    c.same(c.snaps(c.beta, c.target), ["s1", "s2", "s3", "s4"], "what is left on the target")
+    c.push(argv=onward)
+    c.same(c.snaps(c.beta, third), ["s1", "s2", "s3", "s4"], "what has arrived on the third")
+    c.zfsync("prune", *KEEP, c.source, f"beta:{c.target}")
+    c.same(c.snaps(c.beta, c.target), ["s4"], "what is left on the target")

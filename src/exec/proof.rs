@@ -1,0 +1,197 @@
+//! Finds out whether bookmarks still belong to the history of their datasets, from this machine's `zfs` and `zpool`. What that means
+//! is in [`crate::plan`].
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::ask::Asker;
+use super::local;
+use super::push::list_unlisted;
+use super::source::{self, chunks};
+use crate::error::StartError;
+use crate::name::{DatasetName, Guid, Txg};
+use crate::plan::{Doubt, Negotiation, Proof, Proofs, Settled, Sign, SourceDataset, WITNESS, note_of, replay};
+use crate::report::{Event, Reporter};
+use crate::zfs::{Refusal, Traces, Zfs, read_sources, read_values};
+
+/// So many notes are taken at a time.
+const AT_ONCE: usize = 4;
+
+/// Has only bookmarks start anything that are proven, or that nothing speaks against; what is planned without one is listed.
+pub async fn settle(
+    negotiation: &mut Negotiation,
+    asker: &mut Asker<'_>,
+    zfs: &Zfs,
+    reporter: &mut dyn Reporter,
+) -> Result<(), StartError> {
+    loop {
+        let doubts = negotiation.wants_proofs();
+        if doubts.is_empty() {
+            return Ok(());
+        }
+        let found = find_out(zfs, doubts, asker.job.faults.stall_timeout).await;
+        tell(&negotiation.proofs(found), reporter);
+        list_unlisted(negotiation, asker, zfs, reporter).await?;
+    }
+}
+
+/// Tells what became of doubts.
+pub fn tell(settled: &Settled, reporter: &mut dyn Reporter) {
+    for (dataset, text) in &settled.notices {
+        reporter.event(&Event::Notice { dataset: Some(dataset.to_string()), text: text.clone() });
+    }
+    let Some(first) = settled.unproven.first() else { return };
+    let who = match settled.unproven.len() {
+        1 => format!("{first} goes on from a bookmark whose snapshot is gone"),
+        more => format!("{more} datasets ({first} is the first) go on from bookmarks whose snapshots are gone"),
+    };
+    let text = format!(
+        "{who}; only root can check by zpool history -i that nothing was rolled back behind it, and this run can't: nothing else speaks \
+         against it"
+    );
+    reporter.event(&Event::Notice { dataset: None, text });
+}
+
+/// Settles all that can be settled: each bookmark asked for has an answer afterwards.
+pub async fn find_out(zfs: &Zfs, mut doubts: Vec<Doubt>, stall: Option<Duration>) -> Proofs {
+    if doubts.is_empty() {
+        return Proofs::new();
+    }
+    let datasets: Vec<DatasetName> = doubts.iter().map(|doubt| doubt.dataset.clone()).collect();
+    let notes = notes(zfs, &datasets, stall).await;
+    let mut proofs: Proofs = doubts.iter_mut().map(|doubt| (doubt.index, doubt.settle_by_witnesses(&notes))).collect();
+    doubts.retain(|doubt| !doubt.marks.is_empty());
+    for (index, found) in by_history(zfs, &doubts, stall).await {
+        proofs.entry(index).or_default().extend(found);
+    }
+    for doubt in &mut doubts {
+        let known = proofs.entry(doubt.index).or_default();
+        doubt.marks.retain(|(guid, _)| !known.contains_key(guid));
+    }
+    doubts.retain(|doubt| !doubt.marks.is_empty());
+    for (doubt, sign) in doubts.iter().zip(signs(zfs, &doubts, stall).await) {
+        let unknown = doubt.marks.iter().map(|(guid, _)| (*guid, Proof::Unknown(sign)));
+        proofs.entry(doubt.index).or_default().extend(unknown);
+    }
+    proofs
+}
+
+/// What is known of one bookmark of a dataset, if its snapshot is gone.
+pub async fn of_one(
+    zfs: &Zfs,
+    dataset: &DatasetName,
+    listed: &SourceDataset,
+    mark: Guid,
+    stall: Option<Duration>,
+) -> Option<Proof> {
+    let mut doubt = listed.doubt(0, dataset);
+    doubt.marks.retain(|(guid, _)| *guid == mark);
+    if doubt.marks.is_empty() {
+        return None;
+    }
+    find_out(zfs, vec![doubt], stall).await.remove(&0)?.remove(&mark)
+}
+
+/// The notes of witnesses. Who can't read them has none.
+async fn notes(zfs: &Zfs, datasets: &[DatasetName], stall: Option<Duration>) -> HashMap<String, String> {
+    let mut all = HashMap::new();
+    for some in chunks(datasets, 0) {
+        if let Ok(output) = local::output(zfs.notes_of_snapshots(WITNESS, some), stall).await {
+            all.extend(read_values(&output.stdout));
+        }
+    }
+    all
+}
+
+async fn by_history(zfs: &Zfs, doubts: &[Doubt], stall: Option<Duration>) -> Proofs {
+    let mut pools: BTreeMap<&str, Vec<Doubt>> = BTreeMap::new();
+    for doubt in doubts {
+        pools.entry(doubt.dataset.pool()).or_default().push(doubt.clone());
+    }
+    let mut all = Proofs::new();
+    for (pool, doubts) in pools {
+        let since = doubts.iter().flat_map(|doubt| &doubt.marks).map(|(_, txg)| *txg).min().unwrap_or(Txg(0));
+        match source::history(zfs, pool, since, stall).await {
+            Ok(records) => all.extend(replay(&records, &doubts)),
+            Err(words) => tracing::info!("the history of {pool} can't be read: {words}"),
+        }
+    }
+    all
+}
+
+/// Whether something is received into these datasets. Who can't be asked looks as if.
+async fn signs(zfs: &Zfs, doubts: &[Doubt], stall: Option<Duration>) -> Vec<Sign> {
+    let datasets: Vec<DatasetName> = doubts.iter().map(|doubt| doubt.dataset.clone()).collect();
+    let mut traces = HashMap::new();
+    for some in chunks(&datasets, 0) {
+        if let Ok(output) = local::output(zfs.property_sources(some), stall).await {
+            traces.extend(read_sources(&output.stdout));
+        }
+    }
+    let oldest = |doubt: &Doubt| doubt.snapshots.first().map(|(name, ..)| doubt.dataset.at(name.as_str()));
+    let names: Vec<String> = doubts.iter().filter_map(oldest).collect();
+    let dates: HashMap<String, i64> = source::dates(zfs, &names, stall).await.into_iter().collect();
+    let sign = |doubt: &Doubt| {
+        let Some(traces) = traces.get(doubt.dataset.as_str()) else { return Sign::Unread };
+        let date = oldest(doubt).and_then(|name| dates.get(&name).copied());
+        sign(traces, date)
+    };
+    doubts.iter().map(sign).collect()
+}
+
+fn sign(traces: &Traces, oldest: Option<i64>) -> Sign {
+    match traces {
+        Traces { received: true, .. } => Sign::ReceivedProperties,
+        Traces { noted: true, .. } => Sign::Note,
+        Traces { partial: true, .. } => Sign::PartialReceive,
+        Traces { creation, .. } if creation.zip(oldest).is_some_and(|(own, oldest)| oldest < own) => {
+            Sign::OlderSnapshot
+        }
+        _ => Sign::None,
+    }
+}
+
+/// Before these snapshots are destroyed, the newest that stays of each dataset becomes the witness of those that have a bookmark of ours:
+/// they may go, now or later and by whatever tool. Who may not do that loses nothing but the proof; the words of the first that failed.
+pub async fn leave_witnesses<'a>(
+    zfs: &Zfs,
+    datasets: impl Iterator<Item = (&'a DatasetName, &'a SourceDataset, HashSet<Guid>)>,
+    stall: Option<Duration>,
+) -> Option<String> {
+    let wanted: Vec<_> = datasets
+        .filter_map(|(name, source, going)| {
+            let (witness, older) = source.witness(&going)?;
+            Some((name, source, going, witness, older))
+        })
+        .collect();
+    let names: Vec<DatasetName> = wanted.iter().map(|(name, ..)| (*name).clone()).collect();
+    let before = if wanted.is_empty() { HashMap::new() } else { notes(zfs, &names, stall).await };
+    let mut commands = Vec::new();
+    for (name, source, going, witness, older) in wanted {
+        let older = source.unwitnessed(name, older, &going, &before);
+        if !older.is_empty() {
+            let note = note_of(witness, &older, before.get(&name.at(witness.name)).map(String::as_str));
+            commands.push(zfs.note_snapshot(WITNESS, &note, name, &witness.snapshot_name()));
+        }
+    }
+    let mut failed = None;
+    let mut rest = commands.into_iter();
+    loop {
+        let some: JoinSet<_> = rest.by_ref().take(AT_ONCE).map(|command| local::output(command, stall)).collect();
+        if some.is_empty() {
+            return failed;
+        }
+        for done in some.join_all().await {
+            let words = match done {
+                Ok(output) if output.status.success() => continue,
+                Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+                Err(error) => error.to_string(),
+            };
+            if Refusal::from_words(&words) != Refusal::Missing {
+                failed.get_or_insert(words);
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Which bookmarks a plan may start from: those that are proven to belong to the history of their dataset. See [`super::proof`].
+
+use super::diff::{BaseKind, Step, Verdict, newest_common};
+use super::foresee::Blocked;
+use super::item::{Item, Known};
+use super::negotiate::Negotiation;
+use super::proof::{Doubt, Proof, Proofs, Sign};
+use crate::name::{DatasetName, Guid};
+
+/// What became of doubts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// What the user should know of a dataset.
+    pub notices: Vec<(DatasetName, String)>,
+    /// Datasets that go on from a bookmark that nothing proves, and that nothing speaks against.
+    pub unproven: Vec<DatasetName>,
+}
+
+impl Negotiation {
+    /// Believes bookmarks that nothing proves, too.
+    #[must_use]
+    pub fn with_unproven_bookmarks(mut self, allowed: bool) -> Self {
+        self.allow_unproven = allowed;
+        self
+    }
+
+    /// What is to be found out about bookmarks before anything starts from them; ask once all that must be listed is.
+    #[must_use]
+    pub fn wants_proofs(&self) -> Vec<Doubt> {
+        (0..self.items.len()).filter_map(|index| self.wants_proof_of(index)).collect()
+    }
+
+    /// The same for one dataset.
+    #[must_use]
+    pub fn wants_proof_of(&self, index: usize) -> Option<Doubt> {
+        let item = self.items.get(index)?;
+        item.base_mark().filter(|guid| !item.proofs.contains_key(guid))?;
+        let idle = matches!(self.verdict(item), Verdict::InSync | Verdict::NoSnapshots);
+        (!idle).then(|| item.source.doubt(index, &item.source_name))
+    }
+
+    /// Takes what was found out. A bookmark behind which its dataset went back is none any more; what would have started from it is
+    /// to be listed.
+    pub fn proofs(&mut self, found: Proofs) -> Settled {
+        let mut settled = Settled::default();
+        for (index, proofs) in found {
+            let Some(item) = self.items.get_mut(index) else { continue };
+            let base = item.base_mark();
+            item.proofs.extend(proofs);
+            match base.and_then(|base| item.proofs.get(&base)) {
+                Some(Proof::WentBack(txg)) => {
+                    let mark = base.and_then(|base| item.source.bookmarks.iter().find(|mark| mark.guid == base));
+                    let name = mark.map(|mark| mark.name).unwrap_or_default();
+                    let text = format!(
+                        "the bookmark #{name} no longer belongs to this dataset's history: a receive took the dataset back behind it \
+                         (zpool history -i, txg {}); nothing is sent from it",
+                        txg.0
+                    );
+                    settled.notices.push((item.source_name.clone(), text));
+                }
+                Some(Proof::Unknown(Sign::None)) => settled.unproven.push(item.source_name.clone()),
+                Some(Proof::Unknown(_)) if self.allow_unproven => settled.unproven.push(item.source_name.clone()),
+                _ => {}
+            }
+            item.drop_false_marks();
+        }
+        settled.unproven.sort();
+        settled
+    }
+
+    /// Whether the target was found to have this snapshot.
+    #[must_use]
+    pub fn target_has(&self, index: usize, guid: Guid) -> bool {
+        match self.items.get(index).map(|item| &item.known) {
+            Some(Known::Listed(target)) => target.snapshots.iter().any(|snapshot| snapshot.guid == guid),
+            _ => false,
+        }
+    }
+
+    /// Whether the target was found to have neither this nor anything newer of the source: a bookmark that tells otherwise is wrong.
+    #[must_use]
+    pub fn target_lacks(&self, index: usize, guid: Guid) -> bool {
+        let Some(item) = self.items.get(index) else { return false };
+        let target = match &item.known {
+            Known::Missing => return true,
+            Known::Listed(target) if !target.snapshots.iter().any(|snapshot| snapshot.guid == guid) => target,
+            _ => return false,
+        };
+        let place = item.source.place_of(guid);
+        let common = newest_common(&item.source, target).map(|common| common.version.txg);
+        // What the target has thinned out itself is no doubt about what is newer.
+        place.zip(common).is_none_or(|(place, common)| common < place)
+    }
+
+    /// Why steps must not start where they would.
+    pub(super) fn unproven(&self, item: &Item, verdict: &Verdict) -> Option<Blocked> {
+        let steps: &[Step] = match verdict {
+            Verdict::Send(steps) => steps,
+            Verdict::Cure(remedy) => &remedy.then,
+            _ => return None,
+        };
+        let base = steps.first()?.base.as_ref().filter(|base| base.kind == BaseKind::Bookmark)?;
+        match item.proofs.get(&base.guid)? {
+            Proof::Unknown(sign) if *sign != Sign::None && !self.allow_unproven => {
+                Some(Blocked::UnprovenBookmark { mark: base.name.clone(), sign: *sign })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Item {
+    /// The bookmark of a snapshot that is gone, from which its increments would start.
+    fn base_mark(&self) -> Option<Guid> {
+        match &self.known {
+            Known::Based(BaseKind::Bookmark, at) => Some(self.source.bookmarks.get(*at)?.guid),
+            Known::Listed(target) => {
+                let common = newest_common(&self.source, target)?;
+                (common.kind == BaseKind::Bookmark).then_some(common.version.guid)
+            }
+            _ => None,
+        }
+    }
+
+    /// Forgets the bookmarks that are known to be false.
+    pub(super) fn drop_false_marks(&mut self) {
+        let is_false = |guid: Guid| matches!(self.proofs.get(&guid), Some(Proof::WentBack(_)));
+        if !self.source.bookmarks.iter().any(|mark| is_false(mark.guid)) {
+            return;
+        }
+        let (gone, kept): (Vec<_>, Vec<_>) = self.source.bookmarks.iter().partition(|mark| is_false(mark.guid));
+        let gone = gone.into_iter().chain(self.source.false_bookmarks.iter()).collect();
+        (self.source.bookmarks, self.source.false_bookmarks) = (kept.into_iter().collect(), gone);
+        // Its place is another's now.
+        if matches!(self.known, Known::Based(BaseKind::Bookmark, _)) {
+            self.known = Known::Unlisted;
+        }
+    }
+}
