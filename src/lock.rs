@@ -67,18 +67,37 @@ pub enum LockError {
 /// Where this account's locks are: root's in /run, where nobody else can make anything; another's in the first place that others have
 /// not taken before. `ZFSYNC_LOCK_DIR` names another one, for whoever wants runs that don't meet.
 pub fn directory() -> Result<PathBuf, LockError> {
+    own_directory(candidates())
+}
+
+/// Where it may be, in this order.
+fn candidates() -> Vec<PathBuf> {
     let user = rustix::process::geteuid();
     if let Some(dir) = std::env::var_os("ZFSYNC_LOCK_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute()) {
-        return own_directory([dir]);
+        return vec![dir];
     }
     if user.is_root() {
-        return own_directory(["/run", "/var/run"].map(|dir| Path::new(dir).join("zfsync")));
+        return ["/run", "/var/run"].map(|dir| Path::new(dir).join("zfsync")).to_vec();
     }
-    own_directory(SHARED.map(|dir| Path::new(dir).join(format!("zfsync-{}", user.as_raw()))))
+    SHARED.map(|dir| Path::new(dir).join(format!("zfsync-{}", user.as_raw()))).to_vec()
+}
+
+/// Who of this account has locked a tree, what it lies in, or a part of it, as far as known. Makes nothing and holds nobody up.
+pub fn tree_holder(dataset: &DatasetName) -> Option<String> {
+    candidates().iter().find_map(|dir| holder_in(dir, dataset))
+}
+
+fn holder_in(dir: &Path, dataset: &DatasetName) -> Option<String> {
+    let above = dataset.ancestors().into_iter().chain([dataset.clone()]);
+    // What lies below a tree has a shared lock on its file.
+    let mut alone =
+        above.filter_map(|name| look(&tree_path(dir, &name)).filter(|file| file.try_lock_shared().is_err()));
+    let note = alone.find_map(|mut file| Note::read(&mut file)).or_else(|| below(dir, dataset, 0))?;
+    Some(format!("{}, for {}", note.owner, note.what))
 }
 
 /// The first of these that is a directory of our own, made if need be.
-fn own_directory<const N: usize>(candidates: [PathBuf; N]) -> Result<PathBuf, LockError> {
+fn own_directory(candidates: impl IntoIterator<Item = PathBuf>) -> Result<PathBuf, LockError> {
     let mut failed = None;
     for dir in candidates {
         match make_own(&dir) {
@@ -230,6 +249,20 @@ mod tests {
 
     fn tree(dir: &Path, dataset: &str, run: u64) -> Result<Lock, LockError> {
         Lock::take_tree(dir, &dataset.parse().unwrap(), run, &format!("run {run}"))
+    }
+
+    #[test]
+    fn who_only_looks_makes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let looked = |dataset: &str| holder_in(dir.path(), &dataset.parse().unwrap());
+        assert_eq!(looked("b/x"), None);
+        let lock = tree(dir.path(), "b/x/y", 1).unwrap();
+        for (dataset, found) in [("b", true), ("b/x", true), ("b/x/y", true), ("b/x/y/z", true), ("b/x/z", false)] {
+            assert_eq!(looked(dataset), found.then(|| "run 1, for b/x/y".to_owned()), "{dataset}");
+        }
+        drop(lock);
+        assert_eq!(looked("b/x"), None);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     fn holder(taken: Result<Lock, LockError>) -> String {

@@ -8,7 +8,7 @@ use std::path::Path;
 use zfsync::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
 use zfsync::plan::{Cure, Kind, Put, Restore};
 use zfsync::remote::wire::{
-    Brings, Failure, FrameKind, Header, Receive, Rename, Reply, Request, TargetFacts, Thinned, write_mark,
+    Brings, Failure, FrameKind, Header, Outlook, Receive, Rename, Reply, Request, TargetFacts, Thinned, write_mark,
     write_message,
 };
 use zfsync::zfs::record::{Begin, ByteOrder, Features, HeaderType, SIZE};
@@ -83,6 +83,8 @@ fn requests() -> Vec<Request> {
         Request::Notes { id: 14, dataset: Some(x()), snapshots: names() },
         Request::Note { id: 15, note: Note::MissingSince, value: Some("1700000000".into()), names: names() },
         Request::Destroy { id: 16, dataset: x(), snapshots: vec![Guid(1), Guid(2)] },
+        Request::TryDestroy { id: 16, dataset: x(), snapshots: vec![Guid(1), Guid(2)] },
+        Request::Outlook { id: 16, dataset: x() },
         Request::Receive { id: 17, receive: receive("b/x y") },
         Request::Bases { id: 18, names: names(), iv_sets_only: false },
     ]
@@ -109,6 +111,7 @@ fn replies() -> Vec<Reply> {
         Reply::Found { id: 1, found: vec![(0, Guid(u64::MAX), Txg(1)), (1, Guid(2), Txg(u64::MAX))] },
         Reply::Listed { id: 2, dataset: dataset("b/x y"), facts, snapshots: vec![(snapshot("s 1"), Guid(1), Txg(2))] },
         Reply::Probed { id: 3, disabled: vec!["zstd_compress".into()], encrypted: true },
+        Reply::Outlook { id: 3, outlook: Outlook { locked: Some("alpha (pid 17)".into()), available: Some(4096) } },
         Reply::Thinned {
             id: 4,
             thinned: Thinned {

@@ -75,7 +75,7 @@ impl Host for Tame {
         Ok(())
     }
 
-    fn destroy(&self, _: &DatasetName, _: &[Guid]) -> Result<(), Failure> {
+    fn destroy(&self, _: &DatasetName, _: &[Guid], _: bool) -> Result<(), Failure> {
         Ok(())
     }
 

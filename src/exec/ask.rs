@@ -1,6 +1,7 @@
 //! Questions to the helper before the run: each kind one batch, and the answers put together again.
 
 mod content;
+mod foresee;
 mod listings;
 
 pub use listings::Listings;

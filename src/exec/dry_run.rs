@@ -7,16 +7,22 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::ready::{Cleared, Ready};
-use super::{recorded, source};
+use super::{foresee, recorded, source};
 use crate::config::PushJob;
 use crate::error::{Exit, StartError};
 use crate::plan::{Cure, Move, PlannedDataset, Step, Verdict};
 use crate::report::format::duration;
-use crate::report::{PlanAction, PlanRow, print_plan};
+use crate::report::{PlanAction, PlanRow, Reporter, print_plan};
 use crate::zfs::Zfs;
 
 /// Prints the plan; only `zfs send -n` runs, on this machine.
-pub async fn show(job: &PushJob, zfs: &Zfs, ready: &Ready, json: bool) -> Result<Exit, StartError> {
+pub async fn show(
+    job: &PushJob,
+    zfs: &Zfs,
+    ready: &Ready,
+    json: bool,
+    reporter: &mut dyn Reporter,
+) -> Result<Exit, StartError> {
     let mut rows = Vec::new();
     // Rows whose size is asked for.
     let mut wanted = Vec::new();
@@ -84,6 +90,10 @@ pub async fn show(job: &PushJob, zfs: &Zfs, ready: &Ready, json: bool) -> Result
             rows[at].bytes = bytes;
         }
     }
+    let sent = rows.iter().filter_map(|row| row.bytes).sum();
+    if let Some(notice) = foresee::space_notice(job, &ready.outlook, sent) {
+        reporter.event(&notice);
+    }
     print_plan(&rows, json).map_err(|error| StartError::System { what: "can't print the plan", error })?;
     let fails = rows.iter().any(|row| matches!(row.action, PlanAction::Conflict | PlanAction::Fails));
     let withheld = ready.cleared.as_ref().is_some_and(Cleared::is_withheld);
@@ -119,21 +129,21 @@ fn at_the_source(job: &PushJob, name: &str) -> String {
 }
 
 /// What the source has no more: what goes, what waits, what stays.
-fn cleared_rows(job: &PushJob, Cleared { missing, due, too_much }: &Cleared) -> Vec<PlanRow> {
+fn cleared_rows(job: &PushJob, Cleared { missing, due, too_much, refused }: &Cleared) -> Vec<PlanRow> {
     let row = |target: String, action, note| PlanRow { note, ..plain_row(at_the_source(job, &target), target, action) };
     if let Some(too_much) = too_much {
         let note = too_much.to_string();
         return too_much.names.iter().map(|name| row(name.clone(), PlanAction::Stays, Some(note.clone()))).collect();
     }
-    let mut rows: Vec<PlanRow> = due
-        .datasets
-        .iter()
-        .map(|doomed| {
-            row(doomed.dataset.to_string(), PlanAction::Destroy, Some(recorded::missing_rule(job, "datasets")))
-        })
-        .collect();
+    let destroyed = |name: String, what: &str| match refused.get(&name) {
+        Some(why) if why.refusal.is_a_reason_to_stay() => row(name, PlanAction::Stays, Some(why.words.clone())),
+        Some(why) => row(name, PlanAction::Fails, Some(why.words.clone())),
+        None => row(name, PlanAction::Destroy, Some(recorded::missing_rule(job, what))),
+    };
+    let datasets = due.datasets.iter().map(|doomed| destroyed(doomed.dataset.to_string(), "datasets"));
+    let mut rows: Vec<PlanRow> = datasets.collect();
     let names = due.snapshots.iter().flat_map(|(dataset, some)| some.iter().map(|(name, _)| dataset.at(name.as_str())));
-    rows.extend(names.map(|name| row(name, PlanAction::Destroy, Some(recorded::missing_rule(job, "snapshots")))));
+    rows.extend(names.map(|name| destroyed(name, "snapshots")));
     let goes: HashSet<String> = rows.iter().map(|row| row.target.clone()).collect();
     let waiting = missing.datasets.iter().map(|doomed| doomed.dataset.to_string()).chain(missing.undated());
     let note = format!("goes when it has been missing for {} (--grace)", duration(job.mirror.grace));

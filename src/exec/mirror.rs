@@ -224,7 +224,7 @@ pub async fn look(negotiation: &Negotiation, asker: &mut Asker<'_>, when: When) 
     let made = dates.into_iter().filter_map(|(place, date)| Some((witnesses.get(place as usize)?.clone(), date)));
     let due = missing.due(Times { since: &since, made: &made.collect(), now }, mirror.grace);
     let too_much = due.too_much(missing.total, mirror.max);
-    Ok(Cleared { missing, due, too_much })
+    Ok(Cleared { missing, due, too_much, refused: HashMap::new() })
 }
 
 /// The notes by dataset. What can't be read is not there.
@@ -244,7 +244,7 @@ fn notes_of(all: Vec<Noted>) -> HashMap<DatasetName, Notes> {
 
 async fn carry_out(
     asker: &mut Asker<'_>,
-    Cleared { missing, due, too_much }: Cleared,
+    Cleared { missing, due, too_much, .. }: Cleared,
     reporter: &mut dyn Reporter,
 ) -> Result<Swept, StartError> {
     let withheld = too_much.as_ref().map(listed).or_else(|| not_in_sync(&missing));

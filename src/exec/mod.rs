@@ -7,6 +7,7 @@ mod cron;
 mod dates;
 mod dry_run;
 mod fleet;
+mod foresee;
 mod heed;
 mod hook;
 mod jobs;

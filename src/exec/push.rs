@@ -14,7 +14,7 @@ use super::resume::{self, Judged};
 use super::signals::Signals;
 use super::source::{self, Source};
 use super::targets::{self, Targets};
-use super::{dates, dry_run, lock, mirror, proof, recorded, restore, run};
+use super::{dates, dry_run, foresee, lock, mirror, proof, recorded, restore, run};
 use crate::config::PushJob;
 use crate::error::{Exit, StartError};
 use crate::name::DatasetName;
@@ -23,7 +23,7 @@ use crate::plan::{
     TargetLimits, Verdict, When,
 };
 use crate::remote::client::FromChannel;
-use crate::remote::wire::Failure;
+use crate::remote::wire::{Failure, Outlook};
 use crate::report::state::Recorder;
 use crate::report::{Event, Reporter};
 use crate::zfs::Zfs;
@@ -101,7 +101,7 @@ async fn locked_push(
                 reporter.event(&Event::Notice { dataset: None, text: nothing.to_string() });
             }
             tokio::select! {
-                exit = dry_run::show(&job, &zfs, &ready, json) => exit.map(|exit| if nothing.is_some() { Exit::Failed } else { exit }),
+                exit = dry_run::show(&job, &zfs, &ready, json, reporter) => exit.map(|exit| if nothing.is_some() { Exit::Failed } else { exit }),
                 signal = signals.next() => Err(StartError::Interrupted(signal)),
             }
         }
@@ -255,15 +255,21 @@ async fn prepare(
         reporter.event(&Event::Notice { dataset: None, text });
     }
     let cleared = if job.dry_run && job.mirror.destroys() {
-        Some(mirror::look(&negotiation, &mut asker, When::Before).await?)
+        let mut cleared = mirror::look(&negotiation, &mut asker, When::Before).await?;
+        foresee::what_stays(&mut asker, &mut cleared).await?;
+        Some(cleared)
     } else {
         None
     };
+    let outlook = if job.dry_run { asker.outlook(job.target.dataset.clone()).await? } else { Outlook::default() };
+    if let Some(notice) = foresee::lock_notice(job, &outlook) {
+        reporter.event(&notice);
+    }
     let refused = if job.dry_run { refused_cures(&plan, &mut asker).await? } else { HashMap::new() };
     for one in &unread {
         reporter.event(&one.event());
     }
-    Ok(Ready { plan, negotiation, limits, first, met, moves, cleared, refused, unread })
+    Ok(Ready { plan, negotiation, limits, first, met, moves, cleared, refused, outlook, unread })
 }
 
 /// What the target's host would refuse of the cures, by the places of the datasets. What lies below one that is cured itself is left

@@ -9,7 +9,7 @@ use crate::error::StartError;
 use crate::name::{DatasetName, RelPath, SnapshotName};
 use crate::plan::{BaseKind, Due, Missing, Move, Negotiation, Plan, PlannedDataset, Step, TargetLimits, TooMuch};
 use crate::remote::client::ChannelId;
-use crate::remote::wire::Failure;
+use crate::remote::wire::{Failure, Outlook};
 use crate::report::Event;
 use crate::zfs::{SendBase, SendFlags, SendSpec, Zfs};
 
@@ -31,6 +31,8 @@ pub struct Ready {
     pub cleared: Option<Cleared>,
     /// In a dry run what speaks against cures over there, by the place of the dataset in the plan.
     pub refused: HashMap<usize, Failure>,
+    /// In a dry run what else a run would find over there.
+    pub outlook: Outlook,
     /// What could not be read on either side: the run is no success.
     pub unread: Vec<Unread>,
 }
@@ -43,6 +45,8 @@ pub struct Cleared {
     pub due: Due,
     /// Why nothing goes.
     pub too_much: Option<TooMuch>,
+    /// In a dry run what would stay although it was to go: names, and why.
+    pub refused: HashMap<String, Failure>,
 }
 
 impl Cleared {

@@ -50,6 +50,7 @@ enum Question {
     /// So many parts may still come.
     Content(usize),
     Probe,
+    Outlook,
     Thin(usize),
     Receive {
         heard: Option<Instant>,
@@ -110,6 +111,7 @@ impl Asked {
             }
             Request::Content { .. } => Question::Content(PARTS),
             Request::Probe { .. } => Question::Probe,
+            Request::Outlook { .. } => Question::Outlook,
             Request::Thin { snapshots, .. } => Question::Thin(snapshots.len()),
             Request::Receive { .. } => Question::Receive { heard: None },
             Request::Clear { .. }
@@ -118,7 +120,8 @@ impl Asked {
             | Request::TryCure { .. }
             | Request::Rename { .. }
             | Request::Note { .. }
-            | Request::Destroy { .. } => Question::Deed,
+            | Request::Destroy { .. }
+            | Request::TryDestroy { .. } => Question::Deed,
         };
         self.0.insert(request.id(), question);
     }
@@ -207,11 +210,11 @@ impl Asked {
             // These have an answer of their own when all went well.
             (
                 Reply::Done { failure: None, .. },
-                Question::Places(..) | Question::Ask(..) | Question::Probe | Question::Thin(_),
+                Question::Places(..) | Question::Ask(..) | Question::Probe | Question::Outlook | Question::Thin(_),
             ) => {
                 return Err("it says that a question is through, without an answer".into());
             }
-            (Reply::Done { .. }, _) => {}
+            (Reply::Outlook { .. }, Question::Outlook) | (Reply::Done { .. }, _) => {}
             _ => return Err("its answer doesn't fit the question".into()),
         }
         self.0.remove(&id);

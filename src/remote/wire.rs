@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::name::DatasetName;
 pub(super) use limits::short;
-pub use message::{Brings, Failure, Receive, Rename, Reply, Request, TargetFacts, Thinned};
+pub use message::{Brings, Failure, Outlook, Receive, Rename, Reply, Request, TargetFacts, Thinned};
 
 /// Raised whenever an older peer could misunderstand; both sides name both numbers when they differ.
 pub const PROTOCOL: u32 = 2;

@@ -300,6 +300,7 @@ impl Run<'_> {
             Reply::Dated { id, dates } => self.dated(id, &dates),
             Reply::Found { .. }
             | Reply::Probed { .. }
+            | Reply::Outlook { .. }
             | Reply::Bases { .. }
             | Reply::Thinned { .. }
             | Reply::Names { .. }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::hold::{Hold, LOCK_AGAIN, NOBODY, ODD_LOCK, take, try_take};
+use super::hold::{Hold, LOCK_AGAIN, NOBODY, ODD_LOCK, holder, take, try_take};
 use super::host::failure;
 use crate::lock::LockError;
 use crate::name::DatasetName;
@@ -114,6 +114,11 @@ impl Claims {
         };
         self.lock().push(Claim { dataset: dataset.clone(), run, state });
         Ok(odd)
+    }
+
+    /// Who has claimed a tree or a part of it; whoever looks holds nobody up.
+    pub fn holder(&self, dataset: &DatasetName) -> Option<String> {
+        holder(self.zfs.as_ref(), dataset)
     }
 
     /// Takes the lock, on a thread, as soon as the helper of the same run that has it is gone.

@@ -162,9 +162,20 @@ impl Host for Arc<FakeHost> {
         Ok(())
     }
 
-    fn destroy(&self, dataset: &DatasetName, _: &[Guid]) -> Result<(), Failure> {
+    fn destroy(&self, dataset: &DatasetName, _: &[Guid], dry_run: bool) -> Result<(), Failure> {
+        if dry_run {
+            return Err(failure(Refusal::Busy, "it is mounted"));
+        }
         self.destroyed.lock().unwrap().push(dataset.to_string());
         Ok(())
+    }
+
+    fn claimed(&self, dataset: &DatasetName) -> Option<String> {
+        dataset.as_str().contains("taken").then(|| "another".into())
+    }
+
+    fn available(&self, dataset: &DatasetName) -> Option<u64> {
+        dataset.as_str().contains('x').then_some(4096)
     }
 
     fn claim(&self, dataset: &DatasetName, _run: u64, owner: &str) -> Result<Option<String>, Failure> {

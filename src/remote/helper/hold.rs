@@ -60,6 +60,17 @@ pub(super) fn try_take(zfs: Option<&Zfs>, dataset: &DatasetName, run: u64, owner
     }
 }
 
+/// Who has a tree or a part of it, if anybody.
+pub(super) fn holder(zfs: Option<&Zfs>, dataset: &DatasetName) -> Option<String> {
+    let of_others = || {
+        let mut receivers = None;
+        let may = |uid| uid == 0 || may_receive(receivers.get_or_insert_with(|| delegated(zfs, dataset)), uid);
+        let others = lock::holders(dataset, rustix::process::geteuid().as_raw(), may);
+        others.ok()?.first().map(words)
+    };
+    lock::tree_holder(dataset).or_else(of_others)
+}
+
 fn words(holder: &Holder) -> String {
     let who = match account(holder.uid, "-un") {
         Some(name) => format!("{name} ({})", holder.uid),

@@ -88,8 +88,21 @@ pub trait Host: Send + Sync + 'static {
     /// Takes a note on these datasets and snapshots, or drops it.
     fn note(&self, note: Note, value: Option<&str>, names: &[&str]) -> Result<(), Failure>;
 
-    /// Destroys a dataset that has these snapshots and nothing else that could be missed.
-    fn destroy(&self, dataset: &DatasetName, snapshots: &[Guid]) -> Result<(), Failure>;
+    /// Destroys a dataset that has these snapshots and nothing else that could be missed, or (`dry_run`) only checks whether that would
+    /// be done once those are gone of which this was asked before.
+    fn destroy(&self, dataset: &DatasetName, snapshots: &[Guid], dry_run: bool) -> Result<(), Failure>;
+
+    /// Who has claimed a tree, or a part of it.
+    fn claimed(&self, dataset: &DatasetName) -> Option<String> {
+        let _ = dataset;
+        None
+    }
+
+    /// How much can be stored in a dataset that exists.
+    fn available(&self, dataset: &DatasetName) -> Option<u64> {
+        let _ = dataset;
+        None
+    }
 
     /// Claims a tree for a run until this process ends; the text says why others can't be kept away from it.
     fn claim(&self, dataset: &DatasetName, run: u64, owner: &str) -> Result<Option<String>, Failure>;

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io::{self, Read};
 use std::num::NonZero;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::base;
@@ -37,6 +38,8 @@ const MAX_PARALLEL: usize = 4;
 pub struct LocalHost {
     zfs: Option<Zfs>,
     claims: Claims,
+    /// Datasets that a dry run would have destroyed by now.
+    would_go: Mutex<BTreeSet<DatasetName>>,
 }
 
 impl LocalHost {
@@ -44,13 +47,13 @@ impl LocalHost {
     #[must_use]
     pub fn new() -> Self {
         let zfs = Zfs::find();
-        Self { claims: Claims::new(zfs.clone()), zfs }
+        Self { claims: Claims::new(zfs.clone()), zfs, ..Self::default() }
     }
 
     /// With this `zfs`.
     #[must_use]
     pub fn with(zfs: Zfs) -> Self {
-        Self { claims: Claims::new(Some(zfs.clone())), zfs: Some(zfs) }
+        Self { claims: Claims::new(Some(zfs.clone())), zfs: Some(zfs), ..Self::default() }
     }
 
     fn zfs(&self) -> Result<&Zfs, Failure> {
@@ -205,9 +208,28 @@ impl Host for LocalHost {
         Ok(())
     }
 
-    fn destroy(&self, dataset: &DatasetName, snapshots: &[Guid]) -> Result<(), Failure> {
-        let _passage = self.claims.enter([dataset])?;
-        mirror::destroy(self.zfs()?, dataset, snapshots)
+    fn destroy(&self, dataset: &DatasetName, snapshots: &[Guid], dry_run: bool) -> Result<(), Failure> {
+        if !dry_run {
+            let _passage = self.claims.enter([dataset])?;
+            return mirror::destroy(self.zfs()?, dataset, snapshots);
+        }
+        let mut gone = self.would_go.lock().unwrap_or_else(PoisonError::into_inner);
+        mirror::can_destroy(self.zfs()?, dataset, snapshots, &gone)?;
+        gone.insert(dataset.clone());
+        Ok(())
+    }
+
+    fn claimed(&self, dataset: &DatasetName) -> Option<String> {
+        self.claims.holder(dataset)
+    }
+
+    fn available(&self, dataset: &DatasetName) -> Option<u64> {
+        let text = run(self.zfs().ok()?.get("available", dataset), |output| {
+            let mut text = String::new();
+            Read::take(output, 100).read_to_string(&mut text)?;
+            Ok(text)
+        });
+        text.ok()?.trim().parse().ok()
     }
 
     fn claim(&self, dataset: &DatasetName, run: u64, owner: &str) -> Result<Option<String>, Failure> {

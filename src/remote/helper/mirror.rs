@@ -1,16 +1,18 @@
 //! Follows what the source has done to whole datasets: renames them, notes that they are missing there, destroys them. Everything
 //! is checked again right before, as for a cure.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, Read};
 
 use super::cure::{changed, check_losses, clear_partial, facts, pinned};
 use super::empty::holds_nothing;
 use super::host::failure;
 use super::process::{read, run};
-use super::whole::destroy_whole;
+use super::whole::{check_mounts, destroy_whole};
 use crate::name::{DatasetName, Guid};
+use crate::plan::Kind;
 use crate::remote::wire::{Failure, Rename};
-use crate::zfs::{Note, Refusal, Zfs};
+use crate::zfs::{Facts, Note, Pinned, Refusal, Zfs};
 
 /// Renames a dataset that has this snapshot; its ancestors exist by now.
 pub(super) fn rename(zfs: &Zfs, rename: &Rename) -> Result<(), Failure> {
@@ -41,18 +43,50 @@ pub(super) fn note(zfs: &Zfs, note: Note, value: Option<&str>, names: &[&str]) -
 
 /// Destroys a dataset of which nothing would be missed but these snapshots. One that is gone already was to go.
 pub(super) fn destroy(zfs: &Zfs, dataset: &DatasetName, snapshots: &[Guid]) -> Result<(), Failure> {
+    let Some((there, all)) = what_goes(zfs, dataset, snapshots, &BTreeSet::new())? else { return Ok(()) };
+    clear_partial(zfs, dataset)?;
+    destroy_whole(zfs, &there, &all)
+}
+
+/// Whether [`destroy`] would do that once these are gone, as far as that can be known: nothing tells of an open volume.
+pub(super) fn can_destroy(
+    zfs: &Zfs,
+    dataset: &DatasetName,
+    snapshots: &[Guid],
+    gone: &BTreeSet<DatasetName>,
+) -> Result<(), Failure> {
+    match what_goes(zfs, dataset, snapshots, gone)? {
+        Some((there, _)) if there.kind == Kind::Filesystem => check_mounts(dataset),
+        _ => Ok(()),
+    }
+}
+
+/// What a dataset is and all that it has; an error says why it stays. `None`: it is gone. What is in `gone` counts for nothing.
+fn what_goes(
+    zfs: &Zfs,
+    dataset: &DatasetName,
+    snapshots: &[Guid],
+    gone: &BTreeSet<DatasetName>,
+) -> Result<Option<(Facts, Vec<Pinned>)>, Failure> {
     let there = match facts(zfs, dataset) {
-        Err(Failure { refusal: Refusal::Missing, .. }) => return Ok(()),
+        Err(Failure { refusal: Refusal::Missing, .. }) => return Ok(None),
         there => there?,
     };
-    let below = read(zfs.list_below(dataset), |output| Ok(output.lines().count().saturating_sub(1)))?;
+    let is_gone = |name: &str| name.trim().parse::<DatasetName>().is_ok_and(|name| gone.contains(&name));
+    let below = read(zfs.list_below(dataset), |output| {
+        let names = output.lines().collect::<Result<Vec<_>, _>>()?;
+        Ok(names.iter().filter(|name| !is_gone(name)).count().saturating_sub(1))
+    })?;
     if below > 0 {
         return Err(changed(&format!("'{dataset}' has datasets below it")));
     }
     if there.mounted {
         return Err(failure(Refusal::Busy, &format!("'{dataset}' is mounted: somebody may be using it")));
     }
-    let all = pinned(zfs, dataset)?;
+    let mut all = pinned(zfs, dataset)?;
+    for snapshot in &mut all {
+        snapshot.clones = snapshot.clones.take().filter(|clones| !clones.split(',').all(is_gone));
+    }
     if all.is_empty() && !holds_nothing(zfs, &there) {
         return Err(changed(&format!("'{dataset}' has data and no snapshots")));
     }
@@ -60,8 +94,7 @@ pub(super) fn destroy(zfs: &Zfs, dataset: &DatasetName, snapshots: &[Guid]) -> R
     if !all.is_empty() && written(zfs, dataset)? > 0 {
         return Err(changed(&format!("'{dataset}' was written to since its newest snapshot")));
     }
-    clear_partial(zfs, dataset)?;
-    destroy_whole(zfs, &there, &all)
+    Ok(Some((there, all)))
 }
 
 fn written(zfs: &Zfs, dataset: &DatasetName) -> Result<u64, Failure> {

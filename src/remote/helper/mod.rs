@@ -16,6 +16,7 @@ mod list;
 mod local;
 mod mirror;
 mod notes;
+mod outlook;
 mod process;
 mod query;
 mod receiving;

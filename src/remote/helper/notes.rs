@@ -70,12 +70,21 @@ pub(super) fn note(context: &Context, note: Note, value: Option<&str>, names: &[
     })
 }
 
-pub(super) fn destroy(context: &Context, dataset: &DatasetName, snapshots: &[Guid]) -> Result<(), Failure> {
+/// Destroys a dataset, or (`dry_run`) only checks whether that would be done.
+pub(super) fn destroy(
+    context: &Context,
+    dataset: &DatasetName,
+    snapshots: &[Guid],
+    dry_run: bool,
+) -> Result<(), Failure> {
     context.config.check_allowed(Allow::Destroy)?;
     context.config.check(dataset)?;
     // What a forced command is confined to stays.
     if context.config.roots.contains(dataset) {
         return Err(failure(Refusal::NotAllowed, &format!("{dataset} is what this helper serves (its --root)")));
     }
-    context.host.destroy(dataset, snapshots).map_err(|why| context.explain(why, permission::DESTROY_DATASETS, dataset))
+    context
+        .host
+        .destroy(dataset, snapshots, dry_run)
+        .map_err(|why| context.explain(why, permission::DESTROY_DATASETS, dataset))
 }

@@ -9,7 +9,7 @@ use super::context::{Context, done, is_askable};
 use super::deeds::Deed;
 use super::host::failure;
 use super::replies::{LOOK, Replies};
-use super::{Sink, Unread, content, notes as mirror};
+use super::{Sink, Unread, content, notes as mirror, outlook};
 use crate::cli::Allow;
 use crate::name::DatasetName;
 use crate::remote::wire::{Failure, MAX_NAMES, Reply, Request};
@@ -116,7 +116,13 @@ fn answer(context: &Context, request: Request) {
             mirror::note(context, note, value.as_deref(), &names).map(|()| done(id, None))
         }
         Request::Destroy { dataset, snapshots, .. } => {
-            mirror::destroy(context, &dataset, &snapshots).map(|()| done(id, None))
+            mirror::destroy(context, &dataset, &snapshots, false).map(|()| done(id, None))
+        }
+        Request::TryDestroy { dataset, snapshots, .. } => {
+            mirror::destroy(context, &dataset, &snapshots, true).map(|()| done(id, None))
+        }
+        Request::Outlook { dataset, .. } => {
+            config.check(&dataset).map(|()| Reply::Outlook { id, outlook: outlook::of(context, &dataset) })
         }
         Request::Content { reading, .. } => content::read(context, id, &reading).map(|()| done(id, None)),
         Request::Receive { .. } => return,

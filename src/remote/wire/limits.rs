@@ -35,6 +35,8 @@ impl Request {
             | Self::Notes { id, .. }
             | Self::Note { id, .. }
             | Self::Destroy { id, .. }
+            | Self::TryDestroy { id, .. }
+            | Self::Outlook { id, .. }
             | Self::Content { id, .. }
             | Self::Receive { id, .. } => *id,
         }
@@ -49,7 +51,7 @@ impl Request {
             Self::Bases { names, .. } => format!("a question about {} bases of increments", names.len()),
             Self::List { datasets, .. } => format!("a listing of {} datasets", datasets.len()),
             Self::Tree { dataset, .. } | Self::Names { dataset, .. } => format!("a listing of {dataset}"),
-            Self::Probe { dataset, .. } => format!("a question about {dataset}"),
+            Self::Probe { dataset, .. } | Self::Outlook { dataset, .. } => format!("a question about {dataset}"),
             Self::Clear { dataset, .. } => format!("clearing {dataset}"),
             Self::Lock { dataset, .. } => format!("claiming {dataset}"),
             Self::Cure { cure: Cure::Rollback { dataset, loses, .. }, .. }
@@ -68,7 +70,7 @@ impl Request {
             Self::Rename { rename, .. } => format!("renaming {}", rename.from),
             Self::Notes { snapshots, .. } => format!("a question about notes on {} snapshots", snapshots.len()),
             Self::Note { names, .. } => format!("a note on {} names", names.len()),
-            Self::Destroy { dataset, snapshots, .. } => {
+            Self::Destroy { dataset, snapshots, .. } | Self::TryDestroy { dataset, snapshots, .. } => {
                 format!("destroying {dataset} with {} snapshots", snapshots.len())
             }
             Self::Content { reading, .. } => format!("reading a snapshot of {}", reading.dataset),
@@ -102,6 +104,8 @@ impl Request {
             | Self::TryCure { .. }
             | Self::Names { .. }
             | Self::Destroy { .. }
+            | Self::TryDestroy { .. }
+            | Self::Outlook { .. }
             | Self::Content { .. } => true,
         };
         if fits { Ok(()) } else { Err(WireError::Limit("more names, or longer words, than a request may have")) }
@@ -117,6 +121,7 @@ impl Reply {
             | Self::Listed { id, .. }
             | Self::Unread { id, .. }
             | Self::Probed { id, .. }
+            | Self::Outlook { id, .. }
             | Self::Thinned { id, .. }
             | Self::Dated { id, .. }
             | Self::Bases { id, .. }
@@ -137,6 +142,11 @@ impl Reply {
                     *words = quoted(words);
                 }
                 if let Some(words) = warning {
+                    *words = quoted(words);
+                }
+            }
+            Self::Outlook { outlook, .. } => {
+                if let Some(words) = &mut outlook.locked {
                     *words = quoted(words);
                 }
             }

@@ -149,6 +149,23 @@ pub enum Request {
         /// All its snapshots.
         snapshots: Vec<Guid>,
     },
+    /// Would [`Request::Destroy`] do it, after those of which this was asked before in the same session and answered well? Checks all
+    /// that can be known, and changes nothing. Answered by [`Reply::Done`].
+    TryDestroy {
+        /// Comes back in the answer.
+        id: u64,
+        /// The dataset.
+        dataset: DatasetName,
+        /// All its snapshots.
+        snapshots: Vec<Guid>,
+    },
+    /// What else would a run find over there that wants to fill this tree? Answered by [`Reply::Outlook`].
+    Outlook {
+        /// Comes back in the answer.
+        id: u64,
+        /// The tree.
+        dataset: DatasetName,
+    },
     /// What does a snapshot hold? Refused unless the helper's command line allows it. Answered by [`Reply::Content`] frames, then
     /// [`Reply::Done`].
     Content {
@@ -289,6 +306,13 @@ pub enum Reply {
         /// Whether the dataset is encrypted, and so what is created below it would be.
         encrypted: bool,
     },
+    /// To [`Request::Outlook`].
+    Outlook {
+        /// The request's.
+        id: u64,
+        /// What it looks like.
+        outlook: Outlook,
+    },
     /// To [`Request::Thin`].
     Thinned {
         /// The request's.
@@ -350,6 +374,17 @@ pub enum Reply {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         warning: Option<String>,
     },
+}
+
+/// What a run would find on the target's host, as things are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outlook {
+    /// Who has claimed the tree, or a part of it.
+    #[serde(default)]
+    pub locked: Option<String>,
+    /// How much can be stored there (`available` of the tree, or of the nearest dataset above that exists), as far as known.
+    #[serde(default)]
+    pub available: Option<u64>,
 }
 
 /// What came of a [`Request::Thin`].

@@ -1,0 +1,70 @@
+//! What a dry run asks the target's host beside its plan: whether it would destroy what is missing at the source, whether another
+//! run has the tree, and how much room there is.
+
+use std::collections::HashMap;
+
+use super::ask::{Asker, host_name};
+use super::ready::Cleared;
+use crate::config::PushJob;
+use crate::error::StartError;
+use crate::remote::wire::{Failure, MAX_THIN, Outlook};
+use crate::report::Event;
+use crate::report::format::bytes;
+use crate::zfs::Refusal;
+
+/// Finds out what of all that would be cleared away would stay, and why.
+pub async fn what_stays(asker: &mut Asker<'_>, cleared: &mut Cleared) -> Result<(), StartError> {
+    if cleared.is_withheld() {
+        return Ok(());
+    }
+    let mut refused = HashMap::new();
+    for doomed in &cleared.due.datasets {
+        if let Some(failure) =
+            asker.try_destroy(doomed.dataset.clone(), doomed.snapshots.iter().map(|(_, guid)| *guid).collect()).await?
+        {
+            refused.insert(doomed.dataset.to_string(), failure);
+        }
+    }
+    let portions: Vec<_> = (cleared.due.snapshots.iter())
+        .flat_map(|(dataset, some)| some.chunks(MAX_THIN).map(|some| (dataset.clone(), some.to_vec())))
+        .collect();
+    for ((dataset, some), result) in portions.iter().zip(asker.thin(&portions, true).await?) {
+        match result {
+            Ok(thinned) => refused.extend(
+                thinned
+                    .pinned
+                    .into_iter()
+                    .map(|(name, words)| (dataset.at(name.as_str()), Failure { refusal: Refusal::Held, words })),
+            ),
+            Err(failure) => {
+                refused.extend(some.iter().map(|(name, _)| (dataset.at(name.as_str()), failure.clone())));
+            }
+        }
+    }
+    cleared.refused = refused;
+    Ok(())
+}
+
+/// What is to be told of the outlook before the plan is shown.
+pub fn lock_notice(job: &PushJob, outlook: &Outlook) -> Option<Event> {
+    let holder = outlook.locked.as_ref()?;
+    let text = format!(
+        "another run has {} on {} right now: {holder}; a run would fail as long as it lasts, and what it changes isn't shown here",
+        job.target.dataset,
+        host_name(job)
+    );
+    Some(Event::Notice { dataset: None, text })
+}
+
+/// The same once the sizes are known.
+pub fn space_notice(job: &PushJob, outlook: &Outlook, sent: u64) -> Option<Event> {
+    let available = outlook.available.filter(|available| sent > *available)?;
+    let text = format!(
+        "{} are to be sent, and {} has room for {} on {} (zfs get available,quota): it may run out of space",
+        bytes(sent),
+        job.target.dataset,
+        bytes(available),
+        host_name(job)
+    );
+    Some(Event::Notice { dataset: None, text })
+}
