@@ -213,7 +213,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s d -d 'Keep so man
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l keep-targets -d 'Thin the targets to the newest snapshot of each period, as 24h,7d,4w,12m: see zfsync prune --keep' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l time-zone -d 'Whose hours and days count for that: see zfsync prune' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s t -l channels -d 'Streams to each target at the same time' -r
-complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s w -l window -d 'Do nothing if there is an own snapshot of the present window: the time since 1970 is cut into windows of SECONDS' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s w -l window -d 'Take no snapshot if there is an own snapshot of the present window: the time since 1970 is cut into windows of SECONDS' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s o -l log -d 'Write down all that happens; folders are made' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l log-format -d 'How that is written' -r -f -a "text\t'Lines for people'
 json\t'One JSON object a line'"

@@ -246,7 +246,10 @@ fn try_verify(args: &cli::Verify) -> Result<Exit, StartError> {
     let (source, target) = (job.link.source.to_string(), job.link.target.to_string());
     report::verify::print(&source, &target, &rows, form)
         .map_err(|error| StartError::System { what: "can't print the comparison", error })?;
-    Ok(if !rows.is_empty() && rows.iter().all(plan::Compared::is_fine) { Exit::InSync } else { Exit::Failed })
+    if !rows.iter().any(|row| row.agreement == plan::Agreement::Same) && rows.iter().all(plan::Compared::is_fine) {
+        complain("nothing to compare: no selected dataset has a copy with its newest snapshot");
+    }
+    Ok(if plan::is_a_copy(&rows, args.content) { Exit::InSync } else { Exit::Failed })
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T, StartError>>) -> Result<T, StartError> {

@@ -54,7 +54,13 @@ fn as_it_was_at_a_snapshot() {
     bed.run(&["restore", "s@nope", "n/back"]).expect(2, &["no dataset of s has a snapshot @nope"]);
     bed.run(&["restore", "-n", "s@a", "n/back"]).expect(0, &["s/new: it has no snapshot @a, and is left out"]);
     assert!(!bed.read("world").contains("n/back"));
-    bed.run(&["restore", "s@a", "n/back"]).expect(0, &[]);
+    // What was there then and has lost that snapshot is no success.
+    bed.world(&[("s/thinned", 6, 1), ("s/thinned@0", 61, 2), ("s/thinned@c", 62, 9)]);
+    let lost = "s/thinned -> n/lacks/thinned: lost: it has older snapshots than @a and not that one";
+    bed.run(&["restore", "-n", "-q", "s@a", "n/lacks"]).expect(1, &[lost]);
+    bed.run(&["restore", "-q", "s@a", "n/lacks"]).expect(1, &[lost, "--exclude"]);
+    assert!(bed.read("world").contains("n/lacks@a"));
+    bed.run(&["restore", "--exclude", "thinned", "s@a", "n/back"]).expect(0, &[]);
     let world = bed.read("world");
     assert!(
         world.contains("n/back@a\t11\t") && !world.contains("n/back@b") && !world.contains("n/back/new"),

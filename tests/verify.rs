@@ -48,6 +48,9 @@ fn what_does_not_agree_is_listed_and_the_rest_is_counted() {
     ended.expect(0, &[]);
     assert!(ended.stdout.contains("s: the same, 1 snapshot on both sides, 1 only here\n"), "{ended:#?}");
     bed.run(&["verify", "--include", "nope", "s", "e"]).expect(1, &[]);
+    // Nothing is wrong, and nothing is a copy.
+    bed.world(&[("bare", 6, 1), ("copy", 7, 1), ("copy@old", 8, 2)]);
+    bed.run(&["verify", "-q", "bare", "copy"]).expect(1, &["nothing to compare"]);
     bed.run(&["verify", "nope", "d"]).expect(3, &["dataset does not exist"]);
     bed.run(&["verify", "s", "s/x"]).expect(2, &["overlap", "zfsync verify --help"]);
 }

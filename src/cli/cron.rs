@@ -18,7 +18,7 @@ use crate::plan::{Periods, Zone};
 A snapshot is of class S when the one before it is of the same minute, M of the same hour, H of the same day, else D. All \
 targets are served at the same time. The first run says what is kept on either side; otherwise nothing is said unless \
 something is wrong; then one report on stderr, which cron mails. \
-Exit codes: 0 all is well (or there is a snapshot of the present window: -w), 1 a target or the thinning failed, 2 usage error, 3 could not start, \
+Exit codes: 0 all is well, 1 a target or the thinning failed, 2 usage error, 3 could not start, \
 4 another run has a target, and nothing failed.")]
 pub struct Cron {
     /// The dataset of this machine, with all below it
@@ -55,7 +55,7 @@ pub struct Cron {
     /// Streams to each target at the same time
     #[arg(short = 't', long, value_name = "N", default_value_t = 4, value_parser = count_parser())]
     pub channels: u16,
-    /// Do nothing if there is an own snapshot of the present window: the time since 1970 is cut into windows of SECONDS
+    /// Take no snapshot if there is an own snapshot of the present window: the time since 1970 is cut into windows of SECONDS
     #[arg(short = 'w', long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub window: Option<u64>,
     /// Write down all that happens; folders are made

@@ -48,6 +48,8 @@ enum Work {
         names: Vec<SnapshotName>,
         instead: Option<SnapshotName>,
     },
+    /// Say that all of the above is done.
+    Tell(oneshot::Sender<()>),
 }
 
 /// One dataset's bookmarks in this run.
@@ -131,6 +133,18 @@ impl Books {
             for step in steps {
                 self.step(index, planned, negotiation, step);
             }
+        }
+    }
+
+    /// Waits until what is planned has its bookmarks, where some target has none yet: only they tell others that something is on its way
+    /// to it. Not longer than that.
+    pub async fn announced(&self, patience: Duration) {
+        if !self.own.values().any(|own| own.kind == Some(MarkKind::Waiting)) {
+            return;
+        }
+        let (tell, told) = oneshot::channel();
+        if self.work.send(Work::Tell(tell)).is_ok() {
+            let _ = tokio::time::timeout(patience, told).await;
         }
     }
 
@@ -329,9 +343,9 @@ impl Keeper {
             let mut replaces = false;
             for work in std::iter::once(first).chain(todo.try_iter()) {
                 // A name that becomes free may be needed next.
-                if replaces != matches!(work, Work::Replace { .. }) {
+                if replaces != matches!(work, Work::Replace { .. }) || matches!(work, Work::Tell(_)) {
                     self.both(&mut new, &mut old);
-                    replaces = !replaces;
+                    replaces = matches!(work, Work::Replace { .. });
                 }
                 match work {
                     Work::Make(bookmark) => new.push(bookmark),
@@ -340,6 +354,8 @@ impl Keeper {
                         new.push(bookmark);
                     }
                     Work::Destroy { dataset, names, instead } => old.push((dataset, names, instead)),
+                    // Whoever waited may have left.
+                    Work::Tell(waiting) => _ = waiting.send(()),
                 }
             }
             self.both(&mut new, &mut old);

@@ -108,18 +108,16 @@ impl<'a> Work<'a> {
 
     fn all(&mut self) -> Result<(), StartError> {
         self.stop.check()?;
-        if let Some(snapshot) = &self.job.snapshot {
-            if !self.is_due(snapshot)? {
-                return Ok(());
-            }
+        // Without one the targets are served all the same: the snapshot of this window may be another run's, or of one that got no further.
+        if let Some(snapshot) = &self.job.snapshot
+            && self.is_due(snapshot)?
+        {
             if !self.hook(When::PreSnapshot, None) {
                 return self.stop.check();
             }
             let taken = self.snapshot(snapshot);
             self.hook(When::PostSnapshot, None);
-            if !taken? {
-                return Ok(());
-            }
+            taken?;
         }
         self.stop.check()?;
         let sends = self.job.branches.iter().any(|branch| !branch.targets.is_empty());
@@ -144,10 +142,10 @@ impl<'a> Work<'a> {
     }
 
     /// Takes the snapshot, unless another run has just done so for the present window.
-    fn snapshot(&mut self, snapshot: &SnapshotJob) -> Result<bool, StartError> {
+    fn snapshot(&mut self, snapshot: &SnapshotJob) -> Result<(), StartError> {
         let turns = source_locks(self.job, self.stop)?;
         if !self.is_due(snapshot)? {
-            return Ok(false);
+            return Ok(());
         }
         let taken = snapshot::take_until(snapshot, &self.zfs, self.stop.until());
         // A listing that was given up for the time.
@@ -156,7 +154,7 @@ impl<'a> Work<'a> {
         self.taken = Some(taken.name.to_string());
         self.is_first = taken.is_first;
         drop(turns);
-        Ok(true)
+        Ok(())
     }
 
     fn serve(&mut self) -> Result<(), StartError> {

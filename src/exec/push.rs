@@ -211,7 +211,11 @@ async fn prepare(
     let complete = unread.is_none();
     let mut unread: Vec<Unread> = unread.into_iter().map(|words| Unread::source(job, &words)).collect();
     let listed = match &job.restore {
-        Some(restore) => restore::choose(job, restore, listed, reporter)?,
+        Some(restore) => {
+            let (chosen, lost) = restore::choose(job, restore, listed, reporter)?;
+            unread.extend(lost);
+            chosen
+        }
         None => listed,
     };
     let (selected, unselected): (Vec<SourceDataset>, Vec<SourceDataset>) =

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::targets::Met;
 use crate::config::PushJob;
 use crate::error::StartError;
-use crate::name::DatasetName;
+use crate::name::{DatasetName, RelPath, SnapshotName};
 use crate::plan::{BaseKind, Due, Missing, Move, Negotiation, Plan, PlannedDataset, Step, TargetLimits, TooMuch};
 use crate::remote::client::ChannelId;
 use crate::remote::wire::Failure;
@@ -57,6 +57,8 @@ pub struct Unread {
     /// SOURCE or TARGET.
     pub dataset: String,
     target: String,
+    /// In one word.
+    kind: &'static str,
     /// What that means, and what `zfs` said.
     pub error: String,
 }
@@ -68,19 +70,30 @@ impl Unread {
             "zfs can't list all of it: {words}\n  what it lists is replicated; nothing is destroyed, rolled back or renamed on the target \
              (look at zpool status on this machine)"
         );
-        Self { dataset: job.source.to_string(), target: job.target.to_string(), error }
+        Self { dataset: job.source.to_string(), target: job.target.to_string(), kind: "unread", error }
+    }
+
+    /// Of a copy: what was to come back and is not there any more.
+    pub fn lost(job: &PushJob, path: &RelPath, snapshot: &SnapshotName) -> Self {
+        let full =
+            |top: &DatasetName| top.join(path).map_or_else(|_| path.as_str().to_owned(), |name| name.to_string());
+        let error = format!(
+            "it has older snapshots than @{snapshot} and not that one: it is left out\n  restore it alone from another of its snapshots, or leave it \
+             out (--exclude)"
+        );
+        Self { dataset: full(&job.source), target: full(&job.target.dataset), kind: "lost", error }
     }
 
     /// Of the target.
     pub fn target(job: &PushJob, why: &StartError) -> Self {
         let error = format!("what only the target has is not known, and nothing of it is renamed or destroyed: {why}");
-        Self { dataset: job.source.to_string(), target: job.target.to_string(), error }
+        Self { dataset: job.source.to_string(), target: job.target.to_string(), kind: "unread", error }
     }
 
     /// Tells it.
     pub fn event(&self) -> Event {
         let (dataset, target, error) = (self.dataset.clone(), self.target.clone(), self.error.clone());
-        Event::DatasetFailed { dataset, target, kind: "unread", error }
+        Event::DatasetFailed { dataset, target, kind: self.kind, error }
     }
 }
 

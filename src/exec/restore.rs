@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::ready::Unread;
 use super::{local, source};
 use crate::config::{PushJob, Restore};
 use crate::error::StartError;
@@ -15,14 +16,16 @@ use crate::zfs::{Zfs, read_settings};
 /// So long zfs may say nothing.
 const STALL: Duration = Duration::from_secs(300);
 
-/// Chooses what of the copy comes back, and tells what doesn't.
+/// Chooses what of the copy comes back, and tells what doesn't; what should and can't is a failure.
 pub fn choose(
     job: &PushJob,
     restore: &Restore,
     listed: Vec<SourceDataset>,
     reporter: &mut dyn Reporter,
-) -> Result<Vec<SourceDataset>, StartError> {
-    let Restorable { datasets, set_aside, without } = restorable(listed, restore.until.as_ref());
+) -> Result<(Vec<SourceDataset>, Vec<Unread>), StartError> {
+    let Restorable { datasets, set_aside, without, lost } = restorable(listed, restore.until.as_ref());
+    let lost = lost.into_iter().filter(|path| job.filter.selects(path));
+    let lost = lost.filter_map(|path| Some(Unread::lost(job, &path, restore.until.as_ref()?))).collect();
     let told = [
         (set_aside, "it was set aside on the copy and stays there: name it alone to restore it".to_owned()),
         (
@@ -40,7 +43,7 @@ pub fn choose(
         Some(until) if datasets.is_empty() => {
             Err(StartError::Usage(format!("no dataset of {} has a snapshot @{until}", job.source)))
         }
-        _ => Ok(datasets),
+        _ => Ok((datasets, lost)),
     }
 }
 

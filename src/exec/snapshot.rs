@@ -169,6 +169,15 @@ async fn carry_out(job: &SnapshotJob, zfs: &Zfs, plan: SnapshotPlan) -> Taken {
             Err(said) => all.failures.push(failure(job, &pool, &all.name, &said)),
         }
     }
+    if all.failures.is_empty() && all.datasets.is_empty() && !all.missed.is_empty() {
+        let missed = all.missed.len();
+        let which = if missed == 1 {
+            "the selected dataset".to_owned()
+        } else {
+            format!("each of the {missed} selected datasets")
+        };
+        all.failures.push(format!("took no snapshot: {which} is gone, or its first receive is not complete"));
+    }
     all
 }
 

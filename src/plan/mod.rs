@@ -71,4 +71,4 @@ pub use retention::{Aged, KeptBy, PerClass, Periods, RuleError, Rules};
 pub use snapshot::{MAX_ARGV, PoolSnapshots, Selection, SnapshotError, SnapshotPlan, State as SnapshotState, Tree};
 pub use status::{Clash, DatasetStatus, Level, Limits, Moment, Side, State, Status, TargetStatus, compare};
 pub use thin::{Needed, Scope, Stays, needed_by, thin};
-pub use verify::{Agreement, Compared, Content, Pair, contents_differ, verify};
+pub use verify::{Agreement, Compared, Content, Pair, contents_differ, is_a_copy, verify};

@@ -10,14 +10,23 @@ pub struct Restorable {
     pub datasets: Vec<SourceDataset>,
     /// What was set aside, with all below it.
     pub set_aside: Vec<RelPath>,
-    /// What has no snapshot of the name that was asked for.
+    /// What has no snapshot of the name that was asked for, and none that is older: it may have come later.
     pub without: Vec<RelPath>,
+    /// What was there then, and has lost the snapshot of that name.
+    pub lost: Vec<RelPath>,
 }
 
 /// Chooses what comes back.
 #[must_use]
 pub fn restorable(listed: Vec<SourceDataset>, until: Option<&SnapshotName>) -> Restorable {
     let mut all = Restorable::default();
+    // When the first of them got it, on the copy.
+    let named = |dataset: &SourceDataset| {
+        until
+            .and_then(|until| dataset.snapshots.iter().find(|version| version.name == until.as_str()))
+            .map(|version| version.txg)
+    };
+    let then = listed.iter().filter_map(named).min();
     for mut dataset in listed {
         if is_set_aside(&dataset.path) {
             all.set_aside.push(dataset.path);
@@ -25,7 +34,9 @@ pub fn restorable(listed: Vec<SourceDataset>, until: Option<&SnapshotName>) -> R
         }
         if let Some(until) = until {
             let Some(then) = dataset.snapshots.iter().find(|version| version.name == until.as_str()) else {
-                all.without.push(dataset.path);
+                let older = dataset.snapshots.oldest().is_some_and(|oldest| then.is_some_and(|then| oldest.txg < then));
+                let list = if older { &mut all.lost } else { &mut all.without };
+                list.push(dataset.path);
                 continue;
             };
             let txg = then.txg;
@@ -85,9 +96,13 @@ mod tests {
 
     #[test]
     fn nothing_newer_than_what_was_asked_for_comes() {
-        let listed = vec![dataset("", &["a", "b", "c"]), dataset("/new", &["c"])];
+        let new = SourceDataset {
+            snapshots: dataset("", &["-", "-", "-", "c"]).snapshots.iter().skip(3).collect(),
+            ..dataset("/new", &[])
+        };
+        let listed = vec![dataset("", &["a", "b", "c"]), dataset("/lost", &["a", "c"]), new, dataset("/none", &[])];
         let all = restorable(listed, Some(&"b".parse().unwrap()));
-        assert_eq!(names(&all.without), ["new"]);
+        assert_eq!((names(&all.without), names(&all.lost)), (vec!["new", "none"], vec!["lost"]));
         let left: Vec<&str> = all.datasets[0].snapshots.iter().map(|version| version.name).collect();
         assert_eq!(left, ["a", "b"]);
     }

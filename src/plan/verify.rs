@@ -93,6 +93,15 @@ impl Compared {
     }
 }
 
+/// Whether rows show a copy that is as it should be: no dataset is wrong, and at least one is the same. `contents`: what they hold was to
+/// be compared.
+#[must_use]
+pub fn is_a_copy(rows: &[Compared], contents: bool) -> bool {
+    let same =
+        |row: &Compared| row.agreement == Agreement::Same && (!contents || matches!(row.content, Content::Same(_)));
+    rows.iter().all(Compared::is_fine) && rows.iter().any(same)
+}
+
 /// Compares the datasets of a source (those that `filter` selects) with the whole tree of a target, in tree order.
 #[must_use]
 pub fn verify<S: BuildHasher>(

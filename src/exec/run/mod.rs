@@ -35,6 +35,8 @@ const TICK: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often the machine is told that time goes by.
 const WATCH: Duration = Duration::from_secs(1);
+/// So long a first transfer waits for its bookmarks.
+const ANNOUNCED: Duration = Duration::from_secs(10);
 /// So long the last bookmarks may take.
 const BOOKMARKS: Duration = Duration::from_secs(60);
 /// Ids of requests that are no steps start here.
@@ -76,11 +78,10 @@ pub async fn run(
 ) -> Ended {
     let (machine, actions) = Machine::new(&ready.plan, &limits(job));
     let first = ready.first;
-    let books = job.bookmarks.then(|| {
-        let mut books = Books::open(zfs.clone(), ready.met.tags.clone());
+    let mut books = job.bookmarks.then(|| Books::open(zfs.clone(), ready.met.tags.clone()));
+    if let Some(books) = &mut books {
         books.planned(&ready.plan, &ready.negotiation);
-        books
-    });
+    }
     let mut run = Run {
         books,
         job,
@@ -101,7 +102,11 @@ pub async fn run(
         stop: None,
         taken: false,
     };
+    run.announce(signals).await;
     run.start(first, actions);
+    if run.stop.is_some() {
+        run.input(Input::Stop);
+    }
     run.go(from_channels, signals).await;
     run.close_books(signals).await;
     run.finish(started)
@@ -180,6 +185,15 @@ impl Run<'_> {
             }
         } else {
             self.fleet.open(connection, wanted.saturating_sub(1));
+        }
+    }
+
+    /// Others learn by bookmarks that something is on its way to a target that has nothing yet.
+    async fn announce(&mut self, signals: &mut Signals) {
+        let Some(books) = &self.books else { return };
+        tokio::select! {
+            () = books.announced(ANNOUNCED) => {}
+            signal = signals.next() => self.stop = Some((signal, Instant::now())),
         }
     }
 

@@ -128,6 +128,10 @@ def windows(c):
         made += [second] * is_due
         c.same(len(left(c.alpha, c.source)), len(made), f"how many there are at {second}")
         c.check(is_due or (run.out, run.err) == ("", ""), f"what it says at {second}: {run.err}")
+    # A second line of the crontab, for another target: it gets what there is.
+    before, other = left(c.alpha, c.source), f"{c.target}/other"
+    c.zfsync("cron", "-w", "100000000", "-h", "9", c.source, f"beta:{other}")
+    c.same((left(c.beta, other), left(c.alpha, c.source)), (before, before), "what the other target has, and SOURCE")
     # What somebody else has taken is none of its own; the newest own one by a clock that was ahead lies in no window of today.
     c.alpha(f"zfs snapshot {c.source}@mine; date -u -s '2039-01-01' >/dev/null")
     c.zfsync("snapshot", c.source)

@@ -3,11 +3,13 @@
 import contextlib
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
 import threading
 import time
+import zlib
 from dataclasses import dataclass, field
 
 from hosts import ALPHA, BETA, PATIENCE, Failed
@@ -244,7 +246,8 @@ class Context:
 
     def file_pools(self, source="src", target="dst", make=True):
         """A pool of its own on each host, in a file; destroyed at the end. Their names."""
-        stem = self.name.split("_")[0]
+        # Short, as messages have to fit, and not another case's of the same row.
+        stem = f"{self.name.split('_')[0]}{zlib.crc32(self.name.encode()) % 1000}"
         pools = []
         for host, name in ((self.alpha, source), (self.beta, target)):
             pool = f"{stem}{name}"
@@ -346,7 +349,8 @@ class Context:
             listed = host.try_run(
                 f"zfs list -Hp -t all -r -o name,guid,createtxg,mounted,receive_resume_token,origin {q(root)}\n"
                 f"zfs get -Hp -r -s local,received,temporary -o name,property,value,source all {q(root)}")
-            state[host.name, root] = listed.out
+            # Whether a bookmark of ours still claims that something has arrived is bookkeeping.
+            state[host.name, root] = re.sub(r"(#zfsync-[0-9a-f]+)\.", r"\1-", listed.out)
         return state
 
     @contextlib.contextmanager
