@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::targets::{counterpart, identify, label, noted_around, noted_on, reached, received};
+use super::targets::{counterpart, label, noted_around, noted_on, reached, received};
 use crate::config::PushJob;
 use crate::error::StartError;
 use crate::name::{DatasetName, Guid};
@@ -45,7 +45,7 @@ pub async fn is_copy(
         return Ok(true);
     }
     for source in sources {
-        let noted = noted_on(zfs, source).await?;
+        let noted = noted_on(zfs, source).await?.own;
         let within = |one: &Registered| dataset.is_within(&one.dataset) || one.dataset.is_within(dataset);
         if noted.iter().any(|one| one.host.is_empty() && within(one)) {
             return Ok(true);
@@ -70,13 +70,13 @@ impl<'a> Heeded<'a> {
     ) -> Result<Self, StartError> {
         let mut named = Vec::new();
         for (job, asked) in targets {
-            let (registry, host) = (noted_on(zfs, &job.source).await?, reached(&job).await);
+            let (noted, host) = (noted_on(zfs, &job.source).await?, reached(&job).await);
             let tags = match &asked {
                 Some(Asked { met: Met { pool: Some(pool), top }, .. }) => {
-                    vec![identify(&registry, &job, &host, (*pool, Some(*top))).target.tags()]
+                    vec![noted.identify(&job, &host, (*pool, Some(*top))).0.target.tags()]
                 }
                 Some(_) => Vec::new(),
-                None => registry.at(&host, &job.target.dataset).map(Registered::tags).collect(),
+                None => noted.at(&job, &host),
             };
             named.push(Named { job, asked, tags });
         }

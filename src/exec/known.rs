@@ -19,9 +19,10 @@ const STALL: Duration = Duration::from_secs(300);
 pub async fn targets(source: &DatasetName) -> Result<Targets, StartError> {
     let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
     let datasets = source::list(zfs.clone(), source.clone(), None, Some(STALL)).await?;
-    let registry = noted_on(&zfs, source).await?;
+    let noted = noted_on(&zfs, source).await?;
+    let above = noted.above.into_iter().map(|(on, target)| (on, target.written)).collect();
     let mut targets = Vec::new();
-    for target in registry.iter() {
+    for target in noted.own.iter() {
         let arrived = arrived(source, &datasets, target);
         let newest = match &arrived.newest {
             Some((bookmark, _)) => local::output(zfs.creation_of_bookmark(bookmark), Some(STALL)).await.ok(),
@@ -31,7 +32,7 @@ pub async fn targets(source: &DatasetName) -> Result<Targets, StartError> {
         targets.push(Known { target: target.clone(), arrived, date });
     }
     let others = others(&zfs, source, &datasets).await?;
-    Ok(Targets { source: source.clone(), now: jiff::Timestamp::now().as_second(), targets, others })
+    Ok(Targets { source: source.clone(), now: jiff::Timestamp::now().as_second(), targets, above, others })
 }
 
 /// Bookmarks of ours that are of no target that is noted, on SOURCE or around it.
@@ -92,7 +93,7 @@ pub async fn forget(job: &ForgetJob) -> Result<Forgotten, StartError> {
 
 /// Which of the noted targets is meant; none, if it may be one of an older version.
 async fn find(job: &ForgetJob, zfs: &Zfs) -> Result<Option<Registered>, StartError> {
-    let registry = noted_on(zfs, &job.source).await?;
+    let registry = noted_on(zfs, &job.source).await?.own;
     let host = match &job.link {
         Some(link) => reached(link).await,
         None => String::new(),

@@ -27,9 +27,11 @@ pub struct Met {
 /// What is noted of the targets of a job's SOURCE, and which of them this one is.
 pub struct Targets {
     /// `None`: SOURCE's properties can't be read, and so nothing is noted either.
-    noted: Option<Registry>,
+    noted: Option<Noted>,
     host: String,
     met: Option<Identity>,
+    /// It is noted above SOURCE, with all that lies below.
+    is_above: bool,
 }
 
 impl Targets {
@@ -37,7 +39,7 @@ impl Targets {
     pub async fn read(job: &PushJob, zfs: &Zfs) -> Self {
         let (noted, host) = tokio::join!(noted_on(zfs, &job.source), reached(job));
         let noted = noted.inspect_err(|error| tracing::info!("{error}")).ok();
-        Self { noted, host, met: None }
+        Self { noted, host, met: None, is_above: false }
     }
 
     /// Once the target has told what its pool is, its bookmarks are known.
@@ -46,17 +48,14 @@ impl Targets {
             return;
         }
         let Some(pool) = negotiation.pool_guid() else { return };
-        let identity = self.identify(job, pool, negotiation.top_guid());
+        let none = Noted::default();
+        let noted = self.noted.as_ref().unwrap_or(&none);
+        let (identity, is_above) = noted.identify(job, &self.host, (pool, negotiation.top_guid()));
+        self.is_above = is_above;
         // What the target doesn't have no bookmark makes it have: old ones can be believed by anybody.
         let old = [job.host_in_old_tags()];
         negotiation.believe(identity.target.tags().with_old(&old));
         self.met = Some(identity);
-    }
-
-    /// Which of the noted targets is on this pool, or that it is a new one.
-    fn identify(&self, job: &PushJob, pool: Guid, top: Option<Guid>) -> Identity {
-        let none = Registry::default();
-        identify(self.noted.as_ref().unwrap_or(&none), job, &self.host, (pool, top))
     }
 
     /// Notes the target if something has changed. What its bookmarks are called.
@@ -71,10 +70,10 @@ impl Targets {
         let Some(Identity { mut target, mut noted, odd }) = self.met else {
             return Met { tags: Tags::new(&self.host, Guid(0)), newcomer: None };
         };
-        let Some(registry) = self.noted.filter(|_| job.bookmarks && job.restore.is_none()) else {
+        let Some(registry) = self.noted.filter(|_| job.bookmarks && job.restore.is_none() && !self.is_above) else {
             return Met { tags: target.tags(), newcomer: None };
         };
-        let old = job.host_in_old_tags();
+        let (registry, old) = (registry.own, job.host_in_old_tags());
         let candidate = target.tags().with_old(std::slice::from_ref(&old));
         if registry.may_take_over(&target, &old) && negotiation.has_old_marks(&candidate) {
             target.old.push(old);
@@ -102,19 +101,6 @@ pub async fn note_top(zfs: &Zfs, target: Registered, mut asker: Asker<'_>) {
     }
 }
 
-/// The same for whoever has asked the target in a way of its own.
-pub fn identify(registry: &Registry, job: &PushJob, host: &str, (pool, top): (Guid, Option<Guid>)) -> Identity {
-    registry.identify(&Seen {
-        written: job.target.to_string(),
-        host: host.to_owned(),
-        dataset: job.target.dataset.clone(),
-        pool,
-        top,
-        now: jiff::Timestamp::now().as_second(),
-        selected: job.filter.given(),
-    })
-}
-
 /// How a job's host is reached, for [`Registered::host`].
 pub async fn reached(job: &PushJob) -> String {
     match &job.target.host {
@@ -124,8 +110,7 @@ pub async fn reached(job: &PushJob) -> String {
 }
 
 async fn write(zfs: &Zfs, source: &DatasetName, target: &Registered) -> Result<(), String> {
-    let value = serde_json::to_string(target).map_err(|error| error.to_string())?;
-    let command = zfs.set_property(&target.property(), &value, source);
+    let command = zfs.set_property(&target.property(), &target.value(), source);
     said(command).await.map(drop).map_err(|words| {
         format!(
             "the target can't be noted on {source}, so that only its bookmarks keep what it may need: {words}\n  grant it (zfs allow USER \
@@ -152,33 +137,79 @@ pub async fn received(zfs: &Zfs, dataset: &DatasetName) -> Result<bool, StartErr
     Ok(!noted.trim_ascii().is_empty())
 }
 
-/// The targets that are noted on this very dataset.
-pub async fn noted_on(zfs: &Zfs, source: &DatasetName) -> Result<Registry, StartError> {
+/// What is noted on a dataset, and of what above it.
+#[derive(Default)]
+pub struct Noted {
+    /// On the dataset itself.
+    pub own: Registry,
+    /// Above it, each with the one on which it is noted.
+    pub above: Vec<(DatasetName, Registered)>,
+}
+
+impl Noted {
+    /// Which of them has this pool and TARGET, or that it is a new one; and whether it is noted above SOURCE.
+    pub fn identify(&self, job: &PushJob, host: &str, (pool, top): (Guid, Option<Guid>)) -> (Identity, bool) {
+        let own = self.own.identify(&Seen {
+            written: job.target.to_string(),
+            host: host.to_owned(),
+            dataset: job.target.dataset.clone(),
+            pool,
+            top,
+            now: jiff::Timestamp::now().as_second(),
+            selected: job.filter.given(),
+        });
+        let is_known = self.own.iter().any(|one| one.id() == own.target.id());
+        match self.covering(job, host).find(|one| one.pool == pool).filter(|_| !is_known) {
+            Some(above) => (Identity { target: above.clone(), noted: true, odd: None }, true),
+            None => (own, false),
+        }
+    }
+
+    /// How the bookmarks are called of all that were ever at a job's TARGET.
+    pub fn at(&self, job: &PushJob, host: &str) -> Vec<Tags> {
+        self.own.at(host, &job.target.dataset).chain(self.covering(job, host)).map(Registered::tags).collect()
+    }
+
+    /// Those that are noted above SOURCE, with all that lies below.
+    fn covering(&self, job: &PushJob, host: &str) -> impl Iterator<Item = &Registered> {
+        let covers = move |(on, one): &&(DatasetName, Registered)| {
+            job.source.below(on).is_some_and(|path| one.covers(host, &path, &job.target.dataset))
+        };
+        self.above.iter().filter(covers).map(|(_, one)| one)
+    }
+}
+
+/// The targets that are noted on a dataset and above it.
+pub async fn noted_on(zfs: &Zfs, source: &DatasetName) -> Result<Noted, StartError> {
     let failed = |words: String| StartError::List { dataset: source.to_string(), words };
-    let own = said(zfs.own_properties(source)).await.map_err(failed)?;
-    let text = String::from_utf8_lossy(&own);
-    let lines = text.lines().filter_map(|line| line.split_once('\t'));
-    Ok(Registry::read(lines.filter(|(property, _)| property.starts_with(PROPERTY))))
+    let said = said(zfs.set_properties(source)).await.map_err(failed)?;
+    let text = String::from_utf8_lossy(&said);
+    let lines = text.lines().filter_map(|line| {
+        let mut fields = line.split('\t');
+        let line = (fields.next()?, fields.next()?, fields.next()?);
+        line.0.starts_with(PROPERTY).then_some(line)
+    });
+    let (own, above): (Vec<_>, Vec<_>) = lines.partition(|(_, _, from)| *from == "local");
+    let above = above.into_iter().filter_map(|(property, value, from)| {
+        let on = from.strip_prefix("inherited from ")?.parse().ok()?;
+        Some((on, read_one(property, value)?))
+    });
+    let above = above.collect();
+    Ok(Noted { own: Registry::read(own.into_iter().map(|(property, value, _)| (property, value))), above })
+}
+
+fn read_one(property: &str, value: &str) -> Option<Registered> {
+    Registry::read([(property, value)]).iter().next().cloned()
 }
 
 /// The targets that are noted on a dataset, on those above, and on those below; each with the one on which it is noted.
 pub async fn noted_around(zfs: &Zfs, top: &DatasetName) -> Result<Vec<(DatasetName, Registered)>, StartError> {
     let failed = |words: String| StartError::List { dataset: top.to_string(), words };
+    let mut all = noted_on(zfs, top).await?.above;
     let below = said(zfs.settings_below(top)).await.map_err(failed)?;
-    let above = said(zfs.inherited_properties(top)).await.map_err(failed)?;
-    let above = String::from_utf8_lossy(&above);
-    let above = above.lines().filter_map(|line| {
-        let mut fields = line.split('\t');
-        let (property, value) = (fields.next()?, fields.next()?);
-        let from = fields.next()?.strip_prefix("inherited from ")?.parse().ok()?;
-        Some((from, property.to_owned(), value.to_owned()))
-    });
-    let all = above.chain(read_settings_of(&below, PROPERTY));
-    let noted = |(on, property, value): (DatasetName, String, String)| {
-        let read = Registry::read([(property.as_str(), value.as_str())]);
-        read.iter().next().map(|target| (on, target.clone()))
-    };
-    Ok(all.filter_map(noted).collect())
+    let below = read_settings_of(&below, PROPERTY).into_iter();
+    all.extend(below.filter_map(|(on, property, value)| Some((on, read_one(&property, &value)?))));
+    Ok(all)
 }
 
 /// What is said of a target that is needed and was not asked.

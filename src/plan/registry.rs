@@ -12,11 +12,14 @@ use super::filter::{Filter, Given};
 use super::{SourceDataset, Tag};
 use crate::hash;
 use crate::name::{DatasetName, Guid, RelPath};
+use crate::zfs::Note;
 
 /// How the names of the properties start; the id follows.
 pub const PROPERTY: &str = "zfsync:target-";
 /// So many targets are noted: a host that has a new pool each time must not fill SOURCE with notes.
 const MOST: usize = 64;
+/// So many ways to one are noted beside the first.
+const WAYS: usize = 8;
 /// So many selections are kept apart; more of them count as everything.
 const SELECTIONS: usize = 8;
 
@@ -63,6 +66,17 @@ impl Registered {
         format!("{PROPERTY}{}", self.id())
     }
 
+    /// What the property says. ZFS takes so much and no more; what would be longer counts as everything selected.
+    #[must_use]
+    pub fn value(&self) -> String {
+        let text = |one: &Self| serde_json::to_string(one).unwrap_or_default();
+        let value = text(self);
+        if value.len() <= Note::MAX_VALUE {
+            return value;
+        }
+        text(&Self { selected: vec![Given::default()], ..self.clone() })
+    }
+
     /// How its bookmarks are called.
     #[must_use]
     pub fn tags(&self) -> Tags {
@@ -73,6 +87,13 @@ impl Registered {
     #[must_use]
     pub fn is_at(&self, host: &str, dataset: &DatasetName) -> bool {
         self.dataset == *dataset && (self.host == host || self.also.iter().any(|other| other == host))
+    }
+
+    /// Whether it is noted with all that lies below, and this is its counterpart of a dataset there, by this way.
+    #[must_use]
+    pub fn covers(&self, host: &str, path: &RelPath, target: &DatasetName) -> bool {
+        let all = self.selected.contains(&Given::default());
+        all && self.is_at(host, &self.dataset) && self.dataset.join(path).is_ok_and(|one| one == *target)
     }
 
     /// The tag of its counterpart of a dataset of SOURCE; none where it has no such.
@@ -166,7 +187,7 @@ impl Registry {
         let Some(known) = same_way.or_else(proven) else { return self.new_one(seen) };
         let mut target = known.clone();
         target.top = seen.top.or(target.top);
-        if !target.is_at(&seen.host, &seen.dataset) {
+        if !target.is_at(&seen.host, &seen.dataset) && target.also.len() < WAYS {
             target.also.push(seen.host.clone());
         }
         target.select(seen.selected);
@@ -316,6 +337,12 @@ mod tests {
             target.select(&Given { depth: Some(level), ..Given::default() });
         }
         assert_eq!(target.selected.len(), 1);
+        // More than a property can hold is everything, too.
+        let long = Given { exclude: vec!["x".repeat(9000)], ..Given::default() };
+        let target = Registry::default().identify(&seen("beta:22", 7, None, &long)).target;
+        let read = Registry::read([(target.property().as_str(), target.value().as_str())]);
+        assert_eq!(read.iter().next().unwrap().selected, [Given::default()]);
+        assert!(read.identify(&seen("beta:22", 7, None, &long)).noted);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct Targets {
     pub now: i64,
     /// Each of them.
     pub targets: Vec<Known>,
+    /// What is noted above it, with all that lies below: on what, and TARGET.
+    pub above: Vec<(DatasetName, String)>,
     /// Bookmarks of ours that are of none of them: full names.
     pub others: Vec<String>,
 }
@@ -90,7 +92,10 @@ impl Targets {
 
     /// Writes it for people.
     pub fn text(&self, out: &mut impl Write) -> io::Result<()> {
-        if self.targets.is_empty() {
+        for (on, target) in &self.above {
+            writeln!(out, "{}, as noted on {on}: zfsync targets {on}", sanitise(target))?;
+        }
+        if self.targets.is_empty() && self.above.is_empty() {
             writeln!(out, "no target of {} is noted: a push notes its own", sanitise(self.source.as_str()))?;
         }
         for known in &self.targets {
@@ -102,7 +107,7 @@ impl Targets {
             let names: Vec<&str> = self.others.iter().take(SHOWN).map(String::as_str).collect();
             writeln!(
                 out,
-                "{} of no target that is noted here, as older versions leave them: {}{more}; a push to theirs takes them over, zfsync forget {} TARGET drops them",
+                "{} of no target that is noted here, as older versions leave them: {}{more}; a push to theirs takes them over; where that is no more, zfsync forget {} TARGET or zfs destroy drops them",
                 count(self.others.len(), "bookmark"),
                 sanitise(&names.join(", ")),
                 sanitise(self.source.as_str())
@@ -164,7 +169,7 @@ mod tests {
             Known { target: target.clone(), arrived: Arrived { with: 2, without: 1, newest }, date: Some(1060) };
         let source: DatasetName = "t/a".parse().unwrap();
         let others = vec!["t/a#zfsync-0123abcd-s".to_owned()];
-        let all = Targets { source: source.clone(), now: 1120, targets: vec![known], others };
+        let all = Targets { source: source.clone(), now: 1120, targets: vec![known], above: Vec::new(), others };
         let mut text = Vec::new();
         all.text(&mut text).unwrap();
         let id = target.id();
@@ -172,8 +177,8 @@ mod tests {
             String::from_utf8(text).unwrap(),
             format!(
                 "me@beta:b/t\n  ID {id}, on beta:2222, noted 2 min 0 s ago\n  newest arrived: t/a@s, 1 min 0 s old; with 2 datasets, without 1\n\
-                 1 bookmark of no target that is noted here, as older versions leave them: t/a#zfsync-0123abcd-s; a push to theirs takes them over, \
-                 zfsync forget t/a TARGET drops them\n"
+                 1 bookmark of no target that is noted here, as older versions leave them: t/a#zfsync-0123abcd-s; a push to theirs takes them over; \
+                 where that is no more, zfsync forget t/a TARGET or zfs destroy drops them\n"
             )
         );
         let mut json = Vec::new();

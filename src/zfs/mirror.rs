@@ -127,16 +127,10 @@ impl Zfs {
         self.command(["get", "-Hp", "-s", "local", "-o", "value", property, dataset.as_str()])
     }
 
-    /// All that was set on this very dataset: property and value.
+    /// All that was set on a dataset, or above it and counts for it: property, value, and `local` or `inherited from DATASET`.
     #[must_use]
-    pub fn own_properties(&self, dataset: &DatasetName) -> Command {
-        self.command(["get", "-Hp", "-s", "local", "-o", "property,value", "all", dataset.as_str()])
-    }
-
-    /// All that was set above a dataset and counts for it: property, value, and `inherited from DATASET`.
-    #[must_use]
-    pub fn inherited_properties(&self, dataset: &DatasetName) -> Command {
-        self.command(["get", "-Hp", "-s", "inherited", "-o", "property,value,source", "all", dataset.as_str()])
+    pub fn set_properties(&self, dataset: &DatasetName) -> Command {
+        self.command(["get", "-Hp", "-s", "local,inherited", "-o", "property,value,source", "all", dataset.as_str()])
     }
 
     /// Drops a user property.

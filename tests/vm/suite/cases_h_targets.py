@@ -99,7 +99,12 @@ def one_under_many_names(c):
     with c.unchanged():
         c.push()
         c.push("-o", "HostKeyAlias=beta", target=f"{address}:{c.target}")
-    c.same(noted(c, f"{c.source}/a"), {}, "what is noted on the child itself")
+    # A part of it, pushed alone to where it goes as a part, is known by the note above.
+    before = tags(c, f"{c.source}/a")
+    c.snapshot(f"{c.source}/a@alone")
+    c.push(source=f"{c.source}/a", target=f"root@beta:{c.target}/a")
+    c.same((noted(c, f"{c.source}/a"), tags(c, f"{c.source}/a")), ({}, before), "what is noted on the child itself, and its tags")
+    c.check(f"as noted on {c.source}" in c.zfsync("targets", f"{c.source}/a").out, "targets of the child")
 
 
 @case("B05", "R05")
