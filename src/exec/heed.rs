@@ -99,9 +99,13 @@ impl<'a> Heeded<'a> {
 
 impl Named<'_> {
     fn peers(&self, dataset: &SourceDataset) -> Vec<Peer<'_>> {
-        let Ok(target) = self.job.target.dataset.join(&dataset.path) else { return Vec::new() };
-        let label = counterpart(&self.job, &target);
         let old = Tags::by_name(&self.job.host_in_old_tags());
+        let Ok(target) = self.job.target.dataset.join(&dataset.path) else {
+            // It can't have been sent.
+            let label = format!("{} (where its name would be too long)", counterpart(&self.job, &self.job.target.dataset));
+            return vec![Peer { label, tag: old.of(&self.job.target.dataset), has: Has::Nothing }];
+        };
+        let label = counterpart(&self.job, &target);
         let Some(asked) = &self.asked else {
             // Before the first run of this version there are but old tags; a target without any bookmark may need all.
             if self.tags.is_empty() {

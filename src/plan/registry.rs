@@ -83,7 +83,9 @@ impl Registered {
             Filter::new(given.depth, &given.include, &given.exclude).map_or(true, |filter| filter.selects(path))
         };
         let selected = self.selected.is_empty() || self.selected.iter().any(selects);
-        self.dataset.join(path).ok().filter(|_| selected).map(|target| self.tags().of(&target))
+        // Whose name would be too long there has no counterpart, and so no bookmark: all of it is still to come.
+        let target = self.dataset.join(path).unwrap_or_else(|_| self.dataset.clone());
+        selected.then(|| self.tags().of(&target))
     }
 
     fn select(&mut self, given: &Given) {

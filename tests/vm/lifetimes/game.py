@@ -190,8 +190,8 @@ class Game:
             return
         name, snap = self.name(path), self.fresh("back")
         self.note(f"{path} goes back to @{snaps[at].name}, and on to @{snap}")
-        ALPHA(f"""zfs clone {name}@{snaps[at].name} apool/branch; head -c 20K /dev/urandom >/apool/branch/{snap}; zfs snapshot apool/branch@{snap}
-            zfs unmount {name} || true; zfs send -i {name}@{snaps[at].name} apool/branch@{snap} | zfs recv -F {name}
+        ALPHA(f"""zfs send {name}@{snaps[at].name} | zfs recv apool/branch; head -c 20K /dev/urandom >/apool/branch/{snap}
+            zfs snapshot apool/branch@{snap}; zfs send -i @{snaps[at].name} apool/branch@{snap} | zfs recv -F {name}
             zfs destroy -r apool/branch; zfs mount {name} 2>/dev/null || true""")
         self.lost |= {snap.guid for snap in snaps[at + 1:]}
 

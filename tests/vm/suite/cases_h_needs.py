@@ -204,3 +204,19 @@ def needed_by_the_target_of_a_target(c):
     c.same(c.snaps(c.beta, third), ["s1", "s2", "s3", "s4"], "what has arrived on the third")
     c.zfsync("prune", *KEEP, c.source, f"beta:{c.target}")
     c.same(c.snaps(c.beta, c.target), ["s4"], "what is left on the target")
+
+
+@case("H10", "D05")
+def needed_where_the_name_is_too_long(c):
+    """A dataset whose name would be too long on the target was never sent: neither cron nor a prune thins it, whether it asks or not."""
+    c.tree({"": "s1"})
+    long = f"{c.source}/{'x' * (254 - len(c.source))}"
+    target = f"beta:{c.target}/far"
+    c.beta(f"zfs create {c.target}")
+    c.alpha(f"zfs create -o mountpoint=none {long}; for n in 1 2 3; do zfs snapshot {long}@20241122-10000$n; done")
+    c.push(target=target, status=1, says="too long")
+    for asked in ((), (target,)):
+        c.zfsync("prune", *KEEP, c.source, *asked)
+        c.same(len(c.snaps(c.alpha, long)), 3, "what is left of what can't be sent")
+    c.zfsync("cron", "-s", "1", "-m", "1", "-h", "1", "-d", "1", c.source, target, status=1, says="too long")
+    c.check(len(c.snaps(c.alpha, long)) >= 3, "what is left after cron")
