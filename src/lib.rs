@@ -94,9 +94,6 @@ fn cron(args: &cli::Cron) -> Exit {
         if report.exit != Exit::InSync || args.verbose > 0 {
             let _ = write!(report::output::stderr(), "{}", report.text);
         }
-        if let Some(notice) = &report.notice {
-            let _ = writeln!(report::output::stderr(), "{}", report::format::sanitise(notice));
-        }
         report.exit
     });
     ended("cron", done)

@@ -113,3 +113,17 @@ fn what_can_not_be_read_is_told_and_is_no_success() {
         "{ended:#?}"
     );
 }
+
+#[test]
+fn no_copy_is_no_success() {
+    let bed = Bed::new();
+    bed.world(&[("s", 1, 1), ("s/x", 2, 1), ("d", 3, 1), ("d/y", 4, 1), ("d/y@a", 41, 3)]);
+    for args in [
+        &["verify", "s", "d"][..],
+        &["verify", "-q", "s", "d"],
+        &["verify", "--content", "s", "d"],
+        &["verify", "s", "e"],
+    ] {
+        bed.run(args).expect(1, &["nothing to compare"]);
+    }
+}

@@ -90,6 +90,9 @@ impl HookCommand {
 
 /// What a shell would not take as it stands: such a line was written for a shell, and would do something else without one.
 fn unquoted_operator(text: &str) -> Option<String> {
+    if let Some(assignment) = text.split_whitespace().next().filter(|word| is_assignment(word)) {
+        return Some(assignment.to_owned());
+    }
     let (mut single, mut double) = (false, false);
     let mut rest = text.char_indices();
     while let Some((at, ch)) = rest.next() {
@@ -107,10 +110,30 @@ fn unquoted_operator(text: &str) -> Option<String> {
                 return Some(text[at..].chars().take_while(|more| *more == ch).collect());
             }
             '\n' => return Some("a line break".into()),
+            '*' | '?' => return Some(ch.into()),
+            // The program of this name is one; and so is what only ends with a tilde.
+            '[' if !is_word(text, at) => return Some(ch.into()),
+            '~' if begins_word(text, at) => return Some(ch.into()),
             _ => {}
         }
     }
     None
+}
+
+/// Whether a word sets a variable for the program that follows.
+fn is_assignment(word: &str) -> bool {
+    let name = word.split_once('=').map_or("", |(name, _)| name);
+    let begins = name.starts_with(|ch: char| ch.is_ascii_alphabetic() || ch == '_');
+    begins && name.chars().all(|ch| ch.is_ascii_alphanumeric() || ch == '_')
+}
+
+fn begins_word(text: &str, at: usize) -> bool {
+    text[..at].chars().next_back().is_none_or(char::is_whitespace)
+}
+
+/// Whether the character at this place is a word of its own.
+fn is_word(text: &str, at: usize) -> bool {
+    begins_word(text, at) && text[at..].chars().nth(1).is_none_or(char::is_whitespace)
 }
 
 /// As a string in its words, as a list of words, or as a table with `shell = true`.
@@ -221,6 +244,13 @@ mod tests {
             ("a \"`b`\"", "`b"),
             ("a\nb", "a line break"),
             ("a 'b' 'c'&'d'", "&"),
+            ("rm -f /var/tmp/*.dump", "*"),
+            ("a /x/file?", "?"),
+            ("a /x/[ab]", "["),
+            ("~/bin/freeze now", "~"),
+            ("a ~postgres/x", "~"),
+            ("PGUSER=backup psql -c x", "PGUSER=backup"),
+            ("  _a1= b", "_a1="),
         ] {
             let error = line.parse::<HookCommand>().unwrap_err();
             assert!(
@@ -228,9 +258,16 @@ mod tests {
                 "{line}: {error}"
             );
         }
-        for line in
-            ["a 'b && c' \"d | e; f\" g\\;h", "sh -c 'echo $A > b'", "a \"it's & so\" 'x\"|\"'", "a 5$ \\$x b=c"]
-        {
+        for line in [
+            "a 'b && c' \"d | e; f\" g\\;h",
+            "sh -c 'echo $A > b'",
+            "a \"it's & so\" 'x\"|\"'",
+            "a 5$ \\$x b=c",
+            "[ -f /x ]",
+            "a '*' \"?\" \\* \"[a]\" '~' x~ ]",
+            "/bin/a=b c",
+            "env A=b c",
+        ] {
             let hook: HookCommand = line.parse().unwrap_or_else(|error| panic!("{line}: {error}"));
             assert_eq!(hook.to_string().parse(), Ok(hook), "{line}");
         }

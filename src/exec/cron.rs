@@ -1,6 +1,7 @@
 //! A crontab's job: a snapshot, all targets at the same time, then the thinning. One that is slow or dead delays no other.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,8 +37,6 @@ pub struct Report {
     pub exit: Exit,
     /// For people; empty lines are none.
     pub text: String,
-    /// What is said even when all is well.
-    pub notice: Option<String>,
 }
 
 /// One part of a job: a target, the snapshot, the thinning.
@@ -53,8 +52,6 @@ pub struct Done {
     pub parts: Vec<Part>,
     /// Why the rest wasn't.
     pub error: Option<StartError>,
-    /// What is to be said in any case.
-    pub notice: Option<String>,
 }
 
 /// Does the job. An error means that nothing was sent. Blocks; not for use within a runtime.
@@ -63,22 +60,21 @@ pub fn cron(job: &CronJob) -> Result<Report, StartError> {
     if let Some(error) = done.error {
         return Err(error);
     }
-    Ok(Report { notice: done.notice, ..report_of(job, &done.parts, None) })
+    Ok(report_of(job, &done.parts, None))
 }
 
 /// Does the job, until something stops it.
 pub fn carry_out(job: &CronJob, stop: &Stop) -> Done {
     let mut work = match Work::new(job, stop) {
         Ok(work) => work,
-        Err(error) => return Done { parts: Vec::new(), error: Some(error), notice: None },
+        Err(error) => return Done { parts: Vec::new(), error: Some(error) },
     };
     let error = work.all().err();
     work.note_rest(error.as_ref());
     if let (Some(log), Some(error)) = (&work.log, &error) {
         log.note(job.label(), &error.to_string());
     }
-    let notice = if error.is_none() { work.notice() } else { None };
-    Done { parts: work.parts, error, notice }
+    Done { parts: work.parts, error }
 }
 
 /// A job at work.
@@ -93,6 +89,8 @@ struct Work<'a> {
     is_first: bool,
     /// How many branches got as far as to their targets.
     tried: usize,
+    /// Whether the window has its snapshot from another run.
+    is_early: bool,
     parts: Vec<Part>,
 }
 
@@ -103,7 +101,7 @@ impl<'a> Work<'a> {
         for push in job.branches.iter().flat_map(|branch| &branch.targets) {
             push.state_dir.as_ref().map_or(Ok(()), |dir| state::check(dir, &push.key()))?;
         }
-        Ok(Self { job, stop, zfs, log, taken: None, is_first: false, tried: 0, parts: Vec::new() })
+        Ok(Self { job, stop, zfs, log, taken: None, is_first: false, tried: 0, is_early: true, parts: Vec::new() })
     }
 
     fn all(&mut self) -> Result<(), StartError> {
@@ -120,6 +118,8 @@ impl<'a> Work<'a> {
             taken?;
         }
         self.stop.check()?;
+        // Before anything is destroyed.
+        self.tell_what_stays();
         let sends = self.job.branches.iter().any(|branch| !branch.targets.is_empty());
         if sends && !self.hook(When::PrePush, None) {
             return self.stop.check();
@@ -147,6 +147,7 @@ impl<'a> Work<'a> {
         if !self.is_due(snapshot)? {
             return Ok(());
         }
+        self.is_early = false;
         let taken = snapshot::take_until(snapshot, &self.zfs, self.stop.until());
         // A listing that was given up for the time.
         let taken = taken.map_err(|error| self.stop.check().err().unwrap_or(error))?;
@@ -167,7 +168,12 @@ impl<'a> Work<'a> {
                 self.note_not_tried(branch, error.exit(), &error.to_string());
             }
             match served {
-                Ok(parts) => self.parts.extend(parts),
+                Ok(mut parts) => {
+                    for part in &mut parts {
+                        self.leave_to_others(part);
+                    }
+                    self.parts.append(&mut parts);
+                }
                 Err(error) if self.job.branches.len() == 1 => return Err(error),
                 Err(error) => {
                     let part = Part { label: branch.source.to_string(), exit: error.exit(), words: error.to_string() };
@@ -187,15 +193,25 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// What must be said of what it keeps, once a snapshot was taken.
-    fn notice(&self) -> Option<String> {
-        self.taken.as_ref().filter(|_| self.job.tells)?;
-        let told = crate::block_on(async { Ok(notice::notice(self.job, &self.zfs, self.is_first).await) });
-        let told: Option<String> = told.ok().flatten();
-        if let (Some(log), Some(words)) = (&self.log, &told) {
-            log.note(self.job.label(), words);
+    /// A run that isn't due leaves a target to the run that has it, without a word: that one tells what comes of it.
+    fn leave_to_others(&self, part: &mut Part) {
+        if self.job.window.is_some() && self.is_early && part.exit == Exit::Locked {
+            part.exit = Exit::InSync;
         }
-        told
+    }
+
+    /// Says what it keeps, if that must be said.
+    fn tell_what_stays(&self) {
+        if !self.job.tells {
+            return;
+        }
+        let told = crate::block_on(async { Ok(notice::notice(self.job, &self.zfs, self.is_first).await) });
+        let Some(words) = told.ok().flatten() else { return };
+        if let Some(log) = &self.log {
+            log.note(self.job.label(), &words);
+        }
+        // Whatever becomes of the rest: that goes into the report.
+        let _ = writeln!(report::output::stderr(), "{}", sanitise(&words));
     }
 
     /// Targets that nobody got to, as something before them went wrong, have no other record of this run.
@@ -316,7 +332,7 @@ async fn serve_all(
     parts.sort_by_key(|(at, _)| *at);
     let mut parts: Vec<Part> = parts.into_iter().flat_map(|(_, parts)| parts).collect();
     if !parts.iter().any(|part| matches!(part.exit, Exit::Interrupted(_))) {
-        parts.extend(thin_source(branch, zfs, log).await);
+        parts.extend(thin_source(branch, until, zfs, log).await);
     }
     Ok(parts)
 }
@@ -344,13 +360,24 @@ async fn serve(target: PushJob, thin: Option<PruneJob>, listed: Arc<Source>, log
     parts
 }
 
-async fn thin_source(branch: &Branch, zfs: &Zfs, log: Option<&LogFile>) -> Option<Part> {
+async fn thin_source(branch: &Branch, until: Option<Instant>, zfs: &Zfs, log: Option<&LogFile>) -> Option<Part> {
     let thin = branch.thin.as_ref()?;
-    // Whoever has it is about to thin as well.
-    let key = format!("cron {}", branch.source);
-    let _turn = Lock::take(&lock::directory().ok()?, &key, 0, "zfsync cron").ok()?;
-    let pruned = prune_by_bookmarks(thin, zfs, &branch.targets).await;
-    Some(logged(log, part_of_pruned(branch.source.as_str(), pruned)))
+    let (key, owner) = (format!("cron {}", branch.source), format!("zfsync cron, process {}", std::process::id()));
+    let part = match lock::directory().and_then(|dir| Lock::take(&dir, &key, 0, &owner)) {
+        Ok(_turn) => {
+            part_of_pruned(branch.source.as_str(), prune_by_bookmarks(thin, zfs, &branch.targets, until).await)
+        }
+        // Whoever has it takes a snapshot, or is about to thin as well.
+        Err(LockError::Held { holder, .. }) => Part {
+            label: format!("thinning {}", branch.source),
+            exit: Exit::InSync,
+            words: format!("left to the run that has the source: {holder}"),
+        },
+        Err(LockError::Io { path, error }) => {
+            part_of_pruned(branch.source.as_str(), Err(StartError::Lock { path, error }))
+        }
+    };
+    Some(logged(log, part))
 }
 
 fn part_of_pruned(label: &str, pruned: Result<Pruned, StartError>) -> Part {
@@ -402,7 +429,7 @@ pub fn report_of(job: &CronJob, parts: &[Part], error: Option<&StartError>) -> R
     if let Some(error) = error {
         let _ = writeln!(text, "{}: {}", job.label(), sanitise(&error.to_string()));
     }
-    Report { exit, text, notice: None }
+    Report { exit, text }
 }
 
 /// A signal counts most, then a failure of whatever kind, then a lock.

@@ -129,8 +129,13 @@ fn at_the_source(job: &PushJob, name: &str) -> String {
 }
 
 /// What the source has no more: what goes, what waits, what stays.
-fn cleared_rows(job: &PushJob, Cleared { missing, due, too_much, refused }: &Cleared) -> Vec<PlanRow> {
+fn cleared_rows(job: &PushJob, cleared: &Cleared) -> Vec<PlanRow> {
+    let Cleared { missing, due, too_much, refused, wrong_clock, .. } = cleared;
     let row = |target: String, action, note| PlanRow { note, ..plain_row(at_the_source(job, &target), target, action) };
+    if let Some(note) = wrong_clock {
+        let names = missing.datasets.iter().map(|doomed| doomed.dataset.to_string()).chain(missing.undated());
+        return names.map(|name| row(name, PlanAction::Stays, Some(note.clone()))).collect();
+    }
     if let Some(too_much) = too_much {
         let note = too_much.to_string();
         return too_much.names.iter().map(|name| row(name.clone(), PlanAction::Stays, Some(note.clone()))).collect();

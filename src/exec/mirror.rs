@@ -3,18 +3,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::ask::{Asker, Listed};
+use super::ask::{Asker, Listed, host_name};
 use super::fleet::Fleet;
 use super::link::{check_helper, close, first_channel};
 use super::ready::{Cleared, Unread};
-use super::recorded;
+use super::{recorded, source};
 use crate::config::{OnlyThere, PushJob};
 use crate::error::StartError;
 use crate::name::DatasetName;
-use crate::plan::{Due, Guess, Missing, Move, Negotiation, Notes, StaysThere, TargetDataset, Times, TooMuch, When};
-use crate::remote::wire::{MAX_THIN, Rename, Thinned};
+use crate::plan::{
+    Clocks, Due, Guess, Missing, Move, Negotiation, Notes, StaysThere, TargetDataset, Times, TooMuch, When,
+};
+use crate::remote::wire::{Hello, MAX_THIN, Rename, Thinned};
 use crate::report::{Event, Reporter};
-use crate::zfs::{Note, Noted};
+use crate::zfs::{Note, Noted, Zfs};
 
 /// More datasets than these are not listed only to find out which of them was renamed.
 const FEW: usize = 200;
@@ -197,11 +199,23 @@ pub async fn sweep(
     fleet.connect(1, std::time::Duration::ZERO);
     let swept = async {
         let (first, hello) = first_channel(&mut fleet, &mut events).await?;
+        let clocks = clocks(&hello);
         check_helper(job, &hello)?;
         let mut asker = Asker::new(&mut fleet, &mut events, first, job);
         asker.claim(job.run).await?;
         asker.claimed().await?;
-        let cleared = look(negotiation, &mut asker, When::After).await?;
+        if let Some(words) = asker.unlocked.take() {
+            let text =
+                format!("{}: {words}: other runs there are not kept away while this one destroys", host_name(job));
+            reporter.event(&Event::Notice { dataset: None, text });
+        }
+        let mut cleared = look(negotiation, &mut asker, When::After, clocks).await?;
+        let back = if cleared.is_withheld() {
+            Vec::new()
+        } else {
+            keep_what_is_back(job, negotiation, &mut cleared.due).await?
+        };
+        cleared.missing.stay.extend(back);
         carry_out(&mut asker, cleared, reporter).await
     };
     let swept = swept.await;
@@ -209,8 +223,32 @@ pub async fn sweep(
     swept
 }
 
+/// Both sides' clocks, at a greeting that has just come.
+pub fn clocks(hello: &Hello) -> Clocks {
+    Clocks::new(jiff::Timestamp::now().as_second(), hello.clock)
+}
+
+/// Looks at the source once more before anything goes: the run may have taken long. What is there again stays, and is returned.
+async fn keep_what_is_back(
+    job: &PushJob,
+    negotiation: &Negotiation,
+    due: &mut Due,
+) -> Result<Vec<(DatasetName, StaysThere)>, StartError> {
+    if due.datasets.is_empty() && due.snapshots.is_empty() {
+        return Ok(Vec::new());
+    }
+    let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
+    let now = source::list(zfs, job.source.clone(), None, job.faults.stall_timeout).await?;
+    Ok(negotiation.keep_what_is_back(due, &now))
+}
+
 /// What may go, and what of it goes now.
-pub async fn look(negotiation: &Negotiation, asker: &mut Asker<'_>, when: When) -> Result<Cleared, StartError> {
+pub async fn look(
+    negotiation: &Negotiation,
+    asker: &mut Asker<'_>,
+    when: When,
+    clocks: Clocks,
+) -> Result<Cleared, StartError> {
     let (target, mirror) = (asker.job.target.dataset.clone(), &asker.job.mirror);
     let there = targets(asker.tree(target.clone()).await?);
     let notes = if there.is_empty() { Vec::new() } else { asker.notes(Some(target), &[]).await? };
@@ -218,13 +256,16 @@ pub async fn look(negotiation: &Negotiation, asker: &mut Asker<'_>, when: When) 
     let since = if mirror.grace.is_zero() { Vec::new() } else { asker.notes(None, &missing.undated()).await? };
     let since = since.into_iter().filter(|noted| noted.note == Note::MissingSince);
     let since = since.filter_map(|noted| Some((noted.name, noted.value.parse().ok()?))).collect();
-    let now = jiff::Timestamp::now().as_second();
+    let clocks = clocks.at(jiff::Timestamp::now().as_second());
+    let now = clocks.now();
     let witnesses = missing.witnesses(&since, now, mirror.grace);
     let dates = if witnesses.is_empty() { Vec::new() } else { asker.dates(&witnesses).await? };
     let made = dates.into_iter().filter_map(|(place, date)| Some((witnesses.get(place as usize)?.clone(), date)));
     let due = missing.due(Times { since: &since, made: &made.collect(), now }, mirror.grace);
     let too_much = due.too_much(missing.total, mirror.max);
-    Ok(Cleared { missing, due, too_much, refused: HashMap::new() })
+    let is_any = !(missing.datasets.is_empty() && missing.snapshots.is_empty());
+    let wrong_clock = clocks.wrong(mirror.grace).filter(|_| is_any);
+    Ok(Cleared { missing, due, too_much, clocks, wrong_clock, refused: HashMap::new() })
 }
 
 /// The notes by dataset. What can't be read is not there.
@@ -244,12 +285,16 @@ fn notes_of(all: Vec<Noted>) -> HashMap<DatasetName, Notes> {
 
 async fn carry_out(
     asker: &mut Asker<'_>,
-    Cleared { missing, due, too_much, .. }: Cleared,
+    Cleared { missing, mut due, too_much, clocks, wrong_clock, .. }: Cleared,
     reporter: &mut dyn Reporter,
 ) -> Result<Swept, StartError> {
-    let withheld = too_much.as_ref().map(listed).or_else(|| not_in_sync(&missing));
+    if wrong_clock.is_some() {
+        // A time that is not known is not noted either.
+        due.noted.clear();
+    }
+    let withheld = wrong_clock.or_else(|| too_much.as_ref().map(listed)).or_else(|| not_in_sync(&missing));
     if let Some(text) = withheld {
-        keep_notes(asker, &missing, &due, reporter).await?;
+        keep_notes(asker, &missing, &due, clocks, reporter).await?;
         reporter.event(&Event::Problem { text });
         return Ok(Swept { failed: true });
     }
@@ -259,7 +304,7 @@ async fn carry_out(
         let why = StaysThere::Foreign(snapshots.clone());
         (name.to_string(), why.to_string())
     }));
-    let notes_failed = keep_notes(asker, &missing, &due, reporter).await?;
+    let notes_failed = keep_notes(asker, &missing, &due, clocks, reporter).await?;
     let mut failed = Vec::new();
     let mut gone = Vec::new();
     for doomed in due.datasets {
@@ -336,14 +381,14 @@ async fn keep_notes(
     asker: &mut Asker<'_>,
     missing: &Missing,
     due: &Due,
+    clocks: Clocks,
     reporter: &mut dyn Reporter,
 ) -> Result<bool, StartError> {
     let puts = missing.puts.iter();
     let mut notes: Vec<(Note, Option<String>, Vec<String>)> =
         puts.map(|(dataset, put)| (Note::Received, Some(put.to_string()), vec![dataset.to_string()])).collect();
     notes.push((Note::MissingSince, None, missing.back.iter().map(ToString::to_string).collect()));
-    let now = jiff::Timestamp::now().as_second().to_string();
-    notes.push((Note::MissingSince, Some(now), due.noted.clone()));
+    notes.push((Note::MissingSince, Some(clocks.now().to_string()), due.noted.clone()));
     let failure = asker.note(notes).await?;
     if let Some(failure) = &failure {
         let text = format!("the target can't keep in mind what is missing at the source since when: {}", failure.words);

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::local;
 use crate::config::{Branch, CronJob, PruneJob};
 use crate::hash;
-use crate::plan::Rules;
+use crate::plan::{Mirror, Rules};
+use crate::report::format::duration;
 use crate::report::jobs::rules_in_words;
 use crate::zfs::Zfs;
 
@@ -37,7 +38,24 @@ fn note(branch: &Branch) -> (String, String) {
     let targets: Vec<String> = branch.targets.iter().map(|push| push.target.to_string()).collect();
     let property = format!("zfsync:cron-{:016x}", hash::stable(&targets.join("\n")));
     let short = |thin: Option<&PruneJob>| thin.map_or_else(|| "all".to_owned(), |thin| in_short(&thin.rules));
-    (property, format!("{}; {}", short(branch.thin.as_ref()), short(branch.thin_targets.first())))
+    let clears = branch
+        .targets
+        .first()
+        .and_then(|push| clears(&push.mirror))
+        .map_or_else(String::new, |what| format!("; {what}"));
+    (property, format!("{}; {}{clears}", short(branch.thin.as_ref()), short(branch.thin_targets.first())))
+}
+
+/// What `--delete-missing` destroys on the targets; it is the same for all of them.
+fn clears(mirror: &Mirror) -> Option<String> {
+    let what = match (mirror.datasets, mirror.snapshots) {
+        (true, true) => "datasets and snapshots that it has no more",
+        (true, false) => "datasets that it has no more",
+        (false, true) => "snapshots that it has no more",
+        (false, false) => return None,
+    };
+    let grace = if mirror.grace.is_zero() { "at once".into() } else { format!("after {}", duration(mirror.grace)) };
+    Some(format!("{what}, {grace}"))
 }
 
 fn in_short(rules: &Rules) -> String {
@@ -54,12 +72,17 @@ fn text(branch: &Branch) -> String {
         None => "all".to_owned(),
     };
     let targets: Vec<String> = branch.targets.iter().map(|push| push.target.to_string()).collect();
-    let there = match branch.thin_targets.first() {
-        Some(thin) => rules_in_words(thin),
-        None => "all that arrives, for ever".to_owned(),
+    let clears = branch.targets.first().and_then(|push| clears(&push.mirror));
+    let there = match (branch.thin_targets.first(), &clears) {
+        (Some(thin), _) => rules_in_words(thin),
+        (None, Some(_)) => "all that arrives".to_owned(),
+        (None, None) => "all that arrives, for ever".to_owned(),
     };
     let mut lines = vec![format!("zfsync: cron keeps of {source}: {here}")];
     lines.extend(targets.iter().map(|target| format!("  on {target}: {there}")));
+    if let Some(what) = clears {
+        lines.push(format!("  --delete-missing destroys on the targets what is missing in {source}: {what}"));
+    }
     if branch.thin_targets.is_empty() {
         lines.push(
             "  To thin the targets too: --keep-targets 24h,7d,4w,12m, or --thin-targets for the same counts.".into(),
@@ -98,6 +121,18 @@ mod tests {
         let there = "  on usb/data: the newest 1 of class S, 4 of M, 3 of H and 14 of D, the newest of each of 24 hours, 12 months \
                      (UTC)\n  This is said once";
         assert!(thinned.contains(there), "{thinned}");
+    }
+
+    #[test]
+    fn what_delete_missing_destroys_is_said() {
+        let clears = branch(&["--delete-missing", "both", "--grace", "7d"]);
+        let words = text(&clears);
+        assert!(!words.contains("for ever"), "{words}");
+        assert!(
+            words.contains("--delete-missing destroys on the targets what is missing in tank/data: datasets and snapshots that it has no more, after "),
+            "{words}"
+        );
+        assert_ne!(note(&clears), note(&branch(&[])));
     }
 
     #[test]

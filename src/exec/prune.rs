@@ -31,6 +31,8 @@ use crate::zfs::{Refusal, Zfs, permission};
 
 /// So long a listing of the source may stand still.
 const STALL: Duration = Duration::from_secs(300);
+/// So long the destroying in one dataset of this machine may take: the pool may be suspended.
+const LIMIT: Duration = Duration::from_secs(3600);
 /// So many datasets of this machine are thinned at a time.
 const AT_ONCE: usize = 4;
 
@@ -68,7 +70,15 @@ struct Open {
 
 impl Open {
     async fn new(job: &Arc<PushJob>) -> Result<Self, StartError> {
-        let lock = if job.dry_run { None } else { lock::take(job).await?.0 };
+        let lock = if job.dry_run {
+            None
+        } else {
+            let (lock, without) = lock::take(job).await?;
+            if let Some(words) = without {
+                tracing::warn!("{}: {words}", job.target);
+            }
+            lock
+        };
         let (mut fleet, mut events) = Fleet::new(job.clone());
         fleet.connect(1, Duration::ZERO);
         match first_channel(&mut fleet, &mut events).await {
@@ -95,6 +105,9 @@ impl Open {
         let met = meet(&mut asker).await?;
         let listed = asker.list(names).await?;
         asker.claimed().await?;
+        if let Some(words) = asker.unlocked.take() {
+            tracing::warn!("{}: {words}: other runs there are not kept away from this target", host_name(&self.job));
+        }
         Ok((met, listed.into_iter().map(|(name, (dataset, _))| (name, dataset)).collect()))
     }
 
@@ -222,7 +235,21 @@ async fn target_cuts(
 }
 
 /// Thins the sources alone, going by what their bookmarks tell of these targets: nothing that one without a bookmark may need.
-pub async fn prune_by_bookmarks(job: &PruneJob, zfs: &Zfs, targets: &[PushJob]) -> Result<Pruned, StartError> {
+/// Stopped by a signal, and when it is late.
+pub async fn prune_by_bookmarks(
+    job: &PruneJob,
+    zfs: &Zfs,
+    targets: &[PushJob],
+    until: Option<Instant>,
+) -> Result<Pruned, StartError> {
+    let mut signals = Signals::listen_until(until)?;
+    tokio::select! {
+        pruned = by_bookmarks(job, zfs, targets) => pruned,
+        signal = signals.next() => Err(StartError::Interrupted(signal)),
+    }
+}
+
+async fn by_bookmarks(job: &PruneJob, zfs: &Zfs, targets: &[PushJob]) -> Result<Pruned, StartError> {
     let (mut sides, mut selected) = (Vec::new(), false);
     for top in &job.sources {
         let mut tree = Tree::list(job, zfs, top).await?;
@@ -304,6 +331,9 @@ fn written_down(job: &PruneJob, host: Option<String>, portions: &[Portion]) -> O
     (!job.dry_run).then(begin)
 }
 
+/// What is told of a dataset for which nobody waits any more.
+const HANGS: &str = "zfs destroy has not ended for an hour: is the pool suspended? Look at zpool status";
+
 /// What goes, in parts that fit into a request.
 fn portions(cuts: &[Cut]) -> Vec<Portion> {
     let part = |cut: &Cut| {
@@ -322,8 +352,13 @@ async fn thin_here(zfs: &Zfs, portions: &[Portion], dry_run: bool) -> Vec<Result
         running.spawn(async move {
             let _turn = turns.acquire_owned().await;
             let work = move || helper::thin(&zfs, &dataset, &snapshots, dry_run).map_err(|why| explain(why, &dataset));
-            let failed = |error: tokio::task::JoinError| Failure { refusal: Refusal::Other, words: error.to_string() };
-            (place, tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(failed(error))))
+            let failed = |words: String| Failure { refusal: Refusal::Other, words };
+            let result = match tokio::time::timeout(LIMIT, tokio::task::spawn_blocking(work)).await {
+                Ok(Ok(result)) => result,
+                Ok(Err(error)) => Err(failed(error.to_string())),
+                Err(_) => Err(failed(HANGS.into())),
+            };
+            (place, result)
         });
     }
     let mut all: Vec<Result<Thinned, Failure>> = vec![Ok(Thinned::default()); portions.len()];

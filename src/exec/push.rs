@@ -149,8 +149,8 @@ async fn close_before(fleet: Fleet, signals: &mut Signals, stopped: bool) {
 async fn finish(job: &Arc<PushJob>, ended: run::Ended, signals: &mut Signals, reporter: &mut dyn Reporter) -> Exit {
     let run::Ended { mut exit, mut summary, negotiation } = ended;
     if job.mirror.destroys() && exit == Exit::Failed {
-        let text =
-            "nothing that is missing at the source is destroyed on the target: not every selected dataset is in sync";
+        let text = "nothing that is missing at the source is destroyed on the target: not every selected dataset is in sync, \
+                    or not all could be listed (see above)";
         reporter.event(&Event::Problem { text: text.into() });
     }
     if job.mirror.destroys() && exit == Exit::InSync {
@@ -196,8 +196,13 @@ async fn prepare(
         let depth = job.filter.depth().filter(|_| !job.mirror.destroys());
         source::list_readable(zfs.clone(), job.source.clone(), depth, job.faults.stall_timeout).await
     };
+    let greeting = async {
+        let (first, hello) = first_channel(fleet, events).await?;
+        let clocks = mirror::clocks(&hello);
+        Ok((first, hello, clocks))
+    };
     let known = async { Ok(Targets::read(job, zfs).await) };
-    let ((first, hello), listed, mut targets) = tokio::try_join!(first_channel(fleet, events), listing, known)?;
+    let ((first, hello, clocks), listed, mut targets) = tokio::try_join!(greeting, listing, known)?;
     check_helper(job, &hello)?;
     reporter.event(&Event::Connected {
         host: job.target.host.as_ref().map(ToString::to_string),
@@ -255,7 +260,7 @@ async fn prepare(
         reporter.event(&Event::Notice { dataset: None, text });
     }
     let cleared = if job.dry_run && job.mirror.destroys() {
-        let mut cleared = mirror::look(&negotiation, &mut asker, When::Before).await?;
+        let mut cleared = mirror::look(&negotiation, &mut asker, When::Before, clocks).await?;
         foresee::what_stays(&mut asker, &mut cleared).await?;
         Some(cleared)
     } else {

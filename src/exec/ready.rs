@@ -7,7 +7,9 @@ use super::targets::Met;
 use crate::config::PushJob;
 use crate::error::StartError;
 use crate::name::{DatasetName, RelPath, SnapshotName};
-use crate::plan::{BaseKind, Due, Missing, Move, Negotiation, Plan, PlannedDataset, Step, TargetLimits, TooMuch};
+use crate::plan::{
+    BaseKind, Clocks, Due, Missing, Move, Negotiation, Plan, PlannedDataset, Step, TargetLimits, TooMuch,
+};
 use crate::remote::client::ChannelId;
 use crate::remote::wire::{Failure, Outlook};
 use crate::report::Event;
@@ -47,12 +49,16 @@ pub struct Cleared {
     pub too_much: Option<TooMuch>,
     /// In a dry run what would stay although it was to go: names, and why.
     pub refused: HashMap<String, Failure>,
+    /// What the clocks said.
+    pub clocks: Clocks,
+    /// Why these can't tell what may go.
+    pub wrong_clock: Option<String>,
 }
 
 impl Cleared {
     /// Whether something that is missing can't go before the user has looked.
     pub fn is_withheld(&self) -> bool {
-        self.too_much.is_some() || !self.missing.not_in_sync.is_empty()
+        self.too_much.is_some() || self.wrong_clock.is_some() || !self.missing.not_in_sync.is_empty()
     }
 }
 

@@ -49,7 +49,7 @@ mod linux {
     use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::thread::JoinHandle;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use rustix::event::{PollFd, PollFlags};
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
@@ -58,10 +58,11 @@ mod linux {
 
     /// How the names of all these sockets begin.
     const PREFIX: &str = "zfsync/tree/";
-    /// So long a holder may take to say what it has. One that doesn't answer, because it is stopped, say, has it all the same.
+    /// So long the holders may take, all together, to say what they have. One that doesn't answer, because it is stopped, say, has it all
+    /// the same.
     const PATIENCE: Duration = Duration::from_secs(2);
     /// More than a dataset's name and who holds it take.
-    const MAX_WORDS: u64 = 2048;
+    const MAX_WORDS: usize = 2048;
 
     static COUNT: AtomicU64 = AtomicU64::new(0);
 
@@ -115,7 +116,7 @@ mod linux {
     /// Those of other accounts than `own` that hold a tree, a part of it, or what it is a part of. `may` says whether an account may
     /// receive into it.
     pub fn holders(dataset: &DatasetName, own: u32, mut may: impl FnMut(u32) -> bool) -> io::Result<Vec<Holder>> {
-        let mut found = Vec::new();
+        let (mut found, until) = (Vec::new(), Instant::now() + PATIENCE);
         // Somebody's names need not be text.
         let sockets = std::fs::read("/proc/net/unix")?;
         for name in names(&String::from_utf8_lossy(&sockets)) {
@@ -124,10 +125,14 @@ mod linux {
             if uid == own || !may(uid) {
                 continue;
             }
-            match ask(socket) {
+            match ask(socket, until) {
                 Some((tree, _)) if !(tree.is_within(dataset) || dataset.is_within(&tree)) => {}
                 Some((tree, owner)) => found.push(Holder { uid, words: Some(format!("{owner}, for {tree}")) }),
                 None => found.push(Holder { uid, words: None }),
+            }
+            // One that holds it is enough.
+            if !found.is_empty() && Instant::now() >= until {
+                break;
             }
         }
         Ok(found)
@@ -147,11 +152,22 @@ mod linux {
         Ok(UnixStream::from(socket))
     }
 
-    fn ask(socket: UnixStream) -> Option<(DatasetName, String)> {
+    /// What a holder says until then.
+    pub(super) fn ask(mut socket: UnixStream, until: Instant) -> Option<(DatasetName, String)> {
         socket.set_nonblocking(false).ok()?;
-        socket.set_read_timeout(Some(PATIENCE)).ok()?;
-        let mut text = String::new();
-        socket.take(MAX_WORDS).read_to_string(&mut text).ok()?;
+        let (mut text, mut part) = (Vec::new(), [0; MAX_WORDS]);
+        while text.len() < MAX_WORDS {
+            let rest = until.saturating_duration_since(Instant::now());
+            // Zero would be no limit, and is refused.
+            socket.set_read_timeout(Some(rest)).ok()?;
+            match socket.read(&mut part) {
+                Ok(0) => break,
+                Ok(read) => text.extend_from_slice(part.get(..read)?),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return None,
+            }
+        }
+        let text = String::from_utf8(text).ok()?;
         let mut lines = text.lines();
         Some((lines.next()?.parse().ok()?, lines.next()?.to_owned()))
     }
@@ -183,6 +199,28 @@ mod tests {
         assert!(held("accounts/a").is_empty());
         drop(beside);
         assert!(held("accounts").is_empty());
+    }
+
+    #[test]
+    fn a_slow_answer_has_no_longer_than_all_of_them() {
+        use std::io::Write as _;
+        use std::time::{Duration, Instant};
+        let (asker, mut slow) = std::os::unix::net::UnixStream::pair().unwrap();
+        let drips = std::thread::spawn(move || {
+            while slow.write_all(b"x").is_ok() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let until = Instant::now() + Duration::from_millis(300);
+        assert_eq!(linux::ask(asker, until), None);
+        // All that it may say would take longer than 40 seconds.
+        assert!(until.elapsed() < Duration::from_secs(20), "{:?}", until.elapsed());
+        drips.join().unwrap();
+        let (asker, mut quick) = std::os::unix::net::UnixStream::pair().unwrap();
+        quick.write_all(b"p/a\nwho\n").unwrap();
+        drop(quick);
+        let until = Instant::now() + Duration::from_secs(60);
+        assert_eq!(linux::ask(asker, until), Some(("p/a".parse().unwrap(), "who".into())));
     }
 
     #[test]

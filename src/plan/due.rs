@@ -123,6 +123,53 @@ impl fmt::Display for TooMuch {
     }
 }
 
+/// More than so many seconds apart, one of two clocks is wrong: of so many, or of a shorter grace, but a minute is nothing.
+const APART: i64 = 3600;
+
+/// The clocks of both sides, in seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clocks {
+    /// This machine's.
+    here: i64,
+    /// How much the target's is ahead, as far as that is known.
+    ahead: Option<i64>,
+}
+
+impl Clocks {
+    /// What both said at the same time.
+    #[must_use]
+    pub fn new(here: i64, there: Option<i64>) -> Self {
+        Self { here, ahead: there.map(|there| there.saturating_sub(here)) }
+    }
+
+    /// The same, later by this machine's clock.
+    #[must_use]
+    pub fn at(self, here: i64) -> Self {
+        Self { here, ..self }
+    }
+
+    /// The earlier of both: nothing goes too early because one is ahead.
+    #[must_use]
+    pub fn now(self) -> i64 {
+        self.here.saturating_add(self.ahead.unwrap_or(0).min(0))
+    }
+
+    /// Why a grace can't be told from these clocks, where they differ so much.
+    #[must_use]
+    pub fn wrong(self, grace: Duration) -> Option<String> {
+        let ahead = self.ahead.filter(|_| !grace.is_zero())?;
+        let limit = i64::try_from(grace.as_secs()).unwrap_or(i64::MAX).clamp(60, APART);
+        let apart = ahead.checked_abs().unwrap_or(i64::MAX);
+        (apart > limit).then(|| {
+            let which = if ahead > 0 { "ahead of" } else { "behind" };
+            format!(
+                "nothing that is missing at the source is destroyed on the target: its clock is {apart} seconds {which} this machine's, so \
+                 nobody knows when a --grace is over (set the clocks right)"
+            )
+        })
+    }
+}
+
 /// Since when things are missing, and since when they exist.
 #[derive(Debug, Clone, Copy)]
 pub struct Times<'a> {

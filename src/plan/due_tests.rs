@@ -69,6 +69,25 @@ fn a_clock_that_was_wrong_starts_the_grace_anew() {
 }
 
 #[test]
+fn both_clocks_count() {
+    let week = Duration::from_secs(7 * 86400);
+    let now = 1_800_000_000;
+    assert_eq!(Clocks::new(now, None).wrong(week), None, "an older helper");
+    assert_eq!(Clocks::new(now, None).at(now + 5).now(), now + 5);
+    for (there, later) in [(now + 3600, now + 5), (now - 3600, now - 3595), (now, now + 5)] {
+        let clocks = Clocks::new(now, Some(there));
+        assert_eq!((clocks.wrong(week), clocks.at(now + 5).now()), (None, later), "{there}");
+    }
+    let jumped = Clocks::new(now, Some(now - 30 * 86400)).wrong(week).unwrap();
+    assert!(jumped.contains("its clock is 2592000 seconds behind this machine's"), "{jumped}");
+    assert!(Clocks::new(now, Some(now + 3601)).wrong(week).unwrap().contains("3601 seconds ahead of"));
+    // Shorter than an hour, the grace itself is the limit; without one no clock matters.
+    assert!(Clocks::new(now, Some(now + 61)).wrong(Duration::from_secs(60)).is_some());
+    assert_eq!(Clocks::new(now, Some(i64::MIN)).wrong(Duration::ZERO), None);
+    assert!(Clocks::new(now, Some(i64::MIN)).wrong(week).is_some());
+}
+
+#[test]
 fn how_much_may_go() {
     for (text, of_8, of_100) in [("12", 12, 12), ("30%", 2, 30), ("0", 0, 0), ("100%", 8, 100)] {
         let max: MaxDelete = text.parse().unwrap();

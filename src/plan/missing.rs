@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::diff::{Verdict, newest_common};
-use super::due::MaxDelete;
+use super::due::{Due, MaxDelete};
 use super::item::Item;
 use super::negotiate::Negotiation;
 use super::provenance::{Known, MAX_FOREIGN, Put, place};
@@ -25,7 +25,7 @@ pub struct Mirror {
     pub max: MaxDelete,
     /// Whether a dataset that has another name at the source is renamed.
     pub follow_renames: bool,
-    /// Snapshots with such names are zfsync's own.
+    /// Snapshots with such names have come from the source, in a dataset that zfsync has made there and as far as no note says otherwise.
     pub format: Format,
     /// Stands for the source in what is noted: what another one has put there is none of ours, though it lies below the target.
     pub by: u32,
@@ -73,6 +73,8 @@ pub enum Stays {
     HasMore(DatasetName),
     /// zfsync has put it there under another name.
     OtherName,
+    /// The source has it again since the run has begun.
+    Back,
 }
 
 impl fmt::Display for Stays {
@@ -93,6 +95,7 @@ impl fmt::Display for Stays {
             Self::Unselected(name) => {
                 write!(f, "the source still has it, as {name}, which is not replicated to this target")
             }
+            Self::Back => f.write_str("the source has it again"),
             Self::HasMore(copy) => write!(f, "it has snapshots that {copy}, its new copy, has not"),
             Self::OtherName => {
                 f.write_str("zfsync has put it there under another name: it was renamed on the target, or is a part of another target")
@@ -131,7 +134,7 @@ pub struct Missing {
     pub back: Vec<DatasetName>,
     /// Selected datasets that are not in sync: nothing is deemed missing before they are.
     pub not_in_sync: Vec<DatasetName>,
-    /// How many datasets and snapshots the target has.
+    /// How many datasets and snapshots the target has of this source.
     pub total: (usize, usize),
 }
 
@@ -240,8 +243,7 @@ impl Negotiation {
         mirror: &Mirror,
         when: When,
     ) -> Missing {
-        let snapshots = there.values().map(|dataset| dataset.snapshots.len()).sum();
-        let mut missing = Missing { total: (there.len(), snapshots), ..Missing::default() };
+        let mut missing = Missing { total: self.count_ours(there, notes, mirror), ..Missing::default() };
         let none = Notes::default();
         for item in &self.items {
             let Some(target) = there.get(&item.target_name) else { continue };
@@ -257,7 +259,6 @@ impl Negotiation {
                 let list = if known.put(&version) { &mut goes } else { &mut foreign };
                 list.push((version.snapshot_name(), version.guid));
             }
-            // What bears a name of ours needs no place in the list.
             let put = Put {
                 by: mirror.by,
                 at: Some(place(&item.source.path)),
@@ -286,6 +287,53 @@ impl Negotiation {
             missing.snapshots.clear();
         }
         missing
+    }
+
+    /// How many datasets, and snapshots of these, are this source's: not those of another source in the same tree, nor what was set
+    /// aside or somebody has made there.
+    fn count_ours(
+        &self,
+        there: &HashMap<DatasetName, TargetDataset>,
+        notes: &HashMap<DatasetName, Notes>,
+        mirror: &Mirror,
+    ) -> (usize, usize) {
+        let selected: HashSet<&DatasetName> = self.items.iter().map(|item| &item.target_name).collect();
+        let is_ours = |name: &DatasetName| match notes.get(name) {
+            _ if is_set_aside(name) => false,
+            Some(Notes { put: Some(put), .. }) => put.by == mirror.by,
+            Some(Notes { placeholder: true, .. }) => true,
+            _ => selected.contains(name),
+        };
+        let ours = there.iter().filter(|(name, _)| is_ours(name)).map(|(_, dataset)| dataset.snapshots.len());
+        ours.fold((0, 0), |(datasets, snapshots), some| (datasets + 1, snapshots + some))
+    }
+
+    /// Takes out of what goes whatever a later listing of all of the source has again; the datasets of it, and why they stay.
+    pub fn keep_what_is_back(&self, due: &mut Due, now: &[SourceDataset]) -> Vec<(DatasetName, Stays)> {
+        let versions = |dataset: &'_ SourceDataset| -> Vec<Guid> {
+            dataset.snapshots.iter().chain(dataset.bookmarks.iter()).map(|version| version.guid).collect()
+        };
+        let before = self.items.iter().map(|item| &item.source).chain(self.unselected.values());
+        let before: HashSet<Guid> = before.flat_map(versions).collect();
+        let new: HashSet<Guid> = now.iter().flat_map(versions).filter(|guid| !before.contains(guid)).collect();
+        let now: HashMap<&RelPath, &SourceDataset> = now.iter().map(|dataset| (&dataset.path, dataset)).collect();
+        let there = |name: &DatasetName| name.below(&self.target).and_then(|path| now.get(&path).copied());
+        let mut stay: Vec<(DatasetName, Stays)> = Vec::new();
+        due.datasets.retain(|doomed| {
+            let is_back =
+                there(&doomed.dataset).is_some() || doomed.snapshots.iter().any(|(_, guid)| new.contains(guid));
+            let holds = stay.iter().any(|(name, _)| name.is_within(&doomed.dataset));
+            if is_back || holds {
+                stay.push((doomed.dataset.clone(), if is_back { Stays::Back } else { Stays::Below }));
+            }
+            !is_back && !holds
+        });
+        for (dataset, snapshots) in &mut due.snapshots {
+            let here: HashSet<Guid> = there(dataset).map(versions).unwrap_or_default().into_iter().collect();
+            snapshots.retain(|(_, guid)| !here.contains(guid));
+        }
+        due.snapshots.retain(|(_, snapshots)| !snapshots.is_empty());
+        stay
     }
 
     /// Goes through what only the target has, from below.

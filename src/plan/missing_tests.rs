@@ -166,6 +166,22 @@ fn snapshots_go_by_guid_and_only_before_the_newest_common() {
     assert_eq!((none.snapshots, none.puts), (Vec::new(), Vec::new()));
 }
 
+/// The target was the source of what is its source now, and kept more.
+#[test]
+fn a_name_alone_proves_nothing() {
+    let source: &[(&str, &[(&str, u64)])] = &[("", &[("241124-000000_D", 30)])];
+    let target: &[(&str, u64)] = &[("241122-000000_D", 1), ("241123-000000_H", 2), ("241124-000000_D", 30)];
+    let found = missing(source, &[], &[("", target, "-")]);
+    assert_eq!((found.undated(), found.foreign[0].1.len()), (vec![], 2));
+    // What is noted now is believed later, whatever the names say; what comes after it by the names goes.
+    let put = found.puts[0].1.to_string();
+    let source: &[(&str, &[(&str, u64)])] = &[("", &[("241126-000000_D", 50)])];
+    let later = [target, &[("241125-000000_D", 40), ("241126-000000_D", 50)]].concat();
+    let again = missing(source, &[], &[("", &later, &put)]);
+    assert_eq!(again.undated(), ["b/t@241124-000000_D", "b/t@241125-000000_D"]);
+    assert_eq!(again.puts[0].1.foreign, [Guid(1), Guid(2)]);
+}
+
 #[test]
 fn a_bookmark_protects_its_snapshot() {
     let (datasets, notes) = there(&[("", &[("s1", 1), ("s2", 2), ("s3", 3)], "3@3")]);
@@ -305,4 +321,60 @@ mod any {
             }
         }
     }
+}
+
+#[test]
+fn only_what_is_of_this_source_counts() {
+    let source: &[(&str, &[(&str, u64)])] = &[("", &[("s1", 1)]), ("/a", &[("s1", 2)])];
+    let found = missing(
+        source,
+        &[],
+        &[
+            ("", &[("s1", 1)], "1@1"),
+            ("/a", &[("s1", 2), ("own", 9)], ""),
+            ("/gone", &[("s1", 3), ("s2", 4)], "4@4"),
+            ("/empty", &[], "p"),
+            ("/other", &[("s1", 5), ("s2", 6), ("s3", 7)], "7-7@7"),
+            ("/a.zfsync-20241122-031500", &[("s1", 10), ("s2", 11)], "b@11"),
+            ("/by-hand", &[("x", 12)], ""),
+        ],
+    );
+    assert_eq!((goes(&found), found.total), (vec!["b/t/gone", "b/t/empty"], (4, 5)));
+}
+
+#[test]
+fn what_the_source_has_again_stays() {
+    let before: &[(&str, &[(&str, u64)])] = &[("", &[("s9", 9)])];
+    let target: There<'_> = &[
+        ("", &[("s1", 1), ("s2", 2), ("s9", 9)], "9@9"),
+        ("/up", &[("s1", 20)], "14@20"),
+        ("/up/back", &[("s1", 21)], "15@21"),
+        ("/moved", &[("s1", 22)], "16@22"),
+        ("/gone", &[("s1", 23)], "17@23"),
+    ];
+    let (datasets, notes) = there(target);
+    let negotiation = negotiation(before, &[]);
+    let found = negotiation.missing(&datasets, &notes, &both(), When::After);
+    let none = HashMap::new();
+    let times = crate::plan::Times { since: &none, made: &none, now: 0 };
+    let due = found.due(times, Duration::ZERO);
+    assert_eq!((due.datasets.len(), due.snapshots[0].1.len()), (4, 2));
+    let now = |path: &str, snapshots: &[(&str, u64)]| SourceDataset {
+        path: name(&format!("a/s{path}")).below(&name("a/s")).unwrap(),
+        snapshots: versions(snapshots),
+        ..SourceDataset::default()
+    };
+    let mut same = due.clone();
+    assert_eq!(negotiation.keep_what_is_back(&mut same, &[now("", &[("s9", 9)])]), []);
+    assert_eq!(same, due);
+    // A snapshot is there by another name, a dataset was renamed back, one came under another name.
+    let mut left = due;
+    let later = [now("", &[("x", 2), ("s9", 9)]), now("/up/back", &[]), now("/new", &[("s1", 22)])];
+    let stay = negotiation.keep_what_is_back(&mut left, &later);
+    let mut stay: Vec<_> = stay.iter().map(|(name, why)| (name.as_str(), why)).collect();
+    stay.sort_by_key(|(name, _)| *name);
+    assert_eq!(stay, [("b/t/moved", &Stays::Back), ("b/t/up", &Stays::Below), ("b/t/up/back", &Stays::Back)]);
+    let goes: Vec<&str> = left.datasets.iter().map(|doomed| doomed.dataset.as_str()).collect();
+    assert_eq!(goes, ["b/t/gone"]);
+    assert_eq!(left.snapshots, [(name("b/t"), vec![("s1".parse().unwrap(), Guid(1))])]);
 }

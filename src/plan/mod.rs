@@ -49,7 +49,7 @@ pub use conflict::{Conflict, ConflictKind, Dates, Vain};
 pub use cure::{Cure, Cures, Remedy, Restore};
 pub use diff::{Attempt, Base, BaseKind, Step, Verdict, diff};
 pub use doubt::Settled;
-pub use due::{Due, MaxDelete, Times, TooMuch};
+pub use due::{Clocks, Due, MaxDelete, Times, TooMuch};
 pub use filter::{Filter, FilterError, Given};
 pub use flags::TargetLimits;
 pub use foresee::Blocked;

@@ -138,7 +138,9 @@ impl<'a> Known<'a> {
             let before = self.upto.is_some_and(|upto| version.txg <= upto) && !put.foreign.contains(&version.guid);
             before || version.guid == put.upto || put.came.contains(&version.guid)
         });
-        received || self.format.parse(version.name).is_some()
+        // A name alone proves nothing: a target that was a source before has such snapshots of its own.
+        let may_be_ours = self.put.is_some_and(|put| !put.foreign.contains(&version.guid));
+        received || may_be_ours && self.format.parse(version.name).is_some()
     }
 }
 

@@ -244,6 +244,9 @@ pub struct Hello {
     /// What it may do beside receiving, as on its command line.
     #[serde(default)]
     pub allow: Vec<String>,
+    /// What its clock says, in seconds since 1970; helpers of older versions don't tell.
+    #[serde(default)]
+    pub clock: Option<i64>,
 }
 
 impl Hello {

@@ -71,6 +71,7 @@ impl Host for LocalHost {
             boot_id: read_line("/proc/sys/kernel/random/boot_id").unwrap_or_default(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             user: permission::user_name(),
+            clock: Some(jiff::Timestamp::now().as_second()),
             ..Hello::default()
         }
     }

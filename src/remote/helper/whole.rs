@@ -74,17 +74,31 @@ fn destroy_volume(zfs: &Zfs, volume: &DatasetName, all: &[Pinned]) -> Result<(),
         .parse()
         .map_err(|error: crate::name::NameError| failure(Refusal::Other, &error.to_string()))?;
     run(zfs.keeper_of(volume, &newest.name, &keeper), |_| Ok(()))?;
+    let left = |why: Failure, what: String| failure(Refusal::Other, &format!("{}\n  {what}", why.words));
     if let Err(why) = run(zfs.promote(&keeper), |_| Ok(())) {
-        run(zfs.destroy_bare(&keeper), |_| Ok(()))?;
+        let clone = |why| left(why, format!("its empty clone {keeper} is left: zfs destroy '{keeper}'"));
+        run(zfs.destroy_bare(&keeper), |_| Ok(())).map_err(clone)?;
         return Err(why);
     }
     if let Err(why) = run(zfs.destroy_bare(volume), |_| Ok(())) {
-        run(zfs.promote(volume), |_| Ok(()))?;
-        run(zfs.destroy_bare(&keeper), |_| Ok(()))?;
+        let back =
+            format!("all snapshots of {volume} are in {keeper} now; zfs promote '{volume}' gives them back to it");
+        run(zfs.promote(volume), |_| Ok(())).map_err(|why| left(why, back))?;
+        let clone =
+            |why| left(why, format!("{volume} is as it was, but its clone {keeper} is left: zfs destroy '{keeper}'"));
+        run(zfs.destroy_bare(&keeper), |_| Ok(())).map_err(clone)?;
         return Err(failure(why.refusal, &format!("{}: nothing was touched", why.words)));
     }
-    destroy_snapshots(zfs, &keeper, all)?;
-    run(zfs.destroy_bare(&keeper), |_| Ok(()))
+    let rest = |why| {
+        left(
+            why,
+            format!(
+                "{volume} is destroyed, and what is left of its snapshots is in {keeper}: zfs destroy -r '{keeper}'"
+            ),
+        )
+    };
+    destroy_snapshots(zfs, &keeper, all).map_err(rest)?;
+    run(zfs.destroy_bare(&keeper), |_| Ok(())).map_err(rest)
 }
 
 #[cfg(test)]

@@ -1,0 +1,117 @@
+//! `zfsync cron` on the command line, with a fake `zfs` and targets on this machine: windows, locks that can't be had, what holds the
+//! thinning up.
+
+mod support;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use support::{Bed, Ended, signal};
+
+/// A source without snapshots.
+fn bed() -> Bed {
+    let bed = Bed::new();
+    bed.world(&[("s", 1, 1), ("s@mine", 11, 3), ("d", 2, 1), ("d@mine", 11, 3), ("e", 3, 1), ("e@mine", 11, 3)]);
+    bed
+}
+
+fn own(bed: &Bed, dataset: &str) -> Vec<String> {
+    let names = bed.read("world");
+    let names = names.lines().filter_map(|line| line.split('\t').next());
+    let own = names.filter_map(|name| name.strip_prefix(dataset)?.strip_prefix('@')).filter(|name| *name != "mine");
+    own.map(ToOwned::to_owned).collect()
+}
+
+/// So long a window that no test crosses its end but one in years.
+const WINDOW: &str = "1000000000";
+
+#[test]
+fn a_window_is_one_of_the_snapshot_and_not_of_the_targets() {
+    let bed = bed();
+    bed.run(&["cron", "-w", WINDOW, "s", "d"]).expect(0, &["keeps the newest"]);
+    let taken = own(&bed, "s");
+    assert_eq!((taken.len(), own(&bed, "d"), own(&bed, "e").len()), (1, taken.clone(), 0));
+    // Another line of the crontab, with another target.
+    bed.run(&["cron", "-w", WINDOW, "s", "e"]).expect(0, &[]);
+    assert_eq!((own(&bed, "s"), own(&bed, "e")), (taken.clone(), taken.clone()));
+    // In sync there is nothing to do, nor to say.
+    bed.write("calls", "");
+    let ended = bed.run(&["cron", "-w", WINDOW, "s", "d"]);
+    assert_eq!((ended.expect(0, &[]).stderr.as_str(), own(&bed, "s")), ("", taken));
+    assert!(!bed.calls().iter().any(|call| call.starts_with("zfs send ") || call.starts_with("zfs snapshot ")));
+}
+
+#[test]
+fn a_snapshot_taken_by_hand_is_pushed_all_the_same() {
+    let bed = bed();
+    bed.run(&["snapshot", "s"]).expect(0, &[]);
+    bed.run(&["cron", "-w", WINDOW, "s", "d"]).expect(0, &[]);
+    assert_eq!((own(&bed, "s").len(), own(&bed, "d")), (1, own(&bed, "s")));
+}
+
+#[test]
+fn a_target_that_was_down_gets_it_later_in_the_window() {
+    let bed = bed();
+    bed.write("on-recv", "echo 'cannot receive: out of space' >&2; exit 1\n");
+    bed.run(&["cron", "-w", WINDOW, "--retries", "0", "s", "d"]).expect(1, &["d: failed", "out of space"]);
+    assert_eq!((own(&bed, "s").len(), own(&bed, "d").len()), (1, 0));
+    bed.run(&["cron", "-w", WINDOW, "--retries", "0", "s", "d"]).expect(1, &["d: failed"]);
+    fs::remove_file(bed.path("on-recv")).unwrap();
+    bed.run(&["cron", "-w", WINDOW, "s", "d"]).expect(0, &[]);
+    assert_eq!((own(&bed, "s").len(), own(&bed, "d")), (1, own(&bed, "s")));
+}
+
+/// More snapshots than are kept, and a `zfs` that doesn't come back when one is to be destroyed.
+fn stuck() -> Bed {
+    let bed = Bed::new();
+    let days: Vec<String> = (1..=9).map(|day| format!("@24010{day}-000000_D")).collect();
+    let names = |top: &str| days.iter().map(|day| format!("{top}{day}")).collect::<Vec<_>>();
+    bed.world(&[("s", 1, 1), ("d", 2, 1)]);
+    for top in ["s", "d"] {
+        for (number, name) in (1..).zip(names(top)) {
+            bed.world(&[(&name, number, number)]);
+        }
+    }
+    fs::create_dir(bed.path("real")).unwrap();
+    fs::rename(bed.path("bin/zfs"), bed.path("real/zfs")).unwrap();
+    let hangs = r#"case "$*" in *userrefs*) touch "$here/stuck"; exec sleep 1000 ;; esac"#;
+    bed.script("bin/zfs", &format!("#!/bin/sh\nhere=${{0%/*}}/..\n{hangs}\nexec \"$here/real/zfs\" \"$@\"\n"));
+    bed
+}
+
+#[test]
+fn a_thinning_that_hangs_is_ended_by_a_signal() {
+    let bed = stuck();
+    let child = bed.command(&["cron", "-d", "1", "--only-named-targets", "s", "d"]).spawn().unwrap();
+    bed.wait_for_file("stuck");
+    let began = Instant::now();
+    signal(&child, Signal::TERM);
+    Ended::of(child).expect(143, &["thinning s: interrupted"]);
+    assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_thinning_that_hangs_is_ended_by_the_limit_of_its_job() {
+    let bed = stuck();
+    bed.write(
+        "z.toml",
+        "[job.a]\nsource = 's'\ntargets = ['d']\nsnapshot.enabled = false\nonly-named-targets = true\nkeep.last = 1\n",
+    );
+    let config = bed.path("z.toml").display().to_string();
+    let began = Instant::now();
+    let ended = bed.run(&["run", "--config", &config, "--job-timeout", "5s"]);
+    ended.expect(1, &["a: stopped: it took longer than its job-timeout"]);
+    assert!(bed.path("stuck").exists() && began.elapsed() < Duration::from_secs(40), "{ended:#?}");
+}
+
+#[test]
+fn a_lock_that_can_not_be_had_is_told() {
+    let bed = bed();
+    let place = bed.path("run/zfsync");
+    bed.run(&["snapshot", "s"]).expect(0, &[]);
+    fs::write(&place, "not a directory").unwrap();
+    let ended = bed.run(&["cron", "-w", WINDOW, "s", "d"]);
+    ended.expect(1, &["d: fine", "thinning s: failed", "can't take the lock"]);
+    assert_eq!(own(&bed, "d"), own(&bed, "s"));
+}
