@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "suite"))
 
 import judge  # noqa: E402
 from hosts import ALPHA, BETA  # noqa: E402
-from world import Contents, look  # noqa: E402
+from world import Contents, Side, look  # noqa: E402
 
 DAY, HOUR = 86400, 3600
 TREE_ROUNDS = 25
@@ -260,7 +260,7 @@ class Game:
         if must or undo:
             target.bound |= set(after.datasets)
         if at == 0:
-            self.check(judge.needed_by(there[0], now[0], further, self.goes_further(now[0]), str(self.third)))
+            self.needed_further(there[0], now[0], further)
         if must and done.status == 1 and judge.diverged(after, now[at], self.lost):
             return self.roll_back(target)
         for number, one in enumerate(self.targets):
@@ -279,9 +279,10 @@ class Game:
         elif must:
             raise Wrong(f"exit status {done.status}, and nothing was in the way")
 
-    def goes_further(self, side):
-        """Which datasets of the first target are known to go on to the third: what was destroyed whole takes its bookmarks along."""
-        return lambda path: path in self.third.bound and path in side.datasets
+    def needed_further(self, before, after, further):
+        """What the third target needs of the first one; what was destroyed there took along all that told of it."""
+        known = {path: snaps for path, snaps in before.snaps.items() if path in self.third.bound and path in after.datasets}
+        self.check(judge.needed_by(Side(before.datasets, known, before.bookmarks), after, further, lambda path: True, str(self.third)))
 
     def roll_back(self, target):
         """What another tool took back at the source is in conflict, and rolled back by whoever wants that."""
@@ -334,7 +335,7 @@ class Game:
         now = time_on_alpha()
         after, there_now = self.sides()
         self.thinned(before, after, there, there_now, rules, now, named)
-        self.check(judge.needed_by(there[0], there_now[0], further, self.goes_further(there_now[0]), str(self.third)))
+        self.needed_further(there[0], there_now[0], further)
         if done.status != 0 or shown.status != 0:
             raise Wrong(f"exit status {shown.status} and {done.status}, and nothing was in the way")
         # Once more: nothing is left to do.
@@ -372,7 +373,7 @@ class Game:
         if must or undo:
             for one in self.targets:
                 one.bound |= set(after.datasets)
-        self.check(judge.needed_by(there[0], there_now[0], further, self.goes_further(there_now[0]), str(self.third)))
+        self.needed_further(there[0], there_now[0], further)
         self.check(judge.source_keeps(before, after, True))
         self.check(judge.thinned_rightly(before, after, "the source"))
         for number, one in enumerate(self.targets):
