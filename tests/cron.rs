@@ -29,7 +29,7 @@ const WINDOW: &str = "1000000000";
 #[test]
 fn a_window_is_one_of_the_snapshot_and_not_of_the_targets() {
     let bed = bed();
-    bed.run(&["cron", "-w", WINDOW, "s", "d"]).expect(0, &["keeps the newest"]);
+    bed.run(&["cron", "-w", WINDOW, "s", "d"]).expect(0, &["cron keeps of s: the newest"]);
     let taken = own(&bed, "s");
     assert_eq!((taken.len(), own(&bed, "d"), own(&bed, "e").len()), (1, taken.clone(), 0));
     // Another line of the crontab, with another target.

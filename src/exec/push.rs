@@ -217,7 +217,7 @@ async fn prepare(
     let mut unread: Vec<Unread> = unread.into_iter().map(|words| Unread::source(job, &words)).collect();
     let listed = match &job.restore {
         Some(restore) => {
-            let (chosen, lost) = restore::choose(job, restore, listed, reporter)?;
+            let (chosen, lost) = restore::choose(job, restore, zfs, listed, reporter).await?;
             unread.extend(lost);
             chosen
         }

@@ -1,15 +1,15 @@
 //! What a restore does beside the push that it is: it chooses what comes, refuses a NEW that is there, and tells what the
 //! copy's datasets have set that doesn't come along.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::ready::Unread;
 use super::{local, source};
 use crate::config::{PushJob, Restore};
 use crate::error::StartError;
-use crate::name::DatasetName;
-use crate::plan::{Restorable, SourceDataset, restorable};
+use crate::name::{DatasetName, RelPath, SnapshotName};
+use crate::plan::{Restorable, SourceDataset, restorable, wanted_dates};
 use crate::report::{Event, Reporter};
 use crate::zfs::{Zfs, read_settings};
 
@@ -17,13 +17,18 @@ use crate::zfs::{Zfs, read_settings};
 const STALL: Duration = Duration::from_secs(300);
 
 /// Chooses what of the copy comes back, and tells what doesn't; what should and can't is a failure.
-pub fn choose(
+pub async fn choose(
     job: &PushJob,
     restore: &Restore,
+    zfs: &Zfs,
     listed: Vec<SourceDataset>,
     reporter: &mut dyn Reporter,
 ) -> Result<(Vec<SourceDataset>, Vec<Unread>), StartError> {
-    let Restorable { datasets, set_aside, without, lost } = restorable(listed, restore.until.as_ref());
+    let dates = match &restore.until {
+        Some(until) => dates(zfs, &job.source, wanted_dates(&listed, until)).await,
+        None => Vec::new(),
+    };
+    let Restorable { datasets, set_aside, without, lost } = restorable(listed, restore.until.as_ref(), &dates);
     let lost = lost.into_iter().filter(|path| job.filter.selects(path));
     let lost = lost.filter_map(|path| Some(Unread::lost(job, &path, restore.until.as_ref()?))).collect();
     let told = [
@@ -45,6 +50,18 @@ pub fn choose(
         }
         _ => Ok((datasets, lost)),
     }
+}
+
+/// When these snapshots were made. Nothing where the date of the first is not known.
+async fn dates(zfs: &Zfs, top: &DatasetName, wanted: Vec<(RelPath, SnapshotName)>) -> Vec<(RelPath, i64)> {
+    let full = |path: &RelPath, name: &SnapshotName| {
+        top.join(path).map(|dataset| dataset.at(name.as_str())).unwrap_or_default()
+    };
+    let names: Vec<String> = wanted.iter().map(|(path, name)| full(path, name)).collect();
+    let found: HashMap<String, i64> = source::dates(zfs, &names, Some(STALL)).await.into_iter().collect();
+    let is_known = names.first().is_some_and(|first| found.contains_key(first));
+    let dates = wanted.into_iter().zip(&names).filter_map(|((path, _), name)| Some((path, *found.get(name)?)));
+    dates.filter(|_| is_known).collect()
 }
 
 /// Refuses a NEW that is there already.

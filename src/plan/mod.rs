@@ -69,7 +69,7 @@ pub use provenance::{Put, place};
 pub use prune::{Choice, Cut, Has, Peer, prune_source, prune_target, relies_on_orphans, undated};
 pub use registry::{Identity, PROPERTY, Registered, Registry, Seen, strangers};
 pub use rename::{Guess, Move};
-pub use restore::{Restorable, restorable};
+pub use restore::{Restorable, restorable, wanted_dates};
 pub use retention::{Aged, KeptBy, PerClass, Periods, RuleError, Rules};
 pub use snapshot::{MAX_ARGV, PoolSnapshots, Selection, SnapshotError, SnapshotPlan, State as SnapshotState, Tree};
 pub use status::{Clash, DatasetStatus, Level, Limits, Moment, Side, State, Status, TargetStatus, compare};

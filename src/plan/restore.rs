@@ -16,17 +16,32 @@ pub struct Restorable {
     pub lost: Vec<RelPath>,
 }
 
-/// Chooses what comes back.
+/// The snapshots whose dates tell which datasets were there when the one was taken that was asked for: that one where it is found first,
+/// then the oldest of each dataset that hasn't got it, each with its dataset's path. Nothing where all have it. Dates come with streams;
+/// createtxg is that of the copy, which may have got all of them in one run.
 #[must_use]
-pub fn restorable(listed: Vec<SourceDataset>, until: Option<&SnapshotName>) -> Restorable {
+pub fn wanted_dates(listed: &[SourceDataset], until: &SnapshotName) -> Vec<(RelPath, SnapshotName)> {
+    let has = |dataset: &&SourceDataset| dataset.snapshots.iter().any(|version| version.name == until.as_str());
+    let (with, without): (Vec<&SourceDataset>, Vec<&SourceDataset>) =
+        listed.iter().filter(|dataset| !is_set_aside(&dataset.path)).partition(has);
+    let oldest = without.into_iter().filter_map(|dataset| {
+        let oldest = dataset.snapshots.oldest()?;
+        Some((dataset.path.clone(), oldest.snapshot_name()))
+    });
+    let oldest: Vec<_> = oldest.collect();
+    let first = with.first().filter(|_| !oldest.is_empty());
+    first.map(|first| (first.path.clone(), until.clone())).into_iter().chain(oldest).collect()
+}
+
+/// Chooses what comes back. `dates`: those of the snapshots of [`wanted_dates`], in seconds since 1970, the first of them first.
+#[must_use]
+pub fn restorable(listed: Vec<SourceDataset>, until: Option<&SnapshotName>, dates: &[(RelPath, i64)]) -> Restorable {
     let mut all = Restorable::default();
-    // When the first of them got it, on the copy.
-    let named = |dataset: &SourceDataset| {
-        until
-            .and_then(|until| dataset.snapshots.iter().find(|version| version.name == until.as_str()))
-            .map(|version| version.txg)
+    let then = dates.first().map(|(_, date)| *date);
+    let was_there = |path: &RelPath| {
+        let oldest = dates.iter().skip(1).find(|(of, _)| of == path);
+        oldest.zip(then).is_some_and(|((_, oldest), then)| *oldest < then)
     };
-    let then = listed.iter().filter_map(named).min();
     for mut dataset in listed {
         if is_set_aside(&dataset.path) {
             all.set_aside.push(dataset.path);
@@ -34,8 +49,7 @@ pub fn restorable(listed: Vec<SourceDataset>, until: Option<&SnapshotName>) -> R
         }
         if let Some(until) = until {
             let Some(then) = dataset.snapshots.iter().find(|version| version.name == until.as_str()) else {
-                let older = dataset.snapshots.oldest().is_some_and(|oldest| then.is_some_and(|then| oldest.txg < then));
-                let list = if older { &mut all.lost } else { &mut all.without };
+                let list = if was_there(&dataset.path) { &mut all.lost } else { &mut all.without };
                 list.push(dataset.path);
                 continue;
             };
@@ -88,7 +102,7 @@ mod tests {
             dataset("/x.zfsync-notes", &["a"]),
             dataset("/x.zfsync-20241122", &["a"]),
         ];
-        let all = restorable(listed.to_vec(), None);
+        let all = restorable(listed.to_vec(), None, &[]);
         assert_eq!(names(&all.set_aside), ["x.zfsync-20241122-031500", "x.zfsync-20241122-031500/kid"]);
         let come: Vec<&str> = all.datasets.iter().map(|dataset| dataset.path.as_str()).collect();
         assert_eq!(come, ["", "x.zfsync-notes", "x.zfsync-20241122"]);
@@ -96,12 +110,20 @@ mod tests {
 
     #[test]
     fn nothing_newer_than_what_was_asked_for_comes() {
-        let new = SourceDataset {
-            snapshots: dataset("", &["-", "-", "-", "c"]).snapshots.iter().skip(3).collect(),
-            ..dataset("/new", &[])
-        };
-        let listed = vec![dataset("", &["a", "b", "c"]), dataset("/lost", &["a", "c"]), new, dataset("/none", &[])];
-        let all = restorable(listed, Some(&"b".parse().unwrap()));
+        let listed = vec![
+            dataset("", &["a", "b", "c"]),
+            dataset("/lost", &["a", "c"]),
+            dataset("/new", &["c"]),
+            dataset("/none", &[]),
+        ];
+        let until = "b".parse().unwrap();
+        let wanted = wanted_dates(&listed, &until);
+        let named: Vec<String> = wanted.iter().map(|(path, name)| format!("{}@{name}", path.as_str())).collect();
+        assert_eq!(named, ["@b", "lost@a", "new@c"]);
+        assert!(wanted_dates(&listed[..1], &until).is_empty(), "all have it");
+        let dates: Vec<(RelPath, i64)> =
+            wanted.into_iter().zip([20, 10, 30]).map(|((path, _), date)| (path, date)).collect();
+        let all = restorable(listed, Some(&until), &dates);
         assert_eq!((names(&all.without), names(&all.lost)), (vec!["new", "none"], vec!["lost"]));
         let left: Vec<&str> = all.datasets[0].snapshots.iter().map(|version| version.name).collect();
         assert_eq!(left, ["a", "b"]);
