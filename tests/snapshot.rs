@@ -217,6 +217,7 @@ fn what_is_being_received_is_left_out() {
     bed.write("written", "q\t0\t0\nq/x\t5\t1\n");
     run(&bed, &["--exclude", "none", "q"]).expect(0, &["q/x: left out: ", "of 1 dataset ("]);
     assert_eq!(snapshots(&bed), [format!("zfs snapshot q@{name}")]);
+    run(&bed, &["-n", "q/x"]).expect(1, &["took no snapshot: the selected dataset is gone"]);
     let ended = run(&bed, &["q/x"]);
     assert_eq!(ended.expect(1, &["q/x: left out: ", "took no snapshot: the selected dataset is gone"]).stdout, "");
     assert_eq!(snapshots(&bed).len(), 1);

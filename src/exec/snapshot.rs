@@ -169,15 +169,7 @@ async fn carry_out(job: &SnapshotJob, zfs: &Zfs, plan: SnapshotPlan) -> Taken {
             Err(said) => all.failures.push(failure(job, &pool, &all.name, &said)),
         }
     }
-    if all.failures.is_empty() && all.datasets.is_empty() && !all.missed.is_empty() {
-        let missed = all.missed.len();
-        let which = if missed == 1 {
-            "the selected dataset".to_owned()
-        } else {
-            format!("each of the {missed} selected datasets")
-        };
-        all.failures.push(format!("took no snapshot: {which} is gone, or its first receive is not complete"));
-    }
+    all.failures.extend(none_taken(&all));
     all
 }
 
@@ -186,6 +178,19 @@ fn nothing_selected(plan: &SnapshotPlan) -> Vec<String> {
     let selected = plan.pools.len() + plan.unchanged.len() + plan.incomplete.len();
     let words = "nothing to take: no dataset is selected: look at --include, --exclude";
     if selected == 0 { vec![words.into()] } else { Vec::new() }
+}
+
+/// To take none is no success, unless nothing has changed.
+fn none_taken(taken: &Taken) -> Option<String> {
+    if !(taken.failures.is_empty() && taken.datasets.is_empty() && taken.unchanged.is_empty()) {
+        return None;
+    }
+    let which = match taken.missed.len() {
+        0 => return None,
+        1 => "the selected dataset".to_owned(),
+        missed => format!("each of the {missed} selected datasets"),
+    };
+    Some(format!("took no snapshot: {which} is gone, or its first receive is not complete"))
 }
 
 /// Runs a command; an error is what zfs has said.
@@ -261,7 +266,9 @@ fn would_take(plan: SnapshotPlan) -> (Taken, Vec<String>) {
     };
     let commands = pools.iter().map(command).collect();
     let datasets = pools.into_iter().flat_map(|pool| pool.datasets).collect();
-    (Taken { name, datasets, unchanged, missed: incomplete, is_first, failures }, commands)
+    let mut taken = Taken { name, datasets, unchanged, missed: incomplete, is_first, failures };
+    taken.failures.extend(none_taken(&taken));
+    (taken, commands)
 }
 
 /// The lines for stdout: each snapshot, or the name for each DATASET in which one was taken.
