@@ -210,8 +210,8 @@ def needed_by_the_target_of_a_target(c):
 def needed_where_the_name_is_too_long(c):
     """A dataset whose name would be too long on the target was never sent: neither cron nor a prune thins it, whether it asks or not."""
     c.tree({"": "s1"})
-    long = f"{c.source}/{'x' * (254 - len(c.source))}"
-    target = f"beta:{c.target}/far"
+    long = f"{c.source}/{'x' * (230 - len(c.source))}"
+    target = f"beta:{c.target}/{'y' * 60}"
     c.beta(f"zfs create {c.target}")
     c.alpha(f"zfs create -o mountpoint=none {long}; for n in 1 2 3; do zfs snapshot {long}@20241122-10000$n; done")
     c.push(target=target, status=1, says="too long")
