@@ -7,8 +7,9 @@ use crate::plan::Cure;
 /// Receives into datasets that are there, and makes new ones. `mount` is needed to create anything although nothing gets
 /// mounted; `canmount` and `readonly` let what arrives be kept asleep; without them it arrives all the same.
 pub const RECEIVE: &str = "receive,create,mount,canmount,readonly,volmode,userprop";
-/// What the sender needs on the source; without the last three only its bookmarks are missing.
-pub const SEND: &str = "send,bookmark,destroy,mount";
+/// What the sender needs on the source; without `bookmark`, `destroy` and `mount` only its bookmarks are missing, without `userprop` what
+/// is noted of the target.
+pub const SEND: &str = "send,bookmark,destroy,mount,userprop";
 
 /// To read what a snapshot holds.
 pub const READ: &str = "send";

@@ -124,7 +124,7 @@ def what_a_target_needs(c):
     make(c, c.alpha, c.source, *DAYS[3:6])
     run = c.zfsync("prune", "--keep-last", "1", c.source, says="still needed")
     c.same(left(c.alpha, c.source), DAYS[2:6], "what is left, going by the bookmark")
-    c.check("bookmark" in run.err, f"it isn't told who needs them: {run.err}")
+    c.check(f"needed by beta:{c.target} (not asked" in run.err, f"it isn't told who needs them: {run.err}")
     c.zfsync("prune", "--keep-last", "1", c.source, f"beta:{c.target}", says=f"needed by beta:{c.target}")
     c.same(left(c.alpha, c.source), DAYS[2:6], "what is left, having asked the target")
     c.same(left(c.beta, c.target), DAYS[2:3], "what is left there: its newest is the common one")
@@ -140,12 +140,12 @@ def what_a_target_needs(c):
 
 @case("I10")
 def a_forgotten_target(c):
-    """A target that is known by a bookmark alone keeps snapshots here until it is told to be forgotten; the newest stays even then."""
+    """A target that is not asked keeps snapshots here until it is told to be forgotten; the newest stays even then."""
     c.tree({"": ""})
     make(c, c.alpha, c.source, *DAYS[:1])
     c.push()
     make(c, c.alpha, c.source, *DAYS[1:4])
-    c.zfsync("prune", "--keep-last", "0", c.source, says="--only-named-targets")
+    c.zfsync("prune", "--keep-last", "0", c.source, says=f"zfsync forget {c.source}")
     c.same(left(c.alpha, c.source), DAYS[:4], "what is left")
     c.zfsync("prune", "--keep-last", "0", "--only-named-targets", c.source)
     c.same(left(c.alpha, c.source), DAYS[3:4], "what is left when the target is forgotten")
