@@ -42,7 +42,7 @@ def as_user(c, *args, **options):
     return c.push(argv=["su", "repl", "-c", " ".join(q(word) for word in argv)], **options)
 
 
-@case("BACK", "G01")
+@case("BACK", "G01", versions=True)
 def went_back_by_a_receive(c):
     """The bookmark of a snapshot that a receive has destroyed is no base: a conflict that a rollback solves, with the right content."""
     first = chain(c)

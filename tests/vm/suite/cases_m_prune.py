@@ -133,8 +133,11 @@ def what_a_target_needs(c):
     c.same(left(c.beta, c.target), DAYS[2:6], "what is there then")
     c.zfsync("prune", "--keep-last", "1", c.source, f"beta:{c.target}")
     c.same((left(c.alpha, c.source), left(c.beta, c.target)), ([DAYS[5]], [DAYS[5]]), "what is left when all have everything")
-    # Nothing in common yet: nothing goes.
+    # Nothing in common: nothing goes. What isn't there was named by mistake.
+    c.zfsync("prune", "--keep-last", "0", "--foreign", c.source, f"beta:{c.target}/other", status=3, says="nothing was pruned")
+    c.beta(f"zfs create {c.target}/other")
     c.zfsync("prune", "--keep-last", "0", "--foreign", c.source, f"beta:{c.target}/other", says="nothing had to go")
+    c.beta(f"zfs destroy {c.target}/other")
     c.in_sync()
 
 
