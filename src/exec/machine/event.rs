@@ -251,7 +251,9 @@ pub fn source_advice(refusal: Refusal) -> &'static str {
         Refusal::Missing => {
             "\n  it was destroyed or renamed on this machine during the run, again and again; the next run goes on from what is there"
         }
-        Refusal::Permission => "\n  the user on this machine needs: zfs allow USER send,bookmark,destroy,mount,userprop DATASET",
+        Refusal::Permission => {
+            "\n  the user on this machine needs: zfs allow USER send,bookmark,destroy,mount,userprop DATASET"
+        }
         Refusal::KeyNotLoaded => "\n  --decrypt needs the dataset's key on this machine: zfs load-key",
         _ => "",
     }
