@@ -339,7 +339,8 @@ fn nothing_is_drawn_over_a_prompt() {
     assert!(shown.ends_with(": ") && !shown.contains('\u{1b}'), "{shown:?}");
     terminal.master.write_all(b"secret\n").unwrap();
     assert!(terminal.child.wait().unwrap().success(), "{:?}", terminal.shown());
-    assert!(terminal.shown().contains("in sync"), "{:?}", terminal.shown());
+    // What it wrote last may still be on its way.
+    assert!(eventually(|| terminal.shown().contains("in sync")), "{:?}", terminal.shown());
     left_clean(&bed);
 }
 
