@@ -175,8 +175,9 @@ impl Books {
             return;
         }
         for (old, guid) in claims {
-            let snapshot = snapshot_of_name(old.as_str(), *guid).parse().ok();
-            let name = snapshot.and_then(|snapshot: SnapshotName| {
+            // A short name doesn't tell its snapshot; nor will the new one.
+            let snapshot = snapshot_of_name(old.as_str(), *guid).parse().or_else(|_| "x".repeat(240).parse());
+            let name = snapshot.ok().and_then(|snapshot: SnapshotName| {
                 tag.name_for(MarkKind::Waiting, &planned.source, (&snapshot, *guid), &there)
             });
             let dataset = planned.source.clone();

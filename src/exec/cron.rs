@@ -193,10 +193,11 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// A run that isn't due leaves a target to the run that has it, without a word: that one tells what comes of it.
+    /// A run that isn't due leaves a target to the run that has it, without a word: else a crontab would mail each minute of a long
+    /// transfer. The exit code still says that this run has not served it.
     fn leave_to_others(&self, part: &mut Part) {
         if self.job.window.is_some() && self.is_early && part.exit == Exit::Locked {
-            part.exit = Exit::InSync;
+            part.words.clear();
         }
     }
 
@@ -409,6 +410,9 @@ pub fn report_of(job: &CronJob, parts: &[Part], error: Option<&StartError>) -> R
         error => worst(wrong.iter().map(|part| part.exit).chain(error.map(StartError::exit))),
     };
     let mut text = String::new();
+    if error.is_none() && exit == Exit::Locked && wrong.iter().all(|part| part.words.is_empty()) {
+        return Report { exit, text };
+    }
     if exit != Exit::InSync {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let _ = writeln!(text, "zfsync: {} on {host}: something went wrong", job.label());
@@ -461,5 +465,23 @@ mod tests {
         ] {
             assert_eq!(worst(exits.iter().copied()), expected, "{exits:?}");
         }
+    }
+
+    #[test]
+    fn what_is_left_to_others_is_no_success_and_needs_no_words() {
+        use clap::{Args as _, FromArgMatches as _};
+
+        let command = crate::cli::Cron::augment_args(clap::Command::new("cron"));
+        let command = command.mut_arg("ssh_option", |option| option.short(None));
+        let matches = command.get_matches_from(["cron", "-w", "60", "p/s", "p/t"]);
+        let job = CronJob::new(&crate::cli::Cron::from_arg_matches(&matches).unwrap()).unwrap();
+        let part = |exit, words: &str| Part { label: "p/t".into(), exit, words: words.into() };
+        let told = |parts: &[Part]| {
+            let Report { exit, text } = report_of(&job, parts, None);
+            (exit, text.is_empty())
+        };
+        assert_eq!(told(&[part(Exit::Locked, ""), part(Exit::InSync, "")]), (Exit::Locked, true));
+        assert_eq!(told(&[part(Exit::Locked, "process 7 has it")]), (Exit::Locked, false));
+        assert_eq!(told(&[part(Exit::Locked, ""), part(Exit::Failed, "")]), (Exit::Failed, false));
     }
 }

@@ -18,6 +18,8 @@ use crate::zfs::{Refusal, Traces, Zfs, read_sources, read_values};
 
 /// So many notes are taken at a time.
 const AT_ONCE: usize = 4;
+/// So many datasets at most get a witness of what doesn't go now: each is a process, and a transaction.
+const MOST: usize = 1000;
 
 /// Has only bookmarks start anything that are proven, or that nothing speaks against; what is planned without one is listed.
 pub async fn settle(
@@ -160,12 +162,13 @@ pub async fn leave_witnesses<'a>(
     datasets: impl Iterator<Item = (&'a DatasetName, &'a SourceDataset, HashSet<Guid>)>,
     stall: Option<Duration>,
 ) -> Option<String> {
-    let wanted: Vec<_> = datasets
-        .filter_map(|(name, source, going)| {
-            let (witness, older) = source.witness(&going)?;
-            Some((name, source, going, witness, older))
-        })
-        .collect();
+    let wanted = datasets.filter_map(|(name, source, going)| {
+        let (witness, older) = source.witness(&going)?;
+        Some((name, source, going, witness, older))
+    });
+    let (mut wanted, others): (Vec<_>, Vec<_>) =
+        wanted.partition(|(_, _, going, _, older)| older.iter().any(|guid| going.contains(guid)));
+    wanted.extend(others.into_iter().take(MOST));
     let names: Vec<DatasetName> = wanted.iter().map(|(name, ..)| (*name).clone()).collect();
     let before = if wanted.is_empty() { HashMap::new() } else { notes(zfs, &names, stall).await };
     let mut commands = Vec::new();

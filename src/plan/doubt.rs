@@ -137,3 +137,87 @@ impl Item {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::name::Txg;
+    use crate::plan::{Kind, SourceDataset, TargetDataset, Versions};
+    use crate::zfs::Encryption;
+
+    fn versions(all: &[(&str, u64)]) -> Versions {
+        let mut versions = Versions::default();
+        for (name, number) in all {
+            versions.push(&name.parse().unwrap(), Guid(*number), Txg(*number));
+        }
+        versions
+    }
+
+    fn source() -> SourceDataset {
+        SourceDataset {
+            snapshots: versions(&[("new", 9)]),
+            bookmarks: versions(&[("mark", 5)]),
+            ..SourceDataset::default()
+        }
+    }
+
+    /// A target that has what the bookmark is of.
+    fn listed() -> Negotiation {
+        let names = ("p/s".parse().unwrap(), "p/t".parse().unwrap());
+        let mut negotiation = Negotiation::new(&names.0, &names.1, vec![source()], false);
+        negotiation.look_again(0, None);
+        negotiation.looked(
+            0,
+            Some(TargetDataset {
+                kind: Kind::Filesystem,
+                partial: false,
+                resume: None,
+                unborn: false,
+                empty: false,
+                encryption: Encryption::Off,
+                snapshots: versions(&[("old", 5)]),
+            }),
+        );
+        negotiation
+    }
+
+    fn found(proof: Proof) -> Proofs {
+        Proofs::from([(0, HashMap::from([(Guid(5), proof)]))])
+    }
+
+    #[test]
+    fn what_is_proven_is_proven_until_the_source_is_listed_anew() {
+        let mut negotiation = listed();
+        assert_eq!(negotiation.wants_proof_of(0).unwrap().marks, [(Guid(5), Txg(5))]);
+        assert_eq!(negotiation.proofs(found(Proof::Holds)), Settled::default());
+        assert_eq!(negotiation.wants_proof_of(0), None);
+        negotiation.source_relisted(0, source());
+        assert!(negotiation.wants_proof_of(0).is_some(), "what took snapshots away may have gone back behind it");
+    }
+
+    #[test]
+    fn what_went_back_stays_so() {
+        let mut negotiation = listed();
+        let settled = negotiation.proofs(found(Proof::WentBack(Txg(7))));
+        assert!(settled.notices[0].1.contains("#mark no longer belongs"), "{settled:?}");
+        for _ in 0..2 {
+            assert!(negotiation.source(0).unwrap().bookmarks.is_empty());
+            assert_eq!(negotiation.source(0).unwrap().false_bookmarks.len(), 1);
+            negotiation.source_relisted(0, source());
+        }
+    }
+
+    #[test]
+    fn what_nothing_proves_needs_leave_where_something_is_received() {
+        for (sign, allowed, sends) in [(Sign::None, false, true), (Sign::Note, false, false), (Sign::Note, true, true)]
+        {
+            let mut negotiation = listed().with_unproven_bookmarks(allowed);
+            let settled = negotiation.proofs(found(Proof::Unknown(sign)));
+            assert_eq!(settled.unproven.len(), usize::from(sends), "{sign:?} {allowed}");
+            let verdict = negotiation.verdict(&negotiation.items[0]);
+            assert_eq!(matches!(verdict, Verdict::Send(_)), sends, "{verdict:?}");
+        }
+    }
+}

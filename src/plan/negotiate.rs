@@ -8,6 +8,7 @@ use super::diff::{Attempt, Verdict, diff, full};
 use super::foresee::Seen;
 use super::item::{Item, Known, SourceFacts};
 use super::names::Misfit;
+use super::proof::Proof;
 use super::{Cures, Filter, SourceDataset, TargetDataset};
 use crate::name::{DatasetName, Guid, RelPath, Txg};
 use crate::zfs::{BaseFacts, Refusal};
@@ -421,6 +422,8 @@ impl Negotiation {
         if let Some(item) = self.items.get_mut(index) {
             let path = std::mem::take(&mut item.source.path);
             item.source = SourceDataset { path, ..listed };
+            // What took its snapshots away may have taken it back behind its bookmarks, too.
+            item.proofs.retain(|_, proof| matches!(proof, Proof::WentBack(_)));
             item.drop_false_marks();
             (item.weighed_from, item.mark) = (None, None);
         }

@@ -1,5 +1,5 @@
 //! The record of destructions: whatever a run destroys or moves, here or on a target, is written down before and after, so that
-//! somebody can find out years later what has become of a snapshot, when, and by which rule.
+//! somebody can find out later what has become of a snapshot, when, and by which rule.
 //!
 //! Each thing has a line in phase `begin`, written before zfs is told to go ahead, and one that says what came of it. Where the
 //! run was killed in between there is no second line: what the first one names may be gone.

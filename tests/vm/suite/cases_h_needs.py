@@ -2,7 +2,7 @@
 
 import signal
 
-from cases_h_bookmarks import guid, own
+from cases_h_bookmarks import guid, marks, own
 from harness import case
 from tools import Gate
 
@@ -220,3 +220,19 @@ def needed_where_the_name_is_too_long(c):
         c.same(len(c.snaps(c.alpha, long)), 3, "what is left of what can't be sent")
     c.zfsync("cron", "-s", "1", "-m", "1", "-h", "1", "-d", "1", c.source, target, status=1, says="too long")
     c.check(len(c.snaps(c.alpha, long)) >= 3, "what is left after cron")
+
+
+@case("H10", "B05")
+def withdrawn_and_back_under_a_short_name(c):
+    """A bookmark whose name can't tell its snapshot's is withdrawn, too, while another dataset lies in the target's place, and a base when that is back."""
+    c.alpha(f"zfs create {c.source}; echo 1 >/{c.source}/1; zfs snapshot {c.source}@{'n' * (250 - len(c.source))}")
+    long = c.snaps(c.alpha, c.source)[0]
+    c.push()
+    c.beta(f"zfs rename {c.target} {c.target}-old; zfs create {c.target}; echo x >/{c.target}/x; zfs snapshot {c.target}@x")
+    c.push(status=1, says="no common snapshot")
+    c.same([(name[15:17], number) for name, number in marks(c).items()], [(".-", guid(c, f"{c.source}@{long}"))], "the bookmark")
+    c.beta(f"zfs destroy -r {c.target}; zfs rename {c.target}-old {c.target}")
+    c.alpha(f"echo 2 >/{c.source}/2; zfs snapshot {c.source}@s2; zfs destroy {c.source}@{long}")
+    run = c.push("--json")
+    c.same([event["from"][:8] for event in run.of("step_started")], ["#zfsync-"], "what the increment starts from")
+    c.same(c.checksums(c.beta, f"{c.target}@s2"), c.checksums(c.alpha, f"{c.source}@s2"), "its content")
