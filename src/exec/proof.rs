@@ -171,9 +171,21 @@ pub async fn leave_witnesses<'a>(
     wanted.extend(others.into_iter().take(MOST));
     let names: Vec<DatasetName> = wanted.iter().map(|(name, ..)| (*name).clone()).collect();
     let before = if wanted.is_empty() { HashMap::new() } else { notes(zfs, &names, stall).await };
+    let open: Vec<_> = wanted
+        .into_iter()
+        .map(|(name, source, going, witness, older)| {
+            (name, source, witness, source.unwitnessed(name, older, &going, &before))
+        })
+        .collect();
+    // The listing took its time: only what is there after the witness was listed was there together with it.
+    let names = open.iter().flat_map(|(name, source, _, older)| {
+        let all = source.snapshots.iter().filter(|snapshot| older.contains(&snapshot.guid));
+        all.map(|snapshot| name.at(snapshot.name))
+    });
+    let there = source::guids(zfs, &names.collect::<Vec<_>>(), stall).await;
     let mut commands = Vec::new();
-    for (name, source, going, witness, older) in wanted {
-        let older = source.unwitnessed(name, older, &going, &before);
+    for (name, _, witness, older) in open {
+        let older: Vec<Guid> = older.into_iter().filter(|guid| there.contains(&(name.clone(), *guid))).collect();
         if !older.is_empty() {
             let note = note_of(witness, &older, before.get(&name.at(witness.name)).map(String::as_str));
             commands.push(zfs.note_snapshot(WITNESS, &note, name, &witness.snapshot_name()));

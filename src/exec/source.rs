@@ -281,6 +281,19 @@ pub async fn having(
     Ok(all)
 }
 
+/// The guids of these snapshots, with their datasets, as far as they exist; nothing where zfs doesn't tell.
+pub async fn guids(zfs: &Zfs, names: &[String], stall: Option<Duration>) -> HashSet<(DatasetName, Guid)> {
+    let read = |output: &[u8]| {
+        let mut all = Vec::new();
+        read_listed(output, |listed| {
+            all.push((listed.dataset, listed.guid));
+            Ok::<_, ParseError>(())
+        })?;
+        Ok(all)
+    };
+    told(names, stall, |some| zfs.list_names(some), read).await.into_iter().collect()
+}
+
 /// When snapshots were made, as far as they exist; nothing where zfs doesn't tell.
 pub async fn dates(zfs: &Zfs, names: &[String], stall: Option<Duration>) -> Vec<(String, i64)> {
     told(names, stall, |some| zfs.creation_of(some), |output| read_creations(output)).await
