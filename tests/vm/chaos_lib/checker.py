@@ -3,7 +3,8 @@
 What must hold, each told by one function:
   losses           what the target had, it keeps: datasets, snapshots, each by name and guid. Only the rest of a cut first
                    receive (a dataset without a snapshot, with a resume token) may go.
-  source_changes   on the source nothing changes but zfsync's own bookmarks (#zfsync-...): names, guids, holds, properties.
+  source_changes   on the source nothing changes but zfsync's own bookmarks (#zfsync-...) and its notes of targets on SOURCE itself
+                   (zfsync:target-...): names, guids, holds, properties.
   out_of_sync      after exit status 0 every source snapshot is on the target, by guid. That is more than the newest one:
                    zfsync sends all that are newer than the base, a first push sends all, and what arrived once stays.
   strangers        the target has no dataset and no snapshot that the source never had, and none under a name that it never had.
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from shlex import quote as q
 
 OWN_BOOKMARK = "zfsync-"
+OWN_NOTE = "zfsync:target-"
 BORDER = "%%"
 
 
@@ -123,13 +125,16 @@ def _changed(before, after, what):
 
 
 def source_changes(before, after):
-    """What zfsync has changed on the source, its own bookmarks apart."""
+    """What zfsync has changed on the source, its own bookmarks and notes apart."""
     def foreign(bookmarks):
         return {key: entry for key, entry in bookmarks.items() if not key[1].startswith(OWN_BOOKMARK)}
 
+    def others(properties):
+        return {key: value for key, value in properties.items() if key[0] or not key[1].startswith(OWN_NOTE)}
+
     return (_changed(before.datasets, after.datasets, "dataset") + _changed(before.snaps, after.snaps, "snapshot")
             + _changed(foreign(before.bookmarks), foreign(after.bookmarks), "bookmark")
-            + _changed(before.properties, after.properties, "property"))
+            + _changed(others(before.properties), others(after.properties), "property"))
 
 
 def without_new_holds(before, after):

@@ -59,6 +59,8 @@ PLANTED = {
         lambda s, t: s.snaps.update({("", "s1"): replaced(s.snaps["", "s1"], holds="1")}), "source's snapshot"),
     "the source lost a bookmark": (lambda s, t: s.bookmarks.clear(), "source's bookmark"),
     "the source has another property": (lambda s, t: s.properties.update({("", "atime"): "off"}), "source's property"),
+    "a note below SOURCE": (lambda s, t: s.properties.update({("k d", "zfsync:target-0a1b"): "{}"}), "source's property"),
+    "another note on SOURCE": (lambda s, t: s.properties.update({("", "zfsync:other"): "x"}), "source's property"),
     "the source is unmounted": (lambda s, t: s.datasets.update({"": replaced(s.datasets[""], mounted="no")}), "source's dataset"),
     "two own bookmarks": (
         lambda s, t: s.bookmarks.update({("", f"zfsync-0a1b2c3d-{n}"): Entry("12") for n in "ab"}), "2 bookmarks of zfsync"),
@@ -68,6 +70,7 @@ PLANTED = {
 # What is no violation.
 HARMLESS = {
     "nothing": lambda s, t: None,
+    "a note of a target": lambda s, t: s.properties.update({("", "zfsync:target-0a1b"): "{}"}),
     "an own bookmark": lambda s, t: s.bookmarks.update({("", "zfsync-0a1b2c3d-s2"): Entry("12")}),
 }
 
