@@ -6,7 +6,7 @@ use super::{proof, source};
 use crate::config::PushJob;
 use crate::error::StartError;
 use crate::name::{DatasetName, Guid, RelPath, ResumeToken};
-use crate::plan::{Proof, ResumePoint, Sign, SourceDataset};
+use crate::plan::{Proof, ResumePoint, SourceDataset};
 use crate::report::Event;
 use crate::zfs::{Token, TokenError, Zfs};
 
@@ -68,14 +68,19 @@ async fn proven(
     job: &PushJob,
 ) -> Judged {
     let Some(base) = token.from_guid else { return Judged::Resumable(point) };
-    match proof::of_one(zfs, source, dataset, base, job.faults.stall_timeout).await {
-        Some(Proof::WentBack(_)) => Judged::Useless("its base no longer belongs to the history of the source".into()),
-        Some(Proof::Unknown(sign)) if sign != Sign::None && !job.allow_unproven_bookmarks => Judged::Unclear(format!(
+    let Some(proof) = proof::of_one(zfs, source, dataset, base, job.faults.stall_timeout).await else {
+        return Judged::Resumable(point);
+    };
+    if let Proof::WentBack(_) = proof {
+        return Judged::Useless("its base no longer belongs to the history of the source".into());
+    }
+    match proof.objection(job.allow_unproven_bookmarks) {
+        Some(sign) => Judged::Unclear(format!(
             "nothing proves that its base, a bookmark, still belongs to the history of the source ({}): root can check it by zpool history -i, \
              and --allow-unproven-bookmarks goes on all the same",
             sign.describe()
         )),
-        _ => Judged::Resumable(point),
+        None => Judged::Resumable(point),
     }
 }
 

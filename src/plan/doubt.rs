@@ -100,12 +100,8 @@ impl Negotiation {
             _ => return None,
         };
         let base = steps.first()?.base.as_ref().filter(|base| base.kind == BaseKind::Bookmark)?;
-        match item.proofs.get(&base.guid)? {
-            Proof::Unknown(sign) if *sign != Sign::None && !self.allow_unproven => {
-                Some(Blocked::UnprovenBookmark { mark: base.name.clone(), sign: *sign })
-            }
-            _ => None,
-        }
+        let sign = item.proofs.get(&base.guid)?.objection(self.allow_unproven)?;
+        Some(Blocked::UnprovenBookmark { mark: base.name.clone(), sign })
     }
 }
 
@@ -124,15 +120,10 @@ impl Item {
 
     /// Forgets the bookmarks that are known to be false.
     pub(super) fn drop_false_marks(&mut self) {
-        let is_false = |guid: Guid| matches!(self.proofs.get(&guid), Some(Proof::WentBack(_)));
-        if !self.source.bookmarks.iter().any(|mark| is_false(mark.guid)) {
-            return;
-        }
-        let (gone, kept): (Vec<_>, Vec<_>) = self.source.bookmarks.iter().partition(|mark| is_false(mark.guid));
-        let gone = gone.into_iter().chain(self.source.false_bookmarks.iter()).collect();
-        (self.source.bookmarks, self.source.false_bookmarks) = (kept.into_iter().collect(), gone);
+        let proofs = &self.proofs;
+        let changed = self.source.disown(|guid| matches!(proofs.get(&guid), Some(Proof::WentBack(_))));
         // Its place is another's now.
-        if matches!(self.known, Known::Based(BaseKind::Bookmark, _)) {
+        if changed && matches!(self.known, Known::Based(BaseKind::Bookmark, _)) {
             self.known = Known::Unlisted;
         }
     }

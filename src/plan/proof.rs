@@ -28,6 +28,17 @@ pub enum Proof {
     Unknown(Sign),
 }
 
+impl Proof {
+    /// What speaks against going on without a proof, unless the user has given leave.
+    #[must_use]
+    pub fn objection(self, allowed: bool) -> Option<Sign> {
+        match self {
+            Self::Unknown(sign) if sign != Sign::None && !allowed => Some(sign),
+            _ => None,
+        }
+    }
+}
+
 /// Whether a dataset looks as if something were received into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sign {
@@ -94,11 +105,19 @@ impl SourceDataset {
     #[must_use]
     pub fn with_proven(&self, proofs: &HashMap<Guid, Proof>) -> Self {
         let mut proven = self.clone();
-        let holds = |mark: &Version<'_>| proofs.get(&mark.guid).is_none_or(|proof| *proof == Proof::Holds);
-        let (kept, gone): (Vec<_>, Vec<_>) = self.bookmarks.iter().partition(holds);
-        proven.bookmarks = kept.into_iter().collect();
-        proven.false_bookmarks = gone.into_iter().chain(self.false_bookmarks.iter()).collect();
+        proven.disown(|guid| proofs.get(&guid).is_some_and(|proof| *proof != Proof::Holds));
         proven
+    }
+
+    /// Sets bookmarks apart that are not to be believed; whether there were any.
+    pub(super) fn disown(&mut self, is_false: impl Fn(Guid) -> bool) -> bool {
+        if !self.bookmarks.iter().any(|mark| is_false(mark.guid)) {
+            return false;
+        }
+        let (gone, kept): (Vec<_>, Vec<_>) = self.bookmarks.iter().partition(|mark| is_false(mark.guid));
+        let gone = gone.into_iter().chain(self.false_bookmarks.iter()).collect();
+        (self.bookmarks, self.false_bookmarks) = (kept.into_iter().collect(), gone);
+        true
     }
 
     /// What is to be found out about this dataset's bookmarks.
