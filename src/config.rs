@@ -20,9 +20,10 @@ use jiff::tz::TimeZone;
 use crate::cli::{self, DeleteMissing, LogFormat};
 use crate::error::StartError;
 use crate::plan::{Cures, Filter, Format, Mirror, Naming};
-use crate::remote::client::REMOTE_HELPER;
+use crate::remote::client::{REMOTE_HELPER, REMOTE_SENDER};
+use crate::remote::link::Link;
 use crate::remote::ssh::SshOptions;
-use crate::remote::target::{Target, TargetError};
+use crate::remote::target::{Host, Target, TargetError};
 pub use cron::{Branch, CronJob};
 pub use hooks::{HookCommand, Hooks, When};
 pub use prune::PruneJob;
@@ -79,6 +80,8 @@ pub struct PushJob {
     pub ssh: SshOptions,
     /// The command that starts the helper over there.
     pub remote_helper: String,
+    /// How the source is reached.
+    pub origin: Link,
     /// Names this run to helpers: those of one run don't lock each other out.
     pub run: u64,
     /// When it is stopped in good order.
@@ -174,6 +177,12 @@ impl PushJob {
         self.target.host.as_ref().map(|host| host.name.clone()).unwrap_or_default()
     }
 
+    /// SOURCE as the user writes it.
+    #[must_use]
+    pub fn source_name(&self) -> String {
+        self.origin.host.as_ref().map_or_else(|| self.source.to_string(), |host| format!("{host}:{}", self.source))
+    }
+
     /// Stands for the target in the names of locks and state folders, before anybody has reached it: TARGET as it was written, and what
     /// of the options decides which host that leads to.
     #[must_use]
@@ -187,11 +196,15 @@ impl PushJob {
 
     /// Checks a push's arguments.
     pub fn new(args: &cli::Push) -> Result<Self, StartError> {
-        let source = source(&args.source)?;
-        let target: Target = args.target.parse()?;
-        if target.host.is_none() {
-            check_overlap(&source, &target)?;
+        let (source, target) = (location(&args.source)?, args.target.parse::<Target>()?);
+        if source.host.is_none() && target.host.is_none() {
+            check_overlap(&source.dataset, &target)?;
         }
+        let (origin, source) = (source.host, source.dataset);
+        if origin.is_some() && target.host.is_some() {
+            one_host_only(&args.ssh)?;
+        }
+        let needs = needs_of_target(args, origin.is_none());
         Ok(Self {
             filter: filter(&args.selection)?,
             newest_only: args.newest_only,
@@ -211,8 +224,9 @@ impl PushJob {
             channels: args.channels.into(),
             connections: args.connections.map(Into::into),
             ssh: ssh(&args.ssh, !args.output.talk.quiet && !args.output.json),
-            remote_helper: remote_helper(args.ssh.remote_zfsync.as_deref(), &with_packages(&allowed(args)))?,
+            remote_helper: remote_helper(args.ssh.remote_zfsync.as_deref(), &needs)?,
             allow: allowed(args),
+            origin: link_to_source(origin, args)?,
             run: run_number(),
             until: None,
             state_dir: args.state_dir.clone(),
@@ -295,6 +309,44 @@ fn run_number() -> u64 {
     std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id())
 }
 
+/// SOURCE, here or there. A pool with a colon in its name can't be told from a host, as in TARGET.
+fn location(text: &str) -> Result<Target, StartError> {
+    text.parse::<Target>().map_err(|error| match error {
+        TargetError::Name(error) => StartError::Source(error),
+        TargetError::NoColon(_) => StartError::Source(NameError::IsSnapshot(text.to_owned())),
+        error => StartError::SourceLocation(error),
+    })
+}
+
+/// What is said of one host can't be said of two.
+fn one_host_only(args: &cli::Ssh) -> Result<(), StartError> {
+    let said = [("-p", args.port.is_some()), ("-i", args.identity.is_some())];
+    match said.iter().find(|(_, said)| *said) {
+        None => Ok(()),
+        Some((option, _)) => Err(StartError::Usage(format!(
+            "{option} with SOURCE and TARGET on other hosts: nobody can tell which of them is meant; say it in ssh_config (Host, Port, \
+             IdentityFile), or in a file of your own with -F"
+        ))),
+    }
+}
+
+/// How the source's host is reached.
+fn link_to_source(host: Option<Host>, args: &cli::Push) -> Result<Link, StartError> {
+    let faults = Faults::new(&args.faults);
+    Ok(Link {
+        host,
+        ssh: ssh(&args.ssh, !args.output.talk.quiet && !args.output.json),
+        helper: helper_command("send", REMOTE_SENDER, args.ssh.remote_zfsync.as_deref(), &[])?,
+        silence: faults.stall_timeout,
+    })
+}
+
+/// What the target's helper is told to allow. `trusted`: what it gets comes from this machine, and not from another host.
+fn needs_of_target(args: &cli::Push, trusted: bool) -> Vec<Allow> {
+    let allowed = allowed(args);
+    if trusted { with_packages(&allowed) } else { allowed }
+}
+
 /// A pool with a colon in its name can't be told from a host, as in TARGET.
 fn source(text: &str) -> Result<DatasetName, StartError> {
     match text.parse::<Target>() {
@@ -348,7 +400,8 @@ pub fn with_packages(allow: &[Allow]) -> Vec<Allow> {
 /// Lets the helper do one thing more.
 fn allow_more(job: &mut PushJob, ssh: &cli::Ssh, allow: Allow) -> Result<(), StartError> {
     job.allow.push(allow);
-    job.remote_helper = remote_helper(ssh.remote_zfsync.as_deref(), &with_packages(&job.allow))?;
+    let needs = if job.origin.host.is_none() { with_packages(&job.allow) } else { job.allow.clone() };
+    job.remote_helper = remote_helper(ssh.remote_zfsync.as_deref(), &needs)?;
     Ok(())
 }
 
@@ -368,13 +421,18 @@ fn mirror(args: &cli::Mirror, format: &Format, source: &DatasetName) -> Mirror {
         max: args.max_delete.unwrap_or_default(),
         follow_renames: args.follow_renames,
         format: format.clone(),
-        by: source_tag(source),
+        by: source_tag(&host_name(), source),
     }
 }
 
-/// Stands for a source of this machine in the notes of a target.
-fn source_tag(source: &DatasetName) -> u32 {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+/// What this machine calls itself.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Stands for a source of the machine that calls itself so in the notes of a target.
+#[must_use]
+pub fn source_tag(host: &str, source: &DatasetName) -> u32 {
     // The upper half of the hash.
     u32::try_from(zfs::hash::stable(&format!("{host}:{source}")) >> 32).unwrap_or_default()
 }
@@ -384,15 +442,20 @@ const GRACE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The words of `--remote-zfsync`, each quoted for the shell over there, and what the helper may do.
 fn remote_helper(command: Option<&str>, allow: &[Allow]) -> Result<String, StartError> {
+    helper_command("recv", REMOTE_HELPER, command, allow)
+}
+
+/// The same for either end: `verb` is what the helper is told to do, `default` its command where the user names none.
+fn helper_command(verb: &str, default: &str, command: Option<&str>, allow: &[Allow]) -> Result<String, StartError> {
     let words: Vec<&str> = allow.iter().map(|allow| allow.word()).collect();
     let allow = if words.is_empty() { String::new() } else { format!(" --allow {}", words.join(",")) };
-    let Some(command) = command else { return Ok(format!("{REMOTE_HELPER}{allow}")) };
+    let Some(command) = command else { return Ok(format!("{default}{allow}")) };
     let error = |reason: String| StartError::RemoteHelper(command.to_owned(), reason);
     let words = shell_words::split(command).map_err(|err| error(err.to_string()))?;
     if words.is_empty() {
         return Err(error("it is empty".into()));
     }
-    Ok(format!("{} recv --stdio{allow}", shell_words::join(words)))
+    Ok(format!("{} {verb} --stdio{allow}", shell_words::join(words)))
 }
 
 #[cfg(test)]

@@ -69,6 +69,9 @@ pub enum StartError {
     /// SOURCE is no legal dataset name.
     #[error("SOURCE: {0}")]
     Source(zfs::name::NameError),
+    /// SOURCE can't be understood.
+    #[error("SOURCE: {0}")]
+    SourceLocation(TargetError),
     /// SOURCE looks like a dataset of another host.
     #[error("SOURCE {0:?} names a host: push sends a dataset of this machine")]
     RemoteSource(String),
@@ -145,6 +148,18 @@ pub enum StartError {
         /// TARGET.
         target: String,
     },
+    /// The helper may not send the source.
+    #[error(
+        "the helper on {host} may only send {roots}, and SOURCE is {source_dataset}: name a source there, or change --root where {host} starts it (authorized_keys)"
+    )]
+    SourceOutsideRoot {
+        /// The source's host.
+        host: String,
+        /// Its roots.
+        roots: String,
+        /// SOURCE.
+        source_dataset: String,
+    },
     /// The helper may not do what the flags ask for.
     #[error(
         "the helper on {host} may not {what}, which this run was told to do where it must: it needs --allow {what} where {host} starts it (authorized_keys); or leave the flag out"
@@ -207,8 +222,10 @@ pub enum StartError {
     )]
     IsCopy(String),
     /// Listing the source failed.
-    #[error("can't list {dataset} on this machine: {words}")]
+    #[error("can't list {dataset} on {host}: {words}")]
     List {
+        /// Where.
+        host: String,
         /// SOURCE.
         dataset: String,
         /// The words of zfs.
@@ -284,6 +301,7 @@ impl StartError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Source(_)
+            | Self::SourceLocation(_)
             | Self::RemoteSource(_)
             | Self::Target(_)
             | Self::Filter(_)

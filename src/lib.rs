@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod config;
+mod endpoint;
 pub mod error;
 mod exec;
 mod generate;
@@ -49,7 +50,8 @@ fn run_command() -> ExitCode {
         }
     };
     match cli.command {
-        Command::Push(args) => push(&args).into(),
+        Command::Push(args) => push(&args, "push").into(),
+        Command::Pull(args) => push(&args.push, "pull").into(),
         Command::Cron(args) => cron(&args).into(),
         Command::Run(args) => run_jobs(&args).into(),
         Command::CheckConfig(args) => check_config(&args).into(),
@@ -61,7 +63,11 @@ fn run_command() -> ExitCode {
         Command::Restore(args) => restore(&args).into(),
         Command::Verify(args) => verify(&args).into(),
         Command::Recv(args) => {
-            helper::main_stdio(helper::Config { roots: args.root, allow: args.allow, silence: None })
+            helper::main_stdio(helper::Config { roots: args.root, allow: args.allow, ..helper::Config::default() })
+        }
+        Command::Send(args) => {
+            let (roots, allow, side) = (args.root, args.allow, helper::Side::Sender);
+            helper::main_stdio(helper::Config { roots, allow, side, silence: None })
         }
         Command::Generate { dir } => match generate::generate(&dir) {
             Ok(()) => Exit::InSync.into(),
@@ -78,9 +84,9 @@ fn is_help(error: &clap::Error) -> bool {
     error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
 }
 
-fn push(args: &cli::Push) -> Exit {
+fn push(args: &cli::Push, command: &str) -> Exit {
     report::init_tracing(args.output.talk.verbose, args.output.talk.quiet);
-    ended("push", PushJob::new(args).and_then(|job| try_push(job, args)))
+    ended(command, PushJob::new(args).and_then(|job| try_push(job, args)))
 }
 
 fn cron(args: &cli::Cron) -> Exit {

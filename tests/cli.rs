@@ -70,8 +70,11 @@ fn sources_that_are_none() {
         (&["push", "p/a\nb", "b"], "has the character '\\n'"),
         (&["push", "1p", "b"], "a pool's name starts with a letter"),
         (&["push", &long, "b"], "has 256 bytes; ZFS allows 255 for a whole name"),
-        (&["push", "beta:p", "b"], "SOURCE \"beta:p\" names a host"),
-        (&["push", "me@beta:p", "b"], "names a host"),
+        (&["push", ":p", "b"], "SOURCE: \":p\": the host is missing in front of ':'"),
+        (&["pull", "beta:", "b"], "SOURCE: \"beta:\": the dataset is missing behind ':'"),
+        (&["pull", "beta:p@s", "b"], "is a snapshot; name the dataset"),
+        (&["push", "-p", "22", "beta:p", "gamma:p"], "-p with SOURCE and TARGET on other hosts"),
+        (&["pull", "-i", "key", "beta:p", "gamma:p"], "-i with SOURCE and TARGET on other hosts"),
     ]);
 }
 

@@ -9,6 +9,7 @@ use super::{Faults, OnlyThere, PushJob, filter, naming, remote_helper, run_numbe
 use crate::cli;
 use crate::error::StartError;
 use crate::plan::{Cures, Filter, Mirror, Rules, Scope, Zone};
+use crate::remote::link::Link;
 use crate::remote::target::Target;
 use zfs::Allow;
 use zfs::Volmode;
@@ -119,7 +120,7 @@ impl PushJob {
             allow_unproven_bookmarks: false,
             dry_run: false,
             cures: Cures::default(),
-            mirror: Mirror { by: super::source_tag(&source), ..Mirror::default() },
+            mirror: Mirror { by: super::source_tag(&super::host_name(), &source), ..Mirror::default() },
             only_there: OnlyThere::Ignored,
             resume: true,
             bookmarks: true,
@@ -133,6 +134,7 @@ impl PushJob {
             state_dir: None,
             restore: None,
             allow,
+            origin: Link::default(),
             source,
             target,
         })

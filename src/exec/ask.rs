@@ -44,7 +44,7 @@ pub fn host_name(job: &PushJob) -> String {
 /// Who claims a tree, for the message that others get.
 pub fn owner(job: &PushJob) -> String {
     let here = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("zfsync push {} {} on {here}, process {}", job.source, job.target, std::process::id())
+    format!("zfsync push {} {} on {here}, process {}", job.source_name(), job.target, std::process::id())
 }
 
 /// Asks the helper on the first channel, one batch after the other.

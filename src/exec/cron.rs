@@ -16,13 +16,13 @@ use super::snapshot::{self, Taken};
 use super::source::{self, Source};
 use super::stop::Stop;
 use crate::config::{Branch, CronJob, PruneJob, PushJob, SnapshotJob, When};
+use crate::endpoint::Endpoint;
 use crate::error::{Exit, StartError};
 use crate::plan::same_window;
 use crate::report::format::{count, sanitise};
 use crate::report::log_file::{Kept, LogFile};
 use crate::report::prune::Pruned;
 use crate::report::{self, state};
-use zfs::Zfs;
 use zfs::lock::{self, Lock, LockError};
 use zfs::name::DatasetName;
 
@@ -81,7 +81,7 @@ pub fn carry_out(job: &CronJob, stop: &Stop) -> Done {
 struct Work<'a> {
     job: &'a CronJob,
     stop: &'a Stop,
-    zfs: Zfs,
+    sender: Endpoint,
     log: Option<LogFile>,
     /// The name of the snapshot, once it is there.
     taken: Option<String>,
@@ -96,12 +96,12 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     fn new(job: &'a CronJob, stop: &'a Stop) -> Result<Self, StartError> {
-        let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
+        let sender = Endpoint::here()?;
         let log = job.log.as_ref().map(|log| LogFile::open(log, job.label())).transpose()?;
         for push in job.branches.iter().flat_map(|branch| &branch.targets) {
             push.state_dir.as_ref().map_or(Ok(()), |dir| state::check(dir, &push.key()))?;
         }
-        Ok(Self { job, stop, zfs, log, taken: None, is_first: false, tried: 0, is_early: true, parts: Vec::new() })
+        Ok(Self { job, stop, sender, log, taken: None, is_first: false, tried: 0, is_early: true, parts: Vec::new() })
     }
 
     fn all(&mut self) -> Result<(), StartError> {
@@ -136,7 +136,7 @@ impl<'a> Work<'a> {
     /// Whether there is no own snapshot of the present window.
     fn is_due(&self, snapshot: &SnapshotJob) -> Result<bool, StartError> {
         let Some(window) = self.job.window else { return Ok(true) };
-        let newest = snapshot::newest_own(snapshot, &self.zfs, self.stop.until())?;
+        let newest = snapshot::newest_own(snapshot, &self.sender, self.stop.until())?;
         let now = Timestamp::now().as_second();
         Ok(newest.is_none_or(|newest| !same_window(newest.as_second(), now, window)))
     }
@@ -148,7 +148,7 @@ impl<'a> Work<'a> {
             return Ok(());
         }
         self.is_early = false;
-        let taken = snapshot::take_until(snapshot, &self.zfs, self.stop.until());
+        let taken = snapshot::take_until(snapshot, &self.sender, self.stop.until());
         // A listing that was given up for the time.
         let taken = taken.map_err(|error| self.stop.check().err().unwrap_or(error))?;
         self.parts.push(part_of_snapshot(&taken, self.log.as_ref()));
@@ -163,7 +163,7 @@ impl<'a> Work<'a> {
             self.stop.check()?;
             let until = self.stop.until();
             self.tried += 1;
-            let served = crate::block_on(serve_all(branch, until, &self.zfs, self.log.as_ref()));
+            let served = crate::block_on(serve_all(branch, until, &self.sender, self.log.as_ref()));
             if let Err(error) = &served {
                 self.note_not_tried(branch, error.exit(), &error.to_string());
             }
@@ -206,7 +206,7 @@ impl<'a> Work<'a> {
         if !self.job.tells {
             return;
         }
-        let told = crate::block_on(async { Ok(notice::notice(self.job, &self.zfs, self.is_first).await) });
+        let told = crate::block_on(async { Ok(notice::notice(self.job, &self.sender, self.is_first).await) });
         let Some(words) = told.ok().flatten() else { return };
         if let Some(log) = &self.log {
             log.note(self.job.label(), &words);
@@ -301,7 +301,7 @@ fn part_of_snapshot(taken: &Taken, log: Option<&LogFile>) -> Part {
 async fn serve_all(
     branch: &Branch,
     until: Option<Instant>,
-    zfs: &Zfs,
+    sender: &Endpoint,
     log: Option<&LogFile>,
 ) -> Result<Vec<Part>, StartError> {
     let listed = match branch.targets.first() {
@@ -309,7 +309,7 @@ async fn serve_all(
             let (depth, stall) = (first.filter.depth(), first.faults.stall_timeout);
             // A run that may destroy something must know what lies below.
             let depth = depth.filter(|_| branch.targets.iter().all(|target| !target.mirror.destroys()));
-            source::list_readable(zfs.clone(), branch.source.clone(), depth, stall).await?
+            source::list_readable(sender, branch.source.clone(), depth, stall).await?
         }
         None => Source::default(),
     };
@@ -333,7 +333,7 @@ async fn serve_all(
     parts.sort_by_key(|(at, _)| *at);
     let mut parts: Vec<Part> = parts.into_iter().flat_map(|(_, parts)| parts).collect();
     if !parts.iter().any(|part| matches!(part.exit, Exit::Interrupted(_))) {
-        parts.extend(thin_source(branch, until, zfs, log).await);
+        parts.extend(thin_source(branch, until, sender, log).await);
     }
     Ok(parts)
 }
@@ -361,12 +361,17 @@ async fn serve(target: PushJob, thin: Option<PruneJob>, listed: Arc<Source>, log
     parts
 }
 
-async fn thin_source(branch: &Branch, until: Option<Instant>, zfs: &Zfs, log: Option<&LogFile>) -> Option<Part> {
+async fn thin_source(
+    branch: &Branch,
+    until: Option<Instant>,
+    sender: &Endpoint,
+    log: Option<&LogFile>,
+) -> Option<Part> {
     let thin = branch.thin.as_ref()?;
     let (key, owner) = (format!("cron {}", branch.source), format!("zfsync cron, process {}", std::process::id()));
     let part = match lock::directory().and_then(|dir| Lock::take(&dir, &key, 0, &owner)) {
         Ok(_turn) => {
-            part_of_pruned(branch.source.as_str(), prune_by_bookmarks(thin, zfs, &branch.targets, until).await)
+            part_of_pruned(branch.source.as_str(), prune_by_bookmarks(thin, sender, &branch.targets, until).await)
         }
         // Whoever has it takes a snapshot, or is about to thin as well.
         Err(LockError::Held { holder, .. }) => Part {

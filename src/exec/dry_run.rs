@@ -7,18 +7,19 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::ready::{Cleared, Ready};
-use super::{foresee, recorded, source};
+use super::{foresee, recorded};
 use crate::config::PushJob;
+use crate::endpoint::Endpoint;
 use crate::error::{Exit, StartError};
 use crate::plan::{Move, PlannedDataset, Step, Verdict};
 use crate::report::format::duration;
 use crate::report::{PlanAction, PlanRow, Reporter, print_plan};
-use zfs::{Cure, Zfs};
+use zfs::Cure;
 
 /// Prints the plan; only `zfs send -n` runs, on this machine.
 pub async fn show(
     job: &PushJob,
-    zfs: &Zfs,
+    sender: &Endpoint,
     ready: &Ready,
     json: bool,
     reporter: &mut dyn Reporter,
@@ -77,11 +78,11 @@ pub async fn show(
     let mut sizes = JoinSet::new();
     let turns = Arc::new(Semaphore::new(job.channels));
     for (at, dataset, step) in wanted {
-        let command = ready.estimate(zfs, dataset, step, job);
-        let (turns, stall) = (turns.clone(), job.faults.stall_timeout);
+        let stream = ready.stream(dataset, step, job);
+        let (sender, turns, stall) = (sender.clone(), turns.clone(), job.faults.stall_timeout);
         sizes.spawn(async move {
             let _turn = turns.acquire_owned().await;
-            (at, source::estimate(command, stall).await)
+            (at, sender.estimate(stream, stall).await)
         });
     }
     while let Some(size) = sizes.join_next().await {

@@ -9,6 +9,7 @@ use super::link::{check_helper, close, first_channel};
 use super::ready::{Cleared, Unread};
 use super::{recorded, source};
 use crate::config::{OnlyThere, PushJob};
+use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{
     Clocks, Due, Guess, Missing, Move, Negotiation, Notes, StaysThere, TargetDataset, Times, TooMuch, When,
@@ -16,7 +17,7 @@ use crate::plan::{
 use crate::report::{Event, Reporter};
 use zfs::host::MAX_THIN;
 use zfs::name::DatasetName;
-use zfs::{Hello, Note, Noted, Rename, Thinned, Zfs};
+use zfs::{Hello, Note, Noted, Rename, Thinned};
 
 /// More datasets than these are not listed only to find out which of them was renamed.
 const FEW: usize = 200;
@@ -192,15 +193,16 @@ pub struct Swept {
 /// may be gone by now.
 pub async fn sweep(
     job: &Arc<PushJob>,
+    sender: &Endpoint,
     negotiation: &Negotiation,
     reporter: &mut dyn Reporter,
 ) -> Result<Swept, StartError> {
-    let (mut fleet, mut events) = Fleet::new(job.clone());
+    let (mut fleet, mut events) = Fleet::new(job.clone(), None);
     fleet.connect(1, std::time::Duration::ZERO);
     let swept = async {
         let (first, hello) = first_channel(&mut fleet, &mut events).await?;
         let clocks = clocks(&hello);
-        check_helper(job, &hello)?;
+        check_helper(job, sender, &hello)?;
         let mut asker = Asker::new(&mut fleet, &mut events, first, job);
         asker.claim(job.run).await?;
         asker.claimed().await?;
@@ -213,7 +215,7 @@ pub async fn sweep(
         let back = if cleared.is_withheld() {
             Vec::new()
         } else {
-            keep_what_is_back(job, negotiation, &mut cleared.due).await?
+            keep_what_is_back(job, sender, negotiation, &mut cleared.due).await?
         };
         cleared.missing.stay.extend(back);
         carry_out(&mut asker, cleared, reporter).await
@@ -231,14 +233,14 @@ pub fn clocks(hello: &Hello) -> Clocks {
 /// Looks at the source once more before anything goes: the run may have taken long. What is there again stays, and is returned.
 async fn keep_what_is_back(
     job: &PushJob,
+    sender: &Endpoint,
     negotiation: &Negotiation,
     due: &mut Due,
 ) -> Result<Vec<(DatasetName, StaysThere)>, StartError> {
     if due.datasets.is_empty() && due.snapshots.is_empty() {
         return Ok(Vec::new());
     }
-    let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
-    let now = source::list(zfs, job.source.clone(), None, job.faults.stall_timeout).await?;
+    let now = source::list(sender, job.source.clone(), None, job.faults.stall_timeout).await?;
     Ok(negotiation.keep_what_is_back(due, &now))
 }
 

@@ -13,7 +13,6 @@ mod hook;
 mod jobs;
 mod known;
 mod link;
-mod local;
 mod lock;
 mod machine;
 mod mirror;

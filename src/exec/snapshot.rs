@@ -1,21 +1,21 @@
 //! `zfsync snapshot`: lists, lets [`crate::plan`] decide, runs one `zfs snapshot` for each pool, and looks at what came of it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::future::Future;
 use std::io::Write as _;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use super::source;
 use crate::config::SnapshotJob;
+use crate::endpoint::Endpoint;
 use crate::error::{Exit, StartError};
 use crate::plan::{Naming, PoolSnapshots, Selection, SnapshotPlan, Tree};
 use crate::report::format::{count, duration, sanitise};
 use zfs::name::{DatasetName, SnapshotName};
-use zfs::{Refusal, Zfs, permission, without_usage};
+use zfs::{Refusal, permission};
 
 /// A listing that says nothing for so long is given up: the pool may be suspended.
 const SILENCE: Duration = Duration::from_secs(300);
@@ -53,8 +53,9 @@ pub struct Say {
 /// Takes the snapshots, or only says which, and tells what came of it.
 pub fn snapshot(job: &SnapshotJob, say: Say) -> Result<Exit, StartError> {
     let began = Instant::now();
-    let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
-    let (taken, recursive) = if job.dry_run { would_take(plan(job, &zfs)?) } else { (take(job, &zfs)?, Vec::new()) };
+    let sender = Endpoint::here()?;
+    let (taken, recursive) =
+        if job.dry_run { would_take(plan(job, &sender)?) } else { (take(job, &sender)?, Vec::new()) };
     if !say.quiet {
         print(&names(job, &taken, say.verbose));
         for line in words(job, &taken, say.verbose, began.elapsed()).into_iter().chain(recursive) {
@@ -68,20 +69,20 @@ pub fn snapshot(job: &SnapshotJob, say: Say) -> Result<Exit, StartError> {
 }
 
 /// What is to be done. Blocks; not for use within a runtime.
-pub fn plan(job: &SnapshotJob, zfs: &Zfs) -> Result<SnapshotPlan, StartError> {
-    wait_for(look(job, zfs))
+pub fn plan(job: &SnapshotJob, sender: &Endpoint) -> Result<SnapshotPlan, StartError> {
+    wait_for(look(job, sender))
 }
 
 /// Takes the snapshots and prints nothing. Blocks; not for use within a runtime. An error means that none was taken.
-pub fn take(job: &SnapshotJob, zfs: &Zfs) -> Result<Taken, StartError> {
-    take_until(job, zfs, None)
+pub fn take(job: &SnapshotJob, sender: &Endpoint) -> Result<Taken, StartError> {
+    take_until(job, sender, None)
 }
 
 /// The same; when it is late before anything was taken, nothing is.
-pub fn take_until(job: &SnapshotJob, zfs: &Zfs, until: Option<Instant>) -> Result<Taken, StartError> {
+pub fn take_until(job: &SnapshotJob, sender: &Endpoint, until: Option<Instant>) -> Result<Taken, StartError> {
     wait_for(async {
-        let plan = in_time(until, look(job, zfs)).await?;
-        Ok(carry_out(job, zfs, plan).await)
+        let plan = in_time(until, look(job, sender)).await?;
+        Ok(carry_out(job, sender, plan).await)
     })
 }
 
@@ -95,11 +96,15 @@ fn wait_for<T>(work: impl Future<Output = Result<T, StartError>>) -> Result<T, S
 }
 
 /// When the newest own snapshot was made. Blocks; not for use within a runtime.
-pub fn newest_own(job: &SnapshotJob, zfs: &Zfs, until: Option<Instant>) -> Result<Option<Timestamp>, StartError> {
+pub fn newest_own(
+    job: &SnapshotJob,
+    sender: &Endpoint,
+    until: Option<Instant>,
+) -> Result<Option<Timestamp>, StartError> {
     wait_for(in_time(until, async {
-        let (trees, _) = trees(job, zfs, 1).await?;
+        let (trees, _) = trees(job, sender, 1).await?;
         let selection = Selection::new(&trees, &job.filter, job.if_changed);
-        Ok(moment_of_newest(&selection, &job.naming, zfs).await)
+        Ok(moment_of_newest(&selection, &job.naming, sender).await)
     }))
 }
 
@@ -114,12 +119,13 @@ async fn in_time<T>(
 }
 
 /// The first so many DATASETs, listed; and what `zfs` said where it could not list all.
-async fn trees(job: &SnapshotJob, zfs: &Zfs, first: usize) -> Result<(Vec<Tree>, Vec<String>), StartError> {
+async fn trees(job: &SnapshotJob, sender: &Endpoint, first: usize) -> Result<(Vec<Tree>, Vec<String>), StartError> {
     let (mut trees, mut unread) = (Vec::with_capacity(job.datasets.len()), Vec::new());
     for top in job.datasets.iter().take(first) {
-        let listed = source::list_readable(zfs.clone(), top.clone(), job.filter.depth(), Some(SILENCE)).await?;
+        let listed = source::list_readable(sender, top.clone(), job.filter.depth(), Some(SILENCE)).await?;
         let datasets = listed.datasets;
-        unread.extend(listed.unread.map(|words| StartError::List { dataset: top.to_string(), words }.to_string()));
+        let told = |words| StartError::List { host: sender.name(), dataset: top.to_string(), words }.to_string();
+        unread.extend(listed.unread.map(told));
         trees.push(Tree { top: top.clone(), datasets });
     }
     Ok((trees, unread))
@@ -127,11 +133,11 @@ async fn trees(job: &SnapshotJob, zfs: &Zfs, first: usize) -> Result<(Vec<Tree>,
 
 /// When the newest own snapshot was made, as its name tells; which of two times a name means when clocks were set back, ZFS
 /// tells.
-async fn moment_of_newest(selection: &Selection<'_>, naming: &Naming, zfs: &Zfs) -> Option<Timestamp> {
+async fn moment_of_newest(selection: &Selection<'_>, naming: &Naming, sender: &Endpoint) -> Option<Timestamp> {
     let (name, stamp) = selection.newest_own(&naming.format)?;
     let mut moment = stamp.moment(&naming.zone, None);
     if moment.is_none() {
-        let creation = limited(source::dates(zfs, &[name], Some(SILENCE))).await.unwrap_or_default();
+        let creation = limited(sender.dates(&[name], Some(SILENCE))).await.unwrap_or_default();
         // The earlier one, if it doesn't tell.
         let creation = creation.first().map_or(0, |(_, creation)| *creation);
         moment = stamp.moment(&naming.zone, Some(creation));
@@ -140,25 +146,31 @@ async fn moment_of_newest(selection: &Selection<'_>, naming: &Naming, zfs: &Zfs)
 }
 
 /// Lists and decides.
-async fn look(job: &SnapshotJob, zfs: &Zfs) -> Result<SnapshotPlan, StartError> {
-    let (trees, unread) = trees(job, zfs, usize::MAX).await?;
+async fn look(job: &SnapshotJob, sender: &Endpoint) -> Result<SnapshotPlan, StartError> {
+    let (trees, unread) = trees(job, sender, usize::MAX).await?;
     let selection = Selection::new(&trees, &job.filter, job.if_changed);
-    let asked = limited(source::states(zfs, &selection.questions(), None)).await;
-    let states = asked.unwrap_or_else(|| Err(hangs("zfs list")))?;
-    let before = moment_of_newest(&selection, &job.naming, zfs).await;
+    let questions = selection.questions();
+    let asked = limited(sender.states(&questions, None)).await.ok_or_else(|| hangs("zfs list"))?;
+    let about = questions.first().or(job.datasets.first());
+    let states = match (asked, about) {
+        (Ok(states), _) => states,
+        (Err(why), Some(about)) => return Err(source::failed(sender, about, why)),
+        (Err(_), None) => HashMap::new(),
+    };
+    let before = moment_of_newest(&selection, &job.naming, sender).await;
     let plan = selection.plan(&states, &job.naming, before, Timestamp::now())?;
     Ok(SnapshotPlan { unread, ..plan })
 }
 
-async fn carry_out(job: &SnapshotJob, zfs: &Zfs, plan: SnapshotPlan) -> Taken {
+async fn carry_out(job: &SnapshotJob, sender: &Endpoint, plan: SnapshotPlan) -> Taken {
     let mut failures = nothing_selected(&plan);
     let SnapshotPlan { name, pools, unchanged, incomplete, is_first, unread } = plan;
     failures.extend(unread);
     let mut all = Taken { name, datasets: Vec::new(), unchanged, missed: incomplete, is_first, failures };
     for pool in pools {
-        match run(zfs.snapshot(&pool.named, &all.name, pool.recursive)).await {
+        match take_of(sender, &pool, &all.name).await {
             Ok(()) => {
-                let found = there(zfs, &pool.datasets, &all.name).await;
+                let found = there(sender, &pool.datasets, &all.name).await;
                 let (taken, missed): (Vec<_>, Vec<_>) = pool
                     .datasets
                     .into_iter()
@@ -193,22 +205,16 @@ fn none_taken(taken: &Taken) -> Option<String> {
     Some(format!("took no snapshot: {which} is gone, or its first receive is not complete"))
 }
 
-/// Runs a command; an error is what zfs has said.
-async fn run(mut command: Command) -> Result<(), String> {
-    let ended = limited(tokio::task::spawn_blocking(move || command.output())).await;
-    let ended = ended.ok_or_else(|| hangs("zfs snapshot").to_string())?;
-    let output = ended.map_err(|error| error.to_string())?.map_err(|error| format!("can't run zfs: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let said = without_usage(&said);
-    Err(if said.is_empty() { output.status.to_string() } else { said.to_owned() })
+/// Takes the snapshots of a pool; an error is what zfs has said.
+async fn take_of(sender: &Endpoint, pool: &PoolSnapshots, name: &SnapshotName) -> Result<(), String> {
+    let taking = sender.snapshot(pool.named.clone(), name.clone(), pool.recursive, None);
+    let ended = limited(taking).await.ok_or_else(|| hangs("zfs snapshot").to_string())?;
+    ended.map_err(|why| why.words)
 }
 
 /// Which of the datasets have the snapshot: `zfs` leaves out without a word what can't have one. `None`: it doesn't tell.
-async fn there(zfs: &Zfs, datasets: &[DatasetName], name: &SnapshotName) -> Option<HashSet<DatasetName>> {
-    limited(source::having(zfs, datasets, name, None)).await?.ok()
+async fn there(sender: &Endpoint, datasets: &[DatasetName], name: &SnapshotName) -> Option<HashSet<DatasetName>> {
+    limited(source::having(sender, datasets, name, None)).await?.ok()
 }
 
 async fn limited<T>(work: impl Future<Output = T>) -> Option<T> {

@@ -45,7 +45,7 @@ fn run(bytes: Vec<u8>) -> Result<(), super::HelperError> {
     let started = Instant::now();
     let root: DatasetName = "b".parse().unwrap();
     let allow = vec![Allow::Rollback, Allow::Rename, Allow::Destroy];
-    let config = Config { roots: vec![root.clone()], allow, silence: None };
+    let config = Config { roots: vec![root.clone()], allow, ..Config::default() };
     let served = serve(config, piped(bytes).into(), nowhere().into(), own);
     assert!(started.elapsed() < Duration::from_secs(20));
     assert_eq!(host.running.load(Ordering::SeqCst), 0);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::{Config, HelperError, serve};
 use crate::wire::{self, FrameKind, Header, Reply, Request};
-use zfs::host::{Found, Process, Sink, Started, Unread};
+use zfs::host::{Died, Found, Process, Sink, Started, Unread};
 use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
 use zfs::record::{Begin, ByteOrder, Features, HeaderType};
 use zfs::{
@@ -278,9 +278,10 @@ struct FakeProcess {
 }
 
 impl Process for FakeProcess {
-    fn wait(&self) -> Result<(), String> {
+    fn wait(&self) -> Result<(), Died> {
         let thread = self.thread.lock().unwrap().take().unwrap();
-        thread.join().unwrap()
+        let died = |status: String| Died { killed: status.contains("signal"), status };
+        thread.join().unwrap().map_err(died)
     }
 
     fn end(&self, _: bool) {

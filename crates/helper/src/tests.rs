@@ -232,7 +232,7 @@ fn what_cannot_be_read_is_told_beside_the_rest() {
 #[test]
 fn a_tree_is_listed_as_its_datasets_are() {
     let roots = vec!["b/x".parse().unwrap(), "x/b/x y".parse().unwrap()];
-    let mut session = Session::start(Config { roots, allow: vec![], silence: None });
+    let mut session = Session::start(Config { roots, allow: vec![], ..Config::default() });
     let tree = |id, dataset: &str| Request::Tree { id, dataset: dataset.parse().unwrap() };
     session.request(&tree(1, "b/x"));
     for name in ["b/x", "b/x/x y", "b/x/no"] {
@@ -316,7 +316,8 @@ fn only_what_is_empty_is_filled() {
 
 #[test]
 fn nothing_outside_its_roots_is_told_or_touched() {
-    let mut session = Session::start(Config { roots: vec!["b/x".parse().unwrap()], allow: vec![], silence: None });
+    let mut session =
+        Session::start(Config { roots: vec!["b/x".parse().unwrap()], allow: vec![], ..Config::default() });
     let names = ["b/x", "b/xx", "b/x/x@s"].map(String::from).to_vec();
     session.request(&Request::Ask { id: 1, names });
     assert!(matches!(session.reply(), Some(Reply::Found { found, .. }) if found.len() == 2 && found[1].0 == 2));
@@ -351,7 +352,8 @@ fn a_silent_sender_is_taken_for_dead_and_pings_are_heard() {
 
 #[test]
 fn what_lies_above_a_root_may_be_known() {
-    let mut session = Session::start(Config { roots: vec!["x/b/c".parse().unwrap()], allow: vec![], silence: None });
+    let mut session =
+        Session::start(Config { roots: vec!["x/b/c".parse().unwrap()], allow: vec![], ..Config::default() });
     let names = ["x", "x/b", "x/b@x", "x/d"].map(String::from).to_vec();
     session.request(&Request::Ask { id: 1, names });
     let told = session.reply();
@@ -377,7 +379,7 @@ fn cures_need_their_permission() {
     let all = [Allow::Rollback, Allow::Rename, Allow::Destroy];
     for allowed in 0..=all.len() {
         let allow: Vec<Allow> = all[..allowed].to_vec();
-        let mut session = Session::start(Config { roots: vec![], allow, silence: None });
+        let mut session = Session::start(Config { roots: vec![], allow, ..Config::default() });
         for (at, cure) in cures().into_iter().enumerate() {
             session.request(&Request::Cure { id: at as u64, cure });
             let Some(Reply::Done { failure, warning, .. }) = session.reply() else { panic!("no answer") };
@@ -423,7 +425,7 @@ fn a_cure_that_is_only_tried_needs_its_permission_and_changes_nothing() {
 #[test]
 fn cures_stay_within_the_roots() {
     let allow = vec![Allow::Rollback, Allow::Rename, Allow::Destroy];
-    let mut session = Session::start(Config { roots: vec!["b/x".parse().unwrap()], allow, silence: None });
+    let mut session = Session::start(Config { roots: vec!["b/x".parse().unwrap()], allow, ..Config::default() });
     let [rollback, set_aside, replace] = cures();
     for (cure, refusal) in [(rollback, None), (set_aside, Some(Refusal::NotAllowed)), (replace, None)] {
         session.request(&Request::Cure { id: 1, cure });

@@ -19,6 +19,7 @@ use super::machine::{Action, Cured, End, Input, Limits, Machine};
 use super::ready::Ready;
 use super::signals::Signals;
 use crate::config::PushJob;
+use crate::endpoint::Endpoint;
 use crate::error::{Exit, Signal};
 use crate::plan::{LastResult, Negotiation, Nothing};
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel};
@@ -27,7 +28,6 @@ use crate::report::{Event, Reporter, StepId, Summary};
 use helper::wire::Reply;
 use look::Looks;
 use replan::Found;
-use zfs::Zfs;
 use zfs::name::Guid;
 
 /// How often progress is told.
@@ -69,7 +69,7 @@ pub struct Ended {
 #[expect(clippy::too_many_arguments, reason = "each is a part of its own, put together in one place")]
 pub async fn run(
     job: &Arc<PushJob>,
-    zfs: &Zfs,
+    sender: &Endpoint,
     ready: Ready,
     fleet: &mut Fleet,
     from_channels: &mut UnboundedReceiver<FromChannel>,
@@ -79,14 +79,14 @@ pub async fn run(
 ) -> Ended {
     let (machine, actions) = Machine::new(&ready.plan, &limits(job));
     let first = ready.first;
-    let mut books = job.bookmarks.then(|| Books::open(zfs.clone(), ready.met.tags.clone()));
+    let mut books = job.bookmarks.then(|| Books::open(sender.clone(), ready.met.tags.clone()));
     if let Some(books) = &mut books {
         books.planned(&ready.plan, &ready.negotiation);
     }
     let mut run = Run {
         books,
         job,
-        zfs,
+        sender,
         ready,
         fleet,
         machine,
@@ -139,7 +139,7 @@ enum Later {
 
 struct Run<'a> {
     job: &'a Arc<PushJob>,
-    zfs: &'a Zfs,
+    sender: &'a Endpoint,
     ready: Ready,
     /// `None` without bookmarks of our own.
     books: Option<Books>,
@@ -305,7 +305,11 @@ impl Run<'_> {
             | Reply::Thinned { .. }
             | Reply::Names { .. }
             | Reply::Notes { .. }
-            | Reply::Content { .. } => {}
+            | Reply::Content { .. }
+            | Reply::Answer { .. }
+            | Reply::Begin { .. }
+            | Reply::Estimated { .. }
+            | Reply::Ended { .. } => {}
         }
     }
 
@@ -319,10 +323,10 @@ impl Run<'_> {
             let left = signalled.map(|since| PATIENCE.saturating_sub(since.elapsed()));
             tokio::select! {
                 told = &mut closing => break told,
-                () = passed(left) => break vec![format!("zfs on this machine has not made all bookmarks within {PATIENCE:?}")],
+                () = passed(left) => break vec![format!("zfs on {} has not made all bookmarks within {PATIENCE:?}", self.sender.name())],
                 signal = signals.next() => {
                     if self.stop.is_some() {
-                        break vec!["not all bookmarks on this machine may have been made".into()];
+                        break vec![format!("not all bookmarks on {} may have been made", self.sender.name())];
                     }
                     (self.stop, signalled) = (Some((signal, Instant::now())), Some(Instant::now()));
                 }

@@ -59,8 +59,8 @@ impl Run<'_> {
     pub(super) fn relist(&mut self, dataset: usize) {
         self.ready.negotiation.look_again(dataset, None);
         let source = self.ready.plan.datasets[dataset].source.clone();
-        let (zfs, stall) = (self.zfs.clone(), self.job.faults.stall_timeout);
-        self.find_out(dataset, async move { Found::Source(source::list(zfs, source, Some(0), stall).await) });
+        let (sender, stall) = (self.sender.clone(), self.job.faults.stall_timeout);
+        self.find_out(dataset, async move { Found::Source(source::list(&sender, source, Some(0), stall).await) });
     }
 
     fn relisted(&mut self, dataset: usize, listed: Result<Vec<SourceDataset>, StartError>) {
@@ -86,11 +86,11 @@ impl Run<'_> {
         match listings.finish().remove(&self.target(dataset)) {
             Some((target, Some(token))) => {
                 let source = self.ready.plan.datasets[dataset].source.clone();
-                let (zfs, job) = (self.zfs.clone(), self.job.clone());
+                let (sender, job) = (self.sender.clone(), self.job.clone());
                 let refused = self.ready.negotiation.refusal(dataset) == Some(Refusal::Invalid);
                 let newest = target.snapshots.newest().filter(|_| refused).map(|version| version.guid);
                 self.find_out(dataset, async move {
-                    Found::Judged(Box::new(target), resume::judge(&zfs, &source, token, newest, &job).await)
+                    Found::Judged(Box::new(target), resume::judge(&sender, &source, token, newest, &job).await)
                 });
             }
             Some((target, None)) => self.known(dataset, Some(target)),
@@ -114,8 +114,8 @@ impl Run<'_> {
     fn known(&mut self, dataset: usize, target: Option<TargetDataset>) {
         self.ready.negotiation.looked(dataset, target);
         let source = self.ready.plan.datasets[dataset].source.clone();
-        let (zfs, stall) = (self.zfs.clone(), self.job.faults.stall_timeout);
-        self.find_out(dataset, async move { Found::Facts(source::facts(&zfs, &[source], stall).await) });
+        let (sender, stall) = (self.sender.clone(), self.job.faults.stall_timeout);
+        self.find_out(dataset, async move { Found::Facts(source::facts(&sender, &[source], stall).await) });
     }
 
     fn facts(&mut self, dataset: usize, facts: Result<HashMap<DatasetName, SourceFacts>, StartError>) {
@@ -128,8 +128,8 @@ impl Run<'_> {
         if names.is_empty() {
             return self.replan(dataset);
         }
-        let (zfs, stall) = (self.zfs.clone(), self.job.faults.stall_timeout);
-        self.find_out(dataset, async move { Found::Written(source::written(&zfs, &names, stall).await) });
+        let (sender, stall) = (self.sender.clone(), self.job.faults.stall_timeout);
+        self.find_out(dataset, async move { Found::Written(sender.written(&names, stall).await) });
     }
 
     /// A bookmark that is none any more changes the plan, not what is known of the target.
@@ -141,9 +141,9 @@ impl Run<'_> {
 
     fn replan(&mut self, dataset: usize) {
         if let Some(doubt) = self.ready.negotiation.wants_proof_of(dataset) {
-            let (zfs, stall) = (self.zfs.clone(), self.job.faults.stall_timeout);
+            let (sender, stall) = (self.sender.clone(), self.job.faults.stall_timeout);
             return self
-                .find_out(dataset, async move { Found::Proofs(proof::find_out(&zfs, vec![doubt], stall).await) });
+                .find_out(dataset, async move { Found::Proofs(proof::find_out(&sender, vec![doubt], stall).await) });
         }
         let Some(planned) = self.ready.negotiation.replan(dataset) else {
             return self.planned(dataset, Err("it is not in the plan".to_owned()));
@@ -152,9 +152,9 @@ impl Run<'_> {
         if !matches!(planned.verdict, Verdict::Conflict(_)) {
             return self.planned(dataset, Ok(planned));
         }
-        let (zfs, stall) = (self.zfs.clone(), self.job.faults.stall_timeout);
+        let (sender, stall) = (self.sender.clone(), self.job.faults.stall_timeout);
         self.find_out(dataset, async move {
-            dates::here(&zfs, stall, std::slice::from_mut(&mut *planned)).await;
+            dates::here(&sender, stall, std::slice::from_mut(&mut *planned)).await;
             Found::Dated(planned)
         });
     }

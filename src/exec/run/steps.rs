@@ -35,7 +35,7 @@ impl Run<'_> {
                 .filter(|_| !mountable)
                 .and_then(|source| Put::new(self.job.mirror.by, &source.path, &source.snapshots)),
         };
-        let command = self.ready.send(self.zfs, planned, send, self.job);
+        let stream = self.ready.stream(planned, send, self.job);
         self.reporter.event(&Event::StepStarted {
             step,
             dataset: planned.source.to_string(),
@@ -63,8 +63,11 @@ impl Run<'_> {
             record,
         };
         self.steps.insert(step, live);
-        match self.fleet.channel(channel) {
-            Some(channel) => channel.stream(Stream { id: step, receive, send: command, progress, abort }),
+        match self.fleet.lane(channel) {
+            Some(lane) => {
+                let send = self.sender.sending(stream, lane.source.as_ref());
+                lane.target.stream(Stream { id: step, receive, send, progress, abort });
+            }
             // Never silently: a step that nobody carries would be waited for without end.
             None => self.input(Input::ChannelDown { channel, why: "the channel is closed".into() }),
         }

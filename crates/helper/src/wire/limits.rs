@@ -3,8 +3,7 @@
 use super::{MAX_NAMES, Reply, Request, WireError};
 use zfs::host::MAX_THIN;
 use zfs::text::{on_one_line, quoted};
-use zfs::{Cure, Note};
-use zfs::{Failure, Hello};
+use zfs::{Answer, Cure, Failure, Hello, Note};
 
 /// ZFS nests datasets no deeper than 50 levels unless it is told otherwise (`zfs_max_dataset_nesting`).
 const MAX_ANCESTORS: usize = 128;
@@ -39,6 +38,9 @@ impl Request {
             | Self::TryDestroy { id, .. }
             | Self::Outlook { id, .. }
             | Self::Content { id, .. }
+            | Self::Query { id, .. }
+            | Self::Stream { id, .. }
+            | Self::Cancel { id }
             | Self::Receive { id, .. } => *id,
         }
     }
@@ -75,6 +77,9 @@ impl Request {
                 format!("destroying {dataset} with {} snapshots", snapshots.len())
             }
             Self::Content { reading, .. } => format!("reading a snapshot of {}", reading.dataset),
+            Self::Query { query, .. } => query.what(),
+            Self::Stream { stream, .. } => format!("a stream of {}", stream.dataset()),
+            Self::Cancel { .. } => "the end of a stream".into(),
             Self::Receive { receive, .. } => format!("a receive into {}", receive.dataset),
         }
     }
@@ -94,6 +99,7 @@ impl Request {
             }
             Self::List { datasets, .. } => datasets.len() <= MAX_NAMES,
             Self::Thin { snapshots, .. } => snapshots.len() <= MAX_THIN,
+            Self::Query { query, .. } => query.len() <= MAX_NAMES,
             Self::Rename { rename, .. } => rename.ancestors.len() <= MAX_ANCESTORS,
             Self::Receive { receive, .. } => receive.ancestors.len() <= MAX_ANCESTORS,
             // Too many names in a question are told to the sender in an answer.
@@ -107,6 +113,8 @@ impl Request {
             | Self::Destroy { .. }
             | Self::TryDestroy { .. }
             | Self::Outlook { .. }
+            | Self::Stream { .. }
+            | Self::Cancel { .. }
             | Self::Content { .. } => true,
         };
         if fits { Ok(()) } else { Err(WireError::Limit("more names, or longer words, than a request may have")) }
@@ -129,6 +137,10 @@ impl Reply {
             | Self::Names { id, .. }
             | Self::Notes { id, .. }
             | Self::Content { id, .. }
+            | Self::Answer { id, .. }
+            | Self::Begin { id }
+            | Self::Estimated { id, .. }
+            | Self::Ended { id, .. }
             | Self::Beat { id }
             | Self::Done { id, .. } => *id,
         }
@@ -152,6 +164,16 @@ impl Reply {
                 }
             }
             Self::Unread { words, .. } => *words = quoted(words),
+            Self::Answer { part: Answer::Failures(failures), .. } => {
+                failures.iter_mut().flatten().for_each(|failure| failure.words = quoted(&failure.words));
+            }
+            Self::Answer { part: Answer::Thinned(thinned), .. } => {
+                thinned.pinned.iter_mut().for_each(|(_, why)| *why = quoted(why));
+            }
+            Self::Ended { ended, .. } => {
+                ended.words = quoted(&ended.words);
+                ended.status = ended.status.as_deref().map(short);
+            }
             Self::Thinned { thinned, .. } => {
                 for (_, why) in &mut thinned.pinned {
                     *why = quoted(why);
@@ -160,6 +182,10 @@ impl Reply {
             Self::Probed { disabled, .. } => disabled.iter_mut().for_each(|feature| *feature = short(feature)),
             // They are compared, and never shown.
             Self::Content { .. }
+            | Self::Begin { .. }
+            | Self::Estimated { .. }
+            // Their names are compared with names that were asked for, their values are read.
+            | Self::Answer { .. }
             // What a note says is read, and shown only where it makes sense.
             | Self::Notes { .. }
             | Self::Found { .. }

@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, Read};
 
-use super::process::{read, run};
+use super::run::{read, run};
 use super::whole::{check_mounts, destroy_whole};
 use crate::Failure;
 use crate::name::{DatasetName, Guid, SnapshotName};

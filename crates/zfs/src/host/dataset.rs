@@ -6,7 +6,7 @@ use std::io::{BufRead, Read};
 
 use super::cure::{changed, check_losses, clear_partial, facts, pinned};
 use super::empty::holds_nothing;
-use super::process::{read, run};
+use super::run::{read, run};
 use super::whole::{check_mounts, destroy_whole};
 use crate::Kind;
 use crate::name::{DatasetName, Guid};

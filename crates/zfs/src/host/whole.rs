@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Read;
 
 use super::cure::destroy_snapshots;
-use super::process::{read, run};
+use super::run::{read, run};
 use crate::Failure;
 use crate::Kind;
 use crate::name::DatasetName;
