@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod error;
 mod exec;
+mod format;
 mod generate;
 mod hash;
 mod lock;
@@ -12,6 +13,8 @@ pub mod name;
 pub mod plan;
 pub mod remote;
 pub mod report;
+mod safe_file;
+pub mod state;
 pub mod text;
 pub mod zfs;
 
@@ -23,7 +26,7 @@ use cli::Command;
 use config::{CronJob, Log, PruneJob, PushJob, SnapshotJob, StatusJob, VerifyJob, choose_jobs, read_jobs};
 use error::{Exit, StartError};
 use report::Style;
-use report::log_file::LogFile;
+use report::lines::LogFile;
 
 /// Does what the command line says. The helper takes its own path, which starts no runtime.
 #[must_use]
@@ -115,7 +118,7 @@ fn run_jobs(args: &cli::Run) -> Exit {
 fn check_config(args: &cli::CheckConfig) -> Exit {
     let told = read_jobs(&args.config).and_then(|jobs| choose_jobs(jobs, &args.jobs)).map(|jobs| {
         // Nobody may be left to read it; the file is fine.
-        let _ = write!(std::io::stdout(), "{}", report::jobs::text(&jobs));
+        let _ = write!(std::io::stdout(), "{}", report::view::jobs::text(&jobs));
         Exit::InSync
     });
     ended("check-config", told)
@@ -214,8 +217,8 @@ fn try_prune(args: &cli::Prune) -> Result<Exit, StartError> {
 
 fn try_status(args: &cli::Status) -> Result<Exit, StartError> {
     let status = block_on(exec::status(&StatusJob::all(args)?))?;
-    let form = report::status::Form::choose(args.json, args.prometheus, args.verbose > 0);
-    report::status::print(&status, form)
+    let form = report::view::status::Form::choose(args.json, args.prometheus, args.verbose > 0);
+    report::view::status::print(&status, form)
         .map_err(|error| StartError::System { what: "can't print the status", error })?;
     for nothing in status.iter().filter_map(plan::Status::nothing) {
         complain(&nothing.to_string());
@@ -250,15 +253,15 @@ fn try_forget(args: &cli::Forget) -> Result<Exit, StartError> {
 fn try_verify(args: &cli::Verify) -> Result<Exit, StartError> {
     let said = &args.output;
     let job = VerifyJob::new(args)?;
-    let mut progress = report::verify::progress(!(said.talk.quiet || said.json || said.no_progress));
+    let mut progress = report::live::reading(!(said.talk.quiet || said.json || said.no_progress));
     let rows = block_on(exec::verify(&job, progress.as_mut()))?;
     let form = if said.json {
-        report::verify::Form::Json
+        report::view::verify::Form::Json
     } else {
-        report::verify::Form::Text { all: said.talk.verbose > 0, quiet: said.talk.quiet }
+        report::view::verify::Form::Text { all: said.talk.verbose > 0, quiet: said.talk.quiet }
     };
     let (source, target) = (job.link.source.to_string(), job.link.target.to_string());
-    report::verify::print(&source, &target, &rows, form)
+    report::view::verify::print(&source, &target, &rows, form)
         .map_err(|error| StartError::System { what: "can't print the comparison", error })?;
     if !rows.iter().any(|row| row.agreement == plan::Agreement::Same) && rows.iter().all(plan::Compared::is_fine) {
         complain("nothing to compare: no selected dataset has a copy with its newest snapshot");
@@ -278,5 +281,5 @@ fn block_on<T>(work: impl Future<Output = Result<T, StartError>>) -> Result<T, S
 
 fn complain(error: &str) {
     // A closed stderr is no reason for another exit code.
-    let _ = writeln!(report::output::stderr(), "zfsync: error: {}", report::format::sanitise(error));
+    let _ = writeln!(report::output::stderr(), "zfsync: error: {}", format::sanitise(error));
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 /// Opens a file as `options` say.
-pub(super) fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     match options.clone().custom_flags(flags(OFlags::NOFOLLOW)).open(path) {
         // With O_NOFOLLOW it means a link at the very end; who may change it is checked, and what it leads to.
         Err(error) if is_loop(&error) => {
@@ -22,7 +22,7 @@ pub(super) fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
 }
 
 /// Fails where a symbolic link of another user stands.
-pub(super) fn check(path: &Path) -> io::Result<()> {
+pub fn check(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_symlink() && !ours(found.uid()) => Err(foreign(path)),
         _ => Ok(()),

@@ -17,13 +17,14 @@ use super::source::{self, Source};
 use super::stop::Stop;
 use crate::config::{Branch, CronJob, PruneJob, PushJob, SnapshotJob, When};
 use crate::error::{Exit, StartError};
+use crate::format::{count, sanitise};
 use crate::lock::{self, Lock, LockError};
 use crate::name::DatasetName;
 use crate::plan::same_window;
-use crate::report::format::{count, sanitise};
-use crate::report::log_file::{Kept, LogFile};
-use crate::report::prune::Pruned;
-use crate::report::{self, state};
+use crate::report;
+use crate::report::lines::{Kept, LogFile};
+use crate::report::view::prune::Pruned;
+use crate::state::results;
 use crate::zfs::Zfs;
 
 /// So long another run's snapshot or thinning of the same source is waited for: both are short.
@@ -99,7 +100,7 @@ impl<'a> Work<'a> {
         let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
         let log = job.log.as_ref().map(|log| LogFile::open(log, job.label())).transpose()?;
         for push in job.branches.iter().flat_map(|branch| &branch.targets) {
-            push.state_dir.as_ref().map_or(Ok(()), |dir| state::check(dir, &push.key()))?;
+            push.state_dir.as_ref().map_or(Ok(()), |dir| results::check(dir, &push.key()))?;
         }
         Ok(Self { job, stop, zfs, log, taken: None, is_first: false, tried: 0, is_early: true, parts: Vec::new() })
     }
@@ -231,7 +232,7 @@ impl<'a> Work<'a> {
     fn note_not_tried(&self, branch: &Branch, exit: Exit, why: &str) {
         // The run that has the lock has its own record.
         for push in branch.targets.iter().filter(|_| exit != Exit::Locked) {
-            if let (Err(error), Some(log)) = (state::not_tried(push, exit, why), &self.log) {
+            if let (Err(error), Some(log)) = (results::not_tried(push, exit, why), &self.log) {
                 log.note(&push.target.to_string(), &format!("can't keep the result in the state folder: {error}"));
             }
         }

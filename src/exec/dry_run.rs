@@ -10,9 +10,10 @@ use super::ready::{Cleared, Ready};
 use super::{foresee, recorded, source};
 use crate::config::PushJob;
 use crate::error::{Exit, StartError};
+use crate::format::duration;
 use crate::plan::{Cure, Move, PlannedDataset, Step, Verdict};
-use crate::report::format::duration;
-use crate::report::{PlanAction, PlanRow, Reporter, print_plan};
+use crate::report::Reporter;
+use crate::report::view::dry_run::{PlanAction, PlanRow, print_plan};
 use crate::zfs::Zfs;
 
 /// Prints the plan; only `zfs send -n` runs, on this machine.

@@ -7,9 +7,9 @@ use super::ask::{Asker, host_name};
 use super::ready::Cleared;
 use crate::config::PushJob;
 use crate::error::StartError;
+use crate::format::bytes;
 use crate::remote::wire::{Failure, MAX_THIN, Outlook};
 use crate::report::Event;
-use crate::report::format::bytes;
 use crate::zfs::Refusal;
 
 /// Finds out what of all that would be cleared away would stay, and why.

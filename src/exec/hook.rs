@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 
 use super::stop::Stop;
 use crate::config::HookCommand;
-use crate::report::format::duration;
+use crate::format::duration;
 
 /// How often is looked whether it has ended.
 const LOOK: Duration = Duration::from_millis(20);

@@ -9,7 +9,7 @@ use crate::config::ForgetJob;
 use crate::error::StartError;
 use crate::name::{DatasetName, SnapshotName};
 use crate::plan::{Registered, SourceDataset, Tag, Tags, arrived, bookmarks_of, strangers};
-use crate::report::targets::{Forgotten, Known, Targets};
+use crate::report::view::targets::{Forgotten, Known, Targets};
 use crate::zfs::{Refusal, Zfs};
 
 /// So long zfs may say nothing.

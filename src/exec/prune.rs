@@ -25,8 +25,8 @@ use crate::plan::{
 use crate::remote::client::{ChannelId, FromChannel};
 use crate::remote::helper;
 use crate::remote::wire::{Failure, MAX_THIN, Thinned};
-use crate::report::prune::{Pruned, Side};
-use crate::report::record::{Begun, Record, Thing};
+use crate::report::view::prune::{Pruned, Side};
+use crate::state::record::{Begun, Record, Thing};
 use crate::zfs::{Refusal, Zfs, permission};
 
 /// So long a listing of the source may stand still.

@@ -24,8 +24,8 @@ use crate::plan::{
 };
 use crate::remote::client::FromChannel;
 use crate::remote::wire::{Failure, Outlook};
-use crate::report::state::Recorder;
 use crate::report::{Event, Reporter};
+use crate::state::results::Recorder;
 use crate::zfs::Zfs;
 
 /// Brings the target in sync with the source, or shows what that would take.

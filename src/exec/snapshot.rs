@@ -12,9 +12,9 @@ use jiff::Timestamp;
 use super::source;
 use crate::config::SnapshotJob;
 use crate::error::{Exit, StartError};
+use crate::format::{count, duration, sanitise};
 use crate::name::{DatasetName, SnapshotName};
 use crate::plan::{Naming, PoolSnapshots, Selection, SnapshotPlan, Tree};
-use crate::report::format::{count, duration, sanitise};
 use crate::zfs::{Refusal, Zfs, permission, without_usage};
 
 /// A listing that says nothing for so long is given up: the pool may be suspended.

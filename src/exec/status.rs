@@ -24,7 +24,7 @@ use crate::plan::{
     DatasetStatus, Level, Side, SourceDataset, Status, Step, TargetDataset, TargetLimits, TargetStatus, compare,
 };
 use crate::remote::client::{ChannelId, FromChannel};
-use crate::report::state::Remembered;
+use crate::state::results::Remembered;
 use crate::zfs::Zfs;
 
 /// So long a listing of the source may stand still.

@@ -18,7 +18,7 @@ use crate::error::StartError;
 use crate::name::{DatasetName, Guid};
 use crate::plan::{Compared, Content, Pair, contents_differ, verify as compare};
 use crate::remote::client::FromChannel;
-use crate::report::verify::Progress;
+use crate::report::live::Progress;
 use crate::zfs::{PART, Part, Reading, Zfs};
 
 /// So long the connections may take to close after a signal.

@@ -7,10 +7,10 @@ use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::debug_fn;
 
-use super::bars;
-use super::format::sanitise;
+use super::live;
 use super::look::Look;
 use super::output;
+use crate::format::sanitise;
 
 /// Overrides `-v` with a filter as tracing-subscriber takes it, such as `zfsync::exec=trace,warn`.
 const FILTER: &str = "ZFSYNC_LOG";
@@ -52,7 +52,7 @@ struct Around;
 impl Write for Around {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // tracing-subscriber hands over an event in one piece.
-        bars::suspended(|| output::stderr().write_all(bytes)).map(|()| bytes.len())
+        live::suspended(|| output::stderr().write_all(bytes)).map(|()| bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

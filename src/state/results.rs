@@ -14,10 +14,10 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{DatasetEnd, Event, Reporter, Summary};
 use crate::config::PushJob;
 use crate::error::{Exit, StartError};
 use crate::plan::{Last, LastResult, LastRun};
+use crate::report::{DatasetEnd, Event, Reporter, Summary};
 use file::{Counts, DatasetFile, Folder, RunFile, now};
 use name::encode;
 use writer::Writer;

@@ -13,7 +13,7 @@ use crate::plan::{Attempt, Blocked, PlannedDataset, Verdict};
 use crate::remote::client::ChannelId;
 use crate::remote::wire::{Failure, Request, TargetFacts};
 use crate::report::Event;
-use crate::report::record::Begun;
+use crate::state::record::Begun;
 use crate::zfs::Refusal;
 
 /// What is asked of the helper.

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::event::{Event, StepId};
-use super::{Clock, Reporter};
+use crate::report::event::{Event, StepId};
+use crate::report::{Clock, Reporter};
 
 /// A step's progress comes at most this often.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -16,7 +16,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Writes events as JSON lines.
-pub(super) struct Json {
+pub(in crate::report) struct Json {
     /// `None` once the reader is gone.
     out: Option<Box<dyn Write + Send>>,
     clock: Box<dyn Clock>,
@@ -26,7 +26,7 @@ pub(super) struct Json {
 
 /// Where lines about different things come together: which these are about.
 #[derive(Serialize)]
-pub(super) struct Label {
+pub(in crate::report) struct Label {
     /// The job, by its name in the file, or by its source.
     pub job: String,
     /// The target, or a part of the job.
@@ -150,9 +150,9 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::super::event::Summary;
-    use super::super::fake::{self, FakeClock, Page};
     use super::*;
+    use crate::report::event::Summary;
+    use crate::report::fake::{self, FakeClock, Page};
 
     fn json() -> (Json, FakeClock, Page) {
         let (clock, page) = (FakeClock::new(), Page::default());

@@ -6,14 +6,14 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::format::sanitise;
 use super::json::{Json, Label};
-use super::links;
 use super::plain::Plain;
-use super::{DatasetEnd, Event, Reporter, SystemClock};
 use crate::cli::LogFormat;
 use crate::config::Log;
 use crate::error::StartError;
+use crate::format::sanitise;
+use crate::report::{DatasetEnd, Event, Reporter, SystemClock};
+use crate::safe_file;
 
 /// The file.
 #[derive(Debug, Clone)]
@@ -68,7 +68,7 @@ fn append(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).create(folder)?;
     }
-    links::open(OpenOptions::new().append(true).create(true), path)
+    safe_file::open(OpenOptions::new().append(true).create(true), path)
 }
 
 /// Takes whole lines, each in one piece. A disk that is full may have room again a little later.
@@ -136,7 +136,7 @@ impl Write for Kept {
 }
 
 /// Shows the same to several.
-pub(super) struct Several(pub Vec<Box<dyn Reporter>>);
+pub(in crate::report) struct Several(pub Vec<Box<dyn Reporter>>);
 
 impl Reporter for Several {
     fn event(&mut self, event: &Event) {
@@ -188,7 +188,7 @@ mod tests {
         let file = log(&path, LogFormat::Json).unwrap();
         file.note("snapshot", "took @a\nand \u{7}");
         file.note("quiet", "\n");
-        file.reporter("b:p").event(&super::super::fake::dataset_failed("q/a"));
+        file.reporter("b:p").event(&crate::report::fake::dataset_failed("q/a"));
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let told =

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use super::event::{Event, StepId};
-use super::format::{bytes, duration, percent, rate, sanitise};
-use super::look::Look;
-use super::track::{Running, Track};
 use super::words::Words;
-use super::{Clock, Reporter};
+use crate::format::{bytes, duration, percent, rate, sanitise};
+use crate::report::event::{Event, StepId};
+use crate::report::look::Look;
+use crate::report::track::{Running, Track};
+use crate::report::{Clock, Reporter};
 
 /// How often a running step gets a line.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -18,7 +18,7 @@ const INTERVAL: Duration = Duration::from_secs(30);
 const WORDS: Words = Words(Look { colour: false, utf8: false });
 
 /// One line for each thing that happens, and now and then one for each running step.
-pub(super) struct Plain {
+pub(in crate::report) struct Plain {
     out: Box<dyn Write + Send>,
     clock: Box<dyn Clock>,
     verbose: u8,
@@ -111,7 +111,7 @@ fn state(step: &Running, now: Instant) -> String {
 }
 
 /// Failures only.
-pub(super) struct Quiet {
+pub(in crate::report) struct Quiet {
     out: Box<dyn Write + Send>,
 }
 
@@ -137,9 +137,9 @@ impl Reporter for Quiet {
 
 #[cfg(test)]
 mod tests {
-    use super::super::event::Summary;
-    use super::super::fake::{self, FakeClock, Page};
     use super::*;
+    use crate::report::event::Summary;
+    use crate::report::fake::{self, FakeClock, Page};
 
     const MIB: u64 = 1 << 20;
 

@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::event::{Event, Summary};
-use super::format::{bytes, count, duration, first_line, per_second, rate, sanitise};
-use super::look::{Colour, Look};
+use crate::format::{bytes, count, duration, first_line, per_second, rate, sanitise};
+use crate::report::event::{Event, Summary};
+use crate::report::look::{Colour, Look};
 
 /// What the sentences need to know of where they are printed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Words(pub Look);
+pub(in crate::report) struct Words(pub Look);
 
 impl Words {
     /// The text of events that every style but JSON and bare quiet shows alike; `None` for the others.

@@ -7,13 +7,13 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, WeakProgressBar};
 
 use super::draw;
-use super::event::Event;
-use super::look::Look;
-use super::output;
 use super::screen::{Screen, Stderr, Surface};
-use super::track::Track;
-use super::words::Words;
-use super::{Clock, Reporter, SystemClock};
+use crate::report::event::Event;
+use crate::report::lines::Words;
+use crate::report::look::Look;
+use crate::report::output;
+use crate::report::track::Track;
+use crate::report::{Clock, Reporter, SystemClock};
 
 /// How often the bars are drawn when nothing happens, so that a stall shows.
 const TICK: Duration = Duration::from_millis(200);
@@ -22,7 +22,7 @@ const TICK: Duration = Duration::from_millis(200);
 static ACTIVE: Mutex<Option<WeakProgressBar>> = Mutex::new(None);
 
 /// Runs `write` while no bar is on the terminal.
-pub(super) fn suspended<R>(write: impl FnOnce() -> R) -> R {
+pub(in crate::report) fn suspended<R>(write: impl FnOnce() -> R) -> R {
     let active = ACTIVE.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(WeakProgressBar::upgrade);
     match active {
         Some(bar) => bar.suspend(write),
@@ -32,7 +32,7 @@ pub(super) fn suspended<R>(write: impl FnOnce() -> R) -> R {
 
 /// Draws a run. All rows are one bar to indicatif, so that they change together. Nothing is drawn before the connection is up: ssh
 /// may be asking for a password at this very terminal.
-pub(super) struct Bars {
+pub(in crate::report) struct Bars {
     bar: ProgressBar,
     draws: bool,
     /// Whether they are on this process's stderr, and move by themselves.
@@ -135,9 +135,9 @@ mod tests {
 
     use indicatif::{InMemoryTerm, TermLike};
 
-    use super::super::event::Summary;
-    use super::super::fake::{self, FakeClock};
     use super::*;
+    use crate::report::event::Summary;
+    use crate::report::fake::{self, FakeClock};
 
     #[derive(Debug, Clone)]
     struct Memory(InMemoryTerm);

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::format::{bytes, clock, compact, percent, rate, sanitise, shorten};
-use super::look::{Colour, Look};
 use super::screen::visible_width;
-use super::track::{Phase, Running, Track};
+use crate::format::{bytes, clock, compact, percent, rate, sanitise, shorten};
+use crate::report::look::{Colour, Look};
+use crate::report::track::{Phase, Running, Track};
 
 /// More running steps than this are only counted.
 const MOST_ROWS: usize = 16;
@@ -228,9 +228,9 @@ fn spinner(look: Look, since: Duration) -> char {
 
 #[cfg(test)]
 mod tests {
-    use super::super::event::Event;
-    use super::super::fake;
     use super::*;
+    use crate::report::event::Event;
+    use crate::report::fake;
 
     const PLAIN: Look = Look { colour: false, utf8: true };
     const MIB: u64 = 1 << 20;

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::TermLike;
 
-use super::output;
+use crate::report::output;
 
 /// Something with rows and columns that understands escape sequences.
 pub(super) trait Surface: Debug + Send + Sync {

@@ -5,10 +5,10 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
-use super::bars::suspended;
-use super::format::{bytes, count, sanitise};
-use super::look::{Colour, Look};
-use super::output;
+use crate::format::{bytes, count, sanitise};
+use crate::report::live::suspended;
+use crate::report::look::{Colour, Look};
+use crate::report::output;
 
 /// What would be done about a dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

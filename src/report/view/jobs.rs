@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
 
-use super::format::{duration, sanitise};
 use crate::cli::LogFormat;
 use crate::config::{Branch, CronJob, HookCommand, Hooks, PruneJob, When};
+use crate::format::{duration, sanitise};
 use crate::plan::Mirror;
 
 /// All jobs, with a blank line between two.

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use super::format::{bytes, count, sanitise};
+use crate::format::{bytes, count, sanitise};
 use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::plan::Cut;
 use crate::remote::wire::{Failure, Thinned};

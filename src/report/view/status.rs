@@ -7,9 +7,9 @@ use std::io::{self, IsTerminal as _, Write};
 
 use serde::Serialize;
 
-use super::format::{count, duration, sanitise};
-use super::look::Look;
+use crate::format::{count, duration, sanitise};
 use crate::plan::{Clash, DatasetStatus, LastResult, Level, Limits, Moment, State, Status, TargetStatus};
+use crate::report::look::Look;
 
 /// How a status is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

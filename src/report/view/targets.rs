@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::format::{count, duration, sanitise};
+use crate::format::{count, duration, sanitise};
 use crate::name::DatasetName;
 use crate::plan::{Arrived, Registered};
 

@@ -1,63 +1,12 @@
-//! What a comparison of a copy with its source tells, and how far it is.
+//! What a comparison of a copy with its source tells.
 
 use std::io::{self, IsTerminal as _, Write};
 
 use serde::Serialize;
 
-use super::format::{bytes, count, sanitise};
-use super::look::{Colour, Look};
-use crate::plan::{Agreement, Compared, Content, Pair};
-
-/// Hears how far the reading is.
-pub trait Progress: Send {
-    /// The dataset behind `done` others of `all` is read now.
-    fn begins(&mut self, _done: usize, _all: usize, _dataset: &str, _pair: &Pair) {}
-    /// So many bytes were read on this side, and on the other.
-    fn read(&mut self, _here: u64, _there: u64) {}
-    /// All are through.
-    fn ends(&mut self) {}
-}
-
-/// Nobody looks.
-pub struct Silent;
-
-impl Progress for Silent {}
-
-/// One line on a terminal, written over again and again.
-#[derive(Default)]
-pub struct Line {
-    what: String,
-}
-
-impl Line {
-    fn show(&self, more: &str) {
-        let columns = rustix::termios::tcgetwinsize(rustix::stdio::stderr()).map_or(80, |size| size.ws_col.into());
-        let line: String = format!("{}{more}", self.what).chars().take(columns).collect();
-        // Only a display.
-        let _ = write!(io::stderr(), "\r\x1b[K{line}");
-    }
-}
-
-impl Progress for Line {
-    fn begins(&mut self, done: usize, all: usize, dataset: &str, pair: &Pair) {
-        self.what = format!("[{}/{all}] reading {}", done + 1, sanitise(&format!("{dataset}@{}", pair.here)));
-        self.show("");
-    }
-
-    fn read(&mut self, here: u64, there: u64) {
-        self.show(&format!(": {} here, {} there", bytes(here), bytes(there)));
-    }
-
-    fn ends(&mut self) {
-        let _ = write!(io::stderr(), "\r\x1b[K");
-    }
-}
-
-/// Who shows how far it is.
-#[must_use]
-pub fn progress(wanted: bool) -> Box<dyn Progress> {
-    if wanted && super::terminal() { Box::new(Line::default()) } else { Box::new(Silent) }
-}
+use crate::format::{bytes, count, sanitise};
+use crate::plan::{Agreement, Compared, Content};
+use crate::report::look::{Colour, Look};
 
 /// How a comparison is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rustix::fs::FlockOperation;
 
-use super::super::links;
+use crate::safe_file;
 
 /// What the file is called.
 pub const NAME: &str = "destroyed.jsonl";
@@ -23,7 +23,7 @@ pub fn append(folder: &Path, lines: &[Vec<u8>], sync: bool) -> io::Result<()> {
 }
 
 fn append_below(folder: &Path, lines: &[Vec<u8>], sync: bool, full: u64) -> io::Result<()> {
-    links::check(folder)?;
+    safe_file::check(folder)?;
     DirBuilder::new().recursive(true).create(folder)?;
     let mut file = open(folder)?;
     if file.metadata()?.len() >= full {
@@ -38,7 +38,7 @@ fn append_below(folder: &Path, lines: &[Vec<u8>], sync: bool, full: u64) -> io::
 
 fn open(folder: &Path) -> io::Result<File> {
     // Others may read it, as far as the umask goes.
-    links::open(OpenOptions::new().append(true).create(true).mode(0o666), &folder.join(NAME))
+    safe_file::open(OpenOptions::new().append(true).create(true).mode(0o666), &folder.join(NAME))
 }
 
 /// Whoever comes first renames it. Others write into whichever they have open: both are kept.

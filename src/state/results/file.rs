@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::super::links;
 use super::name::{RUN, decode, encode};
 use crate::plan::LastResult;
+use crate::safe_file;
 
 /// Lies there from before the first change of a run until its `run.json` is written.
 const UNFINISHED: &str = ".unfinished";
@@ -112,7 +112,7 @@ impl Folder {
     /// Makes it, and makes sure that files can be made in it.
     pub fn open(dir: &Path, target: &str) -> io::Result<Self> {
         let folder = Self::at(dir, target);
-        links::check(&folder.0)?;
+        safe_file::check(&folder.0)?;
         fs::create_dir_all(&folder.0)?;
         match folder.temporary()?.close() {
             // A run that has the lock meanwhile has swept it away.
@@ -199,7 +199,7 @@ impl Folder {
     /// From here on `run.json` no longer tells what the files say.
     pub fn begin(&self) -> io::Result<()> {
         let mut options = fs::OpenOptions::new();
-        links::open(options.write(true).create(true).truncate(true), &self.0.join(UNFINISHED)).map(drop)
+        safe_file::open(options.write(true).create(true).truncate(true), &self.0.join(UNFINISHED)).map(drop)
     }
 
     /// It does again.

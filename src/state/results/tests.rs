@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use super::super::fake;
 use super::*;
 use crate::error::Signal;
+use crate::report::fake;
 
 /// Keeps the notices.
 #[derive(Default)]

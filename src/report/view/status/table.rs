@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::super::format::{bytes, count, duration, first_line, sanitise};
-use super::super::look::{Colour, Look};
 use super::{reason, snapshots};
+use crate::format::{bytes, count, duration, first_line, sanitise};
 use crate::plan::{DatasetStatus, Moment, State, Status};
+use crate::report::look::{Colour, Look};
 
 const COLUMNS: usize = 10;
 const HEAD: [&str; COLUMNS] =
