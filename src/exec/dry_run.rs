@@ -11,10 +11,10 @@ use super::{foresee, recorded, source};
 use crate::config::PushJob;
 use crate::error::{Exit, StartError};
 use crate::format::duration;
-use crate::plan::{Cure, Move, PlannedDataset, Step, Verdict};
+use crate::plan::{Move, PlannedDataset, Step, Verdict};
 use crate::report::Reporter;
 use crate::report::view::dry_run::{PlanAction, PlanRow, print_plan};
-use crate::zfs::Zfs;
+use zfs::{Cure, Zfs};
 
 /// Prints the plan; only `zfs send -n` runs, on this machine.
 pub async fn show(

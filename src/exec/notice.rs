@@ -7,10 +7,9 @@ use std::time::Duration;
 use super::local;
 use crate::config::{Branch, CronJob, PruneJob};
 use crate::format::duration;
-use crate::hash;
 use crate::plan::{Mirror, Rules};
 use crate::report::view::jobs::rules_in_words;
-use crate::zfs::Zfs;
+use zfs::{Zfs, hash};
 
 /// So long zfs may take for either question.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -11,10 +11,10 @@ use super::local;
 use super::push::list_unlisted;
 use super::source::{self, chunks};
 use crate::error::StartError;
-use crate::name::{DatasetName, Guid, Txg};
 use crate::plan::{Doubt, Negotiation, Proof, Proofs, Settled, Sign, SourceDataset, WITNESS, note_of, replay};
 use crate::report::{Event, Reporter};
-use crate::zfs::{Refusal, Traces, Zfs, read_sources, read_values};
+use zfs::name::{DatasetName, Guid, Txg};
+use zfs::{Refusal, Traces, Zfs, read_sources, read_values};
 
 /// So many notes are taken at a time.
 const AT_ONCE: usize = 4;

@@ -2,11 +2,11 @@
 
 use crate::config::PushJob;
 use crate::format::duration;
-use crate::name::DatasetName;
-use crate::plan::{Cure, Doomed, Negotiation};
-use crate::remote::wire::{Receive, Rename};
+use crate::plan::{Doomed, Negotiation};
 use crate::report::{Event, Reporter};
 use crate::state::record::{Begun, Deed, Record, Thing};
+use zfs::name::DatasetName;
+use zfs::{Cure, Receive, Rename};
 
 /// The rule by which a receive replaces an empty filesystem.
 pub const INTO_EMPTY: &str = "zfs receive -F onto an empty filesystem";

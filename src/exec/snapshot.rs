@@ -13,9 +13,9 @@ use super::source;
 use crate::config::SnapshotJob;
 use crate::error::{Exit, StartError};
 use crate::format::{count, duration, sanitise};
-use crate::name::{DatasetName, SnapshotName};
 use crate::plan::{Naming, PoolSnapshots, Selection, SnapshotPlan, Tree};
-use crate::zfs::{Refusal, Zfs, permission, without_usage};
+use zfs::name::{DatasetName, SnapshotName};
+use zfs::{Refusal, Zfs, permission, without_usage};
 
 /// A listing that says nothing for so long is given up: the pool may be suspended.
 const SILENCE: Duration = Duration::from_secs(300);

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
+use super::Remedy;
 use super::conflict::{Conflict, ConflictKind};
 use super::foresee::Blocked;
-use super::{Kind, Remedy, ResumePoint, SourceDataset, TargetDataset, Version};
-use crate::name::{Guid, ResumeToken, SnapshotName, Txg};
-use crate::zfs::Refusal;
+use super::{ResumePoint, SourceDataset, TargetDataset};
+use zfs::name::{Guid, ResumeToken, SnapshotName, Txg};
+use zfs::{Kind, Refusal, Version};
 
 /// What an increment starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

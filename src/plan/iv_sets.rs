@@ -3,12 +3,13 @@
 
 use std::collections::HashMap;
 
+use super::TargetDataset;
 use super::diff::{Common, Verdict, newest_common, newest_common_of};
 use super::item::{Item, Known};
 use super::negotiate::{EncryptedAs, Negotiation};
-use super::{Conflict, ConflictKind, TargetDataset};
-use crate::name::{DatasetName, Guid};
-use crate::zfs::BaseFacts;
+use super::{Conflict, ConflictKind};
+use zfs::BaseFacts;
+use zfs::name::{DatasetName, Guid};
 
 /// So many common snapshots at most are looked through for the last raw one.
 const MOST: usize = 1000;

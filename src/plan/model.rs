@@ -7,11 +7,11 @@ mod cures;
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
-    Attempt, BaseKind, Conflict, Cures, EncryptionRules, Kind, Listing, Negotiation, Placement, Plan, PlannedDataset,
-    Step, Verdict, Versions,
+    Attempt, BaseKind, Conflict, Cures, EncryptionRules, Listing, Negotiation, Placement, Plan, PlannedDataset, Step,
+    Verdict,
 };
-use crate::name::{DatasetName, Guid, RelPath, Txg};
-use crate::zfs::Refusal;
+use zfs::name::{DatasetName, Guid, RelPath, Txg};
+use zfs::{Kind, Refusal, Versions};
 
 /// So often a refused dataset is looked at again, as in `exec::machine`.
 const LOOKS: u32 = 3;

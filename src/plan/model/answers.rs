@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use super::{Dataset, Side, versions};
-use crate::name::{DatasetName, Guid, RelPath, Txg};
-use crate::plan::{SourceDataset, SourceFacts, TargetDataset};
-use crate::zfs::{BaseFacts, Encryption};
+use crate::plan::SourceFacts;
+use crate::plan::{SourceDataset, TargetDataset};
+use zfs::name::{DatasetName, Guid, RelPath, Txg};
+use zfs::{BaseFacts, Encryption};
 
 impl Side {
     /// What the source's listing gives, in an order that means nothing.

@@ -3,8 +3,8 @@
 
 use std::fmt::Write as _;
 
-use crate::hash;
 use crate::state::record;
+use zfs::hash;
 
 /// What this file's name means is no dataset.
 pub(super) const RUN: &str = "run";
