@@ -13,9 +13,10 @@ use crate::remote::ssh::ConnectError;
 use crate::remote::target::TargetError;
 
 /// The end of a run, as scripts see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Exit {
     /// Everything selected is in sync (or, in a dry run, could be brought so).
+    #[default]
     InSync,
     /// Some dataset failed or is in conflict.
     Failed,

@@ -106,7 +106,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// The run is over.
-    pub fn finish(mut self, result: &Result<Exit, StartError>) {
+    pub fn finish(mut self, result: Result<Exit, &StartError>) {
         // Another run is at work: the folder is that one's.
         if let Err(StartError::Locked { .. }) = result {
             return;

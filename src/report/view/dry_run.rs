@@ -1,14 +1,13 @@
 //! The plan of a dry run, as a table for people or as one JSON object.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::Write as _;
 
 use serde::Serialize;
 
+use super::View;
 use crate::format::{bytes, count, sanitise};
-use crate::report::live::suspended;
 use crate::report::look::{Colour, Look};
-use crate::report::output;
 
 /// What would be done about a dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -109,31 +108,17 @@ struct Plan<'a> {
     bytes: u64,
 }
 
-/// Prints a plan to stdout: a table, or one JSON object on one line. A reader that is gone is no error.
-pub fn print_plan(rows: &[PlanRow], json: bool) -> io::Result<()> {
-    if json {
-        // Behind the events that went there before.
-        let mut line = zfs::text::json(serde_json::to_vec(&Plan { rows, bytes: known_bytes(rows) })?);
-        line.push(b'\n');
-        // A reader that is gone is told of by the exit code.
-        let _ = output::stdout().write_all(&line);
-        return Ok(());
-    }
-    let mut stdout = io::stdout().lock();
-    let text = {
-        let terminal = stdout.is_terminal();
-        let width = if terminal { rustix::termios::tcgetwinsize(&stdout).ok().map(|size| size.ws_col) } else { None };
-        render(rows, Look::of_env(terminal), width.filter(|&width| width > 0).map(usize::from))
-    };
-    // A bar on the same terminal would stand in front of the first line.
-    let write = || {
-        output::finish();
-        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
-    };
-    match suspended(write) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
-    }
+/// A plan: a table, or one JSON object on one line.
+#[must_use]
+pub fn view(rows: Vec<PlanRow>, json: bool) -> View {
+    Box::new(move |page, out| {
+        if json {
+            let mut line = zfs::text::json(serde_json::to_vec(&Plan { rows: &rows, bytes: known_bytes(&rows) })?);
+            line.push(b'\n');
+            return out.write_all(&line);
+        }
+        out.write_all(render(&rows, page.look, page.width).as_bytes())
+    })
 }
 
 fn known_bytes(rows: &[PlanRow]) -> u64 {

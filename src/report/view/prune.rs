@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
-use std::io::{self, Write};
 
+use crate::error::Exit;
 use crate::format::{bytes, count, sanitise};
 use crate::plan::Cut;
 use zfs::name::{DatasetName, Guid, SnapshotName};
@@ -132,41 +132,52 @@ impl Pruned {
         !self.selected || self.sides.iter().any(|side| !side.failures.is_empty())
     }
 
-    /// Prints the list to `list` (in a dry run, or when asked for more) and the rest to `words`.
-    pub fn print(&self, verbose: u8, quiet: bool, list: &mut impl Write, words: &mut impl Write) -> io::Result<()> {
+    /// The exit code that it deserves.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        if self.failed() { Exit::Failed } else { Exit::InSync }
+    }
+
+    /// What there is to say, tree by tree: the list for stdout (in a dry run, or when asked for more), and the rest for stderr.
+    #[must_use]
+    pub fn told(&self, verbose: u8, quiet: bool) -> Vec<(String, String)> {
+        let mut told: Vec<_> = self.sides.iter().map(|side| self.side(side, verbose, quiet)).collect();
         if !self.selected {
-            writeln!(words, "zfsync: error: nothing to prune: no dataset is selected: look at --include, --exclude")?;
+            let words = "zfsync: error: nothing to prune: no dataset is selected: look at --include, --exclude\n";
+            told.insert(0, (String::new(), words.into()));
         }
-        for side in &self.sides {
-            if self.dry_run || verbose > 0 {
-                for name in side.names() {
-                    writeln!(list, "{name}")?;
-                }
-                list.flush()?;
-            }
-            if !quiet {
-                writeln!(words, "zfsync: {}", side.summary(self.dry_run, &self.rule))?;
-                for (name, why) in &side.pinned {
-                    writeln!(words, "  {} stays: {}", side.label(name), sanitise(why))?;
-                }
-                for line in side.ahead(verbose) {
-                    writeln!(words, "  {line}")?;
-                }
-                let needed_by: BTreeSet<&String> = side.cuts.iter().flat_map(|cut| &cut.needed_by).collect();
-                // A line that says how many more is no shorter than one that names the only one.
-                let shown = if verbose > 0 || needed_by.len() == SHOWN + 1 { needed_by.len() } else { SHOWN };
-                for who in needed_by.iter().take(shown) {
-                    writeln!(words, "  needed by {who}")?;
-                }
-                if needed_by.len() > shown {
-                    writeln!(words, "  needed by {} more (-v)", needed_by.len() - shown)?;
-                }
-            }
-            for (dataset, why) in &side.failures {
-                writeln!(words, "zfsync: {}: failed: {}", side.label(dataset.as_str()), sanitise(why))?;
+        told
+    }
+
+    fn side(&self, side: &Side, verbose: u8, quiet: bool) -> (String, String) {
+        let (mut list, mut words) = (String::new(), String::new());
+        if self.dry_run || verbose > 0 {
+            for name in side.names() {
+                let _ = writeln!(list, "{name}");
             }
         }
-        Ok(())
+        if !quiet {
+            let _ = writeln!(words, "zfsync: {}", side.summary(self.dry_run, &self.rule));
+            for (name, why) in &side.pinned {
+                let _ = writeln!(words, "  {} stays: {}", side.label(name), sanitise(why));
+            }
+            for line in side.ahead(verbose) {
+                let _ = writeln!(words, "  {line}");
+            }
+            let needed_by: BTreeSet<&String> = side.cuts.iter().flat_map(|cut| &cut.needed_by).collect();
+            // A line that says how many more is no shorter than one that names the only one.
+            let shown = if verbose > 0 || needed_by.len() == SHOWN + 1 { needed_by.len() } else { SHOWN };
+            for who in needed_by.iter().take(shown) {
+                let _ = writeln!(words, "  needed by {who}");
+            }
+            if needed_by.len() > shown {
+                let _ = writeln!(words, "  needed by {} more (-v)", needed_by.len() - shown);
+            }
+        }
+        for (dataset, why) in &side.failures {
+            let _ = writeln!(words, "zfsync: {}: failed: {}", side.label(dataset.as_str()), sanitise(why));
+        }
+        (list, words)
     }
 }
 
@@ -212,9 +223,9 @@ mod tests {
         let mut pruned = Pruned { dry_run: true, selected: true, rule: "--keep 24h".into(), sides: vec![side] };
         let mut print = |dry_run, quiet| {
             pruned.dry_run = dry_run;
-            let (mut list, mut words) = (Vec::new(), Vec::new());
-            pruned.print(0, quiet, &mut list, &mut words).unwrap();
-            String::from_utf8(list).unwrap() + "--\n" + std::str::from_utf8(&words).unwrap()
+            let told = pruned.told(0, quiet);
+            let all = |part: fn(&(String, String)) -> &str| told.iter().map(part).collect::<String>();
+            all(|(list, _)| list) + "--\n" + &all(|(_, words)| words)
         };
         insta::assert_snapshot!(print(true, false), @r"
         h:p@a

@@ -3,10 +3,11 @@
 mod metrics;
 mod table;
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::View;
 use crate::format::{count, duration, sanitise};
 use crate::plan::{Clash, DatasetStatus, LastResult, Level, Limits, Moment, State, Status, TargetStatus};
 use crate::report::look::Look;
@@ -37,16 +38,10 @@ impl Form {
     }
 }
 
-/// Prints the statuses of all sources to stdout. A reader that is gone is no error.
-pub fn print(all: &[Status], form: Form) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    let look = Look::of_env(stdout.is_terminal());
-    let mut text = Vec::new();
-    write(all, form, look, &mut text)?;
-    match stdout.write_all(&text).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
-    }
+/// The statuses of all sources.
+#[must_use]
+pub fn view(all: Vec<Status>, form: Form) -> View {
+    Box::new(move |page, out| write(&all, form, page.look, out))
 }
 
 fn write(all: &[Status], form: Form, look: Look, out: &mut impl Write) -> io::Result<()> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::View;
 use crate::format::{count, duration, sanitise};
 use crate::plan::{Arrived, Registered};
 use zfs::name::DatasetName;
@@ -69,9 +70,15 @@ struct Object<'a> {
     newest_arrived_created: Option<i64>,
 }
 
+/// The targets: one object a line, or for people.
+#[must_use]
+pub fn view(targets: Targets, json: bool) -> View {
+    Box::new(move |_, out| if json { targets.json(out) } else { targets.text(out) })
+}
+
 impl Targets {
     /// Writes one object a line.
-    pub fn json(&self, out: &mut impl Write) -> io::Result<()> {
+    fn json(&self, out: &mut impl Write) -> io::Result<()> {
         for Known { target, arrived, date } in &self.targets {
             let object = Object {
                 source: self.source.as_str(),
@@ -91,7 +98,7 @@ impl Targets {
     }
 
     /// Writes it for people.
-    pub fn text(&self, out: &mut impl Write) -> io::Result<()> {
+    fn text(&self, out: &mut impl Write) -> io::Result<()> {
         for (on, target) in &self.above {
             writeln!(out, "{}, as noted on {on}: zfsync targets {on}", sanitise(target))?;
         }
@@ -136,9 +143,15 @@ impl Targets {
     }
 }
 
+/// What was dropped.
+#[must_use]
+pub fn forgotten(forgotten: Forgotten) -> View {
+    Box::new(move |_, out| forgotten.text(out))
+}
+
 impl Forgotten {
     /// Writes what was dropped.
-    pub fn text(&self, out: &mut impl Write) -> io::Result<()> {
+    fn text(&self, out: &mut impl Write) -> io::Result<()> {
         let verb = if self.dry_run { "would be dropped" } else { "dropped" };
         for name in &self.bookmarks {
             writeln!(out, "bookmark {}", sanitise(name))?;

@@ -1,9 +1,10 @@
 //! What a comparison of a copy with its source tells.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::View;
 use crate::format::{bytes, count, sanitise};
 use crate::plan::{Agreement, Compared, Content};
 use crate::report::look::{Colour, Look};
@@ -22,19 +23,13 @@ pub enum Form {
     Json,
 }
 
-/// Prints a comparison to stdout. A reader that is gone is no error.
-pub fn print(source: &str, target: &str, rows: &[Compared], form: Form) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    let look = Look::of_env(stdout.is_terminal());
-    let mut text = Vec::new();
-    match form {
-        Form::Json => json(source, target, rows, &mut text)?,
-        Form::Text { all, quiet } => write(source, target, rows, all, quiet, look, &mut text)?,
-    }
-    match stdout.write_all(&text).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
-    }
+/// A comparison of two trees.
+#[must_use]
+pub fn view(source: String, target: String, rows: Vec<Compared>, form: Form) -> View {
+    Box::new(move |page, out| match form {
+        Form::Json => json(&source, &target, &rows, out),
+        Form::Text { all, quiet } => write(&source, &target, &rows, all, quiet, page.look, out),
+    })
 }
 
 fn write(

@@ -54,7 +54,7 @@ impl Bed {
             recorder.ended(&DatasetEnd { dataset, target: "q/x", result: *result, updated: *updated, error, newest });
         }
         recorder.event(&Event::Finished(Summary { datasets: ends.len(), ..Summary::default() }));
-        recorder.finish(&Ok(exit));
+        recorder.finish(Ok(exit));
         notices.0
     }
 
@@ -175,14 +175,14 @@ fn a_run_that_did_not_start_leaves_the_datasets_alone() {
     ] {
         let words = error.to_string();
         let mut notices = Notices::default();
-        Recorder::new(bed.dir.path(), &bed.job, &mut notices).unwrap().finish(&Err(error));
+        Recorder::new(bed.dir.path(), &bed.job, &mut notices).unwrap().finish(Err(&error));
         let run = bed.last_run();
         assert_eq!((run.exit_code, run.error.as_deref(), &run.counts), (code, Some(&words[..]), &None));
         assert_eq!((run.confirmed, run.not_in_sync), (before.confirmed.clone(), before.not_in_sync.clone()));
     }
     // The run that has the lock keeps its own record.
     let locked = StartError::Locked { target: "q".into(), holder: "x".into(), path: "l".into() };
-    Recorder::new(bed.dir.path(), &bed.job, &mut Notices::default()).unwrap().finish(&Err(locked));
+    Recorder::new(bed.dir.path(), &bed.job, &mut Notices::default()).unwrap().finish(Err(&locked));
     assert!(!bed.last_run().error.unwrap().contains("already works on q:"));
     let job = PushJob { state_dir: Some(bed.dir.path().to_owned()), ..bed.job.clone() };
     not_tried(&job, Exit::NotStarted, "no list").unwrap();
