@@ -1,6 +1,5 @@
 //! A crontab's job: a snapshot, all targets at the same time, then the thinning. One that is slow or dead delays no other.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use tokio::task::JoinSet;
 
 use super::hook;
 use super::notice;
+use super::parts::{Part, Report, Tell, Told, report_of, worst};
 use super::prune::{prune_by_bookmarks, prune_until};
 use super::push::push_listed;
 use super::snapshot;
@@ -16,12 +16,9 @@ use super::source::{self, Source};
 use super::stop::Stop;
 use crate::config::{Branch, CronJob, PruneJob, PushJob, SnapshotJob, When};
 use crate::error::{Exit, StartError};
-use crate::format::{count, sanitise};
 use crate::plan::same_window;
 use crate::report;
 use crate::report::lines::{Kept, LogFile};
-use crate::report::view::prune::Pruned;
-use crate::report::view::snapshot::Taken;
 use crate::state::results;
 use zfs::Zfs;
 use zfs::lock::{self, Lock, LockError};
@@ -31,22 +28,6 @@ use zfs::name::DatasetName;
 const PATIENCE: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// What came of a job.
-#[derive(Debug)]
-pub struct Report {
-    /// How the run ends.
-    pub exit: Exit,
-    /// For people; empty lines are none.
-    pub text: String,
-}
-
-/// One part of a job: a target, the snapshot, the thinning.
-pub struct Part {
-    label: String,
-    exit: Exit,
-    words: String,
-}
-
 /// What has become of a job.
 pub struct Done {
     /// What was done.
@@ -54,18 +35,6 @@ pub struct Done {
     /// Why the rest wasn't.
     pub error: Option<StartError>,
 }
-
-/// What can't wait for the end of a command.
-#[derive(Debug, Clone, Copy)]
-pub enum Told<'a> {
-    /// What a job keeps and thins out: lines for people.
-    Keeps(&'a str),
-    /// A job has ended; others follow.
-    Ended(&'a Report),
-}
-
-/// Hears it.
-pub type Tell<'a> = &'a mut dyn FnMut(Told<'_>);
 
 /// Does the job. An error means that nothing was sent.
 pub async fn cron(job: &CronJob, tell: Tell<'_>) -> Result<Report, StartError> {
@@ -176,7 +145,7 @@ impl<'a> Work<'a> {
         let taken = snapshot::take_until(snapshot, &self.zfs, self.stop.until()).await;
         // A listing that was given up for the time.
         let taken = taken.map_err(|error| self.stop.check().err().unwrap_or(error))?;
-        self.parts.push(part_of_snapshot(&taken, self.log.as_ref()));
+        self.parts.push(Part::of_snapshot(&taken).logged(self.log.as_ref()));
         self.taken = Some(taken.name.to_string());
         self.is_first = taken.is_first;
         drop(turns);
@@ -202,7 +171,7 @@ impl<'a> Work<'a> {
                 Err(error) if self.job.branches.len() == 1 => return Err(error),
                 Err(error) => {
                     let part = Part { label: branch.source.to_string(), exit: error.exit(), words: error.to_string() };
-                    self.parts.push(logged(self.log.as_ref(), part));
+                    self.parts.push(part.logged(self.log.as_ref()));
                 }
             }
             let interrupted = |part: &Part| matches!(part.exit, Exit::Interrupted(_));
@@ -281,7 +250,7 @@ impl<'a> Work<'a> {
             Err(words) => (Exit::Failed, words),
         };
         let part = Part { label: format!("{} hook", when.key()), exit, words };
-        self.parts.push(logged(self.log.as_ref(), part));
+        self.parts.push(part.logged(self.log.as_ref()));
         exit == Exit::InSync
     }
 }
@@ -311,18 +280,6 @@ async fn source_lock(source: &DatasetName, stop: &Stop) -> Result<Lock, StartErr
             Err(LockError::Io { path, error }) => return Err(StartError::Lock { path, error }),
         }
     }
-}
-
-fn part_of_snapshot(taken: &Taken, log: Option<&LogFile>) -> Part {
-    let mut words = taken.failures.join("\n");
-    let exit = if words.is_empty() { Exit::InSync } else { Exit::Failed };
-    if words.is_empty() {
-        let _ = write!(words, "took @{} of {}", taken.name, count(taken.datasets.len(), "dataset"));
-        if !taken.unchanged.is_empty() {
-            let _ = write!(words, "; {} without changes left out", count(taken.unchanged.len(), "dataset"));
-        }
-    }
-    logged(log, Part { label: "snapshot".into(), exit, words })
 }
 
 /// All targets, each on its own; then the source.
@@ -384,7 +341,7 @@ async fn serve(target: PushJob, thin: Option<PruneJob>, listed: Arc<Source>, log
     let started = !matches!(exit, Exit::NotStarted | Exit::Locked | Exit::Interrupted(_) | Exit::Usage);
     let mut parts = vec![Part { label: label.clone(), exit, words }];
     if let Some(thin) = thin.filter(|_| started) {
-        parts.push(logged(log.as_ref(), part_of_pruned(&label, prune_until(&thin, until).await)));
+        parts.push(Part::of_pruned(&label, prune_until(&thin, until).await).logged(log.as_ref()));
     }
     parts
 }
@@ -394,7 +351,7 @@ async fn thin_source(branch: &Branch, until: Option<Instant>, zfs: &Zfs, log: Op
     let (key, owner) = (format!("cron {}", branch.source), format!("zfsync cron, process {}", std::process::id()));
     let part = match lock::directory().and_then(|dir| Lock::take(&dir, &key, 0, &owner)) {
         Ok(_turn) => {
-            part_of_pruned(branch.source.as_str(), prune_by_bookmarks(thin, zfs, &branch.targets, until).await)
+            Part::of_pruned(branch.source.as_str(), prune_by_bookmarks(thin, zfs, &branch.targets, until).await)
         }
         // Whoever has it takes a snapshot, or is about to thin as well.
         Err(LockError::Held { holder, .. }) => Part {
@@ -403,111 +360,8 @@ async fn thin_source(branch: &Branch, until: Option<Instant>, zfs: &Zfs, log: Op
             words: format!("left to the run that has the source: {holder}"),
         },
         Err(LockError::Io { path, error }) => {
-            part_of_pruned(branch.source.as_str(), Err(StartError::Lock { path, error }))
+            Part::of_pruned(branch.source.as_str(), Err(StartError::Lock { path, error }))
         }
     };
-    Some(logged(log, part))
-}
-
-fn part_of_pruned(label: &str, pruned: Result<Pruned, StartError>) -> Part {
-    let label = format!("thinning {label}");
-    match pruned {
-        Ok(pruned) => {
-            // Only what is wrong, where something is.
-            let words = pruned.told(0, pruned.failed()).into_iter().map(|(_, words)| words).collect();
-            Part { label, exit: pruned.exit(), words }
-        }
-        Err(error) => Part { label, exit: error.exit(), words: error.to_string() },
-    }
-}
-
-fn logged(log: Option<&LogFile>, part: Part) -> Part {
-    if let Some(log) = log {
-        log.note(&part.label, &part.words);
-    }
-    part
-}
-
-/// The worst of all parts, and what there is to say.
-pub fn report_of(job: &CronJob, parts: &[Part], error: Option<&StartError>) -> Report {
-    let wrong: Vec<&Part> = parts.iter().filter(|part| part.exit != Exit::InSync).collect();
-    let exit = match error {
-        Some(error) if wrong.is_empty() => error.exit(),
-        error => worst(wrong.iter().map(|part| part.exit).chain(error.map(StartError::exit))),
-    };
-    let mut text = String::new();
-    if error.is_none() && exit == Exit::Locked && wrong.iter().all(|part| part.words.is_empty()) {
-        return Report { exit, text };
-    }
-    if exit != Exit::InSync {
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let _ = writeln!(text, "zfsync: {} on {host}: something went wrong", job.label());
-    }
-    for part in parts {
-        let state = match part.exit {
-            Exit::InSync => "fine",
-            Exit::Locked => "not served: another run has it",
-            Exit::NotStarted => "failed: could not start",
-            Exit::Interrupted(_) => "interrupted",
-            _ => "failed",
-        };
-        let _ = writeln!(text, "{}: {state}", part.label);
-        for line in part.words.lines() {
-            let _ = writeln!(text, "  {}", sanitise(line));
-        }
-    }
-    if let Some(error) = error {
-        let _ = writeln!(text, "{}: {}", job.label(), sanitise(&error.to_string()));
-    }
-    Report { exit, text }
-}
-
-/// A signal counts most, then a failure of whatever kind, then a lock.
-pub fn worst(exits: impl Iterator<Item = Exit>) -> Exit {
-    exits.fold(Exit::InSync, |worst, exit| match (worst, exit) {
-        (Exit::Interrupted(_), _) => worst,
-        (_, Exit::Interrupted(_)) => exit,
-        (Exit::InSync, Exit::Locked) | (Exit::Locked, Exit::Locked | Exit::InSync) => Exit::Locked,
-        (Exit::InSync, Exit::InSync) => Exit::InSync,
-        _ => Exit::Failed,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::error::Signal;
-
-    #[test]
-    fn the_worst_counts() {
-        let interrupted = Exit::Interrupted(Signal::Terminate);
-        for (exits, expected) in [
-            (vec![], Exit::InSync),
-            (vec![Exit::InSync, Exit::InSync], Exit::InSync),
-            (vec![Exit::InSync, Exit::Locked, Exit::InSync], Exit::Locked),
-            (vec![Exit::Locked, Exit::Failed], Exit::Failed),
-            (vec![Exit::NotStarted, Exit::InSync], Exit::Failed),
-            (vec![Exit::Failed, interrupted, Exit::Failed], interrupted),
-        ] {
-            assert_eq!(worst(exits.iter().copied()), expected, "{exits:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_left_to_others_is_no_success_and_needs_no_words() {
-        use clap::{Args as _, FromArgMatches as _};
-
-        let command = crate::cli::Cron::augment_args(clap::Command::new("cron"));
-        let command = command.mut_arg("ssh_option", |option| option.short(None));
-        let matches = command.get_matches_from(["cron", "-w", "60", "p/s", "p/t"]);
-        let job = CronJob::new(&crate::cli::Cron::from_arg_matches(&matches).unwrap()).unwrap();
-        let part = |exit, words: &str| Part { label: "p/t".into(), exit, words: words.into() };
-        let told = |parts: &[Part]| {
-            let Report { exit, text } = report_of(&job, parts, None);
-            (exit, text.is_empty())
-        };
-        assert_eq!(told(&[part(Exit::Locked, ""), part(Exit::InSync, "")]), (Exit::Locked, true));
-        assert_eq!(told(&[part(Exit::Locked, "process 7 has it")]), (Exit::Locked, false));
-        assert_eq!(told(&[part(Exit::Locked, ""), part(Exit::Failed, "")]), (Exit::Failed, false));
-    }
+    Some(part.logged(log))
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::cron::{Tell, Told, carry_out, report_of, worst};
+use super::cron::carry_out;
+use super::parts::{Tell, Told, report_of, worst};
 use super::signals::Watch;
 use super::stop::Stop;
 use crate::config::CronJob;
