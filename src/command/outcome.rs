@@ -195,3 +195,38 @@ fn behind_all(write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     output::finish();
     write()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_not_be_written_is_an_error_where_it_counts() {
+        let of = |care: Care, kind: io::ErrorKind| care.of(Err(kind.into())).map_err(|error| error.exit());
+        let (closed, full) = (io::ErrorKind::BrokenPipe, io::ErrorKind::StorageFull);
+        for (care, when_closed, when_full) in [
+            (Care::Nothing, Ok(()), Ok(())),
+            (Care::UnlessClosed("can't print"), Ok(()), Err(Exit::NotStarted)),
+            (Care::Always("can't print"), Err(Exit::NotStarted), Err(Exit::NotStarted)),
+        ] {
+            assert_eq!((of(care, closed), of(care, full)), (when_closed, when_full));
+            assert!(care.of(Ok(())).is_ok());
+        }
+    }
+
+    #[test]
+    fn usage_errors_point_to_the_help() {
+        let said = |error: StartError| {
+            let outcome = Outcome::not_done("push", &error);
+            let words = outcome.said.iter().map(|said| if let Said::Words(words) = said { words } else { "" });
+            (outcome.exit, words.collect::<String>())
+        };
+        let (exit, words) = said(StartError::Usage("no\u{7}".into()));
+        assert_eq!(exit, Exit::Usage);
+        assert_eq!(words, "zfsync: error: no\\u{7}\nFor more information, try 'zfsync push --help'.\n");
+        let (exit, words) = said(StartError::NoZfsHere);
+        assert!(exit == Exit::NotStarted && !words.contains("--help"), "{words}");
+        // Its errors name their places.
+        assert_eq!(said(StartError::File(Vec::new())), (Exit::Usage, "zfsync: error: \n".into()));
+    }
+}
