@@ -32,7 +32,7 @@ pub struct Endpoint(Arc<Place>);
 #[derive(Debug)]
 enum Place {
     Here(Arc<LocalHost>),
-    There(Remote),
+    There(Box<Remote>),
 }
 
 /// Tells whoever works for a question that nobody waits for the answer any more.
@@ -60,7 +60,7 @@ impl Endpoint {
     /// Another host, whose helper has greeted.
     #[must_use]
     pub fn there(remote: Remote) -> Self {
-        Self(Arc::new(Place::There(remote)))
+        Self(Arc::new(Place::There(Box::new(remote))))
     }
 
     /// The other host, if it is one.
@@ -354,7 +354,7 @@ impl Endpoint {
         let stream = StreamSpec::List { dataset: top.clone(), depth };
         let (given_up, limits) = limits(silence);
         let (own, top) = (self.clone(), top.clone());
-        let listed = tokio::task::spawn_blocking(move || own.read_list(stream, &top, limits)).await;
+        let listed = tokio::task::spawn_blocking(move || own.read_list(stream, &top, &limits)).await;
         drop(given_up);
         listed.unwrap_or_else(|error| Err(Failure::new(Refusal::Other, &error.to_string())))
     }
@@ -363,7 +363,7 @@ impl Endpoint {
         &self,
         stream: StreamSpec,
         top: &DatasetName,
-        limits: Limits,
+        limits: &Limits,
     ) -> Result<(Vec<Inventory>, Ended), Failure> {
         let system = |error: io::Error| Failure::new(Refusal::Other, &error.to_string());
         let read = |output: OwnedFd| {
@@ -401,7 +401,7 @@ impl Endpoint {
                     }
                 }
                 loop {
-                    match reports.recv_timeout(silence_of(&limits)) {
+                    match reports.recv_timeout(silence_of(limits)) {
                         Ok(Report::Estimated(_)) => {}
                         Ok(Report::Ended(ended, true)) => return told(read, ended),
                         Ok(Report::Ended(..)) => return Err(Failure::new(Refusal::Other, "its listing broke off")),

@@ -109,7 +109,7 @@ pub struct Books {
 
 impl Books {
     /// Starts the task.
-    pub fn open(sender: Endpoint, tags: Tags) -> Self {
+    pub fn open(sender: &Endpoint, tags: Tags) -> Self {
         let (work, todo) = unbounded_channel();
         let (tell, problems) = oneshot::channel();
         let keeper = Keeper { sender: sender.clone(), failed: HashSet::new(), problems: Vec::new() };

@@ -8,7 +8,7 @@ use crate::config::ForgetJob;
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{Registered, SourceDataset, arrived, bookmarks_of, strangers};
-use crate::report::targets::{Forgotten, Known, Targets};
+use crate::report::view::targets::{Forgotten, Known, Targets};
 use zfs::name::{DatasetName, SnapshotName};
 use zfs::{Refusal, Tag, Tags};
 

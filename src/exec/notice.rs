@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::config::{Branch, CronJob, PruneJob};
 use crate::endpoint::Endpoint;
+use crate::format::duration;
 use crate::plan::{Mirror, Rules};
-use crate::report::format::duration;
-use crate::report::jobs::rules_in_words;
+use crate::report::view::jobs::rules_in_words;
 use zfs::hash;
 
 /// So long zfs may take for either question.

@@ -225,15 +225,9 @@ impl Asked {
                 left.take(part.len().max(1), 0)?;
                 return Ok(true);
             }
-            (Reply::Begin { .. }, Question::Stream(begun @ false, _)) => {
-                *begun = true;
-                return Ok(true);
+            (reply @ (Reply::Begin { .. } | Reply::Estimated { .. }), Question::Stream(begun, left)) => {
+                return of_a_stream(reply, begun, left);
             }
-            (Reply::Estimated { .. }, Question::Stream(true, left)) => {
-                *left = left.checked_sub(1).ok_or("it has too many estimates of one stream")?;
-                return Ok(true);
-            }
-            (Reply::Ended { .. }, Question::Stream(true, _)) => {}
             (Reply::Done { failure: None, .. }, Question::Stream(..)) => {
                 return Err("it says that a stream is through, without its end".into());
             }
@@ -244,12 +238,26 @@ impl Asked {
             ) => {
                 return Err("it says that a question is through, without an answer".into());
             }
-            (Reply::Outlook { .. }, Question::Outlook) | (Reply::Done { .. }, _) => {}
+            (Reply::Outlook { .. }, Question::Outlook)
+            | (Reply::Ended { .. }, Question::Stream(true, _))
+            | (Reply::Done { .. }, _) => {}
             _ => return Err("its answer doesn't fit the question".into()),
         }
         self.0.remove(&id);
         Ok(true)
     }
+}
+
+/// What comes beside a stream: its beginning once, then its estimates.
+fn of_a_stream(reply: &Reply, begun: &mut bool, left: &mut usize) -> Result<bool, String> {
+    match reply {
+        Reply::Begin { .. } if !*begun => *begun = true,
+        Reply::Estimated { .. } if *begun => {
+            *left = left.checked_sub(1).ok_or("it has too many estimates of one stream")?;
+        }
+        _ => return Err("its answer doesn't fit the question".into()),
+    }
+    Ok(true)
 }
 
 /// So many items the answer to a question about a source may have.

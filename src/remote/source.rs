@@ -13,7 +13,6 @@ use super::client::{Call, Channel, ChannelEvent, FromChannel, GREETED_WITHIN, He
 use super::link::Link;
 use super::ssh::Master;
 use super::target::Host;
-use crate::error::StartError;
 
 /// Its number among channels: those of a run have others.
 const CONTROL: u32 = 0;
@@ -39,7 +38,7 @@ struct Connection {
 
 impl Remote {
     /// Connects to a host, and has its helper greet.
-    pub async fn open(host: &Host, link: &Link) -> Result<Self, StartError> {
+    pub async fn open(host: &Host, link: &Link) -> Result<Self, HelperError> {
         let (connection, hello) = connect(host, link, true).await?;
         let (host, link, connection, connecting) = (host.clone(), link.clone(), Mutex::new(connection), <_>::default());
         Ok(Self { host, link, hello, connection, connecting })
@@ -154,7 +153,7 @@ impl Remote {
 }
 
 /// Connects and waits for the helper's greeting. `first`: ssh may ask questions at the terminal.
-async fn connect(host: &Host, link: &Link, first: bool) -> Result<(Connection, Hello), StartError> {
+async fn connect(host: &Host, link: &Link, first: bool) -> Result<(Connection, Hello), HelperError> {
     let master = Arc::new(Master::connect(host, &link.ssh, first).await?);
     let limit = link.silence.map_or(GREETED_WITHIN, |silence| silence.min(GREETED_WITHIN));
     let (events, mut told) = unbounded_channel();
@@ -162,11 +161,11 @@ async fn connect(host: &Host, link: &Link, first: bool) -> Result<(Connection, H
     loop {
         match told.recv().await.map(|FromChannel { event, .. }| event) {
             Some(ChannelEvent::Ready(hello)) => return Ok((Connection { master, channel }, hello)),
-            Some(ChannelEvent::Closed(error)) => return Err(error.into()),
+            Some(ChannelEvent::Closed(error)) => return Err(error),
             Some(_) => {}
             None => {
                 let reason = "the channel is closed".into();
-                return Err(HelperError::Lost { host: host.to_string(), reason }.into());
+                return Err(HelperError::Lost { host: host.to_string(), reason });
             }
         }
     }

@@ -23,8 +23,8 @@ use crate::endpoint::Endpoint;
 use crate::error::{Exit, Signal};
 use crate::plan::{LastResult, Negotiation, Nothing};
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel};
-use crate::report::record::Begun;
 use crate::report::{Event, Reporter, StepId, Summary};
+use crate::state::record::Begun;
 use helper::wire::Reply;
 use look::Looks;
 use replan::Found;
@@ -79,7 +79,7 @@ pub async fn run(
 ) -> Ended {
     let (machine, actions) = Machine::new(&ready.plan, &limits(job));
     let first = ready.first;
-    let mut books = job.bookmarks.then(|| Books::open(sender.clone(), ready.met.tags.clone()));
+    let mut books = job.bookmarks.then(|| Books::open(sender, ready.met.tags.clone()));
     if let Some(books) = &mut books {
         books.planned(&ready.plan, &ready.negotiation);
     }
