@@ -183,6 +183,15 @@ impl PushJob {
         self.origin.host.as_ref().map_or_else(|| self.source.to_string(), |host| format!("{host}:{}", self.source))
     }
 
+    /// TARGET as somebody on the source's host would write it.
+    #[must_use]
+    pub fn target_seen_from_source(&self) -> String {
+        match (&self.origin.host, &self.target.host) {
+            (Some(_), None) => format!("{}:{}", host_name_here(), self.target.dataset),
+            _ => self.target.to_string(),
+        }
+    }
+
     /// Stands for the target in the names of locks and state folders, before anybody has reached it: TARGET as it was written, and what
     /// of the options decides which host that leads to.
     #[must_use]
@@ -421,12 +430,13 @@ fn mirror(args: &cli::Mirror, format: &Format, source: &DatasetName) -> Mirror {
         max: args.max_delete.unwrap_or_default(),
         follow_renames: args.follow_renames,
         format: format.clone(),
-        by: source_tag(&host_name(), source),
+        by: source_tag(&host_name_here(), source),
     }
 }
 
 /// What this machine calls itself.
-fn host_name() -> String {
+#[must_use]
+pub fn host_name_here() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 

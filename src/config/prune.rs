@@ -120,7 +120,7 @@ impl PushJob {
             allow_unproven_bookmarks: false,
             dry_run: false,
             cures: Cures::default(),
-            mirror: Mirror { by: super::source_tag(&super::host_name(), &source), ..Mirror::default() },
+            mirror: Mirror { by: super::source_tag(&super::host_name_here(), &source), ..Mirror::default() },
             only_there: OnlyThere::Ignored,
             resume: true,
             bookmarks: true,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::ask::{Asker, host_name};
 use super::source::failed;
-use crate::config::PushJob;
+use crate::config::{PushJob, host_name_here};
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{Identity, Negotiation, PROPERTY, Plan, Registered, Registry, Seen};
@@ -38,7 +38,7 @@ pub struct Targets {
 impl Targets {
     /// Reads what is noted.
     pub async fn read(job: &PushJob, sender: &Endpoint) -> Self {
-        let (noted, host) = tokio::join!(noted_on(sender, &job.source), reached(job));
+        let (noted, host) = tokio::join!(noted_on(sender, &job.source), seen_from(job));
         let noted = noted.inspect_err(|error| tracing::info!("{error}")).ok();
         Self { noted, host, met: None, is_above: false }
     }
@@ -103,6 +103,14 @@ pub async fn note_top(sender: &Endpoint, target: Registered, mut asker: Asker<'_
     }
 }
 
+/// How the target's host is called on the source's.
+async fn seen_from(job: &PushJob) -> String {
+    match (&job.origin.host, &job.target.host) {
+        (Some(_), None) => host_name_here(),
+        _ => reached(job).await,
+    }
+}
+
 /// How a job's host is reached, for [`Registered::host`].
 pub async fn reached(job: &PushJob) -> String {
     match &job.target.host {
@@ -146,7 +154,7 @@ impl Noted {
     /// Which of them has this pool and TARGET, or that it is a new one; and whether it is noted above SOURCE.
     pub fn identify(&self, job: &PushJob, host: &str, (pool, top): (Guid, Option<Guid>)) -> (Identity, bool) {
         let own = self.own.identify(&Seen {
-            written: job.target.to_string(),
+            written: job.target_seen_from_source(),
             host: host.to_owned(),
             dataset: job.target.dataset.clone(),
             pool,

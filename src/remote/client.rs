@@ -37,6 +37,7 @@ const MAX_STDERR: u64 = 8 * 1024;
 enum Order {
     Request(Request),
     Stream(Box<Stream>),
+    Close,
 }
 
 /// The handle of a channel. Dropping the last one closes the helper's stdin, and so ends it.
@@ -178,6 +179,11 @@ impl Channel {
         let _ = self.orders.send(Order::Request(Request::Cancel { id }));
     }
 
+    /// Closes the helper's stdin, and so ends it, whoever else has a handle.
+    pub fn close(&self) {
+        let _ = self.orders.send(Order::Close);
+    }
+
     /// Whether its helper is gone.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -195,7 +201,7 @@ impl Channel {
 fn write(stdin: &OwnedFd, todo: &mpsc::Receiver<Order>, tell: &Teller, open: &Open) {
     loop {
         let through = match todo.recv_timeout(PING) {
-            Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            Err(mpsc::RecvTimeoutError::Disconnected) | Ok(Order::Close) => return,
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 wire::write_mark(&mut Fd(stdin), FrameKind::Ping).map_err(|error| error.to_string())
             }

@@ -148,6 +148,7 @@ impl Remote {
 
     /// Ends the connection in good order, if nobody else uses it.
     pub async fn close(&self) {
+        self.channel().close();
         self.master().close().await;
     }
 }
