@@ -10,7 +10,7 @@ use super::ready::{Cleared, Ready};
 use super::{foresee, recorded, source};
 use crate::config::PushJob;
 use crate::error::{Exit, StartError};
-use crate::plan::{Cure, Move, PlannedDataset, Step, Verdict};
+use crate::plan::{Cure, Move, PlannedDataset, Step, UNRESOLVED, Verdict};
 use crate::report::format::duration;
 use crate::report::{PlanAction, PlanRow, Reporter, print_plan};
 use crate::zfs::Zfs;
@@ -53,6 +53,9 @@ pub async fn show(
             Verdict::NoSnapshots => rows.push(row(dataset, PlanAction::NoSnapshots)),
             Verdict::Conflict(conflict) => {
                 rows.push(PlanRow { note: Some(conflict.to_string()), ..row(dataset, PlanAction::Conflict) });
+            }
+            Verdict::Unresolved => {
+                rows.push(PlanRow { note: Some(UNRESOLVED.into()), ..row(dataset, PlanAction::Fails) });
             }
             Verdict::Blocked(blocked) => {
                 rows.push(PlanRow { note: Some(blocked.to_string()), ..row(dataset, PlanAction::Fails) });

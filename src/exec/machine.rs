@@ -18,7 +18,7 @@ use patience::Patience;
 pub use watch::BELIEVED;
 
 use crate::name::ResumeToken;
-use crate::plan::{Attempt, Placement, Plan, PlannedDataset, Step, Verdict};
+use crate::plan::{Attempt, Placement, Plan, PlannedDataset, Step, UNRESOLVED, Verdict};
 use crate::remote::client::{ChannelId, SendFailure};
 use crate::remote::wire::Failure;
 use crate::report::StepId;
@@ -204,6 +204,7 @@ impl Machine {
         match verdict {
             Verdict::NoSnapshots => self.end(index, End::NoSnapshots, actions),
             Verdict::InSync => self.end(index, End::InSync { updated }, actions),
+            Verdict::Unresolved => self.end(index, End::Failed(UNRESOLVED.into()), actions),
             Verdict::Conflict(conflict) => self.end(index, End::Conflict(conflict.to_string()), actions),
             Verdict::Blocked(blocked) => self.end(index, End::Failed(blocked.to_string()), actions),
             Verdict::Cure(remedy) if self.datasets[index].cure.is_some() => {
@@ -224,12 +225,10 @@ impl Machine {
                     dataset.resumed_at = resumed_at;
                     self.reconnects = 0;
                 }
-                dataset.steps.clone_from(steps);
+                dataset.steps = steps.to_vec();
                 dataset.next = 0;
                 dataset.state = State::Waiting;
-                if steps.is_empty() {
-                    self.end(index, End::InSync { updated }, actions);
-                } else if self.datasets[index].after.is_none() {
+                if self.datasets[index].after.is_none() {
                     self.ready.insert(index);
                 }
             }

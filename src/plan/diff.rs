@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::conflict::{Conflict, ConflictKind};
-use super::foresee::Blocked;
-use super::{Kind, Remedy, ResumePoint, SourceDataset, TargetDataset, Version};
+use super::{Kind, ResumePoint, SourceDataset, TargetDataset, Verdict, Version};
 use crate::name::{Guid, ResumeToken, SnapshotName, Txg};
 use crate::zfs::Refusal;
 
@@ -72,27 +71,6 @@ pub struct Attempt {
     pub refusal: Refusal,
 }
 
-/// What is to be done for one dataset.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// The source has nothing to send.
-    NoSnapshots,
-    /// The target has the source's newest snapshot.
-    InSync,
-    /// These steps, in this order.
-    Send(Vec<Step>),
-    /// These steps, the first a full stream into an existing dataset that is empty.
-    FillEmpty(Vec<Step>),
-    /// These steps, the first a full stream in place of what `--replace` has given up.
-    Overwrite(Vec<Step>),
-    /// Nothing can be done without losing something.
-    Conflict(Conflict),
-    /// The same, and the user has said how to get it out of the way.
-    Cure(Box<Remedy>),
-    /// Nothing can be received, though nothing is in the way.
-    Blocked(Blocked),
-}
-
 /// Compares the source's dataset with the fully listed target's. `kind` is the source's; `attempt` is what has just been
 /// refused, so that the same is not tried again.
 #[must_use]
@@ -120,9 +98,9 @@ pub fn diff(
         let steps = target.resume.as_ref().and_then(|point| resumed(source, point, newest_only));
         let Some(steps) = steps else { return conflict(ConflictKind::Partial) };
         return match () {
-            () if target.unborn || !target.snapshots.is_empty() => Verdict::Send(steps),
+            () if target.unborn || !target.snapshots.is_empty() => Verdict::with(Verdict::Send, steps),
             // A first stream into what was there: it needs `-F` as the first time (ZFS_ERR_RESUME_EXISTS in `module/zfs/dmu_recv.c`).
-            () if target.empty => Verdict::FillEmpty(steps),
+            () if target.empty => Verdict::with(Verdict::FillEmpty, steps),
             // What `--replace` has given up: nobody has agreed to that again.
             () => conflict(ConflictKind::DataWithoutSnapshots),
         };
@@ -134,7 +112,7 @@ pub fn diff(
             () if !target.empty || attempt.is_some_and(|attempt| attempt.base.is_none()) => {
                 conflict(ConflictKind::DataWithoutSnapshots)
             }
-            () => Verdict::FillEmpty(full(source, newest_only)),
+            () => Verdict::with(Verdict::FillEmpty, full(source, newest_only)),
         };
     };
     if common.version.txg > newest.txg {
@@ -161,7 +139,7 @@ pub fn diff(
         Some(Refusal::Modified) => return conflict(ConflictKind::Modified),
         _ => {}
     }
-    Verdict::Send(common.steps(source, newest_only))
+    Verdict::with(Verdict::Send, common.steps(source, newest_only))
 }
 
 /// A conflict of this kind, with what both sides have.

@@ -1,10 +1,11 @@
 //! Which bookmarks a plan may start from: those that are proven to belong to the history of their dataset. See [`super::proof`].
 
-use super::diff::{BaseKind, Step, Verdict, newest_common};
+use super::diff::{BaseKind, newest_common};
 use super::foresee::Blocked;
 use super::item::{Item, Known};
 use super::negotiate::Negotiation;
 use super::proof::{Doubt, Proof, Proofs, Sign};
+use super::verdict::Verdict;
 use crate::name::{DatasetName, Guid};
 
 /// What became of doubts.
@@ -94,12 +95,7 @@ impl Negotiation {
 
     /// Why steps must not start where they would.
     pub(super) fn unproven(&self, item: &Item, verdict: &Verdict) -> Option<Blocked> {
-        let steps: &[Step] = match verdict {
-            Verdict::Send(steps) => steps,
-            Verdict::Cure(remedy) => &remedy.then,
-            _ => return None,
-        };
-        let base = steps.first()?.base.as_ref().filter(|base| base.kind == BaseKind::Bookmark)?;
+        let base = verdict.steps().first()?.base.as_ref().filter(|base| base.kind == BaseKind::Bookmark)?;
         let sign = item.proofs.get(&base.guid)?.objection(self.allow_unproven)?;
         Some(Blocked::UnprovenBookmark { mark: base.name.clone(), sign })
     }

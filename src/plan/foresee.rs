@@ -5,10 +5,11 @@ use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 
 use super::bookmark::snapshot_of;
-use super::diff::{BaseKind, Verdict, newest_common};
+use super::diff::{BaseKind, newest_common};
 use super::item::{Item, Known};
 use super::negotiate::{EncryptedAs, Listing, Negotiation};
 use super::proof::Sign;
+use super::verdict::Verdict;
 use super::{ConflictKind, Step, TargetDataset};
 use crate::name::{DatasetName, Guid, NameError, RelPath, SnapshotName};
 use crate::zfs::BaseFacts;

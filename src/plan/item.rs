@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use super::bookmark::Tags;
-use super::diff::{Attempt, BaseKind, Step, Verdict, from_bookmark, from_snapshot};
+use super::diff::{Attempt, BaseKind, Step, from_bookmark, from_snapshot};
 use super::foresee::Seen;
 use super::proof::Proof;
+use super::verdict::Verdict;
 use super::{Kind, SourceDataset, TargetDataset, Version};
 use crate::name::{DatasetName, Guid, Txg};
 

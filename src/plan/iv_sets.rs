@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 
-use super::diff::{Common, Verdict, newest_common, newest_common_of};
+use super::diff::{Common, newest_common, newest_common_of};
 use super::item::{Item, Known};
 use super::negotiate::{EncryptedAs, Negotiation};
+use super::verdict::Verdict;
 use super::{Conflict, ConflictKind, TargetDataset};
 use crate::name::{DatasetName, Guid};
 use crate::zfs::BaseFacts;

@@ -4,11 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
-use super::diff::{Verdict, newest_common};
+use super::diff::newest_common;
 use super::due::{Due, MaxDelete};
 use super::item::Item;
 use super::negotiate::Negotiation;
 use super::provenance::{Known, MAX_FOREIGN, Put, place};
+use super::verdict::Verdict;
 use super::{Filter, Format, SourceDataset, TargetDataset, Version};
 use crate::name::{DatasetName, Guid, RelPath, SnapshotName, Txg};
 
@@ -225,7 +226,9 @@ impl Negotiation {
                     put.is_some_and(|put| put.by == mirror.by) && copy.is_some_and(|copy| !copy.snapshots.is_empty())
                 }
                 (Some(newest), When::After) => !copy.is_some_and(|copy| has(copy, newest.guid)),
-                (Some(_), When::Before) => matches!(self.verdict(item), Verdict::Conflict(_) | Verdict::Blocked(_)),
+                (Some(_), When::Before) => {
+                    matches!(self.verdict(item), Verdict::Conflict(_) | Verdict::Blocked(_) | Verdict::Unresolved)
+                }
             }
         };
         let misfits = self.misfits.iter().filter(|misfit| !misfit.without_snapshots);

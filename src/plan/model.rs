@@ -409,6 +409,7 @@ impl Job<'_> {
         report: &mut Report,
     ) -> Result<End, (Option<Guid>, Refusal)> {
         let steps = match &planned.verdict {
+            Verdict::Unresolved => unreachable!("all was asked"),
             Verdict::NoSnapshots => return Ok(End::NoSnapshots),
             Verdict::InSync => return Ok(End::InSync),
             Verdict::Conflict(conflict) => return Ok(End::Conflict(conflict.clone())),

@@ -4,11 +4,12 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::bookmark::{Tags, snapshot_of};
-use super::diff::{Attempt, Verdict, diff, full};
+use super::diff::{Attempt, diff, full};
 use super::foresee::Seen;
 use super::item::{Item, Known, SourceFacts};
 use super::names::Misfit;
 use super::proof::Proof;
+use super::verdict::Verdict;
 use super::{Cures, Filter, SourceDataset, TargetDataset};
 use crate::name::{DatasetName, Guid, RelPath, Txg};
 use crate::zfs::{BaseFacts, Refusal};
@@ -477,10 +478,10 @@ impl Negotiation {
         match &item.known {
             _ if item.source.snapshots.is_empty() => Verdict::NoSnapshots,
             Known::Settled(verdict) => verdict.clone(),
-            Known::Based(kind, at) => Verdict::Send(item.steps(*kind, *at, self.newest_only)),
+            Known::Based(kind, at) => Verdict::with(Verdict::Send, item.steps(*kind, *at, self.newest_only)),
             Known::Missing => match self.in_anothers(item).or_else(|| self.blocked_above(item)) {
                 Some(blocked) => Verdict::Blocked(blocked),
-                None => Verdict::Send(full(&item.source, self.newest_only)),
+                None => Verdict::with(Verdict::Send, full(&item.source, self.newest_only)),
             },
             Known::Listed(target) => {
                 let kind = item.facts.map_or(target.kind, |facts| facts.kind);
@@ -490,8 +491,7 @@ impl Negotiation {
                     verdict => verdict,
                 }
             }
-            // Unreachable when the rounds were gone through; to claim nothing is the safe answer.
-            Known::Asked { .. } | Known::Unlisted => Verdict::Send(Vec::new()),
+            Known::Asked { .. } | Known::Unlisted => Verdict::Unresolved,
         }
     }
 }

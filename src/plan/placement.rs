@@ -70,7 +70,7 @@ impl Plan {
     /// How many steps are known so far.
     #[must_use]
     pub fn steps(&self) -> usize {
-        self.datasets.iter().map(PlannedDataset::steps).sum()
+        self.datasets.iter().map(|planned| planned.verdict.steps().len()).sum()
     }
 }
 
@@ -87,14 +87,6 @@ impl PlannedDataset {
             _ => false,
         };
         self.placement == Placement::Existing && !in_the_way
-    }
-
-    fn steps(&self) -> usize {
-        match &self.verdict {
-            Verdict::Send(steps) | Verdict::FillEmpty(steps) | Verdict::Overwrite(steps) => steps.len(),
-            Verdict::Cure(remedy) => remedy.then.len(),
-            Verdict::NoSnapshots | Verdict::InSync | Verdict::Conflict(_) | Verdict::Blocked(_) => 0,
-        }
     }
 }
 

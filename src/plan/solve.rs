@@ -24,7 +24,7 @@ impl Negotiation {
             let emptied = self.cures.replace.contains(&item.target_name) && target.snapshots.is_empty();
             return match item.facts {
                 Some(facts) if emptied && facts.kind == target.kind => {
-                    Verdict::Overwrite(full(&item.source, self.newest_only))
+                    Verdict::with(Verdict::Overwrite, full(&item.source, self.newest_only))
                 }
                 _ => Verdict::Conflict(conflict),
             };

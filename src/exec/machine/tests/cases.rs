@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{limits, plan, planned, step};
 use crate::exec::machine::{Action, Cured, End, Input, Machine};
-use crate::plan::{Conflict, ConflictKind, Placement, PlannedDataset, Verdict};
+use crate::plan::{Conflict, ConflictKind, Placement, PlannedDataset, Steps, Verdict};
 use crate::remote::client::SendFailure;
 use crate::remote::wire::Failure;
 use crate::report::StepId;
@@ -14,7 +14,16 @@ use crate::zfs::Refusal;
 const NOW: Duration = Duration::ZERO;
 
 fn send(steps: std::ops::Range<u64>) -> Verdict {
-    Verdict::Send(steps.map(step).collect())
+    Verdict::Send(Steps::new(steps.map(step).collect()).unwrap())
+}
+
+/// What was never found out is no success.
+#[test]
+fn the_unresolved_is_not_in_sync() {
+    let (machine, actions) = started(vec![planned(0, Placement::Existing, None, Verdict::Unresolved)]);
+    assert!(machine.is_done());
+    let ended = |action: &Action| matches!(action, Action::DatasetEnded { dataset: 0, end: End::Failed(_) });
+    assert!(actions.iter().any(ended), "{actions:?}");
 }
 
 fn existing(number: usize) -> PlannedDataset {
@@ -242,7 +251,10 @@ fn a_resumed_stream_that_gets_further_is_progress() {
         assert_eq!(connects(&machine.handle(NOW, down(channel))).len(), 1);
         let mut steps = vec![step(1)];
         steps[0].resume = Some(crate::name::ResumeToken(channel.to_string()));
-        machine.handle(NOW, replanned(0, planned(0, Placement::Existing, None, Verdict::Send(steps))));
+        machine.handle(
+            NOW,
+            replanned(0, planned(0, Placement::Existing, None, Verdict::Send(Steps::new(steps).unwrap()))),
+        );
         let up = machine.handle(NOW, Input::ChannelUp { channel: channel + 1, connection: channel + 1 });
         assert_eq!(starts(&up).len(), 1);
     }
@@ -255,7 +267,10 @@ fn a_stream_that_only_seems_to_get_further_ends() {
     for cut in 0..2 * u64::from(crate::exec::machine::MAX_RESUMES) {
         let mut steps = vec![step(1)];
         steps[0].resume = Some(crate::name::ResumeToken(cut.to_string()));
-        machine.handle(NOW, replanned(0, planned(0, Placement::Existing, None, Verdict::Send(steps))));
+        machine.handle(
+            NOW,
+            replanned(0, planned(0, Placement::Existing, None, Verdict::Send(Steps::new(steps).unwrap()))),
+        );
         let id = cut + 1;
         let broken = Failure { refusal: Refusal::Stream, words: "cut".into() };
         machine.handle(NOW, Input::Received { step: id, failure: Some(broken) });

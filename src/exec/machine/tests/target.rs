@@ -4,7 +4,7 @@ use proptest::sample::Index;
 
 use super::{planned, step};
 use crate::name::{Guid, ResumeToken};
-use crate::plan::{Conflict, ConflictKind, Cure, Placement, Plan, PlannedDataset, Remedy, Verdict};
+use crate::plan::{Conflict, ConflictKind, Cure, Placement, Plan, PlannedDataset, Remedy, Steps, Verdict};
 
 /// What gets a simulated conflict out of the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +112,7 @@ impl Target {
             if let Some(first) = steps.first_mut() {
                 first.resume.clone_from(&resume);
             }
-            steps
+            Steps::new(steps).unwrap()
         };
         let (verdict, placement) = match truth {
             Truth { total: 0, .. } => (Verdict::NoSnapshots, Placement::Existing),
