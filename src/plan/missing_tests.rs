@@ -28,9 +28,16 @@ fn negotiation(source: &[(&str, &[(&str, u64)])], exclude: &[&str]) -> Negotiati
     };
     let (selected, unselected): (Vec<_>, Vec<_>) =
         source.iter().map(dataset).partition(|dataset| filter.selects(&dataset.path));
-    Negotiation::new(&top, &name("b/t"), selected, false)
+    let all = 0..selected.len();
+    let mut negotiation = Negotiation::new(&top, &name("b/t"), selected, false)
         .with_tags(Tags::new("beta:22", Guid(1)))
-        .with_surroundings(&filter, unselected)
+        .with_surroundings(&filter, unselected);
+    for index in all {
+        // That nothing is in the way.
+        negotiation.look_again(index, None);
+        negotiation.looked(index, None);
+    }
+    negotiation
 }
 
 type Row<'a> = (&'a str, &'a [(&'a str, u64)], &'a str);
@@ -188,7 +195,7 @@ fn a_bookmark_protects_its_snapshot() {
     let mut source = SourceDataset { snapshots: versions(&[("s3", 3)]), ..SourceDataset::default() };
     source.bookmarks = versions(&[("m", 1)]);
     let negotiation = Negotiation::new(&name("a/s"), &name("b/t"), vec![source], false);
-    assert_eq!(negotiation.missing(&datasets, &notes, &both(), When::Before).undated(), ["b/t@s2"]);
+    assert_eq!(negotiation.missing(&datasets, &notes, &both(), When::After).undated(), ["b/t@s2"]);
 }
 
 #[test]
