@@ -1,6 +1,6 @@
 //! What the target has and the source has no more, or under another name: told, and where the user says so renamed or destroyed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::ask::{Asker, Listed, host_name};
@@ -168,12 +168,12 @@ async fn follow(
     Ok(done)
 }
 
-/// Finds out which of the datasets that have nothing in common with the source are another source's copies: nothing is made in these.
-pub async fn look_for_others(negotiation: &mut Negotiation, asker: &mut Asker<'_>) -> Result<(), StartError> {
-    let strangers = negotiation.strangers();
-    if strangers.is_empty() {
-        return Ok(());
-    }
+/// Finds out which of these datasets that have nothing in common with the source are another source's copies: nothing is made in these.
+pub async fn look_for_others(
+    negotiation: &mut Negotiation,
+    asker: &mut Asker<'_>,
+    strangers: BTreeSet<DatasetName>,
+) -> Result<(), StartError> {
     let by = asker.job.mirror.by;
     let notes = notes_of(asker.notes(Some(asker.job.target.dataset.clone()), &[]).await?);
     let of_another = |name: &DatasetName| notes.get(name)?.put.as_ref().map(|put| put.by != by);

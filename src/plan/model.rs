@@ -6,9 +6,11 @@ mod cures;
 
 use std::collections::{BTreeMap, HashMap};
 
+use answers::{all_hold, answer};
+
 use super::{
-    Attempt, BaseKind, Conflict, Cures, EncryptionRules, Kind, Listing, Negotiation, Placement, Plan, PlannedDataset,
-    Step, Verdict, Versions,
+    Ask, AskAnew, Attempt, BaseKind, Conflict, Cures, EncryptionRules, Inquiry, Kind, Listing, Negotiation, Placement,
+    Plan, PlannedDataset, Replan, Step, Verdict, Versions,
 };
 use crate::name::{DatasetName, Guid, RelPath, Txg};
 use crate::zfs::Refusal;
@@ -274,47 +276,21 @@ impl Job<'_> {
             // What is stored where is not the model's business.
             .with_encryption(EncryptionRules { allow_unencrypted: true, ..EncryptionRules::default() })
             .with_listing(if self.cures.any() { Listing::AllBehind } else { Listing::AsNeeded });
-        let mut asked: HashMap<String, usize> = HashMap::new();
-        loop {
-            let names = negotiation.questions();
-            if names.is_empty() {
-                break;
+        let (mut inquiry, mut asked) = (Inquiry::default(), HashMap::new());
+        while let Some(ask) = inquiry.next(&mut negotiation).expect("the pool is there") {
+            if let Ask::Names(names) = &ask {
+                for name in names {
+                    *asked.entry(name.split('@').next().unwrap().to_owned()).or_default() += 1;
+                }
             }
-            for name in &names {
-                *asked.entry(name.split('@').next().unwrap().to_owned()).or_default() += 1;
-            }
-            report.rounds += 1;
-            between(target);
-            negotiation.answers(&target.answer(&names));
+            answer(ask, &mut negotiation, source, target, between, report);
         }
         assert!(report.rounds <= 3);
-        assert!(asked.values().all(|&names| names <= MOST_NAMES), "{asked:?}");
-        between(target);
-        Self::list(&mut negotiation, target, report);
-        let facts = source.facts(&negotiation.wants_facts(false));
-        negotiation.facts(&facts);
-        negotiation.written(&source.written(&negotiation.wants_written()));
-        let holders = negotiation.wants_holders();
-        let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
-        negotiation.holders(&holders, target.bases(&names));
-        let wanted = negotiation.wants_bases();
-        let names: Vec<String> = wanted.iter().map(|(_, name)| name.clone()).collect();
-        negotiation.bases(&wanted, target.bases(&names));
-        negotiation.iv_sets(&[]);
-        Self::list(&mut negotiation, target, report);
+        assert!(asked.values().all(|&names: &usize| names <= MOST_NAMES), "{asked:?}");
         let plan = negotiation.plan();
         self.check_plan(&plan);
         between(target);
         (negotiation, plan)
-    }
-
-    fn list(negotiation: &mut Negotiation, target: &Side, report: &mut Report) {
-        let unlisted = negotiation.unlisted();
-        report.listed += unlisted.len();
-        if !unlisted.is_empty() {
-            let listings = unlisted.into_iter().filter_map(|name| Some((name.clone(), target.list_target(&name)?)));
-            negotiation.listed(listings.collect());
-        }
     }
 
     fn check_plan(&self, plan: &Plan) {
@@ -340,9 +316,15 @@ impl Job<'_> {
     ) -> PlannedDataset {
         negotiation.look_again(index, attempt);
         negotiation.looked(index, target.list_target(&planned.target));
-        negotiation.facts(&source.facts(std::slice::from_ref(&planned.source)));
-        negotiation.written(&source.written(&negotiation.wants_written_of(index)));
-        negotiation.replan(index).unwrap()
+        let mut replan = Replan::new(index);
+        loop {
+            match replan.next(negotiation).unwrap() {
+                AskAnew::Facts(dataset) => negotiation.facts(&source.facts(&[dataset])),
+                AskAnew::Written(snapshots) => negotiation.written(&source.written(&snapshots)),
+                AskAnew::Proofs(doubt) => _ = negotiation.proofs(all_hold(vec![doubt])),
+                AskAnew::Planned(planned) => return *planned,
+            }
+        }
     }
 
     /// A whole push, one dataset after the other.
