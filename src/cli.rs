@@ -8,6 +8,7 @@ mod restore;
 mod run;
 mod status;
 mod targets;
+mod value;
 mod verify;
 
 use std::path::PathBuf;
@@ -16,19 +17,19 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
-use crate::name::DatasetName;
 use crate::plan::{DEFAULT_FORMAT, Format, PerClass, Periods, Zone};
-use crate::zfs::Volmode;
 pub use cron::Cron;
 pub use mirror::{DeleteMissing, Mirror};
 pub use output::{LogTo, Output, Talk};
-pub use recv::{Allow, Recv};
+pub use recv::Recv;
 pub use restore::Restore;
 pub(crate) use run::DEFAULT_CONFIG;
 pub use run::{CheckConfig, Run};
 pub use status::Status;
 pub use targets::{Forget, Targets};
 pub use verify::Verify;
+use zfs::Volmode;
+use zfs::name::DatasetName;
 
 /// The whole command line. `zfsync cron` has flags of its own where the others have `-o` and `-h`.
 #[must_use]
@@ -120,7 +121,7 @@ pub struct Push {
     #[arg(long, help_heading = "Transfer")]
     pub decrypt: bool,
     /// Device nodes of volumes that are received anew: none, or what the dataset above says; see volmode in zfsprops(7)
-    #[arg(long, value_name = "WHAT", value_enum, default_value_t, help_heading = "Transfer")]
+    #[arg(long, value_name = "WHAT", value_parser = value::volmode(), default_value = "none", help_heading = "Transfer")]
     pub volmode: Volmode,
     /// Store what the source has unencrypted below an encrypted dataset unencrypted below its raw copy too
     #[arg(long, help_heading = "Transfer")]

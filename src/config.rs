@@ -17,14 +17,12 @@ use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 
-use crate::cli::{self, Allow, DeleteMissing, LogFormat};
+use crate::cli::{self, DeleteMissing, LogFormat};
 use crate::error::StartError;
-use crate::name::{DatasetName, NameError};
 use crate::plan::{Cures, Filter, Format, Mirror, Naming};
 use crate::remote::client::REMOTE_HELPER;
 use crate::remote::ssh::SshOptions;
 use crate::remote::target::{Target, TargetError};
-use crate::zfs::Volmode;
 pub use cron::{Branch, CronJob};
 pub use hooks::{HookCommand, Hooks, When};
 pub use prune::PruneJob;
@@ -33,6 +31,9 @@ pub use run::{FileError, choose as choose_jobs, read as read_jobs};
 pub use status::StatusJob;
 pub use targets::{ForgetJob, targets_of};
 pub use verify::VerifyJob;
+use zfs::Allow;
+use zfs::Volmode;
+use zfs::name::{DatasetName, NameError};
 
 /// A push, checked.
 #[derive(Debug, Clone)]
@@ -375,7 +376,7 @@ fn mirror(args: &cli::Mirror, format: &Format, source: &DatasetName) -> Mirror {
 fn source_tag(source: &DatasetName) -> u32 {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     // The upper half of the hash.
-    u32::try_from(crate::hash::stable(&format!("{host}:{source}")) >> 32).unwrap_or_default()
+    u32::try_from(zfs::hash::stable(&format!("{host}:{source}")) >> 32).unwrap_or_default()
 }
 
 /// So long what is missing stays, if not told otherwise.

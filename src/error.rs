@@ -68,7 +68,7 @@ impl From<Exit> for ExitCode {
 pub enum StartError {
     /// SOURCE is no legal dataset name.
     #[error("SOURCE: {0}")]
-    Source(crate::name::NameError),
+    Source(zfs::name::NameError),
     /// SOURCE looks like a dataset of another host.
     #[error("SOURCE {0:?} names a host: push sends a dataset of this machine")]
     RemoteSource(String),
@@ -266,10 +266,8 @@ fn colon(local: bool, pool: &str, dataset: &str) -> String {
 }
 
 fn hint(words: &str) -> &'static str {
-    match crate::zfs::Refusal::from_words(&crate::text::unquoted(words)) {
-        crate::zfs::Refusal::Permission => {
-            "\n  the user over there may not use zfs: log in as root, or allow it (zfs allow)"
-        }
+    match zfs::Refusal::from_words(&zfs::text::unquoted(words)) {
+        zfs::Refusal::Permission => "\n  the user over there may not use zfs: log in as root, or allow it (zfs allow)",
         _ => "",
     }
 }

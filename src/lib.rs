@@ -6,14 +6,9 @@ pub mod config;
 pub mod error;
 mod exec;
 mod generate;
-mod hash;
-mod lock;
-pub mod name;
 pub mod plan;
 pub mod remote;
 pub mod report;
-pub mod text;
-pub mod zfs;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -66,7 +61,7 @@ fn run_command() -> ExitCode {
         Command::Restore(args) => restore(&args).into(),
         Command::Verify(args) => verify(&args).into(),
         Command::Recv(args) => {
-            remote::helper::main_stdio(remote::helper::Config { roots: args.root, allow: args.allow, silence: None })
+            helper::main_stdio(helper::Config { roots: args.root, allow: args.allow, silence: None })
         }
         Command::Generate { dir } => match generate::generate(&dir) {
             Ok(()) => Exit::InSync.into(),

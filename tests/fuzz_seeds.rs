@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use zfsync::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
-use zfsync::plan::{Cure, Kind, Put, Restore};
-use zfsync::remote::wire::{
-    Brings, Failure, FrameKind, Header, Outlook, Receive, Rename, Reply, Request, TargetFacts, Thinned, write_mark,
-    write_message,
+use helper::wire::{FrameKind, Header, Reply, Request, write_mark, write_message};
+use zfs::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
+use zfs::record::{Begin, ByteOrder, Features, HeaderType, SIZE};
+use zfs::{
+    BaseFacts, Brings, Cure, Encryption, Failure, Kind, Note, Noted, Outlook, Put, Receive, Refusal, Rename, Restore,
+    TargetFacts, Thinned, Volmode,
 };
-use zfsync::zfs::record::{Begin, ByteOrder, Features, HeaderType, SIZE};
-use zfsync::zfs::{BaseFacts, Encryption, Note, Noted, Refusal, Volmode};
 
 type Seeds = BTreeMap<String, Vec<u8>>;
 

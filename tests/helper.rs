@@ -9,12 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use helper::wire::{self, FrameKind, Header, Reply, Request};
 use tempfile::TempDir;
-use zfsync::name::{DatasetName, Guid, SnapshotName, Txg};
-use zfsync::plan::{Cure, Kind};
-use zfsync::remote::wire::{self, Brings, FrameKind, Header, Hello, Receive, Rename, Reply, Request, TargetFacts};
-use zfsync::zfs::record::SIZE;
-use zfsync::zfs::{Encryption, Note, Refusal, Volmode};
+use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
+use zfs::record::SIZE;
+use zfs::{Brings, Cure, Encryption, Hello, Kind, Note, Receive, Refusal, Rename, TargetFacts, Volmode};
 
 /// Behaves as `zfs` does, for a pool `b` that holds `x` (one snapshot), `e` (empty) and `f` (not empty). A received
 /// stream goes to a file; what is called goes to `calls`.

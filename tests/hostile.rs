@@ -10,17 +10,14 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use helper::wire::{FrameKind, HEADER, Header, MAX_CONTROL, Reply, Request, write_message};
 use serde_json::json;
 use support::{Bed, Ended};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use zfsync::name::{DatasetName, Guid, SnapshotName, Txg};
-use zfsync::plan::Kind;
+use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
+use zfs::text::{QUOTE, sanitise};
+use zfs::{BaseFacts, Encryption, Failure, Hello, Kind, Refusal, TargetFacts, Thinned};
 use zfsync::remote::client::{Channel, ChannelEvent, FromChannel, HelperError};
-use zfsync::remote::wire::{
-    Failure, FrameKind, HEADER, Header, Hello, MAX_CONTROL, Reply, Request, TargetFacts, Thinned, write_message,
-};
-use zfsync::text::{QUOTE, sanitise};
-use zfsync::zfs::{BaseFacts, Encryption, Refusal};
 
 /// What a terminal would obey, and a line that looks like one of ours.
 const EVIL: &str = "gone\u{1b}[2J\u{1b}]0;x\u{7}\u{9b}31m\u{202e}\u{2066}\u{200b}\u{2028}\u{7f}\rover\nzfsync: 99 datasets in sync\n  s: all is well";
@@ -138,7 +135,7 @@ fn await_requests(input: &mut dyn Read, number: usize) {
 
 fn greet(output: &mut dyn Write) {
     let hello = Hello { version: "1".into(), host: "beta".into(), ..Hello::default() };
-    let _ = output.write_all(hello.to_line().unwrap().as_bytes());
+    let _ = output.write_all(helper::wire::greeting(&hello).unwrap().as_bytes());
 }
 
 fn frame(reply: &Reply) -> Vec<u8> {
@@ -232,7 +229,7 @@ fn words_are_harmless_as_they_come_in() {
         await_requests(input, 2);
         let _ = errors.write_all(EVIL.as_bytes());
         let hello = Hello { version: EVIL.into(), host: EVIL.into(), user: EVIL.into(), ..Hello::default() };
-        let _ = output.write_all(hello.to_line().unwrap().as_bytes());
+        let _ = output.write_all(helper::wire::greeting(&hello).unwrap().as_bytes());
         let _ = output.write_all(&frame(&Reply::Done { id: 1, failure: Some(failure()), warning: Some(EVIL.into()) }));
         let pinned = vec![("s".parse().unwrap(), EVIL.to_owned())];
         let _ = output.write_all(&frame(&Reply::Thinned { id: 2, thinned: Thinned { pinned, ..Thinned::default() } }));
@@ -273,11 +270,8 @@ fn a_request_that_is_too_large_is_refused_by_name_and_the_channel_lives() {
         "how": "rollback", "dataset": "b/x", "to": "s", "to_guid": 1, "loses": Vec::<u64>::new(),
     }))
     .unwrap();
-    let zfsync::plan::Cure::Rollback { dataset, to, to_guid, .. } = cure else { panic!() };
-    play.ask(Request::Cure {
-        id: 1,
-        cure: zfsync::plan::Cure::Rollback { dataset: dataset.clone(), to, to_guid, loses },
-    });
+    let zfs::Cure::Rollback { dataset, to, to_guid, .. } = cure else { panic!() };
+    play.ask(Request::Cure { id: 1, cure: zfs::Cure::Rollback { dataset: dataset.clone(), to, to_guid, loses } });
     play.ask(Request::Clear { id: 2, dataset });
     let (events, _) = play.events();
     let dones: Vec<&Reply> = events

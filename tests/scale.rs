@@ -93,7 +93,7 @@ fn watch(sender: &Child) -> (Used, Used) {
 
 /// A tree on both sides that is in sync, with the bookmarks that a run leaves.
 fn world(bed: &Bed, datasets: u64, snapshots: u64) {
-    let tags = zfsync::plan::Tags::new("", zfsync::name::Guid(5));
+    let tags = zfs::Tags::new("", zfs::name::Guid(5));
     for (file, top) in [("source", "tank/data"), ("world", "backup/copies")] {
         let mut text = String::new();
         if file == "world" {

@@ -5,9 +5,9 @@ mod support;
 
 use std::net::{Ipv4Addr, TcpListener};
 
+use helper::wire::PROTOCOL;
 use support::sshd::{Manners, Sshd, available, keygen};
 use support::{Bed, Ended, zfsync};
-use zfsync::remote::wire::PROTOCOL;
 
 /// Runs `zfsync push` with the bed's ssh_config and the zfsync `there`.
 fn push(bed: &Bed, args: &[&str]) -> Ended {

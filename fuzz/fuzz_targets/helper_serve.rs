@@ -7,13 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use helper::{Config, serve};
 use libfuzzer_sys::fuzz_target;
-use zfsync::name::{DatasetName, Guid, SnapshotName};
-use zfsync::plan::Cure;
-use zfsync::remote::helper::{Config, Found, Host, Process, Sink, Started, Unread, serve};
-use zfsync::remote::pump;
-use zfsync::remote::wire::{Failure, Hello, Receive, Rename, Thinned};
-use zfsync::zfs::{Note, Noted};
+use zfs::Host;
+use zfs::host::{Found, Process, Sink, Started, Unread};
+use zfs::name::{DatasetName, Guid, SnapshotName};
+use zfs::{Cure, Failure, Hello, Note, Noted, Receive, Rename, Thinned};
 
 struct Tame;
 
@@ -93,7 +92,7 @@ impl Host for Tame {
 
     fn receive(&self, _: &Receive, _: Option<&SnapshotName>) -> Result<Started, Failure> {
         let (mut input, stdin) = io::pipe().expect("a pipe");
-        pump::set_nonblocking(&stdin, true).expect("a pipe can be made non-blocking");
+        zfs::pipe::set_nonblocking(&stdin, true).expect("a pipe can be made non-blocking");
         // Takes everything, as `zfs recv` would.
         let thread = thread::spawn(move || _ = io::copy(&mut input.by_ref(), &mut io::sink()));
         let process = Arc::new(Reader(Mutex::new(Some(thread))));

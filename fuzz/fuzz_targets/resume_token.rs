@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use zfsync::name::ResumeToken;
-use zfsync::zfs::Token;
+use zfs::Token;
+use zfs::name::ResumeToken;
 
 fuzz_target!(|text: &str| {
     if let Ok(token) = Token::decode(&ResumeToken(text.to_owned())) {

@@ -1,8 +1,8 @@
 //! Frames from a peer: headers and control bodies.
 #![no_main]
 
+use helper::wire::{FrameKind, Header, Reply, Request, read_body};
 use libfuzzer_sys::fuzz_target;
-use zfsync::remote::wire::{FrameKind, Header, Reply, Request, read_body};
 
 fuzz_target!(|bytes: &[u8]| {
     let mut input = bytes;

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use zfsync::zfs::{
+use zfs::{
     Estimate, Refusal, disabled_features, read_creations, read_facts, read_names, read_notes, read_pinned,
     read_reclaimed, read_source, read_states, read_written, user_objects,
 };

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{Faults, LogTo, Mirror, Output, Push, Selection, Ssh, count_parser};
-use crate::zfs::Volmode;
+use zfs::Volmode;
 
 /// `zfsync restore`.
 #[derive(Debug, Args)]

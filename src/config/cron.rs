@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use super::hooks::Hooks;
 use super::{Faults, Log, OnlyThere, PruneJob, PushJob, SnapshotJob, filter, mirror, mirror_needs, naming, source};
-use crate::cli::{self, Allow};
+use crate::cli;
 use crate::error::StartError;
-use crate::name::DatasetName;
 use crate::plan::{Class, PerClass, Rules, Scope, Zone};
 use crate::remote::target::Target;
+use zfs::Allow;
+use zfs::name::DatasetName;
 
 /// A crontab's job, or one of a configuration file, checked.
 #[derive(Debug, Clone)]

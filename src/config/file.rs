@@ -14,9 +14,9 @@ use toml::Spanned;
 use super::hooks::HookCommand;
 use super::source;
 use crate::cli::{self, LogFormat};
-use crate::name::DatasetName;
 use crate::plan::{Format, MaxDelete, PerClass, Periods, Zone};
 use crate::remote::target::Target;
+use zfs::name::DatasetName;
 
 /// All of it.
 #[derive(Debug, Derive)]

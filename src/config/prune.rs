@@ -6,12 +6,13 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use super::{Faults, OnlyThere, PushJob, filter, naming, remote_helper, run_number, source, ssh};
-use crate::cli::{self, Allow};
+use crate::cli;
 use crate::error::StartError;
-use crate::name::DatasetName;
 use crate::plan::{Cures, Filter, Mirror, Rules, Scope, Zone};
 use crate::remote::target::Target;
-use crate::zfs::Volmode;
+use zfs::Allow;
+use zfs::Volmode;
+use zfs::name::DatasetName;
 
 /// A prune, checked.
 #[derive(Debug, Clone)]

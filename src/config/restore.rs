@@ -1,9 +1,10 @@
 //! A restore, checked: a push the other way that makes what can be used.
 
 use super::{PushJob, allow_more};
-use crate::cli::{self, Allow};
+use crate::cli;
 use crate::error::StartError;
-use crate::name::SnapshotName;
+use zfs::Allow;
+use zfs::name::SnapshotName;
 
 /// What a restore does that a push doesn't.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::{Branch, PushJob, choose_jobs, filter, read_jobs, source};
 use crate::cli;
 use crate::error::StartError;
-use crate::name::DatasetName;
 use crate::plan::{Filter, Limits};
 use crate::remote::target::Target;
+use zfs::name::DatasetName;
 
 /// A status, checked.
 #[derive(Debug, Clone)]

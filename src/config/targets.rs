@@ -3,7 +3,7 @@
 use super::{PushJob, source};
 use crate::cli;
 use crate::error::StartError;
-use crate::name::DatasetName;
+use zfs::name::DatasetName;
 
 /// A target to forget, checked.
 #[derive(Debug, Clone)]

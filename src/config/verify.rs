@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::{PushJob, filter, source};
-use crate::cli::{self, Allow};
+use crate::cli;
 use crate::error::StartError;
 use crate::plan::Filter;
+use zfs::Allow;
 
 /// A comparison, checked.
 #[derive(Debug, Clone)]

@@ -15,11 +15,12 @@ use super::fleet::Fleet;
 use super::machine::BELIEVED;
 use crate::config::PushJob;
 use crate::error::StartError;
-use crate::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
-use crate::plan::{Cure, TargetDataset, TargetLimits};
+use crate::plan::TargetDataset;
+use crate::plan::TargetLimits;
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel, HelperError};
-use crate::remote::wire::{Failure, Rename, Reply, Request, Thinned};
-use crate::zfs::{BaseFacts, Note, Noted, Refusal};
+use helper::wire::{Reply, Request};
+use zfs::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
+use zfs::{BaseFacts, Cure, Failure, Note, Noted, Refusal, Rename, Thinned};
 
 /// So many bytes, and so many names, go into one question: its answer must fit into a frame too.
 const QUESTION: (usize, usize) = (256 * 1024, 8000);

@@ -8,12 +8,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::name::{DatasetName, Guid, SnapshotName};
-use crate::plan::{
-    Base, BaseKind, MarkKind, Negotiation, Plan, PlannedDataset, SourceDataset, Step, Tags, Verdict, Version,
-    snapshot_of_name,
-};
-use crate::zfs::{NewBookmark, Origin, Refusal, Zfs};
+use crate::plan::{Base, BaseKind, Negotiation, Plan, PlannedDataset, SourceDataset, Step, Verdict};
+use zfs::name::{DatasetName, Guid, SnapshotName};
+use zfs::{MarkKind, NewBookmark, Origin, Refusal, Tags, Version, Zfs, snapshot_of_name};
 
 /// So many go into one channel program: far below its limits, and below every system's for arguments.
 const BATCH: usize = 200;

@@ -17,14 +17,14 @@ use super::source::{self, Source};
 use super::stop::Stop;
 use crate::config::{Branch, CronJob, PruneJob, PushJob, SnapshotJob, When};
 use crate::error::{Exit, StartError};
-use crate::lock::{self, Lock, LockError};
-use crate::name::DatasetName;
 use crate::plan::same_window;
 use crate::report::format::{count, sanitise};
 use crate::report::log_file::{Kept, LogFile};
 use crate::report::prune::Pruned;
 use crate::report::{self, state};
-use crate::zfs::Zfs;
+use zfs::Zfs;
+use zfs::lock::{self, Lock, LockError};
+use zfs::name::DatasetName;
 
 /// So long another run's snapshot or thinning of the same source is waited for: both are short.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::ask::Asker;
 use super::source;
 use crate::error::StartError;
-use crate::name::SnapshotName;
 use crate::plan::{Conflict, PlannedDataset, Verdict};
-use crate::zfs::Zfs;
+use zfs::Zfs;
+use zfs::name::SnapshotName;
 
 fn conflict(planned: &PlannedDataset) -> Option<&Conflict> {
     match &planned.verdict {

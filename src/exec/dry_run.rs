@@ -10,10 +10,10 @@ use super::ready::{Cleared, Ready};
 use super::{foresee, recorded, source};
 use crate::config::PushJob;
 use crate::error::{Exit, StartError};
-use crate::plan::{Cure, Move, PlannedDataset, Step, UNRESOLVED, Verdict};
+use crate::plan::{Move, PlannedDataset, Step, UNRESOLVED, Verdict};
 use crate::report::format::duration;
 use crate::report::{PlanAction, PlanRow, Reporter, print_plan};
-use crate::zfs::Zfs;
+use zfs::{Cure, Zfs};
 
 /// Prints the plan; only `zfs send -n` runs, on this machine.
 pub async fn show(

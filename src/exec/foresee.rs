@@ -7,10 +7,10 @@ use super::ask::{Asker, host_name};
 use super::ready::Cleared;
 use crate::config::PushJob;
 use crate::error::StartError;
-use crate::remote::wire::{Failure, MAX_THIN, Outlook};
 use crate::report::Event;
 use crate::report::format::bytes;
-use crate::zfs::Refusal;
+use zfs::host::MAX_THIN;
+use zfs::{Failure, Outlook, Refusal};
 
 /// Finds out what of all that would be cleared away would stay, and why.
 pub async fn what_stays(asker: &mut Asker<'_>, cleared: &mut Cleared) -> Result<(), StartError> {

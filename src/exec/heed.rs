@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::targets::{counterpart, label, noted_around, noted_on, reached, received};
 use crate::config::PushJob;
 use crate::error::StartError;
-use crate::name::{DatasetName, Guid};
-use crate::plan::{Has, Peer, Registered, SourceDataset, Tag, Tags, TargetDataset};
-use crate::zfs::Zfs;
+use crate::plan::{Has, Peer, Registered, SourceDataset, TargetDataset};
+use zfs::name::{DatasetName, Guid};
+use zfs::{Tag, Tags, Zfs};
 
 /// What a target has said of itself: the guids of its pool's root dataset and of TARGET.
 #[derive(Debug, Clone, Copy)]

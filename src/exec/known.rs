@@ -7,10 +7,10 @@ use super::targets::{drop_note, noted_around, noted_on, reached};
 use super::{local, lock, source};
 use crate::config::ForgetJob;
 use crate::error::StartError;
-use crate::name::{DatasetName, SnapshotName};
-use crate::plan::{Registered, SourceDataset, Tag, Tags, arrived, bookmarks_of, strangers};
+use crate::plan::{Registered, SourceDataset, arrived, bookmarks_of, strangers};
 use crate::report::targets::{Forgotten, Known, Targets};
-use crate::zfs::{Refusal, Zfs};
+use zfs::name::{DatasetName, SnapshotName};
+use zfs::{Refusal, Tag, Tags, Zfs};
 
 /// So long zfs may say nothing.
 const STALL: Duration = Duration::from_secs(300);
@@ -51,7 +51,7 @@ async fn others(zfs: &Zfs, source: &DatasetName, datasets: &[SourceDataset]) -> 
 }
 
 /// A target's tag for a dataset, whether that is selected or not.
-fn any_tag(target: &Registered, path: &crate::name::RelPath) -> Option<Tag> {
+fn any_tag(target: &Registered, path: &zfs::name::RelPath) -> Option<Tag> {
     Some(target.tags().of(&target.dataset.join(path).ok()?))
 }
 

@@ -7,7 +7,7 @@ use super::fleet::{Fleet, Opened};
 use crate::config::{PushJob, check_overlap};
 use crate::error::StartError;
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel};
-use crate::remote::wire::Hello;
+use zfs::Hello;
 
 /// Waits for the first connection and its helper's greeting.
 pub async fn first_channel(

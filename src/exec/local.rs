@@ -8,8 +8,6 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, ChildStdout};
 
-use crate::remote::pump;
-
 /// What is told when it says nothing any more.
 pub const HANGS: &str = "it says nothing any more and was ended: is the pool suspended? Look at zpool status";
 
@@ -44,7 +42,7 @@ pub fn start(command: Command) -> io::Result<Child> {
 /// The output as a descriptor that a thread can read.
 pub fn for_a_thread(stdout: ChildStdout) -> io::Result<OwnedFd> {
     let stdout = stdout.into_owned_fd()?;
-    pump::set_nonblocking(&stdout, false)?;
+    zfs::pipe::set_nonblocking(&stdout, false)?;
     Ok(stdout)
 }
 

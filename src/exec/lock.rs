@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::ask::owner;
 use crate::config::PushJob;
 use crate::error::StartError;
-use crate::lock::{self, Lock, LockError};
+use zfs::lock::{self, Lock, LockError};
 
 /// How often a lock that is waited for is tried.
 const AGAIN: Duration = Duration::from_millis(200);

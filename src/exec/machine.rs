@@ -17,11 +17,11 @@ pub use event::{Action, ConnectionId, Cured, End, Input, Limits, advice, source_
 use patience::Patience;
 pub use watch::BELIEVED;
 
-use crate::name::ResumeToken;
 use crate::plan::{Attempt, Placement, Plan, PlannedDataset, Step, UNRESOLVED, Verdict};
 use crate::remote::client::{ChannelId, SendFailure};
-use crate::remote::wire::Failure;
 use crate::report::StepId;
+use zfs::Failure;
+use zfs::name::ResumeToken;
 
 /// So often in one run a dataset that is resumed elsewhere has got further. Where it has is the other host's word: one that
 /// names another place each time must not keep a run busy for ever.

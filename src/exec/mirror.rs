@@ -10,13 +10,13 @@ use super::ready::{Cleared, Unread};
 use super::{recorded, source};
 use crate::config::{OnlyThere, PushJob};
 use crate::error::StartError;
-use crate::name::DatasetName;
 use crate::plan::{
     Clocks, Due, Guess, Missing, Move, Negotiation, Notes, StaysThere, TargetDataset, Times, TooMuch, When,
 };
-use crate::remote::wire::{Hello, MAX_THIN, Rename, Thinned};
 use crate::report::{Event, Reporter};
-use crate::zfs::{Note, Noted, Zfs};
+use zfs::host::MAX_THIN;
+use zfs::name::DatasetName;
+use zfs::{Hello, Note, Noted, Rename, Thinned, Zfs};
 
 /// More datasets than these are not listed only to find out which of them was renamed.
 const FEW: usize = 200;
@@ -55,7 +55,7 @@ pub async fn look_around(
     let still = negotiation.only_there(&only_there);
     let snapshots = negotiation.snapshots_only_there(&listed);
     if job.only_there > OnlyThere::Ignored && !(still.is_empty() && snapshots.is_empty()) {
-        let texts = |names: Vec<crate::name::SnapshotName>| names.iter().map(ToString::to_string).collect();
+        let texts = |names: Vec<zfs::name::SnapshotName>| names.iter().map(ToString::to_string).collect();
         reporter.event(&Event::OnlyThere {
             datasets: still.iter().map(ToString::to_string).collect(),
             snapshots: snapshots.into_iter().map(|(dataset, names)| (dataset.to_string(), texts(names))).collect(),

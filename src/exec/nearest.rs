@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::local;
 use crate::error::StartError;
 use crate::plan::nearest;
-use crate::text::sanitise;
-use crate::zfs::{Refusal, Zfs};
+use zfs::text::sanitise;
+use zfs::{Refusal, Zfs};
 
 /// The question costs no more than this: it is about an error that is there already.
 const LIMIT: Duration = Duration::from_secs(10);

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use super::local;
 use crate::config::{Branch, CronJob, PruneJob};
-use crate::hash;
 use crate::plan::{Mirror, Rules};
 use crate::report::format::duration;
 use crate::report::jobs::rules_in_words;
-use crate::zfs::Zfs;
+use zfs::{Zfs, hash};
 
 /// So long zfs may take for either question.
 const LIMIT: Duration = Duration::from_secs(60);

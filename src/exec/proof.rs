@@ -8,10 +8,10 @@ use tokio::task::JoinSet;
 
 use super::local;
 use super::source::{self, chunks};
-use crate::name::{DatasetName, Guid, Txg};
 use crate::plan::{Doubt, Proof, Proofs, Settled, Sign, SourceDataset, WITNESS, note_of, replay};
 use crate::report::{Event, Reporter};
-use crate::zfs::{Refusal, Traces, Zfs, read_sources, read_values};
+use zfs::name::{DatasetName, Guid, Txg};
+use zfs::{Refusal, Traces, Zfs, read_sources, read_values};
 
 /// So many notes are taken at a time.
 const AT_ONCE: usize = 4;

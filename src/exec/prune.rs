@@ -17,17 +17,16 @@ use super::signals::Signals;
 use super::{lock, proof, source};
 use crate::config::{PruneJob, PushJob};
 use crate::error::{Exit, StartError};
-use crate::lock::Lock;
-use crate::name::{DatasetName, Guid, RelPath, SnapshotName};
 use crate::plan::{
-    Calendar, Choice, Cut, SourceDataset, Tags, TargetDataset, prune_source, prune_target, relies_on_orphans, undated,
+    Calendar, Choice, Cut, SourceDataset, TargetDataset, prune_source, prune_target, relies_on_orphans, undated,
 };
 use crate::remote::client::{ChannelId, FromChannel};
-use crate::remote::helper;
-use crate::remote::wire::{Failure, MAX_THIN, Thinned};
 use crate::report::prune::{Pruned, Side};
 use crate::report::record::{Begun, Record, Thing};
-use crate::zfs::{Refusal, Zfs, permission};
+use zfs::host::MAX_THIN;
+use zfs::lock::Lock;
+use zfs::name::{DatasetName, Guid, RelPath, SnapshotName};
+use zfs::{Failure, Refusal, Tags, Thinned, Zfs, permission};
 
 /// So long a listing of the source may stand still.
 const STALL: Duration = Duration::from_secs(300);
@@ -351,7 +350,8 @@ async fn thin_here(zfs: &Zfs, portions: &[Portion], dry_run: bool) -> Vec<Result
         let (zfs, turns) = (zfs.clone(), turns.clone());
         running.spawn(async move {
             let _turn = turns.acquire_owned().await;
-            let work = move || helper::thin(&zfs, &dataset, &snapshots, dry_run).map_err(|why| explain(why, &dataset));
+            let work =
+                move || zfs::host::thin(&zfs, &dataset, &snapshots, dry_run).map_err(|why| explain(why, &dataset));
             let failed = |words: String| Failure { refusal: Refusal::Other, words };
             let result = match tokio::time::timeout(LIMIT, tokio::task::spawn_blocking(work)).await {
                 Ok(Ok(result)) => result,

@@ -17,16 +17,15 @@ use super::targets::{self, Targets};
 use super::{dates, dry_run, foresee, lock, mirror, proof, recorded, restore, run};
 use crate::config::PushJob;
 use crate::error::{Exit, StartError};
-use crate::name::DatasetName;
 use crate::plan::{
     Ask, Cures, EncryptedAs, EncryptionRules, Inquiry, Listing, Move, Negotiation, NoPool, Nothing, Plan,
     SourceDataset, TargetDataset, TargetLimits, Verdict, When,
 };
 use crate::remote::client::FromChannel;
-use crate::remote::wire::{Failure, Outlook};
 use crate::report::state::Recorder;
 use crate::report::{Event, Reporter};
-use crate::zfs::Zfs;
+use zfs::name::DatasetName;
+use zfs::{Failure, Outlook, Zfs};
 
 /// Brings the target in sync with the source, or shows what that would take.
 pub async fn push(job: PushJob, json: bool, reporter: &mut dyn Reporter) -> Result<Exit, StartError> {

@@ -6,14 +6,13 @@ use std::process::Command;
 use super::targets::Met;
 use crate::config::PushJob;
 use crate::error::StartError;
-use crate::name::{DatasetName, RelPath, SnapshotName};
 use crate::plan::{
     BaseKind, Clocks, Due, Missing, Move, Negotiation, Plan, PlannedDataset, Step, TargetLimits, TooMuch,
 };
 use crate::remote::client::ChannelId;
-use crate::remote::wire::{Failure, Outlook};
 use crate::report::Event;
-use crate::zfs::{SendBase, SendFlags, SendSpec, Zfs};
+use zfs::name::{DatasetName, RelPath, SnapshotName};
+use zfs::{Failure, Outlook, SendBase, SendFlags, SendSpec, Zfs};
 
 /// What is known when the first step could start.
 pub struct Ready {

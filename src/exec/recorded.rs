@@ -1,12 +1,12 @@
 //! What a push destroys or moves on its target gets into the record of destructions, and is told as an event when it is done.
 
 use crate::config::PushJob;
-use crate::name::DatasetName;
-use crate::plan::{Cure, Doomed, Negotiation};
-use crate::remote::wire::{Receive, Rename};
+use crate::plan::{Doomed, Negotiation};
 use crate::report::format::duration;
 use crate::report::record::{Begun, Deed, Record, Thing};
 use crate::report::{Event, Reporter};
+use zfs::name::DatasetName;
+use zfs::{Cure, Receive, Rename};
 
 /// The rule by which a receive replaces an empty filesystem.
 pub const INTO_EMPTY: &str = "zfs receive -F onto an empty filesystem";

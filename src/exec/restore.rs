@@ -8,10 +8,10 @@ use super::ready::Unread;
 use super::{local, source};
 use crate::config::{PushJob, Restore};
 use crate::error::StartError;
-use crate::name::{DatasetName, RelPath, SnapshotName};
 use crate::plan::{Restorable, SourceDataset, restorable, wanted_dates};
 use crate::report::{Event, Reporter};
-use crate::zfs::{Zfs, read_settings};
+use zfs::name::{DatasetName, RelPath, SnapshotName};
+use zfs::{Zfs, read_settings};
 
 /// So long zfs may say nothing.
 const STALL: Duration = Duration::from_secs(300);

@@ -5,10 +5,11 @@
 use super::{proof, source};
 use crate::config::PushJob;
 use crate::error::StartError;
-use crate::name::{DatasetName, Guid, RelPath, ResumeToken};
-use crate::plan::{Proof, ResumePoint, SourceDataset};
+use crate::plan::Proof;
+use crate::plan::{ResumePoint, SourceDataset};
 use crate::report::Event;
-use crate::zfs::{Token, TokenError, Zfs};
+use zfs::name::{DatasetName, Guid, RelPath, ResumeToken};
+use zfs::{Token, TokenError, Zfs};
 
 /// What a token is good for.
 #[derive(Debug, PartialEq, Eq)]
@@ -126,7 +127,7 @@ pub fn kept(source: &DatasetName, why: &str) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::Txg;
+    use zfs::name::Txg;
 
     fn source() -> (DatasetName, SourceDataset) {
         let mut dataset = SourceDataset::default();

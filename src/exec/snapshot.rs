@@ -12,10 +12,10 @@ use jiff::Timestamp;
 use super::source;
 use crate::config::SnapshotJob;
 use crate::error::{Exit, StartError};
-use crate::name::{DatasetName, SnapshotName};
 use crate::plan::{Naming, PoolSnapshots, Selection, SnapshotPlan, Tree};
 use crate::report::format::{count, duration, sanitise};
-use crate::zfs::{Refusal, Zfs, permission, without_usage};
+use zfs::name::{DatasetName, SnapshotName};
+use zfs::{Refusal, Zfs, permission, without_usage};
 
 /// A listing that says nothing for so long is given up: the pool may be suspended.
 const SILENCE: Duration = Duration::from_secs(300);

@@ -11,12 +11,13 @@ use tokio::io::AsyncReadExt as _;
 
 use super::{local, nearest};
 use crate::error::StartError;
-use crate::name::{DatasetName, Guid, SnapshotName, Txg};
-use crate::plan::{SnapshotState, SourceDataset, SourceFacts};
-use crate::text::quoted;
-use crate::zfs::{
-    ContentError, Estimate, ParseError, Part, Reading, Record, Zfs, feature_is_active, read_content, read_creations,
-    read_facts, read_history, read_iv_sets, read_listed, read_source, read_states, read_written,
+use crate::plan::SourceDataset;
+use crate::plan::SourceFacts;
+use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
+use zfs::text::quoted;
+use zfs::{
+    ContentError, Estimate, ParseError, Part, Reading, Record, SnapshotState, Zfs, feature_is_active, read_content,
+    read_creations, read_facts, read_history, read_iv_sets, read_listed, read_source, read_states, read_written,
 };
 
 /// So many bytes of names go into one argv; FreeBSD's limit is 512 KiB for all arguments and the environment.
@@ -128,6 +129,7 @@ async fn list_all(
     let listing = tokio::task::spawn_blocking(move || {
         let input = Counted { input: std::fs::File::from(stdout), read };
         read_source(BufReader::with_capacity(256 * 1024, input), &top)
+            .map(|all| all.into_iter().map(SourceDataset::from).collect::<Vec<_>>())
     });
     let mut complaints = Vec::new();
     let (listed, said) = tokio::join!(listing, stderr.read_to_end(&mut complaints));

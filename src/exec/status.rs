@@ -19,13 +19,13 @@ use super::signals::Signals;
 use super::source;
 use crate::config::{PushJob, StatusJob};
 use crate::error::{Exit, Signal, StartError};
-use crate::name::DatasetName;
 use crate::plan::{
     DatasetStatus, Level, Side, SourceDataset, Status, Step, TargetDataset, TargetLimits, TargetStatus, compare,
 };
 use crate::remote::client::{ChannelId, FromChannel};
 use crate::report::state::Remembered;
-use crate::zfs::Zfs;
+use zfs::Zfs;
+use zfs::name::DatasetName;
 
 /// So long a listing of the source may stand still.
 const STALL: Duration = Duration::from_secs(300);

@@ -6,11 +6,11 @@ use super::ask::{Asker, host_name};
 use super::local;
 use crate::config::PushJob;
 use crate::error::StartError;
-use crate::name::{DatasetName, Guid};
-use crate::plan::{Identity, Negotiation, PROPERTY, Plan, Registered, Registry, Seen, Tags};
+use crate::plan::{Identity, Negotiation, PROPERTY, Plan, Registered, Registry, Seen};
 use crate::remote::ssh;
 use crate::report::{Event, Reporter};
-use crate::zfs::{Note, Zfs, read_settings_of};
+use zfs::name::{DatasetName, Guid};
+use zfs::{Note, Tags, Zfs, read_settings_of};
 
 /// So long zfs may take for a question about properties.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -15,11 +15,11 @@ use super::signals::Signals;
 use super::source;
 use crate::config::VerifyJob;
 use crate::error::StartError;
-use crate::name::{DatasetName, Guid};
 use crate::plan::{Compared, Content, Pair, contents_differ, verify as compare};
 use crate::remote::client::FromChannel;
 use crate::report::verify::Progress;
-use crate::zfs::{PART, Part, Reading, Zfs};
+use zfs::name::{DatasetName, Guid};
+use zfs::{PART, Part, Reading, Zfs};
 
 /// So long the connections may take to close after a signal.
 const CLOSING: Duration = Duration::from_secs(6);
@@ -96,7 +96,7 @@ async fn same_keys(zfs: &Zfs, asker: &mut Asker<'_>, rows: &[Compared]) -> Resul
     if encrypted.is_empty() {
         return Ok(HashMap::new());
     }
-    let name = |dataset: &str, snapshot: &crate::name::SnapshotName| format!("{dataset}@{snapshot}");
+    let name = |dataset: &str, snapshot: &zfs::name::SnapshotName| format!("{dataset}@{snapshot}");
     let here: Vec<String> = encrypted.iter().map(|(row, pair)| name(&row.dataset, &pair.here)).collect();
     let there: Vec<String> = encrypted.iter().map(|(row, pair)| name(&row.target, &pair.there)).collect();
     let stall = asker.job.faults.stall_timeout;
@@ -123,7 +123,7 @@ async fn compare_content(
     let (Ok(dataset), Ok(target)) = (row.dataset.parse(), row.target.parse()) else {
         return Ok(Content::Unreadable("its name is too long".into()));
     };
-    let of = |dataset, snapshot: &crate::name::SnapshotName, only| Reading {
+    let of = |dataset, snapshot: &zfs::name::SnapshotName, only| Reading {
         dataset,
         snapshot: snapshot.clone(),
         guid: pair.guid,

@@ -5,8 +5,8 @@ use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
-use super::{Kind, Versions};
-use crate::name::{DatasetName, SnapshotName, Txg};
+use zfs::name::{DatasetName, SnapshotName, Txg};
+use zfs::{Kind, Versions};
 
 /// How many names of a list are printed before "and N more".
 const SHOWN: usize = 8;

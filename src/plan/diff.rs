@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::conflict::{Conflict, ConflictKind};
-use super::{Kind, ResumePoint, SourceDataset, TargetDataset, Verdict, Version};
-use crate::name::{Guid, ResumeToken, SnapshotName, Txg};
-use crate::zfs::Refusal;
+use super::{ResumePoint, SourceDataset, TargetDataset, Verdict};
+use zfs::name::{Guid, ResumeToken, SnapshotName, Txg};
+use zfs::{Kind, Refusal, Version};
 
 /// What an increment starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -6,7 +6,7 @@ use super::item::{Item, Known};
 use super::negotiate::Negotiation;
 use super::proof::{Doubt, Proof, Proofs, Sign};
 use super::verdict::Verdict;
-use crate::name::{DatasetName, Guid};
+use zfs::name::{DatasetName, Guid};
 
 /// What became of doubts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -130,9 +130,9 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::name::Txg;
-    use crate::plan::{Kind, SourceDataset, TargetDataset, Versions};
-    use crate::zfs::Encryption;
+    use crate::plan::{SourceDataset, TargetDataset};
+    use zfs::name::Txg;
+    use zfs::{Encryption, Kind, Versions};
 
     fn versions(all: &[(&str, u64)]) -> Versions {
         let mut versions = Versions::default();

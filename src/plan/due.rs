@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::missing::{Doomed, Missing};
-use crate::name::{DatasetName, Guid, SnapshotName};
+use zfs::name::{DatasetName, Guid, SnapshotName};
 
 /// So much always may go without `--max-delete`.
 const FEW: usize = 10;

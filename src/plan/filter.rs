@@ -4,7 +4,7 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::name::RelPath;
+use zfs::name::RelPath;
 
 /// A glob that can't be understood.
 #[derive(Debug, Error)]
@@ -97,7 +97,7 @@ fn globs(option: &'static str, patterns: &[String]) -> Result<GlobSet, FilterErr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::DatasetName;
+    use zfs::name::DatasetName;
 
     fn path(rel: &str) -> RelPath {
         let base: DatasetName = "p".parse().unwrap();

@@ -1,6 +1,6 @@
 //! What a stream may carry, given what the target's pool can store and whether what is created there gets encrypted.
 
-use crate::zfs::SendFlags;
+use zfs::SendFlags;
 
 /// What the target allows streams to carry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

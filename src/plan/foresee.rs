@@ -4,15 +4,14 @@
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 
-use super::bookmark::snapshot_of;
 use super::diff::{BaseKind, newest_common};
 use super::item::{Item, Known};
 use super::negotiate::{EncryptedAs, Listing, Negotiation};
 use super::proof::Sign;
 use super::verdict::Verdict;
 use super::{ConflictKind, Step, TargetDataset};
-use crate::name::{DatasetName, Guid, NameError, RelPath, SnapshotName};
-use crate::zfs::BaseFacts;
+use zfs::name::{DatasetName, Guid, NameError, RelPath, SnapshotName};
+use zfs::{BaseFacts, snapshot_of};
 
 /// Why nothing can be received into a dataset although nothing is in the way. Nothing that a flag could destroy would help.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 use super::*;
-use crate::name::Txg;
-use crate::plan::{Cures, EncryptionRules, Kind, SourceDataset, SourceFacts, Versions};
-use crate::zfs::Encryption;
+use crate::plan::{Cures, EncryptionRules, SourceDataset, SourceFacts};
+use zfs::name::Txg;
+use zfs::{Encryption, Kind, Versions};
 
 const KEY: &str = "b/t";
 

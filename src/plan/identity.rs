@@ -1,10 +1,11 @@
 //! What a negotiation tells of who the target is, and of what it has.
 
-use super::bookmark::Tags;
+use super::SourceDataset;
 use super::item::{Item, Known};
 use super::registry::has_old;
-use super::{BaseKind, Negotiation, Plan, SourceDataset, Verdict, Version};
-use crate::name::Guid;
+use super::{BaseKind, Negotiation, Plan, Verdict};
+use zfs::name::Guid;
+use zfs::{Tags, Version};
 
 impl Negotiation {
     /// Believes what our own bookmarks for this target say: each stands for what was the target's newest snapshot after the

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::negotiate::Negotiation;
 use super::{Doubt, PlannedDataset, SnapshotPair, TargetLimits};
-use crate::name::DatasetName;
+use zfs::name::DatasetName;
 
 /// What must be found out next. With each stands where its answer goes.
 #[derive(Debug, Clone, PartialEq, Eq)]

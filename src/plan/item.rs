@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::bookmark::Tags;
 use super::diff::{Attempt, BaseKind, Step, from_bookmark, from_snapshot};
 use super::foresee::Seen;
 use super::proof::Proof;
 use super::verdict::Verdict;
-use super::{Kind, SourceDataset, TargetDataset, Version};
-use crate::name::{DatasetName, Guid, Txg};
+use super::{SourceDataset, TargetDataset};
+use zfs::name::{DatasetName, Guid, Txg};
+use zfs::{Kind, Tags, Version};
 
 /// What the plan must know of a source dataset beyond names, asked only where it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use super::item::{Item, Known};
 use super::negotiate::{EncryptedAs, Negotiation};
 use super::verdict::Verdict;
 use super::{Conflict, ConflictKind, TargetDataset};
-use crate::name::{DatasetName, Guid};
-use crate::zfs::BaseFacts;
+use zfs::BaseFacts;
+use zfs::name::{DatasetName, Guid};
 
 /// So many common snapshots at most are looked through for the last raw one.
 const MOST: usize = 1000;

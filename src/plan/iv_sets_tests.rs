@@ -1,7 +1,7 @@
 use super::*;
-use crate::name::Txg;
-use crate::plan::{Cure, Cures, EncryptionRules, Kind, PlannedDataset, SourceDataset, SourceFacts, Versions};
-use crate::zfs::Encryption;
+use crate::plan::{Cures, EncryptionRules, PlannedDataset, SourceDataset, SourceFacts};
+use zfs::name::Txg;
+use zfs::{Cure, Encryption, Kind, Versions};
 
 fn versions(names: &[&str]) -> Versions {
     let mut all = Versions::default();

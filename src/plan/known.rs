@@ -2,9 +2,9 @@
 
 use super::SourceDataset;
 use super::registry::Registered;
-use crate::name::{DatasetName, SnapshotName, Txg};
+use zfs::name::{DatasetName, SnapshotName, Txg};
 
-use super::bookmark::{Tag, snapshot_of};
+use zfs::{Tag, snapshot_of};
 
 /// How far a target is, as far as SOURCE knows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -56,8 +56,8 @@ pub fn bookmarks_of(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::Guid;
     use crate::plan::{Given, Registry, Seen};
+    use zfs::name::Guid;
 
     #[test]
     fn how_far_a_target_is() {

@@ -1,8 +1,9 @@
 //! What a cure takes away, by name: for the record of destructions.
 
+use super::Negotiation;
 use super::item::Known;
-use super::{Cure, Negotiation};
-use crate::name::{Guid, SnapshotName};
+use zfs::Cure;
+use zfs::name::{Guid, SnapshotName};
 
 impl Negotiation {
     /// The snapshots that this cure destroys of the dataset at this place in the plan, as far as the target was listed.

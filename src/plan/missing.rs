@@ -8,10 +8,11 @@ use super::diff::newest_common;
 use super::due::{Due, MaxDelete};
 use super::item::Item;
 use super::negotiate::Negotiation;
-use super::provenance::{Known, MAX_FOREIGN, Put, place};
+use super::provenance::{Known, MAX_FOREIGN};
 use super::verdict::Verdict;
-use super::{Filter, Format, SourceDataset, TargetDataset, Version};
-use crate::name::{DatasetName, Guid, RelPath, SnapshotName, Txg};
+use super::{Filter, Format, SourceDataset, TargetDataset};
+use zfs::name::{DatasetName, Guid, RelPath, SnapshotName, Txg};
+use zfs::{Put, Version, place};
 
 /// How closely the target follows what goes away or gets another name at the source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,8 +1,10 @@
 //! What is missing at the source: told by guid, only what zfsync has put there, and only in time.
 
 use super::*;
-use crate::name::{Guid, Txg};
-use crate::plan::{Filter, Kind, SourceDataset, Tags, Versions};
+use crate::plan::Filter;
+use crate::plan::SourceDataset;
+use zfs::name::{Guid, Txg};
+use zfs::{Kind, Tags, Versions};
 
 fn versions(all: &[(&str, u64)]) -> Versions {
     let mut versions = Versions::default();
@@ -54,7 +56,7 @@ fn there(all: There<'_>) -> (HashMap<DatasetName, TargetDataset>, HashMap<Datase
             resume: None,
             unborn: false,
             empty: snapshots.is_empty(),
-            encryption: crate::zfs::Encryption::Off,
+            encryption: zfs::Encryption::Off,
             snapshots: versions(snapshots),
         };
         datasets.insert(full.clone(), dataset);

@@ -1,6 +1,5 @@
 //! The pure core: takes what both sides have and gives steps or typed conflicts. No I/O, no clock, no async here.
 
-mod bookmark;
 mod calendar;
 mod conflict;
 mod cure;
@@ -45,10 +44,9 @@ mod unread;
 mod verdict;
 mod verify;
 
-pub use bookmark::{KnownTarget, MarkKind, Tag, Tags, is_our_bookmark, known_targets, snapshot_of_name};
 pub use calendar::{Calendar, Period, Unit, Zone, ZoneError, same_window};
 pub use conflict::{Conflict, ConflictKind, Dates, Vain};
-pub use cure::{Cure, Cures, Remedy, Restore};
+pub use cure::{Cures, Remedy};
 pub use diff::{Attempt, Base, BaseKind, Step, diff};
 pub use doubt::Settled;
 pub use due::{Clocks, Due, MaxDelete, Times, TooMuch};
@@ -56,7 +54,7 @@ pub use filter::{Filter, FilterError, Given};
 pub use flags::TargetLimits;
 pub use foresee::Blocked;
 pub use inquiry::{Ask, AskAnew, Inquiry, NoPool, Replan};
-pub use inventory::{Kind, ResumePoint, SourceDataset, TargetDataset, Version, Versions};
+pub use inventory::{ResumePoint, SourceDataset, TargetDataset};
 pub use item::SourceFacts;
 pub use iv_sets::SnapshotPair;
 pub use known::{Arrived, arrived, bookmarks_of};
@@ -69,13 +67,12 @@ pub use negotiate::{EncryptedAs, EncryptionRules, Listing, Negotiation};
 pub use nothing::Nothing;
 pub use placement::{Placement, Plan, PlannedDataset};
 pub use proof::{Doubt, Proof, Proofs, Sign, WITNESS, note_of, replay};
-pub use provenance::{Put, place};
 pub use prune::{Choice, Cut, Has, Peer, prune_source, prune_target, relies_on_orphans, undated};
 pub use registry::{Identity, PROPERTY, Registered, Registry, Seen, strangers};
 pub use rename::{Guess, Move};
 pub use restore::{Restorable, restorable, wanted_dates};
 pub use retention::{Aged, KeptBy, PerClass, Periods, RuleError, Rules};
-pub use snapshot::{MAX_ARGV, PoolSnapshots, Selection, SnapshotError, SnapshotPlan, State as SnapshotState, Tree};
+pub use snapshot::{MAX_ARGV, PoolSnapshots, Selection, SnapshotError, SnapshotPlan, Tree};
 pub use status::{Clash, DatasetStatus, Level, Limits, Moment, Side, State, Status, TargetStatus, compare};
 pub use thin::{Needed, Scope, Stays, needed_by, thin};
 pub use verdict::{Steps, UNRESOLVED, Verdict};

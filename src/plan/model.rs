@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, HashMap};
 use answers::{all_hold, answer};
 
 use super::{
-    Ask, AskAnew, Attempt, BaseKind, Conflict, Cures, EncryptionRules, Inquiry, Kind, Listing, Negotiation, Placement,
-    Plan, PlannedDataset, Replan, Step, Verdict, Versions,
+    Ask, AskAnew, Attempt, BaseKind, Conflict, Cures, EncryptionRules, Inquiry, Listing, Negotiation, Placement, Plan,
+    PlannedDataset, Replan, Step, Verdict,
 };
-use crate::name::{DatasetName, Guid, RelPath, Txg};
-use crate::zfs::Refusal;
+use zfs::name::{DatasetName, Guid, RelPath, Txg};
+use zfs::{Kind, Refusal, Versions};
 
 /// So often a refused dataset is looked at again, as in `exec::machine`.
 const LOOKS: u32 = 3;

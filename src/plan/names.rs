@@ -5,7 +5,7 @@ use super::foresee::Blocked;
 use super::item::Item;
 use super::verdict::Verdict;
 use super::{BaseKind, SourceDataset};
-use crate::name::{DatasetName, MAX_NAME};
+use zfs::name::{DatasetName, MAX_NAME};
 
 /// A dataset of the source that can't be called so on the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +57,8 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::name::{Guid, Txg};
     use crate::plan::Negotiation;
+    use zfs::name::{Guid, Txg};
 
     fn dataset(path: &str, snapshots: &[&str]) -> SourceDataset {
         let top: DatasetName = "s".parse().unwrap();

@@ -9,7 +9,7 @@ use jiff::{Timestamp, Zoned};
 use thiserror::Error;
 
 use super::calendar::Unit;
-use crate::name::SnapshotName;
+use zfs::name::SnapshotName;
 
 /// Date, time and class, as in `241122-031500_H`.
 pub const DEFAULT_FORMAT: &str = "%y%m%d-%H%M%S_{class}";
@@ -155,7 +155,7 @@ impl Format {
         let plain = self.plain(time, class).map_err(error)?;
         let numbered = (2..).map(|number: u64| format!("{plain}-{number}"));
         let mut free = std::iter::once(plain.clone()).chain(numbered).skip_while(|name| taken(name));
-        free.next().unwrap_or_default().parse().map_err(|err: crate::name::NameError| error(err.to_string()))
+        free.next().unwrap_or_default().parse().map_err(|err: zfs::name::NameError| error(err.to_string()))
     }
 
     fn plain(&self, time: DateTime, class: Class) -> Result<String, String> {

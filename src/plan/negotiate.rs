@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::bookmark::{Tags, snapshot_of};
 use super::diff::{Attempt, diff, full};
 use super::foresee::Seen;
 use super::item::{Item, Known, SourceFacts};
@@ -11,8 +10,8 @@ use super::names::Misfit;
 use super::proof::Proof;
 use super::verdict::Verdict;
 use super::{Cures, Filter, SourceDataset, TargetDataset};
-use crate::name::{DatasetName, Guid, RelPath, Txg};
-use crate::zfs::{BaseFacts, Refusal};
+use zfs::name::{DatasetName, Guid, RelPath, Txg};
+use zfs::{BaseFacts, Refusal, Tags, snapshot_of};
 
 /// Snapshots and bookmarks asked for by name in the last round; what then is still unknown gets listed.
 const FEW: usize = 12;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::name::DatasetName;
+use zfs::name::DatasetName;
 
 /// Why there is nothing to replicate.
 #[derive(Debug, Clone, PartialEq, Eq)]

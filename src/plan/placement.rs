@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use super::item::{Item, Known};
 use super::negotiate::Negotiation;
-use super::{Conflict, ConflictKind, Kind, Misfit, Verdict};
-use crate::name::{DatasetName, RelPath};
+use super::{Conflict, ConflictKind, Misfit, Verdict};
+use zfs::Kind;
+use zfs::name::{DatasetName, RelPath};
 
 /// Where a dataset's first stream goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -7,9 +7,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{SourceDataset, Version, is_our_bookmark};
-use crate::name::{DatasetName, Guid, SnapshotName, Txg};
-use crate::zfs::{Happened, Record};
+use super::SourceDataset;
+use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
+use zfs::{Happened, Record, Version, is_our_bookmark};
 
 /// The user property of a snapshot that makes it a witness. It holds its own guid and createtxg, so that one that came with a stream
 /// or was copied says nothing, and the guids of snapshots that were there, and older, when it was set.

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::plan::Versions;
+use zfs::Versions;
 
 fn dataset(name: &str) -> DatasetName {
     name.parse().unwrap()
@@ -21,7 +21,7 @@ fn doubt(name: &str, mark: u64, snapshots: &[u64]) -> Doubt {
 fn record(text: &str) -> Record {
     let line =
         format!("2026-11-28.14:57:50 [txg:{}] {}", text.split_once(' ').unwrap().0, text.split_once(' ').unwrap().1);
-    crate::zfs::read_history(line.as_bytes(), Txg(0)).unwrap().remove(0)
+    zfs::read_history(line.as_bytes(), Txg(0)).unwrap().remove(0)
 }
 
 fn judged(history: &[&str], doubt: &Doubt) -> Option<Proof> {

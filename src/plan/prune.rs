@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::bookmark::{KnownTarget, Tag, known_targets};
+use super::SourceDataset;
 use super::calendar::Calendar;
 use super::retention::{KeptBy, Rules};
 use super::thin::{Needed, Scope, Stays, needed_by, thin};
-use super::{SourceDataset, Version, Versions};
-use crate::name::{DatasetName, Guid, SnapshotName, Txg};
+use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
+use zfs::{KnownTarget, Tag, Version, Versions, known_targets};
 
 /// What a target has of one dataset of the source.
 #[derive(Debug, Clone)]
@@ -179,7 +179,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::plan::{Format, Naming, Tags};
+    use crate::plan::{Format, Naming};
+    use zfs::Tags;
 
     fn versions(all: &[(&str, u64)]) -> Versions {
         let mut versions = Versions::default();

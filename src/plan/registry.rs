@@ -7,12 +7,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bookmark::{Tags, known_targets};
+use super::SourceDataset;
 use super::filter::{Filter, Given};
-use super::{SourceDataset, Tag};
-use crate::hash;
-use crate::name::{DatasetName, Guid, RelPath};
-use crate::zfs::Note;
+use zfs::name::{DatasetName, Guid, RelPath};
+use zfs::{Note, Tag, Tags, hash, known_targets};
 
 /// How the names of the properties start; the id follows.
 pub const PROPERTY: &str = "zfsync:target-";
@@ -372,7 +370,7 @@ mod tests {
         let mut source = SourceDataset::default();
         let tag = Tags::new("beta:22", Guid(7)).with_old(&["beta".into()]).of(&"b/t".parse().unwrap());
         let mut mark = |name: String, guid| {
-            source.bookmarks.push(&name.parse().unwrap(), Guid(guid), crate::name::Txg(guid));
+            source.bookmarks.push(&name.parse().unwrap(), Guid(guid), zfs::name::Txg(guid));
             [1, 2].map(|guid| has_old(&source, &tag, |has| has == Guid(guid)))
         };
         let old = Tags::by_name("beta").of(&"b/t".parse().unwrap());

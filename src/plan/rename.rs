@@ -3,11 +3,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::bookmark::{KnownTarget, Tag, known_targets, snapshot_of};
+use super::TargetDataset;
+use super::Verdict;
 use super::item::Known;
 use super::negotiate::Negotiation;
-use super::{TargetDataset, Verdict};
-use crate::name::{DatasetName, Guid, SnapshotName};
+use zfs::name::{DatasetName, Guid, SnapshotName};
+use zfs::{KnownTarget, Tag, known_targets, snapshot_of};
 
 /// A guess that a dataset of the target is an item's, under its old name: to be asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]

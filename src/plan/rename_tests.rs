@@ -1,8 +1,10 @@
 //! Renames at the source: guessed by bookmarks or guids, and followed with as few renames as it takes.
 
 use super::*;
-use crate::name::{Guid, Txg};
-use crate::plan::{Filter, Kind, SourceDataset, Tags, Versions};
+use crate::plan::Filter;
+use crate::plan::SourceDataset;
+use zfs::name::{Guid, Txg};
+use zfs::{Kind, Tags, Versions};
 
 fn name(text: &str) -> DatasetName {
     text.parse().unwrap()
@@ -85,7 +87,7 @@ fn guids_tell_it_too() {
         resume: None,
         unborn: false,
         empty: false,
-        encryption: crate::zfs::Encryption::Off,
+        encryption: zfs::Encryption::Off,
         snapshots: versions(snapshots),
     };
     let there =

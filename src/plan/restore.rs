@@ -1,7 +1,7 @@
 //! What of a copy comes back: not what was set aside there, and nothing newer than the snapshot that was asked for.
 
 use super::SourceDataset;
-use crate::name::{RelPath, SnapshotName};
+use zfs::name::{RelPath, SnapshotName};
 
 /// What of a copy comes back, and what doesn't.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -76,8 +76,8 @@ fn is_set_aside(path: &RelPath) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::{DatasetName, Guid, Txg};
-    use crate::plan::Versions;
+    use zfs::Versions;
+    use zfs::name::{DatasetName, Guid, Txg};
 
     fn dataset(path: &str, snapshots: &[&str]) -> SourceDataset {
         let top: DatasetName = "p".parse().unwrap();

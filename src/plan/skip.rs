@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use super::SourceDataset;
 use super::diff::{BaseKind, Step, newest_common};
 use super::item::Known;
 use super::negotiate::Negotiation;
 use super::verdict::Verdict;
-use super::{SourceDataset, Version};
-use crate::name::Guid;
+use zfs::Version;
+use zfs::name::Guid;
 
 impl SourceDataset {
     /// Whether the snapshot at `index` is sent to a target that has an older one. The newest always is.

@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::Timestamp;
 use thiserror::Error;
 
-use super::{Class, Filter, Format, FormatError, Naming, SourceDataset, Stamp, Versions};
-use crate::name::{DatasetName, MAX_NAME, SnapshotName};
+use super::SourceDataset;
+use super::{Class, Filter, Format, FormatError, Naming, Stamp};
+use zfs::SnapshotState;
+use zfs::Versions;
+use zfs::name::{DatasetName, MAX_NAME, SnapshotName};
 
 /// So many bytes of names go into the one command of a pool; FreeBSD's limit is 512 KiB for all arguments and the
 /// environment, Linux's is higher.
@@ -47,15 +50,6 @@ pub struct Tree {
     pub top: DatasetName,
     /// It, and what was listed below it.
     pub datasets: Vec<SourceDataset>,
-}
-
-/// What speaks against a snapshot of a dataset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct State {
-    /// So many bytes were written since its newest snapshot, as far as known.
-    pub written: Option<u64>,
-    /// It is a part of what is being received for the first time: ZFS refuses to take a snapshot of it.
-    pub incomplete: bool,
 }
 
 /// All snapshots of one pool, taken by one command.
@@ -128,7 +122,7 @@ impl<'a> Selection<'a> {
     /// Decides. A dataset whose state isn't known gets its snapshot. The one `before` is [`Self::newest_own`].
     pub fn plan(
         &self,
-        states: &HashMap<DatasetName, State>,
+        states: &HashMap<DatasetName, SnapshotState>,
         naming: &Naming,
         before: Option<Timestamp>,
         now: Timestamp,

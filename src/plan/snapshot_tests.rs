@@ -1,9 +1,9 @@
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
-use super::super::Version;
 use super::*;
-use crate::name::{Guid, Txg};
+use zfs::Version;
+use zfs::name::{Guid, Txg};
 
 fn dataset(name: &str) -> DatasetName {
     name.parse().unwrap()
@@ -17,7 +17,10 @@ fn naming() -> Naming {
     Naming { format: Format::default(), zone: TimeZone::UTC }
 }
 
-fn planned(selection: &Selection<'_>, states: &HashMap<DatasetName, State>) -> Result<SnapshotPlan, SnapshotError> {
+fn planned(
+    selection: &Selection<'_>,
+    states: &HashMap<DatasetName, SnapshotState>,
+) -> Result<SnapshotPlan, SnapshotError> {
     let newest = selection.newest_own(&Format::default());
     let moment = newest.map(|(_, stamp)| stamp.moment(&TimeZone::UTC, None).unwrap());
     selection.plan(states, &naming(), moment.map(|moment| Timestamp::from_second(moment).unwrap()), now())
@@ -50,7 +53,7 @@ fn all() -> Filter {
 
 /// With `written`, what has not changed is left out.
 fn plan(trees: &[Tree], filter: &Filter, written: Option<&[(&str, u64)]>) -> Result<SnapshotPlan, SnapshotError> {
-    let state = |bytes| State { written: Some(bytes), incomplete: false };
+    let state = |bytes| SnapshotState { written: Some(bytes), incomplete: false };
     let states = written.iter().flat_map(|all| all.iter()).map(|(name, bytes)| (dataset(name), state(*bytes)));
     planned(&Selection::new(trees, filter, written.is_some()), &states.collect())
 }
@@ -139,7 +142,7 @@ fn what_has_not_changed_is_left_out() {
 #[test]
 fn what_is_incomplete_is_left_out() {
     let trees = [tree(&["p:s", "p/part", "p/new", "p/kept:s"]), tree(&["q"])];
-    let part = State { written: Some(0), incomplete: true };
+    let part = SnapshotState { written: Some(0), incomplete: true };
     let states = ["p/part", "p/kept", "q"].map(|name| (dataset(name), part)).into();
     let commands_with = |filter: &Filter| {
         let plan = planned(&Selection::new(&trees, filter, false), &states).unwrap();

@@ -1,12 +1,12 @@
 //! From a conflict to what the user has allowed to be done about it.
 
-use super::bookmark::snapshot_of;
+use super::TargetDataset;
 use super::diff::{BaseKind, full, newest_common};
 use super::item::{Item, Known};
 use super::negotiate::{EncryptedAs, Negotiation};
-use super::{Conflict, Cure, Remedy, Restore, TargetDataset, Vain, Verdict};
-use crate::name::{DatasetName, Guid, SnapshotName};
-use crate::zfs::Encryption;
+use super::{Conflict, Remedy, Vain, Verdict};
+use zfs::name::{DatasetName, Guid, SnapshotName};
+use zfs::{Cure, Encryption, Restore, snapshot_of};
 
 impl Negotiation {
     /// The verdict about an item whose listed target is in conflict.

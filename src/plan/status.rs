@@ -8,8 +8,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::diff::{BaseKind, Common, Step, full, newest_common};
-use super::{Filter, Last, LastRun, Nothing, SourceDataset, TargetDataset, Version};
-use crate::name::{DatasetName, RelPath, SnapshotName};
+use super::{Filter, Last, LastRun, Nothing};
+use super::{SourceDataset, TargetDataset};
+use zfs::Version;
+use zfs::name::{DatasetName, RelPath, SnapshotName};
 
 /// What a dataset is on a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

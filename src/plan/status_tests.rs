@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::*;
-use crate::name::{Guid, Txg};
-use crate::plan::{Kind, Versions};
+use zfs::name::{Guid, Txg};
+use zfs::{Kind, Versions};
 
 const NOW: i64 = 10_000;
 
@@ -35,7 +35,7 @@ fn target(snapshots: List<'_>) -> TargetDataset {
         resume: None,
         unborn: false,
         empty: false,
-        encryption: crate::zfs::Encryption::Off,
+        encryption: zfs::Encryption::Off,
         snapshots,
     }
 }

@@ -6,8 +6,8 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use super::calendar::Calendar;
 use super::naming::Naming;
 use super::retention::{Aged, KeptBy, Rules};
-use super::{Version, Versions};
-use crate::name::Txg;
+use zfs::name::Txg;
+use zfs::{Version, Versions};
 
 /// Which snapshots the rules are about; no other is ever touched.
 #[derive(Debug, Clone)]
@@ -115,8 +115,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::name::Guid;
     use jiff::tz::TimeZone;
+    use zfs::name::Guid;
 
     fn versions(all: &[(&str, u64)]) -> Versions {
         let mut versions = Versions::default();

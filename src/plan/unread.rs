@@ -4,7 +4,7 @@ use super::Verdict;
 use super::foresee::Blocked;
 use super::item::{Item, Known};
 use super::negotiate::Negotiation;
-use crate::name::DatasetName;
+use zfs::name::DatasetName;
 
 impl Negotiation {
     /// Takes what exists on the target and can't be read, with the words of zfs; before the answers that it came with. It stops itself
@@ -27,8 +27,9 @@ impl Negotiation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::{Guid, Txg};
-    use crate::plan::{SourceDataset, Versions};
+    use crate::plan::SourceDataset;
+    use zfs::Versions;
+    use zfs::name::{Guid, Txg};
 
     fn versions(names: &[&str]) -> Versions {
         let mut all = Versions::default();

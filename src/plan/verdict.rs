@@ -72,9 +72,9 @@ impl Deref for Steps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::{Guid, Txg};
-    use crate::plan::{Kind, Negotiation, SourceDataset, TargetDataset, Versions, diff};
-    use crate::zfs::Encryption;
+    use crate::plan::{Negotiation, SourceDataset, TargetDataset, diff};
+    use zfs::name::{Guid, Txg};
+    use zfs::{Encryption, Kind, Versions};
 
     fn versions(all: &[(&str, u64, u64)]) -> Versions {
         let mut versions = Versions::default();

@@ -6,9 +6,10 @@ use std::hash::BuildHasher;
 
 use serde::Serialize;
 
-use super::{Filter, SourceDataset, TargetDataset, Version};
-use crate::name::{DatasetName, Guid, RelPath, SnapshotName};
-use crate::zfs::Part;
+use super::Filter;
+use super::{SourceDataset, TargetDataset};
+use zfs::name::{DatasetName, Guid, RelPath, SnapshotName};
+use zfs::{Part, Version};
 
 /// How a dataset and its copy agree, as far as their snapshots tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -150,7 +151,7 @@ fn empty(dataset: String, target: String, agreement: Agreement) -> Compared {
 
 fn compare(row: Compared, dataset: &SourceDataset, copy: Option<&TargetDataset>) -> Compared {
     let here = &dataset.snapshots;
-    let nothing = super::Versions::default();
+    let nothing = zfs::Versions::default();
     let there = copy.map_or(&nothing, |copy| &copy.snapshots);
     let by_guid: HashMap<Guid, Version<'_>> = there.iter().map(|version| (version.guid, version)).collect();
     let by_name: HashMap<&str, Guid> = there.iter().map(|version| (version.name, version.guid)).collect();
@@ -201,8 +202,8 @@ fn by_object(parts: &[Part]) -> HashMap<u64, &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::Txg;
-    use crate::plan::{Kind, Versions};
+    use zfs::name::Txg;
+    use zfs::{Kind, Versions};
 
     fn versions(all: &[(&str, u64)]) -> Versions {
         let mut versions = Versions::default();
@@ -219,7 +220,7 @@ mod tests {
             resume: None,
             unborn: false,
             empty: false,
-            encryption: crate::zfs::Encryption::Off,
+            encryption: zfs::Encryption::Off,
             snapshots: versions(all),
         }
     }

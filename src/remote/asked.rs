@@ -4,9 +4,9 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use super::wire::{Reply, Request};
-use crate::name::DatasetName;
-use crate::zfs::Note;
+use helper::wire::{Reply, Request};
+use zfs::Note;
+use zfs::name::DatasetName;
 
 /// So many snapshots may be in the answer to any listing, and so many more for each dataset that was named in it.
 const SNAPSHOTS: (usize, usize) = (200_000, 10_000);
@@ -236,10 +236,8 @@ fn places(mut places: impl Iterator<Item = u32>, asked: usize) -> Result<(), Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::{Guid, Txg};
-    use crate::plan::Kind as DatasetKind;
-    use crate::remote::wire::{Failure, TargetFacts};
-    use crate::zfs::Refusal;
+    use zfs::name::{Guid, Txg};
+    use zfs::{Failure, Kind as DatasetKind, Refusal, TargetFacts};
 
     fn dataset(name: &str) -> DatasetName {
         name.parse().unwrap()
@@ -262,7 +260,7 @@ mod tests {
             token: None,
             unborn: false,
             empty: false,
-            encryption: crate::zfs::Encryption::Off,
+            encryption: zfs::Encryption::Off,
         };
         let snapshots = (0..snapshots).map(|n| (format!("s{n}").parse().unwrap(), Guid(1), Txg(1))).collect();
         Reply::Listed { id, dataset: dataset(name), facts, snapshots }
@@ -324,7 +322,7 @@ mod tests {
 
     #[test]
     fn checksums_are_checksums() {
-        let reading = crate::zfs::Reading {
+        let reading = zfs::Reading {
             dataset: dataset("b/x"),
             snapshot: "s".parse().unwrap(),
             guid: Guid(1),

@@ -19,10 +19,9 @@ use super::greeting::{self, Greeting, Timed};
 use super::ssh::Master;
 pub use super::stream::Stream;
 use super::stream::{self, Fd};
-use super::wire::{self, Failure, FrameKind, Header, PING, Reply, Request, WireError};
-use crate::cli::Allow;
-use crate::text::{on_one_line, quoted};
-use crate::zfs::Refusal;
+use helper::wire::{self, FrameKind, Header, PING, Reply, Request, WireError};
+use zfs::text::{on_one_line, quoted};
+use zfs::{Allow, Failure, Refusal};
 
 /// How the helper is called on the target host when the user says nothing else. Constant: no name ever reaches a shell.
 pub const REMOTE_HELPER: &str = "zfsync recv --stdio";
@@ -78,7 +77,7 @@ impl Channel {
         events: UnboundedSender<FromChannel>,
     ) -> Result<Self, HelperError> {
         let ((stdin, ours_in), (ours_out, stdout), (ours_err, stderr)) = (io::pipe()?, io::pipe()?, io::pipe()?);
-        super::pump::grow_pipe(&ours_in);
+        zfs::pipe::grow_pipe(&ours_in);
         let remote = master.start(command, [stdin.into(), stdout.into(), stderr.into()]).await?;
         let (tell, status) = mpsc::channel();
         tokio::spawn(async move {
@@ -97,7 +96,7 @@ impl Channel {
         events: UnboundedSender<FromChannel>,
     ) -> Result<Self, HelperError> {
         let ((stdin, ours_in), (ours_out, stdout), (ours_err, stderr)) = (io::pipe()?, io::pipe()?, io::pipe()?);
-        super::pump::grow_pipe(&ours_in);
+        zfs::pipe::grow_pipe(&ours_in);
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["recv", "--stdio"]);
         for allow in allow {
@@ -235,7 +234,7 @@ fn greet(
         Greeting::Hello(hello) => {
             output.get_mut().no_limit();
             greeted.store(true, Ordering::Relaxed);
-            tell.tell(ChannelEvent::Ready(hello.harmless()));
+            tell.tell(ChannelEvent::Ready(wire::harmless(hello)));
             Ok(())
         }
         Greeting::Version { theirs, version } => {

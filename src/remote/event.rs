@@ -6,7 +6,8 @@ use thiserror::Error;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::ssh::ConnectError;
-use super::wire::{Hello, PROTOCOL, Reply};
+use helper::wire::{PROTOCOL, Reply};
+use zfs::Hello;
 
 /// Numbers the channels of a run.
 pub type ChannelId = u32;

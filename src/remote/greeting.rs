@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::wire::{GREETING, Hello, MAX_PREAMBLE, PROTOCOL};
-use crate::text::{quoted, unquoted};
+use helper::wire::{GREETING, MAX_PREAMBLE, PROTOCOL};
+use zfs::Hello;
+use zfs::text::{quoted, unquoted};
 
 /// So long a helper has for its greeting, with all that a login shell does before. A slow one takes some seconds (home directories on NFS,
 /// version managers); one that asks something, or waits for a terminal, never comes.
@@ -133,7 +134,7 @@ mod tests {
 
     #[test]
     fn the_greeting_is_found_behind_rubbish() {
-        let line = hello().to_line().unwrap();
+        let line = helper::wire::greeting(&hello()).unwrap();
         for rubbish in ["", "Welcome!\n", "no line feed", "\u{1b}[2J\nlast login: never\n\n"] {
             assert_eq!(greet(format!("{rubbish}{line}").as_bytes()), Greeting::Hello(hello()), "{rubbish:?}");
         }

@@ -15,7 +15,7 @@ use tokio::process::Command;
 use super::process::Process;
 use super::prompt::Prompting;
 use super::target::Host;
-use crate::text::{on_one_line, quoted};
+use zfs::text::{on_one_line, quoted};
 
 /// What the user says about the connection, beside what ssh_config says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

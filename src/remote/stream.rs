@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use super::event::{ChannelEvent, SendFailure, Teller};
-use super::pump;
-use super::wire::{self, FrameKind, Receive, Request};
-use crate::zfs::Estimate;
+use helper::pump;
+use helper::wire::{self, FrameKind, Request};
+use zfs::{Estimate, Receive};
 
 /// One `zfs send` for a channel.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ fn send(stdin: &OwnedFd, mut stream: Stream, tell: &Teller) -> Result<Moved, Bro
         return Ok((0, Some(ours("stopped".into()))));
     }
     let (output, input) = io::pipe().map_err(cant)?;
-    pump::grow_pipe(&output);
+    zfs::pipe::grow_pipe(&output);
     stream.send.stdin(Stdio::null()).stdout(input).stderr(Stdio::piped());
     let mut child = stream.send.spawn().map_err(cant)?;
     // The command holds the other end of the pipe: kept, its end would never be seen.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::name::{DatasetName, NameError};
+use zfs::name::{DatasetName, NameError};
 
 /// Where a tree goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]

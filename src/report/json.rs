@@ -67,7 +67,7 @@ impl Json {
         else {
             return;
         };
-        line = crate::text::json(line);
+        line = zfs::text::json(line);
         line.push(b'\n');
         // One write for the whole line, so that a reader never sees half of one for longer than needed.
         if out.write_all(&line).and_then(|()| out.flush()).is_err() {

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use super::format::{bytes, count, sanitise};
-use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::plan::Cut;
-use crate::remote::wire::{Failure, Thinned};
+use zfs::name::{DatasetName, Guid, SnapshotName};
+use zfs::{Failure, Thinned};
 
 /// So many names of each kind are told unless more is asked for.
 const SHOWN: usize = 3;
@@ -173,7 +173,7 @@ impl Pruned {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::zfs::Refusal;
+    use zfs::Refusal;
 
     #[test]
     fn everything_is_told() {

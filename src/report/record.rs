@@ -14,9 +14,8 @@ use serde::Serialize;
 
 pub use file::NAME;
 
-use crate::name::{DatasetName, Guid, SnapshotName};
-use crate::remote::wire::{Failure, Thinned};
-use crate::zfs::Refusal;
+use zfs::name::{DatasetName, Guid, SnapshotName};
+use zfs::{Failure, Refusal, Thinned};
 
 /// What is done to something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -211,7 +210,7 @@ impl Begun {
             why,
             by: &ORIGIN,
         };
-        let mut line = crate::text::json(serde_json::to_vec(&line).unwrap_or_default());
+        let mut line = zfs::text::json(serde_json::to_vec(&line).unwrap_or_default());
         line.push(b'\n');
         line
     }

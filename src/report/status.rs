@@ -232,7 +232,7 @@ fn json(status: &Status, out: &mut impl Write) -> io::Result<()> {
             Err(why) => vec![Line::unreachable(status, target, &sanitise(why))],
         };
         for line in lines {
-            out.write_all(&crate::text::json(serde_json::to_vec(&line)?))?;
+            out.write_all(&zfs::text::json(serde_json::to_vec(&line)?))?;
             out.write_all(b"\n")?;
         }
     }

@@ -113,7 +113,7 @@ struct Plan<'a> {
 pub fn print_plan(rows: &[PlanRow], json: bool) -> io::Result<()> {
     if json {
         // Behind the events that went there before.
-        let mut line = crate::text::json(serde_json::to_vec(&Plan { rows, bytes: known_bytes(rows) })?);
+        let mut line = zfs::text::json(serde_json::to_vec(&Plan { rows, bytes: known_bytes(rows) })?);
         line.push(b'\n');
         // A reader that is gone is told of by the exit code.
         let _ = output::stdout().write_all(&line);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::format::{count, duration, sanitise};
-use crate::name::DatasetName;
 use crate::plan::{Arrived, Registered};
+use zfs::name::DatasetName;
 
 /// So many bookmarks are named unless more is asked for.
 const SHOWN: usize = 3;
@@ -155,8 +155,8 @@ impl Forgotten {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::Guid;
     use crate::plan::{Given, Registry, Seen};
+    use zfs::name::Guid;
 
     #[test]
     fn what_is_told_of_a_target() {

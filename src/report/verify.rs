@@ -233,7 +233,7 @@ fn json(source: &str, target: &str, rows: &[Compared], out: &mut impl Write) -> 
             snapshots_common: row.common,
             snapshots_only_source: row.only_here,
             snapshots_only_target: row.only_there,
-            clashes: row.clashes.iter().map(crate::name::SnapshotName::as_str).collect(),
+            clashes: row.clashes.iter().map(zfs::name::SnapshotName::as_str).collect(),
             newest_common: row.newest.as_ref().map(|pair| pair.here.as_str()),
             content,
             content_bytes,
@@ -241,7 +241,7 @@ fn json(source: &str, target: &str, rows: &[Compared], out: &mut impl Write) -> 
             content_error,
             ok: row.is_fine(),
         };
-        out.write_all(&crate::text::json(serde_json::to_vec(&line)?))?;
+        out.write_all(&zfs::text::json(serde_json::to_vec(&line)?))?;
         out.write_all(b"\n")?;
     }
     Ok(())

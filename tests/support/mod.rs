@@ -13,9 +13,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use zfsync::name::Guid;
-use zfsync::plan::Kind;
-use zfsync::zfs::record::{Begin, ByteOrder, Features, HeaderType, SIZE};
+use zfs::Kind;
+use zfs::name::Guid;
+use zfs::record::{Begin, ByteOrder, Features, HeaderType, SIZE};
 
 const FAKE_ZFS: &str = include_str!("fake-zfs");
 

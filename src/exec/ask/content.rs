@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use super::Asker;
 use crate::error::StartError;
-use crate::remote::wire::{Failure, Reply, Request};
-use crate::zfs::{Part, Reading};
+use helper::wire::{Reply, Request};
+use zfs::{Failure, Part, Reading};
 
 impl Asker<'_> {
     /// Reads what a snapshot of the target holds; `read` hears how far that is. The failure when zfs refuses.

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use super::Asker;
 use crate::error::StartError;
-use crate::name::{DatasetName, Guid};
-use crate::remote::wire::{Failure, Outlook, Reply, Request};
+use helper::wire::{Reply, Request};
+use zfs::name::{DatasetName, Guid};
+use zfs::{Failure, Outlook};
 
 impl Asker<'_> {
     /// What speaks against destroying a dataset, after those that were asked for before; `None`: nothing. Nothing is changed.

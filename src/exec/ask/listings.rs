@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use super::Listed;
-use crate::name::{DatasetName, Guid, SnapshotName, Txg};
-use crate::plan::{TargetDataset, Versions};
-use crate::remote::wire::TargetFacts;
+use crate::plan::TargetDataset;
+use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
+use zfs::{TargetFacts, Versions};
 
 /// Gathers the parts of listings.
 #[derive(Debug, Default)]
@@ -35,17 +35,17 @@ impl Listings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Version;
+    use zfs::Version;
 
     #[test]
     fn listings_come_in_parts_and_get_sorted() {
         let facts = TargetFacts {
-            kind: crate::plan::Kind::Filesystem,
+            kind: zfs::Kind::Filesystem,
             partial: false,
             token: None,
             unborn: false,
             empty: false,
-            encryption: crate::zfs::Encryption::Off,
+            encryption: zfs::Encryption::Off,
         };
         let mut listings = Listings::default();
         let snapshot = |name: &str, txg| (name.parse().unwrap(), Guid(txg), Txg(txg));

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use crate::plan::{Attempt, PlannedDataset, Step};
 use crate::remote::client::{ChannelId, SendFailure};
-use crate::remote::wire::Failure;
 use crate::report::StepId;
-use crate::zfs::Refusal;
+use zfs::{Failure, Refusal};
 
 /// Numbers the connections of a run.
 pub type ConnectionId = u32;

@@ -6,9 +6,8 @@ use super::event::{advice, source_advice};
 use super::{Action, End, Machine, Running, State};
 use crate::plan::Attempt;
 use crate::remote::client::SendFailure;
-use crate::remote::wire::Failure;
 use crate::report::StepId;
-use crate::zfs::Refusal;
+use zfs::{Failure, Refusal};
 
 /// So often in a row a dataset is looked at again after a refusal that a better plan may avoid.
 const LOOKS: u32 = 3;

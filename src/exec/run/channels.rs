@@ -6,8 +6,9 @@ use super::{Input, Run};
 use crate::exec::ask;
 use crate::exec::fleet::Opened;
 use crate::remote::client::ChannelId;
-use crate::remote::wire::{Failure, Request};
 use crate::report::Event;
+use helper::wire::Request;
+use zfs::Failure;
 
 impl Run<'_> {
     /// Greeting and handle come by different ways: the channel can be used when both are there.

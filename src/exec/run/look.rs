@@ -8,13 +8,13 @@ use super::super::machine::{BELIEVED, advice};
 use super::{Cured, Input, Later, REQUESTS, Run};
 use crate::exec::ask::{Listings, host_name};
 use crate::exec::{dates, recorded, resume};
-use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::plan::{Attempt, Blocked, PlannedDataset, Verdict};
 use crate::remote::client::ChannelId;
-use crate::remote::wire::{Failure, Request, TargetFacts};
 use crate::report::Event;
 use crate::report::record::Begun;
-use crate::zfs::Refusal;
+use helper::wire::Request;
+use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
+use zfs::{Failure, Refusal, TargetFacts};
 
 /// What is asked of the helper.
 enum Stage {

@@ -20,15 +20,15 @@ use super::ready::Ready;
 use super::signals::Signals;
 use crate::config::PushJob;
 use crate::error::{Exit, Signal};
-use crate::name::Guid;
 use crate::plan::{LastResult, Negotiation, Nothing};
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel};
-use crate::remote::wire::Reply;
 use crate::report::record::Begun;
 use crate::report::{Event, Reporter, StepId, Summary};
-use crate::zfs::Zfs;
+use helper::wire::Reply;
 use look::Looks;
 use replan::Found;
+use zfs::Zfs;
+use zfs::name::Guid;
 
 /// How often progress is told.
 const TICK: Duration = Duration::from_millis(200);

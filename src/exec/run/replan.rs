@@ -9,9 +9,9 @@ use crate::exec::ask::Listings;
 use crate::exec::machine::source_advice;
 use crate::exec::resume::{self, Judged};
 use crate::exec::{dates, proof, source};
-use crate::name::{DatasetName, RelPath};
 use crate::plan::{AskAnew, PlannedDataset, Proofs, Replan, SourceDataset, SourceFacts, TargetDataset, Verdict};
-use crate::zfs::Refusal;
+use zfs::Refusal;
+use zfs::name::{DatasetName, RelPath};
 
 /// What a task has found out.
 pub(super) enum Found {

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::{Input, Live, Run};
 use crate::exec::recorded;
-use crate::plan::{Placement, Put, Step};
+use crate::plan::{Placement, Step};
 use crate::remote::client::{ChannelId, Stream};
-use crate::remote::wire::{Brings, Receive};
 use crate::report::{Event, StepId};
+use zfs::{Brings, Put, Receive};
 
 impl Run<'_> {
     pub(super) fn start_step(&mut self, channel: ChannelId, step: StepId, dataset: usize, send: &Step, first: bool) {

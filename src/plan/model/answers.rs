@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use super::{Dataset, Report, Side, versions};
-use crate::name::{DatasetName, Guid, RelPath, Txg};
 use crate::plan::{Ask, Doubt, Negotiation, Proof, Proofs, SourceDataset, SourceFacts, TargetDataset};
-use crate::zfs::{BaseFacts, Encryption};
+use zfs::name::{DatasetName, Guid, RelPath, Txg};
+use zfs::{BaseFacts, Encryption};
 
 /// Answers a question as `exec` does; `between` may change the target before each that goes there by name.
 pub(super) fn answer(

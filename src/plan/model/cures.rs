@@ -1,9 +1,9 @@
 //! What cures do to the model's target, as the helper and ZFS do it.
 
 use super::{Dataset, Side, Snap};
-use crate::name::DatasetName;
-use crate::plan::{Cure, PlannedDataset, Restore};
-use crate::zfs::Refusal;
+use crate::plan::PlannedDataset;
+use zfs::name::DatasetName;
+use zfs::{Cure, Refusal, Restore};
 
 impl Side {
     /// Carries a cure out.

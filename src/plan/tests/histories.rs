@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 
-use crate::name::{DatasetName, Guid, RelPath, SnapshotName};
 use crate::plan::model::{Dataset, End, Job, Report, Side, Snap, config};
-use crate::plan::{ConflictKind, Kind, Placement, PlannedDataset, Step, Verdict};
-use crate::zfs::Refusal;
+use crate::plan::{ConflictKind, Placement, PlannedDataset, Step, Verdict};
+use zfs::name::{DatasetName, Guid, RelPath, SnapshotName};
+use zfs::{Kind, Refusal};
 
 const SOURCE: &str = "apool/s";
 const TARGET: &str = "bpool/t/u";

@@ -2,11 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::name::{DatasetName, Guid, Txg};
-use crate::plan::{
-    Attempt, Cure, Cures, Kind, Negotiation, SourceDataset, SourceFacts, TargetDataset, Verdict, Versions,
-};
-use crate::zfs::{Encryption, Refusal};
+use crate::plan::{Attempt, Cures, Negotiation, SourceDataset, SourceFacts, TargetDataset, Verdict};
+use zfs::name::{DatasetName, Guid, Txg};
+use zfs::{Cure, Encryption, Kind, Refusal, Versions};
 
 fn versions(names: &[&str]) -> Versions {
     let mut all = Versions::default();

@@ -1,7 +1,8 @@
 //! Rests of cut receives: where they are gone on with.
 
-use crate::name::{Guid, ResumeToken, Txg};
-use crate::plan::{Conflict, ConflictKind, Kind, ResumePoint, SourceDataset, TargetDataset, Verdict, Versions, diff};
+use crate::plan::{Conflict, ConflictKind, ResumePoint, SourceDataset, TargetDataset, Verdict, diff};
+use zfs::name::{Guid, ResumeToken, Txg};
+use zfs::{Kind, Versions};
 
 #[test]
 fn a_cut_first_stream_goes_on_where_it_went() {
@@ -17,7 +18,7 @@ fn a_cut_first_stream_goes_on_where_it_went() {
         resume: resume.clone(),
         unborn,
         empty,
-        encryption: crate::zfs::Encryption::Off,
+        encryption: zfs::Encryption::Off,
         snapshots: Versions::default(),
     };
     let verdict = |target| diff(&source, Kind::Filesystem, &target, None, false);

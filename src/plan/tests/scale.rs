@@ -1,7 +1,8 @@
 //! A hundred thousand datasets: nothing may grow with their square.
 
-use crate::name::{DatasetName, Guid, SnapshotName, Txg};
-use crate::plan::{Negotiation, SourceDataset, SourceFacts, Verdict, Versions};
+use crate::plan::{Negotiation, SourceDataset, SourceFacts, Verdict};
+use zfs::Versions;
+use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
 
 const DATASETS: u64 = 100_000;
 
@@ -39,7 +40,7 @@ fn everything_is_new() {
     negotiation.answers(&[(0, Guid(1), Txg(1))]);
     assert!(negotiation.questions().is_empty());
     let wanted = negotiation.wants_facts(false);
-    let facts = SourceFacts { kind: crate::plan::Kind::Filesystem, encrypted: false, root_up: 0 };
+    let facts = SourceFacts { kind: zfs::Kind::Filesystem, encrypted: false, root_up: 0 };
     negotiation.facts(&wanted.into_iter().map(|name| (name, facts)).collect());
     let plan = negotiation.plan();
     assert_eq!(plan.steps() as u64, 2 * DATASETS * 9 / 10);

@@ -5,9 +5,10 @@ use proptest::prelude::*;
 
 use super::histories::{World, names, op, push_and_check};
 use super::words::without_empty;
-use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::plan::model::{Dataset, Snap, config, notation};
-use crate::plan::{Negotiation, SourceDataset, TargetDataset, Verdict, Versions};
+use crate::plan::{Negotiation, SourceDataset, TargetDataset, Verdict};
+use zfs::Versions;
+use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
 
 fn steps(here: &str, there: &str) -> String {
     let said = without_empty(here, there, false);
@@ -108,14 +109,14 @@ fn after_the_rest_of_a_cut_stream() {
         talk.answers(&[(0, Guid(9), Txg(1)), (1, Guid(9), Txg(1))]);
     }
     talk.look_again(0, None);
-    let resume = Some(crate::plan::ResumePoint { token: crate::name::ResumeToken("1-x".into()), to: Guid(2) });
+    let resume = Some(crate::plan::ResumePoint { token: zfs::name::ResumeToken("1-x".into()), to: Guid(2) });
     let target = TargetDataset {
-        kind: crate::plan::Kind::Filesystem,
+        kind: zfs::Kind::Filesystem,
         partial: true,
         resume,
         unborn: false,
         empty: false,
-        encryption: crate::zfs::Encryption::Off,
+        encryption: zfs::Encryption::Off,
         snapshots: source(&["a"]).snapshots,
     };
     talk.looked(0, Some(target));
@@ -128,12 +129,12 @@ fn after_the_rest_of_a_cut_stream() {
     // Looked at once more: what is known isn't asked for again, and still counts.
     talk.look_again(0, None);
     let whole = |names: &[&str]| TargetDataset {
-        kind: crate::plan::Kind::Filesystem,
+        kind: zfs::Kind::Filesystem,
         partial: false,
         resume: None,
         unborn: false,
         empty: false,
-        encryption: crate::zfs::Encryption::Off,
+        encryption: zfs::Encryption::Off,
         snapshots: source(names).snapshots,
     };
     talk.looked(0, Some(whole(&["a", "b"])));

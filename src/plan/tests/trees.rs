@@ -3,9 +3,10 @@
 use insta::assert_snapshot;
 
 use super::words::{push, side};
-use crate::name::DatasetName;
+use crate::plan::Placement;
 use crate::plan::model::{End, Job};
-use crate::plan::{Kind, Placement};
+use zfs::Kind;
+use zfs::name::DatasetName;
 
 /// That a dataset couldn't be created tells nothing about the one that somebody else has just made.
 #[test]

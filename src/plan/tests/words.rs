@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::name::DatasetName;
-use crate::plan::Kind;
 use crate::plan::model::{Dataset, End, Job, Side, Snap};
+use zfs::Kind;
+use zfs::name::DatasetName;
 
 /// One dataset in words: `a b=x #m=a c~ !`. A snapshot's identity and data are its name's unless `=` says otherwise; `#` is a
 /// bookmark; `~` holds the same data as the snapshot before; `!` stands for data written then.

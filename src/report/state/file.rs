@@ -141,7 +141,7 @@ impl Folder {
     }
 
     fn write(&self, stem: &str, content: &impl Serialize) -> io::Result<()> {
-        let mut text = crate::text::json(serde_json::to_vec_pretty(content)?);
+        let mut text = zfs::text::json(serde_json::to_vec_pretty(content)?);
         text.push(b'\n');
         let mut file = self.temporary()?;
         file.write_all(&text)?;

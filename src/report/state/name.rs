@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::super::record;
-use crate::hash;
+use zfs::hash;
 
 /// What this file's name means is no dataset.
 pub(super) const RUN: &str = "run";

@@ -6,9 +6,8 @@ use super::{limits, plan, planned, step};
 use crate::exec::machine::{Action, Cured, End, Input, Machine};
 use crate::plan::{Conflict, ConflictKind, Placement, PlannedDataset, Steps, Verdict};
 use crate::remote::client::SendFailure;
-use crate::remote::wire::Failure;
 use crate::report::StepId;
-use crate::zfs::Refusal;
+use zfs::{Failure, Refusal};
 
 /// For what doesn't depend on time.
 const NOW: Duration = Duration::ZERO;
@@ -250,7 +249,7 @@ fn a_resumed_stream_that_gets_further_is_progress() {
     for channel in 1..=20 {
         assert_eq!(connects(&machine.handle(NOW, down(channel))).len(), 1);
         let mut steps = vec![step(1)];
-        steps[0].resume = Some(crate::name::ResumeToken(channel.to_string()));
+        steps[0].resume = Some(zfs::name::ResumeToken(channel.to_string()));
         machine.handle(
             NOW,
             replanned(0, planned(0, Placement::Existing, None, Verdict::Send(Steps::new(steps).unwrap()))),
@@ -266,7 +265,7 @@ fn a_stream_that_only_seems_to_get_further_ends() {
     let (mut machine, _) = started(vec![existing(0)]);
     for cut in 0..2 * u64::from(crate::exec::machine::MAX_RESUMES) {
         let mut steps = vec![step(1)];
-        steps[0].resume = Some(crate::name::ResumeToken(cut.to_string()));
+        steps[0].resume = Some(zfs::name::ResumeToken(cut.to_string()));
         machine.handle(
             NOW,
             replanned(0, planned(0, Placement::Existing, None, Verdict::Send(Steps::new(steps).unwrap()))),

@@ -10,8 +10,8 @@ mod world;
 use std::time::Duration;
 
 use super::Limits;
-use crate::name::{DatasetName, Guid};
 use crate::plan::{Base, BaseKind, Placement, Plan, PlannedDataset, Step, Verdict};
+use zfs::name::{DatasetName, Guid};
 
 /// The step from snapshot `number - 1` to `number`; 0 is a full stream.
 pub(super) fn step(number: u64) -> Step {
@@ -28,7 +28,7 @@ pub(super) fn planned(number: usize, placement: Placement, after: Option<usize>,
         target: name("b"),
         verdict,
         placement,
-        kind: crate::plan::Kind::Filesystem,
+        kind: zfs::Kind::Filesystem,
         encrypted: None,
         unencrypted: false,
         top: false,

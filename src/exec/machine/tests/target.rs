@@ -3,8 +3,9 @@
 use proptest::sample::Index;
 
 use super::{planned, step};
-use crate::name::{Guid, ResumeToken};
-use crate::plan::{Conflict, ConflictKind, Cure, Placement, Plan, PlannedDataset, Remedy, Steps, Verdict};
+use crate::plan::{Conflict, ConflictKind, Placement, Plan, PlannedDataset, Remedy, Steps, Verdict};
+use zfs::Cure;
+use zfs::name::{Guid, ResumeToken};
 
 /// What gets a simulated conflict out of the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,9 +8,8 @@ use super::target::{Clash, Shape, Target};
 use crate::exec::machine::{ConnectionId, Cured, End, Input, Limits, Machine};
 use crate::plan::Plan;
 use crate::remote::client::{ChannelId, SendFailure};
-use crate::remote::wire::Failure;
 use crate::report::StepId;
-use crate::zfs::Refusal;
+use zfs::{Failure, Refusal};
 
 /// A step that runs.
 #[derive(Debug, Clone)]

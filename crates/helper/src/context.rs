@@ -1,0 +1,68 @@
+//! What those who answer a sender have in common: the host, where replies go, and what the helper may be asked.
+
+use std::sync::Arc;
+
+use super::Config;
+use super::replies::Replies;
+use crate::wire::Reply;
+use zfs::name::{DatasetName, MAX_NAME, SnapshotName};
+use zfs::record::Features;
+use zfs::{Failure, Host, Receive, Refusal, permission};
+
+/// Everything an answering thread needs.
+#[derive(Clone)]
+pub(super) struct Context {
+    pub config: Arc<Config>,
+    pub host: Arc<dyn Host>,
+    pub replies: Arc<Replies>,
+    /// Who the helper runs as.
+    pub user: Arc<str>,
+}
+
+impl Context {
+    /// Says what would have to be allowed, where zfs says only that something isn't.
+    pub(super) fn explain(&self, failure: Failure, permissions: &str, dataset: &DatasetName) -> Failure {
+        if failure.refusal == Refusal::KeyNotLoaded {
+            return self.name_the_key(failure, dataset);
+        }
+        if failure.refusal != Refusal::Permission {
+            return failure;
+        }
+        let Some(grant) = permission::grant(&self.user, &failure.words, permissions, dataset) else { return failure };
+        Failure { words: format!("{}\non the target's host root can grant it: {grant}", failure.words), ..failure }
+    }
+
+    /// Names the features that the pool lacks for a stream, where zfs says only that it must be upgraded.
+    pub(super) fn name_features(&self, failure: Failure, receive: &Receive, stream: Features) -> Failure {
+        if !matches!(failure.refusal, Refusal::Feature | Refusal::Invalid) {
+            return failure;
+        }
+        let lacking = self.host.lacking(&receive.dataset, stream, receive.resumable);
+        let advice = lacking.advice(receive.dataset.pool(), &self.host.hello().host);
+        Failure { words: format!("{}{advice}", failure.words), ..failure }
+    }
+
+    /// Says whose key it is that isn't loaded, and how it is.
+    fn name_the_key(&self, failure: Failure, dataset: &DatasetName) -> Failure {
+        // A name outside of the helper's roots is nobody's business.
+        let root = self.host.encryption_root(dataset).filter(|root| self.config.tells_of(root));
+        let Some(root) = root else { return failure };
+        let host = self.host.hello().host;
+        let words = format!("{}\nthe key of '{root}' is not loaded on {host}: zfs load-key '{root}'", failure.words);
+        Failure { words, ..failure }
+    }
+}
+
+/// Whether a dataset or snapshot may be asked for: its name is legal, and not outside of the roots.
+pub(super) fn is_askable(config: &Config, name: &str) -> bool {
+    let (dataset, snapshot) = name.split_once('@').map_or((name, None), |(dataset, rest)| (dataset, Some(rest)));
+    let legal = snapshot.is_none_or(|snapshot| snapshot.parse::<SnapshotName>().is_ok());
+    // Each part can be legal and the whole too long; zfs would refuse to look at anything then.
+    let may = |name: DatasetName| if snapshot.is_some() { config.allows(&name) } else { config.tells_of(&name) };
+    legal && name.len() <= MAX_NAME && dataset.parse().is_ok_and(may)
+}
+
+/// A request is through.
+pub(super) fn done(id: u64, warning: Option<String>) -> Reply {
+    Reply::Done { id, failure: None, warning }
+}

@@ -1,0 +1,217 @@
+//! Answers questions (ask, list, tree, names, probe), each on a thread of its own so that a stream never waits for a listing.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::context::{Context, done, is_askable};
+use super::deeds::Deed;
+use super::replies::{LOOK, Replies};
+use super::{content, notes as mirror, outlook};
+use crate::wire::{MAX_NAMES, Reply, Request};
+use zfs::host::{Found, Sink, Unread};
+use zfs::name::DatasetName;
+use zfs::{Allow, Failure, Refusal, permission};
+
+/// So many names of datasets go into one frame: at most about 520 KiB.
+const NAMES_A_FRAME: usize = 2000;
+/// So many questions are answered at a time; more wait, and with them whatever the sender sends next.
+const AT_ONCE: usize = 4;
+
+/// Counts the questions under way.
+#[derive(Default)]
+pub(super) struct Queries {
+    running: Mutex<usize>,
+    ended: Condvar,
+}
+
+impl Queries {
+    /// Answers `request` on a thread. Returns when it has begun; `false` when nobody reads answers any more.
+    pub(super) fn start(self: &Arc<Self>, context: &Context, request: Request) -> bool {
+        if !self.wait_below(AT_ONCE, None, &context.replies) {
+            return false;
+        }
+        if let Request::Lock { .. } = request {
+            // What follows may need it.
+            answer(context, request);
+            return true;
+        }
+        *self.lock() += 1;
+        let (queries, own, id) = (Arc::clone(self), context.clone(), request.id());
+        let spawned = std::thread::Builder::new().name("query".into()).spawn(move || {
+            answer(&own, request);
+            queries.one_ended();
+        });
+        if let Err(error) = spawned {
+            self.one_ended();
+            context.replies.done(id, Some(Failure::new(Refusal::Other, &format!("can't start a thread: {error}"))));
+        }
+        true
+    }
+
+    /// Waits until fewer than `limit` are running; `false` if the time is over or nobody reads answers any more.
+    pub(super) fn wait_below(&self, limit: usize, most: Option<Duration>, replies: &Replies) -> bool {
+        let started = Instant::now();
+        let mut running = self.lock();
+        while *running >= limit {
+            if replies.is_broken() || most.is_some_and(|most| started.elapsed() > most) {
+                return false;
+            }
+            running = self.ended.wait_timeout(running, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    fn one_ended(&self) {
+        *self.lock() -= 1;
+        self.ended.notify_all();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, usize> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn answer(context: &Context, request: Request) {
+    let Context { config, host, replies, .. } = context;
+    let id = request.id();
+    let deed = Deed::of(&request);
+    let answered = match request {
+        Request::Ask { names, .. } => ask(context, id, &names),
+        Request::List { datasets, .. } => list(context, id, &datasets),
+        Request::Tree { dataset, .. } => tree(context, id, &dataset),
+        Request::Probe { dataset, .. } => probe(context, id, &dataset),
+        Request::Clear { dataset, .. } => {
+            let cleared = config.check(&dataset).and_then(|()| host.clear(&dataset));
+            cleared.map(|()| done(id, None)).map_err(|why| context.explain(why, permission::CLEAR, &dataset))
+        }
+        Request::Lock { dataset, run, owner, .. } => {
+            replies.is_for(&owner);
+            config.check(&dataset).and_then(|()| host.claim(&dataset, run, &owner)).map(|odd| done(id, odd))
+        }
+        Request::Dates { names, .. } => dates(context, id, &names),
+        Request::Bases { names, iv_sets_only, .. } => bases(context, id, &names, iv_sets_only),
+        Request::TryCure { cure, .. } => {
+            config.check_cure(&cure).and_then(|()| host.cure(&cure, true)).map(|warning| done(id, warning))
+        }
+        Request::Cure { cure, .. } => {
+            let cured = config.check_cure(&cure).and_then(|()| host.cure(&cure, false));
+            let why = |failure| context.explain(failure, permission::for_cure(&cure), cure.dataset());
+            cured.map(|warning| done(id, warning)).map_err(why)
+        }
+        Request::Thin { dataset, snapshots, dry_run, .. } => {
+            let may = config.check_allowed(Allow::Destroy).and_then(|()| config.check(&dataset));
+            let thinned = may.and_then(|()| host.thin(&dataset, &snapshots, dry_run));
+            let explained = thinned.map_err(|why| context.explain(why, permission::DESTROY, &dataset));
+            explained.map(|thinned| Reply::Thinned { id, thinned })
+        }
+        Request::Names { dataset, .. } => names(context, id, &dataset),
+        Request::Rename { rename, .. } => mirror::rename(context, &rename).map(|()| done(id, None)),
+        Request::Notes { dataset, snapshots, .. } => mirror::notes(context, id, dataset.as_ref(), &snapshots),
+        Request::Note { note, value, names, .. } => {
+            mirror::note(context, note, value.as_deref(), &names).map(|()| done(id, None))
+        }
+        Request::Destroy { dataset, snapshots, .. } => {
+            mirror::destroy(context, &dataset, &snapshots, false).map(|()| done(id, None))
+        }
+        Request::TryDestroy { dataset, snapshots, .. } => {
+            mirror::destroy(context, &dataset, &snapshots, true).map(|()| done(id, None))
+        }
+        Request::Outlook { dataset, .. } => {
+            config.check(&dataset).map(|()| Reply::Outlook { id, outlook: outlook::of(context, &dataset) })
+        }
+        Request::Content { reading, .. } => content::read(context, id, &reading).map(|()| done(id, None)),
+        Request::Receive { .. } => return,
+    };
+    let reply = answered.unwrap_or_else(|failure| Reply::Done { id, failure: Some(failure), warning: None });
+    if let Some(deed) = deed {
+        replies.log(&deed.lines(&reply));
+    }
+    if let Err(error) = replies.send(&reply) {
+        // Too long, perhaps; if the sender is gone this fails as well.
+        replies.done(id, Some(Failure::new(Refusal::Other, &error.to_string())));
+    }
+}
+
+fn ask(context: &Context, id: u64, names: &[String]) -> Result<Reply, Failure> {
+    if names.len() > MAX_NAMES {
+        let words = format!("{} names in one question; at most {MAX_NAMES} are allowed", names.len());
+        return Err(Failure::new(Refusal::Other, &words));
+    }
+    // What ZFS would not accept as a name can't exist, and what is not allowed is not told.
+    let legal: Vec<&str> = names.iter().map(String::as_str).filter(|name| is_askable(&context.config, name)).collect();
+    // zfs complains of a name as often as it was asked for.
+    let mut told = HashSet::new();
+    let unread: &mut Unread<'_> = &mut |name, words| {
+        if told.insert(name.to_owned()) {
+            unread(context, id, name, words);
+        }
+    };
+    let found = if legal.is_empty() { Found::new() } else { context.host.find(&legal, unread)? };
+    let places = (0..).zip(names);
+    let found = places.filter_map(|(place, name)| found.get(name).map(|&(guid, txg)| (place, guid, txg))).collect();
+    Ok(Reply::Found { id, found })
+}
+
+/// Tells that something exists and can't be read. Should that not reach the sender, nor will the answer.
+fn unread(context: &Context, id: u64, name: &str, words: &str) {
+    let words = Failure::new(Refusal::Other, words).words;
+    let _ = context.replies.send(&Reply::Unread { id, name: name.to_owned(), words });
+}
+
+fn list(context: &Context, id: u64, datasets: &[DatasetName]) -> Result<Reply, Failure> {
+    let allowed: Vec<DatasetName> = datasets.iter().filter(|dataset| context.config.allows(dataset)).cloned().collect();
+    let sink: &mut Sink<'_> = &mut |dataset, facts, snapshots| {
+        let reply = Reply::Listed { id, dataset: dataset.clone(), facts, snapshots };
+        context.replies.send(&reply).map_err(io::Error::other)
+    };
+    let unread: &mut Unread<'_> = &mut |name, words| unread(context, id, name, words);
+    if !allowed.is_empty() {
+        context.host.list(&allowed, sink, unread)?;
+    }
+    Ok(Reply::Done { id, failure: None, warning: None })
+}
+
+fn names(context: &Context, id: u64, dataset: &DatasetName) -> Result<Reply, Failure> {
+    context.config.check(dataset)?;
+    for some in context.host.tree(dataset)?.chunks(NAMES_A_FRAME) {
+        let reply = Reply::Names { id, datasets: some.to_vec() };
+        context.replies.send(&reply).map_err(|error| Failure::new(Refusal::Other, &error.to_string()))?;
+    }
+    Ok(done(id, None))
+}
+
+fn tree(context: &Context, id: u64, dataset: &DatasetName) -> Result<Reply, Failure> {
+    context.config.check(dataset)?;
+    list(context, id, &context.host.tree(dataset)?)
+}
+
+fn probe(context: &Context, id: u64, dataset: &DatasetName) -> Result<Reply, Failure> {
+    if !context.config.tells_of(dataset) {
+        context.config.check(dataset)?;
+    }
+    let (disabled, encrypted) = context.host.probe(dataset)?;
+    Ok(Reply::Probed { id, disabled, encrypted })
+}
+
+fn dates(context: &Context, id: u64, names: &[String]) -> Result<Reply, Failure> {
+    let askable = |name: &&str| name.contains('@') && is_askable(&context.config, name);
+    let legal: Vec<&str> = names.iter().take(MAX_NAMES).map(String::as_str).filter(askable).collect();
+    let found: HashMap<String, i64> =
+        if legal.is_empty() { HashMap::new() } else { context.host.dates(&legal)?.into_iter().collect() };
+    let dates = (0..).zip(names).filter_map(|(place, name)| Some((place, *found.get(name)?))).collect();
+    Ok(Reply::Dated { id, dates })
+}
+
+fn bases(context: &Context, id: u64, names: &[String], iv_sets_only: bool) -> Result<Reply, Failure> {
+    let askable = |name: &&str| is_askable(&context.config, name);
+    let legal: Vec<&str> = names.iter().take(MAX_NAMES).map(String::as_str).filter(askable).collect();
+    let mut found = if legal.is_empty() { HashMap::new() } else { context.host.bases(&legal, iv_sets_only)? };
+    for facts in found.values_mut() {
+        // A name outside of the helper's roots is nobody's business.
+        facts.encryption_root = facts.encryption_root.take().filter(|root| context.config.tells_of(root));
+    }
+    let bases = (0..).zip(names).filter_map(|(place, name)| Some((place, found.get(name)?.clone()))).collect();
+    Ok(Reply::Bases { id, bases })
+}

@@ -1,0 +1,118 @@
+//! The helper's stdout: whole frames only, from several threads.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+
+use super::syslog::Syslog;
+use crate::wire::{self, FrameKind, Reply, SILENCE, WireError};
+use zfs::{Failure, Hello, Refusal};
+
+/// Where replies go.
+pub(super) struct Replies(Mutex<Patient>, OwnedFd, Syslog);
+
+/// The descriptor, for so long as somebody reads.
+struct Patient {
+    output: File,
+    /// Nobody has read for [`SILENCE`], and so half a frame may be out.
+    given_up: bool,
+}
+
+impl Write for Patient {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let most = Timespec::try_from(SILENCE).ok();
+        if self.given_up {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        loop {
+            match rustix::event::poll(&mut [PollFd::new(&self.output, PollFlags::OUT)], most.as_ref()) {
+                Ok(0) => {
+                    self.given_up = true;
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                // A pipe that can be written takes so much at once (pipe(7)).
+                Ok(_) => return self.output.write(&bytes[..bytes.len().min(AT_ONCE)]),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+}
+
+/// `PIPE_BUF` on Linux; elsewhere it is smaller, and a write may wait for a reader.
+const AT_ONCE: usize = 4096;
+
+impl Replies {
+    /// What is refused is noted in `log` too.
+    pub(super) fn new(output: OwnedFd, log: Syslog) -> io::Result<Self> {
+        let watched = output.try_clone()?;
+        Ok(Self(Mutex::new(Patient { output: output.into(), given_up: false }), watched, log))
+    }
+
+    pub(super) fn greet(&self, hello: &Hello) -> Result<(), WireError> {
+        let line = wire::greeting(hello)?;
+        let mut output = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(output.write_all(line.as_bytes())?)
+    }
+
+    /// Sends one reply. Callers that can't help it ignore an error: when the sender is gone, its stdin end tells too.
+    pub(super) fn send(&self, reply: &Reply) -> Result<(), WireError> {
+        let mut output = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        wire::write_message(&mut *output, FrameKind::Reply, reply)
+    }
+
+    /// Says that a request is through.
+    pub(super) fn done(&self, id: u64, failure: Option<Failure>) {
+        self.done_with(id, failure, None);
+    }
+
+    /// The same, with what was odd although it went well.
+    pub(super) fn done_with(&self, id: u64, failure: Option<Failure>, warning: Option<String>) {
+        if let Some(Failure { refusal: Refusal::NotAllowed | Refusal::UnexpectedStream | Refusal::WrappedKey, words }) =
+            &failure
+        {
+            self.2.warn(words);
+        }
+        let _ = self.send(&Reply::Done { id, failure, warning });
+    }
+
+    /// Puts what was destroyed or moved into the system's log.
+    pub(super) fn log(&self, deeds: &[String]) {
+        for deed in deeds {
+            self.2.deed(deed);
+        }
+    }
+
+    /// Who the sender says it is.
+    pub(super) fn is_for(&self, owner: &str) {
+        self.2.is_for(owner);
+    }
+
+    /// Whether nobody reads any more.
+    pub(super) fn is_broken(&self) -> bool {
+        // Whoever holds it is writing, and will tell.
+        if self.0.try_lock().is_ok_and(|output| output.given_up) {
+            return true;
+        }
+        let mut fds = [self.watch()];
+        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        rustix::event::poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0)
+    }
+
+    /// For a poll that wants to know when nobody reads any more.
+    pub(super) fn watch(&self) -> PollFd<'_> {
+        PollFd::new(&self.1, PollFlags::empty())
+    }
+}
+
+/// How often a wait looks whether anybody still reads the replies.
+pub(super) const LOOK: Duration = Duration::from_millis(500);

@@ -1,0 +1,150 @@
+//! The helper's session: reads frames, hands questions to threads and streams to `zfs recv`, until the sender is gone.
+
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+
+use super::context::Context;
+use super::incoming::{Hands, Incoming};
+use super::query::Queries;
+use super::receiving::{Beats, Ending, Receives};
+use super::replies::Replies;
+use super::syslog::Syslog;
+use super::{Config, HelperError};
+use crate::pump::Mover;
+use crate::wire::{self, FrameKind, Header, Request, SILENCE};
+use zfs::{Hello, Host};
+
+/// So long questions may still be answered after the sender has closed its end.
+const LAST_ANSWERS: Duration = Duration::from_secs(30);
+
+/// Serves a sender: greets on `output`, then reads frames from `input` until its end. Returns when all receives that it
+/// started are over.
+pub fn serve(config: Config, input: OwnedFd, output: OwnedFd, host: Arc<dyn Host>) -> Result<(), HelperError> {
+    let replies = Arc::new(Replies::new(output, Syslog::default()).map_err(HelperError::Stdio)?);
+    let allow = config.allow.iter().map(|allow| allow.word().to_owned()).collect();
+    let hello = host.hello();
+    let user = hello.user.as_str().into();
+    replies.greet(&Hello { roots: config.roots.clone(), allow, ..hello })?;
+    let context = Context { config: Arc::new(config), host, replies, user };
+    let (queries, receives) = (Arc::new(Queries::default()), Arc::new(Receives::default()));
+    let mut session = Session { input: Input(input), context, queries, receives, mover: Mover::new(), stream: None };
+    let beats = Beats::start(&session.receives, &session.context.replies);
+    let served = session.run();
+    drop(beats);
+    // Closes the stdin of a stream that was cut.
+    session.stream = None;
+    session.receives.abandon();
+    if served.is_ok() {
+        session.queries.wait_below(1, Some(LAST_ANSWERS), &session.context.replies);
+    }
+    served
+}
+
+struct Session {
+    input: Input,
+    context: Context,
+    queries: Arc<Queries>,
+    receives: Arc<Receives>,
+    mover: Mover,
+    /// What is coming in, between `Receive` and `End` or `Abort`.
+    stream: Option<Incoming>,
+}
+
+impl Session {
+    fn run(&mut self) -> Result<(), HelperError> {
+        while self.wait_for_input() {
+            let Some(header) = Header::read(&mut &self.input)? else { return Ok(()) };
+            let go_on = match header.kind {
+                FrameKind::Request => {
+                    let request: Request = wire::read_body(&mut &self.input, header.len)?;
+                    request.check()?;
+                    self.request(request)?
+                }
+                FrameKind::Data => self.data(header.len)?,
+                FrameKind::End => self.end(Ending::Complete)?,
+                FrameKind::Abort => self.end(Ending::Broken)?,
+                FrameKind::Ping => true,
+                FrameKind::Reply => return Err(HelperError::Order("a reply from the sender")),
+            };
+            if !go_on {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the next frame; `false` when nobody reads the answers any more, or the sender has been silent for so long
+    /// that it must be dead: a link that is cut for good is told to nobody here.
+    fn wait_for_input(&self) -> bool {
+        let silence = Timespec::try_from(self.context.config.silence.unwrap_or(SILENCE)).ok();
+        loop {
+            let mut fds = [PollFd::new(&self.input.0, PollFlags::IN), self.context.replies.watch()];
+            match rustix::event::poll(&mut fds, silence.as_ref()) {
+                Ok(0) => return false,
+                Ok(_) => return fds[1].revents().is_empty(),
+                Err(Errno::INTR) => {}
+                // Reading will tell.
+                Err(_) => return true,
+            }
+        }
+    }
+
+    fn request(&mut self, request: Request) -> Result<bool, HelperError> {
+        let Request::Receive { id, receive } = request else { return Ok(self.queries.start(&self.context, request)) };
+        if self.stream.is_some() {
+            return Err(HelperError::Order("a stream within a stream"));
+        }
+        if !self.receives.wait_for_room(&self.context.replies) {
+            return Ok(false);
+        }
+        let stream = Incoming::new(id, receive, &self.hands());
+        self.stream = Some(stream);
+        Ok(true)
+    }
+
+    fn hands(&mut self) -> Hands<'_> {
+        Hands { input: &self.input, context: &self.context, receives: &self.receives, mover: &mut self.mover }
+    }
+
+    fn data(&mut self, len: usize) -> Result<bool, HelperError> {
+        let Some(mut stream) = self.stream.take() else { return Err(HelperError::Order("data without a stream")) };
+        let taken = stream.data(len, &mut self.hands());
+        self.stream = Some(stream);
+        taken.map(|()| true)
+    }
+
+    fn end(&mut self, ending: Ending) -> Result<bool, HelperError> {
+        let Some(stream) = self.stream.take() else { return Err(HelperError::Order("the end of no stream")) };
+        stream.end(ending, &self.context);
+        Ok(true)
+    }
+}
+
+/// Unbuffered reads: what follows a frame's header belongs to someone else.
+pub(super) struct Input(pub(super) OwnedFd);
+
+impl Read for &Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let silence = Timespec::try_from(SILENCE).ok();
+        loop {
+            // Within a frame the rest is never far.
+            if rustix::event::poll(&mut [PollFd::new(&self.0, PollFlags::IN)], silence.as_ref()) == Ok(0) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            match rustix::io::read(&self.0, &mut *buffer) {
+                Ok(read) => return Ok(read),
+                Err(Errno::INTR) => {}
+                // Whoever gave us the descriptor may have made it non-blocking.
+                Err(Errno::AGAIN) => {
+                    rustix::event::poll(&mut [PollFd::new(&self.0, PollFlags::IN)], None)?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}

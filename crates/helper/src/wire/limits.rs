@@ -1,0 +1,198 @@
+//! What a message may ask for or say at most, beyond the length of its frame.
+
+use super::{MAX_NAMES, Reply, Request, WireError};
+use zfs::host::MAX_THIN;
+use zfs::text::{on_one_line, quoted};
+use zfs::{Cure, Note};
+use zfs::{Failure, Hello};
+
+/// ZFS nests datasets no deeper than 50 levels unless it is told otherwise (`zfs_max_dataset_nesting`).
+const MAX_ANCESTORS: usize = 128;
+/// Longest name of who claims a tree.
+const MAX_OWNER: usize = 1024;
+/// Longest of the short texts in a greeting.
+const MAX_SHORT: usize = 256;
+/// Most words of a list in a greeting.
+const MAX_WORDS: usize = 64;
+
+impl Request {
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        match self {
+            Self::Ask { id, .. }
+            | Self::List { id, .. }
+            | Self::Tree { id, .. }
+            | Self::Probe { id, .. }
+            | Self::Clear { id, .. }
+            | Self::Lock { id, .. }
+            | Self::Cure { id, .. }
+            | Self::TryCure { id, .. }
+            | Self::Dates { id, .. }
+            | Self::Bases { id, .. }
+            | Self::Thin { id, .. }
+            | Self::Names { id, .. }
+            | Self::Rename { id, .. }
+            | Self::Notes { id, .. }
+            | Self::Note { id, .. }
+            | Self::Destroy { id, .. }
+            | Self::TryDestroy { id, .. }
+            | Self::Outlook { id, .. }
+            | Self::Content { id, .. }
+            | Self::Receive { id, .. } => *id,
+        }
+    }
+
+    /// What it wants to do, for messages.
+    #[must_use]
+    pub fn what(&self) -> String {
+        match self {
+            Self::Ask { names, .. } => format!("a question about {} names", names.len()),
+            Self::Dates { names, .. } => format!("a question about the dates of {} snapshots", names.len()),
+            Self::Bases { names, .. } => format!("a question about {} bases of increments", names.len()),
+            Self::List { datasets, .. } => format!("a listing of {} datasets", datasets.len()),
+            Self::Tree { dataset, .. } | Self::Names { dataset, .. } => format!("a listing of {dataset}"),
+            Self::Probe { dataset, .. } | Self::Outlook { dataset, .. } => format!("a question about {dataset}"),
+            Self::Clear { dataset, .. } => format!("clearing {dataset}"),
+            Self::Lock { dataset, .. } => format!("claiming {dataset}"),
+            Self::Cure { cure: Cure::Rollback { dataset, loses, .. }, .. }
+            | Self::TryCure { cure: Cure::Rollback { dataset, loses, .. }, .. } => {
+                format!("a rollback of {dataset} over {} snapshots", loses.len())
+            }
+            Self::Cure { cure: Cure::SetAside { dataset, restore, .. }, .. }
+            | Self::TryCure { cure: Cure::SetAside { dataset, restore, .. }, .. } => {
+                format!("setting aside {dataset} with {} datasets", restore.len())
+            }
+            Self::Cure { cure: Cure::Replace { dataset, loses, .. }, .. }
+            | Self::TryCure { cure: Cure::Replace { dataset, loses, .. }, .. } => {
+                format!("replacing {dataset} with {} snapshots", loses.len())
+            }
+            Self::Thin { dataset, snapshots, .. } => format!("destroying {} snapshots of {dataset}", snapshots.len()),
+            Self::Rename { rename, .. } => format!("renaming {}", rename.from),
+            Self::Notes { snapshots, .. } => format!("a question about notes on {} snapshots", snapshots.len()),
+            Self::Note { names, .. } => format!("a note on {} names", names.len()),
+            Self::Destroy { dataset, snapshots, .. } | Self::TryDestroy { dataset, snapshots, .. } => {
+                format!("destroying {dataset} with {} snapshots", snapshots.len())
+            }
+            Self::Content { reading, .. } => format!("reading a snapshot of {}", reading.dataset),
+            Self::Receive { receive, .. } => format!("a receive into {}", receive.dataset),
+        }
+    }
+
+    /// Whether it keeps within the limits. A helper ends the session of a sender that doesn't.
+    pub fn check(&self) -> Result<(), WireError> {
+        let fits = match self {
+            Self::Lock { owner, .. } if on_one_line(owner) != *owner => {
+                return Err(WireError::Limit("control characters in the name of a run"));
+            }
+            Self::Lock { owner, .. } => owner.len() <= MAX_OWNER,
+            Self::Dates { names, .. } | Self::Bases { names, .. } | Self::Notes { snapshots: names, .. } => {
+                names.len() <= MAX_NAMES
+            }
+            Self::Note { names, value, .. } => {
+                names.len() <= MAX_NAMES && value.as_ref().is_none_or(|value| value.len() <= Note::MAX_VALUE)
+            }
+            Self::List { datasets, .. } => datasets.len() <= MAX_NAMES,
+            Self::Thin { snapshots, .. } => snapshots.len() <= MAX_THIN,
+            Self::Rename { rename, .. } => rename.ancestors.len() <= MAX_ANCESTORS,
+            Self::Receive { receive, .. } => receive.ancestors.len() <= MAX_ANCESTORS,
+            // Too many names in a question are told to the sender in an answer.
+            Self::Ask { .. }
+            | Self::Tree { .. }
+            | Self::Probe { .. }
+            | Self::Clear { .. }
+            | Self::Cure { .. }
+            | Self::TryCure { .. }
+            | Self::Names { .. }
+            | Self::Destroy { .. }
+            | Self::TryDestroy { .. }
+            | Self::Outlook { .. }
+            | Self::Content { .. } => true,
+        };
+        if fits { Ok(()) } else { Err(WireError::Limit("more names, or longer words, than a request may have")) }
+    }
+}
+
+impl Reply {
+    /// The number of its request.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        match self {
+            Self::Found { id, .. }
+            | Self::Listed { id, .. }
+            | Self::Unread { id, .. }
+            | Self::Probed { id, .. }
+            | Self::Outlook { id, .. }
+            | Self::Thinned { id, .. }
+            | Self::Dated { id, .. }
+            | Self::Bases { id, .. }
+            | Self::Names { id, .. }
+            | Self::Notes { id, .. }
+            | Self::Content { id, .. }
+            | Self::Beat { id }
+            | Self::Done { id, .. } => *id,
+        }
+    }
+
+    /// With all words made harmless. Names are: they are of the types of [`zfs::name`].
+    #[must_use]
+    pub fn harmless(mut self) -> Self {
+        match &mut self {
+            Self::Done { failure, warning, .. } => {
+                if let Some(Failure { words, .. }) = failure {
+                    *words = quoted(words);
+                }
+                if let Some(words) = warning {
+                    *words = quoted(words);
+                }
+            }
+            Self::Outlook { outlook, .. } => {
+                if let Some(words) = &mut outlook.locked {
+                    *words = quoted(words);
+                }
+            }
+            Self::Unread { words, .. } => *words = quoted(words),
+            Self::Thinned { thinned, .. } => {
+                for (_, why) in &mut thinned.pinned {
+                    *why = quoted(why);
+                }
+            }
+            Self::Probed { disabled, .. } => disabled.iter_mut().for_each(|feature| *feature = short(feature)),
+            // They are compared, and never shown.
+            Self::Content { .. }
+            // What a note says is read, and shown only where it makes sense.
+            | Self::Notes { .. }
+            | Self::Found { .. }
+            | Self::Listed { .. }
+            | Self::Dated { .. }
+            | Self::Bases { .. }
+            | Self::Names { .. }
+            | Self::Beat { .. } => {}
+        }
+        self
+    }
+}
+
+/// The greeting with all words made harmless and short.
+#[must_use]
+pub fn harmless(mut hello: Hello) -> Hello {
+    for text in [&mut hello.version, &mut hello.boot_id, &mut hello.host, &mut hello.user] {
+        *text = short(text);
+    }
+    for text in [&mut hello.zfs, &mut hello.zfs_path].into_iter().flatten() {
+        *text = short(text);
+    }
+    for words in [&mut hello.capabilities, &mut hello.allow] {
+        words.truncate(MAX_WORDS);
+        for word in words.iter_mut() {
+            *word = short(word);
+        }
+    }
+    hello
+}
+
+/// On one line and not long.
+#[must_use]
+pub fn short(text: &str) -> String {
+    on_one_line(text.trim()).chars().take(MAX_SHORT).collect()
+}

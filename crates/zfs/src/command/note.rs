@@ -1,0 +1,216 @@
+//! Our notes on the target's datasets and snapshots, kept as user properties: what zfsync has put there, and since when the source
+//! has it no more.
+
+use std::io::BufRead;
+use std::process::Command;
+
+use serde::{Deserialize, Serialize};
+
+use super::{PLACEHOLDER, ParseError, Zfs};
+use crate::name::DatasetName;
+
+/// A note.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Note {
+    /// What zfsync has put into a dataset: see [`crate::Put`].
+    Received,
+    /// When the source was first found to lack a dataset or snapshot, in seconds since 1970.
+    MissingSince,
+    /// The dataset was made only to hold others.
+    Placeholder,
+}
+
+impl Note {
+    const ALL: [Self; 3] = [Self::Received, Self::MissingSince, Self::Placeholder];
+
+    /// The longest value that ZFS takes for a user property, in bytes (zfsprops(7)).
+    pub const MAX_VALUE: usize = 8191;
+
+    /// The user property that holds it.
+    #[must_use]
+    pub fn property(self) -> &'static str {
+        match self {
+            Self::Received => "zfsync:received",
+            Self::MissingSince => "zfsync:missing-since",
+            Self::Placeholder => PLACEHOLDER,
+        }
+    }
+}
+
+/// What a note says of a dataset or snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Noted {
+    /// The full name of the dataset or snapshot.
+    pub name: String,
+    /// Which note.
+    pub note: Note,
+    /// What it says.
+    pub value: String,
+}
+
+/// What a copy has set because it is one.
+const OF_A_COPY: [&str; 3] = ["readonly", "canmount", "volmode"];
+
+/// Reads [`Zfs::settings_below`]: dataset, property and value, without what zfsync itself sets on copies. A line that makes no
+/// sense is left out.
+#[must_use]
+pub fn read_settings(output: &[u8]) -> Vec<(DatasetName, String, String)> {
+    let ours = |property: &str| OF_A_COPY.contains(&property) || property.starts_with("zfsync:");
+    settings(output, |property| !ours(property))
+}
+
+/// The same of the properties whose names begin so.
+#[must_use]
+pub fn read_settings_of(output: &[u8], prefix: &str) -> Vec<(DatasetName, String, String)> {
+    settings(output, |property| property.starts_with(prefix))
+}
+
+fn settings(output: &[u8], wanted: impl Fn(&str) -> bool) -> Vec<(DatasetName, String, String)> {
+    let text = String::from_utf8_lossy(output);
+    let setting = |line: &str| {
+        let (name, rest) = line.split_once('\t')?;
+        let (property, value) = rest.split_once('\t')?;
+        if !wanted(property) {
+            return None;
+        }
+        Some((name.parse().ok()?, property.to_owned(), value.to_owned()))
+    };
+    text.lines().filter_map(setting).collect()
+}
+
+impl Zfs {
+    /// Every property that was set on a dataset or below it. Read it with [`read_settings`].
+    #[must_use]
+    pub fn settings_below(&self, dataset: &DatasetName) -> Command {
+        let mut command = self.command(["get", "-Hp", "-r", "-t", "filesystem,volume"]);
+        command.args(["-s", "local", "-o", "name,property,value", "all", dataset.as_str()]);
+        command
+    }
+
+    /// The notes on a dataset and all below it. `-s local`: user properties are inherited, by snapshots too, and an inherited
+    /// note says nothing. Read it with [`read_notes`].
+    #[must_use]
+    pub fn notes_below(&self, dataset: &DatasetName) -> Command {
+        let mut command = self.command(["get", "-Hp", "-r", "-t", "filesystem,volume"]);
+        command.args(["-s", "local", "-o", "name,property,value", &properties(), dataset.as_str()]);
+        command
+    }
+
+    /// The notes on these snapshots, as far as they exist.
+    #[must_use]
+    pub fn notes_on<S: AsRef<str>>(&self, snapshots: &[S]) -> Command {
+        let mut command = self.command(["get", "-Hp", "-t", "snapshot", "-s", "local", "-o", "name,property,value"]);
+        command.arg(properties()).args(snapshots.iter().map(AsRef::as_ref));
+        command
+    }
+
+    /// Takes a note on all of these.
+    #[must_use]
+    pub fn note<S: AsRef<str>>(&self, note: Note, value: &str, names: &[S]) -> Command {
+        let mut command = self.command(["set".to_owned(), format!("{}={value}", note.property())]);
+        command.args(names.iter().map(AsRef::as_ref));
+        command
+    }
+
+    /// Drops a note.
+    #[must_use]
+    pub fn drop_note<S: AsRef<str>>(&self, note: Note, names: &[S]) -> Command {
+        let mut command = self.command(["inherit", note.property()]);
+        command.args(names.iter().map(AsRef::as_ref));
+        command
+    }
+
+    /// A user property that was set on this very dataset; nothing is said where it wasn't.
+    #[must_use]
+    pub fn own_property(&self, property: &str, dataset: &DatasetName) -> Command {
+        self.command(["get", "-Hp", "-s", "local", "-o", "value", property, dataset.as_str()])
+    }
+
+    /// All that was set on a dataset, or above it and counts for it: property, value, and `local` or `inherited from DATASET`.
+    #[must_use]
+    pub fn set_properties(&self, dataset: &DatasetName) -> Command {
+        self.command(["get", "-Hp", "-s", "local,inherited", "-o", "property,value,source", "all", dataset.as_str()])
+    }
+
+    /// Drops a user property.
+    #[must_use]
+    pub fn drop_property(&self, property: &str, dataset: &DatasetName) -> Command {
+        self.command(["inherit", property, dataset.as_str()])
+    }
+
+    /// Sets a user property.
+    #[must_use]
+    pub fn set_property(&self, property: &str, value: &str, dataset: &DatasetName) -> Command {
+        self.command(["set".to_owned(), format!("{property}={value}"), dataset.to_string()])
+    }
+
+    /// What was written to a dataset since its newest snapshot, in bytes.
+    #[must_use]
+    pub fn written(&self, dataset: &DatasetName) -> Command {
+        self.get("written", dataset)
+    }
+}
+
+fn properties() -> String {
+    Note::ALL.map(Note::property).join(",")
+}
+
+/// Reads [`Zfs::notes_below`] and [`Zfs::notes_on`].
+pub fn read_notes(input: impl BufRead) -> Result<Vec<Noted>, ParseError> {
+    let mut notes = Vec::new();
+    for line in input.lines() {
+        let line = line?;
+        let mut fields = line.splitn(3, '\t');
+        let (Some(name), Some(property), Some(value)) = (fields.next(), fields.next(), fields.next()) else {
+            // A value can have line feeds; none of ours has.
+            continue;
+        };
+        if let Some(note) = Note::ALL.into_iter().find(|note| note.property() == property) {
+            notes.push(Noted { name: name.to_owned(), note, value: value.to_owned() });
+        }
+    }
+    Ok(notes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_on_a_copy_beside_what_makes_it_one() {
+        let words = b"b/x y\treadonly\ton\nb/x y\tcompression\tgzip\nb/x y/z\tcanmount\tnoauto\nb/x y/z\tzfsync:received\t1\nb/x y/z\tuser:a\tb\tc\n\n";
+        let all = read_settings(words);
+        let told: Vec<String> =
+            all.iter().map(|(name, property, value)| format!("{name} {property}={value}")).collect();
+        assert_eq!(told, ["b/x y compression=gzip", "b/x y/z user:a=b\tc"]);
+    }
+
+    #[test]
+    fn command_lines_and_what_they_print() {
+        let zfs = Zfs::at("zfs");
+        let words = |command: Command| {
+            command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>().join("|")
+        };
+        let all = "zfsync:received,zfsync:missing-since,zfsync:placeholder";
+        assert_eq!(
+            words(zfs.notes_below(&"b/x y".parse().unwrap())),
+            format!("get|-Hp|-r|-t|filesystem,volume|-s|local|-o|name,property,value|{all}|b/x y")
+        );
+        assert_eq!(
+            words(zfs.notes_on(&["b/x@s 1", "b/x@t"])),
+            format!("get|-Hp|-t|snapshot|-s|local|-o|name,property,value|{all}|b/x@s 1|b/x@t")
+        );
+        assert_eq!(
+            words(zfs.note(Note::MissingSince, "17", &["b/x", "b/x@s"])),
+            "set|zfsync:missing-since=17|b/x|b/x@s"
+        );
+        assert_eq!(words(zfs.drop_note(Note::MissingSince, &["b/x"])), "inherit|zfsync:missing-since|b/x");
+        let text = "b/x y\tzfsync:received\tab, c\nb/x\tzfsync:missing-since\t17\nb/x\tother\t1\nodd line\n";
+        let noted = |name: &str, note, value: &str| Noted { name: name.into(), note, value: value.into() };
+        assert_eq!(
+            read_notes(text.as_bytes()).unwrap(),
+            [noted("b/x y", Note::Received, "ab, c"), noted("b/x", Note::MissingSince, "17")]
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! What a user who isn't root needs to be allowed (zfs-allow(8)); the kernel checks it per operation
+//! (`module/zfs/zfs_ioctl.c`, `zfs_secpolicy_*`), and its words don't tell which permission was missing.
+
+use crate::Cure;
+use crate::name::DatasetName;
+
+/// Receives into datasets that are there, and makes new ones. `mount` is needed to create anything although nothing gets
+/// mounted; `canmount` and `readonly` let what arrives be kept asleep; without them it arrives all the same.
+pub const RECEIVE: &str = "receive,create,mount,canmount,readonly,volmode,userprop";
+/// What the sender needs on the source; without `bookmark`, `destroy` and `mount` only its bookmarks are missing, without `userprop` what
+/// is noted of the target.
+pub const SEND: &str = "send,bookmark,destroy,mount,userprop";
+
+/// To read what a snapshot holds.
+pub const READ: &str = "send";
+/// To drop a partially received state (`zfs receive -A`).
+pub const CLEAR: &str = "destroy,mount";
+/// To destroy snapshots.
+pub const DESTROY: &str = "destroy,mount";
+/// To destroy datasets: a volume that may be open gives its snapshots to a clone first.
+pub const DESTROY_DATASETS: &str = "destroy,mount,create,clone,promote,volmode";
+/// To follow a rename.
+pub const RENAME: &str = "rename,create,mount,canmount,readonly,userprop";
+/// To note since when something is missing.
+pub const NOTE: &str = "userprop";
+/// What taking snapshots needs.
+pub const SNAPSHOT: &str = "snapshot,mount";
+
+/// What a cure needs.
+#[must_use]
+pub fn for_cure(cure: &Cure) -> &'static str {
+    match cure {
+        Cure::Rollback { .. } => "rollback,destroy,mount,receive",
+        Cure::SetAside { .. } => "rename,create,mount,clone,promote,canmount,readonly",
+        Cure::Replace { .. } => "destroy,mount,receive",
+    }
+}
+
+/// The command that grants it.
+#[must_use]
+pub fn allow(user: &str, permissions: &str, dataset: &DatasetName) -> String {
+    format!("zfs allow {user} {permissions} '{dataset}'")
+}
+
+/// The login name that this process runs under: what `zfs allow` must name.
+#[must_use]
+pub fn user_name() -> String {
+    let number = rustix::process::geteuid().as_raw().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let mut fields = users.lines().map(|line| line.split(':'));
+    let found = fields.find_map(|mut line| {
+        let (name, _, id) = (line.next()?, line.next()?, line.next()?);
+        (id == number).then(|| name.to_owned())
+    });
+    found.unwrap_or(number)
+}
+
+/// The command by which root gives `user` what zfs has refused with `words`. Root itself has it all: nothing to grant.
+#[must_use]
+pub fn grant(user: &str, words: &str, permissions: &str, dataset: &DatasetName) -> Option<String> {
+    if user == "root" {
+        return None;
+    }
+    if words.contains("delegated administration is disabled") {
+        return Some(format!("zpool set delegation=on '{}'", dataset.pool()));
+    }
+    Some(allow(user, permissions, dataset))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_root_can_grant() {
+        let dataset: DatasetName = "tank/back up".parse().unwrap();
+        let grant = |user, words| grant(user, words, RECEIVE, &dataset);
+        let denied = "cannot receive: permission denied";
+        assert_eq!(
+            grant("repl", denied).as_deref(),
+            Some("zfs allow repl receive,create,mount,canmount,readonly,volmode,userprop 'tank/back up'")
+        );
+        assert_eq!(
+            grant("repl", "cannot receive: delegated administration is disabled on pool").as_deref(),
+            Some("zpool set delegation=on 'tank'")
+        );
+        assert_eq!(grant("root", denied), None);
+    }
+}

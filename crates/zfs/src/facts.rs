@@ -1,0 +1,88 @@
+//! What a host tells of itself and of its datasets.
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::{DatasetName, ResumeToken, SnapshotName};
+use crate::{Encryption, Kind};
+
+/// The helper's greeting.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The helper's own version.
+    pub version: String,
+    /// Its OpenZFS version as the kernel module gives it, where that is free to ask.
+    #[serde(default)]
+    pub zfs: Option<String>,
+    /// Where it found the `zfs` command; `None` when there is none.
+    #[serde(default)]
+    pub zfs_path: Option<String>,
+    /// Tells whether both ends are the same running system; empty where unknown.
+    #[serde(default)]
+    pub boot_id: String,
+    /// The host's own name, for messages.
+    #[serde(default)]
+    pub host: String,
+    /// What this helper can do beyond the first version; unknown words are ignored.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+    /// The user that the helper runs as, for messages.
+    #[serde(default)]
+    pub user: String,
+    /// The datasets that the helper is confined to; none: all.
+    #[serde(default)]
+    pub roots: Vec<DatasetName>,
+    /// What it may do beside receiving, as on its command line.
+    #[serde(default)]
+    pub allow: Vec<String>,
+    /// What its clock says, in seconds since 1970; helpers of older versions don't tell.
+    #[serde(default)]
+    pub clock: Option<i64>,
+}
+
+/// What the helper knows of a listed dataset beside its snapshots.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetFacts {
+    /// Filesystem or volume.
+    pub kind: Kind,
+    /// A receive into it was cut and can be resumed.
+    #[serde(default)]
+    pub partial: bool,
+    /// What `zfs send -t` needs for that.
+    #[serde(default)]
+    pub token: Option<ResumeToken>,
+    /// It is but the rest of its own first receive, which was cut.
+    #[serde(default)]
+    pub unborn: bool,
+    /// A filesystem that has no snapshot and never held a file, as far as ZFS can tell.
+    #[serde(default)]
+    pub empty: bool,
+    /// How it is encrypted.
+    #[serde(default)]
+    pub encryption: Encryption,
+}
+
+/// What came of a [`Request::Thin`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thinned {
+    /// How many were destroyed, or would be.
+    pub destroyed: usize,
+    /// How many bytes that freed, or would.
+    pub freed: u64,
+    /// What stays although it was to go, and why.
+    #[serde(default)]
+    pub pinned: Vec<(SnapshotName, String)>,
+    /// What was gone already, or is another snapshot by now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<SnapshotName>,
+}
+
+/// What a run would find on the target's host, as things are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outlook {
+    /// Who has claimed the tree, or a part of it.
+    #[serde(default)]
+    pub locked: Option<String>,
+    /// How much can be stored there (`available` of the tree, or of the nearest dataset above that exists), as far as known.
+    #[serde(default)]
+    pub available: Option<u64>,
+}

@@ -1,0 +1,357 @@
+//! The real host: asks and changes ZFS through its command line.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::io::{self, Read};
+use std::num::NonZero;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use super::base;
+use super::claims::{Claims, Passage};
+use super::cure;
+use super::dataset;
+use super::empty::holds_nothing;
+use super::list;
+use super::process::{read, run, run_listing, run_naming, start};
+use super::remount;
+use super::thin;
+use super::wrapped_key;
+use super::{Found, Host, Sink, Started, Tell, Unread};
+use crate::Cure;
+use crate::name::{DatasetName, Guid, SnapshotName};
+use crate::record::Features;
+use crate::{
+    BaseFacts, ContentError, Facts, Lacking, Mark, Note, Noted, ParseError, Reading, Refusal, WrappedKey, Zfs,
+    disabled_features, lacking, permission, read_content, read_creations, read_facts, read_listed, read_names,
+    read_notes,
+};
+use crate::{Failure, Hello, Receive, Rename, Thinned};
+
+/// So many bytes of names go to one `zfs list`: far below every system's limit for arguments.
+const MAX_ARGS: usize = 128 * 1024;
+/// So many `zfs list` at most look for one question's names.
+const MAX_PARALLEL: usize = 4;
+
+/// This machine.
+#[derive(Debug, Default)]
+pub struct LocalHost {
+    zfs: Option<Zfs>,
+    claims: Claims,
+    /// Datasets that a dry run would have destroyed by now.
+    would_go: Mutex<BTreeSet<DatasetName>>,
+}
+
+impl LocalHost {
+    /// With the `zfs` that is found in the usual places.
+    #[must_use]
+    pub fn new() -> Self {
+        let zfs = Zfs::find();
+        Self { claims: Claims::new(zfs.clone()), zfs, ..Self::default() }
+    }
+
+    /// With this `zfs`.
+    #[must_use]
+    pub fn with(zfs: Zfs) -> Self {
+        Self { claims: Claims::new(Some(zfs.clone())), zfs: Some(zfs), ..Self::default() }
+    }
+
+    fn zfs(&self) -> Result<&Zfs, Failure> {
+        let nowhere = "there is no zfs command on PATH, in /sbin, /usr/sbin or /usr/local/sbin";
+        self.zfs.as_ref().ok_or_else(|| Failure::new(Refusal::Other, nowhere))
+    }
+}
+
+impl Host for LocalHost {
+    fn hello(&self) -> Hello {
+        Hello {
+            version: env!("CARGO_PKG_VERSION").into(),
+            zfs: read_line("/sys/module/zfs/version"),
+            zfs_path: self.zfs.as_ref().map(|zfs| zfs.path().to_string_lossy().into_owned()),
+            boot_id: read_line("/proc/sys/kernel/random/boot_id").unwrap_or_default(),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            user: permission::user_name(),
+            clock: Some(jiff::Timestamp::now().as_second()),
+            ..Hello::default()
+        }
+    }
+
+    fn find(&self, names: &[&str], unread: &mut Unread<'_>) -> Result<Found, Failure> {
+        let zfs = self.zfs()?;
+        let portions = portions(names, |name| name.len());
+        // Each name costs milliseconds in the kernel, and that goes in parallel. But what fits on one command line is one
+        // process: their number must not grow with the datasets.
+        let cores = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_PARALLEL);
+        let share = portions.len().div_ceil(cores).max(1);
+        thread::scope(|scope| {
+            let running: Vec<_> = portions.chunks(share).map(|part| scope.spawn(move || find_all(zfs, part))).collect();
+            running.into_iter().try_fold(Found::new(), |mut found, thread| {
+                let (some, bad) =
+                    thread.join().unwrap_or_else(|_| Err(Failure::new(Refusal::Other, "a thread has failed")))?;
+                found.extend(some);
+                for (name, words) in &bad {
+                    unread(name, words);
+                }
+                Ok(found)
+            })
+        })
+    }
+
+    fn list(&self, datasets: &[DatasetName], sink: &mut Sink<'_>, unread: &mut Unread<'_>) -> Result<(), Failure> {
+        for some in portions(datasets, |dataset| dataset.as_str().len()) {
+            let (facts, bad) = run_naming(self.zfs()?.facts(some), read_facts)?;
+            for (name, words) in &bad {
+                unread(name, words);
+            }
+            list::list(self.zfs()?, &facts, sink, unread)?;
+        }
+        Ok(())
+    }
+
+    fn tree(&self, dataset: &DatasetName) -> Result<Vec<DatasetName>, Failure> {
+        run_listing(self.zfs()?.list_below(dataset), read_names)
+    }
+
+    fn probe(&self, dataset: &DatasetName) -> Result<(Vec<String>, bool), Failure> {
+        let zfs = self.zfs()?;
+        let disabled = run(zfs.pool_features(dataset.pool()), disabled_features)?;
+        Ok((disabled, self.facts(dataset)?.encryption.is_on()))
+    }
+
+    fn lacking(&self, dataset: &DatasetName, stream: Features, resumable: bool) -> Lacking {
+        let Ok(zfs) = self.zfs() else { return Lacking::default() };
+        let asked = run(zfs.pool_properties(dataset.pool()), |output| lacking(output, stream, resumable));
+        asked.unwrap_or_default()
+    }
+
+    fn encryption_root(&self, dataset: &DatasetName) -> Option<DatasetName> {
+        let value = run(self.zfs().ok()?.get("encryptionroot", dataset), |output| {
+            let mut value = String::new();
+            Read::take(output, 1024).read_to_string(&mut value)?;
+            Ok(value)
+        });
+        value.ok()?.trim_end_matches('\n').parse().ok()
+    }
+
+    fn create_placeholder(&self, dataset: &DatasetName, top: bool) -> Result<(), Failure> {
+        let (zfs, _passage) = (self.zfs()?, self.claims.enter_above(dataset)?);
+        let create = |marked| match run(zfs.create_placeholder(dataset, top, marked), |_| Ok(())) {
+            // Also when another channel was faster.
+            Err(Failure { refusal: Refusal::Exists, .. }) => Ok(()),
+            created => created,
+        };
+        match create(true) {
+            Err(Failure { refusal: Refusal::Permission, .. }) => create(false),
+            created => created,
+        }
+    }
+
+    fn clear(&self, dataset: &DatasetName) -> Result<(), Failure> {
+        let _passage = self.claims.enter([dataset])?;
+        run(self.zfs()?.clear_partial(dataset), |_| Ok(()))
+    }
+
+    fn dates(&self, names: &[&str]) -> Result<Vec<(String, i64)>, Failure> {
+        let mut all = Vec::with_capacity(names.len());
+        for some in portions(names, |name| name.len()) {
+            all.extend(run_listing(self.zfs()?.creation_of(some), read_creations)?);
+        }
+        Ok(all)
+    }
+
+    fn bases(&self, names: &[&str], iv_sets_only: bool) -> Result<HashMap<String, BaseFacts>, Failure> {
+        if iv_sets_only { base::iv_sets_of(self.zfs()?, names) } else { base::facts(self.zfs()?, names) }
+    }
+
+    fn cure(&self, cure: &Cure, dry_run: bool) -> Result<Option<String>, Failure> {
+        let _passage = match cure {
+            _ if dry_run => Passage::default(),
+            Cure::SetAside { dataset, aside, .. } => self.claims.enter([dataset, aside])?,
+            Cure::Rollback { dataset, .. } | Cure::Replace { dataset, .. } => self.claims.enter([dataset])?,
+        };
+        cure::carry_out(self.zfs()?, cure, dry_run)
+    }
+
+    fn thin(
+        &self,
+        dataset: &DatasetName,
+        snapshots: &[(SnapshotName, Guid)],
+        dry_run: bool,
+    ) -> Result<Thinned, Failure> {
+        let _passage = if dry_run { Passage::default() } else { self.claims.enter([dataset])? };
+        thin::thin_copy(self.zfs()?, dataset, snapshots, dry_run)
+    }
+
+    fn rename(&self, rename: &Rename) -> Result<(), Failure> {
+        let _passage = self.claims.enter([&rename.from, &rename.to])?;
+        dataset::rename(self.zfs()?, rename)
+    }
+
+    fn notes_below(&self, dataset: &DatasetName) -> Result<Vec<Noted>, Failure> {
+        run_listing(self.zfs()?.notes_below(dataset), read_notes)
+    }
+
+    fn notes_on(&self, snapshots: &[&str]) -> Result<Vec<Noted>, Failure> {
+        let mut all = Vec::new();
+        for some in portions(snapshots, |name| name.len()) {
+            all.extend(run_listing(self.zfs()?.notes_on(some), read_notes)?);
+        }
+        Ok(all)
+    }
+
+    fn note(&self, note: Note, value: Option<&str>, names: &[&str]) -> Result<(), Failure> {
+        let datasets: BTreeSet<DatasetName> =
+            names.iter().filter_map(|name| name.split('@').next()?.parse().ok()).collect();
+        let _passage = self.claims.enter(&datasets)?;
+        for some in portions(names, |name| name.len()) {
+            dataset::note(self.zfs()?, note, value, some)?;
+        }
+        Ok(())
+    }
+
+    fn destroy(&self, dataset: &DatasetName, snapshots: &[Guid], dry_run: bool) -> Result<(), Failure> {
+        if !dry_run {
+            let _passage = self.claims.enter([dataset])?;
+            return dataset::destroy(self.zfs()?, dataset, snapshots);
+        }
+        let mut gone = self.would_go.lock().unwrap_or_else(PoisonError::into_inner);
+        dataset::can_destroy(self.zfs()?, dataset, snapshots, &gone)?;
+        gone.insert(dataset.clone());
+        Ok(())
+    }
+
+    fn claimed(&self, dataset: &DatasetName) -> Option<String> {
+        self.claims.holder(dataset)
+    }
+
+    fn available(&self, dataset: &DatasetName) -> Option<u64> {
+        let text = run(self.zfs().ok()?.get("available", dataset), |output| {
+            let mut text = String::new();
+            Read::take(output, 100).read_to_string(&mut text)?;
+            Ok(text)
+        });
+        text.ok()?.trim().parse().ok()
+    }
+
+    fn claim(&self, dataset: &DatasetName, run: u64, owner: &str) -> Result<Option<String>, Failure> {
+        self.claims.claim(dataset, run, owner)
+    }
+
+    fn wrapped_key(&self, dataset: &DatasetName, base: Option<&SnapshotName>) -> Result<Option<WrappedKey>, Failure> {
+        if !self.facts(dataset)?.encryption.is_on() {
+            return Ok(None);
+        }
+        wrapped_key::wrapped_key(self.zfs()?, dataset, base)
+    }
+
+    fn has_snapshots(&self, dataset: &DatasetName) -> Result<bool, Failure> {
+        let mut snapshots = false;
+        read(self.zfs()?.list_snapshots(std::slice::from_ref(dataset)), |output| {
+            read_listed(output, |_| {
+                snapshots = true;
+                Ok::<_, ParseError>(())
+            })
+        })?;
+        Ok(snapshots)
+    }
+
+    fn is_empty(&self, dataset: &DatasetName) -> Result<bool, Failure> {
+        let facts = self.facts(dataset)?;
+        Ok(!self.has_snapshots(dataset)? && holds_nothing(self.zfs()?, &facts))
+    }
+
+    fn content(&self, reading: &Reading, tell: &mut Tell<'_>) -> Result<(), Failure> {
+        let mut odd = None;
+        let read = run(self.zfs()?.send_content(reading), |mut output| {
+            read_content(&mut output, reading, tell).map_err(|error| {
+                let words = error.to_string();
+                // What zfs says to a stream that breaks off says more than that it broke off.
+                odd = Some(words.clone()).filter(|_| !matches!(error, ContentError::Io(_)));
+                ParseError::Io(io::Error::other(words))
+            })
+        });
+        read.map_err(|why| odd.map_or(why, |words| Failure::new(Refusal::Other, &words)))
+    }
+
+    fn receive(&self, receive: &Receive, snapshot: Option<&SnapshotName>) -> Result<Started, Failure> {
+        let passage = self.claims.enter([&receive.dataset])?;
+        let replaces = receive.into_empty || receive.overwrite;
+        let mounted = replaces && self.facts(&receive.dataset)?.mounted;
+        let started = start(self.zfs()?.receive(receive, snapshot), passage)?;
+        Ok(if mounted { remount::after_failure(self.zfs()?, &receive.dataset, started) } else { started })
+    }
+
+    fn filled(&self, dataset: &DatasetName) {
+        // Only a label: it does no harm when it stays.
+        if let Ok(zfs) = self.zfs() {
+            let _ = run(zfs.unmark_placeholder(dataset), |_| Ok(()));
+        }
+    }
+}
+
+impl LocalHost {
+    fn facts(&self, dataset: &DatasetName) -> Result<Facts, Failure> {
+        let facts = read(self.zfs()?.facts(std::slice::from_ref(dataset)), read_facts)?;
+        facts
+            .into_iter()
+            .next()
+            .ok_or_else(|| Failure::new(Refusal::Missing, &format!("'{dataset}': dataset does not exist")))
+    }
+}
+
+fn find_all(zfs: &Zfs, portions: &[&[&str]]) -> Result<(Found, Vec<(String, String)>), Failure> {
+    let (mut found, mut unread) = (Found::new(), Vec::new());
+    for some in portions {
+        let ((), bad) = run_naming(zfs.list_names(some), |output| {
+            read_listed(output, |listed| {
+                let name = match &listed.mark {
+                    Mark::Snapshot(snapshot) => listed.dataset.at(snapshot.as_str()),
+                    _ => listed.dataset.into(),
+                };
+                found.insert(name, (listed.guid, listed.txg));
+                Ok::<_, ParseError>(())
+            })
+        })?;
+        unread.extend(bad);
+    }
+    Ok((found, unread))
+}
+
+fn read_line(path: &str) -> Option<String> {
+    Some(fs::read_to_string(path).ok()?.trim().to_owned())
+}
+
+/// Cuts a list into portions that fit on a command line each.
+pub(super) fn portions<T>(mut all: &[T], len: impl Fn(&T) -> usize) -> Vec<&[T]> {
+    let mut portions = Vec::new();
+    while !all.is_empty() {
+        let mut room = MAX_ARGS;
+        let fits = all.iter().take_while(|one| {
+            let needed = len(one) + 1;
+            let fits = needed <= room;
+            room = room.saturating_sub(needed);
+            fits
+        });
+        let (some, rest) = all.split_at(fits.count().max(1));
+        portions.push(some);
+        all = rest;
+    }
+    portions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn portions_fit_and_lose_nothing() {
+        let names: Vec<String> = (0..5000).map(|at| format!("{}{at}", "x".repeat(200))).collect();
+        let cut = portions(&names, String::len);
+        assert!(cut.len() > 5);
+        assert!(cut.iter().all(|some| some.iter().map(|name| name.len() + 1).sum::<usize>() <= MAX_ARGS));
+        assert_eq!(cut.concat(), names);
+        // One that fits nowhere still goes, alone.
+        assert_eq!(portions(&["x".repeat(MAX_ARGS), "y".into()], String::len).len(), 2);
+        assert!(portions::<String>(&[], String::len).is_empty());
+    }
+}

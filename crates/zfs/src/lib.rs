@@ -1,0 +1,38 @@
+//! What zfsync knows of ZFS: names and identities, the vocabulary that both ends of a replication share, the `zfs` command line
+//! (its arguments and what it prints), streams, and [`Host`]: all that can be done to one machine's ZFS. Blocking, without an
+//! async runtime.
+
+mod allow;
+mod command;
+mod facts;
+mod failure;
+pub mod hash;
+pub mod host;
+mod inventory;
+pub mod lock;
+pub mod name;
+mod own_bookmark;
+pub mod pipe;
+mod provenance;
+mod receive;
+mod refusal;
+mod resolution;
+mod stream;
+pub mod text;
+mod volmode;
+
+pub use allow::Allow;
+pub use command::*;
+pub use facts::{Hello, Outlook, TargetFacts, Thinned};
+pub use failure::{Failure, MAX_WORDS};
+pub use host::{Host, LocalHost};
+pub use inventory::{Inventory, Kind, Version, Versions};
+pub use own_bookmark::{
+    KnownTarget, MarkKind, Tag, Tags, is_our_bookmark, known_targets, snapshot_of, snapshot_of_name,
+};
+pub use provenance::{Put, place};
+pub use receive::{Brings, Receive, Rename};
+pub use refusal::Refusal;
+pub use resolution::{Cure, Restore};
+pub use stream::*;
+pub use volmode::Volmode;

@@ -1,0 +1,44 @@
+//! Words of the command line that stand for values of ZFS's vocabulary, as clap parses and explains them.
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use zfs::{Allow, Volmode};
+
+/// What a helper may be allowed to do.
+pub fn allow() -> impl TypedValueParser<Value = Allow> {
+    words(Allow::ALL.map(|allow| (allow, allow.word(), about(allow))))
+}
+
+/// What becomes of volumes that are received anew.
+pub fn volmode() -> impl TypedValueParser<Value = Volmode> {
+    words([
+        (Volmode::None, "none", "No device node, so that nothing on the host reads what is in it"),
+        (Volmode::Inherit, "inherit", "As the dataset above it says"),
+    ])
+}
+
+fn words<T: Copy + Send + Sync + 'static, const N: usize>(
+    all: [(T, &'static str, &'static str); N],
+) -> impl TypedValueParser<Value = T> {
+    let values = all.map(|(_, word, about)| PossibleValue::new(word).help(about));
+    PossibleValuesParser::new(values).try_map(move |said| {
+        all.iter().find(|(_, word, _)| *word == said).map(|(value, ..)| *value).ok_or("not one of the words")
+    })
+}
+
+fn about(allow: Allow) -> &'static str {
+    match allow {
+        Allow::Rollback => "Roll a dataset back to a snapshot",
+        Allow::Rename => "Rename a dataset that is in the way",
+        Allow::Destroy => "Destroy snapshots and datasets",
+        Allow::Volmode => "Let received volumes have device nodes (--volmode inherit)",
+        Allow::Packages => {
+            "Hand a package of several snapshots to one zfs receive: faster, and only for a sender that is trusted with all of the pool"
+        }
+        Allow::Unencrypted => "Store what arrives unencrypted below an encrypted dataset (--allow-unencrypted)",
+        Allow::Mountable => "Let received datasets be writable and mountable (zfsync restore)",
+        Allow::Verify => "Read snapshots and tell checksums of what they hold (zfsync verify --content)",
+        Allow::Rekey => {
+            "Let a raw increment replace the wrapped encryption key of a copy (zfs change-key on the source)"
+        }
+    }
+}
