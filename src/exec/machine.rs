@@ -17,9 +17,8 @@ pub use event::{Action, ConnectionId, Cured, End, Input, Limits, advice, source_
 use patience::Patience;
 pub use watch::BELIEVED;
 
-use crate::plan::{Attempt, Placement, Plan, PlannedDataset, Step, UNRESOLVED, Verdict};
+use crate::plan::{Attempt, Placement, Plan, PlannedDataset, Step, StepId, UNRESOLVED, Verdict};
 use crate::remote::client::{ChannelId, SendFailure};
-use crate::report::StepId;
 use zfs::Failure;
 use zfs::name::ResumeToken;
 
@@ -33,11 +32,24 @@ enum State {
     Waiting,
     Running,
     Looking,
-    /// A conflict is being got out of the way.
-    Curing,
+    /// A conflict is being got out of the way, in a way that moves or destroys what lies below, or not.
+    Curing {
+        moves_below: bool,
+    },
     /// Waits until the dataset above it is through; then its verdict counts, if nothing has been moved.
     Gated(Box<Verdict>),
     Ended,
+}
+
+/// What of a dataset is on the target, as far as the machine knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It is there, and others can be created below it.
+    There,
+    /// Its next stream goes there, and until then nothing can be created below it.
+    Awaited(Placement),
+    /// A cure may have moved or destroyed it, or what lies above it: only a look can tell.
+    Unknown,
 }
 
 #[derive(Debug)]
@@ -45,7 +57,7 @@ enum State {
 struct Dataset {
     steps: Vec<Step>,
     next: usize,
-    created: bool,
+    standing: Standing,
     updated: bool,
     after: Option<usize>,
     state: State,
@@ -57,12 +69,12 @@ struct Dataset {
     resumed_at: Option<ResumeToken>,
     /// How often that was progress.
     resumes: u32,
-    /// A cure was begun in this run; whether it moves what lies below.
-    cure: Option<bool>,
+    /// A cure was begun in this run.
+    cured: bool,
     /// A cure has moved or destroyed it, or what lies above it: what was known of it counts no more.
     moved: bool,
     /// Whether it was there when the run began.
-    exists: bool,
+    existed: bool,
     /// The dataset above it may be missing: it can't be created, only gone on with.
     orphan: bool,
     children: Vec<usize>,
@@ -207,12 +219,12 @@ impl Machine {
             Verdict::Unresolved => self.end(index, End::Failed(UNRESOLVED.into()), actions),
             Verdict::Conflict(conflict) => self.end(index, End::Conflict(conflict.to_string()), actions),
             Verdict::Blocked(blocked) => self.end(index, End::Failed(blocked.to_string()), actions),
-            Verdict::Cure(remedy) if self.datasets[index].cure.is_some() => {
+            Verdict::Cure(remedy) if self.datasets[index].cured => {
                 self.end(index, End::Conflict(remedy.conflict.to_string()), actions);
             }
             Verdict::Cure(remedy) => {
-                self.datasets[index].state = State::Curing;
-                self.datasets[index].cure = Some(remedy.cure.moves_below());
+                self.datasets[index].state = State::Curing { moves_below: remedy.cure.moves_below() };
+                self.datasets[index].cured = true;
                 actions.push(Action::Cure { dataset: index });
             }
             Verdict::Send(steps) | Verdict::FillEmpty(steps) | Verdict::Overwrite(steps) => {
@@ -242,11 +254,11 @@ impl Machine {
         self.datasets[index].state = State::Ended;
         self.ready.remove(&index);
         self.open -= 1;
-        let Dataset { created, moved, orphan, .. } = self.datasets[index];
+        let Dataset { standing, moved, orphan, .. } = self.datasets[index];
         let children = std::mem::take(&mut self.datasets[index].children);
         let interrupted = end == End::Interrupted;
         // One without snapshots comes into being with what lies below, if there is something above to hold it.
-        let created = created && !(orphan && end == End::NoSnapshots);
+        let there = standing == Standing::There && !(orphan && end == End::NoSnapshots);
         actions.push(Action::DatasetEnded { dataset: index, end });
         for child in children {
             if interrupted {
@@ -255,11 +267,12 @@ impl Machine {
             }
             let below = &mut self.datasets[child];
             // Where it is then, only a look can tell.
-            below.moved |= moved;
-            below.created &= !moved;
-            below.orphan = !created;
+            if moved {
+                (below.moved, below.standing) = (true, Standing::Unknown);
+            }
+            below.orphan = !there;
             // What was there before, and be it moved by a cure, doesn't need what failed.
-            if created || below.exists {
+            if there || below.existed {
                 self.release(child, actions);
             } else {
                 self.end(child, orphaned(), actions);
@@ -302,13 +315,12 @@ impl Machine {
     /// What stood in the way is gone, or could not be got out of it.
     fn cured(&mut self, index: usize, cured: Cured, actions: &mut Vec<Action>) {
         let Some(dataset) = self.datasets.get_mut(index) else { return };
-        if !matches!(dataset.state, State::Curing) {
-            return;
-        }
-        let moves = dataset.cure == Some(true);
+        let State::Curing { moves_below } = dataset.state else { return };
         // How far a failed one got, nobody knows. Unless it was refused, only a look can tell what is there now.
-        dataset.moved |= moves;
-        dataset.created &= !moves || matches!(cured, Cured::Refused(_));
+        dataset.moved |= moves_below;
+        if moves_below && !matches!(cured, Cured::Refused(_)) {
+            dataset.standing = Standing::Unknown;
+        }
         match cured {
             Cured::Done => self.look(index, None, Duration::ZERO, actions),
             Cured::Refused(words) => self.end(index, End::Conflict(words), actions),
@@ -316,7 +328,7 @@ impl Machine {
                 Some(wait) => {
                     dataset.tries += 1;
                     // It may be done once more, if it is still needed.
-                    dataset.cure = None;
+                    dataset.cured = false;
                     self.look(index, None, wait, actions);
                 }
                 None => self.end(index, End::Failed(words), actions),
@@ -331,11 +343,11 @@ impl Machine {
         }
         match planned {
             Ok(planned) if self.datasets[index].orphan && planned.placement == Placement::Create => {
-                self.datasets[index].created = false;
+                self.datasets[index].standing = Standing::Awaited(planned.placement);
                 self.end(index, orphaned(), actions);
             }
             Ok(planned) => {
-                self.datasets[index].created = planned.is_there();
+                self.datasets[index].standing = Standing::of(&planned);
                 if planned.is_there() {
                     self.release_children(index, actions);
                 }
@@ -362,12 +374,26 @@ impl Machine {
     }
 }
 
+impl Standing {
+    fn of(planned: &PlannedDataset) -> Self {
+        if planned.is_there() { Self::There } else { Self::Awaited(planned.placement) }
+    }
+
+    /// Where the dataset's next stream goes.
+    fn placement(self) -> Placement {
+        match self {
+            Self::Awaited(placement) => placement,
+            Self::There | Self::Unknown => Placement::Existing,
+        }
+    }
+}
+
 impl Dataset {
     fn new(planned: &PlannedDataset) -> Self {
         Self {
             steps: Vec::new(),
             next: 0,
-            created: planned.is_there(),
+            standing: Standing::of(planned),
             updated: false,
             after: planned.after,
             state: State::Waiting,
@@ -375,9 +401,9 @@ impl Dataset {
             tries: 0,
             resumed_at: None,
             resumes: 0,
-            cure: None,
+            cured: false,
             moved: false,
-            exists: planned.placement != Placement::Create,
+            existed: planned.placement != Placement::Create,
             orphan: false,
             children: Vec::new(),
         }

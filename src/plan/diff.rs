@@ -45,6 +45,9 @@ impl Base {
     }
 }
 
+/// Numbers one step within a run.
+pub type StepId = u64;
+
 /// One `zfs send | zfs recv`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Step {

@@ -47,7 +47,7 @@ mod verify;
 pub use calendar::{Calendar, Period, Unit, Zone, ZoneError, same_window};
 pub use conflict::{Conflict, ConflictKind, Dates, Vain};
 pub use cure::{Cures, Remedy};
-pub use diff::{Attempt, Base, BaseKind, Step, diff};
+pub use diff::{Attempt, Base, BaseKind, Step, StepId, diff};
 pub use doubt::Settled;
 pub use due::{Clocks, Due, MaxDelete, Times, TooMuch};
 pub use filter::{Filter, FilterError, Given};

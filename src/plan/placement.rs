@@ -11,7 +11,7 @@ use zfs::Kind;
 use zfs::name::{DatasetName, RelPath};
 
 /// Where a dataset's first stream goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Placement {
     /// Into the dataset that is there.

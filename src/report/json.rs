@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::event::{Event, StepId};
+use super::event::Event;
 use super::{Clock, Reporter};
+use crate::plan::StepId;
 
 /// A step's progress comes at most this often.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -24,7 +24,7 @@ mod track;
 pub mod verify;
 mod words;
 
-pub use event::{DatasetEnd, Event, StepId, Summary};
+pub use event::{DatasetEnd, Event, Summary};
 pub use log::init_tracing;
 use log_file::LogFile;
 pub use table::{PlanAction, PlanRow, print_plan};

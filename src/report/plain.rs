@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use super::event::{Event, StepId};
+use super::event::Event;
 use super::format::{bytes, duration, percent, rate, sanitise};
 use super::look::Look;
 use super::track::{Running, Track};
 use super::words::Words;
 use super::{Clock, Reporter};
+use crate::plan::StepId;
 
 /// How often a running step gets a line.
 const INTERVAL: Duration = Duration::from_secs(30);

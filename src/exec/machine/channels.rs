@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Action, ConnectionId, End, Machine, Running, State};
+use crate::plan::StepId;
 use crate::remote::client::ChannelId;
-use crate::report::StepId;
 
 /// A connection more is worth its cost when so many bytes are still to come over each of those that are there.
 const BYTES_PER_CONNECTION: u64 = 256 * 1024 * 1024;
@@ -45,7 +45,7 @@ impl Machine {
             let dataset = &mut self.datasets[index];
             dataset.state = State::Running;
             let send = dataset.steps[dataset.next].clone();
-            let first = !dataset.created && dataset.next == 0;
+            let into = dataset.standing.placement();
             if let Some(channel) = self.channels.get_mut(&channel) {
                 channel.sending = Some(step);
             }
@@ -61,7 +61,7 @@ impl Machine {
                 stalled: None,
             };
             self.running.insert(step, running);
-            actions.push(Action::Start { channel, step, dataset: index, send, first });
+            actions.push(Action::Start { channel, step, dataset: index, send, into });
         }
     }
 

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use crate::plan::{Attempt, PlannedDataset, Step};
+use crate::plan::{Attempt, Placement, PlannedDataset, Step, StepId};
 use crate::remote::client::{ChannelId, SendFailure};
-use crate::report::StepId;
 use zfs::{Failure, Refusal};
 
 /// Numbers the connections of a run.
@@ -102,8 +101,8 @@ pub enum Action {
         dataset: usize,
         /// What to send.
         send: Step,
-        /// Whether the dataset's target is there already.
-        first: bool,
+        /// Where it goes.
+        into: Placement,
     },
     /// Stop a step's stream: the receiver doesn't want it any more.
     Abort(StepId),

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use super::event::{advice, source_advice};
-use super::{Action, End, Machine, Running, State};
-use crate::plan::Attempt;
+use super::{Action, End, Machine, Running, Standing, State};
+use crate::plan::{Attempt, StepId};
 use crate::remote::client::SendFailure;
-use crate::report::StepId;
 use zfs::{Failure, Refusal};
 
 /// So often in a row a dataset is looked at again after a refusal that a better plan may avoid.
@@ -76,7 +75,7 @@ impl Machine {
     fn step_done(&mut self, index: usize, step: StepId, bytes: u64, actions: &mut Vec<Action>) {
         actions.push(Action::StepDone { step, bytes });
         let dataset = &mut self.datasets[index];
-        (dataset.created, dataset.updated, dataset.state) = (true, true, State::Waiting);
+        (dataset.standing, dataset.updated, dataset.state) = (Standing::There, true, State::Waiting);
         (dataset.tries, dataset.looks) = (0, 0);
         dataset.next += 1;
         let through = dataset.next >= dataset.steps.len();

@@ -20,10 +20,10 @@ use super::ready::Ready;
 use super::signals::Signals;
 use crate::config::PushJob;
 use crate::error::{Exit, Signal};
-use crate::plan::{LastResult, Negotiation, Nothing};
+use crate::plan::{LastResult, Negotiation, Nothing, StepId};
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel};
 use crate::report::record::Begun;
-use crate::report::{Event, Reporter, StepId, Summary};
+use crate::report::{Event, Reporter, Summary};
 use helper::wire::Reply;
 use look::Looks;
 use replan::Found;
@@ -231,8 +231,8 @@ impl Run<'_> {
     fn apply(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Start { channel, step, dataset, send, first } => {
-                    self.start_step(channel, step, dataset, &send, first);
+                Action::Start { channel, step, dataset, send, into } => {
+                    self.start_step(channel, step, dataset, &send, into);
                 }
                 Action::Abort(step) => {
                     if let Some(live) = self.steps.get(&step) {

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use super::{limits, plan, planned, step};
 use crate::exec::machine::{Action, Cured, End, Input, Machine};
-use crate::plan::{Conflict, ConflictKind, Placement, PlannedDataset, Steps, Verdict};
+use crate::plan::{Conflict, ConflictKind, Placement, PlannedDataset, StepId, Steps, Verdict};
 use crate::remote::client::SendFailure;
-use crate::report::StepId;
 use zfs::{Failure, Refusal};
 
 /// For what doesn't depend on time.

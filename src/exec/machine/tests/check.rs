@@ -5,9 +5,8 @@ use std::time::Duration;
 use super::target::{Clash, How};
 use super::world::{Live, World};
 use crate::exec::machine::{Action, End, Input};
-use crate::plan::{Placement, Step};
+use crate::plan::{Placement, Step, StepId};
 use crate::remote::client::ChannelId;
-use crate::report::StepId;
 
 /// Looks after a refusal that aren't counted as tries.
 const LOOKS: u32 = 3;
@@ -26,8 +25,8 @@ impl World {
                 assert!(looks, "it promises to try again in {wait:?}, and doesn't: {action:?}");
             }
             match action {
-                Action::Start { channel, step, dataset, send, first } => {
-                    self.start(channel, step, dataset, &send, first);
+                Action::Start { channel, step, dataset, send, into } => {
+                    self.start(channel, step, dataset, &send, into);
                 }
                 Action::Abort(step) => self.abort(step),
                 Action::Look { dataset, wait, .. } => self.look(dataset, wait),
@@ -96,7 +95,7 @@ impl World {
         matches!(self.target.all[dataset].clash, Some(Clash::Solvable(How::SetAside | How::Replace)))
     }
 
-    fn start(&mut self, channel: ChannelId, step: StepId, dataset: usize, send: &Step, first: bool) {
+    fn start(&mut self, channel: ChannelId, step: StepId, dataset: usize, send: &Step, into: Placement) {
         self.is_free(dataset);
         assert!(self.channels.contains_key(&channel), "over a channel that isn't there");
         let sending = self.steps.values().filter(|live| !live.told_sent);
@@ -104,7 +103,7 @@ impl World {
         assert!(sending.clone().all(|live| live.channel != channel), "two streams over a channel at a time");
         assert!(self.steps.values().filter(|live| live.channel == channel).count() <= 2);
         let told = &self.target.told[dataset];
-        assert_eq!(first, told.placement != Placement::Existing);
+        assert_eq!(into, told.placement);
         assert_eq!(send.to_guid.0, told.next, "it doesn't go on where the last one ended");
         assert_eq!(send.resume, told.resume);
         let creates = told.placement == Placement::Create;

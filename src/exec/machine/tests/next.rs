@@ -2,8 +2,8 @@
 
 use super::world::{Live, Weather, World};
 use crate::exec::machine::ConnectionId;
+use crate::plan::StepId;
 use crate::remote::client::ChannelId;
-use crate::report::StepId;
 
 /// What can happen next.
 #[derive(Debug, Clone, Copy)]

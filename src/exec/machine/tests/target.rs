@@ -124,7 +124,7 @@ impl Target {
             Truth { done: 0, partial: 0, .. } => (Verdict::FillEmpty(steps()), Placement::IntoEmpty),
             _ => (Verdict::Send(steps()), Placement::Existing),
         };
-        self.told[index] = Told { next: truth.done, resume, placement: placement.clone() };
+        self.told[index] = Told { next: truth.done, resume, placement };
         let mut planned = planned(index, placement, None, verdict);
         planned.above = self.all[index].above;
         planned

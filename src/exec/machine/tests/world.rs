@@ -6,9 +6,8 @@ use std::time::Duration;
 use super::next::Next;
 use super::target::{Clash, Shape, Target};
 use crate::exec::machine::{ConnectionId, Cured, End, Input, Limits, Machine};
-use crate::plan::Plan;
+use crate::plan::{Plan, StepId};
 use crate::remote::client::{ChannelId, SendFailure};
-use crate::report::StepId;
 use zfs::{Failure, Refusal};
 
 /// A step that runs.
