@@ -1,9 +1,9 @@
 //! Decides what happens next: takes what happened, gives what to do. Synchronous and without effects, so that every
 //! decision under failure can be tested without a process.
 
+mod backoff;
 mod channels;
 mod event;
-mod patience;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -12,9 +12,9 @@ mod watch;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use backoff::Patience;
 use channels::{AUTO_CONNECTIONS, Channel, Lost};
 pub use event::{Action, ConnectionId, Cured, End, Input, Limits, advice, source_advice};
-use patience::Patience;
 pub use watch::BELIEVED;
 
 use crate::plan::{Attempt, Placement, Plan, PlannedDataset, Step, StepId, UNRESOLVED, Verdict};

@@ -2,7 +2,7 @@
 //! push goes the same way as in `exec`.
 
 mod answers;
-mod cures;
+mod resolutions;
 
 use std::collections::{BTreeMap, HashMap};
 

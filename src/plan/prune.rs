@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::SourceDataset;
 use super::calendar::Calendar;
+use super::keep::{Needed, Scope, Stays, needed_by, thin};
 use super::retention::{KeptBy, Rules};
-use super::thin::{Needed, Scope, Stays, needed_by, thin};
 use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
 use zfs::{KnownTarget, Tag, Version, Versions, known_targets};
 

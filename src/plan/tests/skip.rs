@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::histories::{World, names, op, push_and_check};
-use super::words::without_empty;
+use super::shorthand::without_empty;
 use crate::plan::model::{Dataset, Snap, config, notation};
 use crate::plan::{Negotiation, SourceDataset, TargetDataset, Verdict};
 use zfs::Versions;

@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use super::words::{push, side};
+use super::shorthand::{push, side};
 use crate::plan::Placement;
 use crate::plan::model::{End, Job};
 use zfs::Kind;
