@@ -19,7 +19,7 @@ use jiff::tz::TimeZone;
 
 use crate::cli::{self, DeleteMissing, LogFormat};
 use crate::error::StartError;
-use crate::plan::{Cures, Filter, Format, Mirror, Naming};
+use crate::plan::{Filter, Format, Mirror, Naming, Resolutions};
 use crate::remote::client::REMOTE_HELPER;
 use crate::remote::ssh::SshOptions;
 use crate::remote::target::{Target, TargetError};
@@ -60,7 +60,7 @@ pub struct PushJob {
     /// Whether only the plan is shown.
     pub dry_run: bool,
     /// What may be done about conflicts.
-    pub cures: Cures,
+    pub resolutions: Resolutions,
     /// How closely the target follows what goes away at the source.
     pub mirror: Mirror,
     /// How much is told of what only the target has.
@@ -202,7 +202,7 @@ impl PushJob {
             allow_key_mismatch: args.allow_key_mismatch,
             allow_unproven_bookmarks: args.allow_unproven_bookmarks,
             dry_run: args.dry_run,
-            cures: cures(args, &target)?,
+            resolutions: resolutions(args, &target)?,
             mirror: mirror(&args.mirror, &Format::default(), &source),
             only_there: OnlyThere::new(args),
             resume: !args.no_resume,
@@ -314,7 +314,7 @@ pub fn check_overlap(source: &DatasetName, target: &Target) -> Result<(), StartE
 }
 
 /// What may be done about conflicts; what `--replace` names must be within TARGET.
-fn cures(args: &cli::Push, target: &Target) -> Result<Cures, StartError> {
+fn resolutions(args: &cli::Push, target: &Target) -> Result<Resolutions, StartError> {
     let replace = args.replace.iter().map(|name| {
         let dataset: DatasetName =
             name.parse().map_err(|error: NameError| StartError::Replace(name.clone(), error.to_string()))?;
@@ -323,7 +323,7 @@ fn cures(args: &cli::Push, target: &Target) -> Result<Cures, StartError> {
         }
         Err(StartError::Replace(name.clone(), format!("it is not within the target {}", target.dataset)))
     });
-    Ok(Cures { rollback: args.rollback, set_aside: args.set_aside, replace: replace.collect::<Result<_, _>>()? })
+    Ok(Resolutions { rollback: args.rollback, set_aside: args.set_aside, replace: replace.collect::<Result<_, _>>()? })
 }
 
 /// What the flags need of the helper. With a forced command over there, that command's own line decides.

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use super::{Faults, OnlyThere, PushJob, filter, naming, remote_helper, run_number, source, ssh};
 use crate::cli;
 use crate::error::StartError;
-use crate::plan::{Cures, Filter, Mirror, Rules, Scope, Zone};
+use crate::plan::{Filter, Mirror, Resolutions, Rules, Scope, Zone};
 use crate::remote::target::Target;
 use zfs::Allow;
 use zfs::Volmode;
@@ -118,7 +118,7 @@ impl PushJob {
             allow_key_mismatch: false,
             allow_unproven_bookmarks: false,
             dry_run: false,
-            cures: Cures::default(),
+            resolutions: Resolutions::default(),
             mirror: Mirror { by: super::source_tag(&source), ..Mirror::default() },
             only_there: OnlyThere::Ignored,
             resume: true,

@@ -36,18 +36,18 @@ pub async fn show(
                     row.note = Some(format!("{} is replaced: {}", dataset.target, recorded::INTO_EMPTY));
                 }
             }
-            Verdict::Cure(_) if ready.refused.contains_key(&place) => {
+            Verdict::Resolve(_) if ready.refused.contains_key(&place) => {
                 let note = ready.refused.get(&place).map(|refused| refused.words.clone());
                 rows.push(PlanRow { note, ..row(dataset, PlanAction::Conflict) });
             }
-            Verdict::Cure(remedy) => {
-                let action = match remedy.cure {
+            Verdict::Resolve(solvable) => {
+                let action = match solvable.resolution {
                     Cure::Rollback { .. } => PlanAction::Rollback,
                     Cure::SetAside { .. } => PlanAction::SetAside,
                     Cure::Replace { .. } => PlanAction::Replace,
                 };
-                rows.push(PlanRow { note: Some(remedy.describe()), ..row(dataset, action) });
-                add_steps(&mut rows, &mut wanted, dataset, &remedy.then);
+                rows.push(PlanRow { note: Some(solvable.describe()), ..row(dataset, action) });
+                add_steps(&mut rows, &mut wanted, dataset, &solvable.then);
             }
             Verdict::InSync => rows.push(row(dataset, PlanAction::InSync)),
             Verdict::NoSnapshots => rows.push(row(dataset, PlanAction::NoSnapshots)),

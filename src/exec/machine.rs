@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use backoff::Patience;
 use channels::{AUTO_CONNECTIONS, Channel, Lost};
-pub use event::{Action, ConnectionId, Cured, End, Input, Limits, advice, source_advice};
+pub use event::{Action, ConnectionId, End, Input, Limits, Resolved, advice, source_advice};
 pub use watch::BELIEVED;
 
 use crate::plan::{Attempt, Placement, Plan, PlannedDataset, Step, StepId, UNRESOLVED, Verdict};
@@ -33,7 +33,7 @@ enum State {
     Running,
     Looking,
     /// A conflict is being got out of the way, in a way that moves or destroys what lies below, or not.
-    Curing {
+    Resolving {
         moves_below: bool,
     },
     /// Waits until the dataset above it is through; then its verdict counts, if nothing has been moved.
@@ -48,7 +48,7 @@ enum Standing {
     There,
     /// Its next stream goes there, and until then nothing can be created below it.
     Awaited(Placement),
-    /// A cure may have moved or destroyed it, or what lies above it: only a look can tell.
+    /// A resolution may have moved or destroyed it, or what lies above it: only a look can tell.
     Unknown,
 }
 
@@ -69,9 +69,9 @@ struct Dataset {
     resumed_at: Option<ResumeToken>,
     /// How often that was progress.
     resumes: u32,
-    /// A cure was begun in this run.
-    cured: bool,
-    /// A cure has moved or destroyed it, or what lies above it: what was known of it counts no more.
+    /// A resolution was begun in this run.
+    resolved: bool,
+    /// A resolution has moved or destroyed it, or what lies above it: what was known of it counts no more.
     moved: bool,
     /// Whether it was there when the run began.
     existed: bool,
@@ -198,7 +198,7 @@ impl Machine {
                 self.watch(&mut actions);
                 self.replace_lost(&mut actions);
             }
-            Input::Cured { dataset, cured } => self.cured(dataset, cured, &mut actions),
+            Input::Resolved { dataset, resolved } => self.resolved(dataset, resolved, &mut actions),
             Input::Received { step, failure } => self.received(step, failure, &mut actions),
             Input::Replanned { dataset, planned } => self.replanned(dataset, planned, &mut actions),
             Input::Stop => self.stop(&mut actions),
@@ -219,13 +219,13 @@ impl Machine {
             Verdict::Unresolved => self.end(index, End::Failed(UNRESOLVED.into()), actions),
             Verdict::Conflict(conflict) => self.end(index, End::Conflict(conflict.to_string()), actions),
             Verdict::Blocked(blocked) => self.end(index, End::Failed(blocked.to_string()), actions),
-            Verdict::Cure(remedy) if self.datasets[index].cured => {
-                self.end(index, End::Conflict(remedy.conflict.to_string()), actions);
+            Verdict::Resolve(solvable) if self.datasets[index].resolved => {
+                self.end(index, End::Conflict(solvable.conflict.to_string()), actions);
             }
-            Verdict::Cure(remedy) => {
-                self.datasets[index].state = State::Curing { moves_below: remedy.cure.moves_below() };
-                self.datasets[index].cured = true;
-                actions.push(Action::Cure { dataset: index });
+            Verdict::Resolve(solvable) => {
+                self.datasets[index].state = State::Resolving { moves_below: solvable.resolution.moves_below() };
+                self.datasets[index].resolved = true;
+                actions.push(Action::Resolve { dataset: index });
             }
             Verdict::Send(steps) | Verdict::FillEmpty(steps) | Verdict::Overwrite(steps) => {
                 let dataset = &mut self.datasets[index];
@@ -271,7 +271,7 @@ impl Machine {
                 (below.moved, below.standing) = (true, Standing::Unknown);
             }
             below.orphan = !there;
-            // What was there before, and be it moved by a cure, doesn't need what failed.
+            // What was there before, and be it moved by a resolution, doesn't need what failed.
             if there || below.existed {
                 self.release(child, actions);
             } else {
@@ -313,22 +313,22 @@ impl Machine {
     }
 
     /// What stood in the way is gone, or could not be got out of it.
-    fn cured(&mut self, index: usize, cured: Cured, actions: &mut Vec<Action>) {
+    fn resolved(&mut self, index: usize, resolved: Resolved, actions: &mut Vec<Action>) {
         let Some(dataset) = self.datasets.get_mut(index) else { return };
-        let State::Curing { moves_below } = dataset.state else { return };
+        let State::Resolving { moves_below } = dataset.state else { return };
         // How far a failed one got, nobody knows. Unless it was refused, only a look can tell what is there now.
         dataset.moved |= moves_below;
-        if moves_below && !matches!(cured, Cured::Refused(_)) {
+        if moves_below && !matches!(resolved, Resolved::Refused(_)) {
             dataset.standing = Standing::Unknown;
         }
-        match cured {
-            Cured::Done => self.look(index, None, Duration::ZERO, actions),
-            Cured::Refused(words) => self.end(index, End::Conflict(words), actions),
-            Cured::Lost(words) => match self.patience.pause(dataset.tries, index as u64) {
+        match resolved {
+            Resolved::Done => self.look(index, None, Duration::ZERO, actions),
+            Resolved::Refused(words) => self.end(index, End::Conflict(words), actions),
+            Resolved::Lost(words) => match self.patience.pause(dataset.tries, index as u64) {
                 Some(wait) => {
                     dataset.tries += 1;
                     // It may be done once more, if it is still needed.
-                    dataset.cured = false;
+                    dataset.resolved = false;
                     self.look(index, None, wait, actions);
                 }
                 None => self.end(index, End::Failed(words), actions),
@@ -401,7 +401,7 @@ impl Dataset {
             tries: 0,
             resumed_at: None,
             resumes: 0,
-            cured: false,
+            resolved: false,
             moved: false,
             existed: planned.placement != Placement::Create,
             orphan: false,

@@ -18,7 +18,7 @@ use super::{dates, dry_run, foresee, lock, mirror, proof, recorded, restore, run
 use crate::config::PushJob;
 use crate::error::{Exit, StartError};
 use crate::plan::{
-    Ask, Cures, EncryptedAs, EncryptionRules, Inquiry, Listing, Move, Negotiation, NoPool, Nothing, Plan,
+    Ask, EncryptedAs, EncryptionRules, Inquiry, Listing, Move, Negotiation, NoPool, Nothing, Plan, Resolutions,
     SourceDataset, TargetDataset, TargetLimits, Verdict, When,
 };
 use crate::remote::client::FromChannel;
@@ -235,8 +235,8 @@ async fn prepare(
             allow_key_mismatch: job.allow_key_mismatch,
         })
         // What isn't listed is no reason to give up what the target has.
-        .with_cures(if complete { job.cures.clone() } else { Cures::default() }, &stamp())
-        .with_listing(if job.dry_run || job.cures.any() || job.mirror.destroys() {
+        .with_resolutions(if complete { job.resolutions.clone() } else { Resolutions::default() }, &stamp())
+        .with_listing(if job.dry_run || job.resolutions.any() || job.mirror.destroys() {
             Listing::AllBehind
         } else {
             Listing::AsNeeded
@@ -269,26 +269,26 @@ async fn prepare(
     if let Some(notice) = foresee::lock_notice(job, &outlook) {
         reporter.event(&notice);
     }
-    let refused = if job.dry_run { refused_cures(&plan, &mut asker).await? } else { HashMap::new() };
+    let refused = if job.dry_run { refused_resolutions(&plan, &mut asker).await? } else { HashMap::new() };
     for one in &unread {
         reporter.event(&one.event());
     }
     Ok(Ready { plan, negotiation, limits, first, met, moves, cleared, refused, outlook, unread })
 }
 
-/// What the target's host would refuse of the cures, by the places of the datasets. What lies below one that is cured itself is left
+/// What the target's host would refuse of the resolutions, by the places of the datasets. What lies below one that is resolved itself is left
 /// out: a run looks at it again after that.
-async fn refused_cures(plan: &Plan, asker: &mut Asker<'_>) -> Result<HashMap<usize, Failure>, StartError> {
-    let (mut places, mut cures, mut above) = (Vec::new(), Vec::new(), HashSet::new());
+async fn refused_resolutions(plan: &Plan, asker: &mut Asker<'_>) -> Result<HashMap<usize, Failure>, StartError> {
+    let (mut places, mut resolutions, mut above) = (Vec::new(), Vec::new(), HashSet::new());
     for (place, dataset) in plan.datasets.iter().enumerate() {
-        let Verdict::Cure(remedy) = &dataset.verdict else { continue };
+        let Verdict::Resolve(solvable) = &dataset.verdict else { continue };
         if !dataset.target.ancestors().iter().any(|name| above.contains(name)) {
             places.push(place);
-            cures.push(remedy.cure.clone());
+            resolutions.push(solvable.resolution.clone());
         }
         above.insert(dataset.target.clone());
     }
-    let answers = asker.try_cures(cures).await?;
+    let answers = asker.try_cures(resolutions).await?;
     Ok(places.into_iter().zip(answers).filter_map(|(place, failure)| Some((place, failure?))).collect())
 }
 

@@ -56,9 +56,9 @@ pub fn partial(job: &PushJob, dataset: &DatasetName) -> Begun {
     begin(job, CUT, vec![Thing::dataset(Deed::DropPartial, dataset)])
 }
 
-/// What a cure is called on the command line.
-pub fn cure_rule(cure: &Cure) -> &'static str {
-    match cure {
+/// What a resolution is called on the command line.
+pub fn resolution_rule(resolution: &Cure) -> &'static str {
+    match resolution {
         Cure::Rollback { .. } => "--rollback",
         Cure::SetAside { .. } => "--set-aside",
         Cure::Replace { .. } => "--replace",
@@ -66,15 +66,15 @@ pub fn cure_rule(cure: &Cure) -> &'static str {
 }
 
 /// What gets a conflict out of the way, and what that takes away.
-pub fn cure(job: &PushJob, negotiation: &Negotiation, place: usize, cure: &Cure) -> Begun {
-    let lost = negotiation.losses(place, cure);
-    let mut things: Vec<Thing> = Thing::snapshots(cure.dataset(), &lost).collect();
-    things.push(match cure {
+pub fn resolution(job: &PushJob, negotiation: &Negotiation, place: usize, resolution: &Cure) -> Begun {
+    let lost = negotiation.losses(place, resolution);
+    let mut things: Vec<Thing> = Thing::snapshots(resolution.dataset(), &lost).collect();
+    things.push(match resolution {
         Cure::Rollback { dataset, to, .. } => Thing::moved(Deed::Rollback, dataset, dataset.at(to.as_str())),
         Cure::SetAside { dataset, aside, .. } => Thing::moved(Deed::Rename, dataset, aside.to_string()),
         Cure::Replace { dataset, .. } => Thing::dataset(Deed::Replace, dataset),
     });
-    begin(job, cure_rule(cure), things)
+    begin(job, resolution_rule(resolution), things)
 }
 
 /// A receive that takes the place of what is there.

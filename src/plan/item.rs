@@ -50,7 +50,7 @@ pub(super) struct Item {
     /// What was asked of its target as the end of an increment.
     pub seen: Option<Seen>,
     /// What the user has allowed to be done about a conflict was done in this run.
-    pub cured: bool,
+    pub resolved: bool,
     /// What the target's dataset was called before this run renamed it.
     pub was: Option<DatasetName>,
     /// From this snapshot on it is known which ones change nothing.

@@ -1,4 +1,4 @@
-//! What a cure takes away, by name: for the record of destructions.
+//! What a resolution takes away, by name: for the record of destructions.
 
 use super::Negotiation;
 use super::item::Known;
@@ -6,10 +6,10 @@ use zfs::Cure;
 use zfs::name::{Guid, SnapshotName};
 
 impl Negotiation {
-    /// The snapshots that this cure destroys of the dataset at this place in the plan, as far as the target was listed.
+    /// The snapshots that this resolution destroys of the dataset at this place in the plan, as far as the target was listed.
     #[must_use]
-    pub fn losses(&self, place: usize, cure: &Cure) -> Vec<(SnapshotName, Guid)> {
-        let (Cure::Rollback { loses, .. } | Cure::Replace { loses, .. }) = cure else { return Vec::new() };
+    pub fn losses(&self, place: usize, resolution: &Cure) -> Vec<(SnapshotName, Guid)> {
+        let (Cure::Rollback { loses, .. } | Cure::Replace { loses, .. }) = resolution else { return Vec::new() };
         let Some(Known::Listed(target)) = self.items.get(place).map(|item| &item.known) else { return Vec::new() };
         let lost = target.snapshots.iter().filter(|version| loses.contains(&version.guid));
         lost.map(|version| (version.snapshot_name(), version.guid)).collect()

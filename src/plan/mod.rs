@@ -70,7 +70,7 @@ pub use proof::{Doubt, Proof, Proofs, Sign, WITNESS, note_of, replay};
 pub use prune::{Choice, Cut, Has, Peer, prune_source, prune_target, relies_on_orphans, undated};
 pub use registry::{Identity, PROPERTY, Registered, Registry, Seen, strangers};
 pub use rename::{Guess, Move};
-pub use resolution::{Cures, Remedy};
+pub use resolution::{Resolutions, Solvable};
 pub use restore::{Restorable, restorable, wanted_dates};
 pub use retention::{Aged, KeptBy, PerClass, Periods, RuleError, Rules};
 pub use snapshot::{MAX_ARGV, PoolSnapshots, Selection, SnapshotError, SnapshotPlan, Tree};

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 use answers::{all_hold, answer};
 
 use super::{
-    Ask, AskAnew, Attempt, BaseKind, Conflict, Cures, EncryptionRules, Inquiry, Listing, Negotiation, Placement, Plan,
-    PlannedDataset, Replan, Step, Verdict,
+    Ask, AskAnew, Attempt, BaseKind, Conflict, EncryptionRules, Inquiry, Listing, Negotiation, Placement, Plan,
+    PlannedDataset, Replan, Resolutions, Step, Verdict,
 };
 use zfs::name::{DatasetName, Guid, RelPath, Txg};
 use zfs::{Kind, Refusal, Versions};
@@ -242,7 +242,7 @@ pub(crate) struct Job<'a> {
     pub selects: &'a dyn Fn(&RelPath) -> bool,
     pub newest_only: bool,
     pub skip_empty: bool,
-    pub cures: Cures,
+    pub resolutions: Resolutions,
 }
 
 /// What a push came to.
@@ -269,13 +269,14 @@ impl Job<'_> {
         let selected = source.list_source(&self.source, self.selects);
         let mut negotiation = Negotiation::new(&self.source, &self.target, selected, self.newest_only);
         // A number of its own for each run, as the date is.
-        let stamp = if self.cures == Cures::default() { String::new() } else { format!("2026-{}", target.txg()) };
+        let stamp =
+            if self.resolutions == Resolutions::default() { String::new() } else { format!("2026-{}", target.txg()) };
         negotiation = negotiation
-            .with_cures(self.cures.clone(), &stamp)
+            .with_resolutions(self.resolutions.clone(), &stamp)
             .with_skip_empty(self.skip_empty)
             // What is stored where is not the model's business.
             .with_encryption(EncryptionRules { allow_unencrypted: true, ..EncryptionRules::default() })
-            .with_listing(if self.cures.any() { Listing::AllBehind } else { Listing::AsNeeded });
+            .with_listing(if self.resolutions.any() { Listing::AllBehind } else { Listing::AsNeeded });
         let (mut inquiry, mut asked) = (Inquiry::default(), HashMap::new());
         while let Some(ask) = inquiry.next(&mut negotiation).expect("the pool is there") {
             if let Ask::Names(names) = &ask {
@@ -345,16 +346,16 @@ impl Job<'_> {
             let end = if skipped {
                 End::Skipped
             } else {
-                let (mut looks, mut cured) = (0, false);
+                let (mut looks, mut resolved) = (0, false);
                 loop {
-                    if let Verdict::Cure(remedy) = planned.verdict.clone() {
-                        assert!(!std::mem::replace(&mut cured, true), "cured twice: {remedy:?}");
-                        if let Err(refusal) = target.cure(&remedy.cure) {
-                            assert_eq!(refusal, Refusal::Exists, "{remedy:?}");
-                            break End::Conflict(remedy.conflict);
+                    if let Verdict::Resolve(solvable) = planned.verdict.clone() {
+                        assert!(!std::mem::replace(&mut resolved, true), "resolved twice: {solvable:?}");
+                        if let Err(refusal) = target.resolve(&solvable.resolution) {
+                            assert_eq!(refusal, Refusal::Exists, "{solvable:?}");
+                            break End::Conflict(solvable.conflict);
                         }
-                        negotiation.cured(index);
-                        moved[index] |= remedy.cure.moves_below();
+                        negotiation.resolved(index);
+                        moved[index] |= solvable.resolution.moves_below();
                         planned = Self::look(source, target, &mut negotiation, &planned, (index, None));
                         is_there = planned.is_there();
                     }
@@ -395,7 +396,7 @@ impl Job<'_> {
             Verdict::NoSnapshots => return Ok(End::NoSnapshots),
             Verdict::InSync => return Ok(End::InSync),
             Verdict::Conflict(conflict) => return Ok(End::Conflict(conflict.clone())),
-            Verdict::Cure(_) => unreachable!("done before"),
+            Verdict::Resolve(_) => unreachable!("done before"),
             Verdict::Blocked(why) => unreachable!("all keys are loaded, or needn't be: {why}"),
             Verdict::Send(steps) | Verdict::FillEmpty(steps) | Verdict::Overwrite(steps) => steps,
         };

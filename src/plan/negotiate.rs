@@ -9,7 +9,7 @@ use super::item::{Item, Known, SourceFacts};
 use super::names::Misfit;
 use super::proof::Proof;
 use super::verdict::Verdict;
-use super::{Cures, Filter, SourceDataset, TargetDataset};
+use super::{Filter, Resolutions, SourceDataset, TargetDataset};
 use zfs::name::{DatasetName, Guid, RelPath, Txg};
 use zfs::{BaseFacts, Refusal, Tags, snapshot_of};
 
@@ -73,7 +73,7 @@ pub struct Negotiation {
     /// Whether bookmarks are believed that nothing proves.
     pub(super) allow_unproven: bool,
     /// What the user allows to be done about conflicts.
-    pub(super) cures: Cures,
+    pub(super) resolutions: Resolutions,
     /// The date in the names of what is set aside.
     pub(super) stamp: String,
     /// How datasets of the target are encrypted that hold what will be made.
@@ -131,7 +131,7 @@ impl Negotiation {
                 attempt: None,
                 facts: None,
                 seen: None,
-                cured: false,
+                resolved: false,
                 was: None,
                 weighed_from: None,
                 mark: None,
@@ -150,7 +150,7 @@ impl Negotiation {
             skip_empty: false,
             encryption: EncryptionRules::default(),
             allow_unproven: false,
-            cures: Cures::default(),
+            resolutions: Resolutions::default(),
             stamp: String::new(),
             holders: HashMap::new(),
             others: HashSet::new(),
@@ -179,16 +179,16 @@ impl Negotiation {
 
     /// Solves conflicts as far as the user allows; `stamp` goes into the names of what is set aside.
     #[must_use]
-    pub fn with_cures(mut self, cures: Cures, stamp: &str) -> Self {
-        self.cures = cures;
+    pub fn with_resolutions(mut self, resolutions: Resolutions, stamp: &str) -> Self {
+        self.resolutions = resolutions;
         stamp.clone_into(&mut self.stamp);
         self
     }
 
     /// A conflict of this item was got out of the way. It is not done twice in a run.
-    pub fn cured(&mut self, index: usize) {
+    pub fn resolved(&mut self, index: usize) {
         if let Some(item) = self.items.get_mut(index) {
-            item.cured = true;
+            item.resolved = true;
             item.attempt = None;
             item.seen.iter_mut().for_each(Seen::is_old);
         }

@@ -63,7 +63,7 @@ pub struct Plan {
     pub misfits: Vec<Misfit>,
     /// The nearest dataset of the target, at TARGET or above, that exists; `None` when not even the pool does.
     pub nearest: Option<DatasetName>,
-    /// Whether each dataset has to wait until the one above it is through, since a cure could move or destroy it.
+    /// Whether each dataset has to wait until the one above it is through, since a resolution could move or destroy it.
     pub gated: bool,
 }
 
@@ -105,7 +105,7 @@ impl Negotiation {
             datasets.push(planned);
         }
         let misfits = self.misfits.clone();
-        Plan { datasets, misfits, nearest: self.nearest(), gated: self.cures.touch_below() }
+        Plan { datasets, misfits, nearest: self.nearest(), gated: self.resolutions.touch_below() }
     }
 
     /// The plan of one item alone, after a refusal; what it would wait for has been received already.

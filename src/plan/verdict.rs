@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use super::foresee::Blocked;
-use super::{Conflict, Remedy, Step};
+use super::{Conflict, Solvable, Step};
 
 /// What is said of a dataset whose verdict is still [`Verdict::Unresolved`] when the run begins. No negotiation that was gone through
 /// ends so.
@@ -27,7 +27,7 @@ pub enum Verdict {
     /// Nothing can be done without losing something.
     Conflict(Conflict),
     /// The same, and the user has said how to get it out of the way.
-    Cure(Box<Remedy>),
+    Resolve(Box<Solvable>),
     /// Nothing can be received, though nothing is in the way.
     Blocked(Blocked),
 }
@@ -38,12 +38,12 @@ impl Verdict {
         Steps::new(steps).map_or(Self::Unresolved, case)
     }
 
-    /// The steps as far as they are known, those that follow on a cure too; none where nothing will be sent.
+    /// The steps as far as they are known, those that follow on a resolution too; none where nothing will be sent.
     #[must_use]
     pub fn steps(&self) -> &[Step] {
         match self {
             Self::Send(steps) | Self::FillEmpty(steps) | Self::Overwrite(steps) => steps,
-            Self::Cure(remedy) => &remedy.then,
+            Self::Resolve(solvable) => &solvable.then,
             Self::Unresolved | Self::NoSnapshots | Self::InSync | Self::Conflict(_) | Self::Blocked(_) => &[],
         }
     }

@@ -47,12 +47,12 @@ pub enum Input {
     },
     /// Time goes by; to be told every second or so.
     Tick,
-    /// What came of an [`Action::Cure`].
-    Cured {
+    /// What came of an [`Action::Resolve`].
+    Resolved {
         /// Its place in the plan.
         dataset: usize,
         /// What.
-        cured: Cured,
+        resolved: Resolved,
     },
     /// `zfs send` has told how much will come.
     Estimated {
@@ -133,7 +133,7 @@ pub enum Action {
         channel: ChannelId,
     },
     /// Get the conflict of this dataset out of the way, as its verdict says.
-    Cure {
+    Resolve {
         /// Its place in the plan.
         dataset: usize,
     },
@@ -162,9 +162,9 @@ pub enum Action {
     },
 }
 
-/// What came of a cure.
+/// What came of a resolution.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cured {
+pub enum Resolved {
     /// It is done.
     Done,
     /// It was refused; the whole text for the user.
@@ -224,7 +224,7 @@ pub fn advice(refusal: Refusal) -> &'static str {
             "\n  zfs doesn't say why: snapshots that were taken of the target while it received end a receive so (run again), \
              and so does a pool or OpenZFS over there that is older than what the stream needs"
         }
-        // Which key, and on which host, the helper has said. No cure that destroys anything would be one.
+        // Which key, and on which host, the helper has said. No resolution that destroys anything would help.
         Refusal::KeyNotLoaded => "\n  load it and run again",
         Refusal::Encryption => {
             "\n  stream and target don't fit in encryption: --decrypt sends plaintext, or choose a target outside of the \

@@ -15,7 +15,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::bookmarks::Books;
 use super::fleet::Fleet;
-use super::machine::{Action, Cured, End, Input, Limits, Machine};
+use super::machine::{Action, End, Input, Limits, Machine, Resolved};
 use super::ready::Ready;
 use super::signals::Signals;
 use crate::config::PushJob;
@@ -241,7 +241,7 @@ impl Run<'_> {
                 }
                 Action::Look { dataset, source: true, .. } => self.relist(dataset),
                 Action::Look { dataset, attempt, wait, source: false } => self.look(dataset, attempt, wait),
-                Action::Cure { dataset } => self.cure(dataset),
+                Action::Resolve { dataset } => self.resolve(dataset),
                 Action::Connect { wait } => self.connect(wait),
                 Action::Reopen { connection } => self.fleet.open(connection, 1),
                 Action::Drop { channel } => self.drop_channel(channel),

@@ -1,4 +1,4 @@
-//! What cures do to the model's target, as the helper and ZFS do it.
+//! What resolutions do to the model's target, as the helper and ZFS do it.
 
 use super::{Dataset, Side, Snap};
 use crate::plan::PlannedDataset;
@@ -6,9 +6,9 @@ use zfs::name::DatasetName;
 use zfs::{Cure, Refusal, Restore};
 
 impl Side {
-    /// Carries a cure out.
-    pub fn cure(&mut self, cure: &Cure) -> Result<(), Refusal> {
-        match cure {
+    /// Carries a resolution out.
+    pub fn resolve(&mut self, resolution: &Cure) -> Result<(), Refusal> {
+        match resolution {
             Cure::Rollback { dataset, to, to_guid, loses } => {
                 let found = self.datasets.get_mut(dataset).ok_or(Refusal::Missing)?;
                 let is_it = |snap: &Snap| snap.name == to.as_str() && snap.guid == to_guid.0;

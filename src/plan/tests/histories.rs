@@ -215,7 +215,7 @@ fn push(world: &mut World, newest_only: bool, selected: u8, between: &mut dyn Fn
         selects: &selects(selected),
         newest_only,
         skip_empty: world.skip_empty,
-        cures: crate::plan::Cures::default(),
+        resolutions: crate::plan::Resolutions::default(),
     };
     job.push(&world.here, &mut world.there, between)
 }

@@ -6,11 +6,12 @@ use proptest::prelude::*;
 
 use super::histories::{Op, World, judge, names, op, selects};
 use crate::plan::model::{End, Job, Report, Side, config};
-use crate::plan::{ConflictKind, Cures};
+use crate::plan::{ConflictKind, Resolutions};
 
-fn push(world: &mut World, newest_only: bool, selected: u8, cures: Cures) -> Report {
+fn push(world: &mut World, newest_only: bool, selected: u8, resolutions: Resolutions) -> Report {
     let (source, target) = names();
-    let job = Job { source, target, selects: &selects(selected), newest_only, skip_empty: world.skip_empty, cures };
+    let job =
+        Job { source, target, selects: &selects(selected), newest_only, skip_empty: world.skip_empty, resolutions };
     job.push(&world.here, &mut world.there, &mut |_| {})
 }
 
@@ -19,12 +20,12 @@ fn all(side: &Side) -> BTreeSet<u64> {
     side.datasets.values().flat_map(|dataset| dataset.snapshots.iter().map(|snap| snap.guid)).collect()
 }
 
-fn play(ops: &[Op], cures: &Cures, check: &mut dyn FnMut(&World, &World, &Report)) {
+fn play(ops: &[Op], resolutions: &Resolutions, check: &mut dyn FnMut(&World, &World, &Report)) {
     let mut world = World::new();
     for op in ops {
         world.apply(op, &mut |world, newest_only, selected| {
             let before = world.clone();
-            let report = push(world, newest_only, selected, cures.clone());
+            let report = push(world, newest_only, selected, resolutions.clone());
             for (target, end) in &report.ends {
                 if !matches!(end, End::Failed(_)) {
                     judge(world, target, end, newest_only);
@@ -40,8 +41,8 @@ proptest! {
 
     #[test]
     fn what_is_set_aside_is_lost_nowhere(ops in prop::collection::vec(op(), 1..60)) {
-        let cures = Cures { set_aside: true, ..Cures::default() };
-        play(&ops, &cures, &mut |before, after, report| {
+        let resolutions = Resolutions { set_aside: true, ..Resolutions::default() };
+        play(&ops, &resolutions, &mut |before, after, report| {
             let lost: Vec<u64> = all(&before.there).difference(&all(&after.there)).copied().collect();
             assert!(lost.is_empty(), "{lost:?} {report:?}");
             for (target, end) in &report.ends {
@@ -56,8 +57,8 @@ proptest! {
 
     #[test]
     fn a_rollback_takes_only_what_is_newer_than_the_common(ops in prop::collection::vec(op(), 1..60)) {
-        let cures = Cures { rollback: true, ..Cures::default() };
-        play(&ops, &cures, &mut |before, after, report| {
+        let resolutions = Resolutions { rollback: true, ..Resolutions::default() };
+        play(&ops, &resolutions, &mut |before, after, report| {
             for (name, was) in &before.there.datasets {
                 let now = &after.there.datasets[name];
                 let kept = was.snapshots.iter().take_while(|snap| now.has(snap.guid)).count();
@@ -87,9 +88,9 @@ proptest! {
         named in prop::sample::subsequence(vec!["bpool/t/u", "bpool/t/u/a", "bpool/t/u/a/b", "bpool/t/u/v"], 0..=4),
     ) {
         let replace = named.iter().map(|name| name.parse().unwrap()).collect();
-        let cures = Cures { replace, ..Cures::default() };
-        play(&ops, &cures, &mut |before, after, _| {
-            for (name, was) in before.there.datasets.iter().filter(|(name, _)| !cures.replace.contains(name)) {
+        let resolutions = Resolutions { replace, ..Resolutions::default() };
+        play(&ops, &resolutions, &mut |before, after, _| {
+            for (name, was) in before.there.datasets.iter().filter(|(name, _)| !resolutions.replace.contains(name)) {
                 let now = &after.there.datasets[name];
                 assert_eq!(now.snapshots.get(..was.snapshots.len()), Some(&was.snapshots[..]), "{name}");
             }

@@ -65,7 +65,7 @@ fn push_some(here: &Side, there: &mut Side, newest_only: bool, skip_empty: bool)
         selects: &|_| true,
         newest_only,
         skip_empty,
-        cures: crate::plan::Cures::default(),
+        resolutions: crate::plan::Resolutions::default(),
     };
     let report = job.push(here, there, &mut |_| {});
     let mut out = format!("rounds {}, listed {}, refused {}", report.rounds, report.listed, report.refused);

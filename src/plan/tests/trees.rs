@@ -18,7 +18,7 @@ fn an_empty_dataset_that_appears_meanwhile_is_filled() {
         selects: &|_| true,
         newest_only: false,
         skip_empty: false,
-        cures: crate::plan::Cures::default(),
+        resolutions: crate::plan::Resolutions::default(),
     };
     let (here, mut there) = (side("a/s", &[("", "a b")]), side("b/t", &[]));
     let mut calls = 0;
@@ -151,7 +151,7 @@ fn what_must_be_there_before() {
             selects: &|path| path.as_str() != "x",
             newest_only: false,
             skip_empty: false,
-            cures: crate::plan::Cures::default(),
+            resolutions: crate::plan::Resolutions::default(),
         };
         let (_, plan) = job.negotiate(
             &side("a/s", here),

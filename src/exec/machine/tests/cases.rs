@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{limits, plan, planned, step};
-use crate::exec::machine::{Action, Cured, End, Input, Machine};
+use crate::exec::machine::{Action, End, Input, Machine, Resolved};
 use crate::plan::{Conflict, ConflictKind, Placement, PlannedDataset, StepId, Steps, Verdict};
 use crate::remote::client::SendFailure;
 use zfs::{Failure, Refusal};
@@ -315,16 +315,16 @@ fn a_gated_dataset_is_not_tried_below_what_could_not_be_created() {
     assert!(actions.contains(&nothing_to_send), "{actions:?}");
 }
 
-/// Nobody knows how far a cure got that failed: what lies below may be elsewhere.
+/// Nobody knows how far a resolution got that failed: what lies below may be elsewhere.
 #[test]
 fn below_a_cure_that_failed_nothing_is_believed() {
     let how = super::target::Clash::Solvable(super::target::How::SetAside);
     let parent = planned(0, Placement::Existing, None, how.verdict());
     let child = planned(1, Placement::Existing, None, Verdict::InSync);
     let (mut machine, actions) = gated(vec![parent, child]);
-    assert_eq!(actions, [Action::Cure { dataset: 0 }]);
-    let cured = Cured::Refused("it got stuck".into());
-    let actions = machine.handle(NOW, Input::Cured { dataset: 0, cured });
+    assert_eq!(actions, [Action::Resolve { dataset: 0 }]);
+    let resolved = Resolved::Refused("it got stuck".into());
+    let actions = machine.handle(NOW, Input::Resolved { dataset: 0, resolved });
     assert!(actions.iter().any(|action| matches!(action, Action::Look { dataset: 1, .. })), "{actions:?}");
 }
 

@@ -30,7 +30,7 @@ impl World {
                 }
                 Action::Abort(step) => self.abort(step),
                 Action::Look { dataset, wait, .. } => self.look(dataset, wait),
-                Action::Cure { dataset } => self.cure(dataset),
+                Action::Resolve { dataset } => self.resolve(dataset),
                 Action::Connect { wait } => {
                     replaces |= !matches!(cause, Input::Estimated { .. });
                     self.connect(wait);
@@ -83,11 +83,11 @@ impl World {
     /// The dataset is in nobody's hands, and whatever could move it is over.
     fn is_free(&self, dataset: usize) {
         assert!(!self.stopped && self.ends[dataset].is_none());
-        assert!(!self.looking.contains(&dataset) && !self.curing.contains(&dataset));
+        assert!(!self.looking.contains(&dataset) && !self.resolving.contains(&dataset));
         assert!(!self.steps.values().any(|live| live.dataset == dataset), "two steps of a dataset at a time");
         let above: Vec<usize> = self.target.above(dataset).collect();
         assert!(!self.target.gated || above.iter().all(|above| self.ends[*above].is_some()), "before those above it");
-        assert!(!above.iter().any(|above| self.curing.contains(above) && self.moves(*above)));
+        assert!(!above.iter().any(|above| self.resolving.contains(above) && self.moves(*above)));
     }
 
     /// Whether the conflict's way out moves what lies below.
@@ -147,15 +147,15 @@ impl World {
         assert!(self.looking.insert(dataset));
     }
 
-    fn cure(&mut self, dataset: usize) {
+    fn resolve(&mut self, dataset: usize) {
         self.is_free(dataset);
         assert!(matches!(self.target.all[dataset].clash, Some(Clash::Solvable(_))));
         let below = self.target.below(dataset);
         let busy = self.steps.values().any(|live| below.contains(&live.dataset));
         assert!(!busy || !self.moves(dataset), "it moves what is being received");
-        assert!(self.cures_left[dataset] > 0, "it solves the same conflict again and again");
-        self.cures_left[dataset] -= 1;
-        self.curing.insert(dataset);
+        assert!(self.resolutions_left[dataset] > 0, "it solves the same conflict again and again");
+        self.resolutions_left[dataset] -= 1;
+        self.resolving.insert(dataset);
     }
 
     fn connect(&mut self, wait: Duration) {

@@ -12,7 +12,7 @@ pub(super) enum Next {
     Sent(StepId),
     Received(StepId),
     Look(usize),
-    Cured(usize),
+    Resolved(usize),
     // From here on: what does no harm, and brings nothing forward.
     Tick,
     Moved(StepId),
@@ -27,15 +27,15 @@ pub(super) enum Next {
     Killed(StepId),
     Sticks(StepId),
     Unlucky(StepId),
-    CureLost(usize),
+    ResolutionLost(usize),
     // From here on: what doesn't.
     SendFails(StepId),
     Refused(StepId),
     LookFails(usize),
     LookClashes(usize),
     NoWay(usize),
-    CureRefused(usize),
-    CureUseless(usize),
+    ResolutionRefused(usize),
+    ResolvedInVain(usize),
     Stop,
 }
 
@@ -79,10 +79,10 @@ impl World {
             good.push(Next::Look(*dataset));
             bad.extend([Next::LookFails(*dataset), Next::LookClashes(*dataset)]);
         }
-        for dataset in self.curing.iter().filter(|_| !self.channels.is_empty()) {
-            good.push(Next::Cured(*dataset));
-            passing.push(Next::CureLost(*dataset));
-            bad.extend([Next::CureRefused(*dataset), Next::CureUseless(*dataset)]);
+        for dataset in self.resolving.iter().filter(|_| !self.channels.is_empty()) {
+            good.push(Next::Resolved(*dataset));
+            passing.push(Next::ResolutionLost(*dataset));
+            bad.extend([Next::ResolutionRefused(*dataset), Next::ResolvedInVain(*dataset)]);
         }
         passing.extend(self.channels.keys().map(|channel| Next::Down(*channel)));
         passing.extend(self.channels.values().map(|connection| Next::Cut(*connection)));

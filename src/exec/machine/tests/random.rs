@@ -87,7 +87,7 @@ proptest! {
         world.run(&plan);
         prop_assert!(world.ends.iter().all(|end| well(end.as_ref())), "{:?}", world.ends);
         prop_assert_eq!(world.connects, 0);
-        let cures = shapes.iter().any(|shape| shape.clash.is_some());
-        prop_assert!(world.looks == 0 || cures);
+        let resolutions = shapes.iter().any(|shape| shape.clash.is_some());
+        prop_assert!(world.looks == 0 || resolutions);
     }
 }

@@ -3,7 +3,7 @@
 use proptest::sample::Index;
 
 use super::{planned, step};
-use crate::plan::{Conflict, ConflictKind, Placement, Plan, PlannedDataset, Remedy, Steps, Verdict};
+use crate::plan::{Conflict, ConflictKind, Placement, Plan, PlannedDataset, Solvable, Steps, Verdict};
 use zfs::Cure;
 use zfs::name::{Guid, ResumeToken};
 
@@ -170,7 +170,7 @@ impl Target {
     }
 
     /// The conflict is got out of the way, and some or nothing of what was there is there afterwards. Gives what moved.
-    pub fn cure(&mut self, index: usize, some: bool) -> Vec<usize> {
+    pub fn resolve(&mut self, index: usize, some: bool) -> Vec<usize> {
         let Some(Clash::Solvable(how)) = self.all[index].clash.take() else { return Vec::new() };
         self.all[index].partial = 0;
         match how {
@@ -208,13 +208,17 @@ impl Clash {
             Self::Solvable(how) => how,
         };
         let name = |text: &str| text.parse().unwrap();
-        let cure = match how {
+        let resolution = match how {
             How::Rollback => {
                 Cure::Rollback { dataset: name("b"), to: "s".parse().unwrap(), to_guid: Guid(1), loses: vec![] }
             }
             How::SetAside => Cure::SetAside { dataset: name("b"), aside: name("c"), restore: vec![], top: false },
             How::Replace => Cure::Replace { dataset: name("b"), loses: vec![], whole: false },
         };
-        Verdict::Cure(Box::new(Remedy { conflict: Conflict::bare(ConflictKind::Diverged), cure, then: vec![] }))
+        Verdict::Resolve(Box::new(Solvable {
+            conflict: Conflict::bare(ConflictKind::Diverged),
+            resolution,
+            then: vec![],
+        }))
     }
 }
