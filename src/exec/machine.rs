@@ -12,9 +12,9 @@ mod watch;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use backoff::Patience;
+use backoff::Backoff;
 use channels::{AUTO_CONNECTIONS, Channel, Lost};
-pub use event::{Action, ConnectionId, End, Input, Limits, Resolved, advice, source_advice};
+pub use event::{Action, ConnectionId, DatasetOutcome, Input, Limits, Resolved, advice, source_advice};
 pub use watch::BELIEVED;
 
 use crate::plan::{Attempt, Placement, Plan, PlannedDataset, Step, StepId, UNRESOLVED, Verdict};
@@ -27,11 +27,11 @@ use zfs::name::ResumeToken;
 const MAX_RESUMES: u32 = 1000;
 
 #[derive(Debug)]
-enum State {
+enum Phase {
     /// Waits for a channel, or for its parent.
     Waiting,
     Running,
-    Looking,
+    Relisting,
     /// A conflict is being got out of the way, in a way that moves or destroys what lies below, or not.
     Resolving {
         moves_below: bool,
@@ -48,7 +48,7 @@ enum Standing {
     There,
     /// Its next stream goes there, and until then nothing can be created below it.
     Awaited(Placement),
-    /// A resolution may have moved or destroyed it, or what lies above it: only a look can tell.
+    /// A resolution may have moved or destroyed it, or what lies above it: only relisting it can tell.
     Unknown,
 }
 
@@ -60,9 +60,9 @@ struct Dataset {
     standing: Standing,
     updated: bool,
     after: Option<usize>,
-    state: State,
-    /// Looks after refusals since the last progress.
-    looks: u32,
+    phase: Phase,
+    /// How often it was relisted after refusals since the last progress.
+    relists: u32,
     /// Tries since the last progress.
     tries: u32,
     /// Where the last attempt was resumed: another place means progress.
@@ -116,7 +116,7 @@ pub struct Machine {
     /// Connections and channels opened in place of lost ones since the last progress.
     reconnects: u32,
     stopped: bool,
-    patience: Patience,
+    backoff: Backoff,
     stall: Option<Duration>,
     /// The time of the input that is being handled.
     now: Duration,
@@ -141,7 +141,7 @@ impl Machine {
             lost: None,
             reconnects: 0,
             stopped: false,
-            patience: Patience::new(limits),
+            backoff: Backoff::new(limits),
             stall: limits.stall,
             now: Duration::ZERO,
         };
@@ -154,12 +154,12 @@ impl Machine {
         }
         for (index, planned) in plan.datasets.iter().enumerate() {
             if plan.gated && planned.above.is_some() {
-                machine.datasets[index].state = State::Gated(Box::new(planned.verdict.clone()));
+                machine.datasets[index].phase = Phase::Gated(Box::new(planned.verdict.clone()));
             }
         }
         // Chosen before: to settle one can release others.
         let free: Vec<usize> = (0..plan.datasets.len())
-            .filter(|index| !matches!(machine.datasets[*index].state, State::Gated(_)))
+            .filter(|index| !matches!(machine.datasets[*index].phase, Phase::Gated(_)))
             .collect();
         for index in free {
             machine.settle(index, &plan.datasets[index].verdict, &mut actions);
@@ -176,7 +176,7 @@ impl Machine {
     /// Datasets that wait for a channel now or will: how many streams could run at the same time.
     #[must_use]
     pub fn wants_channels(&self) -> usize {
-        let busy = self.datasets.iter().filter(|dataset| !matches!(dataset.state, State::Ended)).count();
+        let busy = self.datasets.iter().filter(|dataset| !matches!(dataset.phase, Phase::Ended)).count();
         busy.min(self.limit)
     }
 
@@ -193,7 +193,7 @@ impl Machine {
             Input::Estimated { step, total } => self.estimated(step, total, &mut actions),
             Input::Sent { step, bytes, failure } => self.sent(step, bytes, failure, &mut actions),
             Input::Moved { step } => self.moved(step),
-            Input::Alive { step } => self.alive(step),
+            Input::Heartbeat { step } => self.heartbeat(step),
             Input::Tick => {
                 self.watch(&mut actions);
                 self.replace_lost(&mut actions);
@@ -209,21 +209,21 @@ impl Machine {
 
     /// Takes a verdict, first or new.
     fn settle(&mut self, index: usize, verdict: &Verdict, actions: &mut Vec<Action>) {
-        if matches!(self.datasets[index].state, State::Ended) {
+        if matches!(self.datasets[index].phase, Phase::Ended) {
             return;
         }
         let updated = self.datasets[index].updated;
         match verdict {
-            Verdict::NoSnapshots => self.end(index, End::NoSnapshots, actions),
-            Verdict::InSync => self.end(index, End::InSync { updated }, actions),
-            Verdict::Unresolved => self.end(index, End::Failed(UNRESOLVED.into()), actions),
-            Verdict::Conflict(conflict) => self.end(index, End::Conflict(conflict.to_string()), actions),
-            Verdict::Blocked(blocked) => self.end(index, End::Failed(blocked.to_string()), actions),
+            Verdict::NoSnapshots => self.end(index, DatasetOutcome::NoSnapshots, actions),
+            Verdict::InSync => self.end(index, DatasetOutcome::InSync { updated }, actions),
+            Verdict::Unresolved => self.end(index, DatasetOutcome::Failed(UNRESOLVED.into()), actions),
+            Verdict::Conflict(conflict) => self.end(index, DatasetOutcome::Conflict(conflict.to_string()), actions),
+            Verdict::Blocked(blocked) => self.end(index, DatasetOutcome::Failed(blocked.to_string()), actions),
             Verdict::Resolve(solvable) if self.datasets[index].resolved => {
-                self.end(index, End::Conflict(solvable.conflict.to_string()), actions);
+                self.end(index, DatasetOutcome::Conflict(solvable.conflict.to_string()), actions);
             }
             Verdict::Resolve(solvable) => {
-                self.datasets[index].state = State::Resolving { moves_below: solvable.resolution.moves_below() };
+                self.datasets[index].phase = Phase::Resolving { moves_below: solvable.resolution.moves_below() };
                 self.datasets[index].resolved = true;
                 actions.push(Action::Resolve { dataset: index });
             }
@@ -232,14 +232,14 @@ impl Machine {
                 let resumed_at = steps.first().and_then(|step| step.resume.clone());
                 if resumed_at.is_some() && resumed_at != dataset.resumed_at && dataset.resumes < MAX_RESUMES {
                     // More has arrived than at the last try.
-                    (dataset.tries, dataset.looks) = (0, 0);
+                    (dataset.tries, dataset.relists) = (0, 0);
                     dataset.resumes += 1;
                     dataset.resumed_at = resumed_at;
                     self.reconnects = 0;
                 }
                 dataset.steps = steps.to_vec();
                 dataset.next = 0;
-                dataset.state = State::Waiting;
+                dataset.phase = Phase::Waiting;
                 if self.datasets[index].after.is_none() {
                     self.ready.insert(index);
                 }
@@ -247,26 +247,26 @@ impl Machine {
         }
     }
 
-    fn end(&mut self, index: usize, end: End, actions: &mut Vec<Action>) {
-        if matches!(self.datasets[index].state, State::Ended) {
+    fn end(&mut self, index: usize, end: DatasetOutcome, actions: &mut Vec<Action>) {
+        if matches!(self.datasets[index].phase, Phase::Ended) {
             return;
         }
-        self.datasets[index].state = State::Ended;
+        self.datasets[index].phase = Phase::Ended;
         self.ready.remove(&index);
         self.open -= 1;
         let Dataset { standing, moved, orphan, .. } = self.datasets[index];
         let children = std::mem::take(&mut self.datasets[index].children);
-        let interrupted = end == End::Interrupted;
+        let interrupted = end == DatasetOutcome::Interrupted;
         // One without snapshots comes into being with what lies below, if there is something above to hold it.
-        let there = standing == Standing::There && !(orphan && end == End::NoSnapshots);
+        let there = standing == Standing::There && !(orphan && end == DatasetOutcome::NoSnapshots);
         actions.push(Action::DatasetEnded { dataset: index, end });
         for child in children {
             if interrupted {
-                self.end(child, End::Interrupted, actions);
+                self.end(child, DatasetOutcome::Interrupted, actions);
                 continue;
             }
             let below = &mut self.datasets[child];
-            // Where it is then, only a look can tell.
+            // Where it is then, only relisting it can tell.
             if moved {
                 (below.moved, below.standing) = (true, Standing::Unknown);
             }
@@ -284,7 +284,7 @@ impl Machine {
     fn release_children(&mut self, index: usize, actions: &mut Vec<Action>) {
         let children = std::mem::take(&mut self.datasets[index].children);
         let (gated, free): (Vec<usize>, Vec<usize>) =
-            children.into_iter().partition(|child| matches!(self.datasets[*child].state, State::Gated(_)));
+            children.into_iter().partition(|child| matches!(self.datasets[*child].phase, Phase::Gated(_)));
         self.datasets[index].children = gated;
         for child in free {
             self.release(child, actions);
@@ -293,52 +293,52 @@ impl Machine {
 
     fn release(&mut self, child: usize, actions: &mut Vec<Action>) {
         self.datasets[child].after = None;
-        match std::mem::replace(&mut self.datasets[child].state, State::Waiting) {
-            State::Gated(_) if self.datasets[child].moved => self.look(child, None, Duration::ZERO, actions),
-            State::Gated(verdict) => self.settle(child, &verdict, actions),
-            State::Waiting => _ = self.ready.insert(child),
-            other => self.datasets[child].state = other,
+        match std::mem::replace(&mut self.datasets[child].phase, Phase::Waiting) {
+            Phase::Gated(_) if self.datasets[child].moved => self.relist(child, None, Duration::ZERO, actions),
+            Phase::Gated(verdict) => self.settle(child, &verdict, actions),
+            Phase::Waiting => _ = self.ready.insert(child),
+            other => self.datasets[child].phase = other,
         }
     }
 
-    fn look(&mut self, index: usize, attempt: Option<Attempt>, wait: Duration, actions: &mut Vec<Action>) {
-        self.datasets[index].state = State::Looking;
-        actions.push(Action::Look { dataset: index, attempt, wait, source: false });
+    fn relist(&mut self, index: usize, attempt: Option<Attempt>, wait: Duration, actions: &mut Vec<Action>) {
+        self.datasets[index].phase = Phase::Relisting;
+        actions.push(Action::Relist { dataset: index, attempt, wait, source: false });
     }
 
-    /// The same where the source is no longer what the plan was made for.
-    fn look_at_both(&mut self, index: usize, actions: &mut Vec<Action>) {
-        self.datasets[index].state = State::Looking;
-        actions.push(Action::Look { dataset: index, attempt: None, wait: Duration::ZERO, source: true });
+    /// The same of both sides, where the source is no longer what the plan was made for.
+    fn relist_both(&mut self, index: usize, actions: &mut Vec<Action>) {
+        self.datasets[index].phase = Phase::Relisting;
+        actions.push(Action::Relist { dataset: index, attempt: None, wait: Duration::ZERO, source: true });
     }
 
     /// What stood in the way is gone, or could not be got out of it.
     fn resolved(&mut self, index: usize, resolved: Resolved, actions: &mut Vec<Action>) {
         let Some(dataset) = self.datasets.get_mut(index) else { return };
-        let State::Resolving { moves_below } = dataset.state else { return };
-        // How far a failed one got, nobody knows. Unless it was refused, only a look can tell what is there now.
+        let Phase::Resolving { moves_below } = dataset.phase else { return };
+        // How far a failed one got, nobody knows. Unless it was refused, only relisting it can tell what is there now.
         dataset.moved |= moves_below;
         if moves_below && !matches!(resolved, Resolved::Refused(_)) {
             dataset.standing = Standing::Unknown;
         }
         match resolved {
-            Resolved::Done => self.look(index, None, Duration::ZERO, actions),
-            Resolved::Refused(words) => self.end(index, End::Conflict(words), actions),
-            Resolved::Lost(words) => match self.patience.pause(dataset.tries, index as u64) {
+            Resolved::Done => self.relist(index, None, Duration::ZERO, actions),
+            Resolved::Refused(words) => self.end(index, DatasetOutcome::Conflict(words), actions),
+            Resolved::Lost(words) => match self.backoff.pause(dataset.tries, index as u64) {
                 Some(wait) => {
                     dataset.tries += 1;
                     // It may be done once more, if it is still needed.
                     dataset.resolved = false;
-                    self.look(index, None, wait, actions);
+                    self.relist(index, None, wait, actions);
                 }
-                None => self.end(index, End::Failed(words), actions),
+                None => self.end(index, DatasetOutcome::Failed(words), actions),
             },
         }
     }
 
     fn replanned(&mut self, index: usize, planned: Result<Box<PlannedDataset>, String>, actions: &mut Vec<Action>) {
-        // It may have been given up while it was looked at.
-        if !self.datasets.get(index).is_some_and(|dataset| matches!(dataset.state, State::Looking)) {
+        // It may have been given up while it was relisted.
+        if !self.datasets.get(index).is_some_and(|dataset| matches!(dataset.phase, Phase::Relisting)) {
             return;
         }
         match planned {
@@ -353,7 +353,7 @@ impl Machine {
                 }
                 self.settle(index, &planned.verdict, actions);
             }
-            Err(why) => self.end(index, End::Failed(why), actions),
+            Err(why) => self.end(index, DatasetOutcome::Failed(why), actions),
         }
     }
 
@@ -367,8 +367,8 @@ impl Machine {
             }
         }
         for index in 0..self.datasets.len() {
-            if !matches!(self.datasets[index].state, State::Running | State::Ended) {
-                self.end(index, End::Interrupted, actions);
+            if !matches!(self.datasets[index].phase, Phase::Running | Phase::Ended) {
+                self.end(index, DatasetOutcome::Interrupted, actions);
             }
         }
     }
@@ -396,8 +396,8 @@ impl Dataset {
             standing: Standing::of(planned),
             updated: false,
             after: planned.after,
-            state: State::Waiting,
-            looks: 0,
+            phase: Phase::Waiting,
+            relists: 0,
             tries: 0,
             resumed_at: None,
             resumes: 0,
@@ -410,6 +410,6 @@ impl Dataset {
     }
 }
 
-fn orphaned() -> End {
-    End::Skipped("the dataset above it could not be created on the target".into())
+fn orphaned() -> DatasetOutcome {
+    DatasetOutcome::Skipped("the dataset above it could not be created on the target".into())
 }

@@ -65,7 +65,7 @@ pub struct Step {
     pub intermediates: bool,
 }
 
-/// A receive that ZFS refused, and so a reason to look again with the full list.
+/// A receive that ZFS refused, and so a reason to relist its dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
     /// The base of the refused step; `None` for a full stream.

@@ -154,8 +154,8 @@ mod tests {
     fn listed() -> Negotiation {
         let names = ("p/s".parse().unwrap(), "p/t".parse().unwrap());
         let mut negotiation = Negotiation::new(&names.0, &names.1, vec![source()], false);
-        negotiation.look_again(0, None);
-        negotiation.looked(
+        negotiation.relist(0, None);
+        negotiation.relisted(
             0,
             Some(TargetDataset {
                 kind: Kind::Filesystem,

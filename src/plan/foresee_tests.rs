@@ -63,7 +63,7 @@ impl Scene {
                 allow_key_mismatch: self.allow_key_mismatch,
                 ..EncryptionRules::default()
             });
-        negotiation.look_again(0, None);
+        negotiation.relist(0, None);
         let target = TargetDataset {
             kind: Kind::Filesystem,
             partial: false,
@@ -73,7 +73,7 @@ impl Scene {
             encryption: self.encryption,
             snapshots: versions(self.there),
         };
-        negotiation.looked(0, Some(target));
+        negotiation.relisted(0, Some(target));
         let facts = SourceFacts { kind: Kind::Filesystem, encrypted: self.encrypted, root_up: self.root_up };
         negotiation.facts(&[(here, facts)].into());
         let wanted = negotiation.wants_bases();

@@ -143,7 +143,7 @@ fn some<T>(wanted: T, is_empty: impl FnOnce(&T) -> bool, ask: impl FnOnce(T) -> 
     (!is_empty(&wanted)).then(|| ask(wanted))
 }
 
-/// What must be found out of one dataset whose target was listed anew, after [`Negotiation::looked`].
+/// What must be found out of one dataset whose target was listed anew, after [`Negotiation::relisted`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AskAnew {
     /// What this dataset of the source is: [`Negotiation::facts`]. A plan does without.

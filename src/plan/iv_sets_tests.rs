@@ -17,7 +17,7 @@ fn copy(raw: &[&str], rules: EncryptionRules, resolutions: Resolutions) -> (Nego
     let (here, there): (DatasetName, DatasetName) = ("a/s".parse().unwrap(), "b/t".parse().unwrap());
     let mut negotiation =
         Negotiation::new(&here, &there, vec![source], false).with_encryption(rules).with_resolutions(resolutions, "x");
-    negotiation.look_again(0, None);
+    negotiation.relist(0, None);
     let target = TargetDataset {
         kind: Kind::Filesystem,
         partial: false,
@@ -27,7 +27,7 @@ fn copy(raw: &[&str], rules: EncryptionRules, resolutions: Resolutions) -> (Nego
         encryption: Encryption::Root,
         snapshots: versions(&["a", "b", "c"]),
     };
-    negotiation.looked(0, Some(target));
+    negotiation.relisted(0, Some(target));
     negotiation.facts(&[(here, SourceFacts { kind: Kind::Filesystem, encrypted: true, root_up: 0 })].into());
     let iv_set = |name: &str| Guid(if raw.contains(&name) { 1 } else { 2 });
     let facts = |name: &str| BaseFacts {

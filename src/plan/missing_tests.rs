@@ -36,8 +36,8 @@ fn negotiation(source: &[(&str, &[(&str, u64)])], exclude: &[&str]) -> Negotiati
         .with_surroundings(&filter, unselected);
     for index in all {
         // That nothing is in the way.
-        negotiation.look_again(index, None);
-        negotiation.looked(index, None);
+        negotiation.relist(index, None);
+        negotiation.relisted(index, None);
     }
     negotiation
 }

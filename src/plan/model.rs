@@ -15,8 +15,8 @@ use super::{
 use zfs::name::{DatasetName, Guid, RelPath, Txg};
 use zfs::{Kind, Refusal, Versions};
 
-/// So often a refused dataset is looked at again, as in `exec::machine`.
-const LOOKS: u32 = 3;
+/// So often a refused dataset is relisted, as in `exec::machine`.
+const RELISTS: u32 = 3;
 /// Names asked for one dataset in all rounds together, at most.
 pub(crate) const MOST_NAMES: usize = 30;
 
@@ -307,16 +307,16 @@ impl Job<'_> {
         }
     }
 
-    /// Looks again after a refusal or a lost connection, as `exec::run` does it.
-    pub fn look(
+    /// Relists after a refusal or a lost connection, as `exec::run` does it.
+    pub fn relist(
         source: &Side,
         target: &Side,
         negotiation: &mut Negotiation,
         planned: &PlannedDataset,
         (index, attempt): (usize, Option<Attempt>),
     ) -> PlannedDataset {
-        negotiation.look_again(index, attempt);
-        negotiation.looked(index, target.list_target(&planned.target));
+        negotiation.relist(index, attempt);
+        negotiation.relisted(index, target.list_target(&planned.target));
         let mut replan = Replan::new(index);
         loop {
             match replan.next(negotiation).unwrap() {
@@ -340,13 +340,13 @@ impl Job<'_> {
             let waits_for = if plan.gated { planned.above } else { planned.after };
             let skipped = waits_for.is_some_and(|above| !there[above]);
             if moved[index] && !skipped {
-                planned = Self::look(source, target, &mut negotiation, &planned, (index, None));
+                planned = Self::relist(source, target, &mut negotiation, &planned, (index, None));
             }
             let mut is_there = planned.is_there() && !skipped;
             let end = if skipped {
                 End::Skipped
             } else {
-                let (mut looks, mut resolved) = (0, false);
+                let (mut relists, mut resolved) = (0, false);
                 loop {
                     if let Verdict::Resolve(solvable) = planned.verdict.clone() {
                         assert!(!std::mem::replace(&mut resolved, true), "resolved twice: {solvable:?}");
@@ -356,7 +356,7 @@ impl Job<'_> {
                         }
                         negotiation.resolved(index);
                         moved[index] |= solvable.resolution.moves_below();
-                        planned = Self::look(source, target, &mut negotiation, &planned, (index, None));
+                        planned = Self::relist(source, target, &mut negotiation, &planned, (index, None));
                         is_there = planned.is_there();
                     }
                     let (base, refusal) = match self.carry_out(source, target, &planned, &mut is_there, &mut report) {
@@ -364,16 +364,16 @@ impl Job<'_> {
                         Err(refused) => refused,
                     };
                     report.refused += 1;
-                    looks += 1;
+                    relists += 1;
                     let worth =
                         matches!(refusal, Refusal::Modified | Refusal::NotNewest | Refusal::Exists | Refusal::Partial)
                             || (refusal == Refusal::Missing && base.is_some());
-                    if !worth || looks > LOOKS {
+                    if !worth || relists > RELISTS {
                         break End::Failed(refusal);
                     }
                     between(target);
                     let attempt = Some(Attempt { base, refusal });
-                    planned = Self::look(source, target, &mut negotiation, &planned, (index, attempt));
+                    planned = Self::relist(source, target, &mut negotiation, &planned, (index, attempt));
                     is_there = planned.is_there();
                 }
             };

@@ -399,7 +399,7 @@ impl Negotiation {
 
     /// A receive for the dataset at `index` was refused, or its connection was lost (no attempt then): only a full listing
     /// tells what to do instead.
-    pub fn look_again(&mut self, index: usize, attempt: Option<Attempt>) {
+    pub fn relist(&mut self, index: usize, attempt: Option<Attempt>) {
         if let Some(item) = self.items.get_mut(index) {
             // That a dataset couldn't be created tells nothing about what is there now instead.
             item.attempt = attempt.filter(|attempt| attempt.base.is_some() || item.known != Known::Missing);
@@ -411,13 +411,13 @@ impl Negotiation {
         }
     }
 
-    /// Why the last receive for the dataset at `index` was refused, while that is being looked into.
+    /// Why the last receive for the dataset at `index` was refused, while its dataset is being relisted.
     #[must_use]
     pub fn refusal(&self, index: usize) -> Option<Refusal> {
         self.items.get(index)?.attempt.map(|attempt| attempt.refusal)
     }
 
-    /// The source's dataset at `index` was listed anew, after [`Negotiation::look_again`]: snapshots of it were gone.
+    /// The source's dataset at `index` was listed anew, after [`Negotiation::relist`]: snapshots of it were gone.
     pub fn source_relisted(&mut self, index: usize, listed: SourceDataset) {
         if let Some(item) = self.items.get_mut(index) {
             let path = std::mem::take(&mut item.source.path);
@@ -429,8 +429,8 @@ impl Negotiation {
         }
     }
 
-    /// The listing that [`Negotiation::look_again`] waited for; `None`: the target doesn't exist.
-    pub fn looked(&mut self, index: usize, target: Option<TargetDataset>) {
+    /// The listing that [`Negotiation::relist`] waited for; `None`: the target doesn't exist.
+    pub fn relisted(&mut self, index: usize, target: Option<TargetDataset>) {
         if let Some(item) = self.items.get_mut(index) {
             item.known = target.map_or(Known::Missing, Known::Listed);
         }

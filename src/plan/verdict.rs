@@ -89,7 +89,7 @@ mod tests {
         let source = SourceDataset { snapshots: versions(&[("a", 1, 1)]), ..SourceDataset::default() };
         let mut talk = Negotiation::new(&"p/s".parse().unwrap(), &"p/t".parse().unwrap(), vec![source], false);
         assert_eq!(talk.plan().datasets[0].verdict, Verdict::Unresolved, "nothing was asked yet");
-        talk.look_again(0, None);
+        talk.relist(0, None);
         assert_eq!(talk.plan().datasets[0].verdict, Verdict::Unresolved, "it must be listed");
         assert_eq!(talk.plan().steps(), 0);
     }

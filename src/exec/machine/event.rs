@@ -41,7 +41,7 @@ pub enum Input {
         step: StepId,
     },
     /// A step's sender or receiver shows that it works, though no bytes move. That is believed only for so long.
-    Alive {
+    Heartbeat {
         /// The step.
         step: StepId,
     },
@@ -77,7 +77,7 @@ pub enum Input {
         /// `None` when all went well.
         failure: Option<Failure>,
     },
-    /// A dataset was looked at again.
+    /// A dataset was relisted.
     Replanned {
         /// Its place in the plan.
         dataset: usize,
@@ -107,7 +107,7 @@ pub enum Action {
     /// Stop a step's stream: the receiver doesn't want it any more.
     Abort(StepId),
     /// List this dataset's target in full (and what the source has of it, too) and plan it anew.
-    Look {
+    Relist {
         /// Its place in the plan.
         dataset: usize,
         /// What was refused; `None` after a lost connection.
@@ -148,7 +148,7 @@ pub enum Action {
     StepFailed {
         /// The step.
         step: StepId,
-        /// When its dataset is looked at again, to go on from there; `None`: not in this run.
+        /// When its dataset is relisted, to go on from there; `None`: not in this run.
         retry: Option<Duration>,
         /// In plain words.
         error: String,
@@ -158,7 +158,7 @@ pub enum Action {
         /// Its place in the plan.
         dataset: usize,
         /// How.
-        end: End,
+        end: DatasetOutcome,
     },
 }
 
@@ -192,7 +192,7 @@ pub struct Limits {
 
 /// How a dataset ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
+pub enum DatasetOutcome {
     /// In sync; `updated` when something arrived in this run.
     InSync {
         /// Whether something arrived.

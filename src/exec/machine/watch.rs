@@ -22,7 +22,7 @@ impl Machine {
     }
 
     /// A sign of life.
-    pub(super) fn alive(&mut self, step: StepId) {
+    pub(super) fn heartbeat(&mut self, step: StepId) {
         if let Some(running) = self.running.get_mut(&step) {
             running.alive = self.now;
         }

@@ -83,7 +83,7 @@ impl Looks {
 
 impl Run<'_> {
     pub(super) fn look(&mut self, dataset: usize, attempt: Option<Attempt>, wait: Duration) {
-        self.ready.negotiation.look_again(dataset, attempt);
+        self.ready.negotiation.relist(dataset, attempt);
         if wait.is_zero() {
             return self.ask_listing(dataset);
         }

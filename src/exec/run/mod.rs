@@ -15,7 +15,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::bookmarks::Books;
 use super::fleet::Fleet;
-use super::machine::{Action, End, Input, Limits, Machine, Resolved};
+use super::machine::{Action, DatasetOutcome, Input, Limits, Machine, Resolved};
 use super::ready::Ready;
 use super::signals::Signals;
 use crate::config::PushJob;
@@ -167,8 +167,9 @@ impl Run<'_> {
     /// Announces the plan, then starts with the channel that is there while others are still coming up.
     fn start(&mut self, first: ChannelId, actions: Vec<Action>) {
         self.summary.datasets = self.ready.plan.datasets.len() + self.ready.plan.misfits.len();
-        let in_sync =
-            actions.iter().filter(|action| matches!(action, Action::DatasetEnded { end: End::InSync { .. }, .. }));
+        let in_sync = actions
+            .iter()
+            .filter(|action| matches!(action, Action::DatasetEnded { end: DatasetOutcome::InSync { .. }, .. }));
         self.reporter.event(&Event::Planned {
             datasets: self.summary.datasets,
             in_sync: in_sync.count(),
@@ -239,8 +240,8 @@ impl Run<'_> {
                         live.abort.store(true, Ordering::Relaxed);
                     }
                 }
-                Action::Look { dataset, source: true, .. } => self.relist(dataset),
-                Action::Look { dataset, attempt, wait, source: false } => self.look(dataset, attempt, wait),
+                Action::Relist { dataset, source: true, .. } => self.relist(dataset),
+                Action::Relist { dataset, attempt, wait, source: false } => self.look(dataset, attempt, wait),
                 Action::Resolve { dataset } => self.resolve(dataset),
                 Action::Connect { wait } => self.connect(wait),
                 Action::Reopen { connection } => self.fleet.open(connection, 1),
@@ -294,7 +295,7 @@ impl Run<'_> {
                 }
                 self.input(Input::Received { step: id, failure });
             }
-            Reply::Beat { id } => self.input(Input::Alive { step: id }),
+            Reply::Beat { id } => self.input(Input::Heartbeat { step: id }),
             Reply::Listed { id, dataset, facts, snapshots } => self.looks.listed(id, dataset, facts, snapshots),
             Reply::Unread { id, words, .. } => self.unread(id, &words),
             Reply::Dated { id, dates } => self.dated(id, &dates),

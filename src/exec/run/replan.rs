@@ -68,7 +68,7 @@ impl Run<'_> {
 
     /// What was to be sent is gone: the source is listed anew, then the target.
     pub(super) fn relist(&mut self, dataset: usize) {
-        self.ready.negotiation.look_again(dataset, None);
+        self.ready.negotiation.relist(dataset, None);
         let source = self.ready.plan.datasets[dataset].source.clone();
         let (zfs, stall) = (self.zfs.clone(), self.job.faults.stall_timeout);
         self.find_out(dataset, async move { Found::Source(source::list(zfs, source, Some(0), stall).await) });
@@ -123,7 +123,7 @@ impl Run<'_> {
 
     /// All is known of the target; now the source.
     fn known(&mut self, dataset: usize, target: Option<TargetDataset>) {
-        self.ready.negotiation.looked(dataset, target);
+        self.ready.negotiation.relisted(dataset, target);
         self.ask_anew(Replan::new(dataset));
     }
 

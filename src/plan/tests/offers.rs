@@ -21,14 +21,14 @@ fn negotiation(target: &str, there: &[&str], resolutions: Resolutions, refusal: 
     let (here, target): (DatasetName, DatasetName) = ("a/s".parse().unwrap(), target.parse().unwrap());
     let mut talk =
         Negotiation::new(&here, &target, vec![source], false).with_resolutions(resolutions, "20260101-000000");
-    look(&mut talk, there, refusal);
+    relist(&mut talk, there, refusal);
     talk.facts(&HashMap::from([(here, SourceFacts { kind: Kind::Filesystem, encrypted: false, root_up: 0 })]));
     talk
 }
 
-fn look(talk: &mut Negotiation, there: &[&str], refusal: Option<Refusal>) {
+fn relist(talk: &mut Negotiation, there: &[&str], refusal: Option<Refusal>) {
     let base = versions(&["a"]).newest().map(|version| version.guid);
-    talk.look_again(0, refusal.map(|refusal| Attempt { base, refusal }));
+    talk.relist(0, refusal.map(|refusal| Attempt { base, refusal }));
     let target = TargetDataset {
         kind: Kind::Filesystem,
         partial: false,
@@ -38,7 +38,7 @@ fn look(talk: &mut Negotiation, there: &[&str], refusal: Option<Refusal>) {
         encryption: Encryption::Off,
         snapshots: versions(there),
     };
-    talk.looked(0, Some(target));
+    talk.relisted(0, Some(target));
 }
 
 fn told(talk: &Negotiation) -> String {
@@ -62,7 +62,7 @@ fn what_was_tried_is_not_offered_again() {
         let mut talk = negotiation("b/t", &there, resolutions(given), refusal);
         let before = told(&talk);
         talk.resolved(0);
-        look(&mut talk, &there, refusal);
+        relist(&mut talk, &there, refusal);
         for text in [before, told(&talk)] {
             for word in [rollback, set_aside, replace] {
                 let offered =

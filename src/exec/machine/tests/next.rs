@@ -11,7 +11,7 @@ pub(super) enum Next {
     Up(usize),
     Sent(StepId),
     Received(StepId),
-    Look(usize),
+    Relisted(usize),
     Resolved(usize),
     // From here on: what does no harm, and brings nothing forward.
     Tick,
@@ -31,8 +31,8 @@ pub(super) enum Next {
     // From here on: what doesn't.
     SendFails(StepId),
     Refused(StepId),
-    LookFails(usize),
-    LookClashes(usize),
+    RelistFails(usize),
+    RelistClashes(usize),
     NoWay(usize),
     ResolutionRefused(usize),
     ResolvedInVain(usize),
@@ -75,9 +75,9 @@ impl World {
         for (id, live) in &self.steps {
             self.possible_for(*id, live, &mut good, &mut harmless, &mut passing, &mut bad);
         }
-        for dataset in &self.looking {
-            good.push(Next::Look(*dataset));
-            bad.extend([Next::LookFails(*dataset), Next::LookClashes(*dataset)]);
+        for dataset in &self.relisting {
+            good.push(Next::Relisted(*dataset));
+            bad.extend([Next::RelistFails(*dataset), Next::RelistClashes(*dataset)]);
         }
         for dataset in self.resolving.iter().filter(|_| !self.channels.is_empty()) {
             good.push(Next::Resolved(*dataset));

@@ -95,7 +95,7 @@ impl Target {
     pub fn plan(&mut self) -> Plan {
         let mut datasets: Vec<PlannedDataset> = Vec::new();
         for index in 0..self.all.len() {
-            let mut planned = self.look(index);
+            let mut planned = self.relist(index);
             if planned.placement != Placement::Existing {
                 planned.after = self.holder(index).filter(|above| !datasets[*above].is_there());
             }
@@ -105,7 +105,7 @@ impl Target {
     }
 
     /// What a look at a dataset leads to; what it would wait for has been received by then.
-    pub fn look(&mut self, index: usize) -> PlannedDataset {
+    pub fn relist(&mut self, index: usize) -> PlannedDataset {
         let truth = &self.all[index];
         let resume = (truth.partial > 0).then(|| ResumeToken(format!("{index}-{}", truth.partial)));
         let steps = || {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::next::Next;
 use super::target::{Clash, Shape, Target};
-use crate::exec::machine::{ConnectionId, End, Input, Limits, Machine, Resolved};
+use crate::exec::machine::{ConnectionId, DatasetOutcome, Input, Limits, Machine, Resolved};
 use crate::plan::{Plan, StepId};
 use crate::remote::client::{ChannelId, SendFailure};
 use zfs::{Failure, Refusal};
@@ -40,8 +40,8 @@ pub(super) enum Weather {
 pub(super) struct World {
     pub target: Target,
     pub limits: Limits,
-    pub ends: Vec<Option<End>>,
-    pub looks: usize,
+    pub ends: Vec<Option<DatasetOutcome>>,
+    pub relists: usize,
     pub connects: usize,
     pub now: Duration,
     pub stopped: bool,
@@ -52,7 +52,7 @@ pub(super) struct World {
     pub connections: ConnectionId,
     pub steps: BTreeMap<StepId, Live>,
     pub dataset_of: BTreeMap<StepId, usize>,
-    pub looking: BTreeSet<usize>,
+    pub relisting: BTreeSet<usize>,
     pub resolving: BTreeSet<usize>,
     /// Resolutions that the machine may order.
     pub resolutions_left: Vec<u32>,
@@ -85,7 +85,7 @@ impl World {
             target,
             limits,
             ends: vec![None; count],
-            looks: 0,
+            relists: 0,
             connects: 0,
             now: Duration::ZERO,
             stopped: false,
@@ -95,7 +95,7 @@ impl World {
             connections: 1,
             steps: BTreeMap::new(),
             dataset_of: BTreeMap::new(),
-            looking: BTreeSet::new(),
+            relisting: BTreeSet::new(),
             resolving: BTreeSet::new(),
             resolutions_left: vec![1; count],
             refused: BTreeSet::new(),
@@ -212,13 +212,13 @@ impl World {
                 }
                 Vec::new()
             }
-            Next::Look(dataset) => vec![self.looked(dataset)],
-            Next::LookClashes(dataset) => {
+            Next::Relisted(dataset) => vec![self.relisted(dataset)],
+            Next::RelistClashes(dataset) => {
                 self.target.all[dataset].clash = Some(Clash::Stays).filter(|_| self.target.all[dataset].there);
-                vec![self.looked(dataset)]
+                vec![self.relisted(dataset)]
             }
-            Next::LookFails(dataset) => {
-                self.looking.remove(&dataset);
+            Next::RelistFails(dataset) => {
+                self.relisting.remove(&dataset);
                 vec![Input::Replanned { dataset, planned: Err("no".into()) }]
             }
             Next::Resolved(dataset) => vec![self.resolved(dataset, true, Resolved::Done)],
@@ -368,10 +368,10 @@ impl World {
         }
     }
 
-    fn looked(&mut self, dataset: usize) -> Input {
-        self.looking.remove(&dataset);
+    fn relisted(&mut self, dataset: usize) -> Input {
+        self.relisting.remove(&dataset);
         let before = self.target.told[dataset].resume.clone();
-        let planned = self.target.look(dataset);
+        let planned = self.target.relist(dataset);
         let now = &self.target.told[dataset].resume;
         if now.is_some() && *now != before && self.ends[dataset].is_none() {
             (self.tries[dataset], self.reconnects) = (0, 0);
@@ -415,7 +415,7 @@ impl World {
         if !self.resolving.contains(&dataset) {
             inputs.push(Input::Resolved { dataset, resolved: Resolved::Done });
         }
-        if !self.looking.contains(&dataset) {
+        if !self.relisting.contains(&dataset) {
             inputs.push(Input::Replanned { dataset, planned: Err("late".into()) });
         }
         inputs
