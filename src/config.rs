@@ -19,7 +19,7 @@ use jiff::tz::TimeZone;
 
 use crate::cli::{self, DeleteMissing, LogFormat};
 use crate::error::StartError;
-use crate::plan::{Filter, Format, Mirror, Naming, Resolutions};
+use crate::plan::{Filter, Format, MissingPolicy, Naming, Resolutions};
 use crate::remote::client::REMOTE_HELPER;
 use crate::remote::ssh::SshOptions;
 use crate::remote::target::{Target, TargetError};
@@ -62,7 +62,7 @@ pub struct PushJob {
     /// What may be done about conflicts.
     pub resolutions: Resolutions,
     /// How closely the target follows what goes away at the source.
-    pub mirror: Mirror,
+    pub mirror: MissingPolicy,
     /// How much is told of what only the target has.
     pub only_there: OnlyThere,
     /// Whether receives can be resumed, and cut ones are.
@@ -359,9 +359,9 @@ fn mirror_needs(args: &cli::Mirror) -> Vec<Allow> {
 }
 
 /// `format`: how own snapshots are called.
-fn mirror(args: &cli::Mirror, format: &Format, source: &DatasetName) -> Mirror {
+fn mirror(args: &cli::Mirror, format: &Format, source: &DatasetName) -> MissingPolicy {
     let what = |one| args.delete_missing.is_some_and(|what| what == one || what == DeleteMissing::Both);
-    Mirror {
+    MissingPolicy {
         datasets: what(DeleteMissing::Datasets),
         snapshots: what(DeleteMissing::Snapshots),
         grace: args.grace.unwrap_or(GRACE),

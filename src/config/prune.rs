@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use super::{Faults, OnlyThere, PushJob, filter, naming, remote_helper, run_number, source, ssh};
 use crate::cli;
 use crate::error::StartError;
-use crate::plan::{Filter, Mirror, Resolutions, Rules, Scope, Zone};
+use crate::plan::{Filter, MissingPolicy, Resolutions, Rules, Scope, Zone};
 use crate::remote::target::Target;
 use zfs::Allow;
 use zfs::Volmode;
@@ -119,7 +119,7 @@ impl PushJob {
             allow_unproven_bookmarks: false,
             dry_run: false,
             resolutions: Resolutions::default(),
-            mirror: Mirror { by: super::source_tag(&source), ..Mirror::default() },
+            mirror: MissingPolicy { by: super::source_tag(&source), ..MissingPolicy::default() },
             only_there: OnlyThere::Ignored,
             resume: true,
             bookmarks: true,

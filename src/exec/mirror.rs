@@ -11,7 +11,7 @@ use super::{recorded, source};
 use crate::config::{OnlyThere, PushJob};
 use crate::error::StartError;
 use crate::plan::{
-    Clocks, Due, Guess, Missing, Move, Negotiation, Notes, StaysThere, TargetDataset, Times, TooMuch, When,
+    Clocks, Due, Guess, Missing, Move, Negotiation, NotDestroyed, Notes, TargetDataset, Times, TooMuch, When,
 };
 use crate::report::{Event, Reporter};
 use zfs::host::MAX_THIN;
@@ -233,7 +233,7 @@ async fn keep_what_is_back(
     job: &PushJob,
     negotiation: &Negotiation,
     due: &mut Due,
-) -> Result<Vec<(DatasetName, StaysThere)>, StartError> {
+) -> Result<Vec<(DatasetName, NotDestroyed)>, StartError> {
     if due.datasets.is_empty() && due.snapshots.is_empty() {
         return Ok(Vec::new());
     }
@@ -301,7 +301,7 @@ async fn carry_out(
     let mut stay: Vec<(String, String)> =
         missing.stay.iter().map(|(name, why)| (name.to_string(), why.to_string())).collect();
     stay.extend(missing.foreign.iter().map(|(name, snapshots)| {
-        let why = StaysThere::Foreign(snapshots.clone());
+        let why = NotDestroyed::Foreign(snapshots.clone());
         (name.to_string(), why.to_string())
     }));
     let notes_failed = keep_notes(asker, &missing, &due, clocks, reporter).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::local;
 use crate::config::{Branch, CronJob, PruneJob};
-use crate::plan::{Mirror, Rules};
+use crate::plan::{MissingPolicy, Rules};
 use crate::report::format::duration;
 use crate::report::jobs::rules_in_words;
 use zfs::{Zfs, hash};
@@ -46,7 +46,7 @@ fn note(branch: &Branch) -> (String, String) {
 }
 
 /// What `--delete-missing` destroys on the targets; it is the same for all of them.
-fn clears(mirror: &Mirror) -> Option<String> {
+fn clears(mirror: &MissingPolicy) -> Option<String> {
     let what = match (mirror.datasets, mirror.snapshots) {
         (true, true) => "datasets and snapshots that it has no more",
         (true, false) => "datasets that it has no more",

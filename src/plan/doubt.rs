@@ -2,7 +2,7 @@
 
 use super::diff::{BaseKind, newest_common};
 use super::foresee::Blocked;
-use super::item::{Item, Known};
+use super::item::{Item, OnTarget};
 use super::negotiate::Negotiation;
 use super::proof::{Doubt, Proof, Proofs, Sign};
 use super::verdict::Verdict;
@@ -72,8 +72,8 @@ impl Negotiation {
     /// Whether the target was found to have this snapshot.
     #[must_use]
     pub fn target_has(&self, index: usize, guid: Guid) -> bool {
-        match self.items.get(index).map(|item| &item.known) {
-            Some(Known::Listed(target)) => target.snapshots.iter().any(|snapshot| snapshot.guid == guid),
+        match self.items.get(index).map(|item| &item.on_target) {
+            Some(OnTarget::Listed(target)) => target.snapshots.iter().any(|snapshot| snapshot.guid == guid),
             _ => false,
         }
     }
@@ -82,9 +82,9 @@ impl Negotiation {
     #[must_use]
     pub fn target_lacks(&self, index: usize, guid: Guid) -> bool {
         let Some(item) = self.items.get(index) else { return false };
-        let target = match &item.known {
-            Known::Missing => return true,
-            Known::Listed(target) if !target.snapshots.iter().any(|snapshot| snapshot.guid == guid) => target,
+        let target = match &item.on_target {
+            OnTarget::Missing => return true,
+            OnTarget::Listed(target) if !target.snapshots.iter().any(|snapshot| snapshot.guid == guid) => target,
             _ => return false,
         };
         let place = item.source.place_of(guid);
@@ -104,9 +104,9 @@ impl Negotiation {
 impl Item {
     /// The bookmark of a snapshot that is gone, from which its increments would start.
     fn base_mark(&self) -> Option<Guid> {
-        match &self.known {
-            Known::Based(BaseKind::Bookmark, at) => Some(self.source.bookmarks.get(*at)?.guid),
-            Known::Listed(target) => {
+        match &self.on_target {
+            OnTarget::Based(BaseKind::Bookmark, at) => Some(self.source.bookmarks.get(*at)?.guid),
+            OnTarget::Listed(target) => {
                 let common = newest_common(&self.source, target)?;
                 (common.kind == BaseKind::Bookmark).then_some(common.version.guid)
             }
@@ -119,8 +119,8 @@ impl Item {
         let proofs = &self.proofs;
         let changed = self.source.disown(|guid| matches!(proofs.get(&guid), Some(Proof::WentBack(_))));
         // Its place is another's now.
-        if changed && matches!(self.known, Known::Based(BaseKind::Bookmark, _)) {
-            self.known = Known::Unlisted;
+        if changed && matches!(self.on_target, OnTarget::Based(BaseKind::Bookmark, _)) {
+            self.on_target = OnTarget::Unlisted;
         }
     }
 }

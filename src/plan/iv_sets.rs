@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::diff::{Common, newest_common, newest_common_of};
-use super::item::{Item, Known};
+use super::item::{Item, OnTarget};
 use super::negotiate::{EncryptedAs, Negotiation};
 use super::verdict::Verdict;
 use super::{Conflict, ConflictKind, TargetDataset};
@@ -32,7 +32,7 @@ impl Negotiation {
     pub fn wants_history(&self) -> Vec<SnapshotPair> {
         let mut all = Vec::new();
         for (index, item) in self.items.iter().enumerate() {
-            let Known::Listed(target) = &item.known else { continue };
+            let OnTarget::Listed(target) = &item.on_target else { continue };
             let known = item.seen.as_ref().is_none_or(|seen| seen.last_raw.is_some());
             if known
                 || !self

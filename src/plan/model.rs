@@ -70,21 +70,21 @@ impl Dataset {
 
 /// One side.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Side {
+pub(crate) struct ModelHost {
     pub datasets: BTreeMap<DatasetName, Dataset>,
     txg: u64,
 }
 
 /// A stream: what of each snapshot arrives.
 #[derive(Debug, Clone)]
-pub(crate) struct Stream {
+pub(crate) struct ModelStream {
     base: Option<u64>,
     snapshots: Vec<Snap>,
     kind: Kind,
     raw: bool,
 }
 
-impl Side {
+impl ModelHost {
     pub fn new(pool: &str) -> Self {
         let pool = pool.parse().unwrap();
         Self { datasets: BTreeMap::from([(pool, Dataset::new(Kind::Filesystem))]), txg: 0 }
@@ -121,7 +121,7 @@ impl Side {
     }
 
     /// `zfs send`; fails as the real one does when base or snapshot are not there (any more).
-    pub fn send(&self, dataset: &DatasetName, step: &Step) -> Result<Stream, String> {
+    pub fn send(&self, dataset: &DatasetName, step: &Step) -> Result<ModelStream, String> {
         let source = self.datasets.get(dataset).ok_or("dataset does not exist")?;
         let place = |guid: Guid, name: &str| {
             source.snapshots.iter().position(|snap| snap.guid == guid.0 && snap.name == name).ok_or("no such snapshot")
@@ -145,11 +145,11 @@ impl Side {
         assert!(step.base.is_some() || !step.intermediates);
         assert!(!step.intermediates || step.snapshots > 1, "-i costs less: {step:?}");
         let snapshots = source.snapshots[after..=to].to_vec();
-        Ok(Stream { base: base.map(|(guid, _)| guid), snapshots, kind: source.kind, raw: source.raw })
+        Ok(ModelStream { base: base.map(|(guid, _)| guid), snapshots, kind: source.kind, raw: source.raw })
     }
 
     /// `zfs recv`, without `-F` but for a filesystem that has proved to be empty.
-    pub fn receive(&mut self, planned: &PlannedDataset, first: bool, stream: &Stream) -> Result<(), Refusal> {
+    pub fn receive(&mut self, planned: &PlannedDataset, first: bool, stream: &ModelStream) -> Result<(), Refusal> {
         let new = first && planned.placement != Placement::Existing;
         for ancestor in planned.ancestors.iter().filter(|_| new) {
             match self.create(ancestor, Kind::Filesystem) {
@@ -226,7 +226,7 @@ fn versions(snaps: &[Snap]) -> Versions {
 
 /// How a dataset ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum PushOutcome {
     InSync,
     NoSnapshots,
     Conflict(Conflict),
@@ -252,7 +252,7 @@ pub(crate) struct Report {
     pub listed: usize,
     pub refused: usize,
     /// By the target's name.
-    pub ends: BTreeMap<DatasetName, End>,
+    pub ends: BTreeMap<DatasetName, PushOutcome>,
     /// What was sent, in `zfs send`'s own notation.
     pub sent: Vec<(DatasetName, String)>,
 }
@@ -261,9 +261,9 @@ impl Job<'_> {
     /// From nothing to the plan, as `exec::push` does it; `between` may change the target before each question.
     pub fn negotiate(
         &self,
-        source: &Side,
-        target: &mut Side,
-        between: &mut dyn FnMut(&mut Side),
+        source: &ModelHost,
+        target: &mut ModelHost,
+        between: &mut dyn FnMut(&mut ModelHost),
         report: &mut Report,
     ) -> (Negotiation, Plan) {
         let selected = source.list_source(&self.source, self.selects);
@@ -309,8 +309,8 @@ impl Job<'_> {
 
     /// Relists after a refusal or a lost connection, as `exec::run` does it.
     pub fn relist(
-        source: &Side,
-        target: &Side,
+        source: &ModelHost,
+        target: &ModelHost,
         negotiation: &mut Negotiation,
         planned: &PlannedDataset,
         (index, attempt): (usize, Option<Attempt>),
@@ -329,7 +329,7 @@ impl Job<'_> {
     }
 
     /// A whole push, one dataset after the other.
-    pub fn push(&self, source: &Side, target: &mut Side, between: &mut dyn FnMut(&mut Side)) -> Report {
+    pub fn push(&self, source: &ModelHost, target: &mut ModelHost, between: &mut dyn FnMut(&mut ModelHost)) -> Report {
         let mut report = Report::default();
         let (mut negotiation, plan) = self.negotiate(source, target, between, &mut report);
         let mut there: Vec<bool> = Vec::new();
@@ -344,7 +344,7 @@ impl Job<'_> {
             }
             let mut is_there = planned.is_there() && !skipped;
             let end = if skipped {
-                End::Skipped
+                PushOutcome::Skipped
             } else {
                 let (mut relists, mut resolved) = (0, false);
                 loop {
@@ -352,7 +352,7 @@ impl Job<'_> {
                         assert!(!std::mem::replace(&mut resolved, true), "resolved twice: {solvable:?}");
                         if let Err(refusal) = target.resolve(&solvable.resolution) {
                             assert_eq!(refusal, Refusal::Exists, "{solvable:?}");
-                            break End::Conflict(solvable.conflict);
+                            break PushOutcome::Conflict(solvable.conflict);
                         }
                         negotiation.resolved(index);
                         moved[index] |= solvable.resolution.moves_below();
@@ -369,7 +369,7 @@ impl Job<'_> {
                         matches!(refusal, Refusal::Modified | Refusal::NotNewest | Refusal::Exists | Refusal::Partial)
                             || (refusal == Refusal::Missing && base.is_some());
                     if !worth || relists > RELISTS {
-                        break End::Failed(refusal);
+                        break PushOutcome::Failed(refusal);
                     }
                     between(target);
                     let attempt = Some(Attempt { base, refusal });
@@ -385,30 +385,30 @@ impl Job<'_> {
 
     fn carry_out(
         &self,
-        source: &Side,
-        target: &mut Side,
+        source: &ModelHost,
+        target: &mut ModelHost,
         planned: &PlannedDataset,
         is_there: &mut bool,
         report: &mut Report,
-    ) -> Result<End, (Option<Guid>, Refusal)> {
+    ) -> Result<PushOutcome, (Option<Guid>, Refusal)> {
         let steps = match &planned.verdict {
             Verdict::Unresolved => unreachable!("all was asked"),
-            Verdict::NoSnapshots => return Ok(End::NoSnapshots),
-            Verdict::InSync => return Ok(End::InSync),
-            Verdict::Conflict(conflict) => return Ok(End::Conflict(conflict.clone())),
+            Verdict::NoSnapshots => return Ok(PushOutcome::NoSnapshots),
+            Verdict::InSync => return Ok(PushOutcome::InSync),
+            Verdict::Conflict(conflict) => return Ok(PushOutcome::Conflict(conflict.clone())),
             Verdict::Resolve(_) => unreachable!("done before"),
             Verdict::Blocked(why) => unreachable!("all keys are loaded, or needn't be: {why}"),
             Verdict::Send(steps) | Verdict::FillEmpty(steps) | Verdict::Overwrite(steps) => steps,
         };
         for (at, step) in steps.iter().enumerate() {
             assert!(!self.newest_only || !step.intermediates);
-            let Ok(stream) = source.send(&planned.source, step) else { return Ok(End::SendFailed) };
+            let Ok(stream) = source.send(&planned.source, step) else { return Ok(PushOutcome::SendFailed) };
             let received = target.receive(planned, !*is_there && at == 0, &stream);
             received.map_err(|refusal| (step.base.as_ref().map(|base| base.guid), refusal))?;
             report.sent.push((planned.target.clone(), notation(step)));
             *is_there = true;
         }
-        Ok(End::InSync)
+        Ok(PushOutcome::InSync)
     }
 }
 

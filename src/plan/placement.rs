@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::item::{Item, Known};
+use super::item::{Item, OnTarget};
 use super::negotiate::Negotiation;
 use super::{Conflict, ConflictKind, Misfit, Verdict};
 use zfs::Kind;
@@ -123,10 +123,10 @@ impl Negotiation {
 
     fn place(&self, item: &Item, created: &HashMap<&RelPath, usize>) -> PlannedDataset {
         let verdict = self.verdict(item);
-        let placement = match (&verdict, &item.known) {
+        let placement = match (&verdict, &item.on_target) {
             (Verdict::FillEmpty(_), _) => Placement::IntoEmpty,
             (Verdict::Overwrite(_), _) => Placement::Overwrite,
-            (Verdict::Send(_) | Verdict::Blocked(_), Known::Missing) => Placement::Create,
+            (Verdict::Send(_) | Verdict::Blocked(_), OnTarget::Missing) => Placement::Create,
             _ => Placement::Existing,
         };
         let mut planned = PlannedDataset {

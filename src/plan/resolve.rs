@@ -2,7 +2,7 @@
 
 use super::TargetDataset;
 use super::diff::{BaseKind, full, newest_common};
-use super::item::{Item, Known};
+use super::item::{Item, OnTarget};
 use super::negotiate::{EncryptedAs, Negotiation};
 use super::{Conflict, Solvable, Vain, Verdict};
 use zfs::name::{DatasetName, Guid, SnapshotName};
@@ -104,18 +104,18 @@ fn resolved(mut conflict: Conflict, resolution: Cure, then: Vec<super::Step>) ->
 impl Item {
     /// The newest snapshot that the target is known to have in common with the source, by the target's name of it.
     fn common_there(&self) -> Option<(SnapshotName, Guid)> {
-        match &self.known {
-            Known::Settled(Verdict::InSync) => {
+        match &self.on_target {
+            OnTarget::Settled(Verdict::InSync) => {
                 self.source.snapshots.newest().map(|version| (version.snapshot_name(), version.guid))
             }
-            Known::Based(BaseKind::Snapshot, at) => {
+            OnTarget::Based(BaseKind::Snapshot, at) => {
                 self.source.snapshots.get(*at).map(|version| (version.snapshot_name(), version.guid))
             }
-            Known::Based(BaseKind::Bookmark, at) => {
+            OnTarget::Based(BaseKind::Bookmark, at) => {
                 let mark = self.source.bookmarks.get(*at)?;
                 Some((snapshot_of(&mark).parse().ok()?, mark.guid))
             }
-            Known::Listed(target) => {
+            OnTarget::Listed(target) => {
                 let common = newest_common(&self.source, target)?;
                 Some((common.there.snapshot_name(), common.there.guid))
             }

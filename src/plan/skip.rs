@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::SourceDataset;
 use super::diff::{BaseKind, Step, newest_common};
-use super::item::Known;
+use super::item::OnTarget;
 use super::negotiate::Negotiation;
 use super::verdict::Verdict;
 use zfs::Version;
@@ -80,9 +80,9 @@ impl Negotiation {
         let Some(item) = self.items.get(index).filter(|_| self.skip_empty && !self.newest_only) else {
             return Vec::new();
         };
-        let steps = match (self.verdict(item), &item.known) {
+        let steps = match (self.verdict(item), &item.on_target) {
             // It may be about the name of one that changes nothing.
-            (Verdict::Conflict(_), Known::Listed(target)) => newest_common(&item.source, target)
+            (Verdict::Conflict(_), OnTarget::Listed(target)) => newest_common(&item.source, target)
                 .map(|common| common.steps(&item.source, self.newest_only))
                 .unwrap_or_default(),
             (verdict, _) => verdict.steps().to_vec(),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Dataset, Report, Side, versions};
+use super::{Dataset, ModelHost, Report, versions};
 use crate::plan::{Ask, Doubt, Negotiation, Proof, Proofs, SourceDataset, SourceFacts, TargetDataset};
 use zfs::name::{DatasetName, Guid, RelPath, Txg};
 use zfs::{BaseFacts, Encryption};
@@ -11,9 +11,9 @@ use zfs::{BaseFacts, Encryption};
 pub(super) fn answer(
     ask: Ask,
     negotiation: &mut Negotiation,
-    source: &Side,
-    target: &mut Side,
-    between: &mut dyn FnMut(&mut Side),
+    source: &ModelHost,
+    target: &mut ModelHost,
+    between: &mut dyn FnMut(&mut ModelHost),
     report: &mut Report,
 ) {
     match ask {
@@ -57,7 +57,7 @@ pub(super) fn all_hold(doubts: Vec<Doubt>) -> Proofs {
     doubts.into_iter().map(hold).collect()
 }
 
-impl Side {
+impl ModelHost {
     /// What the source's listing gives, in an order that means nothing.
     pub fn list_source(&self, top: &DatasetName, selects: &dyn Fn(&RelPath) -> bool) -> Vec<SourceDataset> {
         let within = self.datasets.iter().rev().filter_map(|(name, dataset)| Some((name.below(top)?, dataset)));

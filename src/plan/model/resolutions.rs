@@ -1,11 +1,11 @@
 //! What resolutions do to the model's target, as the helper and ZFS do it.
 
-use super::{Dataset, Side, Snap};
+use super::{Dataset, ModelHost, Snap};
 use crate::plan::PlannedDataset;
 use zfs::name::DatasetName;
 use zfs::{Cure, Refusal, Restore};
 
-impl Side {
+impl ModelHost {
     /// Carries a resolution out.
     pub fn resolve(&mut self, resolution: &Cure) -> Result<(), Refusal> {
         match resolution {

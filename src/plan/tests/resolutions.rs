@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::histories::{Op, World, judge, names, op, selects};
-use crate::plan::model::{End, Job, Report, Side, config};
+use crate::plan::model::{Job, ModelHost, PushOutcome, Report, config};
 use crate::plan::{ConflictKind, Resolutions};
 
 fn push(world: &mut World, newest_only: bool, selected: u8, resolutions: Resolutions) -> Report {
@@ -16,7 +16,7 @@ fn push(world: &mut World, newest_only: bool, selected: u8, resolutions: Resolut
 }
 
 /// Every snapshot of a side, wherever it is.
-fn all(side: &Side) -> BTreeSet<u64> {
+fn all(side: &ModelHost) -> BTreeSet<u64> {
     side.datasets.values().flat_map(|dataset| dataset.snapshots.iter().map(|snap| snap.guid)).collect()
 }
 
@@ -27,7 +27,7 @@ fn play(ops: &[Op], resolutions: &Resolutions, check: &mut dyn FnMut(&World, &Wo
             let before = world.clone();
             let report = push(world, newest_only, selected, resolutions.clone());
             for (target, end) in &report.ends {
-                if !matches!(end, End::Failed(_)) {
+                if !matches!(end, PushOutcome::Failed(_)) {
                     judge(world, target, end, newest_only);
                 }
             }
@@ -47,7 +47,7 @@ proptest! {
             assert!(lost.is_empty(), "{lost:?} {report:?}");
             for (target, end) in &report.ends {
                 let solved = match end {
-                    End::Conflict(conflict) => matches!(conflict.kind, ConflictKind::Partial | ConflictKind::Ahead) || conflict.would_decrypt,
+                    PushOutcome::Conflict(conflict) => matches!(conflict.kind, ConflictKind::Partial | ConflictKind::Ahead) || conflict.would_decrypt,
                     _ => true,
                 };
                 assert!(solved, "{target}: {end:?}");
@@ -66,7 +66,7 @@ proptest! {
                 if lost.is_empty() {
                     continue;
                 }
-                assert!(report.ends.get(name) == Some(&End::InSync), "{name}: {:?}", report.ends.get(name));
+                assert!(report.ends.get(name) == Some(&PushOutcome::InSync), "{name}: {:?}", report.ends.get(name));
                 let path = name.below(&names().1).unwrap();
                 let source = &before.here.datasets[&names().0.join(&path).unwrap()];
                 let is_common = |snap: &crate::plan::model::Snap| {
@@ -74,8 +74,8 @@ proptest! {
                 };
                 assert!(!lost.iter().any(is_common), "a common one was lost: {lost:?}");
             }
-            let stays = |end: &&End| match end {
-                End::Conflict(conflict) => matches!(conflict.kind, ConflictKind::Diverged | ConflictKind::Modified),
+            let stays = |end: &&PushOutcome| match end {
+                PushOutcome::Conflict(conflict) => matches!(conflict.kind, ConflictKind::Diverged | ConflictKind::Modified),
                 _ => false,
             };
             assert_eq!(report.ends.values().find(stays), None);

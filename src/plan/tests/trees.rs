@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 
 use super::shorthand::{push, side};
 use crate::plan::Placement;
-use crate::plan::model::{End, Job};
+use crate::plan::model::{Job, PushOutcome};
 use zfs::Kind;
 use zfs::name::DatasetName;
 
@@ -29,7 +29,7 @@ fn an_empty_dataset_that_appears_meanwhile_is_filled() {
             there.create(&target, Kind::Filesystem).unwrap();
         }
     });
-    assert_eq!((report.refused, &report.ends[&target]), (1, &End::InSync));
+    assert_eq!((report.refused, &report.ends[&target]), (1, &PushOutcome::InSync));
 }
 
 /// Relatives of zelta's `match` table (R19): one tree with one of each.
