@@ -197,3 +197,141 @@ impl Replan {
         negotiation.replan(self.index).map(|planned| AskAnew::Planned(Box::new(planned)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Proof, Proofs, SourceDataset, SourceFacts, TargetDataset, Verdict};
+    use zfs::name::{Guid, Txg};
+    use zfs::{Encryption, Kind, Versions};
+
+    fn versions(all: &[(&str, u64)]) -> Versions {
+        let mut versions = Versions::default();
+        for (name, number) in all {
+            versions.push(&name.parse().unwrap(), Guid(*number), Txg(*number));
+        }
+        versions
+    }
+
+    fn negotiation(bookmarks: &[(&str, u64)]) -> Negotiation {
+        let source = SourceDataset {
+            snapshots: versions(&[("old", 4), ("new", 9)]),
+            bookmarks: versions(bookmarks),
+            ..SourceDataset::default()
+        };
+        Negotiation::new(&"p/s".parse().unwrap(), &"q/t".parse().unwrap(), vec![source], false)
+    }
+
+    /// A target that has these, and of whose names nothing but those of `told` are found when asked for.
+    struct There<'a> {
+        told: &'a [(&'a str, u64)],
+        listed: &'a [(&'a str, u64)],
+        encrypted: bool,
+        limits: TargetLimits,
+    }
+
+    /// Answers all questions, and tells in which order they came.
+    fn asked(negotiation: &mut Negotiation, there: &There<'_>) -> Result<Vec<String>, NoPool> {
+        let (mut inquiry, mut all) = (Inquiry::default(), Vec::new());
+        while let Some(ask) = inquiry.next(negotiation)? {
+            let told = format!("{ask:?}");
+            all.push(told.split(['(', ' ']).next().unwrap_or_default().to_owned());
+            match ask {
+                Ask::Names(names) => {
+                    let guid = |name: &String| there.told.iter().find(|(told, _)| told == name).map(|(_, guid)| *guid);
+                    let found = (0..).zip(&names).filter_map(|(at, name)| Some((at, Guid(guid(name)?), Txg(1))));
+                    negotiation.answers(&found.collect::<Vec<_>>());
+                }
+                Ask::List(datasets) => {
+                    let dataset = || TargetDataset {
+                        kind: Kind::Filesystem,
+                        partial: false,
+                        resume: None,
+                        unborn: false,
+                        empty: false,
+                        encryption: if there.encrypted { Encryption::Root } else { Encryption::Off },
+                        snapshots: versions(there.listed),
+                    };
+                    negotiation.listed(datasets.into_iter().map(|name| (name, dataset())).collect());
+                }
+                Ask::Proofs(doubts) => {
+                    let gone = |doubt: Doubt| {
+                        let marks = doubt.marks.into_iter().map(|(guid, _)| (guid, Proof::WentBack(Txg(5))));
+                        (doubt.index, marks.collect())
+                    };
+                    negotiation.proofs(doubts.into_iter().map(gone).collect::<Proofs>());
+                }
+                Ask::Facts { .. } => {
+                    inquiry.limited(&there.limits);
+                    let facts = SourceFacts { kind: Kind::Filesystem, encrypted: there.encrypted, root_up: 0 };
+                    let datasets = negotiation.wants_facts(there.encrypted);
+                    negotiation.facts(&datasets.into_iter().map(|name| (name, facts)).collect());
+                }
+                Ask::Bases(wanted) => {
+                    let facts = zfs::BaseFacts {
+                        written: Some(0),
+                        iv_set: Some(Guid(1)),
+                        encryption_root: Some("q/t".parse().unwrap()),
+                        key_loaded: true,
+                    };
+                    negotiation.bases(&wanted, vec![(0, facts)]);
+                }
+                Ask::IvSets(names) => {
+                    negotiation.iv_sets(&names.into_iter().map(|name| (name, Guid(2))).collect::<Vec<_>>());
+                }
+                Ask::OnlyThere | Ask::OfOthers(_) | Ask::MoreFacts(_) | Ask::Holders(_) | Ask::History(_) => {}
+            }
+            assert!(all.len() < 30, "it asks for ever: {all:?}");
+        }
+        Ok(all)
+    }
+
+    const PLAIN: There<'_> = There {
+        told: &[("q", 1), ("q/t", 1), ("q/t@new", 9)],
+        listed: &[],
+        encrypted: false,
+        limits: TargetLimits { disabled: Vec::new(), encrypted: false },
+    };
+
+    #[test]
+    fn nothing_to_do_is_known_by_one_question() {
+        let mut negotiation = negotiation(&[]);
+        assert_eq!(asked(&mut negotiation, &PLAIN).unwrap(), ["Names", "OnlyThere"]);
+        assert_eq!(negotiation.plan().datasets[0].verdict, Verdict::InSync);
+    }
+
+    #[test]
+    fn no_pool_takes_nothing() {
+        let mut negotiation = negotiation(&[]);
+        assert_eq!(asked(&mut negotiation, &There { told: &[], ..PLAIN }), Err(NoPool));
+    }
+
+    #[test]
+    fn what_streams_may_carry_decides_how_much_is_asked() {
+        let there = There { told: &[("q", 1), ("q/t", 1), ("q/t@old", 4)], ..PLAIN };
+        assert_eq!(asked(&mut negotiation(&[]), &there).unwrap(), ["Names", "Names", "OnlyThere", "Facts"]);
+        let limits = TargetLimits { disabled: vec!["lz4_compress".into()], encrypted: false };
+        assert_eq!(
+            asked(&mut negotiation(&[]), &There { limits, ..there }).unwrap(),
+            ["Names", "Names", "OnlyThere", "Facts", "MoreFacts"]
+        );
+    }
+
+    /// A bookmark that is none any more sends back to the list, and a doubtful IV set to the history.
+    #[test]
+    fn answers_lead_to_further_questions() {
+        let there =
+            There { told: &[("q", 1), ("q/t", 1), ("q/t@mark", 7)], listed: &[("old", 4), ("mark", 7)], ..PLAIN };
+        let mut marked = negotiation(&[("mark", 7)]);
+        assert_eq!(
+            asked(&mut marked, &there).unwrap(),
+            ["Names", "Names", "OnlyThere", "Proofs", "List", "Facts"],
+            "{:?}",
+            marked.plan()
+        );
+        let there =
+            There { told: &[("q", 1), ("q/t", 1), ("q/t@old", 4)], listed: &[("old", 4)], encrypted: true, ..there };
+        let all = ["Names", "Names", "OnlyThere", "Facts", "Bases", "IvSets", "List", "History"];
+        assert_eq!(asked(&mut negotiation(&[]), &there).unwrap(), all);
+    }
+}
