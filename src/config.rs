@@ -27,7 +27,7 @@ pub use cron::{Branch, CronJob};
 pub use hooks::{HookCommand, Hooks, When};
 pub use prune::PruneJob;
 pub use restore::Restore;
-pub use run::{FileError, choose as choose_jobs, read as read_jobs};
+pub use run::{choose as choose_jobs, read as read_jobs};
 pub use status::StatusJob;
 pub use targets::{ForgetJob, targets_of};
 pub use verify::VerifyJob;

@@ -1,7 +1,6 @@
 //! A crontab's job: a snapshot, all targets at the same time, then the thinning. One that is slow or dead delays no other.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,16 +11,18 @@ use super::hook;
 use super::notice;
 use super::prune::{prune_by_bookmarks, prune_until};
 use super::push::push_listed;
-use super::snapshot::{self, Taken};
+use super::snapshot;
 use super::source::{self, Source};
 use super::stop::Stop;
 use crate::config::{Branch, CronJob, PruneJob, PushJob, SnapshotJob, When};
 use crate::error::{Exit, StartError};
+use crate::format::{count, sanitise};
 use crate::plan::same_window;
-use crate::report::format::{count, sanitise};
-use crate::report::log_file::{Kept, LogFile};
-use crate::report::prune::Pruned;
-use crate::report::{self, state};
+use crate::report;
+use crate::report::lines::{Kept, LogFile};
+use crate::report::view::prune::Pruned;
+use crate::report::view::snapshot::Taken;
+use crate::state::results;
 use zfs::Zfs;
 use zfs::lock::{self, Lock, LockError};
 use zfs::name::DatasetName;
@@ -54,9 +55,21 @@ pub struct Done {
     pub error: Option<StartError>,
 }
 
-/// Does the job. An error means that nothing was sent. Blocks; not for use within a runtime.
-pub fn cron(job: &CronJob) -> Result<Report, StartError> {
-    let done = carry_out(job, &Stop::default());
+/// What can't wait for the end of a command.
+#[derive(Debug, Clone, Copy)]
+pub enum Told<'a> {
+    /// What a job keeps and thins out: lines for people.
+    Keeps(&'a str),
+    /// A job has ended; others follow.
+    Ended(&'a Report),
+}
+
+/// Hears it.
+pub type Tell<'a> = &'a mut dyn FnMut(Told<'_>);
+
+/// Does the job. An error means that nothing was sent.
+pub async fn cron(job: &CronJob, tell: Tell<'_>) -> Result<Report, StartError> {
+    let done = carry_out(job, &Stop::default(), tell).await;
     if let Some(error) = done.error {
         return Err(error);
     }
@@ -64,12 +77,12 @@ pub fn cron(job: &CronJob) -> Result<Report, StartError> {
 }
 
 /// Does the job, until something stops it.
-pub fn carry_out(job: &CronJob, stop: &Stop) -> Done {
-    let mut work = match Work::new(job, stop) {
+pub async fn carry_out(job: &CronJob, stop: &Stop, tell: Tell<'_>) -> Done {
+    let mut work = match Work::new(job, stop, tell) {
         Ok(work) => work,
         Err(error) => return Done { parts: Vec::new(), error: Some(error) },
     };
-    let error = work.all().err();
+    let error = work.all().await.err();
     work.note_rest(error.as_ref());
     if let (Some(log), Some(error)) = (&work.log, &error) {
         log.note(job.label(), &error.to_string());
@@ -81,6 +94,7 @@ pub fn carry_out(job: &CronJob, stop: &Stop) -> Done {
 struct Work<'a> {
     job: &'a CronJob,
     stop: &'a Stop,
+    tell: Tell<'a>,
     zfs: Zfs,
     log: Option<LogFile>,
     /// The name of the snapshot, once it is there.
@@ -95,60 +109,71 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(job: &'a CronJob, stop: &'a Stop) -> Result<Self, StartError> {
+    fn new(job: &'a CronJob, stop: &'a Stop, tell: Tell<'a>) -> Result<Self, StartError> {
         let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
         let log = job.log.as_ref().map(|log| LogFile::open(log, job.label())).transpose()?;
         for push in job.branches.iter().flat_map(|branch| &branch.targets) {
-            push.state_dir.as_ref().map_or(Ok(()), |dir| state::check(dir, &push.key()))?;
+            push.state_dir.as_ref().map_or(Ok(()), |dir| results::check(dir, &push.key()))?;
         }
-        Ok(Self { job, stop, zfs, log, taken: None, is_first: false, tried: 0, is_early: true, parts: Vec::new() })
+        Ok(Self {
+            job,
+            stop,
+            tell,
+            zfs,
+            log,
+            taken: None,
+            is_first: false,
+            tried: 0,
+            is_early: true,
+            parts: Vec::new(),
+        })
     }
 
-    fn all(&mut self) -> Result<(), StartError> {
+    async fn all(&mut self) -> Result<(), StartError> {
         self.stop.check()?;
         // Without one the targets are served all the same: the snapshot of this window may be another run's, or of one that got no further.
         if let Some(snapshot) = &self.job.snapshot
-            && self.is_due(snapshot)?
+            && self.is_due(snapshot).await?
         {
-            if !self.hook(When::PreSnapshot, None) {
+            if !self.hook(When::PreSnapshot, None).await {
                 return self.stop.check();
             }
-            let taken = self.snapshot(snapshot);
-            self.hook(When::PostSnapshot, None);
+            let taken = self.snapshot(snapshot).await;
+            self.hook(When::PostSnapshot, None).await;
             taken?;
         }
         self.stop.check()?;
         // Before anything is destroyed.
-        self.tell_what_stays();
+        self.tell_what_stays().await;
         let sends = self.job.branches.iter().any(|branch| !branch.targets.is_empty());
-        if sends && !self.hook(When::PrePush, None) {
+        if sends && !self.hook(When::PrePush, None).await {
             return self.stop.check();
         }
-        let served = self.serve();
+        let served = self.serve().await;
         if sends {
             let exit =
                 served.as_ref().err().map_or_else(|| worst(self.parts.iter().map(|part| part.exit)), StartError::exit);
-            self.hook(When::PostPush, Some(exit));
+            self.hook(When::PostPush, Some(exit)).await;
         }
         served
     }
 
     /// Whether there is no own snapshot of the present window.
-    fn is_due(&self, snapshot: &SnapshotJob) -> Result<bool, StartError> {
+    async fn is_due(&self, snapshot: &SnapshotJob) -> Result<bool, StartError> {
         let Some(window) = self.job.window else { return Ok(true) };
-        let newest = snapshot::newest_own(snapshot, &self.zfs, self.stop.until())?;
+        let newest = snapshot::newest_own(snapshot, &self.zfs, self.stop.until()).await?;
         let now = Timestamp::now().as_second();
         Ok(newest.is_none_or(|newest| !same_window(newest.as_second(), now, window)))
     }
 
     /// Takes the snapshot, unless another run has just done so for the present window.
-    fn snapshot(&mut self, snapshot: &SnapshotJob) -> Result<(), StartError> {
-        let turns = source_locks(self.job, self.stop)?;
-        if !self.is_due(snapshot)? {
+    async fn snapshot(&mut self, snapshot: &SnapshotJob) -> Result<(), StartError> {
+        let turns = source_locks(self.job, self.stop).await?;
+        if !self.is_due(snapshot).await? {
             return Ok(());
         }
         self.is_early = false;
-        let taken = snapshot::take_until(snapshot, &self.zfs, self.stop.until());
+        let taken = snapshot::take_until(snapshot, &self.zfs, self.stop.until()).await;
         // A listing that was given up for the time.
         let taken = taken.map_err(|error| self.stop.check().err().unwrap_or(error))?;
         self.parts.push(part_of_snapshot(&taken, self.log.as_ref()));
@@ -158,12 +183,12 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    fn serve(&mut self) -> Result<(), StartError> {
+    async fn serve(&mut self) -> Result<(), StartError> {
         for branch in &self.job.branches {
             self.stop.check()?;
             let until = self.stop.until();
             self.tried += 1;
-            let served = crate::block_on(serve_all(branch, until, &self.zfs, self.log.as_ref()));
+            let served = serve_all(branch, until, &self.zfs, self.log.as_ref()).await;
             if let Err(error) = &served {
                 self.note_not_tried(branch, error.exit(), &error.to_string());
             }
@@ -202,17 +227,16 @@ impl<'a> Work<'a> {
     }
 
     /// Says what it keeps, if that must be said.
-    fn tell_what_stays(&self) {
+    async fn tell_what_stays(&mut self) {
         if !self.job.tells {
             return;
         }
-        let told = crate::block_on(async { Ok(notice::notice(self.job, &self.zfs, self.is_first).await) });
-        let Some(words) = told.ok().flatten() else { return };
+        let Some(words) = notice::notice(self.job, &self.zfs, self.is_first).await else { return };
         if let Some(log) = &self.log {
             log.note(self.job.label(), &words);
         }
         // Whatever becomes of the rest: that goes into the report.
-        let _ = writeln!(report::output::stderr(), "{}", sanitise(&words));
+        (self.tell)(Told::Keeps(&words));
     }
 
     /// Targets that nobody got to, as something before them went wrong, have no other record of this run.
@@ -231,18 +255,18 @@ impl<'a> Work<'a> {
     fn note_not_tried(&self, branch: &Branch, exit: Exit, why: &str) {
         // The run that has the lock has its own record.
         for push in branch.targets.iter().filter(|_| exit != Exit::Locked) {
-            if let (Err(error), Some(log)) = (state::not_tried(push, exit, why), &self.log) {
+            if let (Err(error), Some(log)) = (results::not_tried(push, exit, why), &self.log) {
                 log.note(&push.target.to_string(), &format!("can't keep the result in the state folder: {error}"));
             }
         }
     }
 
     /// Runs a hook if there is one; whether the job may go on.
-    fn hook(&mut self, when: When, result: Option<Exit>) -> bool {
+    async fn hook(&mut self, when: When, result: Option<Exit>) -> bool {
         let Some(command) = self.job.hooks.command(when) else { return true };
         let words = |names: Vec<String>| Some(names.join(" "));
         let targets = self.job.branches.iter().flat_map(|branch| &branch.targets);
-        let env = [
+        let env = vec![
             ("ZFSYNC_JOB", Some(self.job.label().to_owned())),
             ("ZFSYNC_SOURCE", words(self.job.sources().map(ToString::to_string).collect())),
             ("ZFSYNC_TARGETS", words(targets.map(|push| push.target.to_string()).collect())),
@@ -251,7 +275,7 @@ impl<'a> Work<'a> {
         ];
         // What tidies up is not cut short.
         let stop = when.is_before().then_some(self.stop);
-        let ended = hook::run(command, &env, self.job.hooks.timeout, stop);
+        let ended = hook::run(command, env, self.job.hooks.timeout, stop).await;
         let (exit, words) = match ended {
             Ok(said) => (Exit::InSync, said),
             Err(words) => (Exit::Failed, words),
@@ -263,20 +287,24 @@ impl<'a> Work<'a> {
 }
 
 /// One run at a time takes snapshots of a source, and thins it. All take them in the same order.
-fn source_locks(job: &CronJob, stop: &Stop) -> Result<Vec<Lock>, StartError> {
+async fn source_locks(job: &CronJob, stop: &Stop) -> Result<Vec<Lock>, StartError> {
     let mut sources: Vec<&DatasetName> = job.sources().collect();
     sources.sort_unstable_by_key(|source| source.as_str());
-    sources.into_iter().map(|source| source_lock(source, stop)).collect()
+    let mut locks = Vec::with_capacity(sources.len());
+    for source in sources {
+        locks.push(source_lock(source, stop).await?);
+    }
+    Ok(locks)
 }
 
-fn source_lock(source: &DatasetName, stop: &Stop) -> Result<Lock, StartError> {
+async fn source_lock(source: &DatasetName, stop: &Stop) -> Result<Lock, StartError> {
     let began = Instant::now();
     let owner = format!("zfsync cron {source}, process {}", std::process::id());
     loop {
         stop.check()?;
         match lock::directory().and_then(|dir| Lock::take(&dir, &format!("cron {source}"), 0, &owner)) {
             Ok(lock) => return Ok(lock),
-            Err(LockError::Held { .. }) if began.elapsed() < PATIENCE => std::thread::sleep(AGAIN),
+            Err(LockError::Held { .. }) if began.elapsed() < PATIENCE => tokio::time::sleep(AGAIN).await,
             Err(LockError::Held { holder, path, .. }) => {
                 return Err(StartError::Locked { target: source.to_string(), holder, path });
             }
@@ -342,9 +370,9 @@ async fn serve_all(
 async fn serve(target: PushJob, thin: Option<PruneJob>, listed: Arc<Source>, log: Option<LogFile>) -> Vec<Part> {
     let (label, kept, until) = (target.target.to_string(), Kept::default(), target.until);
     let mut reporter = report::logged(report::kept(Box::new(kept.clone())), log.as_ref(), &label);
-    let pushed = push_listed(target, Some(listed), false, reporter.as_mut()).await;
+    let pushed = push_listed(target, Some(listed), reporter.as_mut()).await;
     let (exit, words) = match pushed {
-        Ok(exit) => (exit, kept.text()),
+        Ok(pushed) => (pushed.exit, kept.text()),
         Err(error) => {
             let words = error.to_string();
             if let Some(log) = &log {
@@ -385,11 +413,9 @@ fn part_of_pruned(label: &str, pruned: Result<Pruned, StartError>) -> Part {
     let label = format!("thinning {label}");
     match pruned {
         Ok(pruned) => {
-            let mut words = Vec::new();
             // Only what is wrong, where something is.
-            let printed = pruned.print(0, pruned.failed(), &mut std::io::sink(), &mut words);
-            let exit = if pruned.failed() || printed.is_err() { Exit::Failed } else { Exit::InSync };
-            Part { label, exit, words: String::from_utf8_lossy(&words).into_owned() }
+            let words = pruned.told(0, pruned.failed()).into_iter().map(|(_, words)| words).collect();
+            Part { label, exit: pruned.exit(), words }
         }
         Err(error) => Part { label, exit: error.exit(), words: error.to_string() },
     }

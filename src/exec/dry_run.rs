@@ -9,20 +9,15 @@ use tokio::task::JoinSet;
 use super::ready::{Cleared, Ready};
 use super::{foresee, recorded, source};
 use crate::config::PushJob;
-use crate::error::{Exit, StartError};
+use crate::error::Exit;
+use crate::format::duration;
 use crate::plan::{Move, PlannedDataset, Step, UNRESOLVED, Verdict};
-use crate::report::format::duration;
-use crate::report::{PlanAction, PlanRow, Reporter, print_plan};
+use crate::report::Reporter;
+use crate::report::view::dry_run::{PlanAction, PlanRow};
 use zfs::{Cure, Zfs};
 
-/// Prints the plan; only `zfs send -n` runs, on this machine.
-pub async fn show(
-    job: &PushJob,
-    zfs: &Zfs,
-    ready: &Ready,
-    json: bool,
-    reporter: &mut dyn Reporter,
-) -> Result<Exit, StartError> {
+/// The plan, row by row; only `zfs send -n` runs, on this machine.
+pub async fn rows(job: &PushJob, zfs: &Zfs, ready: &Ready, reporter: &mut dyn Reporter) -> Vec<PlanRow> {
     let mut rows = Vec::new();
     // Rows whose size is asked for.
     let mut wanted = Vec::new();
@@ -97,10 +92,14 @@ pub async fn show(
     if let Some(notice) = foresee::space_notice(job, &ready.outlook, sent) {
         reporter.event(&notice);
     }
-    print_plan(&rows, json).map_err(|error| StartError::System { what: "can't print the plan", error })?;
+    rows
+}
+
+/// How a run with this plan would end.
+pub fn exit(ready: &Ready, rows: &[PlanRow]) -> Exit {
     let fails = rows.iter().any(|row| matches!(row.action, PlanAction::Conflict | PlanAction::Fails));
     let withheld = ready.cleared.as_ref().is_some_and(Cleared::is_withheld);
-    Ok(if fails || withheld || !ready.unread.is_empty() { Exit::Failed } else { Exit::InSync })
+    if fails || withheld || !ready.unread.is_empty() { Exit::Failed } else { Exit::InSync }
 }
 
 fn add_steps<'a>(

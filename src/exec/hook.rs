@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 
 use super::stop::Stop;
 use crate::config::HookCommand;
-use crate::report::format::duration;
+use crate::format::duration;
 
 /// How often is looked whether it has ended.
 const LOOK: Duration = Duration::from_millis(20);
@@ -19,10 +19,19 @@ const GRACE: Duration = Duration::from_secs(3);
 /// So much of what it has said is told.
 const QUOTED: u64 = 4096;
 
+/// What a hook finds in its environment: variables that are set, and those that are not.
+pub type Env = Vec<(&'static str, Option<String>)>;
+
 /// Runs it. `Ok` is what it has said; an error tells what went wrong, too. With `stop` given it ends when that says so.
-pub fn run(
+pub async fn run(hook: &HookCommand, env: Env, timeout: Duration, stop: Option<&Stop>) -> Result<String, String> {
+    let (hook, stop) = (hook.clone(), stop.cloned());
+    let work = move || run_here(&hook, &env, timeout, stop.as_ref());
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(format!("a task failed: {error}")))
+}
+
+fn run_here(
     hook: &HookCommand,
-    env: &[(&str, Option<String>)],
+    env: &[(&'static str, Option<String>)],
     timeout: Duration,
     stop: Option<&Stop>,
 ) -> Result<String, String> {
@@ -108,7 +117,7 @@ mod tests {
 
     fn try_run(line: &str, timeout: u64) -> Result<String, String> {
         let env = [("ZFSYNC_JOB", Some("data".to_owned())), ("ZFSYNC_SNAPSHOT", None)];
-        run(&line.parse().unwrap(), &env, Duration::from_millis(timeout), None)
+        run_here(&line.parse().unwrap(), &env, Duration::from_millis(timeout), None)
     }
 
     #[test]

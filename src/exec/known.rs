@@ -8,7 +8,7 @@ use super::{local, lock, source};
 use crate::config::ForgetJob;
 use crate::error::StartError;
 use crate::plan::{Registered, SourceDataset, arrived, bookmarks_of, strangers};
-use crate::report::targets::{Forgotten, Known, Targets};
+use crate::report::view::targets::{Forgotten, Known, Targets};
 use zfs::name::{DatasetName, SnapshotName};
 use zfs::{Refusal, Tag, Tags, Zfs};
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::local;
 use crate::config::{Branch, CronJob, PruneJob};
+use crate::format::duration;
 use crate::plan::{MissingPolicy, Rules};
-use crate::report::format::duration;
-use crate::report::jobs::rules_in_words;
+use crate::report::view::jobs::rules_in_words;
 use zfs::{Zfs, hash};
 
 /// So long zfs may take for either question.

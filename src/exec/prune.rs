@@ -16,13 +16,13 @@ use super::link::{check_helper, close, first_channel};
 use super::signals::Signals;
 use super::{lock, proof, source};
 use crate::config::{PruneJob, PushJob};
-use crate::error::{Exit, StartError};
+use crate::error::StartError;
 use crate::plan::{
     Calendar, Choice, Cut, SourceDataset, TargetDataset, prune_source, prune_target, relies_on_orphans, undated,
 };
 use crate::remote::client::{ChannelId, FromChannel};
-use crate::report::prune::{Pruned, Side};
-use crate::report::record::{Begun, Record, Thing};
+use crate::report::view::prune::{Pruned, Side};
+use crate::state::record::{Begun, Record, Thing};
 use zfs::host::MAX_THIN;
 use zfs::lock::Lock;
 use zfs::name::{DatasetName, Guid, RelPath, SnapshotName};
@@ -376,10 +376,4 @@ fn explain(failure: Failure, dataset: &DatasetName) -> Failure {
     }
     let allow = permission::allow("USER", permission::DESTROY, dataset);
     Failure { words: format!("{}\n  the user on this machine needs: {allow}", failure.words), ..failure }
-}
-
-/// The exit code that a prune deserves.
-#[must_use]
-pub fn exit(pruned: &Pruned) -> Exit {
-    if pruned.failed() { Exit::Failed } else { Exit::InSync }
 }

@@ -22,38 +22,46 @@ use crate::plan::{
     SourceDataset, TargetDataset, TargetLimits, Verdict, When,
 };
 use crate::remote::client::FromChannel;
-use crate::report::state::Recorder;
+use crate::report::view::dry_run::PlanRow;
 use crate::report::{Event, Reporter};
+use crate::state::results::Recorder;
 use zfs::name::DatasetName;
 use zfs::{Failure, Outlook, Zfs};
 
-/// Brings the target in sync with the source, or shows what that would take.
-pub async fn push(job: PushJob, json: bool, reporter: &mut dyn Reporter) -> Result<Exit, StartError> {
-    push_listed(job, None, json, reporter).await
+/// How a push has ended.
+#[derive(Debug)]
+pub struct Pushed {
+    /// Whether the target is in sync, or in a dry run: whether it would be.
+    pub exit: Exit,
+    /// What a dry run has found out.
+    pub plan: Option<Vec<PlanRow>>,
+}
+
+/// Brings the target in sync with the source, or finds out what that would take.
+pub async fn push(job: PushJob, reporter: &mut dyn Reporter) -> Result<Pushed, StartError> {
+    push_listed(job, None, reporter).await
 }
 
 /// The same where the source has been listed already, for several targets at once: all of SOURCE, whatever the job selects.
 pub async fn push_listed(
     job: PushJob,
     listed: Option<Arc<Source>>,
-    json: bool,
     reporter: &mut dyn Reporter,
-) -> Result<Exit, StartError> {
+) -> Result<Pushed, StartError> {
     let Some(dir) = job.state_dir.clone().filter(|_| !job.dry_run) else {
-        return Box::pin(locked_push(job, listed, json, reporter)).await;
+        return Box::pin(locked_push(job, listed, reporter)).await;
     };
     let mut recorder = Recorder::new(&dir, &job, reporter)?;
-    let result = Box::pin(locked_push(job, listed, json, &mut recorder)).await;
-    recorder.finish(&result);
+    let result = Box::pin(locked_push(job, listed, &mut recorder)).await;
+    recorder.finish(result.as_ref().map(|pushed| pushed.exit));
     result
 }
 
 async fn locked_push(
     job: PushJob,
     listed: Option<Arc<Source>>,
-    json: bool,
     reporter: &mut dyn Reporter,
-) -> Result<Exit, StartError> {
+) -> Result<Pushed, StartError> {
     let started = Instant::now();
     let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
     let mut signals = Signals::listen_until(job.until)?;
@@ -100,7 +108,10 @@ async fn locked_push(
                 reporter.event(&Event::Notice { dataset: None, text: nothing.to_string() });
             }
             tokio::select! {
-                exit = dry_run::show(&job, &zfs, &ready, json, reporter) => exit.map(|exit| if nothing.is_some() { Exit::Failed } else { exit }),
+                rows = dry_run::rows(&job, &zfs, &ready, reporter) => {
+                    let exit = if nothing.is_some() { Exit::Failed } else { dry_run::exit(&ready, &rows) };
+                    Ok(Pushed { exit, plan: Some(rows) })
+                }
                 signal = signals.next() => Err(StartError::Interrupted(signal)),
             }
         }
@@ -121,7 +132,8 @@ async fn locked_push(
             }
             // Whoever destroys needs the tree for itself, and the run's helpers have its lock.
             close_before(fleet, &mut signals, matches!(ended.exit, Exit::Interrupted(_))).await;
-            return Ok(finish(&job, ended, &mut signals, reporter).await);
+            let exit = finish(&job, ended, &mut signals, reporter).await;
+            return Ok(Pushed { exit, plan: None });
         }
     };
     close_before(fleet, &mut signals, matches!(result, Err(StartError::Interrupted(_)))).await;

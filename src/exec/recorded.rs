@@ -1,10 +1,10 @@
 //! What a push destroys or moves on its target gets into the record of destructions, and is told as an event when it is done.
 
 use crate::config::PushJob;
+use crate::format::duration;
 use crate::plan::{Doomed, Negotiation};
-use crate::report::format::duration;
-use crate::report::record::{Begun, Deed, Record, Thing};
 use crate::report::{Event, Reporter};
+use crate::state::record::{Begun, Deed, Record, Thing};
 use zfs::name::DatasetName;
 use zfs::{Cure, Receive, Rename};
 

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::future::Future;
-use std::io::Write as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -11,9 +10,10 @@ use jiff::Timestamp;
 
 use super::source;
 use crate::config::SnapshotJob;
-use crate::error::{Exit, StartError};
+use crate::error::StartError;
+use crate::format::count;
 use crate::plan::{Naming, PoolSnapshots, Selection, SnapshotPlan, Tree};
-use crate::report::format::{count, duration, sanitise};
+use crate::report::view::snapshot::Taken;
 use zfs::name::{DatasetName, SnapshotName};
 use zfs::{Refusal, Zfs, permission, without_usage};
 
@@ -24,83 +24,29 @@ const LIMIT: Duration = Duration::from_secs(1800);
 /// So many lines of zfs, and so many names, are quoted.
 const QUOTED: usize = 5;
 
-/// What came of it.
-#[derive(Debug)]
-pub struct Taken {
-    /// The name of all snapshots, without its `@`.
-    pub name: SnapshotName,
-    /// The datasets that have got one.
-    pub datasets: Vec<DatasetName>,
-    /// Left out, as nothing was written since their newest snapshots.
-    pub unchanged: Vec<DatasetName>,
-    /// Left out, as they can't have one: gone meanwhile, or only a part of what is being received.
-    pub missed: Vec<DatasetName>,
-    /// Whether there was no own snapshot before.
-    pub is_first: bool,
-    /// One text for each pool in which none was taken: what was attempted, what zfs said, what to do. Or that nothing is selected.
-    pub failures: Vec<String>,
-}
-
-/// How much is said.
-#[derive(Debug, Clone, Copy)]
-pub struct Say {
-    /// Every dataset.
-    pub verbose: bool,
-    /// Only what is wrong.
-    pub quiet: bool,
-}
-
-/// Takes the snapshots, or only says which, and tells what came of it.
-pub fn snapshot(job: &SnapshotJob, say: Say) -> Result<Exit, StartError> {
-    let began = Instant::now();
+/// Takes the snapshots, or only finds out which those would be; then also the commands that would take them.
+pub async fn snapshot(job: &SnapshotJob) -> Result<(Taken, Vec<String>), StartError> {
     let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
-    let (taken, recursive) = if job.dry_run { would_take(plan(job, &zfs)?) } else { (take(job, &zfs)?, Vec::new()) };
-    if !say.quiet {
-        print(&names(job, &taken, say.verbose));
-        for line in words(job, &taken, say.verbose, began.elapsed()).into_iter().chain(recursive) {
-            complain(&line);
-        }
+    if job.dry_run {
+        return Ok(would_take(look(job, &zfs).await?));
     }
-    for failure in &taken.failures {
-        complain(&format!("zfsync: error: {failure}"));
-    }
-    Ok(if taken.failures.is_empty() { Exit::InSync } else { Exit::Failed })
+    Ok((take_until(job, &zfs, None).await?, Vec::new()))
 }
 
-/// What is to be done. Blocks; not for use within a runtime.
-pub fn plan(job: &SnapshotJob, zfs: &Zfs) -> Result<SnapshotPlan, StartError> {
-    wait_for(look(job, zfs))
+/// Takes the snapshots; when it is late before anything was taken, none. An error means that none was.
+pub async fn take_until(job: &SnapshotJob, zfs: &Zfs, until: Option<Instant>) -> Result<Taken, StartError> {
+    let plan = in_time(until, look(job, zfs)).await?;
+    Ok(carry_out(job, zfs, plan).await)
 }
 
-/// Takes the snapshots and prints nothing. Blocks; not for use within a runtime. An error means that none was taken.
-pub fn take(job: &SnapshotJob, zfs: &Zfs) -> Result<Taken, StartError> {
-    take_until(job, zfs, None)
-}
-
-/// The same; when it is late before anything was taken, nothing is.
-pub fn take_until(job: &SnapshotJob, zfs: &Zfs, until: Option<Instant>) -> Result<Taken, StartError> {
-    wait_for(async {
-        let plan = in_time(until, look(job, zfs)).await?;
-        Ok(carry_out(job, zfs, plan).await)
-    })
-}
-
-fn wait_for<T>(work: impl Future<Output = Result<T, StartError>>) -> Result<T, StartError> {
-    let system = |error| StartError::System { what: "can't start the runtime", error };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
-    let result = runtime.block_on(work);
-    // What waits for a suspended pool must not hold us up.
-    runtime.shutdown_background();
-    result
-}
-
-/// When the newest own snapshot was made. Blocks; not for use within a runtime.
-pub fn newest_own(job: &SnapshotJob, zfs: &Zfs, until: Option<Instant>) -> Result<Option<Timestamp>, StartError> {
-    wait_for(in_time(until, async {
+/// When the newest own snapshot was made.
+pub async fn newest_own(job: &SnapshotJob, zfs: &Zfs, until: Option<Instant>) -> Result<Option<Timestamp>, StartError> {
+    let newest = async {
         let (trees, _) = trees(job, zfs, 1).await?;
         let selection = Selection::new(&trees, &job.filter, job.if_changed);
         Ok(moment_of_newest(&selection, &job.naming, zfs).await)
-    }))
+    };
+    in_time(until, newest).await
 }
 
 async fn in_time<T>(
@@ -269,49 +215,4 @@ fn would_take(plan: SnapshotPlan) -> (Taken, Vec<String>) {
     let mut taken = Taken { name, datasets, unchanged, missed: incomplete, is_first, failures };
     taken.failures.extend(none_taken(&taken));
     (taken, commands)
-}
-
-/// The lines for stdout: each snapshot, or the name for each DATASET in which one was taken.
-fn names(job: &SnapshotJob, taken: &Taken, verbose: bool) -> Vec<String> {
-    let name = taken.name.as_str();
-    if verbose {
-        return taken.datasets.iter().map(|dataset| dataset.at(name)).collect();
-    }
-    let has = |top: &&DatasetName| taken.datasets.iter().any(|dataset| dataset.is_within(top));
-    job.datasets.iter().filter(has).map(|top| top.at(name)).collect()
-}
-
-/// The lines for stderr.
-fn words(job: &SnapshotJob, taken: &Taken, verbose: bool, took: Duration) -> Vec<String> {
-    let Taken { name, datasets, unchanged, missed, failures, .. } = taken;
-    let mut lines = Vec::new();
-    if verbose {
-        lines.extend(unchanged.iter().map(|dataset| format!("{dataset}: nothing written since its newest snapshot")));
-    }
-    let why = "left out: it has gone meanwhile, or its first receive is not complete";
-    lines.extend(missed.iter().map(|dataset| format!("{dataset}: {why}")));
-    let left = match unchanged.len() {
-        0 => String::new(),
-        n => format!("; left out {} without changes since the newest snapshot", count(n, "dataset")),
-    };
-    let all = count(datasets.len(), "dataset");
-    if !datasets.is_empty() && job.dry_run {
-        lines.push(format!("zfsync: would take @{name} of {all}{left}"));
-    } else if !datasets.is_empty() {
-        lines.push(format!("zfsync: took @{name} of {all} ({}){left}", duration(took)));
-    } else if !unchanged.is_empty() && failures.is_empty() {
-        let all = count(unchanged.len(), "dataset");
-        lines.push(format!("zfsync: nothing to take: {all} without changes since the newest snapshot"));
-    }
-    lines
-}
-
-fn print(lines: &[String]) {
-    let mut out = std::io::stdout().lock();
-    // Nobody may be left to read it; what was to be done is done.
-    let _ = lines.iter().try_for_each(|line| writeln!(out, "{line}")).and_then(|()| out.flush());
-}
-
-fn complain(line: &str) {
-    let _ = writeln!(crate::report::output::stderr(), "{}", sanitise(line));
 }

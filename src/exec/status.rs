@@ -18,12 +18,12 @@ use super::ready::spec;
 use super::signals::Signals;
 use super::source;
 use crate::config::{PushJob, StatusJob};
-use crate::error::{Exit, Signal, StartError};
+use crate::error::{Signal, StartError};
 use crate::plan::{
-    DatasetStatus, Level, Side, SourceDataset, Status, Step, TargetDataset, TargetLimits, TargetStatus, compare,
+    DatasetStatus, Side, SourceDataset, Status, Step, TargetDataset, TargetLimits, TargetStatus, compare,
 };
 use crate::remote::client::{ChannelId, FromChannel};
-use crate::report::state::Remembered;
+use crate::state::results::Remembered;
 use zfs::Zfs;
 use zfs::name::DatasetName;
 
@@ -55,17 +55,6 @@ async fn look(job: &StatusJob) -> Result<Status, StartError> {
             let _ = tokio::time::timeout(CLOSING, work).await;
             Err(StartError::Interrupted(signal))
         }
-    }
-}
-
-/// The exit code that the worst of them deserves.
-#[must_use]
-pub fn exit(all: &[Status]) -> Exit {
-    match all.iter().map(Status::level).max().unwrap_or(Level::Ok) {
-        Level::Ok => Exit::InSync,
-        Level::Unknown => Exit::Unknown,
-        Level::Warning => Exit::Warning,
-        Level::Critical => Exit::Critical,
     }
 }
 

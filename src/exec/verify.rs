@@ -17,7 +17,7 @@ use crate::config::VerifyJob;
 use crate::error::StartError;
 use crate::plan::{Compared, Content, Pair, contents_differ, verify as compare};
 use crate::remote::client::FromChannel;
-use crate::report::verify::Progress;
+use crate::report::live::Progress;
 use zfs::name::{DatasetName, Guid};
 use zfs::{PART, Part, Reading, Zfs};
 

@@ -11,7 +11,7 @@ use crate::exec::{dates, recorded, resume};
 use crate::plan::{Attempt, Blocked, PlannedDataset, Verdict};
 use crate::remote::client::ChannelId;
 use crate::report::Event;
-use crate::report::record::Begun;
+use crate::state::record::Begun;
 use helper::wire::Request;
 use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
 use zfs::{Failure, Refusal, TargetFacts};
