@@ -74,6 +74,6 @@ pub use resolution::{Resolutions, Solvable};
 pub use restore::{Restorable, restorable, wanted_dates};
 pub use retention::{Aged, KeptBy, PerClass, Periods, RuleError, Rules};
 pub use snapshot::{MAX_ARGV, PoolSnapshots, Selection, SnapshotError, SnapshotPlan, Tree};
-pub use status::{Clash, DatasetStatus, Level, Limits, Moment, Side, State, Status, TargetStatus, compare};
+pub use status::{Clash, DatasetStatus, HostRole, Level, Limits, Moment, Status, SyncState, TargetStatus, compare};
 pub use verdict::{Steps, UNRESOLVED, Verdict};
 pub use verify::{Agreement, Compared, Content, Pair, contents_differ, is_a_copy, verify};
