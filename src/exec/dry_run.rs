@@ -14,7 +14,7 @@ use crate::format::duration;
 use crate::plan::{Move, PlannedDataset, Step, UNRESOLVED, Verdict};
 use crate::report::Reporter;
 use crate::report::view::dry_run::{PlanAction, PlanRow};
-use zfs::{Cure, Zfs};
+use zfs::{Resolution, Zfs};
 
 /// The plan, row by row; only `zfs send -n` runs, on this machine.
 pub async fn rows(job: &PushJob, zfs: &Zfs, ready: &Ready, reporter: &mut dyn Reporter) -> Vec<PlanRow> {
@@ -37,9 +37,9 @@ pub async fn rows(job: &PushJob, zfs: &Zfs, ready: &Ready, reporter: &mut dyn Re
             }
             Verdict::Resolve(solvable) => {
                 let action = match solvable.resolution {
-                    Cure::Rollback { .. } => PlanAction::Rollback,
-                    Cure::SetAside { .. } => PlanAction::SetAside,
-                    Cure::Replace { .. } => PlanAction::Replace,
+                    Resolution::Rollback { .. } => PlanAction::Rollback,
+                    Resolution::SetAside { .. } => PlanAction::SetAside,
+                    Resolution::Replace { .. } => PlanAction::Replace,
                 };
                 rows.push(PlanRow { note: Some(solvable.describe()), ..row(dataset, action) });
                 add_steps(&mut rows, &mut wanted, dataset, &solvable.then);

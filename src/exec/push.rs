@@ -300,7 +300,7 @@ async fn refused_resolutions(plan: &Plan, asker: &mut Asker<'_>) -> Result<HashM
         }
         above.insert(dataset.target.clone());
     }
-    let answers = asker.try_cures(resolutions).await?;
+    let answers = asker.try_resolutions(resolutions).await?;
     Ok(places.into_iter().zip(answers).filter_map(|(place, failure)| Some((place, failure?))).collect())
 }
 

@@ -6,7 +6,7 @@ use crate::plan::{Doomed, Negotiation};
 use crate::report::{Event, Reporter};
 use crate::state::record::{Begun, Deed, Record, Thing};
 use zfs::name::DatasetName;
-use zfs::{Cure, Receive, Rename};
+use zfs::{Receive, Rename, Resolution};
 
 /// The rule by which a receive replaces an empty filesystem.
 pub const INTO_EMPTY: &str = "zfs receive -F onto an empty filesystem";
@@ -57,22 +57,22 @@ pub fn partial(job: &PushJob, dataset: &DatasetName) -> Begun {
 }
 
 /// What a resolution is called on the command line.
-pub fn resolution_rule(resolution: &Cure) -> &'static str {
+pub fn resolution_rule(resolution: &Resolution) -> &'static str {
     match resolution {
-        Cure::Rollback { .. } => "--rollback",
-        Cure::SetAside { .. } => "--set-aside",
-        Cure::Replace { .. } => "--replace",
+        Resolution::Rollback { .. } => "--rollback",
+        Resolution::SetAside { .. } => "--set-aside",
+        Resolution::Replace { .. } => "--replace",
     }
 }
 
 /// What gets a conflict out of the way, and what that takes away.
-pub fn resolution(job: &PushJob, negotiation: &Negotiation, place: usize, resolution: &Cure) -> Begun {
+pub fn resolution(job: &PushJob, negotiation: &Negotiation, place: usize, resolution: &Resolution) -> Begun {
     let lost = negotiation.losses(place, resolution);
     let mut things: Vec<Thing> = Thing::snapshots(resolution.dataset(), &lost).collect();
     things.push(match resolution {
-        Cure::Rollback { dataset, to, .. } => Thing::moved(Deed::Rollback, dataset, dataset.at(to.as_str())),
-        Cure::SetAside { dataset, aside, .. } => Thing::moved(Deed::Rename, dataset, aside.to_string()),
-        Cure::Replace { dataset, .. } => Thing::dataset(Deed::Replace, dataset),
+        Resolution::Rollback { dataset, to, .. } => Thing::moved(Deed::Rollback, dataset, dataset.at(to.as_str())),
+        Resolution::SetAside { dataset, aside, .. } => Thing::moved(Deed::Rename, dataset, aside.to_string()),
+        Resolution::Replace { dataset, .. } => Thing::dataset(Deed::Replace, dataset),
     });
     begin(job, resolution_rule(resolution), things)
 }

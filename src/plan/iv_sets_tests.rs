@@ -1,7 +1,7 @@
 use super::*;
 use crate::plan::{EncryptionRules, PlannedDataset, Resolutions, SourceDataset, SourceFacts};
 use zfs::name::Txg;
-use zfs::{Cure, Encryption, Kind, Versions};
+use zfs::{Encryption, Kind, Resolution, Versions};
 
 fn versions(names: &[&str]) -> Versions {
     let mut all = Versions::default();
@@ -63,7 +63,7 @@ fn the_way_back_is_the_last_raw_snapshot() {
         copy(&["a", "b"], EncryptionRules::default(), Resolutions { rollback: true, ..Resolutions::default() });
     let Verdict::Resolve(solvable) = planned.verdict else { panic!("{planned:?}") };
     assert!(
-        matches!(&solvable.resolution, Cure::Rollback { to, loses, .. } if to.as_str() == "b" && *loses == [Guid(99)])
+        matches!(&solvable.resolution, Resolution::Rollback { to, loses, .. } if to.as_str() == "b" && *loses == [Guid(99)])
     );
     assert_eq!(solvable.then[0].base.as_ref().unwrap().name.as_str(), "b");
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{Conflict, Step};
-use zfs::Cure;
+use zfs::Resolution;
 use zfs::name::DatasetName;
 
 /// What the user allows.
@@ -39,7 +39,7 @@ pub struct Solvable {
     /// The conflict.
     pub conflict: Conflict,
     /// What is done about it.
-    pub resolution: Cure,
+    pub resolution: Resolution,
     /// The steps that will follow, as far as can be told before; only for showing.
     pub then: Vec<Step>,
 }

@@ -6,7 +6,7 @@ use super::item::{Item, OnTarget};
 use super::negotiate::{EncryptedAs, Negotiation};
 use super::{Conflict, Solvable, Vain, Verdict};
 use zfs::name::{DatasetName, Guid, SnapshotName};
-use zfs::{Cure, Encryption, Restore, snapshot_of};
+use zfs::{Encryption, Resolution, Restore, snapshot_of};
 
 impl Negotiation {
     /// The verdict about an item whose listed target is in conflict.
@@ -40,7 +40,7 @@ impl Negotiation {
         if self.resolutions.replace.contains(&dataset) && conflict.new_start_helps() {
             let then = full(&item.source, self.newest_only);
             let whole = self.sends_raw(item) == Some(true) || target.encryption.is_on();
-            return resolved(conflict, Cure::Replace { dataset, loses: everything(), whole }, then);
+            return resolved(conflict, Resolution::Replace { dataset, loses: everything(), whole }, then);
         }
         let common = Self::common_behind(item, target, &conflict.kind);
         if let Some(common) = common.as_ref().filter(|_| self.resolutions.rollback && conflict.rollback_helps()) {
@@ -48,7 +48,7 @@ impl Negotiation {
             let newer = target.snapshots.iter().filter(|version| version.txg > common.there.txg);
             let loses = newer.map(|version| version.guid).collect();
             let then = common.steps(&item.source, self.newest_only);
-            return resolved(conflict, Cure::Rollback { dataset, to, to_guid, loses }, then);
+            return resolved(conflict, Resolution::Rollback { dataset, to, to_guid, loses }, then);
         }
         if !self.resolutions.set_aside || !conflict.new_start_helps() {
             return Verdict::Conflict(conflict);
@@ -68,7 +68,7 @@ impl Negotiation {
             |common| common.steps(&item.source, self.newest_only),
         );
         let top = item.target_name == self.target;
-        resolved(conflict, Cure::SetAside { dataset, aside, restore, top }, steps)
+        resolved(conflict, Resolution::SetAside { dataset, aside, restore, top }, steps)
     }
 
     /// What comes back after a dataset was set aside: itself and those below it, each if the one right above it does.
@@ -91,12 +91,12 @@ impl Negotiation {
     }
 }
 
-fn resolved(mut conflict: Conflict, resolution: Cure, then: Vec<super::Step>) -> Verdict {
+fn resolved(mut conflict: Conflict, resolution: Resolution, then: Vec<super::Step>) -> Verdict {
     // Should it be refused, the text offers the other ways.
     match resolution {
-        Cure::Rollback { .. } => conflict.vain.rollback = true,
-        Cure::SetAside { .. } => conflict.vain.set_aside = true,
-        Cure::Replace { .. } => conflict.vain.replace = true,
+        Resolution::Rollback { .. } => conflict.vain.rollback = true,
+        Resolution::SetAside { .. } => conflict.vain.set_aside = true,
+        Resolution::Replace { .. } => conflict.vain.replace = true,
     }
     Verdict::Resolve(Box::new(Solvable { conflict, resolution, then }))
 }
@@ -130,10 +130,10 @@ impl Solvable {
     pub fn describe(&self) -> String {
         let headline = self.conflict.headline();
         match &self.resolution {
-            Cure::Rollback { to, .. } => {
+            Resolution::Rollback { to, .. } => {
                 format!("{headline}; rolling it back to @{to}, which loses {}", self.conflict.rollback_cost())
             }
-            Cure::SetAside { aside, restore, .. } => {
+            Resolution::SetAside { aside, restore, .. } => {
                 let next = match restore.len() {
                     0 => "everything is sent anew".into(),
                     1 => "it comes back as a clone of the common snapshot".into(),
@@ -141,7 +141,7 @@ impl Solvable {
                 };
                 format!("{headline}; setting it aside as {aside} with all that lies below it: {next}")
             }
-            Cure::Replace { loses, .. } => {
+            Resolution::Replace { loses, .. } => {
                 let snapshots = match loses.len() {
                     0 => String::new(),
                     1 => " with its only snapshot".into(),

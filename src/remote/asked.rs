@@ -116,8 +116,8 @@ impl Asked {
             Request::Receive { .. } => Question::Receive { heard: None },
             Request::Clear { .. }
             | Request::Lock { .. }
-            | Request::Cure { .. }
-            | Request::TryCure { .. }
+            | Request::Resolve { .. }
+            | Request::TryResolve { .. }
             | Request::Rename { .. }
             | Request::Note { .. }
             | Request::Destroy { .. }

@@ -33,6 +33,6 @@ pub use own_bookmark::{
 pub use provenance::{Put, place};
 pub use receive::{Brings, Receive, Rename};
 pub use refusal::Refusal;
-pub use resolution::{Cure, Restore};
+pub use resolution::{Resolution, Restore};
 pub use stream::*;
 pub use volmode::Volmode;

@@ -134,13 +134,13 @@ impl Run<'_> {
             let resolved = Resolved::Refused("there is no conflict to solve".into());
             return self.input(Input::Resolved { dataset, resolved });
         };
-        let (cure, text) = (solvable.resolution.clone(), solvable.describe());
+        let (resolution, text) = (solvable.resolution.clone(), solvable.describe());
         let source = Some(planned.source.to_string());
         if self.idle_channel().is_some() {
-            let open = recorded::resolution(self.job, &self.ready.negotiation, dataset, &cure);
+            let open = recorded::resolution(self.job, &self.ready.negotiation, dataset, &resolution);
             self.looks.records.insert(dataset, open);
         }
-        if self.ask(dataset, Stage::Resolving, |id| Request::Cure { id, cure }).is_ok() {
+        if self.ask(dataset, Stage::Resolving, |id| Request::Resolve { id, resolution }).is_ok() {
             self.reporter.event(&Event::Notice { dataset: source, text });
         } else {
             self.looks.waiting.push((dataset, Waiting::Resolving));
@@ -162,7 +162,7 @@ impl Run<'_> {
         }
     }
 
-    /// A channel is gone: what was asked over it is asked again, but nobody knows what became of a cure.
+    /// A channel is gone: what was asked over it is asked again, but nobody knows what became of a resolution.
     pub(super) fn lose_looks(&mut self, channel: ChannelId, why: &str) {
         let lost: Vec<u64> =
             self.looks.open.iter().filter(|(_, look)| look.channel == channel).map(|(id, _)| *id).collect();
@@ -178,7 +178,7 @@ impl Run<'_> {
         }
     }
 
-    /// A request that nobody answers: its channel is given up. A cure takes the time it takes, and whoever receives well is not given up
+    /// A request that nobody answers: its channel is given up. A resolution takes the time it takes, and whoever receives well is not given up
     /// for a slow answer.
     pub(super) fn watch_looks(&mut self) {
         let Some(limit) = self.job.faults.stall_timeout else { return };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::plan::{Attempt, Negotiation, Resolutions, SourceDataset, SourceFacts, TargetDataset, Verdict};
 use zfs::name::{DatasetName, Guid, Txg};
-use zfs::{Cure, Encryption, Kind, Refusal, Versions};
+use zfs::{Encryption, Kind, Refusal, Resolution, Versions};
 
 fn versions(names: &[&str]) -> Versions {
     let mut all = Versions::default();
@@ -92,6 +92,6 @@ fn split_blocks_need_a_new_start() {
     let talk =
         negotiation("b/t", &["a"], Resolutions { set_aside: true, rollback: true, ..Resolutions::default() }, refusal);
     let Verdict::Resolve(solvable) = talk.replan(0).unwrap().verdict else { panic!() };
-    assert!(matches!(&solvable.resolution, Cure::SetAside { restore, .. } if restore.is_empty()), "{solvable:?}");
+    assert!(matches!(&solvable.resolution, Resolution::SetAside { restore, .. } if restore.is_empty()), "{solvable:?}");
     assert!(solvable.then[0].base.is_none(), "{solvable:?}");
 }

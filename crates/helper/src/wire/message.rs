@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
-use zfs::{BaseFacts, Cure, Failure, Note, Noted, Outlook, Part, Reading, Receive, Rename, TargetFacts, Thinned};
+use zfs::{BaseFacts, Failure, Note, Noted, Outlook, Part, Reading, Receive, Rename, Resolution, TargetFacts, Thinned};
 
 /// What the sender asks for; the helper answers with the same id, not always in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,18 +57,22 @@ pub enum Request {
         owner: String,
     },
     /// Get a conflict out of the way. Refused unless the helper's command line allows it. Answered by [`Reply::Done`].
-    Cure {
+    #[serde(rename = "cure")]
+    Resolve {
         /// Comes back in the answer.
         id: u64,
         /// How.
-        cure: Cure,
+        #[serde(rename = "cure")]
+        resolution: Resolution,
     },
-    /// Would [`Request::Cure`] do it? Checks all that it checks, and changes nothing. Answered by [`Reply::Done`].
-    TryCure {
+    /// Would [`Request::Resolve`] do it? Checks all that it checks, and changes nothing. Answered by [`Reply::Done`].
+    #[serde(rename = "try_cure")]
+    TryResolve {
         /// Comes back in the answer.
         id: u64,
         /// How.
-        cure: Cure,
+        #[serde(rename = "cure")]
+        resolution: Resolution,
     },
     /// When were these snapshots made? Answered by [`Reply::Dated`].
     Dates {

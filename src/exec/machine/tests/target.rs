@@ -4,7 +4,7 @@ use proptest::sample::Index;
 
 use super::{planned, step};
 use crate::plan::{Conflict, ConflictKind, Placement, Plan, PlannedDataset, Solvable, Steps, Verdict};
-use zfs::Cure;
+use zfs::Resolution;
 use zfs::name::{Guid, ResumeToken};
 
 /// What gets a simulated conflict out of the way.
@@ -210,10 +210,10 @@ impl Clash {
         let name = |text: &str| text.parse().unwrap();
         let resolution = match how {
             How::Rollback => {
-                Cure::Rollback { dataset: name("b"), to: "s".parse().unwrap(), to_guid: Guid(1), loses: vec![] }
+                Resolution::Rollback { dataset: name("b"), to: "s".parse().unwrap(), to_guid: Guid(1), loses: vec![] }
             }
-            How::SetAside => Cure::SetAside { dataset: name("b"), aside: name("c"), restore: vec![], top: false },
-            How::Replace => Cure::Replace { dataset: name("b"), loses: vec![], whole: false },
+            How::SetAside => Resolution::SetAside { dataset: name("b"), aside: name("c"), restore: vec![], top: false },
+            How::Replace => Resolution::Replace { dataset: name("b"), loses: vec![], whole: false },
         };
         Verdict::Resolve(Box::new(Solvable {
             conflict: Conflict::bare(ConflictKind::Diverged),
