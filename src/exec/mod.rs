@@ -15,7 +15,7 @@ mod known;
 mod link;
 mod local;
 mod lock;
-mod machine;
+pub(crate) mod machine;
 mod mirror;
 mod nearest;
 mod notice;

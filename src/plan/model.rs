@@ -1,22 +1,21 @@
 //! Two ZFS sides in memory, for tests: `receive` behaves as real ZFS without `-F` does (tried with OpenZFS 2.3.9), and a
-//! push goes the same way as in `exec`.
+//! push goes as in a run: [`Inquiry`] asks, and the machine of `exec` decides.
 
 mod answers;
+mod push;
 mod resolutions;
 
 use std::collections::{BTreeMap, HashMap};
 
-use answers::{all_hold, answer};
+use answers::answer;
 
 use super::{
-    Ask, AskAnew, Attempt, BaseKind, Conflict, EncryptionRules, Inquiry, Listing, Negotiation, Placement, Plan,
-    PlannedDataset, Replan, Resolutions, Step, Verdict,
+    Ask, BaseKind, Conflict, EncryptionRules, Inquiry, Listing, Negotiation, Placement, Plan, PlannedDataset,
+    Resolutions, Step,
 };
 use zfs::name::{DatasetName, Guid, RelPath, Txg};
 use zfs::{Kind, Refusal, Versions};
 
-/// So often a refused dataset is relisted, as in `exec::machine`.
-const RELISTS: u32 = 3;
 /// Names asked for one dataset in all rounds together, at most.
 pub(crate) const MOST_NAMES: usize = 30;
 
@@ -149,8 +148,8 @@ impl ModelHost {
     }
 
     /// `zfs recv`, without `-F` but for a filesystem that has proved to be empty.
-    pub fn receive(&mut self, planned: &PlannedDataset, first: bool, stream: &ModelStream) -> Result<(), Refusal> {
-        let new = first && planned.placement != Placement::Existing;
+    pub fn receive(&mut self, planned: &PlannedDataset, into: Placement, stream: &ModelStream) -> Result<(), Refusal> {
+        let new = into != Placement::Existing;
         for ancestor in planned.ancestors.iter().filter(|_| new) {
             match self.create(ancestor, Kind::Filesystem) {
                 Ok(()) | Err(Refusal::Exists) => {}
@@ -158,10 +157,10 @@ impl ModelHost {
             }
         }
         let Some(mut base) = stream.base else {
-            if first && planned.placement == Placement::Overwrite {
+            if into == Placement::Overwrite {
                 return self.overwrite(planned, &stream.snapshots[0]);
             }
-            if first && planned.placement == Placement::IntoEmpty {
+            if into == Placement::IntoEmpty {
                 let fits = |dataset: &Dataset| dataset.is_empty() && dataset.kind == stream.kind;
                 if stream.raw || self.datasets.get(&planned.target).is_some_and(|dataset| dataset.raw) {
                     return Err(Refusal::EncryptedInPlace);
@@ -305,110 +304,6 @@ impl Job<'_> {
                 assert_eq!(planned.top_ancestor, None);
             }
         }
-    }
-
-    /// Relists after a refusal or a lost connection, as `exec::run` does it.
-    pub fn relist(
-        source: &ModelHost,
-        target: &ModelHost,
-        negotiation: &mut Negotiation,
-        planned: &PlannedDataset,
-        (index, attempt): (usize, Option<Attempt>),
-    ) -> PlannedDataset {
-        negotiation.relist(index, attempt);
-        negotiation.relisted(index, target.list_target(&planned.target));
-        let mut replan = Replan::new(index);
-        loop {
-            match replan.next(negotiation).unwrap() {
-                AskAnew::Facts(dataset) => negotiation.facts(&source.facts(&[dataset])),
-                AskAnew::Written(snapshots) => negotiation.written(&source.written(&snapshots)),
-                AskAnew::Proofs(doubt) => _ = negotiation.proofs(all_hold(vec![doubt])),
-                AskAnew::Planned(planned) => return *planned,
-            }
-        }
-    }
-
-    /// A whole push, one dataset after the other.
-    pub fn push(&self, source: &ModelHost, target: &mut ModelHost, between: &mut dyn FnMut(&mut ModelHost)) -> Report {
-        let mut report = Report::default();
-        let (mut negotiation, plan) = self.negotiate(source, target, between, &mut report);
-        let mut there: Vec<bool> = Vec::new();
-        let mut moved: Vec<bool> = Vec::new();
-        for (index, planned) in plan.datasets.iter().enumerate() {
-            let mut planned = planned.clone();
-            moved.push(plan.gated && planned.above.is_some_and(|above| moved[above]));
-            let waits_for = if plan.gated { planned.above } else { planned.after };
-            let skipped = waits_for.is_some_and(|above| !there[above]);
-            if moved[index] && !skipped {
-                planned = Self::relist(source, target, &mut negotiation, &planned, (index, None));
-            }
-            let mut is_there = planned.is_there() && !skipped;
-            let end = if skipped {
-                PushOutcome::Skipped
-            } else {
-                let (mut relists, mut resolved) = (0, false);
-                loop {
-                    if let Verdict::Resolve(solvable) = planned.verdict.clone() {
-                        assert!(!std::mem::replace(&mut resolved, true), "resolved twice: {solvable:?}");
-                        if let Err(refusal) = target.resolve(&solvable.resolution) {
-                            assert_eq!(refusal, Refusal::Exists, "{solvable:?}");
-                            break PushOutcome::Conflict(solvable.conflict);
-                        }
-                        negotiation.resolved(index);
-                        moved[index] |= solvable.resolution.moves_below();
-                        planned = Self::relist(source, target, &mut negotiation, &planned, (index, None));
-                        is_there = planned.is_there();
-                    }
-                    let (base, refusal) = match self.carry_out(source, target, &planned, &mut is_there, &mut report) {
-                        Ok(end) => break end,
-                        Err(refused) => refused,
-                    };
-                    report.refused += 1;
-                    relists += 1;
-                    let worth =
-                        matches!(refusal, Refusal::Modified | Refusal::NotNewest | Refusal::Exists | Refusal::Partial)
-                            || (refusal == Refusal::Missing && base.is_some());
-                    if !worth || relists > RELISTS {
-                        break PushOutcome::Failed(refusal);
-                    }
-                    between(target);
-                    let attempt = Some(Attempt { base, refusal });
-                    planned = Self::relist(source, target, &mut negotiation, &planned, (index, attempt));
-                    is_there = planned.is_there();
-                }
-            };
-            there.push(is_there);
-            report.ends.insert(planned.target.clone(), end);
-        }
-        report
-    }
-
-    fn carry_out(
-        &self,
-        source: &ModelHost,
-        target: &mut ModelHost,
-        planned: &PlannedDataset,
-        is_there: &mut bool,
-        report: &mut Report,
-    ) -> Result<PushOutcome, (Option<Guid>, Refusal)> {
-        let steps = match &planned.verdict {
-            Verdict::Unresolved => unreachable!("all was asked"),
-            Verdict::NoSnapshots => return Ok(PushOutcome::NoSnapshots),
-            Verdict::InSync => return Ok(PushOutcome::InSync),
-            Verdict::Conflict(conflict) => return Ok(PushOutcome::Conflict(conflict.clone())),
-            Verdict::Resolve(_) => unreachable!("done before"),
-            Verdict::Blocked(why) => unreachable!("all keys are loaded, or needn't be: {why}"),
-            Verdict::Send(steps) | Verdict::FillEmpty(steps) | Verdict::Overwrite(steps) => steps,
-        };
-        for (at, step) in steps.iter().enumerate() {
-            assert!(!self.newest_only || !step.intermediates);
-            let Ok(stream) = source.send(&planned.source, step) else { return Ok(PushOutcome::SendFailed) };
-            let received = target.receive(planned, !*is_there && at == 0, &stream);
-            received.map_err(|refusal| (step.base.as_ref().map(|base| base.guid), refusal))?;
-            report.sent.push((planned.target.clone(), notation(step)));
-            *is_there = true;
-        }
-        Ok(PushOutcome::InSync)
     }
 }
 

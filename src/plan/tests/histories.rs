@@ -362,7 +362,7 @@ fn possible(source: &Dataset, there: &Dataset, sends: &dyn Fn(&Snap) -> bool) ->
         snapshots: 1,
         intermediates: false,
     };
-    let mut planned = PlannedDataset {
+    let planned = PlannedDataset {
         source: from.clone(),
         target: name.clone(),
         verdict: Verdict::InSync,
@@ -385,7 +385,7 @@ fn possible(source: &Dataset, there: &Dataset, sends: &dyn Fn(&Snap) -> bool) ->
         let newer = source.snapshots.iter().filter(|snap| snap.txg > mark.txg);
         for snap in newer.filter(|snap| sends(snap)) {
             let stream = copy.send(&from, &step(Some(base), snap)).unwrap();
-            if side.receive(&planned, false, &stream).is_err() {
+            if side.receive(&planned, Placement::Existing, &stream).is_err() {
                 break;
             }
             let kind = crate::plan::BaseKind::Snapshot;
@@ -395,9 +395,8 @@ fn possible(source: &Dataset, there: &Dataset, sends: &dyn Fn(&Snap) -> bool) ->
             return true;
         }
     }
-    planned.placement = Placement::IntoEmpty;
     let full = copy.send(&from, &step(None, newest)).unwrap();
-    side.receive(&planned, true, &full).is_ok()
+    side.receive(&planned, Placement::IntoEmpty, &full).is_ok()
 }
 
 proptest! {
