@@ -19,7 +19,7 @@ use jiff::tz::TimeZone;
 
 use crate::cli::{self, DeleteMissing, LogFormat};
 use crate::error::StartError;
-use crate::plan::{Cures, Filter, Format, Mirror, Naming};
+use crate::plan::{Filter, Format, MissingPolicy, Naming, Resolutions};
 use crate::remote::client::{REMOTE_HELPER, REMOTE_SENDER};
 use crate::remote::link::Link;
 use crate::remote::ssh::SshOptions;
@@ -61,9 +61,9 @@ pub struct PushJob {
     /// Whether only the plan is shown.
     pub dry_run: bool,
     /// What may be done about conflicts.
-    pub cures: Cures,
+    pub resolutions: Resolutions,
     /// How closely the target follows what goes away at the source.
-    pub mirror: Mirror,
+    pub mirror: MissingPolicy,
     /// How much is told of what only the target has.
     pub only_there: OnlyThere,
     /// Whether receives can be resumed, and cut ones are.
@@ -224,7 +224,7 @@ impl PushJob {
             allow_key_mismatch: args.allow_key_mismatch,
             allow_unproven_bookmarks: args.allow_unproven_bookmarks,
             dry_run: args.dry_run,
-            cures: cures(args, &target)?,
+            resolutions: resolutions(args, &target)?,
             mirror: mirror(&args.mirror, &Format::default(), &source),
             only_there: OnlyThere::new(args),
             resume: !args.no_resume,
@@ -375,7 +375,7 @@ pub fn check_overlap(source: &DatasetName, target: &Target) -> Result<(), StartE
 }
 
 /// What may be done about conflicts; what `--replace` names must be within TARGET.
-fn cures(args: &cli::Push, target: &Target) -> Result<Cures, StartError> {
+fn resolutions(args: &cli::Push, target: &Target) -> Result<Resolutions, StartError> {
     let replace = args.replace.iter().map(|name| {
         let dataset: DatasetName =
             name.parse().map_err(|error: NameError| StartError::Replace(name.clone(), error.to_string()))?;
@@ -384,7 +384,7 @@ fn cures(args: &cli::Push, target: &Target) -> Result<Cures, StartError> {
         }
         Err(StartError::Replace(name.clone(), format!("it is not within the target {}", target.dataset)))
     });
-    Ok(Cures { rollback: args.rollback, set_aside: args.set_aside, replace: replace.collect::<Result<_, _>>()? })
+    Ok(Resolutions { rollback: args.rollback, set_aside: args.set_aside, replace: replace.collect::<Result<_, _>>()? })
 }
 
 /// What the flags need of the helper. With a forced command over there, that command's own line decides.
@@ -421,9 +421,9 @@ fn mirror_needs(args: &cli::Mirror) -> Vec<Allow> {
 }
 
 /// `format`: how own snapshots are called.
-fn mirror(args: &cli::Mirror, format: &Format, source: &DatasetName) -> Mirror {
+fn mirror(args: &cli::Mirror, format: &Format, source: &DatasetName) -> MissingPolicy {
     let what = |one| args.delete_missing.is_some_and(|what| what == one || what == DeleteMissing::Both);
-    Mirror {
+    MissingPolicy {
         datasets: what(DeleteMissing::Datasets),
         snapshots: what(DeleteMissing::Snapshots),
         grace: args.grace.unwrap_or(GRACE),

@@ -12,7 +12,7 @@ use libfuzzer_sys::fuzz_target;
 use zfs::Host;
 use zfs::host::{Died, Found, Process, Sink, Started, Unread};
 use zfs::name::{DatasetName, Guid, SnapshotName};
-use zfs::{Cure, Failure, Hello, Note, Noted, Receive, Rename, Thinned};
+use zfs::{Failure, Hello, Note, Noted, Receive, Rename, Resolution, Thinned};
 
 struct Tame;
 
@@ -50,7 +50,7 @@ impl Host for Tame {
         Ok(Vec::new())
     }
 
-    fn cure(&self, _: &Cure, _: bool) -> Result<Option<String>, Failure> {
+    fn resolve(&self, _: &Resolution, _: bool) -> Result<Option<String>, Failure> {
         Ok(None)
     }
 

@@ -12,7 +12,7 @@ use zfs::name::SnapshotName;
 fn conflict(planned: &PlannedDataset) -> Option<&Conflict> {
     match &planned.verdict {
         Verdict::Conflict(conflict) => Some(conflict),
-        Verdict::Cure(remedy) => Some(&remedy.conflict),
+        Verdict::Resolve(solvable) => Some(&solvable.conflict),
         _ => None,
     }
 }
@@ -20,7 +20,7 @@ fn conflict(planned: &PlannedDataset) -> Option<&Conflict> {
 fn conflict_mut(planned: &mut PlannedDataset) -> Option<&mut Conflict> {
     match &mut planned.verdict {
         Verdict::Conflict(conflict) => Some(conflict),
-        Verdict::Cure(remedy) => Some(&mut remedy.conflict),
+        Verdict::Resolve(solvable) => Some(&mut solvable.conflict),
         _ => None,
     }
 }

@@ -12,10 +12,10 @@ use crate::config::PushJob;
 use crate::endpoint::Endpoint;
 use crate::error::Exit;
 use crate::format::duration;
-use crate::plan::{Move, PlannedDataset, Step, Verdict};
+use crate::plan::{Move, PlannedDataset, Step, UNRESOLVED, Verdict};
 use crate::report::Reporter;
 use crate::report::view::dry_run::{PlanAction, PlanRow};
-use zfs::Cure;
+use zfs::Resolution;
 
 /// The plan, row by row; only `zfs send -n` runs, on this machine.
 pub async fn rows(job: &PushJob, sender: &Endpoint, ready: &Ready, reporter: &mut dyn Reporter) -> Vec<PlanRow> {
@@ -32,23 +32,26 @@ pub async fn rows(job: &PushJob, sender: &Endpoint, ready: &Ready, reporter: &mu
                     row.note = Some(format!("{} is replaced: {}", dataset.target, recorded::INTO_EMPTY));
                 }
             }
-            Verdict::Cure(_) if ready.refused.contains_key(&place) => {
+            Verdict::Resolve(_) if ready.refused.contains_key(&place) => {
                 let note = ready.refused.get(&place).map(|refused| refused.words.clone());
                 rows.push(PlanRow { note, ..row(dataset, PlanAction::Conflict) });
             }
-            Verdict::Cure(remedy) => {
-                let action = match remedy.cure {
-                    Cure::Rollback { .. } => PlanAction::Rollback,
-                    Cure::SetAside { .. } => PlanAction::SetAside,
-                    Cure::Replace { .. } => PlanAction::Replace,
+            Verdict::Resolve(solvable) => {
+                let action = match solvable.resolution {
+                    Resolution::Rollback { .. } => PlanAction::Rollback,
+                    Resolution::SetAside { .. } => PlanAction::SetAside,
+                    Resolution::Replace { .. } => PlanAction::Replace,
                 };
-                rows.push(PlanRow { note: Some(remedy.describe()), ..row(dataset, action) });
-                add_steps(&mut rows, &mut wanted, dataset, &remedy.then);
+                rows.push(PlanRow { note: Some(solvable.describe()), ..row(dataset, action) });
+                add_steps(&mut rows, &mut wanted, dataset, &solvable.then);
             }
             Verdict::InSync => rows.push(row(dataset, PlanAction::InSync)),
             Verdict::NoSnapshots => rows.push(row(dataset, PlanAction::NoSnapshots)),
             Verdict::Conflict(conflict) => {
                 rows.push(PlanRow { note: Some(conflict.to_string()), ..row(dataset, PlanAction::Conflict) });
+            }
+            Verdict::Unresolved => {
+                rows.push(PlanRow { note: Some(UNRESOLVED.into()), ..row(dataset, PlanAction::Fails) });
             }
             Verdict::Blocked(blocked) => {
                 rows.push(PlanRow { note: Some(blocked.to_string()), ..row(dataset, PlanAction::Fails) });

@@ -51,15 +51,15 @@ fn run_here(
     let said = tail(&mut said).unwrap_or_default();
     let failed = |what: String| if said.is_empty() { what } else { format!("{what}\n{said}") };
     match ended {
-        Ok(End::By(status)) if status.success() => Ok(said),
-        Ok(End::By(status)) => Err(failed(format!("{hook}: {}", how(status)))),
-        Ok(End::Late) => Err(failed(format!("{hook}: killed: it took longer than {}", duration(timeout)))),
-        Ok(End::Stopped) => Err(failed(format!("{hook}: killed: the job was stopped"))),
+        Ok(HookEnd::By(status)) if status.success() => Ok(said),
+        Ok(HookEnd::By(status)) => Err(failed(format!("{hook}: {}", how(status)))),
+        Ok(HookEnd::Late) => Err(failed(format!("{hook}: killed: it took longer than {}", duration(timeout)))),
+        Ok(HookEnd::Stopped) => Err(failed(format!("{hook}: killed: the job was stopped"))),
         Err(error) => Err(failed(format!("can't wait for {hook}: {error}"))),
     }
 }
 
-enum End {
+enum HookEnd {
     By(ExitStatus),
     Late,
     Stopped,
@@ -73,16 +73,16 @@ fn how(status: ExitStatus) -> String {
     }
 }
 
-fn wait(child: &mut Child, timeout: Duration, stop: Option<&Stop>) -> io::Result<End> {
+fn wait(child: &mut Child, timeout: Duration, stop: Option<&Stop>) -> io::Result<HookEnd> {
     let began = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
-            return Ok(End::By(status));
+            return Ok(HookEnd::By(status));
         }
         let stopped = stop.is_some_and(|stop| stop.check().is_err());
         if stopped || began.elapsed() >= timeout {
             end(child)?;
-            return Ok(if stopped { End::Stopped } else { End::Late });
+            return Ok(if stopped { HookEnd::Stopped } else { HookEnd::Late });
         }
         std::thread::sleep(LOOK);
     }

@@ -1,6 +1,6 @@
 //! What the target has and the source has no more, or under another name: told, and where the user says so renamed or destroyed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::ask::{Asker, Listed, host_name};
@@ -12,7 +12,7 @@ use crate::config::{OnlyThere, PushJob};
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{
-    Clocks, Due, Guess, Missing, Move, Negotiation, Notes, StaysThere, TargetDataset, Times, TooMuch, When,
+    Clocks, Due, Guess, Missing, Move, Negotiation, NotDestroyed, Notes, TargetDataset, Times, TooMuch, When,
 };
 use crate::report::{Event, Reporter};
 use zfs::host::MAX_THIN;
@@ -169,12 +169,12 @@ async fn follow(
     Ok(done)
 }
 
-/// Finds out which of the datasets that have nothing in common with the source are another source's copies: nothing is made in these.
-pub async fn look_for_others(negotiation: &mut Negotiation, asker: &mut Asker<'_>) -> Result<(), StartError> {
-    let strangers = negotiation.strangers();
-    if strangers.is_empty() {
-        return Ok(());
-    }
+/// Finds out which of these datasets that have nothing in common with the source are another source's copies: nothing is made in these.
+pub async fn look_for_others(
+    negotiation: &mut Negotiation,
+    asker: &mut Asker<'_>,
+    strangers: BTreeSet<DatasetName>,
+) -> Result<(), StartError> {
     let by = asker.job.mirror.by;
     let notes = notes_of(asker.notes(Some(asker.job.target.dataset.clone()), &[]).await?);
     let of_another = |name: &DatasetName| notes.get(name)?.put.as_ref().map(|put| put.by != by);
@@ -236,7 +236,7 @@ async fn keep_what_is_back(
     sender: &Endpoint,
     negotiation: &Negotiation,
     due: &mut Due,
-) -> Result<Vec<(DatasetName, StaysThere)>, StartError> {
+) -> Result<Vec<(DatasetName, NotDestroyed)>, StartError> {
     if due.datasets.is_empty() && due.snapshots.is_empty() {
         return Ok(Vec::new());
     }
@@ -303,7 +303,7 @@ async fn carry_out(
     let mut stay: Vec<(String, String)> =
         missing.stay.iter().map(|(name, why)| (name.to_string(), why.to_string())).collect();
     stay.extend(missing.foreign.iter().map(|(name, snapshots)| {
-        let why = StaysThere::Foreign(snapshots.clone());
+        let why = NotDestroyed::Foreign(snapshots.clone());
         (name.to_string(), why.to_string())
     }));
     let notes_failed = keep_notes(asker, &missing, &due, clocks, reporter).await?;

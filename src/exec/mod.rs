@@ -14,7 +14,7 @@ mod jobs;
 mod known;
 mod link;
 mod lock;
-mod machine;
+pub(crate) mod machine;
 mod mirror;
 mod nearest;
 mod notice;

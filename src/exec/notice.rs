@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::{Branch, CronJob, PruneJob};
 use crate::endpoint::Endpoint;
 use crate::format::duration;
-use crate::plan::{Mirror, Rules};
+use crate::plan::{MissingPolicy, Rules};
 use crate::report::view::jobs::rules_in_words;
 use zfs::hash;
 
@@ -40,7 +40,7 @@ fn note(branch: &Branch) -> (String, String) {
 }
 
 /// What `--delete-missing` destroys on the targets; it is the same for all of them.
-fn clears(mirror: &Mirror) -> Option<String> {
+fn clears(mirror: &MissingPolicy) -> Option<String> {
     let what = match (mirror.datasets, mirror.snapshots) {
         (true, true) => "datasets and snapshots that it has no more",
         (true, false) => "datasets that it has no more",

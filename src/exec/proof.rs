@@ -6,11 +6,8 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::ask::Asker;
-use super::push::list_unlisted;
 use crate::endpoint::Endpoint;
-use crate::error::StartError;
-use crate::plan::{Doubt, Negotiation, Proof, Proofs, Settled, Sign, SourceDataset, WITNESS, note_of, replay};
+use crate::plan::{Doubt, Proof, Proofs, Settled, Sign, SourceDataset, WITNESS, note_of, replay};
 use crate::report::{Event, Reporter};
 use zfs::name::{DatasetName, Guid, Txg};
 use zfs::{Refusal, Traces};
@@ -19,24 +16,6 @@ use zfs::{Refusal, Traces};
 const AT_ONCE: usize = 4;
 /// So many datasets at most get a witness of what doesn't go now: each is a process, and a transaction.
 const MOST: usize = 1000;
-
-/// Has only bookmarks start anything that are proven, or that nothing speaks against; what is planned without one is listed.
-pub async fn settle(
-    negotiation: &mut Negotiation,
-    asker: &mut Asker<'_>,
-    sender: &Endpoint,
-    reporter: &mut dyn Reporter,
-) -> Result<(), StartError> {
-    loop {
-        let doubts = negotiation.wants_proofs();
-        if doubts.is_empty() {
-            return Ok(());
-        }
-        let found = find_out(sender, doubts, asker.job.faults.stall_timeout).await;
-        tell(&negotiation.proofs(found), reporter);
-        list_unlisted(negotiation, asker, sender, reporter).await?;
-    }
-}
 
 /// Tells what became of doubts.
 pub fn tell(settled: &Settled, reporter: &mut dyn Reporter) {

@@ -19,8 +19,8 @@ use crate::config::{PushJob, source_tag};
 use crate::endpoint::Endpoint;
 use crate::error::{Exit, StartError};
 use crate::plan::{
-    Cures, EncryptedAs, EncryptionRules, Listing, Mirror, Move, Negotiation, Nothing, Plan, SourceDataset,
-    TargetDataset, TargetLimits, Verdict, When,
+    Ask, EncryptedAs, EncryptionRules, Inquiry, Listing, MissingPolicy, Move, Negotiation, NoPool, Nothing, Plan,
+    Resolutions, SourceDataset, TargetDataset, TargetLimits, Verdict, When,
 };
 use crate::remote::client::FromChannel;
 use crate::report::view::dry_run::PlanRow;
@@ -168,7 +168,7 @@ async fn locked_push(
 fn known_to(job: &Arc<PushJob>, sender: &Endpoint) -> Arc<PushJob> {
     let Some(remote) = sender.remote() else { return job.clone() };
     let by = source_tag(&remote.hello().host, &job.source);
-    Arc::new(PushJob { mirror: Mirror { by, ..job.mirror.clone() }, ..job.as_ref().clone() })
+    Arc::new(PushJob { mirror: MissingPolicy { by, ..job.mirror.clone() }, ..job.as_ref().clone() })
 }
 
 /// Why a run would have nothing to replicate.
@@ -290,8 +290,8 @@ async fn prepare(
             allow_key_mismatch: job.allow_key_mismatch,
         })
         // What isn't listed is no reason to give up what the target has.
-        .with_cures(if complete { job.cures.clone() } else { Cures::default() }, &stamp())
-        .with_listing(if job.dry_run || job.cures.any() || job.mirror.destroys() {
+        .with_resolutions(if complete { job.resolutions.clone() } else { Resolutions::default() }, &stamp())
+        .with_listing(if job.dry_run || job.resolutions.any() || job.mirror.destroys() {
             Listing::AllBehind
         } else {
             Listing::AsNeeded
@@ -324,29 +324,30 @@ async fn prepare(
     if let Some(notice) = foresee::lock_notice(job, &outlook) {
         reporter.event(&notice);
     }
-    let refused = if job.dry_run { refused_cures(&plan, &mut asker).await? } else { HashMap::new() };
+    let refused = if job.dry_run { refused_resolutions(&plan, &mut asker).await? } else { HashMap::new() };
     for one in &unread {
         reporter.event(&one.event());
     }
     Ok(Ready { plan, negotiation, limits, first, met, moves, cleared, refused, outlook, unread })
 }
 
-/// What the target's host would refuse of the cures, by the places of the datasets. What lies below one that is cured itself is left
+/// What the target's host would refuse of the resolutions, by the places of the datasets. What lies below one that is resolved itself is left
 /// out: a run looks at it again after that.
-async fn refused_cures(plan: &Plan, asker: &mut Asker<'_>) -> Result<HashMap<usize, Failure>, StartError> {
-    let (mut places, mut cures, mut above) = (Vec::new(), Vec::new(), HashSet::new());
+async fn refused_resolutions(plan: &Plan, asker: &mut Asker<'_>) -> Result<HashMap<usize, Failure>, StartError> {
+    let (mut places, mut resolutions, mut above) = (Vec::new(), Vec::new(), HashSet::new());
     for (place, dataset) in plan.datasets.iter().enumerate() {
-        let Verdict::Cure(remedy) = &dataset.verdict else { continue };
+        let Verdict::Resolve(solvable) = &dataset.verdict else { continue };
         if !dataset.target.ancestors().iter().any(|name| above.contains(name)) {
             places.push(place);
-            cures.push(remedy.cure.clone());
+            resolutions.push(solvable.resolution.clone());
         }
         above.insert(dataset.target.clone());
     }
-    let answers = asker.try_cures(cures).await?;
+    let answers = asker.try_resolutions(resolutions).await?;
     Ok(places.into_iter().zip(answers).filter_map(|(place, failure)| Some((place, failure?))).collect())
 }
 
+/// Asks all that the plan needs, in the order of [`Inquiry`]. What streams may carry, and what was renamed on the target.
 async fn negotiate(
     negotiation: &mut Negotiation,
     asker: &mut Asker<'_>,
@@ -355,115 +356,87 @@ async fn negotiate(
     unread: &mut Vec<Unread>,
     reporter: &mut dyn Reporter,
 ) -> Result<(TargetLimits, Vec<Move>), StartError> {
-    loop {
-        let names = negotiation.questions();
-        if names.is_empty() {
-            break;
-        }
-        let found = asker.ask(&names).await?;
-        negotiation.unread(std::mem::take(&mut asker.unread));
-        negotiation.answers(&found);
-        targets.meet(asker.job, negotiation);
-    }
-    restore::check_new(asker.job, negotiation.target_exists())?;
-    let moves = mirror::look_around(negotiation, asker, unread, reporter).await?;
-    list_unlisted(negotiation, asker, sender, reporter).await?;
-    proof::settle(negotiation, asker, sender, reporter).await?;
-    mirror::look_for_others(negotiation, asker).await?;
-    if negotiation.plan().steps() == 0 && negotiation.wants_facts(false).is_empty() {
-        return Ok((TargetLimits::default(), moves));
-    }
-    let Some(nearest) = negotiation.nearest() else {
-        let (dataset, host) = (&asker.job.target.dataset, host_name(asker.job));
-        let (pool, dataset, local) = (dataset.pool().to_owned(), dataset.to_string(), asker.job.target.host.is_none());
-        return Err(StartError::NoPool { host, local, pool, dataset });
-    };
-    // Both sides are asked at the same time; in the rare case that the target has limits, more must be known of the source.
     let stall = asker.job.faults.stall_timeout;
-    let (known, pool) = (&*negotiation, asker.job.source.pool());
-    let facts = async {
-        let encrypted = sender.may_have_encrypted(pool, stall).await;
-        source::facts(sender, &known.wants_facts(encrypted), stall).await
-    };
-    let written = async { Ok(sender.written(&known.wants_written(), stall).await) };
-    let (limits, facts, written) = tokio::try_join!(asker.probe(nearest), facts, written)?;
-    negotiation.facts(&facts);
-    negotiation.written(&written);
-    if !limits.none() {
-        let facts = source::facts(sender, &negotiation.wants_facts(true), stall).await?;
-        negotiation.facts(&facts);
+    let (mut inquiry, mut limits, mut moves) = (Inquiry::default(), None, Vec::new());
+    while let Some(ask) = inquiry.next(negotiation).map_err(|NoPool| no_pool(asker.job))? {
+        match ask {
+            Ask::Names(names) => {
+                let found = asker.ask(&names).await?;
+                negotiation.unread(std::mem::take(&mut asker.unread));
+                negotiation.answers(&found);
+                targets.meet(asker.job, negotiation);
+            }
+            Ask::OnlyThere => {
+                restore::check_new(asker.job, negotiation.target_exists())?;
+                moves = mirror::look_around(negotiation, asker, unread, reporter).await?;
+            }
+            Ask::List(datasets) => {
+                let listings = list(negotiation, asker, datasets).await?;
+                negotiation.unread(std::mem::take(&mut asker.unread));
+                let listings = resume_points(negotiation, asker, sender, listings, reporter).await?;
+                negotiation.listed(listings);
+            }
+            Ask::Proofs(doubts) => {
+                let found = proof::find_out(sender, doubts, stall).await;
+                proof::tell(&negotiation.proofs(found), reporter);
+            }
+            Ask::OfOthers(strangers) => mirror::look_for_others(negotiation, asker, strangers).await?,
+            Ask::Facts { nearest, snapshots } => {
+                let found = facts(negotiation, asker, sender, nearest, &snapshots).await?;
+                inquiry.limited(&found);
+                limits = Some(found);
+            }
+            Ask::MoreFacts(datasets) => negotiation.facts(&source::facts(sender, &datasets, stall).await?),
+            Ask::Holders(holders) => {
+                let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
+                negotiation.holders(&holders, asker.bases(&names, false).await?);
+            }
+            Ask::Bases(wanted) => {
+                let names: Vec<String> = wanted.iter().map(|(_, name)| name.clone()).collect();
+                negotiation.bases(&wanted, asker.bases(&names, false).await?);
+            }
+            Ask::IvSets(names) => negotiation.iv_sets(&sender.iv_sets(&names, stall).await),
+            Ask::History(pairs) => {
+                let there: Vec<String> = pairs.iter().map(|pair| pair.there.clone()).collect();
+                let here: Vec<String> = pairs.iter().map(|pair| pair.here.clone()).collect();
+                let here = async { Ok(sender.iv_sets(&here, stall).await) };
+                let (there, here) = tokio::try_join!(asker.bases(&there, true), here)?;
+                negotiation.history(&pairs, &there, &here);
+            }
+        }
     }
-    look_at_bases(negotiation, asker, sender).await?;
-    list_unlisted(negotiation, asker, sender, reporter).await?;
-    proof::settle(negotiation, asker, sender, reporter).await?;
-    look_for_raw_snapshots(negotiation, asker, sender).await?;
+    // Nobody has asked where there is nothing to send.
+    let Some(limits) = limits else { return Ok((TargetLimits::default(), moves)) };
     for (dataset, text) in negotiation.warnings().into_iter().chain(negotiation.unfillable(limits.encrypted)) {
         reporter.event(&Event::Notice { dataset: Some(dataset.to_string()), text });
     }
     Ok((limits, moves))
 }
 
-/// Finds the last snapshots that came raw, for copies that went on with decrypted increments.
-async fn look_for_raw_snapshots(
+fn no_pool(job: &PushJob) -> StartError {
+    let (host, dataset) = (host_name(job), job.target.dataset.to_string());
+    StartError::NoPool { host, local: job.target.host.is_none(), pool: job.target.dataset.pool().to_owned(), dataset }
+}
+
+/// Asks both sides at the same time: what the target allows streams to carry, which is returned, and what the source is.
+async fn facts(
     negotiation: &mut Negotiation,
     asker: &mut Asker<'_>,
     sender: &Endpoint,
-) -> Result<(), StartError> {
-    let pairs = negotiation.wants_history();
-    if pairs.is_empty() {
-        return Ok(());
-    }
-    let there: Vec<String> = pairs.iter().map(|pair| pair.there.clone()).collect();
-    let here: Vec<String> = pairs.iter().map(|pair| pair.here.clone()).collect();
+    nearest: DatasetName,
+    snapshots: &[String],
+) -> Result<TargetLimits, StartError> {
     let stall = asker.job.faults.stall_timeout;
-    let (there, here) = tokio::try_join!(asker.bases(&there, true), async { Ok(sender.iv_sets(&here, stall).await) })?;
-    negotiation.history(&pairs, &there, &here);
-    Ok(())
-}
-
-/// Lists what must be listed in full.
-pub(super) async fn list_unlisted(
-    negotiation: &mut Negotiation,
-    asker: &mut Asker<'_>,
-    sender: &Endpoint,
-    reporter: &mut dyn Reporter,
-) -> Result<(), StartError> {
-    let unlisted = negotiation.unlisted();
-    if unlisted.is_empty() {
-        return Ok(());
-    }
-    let listings = list(negotiation, asker, unlisted).await?;
-    negotiation.unread(std::mem::take(&mut asker.unread));
-    let listings = resume_points(negotiation, asker, sender, listings, reporter).await?;
-    negotiation.listed(listings);
-    Ok(())
-}
-
-/// Asks both sides about the bases of increments, where that can speak against them: one batch each.
-async fn look_at_bases(
-    negotiation: &mut Negotiation,
-    asker: &mut Asker<'_>,
-    sender: &Endpoint,
-) -> Result<(), StartError> {
-    let holders = negotiation.wants_holders();
-    if !holders.is_empty() {
-        let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
-        let answers = asker.bases(&names, false).await?;
-        negotiation.holders(&holders, answers);
-    }
-    let wanted = negotiation.wants_bases();
-    if wanted.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<String> = wanted.iter().map(|(_, name)| name.clone()).collect();
-    let answers = asker.bases(&names, false).await?;
-    negotiation.bases(&wanted, answers);
-    let iv_sets = match negotiation.wants_iv_sets() {
-        names if names.is_empty() => Vec::new(),
-        names => sender.iv_sets(&names, asker.job.faults.stall_timeout).await,
+    let (known, pool) = (&*negotiation, asker.job.source.pool());
+    let facts = async {
+        let encrypted = sender.may_have_encrypted(pool, stall).await;
+        source::facts(sender, &known.wants_facts(encrypted), stall).await
     };
-    negotiation.iv_sets(&iv_sets);
-    Ok(())
+    let written = async { Ok(sender.written(snapshots, stall).await) };
+    let (limits, facts, written) = tokio::try_join!(asker.probe(nearest), facts, written)?;
+    negotiation.facts(&facts);
+    negotiation.written(&written);
+    Ok(limits)
 }
 
 /// Lists these datasets; in a dry run those that would have been renamed under their old names.

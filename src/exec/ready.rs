@@ -29,7 +29,7 @@ pub struct Ready {
     pub moves: Vec<Move>,
     /// In a dry run what would be cleared away on the target.
     pub cleared: Option<Cleared>,
-    /// In a dry run what speaks against cures over there, by the place of the dataset in the plan.
+    /// In a dry run what speaks against resolutions over there, by the place of the dataset in the plan.
     pub refused: HashMap<usize, Failure>,
     /// In a dry run what else a run would find over there.
     pub outlook: Outlook,

@@ -21,7 +21,7 @@ use crate::config::{PushJob, StatusJob};
 use crate::endpoint::Endpoint;
 use crate::error::{Signal, StartError};
 use crate::plan::{
-    DatasetStatus, Side, SourceDataset, Status, Step, TargetDataset, TargetLimits, TargetStatus, compare,
+    DatasetStatus, HostRole, SourceDataset, Status, Step, TargetDataset, TargetLimits, TargetStatus, compare,
 };
 use crate::remote::client::{ChannelId, FromChannel};
 use crate::state::results::Remembered;
@@ -60,7 +60,7 @@ async fn look(job: &StatusJob) -> Result<Status, StartError> {
 }
 
 async fn run(job: &StatusJob, sender: &Endpoint, stop: &watch::Sender<bool>) -> Result<Status, StartError> {
-    let end = End { deadline: Instant::now() + job.timeout, stop: stop.subscribe() };
+    let end = Deadline { deadline: Instant::now() + job.timeout, stop: stop.subscribe() };
     let looks = each(job.targets.iter().map(|target| Peer::look(target.clone(), end.clone())));
     let (peers, datasets) = tokio::join!(looks, list(job, sender, stop));
     let (mut targets, mut open) = (Vec::new(), Vec::new());
@@ -68,7 +68,11 @@ async fn run(job: &StatusJob, sender: &Endpoint, stop: &watch::Sender<bool>) -> 
         let found = peer.unwrap_or_else(|| Err("its thread has failed".into())).map(|peer| {
             let there = (&target.target.dataset, &peer.listed);
             let rows = datasets.as_ref().map(|all| compare((&job.source, all), there, &job.filter)).unwrap_or_default();
-            open.push((targets.len(), peer, rows.iter().flat_map(|row| row.undated(Side::There)).collect::<Vec<_>>()));
+            open.push((
+                targets.len(),
+                peer,
+                rows.iter().flat_map(|row| row.undated(HostRole::Receiver)).collect::<Vec<_>>(),
+            ));
             rows
         });
         let kept = target.state_dir.is_some();
@@ -83,9 +87,9 @@ async fn run(job: &StatusJob, sender: &Endpoint, stop: &watch::Sender<bool>) -> 
     let here = here.unwrap_or_default();
     datasets?;
     for (at, dates) in told.into_iter().flatten() {
-        rows_of(&mut targets[at]).for_each(|row| row.date(Side::There, &dates));
+        rows_of(&mut targets[at]).for_each(|row| row.date(HostRole::Receiver, &dates));
     }
-    targets.iter_mut().flat_map(rows_of).for_each(|row| row.date(Side::Here, &here));
+    targets.iter_mut().flat_map(rows_of).for_each(|row| row.date(HostRole::Sender, &here));
     if job.bytes {
         unless_stopped(stop, estimate(sender, &mut targets)).await;
     }
@@ -130,12 +134,12 @@ async fn unless_stopped<T>(stop: &watch::Sender<bool>, work: impl Future<Output 
 
 /// Until when targets are asked.
 #[derive(Clone)]
-struct End {
+struct Deadline {
     deadline: Instant,
     stop: watch::Receiver<bool>,
 }
 
-impl End {
+impl Deadline {
     /// What came of this; `None` when the time was over before.
     async fn before<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
@@ -178,7 +182,7 @@ struct Peer {
 
 impl Peer {
     /// Connects and lists the target's tree; or says why that isn't possible.
-    async fn look(job: Arc<PushJob>, mut end: End) -> Result<Self, String> {
+    async fn look(job: Arc<PushJob>, mut end: Deadline) -> Result<Self, String> {
         let (mut fleet, mut events) = Fleet::new(job.clone(), None);
         match end.before(tree(&job, &mut fleet, &mut events)).await {
             Some(Ok((first, listed))) => Ok(Self { job, fleet, events, first, listed }),
@@ -194,7 +198,7 @@ impl Peer {
     }
 
     /// When these snapshots of the target were made, as far as it tells in time; then the connection is closed.
-    async fn dates(mut self, names: Vec<String>, mut end: End) -> HashMap<String, i64> {
+    async fn dates(mut self, names: Vec<String>, mut end: Deadline) -> HashMap<String, i64> {
         let mut dates = HashMap::new();
         if !names.is_empty() {
             let mut asker = Asker::new(&mut self.fleet, &mut self.events, self.first, &self.job);
@@ -223,7 +227,7 @@ async fn tree(
 /// The dates of this machine's snapshots, asked for once for all targets.
 async fn dates_here(sender: &Endpoint, targets: &[TargetStatus]) -> HashMap<String, i64> {
     let rows = targets.iter().flat_map(|target| target.found.iter().flatten());
-    let names: HashSet<String> = rows.flat_map(|row| row.undated(Side::Here)).collect();
+    let names: HashSet<String> = rows.flat_map(|row| row.undated(HostRole::Sender)).collect();
     if names.is_empty() {
         return HashMap::new();
     }

@@ -125,8 +125,8 @@ impl Asked {
             Request::Cancel { .. } => return,
             Request::Clear { .. }
             | Request::Lock { .. }
-            | Request::Cure { .. }
-            | Request::TryCure { .. }
+            | Request::Resolve { .. }
+            | Request::TryResolve { .. }
             | Request::Rename { .. }
             | Request::Note { .. }
             | Request::Destroy { .. }

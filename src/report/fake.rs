@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::Clock;
-use super::event::{Event, StepId};
+use super::event::Event;
+use crate::plan::StepId;
 
 pub(crate) fn planned(steps: usize) -> Event {
     Event::Planned { datasets: 9, in_sync: 9_usize.saturating_sub(steps), steps }

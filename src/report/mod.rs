@@ -11,7 +11,7 @@ mod track;
 pub mod view;
 
 pub use diagnostics::init_tracing;
-pub use event::{DatasetEnd, Event, StepId, Summary};
+pub use event::{DatasetEnd, Event, Summary};
 
 use lines::LogFile;
 

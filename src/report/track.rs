@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::event::{Event, StepId};
+use super::event::Event;
 use crate::format::per_second;
+use crate::plan::StepId;
 
 /// Rates are taken over this much of the past: receives come in bursts, and a rate that follows each can't be read.
 const WINDOW: Duration = Duration::from_secs(8);

@@ -32,7 +32,7 @@ pub use streams::read_report;
 
 use wire::WireError;
 use zfs::name::DatasetName;
-use zfs::{Allow, Cure, Failure, LocalHost, Refusal};
+use zfs::{Allow, Failure, LocalHost, Refusal, Resolution};
 
 /// The ends of a replication.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -88,21 +88,21 @@ impl Config {
         Err(Failure::new(Refusal::NotAllowed, &words))
     }
 
-    /// Whether a cure is allowed, and all that it touches.
-    fn check_cure(&self, cure: &Cure) -> Result<(), Failure> {
-        match cure {
-            Cure::Rollback { dataset, .. } => {
+    /// Whether a resolution is allowed, and all that it touches.
+    fn check_resolution(&self, resolution: &Resolution) -> Result<(), Failure> {
+        match resolution {
+            Resolution::Rollback { dataset, .. } => {
                 self.check_allowed(Allow::Rollback)?;
                 self.check(dataset)
             }
-            Cure::SetAside { dataset, aside, restore, .. } => {
+            Resolution::SetAside { dataset, aside, restore, .. } => {
                 self.check_allowed(Allow::Rename)?;
                 [dataset, aside]
                     .into_iter()
                     .chain(restore.iter().map(|one| &one.dataset))
                     .try_for_each(|one| self.check(one))
             }
-            Cure::Replace { dataset, .. } => {
+            Resolution::Replace { dataset, .. } => {
                 self.check_allowed(Allow::Destroy)?;
                 self.check(dataset)
             }

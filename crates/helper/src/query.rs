@@ -97,13 +97,14 @@ fn answer(context: &Context, request: Request) {
         }
         Request::Dates { names, .. } => dates(context, id, &names),
         Request::Bases { names, iv_sets_only, .. } => bases(context, id, &names, iv_sets_only),
-        Request::TryCure { cure, .. } => {
-            config.check_cure(&cure).and_then(|()| host.cure(&cure, true)).map(|warning| done(id, warning))
-        }
-        Request::Cure { cure, .. } => {
-            let cured = config.check_cure(&cure).and_then(|()| host.cure(&cure, false));
-            let why = |failure| context.explain(failure, permission::for_cure(&cure), cure.dataset());
-            cured.map(|warning| done(id, warning)).map_err(why)
+        Request::TryResolve { resolution, .. } => config
+            .check_resolution(&resolution)
+            .and_then(|()| host.resolve(&resolution, true))
+            .map(|warning| done(id, warning)),
+        Request::Resolve { resolution, .. } => {
+            let resolved = config.check_resolution(&resolution).and_then(|()| host.resolve(&resolution, false));
+            let why = |failure| context.explain(failure, permission::for_resolution(&resolution), resolution.dataset());
+            resolved.map(|warning| done(id, warning)).map_err(why)
         }
         Request::Thin { dataset, snapshots, dry_run, .. } => {
             let may = config.check_allowed(Allow::Destroy).and_then(|()| config.check(&dataset));

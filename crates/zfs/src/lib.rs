@@ -36,7 +36,7 @@ pub use provenance::{Put, place};
 pub use query::{Answer, DatasetFacts, Ended, Property, Query};
 pub use receive::{Brings, Receive, Rename};
 pub use refusal::Refusal;
-pub use resolution::{Cure, Restore};
+pub use resolution::{Resolution, Restore};
 pub use send::{SendBase, SendFlags, SendSpec, StreamSpec};
 pub use stream::*;
 pub use volmode::Volmode;

@@ -6,15 +6,22 @@ use std::time::{Duration, Instant};
 
 use super::{Input, Live, Run};
 use crate::exec::recorded;
-use crate::plan::{Placement, Step};
+use crate::plan::{Placement, Step, StepId};
 use crate::remote::client::{ChannelId, Stream};
-use crate::report::{Event, StepId};
+use crate::report::Event;
 use zfs::{Brings, Put, Receive};
 
 impl Run<'_> {
-    pub(super) fn start_step(&mut self, channel: ChannelId, step: StepId, dataset: usize, send: &Step, first: bool) {
+    pub(super) fn start_step(
+        &mut self,
+        channel: ChannelId,
+        step: StepId,
+        dataset: usize,
+        send: &Step,
+        into: Placement,
+    ) {
         let planned = &self.ready.plan.datasets[dataset];
-        let new = first && planned.placement != Placement::Existing;
+        let new = into != Placement::Existing;
         let mountable = self.job.restore.is_some();
         let receive = Receive {
             dataset: planned.target.clone(),
@@ -22,12 +29,12 @@ impl Run<'_> {
             top_ancestor: planned.top_ancestor.clone().filter(|_| new && !mountable),
             kind: planned.kind,
             brings: if send.intermediates { Brings::Snapshots } else { Brings::Snapshot(send.to.clone()) },
-            create: first && planned.placement == Placement::Create,
+            create: into == Placement::Create,
             top: new && planned.top && !mountable,
-            into_empty: first && planned.placement == Placement::IntoEmpty,
-            overwrite: first && planned.placement == Placement::Overwrite,
+            into_empty: into == Placement::IntoEmpty,
+            overwrite: into == Placement::Overwrite,
             volmode: self.job.volmode,
-            unencrypted: first && planned.placement == Placement::Create && planned.unencrypted,
+            unencrypted: into == Placement::Create && planned.unencrypted,
             resumable: self.job.resume,
             base: send.base.as_ref().map(|base| base.name.clone()),
             mountable,

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::report::event::{Event, StepId};
+use crate::plan::StepId;
+use crate::report::event::Event;
 use crate::report::{Clock, Reporter};
 
 /// A step's progress comes at most this often.

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::words::Words;
 use crate::format::{bytes, duration, percent, rate, sanitise};
-use crate::report::event::{Event, StepId};
+use crate::plan::StepId;
+use crate::report::event::Event;
 use crate::report::look::Look;
 use crate::report::track::{Running, Track};
 use crate::report::{Clock, Reporter};

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use crate::cli::LogFormat;
 use crate::config::{Branch, CronJob, HookCommand, Hooks, PruneJob, When};
 use crate::format::{duration, sanitise};
-use crate::plan::Mirror;
+use crate::plan::MissingPolicy;
 
 /// All jobs, with a blank line between two.
 #[must_use]
@@ -79,7 +79,7 @@ fn branch_lines(branch: &Branch) -> Vec<String> {
     lines
 }
 
-fn mirror(mirror: &Mirror) -> Option<String> {
+fn mirror(mirror: &MissingPolicy) -> Option<String> {
     let mut does = Vec::new();
     if mirror.follow_renames {
         does.push("follows renames".to_owned());

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::View;
 use crate::format::{count, duration, sanitise};
-use crate::plan::{Clash, DatasetStatus, LastResult, Level, Limits, Moment, State, Status, TargetStatus};
+use crate::plan::{Clash, DatasetStatus, LastResult, Level, Limits, Moment, Status, SyncState, TargetStatus};
 use crate::report::look::Look;
 
 /// How a status is written.
@@ -68,20 +68,20 @@ fn headline(all: &[Status], limits: &Limits) -> String {
     let targets = || all.iter().flat_map(|status| status.targets.iter().map(move |target| (status, target)));
     let rows = || targets().flat_map(|(status, target)| target.found.iter().flatten().map(move |row| (status, row)));
     let late = |wanted: Level| {
-        let late = rows().filter(|(_, row)| matches!(row.state, State::Behind | State::Partial));
+        let late = rows().filter(|(_, row)| matches!(row.state, SyncState::Behind | SyncState::Partial));
         late.filter(|(status, row)| row.level(limits, status.now) == wanted).count()
     };
-    let number = |state: State| rows().filter(|(_, row)| row.state == state).count();
+    let number = |state: SyncState| rows().filter(|(_, row)| row.state == state).count();
     let unreachable = targets().filter(|(_, target)| target.found.is_err()).count();
     let empty = all.iter().filter(|status| all.len() > 1 && status.nothing().is_some()).count();
     let numbers = [
         (unreachable, "unreachable".to_owned()),
-        (number(State::Conflict), "in conflict".to_owned()),
-        (number(State::Missing), "missing".to_owned()),
+        (number(SyncState::Conflict), "in conflict".to_owned()),
+        (number(SyncState::Missing), "missing".to_owned()),
         (late(Level::Critical), beyond("--crit", limits.crit)),
         (late(Level::Warning), beyond("--warn", limits.warn)),
         (late(Level::Ok), "behind within the limits".to_owned()),
-        (number(State::InSync), "in sync".to_owned()),
+        (number(SyncState::InSync), "in sync".to_owned()),
         (empty, "with nothing to replicate".to_owned()),
     ];
     let parts: Vec<String> = numbers.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
@@ -217,7 +217,7 @@ impl<'a> Line<'a> {
 
 /// How many snapshots are lacking, where that makes sense.
 fn snapshots(row: &DatasetStatus) -> Option<usize> {
-    (!matches!(row.state, State::TargetOnly | State::NoSnapshots)).then_some(row.lacking)
+    (!matches!(row.state, SyncState::TargetOnly | SyncState::NoSnapshots)).then_some(row.lacking)
 }
 
 fn json(status: &Status, out: &mut impl Write) -> io::Result<()> {

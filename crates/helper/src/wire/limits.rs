@@ -3,7 +3,7 @@
 use super::{MAX_NAMES, Reply, Request, WireError};
 use zfs::host::MAX_THIN;
 use zfs::text::{on_one_line, quoted};
-use zfs::{Answer, Cure, Failure, Hello, Note};
+use zfs::{Answer, Failure, Hello, Note, Resolution};
 
 /// ZFS nests datasets no deeper than 50 levels unless it is told otherwise (`zfs_max_dataset_nesting`).
 const MAX_ANCESTORS: usize = 128;
@@ -25,8 +25,8 @@ impl Request {
             | Self::Probe { id, .. }
             | Self::Clear { id, .. }
             | Self::Lock { id, .. }
-            | Self::Cure { id, .. }
-            | Self::TryCure { id, .. }
+            | Self::Resolve { id, .. }
+            | Self::TryResolve { id, .. }
             | Self::Dates { id, .. }
             | Self::Bases { id, .. }
             | Self::Thin { id, .. }
@@ -57,16 +57,16 @@ impl Request {
             Self::Probe { dataset, .. } | Self::Outlook { dataset, .. } => format!("a question about {dataset}"),
             Self::Clear { dataset, .. } => format!("clearing {dataset}"),
             Self::Lock { dataset, .. } => format!("claiming {dataset}"),
-            Self::Cure { cure: Cure::Rollback { dataset, loses, .. }, .. }
-            | Self::TryCure { cure: Cure::Rollback { dataset, loses, .. }, .. } => {
+            Self::Resolve { resolution: Resolution::Rollback { dataset, loses, .. }, .. }
+            | Self::TryResolve { resolution: Resolution::Rollback { dataset, loses, .. }, .. } => {
                 format!("a rollback of {dataset} over {} snapshots", loses.len())
             }
-            Self::Cure { cure: Cure::SetAside { dataset, restore, .. }, .. }
-            | Self::TryCure { cure: Cure::SetAside { dataset, restore, .. }, .. } => {
+            Self::Resolve { resolution: Resolution::SetAside { dataset, restore, .. }, .. }
+            | Self::TryResolve { resolution: Resolution::SetAside { dataset, restore, .. }, .. } => {
                 format!("setting aside {dataset} with {} datasets", restore.len())
             }
-            Self::Cure { cure: Cure::Replace { dataset, loses, .. }, .. }
-            | Self::TryCure { cure: Cure::Replace { dataset, loses, .. }, .. } => {
+            Self::Resolve { resolution: Resolution::Replace { dataset, loses, .. }, .. }
+            | Self::TryResolve { resolution: Resolution::Replace { dataset, loses, .. }, .. } => {
                 format!("replacing {dataset} with {} snapshots", loses.len())
             }
             Self::Thin { dataset, snapshots, .. } => format!("destroying {} snapshots of {dataset}", snapshots.len()),
@@ -107,8 +107,8 @@ impl Request {
             | Self::Tree { .. }
             | Self::Probe { .. }
             | Self::Clear { .. }
-            | Self::Cure { .. }
-            | Self::TryCure { .. }
+            | Self::Resolve { .. }
+            | Self::TryResolve { .. }
             | Self::Names { .. }
             | Self::Destroy { .. }
             | Self::TryDestroy { .. }

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
 use zfs::{
-    Answer, BaseFacts, Cure, Ended, Failure, Note, Noted, Outlook, Part, Query, Reading, Receive, Rename, StreamSpec,
-    TargetFacts, Thinned,
+    Answer, BaseFacts, Ended, Failure, Note, Noted, Outlook, Part, Query, Reading, Receive, Rename, Resolution,
+    StreamSpec, TargetFacts, Thinned,
 };
 
 /// What the sender asks for; the helper answers with the same id, not always in order.
@@ -60,18 +60,22 @@ pub enum Request {
         owner: String,
     },
     /// Get a conflict out of the way. Refused unless the helper's command line allows it. Answered by [`Reply::Done`].
-    Cure {
+    #[serde(rename = "cure")]
+    Resolve {
         /// Comes back in the answer.
         id: u64,
         /// How.
-        cure: Cure,
+        #[serde(rename = "cure")]
+        resolution: Resolution,
     },
-    /// Would [`Request::Cure`] do it? Checks all that it checks, and changes nothing. Answered by [`Reply::Done`].
-    TryCure {
+    /// Would [`Request::Resolve`] do it? Checks all that it checks, and changes nothing. Answered by [`Reply::Done`].
+    #[serde(rename = "try_cure")]
+    TryResolve {
         /// Comes back in the answer.
         id: u64,
         /// How.
-        cure: Cure,
+        #[serde(rename = "cure")]
+        resolution: Resolution,
     },
     /// When were these snapshots made? Answered by [`Reply::Dated`].
     Dates {

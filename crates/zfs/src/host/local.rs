@@ -10,18 +10,18 @@ use std::thread;
 
 use super::base;
 use super::claims::{Claims, Passage};
-use super::cure;
 use super::dataset;
 use super::empty::holds_nothing;
 use super::list;
 use super::process::{start, start_outgoing};
 use super::query;
 use super::remount;
+use super::resolve;
 use super::run::{read, run, run_listing, run_naming};
 use super::thin;
 use super::wrapped_key;
 use super::{Found, Host, Outgoing, Sink, Started, Tell, Unread};
-use crate::Cure;
+use crate::Resolution;
 use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::record::Features;
 use crate::{
@@ -176,13 +176,15 @@ impl Host for LocalHost {
         if iv_sets_only { base::iv_sets_of(self.zfs()?, names) } else { base::facts(self.zfs()?, names) }
     }
 
-    fn cure(&self, cure: &Cure, dry_run: bool) -> Result<Option<String>, Failure> {
-        let _passage = match cure {
+    fn resolve(&self, resolution: &Resolution, dry_run: bool) -> Result<Option<String>, Failure> {
+        let _passage = match resolution {
             _ if dry_run => Passage::default(),
-            Cure::SetAside { dataset, aside, .. } => self.claims.enter([dataset, aside])?,
-            Cure::Rollback { dataset, .. } | Cure::Replace { dataset, .. } => self.claims.enter([dataset])?,
+            Resolution::SetAside { dataset, aside, .. } => self.claims.enter([dataset, aside])?,
+            Resolution::Rollback { dataset, .. } | Resolution::Replace { dataset, .. } => {
+                self.claims.enter([dataset])?
+            }
         };
-        cure::carry_out(self.zfs()?, cure, dry_run)
+        resolve::carry_out(self.zfs()?, resolution, dry_run)
     }
 
     fn thin(

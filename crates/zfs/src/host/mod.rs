@@ -2,7 +2,6 @@
 
 mod base;
 mod claims;
-mod cure;
 mod dataset;
 mod empty;
 mod hold;
@@ -11,6 +10,7 @@ mod local;
 mod process;
 mod query;
 mod remount;
+mod resolve;
 mod run;
 mod thin;
 mod whole;
@@ -21,7 +21,7 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use crate::Cure;
+use crate::Resolution;
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::record::Features;
 use crate::{Failure, Hello, Receive, Rename, TargetFacts, Thinned};
@@ -89,7 +89,7 @@ pub trait Host: Send + Sync + 'static {
 
     /// Gets a conflict out of the way, or (`dry_run`) only checks whether that would be done; the text says what is odd although
     /// nothing is lost.
-    fn cure(&self, cure: &Cure, dry_run: bool) -> Result<Option<String>, Failure>;
+    fn resolve(&self, resolution: &Resolution, dry_run: bool) -> Result<Option<String>, Failure>;
 
     /// Destroys those of these snapshots that are still the same and that nothing pins, or tells what that would free.
     fn thin(

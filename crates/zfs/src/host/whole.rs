@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::Read;
 
-use super::cure::destroy_snapshots;
+use super::resolve::destroy_snapshots;
 use super::run::{read, run};
 use crate::Failure;
 use crate::Kind;

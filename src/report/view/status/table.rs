@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{reason, snapshots};
 use crate::format::{bytes, count, duration, first_line, sanitise};
-use crate::plan::{DatasetStatus, Moment, State, Status};
+use crate::plan::{DatasetStatus, Moment, Status, SyncState};
 use crate::report::look::{Colour, Look};
 
 const COLUMNS: usize = 10;
@@ -33,7 +33,8 @@ pub(super) fn write(status: &Status, all: bool, look: Look, out: &mut impl Write
                 writeln!(out, "{title}: {}: {why}", look.paint(Colour::Red, "unreachable"))?;
             }
             Ok(rows) => {
-                let shown: Vec<&DatasetStatus> = rows.iter().filter(|row| all || row.state != State::InSync).collect();
+                let shown: Vec<&DatasetStatus> =
+                    rows.iter().filter(|row| all || row.state != SyncState::InSync).collect();
                 writeln!(out, "{title}: {}", totals(rows))?;
                 if !shown.is_empty() {
                     table(&shown, target.kept, status.now, look, out)?;
@@ -71,7 +72,7 @@ fn table(rows: &[&DatasetStatus], kept: bool, now: i64, look: Look, out: &mut im
     }
     for row in rows {
         let note = reason(row).or_else(|| {
-            let odd = row.partial && row.state != State::Partial;
+            let odd = row.partial && row.state != SyncState::Partial;
             odd.then(|| "the rest of a cut receive lies there".to_owned())
         });
         if let Some(note) = note {
@@ -124,7 +125,7 @@ fn cells(row: &DatasetStatus, now: i64) -> [String; COLUMNS] {
 
 /// `12 datasets in sync`, or `15 datasets: 2 in conflict, 1 behind, 12 in sync`
 fn totals(rows: &[DatasetStatus]) -> String {
-    let numbers = State::ALL.map(|state| (rows.iter().filter(|row| row.state == state).count(), phrase(state)));
+    let numbers = SyncState::ALL.map(|state| (rows.iter().filter(|row| row.state == state).count(), phrase(state)));
     let told: Vec<_> = numbers.into_iter().filter(|(n, _)| *n > 0).collect();
     match &told[..] {
         [] => "nothing is selected, and nothing is there".into(),
@@ -137,32 +138,32 @@ fn totals(rows: &[DatasetStatus]) -> String {
 }
 
 /// The state behind a number.
-fn phrase(state: State) -> &'static str {
+fn phrase(state: SyncState) -> &'static str {
     match state {
-        State::Conflict => "in conflict",
-        State::TargetOnly => "only there",
-        State::NoSnapshots => "without snapshots",
+        SyncState::Conflict => "in conflict",
+        SyncState::TargetOnly => "only there",
+        SyncState::NoSnapshots => "without snapshots",
         other => word(other),
     }
 }
 
-fn word(state: State) -> &'static str {
+fn word(state: SyncState) -> &'static str {
     match state {
-        State::InSync => "in sync",
-        State::Behind => "behind",
-        State::Partial => "partial",
-        State::Conflict => "conflict",
-        State::Missing => "missing",
-        State::TargetOnly => "target only",
-        State::NoSnapshots => "no snapshots",
+        SyncState::InSync => "in sync",
+        SyncState::Behind => "behind",
+        SyncState::Partial => "partial",
+        SyncState::Conflict => "conflict",
+        SyncState::Missing => "missing",
+        SyncState::TargetOnly => "target only",
+        SyncState::NoSnapshots => "no snapshots",
     }
 }
 
-fn colour(state: State) -> Colour {
+fn colour(state: SyncState) -> Colour {
     match state {
-        State::InSync => Colour::Green,
-        State::Behind | State::Partial => Colour::Yellow,
-        State::Conflict | State::Missing => Colour::Red,
-        State::TargetOnly | State::NoSnapshots => Colour::Dim,
+        SyncState::InSync => Colour::Green,
+        SyncState::Behind | SyncState::Partial => Colour::Yellow,
+        SyncState::Conflict | SyncState::Missing => Colour::Red,
+        SyncState::TargetOnly | SyncState::NoSnapshots => Colour::Dim,
     }
 }

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use super::*;
-use crate::plan::{Last, LastRun, Limits, Side, TargetStatus};
+use crate::plan::{HostRole, Last, LastRun, Limits, TargetStatus};
 
 const PLAIN: Look = Look { colour: false, utf8: false };
 const NOW: i64 = 1_800_000_000;
 
 fn moment(name: &str, ago: i64) -> Option<Moment> {
     let name = name.parse().ok();
-    name.map(|name| Moment { name, creation: Some(NOW - ago), asked: (Side::Here, String::new()) })
+    name.map(|name| Moment { name, creation: Some(NOW - ago), asked: (HostRole::Sender, String::new()) })
 }
 
-fn row(name: &str, state: State) -> DatasetStatus {
+fn row(name: &str, state: SyncState) -> DatasetStatus {
     DatasetStatus {
         dataset: format!("tank/{name}").trim_end_matches('/').into(),
         target: format!("pool/{name}").trim_end_matches('/').into(),
@@ -38,7 +38,7 @@ fn rows() -> Vec<DatasetStatus> {
         common: moment("s1", 8000),
         oldest_lacking: moment("s2", 7400),
         lacking: 2,
-        ..row("a b", State::Behind)
+        ..row("a b", SyncState::Behind)
     };
     let conflict = DatasetStatus {
         clash: Some(Clash::Diverged),
@@ -46,18 +46,18 @@ fn rows() -> Vec<DatasetStatus> {
         ..DatasetStatus { dataset: "tank/c".into(), ..behind.clone() }
     };
     vec![
-        row("", State::InSync),
+        row("", SyncState::InSync),
         behind,
-        DatasetStatus { state: State::Conflict, ..conflict },
+        DatasetStatus { state: SyncState::Conflict, ..conflict },
         DatasetStatus {
             newest_there: None,
             common: None,
             lacking: 3,
             oldest_lacking: moment("s1", 9000),
-            ..row("m", State::Missing)
+            ..row("m", SyncState::Missing)
         },
-        DatasetStatus { newest_here: None, common: None, ..row("old", State::TargetOnly) },
-        DatasetStatus { newest_here: None, newest_there: None, common: None, ..row("void", State::NoSnapshots) },
+        DatasetStatus { newest_here: None, common: None, ..row("old", SyncState::TargetOnly) },
+        DatasetStatus { newest_here: None, newest_there: None, common: None, ..row("void", SyncState::NoSnapshots) },
     ]
 }
 
@@ -106,7 +106,8 @@ fn a_table_for_each_target() {
 
 #[test]
 fn what_is_in_sync_is_one_line() {
-    let status = status(Limits::default(), vec![Ok(vec![row("", State::InSync), row("a", State::InSync)]), Ok(vec![])]);
+    let status =
+        status(Limits::default(), vec![Ok(vec![row("", SyncState::InSync), row("a", SyncState::InSync)]), Ok(vec![])]);
     insta::assert_snapshot!(text(&status, Form::Table { all: false }, PLAIN), @r#"
     tank -> backup:pool: 2 datasets in sync
 
@@ -119,7 +120,7 @@ fn the_first_line_is_a_plugins() {
     let first = |limits, found| {
         text(&status(limits, found), Form::Table { all: false }, PLAIN).lines().next().unwrap().to_owned()
     };
-    let behind = || Ok(vec![row("", State::InSync), rows().remove(1)]);
+    let behind = || Ok(vec![row("", SyncState::InSync), rows().remove(1)]);
     assert_eq!(
         first(limits(7400, 9000), vec![behind()]),
         "OK - 1 behind within the limits, 1 in sync (tank on 1 target)"
@@ -199,8 +200,10 @@ fn remembered() -> Vec<Status> {
         target.kept = true;
         target.last_run = Some(LastRun { ended: Some(NOW - 90), exit_code: 3, error: Some("no route\nto it".into()) });
     }
-    let other =
-        Status { source: "fast".parse().unwrap(), ..status(Limits::default(), vec![Ok(vec![row("", State::InSync)])]) };
+    let other = Status {
+        source: "fast".parse().unwrap(),
+        ..status(Limits::default(), vec![Ok(vec![row("", SyncState::InSync)])])
+    };
     vec![one, other]
 }
 

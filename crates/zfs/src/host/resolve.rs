@@ -7,17 +7,17 @@ use super::run::{read, run};
 use super::whole::{check_mounts, destroy_whole};
 use crate::Failure;
 use crate::name::{DatasetName, Guid, SnapshotName};
-use crate::{Cure, Restore};
 use crate::{Facts, Pinned, Refusal, Zfs, read_facts, read_marks, read_pinned};
+use crate::{Resolution, Restore};
 
 /// So many bytes of names go into one `zfs destroy`.
 const BATCH: usize = 64 * 1024;
 
-/// Carries a cure out, or only checks whether that can be done (`dry_run`); the warning says what is not as it should be although
+/// Carries a resolution out, or only checks whether that can be done (`dry_run`); the warning says what is not as it should be although
 /// nothing is lost.
-pub(super) fn carry_out(zfs: &Zfs, cure: &Cure, dry_run: bool) -> Result<Option<String>, Failure> {
-    match cure {
-        Cure::Rollback { dataset, to, to_guid, loses } => {
+pub(super) fn carry_out(zfs: &Zfs, resolution: &Resolution, dry_run: bool) -> Result<Option<String>, Failure> {
+    match resolution {
+        Resolution::Rollback { dataset, to, to_guid, loses } => {
             can_roll_back(zfs, dataset, to, *to_guid, loses)?;
             if !dry_run {
                 clear_partial(zfs, dataset)?;
@@ -25,11 +25,11 @@ pub(super) fn carry_out(zfs: &Zfs, cure: &Cure, dry_run: bool) -> Result<Option<
             }
             Ok(None)
         }
-        Cure::SetAside { dataset, aside, restore, top } => {
+        Resolution::SetAside { dataset, aside, restore, top } => {
             can_set_aside(zfs, restore)?;
             if dry_run { Ok(None) } else { set_aside(zfs, dataset, aside, restore, *top) }
         }
-        Cure::Replace { dataset, loses, whole } => {
+        Resolution::Replace { dataset, loses, whole } => {
             let all = can_replace(zfs, dataset, loses, *whole)?;
             if !dry_run {
                 replace(zfs, dataset, &all)?;

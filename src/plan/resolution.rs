@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 
 use super::{Conflict, Step};
-use zfs::Cure;
+use zfs::Resolution;
 use zfs::name::DatasetName;
 
 /// What the user allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Cures {
+pub struct Resolutions {
     /// `--rollback`.
     pub rollback: bool,
     /// `--set-aside`.
@@ -18,14 +18,14 @@ pub struct Cures {
     pub replace: BTreeSet<DatasetName>,
 }
 
-impl Cures {
+impl Resolutions {
     /// Whether anything is allowed.
     #[must_use]
     pub fn any(&self) -> bool {
         self.rollback || self.set_aside || !self.replace.is_empty()
     }
 
-    /// Whether a cure can move or destroy what lies below the dataset in conflict, so that datasets have to wait for
+    /// Whether a resolution can move or destroy what lies below the dataset in conflict, so that datasets have to wait for
     /// those above them.
     #[must_use]
     pub fn touch_below(&self) -> bool {
@@ -35,11 +35,11 @@ impl Cures {
 
 /// A conflict that the user has allowed to be solved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remedy {
+pub struct Solvable {
     /// The conflict.
     pub conflict: Conflict,
     /// What is done about it.
-    pub cure: Cure,
+    pub resolution: Resolution,
     /// The steps that will follow, as far as can be told before; only for showing.
     pub then: Vec<Step>,
 }

@@ -1,4 +1,4 @@
-//! How often and how patiently is tried again.
+//! How often is tried again, and after which pauses.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ const FIRST: Duration = Duration::from_secs(2);
 impl Limits {
     /// How long to wait after so many tries without progress; `None` when it was tried often enough.
     pub fn pause(&self, tries: u32) -> Option<Duration> {
-        Patience::new(self).pause(tries, 0)
+        Backoff::new(self).pause(tries, 0)
     }
 }
 
 /// Pauses that grow and differ, so that runs which failed together don't come back together.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct Backoff {
     retries: u32,
     max_wait: Duration,
     seed: u64,
 }
 
-impl Patience {
+impl Backoff {
     pub fn new(limits: &Limits) -> Self {
         Self { retries: limits.retries, max_wait: limits.max_wait, seed: limits.seed }
     }
@@ -50,24 +50,24 @@ impl Patience {
 mod tests {
     use super::*;
 
-    fn patience(retries: u32, max_wait: u64) -> Patience {
-        Patience { retries, max_wait: Duration::from_secs(max_wait), seed: 5 }
+    fn backoff(retries: u32, max_wait: u64) -> Backoff {
+        Backoff { retries, max_wait: Duration::from_secs(max_wait), seed: 5 }
     }
 
     #[test]
     fn pauses_double_up_to_the_longest() {
-        let patience = patience(9, 60);
+        let backoff = backoff(9, 60);
         for (tries, most) in [(0, 2), (1, 4), (2, 8), (4, 32), (5, 60), (8, 60)] {
             let most = Duration::from_secs(most);
             for salt in 0..50 {
-                let pause = patience.pause(tries, salt).unwrap();
+                let pause = backoff.pause(tries, salt).unwrap();
                 assert!(pause <= most && pause >= most.mul_f64(0.75), "{tries}: {pause:?}");
             }
-            assert_ne!(patience.pause(tries, 1), patience.pause(tries, 2));
+            assert_ne!(backoff.pause(tries, 1), backoff.pause(tries, 2));
         }
-        assert_eq!(patience.pause(9, 0), None);
-        assert_eq!(super::tests::patience(0, 60).pause(0, 0), None);
-        assert_eq!(super::tests::patience(9, 0).pause(3, 7), Some(Duration::ZERO));
-        assert!(super::tests::patience(u32::MAX, 60).pause(4_000_000_000, 0).is_some());
+        assert_eq!(backoff.pause(9, 0), None);
+        assert_eq!(super::tests::backoff(0, 60).pause(0, 0), None);
+        assert_eq!(super::tests::backoff(9, 0).pause(3, 7), Some(Duration::ZERO));
+        assert!(super::tests::backoff(u32::MAX, 60).pause(4_000_000_000, 0).is_some());
     }
 }

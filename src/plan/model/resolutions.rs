@@ -1,15 +1,15 @@
-//! What cures do to the model's target, as the helper and ZFS do it.
+//! What resolutions do to the model's target, as the helper and ZFS do it.
 
-use super::{Dataset, Side, Snap};
+use super::{Dataset, ModelHost, Snap};
 use crate::plan::PlannedDataset;
 use zfs::name::DatasetName;
-use zfs::{Cure, Refusal, Restore};
+use zfs::{Refusal, Resolution, Restore};
 
-impl Side {
-    /// Carries a cure out.
-    pub fn cure(&mut self, cure: &Cure) -> Result<(), Refusal> {
-        match cure {
-            Cure::Rollback { dataset, to, to_guid, loses } => {
+impl ModelHost {
+    /// Carries a resolution out.
+    pub fn resolve(&mut self, resolution: &Resolution) -> Result<(), Refusal> {
+        match resolution {
+            Resolution::Rollback { dataset, to, to_guid, loses } => {
                 let found = self.datasets.get_mut(dataset).ok_or(Refusal::Missing)?;
                 let is_it = |snap: &Snap| snap.name == to.as_str() && snap.guid == to_guid.0;
                 let at = found.snapshots.iter().position(is_it).ok_or(Refusal::Changed)?;
@@ -18,7 +18,7 @@ impl Side {
                 (found.data, found.partial) = (found.snapshots[at].data, false);
                 Ok(())
             }
-            Cure::SetAside { dataset, aside, restore, .. } => {
+            Resolution::SetAside { dataset, aside, restore, .. } => {
                 assert!(!self.datasets.contains_key(aside) && dataset.parent() == aside.parent());
                 let moved: Vec<DatasetName> =
                     self.datasets.keys().filter(|name| name.is_within(dataset)).cloned().collect();
@@ -31,7 +31,7 @@ impl Side {
                 }
                 Ok(())
             }
-            Cure::Replace { dataset, loses, whole } => {
+            Resolution::Replace { dataset, loses, whole } => {
                 let below = self.datasets.keys().filter(|name| name.is_within(dataset)).count();
                 if *whole && below > 1 {
                     return Err(Refusal::Exists);

@@ -1,4 +1,4 @@
-//! What of a dataset's snapshots goes and what stays: the rules' word, what other rules have no say in, and what a target
+//! Which snapshots of a dataset are kept, and which are pruned: the rules' word, what other rules have no say in, and what a target
 //! still needs.
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
@@ -20,9 +20,9 @@ pub struct Scope {
     excluded: GlobSet,
 }
 
-/// Why a snapshot stays.
+/// Why a snapshot is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stays {
+pub enum Kept {
     /// The rules are not about it.
     OutOfScope,
     /// A rule keeps it.
@@ -66,26 +66,26 @@ impl Scope {
     }
 }
 
-/// For each snapshot of a dataset (oldest first) why it stays; `None` goes. `age` tells what the rules need of each.
+/// For each snapshot of a dataset (oldest first) why it is kept; one without a reason is pruned. `age` tells what the rules need of each.
 #[must_use]
-pub fn thin<'a>(
+pub fn kept<'a>(
     snapshots: &'a Versions,
     scope: &Scope,
     rules: &Rules,
     calendar: &Calendar,
     needed: &[Needed],
     age: impl Fn(&Version<'a>) -> Aged,
-) -> Vec<Option<Stays>> {
+) -> Vec<Option<Kept>> {
     let covered: Vec<usize> =
         snapshots.iter().enumerate().filter(|(_, snapshot)| scope.covers(snapshot.name)).map(|(at, _)| at).collect();
     let ages: Vec<Aged> = covered.iter().filter_map(|at| snapshots.get(*at)).map(|snapshot| age(&snapshot)).collect();
-    let mut stays = vec![Some(Stays::OutOfScope); snapshots.len()];
+    let mut stays = vec![Some(Kept::OutOfScope); snapshots.len()];
     for (at, kept) in covered.into_iter().zip(rules.apply(&ages, calendar)) {
-        stays[at] = kept.map(Stays::Rule);
+        stays[at] = kept.map(Kept::Rule);
     }
     let first = needed.iter().min_by_key(|needed| needed.since);
     for (snapshot, stays) in snapshots.iter().zip(&mut stays).filter(|(_, stays)| stays.is_none()) {
-        *stays = first.filter(|needed| snapshot.txg >= needed.since).map(|needed| Stays::NeededBy(needed.by.clone()));
+        *stays = first.filter(|needed| snapshot.txg >= needed.since).map(|needed| Kept::NeededBy(needed.by.clone()));
     }
     stays
 }
@@ -141,7 +141,7 @@ mod tests {
     }
 
     fn goes(snapshots: &Versions, scope: &Scope, rules: &Rules, needed: &[Needed]) -> Vec<String> {
-        let stays = thin(snapshots, scope, rules, &calendar(), needed, |snapshot| scope.age(snapshot.name, None));
+        let stays = kept(snapshots, scope, rules, &calendar(), needed, |snapshot| scope.age(snapshot.name, None));
         let gone = snapshots.iter().zip(stays).filter(|(_, stays)| stays.is_none());
         gone.map(|(snapshot, _)| snapshot.name.to_owned()).collect()
     }
@@ -181,10 +181,10 @@ mod tests {
         let both =
             [needed_by("a", &all, &none, &versions(&[("x", 4)])), needed_by("b", &all, &none, &versions(&[("x", 1)]))];
         assert_eq!(goes(&all, &scope(false, &[], &[]), &last(1), &both), Vec::<String>::new());
-        let stays = thin(&all, &scope(false, &[], &[]), &last(1), &calendar(), &both, |_| Aged::default());
-        assert_eq!(stays[0], Some(Stays::NeededBy("b".into())));
-        assert_eq!(stays[1], Some(Stays::OutOfScope));
-        assert_eq!(stays[4], Some(Stays::Rule(KeptBy::Last)));
+        let stays = kept(&all, &scope(false, &[], &[]), &last(1), &calendar(), &both, |_| Aged::default());
+        assert_eq!(stays[0], Some(Kept::NeededBy("b".into())));
+        assert_eq!(stays[1], Some(Kept::OutOfScope));
+        assert_eq!(stays[4], Some(Kept::Rule(KeptBy::Last)));
     }
 
     #[test]
@@ -212,7 +212,7 @@ mod tests {
             let rules = Rules { last: Some(keep), periods: periods.map(|text| text.parse().unwrap()), ..Rules::default() };
             let scope = scope(false, &[], &[]);
             let needed = [needed_by("t", &all, &Versions::default(), &has)];
-            let stays = thin(&all, &scope, &rules, &calendar(), &needed, |snapshot| scope.age(snapshot.name, None));
+            let stays = kept(&all, &scope, &rules, &calendar(), &needed, |snapshot| scope.age(snapshot.name, None));
             let newest_common = has.newest().map_or(Txg(0), |newest| newest.txg);
             for (snapshot, stays) in all.iter().zip(&stays) {
                 prop_assert!(stays.is_some() || snapshot.txg < newest_common);
@@ -220,7 +220,7 @@ mod tests {
             prop_assert!(stays.last().unwrap().is_some());
             // Again: nothing more goes.
             let rest: Versions = all.iter().zip(&stays).filter(|(_, stays)| stays.is_some()).map(|(one, _)| one).collect();
-            let again = thin(&rest, &scope, &rules, &calendar(), &needed, |snapshot| scope.age(snapshot.name, None));
+            let again = kept(&rest, &scope, &rules, &calendar(), &needed, |snapshot| scope.age(snapshot.name, None));
             prop_assert!(again.iter().all(Option::is_some));
         }
     }

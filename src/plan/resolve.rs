@@ -2,11 +2,11 @@
 
 use super::TargetDataset;
 use super::diff::{BaseKind, full, newest_common};
-use super::item::{Item, Known};
+use super::item::{Item, OnTarget};
 use super::negotiate::{EncryptedAs, Negotiation};
-use super::{Conflict, Remedy, Vain, Verdict};
+use super::{Conflict, Solvable, Vain, Verdict};
 use zfs::name::{DatasetName, Guid, SnapshotName};
-use zfs::{Cure, Encryption, Restore, snapshot_of};
+use zfs::{Encryption, Resolution, Restore, snapshot_of};
 
 impl Negotiation {
     /// The verdict about an item whose listed target is in conflict.
@@ -16,40 +16,41 @@ impl Negotiation {
         conflict.would_decrypt = plain && target.encryption == Encryption::Root;
         let aside = format!("{}.zfsync-{}", item.target_name, self.stamp).parse::<DatasetName>();
         conflict.vain.set_aside = aside.is_err();
-        if item.cured {
+        if item.resolved {
             // Once more it would not help either.
-            let replace = self.cures.replace.contains(&item.target_name);
-            conflict.vain = Vain { rollback: self.cures.rollback, set_aside: self.cures.set_aside, replace };
+            let replace = self.resolutions.replace.contains(&item.target_name);
+            conflict.vain =
+                Vain { rollback: self.resolutions.rollback, set_aside: self.resolutions.set_aside, replace };
             // What `--replace` has left where datasets lie below.
-            let emptied = self.cures.replace.contains(&item.target_name) && target.snapshots.is_empty();
+            let emptied = self.resolutions.replace.contains(&item.target_name) && target.snapshots.is_empty();
             return match item.facts {
                 Some(facts) if emptied && facts.kind == target.kind => {
-                    Verdict::Overwrite(full(&item.source, self.newest_only))
+                    Verdict::with(Verdict::Overwrite, full(&item.source, self.newest_only))
                 }
                 _ => Verdict::Conflict(conflict),
             };
         }
-        if self.cures.any()
+        if self.resolutions.any()
             && let Some(blocked) = self.blocked(item)
         {
             return Verdict::Blocked(blocked);
         }
         let everything = || target.snapshots.iter().map(|version| version.guid).collect();
         let dataset = item.target_name.clone();
-        if self.cures.replace.contains(&dataset) && conflict.new_start_helps() {
+        if self.resolutions.replace.contains(&dataset) && conflict.new_start_helps() {
             let then = full(&item.source, self.newest_only);
             let whole = self.sends_raw(item) == Some(true) || target.encryption.is_on();
-            return cured(conflict, Cure::Replace { dataset, loses: everything(), whole }, then);
+            return resolved(conflict, Resolution::Replace { dataset, loses: everything(), whole }, then);
         }
         let common = Self::common_behind(item, target, &conflict.kind);
-        if let Some(common) = common.as_ref().filter(|_| self.cures.rollback && conflict.rollback_helps()) {
+        if let Some(common) = common.as_ref().filter(|_| self.resolutions.rollback && conflict.rollback_helps()) {
             let (to, to_guid) = (common.there.snapshot_name(), common.there.guid);
             let newer = target.snapshots.iter().filter(|version| version.txg > common.there.txg);
             let loses = newer.map(|version| version.guid).collect();
             let then = common.steps(&item.source, self.newest_only);
-            return cured(conflict, Cure::Rollback { dataset, to, to_guid, loses }, then);
+            return resolved(conflict, Resolution::Rollback { dataset, to, to_guid, loses }, then);
         }
-        if !self.cures.set_aside || !conflict.new_start_helps() {
+        if !self.resolutions.set_aside || !conflict.new_start_helps() {
             return Verdict::Conflict(conflict);
         }
         let aside = match aside {
@@ -67,7 +68,7 @@ impl Negotiation {
             |common| common.steps(&item.source, self.newest_only),
         );
         let top = item.target_name == self.target;
-        cured(conflict, Cure::SetAside { dataset, aside, restore, top }, steps)
+        resolved(conflict, Resolution::SetAside { dataset, aside, restore, top }, steps)
     }
 
     /// What comes back after a dataset was set aside: itself and those below it, each if the one right above it does.
@@ -90,31 +91,31 @@ impl Negotiation {
     }
 }
 
-fn cured(mut conflict: Conflict, cure: Cure, then: Vec<super::Step>) -> Verdict {
+fn resolved(mut conflict: Conflict, resolution: Resolution, then: Vec<super::Step>) -> Verdict {
     // Should it be refused, the text offers the other ways.
-    match cure {
-        Cure::Rollback { .. } => conflict.vain.rollback = true,
-        Cure::SetAside { .. } => conflict.vain.set_aside = true,
-        Cure::Replace { .. } => conflict.vain.replace = true,
+    match resolution {
+        Resolution::Rollback { .. } => conflict.vain.rollback = true,
+        Resolution::SetAside { .. } => conflict.vain.set_aside = true,
+        Resolution::Replace { .. } => conflict.vain.replace = true,
     }
-    Verdict::Cure(Box::new(Remedy { conflict, cure, then }))
+    Verdict::Resolve(Box::new(Solvable { conflict, resolution, then }))
 }
 
 impl Item {
     /// The newest snapshot that the target is known to have in common with the source, by the target's name of it.
     fn common_there(&self) -> Option<(SnapshotName, Guid)> {
-        match &self.known {
-            Known::Settled(Verdict::InSync) => {
+        match &self.on_target {
+            OnTarget::Settled(Verdict::InSync) => {
                 self.source.snapshots.newest().map(|version| (version.snapshot_name(), version.guid))
             }
-            Known::Based(BaseKind::Snapshot, at) => {
+            OnTarget::Based(BaseKind::Snapshot, at) => {
                 self.source.snapshots.get(*at).map(|version| (version.snapshot_name(), version.guid))
             }
-            Known::Based(BaseKind::Bookmark, at) => {
+            OnTarget::Based(BaseKind::Bookmark, at) => {
                 let mark = self.source.bookmarks.get(*at)?;
                 Some((snapshot_of(&mark).parse().ok()?, mark.guid))
             }
-            Known::Listed(target) => {
+            OnTarget::Listed(target) => {
                 let common = newest_common(&self.source, target)?;
                 Some((common.there.snapshot_name(), common.there.guid))
             }
@@ -123,16 +124,16 @@ impl Item {
     }
 }
 
-impl Remedy {
+impl Solvable {
     /// One line for the user, before it is done: what is about to happen, and what it costs.
     #[must_use]
     pub fn describe(&self) -> String {
         let headline = self.conflict.headline();
-        match &self.cure {
-            Cure::Rollback { to, .. } => {
+        match &self.resolution {
+            Resolution::Rollback { to, .. } => {
                 format!("{headline}; rolling it back to @{to}, which loses {}", self.conflict.rollback_cost())
             }
-            Cure::SetAside { aside, restore, .. } => {
+            Resolution::SetAside { aside, restore, .. } => {
                 let next = match restore.len() {
                     0 => "everything is sent anew".into(),
                     1 => "it comes back as a clone of the common snapshot".into(),
@@ -140,7 +141,7 @@ impl Remedy {
                 };
                 format!("{headline}; setting it aside as {aside} with all that lies below it: {next}")
             }
-            Cure::Replace { loses, .. } => {
+            Resolution::Replace { loses, .. } => {
                 let snapshots = match loses.len() {
                     0 => String::new(),
                     1 => " with its only snapshot".into(),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::plan::model::{Dataset, End, Job, Side, Snap};
+use crate::plan::model::{Dataset, Job, ModelHost, PushOutcome, Snap};
 use zfs::Kind;
 use zfs::name::DatasetName;
 
@@ -40,8 +40,8 @@ fn dataset(words: &str) -> Dataset {
     dataset
 }
 
-pub(super) fn side(top: &str, datasets: &[(&str, &str)]) -> Side {
-    let mut side = Side::new(top.split('/').next().unwrap());
+pub(super) fn side(top: &str, datasets: &[(&str, &str)]) -> ModelHost {
+    let mut side = ModelHost::new(top.split('/').next().unwrap());
     // What comes later is newer than all that the words tell.
     for _ in 0..1000 {
         side.txg();
@@ -53,11 +53,11 @@ pub(super) fn side(top: &str, datasets: &[(&str, &str)]) -> Side {
     side
 }
 
-pub(super) fn push(here: &Side, there: &mut Side, newest_only: bool) -> String {
+pub(super) fn push(here: &ModelHost, there: &mut ModelHost, newest_only: bool) -> String {
     push_some(here, there, newest_only, false)
 }
 
-fn push_some(here: &Side, there: &mut Side, newest_only: bool, skip_empty: bool) -> String {
+fn push_some(here: &ModelHost, there: &mut ModelHost, newest_only: bool, skip_empty: bool) -> String {
     let (source, target): (DatasetName, DatasetName) = ("a/s".parse().unwrap(), "b/t".parse().unwrap());
     let job = Job {
         source,
@@ -65,14 +65,14 @@ fn push_some(here: &Side, there: &mut Side, newest_only: bool, skip_empty: bool)
         selects: &|_| true,
         newest_only,
         skip_empty,
-        cures: crate::plan::Cures::default(),
+        resolutions: crate::plan::Resolutions::default(),
     };
     let report = job.push(here, there, &mut |_| {});
     let mut out = format!("rounds {}, listed {}, refused {}", report.rounds, report.listed, report.refused);
     for (name, end) in &report.ends {
         let sent: Vec<&str> = report.sent.iter().filter(|(to, _)| to == name).map(|(_, sent)| sent.as_str()).collect();
         let end = match end {
-            End::Conflict(conflict) => conflict.to_string(),
+            PushOutcome::Conflict(conflict) => conflict.to_string(),
             other => format!("{other:?}"),
         };
         write!(out, "\n{}: [{}] {end}", name.below(&target).unwrap().as_str(), sent.join(", ")).unwrap();
