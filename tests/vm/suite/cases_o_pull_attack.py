@@ -198,7 +198,7 @@ def lies(c, group):
             victim.play(trick)
         except Failed as failed:
             wrong.append(f"{failed}\n{c.runs[-1] if trick in str(failed) else ''}")
-            c.near(f"zfs destroy -r {c.target}; true")
+            c.near(f"zfs destroy -r {c.target} || true")
             c.far(f"zfs list -H -r -t bookmark -o name {c.source} | xargs -r -n 1 zfs destroy; zfs destroy -r {c.source}/kid@s1; zfs destroy {c.source}@s2")
             c.pull(timeout=200)
             c.far(f"zfs snapshot {c.source}@s2 {c.source}/kid@s1")
