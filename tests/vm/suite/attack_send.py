@@ -22,6 +22,12 @@ class Heard(Session):
         self.heard = b""
         super().__init__(*options, mode="send")
 
+    def any_frame(self):
+        """The next frame, whatever it is."""
+        header = self._until(lambda: 8)
+        length, kind = struct.unpack(">IB3x", header)
+        return kind, self._until(lambda: length) if length else b""
+
     def _until(self, length, seconds=60):
         taken = super()._until(length, seconds)
         self.heard += taken
@@ -115,6 +121,123 @@ def receiving(bed):
             asked(bed, f"note {note} {value} on {of}", "note", note=note, value=value, names=[top, f"{bed.base}/{snap}"])
 
 
+def query(bed, name, what, *options, **fields):
+    """An attempt that is one question to a source's host."""
+    attempt(bed, name, lambda session: session.done(session.request("query", query={"what": what, **fields})), *options)
+
+
+def stream(bed, name, spec, *options):
+    """An attempt to get a stream: it is given up after some of it."""
+
+    def play(session):
+        number = session.request("stream", stream=spec)
+        while True:
+            kind, body = session.any_frame()
+            if kind == REPLY:
+                answer = json.loads(body)
+                if answer["id"] == number and answer["answer"] == "done":
+                    return answer.get("failure")
+                if answer["id"] == number and answer["answer"] == "ended":
+                    # What zfs itself didn't give is nothing.
+                    return answer["ended"].get("status") and answer["ended"]
+
+    attempt(bed, name, play, *options)
+
+
+def send(dataset, to, base=None, **flags):
+    """A `zfs send`."""
+    return {"send": {"dataset": dataset, "to": to, "base": base, "flags": flags}}
+
+
+def reading(bed):
+    """All that can be asked, of what is outside of the root, or has a name that isn't one."""
+    o, d = bed.other, bed.root
+    tops = [o, f"{o}/hidden-kid", bed.base, f"{d}2", f"{d}/../other", bed.base.split("/")[0], f"{bed.base}/sink/part"]
+    for top in tops:
+        for what in ("find", "written", "dates", "iv_sets"):
+            query(bed, f"{what} of {top}", what, names=[f"{d}@s1", f"{top}@hidden-1", f"{top}#hidden-mark", f"{top}@%"])
+        for what in ("facts", "states", "traces"):
+            query(bed, f"{what} of {top}", what, datasets=[d, top])
+        query(bed, f"notes of {top}", "snapshot_notes", property="zfsync:successor-of", datasets=[top])
+        query(bed, f"properties of {top}", "properties", dataset=top)
+        query(bed, f"properties below {top}", "properties_below", dataset=top)
+        stream(bed, f"listing of {top}", {"list": {"dataset": top, "depth": None}})
+        for snap in ("hidden-1", "hidden-2"):
+            stream(bed, f"{top}@{snap}", send(top, snap))
+            stream(bed, f"{top}@{snap}, raw", send(top, snap, raw=True))
+            query(bed, f"estimate of {top}@{snap}", "estimate", stream=send(top, snap))
+        stream(bed, f"increment of {top}", send(top, "hidden-2", {"snapshot_one": "hidden-1"}))
+        stream(bed, f"package of {top}", send(top, "hidden-2", {"snapshot_all": "hidden-1"}))
+        stream(bed, f"from a bookmark of {top}", send(top, "hidden-2", {"bookmark": "hidden-mark"}))
+        for verb in ("tree", "names", "notes", "probe", "outlook"):
+            asked(bed, f"{verb} of {top}", verb, dataset=top)
+        asked(bed, f"ask of {top}", "ask", names=[f"{top}@hidden-1"])
+        asked(bed, f"list of {top}", "list", datasets=[top])
+        asked(bed, f"dates (old) of {top}", "dates", names=[f"{top}@hidden-1"])
+        asked(bed, f"content of {top}", "content", reading={"snapshot": f"{top}@hidden-1", "dataset": top})
+    # A base that isn't a plain name of the same dataset's.
+    for base in (f"{o}@hidden-1", "../other@hidden-1", f"s1 {o}@hidden-2", "-R", f"@{o}@hidden-1", ""):
+        for kind in ("snapshot_one", "snapshot_all", "bookmark"):
+            stream(bed, f"base {kind} {base}", send(d, "s2", {kind: base}))
+    stream(bed, "a snapshot that is more", send(d, f"s2 {o}@hidden-2"))
+    stream(bed, "the clone, from its origin", send(f"{d}/clone", "c1", {"snapshot_one": f"{o}@hidden-1"}))
+    # Tokens.
+    assert bed.token.startswith("1-"), bed.token
+    for dataset in (d, o, f"{bed.base}/sink/part"):
+        stream(bed, f"a token of other, said to be of {dataset}", {"resume": {"dataset": dataset, "token": bed.token}})
+        query(bed, f"the size of a token of other, said to be of {dataset}", "estimate", stream={"resume": {"dataset": dataset, "token": bed.token}})
+    for token in ("", "1-", "-R", "1-0-0-00", bed.token[:-4], bed.token + "00", "1-zz-zz-zz"):
+        stream(bed, f"token {token[:20]!r}", {"resume": {"dataset": d, "token": token}})
+    # The pools.
+    for pool in ("apool", "bpool/x", "-a", "", bed.base):
+        query(bed, f"encryption of {pool!r}", "encrypted", pool=pool)
+        query(bed, f"history of {pool!r}", "history", pool=pool, since=0)
+
+
+def told(bed):
+    """Questions that are answered, with nothing of what is outside in the answer. (Refused or not doesn't count.)"""
+    pool = bed.base.split("/")[0]
+    query(bed, "all names", "names")
+    query(bed, "the pool's history", "history", pool=pool, since=0)
+    query(bed, "properties of the root", "properties", dataset=bed.root)
+    query(bed, "properties below the root", "properties_below", dataset=bed.root)
+    query(bed, "what the clone is", "facts", datasets=[f"{bed.root}/clone"])
+    query(bed, "states of the clone", "states", datasets=[f"{bed.root}/clone", bed.root])
+    stream(bed, "the listing of the root", {"list": {"dataset": bed.root, "depth": None}})
+    stream(bed, "the clone's increment", send(f"{bed.root}/clone", "c1", {"snapshot_all": "s1"}))
+
+
+def marks(bed):
+    """What would change something that isn't zfsync's own, or is elsewhere."""
+    d, o = bed.root, bed.other
+    one, hidden = bed.guid("data@s1"), bed.guid("other@hidden-1")
+    for dataset, snap, guid in ((d, "s1", one), (o, "hidden-1", hidden), (f"{d}/../other", "hidden-1", hidden)):
+        for name in ("mark", "mine", "zfs", "zfsync", "ZFSYNC-0-x", "x@y", "a/b", "", "zfsync-00000000-s1 -r", "zfsync-1", "a\nb", "%zfsync-00000000-s1"):
+            if dataset == d or name == "mark":
+                query(bed, f"a bookmark {name!r} of {dataset}", "bookmark", new=[{"dataset": dataset, "snapshot": snap, "guid": guid, "name": name,
+                                                                                  "of": snap, "to": snap}])
+                query(bed, f"bookmark {name!r} of {dataset} dropped", "drop_bookmarks", bookmarks=[[dataset, name]])
+        query(bed, f"our bookmark of {dataset}, elsewhere", "drop_bookmarks", bookmarks=[[f"{dataset}x", "zfsync-00000000-s1"], [o, "hidden-mark"]])
+        for word in ("mine", "s1", "@s1", "s2", "hidden-mark"):
+            query(bed, f"#{word} of {dataset} dropped", "drop_bookmarks", bookmarks=[[dataset, word]])
+        for name in ("mountpoint", "readonly", "org:mark", "zfsync", "ZFSYNC:x", "", "x=y", "canmount=on zfsync:x", "zfsync:x canmount", "-r"):
+            for value in ("x", None):
+                query(bed, f"{name!r} of {dataset} becomes {value}", "set_property", dataset=dataset, snapshot=None, property=name, value=value)
+                query(bed, f"{name!r} of {dataset}@{snap} becomes {value}", "set_property", dataset=dataset, snapshot=snap, property=name, value=value)
+        query(bed, f"a snapshot of {dataset}", "snapshot", datasets=[dataset], name="new", recursive=True)
+        query(bed, f"a snapshot of {dataset} destroyed", "thin", dataset=dataset, snapshots=[[snap, guid]], dry_run=False)
+        query(bed, f"a snapshot of {dataset} as if destroyed", "thin", dataset=dataset, snapshots=[[snap, guid]], dry_run=True)
+    query(bed, "a note elsewhere", "set_property", dataset=o, snapshot=None, property="zfsync:target-00000000", value=None)
+    query(bed, "a note on a snapshot elsewhere", "set_property", dataset=o, snapshot="hidden-1", property="zfsync:x", value="y")
+    # What its own permissions allow is so within its root alone.
+    free = ("--root", d, "--allow", "snapshot,destroy")
+    for dataset in (o, bed.base, f"{d}2"):
+        query(bed, f"a snapshot of {dataset}, elsewhere", "snapshot", *free, datasets=[dataset], name="new", recursive=True)
+        query(bed, f"snapshots of {dataset} destroyed, elsewhere", "thin", *free, dataset=dataset, snapshots=[["hidden-1", hidden]], dry_run=False)
+    query(bed, "of the root and of others", "snapshot", *free, datasets=[d, o], name="new", recursive=False)
+    query(bed, "one that is held", "thin", *free, dataset=d, snapshots=[["s2", bed.guid("data@s2")]], dry_run=False)
+
+
 def frames(bed):
     """What makes no sense to anybody."""
     for name, play in {
@@ -140,4 +263,4 @@ def frames(bed):
 
 if __name__ == "__main__":
     sys.argv[2:] or sys.exit(__doc__)
-    {"receiving": receiving, "frames": frames}[sys.argv[2]](Bed(sys.argv[1]))
+    {"receiving": receiving, "reading": reading, "told": told, "marks": marks, "frames": frames}[sys.argv[2]](Bed(sys.argv[1]))

@@ -72,14 +72,14 @@ def a_key_that_can_only_receive(c):
     c.check(not c.exists(c.near, c.target), "the target was made")
 
 
-def attacks(c, group, least):
+def attacks(c, group, least, refused=True):
     """Plays a group of attack_send.py on beta, against the helper that a key with a root would start; none gets anything or changes anything."""
     root = f"{c.target}/data"
     c.beta(f"zfs create {c.target}")
     lines = c.beta(f"cd /root/suite; python3 attack_send.py {c.target} {group}", timeout=600).splitlines()
     found = [json.loads(line) for line in lines]
     c.check(len(found) >= least, f"only {len(found)} attempts were made against {root}")
-    wrong = [one for one in found if one["panicked"] or one["changes"] or one["leaks"] or not one["refused"]]
+    wrong = [one for one in found if one["panicked"] or one["changes"] or one["leaks"] or refused and not one["refused"]]
     c.same(wrong, [], f"attempts of {len(found)} that were not refused, changed something, or told something")
 
 
@@ -93,6 +93,12 @@ def requests_to_a_sender(c):
 def reads_outside_of_the_root(c):
     """Listings, questions and streams of what is outside of the root, also as a base and by a forged token: nothing of it is told."""
     attacks(c, "reading", 30)
+
+
+@case("PULL", "SEC")
+def answers_that_tell_of_others(c):
+    """What may be asked (all names, the pool's history, properties, a clone whose origin is elsewhere) is answered without what is outside of the root."""
+    attacks(c, "told", 8, refused=False)
 
 
 @case("PULL", "SEC", long=True)
@@ -115,14 +121,15 @@ HARMLESS = {"honest"}
 COMPLETE = {"a stream twice", "endless data behind a stream", "silence at the end", "an answer twice", "endless beats", "negative numbers", "one guid for all"}
 GROUPS = {
     "frames": ("data before all", "an end before all", "a request", "an unknown kind", "a frame of 4 GiB", "data of 4 GiB", "a damaged header",
-               "no JSON", "deep JSON", "a million values", "answers to nobody", "an answer twice", "an endless listing", "endless beats"),
-    "names": ("names with a line feed", "names with an escape", "names with a way up", "names elsewhere", "a snapshot with a slash",
-              "a snapshot that is an option", "a snapshot with a line feed", "other guids", "one guid for all", "numbers without end",
+               "no JSON", "deep JSON", "a million values", "answers to nobody", "an answer twice", "an endless answer", "endless beats"),
+    "listings": ("an endless listing", "an endless line", "a listing that is no text", "a listing without its end", "a listing twice"),
+    "names": ("names with a line feed", "names with an escape", "names with a way up", "names elsewhere", "names of the target's",
+              "a snapshot with a slash", "a snapshot that is an option", "a snapshot with a line feed", "a snapshot with an escape", "other guids", "one guid for all", "numbers without end",
               "negative numbers"),
     "streams": ("an end without data", "half a stream", "an abort", "a flipped bit", "rubbish", "endless data", "endless data behind a stream",
                 "a stream twice", "another dataset's stream", "an increment", "a package with properties", "a replication package", "a clone",
                 "a volume's stream"),
-    "silence": ("silence at once", "silence in a stream", "silence at the end", "gone", "gone in a stream"),
+    "silence": ("silence at once", "silence in a listing", "silence behind a listing", "silence in a stream", "silence at the end", "gone", "gone in a stream"),
 }
 
 
@@ -220,6 +227,12 @@ def a_source_that_tells_the_truth(c):
 def a_source_that_breaks_the_protocol(c):
     """Frames that nobody asked for, too long, of no kind, answers to nobody, listings without end: the target stays, and the run ends with the host's name."""
     lies(c, "frames")
+
+
+@pull_case("SEC", long=True)
+def a_source_with_false_listings(c):
+    """Listings without end, without line feeds, of rubbish, cut, twice: the target stays, memory has a limit, and the run ends."""
+    lies(c, "listings")
 
 
 @pull_case("SEC", long=True)

@@ -13,6 +13,9 @@ import threading
 import time
 
 REQUEST, DATA, END, ABORT, REPLY, PING = range(1, 7)
+# The frames of a listing, which is text, and comes as streams do.
+LIST, LIST_END = 12, 13
+PLAIN = {LIST: DATA, LIST_END: END}
 
 
 def read(fd, most):
@@ -29,7 +32,7 @@ def write(data):
 
 
 def frame(kind, body=b""):
-    return struct.pack(">IB3x", len(body), kind) + body
+    return struct.pack(">IB3x", len(body), PLAIN.get(kind, kind)) + body
 
 
 def forward(process):
@@ -41,14 +44,23 @@ def forward(process):
 
 
 def replaced(old, new):
-    """Each answer has some text in place of another."""
-    return lambda kind, body: frame(kind, body.replace(old.encode(), new.encode()) if kind == REPLY else body)
+    """Each answer and each listing has some text in place of another."""
+
+    def change(kind, body):
+        if kind == REPLY:
+            body = body.replace(json.dumps(old)[1:-1].encode(), json.dumps(new)[1:-1].encode())
+        elif kind == LIST:
+            body = body.replace(old.encode(), new.encode())
+        return frame(kind, body)
+
+    return change
 
 
 def numbers(change):
-    """Each long number (a guid, a createtxg) of the answers is another one."""
+    """Each long number (a guid) of answers and listings is another one."""
     return lambda kind, body: frame(
-        kind, re.sub(rb"(?<![\w.-])\d{12,20}(?![\w.-])", lambda found: str(change(int(found[0]))).encode(), body) if kind == REPLY else body)
+        kind, re.sub(rb"(?<![\w.-])\d{12,20}(?![\w.-])", lambda found: str(change(int(found[0]))).encode(), body)
+        if kind in (REPLY, LIST) else body)
 
 
 def all_numbers(value):
@@ -106,6 +118,20 @@ class Once:
         return frame(kind, body)
 
 
+class Endless:
+    """A listing that goes on for ever, with a snapshot of a new name in each line."""
+
+    def __init__(self, source):
+        self.source = source
+
+    def __call__(self, kind, body):
+        write(frame(LIST, body))
+        number = 0
+        while True:
+            lines = range(number, number := number + 5000)
+            write(frame(LIST, "".join(f"{self.source}@more-{one}\t{one + 1}\t{one + 1}\n" for one in lines).encode()))
+
+
 def silence(kind, body):
     time.sleep(3600)
 
@@ -128,6 +154,11 @@ def flipped(kind, body):
     return frame(kind, bytes(body))
 
 
+def text(body):
+    """Whether a frame of data is of a listing."""
+    return not body.translate(None, bytes([9, 10, *range(32, 127)]))
+
+
 TRICKS = {
     "honest": lambda source: lambda kind, body: frame(kind, body),
     # Frames that nobody is to send.
@@ -143,16 +174,23 @@ TRICKS = {
     "a million values": lambda source: Once(REPLY, lambda kind, body: frame(REPLY, b"[" + b"1," * 400_000 + b"1]")),
     "answers to nobody": lambda source: stranger(1 << 40),
     "an answer twice": lambda source: Once(REPLY, lambda kind, body: frame(kind, body) * 2),
-    "an endless listing": lambda source: Once(REPLY, endless(lambda kind, body: frame(kind, body))),
+    "an endless answer": lambda source: Once(REPLY, endless(lambda kind, body: frame(kind, body))),
     "endless beats": lambda source: Once(REPLY, endless(lambda kind, body: frame(REPLY, b'{"answer":"beat","id":1}'))),
-    # Names and numbers.
-    "names with a line feed": lambda source: replaced(f"{source}/kid", f"{source}/ki\\nd"),
-    "names with an escape": lambda source: replaced(f"{source}/kid", f"{source}/\\u001b[2Jkid"),
+    # Listings.
+    "an endless listing": lambda source: Once(LIST, Endless(source)),
+    "an endless line": lambda source: Once(LIST, endless(lambda kind, body: frame(LIST, b"x" * (1 << 19)))),
+    "a listing that is no text": lambda source: Once(LIST, lambda kind, body: frame(LIST, bytes(range(256)) * 100)),
+    "a listing without its end": lambda source: Once(LIST, lambda kind, body: frame(LIST, body[:-5])),
+    "a listing twice": lambda source: Once(LIST, lambda kind, body: frame(LIST, body) * 2),
+    "names with a line feed": lambda source: replaced(f"{source}/kid", f"{source}/ki\nd"),
+    "names with an escape": lambda source: replaced(f"{source}/kid", f"{source}/\u001b[2Jkid"),
     "names with a way up": lambda source: replaced(f"{source}/kid", f"{source}/../kid"),
     "names elsewhere": lambda source: replaced(f"{source}/kid", "bpool/elsewhere"),
-    "a snapshot with a slash": lambda source: replaced('"s1"', '"s/1"'),
-    "a snapshot that is an option": lambda source: replaced('"s1"', '"-F"'),
-    "a snapshot with a line feed": lambda source: replaced('"s1"', '"s\\n1"'),
+    "names of the target's": lambda source: replaced(f"{source}/kid", f"{source.replace('bpool', 'apool')}-beside"),
+    "a snapshot with a slash": lambda source: replaced("@s2", "@s/2"),
+    "a snapshot that is an option": lambda source: replaced("@s2", "@-F"),
+    "a snapshot with a line feed": lambda source: replaced("@s2", "@s\n2"),
+    "a snapshot with an escape": lambda source: replaced("@s2", "@s\u001b[2J"),
     "other guids": lambda source: numbers(lambda number: number ^ 1),
     "one guid for all": lambda source: numbers(lambda number: 4711_4711_4711_4711),
     "numbers without end": lambda source: numbers(lambda number: number * 10**12),
@@ -174,6 +212,8 @@ TRICKS = {
     "a volume's stream": lambda source: Instead(f"{source}-vol@s1"),
     # Nothing at all.
     "silence at once": lambda source: Once(REPLY, silence),
+    "silence in a listing": lambda source: Once(LIST, silence),
+    "silence behind a listing": lambda source: Once(LIST_END, silence),
     "silence in a stream": lambda source: Once(DATA, silence),
     "silence at the end": lambda source: Once(END, silence),
     "gone": lambda source: Once(REPLY, lambda kind, body: os._exit(0)),
@@ -190,9 +230,13 @@ def main():
     while not line.endswith(b"\n"):
         line += read(fd, 1)
     write(line)
+    listing = True
     while header := read(fd, 8):
         length, kind = struct.unpack(">IB3x", header)
-        write(change(kind, read(fd, length)))
+        body = read(fd, length)
+        if kind == DATA:
+            listing = text(body)
+        write(change({DATA: LIST, END: LIST_END}.get(kind, kind) if listing else kind, body))
 
 
 if __name__ == "__main__":
