@@ -152,6 +152,7 @@ def send(dataset, to, base=None, **flags):
 def reading(bed):
     """All that can be asked, of what is outside of the root, or has a name that isn't one."""
     o, d = bed.other, bed.root
+    guid = bed.guid("other@hidden-1")
     tops = [o, f"{o}/hidden-kid", bed.base, f"{d}2", f"{d}/../other", bed.base.split("/")[0], f"{bed.base}/sink/part"]
     for top in tops:
         for what in ("find", "written", "dates", "iv_sets"):
@@ -174,7 +175,7 @@ def reading(bed):
         asked(bed, f"ask of {top}", "ask", names=[f"{top}@hidden-1"])
         asked(bed, f"list of {top}", "list", datasets=[top])
         asked(bed, f"dates (old) of {top}", "dates", names=[f"{top}@hidden-1"])
-        asked(bed, f"content of {top}", "content", reading={"snapshot": f"{top}@hidden-1", "dataset": top})
+        asked(bed, f"content of {top}", "content", reading={"dataset": top, "snapshot": "hidden-1", "guid": guid, "raw": False})
     # A base that isn't a plain name of the same dataset's.
     for base in (f"{o}@hidden-1", "../other@hidden-1", f"s1 {o}@hidden-2", "-R", f"@{o}@hidden-1", ""):
         for kind in ("snapshot_one", "snapshot_all", "bookmark"):
@@ -192,6 +193,27 @@ def reading(bed):
     for pool in ("apool", "bpool/x", "-a", "", bed.base):
         query(bed, f"encryption of {pool!r}", "encrypted", pool=pool)
         query(bed, f"history of {pool!r}", "history", pool=pool, since=0)
+
+
+def fair(bed):
+    """What the key is for goes through: without this, refusals would prove nothing."""
+    d = bed.root
+    query(bed, "find", "find", names=[f"{d}@s1", f"{d}/kid@s2"])
+    query(bed, "facts", "facts", datasets=[d, f"{d}/vol"])
+    query(bed, "dates", "dates", names=[f"{d}@s1", f"{d}#mine"])
+    stream(bed, "listing", {"list": {"dataset": d, "depth": None}})
+    stream(bed, "a full stream", send(d, "s1"))
+    stream(bed, "an increment", send(d, "s2", {"snapshot_one": "s1"}))
+    stream(bed, "from a bookmark", send(d, "s2", {"bookmark": "mine"}))
+    stream(bed, "a volume", send(f"{d}/vol", "s1", raw=True))
+    query(bed, "a bookmark of ours", "bookmark", new=[{"dataset": d, "origin": {"snapshot": "s2"}, "name": "zfsync-00000000-s2"}])
+    query(bed, "it is dropped", "drop_bookmarks", bookmarks=[[d, "zfsync-00000000-s2"]])
+    for value in ("x", None):
+        query(bed, f"a note becomes {value}", "set_property", dataset=d, snapshot=None, property="zfsync:target-0000000", value=value)
+        query(bed, f"a note on a snapshot becomes {value}", "set_property", dataset=d, snapshot="s1", property="zfsync:successor-of", value=value)
+    free = ("--root", d, "--allow", "snapshot,destroy")
+    query(bed, "a snapshot, allowed", "snapshot", *free, datasets=[d], name="new", recursive=False)
+    query(bed, "it is destroyed, allowed", "thin", *free, dataset=d, snapshots=[["new", bed.guid("data@new")]], dry_run=False)
 
 
 def told(bed):
@@ -214,8 +236,7 @@ def marks(bed):
     for dataset, snap, guid in ((d, "s1", one), (o, "hidden-1", hidden), (f"{d}/../other", "hidden-1", hidden)):
         for name in ("mark", "mine", "zfs", "zfsync", "ZFSYNC-0-x", "x@y", "a/b", "", "zfsync-00000000-s1 -r", "zfsync-1", "a\nb", "%zfsync-00000000-s1"):
             if dataset == d or name == "mark":
-                query(bed, f"a bookmark {name!r} of {dataset}", "bookmark", new=[{"dataset": dataset, "snapshot": snap, "guid": guid, "name": name,
-                                                                                  "of": snap, "to": snap}])
+                query(bed, f"a bookmark {name!r} of {dataset}", "bookmark", new=[{"dataset": dataset, "origin": {"snapshot": snap}, "name": name}])
                 query(bed, f"bookmark {name!r} of {dataset} dropped", "drop_bookmarks", bookmarks=[[dataset, name]])
         query(bed, f"our bookmark of {dataset}, elsewhere", "drop_bookmarks", bookmarks=[[f"{dataset}x", "zfsync-00000000-s1"], [o, "hidden-mark"]])
         for word in ("mine", "s1", "@s1", "s2", "hidden-mark"):
@@ -263,4 +284,4 @@ def frames(bed):
 
 if __name__ == "__main__":
     sys.argv[2:] or sys.exit(__doc__)
-    {"receiving": receiving, "reading": reading, "told": told, "marks": marks, "frames": frames}[sys.argv[2]](Bed(sys.argv[1]))
+    {"receiving": receiving, "reading": reading, "fair": fair, "told": told, "marks": marks, "frames": frames}[sys.argv[2]](Bed(sys.argv[1]))

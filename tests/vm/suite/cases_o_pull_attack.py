@@ -83,6 +83,18 @@ def attacks(c, group, least, refused=True):
     c.same(wrong, [], f"attempts of {len(found)} that were not refused, changed something, or told something")
 
 
+@case("PULL", "SEC")
+def what_a_sender_is_for(c):
+    """The same client, with what the key is for: questions, streams, bookmarks and notes of zfsync's own; with --allow, snapshots."""
+    c.beta(f"zfs create {c.target}")
+    found = [json.loads(line) for line in c.beta(f"cd /root/suite; python3 attack_send.py {c.target} fair", timeout=200).splitlines()]
+    for one in found:
+        c.check(not one["refused"], f"{one['name']}: {one['words']} {one['said']}")
+        own = ("bookmark of ours", "it is ", "becomes", "allowed")
+        c.same(bool(one["changes"]), any(word in one["name"] for word in own), f"whether {one['name']} has changed something: {one['changes']}")
+    c.same(len(found), 16, "the attempts")
+
+
 @case("PULL", "SEC", long=True)
 def requests_to_a_sender(c):
     """Requests of a receiver (receive, destroy, rename, snapshot, roll back, note), of other roots' datasets, names that aren't any: all refused by `zfsync send --root`."""
