@@ -1,6 +1,7 @@
 //! From what the user wrote to a job that makes sense: everything is parsed and checked here, before anything starts.
 
 mod cron;
+mod ends;
 mod file;
 mod hooks;
 mod prune;
@@ -20,11 +21,12 @@ use jiff::tz::TimeZone;
 use crate::cli::{self, DeleteMissing, LogFormat};
 use crate::error::StartError;
 use crate::plan::{Filter, Format, MissingPolicy, Naming, Resolutions};
-use crate::remote::client::{REMOTE_HELPER, REMOTE_SENDER};
 use crate::remote::link::Link;
 use crate::remote::ssh::SshOptions;
-use crate::remote::target::{Host, Target, TargetError};
+use crate::remote::target::Target;
 pub use cron::{Branch, CronJob};
+use ends::{allow_more, link_to_source, location, needs_of_target, one_host_only, remote_helper, source};
+pub use ends::{check_overlap, host_name_here, source_tag, with_packages};
 pub use hooks::{HookCommand, Hooks, When};
 pub use prune::PruneJob;
 pub use restore::Restore;
@@ -318,62 +320,6 @@ fn run_number() -> u64 {
     std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id())
 }
 
-/// SOURCE, here or there. A pool with a colon in its name can't be told from a host, as in TARGET.
-fn location(text: &str) -> Result<Target, StartError> {
-    text.parse::<Target>().map_err(|error| match error {
-        TargetError::Name(error) => StartError::Source(error),
-        TargetError::NoColon(_) => StartError::Source(NameError::IsSnapshot(text.to_owned())),
-        error => StartError::SourceLocation(error),
-    })
-}
-
-/// What is said of one host can't be said of two.
-fn one_host_only(args: &cli::Ssh) -> Result<(), StartError> {
-    let said = [("-p", args.port.is_some()), ("-i", args.identity.is_some())];
-    match said.iter().find(|(_, said)| *said) {
-        None => Ok(()),
-        Some((option, _)) => Err(StartError::Usage(format!(
-            "{option} with SOURCE and TARGET on other hosts: nobody can tell which of them is meant; say it in ssh_config (Host, Port, \
-             IdentityFile), or in a file of your own with -F"
-        ))),
-    }
-}
-
-/// How the source's host is reached.
-fn link_to_source(host: Option<Host>, args: &cli::Push) -> Result<Link, StartError> {
-    let faults = Faults::new(&args.faults);
-    Ok(Link {
-        host,
-        ssh: ssh(&args.ssh, !args.output.talk.quiet && !args.output.json),
-        helper: helper_command("send", REMOTE_SENDER, args.ssh.remote_zfsync.as_deref(), &[])?,
-        silence: faults.stall_timeout,
-    })
-}
-
-/// What the target's helper is told to allow. `trusted`: what it gets comes from this machine, and not from another host.
-fn needs_of_target(args: &cli::Push, trusted: bool) -> Vec<Allow> {
-    let allowed = allowed(args);
-    if trusted { with_packages(&allowed) } else { allowed }
-}
-
-/// A pool with a colon in its name can't be told from a host, as in TARGET.
-fn source(text: &str) -> Result<DatasetName, StartError> {
-    match text.parse::<Target>() {
-        Ok(Target { host: None, dataset }) => Ok(dataset),
-        Err(TargetError::Name(error)) => Err(StartError::Source(error)),
-        Err(TargetError::NoColon(_)) => Err(StartError::Source(NameError::IsSnapshot(text.to_owned()))),
-        Ok(_) | Err(_) => Err(StartError::RemoteSource(text.to_owned())),
-    }
-}
-
-/// Refuses a target that is the source, or within it, or around it.
-pub fn check_overlap(source: &DatasetName, target: &Target) -> Result<(), StartError> {
-    if source.is_within(&target.dataset) || target.dataset.is_within(source) {
-        return Err(StartError::Overlap { source_dataset: source.to_string(), target: target.to_string() });
-    }
-    Ok(())
-}
-
 /// What may be done about conflicts; what `--replace` names must be within TARGET.
 fn resolutions(args: &cli::Push, target: &Target) -> Result<Resolutions, StartError> {
     let replace = args.replace.iter().map(|name| {
@@ -400,20 +346,6 @@ fn allowed(args: &cli::Push) -> Vec<Allow> {
     wanted.into_iter().filter(|(wanted, _)| *wanted).map(|(_, allow)| allow).collect()
 }
 
-/// A helper that we start by a command of our own may take us at our word: who can do that can do all that its user can.
-#[must_use]
-pub fn with_packages(allow: &[Allow]) -> Vec<Allow> {
-    allow.iter().copied().chain([Allow::Packages]).collect()
-}
-
-/// Lets the helper do one thing more.
-fn allow_more(job: &mut PushJob, ssh: &cli::Ssh, allow: Allow) -> Result<(), StartError> {
-    job.allow.push(allow);
-    let needs = if job.origin.host.is_none() { with_packages(&job.allow) } else { job.allow.clone() };
-    job.remote_helper = remote_helper(ssh.remote_zfsync.as_deref(), &needs)?;
-    Ok(())
-}
-
 /// What following the source needs of the helper.
 fn mirror_needs(args: &cli::Mirror) -> Vec<Allow> {
     let wanted = [(args.follow_renames, Allow::Rename), (args.delete_missing.is_some(), Allow::Destroy)];
@@ -434,72 +366,5 @@ fn mirror(args: &cli::Mirror, format: &Format, source: &DatasetName) -> MissingP
     }
 }
 
-/// What this machine calls itself.
-#[must_use]
-pub fn host_name_here() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-/// Stands for a source of the machine that calls itself so in the notes of a target.
-#[must_use]
-pub fn source_tag(host: &str, source: &DatasetName) -> u32 {
-    // The upper half of the hash.
-    u32::try_from(zfs::hash::stable(&format!("{host}:{source}")) >> 32).unwrap_or_default()
-}
-
 /// So long what is missing stays, if not told otherwise.
 const GRACE: Duration = Duration::from_secs(7 * 24 * 3600);
-
-/// The words of `--remote-zfsync`, each quoted for the shell over there, and what the helper may do.
-fn remote_helper(command: Option<&str>, allow: &[Allow]) -> Result<String, StartError> {
-    helper_command("recv", REMOTE_HELPER, command, allow)
-}
-
-/// The same for either end: `verb` is what the helper is told to do, `default` its command where the user names none.
-fn helper_command(verb: &str, default: &str, command: Option<&str>, allow: &[Allow]) -> Result<String, StartError> {
-    let words: Vec<&str> = allow.iter().map(|allow| allow.word()).collect();
-    let allow = if words.is_empty() { String::new() } else { format!(" --allow {}", words.join(",")) };
-    let Some(command) = command else { return Ok(format!("{default}{allow}")) };
-    let error = |reason: String| StartError::RemoteHelper(command.to_owned(), reason);
-    let words = shell_words::split(command).map_err(|err| error(err.to_string()))?;
-    if words.is_empty() {
-        return Err(error("it is empty".into()));
-    }
-    Ok(format!("{} {verb} --stdio{allow}", shell_words::join(words)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_source_is_a_dataset_of_this_machine() {
-        assert_eq!(source("tank/a:b").unwrap().as_str(), "tank/a:b");
-        assert!(matches!(source("beta:tank"), Err(StartError::RemoteSource(_))));
-        assert!(matches!(source("me@beta:tank"), Err(StartError::RemoteSource(_))));
-        assert!(matches!(source("tank/a@s"), Err(StartError::Source(NameError::IsSnapshot(_)))));
-        assert!(matches!(source(""), Err(StartError::Source(NameError::Empty))));
-        assert!(matches!(source("tank//a"), Err(StartError::Source(NameError::EmptyComponent(_)))));
-    }
-
-    #[test]
-    fn the_remote_command_is_quoted() {
-        assert_eq!(remote_helper(None, &[]).unwrap(), "zfsync recv --stdio");
-        assert_eq!(remote_helper(Some("/opt/zfsync"), &[]).unwrap(), "/opt/zfsync recv --stdio");
-        assert_eq!(remote_helper(Some("sudo '/opt/my zfsync'"), &[]).unwrap(), "sudo '/opt/my zfsync' recv --stdio");
-        assert!(remote_helper(Some(""), &[]).is_err());
-        assert!(remote_helper(Some("'"), &[]).is_err());
-        let allow = [Allow::Rollback, Allow::Destroy];
-        assert_eq!(remote_helper(None, &allow).unwrap(), "zfsync recv --stdio --allow rollback,destroy");
-    }
-
-    #[test]
-    fn overlaps_are_refused_by_component() {
-        let check = |source: &str, target: &str| check_overlap(&source.parse().unwrap(), &target.parse().unwrap());
-        assert!(check("p/a", "p/a").is_err());
-        assert!(check("p/a", "p/a/b").is_err());
-        assert!(check("p/a/b", "p/a").is_err());
-        assert!(check("p/a", "p/ab").is_ok());
-        assert!(check("p/a", "p/b").is_ok());
-    }
-}

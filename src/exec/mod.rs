@@ -10,6 +10,7 @@ mod fleet;
 mod foresee;
 mod heed;
 mod hook;
+mod inquire;
 mod jobs;
 mod known;
 mod link;
