@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, BufReader};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,12 +15,13 @@ use zfs::host::{HANGS, Watched};
 use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
 use zfs::text::quoted;
 use zfs::{
-    Answer, DatasetFacts, Ended, Failure, Hello, Host as _, Inventory, Limits, LocalHost, NewBookmark, Part, Property,
-    Query, Reading, Record, Refusal, SnapshotState, StreamSpec, Thinned, Traces, Zfs, read_source,
+    Answer, DatasetFacts, Ended, Failure, Hello, Host as _, Inventory, Limits, LocalHost, Most, NewBookmark, Part,
+    Property, Query, Reading, Record, Refusal, SnapshotState, StreamSpec, Thinned, Traces, Zfs, read_source,
+    read_source_within,
 };
 
 use crate::error::StartError;
-use crate::remote::client::{Report, Sending};
+use crate::remote::client::{ENDED_WITHIN, Report, Sending};
 use crate::remote::source::Remote;
 
 /// So many names go into one question to another host: the question, and its answer, have room in a frame.
@@ -366,15 +368,12 @@ impl Endpoint {
         limits: &Limits,
     ) -> Result<(Vec<Inventory>, Ended), Failure> {
         let system = |error: io::Error| Failure::new(Refusal::Other, &error.to_string());
-        let read = |output: OwnedFd| {
-            let output = Watched::new(output, limits.clone());
-            read_source(BufReader::with_capacity(256 * 1024, output), top)
-        };
+        let input = |output: OwnedFd| BufReader::with_capacity(256 * 1024, Watched::new(output, limits.clone()));
         match self.0.as_ref() {
             Place::Here(host) => {
                 let zfs::host::Outgoing { output, words, process } = host.stream(&stream)?;
                 let words = std::thread::Builder::new().spawn(move || read_report(words, |_| {})).map_err(system)?;
-                let read = read(output);
+                let read = read_source(input(output), top);
                 if let Err(error) = &read {
                     process.end(true);
                     if is_late(error) {
@@ -393,7 +392,7 @@ impl Endpoint {
             Place::There(remote) => {
                 let channel = remote.channel();
                 let (output, reports, id) = channel.ask_stream(stream).map_err(system)?;
-                let read = read(output);
+                let read = read_source_within(input(output), top, Most::ANYWHERE);
                 if let Err(error) = &read {
                     channel.cancel_stream(id);
                     if is_late(error) {
@@ -401,12 +400,17 @@ impl Endpoint {
                     }
                 }
                 loop {
-                    match reports.recv_timeout(silence_of(limits)) {
+                    match reports.recv_timeout(ENDED_WITHIN) {
                         Ok(Report::Estimated(_)) => {}
                         Ok(Report::Ended(ended, true)) => return told(read, ended),
-                        Ok(Report::Ended(..)) => return Err(Failure::new(Refusal::Other, "its listing broke off")),
+                        Ok(Report::Ended(..)) => {
+                            // It was stopped because of what was read.
+                            let words = read.err().map_or("its listing broke off".into(), |error| error.to_string());
+                            return Err(Failure::new(Refusal::Other, &words));
+                        }
                         Ok(Report::Refused(why)) => return Err(why),
-                        Err(_) => return Err(remote.lost()),
+                        Err(RecvTimeoutError::Timeout) => return Err(Failure::new(Refusal::Other, HANGS)),
+                        Err(RecvTimeoutError::Disconnected) => return Err(remote.lost()),
                     }
                 }
             }
@@ -465,10 +469,6 @@ fn odd() -> Failure {
 fn limits(silence: Option<Duration>) -> (GiveUp, Limits) {
     let given_up = Arc::new(AtomicBool::new(false));
     (GiveUp(Arc::clone(&given_up)), Limits { silence, given_up: Some(given_up) })
-}
-
-fn silence_of(limits: &Limits) -> Duration {
-    limits.silence.unwrap_or(Duration::from_secs(3600))
 }
 
 fn is_late(error: &zfs::ParseError) -> bool {
