@@ -30,7 +30,7 @@ pub const REMOTE_HELPER: &str = "zfsync recv --stdio";
 const MAX_STDERR: u64 = 8 * 1024;
 
 enum Order {
-    Request(Request),
+    Request(Box<Request>),
     Stream(Box<Stream>),
 }
 
@@ -161,7 +161,7 @@ impl Channel {
     /// Sends a request; the answer comes as an event. A channel that is gone says so by [`ChannelEvent::Closed`].
     pub fn request(&self, request: Request) {
         self.asked.lock().note(&request);
-        let _ = self.orders.send(Order::Request(request));
+        let _ = self.orders.send(Order::Request(Box::new(request)));
     }
 
     /// Starts a stream as soon as the stream before is sent.

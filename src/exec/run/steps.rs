@@ -22,6 +22,7 @@ impl Run<'_> {
             top_ancestor: planned.top_ancestor.clone().filter(|_| new && !mountable),
             kind: planned.kind,
             brings: if send.intermediates { Brings::Snapshots } else { Brings::Snapshot(send.to.clone()) },
+            guid: Some(send.to_guid),
             create: first && planned.placement == Placement::Create,
             top: new && planned.top && !mountable,
             into_empty: first && planned.placement == Placement::IntoEmpty,
