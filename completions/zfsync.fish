@@ -27,6 +27,7 @@ end
 complete -c zfsync -n "__fish_zfsync_needs_command" -s h -l help -d 'Print help'
 complete -c zfsync -n "__fish_zfsync_needs_command" -s V -l version -d 'Print version'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "push" -d 'Brings a tree of datasets on another host (or pool) in sync with SOURCE'
+complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "pull" -d 'Brings a tree of datasets on this machine in sync with SOURCE on another host'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "run" -d 'The same for the jobs of a configuration file'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "check-config" -d 'Tells what the jobs of a configuration file would do, or what is wrong with it'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "snapshot" -d 'Takes snapshots of trees of datasets, all of a pool at the same moment'
@@ -36,7 +37,8 @@ complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "targets" -d 'Lists th
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "forget" -d 'Drops what SOURCE keeps in mind of a target: its note and its bookmarks'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "verify" -d 'Compares a copy with SOURCE: all snapshots by guid, and with --content what they hold; changes nothing'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "restore" -d 'Brings a copy back: a push the other way, into a new name, of which all can be used'
-complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "recv" -d 'The receiving end, started over ssh by a sender; not for use by hand'
+complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "recv" -d 'The receiving end, started over ssh by a push; not for use by hand'
+complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "send" -d 'The sending end, started over ssh by a pull; not for use by hand'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "cron" -d 'A crontab\'s line: takes snapshots, brings all targets in sync, thins out'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l depth -d 'Go at most N levels below the dataset that is named; 0 is that alone' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l include -d 'Only datasets that match, and all below them; relative to what is named, \'*\' within a component, \'**\' across' -r
@@ -83,6 +85,51 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s q -l quiet -d 'Sa
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l json -d 'One JSON object a line on stdout for whatever happens'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l no-progress -d 'Plain lines, no progress bars'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l depth -d 'Go at most N levels below the dataset that is named; 0 is that alone' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l include -d 'Only datasets that match, and all below them; relative to what is named, \'*\' within a component, \'**\' across' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l exclude -d 'Not the datasets that match, nor any below them; wins over --include' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l volmode -d 'Device nodes of volumes that are received anew: none, or what the dataset above says; see volmode in zfsprops(7)' -r -f -a "none\t'No device node, so that nothing on the host reads what is in it'
+inherit\t'As the dataset above it says'"
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -s j -l channels -d 'Streams at the same time' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l connections -d 'SSH connections to spread them over; by default as many as the amount of data deserves' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l replace -d 'Destroy this dataset of the target if it is in conflict, and receive it anew; can be given several times' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l delete-missing -d 'Destroy on the target what zfsync has put there and the source has no more; foreign, held and cloned things stay' -r -f -a "datasets\t'Whole datasets'
+snapshots\t'Snapshots of datasets that are on both sides'
+both\t'Both of them'"
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l grace -d 'Only so long after it was first found missing (7d); 0 at once' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l max-delete -d 'Destroy nothing if it would be more datasets, or more snapshots, of the target than N or N% (25%, at least 10)' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l retries -d 'Try again so often without progress: lost connections, refused sessions, busy datasets, killed receives' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l retry-max-wait -d 'Longest pause between two tries' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l stall-timeout -d 'End a transfer that shows no sign of life for so long; 0 for never' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l wait-lock -d 'Wait so long for another run on the same TARGET to end' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -s p -l port -d 'Port of the SSH server' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -s i -l identity -d 'Private key for ssh' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l remote-zfsync -d 'How to call zfsync on the target host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l log-file -d 'Write down all that happens as well, each line with its time; folders are made' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l log-format -d 'How that is written' -r -f -a "text\t'Lines for people'
+json\t'One JSON object a line'"
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l state-dir -d 'Keep the last result of each dataset in this folder, a JSON file each; it is made' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -s r -l recursive -d 'With all datasets below: so it is anyway, as long as nothing here says otherwise'
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l no-recursive -d 'Without the datasets below'
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l newest-only -d 'Send only the newest snapshot of each dataset, leaving out those between'
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l skip-empty -d 'Leave out snapshots before the newest in which nothing was written since the one before'
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l decrypt -d 'Send encrypted datasets decrypted (their keys must be loaded); by default they stay encrypted (raw)'
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l allow-unencrypted -d 'Store what the source has unencrypted below an encrypted dataset unencrypted below its raw copy too'
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l allow-key-mismatch -d 'Send raw increments to a copy that inherits a key over there, though it may be unmountable then'
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l allow-unproven-bookmarks -d 'Send from a bookmark though nothing proves that the dataset was not rolled back behind it'
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -s n -l dry-run -d 'Show the plan with estimated sizes and change nothing'
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l no-resume -d 'Don\'t make receives resumable, and drop what is left of cut ones'
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l no-bookmark -d 'Leave no bookmarks on the source; without them the newest common snapshot must stay'
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l rollback -d 'Roll a diverged or modified target back to the newest common snapshot: what only it has since then is lost'
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l set-aside -d 'Rename a target in conflict to NAME.zfsync-DATE, with all below it, and receive anew; nothing is lost'
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l follow-renames -d 'Rename on the target what was renamed at the source, in place of sending it anew'
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -s v -l verbose -d 'Say more; twice or three times for still more'
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -s q -l quiet -d 'Say nothing unless something is wrong'
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l json -d 'One JSON object a line on stdout for whatever happens'
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l no-progress -d 'Plain lines, no progress bars'
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zfsync -n "__fish_zfsync_using_subcommand run" -l config -d 'The file' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand run" -l job-timeout -d 'Stop a job that takes longer; wins over the file' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand run" -s v -l verbose -d 'Report what went well too'
@@ -213,6 +260,12 @@ verify\t'Read snapshots and tell checksums of what they hold (zfsync verify --co
 rekey\t'Let a raw increment replace the wrapped encryption key of a copy (zfs change-key on the source)'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -l stdio -d 'Speak the protocol on stdin and stdout'
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c zfsync -n "__fish_zfsync_using_subcommand send" -l root -d 'Tell of and send only this dataset and those below it; can be given several times' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand send" -l allow -d 'What may be asked for beside sending and zfsync\'s own bookmarks and notes: snapshot, destroy (of snapshots), verify; nothing by default' -r -f -a "snapshot\t'Take snapshots of a source (zfsync cron)'
+destroy\t'Destroy snapshots and datasets'
+verify\t'Read snapshots and tell checksums of what they hold (zfsync verify --content)'"
+complete -c zfsync -n "__fish_zfsync_using_subcommand send" -l stdio -d 'Speak the protocol on stdin and stdout'
+complete -c zfsync -n "__fish_zfsync_using_subcommand send" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s s -d 'Keep so many snapshots of class S' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s m -d 'Keep so many of class M' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s h -d 'Keep so many of class H (of the other commands -h is --help; here that is -H)' -r

@@ -21,7 +21,7 @@ use crate::plan::{DEFAULT_FORMAT, Format, PerClass, Periods, Zone};
 pub use cron::Cron;
 pub use mirror::{DeleteMissing, Mirror};
 pub use output::{LogTo, Output, Talk};
-pub use recv::Recv;
+pub use recv::{Recv, Send};
 pub use restore::Restore;
 pub(crate) use run::DEFAULT_CONFIG;
 pub use run::{CheckConfig, Run};
@@ -61,6 +61,8 @@ pub struct Cli {
 pub enum Command {
     /// Brings a tree of datasets on another host (or pool) in sync with SOURCE
     Push(Box<Push>),
+    /// Brings a tree of datasets on this machine in sync with SOURCE on another host
+    Pull(Box<Pull>),
     /// A crontab's line: takes snapshots, brings all targets in sync, thins out
     Cron(Box<Cron>),
     /// The same for the jobs of a configuration file
@@ -81,14 +83,30 @@ pub enum Command {
     Verify(Box<Verify>),
     /// Brings a copy back: a push the other way, into a new name, of which all can be used
     Restore(Box<Restore>),
-    /// The receiving end, started over ssh by a sender; not for use by hand
+    /// The receiving end, started over ssh by a push; not for use by hand
     Recv(Recv),
+    /// The sending end, started over ssh by a pull; not for use by hand
+    Send(Send),
     /// Writes the shell completions and man pages
     #[command(hide = true)]
     Generate {
         /// The directory that has (or gets) completions/ and man/
         dir: PathBuf,
     },
+}
+
+/// `zfsync pull`: a push whose source is another host.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  zfsync pull web:tank/data pool/web                 the tree tank/data of the host web, over ssh
+  zfsync pull -n root@[fd00::2]:tank/data pool/web   only shows what would be done
+  zfsync pull web:tank/data vault:pool/web           from one host to another, through this machine
+
+All that a push can do a pull can. On the source's host zfsync must be installed; bookmarks are made there.")]
+pub struct Pull {
+    /// All of it.
+    #[command(flatten)]
+    pub push: Push,
 }
 
 /// `zfsync push`.
@@ -102,7 +120,7 @@ pub enum Command {
 Nothing on the target is rolled back, overwritten, renamed or destroyed. A dataset that can't be brought in sync without \
 that is reported as a conflict, the others go on, and the exit code is 1. So it is where none of them has a snapshot.")]
 pub struct Push {
-    /// The dataset to replicate, with all below it
+    /// The dataset to replicate, with all below it: a DATASET on this machine, or [USER@]HOST:DATASET
     pub source: String,
     /// Where to: [USER@]HOST:DATASET, or a DATASET on this machine; SOURCE's own content goes to DATASET itself
     pub target: String,

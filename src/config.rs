@@ -1,6 +1,7 @@
 //! From what the user wrote to a job that makes sense: everything is parsed and checked here, before anything starts.
 
 mod cron;
+mod ends;
 mod file;
 mod hooks;
 mod prune;
@@ -19,15 +20,17 @@ use jiff::tz::TimeZone;
 
 use crate::cli::{self, DeleteMissing, LogFormat};
 use crate::error::StartError;
-use crate::plan::{Cures, Filter, Format, Mirror, Naming};
-use crate::remote::client::REMOTE_HELPER;
+use crate::plan::{Filter, Format, MissingPolicy, Naming, Resolutions};
+use crate::remote::link::Link;
 use crate::remote::ssh::SshOptions;
-use crate::remote::target::{Target, TargetError};
+use crate::remote::target::Target;
 pub use cron::{Branch, CronJob};
+use ends::{allow_more, link_to_source, location, needs_of_target, one_host_only, remote_helper, source};
+pub use ends::{check_overlap, host_name_here, source_tag, with_packages};
 pub use hooks::{HookCommand, Hooks, When};
 pub use prune::PruneJob;
 pub use restore::Restore;
-pub use run::{FileError, choose as choose_jobs, read as read_jobs};
+pub use run::{choose as choose_jobs, read as read_jobs};
 pub use status::StatusJob;
 pub use targets::{ForgetJob, targets_of};
 pub use verify::VerifyJob;
@@ -60,9 +63,9 @@ pub struct PushJob {
     /// Whether only the plan is shown.
     pub dry_run: bool,
     /// What may be done about conflicts.
-    pub cures: Cures,
+    pub resolutions: Resolutions,
     /// How closely the target follows what goes away at the source.
-    pub mirror: Mirror,
+    pub mirror: MissingPolicy,
     /// How much is told of what only the target has.
     pub only_there: OnlyThere,
     /// Whether receives can be resumed, and cut ones are.
@@ -79,6 +82,8 @@ pub struct PushJob {
     pub ssh: SshOptions,
     /// The command that starts the helper over there.
     pub remote_helper: String,
+    /// How the source is reached.
+    pub origin: Link,
     /// Names this run to helpers: those of one run don't lock each other out.
     pub run: u64,
     /// When it is stopped in good order.
@@ -174,6 +179,21 @@ impl PushJob {
         self.target.host.as_ref().map(|host| host.name.clone()).unwrap_or_default()
     }
 
+    /// SOURCE as the user writes it.
+    #[must_use]
+    pub fn source_name(&self) -> String {
+        self.origin.host.as_ref().map_or_else(|| self.source.to_string(), |host| format!("{host}:{}", self.source))
+    }
+
+    /// TARGET as somebody on the source's host would write it.
+    #[must_use]
+    pub fn target_seen_from_source(&self) -> String {
+        match (&self.origin.host, &self.target.host) {
+            (Some(_), None) => format!("{}:{}", host_name_here(), self.target.dataset),
+            _ => self.target.to_string(),
+        }
+    }
+
     /// Stands for the target in the names of locks and state folders, before anybody has reached it: TARGET as it was written, and what
     /// of the options decides which host that leads to.
     #[must_use]
@@ -187,11 +207,15 @@ impl PushJob {
 
     /// Checks a push's arguments.
     pub fn new(args: &cli::Push) -> Result<Self, StartError> {
-        let source = source(&args.source)?;
-        let target: Target = args.target.parse()?;
-        if target.host.is_none() {
-            check_overlap(&source, &target)?;
+        let (source, target) = (location(&args.source)?, args.target.parse::<Target>()?);
+        if source.host.is_none() && target.host.is_none() {
+            check_overlap(&source.dataset, &target)?;
         }
+        let (origin, source) = (source.host, source.dataset);
+        if origin.is_some() && target.host.is_some() {
+            one_host_only(&args.ssh)?;
+        }
+        let needs = needs_of_target(args, origin.is_none());
         Ok(Self {
             filter: filter(&args.selection)?,
             newest_only: args.newest_only,
@@ -202,7 +226,7 @@ impl PushJob {
             allow_key_mismatch: args.allow_key_mismatch,
             allow_unproven_bookmarks: args.allow_unproven_bookmarks,
             dry_run: args.dry_run,
-            cures: cures(args, &target)?,
+            resolutions: resolutions(args, &target)?,
             mirror: mirror(&args.mirror, &Format::default(), &source),
             only_there: OnlyThere::new(args),
             resume: !args.no_resume,
@@ -211,8 +235,9 @@ impl PushJob {
             channels: args.channels.into(),
             connections: args.connections.map(Into::into),
             ssh: ssh(&args.ssh, !args.output.talk.quiet && !args.output.json),
-            remote_helper: remote_helper(args.ssh.remote_zfsync.as_deref(), &with_packages(&allowed(args)))?,
+            remote_helper: remote_helper(args.ssh.remote_zfsync.as_deref(), &needs)?,
             allow: allowed(args),
+            origin: link_to_source(origin, args)?,
             run: run_number(),
             until: None,
             state_dir: args.state_dir.clone(),
@@ -295,26 +320,8 @@ fn run_number() -> u64 {
     std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id())
 }
 
-/// A pool with a colon in its name can't be told from a host, as in TARGET.
-fn source(text: &str) -> Result<DatasetName, StartError> {
-    match text.parse::<Target>() {
-        Ok(Target { host: None, dataset }) => Ok(dataset),
-        Err(TargetError::Name(error)) => Err(StartError::Source(error)),
-        Err(TargetError::NoColon(_)) => Err(StartError::Source(NameError::IsSnapshot(text.to_owned()))),
-        Ok(_) | Err(_) => Err(StartError::RemoteSource(text.to_owned())),
-    }
-}
-
-/// Refuses a target that is the source, or within it, or around it.
-pub fn check_overlap(source: &DatasetName, target: &Target) -> Result<(), StartError> {
-    if source.is_within(&target.dataset) || target.dataset.is_within(source) {
-        return Err(StartError::Overlap { source_dataset: source.to_string(), target: target.to_string() });
-    }
-    Ok(())
-}
-
 /// What may be done about conflicts; what `--replace` names must be within TARGET.
-fn cures(args: &cli::Push, target: &Target) -> Result<Cures, StartError> {
+fn resolutions(args: &cli::Push, target: &Target) -> Result<Resolutions, StartError> {
     let replace = args.replace.iter().map(|name| {
         let dataset: DatasetName =
             name.parse().map_err(|error: NameError| StartError::Replace(name.clone(), error.to_string()))?;
@@ -323,7 +330,7 @@ fn cures(args: &cli::Push, target: &Target) -> Result<Cures, StartError> {
         }
         Err(StartError::Replace(name.clone(), format!("it is not within the target {}", target.dataset)))
     });
-    Ok(Cures { rollback: args.rollback, set_aside: args.set_aside, replace: replace.collect::<Result<_, _>>()? })
+    Ok(Resolutions { rollback: args.rollback, set_aside: args.set_aside, replace: replace.collect::<Result<_, _>>()? })
 }
 
 /// What the flags need of the helper. With a forced command over there, that command's own line decides.
@@ -339,19 +346,6 @@ fn allowed(args: &cli::Push) -> Vec<Allow> {
     wanted.into_iter().filter(|(wanted, _)| *wanted).map(|(_, allow)| allow).collect()
 }
 
-/// A helper that we start by a command of our own may take us at our word: who can do that can do all that its user can.
-#[must_use]
-pub fn with_packages(allow: &[Allow]) -> Vec<Allow> {
-    allow.iter().copied().chain([Allow::Packages]).collect()
-}
-
-/// Lets the helper do one thing more.
-fn allow_more(job: &mut PushJob, ssh: &cli::Ssh, allow: Allow) -> Result<(), StartError> {
-    job.allow.push(allow);
-    job.remote_helper = remote_helper(ssh.remote_zfsync.as_deref(), &with_packages(&job.allow))?;
-    Ok(())
-}
-
 /// What following the source needs of the helper.
 fn mirror_needs(args: &cli::Mirror) -> Vec<Allow> {
     let wanted = [(args.follow_renames, Allow::Rename), (args.delete_missing.is_some(), Allow::Destroy)];
@@ -359,74 +353,18 @@ fn mirror_needs(args: &cli::Mirror) -> Vec<Allow> {
 }
 
 /// `format`: how own snapshots are called.
-fn mirror(args: &cli::Mirror, format: &Format, source: &DatasetName) -> Mirror {
+fn mirror(args: &cli::Mirror, format: &Format, source: &DatasetName) -> MissingPolicy {
     let what = |one| args.delete_missing.is_some_and(|what| what == one || what == DeleteMissing::Both);
-    Mirror {
+    MissingPolicy {
         datasets: what(DeleteMissing::Datasets),
         snapshots: what(DeleteMissing::Snapshots),
         grace: args.grace.unwrap_or(GRACE),
         max: args.max_delete.unwrap_or_default(),
         follow_renames: args.follow_renames,
         format: format.clone(),
-        by: source_tag(source),
+        by: source_tag(&host_name_here(), source),
     }
-}
-
-/// Stands for a source of this machine in the notes of a target.
-fn source_tag(source: &DatasetName) -> u32 {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    // The upper half of the hash.
-    u32::try_from(zfs::hash::stable(&format!("{host}:{source}")) >> 32).unwrap_or_default()
 }
 
 /// So long what is missing stays, if not told otherwise.
 const GRACE: Duration = Duration::from_secs(7 * 24 * 3600);
-
-/// The words of `--remote-zfsync`, each quoted for the shell over there, and what the helper may do.
-fn remote_helper(command: Option<&str>, allow: &[Allow]) -> Result<String, StartError> {
-    let words: Vec<&str> = allow.iter().map(|allow| allow.word()).collect();
-    let allow = if words.is_empty() { String::new() } else { format!(" --allow {}", words.join(",")) };
-    let Some(command) = command else { return Ok(format!("{REMOTE_HELPER}{allow}")) };
-    let error = |reason: String| StartError::RemoteHelper(command.to_owned(), reason);
-    let words = shell_words::split(command).map_err(|err| error(err.to_string()))?;
-    if words.is_empty() {
-        return Err(error("it is empty".into()));
-    }
-    Ok(format!("{} recv --stdio{allow}", shell_words::join(words)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_source_is_a_dataset_of_this_machine() {
-        assert_eq!(source("tank/a:b").unwrap().as_str(), "tank/a:b");
-        assert!(matches!(source("beta:tank"), Err(StartError::RemoteSource(_))));
-        assert!(matches!(source("me@beta:tank"), Err(StartError::RemoteSource(_))));
-        assert!(matches!(source("tank/a@s"), Err(StartError::Source(NameError::IsSnapshot(_)))));
-        assert!(matches!(source(""), Err(StartError::Source(NameError::Empty))));
-        assert!(matches!(source("tank//a"), Err(StartError::Source(NameError::EmptyComponent(_)))));
-    }
-
-    #[test]
-    fn the_remote_command_is_quoted() {
-        assert_eq!(remote_helper(None, &[]).unwrap(), "zfsync recv --stdio");
-        assert_eq!(remote_helper(Some("/opt/zfsync"), &[]).unwrap(), "/opt/zfsync recv --stdio");
-        assert_eq!(remote_helper(Some("sudo '/opt/my zfsync'"), &[]).unwrap(), "sudo '/opt/my zfsync' recv --stdio");
-        assert!(remote_helper(Some(""), &[]).is_err());
-        assert!(remote_helper(Some("'"), &[]).is_err());
-        let allow = [Allow::Rollback, Allow::Destroy];
-        assert_eq!(remote_helper(None, &allow).unwrap(), "zfsync recv --stdio --allow rollback,destroy");
-    }
-
-    #[test]
-    fn overlaps_are_refused_by_component() {
-        let check = |source: &str, target: &str| check_overlap(&source.parse().unwrap(), &target.parse().unwrap());
-        assert!(check("p/a", "p/a").is_err());
-        assert!(check("p/a", "p/a/b").is_err());
-        assert!(check("p/a/b", "p/a").is_err());
-        assert!(check("p/a", "p/ab").is_ok());
-        assert!(check("p/a", "p/b").is_ok());
-    }
-}

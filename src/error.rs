@@ -1,18 +1,22 @@
 //! How a run can end, and the exit codes that say so.
 
+use std::fmt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use thiserror::Error;
 
+use crate::format::{duration, sanitise};
 use crate::plan::{FilterError, SnapshotError};
 use crate::remote::client::HelperError;
 use crate::remote::ssh::ConnectError;
 use crate::remote::target::TargetError;
 
 /// The end of a run, as scripts see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Exit {
     /// Everything selected is in sync (or, in a dry run, could be brought so).
+    #[default]
     InSync,
     /// Some dataset failed or is in conflict.
     Failed,
@@ -63,12 +67,41 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// Something wrong in a configuration file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileError {
+    /// The file.
+    pub path: PathBuf,
+    /// Where in it.
+    pub line: Option<usize>,
+    /// In which job.
+    pub job: Option<String>,
+    /// What is wrong.
+    pub words: String,
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        if let Some(job) = &self.job {
+            write!(f, ": job {job}")?;
+        }
+        write!(f, ": {}", sanitise(&self.words))
+    }
+}
+
 /// Why a run did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
     /// SOURCE is no legal dataset name.
     #[error("SOURCE: {0}")]
     Source(zfs::name::NameError),
+    /// SOURCE can't be understood.
+    #[error("SOURCE: {0}")]
+    SourceLocation(TargetError),
     /// SOURCE looks like a dataset of another host.
     #[error("SOURCE {0:?} names a host: push sends a dataset of this machine")]
     RemoteSource(String),
@@ -86,9 +119,9 @@ pub enum StartError {
     Replace(String, String),
     /// The configuration file is wrong.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    File(Vec<crate::config::FileError>),
+    File(Vec<FileError>),
     /// A job of a configuration file took too long.
-    #[error("stopped: it took longer than its job-timeout of {}", crate::report::format::duration(*.0))]
+    #[error("stopped: it took longer than its job-timeout of {}", duration(*.0))]
     TooLong(std::time::Duration),
     /// The command line makes no sense.
     #[error("{0}")]
@@ -144,6 +177,18 @@ pub enum StartError {
         roots: String,
         /// TARGET.
         target: String,
+    },
+    /// The helper may not send the source.
+    #[error(
+        "the helper on {host} may only send {roots}, and SOURCE is {source_dataset}: name a source there, or change --root where {host} starts it (authorized_keys)"
+    )]
+    SourceOutsideRoot {
+        /// The source's host.
+        host: String,
+        /// Its roots.
+        roots: String,
+        /// SOURCE.
+        source_dataset: String,
     },
     /// The helper may not do what the flags ask for.
     #[error(
@@ -207,8 +252,10 @@ pub enum StartError {
     )]
     IsCopy(String),
     /// Listing the source failed.
-    #[error("can't list {dataset} on this machine: {words}")]
+    #[error("can't list {dataset} on {host}: {words}")]
     List {
+        /// Where.
+        host: String,
         /// SOURCE.
         dataset: String,
         /// The words of zfs.
@@ -284,6 +331,7 @@ impl StartError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Source(_)
+            | Self::SourceLocation(_)
             | Self::RemoteSource(_)
             | Self::Target(_)
             | Self::Filter(_)

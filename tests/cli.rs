@@ -70,8 +70,11 @@ fn sources_that_are_none() {
         (&["push", "p/a\nb", "b"], "has the character '\\n'"),
         (&["push", "1p", "b"], "a pool's name starts with a letter"),
         (&["push", &long, "b"], "has 256 bytes; ZFS allows 255 for a whole name"),
-        (&["push", "beta:p", "b"], "SOURCE \"beta:p\" names a host"),
-        (&["push", "me@beta:p", "b"], "names a host"),
+        (&["push", ":p", "b"], "SOURCE: \":p\": the host is missing in front of ':'"),
+        (&["pull", "beta:", "b"], "SOURCE: \"beta:\": the dataset is missing behind ':'"),
+        (&["pull", "beta:p@s", "b"], "is a snapshot; name the dataset"),
+        (&["push", "-p", "22", "beta:p", "gamma:p"], "-p with SOURCE and TARGET on other hosts"),
+        (&["pull", "-i", "key", "beta:p", "gamma:p"], "-i with SOURCE and TARGET on other hosts"),
     ]);
 }
 
@@ -180,6 +183,57 @@ fn nobody_reads_stdout_or_stderr() {
     assert_eq!(Ended::of(child).code, Some(0));
     let child = bed.command(&["push", "s"]).stdout(closed()).stderr(closed()).spawn().unwrap();
     assert_eq!(Ended::of(child).code, Some(2));
+}
+
+/// What was asked for and can't be written is an error; what only tells of what was done is none.
+#[test]
+fn stdout_is_full() {
+    let bed = Bed::new();
+    bed.world_with_work(1);
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    for (args, what) in [
+        (&["status", "s", "d"][..], "status"),
+        (&["verify", "s", "d"], "comparison"),
+        (&["push", "-n", "s", "d"], "plan"),
+        (&["prune", "-n", "--foreign", "--keep-last", "1", "s"], "list"),
+    ] {
+        let child = bed.command(args).stdout(full()).spawn().unwrap();
+        Ended::of(child).expect(3, &[&format!("zfsync: error: can't print the {what}: No space left on device")]);
+    }
+    for args in [&["snapshot", "s"][..], &["targets", "s"]] {
+        let child = bed.command(args).stdout(full()).spawn().unwrap();
+        Ended::of(child).expect(0, &[]).without(&["error"]);
+    }
+    // A reader who has left the list has perhaps not seen all that would go.
+    let child =
+        bed.command(&["prune", "-n", "--foreign", "--keep-last", "1", "s"]).stdout(std::io::pipe().unwrap().1).spawn();
+    Ended::of(child.unwrap()).expect(3, &["can't print the list: Broken pipe"]);
+}
+
+/// In one terminal the words about a tree stand below its list.
+#[test]
+fn stdout_and_stderr_come_in_their_order() {
+    let bed = Bed::new();
+    bed.world_with_work(1);
+    bed.world(&[("v", 91, 1), ("v@a", 92, 2), ("v@b", 93, 3)]);
+    for (args, wanted) in [
+        (
+            &["prune", "-n", "--foreign", "--keep-last", "1", "s", "v"][..],
+            &["s/1@a", "zfsync: s: 1 snapshot", "v@a", "zfsync: v: 1 snapshot"][..],
+        ),
+        (&["snapshot", "-n", "s"], &["s@", "zfsync: would take @", "  zfs snapshot -r 's@"]),
+    ] {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let mut command = bed.command(args);
+        let mut child = command.stdout(writer.try_clone().unwrap()).stderr(writer).spawn().unwrap();
+        drop(command);
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut reader, &mut text).unwrap();
+        assert!(child.wait().unwrap().success(), "{text}");
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), wanted.len(), "{text}");
+        assert!(lines.iter().zip(wanted).all(|(line, start)| line.starts_with(start)), "{text}");
+    }
 }
 
 #[test]

@@ -9,8 +9,8 @@ use helper::wire::{FrameKind, Header, Reply, Request, write_mark, write_message}
 use zfs::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
 use zfs::record::{Begin, ByteOrder, Features, HeaderType, SIZE};
 use zfs::{
-    BaseFacts, Brings, Cure, Encryption, Failure, Kind, Note, Noted, Outlook, Put, Receive, Refusal, Rename, Restore,
-    TargetFacts, Thinned, Volmode,
+    BaseFacts, Brings, Encryption, Failure, Kind, Note, Noted, Outlook, Put, Receive, Refusal, Rename, Resolution,
+    Restore, TargetFacts, Thinned, Volmode,
 };
 
 type Seeds = BTreeMap<String, Vec<u8>>;
@@ -51,12 +51,13 @@ fn receive(name: &str) -> Receive {
     }
 }
 
-/// One of each verb, and of each cure.
+/// One of each verb, and of each resolution.
 fn requests() -> Vec<Request> {
     let (x, names) = (|| dataset("b/x y"), || vec!["b/x y@s 1".to_owned(), "b/x:y".to_owned()]);
-    let rollback = Cure::Rollback { dataset: x(), to: snapshot("s1"), to_guid: Guid(1), loses: vec![Guid(2), Guid(3)] };
+    let rollback =
+        Resolution::Rollback { dataset: x(), to: snapshot("s1"), to_guid: Guid(1), loses: vec![Guid(2), Guid(3)] };
     let restore = vec![Restore { dataset: x(), snapshot: snapshot("s1"), guid: Guid(1) }];
-    let aside = Cure::SetAside { dataset: x(), aside: dataset("b/x-aside"), restore, top: true };
+    let aside = Resolution::SetAside { dataset: x(), aside: dataset("b/x-aside"), restore, top: true };
     let rename = Rename {
         from: x(),
         to: dataset("b/z"),
@@ -72,10 +73,10 @@ fn requests() -> Vec<Request> {
         Request::Tree { id: 4, dataset: x() },
         Request::Probe { id: 5, dataset: x() },
         Request::Clear { id: 6, dataset: x() },
-        Request::TryCure { id: 7, cure: rollback.clone() },
-        Request::Cure { id: 7, cure: rollback },
-        Request::Cure { id: 8, cure: aside },
-        Request::Cure { id: 9, cure: Cure::Replace { dataset: x(), loses: vec![Guid(2)], whole: true } },
+        Request::TryResolve { id: 7, resolution: rollback.clone() },
+        Request::Resolve { id: 7, resolution: rollback },
+        Request::Resolve { id: 8, resolution: aside },
+        Request::Resolve { id: 9, resolution: Resolution::Replace { dataset: x(), loses: vec![Guid(2)], whole: true } },
         Request::Dates { id: 10, names: names() },
         Request::Thin { id: 11, dataset: x(), snapshots: vec![(snapshot("s 1"), Guid(1))], dry_run: true },
         Request::Names { id: 12, dataset: x() },

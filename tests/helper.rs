@@ -13,7 +13,7 @@ use helper::wire::{self, FrameKind, Header, Reply, Request};
 use tempfile::TempDir;
 use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
 use zfs::record::SIZE;
-use zfs::{Brings, Cure, Encryption, Hello, Kind, Note, Receive, Refusal, Rename, TargetFacts, Volmode};
+use zfs::{Brings, Encryption, Hello, Kind, Note, Receive, Refusal, Rename, Resolution, TargetFacts, Volmode};
 
 /// Behaves as `zfs` does, for a pool `b` that holds `x` (one snapshot), `e` (empty) and `f` (not empty). A received
 /// stream goes to a file; what is called goes to `calls`.
@@ -363,12 +363,17 @@ fn nobody_changes_anything_in_what_another_run_has_claimed() {
         let (from, to, ancestors, top_ancestor) = (from.clone(), to.clone(), vec![], None);
         Request::Rename { id: 2, rename: Rename { from, to, snapshot: s(), guid: Guid(12), ancestors, top_ancestor } }
     };
-    let cure = |cure| Request::Cure { id: 2, cure };
+    let resolution = |resolution| Request::Resolve { id: 2, resolution };
     for request in [
-        cure(Cure::Rollback { dataset: x.clone(), to: s(), to_guid: Guid(12), loses: vec![] }),
-        cure(Cure::Replace { dataset: x.clone(), loses: vec![Guid(12)], whole: false }),
-        cure(Cure::SetAside { dataset: x.clone(), aside: free.clone(), restore: vec![], top: false }),
-        cure(Cure::SetAside { dataset: free.clone(), aside: "b/x/y".parse().unwrap(), restore: vec![], top: false }),
+        resolution(Resolution::Rollback { dataset: x.clone(), to: s(), to_guid: Guid(12), loses: vec![] }),
+        resolution(Resolution::Replace { dataset: x.clone(), loses: vec![Guid(12)], whole: false }),
+        resolution(Resolution::SetAside { dataset: x.clone(), aside: free.clone(), restore: vec![], top: false }),
+        resolution(Resolution::SetAside {
+            dataset: free.clone(),
+            aside: "b/x/y".parse().unwrap(),
+            restore: vec![],
+            top: false,
+        }),
         rename(&x, &free),
         rename(&free, &"b/x/y".parse().unwrap()),
         Request::Thin { id: 2, dataset: x.clone(), snapshots: vec![(s(), Guid(12))], dry_run: false },

@@ -266,12 +266,15 @@ fn a_request_that_is_too_large_is_refused_by_name_and_the_channel_lives() {
         let _ = output.write_all(&frame(&Reply::Done { id: 2, failure: None, warning: None }));
     });
     let loses = (0..60_000).map(|n| Guid(u64::MAX - n)).collect();
-    let cure = serde_json::from_value(json!({
+    let resolution = serde_json::from_value(json!({
         "how": "rollback", "dataset": "b/x", "to": "s", "to_guid": 1, "loses": Vec::<u64>::new(),
     }))
     .unwrap();
-    let zfs::Cure::Rollback { dataset, to, to_guid, .. } = cure else { panic!() };
-    play.ask(Request::Cure { id: 1, cure: zfs::Cure::Rollback { dataset: dataset.clone(), to, to_guid, loses } });
+    let zfs::Resolution::Rollback { dataset, to, to_guid, .. } = resolution else { panic!() };
+    play.ask(Request::Resolve {
+        id: 1,
+        resolution: zfs::Resolution::Rollback { dataset: dataset.clone(), to, to_guid, loses },
+    });
     play.ask(Request::Clear { id: 2, dataset });
     let (events, _) = play.events();
     let dones: Vec<&Reply> = events

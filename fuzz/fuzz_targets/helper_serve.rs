@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use helper::{Config, serve};
 use libfuzzer_sys::fuzz_target;
 use zfs::Host;
-use zfs::host::{Found, Process, Sink, Started, Unread};
+use zfs::host::{Died, Found, Process, Sink, Started, Unread};
 use zfs::name::{DatasetName, Guid, SnapshotName};
-use zfs::{Cure, Failure, Hello, Note, Noted, Receive, Rename, Thinned};
+use zfs::{Failure, Hello, Note, Noted, Receive, Rename, Resolution, Thinned};
 
 struct Tame;
 
@@ -50,7 +50,7 @@ impl Host for Tame {
         Ok(Vec::new())
     }
 
-    fn cure(&self, _: &Cure, _: bool) -> Result<Option<String>, Failure> {
+    fn resolve(&self, _: &Resolution, _: bool) -> Result<Option<String>, Failure> {
         Ok(None)
     }
 
@@ -105,9 +105,9 @@ impl Host for Tame {
 struct Reader(Mutex<Option<JoinHandle<()>>>);
 
 impl Process for Reader {
-    fn wait(&self) -> Result<(), String> {
+    fn wait(&self) -> Result<(), Died> {
         let thread = self.0.lock().ok().and_then(|mut thread| thread.take());
-        thread.map_or(Ok(()), |thread| thread.join().map_err(|_| "panicked".to_owned()))
+        thread.map_or(Ok(()), |thread| thread.join().map_err(|_| Died { status: "panicked".into(), killed: false }))
     }
 
     fn end(&self, _: bool) {}

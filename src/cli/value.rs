@@ -3,9 +3,14 @@
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use zfs::{Allow, Volmode};
 
-/// What a helper may be allowed to do.
+/// What a helper that receives may be allowed to do.
 pub fn allow() -> impl TypedValueParser<Value = Allow> {
-    words(Allow::ALL.map(|allow| (allow, allow.word(), about(allow))))
+    words(Allow::OF_A_TARGET.map(|allow| (allow, allow.word(), about(allow))))
+}
+
+/// What a helper that sends may be allowed to do.
+pub fn allow_of_a_source() -> impl TypedValueParser<Value = Allow> {
+    words(Allow::OF_A_SOURCE.map(|allow| (allow, allow.word(), about(allow))))
 }
 
 /// What becomes of volumes that are received anew.
@@ -27,6 +32,7 @@ fn words<T: Copy + Send + Sync + 'static, const N: usize>(
 
 fn about(allow: Allow) -> &'static str {
     match allow {
+        Allow::Snapshot => "Take snapshots of a source (zfsync cron)",
         Allow::Rollback => "Roll a dataset back to a snapshot",
         Allow::Rename => "Rename a dataset that is in the way",
         Allow::Destroy => "Destroy snapshots and datasets",

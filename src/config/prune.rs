@@ -8,7 +8,8 @@ use jiff::tz::TimeZone;
 use super::{Faults, OnlyThere, PushJob, filter, naming, remote_helper, run_number, source, ssh};
 use crate::cli;
 use crate::error::StartError;
-use crate::plan::{Cures, Filter, Mirror, Rules, Scope, Zone};
+use crate::plan::{Filter, MissingPolicy, Resolutions, Rules, Scope, Zone};
+use crate::remote::link::Link;
 use crate::remote::target::Target;
 use zfs::Allow;
 use zfs::Volmode;
@@ -118,8 +119,11 @@ impl PushJob {
             allow_key_mismatch: false,
             allow_unproven_bookmarks: false,
             dry_run: false,
-            cures: Cures::default(),
-            mirror: Mirror { by: super::source_tag(&source), ..Mirror::default() },
+            resolutions: Resolutions::default(),
+            mirror: MissingPolicy {
+                by: super::source_tag(&super::host_name_here(), &source),
+                ..MissingPolicy::default()
+            },
             only_there: OnlyThere::Ignored,
             resume: true,
             bookmarks: true,
@@ -133,6 +137,7 @@ impl PushJob {
             state_dir: None,
             restore: None,
             allow,
+            origin: Link::default(),
             source,
             target,
         })

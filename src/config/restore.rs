@@ -18,9 +18,9 @@ pub struct Restore {
 impl PushJob {
     /// Checks a restore's arguments.
     pub fn restore(args: &cli::Restore) -> Result<Self, StartError> {
-        let (copy, until) = match args.copy.split_once('@') {
-            // What has an `@` before its `:` names a host, as in TARGET.
-            Some((copy, snapshot)) if !snapshot.contains(':') || copy.contains('/') => {
+        let (copy, until) = match args.copy.rsplit_once('@') {
+            // What has its only `@` before its `:` names a user, as in TARGET.
+            Some((copy, snapshot)) if !snapshot.contains(':') || copy.contains(['/', ':']) => {
                 let snapshot =
                     snapshot.parse().map_err(|error| StartError::Usage(format!("COPY@{snapshot}: {error}")))?;
                 (copy, Some(snapshot))
@@ -61,12 +61,18 @@ mod tests {
         );
         let then = job("--into-existing q/a@mon:day p/new").unwrap().restore.unwrap();
         assert_eq!((then.until.unwrap().as_str(), then.into_existing), ("mon:day", true));
-        for (words, why) in [
-            ("b:q/a p/new", "names a host"),
-            ("me@b:q/a p/new", "names a host"),
-            ("q/a@x/y p/new", "COPY@x/y"),
-            ("q/a q/a/new", "overlap"),
+        for (words, user, until) in [
+            ("b:q/a p/new", None, None),
+            ("me@b:q/a p/new", Some("me"), None),
+            ("me@b:q/a@mon:day p/new", Some("me"), Some("mon:day")),
+            ("me@b:q@s p/new", Some("me"), Some("s")),
+            ("me@[::1]:q p/new", Some("me"), None),
         ] {
+            let there = job(words).unwrap();
+            assert_eq!(there.origin.host.unwrap().user.as_deref(), user, "{words}");
+            assert_eq!(there.restore.unwrap().until.as_ref().map(SnapshotName::as_str), until, "{words}");
+        }
+        for (words, why) in [("q/a@x/y p/new", "COPY@x/y"), ("q/a q/a/new", "overlap")] {
             let error = job(words).unwrap_err();
             assert!(error.contains(why), "{words}: {error}");
         }

@@ -1,8 +1,7 @@
 //! The jobs of a configuration file: read, checked, chosen by name.
 
-use std::fmt;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::Log;
@@ -11,36 +10,13 @@ use super::file::{File, Keep, Table};
 use super::hooks::{Hooks, When};
 use super::trust;
 use crate::cli;
-use crate::error::StartError;
+use crate::error::{FileError, StartError};
 use crate::plan::{Format, Rules};
-use crate::report::format::sanitise;
 
 /// A file that is longer is none for us.
 const MAX_BYTES: u64 = 1 << 20;
 /// Names that are further apart aren't mistakes for each other.
 const NEAR: f64 = 0.75;
-
-/// Something wrong in the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileError {
-    path: PathBuf,
-    line: Option<usize>,
-    job: Option<String>,
-    words: String,
-}
-
-impl fmt::Display for FileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.path.display())?;
-        if let Some(line) = self.line {
-            write!(f, ":{line}")?;
-        }
-        if let Some(job) = &self.job {
-            write!(f, ": job {job}")?;
-        }
-        write!(f, ": {}", sanitise(&self.words))
-    }
-}
 
 /// The text of a file, for errors that know their place.
 struct Source<'a> {

@@ -72,7 +72,7 @@ fn a_good_file() {
 
 #[test]
 fn what_it_would_do_in_plain_words() {
-    let text = crate::report::jobs::text(&parsed(GOOD).unwrap());
+    let text = crate::report::view::jobs::text(&parsed(GOOD).unwrap());
     for words in [
         "zeta\n  takes snapshots named %Y-%m-%d (UTC), where something was written",
         "sends tank/data, with some of what is below, without snapshots that change nothing, to backup:pool/data, 8 streams",

@@ -20,7 +20,7 @@ use crate::plan::TargetLimits;
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel, HelperError};
 use helper::wire::{Reply, Request};
 use zfs::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
-use zfs::{BaseFacts, Cure, Failure, Note, Noted, Refusal, Rename, Thinned};
+use zfs::{BaseFacts, Failure, Note, Noted, Refusal, Rename, Resolution, Thinned};
 
 /// So many bytes, and so many names, go into one question: its answer must fit into a frame too.
 const QUESTION: (usize, usize) = (256 * 1024, 8000);
@@ -44,7 +44,7 @@ pub fn host_name(job: &PushJob) -> String {
 /// Who claims a tree, for the message that others get.
 pub fn owner(job: &PushJob) -> String {
     let here = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("zfsync push {} {} on {here}, process {}", job.source, job.target, std::process::id())
+    format!("zfsync push {} {} on {here}, process {}", job.source_name(), job.target, std::process::id())
 }
 
 /// Asks the helper on the first channel, one batch after the other.
@@ -273,11 +273,11 @@ impl<'a> Asker<'a> {
         Ok(all)
     }
 
-    /// What speaks against each of these cures over there; `None`: nothing. Nothing is changed.
-    pub async fn try_cures(&mut self, cures: Vec<Cure>) -> Result<Vec<Option<Failure>>, StartError> {
-        let (mut places, mut all) = (HashMap::new(), vec![None; cures.len()]);
-        for (place, cure) in cures.into_iter().enumerate() {
-            places.insert(self.send(|id| Request::TryCure { id, cure })?, place);
+    /// What speaks against each of these resolutions over there; `None`: nothing. Nothing is changed.
+    pub async fn try_resolutions(&mut self, resolutions: Vec<Resolution>) -> Result<Vec<Option<Failure>>, StartError> {
+        let (mut places, mut all) = (HashMap::new(), vec![None; resolutions.len()]);
+        for (place, resolution) in resolutions.into_iter().enumerate() {
+            places.insert(self.send(|id| Request::TryResolve { id, resolution })?, place);
         }
         while !places.is_empty() {
             let Reply::Done { id, failure, .. } = self.reply().await? else { continue };

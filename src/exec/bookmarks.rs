@@ -1,21 +1,21 @@
-//! Keeps zfsync's own bookmarks on the source, beside the streams: a thread makes them while their snapshots are on the
+//! Keeps zfsync's own bookmarks on the source, beside the streams: a task makes them while their snapshots are on the
 //! way, so that no crash leaves a target without a base, and destroys the older ones when a dataset is through.
 
 use std::collections::{HashMap, HashSet};
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
+use crate::endpoint::Endpoint;
 use crate::plan::{Base, BaseKind, Negotiation, Plan, PlannedDataset, SourceDataset, Step, Verdict};
 use zfs::name::{DatasetName, Guid, SnapshotName};
-use zfs::{MarkKind, NewBookmark, Origin, Refusal, Tags, Version, Zfs, snapshot_of_name};
+use zfs::{Failure, MarkKind, NewBookmark, Origin, Refusal, Tags, Version, snapshot_of_name};
 
 /// So many go into one channel program: far below its limits, and below every system's for arguments.
 const BATCH: usize = 200;
-/// So many processes at the same time where each bookmark needs one.
-const AT_ONCE: usize = 4;
+/// No bookmark takes so long, unless its pool is suspended.
+const LIMIT: Duration = Duration::from_secs(1800);
 
 /// How a dataset ended, as far as its bookmarks care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub enum Outcome {
 /// Bookmarks of a dataset that go, unless the one that takes their place could not be made.
 type Gone = (DatasetName, Vec<SnapshotName>, Option<SnapshotName>);
 
-/// What the thread is told.
+/// What the task is told.
 enum Work {
     Make(NewBookmark),
     /// Have one take the place of the one that it is made of.
@@ -102,21 +102,22 @@ enum Start {
 pub struct Books {
     tags: Tags,
     own: HashMap<usize, Own>,
-    work: mpsc::Sender<Work>,
+    host: String,
+    work: UnboundedSender<Work>,
     problems: oneshot::Receiver<Vec<String>>,
 }
 
 impl Books {
-    /// Starts the thread.
-    pub fn open(zfs: Zfs, tags: Tags) -> Self {
-        let (work, todo) = mpsc::channel();
+    /// Starts the task.
+    pub fn open(sender: &Endpoint, tags: Tags) -> Self {
+        let (work, todo) = unbounded_channel();
         let (tell, problems) = oneshot::channel();
-        let keeper = Keeper { zfs, failed: HashSet::new(), problems: Vec::new(), programs: is_root() };
-        // Without a thread nothing is kept, and `close` says so.
-        let _ = std::thread::Builder::new().name("bookmarks".into()).spawn(move || {
-            let _ = tell.send(keeper.run(&todo));
+        let keeper = Keeper { sender: sender.clone(), failed: HashSet::new(), problems: Vec::new() };
+        tokio::spawn(async move {
+            // Nobody may wait for it any more.
+            let _ = tell.send(keeper.run(todo).await);
         });
-        Self { tags, own: HashMap::new(), work, problems }
+        Self { tags, own: HashMap::new(), host: sender.name(), work, problems }
     }
 
     /// Makes the bookmarks of all that is planned, in as few transactions as possible.
@@ -314,35 +315,33 @@ impl Books {
         drop(self.work);
         match tokio::time::timeout(patience, self.problems).await {
             Ok(Ok(problems)) => problems,
-            Ok(Err(_)) => vec!["the source's bookmarks could not be kept: no thread for that".into()],
-            Err(_) => vec![format!("zfs on this machine has not made all bookmarks within {patience:?}")],
+            Ok(Err(_)) => vec!["the source's bookmarks could not be kept: their task has failed".into()],
+            Err(_) => vec![format!("zfs on {} has not made all bookmarks within {patience:?}", self.host)],
         }
     }
 }
 
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-/// The thread's side.
+/// The task's side.
 struct Keeper {
-    zfs: Zfs,
+    sender: Endpoint,
     /// Bookmarks that could not be made.
     failed: HashSet<(DatasetName, SnapshotName)>,
     problems: Vec<String>,
-    /// Whether many are made by one channel program.
-    programs: bool,
 }
 
 impl Keeper {
-    fn run(mut self, todo: &mpsc::Receiver<Work>) -> Vec<String> {
-        while let Ok(first) = todo.recv() {
+    async fn run(mut self, mut todo: UnboundedReceiver<Work>) -> Vec<String> {
+        while let Some(first) = todo.recv().await {
             let (mut new, mut old) = (Vec::new(), Vec::new());
             let mut replaces = false;
-            for work in std::iter::once(first).chain(todo.try_iter()) {
+            let mut all = vec![first];
+            while let Ok(work) = todo.try_recv() {
+                all.push(work);
+            }
+            for work in all {
                 // A name that becomes free may be needed next.
                 if replaces != matches!(work, Work::Replace { .. }) || matches!(work, Work::Tell(_)) {
-                    self.both(&mut new, &mut old);
+                    self.both(&mut new, &mut old).await;
                     replaces = matches!(work, Work::Replace { .. });
                 }
                 match work {
@@ -356,38 +355,28 @@ impl Keeper {
                     Work::Tell(waiting) => _ = waiting.send(()),
                 }
             }
-            self.both(&mut new, &mut old);
+            self.both(&mut new, &mut old).await;
         }
         self.problems
     }
 
     /// Makes first, then destroys.
-    fn both(&mut self, new: &mut Vec<NewBookmark>, old: &mut Vec<Gone>) {
+    async fn both(&mut self, new: &mut Vec<NewBookmark>, old: &mut Vec<Gone>) {
         for some in new.chunks(BATCH) {
-            self.make(some);
+            self.make(some).await;
         }
         new.clear();
-        self.destroy(std::mem::take(old));
+        self.destroy(std::mem::take(old)).await;
     }
 
-    fn make(&mut self, new: &[NewBookmark]) {
-        let mut rest = new.to_vec();
-        if self.programs && new.len() > 1 {
-            match self.zfs.bookmark_many(new) {
-                // Each is tried once more alone, for its words.
-                Ok(failed) => rest = failed,
-                Err(error) => {
-                    tracing::debug!("bookmarks one by one, as zfs program says: {error}");
-                    self.programs = false;
-                }
-            }
-        }
-        let commands: Vec<Command> = rest.iter().map(|one| self.zfs.bookmark(one)).collect();
-        for (bookmark, words) in rest.iter().zip(run_all(commands)) {
-            let Some(words) = words else { continue };
+    async fn make(&mut self, new: &[NewBookmark]) {
+        let made =
+            self.sender.bookmark(new.to_vec(), Some(LIMIT)).await.unwrap_or_else(|why| vec![Some(why); new.len()]);
+        for (bookmark, why) in new.iter().zip(made) {
+            let Some(Failure { refusal, words }) = why else { continue };
             self.failed.insert((bookmark.dataset.clone(), bookmark.name.clone()));
             // A snapshot that is gone by now is told by its step.
-            if Refusal::from_words(&words) != Refusal::Missing {
+            if refusal != Refusal::Missing {
                 let advice = "grant it (zfs allow USER bookmark DATASET) or use --no-bookmark";
                 self.problem("bookmark", &words, &format!(
                     "the source gets no bookmark of what has arrived, so its newest common snapshot must stay; {advice}"
@@ -396,19 +385,23 @@ impl Keeper {
         }
     }
 
-    fn destroy(&mut self, old: Vec<Gone>) {
-        let mut commands = Vec::new();
+    async fn destroy(&mut self, old: Vec<Gone>) {
+        let mut going = Vec::new();
         for (dataset, names, instead) in old {
             if instead.is_some_and(|name| self.failed.contains(&(dataset.clone(), name))) {
                 continue;
             }
             tracing::debug!("destroying own bookmarks of {dataset} that are no longer needed: {names:?}");
             let kept = |name: &SnapshotName| self.failed.contains(&(dataset.clone(), name.clone()));
-            commands
-                .extend(names.iter().filter(|name| !kept(name)).map(|name| self.zfs.destroy_bookmark(&dataset, name)));
+            going.extend(names.iter().filter(|name| !kept(name)).map(|name| (dataset.clone(), name.clone())));
         }
-        for words in run_all(commands).into_iter().flatten() {
-            if Refusal::from_words(&words) != Refusal::Missing {
+        let len = going.len();
+        if len == 0 {
+            return;
+        }
+        let gone = self.sender.drop_bookmarks(going, Some(LIMIT)).await.unwrap_or_else(|why| vec![Some(why); len]);
+        for Failure { refusal, words } in gone.into_iter().flatten() {
+            if refusal != Refusal::Missing {
                 self.problem(
                     "destroy",
                     &words,
@@ -426,22 +419,4 @@ impl Keeper {
             self.problems.push(said);
         }
     }
-}
-
-/// Runs commands, a few at a time: they share transactions. The words of each that failed.
-pub(super) fn run_all(mut commands: Vec<Command>) -> Vec<Option<String>> {
-    let mut results = Vec::with_capacity(commands.len());
-    for some in commands.chunks_mut(AT_ONCE) {
-        let running: Vec<_> = some
-            .iter_mut()
-            .map(|command| command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn())
-            .collect();
-        results.extend(running.into_iter().map(|child| match child.and_then(std::process::Child::wait_with_output) {
-            Ok(output) if output.status.success() => None,
-            Ok(output) if output.stderr.is_empty() => Some(output.status.to_string()),
-            Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-            Err(error) => Some(error.to_string()),
-        }));
-    }
-    results
 }

@@ -1,7 +1,5 @@
 //! A crontab's job: a snapshot, all targets at the same time, then the thinning. One that is slow or dead delays no other.
 
-use std::fmt::Write as _;
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,41 +8,25 @@ use tokio::task::JoinSet;
 
 use super::hook;
 use super::notice;
+use super::parts::{Part, Report, Tell, Told, report_of, worst};
 use super::prune::{prune_by_bookmarks, prune_until};
 use super::push::push_listed;
-use super::snapshot::{self, Taken};
+use super::snapshot;
 use super::source::{self, Source};
 use super::stop::Stop;
 use crate::config::{Branch, CronJob, PruneJob, PushJob, SnapshotJob, When};
+use crate::endpoint::Endpoint;
 use crate::error::{Exit, StartError};
 use crate::plan::same_window;
-use crate::report::format::{count, sanitise};
-use crate::report::log_file::{Kept, LogFile};
-use crate::report::prune::Pruned;
-use crate::report::{self, state};
-use zfs::Zfs;
+use crate::report;
+use crate::report::lines::{Kept, LogFile};
+use crate::state::results;
 use zfs::lock::{self, Lock, LockError};
 use zfs::name::DatasetName;
 
 /// So long another run's snapshot or thinning of the same source is waited for: both are short.
 const PATIENCE: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_millis(200);
-
-/// What came of a job.
-#[derive(Debug)]
-pub struct Report {
-    /// How the run ends.
-    pub exit: Exit,
-    /// For people; empty lines are none.
-    pub text: String,
-}
-
-/// One part of a job: a target, the snapshot, the thinning.
-pub struct Part {
-    label: String,
-    exit: Exit,
-    words: String,
-}
 
 /// What has become of a job.
 pub struct Done {
@@ -54,9 +36,9 @@ pub struct Done {
     pub error: Option<StartError>,
 }
 
-/// Does the job. An error means that nothing was sent. Blocks; not for use within a runtime.
-pub fn cron(job: &CronJob) -> Result<Report, StartError> {
-    let done = carry_out(job, &Stop::default());
+/// Does the job. An error means that nothing was sent.
+pub async fn cron(job: &CronJob, tell: Tell<'_>) -> Result<Report, StartError> {
+    let done = carry_out(job, &Stop::default(), tell).await;
     if let Some(error) = done.error {
         return Err(error);
     }
@@ -64,12 +46,12 @@ pub fn cron(job: &CronJob) -> Result<Report, StartError> {
 }
 
 /// Does the job, until something stops it.
-pub fn carry_out(job: &CronJob, stop: &Stop) -> Done {
-    let mut work = match Work::new(job, stop) {
+pub async fn carry_out(job: &CronJob, stop: &Stop, tell: Tell<'_>) -> Done {
+    let mut work = match Work::new(job, stop, tell) {
         Ok(work) => work,
         Err(error) => return Done { parts: Vec::new(), error: Some(error) },
     };
-    let error = work.all().err();
+    let error = work.all().await.err();
     work.note_rest(error.as_ref());
     if let (Some(log), Some(error)) = (&work.log, &error) {
         log.note(job.label(), &error.to_string());
@@ -81,7 +63,8 @@ pub fn carry_out(job: &CronJob, stop: &Stop) -> Done {
 struct Work<'a> {
     job: &'a CronJob,
     stop: &'a Stop,
-    zfs: Zfs,
+    tell: Tell<'a>,
+    sender: Endpoint,
     log: Option<LogFile>,
     /// The name of the snapshot, once it is there.
     taken: Option<String>,
@@ -95,75 +78,86 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(job: &'a CronJob, stop: &'a Stop) -> Result<Self, StartError> {
-        let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
+    fn new(job: &'a CronJob, stop: &'a Stop, tell: Tell<'a>) -> Result<Self, StartError> {
+        let sender = Endpoint::here()?;
         let log = job.log.as_ref().map(|log| LogFile::open(log, job.label())).transpose()?;
         for push in job.branches.iter().flat_map(|branch| &branch.targets) {
-            push.state_dir.as_ref().map_or(Ok(()), |dir| state::check(dir, &push.key()))?;
+            push.state_dir.as_ref().map_or(Ok(()), |dir| results::check(dir, &push.key()))?;
         }
-        Ok(Self { job, stop, zfs, log, taken: None, is_first: false, tried: 0, is_early: true, parts: Vec::new() })
+        Ok(Self {
+            job,
+            stop,
+            tell,
+            sender,
+            log,
+            taken: None,
+            is_first: false,
+            tried: 0,
+            is_early: true,
+            parts: Vec::new(),
+        })
     }
 
-    fn all(&mut self) -> Result<(), StartError> {
+    async fn all(&mut self) -> Result<(), StartError> {
         self.stop.check()?;
         // Without one the targets are served all the same: the snapshot of this window may be another run's, or of one that got no further.
         if let Some(snapshot) = &self.job.snapshot
-            && self.is_due(snapshot)?
+            && self.is_due(snapshot).await?
         {
-            if !self.hook(When::PreSnapshot, None) {
+            if !self.hook(When::PreSnapshot, None).await {
                 return self.stop.check();
             }
-            let taken = self.snapshot(snapshot);
-            self.hook(When::PostSnapshot, None);
+            let taken = self.snapshot(snapshot).await;
+            self.hook(When::PostSnapshot, None).await;
             taken?;
         }
         self.stop.check()?;
         // Before anything is destroyed.
-        self.tell_what_stays();
+        self.tell_what_stays().await;
         let sends = self.job.branches.iter().any(|branch| !branch.targets.is_empty());
-        if sends && !self.hook(When::PrePush, None) {
+        if sends && !self.hook(When::PrePush, None).await {
             return self.stop.check();
         }
-        let served = self.serve();
+        let served = self.serve().await;
         if sends {
             let exit =
                 served.as_ref().err().map_or_else(|| worst(self.parts.iter().map(|part| part.exit)), StartError::exit);
-            self.hook(When::PostPush, Some(exit));
+            self.hook(When::PostPush, Some(exit)).await;
         }
         served
     }
 
     /// Whether there is no own snapshot of the present window.
-    fn is_due(&self, snapshot: &SnapshotJob) -> Result<bool, StartError> {
+    async fn is_due(&self, snapshot: &SnapshotJob) -> Result<bool, StartError> {
         let Some(window) = self.job.window else { return Ok(true) };
-        let newest = snapshot::newest_own(snapshot, &self.zfs, self.stop.until())?;
+        let newest = snapshot::newest_own(snapshot, &self.sender, self.stop.until()).await?;
         let now = Timestamp::now().as_second();
         Ok(newest.is_none_or(|newest| !same_window(newest.as_second(), now, window)))
     }
 
     /// Takes the snapshot, unless another run has just done so for the present window.
-    fn snapshot(&mut self, snapshot: &SnapshotJob) -> Result<(), StartError> {
-        let turns = source_locks(self.job, self.stop)?;
-        if !self.is_due(snapshot)? {
+    async fn snapshot(&mut self, snapshot: &SnapshotJob) -> Result<(), StartError> {
+        let turns = source_locks(self.job, self.stop).await?;
+        if !self.is_due(snapshot).await? {
             return Ok(());
         }
         self.is_early = false;
-        let taken = snapshot::take_until(snapshot, &self.zfs, self.stop.until());
+        let taken = snapshot::take_until(snapshot, &self.sender, self.stop.until()).await;
         // A listing that was given up for the time.
         let taken = taken.map_err(|error| self.stop.check().err().unwrap_or(error))?;
-        self.parts.push(part_of_snapshot(&taken, self.log.as_ref()));
+        self.parts.push(Part::of_snapshot(&taken).logged(self.log.as_ref()));
         self.taken = Some(taken.name.to_string());
         self.is_first = taken.is_first;
         drop(turns);
         Ok(())
     }
 
-    fn serve(&mut self) -> Result<(), StartError> {
+    async fn serve(&mut self) -> Result<(), StartError> {
         for branch in &self.job.branches {
             self.stop.check()?;
             let until = self.stop.until();
             self.tried += 1;
-            let served = crate::block_on(serve_all(branch, until, &self.zfs, self.log.as_ref()));
+            let served = serve_all(branch, until, &self.sender, self.log.as_ref()).await;
             if let Err(error) = &served {
                 self.note_not_tried(branch, error.exit(), &error.to_string());
             }
@@ -177,7 +171,7 @@ impl<'a> Work<'a> {
                 Err(error) if self.job.branches.len() == 1 => return Err(error),
                 Err(error) => {
                     let part = Part { label: branch.source.to_string(), exit: error.exit(), words: error.to_string() };
-                    self.parts.push(logged(self.log.as_ref(), part));
+                    self.parts.push(part.logged(self.log.as_ref()));
                 }
             }
             let interrupted = |part: &Part| matches!(part.exit, Exit::Interrupted(_));
@@ -202,17 +196,16 @@ impl<'a> Work<'a> {
     }
 
     /// Says what it keeps, if that must be said.
-    fn tell_what_stays(&self) {
+    async fn tell_what_stays(&mut self) {
         if !self.job.tells {
             return;
         }
-        let told = crate::block_on(async { Ok(notice::notice(self.job, &self.zfs, self.is_first).await) });
-        let Some(words) = told.ok().flatten() else { return };
+        let Some(words) = notice::notice(self.job, &self.sender, self.is_first).await else { return };
         if let Some(log) = &self.log {
             log.note(self.job.label(), &words);
         }
         // Whatever becomes of the rest: that goes into the report.
-        let _ = writeln!(report::output::stderr(), "{}", sanitise(&words));
+        (self.tell)(Told::Keeps(&words));
     }
 
     /// Targets that nobody got to, as something before them went wrong, have no other record of this run.
@@ -231,18 +224,18 @@ impl<'a> Work<'a> {
     fn note_not_tried(&self, branch: &Branch, exit: Exit, why: &str) {
         // The run that has the lock has its own record.
         for push in branch.targets.iter().filter(|_| exit != Exit::Locked) {
-            if let (Err(error), Some(log)) = (state::not_tried(push, exit, why), &self.log) {
+            if let (Err(error), Some(log)) = (results::not_tried(push, exit, why), &self.log) {
                 log.note(&push.target.to_string(), &format!("can't keep the result in the state folder: {error}"));
             }
         }
     }
 
     /// Runs a hook if there is one; whether the job may go on.
-    fn hook(&mut self, when: When, result: Option<Exit>) -> bool {
+    async fn hook(&mut self, when: When, result: Option<Exit>) -> bool {
         let Some(command) = self.job.hooks.command(when) else { return true };
         let words = |names: Vec<String>| Some(names.join(" "));
         let targets = self.job.branches.iter().flat_map(|branch| &branch.targets);
-        let env = [
+        let env = vec![
             ("ZFSYNC_JOB", Some(self.job.label().to_owned())),
             ("ZFSYNC_SOURCE", words(self.job.sources().map(ToString::to_string).collect())),
             ("ZFSYNC_TARGETS", words(targets.map(|push| push.target.to_string()).collect())),
@@ -251,32 +244,36 @@ impl<'a> Work<'a> {
         ];
         // What tidies up is not cut short.
         let stop = when.is_before().then_some(self.stop);
-        let ended = hook::run(command, &env, self.job.hooks.timeout, stop);
+        let ended = hook::run(command, env, self.job.hooks.timeout, stop).await;
         let (exit, words) = match ended {
             Ok(said) => (Exit::InSync, said),
             Err(words) => (Exit::Failed, words),
         };
         let part = Part { label: format!("{} hook", when.key()), exit, words };
-        self.parts.push(logged(self.log.as_ref(), part));
+        self.parts.push(part.logged(self.log.as_ref()));
         exit == Exit::InSync
     }
 }
 
 /// One run at a time takes snapshots of a source, and thins it. All take them in the same order.
-fn source_locks(job: &CronJob, stop: &Stop) -> Result<Vec<Lock>, StartError> {
+async fn source_locks(job: &CronJob, stop: &Stop) -> Result<Vec<Lock>, StartError> {
     let mut sources: Vec<&DatasetName> = job.sources().collect();
     sources.sort_unstable_by_key(|source| source.as_str());
-    sources.into_iter().map(|source| source_lock(source, stop)).collect()
+    let mut locks = Vec::with_capacity(sources.len());
+    for source in sources {
+        locks.push(source_lock(source, stop).await?);
+    }
+    Ok(locks)
 }
 
-fn source_lock(source: &DatasetName, stop: &Stop) -> Result<Lock, StartError> {
+async fn source_lock(source: &DatasetName, stop: &Stop) -> Result<Lock, StartError> {
     let began = Instant::now();
     let owner = format!("zfsync cron {source}, process {}", std::process::id());
     loop {
         stop.check()?;
         match lock::directory().and_then(|dir| Lock::take(&dir, &format!("cron {source}"), 0, &owner)) {
             Ok(lock) => return Ok(lock),
-            Err(LockError::Held { .. }) if began.elapsed() < PATIENCE => std::thread::sleep(AGAIN),
+            Err(LockError::Held { .. }) if began.elapsed() < PATIENCE => tokio::time::sleep(AGAIN).await,
             Err(LockError::Held { holder, path, .. }) => {
                 return Err(StartError::Locked { target: source.to_string(), holder, path });
             }
@@ -285,23 +282,11 @@ fn source_lock(source: &DatasetName, stop: &Stop) -> Result<Lock, StartError> {
     }
 }
 
-fn part_of_snapshot(taken: &Taken, log: Option<&LogFile>) -> Part {
-    let mut words = taken.failures.join("\n");
-    let exit = if words.is_empty() { Exit::InSync } else { Exit::Failed };
-    if words.is_empty() {
-        let _ = write!(words, "took @{} of {}", taken.name, count(taken.datasets.len(), "dataset"));
-        if !taken.unchanged.is_empty() {
-            let _ = write!(words, "; {} without changes left out", count(taken.unchanged.len(), "dataset"));
-        }
-    }
-    logged(log, Part { label: "snapshot".into(), exit, words })
-}
-
 /// All targets, each on its own; then the source.
 async fn serve_all(
     branch: &Branch,
     until: Option<Instant>,
-    zfs: &Zfs,
+    sender: &Endpoint,
     log: Option<&LogFile>,
 ) -> Result<Vec<Part>, StartError> {
     let listed = match branch.targets.first() {
@@ -309,7 +294,7 @@ async fn serve_all(
             let (depth, stall) = (first.filter.depth(), first.faults.stall_timeout);
             // A run that may destroy something must know what lies below.
             let depth = depth.filter(|_| branch.targets.iter().all(|target| !target.mirror.destroys()));
-            source::list_readable(zfs.clone(), branch.source.clone(), depth, stall).await?
+            source::list_readable(sender, branch.source.clone(), depth, stall).await?
         }
         None => Source::default(),
     };
@@ -333,7 +318,7 @@ async fn serve_all(
     parts.sort_by_key(|(at, _)| *at);
     let mut parts: Vec<Part> = parts.into_iter().flat_map(|(_, parts)| parts).collect();
     if !parts.iter().any(|part| matches!(part.exit, Exit::Interrupted(_))) {
-        parts.extend(thin_source(branch, until, zfs, log).await);
+        parts.extend(thin_source(branch, until, sender, log).await);
     }
     Ok(parts)
 }
@@ -342,9 +327,9 @@ async fn serve_all(
 async fn serve(target: PushJob, thin: Option<PruneJob>, listed: Arc<Source>, log: Option<LogFile>) -> Vec<Part> {
     let (label, kept, until) = (target.target.to_string(), Kept::default(), target.until);
     let mut reporter = report::logged(report::kept(Box::new(kept.clone())), log.as_ref(), &label);
-    let pushed = push_listed(target, Some(listed), false, reporter.as_mut()).await;
+    let pushed = push_listed(target, Some(listed), reporter.as_mut()).await;
     let (exit, words) = match pushed {
-        Ok(exit) => (exit, kept.text()),
+        Ok(pushed) => (pushed.exit, kept.text()),
         Err(error) => {
             let words = error.to_string();
             if let Some(log) = &log {
@@ -356,17 +341,22 @@ async fn serve(target: PushJob, thin: Option<PruneJob>, listed: Arc<Source>, log
     let started = !matches!(exit, Exit::NotStarted | Exit::Locked | Exit::Interrupted(_) | Exit::Usage);
     let mut parts = vec![Part { label: label.clone(), exit, words }];
     if let Some(thin) = thin.filter(|_| started) {
-        parts.push(logged(log.as_ref(), part_of_pruned(&label, prune_until(&thin, until).await)));
+        parts.push(Part::of_pruned(&label, prune_until(&thin, until).await).logged(log.as_ref()));
     }
     parts
 }
 
-async fn thin_source(branch: &Branch, until: Option<Instant>, zfs: &Zfs, log: Option<&LogFile>) -> Option<Part> {
+async fn thin_source(
+    branch: &Branch,
+    until: Option<Instant>,
+    sender: &Endpoint,
+    log: Option<&LogFile>,
+) -> Option<Part> {
     let thin = branch.thin.as_ref()?;
     let (key, owner) = (format!("cron {}", branch.source), format!("zfsync cron, process {}", std::process::id()));
     let part = match lock::directory().and_then(|dir| Lock::take(&dir, &key, 0, &owner)) {
         Ok(_turn) => {
-            part_of_pruned(branch.source.as_str(), prune_by_bookmarks(thin, zfs, &branch.targets, until).await)
+            Part::of_pruned(branch.source.as_str(), prune_by_bookmarks(thin, sender, &branch.targets, until).await)
         }
         // Whoever has it takes a snapshot, or is about to thin as well.
         Err(LockError::Held { holder, .. }) => Part {
@@ -375,113 +365,8 @@ async fn thin_source(branch: &Branch, until: Option<Instant>, zfs: &Zfs, log: Op
             words: format!("left to the run that has the source: {holder}"),
         },
         Err(LockError::Io { path, error }) => {
-            part_of_pruned(branch.source.as_str(), Err(StartError::Lock { path, error }))
+            Part::of_pruned(branch.source.as_str(), Err(StartError::Lock { path, error }))
         }
     };
-    Some(logged(log, part))
-}
-
-fn part_of_pruned(label: &str, pruned: Result<Pruned, StartError>) -> Part {
-    let label = format!("thinning {label}");
-    match pruned {
-        Ok(pruned) => {
-            let mut words = Vec::new();
-            // Only what is wrong, where something is.
-            let printed = pruned.print(0, pruned.failed(), &mut std::io::sink(), &mut words);
-            let exit = if pruned.failed() || printed.is_err() { Exit::Failed } else { Exit::InSync };
-            Part { label, exit, words: String::from_utf8_lossy(&words).into_owned() }
-        }
-        Err(error) => Part { label, exit: error.exit(), words: error.to_string() },
-    }
-}
-
-fn logged(log: Option<&LogFile>, part: Part) -> Part {
-    if let Some(log) = log {
-        log.note(&part.label, &part.words);
-    }
-    part
-}
-
-/// The worst of all parts, and what there is to say.
-pub fn report_of(job: &CronJob, parts: &[Part], error: Option<&StartError>) -> Report {
-    let wrong: Vec<&Part> = parts.iter().filter(|part| part.exit != Exit::InSync).collect();
-    let exit = match error {
-        Some(error) if wrong.is_empty() => error.exit(),
-        error => worst(wrong.iter().map(|part| part.exit).chain(error.map(StartError::exit))),
-    };
-    let mut text = String::new();
-    if error.is_none() && exit == Exit::Locked && wrong.iter().all(|part| part.words.is_empty()) {
-        return Report { exit, text };
-    }
-    if exit != Exit::InSync {
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let _ = writeln!(text, "zfsync: {} on {host}: something went wrong", job.label());
-    }
-    for part in parts {
-        let state = match part.exit {
-            Exit::InSync => "fine",
-            Exit::Locked => "not served: another run has it",
-            Exit::NotStarted => "failed: could not start",
-            Exit::Interrupted(_) => "interrupted",
-            _ => "failed",
-        };
-        let _ = writeln!(text, "{}: {state}", part.label);
-        for line in part.words.lines() {
-            let _ = writeln!(text, "  {}", sanitise(line));
-        }
-    }
-    if let Some(error) = error {
-        let _ = writeln!(text, "{}: {}", job.label(), sanitise(&error.to_string()));
-    }
-    Report { exit, text }
-}
-
-/// A signal counts most, then a failure of whatever kind, then a lock.
-pub fn worst(exits: impl Iterator<Item = Exit>) -> Exit {
-    exits.fold(Exit::InSync, |worst, exit| match (worst, exit) {
-        (Exit::Interrupted(_), _) => worst,
-        (_, Exit::Interrupted(_)) => exit,
-        (Exit::InSync, Exit::Locked) | (Exit::Locked, Exit::Locked | Exit::InSync) => Exit::Locked,
-        (Exit::InSync, Exit::InSync) => Exit::InSync,
-        _ => Exit::Failed,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::error::Signal;
-
-    #[test]
-    fn the_worst_counts() {
-        let interrupted = Exit::Interrupted(Signal::Terminate);
-        for (exits, expected) in [
-            (vec![], Exit::InSync),
-            (vec![Exit::InSync, Exit::InSync], Exit::InSync),
-            (vec![Exit::InSync, Exit::Locked, Exit::InSync], Exit::Locked),
-            (vec![Exit::Locked, Exit::Failed], Exit::Failed),
-            (vec![Exit::NotStarted, Exit::InSync], Exit::Failed),
-            (vec![Exit::Failed, interrupted, Exit::Failed], interrupted),
-        ] {
-            assert_eq!(worst(exits.iter().copied()), expected, "{exits:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_left_to_others_is_no_success_and_needs_no_words() {
-        use clap::{Args as _, FromArgMatches as _};
-
-        let command = crate::cli::Cron::augment_args(clap::Command::new("cron"));
-        let command = command.mut_arg("ssh_option", |option| option.short(None));
-        let matches = command.get_matches_from(["cron", "-w", "60", "p/s", "p/t"]);
-        let job = CronJob::new(&crate::cli::Cron::from_arg_matches(&matches).unwrap()).unwrap();
-        let part = |exit, words: &str| Part { label: "p/t".into(), exit, words: words.into() };
-        let told = |parts: &[Part]| {
-            let Report { exit, text } = report_of(&job, parts, None);
-            (exit, text.is_empty())
-        };
-        assert_eq!(told(&[part(Exit::Locked, ""), part(Exit::InSync, "")]), (Exit::Locked, true));
-        assert_eq!(told(&[part(Exit::Locked, "process 7 has it")]), (Exit::Locked, false));
-        assert_eq!(told(&[part(Exit::Locked, ""), part(Exit::Failed, "")]), (Exit::Failed, false));
-    }
+    Some(part.logged(log))
 }

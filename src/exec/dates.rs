@@ -4,16 +4,15 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::ask::Asker;
-use super::source;
+use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{Conflict, PlannedDataset, Verdict};
-use zfs::Zfs;
 use zfs::name::SnapshotName;
 
 fn conflict(planned: &PlannedDataset) -> Option<&Conflict> {
     match &planned.verdict {
         Verdict::Conflict(conflict) => Some(conflict),
-        Verdict::Cure(remedy) => Some(&remedy.conflict),
+        Verdict::Resolve(solvable) => Some(&solvable.conflict),
         _ => None,
     }
 }
@@ -21,13 +20,13 @@ fn conflict(planned: &PlannedDataset) -> Option<&Conflict> {
 fn conflict_mut(planned: &mut PlannedDataset) -> Option<&mut Conflict> {
     match &mut planned.verdict {
         Verdict::Conflict(conflict) => Some(conflict),
-        Verdict::Cure(remedy) => Some(&mut remedy.conflict),
+        Verdict::Resolve(solvable) => Some(&mut solvable.conflict),
         _ => None,
     }
 }
 
 /// Fills in the dates of this machine's snapshots; without them a conflict is told all the same.
-pub async fn here(zfs: &Zfs, stall: Option<Duration>, datasets: &mut [PlannedDataset]) {
+pub async fn here(sender: &Endpoint, stall: Option<Duration>, datasets: &mut [PlannedDataset]) {
     let wanted = |planned: &PlannedDataset| {
         let names = conflict(planned).map(|conflict| conflict.wants_dates().0);
         names.unwrap_or_default().into_iter().map(|name| planned.source.at(name.as_str())).collect::<Vec<_>>()
@@ -36,7 +35,7 @@ pub async fn here(zfs: &Zfs, stall: Option<Duration>, datasets: &mut [PlannedDat
     if names.is_empty() {
         return;
     }
-    let dates: HashMap<String, i64> = source::dates(zfs, &names, stall).await.into_iter().collect();
+    let dates: HashMap<String, i64> = sender.dates(&names, stall).await.into_iter().collect();
     for planned in datasets {
         let source = planned.source.clone();
         let Some(conflict) = conflict_mut(planned) else { continue };
@@ -62,8 +61,8 @@ pub fn there(planned: &mut PlannedDataset, names: &[SnapshotName], found: &[(u32
 }
 
 /// Fills in all dates of the conflicts that are known before the run, with one question to each side.
-pub async fn fill(zfs: &Zfs, asker: &mut Asker<'_>, datasets: &mut [PlannedDataset]) -> Result<(), StartError> {
-    here(zfs, asker.job.faults.stall_timeout, datasets).await;
+pub async fn fill(sender: &Endpoint, asker: &mut Asker<'_>, datasets: &mut [PlannedDataset]) -> Result<(), StartError> {
+    here(sender, asker.job.faults.stall_timeout, datasets).await;
     let wanted: Vec<(usize, SnapshotName)> = datasets
         .iter()
         .enumerate()

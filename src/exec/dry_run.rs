@@ -7,22 +7,18 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::ready::{Cleared, Ready};
-use super::{foresee, recorded, source};
+use super::{foresee, recorded};
 use crate::config::PushJob;
-use crate::error::{Exit, StartError};
-use crate::plan::{Move, PlannedDataset, Step, Verdict};
-use crate::report::format::duration;
-use crate::report::{PlanAction, PlanRow, Reporter, print_plan};
-use zfs::{Cure, Zfs};
+use crate::endpoint::Endpoint;
+use crate::error::Exit;
+use crate::format::duration;
+use crate::plan::{Move, PlannedDataset, Step, UNRESOLVED, Verdict};
+use crate::report::Reporter;
+use crate::report::view::dry_run::{PlanAction, PlanRow};
+use zfs::Resolution;
 
-/// Prints the plan; only `zfs send -n` runs, on this machine.
-pub async fn show(
-    job: &PushJob,
-    zfs: &Zfs,
-    ready: &Ready,
-    json: bool,
-    reporter: &mut dyn Reporter,
-) -> Result<Exit, StartError> {
+/// The plan, row by row; only `zfs send -n` runs, on this machine.
+pub async fn rows(job: &PushJob, sender: &Endpoint, ready: &Ready, reporter: &mut dyn Reporter) -> Vec<PlanRow> {
     let mut rows = Vec::new();
     // Rows whose size is asked for.
     let mut wanted = Vec::new();
@@ -36,23 +32,26 @@ pub async fn show(
                     row.note = Some(format!("{} is replaced: {}", dataset.target, recorded::INTO_EMPTY));
                 }
             }
-            Verdict::Cure(_) if ready.refused.contains_key(&place) => {
+            Verdict::Resolve(_) if ready.refused.contains_key(&place) => {
                 let note = ready.refused.get(&place).map(|refused| refused.words.clone());
                 rows.push(PlanRow { note, ..row(dataset, PlanAction::Conflict) });
             }
-            Verdict::Cure(remedy) => {
-                let action = match remedy.cure {
-                    Cure::Rollback { .. } => PlanAction::Rollback,
-                    Cure::SetAside { .. } => PlanAction::SetAside,
-                    Cure::Replace { .. } => PlanAction::Replace,
+            Verdict::Resolve(solvable) => {
+                let action = match solvable.resolution {
+                    Resolution::Rollback { .. } => PlanAction::Rollback,
+                    Resolution::SetAside { .. } => PlanAction::SetAside,
+                    Resolution::Replace { .. } => PlanAction::Replace,
                 };
-                rows.push(PlanRow { note: Some(remedy.describe()), ..row(dataset, action) });
-                add_steps(&mut rows, &mut wanted, dataset, &remedy.then);
+                rows.push(PlanRow { note: Some(solvable.describe()), ..row(dataset, action) });
+                add_steps(&mut rows, &mut wanted, dataset, &solvable.then);
             }
             Verdict::InSync => rows.push(row(dataset, PlanAction::InSync)),
             Verdict::NoSnapshots => rows.push(row(dataset, PlanAction::NoSnapshots)),
             Verdict::Conflict(conflict) => {
                 rows.push(PlanRow { note: Some(conflict.to_string()), ..row(dataset, PlanAction::Conflict) });
+            }
+            Verdict::Unresolved => {
+                rows.push(PlanRow { note: Some(UNRESOLVED.into()), ..row(dataset, PlanAction::Fails) });
             }
             Verdict::Blocked(blocked) => {
                 rows.push(PlanRow { note: Some(blocked.to_string()), ..row(dataset, PlanAction::Fails) });
@@ -77,11 +76,11 @@ pub async fn show(
     let mut sizes = JoinSet::new();
     let turns = Arc::new(Semaphore::new(job.channels));
     for (at, dataset, step) in wanted {
-        let command = ready.estimate(zfs, dataset, step, job);
-        let (turns, stall) = (turns.clone(), job.faults.stall_timeout);
+        let stream = ready.stream(dataset, step, job);
+        let (sender, turns, stall) = (sender.clone(), turns.clone(), job.faults.stall_timeout);
         sizes.spawn(async move {
             let _turn = turns.acquire_owned().await;
-            (at, source::estimate(command, stall).await)
+            (at, sender.estimate(stream, stall).await)
         });
     }
     while let Some(size) = sizes.join_next().await {
@@ -94,10 +93,14 @@ pub async fn show(
     if let Some(notice) = foresee::space_notice(job, &ready.outlook, sent) {
         reporter.event(&notice);
     }
-    print_plan(&rows, json).map_err(|error| StartError::System { what: "can't print the plan", error })?;
+    rows
+}
+
+/// How a run with this plan would end.
+pub fn exit(ready: &Ready, rows: &[PlanRow]) -> Exit {
     let fails = rows.iter().any(|row| matches!(row.action, PlanAction::Conflict | PlanAction::Fails));
     let withheld = ready.cleared.as_ref().is_some_and(Cleared::is_withheld);
-    Ok(if fails || withheld || !ready.unread.is_empty() { Exit::Failed } else { Exit::InSync })
+    if fails || withheld || !ready.unread.is_empty() { Exit::Failed } else { Exit::InSync }
 }
 
 fn add_steps<'a>(

@@ -10,7 +10,10 @@ use tokio::task::JoinSet;
 
 use super::machine::ConnectionId;
 use crate::config::{PushJob, with_packages};
-use crate::remote::client::{Channel, ChannelId, FromChannel, GREETED_WITHIN, HelperError};
+use crate::endpoint::Endpoint;
+use crate::remote::client::{Channel, ChannelEvent, ChannelId, FromChannel, GREETED_WITHIN, HelperError};
+use crate::remote::link::Link;
+use crate::remote::source::Remote;
 use crate::remote::ssh::{ConnectError, Master};
 
 /// Most sessions we ask of one connection: sshd's MaxSessions is 10 by default, and someone may have lowered it.
@@ -21,7 +24,7 @@ const TRIES: u32 = 4;
 /// What is to be said where `-j` asks for more streams than the connections carry.
 #[must_use]
 pub fn too_many_streams(job: &PushJob) -> Option<String> {
-    job.target.host.as_ref()?;
+    job.target.host.as_ref().or(job.origin.host.as_ref())?;
     let wanted = job.channels;
     let needed = wanted.div_ceil(SESSIONS);
     let (connections, more) = match job.connections {
@@ -44,24 +47,42 @@ pub enum Opened {
         connection: ConnectionId,
         /// How many channels are wanted over it.
         channels: usize,
-        /// The master, or why there is none.
-        master: Result<Master, ConnectError>,
+        /// The masters, or why there are none.
+        masters: Result<Masters, ConnectError>,
     },
     /// A channel; its helper's greeting follows as a channel event.
     Channel {
         /// Its number.
         channel: ChannelId,
-        /// The handle, or why there is none.
-        opened: Result<Channel, HelperError>,
+        /// The handles, or why there are none.
+        opened: Result<Lane, HelperError>,
     },
+}
+
+/// The masters of a connection: of each end that is another host.
+#[derive(Debug, Clone, Default)]
+pub struct Masters {
+    source: Option<Arc<Master>>,
+    target: Option<Arc<Master>>,
+}
+
+/// What carries a stream from end to end.
+#[derive(Debug, Clone)]
+pub struct Lane {
+    /// The helper that receives.
+    pub target: Channel,
+    /// The helper that sends, where that is another host.
+    pub source: Option<Channel>,
 }
 
 /// All connections and channels of a run.
 #[derive(Debug)]
 pub struct Fleet {
     job: Arc<PushJob>,
-    masters: HashMap<ConnectionId, Arc<Master>>,
-    channels: HashMap<ChannelId, (ConnectionId, Option<Channel>)>,
+    /// Where streams come from; without it only the target is asked.
+    sender: Option<Endpoint>,
+    masters: HashMap<ConnectionId, Masters>,
+    channels: HashMap<ChannelId, (ConnectionId, Option<Lane>)>,
     connections: ConnectionId,
     numbered: ChannelId,
     events: UnboundedSender<FromChannel>,
@@ -74,11 +95,14 @@ pub struct Fleet {
 impl Fleet {
     /// An empty fleet and the events of all its channels.
     #[must_use]
-    pub fn new(job: Arc<PushJob>) -> (Self, UnboundedReceiver<FromChannel>) {
+    pub fn new(job: Arc<PushJob>, sender: Option<Endpoint>) -> (Self, UnboundedReceiver<FromChannel>) {
         let (events, from_channels) = unbounded_channel();
         let (tell, opened) = unbounded_channel();
         let (masters, channels, opening) = (HashMap::new(), HashMap::new(), JoinSet::new());
-        (Self { job, masters, channels, connections: 0, numbered: 0, events, opening, tell, opened }, from_channels)
+        (
+            Self { job, sender, masters, channels, connections: 0, numbered: 0, events, opening, tell, opened },
+            from_channels,
+        )
     }
 
     /// What the next opening came to. Cancellation safe.
@@ -95,53 +119,58 @@ impl Fleet {
     pub fn connect(&mut self, channels: usize, pause: Duration) {
         self.connections += 1;
         let (connection, first) = (self.connections, self.connections == 1);
-        if self.job.target.host.is_none() {
+        if !self.is_remote() {
             return self.open(connection, channels);
         }
+        // The first one to the source is there: its helper is asked over it.
+        let known = self.origin().filter(|_| first).map(Remote::master);
+        let origin = self.origin().filter(|_| !first).map(|remote| remote.link().clone());
         let (job, tell) = (self.job.clone(), self.tell.clone());
         self.opening.spawn(async move {
-            let Some(host) = &job.target.host else { return };
             tokio::time::sleep(pause).await;
-            let master = Master::connect(host, &job.ssh, first).await;
-            let _ = tell.send(Opened::Connection { connection, channels, master });
+            let masters = masters(&job, first, known, origin).await;
+            let _ = tell.send(Opened::Connection { connection, channels, masters });
         });
+    }
+
+    /// The host that sends, where that is another one.
+    fn origin(&self) -> Option<&Remote> {
+        self.sender.as_ref()?.remote()
+    }
+
+    fn is_remote(&self) -> bool {
+        self.job.target.host.is_some() || self.origin().is_some()
     }
 
     /// Starts to open so many channels over a connection, as far as it can carry them.
     pub fn open(&mut self, connection: ConnectionId, channels: usize) {
         let there = self.channels.values().filter(|(over, _)| *over == connection).count();
         // On this machine nothing but -j limits them.
-        let most = if self.job.target.host.is_some() { SESSIONS } else { usize::MAX };
+        let most = if self.is_remote() { SESSIONS } else { usize::MAX };
         for _ in 0..channels.min(most.saturating_sub(there)) {
             self.numbered += 1;
             let id = self.numbered;
             self.channels.insert(id, (connection, None));
             let (job, tell, events) = (self.job.clone(), self.tell.clone(), self.events.clone());
-            let master = self.masters.get(&connection).cloned();
+            let masters = self.masters.get(&connection).cloned().unwrap_or_default();
+            let origin = self.origin().map(|remote| remote.link().clone());
             self.opening.spawn(async move {
-                let limit = job.faults.stall_timeout.map_or(GREETED_WITHIN, |stall| stall.min(GREETED_WITHIN));
-                let opened = match (&master, &job.target.host) {
-                    (Some(master), Some(host)) => {
-                        let (host, command) = (host.to_string(), job.remote_helper.clone());
-                        opened_in_time(id, Arc::clone(master), host, command, limit, events).await
-                    }
-                    _ => Channel::local(id, &with_packages(&job.allow), limit, events),
-                };
+                let opened = open_lane(id, &job, masters, origin.as_ref(), events).await;
                 let _ = tell.send(Opened::Channel { channel: id, opened });
             });
         }
     }
 
     /// Takes a new connection and starts its channels.
-    pub fn connected(&mut self, connection: ConnectionId, channels: usize, master: Master) {
-        self.masters.insert(connection, Arc::new(master));
+    pub fn connected(&mut self, connection: ConnectionId, channels: usize, masters: Masters) {
+        self.masters.insert(connection, masters);
         self.open(connection, channels);
     }
 
-    /// Takes a channel's handle.
-    pub fn add(&mut self, id: ChannelId, channel: Channel) {
+    /// Takes a channel's handles.
+    pub fn add(&mut self, id: ChannelId, lane: Lane) {
         if let Some((_, slot)) = self.channels.get_mut(&id) {
-            *slot = Some(channel);
+            *slot = Some(lane);
         }
     }
 
@@ -156,9 +185,15 @@ impl Fleet {
         self.channels.values().any(|(over, _)| *over == connection)
     }
 
-    /// A channel that is open.
+    /// A channel that is open: the target's end of it.
     #[must_use]
     pub fn channel(&self, id: ChannelId) -> Option<&Channel> {
+        Some(&self.lane(id)?.target)
+    }
+
+    /// The same with both ends.
+    #[must_use]
+    pub fn lane(&self, id: ChannelId) -> Option<&Lane> {
         self.channels.get(&id)?.1.as_ref()
     }
 
@@ -174,15 +209,88 @@ impl Fleet {
         self.channels.clear();
         self.opening.shutdown().await;
         while let Ok(opened) = self.opened.try_recv() {
-            if let Opened::Connection { connection, master: Ok(master), .. } = opened {
-                self.masters.insert(connection, Arc::new(master));
+            if let Opened::Connection { connection, masters: Ok(masters), .. } = opened {
+                self.masters.insert(connection, masters);
             }
         }
         let mut closing = JoinSet::new();
-        for (_, master) in self.masters.drain() {
-            closing.spawn(async move { master.close().await });
+        // That over which the source is asked closes with the endpoint.
+        let kept = self.origin().map(Remote::master);
+        for (_, Masters { source, target }) in self.masters.drain() {
+            let own = source.filter(|master| !kept.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, master)));
+            for master in own.into_iter().chain(target) {
+                closing.spawn(async move { master.close().await });
+            }
         }
         closing.join_all().await;
+    }
+}
+
+/// Connects to each end that is another host and not connected yet, both at the same time.
+async fn masters(
+    job: &PushJob,
+    first: bool,
+    known: Option<Arc<Master>>,
+    origin: Option<Link>,
+) -> Result<Masters, ConnectError> {
+    let source = async {
+        match origin.as_ref().and_then(|link| Some((link.host.as_ref()?, &link.ssh))) {
+            Some((host, ssh)) => Ok(Some(Arc::new(Master::connect(host, ssh, false).await?))),
+            None => Ok(known),
+        }
+    };
+    let target = async {
+        match &job.target.host {
+            Some(host) => Ok(Some(Arc::new(Master::connect(host, &job.ssh, first).await?))),
+            None => Ok(None),
+        }
+    };
+    let (source, target) = tokio::try_join!(source, target)?;
+    Ok(Masters { source, target })
+}
+
+/// Opens the helpers of both ends at the same time. When that of the source is gone, so is the channel.
+async fn open_lane(
+    id: ChannelId,
+    job: &PushJob,
+    masters: Masters,
+    origin: Option<&Link>,
+    events: UnboundedSender<FromChannel>,
+) -> Result<Lane, HelperError> {
+    let limit = job.faults.stall_timeout.map_or(GREETED_WITHIN, |stall| stall.min(GREETED_WITHIN));
+    let target = async {
+        match (&masters.target, &job.target.host) {
+            (Some(master), Some(host)) => {
+                let (host, command) = (host.to_string(), job.remote_helper.clone());
+                opened_in_time(id, Arc::clone(master), host, command, limit, events.clone()).await
+            }
+            // What another host sends is judged snapshot by snapshot.
+            _ if origin.is_some() => Channel::local(id, &job.allow, limit, events.clone()),
+            _ => Channel::local(id, &with_packages(&job.allow), limit, events.clone()),
+        }
+    };
+    let source = async {
+        let Some((master, link)) = masters.source.as_ref().zip(origin) else { return Ok(None) };
+        let (told, heard) = unbounded_channel();
+        tokio::spawn(only_its_end(id, heard, events.clone()));
+        let (host, command) = (link.name(), link.helper.clone());
+        opened_in_time(id, Arc::clone(master), host, command, limit, told).await.map(Some)
+    };
+    let (target, source) = tokio::try_join!(target, source)?;
+    Ok(Lane { target, source })
+}
+
+/// Of what a source's helper says only its end is news for the run.
+async fn only_its_end(
+    channel: ChannelId,
+    mut heard: UnboundedReceiver<FromChannel>,
+    events: UnboundedSender<FromChannel>,
+) {
+    while let Some(FromChannel { event, .. }) = heard.recv().await {
+        if let ChannelEvent::Closed(_) = event {
+            // The run may have ended.
+            let _ = events.send(FromChannel { channel, event });
+        }
     }
 }
 

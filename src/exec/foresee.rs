@@ -7,8 +7,8 @@ use super::ask::{Asker, host_name};
 use super::ready::Cleared;
 use crate::config::PushJob;
 use crate::error::StartError;
+use crate::format::bytes;
 use crate::report::Event;
-use crate::report::format::bytes;
 use zfs::host::MAX_THIN;
 use zfs::{Failure, Outlook, Refusal};
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::targets::{counterpart, label, noted_around, noted_on, reached, received};
 use crate::config::PushJob;
+use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{Has, Peer, Registered, SourceDataset, TargetDataset};
 use zfs::name::{DatasetName, Guid};
-use zfs::{Tag, Tags, Zfs};
+use zfs::{Tag, Tags};
 
 /// What a target has said of itself: the guids of its pool's root dataset and of TARGET.
 #[derive(Debug, Clone, Copy)]
@@ -37,15 +38,15 @@ struct Named<'a> {
 
 /// Whether a dataset was put where it is by zfsync, or is noted as a target of one of these.
 pub async fn is_copy(
-    zfs: &Zfs,
+    sender: &Endpoint,
     dataset: &DatasetName,
     sources: impl Iterator<Item = &DatasetName>,
 ) -> Result<bool, StartError> {
-    if received(zfs, dataset).await? {
+    if received(sender, dataset).await? {
         return Ok(true);
     }
     for source in sources {
-        let noted = noted_on(zfs, source).await?.own;
+        let noted = noted_on(sender, source).await?.own;
         let within = |one: &Registered| dataset.is_within(&one.dataset) || one.dataset.is_within(dataset);
         if noted.iter().any(|one| one.host.is_empty() && within(one)) {
             return Ok(true);
@@ -63,14 +64,14 @@ pub struct Heeded<'a> {
 impl<'a> Heeded<'a> {
     /// These targets, each with what it has said if it was asked, and (`others`) those that are noted.
     pub async fn new(
-        zfs: &Zfs,
+        sender: &Endpoint,
         top: &DatasetName,
         targets: Vec<(Arc<PushJob>, Option<Asked<'a>>)>,
         others: bool,
     ) -> Result<Self, StartError> {
         let mut named = Vec::new();
         for (job, asked) in targets {
-            let (noted, host) = (noted_on(zfs, &job.source).await?, reached(&job).await);
+            let (noted, host) = (noted_on(sender, &job.source).await?, reached(&job).await);
             let tags = match &asked {
                 Some(Asked { met: Met { pool: Some(pool), top }, .. }) => {
                     vec![noted.identify(&job, &host, (*pool, Some(*top))).0.target.tags()]
@@ -80,7 +81,7 @@ impl<'a> Heeded<'a> {
             };
             named.push(Named { job, asked, tags });
         }
-        let noted = if others { noted_around(zfs, top).await? } else { Vec::new() };
+        let noted = if others { noted_around(sender, top).await? } else { Vec::new() };
         Ok(Self { named, noted })
     }
 

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 
 use super::stop::Stop;
 use crate::config::HookCommand;
-use crate::report::format::duration;
+use crate::format::duration;
 
 /// How often is looked whether it has ended.
 const LOOK: Duration = Duration::from_millis(20);
@@ -19,10 +19,19 @@ const GRACE: Duration = Duration::from_secs(3);
 /// So much of what it has said is told.
 const QUOTED: u64 = 4096;
 
+/// What a hook finds in its environment: variables that are set, and those that are not.
+pub type Env = Vec<(&'static str, Option<String>)>;
+
 /// Runs it. `Ok` is what it has said; an error tells what went wrong, too. With `stop` given it ends when that says so.
-pub fn run(
+pub async fn run(hook: &HookCommand, env: Env, timeout: Duration, stop: Option<&Stop>) -> Result<String, String> {
+    let (hook, stop) = (hook.clone(), stop.cloned());
+    let work = move || run_here(&hook, &env, timeout, stop.as_ref());
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(format!("a task failed: {error}")))
+}
+
+fn run_here(
     hook: &HookCommand,
-    env: &[(&str, Option<String>)],
+    env: &[(&'static str, Option<String>)],
     timeout: Duration,
     stop: Option<&Stop>,
 ) -> Result<String, String> {
@@ -42,15 +51,15 @@ pub fn run(
     let said = tail(&mut said).unwrap_or_default();
     let failed = |what: String| if said.is_empty() { what } else { format!("{what}\n{said}") };
     match ended {
-        Ok(End::By(status)) if status.success() => Ok(said),
-        Ok(End::By(status)) => Err(failed(format!("{hook}: {}", how(status)))),
-        Ok(End::Late) => Err(failed(format!("{hook}: killed: it took longer than {}", duration(timeout)))),
-        Ok(End::Stopped) => Err(failed(format!("{hook}: killed: the job was stopped"))),
+        Ok(HookEnd::By(status)) if status.success() => Ok(said),
+        Ok(HookEnd::By(status)) => Err(failed(format!("{hook}: {}", how(status)))),
+        Ok(HookEnd::Late) => Err(failed(format!("{hook}: killed: it took longer than {}", duration(timeout)))),
+        Ok(HookEnd::Stopped) => Err(failed(format!("{hook}: killed: the job was stopped"))),
         Err(error) => Err(failed(format!("can't wait for {hook}: {error}"))),
     }
 }
 
-enum End {
+enum HookEnd {
     By(ExitStatus),
     Late,
     Stopped,
@@ -64,16 +73,16 @@ fn how(status: ExitStatus) -> String {
     }
 }
 
-fn wait(child: &mut Child, timeout: Duration, stop: Option<&Stop>) -> io::Result<End> {
+fn wait(child: &mut Child, timeout: Duration, stop: Option<&Stop>) -> io::Result<HookEnd> {
     let began = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
-            return Ok(End::By(status));
+            return Ok(HookEnd::By(status));
         }
         let stopped = stop.is_some_and(|stop| stop.check().is_err());
         if stopped || began.elapsed() >= timeout {
             end(child)?;
-            return Ok(if stopped { End::Stopped } else { End::Late });
+            return Ok(if stopped { HookEnd::Stopped } else { HookEnd::Late });
         }
         std::thread::sleep(LOOK);
     }
@@ -108,7 +117,7 @@ mod tests {
 
     fn try_run(line: &str, timeout: u64) -> Result<String, String> {
         let env = [("ZFSYNC_JOB", Some("data".to_owned())), ("ZFSYNC_SNAPSHOT", None)];
-        run(&line.parse().unwrap(), &env, Duration::from_millis(timeout), None)
+        run_here(&line.parse().unwrap(), &env, Duration::from_millis(timeout), None)
     }
 
     #[test]

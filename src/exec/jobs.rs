@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
-use super::cron::{Report, carry_out, report_of, worst};
+use super::cron::carry_out;
+use super::parts::{Tell, Told, report_of, worst};
 use super::signals::Watch;
 use super::stop::Stop;
 use crate::config::CronJob;
 use crate::error::{Exit, StartError};
 
-/// Does all jobs; each report is told when its job has ended. `limit` wins over those of the jobs. Blocks; not for use
-/// within a runtime.
-pub fn jobs(jobs: &[CronJob], limit: Option<Duration>, mut tell: impl FnMut(&Report)) -> Result<Exit, StartError> {
+/// Does all jobs; what came of each is told when it has ended. `limit` wins over those of the jobs.
+pub async fn jobs(jobs: &[CronJob], limit: Option<Duration>, tell: Tell<'_>) -> Result<Exit, StartError> {
     let watch = Watch::start()?;
     let mut exits = Vec::new();
     for job in jobs {
         let stop = Stop::after(watch.clone(), limit.or(job.limit));
-        let done = carry_out(job, &stop);
+        let done = carry_out(job, &stop, tell).await;
         let report = report_of(job, &done.parts, done.error.as_ref());
-        tell(&report);
+        tell(Told::Ended(&report));
         exits.push(report.exit);
         if let Some(signal) = watch.signal() {
             exits.push(Exit::Interrupted(signal));

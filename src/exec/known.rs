@@ -2,42 +2,46 @@
 
 use std::time::Duration;
 
-use super::bookmarks::run_all;
 use super::targets::{drop_note, noted_around, noted_on, reached};
-use super::{local, lock, source};
+use super::{lock, source};
 use crate::config::ForgetJob;
+use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{Registered, SourceDataset, arrived, bookmarks_of, strangers};
-use crate::report::targets::{Forgotten, Known, Targets};
+use crate::report::view::targets::{Forgotten, Known, Targets};
 use zfs::name::{DatasetName, SnapshotName};
-use zfs::{Refusal, Tag, Tags, Zfs};
+use zfs::{Refusal, Tag, Tags};
 
 /// So long zfs may say nothing.
 const STALL: Duration = Duration::from_secs(300);
 
 /// The targets of a dataset.
 pub async fn targets(source: &DatasetName) -> Result<Targets, StartError> {
-    let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
-    let datasets = source::list(zfs.clone(), source.clone(), None, Some(STALL)).await?;
-    let noted = noted_on(&zfs, source).await?;
+    let sender = Endpoint::here()?;
+    let datasets = source::list(&sender, source.clone(), None, Some(STALL)).await?;
+    let noted = noted_on(&sender, source).await?;
     let above = noted.above.into_iter().map(|(on, target)| (on, target.written)).collect();
     let mut targets = Vec::new();
     for target in noted.own.iter() {
         let arrived = arrived(source, &datasets, target);
         let newest = match &arrived.newest {
-            Some((bookmark, _)) => local::output(zfs.creation_of_bookmark(bookmark), Some(STALL)).await.ok(),
-            None => None,
+            Some((bookmark, _)) => sender.dates(std::slice::from_ref(bookmark), Some(STALL)).await,
+            None => Vec::new(),
         };
-        let date = newest.and_then(|output| String::from_utf8_lossy(&output.stdout).trim().parse().ok());
+        let date = newest.first().map(|(_, date)| *date);
         targets.push(Known { target: target.clone(), arrived, date });
     }
-    let others = others(&zfs, source, &datasets).await?;
+    let others = others(&sender, source, &datasets).await?;
     Ok(Targets { source: source.clone(), now: jiff::Timestamp::now().as_second(), targets, above, others })
 }
 
 /// Bookmarks of ours that are of no target that is noted, on SOURCE or around it.
-async fn others(zfs: &Zfs, source: &DatasetName, datasets: &[SourceDataset]) -> Result<Vec<String>, StartError> {
-    let noted = noted_around(zfs, source).await?;
+async fn others(
+    sender: &Endpoint,
+    source: &DatasetName,
+    datasets: &[SourceDataset],
+) -> Result<Vec<String>, StartError> {
+    let noted = noted_around(sender, source).await?;
     let mut names = Vec::new();
     for dataset in datasets {
         let Ok(name) = source.join(&dataset.path) else { continue };
@@ -57,10 +61,10 @@ fn any_tag(target: &Registered, path: &zfs::name::RelPath) -> Option<Tag> {
 
 /// Drops what is known of a target.
 pub async fn forget(job: &ForgetJob) -> Result<Forgotten, StartError> {
-    let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
+    let sender = Endpoint::here()?;
     let source = &job.source;
-    let datasets = source::list(zfs.clone(), source.clone(), None, Some(STALL)).await?;
-    let target = find(job, &zfs).await?;
+    let datasets = source::list(&sender, source.clone(), None, Some(STALL)).await?;
+    let target = find(job, &sender).await?;
     let tags = |dataset: &SourceDataset| match (&target, &job.link) {
         (Some(target), _) => any_tag(target, &dataset.path),
         // What older versions have left.
@@ -79,7 +83,7 @@ pub async fn forget(job: &ForgetJob) -> Result<Forgotten, StartError> {
         Some(link) if !job.dry_run => lock::take(link).await?.0,
         _ => None,
     };
-    let failures = if job.dry_run { Vec::new() } else { drop_all(&zfs, source, &bookmarks, target.as_ref()).await };
+    let failures = if job.dry_run { Vec::new() } else { drop_all(&sender, source, &bookmarks, target.as_ref()).await };
     let bookmarks = bookmarks.iter().map(|(dataset, name)| format!("{dataset}#{name}")).collect();
     Ok(Forgotten {
         source: source.clone(),
@@ -92,8 +96,8 @@ pub async fn forget(job: &ForgetJob) -> Result<Forgotten, StartError> {
 }
 
 /// Which of the noted targets is meant; none, if it may be one of an older version.
-async fn find(job: &ForgetJob, zfs: &Zfs) -> Result<Option<Registered>, StartError> {
-    let registry = noted_on(zfs, &job.source).await?.own;
+async fn find(job: &ForgetJob, sender: &Endpoint) -> Result<Option<Registered>, StartError> {
+    let registry = noted_on(sender, &job.source).await?.own;
     let host = match &job.link {
         Some(link) => reached(link).await,
         None => String::new(),
@@ -126,17 +130,16 @@ async fn find(job: &ForgetJob, zfs: &Zfs) -> Result<Option<Registered>, StartErr
 
 /// The bookmarks first: what is only half forgotten keeps all.
 async fn drop_all(
-    zfs: &Zfs,
+    sender: &Endpoint,
     source: &DatasetName,
     bookmarks: &[(DatasetName, SnapshotName)],
     target: Option<&Registered>,
 ) -> Vec<String> {
-    let commands = bookmarks.iter().map(|(dataset, name)| zfs.destroy_bookmark(dataset, name)).collect();
-    let ended = tokio::task::spawn_blocking(move || run_all(commands)).await.unwrap_or_default();
-    let mut failures: Vec<String> = ended.into_iter().flatten().collect();
-    failures.retain(|words| Refusal::from_words(words) != Refusal::Missing);
+    let ended = sender.drop_bookmarks(bookmarks.to_vec(), Some(STALL)).await.unwrap_or_else(|why| vec![Some(why)]);
+    let ended = ended.into_iter().flatten().filter(|why| why.refusal != Refusal::Missing);
+    let mut failures: Vec<String> = ended.map(|why| why.words).collect();
     if let (Some(target), true) = (target, failures.is_empty()) {
-        failures.extend(drop_note(zfs, source, target).await.err());
+        failures.extend(drop_note(sender, source, target).await.err());
     }
     failures
 }

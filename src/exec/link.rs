@@ -5,8 +5,10 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::ask::host_name;
 use super::fleet::{Fleet, Opened};
 use crate::config::{PushJob, check_overlap};
+use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel};
+use crate::remote::source::Remote;
 use zfs::Hello;
 
 /// Waits for the first connection and its helper's greeting.
@@ -19,7 +21,7 @@ pub async fn first_channel(
     loop {
         tokio::select! {
             opened = fleet.opened() => match opened {
-                Opened::Connection { connection, channels, master } => fleet.connected(connection, channels, master?),
+                Opened::Connection { connection, channels, masters } => fleet.connected(connection, channels, masters?),
                 Opened::Channel { channel, opened } => fleet.add(channel, opened?),
             },
             Some(FromChannel { channel, event }) = events.recv() => match event {
@@ -35,12 +37,12 @@ pub async fn first_channel(
 }
 
 /// Whether this helper can do what the job asks of it.
-pub fn check_helper(job: &PushJob, hello: &Hello) -> Result<(), StartError> {
+pub fn check_helper(job: &PushJob, sender: &Endpoint, hello: &Hello) -> Result<(), StartError> {
     let host = host_name(job);
     if hello.zfs_path.is_none() {
         return Err(StartError::NoZfsThere(host));
     }
-    let ours = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let ours = sender.hello().boot_id;
     let target = &job.target.dataset;
     if !hello.roots.is_empty() && !hello.roots.iter().any(|root| target.is_within(root)) {
         let roots = hello.roots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -49,7 +51,7 @@ pub fn check_helper(job: &PushJob, hello: &Hello) -> Result<(), StartError> {
     if let Some(missing) = job.allow.iter().find(|allow| !hello.allow.iter().any(|word| word == allow.word())) {
         return Err(StartError::NotAllowed { host, what: missing.word().to_owned() });
     }
-    // An ssh to this very machine, under whatever name.
+    // An ssh to the very machine that sends, under whatever name.
     if !hello.boot_id.is_empty() && hello.boot_id.trim() == ours.trim() {
         check_overlap(&job.source, &job.target)?;
     }
@@ -59,4 +61,19 @@ pub fn check_helper(job: &PushJob, hello: &Hello) -> Result<(), StartError> {
 /// What is still open ends with its stdin; a host that is gone doesn't hold us up for long.
 pub async fn close(fleet: Fleet) {
     fleet.close().await;
+}
+
+/// Opens the end that sends, and checks that it can do what the job asks of it.
+pub async fn open_sender(job: &PushJob) -> Result<Endpoint, StartError> {
+    let Some(host) = &job.origin.host else { return Endpoint::here() };
+    let remote = Remote::open(host, &job.origin).await?;
+    let (hello, name) = (remote.hello(), host.to_string());
+    if hello.zfs_path.is_none() {
+        return Err(StartError::NoZfsThere(name));
+    }
+    if !hello.roots.is_empty() && !hello.roots.iter().any(|root| job.source.is_within(root)) {
+        let roots = hello.roots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        return Err(StartError::SourceOutsideRoot { host: name, roots, source_dataset: job.source.to_string() });
+    }
+    Ok(Endpoint::there(remote))
 }

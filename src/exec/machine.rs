@@ -1,9 +1,9 @@
 //! Decides what happens next: takes what happened, gives what to do. Synchronous and without effects, so that every
 //! decision under failure can be tested without a process.
 
+mod backoff;
 mod channels;
 mod event;
-mod patience;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -12,14 +12,13 @@ mod watch;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use backoff::Backoff;
 use channels::{AUTO_CONNECTIONS, Channel, Lost};
-pub use event::{Action, ConnectionId, Cured, End, Input, Limits, advice, source_advice};
-use patience::Patience;
+pub use event::{Action, ConnectionId, DatasetOutcome, Input, Limits, Resolved, advice, source_advice};
 pub use watch::BELIEVED;
 
-use crate::plan::{Attempt, Placement, Plan, PlannedDataset, Step, Verdict};
+use crate::plan::{Attempt, Placement, Plan, PlannedDataset, Step, StepId, UNRESOLVED, Verdict};
 use crate::remote::client::{ChannelId, SendFailure};
-use crate::report::StepId;
 use zfs::Failure;
 use zfs::name::ResumeToken;
 
@@ -28,16 +27,29 @@ use zfs::name::ResumeToken;
 const MAX_RESUMES: u32 = 1000;
 
 #[derive(Debug)]
-enum State {
+enum Phase {
     /// Waits for a channel, or for its parent.
     Waiting,
     Running,
-    Looking,
-    /// A conflict is being got out of the way.
-    Curing,
+    Relisting,
+    /// A conflict is being got out of the way, in a way that moves or destroys what lies below, or not.
+    Resolving {
+        moves_below: bool,
+    },
     /// Waits until the dataset above it is through; then its verdict counts, if nothing has been moved.
     Gated(Box<Verdict>),
     Ended,
+}
+
+/// What of a dataset is on the target, as far as the machine knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It is there, and others can be created below it.
+    There,
+    /// Its next stream goes there, and until then nothing can be created below it.
+    Awaited(Placement),
+    /// A resolution may have moved or destroyed it, or what lies above it: only relisting it can tell.
+    Unknown,
 }
 
 #[derive(Debug)]
@@ -45,24 +57,24 @@ enum State {
 struct Dataset {
     steps: Vec<Step>,
     next: usize,
-    created: bool,
+    standing: Standing,
     updated: bool,
     after: Option<usize>,
-    state: State,
-    /// Looks after refusals since the last progress.
-    looks: u32,
+    phase: Phase,
+    /// How often it was relisted after refusals since the last progress.
+    relists: u32,
     /// Tries since the last progress.
     tries: u32,
     /// Where the last attempt was resumed: another place means progress.
     resumed_at: Option<ResumeToken>,
     /// How often that was progress.
     resumes: u32,
-    /// A cure was begun in this run; whether it moves what lies below.
-    cure: Option<bool>,
-    /// A cure has moved or destroyed it, or what lies above it: what was known of it counts no more.
+    /// A resolution was begun in this run.
+    resolved: bool,
+    /// A resolution has moved or destroyed it, or what lies above it: what was known of it counts no more.
     moved: bool,
     /// Whether it was there when the run began.
-    exists: bool,
+    existed: bool,
     /// The dataset above it may be missing: it can't be created, only gone on with.
     orphan: bool,
     children: Vec<usize>,
@@ -104,7 +116,7 @@ pub struct Machine {
     /// Connections and channels opened in place of lost ones since the last progress.
     reconnects: u32,
     stopped: bool,
-    patience: Patience,
+    backoff: Backoff,
     stall: Option<Duration>,
     /// The time of the input that is being handled.
     now: Duration,
@@ -129,7 +141,7 @@ impl Machine {
             lost: None,
             reconnects: 0,
             stopped: false,
-            patience: Patience::new(limits),
+            backoff: Backoff::new(limits),
             stall: limits.stall,
             now: Duration::ZERO,
         };
@@ -142,12 +154,12 @@ impl Machine {
         }
         for (index, planned) in plan.datasets.iter().enumerate() {
             if plan.gated && planned.above.is_some() {
-                machine.datasets[index].state = State::Gated(Box::new(planned.verdict.clone()));
+                machine.datasets[index].phase = Phase::Gated(Box::new(planned.verdict.clone()));
             }
         }
         // Chosen before: to settle one can release others.
         let free: Vec<usize> = (0..plan.datasets.len())
-            .filter(|index| !matches!(machine.datasets[*index].state, State::Gated(_)))
+            .filter(|index| !matches!(machine.datasets[*index].phase, Phase::Gated(_)))
             .collect();
         for index in free {
             machine.settle(index, &plan.datasets[index].verdict, &mut actions);
@@ -164,7 +176,7 @@ impl Machine {
     /// Datasets that wait for a channel now or will: how many streams could run at the same time.
     #[must_use]
     pub fn wants_channels(&self) -> usize {
-        let busy = self.datasets.iter().filter(|dataset| !matches!(dataset.state, State::Ended)).count();
+        let busy = self.datasets.iter().filter(|dataset| !matches!(dataset.phase, Phase::Ended)).count();
         busy.min(self.limit)
     }
 
@@ -181,12 +193,12 @@ impl Machine {
             Input::Estimated { step, total } => self.estimated(step, total, &mut actions),
             Input::Sent { step, bytes, failure } => self.sent(step, bytes, failure, &mut actions),
             Input::Moved { step } => self.moved(step),
-            Input::Alive { step } => self.alive(step),
+            Input::Heartbeat { step } => self.heartbeat(step),
             Input::Tick => {
                 self.watch(&mut actions);
                 self.replace_lost(&mut actions);
             }
-            Input::Cured { dataset, cured } => self.cured(dataset, cured, &mut actions),
+            Input::Resolved { dataset, resolved } => self.resolved(dataset, resolved, &mut actions),
             Input::Received { step, failure } => self.received(step, failure, &mut actions),
             Input::Replanned { dataset, planned } => self.replanned(dataset, planned, &mut actions),
             Input::Stop => self.stop(&mut actions),
@@ -197,70 +209,70 @@ impl Machine {
 
     /// Takes a verdict, first or new.
     fn settle(&mut self, index: usize, verdict: &Verdict, actions: &mut Vec<Action>) {
-        if matches!(self.datasets[index].state, State::Ended) {
+        if matches!(self.datasets[index].phase, Phase::Ended) {
             return;
         }
         let updated = self.datasets[index].updated;
         match verdict {
-            Verdict::NoSnapshots => self.end(index, End::NoSnapshots, actions),
-            Verdict::InSync => self.end(index, End::InSync { updated }, actions),
-            Verdict::Conflict(conflict) => self.end(index, End::Conflict(conflict.to_string()), actions),
-            Verdict::Blocked(blocked) => self.end(index, End::Failed(blocked.to_string()), actions),
-            Verdict::Cure(remedy) if self.datasets[index].cure.is_some() => {
-                self.end(index, End::Conflict(remedy.conflict.to_string()), actions);
+            Verdict::NoSnapshots => self.end(index, DatasetOutcome::NoSnapshots, actions),
+            Verdict::InSync => self.end(index, DatasetOutcome::InSync { updated }, actions),
+            Verdict::Unresolved => self.end(index, DatasetOutcome::Failed(UNRESOLVED.into()), actions),
+            Verdict::Conflict(conflict) => self.end(index, DatasetOutcome::Conflict(conflict.to_string()), actions),
+            Verdict::Blocked(blocked) => self.end(index, DatasetOutcome::Failed(blocked.to_string()), actions),
+            Verdict::Resolve(solvable) if self.datasets[index].resolved => {
+                self.end(index, DatasetOutcome::Conflict(solvable.conflict.to_string()), actions);
             }
-            Verdict::Cure(remedy) => {
-                self.datasets[index].state = State::Curing;
-                self.datasets[index].cure = Some(remedy.cure.moves_below());
-                actions.push(Action::Cure { dataset: index });
+            Verdict::Resolve(solvable) => {
+                self.datasets[index].phase = Phase::Resolving { moves_below: solvable.resolution.moves_below() };
+                self.datasets[index].resolved = true;
+                actions.push(Action::Resolve { dataset: index });
             }
             Verdict::Send(steps) | Verdict::FillEmpty(steps) | Verdict::Overwrite(steps) => {
                 let dataset = &mut self.datasets[index];
                 let resumed_at = steps.first().and_then(|step| step.resume.clone());
                 if resumed_at.is_some() && resumed_at != dataset.resumed_at && dataset.resumes < MAX_RESUMES {
                     // More has arrived than at the last try.
-                    (dataset.tries, dataset.looks) = (0, 0);
+                    (dataset.tries, dataset.relists) = (0, 0);
                     dataset.resumes += 1;
                     dataset.resumed_at = resumed_at;
                     self.reconnects = 0;
                 }
-                dataset.steps.clone_from(steps);
+                dataset.steps = steps.to_vec();
                 dataset.next = 0;
-                dataset.state = State::Waiting;
-                if steps.is_empty() {
-                    self.end(index, End::InSync { updated }, actions);
-                } else if self.datasets[index].after.is_none() {
+                dataset.phase = Phase::Waiting;
+                if self.datasets[index].after.is_none() {
                     self.ready.insert(index);
                 }
             }
         }
     }
 
-    fn end(&mut self, index: usize, end: End, actions: &mut Vec<Action>) {
-        if matches!(self.datasets[index].state, State::Ended) {
+    fn end(&mut self, index: usize, end: DatasetOutcome, actions: &mut Vec<Action>) {
+        if matches!(self.datasets[index].phase, Phase::Ended) {
             return;
         }
-        self.datasets[index].state = State::Ended;
+        self.datasets[index].phase = Phase::Ended;
         self.ready.remove(&index);
         self.open -= 1;
-        let Dataset { created, moved, orphan, .. } = self.datasets[index];
+        let Dataset { standing, moved, orphan, .. } = self.datasets[index];
         let children = std::mem::take(&mut self.datasets[index].children);
-        let interrupted = end == End::Interrupted;
+        let interrupted = end == DatasetOutcome::Interrupted;
         // One without snapshots comes into being with what lies below, if there is something above to hold it.
-        let created = created && !(orphan && end == End::NoSnapshots);
+        let there = standing == Standing::There && !(orphan && end == DatasetOutcome::NoSnapshots);
         actions.push(Action::DatasetEnded { dataset: index, end });
         for child in children {
             if interrupted {
-                self.end(child, End::Interrupted, actions);
+                self.end(child, DatasetOutcome::Interrupted, actions);
                 continue;
             }
             let below = &mut self.datasets[child];
-            // Where it is then, only a look can tell.
-            below.moved |= moved;
-            below.created &= !moved;
-            below.orphan = !created;
-            // What was there before, and be it moved by a cure, doesn't need what failed.
-            if created || below.exists {
+            // Where it is then, only relisting it can tell.
+            if moved {
+                (below.moved, below.standing) = (true, Standing::Unknown);
+            }
+            below.orphan = !there;
+            // What was there before, and be it moved by a resolution, doesn't need what failed.
+            if there || below.existed {
                 self.release(child, actions);
             } else {
                 self.end(child, orphaned(), actions);
@@ -272,7 +284,7 @@ impl Machine {
     fn release_children(&mut self, index: usize, actions: &mut Vec<Action>) {
         let children = std::mem::take(&mut self.datasets[index].children);
         let (gated, free): (Vec<usize>, Vec<usize>) =
-            children.into_iter().partition(|child| matches!(self.datasets[*child].state, State::Gated(_)));
+            children.into_iter().partition(|child| matches!(self.datasets[*child].phase, Phase::Gated(_)));
         self.datasets[index].children = gated;
         for child in free {
             self.release(child, actions);
@@ -281,68 +293,67 @@ impl Machine {
 
     fn release(&mut self, child: usize, actions: &mut Vec<Action>) {
         self.datasets[child].after = None;
-        match std::mem::replace(&mut self.datasets[child].state, State::Waiting) {
-            State::Gated(_) if self.datasets[child].moved => self.look(child, None, Duration::ZERO, actions),
-            State::Gated(verdict) => self.settle(child, &verdict, actions),
-            State::Waiting => _ = self.ready.insert(child),
-            other => self.datasets[child].state = other,
+        match std::mem::replace(&mut self.datasets[child].phase, Phase::Waiting) {
+            Phase::Gated(_) if self.datasets[child].moved => self.relist(child, None, Duration::ZERO, actions),
+            Phase::Gated(verdict) => self.settle(child, &verdict, actions),
+            Phase::Waiting => _ = self.ready.insert(child),
+            other => self.datasets[child].phase = other,
         }
     }
 
-    fn look(&mut self, index: usize, attempt: Option<Attempt>, wait: Duration, actions: &mut Vec<Action>) {
-        self.datasets[index].state = State::Looking;
-        actions.push(Action::Look { dataset: index, attempt, wait, source: false });
+    fn relist(&mut self, index: usize, attempt: Option<Attempt>, wait: Duration, actions: &mut Vec<Action>) {
+        self.datasets[index].phase = Phase::Relisting;
+        actions.push(Action::Relist { dataset: index, attempt, wait, source: false });
     }
 
-    /// The same where the source is no longer what the plan was made for.
-    fn look_at_both(&mut self, index: usize, actions: &mut Vec<Action>) {
-        self.datasets[index].state = State::Looking;
-        actions.push(Action::Look { dataset: index, attempt: None, wait: Duration::ZERO, source: true });
+    /// The same of both sides, where the source is no longer what the plan was made for.
+    fn relist_both(&mut self, index: usize, actions: &mut Vec<Action>) {
+        self.datasets[index].phase = Phase::Relisting;
+        actions.push(Action::Relist { dataset: index, attempt: None, wait: Duration::ZERO, source: true });
     }
 
     /// What stood in the way is gone, or could not be got out of it.
-    fn cured(&mut self, index: usize, cured: Cured, actions: &mut Vec<Action>) {
+    fn resolved(&mut self, index: usize, resolved: Resolved, actions: &mut Vec<Action>) {
         let Some(dataset) = self.datasets.get_mut(index) else { return };
-        if !matches!(dataset.state, State::Curing) {
-            return;
+        let Phase::Resolving { moves_below } = dataset.phase else { return };
+        // How far a failed one got, nobody knows. Unless it was refused, only relisting it can tell what is there now.
+        dataset.moved |= moves_below;
+        if moves_below && !matches!(resolved, Resolved::Refused(_)) {
+            dataset.standing = Standing::Unknown;
         }
-        let moves = dataset.cure == Some(true);
-        // How far a failed one got, nobody knows. Unless it was refused, only a look can tell what is there now.
-        dataset.moved |= moves;
-        dataset.created &= !moves || matches!(cured, Cured::Refused(_));
-        match cured {
-            Cured::Done => self.look(index, None, Duration::ZERO, actions),
-            Cured::Refused(words) => self.end(index, End::Conflict(words), actions),
-            Cured::Lost(words) => match self.patience.pause(dataset.tries, index as u64) {
+        match resolved {
+            Resolved::Done => self.relist(index, None, Duration::ZERO, actions),
+            Resolved::Refused(words) => self.end(index, DatasetOutcome::Conflict(words), actions),
+            Resolved::Lost(words) => match self.backoff.pause(dataset.tries, index as u64) {
                 Some(wait) => {
                     dataset.tries += 1;
                     // It may be done once more, if it is still needed.
-                    dataset.cure = None;
-                    self.look(index, None, wait, actions);
+                    dataset.resolved = false;
+                    self.relist(index, None, wait, actions);
                 }
-                None => self.end(index, End::Failed(words), actions),
+                None => self.end(index, DatasetOutcome::Failed(words), actions),
             },
         }
     }
 
     fn replanned(&mut self, index: usize, planned: Result<Box<PlannedDataset>, String>, actions: &mut Vec<Action>) {
-        // It may have been given up while it was looked at.
-        if !self.datasets.get(index).is_some_and(|dataset| matches!(dataset.state, State::Looking)) {
+        // It may have been given up while it was relisted.
+        if !self.datasets.get(index).is_some_and(|dataset| matches!(dataset.phase, Phase::Relisting)) {
             return;
         }
         match planned {
             Ok(planned) if self.datasets[index].orphan && planned.placement == Placement::Create => {
-                self.datasets[index].created = false;
+                self.datasets[index].standing = Standing::Awaited(planned.placement);
                 self.end(index, orphaned(), actions);
             }
             Ok(planned) => {
-                self.datasets[index].created = planned.is_there();
+                self.datasets[index].standing = Standing::of(&planned);
                 if planned.is_there() {
                     self.release_children(index, actions);
                 }
                 self.settle(index, &planned.verdict, actions);
             }
-            Err(why) => self.end(index, End::Failed(why), actions),
+            Err(why) => self.end(index, DatasetOutcome::Failed(why), actions),
         }
     }
 
@@ -356,9 +367,23 @@ impl Machine {
             }
         }
         for index in 0..self.datasets.len() {
-            if !matches!(self.datasets[index].state, State::Running | State::Ended) {
-                self.end(index, End::Interrupted, actions);
+            if !matches!(self.datasets[index].phase, Phase::Running | Phase::Ended) {
+                self.end(index, DatasetOutcome::Interrupted, actions);
             }
+        }
+    }
+}
+
+impl Standing {
+    fn of(planned: &PlannedDataset) -> Self {
+        if planned.is_there() { Self::There } else { Self::Awaited(planned.placement) }
+    }
+
+    /// Where the dataset's next stream goes.
+    fn placement(self) -> Placement {
+        match self {
+            Self::Awaited(placement) => placement,
+            Self::There | Self::Unknown => Placement::Existing,
         }
     }
 }
@@ -368,23 +393,23 @@ impl Dataset {
         Self {
             steps: Vec::new(),
             next: 0,
-            created: planned.is_there(),
+            standing: Standing::of(planned),
             updated: false,
             after: planned.after,
-            state: State::Waiting,
-            looks: 0,
+            phase: Phase::Waiting,
+            relists: 0,
             tries: 0,
             resumed_at: None,
             resumes: 0,
-            cure: None,
+            resolved: false,
             moved: false,
-            exists: planned.placement != Placement::Create,
+            existed: planned.placement != Placement::Create,
             orphan: false,
             children: Vec::new(),
         }
     }
 }
 
-fn orphaned() -> End {
-    End::Skipped("the dataset above it could not be created on the target".into())
+fn orphaned() -> DatasetOutcome {
+    DatasetOutcome::Skipped("the dataset above it could not be created on the target".into())
 }

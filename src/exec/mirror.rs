@@ -1,6 +1,6 @@
 //! What the target has and the source has no more, or under another name: told, and where the user says so renamed or destroyed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::ask::{Asker, Listed, host_name};
@@ -9,14 +9,15 @@ use super::link::{check_helper, close, first_channel};
 use super::ready::{Cleared, Unread};
 use super::{recorded, source};
 use crate::config::{OnlyThere, PushJob};
+use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{
-    Clocks, Due, Guess, Missing, Move, Negotiation, Notes, StaysThere, TargetDataset, Times, TooMuch, When,
+    Clocks, Due, Guess, Missing, Move, Negotiation, NotDestroyed, Notes, TargetDataset, Times, TooMuch, When,
 };
 use crate::report::{Event, Reporter};
 use zfs::host::MAX_THIN;
 use zfs::name::DatasetName;
-use zfs::{Hello, Note, Noted, Rename, Thinned, Zfs};
+use zfs::{Hello, Note, Noted, Rename, Thinned};
 
 /// More datasets than these are not listed only to find out which of them was renamed.
 const FEW: usize = 200;
@@ -168,12 +169,12 @@ async fn follow(
     Ok(done)
 }
 
-/// Finds out which of the datasets that have nothing in common with the source are another source's copies: nothing is made in these.
-pub async fn look_for_others(negotiation: &mut Negotiation, asker: &mut Asker<'_>) -> Result<(), StartError> {
-    let strangers = negotiation.strangers();
-    if strangers.is_empty() {
-        return Ok(());
-    }
+/// Finds out which of these datasets that have nothing in common with the source are another source's copies: nothing is made in these.
+pub async fn look_for_others(
+    negotiation: &mut Negotiation,
+    asker: &mut Asker<'_>,
+    strangers: BTreeSet<DatasetName>,
+) -> Result<(), StartError> {
     let by = asker.job.mirror.by;
     let notes = notes_of(asker.notes(Some(asker.job.target.dataset.clone()), &[]).await?);
     let of_another = |name: &DatasetName| notes.get(name)?.put.as_ref().map(|put| put.by != by);
@@ -192,15 +193,16 @@ pub struct Swept {
 /// may be gone by now.
 pub async fn sweep(
     job: &Arc<PushJob>,
+    sender: &Endpoint,
     negotiation: &Negotiation,
     reporter: &mut dyn Reporter,
 ) -> Result<Swept, StartError> {
-    let (mut fleet, mut events) = Fleet::new(job.clone());
+    let (mut fleet, mut events) = Fleet::new(job.clone(), None);
     fleet.connect(1, std::time::Duration::ZERO);
     let swept = async {
         let (first, hello) = first_channel(&mut fleet, &mut events).await?;
         let clocks = clocks(&hello);
-        check_helper(job, &hello)?;
+        check_helper(job, sender, &hello)?;
         let mut asker = Asker::new(&mut fleet, &mut events, first, job);
         asker.claim(job.run).await?;
         asker.claimed().await?;
@@ -213,7 +215,7 @@ pub async fn sweep(
         let back = if cleared.is_withheld() {
             Vec::new()
         } else {
-            keep_what_is_back(job, negotiation, &mut cleared.due).await?
+            keep_what_is_back(job, sender, negotiation, &mut cleared.due).await?
         };
         cleared.missing.stay.extend(back);
         carry_out(&mut asker, cleared, reporter).await
@@ -231,14 +233,14 @@ pub fn clocks(hello: &Hello) -> Clocks {
 /// Looks at the source once more before anything goes: the run may have taken long. What is there again stays, and is returned.
 async fn keep_what_is_back(
     job: &PushJob,
+    sender: &Endpoint,
     negotiation: &Negotiation,
     due: &mut Due,
-) -> Result<Vec<(DatasetName, StaysThere)>, StartError> {
+) -> Result<Vec<(DatasetName, NotDestroyed)>, StartError> {
     if due.datasets.is_empty() && due.snapshots.is_empty() {
         return Ok(Vec::new());
     }
-    let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
-    let now = source::list(zfs, job.source.clone(), None, job.faults.stall_timeout).await?;
+    let now = source::list(sender, job.source.clone(), None, job.faults.stall_timeout).await?;
     Ok(negotiation.keep_what_is_back(due, &now))
 }
 
@@ -301,7 +303,7 @@ async fn carry_out(
     let mut stay: Vec<(String, String)> =
         missing.stay.iter().map(|(name, why)| (name.to_string(), why.to_string())).collect();
     stay.extend(missing.foreign.iter().map(|(name, snapshots)| {
-        let why = StaysThere::Foreign(snapshots.clone());
+        let why = NotDestroyed::Foreign(snapshots.clone());
         (name.to_string(), why.to_string())
     }));
     let notes_failed = keep_notes(asker, &missing, &due, clocks, reporter).await?;

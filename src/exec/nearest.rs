@@ -2,30 +2,29 @@
 
 use std::time::Duration;
 
-use super::local;
+use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::nearest;
+use zfs::Refusal;
 use zfs::text::sanitise;
-use zfs::{Refusal, Zfs};
 
 /// The question costs no more than this: it is about an error that is there already.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// The error, with what to do about a name that doesn't exist.
-pub async fn advise(zfs: &Zfs, error: StartError) -> StartError {
+pub async fn advise(sender: &Endpoint, error: StartError) -> StartError {
     match error {
-        StartError::List { dataset, words } if Refusal::from_words(&words) == Refusal::Missing => {
-            let near = near(zfs, &dataset).await;
+        StartError::List { host, dataset, words } if Refusal::from_words(&words) == Refusal::Missing => {
+            let near = near(sender, &dataset).await;
             let near = if near.is_empty() { String::new() } else { format!("; near that name: {}", near.join(", ")) };
-            let words = format!("{words}\n  'zfs list' shows the datasets of this machine{near}");
-            StartError::List { dataset, words }
+            let words = format!("{words}\n  'zfs list' shows the datasets of {host}{near}");
+            StartError::List { host, dataset, words }
         }
         error => error,
     }
 }
 
-async fn near(zfs: &Zfs, dataset: &str) -> Vec<String> {
-    let Ok(listed) = local::output(zfs.list_all_names(), Some(LIMIT)).await else { return Vec::new() };
-    let names = String::from_utf8_lossy(&listed.stdout);
-    nearest(dataset, names.lines()).into_iter().map(|name| sanitise(name).into_owned()).collect()
+async fn near(sender: &Endpoint, dataset: &str) -> Vec<String> {
+    let names = sender.names(Some(LIMIT)).await;
+    nearest(dataset, names.iter().map(String::as_str)).into_iter().map(|name| sanitise(name).into_owned()).collect()
 }

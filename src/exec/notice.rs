@@ -1,35 +1,29 @@
 //! What a crontab's job keeps and thins out is told when it runs for the first time, and again when it has changed: its
 //! defaults thin out SOURCE without anybody having asked for it. That it was told is noted on SOURCE.
 
-use std::process::Command;
 use std::time::Duration;
 
-use super::local;
 use crate::config::{Branch, CronJob, PruneJob};
-use crate::plan::{Mirror, Rules};
-use crate::report::format::duration;
-use crate::report::jobs::rules_in_words;
-use zfs::{Zfs, hash};
+use crate::endpoint::Endpoint;
+use crate::format::duration;
+use crate::plan::{MissingPolicy, Rules};
+use crate::report::view::jobs::rules_in_words;
+use zfs::hash;
 
 /// So long zfs may take for either question.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// What is to be told, unless it was. `is_new`: SOURCE had no own snapshot before, so that there can't be a note; where none can be
 /// taken (the user may lack userprop) it is told then, and not in each run.
-pub async fn notice(job: &CronJob, zfs: &Zfs, is_new: bool) -> Option<String> {
+pub async fn notice(job: &CronJob, sender: &Endpoint, is_new: bool) -> Option<String> {
     let branch = job.branches.first().filter(|_| job.tells)?;
     let (property, value) = note(branch);
-    if said(zfs.own_property(&property, &branch.source)).await.is_some_and(|noted| noted == value) {
+    let noted = sender.properties(&branch.source, Some(LIMIT)).await.unwrap_or_default();
+    if noted.iter().any(|one| one.on == branch.source && one.name == property && one.value == value) {
         return None;
     }
-    let noted = said(zfs.set_property(&property, &value, &branch.source)).await.is_some();
+    let noted = sender.set_property((&branch.source, None), &property, Some(value), Some(LIMIT)).await.is_ok();
     (noted || is_new).then(|| text(branch))
-}
-
-/// What a command says; `None` if it fails.
-async fn said(command: Command) -> Option<String> {
-    let output = local::output(command, Some(LIMIT)).await.ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
 }
 
 /// The note: jobs that have one SOURCE have different targets.
@@ -46,7 +40,7 @@ fn note(branch: &Branch) -> (String, String) {
 }
 
 /// What `--delete-missing` destroys on the targets; it is the same for all of them.
-fn clears(mirror: &Mirror) -> Option<String> {
+fn clears(mirror: &MissingPolicy) -> Option<String> {
     let what = match (mirror.datasets, mirror.snapshots) {
         (true, true) => "datasets and snapshots that it has no more",
         (true, false) => "datasets that it has no more",

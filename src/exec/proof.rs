@@ -6,38 +6,16 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::ask::Asker;
-use super::local;
-use super::push::list_unlisted;
-use super::source::{self, chunks};
-use crate::error::StartError;
-use crate::plan::{Doubt, Negotiation, Proof, Proofs, Settled, Sign, SourceDataset, WITNESS, note_of, replay};
+use crate::endpoint::Endpoint;
+use crate::plan::{Doubt, Proof, Proofs, Settled, Sign, SourceDataset, WITNESS, note_of, replay};
 use crate::report::{Event, Reporter};
 use zfs::name::{DatasetName, Guid, Txg};
-use zfs::{Refusal, Traces, Zfs, read_sources, read_values};
+use zfs::{Refusal, Traces};
 
 /// So many notes are taken at a time.
 const AT_ONCE: usize = 4;
 /// So many datasets at most get a witness of what doesn't go now: each is a process, and a transaction.
 const MOST: usize = 1000;
-
-/// Has only bookmarks start anything that are proven, or that nothing speaks against; what is planned without one is listed.
-pub async fn settle(
-    negotiation: &mut Negotiation,
-    asker: &mut Asker<'_>,
-    zfs: &Zfs,
-    reporter: &mut dyn Reporter,
-) -> Result<(), StartError> {
-    loop {
-        let doubts = negotiation.wants_proofs();
-        if doubts.is_empty() {
-            return Ok(());
-        }
-        let found = find_out(zfs, doubts, asker.job.faults.stall_timeout).await;
-        tell(&negotiation.proofs(found), reporter);
-        list_unlisted(negotiation, asker, zfs, reporter).await?;
-    }
-}
 
 /// Tells what became of doubts.
 pub fn tell(settled: &Settled, reporter: &mut dyn Reporter) {
@@ -57,15 +35,15 @@ pub fn tell(settled: &Settled, reporter: &mut dyn Reporter) {
 }
 
 /// Settles all that can be settled: each bookmark asked for has an answer afterwards.
-pub async fn find_out(zfs: &Zfs, mut doubts: Vec<Doubt>, stall: Option<Duration>) -> Proofs {
+pub async fn find_out(sender: &Endpoint, mut doubts: Vec<Doubt>, stall: Option<Duration>) -> Proofs {
     if doubts.is_empty() {
         return Proofs::new();
     }
     let datasets: Vec<DatasetName> = doubts.iter().map(|doubt| doubt.dataset.clone()).collect();
-    let notes = notes(zfs, &datasets, stall).await;
+    let notes = sender.snapshot_notes(WITNESS, &datasets, stall).await;
     let mut proofs: Proofs = doubts.iter_mut().map(|doubt| (doubt.index, doubt.settle_by_witnesses(&notes))).collect();
     doubts.retain(|doubt| !doubt.marks.is_empty());
-    for (index, found) in by_history(zfs, &doubts, stall).await {
+    for (index, found) in by_history(sender, &doubts, stall).await {
         proofs.entry(index).or_default().extend(found);
     }
     for doubt in &mut doubts {
@@ -73,7 +51,7 @@ pub async fn find_out(zfs: &Zfs, mut doubts: Vec<Doubt>, stall: Option<Duration>
         doubt.marks.retain(|(guid, _)| !known.contains_key(guid));
     }
     doubts.retain(|doubt| !doubt.marks.is_empty());
-    for (doubt, sign) in doubts.iter().zip(signs(zfs, &doubts, stall).await) {
+    for (doubt, sign) in doubts.iter().zip(signs(sender, &doubts, stall).await) {
         let unknown = doubt.marks.iter().map(|(guid, _)| (*guid, Proof::Unknown(sign)));
         proofs.entry(doubt.index).or_default().extend(unknown);
     }
@@ -82,7 +60,7 @@ pub async fn find_out(zfs: &Zfs, mut doubts: Vec<Doubt>, stall: Option<Duration>
 
 /// What is known of one bookmark of a dataset, if its snapshot is gone.
 pub async fn of_one(
-    zfs: &Zfs,
+    sender: &Endpoint,
     dataset: &DatasetName,
     listed: &SourceDataset,
     mark: Guid,
@@ -93,21 +71,10 @@ pub async fn of_one(
     if doubt.marks.is_empty() {
         return None;
     }
-    find_out(zfs, vec![doubt], stall).await.remove(&0)?.remove(&mark)
+    find_out(sender, vec![doubt], stall).await.remove(&0)?.remove(&mark)
 }
 
-/// The notes of witnesses. Who can't read them has none.
-async fn notes(zfs: &Zfs, datasets: &[DatasetName], stall: Option<Duration>) -> HashMap<String, String> {
-    let mut all = HashMap::new();
-    for some in chunks(datasets, 0) {
-        if let Ok(output) = local::output(zfs.notes_of_snapshots(WITNESS, some), stall).await {
-            all.extend(read_values(&output.stdout));
-        }
-    }
-    all
-}
-
-async fn by_history(zfs: &Zfs, doubts: &[Doubt], stall: Option<Duration>) -> Proofs {
+async fn by_history(sender: &Endpoint, doubts: &[Doubt], stall: Option<Duration>) -> Proofs {
     let mut pools: BTreeMap<&str, Vec<Doubt>> = BTreeMap::new();
     for doubt in doubts {
         pools.entry(doubt.dataset.pool()).or_default().push(doubt.clone());
@@ -115,26 +82,21 @@ async fn by_history(zfs: &Zfs, doubts: &[Doubt], stall: Option<Duration>) -> Pro
     let mut all = Proofs::new();
     for (pool, doubts) in pools {
         let since = doubts.iter().flat_map(|doubt| &doubt.marks).map(|(_, txg)| *txg).min().unwrap_or(Txg(0));
-        match source::history(zfs, pool, since, stall).await {
+        match sender.history(pool, since, stall).await {
             Ok(records) => all.extend(replay(&records, &doubts)),
-            Err(words) => tracing::info!("the history of {pool} can't be read: {words}"),
+            Err(why) => tracing::info!("the history of {pool} can't be read: {}", why.words),
         }
     }
     all
 }
 
 /// Whether something is received into these datasets. Who can't be asked looks as if.
-async fn signs(zfs: &Zfs, doubts: &[Doubt], stall: Option<Duration>) -> Vec<Sign> {
+async fn signs(sender: &Endpoint, doubts: &[Doubt], stall: Option<Duration>) -> Vec<Sign> {
     let datasets: Vec<DatasetName> = doubts.iter().map(|doubt| doubt.dataset.clone()).collect();
-    let mut traces = HashMap::new();
-    for some in chunks(&datasets, 0) {
-        if let Ok(output) = local::output(zfs.property_sources(some), stall).await {
-            traces.extend(read_sources(&output.stdout));
-        }
-    }
+    let traces = sender.traces(&datasets, stall).await;
     let oldest = |doubt: &Doubt| doubt.snapshots.first().map(|(name, ..)| doubt.dataset.at(name.as_str()));
     let names: Vec<String> = doubts.iter().filter_map(oldest).collect();
-    let dates: HashMap<String, i64> = source::dates(zfs, &names, stall).await.into_iter().collect();
+    let dates: HashMap<String, i64> = sender.dates(&names, stall).await.into_iter().collect();
     let sign = |doubt: &Doubt| {
         let Some(traces) = traces.get(doubt.dataset.as_str()) else { return Sign::Unread };
         let date = oldest(doubt).and_then(|name| dates.get(&name).copied());
@@ -158,7 +120,7 @@ fn sign(traces: &Traces, oldest: Option<i64>) -> Sign {
 /// Before these snapshots are destroyed, the newest that stays of each dataset becomes the witness of those that have a bookmark of ours:
 /// they may go, now or later and by whatever tool. Who may not do that loses nothing but the proof; the words of the first that failed.
 pub async fn leave_witnesses<'a>(
-    zfs: &Zfs,
+    sender: &Endpoint,
     datasets: impl Iterator<Item = (&'a DatasetName, &'a SourceDataset, HashSet<Guid>)>,
     stall: Option<Duration>,
 ) -> Option<String> {
@@ -170,7 +132,7 @@ pub async fn leave_witnesses<'a>(
         wanted.partition(|(_, _, going, _, older)| older.iter().any(|guid| going.contains(guid)));
     wanted.extend(others.into_iter().take(MOST));
     let names: Vec<DatasetName> = wanted.iter().map(|(name, ..)| (*name).clone()).collect();
-    let before = if wanted.is_empty() { HashMap::new() } else { notes(zfs, &names, stall).await };
+    let before = if wanted.is_empty() { HashMap::new() } else { sender.snapshot_notes(WITNESS, &names, stall).await };
     let open: Vec<_> = wanted
         .into_iter()
         .map(|(name, source, going, witness, older)| {
@@ -182,30 +144,29 @@ pub async fn leave_witnesses<'a>(
         let all = source.snapshots.iter().filter(|snapshot| older.contains(&snapshot.guid));
         all.map(|snapshot| name.at(snapshot.name))
     });
-    let there = source::guids(zfs, &names.collect::<Vec<_>>(), stall).await;
-    let mut commands = Vec::new();
+    let there = sender.find(&names.collect::<Vec<_>>(), stall).await.unwrap_or_default();
+    let mut notes = Vec::new();
     for (name, _, witness, older) in open {
         let older: Vec<Guid> = older.into_iter().filter(|guid| there.contains(&(name.clone(), *guid))).collect();
         if !older.is_empty() {
             let note = note_of(witness, &older, before.get(&name.at(witness.name)).map(String::as_str));
-            commands.push(zfs.note_snapshot(WITNESS, &note, name, &witness.snapshot_name()));
+            notes.push((name.clone(), witness.snapshot_name(), note));
         }
     }
     let mut failed = None;
-    let mut rest = commands.into_iter();
+    let mut rest = notes.into_iter();
     loop {
-        let some: JoinSet<_> = rest.by_ref().take(AT_ONCE).map(|command| local::output(command, stall)).collect();
+        let some = rest.by_ref().take(AT_ONCE).map(|(dataset, snapshot, note)| {
+            let sender = sender.clone();
+            async move { sender.set_property((&dataset, Some(snapshot)), WITNESS, Some(note), stall).await }
+        });
+        let some: JoinSet<_> = some.collect();
         if some.is_empty() {
             return failed;
         }
-        for done in some.join_all().await {
-            let words = match done {
-                Ok(output) if output.status.success() => continue,
-                Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-                Err(error) => error.to_string(),
-            };
-            if Refusal::from_words(&words) != Refusal::Missing {
-                failed.get_or_insert(words);
+        for why in some.join_all().await.into_iter().filter_map(Result::err) {
+            if why.refusal != Refusal::Missing {
+                failed.get_or_insert(why.words);
             }
         }
     }

@@ -16,17 +16,18 @@ use super::link::{check_helper, close, first_channel};
 use super::signals::Signals;
 use super::{lock, proof, source};
 use crate::config::{PruneJob, PushJob};
-use crate::error::{Exit, StartError};
+use crate::endpoint::Endpoint;
+use crate::error::StartError;
 use crate::plan::{
     Calendar, Choice, Cut, SourceDataset, TargetDataset, prune_source, prune_target, relies_on_orphans, undated,
 };
 use crate::remote::client::{ChannelId, FromChannel};
-use crate::report::prune::{Pruned, Side};
-use crate::report::record::{Begun, Record, Thing};
+use crate::report::view::prune::{Pruned, Side};
+use crate::state::record::{Begun, Record, Thing};
 use zfs::host::MAX_THIN;
 use zfs::lock::Lock;
 use zfs::name::{DatasetName, Guid, RelPath, SnapshotName};
-use zfs::{Failure, Refusal, Tags, Thinned, Zfs, permission};
+use zfs::{Failure, Refusal, Tags, Thinned, permission};
 
 /// So long a listing of the source may stand still.
 const STALL: Duration = Duration::from_secs(300);
@@ -45,11 +46,11 @@ pub async fn prune(job: &PruneJob) -> Result<Pruned, StartError> {
 
 /// The same, stopped in good order when it is late.
 pub async fn prune_until(job: &PruneJob, until: Option<Instant>) -> Result<Pruned, StartError> {
-    let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
+    let sender = Endpoint::here()?;
     let mut signals = Signals::listen_until(until)?;
     let mut peers = Vec::new();
     let result = tokio::select! {
-        result = run(job, &zfs, &mut peers) => result,
+        result = run(job, &sender, &mut peers) => result,
         signal = signals.next() => Err(StartError::Interrupted(signal)),
     };
     for Open { fleet, .. } in peers {
@@ -78,12 +79,12 @@ impl Open {
             }
             lock
         };
-        let (mut fleet, mut events) = Fleet::new(job.clone());
+        let (mut fleet, mut events) = Fleet::new(job.clone(), None);
         fleet.connect(1, Duration::ZERO);
         match first_channel(&mut fleet, &mut events).await {
             Ok((first, hello)) => {
                 let open = Self { job: job.clone(), fleet, events, first, _lock: lock };
-                check_helper(job, &hello).map(|()| open)
+                check_helper(job, &Endpoint::here()?, &hello).map(|()| open)
             }
             Err(error) => {
                 close(fleet).await;
@@ -138,18 +139,18 @@ struct Tree {
 }
 
 impl Tree {
-    async fn list(job: &PruneJob, zfs: &Zfs, top: &DatasetName) -> Result<Self, StartError> {
-        let listed = source::list(zfs.clone(), top.clone(), job.filter.depth(), Some(STALL)).await?;
+    async fn list(job: &PruneJob, sender: &Endpoint, top: &DatasetName) -> Result<Self, StartError> {
+        let listed = source::list(sender, top.clone(), job.filter.depth(), Some(STALL)).await?;
         let datasets = listed.into_iter().filter(|dataset| job.filter.selects(&dataset.path)).collect();
         Ok(Self { top: top.clone(), datasets })
     }
 }
 
 /// What is a copy of another one that is named, or of something else, would lose as a source what it needs as a target.
-async fn refuse_copies(zfs: &Zfs, trees: &[Tree]) -> Result<(), StartError> {
+async fn refuse_copies(sender: &Endpoint, trees: &[Tree]) -> Result<(), StartError> {
     for tree in trees.iter().filter(|_| trees.len() > 1) {
         let others = trees.iter().map(|other| &other.top).filter(|other| **other != tree.top);
-        if heed::is_copy(zfs, &tree.top, others).await? {
+        if heed::is_copy(sender, &tree.top, others).await? {
             return Err(StartError::IsCopy(tree.top.to_string()));
         }
         let old = Tags::by_name("").of(&tree.top);
@@ -160,15 +161,15 @@ async fn refuse_copies(zfs: &Zfs, trees: &[Tree]) -> Result<(), StartError> {
     Ok(())
 }
 
-async fn run(job: &PruneJob, zfs: &Zfs, peers: &mut Vec<Open>) -> Result<Pruned, StartError> {
+async fn run(job: &PruneJob, sender: &Endpoint, peers: &mut Vec<Open>) -> Result<Pruned, StartError> {
     for target in &job.targets {
         peers.push(Open::new(target).await?);
     }
     let mut trees = Vec::new();
     for top in &job.sources {
-        trees.push(Tree::list(job, zfs, top).await?);
+        trees.push(Tree::list(job, sender, top).await?);
     }
-    refuse_copies(zfs, &trees).await?;
+    refuse_copies(sender, &trees).await?;
     let mut theirs = Vec::new();
     for peer in peers.iter_mut() {
         theirs.push(peer.look(&trees).await?);
@@ -177,10 +178,10 @@ async fn run(job: &PruneJob, zfs: &Zfs, peers: &mut Vec<Open>) -> Result<Pruned,
     for tree in &trees {
         let asked = |met, has| Some(Asked { met, has });
         let named = peers.iter().zip(&theirs).map(|(peer, (met, has))| (peer.job.clone(), asked(*met, has)));
-        heeded.push(Heeded::new(zfs, &tree.top, named.collect(), !job.only_named_targets).await?);
+        heeded.push(Heeded::new(sender, &tree.top, named.collect(), !job.only_named_targets).await?);
     }
     for (tree, heeded) in trees.iter_mut().zip(&heeded) {
-        believe_proven(job, zfs, tree, heeded).await;
+        believe_proven(job, sender, tree, heeded).await;
     }
     let calendar = calendar(job);
     let mut sides = Vec::new();
@@ -195,8 +196,8 @@ async fn run(job: &PruneJob, zfs: &Zfs, peers: &mut Vec<Open>) -> Result<Pruned,
         sides.push(Side::new(host, peer.job.target.dataset.clone(), cuts, portions.into_iter().zip(done)));
     }
     for (tree, heeded) in trees.iter().zip(&heeded).filter(|_| job.thin_sources) {
-        let cuts = source_cuts(job, zfs, &calendar, tree, heeded).await?;
-        sides.push(thin_source(job, zfs, tree, cuts).await);
+        let cuts = source_cuts(job, sender, &calendar, tree, heeded).await?;
+        sides.push(thin_source(job, sender, tree, cuts).await);
     }
     let selected = trees.iter().any(|tree| !tree.datasets.is_empty());
     Ok(Pruned { dry_run: job.dry_run, selected, rule: job.rule(), sides })
@@ -237,34 +238,34 @@ async fn target_cuts(
 /// Stopped by a signal, and when it is late.
 pub async fn prune_by_bookmarks(
     job: &PruneJob,
-    zfs: &Zfs,
+    sender: &Endpoint,
     targets: &[PushJob],
     until: Option<Instant>,
 ) -> Result<Pruned, StartError> {
     let mut signals = Signals::listen_until(until)?;
     tokio::select! {
-        pruned = by_bookmarks(job, zfs, targets) => pruned,
+        pruned = by_bookmarks(job, sender, targets) => pruned,
         signal = signals.next() => Err(StartError::Interrupted(signal)),
     }
 }
 
-async fn by_bookmarks(job: &PruneJob, zfs: &Zfs, targets: &[PushJob]) -> Result<Pruned, StartError> {
+async fn by_bookmarks(job: &PruneJob, sender: &Endpoint, targets: &[PushJob]) -> Result<Pruned, StartError> {
     let (mut sides, mut selected) = (Vec::new(), false);
     for top in &job.sources {
-        let mut tree = Tree::list(job, zfs, top).await?;
+        let mut tree = Tree::list(job, sender, top).await?;
         let named = targets.iter().map(|job| (Arc::new(job.clone()), None)).collect();
-        let heeded = Heeded::new(zfs, &tree.top, named, !job.only_named_targets).await?;
-        believe_proven(job, zfs, &mut tree, &heeded).await;
+        let heeded = Heeded::new(sender, &tree.top, named, !job.only_named_targets).await?;
+        believe_proven(job, sender, &mut tree, &heeded).await;
         selected |= !tree.datasets.is_empty();
-        let cuts = source_cuts(job, zfs, &calendar(job), &tree, &heeded).await?;
-        sides.push(thin_source(job, zfs, &tree, cuts).await);
+        let cuts = source_cuts(job, sender, &calendar(job), &tree, &heeded).await?;
+        sides.push(thin_source(job, sender, &tree, cuts).await);
     }
     Ok(Pruned { dry_run: job.dry_run, selected, rule: job.rule(), sides })
 }
 
 async fn source_cuts(
     job: &PruneJob,
-    zfs: &Zfs,
+    sender: &Endpoint,
     calendar: &Calendar,
     tree: &Tree,
     heeded: &Heeded<'_>,
@@ -275,7 +276,7 @@ async fn source_cuts(
         named.iter().flat_map(|(name, dataset)| undated(name, &dataset.snapshots, &job.scope)).collect();
     let mut dates = HashMap::new();
     if !unknown.is_empty() && job.rules.periods.is_some() {
-        dates.extend(source::dates(zfs, &unknown, Some(STALL)).await);
+        dates.extend(sender.dates(&unknown, Some(STALL)).await);
     }
     let choice = Choice { scope: &job.scope, rules: &job.rules, calendar, dates: &dates };
     let cut = |(name, dataset): (DatasetName, &SourceDataset)| {
@@ -286,13 +287,13 @@ async fn source_cuts(
 }
 
 /// Takes the bookmarks for false that nothing proves, where anything hangs on them.
-async fn believe_proven(job: &PruneJob, zfs: &Zfs, tree: &mut Tree, heeded: &Heeded<'_>) {
+async fn believe_proven(job: &PruneJob, sender: &Endpoint, tree: &mut Tree, heeded: &Heeded<'_>) {
     let doubts = tree.datasets.iter().enumerate().filter_map(|(place, dataset)| {
         let name = tree.top.join(&dataset.path).ok()?;
         let relies = relies_on_orphans(dataset, &heeded.peers(&name, dataset), !job.only_named_targets);
         if relies { Some(dataset.doubt(place, &name)) } else { None }
     });
-    for (place, proofs) in proof::find_out(zfs, doubts.collect(), Some(STALL)).await {
+    for (place, proofs) in proof::find_out(sender, doubts.collect(), Some(STALL)).await {
         if let Some(dataset) = tree.datasets.get_mut(place) {
             *dataset = dataset.with_proven(&proofs);
         }
@@ -300,7 +301,7 @@ async fn believe_proven(job: &PruneJob, zfs: &Zfs, tree: &mut Tree, heeded: &Hee
 }
 
 /// Destroys what goes of a source.
-async fn thin_source(job: &PruneJob, zfs: &Zfs, tree: &Tree, cuts: Vec<Cut>) -> Side {
+async fn thin_source(job: &PruneJob, sender: &Endpoint, tree: &Tree, cuts: Vec<Cut>) -> Side {
     if !job.dry_run {
         let datasets: HashMap<&RelPath, &SourceDataset> =
             tree.datasets.iter().map(|dataset| (&dataset.path, dataset)).collect();
@@ -308,7 +309,7 @@ async fn thin_source(job: &PruneJob, zfs: &Zfs, tree: &Tree, cuts: Vec<Cut>) -> 
             let dataset = *datasets.get(&cut.dataset.below(&tree.top)?)?;
             Some((&cut.dataset, dataset, cut.goes.iter().map(|(_, guid)| *guid).collect()))
         });
-        if let Some(words) = proof::leave_witnesses(zfs, going, Some(STALL)).await {
+        if let Some(words) = proof::leave_witnesses(sender, going, Some(STALL)).await {
             let allow = permission::allow("USER", permission::NOTE, &tree.top);
             tracing::warn!(
                 "{}: what proves bookmarks after their snapshots are gone can't be noted: {words}\n  the user on this machine needs: {allow}",
@@ -318,7 +319,7 @@ async fn thin_source(job: &PruneJob, zfs: &Zfs, tree: &Tree, cuts: Vec<Cut>) -> 
     }
     let portions = portions(&cuts);
     let open = written_down(job, None, &portions);
-    let done = thin_here(zfs, &portions, job.dry_run).await;
+    let done = thin_here(sender, &portions, job.dry_run).await;
     open.map(|open| open.thinned(&portions, &done));
     Side::new(None, tree.top.clone(), cuts, portions.into_iter().zip(done))
 }
@@ -343,20 +344,17 @@ fn portions(cuts: &[Cut]) -> Vec<Portion> {
 }
 
 /// Destroys on this machine what the helper destroys on others, by the same code.
-async fn thin_here(zfs: &Zfs, portions: &[Portion], dry_run: bool) -> Vec<Result<Thinned, Failure>> {
+async fn thin_here(sender: &Endpoint, portions: &[Portion], dry_run: bool) -> Vec<Result<Thinned, Failure>> {
     let turns = Arc::new(Semaphore::new(AT_ONCE));
     let mut running = JoinSet::new();
     for (place, (dataset, snapshots)) in portions.iter().cloned().enumerate() {
-        let (zfs, turns) = (zfs.clone(), turns.clone());
+        let (sender, turns) = (sender.clone(), turns.clone());
         running.spawn(async move {
             let _turn = turns.acquire_owned().await;
-            let work =
-                move || zfs::host::thin(&zfs, &dataset, &snapshots, dry_run).map_err(|why| explain(why, &dataset));
-            let failed = |words: String| Failure { refusal: Refusal::Other, words };
-            let result = match tokio::time::timeout(LIMIT, tokio::task::spawn_blocking(work)).await {
-                Ok(Ok(result)) => result,
-                Ok(Err(error)) => Err(failed(error.to_string())),
-                Err(_) => Err(failed(HANGS.into())),
+            let work = sender.thin(dataset.clone(), snapshots, dry_run, None);
+            let result = match tokio::time::timeout(LIMIT, work).await {
+                Ok(result) => result.map_err(|why| explain(why, &dataset)),
+                Err(_) => Err(Failure { refusal: Refusal::Other, words: HANGS.into() }),
             };
             (place, result)
         });
@@ -376,10 +374,4 @@ fn explain(failure: Failure, dataset: &DatasetName) -> Failure {
     }
     let allow = permission::allow("USER", permission::DESTROY, dataset);
     Failure { words: format!("{}\n  the user on this machine needs: {allow}", failure.words), ..failure }
-}
-
-/// The exit code that a prune deserves.
-#[must_use]
-pub fn exit(pruned: &Pruned) -> Exit {
-    if pruned.failed() { Exit::Failed } else { Exit::InSync }
 }

@@ -6,56 +6,67 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::ask::{Asker, Listed, host_name};
+use super::ask::{Asker, host_name};
 use super::fleet::{self, Fleet};
-use super::link::{check_helper, close, first_channel};
+use super::inquire::negotiate;
+use super::link::{check_helper, close, first_channel, open_sender};
 use super::ready::{Ready, Unread};
-use super::resume::{self, Judged};
 use super::signals::Signals;
 use super::source::{self, Source};
 use super::targets::{self, Targets};
-use super::{dates, dry_run, foresee, lock, mirror, proof, recorded, restore, run};
-use crate::config::PushJob;
+use super::{dates, dry_run, foresee, lock, mirror, restore, run};
+use crate::config::{PushJob, source_tag};
+use crate::endpoint::Endpoint;
 use crate::error::{Exit, StartError};
 use crate::plan::{
-    Cures, EncryptedAs, EncryptionRules, Listing, Move, Negotiation, Nothing, Plan, SourceDataset, TargetDataset,
-    TargetLimits, Verdict, When,
+    EncryptedAs, EncryptionRules, Listing, MissingPolicy, Negotiation, Nothing, Plan, Resolutions, SourceDataset,
+    Verdict, When,
 };
 use crate::remote::client::FromChannel;
-use crate::report::state::Recorder;
+use crate::report::view::dry_run::PlanRow;
 use crate::report::{Event, Reporter};
-use zfs::name::DatasetName;
-use zfs::{Failure, Outlook, Zfs};
+use crate::state::results::Recorder;
+use zfs::{Failure, Hello, Outlook};
 
-/// Brings the target in sync with the source, or shows what that would take.
-pub async fn push(job: PushJob, json: bool, reporter: &mut dyn Reporter) -> Result<Exit, StartError> {
-    push_listed(job, None, json, reporter).await
+/// How a push has ended.
+#[derive(Debug)]
+pub struct Pushed {
+    /// Whether the target is in sync, or in a dry run: whether it would be.
+    pub exit: Exit,
+    /// What a dry run has found out.
+    pub plan: Option<Vec<PlanRow>>,
+}
+
+/// Brings the target in sync with the source, or finds out what that would take.
+pub async fn push(job: PushJob, reporter: &mut dyn Reporter) -> Result<Pushed, StartError> {
+    push_listed(job, None, reporter).await
 }
 
 /// The same where the source has been listed already, for several targets at once: all of SOURCE, whatever the job selects.
 pub async fn push_listed(
     job: PushJob,
     listed: Option<Arc<Source>>,
-    json: bool,
     reporter: &mut dyn Reporter,
-) -> Result<Exit, StartError> {
+) -> Result<Pushed, StartError> {
     let Some(dir) = job.state_dir.clone().filter(|_| !job.dry_run) else {
-        return Box::pin(locked_push(job, listed, json, reporter)).await;
+        return Box::pin(locked_push(job, listed, reporter)).await;
     };
     let mut recorder = Recorder::new(&dir, &job, reporter)?;
-    let result = Box::pin(locked_push(job, listed, json, &mut recorder)).await;
-    recorder.finish(&result);
+    let result = Box::pin(locked_push(job, listed, &mut recorder)).await;
+    recorder.finish(result.as_ref().map(|pushed| pushed.exit));
     result
 }
 
 async fn locked_push(
     job: PushJob,
     listed: Option<Arc<Source>>,
-    json: bool,
     reporter: &mut dyn Reporter,
-) -> Result<Exit, StartError> {
+) -> Result<Pushed, StartError> {
     let started = Instant::now();
-    let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
+    if job.origin.host.is_none() {
+        // Before anything else is tried.
+        Endpoint::here()?;
+    }
     let mut signals = Signals::listen_until(job.until)?;
     let _lock = if job.dry_run {
         None
@@ -71,22 +82,37 @@ async fn locked_push(
             signal = signals.next() => return Err(StartError::Interrupted(signal)),
         }
     };
-    let job = Arc::new(job);
+    let mut job = Arc::new(job);
     let mut tries = 0;
-    let (ready, mut fleet, mut from_channels) = loop {
-        let (mut fleet, mut from_channels) = Fleet::new(job.clone());
-        let ready = tokio::select! {
-            ready = Box::pin(prepare(&job, &zfs, listed.clone(), &mut fleet, &mut from_channels, started, reporter)) => ready,
-            signal = signals.next() => Err(StartError::Interrupted(signal)),
+    let (ready, sender, mut fleet, mut from_channels) = loop {
+        let opened = tokio::select! {
+            opened = Box::pin(open_sender(&job)) => opened,
+            signal = signals.next() => return Err(StartError::Interrupted(signal)),
         };
-        let again = ready.as_ref().err().filter(|error| error.retryable());
-        let Some((error, pause)) = again.and_then(|error| Some((error, run::limits(&job).pause(tries)?))) else {
-            break (ready, fleet, from_channels);
+        let error = match opened {
+            Err(error) => error,
+            Ok(sender) => {
+                job = known_to(&job, &sender);
+                let (mut fleet, mut from_channels) = Fleet::new(job.clone(), Some(sender.clone()));
+                let ready = tokio::select! {
+                    ready = Box::pin(prepare(&job, &sender, listed.clone(), &mut fleet, &mut from_channels, started, reporter)) => ready,
+                    signal = signals.next() => Err(StartError::Interrupted(signal)),
+                };
+                match ready {
+                    Err(error) if error.retryable() && run::limits(&job).pause(tries).is_some() => {
+                        close(fleet).await;
+                        sender.close().await;
+                        error
+                    }
+                    ready => break (ready, sender, fleet, from_channels),
+                }
+            }
         };
+        let pause = run::limits(&job).pause(tries).filter(|_| error.retryable());
+        let Some(pause) = pause else { return Err(error) };
         tries += 1;
         let text = format!("{error}; trying again in {} s", pause.as_secs_f32().round());
         reporter.event(&Event::Notice { dataset: None, text });
-        close(fleet).await;
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             signal = signals.next() => return Err(StartError::Interrupted(signal)),
@@ -100,18 +126,21 @@ async fn locked_push(
                 reporter.event(&Event::Notice { dataset: None, text: nothing.to_string() });
             }
             tokio::select! {
-                exit = dry_run::show(&job, &zfs, &ready, json, reporter) => exit.map(|exit| if nothing.is_some() { Exit::Failed } else { exit }),
+                rows = dry_run::rows(&job, &sender, &ready, reporter) => {
+                    let exit = if nothing.is_some() { Exit::Failed } else { dry_run::exit(&ready, &rows) };
+                    Ok(Pushed { exit, plan: Some(rows) })
+                }
                 signal = signals.next() => Err(StartError::Interrupted(signal)),
             }
         }
         Ok(ready) => {
             let (first, newcomer) = (ready.first, ready.met.newcomer.clone());
             let mut ended =
-                run::run(&job, &zfs, ready, &mut fleet, &mut from_channels, &mut signals, started, reporter).await;
+                run::run(&job, &sender, ready, &mut fleet, &mut from_channels, &mut signals, started, reporter).await;
             if let (Some(newcomer), Exit::InSync | Exit::Failed) = (newcomer, ended.exit) {
                 let asker = Asker::new(&mut fleet, &mut from_channels, first, &job);
                 tokio::select! {
-                    () = Box::pin(targets::note_top(&zfs, newcomer, asker)) => {}
+                    () = Box::pin(targets::note_top(&sender, newcomer, asker)) => {}
                     // The next run does it.
                     signal = signals.next() => {
                         ended.exit = Exit::Interrupted(signal);
@@ -120,12 +149,25 @@ async fn locked_push(
                 }
             }
             // Whoever destroys needs the tree for itself, and the run's helpers have its lock.
-            close_before(fleet, &mut signals, matches!(ended.exit, Exit::Interrupted(_))).await;
-            return Ok(finish(&job, ended, &mut signals, reporter).await);
+            close_before(close(fleet), &mut signals, matches!(ended.exit, Exit::Interrupted(_))).await;
+            let exit = finish(&job, &sender, ended, &mut signals, reporter).await;
+            close_before(sender.close(), &mut signals, matches!(exit, Exit::Interrupted(_))).await;
+            return Ok(Pushed { exit, plan: None });
         }
     };
-    close_before(fleet, &mut signals, matches!(result, Err(StartError::Interrupted(_)))).await;
+    let closing = async {
+        close(fleet).await;
+        sender.close().await;
+    };
+    close_before(closing, &mut signals, matches!(result, Err(StartError::Interrupted(_)))).await;
     result
+}
+
+/// The job, with what is known of a source's host now: how the notes on a target call it.
+fn known_to(job: &Arc<PushJob>, sender: &Endpoint) -> Arc<PushJob> {
+    let Some(remote) = sender.remote() else { return job.clone() };
+    let by = source_tag(&remote.hello().host, &job.source);
+    Arc::new(PushJob { mirror: MissingPolicy { by, ..job.mirror.clone() }, ..job.as_ref().clone() })
 }
 
 /// Why a run would have nothing to replicate.
@@ -137,15 +179,21 @@ fn nothing(job: &PushJob, ready: &Ready) -> Option<Nothing> {
 }
 
 /// Closes the connections. Who has told the run to end already, and does so again, wants that at once.
-async fn close_before(fleet: Fleet, signals: &mut Signals, stopped: bool) {
+async fn close_before(closing: impl Future<Output = ()>, signals: &mut Signals, stopped: bool) {
     tokio::select! {
-        () = close(fleet) => {}
+        () = closing => {}
         _ = signals.next(), if stopped => {}
     }
 }
 
 /// Clears away on the target what the source has no more, if that is wanted, and tells the end of the run.
-async fn finish(job: &Arc<PushJob>, ended: run::Ended, signals: &mut Signals, reporter: &mut dyn Reporter) -> Exit {
+async fn finish(
+    job: &Arc<PushJob>,
+    sender: &Endpoint,
+    ended: run::Ended,
+    signals: &mut Signals,
+    reporter: &mut dyn Reporter,
+) -> Exit {
     let run::Ended { mut exit, mut summary, negotiation } = ended;
     if job.mirror.destroys() && exit == Exit::Failed {
         let text = "nothing that is missing at the source is destroyed on the target: not every selected dataset is in sync, \
@@ -155,7 +203,7 @@ async fn finish(job: &Arc<PushJob>, ended: run::Ended, signals: &mut Signals, re
     if job.mirror.destroys() && exit == Exit::InSync {
         let began = Instant::now();
         let swept = tokio::select! {
-            swept = mirror::sweep(job, &negotiation, reporter) => swept,
+            swept = mirror::sweep(job, sender, &negotiation, reporter) => swept,
             signal = signals.next() => Err(StartError::Interrupted(signal)),
         };
         match swept {
@@ -179,7 +227,7 @@ async fn finish(job: &Arc<PushJob>, ended: run::Ended, signals: &mut Signals, re
 
 async fn prepare(
     job: &PushJob,
-    zfs: &Zfs,
+    sender: &Endpoint,
     listed: Option<Arc<Source>>,
     fleet: &mut Fleet,
     events: &mut UnboundedReceiver<FromChannel>,
@@ -193,21 +241,27 @@ async fn prepare(
         }
         // A run that may destroy something must know what lies below.
         let depth = job.filter.depth().filter(|_| !job.mirror.destroys());
-        source::list_readable(zfs.clone(), job.source.clone(), depth, job.faults.stall_timeout).await
+        source::list_readable(sender, job.source.clone(), depth, job.faults.stall_timeout).await
     };
     let greeting = async {
         let (first, hello) = first_channel(fleet, events).await?;
         let clocks = mirror::clocks(&hello);
         Ok((first, hello, clocks))
     };
-    let known = async { Ok(Targets::read(job, zfs).await) };
+    let known = async { Ok(Targets::read(job, sender).await) };
     let ((first, hello, clocks), listed, mut targets) = tokio::try_join!(greeting, listing, known)?;
-    check_helper(job, &hello)?;
-    reporter.event(&Event::Connected {
-        host: job.target.host.as_ref().map(ToString::to_string),
+    check_helper(job, sender, &hello)?;
+    let connected = |host: Option<String>, hello: &Hello| Event::Connected {
+        host,
         helper: format!("zfsync {}, OpenZFS {}", hello.version, hello.zfs.as_deref().unwrap_or("unknown")),
         took: started.elapsed(),
-    });
+    };
+    if let Some(remote) = sender.remote() {
+        reporter.event(&connected(Some(remote.host().to_string()), remote.hello()));
+    }
+    if sender.remote().is_none() || job.target.host.is_some() {
+        reporter.event(&connected(job.target.host.as_ref().map(ToString::to_string), &hello));
+    }
     if let Some(text) = fleet::too_many_streams(job) {
         reporter.event(&Event::Notice { dataset: None, text });
     }
@@ -216,7 +270,7 @@ async fn prepare(
     let mut unread: Vec<Unread> = unread.into_iter().map(|words| Unread::source(job, &words)).collect();
     let listed = match &job.restore {
         Some(restore) => {
-            let (chosen, lost) = restore::choose(job, restore, zfs, listed, reporter).await?;
+            let (chosen, lost) = restore::choose(job, restore, sender, listed, reporter).await?;
             unread.extend(lost);
             chosen
         }
@@ -235,8 +289,8 @@ async fn prepare(
             allow_key_mismatch: job.allow_key_mismatch,
         })
         // What isn't listed is no reason to give up what the target has.
-        .with_cures(if complete { job.cures.clone() } else { Cures::default() }, &stamp())
-        .with_listing(if job.dry_run || job.cures.any() || job.mirror.destroys() {
+        .with_resolutions(if complete { job.resolutions.clone() } else { Resolutions::default() }, &stamp())
+        .with_listing(if job.dry_run || job.resolutions.any() || job.mirror.destroys() {
             Listing::AllBehind
         } else {
             Listing::AsNeeded
@@ -249,10 +303,10 @@ async fn prepare(
         // In the same breath as the questions.
         asker.ask_names(job.target.dataset.clone())?;
     }
-    let (limits, moves) = negotiate(&mut negotiation, &mut asker, zfs, &mut targets, &mut unread, reporter).await?;
+    let (limits, moves) = negotiate(&mut negotiation, &mut asker, sender, &mut targets, &mut unread, reporter).await?;
     let mut plan = negotiation.plan();
-    let met = targets.note(job, zfs, &negotiation, &plan, reporter).await;
-    dates::fill(zfs, &mut asker, &mut plan.datasets).await?;
+    let met = targets.note(job, sender, &negotiation, &plan, reporter).await;
+    dates::fill(sender, &mut asker, &mut plan.datasets).await?;
     asker.claimed().await?;
     if let Some(words) = asker.unlocked.take() {
         let text = format!("{}: {words}: other runs there are not kept away from this target", host_name(job));
@@ -269,203 +323,27 @@ async fn prepare(
     if let Some(notice) = foresee::lock_notice(job, &outlook) {
         reporter.event(&notice);
     }
-    let refused = if job.dry_run { refused_cures(&plan, &mut asker).await? } else { HashMap::new() };
+    let refused = if job.dry_run { refused_resolutions(&plan, &mut asker).await? } else { HashMap::new() };
     for one in &unread {
         reporter.event(&one.event());
     }
     Ok(Ready { plan, negotiation, limits, first, met, moves, cleared, refused, outlook, unread })
 }
 
-/// What the target's host would refuse of the cures, by the places of the datasets. What lies below one that is cured itself is left
+/// What the target's host would refuse of the resolutions, by the places of the datasets. What lies below one that is resolved itself is left
 /// out: a run looks at it again after that.
-async fn refused_cures(plan: &Plan, asker: &mut Asker<'_>) -> Result<HashMap<usize, Failure>, StartError> {
-    let (mut places, mut cures, mut above) = (Vec::new(), Vec::new(), HashSet::new());
+async fn refused_resolutions(plan: &Plan, asker: &mut Asker<'_>) -> Result<HashMap<usize, Failure>, StartError> {
+    let (mut places, mut resolutions, mut above) = (Vec::new(), Vec::new(), HashSet::new());
     for (place, dataset) in plan.datasets.iter().enumerate() {
-        let Verdict::Cure(remedy) = &dataset.verdict else { continue };
+        let Verdict::Resolve(solvable) = &dataset.verdict else { continue };
         if !dataset.target.ancestors().iter().any(|name| above.contains(name)) {
             places.push(place);
-            cures.push(remedy.cure.clone());
+            resolutions.push(solvable.resolution.clone());
         }
         above.insert(dataset.target.clone());
     }
-    let answers = asker.try_cures(cures).await?;
+    let answers = asker.try_resolutions(resolutions).await?;
     Ok(places.into_iter().zip(answers).filter_map(|(place, failure)| Some((place, failure?))).collect())
-}
-
-async fn negotiate(
-    negotiation: &mut Negotiation,
-    asker: &mut Asker<'_>,
-    zfs: &Zfs,
-    targets: &mut Targets,
-    unread: &mut Vec<Unread>,
-    reporter: &mut dyn Reporter,
-) -> Result<(TargetLimits, Vec<Move>), StartError> {
-    loop {
-        let names = negotiation.questions();
-        if names.is_empty() {
-            break;
-        }
-        let found = asker.ask(&names).await?;
-        negotiation.unread(std::mem::take(&mut asker.unread));
-        negotiation.answers(&found);
-        targets.meet(asker.job, negotiation);
-    }
-    restore::check_new(asker.job, negotiation.target_exists())?;
-    let moves = mirror::look_around(negotiation, asker, unread, reporter).await?;
-    list_unlisted(negotiation, asker, zfs, reporter).await?;
-    proof::settle(negotiation, asker, zfs, reporter).await?;
-    mirror::look_for_others(negotiation, asker).await?;
-    if negotiation.plan().steps() == 0 && negotiation.wants_facts(false).is_empty() {
-        return Ok((TargetLimits::default(), moves));
-    }
-    let Some(nearest) = negotiation.nearest() else {
-        let (dataset, host) = (&asker.job.target.dataset, host_name(asker.job));
-        let (pool, dataset, local) = (dataset.pool().to_owned(), dataset.to_string(), asker.job.target.host.is_none());
-        return Err(StartError::NoPool { host, local, pool, dataset });
-    };
-    // Both sides are asked at the same time; in the rare case that the target has limits, more must be known of the source.
-    let stall = asker.job.faults.stall_timeout;
-    let (known, pool) = (&*negotiation, asker.job.source.pool());
-    let facts = async {
-        let encrypted = source::has_encrypted(zfs, pool, stall).await;
-        source::facts(zfs, &known.wants_facts(encrypted), stall).await
-    };
-    let written = async { Ok(source::written(zfs, &known.wants_written(), stall).await) };
-    let (limits, facts, written) = tokio::try_join!(asker.probe(nearest), facts, written)?;
-    negotiation.facts(&facts);
-    negotiation.written(&written);
-    if !limits.none() {
-        let facts = source::facts(zfs, &negotiation.wants_facts(true), stall).await?;
-        negotiation.facts(&facts);
-    }
-    look_at_bases(negotiation, asker, zfs).await?;
-    list_unlisted(negotiation, asker, zfs, reporter).await?;
-    proof::settle(negotiation, asker, zfs, reporter).await?;
-    look_for_raw_snapshots(negotiation, asker, zfs).await?;
-    for (dataset, text) in negotiation.warnings().into_iter().chain(negotiation.unfillable(limits.encrypted)) {
-        reporter.event(&Event::Notice { dataset: Some(dataset.to_string()), text });
-    }
-    Ok((limits, moves))
-}
-
-/// Finds the last snapshots that came raw, for copies that went on with decrypted increments.
-async fn look_for_raw_snapshots(
-    negotiation: &mut Negotiation,
-    asker: &mut Asker<'_>,
-    zfs: &Zfs,
-) -> Result<(), StartError> {
-    let pairs = negotiation.wants_history();
-    if pairs.is_empty() {
-        return Ok(());
-    }
-    let there: Vec<String> = pairs.iter().map(|pair| pair.there.clone()).collect();
-    let here: Vec<String> = pairs.iter().map(|pair| pair.here.clone()).collect();
-    let stall = asker.job.faults.stall_timeout;
-    let (there, here) =
-        tokio::try_join!(asker.bases(&there, true), async { Ok(source::iv_sets(zfs, &here, stall).await) })?;
-    negotiation.history(&pairs, &there, &here);
-    Ok(())
-}
-
-/// Lists what must be listed in full.
-pub(super) async fn list_unlisted(
-    negotiation: &mut Negotiation,
-    asker: &mut Asker<'_>,
-    zfs: &Zfs,
-    reporter: &mut dyn Reporter,
-) -> Result<(), StartError> {
-    let unlisted = negotiation.unlisted();
-    if unlisted.is_empty() {
-        return Ok(());
-    }
-    let listings = list(negotiation, asker, unlisted).await?;
-    negotiation.unread(std::mem::take(&mut asker.unread));
-    let listings = resume_points(negotiation, asker, zfs, listings, reporter).await?;
-    negotiation.listed(listings);
-    Ok(())
-}
-
-/// Asks both sides about the bases of increments, where that can speak against them: one batch each.
-async fn look_at_bases(negotiation: &mut Negotiation, asker: &mut Asker<'_>, zfs: &Zfs) -> Result<(), StartError> {
-    let holders = negotiation.wants_holders();
-    if !holders.is_empty() {
-        let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
-        let answers = asker.bases(&names, false).await?;
-        negotiation.holders(&holders, answers);
-    }
-    let wanted = negotiation.wants_bases();
-    if wanted.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<String> = wanted.iter().map(|(_, name)| name.clone()).collect();
-    let answers = asker.bases(&names, false).await?;
-    negotiation.bases(&wanted, answers);
-    let iv_sets = match negotiation.wants_iv_sets() {
-        names if names.is_empty() => Vec::new(),
-        names => source::iv_sets(zfs, &names, asker.job.faults.stall_timeout).await,
-    };
-    negotiation.iv_sets(&iv_sets);
-    Ok(())
-}
-
-/// Lists these datasets; in a dry run those that would have been renamed under their old names.
-async fn list(
-    negotiation: &Negotiation,
-    asker: &mut Asker<'_>,
-    datasets: Vec<DatasetName>,
-) -> Result<Listed, StartError> {
-    if !asker.job.dry_run {
-        return asker.list_readable(datasets).await;
-    }
-    let old = |name: &DatasetName| negotiation.name_before(name).unwrap_or(name).clone();
-    let names: HashMap<DatasetName, DatasetName> = datasets.into_iter().map(|name| (old(&name), name)).collect();
-    let listed = asker.list_readable(names.keys().cloned().collect()).await?;
-    Ok(listed.into_iter().filter_map(|(old, listed)| Some((names.get(&old)?.clone(), listed))).collect())
-}
-
-/// Finds out which cut receives this source can go on with, and drops the others, so that they are in nobody's way.
-async fn resume_points(
-    negotiation: &Negotiation,
-    asker: &mut Asker<'_>,
-    zfs: &Zfs,
-    listings: Listed,
-    reporter: &mut dyn Reporter,
-) -> Result<HashMap<DatasetName, TargetDataset>, StartError> {
-    let mut all = HashMap::with_capacity(listings.len());
-    let mut again = Vec::new();
-    for (name, (mut target, token)) in listings {
-        if let (Some(token), Some(source)) = (token, negotiation.source_of(&name)) {
-            match resume::judge(zfs, source, token, None, asker.job).await {
-                Judged::Resumable(point) => target.resume = Some(point),
-                Judged::Unclear(why) => reporter.event(&resume::kept(source, &why)),
-                // What the run would find after clearing it; a first receive that was cut leaves nothing then.
-                Judged::Useless(why) if asker.job.dry_run => {
-                    reporter.event(&resume::to_clear(source, &why));
-                    if target.snapshots.is_empty() {
-                        continue;
-                    }
-                    target.partial = false;
-                }
-                Judged::Useless(why) => {
-                    reporter.event(&resume::cleared(source, &why));
-                    let open = recorded::partial(asker.job, &name);
-                    let failure = asker.clear(name.clone()).await?;
-                    recorded::tell(asker.job, recorded::CUT, open.ended(failure.as_ref()), reporter);
-                    if let Some(failure) = failure {
-                        tracing::warn!("{name}: {}", failure.words);
-                    } else {
-                        again.push(name);
-                        continue;
-                    }
-                }
-            }
-        }
-        all.insert(name, target);
-    }
-    if !again.is_empty() {
-        all.extend(asker.list_readable(again).await?.into_iter().map(|(name, (target, _))| (name, target)));
-    }
-    Ok(all)
 }
 
 /// Goes into the names of what is set aside: the date and time, in UTC.

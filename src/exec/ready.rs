@@ -1,7 +1,6 @@
 //! What a run starts with, and how its plan's steps become `zfs send` commands.
 
 use std::collections::HashMap;
-use std::process::Command;
 
 use super::targets::Met;
 use crate::config::PushJob;
@@ -12,7 +11,7 @@ use crate::plan::{
 use crate::remote::client::ChannelId;
 use crate::report::Event;
 use zfs::name::{DatasetName, RelPath, SnapshotName};
-use zfs::{Failure, Outlook, SendBase, SendFlags, SendSpec, Zfs};
+use zfs::{Failure, Outlook, SendBase, SendFlags, SendSpec, StreamSpec};
 
 /// What is known when the first step could start.
 pub struct Ready {
@@ -30,7 +29,7 @@ pub struct Ready {
     pub moves: Vec<Move>,
     /// In a dry run what would be cleared away on the target.
     pub cleared: Option<Cleared>,
-    /// In a dry run what speaks against cures over there, by the place of the dataset in the plan.
+    /// In a dry run what speaks against resolutions over there, by the place of the dataset in the plan.
     pub refused: HashMap<usize, Failure>,
     /// In a dry run what else a run would find over there.
     pub outlook: Outlook,
@@ -108,18 +107,10 @@ impl Unread {
 
 impl Ready {
     /// The `zfs send` of a step.
-    pub fn send(&self, zfs: &Zfs, dataset: &PlannedDataset, step: &Step, job: &PushJob) -> Command {
+    pub fn stream(&self, dataset: &PlannedDataset, step: &Step, job: &PushJob) -> StreamSpec {
         match &step.resume {
-            Some(token) => zfs.resume(token),
-            None => zfs.send(&self.spec(dataset, step, job)),
-        }
-    }
-
-    /// The same, only to learn its size.
-    pub fn estimate(&self, zfs: &Zfs, dataset: &PlannedDataset, step: &Step, job: &PushJob) -> Command {
-        match &step.resume {
-            Some(token) => zfs.estimate_rest(token),
-            None => zfs.estimate(&self.spec(dataset, step, job)),
+            Some(token) => StreamSpec::Resume { dataset: dataset.source.clone(), token: token.clone() },
+            None => StreamSpec::Send(self.spec(dataset, step, job)),
         }
     }
 

@@ -1,12 +1,12 @@
 //! What a push destroys or moves on its target gets into the record of destructions, and is told as an event when it is done.
 
 use crate::config::PushJob;
+use crate::format::duration;
 use crate::plan::{Doomed, Negotiation};
-use crate::report::format::duration;
-use crate::report::record::{Begun, Deed, Record, Thing};
 use crate::report::{Event, Reporter};
+use crate::state::record::{Begun, Deed, Record, Thing};
 use zfs::name::DatasetName;
-use zfs::{Cure, Receive, Rename};
+use zfs::{Receive, Rename, Resolution};
 
 /// The rule by which a receive replaces an empty filesystem.
 pub const INTO_EMPTY: &str = "zfs receive -F onto an empty filesystem";
@@ -56,25 +56,25 @@ pub fn partial(job: &PushJob, dataset: &DatasetName) -> Begun {
     begin(job, CUT, vec![Thing::dataset(Deed::DropPartial, dataset)])
 }
 
-/// What a cure is called on the command line.
-pub fn cure_rule(cure: &Cure) -> &'static str {
-    match cure {
-        Cure::Rollback { .. } => "--rollback",
-        Cure::SetAside { .. } => "--set-aside",
-        Cure::Replace { .. } => "--replace",
+/// What a resolution is called on the command line.
+pub fn resolution_rule(resolution: &Resolution) -> &'static str {
+    match resolution {
+        Resolution::Rollback { .. } => "--rollback",
+        Resolution::SetAside { .. } => "--set-aside",
+        Resolution::Replace { .. } => "--replace",
     }
 }
 
 /// What gets a conflict out of the way, and what that takes away.
-pub fn cure(job: &PushJob, negotiation: &Negotiation, place: usize, cure: &Cure) -> Begun {
-    let lost = negotiation.losses(place, cure);
-    let mut things: Vec<Thing> = Thing::snapshots(cure.dataset(), &lost).collect();
-    things.push(match cure {
-        Cure::Rollback { dataset, to, .. } => Thing::moved(Deed::Rollback, dataset, dataset.at(to.as_str())),
-        Cure::SetAside { dataset, aside, .. } => Thing::moved(Deed::Rename, dataset, aside.to_string()),
-        Cure::Replace { dataset, .. } => Thing::dataset(Deed::Replace, dataset),
+pub fn resolution(job: &PushJob, negotiation: &Negotiation, place: usize, resolution: &Resolution) -> Begun {
+    let lost = negotiation.losses(place, resolution);
+    let mut things: Vec<Thing> = Thing::snapshots(resolution.dataset(), &lost).collect();
+    things.push(match resolution {
+        Resolution::Rollback { dataset, to, .. } => Thing::moved(Deed::Rollback, dataset, dataset.at(to.as_str())),
+        Resolution::SetAside { dataset, aside, .. } => Thing::moved(Deed::Rename, dataset, aside.to_string()),
+        Resolution::Replace { dataset, .. } => Thing::dataset(Deed::Replace, dataset),
     });
-    begin(job, cure_rule(cure), things)
+    begin(job, resolution_rule(resolution), things)
 }
 
 /// A receive that takes the place of what is there.

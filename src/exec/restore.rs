@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::ready::Unread;
-use super::{local, source};
 use crate::config::{PushJob, Restore};
+use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{Restorable, SourceDataset, restorable, wanted_dates};
 use crate::report::{Event, Reporter};
+use zfs::Property;
 use zfs::name::{DatasetName, RelPath, SnapshotName};
-use zfs::{Zfs, read_settings};
 
 /// So long zfs may say nothing.
 const STALL: Duration = Duration::from_secs(300);
@@ -20,12 +20,12 @@ const STALL: Duration = Duration::from_secs(300);
 pub async fn choose(
     job: &PushJob,
     restore: &Restore,
-    zfs: &Zfs,
+    sender: &Endpoint,
     listed: Vec<SourceDataset>,
     reporter: &mut dyn Reporter,
 ) -> Result<(Vec<SourceDataset>, Vec<Unread>), StartError> {
     let dates = match &restore.until {
-        Some(until) => dates(zfs, &job.source, wanted_dates(&listed, until)).await,
+        Some(until) => dates(sender, &job.source, wanted_dates(&listed, until)).await,
         None => Vec::new(),
     };
     let Restorable { datasets, set_aside, without, lost } = restorable(listed, restore.until.as_ref(), &dates);
@@ -53,12 +53,12 @@ pub async fn choose(
 }
 
 /// When these snapshots were made. Nothing where the date of the first is not known.
-async fn dates(zfs: &Zfs, top: &DatasetName, wanted: Vec<(RelPath, SnapshotName)>) -> Vec<(RelPath, i64)> {
+async fn dates(sender: &Endpoint, top: &DatasetName, wanted: Vec<(RelPath, SnapshotName)>) -> Vec<(RelPath, i64)> {
     let full = |path: &RelPath, name: &SnapshotName| {
         top.join(path).map(|dataset| dataset.at(name.as_str())).unwrap_or_default()
     };
     let names: Vec<String> = wanted.iter().map(|(path, name)| full(path, name)).collect();
-    let found: HashMap<String, i64> = source::dates(zfs, &names, Some(STALL)).await.into_iter().collect();
+    let found: HashMap<String, i64> = sender.dates(&names, Some(STALL)).await.into_iter().collect();
     let is_known = names.first().is_some_and(|first| found.contains_key(first));
     let dates = wanted.into_iter().zip(&names).filter_map(|((path, _), name)| Some((path, *found.get(name)?)));
     dates.filter(|_| is_known).collect()
@@ -75,10 +75,10 @@ pub fn check_new(job: &PushJob, exists: bool) -> Result<(), StartError> {
 /// Tells what is set on the copy's datasets and doesn't come along, as a stream has no properties.
 pub async fn before(job: &PushJob, reporter: &mut dyn Reporter) {
     // The run itself says so.
-    let Some(zfs) = Zfs::find() else { return };
-    let Ok(output) = local::output(zfs.settings_below(&job.source), Some(STALL)).await else { return };
+    let Ok(sender) = Endpoint::here() else { return };
+    let Ok(set) = sender.properties_below(&job.source, Some(STALL)).await else { return };
     let mut all: BTreeMap<DatasetName, Vec<String>> = BTreeMap::new();
-    for (dataset, property, value) in read_settings(&output.stdout) {
+    for Property { on: dataset, name: property, value } in set.into_iter().filter(Property::is_the_users) {
         let selected = dataset.below(&job.source).is_some_and(|path| job.filter.selects(&path));
         if selected {
             all.entry(dataset).or_default().push(format!("{property}={value}"));
@@ -92,9 +92,9 @@ pub async fn before(job: &PushJob, reporter: &mut dyn Reporter) {
 
 /// What is to be done with what has come.
 pub async fn next_steps(job: &PushJob) -> String {
-    let encrypted = match Zfs::find() {
-        Some(zfs) => source::has_encrypted(&zfs, job.source.pool(), Some(STALL)).await,
-        None => true,
+    let encrypted = match Endpoint::here() {
+        Ok(sender) => sender.may_have_encrypted(job.source.pool(), Some(STALL)).await,
+        Err(_) => true,
     };
     let (new, at) =
         (&job.target.dataset, job.target.host.as_ref().map_or_else(String::new, |host| format!(" on {host}")));

@@ -4,12 +4,13 @@
 
 use super::{proof, source};
 use crate::config::PushJob;
+use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::Proof;
 use crate::plan::{ResumePoint, SourceDataset};
 use crate::report::Event;
 use zfs::name::{DatasetName, Guid, RelPath, ResumeToken};
-use zfs::{Token, TokenError, Zfs};
+use zfs::{Token, TokenError};
 
 /// What a token is good for.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,7 +25,13 @@ pub enum Judged {
 
 /// Reads a token, and checks that it stands for `source` sent in the way that is wanted now. `newest` is the target's newest snapshot
 /// when ZFS has just refused to go on and not said why.
-pub async fn judge(zfs: &Zfs, source: &DatasetName, token: ResumeToken, newest: Option<Guid>, job: &PushJob) -> Judged {
+pub async fn judge(
+    sender: &Endpoint,
+    source: &DatasetName,
+    token: ResumeToken,
+    newest: Option<Guid>,
+    job: &PushJob,
+) -> Judged {
     if !job.resume {
         return Judged::Useless("--no-resume".into());
     }
@@ -36,9 +43,9 @@ pub async fn judge(zfs: &Zfs, source: &DatasetName, token: ResumeToken, newest: 
     if is_overtaken(&token, newest) {
         return Judged::Useless("the target has got another snapshot since".into());
     }
-    match here(zfs, source, job).await {
+    match here(sender, source, job).await {
         Ok(Some((dataset, encrypted))) => match fit(&token, source, &dataset, encrypted, job.decrypt) {
-            Judged::Resumable(point) => proven(zfs, source, &token, &dataset, point, job).await,
+            Judged::Resumable(point) => proven(sender, source, &token, &dataset, point, job).await,
             other => other,
         },
         Ok(None) => Judged::Unclear(format!("{source} is not there any more")),
@@ -47,10 +54,14 @@ pub async fn judge(zfs: &Zfs, source: &DatasetName, token: ResumeToken, newest: 
 }
 
 /// The dataset as it is now, with all its snapshots and bookmarks, and whether it is encrypted.
-async fn here(zfs: &Zfs, source: &DatasetName, job: &PushJob) -> Result<Option<(SourceDataset, bool)>, StartError> {
-    let listed = source::list(zfs.clone(), source.clone(), Some(0), job.faults.stall_timeout).await?;
+async fn here(
+    sender: &Endpoint,
+    source: &DatasetName,
+    job: &PushJob,
+) -> Result<Option<(SourceDataset, bool)>, StartError> {
+    let listed = source::list(sender, source.clone(), Some(0), job.faults.stall_timeout).await?;
     let dataset = listed.into_iter().find(|dataset| dataset.path == RelPath::default());
-    let facts = source::facts(zfs, std::slice::from_ref(source), job.faults.stall_timeout).await?;
+    let facts = source::facts(sender, std::slice::from_ref(source), job.faults.stall_timeout).await?;
     Ok(dataset.zip(facts.get(source).map(|facts| facts.encrypted)))
 }
 
@@ -61,7 +72,7 @@ fn is_overtaken(token: &Token, newest: Option<Guid>) -> bool {
 
 /// `zfs send -t` takes a bookmark for the base when its snapshot is gone.
 async fn proven(
-    zfs: &Zfs,
+    sender: &Endpoint,
     source: &DatasetName,
     token: &Token,
     dataset: &SourceDataset,
@@ -69,7 +80,7 @@ async fn proven(
     job: &PushJob,
 ) -> Judged {
     let Some(base) = token.from_guid else { return Judged::Resumable(point) };
-    let Some(proof) = proof::of_one(zfs, source, dataset, base, job.faults.stall_timeout).await else {
+    let Some(proof) = proof::of_one(sender, source, dataset, base, job.faults.stall_timeout).await else {
         return Judged::Resumable(point);
     };
     if let Proof::WentBack(_) = proof {

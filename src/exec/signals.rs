@@ -2,7 +2,7 @@
 //! like a signal.
 
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
@@ -63,26 +63,12 @@ async fn passed(limit: Option<&mut Pin<Box<Sleep>>>) {
 pub struct Watch(Arc<OnceLock<Signal>>);
 
 impl Watch {
-    /// Starts a thread that waits for it; from now on signals don't end the process by themselves.
+    /// Waits for it on a task of its own; from now on signals don't end the process by themselves.
     pub fn start() -> Result<Self, StartError> {
-        let system = |error| StartError::System { what: "can't listen for signals", error };
+        let mut signals = Signals::listen()?;
         let seen = Arc::new(OnceLock::new());
-        let (ready, listening) = mpsc::channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
         let first = seen.clone();
-        let work = async move {
-            match Signals::listen() {
-                Err(error) => drop(ready.send(Err(error))),
-                Ok(mut signals) => {
-                    drop(ready.send(Ok(())));
-                    let _ = first.set(signals.next().await);
-                }
-            }
-        };
-        let thread = std::thread::Builder::new().name("signals".into());
-        thread.spawn(move || runtime.block_on(work)).map_err(system)?;
-        let gone = |_| Err(system(std::io::Error::other("the thread for them is gone")));
-        listening.recv().unwrap_or_else(gone)?;
+        tokio::spawn(async move { first.set(signals.next().await) });
         Ok(Self(seen))
     }
 

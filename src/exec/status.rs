@@ -18,13 +18,14 @@ use super::ready::spec;
 use super::signals::Signals;
 use super::source;
 use crate::config::{PushJob, StatusJob};
-use crate::error::{Exit, Signal, StartError};
+use crate::endpoint::Endpoint;
+use crate::error::{Signal, StartError};
 use crate::plan::{
-    DatasetStatus, Level, Side, SourceDataset, Status, Step, TargetDataset, TargetLimits, TargetStatus, compare,
+    DatasetStatus, HostRole, SourceDataset, Status, Step, TargetDataset, TargetLimits, TargetStatus, compare,
 };
 use crate::remote::client::{ChannelId, FromChannel};
-use crate::report::state::Remembered;
-use zfs::Zfs;
+use crate::state::results::Remembered;
+use zfs::StreamSpec;
 use zfs::name::DatasetName;
 
 /// So long a listing of the source may stand still.
@@ -44,10 +45,10 @@ pub async fn status(jobs: &[StatusJob]) -> Result<Vec<Status>, StartError> {
 }
 
 async fn look(job: &StatusJob) -> Result<Status, StartError> {
-    let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
+    let sender = Endpoint::here()?;
     let mut signals = Signals::listen()?;
     let stop = watch::Sender::new(false);
-    let mut work = std::pin::pin!(run(job, &zfs, &stop));
+    let mut work = std::pin::pin!(run(job, &sender, &stop));
     tokio::select! {
         status = &mut work => status,
         signal = signals.next() => {
@@ -58,27 +59,20 @@ async fn look(job: &StatusJob) -> Result<Status, StartError> {
     }
 }
 
-/// The exit code that the worst of them deserves.
-#[must_use]
-pub fn exit(all: &[Status]) -> Exit {
-    match all.iter().map(Status::level).max().unwrap_or(Level::Ok) {
-        Level::Ok => Exit::InSync,
-        Level::Unknown => Exit::Unknown,
-        Level::Warning => Exit::Warning,
-        Level::Critical => Exit::Critical,
-    }
-}
-
-async fn run(job: &StatusJob, zfs: &Zfs, stop: &watch::Sender<bool>) -> Result<Status, StartError> {
-    let end = End { deadline: Instant::now() + job.timeout, stop: stop.subscribe() };
+async fn run(job: &StatusJob, sender: &Endpoint, stop: &watch::Sender<bool>) -> Result<Status, StartError> {
+    let end = Deadline { deadline: Instant::now() + job.timeout, stop: stop.subscribe() };
     let looks = each(job.targets.iter().map(|target| Peer::look(target.clone(), end.clone())));
-    let (peers, datasets) = tokio::join!(looks, list(job, zfs, stop));
+    let (peers, datasets) = tokio::join!(looks, list(job, sender, stop));
     let (mut targets, mut open) = (Vec::new(), Vec::new());
     for (peer, target) in peers.into_iter().zip(&job.targets) {
         let found = peer.unwrap_or_else(|| Err("its thread has failed".into())).map(|peer| {
             let there = (&target.target.dataset, &peer.listed);
             let rows = datasets.as_ref().map(|all| compare((&job.source, all), there, &job.filter)).unwrap_or_default();
-            open.push((targets.len(), peer, rows.iter().flat_map(|row| row.undated(Side::There)).collect::<Vec<_>>()));
+            open.push((
+                targets.len(),
+                peer,
+                rows.iter().flat_map(|row| row.undated(HostRole::Receiver)).collect::<Vec<_>>(),
+            ));
             rows
         });
         let kept = target.state_dir.is_some();
@@ -89,15 +83,15 @@ async fn run(job: &StatusJob, zfs: &Zfs, stop: &watch::Sender<bool>) -> Result<S
         let end = end.clone();
         async move { (at, peer.dates(names, end).await) }
     }));
-    let (told, here) = tokio::join!(told, unless_stopped(stop, dates_here(zfs, &targets)));
+    let (told, here) = tokio::join!(told, unless_stopped(stop, dates_here(sender, &targets)));
     let here = here.unwrap_or_default();
     datasets?;
     for (at, dates) in told.into_iter().flatten() {
-        rows_of(&mut targets[at]).for_each(|row| row.date(Side::There, &dates));
+        rows_of(&mut targets[at]).for_each(|row| row.date(HostRole::Receiver, &dates));
     }
-    targets.iter_mut().flat_map(rows_of).for_each(|row| row.date(Side::Here, &here));
+    targets.iter_mut().flat_map(rows_of).for_each(|row| row.date(HostRole::Sender, &here));
     if job.bytes {
-        unless_stopped(stop, estimate(zfs, &mut targets)).await;
+        unless_stopped(stop, estimate(sender, &mut targets)).await;
     }
     for (target, push) in targets.iter_mut().zip(&job.targets) {
         remember(target, push);
@@ -115,8 +109,12 @@ fn remember(target: &mut TargetStatus, push: &PushJob) {
 }
 
 /// Lists the source; when that fails nobody needs to wait for the targets.
-async fn list(job: &StatusJob, zfs: &Zfs, stop: &watch::Sender<bool>) -> Result<Vec<SourceDataset>, StartError> {
-    let listing = source::list(zfs.clone(), job.source.clone(), job.filter.depth(), Some(STALL));
+async fn list(
+    job: &StatusJob,
+    sender: &Endpoint,
+    stop: &watch::Sender<bool>,
+) -> Result<Vec<SourceDataset>, StartError> {
+    let listing = source::list(sender, job.source.clone(), job.filter.depth(), Some(STALL));
     // Nobody hears the error when there was a signal.
     let listed = unless_stopped(stop, listing).await.unwrap_or(Err(StartError::Interrupted(Signal::Interrupt)));
     if listed.is_err() {
@@ -136,12 +134,12 @@ async fn unless_stopped<T>(stop: &watch::Sender<bool>, work: impl Future<Output 
 
 /// Until when targets are asked.
 #[derive(Clone)]
-struct End {
+struct Deadline {
     deadline: Instant,
     stop: watch::Receiver<bool>,
 }
 
-impl End {
+impl Deadline {
     /// What came of this; `None` when the time was over before.
     async fn before<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
@@ -184,8 +182,8 @@ struct Peer {
 
 impl Peer {
     /// Connects and lists the target's tree; or says why that isn't possible.
-    async fn look(job: Arc<PushJob>, mut end: End) -> Result<Self, String> {
-        let (mut fleet, mut events) = Fleet::new(job.clone());
+    async fn look(job: Arc<PushJob>, mut end: Deadline) -> Result<Self, String> {
+        let (mut fleet, mut events) = Fleet::new(job.clone(), None);
         match end.before(tree(&job, &mut fleet, &mut events)).await {
             Some(Ok((first, listed))) => Ok(Self { job, fleet, events, first, listed }),
             Some(Err(error)) => {
@@ -200,7 +198,7 @@ impl Peer {
     }
 
     /// When these snapshots of the target were made, as far as it tells in time; then the connection is closed.
-    async fn dates(mut self, names: Vec<String>, mut end: End) -> HashMap<String, i64> {
+    async fn dates(mut self, names: Vec<String>, mut end: Deadline) -> HashMap<String, i64> {
         let mut dates = HashMap::new();
         if !names.is_empty() {
             let mut asker = Asker::new(&mut self.fleet, &mut self.events, self.first, &self.job);
@@ -221,31 +219,32 @@ async fn tree(
 ) -> Result<(ChannelId, HashMap<DatasetName, TargetDataset>), StartError> {
     fleet.connect(1, Duration::ZERO);
     let (first, hello) = first_channel(fleet, events).await?;
-    check_helper(job, &hello)?;
+    check_helper(job, &Endpoint::here()?, &hello)?;
     let listed = Asker::new(fleet, events, first, job).tree(job.target.dataset.clone()).await?;
     Ok((first, listed.into_iter().map(|(name, (dataset, _))| (name, dataset)).collect()))
 }
 
 /// The dates of this machine's snapshots, asked for once for all targets.
-async fn dates_here(zfs: &Zfs, targets: &[TargetStatus]) -> HashMap<String, i64> {
+async fn dates_here(sender: &Endpoint, targets: &[TargetStatus]) -> HashMap<String, i64> {
     let rows = targets.iter().flat_map(|target| target.found.iter().flatten());
-    let names: HashSet<String> = rows.flat_map(|row| row.undated(Side::Here)).collect();
+    let names: HashSet<String> = rows.flat_map(|row| row.undated(HostRole::Sender)).collect();
     if names.is_empty() {
         return HashMap::new();
     }
-    source::dates(zfs, &names.into_iter().collect::<Vec<_>>(), Some(STALL)).await.into_iter().collect()
+    sender.dates(&names.into_iter().collect::<Vec<_>>(), Some(STALL)).await.into_iter().collect()
 }
 
 /// Fills in how many bytes each dataset lacks; unknown where one of its steps can't be estimated.
-async fn estimate(zfs: &Zfs, targets: &mut [TargetStatus]) {
+async fn estimate(sender: &Endpoint, targets: &mut [TargetStatus]) {
     let turns = Arc::new(Semaphore::new(AT_ONCE));
     let mut rows: Vec<&mut DatasetStatus> =
         targets.iter_mut().flat_map(rows_of).filter(|row| !row.steps.is_empty()).collect();
     let work = |row: &&mut DatasetStatus| {
-        let (zfs, turns, steps, dataset) = (zfs.clone(), turns.clone(), row.steps.clone(), row.dataset.parse().ok());
+        let (sender, turns, steps, dataset) =
+            (sender.clone(), turns.clone(), row.steps.clone(), row.dataset.parse().ok());
         async move {
             let _turn = turns.acquire_owned().await;
-            size(&zfs, &dataset?, &steps).await
+            size(&sender, &dataset?, &steps).await
         }
     };
     let work: Vec<_> = rows.iter().map(work).collect();
@@ -254,11 +253,12 @@ async fn estimate(zfs: &Zfs, targets: &mut [TargetStatus]) {
     }
 }
 
-async fn size(zfs: &Zfs, dataset: &DatasetName, steps: &[Step]) -> Option<u64> {
+async fn size(sender: &Endpoint, dataset: &DatasetName, steps: &[Step]) -> Option<u64> {
     let flags = TargetLimits::default().flags(None, false);
     let mut sum = 0_u64;
     for step in steps {
-        sum = sum.saturating_add(source::estimate(zfs.estimate(&spec(dataset, step, flags)), Some(STALL)).await?);
+        let stream = StreamSpec::Send(spec(dataset, step, flags));
+        sum = sum.saturating_add(sender.estimate(stream, Some(STALL)).await?);
     }
     Some(sum)
 }

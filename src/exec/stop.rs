@@ -6,7 +6,7 @@ use super::signals::Watch;
 use crate::error::{Signal, StartError};
 
 /// Asked between the parts of a job.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Stop {
     /// Signals, where somebody watches them.
     pub watch: Option<Watch>,

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use super::ask::{Asker, host_name};
-use super::local;
-use crate::config::PushJob;
+use super::source::failed;
+use crate::config::{PushJob, host_name_here};
+use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{Identity, Negotiation, PROPERTY, Plan, Registered, Registry, Seen};
 use crate::remote::ssh;
 use crate::report::{Event, Reporter};
 use zfs::name::{DatasetName, Guid};
-use zfs::{Note, Tags, Zfs, read_settings_of};
+use zfs::{Failure, Note, Tags};
 
 /// So long zfs may take for a question about properties.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -36,8 +37,8 @@ pub struct Targets {
 
 impl Targets {
     /// Reads what is noted.
-    pub async fn read(job: &PushJob, zfs: &Zfs) -> Self {
-        let (noted, host) = tokio::join!(noted_on(zfs, &job.source), reached(job));
+    pub async fn read(job: &PushJob, sender: &Endpoint) -> Self {
+        let (noted, host) = tokio::join!(noted_on(sender, &job.source), seen_from(job));
         let noted = noted.inspect_err(|error| tracing::info!("{error}")).ok();
         Self { noted, host, met: None, is_above: false }
     }
@@ -62,7 +63,7 @@ impl Targets {
     pub async fn note(
         self,
         job: &PushJob,
-        zfs: &Zfs,
+        sender: &Endpoint,
         negotiation: &Negotiation,
         plan: &Plan,
         reporter: &mut dyn Reporter,
@@ -81,7 +82,8 @@ impl Targets {
         }
         // What has nothing of SOURCE, and gets nothing, may have been named by mistake.
         let is_one = registry.iter().any(|one| one.id() == target.id()) || negotiation.is_served(plan);
-        let failure = if noted || job.dry_run || !is_one { None } else { write(zfs, &job.source, &target).await.err() };
+        let failure =
+            if noted || job.dry_run || !is_one { None } else { write(sender, &job.source, &target).await.err() };
         // One that is odd and noted is one too many.
         let is_noted = failure.is_none() && is_one && !(noted && odd.is_some());
         if let Some(text) = failure.or(odd).filter(|_| is_one) {
@@ -92,12 +94,20 @@ impl Targets {
 }
 
 /// Notes the guid of a TARGET that the run has made. Where that fails the next run does it.
-pub async fn note_top(zfs: &Zfs, target: Registered, mut asker: Asker<'_>) {
+pub async fn note_top(sender: &Endpoint, target: Registered, mut asker: Asker<'_>) {
     let (source, name) = (asker.job.source.clone(), [target.dataset.to_string()]);
     let found = asker.ask(&name).await.unwrap_or_default();
     let [(_, top, _)] = found[..] else { return };
-    if let Err(words) = write(zfs, &source, &Registered { top: Some(top), ..target }).await {
+    if let Err(words) = write(sender, &source, &Registered { top: Some(top), ..target }).await {
         tracing::info!("{words}");
+    }
+}
+
+/// How the target's host is called on the source's.
+async fn seen_from(job: &PushJob) -> String {
+    match (&job.origin.host, &job.target.host) {
+        (Some(_), None) => host_name_here(),
+        _ => reached(job).await,
     }
 }
 
@@ -109,9 +119,9 @@ pub async fn reached(job: &PushJob) -> String {
     }
 }
 
-async fn write(zfs: &Zfs, source: &DatasetName, target: &Registered) -> Result<(), String> {
-    let command = zfs.set_property(&target.property(), &target.value(), source);
-    said(command).await.map(drop).map_err(|words| {
+async fn write(sender: &Endpoint, source: &DatasetName, target: &Registered) -> Result<(), String> {
+    let noted = sender.set_property((source, None), &target.property(), Some(target.value()), Some(LIMIT)).await;
+    noted.map_err(|Failure { words, .. }| {
         format!(
             "the target can't be noted on {source}, so that only its bookmarks keep what it may need: {words}\n  grant it (zfs allow USER \
              userprop {source}) or use --no-bookmark"
@@ -120,21 +130,15 @@ async fn write(zfs: &Zfs, source: &DatasetName, target: &Registered) -> Result<(
 }
 
 /// Drops a target's note.
-pub async fn drop_note(zfs: &Zfs, source: &DatasetName, target: &Registered) -> Result<(), String> {
-    said(zfs.drop_property(&target.property(), source)).await.map(drop)
-}
-
-async fn said(command: std::process::Command) -> Result<Vec<u8>, String> {
-    let output = local::output(command, Some(LIMIT)).await.map_err(|error| error.to_string())?;
-    let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    if output.status.success() { Ok(output.stdout) } else { Err(words) }
+pub async fn drop_note(sender: &Endpoint, source: &DatasetName, target: &Registered) -> Result<(), String> {
+    let dropped = sender.set_property((source, None), &target.property(), None, Some(LIMIT)).await;
+    dropped.map_err(|why| why.words)
 }
 
 /// Whether zfsync has received into this very dataset.
-pub async fn received(zfs: &Zfs, dataset: &DatasetName) -> Result<bool, StartError> {
-    let failed = |words: String| StartError::List { dataset: dataset.to_string(), words };
-    let noted = said(zfs.own_property(Note::Received.property(), dataset)).await.map_err(failed)?;
-    Ok(!noted.trim_ascii().is_empty())
+pub async fn received(sender: &Endpoint, dataset: &DatasetName) -> Result<bool, StartError> {
+    let noted = sender.properties(dataset, Some(LIMIT)).await.map_err(|why| failed(sender, dataset, why))?;
+    Ok(noted.iter().any(|one| one.on == *dataset && one.name == Note::Received.property()))
 }
 
 /// What is noted on a dataset, and of what above it.
@@ -150,7 +154,7 @@ impl Noted {
     /// Which of them has this pool and TARGET, or that it is a new one; and whether it is noted above SOURCE.
     pub fn identify(&self, job: &PushJob, host: &str, (pool, top): (Guid, Option<Guid>)) -> (Identity, bool) {
         let own = self.own.identify(&Seen {
-            written: job.target.to_string(),
+            written: job.target_seen_from_source(),
             host: host.to_owned(),
             dataset: job.target.dataset.clone(),
             pool,
@@ -180,22 +184,14 @@ impl Noted {
 }
 
 /// The targets that are noted on a dataset and above it.
-pub async fn noted_on(zfs: &Zfs, source: &DatasetName) -> Result<Noted, StartError> {
-    let failed = |words: String| StartError::List { dataset: source.to_string(), words };
-    let said = said(zfs.set_properties(source)).await.map_err(failed)?;
-    let text = String::from_utf8_lossy(&said);
-    let lines = text.lines().filter_map(|line| {
-        let mut fields = line.split('\t');
-        let line = (fields.next()?, fields.next()?, fields.next()?);
-        line.0.starts_with(PROPERTY).then_some(line)
-    });
-    let (own, above): (Vec<_>, Vec<_>) = lines.partition(|(_, _, from)| *from == "local");
-    let above = above.into_iter().filter_map(|(property, value, from)| {
-        let on = from.strip_prefix("inherited from ")?.parse().ok()?;
-        Some((on, read_one(property, value)?))
-    });
-    let above = above.collect();
-    Ok(Noted { own: Registry::read(own.into_iter().map(|(property, value, _)| (property, value))), above })
+pub async fn noted_on(sender: &Endpoint, source: &DatasetName) -> Result<Noted, StartError> {
+    let all = sender.properties(source, Some(LIMIT)).await.map_err(|why| failed(sender, source, why))?;
+    let ours = all.into_iter().filter(|one| one.name.starts_with(PROPERTY));
+    let (own, above): (Vec<_>, Vec<_>) = ours.partition(|one| one.on == *source);
+    let above = above.into_iter().filter_map(|one| Some((read_one(&one.name, &one.value)?, one.on)));
+    let above = above.map(|(target, on)| (on, target)).collect();
+    let own = own.iter().map(|one| (one.name.as_str(), one.value.as_str()));
+    Ok(Noted { own: Registry::read(own), above })
 }
 
 fn read_one(property: &str, value: &str) -> Option<Registered> {
@@ -203,12 +199,11 @@ fn read_one(property: &str, value: &str) -> Option<Registered> {
 }
 
 /// The targets that are noted on a dataset, on those above, and on those below; each with the one on which it is noted.
-pub async fn noted_around(zfs: &Zfs, top: &DatasetName) -> Result<Vec<(DatasetName, Registered)>, StartError> {
-    let failed = |words: String| StartError::List { dataset: top.to_string(), words };
-    let mut all = noted_on(zfs, top).await?.above;
-    let below = said(zfs.settings_below(top)).await.map_err(failed)?;
-    let below = read_settings_of(&below, PROPERTY).into_iter();
-    all.extend(below.filter_map(|(on, property, value)| Some((on, read_one(&property, &value)?))));
+pub async fn noted_around(sender: &Endpoint, top: &DatasetName) -> Result<Vec<(DatasetName, Registered)>, StartError> {
+    let mut all = noted_on(sender, top).await?.above;
+    let below = sender.properties_below(top, Some(LIMIT)).await.map_err(|why| failed(sender, top, why))?;
+    let ours = below.into_iter().filter(|one| one.name.starts_with(PROPERTY));
+    all.extend(ours.filter_map(|one| Some((one.on, read_one(&one.name, &one.value)?))));
     Ok(all)
 }
 

@@ -14,12 +14,13 @@ use super::link::{check_helper, close, first_channel};
 use super::signals::Signals;
 use super::source;
 use crate::config::VerifyJob;
+use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{Compared, Content, Pair, contents_differ, verify as compare};
 use crate::remote::client::FromChannel;
-use crate::report::verify::Progress;
+use crate::report::live::Progress;
 use zfs::name::{DatasetName, Guid};
-use zfs::{PART, Part, Reading, Zfs};
+use zfs::{PART, Part, Reading};
 
 /// So long the connections may take to close after a signal.
 const CLOSING: Duration = Duration::from_secs(6);
@@ -30,11 +31,11 @@ const TOLD: usize = 10;
 
 /// Compares both sides. `progress` hears how far the reading is.
 pub async fn verify(job: &VerifyJob, progress: &mut dyn Progress) -> Result<Vec<Compared>, StartError> {
-    let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
+    let sender = Endpoint::here()?;
     let mut signals = Signals::listen()?;
-    let (mut fleet, mut events) = Fleet::new(job.link.clone());
+    let (mut fleet, mut events) = Fleet::new(job.link.clone(), None);
     let result = tokio::select! {
-        compared = run(job, &zfs, &mut fleet, &mut events, progress) => compared,
+        compared = run(job, &sender, &mut fleet, &mut events, progress) => compared,
         signal = signals.next() => Err(StartError::Interrupted(signal)),
     };
     let _ = tokio::time::timeout(CLOSING, close(fleet)).await;
@@ -43,7 +44,7 @@ pub async fn verify(job: &VerifyJob, progress: &mut dyn Progress) -> Result<Vec<
 
 async fn run(
     job: &VerifyJob,
-    zfs: &Zfs,
+    sender: &Endpoint,
     fleet: &mut Fleet,
     events: &mut UnboundedReceiver<FromChannel>,
     progress: &mut dyn Progress,
@@ -52,37 +53,37 @@ async fn run(
     fleet.connect(1, Duration::ZERO);
     let looks = async {
         let (first, hello) = first_channel(fleet, events).await?;
-        check_helper(link, &hello)?;
+        check_helper(link, sender, &hello)?;
         let listed = Asker::new(fleet, events, first, link).tree(link.target.dataset.clone()).await?;
         Ok((first, listed))
     };
-    let listing = source::list(zfs.clone(), link.source.clone(), job.filter.depth(), stall);
+    let listing = source::list(sender, link.source.clone(), job.filter.depth(), stall);
     let ((first, listed), here) = tokio::try_join!(looks, listing)?;
     let here: Vec<_> = here.into_iter().filter(|dataset| job.filter.selects(&dataset.path)).collect();
     let there: HashMap<DatasetName, _> = listed.into_iter().map(|(name, (dataset, _))| (name, dataset)).collect();
     let mut rows = compare((&link.source, &here), (&link.target.dataset, &there), &job.filter);
     if job.content {
         let mut asker = Asker::new(fleet, events, first, link);
-        read_all(zfs, &mut asker, &mut rows, progress).await?;
+        read_all(sender, &mut asker, &mut rows, progress).await?;
     }
     Ok(rows)
 }
 
 /// Reads what the newest common snapshots hold, one dataset after the other, both sides of it at the same time.
 async fn read_all(
-    zfs: &Zfs,
+    sender: &Endpoint,
     asker: &mut Asker<'_>,
     rows: &mut [Compared],
     progress: &mut dyn Progress,
 ) -> Result<(), StartError> {
-    let raw = same_keys(zfs, asker, rows).await?;
+    let raw = same_keys(sender, asker, rows).await?;
     let readable = rows.iter().filter(|row| row.newest.is_some()).count();
     let mut done = 0;
     for row in rows {
         let Some(pair) = row.newest.clone() else { continue };
         progress.begins(done, readable, &row.dataset, &pair);
         let raw = raw.get(&row.dataset).copied().unwrap_or(false);
-        row.content = compare_content(zfs, asker, row, &pair, raw, progress).await?;
+        row.content = compare_content(sender, asker, row, &pair, raw, progress).await?;
         done += 1;
     }
     progress.ends();
@@ -90,7 +91,11 @@ async fn read_all(
 }
 
 /// Which of the datasets are stored on both sides with the same keys and IVs, so that what is stored can be compared.
-async fn same_keys(zfs: &Zfs, asker: &mut Asker<'_>, rows: &[Compared]) -> Result<HashMap<String, bool>, StartError> {
+async fn same_keys(
+    sender: &Endpoint,
+    asker: &mut Asker<'_>,
+    rows: &[Compared],
+) -> Result<HashMap<String, bool>, StartError> {
     let encrypted: Vec<(&Compared, &Pair)> =
         rows.iter().filter(|row| row.encrypted).filter_map(|row| Some((row, row.newest.as_ref()?))).collect();
     if encrypted.is_empty() {
@@ -100,8 +105,7 @@ async fn same_keys(zfs: &Zfs, asker: &mut Asker<'_>, rows: &[Compared]) -> Resul
     let here: Vec<String> = encrypted.iter().map(|(row, pair)| name(&row.dataset, &pair.here)).collect();
     let there: Vec<String> = encrypted.iter().map(|(row, pair)| name(&row.target, &pair.there)).collect();
     let stall = asker.job.faults.stall_timeout;
-    let (ours, theirs) =
-        tokio::try_join!(async { Ok(source::iv_sets(zfs, &here, stall).await) }, asker.bases(&there, true))?;
+    let (ours, theirs) = tokio::try_join!(async { Ok(sender.iv_sets(&here, stall).await) }, asker.bases(&there, true))?;
     let ours: HashMap<String, Guid> = ours.into_iter().collect();
     let theirs: HashMap<u32, Guid> =
         theirs.into_iter().filter_map(|(place, facts)| Some((place, facts.iv_set?))).collect();
@@ -113,7 +117,7 @@ async fn same_keys(zfs: &Zfs, asker: &mut Asker<'_>, rows: &[Compared]) -> Resul
 }
 
 async fn compare_content(
-    zfs: &Zfs,
+    sender: &Endpoint,
     asker: &mut Asker<'_>,
     row: &Compared,
     pair: &Pair,
@@ -131,7 +135,7 @@ async fn compare_content(
         only,
     };
     let (here, there) = (of(dataset, &pair.here, None), of(target, &pair.there, None));
-    let ((ours, theirs), bytes) = match read(zfs, asker, &here, &there, progress).await? {
+    let ((ours, theirs), bytes) = match read(sender, asker, &here, &there, progress).await? {
         Ok(read) => read,
         Err(why) => return Ok(Content::Unreadable(why)),
     };
@@ -140,7 +144,7 @@ async fn compare_content(
     // Once more, to tell which objects of the first part that differs.
     let only = Some((*first, first.saturating_add(PART)));
     let (here, there) = (Reading { only, ..here }, Reading { only, ..there });
-    Ok(match read(zfs, asker, &here, &there, progress).await? {
+    Ok(match read(sender, asker, &here, &there, progress).await? {
         Ok(((ours, theirs), _)) => {
             let mut objects = contents_differ(&ours, &theirs);
             objects.truncate(TOLD);
@@ -154,7 +158,7 @@ type Both = ((Vec<Part>, Vec<Part>), u64);
 
 /// Reads both sides; the checksums of both and how much was read here, or why a side can't be read.
 async fn read(
-    zfs: &Zfs,
+    sender: &Endpoint,
     asker: &mut Asker<'_>,
     here: &Reading,
     there: &Reading,
@@ -166,7 +170,8 @@ async fn read(
         let counter = counter.clone();
         move |bytes| counter.store(bytes, Ordering::Relaxed)
     };
-    let source = async { Ok::<_, StartError>(source::content(zfs, here, count(&ours), stall).await) };
+    let source =
+        async { Ok::<_, StartError>(sender.content(here, count(&ours), stall).await.map_err(|why| why.words)) };
     // The target's answer is awaited also when this side has failed: what would come later belongs to no question then.
     let both = async { tokio::try_join!(source, asker.content(there, count(&theirs))) };
     let mut both = std::pin::pin!(both);

@@ -4,10 +4,8 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::Remedy;
 use super::conflict::{Conflict, ConflictKind};
-use super::foresee::Blocked;
-use super::{ResumePoint, SourceDataset, TargetDataset};
+use super::{ResumePoint, SourceDataset, TargetDataset, Verdict};
 use zfs::name::{Guid, ResumeToken, SnapshotName, Txg};
 use zfs::{Kind, Refusal, Version};
 
@@ -47,6 +45,9 @@ impl Base {
     }
 }
 
+/// Numbers one step within a run.
+pub type StepId = u64;
+
 /// One `zfs send | zfs recv`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Step {
@@ -64,34 +65,13 @@ pub struct Step {
     pub intermediates: bool,
 }
 
-/// A receive that ZFS refused, and so a reason to look again with the full list.
+/// A receive that ZFS refused, and so a reason to relist its dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
     /// The base of the refused step; `None` for a full stream.
     pub base: Option<Guid>,
     /// Why it was refused.
     pub refusal: Refusal,
-}
-
-/// What is to be done for one dataset.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// The source has nothing to send.
-    NoSnapshots,
-    /// The target has the source's newest snapshot.
-    InSync,
-    /// These steps, in this order.
-    Send(Vec<Step>),
-    /// These steps, the first a full stream into an existing dataset that is empty.
-    FillEmpty(Vec<Step>),
-    /// These steps, the first a full stream in place of what `--replace` has given up.
-    Overwrite(Vec<Step>),
-    /// Nothing can be done without losing something.
-    Conflict(Conflict),
-    /// The same, and the user has said how to get it out of the way.
-    Cure(Box<Remedy>),
-    /// Nothing can be received, though nothing is in the way.
-    Blocked(Blocked),
 }
 
 /// Compares the source's dataset with the fully listed target's. `kind` is the source's; `attempt` is what has just been
@@ -121,9 +101,9 @@ pub fn diff(
         let steps = target.resume.as_ref().and_then(|point| resumed(source, point, newest_only));
         let Some(steps) = steps else { return conflict(ConflictKind::Partial) };
         return match () {
-            () if target.unborn || !target.snapshots.is_empty() => Verdict::Send(steps),
+            () if target.unborn || !target.snapshots.is_empty() => Verdict::with(Verdict::Send, steps),
             // A first stream into what was there: it needs `-F` as the first time (ZFS_ERR_RESUME_EXISTS in `module/zfs/dmu_recv.c`).
-            () if target.empty => Verdict::FillEmpty(steps),
+            () if target.empty => Verdict::with(Verdict::FillEmpty, steps),
             // What `--replace` has given up: nobody has agreed to that again.
             () => conflict(ConflictKind::DataWithoutSnapshots),
         };
@@ -135,7 +115,7 @@ pub fn diff(
             () if !target.empty || attempt.is_some_and(|attempt| attempt.base.is_none()) => {
                 conflict(ConflictKind::DataWithoutSnapshots)
             }
-            () => Verdict::FillEmpty(full(source, newest_only)),
+            () => Verdict::with(Verdict::FillEmpty, full(source, newest_only)),
         };
     };
     if common.version.txg > newest.txg {
@@ -162,7 +142,7 @@ pub fn diff(
         Some(Refusal::Modified) => return conflict(ConflictKind::Modified),
         _ => {}
     }
-    Verdict::Send(common.steps(source, newest_only))
+    Verdict::with(Verdict::Send, common.steps(source, newest_only))
 }
 
 /// A conflict of this kind, with what both sides have.

@@ -1,10 +1,11 @@
 //! Which bookmarks a plan may start from: those that are proven to belong to the history of their dataset. See [`super::proof`].
 
-use super::diff::{BaseKind, Step, Verdict, newest_common};
+use super::diff::{BaseKind, newest_common};
 use super::foresee::Blocked;
-use super::item::{Item, Known};
+use super::item::{Item, OnTarget};
 use super::negotiate::Negotiation;
 use super::proof::{Doubt, Proof, Proofs, Sign};
+use super::verdict::Verdict;
 use zfs::name::{DatasetName, Guid};
 
 /// What became of doubts.
@@ -71,8 +72,8 @@ impl Negotiation {
     /// Whether the target was found to have this snapshot.
     #[must_use]
     pub fn target_has(&self, index: usize, guid: Guid) -> bool {
-        match self.items.get(index).map(|item| &item.known) {
-            Some(Known::Listed(target)) => target.snapshots.iter().any(|snapshot| snapshot.guid == guid),
+        match self.items.get(index).map(|item| &item.on_target) {
+            Some(OnTarget::Listed(target)) => target.snapshots.iter().any(|snapshot| snapshot.guid == guid),
             _ => false,
         }
     }
@@ -81,9 +82,9 @@ impl Negotiation {
     #[must_use]
     pub fn target_lacks(&self, index: usize, guid: Guid) -> bool {
         let Some(item) = self.items.get(index) else { return false };
-        let target = match &item.known {
-            Known::Missing => return true,
-            Known::Listed(target) if !target.snapshots.iter().any(|snapshot| snapshot.guid == guid) => target,
+        let target = match &item.on_target {
+            OnTarget::Missing => return true,
+            OnTarget::Listed(target) if !target.snapshots.iter().any(|snapshot| snapshot.guid == guid) => target,
             _ => return false,
         };
         let place = item.source.place_of(guid);
@@ -94,12 +95,7 @@ impl Negotiation {
 
     /// Why steps must not start where they would.
     pub(super) fn unproven(&self, item: &Item, verdict: &Verdict) -> Option<Blocked> {
-        let steps: &[Step] = match verdict {
-            Verdict::Send(steps) => steps,
-            Verdict::Cure(remedy) => &remedy.then,
-            _ => return None,
-        };
-        let base = steps.first()?.base.as_ref().filter(|base| base.kind == BaseKind::Bookmark)?;
+        let base = verdict.steps().first()?.base.as_ref().filter(|base| base.kind == BaseKind::Bookmark)?;
         let sign = item.proofs.get(&base.guid)?.objection(self.allow_unproven)?;
         Some(Blocked::UnprovenBookmark { mark: base.name.clone(), sign })
     }
@@ -108,9 +104,9 @@ impl Negotiation {
 impl Item {
     /// The bookmark of a snapshot that is gone, from which its increments would start.
     fn base_mark(&self) -> Option<Guid> {
-        match &self.known {
-            Known::Based(BaseKind::Bookmark, at) => Some(self.source.bookmarks.get(*at)?.guid),
-            Known::Listed(target) => {
+        match &self.on_target {
+            OnTarget::Based(BaseKind::Bookmark, at) => Some(self.source.bookmarks.get(*at)?.guid),
+            OnTarget::Listed(target) => {
                 let common = newest_common(&self.source, target)?;
                 (common.kind == BaseKind::Bookmark).then_some(common.version.guid)
             }
@@ -123,8 +119,8 @@ impl Item {
         let proofs = &self.proofs;
         let changed = self.source.disown(|guid| matches!(proofs.get(&guid), Some(Proof::WentBack(_))));
         // Its place is another's now.
-        if changed && matches!(self.known, Known::Based(BaseKind::Bookmark, _)) {
-            self.known = Known::Unlisted;
+        if changed && matches!(self.on_target, OnTarget::Based(BaseKind::Bookmark, _)) {
+            self.on_target = OnTarget::Unlisted;
         }
     }
 }
@@ -158,8 +154,8 @@ mod tests {
     fn listed() -> Negotiation {
         let names = ("p/s".parse().unwrap(), "p/t".parse().unwrap());
         let mut negotiation = Negotiation::new(&names.0, &names.1, vec![source()], false);
-        negotiation.look_again(0, None);
-        negotiation.looked(
+        negotiation.relist(0, None);
+        negotiation.relisted(
             0,
             Some(TargetDataset {
                 kind: Kind::Filesystem,

@@ -4,12 +4,12 @@
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 
-use super::TargetDataset;
-use super::diff::{BaseKind, Verdict, newest_common};
-use super::item::{Item, Known};
+use super::diff::{BaseKind, newest_common};
+use super::item::{Item, OnTarget};
 use super::negotiate::{EncryptedAs, Listing, Negotiation};
 use super::proof::Sign;
-use super::{ConflictKind, Step};
+use super::verdict::Verdict;
+use super::{ConflictKind, Step, TargetDataset};
 use zfs::name::{DatasetName, Guid, NameError, RelPath, SnapshotName};
 use zfs::{BaseFacts, snapshot_of};
 
@@ -162,18 +162,18 @@ impl Item {
             BaseKind::Snapshot => self.source_name.at(name),
             BaseKind::Bookmark => format!("{}#{name}", self.source_name),
         };
-        match &self.known {
-            Known::Based(kind @ BaseKind::Snapshot, at) => {
+        match &self.on_target {
+            OnTarget::Based(kind @ BaseKind::Snapshot, at) => {
                 let version = self.source.snapshots.get(*at)?;
                 let there = version.snapshot_name();
                 Some(BaseNames { guid: version.guid, here: here(*kind, version.name), there })
             }
-            Known::Based(kind @ BaseKind::Bookmark, at) => {
+            OnTarget::Based(kind @ BaseKind::Bookmark, at) => {
                 let mark = self.source.bookmarks.get(*at)?;
                 let there = snapshot_of(&mark).parse().ok()?;
                 Some(BaseNames { guid: mark.guid, here: here(*kind, mark.name), there })
             }
-            Known::Listed(target) => {
+            OnTarget::Listed(target) => {
                 let common = newest_common(&self.source, target)?;
                 let there = common.there.snapshot_name();
                 Some(BaseNames { guid: common.version.guid, here: here(common.kind, common.version.name), there })
@@ -202,7 +202,7 @@ impl Negotiation {
     pub fn wants_bases(&self) -> Vec<(usize, String)> {
         let wanted = |(index, item): (usize, &Item)| {
             let encrypted = item.facts.is_some_and(|facts| facts.encrypted);
-            let listed = matches!(item.known, Known::Listed(_));
+            let listed = matches!(item.on_target, OnTarget::Listed(_));
             if item.seen.is_some() || !(encrypted || self.listing == Listing::AllBehind && listed) {
                 return None;
             }
@@ -255,11 +255,13 @@ impl Negotiation {
             }
         }
         let doubtful: Vec<usize> = (self.items.iter().enumerate())
-            .filter(|(_, item)| matches!(item.known, Known::Based(..)) && self.speaks_against(item, None).is_some())
+            .filter(|(_, item)| {
+                matches!(item.on_target, OnTarget::Based(..)) && self.speaks_against(item, None).is_some()
+            })
             .map(|(index, _)| index)
             .collect();
         for index in doubtful {
-            self.items[index].known = Known::Unlisted;
+            self.items[index].on_target = OnTarget::Unlisted;
         }
     }
 
@@ -323,7 +325,7 @@ impl Negotiation {
     /// Where a dataset that doesn't exist yet will be made, as far as what is there decides how it is stored.
     fn place_of(&self, item: &Item) -> Place {
         match self.holder(item) {
-            Some(above) if above.known != Known::Missing => Place::Below(above.target_name.clone()),
+            Some(above) if above.on_target != OnTarget::Missing => Place::Below(above.target_name.clone()),
             Some(above) if self.sends_raw(above) == Some(true) => Place::BelowNew(above.target_name.clone()),
             Some(above) if self.encryption.allow_unencrypted && self.is_plain_below_raw(above) => Place::Plain,
             Some(above) => self.place_of(above),
@@ -338,7 +340,7 @@ impl Negotiation {
     #[must_use]
     pub fn wants_holders(&self) -> Vec<DatasetName> {
         let missing =
-            self.items.iter().filter(|item| item.known == Known::Missing && self.sends_raw(item) == Some(false));
+            self.items.iter().filter(|item| item.on_target == OnTarget::Missing && self.sends_raw(item) == Some(false));
         let wanted = missing
             .filter(|item| self.listing == Listing::AllBehind || self.is_plain_below_raw(item))
             .filter_map(|item| match self.place_of(item) {
@@ -384,7 +386,7 @@ impl Negotiation {
     #[must_use]
     pub fn strangers(&self) -> BTreeSet<DatasetName> {
         let missing =
-            self.items.iter().filter(|item| item.known == Known::Missing && !item.source.snapshots.is_empty());
+            self.items.iter().filter(|item| item.on_target == OnTarget::Missing && !item.source.snapshots.is_empty());
         missing.flat_map(|item| self.strangers_above(item)).map(|above| above.target_name.clone()).collect()
     }
 
@@ -396,7 +398,7 @@ impl Negotiation {
     fn strangers_above(&self, item: &Item) -> impl Iterator<Item = &Item> {
         let up = std::iter::successors(item.source.path.parent(), RelPath::parent);
         up.filter_map(|path| self.find(&path)).filter(|above| {
-            let listed = matches!(above.known, Known::Listed(_));
+            let listed = matches!(above.on_target, OnTarget::Listed(_));
             listed
                 && matches!(self.verdict(above), Verdict::Conflict(conflict) if conflict.kind == ConflictKind::NoCommon)
         })

@@ -1,5 +1,5 @@
 use super::*;
-use crate::plan::{Cures, EncryptionRules, SourceDataset, SourceFacts};
+use crate::plan::{EncryptionRules, Resolutions, SourceDataset, SourceFacts};
 use zfs::name::Txg;
 use zfs::{Encryption, Kind, Versions};
 
@@ -26,7 +26,7 @@ struct Scene {
     /// Levels from the source to its encryption root.
     root_up: usize,
     allow_key_mismatch: bool,
-    cures: Cures,
+    resolutions: Resolutions,
 }
 
 impl Scene {
@@ -42,7 +42,7 @@ impl Scene {
             iv_set_here: Some(Guid(5)),
             root_up: 0,
             allow_key_mismatch: false,
-            cures: Cures::default(),
+            resolutions: Resolutions::default(),
         }
     }
 
@@ -57,13 +57,13 @@ impl Scene {
         let (here, there): (DatasetName, DatasetName) = ("a/s".parse().unwrap(), "b/t".parse().unwrap());
         let mut negotiation = Negotiation::new(&here, &there, vec![source], false)
             .with_listing(Listing::AllBehind)
-            .with_cures(self.cures, "x")
+            .with_resolutions(self.resolutions, "x")
             .with_encryption(EncryptionRules {
                 sent: if self.decrypt { EncryptedAs::Plaintext } else { EncryptedAs::Raw },
                 allow_key_mismatch: self.allow_key_mismatch,
                 ..EncryptionRules::default()
             });
-        negotiation.look_again(0, None);
+        negotiation.relist(0, None);
         let target = TargetDataset {
             kind: Kind::Filesystem,
             partial: false,
@@ -73,7 +73,7 @@ impl Scene {
             encryption: self.encryption,
             snapshots: versions(self.there),
         };
-        negotiation.looked(0, Some(target));
+        negotiation.relisted(0, Some(target));
         let facts = SourceFacts { kind: Kind::Filesystem, encrypted: self.encrypted, root_up: self.root_up };
         negotiation.facts(&[(here, facts)].into());
         let wanted = negotiation.wants_bases();
@@ -159,14 +159,14 @@ fn a_key_that_the_copy_inherits_must_be_the_sources() {
 
 #[test]
 fn nothing_is_given_up_where_a_key_is_not_loaded() {
-    let all = || Cures { rollback: true, set_aside: true, replace: [KEY.parse().unwrap()].into() };
+    let all = || Resolutions { rollback: true, set_aside: true, replace: [KEY.parse().unwrap()].into() };
     let blocked = Verdict::Blocked(Blocked::KeyNotLoaded { root: Some(KEY.parse().unwrap()) });
-    let locked = |there, cures| Scene { decrypt: true, there, cures, ..Scene::raw() };
-    assert_eq!(locked(&["a"], Cures::default()).verdict(), blocked);
+    let locked = |there, resolutions| Scene { decrypt: true, there, resolutions, ..Scene::raw() };
+    assert_eq!(locked(&["a"], Resolutions::default()).verdict(), blocked);
     for there in [&["a"][..], &["a", "own"], &["x"], &[]] {
         assert_eq!(locked(there, all()).verdict(), blocked, "{there:?}");
         // A raw stream needs no key there.
-        assert!(!matches!(Scene { there, cures: all(), ..Scene::raw() }.verdict(), Verdict::Blocked(_)));
+        assert!(!matches!(Scene { there, resolutions: all(), ..Scene::raw() }.verdict(), Verdict::Blocked(_)));
     }
 }
 

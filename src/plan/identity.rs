@@ -1,7 +1,7 @@
 //! What a negotiation tells of who the target is, and of what it has.
 
 use super::SourceDataset;
-use super::item::{Item, Known};
+use super::item::{Item, OnTarget};
 use super::registry::has_old;
 use super::{BaseKind, Negotiation, Plan, Verdict};
 use zfs::name::Guid;
@@ -53,7 +53,7 @@ impl Negotiation {
     /// The newest snapshot of the source that the target has too, where the target was listed in full.
     #[must_use]
     pub fn newest_common(&self, index: usize) -> Option<Version<'_>> {
-        let Item { source, known: Known::Listed(target), .. } = self.items.get(index)? else { return None };
+        let Item { source, on_target: OnTarget::Listed(target), .. } = self.items.get(index)? else { return None };
         let there: std::collections::HashSet<Guid> = target.snapshots.iter().map(|one| one.guid).collect();
         let SourceDataset { snapshots, bookmarks, .. } = source;
         let common = snapshots.iter().rev().find(|one| there.contains(&one.guid))?;
@@ -67,11 +67,11 @@ impl Item {
     /// Whether the target is known to have this snapshot.
     fn target_has(&self, guid: Guid) -> bool {
         let is_it = |version: Option<Version<'_>>| version.is_some_and(|version| version.guid == guid);
-        match &self.known {
-            Known::Settled(Verdict::InSync) => is_it(self.source.snapshots.newest()),
-            Known::Based(BaseKind::Snapshot, at) => is_it(self.source.snapshots.get(*at)),
-            Known::Based(BaseKind::Bookmark, at) => is_it(self.source.bookmarks.get(*at)),
-            Known::Listed(target) => target.snapshots.iter().any(|version| version.guid == guid),
+        match &self.on_target {
+            OnTarget::Settled(Verdict::InSync) => is_it(self.source.snapshots.newest()),
+            OnTarget::Based(BaseKind::Snapshot, at) => is_it(self.source.snapshots.get(*at)),
+            OnTarget::Based(BaseKind::Bookmark, at) => is_it(self.source.bookmarks.get(*at)),
+            OnTarget::Listed(target) => target.snapshots.iter().any(|version| version.guid == guid),
             _ => false,
         }
     }

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::diff::{Attempt, BaseKind, Step, Verdict, from_bookmark, from_snapshot};
+use super::diff::{Attempt, BaseKind, Step, from_bookmark, from_snapshot};
 use super::foresee::Seen;
 use super::proof::Proof;
+use super::verdict::Verdict;
 use super::{SourceDataset, TargetDataset};
 use zfs::name::{DatasetName, Guid, Txg};
 use zfs::{Kind, Tags, Version};
@@ -22,7 +23,7 @@ pub struct SourceFacts {
 
 /// How much is known of a target dataset.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Known {
+pub(super) enum OnTarget {
     /// So far nothing agreed; so many of the newest snapshots and bookmarks were asked for.
     Asked { snapshots: usize, bookmarks: usize },
     /// Settled by names and guids: nothing is to be sent.
@@ -43,48 +44,62 @@ pub(super) struct Item {
     pub source: SourceDataset,
     pub source_name: DatasetName,
     pub target_name: DatasetName,
-    pub known: Known,
+    pub on_target: OnTarget,
     pub attempt: Option<Attempt>,
     pub facts: Option<SourceFacts>,
     /// What was asked of its target as the end of an increment.
     pub seen: Option<Seen>,
     /// What the user has allowed to be done about a conflict was done in this run.
-    pub cured: bool,
+    pub resolved: bool,
     /// What the target's dataset was called before this run renamed it.
     pub was: Option<DatasetName>,
     /// From this snapshot on it is known which ones change nothing.
     pub weighed_from: Option<usize>,
     /// What was found out of its bookmarks whose snapshots are gone.
     pub proofs: HashMap<Guid, Proof>,
-    /// The best agreement so far: which of its versions, and its place in the order.
-    pub(super) mark: Option<(u64, Txg)>,
+    /// The best agreement so far.
+    pub(super) agreed: Option<Agreed>,
+}
+
+/// A snapshot of the source, or the one that a bookmark of it is of, that was found on the target by name and guid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Agreed {
+    kind: BaseKind,
+    /// Its place among the source's snapshots or bookmarks.
+    at: usize,
+    txg: Txg,
 }
 
 impl Item {
     /// One snapshot or bookmark was asked for by name: agreement is remembered, a stranger of the same name means that
     /// only the full list tells the story.
-    pub(super) fn compare(&mut self, there: Option<Guid>, guid: Guid, txg: Txg, at: u64, bookmark: bool) {
-        let Some(found) = there else { return };
+    pub(super) fn compare(&mut self, there: Option<Guid>, kind: BaseKind, at: usize) {
+        let version = match kind {
+            BaseKind::Snapshot => self.source.snapshots.get(at),
+            BaseKind::Bookmark => self.source.bookmarks.get(at),
+        };
+        let Some((found, Version { guid, txg, .. })) = there.zip(version) else { return };
         if found != guid {
             // A bookmark can be called anything; only for a snapshot is the same name with another guid suspicious.
-            if !bookmark && self.known != Known::Missing {
-                self.known = Known::Unlisted;
+            if kind == BaseKind::Snapshot && self.on_target != OnTarget::Missing {
+                self.on_target = OnTarget::Unlisted;
             }
             return;
         }
         // At equal createtxg it is the same snapshot, and the snapshot itself is the better base.
-        let better = self.mark.is_none_or(|(_, best)| txg > best || (txg == best && !bookmark));
-        if better {
-            self.mark = Some((at << 1 | u64::from(bookmark), txg));
+        let better = |best: Agreed| txg > best.txg || (txg == best.txg && kind == BaseKind::Snapshot);
+        if self.agreed.is_none_or(better) {
+            self.agreed = Some(Agreed { kind, at, txg });
         }
     }
 
     /// Takes the best agreement for the base if everything newer has been asked for and isn't there, or if our own bookmark
     /// says that it was the target's newest. Should the target have got another since, the receive will refuse.
     pub(super) fn settle(&mut self, tags: Option<&Tags>) {
-        let (Known::Asked { snapshots, .. }, Some((mark, txg))) = (&self.known, self.mark) else { return };
-        let at = usize::try_from(mark >> 1).unwrap_or(0);
-        let bookmark = (mark & 1 == 1).then(|| self.source.bookmarks.get(at)).flatten();
+        let (OnTarget::Asked { snapshots, .. }, Some(Agreed { kind, at, txg })) = (&self.on_target, self.agreed) else {
+            return;
+        };
+        let bookmark = (kind == BaseKind::Bookmark).then(|| self.source.bookmarks.get(at)).flatten();
         let asked_back_to = self.source.snapshots.len().saturating_sub((*snapshots).max(1));
         let unasked = asked_back_to.checked_sub(1).and_then(|newest| self.source.snapshots.get(newest));
         let owned = |bookmark: Version<'_>| tags.is_some_and(|tags| tags.of(&self.target_name).owns(bookmark.name));
@@ -94,18 +109,18 @@ impl Item {
         }
         let snapshots = &self.source.snapshots;
         let is_newest = |at: usize| at + 1 == snapshots.len();
-        self.known = match bookmark {
+        self.on_target = match bookmark {
             // `-I` can start at a snapshot and not at its bookmark.
             Some(bookmark) => match snapshots.iter().position(|version| version.guid == bookmark.guid) {
-                Some(at) if !is_newest(at) => Known::Based(BaseKind::Snapshot, at),
+                Some(at) if !is_newest(at) => OnTarget::Based(BaseKind::Snapshot, at),
                 None if snapshots.newest().is_some_and(|newest| newest.txg > bookmark.txg) => {
-                    Known::Based(BaseKind::Bookmark, at)
+                    OnTarget::Based(BaseKind::Bookmark, at)
                 }
                 // It is newer than all snapshots, so the target is ahead; the listing explains it.
-                _ => Known::Unlisted,
+                _ => OnTarget::Unlisted,
             },
-            None if is_newest(at) => Known::Settled(Verdict::InSync),
-            None => Known::Based(BaseKind::Snapshot, at),
+            None if is_newest(at) => OnTarget::Settled(Verdict::InSync),
+            None => OnTarget::Based(BaseKind::Snapshot, at),
         };
     }
 

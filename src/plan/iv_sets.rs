@@ -3,11 +3,11 @@
 
 use std::collections::HashMap;
 
-use super::TargetDataset;
-use super::diff::{Common, Verdict, newest_common, newest_common_of};
-use super::item::{Item, Known};
+use super::diff::{Common, newest_common, newest_common_of};
+use super::item::{Item, OnTarget};
 use super::negotiate::{EncryptedAs, Negotiation};
-use super::{Conflict, ConflictKind};
+use super::verdict::Verdict;
+use super::{Conflict, ConflictKind, TargetDataset};
 use zfs::BaseFacts;
 use zfs::name::{DatasetName, Guid};
 
@@ -16,7 +16,7 @@ const MOST: usize = 1000;
 
 /// A common snapshot whose IV sets are to be compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pair {
+pub struct SnapshotPair {
     /// The item's place.
     index: usize,
     guid: Guid,
@@ -29,10 +29,10 @@ pub struct Pair {
 impl Negotiation {
     /// The common snapshots of what went on with decrypted increments, the newest first.
     #[must_use]
-    pub fn wants_history(&self) -> Vec<Pair> {
+    pub fn wants_history(&self) -> Vec<SnapshotPair> {
         let mut all = Vec::new();
         for (index, item) in self.items.iter().enumerate() {
-            let Known::Listed(target) = &item.known else { continue };
+            let OnTarget::Listed(target) = &item.on_target else { continue };
             let known = item.seen.as_ref().is_none_or(|seen| seen.last_raw.is_some());
             if known
                 || !self
@@ -46,7 +46,7 @@ impl Negotiation {
                 target.snapshots.iter().map(|version| (version.guid, name.at(version.name))).collect();
             let pairs = item.source.snapshots.iter().rev().filter_map(|version| {
                 let there = there.get(&version.guid)?.clone();
-                Some(Pair { index, guid: version.guid, there, here: item.source_name.at(version.name) })
+                Some(SnapshotPair { index, guid: version.guid, there, here: item.source_name.at(version.name) })
             });
             all.extend(pairs.take(MOST));
         }
@@ -54,7 +54,7 @@ impl Negotiation {
     }
 
     /// Takes the IV sets of both sides: the target's by the place in `asked`, the source's by name.
-    pub fn history(&mut self, asked: &[Pair], there: &[(u32, BaseFacts)], here: &[(String, Guid)]) {
+    pub fn history(&mut self, asked: &[SnapshotPair], there: &[(u32, BaseFacts)], here: &[(String, Guid)]) {
         let here: HashMap<&str, Guid> = here.iter().map(|(name, iv_set)| (name.as_str(), *iv_set)).collect();
         let there: HashMap<usize, Guid> =
             there.iter().filter_map(|(place, facts)| Some((usize::try_from(*place).ok()?, facts.iv_set?))).collect();

@@ -1,7 +1,7 @@
 use super::*;
-use crate::plan::{Cures, EncryptionRules, PlannedDataset, SourceDataset, SourceFacts};
+use crate::plan::{EncryptionRules, PlannedDataset, Resolutions, SourceDataset, SourceFacts};
 use zfs::name::Txg;
-use zfs::{Cure, Encryption, Kind, Versions};
+use zfs::{Encryption, Kind, Resolution, Versions};
 
 fn versions(names: &[&str]) -> Versions {
     let mut all = Versions::default();
@@ -12,12 +12,12 @@ fn versions(names: &[&str]) -> Versions {
 }
 
 /// An encrypted source with a to d and a copy with a to c, of which these have the source's IV set.
-fn copy(raw: &[&str], rules: EncryptionRules, cures: Cures) -> (Negotiation, PlannedDataset) {
+fn copy(raw: &[&str], rules: EncryptionRules, resolutions: Resolutions) -> (Negotiation, PlannedDataset) {
     let source = SourceDataset { snapshots: versions(&["a", "b", "c", "d"]), ..SourceDataset::default() };
     let (here, there): (DatasetName, DatasetName) = ("a/s".parse().unwrap(), "b/t".parse().unwrap());
     let mut negotiation =
-        Negotiation::new(&here, &there, vec![source], false).with_encryption(rules).with_cures(cures, "x");
-    negotiation.look_again(0, None);
+        Negotiation::new(&here, &there, vec![source], false).with_encryption(rules).with_resolutions(resolutions, "x");
+    negotiation.relist(0, None);
     let target = TargetDataset {
         kind: Kind::Filesystem,
         partial: false,
@@ -27,7 +27,7 @@ fn copy(raw: &[&str], rules: EncryptionRules, cures: Cures) -> (Negotiation, Pla
         encryption: Encryption::Root,
         snapshots: versions(&["a", "b", "c"]),
     };
-    negotiation.looked(0, Some(target));
+    negotiation.relisted(0, Some(target));
     negotiation.facts(&[(here, SourceFacts { kind: Kind::Filesystem, encrypted: true, root_up: 0 })].into());
     let iv_set = |name: &str| Guid(if raw.contains(&name) { 1 } else { 2 });
     let facts = |name: &str| BaseFacts {
@@ -53,22 +53,25 @@ fn copy(raw: &[&str], rules: EncryptionRules, cures: Cures) -> (Negotiation, Pla
 
 #[test]
 fn the_way_back_is_the_last_raw_snapshot() {
-    let (_, planned) = copy(&["a", "b"], EncryptionRules::default(), Cures::default());
+    let (_, planned) = copy(&["a", "b"], EncryptionRules::default(), Resolutions::default());
     let Verdict::Conflict(conflict) = planned.verdict else { panic!("{planned:?}") };
     assert_eq!(conflict.kind, ConflictKind::IvSet { last_raw: Some("b".parse().unwrap()) });
     assert_eq!(conflict.only_there, ["c".parse().unwrap()]);
     let text = conflict.to_string();
     assert!(text.contains("--rollback, which loses @c") && !text.contains("zfs rollback -r"), "{text}");
-    let (_, planned) = copy(&["a", "b"], EncryptionRules::default(), Cures { rollback: true, ..Cures::default() });
-    let Verdict::Cure(remedy) = planned.verdict else { panic!("{planned:?}") };
-    assert!(matches!(&remedy.cure, Cure::Rollback { to, loses, .. } if to.as_str() == "b" && *loses == [Guid(99)]));
-    assert_eq!(remedy.then[0].base.as_ref().unwrap().name.as_str(), "b");
+    let (_, planned) =
+        copy(&["a", "b"], EncryptionRules::default(), Resolutions { rollback: true, ..Resolutions::default() });
+    let Verdict::Resolve(solvable) = planned.verdict else { panic!("{planned:?}") };
+    assert!(
+        matches!(&solvable.resolution, Resolution::Rollback { to, loses, .. } if to.as_str() == "b" && *loses == [Guid(99)])
+    );
+    assert_eq!(solvable.then[0].base.as_ref().unwrap().name.as_str(), "b");
 }
 
 #[test]
 fn without_a_raw_snapshot_in_common_there_is_no_way_back() {
-    for cures in [Cures::default(), Cures { rollback: true, ..Cures::default() }] {
-        let (_, planned) = copy(&[], EncryptionRules::default(), cures);
+    for resolutions in [Resolutions::default(), Resolutions { rollback: true, ..Resolutions::default() }] {
+        let (_, planned) = copy(&[], EncryptionRules::default(), resolutions);
         let Verdict::Conflict(conflict) = planned.verdict else { panic!("{planned:?}") };
         assert_eq!(conflict.kind, ConflictKind::IvSet { last_raw: None });
         assert!(!conflict.to_string().contains("--rollback"), "{conflict}");
@@ -78,9 +81,9 @@ fn without_a_raw_snapshot_in_common_there_is_no_way_back() {
 #[test]
 fn a_decrypted_increment_is_warned_of_once() {
     let decrypt = EncryptionRules { sent: EncryptedAs::Plaintext, ..EncryptionRules::default() };
-    let (raw, _) = copy(&["a", "b", "c"], decrypt, Cures::default());
+    let (raw, _) = copy(&["a", "b", "c"], decrypt, Resolutions::default());
     assert_eq!(raw.warnings().len(), 1);
     // It went on so already.
-    assert_eq!(copy(&["a", "b"], decrypt, Cures::default()).0.warnings(), []);
-    assert_eq!(copy(&["a", "b", "c"], EncryptionRules::default(), Cures::default()).0.warnings(), []);
+    assert_eq!(copy(&["a", "b"], decrypt, Resolutions::default()).0.warnings(), []);
+    assert_eq!(copy(&["a", "b", "c"], EncryptionRules::default(), Resolutions::default()).0.warnings(), []);
 }

@@ -4,19 +4,19 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
-use super::diff::{Verdict, newest_common};
+use super::diff::newest_common;
 use super::due::{Due, MaxDelete};
 use super::item::Item;
 use super::negotiate::Negotiation;
-use super::provenance::{Known, MAX_FOREIGN};
-use super::{Filter, Format};
-use super::{SourceDataset, TargetDataset};
+use super::provenance::{MAX_FOREIGN, Provenance};
+use super::verdict::Verdict;
+use super::{Filter, Format, SourceDataset, TargetDataset};
 use zfs::name::{DatasetName, Guid, RelPath, SnapshotName, Txg};
 use zfs::{Put, Version, place};
 
 /// How closely the target follows what goes away or gets another name at the source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Mirror {
+pub struct MissingPolicy {
     /// Whether datasets that the source has no more go.
     pub datasets: bool,
     /// Whether snapshots that the source has no more go.
@@ -33,7 +33,7 @@ pub struct Mirror {
     pub by: u32,
 }
 
-impl Mirror {
+impl MissingPolicy {
     /// Whether anything may be destroyed.
     #[must_use]
     pub fn destroys(&self) -> bool {
@@ -54,7 +54,7 @@ pub struct Notes {
 
 /// Why something that only the target has stays there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stays {
+pub enum NotDestroyed {
     /// Nothing says that zfsync has put it there.
     NotOurs,
     /// Another source has put it there.
@@ -79,7 +79,7 @@ pub enum Stays {
     Back,
 }
 
-impl fmt::Display for Stays {
+impl fmt::Display for NotDestroyed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotOurs => f.write_str("nothing tells that zfsync has put it there"),
@@ -127,7 +127,7 @@ pub struct Missing {
     /// Snapshots that may go, of datasets that both sides have.
     pub snapshots: Vec<(DatasetName, Vec<(SnapshotName, Guid)>)>,
     /// Datasets that stay, and why.
-    pub stay: Vec<(DatasetName, Stays)>,
+    pub stay: Vec<(DatasetName, NotDestroyed)>,
     /// Snapshots that stay, as they may come from elsewhere.
     pub foreign: Vec<(DatasetName, Vec<SnapshotName>)>,
     /// What is to be noted as put there by zfsync.
@@ -216,7 +216,7 @@ impl Negotiation {
         &self,
         there: &HashMap<DatasetName, TargetDataset>,
         notes: &HashMap<DatasetName, Notes>,
-        mirror: &Mirror,
+        mirror: &MissingPolicy,
         when: When,
     ) -> Vec<DatasetName> {
         let lacks = |item: &&Item| {
@@ -227,7 +227,9 @@ impl Negotiation {
                     put.is_some_and(|put| put.by == mirror.by) && copy.is_some_and(|copy| !copy.snapshots.is_empty())
                 }
                 (Some(newest), When::After) => !copy.is_some_and(|copy| has(copy, newest.guid)),
-                (Some(_), When::Before) => matches!(self.verdict(item), Verdict::Conflict(_) | Verdict::Blocked(_)),
+                (Some(_), When::Before) => {
+                    matches!(self.verdict(item), Verdict::Conflict(_) | Verdict::Blocked(_) | Verdict::Unresolved)
+                }
             }
         };
         let misfits = self.misfits.iter().filter(|misfit| !misfit.without_snapshots);
@@ -242,7 +244,7 @@ impl Negotiation {
         &self,
         there: &HashMap<DatasetName, TargetDataset>,
         notes: &HashMap<DatasetName, Notes>,
-        mirror: &Mirror,
+        mirror: &MissingPolicy,
         when: When,
     ) -> Missing {
         let mut missing = Missing { total: self.count_ours(there, notes, mirror), ..Missing::default() };
@@ -255,10 +257,10 @@ impl Negotiation {
             }
             let Some(common) = newest_common(&item.source, target) else { continue };
             let ours = notes.put.as_ref().filter(|put| put.by == mirror.by);
-            let known = Known::new(target, ours, &mirror.format);
+            let provenance = Provenance::new(target, ours, &mirror.format);
             let (mut goes, mut foreign) = (Vec::new(), Vec::new());
             for version in only_there(item, target) {
-                let list = if known.put(&version) { &mut goes } else { &mut foreign };
+                let list = if provenance.put(&version) { &mut goes } else { &mut foreign };
                 list.push((version.snapshot_name(), version.guid));
             }
             let put = Put {
@@ -297,7 +299,7 @@ impl Negotiation {
         &self,
         there: &HashMap<DatasetName, TargetDataset>,
         notes: &HashMap<DatasetName, Notes>,
-        mirror: &Mirror,
+        mirror: &MissingPolicy,
     ) -> (usize, usize) {
         let selected: HashSet<&DatasetName> = self.items.iter().map(|item| &item.target_name).collect();
         let is_ours = |name: &DatasetName| match notes.get(name) {
@@ -311,7 +313,7 @@ impl Negotiation {
     }
 
     /// Takes out of what goes whatever a later listing of all of the source has again; the datasets of it, and why they stay.
-    pub fn keep_what_is_back(&self, due: &mut Due, now: &[SourceDataset]) -> Vec<(DatasetName, Stays)> {
+    pub fn keep_what_is_back(&self, due: &mut Due, now: &[SourceDataset]) -> Vec<(DatasetName, NotDestroyed)> {
         let versions = |dataset: &'_ SourceDataset| -> Vec<Guid> {
             dataset.snapshots.iter().chain(dataset.bookmarks.iter()).map(|version| version.guid).collect()
         };
@@ -320,13 +322,13 @@ impl Negotiation {
         let new: HashSet<Guid> = now.iter().flat_map(versions).filter(|guid| !before.contains(guid)).collect();
         let now: HashMap<&RelPath, &SourceDataset> = now.iter().map(|dataset| (&dataset.path, dataset)).collect();
         let there = |name: &DatasetName| name.below(&self.target).and_then(|path| now.get(&path).copied());
-        let mut stay: Vec<(DatasetName, Stays)> = Vec::new();
+        let mut stay: Vec<(DatasetName, NotDestroyed)> = Vec::new();
         due.datasets.retain(|doomed| {
             let is_back =
                 there(&doomed.dataset).is_some() || doomed.snapshots.iter().any(|(_, guid)| new.contains(guid));
             let holds = stay.iter().any(|(name, _)| name.is_within(&doomed.dataset));
             if is_back || holds {
-                stay.push((doomed.dataset.clone(), if is_back { Stays::Back } else { Stays::Below }));
+                stay.push((doomed.dataset.clone(), if is_back { NotDestroyed::Back } else { NotDestroyed::Below }));
             }
             !is_back && !holds
         });
@@ -343,7 +345,7 @@ impl Negotiation {
         &self,
         there: &HashMap<DatasetName, TargetDataset>,
         notes: &HashMap<DatasetName, Notes>,
-        mirror: &Mirror,
+        mirror: &MissingPolicy,
         missing: &mut Missing,
     ) {
         let only_there = self.only_there(there.keys());
@@ -355,8 +357,8 @@ impl Negotiation {
         let none = Notes::default();
         for name in only_there.iter().rev() {
             let (Some(target), notes) = (there.get(name), notes.get(name).unwrap_or(&none)) else { continue };
-            let renamed = self.renamed_from(name).map(|to| Stays::Renamed(to.clone()));
-            let below = holding.contains(name).then_some(Stays::Below);
+            let renamed = self.renamed_from(name).map(|to| NotDestroyed::Renamed(to.clone()));
+            let below = holding.contains(name).then_some(NotDestroyed::Below);
             let path = name.below(&self.target).unwrap_or_default();
             let stays = renamed.or(below).or_else(|| stays(name, &path, target, notes, mirror, &homes));
             if let Some(stays) = stays.or_else(|| self.lives_on(target, there, mirror, &homes)) {
@@ -377,14 +379,14 @@ impl Negotiation {
         &self,
         target: &TargetDataset,
         there: &HashMap<DatasetName, TargetDataset>,
-        mirror: &Mirror,
+        mirror: &MissingPolicy,
         homes: &HashMap<Guid, Vec<Home<'_>>>,
-    ) -> Option<Stays> {
+    ) -> Option<NotDestroyed> {
         let known = target.snapshots.iter().filter_map(|version| Some((version.guid, homes.get(&version.guid)?)));
         for (guid, home) in known.flat_map(|(guid, homes)| homes.iter().map(move |home| (guid, home))) {
             let item = match home {
                 Home::Item(item) => item,
-                Home::Unselected(path) => return Some(Stays::Unselected(self.source.join(path).ok()?)),
+                Home::Unselected(path) => return Some(NotDestroyed::Unselected(self.source.join(path).ok()?)),
             };
             let copy = there.get(&item.target_name);
             let has_all = copy.is_some_and(|copy| target.snapshots.iter().all(|version| has(copy, version.guid)));
@@ -392,7 +394,7 @@ impl Negotiation {
             // What the source still has must be there; what it has no more goes where snapshots go.
             let has_it = copy.is_some_and(|copy| has(copy, guid));
             if !in_sync || !has_it || !(has_all || mirror.snapshots) {
-                return Some(Stays::HasMore(item.target_name.clone()));
+                return Some(NotDestroyed::HasMore(item.target_name.clone()));
             }
         }
         None
@@ -438,33 +440,33 @@ fn stays(
     path: &RelPath,
     target: &TargetDataset,
     notes: &Notes,
-    mirror: &Mirror,
+    mirror: &MissingPolicy,
     homes: &HashMap<Guid, Vec<Home<'_>>>,
-) -> Option<Stays> {
+) -> Option<NotDestroyed> {
     if is_set_aside(name) {
-        return Some(Stays::SetAside);
+        return Some(NotDestroyed::SetAside);
     }
     if target.snapshots.is_empty() {
         return match notes {
             Notes { placeholder: true, .. } => None,
-            Notes { put: Some(_), .. } => Some(Stays::NoSnapshots),
-            _ => Some(Stays::NotOurs),
+            Notes { put: Some(_), .. } => Some(NotDestroyed::NoSnapshots),
+            _ => Some(NotDestroyed::NotOurs),
         };
     }
     match &notes.put {
-        None => return Some(Stays::NotOurs),
-        Some(put) if put.by != mirror.by => return Some(Stays::OfAnother),
-        Some(put) if put.at.is_some_and(|at| at != place(path)) => return Some(Stays::OtherName),
+        None => return Some(NotDestroyed::NotOurs),
+        Some(put) if put.by != mirror.by => return Some(NotDestroyed::OfAnother),
+        Some(put) if put.at.is_some_and(|at| at != place(path)) => return Some(NotDestroyed::OtherName),
         Some(_) => {}
     }
-    let known = Known::new(target, notes.put.as_ref(), &mirror.format);
+    let provenance = Provenance::new(target, notes.put.as_ref(), &mirror.format);
     let foreign: Vec<SnapshotName> = target
         .snapshots
         .iter()
-        .filter(|version| !known.put(version) && !homes.contains_key(&version.guid))
+        .filter(|version| !provenance.put(version) && !homes.contains_key(&version.guid))
         .map(|version| version.snapshot_name())
         .collect();
-    (!foreign.is_empty()).then_some(Stays::Foreign(foreign))
+    (!foreign.is_empty()).then_some(NotDestroyed::Foreign(foreign))
 }
 
 /// Whether this, or what it lies in, has a name that `--set-aside` gives.

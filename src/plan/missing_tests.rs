@@ -30,9 +30,16 @@ fn negotiation(source: &[(&str, &[(&str, u64)])], exclude: &[&str]) -> Negotiati
     };
     let (selected, unselected): (Vec<_>, Vec<_>) =
         source.iter().map(dataset).partition(|dataset| filter.selects(&dataset.path));
-    Negotiation::new(&top, &name("b/t"), selected, false)
+    let all = 0..selected.len();
+    let mut negotiation = Negotiation::new(&top, &name("b/t"), selected, false)
         .with_tags(Tags::new("beta:22", Guid(1)))
-        .with_surroundings(&filter, unselected)
+        .with_surroundings(&filter, unselected);
+    for index in all {
+        // That nothing is in the way.
+        negotiation.relist(index, None);
+        negotiation.relisted(index, None);
+    }
+    negotiation
 }
 
 type Row<'a> = (&'a str, &'a [(&'a str, u64)], &'a str);
@@ -59,8 +66,8 @@ fn there(all: There<'_>) -> (HashMap<DatasetName, TargetDataset>, HashMap<Datase
     (datasets, notes)
 }
 
-fn both() -> Mirror {
-    Mirror { datasets: true, snapshots: true, ..Mirror::default() }
+fn both() -> MissingPolicy {
+    MissingPolicy { datasets: true, snapshots: true, ..MissingPolicy::default() }
 }
 
 fn missing(source: &[(&str, &[(&str, u64)])], exclude: &[&str], target: There<'_>) -> Missing {
@@ -72,7 +79,7 @@ fn goes(missing: &Missing) -> Vec<&str> {
     missing.datasets.iter().map(|doomed| doomed.dataset.as_str()).collect()
 }
 
-fn stay(missing: &Missing) -> Vec<(&str, &Stays)> {
+fn stay(missing: &Missing) -> Vec<(&str, &NotDestroyed)> {
     missing.stay.iter().map(|(name, why)| (name.as_str(), why)).collect()
 }
 
@@ -106,19 +113,19 @@ fn only_what_zfsync_has_put_there_goes() {
         ["b/t/thinned", "b/t/place/ours", "b/t/place", "b/t/ours/deep", "b/t/ours", "b/t/named"],
         "those below before those above"
     );
-    let own = || Stays::Foreign(vec!["own".parse().unwrap()]);
+    let own = || NotDestroyed::Foreign(vec!["own".parse().unwrap()]);
     assert_eq!(
         stay(&found),
         [
             ("b/t/between", &own()),
-            ("b/t/empty", &Stays::NoSnapshots),
+            ("b/t/empty", &NotDestroyed::NoSnapshots),
             ("b/t/first", &own()),
-            ("b/t/foreign", &Stays::NotOurs),
-            ("b/t/holds", &Stays::Below),
-            ("b/t/holds/foreign", &Stays::NotOurs),
+            ("b/t/foreign", &NotDestroyed::NotOurs),
+            ("b/t/holds", &NotDestroyed::Below),
+            ("b/t/holds/foreign", &NotDestroyed::NotOurs),
             ("b/t/later", &own()),
-            ("b/t/x.zfsync-20261124-143000", &Stays::SetAside),
-            ("b/t/yours", &Stays::OfAnother),
+            ("b/t/x.zfsync-20261124-143000", &NotDestroyed::SetAside),
+            ("b/t/yours", &NotDestroyed::OfAnother),
         ]
     );
 }
@@ -130,7 +137,7 @@ fn what_the_source_has_elsewhere_came_from_there() {
         &[("", &[("s1", 1)], "1"), ("/new", &[("x", 2), ("y", 3)], "3"), ("/old", &[("x", 2), ("y", 3)], "2")];
     assert_eq!(goes(&missing(source, &[], target)), ["b/t/old"], "y came later than the note");
     let unmarked: There<'_> = &[("", &[("s1", 1)], "1"), ("/old", &[("x", 2)], "-")];
-    assert_eq!(stay(&missing(source, &[], unmarked)), [("b/t/old", &Stays::NotOurs)]);
+    assert_eq!(stay(&missing(source, &[], unmarked)), [("b/t/old", &NotDestroyed::NotOurs)]);
 }
 
 #[test]
@@ -145,7 +152,7 @@ fn what_is_not_selected_stays() {
     ];
     let found = missing(source, &["skipped", "**/skipped"], target);
     assert_eq!(goes(&found), [""; 0]);
-    assert_eq!(stay(&found), [("b/t/gone", &Stays::Below)]);
+    assert_eq!(stay(&found), [("b/t/gone", &NotDestroyed::Below)]);
     assert_eq!(goes(&missing(source, &[], target)), ["b/t/skipped/gone", "b/t/gone/skipped", "b/t/gone"]);
 }
 
@@ -190,7 +197,7 @@ fn a_bookmark_protects_its_snapshot() {
     let mut source = SourceDataset { snapshots: versions(&[("s3", 3)]), ..SourceDataset::default() };
     source.bookmarks = versions(&[("m", 1)]);
     let negotiation = Negotiation::new(&name("a/s"), &name("b/t"), vec![source], false);
-    assert_eq!(negotiation.missing(&datasets, &notes, &both(), When::Before).undated(), ["b/t@s2"]);
+    assert_eq!(negotiation.missing(&datasets, &notes, &both(), When::After).undated(), ["b/t@s2"]);
 }
 
 #[test]
@@ -234,15 +241,15 @@ fn what_the_source_has_anywhere_lives_on() {
         ("/moved", &[("x", 5)], "5"),
     ];
     let (datasets, notes) = there(target);
-    let stays_by = |mirror: &Mirror| {
+    let stays_by = |mirror: &MissingPolicy| {
         let found = negotiation(source, &["attic", "attic/**"]).missing(&datasets, &notes, mirror, When::After);
         found.stay.into_iter().map(|(name, why)| (name.to_string(), why)).collect::<Vec<_>>()
     };
-    let moved = || ("b/t/moved".to_owned(), Stays::Unselected(name("a/s/attic/moved")));
+    let moved = || ("b/t/moved".to_owned(), NotDestroyed::Unselected(name("a/s/attic/moved")));
     assert_eq!(stays_by(&both()), [moved()]);
     // Snapshots of its own are not to go where only datasets are.
-    let datasets_only = Mirror { datasets: true, ..Mirror::default() };
-    assert_eq!(stays_by(&datasets_only), [moved(), ("b/t/old".to_owned(), Stays::HasMore(name("b/t/new")))]);
+    let datasets_only = MissingPolicy { datasets: true, ..MissingPolicy::default() };
+    assert_eq!(stays_by(&datasets_only), [moved(), ("b/t/old".to_owned(), NotDestroyed::HasMore(name("b/t/new")))]);
 }
 
 #[test]
@@ -263,7 +270,7 @@ fn what_got_another_name_on_the_target_stays() {
         ],
     );
     assert_eq!(goes(&found), ["b/t/kept"]);
-    assert_eq!(stay(&found), [("b/t/renamed", &Stays::OtherName), ("b/t/second", &Stays::OtherName)]);
+    assert_eq!(stay(&found), [("b/t/renamed", &NotDestroyed::OtherName), ("b/t/second", &NotDestroyed::OtherName)]);
 }
 
 mod any {
@@ -300,7 +307,7 @@ mod any {
             let target: Vec<Row<'_>> =
                 target.iter().map(|(path, all)| (*path, all.as_slice(), note)).collect();
             let (datasets, notes) = there(&target);
-            let mirror = Mirror { snapshots: !only, ..both() };
+            let mirror = MissingPolicy { snapshots: !only, ..both() };
             let found = negotiation(&source, &["x"]).missing(&datasets, &notes, &mirror, When::After);
             let kept: HashSet<Guid> = datasets
                 .iter()
@@ -375,7 +382,10 @@ fn what_the_source_has_again_stays() {
     let stay = negotiation.keep_what_is_back(&mut left, &later);
     let mut stay: Vec<_> = stay.iter().map(|(name, why)| (name.as_str(), why)).collect();
     stay.sort_by_key(|(name, _)| *name);
-    assert_eq!(stay, [("b/t/moved", &Stays::Back), ("b/t/up", &Stays::Below), ("b/t/up/back", &Stays::Back)]);
+    assert_eq!(
+        stay,
+        [("b/t/moved", &NotDestroyed::Back), ("b/t/up", &NotDestroyed::Below), ("b/t/up/back", &NotDestroyed::Back)]
+    );
     let goes: Vec<&str> = left.datasets.iter().map(|doomed| doomed.dataset.as_str()).collect();
     assert_eq!(goes, ["b/t/gone"]);
     assert_eq!(left.snapshots, [(name("b/t"), vec![("s1".parse().unwrap(), Guid(1))])]);

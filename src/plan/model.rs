@@ -1,20 +1,21 @@
 //! Two ZFS sides in memory, for tests: `receive` behaves as real ZFS without `-F` does (tried with OpenZFS 2.3.9), and a
-//! push goes the same way as in `exec`.
+//! push goes as in a run: [`Inquiry`] asks, and the machine of `exec` decides.
 
 mod answers;
-mod cures;
+mod push;
+mod resolutions;
 
 use std::collections::{BTreeMap, HashMap};
 
+use answers::answer;
+
 use super::{
-    Attempt, BaseKind, Conflict, Cures, EncryptionRules, Listing, Negotiation, Placement, Plan, PlannedDataset, Step,
-    Verdict,
+    Ask, BaseKind, Conflict, EncryptionRules, Inquiry, Listing, Negotiation, Placement, Plan, PlannedDataset,
+    Resolutions, Step,
 };
 use zfs::name::{DatasetName, Guid, RelPath, Txg};
 use zfs::{Kind, Refusal, Versions};
 
-/// So often a refused dataset is looked at again, as in `exec::machine`.
-const LOOKS: u32 = 3;
 /// Names asked for one dataset in all rounds together, at most.
 pub(crate) const MOST_NAMES: usize = 30;
 
@@ -68,21 +69,21 @@ impl Dataset {
 
 /// One side.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Side {
+pub(crate) struct ModelHost {
     pub datasets: BTreeMap<DatasetName, Dataset>,
     txg: u64,
 }
 
 /// A stream: what of each snapshot arrives.
 #[derive(Debug, Clone)]
-pub(crate) struct Stream {
+pub(crate) struct ModelStream {
     base: Option<u64>,
     snapshots: Vec<Snap>,
     kind: Kind,
     raw: bool,
 }
 
-impl Side {
+impl ModelHost {
     pub fn new(pool: &str) -> Self {
         let pool = pool.parse().unwrap();
         Self { datasets: BTreeMap::from([(pool, Dataset::new(Kind::Filesystem))]), txg: 0 }
@@ -119,7 +120,7 @@ impl Side {
     }
 
     /// `zfs send`; fails as the real one does when base or snapshot are not there (any more).
-    pub fn send(&self, dataset: &DatasetName, step: &Step) -> Result<Stream, String> {
+    pub fn send(&self, dataset: &DatasetName, step: &Step) -> Result<ModelStream, String> {
         let source = self.datasets.get(dataset).ok_or("dataset does not exist")?;
         let place = |guid: Guid, name: &str| {
             source.snapshots.iter().position(|snap| snap.guid == guid.0 && snap.name == name).ok_or("no such snapshot")
@@ -143,12 +144,12 @@ impl Side {
         assert!(step.base.is_some() || !step.intermediates);
         assert!(!step.intermediates || step.snapshots > 1, "-i costs less: {step:?}");
         let snapshots = source.snapshots[after..=to].to_vec();
-        Ok(Stream { base: base.map(|(guid, _)| guid), snapshots, kind: source.kind, raw: source.raw })
+        Ok(ModelStream { base: base.map(|(guid, _)| guid), snapshots, kind: source.kind, raw: source.raw })
     }
 
     /// `zfs recv`, without `-F` but for a filesystem that has proved to be empty.
-    pub fn receive(&mut self, planned: &PlannedDataset, first: bool, stream: &Stream) -> Result<(), Refusal> {
-        let new = first && planned.placement != Placement::Existing;
+    pub fn receive(&mut self, planned: &PlannedDataset, into: Placement, stream: &ModelStream) -> Result<(), Refusal> {
+        let new = into != Placement::Existing;
         for ancestor in planned.ancestors.iter().filter(|_| new) {
             match self.create(ancestor, Kind::Filesystem) {
                 Ok(()) | Err(Refusal::Exists) => {}
@@ -156,10 +157,10 @@ impl Side {
             }
         }
         let Some(mut base) = stream.base else {
-            if first && planned.placement == Placement::Overwrite {
+            if into == Placement::Overwrite {
                 return self.overwrite(planned, &stream.snapshots[0]);
             }
-            if first && planned.placement == Placement::IntoEmpty {
+            if into == Placement::IntoEmpty {
                 let fits = |dataset: &Dataset| dataset.is_empty() && dataset.kind == stream.kind;
                 if stream.raw || self.datasets.get(&planned.target).is_some_and(|dataset| dataset.raw) {
                     return Err(Refusal::EncryptedInPlace);
@@ -224,7 +225,7 @@ fn versions(snaps: &[Snap]) -> Versions {
 
 /// How a dataset ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum PushOutcome {
     InSync,
     NoSnapshots,
     Conflict(Conflict),
@@ -240,7 +241,7 @@ pub(crate) struct Job<'a> {
     pub selects: &'a dyn Fn(&RelPath) -> bool,
     pub newest_only: bool,
     pub skip_empty: bool,
-    pub cures: Cures,
+    pub resolutions: Resolutions,
 }
 
 /// What a push came to.
@@ -250,7 +251,7 @@ pub(crate) struct Report {
     pub listed: usize,
     pub refused: usize,
     /// By the target's name.
-    pub ends: BTreeMap<DatasetName, End>,
+    pub ends: BTreeMap<DatasetName, PushOutcome>,
     /// What was sent, in `zfs send`'s own notation.
     pub sent: Vec<(DatasetName, String)>,
 }
@@ -259,62 +260,37 @@ impl Job<'_> {
     /// From nothing to the plan, as `exec::push` does it; `between` may change the target before each question.
     pub fn negotiate(
         &self,
-        source: &Side,
-        target: &mut Side,
-        between: &mut dyn FnMut(&mut Side),
+        source: &ModelHost,
+        target: &mut ModelHost,
+        between: &mut dyn FnMut(&mut ModelHost),
         report: &mut Report,
     ) -> (Negotiation, Plan) {
         let selected = source.list_source(&self.source, self.selects);
         let mut negotiation = Negotiation::new(&self.source, &self.target, selected, self.newest_only);
         // A number of its own for each run, as the date is.
-        let stamp = if self.cures == Cures::default() { String::new() } else { format!("2026-{}", target.txg()) };
+        let stamp =
+            if self.resolutions == Resolutions::default() { String::new() } else { format!("2026-{}", target.txg()) };
         negotiation = negotiation
-            .with_cures(self.cures.clone(), &stamp)
+            .with_resolutions(self.resolutions.clone(), &stamp)
             .with_skip_empty(self.skip_empty)
             // What is stored where is not the model's business.
             .with_encryption(EncryptionRules { allow_unencrypted: true, ..EncryptionRules::default() })
-            .with_listing(if self.cures.any() { Listing::AllBehind } else { Listing::AsNeeded });
-        let mut asked: HashMap<String, usize> = HashMap::new();
-        loop {
-            let names = negotiation.questions();
-            if names.is_empty() {
-                break;
+            .with_listing(if self.resolutions.any() { Listing::AllBehind } else { Listing::AsNeeded });
+        let (mut inquiry, mut asked) = (Inquiry::default(), HashMap::new());
+        while let Some(ask) = inquiry.next(&mut negotiation).expect("the pool is there") {
+            if let Ask::Names(names) = &ask {
+                for name in names {
+                    *asked.entry(name.split('@').next().unwrap().to_owned()).or_default() += 1;
+                }
             }
-            for name in &names {
-                *asked.entry(name.split('@').next().unwrap().to_owned()).or_default() += 1;
-            }
-            report.rounds += 1;
-            between(target);
-            negotiation.answers(&target.answer(&names));
+            answer(ask, &mut negotiation, source, target, between, report);
         }
         assert!(report.rounds <= 3);
-        assert!(asked.values().all(|&names| names <= MOST_NAMES), "{asked:?}");
-        between(target);
-        Self::list(&mut negotiation, target, report);
-        let facts = source.facts(&negotiation.wants_facts(false));
-        negotiation.facts(&facts);
-        negotiation.written(&source.written(&negotiation.wants_written()));
-        let holders = negotiation.wants_holders();
-        let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
-        negotiation.holders(&holders, target.bases(&names));
-        let wanted = negotiation.wants_bases();
-        let names: Vec<String> = wanted.iter().map(|(_, name)| name.clone()).collect();
-        negotiation.bases(&wanted, target.bases(&names));
-        negotiation.iv_sets(&[]);
-        Self::list(&mut negotiation, target, report);
+        assert!(asked.values().all(|&names: &usize| names <= MOST_NAMES), "{asked:?}");
         let plan = negotiation.plan();
         self.check_plan(&plan);
         between(target);
         (negotiation, plan)
-    }
-
-    fn list(negotiation: &mut Negotiation, target: &Side, report: &mut Report) {
-        let unlisted = negotiation.unlisted();
-        report.listed += unlisted.len();
-        if !unlisted.is_empty() {
-            let listings = unlisted.into_iter().filter_map(|name| Some((name.clone(), target.list_target(&name)?)));
-            negotiation.listed(listings.collect());
-        }
     }
 
     fn check_plan(&self, plan: &Plan) {
@@ -328,103 +304,6 @@ impl Job<'_> {
                 assert_eq!(planned.top_ancestor, None);
             }
         }
-    }
-
-    /// Looks again after a refusal or a lost connection, as `exec::run` does it.
-    pub fn look(
-        source: &Side,
-        target: &Side,
-        negotiation: &mut Negotiation,
-        planned: &PlannedDataset,
-        (index, attempt): (usize, Option<Attempt>),
-    ) -> PlannedDataset {
-        negotiation.look_again(index, attempt);
-        negotiation.looked(index, target.list_target(&planned.target));
-        negotiation.facts(&source.facts(std::slice::from_ref(&planned.source)));
-        negotiation.written(&source.written(&negotiation.wants_written_of(index)));
-        negotiation.replan(index).unwrap()
-    }
-
-    /// A whole push, one dataset after the other.
-    pub fn push(&self, source: &Side, target: &mut Side, between: &mut dyn FnMut(&mut Side)) -> Report {
-        let mut report = Report::default();
-        let (mut negotiation, plan) = self.negotiate(source, target, between, &mut report);
-        let mut there: Vec<bool> = Vec::new();
-        let mut moved: Vec<bool> = Vec::new();
-        for (index, planned) in plan.datasets.iter().enumerate() {
-            let mut planned = planned.clone();
-            moved.push(plan.gated && planned.above.is_some_and(|above| moved[above]));
-            let waits_for = if plan.gated { planned.above } else { planned.after };
-            let skipped = waits_for.is_some_and(|above| !there[above]);
-            if moved[index] && !skipped {
-                planned = Self::look(source, target, &mut negotiation, &planned, (index, None));
-            }
-            let mut is_there = planned.is_there() && !skipped;
-            let end = if skipped {
-                End::Skipped
-            } else {
-                let (mut looks, mut cured) = (0, false);
-                loop {
-                    if let Verdict::Cure(remedy) = planned.verdict.clone() {
-                        assert!(!std::mem::replace(&mut cured, true), "cured twice: {remedy:?}");
-                        if let Err(refusal) = target.cure(&remedy.cure) {
-                            assert_eq!(refusal, Refusal::Exists, "{remedy:?}");
-                            break End::Conflict(remedy.conflict);
-                        }
-                        negotiation.cured(index);
-                        moved[index] |= remedy.cure.moves_below();
-                        planned = Self::look(source, target, &mut negotiation, &planned, (index, None));
-                        is_there = planned.is_there();
-                    }
-                    let (base, refusal) = match self.carry_out(source, target, &planned, &mut is_there, &mut report) {
-                        Ok(end) => break end,
-                        Err(refused) => refused,
-                    };
-                    report.refused += 1;
-                    looks += 1;
-                    let worth =
-                        matches!(refusal, Refusal::Modified | Refusal::NotNewest | Refusal::Exists | Refusal::Partial)
-                            || (refusal == Refusal::Missing && base.is_some());
-                    if !worth || looks > LOOKS {
-                        break End::Failed(refusal);
-                    }
-                    between(target);
-                    let attempt = Some(Attempt { base, refusal });
-                    planned = Self::look(source, target, &mut negotiation, &planned, (index, attempt));
-                    is_there = planned.is_there();
-                }
-            };
-            there.push(is_there);
-            report.ends.insert(planned.target.clone(), end);
-        }
-        report
-    }
-
-    fn carry_out(
-        &self,
-        source: &Side,
-        target: &mut Side,
-        planned: &PlannedDataset,
-        is_there: &mut bool,
-        report: &mut Report,
-    ) -> Result<End, (Option<Guid>, Refusal)> {
-        let steps = match &planned.verdict {
-            Verdict::NoSnapshots => return Ok(End::NoSnapshots),
-            Verdict::InSync => return Ok(End::InSync),
-            Verdict::Conflict(conflict) => return Ok(End::Conflict(conflict.clone())),
-            Verdict::Cure(_) => unreachable!("done before"),
-            Verdict::Blocked(why) => unreachable!("all keys are loaded, or needn't be: {why}"),
-            Verdict::Send(steps) | Verdict::FillEmpty(steps) | Verdict::Overwrite(steps) => steps,
-        };
-        for (at, step) in steps.iter().enumerate() {
-            assert!(!self.newest_only || !step.intermediates);
-            let Ok(stream) = source.send(&planned.source, step) else { return Ok(End::SendFailed) };
-            let received = target.receive(planned, !*is_there && at == 0, &stream);
-            received.map_err(|refusal| (step.base.as_ref().map(|base| base.guid), refusal))?;
-            report.sent.push((planned.target.clone(), notation(step)));
-            *is_there = true;
-        }
-        Ok(End::InSync)
     }
 }
 

@@ -1,10 +1,10 @@
 //! Names that are fine at the source and too long on the target, which has a longer one above them.
 
-use super::BaseKind;
-use super::SourceDataset;
-use super::diff::{Step, Verdict};
+use super::diff::Step;
 use super::foresee::Blocked;
 use super::item::Item;
+use super::verdict::Verdict;
+use super::{BaseKind, SourceDataset};
 use zfs::name::{DatasetName, MAX_NAME};
 
 /// A dataset of the source that can't be called so on the target.
@@ -34,13 +34,8 @@ impl Misfit {
 impl Item {
     /// Whether one of the snapshots that would arrive has a name that is too long. Before anything is given up for it.
     pub(super) fn name_too_long(&self, verdict: &Verdict) -> Option<Blocked> {
-        let steps = match verdict {
-            Verdict::Send(steps) | Verdict::FillEmpty(steps) | Verdict::Overwrite(steps) => steps,
-            Verdict::Cure(remedy) => &remedy.then,
-            Verdict::NoSnapshots | Verdict::InSync | Verdict::Conflict(_) | Verdict::Blocked(_) => return None,
-        };
         let room = MAX_NAME.saturating_sub(self.target_name.as_str().len() + 1);
-        let mut arriving = steps.iter().flat_map(|step| self.arriving(step));
+        let mut arriving = verdict.steps().iter().flat_map(|step| self.arriving(step));
         let long = arriving.find(|name| name.len() > room)?;
         Some(Blocked::NameTooLong { name: self.target_name.at(long) })
     }

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::diff::{Attempt, Verdict, diff, full};
+use super::diff::{Attempt, BaseKind, diff, full};
 use super::foresee::Seen;
-use super::item::{Item, Known, SourceFacts};
+use super::item::{Item, OnTarget, SourceFacts};
 use super::names::Misfit;
 use super::proof::Proof;
-use super::{Cures, Filter};
-use super::{SourceDataset, TargetDataset};
+use super::verdict::Verdict;
+use super::{Filter, Resolutions, SourceDataset, TargetDataset};
 use zfs::name::{DatasetName, Guid, RelPath, Txg};
 use zfs::{BaseFacts, Refusal, Tags, snapshot_of};
 
@@ -52,8 +52,8 @@ enum What {
     Dataset(DatasetName),
     /// Does the item's target exist?
     Target(usize),
-    Snapshot(usize, usize),
-    Bookmark(usize, usize),
+    /// Does it have this one of the item's snapshots, or what this one of its bookmarks is of?
+    Version(usize, BaseKind, usize),
 }
 
 /// The questions and what is known so far.
@@ -73,7 +73,7 @@ pub struct Negotiation {
     /// Whether bookmarks are believed that nothing proves.
     pub(super) allow_unproven: bool,
     /// What the user allows to be done about conflicts.
-    pub(super) cures: Cures,
+    pub(super) resolutions: Resolutions,
     /// The date in the names of what is set aside.
     pub(super) stamp: String,
     /// How datasets of the target are encrypted that hold what will be made.
@@ -118,23 +118,23 @@ impl Negotiation {
                 misfits.push(Misfit::new(source_name, target, &dataset));
                 return None;
             };
-            let known = if dataset.snapshots.is_empty() {
-                Known::Settled(Verdict::NoSnapshots)
+            let on_target = if dataset.snapshots.is_empty() {
+                OnTarget::Settled(Verdict::NoSnapshots)
             } else {
-                Known::Asked { snapshots: 0, bookmarks: 0 }
+                OnTarget::Asked { snapshots: 0, bookmarks: 0 }
             };
             Some(Item {
                 source: dataset,
                 source_name,
                 target_name,
-                known,
+                on_target,
                 attempt: None,
                 facts: None,
                 seen: None,
-                cured: false,
+                resolved: false,
                 was: None,
                 weighed_from: None,
-                mark: None,
+                agreed: None,
                 proofs: HashMap::new(),
             })
         };
@@ -150,7 +150,7 @@ impl Negotiation {
             skip_empty: false,
             encryption: EncryptionRules::default(),
             allow_unproven: false,
-            cures: Cures::default(),
+            resolutions: Resolutions::default(),
             stamp: String::new(),
             holders: HashMap::new(),
             others: HashSet::new(),
@@ -179,16 +179,16 @@ impl Negotiation {
 
     /// Solves conflicts as far as the user allows; `stamp` goes into the names of what is set aside.
     #[must_use]
-    pub fn with_cures(mut self, cures: Cures, stamp: &str) -> Self {
-        self.cures = cures;
+    pub fn with_resolutions(mut self, resolutions: Resolutions, stamp: &str) -> Self {
+        self.resolutions = resolutions;
         stamp.clone_into(&mut self.stamp);
         self
     }
 
     /// A conflict of this item was got out of the way. It is not done twice in a run.
-    pub fn cured(&mut self, index: usize) {
+    pub fn resolved(&mut self, index: usize) {
         if let Some(item) = self.items.get_mut(index) {
-            item.cured = true;
+            item.resolved = true;
             item.attempt = None;
             item.seen.iter_mut().for_each(Seen::is_old);
         }
@@ -223,21 +223,22 @@ impl Negotiation {
     /// What names didn't settle gets listed.
     fn give_up_asking(&mut self) {
         let everything = self.listing == Listing::AllBehind;
-        let unsettled = |known: &Known| match known {
-            Known::Asked { .. } => true,
+        let unsettled = |known: &OnTarget| match known {
+            OnTarget::Asked { .. } => true,
             // A run that may destroy something, or shows what one would, knows what is there.
-            Known::Based(..) => everything,
+            OnTarget::Based(..) => everything,
             _ => false,
         };
-        for item in self.items.iter_mut().filter(|item| unsettled(&item.known)) {
-            item.known = Known::Unlisted;
+        for item in self.items.iter_mut().filter(|item| unsettled(&item.on_target)) {
+            item.on_target = OnTarget::Unlisted;
         }
     }
 
     fn first_round(&self) -> Vec<What> {
         let wanted = self.items.iter().enumerate().filter(|(_, item)| !item.source.snapshots.is_empty());
-        let newest: Vec<What> =
-            wanted.map(|(index, item)| What::Snapshot(index, item.source.snapshots.len() - 1)).collect();
+        let newest: Vec<What> = wanted
+            .map(|(index, item)| What::Version(index, BaseKind::Snapshot, item.source.snapshots.len() - 1))
+            .collect();
         if newest.is_empty() {
             return newest;
         }
@@ -249,7 +250,7 @@ impl Negotiation {
         let mut names = Vec::new();
         let mut above = BTreeSet::new();
         for index in 0..self.items.len() {
-            let Known::Asked { snapshots, bookmarks } = self.items[index].known else { continue };
+            let OnTarget::Asked { snapshots, bookmarks } = self.items[index].on_target else { continue };
             if self.round == 1 {
                 self.placeholders(index, &mut above);
                 names.push(What::Target(index));
@@ -257,14 +258,16 @@ impl Negotiation {
             let item = &mut self.items[index];
             let total = item.source.snapshots.len();
             let until = total.min(snapshots + more_snapshots);
-            names.extend((snapshots..until).map(|age| What::Snapshot(index, total - 1 - age)));
+            names.extend((snapshots..until).map(|age| What::Version(index, BaseKind::Snapshot, total - 1 - age)));
             let marks = item.source.bookmarks.len();
             let marks_until = marks.min(bookmarks + more_bookmarks);
-            names.extend((bookmarks..marks_until).map(|age| What::Bookmark(index, marks - 1 - age)));
+            names.extend((bookmarks..marks_until).map(|age| What::Version(index, BaseKind::Bookmark, marks - 1 - age)));
             let tags = self.tags.as_ref().filter(|_| self.round == 1);
             let own = tags.and_then(|tags| tags.of(&item.target_name).newest(&item.source.bookmarks));
-            names.extend(own.filter(|at| marks - at > marks_until).map(|at| What::Bookmark(index, at)));
-            item.known = Known::Asked { snapshots: until, bookmarks: marks_until };
+            names.extend(
+                own.filter(|at| marks - at > marks_until).map(|at| What::Version(index, BaseKind::Bookmark, at)),
+            );
+            item.on_target = OnTarget::Asked { snapshots: until, bookmarks: marks_until };
         }
         above.into_iter().map(What::Dataset).chain(names).collect()
     }
@@ -292,18 +295,16 @@ impl Negotiation {
         match what {
             What::Dataset(name) => name.to_string(),
             What::Target(index) => self.items[*index].target_name.to_string(),
-            What::Snapshot(index, at) => self.snapshot_name(*index, *at, false),
-            What::Bookmark(index, at) => self.snapshot_name(*index, *at, true),
+            What::Version(index, kind, at) => self.snapshot_name(*index, *kind, *at),
         }
     }
 
     /// A bookmark is asked for as the snapshot it was made from.
-    fn snapshot_name(&self, index: usize, at: usize, bookmark: bool) -> String {
+    fn snapshot_name(&self, index: usize, kind: BaseKind, at: usize) -> String {
         let Item { source, target_name, .. } = &self.items[index];
-        let name = if bookmark {
-            source.bookmarks.get(at).map(|version| snapshot_of(&version))
-        } else {
-            source.snapshots.get(at).map(|version| version.name)
+        let name = match kind {
+            BaseKind::Snapshot => source.snapshots.get(at).map(|version| version.name),
+            BaseKind::Bookmark => source.bookmarks.get(at).map(|version| snapshot_of(&version)),
         };
         target_name.at(name.unwrap_or_default())
     }
@@ -336,20 +337,11 @@ impl Negotiation {
             }
             What::Target(index) => {
                 let item = &mut self.items[*index];
-                if there.is_none() && !matches!(item.known, Known::Settled(_)) {
-                    item.known = Known::Missing;
+                if there.is_none() && !matches!(item.on_target, OnTarget::Settled(_)) {
+                    item.on_target = OnTarget::Missing;
                 }
             }
-            What::Snapshot(index, at) => {
-                let item = &mut self.items[*index];
-                let Some(version) = item.source.snapshots.get(*at) else { return };
-                item.compare(there, version.guid, version.txg, *at as u64, false);
-            }
-            What::Bookmark(index, at) => {
-                let item = &mut self.items[*index];
-                let Some(version) = item.source.bookmarks.get(*at) else { return };
-                item.compare(there, version.guid, version.txg, *at as u64, true);
-            }
+            What::Version(index, kind, at) => self.items[*index].compare(there, *kind, *at),
         }
     }
 
@@ -357,14 +349,14 @@ impl Negotiation {
     fn conclude(&mut self) {
         let (target_exists, tags) = (self.target_exists, self.tags.as_ref());
         for item in &mut self.items {
-            if !target_exists && matches!(item.known, Known::Asked { .. }) {
-                item.known = Known::Missing;
+            if !target_exists && matches!(item.on_target, OnTarget::Asked { .. }) {
+                item.on_target = OnTarget::Missing;
             }
             item.settle(tags);
         }
         if self.round == 1 {
             for item in &mut self.items {
-                if let Known::Asked { snapshots, .. } = &mut item.known {
+                if let OnTarget::Asked { snapshots, .. } = &mut item.on_target {
                     *snapshots = 1;
                 }
             }
@@ -374,7 +366,7 @@ impl Negotiation {
     /// Target datasets that must be listed in full.
     #[must_use]
     pub fn unlisted(&self) -> Vec<DatasetName> {
-        let unlisted = self.items.iter().filter(|item| item.known == Known::Unlisted);
+        let unlisted = self.items.iter().filter(|item| item.on_target == OnTarget::Unlisted);
         unlisted.map(|item| item.target_name.clone()).collect()
     }
 
@@ -387,9 +379,9 @@ impl Negotiation {
 
     /// Takes the listings; a dataset that isn't among them doesn't exist.
     pub fn listed(&mut self, mut listings: HashMap<DatasetName, TargetDataset>) {
-        for item in self.items.iter_mut().filter(|item| item.known == Known::Unlisted) {
-            item.known = listings.remove(&item.target_name).map_or(Known::Missing, Known::Listed);
-            if item.known == Known::Missing {
+        for item in self.items.iter_mut().filter(|item| item.on_target == OnTarget::Unlisted) {
+            item.on_target = listings.remove(&item.target_name).map_or(OnTarget::Missing, OnTarget::Listed);
+            if item.on_target == OnTarget::Missing {
                 // The rest of a first receive was dropped, and with it the dataset.
                 self.existing.remove(&item.target_name);
                 self.target_exists &= item.target_name != self.target;
@@ -399,11 +391,11 @@ impl Negotiation {
 
     /// A receive for the dataset at `index` was refused, or its connection was lost (no attempt then): only a full listing
     /// tells what to do instead.
-    pub fn look_again(&mut self, index: usize, attempt: Option<Attempt>) {
+    pub fn relist(&mut self, index: usize, attempt: Option<Attempt>) {
         if let Some(item) = self.items.get_mut(index) {
             // That a dataset couldn't be created tells nothing about what is there now instead.
-            item.attempt = attempt.filter(|attempt| attempt.base.is_some() || item.known != Known::Missing);
-            item.known = Known::Unlisted;
+            item.attempt = attempt.filter(|attempt| attempt.base.is_some() || item.on_target != OnTarget::Missing);
+            item.on_target = OnTarget::Unlisted;
             // A refusal changes nothing; but whatever else leads here may have moved the dataset.
             if attempt.is_none() {
                 item.seen.iter_mut().for_each(Seen::is_old);
@@ -411,13 +403,13 @@ impl Negotiation {
         }
     }
 
-    /// Why the last receive for the dataset at `index` was refused, while that is being looked into.
+    /// Why the last receive for the dataset at `index` was refused, while its dataset is being relisted.
     #[must_use]
     pub fn refusal(&self, index: usize) -> Option<Refusal> {
         self.items.get(index)?.attempt.map(|attempt| attempt.refusal)
     }
 
-    /// The source's dataset at `index` was listed anew, after [`Negotiation::look_again`]: snapshots of it were gone.
+    /// The source's dataset at `index` was listed anew, after [`Negotiation::relist`]: snapshots of it were gone.
     pub fn source_relisted(&mut self, index: usize, listed: SourceDataset) {
         if let Some(item) = self.items.get_mut(index) {
             let path = std::mem::take(&mut item.source.path);
@@ -425,14 +417,14 @@ impl Negotiation {
             // What took its snapshots away may have taken it back behind its bookmarks, too.
             item.proofs.retain(|_, proof| matches!(proof, Proof::WentBack(_)));
             item.drop_false_marks();
-            (item.weighed_from, item.mark) = (None, None);
+            (item.weighed_from, item.agreed) = (None, None);
         }
     }
 
-    /// The listing that [`Negotiation::look_again`] waited for; `None`: the target doesn't exist.
-    pub fn looked(&mut self, index: usize, target: Option<TargetDataset>) {
+    /// The listing that [`Negotiation::relist`] waited for; `None`: the target doesn't exist.
+    pub fn relisted(&mut self, index: usize, target: Option<TargetDataset>) {
         if let Some(item) = self.items.get_mut(index) {
-            item.known = target.map_or(Known::Missing, Known::Listed);
+            item.on_target = target.map_or(OnTarget::Missing, OnTarget::Listed);
         }
     }
 
@@ -440,13 +432,13 @@ impl Negotiation {
     /// `all`, where encryption may matter, are all that are sent, and those right above what will be made.
     #[must_use]
     pub fn wants_facts(&self, all: bool) -> Vec<DatasetName> {
-        let known = |item: &Item| match item.known {
-            Known::Missing | Known::Listed(_) => true,
-            Known::Based(..) => all,
+        let known = |item: &Item| match item.on_target {
+            OnTarget::Missing | OnTarget::Listed(_) => true,
+            OnTarget::Based(..) => all,
             _ => false,
         };
         // What is made below an encrypted dataset may be in need of more.
-        let missing = self.items.iter().filter(|item| all && item.known == Known::Missing);
+        let missing = self.items.iter().filter(|item| all && item.on_target == OnTarget::Missing);
         let above: HashSet<&RelPath> =
             missing.filter_map(|item| self.holder(item)).map(|above| &above.source.path).collect();
         let held: HashSet<DatasetName> = if all { self.placeholders_to_make() } else { HashSet::new() };
@@ -474,15 +466,15 @@ impl Negotiation {
     }
 
     fn verdict_by_what_is_there(&self, item: &Item) -> Verdict {
-        match &item.known {
+        match &item.on_target {
             _ if item.source.snapshots.is_empty() => Verdict::NoSnapshots,
-            Known::Settled(verdict) => verdict.clone(),
-            Known::Based(kind, at) => Verdict::Send(item.steps(*kind, *at, self.newest_only)),
-            Known::Missing => match self.in_anothers(item).or_else(|| self.blocked_above(item)) {
+            OnTarget::Settled(verdict) => verdict.clone(),
+            OnTarget::Based(kind, at) => Verdict::with(Verdict::Send, item.steps(*kind, *at, self.newest_only)),
+            OnTarget::Missing => match self.in_anothers(item).or_else(|| self.blocked_above(item)) {
                 Some(blocked) => Verdict::Blocked(blocked),
-                None => Verdict::Send(full(&item.source, self.newest_only)),
+                None => Verdict::with(Verdict::Send, full(&item.source, self.newest_only)),
             },
-            Known::Listed(target) => {
+            OnTarget::Listed(target) => {
                 let kind = item.facts.map_or(target.kind, |facts| facts.kind);
                 let verdict = diff(&item.source, kind, target, item.attempt, self.newest_only);
                 match self.foresee(item, target, verdict) {
@@ -490,8 +482,7 @@ impl Negotiation {
                     verdict => verdict,
                 }
             }
-            // Unreachable when the rounds were gone through; to claim nothing is the safe answer.
-            Known::Asked { .. } | Known::Unlisted => Verdict::Send(Vec::new()),
+            OnTarget::Asked { .. } | OnTarget::Unlisted => Verdict::Unresolved,
         }
     }
 }

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::item::{Item, Known};
+use super::item::{Item, OnTarget};
 use super::negotiate::Negotiation;
 use super::{Conflict, ConflictKind, Misfit, Verdict};
 use zfs::Kind;
 use zfs::name::{DatasetName, RelPath};
 
 /// Where a dataset's first stream goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Placement {
     /// Into the dataset that is there.
@@ -63,7 +63,7 @@ pub struct Plan {
     pub misfits: Vec<Misfit>,
     /// The nearest dataset of the target, at TARGET or above, that exists; `None` when not even the pool does.
     pub nearest: Option<DatasetName>,
-    /// Whether each dataset has to wait until the one above it is through, since a cure could move or destroy it.
+    /// Whether each dataset has to wait until the one above it is through, since a resolution could move or destroy it.
     pub gated: bool,
 }
 
@@ -71,7 +71,7 @@ impl Plan {
     /// How many steps are known so far.
     #[must_use]
     pub fn steps(&self) -> usize {
-        self.datasets.iter().map(PlannedDataset::steps).sum()
+        self.datasets.iter().map(|planned| planned.verdict.steps().len()).sum()
     }
 }
 
@@ -89,14 +89,6 @@ impl PlannedDataset {
         };
         self.placement == Placement::Existing && !in_the_way
     }
-
-    fn steps(&self) -> usize {
-        match &self.verdict {
-            Verdict::Send(steps) | Verdict::FillEmpty(steps) | Verdict::Overwrite(steps) => steps.len(),
-            Verdict::Cure(remedy) => remedy.then.len(),
-            Verdict::NoSnapshots | Verdict::InSync | Verdict::Conflict(_) | Verdict::Blocked(_) => 0,
-        }
-    }
 }
 
 impl Negotiation {
@@ -113,7 +105,7 @@ impl Negotiation {
             datasets.push(planned);
         }
         let misfits = self.misfits.clone();
-        Plan { datasets, misfits, nearest: self.nearest(), gated: self.cures.touch_below() }
+        Plan { datasets, misfits, nearest: self.nearest(), gated: self.resolutions.touch_below() }
     }
 
     /// The plan of one item alone, after a refusal; what it would wait for has been received already.
@@ -131,10 +123,10 @@ impl Negotiation {
 
     fn place(&self, item: &Item, created: &HashMap<&RelPath, usize>) -> PlannedDataset {
         let verdict = self.verdict(item);
-        let placement = match (&verdict, &item.known) {
+        let placement = match (&verdict, &item.on_target) {
             (Verdict::FillEmpty(_), _) => Placement::IntoEmpty,
             (Verdict::Overwrite(_), _) => Placement::Overwrite,
-            (Verdict::Send(_) | Verdict::Blocked(_), Known::Missing) => Placement::Create,
+            (Verdict::Send(_) | Verdict::Blocked(_), OnTarget::Missing) => Placement::Create,
             _ => Placement::Existing,
         };
         let mut planned = PlannedDataset {

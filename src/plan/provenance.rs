@@ -9,13 +9,13 @@ use zfs::{Put, Version};
 pub(super) const MAX_FOREIGN: usize = 400;
 
 /// Tells which snapshots of a dataset zfsync has put there.
-pub(super) struct Known<'a> {
+pub(super) struct Provenance<'a> {
     put: Option<&'a Put>,
     upto: Option<Txg>,
     format: &'a Format,
 }
 
-impl<'a> Known<'a> {
+impl<'a> Provenance<'a> {
     pub(super) fn new(target: &TargetDataset, put: Option<&'a Put>, format: &'a Format) -> Self {
         // What is older than the newest that came needn't have come: only a comparison tells.
         let upto = put.and_then(|put| {

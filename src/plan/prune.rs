@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::SourceDataset;
 use super::calendar::Calendar;
+use super::keep::{Kept, Needed, Scope, kept, needed_by};
 use super::retention::{KeptBy, Rules};
-use super::thin::{Needed, Scope, Stays, needed_by, thin};
 use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
 use zfs::{KnownTarget, Tag, Version, Versions, known_targets};
 
@@ -79,14 +79,14 @@ impl Choice<'_> {
             needed: 0,
             needed_by: BTreeSet::new(),
         };
-        let stays = thin(snapshots, self.scope, self.rules, self.calendar, needed, age);
+        let stays = kept(snapshots, self.scope, self.rules, self.calendar, needed, age);
         for (snapshot, stays) in snapshots.iter().zip(stays) {
             match stays {
                 None => cut.goes.push((snapshot.snapshot_name(), snapshot.guid)),
-                Some(Stays::Rule(KeptBy::Future)) => cut.ahead.push(snapshot.snapshot_name()),
-                Some(Stays::Rule(_)) => cut.by_rule += 1,
-                Some(Stays::OutOfScope) => cut.out_of_scope += 1,
-                Some(Stays::NeededBy(who)) => {
+                Some(Kept::Rule(KeptBy::Future)) => cut.ahead.push(snapshot.snapshot_name()),
+                Some(Kept::Rule(_)) => cut.by_rule += 1,
+                Some(Kept::OutOfScope) => cut.out_of_scope += 1,
+                Some(Kept::NeededBy(who)) => {
                     cut.needed += 1;
                     cut.needed_by.insert(who);
                 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::TargetDataset;
 use super::Verdict;
-use super::item::Known;
+use super::item::OnTarget;
 use super::negotiate::Negotiation;
 use zfs::name::{DatasetName, Guid, SnapshotName};
 use zfs::{KnownTarget, Tag, known_targets, snapshot_of};
@@ -87,7 +87,7 @@ impl Negotiation {
         self.items
             .iter()
             .enumerate()
-            .filter(|(_, item)| matches!(item.known, Known::Missing) && !item.source.snapshots.is_empty())
+            .filter(|(_, item)| matches!(item.on_target, OnTarget::Missing) && !item.source.snapshots.is_empty())
     }
 
     /// Whether TARGET itself exists.
@@ -166,10 +166,10 @@ impl Negotiation {
             return true;
         }
         let item = name.below(&self.target).and_then(|path| self.find(&path));
-        item.is_some_and(|item| match &item.known {
-            Known::Based(..) | Known::Listed(_) | Known::Unlisted => true,
-            Known::Settled(verdict) => *verdict != Verdict::NoSnapshots,
-            Known::Asked { .. } | Known::Missing => false,
+        item.is_some_and(|item| match &item.on_target {
+            OnTarget::Based(..) | OnTarget::Listed(_) | OnTarget::Unlisted => true,
+            OnTarget::Settled(verdict) => *verdict != Verdict::NoSnapshots,
+            OnTarget::Asked { .. } | OnTarget::Missing => false,
         })
     }
 
@@ -183,8 +183,8 @@ impl Negotiation {
             let was = before(&item.target_name, moves);
             if was != item.target_name {
                 item.was = Some(was);
-                if matches!(item.known, Known::Missing) {
-                    item.known = Known::Unlisted;
+                if matches!(item.on_target, OnTarget::Missing) {
+                    item.on_target = OnTarget::Unlisted;
                 }
             }
         }

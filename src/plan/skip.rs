@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::SourceDataset;
-use super::diff::{BaseKind, Step, Verdict, newest_common};
-use super::item::Known;
+use super::diff::{BaseKind, Step, newest_common};
+use super::item::OnTarget;
 use super::negotiate::Negotiation;
+use super::verdict::Verdict;
 use zfs::Version;
 use zfs::name::Guid;
 
@@ -79,14 +80,12 @@ impl Negotiation {
         let Some(item) = self.items.get(index).filter(|_| self.skip_empty && !self.newest_only) else {
             return Vec::new();
         };
-        let steps = match (self.verdict(item), &item.known) {
-            (Verdict::Send(steps) | Verdict::FillEmpty(steps) | Verdict::Overwrite(steps), _) => steps,
-            (Verdict::Cure(remedy), _) => remedy.then,
+        let steps = match (self.verdict(item), &item.on_target) {
             // It may be about the name of one that changes nothing.
-            (Verdict::Conflict(_), Known::Listed(target)) => newest_common(&item.source, target)
+            (Verdict::Conflict(_), OnTarget::Listed(target)) => newest_common(&item.source, target)
                 .map(|common| common.steps(&item.source, self.newest_only))
                 .unwrap_or_default(),
-            (Verdict::NoSnapshots | Verdict::InSync | Verdict::Conflict(_) | Verdict::Blocked(_), _) => Vec::new(),
+            (verdict, _) => verdict.steps().to_vec(),
         };
         let Range { start, end } = item.source.between(&steps);
         let unknown = (start..item.weighed_from.unwrap_or(end).min(end)).filter_map(|at| item.source.snapshots.get(at));

@@ -74,7 +74,7 @@ pub struct SnapshotPlan {
     pub pools: Vec<PoolSnapshots>,
     /// Left out, as nothing was written since their newest snapshots.
     pub unchanged: Vec<DatasetName>,
-    /// Left out, as they can't have one: see [`State::incomplete`].
+    /// Left out, as they can't have one: see [`SnapshotState::incomplete`].
     pub incomplete: Vec<DatasetName>,
     /// Whether there was no own snapshot before.
     pub is_first: bool,
@@ -111,7 +111,7 @@ impl<'a> Selection<'a> {
         Self { trees, filter, if_changed, datasets }
     }
 
-    /// The datasets of which the [`State`] must be known: those without snapshots may be incomplete, those with some may be
+    /// The datasets of which the [`SnapshotState`] must be known: those without snapshots may be incomplete, those with some may be
     /// unchanged.
     #[must_use]
     pub fn questions(&self) -> Vec<DatasetName> {

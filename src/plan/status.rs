@@ -13,10 +13,10 @@ use super::{SourceDataset, TargetDataset};
 use zfs::Version;
 use zfs::name::{DatasetName, RelPath, SnapshotName};
 
-/// What a dataset is on a target.
+/// How far a dataset is on a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum SyncState {
     /// The source's newest snapshot is there.
     InSync,
     /// An older one is.
@@ -33,7 +33,7 @@ pub enum State {
     NoSnapshots,
 }
 
-impl State {
+impl SyncState {
     /// All of them, the worst first.
     pub const ALL: [Self; 7] =
         [Self::Conflict, Self::Missing, Self::Partial, Self::Behind, Self::NoSnapshots, Self::TargetOnly, Self::InSync];
@@ -70,13 +70,13 @@ pub enum Clash {
     NameTaken,
 }
 
-/// A side of a comparison.
+/// The host that can tell something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// The source.
-    Here,
-    /// The target.
-    There,
+pub enum HostRole {
+    /// That of the source.
+    Sender,
+    /// That of the target.
+    Receiver,
 }
 
 /// A snapshot and when it was made.
@@ -87,7 +87,7 @@ pub struct Moment {
     /// Seconds since 1970, as soon as somebody has told.
     pub creation: Option<i64>,
     /// Who is to be asked for that, and for which full name.
-    pub asked: (Side, String),
+    pub asked: (HostRole, String),
 }
 
 /// One dataset on one target.
@@ -98,7 +98,7 @@ pub struct DatasetStatus {
     /// The target's.
     pub target: String,
     /// What it is there.
-    pub state: State,
+    pub state: SyncState,
     /// Why it is in conflict.
     pub clash: Option<Clash>,
     /// The snapshots that this is about: the target's own ones, or those whose names are taken.
@@ -197,7 +197,7 @@ impl DatasetStatus {
     #[must_use]
     pub fn behind(&self, now: i64) -> Option<u64> {
         match (self.state, &self.oldest_lacking) {
-            (State::TargetOnly | State::NoSnapshots, _) => None,
+            (SyncState::TargetOnly | SyncState::NoSnapshots, _) => None,
             (_, None) => Some(0),
             (_, Some(oldest)) => Some(age(oldest.creation?, now)),
         }
@@ -212,16 +212,16 @@ impl DatasetStatus {
     /// Whether the source has something to send, and so a copy is expected.
     #[must_use]
     pub fn is_replicated(&self) -> bool {
-        !matches!(self.state, State::TargetOnly | State::NoSnapshots)
+        !matches!(self.state, SyncState::TargetOnly | SyncState::NoSnapshots)
     }
 
     /// How bad it is.
     #[must_use]
     pub fn level(&self, limits: &Limits, now: i64) -> Level {
         match self.state {
-            State::Conflict | State::Missing => Level::Critical,
-            State::Behind | State::Partial => limits.judge(self.behind(now)),
-            State::InSync | State::TargetOnly | State::NoSnapshots => Level::Ok,
+            SyncState::Conflict | SyncState::Missing => Level::Critical,
+            SyncState::Behind | SyncState::Partial => limits.judge(self.behind(now)),
+            SyncState::InSync | SyncState::TargetOnly | SyncState::NoSnapshots => Level::Ok,
         }
     }
 
@@ -233,13 +233,13 @@ impl DatasetStatus {
 
     /// The full names of the snapshots whose dates are to be asked for on a side.
     #[must_use]
-    pub fn undated(&self, side: Side) -> Vec<String> {
+    pub fn undated(&self, side: HostRole) -> Vec<String> {
         let all = [&self.newest_here, &self.newest_there, &self.common, &self.oldest_lacking].into_iter().flatten();
         all.filter(|moment| moment.asked.0 == side).map(|moment| moment.asked.1.clone()).collect()
     }
 
     /// Takes the dates that a side has told.
-    pub fn date(&mut self, side: Side, dates: &HashMap<String, i64>) {
+    pub fn date(&mut self, side: HostRole, dates: &HashMap<String, i64>) {
         for moment in self.moments().filter(|moment| moment.asked.0 == side) {
             moment.creation = dates.get(&moment.asked.1).copied();
         }
@@ -263,8 +263,8 @@ impl Status {
     #[must_use]
     pub fn nothing(&self) -> Option<Nothing> {
         let rows = self.targets.iter().find_map(|target| target.found.as_ref().ok())?;
-        let selected = rows.iter().filter(|row| row.state != State::TargetOnly).count();
-        Nothing::of(&self.source, selected, rows.iter().filter(|row| row.state == State::NoSnapshots).count())
+        let selected = rows.iter().filter(|row| row.state != SyncState::TargetOnly).count();
+        Nothing::of(&self.source, selected, rows.iter().filter(|row| row.state == SyncState::NoSnapshots).count())
     }
 
     /// How bad it is: the worst of all.
@@ -319,21 +319,21 @@ impl Place {
         Self { here: full(source), there: full(target) }
     }
 
-    fn moment(&self, side: Side, name: &str, shown: &str) -> Moment {
-        let dataset = if side == Side::Here { &self.here } else { &self.there };
+    fn moment(&self, side: HostRole, name: &str, shown: &str) -> Moment {
+        let dataset = if side == HostRole::Sender { &self.here } else { &self.there };
         let asked = (side, format!("{dataset}@{name}"));
         Moment { name: SnapshotName::from_checked(shown), creation: None, asked }
     }
 
     fn here(&self, version: Version<'_>) -> Moment {
-        self.moment(Side::Here, version.name, version.name)
+        self.moment(HostRole::Sender, version.name, version.name)
     }
 
     fn there(&self, version: Version<'_>) -> Moment {
-        self.moment(Side::There, version.name, version.name)
+        self.moment(HostRole::Receiver, version.name, version.name)
     }
 
-    fn row(&self, state: State) -> DatasetStatus {
+    fn row(&self, state: SyncState) -> DatasetStatus {
         DatasetStatus {
             dataset: self.here.clone(),
             target: self.there.clone(),
@@ -354,13 +354,13 @@ impl Place {
 
     fn only_there(&self, there: &TargetDataset) -> DatasetStatus {
         let newest_there = there.snapshots.newest().map(|version| self.there(version));
-        DatasetStatus { partial: there.partial, newest_there, ..self.row(State::TargetOnly) }
+        DatasetStatus { partial: there.partial, newest_there, ..self.row(SyncState::TargetOnly) }
     }
 
     fn compare(&self, source: &SourceDataset, there: Option<&TargetDataset>) -> DatasetStatus {
         let common = there.and_then(|there| newest_common(source, there));
         let lacking = |version: &Version<'_>| common.as_ref().is_none_or(|common| version.txg > common.version.txg);
-        let mut row = self.row(State::NoSnapshots);
+        let mut row = self.row(SyncState::NoSnapshots);
         row.newest_here = source.snapshots.newest().map(|version| self.here(version));
         row.oldest_lacking = source.snapshots.iter().find(lacking).map(|version| self.here(version));
         row.lacking = source.snapshots.iter().filter(lacking).count();
@@ -374,7 +374,7 @@ impl Place {
             row.newest_there = there.snapshots.newest().map(|newest| self.newest_there(source, newest));
         }
         (row.state, row.clash, row.own) = judge(source, there, common.as_ref());
-        if matches!(row.state, State::Behind | State::Partial | State::Missing) {
+        if matches!(row.state, SyncState::Behind | SyncState::Partial | SyncState::Missing) {
             row.steps = common.map_or_else(|| full(source, false), |common| common.steps(source, false));
         }
         row
@@ -383,7 +383,7 @@ impl Place {
     /// A snapshot keeps its date when it is sent, so what the source has too needs no question to the target.
     fn newest_there(&self, source: &SourceDataset, newest: Version<'_>) -> Moment {
         let same = source.snapshots.iter().rev().find(|version| version.guid == newest.guid);
-        same.map_or_else(|| self.there(newest), |same| self.moment(Side::Here, same.name, newest.name))
+        same.map_or_else(|| self.there(newest), |same| self.moment(HostRole::Sender, same.name, newest.name))
     }
 }
 
@@ -392,19 +392,19 @@ fn judge(
     source: &SourceDataset,
     there: Option<&TargetDataset>,
     common: Option<&Common<'_>>,
-) -> (State, Option<Clash>, Vec<SnapshotName>) {
+) -> (SyncState, Option<Clash>, Vec<SnapshotName>) {
     let clear = |state| (state, None, Vec::new());
-    let conflict = |clash, own| (State::Conflict, Some(clash), own);
-    let Some(newest) = source.snapshots.newest() else { return clear(State::NoSnapshots) };
-    let Some(there) = there else { return clear(State::Missing) };
+    let conflict = |clash, own| (SyncState::Conflict, Some(clash), own);
+    let Some(newest) = source.snapshots.newest() else { return clear(SyncState::NoSnapshots) };
+    let Some(there) = there else { return clear(SyncState::Missing) };
     if there.snapshots.iter().any(|version| version.guid == newest.guid) {
-        return clear(State::InSync);
+        return clear(SyncState::InSync);
     }
     let Some(common) = common else {
         return match () {
             () if !there.snapshots.is_empty() => conflict(Clash::NoCommon, Vec::new()),
-            () if there.partial => clear(State::Partial),
-            () if there.empty => clear(State::Missing),
+            () if there.partial => clear(SyncState::Partial),
+            () if there.empty => clear(SyncState::Missing),
             () => conflict(Clash::DataWithoutSnapshots, Vec::new()),
         };
     };
@@ -423,7 +423,7 @@ fn judge(
     if !taken.is_empty() {
         return conflict(Clash::NameTaken, taken);
     }
-    clear(if there.partial { State::Partial } else { State::Behind })
+    clear(if there.partial { SyncState::Partial } else { SyncState::Behind })
 }
 
 #[cfg(test)]

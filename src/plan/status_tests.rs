@@ -57,7 +57,7 @@ fn one(here: &SourceDataset, there: Option<TargetDataset>) -> DatasetStatus {
 
 /// As if each snapshot `sN` had been made at second 1000 N.
 fn dated(mut row: DatasetStatus) -> DatasetStatus {
-    for side in [Side::Here, Side::There] {
+    for side in [HostRole::Sender, HostRole::Receiver] {
         let names = row.undated(side).into_iter();
         let told = names.map(|name| (name.clone(), name.rsplit_once("@s").unwrap().1.parse::<i64>().unwrap() * 1000));
         row.date(side, &told.collect());
@@ -71,27 +71,30 @@ const THREE: List<'_> = &[("s1", 1, 10), ("s2", 2, 20), ("s3", 3, 30)];
 fn in_sync_is_told_by_guid_and_not_by_name_or_age() {
     let here = source("", THREE, &[]);
     let row = dated(one(&here, Some(target(&[("renamed", 3, 700)]))));
-    assert_eq!((row.state, row.lacking, row.behind(i64::MAX)), (State::InSync, 0, Some(0)));
+    assert_eq!((row.state, row.lacking, row.behind(i64::MAX)), (SyncState::InSync, 0, Some(0)));
     assert_eq!(row.common.as_ref().unwrap().creation, Some(3000));
     // The target's own name is shown, and the source asked for the date.
     let newest = row.newest_there.unwrap();
     assert_eq!((newest.name.as_str(), newest.creation), ("renamed", Some(3000)));
     // What the target has beyond that is no conflict for a push either.
     let row = one(&here, Some(target(&[("s3", 3, 700), ("own", 9, 800)])));
-    assert_eq!((row.state, row.newest_there.unwrap().asked), (State::InSync, (Side::There, "t/x@own".to_owned())));
+    assert_eq!(
+        (row.state, row.newest_there.unwrap().asked),
+        (SyncState::InSync, (HostRole::Receiver, "t/x@own".to_owned()))
+    );
     let cut = TargetDataset { partial: true, ..target(&[("s3", 3, 700)]) };
     let row = one(&here, Some(cut));
-    assert_eq!((row.state, row.partial), (State::InSync, true));
+    assert_eq!((row.state, row.partial), (SyncState::InSync, true));
     // The same name with another guid is nothing in common.
     let row = one(&here, Some(target(&[("s3", 99, 700)])));
-    assert_eq!((row.state, row.clash), (State::Conflict, Some(Clash::NoCommon)));
+    assert_eq!((row.state, row.clash), (SyncState::Conflict, Some(Clash::NoCommon)));
 }
 
 #[test]
 fn behind_counts_from_the_newest_common_one() {
     let here = source("", &[("s1", 1, 10), ("s2", 2, 20), ("s3", 3, 30), ("s4", 4, 40)], &[]);
     let row = dated(one(&here, Some(target(&[("s1", 1, 5), ("s2", 2, 6)]))));
-    assert_eq!((row.state, row.lacking), (State::Behind, 2));
+    assert_eq!((row.state, row.lacking), (SyncState::Behind, 2));
     // Since the oldest that is lacking was made; and from the newest common one to the newest.
     assert_eq!((row.behind(NOW), row.gap()), (Some(7000), Some(2000)));
     assert_eq!(row.oldest_lacking.unwrap().name.as_str(), "s3");
@@ -107,13 +110,13 @@ fn behind_counts_from_the_newest_common_one() {
 fn a_bookmark_is_common_too_and_its_date_is_the_targets() {
     let here = source("", &[("s3", 3, 30), ("s4", 4, 40)], &[("zfsync-mark", 2, 20)]);
     let row = dated(one(&here, Some(target(&[("s2", 2, 6)]))));
-    assert_eq!((row.state, row.lacking, row.behind(NOW), row.gap()), (State::Behind, 2, Some(7000), Some(2000)));
+    assert_eq!((row.state, row.lacking, row.behind(NOW), row.gap()), (SyncState::Behind, 2, Some(7000), Some(2000)));
     let common = row.common.unwrap();
-    assert_eq!((common.name.as_str(), common.asked), ("s2", (Side::There, "t/x@s2".to_owned())));
+    assert_eq!((common.name.as_str(), common.asked), ("s2", (HostRole::Receiver, "t/x@s2".to_owned())));
     assert_eq!(row.steps.len(), 2);
     let ahead = source("", &[("s1", 1, 10)], &[("mark", 2, 20)]);
     let row = one(&ahead, Some(target(&[("s2", 2, 6)])));
-    assert_eq!((row.state, row.clash), (State::Conflict, Some(Clash::Ahead)));
+    assert_eq!((row.state, row.clash), (SyncState::Conflict, Some(Clash::Ahead)));
 }
 
 #[test]
@@ -124,27 +127,27 @@ fn missing_partial_and_conflicts() {
     let none = Vec::<String>::new;
     let missing = dated(one(&here, None));
     assert_eq!((missing.lacking, missing.behind(NOW), missing.gap(), missing.steps.len()), (3, Some(9000), None, 2));
-    assert_eq!(state(missing), (State::Missing, None, none()));
+    assert_eq!(state(missing), (SyncState::Missing, None, none()));
     let empty = TargetDataset { empty: true, ..target(&[]) };
-    assert_eq!(state(one(&here, Some(empty.clone()))), (State::Missing, None, none()));
+    assert_eq!(state(one(&here, Some(empty.clone()))), (SyncState::Missing, None, none()));
     let first = TargetDataset { partial: true, ..target(&[]) };
-    assert_eq!(state(one(&here, Some(first))), (State::Partial, None, none()));
+    assert_eq!(state(one(&here, Some(first))), (SyncState::Partial, None, none()));
     let cut = TargetDataset { partial: true, ..target(&[("s1", 1, 5)]) };
     let row = dated(one(&here, Some(cut)));
     assert_eq!(row.behind(NOW), Some(8000));
-    assert_eq!(state(row), (State::Partial, None, none()));
+    assert_eq!(state(row), (SyncState::Partial, None, none()));
     let full = Some(Clash::DataWithoutSnapshots);
-    assert_eq!(state(one(&here, Some(target(&[])))), (State::Conflict, full, none()));
+    assert_eq!(state(one(&here, Some(target(&[])))), (SyncState::Conflict, full, none()));
     let own = target(&[("s1", 1, 5), ("own", 8, 6), ("mine", 9, 7)]);
     let names = vec!["own".to_owned(), "mine".to_owned()];
-    assert_eq!(state(one(&here, Some(own))), (State::Conflict, Some(Clash::Diverged), names));
+    assert_eq!(state(one(&here, Some(own))), (SyncState::Conflict, Some(Clash::Diverged), names));
     let taken = target(&[("s3", 8, 4), ("s1", 1, 5)]);
     let names = vec!["s3".to_owned()];
-    assert_eq!(state(one(&here, Some(taken))), (State::Conflict, Some(Clash::NameTaken), names));
+    assert_eq!(state(one(&here, Some(taken))), (SyncState::Conflict, Some(Clash::NameTaken), names));
     let nothing = source("", &[], &[("mark", 1, 1)]);
     for there in [None, Some(empty), Some(target(&[("x", 1, 1)]))] {
         let row = one(&nothing, there);
-        assert_eq!((row.state, row.behind(NOW), row.lacking), (State::NoSnapshots, None, 0));
+        assert_eq!((row.state, row.behind(NOW), row.lacking), (SyncState::NoSnapshots, None, 0));
     }
 }
 
@@ -165,15 +168,15 @@ fn the_whole_tree_is_told_in_its_order_and_only_what_is_selected() {
     assert_eq!(
         told,
         [
-            ("s", "t/x", State::InSync),
-            ("s/a", "t/x/a", State::Missing),
-            ("s/a/old", "t/x/a/old", State::TargetOnly),
-            ("s/a/z", "t/x/a/z", State::NoSnapshots),
-            ("s/a b", "t/x/a b", State::InSync),
-            ("s/gone", "t/x/gone", State::TargetOnly),
+            ("s", "t/x", SyncState::InSync),
+            ("s/a", "t/x/a", SyncState::Missing),
+            ("s/a/old", "t/x/a/old", SyncState::TargetOnly),
+            ("s/a/z", "t/x/a/z", SyncState::NoSnapshots),
+            ("s/a b", "t/x/a b", SyncState::InSync),
+            ("s/gone", "t/x/gone", SyncState::TargetOnly),
         ]
     );
-    assert_eq!(rows[2].undated(Side::There), ["t/x/a/old@s1"]);
+    assert_eq!(rows[2].undated(HostRole::Receiver), ["t/x/a/old@s1"]);
     assert_eq!(rows[2].behind(NOW), None);
     let filter = Filter::new(None, &[], &["a".into(), "gone".into()]).unwrap();
     let here: Vec<_> = here.into_iter().filter(|dataset| filter.selects(&dataset.path)).collect();
@@ -186,7 +189,7 @@ fn a_name_that_is_too_long_there_is_missing() {
     let here: DatasetName = format!("s/{}", "x".repeat(253)).parse().unwrap();
     let path = here.below(&"s".parse().unwrap()).unwrap();
     let row = one(&SourceDataset { path, ..source("", THREE, &[]) }, None);
-    assert_eq!((row.state, row.target.len()), (State::Missing, 257));
+    assert_eq!((row.state, row.target.len()), (SyncState::Missing, 257));
 }
 
 #[test]
@@ -241,7 +244,7 @@ fn nothing_to_replicate_is_not_well() {
     let found_there = |found| TargetStatus { target: "b:t/x".into(), found, kept: false, last_run: None };
     let mut status = Status { source: "s".parse().unwrap(), now: NOW, limits: Limits::default(), targets: Vec::new() };
     let none = one(&source("", &[], &[]), None);
-    assert_eq!(none.state, State::NoSnapshots);
+    assert_eq!(none.state, SyncState::NoSnapshots);
     for (rows, words) in [(Vec::new(), "no dataset of s is selected"), (vec![none.clone()], "has no snapshot")] {
         status.targets = vec![found_there(Ok(rows))];
         assert_eq!(status.level(), Level::Unknown);

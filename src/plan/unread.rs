@@ -2,7 +2,7 @@
 
 use super::Verdict;
 use super::foresee::Blocked;
-use super::item::{Item, Known};
+use super::item::{Item, OnTarget};
 use super::negotiate::Negotiation;
 use zfs::name::DatasetName;
 
@@ -17,7 +17,7 @@ impl Negotiation {
             self.existing.insert(dataset.clone());
             let known = |item: &&mut Item| item.target_name == dataset && !item.source.snapshots.is_empty();
             if let Some(item) = self.items.iter_mut().find(known) {
-                item.known = Known::Settled(Verdict::Blocked(Blocked::Unreadable { words }));
+                item.on_target = OnTarget::Settled(Verdict::Blocked(Blocked::Unreadable { words }));
             }
             self.unread.insert(dataset);
         }

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use helper::wire::{Reply, Request};
-use zfs::Note;
 use zfs::name::DatasetName;
+use zfs::{Note, Query};
 
 /// So many snapshots may be in the answer to any listing, and so many more for each dataset that was named in it.
 const SNAPSHOTS: (usize, usize) = (200_000, 10_000);
@@ -24,6 +24,8 @@ const NAME: usize = 64;
 const BEAT: Duration = Duration::from_millis(500);
 /// Most features of a pool that a stream can need.
 const FEATURES: usize = 64;
+/// Most estimates of one stream: `zfs send -v` makes one.
+const ESTIMATES: usize = 100;
 
 /// The questions that are open.
 #[derive(Debug, Default)]
@@ -55,6 +57,10 @@ enum Question {
     Receive {
         heard: Option<Instant>,
     },
+    /// Answered in parts of one kind, which may have so much.
+    Query(Left),
+    /// Whether it has begun, and how many estimates may still come.
+    Stream(bool, usize),
     /// Only [`Reply::Done`].
     Deed,
 }
@@ -114,16 +120,24 @@ impl Asked {
             Request::Outlook { .. } => Question::Outlook,
             Request::Thin { snapshots, .. } => Question::Thin(snapshots.len()),
             Request::Receive { .. } => Question::Receive { heard: None },
+            Request::Query { query, .. } => Question::Query(Left::new(most_of(query))),
+            Request::Stream { .. } => Question::Stream(false, ESTIMATES),
+            Request::Cancel { .. } => return,
             Request::Clear { .. }
             | Request::Lock { .. }
-            | Request::Cure { .. }
-            | Request::TryCure { .. }
+            | Request::Resolve { .. }
+            | Request::TryResolve { .. }
             | Request::Rename { .. }
             | Request::Note { .. }
             | Request::Destroy { .. }
             | Request::TryDestroy { .. } => Question::Deed,
         };
         self.0.insert(request.id(), question);
+    }
+
+    /// Whether more of an answer may come.
+    pub fn is_open(&self, id: u64) -> bool {
+        self.0.contains_key(&id)
     }
 
     /// Whether an answer is to be passed on; an error tells how it breaks the protocol.
@@ -207,6 +221,16 @@ impl Asked {
                 }
                 return Ok(due);
             }
+            (Reply::Answer { part, .. }, Question::Query(left)) => {
+                left.take(part.len().max(1), 0)?;
+                return Ok(true);
+            }
+            (reply @ (Reply::Begin { .. } | Reply::Estimated { .. }), Question::Stream(begun, left)) => {
+                return of_a_stream(reply, begun, left);
+            }
+            (Reply::Done { failure: None, .. }, Question::Stream(..)) => {
+                return Err("it says that a stream is through, without its end".into());
+            }
             // These have an answer of their own when all went well.
             (
                 Reply::Done { failure: None, .. },
@@ -214,11 +238,39 @@ impl Asked {
             ) => {
                 return Err("it says that a question is through, without an answer".into());
             }
-            (Reply::Outlook { .. }, Question::Outlook) | (Reply::Done { .. }, _) => {}
+            (Reply::Outlook { .. }, Question::Outlook)
+            | (Reply::Ended { .. }, Question::Stream(true, _))
+            | (Reply::Done { .. }, _) => {}
             _ => return Err("its answer doesn't fit the question".into()),
         }
         self.0.remove(&id);
         Ok(true)
+    }
+}
+
+/// What comes beside a stream: its beginning once, then its estimates.
+fn of_a_stream(reply: &Reply, begun: &mut bool, left: &mut usize) -> Result<bool, String> {
+    match reply {
+        Reply::Begin { .. } if !*begun => *begun = true,
+        Reply::Estimated { .. } if *begun => {
+            *left = left.checked_sub(1).ok_or("it has too many estimates of one stream")?;
+        }
+        _ => return Err("its answer doesn't fit the question".into()),
+    }
+    Ok(true)
+}
+
+/// So many items the answer to a question about a source may have.
+fn most_of(query: &Query) -> usize {
+    match query {
+        // Records of a pool's history, properties of a tree: nobody has counted them.
+        Query::History { .. } | Query::PropertiesBelow { .. } | Query::Properties { .. } | Query::Names => {
+            TREE_SNAPSHOTS
+        }
+        // All snapshots of each.
+        Query::SnapshotNotes { datasets, .. } => datasets.len().saturating_mul(SNAPSHOTS.1).saturating_add(SNAPSHOTS.0),
+        // And an empty part.
+        query => query.len().saturating_add(1),
     }
 }
 

@@ -1,30 +1,35 @@
 //! The sender's end of a channel: a helper (over ssh, or a child on this machine), a thread that writes requests and
 //! streams to it, and one that turns what it says into events.
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read as _};
 use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::asked::Asked;
 use super::event::Teller;
 pub use super::event::{ChannelEvent, ChannelId, FromChannel, HelperError, SendFailure};
+use super::frames::{Frame, Frames};
 pub use super::greeting::GREETED_WITHIN;
 use super::greeting::{self, Greeting, Timed};
+use super::open::Open;
+pub use super::open::{Call, Report};
 use super::ssh::Master;
-pub use super::stream::Stream;
 use super::stream::{self, Fd};
-use helper::wire::{self, FrameKind, Header, PING, Reply, Request, WireError};
+pub use super::stream::{Sending, Stream};
+use helper::wire::{self, FrameKind, PING, Reply, Request, WireError};
 use zfs::text::{on_one_line, quoted};
-use zfs::{Allow, Failure, Refusal};
+use zfs::{Allow, Failure, Refusal, StreamSpec};
 
 /// How the helper is called on the target host when the user says nothing else. Constant: no name ever reaches a shell.
 pub const REMOTE_HELPER: &str = "zfsync recv --stdio";
+
+/// The same for the helper on a sender's host.
+pub const REMOTE_SENDER: &str = "zfsync send --stdio";
 
 /// So much of what the helper and its shell write to stderr is kept.
 const MAX_STDERR: u64 = 8 * 1024;
@@ -32,28 +37,16 @@ const MAX_STDERR: u64 = 8 * 1024;
 enum Order {
     Request(Box<Request>),
     Stream(Box<Stream>),
+    Close,
 }
 
-/// The handle of a channel. Dropping it closes the helper's stdin, and so ends it.
-#[derive(Debug)]
+/// The handle of a channel. Dropping the last one closes the helper's stdin, and so ends it.
+#[derive(Debug, Clone)]
 pub struct Channel {
     orders: mpsc::Sender<Order>,
-    asked: Open,
+    open: Arc<Open>,
     greeted: Arc<AtomicBool>,
 }
-
-/// The questions of a channel that have no answer yet, for both of its threads.
-#[derive(Debug, Clone, Default)]
-struct Open(Arc<Mutex<Asked>>);
-
-impl Open {
-    fn lock(&self) -> MutexGuard<'_, Asked> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Messages are parsed one at a time in all channels: what is made of a long one can need many times its length.
-static PARSING: Mutex<()> = Mutex::new(());
 
 /// Our ends of a helper's stdio, and where its exit status will be told.
 struct Ends {
@@ -132,9 +125,9 @@ impl Channel {
         let (orders, todo) = mpsc::channel();
         let tell = Teller { channel: id, events };
         let (writer, reader, host) = (tell.clone(), tell, host.to_owned());
-        let (asked, greeted) = (Open::default(), Arc::new(AtomicBool::new(false)));
+        let (open, greeted) = (Open::new(&host), Arc::new(AtomicBool::new(false)));
         let has_greeted = Arc::clone(&greeted);
-        let (for_writer, for_reader) = (asked.clone(), asked.clone());
+        let (for_writer, for_reader) = (open.clone(), open.clone());
         thread::Builder::new().name(format!("write-{id}")).spawn(move || write(&stdin, &todo, &writer, &for_writer))?;
         let (words, stderr_words) = mpsc::channel();
         thread::Builder::new().name(format!("stderr-{id}")).spawn(move || {
@@ -144,12 +137,13 @@ impl Channel {
             let aftermath = Aftermath { host, status, stderr: stderr_words };
             let mut output = BufReader::with_capacity(64 * 1024, Timed::new(stdout, limit));
             let error = match greet(&mut output, &reader, &aftermath, &has_greeted) {
-                Ok(()) => read(output, &reader, &aftermath, &for_reader),
+                Ok(()) => read(Frames::new(output), &reader, &aftermath, &for_reader),
                 Err(error) => error,
             };
+            for_reader.close(&error);
             reader.tell(ChannelEvent::Closed(error));
         })?;
-        Ok(Self { orders, asked, greeted })
+        Ok(Self { orders, open, greeted })
     }
 
     /// Whether its helper has greeted.
@@ -160,26 +154,58 @@ impl Channel {
 
     /// Sends a request; the answer comes as an event. A channel that is gone says so by [`ChannelEvent::Closed`].
     pub fn request(&self, request: Request) {
-        self.asked.lock().note(&request);
+        self.open.note(&request);
         let _ = self.orders.send(Order::Request(Box::new(request)));
+    }
+
+    /// Asks something; the call awaits the answers.
+    pub fn call(&self, request: impl FnOnce(u64) -> Request) -> Call {
+        let id = self.open.number();
+        let call = self.open.call(id);
+        self.request(request(id));
+        call
+    }
+
+    /// Asks for a stream: what its bytes are read from, what is told beside it, and its number.
+    pub fn ask_stream(&self, stream: StreamSpec) -> io::Result<(OwnedFd, mpsc::Receiver<Report>, u64)> {
+        let id = self.open.number();
+        let (output, reports) = self.open.stream(id)?;
+        self.request(Request::Stream { id, stream });
+        Ok((output, reports, id))
+    }
+
+    /// Nobody wants a stream any more.
+    pub fn cancel_stream(&self, id: u64) {
+        let _ = self.orders.send(Order::Request(Box::new(Request::Cancel { id })));
+    }
+
+    /// Closes the helper's stdin, and so ends it, whoever else has a handle.
+    pub fn close(&self) {
+        let _ = self.orders.send(Order::Close);
+    }
+
+    /// Whether its helper is gone.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.open.is_closed()
     }
 
     /// Starts a stream as soon as the stream before is sent.
     pub fn stream(&self, stream: Stream) {
-        self.asked.lock().note(&Request::Receive { id: stream.id, receive: stream.receive.clone() });
+        self.open.note(&Request::Receive { id: stream.id, receive: stream.receive.clone() });
         let _ = self.orders.send(Order::Stream(Box::new(stream)));
     }
 }
 
 /// The writer thread. When the helper is gone writes fail; the reader thread tells why, so this one just ends.
-fn write(stdin: &OwnedFd, todo: &mpsc::Receiver<Order>, tell: &Teller, asked: &Open) {
+fn write(stdin: &OwnedFd, todo: &mpsc::Receiver<Order>, tell: &Teller, open: &Open) {
     loop {
         let through = match todo.recv_timeout(PING) {
-            Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            Err(mpsc::RecvTimeoutError::Disconnected) | Ok(Order::Close) => return,
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 wire::write_mark(&mut Fd(stdin), FrameKind::Ping).map_err(|error| error.to_string())
             }
-            Ok(Order::Request(request)) => send(stdin, &request, tell, asked),
+            Ok(Order::Request(request)) => send(stdin, &request, tell, open),
             Ok(Order::Stream(stream)) => stream::run(stdin, *stream, tell),
         };
         if let Err(error) = through {
@@ -190,14 +216,16 @@ fn write(stdin: &OwnedFd, todo: &mpsc::Receiver<Order>, tell: &Teller, asked: &O
 }
 
 /// Sends a request. One that is too large is never sent: it is answered here, and the channel lives on.
-fn send(stdin: &OwnedFd, request: &Request, tell: &Teller, asked: &Open) -> Result<(), String> {
+fn send(stdin: &OwnedFd, request: &Request, tell: &Teller, open: &Open) -> Result<(), String> {
     let sent = request.check().and_then(|()| wire::write_message(&mut Fd(stdin), FrameKind::Request, request));
     match sent {
         Err(error @ (WireError::TooLong { .. } | WireError::Limit(_))) => {
             let words = format!("{} is too large for one request and was not sent: {error}", request.what());
             let failure = Some(Failure { refusal: Refusal::Other, words });
             let reply = Reply::Done { id: request.id(), failure, warning: None };
-            if asked.lock().take(&reply) == Ok(true) {
+            if open.take(&reply) == Ok(true)
+                && let Some(reply) = open.pass(reply)
+            {
                 tell.tell(ChannelEvent::Reply(reply));
             }
             Ok(())
@@ -249,16 +277,22 @@ fn greet(
     }
 }
 
-/// Its second part: replies, until the end, whose reason it returns.
-fn read(mut output: BufReader<Timed>, tell: &Teller, aftermath: &Aftermath, asked: &Open) -> HelperError {
+/// Its second part: replies and streams, until the end, whose reason it returns.
+fn read(mut frames: Frames, tell: &Teller, aftermath: &Aftermath, open: &Open) -> HelperError {
     loop {
         let host = aftermath.host.clone();
-        match reply(&mut output) {
-            Ok(Some(reply)) => match asked.lock().take(&reply) {
-                Ok(true) => tell.tell(ChannelEvent::Reply(reply.harmless())),
+        match frames.next(open) {
+            Ok(Some(Frame::Reply(reply))) => match open.take(&reply) {
+                Ok(true) => {
+                    frames.begins(&reply);
+                    if let Some(reply) = open.pass(reply.harmless()) {
+                        tell.tell(ChannelEvent::Reply(reply));
+                    }
+                }
                 Ok(false) => {}
                 Err(what) => return HelperError::Protocol { host, what },
             },
+            Ok(Some(Frame::Other)) => {}
             Ok(None) => {
                 let (words, status) = aftermath.words();
                 let reason = if words.is_empty() { status } else { format!("{status}; it says: {words}") };
@@ -269,18 +303,6 @@ fn read(mut output: BufReader<Timed>, tell: &Teller, aftermath: &Aftermath, aske
             }
             Err(error) => return HelperError::Protocol { host, what: wire::short(&error.to_string()) },
         }
-    }
-}
-
-fn reply(output: &mut impl Read) -> Result<Option<Reply>, WireError> {
-    match Header::read(output)? {
-        None => Ok(None),
-        Some(Header { kind: FrameKind::Reply, len }) => {
-            let body = wire::read_bytes(output, len)?;
-            let _one_at_a_time = PARSING.lock().unwrap_or_else(PoisonError::into_inner);
-            Ok(Some(wire::parse_body(&body)?))
-        }
-        Some(_) => Err(WireError::Damaged),
     }
 }
 

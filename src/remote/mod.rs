@@ -3,9 +3,13 @@
 mod asked;
 pub mod client;
 mod event;
+mod frames;
 mod greeting;
+pub mod link;
+mod open;
 mod process;
 mod prompt;
+pub mod source;
 pub mod ssh;
 mod stream;
 pub mod target;

@@ -1,18 +1,20 @@
 //! One `zfs send` into a channel: announces it, moves its bytes in frames, and ends it in such a way that a broken stream
 //! never looks like a finished one.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
 
-use super::event::{ChannelEvent, SendFailure, Teller};
-use helper::pump;
 use helper::wire::{self, FrameKind, Request};
-use zfs::{Estimate, Receive};
+use helper::{pump, read_report};
+use zfs::host::{Outgoing, Process};
+use zfs::{Ended, Host as _, LocalHost, Receive, StreamSpec};
+
+use super::client::Channel;
+use super::event::{ChannelEvent, SendFailure, Teller};
+use super::open::Report;
 
 /// One `zfs send` for a channel.
 #[derive(Debug)]
@@ -21,8 +23,8 @@ pub struct Stream {
     pub id: u64,
     /// What the helper is to do with it.
     pub receive: Receive,
-    /// The `zfs send` command, complete.
-    pub send: Command,
+    /// Where it comes from.
+    pub send: Sending,
     /// Counts the bytes moved.
     pub progress: Arc<AtomicU64>,
     /// Set: stop as soon as possible.
@@ -55,21 +57,11 @@ enum Broken {
 /// Bytes moved, and what was wrong with them if anything was.
 type Moved = (u64, Option<SendFailure>);
 
-fn send(stdin: &OwnedFd, mut stream: Stream, tell: &Teller) -> Result<Moved, Broken> {
-    let cant = |error: io::Error| Broken::Send(format!("can't start zfs send: {error}"));
+fn send(stdin: &OwnedFd, stream: Stream, tell: &Teller) -> Result<Moved, Broken> {
     if stream.abort.load(Ordering::Relaxed) {
         return Ok((0, Some(ours("stopped".into()))));
     }
-    let (output, input) = io::pipe().map_err(cant)?;
-    zfs::pipe::grow_pipe(&output);
-    stream.send.stdin(Stdio::null()).stdout(input).stderr(Stdio::piped());
-    let mut child = stream.send.spawn().map_err(cant)?;
-    // The command holds the other end of the pipe: kept, its end would never be seen.
-    drop(stream.send);
-    let words = child.stderr.take().map(|stderr| {
-        let (tell, id) = (tell.clone(), stream.id);
-        thread::spawn(move || read_report(BufReader::new(stderr), id, &tell))
-    });
+    let Source { output, end } = stream.send.start(stream.id, tell)?;
     let moved = pump::send(&output, stdin, &stream.progress, &stream.abort);
     let bytes = stream.progress.load(Ordering::Relaxed);
     let failure = match moved {
@@ -77,21 +69,100 @@ fn send(stdin: &OwnedFd, mut stream: Stream, tell: &Teller) -> Result<Moved, Bro
         Ok(pump::Sent::Aborted) => Some(ours("stopped".to_owned())),
         Err(pump::PumpError::Input(error)) => Some(ours(format!("reading from zfs send: {error}"))),
         Err(pump::PumpError::Output(error)) => {
-            end(&mut child);
+            drop(output);
+            end.finish(false);
             return Err(Broken::Channel(error.to_string()));
         }
     };
     // With its pipe closed whatever else writes there ends, too.
     drop(output);
-    if failure.is_some() {
-        end(&mut child);
+    let ended = end.finish(failure.is_none());
+    Ok((bytes, failure.or(ended)))
+}
+
+/// Where a stream comes from.
+#[derive(Debug, Clone)]
+pub enum Sending {
+    /// This machine's ZFS.
+    Here(Arc<LocalHost>, StreamSpec),
+    /// The helper of a sender's host.
+    There(Channel, StreamSpec),
+}
+
+/// A stream that has begun.
+struct Source {
+    output: OwnedFd,
+    end: End,
+}
+
+/// What tells how a stream has ended, once its output is at its end or nobody reads it any more.
+enum End {
+    Here(Arc<dyn Process>, JoinHandle<String>),
+    There(Channel, u64, JoinHandle<Option<SendFailure>>),
+}
+
+impl Sending {
+    fn start(self, step: u64, tell: &Teller) -> Result<Source, Broken> {
+        let cant = |error: io::Error| Broken::Send(format!("can't start zfs send: {error}"));
+        let tell = tell.clone();
+        let estimated = move |total| tell.tell(ChannelEvent::Estimated { id: step, total });
+        match self {
+            Self::Here(host, stream) => {
+                let started = host.stream(&stream).map_err(|why| Broken::Send(why.words))?;
+                let Outgoing { output, words, process } = started;
+                let words = thread::Builder::new().spawn(move || read_report(words, estimated)).map_err(cant)?;
+                Ok(Source { output, end: End::Here(process, words) })
+            }
+            Self::There(channel, stream) => {
+                let (output, reports, id) = channel.ask_stream(stream).map_err(cant)?;
+                let end = thread::Builder::new().spawn(move || listen(&reports, estimated)).map_err(cant)?;
+                Ok(Source { output, end: End::There(channel, id, end) })
+            }
+        }
     }
-    let status = child.wait().map_err(|error| Broken::Send(format!("waiting for zfs send: {error}")))?;
-    let words = words.and_then(|reader| reader.join().ok()).unwrap_or_default();
-    // Whoever is killed leaves no words.
-    let killed = status.signal().is_some() && words.is_empty();
-    let said = || SendFailure { words: said(&words, &status.to_string()), killed };
-    Ok((bytes, failure.or_else(|| (!status.success()).then(said))))
+}
+
+impl End {
+    /// Waits for it; if not `all` of the stream has been read, it is stopped.
+    fn finish(self, all: bool) -> Option<SendFailure> {
+        match self {
+            Self::Here(process, words) => {
+                if !all {
+                    process.end(true);
+                }
+                let died = process.wait().err();
+                let words = words.join().unwrap_or_default();
+                // Whoever is killed leaves no words.
+                died.map(|died| SendFailure {
+                    killed: died.killed && words.is_empty(),
+                    words: said(&words, &died.status),
+                })
+            }
+            Self::There(channel, id, end) => {
+                if !all {
+                    channel.cancel_stream(id);
+                }
+                end.join().unwrap_or_else(|_| Some(ours("a thread has failed".into())))
+            }
+        }
+    }
+}
+
+/// Hears what is told of a stream of another host, until it has ended: what was wrong with it.
+fn listen(reports: &mpsc::Receiver<Report>, mut estimated: impl FnMut(u64)) -> Option<SendFailure> {
+    loop {
+        match reports.recv() {
+            Ok(Report::Estimated(total)) => estimated(total),
+            Ok(Report::Ended(Ended { status: None, .. }, true)) => return None,
+            Ok(Report::Ended(Ended { words, status, killed }, _)) => {
+                let status = status.unwrap_or_else(|| "its stream broke off".into());
+                return Some(SendFailure { words: said(&words, &status), killed });
+            }
+            Ok(Report::Refused(why)) => return Some(ours(said(&why.words, "a refusal"))),
+            // The channel is gone, and tells why itself. To be tried again.
+            Err(_) => return Some(SendFailure { words: "the connection to the source was lost".into(), killed: true }),
+        }
+    }
 }
 
 /// What we did to it ourselves.
@@ -99,26 +170,8 @@ fn ours(words: String) -> SendFailure {
     SendFailure { words, killed: false }
 }
 
-/// Its pipe is closed already; a send that is about to notice that is not worth waiting for.
-fn end(child: &mut Child) {
-    // It may have ended by itself.
-    let _ = child.kill();
-    let _ = child.wait();
-}
-
 fn said(words: &str, status: &str) -> String {
     if words.is_empty() { format!("zfs send ended with {status}") } else { format!("zfs send: {words}") }
-}
-
-/// Reads what `zfs send -vP` says: its estimate becomes an event, its complaints are returned.
-fn read_report(report: impl BufRead, id: u64, tell: &Teller) -> String {
-    let mut estimate = Estimate::default();
-    for line in report.split(b'\n').map_while(Result::ok) {
-        if let Some(total) = estimate.add(&String::from_utf8_lossy(&line)) {
-            tell.tell(ChannelEvent::Estimated { id, total });
-        }
-    }
-    estimate.words().trim().to_owned()
 }
 
 /// Unbuffered writes to a borrowed descriptor.

@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::plan::LastResult;
-
-/// Numbers one step (one `zfs send | zfs recv`) within a run.
-pub type StepId = u64;
+use crate::plan::{LastResult, StepId};
 
 /// Something that happened. Names are ready to print: dataset and snapshot names of ZFS are plain ASCII.
 #[derive(Debug, Clone, PartialEq, Serialize)]

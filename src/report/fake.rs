@@ -5,51 +5,52 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::Clock;
-use super::event::{Event, StepId};
+use super::event::Event;
+use crate::plan::StepId;
 
-pub(super) fn planned(steps: usize) -> Event {
+pub(crate) fn planned(steps: usize) -> Event {
     Event::Planned { datasets: 9, in_sync: 9_usize.saturating_sub(steps), steps }
 }
 
-pub(super) fn started(step: StepId, dataset: &str) -> Event {
+pub(crate) fn started(step: StepId, dataset: &str) -> Event {
     let (dataset, from, to) = (dataset.to_owned(), Some("@old".to_owned()), "new".to_owned());
     Event::StepStarted { step, dataset, from, resumed: false, to, snapshots: 2 }
 }
 
-pub(super) fn estimated(step: StepId, total: u64) -> Event {
+pub(crate) fn estimated(step: StepId, total: u64) -> Event {
     Event::StepEstimated { step, total }
 }
 
-pub(super) fn progress(step: StepId, bytes: u64) -> Event {
+pub(crate) fn progress(step: StepId, bytes: u64) -> Event {
     Event::Progress { step, bytes }
 }
 
-pub(super) fn sent(step: StepId, bytes: u64) -> Event {
+pub(crate) fn sent(step: StepId, bytes: u64) -> Event {
     Event::StepSent { step, bytes }
 }
 
-pub(super) fn done(step: StepId, dataset: &str, bytes: u64) -> Event {
+pub(crate) fn done(step: StepId, dataset: &str, bytes: u64) -> Event {
     let (dataset, to, took) = (dataset.to_owned(), "new".to_owned(), Duration::from_secs(2));
     Event::StepDone { step, dataset, to, snapshots: 2, bytes, took }
 }
 
-pub(super) fn step_failed(step: StepId, dataset: &str, retry: bool) -> Event {
+pub(crate) fn step_failed(step: StepId, dataset: &str, retry: bool) -> Event {
     let error = "ssh: broken pipe\nmore".to_owned();
     Event::StepFailed { step, dataset: dataset.to_owned(), retry, wait: Duration::from_secs(2), error }
 }
 
-pub(super) fn dataset_failed(dataset: &str) -> Event {
+pub(crate) fn dataset_failed(dataset: &str) -> Event {
     let (dataset, target) = (dataset.to_owned(), "q/x".to_owned());
     Event::DatasetFailed { dataset, target, kind: "conflict", error: "no common snapshot\nonly here: @a".to_owned() }
 }
 
-pub(super) fn notice(dataset: Option<&str>) -> Event {
+pub(crate) fn notice(dataset: Option<&str>) -> Event {
     Event::Notice { dataset: dataset.map(str::to_owned), text: "no snapshots".to_owned() }
 }
 
 /// A clock that stands still until it is moved.
 #[derive(Clone)]
-pub(super) struct FakeClock {
+pub(crate) struct FakeClock {
     start: Instant,
     passed: Arc<Mutex<Duration>>,
 }
@@ -76,7 +77,7 @@ impl Clock for FakeClock {
 
 /// A place for text.
 #[derive(Clone, Default)]
-pub(super) struct Page(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Page(Arc<Mutex<Vec<u8>>>);
 
 impl Page {
     /// What was written since the last call.

@@ -4,7 +4,7 @@ use std::env;
 
 /// The means of the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Look {
+pub(in crate::report) struct Look {
     /// Whether to colour.
     pub colour: bool,
     /// Whether more than ASCII can be shown.
@@ -13,7 +13,7 @@ pub(super) struct Look {
 
 /// SGR codes of the few colours in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Colour {
+pub(in crate::report) enum Colour {
     Red,
     Green,
     Yellow,
@@ -55,7 +55,7 @@ impl Look {
 }
 
 /// Whether a terminal of the type in `TERM` understands cursor movements and colours.
-pub(super) fn can_move_cursor(term: Option<&str>) -> bool {
+pub(in crate::report) fn can_move_cursor(term: Option<&str>) -> bool {
     !matches!(term, None | Some("" | "dumb"))
 }
 

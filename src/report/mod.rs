@@ -1,33 +1,19 @@
 //! What the user sees of a run: terminal bars, plain lines, JSON events or next to nothing. The run emits [`Event`]s;
 //! which reporter gets them is decided once, at the start.
 
-mod bars;
-mod draw;
+mod diagnostics;
 pub mod event;
-pub mod format;
-pub mod jobs;
-mod json;
-mod links;
-mod log;
-pub mod log_file;
+pub mod lines;
+pub mod live;
 mod look;
 pub mod output;
-mod plain;
-pub mod prune;
-pub mod record;
-mod screen;
-pub mod state;
-pub mod status;
-pub mod table;
-pub mod targets;
 mod track;
-pub mod verify;
-mod words;
+pub mod view;
 
-pub use event::{DatasetEnd, Event, StepId, Summary};
-pub use log::init_tracing;
-use log_file::LogFile;
-pub use table::{PlanAction, PlanRow, print_plan};
+pub use diagnostics::init_tracing;
+pub use event::{DatasetEnd, Event, Summary};
+
+use lines::LogFile;
 
 use std::io::{IsTerminal as _, Write};
 use std::time::{Instant, SystemTime};
@@ -78,24 +64,24 @@ pub fn terminal() -> bool {
 #[must_use]
 pub fn reporter(style: Style, verbose: u8) -> Box<dyn Reporter> {
     match style {
-        Style::Bars => Box::new(bars::Bars::on_stderr(verbose)),
-        Style::Plain => Box::new(plain::Plain::new(Box::new(output::stderr()), Box::new(SystemClock), verbose)),
-        Style::Json => Box::new(json::Json::new(Box::new(output::stdout()), Box::new(SystemClock))),
-        Style::Quiet => Box::new(plain::Quiet::new(Box::new(output::stderr()))),
+        Style::Bars => Box::new(live::Bars::on_stderr(verbose)),
+        Style::Plain => Box::new(lines::Plain::new(Box::new(output::stderr()), Box::new(SystemClock), verbose)),
+        Style::Json => Box::new(lines::Json::new(Box::new(output::stdout()), Box::new(SystemClock))),
+        Style::Quiet => Box::new(lines::Quiet::new(Box::new(output::stderr()))),
     }
 }
 
 /// A reporter that keeps failures for later.
 #[must_use]
 pub fn kept(failures: Box<dyn Write + Send>) -> Box<dyn Reporter> {
-    Box::new(plain::Quiet::new(failures))
+    Box::new(lines::Quiet::new(failures))
 }
 
 /// The same, with all written down as well if there is a log; `label` tells there what it is about.
 #[must_use]
 pub fn logged(shown: Box<dyn Reporter>, log: Option<&LogFile>, label: &str) -> Box<dyn Reporter> {
     match log {
-        Some(log) => Box::new(log_file::Several(vec![shown, log.reporter(label)])),
+        Some(log) => Box::new(lines::Several(vec![shown, log.reporter(label)])),
         None => shown,
     }
 }
@@ -121,7 +107,7 @@ impl Clock for SystemClock {
 }
 
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 
 #[cfg(test)]
 mod tests {

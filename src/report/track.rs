@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::event::{Event, StepId};
-use super::format::per_second;
+use super::event::Event;
+use crate::format::per_second;
+use crate::plan::StepId;
 
 /// Rates are taken over this much of the past: receives come in bursts, and a rate that follows each can't be read.
 const WINDOW: Duration = Duration::from_secs(8);
 
 /// Where the run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(in crate::report) enum Phase {
     Connecting,
     Planning,
     Running,
@@ -19,7 +20,7 @@ pub(super) enum Phase {
 
 /// A step under way.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(in crate::report) struct Running {
     pub dataset: String,
     pub to: String,
     pub started: Instant,
@@ -44,7 +45,7 @@ impl Running {
 
 /// The run as a whole.
 #[derive(Debug)]
-pub(super) struct Track {
+pub(in crate::report) struct Track {
     pub phase: Phase,
     pub started: Instant,
     /// By number, and so in the order of their start.
@@ -213,8 +214,8 @@ impl Meter {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake;
     use super::*;
+    use crate::report::fake;
 
     const SECOND: Duration = Duration::from_secs(1);
 

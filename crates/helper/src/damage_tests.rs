@@ -11,7 +11,7 @@ use super::tests::stream;
 use super::{Config, serve};
 use crate::wire::{self, FrameKind, HEADER, Header, Request};
 use zfs::name::{DatasetName, Guid};
-use zfs::{Allow, Cure, Host};
+use zfs::{Allow, Host, Resolution};
 
 #[test]
 fn what_is_out_of_order_ends_the_session() {
@@ -45,7 +45,7 @@ fn run(bytes: Vec<u8>) -> Result<(), super::HelperError> {
     let started = Instant::now();
     let root: DatasetName = "b".parse().unwrap();
     let allow = vec![Allow::Rollback, Allow::Rename, Allow::Destroy];
-    let config = Config { roots: vec![root.clone()], allow, silence: None };
+    let config = Config { roots: vec![root.clone()], allow, ..Config::default() };
     let served = serve(config, piped(bytes).into(), nowhere().into(), own);
     assert!(started.elapsed() < Duration::from_secs(20));
     assert_eq!(host.running.load(Ordering::SeqCst), 0);
@@ -66,7 +66,7 @@ fn sensible() -> Vec<u8> {
         Request::Ask { id: 1, names: names() },
         Request::Lock { id: 5, dataset: x(), run: 1, owner: "me".into() },
         Request::Note { id: 6, note: zfs::Note::MissingSince, value: None, names: names() },
-        Request::Cure { id: 7, cure: Cure::Replace { dataset: x(), loses, whole: false } },
+        Request::Resolve { id: 7, resolution: Resolution::Replace { dataset: x(), loses, whole: false } },
         Request::Destroy { id: 8, dataset: x(), snapshots: vec![Guid(1)] },
     ] {
         wire::write_message(&mut bytes, FrameKind::Request, &request).unwrap();

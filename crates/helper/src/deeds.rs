@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use crate::wire::{Reply, Request};
 use zfs::name::{DatasetName, Guid, SnapshotName};
-use zfs::{Cure, Receive, Refusal};
+use zfs::{Receive, Refusal, Resolution};
 
 /// So many bytes of names go into one line: what stands before them has room too.
 const NAMES: usize = 600;
@@ -29,13 +29,13 @@ impl Deed {
             }
             Request::Clear { dataset, .. } => format!("dropped the rest of a cut receive in {dataset}"),
             Request::Rename { rename, .. } => format!("renamed {} to {}", rename.from, rename.to),
-            Request::Cure { cure: Cure::Rollback { dataset, to, loses, .. }, .. } => {
+            Request::Resolve { resolution: Resolution::Rollback { dataset, to, loses, .. }, .. } => {
                 format!("rolled {dataset} back to @{to}, which destroyed {} snapshots", loses.len())
             }
-            Request::Cure { cure: Cure::Replace { dataset, loses, .. }, .. } => {
+            Request::Resolve { resolution: Resolution::Replace { dataset, loses, .. }, .. } => {
                 format!("destroyed {dataset}, or its content, with {} snapshots", loses.len())
             }
-            Request::Cure { cure: Cure::SetAside { dataset, aside, .. }, .. } => {
+            Request::Resolve { resolution: Resolution::SetAside { dataset, aside, .. }, .. } => {
                 format!("renamed {dataset} to {aside}")
             }
             _ => return None,

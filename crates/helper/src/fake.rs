@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use super::{Config, HelperError, serve};
 use crate::wire::{self, FrameKind, Header, Reply, Request};
-use zfs::host::{Found, Process, Sink, Started, Unread};
+use zfs::host::{Died, Found, Process, Sink, Started, Unread};
 use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
 use zfs::record::{Begin, ByteOrder, Features, HeaderType};
 use zfs::{
-    Brings, Cure, Failure, Hello, Host, Kind, Note, Noted, Receive, Refusal, Rename, TargetFacts, Thinned, Volmode,
-    WrappedKey, wrapped_key_content,
+    Brings, Failure, Hello, Host, Kind, Note, Noted, Receive, Refusal, Rename, Resolution, TargetFacts, Thinned,
+    Volmode, WrappedKey, wrapped_key_content,
 };
 
 /// What has happened on a [`FakeHost`].
@@ -35,8 +35,8 @@ pub struct FakeHost {
     pub running: Arc<AtomicUsize>,
     /// Questions that run, and the most at a time.
     pub asked: (AtomicUsize, AtomicUsize),
-    /// What was cured.
-    pub cured: Mutex<Vec<Cure>>,
+    /// What was resolved.
+    pub resolved: Mutex<Vec<Resolution>>,
     /// New names.
     pub renamed: Mutex<Vec<String>>,
     /// Notes taken.
@@ -54,10 +54,12 @@ impl FakeHost {
         for list in [&self.created, &self.filled, &self.renamed, &self.noted, &self.destroyed] {
             all.extend(list.lock().unwrap().iter().cloned());
         }
-        for cure in self.cured.lock().unwrap().iter() {
-            match cure {
-                Cure::Rollback { dataset, .. } | Cure::Replace { dataset, .. } => all.push(dataset.to_string()),
-                Cure::SetAside { dataset, aside, .. } => all.extend([dataset, aside].map(ToString::to_string)),
+        for resolution in self.resolved.lock().unwrap().iter() {
+            match resolution {
+                Resolution::Rollback { dataset, .. } | Resolution::Replace { dataset, .. } => {
+                    all.push(dataset.to_string());
+                }
+                Resolution::SetAside { dataset, aside, .. } => all.extend([dataset, aside].map(ToString::to_string)),
             }
         }
         all
@@ -141,11 +143,11 @@ impl Host for Shared {
         Ok(names.iter().map(|name| ((*name).to_owned(), i64::try_from(name.len()).unwrap())).collect())
     }
 
-    fn cure(&self, cure: &Cure, dry_run: bool) -> Result<Option<String>, Failure> {
+    fn resolve(&self, resolution: &Resolution, dry_run: bool) -> Result<Option<String>, Failure> {
         if dry_run {
             return Err(Failure::new(Refusal::Held, "it is held"));
         }
-        self.cured.lock().unwrap().push(cure.clone());
+        self.resolved.lock().unwrap().push(resolution.clone());
         Ok(Some("it was odd".into()))
     }
 
@@ -278,9 +280,10 @@ struct FakeProcess {
 }
 
 impl Process for FakeProcess {
-    fn wait(&self) -> Result<(), String> {
+    fn wait(&self) -> Result<(), Died> {
         let thread = self.thread.lock().unwrap().take().unwrap();
-        thread.join().unwrap()
+        let died = |status: String| Died { killed: status.contains("signal"), status };
+        thread.join().unwrap().map_err(died)
     }
 
     fn end(&self, _: bool) {

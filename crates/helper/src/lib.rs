@@ -4,6 +4,7 @@
 mod content;
 mod context;
 mod deeds;
+mod guard;
 mod incoming;
 mod judge;
 mod notes;
@@ -14,6 +15,7 @@ mod receiving;
 mod rekey;
 mod replies;
 mod serve;
+mod streams;
 mod syslog;
 pub mod wire;
 
@@ -26,10 +28,21 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use serve::serve;
+pub use streams::read_report;
 
 use wire::WireError;
 use zfs::name::DatasetName;
-use zfs::{Allow, Cure, Failure, LocalHost, Refusal};
+use zfs::{Allow, Failure, LocalHost, Refusal, Resolution};
+
+/// The ends of a replication.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Side {
+    /// `zfsync recv`: the target's.
+    #[default]
+    Receiver,
+    /// `zfsync send`: the source's.
+    Sender,
+}
 
 /// What a helper may do.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +51,8 @@ pub struct Config {
     pub roots: Vec<DatasetName>,
     /// What it may do beside receiving.
     pub allow: Vec<Allow>,
+    /// Which end of a replication it serves.
+    pub side: Side,
     /// So long the sender may be silent; `None` for [`wire::SILENCE`].
     pub silence: Option<Duration>,
 }
@@ -73,21 +88,21 @@ impl Config {
         Err(Failure::new(Refusal::NotAllowed, &words))
     }
 
-    /// Whether a cure is allowed, and all that it touches.
-    fn check_cure(&self, cure: &Cure) -> Result<(), Failure> {
-        match cure {
-            Cure::Rollback { dataset, .. } => {
+    /// Whether a resolution is allowed, and all that it touches.
+    fn check_resolution(&self, resolution: &Resolution) -> Result<(), Failure> {
+        match resolution {
+            Resolution::Rollback { dataset, .. } => {
                 self.check_allowed(Allow::Rollback)?;
                 self.check(dataset)
             }
-            Cure::SetAside { dataset, aside, restore, .. } => {
+            Resolution::SetAside { dataset, aside, restore, .. } => {
                 self.check_allowed(Allow::Rename)?;
                 [dataset, aside]
                     .into_iter()
                     .chain(restore.iter().map(|one| &one.dataset))
                     .try_for_each(|one| self.check(one))
             }
-            Cure::Replace { dataset, .. } => {
+            Resolution::Replace { dataset, .. } => {
                 self.check_allowed(Allow::Destroy)?;
                 self.check(dataset)
             }

@@ -43,7 +43,7 @@ fn asked(session: &mut Session, request: &Request) -> Option<Refusal> {
 fn only_what_is_allowed_is_done() {
     for allow in [vec![], vec![Allow::Rename], vec![Allow::Destroy], vec![Allow::Rollback]] {
         let may = |what| if allow.contains(&what) { None } else { Some(Refusal::NotAllowed) };
-        let mut session = Session::start(Config { roots: vec![], allow: allow.clone(), silence: None });
+        let mut session = Session::start(Config { roots: vec![], allow: allow.clone(), ..Config::default() });
         assert_eq!(asked(&mut session, &rename("b/x", "b/y", &[])), may(Allow::Rename));
         assert_eq!(asked(&mut session, &note(&["b/x", "b/x@s"])), may(Allow::Destroy));
         assert_eq!(asked(&mut session, &destroy("b/x")), may(Allow::Destroy));
@@ -59,7 +59,7 @@ fn only_what_is_allowed_is_done() {
 #[test]
 fn all_of_it_stays_within_the_roots() {
     let allow = vec![Allow::Rename, Allow::Destroy];
-    let mut session = Session::start(Config { roots: vec![name("b/x")], allow, silence: None });
+    let mut session = Session::start(Config { roots: vec![name("b/x")], allow, ..Config::default() });
     for outside in [
         rename("b/y", "b/x/y", &[]),
         rename("b/x/y", "b/y", &[]),

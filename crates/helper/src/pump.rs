@@ -59,18 +59,29 @@ pub fn send(
     progress: &AtomicU64,
     abort: &AtomicBool,
 ) -> Result<Sent, PumpError> {
-    Sender { mover: Mover::new(), input, output, progress, abort }.run()
+    Sender { mover: Mover::new(), input, output, progress, abort, turn: || () }.run()
 }
 
-struct Sender<'a, I, O> {
+/// The same where others write to `output` too: `turn` waits for the right to, and what it gives is kept while a frame is written.
+pub fn send_in_turns<G>(
+    input: &impl AsFd,
+    output: &impl AsFd,
+    abort: &AtomicBool,
+    turn: impl FnMut() -> G,
+) -> Result<Sent, PumpError> {
+    Sender { mover: Mover::new(), input, output, progress: &AtomicU64::new(0), abort, turn }.run()
+}
+
+struct Sender<'a, I, O, T> {
     mover: Mover,
     input: &'a I,
     output: &'a O,
     progress: &'a AtomicU64,
     abort: &'a AtomicBool,
+    turn: T,
 }
 
-impl<I: AsFd, O: AsFd> Sender<'_, I, O> {
+impl<I: AsFd, O: AsFd, G, T: FnMut() -> G> Sender<'_, I, O, T> {
     fn run(mut self) -> Result<Sent, PumpError> {
         set_nonblocking(self.output, true).map_err(PumpError::Output)?;
         let sent = self.frames();
@@ -97,6 +108,7 @@ impl<I: AsFd, O: AsFd> Sender<'_, I, O> {
                 }
                 if has_room && spoken.elapsed() > PING {
                     spoken = Instant::now();
+                    let _turn = (self.turn)();
                     let ping = Header { kind: FrameKind::Ping, len: 0 }.encode();
                     write_all(self.output, &ping, &mut || !self.abort.load(Ordering::Relaxed))
                         .map_err(PumpError::Output)?;
@@ -117,6 +129,7 @@ impl<I: AsFd, O: AsFd> Sender<'_, I, O> {
 
     /// One frame with `len` bytes, which `input` holds ready.
     fn frame(&mut self, len: usize) -> Result<(), PumpError> {
+        let _turn = (self.turn)();
         let mut patience = Patience::default();
         let header = Header { kind: FrameKind::Data, len }.encode();
         let mut go_on = || patience.lasts_while(self.abort.load(Ordering::Relaxed));

@@ -43,7 +43,7 @@ fn pump(mover: Mover, len: usize) -> Vec<u8> {
     let (reader, output) = pipe().unwrap();
     let sink = thread::spawn(move || unframe(reader));
     let (progress, abort) = (AtomicU64::new(0), AtomicBool::new(false));
-    let sender = Sender { mover, input: &feed(len), output: &output, progress: &progress, abort: &abort };
+    let sender = Sender { mover, input: &feed(len), output: &output, progress: &progress, abort: &abort, turn: || () };
     assert_eq!(sender.run().unwrap(), Sent::Eof);
     drop(output);
     assert_eq!(progress.into_inner(), len as u64);

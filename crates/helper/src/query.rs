@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use super::context::{Context, done, is_askable};
 use super::deeds::Deed;
 use super::replies::{LOOK, Replies};
-use super::{content, notes as mirror, outlook};
+use super::{Side, content, guard, notes as mirror, outlook};
 use crate::wire::{MAX_NAMES, Reply, Request};
 use zfs::host::{Found, Sink, Unread};
 use zfs::name::DatasetName;
-use zfs::{Allow, Failure, Refusal, permission};
+use zfs::{Allow, Answer, Failure, Query, Refusal, permission};
 
 /// So many names of datasets go into one frame: at most about 520 KiB.
 const NAMES_A_FRAME: usize = 2000;
@@ -76,6 +76,11 @@ impl Queries {
 fn answer(context: &Context, request: Request) {
     let Context { config, host, replies, .. } = context;
     let id = request.id();
+    if !matches!(request, Request::Query { .. } | Request::Content { .. })
+        && let Err(why) = guard::side(config, Side::Receiver)
+    {
+        return replies.done(id, Some(why));
+    }
     let deed = Deed::of(&request);
     let answered = match request {
         Request::Ask { names, .. } => ask(context, id, &names),
@@ -92,13 +97,14 @@ fn answer(context: &Context, request: Request) {
         }
         Request::Dates { names, .. } => dates(context, id, &names),
         Request::Bases { names, iv_sets_only, .. } => bases(context, id, &names, iv_sets_only),
-        Request::TryCure { cure, .. } => {
-            config.check_cure(&cure).and_then(|()| host.cure(&cure, true)).map(|warning| done(id, warning))
-        }
-        Request::Cure { cure, .. } => {
-            let cured = config.check_cure(&cure).and_then(|()| host.cure(&cure, false));
-            let why = |failure| context.explain(failure, permission::for_cure(&cure), cure.dataset());
-            cured.map(|warning| done(id, warning)).map_err(why)
+        Request::TryResolve { resolution, .. } => config
+            .check_resolution(&resolution)
+            .and_then(|()| host.resolve(&resolution, true))
+            .map(|warning| done(id, warning)),
+        Request::Resolve { resolution, .. } => {
+            let resolved = config.check_resolution(&resolution).and_then(|()| host.resolve(&resolution, false));
+            let why = |failure| context.explain(failure, permission::for_resolution(&resolution), resolution.dataset());
+            resolved.map(|warning| done(id, warning)).map_err(why)
         }
         Request::Thin { dataset, snapshots, dry_run, .. } => {
             let may = config.check_allowed(Allow::Destroy).and_then(|()| config.check(&dataset));
@@ -122,7 +128,8 @@ fn answer(context: &Context, request: Request) {
             config.check(&dataset).map(|()| Reply::Outlook { id, outlook: outlook::of(context, &dataset) })
         }
         Request::Content { reading, .. } => content::read(context, id, &reading).map(|()| done(id, None)),
-        Request::Receive { .. } => return,
+        Request::Query { query, .. } => return query_host(context, id, &query),
+        Request::Receive { .. } | Request::Stream { .. } | Request::Cancel { .. } => return,
     };
     let reply = answered.unwrap_or_else(|failure| Reply::Done { id, failure: Some(failure), warning: None });
     if let Some(deed) = deed {
@@ -132,6 +139,24 @@ fn answer(context: &Context, request: Request) {
         // Too long, perhaps; if the sender is gone this fails as well.
         replies.done(id, Some(Failure::new(Refusal::Other, &error.to_string())));
     }
+}
+
+/// What concerns a source is answered in as many parts as it takes.
+fn query_host(context: &Context, id: u64, query: &Query) {
+    let answered = guard::query(&context.config, query).and_then(|()| context.host.query(query));
+    let answer = match answered {
+        Ok(answer) => guard::answer(&context.config, answer),
+        Err(why) => return context.replies.done(id, Some(why)),
+    };
+    if let Query::Thin { dataset, snapshots, dry_run: false } = query
+        && let Answer::Thinned(thinned) = &answer
+    {
+        let deed = Deed::Thin(dataset.clone(), snapshots.clone());
+        context.replies.log(&deed.lines(&Reply::Thinned { id, thinned: thinned.clone() }));
+    }
+    let sent = answer.parts().into_iter().try_for_each(|part| context.replies.send(&Reply::Answer { id, part }));
+    let failure = sent.err().map(|error| Failure::new(Refusal::Other, &error.to_string()));
+    context.replies.done(id, failure);
 }
 
 fn ask(context: &Context, id: u64, names: &[String]) -> Result<Reply, Failure> {

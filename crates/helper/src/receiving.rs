@@ -227,7 +227,7 @@ impl Receiving {
             return broken.then(|| Failure::new(Refusal::Stream, "the stream was aborted"));
         };
         let refusal = match Refusal::from_words(words) {
-            Refusal::Other if words.trim().is_empty() && how.contains("signal") && !self.is_broken() => Refusal::Killed,
+            Refusal::Other if words.trim().is_empty() && how.killed && !self.is_broken() => Refusal::Killed,
             // Ended by us, or it just read the early end of its input.
             Refusal::Other if self.is_broken() => Refusal::Stream,
             refusal => refusal,

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -21,6 +22,8 @@ struct Patient {
     output: File,
     /// Nobody has read for [`SILENCE`], and so half a frame may be out.
     given_up: bool,
+    /// A stream is under way, whose reader takes the time that it takes.
+    carries: bool,
 }
 
 impl Write for Patient {
@@ -31,12 +34,17 @@ impl Write for Patient {
         }
         loop {
             match rustix::event::poll(&mut [PollFd::new(&self.output, PollFlags::OUT)], most.as_ref()) {
+                Ok(0) if self.carries => {}
                 Ok(0) => {
                     self.given_up = true;
                     return Err(io::ErrorKind::TimedOut.into());
                 }
                 // A pipe that can be written takes so much at once (pipe(7)).
-                Ok(_) => return self.output.write(&bytes[..bytes.len().min(AT_ONCE)]),
+                Ok(_) => match self.output.write(&bytes[..bytes.len().min(AT_ONCE)]) {
+                    // A stream has made it non-blocking, and it has less room than was said.
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(AGAIN),
+                    written => return written,
+                },
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -48,6 +56,8 @@ impl Write for Patient {
     }
 }
 
+/// How soon a write is tried again that found no room.
+const AGAIN: Duration = Duration::from_millis(10);
 /// `PIPE_BUF` on Linux; elsewhere it is smaller, and a write may wait for a reader.
 const AT_ONCE: usize = 4096;
 
@@ -55,7 +65,7 @@ impl Replies {
     /// What is refused is noted in `log` too.
     pub(super) fn new(output: OwnedFd, log: Syslog) -> io::Result<Self> {
         let watched = output.try_clone()?;
-        Ok(Self(Mutex::new(Patient { output: output.into(), given_up: false }), watched, log))
+        Ok(Self(Mutex::new(Patient { output: output.into(), given_up: false, carries: false }), watched, log))
     }
 
     pub(super) fn greet(&self, hello: &Hello) -> Result<(), WireError> {
@@ -68,6 +78,33 @@ impl Replies {
     pub(super) fn send(&self, reply: &Reply) -> Result<(), WireError> {
         let mut output = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         wire::write_message(&mut *output, FrameKind::Reply, reply)
+    }
+
+    /// The right to write whole frames to [`Replies::output`], for as long as it is kept.
+    pub(super) fn turn(&self) -> impl Drop + '_ {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where replies go.
+    pub(super) fn output(&self) -> &OwnedFd {
+        &self.1
+    }
+
+    /// Whether a stream is under way.
+    pub(super) fn carries(&self, a_stream: bool) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).carries = a_stream;
+    }
+
+    /// Half a frame is out: nothing that is written would be understood.
+    pub(super) fn give_up(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).given_up = true;
+    }
+
+    /// Ends a stream.
+    pub(super) fn mark(&self, kind: FrameKind) {
+        let mut output = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever doesn't read it will see the end of the session.
+        let _ = wire::write_mark(&mut *output, kind);
     }
 
     /// Says that a request is through.

@@ -13,14 +13,18 @@ use super::incoming::{Hands, Incoming};
 use super::query::Queries;
 use super::receiving::{Beats, Ending, Receives};
 use super::replies::Replies;
+use super::streams::Streams;
 use super::syslog::Syslog;
-use super::{Config, HelperError};
+use super::{Config, HelperError, Side};
 use crate::pump::Mover;
 use crate::wire::{self, FrameKind, Header, Request, SILENCE};
 use zfs::{Hello, Host};
 
 /// So long questions may still be answered after the sender has closed its end.
 const LAST_ANSWERS: Duration = Duration::from_secs(30);
+
+/// So many streams may wait for their turn.
+const STREAMS: usize = 64;
 
 /// Serves a sender: greets on `output`, then reads frames from `input` until its end. Returns when all receives that it
 /// started are over.
@@ -32,12 +36,14 @@ pub fn serve(config: Config, input: OwnedFd, output: OwnedFd, host: Arc<dyn Host
     replies.greet(&Hello { roots: config.roots.clone(), allow, ..hello })?;
     let context = Context { config: Arc::new(config), host, replies, user };
     let (queries, receives) = (Arc::new(Queries::default()), Arc::new(Receives::default()));
-    let mut session = Session { input: Input(input), context, queries, receives, mover: Mover::new(), stream: None };
+    let (input, mover, streams) = (Input(input), Mover::new(), Arc::new(Streams::default()));
+    let mut session = Session { input, context, queries, receives, streams, mover, stream: None };
     let beats = Beats::start(&session.receives, &session.context.replies);
     let served = session.run();
     drop(beats);
     // Closes the stdin of a stream that was cut.
     session.stream = None;
+    session.streams.cancel_all();
     session.receives.abandon();
     if served.is_ok() {
         session.queries.wait_below(1, Some(LAST_ANSWERS), &session.context.replies);
@@ -50,6 +56,8 @@ struct Session {
     context: Context,
     queries: Arc<Queries>,
     receives: Arc<Receives>,
+    /// What leaves.
+    streams: Arc<Streams>,
     mover: Mover,
     /// What is coming in, between `Receive` and `End` or `Abort`.
     stream: Option<Incoming>,
@@ -95,7 +103,24 @@ impl Session {
     }
 
     fn request(&mut self, request: Request) -> Result<bool, HelperError> {
-        let Request::Receive { id, receive } = request else { return Ok(self.queries.start(&self.context, request)) };
+        let (id, receive) = match request {
+            Request::Receive { .. } if self.context.config.side != Side::Receiver => {
+                return Err(HelperError::Order("a receive, and this helper only sends"));
+            }
+            Request::Receive { id, receive } => (id, receive),
+            Request::Stream { id, stream } => {
+                if self.streams.len() >= STREAMS {
+                    return Err(HelperError::Order("too many streams"));
+                }
+                self.streams.start(&self.context, id, stream);
+                return Ok(true);
+            }
+            Request::Cancel { id } => {
+                self.streams.cancel(id);
+                return Ok(true);
+            }
+            request => return Ok(self.queries.start(&self.context, request)),
+        };
         if self.stream.is_some() {
             return Err(HelperError::Order("a stream within a stream"));
         }

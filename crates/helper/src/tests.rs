@@ -9,7 +9,7 @@ use super::fake::{Session, begin, receive};
 use crate::wire::{FrameKind, Header, MAX_DATA, MAX_NAMES, Reply, Request};
 use zfs::name::{Guid, Txg};
 use zfs::record::SIZE;
-use zfs::{Allow, Cure, Receive, Refusal};
+use zfs::{Allow, Receive, Refusal, Resolution};
 
 fn session() -> Session {
     Session::start(Config::default())
@@ -232,7 +232,7 @@ fn what_cannot_be_read_is_told_beside_the_rest() {
 #[test]
 fn a_tree_is_listed_as_its_datasets_are() {
     let roots = vec!["b/x".parse().unwrap(), "x/b/x y".parse().unwrap()];
-    let mut session = Session::start(Config { roots, allow: vec![], silence: None });
+    let mut session = Session::start(Config { roots, allow: vec![], ..Config::default() });
     let tree = |id, dataset: &str| Request::Tree { id, dataset: dataset.parse().unwrap() };
     session.request(&tree(1, "b/x"));
     for name in ["b/x", "b/x/x y", "b/x/no"] {
@@ -316,7 +316,8 @@ fn only_what_is_empty_is_filled() {
 
 #[test]
 fn nothing_outside_its_roots_is_told_or_touched() {
-    let mut session = Session::start(Config { roots: vec!["b/x".parse().unwrap()], allow: vec![], silence: None });
+    let mut session =
+        Session::start(Config { roots: vec!["b/x".parse().unwrap()], allow: vec![], ..Config::default() });
     let names = ["b/x", "b/xx", "b/x/x@s"].map(String::from).to_vec();
     session.request(&Request::Ask { id: 1, names });
     assert!(matches!(session.reply(), Some(Reply::Found { found, .. }) if found.len() == 2 && found[1].0 == 2));
@@ -351,7 +352,8 @@ fn a_silent_sender_is_taken_for_dead_and_pings_are_heard() {
 
 #[test]
 fn what_lies_above_a_root_may_be_known() {
-    let mut session = Session::start(Config { roots: vec!["x/b/c".parse().unwrap()], allow: vec![], silence: None });
+    let mut session =
+        Session::start(Config { roots: vec!["x/b/c".parse().unwrap()], allow: vec![], ..Config::default() });
     let names = ["x", "x/b", "x/b@x", "x/d"].map(String::from).to_vec();
     session.request(&Request::Ask { id: 1, names });
     let told = session.reply();
@@ -361,14 +363,14 @@ fn what_lies_above_a_root_may_be_known() {
     session.close().unwrap();
 }
 
-fn cures() -> [Cure; 3] {
+fn resolutions() -> [Resolution; 3] {
     let dataset: zfs::name::DatasetName = "b/x".parse().unwrap();
     let aside = "b/x.zfsync-1".parse().unwrap();
     let (to, to_guid, loses) = ("s".parse().unwrap(), Guid(1), vec![Guid(2)]);
     [
-        Cure::Rollback { dataset: dataset.clone(), to, to_guid, loses: loses.clone() },
-        Cure::SetAside { dataset: dataset.clone(), aside, restore: vec![], top: true },
-        Cure::Replace { dataset, loses, whole: false },
+        Resolution::Rollback { dataset: dataset.clone(), to, to_guid, loses: loses.clone() },
+        Resolution::SetAside { dataset: dataset.clone(), aside, restore: vec![], top: true },
+        Resolution::Replace { dataset, loses, whole: false },
     ]
 }
 
@@ -377,9 +379,9 @@ fn cures_need_their_permission() {
     let all = [Allow::Rollback, Allow::Rename, Allow::Destroy];
     for allowed in 0..=all.len() {
         let allow: Vec<Allow> = all[..allowed].to_vec();
-        let mut session = Session::start(Config { roots: vec![], allow, silence: None });
-        for (at, cure) in cures().into_iter().enumerate() {
-            session.request(&Request::Cure { id: at as u64, cure });
+        let mut session = Session::start(Config { roots: vec![], allow, ..Config::default() });
+        for (at, resolution) in resolutions().into_iter().enumerate() {
+            session.request(&Request::Resolve { id: at as u64, resolution });
             let Some(Reply::Done { failure, warning, .. }) = session.reply() else { panic!("no answer") };
             if at < allowed {
                 assert_eq!((failure, warning.as_deref()), (None, Some("it was odd")));
@@ -389,7 +391,7 @@ fn cures_need_their_permission() {
                 assert!(failure.words.contains(&format!("--allow {}", all[at].word())), "{}", failure.words);
             }
         }
-        assert_eq!(session.host.cured.lock().unwrap().len(), allowed);
+        assert_eq!(session.host.resolved.lock().unwrap().len(), allowed);
         let overwrite = Receive { overwrite: true, ..receive("b/plain") };
         session.request(&Request::Receive { id: 9, receive: overwrite.clone() });
         if allowed == all.len() {
@@ -410,10 +412,10 @@ fn cures_need_their_permission() {
 
 #[test]
 fn a_cure_that_is_only_tried_needs_its_permission_and_changes_nothing() {
-    let [rollback, ..] = cures();
+    let [rollback, ..] = resolutions();
     for (allow, refusal) in [(vec![], Refusal::NotAllowed), (vec![Allow::Rollback], Refusal::Held)] {
         let mut session = Session::start(Config { allow, ..Config::default() });
-        session.request(&Request::TryCure { id: 1, cure: rollback.clone() });
+        session.request(&Request::TryResolve { id: 1, resolution: rollback.clone() });
         assert_eq!(session.done(), (1, Some(refusal)));
         session.close().unwrap();
         assert!(session.host.touched().is_empty());
@@ -423,10 +425,10 @@ fn a_cure_that_is_only_tried_needs_its_permission_and_changes_nothing() {
 #[test]
 fn cures_stay_within_the_roots() {
     let allow = vec![Allow::Rollback, Allow::Rename, Allow::Destroy];
-    let mut session = Session::start(Config { roots: vec!["b/x".parse().unwrap()], allow, silence: None });
-    let [rollback, set_aside, replace] = cures();
-    for (cure, refusal) in [(rollback, None), (set_aside, Some(Refusal::NotAllowed)), (replace, None)] {
-        session.request(&Request::Cure { id: 1, cure });
+    let mut session = Session::start(Config { roots: vec!["b/x".parse().unwrap()], allow, ..Config::default() });
+    let [rollback, set_aside, replace] = resolutions();
+    for (resolution, refusal) in [(rollback, None), (set_aside, Some(Refusal::NotAllowed)), (replace, None)] {
+        session.request(&Request::Resolve { id: 1, resolution });
         assert_eq!(session.done(), (1, refusal), "its new name would be outside");
     }
     session.close().unwrap();

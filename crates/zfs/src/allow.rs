@@ -9,6 +9,8 @@ pub enum Allow {
     Rename,
     /// Destroy snapshots and datasets
     Destroy,
+    /// Take snapshots of a source (zfsync cron)
+    Snapshot,
     /// Let received volumes have device nodes (--volmode inherit)
     Volmode,
     /// Hand a package of several snapshots to one zfs receive: faster, and only for a sender that is trusted with all of the pool
@@ -24,8 +26,11 @@ pub enum Allow {
 }
 
 impl Allow {
-    /// All there is.
-    pub const ALL: [Self; 9] = [
+    /// What a helper may that sends.
+    pub const OF_A_SOURCE: [Self; 3] = [Self::Snapshot, Self::Destroy, Self::Verify];
+
+    /// What a helper may that receives.
+    pub const OF_A_TARGET: [Self; 9] = [
         Self::Rollback,
         Self::Rename,
         Self::Destroy,
@@ -41,6 +46,7 @@ impl Allow {
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
+            Self::Snapshot => "snapshot",
             Self::Rollback => "rollback",
             Self::Rename => "rename",
             Self::Destroy => "destroy",

@@ -14,9 +14,11 @@ pub mod name;
 mod own_bookmark;
 pub mod pipe;
 mod provenance;
+mod query;
 mod receive;
 mod refusal;
 mod resolution;
+mod send;
 mod stream;
 pub mod text;
 mod volmode;
@@ -31,8 +33,10 @@ pub use own_bookmark::{
     KnownTarget, MarkKind, Tag, Tags, is_our_bookmark, known_targets, snapshot_of, snapshot_of_name,
 };
 pub use provenance::{Put, place};
+pub use query::{Answer, DatasetFacts, Ended, Property, Query};
 pub use receive::{Brings, Receive, Rename};
 pub use refusal::Refusal;
-pub use resolution::{Cure, Restore};
+pub use resolution::{Resolution, Restore};
+pub use send::{SendBase, SendFlags, SendSpec, StreamSpec};
 pub use stream::*;
 pub use volmode::Volmode;

@@ -62,6 +62,8 @@ pub enum Refusal {
     Locked,
     /// What is there is no longer what the request was made for.
     Changed,
+    /// The connection to the host was lost, so that nobody knows.
+    Lost,
     /// Anything else; a newer helper's unknown case too.
     #[serde(other)]
     Other,

@@ -7,7 +7,7 @@ use crate::name::{DatasetName, Guid, SnapshotName};
 /// What gets a conflict out of the way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "how", rename_all = "snake_case")]
-pub enum Cure {
+pub enum Resolution {
     /// `zfs rollback -r`: destroys the newer snapshots, and what was written since.
     Rollback {
         /// Which dataset.
@@ -43,7 +43,7 @@ pub enum Cure {
     },
 }
 
-impl Cure {
+impl Resolution {
     /// The dataset in conflict.
     #[must_use]
     pub fn dataset(&self) -> &DatasetName {
@@ -59,7 +59,7 @@ impl Cure {
     }
 }
 
-/// A dataset that comes back after [`Cure::SetAside`].
+/// A dataset that comes back after [`Resolution::SetAside`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restore {
     /// Its name before and after.

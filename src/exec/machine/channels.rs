@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Action, ConnectionId, End, Machine, Running, State};
+use super::{Action, ConnectionId, DatasetOutcome, Machine, Phase, Running};
+use crate::plan::StepId;
 use crate::remote::client::ChannelId;
-use crate::report::StepId;
 
 /// A connection more is worth its cost when so many bytes are still to come over each of those that are there.
 const BYTES_PER_CONNECTION: u64 = 256 * 1024 * 1024;
@@ -43,9 +43,9 @@ impl Machine {
             let step = self.next_step;
             self.next_step += 1;
             let dataset = &mut self.datasets[index];
-            dataset.state = State::Running;
+            dataset.phase = Phase::Running;
             let send = dataset.steps[dataset.next].clone();
-            let first = !dataset.created && dataset.next == 0;
+            let into = dataset.standing.placement();
             if let Some(channel) = self.channels.get_mut(&channel) {
                 channel.sending = Some(step);
             }
@@ -61,7 +61,7 @@ impl Machine {
                 stalled: None,
             };
             self.running.insert(step, running);
-            actions.push(Action::Start { channel, step, dataset: index, send, first });
+            actions.push(Action::Start { channel, step, dataset: index, send, into });
         }
     }
 
@@ -105,7 +105,7 @@ impl Machine {
         self.channels.insert(channel, Channel { connection, sending: None, settling: BTreeSet::new() });
     }
 
-    /// Everything that the channel carried is looked at again: what arrived of it only the target knows.
+    /// Every dataset that the channel carried is relisted: what arrived of it only the target knows.
     pub(super) fn channel_down(&mut self, channel: ChannelId, why: &str, actions: &mut Vec<Action>) {
         // Whoever is gone already can't be lost once more.
         let Some(Channel { connection, .. }) = self.channels.remove(&channel) else { return };
@@ -123,7 +123,7 @@ impl Machine {
         // Others go on, unless they are lost in a moment too: all channels of a connection end with it, one after another.
         if let Some(lost) = &mut self.lost {
             lost.over.push(connection);
-        } else if let Some(wait) = self.patience.pause(self.reconnects, 0) {
+        } else if let Some(wait) = self.backoff.pause(self.reconnects, 0) {
             self.lost = Some(Lost { over: vec![connection], until: self.now + wait });
         }
     }
@@ -162,7 +162,7 @@ impl Machine {
             self.auto_connections = self.auto_connections.min(self.connections());
         }
         if fatal {
-            self.reconnects = self.patience.retries();
+            self.reconnects = self.backoff.retries();
         }
         self.reconnect(why, actions);
     }
@@ -172,7 +172,7 @@ impl Machine {
         if !self.channels.is_empty() || self.is_done() || self.connecting || self.stopped {
             return;
         }
-        if let Some(wait) = self.patience.pause(self.reconnects, 0) {
+        if let Some(wait) = self.backoff.pause(self.reconnects, 0) {
             self.reconnects += 1;
             self.connecting = true;
             actions.push(Action::Connect { wait });
@@ -181,7 +181,7 @@ impl Machine {
         // Nothing is released by what ends now.
         self.datasets.iter_mut().for_each(|dataset| dataset.children.clear());
         for index in 0..self.datasets.len() {
-            self.end(index, End::Failed(format!("no connection left: {why}")), actions);
+            self.end(index, DatasetOutcome::Failed(format!("no connection left: {why}")), actions);
         }
     }
 }

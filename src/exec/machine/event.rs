@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use crate::plan::{Attempt, PlannedDataset, Step};
+use crate::plan::{Attempt, Placement, PlannedDataset, Step, StepId};
 use crate::remote::client::{ChannelId, SendFailure};
-use crate::report::StepId;
 use zfs::{Failure, Refusal};
 
 /// Numbers the connections of a run.
@@ -42,18 +41,18 @@ pub enum Input {
         step: StepId,
     },
     /// A step's sender or receiver shows that it works, though no bytes move. That is believed only for so long.
-    Alive {
+    Heartbeat {
         /// The step.
         step: StepId,
     },
     /// Time goes by; to be told every second or so.
     Tick,
-    /// What came of an [`Action::Cure`].
-    Cured {
+    /// What came of an [`Action::Resolve`].
+    Resolved {
         /// Its place in the plan.
         dataset: usize,
         /// What.
-        cured: Cured,
+        resolved: Resolved,
     },
     /// `zfs send` has told how much will come.
     Estimated {
@@ -78,7 +77,7 @@ pub enum Input {
         /// `None` when all went well.
         failure: Option<Failure>,
     },
-    /// A dataset was looked at again.
+    /// A dataset was relisted.
     Replanned {
         /// Its place in the plan.
         dataset: usize,
@@ -102,13 +101,13 @@ pub enum Action {
         dataset: usize,
         /// What to send.
         send: Step,
-        /// Whether the dataset's target is there already.
-        first: bool,
+        /// Where it goes.
+        into: Placement,
     },
     /// Stop a step's stream: the receiver doesn't want it any more.
     Abort(StepId),
     /// List this dataset's target in full (and what the source has of it, too) and plan it anew.
-    Look {
+    Relist {
         /// Its place in the plan.
         dataset: usize,
         /// What was refused; `None` after a lost connection.
@@ -134,7 +133,7 @@ pub enum Action {
         channel: ChannelId,
     },
     /// Get the conflict of this dataset out of the way, as its verdict says.
-    Cure {
+    Resolve {
         /// Its place in the plan.
         dataset: usize,
     },
@@ -149,7 +148,7 @@ pub enum Action {
     StepFailed {
         /// The step.
         step: StepId,
-        /// When its dataset is looked at again, to go on from there; `None`: not in this run.
+        /// When its dataset is relisted, to go on from there; `None`: not in this run.
         retry: Option<Duration>,
         /// In plain words.
         error: String,
@@ -159,13 +158,13 @@ pub enum Action {
         /// Its place in the plan.
         dataset: usize,
         /// How.
-        end: End,
+        end: DatasetOutcome,
     },
 }
 
-/// What came of a cure.
+/// What came of a resolution.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cured {
+pub enum Resolved {
     /// It is done.
     Done,
     /// It was refused; the whole text for the user.
@@ -193,7 +192,7 @@ pub struct Limits {
 
 /// How a dataset ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
+pub enum DatasetOutcome {
     /// In sync; `updated` when something arrived in this run.
     InSync {
         /// Whether something arrived.
@@ -225,7 +224,7 @@ pub fn advice(refusal: Refusal) -> &'static str {
             "\n  zfs doesn't say why: snapshots that were taken of the target while it received end a receive so (run again), \
              and so does a pool or OpenZFS over there that is older than what the stream needs"
         }
-        // Which key, and on which host, the helper has said. No cure that destroys anything would be one.
+        // Which key, and on which host, the helper has said. No resolution that destroys anything would help.
         Refusal::KeyNotLoaded => "\n  load it and run again",
         Refusal::Encryption => {
             "\n  stream and target don't fit in encryption: --decrypt sends plaintext, or choose a target outside of the \

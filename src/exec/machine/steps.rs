@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use super::event::{advice, source_advice};
-use super::{Action, End, Machine, Running, State};
-use crate::plan::Attempt;
+use super::{Action, DatasetOutcome, Machine, Phase, Running, Standing};
+use crate::plan::{Attempt, StepId};
 use crate::remote::client::SendFailure;
-use crate::report::StepId;
 use zfs::{Failure, Refusal};
 
-/// So often in a row a dataset is looked at again after a refusal that a better plan may avoid.
-const LOOKS: u32 = 3;
+/// So often in a row a dataset is relisted after a refusal that a better plan may avoid.
+const RELISTS: u32 = 3;
 impl Machine {
     pub(super) fn sent(&mut self, step: StepId, bytes: u64, failure: Option<SendFailure>, actions: &mut Vec<Action>) {
         let Some(running) = self.running.get_mut(&step).filter(|running| running.sent.is_none()) else { return };
@@ -76,16 +75,16 @@ impl Machine {
     fn step_done(&mut self, index: usize, step: StepId, bytes: u64, actions: &mut Vec<Action>) {
         actions.push(Action::StepDone { step, bytes });
         let dataset = &mut self.datasets[index];
-        (dataset.created, dataset.updated, dataset.state) = (true, true, State::Waiting);
-        (dataset.tries, dataset.looks) = (0, 0);
+        (dataset.standing, dataset.updated, dataset.phase) = (Standing::There, true, Phase::Waiting);
+        (dataset.tries, dataset.relists) = (0, 0);
         dataset.next += 1;
         let through = dataset.next >= dataset.steps.len();
         self.reconnects = 0;
         self.release_children(index, actions);
         if through {
-            self.end(index, End::InSync { updated: true }, actions);
+            self.end(index, DatasetOutcome::InSync { updated: true }, actions);
         } else if self.stopped {
-            self.end(index, End::Interrupted, actions);
+            self.end(index, DatasetOutcome::Interrupted, actions);
         } else {
             self.ready.insert(index);
         }
@@ -102,7 +101,7 @@ impl Machine {
         actions: &mut Vec<Action>,
     ) {
         if self.stopped {
-            return self.end(index, End::Interrupted, actions);
+            return self.end(index, DatasetOutcome::Interrupted, actions);
         }
         let echo = echo.map(|theirs| format!(" (the receiver: {theirs})")).unwrap_or_default();
         let words = format!("{}{echo}", failure.words);
@@ -111,17 +110,17 @@ impl Machine {
         }
         let refusal = Refusal::from_words(&failure.words);
         // Snapshots come and go: whoever prunes meanwhile must not cost the run more than a new plan, as long as it gets further.
-        if refusal == Refusal::Missing && self.datasets[index].looks < LOOKS {
-            self.datasets[index].looks += 1;
+        if refusal == Refusal::Missing && self.datasets[index].relists < RELISTS {
+            self.datasets[index].relists += 1;
             actions.push(Action::StepFailed { step, retry: Some(Duration::ZERO), error: words });
-            return self.look_at_both(index, actions);
+            return self.relist_both(index, actions);
         }
         let words = format!("{words}{}", source_advice(refusal));
         actions.push(Action::StepFailed { step, retry: None, error: words.clone() });
-        self.end(index, End::Failed(words), actions);
+        self.end(index, DatasetOutcome::Failed(words), actions);
     }
 
-    /// Nothing says that the same won't work a little later: it is looked at what has arrived, and gone on from there.
+    /// Nothing says that the same won't work a little later: what has arrived is listed, and gone on from there.
     pub(super) fn step_lost(&mut self, index: usize, step: StepId, words: &str, actions: &mut Vec<Action>) {
         self.try_later(index, step, None, words, actions);
     }
@@ -135,23 +134,23 @@ impl Machine {
         actions: &mut Vec<Action>,
     ) {
         if self.stopped {
-            return self.end(index, End::Interrupted, actions);
+            return self.end(index, DatasetOutcome::Interrupted, actions);
         }
-        let wait = self.patience.pause(self.datasets[index].tries, index as u64);
+        let wait = self.backoff.pause(self.datasets[index].tries, index as u64);
         actions.push(Action::StepFailed { step, retry: wait, error: words.to_owned() });
         let tries = self.datasets[index].tries;
         if let Some(wait) = wait {
             self.datasets[index].tries += 1;
-            return self.look(index, attempt, wait, actions);
+            return self.relist(index, attempt, wait, actions);
         }
         let words = if tries > 0 { format!("{words} (tried {} times)", tries + 1) } else { words.to_owned() };
-        self.end(index, End::Failed(words), actions);
+        self.end(index, DatasetOutcome::Failed(words), actions);
     }
 
-    /// The receiver refused: where a closer look can help, one is taken.
+    /// The receiver refused: where the full list can help, it is asked for.
     fn step_refused(&mut self, index: usize, step: StepId, failure: &Failure, actions: &mut Vec<Action>) {
         if self.stopped {
-            return self.end(index, End::Interrupted, actions);
+            return self.end(index, DatasetOutcome::Interrupted, actions);
         }
         let dataset = &mut self.datasets[index];
         let base = dataset.steps[dataset.next].base.as_ref().map(|base| base.guid);
@@ -175,21 +174,21 @@ impl Machine {
             | Refusal::IvSet
             | Refusal::Invalid
             | Refusal::LargeBlocks
-                if dataset.looks < LOOKS =>
+                if dataset.relists < RELISTS =>
             {
-                self.look_closer(index, step, attempt, &failure.words, actions);
+                self.relist_refused(index, step, attempt, &failure.words, actions);
             }
-            Refusal::Missing if base.is_some() && dataset.looks < LOOKS => {
-                self.look_closer(index, step, attempt, &failure.words, actions);
+            Refusal::Missing if base.is_some() && dataset.relists < RELISTS => {
+                self.relist_refused(index, step, attempt, &failure.words, actions);
             }
             _ => {
                 actions.push(Action::StepFailed { step, retry: None, error: failure.words.clone() });
-                self.end(index, End::Failed(words), actions);
+                self.end(index, DatasetOutcome::Failed(words), actions);
             }
         }
     }
 
-    fn look_closer(
+    fn relist_refused(
         &mut self,
         index: usize,
         step: StepId,
@@ -197,8 +196,8 @@ impl Machine {
         words: &str,
         actions: &mut Vec<Action>,
     ) {
-        self.datasets[index].looks += 1;
+        self.datasets[index].relists += 1;
         actions.push(Action::StepFailed { step, retry: Some(Duration::ZERO), error: words.to_owned() });
-        self.look(index, attempt, Duration::ZERO, actions);
+        self.relist(index, attempt, Duration::ZERO, actions);
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{Action, Machine, Running};
+use crate::plan::StepId;
 use crate::remote::client::ChannelId;
-use crate::report::StepId;
 
 /// So long a stream that is told to stop may take for that.
 const GRACE: Duration = Duration::from_secs(10);
@@ -22,7 +22,7 @@ impl Machine {
     }
 
     /// A sign of life.
-    pub(super) fn alive(&mut self, step: StepId) {
+    pub(super) fn heartbeat(&mut self, step: StepId) {
         if let Some(running) = self.running.get_mut(&step) {
             running.alive = self.now;
         }

@@ -86,10 +86,10 @@ impl Run<'_> {
 
     pub(super) fn opened(&mut self, opened: Opened) {
         match opened {
-            Opened::Connection { connection, channels, master: Ok(master) } => {
-                self.fleet.connected(connection, channels, master);
+            Opened::Connection { connection, channels, masters: Ok(masters) } => {
+                self.fleet.connected(connection, channels, masters);
             }
-            Opened::Connection { connection, master: Err(error), .. } => {
+            Opened::Connection { connection, masters: Err(error), .. } => {
                 tracing::info!("no further connection: {error}");
                 let (why, fatal) = (error.to_string(), error.fatal());
                 self.input(Input::ConnectFailed { connection, why, fatal });

@@ -2,32 +2,37 @@
 
 use super::Run;
 use crate::exec::bookmarks::Outcome;
-use crate::exec::machine::End;
+use crate::exec::machine::DatasetOutcome;
 use crate::plan::LastResult;
 use crate::report::{DatasetEnd, Event};
 
 impl Run<'_> {
-    pub(super) fn dataset_ended(&mut self, dataset: usize, end: End) {
+    pub(super) fn dataset_ended(&mut self, dataset: usize, end: DatasetOutcome) {
         if let Some(books) = &mut self.books {
             let outcome = match &end {
-                End::InSync { .. } => Outcome::InSync,
-                End::Conflict(_) => Outcome::Conflict,
-                End::NoSnapshots | End::Failed(_) | End::Skipped(_) | End::Interrupted => Outcome::Open,
+                DatasetOutcome::InSync { .. } => Outcome::InSync,
+                DatasetOutcome::Conflict(_) => Outcome::Conflict,
+                DatasetOutcome::NoSnapshots
+                | DatasetOutcome::Failed(_)
+                | DatasetOutcome::Skipped(_)
+                | DatasetOutcome::Interrupted => Outcome::Open,
             };
             books.ended(dataset, &self.ready.plan.datasets[dataset], &self.ready.negotiation, outcome);
         }
         let (result, error) = match end {
-            End::InSync { updated } => return self.in_sync(dataset, updated),
-            End::NoSnapshots => {
+            DatasetOutcome::InSync { updated } => return self.in_sync(dataset, updated),
+            DatasetOutcome::NoSnapshots => {
                 let planned = &self.ready.plan.datasets[dataset];
                 let names = (planned.source.to_string(), planned.target.to_string());
                 return self.without_snapshots(&names);
             }
-            End::Interrupted if self.taken => (LastResult::Failed, "another run has taken over the target".into()),
-            End::Interrupted => return self.told(dataset, LastResult::Interrupted),
-            End::Conflict(error) => (LastResult::Conflict, error),
-            End::Failed(error) => (LastResult::Failed, error),
-            End::Skipped(error) => (LastResult::Skipped, error),
+            DatasetOutcome::Interrupted if self.taken => {
+                (LastResult::Failed, "another run has taken over the target".into())
+            }
+            DatasetOutcome::Interrupted => return self.told(dataset, LastResult::Interrupted),
+            DatasetOutcome::Conflict(error) => (LastResult::Conflict, error),
+            DatasetOutcome::Failed(error) => (LastResult::Failed, error),
+            DatasetOutcome::Skipped(error) => (LastResult::Skipped, error),
         };
         let planned = &self.ready.plan.datasets[dataset];
         let names = (planned.source.to_string(), planned.target.to_string());

@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::super::machine::{BELIEVED, advice};
-use super::{Cured, Input, Later, REQUESTS, Run};
+use super::{Input, Later, REQUESTS, Resolved, Run};
 use crate::exec::ask::{Listings, host_name};
 use crate::exec::{dates, recorded, resume};
 use crate::plan::{Attempt, Blocked, PlannedDataset, Verdict};
 use crate::remote::client::ChannelId;
 use crate::report::Event;
-use crate::report::record::Begun;
+use crate::state::record::Begun;
 use helper::wire::Request;
 use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
 use zfs::{Failure, Refusal, TargetFacts};
@@ -20,7 +20,7 @@ use zfs::{Failure, Refusal, TargetFacts};
 enum Stage {
     Listing(Listings),
     Clearing,
-    Curing,
+    Resolving,
     /// The plan is made, a conflict; these snapshots' dates are asked for.
     Dating(Box<PlannedDataset>, Vec<SnapshotName>),
 }
@@ -39,7 +39,7 @@ struct Look {
 enum Waiting {
     Listing,
     Clearing(String),
-    Curing,
+    Resolving,
     Dating(Box<PlannedDataset>),
 }
 
@@ -83,7 +83,7 @@ impl Looks {
 
 impl Run<'_> {
     pub(super) fn look(&mut self, dataset: usize, attempt: Option<Attempt>, wait: Duration) {
-        self.ready.negotiation.look_again(dataset, attempt);
+        self.ready.negotiation.relist(dataset, attempt);
         if wait.is_zero() {
             return self.ask_listing(dataset);
         }
@@ -128,22 +128,22 @@ impl Run<'_> {
     }
 
     /// Gets a conflict out of the way, as the user has said.
-    pub(super) fn cure(&mut self, dataset: usize) {
+    pub(super) fn resolve(&mut self, dataset: usize) {
         let planned = &self.ready.plan.datasets[dataset];
-        let Verdict::Cure(remedy) = &planned.verdict else {
-            let cured = Cured::Refused("there is no conflict to solve".into());
-            return self.input(Input::Cured { dataset, cured });
+        let Verdict::Resolve(solvable) = &planned.verdict else {
+            let resolved = Resolved::Refused("there is no conflict to solve".into());
+            return self.input(Input::Resolved { dataset, resolved });
         };
-        let (cure, text) = (remedy.cure.clone(), remedy.describe());
+        let (resolution, text) = (solvable.resolution.clone(), solvable.describe());
         let source = Some(planned.source.to_string());
         if self.idle_channel().is_some() {
-            let open = recorded::cure(self.job, &self.ready.negotiation, dataset, &cure);
+            let open = recorded::resolution(self.job, &self.ready.negotiation, dataset, &resolution);
             self.looks.records.insert(dataset, open);
         }
-        if self.ask(dataset, Stage::Curing, |id| Request::Cure { id, cure }).is_ok() {
+        if self.ask(dataset, Stage::Resolving, |id| Request::Resolve { id, resolution }).is_ok() {
             self.reporter.event(&Event::Notice { dataset: source, text });
         } else {
-            self.looks.waiting.push((dataset, Waiting::Curing));
+            self.looks.waiting.push((dataset, Waiting::Resolving));
         }
     }
 
@@ -156,13 +156,13 @@ impl Run<'_> {
             match waiting {
                 Waiting::Listing => self.ask_listing(dataset),
                 Waiting::Clearing(why) => self.clear(dataset, why),
-                Waiting::Curing => self.cure(dataset),
+                Waiting::Resolving => self.resolve(dataset),
                 Waiting::Dating(planned) => self.ask_dates(dataset, planned),
             }
         }
     }
 
-    /// A channel is gone: what was asked over it is asked again, but nobody knows what became of a cure.
+    /// A channel is gone: what was asked over it is asked again, but nobody knows what became of a resolution.
     pub(super) fn lose_looks(&mut self, channel: ChannelId, why: &str) {
         let lost: Vec<u64> =
             self.looks.open.iter().filter(|(_, look)| look.channel == channel).map(|(id, _)| *id).collect();
@@ -172,19 +172,19 @@ impl Run<'_> {
             self.looks.records.remove(&dataset);
             match look.stage {
                 Stage::Listing(_) | Stage::Clearing => self.ask_listing(dataset),
-                Stage::Curing => self.input(Input::Cured { dataset, cured: Cured::Lost(why.to_owned()) }),
+                Stage::Resolving => self.input(Input::Resolved { dataset, resolved: Resolved::Lost(why.to_owned()) }),
                 Stage::Dating(planned, _) => self.planned(dataset, Ok(planned)),
             }
         }
     }
 
-    /// A request that nobody answers: its channel is given up. A cure takes the time it takes, and whoever receives well is not given up
+    /// A request that nobody answers: its channel is given up. A resolution takes the time it takes, and whoever receives well is not given up
     /// for a slow answer.
     pub(super) fn watch_looks(&mut self) {
         let Some(limit) = self.job.faults.stall_timeout else { return };
         let carries = |channel| self.steps.values().any(|live| live.channel == channel);
         let late = |look: &&Look| {
-            !matches!(look.stage, Stage::Curing)
+            !matches!(look.stage, Stage::Resolving)
                 && (look.heard.elapsed() > limit && !carries(look.channel) || look.asked.elapsed() > limit * BELIEVED)
         };
         let Some(channel) = self.looks.open.values().find(late).map(|look| look.channel) else { return };
@@ -200,7 +200,7 @@ impl Run<'_> {
         let Some(Look { dataset, stage, .. }) = self.looks.open.remove(&id) else { return };
         self.close_record(dataset, failure.as_ref());
         match (stage, failure) {
-            (Stage::Curing, failure) => self.cure_done(dataset, failure, warning),
+            (Stage::Resolving, failure) => self.resolve_done(dataset, failure, warning),
             (Stage::Dating(planned, _), _) => self.planned(dataset, Ok(planned)),
             (Stage::Clearing, Some(failure)) => {
                 let why = format!("clearing the rest of a cut receive failed: {}", failure.words);
@@ -230,26 +230,26 @@ impl Run<'_> {
         recorded::tell(self.job, &rule, open.ended(failure), self.reporter);
     }
 
-    fn cure_done(&mut self, dataset: usize, failure: Option<Failure>, warning: Option<String>) {
+    fn resolve_done(&mut self, dataset: usize, failure: Option<Failure>, warning: Option<String>) {
         let planned = &self.ready.plan.datasets[dataset];
         if let Some(text) = warning {
             self.reporter.event(&Event::Notice { dataset: Some(planned.source.to_string()), text });
         }
-        let cured = match (failure, &planned.verdict) {
+        let resolved = match (failure, &planned.verdict) {
             (None, _) => {
-                self.ready.negotiation.cured(dataset);
-                Cured::Done
+                self.ready.negotiation.resolved(dataset);
+                Resolved::Done
             }
-            (Some(failure), Verdict::Cure(remedy)) => {
+            (Some(failure), Verdict::Resolve(solvable)) => {
                 let advice = match failure.refusal {
                     Refusal::Changed => "\n  the next run sees what is there now",
                     _ => "",
                 };
-                Cured::Refused(format!("{}\n  it could not be solved: {}{advice}", remedy.conflict, failure.words))
+                Resolved::Refused(format!("{}\n  it could not be solved: {}{advice}", solvable.conflict, failure.words))
             }
-            (Some(failure), _) => Cured::Refused(failure.words),
+            (Some(failure), _) => Resolved::Refused(failure.words),
         };
-        self.input(Input::Cured { dataset, cured });
+        self.input(Input::Resolved { dataset, resolved });
     }
 
     pub(super) fn planned(&mut self, dataset: usize, planned: Result<Box<PlannedDataset>, String>) {

@@ -15,19 +15,19 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::bookmarks::Books;
 use super::fleet::Fleet;
-use super::machine::{Action, Cured, End, Input, Limits, Machine};
+use super::machine::{Action, DatasetOutcome, Input, Limits, Machine, Resolved};
 use super::ready::Ready;
 use super::signals::Signals;
 use crate::config::PushJob;
+use crate::endpoint::Endpoint;
 use crate::error::{Exit, Signal};
-use crate::plan::{LastResult, Negotiation, Nothing};
+use crate::plan::{LastResult, Negotiation, Nothing, StepId};
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel};
-use crate::report::record::Begun;
-use crate::report::{Event, Reporter, StepId, Summary};
+use crate::report::{Event, Reporter, Summary};
+use crate::state::record::Begun;
 use helper::wire::Reply;
 use look::Looks;
 use replan::Found;
-use zfs::Zfs;
 use zfs::name::Guid;
 
 /// How often progress is told.
@@ -69,7 +69,7 @@ pub struct Ended {
 #[expect(clippy::too_many_arguments, reason = "each is a part of its own, put together in one place")]
 pub async fn run(
     job: &Arc<PushJob>,
-    zfs: &Zfs,
+    sender: &Endpoint,
     ready: Ready,
     fleet: &mut Fleet,
     from_channels: &mut UnboundedReceiver<FromChannel>,
@@ -79,14 +79,14 @@ pub async fn run(
 ) -> Ended {
     let (machine, actions) = Machine::new(&ready.plan, &limits(job));
     let first = ready.first;
-    let mut books = job.bookmarks.then(|| Books::open(zfs.clone(), ready.met.tags.clone()));
+    let mut books = job.bookmarks.then(|| Books::open(sender, ready.met.tags.clone()));
     if let Some(books) = &mut books {
         books.planned(&ready.plan, &ready.negotiation);
     }
     let mut run = Run {
         books,
         job,
-        zfs,
+        sender,
         ready,
         fleet,
         machine,
@@ -139,7 +139,7 @@ enum Later {
 
 struct Run<'a> {
     job: &'a Arc<PushJob>,
-    zfs: &'a Zfs,
+    sender: &'a Endpoint,
     ready: Ready,
     /// `None` without bookmarks of our own.
     books: Option<Books>,
@@ -167,8 +167,9 @@ impl Run<'_> {
     /// Announces the plan, then starts with the channel that is there while others are still coming up.
     fn start(&mut self, first: ChannelId, actions: Vec<Action>) {
         self.summary.datasets = self.ready.plan.datasets.len() + self.ready.plan.misfits.len();
-        let in_sync =
-            actions.iter().filter(|action| matches!(action, Action::DatasetEnded { end: End::InSync { .. }, .. }));
+        let in_sync = actions
+            .iter()
+            .filter(|action| matches!(action, Action::DatasetEnded { end: DatasetOutcome::InSync { .. }, .. }));
         self.reporter.event(&Event::Planned {
             datasets: self.summary.datasets,
             in_sync: in_sync.count(),
@@ -231,17 +232,17 @@ impl Run<'_> {
     fn apply(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Start { channel, step, dataset, send, first } => {
-                    self.start_step(channel, step, dataset, &send, first);
+                Action::Start { channel, step, dataset, send, into } => {
+                    self.start_step(channel, step, dataset, &send, into);
                 }
                 Action::Abort(step) => {
                     if let Some(live) = self.steps.get(&step) {
                         live.abort.store(true, Ordering::Relaxed);
                     }
                 }
-                Action::Look { dataset, source: true, .. } => self.relist(dataset),
-                Action::Look { dataset, attempt, wait, source: false } => self.look(dataset, attempt, wait),
-                Action::Cure { dataset } => self.cure(dataset),
+                Action::Relist { dataset, source: true, .. } => self.relist(dataset),
+                Action::Relist { dataset, attempt, wait, source: false } => self.look(dataset, attempt, wait),
+                Action::Resolve { dataset } => self.resolve(dataset),
                 Action::Connect { wait } => self.connect(wait),
                 Action::Reopen { connection } => self.fleet.open(connection, 1),
                 Action::Drop { channel } => self.drop_channel(channel),
@@ -294,7 +295,7 @@ impl Run<'_> {
                 }
                 self.input(Input::Received { step: id, failure });
             }
-            Reply::Beat { id } => self.input(Input::Alive { step: id }),
+            Reply::Beat { id } => self.input(Input::Heartbeat { step: id }),
             Reply::Listed { id, dataset, facts, snapshots } => self.looks.listed(id, dataset, facts, snapshots),
             Reply::Unread { id, words, .. } => self.unread(id, &words),
             Reply::Dated { id, dates } => self.dated(id, &dates),
@@ -305,7 +306,11 @@ impl Run<'_> {
             | Reply::Thinned { .. }
             | Reply::Names { .. }
             | Reply::Notes { .. }
-            | Reply::Content { .. } => {}
+            | Reply::Content { .. }
+            | Reply::Answer { .. }
+            | Reply::Begin { .. }
+            | Reply::Estimated { .. }
+            | Reply::Ended { .. } => {}
         }
     }
 
@@ -319,10 +324,10 @@ impl Run<'_> {
             let left = signalled.map(|since| PATIENCE.saturating_sub(since.elapsed()));
             tokio::select! {
                 told = &mut closing => break told,
-                () = passed(left) => break vec![format!("zfs on this machine has not made all bookmarks within {PATIENCE:?}")],
+                () = passed(left) => break vec![format!("zfs on {} has not made all bookmarks within {PATIENCE:?}", self.sender.name())],
                 signal = signals.next() => {
                     if self.stop.is_some() {
-                        break vec!["not all bookmarks on this machine may have been made".into()];
+                        break vec![format!("not all bookmarks on {} may have been made", self.sender.name())];
                     }
                     (self.stop, signalled) = (Some((signal, Instant::now())), Some(Instant::now()));
                 }

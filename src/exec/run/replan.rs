@@ -9,7 +9,7 @@ use crate::exec::ask::Listings;
 use crate::exec::machine::source_advice;
 use crate::exec::resume::{self, Judged};
 use crate::exec::{dates, proof, source};
-use crate::plan::{PlannedDataset, Proofs, SourceDataset, SourceFacts, TargetDataset, Verdict};
+use crate::plan::{AskAnew, PlannedDataset, Proofs, Replan, SourceDataset, SourceFacts, TargetDataset, Verdict};
 use zfs::Refusal;
 use zfs::name::{DatasetName, RelPath};
 
@@ -20,11 +20,11 @@ pub(super) enum Found {
     /// What the source has of it by now.
     Source(Result<Vec<SourceDataset>, StartError>),
     /// What the source is.
-    Facts(Result<HashMap<DatasetName, SourceFacts>, StartError>),
+    Facts(Replan, Result<HashMap<DatasetName, SourceFacts>, StartError>),
     /// What was written to its snapshots.
-    Written(Vec<(String, u64)>),
+    Written(Replan, Vec<(String, u64)>),
     /// Which of its bookmarks still belong to its history.
-    Proofs(Proofs),
+    Proofs(Replan, Proofs),
     /// A conflict, with the dates of this machine's snapshots.
     Dated(Box<PlannedDataset>),
 }
@@ -36,12 +36,23 @@ impl Run<'_> {
             Later::Look(dataset) => self.ask_listing(dataset),
             Later::Found(dataset, Found::Judged(target, judged)) => self.judged(dataset, *target, judged),
             Later::Found(dataset, Found::Source(listed)) => self.relisted(dataset, listed),
-            Later::Found(dataset, Found::Facts(facts)) => self.facts(dataset, facts),
-            Later::Found(dataset, Found::Written(written)) => {
-                self.ready.negotiation.written(&written);
-                self.replan(dataset);
+            Later::Found(_, Found::Facts(replan, facts)) => {
+                match facts {
+                    Ok(facts) => self.ready.negotiation.facts(&facts),
+                    // The plan does without; the receive will tell.
+                    Err(error) => tracing::info!("{error}"),
+                }
+                self.ask_anew(replan);
             }
-            Later::Found(dataset, Found::Proofs(found)) => self.proven(dataset, found),
+            Later::Found(_, Found::Written(replan, written)) => {
+                self.ready.negotiation.written(&written);
+                self.ask_anew(replan);
+            }
+            // A bookmark that is none any more changes the plan, not what is known of the target.
+            Later::Found(_, Found::Proofs(replan, found)) => {
+                proof::tell(&self.ready.negotiation.proofs(found), self.reporter);
+                self.ask_anew(replan);
+            }
             Later::Found(dataset, Found::Dated(planned)) => self.ask_dates(dataset, planned),
         }
     }
@@ -57,10 +68,10 @@ impl Run<'_> {
 
     /// What was to be sent is gone: the source is listed anew, then the target.
     pub(super) fn relist(&mut self, dataset: usize) {
-        self.ready.negotiation.look_again(dataset, None);
+        self.ready.negotiation.relist(dataset, None);
         let source = self.ready.plan.datasets[dataset].source.clone();
-        let (zfs, stall) = (self.zfs.clone(), self.job.faults.stall_timeout);
-        self.find_out(dataset, async move { Found::Source(source::list(zfs, source, Some(0), stall).await) });
+        let (sender, stall) = (self.sender.clone(), self.job.faults.stall_timeout);
+        self.find_out(dataset, async move { Found::Source(source::list(&sender, source, Some(0), stall).await) });
     }
 
     fn relisted(&mut self, dataset: usize, listed: Result<Vec<SourceDataset>, StartError>) {
@@ -86,11 +97,11 @@ impl Run<'_> {
         match listings.finish().remove(&self.target(dataset)) {
             Some((target, Some(token))) => {
                 let source = self.ready.plan.datasets[dataset].source.clone();
-                let (zfs, job) = (self.zfs.clone(), self.job.clone());
+                let (sender, job) = (self.sender.clone(), self.job.clone());
                 let refused = self.ready.negotiation.refusal(dataset) == Some(Refusal::Invalid);
                 let newest = target.snapshots.newest().filter(|_| refused).map(|version| version.guid);
                 self.find_out(dataset, async move {
-                    Found::Judged(Box::new(target), resume::judge(&zfs, &source, token, newest, &job).await)
+                    Found::Judged(Box::new(target), resume::judge(&sender, &source, token, newest, &job).await)
                 });
             }
             Some((target, None)) => self.known(dataset, Some(target)),
@@ -112,50 +123,37 @@ impl Run<'_> {
 
     /// All is known of the target; now the source.
     fn known(&mut self, dataset: usize, target: Option<TargetDataset>) {
-        self.ready.negotiation.looked(dataset, target);
-        let source = self.ready.plan.datasets[dataset].source.clone();
-        let (zfs, stall) = (self.zfs.clone(), self.job.faults.stall_timeout);
-        self.find_out(dataset, async move { Found::Facts(source::facts(&zfs, &[source], stall).await) });
+        self.ready.negotiation.relisted(dataset, target);
+        self.ask_anew(Replan::new(dataset));
     }
 
-    fn facts(&mut self, dataset: usize, facts: Result<HashMap<DatasetName, SourceFacts>, StartError>) {
-        match facts {
-            Ok(facts) => self.ready.negotiation.facts(&facts),
-            // The plan does without; the receive will tell.
-            Err(error) => tracing::info!("{error}"),
-        }
-        let names = self.ready.negotiation.wants_written_of(dataset);
-        if names.is_empty() {
-            return self.replan(dataset);
-        }
-        let (zfs, stall) = (self.zfs.clone(), self.job.faults.stall_timeout);
-        self.find_out(dataset, async move { Found::Written(source::written(&zfs, &names, stall).await) });
-    }
-
-    /// A bookmark that is none any more changes the plan, not what is known of the target.
-    fn proven(&mut self, dataset: usize, found: Proofs) {
-        let settled = self.ready.negotiation.proofs(found);
-        proof::tell(&settled, self.reporter);
-        self.replan(dataset);
-    }
-
-    fn replan(&mut self, dataset: usize) {
-        if let Some(doubt) = self.ready.negotiation.wants_proof_of(dataset) {
-            let (zfs, stall) = (self.zfs.clone(), self.job.faults.stall_timeout);
-            return self
-                .find_out(dataset, async move { Found::Proofs(proof::find_out(&zfs, vec![doubt], stall).await) });
-        }
-        let Some(planned) = self.ready.negotiation.replan(dataset) else {
+    /// Asks what else the new plan needs, in the order of [`Replan`].
+    fn ask_anew(&mut self, mut replan: Replan) {
+        let dataset = replan.index;
+        let Some(ask) = replan.next(&self.ready.negotiation) else {
             return self.planned(dataset, Err("it is not in the plan".to_owned()));
         };
-        let mut planned = Box::new(planned);
-        if !matches!(planned.verdict, Verdict::Conflict(_)) {
-            return self.planned(dataset, Ok(planned));
+        let (sender, stall) = (self.sender.clone(), self.job.faults.stall_timeout);
+        match ask {
+            AskAnew::Facts(source) => self.find_out(dataset, async move {
+                let facts = source::facts(&sender, &[source], stall).await;
+                Found::Facts(replan, facts)
+            }),
+            AskAnew::Written(snapshots) => self.find_out(dataset, async move {
+                let written = sender.written(&snapshots, stall).await;
+                Found::Written(replan, written)
+            }),
+            AskAnew::Proofs(doubt) => self.find_out(dataset, async move {
+                let found = proof::find_out(&sender, vec![doubt], stall).await;
+                Found::Proofs(replan, found)
+            }),
+            AskAnew::Planned(planned) if !matches!(planned.verdict, Verdict::Conflict(_)) => {
+                self.planned(dataset, Ok(planned));
+            }
+            AskAnew::Planned(mut conflict) => self.find_out(dataset, async move {
+                dates::here(&sender, stall, std::slice::from_mut(&mut *conflict)).await;
+                Found::Dated(conflict)
+            }),
         }
-        let (zfs, stall) = (self.zfs.clone(), self.job.faults.stall_timeout);
-        self.find_out(dataset, async move {
-            dates::here(&zfs, stall, std::slice::from_mut(&mut *planned)).await;
-            Found::Dated(planned)
-        });
     }
 }

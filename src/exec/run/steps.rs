@@ -6,15 +6,22 @@ use std::time::{Duration, Instant};
 
 use super::{Input, Live, Run};
 use crate::exec::recorded;
-use crate::plan::{Placement, Step};
+use crate::plan::{Placement, Step, StepId};
 use crate::remote::client::{ChannelId, Stream};
-use crate::report::{Event, StepId};
+use crate::report::Event;
 use zfs::{Brings, Put, Receive};
 
 impl Run<'_> {
-    pub(super) fn start_step(&mut self, channel: ChannelId, step: StepId, dataset: usize, send: &Step, first: bool) {
+    pub(super) fn start_step(
+        &mut self,
+        channel: ChannelId,
+        step: StepId,
+        dataset: usize,
+        send: &Step,
+        into: Placement,
+    ) {
         let planned = &self.ready.plan.datasets[dataset];
-        let new = first && planned.placement != Placement::Existing;
+        let new = into != Placement::Existing;
         let mountable = self.job.restore.is_some();
         let receive = Receive {
             dataset: planned.target.clone(),
@@ -23,12 +30,12 @@ impl Run<'_> {
             kind: planned.kind,
             brings: if send.intermediates { Brings::Snapshots } else { Brings::Snapshot(send.to.clone()) },
             guid: Some(send.to_guid),
-            create: first && planned.placement == Placement::Create,
+            create: into == Placement::Create,
             top: new && planned.top && !mountable,
-            into_empty: first && planned.placement == Placement::IntoEmpty,
-            overwrite: first && planned.placement == Placement::Overwrite,
+            into_empty: into == Placement::IntoEmpty,
+            overwrite: into == Placement::Overwrite,
             volmode: self.job.volmode,
-            unencrypted: first && planned.placement == Placement::Create && planned.unencrypted,
+            unencrypted: into == Placement::Create && planned.unencrypted,
             resumable: self.job.resume,
             base: send.base.as_ref().map(|base| base.name.clone()),
             mountable,
@@ -36,7 +43,7 @@ impl Run<'_> {
                 .filter(|_| !mountable)
                 .and_then(|source| Put::new(self.job.mirror.by, &source.path, &source.snapshots)),
         };
-        let command = self.ready.send(self.zfs, planned, send, self.job);
+        let stream = self.ready.stream(planned, send, self.job);
         self.reporter.event(&Event::StepStarted {
             step,
             dataset: planned.source.to_string(),
@@ -64,8 +71,11 @@ impl Run<'_> {
             record,
         };
         self.steps.insert(step, live);
-        match self.fleet.channel(channel) {
-            Some(channel) => channel.stream(Stream { id: step, receive, send: command, progress, abort }),
+        match self.fleet.lane(channel) {
+            Some(lane) => {
+                let send = self.sender.sending(stream, lane.source.as_ref());
+                lane.target.stream(Stream { id: step, receive, send, progress, abort });
+            }
             // Never silently: a step that nobody carries would be waited for without end.
             None => self.input(Input::ChannelDown { channel, why: "the channel is closed".into() }),
         }

@@ -2,13 +2,62 @@
 
 use std::collections::HashMap;
 
-use super::{Dataset, Side, versions};
-use crate::plan::SourceFacts;
-use crate::plan::{SourceDataset, TargetDataset};
+use super::{Dataset, ModelHost, Report, versions};
+use crate::plan::{Ask, Doubt, Negotiation, Proof, Proofs, SourceDataset, SourceFacts, TargetDataset};
 use zfs::name::{DatasetName, Guid, RelPath, Txg};
 use zfs::{BaseFacts, Encryption};
 
-impl Side {
+/// Answers a question as `exec` does; `between` may change the target before each that goes there by name.
+pub(super) fn answer(
+    ask: Ask,
+    negotiation: &mut Negotiation,
+    source: &ModelHost,
+    target: &mut ModelHost,
+    between: &mut dyn FnMut(&mut ModelHost),
+    report: &mut Report,
+) {
+    match ask {
+        Ask::Names(names) => {
+            report.rounds += 1;
+            between(target);
+            negotiation.answers(&target.answer(&names));
+        }
+        Ask::OnlyThere => between(target),
+        Ask::List(datasets) => {
+            report.listed += datasets.len();
+            let listed = datasets.into_iter().filter_map(|name| Some((name.clone(), target.list_target(&name)?)));
+            negotiation.listed(listed.collect());
+        }
+        Ask::Proofs(doubts) => _ = negotiation.proofs(all_hold(doubts)),
+        // Nobody else replicates to the model's target.
+        Ask::OfOthers(_) => negotiation.put_by_others([]),
+        Ask::Facts { snapshots, .. } => {
+            let encrypted = source.datasets.values().any(|dataset| dataset.raw);
+            negotiation.facts(&source.facts(&negotiation.wants_facts(encrypted)));
+            negotiation.written(&source.written(&snapshots));
+        }
+        Ask::MoreFacts(datasets) => negotiation.facts(&source.facts(&datasets)),
+        Ask::Holders(holders) => {
+            let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
+            negotiation.holders(&holders, target.bases(&names));
+        }
+        Ask::Bases(wanted) => {
+            let names: Vec<String> = wanted.iter().map(|(_, name)| name.clone()).collect();
+            negotiation.bases(&wanted, target.bases(&names));
+        }
+        // The model has no IV sets.
+        Ask::IvSets(_) => negotiation.iv_sets(&[]),
+        Ask::History(pairs) => negotiation.history(&pairs, &[], &[]),
+    }
+}
+
+/// In the model no receive takes a source back behind its bookmarks.
+pub(super) fn all_hold(doubts: Vec<Doubt>) -> Proofs {
+    let hold = |doubt: Doubt| (doubt.index, doubt.marks.into_iter().map(|(guid, _)| (guid, Proof::Holds)).collect());
+    doubts.into_iter().map(hold).collect()
+}
+
+impl ModelHost {
     /// What the source's listing gives, in an order that means nothing.
     pub fn list_source(&self, top: &DatasetName, selects: &dyn Fn(&RelPath) -> bool) -> Vec<SourceDataset> {
         let within = self.datasets.iter().rev().filter_map(|(name, dataset)| Some((name.below(top)?, dataset)));

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use insta::assert_snapshot;
 
-use super::words::{newest, one, push, side};
+use super::shorthand::{newest, one, push, side};
 
 /// zrepl's `diff_test.go` (B15 a to l).
 #[test]

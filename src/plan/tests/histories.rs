@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::plan::model::{Dataset, End, Job, Report, Side, Snap, config};
+use crate::plan::model::{Dataset, Job, ModelHost, PushOutcome, Report, Snap, config};
 use crate::plan::{ConflictKind, Placement, PlannedDataset, Step, Verdict};
 use zfs::name::{DatasetName, Guid, RelPath, SnapshotName};
 use zfs::{Kind, Refusal};
@@ -75,8 +75,8 @@ fn within(top: &str, path: usize) -> DatasetName {
 /// Two sides and the numbers that make things distinct.
 #[derive(Debug, Clone)]
 pub(crate) struct World {
-    pub here: Side,
-    pub there: Side,
+    pub here: ModelHost,
+    pub there: ModelHost,
     numbers: u64,
     /// Whether pushes leave out snapshots that change nothing.
     pub skip_empty: bool,
@@ -84,7 +84,8 @@ pub(crate) struct World {
 
 impl World {
     pub fn new() -> Self {
-        let mut world = Self { here: Side::new("apool"), there: Side::new("bpool"), numbers: 0, skip_empty: false };
+        let mut world =
+            Self { here: ModelHost::new("apool"), there: ModelHost::new("bpool"), numbers: 0, skip_empty: false };
         world.change(true, 0, &Change::Create { volume: false, raw: false });
         world
     }
@@ -191,7 +192,7 @@ impl World {
     }
 }
 
-fn write(side: &mut Side, name: &DatasetName, data: u64) {
+fn write(side: &mut ModelHost, name: &DatasetName, data: u64) {
     if let Some(dataset) =
         side.datasets.get_mut(name).filter(|dataset| !dataset.partial || !dataset.snapshots.is_empty())
     {
@@ -207,7 +208,7 @@ pub(crate) fn names() -> (DatasetName, DatasetName) {
     (SOURCE.parse().unwrap(), TARGET.parse().unwrap())
 }
 
-fn push(world: &mut World, newest_only: bool, selected: u8, between: &mut dyn FnMut(&mut Side)) -> Report {
+fn push(world: &mut World, newest_only: bool, selected: u8, between: &mut dyn FnMut(&mut ModelHost)) -> Report {
     let (source, target) = names();
     let job = Job {
         source,
@@ -215,7 +216,7 @@ fn push(world: &mut World, newest_only: bool, selected: u8, between: &mut dyn Fn
         selects: &selects(selected),
         newest_only,
         skip_empty: world.skip_empty,
-        cures: crate::plan::Cures::default(),
+        resolutions: crate::plan::Resolutions::default(),
     };
     job.push(&world.here, &mut world.there, between)
 }
@@ -239,13 +240,13 @@ pub(super) fn push_and_check(world: &mut World, newest_only: bool, selected: u8)
         world.there.datasets[name].snapshots.iter().any(|snap| (&snap.name, snap.guid) == (&newest.name, newest.guid))
     };
     assert!(again.sent.iter().all(|(name, _)| !by_name(name)));
-    if ends.iter().all(|(name, end)| *end == End::NoSnapshots || *end == End::InSync && by_name(name)) {
+    if ends.iter().all(|(name, end)| *end == PushOutcome::NoSnapshots || *end == PushOutcome::InSync && by_name(name)) {
         assert!(again.rounds <= 1 && again.listed == 0, "{again:?}");
     }
 }
 
 /// Everything that was there still is; only datasets of this push have changed, and only by what arrived.
-pub(crate) fn nothing_is_lost(before: &Side, after: &Side, report: &Report) {
+pub(crate) fn nothing_is_lost(before: &ModelHost, after: &ModelHost, report: &Report) {
     for (name, was) in &before.datasets {
         let now = &after.datasets[name];
         let kept = now.snapshots.get(..was.snapshots.len());
@@ -257,19 +258,19 @@ pub(crate) fn nothing_is_lost(before: &Side, after: &Side, report: &Report) {
 }
 
 /// Whether what was told of a dataset is true.
-pub(crate) fn judge(world: &World, target: &DatasetName, end: &End, newest_only: bool) {
+pub(crate) fn judge(world: &World, target: &DatasetName, end: &PushOutcome, newest_only: bool) {
     let path = target.below(&TARGET.parse().unwrap()).unwrap();
     let source = &world.here.datasets[&SOURCE.parse::<DatasetName>().unwrap().join(&path).unwrap()];
     let there = world.there.datasets.get(target);
     let newest = source.newest();
     match end {
-        End::NoSnapshots => assert!(newest.is_none()),
-        End::InSync => {
+        PushOutcome::NoSnapshots => assert!(newest.is_none()),
+        PushOutcome::InSync => {
             let there = there.expect("it is in sync");
             assert!(there.has(newest.unwrap().guid), "{target}");
             assert_eq!(there.kind, source.kind);
         }
-        End::Conflict(conflict) => {
+        PushOutcome::Conflict(conflict) => {
             let there = there.expect("a conflict is with something");
             assert!(
                 !possible(source, there, &|snap| world.sends(source, snap, newest_only)),
@@ -278,15 +279,15 @@ pub(crate) fn judge(world: &World, target: &DatasetName, end: &End, newest_only:
             explains(conflict, source, there);
         }
         // It fails where its parent has no snapshots here, so that nobody looked at what stands there in its place.
-        End::Skipped | End::Failed(Refusal::Other) => {
+        PushOutcome::Skipped | PushOutcome::Failed(Refusal::Other) => {
             assert!(nothing_fits_below(&world.there, target), "{target}");
         }
-        End::Failed(_) | End::SendFailed => panic!("{target}: {end:?}"),
+        PushOutcome::Failed(_) | PushOutcome::SendFailed => panic!("{target}: {end:?}"),
     }
 }
 
 /// Whether the nearest dataset above can have no children.
-fn nothing_fits_below(there: &Side, target: &DatasetName) -> bool {
+fn nothing_fits_below(there: &ModelHost, target: &DatasetName) -> bool {
     let above = target.ancestors().into_iter().rev().find_map(|name| there.datasets.get(&name)).unwrap();
     above.kind == Kind::Volume || above.partial
 }
@@ -348,9 +349,9 @@ fn explains(conflict: &crate::plan::Conflict, source: &Dataset, there: &Dataset)
 fn possible(source: &Dataset, there: &Dataset, sends: &dyn Fn(&Snap) -> bool) -> bool {
     let Some(newest) = source.newest() else { return false };
     let name: DatasetName = "bpool/x".parse().unwrap();
-    let mut side = Side::new("bpool");
+    let mut side = ModelHost::new("bpool");
     side.datasets.insert(name.clone(), there.clone());
-    let mut copy = Side::new("apool");
+    let mut copy = ModelHost::new("apool");
     let from: DatasetName = "apool/x".parse().unwrap();
     copy.datasets.insert(from.clone(), source.clone());
     let step = |base: Option<crate::plan::Base>, to: &Snap| Step {
@@ -361,7 +362,7 @@ fn possible(source: &Dataset, there: &Dataset, sends: &dyn Fn(&Snap) -> bool) ->
         snapshots: 1,
         intermediates: false,
     };
-    let mut planned = PlannedDataset {
+    let planned = PlannedDataset {
         source: from.clone(),
         target: name.clone(),
         verdict: Verdict::InSync,
@@ -384,7 +385,7 @@ fn possible(source: &Dataset, there: &Dataset, sends: &dyn Fn(&Snap) -> bool) ->
         let newer = source.snapshots.iter().filter(|snap| snap.txg > mark.txg);
         for snap in newer.filter(|snap| sends(snap)) {
             let stream = copy.send(&from, &step(Some(base), snap)).unwrap();
-            if side.receive(&planned, false, &stream).is_err() {
+            if side.receive(&planned, Placement::Existing, &stream).is_err() {
                 break;
             }
             let kind = crate::plan::BaseKind::Snapshot;
@@ -394,9 +395,8 @@ fn possible(source: &Dataset, there: &Dataset, sends: &dyn Fn(&Snap) -> bool) ->
             return true;
         }
     }
-    planned.placement = Placement::IntoEmpty;
     let full = copy.send(&from, &step(None, newest)).unwrap();
-    side.receive(&planned, true, &full).is_ok()
+    side.receive(&planned, Placement::IntoEmpty, &full).is_ok()
 }
 
 proptest! {

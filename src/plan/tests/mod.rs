@@ -1,11 +1,11 @@
 //! The planner against cases from other tools, and against a model of two ZFS sides with random histories.
 
 mod cases;
-mod cures;
 mod histories;
 mod offers;
-mod rests;
+mod partial;
+mod resolutions;
 mod scale;
+mod shorthand;
 mod skip;
 mod trees;
-mod words;

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::plan::{Attempt, Cures, Negotiation, SourceDataset, SourceFacts, TargetDataset, Verdict};
+use crate::plan::{Attempt, Negotiation, Resolutions, SourceDataset, SourceFacts, TargetDataset, Verdict};
 use zfs::name::{DatasetName, Guid, Txg};
-use zfs::{Cure, Encryption, Kind, Refusal, Versions};
+use zfs::{Encryption, Kind, Refusal, Resolution, Versions};
 
 fn versions(names: &[&str]) -> Versions {
     let mut all = Versions::default();
@@ -16,18 +16,19 @@ fn versions(names: &[&str]) -> Versions {
 }
 
 /// A source with a and b, and a target with these snapshots, which has refused a stream.
-fn negotiation(target: &str, there: &[&str], cures: Cures, refusal: Option<Refusal>) -> Negotiation {
+fn negotiation(target: &str, there: &[&str], resolutions: Resolutions, refusal: Option<Refusal>) -> Negotiation {
     let source = SourceDataset { snapshots: versions(&["a", "b"]), ..SourceDataset::default() };
     let (here, target): (DatasetName, DatasetName) = ("a/s".parse().unwrap(), target.parse().unwrap());
-    let mut talk = Negotiation::new(&here, &target, vec![source], false).with_cures(cures, "20260101-000000");
-    look(&mut talk, there, refusal);
+    let mut talk =
+        Negotiation::new(&here, &target, vec![source], false).with_resolutions(resolutions, "20260101-000000");
+    relist(&mut talk, there, refusal);
     talk.facts(&HashMap::from([(here, SourceFacts { kind: Kind::Filesystem, encrypted: false, root_up: 0 })]));
     talk
 }
 
-fn look(talk: &mut Negotiation, there: &[&str], refusal: Option<Refusal>) {
+fn relist(talk: &mut Negotiation, there: &[&str], refusal: Option<Refusal>) {
     let base = versions(&["a"]).newest().map(|version| version.guid);
-    talk.look_again(0, refusal.map(|refusal| Attempt { base, refusal }));
+    talk.relist(0, refusal.map(|refusal| Attempt { base, refusal }));
     let target = TargetDataset {
         kind: Kind::Filesystem,
         partial: false,
@@ -37,13 +38,13 @@ fn look(talk: &mut Negotiation, there: &[&str], refusal: Option<Refusal>) {
         encryption: Encryption::Off,
         snapshots: versions(there),
     };
-    talk.looked(0, Some(target));
+    talk.relisted(0, Some(target));
 }
 
 fn told(talk: &Negotiation) -> String {
     match talk.replan(0).unwrap().verdict {
         Verdict::Conflict(conflict) => conflict.to_string(),
-        Verdict::Cure(remedy) => remedy.conflict.to_string(),
+        Verdict::Resolve(solvable) => solvable.conflict.to_string(),
         other => panic!("{other:?}"),
     }
 }
@@ -51,17 +52,17 @@ fn told(talk: &Negotiation) -> String {
 #[test]
 fn what_was_tried_is_not_offered_again() {
     let [rollback, set_aside, replace] = ["--rollback", "--set-aside", "--replace"];
-    let cures = |words: &str| Cures {
+    let resolutions = |words: &str| Resolutions {
         rollback: words == rollback,
         set_aside: words == set_aside,
         replace: if words == replace { ["b/t".parse().unwrap()].into() } else { [].into() },
     };
     let (there, refusal) = (["a", "own"], Some(Refusal::NotNewest));
     for given in ["", rollback, set_aside, replace] {
-        let mut talk = negotiation("b/t", &there, cures(given), refusal);
+        let mut talk = negotiation("b/t", &there, resolutions(given), refusal);
         let before = told(&talk);
-        talk.cured(0);
-        look(&mut talk, &there, refusal);
+        talk.resolved(0);
+        relist(&mut talk, &there, refusal);
         for text in [before, told(&talk)] {
             for word in [rollback, set_aside, replace] {
                 let offered =
@@ -75,9 +76,9 @@ fn what_was_tried_is_not_offered_again() {
 #[test]
 fn a_name_that_would_be_too_long_is_not_offered() {
     let long = format!("b/{}", "x".repeat(240));
-    let plain = told(&negotiation(&long, &["own"], Cures::default(), None));
+    let plain = told(&negotiation(&long, &["own"], Resolutions::default(), None));
     assert!(!plain.contains("--set-aside") && plain.contains("--replace"), "{plain}");
-    let asked = told(&negotiation(&long, &["own"], Cures { set_aside: true, ..Cures::default() }, None));
+    let asked = told(&negotiation(&long, &["own"], Resolutions { set_aside: true, ..Resolutions::default() }, None));
     assert!(asked.contains("--set-aside can't give it another name") && asked.contains("ZFS allows 255"), "{asked}");
     assert!(!asked.contains("--set-aside, which"), "{asked}");
 }
@@ -85,11 +86,12 @@ fn a_name_that_would_be_too_long_is_not_offered() {
 #[test]
 fn split_blocks_need_a_new_start() {
     let refusal = Some(Refusal::LargeBlocks);
-    let text = told(&negotiation("b/t", &["a"], Cures::default(), refusal));
+    let text = told(&negotiation("b/t", &["a"], Resolutions::default(), refusal));
     assert!(text.contains("large blocks") && text.contains("and sends everything anew"), "{text}");
     assert!(!text.contains("--rollback") && !text.contains("goes on from"), "{text}");
-    let talk = negotiation("b/t", &["a"], Cures { set_aside: true, rollback: true, ..Cures::default() }, refusal);
-    let Verdict::Cure(remedy) = talk.replan(0).unwrap().verdict else { panic!() };
-    assert!(matches!(&remedy.cure, Cure::SetAside { restore, .. } if restore.is_empty()), "{remedy:?}");
-    assert!(remedy.then[0].base.is_none(), "{remedy:?}");
+    let talk =
+        negotiation("b/t", &["a"], Resolutions { set_aside: true, rollback: true, ..Resolutions::default() }, refusal);
+    let Verdict::Resolve(solvable) = talk.replan(0).unwrap().verdict else { panic!() };
+    assert!(matches!(&solvable.resolution, Resolution::SetAside { restore, .. } if restore.is_empty()), "{solvable:?}");
+    assert!(solvable.then[0].base.is_none(), "{solvable:?}");
 }

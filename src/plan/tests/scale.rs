@@ -45,8 +45,8 @@ fn everything_is_new() {
     let plan = negotiation.plan();
     assert_eq!(plan.steps() as u64, 2 * DATASETS * 9 / 10);
     let again = |index| {
-        negotiation.look_again(index, None);
-        negotiation.looked(index, None);
+        negotiation.relist(index, None);
+        negotiation.relisted(index, None);
         negotiation.facts(&[(plan.datasets[index].source.clone(), facts)].into());
         negotiation.replan(index).unwrap().verdict
     };

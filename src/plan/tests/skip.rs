@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::histories::{World, names, op, push_and_check};
-use super::words::without_empty;
+use super::shorthand::without_empty;
 use crate::plan::model::{Dataset, Snap, config, notation};
 use crate::plan::{Negotiation, SourceDataset, TargetDataset, Verdict};
 use zfs::Versions;
@@ -108,7 +108,7 @@ fn after_the_rest_of_a_cut_stream() {
     while !talk.questions().is_empty() {
         talk.answers(&[(0, Guid(9), Txg(1)), (1, Guid(9), Txg(1))]);
     }
-    talk.look_again(0, None);
+    talk.relist(0, None);
     let resume = Some(crate::plan::ResumePoint { token: zfs::name::ResumeToken("1-x".into()), to: Guid(2) });
     let target = TargetDataset {
         kind: zfs::Kind::Filesystem,
@@ -119,15 +119,15 @@ fn after_the_rest_of_a_cut_stream() {
         encryption: zfs::Encryption::Off,
         snapshots: source(&["a"]).snapshots,
     };
-    talk.looked(0, Some(target));
+    talk.relisted(0, Some(target));
     assert_eq!(talk.wants_written(), ["a/s@c", "a/s@d"]);
     let written = [("a/s@c", 0), ("a/s@d", 7), ("a/other@e", 0)].map(|(name, bytes)| (name.to_owned(), bytes));
     talk.written(&written);
     let Verdict::Send(steps) = talk.replan(0).unwrap().verdict else { panic!("nothing to send") };
     assert_eq!(steps.iter().map(notation).collect::<Vec<_>>(), ["@b", "-i @b @d", "-i @d @e"]);
     assert!(steps[0].resume.is_some() && steps[1].resume.is_none());
-    // Looked at once more: what is known isn't asked for again, and still counts.
-    talk.look_again(0, None);
+    // Relisted: what is known isn't asked for again, and still counts.
+    talk.relist(0, None);
     let whole = |names: &[&str]| TargetDataset {
         kind: zfs::Kind::Filesystem,
         partial: false,
@@ -137,11 +137,11 @@ fn after_the_rest_of_a_cut_stream() {
         encryption: zfs::Encryption::Off,
         snapshots: source(names).snapshots,
     };
-    talk.looked(0, Some(whole(&["a", "b"])));
+    talk.relisted(0, Some(whole(&["a", "b"])));
     assert_eq!(talk.wants_written(), [""; 0]);
     let Verdict::Send(steps) = talk.replan(0).unwrap().verdict else { panic!("nothing to send") };
     assert_eq!(steps.iter().map(notation).collect::<Vec<_>>(), ["-i @b @d", "-i @d @e"]);
-    talk.looked(0, Some(whole(&["a"])));
+    talk.relisted(0, Some(whole(&["a"])));
     assert_eq!(talk.wants_written(), ["a/s@b"]);
 }
 

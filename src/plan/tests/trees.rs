@@ -2,9 +2,9 @@
 
 use insta::assert_snapshot;
 
-use super::words::{push, side};
+use super::shorthand::{push, side};
 use crate::plan::Placement;
-use crate::plan::model::{End, Job};
+use crate::plan::model::{Job, PushOutcome};
 use zfs::Kind;
 use zfs::name::DatasetName;
 
@@ -18,7 +18,7 @@ fn an_empty_dataset_that_appears_meanwhile_is_filled() {
         selects: &|_| true,
         newest_only: false,
         skip_empty: false,
-        cures: crate::plan::Cures::default(),
+        resolutions: crate::plan::Resolutions::default(),
     };
     let (here, mut there) = (side("a/s", &[("", "a b")]), side("b/t", &[]));
     let mut calls = 0;
@@ -29,7 +29,7 @@ fn an_empty_dataset_that_appears_meanwhile_is_filled() {
             there.create(&target, Kind::Filesystem).unwrap();
         }
     });
-    assert_eq!((report.refused, &report.ends[&target]), (1, &End::InSync));
+    assert_eq!((report.refused, &report.ends[&target]), (1, &PushOutcome::InSync));
 }
 
 /// Relatives of zelta's `match` table (R19): one tree with one of each.
@@ -151,7 +151,7 @@ fn what_must_be_there_before() {
             selects: &|path| path.as_str() != "x",
             newest_only: false,
             skip_empty: false,
-            cures: crate::plan::Cures::default(),
+            resolutions: crate::plan::Resolutions::default(),
         };
         let (_, plan) = job.negotiate(
             &side("a/s", here),

@@ -3,8 +3,7 @@
 use super::{MAX_NAMES, Reply, Request, WireError};
 use zfs::host::MAX_THIN;
 use zfs::text::{on_one_line, quoted};
-use zfs::{Cure, Note};
-use zfs::{Failure, Hello};
+use zfs::{Answer, Failure, Hello, Note, Resolution};
 
 /// ZFS nests datasets no deeper than 50 levels unless it is told otherwise (`zfs_max_dataset_nesting`).
 const MAX_ANCESTORS: usize = 128;
@@ -26,8 +25,8 @@ impl Request {
             | Self::Probe { id, .. }
             | Self::Clear { id, .. }
             | Self::Lock { id, .. }
-            | Self::Cure { id, .. }
-            | Self::TryCure { id, .. }
+            | Self::Resolve { id, .. }
+            | Self::TryResolve { id, .. }
             | Self::Dates { id, .. }
             | Self::Bases { id, .. }
             | Self::Thin { id, .. }
@@ -39,6 +38,9 @@ impl Request {
             | Self::TryDestroy { id, .. }
             | Self::Outlook { id, .. }
             | Self::Content { id, .. }
+            | Self::Query { id, .. }
+            | Self::Stream { id, .. }
+            | Self::Cancel { id }
             | Self::Receive { id, .. } => *id,
         }
     }
@@ -55,16 +57,16 @@ impl Request {
             Self::Probe { dataset, .. } | Self::Outlook { dataset, .. } => format!("a question about {dataset}"),
             Self::Clear { dataset, .. } => format!("clearing {dataset}"),
             Self::Lock { dataset, .. } => format!("claiming {dataset}"),
-            Self::Cure { cure: Cure::Rollback { dataset, loses, .. }, .. }
-            | Self::TryCure { cure: Cure::Rollback { dataset, loses, .. }, .. } => {
+            Self::Resolve { resolution: Resolution::Rollback { dataset, loses, .. }, .. }
+            | Self::TryResolve { resolution: Resolution::Rollback { dataset, loses, .. }, .. } => {
                 format!("a rollback of {dataset} over {} snapshots", loses.len())
             }
-            Self::Cure { cure: Cure::SetAside { dataset, restore, .. }, .. }
-            | Self::TryCure { cure: Cure::SetAside { dataset, restore, .. }, .. } => {
+            Self::Resolve { resolution: Resolution::SetAside { dataset, restore, .. }, .. }
+            | Self::TryResolve { resolution: Resolution::SetAside { dataset, restore, .. }, .. } => {
                 format!("setting aside {dataset} with {} datasets", restore.len())
             }
-            Self::Cure { cure: Cure::Replace { dataset, loses, .. }, .. }
-            | Self::TryCure { cure: Cure::Replace { dataset, loses, .. }, .. } => {
+            Self::Resolve { resolution: Resolution::Replace { dataset, loses, .. }, .. }
+            | Self::TryResolve { resolution: Resolution::Replace { dataset, loses, .. }, .. } => {
                 format!("replacing {dataset} with {} snapshots", loses.len())
             }
             Self::Thin { dataset, snapshots, .. } => format!("destroying {} snapshots of {dataset}", snapshots.len()),
@@ -75,6 +77,9 @@ impl Request {
                 format!("destroying {dataset} with {} snapshots", snapshots.len())
             }
             Self::Content { reading, .. } => format!("reading a snapshot of {}", reading.dataset),
+            Self::Query { query, .. } => query.what(),
+            Self::Stream { stream, .. } => format!("a stream of {}", stream.dataset()),
+            Self::Cancel { .. } => "the end of a stream".into(),
             Self::Receive { receive, .. } => format!("a receive into {}", receive.dataset),
         }
     }
@@ -94,6 +99,7 @@ impl Request {
             }
             Self::List { datasets, .. } => datasets.len() <= MAX_NAMES,
             Self::Thin { snapshots, .. } => snapshots.len() <= MAX_THIN,
+            Self::Query { query, .. } => query.len() <= MAX_NAMES,
             Self::Rename { rename, .. } => rename.ancestors.len() <= MAX_ANCESTORS,
             Self::Receive { receive, .. } => receive.ancestors.len() <= MAX_ANCESTORS,
             // Too many names in a question are told to the sender in an answer.
@@ -101,12 +107,14 @@ impl Request {
             | Self::Tree { .. }
             | Self::Probe { .. }
             | Self::Clear { .. }
-            | Self::Cure { .. }
-            | Self::TryCure { .. }
+            | Self::Resolve { .. }
+            | Self::TryResolve { .. }
             | Self::Names { .. }
             | Self::Destroy { .. }
             | Self::TryDestroy { .. }
             | Self::Outlook { .. }
+            | Self::Stream { .. }
+            | Self::Cancel { .. }
             | Self::Content { .. } => true,
         };
         if fits { Ok(()) } else { Err(WireError::Limit("more names, or longer words, than a request may have")) }
@@ -129,6 +137,10 @@ impl Reply {
             | Self::Names { id, .. }
             | Self::Notes { id, .. }
             | Self::Content { id, .. }
+            | Self::Answer { id, .. }
+            | Self::Begin { id }
+            | Self::Estimated { id, .. }
+            | Self::Ended { id, .. }
             | Self::Beat { id }
             | Self::Done { id, .. } => *id,
         }
@@ -152,6 +164,16 @@ impl Reply {
                 }
             }
             Self::Unread { words, .. } => *words = quoted(words),
+            Self::Answer { part: Answer::Failures(failures), .. } => {
+                failures.iter_mut().flatten().for_each(|failure| failure.words = quoted(&failure.words));
+            }
+            Self::Answer { part: Answer::Thinned(thinned), .. } => {
+                thinned.pinned.iter_mut().for_each(|(_, why)| *why = quoted(why));
+            }
+            Self::Ended { ended, .. } => {
+                ended.words = quoted(&ended.words);
+                ended.status = ended.status.as_deref().map(short);
+            }
             Self::Thinned { thinned, .. } => {
                 for (_, why) in &mut thinned.pinned {
                     *why = quoted(why);
@@ -160,6 +182,10 @@ impl Reply {
             Self::Probed { disabled, .. } => disabled.iter_mut().for_each(|feature| *feature = short(feature)),
             // They are compared, and never shown.
             Self::Content { .. }
+            | Self::Begin { .. }
+            | Self::Estimated { .. }
+            // Their names are compared with names that were asked for, their values are read.
+            | Self::Answer { .. }
             // What a note says is read, and shown only where it makes sense.
             | Self::Notes { .. }
             | Self::Found { .. }

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
-use zfs::{BaseFacts, Cure, Failure, Note, Noted, Outlook, Part, Reading, Receive, Rename, TargetFacts, Thinned};
+use zfs::{
+    Answer, BaseFacts, Ended, Failure, Note, Noted, Outlook, Part, Query, Reading, Receive, Rename, Resolution,
+    StreamSpec, TargetFacts, Thinned,
+};
 
 /// What the sender asks for; the helper answers with the same id, not always in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,18 +60,22 @@ pub enum Request {
         owner: String,
     },
     /// Get a conflict out of the way. Refused unless the helper's command line allows it. Answered by [`Reply::Done`].
-    Cure {
+    #[serde(rename = "cure")]
+    Resolve {
         /// Comes back in the answer.
         id: u64,
         /// How.
-        cure: Cure,
+        #[serde(rename = "cure")]
+        resolution: Resolution,
     },
-    /// Would [`Request::Cure`] do it? Checks all that it checks, and changes nothing. Answered by [`Reply::Done`].
-    TryCure {
+    /// Would [`Request::Resolve`] do it? Checks all that it checks, and changes nothing. Answered by [`Reply::Done`].
+    #[serde(rename = "try_cure")]
+    TryResolve {
         /// Comes back in the answer.
         id: u64,
         /// How.
-        cure: Cure,
+        #[serde(rename = "cure")]
+        resolution: Resolution,
     },
     /// When were these snapshots made? Answered by [`Reply::Dated`].
     Dates {
@@ -173,6 +180,26 @@ pub enum Request {
         /// Which, and how.
         reading: Reading,
     },
+    /// A question to the host of a source, or something that it is to do. Answered by [`Reply::Answer`] frames, then [`Reply::Done`].
+    Query {
+        /// Comes back in the answers.
+        id: u64,
+        /// Which.
+        query: Query,
+    },
+    /// Give a stream: [`Reply::Begin`], then data frames up to [`super::FrameKind::End`] or [`super::FrameKind::Abort`], then
+    /// [`Reply::Ended`]. One after the other: a channel carries one stream at a time in each direction.
+    Stream {
+        /// Comes back in the answers.
+        id: u64,
+        /// Which.
+        stream: StreamSpec,
+    },
+    /// Nobody wants the stream any more that was asked for with this id.
+    Cancel {
+        /// The id of its [`Request::Stream`].
+        id: u64,
+    },
     /// Receive the stream that follows in data frames. Answered by [`Reply::Done`].
     Receive {
         /// Comes back in the answer.
@@ -273,6 +300,32 @@ pub enum Reply {
         bytes: u64,
         /// The checksums.
         parts: Vec<Part>,
+    },
+    /// To [`Request::Query`]: the answer, or a part of it.
+    Answer {
+        /// The request's.
+        id: u64,
+        /// What.
+        part: Answer,
+    },
+    /// To [`Request::Stream`]: the data frames that follow are its.
+    Begin {
+        /// The request's.
+        id: u64,
+    },
+    /// Beside a stream: so many bytes are expected.
+    Estimated {
+        /// The request's.
+        id: u64,
+        /// Bytes.
+        total: u64,
+    },
+    /// To [`Request::Stream`]: it is over, and that is how.
+    Ended {
+        /// The request's.
+        id: u64,
+        /// How.
+        ended: Ended,
     },
     /// A sign of life of a running receive: sent only when it has moved on since the last one, or works.
     Beat {

@@ -2,12 +2,11 @@
 //! it is encrypted. Slow columns: only for datasets for which there is something to do.
 
 use std::io::BufRead;
-use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
 use super::parse::for_lines;
-use super::{ParseError, Zfs};
+use super::{Call, ParseError, Zfs};
 use crate::name::{DatasetName, Guid, SnapshotName};
 
 /// What a dataset says of a snapshot that an increment is to start from.
@@ -31,7 +30,7 @@ impl Zfs {
     /// How these datasets are encrypted, and what was written to them since their snapshot of this name. Read it with
     /// [`read_base_facts`].
     #[must_use]
-    pub fn base_facts(&self, since: Option<&SnapshotName>, datasets: &[DatasetName]) -> Command {
+    pub fn base_facts(&self, since: Option<&SnapshotName>, datasets: &[DatasetName]) -> Call {
         let written = since.map_or_else(|| "written".to_owned(), |snapshot| format!("written@{snapshot}"));
         let columns = format!("name,encryptionroot,keystatus,{written}");
         let mut command = self.command(["list", "-Hp", "-t", "filesystem,volume", "-o", &columns]);
@@ -41,7 +40,7 @@ impl Zfs {
 
     /// The IV sets of these snapshots and bookmarks; missing ones as in [`Zfs::list_names`]. Read it with [`read_iv_sets`].
     #[must_use]
-    pub fn iv_sets<S: AsRef<str>>(&self, names: &[S]) -> Command {
+    pub fn iv_sets<S: AsRef<str>>(&self, names: &[S]) -> Call {
         let mut command = self.command(["list", "-Hp", "-t", "snapshot,bookmark", "-o", "name,ivsetguid"]);
         command.args(names.iter().map(AsRef::as_ref));
         command
@@ -49,7 +48,7 @@ impl Zfs {
 
     /// Whether a pool has any encrypted dataset. Read it with [`feature_is_active`].
     #[must_use]
-    pub fn encryption_feature(&self, pool: &str) -> Command {
+    pub fn encryption_feature(&self, pool: &str) -> Call {
         let mut command = self.zpool();
         command.args(["get", "-Hp", "-o", "value", "feature@encryption", pool]);
         command

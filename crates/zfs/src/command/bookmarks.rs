@@ -1,14 +1,16 @@
 //! Bookmarks of the source: command lines that make and destroy them, one by one or many in one transaction.
 
-use std::io::{self, BufRead, Write};
-use std::process::{Command, Output, Stdio};
+use std::collections::HashSet;
+use std::io::BufRead;
+
+use serde::{Deserialize, Serialize};
 
 use super::parse::for_lines;
-use super::{ParseError, Zfs};
+use super::{Call, ParseError, Zfs};
 use crate::name::{DatasetName, SnapshotName};
 
 /// A bookmark to make.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewBookmark {
     /// Of a snapshot of this dataset.
     pub dataset: DatasetName,
@@ -19,7 +21,8 @@ pub struct NewBookmark {
 }
 
 /// What a bookmark is made of. A copy of a bookmark is as good as one of its snapshot (zfs-bookmark(8), since OpenZFS 2.0).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// A snapshot.
     Snapshot(SnapshotName),
@@ -60,42 +63,38 @@ return failed
 impl Zfs {
     /// Makes one bookmark.
     #[must_use]
-    pub fn bookmark(&self, new: &NewBookmark) -> Command {
+    pub fn bookmark(&self, new: &NewBookmark) -> Call {
         self.command(["bookmark".to_owned(), new.origin(), new.full_name()])
     }
 
     /// The bookmarks of a dataset, one a line. Read it with [`read_marks`].
     #[must_use]
-    pub fn list_bookmarks(&self, dataset: &DatasetName) -> Command {
+    pub fn list_bookmarks(&self, dataset: &DatasetName) -> Call {
         self.command(["list", "-Hp", "-d", "1", "-t", "bookmark", "-o", "name", dataset.as_str()])
     }
 
     /// When the snapshot of a bookmark was made, in seconds since 1970.
     #[must_use]
-    pub fn creation_of_bookmark(&self, bookmark: &str) -> Command {
+    pub fn creation_of_bookmark(&self, bookmark: &str) -> Call {
         self.command(["list", "-Hp", "-t", "bookmark", "-o", "creation", bookmark])
     }
 
     /// Destroys a bookmark, and can destroy nothing else: the name has a `#`.
     #[must_use]
-    pub fn destroy_bookmark(&self, dataset: &DatasetName, name: &SnapshotName) -> Command {
+    pub fn destroy_bookmark(&self, dataset: &DatasetName, name: &SnapshotName) -> Call {
         self.command(["destroy".to_owned(), format!("{dataset}#{name}")])
     }
 
-    /// Makes many bookmarks of one pool in one transaction; only for root. Returns those that failed; an error when none was
-    /// made, as the program could not run.
-    pub fn bookmark_many(&self, new: &[NewBookmark]) -> io::Result<Vec<NewBookmark>> {
-        let Some(first) = new.first() else { return Ok(Vec::new()) };
-        let mut command = self.command(["program", "-j", first.dataset.pool(), "-"]);
+    /// Makes many bookmarks, all of the pool of the first, in one transaction; only for root. Read it with
+    /// [`read_failed_bookmarks`].
+    #[must_use]
+    pub fn bookmark_many(&self, new: &[NewBookmark]) -> Call {
+        let pool = new.first().map_or("", |first| first.dataset.pool());
+        let mut command = self.command(["program", "-j", pool, "-"]);
         for one in new {
             command.arg(one.origin()).arg(one.full_name());
         }
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // One that ends without reading says why on stderr.
-            let _ = stdin.write_all(PROGRAM.as_bytes());
-        }
-        failed_of(new, &child.wait_with_output()?)
+        command.with_input(PROGRAM)
     }
 }
 
@@ -111,22 +110,16 @@ pub fn read_marks(input: impl BufRead, dataset: &DatasetName) -> Result<Vec<Snap
     Ok(all)
 }
 
-fn failed_of(new: &[NewBookmark], output: &Output) -> io::Result<Vec<NewBookmark>> {
-    let words = || String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    if !output.status.success() {
-        return Err(io::Error::other(words()));
-    }
-    let said: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+/// Reads what [`Zfs::bookmark_many`] prints: the places of those that failed.
+pub fn read_failed_bookmarks(input: impl BufRead, new: &[NewBookmark]) -> Result<HashSet<usize>, ParseError> {
+    let said: serde_json::Value = serde_json::from_reader(input).map_err(|error| ParseError::Io(error.into()))?;
     let failed = said.get("return");
-    let has_failed = |one: &&NewBookmark| failed.is_some_and(|failed| failed.get(one.full_name()).is_some());
-    Ok(new.iter().filter(has_failed).cloned().collect())
+    let has_failed = |one: &NewBookmark| failed.is_some_and(|failed| failed.get(one.full_name()).is_some());
+    Ok(new.iter().enumerate().filter(|(_, one)| has_failed(one)).map(|(place, _)| place).collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::process::ExitStatusExt as _;
-    use std::process::ExitStatus;
-
     use super::*;
 
     fn new(snapshot: &str) -> NewBookmark {
@@ -137,7 +130,7 @@ mod tests {
         }
     }
 
-    fn args(command: &Command) -> Vec<String> {
+    fn args(command: &Call) -> Vec<String> {
         command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect()
     }
 
@@ -153,17 +146,11 @@ mod tests {
 
     #[test]
     fn failures_of_a_program_are_found() {
-        let output = |code: i32, stdout: &str| Output {
-            status: ExitStatus::from_raw(code << 8),
-            stdout: stdout.into(),
-            stderr: b"no such program\n".into(),
-        };
         let both = [new("s"), new("t")];
-        let some = output(0, r#"{"return":{"p/a b#mark-t":17}}"#);
-        assert_eq!(failed_of(&both, &some).unwrap(), [new("t")]);
-        assert_eq!(failed_of(&both, &output(0, r#"{"return":{}}"#)).unwrap(), []);
-        assert_eq!(failed_of(&both, &output(0, "{}")).unwrap(), []);
-        assert!(failed_of(&both, &output(1, "")).unwrap_err().to_string().contains("no such program"));
-        assert!(failed_of(&both, &output(0, "odd")).is_err());
+        let failed = |said: &str| read_failed_bookmarks(said.as_bytes(), &both);
+        assert_eq!(failed(r#"{"return":{"p/a b#mark-t":17}}"#).unwrap(), HashSet::from([1]));
+        assert_eq!(failed(r#"{"return":{}}"#).unwrap(), HashSet::new());
+        assert_eq!(failed("{}").unwrap(), HashSet::new());
+        assert!(failed("odd").is_err());
     }
 }

@@ -2,9 +2,8 @@
 //! line allows it. Each names exactly what it is about; none recurses into other datasets.
 
 use std::io::BufRead;
-use std::process::Command;
 
-use super::{ParseError, Zfs};
+use super::{Call, ParseError, Zfs};
 use crate::Kind;
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 
@@ -27,14 +26,14 @@ impl Zfs {
     /// All snapshots of a dataset with holds and clones. Slow columns: only for a dataset that is to be changed. Read it
     /// with [`read_pinned`].
     #[must_use]
-    pub fn list_pinned(&self, dataset: &DatasetName) -> Command {
+    pub fn list_pinned(&self, dataset: &DatasetName) -> Call {
         let columns = "name,guid,createtxg,userrefs,clones";
         self.command(["list", "-Hp", "-d", "1", "-t", "snapshot", "-o", columns, dataset.as_str()])
     }
 
     /// These snapshots as in [`Zfs::list_pinned`], as far as they exist.
     #[must_use]
-    pub fn pins_of<S: AsRef<str>>(&self, names: &[S]) -> Command {
+    pub fn pins_of<S: AsRef<str>>(&self, names: &[S]) -> Call {
         let columns = "name,guid,createtxg,userrefs,clones";
         let mut command = self.command(["list", "-Hp", "-t", "snapshot", "-o", columns]);
         command.args(names.iter().map(AsRef::as_ref));
@@ -43,19 +42,19 @@ impl Zfs {
 
     /// The datasets below a dataset and itself, one a line. Read it with [`read_names`].
     #[must_use]
-    pub fn list_below(&self, dataset: &DatasetName) -> Command {
+    pub fn list_below(&self, dataset: &DatasetName) -> Call {
         self.command(["list", "-Hp", "-r", "-t", "filesystem,volume", "-o", "name", dataset.as_str()])
     }
 
     /// All filesystems and volumes of this machine.
     #[must_use]
-    pub fn list_all_names(&self) -> Command {
+    pub fn list_all_names(&self) -> Call {
         self.command(["list", "-Hp", "-t", "filesystem,volume", "-o", "name"])
     }
 
     /// When snapshots were made. Read it with [`read_creations`].
     #[must_use]
-    pub fn creation_of<S: AsRef<str>>(&self, names: &[S]) -> Command {
+    pub fn creation_of<S: AsRef<str>>(&self, names: &[S]) -> Call {
         let mut command = self.command(["list", "-Hp", "-t", "snapshot", "-o", "name,creation"]);
         command.args(names.iter().map(AsRef::as_ref));
         command
@@ -63,20 +62,20 @@ impl Zfs {
 
     /// The tags that hold a snapshot.
     #[must_use]
-    pub fn holds(&self, dataset: &DatasetName, snapshot: &SnapshotName) -> Command {
+    pub fn holds(&self, dataset: &DatasetName, snapshot: &SnapshotName) -> Call {
         self.command(["holds".to_owned(), "-H".to_owned(), dataset.at(snapshot.as_str())])
     }
 
     /// Back to a snapshot; destroys the dataset's newer snapshots and bookmarks, never clones (`-R`), and unmounts nothing
     /// by force (`-f`).
     #[must_use]
-    pub fn rollback(&self, dataset: &DatasetName, to: &SnapshotName) -> Command {
+    pub fn rollback(&self, dataset: &DatasetName, to: &SnapshotName) -> Call {
         self.command(["rollback".to_owned(), "-r".to_owned(), dataset.at(to.as_str())])
     }
 
     /// A new name for a dataset, and with it for all below.
     #[must_use]
-    pub fn rename(&self, from: &DatasetName, to: &DatasetName) -> Command {
+    pub fn rename(&self, from: &DatasetName, to: &DatasetName) -> Call {
         self.command(["rename", from.as_str(), to.as_str()])
     }
 
@@ -89,7 +88,7 @@ impl Zfs {
         new: &DatasetName,
         kind: Kind,
         top: bool,
-    ) -> Command {
+    ) -> Call {
         let mut command = self.command(["clone"]);
         if top {
             command.args(["-o", "readonly=on"]);
@@ -103,38 +102,38 @@ impl Zfs {
 
     /// A clone of a volume that takes over its snapshots while the volume is destroyed: nobody can open it.
     #[must_use]
-    pub fn keeper_of(&self, volume: &DatasetName, snapshot: &SnapshotName, keeper: &DatasetName) -> Command {
+    pub fn keeper_of(&self, volume: &DatasetName, snapshot: &SnapshotName, keeper: &DatasetName) -> Call {
         self.command(["clone", "-o", "volmode=none", &volume.at(snapshot.as_str()), keeper.as_str()])
     }
 
     /// Unmounts a filesystem that nobody uses.
     #[must_use]
-    pub fn unmount(&self, dataset: &DatasetName) -> Command {
+    pub fn unmount(&self, dataset: &DatasetName) -> Call {
         self.command(["unmount", dataset.as_str()])
     }
 
     /// Mounts a filesystem where its properties say.
     #[must_use]
-    pub fn mount(&self, dataset: &DatasetName) -> Command {
+    pub fn mount(&self, dataset: &DatasetName) -> Call {
         self.command(["mount", dataset.as_str()])
     }
 
     /// Makes a clone the owner of the snapshots that it has in common with its origin.
     #[must_use]
-    pub fn promote(&self, clone: &DatasetName) -> Command {
+    pub fn promote(&self, clone: &DatasetName) -> Call {
         self.command(["promote", clone.as_str()])
     }
 
     /// Destroys these snapshots of a dataset: those that are held or have clones stay, and make it fail.
     #[must_use]
-    pub fn destroy_snapshots(&self, dataset: &DatasetName, snapshots: &[&SnapshotName]) -> Command {
+    pub fn destroy_snapshots(&self, dataset: &DatasetName, snapshots: &[&SnapshotName]) -> Call {
         let names: Vec<&str> = snapshots.iter().map(|name| name.as_str()).collect();
         self.command(["destroy".to_owned(), dataset.at(&names.join(","))])
     }
 
     /// The same, and tells what that frees; or (`dry_run`) only what it would free. Read it with [`read_reclaimed`].
     #[must_use]
-    pub fn reclaim_snapshots(&self, dataset: &DatasetName, snapshots: &[&SnapshotName], dry_run: bool) -> Command {
+    pub fn reclaim_snapshots(&self, dataset: &DatasetName, snapshots: &[&SnapshotName], dry_run: bool) -> Call {
         let names: Vec<&str> = snapshots.iter().map(|name| name.as_str()).collect();
         let flags = if dry_run { "-nvp" } else { "-vp" };
         self.command(["destroy".to_owned(), flags.to_owned(), dataset.at(&names.join(","))])
@@ -142,7 +141,7 @@ impl Zfs {
 
     /// Destroys a dataset that has neither snapshots nor anything below it: ZFS refuses any other.
     #[must_use]
-    pub fn destroy_bare(&self, dataset: &DatasetName) -> Command {
+    pub fn destroy_bare(&self, dataset: &DatasetName) -> Call {
         self.command(["destroy", dataset.as_str()])
     }
 }
@@ -200,7 +199,7 @@ mod tests {
     #[test]
     fn command_lines() {
         let zfs = Zfs::at("zfs");
-        let words = |command: Command| {
+        let words = |command: Call| {
             command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>().join("|")
         };
         let (x, y) = ("b/x y".parse().unwrap(), "b/y".parse().unwrap());

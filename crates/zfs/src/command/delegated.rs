@@ -1,9 +1,8 @@
 //! Which accounts root has allowed to receive into a dataset, as `zfs allow DATASET` tells it (zfs-allow(8)).
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
-use super::Zfs;
+use super::{Call, Zfs};
 use crate::name::DatasetName;
 
 /// Who may receive into a dataset beside root.
@@ -44,7 +43,7 @@ impl Section {
 impl Zfs {
     /// The permissions that are delegated on a dataset and on those above it. Read it with [`Receivers::read`].
     #[must_use]
-    pub fn delegated(&self, dataset: &DatasetName) -> Command {
+    pub fn delegated(&self, dataset: &DatasetName) -> Call {
         self.command(["allow", dataset.as_str()])
     }
 }

@@ -3,14 +3,15 @@
 
 use std::collections::HashMap;
 use std::io::BufRead;
-use std::process::Command;
+
+use serde::{Deserialize, Serialize};
 
 use super::parse::for_lines;
-use super::{Note, ParseError, Zfs};
+use super::{Call, Note, ParseError, Zfs};
 use crate::name::{DatasetName, SnapshotName, Txg};
 
 /// One record, of those that tell whether a dataset went back behind a snapshot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// When it happened.
     pub txg: Txg,
@@ -19,7 +20,8 @@ pub struct Record {
 }
 
 /// What happened, by the names of that time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Happened {
     /// A snapshot came into being, taken or received.
     Snapshot {
@@ -51,7 +53,7 @@ pub enum Happened {
 impl Zfs {
     /// The internal history of a pool. Read it with [`read_history`].
     #[must_use]
-    pub fn history(&self, pool: &str) -> Command {
+    pub fn history(&self, pool: &str) -> Call {
         let mut command = self.zpool();
         command.args(["history", "-i", pool]);
         command
@@ -59,7 +61,7 @@ impl Zfs {
 
     /// What the snapshots of these datasets say by a user property that was set on themselves. Read it with [`read_values`].
     #[must_use]
-    pub fn notes_of_snapshots(&self, property: &str, datasets: &[DatasetName]) -> Command {
+    pub fn notes_of_snapshots(&self, property: &str, datasets: &[DatasetName]) -> Call {
         let mut command =
             self.command(["get", "-Hp", "-d", "1", "-t", "snapshot", "-s", "local", "-o", "name,value", property]);
         command.args(datasets.iter().map(DatasetName::as_str));
@@ -68,19 +70,13 @@ impl Zfs {
 
     /// Sets a user property of a snapshot.
     #[must_use]
-    pub fn note_snapshot(
-        &self,
-        property: &str,
-        value: &str,
-        dataset: &DatasetName,
-        snapshot: &SnapshotName,
-    ) -> Command {
+    pub fn note_snapshot(&self, property: &str, value: &str, dataset: &DatasetName, snapshot: &SnapshotName) -> Call {
         self.command(["set".to_owned(), format!("{property}={value}"), dataset.at(snapshot.as_str())])
     }
 
     /// All properties of these datasets and where they come from. Read it with [`read_sources`].
     #[must_use]
-    pub fn property_sources(&self, datasets: &[DatasetName]) -> Command {
+    pub fn property_sources(&self, datasets: &[DatasetName]) -> Call {
         let mut command =
             self.command(["get", "-Hp", "-t", "filesystem,volume", "-o", "name,property,value,source", "all"]);
         command.args(datasets.iter().map(DatasetName::as_str));
@@ -118,7 +114,7 @@ pub fn read_values(output: &[u8]) -> HashMap<String, String> {
 }
 
 /// What tells whether something is received into a dataset.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traces {
     /// It has properties that came with a stream.
     pub received: bool,

@@ -2,6 +2,7 @@
 
 mod base;
 mod bookmarks;
+mod call;
 mod change;
 mod delegated;
 mod estimate;
@@ -14,15 +15,16 @@ mod snapshot;
 mod zfs;
 
 pub use base::{BaseFacts, feature_is_active, read_base_facts, read_iv_sets};
-pub use bookmarks::{NewBookmark, Origin, read_marks};
+pub use bookmarks::{NewBookmark, Origin, read_failed_bookmarks, read_marks};
+pub use call::{Call, Limits};
 pub use change::{Pinned, read_creations, read_names, read_pinned, read_reclaimed};
 pub use delegated::Receivers;
 pub use estimate::{Estimate, Report, report};
 pub use features::{Lacking, lacking};
 pub use history::{Happened, Record, Traces, read_history, read_sources, read_values};
-pub use note::{Note, Noted, read_notes, read_settings, read_settings_of};
+pub use note::{Note, Noted, read_notes, read_settings};
 pub use parse::{
     Encryption, Facts, Listed, Mark, ParseError, disabled_features, read_facts, read_listed, read_source, user_objects,
 };
 pub use snapshot::{SnapshotState, read_states, read_written, without_usage};
-pub use zfs::{PLACEHOLDER, SendBase, SendFlags, SendSpec, Zfs, find_zfs};
+pub use zfs::{PLACEHOLDER, Zfs, find_zfs};

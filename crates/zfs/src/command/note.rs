@@ -2,12 +2,11 @@
 //! has it no more.
 
 use std::io::BufRead;
-use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
-use super::{PLACEHOLDER, ParseError, Zfs};
-use crate::name::DatasetName;
+use super::{Call, PLACEHOLDER, ParseError, Zfs};
+use crate::name::{DatasetName, SnapshotName};
 
 /// A note.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -49,31 +48,13 @@ pub struct Noted {
     pub value: String,
 }
 
-/// What a copy has set because it is one.
-const OF_A_COPY: [&str; 3] = ["readonly", "canmount", "volmode"];
-
-/// Reads [`Zfs::settings_below`]: dataset, property and value, without what zfsync itself sets on copies. A line that makes no
-/// sense is left out.
+/// Reads [`Zfs::settings_below`]: dataset, property and value. A line that makes no sense is left out.
 #[must_use]
 pub fn read_settings(output: &[u8]) -> Vec<(DatasetName, String, String)> {
-    let ours = |property: &str| OF_A_COPY.contains(&property) || property.starts_with("zfsync:");
-    settings(output, |property| !ours(property))
-}
-
-/// The same of the properties whose names begin so.
-#[must_use]
-pub fn read_settings_of(output: &[u8], prefix: &str) -> Vec<(DatasetName, String, String)> {
-    settings(output, |property| property.starts_with(prefix))
-}
-
-fn settings(output: &[u8], wanted: impl Fn(&str) -> bool) -> Vec<(DatasetName, String, String)> {
     let text = String::from_utf8_lossy(output);
     let setting = |line: &str| {
         let (name, rest) = line.split_once('\t')?;
         let (property, value) = rest.split_once('\t')?;
-        if !wanted(property) {
-            return None;
-        }
         Some((name.parse().ok()?, property.to_owned(), value.to_owned()))
     };
     text.lines().filter_map(setting).collect()
@@ -82,7 +63,7 @@ fn settings(output: &[u8], wanted: impl Fn(&str) -> bool) -> Vec<(DatasetName, S
 impl Zfs {
     /// Every property that was set on a dataset or below it. Read it with [`read_settings`].
     #[must_use]
-    pub fn settings_below(&self, dataset: &DatasetName) -> Command {
+    pub fn settings_below(&self, dataset: &DatasetName) -> Call {
         let mut command = self.command(["get", "-Hp", "-r", "-t", "filesystem,volume"]);
         command.args(["-s", "local", "-o", "name,property,value", "all", dataset.as_str()]);
         command
@@ -91,7 +72,7 @@ impl Zfs {
     /// The notes on a dataset and all below it. `-s local`: user properties are inherited, by snapshots too, and an inherited
     /// note says nothing. Read it with [`read_notes`].
     #[must_use]
-    pub fn notes_below(&self, dataset: &DatasetName) -> Command {
+    pub fn notes_below(&self, dataset: &DatasetName) -> Call {
         let mut command = self.command(["get", "-Hp", "-r", "-t", "filesystem,volume"]);
         command.args(["-s", "local", "-o", "name,property,value", &properties(), dataset.as_str()]);
         command
@@ -99,7 +80,7 @@ impl Zfs {
 
     /// The notes on these snapshots, as far as they exist.
     #[must_use]
-    pub fn notes_on<S: AsRef<str>>(&self, snapshots: &[S]) -> Command {
+    pub fn notes_on<S: AsRef<str>>(&self, snapshots: &[S]) -> Call {
         let mut command = self.command(["get", "-Hp", "-t", "snapshot", "-s", "local", "-o", "name,property,value"]);
         command.arg(properties()).args(snapshots.iter().map(AsRef::as_ref));
         command
@@ -107,7 +88,7 @@ impl Zfs {
 
     /// Takes a note on all of these.
     #[must_use]
-    pub fn note<S: AsRef<str>>(&self, note: Note, value: &str, names: &[S]) -> Command {
+    pub fn note<S: AsRef<str>>(&self, note: Note, value: &str, names: &[S]) -> Call {
         let mut command = self.command(["set".to_owned(), format!("{}={value}", note.property())]);
         command.args(names.iter().map(AsRef::as_ref));
         command
@@ -115,7 +96,7 @@ impl Zfs {
 
     /// Drops a note.
     #[must_use]
-    pub fn drop_note<S: AsRef<str>>(&self, note: Note, names: &[S]) -> Command {
+    pub fn drop_note<S: AsRef<str>>(&self, note: Note, names: &[S]) -> Call {
         let mut command = self.command(["inherit", note.property()]);
         command.args(names.iter().map(AsRef::as_ref));
         command
@@ -123,31 +104,37 @@ impl Zfs {
 
     /// A user property that was set on this very dataset; nothing is said where it wasn't.
     #[must_use]
-    pub fn own_property(&self, property: &str, dataset: &DatasetName) -> Command {
+    pub fn own_property(&self, property: &str, dataset: &DatasetName) -> Call {
         self.command(["get", "-Hp", "-s", "local", "-o", "value", property, dataset.as_str()])
     }
 
     /// All that was set on a dataset, or above it and counts for it: property, value, and `local` or `inherited from DATASET`.
     #[must_use]
-    pub fn set_properties(&self, dataset: &DatasetName) -> Command {
+    pub fn set_properties(&self, dataset: &DatasetName) -> Call {
         self.command(["get", "-Hp", "-s", "local,inherited", "-o", "property,value,source", "all", dataset.as_str()])
     }
 
     /// Drops a user property.
     #[must_use]
-    pub fn drop_property(&self, property: &str, dataset: &DatasetName) -> Command {
+    pub fn drop_property(&self, property: &str, dataset: &DatasetName) -> Call {
         self.command(["inherit", property, dataset.as_str()])
+    }
+
+    /// Drops a user property of a snapshot.
+    #[must_use]
+    pub fn drop_snapshot_property(&self, property: &str, dataset: &DatasetName, snapshot: &SnapshotName) -> Call {
+        self.command(["inherit", property, &dataset.at(snapshot.as_str())])
     }
 
     /// Sets a user property.
     #[must_use]
-    pub fn set_property(&self, property: &str, value: &str, dataset: &DatasetName) -> Command {
+    pub fn set_property(&self, property: &str, value: &str, dataset: &DatasetName) -> Call {
         self.command(["set".to_owned(), format!("{property}={value}"), dataset.to_string()])
     }
 
     /// What was written to a dataset since its newest snapshot, in bytes.
     #[must_use]
-    pub fn written(&self, dataset: &DatasetName) -> Command {
+    pub fn written(&self, dataset: &DatasetName) -> Call {
         self.get("written", dataset)
     }
 }
@@ -180,16 +167,16 @@ mod tests {
     #[test]
     fn what_is_set_on_a_copy_beside_what_makes_it_one() {
         let words = b"b/x y\treadonly\ton\nb/x y\tcompression\tgzip\nb/x y/z\tcanmount\tnoauto\nb/x y/z\tzfsync:received\t1\nb/x y/z\tuser:a\tb\tc\n\n";
-        let all = read_settings(words);
-        let told: Vec<String> =
-            all.iter().map(|(name, property, value)| format!("{name} {property}={value}")).collect();
+        let property = |(on, name, value)| crate::Property { on, name, value };
+        let all = read_settings(words).into_iter().map(property).filter(crate::Property::is_the_users);
+        let told: Vec<String> = all.map(|one| format!("{} {}={}", one.on, one.name, one.value)).collect();
         assert_eq!(told, ["b/x y compression=gzip", "b/x y/z user:a=b\tc"]);
     }
 
     #[test]
     fn command_lines_and_what_they_print() {
         let zfs = Zfs::at("zfs");
-        let words = |command: Command| {
+        let words = |command: Call| {
             command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>().join("|")
         };
         let all = "zfsync:received,zfsync:missing-since,zfsync:placeholder";

@@ -1,7 +1,7 @@
 //! What a user who isn't root needs to be allowed (zfs-allow(8)); the kernel checks it per operation
 //! (`module/zfs/zfs_ioctl.c`, `zfs_secpolicy_*`), and its words don't tell which permission was missing.
 
-use crate::Cure;
+use crate::Resolution;
 use crate::name::DatasetName;
 
 /// Receives into datasets that are there, and makes new ones. `mount` is needed to create anything although nothing gets
@@ -26,13 +26,13 @@ pub const NOTE: &str = "userprop";
 /// What taking snapshots needs.
 pub const SNAPSHOT: &str = "snapshot,mount";
 
-/// What a cure needs.
+/// What a resolution needs.
 #[must_use]
-pub fn for_cure(cure: &Cure) -> &'static str {
-    match cure {
-        Cure::Rollback { .. } => "rollback,destroy,mount,receive",
-        Cure::SetAside { .. } => "rename,create,mount,clone,promote,canmount,readonly",
-        Cure::Replace { .. } => "destroy,mount,receive",
+pub fn for_resolution(resolution: &Resolution) -> &'static str {
+    match resolution {
+        Resolution::Rollback { .. } => "rollback,destroy,mount,receive",
+        Resolution::SetAside { .. } => "rename,create,mount,clone,promote,canmount,readonly",
+        Resolution::Replace { .. } => "destroy,mount,receive",
     }
 }
 

@@ -1,13 +1,14 @@
 //! Snapshots of our own: taking them, and asking what speaks against one.
 
 use std::io::BufRead;
-use std::process::Command;
 
-use super::{ParseError, Zfs};
+use serde::{Deserialize, Serialize};
+
+use super::{Call, ParseError, Zfs};
 use crate::name::{DatasetName, SnapshotName};
 
 /// What speaks against a snapshot of a dataset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotState {
     /// So many bytes were written since its newest snapshot, as far as known.
     pub written: Option<u64>,
@@ -19,7 +20,7 @@ impl Zfs {
     /// One snapshot of each of these datasets, all of one pool, and with `recursive` of all below them: one process, one
     /// ioctl, one transaction group (OpenZFS `cmd/zfs/zfs_main.c`, `zfs_do_snapshot`). All of them or none.
     #[must_use]
-    pub fn snapshot(&self, datasets: &[DatasetName], name: &SnapshotName, recursive: bool) -> Command {
+    pub fn snapshot(&self, datasets: &[DatasetName], name: &SnapshotName, recursive: bool) -> Call {
         let mut command = self.command(["snapshot"]);
         if recursive {
             command.arg("-r");
@@ -32,7 +33,7 @@ impl Zfs {
     /// being received; missing ones as in [`Zfs::list_names`]. Slow columns: each dataset is opened. Read it with
     /// [`read_states`].
     #[must_use]
-    pub fn states(&self, datasets: &[DatasetName]) -> Command {
+    pub fn states(&self, datasets: &[DatasetName]) -> Call {
         let mut command = self.command(["list", "-Hp", "-t", "filesystem,volume", "-o", "name,written,inconsistent"]);
         command.args(datasets.iter().map(DatasetName::as_str));
         command
@@ -41,7 +42,7 @@ impl Zfs {
     /// How much was written between each of these snapshots and the one before it; missing ones as in
     /// [`Zfs::list_names`]. A slow column: each snapshot is opened. Read it with [`read_written`].
     #[must_use]
-    pub fn written_of<S: AsRef<str>>(&self, snapshots: &[S]) -> Command {
+    pub fn written_of<S: AsRef<str>>(&self, snapshots: &[S]) -> Call {
         let mut command = self.command(["list", "-Hp", "-t", "snapshot", "-o", "name,written"]);
         command.args(snapshots.iter().map(AsRef::as_ref));
         command
@@ -92,7 +93,7 @@ mod tests {
     #[test]
     fn command_lines() {
         let zfs = Zfs::at("zfs");
-        let words = |command: Command| {
+        let words = |command: Call| {
             command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>().join("|")
         };
         let both = ["p/x y".parse().unwrap(), "p/z".parse().unwrap()];

@@ -3,14 +3,14 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use super::Note;
+use super::call::{Call, Limits};
 use super::parse::STREAM_FEATURES;
 use crate::Kind;
 use crate::Receive;
-use crate::Volmode;
 use crate::name::{DatasetName, ResumeToken, SnapshotName};
+use crate::{SendBase, SendSpec, Volmode};
 
 /// Where `zfs` lives on systems that keep it off an ordinary user's PATH.
 const PLACES: [&str; 3] = ["/sbin", "/usr/sbin", "/usr/local/sbin"];
@@ -38,50 +38,12 @@ fn is_executable(path: &Path) -> bool {
     path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
 }
 
-/// What a `zfs send` may put into its stream to save work. ZFS drops silently what the source doesn't use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "independent switches of one command line")]
-pub struct SendFlags {
-    /// `-L`: blocks above 128 KiB stay whole.
-    pub large_blocks: bool,
-    /// `-e`: blocks that live inside their pointers are sent as such.
-    pub embedded: bool,
-    /// `-c`: blocks are sent as they are compressed on disk.
-    pub compressed: bool,
-    /// `-w`: blocks are sent as they are on disk, encrypted ones still encrypted. For an unencrypted dataset the same as
-    /// the three above together.
-    pub raw: bool,
-}
-
-/// What an increment starts from; the name is the part behind `@` or `#`, of the dataset that is sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SendBase {
-    /// `-i @name`: one step, without the snapshots between.
-    SnapshotOne(SnapshotName),
-    /// `-I @name`: with all snapshots between.
-    SnapshotAll(SnapshotName),
-    /// `-i #name`. There is no `-I` from a bookmark (openzfs #12415).
-    Bookmark(SnapshotName),
-}
-
-/// One `zfs send`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SendSpec {
-    /// The dataset.
-    pub dataset: DatasetName,
-    /// The snapshot that the stream ends with.
-    pub to: SnapshotName,
-    /// Where it starts; `None` for a full stream.
-    pub base: Option<SendBase>,
-    /// How blocks are packed.
-    pub flags: SendFlags,
-}
-
 /// The `zfs` command of this host. Its methods return commands that are ready to run: messages in English
 /// (`LC_ALL=C`), nothing on stdin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Zfs {
     path: PathBuf,
+    limits: Limits,
 }
 
 impl Zfs {
@@ -94,7 +56,13 @@ impl Zfs {
     /// The `zfs` at `path`; `zpool` is expected beside it.
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), limits: Limits::default() }
+    }
+
+    /// The same, whose calls end within these limits.
+    #[must_use]
+    pub fn within(&self, limits: Limits) -> Self {
+        Self { path: self.path.clone(), limits }
     }
 
     /// Where it is.
@@ -103,17 +71,17 @@ impl Zfs {
         &self.path
     }
 
-    pub(crate) fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(&self.path);
-        command.args(args).env("LC_ALL", "C").stdin(Stdio::null());
-        command
+    pub(crate) fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Call {
+        let mut call = Call::new(&self.path, self.limits.clone());
+        call.args(args);
+        call
     }
 
     /// Everything that the source has from `dataset` down to `depth` levels below it (all without one). Read it with
     /// [`super::read_source`]. `-d` counts snapshots as one level more, so the datasets at the level below `depth` come
     /// too, without their snapshots: drop them.
     #[must_use]
-    pub fn list_source(&self, dataset: &DatasetName, depth: Option<usize>) -> Command {
+    pub fn list_source(&self, dataset: &DatasetName, depth: Option<usize>) -> Call {
         let mut command = self.command(["list", "-Hp", "-r"]);
         if let Some(depth) = depth {
             command.arg("-d").arg(depth.saturating_add(1).to_string());
@@ -125,7 +93,7 @@ impl Zfs {
     /// These datasets and snapshots, as far as they exist: each that doesn't gives a line on stderr, and exit code 1 at
     /// the end. The names must have been checked by [`crate::name`].
     #[must_use]
-    pub fn list_names<S: AsRef<str>>(&self, names: &[S]) -> Command {
+    pub fn list_names<S: AsRef<str>>(&self, names: &[S]) -> Call {
         let mut command = self.command(["list", "-Hp", "-t", "filesystem,volume,snapshot", "-o", FAST_COLUMNS]);
         command.args(names.iter().map(AsRef::as_ref));
         command
@@ -133,7 +101,7 @@ impl Zfs {
 
     /// All snapshots of each of these datasets, and not of those below them.
     #[must_use]
-    pub fn list_snapshots(&self, datasets: &[DatasetName]) -> Command {
+    pub fn list_snapshots(&self, datasets: &[DatasetName]) -> Call {
         let mut command = self.command(["list", "-Hp", "-d", "1", "-t", "snapshot", "-o", FAST_COLUMNS]);
         command.args(datasets.iter().map(DatasetName::as_str));
         command
@@ -142,7 +110,7 @@ impl Zfs {
     /// What these datasets are; missing ones as in [`Zfs::list_names`]. Slow columns: some 35 ms for each unmounted
     /// dataset. Read it with [`super::read_facts`].
     #[must_use]
-    pub fn facts(&self, datasets: &[DatasetName]) -> Command {
+    pub fn facts(&self, datasets: &[DatasetName]) -> Call {
         let columns = "name,type,receive_resume_token,encryptionroot,mounted,inconsistent";
         let mut command = self.command(["list", "-Hp", "-t", "filesystem,volume", "-o", columns]);
         command.args(datasets.iter().map(DatasetName::as_str));
@@ -151,36 +119,36 @@ impl Zfs {
 
     /// Whether each filesystem from `dataset` down is mounted: one `yes` or `no` a line.
     #[must_use]
-    pub fn mounted_below(&self, dataset: &DatasetName) -> Command {
+    pub fn mounted_below(&self, dataset: &DatasetName) -> Call {
         self.command(["list", "-Hp", "-r", "-t", "filesystem", "-o", "mounted", dataset.as_str()])
     }
 
     /// One property's value and nothing else.
     #[must_use]
-    pub fn get(&self, property: &str, dataset: &DatasetName) -> Command {
+    pub fn get(&self, property: &str, dataset: &DatasetName) -> Call {
         self.command(["get", "-Hp", "-o", "value", property, dataset.as_str()])
     }
 
     /// How many objects (files, directories) each user owns; works on unmounted filesystems too. Read it with
     /// [`super::user_objects`].
     #[must_use]
-    pub fn userspace(&self, dataset: &DatasetName) -> Command {
+    pub fn userspace(&self, dataset: &DatasetName) -> Call {
         self.command(["userspace", "-Hpn", "-o", "type,name,objused", dataset.as_str()])
     }
 
     /// The stream to stdout; with size and progress on stderr, to be read with [`super::report`].
     #[must_use]
-    pub fn send(&self, spec: &SendSpec) -> Command {
+    pub fn send(&self, spec: &SendSpec) -> Call {
         self.send_with(&[], spec)
     }
 
     /// The size of what [`Zfs::send`] would send, on **stdout**, to be read with [`super::report`].
     #[must_use]
-    pub fn estimate(&self, spec: &SendSpec) -> Command {
+    pub fn estimate(&self, spec: &SendSpec) -> Call {
         self.send_with(&["-n"], spec)
     }
 
-    fn send_with(&self, extra: &[&str], spec: &SendSpec) -> Command {
+    fn send_with(&self, extra: &[&str], spec: &SendSpec) -> Call {
         let SendSpec { dataset, to, base, flags } = spec;
         let mut command = self.command(["send"]);
         command.args(extra);
@@ -205,26 +173,26 @@ impl Zfs {
 
     /// The rest of a stream that was cut; the token holds all flags of the first attempt.
     #[must_use]
-    pub fn resume(&self, token: &ResumeToken) -> Command {
+    pub fn resume(&self, token: &ResumeToken) -> Call {
         self.command(["send", "-vP", "-t", &token.0])
     }
 
     /// The size of what [`Zfs::resume`] would send, as [`Zfs::estimate`] tells it.
     #[must_use]
-    pub fn estimate_rest(&self, token: &ResumeToken) -> Command {
+    pub fn estimate_rest(&self, token: &ResumeToken) -> Call {
         self.command(["send", "-nvP", "-t", &token.0])
     }
 
     /// Drops what a cut receive left; the dataset's snapshots and data stay as they are.
     #[must_use]
-    pub fn clear_partial(&self, dataset: &DatasetName) -> Command {
+    pub fn clear_partial(&self, dataset: &DatasetName) -> Call {
         self.command(["recv", "-A", dataset.as_str()])
     }
 
     /// Receives from its stdin, which the caller sets: resumable, mounting nothing, a stream of one snapshot under the name
     /// `snapshot`, a package of them without. `-F` goes only into what was found to be empty.
     #[must_use]
-    pub fn receive(&self, receive: &Receive, snapshot: Option<&SnapshotName>) -> Command {
+    pub fn receive(&self, receive: &Receive, snapshot: Option<&SnapshotName>) -> Call {
         let mut command = self.command(["recv"]);
         if receive.resumable {
             command.arg("-s");
@@ -259,7 +227,7 @@ impl Zfs {
     /// Creates a filesystem that only holds others, is never mounted, and says by [`PLACEHOLDER`] that zfsync made it
     /// (`marked`; a delegated user may lack the right to set user properties).
     #[must_use]
-    pub fn create_placeholder(&self, dataset: &DatasetName, top: bool, marked: bool) -> Command {
+    pub fn create_placeholder(&self, dataset: &DatasetName, top: bool, marked: bool) -> Call {
         // No `-u`: not every version has it, and nothing mounts with canmount=off.
         let mut command = self.command(["create", "-o", "canmount=off"]);
         if top {
@@ -274,14 +242,14 @@ impl Zfs {
 
     /// Takes the mark of [`Zfs::create_placeholder`] away.
     #[must_use]
-    pub fn unmark_placeholder(&self, dataset: &DatasetName) -> Command {
+    pub fn unmark_placeholder(&self, dataset: &DatasetName) -> Call {
         self.command(["inherit", PLACEHOLDER, dataset.as_str()])
     }
 
     /// The state of those features of a pool that a stream can need, to be read with [`super::disabled_features`]. A
     /// version that doesn't know one of them leaves it out.
     #[must_use]
-    pub fn pool_features(&self, pool: &str) -> Command {
+    pub fn pool_features(&self, pool: &str) -> Call {
         let features = STREAM_FEATURES.map(|feature| format!("feature@{feature}")).join(",");
         let mut command = self.zpool();
         command.args(["get", "-Hp", "-o", "property,value", &features, pool]);
@@ -290,7 +258,7 @@ impl Zfs {
 
     /// All that is set of a pool, for [`super::lacking`].
     #[must_use]
-    pub fn pool_properties(&self, pool: &str) -> Command {
+    pub fn pool_properties(&self, pool: &str) -> Call {
         let mut command = self.zpool();
         command.args(["get", "-Hp", "-o", "property,value", "all", pool]);
         command
@@ -298,19 +266,17 @@ impl Zfs {
 
     /// Has what was written to a pool stored now: `written` and its like count nothing before (zpool-sync(8)).
     #[must_use]
-    pub fn sync(&self, pool: &str) -> Command {
+    pub fn sync(&self, pool: &str) -> Call {
         let mut command = self.zpool();
         command.args(["sync", pool]);
         command
     }
 
-    pub(crate) fn zpool(&self) -> Command {
+    pub(crate) fn zpool(&self) -> Call {
         let beside = self.path.with_file_name("zpool");
         // A wrapper of zfs may stand alone.
         let zpool = if beside.is_file() { None } else { find("zpool") };
-        let mut command = Command::new(zpool.unwrap_or(beside));
-        command.env("LC_ALL", "C").stdin(Stdio::null());
-        command
+        Call::new(&zpool.unwrap_or(beside), self.limits.clone())
     }
 }
 
@@ -318,8 +284,9 @@ impl Zfs {
 mod tests {
     use super::*;
     use crate::Brings;
+    use crate::SendFlags;
 
-    fn line(command: &Command) -> String {
+    fn line(command: &Call) -> String {
         let words = std::iter::once(command.get_program()).chain(command.get_args());
         words.map(|word| word.to_string_lossy().replace(' ', "_")).collect::<Vec<_>>().join(" ")
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::local::portions;
-use super::process::{run, run_listing};
+use super::run::{run, run_listing};
 use crate::Failure;
 use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::{BaseFacts, Zfs, read_base_facts, read_iv_sets};

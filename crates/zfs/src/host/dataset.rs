@@ -1,12 +1,12 @@
 //! Follows what the source has done to whole datasets: renames them, notes that they are missing there, destroys them. Everything
-//! is checked again right before, as for a cure.
+//! is checked again right before, as for a resolution.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, Read};
 
-use super::cure::{changed, check_losses, clear_partial, facts, pinned};
 use super::empty::holds_nothing;
-use super::process::{read, run};
+use super::resolve::{changed, check_losses, clear_partial, facts, pinned};
+use super::run::{read, run};
 use super::whole::{check_mounts, destroy_whole};
 use crate::Kind;
 use crate::name::{DatasetName, Guid};

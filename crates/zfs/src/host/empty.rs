@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, Read as _};
 
-use super::process::read;
+use super::run::read;
 use crate::Kind;
 use crate::name::DatasetName;
 use crate::{Facts, Zfs, user_objects};

@@ -1,14 +1,14 @@
 //! A tree that is kept for one run: from runs of the same account by a file lock, from those of others by an announcement.
 
 use std::io::Read;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::process::run;
+use super::run::run;
 use crate::lock::{self, Announcement, Holder, Lock, LockError};
 use crate::name::DatasetName;
-use crate::{Receivers, Zfs};
+use crate::{Call, Limits, Receivers, Zfs};
 
 /// The number of nobody's run.
 pub(super) const NOBODY: u64 = 0;
@@ -106,7 +106,11 @@ fn may_receive(receivers: &Receivers, uid: u32) -> bool {
 /// What id(1) says of an account: only it asks wherever this system keeps its accounts.
 fn account(uid: u32, what: &str) -> Option<String> {
     let mut command = Command::new("id");
-    let output = command.args([what, &uid.to_string()]).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
-    (output.status.success() && !text.is_empty()).then_some(text)
+    command.args([what, &uid.to_string()]);
+    let text = run(Call::of(command, Limits::default()), |mut output| {
+        let mut text = String::new();
+        Read::take(&mut output, 64 * 1024).read_to_string(&mut text)?;
+        Ok(text.trim().to_owned())
+    });
+    text.ok().filter(|text| !text.is_empty())
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead};
 
 use super::SNAPSHOTS_A_CALL;
 use super::empty::holds_nothing;
-use super::process::run_naming;
+use super::run::run_naming;
 use super::{Sink, Snapshot, Unread};
 use crate::name::DatasetName;
 use crate::{Facts, Listed, Mark, ParseError, Refusal, Zfs, read_listed};

@@ -4,27 +4,30 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io::{self, Read};
 use std::num::NonZero;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use super::base;
 use super::claims::{Claims, Passage};
-use super::cure;
 use super::dataset;
 use super::empty::holds_nothing;
 use super::list;
-use super::process::{read, run, run_listing, run_naming, start};
+use super::process::{start, start_outgoing};
+use super::query;
 use super::remount;
+use super::resolve;
+use super::run::{read, run, run_listing, run_naming};
 use super::thin;
 use super::wrapped_key;
-use super::{Found, Host, Sink, Started, Tell, Unread};
-use crate::Cure;
+use super::{Found, Host, Outgoing, Sink, Started, Tell, Unread};
+use crate::Resolution;
 use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::record::Features;
 use crate::{
-    BaseFacts, ContentError, Facts, Lacking, Mark, Note, Noted, ParseError, Reading, Refusal, WrappedKey, Zfs,
-    disabled_features, lacking, permission, read_content, read_creations, read_facts, read_listed, read_names,
-    read_notes,
+    Answer, BaseFacts, ContentError, Facts, Lacking, Limits, Mark, Note, Noted, ParseError, Query, Reading, Refusal,
+    StreamSpec, WrappedKey, Zfs, disabled_features, lacking, permission, read_content, read_creations, read_facts,
+    read_listed, read_names, read_notes,
 };
 use crate::{Failure, Hello, Receive, Rename, Thinned};
 
@@ -40,6 +43,8 @@ pub struct LocalHost {
     claims: Claims,
     /// Datasets that a dry run would have destroyed by now.
     would_go: Mutex<BTreeSet<DatasetName>>,
+    /// Whether many bookmarks are made by one channel program.
+    programs: Arc<AtomicBool>,
 }
 
 impl LocalHost {
@@ -47,13 +52,21 @@ impl LocalHost {
     #[must_use]
     pub fn new() -> Self {
         let zfs = Zfs::find();
-        Self { claims: Claims::new(zfs.clone()), zfs, ..Self::default() }
+        Self { claims: Claims::new(zfs.clone()), zfs, programs: may_run_programs(), ..Self::default() }
     }
 
     /// With this `zfs`.
     #[must_use]
     pub fn with(zfs: Zfs) -> Self {
-        Self { claims: Claims::new(Some(zfs.clone())), zfs: Some(zfs), ..Self::default() }
+        let programs = may_run_programs();
+        Self { claims: Claims::new(Some(zfs.clone())), zfs: Some(zfs), programs, ..Self::default() }
+    }
+
+    /// The same machine, with limits for each call of `zfs`. It claims nothing.
+    #[must_use]
+    pub fn within(&self, limits: Limits) -> Self {
+        let zfs = self.zfs.as_ref().map(|zfs| zfs.within(limits));
+        Self { zfs, programs: Arc::clone(&self.programs), ..Self::default() }
     }
 
     fn zfs(&self) -> Result<&Zfs, Failure> {
@@ -163,13 +176,15 @@ impl Host for LocalHost {
         if iv_sets_only { base::iv_sets_of(self.zfs()?, names) } else { base::facts(self.zfs()?, names) }
     }
 
-    fn cure(&self, cure: &Cure, dry_run: bool) -> Result<Option<String>, Failure> {
-        let _passage = match cure {
+    fn resolve(&self, resolution: &Resolution, dry_run: bool) -> Result<Option<String>, Failure> {
+        let _passage = match resolution {
             _ if dry_run => Passage::default(),
-            Cure::SetAside { dataset, aside, .. } => self.claims.enter([dataset, aside])?,
-            Cure::Rollback { dataset, .. } | Cure::Replace { dataset, .. } => self.claims.enter([dataset])?,
+            Resolution::SetAside { dataset, aside, .. } => self.claims.enter([dataset, aside])?,
+            Resolution::Rollback { dataset, .. } | Resolution::Replace { dataset, .. } => {
+                self.claims.enter([dataset])?
+            }
         };
-        cure::carry_out(self.zfs()?, cure, dry_run)
+        resolve::carry_out(self.zfs()?, resolution, dry_run)
     }
 
     fn thin(
@@ -281,6 +296,14 @@ impl Host for LocalHost {
         Ok(if mounted { remount::after_failure(self.zfs()?, &receive.dataset, started) } else { started })
     }
 
+    fn query(&self, query: &Query) -> Result<Answer, Failure> {
+        query::answer(self.zfs()?, query, &self.programs)
+    }
+
+    fn stream(&self, stream: &StreamSpec) -> Result<Outgoing, Failure> {
+        start_outgoing(query::stream(self.zfs()?, stream))
+    }
+
     fn filled(&self, dataset: &DatasetName) {
         // Only a label: it does no harm when it stays.
         if let Ok(zfs) = self.zfs() {
@@ -297,6 +320,11 @@ impl LocalHost {
             .next()
             .ok_or_else(|| Failure::new(Refusal::Missing, &format!("'{dataset}': dataset does not exist")))
     }
+}
+
+/// Only root may run channel programs (zfs-program(8)).
+fn may_run_programs() -> Arc<AtomicBool> {
+    Arc::new(AtomicBool::new(rustix::process::geteuid().is_root()))
 }
 
 fn find_all(zfs: &Zfs, portions: &[&[&str]]) -> Result<(Found, Vec<(String, String)>), Failure> {

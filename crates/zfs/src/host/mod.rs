@@ -2,14 +2,16 @@
 
 mod base;
 mod claims;
-mod cure;
 mod dataset;
 mod empty;
 mod hold;
 mod list;
 mod local;
 mod process;
+mod query;
 mod remount;
+mod resolve;
+mod run;
 mod thin;
 mod whole;
 mod wrapped_key;
@@ -19,14 +21,15 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use crate::Cure;
+use crate::Resolution;
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::record::Features;
 use crate::{Failure, Hello, Receive, Rename, TargetFacts, Thinned};
 pub use local::LocalHost;
+pub use run::{HANGS, Watched};
 pub use thin::{MAX_THIN, thin};
 
-use crate::{BaseFacts, Lacking, Note, Noted, Part, Reading, Refusal, WrappedKey};
+use crate::{Answer, BaseFacts, Lacking, Note, Noted, Part, Query, Reading, Refusal, StreamSpec, WrappedKey};
 
 /// So many snapshots at most go to a [`Sink`] at a time: a message has room for them.
 pub const SNAPSHOTS_A_CALL: usize = 2000;
@@ -86,7 +89,7 @@ pub trait Host: Send + Sync + 'static {
 
     /// Gets a conflict out of the way, or (`dry_run`) only checks whether that would be done; the text says what is odd although
     /// nothing is lost.
-    fn cure(&self, cure: &Cure, dry_run: bool) -> Result<Option<String>, Failure>;
+    fn resolve(&self, resolution: &Resolution, dry_run: bool) -> Result<Option<String>, Failure>;
 
     /// Destroys those of these snapshots that are still the same and that nothing pins, or tells what that would free.
     fn thin(
@@ -155,6 +158,18 @@ pub trait Host: Send + Sync + 'static {
     /// Starts `zfs recv`, for a stream of one snapshot that gets this name, or for a package of several.
     fn receive(&self, receive: &Receive, snapshot: Option<&SnapshotName>) -> Result<Started, Failure>;
 
+    /// Answers a question about a source, or does what it asks for.
+    fn query(&self, query: &Query) -> Result<Answer, Failure> {
+        let _ = query;
+        Err(Failure::new(Refusal::Other, "it can't be asked here"))
+    }
+
+    /// Starts a stream that leaves this host.
+    fn stream(&self, stream: &StreamSpec) -> Result<Outgoing, Failure> {
+        let _ = stream;
+        Err(Failure::new(Refusal::Other, "nothing can be sent from here"))
+    }
+
     /// Called after a receive into an empty dataset has succeeded.
     fn filled(&self, dataset: &DatasetName);
 }
@@ -169,10 +184,35 @@ pub struct Started {
     pub process: Arc<dyn Process>,
 }
 
-/// A running receive.
+/// A stream that has begun to leave: that of `zfs send`, or the lines of `zfs list`.
+pub struct Outgoing {
+    /// The stream.
+    pub output: OwnedFd,
+    /// What it says beside it; at its end when the process has ended.
+    pub words: Box<dyn Read + Send>,
+    /// Itself.
+    pub process: Arc<dyn Process>,
+}
+
+/// How a process has ended when that was not well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Died {
+    /// The exit status, in words.
+    pub status: String,
+    /// Somebody has killed it.
+    pub killed: bool,
+}
+
+impl std::fmt::Display for Died {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.status)
+    }
+}
+
+/// A process that takes or gives a stream.
 pub trait Process: Send + Sync {
     /// Waits until it has ended; an error says how it ended when that was not well. Called once.
-    fn wait(&self) -> Result<(), String>;
+    fn wait(&self) -> Result<(), Died>;
 
     /// The processor time that it has taken, in whatever unit; always 0 where that can't be known.
     fn cpu_time(&self) -> u64 {

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::process::{read, run};
-use super::{Process, Started};
+use super::run::{read, run};
+use super::{Died, Process, Started};
 use crate::name::DatasetName;
 use crate::{Zfs, read_facts};
 
@@ -23,7 +23,7 @@ pub(super) fn after_failure(zfs: &Zfs, dataset: &DatasetName, started: Started) 
 }
 
 impl Process for Remounting {
-    fn wait(&self) -> Result<(), String> {
+    fn wait(&self) -> Result<(), Died> {
         let ended = self.receive.wait();
         if ended.is_err() {
             let facts = read(self.zfs.facts(std::slice::from_ref(&self.dataset)), read_facts);

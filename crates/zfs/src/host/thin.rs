@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::process::{read, run, run_listing};
+use super::run::{read, run, run_listing};
 use crate::name::{DatasetName, Guid, RelPath, SnapshotName, Txg};
 use crate::{Failure, Thinned};
 use crate::{Inventory, KnownTarget, is_our_bookmark, known_targets};

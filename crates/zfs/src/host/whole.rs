@@ -4,8 +4,8 @@
 use std::fs;
 use std::io::Read;
 
-use super::cure::destroy_snapshots;
-use super::process::{read, run};
+use super::resolve::destroy_snapshots;
+use super::run::{read, run};
 use crate::Failure;
 use crate::Kind;
 use crate::name::DatasetName;

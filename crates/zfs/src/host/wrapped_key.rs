@@ -1,6 +1,6 @@
 //! Reads how the key of an encrypted dataset is wrapped, from the beginning of a raw stream.
 
-use super::process::{read, read_first};
+use super::run::{read, read_first};
 use crate::name::{DatasetName, SnapshotName};
 use crate::{Failure, Mark, ParseError, Refusal, WrappedKey, WrappedKeyError, Zfs, read_listed};
 

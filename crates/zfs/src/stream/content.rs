@@ -8,15 +8,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Read};
-use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::record::{Begin, ByteOrder, Record, RecordError, SIZE};
-use crate::Zfs;
 use crate::name::{DatasetName, Guid, SnapshotName};
+use crate::{Call, Zfs};
 
 /// Objects a part, unless single ones are wanted. A multiple of 32: so many dnodes are in a block, and come together.
 pub const PART: u64 = 1024;
@@ -55,7 +54,7 @@ impl Zfs {
     /// The whole of a snapshot, to be read with [`read_content`]. Without `-c` and `-e`: what is compared is what is stored,
     /// and not how two pools have packed it.
     #[must_use]
-    pub fn send_content(&self, reading: &Reading) -> Command {
+    pub fn send_content(&self, reading: &Reading) -> Call {
         let mut command = self.command(["send"]);
         command.arg(if reading.raw { "-w" } else { "-L" });
         command.arg(reading.dataset.at(reading.snapshot.as_str()));

@@ -3,14 +3,13 @@
 //! the old one ZFS compares nothing but its GUID.
 
 use std::io::{self, Read};
-use std::process::Command;
 
 use thiserror::Error;
 
 use super::nvlist::{self, Order, Pairs, Value};
 use super::record::{Begin, Features, RecordError, SIZE};
-use crate::Zfs;
 use crate::name::{DatasetName, SnapshotName};
+use crate::{Call, Zfs};
 
 /// The list in a BEGIN record's content.
 const KEY_DATA: &str = "crypt_keydata";
@@ -89,7 +88,7 @@ impl Zfs {
     /// A raw stream of a snapshot, whose BEGIN record tells how the dataset's key is wrapped now. Read it with
     /// [`WrappedKey::read_first`].
     #[must_use]
-    pub fn send_raw(&self, dataset: &DatasetName, snapshot: &SnapshotName) -> Command {
+    pub fn send_raw(&self, dataset: &DatasetName, snapshot: &SnapshotName) -> Call {
         let mut command = self.command(["send", "-w"]);
         command.arg(dataset.at(snapshot.as_str()));
         command

@@ -3,17 +3,25 @@
 use std::time::Duration;
 
 use super::{limits, plan, planned, step};
-use crate::exec::machine::{Action, Cured, End, Input, Machine};
-use crate::plan::{Conflict, ConflictKind, Placement, PlannedDataset, Verdict};
+use crate::exec::machine::{Action, DatasetOutcome, Input, Machine, Resolved};
+use crate::plan::{Conflict, ConflictKind, Placement, PlannedDataset, StepId, Steps, Verdict};
 use crate::remote::client::SendFailure;
-use crate::report::StepId;
 use zfs::{Failure, Refusal};
 
 /// For what doesn't depend on time.
 const NOW: Duration = Duration::ZERO;
 
 fn send(steps: std::ops::Range<u64>) -> Verdict {
-    Verdict::Send(steps.map(step).collect())
+    Verdict::Send(Steps::new(steps.map(step).collect()).unwrap())
+}
+
+/// What was never found out is no success.
+#[test]
+fn the_unresolved_is_not_in_sync() {
+    let (machine, actions) = started(vec![planned(0, Placement::Existing, None, Verdict::Unresolved)]);
+    assert!(machine.is_done());
+    let ended = |action: &Action| matches!(action, Action::DatasetEnded { dataset: 0, end: DatasetOutcome::Failed(_) });
+    assert!(actions.iter().any(ended), "{actions:?}");
 }
 
 fn existing(number: usize) -> PlannedDataset {
@@ -64,7 +72,7 @@ fn starts(actions: &[Action]) -> Vec<(usize, StepId)> {
 
 fn failed(actions: &[Action]) -> Vec<&str> {
     let words = |action| match action {
-        &Action::DatasetEnded { end: End::Failed(ref words), .. } => Some(words.as_str()),
+        &Action::DatasetEnded { end: DatasetOutcome::Failed(ref words), .. } => Some(words.as_str()),
         _ => None,
     };
     actions.iter().filter_map(words).collect()
@@ -76,7 +84,7 @@ fn a_step_is_done_when_both_ends_have_spoken_in_either_order() {
         let (mut machine, _) = started(vec![existing(0)]);
         let (one, two) = if sent_first { (sent(1, None), received(1)) } else { (received(1), sent(1, None)) };
         assert_eq!(machine.handle(NOW, one), []);
-        let end = End::InSync { updated: true };
+        let end = DatasetOutcome::InSync { updated: true };
         let done = [Action::StepDone { step: 1, bytes: 5 }, Action::DatasetEnded { dataset: 0, end }];
         assert_eq!(machine.handle(NOW, two), done);
         assert!(machine.is_done());
@@ -107,14 +115,14 @@ fn nothing_is_tried_below_what_is_half_made() {
     let parent = planned(0, Placement::Existing, None, half_made());
     let (mut machine, actions) = started(vec![parent, new(1, Some(0)), new(2, Some(1)), existing(3)]);
     assert_eq!(starts(&actions), [(3, 1)]);
-    let skipped = |action: &&Action| matches!(action, Action::DatasetEnded { end: End::Skipped(_), .. });
+    let skipped = |action: &&Action| matches!(action, Action::DatasetEnded { end: DatasetOutcome::Skipped(_), .. });
     assert_eq!(actions.iter().filter(skipped).count(), 2);
     assert_eq!(machine.handle(NOW, Input::Stop), [Action::Abort(1)]);
 }
 
 /// The full stream was cut, but had been received: children needn't wait for the rest of their parent.
 #[test]
-fn children_start_as_soon_as_a_look_finds_their_parent() {
+fn children_start_as_soon_as_a_listing_finds_their_parent() {
     let (mut machine, _) = started(vec![new(0, None), new(1, Some(0))]);
     machine.handle(NOW, Input::ChannelUp { channel: 2, connection: 1 });
     machine.handle(NOW, down(1));
@@ -124,7 +132,7 @@ fn children_start_as_soon_as_a_look_finds_their_parent() {
 }
 
 #[test]
-fn what_was_given_up_is_not_revived_by_a_late_look() {
+fn what_was_given_up_is_not_revived_by_a_late_listing() {
     let (mut machine, _) = started(vec![existing(0), existing(1)]);
     machine.handle(NOW, refused(1, Refusal::Modified));
     assert_eq!(machine.handle(NOW, sent(1, Some("stopped"))).len(), 3);
@@ -241,7 +249,10 @@ fn a_resumed_stream_that_gets_further_is_progress() {
         assert_eq!(connects(&machine.handle(NOW, down(channel))).len(), 1);
         let mut steps = vec![step(1)];
         steps[0].resume = Some(zfs::name::ResumeToken(channel.to_string()));
-        machine.handle(NOW, replanned(0, planned(0, Placement::Existing, None, Verdict::Send(steps))));
+        machine.handle(
+            NOW,
+            replanned(0, planned(0, Placement::Existing, None, Verdict::Send(Steps::new(steps).unwrap()))),
+        );
         let up = machine.handle(NOW, Input::ChannelUp { channel: channel + 1, connection: channel + 1 });
         assert_eq!(starts(&up).len(), 1);
     }
@@ -254,7 +265,10 @@ fn a_stream_that_only_seems_to_get_further_ends() {
     for cut in 0..2 * u64::from(crate::exec::machine::MAX_RESUMES) {
         let mut steps = vec![step(1)];
         steps[0].resume = Some(zfs::name::ResumeToken(cut.to_string()));
-        machine.handle(NOW, replanned(0, planned(0, Placement::Existing, None, Verdict::Send(steps))));
+        machine.handle(
+            NOW,
+            replanned(0, planned(0, Placement::Existing, None, Verdict::Send(Steps::new(steps).unwrap()))),
+        );
         let id = cut + 1;
         let broken = Failure { refusal: Refusal::Stream, words: "cut".into() };
         machine.handle(NOW, Input::Received { step: id, failure: Some(broken) });
@@ -297,21 +311,21 @@ fn a_gated_dataset_is_not_tried_below_what_could_not_be_created() {
     let actions = machine.handle(NOW, refused(1, Refusal::NoSpace));
     assert_eq!(starts(&actions), []);
     assert!(machine.is_done());
-    let nothing_to_send = Action::DatasetEnded { dataset: 1, end: End::NoSnapshots };
+    let nothing_to_send = Action::DatasetEnded { dataset: 1, end: DatasetOutcome::NoSnapshots };
     assert!(actions.contains(&nothing_to_send), "{actions:?}");
 }
 
-/// Nobody knows how far a cure got that failed: what lies below may be elsewhere.
+/// Nobody knows how far a resolution got that failed: what lies below may be elsewhere.
 #[test]
 fn below_a_cure_that_failed_nothing_is_believed() {
     let how = super::target::Clash::Solvable(super::target::How::SetAside);
     let parent = planned(0, Placement::Existing, None, how.verdict());
     let child = planned(1, Placement::Existing, None, Verdict::InSync);
     let (mut machine, actions) = gated(vec![parent, child]);
-    assert_eq!(actions, [Action::Cure { dataset: 0 }]);
-    let cured = Cured::Refused("it got stuck".into());
-    let actions = machine.handle(NOW, Input::Cured { dataset: 0, cured });
-    assert!(actions.iter().any(|action| matches!(action, Action::Look { dataset: 1, .. })), "{actions:?}");
+    assert_eq!(actions, [Action::Resolve { dataset: 0 }]);
+    let resolved = Resolved::Refused("it got stuck".into());
+    let actions = machine.handle(NOW, Input::Resolved { dataset: 0, resolved });
+    assert!(actions.iter().any(|action| matches!(action, Action::Relist { dataset: 1, .. })), "{actions:?}");
 }
 
 /// The receiver may be heard first, but a stream that broke off here is told, and advised on, in the words of who broke it off.
@@ -342,7 +356,7 @@ fn what_is_gone_at_the_source_is_planned_anew() {
         machine.handle(NOW, Input::Received { step, failure: Some(Failure { refusal: Refusal::Stream, words }) })
     };
     let both = |actions: &[Action]| {
-        actions.iter().any(|action| matches!(action, Action::Look { dataset: 0, source: true, attempt: None, .. }))
+        actions.iter().any(|action| matches!(action, Action::Relist { dataset: 0, source: true, attempt: None, .. }))
     };
     let two_steps = || planned(0, Placement::Existing, None, send(1..3));
     let (mut machine, _) = started(vec![two_steps()]);
@@ -420,7 +434,7 @@ fn signs_of_life_without_bytes_are_not_believed_for_ever() {
         }
         let mut given_up = None;
         for second in (0..10_000).step_by(5) {
-            machine.handle(after(second), Input::Alive { step: 1 });
+            machine.handle(after(second), Input::Heartbeat { step: 1 });
             let actions = machine.handle(after(second), Input::Tick);
             if drops(&actions) || actions.contains(&Action::Abort(1)) {
                 given_up = Some(second);
@@ -437,7 +451,7 @@ fn what_goes_on_after_an_abort_is_dropped_though_it_shows_life() {
     assert_eq!(machine.handle(after(300), Input::Tick), [Action::Abort(1)]);
     let mut dropped = None;
     for second in (300..10_000).step_by(5) {
-        machine.handle(after(second), Input::Alive { step: 1 });
+        machine.handle(after(second), Input::Heartbeat { step: 1 });
         if drops(&machine.handle(after(second), Input::Tick)) {
             dropped = Some(second);
             break;
@@ -453,7 +467,7 @@ fn a_frozen_receive_takes_no_healthy_one_with_it() {
     machine.handle(after(299), Input::Moved { step: 2 });
     let actions = machine.handle(after(300), Input::Tick);
     assert!(!drops(&actions), "{actions:?}");
-    assert!(actions.iter().any(|action| matches!(action, Action::Look { dataset: 0, .. })), "{actions:?}");
+    assert!(actions.iter().any(|action| matches!(action, Action::Relist { dataset: 0, .. })), "{actions:?}");
     // The frozen one still has its place: only one more may settle beside it.
     assert_eq!(starts(&machine.handle(after(301), sent(2, None))), []);
     assert_eq!(starts(&machine.handle(after(302), received(2))), [(2, 3)]);

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use super::target::{Clash, How};
 use super::world::{Live, World};
-use crate::exec::machine::{Action, End, Input};
-use crate::plan::{Placement, Step};
+use crate::exec::machine::{Action, DatasetOutcome, Input};
+use crate::plan::{Placement, Step, StepId};
 use crate::remote::client::ChannelId;
-use crate::report::StepId;
 
-/// Looks after a refusal that aren't counted as tries.
-const LOOKS: u32 = 3;
+/// Relists after a refusal that aren't counted as tries.
+const RELISTS: u32 = 3;
 /// So long the machine gives an aborted stream to end.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -21,17 +20,16 @@ impl World {
         let mut replaces = false;
         for action in actions {
             if let Some((dataset, wait)) = retry.take() {
-                let looks =
-                    matches!(&action, Action::Look { dataset: which, wait: w, .. } if (*which, *w) == (dataset, wait));
-                assert!(looks, "it promises to try again in {wait:?}, and doesn't: {action:?}");
+                let relists = matches!(&action, Action::Relist { dataset: which, wait: w, .. } if (*which, *w) == (dataset, wait));
+                assert!(relists, "it promises to try again in {wait:?}, and doesn't: {action:?}");
             }
             match action {
-                Action::Start { channel, step, dataset, send, first } => {
-                    self.start(channel, step, dataset, &send, first);
+                Action::Start { channel, step, dataset, send, into } => {
+                    self.start(channel, step, dataset, &send, into);
                 }
                 Action::Abort(step) => self.abort(step),
-                Action::Look { dataset, wait, .. } => self.look(dataset, wait),
-                Action::Cure { dataset } => self.cure(dataset),
+                Action::Relist { dataset, wait, .. } => self.relist(dataset, wait),
+                Action::Resolve { dataset } => self.resolve(dataset),
                 Action::Connect { wait } => {
                     replaces |= !matches!(cause, Input::Estimated { .. });
                     self.connect(wait);
@@ -78,17 +76,17 @@ impl World {
         assert!(!self.stopped);
         assert!(wait <= self.limits.max_wait);
         self.tries[dataset] += 1;
-        assert!(self.tries[dataset] <= self.limits.retries + LOOKS, "it tries for ever");
+        assert!(self.tries[dataset] <= self.limits.retries + RELISTS, "it tries for ever");
     }
 
     /// The dataset is in nobody's hands, and whatever could move it is over.
     fn is_free(&self, dataset: usize) {
         assert!(!self.stopped && self.ends[dataset].is_none());
-        assert!(!self.looking.contains(&dataset) && !self.curing.contains(&dataset));
+        assert!(!self.relisting.contains(&dataset) && !self.resolving.contains(&dataset));
         assert!(!self.steps.values().any(|live| live.dataset == dataset), "two steps of a dataset at a time");
         let above: Vec<usize> = self.target.above(dataset).collect();
         assert!(!self.target.gated || above.iter().all(|above| self.ends[*above].is_some()), "before those above it");
-        assert!(!above.iter().any(|above| self.curing.contains(above) && self.moves(*above)));
+        assert!(!above.iter().any(|above| self.resolving.contains(above) && self.moves(*above)));
     }
 
     /// Whether the conflict's way out moves what lies below.
@@ -96,7 +94,7 @@ impl World {
         matches!(self.target.all[dataset].clash, Some(Clash::Solvable(How::SetAside | How::Replace)))
     }
 
-    fn start(&mut self, channel: ChannelId, step: StepId, dataset: usize, send: &Step, first: bool) {
+    fn start(&mut self, channel: ChannelId, step: StepId, dataset: usize, send: &Step, into: Placement) {
         self.is_free(dataset);
         assert!(self.channels.contains_key(&channel), "over a channel that isn't there");
         let sending = self.steps.values().filter(|live| !live.told_sent);
@@ -104,7 +102,7 @@ impl World {
         assert!(sending.clone().all(|live| live.channel != channel), "two streams over a channel at a time");
         assert!(self.steps.values().filter(|live| live.channel == channel).count() <= 2);
         let told = &self.target.told[dataset];
-        assert_eq!(first, told.placement != Placement::Existing);
+        assert_eq!(into, told.placement);
         assert_eq!(send.to_guid.0, told.next, "it doesn't go on where the last one ended");
         assert_eq!(send.resume, told.resume);
         let creates = told.placement == Placement::Create;
@@ -141,22 +139,22 @@ impl World {
         self.has_stalled(live) || (live.aborted && self.now.saturating_sub(live.moved) >= GRACE)
     }
 
-    fn look(&mut self, dataset: usize, wait: Duration) {
+    fn relist(&mut self, dataset: usize, wait: Duration) {
         self.is_free(dataset);
-        self.looks += 1;
+        self.relists += 1;
         assert!(wait <= self.limits.max_wait);
-        assert!(self.looking.insert(dataset));
+        assert!(self.relisting.insert(dataset));
     }
 
-    fn cure(&mut self, dataset: usize) {
+    fn resolve(&mut self, dataset: usize) {
         self.is_free(dataset);
         assert!(matches!(self.target.all[dataset].clash, Some(Clash::Solvable(_))));
         let below = self.target.below(dataset);
         let busy = self.steps.values().any(|live| below.contains(&live.dataset));
         assert!(!busy || !self.moves(dataset), "it moves what is being received");
-        assert!(self.cures_left[dataset] > 0, "it solves the same conflict again and again");
-        self.cures_left[dataset] -= 1;
-        self.curing.insert(dataset);
+        assert!(self.resolutions_left[dataset] > 0, "it solves the same conflict again and again");
+        self.resolutions_left[dataset] -= 1;
+        self.resolving.insert(dataset);
     }
 
     fn connect(&mut self, wait: Duration) {
@@ -195,24 +193,24 @@ impl World {
         }
     }
 
-    fn ended(&mut self, dataset: usize, end: End) {
+    fn ended(&mut self, dataset: usize, end: DatasetOutcome) {
         assert!(!self.steps.values().any(|live| live.dataset == dataset), "it ends while a step runs");
         let truth = &self.target.all[dataset];
         match &end {
-            End::InSync { updated } => {
+            DatasetOutcome::InSync { updated } => {
                 assert!(truth.there && truth.clash.is_none() && !truth.emptied, "it is not in sync");
                 assert_eq!(truth.done, truth.total, "it is not in sync");
                 assert_eq!(*updated, self.updated[dataset]);
             }
-            End::NoSnapshots => assert_eq!(truth.total, 0),
-            End::Conflict(_) => assert!(truth.clash.is_some() || self.refused.contains(&dataset)),
-            End::Failed(_) => {}
-            End::Skipped(_) => {
-                let failed = |above: usize| !matches!(self.ends[above], None | Some(End::InSync { .. }));
+            DatasetOutcome::NoSnapshots => assert_eq!(truth.total, 0),
+            DatasetOutcome::Conflict(_) => assert!(truth.clash.is_some() || self.refused.contains(&dataset)),
+            DatasetOutcome::Failed(_) => {}
+            DatasetOutcome::Skipped(_) => {
+                let failed = |above: usize| !matches!(self.ends[above], None | Some(DatasetOutcome::InSync { .. }));
                 assert!(self.target.above(dataset).any(failed), "only what waits for another can be skipped");
                 assert!(!truth.there, "it could have gone on");
             }
-            End::Interrupted => assert!(self.stopped),
+            DatasetOutcome::Interrupted => assert!(self.stopped),
         }
         assert!(self.ends[dataset].replace(end).is_none(), "it ends twice");
     }

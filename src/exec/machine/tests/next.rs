@@ -2,8 +2,8 @@
 
 use super::world::{Live, Weather, World};
 use crate::exec::machine::ConnectionId;
+use crate::plan::StepId;
 use crate::remote::client::ChannelId;
-use crate::report::StepId;
 
 /// What can happen next.
 #[derive(Debug, Clone, Copy)]
@@ -11,8 +11,8 @@ pub(super) enum Next {
     Up(usize),
     Sent(StepId),
     Received(StepId),
-    Look(usize),
-    Cured(usize),
+    Relisted(usize),
+    Resolved(usize),
     // From here on: what does no harm, and brings nothing forward.
     Tick,
     Moved(StepId),
@@ -27,15 +27,15 @@ pub(super) enum Next {
     Killed(StepId),
     Sticks(StepId),
     Unlucky(StepId),
-    CureLost(usize),
+    ResolutionLost(usize),
     // From here on: what doesn't.
     SendFails(StepId),
     Refused(StepId),
-    LookFails(usize),
-    LookClashes(usize),
+    RelistFails(usize),
+    RelistClashes(usize),
     NoWay(usize),
-    CureRefused(usize),
-    CureUseless(usize),
+    ResolutionRefused(usize),
+    ResolvedInVain(usize),
     Stop,
 }
 
@@ -75,14 +75,14 @@ impl World {
         for (id, live) in &self.steps {
             self.possible_for(*id, live, &mut good, &mut harmless, &mut passing, &mut bad);
         }
-        for dataset in &self.looking {
-            good.push(Next::Look(*dataset));
-            bad.extend([Next::LookFails(*dataset), Next::LookClashes(*dataset)]);
+        for dataset in &self.relisting {
+            good.push(Next::Relisted(*dataset));
+            bad.extend([Next::RelistFails(*dataset), Next::RelistClashes(*dataset)]);
         }
-        for dataset in self.curing.iter().filter(|_| !self.channels.is_empty()) {
-            good.push(Next::Cured(*dataset));
-            passing.push(Next::CureLost(*dataset));
-            bad.extend([Next::CureRefused(*dataset), Next::CureUseless(*dataset)]);
+        for dataset in self.resolving.iter().filter(|_| !self.channels.is_empty()) {
+            good.push(Next::Resolved(*dataset));
+            passing.push(Next::ResolutionLost(*dataset));
+            bad.extend([Next::ResolutionRefused(*dataset), Next::ResolvedInVain(*dataset)]);
         }
         passing.extend(self.channels.keys().map(|channel| Next::Down(*channel)));
         passing.extend(self.channels.values().map(|connection| Next::Cut(*connection)));

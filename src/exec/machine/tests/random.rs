@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::target::{Clash, How, Shape};
 use super::world::{Weather, World};
-use crate::exec::machine::{End, Limits};
+use crate::exec::machine::{DatasetOutcome, Limits};
 use crate::plan::model::config;
 
 fn clash(stays: bool) -> impl Strategy<Value = Option<Clash>> {
@@ -50,8 +50,8 @@ fn dice(most: usize) -> impl Strategy<Value = Vec<u16>> {
     prop::collection::vec(any::<u16>(), 0..most)
 }
 
-fn well(end: Option<&End>) -> bool {
-    matches!(end, Some(End::InSync { .. } | End::NoSnapshots))
+fn well(end: Option<&DatasetOutcome>) -> bool {
+    matches!(end, Some(DatasetOutcome::InSync { .. } | DatasetOutcome::NoSnapshots))
 }
 
 proptest! {
@@ -87,7 +87,7 @@ proptest! {
         world.run(&plan);
         prop_assert!(world.ends.iter().all(|end| well(end.as_ref())), "{:?}", world.ends);
         prop_assert_eq!(world.connects, 0);
-        let cures = shapes.iter().any(|shape| shape.clash.is_some());
-        prop_assert!(world.looks == 0 || cures);
+        let resolutions = shapes.iter().any(|shape| shape.clash.is_some());
+        prop_assert!(world.relists == 0 || resolutions);
     }
 }

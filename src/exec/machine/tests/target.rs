@@ -3,8 +3,8 @@
 use proptest::sample::Index;
 
 use super::{planned, step};
-use crate::plan::{Conflict, ConflictKind, Placement, Plan, PlannedDataset, Remedy, Verdict};
-use zfs::Cure;
+use crate::plan::{Conflict, ConflictKind, Placement, Plan, PlannedDataset, Solvable, Steps, Verdict};
+use zfs::Resolution;
 use zfs::name::{Guid, ResumeToken};
 
 /// What gets a simulated conflict out of the way.
@@ -95,7 +95,7 @@ impl Target {
     pub fn plan(&mut self) -> Plan {
         let mut datasets: Vec<PlannedDataset> = Vec::new();
         for index in 0..self.all.len() {
-            let mut planned = self.look(index);
+            let mut planned = self.relist(index);
             if planned.placement != Placement::Existing {
                 planned.after = self.holder(index).filter(|above| !datasets[*above].is_there());
             }
@@ -105,7 +105,7 @@ impl Target {
     }
 
     /// What a look at a dataset leads to; what it would wait for has been received by then.
-    pub fn look(&mut self, index: usize) -> PlannedDataset {
+    pub fn relist(&mut self, index: usize) -> PlannedDataset {
         let truth = &self.all[index];
         let resume = (truth.partial > 0).then(|| ResumeToken(format!("{index}-{}", truth.partial)));
         let steps = || {
@@ -113,7 +113,7 @@ impl Target {
             if let Some(first) = steps.first_mut() {
                 first.resume.clone_from(&resume);
             }
-            steps
+            Steps::new(steps).unwrap()
         };
         let (verdict, placement) = match truth {
             Truth { total: 0, .. } => (Verdict::NoSnapshots, Placement::Existing),
@@ -124,7 +124,7 @@ impl Target {
             Truth { done: 0, partial: 0, .. } => (Verdict::FillEmpty(steps()), Placement::IntoEmpty),
             _ => (Verdict::Send(steps()), Placement::Existing),
         };
-        self.told[index] = Told { next: truth.done, resume, placement: placement.clone() };
+        self.told[index] = Told { next: truth.done, resume, placement };
         let mut planned = planned(index, placement, None, verdict);
         planned.above = self.all[index].above;
         planned
@@ -170,7 +170,7 @@ impl Target {
     }
 
     /// The conflict is got out of the way, and some or nothing of what was there is there afterwards. Gives what moved.
-    pub fn cure(&mut self, index: usize, some: bool) -> Vec<usize> {
+    pub fn resolve(&mut self, index: usize, some: bool) -> Vec<usize> {
         let Some(Clash::Solvable(how)) = self.all[index].clash.take() else { return Vec::new() };
         self.all[index].partial = 0;
         match how {
@@ -208,13 +208,17 @@ impl Clash {
             Self::Solvable(how) => how,
         };
         let name = |text: &str| text.parse().unwrap();
-        let cure = match how {
+        let resolution = match how {
             How::Rollback => {
-                Cure::Rollback { dataset: name("b"), to: "s".parse().unwrap(), to_guid: Guid(1), loses: vec![] }
+                Resolution::Rollback { dataset: name("b"), to: "s".parse().unwrap(), to_guid: Guid(1), loses: vec![] }
             }
-            How::SetAside => Cure::SetAside { dataset: name("b"), aside: name("c"), restore: vec![], top: false },
-            How::Replace => Cure::Replace { dataset: name("b"), loses: vec![], whole: false },
+            How::SetAside => Resolution::SetAside { dataset: name("b"), aside: name("c"), restore: vec![], top: false },
+            How::Replace => Resolution::Replace { dataset: name("b"), loses: vec![], whole: false },
         };
-        Verdict::Cure(Box::new(Remedy { conflict: Conflict::bare(ConflictKind::Diverged), cure, then: vec![] }))
+        Verdict::Resolve(Box::new(Solvable {
+            conflict: Conflict::bare(ConflictKind::Diverged),
+            resolution,
+            then: vec![],
+        }))
     }
 }

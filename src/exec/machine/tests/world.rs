@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use super::next::Next;
 use super::target::{Clash, Shape, Target};
-use crate::exec::machine::{ConnectionId, Cured, End, Input, Limits, Machine};
-use crate::plan::Plan;
+use crate::exec::machine::{ConnectionId, DatasetOutcome, Input, Limits, Machine, Resolved};
+use crate::plan::{Plan, StepId};
 use crate::remote::client::{ChannelId, SendFailure};
-use crate::report::StepId;
 use zfs::{Failure, Refusal};
 
 /// A step that runs.
@@ -41,8 +40,8 @@ pub(super) enum Weather {
 pub(super) struct World {
     pub target: Target,
     pub limits: Limits,
-    pub ends: Vec<Option<End>>,
-    pub looks: usize,
+    pub ends: Vec<Option<DatasetOutcome>>,
+    pub relists: usize,
     pub connects: usize,
     pub now: Duration,
     pub stopped: bool,
@@ -53,13 +52,13 @@ pub(super) struct World {
     pub connections: ConnectionId,
     pub steps: BTreeMap<StepId, Live>,
     pub dataset_of: BTreeMap<StepId, usize>,
-    pub looking: BTreeSet<usize>,
-    pub curing: BTreeSet<usize>,
-    /// Cures that the machine may order.
-    pub cures_left: Vec<u32>,
-    /// Datasets whose cure was told to have failed.
+    pub relisting: BTreeSet<usize>,
+    pub resolving: BTreeSet<usize>,
+    /// Resolutions that the machine may order.
+    pub resolutions_left: Vec<u32>,
+    /// Datasets whose resolution was told to have failed.
     pub refused: BTreeSet<usize>,
-    /// Datasets that a cure has moved although it was told to have failed.
+    /// Datasets that a resolution has moved although it was told to have failed.
     pub shaken: BTreeSet<usize>,
     /// Steps on which both ends have spoken, and whether all was well.
     pub concluded: BTreeMap<StepId, bool>,
@@ -86,7 +85,7 @@ impl World {
             target,
             limits,
             ends: vec![None; count],
-            looks: 0,
+            relists: 0,
             connects: 0,
             now: Duration::ZERO,
             stopped: false,
@@ -96,9 +95,9 @@ impl World {
             connections: 1,
             steps: BTreeMap::new(),
             dataset_of: BTreeMap::new(),
-            looking: BTreeSet::new(),
-            curing: BTreeSet::new(),
-            cures_left: vec![1; count],
+            relisting: BTreeSet::new(),
+            resolving: BTreeSet::new(),
+            resolutions_left: vec![1; count],
             refused: BTreeSet::new(),
             shaken: BTreeSet::new(),
             concluded: BTreeMap::new(),
@@ -213,25 +212,25 @@ impl World {
                 }
                 Vec::new()
             }
-            Next::Look(dataset) => vec![self.looked(dataset)],
-            Next::LookClashes(dataset) => {
+            Next::Relisted(dataset) => vec![self.relisted(dataset)],
+            Next::RelistClashes(dataset) => {
                 self.target.all[dataset].clash = Some(Clash::Stays).filter(|_| self.target.all[dataset].there);
-                vec![self.looked(dataset)]
+                vec![self.relisted(dataset)]
             }
-            Next::LookFails(dataset) => {
-                self.looking.remove(&dataset);
+            Next::RelistFails(dataset) => {
+                self.relisting.remove(&dataset);
                 vec![Input::Replanned { dataset, planned: Err("no".into()) }]
             }
-            Next::Cured(dataset) => vec![self.cured(dataset, true, Cured::Done)],
-            Next::CureUseless(dataset) => vec![self.cured(dataset, false, Cured::Done)],
-            Next::CureLost(dataset) => {
+            Next::Resolved(dataset) => vec![self.resolved(dataset, true, Resolved::Done)],
+            Next::ResolvedInVain(dataset) => vec![self.resolved(dataset, false, Resolved::Done)],
+            Next::ResolutionLost(dataset) => {
                 let happened = self.roll() % 2 == 1;
-                self.cures_left[dataset] += 1;
-                vec![self.cured(dataset, happened, Cured::Lost("cut".into()))]
+                self.resolutions_left[dataset] += 1;
+                vec![self.resolved(dataset, happened, Resolved::Lost("cut".into()))]
             }
-            Next::CureRefused(dataset) => {
+            Next::ResolutionRefused(dataset) => {
                 let happened = self.roll() % 3 == 2;
-                vec![self.cured(dataset, happened, Cured::Refused("no".into()))]
+                vec![self.resolved(dataset, happened, Resolved::Refused("no".into()))]
             }
             Next::Down(channel) => vec![self.down(channel)],
             Next::Stale => self.stale(),
@@ -369,10 +368,10 @@ impl World {
         }
     }
 
-    fn looked(&mut self, dataset: usize) -> Input {
-        self.looking.remove(&dataset);
+    fn relisted(&mut self, dataset: usize) -> Input {
+        self.relisting.remove(&dataset);
         let before = self.target.told[dataset].resume.clone();
-        let planned = self.target.look(dataset);
+        let planned = self.target.relist(dataset);
         let now = &self.target.told[dataset].resume;
         if now.is_some() && *now != before && self.ends[dataset].is_none() {
             (self.tries[dataset], self.reconnects) = (0, 0);
@@ -380,20 +379,20 @@ impl World {
         Input::Replanned { dataset, planned: Ok(Box::new(planned)) }
     }
 
-    fn cured(&mut self, dataset: usize, happened: bool, cured: Cured) -> Input {
-        self.curing.remove(&dataset);
-        if let Cured::Refused(_) = cured {
+    fn resolved(&mut self, dataset: usize, happened: bool, resolved: Resolved) -> Input {
+        self.resolving.remove(&dataset);
+        if let Resolved::Refused(_) = resolved {
             self.refused.insert(dataset);
         }
         if happened {
             let some = self.roll().is_multiple_of(2);
-            let moved = self.target.cure(dataset, some);
+            let moved = self.target.resolve(dataset, some);
             self.undead.retain(|(dataset, _)| !moved.contains(dataset));
-            if let Cured::Refused(_) = cured {
+            if let Resolved::Refused(_) = resolved {
                 self.shaken.extend(moved);
             }
         }
-        Input::Cured { dataset, cured }
+        Input::Resolved { dataset, resolved }
     }
 
     /// Late words of all that is over.
@@ -413,10 +412,10 @@ impl World {
         if let Some(connection) = self.carried.iter().find(|carried| !self.coming.contains(*carried)) {
             inputs.push(Input::ConnectFailed { connection: *connection, why: why(), fatal: true });
         }
-        if !self.curing.contains(&dataset) {
-            inputs.push(Input::Cured { dataset, cured: Cured::Done });
+        if !self.resolving.contains(&dataset) {
+            inputs.push(Input::Resolved { dataset, resolved: Resolved::Done });
         }
-        if !self.looking.contains(&dataset) {
+        if !self.relisting.contains(&dataset) {
             inputs.push(Input::Replanned { dataset, planned: Err("late".into()) });
         }
         inputs

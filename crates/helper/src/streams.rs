@@ -1,0 +1,123 @@
+//! Streams that leave this host: one after the other, in data frames between which answers go. Each can be given up by the other side.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use super::context::Context;
+use super::guard;
+use super::replies::Replies;
+use crate::pump::{self, PumpError, Sent};
+use crate::wire::{FrameKind, Reply};
+use zfs::host::Outgoing;
+use zfs::{Ended, Estimate, Failure, Refusal, StreamSpec, permission};
+
+/// The streams of a session.
+#[derive(Default)]
+pub(super) struct Streams {
+    /// Those that were asked for and are not over.
+    open: Mutex<HashMap<u64, Arc<AtomicBool>>>,
+    turn: Mutex<()>,
+}
+
+impl Streams {
+    /// Gives a stream, on a thread of its own.
+    pub(super) fn start(self: &Arc<Self>, context: &Context, id: u64, stream: StreamSpec) {
+        let given_up = Arc::new(AtomicBool::new(false));
+        lock(&self.open).insert(id, Arc::clone(&given_up));
+        let (streams, own) = (Arc::clone(self), context.clone());
+        let spawned = thread::Builder::new().name("stream".into()).spawn(move || {
+            streams.give(&own, id, &stream, &given_up);
+            lock(&streams.open).remove(&id);
+        });
+        if let Err(error) = spawned {
+            lock(&self.open).remove(&id);
+            context.replies.done(id, Some(Failure::new(Refusal::Other, &format!("can't start a thread: {error}"))));
+        }
+    }
+
+    /// How many were asked for and are not over.
+    pub(super) fn len(&self) -> usize {
+        lock(&self.open).len()
+    }
+
+    /// Nobody wants this one any more.
+    pub(super) fn cancel(&self, id: u64) {
+        if let Some(given_up) = lock(&self.open).get(&id) {
+            given_up.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Nobody is there any more.
+    pub(super) fn cancel_all(&self) {
+        lock(&self.open).values().for_each(|given_up| given_up.store(true, Ordering::Relaxed));
+    }
+
+    fn give(&self, context: &Context, id: u64, stream: &StreamSpec, given_up: &AtomicBool) {
+        let _turn = lock(&self.turn);
+        let replies = &context.replies;
+        let started = guard::stream(&context.config, stream).and_then(|()| context.host.stream(stream));
+        let outgoing = match started {
+            Ok(outgoing) => outgoing,
+            Err(why) => return replies.done(id, Some(context.explain(why, permission::SEND, stream.dataset()))),
+        };
+        let _ = replies.send(&Reply::Begin { id });
+        let ended = carry(outgoing, id, replies, given_up);
+        let _ = replies.send(&Reply::Ended { id, ended });
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Moves the stream to its end, whichever.
+fn carry(outgoing: Outgoing, id: u64, replies: &Arc<Replies>, given_up: &AtomicBool) -> Ended {
+    let Outgoing { output, words, process } = outgoing;
+    let told = Arc::clone(replies);
+    let words = thread::Builder::new().spawn(move || {
+        // An estimate that can't be told is no matter.
+        read_report(words, |total| _ = told.send(&Reply::Estimated { id, total }))
+    });
+    replies.carries(true);
+    let moved = pump::send_in_turns(&output, replies.output(), given_up, || replies.turn());
+    // With its pipe closed whatever else writes there ends, too.
+    drop(output);
+    let failure = match moved {
+        Ok(Sent::Eof) => None,
+        Ok(Sent::Aborted) => Some("stopped".to_owned()),
+        Err(PumpError::Input(error)) => Some(format!("reading the stream: {error}")),
+        Err(PumpError::Output(error)) => {
+            // Half a frame may be out.
+            replies.give_up();
+            Some(format!("writing the stream: {error}"))
+        }
+    };
+    if failure.is_some() {
+        process.end(true);
+    }
+    let died = process.wait().err();
+    let words = words.ok().and_then(|words| words.join().ok()).unwrap_or_default();
+    let mark = if failure.is_none() { FrameKind::End } else { FrameKind::Abort };
+    replies.mark(mark);
+    replies.carries(false);
+    match (failure, died) {
+        (Some(failure), _) => Ended { words: failure, status: Some("stopped".into()), killed: false },
+        // Whoever is killed leaves no words.
+        (None, Some(died)) => Ended { killed: died.killed && words.is_empty(), words, status: Some(died.status) },
+        (None, None) => Ended { words, ..Ended::default() },
+    }
+}
+
+/// Reads what is said beside a stream (`zfs send -vP`): its estimate goes to `told`, its complaints are returned.
+pub fn read_report(words: impl Read, mut told: impl FnMut(u64)) -> String {
+    let mut estimate = Estimate::default();
+    for line in BufReader::new(words).split(b'\n').map_while(Result::ok) {
+        if let Some(total) = estimate.add(&String::from_utf8_lossy(&line)) {
+            told(total);
+        }
+    }
+    estimate.words().trim().to_owned()
+}

@@ -1,0 +1,221 @@
+//! Answers a [`Query`] by the `zfs` command line.
+
+use std::collections::HashSet;
+use std::io::{BufRead as _, Read as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use super::local::portions;
+use super::run::{Output, read, run, run_lenient};
+use super::thin::thin;
+use crate::name::{DatasetName, Guid, SnapshotName, Txg};
+use crate::{
+    Answer, Call, DatasetFacts, Estimate, Failure, NewBookmark, ParseError, Property, Query, Refusal, StreamSpec, Zfs,
+    feature_is_active, read_creations, read_facts, read_failed_bookmarks, read_history, read_iv_sets, read_listed,
+    read_settings, read_sources, read_states, read_values, read_written, without_usage,
+};
+
+/// So many commands run at a time where each is one transaction: they share it.
+const AT_ONCE: usize = 4;
+/// So many names at most go to a command, whatever their length.
+const NAMES: usize = 500;
+
+/// Answers it. `programs`: whether many bookmarks are made by one channel program; it finds out.
+pub(super) fn answer(zfs: &Zfs, query: &Query, programs: &AtomicBool) -> Result<Answer, Failure> {
+    Ok(match query {
+        Query::Find { names } => Answer::Found(told(names, |some| zfs.list_names(some), found)?),
+        Query::Facts { datasets } => Answer::Facts(facts(zfs, datasets)?),
+        Query::States { datasets } => Answer::States(of_all(datasets, |some| zfs.states(some), read_states)?),
+        Query::Written { names } => Answer::Numbers(told(names, |some| zfs.written_of(some), read_written)?),
+        Query::Dates { names } => Answer::Dates(told(names, |some| zfs.creation_of(some), read_creations)?),
+        Query::IvSets { names } => Answer::IvSets(told(names, |some| zfs.iv_sets(some), read_iv_sets)?),
+        Query::Encrypted { pool } => Answer::Maybe(has_encrypted(zfs, pool)),
+        Query::Estimate { stream } => Answer::Size(estimate(zfs, stream)?),
+        Query::History { pool, since } => Answer::Records(history(zfs, pool, *since)?),
+        Query::Traces { datasets } => {
+            let read = |output: Output| Ok(read_sources(&all(output)?).into_iter().collect());
+            Answer::Traces(of_all(datasets, |some| zfs.property_sources(some), read)?)
+        }
+        Query::SnapshotNotes { property, datasets } => {
+            let read = |output: Output| Ok(read_values(&all(output)?).into_iter().collect());
+            Answer::Texts(of_all(datasets, |some| zfs.notes_of_snapshots(property, some), read)?)
+        }
+        Query::Properties { dataset } => {
+            Answer::Properties(properties(&run(zfs.set_properties(dataset), all)?, dataset))
+        }
+        Query::PropertiesBelow { dataset } => {
+            let property = |(on, name, value)| Property { on, name, value };
+            let said = run(zfs.settings_below(dataset), all)?;
+            Answer::Properties(read_settings(&said).into_iter().map(property).collect())
+        }
+        Query::Names => Answer::Names(run_lenient(zfs.list_all_names(), names)?),
+        Query::Bookmark { new } => Answer::Failures(bookmark(zfs, new, programs)),
+        Query::DropBookmarks { bookmarks } => {
+            let calls = bookmarks.iter().map(|(dataset, name)| zfs.destroy_bookmark(dataset, name));
+            Answer::Failures(run_all(calls.collect()))
+        }
+        Query::SetProperty { dataset, snapshot, property, value } => {
+            run(set_property(zfs, dataset, snapshot.as_ref(), property, value.as_deref()), |_| Ok(()))?;
+            Answer::Done
+        }
+        Query::Snapshot { datasets, name, recursive } => {
+            run(zfs.snapshot(datasets, name, *recursive), |_| Ok(()))
+                .map_err(|why| Failure { words: without_usage(&why.words).to_owned(), ..why })?;
+            Answer::Done
+        }
+        Query::Thin { dataset, snapshots, dry_run } => Answer::Thinned(thin(zfs, dataset, snapshots, *dry_run)?),
+    })
+}
+
+/// The stream that is asked for, as a call whose output it is.
+pub(super) fn stream(zfs: &Zfs, stream: &StreamSpec) -> Call {
+    match stream {
+        StreamSpec::Send(send) => zfs.send(send),
+        StreamSpec::Resume { token, .. } => zfs.resume(token),
+        StreamSpec::List { dataset, depth } => zfs.list_source(dataset, *depth),
+    }
+}
+
+/// What zfs tells of these names, a command line full of them at a time.
+fn told<T>(
+    names: &[String],
+    ask: impl Fn(&[String]) -> Call,
+    read: impl Fn(Output) -> Result<Vec<T>, ParseError>,
+) -> Result<Vec<T>, Failure> {
+    let mut told = Vec::with_capacity(names.len());
+    for some in names.chunks(NAMES) {
+        told.extend(run_lenient(ask(some), &read)?);
+    }
+    Ok(told)
+}
+
+/// The same of datasets, as many at a time as a command line has room for.
+fn of_all<T>(
+    datasets: &[DatasetName],
+    ask: impl Fn(&[DatasetName]) -> Call,
+    read: impl Fn(Output) -> Result<Vec<T>, ParseError>,
+) -> Result<Vec<T>, Failure> {
+    let mut told = Vec::with_capacity(datasets.len());
+    for some in portions(datasets, |dataset| dataset.as_str().len()) {
+        told.extend(run_lenient(ask(some), &read)?);
+    }
+    Ok(told)
+}
+
+fn all(mut output: Output) -> Result<Vec<u8>, ParseError> {
+    let mut said = Vec::new();
+    output.read_to_end(&mut said)?;
+    Ok(said)
+}
+
+fn names(output: Output) -> Result<Vec<String>, ParseError> {
+    Ok(output.lines().collect::<Result<_, _>>()?)
+}
+
+fn found(output: Output) -> Result<Vec<(DatasetName, Guid)>, ParseError> {
+    let mut found = Vec::new();
+    read_listed(output, |listed| {
+        found.push((listed.dataset, listed.guid));
+        Ok::<_, ParseError>(())
+    })?;
+    Ok(found)
+}
+
+fn facts(zfs: &Zfs, datasets: &[DatasetName]) -> Result<Vec<DatasetFacts>, Failure> {
+    let facts = of_all(datasets, |some| zfs.facts(some), read_facts)?;
+    let one = |one: crate::Facts| DatasetFacts {
+        encrypted: one.encryption.is_on(),
+        name: one.name,
+        kind: one.kind,
+        root_up: one.root_up,
+    };
+    Ok(facts.into_iter().map(one).collect())
+}
+
+fn has_encrypted(zfs: &Zfs, pool: &str) -> bool {
+    run(zfs.encryption_feature(pool), |output| Ok(feature_is_active(&all(output)?))).unwrap_or(true)
+}
+
+/// `-n` with `-P` writes to stdout. `None` where it doesn't say.
+fn estimate(zfs: &Zfs, stream: &StreamSpec) -> Result<Option<u64>, Failure> {
+    let call = match stream {
+        StreamSpec::Send(send) => zfs.estimate(send),
+        StreamSpec::Resume { token, .. } => zfs.estimate_rest(token),
+        StreamSpec::List { .. } => return Ok(None),
+    };
+    run_lenient(call, |output| {
+        let mut estimate = Estimate::default();
+        for line in output.lines() {
+            estimate.add(&line?);
+        }
+        Ok(estimate.total())
+    })
+}
+
+/// It can have a gigabyte.
+fn history(zfs: &Zfs, pool: &str, since: Txg) -> Result<Vec<crate::Record>, Failure> {
+    read(zfs.history(pool), |output| read_history(output, since))
+}
+
+/// Reads [`Zfs::set_properties`] of this dataset. A line that makes no sense says nothing.
+fn properties(said: &[u8], dataset: &DatasetName) -> Vec<Property> {
+    let text = String::from_utf8_lossy(said);
+    let property = |line: &str| {
+        let mut fields = line.split('\t');
+        let (name, value, from) = (fields.next()?, fields.next()?, fields.next()?);
+        let on = if from == "local" { dataset.clone() } else { from.strip_prefix("inherited from ")?.parse().ok()? };
+        Some(Property { on, name: name.to_owned(), value: value.to_owned() })
+    };
+    text.lines().filter_map(property).collect()
+}
+
+fn set_property(
+    zfs: &Zfs,
+    dataset: &DatasetName,
+    snapshot: Option<&SnapshotName>,
+    property: &str,
+    value: Option<&str>,
+) -> Call {
+    match (value, snapshot) {
+        (Some(value), None) => zfs.set_property(property, value, dataset),
+        (Some(value), Some(snapshot)) => zfs.note_snapshot(property, value, dataset, snapshot),
+        (None, None) => zfs.drop_property(property, dataset),
+        (None, Some(snapshot)) => zfs.drop_snapshot_property(property, dataset, snapshot),
+    }
+}
+
+/// Makes bookmarks: many by one channel program, which only root may run, and those that it couldn't make one by one.
+fn bookmark(zfs: &Zfs, new: &[NewBookmark], programs: &AtomicBool) -> Vec<Option<Failure>> {
+    let mut rest: HashSet<usize> = (0..new.len()).collect();
+    if new.len() > 1 && programs.load(Ordering::Relaxed) {
+        match run(zfs.bookmark_many(new), |output| read_failed_bookmarks(output, new)) {
+            // Each is tried once more alone, for its words.
+            Ok(failed) => rest = failed,
+            Err(_) => programs.store(false, Ordering::Relaxed),
+        }
+    }
+    let mut places: Vec<usize> = rest.into_iter().collect();
+    places.sort_unstable();
+    let ended = run_all(places.iter().map(|place| zfs.bookmark(&new[*place])).collect());
+    let mut all = vec![None; new.len()];
+    for (place, failure) in places.into_iter().zip(ended) {
+        all[place] = failure;
+    }
+    all
+}
+
+/// Runs calls, a few at a time: they share transactions. Why each of them failed, if it did.
+fn run_all(calls: Vec<Call>) -> Vec<Option<Failure>> {
+    let mut results = Vec::with_capacity(calls.len());
+    let mut calls = calls.into_iter().peekable();
+    while calls.peek().is_some() {
+        thread::scope(|scope| {
+            let some = calls.by_ref().take(AT_ONCE);
+            let running: Vec<_> = some.map(|call| scope.spawn(move || run(call, |_| Ok(())).err())).collect();
+            results.extend(running.into_iter().map(|thread| {
+                thread.join().unwrap_or_else(|_| Some(Failure::new(Refusal::Other, "a thread has failed")))
+            }));
+        });
+    }
+    results
+}

@@ -1,0 +1,193 @@
+//! Gets a conflict out of the way, as the user has said. Everything is checked again right before: the plan is some
+//! moments old, and what goes here is gone.
+
+use std::io::{BufRead, Read};
+
+use super::run::{read, run};
+use super::whole::{check_mounts, destroy_whole};
+use crate::Failure;
+use crate::name::{DatasetName, Guid, SnapshotName};
+use crate::{Facts, Pinned, Refusal, Zfs, read_facts, read_marks, read_pinned};
+use crate::{Resolution, Restore};
+
+/// So many bytes of names go into one `zfs destroy`.
+const BATCH: usize = 64 * 1024;
+
+/// Carries a resolution out, or only checks whether that can be done (`dry_run`); the warning says what is not as it should be although
+/// nothing is lost.
+pub(super) fn carry_out(zfs: &Zfs, resolution: &Resolution, dry_run: bool) -> Result<Option<String>, Failure> {
+    match resolution {
+        Resolution::Rollback { dataset, to, to_guid, loses } => {
+            can_roll_back(zfs, dataset, to, *to_guid, loses)?;
+            if !dry_run {
+                clear_partial(zfs, dataset)?;
+                run(zfs.rollback(dataset, to), |_| Ok(()))?;
+            }
+            Ok(None)
+        }
+        Resolution::SetAside { dataset, aside, restore, top } => {
+            can_set_aside(zfs, restore)?;
+            if dry_run { Ok(None) } else { set_aside(zfs, dataset, aside, restore, *top) }
+        }
+        Resolution::Replace { dataset, loses, whole } => {
+            let all = can_replace(zfs, dataset, loses, *whole)?;
+            if !dry_run {
+                replace(zfs, dataset, &all)?;
+            }
+            Ok(None)
+        }
+    }
+}
+
+fn can_roll_back(
+    zfs: &Zfs,
+    dataset: &DatasetName,
+    to: &SnapshotName,
+    guid: Guid,
+    loses: &[Guid],
+) -> Result<(), Failure> {
+    let all = pinned(zfs, dataset)?;
+    let Some(base) = all.iter().find(|snapshot| snapshot.name == *to && snapshot.guid == guid) else {
+        return Err(changed(&format!("'{dataset}' no longer has the snapshot @{to} to go back to")));
+    };
+    let newer: Vec<&Pinned> = all.iter().filter(|snapshot| snapshot.txg > base.txg).collect();
+    check_losses(zfs, dataset, &newer, loses)
+}
+
+fn can_set_aside(zfs: &Zfs, restore: &[Restore]) -> Result<(), Failure> {
+    for one in restore {
+        let there = pinned(zfs, &one.dataset)?;
+        if !there.iter().any(|snapshot| snapshot.name == one.snapshot && snapshot.guid == one.guid) {
+            return Err(changed(&format!("'{}' no longer has the snapshot @{}", one.dataset, one.snapshot)));
+        }
+    }
+    Ok(())
+}
+
+fn set_aside(
+    zfs: &Zfs,
+    dataset: &DatasetName,
+    aside: &DatasetName,
+    restore: &[Restore],
+    top: bool,
+) -> Result<Option<String>, Failure> {
+    run(zfs.rename(dataset, aside), |_| Ok(()))?;
+    // From here on nothing can be lost; what can't be cloned is received in full.
+    let mut warnings = Vec::new();
+    for one in restore {
+        let Some(rest) = one.dataset.below(dataset) else { continue };
+        let restored = aside.join(&rest).map_err(|error| Failure::new(Refusal::Other, &error.to_string()));
+        let restored = restored.and_then(|from| bring_back(zfs, &from, one, top && one.dataset == *dataset));
+        if let Err(Failure { words, .. }) = restored {
+            warnings.push(format!("{} could not be brought back from {aside}: {words}", one.dataset));
+        }
+    }
+    Ok(Some(warnings.join("\n")).filter(|text| !text.is_empty()))
+}
+
+/// The clone comes first; promoted it has the snapshots, and what was set aside depends on it and not the other way round.
+fn bring_back(zfs: &Zfs, from: &DatasetName, restore: &Restore, top: bool) -> Result<(), Failure> {
+    let Facts { kind, .. } = facts(zfs, from)?;
+    run(zfs.clone_of(from, &restore.snapshot, &restore.dataset, kind, top), |_| Ok(()))?;
+    run(zfs.promote(&restore.dataset), |_| Ok(()))
+}
+
+fn below(zfs: &Zfs, dataset: &DatasetName) -> Result<usize, Failure> {
+    read(zfs.list_below(dataset), |output| Ok(output.lines().count().saturating_sub(1)))
+}
+
+/// What goes.
+fn can_replace(zfs: &Zfs, dataset: &DatasetName, loses: &[Guid], whole: bool) -> Result<Vec<Pinned>, Failure> {
+    if whole && below(zfs, dataset)? > 0 {
+        let words = format!(
+            "'{dataset}' has datasets below it, and where one side is encrypted ZFS receives nothing into what would be left of it: \
+             nothing was touched (zfs rename gets it out of the way)"
+        );
+        return Err(Failure::new(Refusal::Exists, &words));
+    }
+    let all = pinned(zfs, dataset)?;
+    check_losses(zfs, dataset, &all.iter().collect::<Vec<_>>(), loses)?;
+    Ok(all)
+}
+
+fn replace(zfs: &Zfs, dataset: &DatasetName, all: &[Pinned]) -> Result<(), Failure> {
+    clear_partial(zfs, dataset)?;
+    // With its first receive cut, that was all of it.
+    if let Err(Failure { refusal: Refusal::Missing, .. }) = facts(zfs, dataset) {
+        return Ok(());
+    }
+    if below(zfs, dataset)? > 0 {
+        check_mounts(dataset)?;
+        destroy_snapshots(zfs, dataset, all)?;
+        // What takes its place has another history: a bookmark would tell that what is sent from it has these snapshots' content.
+        let marks = read(zfs.list_bookmarks(dataset), |output| read_marks(output, dataset))?;
+        return marks.iter().try_for_each(|mark| run(zfs.destroy_bookmark(dataset, mark), |_| Ok(())));
+    }
+    destroy_whole(zfs, &facts(zfs, dataset)?, all)
+}
+
+/// Destroys these snapshots of a dataset.
+pub(super) fn destroy_snapshots(zfs: &Zfs, dataset: &DatasetName, all: &[Pinned]) -> Result<(), Failure> {
+    let mut rest = all;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fits = rest.iter().take_while(|snapshot| {
+            bytes += snapshot.name.as_str().len() + 1;
+            bytes <= BATCH
+        });
+        let (now, later) = rest.split_at(fits.count().max(1));
+        let names: Vec<&SnapshotName> = now.iter().map(|snapshot| &snapshot.name).collect();
+        run(zfs.destroy_snapshots(dataset, &names), |_| Ok(()))?;
+        rest = later;
+    }
+    Ok(())
+}
+
+/// Refuses what the user wasn't told of, and what ZFS would refuse in the middle.
+pub(super) fn check_losses(zfs: &Zfs, dataset: &DatasetName, going: &[&Pinned], told: &[Guid]) -> Result<(), Failure> {
+    if let Some(unknown) = going.iter().find(|snapshot| !told.contains(&snapshot.guid)) {
+        let name = &unknown.name;
+        return Err(changed(&format!("'{dataset}' has the snapshot @{name} by now, which nobody has agreed to lose")));
+    }
+    if let Some(held) = going.iter().find(|snapshot| snapshot.holds > 0) {
+        let tags = run(zfs.holds(dataset, &held.name), |output| {
+            let mut text = String::new();
+            output.take(16 * 1024).read_to_string(&mut text)?;
+            let tags: Vec<&str> = text.lines().filter_map(|line| line.split('\t').nth(1)).collect();
+            Ok(tags.join(", "))
+        });
+        let by = tags.map(|tags| format!(" by {tags}")).unwrap_or_default();
+        let words = format!("'{dataset}@{0}' is held{by}: nothing was touched (zfs release lets it go)", held.name);
+        return Err(Failure::new(Refusal::Held, &words));
+    }
+    if let Some((name, clones)) =
+        going.iter().find_map(|snapshot| snapshot.clones.as_ref().map(|clones| (&snapshot.name, clones)))
+    {
+        let words = format!("'{dataset}@{name}' has clones ({clones}): nothing was touched");
+        return Err(Failure::new(Refusal::HasClones, &words));
+    }
+    Ok(())
+}
+
+/// The rest of a cut receive is in the way of everything else.
+pub(super) fn clear_partial(zfs: &Zfs, dataset: &DatasetName) -> Result<(), Failure> {
+    if facts(zfs, dataset)?.token.is_none() {
+        return Ok(());
+    }
+    run(zfs.clear_partial(dataset), |_| Ok(()))
+}
+
+pub(super) fn facts(zfs: &Zfs, dataset: &DatasetName) -> Result<Facts, Failure> {
+    let all = read(zfs.facts(std::slice::from_ref(dataset)), read_facts)?;
+    all.into_iter()
+        .next()
+        .ok_or_else(|| Failure::new(Refusal::Missing, &format!("'{dataset}': dataset does not exist")))
+}
+
+pub(super) fn pinned(zfs: &Zfs, dataset: &DatasetName) -> Result<Vec<Pinned>, Failure> {
+    read(zfs.list_pinned(dataset), read_pinned)
+}
+
+pub(super) fn changed(words: &str) -> Failure {
+    Failure::new(Refusal::Changed, words)
+}

@@ -1,0 +1,357 @@
+//! Runs `zfs` to its end: what it prints is read while it comes, what it says on stderr tells whether that is all. A call that
+//! has a limit is ended by it, and so is one that nobody waits for any more.
+
+use std::io::{self, BufRead, BufReader, Read, Write as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Child, ChildStdout, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use crate::{Call, Failure, Limits, MAX_WORDS, ParseError, Refusal};
+
+/// What is told of a call that was ended because it said nothing.
+pub const HANGS: &str = "it says nothing any more and was ended: is the pool suspended? Look at zpool status";
+
+/// How often a wait looks whether the call was given up.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Runs a command whose failure is a failure, and reads what it prints with `read`.
+pub(super) fn run<T>(call: Call, read: impl FnOnce(Output) -> Result<T, ParseError>) -> Result<T, Failure> {
+    Ok(run_with(call, Words::Tolerated, read)?.0)
+}
+
+/// Runs a command that tells of one object, or all of a tree; whatever it says on stderr is a failure, as something may be left
+/// out then, even with exit status 0.
+pub(super) fn read<T>(call: Call, read: impl FnOnce(Output) -> Result<T, ParseError>) -> Result<T, Failure> {
+    Ok(run_with(call, Words::Failure, read)?.0)
+}
+
+/// The same for one that is asked for several objects; that some of them don't exist is no failure.
+pub(super) fn run_listing<T>(call: Call, read: impl FnOnce(Output) -> Result<T, ParseError>) -> Result<T, Failure> {
+    Ok(run_with(call, Words::MayMiss, read)?.0)
+}
+
+/// Runs a command that is asked for several objects by name. Beside what it prints: which of them can't be read, and the words of zfs.
+pub(super) fn run_naming<T>(
+    call: Call,
+    read: impl FnOnce(Output) -> Result<T, ParseError>,
+) -> Result<(T, Vec<(String, String)>), Failure> {
+    run_with(call, Words::MayBeUnread, read)
+}
+
+/// Runs a command of whose output only the first part is wanted, and ends it as soon as `read` has that.
+pub(super) fn read_first<T>(call: Call, read: impl FnOnce(Output) -> Result<T, ParseError>) -> Result<T, Failure> {
+    Ok(run_with(call, Words::Unheard, read)?.0)
+}
+
+/// The same, where it is no matter what is missing or can't be read: what it prints counts, whatever it says.
+pub(super) fn run_lenient<T>(call: Call, read: impl FnOnce(Output) -> Result<T, ParseError>) -> Result<T, Failure> {
+    Ok(run_with(call, Words::Ignored, read)?.0)
+}
+
+/// What a call prints.
+pub(super) type Output = BufReader<Heard>;
+
+/// What words on stderr mean.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Words {
+    /// Nothing, once what was wanted is read: it is ended then.
+    Unheard,
+    /// Nothing, and nor does the exit status.
+    Ignored,
+    /// Nothing, where the exit status is 0.
+    Tolerated,
+    /// A failure.
+    Failure,
+    /// A failure; but "does not exist" is an answer.
+    MayMiss,
+    /// The same, and that one can't be read is an answer, too, if it is said by its name.
+    MayBeUnread,
+}
+
+fn run_with<T>(
+    mut call: Call,
+    words: Words,
+    read: impl FnOnce(Output) -> Result<T, ParseError>,
+) -> Result<(T, Vec<(String, String)>), Failure> {
+    let name = call.get_program().to_string_lossy().into_owned();
+    let cant = |error: io::Error| Failure::new(Refusal::Other, &format!("can't run {name}: {error}"));
+    let limits = call.limits().clone();
+    let mut child = call.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(cant)?;
+    let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err(Failure::new(Refusal::Other, "no pipes to a command"));
+    };
+    if let Some(mut stdin) = child.stdin.take() {
+        // One that ends without reading says why on stderr.
+        let _ = stdin.write_all(call.input().as_bytes());
+    }
+    // Beside stdout: it could fill up and block otherwise.
+    let complaints = thread::Builder::new().spawn(move || read_complaints(stderr, words)).map_err(cant);
+    let value = complaints.is_ok().then(|| read(BufReader::new(Heard { output: stdout, limits: limits.clone() })));
+    if !matches!(value, Some(Ok(_))) || words == Words::Unheard {
+        // Nobody reads the rest. It may have ended by itself.
+        let _ = child.kill();
+    }
+    if let Some(Err(ParseError::Io(error))) = &value
+        && error.kind() == io::ErrorKind::TimedOut
+    {
+        abandon(child);
+        return Err(Failure::new(Refusal::Other, HANGS));
+    }
+    let Some(status) = wait(&mut child, &limits).map_err(cant)? else {
+        let _ = child.kill();
+        abandon(child);
+        return Err(Failure::new(Refusal::Other, HANGS));
+    };
+    let complaints = complaints?.join().unwrap_or_default();
+    match value {
+        Some(Err(error)) if status.success() => Err(Failure::new(Refusal::Other, &error.to_string())),
+        Some(Ok(value)) if matches!(words, Words::Unheard | Words::Ignored) => Ok((value, Vec::new())),
+        Some(Ok(value)) if status.success() && (words == Words::Tolerated || complaints.words.is_empty()) => {
+            Ok((value, complaints.unread))
+        }
+        Some(Ok(value)) if complaints.tolerable(status) => Ok((value, complaints.unread)),
+        _ => Err(complaints.into_failure(&name, status)),
+    }
+}
+
+/// Waits for the end of a child whose output has ended; `None` when its time is over before.
+fn wait(child: &mut Child, limits: &Limits) -> io::Result<Option<ExitStatus>> {
+    if limits.are_none() {
+        return child.wait().map(Some);
+    }
+    let began = Instant::now();
+    let mut pause = Duration::from_millis(1);
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if limits.are_over() || limits.silence.is_some_and(|silence| began.elapsed() > silence) {
+            return Ok(None);
+        }
+        thread::sleep(pause);
+        pause = (pause * 2).min(TICK);
+    }
+}
+
+/// One that hangs in the kernel can't even be killed: nobody waits for it but a thread of its own.
+fn abandon(mut child: Child) {
+    // Without a thread it stays a zombie until this process ends.
+    let _ = thread::Builder::new().name("reaper".into()).spawn(move || child.wait());
+}
+
+/// The output of a call, whose reader waits no longer than the call's limits.
+pub(super) struct Heard {
+    output: ChildStdout,
+    limits: Limits,
+}
+
+impl Read for Heard {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if !self.limits.are_none() {
+            wait_readable(&self.output, &self.limits)?;
+        }
+        self.output.read(buffer)
+    }
+}
+
+/// A stream whose reader waits no longer than these limits.
+#[derive(Debug)]
+pub struct Watched {
+    output: std::fs::File,
+    limits: Limits,
+}
+
+impl Watched {
+    /// Reads this.
+    #[must_use]
+    pub fn new(output: OwnedFd, limits: Limits) -> Self {
+        Self { output: output.into(), limits }
+    }
+}
+
+impl Read for Watched {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        wait_readable(&self.output, &self.limits)?;
+        self.output.read(buffer)
+    }
+}
+
+/// Waits until something can be read, or a call's time is over.
+pub(super) fn wait_readable(output: &impl AsFd, limits: &Limits) -> io::Result<()> {
+    let began = Instant::now();
+    loop {
+        let left = limits.silence.map(|silence| silence.saturating_sub(began.elapsed()));
+        if limits.are_over() || left.is_some_and(|left| left.is_zero()) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let tick = if limits.given_up.is_some() { Some(left.map_or(TICK, |left| left.min(TICK))) } else { left };
+        let tick = tick.and_then(|tick| Timespec::try_from(tick).ok());
+        match poll(&mut [PollFd::new(output, PollFlags::IN)], tick.as_ref()) {
+            Ok(0) | Err(Errno::INTR) => {}
+            Ok(_) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// What a command wrote to stderr.
+#[derive(Default)]
+struct Complaints {
+    words: String,
+    missing: bool,
+    /// Names, and what was said of them.
+    unread: Vec<(String, String)>,
+}
+
+impl Complaints {
+    fn tolerable(&self, status: ExitStatus) -> bool {
+        (self.missing || !self.unread.is_empty()) && self.words.is_empty() && status.code() == Some(1)
+    }
+
+    fn into_failure(self, name: &str, status: ExitStatus) -> Failure {
+        if self.words.is_empty() {
+            return Failure::new(Refusal::Other, &format!("{name} ended with {status}"));
+        }
+        Failure::new(Refusal::from_words(&self.words), &self.words)
+    }
+}
+
+/// The name in `cannot open 'NAME': I/O error`. What concerns the pool or the user as a whole is none of a single object.
+fn unread(words: &str) -> Option<String> {
+    let (name, _) = words.strip_prefix("cannot open '")?.split_once("': ")?;
+    (Refusal::from_words(words) == Refusal::Other).then(|| name.to_owned())
+}
+
+fn read_complaints(stderr: impl Read, means: Words) -> Complaints {
+    let mut complaints = Complaints::default();
+    let mut lines = BufReader::new(stderr);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match lines.by_ref().take(MAX_WORDS as u64).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return complaints,
+            Ok(_) => {}
+        }
+        let words = String::from_utf8_lossy(&line);
+        let unread = if means == Words::MayBeUnread { unread(&words) } else { None };
+        if matches!(means, Words::MayMiss | Words::MayBeUnread) && Refusal::from_words(&words) == Refusal::Missing {
+            complaints.missing = true;
+        } else if let Some(name) = unread {
+            complaints.unread.push((name, words.trim().to_owned()));
+        } else if complaints.words.len() < MAX_WORDS {
+            complaints.words.push_str(&words);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    fn named(script: &str) -> Result<(usize, Vec<(String, String)>), Failure> {
+        run_naming(shell(script), |output| Ok(output.lines().count()))
+    }
+
+    #[test]
+    fn one_that_cannot_be_read_is_told_by_its_name() {
+        let say = "say() { echo \"cannot open '$1': $2\" >&2; };";
+        let io =
+            named(&format!("{say} say p/b 'I/O error'; say p/c@1 'dataset does not exist'; echo p/a; exit 1")).unwrap();
+        assert_eq!(io, (1, vec![("p/b".into(), "cannot open 'p/b': I/O error".into())]));
+        // What isn't about one object is a failure of all.
+        for words in [
+            "say p/b 'pool I/O is currently suspended'",
+            "say p/b 'permission denied'",
+            "echo 'cannot iterate filesystems: I/O error' >&2",
+        ] {
+            assert!(named(&format!("{say} say p/a 'I/O error'; {words}; exit 1")).is_err(), "{words}");
+        }
+        assert!(named(&format!("{say} say p/b 'I/O error'; exit 2")).is_err());
+    }
+
+    fn shell(script: &str) -> Call {
+        within(script, Limits::default())
+    }
+
+    fn within(script: &str, limits: Limits) -> Call {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        Call::of(command, limits)
+    }
+
+    #[test]
+    fn one_that_says_nothing_is_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pid");
+        let script = format!("echo $$ >{}; exec sleep 1000", file.display());
+        let limits = Limits { silence: Some(Duration::from_millis(500)), ..Limits::default() };
+        assert_eq!(run(within(&script, limits), lines).unwrap_err().words, HANGS);
+        gone(&file);
+    }
+
+    /// Waits until the process whose number is in this file is gone.
+    fn gone(file: &std::path::Path) {
+        let pid = std::fs::read_to_string(file).unwrap();
+        let command_line = format!("/proc/{}/cmdline", pid.trim());
+        // Killed; who reaps it is not our affair.
+        while std::fs::read(&command_line).is_ok_and(|words| !words.is_empty()) {
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
+    fn one_that_nobody_waits_for_is_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pid");
+        let script = format!("echo $$ >{0}.new; mv {0}.new {0}; exec sleep 1000", file.display());
+        let given_up = Arc::new(AtomicBool::new(false));
+        let call = within(&script, Limits { given_up: Some(Arc::clone(&given_up)), ..Limits::default() });
+        let running = thread::spawn(move || run(call, lines));
+        while !file.exists() {
+            thread::sleep(Duration::from_millis(10));
+        }
+        given_up.store(true, Ordering::Relaxed);
+        assert!(running.join().unwrap().is_err());
+        gone(&file);
+    }
+
+    #[test]
+    fn one_that_goes_on_has_time() {
+        let limits = Limits { silence: Some(Duration::from_millis(900)), ..Limits::default() };
+        let call = within("for n in 1 2 3 4 5 6; do echo $n; sleep .2; done", limits);
+        assert_eq!(run(call, lines).unwrap(), ["1", "2", "3", "4", "5", "6"]);
+    }
+
+    fn lines(output: Output) -> Result<Vec<String>, ParseError> {
+        Ok(output.lines().collect::<Result<_, _>>()?)
+    }
+
+    #[test]
+    fn a_listing_that_complains_is_none() {
+        let io_error = "echo b/x; echo 'cannot iterate filesystems: I/O error' >&2";
+        for code in [0, 1] {
+            let script = format!("{io_error}; exit {code}");
+            assert!(run_listing(shell(&script), lines).unwrap_err().words.contains("I/O error"));
+            assert!(read(shell(&script), lines).unwrap_err().words.contains("I/O error"));
+        }
+        // A deed that is done is done.
+        assert_eq!(run(shell(io_error), lines).unwrap(), ["b/x"]);
+    }
+
+    #[test]
+    fn what_does_not_exist_is_an_answer_to_a_question_by_name() {
+        let missing = "echo b/x; echo \"cannot open 'b/y': dataset does not exist\" >&2; exit 1";
+        assert_eq!(run_listing(shell(missing), lines).unwrap(), ["b/x"]);
+        assert!(read(shell(missing), lines).is_err());
+        let both = format!("echo 'cannot iterate filesystems: I/O error' >&2; {missing}");
+        assert!(run_listing(shell(&both), lines).is_err());
+    }
+}

@@ -1,0 +1,152 @@
+//! SOURCE and TARGET: where they are, and what it takes to talk to their hosts.
+
+use super::{Faults, PushJob, allowed, ssh};
+use crate::cli;
+use crate::error::StartError;
+use crate::remote::client::{REMOTE_HELPER, REMOTE_SENDER};
+use crate::remote::link::Link;
+use crate::remote::target::{Host, Target, TargetError};
+use zfs::Allow;
+use zfs::name::{DatasetName, NameError};
+
+/// SOURCE, here or there. A pool with a colon in its name can't be told from a host, as in TARGET.
+pub(super) fn location(text: &str) -> Result<Target, StartError> {
+    text.parse::<Target>().map_err(|error| match error {
+        TargetError::Name(error) => StartError::Source(error),
+        TargetError::NoColon(_) => StartError::Source(NameError::IsSnapshot(text.to_owned())),
+        error => StartError::SourceLocation(error),
+    })
+}
+
+/// What is said of one host can't be said of two.
+pub(super) fn one_host_only(args: &cli::Ssh) -> Result<(), StartError> {
+    let said = [("-p", args.port.is_some()), ("-i", args.identity.is_some())];
+    match said.iter().find(|(_, said)| *said) {
+        None => Ok(()),
+        Some((option, _)) => Err(StartError::Usage(format!(
+            "{option} with SOURCE and TARGET on other hosts: nobody can tell which of them is meant; say it in ssh_config (Host, Port, \
+             IdentityFile), or in a file of your own with -F"
+        ))),
+    }
+}
+
+/// How the source's host is reached.
+pub(super) fn link_to_source(host: Option<Host>, args: &cli::Push) -> Result<Link, StartError> {
+    let faults = Faults::new(&args.faults);
+    Ok(Link {
+        host,
+        ssh: ssh(&args.ssh, !args.output.talk.quiet && !args.output.json),
+        helper: helper_command("send", REMOTE_SENDER, args.ssh.remote_zfsync.as_deref(), &[])?,
+        silence: faults.stall_timeout,
+    })
+}
+
+/// What the target's helper is told to allow. `trusted`: what it gets comes from this machine, and not from another host.
+pub(super) fn needs_of_target(args: &cli::Push, trusted: bool) -> Vec<Allow> {
+    let allowed = allowed(args);
+    if trusted { with_packages(&allowed) } else { allowed }
+}
+
+/// A pool with a colon in its name can't be told from a host, as in TARGET.
+pub(super) fn source(text: &str) -> Result<DatasetName, StartError> {
+    match text.parse::<Target>() {
+        Ok(Target { host: None, dataset }) => Ok(dataset),
+        Err(TargetError::Name(error)) => Err(StartError::Source(error)),
+        Err(TargetError::NoColon(_)) => Err(StartError::Source(NameError::IsSnapshot(text.to_owned()))),
+        Ok(_) | Err(_) => Err(StartError::RemoteSource(text.to_owned())),
+    }
+}
+
+/// Refuses a target that is the source, or within it, or around it.
+pub fn check_overlap(source: &DatasetName, target: &Target) -> Result<(), StartError> {
+    if source.is_within(&target.dataset) || target.dataset.is_within(source) {
+        return Err(StartError::Overlap { source_dataset: source.to_string(), target: target.to_string() });
+    }
+    Ok(())
+}
+
+/// A helper that we start by a command of our own may take us at our word: who can do that can do all that its user can.
+#[must_use]
+pub fn with_packages(allow: &[Allow]) -> Vec<Allow> {
+    allow.iter().copied().chain([Allow::Packages]).collect()
+}
+
+/// Lets the helper do one thing more.
+pub(super) fn allow_more(job: &mut PushJob, ssh: &cli::Ssh, allow: Allow) -> Result<(), StartError> {
+    job.allow.push(allow);
+    let needs = if job.origin.host.is_none() { with_packages(&job.allow) } else { job.allow.clone() };
+    job.remote_helper = remote_helper(ssh.remote_zfsync.as_deref(), &needs)?;
+    Ok(())
+}
+
+/// The words of `--remote-zfsync`, each quoted for the shell over there, and what the helper may do.
+pub(super) fn remote_helper(command: Option<&str>, allow: &[Allow]) -> Result<String, StartError> {
+    helper_command("recv", REMOTE_HELPER, command, allow)
+}
+
+/// The same for either end: `verb` is what the helper is told to do, `default` its command where the user names none.
+pub(super) fn helper_command(
+    verb: &str,
+    default: &str,
+    command: Option<&str>,
+    allow: &[Allow],
+) -> Result<String, StartError> {
+    let words: Vec<&str> = allow.iter().map(|allow| allow.word()).collect();
+    let allow = if words.is_empty() { String::new() } else { format!(" --allow {}", words.join(",")) };
+    let Some(command) = command else { return Ok(format!("{default}{allow}")) };
+    let error = |reason: String| StartError::RemoteHelper(command.to_owned(), reason);
+    let words = shell_words::split(command).map_err(|err| error(err.to_string()))?;
+    if words.is_empty() {
+        return Err(error("it is empty".into()));
+    }
+    Ok(format!("{} {verb} --stdio{allow}", shell_words::join(words)))
+}
+
+/// What this machine calls itself.
+#[must_use]
+pub fn host_name_here() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Stands for a source of the machine that calls itself so in the notes of a target.
+#[must_use]
+pub fn source_tag(host: &str, source: &DatasetName) -> u32 {
+    // The upper half of the hash.
+    u32::try_from(zfs::hash::stable(&format!("{host}:{source}")) >> 32).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_a_dataset_of_this_machine() {
+        assert_eq!(source("tank/a:b").unwrap().as_str(), "tank/a:b");
+        assert!(matches!(source("beta:tank"), Err(StartError::RemoteSource(_))));
+        assert!(matches!(source("me@beta:tank"), Err(StartError::RemoteSource(_))));
+        assert!(matches!(source("tank/a@s"), Err(StartError::Source(NameError::IsSnapshot(_)))));
+        assert!(matches!(source(""), Err(StartError::Source(NameError::Empty))));
+        assert!(matches!(source("tank//a"), Err(StartError::Source(NameError::EmptyComponent(_)))));
+    }
+
+    #[test]
+    fn the_remote_command_is_quoted() {
+        assert_eq!(remote_helper(None, &[]).unwrap(), "zfsync recv --stdio");
+        assert_eq!(remote_helper(Some("/opt/zfsync"), &[]).unwrap(), "/opt/zfsync recv --stdio");
+        assert_eq!(remote_helper(Some("sudo '/opt/my zfsync'"), &[]).unwrap(), "sudo '/opt/my zfsync' recv --stdio");
+        assert!(remote_helper(Some(""), &[]).is_err());
+        assert!(remote_helper(Some("'"), &[]).is_err());
+        let allow = [Allow::Rollback, Allow::Destroy];
+        assert_eq!(remote_helper(None, &allow).unwrap(), "zfsync recv --stdio --allow rollback,destroy");
+    }
+
+    #[test]
+    fn overlaps_are_refused_by_component() {
+        let check = |source: &str, target: &str| check_overlap(&source.parse().unwrap(), &target.parse().unwrap());
+        assert!(check("p/a", "p/a").is_err());
+        assert!(check("p/a", "p/a/b").is_err());
+        assert!(check("p/a/b", "p/a").is_err());
+        assert!(check("p/a", "p/ab").is_ok());
+        assert!(check("p/a", "p/b").is_ok());
+    }
+}

@@ -1,0 +1,168 @@
+//! Asks both sides for what [`Inquiry`] wants to know before there is a plan.
+
+use std::collections::HashMap;
+
+use super::ask::{Asker, Listed, host_name};
+use super::ready::Unread;
+use super::resume::{self, Judged};
+use super::targets::Targets;
+use super::{mirror, proof, recorded, restore, source};
+use crate::config::PushJob;
+use crate::endpoint::Endpoint;
+use crate::error::StartError;
+use crate::plan::{Ask, Inquiry, Move, Negotiation, NoPool, TargetDataset, TargetLimits};
+use crate::report::{Event, Reporter};
+use zfs::name::DatasetName;
+
+/// Asks all that the plan needs, in the order of [`Inquiry`]. What streams may carry, and what was renamed on the target.
+/// Asks both sides what a plan needs, in the order of [`Inquiry`].
+pub async fn negotiate(
+    negotiation: &mut Negotiation,
+    asker: &mut Asker<'_>,
+    sender: &Endpoint,
+    targets: &mut Targets,
+    unread: &mut Vec<Unread>,
+    reporter: &mut dyn Reporter,
+) -> Result<(TargetLimits, Vec<Move>), StartError> {
+    let stall = asker.job.faults.stall_timeout;
+    let (mut inquiry, mut limits, mut moves) = (Inquiry::default(), None, Vec::new());
+    while let Some(ask) = inquiry.next(negotiation).map_err(|NoPool| no_pool(asker.job))? {
+        match ask {
+            Ask::Names(names) => {
+                let found = asker.ask(&names).await?;
+                negotiation.unread(std::mem::take(&mut asker.unread));
+                negotiation.answers(&found);
+                targets.meet(asker.job, negotiation);
+            }
+            Ask::OnlyThere => {
+                restore::check_new(asker.job, negotiation.target_exists())?;
+                moves = mirror::look_around(negotiation, asker, unread, reporter).await?;
+            }
+            Ask::List(datasets) => {
+                let listings = list(negotiation, asker, datasets).await?;
+                negotiation.unread(std::mem::take(&mut asker.unread));
+                let listings = resume_points(negotiation, asker, sender, listings, reporter).await?;
+                negotiation.listed(listings);
+            }
+            Ask::Proofs(doubts) => {
+                let found = proof::find_out(sender, doubts, stall).await;
+                proof::tell(&negotiation.proofs(found), reporter);
+            }
+            Ask::OfOthers(strangers) => mirror::look_for_others(negotiation, asker, strangers).await?,
+            Ask::Facts { nearest, snapshots } => {
+                let found = facts(negotiation, asker, sender, nearest, &snapshots).await?;
+                inquiry.limited(&found);
+                limits = Some(found);
+            }
+            Ask::MoreFacts(datasets) => negotiation.facts(&source::facts(sender, &datasets, stall).await?),
+            Ask::Holders(holders) => {
+                let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
+                negotiation.holders(&holders, asker.bases(&names, false).await?);
+            }
+            Ask::Bases(wanted) => {
+                let names: Vec<String> = wanted.iter().map(|(_, name)| name.clone()).collect();
+                negotiation.bases(&wanted, asker.bases(&names, false).await?);
+            }
+            Ask::IvSets(names) => negotiation.iv_sets(&sender.iv_sets(&names, stall).await),
+            Ask::History(pairs) => {
+                let there: Vec<String> = pairs.iter().map(|pair| pair.there.clone()).collect();
+                let here: Vec<String> = pairs.iter().map(|pair| pair.here.clone()).collect();
+                let here = async { Ok(sender.iv_sets(&here, stall).await) };
+                let (there, here) = tokio::try_join!(asker.bases(&there, true), here)?;
+                negotiation.history(&pairs, &there, &here);
+            }
+        }
+    }
+    // Nobody has asked where there is nothing to send.
+    let Some(limits) = limits else { return Ok((TargetLimits::default(), moves)) };
+    for (dataset, text) in negotiation.warnings().into_iter().chain(negotiation.unfillable(limits.encrypted)) {
+        reporter.event(&Event::Notice { dataset: Some(dataset.to_string()), text });
+    }
+    Ok((limits, moves))
+}
+
+fn no_pool(job: &PushJob) -> StartError {
+    let (host, dataset) = (host_name(job), job.target.dataset.to_string());
+    StartError::NoPool { host, local: job.target.host.is_none(), pool: job.target.dataset.pool().to_owned(), dataset }
+}
+
+/// Asks both sides at the same time: what the target allows streams to carry, which is returned, and what the source is.
+async fn facts(
+    negotiation: &mut Negotiation,
+    asker: &mut Asker<'_>,
+    sender: &Endpoint,
+    nearest: DatasetName,
+    snapshots: &[String],
+) -> Result<TargetLimits, StartError> {
+    let stall = asker.job.faults.stall_timeout;
+    let (known, pool) = (&*negotiation, asker.job.source.pool());
+    let facts = async {
+        let encrypted = sender.may_have_encrypted(pool, stall).await;
+        source::facts(sender, &known.wants_facts(encrypted), stall).await
+    };
+    let written = async { Ok(sender.written(snapshots, stall).await) };
+    let (limits, facts, written) = tokio::try_join!(asker.probe(nearest), facts, written)?;
+    negotiation.facts(&facts);
+    negotiation.written(&written);
+    Ok(limits)
+}
+
+/// Lists these datasets; in a dry run those that would have been renamed under their old names.
+async fn list(
+    negotiation: &Negotiation,
+    asker: &mut Asker<'_>,
+    datasets: Vec<DatasetName>,
+) -> Result<Listed, StartError> {
+    if !asker.job.dry_run {
+        return asker.list_readable(datasets).await;
+    }
+    let old = |name: &DatasetName| negotiation.name_before(name).unwrap_or(name).clone();
+    let names: HashMap<DatasetName, DatasetName> = datasets.into_iter().map(|name| (old(&name), name)).collect();
+    let listed = asker.list_readable(names.keys().cloned().collect()).await?;
+    Ok(listed.into_iter().filter_map(|(old, listed)| Some((names.get(&old)?.clone(), listed))).collect())
+}
+
+/// Finds out which cut receives this source can go on with, and drops the others, so that they are in nobody's way.
+async fn resume_points(
+    negotiation: &Negotiation,
+    asker: &mut Asker<'_>,
+    sender: &Endpoint,
+    listings: Listed,
+    reporter: &mut dyn Reporter,
+) -> Result<HashMap<DatasetName, TargetDataset>, StartError> {
+    let mut all = HashMap::with_capacity(listings.len());
+    let mut again = Vec::new();
+    for (name, (mut target, token)) in listings {
+        if let (Some(token), Some(source)) = (token, negotiation.source_of(&name)) {
+            match resume::judge(sender, source, token, None, asker.job).await {
+                Judged::Resumable(point) => target.resume = Some(point),
+                Judged::Unclear(why) => reporter.event(&resume::kept(source, &why)),
+                // What the run would find after clearing it; a first receive that was cut leaves nothing then.
+                Judged::Useless(why) if asker.job.dry_run => {
+                    reporter.event(&resume::to_clear(source, &why));
+                    if target.snapshots.is_empty() {
+                        continue;
+                    }
+                    target.partial = false;
+                }
+                Judged::Useless(why) => {
+                    reporter.event(&resume::cleared(source, &why));
+                    let open = recorded::partial(asker.job, &name);
+                    let failure = asker.clear(name.clone()).await?;
+                    recorded::tell(asker.job, recorded::CUT, open.ended(failure.as_ref()), reporter);
+                    if let Some(failure) = failure {
+                        tracing::warn!("{name}: {}", failure.words);
+                    } else {
+                        again.push(name);
+                        continue;
+                    }
+                }
+            }
+        }
+        all.insert(name, target);
+    }
+    if !again.is_empty() {
+        all.extend(asker.list_readable(again).await?.into_iter().map(|(name, (target, _))| (name, target)));
+    }
+    Ok(all)
+}

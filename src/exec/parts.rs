@@ -1,0 +1,161 @@
+//! What came of a job, part by part, and what is said of it.
+
+use std::fmt::Write as _;
+
+use crate::config::CronJob;
+use crate::error::{Exit, StartError};
+use crate::format::{count, sanitise};
+use crate::report::lines::LogFile;
+use crate::report::view::prune::Pruned;
+use crate::report::view::snapshot::Taken;
+
+/// What came of a job.
+#[derive(Debug)]
+pub struct Report {
+    /// How the run ends.
+    pub exit: Exit,
+    /// For people; empty lines are none.
+    pub text: String,
+}
+
+/// One part of a job: a target, the snapshot, the thinning.
+pub struct Part {
+    /// Which.
+    pub label: String,
+    /// How it has ended.
+    pub exit: Exit,
+    /// What there is to say of it.
+    pub words: String,
+}
+
+/// What can't wait for the end of a command.
+#[derive(Debug, Clone, Copy)]
+pub enum Told<'a> {
+    /// What a job keeps and thins out: lines for people.
+    Keeps(&'a str),
+    /// A job has ended; others follow.
+    Ended(&'a Report),
+}
+
+/// Hears it.
+pub type Tell<'a> = &'a mut dyn FnMut(Told<'_>);
+
+impl Part {
+    /// The snapshot.
+    pub fn of_snapshot(taken: &Taken) -> Self {
+        let mut words = taken.failures.join("\n");
+        let exit = if words.is_empty() { Exit::InSync } else { Exit::Failed };
+        if words.is_empty() {
+            let _ = write!(words, "took @{} of {}", taken.name, count(taken.datasets.len(), "dataset"));
+            if !taken.unchanged.is_empty() {
+                let _ = write!(words, "; {} without changes left out", count(taken.unchanged.len(), "dataset"));
+            }
+        }
+        Self { label: "snapshot".into(), exit, words }
+    }
+
+    /// The thinning of something.
+    pub fn of_pruned(label: &str, pruned: Result<Pruned, StartError>) -> Self {
+        let label = format!("thinning {label}");
+        match pruned {
+            Ok(pruned) => {
+                // Only what is wrong, where something is.
+                let words = pruned.told(0, pruned.failed()).into_iter().map(|(_, words)| words).collect();
+                Self { label, exit: pruned.exit(), words }
+            }
+            Err(error) => Self { label, exit: error.exit(), words: error.to_string() },
+        }
+    }
+
+    /// The same, written down if there is a log.
+    pub fn logged(self, log: Option<&LogFile>) -> Self {
+        if let Some(log) = log {
+            log.note(&self.label, &self.words);
+        }
+        self
+    }
+}
+
+/// The worst of all parts, and what there is to say.
+pub fn report_of(job: &CronJob, parts: &[Part], error: Option<&StartError>) -> Report {
+    let wrong: Vec<&Part> = parts.iter().filter(|part| part.exit != Exit::InSync).collect();
+    let exit = match error {
+        Some(error) if wrong.is_empty() => error.exit(),
+        error => worst(wrong.iter().map(|part| part.exit).chain(error.map(StartError::exit))),
+    };
+    let mut text = String::new();
+    if error.is_none() && exit == Exit::Locked && wrong.iter().all(|part| part.words.is_empty()) {
+        return Report { exit, text };
+    }
+    if exit != Exit::InSync {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let _ = writeln!(text, "zfsync: {} on {host}: something went wrong", job.label());
+    }
+    for part in parts {
+        let state = match part.exit {
+            Exit::InSync => "fine",
+            Exit::Locked => "not served: another run has it",
+            Exit::NotStarted => "failed: could not start",
+            Exit::Interrupted(_) => "interrupted",
+            _ => "failed",
+        };
+        let _ = writeln!(text, "{}: {state}", part.label);
+        for line in part.words.lines() {
+            let _ = writeln!(text, "  {}", sanitise(line));
+        }
+    }
+    if let Some(error) = error {
+        let _ = writeln!(text, "{}: {}", job.label(), sanitise(&error.to_string()));
+    }
+    Report { exit, text }
+}
+
+/// A signal counts most, then a failure of whatever kind, then a lock.
+pub fn worst(exits: impl Iterator<Item = Exit>) -> Exit {
+    exits.fold(Exit::InSync, |worst, exit| match (worst, exit) {
+        (Exit::Interrupted(_), _) => worst,
+        (_, Exit::Interrupted(_)) => exit,
+        (Exit::InSync, Exit::Locked) | (Exit::Locked, Exit::Locked | Exit::InSync) => Exit::Locked,
+        (Exit::InSync, Exit::InSync) => Exit::InSync,
+        _ => Exit::Failed,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Signal;
+
+    #[test]
+    fn the_worst_counts() {
+        let interrupted = Exit::Interrupted(Signal::Terminate);
+        for (exits, expected) in [
+            (vec![], Exit::InSync),
+            (vec![Exit::InSync, Exit::InSync], Exit::InSync),
+            (vec![Exit::InSync, Exit::Locked, Exit::InSync], Exit::Locked),
+            (vec![Exit::Locked, Exit::Failed], Exit::Failed),
+            (vec![Exit::NotStarted, Exit::InSync], Exit::Failed),
+            (vec![Exit::Failed, interrupted, Exit::Failed], interrupted),
+        ] {
+            assert_eq!(worst(exits.iter().copied()), expected, "{exits:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_to_others_is_no_success_and_needs_no_words() {
+        use clap::{Args as _, FromArgMatches as _};
+
+        let command = crate::cli::Cron::augment_args(clap::Command::new("cron"));
+        let command = command.mut_arg("ssh_option", |option| option.short(None));
+        let matches = command.get_matches_from(["cron", "-w", "60", "p/s", "p/t"]);
+        let job = CronJob::new(&crate::cli::Cron::from_arg_matches(&matches).unwrap()).unwrap();
+        let part = |exit, words: &str| Part { label: "p/t".into(), exit, words: words.into() };
+        let told = |parts: &[Part]| {
+            let Report { exit, text } = report_of(&job, parts, None);
+            (exit, text.is_empty())
+        };
+        assert_eq!(told(&[part(Exit::Locked, ""), part(Exit::InSync, "")]), (Exit::Locked, true));
+        assert_eq!(told(&[part(Exit::Locked, "process 7 has it")]), (Exit::Locked, false));
+        assert_eq!(told(&[part(Exit::Locked, ""), part(Exit::Failed, "")]), (Exit::Failed, false));
+    }
+}

@@ -1,0 +1,154 @@
+//! From a conflict to what the user has allowed to be done about it.
+
+use super::TargetDataset;
+use super::diff::{BaseKind, full, newest_common};
+use super::item::{Item, OnTarget};
+use super::negotiate::{EncryptedAs, Negotiation};
+use super::{Conflict, Solvable, Vain, Verdict};
+use zfs::name::{DatasetName, Guid, SnapshotName};
+use zfs::{Encryption, Resolution, Restore, snapshot_of};
+
+impl Negotiation {
+    /// The verdict about an item whose listed target is in conflict.
+    pub(super) fn solve(&self, item: &Item, target: &TargetDataset, mut conflict: Conflict) -> Verdict {
+        conflict.target = Some(item.target_name.clone());
+        let plain = self.encryption.sent == EncryptedAs::Plaintext || item.facts.is_none_or(|facts| !facts.encrypted);
+        conflict.would_decrypt = plain && target.encryption == Encryption::Root;
+        let aside = format!("{}.zfsync-{}", item.target_name, self.stamp).parse::<DatasetName>();
+        conflict.vain.set_aside = aside.is_err();
+        if item.resolved {
+            // Once more it would not help either.
+            let replace = self.resolutions.replace.contains(&item.target_name);
+            conflict.vain =
+                Vain { rollback: self.resolutions.rollback, set_aside: self.resolutions.set_aside, replace };
+            // What `--replace` has left where datasets lie below.
+            let emptied = self.resolutions.replace.contains(&item.target_name) && target.snapshots.is_empty();
+            return match item.facts {
+                Some(facts) if emptied && facts.kind == target.kind => {
+                    Verdict::with(Verdict::Overwrite, full(&item.source, self.newest_only))
+                }
+                _ => Verdict::Conflict(conflict),
+            };
+        }
+        if self.resolutions.any()
+            && let Some(blocked) = self.blocked(item)
+        {
+            return Verdict::Blocked(blocked);
+        }
+        let everything = || target.snapshots.iter().map(|version| version.guid).collect();
+        let dataset = item.target_name.clone();
+        if self.resolutions.replace.contains(&dataset) && conflict.new_start_helps() {
+            let then = full(&item.source, self.newest_only);
+            let whole = self.sends_raw(item) == Some(true) || target.encryption.is_on();
+            return resolved(conflict, Resolution::Replace { dataset, loses: everything(), whole }, then);
+        }
+        let common = Self::common_behind(item, target, &conflict.kind);
+        if let Some(common) = common.as_ref().filter(|_| self.resolutions.rollback && conflict.rollback_helps()) {
+            let (to, to_guid) = (common.there.snapshot_name(), common.there.guid);
+            let newer = target.snapshots.iter().filter(|version| version.txg > common.there.txg);
+            let loses = newer.map(|version| version.guid).collect();
+            let then = common.steps(&item.source, self.newest_only);
+            return resolved(conflict, Resolution::Rollback { dataset, to, to_guid, loses }, then);
+        }
+        if !self.resolutions.set_aside || !conflict.new_start_helps() {
+            return Verdict::Conflict(conflict);
+        }
+        let aside = match aside {
+            Ok(aside) => aside,
+            Err(error) => {
+                conflict.why_not = Some(format!("--set-aside can't give it another name: {error}"));
+                return Verdict::Conflict(conflict);
+            }
+        };
+        let common = common.filter(|_| conflict.restart().is_some());
+        let restore =
+            self.restore(item, common.as_ref().map(|common| (common.there.snapshot_name(), common.there.guid)));
+        let steps = common.map_or_else(
+            || full(&item.source, self.newest_only),
+            |common| common.steps(&item.source, self.newest_only),
+        );
+        let top = item.target_name == self.target;
+        resolved(conflict, Resolution::SetAside { dataset, aside, restore, top }, steps)
+    }
+
+    /// What comes back after a dataset was set aside: itself and those below it, each if the one right above it does.
+    fn restore(&self, item: &Item, common: Option<(SnapshotName, Guid)>) -> Vec<Restore> {
+        let Some((snapshot, guid)) = common else { return Vec::new() };
+        let mut all = vec![Restore { dataset: item.target_name.clone(), snapshot, guid }];
+        // Sorted by path, so those above come first.
+        for below in self.items.iter().filter(|other| other.target_name != item.target_name) {
+            let above = below.target_name.parent();
+            if !below.target_name.is_within(&item.target_name)
+                || !all.iter().any(|one| Some(&one.dataset) == above.as_ref())
+            {
+                continue;
+            }
+            if let Some((snapshot, guid)) = below.common_there() {
+                all.push(Restore { dataset: below.target_name.clone(), snapshot, guid });
+            }
+        }
+        all
+    }
+}
+
+fn resolved(mut conflict: Conflict, resolution: Resolution, then: Vec<super::Step>) -> Verdict {
+    // Should it be refused, the text offers the other ways.
+    match resolution {
+        Resolution::Rollback { .. } => conflict.vain.rollback = true,
+        Resolution::SetAside { .. } => conflict.vain.set_aside = true,
+        Resolution::Replace { .. } => conflict.vain.replace = true,
+    }
+    Verdict::Resolve(Box::new(Solvable { conflict, resolution, then }))
+}
+
+impl Item {
+    /// The newest snapshot that the target is known to have in common with the source, by the target's name of it.
+    fn common_there(&self) -> Option<(SnapshotName, Guid)> {
+        match &self.on_target {
+            OnTarget::Settled(Verdict::InSync) => {
+                self.source.snapshots.newest().map(|version| (version.snapshot_name(), version.guid))
+            }
+            OnTarget::Based(BaseKind::Snapshot, at) => {
+                self.source.snapshots.get(*at).map(|version| (version.snapshot_name(), version.guid))
+            }
+            OnTarget::Based(BaseKind::Bookmark, at) => {
+                let mark = self.source.bookmarks.get(*at)?;
+                Some((snapshot_of(&mark).parse().ok()?, mark.guid))
+            }
+            OnTarget::Listed(target) => {
+                let common = newest_common(&self.source, target)?;
+                Some((common.there.snapshot_name(), common.there.guid))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Solvable {
+    /// One line for the user, before it is done: what is about to happen, and what it costs.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let headline = self.conflict.headline();
+        match &self.resolution {
+            Resolution::Rollback { to, .. } => {
+                format!("{headline}; rolling it back to @{to}, which loses {}", self.conflict.rollback_cost())
+            }
+            Resolution::SetAside { aside, restore, .. } => {
+                let next = match restore.len() {
+                    0 => "everything is sent anew".into(),
+                    1 => "it comes back as a clone of the common snapshot".into(),
+                    more => format!("it comes back as a clone of the common snapshot, with {} below it", more - 1),
+                };
+                format!("{headline}; setting it aside as {aside} with all that lies below it: {next}")
+            }
+            Resolution::Replace { loses, .. } => {
+                let snapshots = match loses.len() {
+                    0 => String::new(),
+                    1 => " with its only snapshot".into(),
+                    more => format!(" with its {more} snapshots"),
+                };
+                format!("{headline}; destroying it{snapshots}, everything is sent anew")
+            }
+        }
+    }
+}

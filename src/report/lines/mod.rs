@@ -1,0 +1,20 @@
+//! What happens, a line each: for people on stderr, for programs as JSON, and for later in log files.
+
+mod json;
+mod log_file;
+mod plain;
+mod words;
+
+use std::io::Write as _;
+
+pub(in crate::report) use json::Json;
+pub(in crate::report) use log_file::Several;
+pub use log_file::{Kept, LogFile};
+pub(in crate::report) use plain::{Plain, Quiet};
+pub(in crate::report) use words::Words;
+
+/// Says on stderr what can't wait for the end of a command: whole lines.
+pub fn at_once(lines: &str) {
+    // A closed stderr changes nothing of what is done.
+    let _ = super::output::stderr().write_all(lines.as_bytes());
+}

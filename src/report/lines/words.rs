@@ -1,0 +1,314 @@
+//! The sentences that the plain lines, the bars and the quiet mode share.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::format::{bytes, count, duration, first_line, per_second, rate, sanitise};
+use crate::report::event::{Event, Summary};
+use crate::report::look::{Colour, Look};
+
+/// What the sentences need to know of where they are printed.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::report) struct Words(pub Look);
+
+impl Words {
+    /// The text of events that every style but JSON and bare quiet shows alike; `None` for the others.
+    pub fn always(self, event: &Event) -> Option<String> {
+        match event {
+            Event::Problem { text } => Some(Self::notice(None, text)),
+            Event::Notice { dataset, text } => Some(Self::notice(dataset.as_deref(), text)),
+            Event::StepFailed { dataset, retry: true, wait, error, .. } => Some(self.retry(dataset, *wait, error)),
+            Event::DatasetFailed { dataset, target, kind, error } => Some(self.failed(dataset, target, kind, error)),
+            Event::OnlyThere { datasets, snapshots, listed } => Some(only_there(datasets, snapshots, *listed)),
+            Event::Cleared {
+                datasets,
+                snapshots,
+                freed,
+                datasets_wait,
+                snapshots_wait,
+                next,
+                stay,
+                failed,
+                verbose,
+            } => {
+                let waiting = (*datasets_wait, *snapshots_wait, *next);
+                let lines =
+                    cleared(datasets, snapshots, *freed, waiting).into_iter().chain(stays(stay, failed, *verbose));
+                Some(lines.collect::<Vec<_>>().join("\n")).filter(|text| !text.is_empty())
+            }
+            Event::Finished(summary) => Some(self.summary(summary)),
+            _ => None,
+        }
+    }
+
+    /// `connected in 0.5 s: zfsync 0.1.0, OpenZFS 2.3.9`
+    pub fn connected(helper: &str, took: Duration) -> String {
+        format!("connected in {}: {}", duration(took), first_line(helper))
+    }
+
+    /// `destroyed or moved on beta (--rollback): q/x@a`
+    pub fn destroyed(host: Option<&str>, names: &[String], rule: &str) -> String {
+        let host = host.map_or(String::new(), |host| format!(" on {host}"));
+        let text = format!("destroyed or moved{host} ({rule}): {}", names.join(" "));
+        sanitise(&text).into_owned()
+    }
+
+    /// `31 datasets, 19 in sync, 12 steps to do`
+    pub fn planned(datasets: usize, in_sync: usize, steps: usize) -> String {
+        format!("{}, {in_sync} in sync, {} to do", count(datasets, "dataset"), count(steps, "step"))
+    }
+
+    /// `pool/a: @old → @new, 3 snapshots`
+    pub fn started(self, dataset: &str, from: Option<&str>, to: &str, snapshots: usize) -> String {
+        let from = from.map_or("full", |from| from);
+        let arrow = self.0.arrow();
+        sanitise(&format!("{dataset}: {from} {arrow} @{to}, {}", count(snapshots, "snapshot"))).into_owned()
+    }
+
+    /// `pool/a: received @new, 3 snapshots, 1.21 GiB in 12.3 s (100.8 MiB/s)`
+    pub fn done(dataset: &str, to: &str, snapshots: usize, sent: u64, took: Duration) -> String {
+        let volume = volume(sent, took);
+        sanitise(&format!("{dataset}: received @{to}, {}, {volume}", count(snapshots, "snapshot"))).into_owned()
+    }
+
+    /// A step that is tried again.
+    pub fn retry(self, dataset: &str, wait: Duration, error: &str) -> String {
+        let what = if wait.is_zero() {
+            "refused, a closer look follows".to_owned()
+        } else {
+            format!("interrupted, will be tried again in {}", duration(wait))
+        };
+        let head = self.0.paint(Colour::Yellow, &what);
+        format!("{}: {head}: {}", sanitise(dataset), first_line(error))
+    }
+
+    /// A notice about a dataset or about the run.
+    pub fn notice(dataset: Option<&str>, text: &str) -> String {
+        let text = indented(text);
+        dataset.map_or_else(|| text.clone(), |dataset| format!("{}: {text}", sanitise(dataset)))
+    }
+
+    /// A dataset that can't be brought in sync, with all that is known about why.
+    pub fn failed(self, dataset: &str, target: &str, kind: &str, error: &str) -> String {
+        let kind = self.0.paint(Colour::Red, kind);
+        let (dataset, target) = (sanitise(dataset), sanitise(target));
+        format!("{dataset} {} {target}: {kind}: {}", self.0.arrow(), indented(error))
+    }
+
+    /// The last words about a run, without a line break at the end.
+    pub fn summary(self, summary: &Summary) -> String {
+        let mut text = format!("zfsync: {}", self.outcome(summary));
+        for (dataset, error) in &summary.failures {
+            let _ = write!(text, "\n  {}: {}", sanitise(dataset), first_line(error));
+        }
+        text
+    }
+
+    fn outcome(self, summary: &Summary) -> String {
+        let idle = summary.snapshots == 0 && summary.bytes == 0;
+        let arrived = format!("{}, {}", count(summary.snapshots, "snapshot"), volume(summary.bytes, summary.took));
+        let took = duration(summary.took);
+        let all = count(summary.datasets, "dataset");
+        if summary.failed > 0 {
+            let stopped = if summary.interrupted { " and the run was interrupted" } else { "" };
+            let head = self.0.paint(Colour::Red, &format!("{} of {all} failed{stopped}", summary.failed));
+            let rest = if idle { format!("nothing arrived ({took})") } else { arrived };
+            return format!("{head}; {} in sync{}; {rest}", summary.in_sync, details(summary));
+        }
+        if let Some(why) = &summary.nothing {
+            let (head, rest) = why.split_once('\n').unwrap_or((why, ""));
+            return format!("{} ({took})\n{}", self.0.paint(Colour::Red, &sanitise(head)), sanitise(rest))
+                .trim_end()
+                .to_owned();
+        }
+        if summary.interrupted {
+            let head = self.0.paint(Colour::Yellow, &format!("interrupted after {took}"));
+            let rest = if idle { "nothing arrived".to_owned() } else { arrived };
+            return format!("{head}: {} of {all} in sync{}; {rest}", summary.in_sync, details(summary));
+        }
+        let in_sync = format!("{} in sync{}", count(summary.in_sync, "dataset"), details(summary));
+        if idle && summary.updated == 0 {
+            format!("{in_sync}, nothing to do ({took})")
+        } else {
+            format!("{in_sync}, {arrived}")
+        }
+    }
+}
+
+/// What only the target has: how much, or (where it was `listed`) all of it.
+fn only_there(datasets: &[String], snapshots: &[(String, Vec<String>)], listed: bool) -> String {
+    let mut what = Vec::new();
+    if !datasets.is_empty() {
+        what.push(count(datasets.len(), "dataset"));
+    }
+    let number: usize = snapshots.iter().map(|(_, names)| names.len()).sum();
+    if number > 0 {
+        what.push(count(number, "snapshot"));
+    }
+    let mut text = format!("zfsync: only on the target: {}", what.join(", "));
+    if !listed {
+        text.push_str(" (-v names them)");
+    }
+    for name in datasets.iter().filter(|_| listed) {
+        let _ = write!(text, "\n  {}", sanitise(name));
+    }
+    for (dataset, names) in snapshots {
+        let names: Vec<String> = names.iter().map(|name| format!("@{name}")).collect();
+        let _ = write!(text, "\n  {}: {}", sanitise(dataset), sanitise(&names.join(", ")));
+    }
+    text
+}
+
+/// What was cleared away, and what will be; nothing where there is nothing.
+fn cleared(
+    datasets: &[String],
+    snapshots: &[String],
+    freed: u64,
+    (datasets_wait, snapshots_wait, next): (usize, usize, Option<i64>),
+) -> Vec<String> {
+    let some = |number: usize, what: &str| (number > 0).then(|| count(number, what));
+    let listed = |parts: [Option<String>; 2]| parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let mut lines = Vec::new();
+    if !datasets.is_empty() || !snapshots.is_empty() {
+        let freed = some(snapshots.len(), "snapshot").map(|snapshots| format!("{snapshots} ({})", bytes(freed)));
+        let what = listed([some(datasets.len(), "dataset"), freed]);
+        lines.push(format!("zfsync: destroyed on the target, as the source has them no more: {what}"));
+        lines.extend(datasets.iter().chain(snapshots).map(|name| format!("  {}", sanitise(name))));
+    }
+    if datasets_wait + snapshots_wait > 0 {
+        let what = listed([some(datasets_wait, "dataset"), some(snapshots_wait, "snapshot")]);
+        let when = next.and_then(|next| jiff::Timestamp::from_second(next).ok());
+        let when = when.map(|when| format!("; the first goes after {}", when.strftime("%Y-%m-%d %H:%M UTC")));
+        lines.push(format!("zfsync: missing at the source for less than --grace: {what}{}", when.unwrap_or_default()));
+    }
+    lines
+}
+
+/// What the source has no more and stays all the same.
+fn stays(stay: &[(String, String)], failed: &[(String, String)], verbose: bool) -> Vec<String> {
+    let line =
+        |(name, why): &(String, String)| format!("zfsync: {} stays on the target: {}", sanitise(name), indented(why));
+    let mut lines: Vec<String> = failed.iter().map(line).collect();
+    if verbose {
+        lines.extend(stay.iter().map(line));
+    } else if !stay.is_empty() {
+        let what = if stay.len() == 1 { "1 thing stays".into() } else { format!("{} things stay", stay.len()) };
+        lines.push(format!("zfsync: of what the source has no more {what} on the target (-v tells why)"));
+    }
+    lines
+}
+
+/// ` (12 updated, 1 without snapshots)`, or nothing
+fn details(summary: &Summary) -> String {
+    let mut extra = Vec::new();
+    if summary.updated > 0 {
+        extra.push(format!("{} updated", summary.updated));
+    }
+    if summary.without_snapshots > 0 {
+        extra.push(format!("{} without snapshots", summary.without_snapshots));
+    }
+    if extra.is_empty() { String::new() } else { format!(" ({})", extra.join(", ")) }
+}
+
+/// `1.21 GiB in 12.3 s (100.8 MiB/s)`
+fn volume(sent: u64, took: Duration) -> String {
+    format!("{} in {} ({})", bytes(sent), duration(took), rate(per_second(sent, took)))
+}
+
+/// Text of several lines, made harmless, with all but the first line indented.
+fn indented(text: &str) -> String {
+    sanitise(text.trim()).replace('\n', "\n  ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ASCII: Words = Words(Look { colour: false, utf8: false });
+
+    fn summary() -> Summary {
+        Summary { datasets: 31, in_sync: 31, took: Duration::from_millis(12_300), ..Summary::default() }
+    }
+
+    fn busy() -> Summary {
+        Summary { updated: 12, snapshots: 24, bytes: 1_299_227_607, ..summary() }
+    }
+
+    #[test]
+    fn a_good_run() {
+        let run = Summary { without_snapshots: 1, ..busy() };
+        assert_eq!(
+            ASCII.summary(&run),
+            "zfsync: 31 datasets in sync (12 updated, 1 without snapshots), 24 snapshots, 1.21 GiB in 12.3 s (100.7 MiB/s)"
+        );
+    }
+
+    #[test]
+    fn nothing_to_do() {
+        let run = Summary { took: Duration::from_millis(810), ..summary() };
+        assert_eq!(ASCII.summary(&run), "zfsync: 31 datasets in sync, nothing to do (0.8 s)");
+        let one = Summary { datasets: 1, in_sync: 1, ..run };
+        assert_eq!(ASCII.summary(&one), "zfsync: 1 dataset in sync, nothing to do (0.8 s)");
+    }
+
+    #[test]
+    fn failures_are_listed() {
+        let failures = vec![("p/a".into(), "no common snapshot\nmore".into()), ("p/b".into(), "\u{1b}[2J".into())];
+        let run = Summary { in_sync: 29, failed: 2, failures, ..busy() };
+        let text = "zfsync: 2 of 31 datasets failed; 29 in sync (12 updated); \
+                    24 snapshots, 1.21 GiB in 12.3 s (100.7 MiB/s)\n  p/a: no common snapshot\n  p/b: \\u{1b}[2J";
+        assert_eq!(ASCII.summary(&run), text);
+        let run = Summary { datasets: 1, in_sync: 0, failed: 1, interrupted: true, ..summary() };
+        let text = "zfsync: 1 of 1 dataset failed and the run was interrupted; 0 in sync; nothing arrived (12.3 s)";
+        assert_eq!(ASCII.summary(&run), text);
+    }
+
+    #[test]
+    fn a_run_over_nothing_is_no_success() {
+        let nothing = Some("nothing to replicate: why\n  what to do".to_owned());
+        let run = Summary { datasets: 1, in_sync: 0, without_snapshots: 1, nothing, ..summary() };
+        assert_eq!(ASCII.summary(&run), "zfsync: nothing to replicate: why (12.3 s)\n  what to do");
+    }
+
+    #[test]
+    fn an_interrupted_run_says_so() {
+        let run = Summary { in_sync: 5, updated: 4, interrupted: true, ..busy() };
+        let text = "zfsync: interrupted after 12.3 s: 5 of 31 datasets in sync (4 updated); \
+                    24 snapshots, 1.21 GiB in 12.3 s (100.7 MiB/s)";
+        assert_eq!(ASCII.summary(&run), text);
+    }
+
+    #[test]
+    fn what_only_the_target_has() {
+        let own = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(
+            only_there(&own(&["q/x", "q/y"]), &[], false),
+            "zfsync: only on the target: 2 datasets (-v names them)"
+        );
+        assert_eq!(
+            only_there(&own(&["q/x"]), &[("q/a".into(), own(&["s 1", "s2"]))], true),
+            "zfsync: only on the target: 1 dataset, 2 snapshots\n  q/x\n  q/a: @s 1, @s2"
+        );
+        assert_eq!(cleared(&[], &[], 0, (0, 0, None)), [""; 0]);
+        let stay = [("q/z".to_owned(), "it is held".to_owned())];
+        assert_eq!(
+            stays(&stay, &[], false),
+            ["zfsync: of what the source has no more 1 thing stays on the target (-v tells why)"]
+        );
+        assert_eq!(stays(&[], &stay, false), stays(&stay, &[], true));
+        assert_eq!(stays(&stay, &[], true), ["zfsync: q/z stays on the target: it is held"]);
+        assert_eq!(
+            cleared(&own(&["q/x"]), &own(&["q/a@s"]), 2048, (0, 3, Some(1_700_000_000))).join("\n"),
+            "zfsync: destroyed on the target, as the source has them no more: 1 dataset, 1 snapshot (2.00 KiB)\n  q/x\n  q/a@s\n\
+             zfsync: missing at the source for less than --grace: 3 snapshots; the first goes after 2023-11-14 22:13 UTC"
+        );
+    }
+
+    #[test]
+    fn failures_keep_their_lines() {
+        let text = ASCII.failed("p/a", "q/a", "failed", "zfs recv:\ncannot receive\u{7}\n");
+        assert_eq!(text, "p/a -> q/a: failed: zfs recv:\n  cannot receive\\u{7}");
+        let red = Words(Look { colour: true, utf8: true }).failed("p/a", "q/a", "conflict", "x");
+        assert_eq!(red, "p/a → q/a: \x1b[31mconflict\x1b[0m: x");
+    }
+}

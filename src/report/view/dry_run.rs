@@ -1,0 +1,315 @@
+//! The plan of a dry run, as a table for people or as one JSON object.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use serde::Serialize;
+
+use super::View;
+use crate::format::{bytes, count, sanitise};
+use crate::report::look::{Colour, Look};
+
+/// What would be done about a dataset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanAction {
+    /// Everything from nothing.
+    Full,
+    /// What came after a common snapshot or bookmark.
+    Incremental,
+    /// The rest of a stream that was cut.
+    Resume,
+    /// Nothing: the newest snapshot is there.
+    InSync,
+    /// Nothing: there is nothing to send.
+    NoSnapshots,
+    /// Nothing, because something would be lost; the note says more.
+    Conflict,
+    /// Nothing, because nothing can be received; the note says why.
+    Fails,
+    /// Back to the common snapshot; the note says what is lost.
+    Rollback,
+    /// Renamed, to make room.
+    SetAside,
+    /// Destroyed, to make room.
+    Replace,
+    /// It gets another name on the target, as it has at the source.
+    Rename,
+    /// Destroyed on the target, as the source has it no more.
+    Destroy,
+    /// The same, when it has been missing for long enough.
+    Waits,
+    /// Only the target has it, and it stays; the note says why.
+    Stays,
+}
+
+impl PlanAction {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Incremental => "incremental",
+            Self::Resume => "resume",
+            Self::InSync => "in sync",
+            Self::NoSnapshots => "no snapshots",
+            Self::Conflict => "conflict",
+            Self::Fails => "fails",
+            Self::Rollback => "roll back",
+            Self::SetAside => "set aside",
+            Self::Replace => "replace",
+            Self::Rename => "rename",
+            Self::Destroy => "destroy",
+            Self::Waits => "destroy later",
+            Self::Stays => "stays",
+        }
+    }
+
+    fn colour(self) -> Colour {
+        match self {
+            Self::Full | Self::Incremental | Self::Resume => Colour::Green,
+            Self::InSync => Colour::Dim,
+            Self::NoSnapshots | Self::Rename | Self::Waits | Self::Stays => Colour::Yellow,
+            Self::Conflict | Self::Fails | Self::Rollback | Self::SetAside | Self::Replace | Self::Destroy => {
+                Colour::Red
+            }
+        }
+    }
+
+    /// Whether it sends anything.
+    fn sends(self) -> bool {
+        matches!(self, Self::Full | Self::Incremental | Self::Resume)
+    }
+}
+
+/// One step of a plan, or a dataset for which there is nothing to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlanRow {
+    /// The source's dataset.
+    pub dataset: String,
+    /// The target's.
+    pub target: String,
+    /// What would be done.
+    pub action: PlanAction,
+    /// The base (`@snapshot` or `#bookmark`), if there is one.
+    pub from: Option<String>,
+    /// The newest snapshot afterwards, with or without its `@`.
+    pub to: Option<String>,
+    /// How many snapshots would be sent.
+    pub snapshots: usize,
+    /// The estimated size of the stream, if zfs told.
+    pub bytes: Option<u64>,
+    /// More to say, such as a conflict's whole text.
+    pub note: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename = "plan")]
+struct Plan<'a> {
+    rows: &'a [PlanRow],
+    bytes: u64,
+}
+
+/// A plan: a table, or one JSON object on one line.
+#[must_use]
+pub fn view(rows: Vec<PlanRow>, json: bool) -> View {
+    Box::new(move |page, out| {
+        if json {
+            let mut line = zfs::text::json(serde_json::to_vec(&Plan { rows: &rows, bytes: known_bytes(&rows) })?);
+            line.push(b'\n');
+            return out.write_all(&line);
+        }
+        out.write_all(render(&rows, page.look, page.width).as_bytes())
+    })
+}
+
+fn known_bytes(rows: &[PlanRow]) -> u64 {
+    rows.iter().filter_map(|row| row.bytes).fold(0, u64::saturating_add)
+}
+
+const COLUMNS: usize = 7;
+const HEAD: [&str; COLUMNS] = ["DATASET", "TARGET", "ACTION", "FROM", "TO", "SNAPSHOTS", "SIZE"];
+const TARGET: usize = 1;
+const ACTION: usize = 2;
+/// From here on columns hold numbers, which stand at the right.
+const NUMBERS: usize = 5;
+
+/// The table, its notes and a last line with the totals. Where `width` is too small for all columns, the target goes
+/// first: it follows from the dataset.
+fn render(rows: &[PlanRow], look: Look, width: Option<usize>) -> String {
+    let cells: Vec<[String; COLUMNS]> = rows.iter().map(cells).collect();
+    let mut widths = HEAD.map(str::len);
+    for row in &cells {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let all: usize = widths.iter().sum::<usize>() + 2 * (COLUMNS - 1);
+    let skip = width.filter(|&width| all > width).map(|_| TARGET);
+
+    let mut text = String::new();
+    let head = HEAD.map(str::to_owned);
+    text.push_str(&line(&head, &widths, skip, |_, cell| cell));
+    for (row, cells) in rows.iter().zip(&cells) {
+        let paint = |column, cell: String| if column == ACTION { look.paint(row.action.colour(), &cell) } else { cell };
+        text.push_str(&line(cells, &widths, skip, paint));
+    }
+    notes(&mut text, rows, look);
+    text.push('\n');
+    text.push_str(&totals(rows));
+    text.push('\n');
+    text
+}
+
+fn cells(row: &PlanRow) -> [String; COLUMNS] {
+    let sends = row.action.sends();
+    let name =
+        |name: &Option<String>| name.as_deref().map_or_else(|| "-".to_owned(), |name| sanitise(name).into_owned());
+    let to = row.to.as_ref().map(|to| if to.starts_with('@') { to.clone() } else { format!("@{to}") });
+    let size = match row.bytes {
+        Some(size) if sends => bytes(size),
+        None if sends => "?".to_owned(),
+        _ => "-".to_owned(),
+    };
+    [
+        sanitise(&row.dataset).into_owned(),
+        sanitise(&row.target).into_owned(),
+        row.action.word().to_owned(),
+        name(&row.from),
+        name(&to),
+        if sends { row.snapshots.to_string() } else { "-".to_owned() },
+        size,
+    ]
+}
+
+/// One line without blanks at its end; `paint` colours a cell that has its final width already.
+fn line(
+    cells: &[String; COLUMNS],
+    widths: &[usize; COLUMNS],
+    skip: Option<usize>,
+    paint: impl Fn(usize, String) -> String,
+) -> String {
+    let shown = cells.iter().zip(widths).enumerate().filter(|(column, _)| Some(*column) != skip);
+    let cells: Vec<String> = shown
+        .map(|(column, (cell, &width))| {
+            paint(column, if column >= NUMBERS { format!("{cell:>width$}") } else { format!("{cell:<width$}") })
+        })
+        .collect();
+    format!("{}\n", cells.join("  ").trim_end())
+}
+
+/// What doesn't fit into columns, below them.
+fn notes(text: &mut String, rows: &[PlanRow], look: Look) {
+    // What is the same for several, such as the rule by which they go, stands there once.
+    for same in rows.chunk_by(|one, next| (one.action, &one.note) == (next.action, &next.note)) {
+        let Some((row, others)) = same.split_first() else { continue };
+        let Some(note) = row.note.as_deref().filter(|note| !note.trim().is_empty()) else { continue };
+        let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+        let dataset = look.paint(row.action.colour(), &sanitise(&row.dataset));
+        let _ = writeln!(text, "\n{dataset}{more}: {}", sanitise(note.trim()).replace('\n', "\n  "));
+    }
+}
+
+/// `2 datasets to update, 5 snapshots, about 1.21 GiB; 3 in sync, 1 in conflict`
+fn totals(rows: &[PlanRow]) -> String {
+    let number = |wanted: fn(PlanAction) -> bool| rows.iter().filter(|row| wanted(row.action)).count();
+    let mut datasets: Vec<&str> =
+        rows.iter().filter(|row| row.action.sends()).map(|row| row.dataset.as_str()).collect();
+    datasets.sort_unstable();
+    // A dataset can need two steps.
+    datasets.dedup();
+    let mut text = "nothing to send".to_owned();
+    if !datasets.is_empty() {
+        let snapshots = rows.iter().filter(|row| row.action.sends()).map(|row| row.snapshots).sum();
+        let unknown = rows.iter().any(|row| row.action.sends() && row.bytes.is_none());
+        let about = if unknown { "at least" } else { "about" };
+        let (datasets, snapshots) = (count(datasets.len(), "dataset"), count(snapshots, "snapshot"));
+        text = format!("{datasets} to update, {snapshots}, {about} {}", bytes(known_bytes(rows)));
+    }
+    let others = [
+        (number(|action| action == PlanAction::InSync), "in sync"),
+        (number(|action| action == PlanAction::NoSnapshots), "without snapshots"),
+        (number(|action| action == PlanAction::Conflict), "in conflict"),
+        (number(|action| action == PlanAction::Fails), "that can't be received"),
+        (number(|action| action == PlanAction::Rename), "to rename there"),
+        (number(|action| action == PlanAction::Destroy), "to destroy there"),
+        (number(|action| action == PlanAction::Waits), "to destroy later"),
+    ];
+    let others: Vec<String> = others.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    if others.is_empty() { text } else { format!("{text}; {}", others.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: Look = Look { colour: false, utf8: false };
+
+    fn row(dataset: &str, action: PlanAction) -> PlanRow {
+        let (from, to) = match action {
+            PlanAction::Incremental => (Some("@daily-1".to_owned()), Some("daily-3".to_owned())),
+            PlanAction::Full => (None, Some("daily-3".to_owned())),
+            _ => (None, None),
+        };
+        let note = (action == PlanAction::Conflict).then(|| "no common snapshot\nonly here: @a\u{1b}".to_owned());
+        let target = format!("tank/{dataset}");
+        PlanRow { dataset: dataset.into(), target, action, from, to, snapshots: 2, bytes: None, note }
+    }
+
+    fn rows() -> Vec<PlanRow> {
+        vec![
+            PlanRow { bytes: Some(1_299_227_607), ..row("pool", PlanAction::Incremental) },
+            row("pool/a", PlanAction::Full),
+            row("pool/b", PlanAction::InSync),
+            row("pool/c", PlanAction::NoSnapshots),
+            row("pool/long name", PlanAction::Conflict),
+        ]
+    }
+
+    #[test]
+    fn columns_are_aligned_and_notes_below() {
+        let expected = "\
+DATASET         TARGET               ACTION        FROM      TO        SNAPSHOTS      SIZE
+pool            tank/pool            incremental   @daily-1  @daily-3          2  1.21 GiB
+pool/a          tank/pool/a          full          -         @daily-3          2         ?
+pool/b          tank/pool/b          in sync       -         -                 -         -
+pool/c          tank/pool/c          no snapshots  -         -                 -         -
+pool/long name  tank/pool/long name  conflict      -         -                 -         -
+
+pool/long name: no common snapshot
+  only here: @a\\u{1b}
+
+2 datasets to update, 4 snapshots, at least 1.21 GiB; 1 in sync, 1 without snapshots, 1 in conflict
+";
+        assert_eq!(render(&rows(), PLAIN, None), expected);
+        assert_eq!(render(&rows(), PLAIN, Some(90)), expected);
+    }
+
+    #[test]
+    fn a_narrow_terminal_does_without_the_target() {
+        let text = render(&rows(), PLAIN, Some(80));
+        assert!(text.starts_with("DATASET         ACTION        FROM "), "{text}");
+    }
+
+    #[test]
+    fn nothing_to_send() {
+        let text = render(&[row("p", PlanAction::InSync)], PLAIN, None);
+        assert!(text.ends_with("\n\nnothing to send; 1 in sync\n"), "{text}");
+        assert!(render(&[], PLAIN, None).ends_with("\nnothing to send\n"));
+    }
+
+    #[test]
+    fn colours_dont_shift_columns() {
+        let text = render(&rows(), Look { colour: true, utf8: true }, None);
+        assert!(text.contains("\x1b[32mfull        \x1b[0m  -  "), "{text}");
+    }
+
+    #[test]
+    fn json_has_all_rows() {
+        let rows = [PlanRow { bytes: Some(7), ..row("p", PlanAction::Full) }];
+        let text = serde_json::to_string(&Plan { rows: &rows, bytes: known_bytes(&rows) }).unwrap();
+        assert_eq!(
+            text,
+            "{\"event\":\"plan\",\"rows\":[{\"dataset\":\"p\",\"target\":\"tank/p\",\"action\":\"full\",\
+             \"from\":null,\"to\":\"daily-3\",\"snapshots\":2,\"bytes\":7,\"note\":null}],\"bytes\":7}"
+        );
+    }
+}

@@ -1,0 +1,122 @@
+//! What the jobs of a configuration file would do, in plain words.
+
+use std::fmt::Write as _;
+
+use jiff::tz::TimeZone;
+
+use crate::cli::LogFormat;
+use crate::config::{Branch, CronJob, HookCommand, Hooks, PruneJob, When};
+use crate::format::{duration, sanitise};
+use crate::plan::MissingPolicy;
+
+/// All jobs, with a blank line between two.
+#[must_use]
+pub fn text(jobs: &[CronJob]) -> String {
+    jobs.iter().map(job).collect::<Vec<_>>().join("\n")
+}
+
+fn job(job: &CronJob) -> String {
+    let mut lines = Vec::new();
+    match &job.snapshot {
+        Some(snapshot) => {
+            let zone = if snapshot.naming.zone == TimeZone::UTC { "UTC" } else { "local time" };
+            let changed = if snapshot.if_changed { ", where something was written since the newest one" } else { "" };
+            lines.push(format!("takes snapshots named {} ({zone}){changed}", snapshot.naming.format));
+        }
+        None => lines.push("takes no snapshots".into()),
+    }
+    for branch in &job.branches {
+        lines.extend(branch_lines(branch));
+    }
+    lines.extend(hook_lines(&job.hooks));
+    if let Some(log) = &job.log {
+        let form = if log.format == LogFormat::Json { ", as JSON lines" } else { "" };
+        lines.push(format!("writes down all that happens in {}{form}", log.path.display()));
+    }
+    if let Some(dir) = job.branches.iter().flat_map(|branch| &branch.targets).find_map(|push| push.state_dir.as_ref()) {
+        lines.push(format!("keeps the last results in {}", dir.display()));
+    }
+    if let Some(limit) = job.limit {
+        lines.push(format!("is stopped after {}", duration(limit)));
+    }
+    let mut text = format!("{}\n", job.label());
+    for line in lines {
+        let _ = writeln!(text, "  {}", sanitise(&line));
+    }
+    text
+}
+
+fn branch_lines(branch: &Branch) -> Vec<String> {
+    let source = &branch.source;
+    let mut lines = Vec::new();
+    let thinned = |what: &str, thin: Option<&PruneJob>| match thin {
+        Some(thin) => format!("thins out {what}: keeps {}{}", rules_in_words(thin), heeds(thin)),
+        None => format!("thins out nothing on {what}"),
+    };
+    if branch.targets.is_empty() {
+        lines.push(format!("sends {source} nowhere"));
+    }
+    for push in &branch.targets {
+        let what = match (push.filter.depth(), push.filter.is_everything()) {
+            (Some(0), _) => "alone",
+            (_, true) => "with all below",
+            (_, false) => "with some of what is below",
+        };
+        let empty = if push.skip_empty { ", without snapshots that change nothing" } else { "" };
+        let plain = if push.allow_unencrypted { ", what is unencrypted below encrypted datasets too" } else { "" };
+        lines.push(format!(
+            "sends {source}, {what}{empty}{plain}, to {}, {} streams at a time",
+            push.target, push.channels
+        ));
+    }
+    if let Some(push) = branch.targets.first() {
+        lines.extend(mirror(&push.mirror));
+    }
+    lines.push(thinned(source.as_str(), branch.thin.as_ref()));
+    if !branch.targets.is_empty() {
+        lines.push(thinned("its targets", branch.thin_targets.first()));
+    }
+    lines
+}
+
+fn mirror(mirror: &MissingPolicy) -> Option<String> {
+    let mut does = Vec::new();
+    if mirror.follow_renames {
+        does.push("follows renames".to_owned());
+    }
+    let what = match (mirror.datasets, mirror.snapshots) {
+        (true, true) => Some("datasets and snapshots"),
+        (true, false) => Some("datasets"),
+        (false, true) => Some("snapshots"),
+        (false, false) => None,
+    };
+    if let Some(what) = what {
+        let when = if mirror.grace.is_zero() { "at once".into() } else { format!("after {}", duration(mirror.grace)) };
+        does.push(format!("destroys there what the source has no more: {what}, {when}"));
+    }
+    (!does.is_empty()).then(|| does.join("; "))
+}
+
+fn heeds(thin: &PruneJob) -> &'static str {
+    if thin.only_named_targets { "; heeds only these targets" } else { "" }
+}
+
+/// What stays by the rules.
+#[must_use]
+pub fn rules_in_words(thin: &PruneJob) -> String {
+    let rules = &thin.rules;
+    let zone = || if thin.zone == TimeZone::UTC { "UTC" } else { thin.zone.iana_name().unwrap_or("local time") };
+    let all = [
+        rules.classes.as_ref().map(|classes| format!("the newest {}", classes.words())),
+        rules.last.map(|last| format!("the newest {last}")),
+        rules.periods.as_ref().map(|periods| format!("the newest of each of {} ({})", periods.words(), zone())),
+    ];
+    all.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn hook_lines(hooks: &Hooks) -> Vec<String> {
+    let line = |(when, command): &(When, HookCommand)| {
+        format!("runs at {}: {command} ({} at most)", when.key(), duration(hooks.timeout))
+    };
+    hooks.commands.iter().map(line).collect()
+}

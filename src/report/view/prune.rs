@@ -1,0 +1,258 @@
+//! What a prune tells: a list of what goes, and a line for each side.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fmt::Write as _;
+
+use crate::error::Exit;
+use crate::format::{bytes, count, sanitise};
+use crate::plan::Cut;
+use zfs::name::{DatasetName, Guid, SnapshotName};
+use zfs::{Failure, Thinned};
+
+/// So many names of each kind are told unless more is asked for.
+const SHOWN: usize = 3;
+
+/// All that a prune did, or would do.
+#[derive(Debug)]
+pub struct Pruned {
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+    /// Whether any dataset was selected.
+    pub selected: bool,
+    /// The rules, as on the command line.
+    pub rule: String,
+    /// Each tree.
+    pub sides: Vec<Side>,
+}
+
+/// One tree of a prune.
+#[derive(Debug)]
+pub struct Side {
+    host: Option<String>,
+    top: DatasetName,
+    cuts: Vec<Cut>,
+    /// Those of which something has been destroyed, or would be.
+    datasets: BTreeSet<DatasetName>,
+    destroyed: usize,
+    freed: u64,
+    /// Full names, and why they stay.
+    pinned: Vec<(String, String)>,
+    failures: Vec<(DatasetName, String)>,
+}
+
+impl Side {
+    /// What came of these cuts, by the portions in which they were carried out.
+    pub fn new(
+        host: Option<String>,
+        top: DatasetName,
+        cuts: Vec<Cut>,
+        done: impl Iterator<Item = ((DatasetName, Vec<(SnapshotName, Guid)>), Result<Thinned, Failure>)>,
+    ) -> Self {
+        let (datasets, pinned, failures) = (BTreeSet::new(), Vec::new(), Vec::new());
+        let mut side = Self { host, top, cuts, datasets, destroyed: 0, freed: 0, pinned, failures };
+        for ((dataset, _), result) in done {
+            match result {
+                Ok(thinned) => {
+                    side.destroyed += thinned.destroyed;
+                    side.freed += thinned.freed;
+                    let pinned = thinned.pinned.into_iter();
+                    side.pinned.extend(pinned.map(|(name, why)| (dataset.at(name.as_str()), why)));
+                    if thinned.destroyed > 0 {
+                        side.datasets.insert(dataset);
+                    }
+                }
+                Err(failure) => side.failures.push((dataset, failure.words)),
+            }
+        }
+        side
+    }
+
+    fn label(&self, name: &str) -> String {
+        match &self.host {
+            Some(host) => format!("{host}:{name}"),
+            None => name.to_owned(),
+        }
+    }
+
+    /// The full names of what goes, but for what is pinned or failed.
+    fn names(&self) -> impl Iterator<Item = String> + '_ {
+        let pinned: HashSet<&str> = self.pinned.iter().map(|(name, _)| name.as_str()).collect();
+        let cuts = self.cuts.iter().filter(|cut| self.failures.iter().all(|(dataset, _)| *dataset != cut.dataset));
+        cuts.flat_map(|cut| cut.goes.iter().map(|(name, _)| cut.dataset.at(name.as_str())))
+            .filter(move |name| !pinned.contains(name.as_str()))
+            .map(|name| self.label(&name))
+    }
+
+    /// What no rule counts, as it says that it will be made later.
+    fn ahead(&self, verbose: u8) -> Vec<String> {
+        let names = self.cuts.iter().flat_map(|cut| cut.ahead.iter().map(|name| cut.dataset.at(name.as_str())));
+        let names: Vec<String> = names.collect();
+        let shown = if verbose > 0 { usize::MAX } else { SHOWN };
+        let line =
+            |name: &String| format!("{} stays: it is dated in the future, and no rule counts it", self.label(name));
+        let mut lines: Vec<String> = names.iter().take(shown).map(line).collect();
+        if names.len() > shown {
+            lines.push(format!("and {} more (-v)", names.len() - shown));
+        }
+        if !names.is_empty() {
+            lines.push("is the clock right? Are the times in the names local ones (--local-time)?".into());
+        }
+        lines
+    }
+
+    fn summary(&self, dry_run: bool, rule: &str) -> String {
+        let sum = |number: fn(&Cut) -> usize| self.cuts.iter().map(number).sum::<usize>();
+        let mut text = format!("{}: ", self.label(self.top.as_str()));
+        let what = format!("{} of {}", count(self.destroyed, "snapshot"), count(self.datasets.len(), "dataset"));
+        let _ = match (self.destroyed, dry_run) {
+            (0, true) => write!(text, "nothing would go"),
+            (0, false) => write!(text, "nothing had to go"),
+            (_, true) => write!(text, "{what} would go and free {} ({rule})", bytes(self.freed)),
+            (_, false) => write!(text, "{what} destroyed, {} freed", bytes(self.freed)),
+        };
+        let stay = [
+            (sum(|cut| cut.by_rule), "by the rules"),
+            (sum(|cut| cut.ahead.len()), "dated in the future"),
+            (sum(|cut| cut.out_of_scope), "not touched by them"),
+            (sum(|cut| cut.needed), "still needed"),
+            (self.pinned.len(), "held, cloned or busy"),
+        ];
+        let stay: Vec<String> = stay.iter().filter(|(n, _)| *n > 0).map(|(n, why)| format!("{n} {why}")).collect();
+        if !stay.is_empty() {
+            let _ = write!(text, "; stay: {}", stay.join(", "));
+        }
+        text
+    }
+}
+
+impl Pruned {
+    /// Whether something could not be done.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        !self.selected || self.sides.iter().any(|side| !side.failures.is_empty())
+    }
+
+    /// The exit code that it deserves.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        if self.failed() { Exit::Failed } else { Exit::InSync }
+    }
+
+    /// What there is to say, tree by tree: the list for stdout (in a dry run, or when asked for more), and the rest for stderr.
+    #[must_use]
+    pub fn told(&self, verbose: u8, quiet: bool) -> Vec<(String, String)> {
+        let mut told: Vec<_> = self.sides.iter().map(|side| self.side(side, verbose, quiet)).collect();
+        if !self.selected {
+            let words = "zfsync: error: nothing to prune: no dataset is selected: look at --include, --exclude\n";
+            told.insert(0, (String::new(), words.into()));
+        }
+        told
+    }
+
+    fn side(&self, side: &Side, verbose: u8, quiet: bool) -> (String, String) {
+        let (mut list, mut words) = (String::new(), String::new());
+        if self.dry_run || verbose > 0 {
+            for name in side.names() {
+                let _ = writeln!(list, "{name}");
+            }
+        }
+        if !quiet {
+            let _ = writeln!(words, "zfsync: {}", side.summary(self.dry_run, &self.rule));
+            for (name, why) in &side.pinned {
+                let _ = writeln!(words, "  {} stays: {}", side.label(name), sanitise(why));
+            }
+            for line in side.ahead(verbose) {
+                let _ = writeln!(words, "  {line}");
+            }
+            let needed_by: BTreeSet<&String> = side.cuts.iter().flat_map(|cut| &cut.needed_by).collect();
+            // A line that says how many more is no shorter than one that names the only one.
+            let shown = if verbose > 0 || needed_by.len() == SHOWN + 1 { needed_by.len() } else { SHOWN };
+            for who in needed_by.iter().take(shown) {
+                let _ = writeln!(words, "  needed by {who}");
+            }
+            if needed_by.len() > shown {
+                let _ = writeln!(words, "  needed by {} more (-v)", needed_by.len() - shown);
+            }
+        }
+        for (dataset, why) in &side.failures {
+            let _ = writeln!(words, "zfsync: {}: failed: {}", side.label(dataset.as_str()), sanitise(why));
+        }
+        (list, words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zfs::Refusal;
+
+    #[test]
+    fn everything_is_told() {
+        let goes = |names: &[&str]| names.iter().map(|name| (name.parse().unwrap(), Guid(1))).collect::<Vec<_>>();
+        let cut = |dataset: &str, names: &[&str], needed| Cut {
+            dataset: dataset.parse().unwrap(),
+            goes: goes(names),
+            by_rule: 2,
+            ahead: if needed > 0 {
+                goes(&["x1", "x2"]).into_iter().map(|(name, _)| name).collect()
+            } else {
+                Vec::new()
+            },
+            out_of_scope: 1,
+            needed,
+            needed_by: if needed > 0 { BTreeSet::from(["b:t".to_owned()]) } else { BTreeSet::new() },
+        };
+        let cuts = vec![cut("p", &["a", "b"], 0), cut("p/x", &["c"], 3), cut("p/y", &["d"], 0)];
+        let done = vec![
+            (
+                ("p".parse().unwrap(), goes(&["a", "b"])),
+                Ok(Thinned {
+                    destroyed: 1,
+                    freed: 2048,
+                    pinned: vec![("b".parse().unwrap(), "is held".into())],
+                    absent: Vec::new(),
+                }),
+            ),
+            (("p/x".parse().unwrap(), goes(&["c"])), Ok(Thinned { destroyed: 1, ..Thinned::default() })),
+            (
+                ("p/y".parse().unwrap(), goes(&["d"])),
+                Err(Failure { refusal: Refusal::Permission, words: "permission denied".into() }),
+            ),
+        ];
+        let side = Side::new(Some("h".into()), "p".parse().unwrap(), cuts, done.into_iter());
+        let mut pruned = Pruned { dry_run: true, selected: true, rule: "--keep 24h".into(), sides: vec![side] };
+        let mut print = |dry_run, quiet| {
+            pruned.dry_run = dry_run;
+            let told = pruned.told(0, quiet);
+            let all = |part: fn(&(String, String)) -> &str| told.iter().map(part).collect::<String>();
+            all(|(list, _)| list) + "--\n" + &all(|(_, words)| words)
+        };
+        insta::assert_snapshot!(print(true, false), @r"
+        h:p@a
+        h:p/x@c
+        --
+        zfsync: h:p: 2 snapshots of 2 datasets would go and free 2.00 KiB (--keep 24h); stay: 6 by the rules, 2 dated in the future, 3 not touched by them, 3 still needed, 1 held, cloned or busy
+          h:p@b stays: is held
+          h:p/x@x1 stays: it is dated in the future, and no rule counts it
+          h:p/x@x2 stays: it is dated in the future, and no rule counts it
+          is the clock right? Are the times in the names local ones (--local-time)?
+          needed by b:t
+        zfsync: h:p/y: failed: permission denied
+        ");
+        insta::assert_snapshot!(print(false, false), @r"
+        --
+        zfsync: h:p: 2 snapshots of 2 datasets destroyed, 2.00 KiB freed; stay: 6 by the rules, 2 dated in the future, 3 not touched by them, 3 still needed, 1 held, cloned or busy
+          h:p@b stays: is held
+          h:p/x@x1 stays: it is dated in the future, and no rule counts it
+          h:p/x@x2 stays: it is dated in the future, and no rule counts it
+          is the clock right? Are the times in the names local ones (--local-time)?
+          needed by b:t
+        zfsync: h:p/y: failed: permission denied
+        ");
+        insta::assert_snapshot!(print(false, true), @r"
+        --
+        zfsync: h:p/y: failed: permission denied
+        ");
+        assert!(pruned.failed());
+    }
+}

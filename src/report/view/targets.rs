@@ -1,0 +1,218 @@
+//! What is told of the targets that SOURCE is known to have.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::View;
+use crate::format::{count, duration, sanitise};
+use crate::plan::{Arrived, Registered};
+use zfs::name::DatasetName;
+
+/// So many bookmarks are named unless more is asked for.
+const SHOWN: usize = 3;
+
+/// The targets of a dataset.
+#[derive(Debug)]
+pub struct Targets {
+    /// What they are noted on.
+    pub source: DatasetName,
+    /// The time, in seconds since 1970.
+    pub now: i64,
+    /// Each of them.
+    pub targets: Vec<Known>,
+    /// What is noted above it, with all that lies below: on what, and TARGET.
+    pub above: Vec<(DatasetName, String)>,
+    /// Bookmarks of ours that are of none of them: full names.
+    pub others: Vec<String>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub struct Known {
+    /// Which.
+    pub target: Registered,
+    /// How far it is.
+    pub arrived: Arrived,
+    /// When the newest was made that has arrived.
+    pub date: Option<i64>,
+}
+
+/// What became of a target that is to be forgotten.
+#[derive(Debug)]
+pub struct Forgotten {
+    /// What it was noted on.
+    pub source: DatasetName,
+    /// As it was named.
+    pub name: String,
+    /// Its note, if there was one.
+    pub target: Option<Registered>,
+    /// Its bookmarks: full names.
+    pub bookmarks: Vec<String>,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+    /// What could not be dropped, in the words of zfs.
+    pub failures: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Object<'a> {
+    source: &'a str,
+    target: &'a str,
+    id: String,
+    host: &'a str,
+    dataset: &'a str,
+    since: i64,
+    datasets_with: usize,
+    datasets_without: usize,
+    newest_arrived: Option<&'a str>,
+    newest_arrived_created: Option<i64>,
+}
+
+/// The targets: one object a line, or for people.
+#[must_use]
+pub fn view(targets: Targets, json: bool) -> View {
+    Box::new(move |_, out| if json { targets.json(out) } else { targets.text(out) })
+}
+
+impl Targets {
+    /// Writes one object a line.
+    fn json(&self, out: &mut impl Write) -> io::Result<()> {
+        for Known { target, arrived, date } in &self.targets {
+            let object = Object {
+                source: self.source.as_str(),
+                target: &target.written,
+                id: target.id(),
+                host: &target.host,
+                dataset: target.dataset.as_str(),
+                since: target.since,
+                datasets_with: arrived.with,
+                datasets_without: arrived.without,
+                newest_arrived: arrived.newest.as_ref().map(|(_, name)| name.as_str()),
+                newest_arrived_created: *date,
+            };
+            writeln!(out, "{}", serde_json::to_string(&object)?)?;
+        }
+        Ok(())
+    }
+
+    /// Writes it for people.
+    fn text(&self, out: &mut impl Write) -> io::Result<()> {
+        for (on, target) in &self.above {
+            writeln!(out, "{}, as noted on {on}: zfsync targets {on}", sanitise(target))?;
+        }
+        if self.targets.is_empty() && self.above.is_empty() {
+            writeln!(out, "no target of {} is noted: a push notes its own", sanitise(self.source.as_str()))?;
+        }
+        for known in &self.targets {
+            self.one(known, out)?;
+        }
+        if !self.others.is_empty() {
+            let more = self.others.len().saturating_sub(SHOWN);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let names: Vec<&str> = self.others.iter().take(SHOWN).map(String::as_str).collect();
+            writeln!(
+                out,
+                "{} of no target that is noted here, as older versions leave them: {}{more}; a push to theirs takes them over; where that is no more, zfsync forget {} TARGET or zfs destroy drops them",
+                count(self.others.len(), "bookmark"),
+                sanitise(&names.join(", ")),
+                sanitise(self.source.as_str())
+            )?;
+        }
+        Ok(())
+    }
+
+    fn one(&self, Known { target, arrived, date }: &Known, out: &mut impl Write) -> io::Result<()> {
+        let host = if target.host.is_empty() { "this machine" } else { &target.host };
+        let age = |then: i64| duration(Duration::from_secs(u64::try_from(self.now - then).unwrap_or(0)));
+        let ways = std::iter::once(host).chain(target.also.iter().map(String::as_str));
+        let ways = ways.collect::<Vec<_>>().join(", ");
+        writeln!(out, "{}", sanitise(&target.written))?;
+        writeln!(out, "  ID {}, on {}, noted {} ago", target.id(), sanitise(&ways), age(target.since))?;
+        let newest = match (&arrived.newest, date) {
+            (None, _) => "nothing is known to have arrived".to_owned(),
+            (Some((_, name)), None) => format!("newest arrived: {name}"),
+            (Some((_, name)), Some(date)) => format!("newest arrived: {name}, {} old", age(*date)),
+        };
+        let without = match arrived.without {
+            0 => String::new(),
+            number => format!(", without {number}"),
+        };
+        writeln!(out, "  {}; with {}{without}", sanitise(&newest), count(arrived.with, "dataset"))
+    }
+}
+
+/// What was dropped.
+#[must_use]
+pub fn forgotten(forgotten: Forgotten) -> View {
+    Box::new(move |_, out| forgotten.text(out))
+}
+
+impl Forgotten {
+    /// Writes what was dropped.
+    fn text(&self, out: &mut impl Write) -> io::Result<()> {
+        let verb = if self.dry_run { "would be dropped" } else { "dropped" };
+        for name in &self.bookmarks {
+            writeln!(out, "bookmark {}", sanitise(name))?;
+        }
+        if let Some(target) = &self.target {
+            writeln!(out, "property {} of {}", target.property(), sanitise(self.source.as_str()))?;
+        }
+        let name = self.target.as_ref().map_or(&self.name, |target| &target.written);
+        let what = count(self.bookmarks.len(), "bookmark");
+        writeln!(out, "{}: {what}{} {verb}", sanitise(name), if self.target.is_some() { " and its note" } else { "" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Given, Registry, Seen};
+    use zfs::name::Guid;
+
+    #[test]
+    fn what_is_told_of_a_target() {
+        let all = Given::default();
+        let (written, host, dataset) = ("me@beta:b/t".into(), "beta:2222".into(), "b/t".parse().unwrap());
+        let seen = Seen { written, host, dataset, pool: Guid(7), top: None, now: 1000, selected: &all };
+        let target = Registry::default().identify(&seen).target;
+        let newest = Some(("t/a#m".to_owned(), "t/a@s".to_owned()));
+        let known =
+            Known { target: target.clone(), arrived: Arrived { with: 2, without: 1, newest }, date: Some(1060) };
+        let source: DatasetName = "t/a".parse().unwrap();
+        let others = vec!["t/a#zfsync-0123abcd-s".to_owned()];
+        let all = Targets { source: source.clone(), now: 1120, targets: vec![known], above: Vec::new(), others };
+        let mut text = Vec::new();
+        all.text(&mut text).unwrap();
+        let id = target.id();
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            format!(
+                "me@beta:b/t\n  ID {id}, on beta:2222, noted 2 min 0 s ago\n  newest arrived: t/a@s, 1 min 0 s old; with 2 datasets, without 1\n\
+                 1 bookmark of no target that is noted here, as older versions leave them: t/a#zfsync-0123abcd-s; a push to theirs takes them over; \
+                 where that is no more, zfsync forget t/a TARGET or zfs destroy drops them\n"
+            )
+        );
+        let mut json = Vec::new();
+        all.json(&mut json).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        assert_eq!(
+            (&json["id"], &json["newest_arrived"], &json["datasets_without"]),
+            (&id.into(), &"t/a@s".into(), &1.into())
+        );
+        let bookmarks = vec!["t/a#m".to_owned()];
+        let gone = Forgotten {
+            source,
+            name: "x".into(),
+            target: Some(target),
+            bookmarks,
+            dry_run: true,
+            failures: Vec::new(),
+        };
+        let mut text = Vec::new();
+        gone.text(&mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.ends_with("me@beta:b/t: 1 bookmark and its note would be dropped\n"), "{text}");
+    }
+}

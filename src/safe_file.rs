@@ -1,0 +1,82 @@
+//! Files that we write, opened in such a way that no other user can have us write elsewhere: a symbolic link that isn't ours
+//! nor root's is not followed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+/// Opens a file as `options` say.
+pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    match options.clone().custom_flags(flags(OFlags::NOFOLLOW)).open(path) {
+        // With O_NOFOLLOW it means a link at the very end; who may change it is checked, and what it leads to.
+        Err(error) if is_loop(&error) => {
+            check(path)?;
+            let file = options.open(path)?;
+            if ours(file.metadata()?.uid()) { Ok(file) } else { Err(foreign(path)) }
+        }
+        opened => opened,
+    }
+}
+
+/// Fails where a symbolic link of another user stands.
+pub fn check(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() && !ours(found.uid()) => Err(foreign(path)),
+        _ => Ok(()),
+    }
+}
+
+/// Of this user, or of root.
+fn ours(owner: u32) -> bool {
+    owner == 0 || owner == rustix::process::geteuid().as_raw()
+}
+
+fn foreign(path: &Path) -> io::Error {
+    let words = format!("{} is a symbolic link of another user, or leads to another user's file", path.display());
+    io::Error::new(io::ErrorKind::PermissionDenied, words)
+}
+
+fn is_loop(error: &io::Error) -> bool {
+    [rustix::io::Errno::LOOP, rustix::io::Errno::MLINK]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+fn flags(flags: OFlags) -> i32 {
+    flags.bits().cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_of_others_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let mut options = OpenOptions::new();
+        options.append(true).create(true);
+        // Our own are.
+        assert!(open(&mut options, &link).is_ok() && file.exists());
+        assert!(open(&mut options, &file).is_ok());
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let other = rustix::process::Uid::from_raw(65_534);
+        let change = |path: &Path| {
+            rustix::fs::chownat(rustix::fs::CWD, path, Some(other), None, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
+                .unwrap();
+        };
+        change(&link);
+        assert_eq!(open(&mut options, &link).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        assert!(check(&link).is_err() && check(&file).is_ok());
+        let second = dir.path().join("second");
+        std::os::unix::fs::symlink(&file, &second).unwrap();
+        change(&file);
+        assert_eq!(open(&mut options, &second).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    }
+}
