@@ -2,7 +2,7 @@
 //! this machine or another one.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read as _};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +24,9 @@ use crate::remote::source::Remote;
 
 /// So many names go into one question to another host: the question, and its answer, have room in a frame.
 const NAMES: usize = 2000;
+
+/// No listing is longer: that is some millions of snapshots.
+const MAX_LISTING: u64 = 256 << 20;
 
 /// The end of a replication that sends.
 #[derive(Debug, Clone)]
@@ -352,11 +355,19 @@ impl Endpoint {
         silence: Option<Duration>,
     ) -> Result<(Vec<Inventory>, Ended), Failure> {
         let stream = StreamSpec::List { dataset: top.clone(), depth };
-        let (given_up, limits) = limits(silence);
-        let (own, top) = (self.clone(), top.clone());
-        let listed = tokio::task::spawn_blocking(move || own.read_list(stream, &top, &limits)).await;
-        drop(given_up);
-        listed.unwrap_or_else(|error| Err(Failure::new(Refusal::Other, &error.to_string())))
+        let mut again = self.remote();
+        loop {
+            let (given_up, limits) = limits(silence);
+            let (own, stream, top) = (self.clone(), stream.clone(), top.clone());
+            let listed = tokio::task::spawn_blocking(move || own.read_list(stream, &top, &limits)).await;
+            drop(given_up);
+            let listed = listed.unwrap_or_else(|error| Err(Failure::new(Refusal::Other, &error.to_string())));
+            let lost = matches!(listed, Err(Failure { refusal: Refusal::Lost, .. }));
+            match again.take().filter(|_| lost) {
+                Some(remote) => remote.revive().await?,
+                None => return listed,
+            }
+        }
     }
 
     fn read_list(
@@ -367,8 +378,10 @@ impl Endpoint {
     ) -> Result<(Vec<Inventory>, Ended), Failure> {
         let system = |error: io::Error| Failure::new(Refusal::Other, &error.to_string());
         let read = |output: OwnedFd| {
-            let output = Watched::new(output, limits.clone());
-            read_source(BufReader::with_capacity(256 * 1024, output), top)
+            let mut output = Watched::new(output, limits.clone()).take(MAX_LISTING);
+            let read = read_source(BufReader::with_capacity(256 * 1024, &mut output), top);
+            let long = || io::Error::other(format!("a listing of more than {} MiB", MAX_LISTING >> 20)).into();
+            if output.limit() == 0 { Err(long()) } else { read }
         };
         match self.0.as_ref() {
             Place::Here(host) => {
@@ -401,7 +414,7 @@ impl Endpoint {
                     }
                 }
                 loop {
-                    match reports.recv_timeout(silence_of(limits)) {
+                    match reports.recv_timeout(limits.silence.unwrap_or(Duration::from_secs(3600))) {
                         Ok(Report::Estimated(_)) => {}
                         Ok(Report::Ended(ended, true)) => return told(read, ended),
                         Ok(Report::Ended(..)) => return Err(Failure::new(Refusal::Other, "its listing broke off")),
@@ -465,10 +478,6 @@ fn odd() -> Failure {
 fn limits(silence: Option<Duration>) -> (GiveUp, Limits) {
     let given_up = Arc::new(AtomicBool::new(false));
     (GiveUp(Arc::clone(&given_up)), Limits { silence, given_up: Some(given_up) })
-}
-
-fn silence_of(limits: &Limits) -> Duration {
-    limits.silence.unwrap_or(Duration::from_secs(3600))
 }
 
 fn is_late(error: &zfs::ParseError) -> bool {

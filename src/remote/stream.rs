@@ -115,7 +115,8 @@ impl Sending {
             }
             Self::There(channel, stream) => {
                 let (output, reports, id) = channel.ask_stream(stream).map_err(cant)?;
-                let end = thread::Builder::new().spawn(move || listen(&reports, estimated)).map_err(cant)?;
+                let host = channel.host().to_owned();
+                let end = thread::Builder::new().spawn(move || listen(&host, &reports, estimated)).map_err(cant)?;
                 Ok(Source { output, end: End::There(channel, id, end) })
             }
         }
@@ -135,7 +136,7 @@ impl End {
                 // Whoever is killed leaves no words.
                 died.map(|died| SendFailure {
                     killed: died.killed && words.is_empty(),
-                    words: said(&words, &died.status),
+                    words: said("zfs send", &words, &died.status),
                 })
             }
             Self::There(channel, id, end) => {
@@ -149,18 +150,19 @@ impl End {
 }
 
 /// Hears what is told of a stream of another host, until it has ended: what was wrong with it.
-fn listen(reports: &mpsc::Receiver<Report>, mut estimated: impl FnMut(u64)) -> Option<SendFailure> {
+fn listen(host: &str, reports: &mpsc::Receiver<Report>, mut estimated: impl FnMut(u64)) -> Option<SendFailure> {
+    let who = format!("zfs send on {host}");
     loop {
         match reports.recv() {
             Ok(Report::Estimated(total)) => estimated(total),
             Ok(Report::Ended(Ended { status: None, .. }, true)) => return None,
             Ok(Report::Ended(Ended { words, status, killed }, _)) => {
                 let status = status.unwrap_or_else(|| "its stream broke off".into());
-                return Some(SendFailure { words: said(&words, &status), killed });
+                return Some(SendFailure { words: said(&who, &words, &status), killed });
             }
-            Ok(Report::Refused(why)) => return Some(ours(said(&why.words, "a refusal"))),
+            Ok(Report::Refused(why)) => return Some(ours(said(&who, &why.words, "a refusal"))),
             // The channel is gone, and tells why itself. To be tried again.
-            Err(_) => return Some(SendFailure { words: "the connection to the source was lost".into(), killed: true }),
+            Err(_) => return Some(SendFailure { words: format!("the connection to {host} was lost"), killed: true }),
         }
     }
 }
@@ -170,8 +172,8 @@ fn ours(words: String) -> SendFailure {
     SendFailure { words, killed: false }
 }
 
-fn said(words: &str, status: &str) -> String {
-    if words.is_empty() { format!("zfs send ended with {status}") } else { format!("zfs send: {words}") }
+fn said(who: &str, words: &str, status: &str) -> String {
+    if words.is_empty() { format!("{who} ended with {status}") } else { format!("{who}: {words}") }
 }
 
 /// Unbuffered writes to a borrowed descriptor.

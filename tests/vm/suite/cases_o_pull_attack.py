@@ -3,10 +3,10 @@
 import json
 
 from cases_f_resume import token
-from cases_u_encryption import key_options
 from harness import MARK, case, q
 from hosts import ALPHA, BETA, Failed
-from pull import pull_case, source_helper
+from pull import pull_case
+from tools import pids
 
 TOP = "/var/tmp/zfsync-suite"
 
@@ -201,7 +201,8 @@ class Victim:
         try:
             self.judge(trick, run)
         finally:
-            BETA(f"for pid in $(pgrep -f 'hostile_source.py {trick} {c.source}'); do kill -9 $pid; done; true")
+            for pid in pids(c, BETA, "hostile_source.py"):
+                BETA(f"kill -9 {pid} || true")
         c.pull("--wait-lock", "90s")
         c.same(c.versions(c.near, c.target), self.wanted, f"after {trick}: what an honest pull brings")
         c.near(f"zfs destroy -r {c.target}/kid; zfs rollback {c.target}@s1 2>/dev/null || zfs rollback -r {c.target}@s1")
