@@ -30,7 +30,6 @@ fn receive(name: &str) -> Receive {
         top_ancestor: Some(dataset("b/above")),
         kind: Kind::Filesystem,
         brings: Brings::Snapshot(snapshot("s1")),
-        guid: Some(Guid(2)),
         create: true,
         top: true,
         into_empty: false,

@@ -185,7 +185,6 @@ fn plain(dataset: &str) -> Receive {
     Receive {
         dataset,
         brings: Brings::Snapshot("s".parse().unwrap()),
-        guid: None,
         volmode: Volmode::None,
         ancestors: vec![],
         top_ancestor: None,

@@ -164,10 +164,7 @@ fn a_receive_that_ends_early() {
     let bed = Bed::new();
     bed.world_with_work(2);
     // It fails before it has read anything, while the stream is as long as it likes.
-    bed.write(
-        "on-send",
-        "n=${last#s/}\nbegin \"$here/records/filesystem-increment\" ${n%@b}2 ${n%@b}1\ncat /dev/zero\nexit\n",
-    );
+    bed.write("on-send", "cat \"$here/records/filesystem-increment\" /dev/zero\nexit\n");
     bed.write("on-recv", "echo 'cannot receive: out of space' >&2\nexit 1\n");
     bed.run(&["push", "s", "d"]).expect(1, &["out of space", "make room on the target", "2 of 3 datasets failed"]);
     bed.wait_for_no_process();
@@ -254,7 +251,7 @@ fn a_signal_while_a_receive_hangs() {
     let bed = Bed::new();
     bed.world_with_work(1);
     // It reads nothing and goes away only when told.
-    bed.write("on-send", "begin \"$here/records/filesystem-increment\" 12 11\ncat /dev/zero\nexit\n");
+    bed.write("on-send", "cat \"$here/records/filesystem-increment\" /dev/zero\nexit\n");
     bed.write("on-recv", "echo $$ >\"$here/receiving\"\nexec sleep 1000\n");
     let run = bed.command(&["push", "s", "d"]).spawn().unwrap();
     bed.wait_for_file("receiving");

@@ -106,7 +106,6 @@ fn what_can_not_be_read_is_told_and_is_no_success() {
     // Another snapshot has taken the name since the listing.
     let bed = Bed::new();
     bed.world(&[("s", 1, 1), ("s@a", 11, 3), ("d", 3, 1), ("d@a", 11, 9)]);
-    bed.write("on-send", "number() { printf '\\1\\0\\0\\0\\0\\0\\0\\0'; }\n");
     let ended = bed.run(&["verify", "--content", "s", "d"]);
     ended.expect(1, &[]);
     assert!(

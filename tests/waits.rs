@@ -236,7 +236,7 @@ fn a_question_beside_a_long_stream() {
     // Until the other one has arrived, and some time more.
     bed.write(
         "on-send",
-        "case $last in s/1*)\nbegin \"$here/records/filesystem-increment\" 12 11\nmore=20\nwhile [ $more -gt 0 ]; do\n\
+        "case $last in s/1*)\ncat \"$here/records/filesystem-increment\"\nmore=20\nwhile [ $more -gt 0 ]; do\n\
          cat \"$here/records/content\"\nprintf '\\nfiller %-504.504s' x\nsleep .2\n\
          grep -q d/2@b \"$here/world\" && more=$((more - 1))\ndone\n\
          cat \"$here/records/content\"\nprintf '\\nbrings %-504.504s' \"$(grep ^s/1@b \"$here/world\")\"\n\

@@ -364,7 +364,6 @@ pub fn receive(dataset: &str) -> Receive {
         top_ancestor: None,
         kind: Kind::Filesystem,
         brings: Brings::Snapshot("s".parse().unwrap()),
-        guid: None,
         create: false,
         top: false,
         into_empty: false,

@@ -78,8 +78,6 @@ enum Place {
 #[derive(Debug)]
 pub(super) struct Judge {
     brings: Brings,
-    /// Its newest snapshot's guid, where that was announced.
-    announced: Option<Guid>,
     packages: Packages,
     kind: Kind,
     /// Whether the receive makes a dataset or replaces one, and so needs a full stream.
@@ -107,7 +105,6 @@ impl Judge {
         let replaces = receive.into_empty || receive.overwrite;
         Self {
             brings: receive.brings.clone(),
-            announced: receive.guid,
             packages,
             kind: receive.kind,
             full: receive.create || replaces,
@@ -207,7 +204,6 @@ impl Judge {
             }
             (Brings::Snapshot(_), HeaderType::Substream) => {
                 self.check(&begin)?;
-                self.check_newest(Some(begin.to))?;
                 // It goes into the rest of a cut receive, and from there into a terminal over here.
                 split(&begin.name)?;
                 self.order = begin.order;
@@ -219,7 +215,6 @@ impl Judge {
     fn between(&mut self, record: &[u8; SIZE]) -> Result<Option<Act>, String> {
         match Record::read(record, self.order).map_err(|error| error.to_string())? {
             Record::End => {
-                self.check_newest(self.base)?;
                 self.place = Place::Over;
                 Ok(self.whole().then(|| Act::Forward(record.to_vec())))
             }
@@ -274,17 +269,6 @@ impl Judge {
             return Err(format!("its description has {} bytes", begin.content));
         }
         Ok(())
-    }
-
-    /// Whether the last snapshot that has come is the announced one.
-    fn check_newest(&self, newest: Option<Guid>) -> Result<(), String> {
-        match self.announced {
-            Some(announced) if newest != Some(announced) => Err(
-                "it brings another snapshot than the announced one, by its guid: was one made anew under that name?"
-                    .into(),
-            ),
-            _ => Ok(()),
-        }
     }
 
     fn begin(&mut self, begin: &Begin, record: &[u8; SIZE]) -> Option<Act> {

@@ -111,26 +111,6 @@ fn refused(receive: &Receive, stream: &[u8]) -> String {
 }
 
 #[test]
-fn only_the_announced_snapshot_passes() {
-    let words = "it brings another snapshot than the announced one";
-    for order in [ByteOrder::Little, ByteOrder::Big] {
-        // Its guid is 2, whatever its name is.
-        let one = Begin { order, ..begin(Some(Guid(1)), "p/x@s") }.to_bytes();
-        let announced = |guid| Receive { guid, ..receive("b/x") };
-        assert!(refused(&announced(Some(Guid(3))), &one).starts_with(words));
-        for guid in [None, Some(Guid(2))] {
-            judge(&announced(guid), Packages::Whole, &one, 100_000).unwrap();
-        }
-        // Of a package the last one counts.
-        let announced = |guid| Receive { guid, ..several() };
-        assert!(refused(&announced(Some(Guid(2))), &package(order)).starts_with(words));
-        judge(&announced(Some(Guid(3))), Packages::Apart, &package(order), 100_000).unwrap();
-        let nothing = [&header(order, "p/x@b").to_bytes()[..], &end(order), &end(order)].concat();
-        assert!(refused(&announced(Some(Guid(3))), &nothing).starts_with(words));
-    }
-}
-
-#[test]
 fn a_plain_stream_passes_unchanged() {
     for order in [ByteOrder::Little, ByteOrder::Big] {
         let begin = Begin { order, ..begin(Some(Guid(1)), "whatever@s") }.to_bytes();

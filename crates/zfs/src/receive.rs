@@ -31,9 +31,6 @@ pub struct Receive {
     pub kind: Kind,
     /// What comes.
     pub brings: Brings,
-    /// The guid of the newest snapshot that comes: a stream of another one is refused, whatever its name. Older senders don't tell it.
-    #[serde(default)]
-    pub guid: Option<Guid>,
     /// Whether it comes into being with this receive, and so gets the properties that keep it unmounted.
     #[serde(default)]
     pub create: bool,

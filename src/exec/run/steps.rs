@@ -29,7 +29,6 @@ impl Run<'_> {
             top_ancestor: planned.top_ancestor.clone().filter(|_| new && !mountable),
             kind: planned.kind,
             brings: if send.intermediates { Brings::Snapshots } else { Brings::Snapshot(send.to.clone()) },
-            guid: Some(send.to_guid),
             create: into == Placement::Create,
             top: new && planned.top && !mountable,
             into_empty: into == Placement::IntoEmpty,

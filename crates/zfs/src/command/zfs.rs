@@ -347,7 +347,6 @@ mod tests {
             top_ancestor: None,
             kind: Kind::Filesystem,
             brings: Brings::Snapshot(snapshot("s")),
-            guid: None,
             create: false,
             top: false,
             into_empty: false,
