@@ -101,7 +101,7 @@ def conflicts(c):
     c.tree({"": "s1", "kid": "s1", "gone": "s1"})
     remote(c)
     own_data = f"zfs set readonly=off {c.target}/kid; zfs mount {c.target}/kid; echo x >/{c.target}/kid/x; zfs snapshot {c.target}/kid@own; zfs unmount {c.target}/kid"
-    for flags in (("--rollback",), ("--set-aside",), ("--replace", f"{c.target}/kid")):
+    for flags in (("--rollback",), ("--replace", f"{c.target}/kid"), ("--set-aside",)):
         c.beta(own_data)
         c.snapshot(f"{c.source}/kid@{flags[0].strip('-')}")
         with c.unchanged():
@@ -109,7 +109,7 @@ def conflicts(c):
             remote(c, "-n", *flags)
         remote(c, *flags)
         aside = {path for path in c.versions(c.beta, c.target) if ".zfsync-" in path}
-        c.same(len(aside), 0 if flags[0] == "--rollback" else 1, "what was set aside")
+        c.same(len(aside), 1 if flags[0] == "--set-aside" else 0, "what was set aside")
         c.in_sync(extra=aside)
     c.alpha(f"zfs destroy -r {c.source}/gone")
     remote(c, "--delete-missing", "datasets", "--grace", "0")
