@@ -354,11 +354,19 @@ impl Endpoint {
         silence: Option<Duration>,
     ) -> Result<(Vec<Inventory>, Ended), Failure> {
         let stream = StreamSpec::List { dataset: top.clone(), depth };
-        let (given_up, limits) = limits(silence);
-        let (own, top) = (self.clone(), top.clone());
-        let listed = tokio::task::spawn_blocking(move || own.read_list(stream, &top, &limits)).await;
-        drop(given_up);
-        listed.unwrap_or_else(|error| Err(Failure::new(Refusal::Other, &error.to_string())))
+        let mut again = self.remote();
+        loop {
+            let (given_up, limits) = limits(silence);
+            let (own, stream, top) = (self.clone(), stream.clone(), top.clone());
+            let listed = tokio::task::spawn_blocking(move || own.read_list(stream, &top, &limits)).await;
+            drop(given_up);
+            let listed = listed.unwrap_or_else(|error| Err(Failure::new(Refusal::Other, &error.to_string())));
+            let lost = matches!(listed, Err(Failure { refusal: Refusal::Lost, .. }));
+            match again.take().filter(|_| lost) {
+                Some(remote) => remote.revive().await?,
+                None => return listed,
+            }
+        }
     }
 
     fn read_list(

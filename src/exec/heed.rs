@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::targets::{counterpart, label, noted_around, noted_on, reached, received};
+use super::targets::{counterpart, label, noted_around, noted_on, received, seen_from};
 use crate::config::PushJob;
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
@@ -71,7 +71,7 @@ impl<'a> Heeded<'a> {
     ) -> Result<Self, StartError> {
         let mut named = Vec::new();
         for (job, asked) in targets {
-            let (noted, host) = (noted_on(sender, &job.source).await?, reached(&job).await);
+            let (noted, host) = (noted_on(sender, &job.source).await?, seen_from(&job).await);
             let tags = match &asked {
                 Some(Asked { met: Met { pool: Some(pool), top }, .. }) => {
                     vec![noted.identify(&job, &host, (*pool, Some(*top))).0.target.tags()]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::link::sender_of;
-use super::targets::{drop_note, noted_around, noted_on, reached};
+use super::targets::{drop_note, noted_around, noted_on, seen_from};
 use super::{lock, source};
 use crate::config::ForgetJob;
 use crate::endpoint::Endpoint;
@@ -103,7 +103,7 @@ pub async fn forget(job: &ForgetJob) -> Result<Forgotten, StartError> {
 async fn find(job: &ForgetJob, sender: &Endpoint) -> Result<Option<Registered>, StartError> {
     let registry = noted_on(sender, &job.source).await?.own;
     let host = match &job.link {
-        Some(link) => reached(link).await,
+        Some(link) => seen_from(link).await,
         None => String::new(),
     };
     let found: Vec<&Registered> = match &job.link {

@@ -104,7 +104,7 @@ pub async fn note_top(sender: &Endpoint, target: Registered, mut asker: Asker<'_
 }
 
 /// How the target's host is called on the source's.
-async fn seen_from(job: &PushJob) -> String {
+pub async fn seen_from(job: &PushJob) -> String {
     match (&job.origin.host, &job.target.host) {
         (Some(_), None) => host_name_here(),
         _ => reached(job).await,

@@ -215,12 +215,7 @@ impl Asked {
             (Reply::Thinned { thinned, .. }, Question::Thin(asked))
                 if thinned.destroyed <= *asked && thinned.pinned.len() + thinned.absent.len() <= *asked => {}
             (Reply::Beat { .. }, Question::Receive { heard }) => {
-                let now = Instant::now();
-                let due = heard.is_none_or(|heard| now.duration_since(heard) >= BEAT);
-                if due {
-                    *heard = Some(now);
-                }
-                return Ok(due);
+                return Ok(is_due(heard));
             }
             (Reply::Answer { part, .. }, Question::Query(kind, left)) => {
                 if *kind.get_or_insert(discriminant(part)) != discriminant(part) {
@@ -250,6 +245,16 @@ impl Asked {
         self.0.remove(&id);
         Ok(true)
     }
+}
+
+/// Whether a sign of life counts, after the one that was heard before.
+fn is_due(heard: &mut Option<Instant>) -> bool {
+    let now = Instant::now();
+    let due = heard.is_none_or(|heard| now.duration_since(heard) >= BEAT);
+    if due {
+        *heard = Some(now);
+    }
+    due
 }
 
 /// What comes beside a stream: its beginning once, then its estimates.

@@ -191,6 +191,18 @@ impl Channel {
         self.close();
     }
 
+    /// Whose helper it is.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.open.host()
+    }
+
+    /// Why its helper is gone.
+    #[must_use]
+    pub fn why_closed(&self) -> String {
+        self.open.reason()
+    }
+
     /// Whether its helper is gone.
     #[must_use]
     pub fn is_closed(&self) -> bool {

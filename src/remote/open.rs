@@ -80,6 +80,11 @@ impl Open {
         Arc::new(Self { asked, waiting, next: AtomicU64::new(CALLS), host: host.to_owned() })
     }
 
+    /// Whose helper it is.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// A number for a request.
     pub fn number(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
@@ -185,8 +190,12 @@ impl Open {
         lock(&self.waiting).closed.is_some()
     }
 
+    /// Why nothing comes any more.
+    pub fn reason(&self) -> String {
+        lock(&self.waiting).closed.clone().unwrap_or_else(|| "the channel is closed".into())
+    }
+
     fn lost(&self) -> HelperError {
-        let reason = lock(&self.waiting).closed.clone().unwrap_or_else(|| "the channel is closed".into());
-        HelperError::Lost { host: self.host.clone(), reason }
+        HelperError::Lost { host: self.host.clone(), reason: self.reason() }
     }
 }

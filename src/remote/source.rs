@@ -92,7 +92,11 @@ impl Remote {
                 tokio::time::timeout(silence, next).await.map_err(|_| Failure::new(Refusal::Other, HANGS))?
             }
         };
-        reply.map_err(|error| Failure::new(Refusal::Lost, &error.to_string()))
+        reply.map_err(|error| match error {
+            // Whoever tells it says of what.
+            HelperError::Lost { reason, .. } => Failure::new(Refusal::Lost, &reason),
+            error => Failure::new(Refusal::Lost, &error.to_string()),
+        })
     }
 
     /// Asks its ZFS. Where the connection is lost it is made anew, once.
@@ -127,7 +131,8 @@ impl Remote {
         all.ok_or_else(|| Failure::new(Refusal::Other, "there was no answer"))
     }
 
-    async fn revive(&self) -> Result<(), Failure> {
+    /// Makes a lost connection anew.
+    pub async fn revive(&self) -> Result<(), Failure> {
         let _one = self.connecting.lock().await;
         if !self.channel().is_closed() {
             return Ok(());
@@ -143,7 +148,7 @@ impl Remote {
     /// What is told where it broke off.
     #[must_use]
     pub fn lost(&self) -> Failure {
-        Failure::new(Refusal::Lost, &format!("the connection to {} was lost", self.host))
+        Failure::new(Refusal::Lost, &self.channel().why_closed())
     }
 
     /// Ends the connection in good order, if nobody else uses it.

@@ -119,8 +119,9 @@ impl Sending {
             }
             Self::There(channel, stream) => {
                 let (output, reports, id) = channel.ask_stream(stream).map_err(cant)?;
+                let host = channel.host().to_owned();
                 let (tell_end, end) = mpsc::channel();
-                let listening = move || _ = tell_end.send(listen(&reports, estimated));
+                let listening = move || _ = tell_end.send(listen(&host, &reports, estimated));
                 thread::Builder::new().spawn(listening).map_err(cant)?;
                 Ok(Source { output, end: End::There(channel, id, end) })
             }
@@ -141,7 +142,7 @@ impl End {
                 // Whoever is killed leaves no words.
                 died.map(|died| SendFailure {
                     killed: died.killed && words.is_empty(),
-                    words: said(&words, &died.status),
+                    words: said("zfs send", &words, &died.status),
                 })
             }
             Self::There(channel, id, end) => {
@@ -165,18 +166,19 @@ fn hear(channel: &Channel, end: &mpsc::Receiver<Option<SendFailure>>, limit: Dur
 }
 
 /// Hears what is told of a stream of another host, until it has ended: what was wrong with it.
-fn listen(reports: &mpsc::Receiver<Report>, mut estimated: impl FnMut(u64)) -> Option<SendFailure> {
+fn listen(host: &str, reports: &mpsc::Receiver<Report>, mut estimated: impl FnMut(u64)) -> Option<SendFailure> {
+    let who = format!("zfs send on {host}");
     loop {
         match reports.recv() {
             Ok(Report::Estimated(total)) => estimated(total),
             Ok(Report::Ended(Ended { status: None, .. }, true)) => return None,
             Ok(Report::Ended(Ended { words, status, killed }, _)) => {
                 let status = status.unwrap_or_else(|| "its stream broke off".into());
-                return Some(SendFailure { words: said(&words, &status), killed });
+                return Some(SendFailure { words: said(&who, &words, &status), killed });
             }
-            Ok(Report::Refused(why)) => return Some(ours(said(&why.words, "a refusal"))),
+            Ok(Report::Refused(why)) => return Some(ours(said(&who, &why.words, "a refusal"))),
             // The channel is gone, and tells why itself. To be tried again.
-            Err(_) => return Some(SendFailure { words: "the connection to the source was lost".into(), killed: true }),
+            Err(_) => return Some(SendFailure { words: format!("the connection to {host} was lost"), killed: true }),
         }
     }
 }
@@ -186,8 +188,8 @@ fn ours(words: String) -> SendFailure {
     SendFailure { words, killed: false }
 }
 
-fn said(words: &str, status: &str) -> String {
-    if words.is_empty() { format!("zfs send ended with {status}") } else { format!("zfs send: {words}") }
+fn said(who: &str, words: &str, status: &str) -> String {
+    if words.is_empty() { format!("{who} ended with {status}") } else { format!("{who}: {words}") }
 }
 
 /// Unbuffered writes to a borrowed descriptor.
@@ -219,7 +221,7 @@ mod tests {
         let list = || StreamSpec::List { dataset: "a/s".parse().unwrap(), depth: None };
         let (_output, reports, _) = channel.ask_stream(list()).unwrap();
         let (tell_end, end) = mpsc::channel();
-        let listening = thread::spawn(move || _ = tell_end.send(listen(&reports, |_| ())));
+        let listening = thread::spawn(move || _ = tell_end.send(listen("beta", &reports, |_| ())));
         let began = Instant::now();
         let failure = hear(&channel, &end, Duration::from_millis(200)).unwrap();
         assert!(failure.killed && failure.words.contains("didn't tell how a stream has ended"), "{failure:?}");

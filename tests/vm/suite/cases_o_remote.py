@@ -74,8 +74,8 @@ def options_for_two_hosts(c):
     c.alpha(f"mkdir -p $(dirname {key}); rm -f {key}*; ssh-keygen -q -t ed25519 -N '' -C {c.name} -f {key}; cat {key}.pub >>~/.ssh/authorized_keys")
     c.cleanups.append((c.alpha, f"sed -i '/{c.name}$/d' ~/.ssh/authorized_keys"))
     with c.unchanged():
-        remote(c, "-p", "22", status=2, says=("two", "ssh_config"))
-        remote(c, "-i", key, status=2, says=("two", "ssh_config"))
+        remote(c, "-p", "22", status=2, says=("-p", "ssh_config"))
+        remote(c, "-i", key, status=2, says=("-i", "ssh_config"))
     with sshd(c) as server:
         config = c.script(c.alpha, "config", f"Host one\n  HostName alpha\n  IdentityFile {key}\n  IdentitiesOnly yes\n"
                                              f"Host two\n  HostName beta\n  HostKeyAlias beta\n  Port {server.port}\n")
@@ -101,7 +101,7 @@ def conflicts(c):
     c.tree({"": "s1", "kid": "s1", "gone": "s1"})
     remote(c)
     own_data = f"zfs set readonly=off {c.target}/kid; zfs mount {c.target}/kid; echo x >/{c.target}/kid/x; zfs snapshot {c.target}/kid@own; zfs unmount {c.target}/kid"
-    for flags in (("--rollback",), ("--set-aside",), ("--replace", f"{c.target}/kid")):
+    for flags in (("--rollback",), ("--replace", f"{c.target}/kid"), ("--set-aside",)):
         c.beta(own_data)
         c.snapshot(f"{c.source}/kid@{flags[0].strip('-')}")
         with c.unchanged():
@@ -109,7 +109,7 @@ def conflicts(c):
             remote(c, "-n", *flags)
         remote(c, *flags)
         aside = {path for path in c.versions(c.beta, c.target) if ".zfsync-" in path}
-        c.same(len(aside), 0 if flags[0] == "--rollback" else 1, "what was set aside")
+        c.same(len(aside), 1 if flags[0] == "--set-aside" else 0, "what was set aside")
         c.in_sync(extra=aside)
     c.alpha(f"zfs destroy -r {c.source}/gone")
     remote(c, "--delete-missing", "datasets", "--grace", "0")
@@ -158,9 +158,9 @@ def lock(c):
     gate = gate_over_there(c)
     running = c.start(argv=["zfsync", "push", *gate.args, f"alpha:{c.source}", f"beta:{c.target}"])
     gate.reached()
-    remote(c, status=4, says=("another run", c.target))
-    c.push(status=4, says=("another run", c.target))
-    c.push(argv=["ssh", "beta", f"zfsync pull alpha:{c.source} {c.target}"], status=4, says=("another run", c.target))
+    remote(c, status=4, says=("another", "run", c.target))
+    c.push(status=4, says=("another", "run", c.target))
+    c.push(argv=["ssh", "beta", f"zfsync pull alpha:{c.source} {c.target}"], status=4, says=("another", "run", c.target))
     gate.open()
     c.same(running.end(100).status, 0, "the exit status of the first")
     c.in_sync()

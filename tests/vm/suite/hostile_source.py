@@ -90,13 +90,14 @@ def stranger(number):
 
 
 class Instead:
-    """The first stream is one of the hostile host's own choice."""
+    """Each stream is one of the hostile host's own choice."""
 
     def __init__(self, words):
         self.words, self.sent = words, False
 
     def __call__(self, kind, body):
         if kind != DATA:
+            self.sent = self.sent and kind != END
             return frame(kind, body)
         if self.sent:
             return b""

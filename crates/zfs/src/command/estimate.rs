@@ -13,6 +13,8 @@ pub enum Report<'a> {
     Total(u64),
     /// So many bytes of the current snapshot are sent.
     Progress(u64),
+    /// A part of the resume token, which `zfs send -t -v` prints first.
+    Token,
     /// An error's words, or a warning's.
     Words(&'a str),
 }
@@ -33,6 +35,8 @@ pub fn report(line: &str) -> Report<'_> {
         // Older versions leave a size of 0 out.
         ("full", 0) if second.is_some() => Some(Report::Part(0)),
         ("incremental", 1) => Some(Report::Part(0)),
+        ("resume token contents:" | "nvlist version: 0", 0) if second.is_none() => Some(Report::Token),
+        ("", 0) if second.is_some_and(|field| field.contains(" = ")) => Some(Report::Token),
         (clock, 1) if is_clock(clock) => number(second).map(Report::Progress),
         _ => None,
     };
@@ -64,7 +68,7 @@ impl Estimate {
                 self.total = Some(size);
                 return self.total;
             }
-            Report::Progress(_) => {}
+            Report::Progress(_) | Report::Token => {}
             Report::Words(words) if words.trim().is_empty() || self.words.len() + words.len() > Self::MAX_WORDS => {}
             Report::Words(words) => {
                 if !self.words.is_empty() {
@@ -120,6 +124,23 @@ mod tests {
         assert_eq!(estimate.add("warning: cannot send 'p@c':"), None);
         assert_eq!(estimate.add("signal received"), None);
         assert_eq!(estimate.words(), "warning: cannot send 'p@c':\nsignal received");
+    }
+
+    #[test]
+    fn what_a_resumed_send_prints_of_its_token_is_no_complaint() {
+        let mut estimate = Estimate::default();
+        // OpenZFS 2.3.9, killed.
+        for line in [
+            "resume token contents:",
+            "nvlist version: 0",
+            "\tobject = 0x2",
+            "\ttoname = p/a b@s1",
+            "full\tp/a b@s1\t900",
+            "size\t900",
+        ] {
+            estimate.add(line);
+        }
+        assert_eq!((estimate.words(), estimate.total()), ("", Some(900)));
     }
 
     #[test]
