@@ -207,7 +207,7 @@ fn what_is_pruned_meanwhile_is_planned_anew() {
     bed.world(&[("s@g", 17, 8)]);
     bed.write("on-send", "echo \"cannot open '$last': dataset does not exist\" >&2; exit 1\n");
     bed.run(&["push", "s", "d"])
-        .expect(1, &["destroyed or renamed on this machine during the run", "1 of 1 dataset failed"]);
+        .expect(1, &["destroyed or renamed at the source during the run", "1 of 1 dataset failed"]);
 }
 
 #[test]

@@ -243,16 +243,16 @@ pub fn advice(refusal: Refusal) -> &'static str {
     }
 }
 
-/// The same for a refusal of this machine's `zfs send`.
+/// The same for a refusal of the source's `zfs send`.
 pub fn source_advice(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Missing => {
-            "\n  it was destroyed or renamed on this machine during the run, again and again; the next run goes on from what is there"
+            "\n  it was destroyed or renamed at the source during the run, again and again; the next run goes on from what is there"
         }
         Refusal::Permission => {
-            "\n  the user on this machine needs: zfs allow USER send,bookmark,destroy,mount,userprop DATASET"
+            "\n  the user on the source's host needs: zfs allow USER send,bookmark,destroy,mount,userprop DATASET"
         }
-        Refusal::KeyNotLoaded => "\n  --decrypt needs the dataset's key on this machine: zfs load-key",
+        Refusal::KeyNotLoaded => "\n  --decrypt needs the dataset's key on the source's host: zfs load-key",
         _ => "",
     }
 }

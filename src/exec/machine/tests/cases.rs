@@ -341,7 +341,7 @@ fn the_words_of_a_broken_send_are_not_lost_in_their_echo() {
         machine.handle(NOW, one);
         let actions = machine.handle(NOW, two);
         assert!(failed(&actions)[0].starts_with(words), "{actions:?}");
-        assert!(failed(&actions)[0].contains("the user on this machine needs: zfs allow"), "{actions:?}");
+        assert!(failed(&actions)[0].contains("the user on the source's host needs: zfs allow"), "{actions:?}");
         assert!(machine.is_done());
     }
 }
@@ -373,7 +373,7 @@ fn what_is_gone_at_the_source_is_planned_anew() {
         step = starts(&machine.handle(NOW, replanned(0, two_steps())))[0].1;
     }
     let actions = fails(&mut machine, step);
-    assert!(failed(&actions)[0].contains("destroyed or renamed on this machine during the run"), "{actions:?}");
+    assert!(failed(&actions)[0].contains("destroyed or renamed at the source during the run"), "{actions:?}");
     assert!(machine.is_done());
 }
 
