@@ -200,7 +200,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s p -l port -d '
 complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s i -l identity -d 'Private key for ssh' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
-complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -l remote-zfsync -d 'How to call zfsync on the target host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -l remote-zfsync -d 'How to call zfsync on the other host' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -l json -d 'One JSON object a line for each target'
 complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s h -l help -d 'Print help'
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s p -l port -d 'Port of the SSH server' -r

@@ -316,7 +316,7 @@ async fn thin_source(job: &PruneJob, sender: &Endpoint, tree: &Tree, cuts: Vec<C
         if let Some(words) = proof::leave_witnesses(sender, going, Some(STALL)).await {
             let allow = permission::allow("USER", permission::NOTE, &tree.top);
             tracing::warn!(
-                "{}: what proves bookmarks after their snapshots are gone can't be noted: {words}\n  the user on this machine needs: {allow}",
+                "{}: what proves bookmarks after their snapshots are gone can't be noted: {words}\n  the user on the source's host needs: {allow}",
                 tree.top
             );
         }
@@ -377,5 +377,5 @@ fn explain(failure: Failure, dataset: &DatasetName) -> Failure {
         return failure;
     }
     let allow = permission::allow("USER", permission::DESTROY, dataset);
-    Failure { words: format!("{}\n  the user on this machine needs: {allow}", failure.words), ..failure }
+    Failure { words: format!("{}\n  the user on the source's host needs: {allow}", failure.words), ..failure }
 }

@@ -385,7 +385,7 @@ fn a_refusal_is_not_lost_in_the_broken_send_that_it_causes() {
         assert_eq!(machine.handle(NOW, refused(1, refusal)), [Action::Abort(1)]);
         let actions = machine.handle(NOW, sent(1, Some("zfs send: dataset does not exist")));
         assert!(failed(&actions)[0].starts_with("zfs says no"), "{actions:?}");
-        assert!(!failed(&actions)[0].contains("on this machine during the run"), "{actions:?}");
+        assert!(!failed(&actions)[0].contains("at the source during the run"), "{actions:?}");
     }
 }
 
