@@ -37,8 +37,8 @@ complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "targets" -d 'Lists th
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "forget" -d 'Drops what SOURCE keeps in mind of a target: its note and its bookmarks'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "verify" -d 'Compares a copy with SOURCE: all snapshots by guid, and with --content what they hold; changes nothing'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "restore" -d 'Brings a copy back: a push the other way, into a new name, of which all can be used'
-complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "recv" -d 'The receiving end, started over ssh by a push; not for use by hand'
-complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "send" -d 'The sending end, started over ssh by a pull; not for use by hand'
+complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "recv" -d 'The helper on a target\'s host, started over ssh; for forced commands, not for use by hand'
+complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "send" -d 'The helper on a source\'s host, started over ssh; for forced commands, not for use by hand'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "cron" -d 'A crontab\'s line: takes snapshots, brings all targets in sync, thins out'
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l depth -d 'Go at most N levels below the dataset that is named; 0 is that alone' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l include -d 'Only datasets that match, and all below them; relative to what is named, \'*\' within a component, \'**\' across' -r
@@ -61,7 +61,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s p -l port -d 'Por
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s i -l identity -d 'Private key for ssh' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
-complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l remote-zfsync -d 'How to call zfsync on the target host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l remote-zfsync -d 'How to call zfsync on the other host' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l log-file -d 'Write down all that happens as well, each line with its time; folders are made' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l log-format -d 'How that is written' -r -f -a "text\t'Lines for people'
 json\t'One JSON object a line'"
@@ -106,7 +106,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -s p -l port -d 'Por
 complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -s i -l identity -d 'Private key for ssh' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
-complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l remote-zfsync -d 'How to call zfsync on the target host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l remote-zfsync -d 'How to call zfsync on the other host' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l log-file -d 'Write down all that happens as well, each line with its time; folders are made' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l log-format -d 'How that is written' -r -f -a "text\t'Lines for people'
 json\t'One JSON object a line'"
@@ -166,7 +166,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s p -l port -d 'Po
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s i -l identity -d 'Private key for ssh' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
-complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l remote-zfsync -d 'How to call zfsync on the target host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l remote-zfsync -d 'How to call zfsync on the other host' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s r -l recursive -d 'With all datasets below: so it is anyway, as long as nothing here says otherwise'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l no-recursive -d 'Without the datasets below'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l foreign -d 'Also snapshots that zfsync has not taken'
@@ -188,7 +188,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s p -l port -d 'P
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s i -l identity -d 'Private key for ssh' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
-complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l remote-zfsync -d 'How to call zfsync on the target host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l remote-zfsync -d 'How to call zfsync on the other host' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s r -l recursive -d 'With all datasets below: so it is anyway, as long as nothing here says otherwise'
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l no-recursive -d 'Without the datasets below'
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l bytes -d 'Estimate how many bytes each target lacks: costs a process or two for each dataset that is behind'
@@ -200,14 +200,14 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s p -l port -d '
 complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s i -l identity -d 'Private key for ssh' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
-complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -l remote-zfsync -d 'How to call zfsync on the target host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -l remote-zfsync -d 'How to call zfsync on the other host' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -l json -d 'One JSON object a line for each target'
 complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s h -l help -d 'Print help'
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s p -l port -d 'Port of the SSH server' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s i -l identity -d 'Private key for ssh' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
-complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -l remote-zfsync -d 'How to call zfsync on the target host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -l remote-zfsync -d 'How to call zfsync on the other host' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s n -l dry-run -d 'Show what would be dropped and change nothing'
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s q -l quiet -d 'Say nothing unless something is wrong'
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s h -l help -d 'Print help'
@@ -218,7 +218,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s p -l port -d 'P
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s i -l identity -d 'Private key for ssh' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
-complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l remote-zfsync -d 'How to call zfsync on the target host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l remote-zfsync -d 'How to call zfsync on the other host' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s r -l recursive -d 'With all datasets below: so it is anyway, as long as nothing here says otherwise'
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l no-recursive -d 'Without the datasets below'
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l content -d 'Read the newest snapshot that both sides have of each dataset, and compare what it holds'
@@ -239,7 +239,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -s p -l port -d '
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -s i -l identity -d 'Private key for ssh' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
-complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l remote-zfsync -d 'How to call zfsync on the target host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l remote-zfsync -d 'How to call zfsync on the other host' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l log-file -d 'Write down all that happens as well, each line with its time; folders are made' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l log-format -d 'How that is written' -r -f -a "text\t'Lines for people'
 json\t'One JSON object a line'"
@@ -254,7 +254,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -s q -l quiet -d 
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l json -d 'One JSON object a line on stdout for whatever happens'
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l no-progress -d 'Plain lines, no progress bars'
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -l root -d 'Touch only this dataset and those below it; can be given several times' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -l root -d 'Touch only DATASET and those below it; can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -l allow -d 'What a sender may ask for beside receiving; nothing by default, so that no snapshot and no dataset can be lost' -r -f -a "rollback\t'Roll a dataset back to a snapshot'
 rename\t'Rename a dataset that is in the way'
 destroy\t'Destroy snapshots and datasets'
@@ -266,9 +266,9 @@ verify\t'Read snapshots and tell checksums of what they hold (zfsync verify --co
 rekey\t'Let a raw increment replace the wrapped encryption key of a copy (zfs change-key on the source)'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -l stdio -d 'Speak the protocol on stdin and stdout'
 complete -c zfsync -n "__fish_zfsync_using_subcommand recv" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c zfsync -n "__fish_zfsync_using_subcommand send" -l root -d 'Tell of and send only this dataset and those below it; can be given several times' -r
-complete -c zfsync -n "__fish_zfsync_using_subcommand send" -l allow -d 'What may be asked for beside sending and zfsync\'s own bookmarks and notes: snapshot, destroy (of snapshots), verify; nothing by default' -r -f -a "snapshot\t'Take snapshots of a source (zfsync cron)'
-destroy\t'Destroy snapshots and datasets'
+complete -c zfsync -n "__fish_zfsync_using_subcommand send" -l root -d 'Send, and tell of, only DATASET and those below it; can be given several times' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand send" -l allow -d 'What may be asked for beside streams and zfsync\'s own bookmarks and user properties; nothing by default' -r -f -a "snapshot\t'Take snapshots'
+destroy\t'Destroy snapshots (zfsync prune)'
 verify\t'Read snapshots and tell checksums of what they hold (zfsync verify --content)'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand send" -l stdio -d 'Speak the protocol on stdin and stdout'
 complete -c zfsync -n "__fish_zfsync_using_subcommand send" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -300,7 +300,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l wait-lock -d 'Wai
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s p -l port -d 'Port of the SSH server' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s i -l identity -d 'Private key for ssh' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
-complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l remote-zfsync -d 'How to call zfsync on the target host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l remote-zfsync -d 'How to call zfsync on the other host' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l thin-targets -d 'Thin the targets by the same counts too (their helpers need --allow destroy)'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l only-named-targets -d 'Heed only the targets that are named, not those that are known by bookmarks alone'

@@ -1,5 +1,7 @@
 //! The command line: clap types and nothing else. What the words mean is decided in [`crate::config`].
 
+#![allow(rustdoc::broken_intra_doc_links, reason = "comments here are help texts, where [USER@]HOST is no link")]
+
 mod cron;
 mod mirror;
 mod output;
@@ -83,9 +85,9 @@ pub enum Command {
     Verify(Box<Verify>),
     /// Brings a copy back: a push the other way, into a new name, of which all can be used
     Restore(Box<Restore>),
-    /// The receiving end, started over ssh by a push; not for use by hand
+    /// The helper on a target's host, started over ssh; for forced commands, not for use by hand
     Recv(Recv),
-    /// The sending end, started over ssh by a pull; not for use by hand
+    /// The helper on a source's host, started over ssh; for forced commands, not for use by hand
     Send(Send),
     /// Writes the shell completions and man pages
     #[command(hide = true)]
@@ -102,7 +104,9 @@ pub enum Command {
   zfsync pull -n root@[fd00::2]:tank/data pool/web   only shows what would be done
   zfsync pull web:tank/data vault:pool/web           from one host to another, through this machine
 
-All that a push can do a pull can. On the source's host zfsync must be installed; bookmarks are made there.")]
+Options, conflicts and exit codes are those of a push. The source's host needs zfsync, which is started there over ssh (zfsync send); \
+nothing is changed there but zfsync's own bookmarks and user properties. With SOURCE and TARGET on two other hosts all data passes \
+through this machine, and port and key of each come from ssh_config.")]
 pub struct Pull {
     /// All of it.
     #[command(flatten)]
@@ -120,9 +124,9 @@ pub struct Pull {
 Nothing on the target is rolled back, overwritten, renamed or destroyed. A dataset that can't be brought in sync without \
 that is reported as a conflict, the others go on, and the exit code is 1. So it is where none of them has a snapshot.")]
 pub struct Push {
-    /// The dataset to replicate, with all below it: a DATASET on this machine, or [USER@]HOST:DATASET
+    /// The dataset to replicate, with all below it: DATASET on this machine, or [USER@]HOST:DATASET
     pub source: String,
-    /// Where to: [USER@]HOST:DATASET, or a DATASET on this machine; SOURCE's own content goes to DATASET itself
+    /// Where to: [USER@]HOST:DATASET, or DATASET on this machine; SOURCE's own content goes to DATASET itself
     pub target: String,
 
     /// Which datasets.
@@ -183,7 +187,7 @@ pub struct Push {
     /// Faults.
     #[command(flatten)]
     pub faults: Faults,
-    /// The way to the target.
+    /// The way to the other host.
     #[command(flatten)]
     pub ssh: Ssh,
 
@@ -320,7 +324,7 @@ pub struct Faults {
     pub wait_lock: Duration,
 }
 
-/// How to get to the target's host.
+/// How to get to the other host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct Ssh {
     /// Port of the SSH server
@@ -335,7 +339,7 @@ pub struct Ssh {
     /// An option for ssh, as in ssh_config; can be given several times
     #[arg(short = 'o', long, value_name = "OPTION", help_heading = "SSH")]
     pub ssh_option: Vec<String>,
-    /// How to call zfsync on the target host
+    /// How to call zfsync on the other host
     #[arg(long, value_name = "COMMAND", help_heading = "SSH")]
     pub remote_zfsync: Option<String>,
 }

@@ -37,6 +37,16 @@ fn a_good_file_is_told_in_plain_words() {
 }
 
 #[test]
+fn a_source_on_another_host_is_told_with_it() {
+    let bed = bed("[job.web]\nsource = 'web:p/s'\ntargets = ['vault:q/t']\nkeep.last = 3\nsource-ssh.port = 2222\n");
+    let ended = run(&bed, &["check-config"]);
+    ended.expect(0, &[]);
+    for words in ["  sends web:p/s, with all below, to vault:q/t,", "  thins out web:p/s: keeps the newest 3"] {
+        assert!(ended.stdout.contains(words), "{words}: {ended:#?}");
+    }
+}
+
+#[test]
 fn errors_have_their_place() {
     let bed = bed("[job.one]\nsource = 's'\ntarget = ['d']\n");
     for command in ["check-config", "run"] {

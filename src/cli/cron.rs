@@ -21,7 +21,7 @@ something is wrong; then one report on stderr, which cron mails. \
 Exit codes: 0 all is well, 1 a target or the thinning failed, 2 usage error, 3 could not start, \
 4 another run has a target, and nothing failed.")]
 pub struct Cron {
-    /// The dataset of this machine, with all below it
+    /// The dataset, with all below it: DATASET on this machine, or [USER@]HOST:DATASET
     pub source: String,
     /// Where to, one or more: [USER@]HOST:DATASET, or a DATASET on this machine
     #[arg(required = true, value_name = "TARGET")]

@@ -8,11 +8,13 @@ use super::value;
 
 /// `zfsync recv`.
 #[derive(Debug, Args)]
+#[command(after_help = "A line of authorized_keys for a key that can only add to one tree:
+  restrict,command=\"zfsync recv --stdio --root pool/backup\" ssh-ed25519 AAAA...")]
 pub struct Recv {
     /// Speak the protocol on stdin and stdout
     #[arg(long, required = true)]
     pub stdio: bool,
-    /// Touch only this dataset and those below it; can be given several times
+    /// Touch only DATASET and those below it; can be given several times
     #[arg(long, value_name = "DATASET")]
     pub root: Vec<DatasetName>,
     /// What a sender may ask for beside receiving; nothing by default, so that no snapshot and no dataset can be lost
@@ -22,15 +24,16 @@ pub struct Recv {
 
 /// `zfsync send`.
 #[derive(Debug, Args)]
+#[command(after_help = "A line of authorized_keys for a key that can only read one tree:
+  restrict,command=\"zfsync send --stdio --root tank/data\" ssh-ed25519 AAAA...")]
 pub struct Send {
     /// Speak the protocol on stdin and stdout
     #[arg(long, required = true)]
     pub stdio: bool,
-    /// Tell of and send only this dataset and those below it; can be given several times
+    /// Send, and tell of, only DATASET and those below it; can be given several times
     #[arg(long, value_name = "DATASET")]
     pub root: Vec<DatasetName>,
-    /// What may be asked for beside sending and zfsync's own bookmarks and notes: snapshot, destroy (of snapshots), verify; nothing by
-    /// default
+    /// What may be asked for beside streams and zfsync's own bookmarks and user properties; nothing by default
     #[arg(long, value_delimiter = ',', value_name = "WHAT", value_parser = value::allow_of_a_source())]
     pub allow: Vec<Allow>,
 }

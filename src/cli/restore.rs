@@ -11,17 +11,18 @@ use zfs::Volmode;
 #[command(after_help = "Examples:
   zfsync restore pool/data alpha:tank/data-restored             all of the copy, to the host that has lost it
   zfsync restore pool/data@241103-010000_H tank/data-old        as it was then, into another pool of this machine
+  zfsync restore backup:pool/data tank/data-restored            from the host that has the copy, to this one
   zfsync restore -n --include home pool/data alpha:tank/new     only shows what would be done
 
-Run it where the copy is. NEW must not exist. What arrives is writable, has its device nodes, and is mounted by 'zfs mount -a' or \
+NEW must not exist. What arrives is writable, has its device nodes, and is mounted by 'zfs mount -a' or \
 at the next boot; not by this command. Copies that were set aside (NAME.zfsync-DATE) are left out. docs/restore.md tells the whole story.
 
 Exit codes: as of zfsync push.")]
 pub struct Restore {
-    /// The copy, a dataset of this machine with all below it; with @SNAPSHOT as it was then
+    /// The copy, with all below it: DATASET on this machine, or [USER@]HOST:DATASET; with @SNAPSHOT as it was then
     #[arg(value_name = "COPY[@SNAPSHOT]")]
     pub copy: String,
-    /// Where to: [USER@]HOST:DATASET, or a DATASET on this machine; it is made
+    /// Where to: [USER@]HOST:DATASET, or DATASET on this machine; it is made
     #[arg(value_name = "NEW")]
     pub new: String,
 
@@ -47,7 +48,7 @@ pub struct Restore {
     /// Faults.
     #[command(flatten)]
     pub faults: Faults,
-    /// The way to NEW's host.
+    /// The way to the other host.
     #[command(flatten)]
     pub ssh: Ssh,
 

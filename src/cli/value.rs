@@ -10,7 +10,10 @@ pub fn allow() -> impl TypedValueParser<Value = Allow> {
 
 /// What a helper that sends may be allowed to do.
 pub fn allow_of_a_source() -> impl TypedValueParser<Value = Allow> {
-    words(Allow::OF_A_SOURCE.map(|allow| (allow, allow.word(), about(allow))))
+    words(Allow::OF_A_SOURCE.map(|allow| {
+        let about = if allow == Allow::Destroy { "Destroy snapshots (zfsync prune)" } else { about(allow) };
+        (allow, allow.word(), about)
+    }))
 }
 
 /// What becomes of volumes that are received anew.
@@ -32,7 +35,7 @@ fn words<T: Copy + Send + Sync + 'static, const N: usize>(
 
 fn about(allow: Allow) -> &'static str {
     match allow {
-        Allow::Snapshot => "Take snapshots of a source (zfsync cron)",
+        Allow::Snapshot => "Take snapshots",
         Allow::Rollback => "Roll a dataset back to a snapshot",
         Allow::Rename => "Rename a dataset that is in the way",
         Allow::Destroy => "Destroy snapshots and datasets",

@@ -76,7 +76,7 @@ impl Unread {
     pub fn source(job: &PushJob, words: &str) -> Self {
         let error = format!(
             "zfs can't list all of it: {words}\n  what it lists is replicated; nothing is destroyed, rolled back or renamed on the target \
-             (look at zpool status on this machine)"
+             (look at zpool status on the source's host)"
         );
         Self { dataset: job.source.to_string(), target: job.target.to_string(), kind: "unread", error }
     }

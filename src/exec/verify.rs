@@ -193,7 +193,7 @@ async fn read(
     let bytes = ours.load(Ordering::Relaxed);
     Ok(match (mine, other) {
         (Ok(mine), Ok(other)) => Ok(((mine, other), bytes)),
-        (Err(why), _) => Err(format!("on this machine: {}", why.trim())),
+        (Err(why), _) => Err(format!("on {}: {}", sender.name(), why.trim())),
         (_, Err(failure)) => Err(format!("on {host}: {}", failure.words.trim())),
     })
 }

@@ -75,7 +75,7 @@ impl fmt::Display for Blocked {
                     f,
                     "it would be sent from the bookmark #{mark}, whose snapshot is gone, and nothing proves that the dataset has not been \
                      rolled back behind it: the copy could differ from its source\n  it looks as if something were received into it ({}), and a receive \
-                     with -F goes back without looking at bookmarks\n  run again as root on this machine, who can read the pool's history \
+                     with -F goes back without looking at bookmarks\n  run again as root of the source's host, who can read the pool's history \
                      (zpool history -i); --allow-unproven-bookmarks sends from it all the same",
                     sign.describe()
                 )

@@ -61,7 +61,7 @@ pub struct TargetFacts {
     pub encryption: Encryption,
 }
 
-/// What came of a [`Request::Thin`].
+/// What came of a [`crate::Query::Thin`], or of the same request to a target.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thinned {
     /// How many were destroyed, or would be.

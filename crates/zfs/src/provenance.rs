@@ -18,7 +18,7 @@ const MAX_CAME: usize = 450;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Put {
-    /// Which source it has come from: see [`super::Mirror::by`].
+    /// Which source it has come from: a hash of host and SOURCE.
     pub by: u32,
     /// Where below the target it was put: see [`place`]. Notes of older versions lack it.
     pub at: Option<u32>,

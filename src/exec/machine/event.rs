@@ -243,7 +243,7 @@ pub fn advice(refusal: Refusal) -> &'static str {
     }
 }
 
-/// The same for a refusal of this machine's `zfs send`.
+/// The same for a refusal of the source's `zfs send`.
 pub fn source_advice(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Missing => {

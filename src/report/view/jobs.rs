@@ -47,7 +47,10 @@ fn job(job: &CronJob) -> String {
 }
 
 fn branch_lines(branch: &Branch) -> Vec<String> {
-    let source = &branch.source;
+    let source = match &branch.origin.host {
+        Some(host) => format!("{host}:{}", branch.source),
+        None => branch.source.to_string(),
+    };
     let mut lines = Vec::new();
     let thinned = |what: &str, thin: Option<&PruneJob>| match thin {
         Some(thin) => format!("thins out {what}: keeps {}{}", rules_in_words(thin), heeds(thin)),
@@ -72,7 +75,7 @@ fn branch_lines(branch: &Branch) -> Vec<String> {
     if let Some(push) = branch.targets.first() {
         lines.extend(mirror(&push.mirror));
     }
-    lines.push(thinned(source.as_str(), branch.thin.as_ref()));
+    lines.push(thinned(&source, branch.thin.as_ref()));
     if !branch.targets.is_empty() {
         lines.push(thinned("its targets", branch.thin_targets.first()));
     }

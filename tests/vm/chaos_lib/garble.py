@@ -2,7 +2,7 @@
 
     python3 garble.py FLAG OFFSET
 
-flips a bit of the byte OFFSET of all data frames' bodies (src/remote/wire.rs has the format), in the first helper that gets
+flips a bit of the byte OFFSET of all data frames' bodies (crates/helper/src/wire.rs has the format), in the first helper that gets
 so far: FLAG is made then. Everything else passes as it is.
 """
 

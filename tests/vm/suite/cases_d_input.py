@@ -276,7 +276,7 @@ def ssh_config(c):
 
 @case("LOCAL", "J23")
 def local_target(c):
-    """A target on this machine: the same without any ssh, and the same as by ssh. [POLICY] There is push alone, so the source is always here."""
+    """A target on this machine: the same without any ssh, and the same as by ssh."""
     c.tree({"": "s1 s2", "vol": "s1", "kid": "s1"}, volumes=("vol",))
     target = f"{c.source}-copy"
     c.shown.append((c.alpha, target))

@@ -47,7 +47,7 @@ pub enum Request {
         /// The dataset; with a first receive that was cut it goes away.
         dataset: DatasetName,
     },
-    /// Claim this tree for a run, until the helper ends. Answered by [`Reply::Done`], with [`Refusal::Locked`] when another run has
+    /// Claim this tree for a run, until the helper ends. Answered by [`Reply::Done`], with [`zfs::Refusal::Locked`] when another run has
     /// it, or a part of it, or what it is a part of.
     Lock {
         /// Comes back in the answer.
@@ -102,7 +102,7 @@ pub enum Request {
         id: u64,
         /// The dataset.
         dataset: DatasetName,
-        /// Its snapshots that go; at most [`super::MAX_THIN`].
+        /// Its snapshots that go; at most [`zfs::host::MAX_THIN`].
         snapshots: Vec<(SnapshotName, Guid)>,
         /// Whether only to tell what would be done.
         dry_run: bool,
