@@ -3,7 +3,7 @@
 #![allow(rustdoc::broken_intra_doc_links, reason = "comments here are help texts, where [USER@]HOST is no link")]
 
 mod cron;
-mod mirror;
+mod missing;
 mod output;
 mod recv;
 mod restore;
@@ -21,7 +21,7 @@ use serde::Deserialize;
 
 use crate::plan::{DEFAULT_FORMAT, Format, PerClass, Periods, Zone};
 pub use cron::Cron;
-pub use mirror::{DeleteMissing, Mirror};
+pub use missing::{DeleteMissing, Missing};
 pub use output::{LogTo, Output, Talk};
 pub use recv::{Recv, Send};
 pub use restore::Restore;
@@ -151,6 +151,9 @@ pub struct Push {
     /// Send raw increments to a copy that inherits a key over there, though it may be unmountable then
     #[arg(long, help_heading = "Transfer")]
     pub allow_key_mismatch: bool,
+    /// Let a raw increment from another host replace the wrapped key of the copy: for one run after zfs change-key on the source
+    #[arg(long, help_heading = "Transfer")]
+    pub allow_rekey: bool,
     /// Send from a bookmark though nothing proves that the dataset was not rolled back behind it
     #[arg(long, help_heading = "Transfer")]
     pub allow_unproven_bookmarks: bool,
@@ -183,7 +186,7 @@ pub struct Push {
 
     /// What the source has no more.
     #[command(flatten)]
-    pub mirror: Mirror,
+    pub missing: Missing,
     /// Faults.
     #[command(flatten)]
     pub faults: Faults,

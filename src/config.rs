@@ -65,7 +65,7 @@ pub struct PushJob {
     /// What may be done about conflicts.
     pub resolutions: Resolutions,
     /// How closely the target follows what goes away at the source.
-    pub mirror: MissingPolicy,
+    pub missing: MissingPolicy,
     /// How much is told of what only the target has.
     pub only_there: OnlyThere,
     /// Whether receives can be resumed, and cut ones are.
@@ -228,7 +228,7 @@ impl PushJob {
             allow_unproven_bookmarks: args.allow_unproven_bookmarks,
             dry_run: args.dry_run,
             resolutions: resolutions(args, &target)?,
-            mirror: mirror(&args.mirror, &Format::default(), &source),
+            missing: missing(&args.missing, &Format::default(), &source),
             only_there: OnlyThere::new(args),
             resume: !args.no_resume,
             bookmarks: !args.no_bookmark,
@@ -277,7 +277,7 @@ impl PushJob {
     /// Whether the names of the target's datasets are needed. To destroy some: what was renamed must not be taken for gone.
     #[must_use]
     pub fn looks_around(&self) -> bool {
-        self.only_there > OnlyThere::Ignored || self.mirror.follow_renames || self.mirror.datasets
+        self.only_there > OnlyThere::Ignored || self.missing.follow_renames || self.missing.datasets
     }
 }
 
@@ -339,25 +339,26 @@ fn resolutions(args: &cli::Push, target: &Target) -> Result<Resolutions, StartEr
 
 /// What the flags need of the helper. With a forced command over there, that command's own line decides.
 fn allowed(args: &cli::Push) -> Vec<Allow> {
-    let mirror = mirror_needs(&args.mirror);
+    let missing = missing_needs(&args.missing);
     let wanted = [
         (args.rollback, Allow::Rollback),
-        (args.set_aside || mirror.contains(&Allow::Rename), Allow::Rename),
-        (!args.replace.is_empty() || mirror.contains(&Allow::Destroy), Allow::Destroy),
+        (args.set_aside || missing.contains(&Allow::Rename), Allow::Rename),
+        (!args.replace.is_empty() || missing.contains(&Allow::Destroy), Allow::Destroy),
         (args.volmode == Volmode::Inherit, Allow::Volmode),
         (args.allow_unencrypted, Allow::Unencrypted),
+        (args.allow_rekey, Allow::Rekey),
     ];
     wanted.into_iter().filter(|(wanted, _)| *wanted).map(|(_, allow)| allow).collect()
 }
 
 /// What following the source needs of the helper.
-fn mirror_needs(args: &cli::Mirror) -> Vec<Allow> {
+fn missing_needs(args: &cli::Missing) -> Vec<Allow> {
     let wanted = [(args.follow_renames, Allow::Rename), (args.delete_missing.is_some(), Allow::Destroy)];
     wanted.into_iter().filter(|(wanted, _)| *wanted).map(|(_, allow)| allow).collect()
 }
 
 /// `format`: how own snapshots are called.
-fn mirror(args: &cli::Mirror, format: &Format, source: &DatasetName) -> MissingPolicy {
+fn missing(args: &cli::Missing, format: &Format, source: &DatasetName) -> MissingPolicy {
     let what = |one| args.delete_missing.is_some_and(|what| what == one || what == DeleteMissing::Both);
     MissingPolicy {
         datasets: what(DeleteMissing::Datasets),

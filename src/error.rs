@@ -103,7 +103,7 @@ pub enum StartError {
     #[error("SOURCE: {0}")]
     SourceLocation(TargetError),
     /// SOURCE looks like a dataset of another host.
-    #[error("SOURCE {0:?} names a host: push sends a dataset of this machine")]
+    #[error("{0:?} names a host, and a dataset of this machine is meant here")]
     RemoteSource(String),
     /// TARGET can't be understood.
     #[error("TARGET: {0}")]

@@ -36,7 +36,7 @@ struct Used {
 }
 
 impl Used {
-    /// Looks again, as long as it is there; memory is gone a moment before the time is.
+    /// PendingRequests again, as long as it is there; memory is gone a moment before the time is.
     fn update(&mut self, pid: u32) {
         let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
         let status = read("status");

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
-use super::{Faults, LogFormat, Mirror, Naming, Selection, Ssh, count_parser};
+use super::{Faults, LogFormat, Missing, Naming, Selection, Ssh, count_parser};
 use crate::plan::{Periods, Zone};
 
 /// `zfsync cron`.
@@ -94,7 +94,7 @@ pub struct Cron {
     pub naming: Naming,
     /// What the source has no more.
     #[command(flatten)]
-    pub mirror: Mirror,
+    pub missing: Missing,
     /// Faults.
     #[command(flatten)]
     pub faults: Faults,

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Faults, LogTo, Mirror, Output, Push, Selection, Ssh, count_parser};
+use super::{Faults, LogTo, Missing, Output, Push, Selection, Ssh, count_parser};
 use zfs::Volmode;
 
 /// `zfsync restore`.
@@ -74,6 +74,7 @@ impl Restore {
             volmode: Volmode::Inherit,
             allow_unencrypted: true,
             allow_key_mismatch: false,
+            allow_rekey: false,
             allow_unproven_bookmarks: false,
             dry_run: self.dry_run,
             channels: self.channels,
@@ -83,7 +84,7 @@ impl Restore {
             rollback: false,
             set_aside: false,
             replace: Vec::new(),
-            mirror: Mirror::default(),
+            missing: Missing::default(),
             faults: self.faults.clone(),
             ssh: self.ssh.clone(),
             output: self.output.clone(),

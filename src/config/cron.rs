@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::hooks::Hooks;
 use super::{
-    Faults, Log, OnlyThere, PruneJob, PushJob, SnapshotJob, Ways, filter, link_to_source, location, mirror,
-    mirror_needs, naming,
+    Faults, Log, OnlyThere, PruneJob, PushJob, SnapshotJob, Ways, filter, link_to_source, location, missing,
+    missing_needs, naming,
 };
 use crate::cli;
 use crate::error::StartError;
@@ -78,7 +78,7 @@ pub(super) struct Wish {
     pub selection: cli::Selection,
     pub faults: cli::Faults,
     pub channels: u16,
-    pub mirror: cli::Mirror,
+    pub missing: cli::Missing,
     /// The way to the targets, and to the source if nothing else is said of that.
     pub ssh: cli::Ssh,
     /// The way to the source.
@@ -112,7 +112,7 @@ impl CronJob {
             selection: args.selection.clone(),
             faults: args.faults.clone(),
             channels: args.channels,
-            mirror: args.mirror.clone(),
+            missing: args.missing.clone(),
             ssh: args.ssh.clone(),
             source_ssh: None,
             state_dir: args.state_dir.clone(),
@@ -220,11 +220,11 @@ impl Branch {
             if branch.has(&target) {
                 return Err(StartError::Usage(format!("the target {target} is there twice")));
             }
-            let mut allow = mirror_needs(&wish.mirror);
+            let mut allow = missing_needs(&wish.missing);
             allow.extend(wish.allow_unencrypted.then_some(Allow::Unencrypted));
             let mut job = PushJob::link(place.clone(), target.clone(), ways, allow, false)?;
             job.filter = filter.clone();
-            job.mirror = mirror(&wish.mirror, &wish.naming.format, source);
+            job.missing = missing(&wish.missing, &wish.naming.format, source);
             job.faults = Faults::new(&wish.faults);
             job.origin.silence = job.faults.stall_timeout;
             job.skip_empty = wish.skip_empty;

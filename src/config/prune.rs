@@ -143,7 +143,7 @@ impl PushJob {
             allow_unproven_bookmarks: false,
             dry_run: false,
             resolutions: Resolutions::default(),
-            mirror: MissingPolicy {
+            missing: MissingPolicy {
                 by: super::source_tag(&super::host_name_here(), &source),
                 ..MissingPolicy::default()
             },

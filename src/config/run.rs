@@ -198,7 +198,7 @@ fn wish(table: Table) -> Result<Wish, String> {
             stall_timeout: time(table.stall_timeout, faults.stall_timeout.unwrap_or_default()),
             wait_lock: time(table.wait_lock, faults.wait_lock),
         },
-        mirror: cli::Mirror {
+        missing: cli::Missing {
             delete_missing: table.delete_missing,
             grace: table.grace.map(|time| time.0),
             max_delete: table.max_delete,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::fleet::Fleet;
+use super::connections::ConnectionPool;
 use super::machine::BELIEVED;
 use crate::config::PushJob;
 use crate::error::StartError;
@@ -49,7 +49,7 @@ pub fn owner(job: &PushJob) -> String {
 
 /// Asks the helper on the first channel, one batch after the other.
 pub struct Asker<'a> {
-    fleet: &'a mut Fleet,
+    connections: &'a mut ConnectionPool,
     events: &'a mut UnboundedReceiver<FromChannel>,
     channel: ChannelId,
     /// What the questions are for.
@@ -78,13 +78,13 @@ struct Ahead {
 impl<'a> Asker<'a> {
     /// Asks over this channel, whose helper has greeted. While it lives nobody else takes the channels' events.
     pub fn new(
-        fleet: &'a mut Fleet,
+        connections: &'a mut ConnectionPool,
         events: &'a mut UnboundedReceiver<FromChannel>,
         channel: ChannelId,
         job: &'a PushJob,
     ) -> Self {
         Self {
-            fleet,
+            connections,
             events,
             channel,
             job,
@@ -102,7 +102,7 @@ impl<'a> Asker<'a> {
         self.next += 1;
         self.asked = Instant::now();
         let lost = || HelperError::Lost { host: host_name(self.job), reason: "the channel is closed".into() };
-        self.fleet.channel(self.channel).ok_or_else(lost)?.request(request(id));
+        self.connections.channel(self.channel).ok_or_else(lost)?.request(request(id));
         Ok(id)
     }
 

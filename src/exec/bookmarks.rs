@@ -99,7 +99,7 @@ enum Start {
 }
 
 /// The bookmarks of a run.
-pub struct Books {
+pub struct BookmarkKeeper {
     tags: Tags,
     own: HashMap<usize, Own>,
     host: String,
@@ -107,7 +107,7 @@ pub struct Books {
     problems: oneshot::Receiver<Vec<String>>,
 }
 
-impl Books {
+impl BookmarkKeeper {
     /// Starts the task.
     pub fn open(sender: &Endpoint, tags: Tags) -> Self {
         let (work, todo) = unbounded_channel();

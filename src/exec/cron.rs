@@ -306,7 +306,7 @@ async fn serve_all(
         Some(first) => {
             let (depth, stall) = (first.filter.depth(), first.faults.stall_timeout);
             // A run that may destroy something must know what lies below.
-            let depth = depth.filter(|_| branch.targets.iter().all(|target| !target.mirror.destroys()));
+            let depth = depth.filter(|_| branch.targets.iter().all(|target| !target.missing.destroys()));
             source::list_readable(sender, branch.source.clone(), depth, stall).await?
         }
         None => Source::default(),

@@ -6,7 +6,7 @@ use super::ask::{Asker, Listed, host_name};
 use super::ready::Unread;
 use super::resume::{self, Judged};
 use super::targets::Targets;
-use super::{mirror, proof, recorded, restore, source};
+use super::{missing, proof, recorded, restore, source};
 use crate::config::PushJob;
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
@@ -36,7 +36,7 @@ pub async fn negotiate(
             }
             Ask::OnlyThere => {
                 restore::check_new(asker.job, negotiation.target_exists())?;
-                moves = mirror::look_around(negotiation, asker, unread, reporter).await?;
+                moves = missing::look_around(negotiation, asker, unread, reporter).await?;
             }
             Ask::List(datasets) => {
                 let listings = list(negotiation, asker, datasets).await?;
@@ -48,7 +48,7 @@ pub async fn negotiate(
                 let found = proof::find_out(sender, doubts, stall).await;
                 proof::tell(&negotiation.proofs(found), reporter);
             }
-            Ask::OfOthers(strangers) => mirror::look_for_others(negotiation, asker, strangers).await?,
+            Ask::OfOthers(strangers) => missing::look_for_others(negotiation, asker, strangers).await?,
             Ask::Facts { nearest, snapshots } => {
                 let found = facts(negotiation, asker, sender, nearest, &snapshots).await?;
                 inquiry.limited(&found);

@@ -3,7 +3,7 @@
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::ask::host_name;
-use super::fleet::{Fleet, Opened};
+use super::connections::{ConnectionPool, Opened};
 use crate::config::{PushJob, check_overlap};
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
@@ -16,16 +16,16 @@ use zfs::name::DatasetName;
 
 /// Waits for the first connection and its helper's greeting.
 pub async fn first_channel(
-    fleet: &mut Fleet,
+    connections: &mut ConnectionPool,
     events: &mut UnboundedReceiver<FromChannel>,
 ) -> Result<(ChannelId, Hello), StartError> {
     // Greeting and handle come by different ways.
     let mut greeted = None;
     loop {
         tokio::select! {
-            opened = fleet.opened() => match opened {
-                Opened::Connection { connection, channels, masters } => fleet.connected(connection, channels, masters?),
-                Opened::Channel { channel, opened } => fleet.add(channel, opened?),
+            opened = connections.opened() => match opened {
+                Opened::Connection { connection, channels, masters } => connections.connected(connection, channels, masters?),
+                Opened::Channel { channel, opened } => connections.add(channel, opened?),
             },
             Some(FromChannel { channel, event }) = events.recv() => match event {
                 ChannelEvent::Ready(hello) => greeted = Some((channel, hello)),
@@ -33,7 +33,7 @@ pub async fn first_channel(
                 _ => {}
             },
         }
-        if let Some((channel, hello)) = greeted.take_if(|(channel, _)| fleet.channel(*channel).is_some()) {
+        if let Some((channel, hello)) = greeted.take_if(|(channel, _)| connections.channel(*channel).is_some()) {
             return Ok((channel, hello));
         }
     }
@@ -65,8 +65,8 @@ pub fn check_helper(job: &PushJob, sender: &Endpoint, hello: &Hello) -> Result<(
 }
 
 /// What is still open ends with its stdin; a host that is gone doesn't hold us up for long.
-pub async fn close(fleet: Fleet) {
-    fleet.close().await;
+pub async fn close(connections: ConnectionPool) {
+    connections.close().await;
 }
 
 /// Opens the end that sends, and checks that it can do what the job asks of it.

@@ -3,12 +3,11 @@
 
 mod ask;
 mod bookmarks;
+mod connections;
 mod cron;
 mod dates;
 mod dry_run;
-mod fleet;
 mod foresee;
-mod heed;
 mod hook;
 mod inquire;
 mod jobs;
@@ -16,8 +15,9 @@ mod known;
 mod link;
 mod lock;
 pub(crate) mod machine;
-mod mirror;
+mod missing;
 mod nearest;
+mod needs;
 mod notice;
 mod parts;
 mod proof;

@@ -34,20 +34,20 @@ fn note(branch: &Branch) -> (String, String) {
     let clears = branch
         .targets
         .first()
-        .and_then(|push| clears(&push.mirror))
+        .and_then(|push| clears(&push.missing))
         .map_or_else(String::new, |what| format!("; {what}"));
     (property, format!("{}; {}{clears}", short(branch.thin.as_ref()), short(branch.thin_targets.first())))
 }
 
 /// What `--delete-missing` destroys on the targets; it is the same for all of them.
-fn clears(mirror: &MissingPolicy) -> Option<String> {
-    let what = match (mirror.datasets, mirror.snapshots) {
+fn clears(missing: &MissingPolicy) -> Option<String> {
+    let what = match (missing.datasets, missing.snapshots) {
         (true, true) => "datasets and snapshots that it has no more",
         (true, false) => "datasets that it has no more",
         (false, true) => "snapshots that it has no more",
         (false, false) => return None,
     };
-    let grace = if mirror.grace.is_zero() { "at once".into() } else { format!("after {}", duration(mirror.grace)) };
+    let grace = if missing.grace.is_zero() { "at once".into() } else { format!("after {}", duration(missing.grace)) };
     Some(format!("{what}, {grace}"))
 }
 
@@ -65,7 +65,7 @@ fn text(branch: &Branch) -> String {
         None => "all".to_owned(),
     };
     let targets: Vec<String> = branch.targets.iter().map(|push| push.target.to_string()).collect();
-    let clears = branch.targets.first().and_then(|push| clears(&push.mirror));
+    let clears = branch.targets.first().and_then(|push| clears(&push.missing));
     let there = match (branch.thin_targets.first(), &clears) {
         (Some(thin), _) => rules_in_words(thin),
         (None, Some(_)) => "all that arrives".to_owned(),

@@ -10,9 +10,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
 use super::ask::{Asker, host_name};
-use super::fleet::Fleet;
-use super::heed::{self, Asked, Heeded, Met};
+use super::connections::ConnectionPool;
 use super::link::{check_helper, close, first_channel, sender_of};
+use super::needs::{self, Asked, Met, TargetNeeds};
 use super::signals::Signals;
 use super::{lock, proof, source};
 use crate::config::{PruneJob, PushJob};
@@ -56,8 +56,8 @@ pub async fn prune_until(job: &PruneJob, until: Option<Instant>) -> Result<Prune
         result = run(job, &sender, &mut peers) => result,
         signal = signals.next() => Err(StartError::Interrupted(signal)),
     };
-    for Open { fleet, .. } in peers {
-        close(fleet).await;
+    for Open { connections, .. } in peers {
+        close(connections).await;
     }
     sender.close().await;
     result
@@ -66,7 +66,7 @@ pub async fn prune_until(job: &PruneJob, until: Option<Instant>) -> Result<Prune
 /// A target that can be asked.
 struct Open {
     job: Arc<PushJob>,
-    fleet: Fleet,
+    connections: ConnectionPool,
     events: UnboundedReceiver<FromChannel>,
     first: ChannelId,
     _lock: Option<Lock>,
@@ -83,15 +83,15 @@ impl Open {
             }
             lock
         };
-        let (mut fleet, mut events) = Fleet::new(job.clone(), None);
-        fleet.connect(1, Duration::ZERO);
-        match first_channel(&mut fleet, &mut events).await {
+        let (mut connections, mut events) = ConnectionPool::new(job.clone(), None);
+        connections.connect(1, Duration::ZERO);
+        match first_channel(&mut connections, &mut events).await {
             Ok((first, hello)) => {
-                let open = Self { job: job.clone(), fleet, events, first, _lock: lock };
+                let open = Self { job: job.clone(), connections, events, first, _lock: lock };
                 check_helper(job, sender, &hello).map(|()| open)
             }
             Err(error) => {
-                close(fleet).await;
+                close(connections).await;
                 Err(error)
             }
         }
@@ -102,7 +102,7 @@ impl Open {
         let datasets = trees.iter().flat_map(|tree| &tree.datasets);
         // A name that would be too long there can't exist.
         let names = datasets.filter_map(|dataset| self.job.target.dataset.join(&dataset.path).ok()).collect();
-        let mut asker = Asker::new(&mut self.fleet, &mut self.events, self.first, &self.job);
+        let mut asker = Asker::new(&mut self.connections, &mut self.events, self.first, &self.job);
         if !self.job.dry_run {
             asker.claim(self.job.run).await?;
         }
@@ -116,7 +116,7 @@ impl Open {
     }
 
     fn asker(&mut self) -> Asker<'_> {
-        Asker::new(&mut self.fleet, &mut self.events, self.first, &self.job)
+        Asker::new(&mut self.connections, &mut self.events, self.first, &self.job)
     }
 }
 
@@ -154,7 +154,7 @@ impl Tree {
 async fn refuse_copies(sender: &Endpoint, trees: &[Tree]) -> Result<(), StartError> {
     for tree in trees.iter().filter(|_| trees.len() > 1) {
         let others = trees.iter().map(|other| &other.top).filter(|other| **other != tree.top);
-        if heed::is_copy(sender, &tree.top, others).await? {
+        if needs::is_copy(sender, &tree.top, others).await? {
             return Err(StartError::IsCopy(tree.top.to_string()));
         }
         let old = Tags::by_name("").of(&tree.top);
@@ -178,14 +178,14 @@ async fn run(job: &PruneJob, sender: &Endpoint, peers: &mut Vec<Open>) -> Result
     for peer in peers.iter_mut() {
         theirs.push(peer.look(&trees).await?);
     }
-    let mut heeded = Vec::new();
+    let mut needs = Vec::new();
     for tree in &trees {
         let asked = |met, has| Some(Asked { met, has });
         let named = peers.iter().zip(&theirs).map(|(peer, (met, has))| (peer.job.clone(), asked(*met, has)));
-        heeded.push(Heeded::new(sender, &tree.top, named.collect(), !job.only_named_targets).await?);
+        needs.push(TargetNeeds::new(sender, &tree.top, named.collect(), !job.only_named_targets).await?);
     }
-    for (tree, heeded) in trees.iter_mut().zip(&heeded) {
-        believe_proven(job, sender, tree, heeded).await;
+    for (tree, needs) in trees.iter_mut().zip(&needs) {
+        believe_proven(job, sender, tree, needs).await;
     }
     let calendar = calendar(job);
     let mut sides = Vec::new();
@@ -199,8 +199,8 @@ async fn run(job: &PruneJob, sender: &Endpoint, peers: &mut Vec<Open>) -> Result
         open.map(|open| open.thinned(&portions, &done));
         sides.push(Side::new(host, peer.job.target.dataset.clone(), cuts, portions.into_iter().zip(done)));
     }
-    for (tree, heeded) in trees.iter().zip(&heeded).filter(|_| job.thin_sources) {
-        let cuts = source_cuts(job, sender, &calendar, tree, heeded).await?;
+    for (tree, needs) in trees.iter().zip(&needs).filter(|_| job.thin_sources) {
+        let cuts = source_cuts(job, sender, &calendar, tree, needs).await?;
         sides.push(thin_source(job, sender, tree, cuts).await);
     }
     let selected = trees.iter().any(|tree| !tree.datasets.is_empty());
@@ -258,10 +258,10 @@ async fn by_bookmarks(job: &PruneJob, sender: &Endpoint, targets: &[PushJob]) ->
     for top in &job.sources {
         let mut tree = Tree::list(job, sender, top).await?;
         let named = targets.iter().map(|job| (Arc::new(job.clone()), None)).collect();
-        let heeded = Heeded::new(sender, &tree.top, named, !job.only_named_targets).await?;
-        believe_proven(job, sender, &mut tree, &heeded).await;
+        let needs = TargetNeeds::new(sender, &tree.top, named, !job.only_named_targets).await?;
+        believe_proven(job, sender, &mut tree, &needs).await;
         selected |= !tree.datasets.is_empty();
-        let cuts = source_cuts(job, sender, &calendar(job), &tree, &heeded).await?;
+        let cuts = source_cuts(job, sender, &calendar(job), &tree, &needs).await?;
         sides.push(thin_source(job, sender, &tree, cuts).await);
     }
     Ok(Pruned { dry_run: job.dry_run, selected, rule: job.rule(), sides })
@@ -272,7 +272,7 @@ async fn source_cuts(
     sender: &Endpoint,
     calendar: &Calendar,
     tree: &Tree,
-    heeded: &Heeded<'_>,
+    needs: &TargetNeeds<'_>,
 ) -> Result<Vec<Cut>, StartError> {
     let named = tree.datasets.iter().filter_map(|dataset| Some((tree.top.join(&dataset.path).ok()?, dataset)));
     let named: Vec<(DatasetName, &SourceDataset)> = named.collect();
@@ -284,17 +284,17 @@ async fn source_cuts(
     }
     let choice = Choice { scope: &job.scope, rules: &job.rules, calendar, dates: &dates };
     let cut = |(name, dataset): (DatasetName, &SourceDataset)| {
-        let peers = heeded.peers(&name, dataset);
+        let peers = needs.peers(&name, dataset);
         prune_source(&name, dataset, &peers, !job.only_named_targets, &choice)
     };
     Ok(named.into_iter().map(cut).collect())
 }
 
 /// Takes the bookmarks for false that nothing proves, where anything hangs on them.
-async fn believe_proven(job: &PruneJob, sender: &Endpoint, tree: &mut Tree, heeded: &Heeded<'_>) {
+async fn believe_proven(job: &PruneJob, sender: &Endpoint, tree: &mut Tree, needs: &TargetNeeds<'_>) {
     let doubts = tree.datasets.iter().enumerate().filter_map(|(place, dataset)| {
         let name = tree.top.join(&dataset.path).ok()?;
-        let relies = relies_on_orphans(dataset, &heeded.peers(&name, dataset), !job.only_named_targets);
+        let relies = relies_on_orphans(dataset, &needs.peers(&name, dataset), !job.only_named_targets);
         if relies { Some(dataset.doubt(place, &name)) } else { None }
     });
     for (place, proofs) in proof::find_out(sender, doubts.collect(), Some(STALL)).await {

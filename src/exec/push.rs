@@ -7,14 +7,14 @@ use std::time::Instant;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::ask::{Asker, host_name};
-use super::fleet::{self, Fleet};
+use super::connections::{self, ConnectionPool};
 use super::inquire::negotiate;
 use super::link::{check_helper, close, first_channel, open_sender};
 use super::ready::{Ready, Unread};
 use super::signals::Signals;
 use super::source::{self, Source};
 use super::targets::{self, Targets};
-use super::{dates, dry_run, foresee, lock, mirror, restore, run};
+use super::{dates, dry_run, foresee, lock, missing, restore, run};
 use crate::config::{PushJob, source_tag};
 use crate::endpoint::Endpoint;
 use crate::error::{Exit, StartError};
@@ -84,7 +84,7 @@ async fn locked_push(
     };
     let mut job = Arc::new(job);
     let mut tries = 0;
-    let (ready, sender, mut fleet, mut from_channels) = loop {
+    let (ready, sender, mut connections, mut from_channels) = loop {
         let opened = tokio::select! {
             opened = Box::pin(open_sender(&job)) => opened,
             signal = signals.next() => return Err(StartError::Interrupted(signal)),
@@ -93,18 +93,18 @@ async fn locked_push(
             Err(error) => error,
             Ok(sender) => {
                 job = known_to(&job, &sender);
-                let (mut fleet, mut from_channels) = Fleet::new(job.clone(), Some(sender.clone()));
+                let (mut connections, mut from_channels) = ConnectionPool::new(job.clone(), Some(sender.clone()));
                 let ready = tokio::select! {
-                    ready = Box::pin(prepare(&job, &sender, listed.clone(), &mut fleet, &mut from_channels, started, reporter)) => ready,
+                    ready = Box::pin(prepare(&job, &sender, listed.clone(), &mut connections, &mut from_channels, started, reporter)) => ready,
                     signal = signals.next() => Err(StartError::Interrupted(signal)),
                 };
                 match ready {
                     Err(error) if error.retryable() && run::limits(&job).pause(tries).is_some() => {
-                        close(fleet).await;
+                        close(connections).await;
                         sender.close().await;
                         error
                     }
-                    ready => break (ready, sender, fleet, from_channels),
+                    ready => break (ready, sender, connections, from_channels),
                 }
             }
         };
@@ -136,9 +136,10 @@ async fn locked_push(
         Ok(ready) => {
             let (first, newcomer) = (ready.first, ready.met.newcomer.clone());
             let mut ended =
-                run::run(&job, &sender, ready, &mut fleet, &mut from_channels, &mut signals, started, reporter).await;
+                run::run(&job, &sender, ready, &mut connections, &mut from_channels, &mut signals, started, reporter)
+                    .await;
             if let (Some(newcomer), Exit::InSync | Exit::Failed) = (newcomer, ended.exit) {
-                let asker = Asker::new(&mut fleet, &mut from_channels, first, &job);
+                let asker = Asker::new(&mut connections, &mut from_channels, first, &job);
                 tokio::select! {
                     () = Box::pin(targets::note_top(&sender, newcomer, asker)) => {}
                     // The next run does it.
@@ -149,14 +150,14 @@ async fn locked_push(
                 }
             }
             // Whoever destroys needs the tree for itself, and the run's helpers have its lock.
-            close_before(close(fleet), &mut signals, matches!(ended.exit, Exit::Interrupted(_))).await;
+            close_before(close(connections), &mut signals, matches!(ended.exit, Exit::Interrupted(_))).await;
             let exit = finish(&job, &sender, ended, &mut signals, reporter).await;
             close_before(sender.close(), &mut signals, matches!(exit, Exit::Interrupted(_))).await;
             return Ok(Pushed { exit, plan: None });
         }
     };
     let closing = async {
-        close(fleet).await;
+        close(connections).await;
         sender.close().await;
     };
     close_before(closing, &mut signals, matches!(result, Err(StartError::Interrupted(_)))).await;
@@ -167,7 +168,7 @@ async fn locked_push(
 fn known_to(job: &Arc<PushJob>, sender: &Endpoint) -> Arc<PushJob> {
     let Some(remote) = sender.remote() else { return job.clone() };
     let by = source_tag(&remote.hello().host, &job.source);
-    Arc::new(PushJob { mirror: MissingPolicy { by, ..job.mirror.clone() }, ..job.as_ref().clone() })
+    Arc::new(PushJob { missing: MissingPolicy { by, ..job.missing.clone() }, ..job.as_ref().clone() })
 }
 
 /// Why a run would have nothing to replicate.
@@ -195,15 +196,15 @@ async fn finish(
     reporter: &mut dyn Reporter,
 ) -> Exit {
     let run::Ended { mut exit, mut summary, negotiation } = ended;
-    if job.mirror.destroys() && exit == Exit::Failed {
+    if job.missing.destroys() && exit == Exit::Failed {
         let text = "nothing that is missing at the source is destroyed on the target: not every selected dataset is in sync, \
                     or not all could be listed (see above)";
         reporter.event(&Event::Problem { text: text.into() });
     }
-    if job.mirror.destroys() && exit == Exit::InSync {
+    if job.missing.destroys() && exit == Exit::InSync {
         let began = Instant::now();
         let swept = tokio::select! {
-            swept = mirror::sweep(job, sender, &negotiation, reporter) => swept,
+            swept = missing::sweep(job, sender, &negotiation, reporter) => swept,
             signal = signals.next() => Err(StartError::Interrupted(signal)),
         };
         match swept {
@@ -229,23 +230,23 @@ async fn prepare(
     job: &PushJob,
     sender: &Endpoint,
     listed: Option<Arc<Source>>,
-    fleet: &mut Fleet,
+    connections: &mut ConnectionPool,
     events: &mut UnboundedReceiver<FromChannel>,
     started: Instant,
     reporter: &mut dyn Reporter,
 ) -> Result<Ready, StartError> {
-    fleet.connect(1, std::time::Duration::ZERO);
+    connections.connect(1, std::time::Duration::ZERO);
     let listing = async {
         if let Some(listed) = listed {
             return Ok(listed.as_ref().clone());
         }
         // A run that may destroy something must know what lies below.
-        let depth = job.filter.depth().filter(|_| !job.mirror.destroys());
+        let depth = job.filter.depth().filter(|_| !job.missing.destroys());
         source::list_readable(sender, job.source.clone(), depth, job.faults.stall_timeout).await
     };
     let greeting = async {
-        let (first, hello) = first_channel(fleet, events).await?;
-        let clocks = mirror::clocks(&hello);
+        let (first, hello) = first_channel(connections, events).await?;
+        let clocks = missing::clocks(&hello);
         Ok((first, hello, clocks))
     };
     let known = async { Ok(Targets::read(job, sender).await) };
@@ -262,7 +263,7 @@ async fn prepare(
     if sender.remote().is_none() || job.target.host.is_some() {
         reporter.event(&connected(job.target.host.as_ref().map(ToString::to_string), &hello));
     }
-    if let Some(text) = fleet::too_many_streams(job) {
+    if let Some(text) = connections::too_many_streams(job) {
         reporter.event(&Event::Notice { dataset: None, text });
     }
     let Source { datasets: listed, unread } = listed;
@@ -290,12 +291,12 @@ async fn prepare(
         })
         // What isn't listed is no reason to give up what the target has.
         .with_resolutions(if complete { job.resolutions.clone() } else { Resolutions::default() }, &stamp())
-        .with_listing(if job.dry_run || job.resolutions.any() || job.mirror.destroys() {
+        .with_listing(if job.dry_run || job.resolutions.any() || job.missing.destroys() {
             Listing::AllBehind
         } else {
             Listing::AsNeeded
         });
-    let mut asker = Asker::new(fleet, events, first, job);
+    let mut asker = Asker::new(connections, events, first, job);
     if !job.dry_run {
         asker.claim(job.run).await?;
     }
@@ -312,8 +313,8 @@ async fn prepare(
         let text = format!("{}: {words}: other runs there are not kept away from this target", host_name(job));
         reporter.event(&Event::Notice { dataset: None, text });
     }
-    let cleared = if job.dry_run && job.mirror.destroys() {
-        let mut cleared = mirror::look(&negotiation, &mut asker, When::Before, clocks).await?;
+    let cleared = if job.dry_run && job.missing.destroys() {
+        let mut cleared = missing::look(&negotiation, &mut asker, When::Before, clocks).await?;
         foresee::what_stays(&mut asker, &mut cleared).await?;
         Some(cleared)
     } else {

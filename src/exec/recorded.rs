@@ -30,7 +30,7 @@ pub fn tell(job: &PushJob, rule: &str, names: Vec<String>, reporter: &mut dyn Re
 
 /// The rule by which something goes that the source has no more.
 pub fn missing_rule(job: &PushJob, what: &str) -> String {
-    let grace = job.mirror.grace;
+    let grace = job.missing.grace;
     let grace = if grace.is_zero() { "0".to_owned() } else { duration(grace) };
     format!("--delete-missing {what}, --grace {grace}")
 }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::ask::{Asker, host_name};
-use super::fleet::Fleet;
+use super::connections::ConnectionPool;
 use super::link::{check_helper, close, first_channel, sender_of};
 use super::ready::spec;
 use super::signals::Signals;
@@ -35,7 +35,7 @@ const AT_ONCE: usize = 4;
 /// So long the connections may take to close after a signal.
 const CLOSING: Duration = Duration::from_secs(6);
 
-/// Looks at all sides, at one source after the other.
+/// PendingRequests at all sides, at one source after the other.
 pub async fn status(jobs: &[StatusJob]) -> Result<Vec<Status>, StartError> {
     let mut all = Vec::with_capacity(jobs.len());
     for job in jobs {
@@ -180,7 +180,7 @@ async fn each<T: Send + 'static>(
 /// A target that has answered.
 struct Peer {
     job: Arc<PushJob>,
-    fleet: Fleet,
+    connections: ConnectionPool,
     events: UnboundedReceiver<FromChannel>,
     first: ChannelId,
     listed: HashMap<DatasetName, TargetDataset>,
@@ -189,15 +189,15 @@ struct Peer {
 impl Peer {
     /// Connects and lists the target's tree; or says why that isn't possible.
     async fn look(job: Arc<PushJob>, sender: Endpoint, mut end: Deadline) -> Result<Self, String> {
-        let (mut fleet, mut events) = Fleet::new(job.clone(), None);
-        match end.before(tree(&job, &sender, &mut fleet, &mut events)).await {
-            Some(Ok((first, listed))) => Ok(Self { job, fleet, events, first, listed }),
+        let (mut connections, mut events) = ConnectionPool::new(job.clone(), None);
+        match end.before(tree(&job, &sender, &mut connections, &mut events)).await {
+            Some(Ok((first, listed))) => Ok(Self { job, connections, events, first, listed }),
             Some(Err(error)) => {
-                close(fleet).await;
+                close(connections).await;
                 Err(error.to_string())
             }
             None => {
-                close(fleet).await;
+                close(connections).await;
                 Err(format!("{} has not answered in time (--timeout)", host_name(&job)))
             }
         }
@@ -207,13 +207,13 @@ impl Peer {
     async fn dates(mut self, names: Vec<String>, mut end: Deadline) -> HashMap<String, i64> {
         let mut dates = HashMap::new();
         if !names.is_empty() {
-            let mut asker = Asker::new(&mut self.fleet, &mut self.events, self.first, &self.job);
+            let mut asker = Asker::new(&mut self.connections, &mut self.events, self.first, &self.job);
             if let Some(Ok(told)) = end.before(asker.dates(&names)).await {
                 let name = |place: u32| names.get(usize::try_from(place).ok()?).cloned();
                 dates.extend(told.into_iter().filter_map(|(place, date)| Some((name(place)?, date))));
             }
         }
-        close(self.fleet).await;
+        close(self.connections).await;
         dates
     }
 }
@@ -221,13 +221,13 @@ impl Peer {
 async fn tree(
     job: &PushJob,
     sender: &Endpoint,
-    fleet: &mut Fleet,
+    connections: &mut ConnectionPool,
     events: &mut UnboundedReceiver<FromChannel>,
 ) -> Result<(ChannelId, HashMap<DatasetName, TargetDataset>), StartError> {
-    fleet.connect(1, Duration::ZERO);
-    let (first, hello) = first_channel(fleet, events).await?;
+    connections.connect(1, Duration::ZERO);
+    let (first, hello) = first_channel(connections, events).await?;
     check_helper(job, sender, &hello)?;
-    let listed = Asker::new(fleet, events, first, job).tree(job.target.dataset.clone()).await?;
+    let listed = Asker::new(connections, events, first, job).tree(job.target.dataset.clone()).await?;
     Ok((first, listed.into_iter().map(|(name, (dataset, _))| (name, dataset)).collect()))
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::ask::Asker;
-use super::fleet::Fleet;
+use super::connections::ConnectionPool;
 use super::link::{check_helper, close, first_channel, open_sender};
 use super::signals::Signals;
 use super::source;
@@ -36,13 +36,13 @@ pub async fn verify(job: &VerifyJob, progress: &mut dyn Progress) -> Result<Vec<
         sender = open_sender(&job.link) => sender?,
         signal = signals.next() => return Err(StartError::Interrupted(signal)),
     };
-    let (mut fleet, mut events) = Fleet::new(job.link.clone(), None);
+    let (mut connections, mut events) = ConnectionPool::new(job.link.clone(), None);
     let result = tokio::select! {
-        compared = run(job, &sender, &mut fleet, &mut events, progress) => compared,
+        compared = run(job, &sender, &mut connections, &mut events, progress) => compared,
         signal = signals.next() => Err(StartError::Interrupted(signal)),
     };
     let closing = async {
-        close(fleet).await;
+        close(connections).await;
         sender.close().await;
     };
     let _ = tokio::time::timeout(CLOSING, closing).await;
@@ -52,16 +52,16 @@ pub async fn verify(job: &VerifyJob, progress: &mut dyn Progress) -> Result<Vec<
 async fn run(
     job: &VerifyJob,
     sender: &Endpoint,
-    fleet: &mut Fleet,
+    connections: &mut ConnectionPool,
     events: &mut UnboundedReceiver<FromChannel>,
     progress: &mut dyn Progress,
 ) -> Result<Vec<Compared>, StartError> {
     let (link, stall) = (&job.link, job.link.faults.stall_timeout);
-    fleet.connect(1, Duration::ZERO);
+    connections.connect(1, Duration::ZERO);
     let looks = async {
-        let (first, hello) = first_channel(fleet, events).await?;
+        let (first, hello) = first_channel(connections, events).await?;
         check_helper(link, sender, &hello)?;
-        let listed = Asker::new(fleet, events, first, link).tree(link.target.dataset.clone()).await?;
+        let listed = Asker::new(connections, events, first, link).tree(link.target.dataset.clone()).await?;
         Ok((first, listed))
     };
     let listing = source::list(sender, link.source.clone(), job.filter.depth(), stall);
@@ -70,7 +70,7 @@ async fn run(
     let there: HashMap<DatasetName, _> = listed.into_iter().map(|(name, (dataset, _))| (name, dataset)).collect();
     let mut rows = compare((&link.source, &here), (&link.target.dataset, &there), &job.filter);
     if job.content {
-        let mut asker = Asker::new(fleet, events, first, link);
+        let mut asker = Asker::new(connections, events, first, link);
         read_all(sender, &mut asker, &mut rows, progress).await?;
     }
     Ok(rows)

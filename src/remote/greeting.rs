@@ -93,7 +93,7 @@ pub(super) fn said(preamble: &[u8], stderr: &str) -> String {
     if words.is_empty() { "  nothing".into() } else { words }
 }
 
-/// Looks for the greeting behind whatever a login shell prints.
+/// PendingRequests for the greeting behind whatever a login shell prints.
 pub(super) fn find(output: &mut impl BufRead) -> Greeting {
     let mut seen = Vec::new();
     let mut limited = output.take(MAX_PREAMBLE as u64);

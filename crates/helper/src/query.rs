@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::context::{Context, done, is_askable};
 use super::deeds::Deed;
 use super::replies::{LOOK, Replies};
-use super::{Side, content, guard, notes as mirror, outlook};
+use super::{Side, content, guard, notes as missing, outlook};
 use crate::wire::{MAX_NAMES, Reply, Request};
 use zfs::host::{Found, Sink, Unread};
 use zfs::name::DatasetName;
@@ -113,16 +113,16 @@ fn answer(context: &Context, request: Request) {
             explained.map(|thinned| Reply::Thinned { id, thinned })
         }
         Request::Names { dataset, .. } => names(context, id, &dataset),
-        Request::Rename { rename, .. } => mirror::rename(context, &rename).map(|()| done(id, None)),
-        Request::Notes { dataset, snapshots, .. } => mirror::notes(context, id, dataset.as_ref(), &snapshots),
+        Request::Rename { rename, .. } => missing::rename(context, &rename).map(|()| done(id, None)),
+        Request::Notes { dataset, snapshots, .. } => missing::notes(context, id, dataset.as_ref(), &snapshots),
         Request::Note { note, value, names, .. } => {
-            mirror::note(context, note, value.as_deref(), &names).map(|()| done(id, None))
+            missing::note(context, note, value.as_deref(), &names).map(|()| done(id, None))
         }
         Request::Destroy { dataset, snapshots, .. } => {
-            mirror::destroy(context, &dataset, &snapshots, false).map(|()| done(id, None))
+            missing::destroy(context, &dataset, &snapshots, false).map(|()| done(id, None))
         }
         Request::TryDestroy { dataset, snapshots, .. } => {
-            mirror::destroy(context, &dataset, &snapshots, true).map(|()| done(id, None))
+            missing::destroy(context, &dataset, &snapshots, true).map(|()| done(id, None))
         }
         Request::Outlook { dataset, .. } => {
             config.check(&dataset).map(|()| Reply::Outlook { id, outlook: outlook::of(context, &dataset) })

@@ -232,8 +232,8 @@ pub fn advice(refusal: Refusal) -> &'static str {
         }
         Refusal::WrappedKey => {
             "\n  if nobody has changed the key of the source on purpose (zfs change-key), find out who has; if it was changed: \
-             replicate to a new target, or let this one increment through with a key that isn't restricted or with --allow rekey \
-             on the helper's command line over there (authorized_keys); from then on only the new key opens the copy"
+             replicate to a new target, or let this one increment through with --allow-rekey (with a restricted key the helper's own command \
+             line over there needs --allow rekey, see authorized_keys); from then on only the new key opens the copy"
         }
         Refusal::ReadOnly => "\n  the target's pool can't be written: look at zpool status there",
         Refusal::Suspended => "\n  the target's pool is suspended: look at zpool status there; zpool clear resumes it",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Input, Run};
 use crate::exec::ask;
-use crate::exec::fleet::Opened;
+use crate::exec::connections::Opened;
 use crate::remote::client::ChannelId;
 use crate::report::Event;
 use helper::wire::Request;
@@ -13,23 +13,23 @@ use zfs::Failure;
 impl Run<'_> {
     /// Greeting and handle come by different ways: the channel can be used when both are there.
     pub(super) fn channel_up(&mut self, channel: ChannelId) {
-        if !self.greeted.contains(&channel) || self.fleet.channel(channel).is_none() {
+        if !self.greeted.contains(&channel) || self.connections.channel(channel).is_none() {
             return;
         }
         if self.claimed.insert(channel) {
             self.claim_on(channel);
         }
         // Before it gets its first stream.
-        self.resume_looks();
-        let connection = self.fleet.connection_of(channel);
+        self.resume_pending();
+        let connection = self.connections.connection_of(channel);
         self.input(Input::ChannelUp { channel, connection });
     }
 
     /// Each helper of the run claims the tree, before anything else is asked of it: one of them has the lock, and it is another's when that
     /// one is lost.
     pub(super) fn claim_on(&mut self, channel: ChannelId) {
-        let Some(handle) = self.fleet.channel(channel) else { return };
-        let id = self.looks.number();
+        let Some(handle) = self.connections.channel(channel) else { return };
+        let id = self.pending.number();
         let (dataset, owner) = (self.job.target.dataset.clone(), ask::owner(self.job));
         handle.request(Request::Lock { id, dataset, run: self.job.run, owner });
         self.claims.insert(id);
@@ -46,11 +46,11 @@ impl Run<'_> {
 
     pub(super) fn closed(&mut self, channel: ChannelId, why: String) {
         tracing::info!("channel {channel}: {why}");
-        let was_up = self.greeted.remove(&channel) && self.fleet.channel(channel).is_some();
+        let was_up = self.greeted.remove(&channel) && self.connections.channel(channel).is_some();
         if was_up {
-            self.fleet.remove(channel);
+            self.connections.remove(channel);
         }
-        self.lose_looks(channel, &why);
+        self.lose_pending(channel, &why);
         if was_up {
             self.input(Input::ChannelDown { channel, why });
         } else {
@@ -62,24 +62,24 @@ impl Run<'_> {
     pub(super) fn drop_channel(&mut self, channel: ChannelId) {
         tracing::warn!("channel {channel} is given up: it doesn't answer");
         self.greeted.remove(&channel);
-        self.fleet.remove(channel);
-        self.lose_looks(channel, "no answer");
+        self.connections.remove(channel);
+        self.lose_pending(channel, "no answer");
     }
 
     /// A channel whose helper doesn't answer a question: it is given up, and so is its stream.
     pub(super) fn unanswered(&mut self, channel: ChannelId, why: String) {
         tracing::warn!("channel {channel} is given up: {why}");
         self.greeted.remove(&channel);
-        self.fleet.remove(channel);
-        self.lose_looks(channel, &why);
+        self.connections.remove(channel);
+        self.lose_pending(channel, &why);
         self.input(Input::ChannelDown { channel, why });
     }
 
     /// A session that the host refused: the run goes on with what it has. Told once for each connection, when its last
     /// channel is gone.
     pub(super) fn never_up(&mut self, channel: ChannelId, why: String) {
-        let connection = self.fleet.connection_of(channel);
-        if self.fleet.remove(channel) && !self.fleet.carries_any(connection) {
+        let connection = self.connections.connection_of(channel);
+        if self.connections.remove(channel) && !self.connections.carries_any(connection) {
             self.input(Input::ConnectFailed { connection, why, fatal: false });
         }
     }
@@ -87,7 +87,7 @@ impl Run<'_> {
     pub(super) fn opened(&mut self, opened: Opened) {
         match opened {
             Opened::Connection { connection, channels, masters: Ok(masters) } => {
-                self.fleet.connected(connection, channels, masters);
+                self.connections.connected(connection, channels, masters);
             }
             Opened::Connection { connection, masters: Err(error), .. } => {
                 tracing::info!("no further connection: {error}");
@@ -95,7 +95,7 @@ impl Run<'_> {
                 self.input(Input::ConnectFailed { connection, why, fatal });
             }
             Opened::Channel { channel, opened: Ok(handle) } => {
-                self.fleet.add(channel, handle);
+                self.connections.add(channel, handle);
                 self.channel_up(channel);
             }
             Opened::Channel { channel, opened: Err(error) } => {
@@ -107,6 +107,6 @@ impl Run<'_> {
 
     pub(super) fn connect(&mut self, wait: Duration) {
         let channels = self.job.channels.div_ceil(self.machine.connections() + 1);
-        self.fleet.connect(channels, wait);
+        self.connections.connect(channels, wait);
     }
 }

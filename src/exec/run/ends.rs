@@ -8,7 +8,7 @@ use crate::report::{DatasetEnd, Event};
 
 impl Run<'_> {
     pub(super) fn dataset_ended(&mut self, dataset: usize, end: DatasetOutcome) {
-        if let Some(books) = &mut self.books {
+        if let Some(bookmarks) = &mut self.bookmarks {
             let outcome = match &end {
                 DatasetOutcome::InSync { .. } => Outcome::InSync,
                 DatasetOutcome::Conflict(_) => Outcome::Conflict,
@@ -17,7 +17,7 @@ impl Run<'_> {
                 | DatasetOutcome::Skipped(_)
                 | DatasetOutcome::Interrupted => Outcome::Open,
             };
-            books.ended(dataset, &self.ready.plan.datasets[dataset], &self.ready.negotiation, outcome);
+            bookmarks.ended(dataset, &self.ready.plan.datasets[dataset], &self.ready.negotiation, outcome);
         }
         let (result, error) = match end {
             DatasetOutcome::InSync { updated } => return self.in_sync(dataset, updated),

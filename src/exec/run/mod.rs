@@ -2,7 +2,7 @@
 
 mod channels;
 mod ends;
-mod look;
+mod pending;
 mod replan;
 mod steps;
 
@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::bookmarks::Books;
-use super::fleet::Fleet;
+use super::bookmarks::BookmarkKeeper;
+use super::connections::ConnectionPool;
 use super::machine::{Action, DatasetOutcome, Input, Limits, Machine, Resolved};
 use super::ready::Ready;
 use super::signals::Signals;
@@ -26,7 +26,7 @@ use crate::remote::client::{ChannelEvent, ChannelId, FromChannel};
 use crate::report::{Event, Reporter, Summary};
 use crate::state::record::Begun;
 use helper::wire::Reply;
-use look::Looks;
+use pending::PendingRequests;
 use replan::Found;
 use zfs::name::Guid;
 
@@ -71,7 +71,7 @@ pub async fn run(
     job: &Arc<PushJob>,
     sender: &Endpoint,
     ready: Ready,
-    fleet: &mut Fleet,
+    connections: &mut ConnectionPool,
     from_channels: &mut UnboundedReceiver<FromChannel>,
     signals: &mut Signals,
     started: Instant,
@@ -79,20 +79,20 @@ pub async fn run(
 ) -> Ended {
     let (machine, actions) = Machine::new(&ready.plan, &limits(job));
     let first = ready.first;
-    let mut books = job.bookmarks.then(|| Books::open(sender, ready.met.tags.clone()));
-    if let Some(books) = &mut books {
-        books.planned(&ready.plan, &ready.negotiation);
+    let mut bookmarks = job.bookmarks.then(|| BookmarkKeeper::open(sender, ready.met.tags.clone()));
+    if let Some(bookmarks) = &mut bookmarks {
+        bookmarks.planned(&ready.plan, &ready.negotiation);
     }
     let mut run = Run {
-        books,
+        bookmarks,
         job,
         sender,
         ready,
-        fleet,
+        connections,
         machine,
         reporter,
         steps: HashMap::new(),
-        looks: Looks::new(),
+        pending: PendingRequests::new(),
         later: unbounded_channel(),
         greeted: HashSet::from([first]),
         claims: HashSet::new(),
@@ -109,7 +109,7 @@ pub async fn run(
         run.input(Input::Stop);
     }
     run.go(from_channels, signals).await;
-    run.close_books(signals).await;
+    run.close_bookmarks(signals).await;
     run.finish(started)
 }
 
@@ -142,12 +142,12 @@ struct Run<'a> {
     sender: &'a Endpoint,
     ready: Ready,
     /// `None` without bookmarks of our own.
-    books: Option<Books>,
-    fleet: &'a mut Fleet,
+    bookmarks: Option<BookmarkKeeper>,
+    connections: &'a mut ConnectionPool,
     machine: Machine,
     reporter: &'a mut dyn Reporter,
     steps: HashMap<StepId, Live>,
-    looks: Looks,
+    pending: PendingRequests,
     /// What was to come later has come.
     later: (UnboundedSender<Later>, UnboundedReceiver<Later>),
     greeted: HashSet<ChannelId>,
@@ -178,25 +178,25 @@ impl Run<'_> {
         self.misfits_ended();
         self.apply(actions);
         let wanted = self.machine.wants_channels();
-        let connection = self.fleet.connection_of(first);
+        let connection = self.connections.connection_of(first);
         self.input(Input::ChannelUp { channel: first, connection });
         let connections = self.job.connections.unwrap_or(1).min(wanted);
         if connections > 1 {
             let each = wanted.div_ceil(connections);
-            self.fleet.open(connection, each.saturating_sub(1));
+            self.connections.open(connection, each.saturating_sub(1));
             for _ in 1..connections {
-                self.fleet.connect(each, Duration::ZERO);
+                self.connections.connect(each, Duration::ZERO);
             }
         } else {
-            self.fleet.open(connection, wanted.saturating_sub(1));
+            self.connections.open(connection, wanted.saturating_sub(1));
         }
     }
 
     /// Others learn by bookmarks that something is on its way to a target that has nothing yet.
     async fn announce(&mut self, signals: &mut Signals) {
-        let Some(books) = &self.books else { return };
+        let Some(bookmarks) = &self.bookmarks else { return };
         tokio::select! {
-            () = books.announced(ANNOUNCED) => {}
+            () = bookmarks.announced(ANNOUNCED) => {}
             signal = signals.next() => self.stop = Some((signal, Instant::now())),
         }
     }
@@ -207,7 +207,7 @@ impl Run<'_> {
         while !self.machine.is_done() {
             tokio::select! {
                 Some(FromChannel { channel, event }) = from_channels.recv() => self.channel_event(channel, event),
-                opened = self.fleet.opened() => self.opened(opened),
+                opened = self.connections.opened() => self.opened(opened),
                 Some(later) = self.later.1.recv() => self.come(later),
                 _ = tick.tick() => self.tick(),
                 signal = signals.next() => {
@@ -244,7 +244,7 @@ impl Run<'_> {
                 Action::Relist { dataset, attempt, wait, source: false } => self.look(dataset, attempt, wait),
                 Action::Resolve { dataset } => self.resolve(dataset),
                 Action::Connect { wait } => self.connect(wait),
-                Action::Reopen { connection } => self.fleet.open(connection, 1),
+                Action::Reopen { connection } => self.connections.open(connection, 1),
                 Action::Drop { channel } => self.drop_channel(channel),
                 Action::StepDone { step, bytes } => self.step_done(step, bytes),
                 Action::StepFailed { step, retry, error } => self.step_failed(step, retry, error),
@@ -273,7 +273,7 @@ impl Run<'_> {
                     }
                 }
                 // Before the channel gets its next stream, behind which a question would have to wait.
-                self.resume_looks();
+                self.resume_pending();
                 self.input(Input::Sent { step: id, bytes, failure });
             }
             ChannelEvent::Reply(reply) => self.reply(reply),
@@ -287,7 +287,7 @@ impl Run<'_> {
                 if self.claims.remove(&id) {
                     return self.claim_answered(failure);
                 }
-                if self.looks.has(id) {
+                if self.pending.has(id) {
                     return self.look_done(id, failure, warning);
                 }
                 if let Some(words) = warning {
@@ -296,7 +296,7 @@ impl Run<'_> {
                 self.input(Input::Received { step: id, failure });
             }
             Reply::Beat { id } => self.input(Input::Heartbeat { step: id }),
-            Reply::Listed { id, dataset, facts, snapshots } => self.looks.listed(id, dataset, facts, snapshots),
+            Reply::Listed { id, dataset, facts, snapshots } => self.pending.listed(id, dataset, facts, snapshots),
             Reply::Unread { id, words, .. } => self.unread(id, &words),
             Reply::Dated { id, dates } => self.dated(id, &dates),
             Reply::Found { .. }
@@ -315,9 +315,9 @@ impl Run<'_> {
     }
 
     /// The bookmarks are part of the job: the run waits for them, though not for ever, and not for whoever wants to leave at once.
-    async fn close_books(&mut self, signals: &mut Signals) {
-        let Some(books) = self.books.take() else { return };
-        let closing = books.close(BOOKMARKS);
+    async fn close_bookmarks(&mut self, signals: &mut Signals) {
+        let Some(bookmarks) = self.bookmarks.take() else { return };
+        let closing = bookmarks.close(BOOKMARKS);
         tokio::pin!(closing);
         let mut signalled = self.stop.map(|_| Instant::now());
         let told = loop {
@@ -354,7 +354,7 @@ impl Run<'_> {
         if self.watched.elapsed() >= WATCH {
             self.watched = Instant::now();
             self.input(Input::Tick);
-            self.watch_looks();
+            self.watch_pending();
         }
     }
 

@@ -43,7 +43,7 @@ impl Run<'_> {
             from_guid: self.sender.remote().and(send.base.as_ref()).map(|base| base.guid),
             put: (self.ready.negotiation.source(dataset))
                 .filter(|_| !mountable)
-                .and_then(|source| Put::new(self.job.mirror.by, &source.path, &source.snapshots)),
+                .and_then(|source| Put::new(self.job.missing.by, &source.path, &source.snapshots)),
         };
         let stream = self.ready.stream(planned, send, self.job);
         self.reporter.event(&Event::StepStarted {
@@ -56,8 +56,8 @@ impl Run<'_> {
         });
         let record = recorded::receive(self.job, &receive);
         let (progress, abort) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-        if let Some(books) = &mut self.books {
-            books.step(dataset, planned, &self.ready.negotiation, send);
+        if let Some(bookmarks) = &mut self.bookmarks {
+            bookmarks.step(dataset, planned, &self.ready.negotiation, send);
         }
         let live = Live {
             dataset,
@@ -73,7 +73,7 @@ impl Run<'_> {
             record,
         };
         self.steps.insert(step, live);
-        match self.fleet.lane(channel) {
+        match self.connections.lane(channel) {
             Some(lane) => {
                 let send = self.sender.sending(stream, lane.source.as_ref());
                 lane.target.stream(Stream { id: step, receive, send, progress, abort });
@@ -91,8 +91,8 @@ impl Run<'_> {
         }
         self.summary.snapshots += live.snapshots;
         self.summary.bytes += bytes;
-        if let Some(books) = &mut self.books {
-            books.received(live.dataset, live.to_guid);
+        if let Some(bookmarks) = &mut self.bookmarks {
+            bookmarks.received(live.dataset, live.to_guid);
         }
         self.reporter.event(&Event::StepDone {
             step,

@@ -73,7 +73,7 @@ fn branch_lines(branch: &Branch) -> Vec<String> {
         ));
     }
     if let Some(push) = branch.targets.first() {
-        lines.extend(mirror(&push.mirror));
+        lines.extend(missing(&push.missing));
     }
     lines.push(thinned(&source, branch.thin.as_ref()));
     if !branch.targets.is_empty() {
@@ -82,19 +82,20 @@ fn branch_lines(branch: &Branch) -> Vec<String> {
     lines
 }
 
-fn mirror(mirror: &MissingPolicy) -> Option<String> {
+fn missing(missing: &MissingPolicy) -> Option<String> {
     let mut does = Vec::new();
-    if mirror.follow_renames {
+    if missing.follow_renames {
         does.push("follows renames".to_owned());
     }
-    let what = match (mirror.datasets, mirror.snapshots) {
+    let what = match (missing.datasets, missing.snapshots) {
         (true, true) => Some("datasets and snapshots"),
         (true, false) => Some("datasets"),
         (false, true) => Some("snapshots"),
         (false, false) => None,
     };
     if let Some(what) = what {
-        let when = if mirror.grace.is_zero() { "at once".into() } else { format!("after {}", duration(mirror.grace)) };
+        let when =
+            if missing.grace.is_zero() { "at once".into() } else { format!("after {}", duration(missing.grace)) };
         does.push(format!("destroys there what the source has no more: {what}, {when}"));
     }
     (!does.is_empty()).then(|| does.join("; "))

@@ -1,4 +1,4 @@
-//! The machine against a simulated fleet: random orders of all that can happen, and single cases.
+//! The machine against a simulated connections: random orders of all that can happen, and single cases.
 
 mod cases;
 mod check;

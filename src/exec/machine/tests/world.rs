@@ -1,4 +1,4 @@
-//! A fleet and its helpers, all simulated, with a clock of their own: what can happen, and how it happens.
+//! A connections and its helpers, all simulated, with a clock of their own: what can happen, and how it happens.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

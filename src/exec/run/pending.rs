@@ -1,4 +1,4 @@
-//! Closer looks at single datasets of the target: listing, clearing the rest of a cut receive, getting a conflict out of the way,
+//! Closer pending at single datasets of the target: listing, clearing the rest of a cut receive, getting a conflict out of the way,
 //! dates for one that stays. Each is a question over a channel that carries no stream just then: it must not wait behind one.
 
 use std::collections::HashMap;
@@ -26,7 +26,7 @@ enum Stage {
 }
 
 /// A request about one dataset.
-struct Look {
+struct Pending {
     dataset: usize,
     channel: ChannelId,
     stage: Stage,
@@ -44,15 +44,15 @@ enum Waiting {
 }
 
 /// All such requests that are not answered yet.
-pub(super) struct Looks {
-    open: HashMap<u64, Look>,
+pub(super) struct PendingRequests {
+    open: HashMap<u64, Pending>,
     waiting: Vec<(usize, Waiting)>,
     /// What is destroyed or moved just now, by datasets.
     records: HashMap<usize, Begun>,
     last: u64,
 }
 
-impl Looks {
+impl PendingRequests {
     pub fn new() -> Self {
         Self { open: HashMap::new(), waiting: Vec::new(), records: HashMap::new(), last: REQUESTS }
     }
@@ -74,7 +74,7 @@ impl Looks {
         facts: TargetFacts,
         snapshots: Vec<(SnapshotName, Guid, Txg)>,
     ) {
-        if let Some(Look { stage: Stage::Listing(listings), heard, .. }) = self.open.get_mut(&id) {
+        if let Some(Pending { stage: Stage::Listing(listings), heard, .. }) = self.open.get_mut(&id) {
             *heard = Instant::now();
             listings.add(dataset, facts, snapshots);
         }
@@ -101,18 +101,20 @@ impl Run<'_> {
             .greeted
             .iter()
             .copied()
-            .filter(|id| self.fleet.channel(*id).is_some() && on(*id).all(|live| live.sent));
+            .filter(|id| self.connections.channel(*id).is_some() && on(*id).all(|live| live.sent));
         idle.min_by_key(|id| (on(*id).count(), *id))
     }
 
     /// Sends a request about a dataset; gives the stage back when no channel is free for it.
     fn ask(&mut self, dataset: usize, stage: Stage, request: impl FnOnce(u64) -> Request) -> Result<(), Stage> {
         let idle = self.idle_channel();
-        let Some((id, channel)) = idle.and_then(|id| Some((id, self.fleet.channel(id)?))) else { return Err(stage) };
-        let number = self.looks.number();
+        let Some((id, channel)) = idle.and_then(|id| Some((id, self.connections.channel(id)?))) else {
+            return Err(stage);
+        };
+        let number = self.pending.number();
         channel.request(request(number));
         let now = Instant::now();
-        self.looks.open.insert(number, Look { dataset, channel: id, stage, asked: now, heard: now });
+        self.pending.open.insert(number, Pending { dataset, channel: id, stage, asked: now, heard: now });
         Ok(())
     }
 
@@ -123,7 +125,7 @@ impl Run<'_> {
     pub(super) fn ask_listing(&mut self, dataset: usize) {
         let datasets = vec![self.target(dataset)];
         if self.ask(dataset, Stage::Listing(Listings::default()), |id| Request::List { id, datasets }).is_err() {
-            self.looks.waiting.push((dataset, Waiting::Listing));
+            self.pending.waiting.push((dataset, Waiting::Listing));
         }
     }
 
@@ -138,21 +140,21 @@ impl Run<'_> {
         let source = Some(planned.source.to_string());
         if self.idle_channel().is_some() {
             let open = recorded::resolution(self.job, &self.ready.negotiation, dataset, &resolution);
-            self.looks.records.insert(dataset, open);
+            self.pending.records.insert(dataset, open);
         }
         if self.ask(dataset, Stage::Resolving, |id| Request::Resolve { id, resolution }).is_ok() {
             self.reporter.event(&Event::Notice { dataset: source, text });
         } else {
-            self.looks.waiting.push((dataset, Waiting::Resolving));
+            self.pending.waiting.push((dataset, Waiting::Resolving));
         }
     }
 
     /// A channel may be free: what waits for one goes on.
-    pub(super) fn resume_looks(&mut self) {
+    pub(super) fn resume_pending(&mut self) {
         if self.idle_channel().is_none() {
             return;
         }
-        for (dataset, waiting) in std::mem::take(&mut self.looks.waiting) {
+        for (dataset, waiting) in std::mem::take(&mut self.pending.waiting) {
             match waiting {
                 Waiting::Listing => self.ask_listing(dataset),
                 Waiting::Clearing(why) => self.clear(dataset, why),
@@ -163,13 +165,13 @@ impl Run<'_> {
     }
 
     /// A channel is gone: what was asked over it is asked again, but nobody knows what became of a resolution.
-    pub(super) fn lose_looks(&mut self, channel: ChannelId, why: &str) {
+    pub(super) fn lose_pending(&mut self, channel: ChannelId, why: &str) {
         let lost: Vec<u64> =
-            self.looks.open.iter().filter(|(_, look)| look.channel == channel).map(|(id, _)| *id).collect();
-        for look in lost.iter().filter_map(|id| self.looks.open.remove(id)).collect::<Vec<_>>() {
+            self.pending.open.iter().filter(|(_, look)| look.channel == channel).map(|(id, _)| *id).collect();
+        for look in lost.iter().filter_map(|id| self.pending.open.remove(id)).collect::<Vec<_>>() {
             let dataset = look.dataset;
             // Nobody knows what became of it.
-            self.looks.records.remove(&dataset);
+            self.pending.records.remove(&dataset);
             match look.stage {
                 Stage::Listing(_) | Stage::Clearing => self.ask_listing(dataset),
                 Stage::Resolving => self.input(Input::Resolved { dataset, resolved: Resolved::Lost(why.to_owned()) }),
@@ -180,14 +182,14 @@ impl Run<'_> {
 
     /// A request that nobody answers: its channel is given up. A resolution takes the time it takes, and whoever receives well is not given up
     /// for a slow answer.
-    pub(super) fn watch_looks(&mut self) {
+    pub(super) fn watch_pending(&mut self) {
         let Some(limit) = self.job.faults.stall_timeout else { return };
         let carries = |channel| self.steps.values().any(|live| live.channel == channel);
-        let late = |look: &&Look| {
+        let late = |look: &&Pending| {
             !matches!(look.stage, Stage::Resolving)
                 && (look.heard.elapsed() > limit && !carries(look.channel) || look.asked.elapsed() > limit * BELIEVED)
         };
-        let Some(channel) = self.looks.open.values().find(late).map(|look| look.channel) else { return };
+        let Some(channel) = self.pending.open.values().find(late).map(|look| look.channel) else { return };
         let host = host_name(self.job);
         self.unanswered(
             channel,
@@ -197,7 +199,7 @@ impl Run<'_> {
 
     /// A request is through.
     pub(super) fn look_done(&mut self, id: u64, failure: Option<Failure>, warning: Option<String>) {
-        let Some(Look { dataset, stage, .. }) = self.looks.open.remove(&id) else { return };
+        let Some(Pending { dataset, stage, .. }) = self.pending.open.remove(&id) else { return };
         self.close_record(dataset, failure.as_ref());
         match (stage, failure) {
             (Stage::Resolving, failure) => self.resolve_done(dataset, failure, warning),
@@ -217,7 +219,7 @@ impl Run<'_> {
 
     /// What was to be listed exists and can't be read.
     pub(super) fn unread(&mut self, id: u64, words: &str) {
-        if let Some(look) = self.looks.open.remove(&id) {
+        if let Some(look) = self.pending.open.remove(&id) {
             let blocked = Blocked::Unreadable { words: words.to_owned() };
             self.planned(look.dataset, Err(blocked.to_string()));
         }
@@ -225,7 +227,7 @@ impl Run<'_> {
 
     /// What was begun is through.
     fn close_record(&mut self, dataset: usize, failure: Option<&Failure>) {
-        let Some(open) = self.looks.records.remove(&dataset) else { return };
+        let Some(open) = self.pending.records.remove(&dataset) else { return };
         let rule = open.rule().to_owned();
         recorded::tell(self.job, &rule, open.ended(failure), self.reporter);
     }
@@ -255,8 +257,8 @@ impl Run<'_> {
     pub(super) fn planned(&mut self, dataset: usize, planned: Result<Box<PlannedDataset>, String>) {
         if let Ok(planned) = &planned {
             self.ready.plan.datasets[dataset] = (**planned).clone();
-            if let Some(books) = &mut self.books {
-                books.replanned(dataset, planned, &self.ready.negotiation);
+            if let Some(bookmarks) = &mut self.bookmarks {
+                bookmarks.replanned(dataset, planned, &self.ready.negotiation);
             }
         }
         self.input(Input::Replanned { dataset, planned });
@@ -266,13 +268,13 @@ impl Run<'_> {
     pub(super) fn clear(&mut self, dataset: usize, why: String) {
         let target = self.target(dataset);
         if self.idle_channel().is_some() {
-            self.looks.records.insert(dataset, recorded::partial(self.job, &target));
+            self.pending.records.insert(dataset, recorded::partial(self.job, &target));
         }
         if self.ask(dataset, Stage::Clearing, |id| Request::Clear { id, dataset: target }).is_ok() {
             let source = &self.ready.plan.datasets[dataset].source;
             self.reporter.event(&resume::cleared(source, &why));
         } else {
-            self.looks.waiting.push((dataset, Waiting::Clearing(why)));
+            self.pending.waiting.push((dataset, Waiting::Clearing(why)));
         }
     }
 
@@ -285,12 +287,12 @@ impl Run<'_> {
         let names = there.iter().map(|name| planned.target.at(name.as_str())).collect();
         let asked = self.ask(dataset, Stage::Dating(planned, there), |id| Request::Dates { id, names });
         if let Err(Stage::Dating(planned, _)) = asked {
-            self.looks.waiting.push((dataset, Waiting::Dating(planned)));
+            self.pending.waiting.push((dataset, Waiting::Dating(planned)));
         }
     }
 
     pub(super) fn dated(&mut self, id: u64, found: &[(u32, i64)]) {
-        let Some(Look { dataset, stage, .. }) = self.looks.open.remove(&id) else { return };
+        let Some(Pending { dataset, stage, .. }) = self.pending.open.remove(&id) else { return };
         if let Stage::Dating(mut planned, names) = stage {
             dates::there(&mut planned, &names, found);
             self.planned(dataset, Ok(planned));

@@ -10,7 +10,7 @@ use crate::plan::MaxDelete;
 
 /// How closely the target follows.
 #[derive(Debug, Clone, Default, Args)]
-pub struct Mirror {
+pub struct Missing {
     /// Destroy on the target what zfsync has put there and the source has no more; foreign, held and cloned things stay
     #[arg(long, value_name = "WHAT", help_heading = "Gone at the source")]
     pub delete_missing: Option<DeleteMissing>,

@@ -56,12 +56,12 @@ pub async fn is_copy(
 }
 
 /// Whom to heed.
-pub struct Heeded<'a> {
+pub struct TargetNeeds<'a> {
     named: Vec<Named<'a>>,
     noted: Vec<(DatasetName, Registered)>,
 }
 
-impl<'a> Heeded<'a> {
+impl<'a> TargetNeeds<'a> {
     /// These targets, each with what it has said if it was asked, and (`others`) those that are noted.
     pub async fn new(
         sender: &Endpoint,

@@ -77,7 +77,7 @@ pub struct Lane {
 
 /// All connections and channels of a run.
 #[derive(Debug)]
-pub struct Fleet {
+pub struct ConnectionPool {
     job: Arc<PushJob>,
     /// Where streams come from; without it only the target is asked.
     sender: Option<Endpoint>,
@@ -92,8 +92,8 @@ pub struct Fleet {
     opened: UnboundedReceiver<Opened>,
 }
 
-impl Fleet {
-    /// An empty fleet and the events of all its channels.
+impl ConnectionPool {
+    /// An empty connections and the events of all its channels.
     #[must_use]
     pub fn new(job: Arc<PushJob>, sender: Option<Endpoint>) -> (Self, UnboundedReceiver<FromChannel>) {
         let (events, from_channels) = unbounded_channel();
@@ -109,7 +109,7 @@ impl Fleet {
     pub async fn opened(&mut self) -> Opened {
         match self.opened.recv().await {
             Some(opened) => opened,
-            // The fleet itself holds a sender.
+            // The connections itself holds a sender.
             None => std::future::pending().await,
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::ask::{Asker, Listed, host_name};
-use super::fleet::Fleet;
+use super::connections::ConnectionPool;
 use super::link::{check_helper, close, first_channel};
 use super::ready::{Cleared, Unread};
 use super::{recorded, source};
@@ -46,7 +46,7 @@ pub async fn look_around(
     }
     let only_there = negotiation.only_there(&names);
     let renamed = renamed(negotiation, asker, &only_there).await?;
-    let moves = if job.mirror.follow_renames {
+    let moves = if job.missing.follow_renames {
         follow(negotiation, asker, reporter, &renamed).await?
     } else {
         tell_renamed(negotiation, reporter, &renamed);
@@ -103,7 +103,7 @@ async fn renamed(
     // Without bookmarks only the snapshots themselves tell; that is worth a listing where it saves sending it all.
     let rest: Vec<DatasetName> =
         only_there.iter().filter(|name| right.iter().all(|guess| guess.from != **name)).take(FEW).cloned().collect();
-    if asker.job.mirror.follow_renames && !rest.is_empty() {
+    if asker.job.missing.follow_renames && !rest.is_empty() {
         let there = targets(asker.list(rest).await?);
         let more = negotiation.guesses_by_guid(&there);
         let new = more.into_iter().filter(|guess| right.iter().all(|known| known.index != guess.index));
@@ -175,7 +175,7 @@ pub async fn look_for_others(
     asker: &mut Asker<'_>,
     strangers: BTreeSet<DatasetName>,
 ) -> Result<(), StartError> {
-    let by = asker.job.mirror.by;
+    let by = asker.job.missing.by;
     let notes = notes_of(asker.notes(Some(asker.job.target.dataset.clone()), &[]).await?);
     let of_another = |name: &DatasetName| notes.get(name)?.put.as_ref().map(|put| put.by != by);
     negotiation.put_by_others(strangers.into_iter().filter(|name| of_another(name) == Some(true)));
@@ -197,13 +197,13 @@ pub async fn sweep(
     negotiation: &Negotiation,
     reporter: &mut dyn Reporter,
 ) -> Result<Swept, StartError> {
-    let (mut fleet, mut events) = Fleet::new(job.clone(), None);
-    fleet.connect(1, std::time::Duration::ZERO);
+    let (mut connections, mut events) = ConnectionPool::new(job.clone(), None);
+    connections.connect(1, std::time::Duration::ZERO);
     let swept = async {
-        let (first, hello) = first_channel(&mut fleet, &mut events).await?;
+        let (first, hello) = first_channel(&mut connections, &mut events).await?;
         let clocks = clocks(&hello);
         check_helper(job, sender, &hello)?;
-        let mut asker = Asker::new(&mut fleet, &mut events, first, job);
+        let mut asker = Asker::new(&mut connections, &mut events, first, job);
         asker.claim(job.run).await?;
         asker.claimed().await?;
         if let Some(words) = asker.unlocked.take() {
@@ -221,7 +221,7 @@ pub async fn sweep(
         carry_out(&mut asker, cleared, reporter).await
     };
     let swept = swept.await;
-    close(fleet).await;
+    close(connections).await;
     swept
 }
 
@@ -230,7 +230,7 @@ pub fn clocks(hello: &Hello) -> Clocks {
     Clocks::new(jiff::Timestamp::now().as_second(), hello.clock)
 }
 
-/// Looks at the source once more before anything goes: the run may have taken long. What is there again stays, and is returned.
+/// PendingRequests at the source once more before anything goes: the run may have taken long. What is there again stays, and is returned.
 async fn keep_what_is_back(
     job: &PushJob,
     sender: &Endpoint,
@@ -251,22 +251,22 @@ pub async fn look(
     when: When,
     clocks: Clocks,
 ) -> Result<Cleared, StartError> {
-    let (target, mirror) = (asker.job.target.dataset.clone(), &asker.job.mirror);
+    let (target, policy) = (asker.job.target.dataset.clone(), &asker.job.missing);
     let there = targets(asker.tree(target.clone()).await?);
     let notes = if there.is_empty() { Vec::new() } else { asker.notes(Some(target), &[]).await? };
-    let missing = negotiation.missing(&there, &notes_of(notes), mirror, when);
-    let since = if mirror.grace.is_zero() { Vec::new() } else { asker.notes(None, &missing.undated()).await? };
+    let missing = negotiation.missing(&there, &notes_of(notes), policy, when);
+    let since = if policy.grace.is_zero() { Vec::new() } else { asker.notes(None, &missing.undated()).await? };
     let since = since.into_iter().filter(|noted| noted.note == Note::MissingSince);
     let since = since.filter_map(|noted| Some((noted.name, noted.value.parse().ok()?))).collect();
     let clocks = clocks.at(jiff::Timestamp::now().as_second());
     let now = clocks.now();
-    let witnesses = missing.witnesses(&since, now, mirror.grace);
+    let witnesses = missing.witnesses(&since, now, policy.grace);
     let dates = if witnesses.is_empty() { Vec::new() } else { asker.dates(&witnesses).await? };
     let made = dates.into_iter().filter_map(|(place, date)| Some((witnesses.get(place as usize)?.clone(), date)));
-    let due = missing.due(Times { since: &since, made: &made.collect(), now }, mirror.grace);
-    let too_much = due.too_much(missing.total, mirror.max);
+    let due = missing.due(Times { since: &since, made: &made.collect(), now }, policy.grace);
+    let too_much = due.too_much(missing.total, policy.max);
     let is_any = !(missing.datasets.is_empty() && missing.snapshots.is_empty());
-    let wrong_clock = clocks.wrong(mirror.grace).filter(|_| is_any);
+    let wrong_clock = clocks.wrong(policy.grace).filter(|_| is_any);
     Ok(Cleared { missing, due, too_much, clocks, wrong_clock, refused: HashMap::new() })
 }
 
