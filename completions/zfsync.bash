@@ -297,12 +297,16 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__prune)
-            opts="-r -n -p -i -F -o -q -v -h --target --recursive --depth --no-recursive --include --exclude --keep --keep-last --keep-class --time-zone --snapshot --exclude-snapshot --foreign --only-named-targets --format --local-time --dry-run --wait-lock --state-dir --port --identity --ssh-config --ssh-option --remote-zfsync --quiet --verbose --help"
+            opts="-r -n -p -i -F -o -q -v -h --source --target --recursive --depth --no-recursive --include --exclude --keep --keep-last --keep-class --time-zone --snapshot --exclude-snapshot --foreign --only-named-targets --format --local-time --dry-run --wait-lock --state-dir --port --identity --ssh-config --ssh-option --remote-zfsync --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --source)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --target)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -915,12 +919,48 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__targets)
-            opts="-h --json --help"
+            opts="-p -i -F -o -h --json --port --identity --ssh-config --ssh-option --remote-zfsync --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -p)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --identity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ssh-config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -F)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ssh-option)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --remote-zfsync)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -148,6 +148,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -s n -l dry-run 
 complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -s q -l quiet -d 'Say nothing unless something is wrong'
 complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -s v -l verbose -d 'Name every snapshot, and every dataset that is left out; twice or three times for still more'
 complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l source -d 'A source on another host, [USER@]HOST:DATASET, in place of DATASETs of this machine' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l target -d 'A target of the single DATASET that is on this machine, where a name without HOST would be one more DATASET; can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l depth -d 'Go at most N levels below the dataset that is named; 0 is that alone' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l include -d 'Only datasets that match, and all below them; relative to what is named, \'*\' within a component, \'**\' across' -r
@@ -195,6 +196,11 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s v -l verbose -d
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l json -d 'One JSON object a line for each dataset and target'
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l prometheus -d 'Metrics for the textfile collector of Prometheus\' node exporter'
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s p -l port -d 'Port of the SSH server' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s i -l identity -d 'Private key for ssh' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -l remote-zfsync -d 'How to call zfsync on the target host' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -l json -d 'One JSON object a line for each target'
 complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s h -l help -d 'Print help'
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s p -l port -d 'Port of the SSH server' -r

@@ -224,8 +224,11 @@ of which it has a bookmark by zfsync.")]
 pub struct Prune {
     /// Datasets of this machine, each with all below it; behind a single one its targets, [USER@]HOST:DATASET, which are
     /// thinned by the same rules
-    #[arg(required = true, value_name = "DATASET")]
+    #[arg(required_unless_present = "source", value_name = "DATASET")]
     pub datasets: Vec<String>,
+    /// A source on another host, [USER@]HOST:DATASET, in place of DATASETs of this machine
+    #[arg(long, value_name = "SOURCE")]
+    pub source: Option<String>,
     /// A target of the single DATASET that is on this machine, where a name without HOST would be one more DATASET; can be given several
     /// times
     #[arg(long, value_name = "TARGET")]

@@ -25,8 +25,8 @@ use crate::remote::link::Link;
 use crate::remote::ssh::SshOptions;
 use crate::remote::target::Target;
 pub use cron::{Branch, CronJob};
-use ends::{allow_more, link_to_source, location, needs_of_target, one_host_only, remote_helper, source};
-pub use ends::{check_overlap, host_name_here, source_tag, with_packages};
+pub use ends::{Ways, check_overlap, host_name_here, source_tag, with_packages};
+use ends::{allow_more, link_to_source, location, needs_of_target, remote_helper, source};
 pub use hooks::{HookCommand, Hooks, When};
 pub use prune::PruneJob;
 pub use restore::Restore;
@@ -122,6 +122,8 @@ impl Log {
 /// A run that takes snapshots, checked.
 #[derive(Debug, Clone)]
 pub struct SnapshotJob {
+    /// How the datasets' host is reached.
+    pub origin: Link,
     /// The tops of the trees, each once, in the order of the command line.
     pub datasets: Vec<DatasetName>,
     /// Which datasets take part; relative to each top.
@@ -144,6 +146,7 @@ impl SnapshotJob {
             }
         }
         Ok(Self {
+            origin: Link::default(),
             datasets,
             filter: filter(&args.selection)?,
             naming: naming(&args.naming),
@@ -212,9 +215,7 @@ impl PushJob {
             check_overlap(&source.dataset, &target)?;
         }
         let (origin, source) = (source.host, source.dataset);
-        if origin.is_some() && target.host.is_some() {
-            one_host_only(&args.ssh)?;
-        }
+        Ways::same(&args.ssh).check(origin.as_ref(), target.host.as_ref())?;
         let needs = needs_of_target(args, origin.is_none());
         Ok(Self {
             filter: filter(&args.selection)?,
@@ -237,7 +238,10 @@ impl PushJob {
             ssh: ssh(&args.ssh, !args.output.talk.quiet && !args.output.json),
             remote_helper: remote_helper(args.ssh.remote_zfsync.as_deref(), &needs)?,
             allow: allowed(args),
-            origin: link_to_source(origin, args)?,
+            origin: Link {
+                silence: Faults::new(&args.faults).stall_timeout,
+                ..link_to_source(origin, &args.ssh, &[], !args.output.talk.quiet && !args.output.json)?
+            },
             run: run_number(),
             until: None,
             state_dir: args.state_dir.clone(),

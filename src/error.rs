@@ -178,6 +178,18 @@ pub enum StartError {
         /// TARGET.
         target: String,
     },
+    /// The helper is that of the other end.
+    #[error(
+        "{host} has started zfsync {is} --stdio where zfsync {wanted} --stdio is needed: is the key one for the other direction? Look at its command in authorized_keys on {host}"
+    )]
+    WrongHelper {
+        /// The host.
+        host: String,
+        /// What it has started.
+        is: &'static str,
+        /// What it should have.
+        wanted: &'static str,
+    },
     /// The helper may not send the source.
     #[error(
         "the helper on {host} may only send {roots}, and SOURCE is {source_dataset}: name a source there, or change --root where {host} starts it (authorized_keys)"

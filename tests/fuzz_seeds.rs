@@ -47,6 +47,8 @@ fn receive(name: &str) -> Receive {
             foreign: vec![Guid(170)],
         }),
         base: Some(snapshot("s0")),
+        to_guid: None,
+        from_guid: None,
     }
 }
 

@@ -198,6 +198,8 @@ fn plain(dataset: &str) -> Receive {
         mountable: false,
         put: None,
         base: None,
+        to_guid: None,
+        from_guid: None,
     }
 }
 

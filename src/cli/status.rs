@@ -22,7 +22,7 @@ dataset without new snapshots is in sync, however old its newest is. No lock is 
 Exit codes: 0 fine, 1 something is further behind than --warn, 2 than --crit, or missing, in conflict or unreachable \
 (or a usage error), 3 there is nothing to replicate, or SOURCE can't be listed, 130/143 interrupted.")]
 pub struct Status {
-    /// The dataset of this machine, with all below it; alone: a job of the configuration file
+    /// The dataset, with all below it: DATASET on this machine, or [USER@]HOST:DATASET; alone: a job of the configuration file
     #[arg(value_name = "SOURCE")]
     pub source: String,
     /// The targets: [USER@]HOST:DATASET, or a DATASET on this machine; all are asked at the same time

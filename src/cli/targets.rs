@@ -14,11 +14,14 @@ A target is noted on SOURCE (as a user property) by the first push to it. What i
 SOURCE alone: no target is asked (zfsync status asks). Prune and cron keep what a noted target may need, until it has got it \
 or zfsync forget drops it.")]
 pub struct Targets {
-    /// The dataset of this machine, as it was pushed
+    /// The dataset, as it was pushed or pulled: DATASET on this machine, or [USER@]HOST:DATASET
     pub source: String,
     /// One JSON object a line for each target
     #[arg(long, help_heading = "Output")]
     pub json: bool,
+    /// The way to SOURCE's host, where that is another one.
+    #[command(flatten)]
+    pub ssh: Ssh,
 }
 
 /// `zfsync forget`.
@@ -30,7 +33,7 @@ pub struct Targets {
 Drops what SOURCE keeps in mind of a target: its note, and the bookmarks that zfsync has made for it on SOURCE and below. \
 Nothing on the target is touched. It can be pushed to again; but what is pruned meanwhile may be what it lacks.")]
 pub struct Forget {
-    /// The dataset of this machine, as it was pushed
+    /// The dataset, as it was pushed or pulled: DATASET on this machine, or [USER@]HOST:DATASET
     pub source: String,
     /// The target: as it was written for push, or its ID
     pub target: String,

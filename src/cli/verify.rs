@@ -25,7 +25,7 @@ keys; others need the keys of both sides. It takes as long as reading everything
 Exit codes: 0 all is the same, 1 something is missing, behind or different, or could not be compared, 2 usage error, 3 could \
 not start, 130/143 interrupted.")]
 pub struct Verify {
-    /// The dataset of this machine, with all below it
+    /// The dataset, with all below it: DATASET on this machine, or [USER@]HOST:DATASET
     pub source: String,
     /// Its copy: [USER@]HOST:DATASET, or a DATASET on this machine
     pub target: String,

@@ -5,11 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::hooks::Hooks;
-use super::{Faults, Log, OnlyThere, PruneJob, PushJob, SnapshotJob, filter, mirror, mirror_needs, naming, source};
+use super::{
+    Faults, Log, OnlyThere, PruneJob, PushJob, SnapshotJob, Ways, filter, link_to_source, location, mirror,
+    mirror_needs, naming,
+};
 use crate::cli;
 use crate::error::StartError;
 use crate::plan::{Class, PerClass, Rules, Scope, Zone};
-use crate::remote::target::Target;
+use crate::remote::link::Link;
+use crate::remote::target::{Host, Target};
 use zfs::Allow;
 use zfs::name::DatasetName;
 
@@ -18,6 +22,8 @@ use zfs::name::DatasetName;
 pub struct CronJob {
     /// What the file calls it.
     pub name: Option<String>,
+    /// How the sources' host is reached.
+    pub origin: Link,
     /// How snapshots are taken, if they are: of all branches at the same moment.
     pub snapshot: Option<SnapshotJob>,
     /// Its trees, one at least; served one after the other.
@@ -37,6 +43,8 @@ pub struct CronJob {
 /// A tree of a job.
 #[derive(Debug, Clone)]
 pub struct Branch {
+    /// How its host is reached.
+    pub origin: Link,
     /// Its top.
     pub source: DatasetName,
     /// Where it goes, all at the same time.
@@ -51,6 +59,8 @@ pub struct Branch {
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub(super) struct Wish {
+    /// The host that all sources are on; `None`: this machine.
+    pub host: Option<Host>,
     pub sources: Vec<DatasetName>,
     /// Whether each source goes below the targets, under its last name, and not to the targets themselves.
     pub below: bool,
@@ -69,7 +79,10 @@ pub(super) struct Wish {
     pub faults: cli::Faults,
     pub channels: u16,
     pub mirror: cli::Mirror,
+    /// The way to the targets, and to the source if nothing else is said of that.
     pub ssh: cli::Ssh,
+    /// The way to the source.
+    pub source_ssh: Option<cli::Ssh>,
     pub state_dir: Option<PathBuf>,
 }
 
@@ -80,8 +93,10 @@ impl CronJob {
         let keep = Rules { classes: Some(PerClass::new(counts)), ..Rules::default() };
         let classes = keep.classes.clone().filter(|_| args.thin_targets);
         let keep_targets = Rules { classes, periods: args.keep_targets.clone(), last: None };
+        let source = location(&args.source)?;
         let job = Self::build(Wish {
-            sources: vec![source(&args.source)?],
+            host: source.host,
+            sources: vec![source.dataset],
             below: false,
             targets: args.targets.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
             snapshot: true,
@@ -99,6 +114,7 @@ impl CronJob {
             channels: args.channels,
             mirror: args.mirror.clone(),
             ssh: args.ssh.clone(),
+            source_ssh: None,
             state_dir: args.state_dir.clone(),
         })?;
         let log = Log::new(args.log.as_ref(), args.log_format, "--log")?;
@@ -129,7 +145,9 @@ impl CronJob {
             }
             branches.push(branch);
         }
+        let origin = wish.origin()?;
         let snapshot = SnapshotJob {
+            origin: origin.clone(),
             datasets: wish.sources,
             filter: filter(&wish.selection)?,
             naming: naming(&wish.naming),
@@ -138,6 +156,7 @@ impl CronJob {
         };
         Ok(Self {
             name: None,
+            origin,
             snapshot: wish.snapshot.then_some(snapshot),
             branches,
             hooks: Hooks::default(),
@@ -174,7 +193,10 @@ impl Branch {
         let zone = wish.time_zone.as_ref().map_or(&naming.zone, Zone::zone).clone();
         let scope = Scope::new(naming, false, &[], &[]).map_err(StartError::Usage)?;
         let filter = filter(&wish.selection)?;
+        let origin = wish.origin()?;
+        let (place, ways) = (Target { host: wish.host.clone(), dataset: source.clone() }, wish.ways());
         let thin = |rules: &Rules| PruneJob {
+            origin: origin.clone(),
             sources: vec![source.clone()],
             targets: Vec::new(),
             filter: filter.clone(),
@@ -187,6 +209,7 @@ impl Branch {
             state_dir: wish.state_dir.clone(),
         };
         let mut branch = Self {
+            origin: origin.clone(),
             source: source.clone(),
             targets: Vec::new(),
             thin: wish.keep.as_ref().map(thin),
@@ -199,10 +222,11 @@ impl Branch {
             }
             let mut allow = mirror_needs(&wish.mirror);
             allow.extend(wish.allow_unencrypted.then_some(Allow::Unencrypted));
-            let mut job = PushJob::link(source.clone(), target.clone(), &wish.ssh, allow, false)?;
+            let mut job = PushJob::link(place.clone(), target.clone(), ways, allow, false)?;
             job.filter = filter.clone();
             job.mirror = mirror(&wish.mirror, &wish.naming.format, source);
             job.faults = Faults::new(&wish.faults);
+            job.origin.silence = job.faults.stall_timeout;
             job.skip_empty = wish.skip_empty;
             job.allow_unencrypted = wish.allow_unencrypted;
             job.allow_unproven_bookmarks = wish.allow_unproven_bookmarks;
@@ -210,7 +234,7 @@ impl Branch {
             job.state_dir.clone_from(&wish.state_dir);
             branch.targets.push(job);
             if let Some(rules) = &wish.keep_targets {
-                let link = PushJob::link(source.clone(), target, &wish.ssh, vec![Allow::Destroy], false)?;
+                let link = PushJob::link(place.clone(), target, ways, vec![Allow::Destroy], false)?;
                 let thin = PruneJob { targets: vec![Arc::new(link)], thin_sources: false, ..thin(rules) };
                 branch.thin_targets.push(thin);
             }
@@ -224,6 +248,17 @@ impl Branch {
 }
 
 impl Wish {
+    fn ways(&self) -> Ways<'_> {
+        Ways { source: self.source_ssh.as_ref().unwrap_or(&self.ssh), target: &self.ssh }
+    }
+
+    /// How the sources' host is reached by whoever takes snapshots there and thins them out.
+    fn origin(&self) -> Result<Link, StartError> {
+        let wanted = [(self.snapshot, Allow::Snapshot), (self.keep.is_some(), Allow::Destroy)];
+        let allow: Vec<Allow> = wanted.into_iter().filter(|(wanted, _)| *wanted).map(|(_, allow)| allow).collect();
+        link_to_source(self.host.clone(), self.ways().source, &allow, false)
+    }
+
     /// Where a source goes.
     fn place(&self, source: &DatasetName, target: &Target) -> Result<Target, StartError> {
         if !self.below {

@@ -18,8 +18,33 @@ pub(super) fn location(text: &str) -> Result<Target, StartError> {
     })
 }
 
+/// What the user says of the ways to the two ends.
+#[derive(Clone, Copy)]
+pub struct Ways<'a> {
+    /// To the source.
+    pub source: &'a cli::Ssh,
+    /// To the target.
+    pub target: &'a cli::Ssh,
+}
+
+impl<'a> Ways<'a> {
+    /// The same for both: one of them is this machine, as a rule.
+    #[must_use]
+    pub fn same(args: &'a cli::Ssh) -> Self {
+        Self { source: args, target: args }
+    }
+
+    /// Checks that what is said can be meant where these hosts are two.
+    pub(super) fn check(self, source: Option<&Host>, target: Option<&Host>) -> Result<(), StartError> {
+        match (source, target) {
+            (Some(_), Some(_)) if std::ptr::eq(self.source, self.target) => one_host_only(self.source),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// What is said of one host can't be said of two.
-pub(super) fn one_host_only(args: &cli::Ssh) -> Result<(), StartError> {
+fn one_host_only(args: &cli::Ssh) -> Result<(), StartError> {
     let said = [("-p", args.port.is_some()), ("-i", args.identity.is_some())];
     match said.iter().find(|(_, said)| *said) {
         None => Ok(()),
@@ -31,14 +56,14 @@ pub(super) fn one_host_only(args: &cli::Ssh) -> Result<(), StartError> {
 }
 
 /// How the source's host is reached.
-pub(super) fn link_to_source(host: Option<Host>, args: &cli::Push) -> Result<Link, StartError> {
-    let faults = Faults::new(&args.faults);
-    Ok(Link {
-        host,
-        ssh: ssh(&args.ssh, !args.output.talk.quiet && !args.output.json),
-        helper: helper_command("send", REMOTE_SENDER, args.ssh.remote_zfsync.as_deref(), &[])?,
-        silence: faults.stall_timeout,
-    })
+pub(super) fn link_to_source(
+    host: Option<Host>,
+    args: &cli::Ssh,
+    allow: &[Allow],
+    may_ask: bool,
+) -> Result<Link, StartError> {
+    let helper = helper_command("send", REMOTE_SENDER, args.remote_zfsync.as_deref(), allow)?;
+    Ok(Link { host, ssh: ssh(args, may_ask), helper, silence: Faults::default().stall_timeout })
 }
 
 /// What the target's helper is told to allow. `trusted`: what it gets comes from this machine, and not from another host.

@@ -12,11 +12,10 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 use toml::Spanned;
 
 use super::hooks::HookCommand;
-use super::source;
+use super::location;
 use crate::cli::{self, LogFormat};
 use crate::plan::{Format, MaxDelete, PerClass, Periods, Zone};
 use crate::remote::target::Target;
-use zfs::name::DatasetName;
 
 /// All of it.
 #[derive(Debug, Derive)]
@@ -56,6 +55,7 @@ pub struct Table {
     pub allow_unproven_bookmarks: Option<bool>,
     #[serde(default)]
     pub ssh: Ssh,
+    pub source_ssh: Option<Ssh>,
     pub channels: Option<Channels>,
     pub retries: Option<u32>,
     pub retry_max_wait: Option<Time>,
@@ -91,7 +91,7 @@ pub struct Keep {
     pub grid: Option<Text<Periods>>,
 }
 
-/// The way to the targets.
+/// The way to the other hosts.
 #[derive(Debug, Clone, Default, Derive)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Ssh {
@@ -112,13 +112,13 @@ impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Text<T> {
     }
 }
 
-/// A dataset of this machine.
+/// A dataset of this machine, or of another host.
 #[derive(Debug, Clone)]
-pub struct Source(pub DatasetName);
+pub struct Source(pub Target);
 
 impl<'de> Deserialize<'de> for Source {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        source(&String::deserialize(deserializer)?).map(Self).map_err(D::Error::custom)
+        location(&String::deserialize(deserializer)?).map(Self).map_err(D::Error::custom)
     }
 }
 
@@ -159,7 +159,7 @@ impl Table {
             filled!(self, defaults: source sources);
         }
         filled!(self, defaults: time_zone delete_missing grace max_delete follow_renames);
-        filled!(self, defaults: channels retries retry_max_wait stall_timeout wait_lock job_timeout);
+        filled!(self, defaults: source_ssh channels retries retry_max_wait stall_timeout wait_lock job_timeout);
         filled!(self, defaults: log log_format state_dir);
         filled!(self, defaults: targets keep keep_targets only_named_targets include exclude depth recursive skip_empty allow_unencrypted
             allow_unproven_bookmarks);

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use super::{Faults, OnlyThere, PushJob, filter, naming, remote_helper, run_number, source, ssh};
+use super::{
+    Faults, OnlyThere, PushJob, Ways, filter, link_to_source, location, naming, remote_helper, run_number, source, ssh,
+};
 use crate::cli;
 use crate::error::StartError;
 use crate::plan::{Filter, MissingPolicy, Resolutions, Rules, Scope, Zone};
@@ -18,7 +20,9 @@ use zfs::name::DatasetName;
 /// A prune, checked.
 #[derive(Debug, Clone)]
 pub struct PruneJob {
-    /// The trees of this machine; a single one if there are targets.
+    /// How the sources' host is reached.
+    pub origin: Link,
+    /// The trees there; a single one if there are targets.
     pub sources: Vec<DatasetName>,
     /// The targets, each as a job that could be pushed.
     pub targets: Vec<Arc<PushJob>>,
@@ -47,7 +51,18 @@ impl PruneJob {
         let (targets, sources): (Vec<&String>, Vec<&String>) =
             args.datasets.iter().partition(|text| text.parse::<Target>().is_ok_and(|target| target.host.is_some()));
         let targets: Vec<&String> = targets.into_iter().chain(&args.target).collect();
-        let sources = sources.into_iter().map(|text| source(text)).collect::<Result<Vec<_>, _>>()?;
+        let mut sources = sources.into_iter().map(|text| source(text)).collect::<Result<Vec<_>, _>>()?;
+        let elsewhere = args.source.as_deref().map(location).transpose()?;
+        let host = elsewhere.as_ref().and_then(|source| source.host.clone());
+        if let Some(elsewhere) = elsewhere {
+            if !sources.is_empty() {
+                return Err(usage(
+                    "--source names the source: a DATASET of this machine beside it would be another one",
+                ));
+            }
+            sources.push(elsewhere.dataset);
+        }
+        let origin = link_to_source(host.clone(), &args.ssh, &[Allow::Destroy], !args.talk.quiet)?;
         let [first, others @ ..] = &sources[..] else {
             return Err(usage(
                 "name the dataset of this machine too: without it nobody knows which snapshots of a target are needed",
@@ -64,8 +79,13 @@ impl PruneJob {
         let zone = args.time_zone.as_ref().map_or(&naming.zone, Zone::zone).clone();
         let scope = Scope::new(naming, args.foreign, &args.snapshot, &args.exclude_snapshot);
         let target = |text: &&String| {
-            let mut job =
-                PushJob::link(first.clone(), text.parse()?, &args.ssh, vec![Allow::Destroy], !args.talk.quiet)?;
+            let mut job = PushJob::link(
+                Target { host: host.clone(), dataset: first.clone() },
+                text.parse()?,
+                Ways::same(&args.ssh),
+                vec![Allow::Destroy],
+                !args.talk.quiet,
+            )?;
             job.faults.wait_lock = args.wait_lock;
             job.dry_run = args.dry_run;
             Ok(Arc::new(job))
@@ -81,6 +101,7 @@ impl PruneJob {
             dry_run: args.dry_run,
             state_dir: args.state_dir.clone(),
             sources,
+            origin,
         })
     }
 
@@ -100,13 +121,15 @@ impl PruneJob {
 impl PushJob {
     /// What it takes to talk to a target's helper: a push without any wish.
     pub fn link(
-        source: DatasetName,
+        source: Target,
         target: Target,
-        args: &cli::Ssh,
+        ways: Ways<'_>,
         allow: Vec<Allow>,
         may_ask: bool,
     ) -> Result<Self, StartError> {
-        if target.host.is_none() {
+        let (origin, source) = (source.host, source.dataset);
+        ways.check(origin.as_ref(), target.host.as_ref())?;
+        if origin.is_none() && target.host.is_none() {
             super::check_overlap(&source, &target)?;
         }
         Ok(Self {
@@ -130,14 +153,14 @@ impl PushJob {
             faults: Faults::default(),
             channels: 1,
             connections: Some(1),
-            ssh: ssh(args, may_ask),
-            remote_helper: remote_helper(args.remote_zfsync.as_deref(), &allow)?,
+            ssh: ssh(ways.target, may_ask),
+            remote_helper: remote_helper(ways.target.remote_zfsync.as_deref(), &allow)?,
             run: run_number(),
             until: None,
             state_dir: None,
             restore: None,
             allow,
-            origin: Link::default(),
+            origin: super::link_to_source(origin, ways.source, &[], may_ask)?,
             source,
             target,
         })

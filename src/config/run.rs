@@ -12,6 +12,7 @@ use super::trust;
 use crate::cli;
 use crate::error::{FileError, StartError};
 use crate::plan::{Format, Rules};
+use crate::remote::target::Target;
 
 /// A file that is longer is none for us.
 const MAX_BYTES: u64 = 1 << 20;
@@ -94,8 +95,9 @@ pub fn read(path: &Path) -> Result<Vec<CronJob>, StartError> {
 
 /// Whether whoever writes the file has us run what he likes: hooks, and commands that ssh starts for its options.
 fn runs_commands(job: &CronJob) -> bool {
-    let mut pushes = job.branches.iter().flat_map(|branch| &branch.targets);
-    !job.hooks.commands.is_empty() || pushes.any(|push| !push.ssh.options.is_empty() || push.ssh.config.is_some())
+    let pushes = job.branches.iter().flat_map(|branch| &branch.targets);
+    let mut ways = pushes.flat_map(|push| [&push.ssh, &push.origin.ssh]).chain([&job.origin.ssh]);
+    !job.hooks.commands.is_empty() || ways.any(|ssh| !ssh.options.is_empty() || ssh.config.is_some())
 }
 
 /// The jobs of a file's text; all errors that can be found at once.
@@ -157,6 +159,11 @@ fn wish(table: Table) -> Result<Wish, String> {
         (None, Some(sources)) if sources.is_empty() => return Err("sources is empty".into()),
         (None, Some(sources)) => (sources.into_iter().map(|source| source.0).collect(), true),
     };
+    let host = sources.first().and_then(|first: &Target| first.host.clone());
+    if sources.iter().any(|source| source.host != host) {
+        return Err("the sources of a job must be on one host: write a job for each".into());
+    }
+    let sources = sources.into_iter().map(|source| source.dataset).collect();
     let snapshot = table.snapshot;
     let naming = cli::Naming {
         format: snapshot.format.map_or_else(Format::default, |format| format.0),
@@ -165,6 +172,7 @@ fn wish(table: Table) -> Result<Wish, String> {
     let faults = super::Faults::default();
     let time = |own: Option<super::file::Time>, default: Duration| own.map_or(default, |time| time.0);
     Ok(Wish {
+        host,
         sources,
         below,
         targets: table.targets.unwrap_or_default().into_iter().map(|target| target.0).collect(),
@@ -197,16 +205,21 @@ fn wish(table: Table) -> Result<Wish, String> {
             follow_renames: table.follow_renames.unwrap_or(false),
         },
         channels: table.channels.map_or(4, |channels| channels.0),
-        ssh: cli::Ssh {
-            port: table.ssh.port.map(Into::into),
-            identity: table.ssh.identity,
-            ssh_config: table.ssh.config,
-            ssh_option: table.ssh.options.unwrap_or_default(),
-            remote_zfsync: table.ssh.remote_zfsync,
-        },
+        ssh: way(table.ssh),
+        source_ssh: table.source_ssh.map(way),
         naming,
         state_dir: table.state_dir,
     })
+}
+
+fn way(ssh: super::file::Ssh) -> cli::Ssh {
+    cli::Ssh {
+        port: ssh.port.map(Into::into),
+        identity: ssh.identity,
+        ssh_config: ssh.config,
+        ssh_option: ssh.options.unwrap_or_default(),
+        remote_zfsync: ssh.remote_zfsync,
+    }
 }
 
 fn rules(key: &str, keep: Keep) -> Result<Rules, String> {

@@ -4,17 +4,20 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Branch, PushJob, choose_jobs, filter, read_jobs, source};
+use super::{Branch, PushJob, Ways, choose_jobs, filter, link_to_source, location, read_jobs};
 use crate::cli;
 use crate::error::StartError;
 use crate::plan::{Filter, Limits};
+use crate::remote::link::Link;
 use crate::remote::target::Target;
 use zfs::name::DatasetName;
 
 /// A status, checked.
 #[derive(Debug, Clone)]
 pub struct StatusJob {
-    /// The top of the tree of this machine.
+    /// How the source's host is reached.
+    pub origin: Link,
+    /// The top of the tree there.
     pub source: DatasetName,
     /// The targets, each as a job that could be pushed.
     pub targets: Vec<Arc<PushJob>>,
@@ -51,7 +54,7 @@ impl StatusJob {
     }
 
     fn named(args: &cli::Status, limits: Limits) -> Result<Self, StartError> {
-        let source = source(&args.source)?;
+        let source = location(&args.source)?;
         let mut seen = HashSet::new();
         if let Some(twice) = args.targets.iter().find(|target| !seen.insert(target.as_str())) {
             return Err(StartError::Usage(format!("TARGET {twice} is named twice")));
@@ -60,7 +63,7 @@ impl StatusJob {
         let may_ask = args.targets.len() == 1 && !args.json && !args.prometheus;
         let target = |text: &String| {
             let target: Target = text.parse()?;
-            let link = PushJob::link(source.clone(), target, &args.ssh, Vec::new(), may_ask)?;
+            let link = PushJob::link(source.clone(), target, Ways::same(&args.ssh), Vec::new(), may_ask)?;
             Ok(Arc::new(PushJob { state_dir: args.state_dir.clone(), ..link }))
         };
         Ok(Self {
@@ -69,7 +72,8 @@ impl StatusJob {
             bytes: args.bytes,
             limits,
             timeout: args.timeout,
-            source,
+            origin: link_to_source(source.host, &args.ssh, &[], may_ask)?,
+            source: source.dataset,
         })
     }
 
@@ -104,6 +108,7 @@ impl StatusJob {
             Arc::new(PushJob { state_dir, channels: 1, connections: Some(1), ..push })
         };
         Some(Self {
+            origin: branch.origin,
             source: branch.source,
             targets: branch.targets.into_iter().map(target).collect(),
             filter,

@@ -1,13 +1,16 @@
 //! What is to be listed or forgotten, checked.
 
-use super::{PushJob, source};
+use super::{PushJob, Ways, link_to_source, location};
 use crate::cli;
 use crate::error::StartError;
+use crate::remote::link::Link;
 use zfs::name::DatasetName;
 
 /// A target to forget, checked.
 #[derive(Debug, Clone)]
 pub struct ForgetJob {
+    /// How the source's host is reached.
+    pub origin: Link,
     /// What it is noted on.
     pub source: DatasetName,
     /// As it was named.
@@ -21,15 +24,17 @@ pub struct ForgetJob {
 impl ForgetJob {
     /// Checks the arguments.
     pub fn new(args: &cli::Forget) -> Result<Self, StartError> {
-        let source = source(&args.source)?;
+        let source = location(&args.source)?;
         let is_id = args.target.len() == 16 && args.target.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let link = || PushJob::link(source.clone(), args.target.parse()?, &args.ssh, Vec::new(), false);
+        let link = || PushJob::link(source.clone(), args.target.parse()?, Ways::same(&args.ssh), Vec::new(), false);
         let link = if is_id { None } else { Some(link()?) };
-        Ok(Self { link, target: args.target.clone(), dry_run: args.dry_run, source })
+        let origin = link_to_source(source.host, &args.ssh, &[], !args.quiet)?;
+        Ok(Self { origin, link, target: args.target.clone(), dry_run: args.dry_run, source: source.dataset })
     }
 }
 
-/// The dataset whose targets are to be listed.
-pub fn targets_of(args: &cli::Targets) -> Result<DatasetName, StartError> {
-    source(&args.source)
+/// The dataset whose targets are to be listed, and how its host is reached.
+pub fn targets_of(args: &cli::Targets) -> Result<(Link, DatasetName), StartError> {
+    let source = location(&args.source)?;
+    Ok((link_to_source(source.host, &args.ssh, &[], !args.json)?, source.dataset))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{PushJob, filter, source};
+use super::{PushJob, Ways, filter, link_to_source, location};
 use crate::cli;
 use crate::error::StartError;
 use crate::plan::Filter;
@@ -24,7 +24,10 @@ impl VerifyJob {
     pub fn new(args: &cli::Verify) -> Result<Self, StartError> {
         let allow = if args.content { vec![Allow::Verify] } else { Vec::new() };
         let may_ask = !args.output.talk.quiet && !args.output.json;
-        let link = PushJob::link(source(&args.source)?, args.target.parse()?, &args.ssh, allow, may_ask)?;
+        let source = location(&args.source)?;
+        let origin = link_to_source(source.host.clone(), &args.ssh, &allow, may_ask)?;
+        let link =
+            PushJob { origin, ..PushJob::link(source, args.target.parse()?, Ways::same(&args.ssh), allow, may_ask)? };
         Ok(Self { link: Arc::new(link), filter: filter(&args.selection)?, content: args.content })
     }
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::task::JoinSet;
 
 use super::hook;
+use super::link::sender_of;
 use super::notice;
 use super::parts::{Part, Report, Tell, Told, report_of, worst};
 use super::prune::{prune_by_bookmarks, prune_until};
@@ -47,7 +48,7 @@ pub async fn cron(job: &CronJob, tell: Tell<'_>) -> Result<Report, StartError> {
 
 /// Does the job, until something stops it.
 pub async fn carry_out(job: &CronJob, stop: &Stop, tell: Tell<'_>) -> Done {
-    let mut work = match Work::new(job, stop, tell) {
+    let mut work = match Work::new(job, stop, tell).await {
         Ok(work) => work,
         Err(error) => return Done { parts: Vec::new(), error: Some(error) },
     };
@@ -56,6 +57,7 @@ pub async fn carry_out(job: &CronJob, stop: &Stop, tell: Tell<'_>) -> Done {
     if let (Some(log), Some(error)) = (&work.log, &error) {
         log.note(job.label(), &error.to_string());
     }
+    work.sender.close().await;
     Done { parts: work.parts, error }
 }
 
@@ -78,12 +80,23 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(job: &'a CronJob, stop: &'a Stop, tell: Tell<'a>) -> Result<Self, StartError> {
-        let sender = Endpoint::here()?;
+    async fn new(job: &'a CronJob, stop: &'a Stop, tell: Tell<'a>) -> Result<Self, StartError> {
         let log = job.log.as_ref().map(|log| LogFile::open(log, job.label())).transpose()?;
         for push in job.branches.iter().flat_map(|branch| &branch.targets) {
             push.state_dir.as_ref().map_or(Ok(()), |dir| results::check(dir, &push.key()))?;
         }
+        let tops: Vec<DatasetName> = job.sources().cloned().collect();
+        let sender = match sender_of(&job.origin, &tops).await {
+            Ok(sender) => sender,
+            Err(error) => {
+                let (exit, why) = (error.exit(), error.to_string());
+                job.branches.iter().for_each(|branch| note_not_tried(branch, exit, &why, log.as_ref()));
+                if let Some(log) = &log {
+                    log.note(job.label(), &why);
+                }
+                return Err(error);
+            }
+        };
         Ok(Self {
             job,
             stop,
@@ -159,7 +172,7 @@ impl<'a> Work<'a> {
             self.tried += 1;
             let served = serve_all(branch, until, &self.sender, self.log.as_ref()).await;
             if let Err(error) = &served {
-                self.note_not_tried(branch, error.exit(), &error.to_string());
+                note_not_tried(branch, error.exit(), &error.to_string(), self.log.as_ref());
             }
             match served {
                 Ok(mut parts) => {
@@ -217,16 +230,7 @@ impl<'a> Work<'a> {
             (None, None) => return,
         };
         for branch in self.job.branches.iter().skip(self.tried) {
-            self.note_not_tried(branch, why.0, &why.1);
-        }
-    }
-
-    fn note_not_tried(&self, branch: &Branch, exit: Exit, why: &str) {
-        // The run that has the lock has its own record.
-        for push in branch.targets.iter().filter(|_| exit != Exit::Locked) {
-            if let (Err(error), Some(log)) = (results::not_tried(push, exit, why), &self.log) {
-                log.note(&push.target.to_string(), &format!("can't keep the result in the state folder: {error}"));
-            }
+            note_not_tried(branch, why.0, &why.1, self.log.as_ref());
         }
     }
 
@@ -252,6 +256,15 @@ impl<'a> Work<'a> {
         let part = Part { label: format!("{} hook", when.key()), exit, words };
         self.parts.push(part.logged(self.log.as_ref()));
         exit == Exit::InSync
+    }
+}
+
+fn note_not_tried(branch: &Branch, exit: Exit, why: &str, log: Option<&LogFile>) {
+    // The run that has the lock has its own record.
+    for push in branch.targets.iter().filter(|_| exit != Exit::Locked) {
+        if let (Err(error), Some(log)) = (results::not_tried(push, exit, why), log) {
+            log.note(&push.target.to_string(), &format!("can't keep the result in the state folder: {error}"));
+        }
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use super::link::sender_of;
 use super::targets::{drop_note, noted_around, noted_on, reached};
 use super::{lock, source};
 use crate::config::ForgetJob;
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{Registered, SourceDataset, arrived, bookmarks_of, strangers};
+use crate::remote::link::Link;
 use crate::report::view::targets::{Forgotten, Known, Targets};
 use zfs::name::{DatasetName, SnapshotName};
 use zfs::{Refusal, Tag, Tags};
@@ -16,8 +18,8 @@ use zfs::{Refusal, Tag, Tags};
 const STALL: Duration = Duration::from_secs(300);
 
 /// The targets of a dataset.
-pub async fn targets(source: &DatasetName) -> Result<Targets, StartError> {
-    let sender = Endpoint::here()?;
+pub async fn targets((origin, source): &(Link, DatasetName)) -> Result<Targets, StartError> {
+    let sender = sender_of(origin, std::slice::from_ref(source)).await?;
     let datasets = source::list(&sender, source.clone(), None, Some(STALL)).await?;
     let noted = noted_on(&sender, source).await?;
     let above = noted.above.into_iter().map(|(on, target)| (on, target.written)).collect();
@@ -32,6 +34,7 @@ pub async fn targets(source: &DatasetName) -> Result<Targets, StartError> {
         targets.push(Known { target: target.clone(), arrived, date });
     }
     let others = others(&sender, source, &datasets).await?;
+    sender.close().await;
     Ok(Targets { source: source.clone(), now: jiff::Timestamp::now().as_second(), targets, above, others })
 }
 
@@ -61,8 +64,8 @@ fn any_tag(target: &Registered, path: &zfs::name::RelPath) -> Option<Tag> {
 
 /// Drops what is known of a target.
 pub async fn forget(job: &ForgetJob) -> Result<Forgotten, StartError> {
-    let sender = Endpoint::here()?;
     let source = &job.source;
+    let sender = sender_of(&job.origin, std::slice::from_ref(source)).await?;
     let datasets = source::list(&sender, source.clone(), None, Some(STALL)).await?;
     let target = find(job, &sender).await?;
     let tags = |dataset: &SourceDataset| match (&target, &job.link) {
@@ -84,6 +87,7 @@ pub async fn forget(job: &ForgetJob) -> Result<Forgotten, StartError> {
         _ => None,
     };
     let failures = if job.dry_run { Vec::new() } else { drop_all(&sender, source, &bookmarks, target.as_ref()).await };
+    sender.close().await;
     let bookmarks = bookmarks.iter().map(|(dataset, name)| format!("{dataset}#{name}")).collect();
     Ok(Forgotten {
         source: source.clone(),

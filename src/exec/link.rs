@@ -8,8 +8,11 @@ use crate::config::{PushJob, check_overlap};
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel};
+use crate::remote::link::Link;
 use crate::remote::source::Remote;
+use helper::wire::SENDS;
 use zfs::Hello;
+use zfs::name::DatasetName;
 
 /// Waits for the first connection and its helper's greeting.
 pub async fn first_channel(
@@ -42,6 +45,9 @@ pub fn check_helper(job: &PushJob, sender: &Endpoint, hello: &Hello) -> Result<(
     if hello.zfs_path.is_none() {
         return Err(StartError::NoZfsThere(host));
     }
+    if hello.capabilities.iter().any(|word| word == SENDS) {
+        return Err(StartError::WrongHelper { host, is: "send", wanted: "recv" });
+    }
     let ours = sender.hello().boot_id;
     let target = &job.target.dataset;
     if !hello.roots.is_empty() && !hello.roots.iter().any(|root| target.is_within(root)) {
@@ -65,15 +71,24 @@ pub async fn close(fleet: Fleet) {
 
 /// Opens the end that sends, and checks that it can do what the job asks of it.
 pub async fn open_sender(job: &PushJob) -> Result<Endpoint, StartError> {
-    let Some(host) = &job.origin.host else { return Endpoint::here() };
-    let remote = Remote::open(host, &job.origin).await?;
+    sender_of(&job.origin, std::slice::from_ref(&job.source)).await
+}
+
+/// The same for whoever wants to know something of these datasets.
+pub async fn sender_of(origin: &Link, sources: &[DatasetName]) -> Result<Endpoint, StartError> {
+    let Some(host) = &origin.host else { return Endpoint::here() };
+    let remote = Remote::open(host, origin).await?;
     let (hello, name) = (remote.hello(), host.to_string());
+    if !hello.capabilities.iter().any(|word| word == SENDS) {
+        return Err(StartError::WrongHelper { host: name, is: "recv", wanted: "send" });
+    }
     if hello.zfs_path.is_none() {
         return Err(StartError::NoZfsThere(name));
     }
-    if !hello.roots.is_empty() && !hello.roots.iter().any(|root| job.source.is_within(root)) {
+    let outside = |source: &&DatasetName| !hello.roots.iter().any(|root| source.is_within(root));
+    if let Some(source) = sources.iter().find(outside).filter(|_| !hello.roots.is_empty()) {
         let roots = hello.roots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        return Err(StartError::SourceOutsideRoot { host: name, roots, source_dataset: job.source.to_string() });
+        return Err(StartError::SourceOutsideRoot { host: name, roots, source_dataset: source.to_string() });
     }
     Ok(Endpoint::there(remote))
 }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::ask::{Asker, host_name};
 use super::fleet::Fleet;
 use super::heed::{self, Asked, Heeded, Met};
-use super::link::{check_helper, close, first_channel};
+use super::link::{check_helper, close, first_channel, sender_of};
 use super::signals::Signals;
 use super::{lock, proof, source};
 use crate::config::{PruneJob, PushJob};
@@ -46,8 +46,11 @@ pub async fn prune(job: &PruneJob) -> Result<Pruned, StartError> {
 
 /// The same, stopped in good order when it is late.
 pub async fn prune_until(job: &PruneJob, until: Option<Instant>) -> Result<Pruned, StartError> {
-    let sender = Endpoint::here()?;
     let mut signals = Signals::listen_until(until)?;
+    let sender = tokio::select! {
+        sender = sender_of(&job.origin, &job.sources) => sender?,
+        signal = signals.next() => return Err(StartError::Interrupted(signal)),
+    };
     let mut peers = Vec::new();
     let result = tokio::select! {
         result = run(job, &sender, &mut peers) => result,
@@ -56,6 +59,7 @@ pub async fn prune_until(job: &PruneJob, until: Option<Instant>) -> Result<Prune
     for Open { fleet, .. } in peers {
         close(fleet).await;
     }
+    sender.close().await;
     result
 }
 
@@ -69,7 +73,7 @@ struct Open {
 }
 
 impl Open {
-    async fn new(job: &Arc<PushJob>) -> Result<Self, StartError> {
+    async fn new(job: &Arc<PushJob>, sender: &Endpoint) -> Result<Self, StartError> {
         let lock = if job.dry_run {
             None
         } else {
@@ -84,7 +88,7 @@ impl Open {
         match first_channel(&mut fleet, &mut events).await {
             Ok((first, hello)) => {
                 let open = Self { job: job.clone(), fleet, events, first, _lock: lock };
-                check_helper(job, &Endpoint::here()?, &hello).map(|()| open)
+                check_helper(job, sender, &hello).map(|()| open)
             }
             Err(error) => {
                 close(fleet).await;
@@ -163,7 +167,7 @@ async fn refuse_copies(sender: &Endpoint, trees: &[Tree]) -> Result<(), StartErr
 
 async fn run(job: &PruneJob, sender: &Endpoint, peers: &mut Vec<Open>) -> Result<Pruned, StartError> {
     for target in &job.targets {
-        peers.push(Open::new(target).await?);
+        peers.push(Open::new(target, sender).await?);
     }
     let mut trees = Vec::new();
     for top in &job.sources {

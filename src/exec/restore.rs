@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use super::link::open_sender;
 use super::ready::Unread;
 use crate::config::{PushJob, Restore};
 use crate::endpoint::Endpoint;
@@ -75,8 +76,10 @@ pub fn check_new(job: &PushJob, exists: bool) -> Result<(), StartError> {
 /// Tells what is set on the copy's datasets and doesn't come along, as a stream has no properties.
 pub async fn before(job: &PushJob, reporter: &mut dyn Reporter) {
     // The run itself says so.
-    let Ok(sender) = Endpoint::here() else { return };
-    let Ok(set) = sender.properties_below(&job.source, Some(STALL)).await else { return };
+    let Ok(sender) = open_sender(job).await else { return };
+    let set = sender.properties_below(&job.source, Some(STALL)).await;
+    sender.close().await;
+    let Ok(set) = set else { return };
     let mut all: BTreeMap<DatasetName, Vec<String>> = BTreeMap::new();
     for Property { on: dataset, name: property, value } in set.into_iter().filter(Property::is_the_users) {
         let selected = dataset.below(&job.source).is_some_and(|path| job.filter.selects(&path));
@@ -92,9 +95,13 @@ pub async fn before(job: &PushJob, reporter: &mut dyn Reporter) {
 
 /// What is to be done with what has come.
 pub async fn next_steps(job: &PushJob) -> String {
-    let encrypted = match Endpoint::here() {
-        Ok(sender) => sender.may_have_encrypted(job.source.pool(), Some(STALL)).await,
-        Err(_) => true,
+    let encrypted = match &job.origin.host {
+        // Not worth a connection.
+        Some(_) => true,
+        None => match Endpoint::here() {
+            Ok(sender) => sender.may_have_encrypted(job.source.pool(), Some(STALL)).await,
+            Err(_) => true,
+        },
     };
     let (new, at) =
         (&job.target.dataset, job.target.host.as_ref().map_or_else(String::new, |host| format!(" on {host}")));

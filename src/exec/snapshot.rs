@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::link::sender_of;
 use super::source;
 use crate::config::SnapshotJob;
 use crate::endpoint::Endpoint;
@@ -26,7 +27,7 @@ const QUOTED: usize = 5;
 
 /// Takes the snapshots, or only finds out which those would be; then also the commands that would take them.
 pub async fn snapshot(job: &SnapshotJob) -> Result<(Taken, Vec<String>), StartError> {
-    let sender = Endpoint::here()?;
+    let sender = sender_of(&job.origin, &job.datasets).await?;
     if job.dry_run {
         return Ok(would_take(look(job, &sender).await?));
     }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::ask::{Asker, host_name};
 use super::fleet::Fleet;
-use super::link::{check_helper, close, first_channel};
+use super::link::{check_helper, close, first_channel, sender_of};
 use super::ready::spec;
 use super::signals::Signals;
 use super::source;
@@ -45,12 +45,18 @@ pub async fn status(jobs: &[StatusJob]) -> Result<Vec<Status>, StartError> {
 }
 
 async fn look(job: &StatusJob) -> Result<Status, StartError> {
-    let sender = Endpoint::here()?;
     let mut signals = Signals::listen()?;
+    let sender = tokio::select! {
+        sender = sender_of(&job.origin, std::slice::from_ref(&job.source)) => sender?,
+        signal = signals.next() => return Err(StartError::Interrupted(signal)),
+    };
     let stop = watch::Sender::new(false);
     let mut work = std::pin::pin!(run(job, &sender, &stop));
     tokio::select! {
-        status = &mut work => status,
+        status = &mut work => {
+            sender.close().await;
+            status
+        }
         signal = signals.next() => {
             stop.send_replace(true);
             let _ = tokio::time::timeout(CLOSING, work).await;
@@ -61,7 +67,7 @@ async fn look(job: &StatusJob) -> Result<Status, StartError> {
 
 async fn run(job: &StatusJob, sender: &Endpoint, stop: &watch::Sender<bool>) -> Result<Status, StartError> {
     let end = Deadline { deadline: Instant::now() + job.timeout, stop: stop.subscribe() };
-    let looks = each(job.targets.iter().map(|target| Peer::look(target.clone(), end.clone())));
+    let looks = each(job.targets.iter().map(|target| Peer::look(target.clone(), sender.clone(), end.clone())));
     let (peers, datasets) = tokio::join!(looks, list(job, sender, stop));
     let (mut targets, mut open) = (Vec::new(), Vec::new());
     for (peer, target) in peers.into_iter().zip(&job.targets) {
@@ -182,9 +188,9 @@ struct Peer {
 
 impl Peer {
     /// Connects and lists the target's tree; or says why that isn't possible.
-    async fn look(job: Arc<PushJob>, mut end: Deadline) -> Result<Self, String> {
+    async fn look(job: Arc<PushJob>, sender: Endpoint, mut end: Deadline) -> Result<Self, String> {
         let (mut fleet, mut events) = Fleet::new(job.clone(), None);
-        match end.before(tree(&job, &mut fleet, &mut events)).await {
+        match end.before(tree(&job, &sender, &mut fleet, &mut events)).await {
             Some(Ok((first, listed))) => Ok(Self { job, fleet, events, first, listed }),
             Some(Err(error)) => {
                 close(fleet).await;
@@ -214,12 +220,13 @@ impl Peer {
 
 async fn tree(
     job: &PushJob,
+    sender: &Endpoint,
     fleet: &mut Fleet,
     events: &mut UnboundedReceiver<FromChannel>,
 ) -> Result<(ChannelId, HashMap<DatasetName, TargetDataset>), StartError> {
     fleet.connect(1, Duration::ZERO);
     let (first, hello) = first_channel(fleet, events).await?;
-    check_helper(job, &Endpoint::here()?, &hello)?;
+    check_helper(job, sender, &hello)?;
     let listed = Asker::new(fleet, events, first, job).tree(job.target.dataset.clone()).await?;
     Ok((first, listed.into_iter().map(|(name, (dataset, _))| (name, dataset)).collect()))
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::ask::Asker;
 use super::fleet::Fleet;
-use super::link::{check_helper, close, first_channel};
+use super::link::{check_helper, close, first_channel, open_sender};
 use super::signals::Signals;
 use super::source;
 use crate::config::VerifyJob;
@@ -31,14 +31,21 @@ const TOLD: usize = 10;
 
 /// Compares both sides. `progress` hears how far the reading is.
 pub async fn verify(job: &VerifyJob, progress: &mut dyn Progress) -> Result<Vec<Compared>, StartError> {
-    let sender = Endpoint::here()?;
     let mut signals = Signals::listen()?;
+    let sender = tokio::select! {
+        sender = open_sender(&job.link) => sender?,
+        signal = signals.next() => return Err(StartError::Interrupted(signal)),
+    };
     let (mut fleet, mut events) = Fleet::new(job.link.clone(), None);
     let result = tokio::select! {
         compared = run(job, &sender, &mut fleet, &mut events, progress) => compared,
         signal = signals.next() => Err(StartError::Interrupted(signal)),
     };
-    let _ = tokio::time::timeout(CLOSING, close(fleet)).await;
+    let closing = async {
+        close(fleet).await;
+        sender.close().await;
+    };
+    let _ = tokio::time::timeout(CLOSING, closing).await;
     result
 }
 

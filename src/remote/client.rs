@@ -36,7 +36,7 @@ pub const REMOTE_SENDER: &str = "zfsync send --stdio";
 const MAX_STDERR: u64 = 8 * 1024;
 
 enum Order {
-    Request(Request),
+    Request(Box<Request>),
     Stream(Box<Stream>),
     Close,
 }
@@ -156,7 +156,7 @@ impl Channel {
     /// Sends a request; the answer comes as an event. A channel that is gone says so by [`ChannelEvent::Closed`].
     pub fn request(&self, request: Request) {
         self.open.note(&request);
-        let _ = self.orders.send(Order::Request(request));
+        let _ = self.orders.send(Order::Request(Box::new(request)));
     }
 
     /// Asks something; the call awaits the answers.
@@ -177,7 +177,7 @@ impl Channel {
 
     /// Nobody wants a stream any more.
     pub fn cancel_stream(&self, id: u64) {
-        let _ = self.orders.send(Order::Request(Request::Cancel { id }));
+        let _ = self.orders.send(Order::Request(Box::new(Request::Cancel { id })));
     }
 
     /// Closes the helper's stdin, and so ends it, whoever else has a handle.

@@ -388,6 +388,8 @@ pub fn receive(dataset: &str) -> Receive {
         resumable: true,
         put: None,
         base: None,
+        to_guid: None,
+        from_guid: None,
     }
 }
 

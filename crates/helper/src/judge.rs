@@ -92,8 +92,10 @@ pub(super) struct Judge {
     /// Its header, until that is complete.
     header: Vec<u8>,
     order: ByteOrder,
-    /// What the next stream of a package must start from.
+    /// What the next stream must start from, as far as that is known.
     base: Option<Guid>,
+    /// The snapshot that must come, or the last of several.
+    to: Option<Guid>,
     /// The name that the current BEGIN record gives its snapshot.
     snapshot: Option<SnapshotName>,
     /// What its streams need so far.
@@ -114,7 +116,8 @@ impl Judge {
             dataset: Vec::new(),
             header: Vec::new(),
             order: ByteOrder::Little,
-            base: None,
+            base: receive.from_guid,
+            to: receive.to_guid,
             snapshot: None,
             features: Features::default(),
         }
@@ -204,6 +207,12 @@ impl Judge {
             }
             (Brings::Snapshot(_), HeaderType::Substream) => {
                 self.check(&begin)?;
+                if self.base.is_some_and(|base| begin.from != Some(base)) {
+                    return Err("it starts from another snapshot than was announced".into());
+                }
+                if self.to.is_some_and(|to| begin.to != to) {
+                    return Err("it brings another snapshot than was announced".into());
+                }
                 // It goes into the rest of a cut receive, and from there into a terminal over here.
                 split(&begin.name)?;
                 self.order = begin.order;
@@ -215,6 +224,9 @@ impl Judge {
     fn between(&mut self, record: &[u8; SIZE]) -> Result<Option<Act>, String> {
         match Record::read(record, self.order).map_err(|error| error.to_string())? {
             Record::End => {
+                if self.to.is_some() && self.base != self.to {
+                    return Err("its last snapshot is another than was announced".into());
+                }
                 self.place = Place::Over;
                 Ok(self.whole().then(|| Act::Forward(record.to_vec())))
             }

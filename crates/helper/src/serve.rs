@@ -17,7 +17,7 @@ use super::streams::Streams;
 use super::syslog::Syslog;
 use super::{Config, HelperError, Side};
 use crate::pump::Mover;
-use crate::wire::{self, FrameKind, Header, Request, SILENCE};
+use crate::wire::{self, FrameKind, Header, Request, SENDS, SILENCE};
 use zfs::{Hello, Host};
 
 /// So long questions may still be answered after the sender has closed its end.
@@ -36,7 +36,11 @@ pub fn serve(config: Config, input: OwnedFd, output: OwnedFd, host: Arc<dyn Host
     let allow = config.allow.iter().map(|allow| allow.word().to_owned()).collect();
     let hello = host.hello();
     let user = hello.user.as_str().into();
-    replies.greet(&Hello { roots: config.roots.clone(), allow, ..hello })?;
+    let mut capabilities = hello.capabilities;
+    if config.side == Side::Sender {
+        capabilities.push(SENDS.to_owned());
+    }
+    replies.greet(&Hello { roots: config.roots.clone(), allow, capabilities, ..hello })?;
     let context = Context { config: Arc::new(config), host, replies, user };
     let (queries, receives) = (Arc::new(Queries::default()), Arc::new(Receives::default()));
     let (input, mover, streams) = (Input(input), Mover::new(), Arc::new(Streams::default()));

@@ -18,6 +18,8 @@ pub use message::{Reply, Request};
 pub const PROTOCOL: u32 = 2;
 /// How the greeting starts; the protocol's number and a JSON object follow on the same line.
 pub const GREETING: &str = "ZFSYNC-HELPER";
+/// The capability that a helper tells of which sends; one that doesn't receives.
+pub const SENDS: &str = "send";
 /// So much of what a login shell prints before the greeting is read and quoted before we give up.
 pub const MAX_PREAMBLE: usize = 64 * 1024;
 /// Longest body of a control frame in bytes; a longer one ends the connection before memory is taken for it.

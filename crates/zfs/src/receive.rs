@@ -63,6 +63,12 @@ pub struct Receive {
     /// believed.
     #[serde(default)]
     pub base: Option<SnapshotName>,
+    /// The guid of the snapshot that comes, or of the last of several: no other is taken. `None`: whatever comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_guid: Option<Guid>,
+    /// The same for what the first stream starts from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_guid: Option<Guid>,
 }
 
 /// One rename on the target.

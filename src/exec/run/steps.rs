@@ -38,6 +38,9 @@ impl Run<'_> {
             resumable: self.job.resume,
             base: send.base.as_ref().map(|base| base.name.clone()),
             mountable,
+            // What another host sends must be what it has listed.
+            to_guid: self.sender.remote().map(|_| send.to_guid),
+            from_guid: self.sender.remote().and(send.base.as_ref()).map(|base| base.guid),
             put: (self.ready.negotiation.source(dataset))
                 .filter(|_| !mountable)
                 .and_then(|source| Put::new(self.job.mirror.by, &source.path, &source.snapshots)),

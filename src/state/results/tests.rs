@@ -29,7 +29,12 @@ type Ends<'a> = &'a [(&'a str, LastResult, bool)];
 impl Bed {
     fn new() -> Self {
         let (source, target) = ("p".parse().unwrap(), "q".parse().unwrap());
-        let job = PushJob::link(source, target, &crate::cli::Ssh::default(), Vec::new(), false).unwrap();
+        let job = {
+            let (ssh, host) = (crate::cli::Ssh::default(), None);
+            let source = crate::remote::target::Target { host, dataset: source };
+            PushJob::link(source, target, crate::config::Ways::same(&ssh), Vec::new(), false)
+        }
+        .unwrap();
         Self { dir: tempfile::tempdir().unwrap(), job }
     }
 

@@ -18,9 +18,9 @@ class Ended(Exception):
 class Session:
     """A helper with its restricted command line, and what it says."""
 
-    def __init__(self, *options):
+    def __init__(self, *options, mode="recv"):
         self.process = subprocess.Popen(
-            ["zfsync", "recv", "--stdio", *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            ["zfsync", mode, "--stdio", *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.bytes = b""
         self.ids = 0
         line = self._until(lambda: self.bytes.find(b"\n") + 1)

@@ -170,7 +170,7 @@ def raw_on_a_plain_copy(c):
     error = conflict(c, run)
     c.check("--set-aside" in error and "--decrypt" in error, f"what to do isn't said: {error}")
     c.push("--set-aside")
-    aside = c.beta.lines(f"zfs list -H -o name -d 1 bpool | grep '^{c.target}[.]zfsync-'")
+    aside = c.beta.lines(f"zfs list -H -o name -d 1 {c.beta.pool} | grep '^{c.target}[.]zfsync-'")
     c.same(len(aside), 1, "copies that were set aside")
     same_files(c, c.source, aside[0], "s1")
     c.in_sync()

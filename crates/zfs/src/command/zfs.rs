@@ -357,6 +357,8 @@ mod tests {
             resumable: true,
             base: None,
             put: None,
+            to_guid: None,
+            from_guid: None,
         };
         assert_eq!(line(&zfs.receive(&plain, None)), "zfs recv -s -u b/x");
         let receive = Receive { create: true, top: true, ..plain.clone() };
