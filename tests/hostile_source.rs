@@ -126,6 +126,7 @@ fn streamed(said: impl FnOnce(u64) -> Vec<u8> + Send + 'static) -> (Vec<u8>, Vec
 }
 
 type Said = fn(u64) -> Vec<u8>;
+type Line = fn(usize) -> String;
 
 #[test]
 fn a_stream_out_of_order_is_never_complete() {
@@ -330,7 +331,7 @@ fn an_answer_is_no_more_values_than_a_message_may_have() {
 #[test]
 fn a_listing_is_of_the_source_and_no_longer_than_one_can_be() {
     let most = Most { datasets: 100, marks: 5000, text: 100_000 };
-    let cases: [(&str, fn(usize) -> String, &str); 9] = [
+    let cases: [(&str, Line, &str); 9] = [
         ("another dataset", |_| "a/t\t1\t1\n".into(), "not below the source"),
         ("one above", |_| "a\t1\t1\n".into(), "not below the source"),
         ("a path", |_| "a/s/../t\t1\t1\n".into(), "no legal one"),

@@ -238,7 +238,7 @@ impl Host for Shared {
 
     fn query(&self, query: &Query) -> Result<Answer, Failure> {
         self.queried.lock().unwrap().push(query.clone());
-        fake_source::answer(query)
+        Ok(fake_source::answer(query))
     }
 
     fn stream(&self, stream: &StreamSpec) -> Result<Outgoing, Failure> {

@@ -157,7 +157,7 @@ fn answers_go_between_the_frames_of_a_stream_that_nobody_reads() {
         match session.frame().expect("the session goes on") {
             Said::Reply(Reply::Done { id, failure: None, .. }) => answered.push(id),
             Said::Reply(Reply::Answer { part, .. }) => {
-                assert!(matches!(part, Answer::Names(names) if names.len() == 6))
+                assert!(matches!(part, Answer::Names(names) if names.len() == 6));
             }
             Said::Reply(Reply::Begin { id: 1 } | Reply::Estimated { id: 1, .. }) | Said::Data(_) => {}
             other => panic!("{other:?}"),
