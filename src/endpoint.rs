@@ -283,8 +283,7 @@ impl Endpoint {
         new: Vec<NewBookmark>,
         silence: Option<Duration>,
     ) -> Result<Vec<Option<Failure>>, Failure> {
-        let len = new.len();
-        self.failures(Query::Bookmark { new }, len, silence).await
+        failures(self.ask_all(&new, silence, |new| Query::Bookmark { new }).await?, new.len())
     }
 
     /// Destroys bookmarks; why each of them failed, if it did.
@@ -293,20 +292,8 @@ impl Endpoint {
         bookmarks: Vec<(DatasetName, SnapshotName)>,
         silence: Option<Duration>,
     ) -> Result<Vec<Option<Failure>>, Failure> {
-        let len = bookmarks.len();
-        self.failures(Query::DropBookmarks { bookmarks }, len, silence).await
-    }
-
-    async fn failures(
-        &self,
-        query: Query,
-        len: usize,
-        silence: Option<Duration>,
-    ) -> Result<Vec<Option<Failure>>, Failure> {
-        match self.ask(query, silence).await? {
-            Answer::Failures(failures) if failures.len() == len => Ok(failures),
-            _ => Err(odd()),
-        }
+        let gone = self.ask_all(&bookmarks, silence, |bookmarks| Query::DropBookmarks { bookmarks }).await?;
+        failures(gone, bookmarks.len())
     }
 
     /// Sets a property of zfsync's on a dataset or a snapshot of it, or drops it.
@@ -466,6 +453,15 @@ impl Endpoint {
                 }
             }
         }
+    }
+}
+
+/// What came of so many bookmarks.
+fn failures(answer: Option<Answer>, len: usize) -> Result<Vec<Option<Failure>>, Failure> {
+    match answer {
+        None => Ok(Vec::new()),
+        Some(Answer::Failures(failures)) if failures.len() == len => Ok(failures),
+        Some(_) => Err(odd()),
     }
 }
 

@@ -126,6 +126,7 @@ fn streamed(said: impl FnOnce(u64) -> Vec<u8> + Send + 'static) -> (Vec<u8>, Vec
 }
 
 type Said = fn(u64) -> Vec<u8>;
+type Line = fn(usize) -> String;
 
 #[test]
 fn a_stream_out_of_order_is_never_complete() {

@@ -217,13 +217,7 @@ impl Asked {
             (Reply::Beat { .. }, Question::Receive { heard }) => {
                 return Ok(is_due(heard));
             }
-            (Reply::Answer { part, .. }, Question::Query(kind, left)) => {
-                if *kind.get_or_insert(discriminant(part)) != discriminant(part) {
-                    return Err("its answer is of two kinds".into());
-                }
-                left.take(part.len().max(1), part.text())?;
-                return Ok(true);
-            }
+            (Reply::Answer { part, .. }, Question::Query(kind, left)) => return of_an_answer(part, kind, left),
             (reply @ (Reply::Begin { .. } | Reply::Estimated { .. }), Question::Stream(begun, left)) => {
                 return of_a_stream(reply, begun, left);
             }
@@ -255,6 +249,15 @@ fn is_due(heard: &mut Option<Instant>) -> bool {
         *heard = Some(now);
     }
     due
+}
+
+/// A part of an answer about a source.
+fn of_an_answer(part: &Answer, kind: &mut Option<Discriminant<Answer>>, left: &mut Left) -> Result<bool, String> {
+    if *kind.get_or_insert(discriminant(part)) != discriminant(part) {
+        return Err("its answer is of two kinds".into());
+    }
+    left.take(part.len().max(1), part.text())?;
+    Ok(true)
 }
 
 /// What comes beside a stream: its beginning once, then its estimates.

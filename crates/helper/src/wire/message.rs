@@ -188,7 +188,9 @@ pub enum Request {
         query: Query,
     },
     /// Give a stream: [`Reply::Begin`], then data frames up to [`super::FrameKind::End`] or [`super::FrameKind::Abort`], then
-    /// [`Reply::Ended`]. One after the other: a channel carries one stream at a time in each direction.
+    /// [`Reply::Ended`]. The mark tells whether all that its process gave has come, the last reply how the process ended: only both
+    /// together make it whole. One after the other: a channel carries one stream at a time in each direction. Its number is that of
+    /// no other that is open. One that is given up before it has begun is answered by [`Reply::Done`].
     Stream {
         /// Comes back in the answers.
         id: u64,
