@@ -2,9 +2,10 @@
 //! this machine or another one.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, BufReader, Read as _};
+use std::io::{self, BufReader};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,19 +15,17 @@ use zfs::host::{HANGS, Watched};
 use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
 use zfs::text::quoted;
 use zfs::{
-    Answer, DatasetFacts, Ended, Failure, Hello, Host as _, Inventory, Limits, LocalHost, NewBookmark, Part, Property,
-    Query, Reading, Record, Refusal, SnapshotState, StreamSpec, Thinned, Traces, Zfs, read_source,
+    Answer, DatasetFacts, Ended, Failure, Hello, Host as _, Inventory, Limits, LocalHost, Most, NewBookmark, Part,
+    Property, Query, Reading, Record, Refusal, SnapshotState, StreamSpec, Thinned, Traces, Zfs, read_source,
+    read_source_within,
 };
 
 use crate::error::StartError;
-use crate::remote::client::{Report, Sending};
+use crate::remote::client::{ENDED_WITHIN, Report, Sending};
 use crate::remote::source::Remote;
 
 /// So many names go into one question to another host: the question, and its answer, have room in a frame.
 const NAMES: usize = 2000;
-
-/// No listing is longer: that is some millions of snapshots.
-const MAX_LISTING: u64 = 256 << 20;
 
 /// The end of a replication that sends.
 #[derive(Debug, Clone)]
@@ -377,17 +376,12 @@ impl Endpoint {
         limits: &Limits,
     ) -> Result<(Vec<Inventory>, Ended), Failure> {
         let system = |error: io::Error| Failure::new(Refusal::Other, &error.to_string());
-        let read = |output: OwnedFd| {
-            let mut output = Watched::new(output, limits.clone()).take(MAX_LISTING);
-            let read = read_source(BufReader::with_capacity(256 * 1024, &mut output), top);
-            let long = || io::Error::other(format!("a listing of more than {} MiB", MAX_LISTING >> 20)).into();
-            if output.limit() == 0 { Err(long()) } else { read }
-        };
+        let input = |output: OwnedFd| BufReader::with_capacity(256 * 1024, Watched::new(output, limits.clone()));
         match self.0.as_ref() {
             Place::Here(host) => {
                 let zfs::host::Outgoing { output, words, process } = host.stream(&stream)?;
                 let words = std::thread::Builder::new().spawn(move || read_report(words, |_| {})).map_err(system)?;
-                let read = read(output);
+                let read = read_source(input(output), top);
                 if let Err(error) = &read {
                     process.end(true);
                     if is_late(error) {
@@ -406,7 +400,7 @@ impl Endpoint {
             Place::There(remote) => {
                 let channel = remote.channel();
                 let (output, reports, id) = channel.ask_stream(stream).map_err(system)?;
-                let read = read(output);
+                let read = read_source_within(input(output), top, Most::ANYWHERE);
                 if let Err(error) = &read {
                     channel.cancel_stream(id);
                     if is_late(error) {
@@ -414,12 +408,17 @@ impl Endpoint {
                     }
                 }
                 loop {
-                    match reports.recv_timeout(limits.silence.unwrap_or(Duration::from_secs(3600))) {
+                    match reports.recv_timeout(ENDED_WITHIN) {
                         Ok(Report::Estimated(_)) => {}
                         Ok(Report::Ended(ended, true)) => return told(read, ended),
-                        Ok(Report::Ended(..)) => return Err(Failure::new(Refusal::Other, "its listing broke off")),
+                        Ok(Report::Ended(..)) => {
+                            // It was stopped because of what was read.
+                            let words = read.err().map_or("its listing broke off".into(), |error| error.to_string());
+                            return Err(Failure::new(Refusal::Other, &words));
+                        }
                         Ok(Report::Refused(why)) => return Err(why),
-                        Err(_) => return Err(remote.lost()),
+                        Err(RecvTimeoutError::Timeout) => return Err(Failure::new(Refusal::Other, HANGS)),
+                        Err(RecvTimeoutError::Disconnected) => return Err(remote.lost()),
                     }
                 }
             }

@@ -1,6 +1,6 @@
 //! A push from its start to the plan: lock, connection and listing side by side, questions, then the run itself.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -330,18 +330,9 @@ async fn prepare(
     Ok(Ready { plan, negotiation, limits, first, met, moves, cleared, refused, outlook, unread })
 }
 
-/// What the target's host would refuse of the resolutions, by the places of the datasets. What lies below one that is resolved itself is left
-/// out: a run looks at it again after that.
+/// What the target's host would refuse of the resolutions, by the places of the datasets.
 async fn refused_resolutions(plan: &Plan, asker: &mut Asker<'_>) -> Result<HashMap<usize, Failure>, StartError> {
-    let (mut places, mut resolutions, mut above) = (Vec::new(), Vec::new(), HashSet::new());
-    for (place, dataset) in plan.datasets.iter().enumerate() {
-        let Verdict::Resolve(solvable) = &dataset.verdict else { continue };
-        if !dataset.target.ancestors().iter().any(|name| above.contains(name)) {
-            places.push(place);
-            resolutions.push(solvable.resolution.clone());
-        }
-        above.insert(dataset.target.clone());
-    }
+    let (places, resolutions): (Vec<_>, Vec<_>) = plan.resolutions().into_iter().unzip();
     let answers = asker.try_resolutions(resolutions).await?;
     Ok(places.into_iter().zip(answers).filter_map(|(place, failure)| Some((place, failure?))).collect())
 }

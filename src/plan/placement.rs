@@ -1,14 +1,14 @@
 //! From verdicts to the plan: where each stream goes, what must exist before it, and who waits for whom.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
 use super::item::{Item, OnTarget};
 use super::negotiate::Negotiation;
 use super::{Conflict, ConflictKind, Misfit, Verdict};
-use zfs::Kind;
 use zfs::name::{DatasetName, RelPath};
+use zfs::{Kind, Resolution};
 
 /// Where a dataset's first stream goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -72,6 +72,21 @@ impl Plan {
     #[must_use]
     pub fn steps(&self) -> usize {
         self.datasets.iter().map(|planned| planned.verdict.steps().len()).sum()
+    }
+
+    /// What conflicts are to be resolved by, each with the place of its dataset. What lies below another one is left out: a run
+    /// relists it after that.
+    #[must_use]
+    pub fn resolutions(&self) -> Vec<(usize, Resolution)> {
+        let (mut all, mut above) = (Vec::new(), HashSet::new());
+        for (place, planned) in self.datasets.iter().enumerate() {
+            let Verdict::Resolve(solvable) = &planned.verdict else { continue };
+            if !planned.target.ancestors().iter().any(|name| above.contains(name)) {
+                all.push((place, solvable.resolution.clone()));
+            }
+            above.insert(planned.target.clone());
+        }
+        all
     }
 }
 

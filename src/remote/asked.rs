@@ -2,11 +2,12 @@
 //! another kind, and no more than what was asked for can have. So a helper can neither confuse the run nor fill the memory.
 
 use std::collections::{HashMap, HashSet};
+use std::mem::{Discriminant, discriminant};
 use std::time::{Duration, Instant};
 
 use helper::wire::{Reply, Request};
 use zfs::name::DatasetName;
-use zfs::{Note, Query};
+use zfs::{Answer, Note, Query};
 
 /// So many snapshots may be in the answer to any listing, and so many more for each dataset that was named in it.
 const SNAPSHOTS: (usize, usize) = (200_000, 10_000);
@@ -57,8 +58,8 @@ enum Question {
     Receive {
         heard: Option<Instant>,
     },
-    /// Answered in parts of one kind, which may have so much.
-    Query(Left),
+    /// Answered in parts of one kind, the first one's, which may have so much.
+    Query(Option<Discriminant<Answer>>, Left),
     /// Whether it has begun, and how many estimates may still come.
     Stream(bool, usize),
     /// Only [`Reply::Done`].
@@ -120,7 +121,7 @@ impl Asked {
             Request::Outlook { .. } => Question::Outlook,
             Request::Thin { snapshots, .. } => Question::Thin(snapshots.len()),
             Request::Receive { .. } => Question::Receive { heard: None },
-            Request::Query { query, .. } => Question::Query(Left::new(most_of(query))),
+            Request::Query { query, .. } => Question::Query(None, Left::new(most_of(query))),
             Request::Stream { .. } => Question::Stream(false, ESTIMATES),
             Request::Cancel { .. } => return,
             Request::Clear { .. }
@@ -214,15 +215,13 @@ impl Asked {
             (Reply::Thinned { thinned, .. }, Question::Thin(asked))
                 if thinned.destroyed <= *asked && thinned.pinned.len() + thinned.absent.len() <= *asked => {}
             (Reply::Beat { .. }, Question::Receive { heard }) => {
-                let now = Instant::now();
-                let due = heard.is_none_or(|heard| now.duration_since(heard) >= BEAT);
-                if due {
-                    *heard = Some(now);
-                }
-                return Ok(due);
+                return Ok(is_due(heard));
             }
-            (Reply::Answer { part, .. }, Question::Query(left)) => {
-                left.take(part.len().max(1), 0)?;
+            (Reply::Answer { part, .. }, Question::Query(kind, left)) => {
+                if *kind.get_or_insert(discriminant(part)) != discriminant(part) {
+                    return Err("its answer is of two kinds".into());
+                }
+                left.take(part.len().max(1), part.text())?;
                 return Ok(true);
             }
             (reply @ (Reply::Begin { .. } | Reply::Estimated { .. }), Question::Stream(begun, left)) => {
@@ -248,6 +247,16 @@ impl Asked {
     }
 }
 
+/// Whether a sign of life counts, after the one that was heard before.
+fn is_due(heard: &mut Option<Instant>) -> bool {
+    let now = Instant::now();
+    let due = heard.is_none_or(|heard| now.duration_since(heard) >= BEAT);
+    if due {
+        *heard = Some(now);
+    }
+    due
+}
+
 /// What comes beside a stream: its beginning once, then its estimates.
 fn of_a_stream(reply: &Reply, begun: &mut bool, left: &mut usize) -> Result<bool, String> {
     match reply {
@@ -264,9 +273,8 @@ fn of_a_stream(reply: &Reply, begun: &mut bool, left: &mut usize) -> Result<bool
 fn most_of(query: &Query) -> usize {
     match query {
         // Records of a pool's history, properties of a tree: nobody has counted them.
-        Query::History { .. } | Query::PropertiesBelow { .. } | Query::Properties { .. } | Query::Names => {
-            TREE_SNAPSHOTS
-        }
+        Query::History { .. } | Query::PropertiesBelow { .. } => TREE_SNAPSHOTS,
+        Query::Properties { .. } | Query::Names => DATASETS,
         // All snapshots of each.
         Query::SnapshotNotes { datasets, .. } => datasets.len().saturating_mul(SNAPSHOTS.1).saturating_add(SNAPSHOTS.0),
         // And an empty part.

@@ -19,6 +19,7 @@ use super::greeting::{self, Greeting, Timed};
 use super::open::Open;
 pub use super::open::{Call, Report};
 use super::ssh::Master;
+pub(crate) use super::stream::ENDED_WITHIN;
 use super::stream::{self, Fd};
 pub use super::stream::{Sending, Stream};
 use helper::wire::{self, FrameKind, PING, Reply, Request, WireError};
@@ -182,6 +183,12 @@ impl Channel {
     /// Closes the helper's stdin, and so ends it, whoever else has a handle.
     pub fn close(&self) {
         let _ = self.orders.send(Order::Close);
+    }
+
+    /// Takes its helper for dead: whoever waits for it is told, and nothing more is asked of it.
+    pub fn give_up(&self, reason: &str) {
+        self.open.give_up(reason);
+        self.close();
     }
 
     /// Whose helper it is.

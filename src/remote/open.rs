@@ -180,6 +180,11 @@ impl Open {
         waiting.streams.clear();
     }
 
+    /// Waits for nothing any more, though something may still come.
+    pub fn give_up(&self, reason: &str) {
+        self.close(&HelperError::Lost { host: self.host.clone(), reason: reason.to_owned() });
+    }
+
     /// Whether nothing comes any more.
     pub fn is_closed(&self) -> bool {
         lock(&self.waiting).closed.is_some()

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Config;
 use super::replies::Replies;
+use super::{Config, Side};
 use crate::wire::Reply;
 use zfs::name::{DatasetName, MAX_NAME, SnapshotName};
 use zfs::record::Features;
@@ -29,7 +29,11 @@ impl Context {
             return failure;
         }
         let Some(grant) = permission::grant(&self.user, &failure.words, permissions, dataset) else { return failure };
-        Failure { words: format!("{}\non the target's host root can grant it: {grant}", failure.words), ..failure }
+        let host = match self.config.side {
+            Side::Receiver => "target's",
+            Side::Sender => "source's",
+        };
+        Failure { words: format!("{}\non the {host} host root can grant it: {grant}", failure.words), ..failure }
     }
 
     /// Names the features that the pool lacks for a stream, where zfs says only that it must be upgraded.

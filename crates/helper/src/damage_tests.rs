@@ -88,7 +88,7 @@ fn the_sensible_session_is_sensible() {
 }
 
 /// How many damaged sessions are played; more with `ZFSYNC_HELPER_RUNS=10000`.
-fn runs() -> u32 {
+pub fn runs() -> u32 {
     std::env::var("ZFSYNC_HELPER_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(200)
 }
 

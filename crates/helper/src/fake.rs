@@ -8,14 +8,15 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::fake_source;
 use super::{Config, HelperError, serve};
 use crate::wire::{self, FrameKind, Header, Reply, Request};
-use zfs::host::{Died, Found, Process, Sink, Started, Unread};
+use zfs::host::{Died, Found, Outgoing, Process, Sink, Started, Unread};
 use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
 use zfs::record::{Begin, ByteOrder, Features, HeaderType};
 use zfs::{
-    Brings, Failure, Hello, Host, Kind, Note, Noted, Receive, Refusal, Rename, Resolution, TargetFacts, Thinned,
-    Volmode, WrappedKey, wrapped_key_content,
+    Answer, Brings, Failure, Hello, Host, Kind, Note, Noted, Query, Receive, Refusal, Rename, Resolution, StreamSpec,
+    TargetFacts, Thinned, Volmode, WrappedKey, wrapped_key_content,
 };
 
 /// What has happened on a [`FakeHost`].
@@ -45,6 +46,10 @@ pub struct FakeHost {
     pub destroyed: Mutex<Vec<String>>,
     /// How often [`Host::find`] was called.
     pub finds: AtomicUsize,
+    /// What was asked of it as a source.
+    pub queried: Mutex<Vec<Query>>,
+    /// The datasets of the streams that have begun, and those of them that still run.
+    pub streamed: (Mutex<Vec<String>>, Arc<AtomicUsize>),
 }
 
 impl FakeHost {
@@ -231,6 +236,15 @@ impl Host for Shared {
         Ok(Started { stdin: ours.into(), words: Box::new(words), process })
     }
 
+    fn query(&self, query: &Query) -> Result<Answer, Failure> {
+        self.queried.lock().unwrap().push(query.clone());
+        Ok(fake_source::answer(query))
+    }
+
+    fn stream(&self, stream: &StreamSpec) -> Result<Outgoing, Failure> {
+        fake_source::stream(&self.0, stream)
+    }
+
     fn filled(&self, dataset: &DatasetName) {
         self.filled.lock().unwrap().push(dataset.to_string());
     }
@@ -274,9 +288,9 @@ fn behave(
     Err("exit status: 1".into())
 }
 
-struct FakeProcess {
-    thread: Mutex<Option<JoinHandle<Result<(), String>>>>,
-    ended: Arc<AtomicBool>,
+pub(super) struct FakeProcess {
+    pub(super) thread: Mutex<Option<JoinHandle<Result<(), String>>>>,
+    pub(super) ended: Arc<AtomicBool>,
 }
 
 impl Process for FakeProcess {

@@ -1,15 +1,17 @@
 //! What a helper lets a session do to its host: nothing outside of its roots, and nothing that its command line doesn't allow.
 
-use zfs::name::DatasetName;
-use zfs::{Allow, Answer, Failure, Happened, NewBookmark, Query, Refusal, StreamSpec, Token, is_our_bookmark};
+use zfs::name::{DatasetName, MAX_NAME};
+use zfs::{Allow, Answer, Failure, Happened, NewBookmark, Note, Query, Refusal, StreamSpec, Token, is_our_bookmark};
 
+use super::context::{Context, is_askable};
 use super::{Config, Side};
 
 /// Begins the names of all user properties that are zfsync's own.
 const OWN: &str = "zfsync:";
 
 /// Whether a session may ask this, or have it done.
-pub(super) fn query(config: &Config, query: &Query) -> Result<(), Failure> {
+pub(super) fn query(context: &Context, query: &Query) -> Result<(), Failure> {
+    let config = &context.config;
     side(config, Side::Sender)?;
     match query {
         Query::Find { names } | Query::Written { names } | Query::Dates { names } | Query::IvSets { names } => {
@@ -23,7 +25,7 @@ pub(super) fn query(config: &Config, query: &Query) -> Result<(), Failure> {
             datasets.iter().try_for_each(|dataset| config.check(dataset))
         }
         Query::Encrypted { pool } | Query::History { pool, .. } => known_pool(config, pool),
-        Query::Estimate { stream: asked } => stream(config, asked),
+        Query::Estimate { stream: asked } => stream(context, asked),
         Query::Properties { dataset } | Query::PropertiesBelow { dataset } => config.check(dataset),
         Query::Names => Ok(()),
         Query::Bookmark { new } => new.iter().try_for_each(|new| bookmark(config, new)),
@@ -31,8 +33,9 @@ pub(super) fn query(config: &Config, query: &Query) -> Result<(), Failure> {
             own_bookmark(name.as_str())?;
             config.check(dataset)
         }),
-        Query::SetProperty { dataset, property, .. } => {
+        Query::SetProperty { dataset, property, value, .. } => {
             own_property(property)?;
+            value.as_deref().map_or(Ok(()), plain_value)?;
             config.check(dataset)
         }
         Query::Snapshot { datasets, .. } => {
@@ -46,16 +49,41 @@ pub(super) fn query(config: &Config, query: &Query) -> Result<(), Failure> {
     }
 }
 
-/// Whether a session may have this stream. The name in a resume token is what `zfs send -t` goes by.
-pub(super) fn stream(config: &Config, stream: &StreamSpec) -> Result<(), Failure> {
+/// Whether a session may have this stream.
+///
+/// What `zfs send -t` sends is the snapshot with the GUID in the token: it looks for that from the token's name upwards, in the whole
+/// pool if need be (`guid_to_name` in OpenZFS `lib/libzfs/libzfs_sendrecv.c`). So both must be of the same snapshot.
+pub(super) fn stream(context: &Context, stream: &StreamSpec) -> Result<(), Failure> {
+    let config = &context.config;
     side(config, Side::Sender)?;
     config.check(stream.dataset())?;
     let StreamSpec::Resume { dataset, token } = stream else { return Ok(()) };
     let token = Token::decode(token).map_err(|error| Failure::new(Refusal::Other, &error.to_string()))?;
-    match token.to_name.split_once('@') {
-        Some((name, _)) if name == dataset.as_str() => Ok(()),
-        _ => Err(refused("the resume token is of another dataset")),
+    let name = &token.to_name;
+    match name.split_once('@') {
+        Some((of, _)) if of == dataset.as_str() && is_askable(config, name) => {}
+        _ => return Err(refused("the resume token is of another dataset")),
     }
+    // Without roots there is nothing that it could lead out of.
+    if config.roots.is_empty() {
+        return Ok(());
+    }
+    let found = match context.host.query(&Query::Find { names: vec![name.clone()] })? {
+        Answer::Found(found) => found,
+        _ => Vec::new(),
+    };
+    // The words of zfs itself.
+    let gone = |how: &str| {
+        let words = format!("cannot resume send: '{name}' {how}");
+        Err(Failure::new(Refusal::from_words(&words), &words))
+    };
+    if found.is_empty() {
+        return gone("used in the initial send no longer exists");
+    }
+    if !found.iter().any(|(of, guid)| of == dataset && *guid == token.to_guid) {
+        return gone("is no longer the same snapshot used in the initial send");
+    }
+    Ok(())
 }
 
 /// Takes out of an answer what is nobody's business.
@@ -102,7 +130,7 @@ fn refused(words: &str) -> Failure {
 
 fn full_name(config: &Config, name: &str) -> Result<(), Failure> {
     let dataset = name.split(['@', '#']).next().unwrap_or_default();
-    let legal = super::context::is_askable(config, &name.replacen('#', "@", 1));
+    let legal = is_askable(config, &name.replacen('#', "@", 1));
     match dataset.parse() {
         Ok(dataset) if legal || !config.allows(&dataset) => config.check(&dataset),
         _ => Err(Failure::new(Refusal::Other, "no legal name of a snapshot")),
@@ -128,5 +156,18 @@ fn own_bookmark(name: &str) -> Result<(), Failure> {
 }
 
 fn own_property(name: &str) -> Result<(), Failure> {
-    if name.starts_with(OWN) { Ok(()) } else { Err(refused("it is no property of zfsync's")) }
+    // One property: a comma would make it a list, an equals sign would end it (zfsprops(7)).
+    let legal = |ch: char| ch.is_ascii_lowercase() || ch.is_ascii_digit() || "-_.:".contains(ch);
+    match name.strip_prefix(OWN) {
+        Some(rest) if name.len() <= MAX_NAME && rest.chars().all(legal) => Ok(()),
+        _ => Err(refused("it is no property of zfsync's")),
+    }
+}
+
+/// What is set is read line by line later, by others too: a line feed in it would forge lines.
+fn plain_value(value: &str) -> Result<(), Failure> {
+    if value.len() <= Note::MAX_VALUE && !value.contains(char::is_control) {
+        return Ok(());
+    }
+    Err(refused("it is no value of a property of zfsync's: too long, or with control characters"))
 }

@@ -53,7 +53,7 @@ pub struct Config {
     pub allow: Vec<Allow>,
     /// Which end of a replication it serves.
     pub side: Side,
-    /// So long the sender may be silent; `None` for [`wire::SILENCE`].
+    /// So long the other side may be silent, or not read what is said to it; `None` for [`wire::SILENCE`].
     pub silence: Option<Duration>,
 }
 
@@ -148,8 +148,14 @@ mod damage_tests;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
+mod fake_source;
+#[cfg(test)]
 mod notes_tests;
 #[cfg(test)]
 mod package_tests;
+#[cfg(test)]
+mod sender_tests;
+#[cfg(test)]
+mod streams_tests;
 #[cfg(test)]
 mod tests;

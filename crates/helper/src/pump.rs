@@ -110,7 +110,9 @@ impl<I: AsFd, O: AsFd, G, T: FnMut() -> G> Sender<'_, I, O, T> {
                     spoken = Instant::now();
                     let _turn = (self.turn)();
                     let ping = Header { kind: FrameKind::Ping, len: 0 }.encode();
-                    write_all(self.output, &ping, &mut || !self.abort.load(Ordering::Relaxed))
+                    // Others may have taken the room meanwhile.
+                    let mut patience = Patience::default();
+                    write_all(self.output, &ping, &mut || patience.lasts_while(self.aborted()))
                         .map_err(PumpError::Output)?;
                 }
             }

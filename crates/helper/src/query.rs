@@ -143,7 +143,7 @@ fn answer(context: &Context, request: Request) {
 
 /// What concerns a source is answered in as many parts as it takes.
 fn query_host(context: &Context, id: u64, query: &Query) {
-    let answered = guard::query(&context.config, query).and_then(|()| context.host.query(query));
+    let answered = guard::query(context, query).and_then(|()| context.host.query(query));
     let answer = match answered {
         Ok(answer) => guard::answer(&context.config, answer),
         Err(why) => return context.replies.done(id, Some(why)),

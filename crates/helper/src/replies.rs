@@ -20,7 +20,9 @@ pub(super) struct Replies(Mutex<Patient>, OwnedFd, Syslog);
 /// The descriptor, for so long as somebody reads.
 struct Patient {
     output: File,
-    /// Nobody has read for [`SILENCE`], and so half a frame may be out.
+    /// So long nobody may read.
+    silence: Duration,
+    /// Nobody has read for so long, and so half a frame may be out.
     given_up: bool,
     /// A stream is under way, whose reader takes the time that it takes.
     carries: bool,
@@ -28,7 +30,7 @@ struct Patient {
 
 impl Write for Patient {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let most = Timespec::try_from(SILENCE).ok();
+        let most = Timespec::try_from(self.silence).ok();
         if self.given_up {
             return Err(io::ErrorKind::TimedOut.into());
         }
@@ -62,10 +64,11 @@ const AGAIN: Duration = Duration::from_millis(10);
 const AT_ONCE: usize = 4096;
 
 impl Replies {
-    /// What is refused is noted in `log` too.
-    pub(super) fn new(output: OwnedFd, log: Syslog) -> io::Result<Self> {
+    /// What is refused is noted in `log` too. `silence`: so long nobody may read; `None` for [`SILENCE`].
+    pub(super) fn new(output: OwnedFd, log: Syslog, silence: Option<Duration>) -> io::Result<Self> {
         let watched = output.try_clone()?;
-        Ok(Self(Mutex::new(Patient { output: output.into(), given_up: false, carries: false }), watched, log))
+        let (output, silence) = (output.into(), silence.unwrap_or(SILENCE));
+        Ok(Self(Mutex::new(Patient { output, silence, given_up: false, carries: false }), watched, log))
     }
 
     pub(super) fn greet(&self, hello: &Hello) -> Result<(), WireError> {

@@ -23,13 +23,16 @@ use zfs::{Hello, Host};
 /// So long questions may still be answered after the sender has closed its end.
 const LAST_ANSWERS: Duration = Duration::from_secs(30);
 
+/// So long the process of a stream may take to end once nobody wants it any more.
+const LAST_STREAMS: Duration = Duration::from_secs(10);
+
 /// So many streams may wait for their turn.
 const STREAMS: usize = 64;
 
 /// Serves a sender: greets on `output`, then reads frames from `input` until its end. Returns when all receives that it
 /// started are over.
 pub fn serve(config: Config, input: OwnedFd, output: OwnedFd, host: Arc<dyn Host>) -> Result<(), HelperError> {
-    let replies = Arc::new(Replies::new(output, Syslog::default()).map_err(HelperError::Stdio)?);
+    let replies = Arc::new(Replies::new(output, Syslog::default(), config.silence).map_err(HelperError::Stdio)?);
     let allow = config.allow.iter().map(|allow| allow.word().to_owned()).collect();
     let hello = host.hello();
     let user = hello.user.as_str().into();
@@ -49,6 +52,7 @@ pub fn serve(config: Config, input: OwnedFd, output: OwnedFd, host: Arc<dyn Host
     session.stream = None;
     session.streams.cancel_all();
     session.receives.abandon();
+    session.streams.wait(LAST_STREAMS);
     if served.is_ok() {
         session.queries.wait_below(1, Some(LAST_ANSWERS), &session.context.replies);
     }
@@ -115,6 +119,9 @@ impl Session {
             Request::Stream { id, stream } => {
                 if self.streams.len() >= STREAMS {
                     return Err(HelperError::Order("too many streams"));
+                }
+                if self.streams.has(id) {
+                    return Err(HelperError::Order("a stream with the number of another"));
                 }
                 self.streams.start(&self.context, id, stream);
                 return Ok(true);

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::context::Context;
 use super::guard;
@@ -19,21 +20,23 @@ use zfs::{Ended, Estimate, Failure, Refusal, StreamSpec, permission};
 pub(super) struct Streams {
     /// Those that were asked for and are not over.
     open: Mutex<HashMap<u64, Arc<AtomicBool>>>,
+    /// Told when one is over.
+    over: Condvar,
     turn: Mutex<()>,
 }
 
 impl Streams {
-    /// Gives a stream, on a thread of its own.
+    /// Gives a stream, on a thread of its own. Its number is that of no other that is open.
     pub(super) fn start(self: &Arc<Self>, context: &Context, id: u64, stream: StreamSpec) {
         let given_up = Arc::new(AtomicBool::new(false));
         lock(&self.open).insert(id, Arc::clone(&given_up));
         let (streams, own) = (Arc::clone(self), context.clone());
         let spawned = thread::Builder::new().name("stream".into()).spawn(move || {
             streams.give(&own, id, &stream, &given_up);
-            lock(&streams.open).remove(&id);
+            streams.forget(id);
         });
         if let Err(error) = spawned {
-            lock(&self.open).remove(&id);
+            self.forget(id);
             context.replies.done(id, Some(Failure::new(Refusal::Other, &format!("can't start a thread: {error}"))));
         }
     }
@@ -41,6 +44,25 @@ impl Streams {
     /// How many were asked for and are not over.
     pub(super) fn len(&self) -> usize {
         lock(&self.open).len()
+    }
+
+    /// Whether this one was asked for and is not over.
+    pub(super) fn has(&self, id: u64) -> bool {
+        lock(&self.open).contains_key(&id)
+    }
+
+    fn forget(&self, id: u64) {
+        lock(&self.open).remove(&id);
+        self.over.notify_all();
+    }
+
+    /// Waits until all are over, and their processes with them, but not longer than this.
+    pub(super) fn wait(&self, most: Duration) {
+        let started = Instant::now();
+        let mut open = lock(&self.open);
+        while let Some(left) = most.checked_sub(started.elapsed()).filter(|_| !open.is_empty()) {
+            open = self.over.wait_timeout(open, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// Nobody wants this one any more.
@@ -58,14 +80,20 @@ impl Streams {
     fn give(&self, context: &Context, id: u64, stream: &StreamSpec, given_up: &AtomicBool) {
         let _turn = lock(&self.turn);
         let replies = &context.replies;
-        let started = guard::stream(&context.config, stream).and_then(|()| context.host.stream(stream));
+        if given_up.load(Ordering::Relaxed) {
+            return replies.done(id, Some(Failure::new(Refusal::Other, "stopped")));
+        }
+        let started = guard::stream(context, stream).and_then(|()| context.host.stream(stream));
         let outgoing = match started {
             Ok(outgoing) => outgoing,
             Err(why) => return replies.done(id, Some(context.explain(why, permission::SEND, stream.dataset()))),
         };
+        // What stands before it may be the rest of another stream, and that before its end its own: both are read as they are taken.
+        replies.carries(true);
         let _ = replies.send(&Reply::Begin { id });
         let ended = carry(outgoing, id, replies, given_up);
         let _ = replies.send(&Reply::Ended { id, ended });
+        replies.carries(false);
     }
 }
 
@@ -73,7 +101,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Moves the stream to its end, whichever.
+/// Moves the stream to its end, whichever. The mark tells whether all of what the process gave has been carried; how the process
+/// ended is told behind it.
 fn carry(outgoing: Outgoing, id: u64, replies: &Arc<Replies>, given_up: &AtomicBool) -> Ended {
     let Outgoing { output, words, process } = outgoing;
     let told = Arc::clone(replies);
@@ -81,7 +110,6 @@ fn carry(outgoing: Outgoing, id: u64, replies: &Arc<Replies>, given_up: &AtomicB
         // An estimate that can't be told is no matter.
         read_report(words, |total| _ = told.send(&Reply::Estimated { id, total }))
     });
-    replies.carries(true);
     let moved = pump::send_in_turns(&output, replies.output(), given_up, || replies.turn());
     // With its pipe closed whatever else writes there ends, too.
     drop(output);
@@ -102,7 +130,6 @@ fn carry(outgoing: Outgoing, id: u64, replies: &Arc<Replies>, given_up: &AtomicB
     let words = words.ok().and_then(|words| words.join().ok()).unwrap_or_default();
     let mark = if failure.is_none() { FrameKind::End } else { FrameKind::Abort };
     replies.mark(mark);
-    replies.carries(false);
     match (failure, died) {
         (Some(failure), _) => Ended { words: failure, status: Some("stopped".into()), killed: false },
         // Whoever is killed leaves no words.

@@ -231,6 +231,29 @@ impl Answer {
         self.len() == 0
     }
 
+    /// How long its texts are together.
+    #[must_use]
+    pub fn text(&self) -> usize {
+        match self {
+            Self::Found(all) => all.iter().map(|(name, _)| name.as_str().len()).sum(),
+            Self::Facts(all) => all.iter().map(|one| one.name.as_str().len()).sum(),
+            Self::States(all) => all.iter().map(|(name, _)| name.as_str().len()).sum(),
+            Self::Numbers(all) => all.iter().map(|(name, _)| name.len()).sum(),
+            Self::Dates(all) => all.iter().map(|(name, _)| name.len()).sum(),
+            Self::IvSets(all) => all.iter().map(|(name, _)| name.len()).sum(),
+            Self::Records(all) => all.iter().map(|record| record.what.text()).sum(),
+            Self::Traces(all) => all.iter().map(|(name, _)| name.len()).sum(),
+            Self::Texts(all) => all.iter().map(|(name, text)| name.len() + text.len()).sum(),
+            Self::Properties(all) => {
+                all.iter().map(|one| one.on.as_str().len() + one.name.len() + one.value.len()).sum()
+            }
+            Self::Names(all) => all.iter().map(String::len).sum(),
+            Self::Failures(all) => all.iter().flatten().map(|failure| failure.words.len()).sum(),
+            Self::Thinned(thinned) => thinned.pinned.iter().map(|(name, why)| name.as_str().len() + why.len()).sum(),
+            Self::Maybe(_) | Self::Size(_) | Self::Done => 0,
+        }
+    }
+
     /// Puts the next part behind it; `false` when it is of another kind.
     #[must_use]
     pub fn append(&mut self, next: Self) -> bool {

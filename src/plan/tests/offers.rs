@@ -95,3 +95,37 @@ fn split_blocks_need_a_new_start() {
     assert!(matches!(&solvable.resolution, Resolution::SetAside { restore, .. } if restore.is_empty()), "{solvable:?}");
     assert!(solvable.then[0].base.is_none(), "{solvable:?}");
 }
+
+/// What lies below one that is set aside moves with it, and is relisted after that.
+#[test]
+fn only_the_highest_resolutions_are_known_beforehand() {
+    let (here, there): (DatasetName, DatasetName) = ("a/s".parse().unwrap(), "b/t".parse().unwrap());
+    let dataset = |name: &&str| SourceDataset {
+        path: name.parse::<DatasetName>().unwrap().below(&here).unwrap(),
+        snapshots: versions(&["a", "b"]),
+        ..SourceDataset::default()
+    };
+    let all = ["a/s", "a/s/x", "a/s/x/y", "a/s/z"].iter().map(dataset).collect();
+    let resolutions = Resolutions { set_aside: true, ..Resolutions::default() };
+    let mut talk = Negotiation::new(&here, &there, all, false).with_resolutions(resolutions, "20260101-000000");
+    for index in 0..4 {
+        talk.relist(index, None);
+        let mut target = TargetDataset {
+            kind: Kind::Filesystem,
+            partial: false,
+            resume: None,
+            unborn: false,
+            empty: false,
+            encryption: Encryption::Off,
+            snapshots: versions(&["a"]),
+        };
+        if index > 0 {
+            target.snapshots = versions(&["own"]);
+        }
+        talk.relisted(index, Some(target));
+    }
+    let found = talk.plan().resolutions();
+    let places: Vec<(usize, &str)> =
+        found.iter().map(|(place, resolution)| (*place, resolution.dataset().as_str())).collect();
+    assert_eq!(places, [(1, "b/t/x"), (3, "b/t/z")]);
+}

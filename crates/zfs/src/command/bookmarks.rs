@@ -73,12 +73,6 @@ impl Zfs {
         self.command(["list", "-Hp", "-d", "1", "-t", "bookmark", "-o", "name", dataset.as_str()])
     }
 
-    /// When the snapshot of a bookmark was made, in seconds since 1970.
-    #[must_use]
-    pub fn creation_of_bookmark(&self, bookmark: &str) -> Call {
-        self.command(["list", "-Hp", "-t", "bookmark", "-o", "creation", bookmark])
-    }
-
     /// Destroys a bookmark, and can destroy nothing else: the name has a `#`.
     #[must_use]
     pub fn destroy_bookmark(&self, dataset: &DatasetName, name: &SnapshotName) -> Call {

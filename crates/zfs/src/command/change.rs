@@ -52,10 +52,10 @@ impl Zfs {
         self.command(["list", "-Hp", "-t", "filesystem,volume", "-o", "name"])
     }
 
-    /// When snapshots were made. Read it with [`read_creations`].
+    /// When snapshots, and those of bookmarks, were made. Read it with [`read_creations`].
     #[must_use]
     pub fn creation_of<S: AsRef<str>>(&self, names: &[S]) -> Call {
-        let mut command = self.command(["list", "-Hp", "-t", "snapshot", "-o", "name,creation"]);
+        let mut command = self.command(["list", "-Hp", "-t", "snapshot,bookmark", "-o", "name,creation"]);
         command.args(names.iter().map(AsRef::as_ref));
         command
     }
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(read_reclaimed(&b"destroy\tb/x@s\nreclaim\t4096\n"[..]).unwrap(), 4096);
         assert_eq!(read_reclaimed(&b""[..]).unwrap(), 0);
         assert_eq!(words(zfs.destroy_bare(&x)), "destroy|b/x y");
-        assert_eq!(words(zfs.creation_of(&["b/x@s"])), "list|-Hp|-t|snapshot|-o|name,creation|b/x@s");
+        assert_eq!(words(zfs.creation_of(&["b/x@s"])), "list|-Hp|-t|snapshot,bookmark|-o|name,creation|b/x@s");
     }
 
     #[test]

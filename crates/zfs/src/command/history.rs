@@ -50,6 +50,18 @@ pub enum Happened {
     },
 }
 
+impl Happened {
+    /// How long its names are together.
+    #[must_use]
+    pub fn text(&self) -> usize {
+        match self {
+            Self::Snapshot { dataset, .. } | Self::Swapped { dataset } => dataset.len(),
+            Self::Destroyed { .. } => 0,
+            Self::Renamed { from, to } => from.len() + to.len(),
+        }
+    }
+}
+
 impl Zfs {
     /// The internal history of a pool. Read it with [`read_history`].
     #[must_use]

@@ -24,7 +24,8 @@ pub use features::{Lacking, lacking};
 pub use history::{Happened, Record, Traces, read_history, read_sources, read_values};
 pub use note::{Note, Noted, read_notes, read_settings};
 pub use parse::{
-    Encryption, Facts, Listed, Mark, ParseError, disabled_features, read_facts, read_listed, read_source, user_objects,
+    Encryption, Facts, Listed, Mark, Most, ParseError, disabled_features, read_facts, read_listed, read_source,
+    read_source_within, user_objects,
 };
 pub use snapshot::{SnapshotState, read_states, read_written, without_usage};
 pub use zfs::{PLACEHOLDER, Zfs, find_zfs};

@@ -128,8 +128,39 @@ pub fn read_listed<E: From<ParseError>>(
 ///
 /// The lines of a dataset may lie apart: `zfs` sorts whole names, and a blank or `#` sorts before `/`.
 pub fn read_source(input: impl BufRead, source: &DatasetName) -> Result<Vec<Inventory>, ParseError> {
+    read_source_within(input, source, Most { datasets: usize::MAX, marks: usize::MAX, text: usize::MAX })
+}
+
+/// What a listing may have.
+#[derive(Debug, Clone, Copy)]
+pub struct Most {
+    /// So many datasets.
+    pub datasets: usize,
+    /// So many snapshots and bookmarks.
+    pub marks: usize,
+    /// Names of this length together.
+    pub text: usize,
+}
+
+impl Most {
+    /// What one of another host may have: nobody has counted them, and it must not fill the memory.
+    pub const ANYWHERE: Self = Self { datasets: 500_000, marks: 5_000_000, text: 320_000_000 };
+}
+
+/// The same of a listing that has at most so much.
+pub fn read_source_within(input: impl BufRead, source: &DatasetName, most: Most) -> Result<Vec<Inventory>, ParseError> {
     let mut gathered = Gathered::default();
-    read_listed(input, |listed| gathered.add(source, listed))?;
+    let (mut marks, mut text) = (0_usize, 0_usize);
+    read_listed(input, |listed| {
+        if let Mark::Snapshot(name) | Mark::Bookmark(name) = &listed.mark {
+            marks += 1;
+            text += name.as_str().len();
+        }
+        if gathered.datasets.len() >= most.datasets || marks > most.marks || text > most.text {
+            return Err(ParseError::line("the listing is longer than one can be", listed.dataset.as_str()));
+        }
+        gathered.add(source, listed)
+    })?;
     Ok(gathered.finish())
 }
 
