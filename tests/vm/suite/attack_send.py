@@ -12,7 +12,7 @@ from attack_run import sh
 from attack_wire import ABORT, DATA, END, PING, REPLY, REQUEST, Ended, Session, receive
 
 # What is in `other` alone: in its names, and in its files.
-SECRETS = ("hidden", "classified")
+SECRETS = ("hidden-", "classified")
 
 
 class Heard(Session):

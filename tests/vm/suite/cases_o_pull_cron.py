@@ -62,7 +62,7 @@ def cron_with_a_restricted_key(c):
     c.zfsync("cron", "-d", "1", *with_key, f"beta:{root}", f"{c.target}/t")
     c.same(left(c.far, root)[-1], left(c.near, f"{c.target}/t")[-1], "the newest on both sides")
     c.check(not set(DAYS[:2]) & set(left(c.far, root)), f"what is left: {left(c.far, root)}")
-    c.zfsync("cron", "-d", "1", *with_key, f"beta:{c.source}/other", f"{c.target}/o", status=1, says=("beta", "--root"))
+    c.zfsync("cron", "-d", "1", *with_key, f"beta:{c.source}/other", f"{c.target}/o", status=3, says=("beta", "--root"))
     c.same(left(c.far, f"{c.source}/other"), DAYS[:3], "what is outside of the root")
 
 
