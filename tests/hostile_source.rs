@@ -328,9 +328,6 @@ fn an_answer_is_no_more_values_than_a_message_may_have() {
     assert!(error.to_string().contains("at most 100000 are allowed"), "{error}");
 }
 
-/// Makes a line of a listing by its number.
-type Line = fn(usize) -> String;
-
 #[test]
 fn a_listing_is_of_the_source_and_no_longer_than_one_can_be() {
     let most = Most { datasets: 100, marks: 5000, text: 100_000 };
