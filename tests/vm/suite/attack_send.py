@@ -5,8 +5,10 @@ each attempt: its name, whether it was refused, what it changed, and what it has
 """
 
 import json
+import re
 import struct
 import sys
+import zlib
 
 from attack_run import sh
 from attack_wire import ABORT, DATA, END, PING, REPLY, REQUEST, Ended, Session, receive
@@ -42,7 +44,7 @@ class Bed:
         d, o = self.root, self.other
         sh(f"""
             zfs create {d}; zfs create {d}/kid; zfs create -s -V 1M {d}/vol; zfs create {o}; zfs create {o}/hidden-kid
-            echo open >/{d}/file; yes classified | head -c 300000 >/{o}/file; echo classified >/{o}/hidden-kid/file
+            head -c 200000 /dev/urandom >/{d}/file; (yes classified | head -c 100000; head -c 400000 /dev/urandom) >/{o}/file; echo classified >/{o}/hidden-kid/file
             zfs snapshot -r {d}@s1; zfs snapshot -r {o}@hidden-1; echo more >/{d}/more; yes classified | head -c 200000 >/{o}/more
             zfs snapshot -r {d}@s2; zfs snapshot -r {o}@hidden-2
             zfs bookmark {d}@s1 {d}#mine; zfs bookmark {d}@s1 {d}#zfsync-00000000-s1; zfs bookmark {o}@hidden-1 {o}#hidden-mark
@@ -51,6 +53,9 @@ class Bed:
             zfs create -u -o canmount=off {base}/sink; zfs send -w {o}@hidden-2 | head -c 150000 | zfs recv -s -u {base}/sink/part 2>/dev/null || true
         """)
         self.secrets = [*SECRETS, *sh(f"zfs list -Hp -r -t all -o guid {o}").decode().split()]
+        # One of the root's own, which names what it may read.
+        sh(f"zfs send {d}@s2 | head -c 30000 | zfs recv -s -u {base}/sink/mine 2>/dev/null || true")
+        self.own_token = sh(f"zfs get -H -o value receive_resume_token {base}/sink/mine").decode().strip()
         self.token = sh(f"zfs get -H -o value receive_resume_token {base}/sink/part").decode().strip()
         self.before = self.world()
 
@@ -83,10 +88,21 @@ def attempt(bed, name, play, *options):
     except Ended:
         refused, words = True, "the session was ended"
     status, said = session.close()
-    told = session.heard.decode(errors="replace")
+    # What was asked for may be said again.
+    told = re.sub(r"\(its --root\), not [^\"]*", "", session.heard.decode(errors="replace"))
     print(json.dumps({"name": name, "refused": refused, "words": str(words)[:500], "changes": bed.changes(), "said": said[-500:],
                       "leaks": [secret for secret in bed.secrets if secret in told],
                       "panicked": "panicked" in said or status not in (0, 1)}), flush=True)
+
+
+def forged(token, guid, other):
+    """The token with another GUID, under the same name: zfs send -t looks for that in all of the pool."""
+    version, _, length, packed = token.split("-")
+    plain = zlib.decompress(bytes.fromhex(packed))
+    assert struct.pack("=Q", guid) in plain, plain
+    packed = zlib.compress(plain.replace(struct.pack("=Q", guid), struct.pack("=Q", other)), 6)
+    words = struct.unpack(f"={len(packed) // 4}I", packed[:len(packed) // 4 * 4])
+    return f"{version}-{sum(words):x}-{length}-{packed.hex()}"
 
 
 def asked(bed, name, verb, **fields):
@@ -187,6 +203,11 @@ def reading(bed):
     for dataset in (d, o, f"{bed.base}/sink/part"):
         stream(bed, f"a token of other, said to be of {dataset}", {"resume": {"dataset": dataset, "token": bed.token}})
         query(bed, f"the size of a token of other, said to be of {dataset}", "estimate", stream={"resume": {"dataset": dataset, "token": bed.token}})
+    for snapshot in ("hidden-1", "hidden-2"):
+        resumes = {"resume": {"dataset": d, "token": forged(bed.own_token, bed.guid("data@s2"), bed.guid(f"other@{snapshot}"))}}
+        assert b"hidden" in sh(f"zfs send -nv -t {resumes['resume']['token']} 2>&1"), "without a root it would be sent"
+        stream(bed, f"a token of the root's with the guid of {snapshot}", resumes)
+        query(bed, f"the size of a token of the root's with the guid of {snapshot}", "estimate", stream=resumes)
     for token in ("", "1-", "-R", "1-0-0-00", bed.token[:-4], bed.token + "00", "1-zz-zz-zz"):
         stream(bed, f"token {token[:20]!r}", {"resume": {"dataset": d, "token": token}})
     # The pools.
@@ -205,7 +226,9 @@ def fair(bed):
     stream(bed, "a full stream", send(d, "s1"))
     stream(bed, "an increment", send(d, "s2", {"snapshot_one": "s1"}))
     stream(bed, "from a bookmark", send(d, "s2", {"bookmark": "mine"}))
+    stream(bed, "the rest of what was cut", {"resume": {"dataset": d, "token": bed.own_token}})
     stream(bed, "a volume", send(f"{d}/vol", "s1", raw=True))
+    query(bed, "one that is held stays", "thin", "--root", d, "--allow", "destroy", dataset=d, snapshots=[["s2", bed.guid("data@s2")]], dry_run=False)
     query(bed, "a bookmark of ours", "bookmark", new=[{"dataset": d, "origin": {"snapshot": "s2"}, "name": "zfsync-00000000-s2"}])
     query(bed, "it is dropped", "drop_bookmarks", bookmarks=[[d, "zfsync-00000000-s2"]])
     for value in ("x", None):
@@ -256,7 +279,6 @@ def marks(bed):
         query(bed, f"a snapshot of {dataset}, elsewhere", "snapshot", *free, datasets=[dataset], name="new", recursive=True)
         query(bed, f"snapshots of {dataset} destroyed, elsewhere", "thin", *free, dataset=dataset, snapshots=[["hidden-1", hidden]], dry_run=False)
     query(bed, "of the root and of others", "snapshot", *free, datasets=[d, o], name="new", recursive=False)
-    query(bed, "one that is held", "thin", *free, dataset=d, snapshots=[["s2", bed.guid("data@s2")]], dry_run=False)
 
 
 def frames(bed):

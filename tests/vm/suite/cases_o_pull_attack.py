@@ -91,7 +91,7 @@ def what_a_sender_is_for(c):
         c.check(not one["refused"], f"{one['name']}: {one['words']} {one['said']}")
         own = ("bookmark of ours", "it is ", "becomes", "allowed")
         c.same(bool(one["changes"]), any(word in one["name"] for word in own), f"whether {one['name']} has changed something: {one['changes']}")
-    c.same(len(found), 16, "the attempts")
+    c.same(len(found), 18, "the attempts")
 
 
 @case("PULL", "SEC", long=True)
