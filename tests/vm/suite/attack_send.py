@@ -43,8 +43,8 @@ class Bed:
         self.base, self.root, self.other = base, f"{base}/data", f"{base}/other"
         d, o = self.root, self.other
         sh(f"""
-            zfs create {d}; zfs create {d}/kid; zfs create -s -V 1M {d}/vol; zfs create {o}; zfs create {o}/hidden-kid
-            head -c 200000 /dev/urandom >/{d}/file; (yes classified | head -c 100000; head -c 400000 /dev/urandom) >/{o}/file; echo classified >/{o}/hidden-kid/file
+            zfs create {d}; zfs create {d}/kid; zfs create -s -V 1M {d}/vol; zfs create -o compression=off {o}; zfs create {o}/kid
+            head -c 200000 /dev/urandom >/{d}/file; yes classified | head -c 300000 >/{o}/file; echo classified >/{o}/kid/file
             zfs snapshot -r {d}@s1; zfs snapshot -r {o}@hidden-1; echo more >/{d}/more; yes classified | head -c 200000 >/{o}/more
             zfs snapshot -r {d}@s2; zfs snapshot -r {o}@hidden-2
             zfs bookmark {d}@s1 {d}#mine; zfs bookmark {d}@s1 {d}#zfsync-00000000-s1; zfs bookmark {o}@hidden-1 {o}#hidden-mark
@@ -169,7 +169,7 @@ def reading(bed):
     """All that can be asked, of what is outside of the root, or has a name that isn't one."""
     o, d = bed.other, bed.root
     guid = bed.guid("other@hidden-1")
-    tops = [o, f"{o}/hidden-kid", bed.base, f"{d}2", f"{d}/../other", bed.base.split("/")[0], f"{bed.base}/sink/part"]
+    tops = [o, f"{o}/kid", bed.base, f"{d}2", f"{d}/../other", bed.base.split("/")[0], f"{bed.base}/sink/part"]
     for top in tops:
         for what in ("find", "written", "dates", "iv_sets"):
             query(bed, f"{what} of {top}", what, names=[f"{d}@s1", f"{top}@hidden-1", f"{top}#hidden-mark", f"{top}@%"])

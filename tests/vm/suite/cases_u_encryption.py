@@ -277,13 +277,13 @@ def key_of_another_dataset(c):
     c.check(mountable(c, target), "the copy can't be mounted any more")
     # The way that is named.
     c.beta(f"echo another passphrase | zfs change-key -o keyformat=passphrase -o keylocation=prompt {target}")
-    c.push(target=f"beta:{target}")
+    c.push("--allow-rekey", target=f"beta:{target}")
     c.beta(f"zfs unload-key {target}; echo {PHRASE} | zfs load-key -L prompt {target}")
     same_files(c, c.source, target, "s2")
     # And the other one, which does what it says.
     c.beta(f"zfs change-key -i {target}")
     c.snapshot(f"{c.source}@s3")
-    c.push("--allow-key-mismatch", target=f"beta:{target}")
+    c.push("--allow-key-mismatch", "--allow-rekey", target=f"beta:{target}")
     c.check(not mountable(c, target), "the copy can be mounted: is the refusal of any use?")
 
 
