@@ -121,7 +121,7 @@ def interrupted(c):
     """A signal in the middle, a killed sender's helper, a killed receiver's: nothing is left on either host; the same run or the next one resumes."""
     c.tree({"": ""})
     c.far, c.near = c.alpha, c.beta
-    c.alpha(f"head -c 4M /dev/urandom >/{c.source}/file; zfs snapshot {c.source}@s1")
+    c.alpha(f"head -c 24M /dev/urandom >/{c.source}/file; zfs snapshot {c.source}@s1")
     gate = gate_over_there(c)
 
     def quiet():
