@@ -81,7 +81,7 @@ def endless_sender(c):
     c.tree({"": "s1", "bad": "s1", "bad/kid": "s1", "good": "s1"})
     words = "cannot receive new filesystem stream: permission denied"
     program = wrapped_helper(c, f"""case "$*" in "recv "*" {c.target}/bad@"*) echo '{words}' >&2; exit 1 ;; esac""")
-    here = beside(wrapped_zfs(c, c.alpha, f"""case "$*" in "send "*{c.source}/bad@*) exec cat /dev/zero ;; esac"""))
+    here = beside(wrapped_zfs(c, c.alpha, f"""case "$*" in "send "*{c.source}/bad@*) $zfs "$@"; exec cat /dev/zero ;; esac"""))
     run = c.push("--json", "--remote-zfsync", program, env=here, status=1)
     c.same(failures(c, run), {"bad": "failed", "bad/kid": "skipped"}, "what failed")
     c.check(words in run.of("dataset_failed")[0]["error"], f"the receiver's words are missing: {run.of('dataset_failed')}")
