@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -15,7 +16,11 @@ use crate::wire::{self, FrameKind, Reply, SILENCE, WireError};
 use zfs::{Failure, Hello, Refusal};
 
 /// Where replies go.
-pub(super) struct Replies(Mutex<Patient>, OwnedFd, Syslog);
+pub(super) struct Replies(Mutex<Patient>, OwnedFd, Syslog, Queue);
+
+/// How many replies wait to be written: a stream lets them pass between its frames, as a lock alone would hand itself back to the stream.
+#[derive(Default)]
+struct Queue(AtomicUsize);
 
 /// The descriptor, for so long as somebody reads.
 struct Patient {
@@ -58,6 +63,8 @@ impl Write for Patient {
     }
 }
 
+/// How soon a stream looks again whether a reply has passed.
+const PASS: Duration = Duration::from_micros(100);
 /// How soon a write is tried again that found no room.
 const AGAIN: Duration = Duration::from_millis(10);
 /// `PIPE_BUF` on Linux; elsewhere it is smaller, and a write may wait for a reader.
@@ -68,7 +75,12 @@ impl Replies {
     pub(super) fn new(output: OwnedFd, log: Syslog, silence: Option<Duration>) -> io::Result<Self> {
         let watched = output.try_clone()?;
         let (output, silence) = (output.into(), silence.unwrap_or(SILENCE));
-        Ok(Self(Mutex::new(Patient { output, silence, given_up: false, carries: false }), watched, log))
+        Ok(Self(
+            Mutex::new(Patient { output, silence, given_up: false, carries: false }),
+            watched,
+            log,
+            Queue::default(),
+        ))
     }
 
     pub(super) fn greet(&self, hello: &Hello) -> Result<(), WireError> {
@@ -79,12 +91,17 @@ impl Replies {
 
     /// Sends one reply. Callers that can't help it ignore an error: when the sender is gone, its stdin end tells too.
     pub(super) fn send(&self, reply: &Reply) -> Result<(), WireError> {
+        self.3.0.fetch_add(1, Ordering::Relaxed);
         let mut output = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.3.0.fetch_sub(1, Ordering::Relaxed);
         wire::write_message(&mut *output, FrameKind::Reply, reply)
     }
 
     /// The right to write whole frames to [`Replies::output`], for as long as it is kept.
     pub(super) fn turn(&self) -> impl Drop + '_ {
+        while self.3.0.load(Ordering::Relaxed) > 0 {
+            thread::sleep(PASS);
+        }
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
