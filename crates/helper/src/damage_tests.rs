@@ -92,6 +92,29 @@ pub fn runs() -> u32 {
     std::env::var("ZFSYNC_HELPER_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(200)
 }
 
+/// What becomes of a session's bytes: some are others, and the rest is cut off.
+#[derive(Debug)]
+pub(super) struct Damage {
+    changed: Vec<(prop::sample::Index, u8)>,
+    cut: prop::sample::Index,
+}
+
+impl Damage {
+    pub(super) fn done_to(&self, mut bytes: Vec<u8>) -> Vec<u8> {
+        for (place, value) in &self.changed {
+            let place = place.index(bytes.len());
+            bytes[place] = *value;
+        }
+        bytes.truncate(self.cut.index(bytes.len() + 1));
+        bytes
+    }
+}
+
+pub(super) fn any_damage() -> impl Strategy<Value = Damage> {
+    let changed = proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
+    (changed, any::<prop::sample::Index>()).prop_map(|(changed, cut)| Damage { changed, cut })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: runs(), ..ProptestConfig::default() })]
 
@@ -101,16 +124,7 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_session_ends(
-        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
-        cut in any::<prop::sample::Index>(),
-    ) {
-        let mut bytes = sensible();
-        for (place, value) in damage {
-            let place = place.index(bytes.len());
-            bytes[place] = value;
-        }
-        bytes.truncate(cut.index(bytes.len() + 1));
-        let _ = run(bytes);
+    fn a_damaged_session_ends(damage in any_damage()) {
+        let _ = run(damage.done_to(sensible()));
     }
 }

@@ -102,7 +102,8 @@ impl Session {
             let mut fds = [PollFd::new(&self.input.0, PollFlags::IN), self.context.replies.watch()];
             match rustix::event::poll(&mut fds, silence.as_ref()) {
                 Ok(0) => return false,
-                Ok(_) => return fds[1].revents().is_empty(),
+                // A reply that nobody took in time ends the session as well, whether or not a question waits for room.
+                Ok(_) => return !self.context.replies.is_broken(),
                 Err(Errno::INTR) => {}
                 // Reading will tell.
                 Err(_) => return true,

@@ -1,7 +1,6 @@
 """What goes wrong in the middle of a run: killed processes, dead links, things that vanish (rows J, I07 to I21)."""
 
 import signal
-import time
 
 from cases_f_resume import big, ends_well, resumed, token
 from harness import MARK, case
@@ -280,13 +279,7 @@ def terminal(c):
     gate = Gate(c, 1 << 20)
     terminal = Terminal(c, "zfsync", "push", *gate.args, c.source, f"beta:{c.target}")
     gate.reached()
-    terminal.wait_for("a bar", lambda text: "\x1b[" in text and "%" in text)
-    terminal.type(b"\x03")
-    terminal.wait_for("the answer to Ctrl-C", lambda text: "^C" in text)
-    began = time.monotonic()
-    terminal.type(b"\x03")
-    c.same(terminal.end(60), 130, "the exit status")
-    c.check(time.monotonic() - began < 8, f"it took {time.monotonic() - began:.1f} s after the second Ctrl-C")
+    terminal.interrupted_twice()
     text = terminal.text()
     c.check(text.rfind("\x1b[?25h") >= text.rfind("\x1b[?25l"), f"the cursor stays hidden: {text[-300:]!r}")
     c.check(terminal.restored(), "the terminal's settings have changed")

@@ -1,7 +1,6 @@
 """What goes wrong in the middle of a pull: killed processes on either side, dead links, signals, things that vanish (row PULL)."""
 
 import signal
-import time
 
 from cases_f_resume import big, ends_well, resumed, token
 from cases_j_faults import PROXY, failures, remaining, tries
@@ -75,13 +74,7 @@ def on_a_terminal(c):
     gate = SourceGate(c, 1 << 20)
     terminal = Terminal(c, "zfsync", "pull", *gate.args, f"beta:{c.source}", c.target)
     gate.reached()
-    terminal.wait_for("a bar", lambda text: "\x1b[" in text and "%" in text)
-    terminal.type(b"\x03")
-    terminal.wait_for("the answer to Ctrl-C", lambda text: "^C" in text)
-    began = time.monotonic()
-    terminal.type(b"\x03")
-    c.same(terminal.end(60), 130, "the exit status")
-    c.check(time.monotonic() - began < 8, f"it took {time.monotonic() - began:.1f} s after the second Ctrl-C")
+    terminal.interrupted_twice()
     c.check(terminal.restored(), "the terminal's settings have changed")
     quiet(c)
     run = ends_well(c, c.pull("--json"))

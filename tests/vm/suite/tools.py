@@ -165,6 +165,17 @@ class Terminal:
             os.killpg(self.process.pid, signal.SIGKILL)
             raise Failed(f"it did not end within {PATIENCE * seconds} s\n{self.text()!r}") from None
 
+    def interrupted_twice(self):
+        """Ctrl-C while a bar is shown, and again once the first was answered: it ends at once, with 130."""
+        self.wait_for("a bar", lambda text: "\x1b[" in text and "%" in text)
+        self.type(b"\x03")
+        self.wait_for("the answer to Ctrl-C", lambda text: "^C" in text)
+        began = time.monotonic()
+        self.type(b"\x03")
+        self.c.same(self.end(60), 130, "the exit status")
+        took = time.monotonic() - began
+        self.c.check(took < 8, f"it took {took:.1f} s after the second Ctrl-C")
+
     def restored(self):
         """Whether the terminal has the settings that it had."""
         return termios.tcgetattr(self.theirs) == self.before
