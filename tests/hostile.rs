@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
 use zfs::text::{QUOTE, sanitise};
 use zfs::{BaseFacts, Encryption, Failure, Hello, Kind, Refusal, TargetFacts, Thinned};
-use zfsync::remote::client::{Channel, ChannelEvent, FromChannel, HelperError};
+use zfsync::remote::client::{CALLS, Call, Channel, ChannelEvent, FromChannel, HelperError};
 
 /// What a terminal would obey, and a line that looks like one of ours.
 const EVIL: &str = "gone\u{1b}[2J\u{1b}]0;x\u{7}\u{9b}31m\u{202e}\u{2066}\u{200b}\u{2028}\u{7f}\rover\nzfsync: 99 datasets in sync\n  s: all is well";
@@ -85,6 +85,14 @@ fn zfs_words_are_harmless_in_every_output() {
 struct Play {
     channel: Option<Channel>,
     events: UnboundedReceiver<FromChannel>,
+    calls: Vec<Call>,
+}
+
+/// What came over a channel until it ended: its events, the answers, and why it ended.
+struct Told {
+    events: Vec<ChannelEvent>,
+    answers: Vec<Reply>,
+    error: HelperError,
 }
 
 impl Play {
@@ -95,21 +103,24 @@ impl Play {
         thread::spawn(move || play(&mut stdin, &mut stdout, &mut stderr));
         let (tell, events) = unbounded_channel();
         let ends = [OwnedFd::from(ours_in), ours_out.into(), ours_err.into()];
-        Self { channel: Some(Channel::over(1, ends, "beta", tell).unwrap()), events }
+        Self { channel: Some(Channel::over(1, ends, "beta", tell).unwrap()), events, calls: Vec::new() }
     }
 
-    fn ask(&self, request: Request) {
-        self.channel.as_ref().unwrap().request(request);
+    /// Questions are numbered from [`CALLS`] on.
+    fn ask(&mut self, request: impl FnOnce(u64) -> Request) {
+        self.calls.push(self.channel.as_ref().unwrap().call(request));
     }
 
-    /// All events up to the last.
-    fn events(mut self) -> (Vec<ChannelEvent>, HelperError) {
+    /// All up to the end.
+    fn told(mut self) -> Told {
         let began = Instant::now();
-        let mut all = Vec::new();
+        let mut events = Vec::new();
         loop {
             match self.events.try_recv() {
-                Ok(FromChannel { event: ChannelEvent::Closed(error), .. }) => return (all, error),
-                Ok(FromChannel { event, .. }) => all.push(event),
+                Ok(FromChannel { event: ChannelEvent::Closed(error), .. }) => {
+                    return Told { events, answers: self.calls.iter_mut().flat_map(answers).collect(), error };
+                }
+                Ok(FromChannel { event, .. }) => events.push(event),
                 Err(_) => {
                     // A helper that waits for us to end sees that.
                     if began.elapsed() > Duration::from_secs(2) {
@@ -121,6 +132,16 @@ impl Play {
             }
         }
     }
+}
+
+/// All replies to a question of a channel that has ended.
+fn answers(call: &mut Call) -> Vec<Reply> {
+    let mut all = Vec::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    while let Ok(reply) = runtime.block_on(call.next()) {
+        all.push(reply);
+    }
+    all
 }
 
 /// Waits for so many requests; what comes before them nobody has asked for.
@@ -184,20 +205,20 @@ fn an_endless_answer_ends_the_channel() {
     let snapshots: Vec<(SnapshotName, Guid, Txg)> = (0..2000)
         .map(|n| (format!("a-rather-long-name-of-a-snapshot-{n}").parse().unwrap(), Guid(n), Txg(n)))
         .collect();
-    let part = frame(&Reply::Listed { id: 7, dataset: dataset("b/x"), facts: facts(), snapshots });
+    let part = frame(&Reply::Listed { id: CALLS, dataset: dataset("b/x"), facts: facts(), snapshots });
     let play = move |input: &mut dyn Read, output: &mut dyn Write, _: &mut dyn Write| {
         greet(output);
         await_requests(input, 1);
         while output.write_all(&part).is_ok() {}
     };
-    let ((events, error), grown) = growth(|| {
-        let play = Play::new(play);
-        play.ask(Request::List { id: 7, datasets: vec![dataset("b/x")] });
-        play.events()
+    let (Told { answers, error, .. }, grown) = growth(|| {
+        let mut play = Play::new(play);
+        play.ask(|id| Request::List { id, datasets: vec![dataset("b/x")] });
+        play.told()
     });
     assert!(matches!(&error, HelperError::Protocol { host, .. } if host == "beta"), "{error}");
     assert!(error.to_string().contains("longer than what was asked for"), "{error}");
-    assert!(events.len() > 50, "{}", events.len());
+    assert!(answers.len() > 50, "{}", answers.len());
     assert!(grown < MOST, "{grown} KiB");
 }
 
@@ -217,7 +238,7 @@ fn answers_to_nothing_end_the_channel() {
             // It would go on for ever.
             while output.write_all(&frame(&Reply::Beat { id: 9 })).is_ok() {}
         });
-        let (events, error) = play.events();
+        let Told { events, error, .. } = play.told();
         assert!(matches!(error, HelperError::Protocol { .. }), "{error}");
         assert_eq!(events.len(), 1, "{events:?}");
     }
@@ -225,22 +246,23 @@ fn answers_to_nothing_end_the_channel() {
 
 #[test]
 fn words_are_harmless_as_they_come_in() {
-    let play = Play::new(|input, output, errors| {
+    let mut play = Play::new(|input, output, errors| {
         await_requests(input, 2);
         let _ = errors.write_all(EVIL.as_bytes());
         let hello = Hello { version: EVIL.into(), host: EVIL.into(), user: EVIL.into(), ..Hello::default() };
         let _ = output.write_all(helper::wire::greeting(&hello).unwrap().as_bytes());
-        let _ = output.write_all(&frame(&Reply::Done { id: 1, failure: Some(failure()), warning: Some(EVIL.into()) }));
+        let _ =
+            output.write_all(&frame(&Reply::Done { id: CALLS, failure: Some(failure()), warning: Some(EVIL.into()) }));
         let pinned = vec![("s".parse().unwrap(), EVIL.to_owned())];
-        let _ = output.write_all(&frame(&Reply::Thinned { id: 2, thinned: Thinned { pinned, ..Thinned::default() } }));
+        let _ = output
+            .write_all(&frame(&Reply::Thinned { id: CALLS + 1, thinned: Thinned { pinned, ..Thinned::default() } }));
     });
-    play.ask(Request::Clear { id: 1, dataset: dataset("b/x") });
+    play.ask(|id| Request::Clear { id, dataset: dataset("b/x") });
     let snapshots = vec![("s".parse().unwrap(), Guid(1))];
-    play.ask(Request::Thin { id: 2, dataset: dataset("b/x"), snapshots, dry_run: true });
-    let (events, error) = play.events();
-    let [ChannelEvent::Ready(hello), ChannelEvent::Reply(done), ChannelEvent::Reply(thinned)] = &events[..] else {
-        panic!("{events:?}")
-    };
+    play.ask(|id| Request::Thin { id, dataset: dataset("b/x"), snapshots, dry_run: true });
+    let Told { events, answers, error } = play.told();
+    let [ChannelEvent::Ready(hello)] = &events[..] else { panic!("{events:?}") };
+    let [done, thinned] = &answers[..] else { panic!("{answers:?}") };
     assert!(!hello.version.contains('\n') && !hello.host.contains('\n'));
     let Reply::Done { failure: Some(failure), warning: Some(warning), .. } = done else { panic!("{done:?}") };
     let Reply::Thinned { thinned, .. } = thinned else { panic!("{thinned:?}") };
@@ -251,7 +273,7 @@ fn words_are_harmless_as_they_come_in() {
     assert!(error.to_string().contains("it says: gone"), "{error}");
     for preamble in [EVIL, "\n\nzfsync: 99 datasets in sync\n"] {
         let play = Play::new(move |_, output, _| _ = output.write_all(preamble.as_bytes()));
-        let (_, error) = play.events();
+        let Told { error, .. } = play.told();
         assert!(matches!(error, HelperError::NoGreeting { .. }), "{error}");
         assert_harmless("the preamble", &error.to_string());
     }
@@ -259,11 +281,11 @@ fn words_are_harmless_as_they_come_in() {
 
 #[test]
 fn a_request_that_is_too_large_is_refused_by_name_and_the_channel_lives() {
-    let play = Play::new(|input, output, _| {
+    let mut play = Play::new(|input, output, _| {
         greet(output);
         // The first request that arrives is the second one: the large one is answered on this side, before that.
         await_requests(input, 1);
-        let _ = output.write_all(&frame(&Reply::Done { id: 2, failure: None, warning: None }));
+        let _ = output.write_all(&frame(&Reply::Done { id: CALLS + 1, failure: None, warning: None }));
     });
     let loses = (0..60_000).map(|n| Guid(u64::MAX - n)).collect();
     let resolution = serde_json::from_value(json!({
@@ -271,20 +293,12 @@ fn a_request_that_is_too_large_is_refused_by_name_and_the_channel_lives() {
     }))
     .unwrap();
     let zfs::Resolution::Rollback { dataset, to, to_guid, .. } = resolution else { panic!() };
-    play.ask(Request::Resolve {
-        id: 1,
-        resolution: zfs::Resolution::Rollback { dataset: dataset.clone(), to, to_guid, loses },
-    });
-    play.ask(Request::Clear { id: 2, dataset });
-    let (events, _) = play.events();
-    let dones: Vec<&Reply> = events
-        .iter()
-        .filter_map(|event| if let ChannelEvent::Reply(reply) = event { Some(reply) } else { None })
-        .collect();
-    let [Reply::Done { id: 1, failure: Some(failure), .. }, Reply::Done { id: 2, failure: None, .. }] = dones[..]
-    else {
-        // They come from two threads.
-        panic!("{dones:?}")
+    let resolution = zfs::Resolution::Rollback { dataset: dataset.clone(), to, to_guid, loses };
+    play.ask(|id| Request::Resolve { id, resolution });
+    play.ask(|id| Request::Clear { id, dataset });
+    let Told { answers, .. } = play.told();
+    let [Reply::Done { failure: Some(failure), .. }, Reply::Done { failure: None, .. }] = &answers[..] else {
+        panic!("{answers:?}")
     };
     assert!(failure.words.contains("a rollback of b/x over 60000 snapshots"), "{}", failure.words);
     assert!(failure.words.contains("1048576"), "{}", failure.words);
@@ -307,27 +321,31 @@ impl Dice {
     }
 }
 
-fn requests() -> Vec<Request> {
-    let b = || dataset("b/x");
-    let names = vec!["b/x".to_owned(), "b/x@s".to_owned(), "b".to_owned()];
-    vec![
-        Request::Ask { id: 0, names: names.clone() },
-        Request::List { id: 1, datasets: vec![b()] },
-        Request::Tree { id: 2, dataset: b() },
-        Request::Probe { id: 3, dataset: b() },
-        Request::Clear { id: 4, dataset: b() },
-        Request::Lock { id: 5, dataset: b(), run: 1, owner: "me".into() },
-        Request::Dates { id: 6, names: names.clone() },
-        Request::Thin { id: 7, dataset: b(), snapshots: vec![("s".parse().unwrap(), Guid(1))], dry_run: true },
-        Request::Names { id: 8, dataset: b() },
-        Request::Notes { id: 9, dataset: Some(b()), snapshots: names.clone() },
-        Request::Bases { id: 10, names, iv_sets_only: false },
+fn requests() -> [fn(u64) -> Request; 11] {
+    fn b() -> DatasetName {
+        dataset("b/x")
+    }
+    fn names() -> Vec<String> {
+        vec!["b/x".to_owned(), "b/x@s".to_owned(), "b".to_owned()]
+    }
+    [
+        |id| Request::Ask { id, names: names() },
+        |id| Request::List { id, datasets: vec![b()] },
+        |id| Request::Tree { id, dataset: b() },
+        |id| Request::Probe { id, dataset: b() },
+        |id| Request::Clear { id, dataset: b() },
+        |id| Request::Lock { id, dataset: b(), run: 1, owner: "me".into() },
+        |id| Request::Dates { id, names: names() },
+        |id| Request::Thin { id, dataset: b(), snapshots: vec![("s".parse().unwrap(), Guid(1))], dry_run: true },
+        |id| Request::Names { id, dataset: b() },
+        |id| Request::Notes { id, dataset: Some(b()), snapshots: names() },
+        |id| Request::Bases { id, names: names(), iv_sets_only: false },
     ]
 }
 
 /// An answer that could be right.
 fn answer(dice: &mut Dice) -> Vec<u8> {
-    let id = dice.next() % 12;
+    let id = CALLS + dice.next() % 12;
     let number = dice.next();
     let many = [0, 1, 3, 2000][dice.below(4)];
     let snapshots = (0..many).map(|n| (format!("s{n}").parse().unwrap(), Guid(number), Txg(n))).collect();
@@ -369,12 +387,13 @@ fn session(dice: &mut Dice) -> Vec<u8> {
         match dice.below(12) {
             // JSON that costs more than its bytes.
             0 => {
+                let (ask, clear, names) = (CALLS, CALLS + 4, CALLS + 8);
                 let text = [
-                    format!("{{\"answer\":\"found\",\"id\":0,\"found\":[{}0]}}", "0,".repeat(500_000)),
-                    format!("{{\"answer\":\"names\",\"id\":8,\"datasets\":[{}\"p\"]}}", "\"p\",".repeat(200_000)),
-                    format!("{{\"answer\":\"done\",\"id\":4,\"x\":{}", "[".repeat(900_000)),
+                    format!("{{\"answer\":\"found\",\"id\":{ask},\"found\":[{}0]}}", "0,".repeat(500_000)),
+                    format!("{{\"answer\":\"names\",\"id\":{names},\"datasets\":[{}\"p\"]}}", "\"p\",".repeat(200_000)),
+                    format!("{{\"answer\":\"done\",\"id\":{clear},\"x\":{}", "[".repeat(900_000)),
                     format!(
-                        "{{\"answer\":\"done\",\"id\":4,\"failure\":{{\"refusal\":\"other\",\"words\":\"{}\"}}}}",
+                        "{{\"answer\":\"done\",\"id\":{clear},\"failure\":{{\"refusal\":\"other\",\"words\":\"{}\"}}}}",
                         "\\n".repeat(500_000)
                     ),
                 ];
@@ -397,7 +416,7 @@ fn session(dice: &mut Dice) -> Vec<u8> {
                 bytes.extend(answer);
             }
             5 => {
-                let beat = frame(&Reply::Beat { id: 1 });
+                let beat = frame(&Reply::Beat { id: CALLS + 1 });
                 for _ in 0..dice.below(5000) {
                     bytes.extend(&beat);
                 }
@@ -422,7 +441,7 @@ fn many_hostile_sessions() {
     let ((), grown) = growth(|| {
         for run in 0..runs {
             let said = session(&mut Dice(seed + run));
-            let play = Play::new(move |input, output, errors| {
+            let mut play = Play::new(move |input, output, errors| {
                 await_requests(input, requests().len());
                 let _ = output.write_all(&said);
                 let _ = errors.write_all(EVIL.as_bytes());
@@ -430,10 +449,10 @@ fn many_hostile_sessions() {
             for request in requests() {
                 play.ask(request);
             }
-            let (events, error) = play.events();
+            let Told { answers, error, .. } = play.told();
             assert_harmless(&format!("run {run}"), &error.to_string());
             assert!(error.to_string().len() < 200_000, "run {run}");
-            answered += usize::from(events.iter().any(|event| matches!(event, ChannelEvent::Reply(_))));
+            answered += usize::from(!answers.is_empty());
             violated += usize::from(matches!(error, HelperError::Protocol { .. }));
         }
     });

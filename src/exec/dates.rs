@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::ask::Asker;
+use super::receiver::Receiver;
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{Conflict, PlannedDataset, Verdict};
@@ -61,15 +61,19 @@ pub fn there(planned: &mut PlannedDataset, names: &[SnapshotName], found: &[(u32
 }
 
 /// Fills in all dates of the conflicts that are known before the run, with one question to each side.
-pub async fn fill(sender: &Endpoint, asker: &mut Asker<'_>, datasets: &mut [PlannedDataset]) -> Result<(), StartError> {
-    here(sender, asker.stall(), datasets).await;
+pub async fn fill(
+    sender: &Endpoint,
+    receiver: &mut Receiver<'_>,
+    datasets: &mut [PlannedDataset],
+) -> Result<(), StartError> {
+    here(sender, receiver.stall(), datasets).await;
     let wanted: Vec<(usize, SnapshotName)> = datasets
         .iter()
         .enumerate()
         .flat_map(|(at, planned)| wanted_there(planned).into_iter().map(move |name| (at, name)))
         .collect();
     let names: Vec<String> = wanted.iter().map(|(at, name)| datasets[*at].target.at(name.as_str())).collect();
-    for (place, date) in asker.dates(&names).await? {
+    for (place, date) in receiver.dates(&names).await? {
         let Some((at, name)) = wanted.get(place as usize) else { continue };
         if let Some(conflict) = conflict_mut(&mut datasets[*at]) {
             conflict.dates_there.insert(name.clone(), date);

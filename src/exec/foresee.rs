@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use super::ask::Asker;
 use super::ready::Cleared;
+use super::receiver::Receiver;
 use crate::error::StartError;
 use crate::format::bytes;
 use crate::remote::link::End;
@@ -13,14 +13,15 @@ use zfs::host::MAX_THIN;
 use zfs::{Failure, Outlook, Refusal};
 
 /// Finds out what of all that would be cleared away would stay, and why.
-pub async fn what_stays(asker: &mut Asker<'_>, cleared: &mut Cleared) -> Result<(), StartError> {
+pub async fn what_stays(receiver: &mut Receiver<'_>, cleared: &mut Cleared) -> Result<(), StartError> {
     if cleared.is_withheld() {
         return Ok(());
     }
     let mut refused = HashMap::new();
     for doomed in &cleared.due.datasets {
-        if let Some(failure) =
-            asker.try_destroy(doomed.dataset.clone(), doomed.snapshots.iter().map(|(_, guid)| *guid).collect()).await?
+        if let Some(failure) = receiver
+            .try_destroy(doomed.dataset.clone(), doomed.snapshots.iter().map(|(_, guid)| *guid).collect())
+            .await?
         {
             refused.insert(doomed.dataset.to_string(), failure);
         }
@@ -28,7 +29,7 @@ pub async fn what_stays(asker: &mut Asker<'_>, cleared: &mut Cleared) -> Result<
     let portions: Vec<_> = (cleared.due.snapshots.iter())
         .flat_map(|(dataset, some)| some.chunks(MAX_THIN).map(|some| (dataset.clone(), some.to_vec())))
         .collect();
-    for ((dataset, some), result) in portions.iter().zip(asker.thin(&portions, true).await?) {
+    for ((dataset, some), result) in portions.iter().zip(receiver.thin(&portions, true).await?) {
         match result {
             Ok(thinned) => refused.extend(
                 thinned

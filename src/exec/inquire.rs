@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::ask::{Asker, Listed};
 use super::ready::Unread;
+use super::receiver::{Listed, Receiver};
 use super::resume::{self, Judged};
 use super::targets::Targets;
 use super::{missing, proof, recorded, restore, source};
@@ -19,57 +19,57 @@ use zfs::name::DatasetName;
 pub async fn negotiate(
     job: &PushJob,
     negotiation: &mut Negotiation,
-    asker: &mut Asker<'_>,
+    receiver: &mut Receiver<'_>,
     sender: &Endpoint,
     targets: &mut Targets,
     unread: &mut Vec<Unread>,
     reporter: &mut dyn Reporter,
 ) -> Result<(TargetLimits, Vec<Move>), StartError> {
-    let stall = asker.stall();
+    let stall = receiver.stall();
     let (mut inquiry, mut limits, mut moves) = (Inquiry::default(), None, Vec::new());
     while let Some(ask) = inquiry.next(negotiation).map_err(|NoPool| no_pool(&job.ends))? {
         match ask {
             Ask::Names(names) => {
-                let found = asker.ask(&names).await?;
-                negotiation.unread(std::mem::take(&mut asker.unread));
+                let found = receiver.ask(&names).await?;
+                negotiation.unread(std::mem::take(&mut receiver.unread));
                 negotiation.answers(&found);
                 targets.meet(job, negotiation);
             }
             Ask::OnlyThere => {
                 restore::check_new(job, negotiation.target_exists())?;
-                moves = missing::look_around(job, negotiation, asker, unread, reporter).await?;
+                moves = missing::look_around(job, negotiation, receiver, unread, reporter).await?;
             }
             Ask::List(datasets) => {
-                let listings = list(job, negotiation, asker, datasets).await?;
-                negotiation.unread(std::mem::take(&mut asker.unread));
-                let listings = resume_points(job, negotiation, asker, sender, listings, reporter).await?;
+                let listings = list(job, negotiation, receiver, datasets).await?;
+                negotiation.unread(std::mem::take(&mut receiver.unread));
+                let listings = resume_points(job, negotiation, receiver, sender, listings, reporter).await?;
                 negotiation.listed(listings);
             }
             Ask::Proofs(doubts) => {
                 let found = proof::find_out(sender, doubts, stall).await;
                 proof::tell(&negotiation.proofs(found), reporter);
             }
-            Ask::OfOthers(strangers) => missing::look_for_others(job, negotiation, asker, strangers).await?,
+            Ask::OfOthers(strangers) => missing::look_for_others(job, negotiation, receiver, strangers).await?,
             Ask::Facts { nearest, snapshots } => {
-                let found = facts(negotiation, asker, sender, nearest, &snapshots).await?;
+                let found = facts(negotiation, receiver, sender, nearest, &snapshots).await?;
                 inquiry.limited(&found);
                 limits = Some(found);
             }
             Ask::MoreFacts(datasets) => negotiation.facts(&source::facts(sender, &datasets, stall).await?),
             Ask::Holders(holders) => {
                 let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
-                negotiation.holders(&holders, asker.bases(&names, false).await?);
+                negotiation.holders(&holders, receiver.bases(&names, false).await?);
             }
             Ask::Bases(wanted) => {
                 let names: Vec<String> = wanted.iter().map(|(_, name)| name.clone()).collect();
-                negotiation.bases(&wanted, asker.bases(&names, false).await?);
+                negotiation.bases(&wanted, receiver.bases(&names, false).await?);
             }
             Ask::IvSets(names) => negotiation.iv_sets(&sender.iv_sets(&names, stall).await),
             Ask::History(pairs) => {
                 let there: Vec<String> = pairs.iter().map(|pair| pair.there.clone()).collect();
                 let here: Vec<String> = pairs.iter().map(|pair| pair.here.clone()).collect();
                 let here = async { Ok(sender.iv_sets(&here, stall).await) };
-                let (there, here) = tokio::try_join!(asker.bases(&there, true), here)?;
+                let (there, here) = tokio::try_join!(receiver.bases(&there, true), here)?;
                 negotiation.history(&pairs, &there, &here);
             }
         }
@@ -90,19 +90,19 @@ fn no_pool(Ends { target, .. }: &Ends) -> StartError {
 /// Asks both sides at the same time: what the target allows streams to carry, which is returned, and what the source is.
 async fn facts(
     negotiation: &mut Negotiation,
-    asker: &mut Asker<'_>,
+    receiver: &mut Receiver<'_>,
     sender: &Endpoint,
     nearest: DatasetName,
     snapshots: &[String],
 ) -> Result<TargetLimits, StartError> {
-    let stall = asker.stall();
-    let (known, pool) = (&*negotiation, asker.ends.source.dataset.pool());
+    let stall = receiver.stall();
+    let (known, pool) = (&*negotiation, receiver.ends.source.dataset.pool());
     let facts = async {
         let encrypted = sender.may_have_encrypted(pool, stall).await;
         source::facts(sender, &known.wants_facts(encrypted), stall).await
     };
     let written = async { Ok(sender.written(snapshots, stall).await) };
-    let (limits, facts, written) = tokio::try_join!(asker.probe(nearest), facts, written)?;
+    let (limits, facts, written) = tokio::try_join!(receiver.probe(nearest), facts, written)?;
     negotiation.facts(&facts);
     negotiation.written(&written);
     Ok(limits)
@@ -112,15 +112,15 @@ async fn facts(
 async fn list(
     job: &PushJob,
     negotiation: &Negotiation,
-    asker: &mut Asker<'_>,
+    receiver: &mut Receiver<'_>,
     datasets: Vec<DatasetName>,
 ) -> Result<Listed, StartError> {
     if !job.dry_run {
-        return asker.list_readable(datasets).await;
+        return receiver.list_readable(datasets).await;
     }
     let old = |name: &DatasetName| negotiation.name_before(name).unwrap_or(name).clone();
     let names: HashMap<DatasetName, DatasetName> = datasets.into_iter().map(|name| (old(&name), name)).collect();
-    let listed = asker.list_readable(names.keys().cloned().collect()).await?;
+    let listed = receiver.list_readable(names.keys().cloned().collect()).await?;
     Ok(listed.into_iter().filter_map(|(old, listed)| Some((names.get(&old)?.clone(), listed))).collect())
 }
 
@@ -128,7 +128,7 @@ async fn list(
 async fn resume_points(
     job: &PushJob,
     negotiation: &Negotiation,
-    asker: &mut Asker<'_>,
+    receiver: &mut Receiver<'_>,
     sender: &Endpoint,
     listings: Listed,
     reporter: &mut dyn Reporter,
@@ -151,7 +151,7 @@ async fn resume_points(
                 Judged::Useless(why) => {
                     reporter.event(&resume::cleared(source, &why));
                     let open = recorded::partial(job, &name);
-                    let failure = asker.clear(name.clone()).await?;
+                    let failure = receiver.clear(name.clone()).await?;
                     recorded::tell(job, recorded::CUT, open.ended(failure.as_ref()), reporter);
                     if let Some(failure) = failure {
                         tracing::warn!("{name}: {}", failure.words);
@@ -165,7 +165,7 @@ async fn resume_points(
         all.insert(name, target);
     }
     if !again.is_empty() {
-        all.extend(asker.list_readable(again).await?.into_iter().map(|(name, (target, _))| (name, target)));
+        all.extend(receiver.list_readable(again).await?.into_iter().map(|(name, (target, _))| (name, target)));
     }
     Ok(all)
 }

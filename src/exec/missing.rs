@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::ask::{Asker, Listed};
 use super::connections::ConnectionPool;
 use super::link::{check_helper, close, first_channel};
 use super::ready::{Cleared, Unread};
+use super::receiver::{Listed, Receiver};
 use super::{recorded, source};
 use crate::config::{OnlyThere, PushJob};
 use crate::endpoint::Endpoint;
@@ -26,12 +26,12 @@ const FEW: usize = 200;
 pub async fn look_around(
     job: &PushJob,
     negotiation: &mut Negotiation,
-    asker: &mut Asker<'_>,
+    receiver: &mut Receiver<'_>,
     unread: &mut Vec<Unread>,
     reporter: &mut dyn Reporter,
 ) -> Result<Vec<Move>, StartError> {
     let in_full = job.only_there == OnlyThere::Named;
-    let (names, listed) = match there(negotiation, asker, in_full).await {
+    let (names, listed) = match there(negotiation, receiver, in_full).await {
         Ok(there) => there,
         // All else is replicated.
         Err(why @ StartError::Ask { .. }) => {
@@ -44,9 +44,9 @@ pub async fn look_around(
         return Ok(Vec::new());
     }
     let only_there = negotiation.only_there(&names);
-    let renamed = renamed(job, negotiation, asker, &only_there).await?;
+    let renamed = renamed(job, negotiation, receiver, &only_there).await?;
     let moves = if job.missing.follow_renames {
-        follow(job, negotiation, asker, reporter, &renamed).await?
+        follow(job, negotiation, receiver, reporter, &renamed).await?
     } else {
         tell_renamed(negotiation, reporter, &renamed);
         Vec::new()
@@ -68,14 +68,14 @@ pub async fn look_around(
 /// The names of the target's datasets, and (`in_full`) all that they have.
 async fn there(
     negotiation: &Negotiation,
-    asker: &mut Asker<'_>,
+    receiver: &mut Receiver<'_>,
     in_full: bool,
 ) -> Result<(Vec<DatasetName>, HashMap<DatasetName, TargetDataset>), StartError> {
-    let names = asker.names().await?;
+    let names = receiver.names().await?;
     if !in_full || !negotiation.target_exists() || !negotiation.is_complete() {
         return Ok((names, HashMap::new()));
     }
-    Ok((names, targets(asker.tree(asker.ends.target.dataset.clone()).await?)))
+    Ok((names, targets(receiver.tree(receiver.ends.target.dataset.clone()).await?)))
 }
 
 fn targets(listed: Listed) -> HashMap<DatasetName, TargetDataset> {
@@ -86,7 +86,7 @@ fn targets(listed: Listed) -> HashMap<DatasetName, TargetDataset> {
 async fn renamed(
     job: &PushJob,
     negotiation: &Negotiation,
-    asker: &mut Asker<'_>,
+    receiver: &mut Receiver<'_>,
     only_there: &[DatasetName],
 ) -> Result<Vec<Guess>, StartError> {
     if only_there.is_empty() || !negotiation.lacks_any() {
@@ -94,7 +94,7 @@ async fn renamed(
     }
     let guesses = negotiation.guesses(only_there);
     let names: Vec<String> = guesses.iter().map(|guess| guess.from.at(guess.snapshot.as_str())).collect();
-    let found = if names.is_empty() { Vec::new() } else { asker.ask(&names).await? };
+    let found = if names.is_empty() { Vec::new() } else { receiver.ask(&names).await? };
     let mut right: Vec<Guess> = found
         .into_iter()
         .filter_map(|(place, guid, _)| guesses.get(usize::try_from(place).ok()?).filter(|guess| guess.guid == guid))
@@ -104,7 +104,7 @@ async fn renamed(
     let rest: Vec<DatasetName> =
         only_there.iter().filter(|name| right.iter().all(|guess| guess.from != **name)).take(FEW).cloned().collect();
     if job.missing.follow_renames && !rest.is_empty() {
-        let there = targets(asker.list(rest).await?);
+        let there = targets(receiver.list(rest).await?);
         let more = negotiation.guesses_by_guid(&there);
         let new = more.into_iter().filter(|guess| right.iter().all(|known| known.index != guess.index));
         right.extend(new.collect::<Vec<_>>());
@@ -127,7 +127,7 @@ fn tell_renamed(negotiation: &Negotiation, reporter: &mut dyn Reporter, renamed:
 async fn follow(
     job: &PushJob,
     negotiation: &mut Negotiation,
-    asker: &mut Asker<'_>,
+    receiver: &mut Receiver<'_>,
     reporter: &mut dyn Reporter,
     renamed: &[Guess],
 ) -> Result<Vec<Move>, StartError> {
@@ -140,7 +140,7 @@ async fn follow(
         done.clone_from(&moves);
     } else {
         // Nothing is changed in a tree that another run has.
-        asker.claimed().await?;
+        receiver.claimed().await?;
         for one in moves {
             let rename = Rename {
                 from: one.from.clone(),
@@ -151,7 +151,7 @@ async fn follow(
                 top_ancestor: one.top_ancestor.clone(),
             };
             let open = recorded::renamed(job, &rename);
-            let failure = asker.rename(rename).await?;
+            let failure = receiver.rename(rename).await?;
             open.ended(failure.as_ref());
             let text = match failure {
                 None => {
@@ -174,11 +174,11 @@ async fn follow(
 pub async fn look_for_others(
     job: &PushJob,
     negotiation: &mut Negotiation,
-    asker: &mut Asker<'_>,
+    receiver: &mut Receiver<'_>,
     strangers: BTreeSet<DatasetName>,
 ) -> Result<(), StartError> {
     let by = job.missing.by;
-    let notes = notes_of(asker.notes(Some(asker.ends.target.dataset.clone()), &[]).await?);
+    let notes = notes_of(receiver.notes(Some(receiver.ends.target.dataset.clone()), &[]).await?);
     let of_another = |name: &DatasetName| notes.get(name)?.put.as_ref().map(|put| put.by != by);
     negotiation.put_by_others(strangers.into_iter().filter(|name| of_another(name) == Some(true)));
     Ok(())
@@ -205,21 +205,22 @@ pub async fn sweep(
         let (first, hello) = first_channel(&mut connections, &mut events).await?;
         let clocks = clocks(&hello);
         check_helper(&job.ends, sender, &hello)?;
-        let mut asker = Asker::new(&mut connections, &mut events, first, &job.ends);
-        asker.claim(job.run, job.faults.wait_lock).await?;
-        asker.claimed().await?;
-        if let Some(words) = asker.unlocked.take() {
-            let text = format!("{}: {words}: other runs there are not kept away while this one destroys", asker.host());
+        let mut receiver = Receiver::over(&connections, first, &job.ends)?;
+        receiver.claim(job.run, job.faults.wait_lock).await?;
+        receiver.claimed().await?;
+        if let Some(words) = receiver.unlocked.take() {
+            let text =
+                format!("{}: {words}: other runs there are not kept away while this one destroys", receiver.host());
             reporter.event(&Event::Notice { dataset: None, text });
         }
-        let mut cleared = look(job, negotiation, &mut asker, When::After, clocks).await?;
+        let mut cleared = look(job, negotiation, &mut receiver, When::After, clocks).await?;
         let back = if cleared.is_withheld() {
             Vec::new()
         } else {
             keep_what_is_back(job, sender, negotiation, &mut cleared.due).await?
         };
         cleared.missing.stay.extend(back);
-        carry_out(job, &mut asker, cleared, reporter).await
+        carry_out(job, &mut receiver, cleared, reporter).await
     };
     let swept = swept.await;
     close(connections).await;
@@ -249,21 +250,21 @@ async fn keep_what_is_back(
 pub async fn look(
     job: &PushJob,
     negotiation: &Negotiation,
-    asker: &mut Asker<'_>,
+    receiver: &mut Receiver<'_>,
     when: When,
     clocks: Clocks,
 ) -> Result<Cleared, StartError> {
-    let (target, policy) = (asker.ends.target.dataset.clone(), &job.missing);
-    let there = targets(asker.tree(target.clone()).await?);
-    let notes = if there.is_empty() { Vec::new() } else { asker.notes(Some(target), &[]).await? };
+    let (target, policy) = (receiver.ends.target.dataset.clone(), &job.missing);
+    let there = targets(receiver.tree(target.clone()).await?);
+    let notes = if there.is_empty() { Vec::new() } else { receiver.notes(Some(target), &[]).await? };
     let missing = negotiation.missing(&there, &notes_of(notes), policy, when);
-    let since = if policy.grace.is_zero() { Vec::new() } else { asker.notes(None, &missing.undated()).await? };
+    let since = if policy.grace.is_zero() { Vec::new() } else { receiver.notes(None, &missing.undated()).await? };
     let since = since.into_iter().filter(|noted| noted.note == Note::MissingSince);
     let since = since.filter_map(|noted| Some((noted.name, noted.value.parse().ok()?))).collect();
     let clocks = clocks.at(jiff::Timestamp::now().as_second());
     let now = clocks.now();
     let witnesses = missing.witnesses(&since, now, policy.grace);
-    let dates = if witnesses.is_empty() { Vec::new() } else { asker.dates(&witnesses).await? };
+    let dates = if witnesses.is_empty() { Vec::new() } else { receiver.dates(&witnesses).await? };
     let made = dates.into_iter().filter_map(|(place, date)| Some((witnesses.get(place as usize)?.clone(), date)));
     let due = missing.due(Times { since: &since, made: &made.collect(), now }, policy.grace);
     let too_much = due.too_much(missing.total, policy.max);
@@ -289,7 +290,7 @@ fn notes_of(all: Vec<Noted>) -> HashMap<DatasetName, Notes> {
 
 async fn carry_out(
     job: &PushJob,
-    asker: &mut Asker<'_>,
+    receiver: &mut Receiver<'_>,
     Cleared { missing, mut due, too_much, clocks, wrong_clock, .. }: Cleared,
     reporter: &mut dyn Reporter,
 ) -> Result<Swept, StartError> {
@@ -299,7 +300,7 @@ async fn carry_out(
     }
     let withheld = wrong_clock.or_else(|| too_much.as_ref().map(listed)).or_else(|| not_in_sync(&missing));
     if let Some(text) = withheld {
-        keep_notes(asker, &missing, &due, clocks, reporter).await?;
+        keep_notes(receiver, &missing, &due, clocks, reporter).await?;
         reporter.event(&Event::Problem { text });
         return Ok(Swept { failed: true });
     }
@@ -309,14 +310,14 @@ async fn carry_out(
         let why = NotDestroyed::Foreign(snapshots.clone());
         (name.to_string(), why.to_string())
     }));
-    let notes_failed = keep_notes(asker, &missing, &due, clocks, reporter).await?;
+    let notes_failed = keep_notes(receiver, &missing, &due, clocks, reporter).await?;
     let mut failed = Vec::new();
     let mut gone = Vec::new();
     for doomed in due.datasets {
         let rule = recorded::missing_rule(job, "datasets");
         let open = recorded::doomed(job, &rule, &doomed);
         let guids = doomed.snapshots.iter().map(|(_, guid)| *guid).collect();
-        let failure = asker.destroy(doomed.dataset.clone(), guids).await?;
+        let failure = receiver.destroy(doomed.dataset.clone(), guids).await?;
         recorded::tell(job, &rule, open.ended(failure.as_ref()), reporter);
         match failure {
             None => gone.push(doomed.dataset.to_string()),
@@ -334,7 +335,7 @@ async fn carry_out(
     let (mut snapshots, mut freed) = (Vec::new(), 0);
     let rule = recorded::missing_rule(job, "snapshots");
     let open = recorded::portions(job, &rule, &portions);
-    let thinned = asker.thin(&portions, false).await?;
+    let thinned = receiver.thin(&portions, false).await?;
     recorded::tell(job, &rule, open.thinned(&portions, &thinned), reporter);
     for ((dataset, some), result) in portions.iter().zip(thinned) {
         match result {
@@ -383,7 +384,7 @@ fn not_in_sync(missing: &Missing) -> Option<String> {
 
 /// Brings the notes on the target up to date; whether that failed.
 async fn keep_notes(
-    asker: &mut Asker<'_>,
+    receiver: &mut Receiver<'_>,
     missing: &Missing,
     due: &Due,
     clocks: Clocks,
@@ -394,7 +395,7 @@ async fn keep_notes(
         puts.map(|(dataset, put)| (Note::Received, Some(put.to_string()), vec![dataset.to_string()])).collect();
     notes.push((Note::MissingSince, None, missing.back.iter().map(ToString::to_string).collect()));
     notes.push((Note::MissingSince, Some(clocks.now().to_string()), due.noted.clone()));
-    let failure = asker.note(notes).await?;
+    let failure = receiver.note(notes).await?;
     if let Some(failure) = &failure {
         let text = format!("the target can't keep in mind what is missing at the source since when: {}", failure.words);
         reporter.event(&Event::Notice { dataset: None, text });

@@ -1,7 +1,6 @@
 //! Carries plans out: connections, channels, processes, signals. What is to be done is decided in [`crate::plan`] and
 //! [`machine`]; here it happens.
 
-mod ask;
 mod bookmarks;
 mod connections;
 mod cron;
@@ -24,6 +23,7 @@ mod proof;
 mod prune;
 mod push;
 mod ready;
+mod receiver;
 mod recorded;
 pub mod restore;
 mod resume;

@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
-use super::ask::Asker;
 use super::connections::ConnectionPool;
 use super::link::{check_helper, close, first_channel, sender_of};
 use super::needs::{self, Asked, Met, TargetNeeds};
+use super::receiver::Receiver;
 use super::signals::Signals;
 use super::{lock, proof, source};
 use crate::config::{PruneJob, run_number};
@@ -21,7 +20,7 @@ use crate::error::StartError;
 use crate::plan::{
     Calendar, Choice, Cut, SourceDataset, TargetDataset, prune_source, prune_target, relies_on_orphans, undated,
 };
-use crate::remote::client::{ChannelId, FromChannel};
+use crate::remote::client::ChannelId;
 use crate::remote::link::Ends;
 use crate::report::view::prune::{Pruned, Side};
 use crate::state::record::{Begun, Record, Thing};
@@ -70,7 +69,6 @@ struct Open {
     /// The number of its claim of the tree; `None` in a dry run.
     run: Option<u64>,
     connections: ConnectionPool,
-    events: UnboundedReceiver<FromChannel>,
     first: ChannelId,
     _lock: Option<Lock>,
 }
@@ -92,7 +90,7 @@ impl Open {
         connections.connect(1, Duration::ZERO);
         match first_channel(&mut connections, &mut events).await {
             Ok((first, hello)) => {
-                let open = Self { ends: ends.clone(), run, connections, events, first, _lock: lock };
+                let open = Self { ends: ends.clone(), run, connections, first, _lock: lock };
                 check_helper(ends, sender, &hello).map(|()| open)
             }
             Err(error) => {
@@ -104,43 +102,43 @@ impl Open {
 
     /// Claims the tree, and lists what the source's datasets are there; also who it is.
     async fn look(
-        &mut self,
+        &self,
         trees: &[Tree],
         wait_lock: Duration,
     ) -> Result<(Met, HashMap<DatasetName, TargetDataset>), StartError> {
         let datasets = trees.iter().flat_map(|tree| &tree.datasets);
         // A name that would be too long there can't exist.
         let names = datasets.filter_map(|dataset| self.ends.target.dataset.join(&dataset.path).ok()).collect();
-        let mut asker = Asker::new(&mut self.connections, &mut self.events, self.first, &self.ends);
+        let mut receiver = self.receiver()?;
         if let Some(run) = self.run {
-            asker.claim(run, wait_lock).await?;
+            receiver.claim(run, wait_lock).await?;
         }
-        let met = meet(&mut asker).await?;
-        let listed = asker.list(names).await?;
-        asker.claimed().await?;
-        if let Some(words) = asker.unlocked.take() {
-            tracing::warn!("{}: {words}: other runs there are not kept away from this target", asker.host());
+        let met = meet(&mut receiver).await?;
+        let listed = receiver.list(names).await?;
+        receiver.claimed().await?;
+        if let Some(words) = receiver.unlocked.take() {
+            tracing::warn!("{}: {words}: other runs there are not kept away from this target", receiver.host());
         }
         Ok((met, listed.into_iter().map(|(name, (dataset, _))| (name, dataset)).collect()))
     }
 
-    fn asker(&mut self) -> Asker<'_> {
-        Asker::new(&mut self.connections, &mut self.events, self.first, &self.ends)
+    fn receiver(&self) -> Result<Receiver<'_>, StartError> {
+        Receiver::over(&self.connections, self.first, &self.ends)
     }
 }
 
 /// Who the target is. One that isn't there was mistyped, or is gone: either way nothing that it may need may go for its sake.
-async fn meet(asker: &mut Asker<'_>) -> Result<Met, StartError> {
-    let target = asker.ends.target.dataset.clone();
+async fn meet(receiver: &mut Receiver<'_>) -> Result<Met, StartError> {
+    let target = receiver.ends.target.dataset.clone();
     let names = [target.to_string(), target.pool().to_owned()];
-    let found = asker.ask(&names).await?;
+    let found = receiver.ask(&names).await?;
     let guid = |at: u32| found.iter().find(|(place, ..)| *place == at).map(|(_, guid, _)| *guid);
     match guid(0) {
         Some(top) => Ok(Met { pool: guid(1), top }),
         None => Err(StartError::NoTarget {
-            host: asker.host(),
+            host: receiver.host(),
             target: target.to_string(),
-            source_dataset: asker.ends.source.dataset.to_string(),
+            source_dataset: receiver.ends.source.dataset.to_string(),
         }),
     }
 }
@@ -184,7 +182,7 @@ async fn run(job: &PruneJob, sender: &Endpoint, peers: &mut Vec<Open>) -> Result
     }
     refuse_copies(sender, &trees).await?;
     let mut theirs = Vec::new();
-    for peer in peers.iter_mut() {
+    for peer in &*peers {
         theirs.push(peer.look(&trees, job.wait_lock).await?);
     }
     let mut needs = Vec::new();
@@ -199,12 +197,12 @@ async fn run(job: &PruneJob, sender: &Endpoint, peers: &mut Vec<Open>) -> Result
     let calendar = calendar(job);
     let mut sides = Vec::new();
     // The targets first: what is destroyed here may be what tells what they need.
-    for (peer, (_, has)) in peers.iter_mut().zip(&theirs) {
+    for (peer, (_, has)) in peers.iter().zip(&theirs) {
         let cuts = target_cuts(job, peer, &calendar, &trees, has).await?;
         let portions = portions(&cuts);
         let host = peer.ends.target.host().map(ToString::to_string);
         let open = written_down(job, host.clone(), &portions);
-        let done = peer.asker().thin(&portions, job.dry_run).await?;
+        let done = peer.receiver()?.thin(&portions, job.dry_run).await?;
         open.map(|open| open.thinned(&portions, &done));
         sides.push(Side::new(host, peer.ends.target.dataset.clone(), cuts, portions.into_iter().zip(done)));
     }
@@ -223,7 +221,7 @@ fn calendar(job: &PruneJob) -> Calendar {
 
 async fn target_cuts(
     job: &PruneJob,
-    peer: &mut Open,
+    peer: &Open,
     calendar: &Calendar,
     trees: &[Tree],
     has: &HashMap<DatasetName, TargetDataset>,
@@ -239,7 +237,7 @@ async fn target_cuts(
         both.iter().flat_map(|(name, there, _)| undated(name, &there.snapshots, &job.scope)).collect();
     let mut dates = HashMap::new();
     if !names.is_empty() && job.rules.periods.is_some() {
-        for (place, date) in peer.asker().dates(&names).await? {
+        for (place, date) in peer.receiver()?.dates(&names).await? {
             dates.extend(names.get(place as usize).map(|name| (name.clone(), date)));
         }
     }

@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::ask::Asker;
 use super::connections::{self, ConnectionPool};
 use super::inquire::negotiate;
 use super::link::{check_helper, close, first_channel, open_sender};
 use super::ready::{Ready, Unread};
+use super::receiver::Receiver;
 use super::signals::Signals;
 use super::source::{self, Source};
 use super::targets::{self, Targets};
@@ -140,9 +140,9 @@ async fn locked_push(
                 run::run(&job, &sender, ready, &mut connections, &mut from_channels, &mut signals, started, reporter)
                     .await;
             if let (Some(newcomer), Exit::InSync | Exit::Failed) = (newcomer, ended.exit) {
-                let asker = Asker::new(&mut connections, &mut from_channels, first, &job.ends);
+                let receiver = Receiver::over(&connections, first, &job.ends);
                 tokio::select! {
-                    () = Box::pin(targets::note_top(&sender, newcomer, asker)) => {}
+                    () = Box::pin(targets::note_top(&sender, newcomer, receiver)) => {}
                     // The next run does it.
                     signal = signals.next() => {
                         ended.exit = Exit::Interrupted(signal);
@@ -298,36 +298,37 @@ async fn prepare(
             } else {
                 Listing::AsNeeded
             });
-    let mut asker = Asker::new(connections, events, first, &job.ends);
+    let mut receiver = Receiver::over(connections, first, &job.ends)?;
     if !job.dry_run {
-        asker.claim(job.run, job.faults.wait_lock).await?;
+        receiver.claim(job.run, job.faults.wait_lock).await?;
     }
     if job.looks_around() && complete {
         // In the same breath as the questions.
-        asker.ask_names(job.ends.target.dataset.clone())?;
+        receiver.ask_names(job.ends.target.dataset.clone());
     }
     let (limits, moves) =
-        negotiate(job, &mut negotiation, &mut asker, sender, &mut targets, &mut unread, reporter).await?;
+        negotiate(job, &mut negotiation, &mut receiver, sender, &mut targets, &mut unread, reporter).await?;
     let mut plan = negotiation.plan();
     let met = targets.note(job, sender, &negotiation, &plan, reporter).await;
-    dates::fill(sender, &mut asker, &mut plan.datasets).await?;
-    asker.claimed().await?;
-    if let Some(words) = asker.unlocked.take() {
-        let text = format!("{}: {words}: other runs there are not kept away from this target", asker.host());
+    dates::fill(sender, &mut receiver, &mut plan.datasets).await?;
+    receiver.claimed().await?;
+    if let Some(words) = receiver.unlocked.take() {
+        let text = format!("{}: {words}: other runs there are not kept away from this target", receiver.host());
         reporter.event(&Event::Notice { dataset: None, text });
     }
     let cleared = if job.dry_run && job.missing.destroys() {
-        let mut cleared = missing::look(job, &negotiation, &mut asker, When::Before, clocks).await?;
-        foresee::what_stays(&mut asker, &mut cleared).await?;
+        let mut cleared = missing::look(job, &negotiation, &mut receiver, When::Before, clocks).await?;
+        foresee::what_stays(&mut receiver, &mut cleared).await?;
         Some(cleared)
     } else {
         None
     };
-    let outlook = if job.dry_run { asker.outlook(job.ends.target.dataset.clone()).await? } else { Outlook::default() };
+    let outlook =
+        if job.dry_run { receiver.outlook(job.ends.target.dataset.clone()).await? } else { Outlook::default() };
     if let Some(notice) = foresee::lock_notice(&job.ends.target, &outlook) {
         reporter.event(&notice);
     }
-    let refused = if job.dry_run { refused_resolutions(&plan, &mut asker).await? } else { HashMap::new() };
+    let refused = if job.dry_run { refused_resolutions(&plan, &mut receiver).await? } else { HashMap::new() };
     for one in &unread {
         reporter.event(&one.event());
     }
@@ -335,9 +336,9 @@ async fn prepare(
 }
 
 /// What the target's host would refuse of the resolutions, by the places of the datasets.
-async fn refused_resolutions(plan: &Plan, asker: &mut Asker<'_>) -> Result<HashMap<usize, Failure>, StartError> {
+async fn refused_resolutions(plan: &Plan, receiver: &mut Receiver<'_>) -> Result<HashMap<usize, Failure>, StartError> {
     let (places, resolutions): (Vec<_>, Vec<_>) = plan.resolutions().into_iter().unzip();
-    let answers = asker.try_resolutions(resolutions).await?;
+    let answers = receiver.try_resolutions(resolutions).await?;
     Ok(places.into_iter().zip(answers).filter_map(|(place, failure)| Some((place, failure?))).collect())
 }
 

@@ -12,10 +12,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::ask::Asker;
 use super::connections::ConnectionPool;
 use super::link::{check_helper, close, first_channel, sender_of};
 use super::ready::spec;
+use super::receiver::Receiver;
 use super::signals::Signals;
 use super::source;
 use crate::config::StatusJob;
@@ -182,7 +182,6 @@ async fn each<T: Send + 'static>(
 struct Peer {
     ends: Arc<Ends>,
     connections: ConnectionPool,
-    events: UnboundedReceiver<FromChannel>,
     first: ChannelId,
     listed: HashMap<DatasetName, TargetDataset>,
 }
@@ -192,7 +191,7 @@ impl Peer {
     async fn look(ends: Arc<Ends>, sender: Endpoint, mut end: Deadline) -> Result<Self, String> {
         let (mut connections, mut events) = ConnectionPool::new(ends.target.link.clone(), None);
         match end.before(tree(&ends, &sender, &mut connections, &mut events)).await {
-            Some(Ok((first, listed))) => Ok(Self { ends, connections, events, first, listed }),
+            Some(Ok((first, listed))) => Ok(Self { ends, connections, first, listed }),
             Some(Err(error)) => {
                 close(connections).await;
                 Err(error.to_string())
@@ -205,11 +204,11 @@ impl Peer {
     }
 
     /// When these snapshots of the target were made, as far as it tells in time; then the connection is closed.
-    async fn dates(mut self, names: Vec<String>, mut end: Deadline) -> HashMap<String, i64> {
+    async fn dates(self, names: Vec<String>, mut end: Deadline) -> HashMap<String, i64> {
         let mut dates = HashMap::new();
         if !names.is_empty() {
-            let mut asker = Asker::new(&mut self.connections, &mut self.events, self.first, &self.ends);
-            if let Some(Ok(told)) = end.before(asker.dates(&names)).await {
+            let told = async { Receiver::over(&self.connections, self.first, &self.ends)?.dates(&names).await };
+            if let Some(Ok(told)) = end.before(told).await {
                 let name = |place: u32| names.get(usize::try_from(place).ok()?).cloned();
                 dates.extend(told.into_iter().filter_map(|(place, date)| Some((name(place)?, date))));
             }
@@ -228,7 +227,7 @@ async fn tree(
     connections.connect(1, Duration::ZERO);
     let (first, hello) = first_channel(connections, events).await?;
     check_helper(ends, sender, &hello)?;
-    let listed = Asker::new(connections, events, first, ends).tree(ends.target.dataset.clone()).await?;
+    let listed = Receiver::over(connections, first, ends)?.tree(ends.target.dataset.clone()).await?;
     Ok((first, listed.into_iter().map(|(name, (dataset, _))| (name, dataset)).collect()))
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::ask::Asker;
+use super::receiver::Receiver;
 use super::source::failed;
 use crate::config::PushJob;
 use crate::endpoint::Endpoint;
@@ -100,9 +100,10 @@ impl Targets {
 }
 
 /// Notes the guid of a TARGET that the run has made. Where that fails the next run does it.
-pub async fn note_top(sender: &Endpoint, target: Registered, mut asker: Asker<'_>) {
-    let (source, name) = (asker.ends.source.dataset.clone(), [target.dataset.to_string()]);
-    let found = asker.ask(&name).await.unwrap_or_default();
+pub async fn note_top(sender: &Endpoint, target: Registered, receiver: Result<Receiver<'_>, StartError>) {
+    let Ok(mut receiver) = receiver else { return };
+    let (source, name) = (receiver.ends.source.dataset.clone(), [target.dataset.to_string()]);
+    let found = receiver.ask(&name).await.unwrap_or_default();
     let [(_, top, _)] = found[..] else { return };
     if let Err(words) = write(sender, &source, &Registered { top: Some(top), ..target }).await {
         tracing::info!("{words}");

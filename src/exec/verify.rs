@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::ask::Asker;
 use super::connections::ConnectionPool;
 use super::link::{check_helper, close, first_channel, open_sender};
+use super::receiver::Receiver;
 use super::signals::Signals;
 use super::source;
 use crate::config::VerifyJob;
@@ -61,7 +61,7 @@ async fn run(
     let looks = async {
         let (first, hello) = first_channel(connections, events).await?;
         check_helper(ends, sender, &hello)?;
-        let listed = Asker::new(connections, events, first, ends).tree(ends.target.dataset.clone()).await?;
+        let listed = Receiver::over(connections, first, ends)?.tree(ends.target.dataset.clone()).await?;
         Ok((first, listed))
     };
     let listing = source::list(sender, ends.source.dataset.clone(), job.filter.depth(), ends.source.link.silence);
@@ -70,8 +70,8 @@ async fn run(
     let there: HashMap<DatasetName, _> = listed.into_iter().map(|(name, (dataset, _))| (name, dataset)).collect();
     let mut rows = compare((&ends.source.dataset, &here), (&ends.target.dataset, &there), &job.filter);
     if job.content {
-        let mut asker = Asker::new(connections, events, first, ends);
-        read_all(sender, &mut asker, &mut rows, progress).await?;
+        let mut receiver = Receiver::over(connections, first, ends)?;
+        read_all(sender, &mut receiver, &mut rows, progress).await?;
     }
     Ok(rows)
 }
@@ -79,18 +79,18 @@ async fn run(
 /// Reads what the newest common snapshots hold, one dataset after the other, both sides of it at the same time.
 async fn read_all(
     sender: &Endpoint,
-    asker: &mut Asker<'_>,
+    receiver: &mut Receiver<'_>,
     rows: &mut [Compared],
     progress: &mut dyn Progress,
 ) -> Result<(), StartError> {
-    let raw = same_keys(sender, asker, rows).await?;
+    let raw = same_keys(sender, receiver, rows).await?;
     let readable = rows.iter().filter(|row| row.newest.is_some()).count();
     let mut done = 0;
     for row in rows {
         let Some(pair) = row.newest.clone() else { continue };
         progress.begins(done, readable, &row.dataset, &pair);
         let raw = raw.get(&row.dataset).copied().unwrap_or(false);
-        row.content = compare_content(sender, asker, row, &pair, raw, progress).await?;
+        row.content = compare_content(sender, receiver, row, &pair, raw, progress).await?;
         done += 1;
     }
     progress.ends();
@@ -100,7 +100,7 @@ async fn read_all(
 /// Which of the datasets are stored on both sides with the same keys and IVs, so that what is stored can be compared.
 async fn same_keys(
     sender: &Endpoint,
-    asker: &mut Asker<'_>,
+    receiver: &mut Receiver<'_>,
     rows: &[Compared],
 ) -> Result<HashMap<String, bool>, StartError> {
     let encrypted: Vec<(&Compared, &Pair)> =
@@ -111,8 +111,9 @@ async fn same_keys(
     let name = |dataset: &str, snapshot: &zfs::name::SnapshotName| format!("{dataset}@{snapshot}");
     let here: Vec<String> = encrypted.iter().map(|(row, pair)| name(&row.dataset, &pair.here)).collect();
     let there: Vec<String> = encrypted.iter().map(|(row, pair)| name(&row.target, &pair.there)).collect();
-    let stall = asker.stall();
-    let (ours, theirs) = tokio::try_join!(async { Ok(sender.iv_sets(&here, stall).await) }, asker.bases(&there, true))?;
+    let stall = receiver.stall();
+    let (ours, theirs) =
+        tokio::try_join!(async { Ok(sender.iv_sets(&here, stall).await) }, receiver.bases(&there, true))?;
     let ours: HashMap<String, Guid> = ours.into_iter().collect();
     let theirs: HashMap<u32, Guid> =
         theirs.into_iter().filter_map(|(place, facts)| Some((place, facts.iv_set?))).collect();
@@ -125,7 +126,7 @@ async fn same_keys(
 
 async fn compare_content(
     sender: &Endpoint,
-    asker: &mut Asker<'_>,
+    receiver: &mut Receiver<'_>,
     row: &Compared,
     pair: &Pair,
     raw: bool,
@@ -142,7 +143,7 @@ async fn compare_content(
         only,
     };
     let (here, there) = (of(dataset, &pair.here, None), of(target, &pair.there, None));
-    let ((ours, theirs), bytes) = match read(sender, asker, &here, &there, progress).await? {
+    let ((ours, theirs), bytes) = match read(sender, receiver, &here, &there, progress).await? {
         Ok(read) => read,
         Err(why) => return Ok(Content::Unreadable(why)),
     };
@@ -151,7 +152,7 @@ async fn compare_content(
     // Once more, to tell which objects of the first part that differs.
     let only = Some((*first, first.saturating_add(PART)));
     let (here, there) = (Reading { only, ..here }, Reading { only, ..there });
-    Ok(match read(sender, asker, &here, &there, progress).await? {
+    Ok(match read(sender, receiver, &here, &there, progress).await? {
         Ok(((ours, theirs), _)) => {
             let mut objects = contents_differ(&ours, &theirs);
             objects.truncate(TOLD);
@@ -166,12 +167,12 @@ type Both = ((Vec<Part>, Vec<Part>), u64);
 /// Reads both sides; the checksums of both and how much was read here, or why a side can't be read.
 async fn read(
     sender: &Endpoint,
-    asker: &mut Asker<'_>,
+    receiver: &mut Receiver<'_>,
     here: &Reading,
     there: &Reading,
     progress: &mut dyn Progress,
 ) -> Result<Result<Both, String>, StartError> {
-    let (stall, host) = (asker.stall(), asker.host());
+    let (stall, host) = (receiver.stall(), receiver.host());
     let (ours, theirs) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let count = |counter: &Arc<AtomicU64>| {
         let counter = counter.clone();
@@ -180,7 +181,7 @@ async fn read(
     let source =
         async { Ok::<_, StartError>(sender.content(here, count(&ours), stall).await.map_err(|why| why.words)) };
     // The target's answer is awaited also when this side has failed: what would come later belongs to no question then.
-    let both = async { tokio::try_join!(source, asker.content(there, count(&theirs))) };
+    let both = async { tokio::try_join!(source, receiver.content(there, count(&theirs))) };
     let mut both = std::pin::pin!(both);
     let (mine, other) = loop {
         tokio::select! {

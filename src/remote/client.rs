@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -17,7 +17,7 @@ use super::frames::{Frame, Frames};
 pub use super::greeting::GREETED_WITHIN;
 use super::greeting::{self, Greeting, Timed};
 use super::open::Open;
-pub use super::open::{Call, Report};
+pub use super::open::{CALLS, Call, Report};
 use super::ssh::Master;
 pub(crate) use super::stream::ENDED_WITHIN;
 use super::stream::{self, Fd};
@@ -158,13 +158,12 @@ impl Channel {
         self.greeted.load(Ordering::Relaxed)
     }
 
-    /// Sends a request; the answer comes as an event. A channel that is gone says so by [`ChannelEvent::Closed`].
-    pub fn request(&self, request: Request) {
+    fn request(&self, request: Request) {
         self.open.note(&request);
         let _ = self.orders.send(Order::Request(Box::new(request)));
     }
 
-    /// Asks something; the call awaits the answers.
+    /// Asks something; the call awaits the answers. It is on its way when this returns: several may be under way at once.
     pub fn call(&self, request: impl FnOnce(u64) -> Request) -> Call {
         let id = self.open.number();
         let call = self.open.call(id);
@@ -202,6 +201,12 @@ impl Channel {
         self.open.host()
     }
 
+    /// When the last reply came.
+    #[must_use]
+    pub fn heard(&self) -> Option<Instant> {
+        self.open.heard()
+    }
+
     /// Why its helper is gone.
     #[must_use]
     pub fn why_closed(&self) -> String {
@@ -229,7 +234,7 @@ fn write(stdin: &OwnedFd, todo: &mpsc::Receiver<Order>, tell: &Teller, open: &Op
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 wire::write_mark(&mut Fd(stdin), FrameKind::Ping).map_err(|error| error.to_string())
             }
-            Ok(Order::Request(request)) => send(stdin, &request, tell, open),
+            Ok(Order::Request(request)) => send(stdin, &request, open),
             Ok(Order::Stream(stream)) => stream::run(stdin, *stream, tell),
         };
         if let Err(error) = through {
@@ -240,17 +245,15 @@ fn write(stdin: &OwnedFd, todo: &mpsc::Receiver<Order>, tell: &Teller, open: &Op
 }
 
 /// Sends a request. One that is too large is never sent: it is answered here, and the channel lives on.
-fn send(stdin: &OwnedFd, request: &Request, tell: &Teller, open: &Open) -> Result<(), String> {
+fn send(stdin: &OwnedFd, request: &Request, open: &Open) -> Result<(), String> {
     let sent = request.check().and_then(|()| wire::write_message(&mut Fd(stdin), FrameKind::Request, request));
     match sent {
         Err(error @ (WireError::TooLong { .. } | WireError::Limit(_))) => {
             let words = format!("{} is too large for one request and was not sent: {error}", request.what());
             let failure = Some(Failure { refusal: Refusal::Other, words });
             let reply = Reply::Done { id: request.id(), failure, warning: None };
-            if open.take(&reply) == Ok(true)
-                && let Some(reply) = open.pass(reply)
-            {
-                tell.tell(ChannelEvent::Reply(reply));
+            if open.take(&reply) == Ok(true) {
+                open.pass(reply);
             }
             Ok(())
         }
@@ -310,7 +313,7 @@ fn read(mut frames: Frames, tell: &Teller, aftermath: &Aftermath, open: &Open) -
                 Ok(true) => {
                     frames.begins(&reply);
                     if let Some(reply) = open.pass(reply.harmless()) {
-                        tell.tell(ChannelEvent::Reply(reply));
+                        tell.step(reply);
                     }
                 }
                 Ok(false) => {}

@@ -7,7 +7,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::ssh::ConnectError;
 use helper::wire::{PROTOCOL, Reply};
-use zfs::Hello;
+use zfs::{Failure, Hello};
 
 /// Numbers the channels of a run.
 pub type ChannelId = u32;
@@ -17,8 +17,20 @@ pub type ChannelId = u32;
 pub enum ChannelEvent {
     /// The helper has greeted.
     Ready(Hello),
-    /// It has answered.
-    Reply(Reply),
+    /// The receive of a step shows a sign of life.
+    Beat {
+        /// The step.
+        id: u64,
+    },
+    /// The receive of a step is through.
+    Received {
+        /// The step.
+        id: u64,
+        /// Why it failed.
+        failure: Option<Failure>,
+        /// What could not be done beside it.
+        warning: Option<String>,
+    },
     /// `zfs send` expects so many bytes for this step.
     Estimated {
         /// The step.
@@ -142,6 +154,16 @@ pub(super) struct Teller {
 }
 
 impl Teller {
+    /// Tells what comes of a step.
+    pub(super) fn step(&self, reply: Reply) {
+        match reply {
+            Reply::Beat { id } => self.tell(ChannelEvent::Beat { id }),
+            Reply::Done { id, failure, warning } => self.tell(ChannelEvent::Received { id, failure, warning }),
+            // Steps have no other replies.
+            _ => {}
+        }
+    }
+
     pub(super) fn tell(&self, event: ChannelEvent) {
         // The run may have ended.
         let _ = self.events.send(FromChannel { channel: self.channel, event });

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Instant;
 
 use helper::wire::{Reply, Request};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -14,7 +15,7 @@ use super::asked::Asked;
 use super::event::HelperError;
 
 /// Numbers of calls start here: steps have the small ones.
-const CALLS: u64 = 1 << 60;
+pub const CALLS: u64 = 1 << 60;
 
 /// The questions and streams of a channel, for all of its threads.
 #[derive(Debug)]
@@ -30,7 +31,18 @@ struct Waiting {
     calls: HashMap<u64, UnboundedSender<Reply>>,
     streams: HashMap<u64, Slot>,
     /// Why nothing comes any more.
-    closed: Option<String>,
+    closed: Option<Gone>,
+    /// When the last reply came.
+    heard: Option<Instant>,
+}
+
+/// Why nothing comes any more.
+#[derive(Debug)]
+enum Gone {
+    /// [`HelperError::Lost`], and all that can be the matter before the greeting.
+    Lost(String),
+    /// [`HelperError::Protocol`].
+    Protocol(String),
 }
 
 /// A stream that comes in.
@@ -65,8 +77,14 @@ impl Call {
     pub async fn next(&mut self) -> Result<Reply, HelperError> {
         match self.replies.recv().await {
             Some(reply) => Ok(reply),
-            None => Err(self.open.lost()),
+            None => Err(self.open.gone()),
         }
+    }
+
+    /// When the last reply came over its channel, to this question or to another.
+    #[must_use]
+    pub fn heard(&self) -> Option<Instant> {
+        self.open.heard()
     }
 }
 
@@ -126,6 +144,7 @@ impl Open {
     /// Passes a reply to whoever waits for it; gives it back if nobody does.
     pub fn pass(&self, reply: Reply) -> Option<Reply> {
         let mut waiting = lock(&self.waiting);
+        waiting.heard = Some(Instant::now());
         let id = reply.id();
         if let Some(slot) = waiting.streams.get(&id) {
             let (report, over) = match reply {
@@ -173,8 +192,9 @@ impl Open {
     pub fn close(&self, why: &HelperError) {
         let mut waiting = lock(&self.waiting);
         waiting.closed = Some(match why {
-            HelperError::Lost { reason, .. } => reason.clone(),
-            why => why.to_string(),
+            HelperError::Lost { reason, .. } => Gone::Lost(reason.clone()),
+            HelperError::Protocol { what, .. } => Gone::Protocol(what.clone()),
+            why => Gone::Lost(why.to_string()),
         });
         waiting.calls.clear();
         waiting.streams.clear();
@@ -192,10 +212,23 @@ impl Open {
 
     /// Why nothing comes any more.
     pub fn reason(&self) -> String {
-        lock(&self.waiting).closed.clone().unwrap_or_else(|| "the channel is closed".into())
+        match self.gone() {
+            HelperError::Lost { reason, .. } => reason,
+            why => why.to_string(),
+        }
     }
 
-    fn lost(&self) -> HelperError {
-        HelperError::Lost { host: self.host.clone(), reason: self.reason() }
+    /// When the last reply came.
+    pub fn heard(&self) -> Option<Instant> {
+        lock(&self.waiting).heard
+    }
+
+    fn gone(&self) -> HelperError {
+        let host = self.host.clone();
+        match &lock(&self.waiting).closed {
+            Some(Gone::Protocol(what)) => HelperError::Protocol { host, what: what.clone() },
+            Some(Gone::Lost(reason)) => HelperError::Lost { host, reason: reason.clone() },
+            None => HelperError::Lost { host, reason: "the channel is closed".into() },
+        }
     }
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Input, Run};
+use super::{Input, Later, Run};
 use crate::exec::connections::Opened;
 use crate::exec::lock;
 use crate::remote::client::ChannelId;
 use crate::report::Event;
-use helper::wire::Request;
+use helper::wire::{Reply, Request};
 use zfs::Failure;
 
 impl Run<'_> {
@@ -29,15 +29,22 @@ impl Run<'_> {
     /// one is lost.
     pub(super) fn claim_on(&mut self, channel: ChannelId) {
         let Some(handle) = self.connections.channel(channel) else { return };
-        let id = self.pending.number();
         let (dataset, owner) = (self.job.ends.target.dataset.clone(), lock::owner(&self.job.ends));
-        handle.request(Request::Lock { id, dataset, run: self.job.run, owner });
-        self.claims.insert(id);
+        let run = self.job.run;
+        let (mut call, later) = (handle.call(|id| Request::Lock { id, dataset, run, owner }), self.later.0.clone());
+        self.claims.insert(channel);
+        tokio::spawn(async move {
+            if let Ok(Reply::Done { failure, .. }) = call.next().await {
+                // The run may have ended.
+                let _ = later.send(Later::Claimed(channel, failure));
+            }
+        });
     }
 
     /// A claim is answered. Somebody else may have taken the tree while the connection was lost: what still runs may run to its end.
-    pub(super) fn claim_answered(&mut self, failure: Option<Failure>) {
-        let Some(failure) = failure else { return };
+    pub(super) fn claim_answered(&mut self, channel: ChannelId, failure: Option<Failure>) {
+        let is_open = self.claims.remove(&channel);
+        let Some(failure) = failure.filter(|_| is_open) else { return };
         let text = format!("another run has taken over the target while the connection was lost: {}", failure.words);
         self.reporter.event(&Event::Notice { dataset: None, text });
         self.taken = true;
@@ -49,10 +56,7 @@ impl Run<'_> {
         let was_up = self.greeted.remove(&channel) && self.connections.channel(channel).is_some();
         if was_up {
             self.connections.remove(channel);
-        }
-        self.lose_pending(channel, &why);
-        if was_up {
-            self.input(Input::ChannelDown { channel, why });
+            self.down(channel, why);
         } else {
             self.never_up(channel, why);
         }
@@ -61,18 +65,23 @@ impl Run<'_> {
     /// A channel that doesn't answer: what it may still say counts no more.
     pub(super) fn drop_channel(&mut self, channel: ChannelId) {
         tracing::warn!("channel {channel} is given up: it doesn't answer");
+        self.give_up(channel, "no answer");
+    }
+
+    /// Whoever waits for an answer over it is told.
+    fn give_up(&mut self, channel: ChannelId, why: &str) {
         self.greeted.remove(&channel);
+        if let Some(handle) = self.connections.channel(channel) {
+            handle.give_up(why);
+        }
         self.connections.remove(channel);
-        self.lose_pending(channel, "no answer");
     }
 
     /// A channel whose helper doesn't answer a question: it is given up, and so is its stream.
     pub(super) fn unanswered(&mut self, channel: ChannelId, why: String) {
         tracing::warn!("channel {channel} is given up: {why}");
-        self.greeted.remove(&channel);
-        self.connections.remove(channel);
-        self.lose_pending(channel, &why);
-        self.input(Input::ChannelDown { channel, why });
+        self.give_up(channel, &why);
+        self.down(channel, why);
     }
 
     /// A session that the host refused: the run goes on with what it has. Told once for each connection, when its last

@@ -25,10 +25,10 @@ use crate::plan::{LastResult, Negotiation, Nothing, StepId};
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel};
 use crate::report::{Event, Reporter, Summary};
 use crate::state::record::Begun;
-use helper::wire::Reply;
-use pending::PendingRequests;
+use pending::{Answer, PendingQuestions};
 use replan::Found;
 use zfs::name::Guid;
+use zfs::{Failure, Refusal};
 
 /// How often progress is told.
 const TICK: Duration = Duration::from_millis(200);
@@ -40,8 +40,6 @@ const WATCH: Duration = Duration::from_secs(1);
 const ANNOUNCED: Duration = Duration::from_secs(10);
 /// So long the last bookmarks may take.
 const BOOKMARKS: Duration = Duration::from_secs(60);
-/// Ids of requests that are no steps start here.
-const REQUESTS: u64 = 1 << 48;
 
 /// What a run may do.
 pub fn limits(job: &PushJob) -> Limits {
@@ -92,7 +90,7 @@ pub async fn run(
         machine,
         reporter,
         steps: HashMap::new(),
-        pending: PendingRequests::new(),
+        pending: PendingQuestions::default(),
         later: unbounded_channel(),
         greeted: HashSet::from([first]),
         claims: HashSet::new(),
@@ -129,12 +127,16 @@ struct Live {
     record: Option<Begun>,
 }
 
-/// What comes back from a pause, or from a task that asks this machine's `zfs`.
+/// What comes back from a pause, or from a task that asks one of the ends.
 enum Later {
     /// It is time to look at this dataset.
     Look(usize),
-    /// What was found out about this dataset.
+    /// What was found out about this dataset at the source.
     Found(usize, Found),
+    /// What came of a question about this dataset of the target.
+    Answered(usize, Answer),
+    /// The claim of the tree over this channel is granted, or why it is not.
+    Claimed(ChannelId, Option<Failure>),
 }
 
 struct Run<'a> {
@@ -147,13 +149,13 @@ struct Run<'a> {
     machine: Machine,
     reporter: &'a mut dyn Reporter,
     steps: HashMap<StepId, Live>,
-    pending: PendingRequests,
+    pending: PendingQuestions,
     /// What was to come later has come.
     later: (UnboundedSender<Later>, UnboundedReceiver<Later>),
     greeted: HashSet<ChannelId>,
-    /// Claims of the target's tree that are not answered yet, and the channels over which it is claimed.
-    claims: HashSet<u64>,
+    /// Channels over which the target's tree is claimed, and those of them whose claim is not answered yet.
     claimed: HashSet<ChannelId>,
+    claims: HashSet<ChannelId>,
     /// What the machine counts from.
     began: Instant,
     watched: Instant,
@@ -276,41 +278,18 @@ impl Run<'_> {
                 self.resume_pending();
                 self.input(Input::Sent { step: id, bytes, failure });
             }
-            ChannelEvent::Reply(reply) => self.reply(reply),
-            ChannelEvent::Closed(error) => self.closed(channel, error.to_string()),
-        }
-    }
-
-    fn reply(&mut self, reply: Reply) {
-        match reply {
-            Reply::Done { id, failure, warning } => {
-                if self.claims.remove(&id) {
-                    return self.claim_answered(failure);
-                }
-                if self.pending.has(id) {
-                    return self.look_done(id, failure, warning);
-                }
+            ChannelEvent::Beat { id } => self.input(Input::Heartbeat { step: id }),
+            ChannelEvent::Received { id, failure, warning } => {
                 if let Some(words) = warning {
                     self.received_but(id, &words);
                 }
+                // The claim was refused before: that answer is on its way here too.
+                if failure.as_ref().is_some_and(|failure| failure.refusal == Refusal::Locked) {
+                    self.claim_answered(channel, failure.clone());
+                }
                 self.input(Input::Received { step: id, failure });
             }
-            Reply::Beat { id } => self.input(Input::Heartbeat { step: id }),
-            Reply::Listed { id, dataset, facts, snapshots } => self.pending.listed(id, dataset, facts, snapshots),
-            Reply::Unread { id, words, .. } => self.unread(id, &words),
-            Reply::Dated { id, dates } => self.dated(id, &dates),
-            Reply::Found { .. }
-            | Reply::Probed { .. }
-            | Reply::Outlook { .. }
-            | Reply::Bases { .. }
-            | Reply::Thinned { .. }
-            | Reply::Names { .. }
-            | Reply::Notes { .. }
-            | Reply::Content { .. }
-            | Reply::Answer { .. }
-            | Reply::Begin { .. }
-            | Reply::Estimated { .. }
-            | Reply::Ended { .. } => {}
+            ChannelEvent::Closed(error) => self.closed(channel, error.to_string()),
         }
     }
 

@@ -1,38 +1,50 @@
-//! Closer pending at single datasets of the target: listing, clearing the rest of a cut receive, getting a conflict out of the way,
-//! dates for one that stays. Each is a question over a channel that carries no stream just then: it must not wait behind one.
+//! Questions about single datasets of the target during the run: listing, clearing the rest of a cut receive, getting a conflict out
+//! of the way, dates for one that stays. Each goes over a channel that carries no stream just then, as it must not wait behind one; a
+//! task awaits the answer, and the run hears of it as of everything else.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::super::machine::{BELIEVED, advice};
-use super::{Input, Later, REQUESTS, Resolved, Run};
-use crate::exec::ask::Listings;
+use super::{Input, Later, Resolved, Run};
+use crate::exec::receiver::Listings;
 use crate::exec::{dates, recorded, resume};
 use crate::plan::{Attempt, Blocked, PlannedDataset, Verdict};
-use crate::remote::client::ChannelId;
+use crate::remote::client::{Call, ChannelId, HelperError};
 use crate::report::Event;
 use crate::state::record::Begun;
-use helper::wire::Request;
-use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
-use zfs::{Failure, Refusal, TargetFacts};
+use helper::wire::{Reply, Request};
+use zfs::name::{DatasetName, SnapshotName};
+use zfs::{Failure, Refusal};
 
-/// What is asked of the helper.
-enum Stage {
-    Listing(Listings),
-    Clearing,
-    Resolving,
-    /// The plan is made, a conflict; these snapshots' dates are asked for.
-    Dating(Box<PlannedDataset>, Vec<SnapshotName>),
+/// What came of a question about a dataset.
+pub(super) enum Answer {
+    /// It is listed, or can't be.
+    Listed(Result<Listings, String>),
+    /// The rest of a cut receive is gone, or why it is not.
+    Cleared(Option<Failure>),
+    /// Its conflict is out of the way, with a warning, or why it is not.
+    Resolved(Option<Failure>, Option<String>),
+    /// Its conflict, with the dates of the target's snapshots as far as they are known.
+    Dated(Box<PlannedDataset>),
+    /// The channel is gone: it must be listed anew.
+    NotListed,
+    /// The channel is gone, and nobody knows what became of the resolution; why it is gone.
+    Unclear(String),
 }
 
-/// A request about one dataset.
+/// A question that is under way about a dataset.
 struct Pending {
-    dataset: usize,
     channel: ChannelId,
-    stage: Stage,
     asked: Instant,
-    /// When the last part of an answer came.
-    heard: Instant,
+    /// A resolution takes the time it takes.
+    resolves: bool,
+}
+
+impl Pending {
+    fn over(channel: ChannelId) -> Self {
+        Self { channel, asked: Instant::now(), resolves: false }
+    }
 }
 
 /// What waits for a channel without a stream.
@@ -43,41 +55,22 @@ enum Waiting {
     Dating(Box<PlannedDataset>),
 }
 
-/// All such requests that are not answered yet.
-pub(super) struct PendingRequests {
-    open: HashMap<u64, Pending>,
+/// All such questions that are not answered yet.
+#[derive(Default)]
+pub(super) struct PendingQuestions {
+    /// At most one about each dataset.
+    open: HashMap<usize, Pending>,
     waiting: Vec<(usize, Waiting)>,
     /// What is destroyed or moved just now, by datasets.
     records: HashMap<usize, Begun>,
-    last: u64,
+    /// Channels that are gone, and why; until all that was asked over them is told.
+    gone: HashMap<ChannelId, String>,
 }
 
-impl PendingRequests {
-    pub fn new() -> Self {
-        Self { open: HashMap::new(), waiting: Vec::new(), records: HashMap::new(), last: REQUESTS }
-    }
-
-    pub fn has(&self, id: u64) -> bool {
-        self.open.contains_key(&id)
-    }
-
-    /// A number for a request.
-    pub fn number(&mut self) -> u64 {
-        self.last += 1;
-        self.last
-    }
-
-    pub fn listed(
-        &mut self,
-        id: u64,
-        dataset: DatasetName,
-        facts: TargetFacts,
-        snapshots: Vec<(SnapshotName, Guid, Txg)>,
-    ) {
-        if let Some(Pending { stage: Stage::Listing(listings), heard, .. }) = self.open.get_mut(&id) {
-            *heard = Instant::now();
-            listings.add(dataset, facts, snapshots);
-        }
+impl PendingQuestions {
+    /// Why a channel is gone.
+    pub fn why_gone(&self, channel: ChannelId) -> String {
+        self.gone.get(&channel).cloned().unwrap_or_else(|| "the channel is closed".into())
     }
 }
 
@@ -105,17 +98,21 @@ impl Run<'_> {
         idle.min_by_key(|id| (on(*id).count(), *id))
     }
 
-    /// Sends a request about a dataset; gives the stage back when no channel is free for it.
-    fn ask(&mut self, dataset: usize, stage: Stage, request: impl FnOnce(u64) -> Request) -> Result<(), Stage> {
-        let idle = self.idle_channel();
-        let Some((id, channel)) = idle.and_then(|id| Some((id, self.connections.channel(id)?))) else {
-            return Err(stage);
-        };
-        let number = self.pending.number();
-        channel.request(request(number));
-        let now = Instant::now();
-        self.pending.open.insert(number, Pending { dataset, channel: id, stage, asked: now, heard: now });
-        Ok(())
+    /// Asks about a dataset, and has the answer awaited.
+    fn ask<F: Future<Output = Answer> + Send + 'static>(
+        &mut self,
+        dataset: usize,
+        pending: Pending,
+        request: impl FnOnce(u64) -> Request,
+        answer: impl FnOnce(Call) -> F,
+    ) {
+        let Some(channel) = self.connections.channel(pending.channel) else { return };
+        let (answer, later) = (answer(channel.call(request)), self.later.0.clone());
+        self.pending.open.insert(dataset, pending);
+        tokio::spawn(async move {
+            // The run may have ended.
+            let _ = later.send(Later::Answered(dataset, answer.await));
+        });
     }
 
     pub(super) fn target(&self, dataset: usize) -> DatasetName {
@@ -123,10 +120,11 @@ impl Run<'_> {
     }
 
     pub(super) fn ask_listing(&mut self, dataset: usize) {
+        let Some(channel) = self.idle_channel() else {
+            return self.pending.waiting.push((dataset, Waiting::Listing));
+        };
         let datasets = vec![self.target(dataset)];
-        if self.ask(dataset, Stage::Listing(Listings::default()), |id| Request::List { id, datasets }).is_err() {
-            self.pending.waiting.push((dataset, Waiting::Listing));
-        }
+        self.ask(dataset, Pending::over(channel), |id| Request::List { id, datasets }, listing);
     }
 
     /// Gets a conflict out of the way, as the user has said.
@@ -136,17 +134,16 @@ impl Run<'_> {
             let resolved = Resolved::Refused("there is no conflict to solve".into());
             return self.input(Input::Resolved { dataset, resolved });
         };
+        let Some(channel) = self.idle_channel() else {
+            return self.pending.waiting.push((dataset, Waiting::Resolving));
+        };
         let (resolution, text) = (solvable.resolution.clone(), solvable.describe());
         let source = Some(planned.source.to_string());
-        if self.idle_channel().is_some() {
-            let open = recorded::resolution(self.job, &self.ready.negotiation, dataset, &resolution);
-            self.pending.records.insert(dataset, open);
-        }
-        if self.ask(dataset, Stage::Resolving, |id| Request::Resolve { id, resolution }).is_ok() {
-            self.reporter.event(&Event::Notice { dataset: source, text });
-        } else {
-            self.pending.waiting.push((dataset, Waiting::Resolving));
-        }
+        let open = recorded::resolution(self.job, &self.ready.negotiation, dataset, &resolution);
+        self.pending.records.insert(dataset, open);
+        let pending = Pending { resolves: true, ..Pending::over(channel) };
+        self.ask(dataset, pending, |id| Request::Resolve { id, resolution }, resolving);
+        self.reporter.event(&Event::Notice { dataset: source, text });
     }
 
     /// A channel may be free: what waits for one goes on.
@@ -164,32 +161,33 @@ impl Run<'_> {
         }
     }
 
-    /// A channel is gone: what was asked over it is asked again, but nobody knows what became of a resolution.
-    pub(super) fn lose_pending(&mut self, channel: ChannelId, why: &str) {
-        let lost: Vec<u64> =
-            self.pending.open.iter().filter(|(_, look)| look.channel == channel).map(|(id, _)| *id).collect();
-        for look in lost.iter().filter_map(|id| self.pending.open.remove(id)).collect::<Vec<_>>() {
-            let dataset = look.dataset;
-            // Nobody knows what became of it.
-            self.pending.records.remove(&dataset);
-            match look.stage {
-                Stage::Listing(_) | Stage::Clearing => self.ask_listing(dataset),
-                Stage::Resolving => self.input(Input::Resolved { dataset, resolved: Resolved::Lost(why.to_owned()) }),
-                Stage::Dating(planned, _) => self.planned(dataset, Ok(planned)),
-            }
+    /// A channel is gone. The machine hears of it once all is told that was asked over it: with the last channel it ends what nobody
+    /// has told it of.
+    pub(super) fn down(&mut self, channel: ChannelId, why: String) {
+        self.pending.gone.insert(channel, why);
+        self.tell_gone(channel);
+    }
+
+    fn tell_gone(&mut self, channel: ChannelId) {
+        if self.pending.open.values().any(|one| one.channel == channel) {
+            return;
+        }
+        if let Some(why) = self.pending.gone.remove(&channel) {
+            self.input(Input::ChannelDown { channel, why });
         }
     }
 
-    /// A request that nobody answers: its channel is given up. A resolution takes the time it takes, and whoever receives well is not given up
-    /// for a slow answer.
+    /// A question that nobody answers: its channel is given up. A resolution takes the time it takes, and whoever receives well is not
+    /// given up for a slow answer.
     pub(super) fn watch_pending(&mut self) {
         let Some(limit) = self.job.faults.stall_timeout else { return };
         let carries = |channel| self.steps.values().any(|live| live.channel == channel);
-        let late = |look: &&Pending| {
-            !matches!(look.stage, Stage::Resolving)
-                && (look.heard.elapsed() > limit && !carries(look.channel) || look.asked.elapsed() > limit * BELIEVED)
+        let late = |one: &&Pending| {
+            let Some(channel) = self.connections.channel(one.channel).filter(|_| !one.resolves) else { return false };
+            let heard = channel.heard().map_or(one.asked, |heard| heard.max(one.asked));
+            heard.elapsed() > limit && !carries(one.channel) || one.asked.elapsed() > limit * BELIEVED
         };
-        let Some(channel) = self.pending.open.values().find(late).map(|look| look.channel) else { return };
+        let Some(channel) = self.pending.open.values().find(late).map(|one| one.channel) else { return };
         let host = self.job.ends.target.link.name();
         self.unanswered(
             channel,
@@ -197,31 +195,43 @@ impl Run<'_> {
         );
     }
 
-    /// A request is through.
-    pub(super) fn look_done(&mut self, id: u64, failure: Option<Failure>, warning: Option<String>) {
-        let Some(Pending { dataset, stage, .. }) = self.pending.open.remove(&id) else { return };
-        self.close_record(dataset, failure.as_ref());
-        match (stage, failure) {
-            (Stage::Resolving, failure) => self.resolve_done(dataset, failure, warning),
-            (Stage::Dating(planned, _), _) => self.planned(dataset, Ok(planned)),
-            (Stage::Clearing, Some(failure)) => {
-                let why = format!("clearing the rest of a cut receive failed: {}", failure.words);
-                self.planned(dataset, Err(why));
-            }
-            (Stage::Clearing, None) => self.ask_listing(dataset),
-            (Stage::Listing(_), Some(failure)) => {
-                let advice = advice(failure.refusal);
-                self.planned(dataset, Err(format!("listing the target failed: {}{advice}", failure.words)));
-            }
-            (Stage::Listing(listings), None) => self.looked(dataset, listings),
+    /// A question is answered, or its channel is gone.
+    pub(super) fn answered(&mut self, dataset: usize, answer: Answer) {
+        let channel = self.pending.open.remove(&dataset).map(|pending| pending.channel);
+        self.take(dataset, answer);
+        if let Some(channel) = channel {
+            self.tell_gone(channel);
         }
     }
 
-    /// What was to be listed exists and can't be read.
-    pub(super) fn unread(&mut self, id: u64, words: &str) {
-        if let Some(look) = self.pending.open.remove(&id) {
-            let blocked = Blocked::Unreadable { words: words.to_owned() };
-            self.planned(look.dataset, Err(blocked.to_string()));
+    fn take(&mut self, dataset: usize, answer: Answer) {
+        match answer {
+            Answer::Listed(Ok(listings)) => self.looked(dataset, listings),
+            Answer::Listed(Err(why)) => self.planned(dataset, Err(why)),
+            Answer::Cleared(failure) => {
+                self.close_record(dataset, failure.as_ref());
+                match failure {
+                    None => self.ask_listing(dataset),
+                    Some(failure) => {
+                        let why = format!("clearing the rest of a cut receive failed: {}", failure.words);
+                        self.planned(dataset, Err(why));
+                    }
+                }
+            }
+            Answer::Resolved(failure, warning) => {
+                self.close_record(dataset, failure.as_ref());
+                self.resolve_done(dataset, failure, warning);
+            }
+            Answer::Dated(planned) => self.planned(dataset, Ok(planned)),
+            // What was begun and not ended stays so in the record.
+            Answer::NotListed => {
+                self.pending.records.remove(&dataset);
+                self.ask_listing(dataset);
+            }
+            Answer::Unclear(why) => {
+                self.pending.records.remove(&dataset);
+                self.input(Input::Resolved { dataset, resolved: Resolved::Lost(why) });
+            }
         }
     }
 
@@ -266,16 +276,14 @@ impl Run<'_> {
 
     /// Has the rest of a cut receive dropped; a new listing follows.
     pub(super) fn clear(&mut self, dataset: usize, why: String) {
+        let Some(channel) = self.idle_channel() else {
+            return self.pending.waiting.push((dataset, Waiting::Clearing(why)));
+        };
         let target = self.target(dataset);
-        if self.idle_channel().is_some() {
-            self.pending.records.insert(dataset, recorded::partial(self.job, &target));
-        }
-        if self.ask(dataset, Stage::Clearing, |id| Request::Clear { id, dataset: target }).is_ok() {
-            let source = &self.ready.plan.datasets[dataset].source;
-            self.reporter.event(&resume::cleared(source, &why));
-        } else {
-            self.pending.waiting.push((dataset, Waiting::Clearing(why)));
-        }
+        self.pending.records.insert(dataset, recorded::partial(self.job, &target));
+        self.ask(dataset, Pending::over(channel), |id| Request::Clear { id, dataset: target }, clearing);
+        let source = &self.ready.plan.datasets[dataset].source;
+        self.reporter.event(&resume::cleared(source, &why));
     }
 
     /// A conflict that stays is told with the dates of the target's snapshots, too.
@@ -284,18 +292,62 @@ impl Run<'_> {
         if there.is_empty() {
             return self.planned(dataset, Ok(planned));
         }
+        let Some(channel) = self.idle_channel() else {
+            return self.pending.waiting.push((dataset, Waiting::Dating(planned)));
+        };
         let names = there.iter().map(|name| planned.target.at(name.as_str())).collect();
-        let asked = self.ask(dataset, Stage::Dating(planned, there), |id| Request::Dates { id, names });
-        if let Err(Stage::Dating(planned, _)) = asked {
-            self.pending.waiting.push((dataset, Waiting::Dating(planned)));
-        }
+        let dating = move |call| dating(call, planned, there);
+        self.ask(dataset, Pending::over(channel), |id| Request::Dates { id, names }, dating);
     }
+}
 
-    pub(super) fn dated(&mut self, id: u64, found: &[(u32, i64)]) {
-        let Some(Pending { dataset, stage, .. }) = self.pending.open.remove(&id) else { return };
-        if let Stage::Dating(mut planned, names) = stage {
-            dates::there(&mut planned, &names, found);
-            self.planned(dataset, Ok(planned));
+async fn listing(mut call: Call) -> Answer {
+    let mut listings = Listings::default();
+    loop {
+        match call.next().await {
+            Ok(Reply::Listed { dataset, facts, snapshots, .. }) => listings.add(dataset, facts, snapshots),
+            Ok(Reply::Unread { words, .. }) => {
+                return Answer::Listed(Err(Blocked::Unreadable { words }.to_string()));
+            }
+            Ok(Reply::Done { failure: None, .. }) => return Answer::Listed(Ok(listings)),
+            Ok(Reply::Done { failure: Some(failure), .. }) => {
+                let advice = advice(failure.refusal);
+                return Answer::Listed(Err(format!("listing the target failed: {}{advice}", failure.words)));
+            }
+            Ok(_) => {}
+            Err(_) => return Answer::NotListed,
         }
     }
+}
+
+async fn clearing(mut call: Call) -> Answer {
+    match done(&mut call).await {
+        Ok((failure, _)) => Answer::Cleared(failure),
+        // The listing tells what became of it.
+        Err(_) => Answer::NotListed,
+    }
+}
+
+async fn resolving(mut call: Call) -> Answer {
+    match done(&mut call).await {
+        Ok((failure, warning)) => Answer::Resolved(failure, warning),
+        Err(why) => Answer::Unclear(why.to_string()),
+    }
+}
+
+/// Waits until something is done; why it failed, and what could not be done beside it.
+async fn done(call: &mut Call) -> Result<(Option<Failure>, Option<String>), HelperError> {
+    loop {
+        if let Reply::Done { failure, warning, .. } = call.next().await? {
+            return Ok((failure, warning));
+        }
+    }
+}
+
+/// Told without dates where there are none.
+async fn dating(mut call: Call, mut planned: Box<PlannedDataset>, names: Vec<SnapshotName>) -> Answer {
+    if let Ok(Reply::Dated { dates: found, .. }) = call.next().await {
+        dates::there(&mut planned, &names, &found);
+    }
+    Answer::Dated(planned)
 }

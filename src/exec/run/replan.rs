@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use super::{Later, Run};
 use crate::error::StartError;
-use crate::exec::ask::Listings;
 use crate::exec::machine::source_advice;
+use crate::exec::receiver::Listings;
 use crate::exec::resume::{self, Judged};
 use crate::exec::{dates, proof, source};
 use crate::plan::{AskAnew, PlannedDataset, Proofs, Replan, SourceDataset, SourceFacts, TargetDataset, Verdict};
@@ -34,6 +34,8 @@ impl Run<'_> {
     pub(super) fn come(&mut self, later: Later) {
         match later {
             Later::Look(dataset) => self.ask_listing(dataset),
+            Later::Answered(dataset, answer) => self.answered(dataset, answer),
+            Later::Claimed(channel, failure) => self.claim_answered(channel, failure),
             Later::Found(dataset, Found::Judged(target, judged)) => self.judged(dataset, *target, judged),
             Later::Found(dataset, Found::Source(listed)) => self.relisted(dataset, listed),
             Later::Found(_, Found::Facts(replan, facts)) => {

@@ -73,14 +73,13 @@ impl Run<'_> {
             record,
         };
         self.steps.insert(step, live);
-        match self.connections.lane(channel) {
-            Some(lane) => {
-                let send = self.sender.sending(stream, lane.source.as_ref());
-                lane.target.stream(Stream { id: step, receive, send, progress, abort });
-            }
+        let Some(lane) = self.connections.lane(channel) else {
             // Never silently: a step that nobody carries would be waited for without end.
-            None => self.input(Input::ChannelDown { channel, why: "the channel is closed".into() }),
-        }
+            let why = self.pending.why_gone(channel);
+            return self.input(Input::ChannelDown { channel, why });
+        };
+        let send = self.sender.sending(stream, lane.source.as_ref());
+        lane.target.stream(Stream { id: step, receive, send, progress, abort });
     }
 
     pub(super) fn step_done(&mut self, step: StepId, bytes: u64) {
