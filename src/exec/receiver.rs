@@ -402,3 +402,6 @@ fn question_parts(mut rest: &[String]) -> impl Iterator<Item = &[String]> {
         (!now.is_empty()).then_some(now)
     })
 }
+
+#[cfg(test)]
+mod tests;

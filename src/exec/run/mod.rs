@@ -25,7 +25,7 @@ use crate::plan::{LastResult, Negotiation, Nothing, StepId};
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel};
 use crate::report::{Event, Reporter, Summary};
 use crate::state::record::Begun;
-use pending::{Answer, PendingQuestions};
+use pending::{Answered, PendingQuestions};
 use replan::Found;
 use zfs::name::Guid;
 use zfs::{Failure, Refusal};
@@ -134,7 +134,7 @@ enum Later {
     /// What was found out about this dataset at the source.
     Found(usize, Found),
     /// What came of a question about this dataset of the target.
-    Answered(usize, Answer),
+    Answered(usize, Answered),
     /// The claim of the tree over this channel is granted, or why it is not.
     Claimed(ChannelId, Option<Failure>),
 }

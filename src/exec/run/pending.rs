@@ -18,7 +18,7 @@ use zfs::name::{DatasetName, SnapshotName};
 use zfs::{Failure, Refusal};
 
 /// What came of a question about a dataset.
-pub(super) enum Answer {
+pub(super) enum Answered {
     /// It is listed, or can't be.
     Listed(Result<Listings, String>),
     /// The rest of a cut receive is gone, or why it is not.
@@ -99,7 +99,7 @@ impl Run<'_> {
     }
 
     /// Asks about a dataset, and has the answer awaited.
-    fn ask<F: Future<Output = Answer> + Send + 'static>(
+    fn ask<F: Future<Output = Answered> + Send + 'static>(
         &mut self,
         dataset: usize,
         pending: Pending,
@@ -196,7 +196,7 @@ impl Run<'_> {
     }
 
     /// A question is answered, or its channel is gone.
-    pub(super) fn answered(&mut self, dataset: usize, answer: Answer) {
+    pub(super) fn answered(&mut self, dataset: usize, answer: Answered) {
         let channel = self.pending.open.remove(&dataset).map(|pending| pending.channel);
         self.take(dataset, answer);
         if let Some(channel) = channel {
@@ -204,11 +204,11 @@ impl Run<'_> {
         }
     }
 
-    fn take(&mut self, dataset: usize, answer: Answer) {
+    fn take(&mut self, dataset: usize, answer: Answered) {
         match answer {
-            Answer::Listed(Ok(listings)) => self.looked(dataset, listings),
-            Answer::Listed(Err(why)) => self.planned(dataset, Err(why)),
-            Answer::Cleared(failure) => {
+            Answered::Listed(Ok(listings)) => self.looked(dataset, listings),
+            Answered::Listed(Err(why)) => self.planned(dataset, Err(why)),
+            Answered::Cleared(failure) => {
                 self.close_record(dataset, failure.as_ref());
                 match failure {
                     None => self.ask_listing(dataset),
@@ -218,17 +218,17 @@ impl Run<'_> {
                     }
                 }
             }
-            Answer::Resolved(failure, warning) => {
+            Answered::Resolved(failure, warning) => {
                 self.close_record(dataset, failure.as_ref());
                 self.resolve_done(dataset, failure, warning);
             }
-            Answer::Dated(planned) => self.planned(dataset, Ok(planned)),
+            Answered::Dated(planned) => self.planned(dataset, Ok(planned)),
             // What was begun and not ended stays so in the record.
-            Answer::NotListed => {
+            Answered::NotListed => {
                 self.pending.records.remove(&dataset);
                 self.ask_listing(dataset);
             }
-            Answer::Unclear(why) => {
+            Answered::Unclear(why) => {
                 self.pending.records.remove(&dataset);
                 self.input(Input::Resolved { dataset, resolved: Resolved::Lost(why) });
             }
@@ -301,37 +301,37 @@ impl Run<'_> {
     }
 }
 
-async fn listing(mut call: Call) -> Answer {
+async fn listing(mut call: Call) -> Answered {
     let mut listings = Listings::default();
     loop {
         match call.next().await {
             Ok(Reply::Listed { dataset, facts, snapshots, .. }) => listings.add(dataset, facts, snapshots),
             Ok(Reply::Unread { words, .. }) => {
-                return Answer::Listed(Err(Blocked::Unreadable { words }.to_string()));
+                return Answered::Listed(Err(Blocked::Unreadable { words }.to_string()));
             }
-            Ok(Reply::Done { failure: None, .. }) => return Answer::Listed(Ok(listings)),
+            Ok(Reply::Done { failure: None, .. }) => return Answered::Listed(Ok(listings)),
             Ok(Reply::Done { failure: Some(failure), .. }) => {
                 let advice = advice(failure.refusal);
-                return Answer::Listed(Err(format!("listing the target failed: {}{advice}", failure.words)));
+                return Answered::Listed(Err(format!("listing the target failed: {}{advice}", failure.words)));
             }
             Ok(_) => {}
-            Err(_) => return Answer::NotListed,
+            Err(_) => return Answered::NotListed,
         }
     }
 }
 
-async fn clearing(mut call: Call) -> Answer {
+async fn clearing(mut call: Call) -> Answered {
     match done(&mut call).await {
-        Ok((failure, _)) => Answer::Cleared(failure),
+        Ok((failure, _)) => Answered::Cleared(failure),
         // The listing tells what became of it.
-        Err(_) => Answer::NotListed,
+        Err(_) => Answered::NotListed,
     }
 }
 
-async fn resolving(mut call: Call) -> Answer {
+async fn resolving(mut call: Call) -> Answered {
     match done(&mut call).await {
-        Ok((failure, warning)) => Answer::Resolved(failure, warning),
-        Err(why) => Answer::Unclear(why.to_string()),
+        Ok((failure, warning)) => Answered::Resolved(failure, warning),
+        Err(why) => Answered::Unclear(why.to_string()),
     }
 }
 
@@ -345,9 +345,9 @@ async fn done(call: &mut Call) -> Result<(Option<Failure>, Option<String>), Help
 }
 
 /// Told without dates where there are none.
-async fn dating(mut call: Call, mut planned: Box<PlannedDataset>, names: Vec<SnapshotName>) -> Answer {
+async fn dating(mut call: Call, mut planned: Box<PlannedDataset>, names: Vec<SnapshotName>) -> Answered {
     if let Ok(Reply::Dated { dates: found, .. }) = call.next().await {
         dates::there(&mut planned, &names, &found);
     }
-    Answer::Dated(planned)
+    Answered::Dated(planned)
 }
