@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Branch, CronJob, PruneJob};
+use crate::config::{Branch, CronJob, PruneJob, PushJob};
 use crate::endpoint::Endpoint;
 use crate::format::duration;
 use crate::plan::{MissingPolicy, Rules};
@@ -28,7 +28,7 @@ pub async fn notice(job: &CronJob, sender: &Endpoint, is_new: bool) -> Option<St
 
 /// The note: jobs that have one SOURCE have different targets.
 fn note(branch: &Branch) -> (String, String) {
-    let targets: Vec<String> = branch.targets.iter().map(|push| push.target.to_string()).collect();
+    let targets: Vec<String> = branch.targets.iter().map(PushJob::target_seen_from_source).collect();
     let property = format!("zfsync:cron-{:016x}", hash::stable(&targets.join("\n")));
     let short = |thin: Option<&PruneJob>| thin.map_or_else(|| "all".to_owned(), |thin| in_short(&thin.rules));
     let clears = branch

@@ -248,7 +248,7 @@ impl Counts {
 
 fn new_run(job: &PushJob) -> RunFile {
     RunFile {
-        source: job.source.to_string(),
+        source: job.source_name(),
         target: job.target.to_string(),
         started: now(),
         boot_id: boot_id(),
