@@ -62,7 +62,7 @@ pub fn there(planned: &mut PlannedDataset, names: &[SnapshotName], found: &[(u32
 
 /// Fills in all dates of the conflicts that are known before the run, with one question to each side.
 pub async fn fill(sender: &Endpoint, asker: &mut Asker<'_>, datasets: &mut [PlannedDataset]) -> Result<(), StartError> {
-    here(sender, asker.job.faults.stall_timeout, datasets).await;
+    here(sender, asker.stall(), datasets).await;
     let wanted: Vec<(usize, SnapshotName)> = datasets
         .iter()
         .enumerate()

@@ -26,13 +26,13 @@ pub async fn choose(
     reporter: &mut dyn Reporter,
 ) -> Result<(Vec<SourceDataset>, Vec<Unread>), StartError> {
     let Dates { dates, why } = match &restore.until {
-        Some(until) => dates(sender, &job.source, wanted_dates(&listed, until)).await,
+        Some(until) => dates(sender, &job.ends.source.dataset, wanted_dates(&listed, until)).await,
         None => Dates::default(),
     };
     let Restorable { datasets, set_aside, without, lost, unknown } = restorable(listed, restore.until.as_ref(), &dates);
     let failures = restore.until.iter().flat_map(|until| {
-        let lost = lost.iter().map(|path| (path, Unread::lost(job, path, until)));
-        let unknown = unknown.iter().map(|path| (path, Unread::undated(job, path, until, &why)));
+        let lost = lost.iter().map(|path| (path, Unread::lost(&job.ends, path, until)));
+        let unknown = unknown.iter().map(|path| (path, Unread::undated(&job.ends, path, until, &why)));
         lost.chain(unknown).filter(|(path, _)| job.filter.selects(path)).map(|(_, failure)| failure)
     });
     let failures = failures.collect();
@@ -45,13 +45,13 @@ pub async fn choose(
     ];
     for (paths, text) in told {
         for path in paths.into_iter().filter(|path| job.filter.selects(path)) {
-            let dataset = job.source.join(&path).ok().map(|name| name.to_string());
+            let dataset = job.ends.source.dataset.join(&path).ok().map(|name| name.to_string());
             reporter.event(&Event::Notice { dataset, text: text.clone() });
         }
     }
     match &restore.until {
         Some(until) if datasets.is_empty() => {
-            Err(StartError::Usage(format!("no dataset of {} has a snapshot @{until}", job.source)))
+            Err(StartError::Usage(format!("no dataset of {} has a snapshot @{until}", job.ends.source.dataset)))
         }
         _ => Ok((datasets, failures)),
     }
@@ -82,7 +82,7 @@ async fn dates(sender: &Endpoint, top: &DatasetName, wanted: Vec<(RelPath, Snaps
 /// Refuses a NEW that is there already.
 pub fn check_new(job: &PushJob, exists: bool) -> Result<(), StartError> {
     match &job.restore {
-        Some(restore) if exists && !restore.into_existing => Err(StartError::NotNew(job.target.to_string())),
+        Some(restore) if exists && !restore.into_existing => Err(StartError::NotNew(job.ends.target.to_string())),
         _ => Ok(()),
     }
 }
@@ -90,13 +90,13 @@ pub fn check_new(job: &PushJob, exists: bool) -> Result<(), StartError> {
 /// Tells what is set on the copy's datasets and doesn't come along, as a stream has no properties.
 pub async fn before(job: &PushJob, reporter: &mut dyn Reporter) {
     // The run itself says so.
-    let Ok(sender) = open_sender(job).await else { return };
-    let set = sender.properties_below(&job.source, Some(STALL)).await;
+    let Ok(sender) = open_sender(&job.ends).await else { return };
+    let set = sender.properties_below(&job.ends.source.dataset, Some(STALL)).await;
     sender.close().await;
     let Ok(set) = set else { return };
     let mut all: BTreeMap<DatasetName, Vec<String>> = BTreeMap::new();
     for Property { on: dataset, name: property, value } in set.into_iter().filter(Property::is_the_users) {
-        let selected = dataset.below(&job.source).is_some_and(|path| job.filter.selects(&path));
+        let selected = dataset.below(&job.ends.source.dataset).is_some_and(|path| job.filter.selects(&path));
         if selected {
             all.entry(dataset).or_default().push(format!("{property}={value}"));
         }
@@ -109,16 +109,16 @@ pub async fn before(job: &PushJob, reporter: &mut dyn Reporter) {
 
 /// What is to be done with what has come.
 pub async fn next_steps(job: &PushJob) -> String {
-    let encrypted = match &job.origin.host {
+    let encrypted = match job.ends.source.host() {
         // Not worth a connection.
         Some(_) => true,
         None => match Endpoint::here() {
-            Ok(sender) => sender.may_have_encrypted(job.source.pool(), Some(STALL)).await,
+            Ok(sender) => sender.may_have_encrypted(job.ends.source.dataset.pool(), Some(STALL)).await,
             Err(_) => true,
         },
     };
     let (new, at) =
-        (&job.target.dataset, job.target.host.as_ref().map_or_else(String::new, |host| format!(" on {host}")));
+        (&job.ends.target.dataset, job.ends.target.host().map_or_else(String::new, |host| format!(" on {host}")));
     let key = if encrypted {
         format!("zfs load-key -r '{new}'  (what is encrypted needs its key first)\n  ")
     } else {
