@@ -35,7 +35,7 @@ pub async fn here(sender: &Endpoint, stall: Option<Duration>, datasets: &mut [Pl
     if names.is_empty() {
         return;
     }
-    let dates: HashMap<String, i64> = sender.dates(&names, stall).await.into_iter().collect();
+    let dates: HashMap<String, i64> = sender.dates(&names, stall).await.unwrap_or_default().into_iter().collect();
     for planned in datasets {
         let source = planned.source.clone();
         let Some(conflict) = conflict_mut(planned) else { continue };

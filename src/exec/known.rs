@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::link::sender_of;
-use super::targets::{drop_note, noted_around, noted_on, seen_from};
+use super::targets::{Around, drop_note, noted_around, noted_on, seen_from};
 use super::{lock, source};
 use crate::config::{ForgetJob, run_number};
 use crate::endpoint::Endpoint;
@@ -27,7 +27,7 @@ pub async fn targets((origin, source): &(Link, DatasetName)) -> Result<Targets, 
     for target in noted.own.iter() {
         let arrived = arrived(source, &datasets, target);
         let newest = match &arrived.newest {
-            Some((bookmark, _)) => sender.dates(std::slice::from_ref(bookmark), Some(STALL)).await,
+            Some((bookmark, _)) => sender.dates(std::slice::from_ref(bookmark), Some(STALL)).await.unwrap_or_default(),
             None => Vec::new(),
         };
         let date = newest.first().map(|(_, date)| *date);
@@ -44,7 +44,11 @@ async fn others(
     source: &DatasetName,
     datasets: &[SourceDataset],
 ) -> Result<Vec<String>, StartError> {
-    let noted = noted_around(sender, source).await?;
+    let Around { noted, unread } = noted_around(sender, source).await?;
+    if !unread.is_empty() {
+        // They may be of those.
+        return Ok(Vec::new());
+    }
     let mut names = Vec::new();
     for dataset in datasets {
         let Ok(name) = source.join(&dataset.path) else { continue };
@@ -79,7 +83,7 @@ pub async fn forget(job: &ForgetJob) -> Result<Forgotten, StartError> {
     };
     let bookmarks = bookmarks_of(source, &datasets, tags);
     if target.is_none() && bookmarks.is_empty() {
-        return Err(StartError::UnknownTarget { target: job.target.clone(), source_dataset: source.to_string() });
+        return Err(StartError::UnknownTarget { target: job.target.clone(), source_dataset: sender.full_name(source) });
     }
     // A run that is under way would note it again.
     let _lock = match &job.ends {
@@ -116,7 +120,7 @@ async fn find(job: &ForgetJob, sender: &Endpoint) -> Result<Option<Registered>, 
     };
     match found[..] {
         [] if job.ends.is_none() => {
-            Err(StartError::UnknownTarget { target: job.target.clone(), source_dataset: job.source.to_string() })
+            Err(StartError::UnknownTarget { target: job.target.clone(), source_dataset: sender.full_name(&job.source) })
         }
         [] => Ok(None),
         [one] => Ok(Some(one.clone())),
@@ -125,7 +129,7 @@ async fn find(job: &ForgetJob, sender: &Endpoint) -> Result<Option<Registered>, 
             Err(StartError::Usage(format!(
                 "{} is more than one target (zfsync targets {} shows them): name one by its ID: {}",
                 job.target,
-                job.source,
+                sender.full_name(&job.source),
                 ids.join(", ")
             )))
         }

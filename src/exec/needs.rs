@@ -59,6 +59,7 @@ pub async fn is_copy(
 pub struct TargetNeeds<'a> {
     named: Vec<Named<'a>>,
     noted: Vec<(DatasetName, Registered)>,
+    sender: Endpoint,
 }
 
 impl<'a> TargetNeeds<'a> {
@@ -82,8 +83,8 @@ impl<'a> TargetNeeds<'a> {
             };
             named.push(Named { ends, asked, tags });
         }
-        let noted = if others { noted_around(sender, top).await? } else { Vec::new() };
-        Ok(Self { named, noted })
+        let noted = if others { noted_around(sender, top).await?.all_read(sender)? } else { Vec::new() };
+        Ok(Self { named, noted, sender: sender.clone() })
     }
 
     /// What is known of the counterparts of a dataset of the source.
@@ -91,7 +92,7 @@ impl<'a> TargetNeeds<'a> {
         let mut peers: Vec<Peer<'_>> = self.named.iter().flat_map(|named| named.peers(dataset)).collect();
         let others = self.noted.iter().filter_map(|(on, target)| {
             let tag = target.tag(&name.below(on)?)?;
-            Some(Peer { label: label(on, target), tag, has: Has::Bookmark })
+            Some(Peer { label: label(&self.sender.full_name(on), target), tag, has: Has::Bookmark })
         });
         let others: Vec<Peer<'_>> = others.filter(|other| !peers.iter().any(|peer| peer.tag.is(&other.tag))).collect();
         peers.extend(others);

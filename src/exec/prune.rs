@@ -138,7 +138,7 @@ async fn meet(receiver: &mut Receiver<'_>) -> Result<Met, StartError> {
         None => Err(StartError::NoTarget {
             host: receiver.host(),
             target: target.to_string(),
-            source_dataset: receiver.ends.source.dataset.to_string(),
+            source_dataset: receiver.ends.source.to_string(),
         }),
     }
 }
@@ -287,7 +287,8 @@ async fn source_cuts(
         named.iter().flat_map(|(name, dataset)| undated(name, &dataset.snapshots, &job.scope)).collect();
     let mut dates = HashMap::new();
     if !unknown.is_empty() && job.rules.periods.is_some() {
-        dates.extend(sender.dates(&unknown, Some(STALL)).await);
+        // One without a date is kept.
+        dates.extend(sender.dates(&unknown, Some(STALL)).await.unwrap_or_default());
     }
     let choice = Choice { scope: &job.scope, rules: &job.rules, calendar, dates: &dates };
     let cut = |(name, dataset): (DatasetName, &SourceDataset)| {
@@ -324,15 +325,15 @@ async fn thin_source(job: &PruneJob, sender: &Endpoint, tree: &Tree, cuts: Vec<C
             let allow = permission::allow("USER", permission::NOTE, &tree.top);
             tracing::warn!(
                 "{}: what proves bookmarks after their snapshots are gone can't be noted: {words}\n  the user on the source's host needs: {allow}",
-                tree.top
+                sender.full_name(&tree.top)
             );
         }
     }
     let portions = portions(&cuts);
-    let open = written_down(job, None, &portions);
+    let open = written_down(job, sender.host(), &portions);
     let done = thin_here(sender, &portions, job.dry_run).await;
     open.map(|open| open.thinned(&portions, &done));
-    Side::new(None, tree.top.clone(), cuts, portions.into_iter().zip(done))
+    Side::new(sender.host(), tree.top.clone(), cuts, portions.into_iter().zip(done))
 }
 
 /// Writes down what is about to go; in a dry run nothing is.

@@ -84,13 +84,26 @@ impl Unread {
 
     /// Of a copy: what was to come back and is not there any more.
     pub fn lost(ends: &Ends, path: &RelPath, snapshot: &SnapshotName) -> Self {
-        let full =
-            |top: &DatasetName| top.join(path).map_or_else(|_| path.as_str().to_owned(), |name| name.to_string());
         let error = format!(
             "it has older snapshots than @{snapshot} and not that one: it is left out\n  restore it alone from another of its snapshots, or leave it \
              out (--exclude)"
         );
-        Self { dataset: full(&ends.source.dataset), target: full(&ends.target.dataset), kind: "lost", error }
+        Self::left_out(ends, path, "lost", error)
+    }
+
+    /// Of a copy: what may have been there.
+    pub fn undated(ends: &Ends, path: &RelPath, snapshot: &SnapshotName, why: &str) -> Self {
+        let error = format!(
+            "it has no snapshot @{snapshot} and is left out; whether it existed then is not known, as zfs does not tell when its oldest \
+             snapshot or @{snapshot} was created: {why}\n  run it again, restore it alone from one of its snapshots, or leave it out (--exclude)"
+        );
+        Self::left_out(ends, path, "unread", error)
+    }
+
+    fn left_out(ends: &Ends, path: &RelPath, kind: &'static str, error: String) -> Self {
+        let full =
+            |top: &DatasetName| top.join(path).map_or_else(|_| path.as_str().to_owned(), |name| name.to_string());
+        Self { dataset: full(&ends.source.dataset), target: full(&ends.target.dataset), kind, error }
     }
 
     /// Of the target.

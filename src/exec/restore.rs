@@ -25,13 +25,17 @@ pub async fn choose(
     listed: Vec<SourceDataset>,
     reporter: &mut dyn Reporter,
 ) -> Result<(Vec<SourceDataset>, Vec<Unread>), StartError> {
-    let dates = match &restore.until {
+    let Dates { dates, why } = match &restore.until {
         Some(until) => dates(sender, &job.ends.source.dataset, wanted_dates(&listed, until)).await,
-        None => Vec::new(),
+        None => Dates::default(),
     };
-    let Restorable { datasets, set_aside, without, lost } = restorable(listed, restore.until.as_ref(), &dates);
-    let lost = lost.into_iter().filter(|path| job.filter.selects(path));
-    let lost = lost.filter_map(|path| Some(Unread::lost(&job.ends, &path, restore.until.as_ref()?))).collect();
+    let Restorable { datasets, set_aside, without, lost, unknown } = restorable(listed, restore.until.as_ref(), &dates);
+    let failures = restore.until.iter().flat_map(|until| {
+        let lost = lost.iter().map(|path| (path, Unread::lost(&job.ends, path, until)));
+        let unknown = unknown.iter().map(|path| (path, Unread::undated(&job.ends, path, until, &why)));
+        lost.chain(unknown).filter(|(path, _)| job.filter.selects(path)).map(|(_, failure)| failure)
+    });
+    let failures = failures.collect();
     let told = [
         (set_aside, "it was set aside on the copy and stays there: name it alone to restore it".to_owned()),
         (
@@ -49,20 +53,30 @@ pub async fn choose(
         Some(until) if datasets.is_empty() => {
             Err(StartError::Usage(format!("no dataset of {} has a snapshot @{until}", job.ends.source.dataset)))
         }
-        _ => Ok((datasets, lost)),
+        _ => Ok((datasets, failures)),
     }
 }
 
-/// When these snapshots were made. Nothing where the date of the first is not known.
-async fn dates(sender: &Endpoint, top: &DatasetName, wanted: Vec<(RelPath, SnapshotName)>) -> Vec<(RelPath, i64)> {
+/// When snapshots were made.
+#[derive(Default)]
+struct Dates {
+    /// Each with its dataset's path, as far as that can be told.
+    dates: Vec<(RelPath, Option<i64>)>,
+    /// Why some can't be told.
+    why: String,
+}
+
+async fn dates(sender: &Endpoint, top: &DatasetName, wanted: Vec<(RelPath, SnapshotName)>) -> Dates {
     let full = |path: &RelPath, name: &SnapshotName| {
         top.join(path).map(|dataset| dataset.at(name.as_str())).unwrap_or_default()
     };
     let names: Vec<String> = wanted.iter().map(|(path, name)| full(path, name)).collect();
-    let found: HashMap<String, i64> = sender.dates(&names, Some(STALL)).await.into_iter().collect();
-    let is_known = names.first().is_some_and(|first| found.contains_key(first));
-    let dates = wanted.into_iter().zip(&names).filter_map(|((path, _), name)| Some((path, *found.get(name)?)));
-    dates.filter(|_| is_known).collect()
+    let (found, why) = match sender.dates(&names, Some(STALL)).await {
+        Ok(found) => (found.into_iter().collect(), "zfs has left it out".to_owned()),
+        Err(why) => (HashMap::new(), why.words),
+    };
+    let dates = wanted.into_iter().zip(&names).map(|((path, _), name)| (path, found.get(name).copied()));
+    Dates { dates: dates.collect(), why }
 }
 
 /// Refuses a NEW that is there already.

@@ -238,7 +238,7 @@ async fn dates_here(sender: &Endpoint, targets: &[TargetStatus]) -> HashMap<Stri
     if names.is_empty() {
         return HashMap::new();
     }
-    sender.dates(&names.into_iter().collect::<Vec<_>>(), Some(STALL)).await.into_iter().collect()
+    sender.dates(&names.into_iter().collect::<Vec<_>>(), Some(STALL)).await.unwrap_or_default().into_iter().collect()
 }
 
 /// Fills in how many bytes each dataset lacks; unknown where one of its steps can't be estimated.

@@ -13,7 +13,7 @@ use crate::remote::ssh;
 use crate::remote::target::host_name_here;
 use crate::report::{Event, Reporter};
 use zfs::name::{DatasetName, Guid};
-use zfs::{Failure, Note, Tags};
+use zfs::{Failure, Note, Property, Tags};
 
 /// So long zfs may take for a question about properties.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -211,17 +211,47 @@ fn read_one(property: &str, value: &str) -> Option<Registered> {
     Registry::read([(property, value)]).iter().next().cloned()
 }
 
-/// The targets that are noted on a dataset, on those above, and on those below; each with the one on which it is noted.
-pub async fn noted_around(sender: &Endpoint, top: &DatasetName) -> Result<Vec<(DatasetName, Registered)>, StartError> {
-    let mut all = noted_on(sender, top).await?.above;
-    let below = sender.properties_below(top, Some(LIMIT)).await.map_err(|why| failed(sender, top, why))?;
-    let ours = below.into_iter().filter(|one| one.name.starts_with(PROPERTY));
-    all.extend(ours.filter_map(|one| Some((one.on, read_one(&one.name, &one.value)?))));
+/// The targets that are noted on a dataset, on those above, and on those below.
+#[derive(Default)]
+pub struct Around {
+    /// Each with the one on which it is noted.
+    pub noted: Vec<(DatasetName, Registered)>,
+    /// Notes that make no sense to this version: the dataset, and the property.
+    pub unread: Vec<(DatasetName, String)>,
+}
+
+impl Around {
+    fn add(&mut self, properties: Vec<Property>) {
+        for Property { on, name, value } in properties.into_iter().filter(|one| one.name.starts_with(PROPERTY)) {
+            match read_one(&name, &value) {
+                Some(target) => self.noted.push((on, target)),
+                None => self.unread.push((on, name)),
+            }
+        }
+    }
+
+    /// For whoever would destroy what none of them needs.
+    pub fn all_read(self, sender: &Endpoint) -> Result<Vec<(DatasetName, Registered)>, StartError> {
+        match self.unread.into_iter().next() {
+            None => Ok(self.noted),
+            Some((dataset, property)) => {
+                Err(StartError::UnreadNote { host: sender.name(), dataset: dataset.to_string(), property })
+            }
+        }
+    }
+}
+
+/// The targets that are noted around a dataset.
+pub async fn noted_around(sender: &Endpoint, top: &DatasetName) -> Result<Around, StartError> {
+    let mut all = Around::default();
+    let above = sender.properties(top, Some(LIMIT)).await.map_err(|why| failed(sender, top, why))?;
+    all.add(above.into_iter().filter(|one| one.on != *top).collect());
+    all.add(sender.properties_below(top, Some(LIMIT)).await.map_err(|why| failed(sender, top, why))?);
     Ok(all)
 }
 
 /// What is said of a target that is needed and was not asked.
-pub fn label(source: &DatasetName, target: &Registered) -> String {
+pub fn label(source: &str, target: &Registered) -> String {
     format!("{} (not asked; zfsync forget {source} {} if it is no more)", target.written, target.id())
 }
 

@@ -74,7 +74,7 @@ impl Sign {
 /// A dataset with bookmarks about which there is a doubt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Doubt {
-    /// Its place, whatever the asker counts.
+    /// Its place, whatever whoever asks counts.
     pub index: usize,
     /// The dataset.
     pub dataset: DatasetName,

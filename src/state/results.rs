@@ -248,7 +248,7 @@ impl Counts {
 
 fn new_run(ends: &Ends) -> RunFile {
     RunFile {
-        source: ends.source.dataset.to_string(),
+        source: ends.source.to_string(),
         target: ends.target.to_string(),
         started: now(),
         boot_id: boot_id(),
