@@ -100,23 +100,34 @@ async fn signs(sender: &Endpoint, doubts: &[Doubt], stall: Option<Duration>) -> 
     let dates: HashMap<String, i64> = sender.dates(&names, stall).await.unwrap_or_default().into_iter().collect();
     let sign = |doubt: &Doubt| {
         let Some(traces) = traces.get(doubt.dataset.as_str()) else { return Sign::Unread };
-        let date = oldest(doubt).map(|name| dates.get(&name).copied());
-        sign(traces, date)
+        let oldest = match oldest(doubt).map(|name| dates.get(&name)) {
+            None => Oldest::None,
+            Some(date) => date.map_or(Oldest::Undated, |date| Oldest::At(*date)),
+        };
+        sign(traces, oldest)
     };
     doubts.iter().map(sign).collect()
 }
 
-/// `oldest`: when the oldest snapshot was made, if there is one and that can be told.
-fn sign(traces: &Traces, oldest: Option<Option<i64>>) -> Sign {
+/// When the oldest snapshot of a dataset was made.
+#[derive(Debug, Clone, Copy)]
+enum Oldest {
+    /// It has none.
+    None,
+    At(i64),
+    /// That can't be told.
+    Undated,
+}
+
+fn sign(traces: &Traces, oldest: Oldest) -> Sign {
     match traces {
         Traces { received: true, .. } => Sign::ReceivedProperties,
         Traces { noted: true, .. } => Sign::Note,
         Traces { partial: true, .. } => Sign::PartialReceive,
         Traces { creation, .. } => match (creation, oldest) {
-            (_, None) => Sign::None,
-            (Some(own), Some(Some(oldest))) if oldest < *own => Sign::OlderSnapshot,
-            (Some(_), Some(Some(_))) => Sign::None,
-            (None, Some(_)) | (_, Some(None)) => Sign::Unread,
+            (Some(own), Oldest::At(oldest)) if oldest < *own => Sign::OlderSnapshot,
+            (Some(_), Oldest::At(_)) | (_, Oldest::None) => Sign::None,
+            (None, Oldest::At(_)) | (_, Oldest::Undated) => Sign::Unread,
         },
     }
 }
@@ -188,11 +199,11 @@ mod tests {
     fn what_has_no_date_is_no_proof_that_nothing_was_received() {
         let traces = |creation| Traces { received: false, noted: false, partial: false, creation };
         for (creation, oldest, expected) in [
-            (Some(10), Some(Some(20)), Sign::None),
-            (Some(10), Some(Some(5)), Sign::OlderSnapshot),
-            (Some(10), None, Sign::None),
-            (Some(10), Some(None), Sign::Unread),
-            (None, Some(Some(5)), Sign::Unread),
+            (Some(10), Oldest::At(20), Sign::None),
+            (Some(10), Oldest::At(5), Sign::OlderSnapshot),
+            (Some(10), Oldest::None, Sign::None),
+            (Some(10), Oldest::Undated, Sign::Unread),
+            (None, Oldest::At(5), Sign::Unread),
         ] {
             assert_eq!(sign(&traces(creation), oldest), expected, "{creation:?} {oldest:?}");
         }

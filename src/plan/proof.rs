@@ -74,7 +74,7 @@ impl Sign {
 /// A dataset with bookmarks about which there is a doubt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Doubt {
-    /// Its place, whatever whoever asks counts.
+    /// Its place in what is asked about.
     pub index: usize,
     /// The dataset.
     pub dataset: DatasetName,
