@@ -128,6 +128,12 @@ impl fmt::Display for Target {
     }
 }
 
+/// What this machine calls itself.
+#[must_use]
+pub fn host_name_here() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
