@@ -167,9 +167,12 @@ def jobs(c):
     for name in ("one", "two"):
         series(c, f"{c.source}/{name}", "e1~ w1 e2~")
     c.zfsync("cron", "--skip-empty", "-w", "1", f"{c.source}/one", f"beta:{c.target}/one", f"{pool}/one")
-    # The command line of the unit, as systemd would run it.
-    (line,) = [line for line in c.alpha.lines(f"cat {UNIT}") if line.startswith("ExecStart=")]
+    # The command line of the unit, as systemd would run it, without the capabilities that it takes away.
+    unit = c.alpha.lines(f"cat {UNIT}")
+    (line,) = [line for line in unit if line.startswith("ExecStart=")]
     argv = line.removeprefix("ExecStart=").replace("%i", "data").split()
+    taken = [name for line in unit if line.startswith("CapabilityBoundingSet=~") for name in line.partition("~")[2].split()]
+    within = ["setpriv", "--bounding-set", ",".join("-" + name.removeprefix("CAP_").lower() for name in taken)]
     path = config(c, f"""
 [defaults]
 skip-empty = true
@@ -181,7 +184,7 @@ log = "{path_of(c)}/log/zfsync.log"
 source = "{c.source}/nowhere" """)
     c.cleanups.append((c.alpha, "rm -f /etc/zfsync.toml"))
     c.alpha(f"cp {path} /etc/zfsync.toml; mkdir -p {argv[0].rpartition('/')[0]}; test -e {argv[0]} || ln -s $(command -v zfsync) {argv[0]}")
-    run = c.push(argv=argv)
+    run = c.push(argv=within + argv)
     c.same((run.out, run.err), ("", ""), "what the unit's command says when all is well")
     c.check("received @" in c.alpha(f"cat {path_of(c)}/log/zfsync.log"), "the log does not tell what arrived")
     for name in ("one", "two"):
