@@ -58,6 +58,11 @@ recv*)
 esac
 "#;
 
+/// The helper that is tested: `zfsync`, or one of those that dist/helpers/build has made (tests/helpers).
+fn binary() -> PathBuf {
+    std::env::var_os("ZFSYNC_TEST_HELPER").map_or_else(|| env!("CARGO_BIN_EXE_zfsync").into(), PathBuf::from)
+}
+
 struct Helper {
     dir: TempDir,
     locks: PathBuf,
@@ -90,7 +95,7 @@ impl Helper {
         fs::write(&zfs, ZFS).unwrap();
         fs::set_permissions(&zfs, fs::Permissions::from_mode(0o755)).unwrap();
         let path = format!("{}:/usr/bin:/bin", dir.path().display());
-        let mut command = Command::new(env!("CARGO_BIN_EXE_zfsync"));
+        let mut command = Command::new(binary());
         command
             .args(["recv", "--stdio"])
             .args(allow.iter().flat_map(|word| ["--allow", word]))

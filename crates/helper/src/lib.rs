@@ -1,6 +1,7 @@
 //! The receiving end: `zfsync recv --stdio` on the target host. It answers questions about the host's datasets and feeds
 //! streams to `zfs recv`; it plans nothing and decides nothing. Plain threads and blocking calls, so that it starts at once.
 
+pub mod command_line;
 mod content;
 mod context;
 mod deeds;
