@@ -135,12 +135,14 @@ impl CronJob {
         let mut branches: Vec<Branch> = Vec::new();
         for source in &wish.sources {
             if let Some(other) = branches.iter().find(|other| overlap(&other.source, source)) {
-                let words = format!("the sources {} and {source} overlap: each is sent with all below", other.source);
+                let words =
+                    format!("the sources {} and {source} overlap: each includes all datasets below it", other.source);
                 return Err(StartError::Usage(words));
             }
             let branch = Branch::new(&wish, source)?;
             if branches.iter().flat_map(|other| &other.targets).any(|other| branch.has(&other.target)) {
-                let words = format!("two sources have the last name of {source}, and so the same targets");
+                let words =
+                    format!("two sources end in the same component as {source}, and would have the same targets");
                 return Err(StartError::Usage(words));
             }
             branches.push(branch);
@@ -218,7 +220,7 @@ impl Branch {
         for target in &wish.targets {
             let target = wish.place(source, target)?;
             if branch.has(&target) {
-                return Err(StartError::Usage(format!("the target {target} is there twice")));
+                return Err(StartError::Usage(format!("the target {target} is listed twice")));
             }
             let mut allow = missing_needs(&wish.missing);
             allow.extend(wish.allow_unencrypted.then_some(Allow::Unencrypted));

@@ -242,7 +242,7 @@ impl<'a> Asker<'a> {
         Ok(all)
     }
 
-    /// Drops the rest of a cut receive; the failure when zfs refuses.
+    /// Drops partially received state; the failure when zfs refuses.
     pub async fn clear(&mut self, dataset: DatasetName) -> Result<Option<Failure>, StartError> {
         let asked = self.send(|id| Request::Clear { id, dataset })?;
         self.all_done(HashSet::from([asked])).await

@@ -49,7 +49,7 @@ pub async fn what_stays(asker: &mut Asker<'_>, cleared: &mut Cleared) -> Result<
 pub fn lock_notice(job: &PushJob, outlook: &Outlook) -> Option<Event> {
     let holder = outlook.locked.as_ref()?;
     let text = format!(
-        "another run has {} on {} right now: {holder}; a run would fail as long as it lasts, and what it changes isn't shown here",
+        "another run is working on {} on {}: {holder}; until it finishes, a run would fail, and its changes aren't shown here",
         job.target.dataset,
         host_name(job)
     );
@@ -60,7 +60,7 @@ pub fn lock_notice(job: &PushJob, outlook: &Outlook) -> Option<Event> {
 pub fn space_notice(job: &PushJob, outlook: &Outlook, sent: u64) -> Option<Event> {
     let available = outlook.available.filter(|available| sent > *available)?;
     let text = format!(
-        "{} are to be sent, and {} has room for {} on {} (zfs get available,quota): it may run out of space",
+        "{} are to be sent, but {} has {} available on {} (zfs get available,quota): it may run out of space",
         bytes(sent),
         job.target.dataset,
         bytes(available),

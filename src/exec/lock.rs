@@ -25,7 +25,7 @@ pub async fn take(job: &PushJob) -> Result<(Option<Lock>, Option<String>), Start
             Err(error @ LockError::Io { .. }) => {
                 return Ok((
                     None,
-                    Some(format!("{error}: other runs on this machine are not kept away from this target")),
+                    Some(format!("{error}: other runs on this machine are not prevented from working on this target")),
                 ));
             }
         }

@@ -111,7 +111,7 @@ impl Named<'_> {
         let Some(asked) = &self.asked else {
             // Before the first run of this version there are but old tags; a target without any bookmark may need all.
             if self.tags.is_empty() {
-                let label = format!("{label} (not noted on {} yet, as a push does)", self.job.source);
+                let label = format!("{label} (not yet recorded on {}; the next push does that)", self.job.source);
                 return vec![Peer { label, tag: old.of(&target), has: Has::Bookmark }];
             }
             let peer = |tags: &Tags| Peer { label: label.clone(), tag: tags.of(&target), has: Has::Bookmark };

@@ -75,8 +75,8 @@ impl Unread {
     /// Of the source.
     pub fn source(job: &PushJob, words: &str) -> Self {
         let error = format!(
-            "zfs can't list all of it: {words}\n  what it lists is replicated; nothing is destroyed, rolled back or renamed on the target \
-             (look at zpool status on the source's host)"
+            "zfs can't list it completely: {words}\n  what is listed is replicated, but nothing is destroyed, rolled back or renamed on the target \
+             (check zpool status on the source's host)"
         );
         Self { dataset: job.source.to_string(), target: job.target.to_string(), kind: "unread", error }
     }
@@ -86,15 +86,17 @@ impl Unread {
         let full =
             |top: &DatasetName| top.join(path).map_or_else(|_| path.as_str().to_owned(), |name| name.to_string());
         let error = format!(
-            "it has older snapshots than @{snapshot} and not that one: it is left out\n  restore it alone from another of its snapshots, or leave it \
-             out (--exclude)"
+            "it has snapshots older than @{snapshot}, but not that one, and is skipped\n  restore it separately from another of its snapshots, or exclude \
+             it (--exclude)"
         );
         Self { dataset: full(&job.source), target: full(&job.target.dataset), kind: "lost", error }
     }
 
     /// Of the target.
     pub fn target(job: &PushJob, why: &StartError) -> Self {
-        let error = format!("what only the target has is not known, and nothing of it is renamed or destroyed: {why}");
+        let error = format!(
+            "the datasets that only the target has are unknown, so none of them is renamed or destroyed: {why}"
+        );
         Self { dataset: job.source.to_string(), target: job.target.to_string(), kind: "unread", error }
     }
 

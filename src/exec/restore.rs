@@ -33,10 +33,10 @@ pub async fn choose(
     let lost = lost.into_iter().filter(|path| job.filter.selects(path));
     let lost = lost.filter_map(|path| Some(Unread::lost(job, &path, restore.until.as_ref()?))).collect();
     let told = [
-        (set_aside, "it was set aside on the copy and stays there: name it alone to restore it".to_owned()),
+        (set_aside, "it was set aside on the copy, and is not restored: to restore it, name it directly".to_owned()),
         (
             without,
-            format!("it has no snapshot @{}, and is left out", restore.until.as_ref().map_or("", |name| name.as_str())),
+            format!("it has no snapshot @{}, and is skipped", restore.until.as_ref().map_or("", |name| name.as_str())),
         ),
     ];
     for (paths, text) in told {
@@ -88,7 +88,7 @@ pub async fn before(job: &PushJob, reporter: &mut dyn Reporter) {
         }
     }
     for (dataset, settings) in all {
-        let text = format!("set on the copy, and not restored: {}", settings.join(", "));
+        let text = format!("set on the copy, but not restored: {}", settings.join(", "));
         reporter.event(&Event::Notice { dataset: Some(dataset.to_string()), text });
     }
 }
@@ -106,12 +106,12 @@ pub async fn next_steps(job: &PushJob) -> String {
     let (new, at) =
         (&job.target.dataset, job.target.host.as_ref().map_or_else(String::new, |host| format!(" on {host}")));
     let key = if encrypted {
-        format!("zfs load-key -r '{new}'  (what is encrypted needs its key first)\n  ")
+        format!("zfs load-key -r '{new}'  (encrypted datasets need their keys first)\n  ")
     } else {
         String::new()
     };
     format!(
         "{new} is writable and not mounted yet. Next{at}:\n  {key}zfs mount -a\nOther properties of the original (mountpoint, quota, \
-         compression, shares) were not replicated: set them with zfs set. docs/restore.md has the steps."
+         compression, shares) were not replicated: set them with zfs set. See docs/restore.md."
     )
 }

@@ -123,7 +123,7 @@ async fn write(sender: &Endpoint, source: &DatasetName, target: &Registered) -> 
     let noted = sender.set_property((source, None), &target.property(), Some(target.value()), Some(LIMIT)).await;
     noted.map_err(|Failure { words, .. }| {
         format!(
-            "the target can't be noted on {source}, so that only its bookmarks keep what it may need: {words}\n  grant it (zfs allow USER \
+            "the target can't be recorded on {source}, so that only its bookmarks protect the snapshots that it may need: {words}\n  delegate the permission (zfs allow USER \
              userprop {source}) or use --no-bookmark"
         )
     })
@@ -209,7 +209,7 @@ pub async fn noted_around(sender: &Endpoint, top: &DatasetName) -> Result<Vec<(D
 
 /// What is said of a target that is needed and was not asked.
 pub fn label(source: &DatasetName, target: &Registered) -> String {
-    format!("{} (not asked; zfsync forget {source} {} if it is no more)", target.written, target.id())
+    format!("{} (not queried; if it no longer exists: zfsync forget {source} {})", target.written, target.id())
 }
 
 /// What is said of the counterpart of a dataset.

@@ -38,7 +38,7 @@ impl Run<'_> {
     /// A claim is answered. Somebody else may have taken the tree while the connection was lost: what still runs may run to its end.
     pub(super) fn claim_answered(&mut self, failure: Option<Failure>) {
         let Some(failure) = failure else { return };
-        let text = format!("another run has taken over the target while the connection was lost: {}", failure.words);
+        let text = format!("another run took over the target while the connection was lost: {}", failure.words);
         self.reporter.event(&Event::Notice { dataset: None, text });
         self.taken = true;
         self.input(Input::Stop);
@@ -60,7 +60,7 @@ impl Run<'_> {
 
     /// A channel that doesn't answer: what it may still say counts no more.
     pub(super) fn drop_channel(&mut self, channel: ChannelId) {
-        tracing::warn!("channel {channel} is given up: it doesn't answer");
+        tracing::warn!("channel {channel} doesn't answer, and is closed");
         self.greeted.remove(&channel);
         self.connections.remove(channel);
         self.lose_pending(channel, "no answer");
@@ -68,7 +68,7 @@ impl Run<'_> {
 
     /// A channel whose helper doesn't answer a question: it is given up, and so is its stream.
     pub(super) fn unanswered(&mut self, channel: ChannelId, why: String) {
-        tracing::warn!("channel {channel} is given up: {why}");
+        tracing::warn!("channel {channel} is closed: {why}");
         self.greeted.remove(&channel);
         self.connections.remove(channel);
         self.lose_pending(channel, &why);

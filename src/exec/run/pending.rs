@@ -1,4 +1,4 @@
-//! Closer pending at single datasets of the target: listing, clearing the rest of a cut receive, getting a conflict out of the way,
+//! Closer pending at single datasets of the target: listing, clearing partially received state, getting a conflict out of the way,
 //! dates for one that stays. Each is a question over a channel that carries no stream just then: it must not wait behind one.
 
 use std::collections::HashMap;
@@ -133,7 +133,7 @@ impl Run<'_> {
     pub(super) fn resolve(&mut self, dataset: usize) {
         let planned = &self.ready.plan.datasets[dataset];
         let Verdict::Resolve(solvable) = &planned.verdict else {
-            let resolved = Resolved::Refused("there is no conflict to solve".into());
+            let resolved = Resolved::Refused("there is no conflict to resolve".into());
             return self.input(Input::Resolved { dataset, resolved });
         };
         let (resolution, text) = (solvable.resolution.clone(), solvable.describe());
@@ -193,7 +193,7 @@ impl Run<'_> {
         let host = host_name(self.job);
         self.unanswered(
             channel,
-            format!("{host} has not answered for {} s: look at zpool status there", limit.as_secs()),
+            format!("{host} has not answered for {} s: check zpool status there", limit.as_secs()),
         );
     }
 
@@ -205,7 +205,7 @@ impl Run<'_> {
             (Stage::Resolving, failure) => self.resolve_done(dataset, failure, warning),
             (Stage::Dating(planned, _), _) => self.planned(dataset, Ok(planned)),
             (Stage::Clearing, Some(failure)) => {
-                let why = format!("clearing the rest of a cut receive failed: {}", failure.words);
+                let why = format!("discarding the partially received state failed: {}", failure.words);
                 self.planned(dataset, Err(why));
             }
             (Stage::Clearing, None) => self.ask_listing(dataset),
@@ -244,10 +244,13 @@ impl Run<'_> {
             }
             (Some(failure), Verdict::Resolve(solvable)) => {
                 let advice = match failure.refusal {
-                    Refusal::Changed => "\n  the next run sees what is there now",
+                    Refusal::Changed => "\n  the next run starts from the current state",
                     _ => "",
                 };
-                Resolved::Refused(format!("{}\n  it could not be solved: {}{advice}", solvable.conflict, failure.words))
+                Resolved::Refused(format!(
+                    "{}\n  it could not be resolved: {}{advice}",
+                    solvable.conflict, failure.words
+                ))
             }
             (Some(failure), _) => Resolved::Refused(failure.words),
         };
@@ -264,7 +267,7 @@ impl Run<'_> {
         self.input(Input::Replanned { dataset, planned });
     }
 
-    /// Has the rest of a cut receive dropped; a new listing follows.
+    /// Has partially received state dropped; a new listing follows.
     pub(super) fn clear(&mut self, dataset: usize, why: String) {
         let target = self.target(dataset);
         if self.idle_channel().is_some() {

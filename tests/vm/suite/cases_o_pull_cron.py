@@ -17,7 +17,7 @@ def prune(c):
     with c.unchanged():
         c.zfsync("prune", "-n", "--keep-last", "1", "--source", f"beta:{c.source}")
     c.zfsync("prune", "--keep-last", "1", "--source", f"beta:{c.source}")
-    c.same(left(c.far, c.source), DAYS[2:6], "what is left: all that the target lacks, and the one it goes on from")
+    c.same(left(c.far, c.source), DAYS[2:6], "what is left: all that the target lacks, and the one it continues from")
     c.pull()
     c.zfsync("prune", "--keep-last", "2", "--source", f"beta:{c.source}", "--target", c.target)
     c.same((left(c.far, c.source), left(c.near, c.target)), (DAYS[4:6], DAYS[4:6]), "what is left on both sides")
