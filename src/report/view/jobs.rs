@@ -69,7 +69,7 @@ fn branch_lines(branch: &Branch) -> Vec<String> {
         let plain = if push.allow_unencrypted { ", including unencrypted datasets below encrypted ones" } else { "" };
         lines.push(format!(
             "replicates {source}, {what}{empty}{plain}, to {}, {} streams at a time",
-            push.target, push.channels
+            push.ends.target, push.channels
         ));
     }
     if let Some(push) = branch.targets.first() {
