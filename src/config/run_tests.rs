@@ -58,6 +58,7 @@ fn a_good_file() {
     assert_eq!((push.channels, push.faults.retries, push.ends.target.link.ssh.port), (8, 2, Some(2222)));
     assert!(push.skip_empty && !alpha.branches[0].targets[0].skip_empty);
     assert_eq!(push.ends.target.link.ssh.options, ["Compression=no"]);
+    assert_eq!(push.ends.target.link.helper, "zfsync recv --stdio --allow packages");
     assert_eq!(branch.thin_targets.len(), 2);
     assert_eq!(branch.thin_targets[0].rules.last, Some(3));
     assert!(branch.thin.as_ref().unwrap().rules.classes.is_some(), "from the defaults");
@@ -68,6 +69,17 @@ fn a_good_file() {
     assert_eq!(targets, ["b:pool/x/a", "b:pool/x/b"]);
     assert_eq!(alpha.branches[0].targets[0].filter.depth(), Some(0));
     assert_eq!(alpha.branches[0].targets[0].faults.retries, 0);
+}
+
+#[test]
+fn what_another_host_sends_is_taken_apart_unless_it_is_trusted() {
+    let helper = |more: &str| {
+        let text =
+            format!("[job.a]\nsource = 'h:tank/data'\ntargets = ['b:pool/data']\nsnapshot.enabled = false\n{more}");
+        parsed(&text).unwrap()[0].branches[0].targets[0].ends.target.link.helper.clone()
+    };
+    assert_eq!(helper(""), "zfsync recv --stdio");
+    assert_eq!(helper("trust-source = true\n"), "zfsync recv --stdio --allow packages");
 }
 
 #[test]
@@ -125,7 +137,7 @@ fn errors_name_file_line_and_job() {
         (job("snapshot.format = 'x'"), "/etc/z.toml:4: job a: ", "is not a valid format"),
         (job("keep.grid = '3x'"), "/etc/z.toml:4: job a: ", "each part must be a number"),
         (job("keep.classes = 'x=1'"), "/etc/z.toml:4: job a: ", "the classes are"),
-        (job("[job.a.keep]"), "/etc/z.toml:1: job a: ", "there is no rule in keep"),
+        (job("[job.a.keep]"), "/etc/z.toml:1: job a: ", "no retention rule in keep"),
         (job("include = ['[']"), "/etc/z.toml:1: job a: ", "--include"),
         (job("source = 'p/b'"), "/etc/z.toml:4: job a: ", "duplicate key"),
         (job("sources = ['p/b']"), "/etc/z.toml:1: job a: ", "give either source or sources"),
