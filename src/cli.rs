@@ -31,7 +31,6 @@ pub use status::Status;
 pub use targets::{Forget, Targets};
 pub use verify::Verify;
 use zfs::Volmode;
-use zfs::name::DatasetName;
 
 /// The whole command line. `zfsync cron` has flags of its own where the others have `-o` and `-h`.
 #[must_use]
@@ -45,12 +44,12 @@ pub fn parse() -> Result<Cli, clap::Error> {
     Cli::from_arg_matches_mut(&mut matches)
 }
 
-/// Replicates trees of ZFS datasets to another host over SSH, fast and safe. Both hosts need the zfsync command, and no daemon.
+/// Replicate trees of ZFS datasets between hosts over SSH. Both hosts need the zfsync command; there is no daemon.
 #[derive(Debug, Parser)]
-#[command(name = "zfsync", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "zfsync", version, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 all in sync (or taken), 1 some dataset failed or is in conflict, or there is none, 2 usage error, 3 could not \
-    start, 4 another run holds the lock, 130/143 interrupted."
+    after_help = "Exit codes: 0 all datasets are in sync, 1 a dataset failed or is in conflict, or there is nothing to replicate, 2 usage error, \
+    3 could not start, 4 another run holds the lock, 130/143 interrupted. Some commands differ: see zfsync COMMAND --help."
 )]
 pub struct Cli {
     /// What to do.
@@ -61,38 +60,38 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Brings a tree of datasets on another host (or pool) in sync with SOURCE
+    /// Replicate SOURCE and all datasets below it to another host or pool
     Push(Box<Push>),
-    /// Brings a tree of datasets on this machine in sync with SOURCE on another host
+    /// Replicate SOURCE and all datasets below it from another host to this machine
     Pull(Box<Pull>),
-    /// A crontab's line: takes snapshots, brings all targets in sync, thins out
+    /// Take snapshots, replicate them to all targets, and prune; for crontabs
     Cron(Box<Cron>),
-    /// The same for the jobs of a configuration file
+    /// Run jobs from a configuration file
     Run(Run),
-    /// Tells what the jobs of a configuration file would do, or what is wrong with it
+    /// Check a configuration file and show what its jobs would do
     CheckConfig(CheckConfig),
-    /// Takes snapshots of trees of datasets, all of a pool at the same moment
+    /// Take snapshots of datasets and all below them, atomically within each pool
     Snapshot(Snapshot),
-    /// Thins out snapshots by class, number and age; never takes what a target still needs
+    /// Destroy old snapshots by retention rules, but none that a target still needs
     Prune(Box<Prune>),
-    /// Tells how far targets are behind SOURCE; changes nothing
+    /// Show how far targets are behind SOURCE; changes nothing
     Status(Box<Status>),
-    /// Lists the targets that SOURCE is known to have, and how far they are; asks none of them
+    /// List the known targets of SOURCE and the newest snapshots that they have received; connects to none of them
     Targets(Targets),
-    /// Drops what SOURCE keeps in mind of a target: its note and its bookmarks
+    /// Remove the record of a target from SOURCE, and the bookmarks made for it
     Forget(Forget),
-    /// Compares a copy with SOURCE: all snapshots by guid, and with --content what they hold; changes nothing
+    /// Compare a copy with SOURCE by the GUIDs of all snapshots, with --content by what they contain; changes nothing
     Verify(Box<Verify>),
-    /// Brings a copy back: a push the other way, into a new name, of which all can be used
+    /// Restore a copy as a new dataset that can be written and mounted
     Restore(Box<Restore>),
-    /// The helper on a target's host, started over ssh; for forced commands, not for use by hand
+    /// Receiving helper on the target's host, which zfsync push starts over ssh; not for use by hand
     Recv(Recv),
-    /// The helper on a source's host, started over ssh; for forced commands, not for use by hand
+    /// Sending helper on the source's host, which zfsync pull starts over ssh; not for use by hand
     Send(Send),
-    /// Writes the shell completions and man pages
+    /// Generate the shell completions and man pages
     #[command(hide = true)]
     Generate {
-        /// The directory that has (or gets) completions/ and man/
+        /// Directory in which completions/ and man/ are written
         dir: PathBuf,
     },
 }
@@ -100,13 +99,13 @@ pub enum Command {
 /// `zfsync pull`: a push whose source is another host.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  zfsync pull web:tank/data pool/web                 the tree tank/data of the host web, over ssh
-  zfsync pull -n root@[fd00::2]:tank/data pool/web   only shows what would be done
-  zfsync pull web:tank/data vault:pool/web           from one host to another, through this machine
+  zfsync pull web:tank/data pool/web                  replicate tank/data from the host web
+  zfsync pull -n 'root@[fd00::2]:tank/data' pool/web  show what would be done
+  zfsync pull web:tank/data vault:pool/web            from one host to another, through this machine
 
-Options, conflicts and exit codes are those of a push. The source's host needs zfsync, which is started there over ssh (zfsync send); \
-nothing is changed there but zfsync's own bookmarks and user properties. With SOURCE and TARGET on two other hosts all data passes \
-through this machine, and port and key of each come from ssh_config.")]
+Options, conflicts and exit codes are those of zfsync push. The source's host needs zfsync, which is started there over ssh \
+(zfsync send); nothing is changed there except zfsync's own bookmarks and user properties. If SOURCE and TARGET are on two other \
+hosts, all data passes through this machine, and the port and key for each come from ssh_config.")]
 pub struct Pull {
     /// All of it.
     #[command(flatten)]
@@ -117,77 +116,81 @@ pub struct Pull {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 #[command(after_help = "Examples:
-  zfsync push tank/data backup:pool/data            the tree tank/data, over ssh
-  zfsync push -n tank/data root@[fd00::2]:pool/data  only shows what would be done
-  zfsync push --exclude '**/tmp' tank usb/tank       to another pool of this machine
+  zfsync push tank/data backup:pool/data               replicate tank/data to the host backup
+  zfsync push -n tank/data 'root@[fd00::2]:pool/data'  show what would be done
+  zfsync push --exclude '**/tmp' tank usb/tank         to another pool on this machine
 
-Nothing on the target is rolled back, overwritten, renamed or destroyed. A dataset that can't be brought in sync without \
-that is reported as a conflict, the others go on, and the exit code is 1. So it is where none of them has a snapshot.")]
+Unless you ask for it (--rollback, --set-aside, --replace, --delete-missing, --follow-renames), nothing on the target is rolled \
+back, overwritten, renamed or destroyed. A dataset that can't be replicated without that is reported as a conflict; all others are \
+still replicated, and the exit code is 1.
+
+Exit codes: 0 all datasets are in sync, 1 a dataset failed or is in conflict, or there is nothing to replicate, 2 usage error, \
+3 could not start, 4 another run holds the lock, 130/143 interrupted.")]
 pub struct Push {
-    /// The dataset to replicate, with all below it: DATASET on this machine, or [USER@]HOST:DATASET
+    /// The dataset to replicate, with all datasets below it: DATASET on this machine, or [USER@]HOST:DATASET
     pub source: String,
-    /// Where to: [USER@]HOST:DATASET, or DATASET on this machine; SOURCE's own content goes to DATASET itself
+    /// The dataset to receive it as: [USER@]HOST:DATASET, or DATASET on this machine
     pub target: String,
 
     /// Which datasets.
     #[command(flatten)]
     pub selection: Selection,
-    /// Send only the newest snapshot of each dataset, leaving out those between
+    /// Send only the newest snapshot of each dataset, without intermediate ones
     #[arg(long, help_heading = "Selection")]
     pub newest_only: bool,
-    /// Leave out snapshots before the newest in which nothing was written since the one before
+    /// Skip snapshots in which nothing was written since the previous one; the newest is always sent
     #[arg(long, help_heading = "Selection")]
     pub skip_empty: bool,
 
-    /// Send encrypted datasets decrypted (their keys must be loaded); by default they stay encrypted (raw)
+    /// Send encrypted datasets decrypted (their keys must be loaded); by default they are sent raw and stay encrypted
     #[arg(long, help_heading = "Transfer")]
     pub decrypt: bool,
-    /// Device nodes of volumes that are received anew: none, or what the dataset above says; see volmode in zfsprops(7)
+    /// The volmode property of newly received volumes; see zfsprops(7)
     #[arg(long, value_name = "WHAT", value_parser = value::volmode(), default_value = "none", help_heading = "Transfer")]
     pub volmode: Volmode,
-    /// Store what the source has unencrypted below an encrypted dataset unencrypted below its raw copy too
+    /// Store datasets that are unencrypted below an encrypted dataset on the source unencrypted on the target, too
     #[arg(long, help_heading = "Transfer")]
     pub allow_unencrypted: bool,
-    /// Send raw increments to a copy that inherits a key over there, though it may be unmountable then
+    /// Send raw increments even to a copy that inherits another key on the target, after which it may not be mountable
     #[arg(long, help_heading = "Transfer")]
     pub allow_key_mismatch: bool,
-    /// Let a raw increment from another host replace the wrapped key of the copy: for one run after zfs change-key on the source
+    /// Let a raw increment from another host replace the wrapped key of the copy; for a single run after zfs change-key on the source
     #[arg(long, help_heading = "Transfer")]
     pub allow_rekey: bool,
     /// Receive several snapshots at a time from a SOURCE on another host, which you trust as this machine; it is faster
     #[arg(long, help_heading = "Transfer")]
     pub trust_source: bool,
-    /// Send from a bookmark though nothing proves that the dataset was not rolled back behind it
+    /// Send increments from a bookmark even if nothing proves that the source was not rolled back past it
     #[arg(long, help_heading = "Transfer")]
     pub allow_unproven_bookmarks: bool,
     /// Show the plan with estimated sizes and change nothing
     #[arg(short = 'n', long, help_heading = "Transfer")]
     pub dry_run: bool,
-    /// Streams at the same time
+    /// Number of streams to send at the same time
     #[arg(short = 'j', long, value_name = "N", default_value_t = 4, value_parser = count_parser(), help_heading = "Transfer")]
     pub channels: u16,
-    /// SSH connections to spread them over; by default as many as the amount of data deserves
+    /// Number of SSH connections to use; by default it depends on the amount of data
     #[arg(long, value_name = "N", value_parser = count_parser(), help_heading = "Transfer")]
     pub connections: Option<u16>,
 
-    /// Don't make receives resumable, and drop what is left of cut ones
+    /// Don't make receives resumable, and discard partially received state
     #[arg(long, help_heading = "Transfer")]
     pub no_resume: bool,
-    /// Leave no bookmarks on the source; without them the newest common snapshot must stay
+    /// Don't create bookmarks on the source; the newest common snapshot must then be kept
     #[arg(long, help_heading = "Transfer")]
     pub no_bookmark: bool,
 
-    /// Roll a diverged or modified target back to the newest common snapshot: what only it has since then is lost
+    /// Roll a diverged or modified target back to the newest common snapshot; its own changes since then are lost
     #[arg(long, help_heading = "Conflicts")]
     pub rollback: bool,
-    /// Rename a target in conflict to NAME.zfsync-DATE, with all below it, and receive anew; nothing is lost
+    /// Rename a target in conflict to NAME.zfsync-DATE, with all datasets below it, and send it in full; nothing is lost
     #[arg(long, help_heading = "Conflicts")]
     pub set_aside: bool,
-    /// Destroy this dataset of the target if it is in conflict, and receive it anew; can be given several times
+    /// Destroy DATASET on the target if it is in conflict, and send it in full; can be given several times
     #[arg(long, value_name = "DATASET", help_heading = "Conflicts")]
     pub replace: Vec<String>,
 
-    /// What the source has no more.
+    /// What no longer exists on the source.
     #[command(flatten)]
     pub missing: Missing,
     /// Faults.
@@ -203,8 +206,8 @@ pub struct Push {
     /// What is written down.
     #[command(flatten)]
     pub log: LogTo,
-    /// Keep the last result of each dataset in this folder, a JSON file each; it is made
-    #[arg(long, value_name = "DIR", help_heading = "Records")]
+    /// Save the last result of each dataset in this directory, as one JSON file each; created if missing
+    #[arg(long, value_name = "DIR", help_heading = "Logging")]
     pub state_dir: Option<PathBuf>,
 }
 
@@ -212,77 +215,80 @@ pub struct Push {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// Lines for people
+    /// Plain text
     #[default]
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
 /// `zfsync prune`.
 #[derive(Debug, Args)]
-#[command(mut_arg("verbose", |arg| arg.help("Say more: the snapshots that go, and why others stay")))]
+#[command(mut_arg("verbose", |arg| arg.help("Also print the snapshots that are destroyed, and why others are kept")))]
 #[command(after_help = "Examples:
-  zfsync prune -n --keep 24h,7d,4w,12m tank/data                  what would go, and how much that frees
-  zfsync prune --keep 24h,7d,4w,12m tank/data backup:pool/data    thins both sides
+  zfsync prune -n --keep 24h,7d,4w,12m tank/data                  show what would be destroyed and the space freed
+  zfsync prune --keep 24h,7d,4w,12m tank/data backup:pool/data    prune both sides
   zfsync prune --keep-class s=1,m=4,h=3,d=2 tank/data             by the classes in the names
 
-What one rule keeps, stays. Only snapshots that zfsync has taken (their names fit --format) are touched. Never destroyed: \
-the newest snapshot of a dataset; the newest one that a target has, and any that a target still lacks; what is held or \
-cloned. Targets are those that are named, those that a push has noted on the dataset (zfsync targets lists them), and those \
-of which it has a bookmark by zfsync.")]
+A snapshot that any rule keeps is kept. Only snapshots taken by zfsync (whose names match --format) are destroyed, unless \
+--foreign is given. Never destroyed: the newest snapshot of a dataset; the newest one that a target has, and those that it \
+still lacks; snapshots with holds or clones. Targets are those given here, those recorded on the dataset (listed by \
+zfsync targets), and those for which zfsync left a bookmark on it.
+
+Exit codes: 0 success, 1 some snapshots could not be destroyed, or no dataset is selected, 2 usage error, 3 could not start, \
+4 another run holds the lock of a target, 130/143 interrupted.")]
 pub struct Prune {
-    /// Datasets of this machine, each with all below it; behind a single one its targets, [USER@]HOST:DATASET, which are
-    /// thinned by the same rules
+    /// Datasets on this machine, each with all datasets below it; after a single one its targets, [USER@]HOST:DATASET, which
+    /// are pruned by the same rules
     #[arg(required_unless_present = "source", value_name = "DATASET")]
     pub datasets: Vec<String>,
-    /// A source on another host, [USER@]HOST:DATASET, in place of DATASETs of this machine
+    /// A source on another host, [USER@]HOST:DATASET, instead of DATASETs on this machine
     #[arg(long, value_name = "SOURCE")]
     pub source: Option<String>,
-    /// A target of the single DATASET that is on this machine, where a name without HOST would be one more DATASET; can be given several
-    /// times
+    /// A target of the single DATASET that is on this machine, as a name without HOST would be another DATASET; can be given
+    /// several times
     #[arg(long, value_name = "TARGET")]
     pub target: Vec<String>,
     /// Which datasets.
     #[command(flatten)]
     pub selection: Selection,
 
-    /// Keep the newest snapshot of each of the newest 24 hours, 7 days, ... that have one, as 24h,7d,4w,12m; min, h, d, w, m, y
-    #[arg(long, value_name = "PERIODS", help_heading = "Rules")]
+    /// Keep the newest snapshot of each of the last N periods that have one, as in 24h,7d,4w,12m; units: min, h, d, w, m (months), y
+    #[arg(long, value_name = "PERIODS", help_heading = "Retention")]
     pub keep: Option<Periods>,
-    /// Keep the newest N
-    #[arg(long, value_name = "N", help_heading = "Rules")]
+    /// Keep the newest N snapshots
+    #[arg(long, value_name = "N", help_heading = "Retention")]
     pub keep_last: Option<usize>,
-    /// Keep so many of each class, as s=1,m=4,h=3,d=2; of a class that isn't named, and of what has none, all
-    #[arg(long, value_name = "CLASSES", help_heading = "Rules")]
+    /// Keep N snapshots of each class, as in s=1,m=4,h=3,d=2; all snapshots of other classes, or of no class, are kept
+    #[arg(long, value_name = "CLASSES", help_heading = "Retention")]
     pub keep_class: Option<PerClass>,
-    /// Whose hours and days count: UTC, local, a name such as Europe/Berlin; that of the names without this
-    #[arg(long, value_name = "ZONE", help_heading = "Rules")]
+    /// Time zone of the periods: UTC, local, or a name such as Europe/Berlin; by default that of the snapshot names
+    #[arg(long, value_name = "ZONE", help_heading = "Retention")]
     pub time_zone: Option<Zone>,
-    /// Only snapshots whose names match; can be given several times
-    #[arg(long, value_name = "GLOB", help_heading = "Rules")]
+    /// Prune only snapshots whose names match; can be given several times
+    #[arg(long, value_name = "GLOB", help_heading = "Retention")]
     pub snapshot: Vec<String>,
-    /// Not the snapshots whose names match; wins over --snapshot
-    #[arg(long, value_name = "GLOB", help_heading = "Rules")]
+    /// Don't prune snapshots whose names match; overrides --snapshot
+    #[arg(long, value_name = "GLOB", help_heading = "Retention")]
     pub exclude_snapshot: Vec<String>,
-    /// Also snapshots that zfsync has not taken
-    #[arg(long, help_heading = "Rules")]
+    /// Also prune snapshots that were not taken by zfsync
+    #[arg(long, help_heading = "Retention")]
     pub foreign: bool,
-    /// Heed only the targets that are named, not those that are known by notes and bookmarks on the dataset
-    #[arg(long, help_heading = "Rules")]
+    /// Consider only the targets given here, and ignore those known from records and bookmarks on the dataset
+    #[arg(long, help_heading = "Retention")]
     pub only_named_targets: bool,
     /// What own snapshots are called.
     #[command(flatten)]
     pub naming: Naming,
 
-    /// List what would go, with the space that frees, and change nothing
+    /// List the snapshots that would be destroyed and the space that would be freed, and change nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-    /// Wait so long for another run on the same target to end
+    /// Wait up to TIME for another run on the same target to finish
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
     pub wait_lock: Duration,
-    /// Keep the record of what was destroyed in this folder [default: /var/lib/zfsync, or ~/.local/state/zfsync]
-    #[arg(long, value_name = "DIR", help_heading = "Records")]
+    /// Directory for the log of destroyed snapshots [default: /var/lib/zfsync, or ~/.local/state/zfsync]
+    #[arg(long, value_name = "DIR", help_heading = "Logging")]
     pub state_dir: Option<PathBuf>,
     /// The way to the targets.
     #[command(flatten)]
@@ -296,19 +302,19 @@ pub struct Prune {
 /// Which datasets take part.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct Selection {
-    /// With all datasets below: so it is anyway, as long as nothing here says otherwise
+    /// Include all datasets below (this is the default)
     #[arg(short, long, conflicts_with = "no_recursive", help_heading = "Selection")]
     pub recursive: bool,
-    /// Go at most N levels below the dataset that is named; 0 is that alone
+    /// Include at most N levels of datasets below; 0 is the same as --no-recursive
     #[arg(long, value_name = "N", conflicts_with = "no_recursive", help_heading = "Selection")]
     pub depth: Option<usize>,
-    /// Without the datasets below
+    /// Don't include the datasets below
     #[arg(long, help_heading = "Selection")]
     pub no_recursive: bool,
-    /// Only datasets that match, and all below them; relative to what is named, '*' within a component, '**' across
+    /// Include only datasets that match, and all below them; relative to the given dataset; '*' matches within a component, '**' across components
     #[arg(long, value_name = "GLOB", help_heading = "Selection")]
     pub include: Vec<String>,
-    /// Not the datasets that match, nor any below them; wins over --include
+    /// Exclude datasets that match, and all below them; overrides --include
     #[arg(long, value_name = "GLOB", help_heading = "Selection")]
     pub exclude: Vec<String>,
 }
@@ -316,17 +322,17 @@ pub struct Selection {
 /// What is done about faults.
 #[derive(Debug, Clone, Args)]
 pub struct Faults {
-    /// Try again so often without progress: lost connections, refused sessions, busy datasets, killed receives
-    #[arg(long, value_name = "N", default_value_t = 5, help_heading = "Faults")]
+    /// Number of retries without progress, after lost connections, refused sessions, busy datasets and killed receives
+    #[arg(long, value_name = "N", default_value_t = 5, help_heading = "Retries and timeouts")]
     pub retries: u32,
-    /// Longest pause between two tries
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration, help_heading = "Faults")]
+    /// Maximum wait between two retries
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration, help_heading = "Retries and timeouts")]
     pub retry_max_wait: Duration,
-    /// End a transfer that shows no sign of life for so long; 0 for never
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration, help_heading = "Faults")]
+    /// Abort a transfer that makes no progress for TIME; 0 means never
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration, help_heading = "Retries and timeouts")]
     pub stall_timeout: Duration,
-    /// Wait so long for another run on the same TARGET to end
-    #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration, help_heading = "Faults")]
+    /// Wait up to TIME for another run on the same TARGET to finish
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration, help_heading = "Retries and timeouts")]
     pub wait_lock: Duration,
 }
 
@@ -336,16 +342,16 @@ pub struct Ssh {
     /// Port of the SSH server
     #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..), help_heading = "SSH")]
     pub port: Option<u16>,
-    /// Private key for ssh
+    /// Private key file for ssh
     #[arg(short, long, value_name = "FILE", help_heading = "SSH")]
     pub identity: Option<PathBuf>,
-    /// Use FILE in place of ~/.ssh/config
+    /// Use FILE as ssh's only configuration: ssh then ignores ~/.ssh/config and /etc/ssh/ssh_config
     #[arg(short = 'F', long, value_name = "FILE", help_heading = "SSH")]
     pub ssh_config: Option<PathBuf>,
-    /// An option for ssh, as in ssh_config; can be given several times
+    /// An option for ssh, as in ssh_config(5); can be given several times
     #[arg(short = 'o', long, value_name = "OPTION", help_heading = "SSH")]
     pub ssh_option: Vec<String>,
-    /// How to call zfsync on the other host
+    /// Command that runs zfsync on the other host, such as 'sudo zfsync'
     #[arg(long, value_name = "COMMAND", help_heading = "SSH")]
     pub remote_zfsync: Option<String>,
 }
@@ -353,24 +359,26 @@ pub struct Ssh {
 /// `zfsync snapshot`.
 #[derive(Debug, Args)]
 #[command(mut_arg("verbose", |arg| {
-    arg.help("Name every snapshot, and every dataset that is left out; twice or three times for still more")
+    arg.help("Print every snapshot, and every dataset that is skipped; can be repeated for more detail")
 }))]
 #[command(after_help = "Examples:
-  zfsync snapshot tank/data                      of tank/data and all below it
-  zfsync snapshot --if-changed tank usb/tank     only where something was written since the newest snapshot
-  zfsync snapshot --exclude '**/tmp' -v tank     prints the name of each snapshot
+  zfsync snapshot tank/data                      of tank/data and all datasets below it
+  zfsync snapshot --if-changed tank usb/tank     only of datasets that were written to since their newest snapshot
+  zfsync snapshot --exclude '**/tmp' -v tank     print the name of each snapshot
 
-All snapshots of a run have the same name, and those of a pool are taken in one transaction: all of them or none. \
-Exit codes: 0 all taken, or nothing has changed, 1 those of some pool could not be taken, or no dataset is selected, 2 usage error, 3 could not start.")]
+All snapshots of a run have the same name, and those of a pool are taken in one transaction: all of them or none.
+
+Exit codes: 0 all snapshots taken, or nothing has changed, 1 the snapshots of some pool could not be taken, or no dataset is \
+selected, 2 usage error, 3 could not start.")]
 pub struct Snapshot {
-    /// The datasets to take snapshots of, with all below them; filesystems and volumes
+    /// The filesystems and volumes to take snapshots of, with all datasets below them
     #[arg(required = true)]
-    pub dataset: Vec<DatasetName>,
+    pub dataset: Vec<String>,
 
     /// Which datasets.
     #[command(flatten)]
     pub selection: Selection,
-    /// Leave out datasets to which nothing was written since their newest snapshot
+    /// Skip datasets to which nothing was written since their newest snapshot
     #[arg(long, help_heading = "Selection")]
     pub if_changed: bool,
 
@@ -389,11 +397,11 @@ pub struct Snapshot {
 /// What own snapshots are called.
 #[derive(Debug, Clone, Args)]
 pub struct Naming {
-    /// The names of own snapshots: strftime(3)'s conversions, and {class} for S, M, H or D: how far the one before is
-    #[arg(long, value_name = "FORMAT", default_value = DEFAULT_FORMAT, help_heading = "Names")]
+    /// Format of the snapshot names: strftime(3) conversions, and {class} for S, M, H or D (see zfsync-snapshot(1))
+    #[arg(long, value_name = "FORMAT", default_value = DEFAULT_FORMAT, help_heading = "Snapshot names")]
     pub format: Format,
-    /// Local time in the names, in place of UTC
-    #[arg(long, help_heading = "Names")]
+    /// Use local time in the snapshot names instead of UTC
+    #[arg(long, help_heading = "Snapshot names")]
     pub local_time: bool,
 }
 
@@ -409,7 +417,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).filter(|s| *s <= MAX_SECONDS);
     seconds
         .map(Duration::from_secs)
-        .ok_or_else(|| "a time is a number with s, m, h or d behind it, as 90s or 5m".into())
+        .ok_or_else(|| "expected a number followed by s, m, h or d, such as 90s or 5m".into())
 }
 
 /// Longer times are mistakes, and sums with them would overflow clocks.

@@ -103,7 +103,7 @@ impl Log {
     pub fn new(path: Option<&PathBuf>, format: Option<LogFormat>, flag: &str) -> Result<Option<Self>, StartError> {
         match path {
             None if format.is_some() => {
-                Err(StartError::Usage(format!("a log's format without a log: {flag} is missing")))
+                Err(StartError::Usage(format!("a log format is given, but no log: {flag} is missing")))
             }
             path => Ok(path.map(|path| Self { path: path.clone(), format: format.unwrap_or_default() })),
         }
@@ -131,9 +131,15 @@ impl SnapshotJob {
     /// Checks the arguments.
     pub fn new(args: &cli::Snapshot) -> Result<Self, StartError> {
         let mut datasets: Vec<DatasetName> = Vec::with_capacity(args.dataset.len());
-        for dataset in &args.dataset {
-            if !datasets.contains(dataset) {
-                datasets.push(dataset.clone());
+        for text in &args.dataset {
+            let dataset = source(text).map_err(|error| match error {
+                StartError::RemoteSource(_) => taken_there(text),
+                StartError::Source(error) => StartError::Usage(format!("DATASET: {error}")),
+                StartError::SourceLocation(error) => StartError::Usage(format!("DATASET: {error}")),
+                error => error,
+            })?;
+            if !datasets.contains(&dataset) {
+                datasets.push(dataset);
             }
         }
         Ok(Self {
@@ -145,6 +151,15 @@ impl SnapshotJob {
             dry_run: args.dry_run,
         })
     }
+}
+
+/// What to run for a dataset of another host.
+fn taken_there(text: &str) -> StartError {
+    let (host, dataset) = text.rsplit_once(':').unwrap_or(("HOST", text));
+    StartError::Usage(format!(
+        "{text:?} is on another host, and snapshots are taken on this machine: run zfsync snapshot there, for example: ssh {host} zfsync \
+         snapshot {dataset}"
+    ))
 }
 
 /// What own snapshots are called, from the command line.

@@ -414,7 +414,8 @@ impl Endpoint {
                         Ok(Report::Ended(ended, true)) => return told(read, ended),
                         Ok(Report::Ended(..)) => {
                             // It was stopped because of what was read.
-                            let words = read.err().map_or("its listing broke off".into(), |error| error.to_string());
+                            let words =
+                                read.err().map_or("the listing was incomplete".into(), |error| error.to_string());
                             return Err(Failure::new(Refusal::Other, &words));
                         }
                         Ok(Report::Refused(why)) => return Err(why),
@@ -481,7 +482,7 @@ fn failures(answer: Option<Answer>, len: usize) -> Result<Vec<Option<Failure>>, 
 
 /// An answer that is none to the question.
 fn odd() -> Failure {
-    Failure::new(Refusal::Other, "its answer doesn't fit the question")
+    Failure::new(Refusal::Other, "its answer doesn't match the request")
 }
 
 fn limits(silence: Option<Duration>) -> (GiveUp, Limits) {

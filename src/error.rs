@@ -103,7 +103,7 @@ pub enum StartError {
     #[error("SOURCE: {0}")]
     SourceLocation(TargetError),
     /// SOURCE looks like a dataset of another host.
-    #[error("{0:?} names a host, and a dataset of this machine is meant here")]
+    #[error("{0:?} is on another host, but a dataset on this machine is needed here")]
     RemoteSource(String),
     /// TARGET can't be understood.
     #[error("TARGET: {0}")]
@@ -112,7 +112,7 @@ pub enum StartError {
     #[error(transparent)]
     Filter(#[from] FilterError),
     /// `--remote-zfsync` is no command.
-    #[error("--remote-zfsync {0:?} is no command: {1}")]
+    #[error("--remote-zfsync {0:?} is not a valid command: {1}")]
     RemoteHelper(String, String),
     /// `--replace` names what can't be meant.
     #[error("--replace {0:?}: {1}")]
@@ -128,7 +128,7 @@ pub enum StartError {
     Usage(String),
     /// SOURCE and TARGET are the same dataset or one is within the other.
     #[error(
-        "SOURCE {source_dataset} and TARGET {target} overlap on the same machine: a tree can't be replicated into itself"
+        "SOURCE {source_dataset} and TARGET {target} overlap on this machine: a dataset can't be replicated into itself"
     )]
     Overlap {
         /// SOURCE.
@@ -141,11 +141,11 @@ pub enum StartError {
     Snapshot(#[from] SnapshotError),
     /// A restore goes into a new name.
     #[error(
-        "{0} is there already: a restore makes a new dataset, which nobody has used yet. Name another one, and rename both afterwards; or go on with a restore that was cut (--into-existing), which overwrites nothing"
+        "{0} already exists, and a restore creates a new dataset: choose another name, and rename both datasets afterwards; or continue an interrupted restore with --into-existing, which overwrites nothing"
     )]
     NotNew(String),
     /// Another run works on the same target tree.
-    #[error("another zfsync run already works on {target}: {holder} (lock {path})")]
+    #[error("another zfsync run is already working on {target}: {holder} (lock {path})")]
     Locked {
         /// TARGET.
         target: String,
@@ -155,9 +155,7 @@ pub enum StartError {
         path: String,
     },
     /// Another sender works on the same target tree.
-    #[error(
-        "another run already works on {target} on {host}, or on a part of it, or on what it is a part of: {holder}"
-    )]
+    #[error("another run is already working on {target} on {host}, or on a dataset above or below it: {holder}")]
     LockedThere {
         /// The target's host.
         host: String,
@@ -168,7 +166,7 @@ pub enum StartError {
     },
     /// The helper may not touch the target.
     #[error(
-        "the helper on {host} may only touch {roots}, and TARGET is {target}: name a target there, or change --root where {host} starts it (authorized_keys)"
+        "the helper on {host} may only access {roots}, and TARGET is {target}: choose a target below that, or change --root in the helper's command on {host} (authorized_keys)"
     )]
     OutsideRoot {
         /// The target's host.
@@ -180,7 +178,7 @@ pub enum StartError {
     },
     /// The helper is that of the other end.
     #[error(
-        "{host} has started zfsync {is} --stdio where zfsync {wanted} --stdio is needed: is the key one for the other direction? Look at its command in authorized_keys on {host}"
+        "{host} started zfsync {is} --stdio, but zfsync {wanted} --stdio is needed: is this the key for the other direction? Check its command in authorized_keys on {host}"
     )]
     WrongHelper {
         /// The host.
@@ -192,7 +190,7 @@ pub enum StartError {
     },
     /// The helper may not send the source.
     #[error(
-        "the helper on {host} may only send {roots}, and SOURCE is {source_dataset}: name a source there, or change --root where {host} starts it (authorized_keys)"
+        "the helper on {host} may only send {roots}, and SOURCE is {source_dataset}: choose a source below that, or change --root in the helper's command on {host} (authorized_keys)"
     )]
     SourceOutsideRoot {
         /// The source's host.
@@ -204,7 +202,7 @@ pub enum StartError {
     },
     /// The helper may not do what the flags ask for.
     #[error(
-        "the helper on {host} may not {what}, which this run was told to do where it must: it needs --allow {what} where {host} starts it (authorized_keys); or leave the flag out"
+        "the helper on {host} does not allow {what}, which an option of this run may require: add --allow {what} to the helper's command on {host} (authorized_keys), or leave that option out"
     )]
     NotAllowed {
         /// The target's host.
@@ -236,7 +234,7 @@ pub enum StartError {
     NoZfsThere(String),
     /// What is to be pruned as a target doesn't exist.
     #[error(
-        "{host} has no dataset {target}: nothing was pruned; zfsync targets {source_dataset} lists the targets that are known, zfsync push makes a \
+        "{host} has no dataset {target}: nothing was pruned; zfsync targets {source_dataset} lists the known targets, and zfsync push creates a \
          new one"
     )]
     NoTarget {
@@ -248,9 +246,7 @@ pub enum StartError {
         source_dataset: String,
     },
     /// A target to forget that nobody knows.
-    #[error(
-        "{source_dataset} is not known to have a target {target}: zfsync targets {source_dataset} lists those that it has"
-    )]
+    #[error("{source_dataset} has no known target {target}: zfsync targets {source_dataset} lists those that it has")]
     UnknownTarget {
         /// As it was named.
         target: String,
@@ -259,14 +255,14 @@ pub enum StartError {
     },
     /// What is to be pruned beside other datasets is a copy.
     #[error(
-        "{0} is a copy that zfsync keeps: to thin it out as a target of the other dataset write --target {0}, as a dataset of its own prune it alone; \
+        "{0} is a copy received by zfsync: to prune it as a target of the other dataset, use --target {0}; to prune it by itself, name it alone; \
          nothing was pruned"
     )]
     IsCopy(String),
     /// A note of a target makes no sense, so nobody knows what that one needs.
     #[error(
-        "nothing of {dataset} on {host} was destroyed: its property {property} stands for a target that may need it, and can't be read by this \
-         version of zfsync: a newer one may have set it; upgrade zfsync here, or name the targets and use --only-named-targets"
+        "nothing of {dataset} on {host} was destroyed: its property {property} records a target that may need it, but can't be read by this \
+         version of zfsync (a newer one may have set it): upgrade zfsync here, or name the targets and use --only-named-targets"
     )]
     UnreadNote {
         /// Where.
@@ -287,7 +283,7 @@ pub enum StartError {
         words: String,
     },
     /// The target host can't be asked.
-    #[error("can't ask {host} about {dataset}: zfs says: {words}{}", hint(words))]
+    #[error("can't query {dataset} on {host}: zfs says: {words}{}", hint(words))]
     Ask {
         /// The host.
         host: String,
@@ -297,9 +293,7 @@ pub enum StartError {
         words: String,
     },
     /// The helper has fallen silent before the run.
-    #[error(
-        "{host} has not answered for {seconds} s (--stall-timeout): is its pool suspended? Look at zpool status there"
-    )]
+    #[error("{host} has not answered for {seconds} s (--stall-timeout): is a pool suspended? Check zpool status there")]
     NoAnswer {
         /// The host.
         host: String,
@@ -307,7 +301,7 @@ pub enum StartError {
         seconds: u64,
     },
     /// The target's pool doesn't exist.
-    #[error("{host} has no pool {pool:?} for {dataset}: create or import it there, or name another target{}", colon(*local, pool, dataset))]
+    #[error("{host} has no pool {pool:?} for {dataset}: create or import it there, or choose another target{}", colon(*local, pool, dataset))]
     NoPool {
         /// The host.
         host: String,
@@ -334,12 +328,18 @@ pub enum StartError {
 /// Whoever forgets the colon after a host names a pool that isn't there.
 fn colon(local: bool, pool: &str, dataset: &str) -> String {
     let below = dataset.split_once('/').map_or("DATASET", |(_, below)| below);
-    if local { format!("\n  if {pool:?} is a host: {pool}:{below} (HOST:DATASET)") } else { String::new() }
+    if local {
+        format!("\n  did you mean the host {pool:?}? Then write {pool}:{below} (HOST:DATASET)")
+    } else {
+        String::new()
+    }
 }
 
 fn hint(words: &str) -> &'static str {
     match zfs::Refusal::from_words(&zfs::text::unquoted(words)) {
-        zfs::Refusal::Permission => "\n  the user over there may not use zfs: log in as root, or allow it (zfs allow)",
+        zfs::Refusal::Permission => {
+            "\n  the remote user lacks permission: log in as root, or delegate it with zfs allow"
+        }
         _ => "",
     }
 }

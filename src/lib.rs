@@ -29,7 +29,11 @@ pub fn run() -> ExitCode {
         Ok(cli::Cli { command: Command::Recv(args) }) => command::recv(args),
         Ok(cli::Cli { command: Command::Send(args) }) => command::send(args),
         Ok(cli) => carry_out(&cli.command).end().into(),
-        Err(error) => Outcome::usage(error).end().into(),
+        Err(error) => {
+            let words: Vec<String> =
+                std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+            Outcome::usage(error, &words).end().into()
+        }
     }
 }
 

@@ -49,8 +49,11 @@ fn options_out_of_range_or_in_conflict() {
         (&["push", "a", "b", "-v", "-q"], "cannot be used with"),
         (&["push", "a", "b", "--exclude", "["], "--exclude \"[\": unclosed character class"),
         (&["push", "a", "b", "--include", "{x"], "--include \"{x\": "),
-        (&["push", "a", "b:c", "--remote-zfsync", "'x"], "--remote-zfsync \"'x\" is no command: missing closing quote"),
-        (&["push", "a", "b:c", "--remote-zfsync", ""], "is no command: it is empty"),
+        (
+            &["push", "a", "b:c", "--remote-zfsync", "'x"],
+            "--remote-zfsync \"'x\" is not a valid command: missing closing quote",
+        ),
+        (&["push", "a", "b:c", "--remote-zfsync", ""], "is not a valid command: it is empty"),
     ]);
 }
 
@@ -62,19 +65,23 @@ fn sources_that_are_none() {
         (&["push", "p/a@s", "b"], "SOURCE: \"p/a@s\" is a snapshot; name the dataset (without '@...')"),
         (&["push", "p/a#m", "b"], "SOURCE: \"p/a#m\" is a bookmark"),
         (&["push", "p//a", "b"], "SOURCE: \"p//a\" has an empty component"),
-        (&["push", "/p/x", "b"], "SOURCE: \"/p/x\" is a path, and a dataset is wanted: as \"p/x\""),
+        (&["push", "/p/x", "b"], "SOURCE: \"/p/x\" is a path, not a dataset name; did you mean \"p/x\""),
         (&["push", "p/", "b"], "\"p/\" has an empty component"),
-        (&["push", "p/../q", "b"], "'.' or '..' as a component"),
+        (&["push", "p/../q", "b"], "a component '.' or '..'"),
         (&["push", "p/a;b", "b"], "SOURCE: \"p/a;b\" has the character ';'"),
         (&["push", "p/\u{e4}", "b"], "has the character '\u{e4}'"),
         (&["push", "p/a\nb", "b"], "has the character '\\n'"),
-        (&["push", "1p", "b"], "a pool's name starts with a letter"),
+        (&["push", "1p", "b"], "a pool name that doesn't begin with a letter"),
         (&["push", &long, "b"], "has 256 bytes; ZFS allows 255 for a whole name"),
-        (&["push", ":p", "b"], "SOURCE: \":p\": the host is missing in front of ':'"),
-        (&["pull", "beta:", "b"], "SOURCE: \"beta:\": the dataset is missing behind ':'"),
+        (&["push", ":p", "b"], "SOURCE: \":p\" has no host before the ':'"),
+        (
+            &["pull", "me@beta/p/a", "b"],
+            "SOURCE: \"me@beta/p/a\" has no ':' after the host: write [USER@]HOST:DATASET; did you mean \"me@beta:p/a\"?",
+        ),
+        (&["pull", "beta:", "b"], "SOURCE: \"beta:\" has no dataset after the ':'"),
         (&["pull", "beta:p@s", "b"], "is a snapshot; name the dataset"),
-        (&["push", "-p", "22", "beta:p", "gamma:p"], "-p with SOURCE and TARGET on other hosts"),
-        (&["pull", "-i", "key", "beta:p", "gamma:p"], "-i with SOURCE and TARGET on other hosts"),
+        (&["push", "-p", "22", "beta:p", "gamma:p"], "-p is ambiguous with SOURCE and TARGET on two other hosts"),
+        (&["pull", "-i", "key", "beta:p", "gamma:p"], "-i is ambiguous"),
     ]);
 }
 
@@ -82,30 +89,88 @@ fn sources_that_are_none() {
 fn targets_that_are_none() {
     let long = format!("beta:p/{}", "x".repeat(254));
     usage_errors(&[
-        (&["push", "p", ""], "TARGET: the target's dataset: the name is empty"),
-        (&["push", "p", ":b"], "TARGET: \":b\": the host is missing in front of ':'"),
-        (&["push", "p", "me@:b"], "the host is missing"),
-        (&["push", "p", "@beta:b"], "the host is missing"),
-        (&["push", "p", "beta:"], "TARGET: \"beta:\": the dataset is missing behind ':'"),
-        (&["push", "p", "[::1:b"], "an IPv6 address goes in brackets"),
-        (&["push", "p", "--", "-oProxyCommand=x:b"], "TARGET: \"-oProxyCommand=x\" is no host or user name"),
-        (&["push", "p", "--", "-l@beta:b"], "\"-l\" is no host or user name"),
-        (&["push", "p", "me@-x:b"], "\"-x\" is no host or user name"),
-        (&["push", "p", "be ta:b"], "\"be ta\" is no host or user name"),
-        (&["push", "p", "$(x):b"], "\"$(x)\" is no host or user name"),
-        (&["push", "p", "beta:b@s"], "the target's dataset: \"b@s\" is a snapshot"),
+        (&["push", "p", ""], "TARGET: the name is empty"),
+        (&["push", "p", ":b"], "TARGET: \":b\" has no host before the ':'"),
+        (&["push", "p", "me@:b"], "has no host before the ':'"),
+        (&["push", "p", "@beta:b"], "has no host before the ':'"),
+        (&["push", "p", "beta:"], "TARGET: \"beta:\" has no dataset after the ':'"),
+        (&["push", "p", "[::1:b"], "write an IPv6 address in brackets"),
+        (&["push", "p", "--", "-oProxyCommand=x:b"], "TARGET: \"-oProxyCommand=x\" is not a valid host or user name"),
+        (&["push", "p", "--", "-l@beta:b"], "\"-l\" is not a valid host or user name"),
+        (&["push", "p", "me@-x:b"], "\"-x\" is not a valid host or user name"),
+        (&["push", "p", "be ta:b"], "\"be ta\" is not a valid host or user name"),
+        (&["push", "p", "$(x):b"], "\"$(x)\" is not a valid host or user name"),
+        (&["push", "p", "beta:b@s"], "\"b@s\" is a snapshot"),
         (&["push", "p", "beta:b*"], "\"b*\" has the character '*'"),
         (&["push", "p", "beta:b//c"], "has an empty component"),
-        (&["push", "p", "beta:/b/c"], "the target's dataset: \"/b/c\" is a path, and a dataset is wanted: as \"b/c\""),
-        (&["push", "p", "me@beta"], "\"me@beta\" has no ':' and so names no host: write [USER@]HOST:DATASET"),
-        (&["push", "p", "me@beta/b"], "has no ':'"),
+        (&["push", "p", "beta:/b/c"], "\"/b/c\" is a path, not a dataset name; did you mean \"b/c\""),
+        (&["push", "p", "me@beta"], "\"me@beta\" has no ':' after the host: write [USER@]HOST:DATASET"),
+        (
+            &["push", "p", "me@beta/b/c"],
+            "\"me@beta/b/c\" has no ':' after the host: write [USER@]HOST:DATASET; did you mean \"me@beta:b/c\"?",
+        ),
+        (&["push", "p", "b@s"], "a snapshot can't be a target"),
+        (&["push", "p", "b/c@s"], "TARGET: \"b/c@s\" is a snapshot; name the dataset"),
         (&["push", "p", &long], "has 256 bytes; ZFS allows 255 for a whole name"),
     ]);
 }
 
 #[test]
+fn a_dataset_of_another_host_where_one_of_this_machine_is_meant() {
+    let there = "is on another host, and snapshots are taken on this machine: run zfsync snapshot there, for example: ";
+    usage_errors(&[
+        (&["snapshot", "beta:p/a"], &format!("\"beta:p/a\" {there}ssh beta zfsync snapshot p/a")),
+        (&["snapshot", "p", "me@beta:p/a"], &format!("\"me@beta:p/a\" {there}ssh me@beta zfsync snapshot p/a")),
+        (&["snapshot", "me@beta/p/a"], "DATASET: \"me@beta/p/a\" has no ':' after the host"),
+        (&["prune", "--keep-last", "1", "beta:p"], "beta:p is a target without its source: name the source first"),
+        (
+            &["prune", "--keep-last", "1", "me@beta:p"],
+            "if me@beta:p is to be pruned as a source, use --source me@beta:p",
+        ),
+    ]);
+}
+
+#[test]
+fn a_prune_needs_a_rule() {
+    let words = "no retention rule given: use at least one of --keep, --keep-last and --keep-class (without one, every snapshot that is \
+                 not protected would be destroyed)";
+    usage_errors(&[
+        (&["prune", "p"], words),
+        (&["prune", "p", "beta:q"], words),
+        (&["prune", "--source", "beta:p"], words),
+    ]);
+}
+
+#[test]
+fn options_and_commands_that_zfs_has() {
+    usage_errors(&[
+        (&["push", "-R", "a", "b:c"], "tip: all datasets below SOURCE and their snapshots are included by default"),
+        (
+            &["pull", "--compress=lz4", "b:c", "a"],
+            "tip: blocks that are compressed on disk are sent compressed by default",
+        ),
+        (&["push", "--raw", "a", "b:c"], "tip: encrypted datasets are sent raw by default"),
+        (&["push", "--force", "a", "b:c"], "--rollback, --set-aside or --replace"),
+        (
+            &["send", "tank/x"],
+            "'zfsync send' is the helper that ssh starts on the source's host: to replicate a dataset to another host, use 'zfsync push'",
+        ),
+        (&["send"], "use 'zfsync push'"),
+        (&["recv", "tank/x"], "use 'zfsync pull'"),
+        (&["push", "-Z", "a", "b:c"], "For more information, try 'zfsync push --help'."),
+        (&["helpme"], "For more information, try 'zfsync --help'."),
+    ]);
+    let bed = Bed::new();
+    for misleading in
+        [&["push", "-R", "a", "b:c"][..], &["push", "--compress", "a", "b:c"], &["push", "-Z", "a", "b:c"]]
+    {
+        bed.run(misleading).expect(2, &[]).without(&["as a value", "similar argument"]);
+    }
+}
+
+#[test]
 fn a_tree_is_not_sent_into_itself() {
-    let words = "overlap on the same machine: a tree can't be replicated into itself";
+    let words = "overlap on this machine: a dataset can't be replicated into itself";
     usage_errors(&[
         (&["push", "p/a", "p/a"], words),
         (&["push", "p/a", "p/a/b"], words),
@@ -136,7 +201,7 @@ fn a_name_that_gets_too_long_over_there() {
 fn a_filter_that_matches_nothing_is_a_mistake() {
     let bed = Bed::new();
     bed.world_with_work(1);
-    let words = "zfsync: error: nothing to prune: no dataset is selected: look at --include, --exclude";
+    let words = "zfsync: error: nothing to prune: no dataset is selected; check --include and --exclude";
     bed.run(&["prune", "-q", "--keep-last", "1", "--include", "nothing", "s"]).expect(1, &[words]);
     bed.run(&["prune", "-n", "--keep-last", "1", "--include", "nothing", "s"]).expect(1, &[words]);
 }
@@ -152,6 +217,31 @@ fn help_and_version() {
     }
     assert!(!bed.run(&["--help"]).stdout.contains("generate"), "it is hidden");
     assert_eq!(bed.run(&["--version"]).expect(0, &[]).stdout, format!("zfsync {}\n", env!("CARGO_PKG_VERSION")));
+    for command in [
+        "push",
+        "pull",
+        "cron",
+        "run",
+        "check-config",
+        "snapshot",
+        "prune",
+        "status",
+        "targets",
+        "forget",
+        "verify",
+        "restore",
+        "recv",
+        "send",
+    ] {
+        let usage = format!("Usage: zfsync {command}");
+        let help = bed.run(&["help", command]).expect(0, &[]).stdout.clone();
+        assert!(help.contains(&usage), "{help}");
+        assert_eq!(bed.run(&[command, "--help"]).expect(0, &[]).stdout, help);
+        let short = if command == "cron" { "-H" } else { "-h" };
+        assert!(bed.run(&[command, short]).expect(0, &[]).stdout.contains(&usage), "{command}");
+    }
+    assert_eq!(bed.run(&["help"]).expect(0, &[]).stdout, bed.run(&["--help"]).stdout);
+    assert!(bed.run(&["push", "-h"]).stdout.contains("-r, --recursive"));
     // Without any argument the help is the error.
     bed.run(&[]).expect(2, &["Usage: zfsync"]);
 }

@@ -29,7 +29,7 @@ const WINDOW: &str = "1000000000";
 #[test]
 fn a_window_is_one_of_the_snapshot_and_not_of_the_targets() {
     let bed = bed();
-    bed.run(&["cron", "-w", WINDOW, "s", "d"]).expect(0, &["cron keeps of s: the newest"]);
+    bed.run(&["cron", "-w", WINDOW, "s", "d"]).expect(0, &["cron keeps these snapshots of s: the newest"]);
     let taken = own(&bed, "s");
     assert_eq!((taken.len(), own(&bed, "d"), own(&bed, "e").len()), (1, taken.clone(), 0));
     // Another line of the crontab, with another target.
@@ -87,7 +87,7 @@ fn a_thinning_that_hangs_is_ended_by_a_signal() {
     bed.wait_for_file("stuck");
     let began = Instant::now();
     signal(&child, Signal::TERM);
-    Ended::of(child).expect(143, &["thinning s: interrupted"]);
+    Ended::of(child).expect(143, &["pruning s: interrupted"]);
     assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
 }
 
@@ -112,6 +112,6 @@ fn a_lock_that_can_not_be_had_is_told() {
     bed.run(&["snapshot", "s"]).expect(0, &[]);
     fs::write(&place, "not a directory").unwrap();
     let ended = bed.run(&["cron", "-w", WINDOW, "s", "d"]);
-    ended.expect(1, &["d: fine", "thinning s: failed", "can't take the lock"]);
+    ended.expect(1, &["d: fine", "pruning s: failed", "can't take the lock"]);
     assert_eq!(own(&bed, "d"), own(&bed, "s"));
 }

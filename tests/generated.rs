@@ -73,6 +73,24 @@ fn pages_have_all_sections_and_options() {
     assert!(seen >= 18, "{seen} options");
 }
 
+/// Each command has its own title, examples and exit codes.
+#[test]
+fn each_page_is_of_its_command() {
+    for (name, bytes) in committed("man") {
+        let page = String::from_utf8(bytes).unwrap().replace("\\-", "-");
+        let title = name.strip_suffix(".1").unwrap();
+        assert!(page.starts_with(&format!(".TH {title} 1 ")), "{name}");
+        let examples = page.split(".SH EXAMPLES").nth(1).unwrap_or_else(|| panic!("{name} has no examples"));
+        let command = title.replacen('-', " ", 1);
+        let own = examples.lines().any(|line| line.contains(&format!("{command} ")) || line == "zfsync run");
+        assert!(own, "{name}: {examples}");
+        assert!(page.contains("EXIT STATUS"), "{name}");
+    }
+    let page = |name: &str| String::from_utf8(committed("man").remove(name).unwrap()).unwrap();
+    assert!(page("zfsync-send.1").contains("broke the protocol") && !page("zfsync-send.1").contains("in conflict"));
+    assert!(page("zfsync-pull.1").contains("in conflict") && !page("zfsync-pull.1").contains("\nzfsync push"));
+}
+
 #[test]
 fn pages_render_without_complaints() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("man");

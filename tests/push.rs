@@ -80,15 +80,17 @@ fn an_unknown_source() {
 fn no_pool_over_there() {
     let bed = Bed::new();
     bed.world(&[("s", 1, 1), ("s@a", 11, 2)]);
-    bed.run(&["push", "s", "d/x"])
-        .expect(3, &["this machine has no pool \"d\" for d/x", "if \"d\" is a host: d:x (HOST:DATASET)"]);
+    bed.run(&["push", "s", "d/x"]).expect(
+        3,
+        &["this machine has no pool \"d\" for d/x", "did you mean the host \"d\"? Then write d:x (HOST:DATASET)"],
+    );
 }
 
 #[test]
 fn nothing_is_selected() {
     let bed = Bed::new();
     bed.world_with_work(1);
-    let words = "nothing to replicate: no dataset of s is selected: look at --include, --exclude";
+    let words = "nothing to replicate: no dataset of s is selected; check --include and --exclude";
     for flags in [&[][..], &["-q"], &["-n"], &["--json"]] {
         let ended = bed.run(&[&["push", "--include", "nothing"], flags, &["s", "d"]].concat());
         ended.expect(1, &[]);
@@ -120,17 +122,17 @@ fn nothing_in_common() {
     let words = [
         "s/2 -> d/2: conflict: no common snapshot",
         "common: -",
-        "only here: @mine",
-        "only there: @yours",
-        "nothing was touched",
+        "only on the source: @mine",
+        "only on the target: @yours",
+        "nothing was changed",
     ];
     let ended = bed.run(&["push", "s", "d"]);
     ended.expect(1, &words).expect(1, &["zfsync: 1 of 3 datasets failed", "1 in sync (1 updated"]);
-    assert!(bed.read("world").contains("d/1@b\t"), "the others go on");
+    assert!(bed.read("world").contains("d/1@b\t"), "all others are still replicated");
     // Not even then is -q silent.
     bed.run(&["push", "-q", "s", "d"]).expect(1, &words);
     let dry = bed.run(&["push", "-n", "s", "d"]);
-    assert!(dry.expect(1, &[]).stdout.contains("only there: @yours"), "{dry:#?}");
+    assert!(dry.expect(1, &[]).stdout.contains("only on the target: @yours"), "{dry:#?}");
 }
 
 #[test]
@@ -143,7 +145,12 @@ fn diverged() {
     );
     bed.run(&["push", "s", "d"]).expect(
         1,
-        &["s -> d: conflict: the target has diverged after @a", "common: @a", "only here: @b", "only there: @own"],
+        &[
+            "s -> d: conflict: the target has diverged after @a",
+            "common: @a",
+            "only on the source: @b",
+            "only on the target: @own",
+        ],
     );
 }
 
@@ -166,7 +173,7 @@ fn a_receive_that_ends_early() {
     // It fails before it has read anything, while the stream is as long as it likes.
     bed.write("on-send", "cat \"$here/records/filesystem-increment\" /dev/zero\nexit\n");
     bed.write("on-recv", "echo 'cannot receive: out of space' >&2\nexit 1\n");
-    bed.run(&["push", "s", "d"]).expect(1, &["out of space", "make room on the target", "2 of 3 datasets failed"]);
+    bed.run(&["push", "s", "d"]).expect(1, &["out of space", "free space on the target", "2 of 3 datasets failed"]);
     bed.wait_for_no_process();
 }
 
@@ -197,7 +204,7 @@ fn what_is_pruned_meanwhile_is_planned_anew() {
     bed.write("on-send", &prune("'s@b'"));
     // Without a bookmark of the base, which would do as well.
     bed.run(&["push", "--no-bookmark", "s", "d"])
-        .expect(0, &["refused, a closer look follows", "s: @a -> @d", "1 dataset in sync"]);
+        .expect(0, &["refused, listing the target", "s: @a -> @d", "1 dataset in sync"]);
     assert!(bed.read("world").contains("d@d\t14\t"), "{}", bed.read("world"));
     std::fs::remove_dir(bed.path("pruned")).unwrap();
     bed.world(&[("s@e", 15, 6), ("s@f", 16, 7)]);
@@ -218,7 +225,7 @@ fn a_second_run_finds_the_lock_held() {
     let first = bed.command(&["push", "s", "d"]).spawn().unwrap();
     bed.wait_for_file("sending");
     let holder = format!("process {}", first.id());
-    bed.run(&["push", "s", "d"]).expect(4, &["another zfsync run already works on d", &holder, "(lock "]);
+    bed.run(&["push", "s", "d"]).expect(4, &["another zfsync run is already working on d", &holder, "(lock "]);
     // To look is allowed, and so is another target.
     bed.run(&["push", "-n", "s", "d"]).expect(0, &[]);
     bed.run(&["push", "--no-recursive", "s", "d/1"]).without(&["another zfsync"]);
@@ -240,7 +247,7 @@ fn signals_end_a_run_in_good_order() {
         let run = bed.command(&["push", "s", "d"]).spawn().unwrap();
         bed.wait_for_file("receiving");
         signal(&run, what);
-        Ended::of(run).expect(code, &["interrupted after", "nothing arrived"]);
+        Ended::of(run).expect(code, &["interrupted after", "nothing received"]);
         bed.wait_for_no_process();
         assert!(!bed.read("world").contains("d/1@b\t"));
     }

@@ -27,8 +27,8 @@ fn all_that_comes_can_be_used() {
     bed.run(&["restore", "--no-progress", "s", "n/back"]).expect(
         0,
         &[
-            "s: set on the copy, and not restored: compression=zstd",
-            "s/x.zfsync-20241122-031500: it was set aside on the copy and stays there",
+            "s: set on the copy, but not restored: compression=zstd",
+            "s/x.zfsync-20241122-031500: it was set aside on the copy, and is not restored",
             "n/back is writable and not mounted yet",
             "zfs mount -a",
         ],
@@ -44,7 +44,7 @@ fn all_that_comes_can_be_used() {
     assert!(world.contains("n/back@a\t11\t") && world.contains("n/back/new@b\t21\t"), "{world}");
     assert!(!world.contains("n/back/x.zfsync"), "{world}");
     // It is there now.
-    bed.run(&["restore", "s", "n/back"]).expect(3, &["n/back is there already", "--into-existing"]);
+    bed.run(&["restore", "s", "n/back"]).expect(3, &["n/back already exists", "--into-existing"]);
     bed.run(&["restore", "--into-existing", "-q", "s", "n/back"]).expect(0, &[]);
 }
 
@@ -52,17 +52,17 @@ fn all_that_comes_can_be_used() {
 fn as_it_was_at_a_snapshot() {
     let bed = bed();
     bed.run(&["restore", "s@nope", "n/back"]).expect(2, &["no dataset of s has a snapshot @nope"]);
-    bed.run(&["restore", "-n", "s@a", "n/back"]).expect(0, &["s/new: it has no snapshot @a, and is left out"]);
+    bed.run(&["restore", "-n", "s@a", "n/back"]).expect(0, &["s/new: it has no snapshot @a, and is skipped"]);
     assert!(!bed.read("world").contains("n/back"));
     // What was there then and has lost that snapshot is no success.
     bed.world(&[("s/thinned", 6, 1), ("s/thinned@0", 61, 2), ("s/thinned@c", 62, 9)]);
-    let lost = "s/thinned -> n/lacks/thinned: lost: it has older snapshots than @a and not that one";
+    let lost = "s/thinned -> n/lacks/thinned: lost: it has snapshots older than @a, but not that one";
     bed.run(&["restore", "-n", "-q", "s@a", "n/lacks"]).expect(1, &[lost]);
     bed.run(&["restore", "-q", "s@a", "n/lacks"]).expect(1, &[lost, "--exclude"]);
     assert!(bed.read("world").contains("n/lacks@a"));
     // Where dates can't be told, it may have been there.
     bed.write("no-dates", "");
-    let unknown = "s/thinned -> n/lacks/thinned: unread: it has no snapshot @a and is left out; whether it existed then is not known";
+    let unknown = "s/thinned -> n/lacks/thinned: unread: it has no snapshot @a, and is skipped; whether it existed then is unknown";
     bed.run(&["restore", "-n", "-q", "s@a", "n/other"]).expect(1, &[&unknown.replace("lacks", "other")]);
     std::fs::remove_file(bed.path("no-dates")).unwrap();
     bed.run(&["restore", "--exclude", "thinned", "s@a", "n/back"]).expect(0, &[]);

@@ -41,7 +41,9 @@ fn a_source_on_another_host_is_told_with_it() {
     let bed = bed("[job.web]\nsource = 'web:p/s'\ntargets = ['vault:q/t']\nkeep.last = 3\nsource-ssh.port = 2222\n");
     let ended = run(&bed, &["check-config"]);
     ended.expect(0, &[]);
-    for words in ["  sends web:p/s, with all below, to vault:q/t,", "  thins out web:p/s: keeps the newest 3"] {
+    for words in
+        ["  replicates web:p/s, with all datasets below, to vault:q/t,", "  prunes web:p/s: keeps the newest 3"]
+    {
         assert!(ended.stdout.contains(words), "{words}: {ended:#?}");
     }
 }
@@ -53,9 +55,9 @@ fn errors_have_their_place() {
         run(&bed, &[command]).expect(2, &["z.toml:3: job one: unknown key \"target\": did you mean \"targets\"?"]);
     }
     bed.write("z.toml", "[job.one]\n[job.two]\n");
-    run(&bed, &["check-config"]).expect(2, &["z.toml:1: job one: there is no source", "z.toml:2: job two: there"]);
-    bed.run(&["run", "--config", "/nonexistent/z.toml"]).expect(2, &["/nonexistent/z.toml: can't read it"]);
-    bed.run(&["run", "--config", "/dev/zero"]).expect(2, &["longer than 1 MiB"]);
+    run(&bed, &["check-config"]).expect(2, &["z.toml:1: job one: source is missing", "z.toml:2: job two: source is"]);
+    bed.run(&["run", "--config", "/nonexistent/z.toml"]).expect(2, &["/nonexistent/z.toml: can't read the file"]);
+    bed.run(&["run", "--config", "/dev/zero"]).expect(2, &["larger than 1 MiB"]);
     assert_eq!(bed.calls(), [] as [&str; 0], "zfs was asked");
 }
 
@@ -65,7 +67,7 @@ fn unknown_jobs_are_refused() {
     for command in ["check-config", "run"] {
         run(&bed, &[command, "one", "tow"]).expect(2, &["no job \"tow\": did you mean \"two\"? (jobs: one, two)"]);
     }
-    run(&bed, &["run", "--job-timeout", "0", "one"]).expect(2, &["0 leaves no time at all"]);
+    run(&bed, &["run", "--job-timeout", "0", "one"]).expect(2, &["must be greater than 0"]);
     assert_eq!(bed.calls(), [] as [&str; 0], "zfs was asked");
 }
 

@@ -47,13 +47,13 @@ fn usage_errors() {
         (&["snapshot", "p//a"], "empty component"),
         (&["snapshot", "p/$(x)"], "has the character '$'"),
         (&["snapshot", &long], "has 256 bytes"),
-        (&["snapshot", "--format", "fixed", "p"], "\"fixed\" is no format for names of snapshots"),
-        (&["snapshot", "--format", "%Y/%m/%d", "p"], "is no format"),
-        (&["snapshot", "--format", "", "p"], "is no format"),
+        (&["snapshot", "--format", "fixed", "p"], "\"fixed\" is not a valid format for snapshot names"),
+        (&["snapshot", "--format", "%Y/%m/%d", "p"], "is not a valid format"),
+        (&["snapshot", "--format", "", "p"], "is not a valid format"),
         (&["snapshot", "--depth", "1", "--no-recursive", "p"], "cannot be used with"),
         (&["snapshot", "-v", "-q", "p"], "cannot be used with"),
         (&["snapshot", "--exclude", "[", "p"], "--exclude \"[\": unclosed character class"),
-        (&["snapshot", "--include", "", "p"], "--include \"\": it is empty"),
+        (&["snapshot", "--include", "", "p"], "--include \"\": the glob is empty"),
     ] {
         let ended = bed.run(args);
         ended.expect(2, &[words, "--help"]);
@@ -124,7 +124,7 @@ fn parts_of_a_tree() {
         [format!("zfs snapshot p@{name} p/a@{name} p/a b@{name}"), format!("zfs snapshot q@{name}")]
     );
     let ended = run(&bed, &["--include", "nothing", "p"]);
-    ended.expect(1, &["zfsync: error: nothing to take: no dataset is selected: look at --include, --exclude"]);
+    ended.expect(1, &["zfsync: error: nothing to take: no dataset is selected; check --include and --exclude"]);
     run(&bed, &["-q", "-n", "--include", "nothing", "p"]).expect(1, &["no dataset is selected"]);
     assert_eq!((ended.stdout.as_str(), snapshots(&bed).len()), ("", 2));
 }
@@ -135,7 +135,7 @@ fn only_what_has_changed() {
     let name = today();
     bed.write("written", "p\t0\t0\np/a\t512\t0\np/a/tmp\t0\t0\n");
     let ended = run(&bed, &["-v", "--if-changed", "p"]);
-    ended.expect(0, &["of 3 datasets", "; left out 1 dataset without changes", "p: nothing written since"]);
+    ended.expect(0, &["of 3 datasets", "; skipped 1 dataset without changes", "p: nothing written since"]);
     assert_eq!(ended.stdout, format!("p/a@{name}\np/a/tmp@{name}\np/a b@{name}\n"), "without a snapshot: taken");
     assert_eq!(snapshots(&bed), [format!("zfs snapshot p/a@{name} p/a/tmp@{name} p/a b@{name}")]);
     // The name counts for the whole tree, though its top has none.
@@ -183,8 +183,9 @@ fn a_pool_that_fails_does_not_stop_the_others() {
     let name = today();
     bed.write("on-snapshot", "case $* in *' p'*) echo 'cannot create snapshots : out of space' >&2; exit 1;; esac\n");
     let ended = run(&bed, &["p/a", "q"]);
-    let words =
-        format!("zfsync: error: can't take @{name} of p/a, with all below; pool p has got none of its 2 snapshots");
+    let words = format!(
+        "zfsync: error: can't take @{name} of p/a, with all datasets below; in pool p, none of the 2 snapshots was taken"
+    );
     ended.expect(1, &[&words, "zfs says: cannot create snapshots : out of space", "took", "of 2 datasets"]);
     ended.without(&["zfs allow"]);
     assert_eq!(ended.stdout, format!("q@{name}\n"));
@@ -206,7 +207,7 @@ fn what_zfs_leaves_out_is_told() {
     let name = today();
     bed.write("on-snapshot", "without=p/a/tmp\n");
     let ended = run(&bed, &["-v", "p/a"]);
-    ended.expect(0, &["p/a/tmp: left out: ", "of 1 dataset ("]);
+    ended.expect(0, &["p/a/tmp: skipped: ", "of 1 dataset ("]);
     assert_eq!(ended.stdout, format!("p/a@{name}\n"));
 }
 
@@ -227,11 +228,14 @@ fn what_is_being_received_is_left_out() {
     let bed = bed();
     let name = today();
     bed.write("written", "q\t0\t0\nq/x\t5\t1\n");
-    run(&bed, &["--exclude", "none", "q"]).expect(0, &["q/x: left out: ", "of 1 dataset ("]);
+    run(&bed, &["--exclude", "none", "q"]).expect(0, &["q/x: skipped: ", "of 1 dataset ("]);
     assert_eq!(snapshots(&bed), [format!("zfs snapshot q@{name}")]);
-    run(&bed, &["-n", "q/x"]).expect(1, &["took no snapshot: the selected dataset is gone"]);
+    run(&bed, &["-n", "q/x"]).expect(1, &["took no snapshot: the selected dataset no longer exists"]);
     let ended = run(&bed, &["q/x"]);
-    assert_eq!(ended.expect(1, &["q/x: left out: ", "took no snapshot: the selected dataset is gone"]).stdout, "");
+    assert_eq!(
+        ended.expect(1, &["q/x: skipped: ", "took no snapshot: the selected dataset no longer exists"]).stdout,
+        ""
+    );
     assert_eq!(snapshots(&bed).len(), 1);
 }
 

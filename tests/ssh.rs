@@ -225,7 +225,7 @@ fn this_very_machine_under_another_name() {
     let bed = in_sync();
     let _sshd = Sshd::start(&bed, &Manners::default());
     for target in ["beta:s", "beta:s/x/y"] {
-        push(&bed, &["s", target]).expect(2, &["overlap on the same machine"]);
+        push(&bed, &["s", target]).expect(2, &["overlap on this machine"]);
     }
     left_clean(&bed);
 }
@@ -302,7 +302,7 @@ fn no_helper_over_there() {
     let bed = in_sync();
     let _sshd = Sshd::start(&bed, &Manners::default());
     push_calling(&bed, "/nonexistent/zfsync", &["s", "beta:d"])
-        .expect(3, &["beta has no zfsync helper: ", "install the same zfsync there", "--remote-zfsync PATH"]);
+        .expect(3, &["beta has no zfsync helper: ", "install the same version there", "--remote-zfsync PATH"]);
     left_clean(&bed);
 }
 
@@ -319,7 +319,7 @@ fn a_helper_of_another_protocol() {
     );
     let ours = format!("this is protocol {PROTOCOL} (zfsync {})", env!("CARGO_PKG_VERSION"));
     push(&bed, &["s", "beta:d"])
-        .expect(3, &["the helper on beta speaks protocol 99 (zfsync 9.8.7)", &ours, "install the same version"]);
+        .expect(3, &["the helper on beta uses protocol 99 (zfsync 9.8.7)", &ours, "install the same version"]);
     left_clean(&bed);
 }
 

@@ -85,8 +85,8 @@ fn a_folder_that_cant_be_used_is_told_before_anything_starts() {
     let bed = bed();
     bed.write("file", "");
     let dir = path(&bed, "file/state");
-    bed.run(&["push", "--state-dir", &dir, "s", "d"]).expect(2, &["can't use the state folder"]);
-    bed.run(&["cron", "--state-dir", &dir, "s", "d"]).expect(2, &["can't use the state folder"]);
+    bed.run(&["push", "--state-dir", &dir, "s", "d"]).expect(2, &["can't use the state directory"]);
+    bed.run(&["cron", "--state-dir", &dir, "s", "d"]).expect(2, &["can't use the state directory"]);
     bed.run(&["push", "--log-file", &dir, "s", "d"]).expect(2, &["can't write the log"]);
     bed.run(&["push", "--log-format", "json", "s", "d"]).expect(2, &["--log-file is missing"]);
     bed.run(&["push", "--log-format", "xml", "s", "d"]).expect(2, &["text, json"]);
@@ -144,7 +144,7 @@ fn logs_in_both_forms() {
     assert!(text.lines().count() > lines.len() && text.lines().last().unwrap().contains("does not exist"), "{text}");
     bed.run(&["cron", "-o", &log("cron"), "--log-format", "json", "s", "d"]).expect(1, &[]);
     let lines = log_lines(&bed, "cron", "s");
-    for about in ["snapshot", "d", "thinning s"] {
+    for about in ["snapshot", "d", "pruning s"] {
         assert!(lines.iter().any(|line| line[0] == about), "{about}: {lines:?}");
     }
     let text = format!("[job.night]\nsource = 's'\ntargets = ['d']\nlog = '{}'\nlog-format = 'json'\n", log("nightly"));
@@ -271,6 +271,6 @@ fn the_status_of_a_job_with_several_sources() {
     bed.run(&["status", "s/1"]).expect(2, &["TARGET is missing"]);
     bed.run(&["status"]).expect(2, &["SOURCE"]);
     if !std::path::Path::new("/etc/zfsync.toml").exists() {
-        bed.run(&["status", "s"]).expect(2, &["\"s\" alone is a job, and there is no /etc/zfsync.toml"]);
+        bed.run(&["status", "s"]).expect(2, &["\"s\" without a TARGET is a job, but /etc/zfsync.toml does not exist"]);
     }
 }

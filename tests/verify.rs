@@ -36,9 +36,9 @@ fn what_does_not_agree_is_listed_and_the_rest_is_counted() {
     ended.expect(1, &[]);
     assert_eq!(
         ended.stdout,
-        "s -> d: 3 datasets: 1 behind, 1 the same, 1 only there\n\
+        "s -> d: 3 datasets: 1 behind, 1 identical, 1 only on the target\n\
          d/more: only the target has it\n\
-         s/x y: behind: the newest that both have is @a, 1 snapshot on both sides, 1 only here\n"
+         s/x y: behind: the newest common snapshot is @a, 1 snapshot on both sides, 1 only on the source\n"
     );
     let calls = bed.calls();
     let asks = |call: &String| call.starts_with("zfs list ") || call.starts_with("zfs userspace ");
@@ -46,7 +46,7 @@ fn what_does_not_agree_is_listed_and_the_rest_is_counted() {
     bed.run(&["verify", "-q", "--exclude", "x*", "s", "d"]).expect(0, &[]);
     let ended = bed.run(&["verify", "-v", "--no-recursive", "s", "d"]);
     ended.expect(0, &[]);
-    assert!(ended.stdout.contains("s: the same, 1 snapshot on both sides, 1 only here\n"), "{ended:#?}");
+    assert!(ended.stdout.contains("s: identical, 1 snapshot on both sides, 1 only on the source\n"), "{ended:#?}");
     bed.run(&["verify", "--include", "nope", "s", "e"]).expect(1, &[]);
     // Nothing is wrong, and nothing is a copy.
     bed.world(&[("bare", 6, 1), ("copy", 7, 1), ("copy@old", 8, 2)]);
@@ -78,7 +78,7 @@ fn contents_are_read_on_both_sides() {
     assert_eq!(all[0]["content_objects"], serde_json::json!([1]));
     let ended = bed.run(&["verify", "--content", "--no-recursive", "s", "d"]);
     ended.expect(1, &[]);
-    assert!(ended.stdout.contains("WHAT @b HOLDS DIFFERS in object 1 "), "{ended:#?}");
+    assert!(ended.stdout.contains("THE CONTENT OF @b DIFFERS in object 1 "), "{ended:#?}");
     bed.write("on-send", "cat \"$here/records/filesystem-\" \"$here/records/end\"; exit 0\n");
     let ended = bed.run(&args);
     ended.expect(0, &[]);
@@ -93,7 +93,7 @@ fn what_can_not_be_read_is_told_and_is_no_success() {
         ("echo \"cannot open: dataset key must be loaded\" >&2; exit 1\n", "dataset key must be loaded"),
         ("cat \"$here/records/filesystem-\"; exit 0\n", "failed to fill whole buffer"),
         ("cat \"$here/records/filesystem-increment\" | head -c 40; exit 0\n", "failed to fill whole buffer"),
-        ("head -c 400 /dev/zero; exit 0\n", "it is not a stream of zfs send"),
+        ("head -c 400 /dev/zero; exit 0\n", "it is not a zfs send stream"),
     ] {
         let bed = bed();
         bed.write("on-send", script);
@@ -109,7 +109,7 @@ fn what_can_not_be_read_is_told_and_is_no_success() {
     let ended = bed.run(&["verify", "--content", "s", "d"]);
     ended.expect(1, &[]);
     assert!(
-        ended.stdout.contains("could not be compared: on this machine: the snapshot of this name has"),
+        ended.stdout.contains("could not be compared: on this machine: the snapshot of this name now has"),
         "{ended:#?}"
     );
 }

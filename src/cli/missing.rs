@@ -11,28 +11,28 @@ use crate::plan::MaxDelete;
 /// How closely the target follows.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Missing {
-    /// Destroy on the target what zfsync has put there and the source has no more; foreign, held and cloned things stay
-    #[arg(long, value_name = "WHAT", help_heading = "Gone at the source")]
+    /// Destroy datasets or snapshots that zfsync has received on the target and that no longer exist on the source; others, and those with holds or clones, are kept
+    #[arg(long, value_name = "WHAT", help_heading = "Deleted or renamed on the source")]
     pub delete_missing: Option<DeleteMissing>,
-    /// Only so long after it was first found missing (7d); 0 at once
-    #[arg(long, value_name = "TIME", value_parser = duration, requires = "delete_missing", help_heading = "Gone at the source")]
+    /// Time from when something is first found missing until it is destroyed (default: 7d); 0 destroys it at once
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "delete_missing", help_heading = "Deleted or renamed on the source")]
     pub grace: Option<Duration>,
-    /// Destroy nothing if it would be more datasets, or more snapshots, of the target than N or N% (25%, at least 10)
-    #[arg(long, value_name = "N|N%", requires = "delete_missing", help_heading = "Gone at the source")]
+    /// Destroy nothing if more than N, or N%, of the target's datasets or snapshots would be destroyed (default: 25%, at least 10)
+    #[arg(long, value_name = "N|N%", requires = "delete_missing", help_heading = "Deleted or renamed on the source")]
     pub max_delete: Option<MaxDelete>,
-    /// Rename on the target what was renamed at the source, in place of sending it anew
-    #[arg(long, help_heading = "Gone at the source")]
+    /// Rename on the target what was renamed on the source, instead of sending it in full
+    #[arg(long, help_heading = "Deleted or renamed on the source")]
     pub follow_renames: bool,
 }
 
-/// What of the missing goes.
+/// What is destroyed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeleteMissing {
-    /// Whole datasets
+    /// Datasets
     Datasets,
-    /// Snapshots of datasets that are on both sides
+    /// Snapshots of datasets that exist on both sides
     Snapshots,
-    /// Both of them
+    /// Datasets and snapshots
     Both,
 }

@@ -6,38 +6,38 @@ use clap::{ArgAction, Args};
 
 use super::LogFormat;
 
-/// How much is said.
+/// How much is printed.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Talk {
-    /// Say more; twice or three times for still more
+    /// Print more; can be repeated for more detail
     #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
     pub verbose: u8,
-    /// Say nothing unless something is wrong
+    /// Print nothing unless something is wrong
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
     pub quiet: bool,
 }
 
-/// How much is said, and in which form.
+/// How much is printed, and in which form.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Output {
     /// How much.
     #[command(flatten)]
     pub talk: Talk,
-    /// One JSON object a line on stdout for whatever happens
+    /// Print events as JSON on stdout, one object per line
     #[arg(long, help_heading = "Output")]
     pub json: bool,
-    /// Plain lines, no progress bars
+    /// Print plain lines instead of progress bars
     #[arg(long, help_heading = "Output")]
     pub no_progress: bool,
 }
 
-/// What is written down of a run.
+/// Where a run is logged.
 #[derive(Debug, Clone, Default, Args)]
 pub struct LogTo {
-    /// Write down all that happens as well, each line with its time; folders are made
-    #[arg(long, value_name = "FILE", help_heading = "Records")]
+    /// Also log all events to FILE, with timestamps; missing directories are created
+    #[arg(long, value_name = "FILE", help_heading = "Logging")]
     pub log_file: Option<PathBuf>,
-    /// How that is written
-    #[arg(long, value_name = "FORMAT", value_enum, help_heading = "Records")]
+    /// Format of the log file
+    #[arg(long, value_name = "FORMAT", value_enum, help_heading = "Logging")]
     pub log_format: Option<LogFormat>,
 }

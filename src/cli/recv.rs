@@ -8,32 +8,32 @@ use super::value;
 
 /// `zfsync recv`.
 #[derive(Debug, Args)]
-#[command(after_help = "A line of authorized_keys for a key that can only add to one tree:
+#[command(after_help = "A line in authorized_keys for a key that can only receive below one dataset:
   restrict,command=\"zfsync recv --stdio --root pool/backup\" ssh-ed25519 AAAA...")]
 pub struct Recv {
     /// Speak the protocol on stdin and stdout
     #[arg(long, required = true)]
     pub stdio: bool,
-    /// Touch only DATASET and those below it; can be given several times
+    /// Access only DATASET and the datasets below it; can be given several times
     #[arg(long, value_name = "DATASET")]
     pub root: Vec<DatasetName>,
-    /// What a sender may ask for beside receiving; nothing by default, so that no snapshot and no dataset can be lost
+    /// What a sender may request besides receiving; by default nothing, so that no snapshot or dataset can be lost
     #[arg(long, value_delimiter = ',', value_name = "WHAT", value_parser = value::allow())]
     pub allow: Vec<Allow>,
 }
 
 /// `zfsync send`.
 #[derive(Debug, Args)]
-#[command(after_help = "A line of authorized_keys for a key that can only read one tree:
+#[command(after_help = "A line in authorized_keys for a key that can only send one tree:
   restrict,command=\"zfsync send --stdio --root tank/data\" ssh-ed25519 AAAA...")]
 pub struct Send {
     /// Speak the protocol on stdin and stdout
     #[arg(long, required = true)]
     pub stdio: bool,
-    /// Send, and tell of, only DATASET and those below it; can be given several times
+    /// Send and list only DATASET and the datasets below it; can be given several times
     #[arg(long, value_name = "DATASET")]
     pub root: Vec<DatasetName>,
-    /// What may be asked for beside streams and zfsync's own bookmarks and user properties; nothing by default
+    /// What a receiver may request besides streams and zfsync's own bookmarks and user properties; by default nothing
     #[arg(long, value_delimiter = ',', value_name = "WHAT", value_parser = value::allow_of_a_source())]
     pub allow: Vec<Allow>,
 }

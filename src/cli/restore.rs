@@ -9,40 +9,40 @@ use zfs::Volmode;
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 #[command(after_help = "Examples:
-  zfsync restore pool/data alpha:tank/data-restored             all of the copy, to the host that has lost it
-  zfsync restore pool/data@241103-010000_H tank/data-old        as it was then, into another pool of this machine
-  zfsync restore backup:pool/data tank/data-restored            from the host that has the copy, to this one
-  zfsync restore -n --include home pool/data alpha:tank/new     only shows what would be done
+  zfsync restore pool/data alpha:tank/data-restored             the whole copy, to the host that lost the original
+  zfsync restore pool/data@241103-010000_H tank/data-old        its state at a snapshot, to another pool on this machine
+  zfsync restore backup:pool/data tank/data-restored            from the host with the copy, to this machine
+  zfsync restore -n --include home pool/data alpha:tank/new     show what would be done
 
-NEW must not exist. What arrives is writable, has its device nodes, and is mounted by 'zfs mount -a' or \
-at the next boot; not by this command. Copies that were set aside (NAME.zfsync-DATE) are left out. docs/restore.md tells the whole story.
+NEW must not exist. Restored datasets are writable and volumes have their device nodes. They stay unmounted until 'zfs mount -a' \
+or the next boot. Copies that were set aside (NAME.zfsync-DATE) are not restored. See docs/restore.md.
 
-Exit codes: as of zfsync push.")]
+Exit codes are those of zfsync push.")]
 pub struct Restore {
-    /// The copy, with all below it: DATASET on this machine, or [USER@]HOST:DATASET; with @SNAPSHOT as it was then
+    /// The copy, with all datasets below it: DATASET on this machine, or [USER@]HOST:DATASET; with @SNAPSHOT, its state at that snapshot
     #[arg(value_name = "COPY[@SNAPSHOT]")]
     pub copy: String,
-    /// Where to: [USER@]HOST:DATASET, or DATASET on this machine; it is made
+    /// The dataset to create: [USER@]HOST:DATASET, or DATASET on this machine
     #[arg(value_name = "NEW")]
     pub new: String,
 
     /// Which datasets.
     #[command(flatten)]
     pub selection: Selection,
-    /// Bring only one snapshot of each dataset: the newest, or that of COPY@SNAPSHOT
+    /// Restore only one snapshot of each dataset: the newest, or that of COPY@SNAPSHOT
     #[arg(long, help_heading = "Selection")]
     pub newest_only: bool,
 
-    /// Go on with a restore that was cut, or bring what NEW lacks; nothing that is there is overwritten
+    /// Continue an interrupted restore, or add what NEW lacks; nothing that exists is overwritten
     #[arg(long, help_heading = "Transfer")]
     pub into_existing: bool,
-    /// Send encrypted datasets decrypted (their keys must be loaded); by default they stay encrypted (raw)
+    /// Send encrypted datasets decrypted (their keys must be loaded); by default they are sent raw and stay encrypted
     #[arg(long, help_heading = "Transfer")]
     pub decrypt: bool,
     /// Show the plan with estimated sizes and change nothing
     #[arg(short = 'n', long, help_heading = "Transfer")]
     pub dry_run: bool,
-    /// Streams at the same time
+    /// Number of streams to send at the same time
     #[arg(short = 'j', long, value_name = "N", default_value_t = 4, value_parser = count_parser(), help_heading = "Transfer")]
     pub channels: u16,
     /// Faults.

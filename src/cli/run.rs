@@ -9,7 +9,8 @@ use super::duration;
 
 /// The same above zero.
 fn some_duration(text: &str) -> Result<Duration, String> {
-    duration(text).and_then(|time| if time.is_zero() { Err("0 leaves no time at all".into()) } else { Ok(time) })
+    duration(text)
+        .and_then(|time| if time.is_zero() { Err("the time must be greater than 0".into()) } else { Ok(time) })
 }
 
 /// Where `run` finds its jobs.
@@ -18,22 +19,24 @@ pub(crate) const DEFAULT_CONFIG: &str = "/etc/zfsync.toml";
 /// `zfsync run`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  zfsync run                               all jobs of /etc/zfsync.toml, one after the other
-  zfsync run --job-timeout 6h data mail    two of them
+  zfsync run                               run all jobs of /etc/zfsync.toml, one after the other
+  zfsync run --job-timeout 6h data mail    run two of them
 
-Says nothing unless something is wrong; then one report for each such job on stderr. Exit codes: 0 all is well, 1 some job \
-failed or took too long, 2 usage error, or the file is wrong, 4 another run has a target, and nothing failed, 130/143 interrupted.")]
+Prints nothing on success, and one report on stderr for each job that fails.
+
+Exit codes: 0 success, 1 a job failed or took too long, 2 usage error, or the configuration file is invalid, 3 the only job could \
+not start, 4 another run holds the lock of a target, and nothing failed, 130/143 interrupted.")]
 pub struct Run {
-    /// The jobs, by their names in the file; all of them without this
+    /// Names of jobs in the configuration file; by default all of them
     #[arg(value_name = "JOB")]
     pub jobs: Vec<String>,
-    /// The file
+    /// The configuration file
     #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     pub config: PathBuf,
-    /// Stop a job that takes longer; wins over the file
+    /// Stop a job that takes longer; overrides the configuration file
     #[arg(long, value_name = "TIME", value_parser = some_duration)]
     pub job_timeout: Option<Duration>,
-    /// Report what went well too
+    /// Also report what succeeded
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
 }
@@ -41,13 +44,13 @@ pub struct Run {
 /// `zfsync check-config`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Changes nothing, and asks neither zfs nor any target. Exit codes: 0 the file is fine, 2 it is not."
+    after_help = "Changes nothing, runs no zfs command and connects to no host. Exit codes: 0 the file is valid, 2 it is not."
 )]
 pub struct CheckConfig {
-    /// The jobs to tell of; all of them without this
+    /// Names of jobs to show; by default all of them
     #[arg(value_name = "JOB")]
     pub jobs: Vec<String>,
-    /// The file
+    /// The configuration file
     #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     pub config: PathBuf,
 }

@@ -19,8 +19,8 @@ pub fn allow_of_a_source() -> impl TypedValueParser<Value = Allow> {
 /// What becomes of volumes that are received anew.
 pub fn volmode() -> impl TypedValueParser<Value = Volmode> {
     words([
-        (Volmode::None, "none", "No device node, so that nothing on the host reads what is in it"),
-        (Volmode::Inherit, "inherit", "As the dataset above it says"),
+        (Volmode::None, "none", "No device nodes, so that nothing on the host reads the content of the volume"),
+        (Volmode::Inherit, "inherit", "Inherit the property from the parent dataset"),
     ])
 }
 
@@ -29,7 +29,7 @@ fn words<T: Copy + Send + Sync + 'static, const N: usize>(
 ) -> impl TypedValueParser<Value = T> {
     let values = all.map(|(_, word, about)| PossibleValue::new(word).help(about));
     PossibleValuesParser::new(values).try_map(move |said| {
-        all.iter().find(|(_, word, _)| *word == said).map(|(value, ..)| *value).ok_or("not one of the words")
+        all.iter().find(|(_, word, _)| *word == said).map(|(value, ..)| *value).ok_or("not one of the possible values")
     })
 }
 
@@ -37,15 +37,15 @@ fn about(allow: Allow) -> &'static str {
     match allow {
         Allow::Snapshot => "Take snapshots",
         Allow::Rollback => "Roll a dataset back to a snapshot",
-        Allow::Rename => "Rename a dataset that is in the way",
+        Allow::Rename => "Rename datasets",
         Allow::Destroy => "Destroy snapshots and datasets",
         Allow::Volmode => "Let received volumes have device nodes (--volmode inherit)",
         Allow::Packages => {
-            "Hand a package of several snapshots to one zfs receive: faster, and only for a sender that is trusted with all of the pool"
+            "Pass a package of several snapshots to one zfs receive; faster, but only for a sender that is trusted with the whole pool"
         }
-        Allow::Unencrypted => "Store what arrives unencrypted below an encrypted dataset (--allow-unencrypted)",
-        Allow::Mountable => "Let received datasets be writable and mountable (zfsync restore)",
-        Allow::Verify => "Read snapshots and tell checksums of what they hold (zfsync verify --content)",
+        Allow::Unencrypted => "Receive unencrypted datasets below an encrypted one (--allow-unencrypted)",
+        Allow::Mountable => "Make received datasets writable and mountable (zfsync restore)",
+        Allow::Verify => "Read snapshots and return checksums of their content (zfsync verify --content)",
         Allow::Rekey => {
             "Let a raw increment replace the wrapped encryption key of a copy (zfs change-key on the source)"
         }

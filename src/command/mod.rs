@@ -14,6 +14,7 @@ mod run;
 mod snapshot;
 mod status;
 mod targets;
+mod usage;
 mod verify;
 
 pub use outcome::Outcome;

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
+use super::usage::Usage;
 use crate::error::{Exit, StartError};
 use crate::format::sanitise;
 use crate::report::output;
@@ -24,7 +25,7 @@ enum Said {
     /// To stderr, like a view: it is waited for as long as somebody reads.
     List(String, Care),
     /// The help, or what is wrong with the command line.
-    Usage(clap::Error),
+    Usage(Usage),
 }
 
 /// What it means that something can't be written.
@@ -55,11 +56,12 @@ impl Outcome {
         outcome
     }
 
-    /// The command line is none, or asks for help.
+    /// The command line is none, or asks for help; `words` are its arguments.
     #[must_use]
-    pub fn usage(error: clap::Error) -> Self {
-        let exit = if error.use_stderr() { Exit::Usage } else { Exit::InSync };
-        Self { said: vec![Said::Usage(error)], ..Self::new(exit) }
+    pub fn usage(error: clap::Error, words: &[String]) -> Self {
+        let usage = Usage::new(error, words);
+        let exit = if usage.is_error() { Exit::Usage } else { Exit::InSync };
+        Self { said: vec![Said::Usage(usage)], ..Self::new(exit) }
     }
 
     /// A view for stdout.
@@ -128,7 +130,8 @@ impl Outcome {
                 Said::View(view, care) => care.of(show(view, self.events))?,
                 Said::List(lines, care) => care.of(behind_all(|| io::stderr().write_all(lines.as_bytes())))?,
                 Said::Words(words) => say(&words),
-                Said::Usage(error) => say_usage(&error),
+                Said::Usage(usage) if usage.is_error() => say(&usage.text(io::stderr().is_terminal())),
+                Said::Usage(usage) => usage.print(),
             }
         }
         if self.events {
@@ -163,19 +166,6 @@ fn complaint(error: &str) -> String {
 fn say(words: &str) {
     // A closed stderr is no reason for another exit code.
     let _ = output::stderr().write_all(words.as_bytes());
-}
-
-fn say_usage(error: &clap::Error) {
-    if !error.use_stderr() {
-        // A closed stdout is no reason to complain about help.
-        let _ = error.print();
-        return;
-    }
-    let look = error.render();
-    let look = if io::stderr().is_terminal() { look.ansi().to_string() } else { look.to_string() };
-    // As all other errors begin; but `zfsync` alone is answered by its help.
-    let is_help = error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-    say(&format!("{}{look}", if is_help { "" } else { "zfsync: " }));
 }
 
 fn show(view: View, events: bool) -> io::Result<()> {

@@ -138,12 +138,14 @@ impl CronJob {
         let mut branches: Vec<Branch> = Vec::new();
         for source in &wish.sources {
             if let Some(other) = branches.iter().find(|other| overlap(&other.source, source)) {
-                let words = format!("the sources {} and {source} overlap: each is sent with all below", other.source);
+                let words =
+                    format!("the sources {} and {source} overlap: each includes all datasets below it", other.source);
                 return Err(StartError::Usage(words));
             }
             let branch = Branch::new(&wish, source)?;
             if branches.iter().flat_map(|other| &other.targets).any(|other| branch.has(&other.ends.target)) {
-                let words = format!("two sources have the last name of {source}, and so the same targets");
+                let words =
+                    format!("two sources end in the same component as {source}, and would have the same targets");
                 return Err(StartError::Usage(words));
             }
             branches.push(branch);
@@ -227,7 +229,7 @@ impl Branch {
             super::ends::allow(&mut both, ways.target, &allow, wish.trust_source)?;
             let push = wish.push(both, filter.clone());
             if branch.has(&push.ends.target) {
-                return Err(StartError::Usage(format!("the target {target} is there twice")));
+                return Err(StartError::Usage(format!("the target {target} is listed twice")));
             }
             branch.targets.push(push);
             if let Some(rules) = &wish.keep_targets {

@@ -11,11 +11,16 @@ use zfs::name::{DatasetName, NameError};
 
 /// SOURCE, here or there. A pool with a colon in its name can't be told from a host, as in TARGET.
 pub(super) fn location(text: &str) -> Result<Target, StartError> {
-    text.parse::<Target>().map_err(|error| match error {
+    text.parse::<Target>().map_err(|error| no_location(text, error))
+}
+
+/// Without a `/` behind the `@` it is a pool's snapshot rather than a host.
+fn no_location(text: &str, error: TargetError) -> StartError {
+    match error {
         TargetError::Name(error) => StartError::Source(error),
-        TargetError::NoColon(_) => StartError::Source(NameError::IsSnapshot(text.to_owned())),
+        TargetError::NoColon(_) if !text.contains('/') => StartError::Source(NameError::IsSnapshot(text.to_owned())),
         error => StartError::SourceLocation(error),
-    })
+    }
 }
 
 /// What the user says of the ways to the two ends.
@@ -49,8 +54,8 @@ fn one_host_only(args: &cli::Ssh) -> Result<(), StartError> {
     match said.iter().find(|(_, said)| *said) {
         None => Ok(()),
         Some((option, _)) => Err(StartError::Usage(format!(
-            "{option} with SOURCE and TARGET on other hosts: nobody can tell which of them is meant; say it in ssh_config (Host, Port, \
-             IdentityFile), or in a file of your own with -F"
+            "{option} is ambiguous with SOURCE and TARGET on two other hosts: set Port and IdentityFile for each Host in ssh_config(5), or in \
+             a file of its own with -F"
         ))),
     }
 }
@@ -95,9 +100,8 @@ pub(super) fn ends(
 pub(super) fn source(text: &str) -> Result<DatasetName, StartError> {
     match text.parse::<Target>() {
         Ok(Target { host: None, dataset }) => Ok(dataset),
-        Err(TargetError::Name(error)) => Err(StartError::Source(error)),
-        Err(TargetError::NoColon(_)) => Err(StartError::Source(NameError::IsSnapshot(text.to_owned()))),
-        Ok(_) | Err(_) => Err(StartError::RemoteSource(text.to_owned())),
+        Ok(_) => Err(StartError::RemoteSource(text.to_owned())),
+        Err(error) => Err(no_location(text, error)),
     }
 }
 

@@ -142,7 +142,7 @@ impl<'de> Deserialize<'de> for Channels {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match u16::deserialize(deserializer)? {
             number @ 1..=64 => Ok(Self(number)),
-            number => Err(D::Error::custom(format!("{number} is not within 1 and 64"))),
+            number => Err(D::Error::custom(format!("{number} is not in the range from 1 to 64"))),
         }
     }
 }

@@ -56,11 +56,11 @@ impl FromStr for HookCommand {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let words = shell_words::split(text).map_err(|error| format!("{text:?} is no command: {error}"))?;
+        let words = shell_words::split(text).map_err(|error| format!("{text:?} is not a valid command: {error}"))?;
         if let Some(operator) = unquoted_operator(text) {
             return Err(format!(
-                "{text:?} has {operator} outside of quotes, and hooks are run without a shell: to have one, write \
-                 {{ command = {text:?}, shell = true }}; as an argument, quote it or write a list ([\"program\", \"argument\"])"
+                "{text:?} has {operator} outside of quotes, but hooks are run without a shell: to use one, write \
+                 {{ command = {text:?}, shell = true }}; to pass it as an argument, quote it or write a list ([\"program\", \"argument\"])"
             ));
         }
         Self::of(words)
@@ -73,7 +73,7 @@ impl HookCommand {
             return Err("the command is empty".into());
         }
         if words.iter().any(|word| word.contains('\0')) {
-            return Err("a command has no NUL in it".into());
+            return Err("a command can't contain a NUL character".into());
         }
         let args = words.split_off(1);
         Ok(Self { program: words.concat(), args })

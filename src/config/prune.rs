@@ -56,24 +56,27 @@ impl PruneJob {
         let host = elsewhere.as_ref().and_then(|source| source.host.clone());
         if let Some(elsewhere) = elsewhere {
             if !sources.is_empty() {
-                return Err(usage(
-                    "--source names the source: a DATASET of this machine beside it would be another one",
-                ));
+                return Err(usage("give either --source or a DATASET on this machine, not both"));
             }
             sources.push(elsewhere.dataset);
         }
         let origin = link_to_source(host.clone(), &args.ssh, &[Allow::Destroy], !args.talk.quiet)?;
         let [first, others @ ..] = &sources[..] else {
-            return Err(usage(
-                "name the dataset of this machine too: without it nobody knows which snapshots of a target are needed",
-            ));
+            let target = targets.first().map_or("TARGET", |target| target.as_str());
+            return Err(StartError::Usage(format!(
+                "{target} is a target without its source: name the source first (zfsync prune ... DATASET {target}), so that what the \
+                 target still needs is known; if {target} is to be pruned as a source, use --source {target}"
+            )));
         };
         if !targets.is_empty() && !others.is_empty() {
-            return Err(usage("with targets there can be one DATASET of this machine: it is the source of them all"));
+            return Err(usage("with targets, give a single DATASET on this machine: the source of all of them"));
         }
         let rules = Rules { last: args.keep_last, classes: args.keep_class.clone(), periods: args.keep.clone() };
         if rules.is_empty() {
-            return Err(usage("there is no rule, and so everything would go: --keep, --keep-last or --keep-class"));
+            return Err(usage(
+                "no retention rule given: use at least one of --keep, --keep-last and --keep-class (without one, every snapshot that is \
+                 not protected would be destroyed)",
+            ));
         }
         let naming = naming(&args.naming);
         let zone = args.time_zone.as_ref().map_or(&naming.zone, Zone::zone).clone();

@@ -77,18 +77,19 @@ pub fn read(path: &Path) -> Result<Vec<CronJob>, StartError> {
     let failed =
         |words: String| StartError::File(vec![FileError { path: path.to_owned(), line: None, job: None, words }]);
     let mut bytes = Vec::new();
-    let cant = |error: std::io::Error| failed(format!("can't read it: {error}"));
+    let cant = |error: std::io::Error| failed(format!("can't read the file: {error}"));
     let file = std::fs::File::open(path).map_err(cant)?;
     (&file).take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(cant)?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(failed("it is longer than 1 MiB: this can't be meant".into()));
+        return Err(failed("the file is larger than 1 MiB, which is the limit".into()));
     }
-    let text = String::from_utf8(bytes).map_err(|error| failed(format!("it is not UTF-8: {}", error.utf8_error())))?;
+    let text =
+        String::from_utf8(bytes).map_err(|error| failed(format!("the file is not UTF-8: {}", error.utf8_error())))?;
     let jobs = parse(path, &text).map_err(StartError::File)?;
     if let Some(job) = jobs.iter().find(|job| runs_commands(job))
         && let Some(why) = trust::distrusted(path, &file).map_err(cant)?
     {
-        return Err(failed(format!("job {} runs commands, and {why}", job.label())));
+        return Err(failed(format!("job {} runs commands, but {why}", job.label())));
     }
     Ok(jobs)
 }
@@ -108,7 +109,7 @@ fn parse(path: &Path, text: &str) -> Result<Vec<CronJob>, Vec<FileError>> {
     let mut tables: Vec<_> = file.job.into_iter().collect();
     tables.sort_by_key(|(name, _)| name.span().start);
     if tables.is_empty() {
-        return Err(vec![source.error(None, None, "there is no job in it: write [job.NAME]".into())]);
+        return Err(vec![source.error(None, None, "no job is defined: add a table [job.NAME]".into())]);
     }
     let (mut jobs, mut errors): (Vec<CronJob>, Vec<FileError>) = (Vec::new(), Vec::new());
     for (name, table) in tables {
@@ -130,7 +131,7 @@ fn no_clash(jobs: &[CronJob], new: &CronJob) -> Result<(), String> {
                 others.any(|other| other.targets.iter().any(|push| push.ends.target.same_place(target)))
             });
             if let Some(other) = other {
-                return Err(format!("job {} has the same target {target} for another source", other.label()));
+                return Err(format!("job {} already has the target {target}, for another source", other.label()));
             }
         }
     }
@@ -141,7 +142,10 @@ fn no_clash(jobs: &[CronJob], new: &CronJob) -> Result<(), String> {
 fn job(name: &str, table: Table) -> Result<CronJob, String> {
     let plain = |ch: char| ch.is_ascii_alphanumeric() || matches!(ch, '-' | '_' | '.');
     if !name.chars().all(plain) || !name.starts_with(|ch: char| ch.is_ascii_alphanumeric()) {
-        return Err("the name of a job consists of letters, digits, '-', '_' and '.'".into());
+        return Err(
+            "a job's name may only have letters, digits, '-', '_' and '.', and must start with a letter or digit"
+                .into(),
+        );
     }
     let hooks = hooks(&table)?;
     let limit = positive("job-timeout", table.job_timeout.map(|time| time.0))?;
@@ -154,15 +158,15 @@ fn job(name: &str, table: Table) -> Result<CronJob, String> {
 
 fn wish(table: Table) -> Result<Wish, String> {
     let (sources, below) = match (table.source, table.sources) {
-        (Some(_), Some(_)) => return Err("source and sources: one of them is enough".into()),
-        (None, None) => return Err("there is no source".into()),
+        (Some(_), Some(_)) => return Err("give either source or sources, not both".into()),
+        (None, None) => return Err("source is missing".into()),
         (Some(source), None) => (vec![source.0], false),
         (None, Some(sources)) if sources.is_empty() => return Err("sources is empty".into()),
         (None, Some(sources)) => (sources.into_iter().map(|source| source.0).collect(), true),
     };
     let host = sources.first().and_then(|first: &Target| first.host.clone());
     if sources.iter().any(|source| source.host != host) {
-        return Err("the sources of a job must be on one host: write a job for each".into());
+        return Err("all sources of a job must be on the same host: use a job for each host".into());
     }
     let sources = sources.into_iter().map(|source| source.dataset).collect();
     let snapshot = table.snapshot;
@@ -228,7 +232,10 @@ fn rules(key: &str, keep: Keep) -> Result<Rules, String> {
     let Keep { classes, last, grid } = keep;
     let rules = Rules { last, classes: classes.map(|text| text.0), periods: grid.map(|text| text.0) };
     if rules.is_empty() {
-        return Err(format!("there is no rule in {key}, and so everything would go: classes, last or grid"));
+        return Err(format!(
+            "no retention rule in {key}: set at least one of classes, last and grid (without one, every snapshot that is not protected would \
+             be destroyed)"
+        ));
     }
     Ok(rules)
 }
@@ -247,7 +254,7 @@ fn hooks(table: &Table) -> Result<Hooks, String> {
 
 fn positive(key: &str, time: Option<Duration>) -> Result<Option<Duration>, String> {
     if time.is_some_and(|time| time.is_zero()) {
-        return Err(format!("{key} 0 leaves no time at all"));
+        return Err(format!("{key} must be greater than 0"));
     }
     Ok(time)
 }

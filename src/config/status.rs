@@ -39,10 +39,10 @@ impl StatusJob {
         let usage = |words: &str| StartError::Usage(words.to_owned());
         let limits = Limits { warn: args.warn, crit: args.crit };
         if matches!(limits, Limits { warn: Some(warn), crit: Some(crit) } if warn > crit) {
-            return Err(usage("--warn is later than --crit: it would never be told"));
+            return Err(usage("--warn is greater than --crit, so there would never be a warning"));
         }
         if args.timeout.is_zero() {
-            return Err(usage("--timeout 0 leaves a target no time to answer"));
+            return Err(usage("--timeout must be greater than 0"));
         }
         match &args.targets[..] {
             // No job has such a name.
@@ -50,7 +50,7 @@ impl StatusJob {
                 Err(usage("TARGET is missing: zfsync status SOURCE TARGET..., or zfsync status JOB"))
             }
             [] => Self::of_file(args, limits),
-            _ if args.config.is_some() => Err(usage("--config goes with a JOB, and not with SOURCE and TARGET")),
+            _ if args.config.is_some() => Err(usage("--config is for a JOB, not for SOURCE and TARGET")),
             _ => Ok(vec![Self::named(args, limits)?]),
         }
     }
@@ -59,7 +59,7 @@ impl StatusJob {
         let source = location(&args.source)?;
         let mut seen = HashSet::new();
         if let Some(twice) = args.targets.iter().find(|target| !seen.insert(target.as_str())) {
-            return Err(StartError::Usage(format!("TARGET {twice} is named twice")));
+            return Err(StartError::Usage(format!("TARGET {twice} is given twice")));
         }
         // Questions of several connections, or beside what a program reads, could not be told apart.
         let may_ask = args.targets.len() == 1 && !args.json && !args.prometheus;
@@ -81,14 +81,14 @@ impl StatusJob {
 
     fn of_file(args: &cli::Status, limits: Limits) -> Result<Vec<Self>, StartError> {
         if args.selection != cli::Selection::default() || args.ssh != cli::Ssh::default() {
-            let words = "with a JOB the file tells which datasets there are and how to get to the targets: name it alone, \
-                         or SOURCE and TARGET";
+            let words = "with a JOB, the configuration file defines the datasets and ssh options: leave out the other options, or give \
+                         SOURCE and TARGET";
             return Err(StartError::Usage(words.into()));
         }
         let config = args.config.clone().unwrap_or_else(|| cli::DEFAULT_CONFIG.into());
         if args.config.is_none() && !config.exists() {
             let words = format!(
-                "{:?} alone is a job, and there is no {}: name SOURCE and TARGET, or the file (--config)",
+                "{:?} without a TARGET is a job, but {} does not exist: give SOURCE and TARGET, or the configuration file (--config)",
                 args.source,
                 config.display()
             );
@@ -98,7 +98,10 @@ impl StatusJob {
         let branches = jobs.into_iter().flat_map(|job| job.branches).filter(|branch| !branch.targets.is_empty());
         let all: Vec<Self> = branches.filter_map(|branch| Self::of_branch(args, limits, branch)).collect();
         if all.is_empty() {
-            return Err(StartError::Usage(format!("job {} has no targets: there is nothing to compare", args.source)));
+            return Err(StartError::Usage(format!(
+                "job {} has no targets, so there is nothing to compare",
+                args.source
+            )));
         }
         Ok(all)
     }
@@ -178,14 +181,14 @@ source = 'p/none'
         for (words, why) in [
             ("dta", "no job \"dta\": did you mean \"data\"?"),
             ("none", "has no targets"),
-            ("-p 22 data", "the file tells"),
-            ("--exclude x data", "the file tells"),
-            ("p/a b:q/a", "--config goes with a JOB"),
+            ("-p 22 data", "the configuration file defines"),
+            ("--exclude x data", "the configuration file defines"),
+            ("p/a b:q/a", "--config is for a JOB"),
         ] {
             let error = of(words).unwrap_err();
             assert!(error.contains(why), "{words}: {error}");
         }
-        assert!(all("--config /nonexistent/z data").unwrap_err().contains("can't read it"));
+        assert!(all("--config /nonexistent/z data").unwrap_err().contains("can't read the file"));
     }
 
     #[test]
@@ -207,11 +210,11 @@ source = 'p/none'
             ("b:q", "TARGET is missing"),
             ("p/a p/a/b", "overlap"),
             ("b:p/a@s q/a", "is a snapshot"),
-            ("-p 22 b:p/a c:q/a", "-p with SOURCE and TARGET on other hosts"),
-            ("p/a b:q b:q", "named twice"),
-            ("--warn 2d --crit 1d p/a b:q", "--warn is later"),
-            ("--timeout 0 p/a b:q", "--timeout 0"),
-            ("--warn 2w p/a b:q", "a time is a number"),
+            ("-p 22 b:p/a c:q/a", "-p is ambiguous"),
+            ("p/a b:q b:q", "given twice"),
+            ("--warn 2d --crit 1d p/a b:q", "--warn is greater"),
+            ("--timeout 0 p/a b:q", "--timeout must be"),
+            ("--warn 2w p/a b:q", "expected a number followed by s, m, h or d"),
             ("--json --prometheus p/a b:q", "cannot be used with"),
             ("-v --json p/a b:q", "cannot be used with"),
         ] {

@@ -14,17 +14,17 @@ const STICKY: u32 = 0o1000;
 pub(super) fn distrusted(path: &Path, file: &File) -> io::Result<Option<String>> {
     let found = file.metadata()?;
     if !ours(&found) {
-        return Ok(Some(format!("it belongs to another user (uid {}): chown it", found.uid())));
+        return Ok(Some(format!("the file belongs to another user (uid {}): use chown", found.uid())));
     }
     if found.permissions().mode() & OTHERS != 0 {
-        return Ok(Some("others can write it: chmod go-w".into()));
+        return Ok(Some("other users can write the file: use chmod go-w".into()));
     }
     // Where the name is, and where a link leads to.
     for directory in [directory_of(path), directory_of(&path.canonicalize()?)] {
         let found = directory.metadata()?;
         let mode = found.permissions().mode();
         if !ours(&found) || (mode & OTHERS != 0 && mode & STICKY == 0) {
-            return Ok(Some(format!("others can write its directory {}: chmod go-w", directory.display())));
+            return Ok(Some(format!("other users can write its directory {}: use chmod go-w", directory.display())));
         }
     }
     Ok(None)

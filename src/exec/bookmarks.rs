@@ -315,8 +315,8 @@ impl BookmarkKeeper {
         drop(self.work);
         match tokio::time::timeout(patience, self.problems).await {
             Ok(Ok(problems)) => problems,
-            Ok(Err(_)) => vec!["the source's bookmarks could not be kept: their task has failed".into()],
-            Err(_) => vec![format!("zfs on {} has not made all bookmarks within {patience:?}", self.host)],
+            Ok(Err(_)) => vec!["the source's bookmarks could not be updated: an internal task failed".into()],
+            Err(_) => vec![format!("zfs on {} has not created all bookmarks within {patience:?}", self.host)],
         }
     }
 }
@@ -377,9 +377,9 @@ impl Keeper {
             self.failed.insert((bookmark.dataset.clone(), bookmark.name.clone()));
             // A snapshot that is gone by now is told by its step.
             if refusal != Refusal::Missing {
-                let advice = "grant it (zfs allow USER bookmark DATASET) or use --no-bookmark";
+                let advice = "delegate the permission (zfs allow USER bookmark DATASET) or use --no-bookmark";
                 self.problem("bookmark", &words, &format!(
-                    "the source gets no bookmark of what has arrived, so its newest common snapshot must stay; {advice}"
+                    "no bookmark of the received snapshot was created on the source, so the newest common snapshot must be kept; {advice}"
                 ));
             }
         }
@@ -405,7 +405,7 @@ impl Keeper {
                 self.problem(
                     "destroy",
                     &words,
-                    "older bookmarks of ours stay on the source; grant destroy there or use --no-bookmark",
+                    "older bookmarks of zfsync are kept on the source; delegate the destroy permission there or use --no-bookmark",
                 );
             }
         }

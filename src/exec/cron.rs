@@ -25,7 +25,7 @@ use crate::state::results;
 use zfs::lock::{self, Lock, LockError};
 use zfs::name::DatasetName;
 
-/// So long another run's snapshot or thinning of the same source is waited for: both are short.
+/// So long another run's snapshot or pruning of the same source is waited for: both are short.
 const PATIENCE: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_millis(200);
 
@@ -264,7 +264,7 @@ fn note_not_tried(branch: &Branch, exit: Exit, why: &str, log: Option<&LogFile>)
     for push in branch.targets.iter().filter(|_| exit != Exit::Locked) {
         let Some(dir) = &push.state_dir else { continue };
         if let (Err(error), Some(log)) = (results::not_tried(dir, &push.ends, exit, why), log) {
-            log.note(&push.ends.target.to_string(), &format!("can't keep the result in the state folder: {error}"));
+            log.note(&push.ends.target.to_string(), &format!("can't save the result in the state directory: {error}"));
         }
     }
 }
@@ -324,7 +324,7 @@ async fn serve_all(
         match ended {
             Ok(part) => parts.push(part),
             Err(error) => {
-                let words = format!("a task failed: {error}");
+                let words = format!("an internal task failed: {error}");
                 parts.push((usize::MAX, vec![Part { label: "zfsync".into(), exit: Exit::Failed, words }]));
             }
         }
@@ -375,9 +375,9 @@ async fn thin_source(
         }
         // Whoever has it takes a snapshot, or is about to thin as well.
         Err(LockError::Held { holder, .. }) => Part {
-            label: format!("thinning {}", branch.source),
+            label: format!("pruning {}", branch.source),
             exit: Exit::InSync,
-            words: format!("left to the run that has the source: {holder}"),
+            words: format!("skipped: another run is working on the source: {holder}"),
         },
         Err(LockError::Io { path, error }) => {
             Part::of_pruned(branch.source.as_str(), Err(StartError::Lock { path, error }))

@@ -154,7 +154,7 @@ fn cleared_rows(job: &PushJob, cleared: &Cleared) -> Vec<PlanRow> {
     rows.extend(names.map(|name| destroyed(name, "snapshots")));
     let goes: HashSet<String> = rows.iter().map(|row| row.target.clone()).collect();
     let waiting = missing.datasets.iter().map(|doomed| doomed.dataset.to_string()).chain(missing.undated());
-    let note = format!("goes when it has been missing for {} (--grace)", duration(job.missing.grace));
+    let note = format!("destroyed once it has been missing for {} (--grace)", duration(job.missing.grace));
     let waiting = waiting.filter(|name| !goes.contains(name));
     rows.extend(waiting.map(|name| row(name, PlanAction::Waits, Some(note.clone()))));
     rows.extend(missing.stay.iter().map(|(name, why)| row(name.to_string(), PlanAction::Stays, Some(why.to_string()))));

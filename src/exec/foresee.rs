@@ -50,7 +50,7 @@ pub async fn what_stays(receiver: &mut Receiver<'_>, cleared: &mut Cleared) -> R
 pub fn lock_notice(target: &End, outlook: &Outlook) -> Option<Event> {
     let holder = outlook.locked.as_ref()?;
     let text = format!(
-        "another run has {} on {} right now: {holder}; a run would fail as long as it lasts, and what it changes isn't shown here",
+        "another run is working on {} on {}: {holder}; until it finishes, a run would fail, and its changes aren't shown here",
         target.dataset,
         target.link.name()
     );
@@ -61,7 +61,7 @@ pub fn lock_notice(target: &End, outlook: &Outlook) -> Option<Event> {
 pub fn space_notice(target: &End, outlook: &Outlook, sent: u64) -> Option<Event> {
     let available = outlook.available.filter(|available| sent > *available)?;
     let text = format!(
-        "{} are to be sent, and {} has room for {} on {} (zfs get available,quota): it may run out of space",
+        "{} are to be sent, but {} has {} available on {} (zfs get available,quota): it may run out of space",
         bytes(sent),
         target.dataset,
         bytes(available),

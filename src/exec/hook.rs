@@ -26,7 +26,7 @@ pub type Env = Vec<(&'static str, Option<String>)>;
 pub async fn run(hook: &HookCommand, env: Env, timeout: Duration, stop: Option<&Stop>) -> Result<String, String> {
     let (hook, stop) = (hook.clone(), stop.cloned());
     let work = move || run_here(&hook, &env, timeout, stop.as_ref());
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(format!("a task failed: {error}")))
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(format!("an internal task failed: {error}")))
 }
 
 fn run_here(

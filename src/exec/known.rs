@@ -127,7 +127,7 @@ async fn find(job: &ForgetJob, sender: &Endpoint) -> Result<Option<Registered>, 
         [..] => {
             let ids: Vec<String> = found.iter().map(|one| one.id()).collect();
             Err(StartError::Usage(format!(
-                "{} is more than one target (zfsync targets {} shows them): name one by its ID: {}",
+                "{} stands for several targets (zfsync targets {} lists them): select one by its ID: {}",
                 job.target,
                 sender.full_name(&job.source),
                 ids.join(", ")

@@ -30,7 +30,7 @@ pub async fn take(ends: &Ends, run: u64, wait: Duration) -> Result<(Option<Lock>
             Err(error @ LockError::Io { .. }) => {
                 return Ok((
                     None,
-                    Some(format!("{error}: other runs on this machine are not kept away from this target")),
+                    Some(format!("{error}: other runs on this machine are not prevented from working on this target")),
                 ));
             }
         }

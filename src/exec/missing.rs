@@ -116,7 +116,7 @@ fn tell_renamed(negotiation: &Negotiation, reporter: &mut dyn Reporter, renamed:
     for guess in renamed {
         let Some((source, target)) = negotiation.names(guess.index) else { continue };
         let text = format!(
-            "it was renamed: the target has it as {}, and it is sent anew as {target} (--follow-renames renames it there instead)",
+            "it was renamed: the target has it as {}, and it is sent in full as {target} (--follow-renames renames it on the target instead)",
             guess.from
         );
         reporter.event(&Event::Notice { dataset: Some(source.to_string()), text });
@@ -155,7 +155,7 @@ async fn follow(
             open.ended(failure.as_ref());
             let text = match failure {
                 None => {
-                    let text = format!("{} is called {} on the target now, as at the source", one.from, one.to);
+                    let text = format!("{} was renamed to {} on the target, as on the source", one.from, one.to);
                     done.push(one);
                     text
                 }
@@ -210,7 +210,7 @@ pub async fn sweep(
         receiver.claimed().await?;
         if let Some(words) = receiver.unlocked.take() {
             let text =
-                format!("{}: {words}: other runs there are not kept away while this one destroys", receiver.host());
+                format!("{}: {words}: other runs there are not prevented from working on it at the same time", receiver.host());
             reporter.event(&Event::Notice { dataset: None, text });
         }
         let mut cleared = look(job, negotiation, &mut receiver, When::After, clocks).await?;
@@ -377,9 +377,7 @@ fn not_in_sync(missing: &Missing) -> Option<String> {
     let first = missing.not_in_sync.first()?;
     let more = missing.not_in_sync.len() - 1;
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    Some(format!(
-        "nothing that is missing at the source is destroyed on the target: {first}{more} not in sync by what the target has now"
-    ))
+    Some(format!("nothing that is missing on the source is destroyed on the target, as {first}{more} not in sync now"))
 }
 
 /// Brings the notes on the target up to date; whether that failed.
@@ -397,7 +395,10 @@ async fn keep_notes(
     notes.push((Note::MissingSince, Some(clocks.now().to_string()), due.noted.clone()));
     let failure = receiver.note(notes).await?;
     if let Some(failure) = &failure {
-        let text = format!("the target can't keep in mind what is missing at the source since when: {}", failure.words);
+        let text = format!(
+            "can't record on the target since when datasets or snapshots are missing on the source: {}",
+            failure.words
+        );
         reporter.event(&Event::Notice { dataset: None, text });
     }
     Ok(failure.is_some())

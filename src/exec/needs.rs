@@ -115,7 +115,8 @@ impl Named<'_> {
         let Some(asked) = &self.asked else {
             // Before the first run of this version there are but old tags; a target without any bookmark may need all.
             if self.tags.is_empty() {
-                let label = format!("{label} (not noted on {} yet, as a push does)", self.ends.source.dataset);
+                let label =
+                    format!("{label} (not yet recorded on {}; the next push does that)", self.ends.source.dataset);
                 return vec![Peer { label, tag: old.of(&target), has: Has::Bookmark }];
             }
             let peer = |tags: &Tags| Peer { label: label.clone(), tag: tags.of(&target), has: Has::Bookmark };

@@ -42,9 +42,9 @@ fn note(branch: &Branch) -> (String, String) {
 /// What `--delete-missing` destroys on the targets; it is the same for all of them.
 fn clears(missing: &MissingPolicy) -> Option<String> {
     let what = match (missing.datasets, missing.snapshots) {
-        (true, true) => "datasets and snapshots that it has no more",
-        (true, false) => "datasets that it has no more",
-        (false, true) => "snapshots that it has no more",
+        (true, true) => "datasets and snapshots that no longer exist there",
+        (true, false) => "datasets that no longer exist there",
+        (false, true) => "snapshots that no longer exist there",
         (false, false) => return None,
     };
     let grace = if missing.grace.is_zero() { "at once".into() } else { format!("after {}", duration(missing.grace)) };
@@ -68,20 +68,20 @@ fn text(branch: &Branch) -> String {
     let clears = branch.targets.first().and_then(|push| clears(&push.missing));
     let there = match (branch.thin_targets.first(), &clears) {
         (Some(thin), _) => rules_in_words(thin),
-        (None, Some(_)) => "all that arrives".to_owned(),
-        (None, None) => "all that arrives, for ever".to_owned(),
+        (None, Some(_)) => "all received snapshots".to_owned(),
+        (None, None) => "all received snapshots, forever".to_owned(),
     };
-    let mut lines = vec![format!("zfsync: cron keeps of {source}: {here}")];
+    let mut lines = vec![format!("zfsync: cron keeps these snapshots of {source}: {here}")];
     lines.extend(targets.iter().map(|target| format!("  on {target}: {there}")));
     if let Some(what) = clears {
-        lines.push(format!("  --delete-missing destroys on the targets what is missing in {source}: {what}"));
+        lines.push(format!("  --delete-missing destroys on the targets what is missing from {source}: {what}"));
     }
     if branch.thin_targets.is_empty() {
         lines.push(
-            "  To thin the targets too: --keep-targets 24h,7d,4w,12m, or --thin-targets for the same counts.".into(),
+            "  To prune the targets, too: --keep-targets 24h,7d,4w,12m, or --thin-targets for the same numbers.".into(),
         );
     }
-    lines.push("  This is said once, and again when it changes.".into());
+    lines.push("  This notice is printed once, and again after a change.".into());
     lines.join("\n")
 }
 
@@ -104,15 +104,15 @@ mod tests {
     fn both_sides_are_told() {
         assert_eq!(
             text(&branch(&[])),
-            "zfsync: cron keeps of tank/data: the newest 1 of class S, 4 of M, 3 of H and 2 of D (-s, -m, -h, -d)\n  \
-             on beta:b/data: all that arrives, for ever\n  \
-             on usb/data: all that arrives, for ever\n  \
-             To thin the targets too: --keep-targets 24h,7d,4w,12m, or --thin-targets for the same counts.\n  \
-             This is said once, and again when it changes."
+            "zfsync: cron keeps these snapshots of tank/data: the newest 1 of class S, 4 of M, 3 of H and 2 of D (-s, -m, -h, -d)\n  \
+             on beta:b/data: all received snapshots, forever\n  \
+             on usb/data: all received snapshots, forever\n  \
+             To prune the targets, too: --keep-targets 24h,7d,4w,12m, or --thin-targets for the same numbers.\n  \
+             This notice is printed once, and again after a change."
         );
         let thinned = text(&branch(&["-d", "14", "--thin-targets", "--keep-targets", "24h,12m"]));
         let there = "  on usb/data: the newest 1 of class S, 4 of M, 3 of H and 14 of D, the newest of each of 24 hours, 12 months \
-                     (UTC)\n  This is said once";
+                     (UTC)\n  This notice is printed once";
         assert!(thinned.contains(there), "{thinned}");
     }
 
@@ -122,7 +122,7 @@ mod tests {
         let words = text(&clears);
         assert!(!words.contains("for ever"), "{words}");
         assert!(
-            words.contains("--delete-missing destroys on the targets what is missing in tank/data: datasets and snapshots that it has no more, after "),
+            words.contains("--delete-missing destroys on the targets what is missing from tank/data: datasets and snapshots that no longer exist there, after "),
             "{words}"
         );
         assert_ne!(note(&clears), note(&branch(&[])));

@@ -48,15 +48,15 @@ impl Part {
         if words.is_empty() {
             let _ = write!(words, "took @{} of {}", taken.name, count(taken.datasets.len(), "dataset"));
             if !taken.unchanged.is_empty() {
-                let _ = write!(words, "; {} without changes left out", count(taken.unchanged.len(), "dataset"));
+                let _ = write!(words, "; skipped {} without changes", count(taken.unchanged.len(), "dataset"));
             }
         }
         Self { label: "snapshot".into(), exit, words }
     }
 
-    /// The thinning of something.
+    /// The pruning of something.
     pub fn of_pruned(label: &str, pruned: Result<Pruned, StartError>) -> Self {
-        let label = format!("thinning {label}");
+        let label = format!("pruning {label}");
         match pruned {
             Ok(pruned) => {
                 // Only what is wrong, where something is.
@@ -89,12 +89,12 @@ pub fn report_of(job: &CronJob, parts: &[Part], error: Option<&StartError>) -> R
     }
     if exit != Exit::InSync {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let _ = writeln!(text, "zfsync: {} on {host}: something went wrong", job.label());
+        let _ = writeln!(text, "zfsync: {} on {host}: some of the work failed", job.label());
     }
     for part in parts {
         let state = match part.exit {
             Exit::InSync => "fine",
-            Exit::Locked => "not served: another run has it",
+            Exit::Locked => "skipped: another run is working on it",
             Exit::NotStarted => "failed: could not start",
             Exit::Interrupted(_) => "interrupted",
             _ => "failed",

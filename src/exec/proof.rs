@@ -24,12 +24,12 @@ pub fn tell(settled: &Settled, reporter: &mut dyn Reporter) {
     }
     let Some(first) = settled.unproven.first() else { return };
     let who = match settled.unproven.len() {
-        1 => format!("{first} goes on from a bookmark whose snapshot is gone"),
-        more => format!("{more} datasets ({first} is the first) go on from bookmarks whose snapshots are gone"),
+        1 => format!("{first} continues from a bookmark whose snapshot no longer exists"),
+        more => format!("{more} datasets (first: {first}) continue from bookmarks whose snapshots no longer exist"),
     };
     let text = format!(
-        "{who}; only root can check by zpool history -i that nothing was rolled back behind it, and this run can't: nothing else speaks \
-         against it"
+        "{who}; only root can check with zpool history -i that the dataset was not rolled back past it, and this run can't; there are no \
+         other signs of a rollback"
     );
     reporter.event(&Event::Notice { dataset: None, text });
 }
@@ -85,7 +85,7 @@ async fn by_history(sender: &Endpoint, doubts: &[Doubt], stall: Option<Duration>
         let since = doubts.iter().flat_map(|doubt| &doubt.marks).map(|(_, txg)| *txg).min().unwrap_or(Txg(0));
         match sender.history(pool, since, stall).await {
             Ok(records) => all.extend(replay(&records, &doubts)),
-            Err(why) => tracing::info!("the history of {pool} can't be read: {}", why.words),
+            Err(why) => tracing::info!("can't read the history of {pool}: {}", why.words),
         }
     }
     all

@@ -117,7 +117,7 @@ impl Open {
         let listed = receiver.list(names).await?;
         receiver.claimed().await?;
         if let Some(words) = receiver.unlocked.take() {
-            tracing::warn!("{}: {words}: other runs there are not kept away from this target", receiver.host());
+            tracing::warn!("{}: {words}: other runs there are not prevented from working on this target", receiver.host());
         }
         Ok((met, listed.into_iter().map(|(name, (dataset, _))| (name, dataset)).collect()))
     }
@@ -324,7 +324,7 @@ async fn thin_source(job: &PruneJob, sender: &Endpoint, tree: &Tree, cuts: Vec<C
         if let Some(words) = proof::leave_witnesses(sender, going, Some(STALL)).await {
             let allow = permission::allow("USER", permission::NOTE, &tree.top);
             tracing::warn!(
-                "{}: what proves bookmarks after their snapshots are gone can't be noted: {words}\n  the user on the source's host needs: {allow}",
+                "{}: the evidence that validates bookmarks after their snapshots are destroyed can't be recorded: {words}\n  the user on the source's host needs these permissions: {allow}",
                 sender.full_name(&tree.top)
             );
         }
@@ -344,7 +344,7 @@ fn written_down(job: &PruneJob, host: Option<String>, portions: &[Portion]) -> O
 }
 
 /// What is told of a dataset for which nobody waits any more.
-const HANGS: &str = "zfs destroy has not ended for an hour: is the pool suspended? Look at zpool status";
+const HANGS: &str = "zfs destroy has not finished within an hour: is the pool suspended? Check zpool status";
 
 /// What goes, in parts that fit into a request.
 fn portions(cuts: &[Cut]) -> Vec<Portion> {
@@ -385,5 +385,8 @@ fn explain(failure: Failure, dataset: &DatasetName) -> Failure {
         return failure;
     }
     let allow = permission::allow("USER", permission::DESTROY, dataset);
-    Failure { words: format!("{}\n  the user on the source's host needs: {allow}", failure.words), ..failure }
+    Failure {
+        words: format!("{}\n  the user on the source's host needs these permissions: {allow}", failure.words),
+        ..failure
+    }
 }

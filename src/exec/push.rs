@@ -198,7 +198,7 @@ async fn finish(
 ) -> Exit {
     let run::Ended { mut exit, mut summary, negotiation } = ended;
     if job.missing.destroys() && exit == Exit::Failed {
-        let text = "nothing that is missing at the source is destroyed on the target: not every selected dataset is in sync, \
+        let text = "nothing that is missing on the source is destroyed on the target: not every selected dataset is in sync, \
                     or not all could be listed (see above)";
         reporter.event(&Event::Problem { text: text.into() });
     }
@@ -217,7 +217,7 @@ async fn finish(
             }
             Err(error) => {
                 exit = Exit::Failed;
-                let text = format!("what the source has no more stays on the target: {error}");
+                let text = format!("what no longer exists on the source is kept on the target: {error}");
                 reporter.event(&Event::Problem { text });
             }
         }
@@ -313,7 +313,7 @@ async fn prepare(
     dates::fill(sender, &mut receiver, &mut plan.datasets).await?;
     receiver.claimed().await?;
     if let Some(words) = receiver.unlocked.take() {
-        let text = format!("{}: {words}: other runs there are not kept away from this target", receiver.host());
+        let text = format!("{}: {words}: other runs there are not prevented from working on this target", receiver.host());
         reporter.event(&Event::Notice { dataset: None, text });
     }
     let cleared = if job.dry_run && job.missing.destroys() {

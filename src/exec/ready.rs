@@ -76,8 +76,8 @@ impl Unread {
     /// Of the source.
     pub fn source(ends: &Ends, words: &str) -> Self {
         let error = format!(
-            "zfs can't list all of it: {words}\n  what it lists is replicated; nothing is destroyed, rolled back or renamed on the target \
-             (look at zpool status on the source's host)"
+            "zfs can't list it completely: {words}\n  what is listed is replicated, but nothing is destroyed, rolled back or renamed on the target \
+             (check zpool status on the source's host)"
         );
         Self { dataset: ends.source.dataset.to_string(), target: ends.target.to_string(), kind: "unread", error }
     }
@@ -85,8 +85,8 @@ impl Unread {
     /// Of a copy: what was to come back and is not there any more.
     pub fn lost(ends: &Ends, path: &RelPath, snapshot: &SnapshotName) -> Self {
         let error = format!(
-            "it has older snapshots than @{snapshot} and not that one: it is left out\n  restore it alone from another of its snapshots, or leave it \
-             out (--exclude)"
+            "it has snapshots older than @{snapshot}, but not that one, and is skipped\n  restore it separately from another of its snapshots, or exclude \
+             it (--exclude)"
         );
         Self::left_out(ends, path, "lost", error)
     }
@@ -94,8 +94,8 @@ impl Unread {
     /// Of a copy: what may have been there.
     pub fn undated(ends: &Ends, path: &RelPath, snapshot: &SnapshotName, why: &str) -> Self {
         let error = format!(
-            "it has no snapshot @{snapshot} and is left out; whether it existed then is not known, as zfs does not tell when its oldest \
-             snapshot or @{snapshot} was created: {why}\n  run it again, restore it alone from one of its snapshots, or leave it out (--exclude)"
+            "it has no snapshot @{snapshot}, and is skipped; whether it existed then is unknown, as the creation time of its oldest snapshot or \
+             of @{snapshot} can't be read: {why}\n  run again, restore it separately from one of its snapshots, or exclude it (--exclude)"
         );
         Self::left_out(ends, path, "unread", error)
     }
@@ -108,7 +108,9 @@ impl Unread {
 
     /// Of the target.
     pub fn target(ends: &Ends, why: &StartError) -> Self {
-        let error = format!("what only the target has is not known, and nothing of it is renamed or destroyed: {why}");
+        let error = format!(
+            "the datasets that only the target has are unknown, so none of them is renamed or destroyed: {why}"
+        );
         Self { dataset: ends.source.dataset.to_string(), target: ends.target.to_string(), kind: "unread", error }
     }
 

@@ -10,7 +10,7 @@ use zfs::{Receive, Rename, Resolution};
 
 /// The rule by which a receive replaces an empty filesystem.
 pub const INTO_EMPTY: &str = "zfs receive -F onto an empty filesystem";
-/// The rule by which the rest of a cut receive goes.
+/// The rule by which partially received state goes.
 pub const CUT: &str = "it can't be resumed";
 
 fn begin(job: &PushJob, rule: &str, things: Vec<Thing>) -> Begun {

@@ -37,10 +37,10 @@ pub async fn choose(
     });
     let failures = failures.collect();
     let told = [
-        (set_aside, "it was set aside on the copy and stays there: name it alone to restore it".to_owned()),
+        (set_aside, "it was set aside on the copy, and is not restored: to restore it, name it directly".to_owned()),
         (
             without,
-            format!("it has no snapshot @{}, and is left out", restore.until.as_ref().map_or("", |name| name.as_str())),
+            format!("it has no snapshot @{}, and is skipped", restore.until.as_ref().map_or("", |name| name.as_str())),
         ),
     ];
     for (paths, text) in told {
@@ -72,7 +72,7 @@ async fn dates(sender: &Endpoint, top: &DatasetName, wanted: Vec<(RelPath, Snaps
     };
     let names: Vec<String> = wanted.iter().map(|(path, name)| full(path, name)).collect();
     let (found, why) = match sender.dates(&names, Some(STALL)).await {
-        Ok(found) => (found.into_iter().collect(), "zfs has left it out".to_owned()),
+        Ok(found) => (found.into_iter().collect(), "zfs skipped it".to_owned()),
         Err(why) => (HashMap::new(), why.words),
     };
     let dates = wanted.into_iter().zip(&names).map(|((path, _), name)| (path, found.get(name).copied()));
@@ -102,7 +102,7 @@ pub async fn before(job: &PushJob, reporter: &mut dyn Reporter) {
         }
     }
     for (dataset, settings) in all {
-        let text = format!("set on the copy, and not restored: {}", settings.join(", "));
+        let text = format!("set on the copy, but not restored: {}", settings.join(", "));
         reporter.event(&Event::Notice { dataset: Some(dataset.to_string()), text });
     }
 }
@@ -120,12 +120,12 @@ pub async fn next_steps(job: &PushJob) -> String {
     let (new, at) =
         (&job.ends.target.dataset, job.ends.target.host().map_or_else(String::new, |host| format!(" on {host}")));
     let key = if encrypted {
-        format!("zfs load-key -r '{new}'  (what is encrypted needs its key first)\n  ")
+        format!("zfs load-key -r '{new}'  (encrypted datasets need their keys first)\n  ")
     } else {
         String::new()
     };
     format!(
         "{new} is writable and not mounted yet. Next{at}:\n  {key}zfs mount -a\nOther properties of the original (mountpoint, quota, \
-         compression, shares) were not replicated: set them with zfs set. docs/restore.md has the steps."
+         compression, shares) were not replicated: set them with zfs set. See docs/restore.md."
     )
 }

@@ -41,14 +41,14 @@ pub async fn judge(
         Err(error @ TokenError::Unknown(_)) => return Judged::Unclear(error.to_string()),
     };
     if is_overtaken(&token, newest) {
-        return Judged::Useless("the target has got another snapshot since".into());
+        return Judged::Useless("a snapshot was added to the target since then".into());
     }
     match here(sender, source, job).await {
         Ok(Some((dataset, encrypted))) => match fit(&token, source, &dataset, encrypted, job.decrypt) {
             Judged::Resumable(point) => proven(sender, source, &token, &dataset, point, job).await,
             other => other,
         },
-        Ok(None) => Judged::Unclear(format!("{source} is not there any more")),
+        Ok(None) => Judged::Unclear(format!("{source} no longer exists")),
         Err(error) => Judged::Unclear(error.to_string()),
     }
 }
@@ -84,12 +84,12 @@ async fn proven(
         return Judged::Resumable(point);
     };
     if let Proof::WentBack(_) = proof {
-        return Judged::Useless("its base no longer belongs to the history of the source".into());
+        return Judged::Useless("its incremental source is no longer part of the source's history".into());
     }
     match proof.objection(job.allow_unproven_bookmarks) {
         Some(sign) => Judged::Unclear(format!(
-            "nothing proves that its base, a bookmark, still belongs to the history of the source ({}): root can check it by zpool history -i, \
-             and --allow-unproven-bookmarks goes on all the same",
+            "nothing proves that its incremental source, a bookmark, is still part of the source's history ({}): root can check it with zpool \
+             history -i, and --allow-unproven-bookmarks continues anyway",
             sign.describe()
         )),
         None => Judged::Resumable(point),
@@ -99,17 +99,17 @@ async fn proven(
 fn fit(token: &Token, source: &DatasetName, dataset: &SourceDataset, encrypted: bool, decrypt: bool) -> Judged {
     let useless = |why: &str| Judged::Useless(why.to_owned());
     let Some(to) = dataset.snapshots.iter().find(|version| version.guid == token.to_guid) else {
-        return Judged::Useless(format!("it is the rest of {:?}, which is no snapshot of {source}", token.to_name));
+        return Judged::Useless(format!("it is of {:?}, which is not a snapshot of {source}", token.to_name));
     };
     let mut versions = dataset.snapshots.iter().chain(dataset.bookmarks.iter());
     if token.from_guid.is_some_and(|from| !versions.any(|version| version.guid == from)) {
-        return Judged::Useless(format!("its base is neither a snapshot nor a bookmark of {source} any more"));
+        return Judged::Useless(format!("its incremental source is no longer a snapshot or bookmark of {source}"));
     }
     match (encrypted, token.raw, decrypt) {
         // To go on would send plaintext that nobody asked for.
-        (true, false, false) => return useless("it was sent decrypted, and now raw is wanted"),
-        (true, true, true) => return useless("it was sent raw, and now decrypted is wanted"),
-        (false, true, _) => return useless("it was sent raw, and the source is not encrypted"),
+        (true, false, false) => return useless("it was sent decrypted, but is to be sent raw now"),
+        (true, true, true) => return useless("it was sent raw, but is to be sent decrypted now"),
+        (false, true, _) => return useless("it was sent raw, but the source is not encrypted"),
         (true, true, false) | (true, false, true) | (false, false, _) => {}
     }
     let token = token.encode(&source.at(to.name));
@@ -118,20 +118,21 @@ fn fit(token: &Token, source: &DatasetName, dataset: &SourceDataset, encrypted: 
 
 /// The line that tells of one that a run would clear.
 pub fn to_clear(source: &DatasetName, why: &str) -> Event {
-    let text = format!("the target has the rest of a cut receive that can't be resumed ({why}); a run drops it");
+    let text = format!("the target has partially received state that can't be resumed ({why}); a run discards it");
     Event::Notice { dataset: Some(source.to_string()), text }
 }
 
 /// The line that tells of a cleared one.
 pub fn cleared(source: &DatasetName, why: &str) -> Event {
-    let text = format!("the target has the rest of a cut receive that can't be resumed ({why}); it is dropped");
+    let text = format!("the target has partially received state that can't be resumed ({why}); it is discarded");
     Event::Notice { dataset: Some(source.to_string()), text }
 }
 
 /// The line that tells of one that stays.
 pub fn kept(source: &DatasetName, why: &str) -> Event {
-    let text =
-        format!("the target has the rest of a cut receive, and it isn't clear what it is good for ({why}); it stays");
+    let text = format!(
+        "the target has partially received state, and it is unclear whether it can be resumed ({why}); it is kept"
+    );
     Event::Notice { dataset: Some(source.to_string()), text }
 }
 
@@ -198,10 +199,10 @@ mod tests {
     fn only_a_snapshot_of_this_dataset_is_resumed() {
         // The name in the token is the other host's affair; the GUID is not.
         assert_eq!(judged(&token(false, Some(2)), false, false).unwrap().to_name, "p/a@s");
-        assert!(judged(&token(false, Some(3)), false, false).unwrap_err().contains("base"));
+        assert!(judged(&token(false, Some(3)), false, false).unwrap_err().contains("incremental source"));
         let other = Token { to_guid: Guid(9), to_name: "p/a@s\n  forged".into(), ..token(false, None) };
         let why = judged(&other, false, false).unwrap_err();
-        assert!(why.contains("no snapshot of p/a") && !why.contains('\n'), "{why}");
+        assert!(why.contains("not a snapshot of p/a") && !why.contains('\n'), "{why}");
         // A bookmark has no data.
         assert!(judged(&Token { to_guid: Guid(2), ..token(false, None) }, false, false).is_err());
     }

@@ -139,7 +139,7 @@ async fn carry_out(job: &SnapshotJob, sender: &Endpoint, plan: SnapshotPlan) -> 
 /// To select nothing is a mistake: whoever counts on a snapshot must not hear that all is well.
 fn nothing_selected(plan: &SnapshotPlan) -> Vec<String> {
     let selected = plan.pools.len() + plan.unchanged.len() + plan.incomplete.len();
-    let words = "nothing to take: no dataset is selected: look at --include, --exclude";
+    let words = "nothing to take: no dataset is selected; check --include and --exclude";
     if selected == 0 { vec![words.into()] } else { Vec::new() }
 }
 
@@ -153,7 +153,7 @@ fn none_taken(taken: &Taken) -> Option<String> {
         1 => "the selected dataset".to_owned(),
         missed => format!("each of the {missed} selected datasets"),
     };
-    Some(format!("took no snapshot: {which} is gone, or its first receive is not complete"))
+    Some(format!("took no snapshot: {which} no longer exists, or its first receive is not complete"))
 }
 
 /// Takes the snapshots of a pool; an error is what zfs has said.
@@ -178,15 +178,15 @@ async fn limited<T>(work: impl Future<Output = T>) -> Option<T> {
 
 fn hangs(what: &'static str) -> StartError {
     let minutes = LIMIT.as_secs() / 60;
-    let error = format!("it has not ended for {minutes} minutes: is the pool suspended? Look at zpool status");
+    let error = format!("it has not finished within {minutes} minutes: is the pool suspended? Check zpool status");
     StartError::System { what, error: std::io::Error::other(error) }
 }
 
 /// The text for a pool without snapshots: what was attempted, what zfs said, what to do.
 fn failure(job: &SnapshotJob, sender: &Endpoint, pool: &PoolSnapshots, name: &SnapshotName, said: &str) -> String {
-    let below = if pool.recursive { ", with all below" } else { "" };
+    let below = if pool.recursive { ", with all datasets below" } else { "" };
     let mut text = format!(
-        "can't take @{name} of {}{below}; pool {} has got none of its {}\n  zfs says: {}",
+        "can't take @{name} of {}{below}; in pool {}, none of the {} was taken\n  zfs says: {}",
         some(pool.named.iter().map(DatasetName::as_str), ", "),
         pool.pool,
         count(pool.datasets.len(), "snapshot"),
@@ -199,7 +199,8 @@ fn failure(job: &SnapshotJob, sender: &Endpoint, pool: &PoolSnapshots, name: &Sn
             tops.filter_map(|top| permission::grant(&user, said, permission::SNAPSHOT, top)).collect();
         grants.dedup();
         if !grants.is_empty() {
-            let _ = write!(text, "\n  root can allow it: {}", some(grants.iter().map(String::as_str), "; "));
+            let _ =
+                write!(text, "\n  root can delegate the permission: {}", some(grants.iter().map(String::as_str), "; "));
         }
     }
     text

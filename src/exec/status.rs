@@ -73,7 +73,7 @@ async fn run(job: &StatusJob, sender: &Endpoint, stop: &watch::Sender<bool>) -> 
     let (peers, datasets) = tokio::join!(looks, list(job, sender, stop));
     let (mut targets, mut open) = (Vec::new(), Vec::new());
     for (peer, target) in peers.into_iter().zip(&job.targets) {
-        let found = peer.unwrap_or_else(|| Err("its thread has failed".into())).map(|peer| {
+        let found = peer.unwrap_or_else(|| Err("an internal thread failed".into())).map(|peer| {
             let there = (&target.target.dataset, &peer.listed);
             let rows = datasets.as_ref().map(|all| compare((&job.source, all), there, &job.filter)).unwrap_or_default();
             open.push((
@@ -198,7 +198,7 @@ impl Peer {
             }
             None => {
                 close(connections).await;
-                Err(format!("{} has not answered in time (--timeout)", ends.target.link.name()))
+                Err(format!("{} did not answer in time (--timeout)", ends.target.link.name()))
             }
         }
     }

@@ -130,7 +130,7 @@ async fn write(sender: &Endpoint, source: &DatasetName, target: &Registered) -> 
     let noted = sender.set_property((source, None), &target.property(), Some(target.value()), Some(LIMIT)).await;
     noted.map_err(|Failure { words, .. }| {
         format!(
-            "the target can't be noted on {source}, so that only its bookmarks keep what it may need: {words}\n  grant it (zfs allow USER \
+            "the target can't be recorded on {source}, so that only its bookmarks protect the snapshots that it may need: {words}\n  delegate the permission (zfs allow USER \
              userprop {source}) or use --no-bookmark"
         )
     })
@@ -252,7 +252,7 @@ pub async fn noted_around(sender: &Endpoint, top: &DatasetName) -> Result<Around
 
 /// What is said of a target that is needed and was not asked.
 pub fn label(source: &str, target: &Registered) -> String {
-    format!("{} (not asked; zfsync forget {source} {} if it is no more)", target.written, target.id())
+    format!("{} (not queried; if it no longer exists: zfsync forget {source} {})", target.written, target.id())
 }
 
 /// What is said of the counterpart of a dataset.

@@ -133,7 +133,7 @@ async fn compare_content(
     progress: &mut dyn Progress,
 ) -> Result<Content, StartError> {
     let (Ok(dataset), Ok(target)) = (row.dataset.parse(), row.target.parse()) else {
-        return Ok(Content::Unreadable("its name is too long".into()));
+        return Ok(Content::Unreadable("the name is too long".into()));
     };
     let of = |dataset, snapshot: &zfs::name::SnapshotName, only| Reading {
         dataset,

@@ -135,7 +135,7 @@ impl FromStr for Zone {
         let zone = match text {
             "UTC" => TimeZone::UTC,
             "local" => TimeZone::try_system()
-                .map_err(|error| ZoneError(format!("the time zone of this machine can't be told: {error}")))?,
+                .map_err(|error| ZoneError(format!("can't determine the time zone of this machine: {error}")))?,
             _ => TimeZone::get(text).or_else(|_| TimeZone::posix(text)).map_err(|_| {
                 ZoneError(format!(
                     "{text:?} is no time zone that this machine knows: UTC, local, a name such as Europe/Berlin (from the \

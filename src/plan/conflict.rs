@@ -71,7 +71,7 @@ pub struct Vain {
 /// When snapshots were made, in seconds since 1970; as far as somebody asked.
 pub type Dates = BTreeMap<SnapshotName, i64>;
 
-/// A conflict: nothing was touched.
+/// A conflict: nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Conflict {
     /// Which kind.
@@ -159,40 +159,40 @@ impl Conflict {
             }
             ConflictKind::NameTaken { names } => {
                 let names: Vec<String> = names.iter().map(|name| format!("@{name}")).collect();
-                format!("the target has other snapshots under names that the source's need: {}", names.join(" "))
+                format!("other snapshots on the target have the names of snapshots to be received: {}", names.join(" "))
             }
             ConflictKind::NoCommon => {
-                "no common snapshot: the target holds something else, or all common ones are gone".into()
+                "no common snapshot: the target has other content, or all common snapshots were destroyed".into()
             }
             ConflictKind::DataWithoutSnapshots => "the target has no snapshots but holds data".into(),
             ConflictKind::TypeClash { source, target } => {
                 format!("the source is a {source} and the target is a {target}")
             }
-            ConflictKind::Encryption => "the encryption of source and target doesn't fit together".into(),
+            ConflictKind::Encryption => "the encryption of source and target doesn't match".into(),
             ConflictKind::EncryptedInPlace => {
-                "the target exists, and zfs puts no full stream in its place, as one of both is encrypted".into()
+                "the target exists, and zfs can't replace it with a full stream, as one of them is encrypted".into()
             }
             ConflictKind::OwnSnapshots => {
-                format!("the target has snapshots of its own after {common}, and a raw increment fits on the newest snapshot alone")
+                format!("the target has snapshots of its own after {common}, and a raw increment can only be received on top of the newest snapshot")
             }
             ConflictKind::IvSet { last_raw } => {
-                let text = "the target is a raw copy with a decrypted increment on top, which raw increments don't fit";
+                let text = "the target is a raw copy that has received a decrypted increment, so raw increments can no longer be received";
                 match last_raw {
                     Some(name) => format!("{text}; its last raw snapshot is @{name}"),
                     None => text.into(),
                 }
             }
             ConflictKind::KeyMismatch => {
-                "the copy inherits a key over there that is not the source's (zfs change-key -i), and could not be mounted after a raw \
+                "the copy inherits a key on the target that is not the source's (zfs change-key -i), and could not be mounted after a raw \
                  increment"
                     .into()
             }
             ConflictKind::LargeBlocks => {
-                "the target has large blocks (above 128 KiB) in its snapshots and the source has them split, as one of both was received \
-                 without zfs send -L: zfs takes no increment between them"
+                "the target's snapshots have large blocks (above 128 KiB) that are split on the source, as one of them was received from a \
+                 stream without zfs send -L: zfs can't receive an increment"
                     .into()
             }
-            ConflictKind::Partial => "a receive into the target was cut, and its partial state is in the way".into(),
+            ConflictKind::Partial => "the target has partially received state of an interrupted receive, which is in the way".into(),
         }
     }
 
@@ -267,11 +267,11 @@ impl Conflict {
         }
         if self.new_start_helps() {
             let next = match self.restart() {
-                Some(name) => format!("and goes on from @{name}"),
-                None => "and sends everything anew".into(),
+                Some(name) => format!("and continues from @{name}"),
+                None => "and sends it in full".into(),
             };
             if !self.vain.set_aside {
-                lines.push(format!("--set-aside, which keeps it all under another name, {next}"));
+                lines.push(format!("--set-aside, which keeps everything under another name, {next}"));
             }
             let name = self.target.as_ref().map_or("DATASET", DatasetName::as_str);
             let snapshots = match self.total_there {
@@ -280,7 +280,7 @@ impl Conflict {
                 more => format!("its {more} snapshots"),
             };
             if !self.vain.replace {
-                lines.push(format!("--replace '{name}', which destroys {snapshots} and sends everything anew"));
+                lines.push(format!("--replace '{name}', which destroys {snapshots} and sends it in full"));
             }
         }
         lines
@@ -289,36 +289,34 @@ impl Conflict {
     fn other_advice(&self) -> &'static str {
         match self.kind {
             _ if self.would_decrypt => {
-                "choose a target below it, which inherits its encryption, or send raw; in its own place the data would be stored \
-                 in plaintext"
+                "choose a target below it, which inherits its encryption, or send raw; otherwise the data would be stored \
+                 unencrypted"
             }
             ConflictKind::EncryptedInPlace => {
                 "choose a target that doesn't exist yet, for example one below it, or destroy it on the target host if \
-                 nothing in it is needed; where datasets lie below it: rename it there (zfs rename), run again with --no-recursive, \
-                 rename them back below it (not what inherits a key, below a raw copy) and destroy what is left empty"
+                 nothing in it is needed; if it has datasets below it: rename it there (zfs rename), run again with --no-recursive, \
+                 rename them back below it (but not datasets that inherit a key below a raw copy), and destroy what is then empty"
             }
             ConflictKind::IvSet { .. } => {
-                "roll it back on the target host to the newest snapshot that came raw (zfs rollback -r DATASET@SNAPSHOT; the \
-                 decrypted ones come again), and run again without --decrypt"
+                "roll it back on the target host to the newest snapshot that was received raw (zfs rollback -r DATASET@SNAPSHOT; the \
+                 decrypted ones are sent again), and run again without --decrypt"
             }
             ConflictKind::KeyMismatch => {
-                "make it an encryption root of its own again on the target host (zfs load-key, then zfs change-key -o keyformat=passphrase \
-                 DATASET with any passphrase: the increment brings the source's) and run again; --allow-key-mismatch sends it all the same, \
-                 which is right only where both keys are one"
+                "make it an encryption root again on the target host (zfs load-key, then zfs change-key -o keyformat=passphrase DATASET \
+                 with any passphrase: the increment replaces it with the source's) and run again; --allow-key-mismatch sends the increment \
+                 anyway, which is right only if both keys are the same"
             }
-            ConflictKind::Ahead => "nothing is lost, and the source's next snapshot will go on from its bookmark",
+            ConflictKind::Ahead => "nothing is lost, and the source's next snapshot will continue from its bookmark",
             ConflictKind::NameTaken { .. } => "rename them on the target host (zfs rename) and run again",
-            ConflictKind::Encryption => {
-                "--decrypt sends plaintext, which is right for a target that has got plaintext so far"
-            }
+            ConflictKind::Encryption => "use --decrypt if the target has been receiving decrypted data so far",
             ConflictKind::Partial => {
-                "drop the partial state on the target host (zfs receive -A DATASET; loses only what was received of the cut \
-                 stream) and run again"
+                "discard the partially received state on the target host (zfs receive -A DATASET; this loses only what was \
+                 received of the interrupted stream) and run again"
             }
             _ if self.vain != Vain::default() => {
-                "get it out of the way on the target host (zfs rename, zfs rollback), or choose another target"
+                "move it out of the way on the target host (zfs rename, zfs rollback), or choose another target"
             }
-            _ => "choose another target: this is a pool's root, which can be neither renamed nor destroyed",
+            _ => "choose another target: this is the root dataset of a pool, which can't be renamed or destroyed",
         }
     }
 }
@@ -339,8 +337,8 @@ impl fmt::Display for Conflict {
             Some(name) => write!(f, "\n  common: @{name}{}", self.date(name, true))?,
             None => f.write_str("\n  common: -")?,
         }
-        write!(f, "\n  only here:{}", self.list(&self.only_here, false))?;
-        write!(f, "\n  only there:{}", self.list(&self.only_there, true))?;
+        write!(f, "\n  only on the source:{}", self.list(&self.only_here, false))?;
+        write!(f, "\n  only on the target:{}", self.list(&self.only_there, true))?;
         if let Some(why) = &self.why_not {
             write!(f, "\n  {why}")?;
         }
@@ -355,7 +353,7 @@ impl fmt::Display for Conflict {
                 | ConflictKind::KeyMismatch
                 | ConflictKind::Partial
         );
-        f.write_str("\n  nothing was touched; to go on: ")?;
+        f.write_str("\n  nothing was changed; to continue: ")?;
         if other || advice.is_empty() {
             f.write_str(self.other_advice())?;
         }

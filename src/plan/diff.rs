@@ -202,7 +202,7 @@ impl Common<'_> {
     }
 }
 
-/// The rest of a cut stream, which brings one snapshot only (openzfs #16764), then what comes after that.
+/// The resumed stream, which brings one snapshot only (openzfs #16764), then what comes after that.
 fn resumed(source: &SourceDataset, point: &ResumePoint, newest_only: bool) -> Option<Vec<Step>> {
     let (index, version) = source.snapshots.iter().enumerate().find(|(_, version)| version.guid == point.to)?;
     let step = Step { resume: Some(point.token.clone()), ..one(None, version) };

@@ -83,10 +83,10 @@ fn globs(option: &'static str, patterns: &[String]) -> Result<GlobSet, FilterErr
     for pattern in patterns {
         let error = |reason: String| FilterError { option, pattern: pattern.clone(), reason };
         if pattern.is_empty() {
-            return Err(error("it is empty; for the top alone there is --no-recursive".into()));
+            return Err(error("the glob is empty; to replicate a single dataset, use --no-recursive".into()));
         }
         if pattern.starts_with('/') || pattern.ends_with('/') {
-            return Err(error("globs are relative to the top, without a '/' at start or end".into()));
+            return Err(error("globs are relative to the given dataset, and don't start or end with '/'".into()));
         }
         let glob = GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).build();
         set.add(glob.map_err(|err| error(err.kind().to_string()))?);

@@ -83,7 +83,7 @@ impl fmt::Display for Blocked {
             Self::NameTooLong { name } => {
                 write!(
                     f,
-                    "its name would be too long there: {}\n  choose a shorter TARGET, or rename it here (zfs rename); --exclude leaves a dataset out",
+                    "its name would be too long on the target: {}\n  choose a shorter TARGET, or rename it on the source (zfs rename); or skip the dataset with --exclude",
                     NameError::TooLong(name.clone())
                 )
             }

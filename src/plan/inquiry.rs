@@ -13,7 +13,7 @@ pub enum Ask {
     /// Which of these snapshots and datasets the target has: [`Negotiation::unread`] what can't be read, then
     /// [`Negotiation::answers`].
     Names(Vec<String>),
-    /// Names have told all that they can. Now is the time to look at what only the target has, and to rename there what has another
+    /// Names have told all that they can. Now is the time to look at what only the target has, and to rename on the target what has another
     /// name at the source ([`Negotiation::moved`]); a plan needs neither.
     OnlyThere,
     /// All that these datasets of the target have: [`Negotiation::listed`].

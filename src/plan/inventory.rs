@@ -41,7 +41,7 @@ pub struct ResumePoint {
 pub struct TargetDataset {
     /// Filesystem or volume.
     pub kind: Kind,
-    /// Whether a receive into it was cut and can be resumed.
+    /// Whether it has partially received state and can be resumed.
     pub partial: bool,
     /// How this source can go on with it; `None` when it can't, or when that isn't known yet.
     pub resume: Option<ResumePoint>,

@@ -82,25 +82,25 @@ pub enum NotDestroyed {
 impl fmt::Display for NotDestroyed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotOurs => f.write_str("nothing tells that zfsync has put it there"),
-            Self::OfAnother => f.write_str("zfsync has put it there from another source"),
+            Self::NotOurs => f.write_str("it is not known to be received by zfsync"),
+            Self::OfAnother => f.write_str("it was received by zfsync from another source"),
             Self::Foreign(names) => {
                 let some: Vec<String> = names.iter().take(3).map(|name| format!("@{name}")).collect();
                 let more = names.len().saturating_sub(some.len());
                 let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-                write!(f, "it has snapshots that zfsync is not known to have put there: {}{more}", some.join(", "))
+                write!(f, "it has snapshots that are not known to be received by zfsync: {}{more}", some.join(", "))
             }
-            Self::Below => f.write_str("something below it stays"),
-            Self::SetAside => f.write_str("--set-aside has put it out of the way"),
-            Self::NoSnapshots => f.write_str("it has no snapshots, and so nobody knows what is in it"),
-            Self::Renamed(to) => write!(f, "it is called {to} at the source now, and that is being sent"),
+            Self::Below => f.write_str("a dataset below it is kept"),
+            Self::SetAside => f.write_str("it was set aside (--set-aside)"),
+            Self::NoSnapshots => f.write_str("it has no snapshots, so its content is unknown"),
+            Self::Renamed(to) => write!(f, "it was renamed to {to} on the source, which is being sent"),
             Self::Unselected(name) => {
-                write!(f, "the source still has it, as {name}, which is not replicated to this target")
+                write!(f, "it still exists on the source as {name}, which is not replicated to this target")
             }
-            Self::Back => f.write_str("the source has it again"),
-            Self::HasMore(copy) => write!(f, "it has snapshots that {copy}, its new copy, has not"),
+            Self::Back => f.write_str("it exists on the source again"),
+            Self::HasMore(copy) => write!(f, "it has snapshots that {copy}, its new copy, lacks"),
             Self::OtherName => {
-                f.write_str("zfsync has put it there under another name: it was renamed on the target, or is a part of another target")
+                f.write_str("it was received by zfsync under another name: it was renamed on the target, or belongs to another target")
             }
         }
     }

@@ -104,7 +104,7 @@ pub struct Naming {
 
 /// A format that gives no names.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{format:?} is no format for names of snapshots: {reason}")]
+#[error("{format:?} is not a valid format for snapshot names: {reason}")]
 pub struct FormatError {
     format: String,
     reason: String,
@@ -130,7 +130,7 @@ impl FromStr for Format {
         let error = |reason: String| FormatError { format: text.to_owned(), reason };
         let format = Self { text: text.to_owned() };
         if text.matches(CLASS).count() > 1 {
-            return Err(error("{class} can be there once".into()));
+            return Err(error("{class} can be used only once".into()));
         }
         // No two fields of it are alike.
         let probe = DateTime::new(2031, 10, 29, 17, 46, 58, 0).map_err(|err| error(err.to_string()))?;

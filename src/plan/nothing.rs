@@ -25,7 +25,10 @@ impl fmt::Display for Nothing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let source = &self.source;
         if self.selected == 0 {
-            return write!(f, "nothing to replicate: no dataset of {source} is selected: look at --include, --exclude");
+            return write!(
+                f,
+                "nothing to replicate: no dataset of {source} is selected; check --include and --exclude"
+            );
         }
         let none = match self.selected {
             1 => "the selected dataset has no snapshot".to_owned(),

@@ -63,8 +63,8 @@ impl Sign {
         match self {
             Self::None => "nothing",
             Self::ReceivedProperties => "it has received properties",
-            Self::Note => "zfsync has put it there (zfsync:received)",
-            Self::PartialReceive => "a receive into it was cut",
+            Self::Note => "it was received by zfsync (zfsync:received)",
+            Self::PartialReceive => "it has partially received state",
             Self::Unread => "its properties can't be read",
             Self::OlderSnapshot => "it has a snapshot that is older than the dataset itself",
         }

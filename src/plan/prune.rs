@@ -117,7 +117,7 @@ pub fn prune_source(
         let others = others.into_iter().filter(|known| !peers.iter().any(|peer| peer.tag.is(&known.tag)));
         needed.extend(others.map(|known| {
             let name = known.has.unwrap_or(known.newest).name;
-            let by = format!("the target of the bookmark #{name} (--only-named-targets to forget it)");
+            let by = format!("the target of the bookmark #{name} (--only-named-targets ignores it)");
             since(source, known.has, by)
         }));
     }
@@ -129,8 +129,9 @@ fn since(source: &SourceDataset, has: Option<Version<'_>>, by: String) -> Needed
     match has {
         None => Needed { since: Txg(0), by },
         Some(mark) if source.false_bookmarks.iter().any(|one| one.guid == mark.guid) => {
-            let why = "nothing proves that it still belongs to the history: only root can read zpool history -i";
-            Needed { since: Txg(0), by: format!("{by}: it is known by its bookmark #{} alone, and {why}", mark.name) }
+            let why =
+                "it is unproven that it is still part of the dataset's history, as only root can read zpool history -i";
+            Needed { since: Txg(0), by: format!("{by}: only its bookmark #{} is known, and {why}", mark.name) }
         }
         Some(mark) => Needed { since: mark.txg, by },
     }

@@ -204,23 +204,23 @@ impl Registry {
         let name = &target.written;
         let odd = if self.0.len() >= MOST {
             Some(format!(
-                "{name} is not noted on SOURCE, as {MOST} targets are: zfsync targets SOURCE lists them, zfsync forget drops one"
+                "{name} is not recorded on SOURCE, which already has {MOST} targets: zfsync targets SOURCE lists them, zfsync forget removes one"
             ))
         } else if let Some(one) = replaced {
             Some(format!(
-                "{name} is on another pool than before: what the one that was there may need stays on SOURCE; if it doesn't come back: {}",
+                "{name} is on another pool than before: snapshots that the former target may need are kept on SOURCE; if it won't come back: {}",
                 forget(one)
             ))
         } else if let Some(one) = alike {
             Some(format!(
-                "{name} is on a pool with the guid of that of {}: if they are the same, {} (else SOURCE keeps what either needs)",
+                "{name} is on a pool with the same GUID as that of {}: if they are the same target, {} (otherwise SOURCE keeps what either of them needs)",
                 one.written,
                 forget(one)
             ))
         } else {
             same_top.map(|one| {
                 let (was, now) = (&one.dataset, &target.dataset);
-                format!("{now} is what {was} was: SOURCE keeps what that one may need until {}", forget(one))
+                format!("{now} seems to be {was}, renamed: SOURCE keeps what {was} may need until {}", forget(one))
             })
         };
         Identity { noted: self.0.len() >= MOST, target, odd }
@@ -300,7 +300,7 @@ mod tests {
         // Whoever says that it is on the pool, and knows nothing else, is another one.
         for top in [None, Some(71)] {
             let liar = one.identify(&seen("mallory:22", 7, top, &all));
-            assert!(!is_same(&first, &liar) && liar.odd.unwrap().contains("guid of that of"));
+            assert!(!is_same(&first, &liar) && liar.odd.unwrap().contains("same GUID as that of"));
         }
     }
 
@@ -311,7 +311,7 @@ mod tests {
         for pool in 0..100 {
             let identity = registry.identify(&seen("mallory:22", pool, None, &all));
             if identity.noted {
-                assert!(identity.odd.unwrap().contains("not noted"));
+                assert!(identity.odd.unwrap().contains("not recorded"));
             } else {
                 registry = with(&registry, &identity);
             }

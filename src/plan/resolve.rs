@@ -56,7 +56,7 @@ impl Negotiation {
         let aside = match aside {
             Ok(aside) => aside,
             Err(error) => {
-                conflict.why_not = Some(format!("--set-aside can't give it another name: {error}"));
+                conflict.why_not = Some(format!("--set-aside can't rename it: {error}"));
                 return Verdict::Conflict(conflict);
             }
         };
@@ -135,11 +135,11 @@ impl Solvable {
             }
             Resolution::SetAside { aside, restore, .. } => {
                 let next = match restore.len() {
-                    0 => "everything is sent anew".into(),
+                    0 => "it is sent in full".into(),
                     1 => "it comes back as a clone of the common snapshot".into(),
                     more => format!("it comes back as a clone of the common snapshot, with {} below it", more - 1),
                 };
-                format!("{headline}; setting it aside as {aside} with all that lies below it: {next}")
+                format!("{headline}; setting it aside as {aside} with all datasets below it: {next}")
             }
             Resolution::Replace { loses, .. } => {
                 let snapshots = match loses.len() {
@@ -147,7 +147,7 @@ impl Solvable {
                     1 => " with its only snapshot".into(),
                     more => format!(" with its {more} snapshots"),
                 };
-                format!("{headline}; destroying it{snapshots}, everything is sent anew")
+                format!("{headline}; destroying it{snapshots}, it is sent in full")
             }
         }
     }

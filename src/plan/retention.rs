@@ -162,12 +162,12 @@ impl FromStr for Periods {
             let (count, unit) = part.split_at(digits);
             let count = count.parse::<u32>().ok().and_then(|count| usize::try_from(count).ok());
             let count = count.filter(|count| *count > 0);
-            let count = count.ok_or(error("each part starts with a number above 0, as 24h,7d"))?;
+            let count = count.ok_or(error("each part must start with a number above 0, as in 24h,7d"))?;
             let unit = Unit::ALL.into_iter().find(|known| known.symbol() == unit);
-            let unit =
-                unit.ok_or(error("each part is a number with min, h, d, w, m (months) or y behind it, as 24h,7d"))?;
+            let unit = unit
+                .ok_or(error("each part must be a number followed by min, h, d, w, m (months) or y, as in 24h,7d"))?;
             if spans.iter().any(|span| span.unit == unit) {
-                return Err(error("a period is there twice"));
+                return Err(error("a unit is given twice"));
             }
             spans.push(Span { count, unit });
         }
@@ -222,13 +222,13 @@ impl FromStr for PerClass {
         let mut counts: Vec<(Class, usize)> = Vec::new();
         for part in text.split(',') {
             let (letter, count) =
-                part.trim().split_once('=').ok_or(error("each part is CLASS=N, as s=1,m=4,h=3,d=2"))?;
+                part.trim().split_once('=').ok_or(error("each part must be CLASS=N, as in s=1,m=4,h=3,d=2"))?;
             let class = Class::ALL.into_iter().find(|class| letter.eq_ignore_ascii_case(&class.to_string()));
             let class = class.ok_or(error("the classes are s, m, h and d"))?;
             if counts.iter().any(|(counted, _)| *counted == class) {
-                return Err(error("a class is there twice"));
+                return Err(error("a class is given twice"));
             }
-            counts.push((class, count.parse().map_err(|_| error("what follows '=' is a number"))?));
+            counts.push((class, count.parse().map_err(|_| error("'=' must be followed by a number"))?));
         }
         Ok(Self(counts))
     }

@@ -103,7 +103,7 @@ pub struct DatasetStatus {
     pub clash: Option<Clash>,
     /// The snapshots that this is about: the target's own ones, or those whose names are taken.
     pub own: Vec<SnapshotName>,
-    /// Whether the rest of a cut receive lies there, whatever the state.
+    /// Whether the target has partially received state, whatever the state.
     pub partial: bool,
     /// The source's newest snapshot.
     pub newest_here: Option<Moment>,

@@ -7,7 +7,7 @@ use super::{Conflict, Solvable, Step};
 
 /// What is said of a dataset whose verdict is still [`Verdict::Unresolved`] when the run begins. No negotiation that was gone through
 /// ends so.
-pub const UNRESOLVED: &str = "what the target has of it could not be compared with the source: run again; if this comes back, it is a defect of zfsync";
+pub const UNRESOLVED: &str = "its state on the target could not be compared with the source: run again; if this happens again, it is a bug in zfsync";
 
 /// What is to be done for one dataset.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -87,7 +87,7 @@ impl Left {
 
     fn take(&mut self, items: usize, text: usize) -> Result<(), String> {
         let left = self.items.checked_sub(items).zip(self.text.checked_sub(text));
-        let (items, text) = left.ok_or("its answer is longer than what was asked for can have")?;
+        let (items, text) = left.ok_or("its answer is longer than the request allows")?;
         (self.items, self.text) = (items, text);
         Ok(())
     }
@@ -149,7 +149,7 @@ impl Asked {
             return if let Reply::Beat { .. } = reply {
                 Ok(false)
             } else {
-                Err("it answers what nobody has asked".into())
+                Err("it answers a request that was not made".into())
             };
         };
         match (reply, question) {
@@ -159,7 +159,7 @@ impl Asked {
             (Reply::Unread { name, .. }, Question::Ask(_, left)) => {
                 // Each once.
                 if !left.remove(name) {
-                    return Err("it speaks of what nobody has asked for".into());
+                    return Err("it reports something that was not requested".into());
                 }
                 return Ok(true);
             }
@@ -169,7 +169,7 @@ impl Asked {
                     of.contains(dataset) || tree.as_ref().is_some_and(|top| dataset.is_within(top))
                 };
                 if !dataset.as_ref().is_some_and(wanted) {
-                    return Err("it speaks of what nobody has asked for".into());
+                    return Err("it reports something that was not requested".into());
                 }
                 left.take(1, name.len() + words.len())?;
                 return Ok(true);
@@ -183,7 +183,7 @@ impl Asked {
             (Reply::Listed { dataset, facts, snapshots, .. }, Question::Listing { of, tree, left }) => {
                 let wanted = of.contains(dataset) || tree.as_ref().is_some_and(|top| dataset.is_within(top));
                 if !wanted {
-                    return Err(format!("it lists {dataset}, which nobody has asked for"));
+                    return Err(format!("it lists {dataset}, which was not requested"));
                 }
                 let token = facts.token.as_ref().map_or(0, |token| token.0.len());
                 let text = snapshots.iter().map(|(name, ..)| name.as_str().len()).sum::<usize>() + token;
@@ -193,14 +193,14 @@ impl Asked {
             }
             (Reply::Names { datasets, .. }, Question::Names { top, left }) => {
                 if let Some(other) = datasets.iter().find(|dataset| !dataset.is_within(top)) {
-                    return Err(format!("it names {other}, which nobody has asked for"));
+                    return Err(format!("it names {other}, which was not requested"));
                 }
                 left.take(datasets.len().max(1), datasets.iter().map(|dataset| dataset.as_str().len()).sum())?;
                 return Ok(true);
             }
             (Reply::Notes { notes, .. }, Question::Notes { left }) => {
                 if notes.iter().any(|note| note.value.len() > Note::MAX_VALUE) {
-                    return Err("a note is longer than ZFS can have it".into());
+                    return Err("a property is longer than ZFS allows".into());
                 }
                 left.take(notes.len().max(1), notes.iter().map(|note| note.name.len() + note.value.len()).sum())?;
                 return Ok(true);
@@ -208,7 +208,7 @@ impl Asked {
             (Reply::Content { parts, .. }, Question::Content(left)) => {
                 let odd =
                     parts.iter().any(|(_, sum)| sum.len() != SUM || !sum.bytes().all(|byte| byte.is_ascii_hexdigit()));
-                *left = left.checked_sub(parts.len()).filter(|_| !odd).ok_or("its checksums make no sense")?;
+                *left = left.checked_sub(parts.len()).filter(|_| !odd).ok_or("its checksums are invalid")?;
                 return Ok(true);
             }
             (Reply::Probed { disabled, .. }, Question::Probe) if disabled.len() <= FEATURES => {}
@@ -222,19 +222,19 @@ impl Asked {
                 return of_a_stream(reply, begun, left);
             }
             (Reply::Done { failure: None, .. }, Question::Stream(..)) => {
-                return Err("it says that a stream is through, without its end".into());
+                return Err("it reports a stream as finished without its end".into());
             }
             // These have an answer of their own when all went well.
             (
                 Reply::Done { failure: None, .. },
                 Question::Places(..) | Question::Ask(..) | Question::Probe | Question::Outlook | Question::Thin(_),
             ) => {
-                return Err("it says that a question is through, without an answer".into());
+                return Err("it reports a request as finished without an answer".into());
             }
             (Reply::Outlook { .. }, Question::Outlook)
             | (Reply::Ended { .. }, Question::Stream(true, _))
             | (Reply::Done { .. }, _) => {}
-            _ => return Err("its answer doesn't fit the question".into()),
+            _ => return Err("its answer doesn't match the request".into()),
         }
         self.0.remove(&id);
         Ok(true)
@@ -254,7 +254,7 @@ fn is_due(heard: &mut Option<Instant>) -> bool {
 /// A part of an answer about a source.
 fn of_an_answer(part: &Answer, kind: &mut Option<Discriminant<Answer>>, left: &mut Left) -> Result<bool, String> {
     if *kind.get_or_insert(discriminant(part)) != discriminant(part) {
-        return Err("its answer is of two kinds".into());
+        return Err("its answer has two different types".into());
     }
     left.take(part.len().max(1), part.text())?;
     Ok(true)
@@ -267,7 +267,7 @@ fn of_a_stream(reply: &Reply, begun: &mut bool, left: &mut usize) -> Result<bool
         Reply::Estimated { .. } if *begun => {
             *left = left.checked_sub(1).ok_or("it has too many estimates of one stream")?;
         }
-        _ => return Err("its answer doesn't fit the question".into()),
+        _ => return Err("its answer doesn't match the request".into()),
     }
     Ok(true)
 }
@@ -293,7 +293,7 @@ fn places(mut places: impl Iterator<Item = u32>, asked: usize) -> Result<(), Str
         least = place as usize + 1;
         fits
     });
-    if fits { Ok(()) } else { Err("its answer has places that the question doesn't have".into()) }
+    if fits { Ok(()) } else { Err("its answer has positions that the request doesn't have".into()) }
 }
 
 #[cfg(test)]

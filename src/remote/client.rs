@@ -326,7 +326,7 @@ fn read(mut frames: Frames, tell: &Teller, aftermath: &Aftermath, open: &Open) -
                 return HelperError::Lost { host, reason };
             }
             Err(WireError::Io(error)) => {
-                return HelperError::Lost { host, reason: format!("the connection broke: {error}") };
+                return HelperError::Lost { host, reason: format!("the connection was lost: {error}") };
             }
             Err(error) => return HelperError::Protocol { host, what: wire::short(&error.to_string()) },
         }

@@ -80,8 +80,8 @@ pub enum HelperError {
     Connect(#[from] ConnectError),
     /// The host has no `zfsync`.
     #[error(
-        "{host} has no zfsync helper: {words}\n  install the same zfsync there, for example: scp $(command -v zfsync) \
-         {host}:/usr/local/bin/, or name its place with --remote-zfsync PATH"
+        "{host} has no zfsync helper: {words}\n  install the same version there, for example: scp $(command -v zfsync) \
+         {host}:/usr/local/bin/, or give its path with --remote-zfsync PATH"
     )]
     Missing {
         /// The host.
@@ -91,7 +91,7 @@ pub enum HelperError {
     },
     /// It speaks another protocol.
     #[error(
-        "the helper on {host} speaks protocol {theirs} (zfsync {version}), this is protocol {PROTOCOL} (zfsync {}): \
+        "the helper on {host} uses protocol {theirs} (zfsync {version}), but this is protocol {PROTOCOL} (zfsync {}): \
          install the same version on both hosts",
         env!("CARGO_PKG_VERSION")
     )]
@@ -117,8 +117,8 @@ pub enum HelperError {
     },
     /// It didn't greet in time.
     #[error(
-        "no greeting from the helper on {host} within {seconds} s: it, or the login shell there, waits for something; look at the \
-         shell's start-up files, and try the helper's command by hand; so far it has written:\n{words}"
+        "no greeting from the helper on {host} within {seconds} s: the helper or the login shell there may be waiting for input; check the \
+         shell's start-up files, and try the helper's command by hand; its output so far:\n{words}"
     )]
     Silent {
         /// The host.
@@ -129,7 +129,7 @@ pub enum HelperError {
         words: String,
     },
     /// It said what no helper of ours says, or more than it may.
-    #[error("the helper on {host} breaks the protocol: {what}; its connection was closed")]
+    #[error("the helper on {host} violated the protocol: {what}; its connection was closed")]
     Protocol {
         /// The host.
         host: String,

@@ -85,7 +85,7 @@ impl Frames {
             }
             (FrameKind::Ping, _) => {}
             (FrameKind::Data | FrameKind::End | FrameKind::Abort, None) => {
-                return Err(WireError::Limit("a stream that nobody has asked for"));
+                return Err(WireError::Limit("a stream that was not requested"));
             }
             (FrameKind::Request, _) => return Err(WireError::Damaged),
         }
@@ -97,7 +97,7 @@ impl Frames {
         match (reply, self.stream) {
             (Reply::Begin { .. }, Some(_)) => Err(WireError::Limit("a stream within a stream")),
             (Reply::Ended { id, .. } | Reply::Done { id, .. }, Some(stream)) if *id == stream => {
-                Err(WireError::Limit("a stream is over before the mark at its end"))
+                Err(WireError::Limit("a stream ended without its end marker"))
             }
             _ => Ok(()),
         }

@@ -120,12 +120,12 @@ impl Remote {
                 (Reply::Answer { part, .. }, None) => all = Some(part),
                 (Reply::Answer { part, .. }, Some(all)) => {
                     if !all.append(part) {
-                        return Err(Failure::new(Refusal::Other, "its answer is of two kinds"));
+                        return Err(Failure::new(Refusal::Other, "its answer has two different types"));
                     }
                 }
                 (Reply::Done { failure: Some(failure), .. }, _) => return Err(failure),
                 (Reply::Done { .. }, Some(_)) => break,
-                _ => return Err(Failure::new(Refusal::Other, "its answer doesn't fit the question")),
+                _ => return Err(Failure::new(Refusal::Other, "its answer doesn't match the request")),
             }
         }
         all.ok_or_else(|| Failure::new(Refusal::Other, "there was no answer"))
@@ -137,7 +137,7 @@ impl Remote {
         if !self.channel().is_closed() {
             return Ok(());
         }
-        tracing::info!("the connection to {} is lost and made anew", self.host);
+        tracing::info!("the connection to {} was lost, and is opened again", self.host);
         let made = connect(&self.host, &self.link, false).await;
         let (connection, _) = made.map_err(|error| Failure::new(Refusal::Lost, &error.to_string()))?;
         let old = std::mem::replace(&mut *self.connection(), connection);

@@ -31,7 +31,7 @@ pub enum ConnectError {
     #[error("can't run ssh: {0}; is the OpenSSH client installed?")]
     NoSsh(io::Error),
     /// No place for the control socket.
-    #[error("can't make a directory for ssh's control socket in {dir}: {error}")]
+    #[error("can't create a directory for ssh's control socket in {dir}: {error}")]
     Directory {
         /// Where it was tried.
         dir: PathBuf,
@@ -50,8 +50,8 @@ pub enum ConnectError {
     },
     /// ssh came to no end.
     #[error(
-        "can't connect to {host}: ssh has not logged in within {seconds} s; try ssh -v {host}, and ConnectTimeout in ssh_config for \
-         hosts that answer late"
+        "can't connect to {host}: ssh has not logged in within {seconds} s; try ssh -v {host}, and set ConnectTimeout in ssh_config for \
+         slow hosts"
     )]
     Slow {
         /// The destination.

@@ -173,7 +173,7 @@ fn listen(host: &str, reports: &mpsc::Receiver<Report>, mut estimated: impl FnMu
             Ok(Report::Estimated(total)) => estimated(total),
             Ok(Report::Ended(Ended { status: None, .. }, true)) => return None,
             Ok(Report::Ended(Ended { words, status, killed }, _)) => {
-                let status = status.unwrap_or_else(|| "its stream broke off".into());
+                let status = status.unwrap_or_else(|| "its stream was incomplete".into());
                 return Some(SendFailure { words: said(&who, &words, &status), killed });
             }
             Ok(Report::Refused(why)) => return Some(ours(said(&who, &why.words, "a refusal"))),

@@ -49,22 +49,22 @@ impl fmt::Display for Host {
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum TargetError {
     /// Nothing in front of the colon.
-    #[error("{0:?}: the host is missing in front of ':'; write [USER@]HOST:DATASET, or a DATASET on this machine")]
+    #[error("{0:?} has no host before the ':': write [USER@]HOST:DATASET, or DATASET on this machine")]
     NoHost(String),
     /// Nothing behind it.
-    #[error("{0:?}: the dataset is missing behind ':'; write [USER@]HOST:DATASET")]
+    #[error("{0:?} has no dataset after the ':': write [USER@]HOST:DATASET")]
     NoDataset(String),
     /// `[` without `]:`.
-    #[error("{0:?}: an IPv6 address goes in brackets: [USER@][ADDRESS]:DATASET")]
+    #[error("{0:?}: write an IPv6 address in brackets, as in [USER@][ADDRESS]:DATASET")]
     Bracket(String),
     /// `ssh` would take it for an option, or it has blanks or control characters.
-    #[error("{0:?} is no host or user name")]
+    #[error("{0:?} is not a valid host or user name")]
     BadHost(String),
-    /// `user@host` without a colon, or a snapshot.
-    #[error("{0:?} has no ':' and so names no host: write [USER@]HOST:DATASET; a snapshot ('@') can't be a target")]
+    /// `user@host` or `user@host/dataset`, without a colon.
+    #[error("{0:?} has no ':' after the host: write [USER@]HOST:DATASET{meant}", meant = with_colon(.0))]
     NoColon(String),
     /// The dataset part is no legal name.
-    #[error("the target's dataset: {0}")]
+    #[error(transparent)]
     Name(#[from] NameError),
 }
 
@@ -76,7 +76,7 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Self, TargetError> {
         let Some((host, dataset)) = split(text)? else {
             let dataset = text.parse().map_err(|error| match error {
-                NameError::IsSnapshot(_) => TargetError::NoColon(text.to_owned()),
+                NameError::IsSnapshot(_) if is_login(text) => TargetError::NoColon(text.to_owned()),
                 error => error.into(),
             })?;
             return Ok(Self { host: None, dataset });
@@ -104,6 +104,17 @@ impl FromStr for Target {
         let host = Host { user: user.map(ToOwned::to_owned), name: name.to_owned() };
         Ok(Self { host: Some(host), dataset: dataset.parse()? })
     }
+}
+
+/// Whether this can only be a host with a login name: what stands before the `@` of a snapshot is rarely a pool alone.
+fn is_login(text: &str) -> bool {
+    text.split_once('@').is_some_and(|(user, _)| !user.contains('/'))
+}
+
+/// What may have been meant, where a `/` stands for the colon.
+fn with_colon(text: &str) -> String {
+    let Some((host, dataset)) = text.split_once('/') else { return "; a snapshot can't be a target".to_owned() };
+    format!("; did you mean {:?}?", format!("{host}:{dataset}"))
 }
 
 /// Host part and dataset part; `None` for a dataset of this machine.

@@ -162,12 +162,12 @@ impl Record {
         }
         let written = match &self.0 {
             Some(folder) => file::append(folder, lines, sync).map_err(|error| format!("{}: {error}", folder.display())),
-            None => Err("there is neither --state-dir nor a home directory".to_owned()),
+            None => Err("there is no --state-dir and no home directory".to_owned()),
         };
         if let Err(why) = written
             && !TOLD.swap(true, Ordering::Relaxed)
         {
-            tracing::error!("what is destroyed can't be written down (the run goes on): {why}");
+            tracing::error!("can't log what is destroyed (the run continues): {why}");
         }
     }
 }
@@ -292,7 +292,7 @@ impl Begun {
 fn outcome(name: &SnapshotName, result: &Result<Thinned, Failure>) -> (Phase, Option<String>) {
     match result {
         Ok(thinned) if thinned.absent.contains(name) => {
-            (Phase::Kept, Some("it was gone already, or another one".into()))
+            (Phase::Kept, Some("it no longer existed, or was another one".into()))
         }
         Ok(thinned) => match thinned.pinned.iter().find(|(pinned, _)| pinned == name) {
             Some((_, why)) => (Phase::Kept, Some(why.clone())),
@@ -305,7 +305,7 @@ fn outcome(name: &SnapshotName, result: &Result<Thinned, Failure>) -> (Phase, Op
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        self.tell(Phase::Unclear, Some("the run has not heard what came of it"));
+        self.tell(Phase::Unclear, Some("the outcome is unknown to the run"));
         self.record.write(&self.told, false);
     }
 }

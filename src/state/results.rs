@@ -28,7 +28,7 @@ pub fn check(dir: &Path, target: &str) -> Result<(), StartError> {
 }
 
 fn open(dir: &Path, target: &str) -> Result<Folder, StartError> {
-    let words = |error: io::Error| format!("can't use the state folder {}: {error}", dir.display());
+    let words = |error: io::Error| format!("can't use the state directory {}: {error}", dir.display());
     Folder::open(dir, target).map_err(|error| StartError::Usage(words(error)))
 }
 
@@ -161,7 +161,7 @@ impl<'a> Recorder<'a> {
     fn complain(&mut self, error: &io::Error) {
         self.failed = true;
         let text = format!(
-            "can't keep results in the state folder {}: {error}; the push is not affected, but what is there is out of date",
+            "can't save results in the state directory {}: {error}; the push is not affected, but the saved results are out of date",
             self.folder.path().display()
         );
         self.shown.event(&Event::Notice { dataset: None, text });

@@ -33,7 +33,10 @@ impl Context {
             Side::Receiver => "target's",
             Side::Sender => "source's",
         };
-        Failure { words: format!("{}\non the {host} host root can grant it: {grant}", failure.words), ..failure }
+        Failure {
+            words: format!("{}\nroot on the {host} host can delegate the permission: {grant}", failure.words),
+            ..failure
+        }
     }
 
     /// Names the features that the pool lacks for a stream, where zfs says only that it must be upgraded.

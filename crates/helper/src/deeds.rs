@@ -27,7 +27,7 @@ impl Deed {
             Request::Destroy { dataset, snapshots, .. } => {
                 format!("destroyed {dataset} with its {} snapshots", snapshots.len())
             }
-            Request::Clear { dataset, .. } => format!("dropped the rest of a cut receive in {dataset}"),
+            Request::Clear { dataset, .. } => format!("discarded the partially received state of {dataset}"),
             Request::Rename { rename, .. } => format!("renamed {} to {}", rename.from, rename.to),
             Request::Resolve { resolution: Resolution::Rollback { dataset, to, loses, .. }, .. } => {
                 format!("rolled {dataset} back to @{to}, which destroyed {} snapshots", loses.len())
@@ -66,7 +66,7 @@ impl Deed {
             (Self::Other(text), Reply::Done { failure: None, .. }) => vec![text.clone()],
             // Several commands may stand behind one request.
             (Self::Other(text), Reply::Done { failure: Some(failure), .. }) => {
-                vec![format!("was asked for what would have {text}, and failed: {}", failure.words)]
+                vec![format!("a request failed that would have {text}: {}", failure.words)]
             }
             _ => Vec::new(),
         }
@@ -127,8 +127,8 @@ mod tests {
     fn other_deeds_are_told_when_they_are_done() {
         let clear = Deed::of(&Request::Clear { id: 1, dataset: "b/x".parse().unwrap() }).unwrap();
         let done = Reply::Done { id: 1, failure: None, warning: None };
-        assert_eq!(clear.lines(&done), ["dropped the rest of a cut receive in b/x"]);
-        assert!(clear.lines(&failed())[0].ends_with("and failed: dataset is busy"));
+        assert_eq!(clear.lines(&done), ["discarded the partially received state of b/x"]);
+        assert!(clear.lines(&failed())[0].ends_with(": dataset is busy"));
         assert!(Deed::of(&Request::Probe { id: 1, dataset: "b/x".parse().unwrap() }).is_none());
     }
 }

@@ -119,8 +119,8 @@ pub(super) fn side(config: &Config, side: Side) -> Result<(), Failure> {
         return Ok(());
     }
     Err(refused(match side {
-        Side::Sender => "this helper only receives: its command is zfsync recv, and zfsync send is what sends",
-        Side::Receiver => "this helper only sends: its command is zfsync send, and zfsync recv is what receives",
+        Side::Sender => "this helper can only receive: its command is zfsync recv; zfsync send is needed to send",
+        Side::Receiver => "this helper can only send: its command is zfsync send; zfsync recv is needed to receive",
     }))
 }
 
@@ -133,7 +133,7 @@ fn full_name(config: &Config, name: &str) -> Result<(), Failure> {
     let legal = is_askable(config, &name.replacen('#', "@", 1));
     match dataset.parse() {
         Ok(dataset) if legal || !config.allows(&dataset) => config.check(&dataset),
-        _ => Err(Failure::new(Refusal::Other, "no legal name of a snapshot")),
+        _ => Err(Failure::new(Refusal::Other, "not a valid snapshot name")),
     }
 }
 
@@ -143,7 +143,7 @@ fn known_pool(config: &Config, pool: &str) -> Result<(), Failure> {
     if legal && (config.roots.is_empty() || config.roots.iter().any(|root| root.pool() == pool)) {
         return Ok(());
     }
-    Err(refused("this helper may not tell of that pool"))
+    Err(refused("this helper may not access that pool"))
 }
 
 fn bookmark(config: &Config, new: &NewBookmark) -> Result<(), Failure> {
@@ -152,7 +152,7 @@ fn bookmark(config: &Config, new: &NewBookmark) -> Result<(), Failure> {
 }
 
 fn own_bookmark(name: &str) -> Result<(), Failure> {
-    if is_our_bookmark(name) { Ok(()) } else { Err(refused("it is no bookmark of zfsync's")) }
+    if is_our_bookmark(name) { Ok(()) } else { Err(refused("it is not a bookmark of zfsync")) }
 }
 
 fn own_property(name: &str) -> Result<(), Failure> {
@@ -160,7 +160,7 @@ fn own_property(name: &str) -> Result<(), Failure> {
     let legal = |ch: char| ch.is_ascii_lowercase() || ch.is_ascii_digit() || "-_.:".contains(ch);
     match name.strip_prefix(OWN) {
         Some(rest) if name.len() <= MAX_NAME && rest.chars().all(legal) => Ok(()),
-        _ => Err(refused("it is no property of zfsync's")),
+        _ => Err(refused("it is not a property of zfsync")),
     }
 }
 
@@ -169,5 +169,5 @@ fn plain_value(value: &str) -> Result<(), Failure> {
     if value.len() <= Note::MAX_VALUE && !value.contains(char::is_control) {
         return Ok(());
     }
-    Err(refused("it is no value of a property of zfsync's: too long, or with control characters"))
+    Err(refused("it is not a valid value of a property of zfsync: too long, or with control characters"))
 }

@@ -112,7 +112,7 @@ impl Incoming {
             return Err(Failure::new(Refusal::Exists, &format!("destination {dataset} exists and is not empty")));
         }
         if self.receive.overwrite && host.has_snapshots(dataset)? {
-            return Err(Failure::new(Refusal::Changed, &format!("{dataset} has snapshots by now")));
+            return Err(Failure::new(Refusal::Changed, &format!("{dataset} has snapshots now")));
         }
         Ok(())
     }
@@ -149,7 +149,7 @@ impl Incoming {
                     bytes.len()
                 }
                 Wants::Nothing => {
-                    self.refuse("there is something behind its end", hands);
+                    self.refuse("there is data after its end", hands);
                     0
                 }
             };
@@ -284,14 +284,14 @@ impl Incoming {
         let broken = |words: &str| Some(Failure::new(Refusal::Stream, words));
         match self.sink {
             Sink::None if ending == Ending::Broken => context.replies.done(self.id, broken("the stream was aborted")),
-            Sink::None => context.replies.done(self.id, broken("the stream ended before it had begun")),
+            Sink::None => context.replies.done(self.id, broken("the stream ended before it began")),
             Sink::Open { stdin, receiving } => {
                 drop(stdin);
                 receiving.tell(None);
                 receiving.finish(ending);
             }
             Sink::Closed(receiving) if ending == Ending::Broken => receiving.tell(broken("the stream was aborted")),
-            Sink::Closed(receiving) if !self.judge.may_end() => receiving.tell(broken("the package has no end")),
+            Sink::Closed(receiving) if !self.judge.may_end() => receiving.tell(broken("the package is incomplete")),
             Sink::Closed(receiving) => receiving.tell(None),
             Sink::Dropped(Some(receiving)) => {
                 if self.judge.is_apart() {

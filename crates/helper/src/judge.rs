@@ -200,20 +200,20 @@ impl Judge {
                 Ok(None)
             }
             (Brings::Snapshot(_), HeaderType::Package) => {
-                Err("it is a package of several streams, and one snapshot was announced".into())
+                Err("it is a package of several streams, but one snapshot was announced".into())
             }
             (Brings::Snapshots, HeaderType::Substream) => {
-                Err("it is a stream of one snapshot, and several were announced".into())
+                Err("it is a stream of one snapshot, but several were announced".into())
             }
             (Brings::Snapshot(_), HeaderType::Substream) => {
                 self.check(&begin)?;
                 if self.base.is_some_and(|base| begin.from != Some(base)) {
-                    return Err("it starts from another snapshot than was announced".into());
+                    return Err("it starts from a different snapshot than announced".into());
                 }
                 if self.to.is_some_and(|to| begin.to != to) {
-                    return Err("it brings another snapshot than was announced".into());
+                    return Err("it has a different snapshot than announced".into());
                 }
-                // It goes into the rest of a cut receive, and from there into a terminal over here.
+                // It goes into partially received state, and from there into a terminal over here.
                 split(&begin.name)?;
                 self.order = begin.order;
                 Ok(self.begin(&begin, record))
@@ -225,7 +225,7 @@ impl Judge {
         match Record::read(record, self.order).map_err(|error| error.to_string())? {
             Record::End => {
                 if self.to.is_some() && self.base != self.to {
-                    return Err("its last snapshot is another than was announced".into());
+                    return Err("its last snapshot is a different one than announced".into());
                 }
                 self.place = Place::Over;
                 Ok(self.whole().then(|| Act::Forward(record.to_vec())))
@@ -258,22 +258,24 @@ impl Judge {
     fn check(&self, begin: &Begin) -> Result<(), String> {
         check_features(begin.features)?;
         match begin.kind {
-            None => return Err("it is neither that of a filesystem nor that of a volume".into()),
+            None => return Err("it is neither of a filesystem nor of a volume".into()),
             // What exists is what it is, and the sender needn't know that.
             Some(kind) if self.full && kind != self.kind => {
-                return Err(format!("it is that of a {kind}, and a {} was announced", self.kind));
+                return Err(format!("it is of a {kind}, but a {} was announced", self.kind));
             }
             Some(_) => {}
         }
         if begin.clone {
-            return Err("it makes a clone".into());
+            return Err("it creates a clone".into());
         }
         let resumes = begin.features.any(Features::RESUMING);
         match (self.full, begin.from) {
-            (true, Some(_)) => return Err("it is an increment, and a full stream was announced".into()),
-            (false, None) if !resumes => return Err("it is a full stream, and an increment was announced".into()),
+            (true, Some(_)) => return Err("it is an incremental stream, but a full stream was announced".into()),
+            (false, None) if !resumes => {
+                return Err("it is a full stream, but an incremental stream was announced".into());
+            }
             (true, None) if resumes && !self.replaces => {
-                return Err("it resumes a stream, and a new one was announced".into());
+                return Err("it resumes a stream, but a new one was announced".into());
             }
             _ => {}
         }
@@ -334,7 +336,7 @@ fn check_features(features: Features) -> Result<(), String> {
         return Err("it is deduplicated".into());
     }
     if features.any(Features::HOLDS) {
-        return Err("it brings holds".into());
+        return Err("it contains holds".into());
     }
     Ok(())
 }
@@ -343,7 +345,7 @@ fn check_features(features: Features) -> Result<(), String> {
 fn split(name: &[u8]) -> Result<(&[u8], SnapshotName), String> {
     let at = name.iter().position(|byte| *byte == b'@').ok_or("it names no snapshot")?;
     let snapshot = std::str::from_utf8(&name[at + 1..]).ok().and_then(|snapshot| snapshot.parse().ok());
-    Ok((&name[..at], snapshot.ok_or("the name of its snapshot is not a legal one")?))
+    Ok((&name[..at], snapshot.ok_or("the name of its snapshot is not valid")?))
 }
 
 #[cfg(test)]

@@ -185,15 +185,15 @@ fn only_what_was_announced_is_taken() {
         (create(resuming(full())), "it resumes a stream"),
         ((Receive { into_empty: true, ..receive("b/x") }, from()), "it is an increment"),
         ((Receive { overwrite: true, ..receive("b/x") }, from()), "it is an increment"),
-        (increment(Begin { clone: true, ..from() }), "it makes a clone"),
-        (create(Begin { clone: true, ..full() }), "it makes a clone"),
+        (increment(Begin { clone: true, ..from() }), "it creates a clone"),
+        (create(Begin { clone: true, ..full() }), "it creates a clone"),
         (increment(Begin { name: b"p/x".to_vec(), ..from() }), "it names no snapshot"),
-        (increment(Begin { name: b"p/x@\x1b[2J".to_vec(), ..from() }), "the name of its snapshot is not a legal one"),
-        (create(Begin { kind: Some(Kind::Volume), ..full() }), "it is that of a volume"),
-        (increment(Begin { kind: None, ..from() }), "it is neither that of a filesystem"),
-        ((Receive { kind: Kind::Volume, create: true, ..receive("b/x") }, full()), "it is that of a filesystem"),
+        (increment(Begin { name: b"p/x@\x1b[2J".to_vec(), ..from() }), "the name of its snapshot is not valid"),
+        (create(Begin { kind: Some(Kind::Volume), ..full() }), "it is of a volume"),
+        (increment(Begin { kind: None, ..from() }), "it is neither of a filesystem"),
+        ((Receive { kind: Kind::Volume, create: true, ..receive("b/x") }, full()), "it is of a filesystem"),
         (increment(Begin { features: Features::DEDUP, ..from() }), "it is deduplicated"),
-        (increment(Begin { features: Features::HOLDS, ..from() }), "it brings holds"),
+        (increment(Begin { features: Features::HOLDS, ..from() }), "it contains holds"),
         (
             increment(Begin { content: MAX_BEGIN + 1, features: Features::RAW, ..from() }),
             "its description has 1048577 bytes",
@@ -202,14 +202,14 @@ fn only_what_was_announced_is_taken() {
         ((several(), from()), "it is a stream of one snapshot"),
         ((several(), full()), "it is a stream of one snapshot"),
         ((several(), Begin { content: 1, ..header(LITTLE, "p/x@s") }), "it is a replication package"),
-        ((several(), Begin { features: Features::HOLDS, ..header(LITTLE, "p/x@s") }), "it brings holds"),
+        ((several(), Begin { features: Features::HOLDS, ..header(LITTLE, "p/x@s") }), "it contains holds"),
         ((several(), header(LITTLE, "p/x")), "it names no snapshot"),
-        ((several(), header(LITTLE, "p/x@a/b")), "the name of its snapshot is not a legal one"),
+        ((several(), header(LITTLE, "p/x@a/b")), "the name of its snapshot is not valid"),
     ] {
         let said = refused(&receive, &begin.to_bytes());
         assert!(said.starts_with(why), "{said} instead of {why}");
     }
-    assert_eq!(refused(&receive("b/x"), &[b'x'; SIZE]), "it is not a stream of zfs send");
+    assert_eq!(refused(&receive("b/x"), &[b'x'; SIZE]), "it is not a zfs send stream");
     // One from a redacted snapshot says so in its BEGIN record, and has no feature for that.
     let described = Begin { content: 8, ..from() };
     judge(&receive("b/x"), Packages::Apart, &[&described.to_bytes()[..], &[0; 8]].concat(), 99).unwrap();
@@ -231,12 +231,12 @@ fn every_stream_in_a_package_is_judged() {
         (&begun, inner(LITTLE, "p/xy@a", 1, 2), "it is a package with streams of several datasets"),
         (&begun, inner(LITTLE, "p/x/y@a", 1, 2), "it is a package with streams of several datasets"),
         (&begun, inner(LITTLE, "p@a", 1, 2), "it is a package with streams of several datasets"),
-        (&begun, inner(LITTLE, "p/x@a@b", 1, 2), "the name of its snapshot is not a legal one"),
-        (&begun, inner(LITTLE, "p/x@", 1, 2), "the name of its snapshot is not a legal one"),
+        (&begun, inner(LITTLE, "p/x@a@b", 1, 2), "the name of its snapshot is not valid"),
+        (&begun, inner(LITTLE, "p/x@", 1, 2), "the name of its snapshot is not valid"),
         (&begun, inner(LITTLE, "p/x", 1, 2), "it names no snapshot"),
         (&begun, begin(None, "p/x@a"), "it is a full stream"),
-        (&begun, other, "it is neither that of a filesystem"),
-        (&begun, Begin { clone: true, ..good.clone() }, "it makes a clone"),
+        (&begun, other, "it is neither of a filesystem"),
+        (&begun, Begin { clone: true, ..good.clone() }, "it creates a clone"),
         (&begun, Begin { features: Features::RESUMING, content: 1, ..good.clone() }, "it resumes in the middle"),
         (&begun, header(LITTLE, "p/x@b"), "it is a package within a package"),
         (&first, inner(LITTLE, "p/x@b", 1, 3), "its streams don't follow each other"),

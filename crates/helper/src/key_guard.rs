@@ -42,7 +42,7 @@ impl KeyGuard {
                 .map_err(|why| context.explain(why, permission::READ, dataset))
                 .map_err(|why| Failure {
                     words: format!(
-                        "can't read the key of {dataset}, which a raw increment must not replace: {}",
+                        "can't read the wrapped key of {dataset}, which a raw increment must not replace: {}",
                         why.words
                     ),
                     ..why
@@ -52,7 +52,7 @@ impl KeyGuard {
         match WrappedKey::read(list) {
             Ok(brought) if brought == *there => Ok(()),
             Ok(_) => Err(refused(
-                "it would replace the wrapped encryption key, and the snapshots that are there could become unreadable",
+                "it would replace the wrapped encryption key, and the existing snapshots could become unreadable",
             )),
             Err(error) => Err(refused(&error.to_string())),
         }

@@ -75,7 +75,7 @@ impl Config {
             return Ok(());
         }
         let roots = self.roots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let words = format!("this helper may only touch {roots} (its --root), not {dataset}");
+        let words = format!("this helper may only access {roots} (its --root), not {dataset}");
         Err(Failure::new(Refusal::NotAllowed, &words))
     }
 
@@ -85,7 +85,7 @@ impl Config {
             return Ok(());
         }
         let word = what.word();
-        let words = format!("this helper may not {word}: its command line has no --allow {word}");
+        let words = format!("this helper does not allow {word}: its command line has no --allow {word}");
         Err(Failure::new(Refusal::NotAllowed, &words))
     }
 

@@ -35,7 +35,7 @@ impl Syslog {
         let written = self.refusals.fetch_add(1, Ordering::Relaxed);
         let words = match written {
             0..MOST => words,
-            MOST => "more refusals follow, which are not logged",
+            MOST => "further refusals are not logged",
             _ => return,
         };
         let from = client().map(|from| format!("sender at {from}: "));
@@ -46,7 +46,7 @@ impl Syslog {
     pub(super) fn deed(&self, words: &str) {
         let words = match self.deeds.fetch_add(1, Ordering::Relaxed) {
             0..MOST_DEEDS => words,
-            MOST_DEEDS => "more is destroyed or moved, which is not logged",
+            MOST_DEEDS => "further destroyed or renamed objects are not logged",
             _ => return,
         };
         let client = client().map_or_else(|| "this machine".to_owned(), |from| format!("sender at {from}"));

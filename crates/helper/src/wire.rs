@@ -95,7 +95,7 @@ pub struct Header {
 #[derive(Debug, Error)]
 pub enum WireError {
     /// The connection broke or ended within a frame.
-    #[error("the connection broke: {0}")]
+    #[error("the connection was lost: {0}")]
     Io(#[from] io::Error),
     /// No frame has such a kind.
     #[error("unknown kind of frame: {0}")]
@@ -117,13 +117,13 @@ pub enum WireError {
         limit: usize,
     },
     /// The reserved bytes are not zero: the peer is out of step.
-    #[error("a frame's header is damaged")]
+    #[error("a frame header is damaged")]
     Damaged,
     /// A message asks for more than any peer of ours would.
-    #[error("a message is beyond a limit: {0}")]
+    #[error("a message exceeds a limit: {0}")]
     Limit(&'static str),
     /// A control body is not the JSON that its kind promises.
-    #[error("a message can't be understood: {0}")]
+    #[error("a message can't be parsed: {0}")]
     Json(#[from] serde_json::Error),
 }
 

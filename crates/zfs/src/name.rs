@@ -20,16 +20,16 @@ pub enum NameError {
     #[error("{0:?} has {len} bytes; ZFS allows {MAX_NAME} for a whole name, pool and '@snapshot' included", len = .0.len())]
     TooLong(String),
     /// A `/` at its start: a path of the file system.
-    #[error("{0:?} is a path, and a dataset is wanted: as {dataset:?}, without the '/' in front", dataset = .0.trim_matches('/'))]
+    #[error("{0:?} is a path, not a dataset name; did you mean {dataset:?}?", dataset = .0.trim_matches('/'))]
     Path(String),
     /// `/` at the end, or two of them together.
     #[error("{0:?} has an empty component (a '/' at its end, or two in a row)")]
     EmptyComponent(String),
     /// A component is `.` or `..`.
-    #[error("{0:?} has '.' or '..' as a component")]
+    #[error("{0:?} has a component '.' or '..'")]
     DotComponent(String),
     /// A character outside letters, digits and `-_.: `.
-    #[error("{name:?} has the character {ch:?}; ZFS allows letters, digits, '-', '_', '.', ':' and blanks")]
+    #[error("{name:?} has the character {ch:?}; ZFS allows letters, digits, '-', '_', '.', ':' and spaces")]
     Character {
         /// The whole name.
         name: String,
@@ -37,7 +37,7 @@ pub enum NameError {
         ch: char,
     },
     /// A pool's name starts with something else than a letter.
-    #[error("{0:?}: a pool's name starts with a letter")]
+    #[error("{0:?} starts with a pool name that doesn't begin with a letter")]
     Pool(String),
     /// `@` where a dataset was expected.
     #[error("{0:?} is a snapshot; name the dataset (without '@...')")]
@@ -46,7 +46,7 @@ pub enum NameError {
     #[error("{0:?} is a bookmark; name the dataset (without '#...')")]
     IsBookmark(String),
     /// No `@` where a snapshot was expected.
-    #[error("{0:?} names no snapshot (dataset@snapshot)")]
+    #[error("{0:?} is not a snapshot (dataset@snapshot)")]
     NotSnapshot(String),
 }
 
@@ -340,7 +340,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         for (name, words) in [
-            ("/pool/x/", "\"/pool/x/\" is a path, and a dataset is wanted: as \"pool/x\", without the '/' in front"),
+            ("/pool/x/", "\"/pool/x/\" is a path, not a dataset name; did you mean \"pool/x\"?"),
             ("p/a$b", "has the character '$'; ZFS allows letters"),
             (&"p".repeat(256), "has 256 bytes; ZFS allows 255 for a whole name"),
             ("p/", "empty component"),

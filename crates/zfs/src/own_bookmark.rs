@@ -80,7 +80,7 @@ pub struct KnownTarget<'a> {
     pub tag: Tag,
     /// The newest bookmark of ours for it.
     pub newest: Version<'a>,
-    /// That of what it has; none while nothing is known to have arrived.
+    /// That of what it has; none while not known to have received anything.
     pub has: Option<Version<'a>>,
 }
 

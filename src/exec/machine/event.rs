@@ -214,31 +214,33 @@ pub enum DatasetOutcome {
 pub fn advice(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::NoSpace => {
-            "\n  make room on the target, or raise its quota, refquota or snapshot_limit (zfs says the same of all), and run again"
+            "\n  free space on the target, or raise its quota, refquota or snapshot_limit (zfs reports all of them alike), and run again"
         }
-        Refusal::Busy => "\n  something else uses the target dataset right now; run again when it is through",
+        Refusal::Busy => "\n  the target dataset is busy; run again when whatever uses it is done",
         Refusal::Feature => {
-            "\n  the target's pool or OpenZFS is older than what the stream needs: zpool upgrade, or another target"
+            "\n  the stream needs a newer pool version or OpenZFS on the target: use zpool upgrade, or choose another target"
         }
         Refusal::Invalid => {
-            "\n  zfs doesn't say why: snapshots that were taken of the target while it received end a receive so (run again), \
-             and so does a pool or OpenZFS over there that is older than what the stream needs"
+            "\n  zfs doesn't say why: either a snapshot of the target was taken during the receive (run again), or the stream \
+             needs a newer pool version or OpenZFS on the target"
         }
         // Which key, and on which host, the helper has said. No resolution that destroys anything would help.
         Refusal::KeyNotLoaded => "\n  load it and run again",
         Refusal::Encryption => {
-            "\n  stream and target don't fit in encryption: --decrypt sends plaintext, or choose a target outside of the \
-             encrypted dataset"
+            "\n  the encryption of the stream doesn't match the target: use --decrypt to send it decrypted, or choose a target outside of \
+             the encrypted dataset"
         }
         Refusal::WrappedKey => {
-            "\n  if nobody has changed the key of the source on purpose (zfs change-key), find out who has; if it was changed: \
-             replicate to a new target, or let this one increment through with --allow-rekey (with a restricted key the helper's own command \
-             line over there needs --allow rekey, see authorized_keys); from then on only the new key opens the copy"
+            "\n  if the key of the source was not changed on purpose (zfs change-key), find out who changed it; if it was: \
+             replicate to a new target, or accept this one increment with --allow-rekey (with a restricted key, the helper's command in \
+             authorized_keys on the target's host needs --allow rekey); from then on, only the new key unlocks the copy"
         }
-        Refusal::ReadOnly => "\n  the target's pool can't be written: look at zpool status there",
-        Refusal::Suspended => "\n  the target's pool is suspended: look at zpool status there; zpool clear resumes it",
+        Refusal::ReadOnly => "\n  the target's pool is read-only: check zpool status there",
+        Refusal::Suspended => "\n  the target's pool is suspended: check zpool status there; zpool clear resumes it",
         Refusal::Limit => "\n  raise snapshot_limit or filesystem_limit on the target (zfs set) and run again",
-        Refusal::NotAllowed => "\n  the helper's command line over there (authorized_keys) decides what it may do",
+        Refusal::NotAllowed => {
+            "\n  what the helper may do is set in its command in authorized_keys on the target's host"
+        }
         _ => "",
     }
 }
@@ -247,10 +249,10 @@ pub fn advice(refusal: Refusal) -> &'static str {
 pub fn source_advice(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Missing => {
-            "\n  it was destroyed or renamed on the source's host during the run, again and again; the next run goes on from what is there"
+            "\n  it was repeatedly destroyed or renamed on the source's host during the run; the next run continues with what exists then"
         }
         Refusal::Permission => {
-            "\n  the user on the source's host needs: zfs allow USER send,bookmark,destroy,mount,userprop DATASET"
+            "\n  the user on the source's host needs these permissions: zfs allow USER send,bookmark,destroy,mount,userprop DATASET"
         }
         Refusal::KeyNotLoaded => "\n  --decrypt needs the dataset's key on the source's host: zfs load-key",
         _ => "",

@@ -161,7 +161,7 @@ impl Machine {
         match failure.refusal {
             // A rest that is being gone on with can only be in the way while somebody else receives into it.
             Refusal::Partial if resumed => {
-                let words = format!("{words}\n  another receive seems to run into it right now");
+                let words = format!("{words}\n  another receive into it seems to be in progress");
                 self.try_later(index, step, attempt, &words, actions);
             }
             Refusal::Busy | Refusal::Killed | Refusal::Stream => self.try_later(index, step, attempt, &words, actions),

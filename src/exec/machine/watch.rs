@@ -73,9 +73,7 @@ impl Machine {
     /// What is told about a stalled step.
     pub(super) fn stall_words(&self) -> String {
         let seconds = self.stall.unwrap_or_default().as_secs();
-        format!(
-            "nothing moved for {seconds} s (--stall-timeout): the receiver takes nothing, or the sender has nothing"
-        )
+        format!("no progress for {seconds} s (--stall-timeout): the receiver accepts no data, or the sender sends none")
     }
 }
 

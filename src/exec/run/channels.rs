@@ -45,7 +45,7 @@ impl Run<'_> {
     pub(super) fn claim_answered(&mut self, channel: ChannelId, failure: Option<Failure>) {
         let is_open = self.claims.remove(&channel);
         let Some(failure) = failure.filter(|_| is_open) else { return };
-        let text = format!("another run has taken over the target while the connection was lost: {}", failure.words);
+        let text = format!("another run took over the target while the connection was lost: {}", failure.words);
         self.reporter.event(&Event::Notice { dataset: None, text });
         self.taken = true;
         self.input(Input::Stop);
@@ -64,7 +64,7 @@ impl Run<'_> {
 
     /// A channel that doesn't answer: what it may still say counts no more.
     pub(super) fn drop_channel(&mut self, channel: ChannelId) {
-        tracing::warn!("channel {channel} is given up: it doesn't answer");
+        tracing::warn!("channel {channel} doesn't answer, and is closed");
         self.give_up(channel, "no answer");
     }
 
@@ -79,7 +79,7 @@ impl Run<'_> {
 
     /// A channel whose helper doesn't answer a question: it is given up, and so is its stream.
     pub(super) fn unanswered(&mut self, channel: ChannelId, why: String) {
-        tracing::warn!("channel {channel} is given up: {why}");
+        tracing::warn!("channel {channel} is closed: {why}");
         self.give_up(channel, &why);
         self.down(channel, why);
     }

@@ -27,7 +27,7 @@ impl Run<'_> {
                 return self.without_snapshots(&names);
             }
             DatasetOutcome::Interrupted if self.taken => {
-                (LastResult::Failed, "another run has taken over the target".into())
+                (LastResult::Failed, "another run took over the target".into())
             }
             DatasetOutcome::Interrupted => return self.told(dataset, LastResult::Interrupted),
             DatasetOutcome::Conflict(error) => (LastResult::Conflict, error),

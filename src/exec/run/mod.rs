@@ -303,10 +303,10 @@ impl Run<'_> {
             let left = signalled.map(|since| PATIENCE.saturating_sub(since.elapsed()));
             tokio::select! {
                 told = &mut closing => break told,
-                () = passed(left) => break vec![format!("zfs on {} has not made all bookmarks within {PATIENCE:?}", self.sender.name())],
+                () = passed(left) => break vec![format!("zfs on {} has not created all bookmarks within {PATIENCE:?}", self.sender.name())],
                 signal = signals.next() => {
                     if self.stop.is_some() {
-                        break vec![format!("not all bookmarks on {} may have been made", self.sender.name())];
+                        break vec![format!("some bookmarks on {} may not have been created", self.sender.name())];
                     }
                     (self.stop, signalled) = (Some((signal, Instant::now())), Some(Instant::now()));
                 }

@@ -1,4 +1,4 @@
-//! Questions about single datasets of the target during the run: listing, clearing the rest of a cut receive, getting a conflict out
+//! Questions about single datasets of the target during the run: listing, clearing partially received state, getting a conflict out
 //! of the way, dates for one that stays. Each goes over a channel that carries no stream just then, as it must not wait behind one; a
 //! task awaits the answer, and the run hears of it as of everything else.
 
@@ -131,7 +131,7 @@ impl Run<'_> {
     pub(super) fn resolve(&mut self, dataset: usize) {
         let planned = &self.ready.plan.datasets[dataset];
         let Verdict::Resolve(solvable) = &planned.verdict else {
-            let resolved = Resolved::Refused("there is no conflict to solve".into());
+            let resolved = Resolved::Refused("there is no conflict to resolve".into());
             return self.input(Input::Resolved { dataset, resolved });
         };
         let Some(channel) = self.idle_channel() else {
@@ -191,7 +191,7 @@ impl Run<'_> {
         let host = self.job.ends.target.link.name();
         self.unanswered(
             channel,
-            format!("{host} has not answered for {} s: look at zpool status there", limit.as_secs()),
+            format!("{host} has not answered for {} s: check zpool status there", limit.as_secs()),
         );
     }
 
@@ -213,7 +213,7 @@ impl Run<'_> {
                 match failure {
                     None => self.ask_listing(dataset),
                     Some(failure) => {
-                        let why = format!("clearing the rest of a cut receive failed: {}", failure.words);
+                        let why = format!("discarding the partially received state failed: {}", failure.words);
                         self.planned(dataset, Err(why));
                     }
                 }
@@ -254,10 +254,13 @@ impl Run<'_> {
             }
             (Some(failure), Verdict::Resolve(solvable)) => {
                 let advice = match failure.refusal {
-                    Refusal::Changed => "\n  the next run sees what is there now",
+                    Refusal::Changed => "\n  the next run starts from the current state",
                     _ => "",
                 };
-                Resolved::Refused(format!("{}\n  it could not be solved: {}{advice}", solvable.conflict, failure.words))
+                Resolved::Refused(format!(
+                    "{}\n  it could not be resolved: {}{advice}",
+                    solvable.conflict, failure.words
+                ))
             }
             (Some(failure), _) => Resolved::Refused(failure.words),
         };
@@ -274,7 +277,7 @@ impl Run<'_> {
         self.input(Input::Replanned { dataset, planned });
     }
 
-    /// Has the rest of a cut receive dropped; a new listing follows.
+    /// Has partially received state dropped; a new listing follows.
     pub(super) fn clear(&mut self, dataset: usize, why: String) {
         let Some(channel) = self.idle_channel() else {
             return self.pending.waiting.push((dataset, Waiting::Clearing(why)));

@@ -83,7 +83,7 @@ impl Run<'_> {
                 self.ready.negotiation.source_relisted(dataset, listed);
                 self.ask_listing(dataset);
             }
-            Ok(None) => self.planned(dataset, Err("it is not there any more".to_owned())),
+            Ok(None) => self.planned(dataset, Err("it no longer exists".to_owned())),
             Err(error) => {
                 let refusal = match &error {
                     StartError::List { words, .. } => Refusal::from_words(words),

@@ -15,24 +15,24 @@ fn the_nearest_base_is_found() {
     ");
     assert_snapshot!(one("c d", "a b"), @r"
     rounds 2, listed 1, refused 0
-    : [] no common snapshot: the target holds something else, or all common ones are gone
+    : [] no common snapshot: the target has other content, or all common snapshots were destroyed
       common: -
-      only here: @c @d
-      only there: @a @b
-      nothing was touched; to go on: run again with
-        --set-aside, which keeps it all under another name, and sends everything anew
-        or --replace 'b/t', which destroys its 2 snapshots and sends everything anew
+      only on the source: @c @d
+      only on the target: @a @b
+      nothing was changed; to continue: run again with
+        --set-aside, which keeps everything under another name, and sends it in full
+        or --replace 'b/t', which destroys its 2 snapshots and sends it in full
     ");
     assert_snapshot!(one("a b=b2", "a b=b1"), @r"
     rounds 1, listed 1, refused 0
     : [] the target has diverged after @a: it has snapshots of its own
       common: @a
-      only here: @b
-      only there: @b
-      nothing was touched; to go on: run again with
+      only on the source: @b
+      only on the target: @b
+      nothing was changed; to continue: run again with
         --rollback, which loses @b and what was written there since @a
-        or --set-aside, which keeps it all under another name, and goes on from @a
-        or --replace 'b/t', which destroys its 2 snapshots and sends everything anew
+        or --set-aside, which keeps everything under another name, and continues from @a
+        or --replace 'b/t', which destroys its 2 snapshots and sends it in full
     ");
     assert_snapshot!(one("b c d", "a b c"), @r"
     rounds 2, listed 0, refused 0
@@ -106,13 +106,13 @@ fn a_bookmark_is_a_base() {
 fn names_taken_on_both_sides_of_the_base() {
     assert_snapshot!(one("a s1 s2", "s1=x a s2=y"), @r"
     rounds 1, listed 1, refused 0
-    : [] the target has other snapshots under names that the source's need: @s1
+    : [] other snapshots on the target have the names of snapshots to be received: @s1
       common: @a
-      only here: @s1 @s2
-      only there: @s2
-      nothing was touched; to go on: rename them on the target host (zfs rename) and run again; or run again with
-        --set-aside, which keeps it all under another name, and sends everything anew
-        or --replace 'b/t', which destroys its 3 snapshots and sends everything anew
+      only on the source: @s1 @s2
+      only on the target: @s2
+      nothing was changed; to continue: rename them on the target host (zfs rename) and run again; or run again with
+        --set-aside, which keeps everything under another name, and sends it in full
+        or --replace 'b/t', which destroys its 3 snapshots and sends it in full
     ");
 }
 
@@ -170,32 +170,32 @@ fn names_decide_nothing() {
     rounds 1, listed 1, refused 0
     : [] the target has diverged after @s1: it has snapshots of its own
       common: @s1
-      only here: @t7
-      only there: @t7 @t8
-      nothing was touched; to go on: run again with
+      only on the source: @t7
+      only on the target: @t7 @t8
+      nothing was changed; to continue: run again with
         --rollback, which loses @t7 @t8 and what was written there since @s1
-        or --set-aside, which keeps it all under another name, and goes on from @s1
-        or --replace 'b/t', which destroys its 3 snapshots and sends everything anew
+        or --set-aside, which keeps everything under another name, and continues from @s1
+        or --replace 'b/t', which destroys its 3 snapshots and sends it in full
     ");
     assert_snapshot!(one("s1 s2", "s1=other"), @r"
     rounds 2, listed 1, refused 0
-    : [] no common snapshot: the target holds something else, or all common ones are gone
+    : [] no common snapshot: the target has other content, or all common snapshots were destroyed
       common: -
-      only here: @s1 @s2
-      only there: @s1
-      nothing was touched; to go on: run again with
-        --set-aside, which keeps it all under another name, and sends everything anew
-        or --replace 'b/t', which destroys its only snapshot and sends everything anew
+      only on the source: @s1 @s2
+      only on the target: @s1
+      nothing was changed; to continue: run again with
+        --set-aside, which keeps everything under another name, and sends it in full
+        or --replace 'b/t', which destroys its only snapshot and sends it in full
     ");
     assert_snapshot!(one("s2 s3", "s1"), @r"
     rounds 2, listed 1, refused 0
-    : [] no common snapshot: the target holds something else, or all common ones are gone
+    : [] no common snapshot: the target has other content, or all common snapshots were destroyed
       common: -
-      only here: @s2 @s3
-      only there: @s1
-      nothing was touched; to go on: run again with
-        --set-aside, which keeps it all under another name, and sends everything anew
-        or --replace 'b/t', which destroys its only snapshot and sends everything anew
+      only on the source: @s2 @s3
+      only on the target: @s1
+      nothing was changed; to continue: run again with
+        --set-aside, which keeps everything under another name, and sends it in full
+        or --replace 'b/t', which destroys its only snapshot and sends it in full
     ");
     assert_snapshot!(one("s1 s2 s3", "s1 mine~ s2 yours~"), @r"
     rounds 2, listed 0, refused 0
@@ -211,13 +211,13 @@ fn names_decide_nothing() {
     ");
     assert_snapshot!(one("previous=one latest=two", "latest=one"), @r"
     rounds 1, listed 1, refused 0
-    : [] the target has other snapshots under names that the source's need: @latest
+    : [] other snapshots on the target have the names of snapshots to be received: @latest
       common: @previous
-      only here: @latest
-      only there: -
-      nothing was touched; to go on: rename them on the target host (zfs rename) and run again; or run again with
-        --set-aside, which keeps it all under another name, and sends everything anew
-        or --replace 'b/t', which destroys its only snapshot and sends everything anew
+      only on the source: @latest
+      only on the target: -
+      nothing was changed; to continue: rename them on the target host (zfs rename) and run again; or run again with
+        --set-aside, which keeps everything under another name, and sends it in full
+        or --replace 'b/t', which destroys its only snapshot and sends it in full
     ");
     assert_snapshot!(newest("previous=one latest=two last=three", "latest=one"), @r"
     rounds 2, listed 1, refused 0
@@ -232,12 +232,12 @@ fn a_target_of_its_own_mind() {
     rounds 2, listed 0, refused 1
     : [] the target has been modified since @a, the newest common snapshot
       common: @a
-      only here: @b
-      only there: -
-      nothing was touched; to go on: run again with
+      only on the source: @b
+      only on the target: -
+      nothing was changed; to continue: run again with
         --rollback, which loses what was written there since @a
-        or --set-aside, which keeps it all under another name, and goes on from @a
-        or --replace 'b/t', which destroys its only snapshot and sends everything anew
+        or --set-aside, which keeps everything under another name, and continues from @a
+        or --replace 'b/t', which destroys its only snapshot and sends it in full
     ");
     assert_snapshot!(one("a b", "a own~"), @r"
     rounds 2, listed 0, refused 0
@@ -245,25 +245,25 @@ fn a_target_of_its_own_mind() {
     ");
     assert_snapshot!(one("raw a b", "raw a own~"), @r"
     rounds 2, listed 0, refused 1
-    : [] the target has snapshots of its own after @a, and a raw increment fits on the newest snapshot alone
+    : [] the target has snapshots of its own after @a, and a raw increment can only be received on top of the newest snapshot
       common: @a
-      only here: @b
-      only there: @own
-      nothing was touched; to go on: run again with
+      only on the source: @b
+      only on the target: @own
+      nothing was changed; to continue: run again with
         --rollback, which loses @own and what was written there since @a
-        or --set-aside, which keeps it all under another name, and goes on from @a
-        or --replace 'b/t', which destroys its 2 snapshots and sends everything anew
+        or --set-aside, which keeps everything under another name, and continues from @a
+        or --replace 'b/t', which destroys its 2 snapshots and sends it in full
     ");
     assert_snapshot!(one("a b", "a own"), @r"
     rounds 2, listed 0, refused 1
     : [] the target has diverged after @a: it has snapshots of its own
       common: @a
-      only here: @b
-      only there: @own
-      nothing was touched; to go on: run again with
+      only on the source: @b
+      only on the target: @own
+      nothing was changed; to continue: run again with
         --rollback, which loses @own and what was written there since @a
-        or --set-aside, which keeps it all under another name, and goes on from @a
-        or --replace 'b/t', which destroys its 2 snapshots and sends everything anew
+        or --set-aside, which keeps everything under another name, and continues from @a
+        or --replace 'b/t', which destroys its 2 snapshots and sends it in full
     ");
     assert_snapshot!(one("a b", ""), @r"
     rounds 2, listed 1, refused 0
@@ -273,37 +273,37 @@ fn a_target_of_its_own_mind() {
     rounds 2, listed 1, refused 0
     : [] the target has no snapshots but holds data
       common: -
-      only here: @a @b
-      only there: -
-      nothing was touched; to go on: run again with
-        --set-aside, which keeps it all under another name, and sends everything anew
-        or --replace 'b/t', which destroys its content and sends everything anew
+      only on the source: @a @b
+      only on the target: -
+      nothing was changed; to continue: run again with
+        --set-aside, which keeps everything under another name, and sends it in full
+        or --replace 'b/t', which destroys its content and sends it in full
     ");
     assert_snapshot!(one("a b", "volume"), @r"
     rounds 2, listed 1, refused 0
     : [] the source is a filesystem and the target is a volume
       common: -
-      only here: @a @b
-      only there: -
-      nothing was touched; to go on: run again with
-        --set-aside, which keeps it all under another name, and sends everything anew
-        or --replace 'b/t', which destroys its content and sends everything anew
+      only on the source: @a @b
+      only on the target: -
+      nothing was changed; to continue: run again with
+        --set-aside, which keeps everything under another name, and sends it in full
+        or --replace 'b/t', which destroys its content and sends it in full
     ");
     assert_snapshot!(one("a b", "a partial"), @r"
     rounds 2, listed 0, refused 1
-    : [] a receive into the target was cut, and its partial state is in the way
+    : [] the target has partially received state of an interrupted receive, which is in the way
       common: @a
-      only here: @b
-      only there: -
-      nothing was touched; to go on: drop the partial state on the target host (zfs receive -A DATASET; loses only what was received of the cut stream) and run again
+      only on the source: @b
+      only on the target: -
+      nothing was changed; to continue: discard the partially received state on the target host (zfs receive -A DATASET; this loses only what was received of the interrupted stream) and run again
     ");
     assert_snapshot!(one("old #new", "new"), @r"
     rounds 2, listed 1, refused 0
     : [] the target is ahead: its @new is newer than all snapshots that the source still has
       common: @new
-      only here: -
-      only there: -
-      nothing was touched; to go on: nothing is lost, and the source's next snapshot will go on from its bookmark
+      only on the source: -
+      only on the target: -
+      nothing was changed; to continue: nothing is lost, and the source's next snapshot will continue from its bookmark
     ");
     assert_snapshot!(one("old #new !  newer", "new"), @r"
     rounds 2, listed 0, refused 0

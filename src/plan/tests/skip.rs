@@ -99,7 +99,7 @@ fn only_what_lies_between_is_asked_for() {
     assert_eq!(wants(1, false, false), [""; 0]);
 }
 
-/// The rest of a cut stream comes first, whatever it brings; then it goes on from there.
+/// The resumed stream comes first, whatever it brings; then it goes on from there.
 #[test]
 fn after_the_rest_of_a_cut_stream() {
     let (here, there): (DatasetName, DatasetName) = ("a/s".parse().unwrap(), "b/t".parse().unwrap());

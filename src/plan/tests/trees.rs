@@ -73,12 +73,12 @@ fn a_tree_with_one_of_each() {
     bookmark: [-i #a @b] InSync
     diverged: [] the target has diverged after @a: it has snapshots of its own
       common: @a
-      only here: @b
-      only there: @x
-      nothing was touched; to go on: run again with
+      only on the source: @b
+      only on the target: @x
+      nothing was changed; to continue: run again with
         --rollback, which loses @x and what was written there since @a
-        or --set-aside, which keeps it all under another name, and goes on from @a
-        or --replace 'b/t/diverged', which destroys its 2 snapshots and sends everything anew
+        or --set-aside, which keeps everything under another name, and continues from @a
+        or --replace 'b/t/diverged', which destroys its 2 snapshots and sends it in full
     empty: [@a] InSync
     new: [@a, -i @a @b] InSync
     new/below: [@a] InSync
@@ -88,19 +88,19 @@ fn a_tree_with_one_of_each() {
     uptodate: [] InSync
     vol: [] the source is a volume and the target is a filesystem
       common: -
-      only here: @a
-      only there: @a
-      nothing was touched; to go on: run again with
-        --set-aside, which keeps it all under another name, and sends everything anew
-        or --replace 'b/t/vol', which destroys its only snapshot and sends everything anew
+      only on the source: @a
+      only on the target: @a
+      nothing was changed; to continue: run again with
+        --set-aside, which keeps everything under another name, and sends it in full
+        or --replace 'b/t/vol', which destroys its only snapshot and sends it in full
     written: [] the target has been modified since @a, the newest common snapshot
       common: @a
-      only here: @b
-      only there: -
-      nothing was touched; to go on: run again with
+      only on the source: @b
+      only on the target: -
+      nothing was changed; to continue: run again with
         --rollback, which loses what was written there since @a
-        or --set-aside, which keeps it all under another name, and goes on from @a
-        or --replace 'b/t/written', which destroys its only snapshot and sends everything anew
+        or --set-aside, which keeps everything under another name, and continues from @a
+        or --replace 'b/t/written', which destroys its only snapshot and sends it in full
     ");
     assert_snapshot!(second, @r"
     rounds 2, listed 1, refused 2
@@ -109,12 +109,12 @@ fn a_tree_with_one_of_each() {
     bookmark: [] InSync
     diverged: [] the target has diverged after @a: it has snapshots of its own
       common: @a
-      only here: @b
-      only there: @x
-      nothing was touched; to go on: run again with
+      only on the source: @b
+      only on the target: @x
+      nothing was changed; to continue: run again with
         --rollback, which loses @x and what was written there since @a
-        or --set-aside, which keeps it all under another name, and goes on from @a
-        or --replace 'b/t/diverged', which destroys its 2 snapshots and sends everything anew
+        or --set-aside, which keeps everything under another name, and continues from @a
+        or --replace 'b/t/diverged', which destroys its 2 snapshots and sends it in full
     empty: [] InSync
     new: [] InSync
     new/below: [] InSync
@@ -124,19 +124,19 @@ fn a_tree_with_one_of_each() {
     uptodate: [] InSync
     vol: [] the source is a volume and the target is a filesystem
       common: -
-      only here: @a
-      only there: @a
-      nothing was touched; to go on: run again with
-        --set-aside, which keeps it all under another name, and sends everything anew
-        or --replace 'b/t/vol', which destroys its only snapshot and sends everything anew
+      only on the source: @a
+      only on the target: @a
+      nothing was changed; to continue: run again with
+        --set-aside, which keeps everything under another name, and sends it in full
+        or --replace 'b/t/vol', which destroys its only snapshot and sends it in full
     written: [] the target has been modified since @a, the newest common snapshot
       common: @a
-      only here: @b
-      only there: -
-      nothing was touched; to go on: run again with
+      only on the source: @b
+      only on the target: -
+      nothing was changed; to continue: run again with
         --rollback, which loses what was written there since @a
-        or --set-aside, which keeps it all under another name, and goes on from @a
-        or --replace 'b/t/written', which destroys its only snapshot and sends everything anew
+        or --set-aside, which keeps everything under another name, and continues from @a
+        or --replace 'b/t/written', which destroys its only snapshot and sends it in full
     ");
 }
 

@@ -65,7 +65,7 @@ impl Plain {
                 Some(format!("zfsync: {}", Words::planned(*datasets, *in_sync, *steps)))
             }
             Event::StepStarted { dataset, from, resumed, to, snapshots, .. } => {
-                let from = if *resumed { Some("rest of a cut stream") } else { from.as_deref() };
+                let from = if *resumed { Some("resumed stream") } else { from.as_deref() };
                 Some(WORDS.started(dataset, from, to, *snapshots))
             }
             Event::StepDone { dataset, to, snapshots, bytes, took, .. } => {
@@ -99,7 +99,7 @@ fn state(step: &Running, now: Instant) -> String {
     let sent = bytes(step.bytes);
     let text = match (step.sent, step.total) {
         (Some(since), _) => {
-            format!("{sent} sent, the receiver is finishing since {}", duration(now.duration_since(since)))
+            format!("{sent} sent, the receiver has been finishing for {}", duration(now.duration_since(since)))
         }
         (None, Some(total)) => {
             let eta = step.eta(now).map_or(String::new(), |eta| format!(", {} left", duration(eta)));
@@ -172,7 +172,7 @@ mod tests {
         clock.pass(30.0);
         // Any event makes the silent steps speak.
         plain.event(&fake::started(2, "p/b"));
-        let text = "p/b: @old -> @new, 2 snapshots\np/a: 101.0 MiB sent, the receiver is finishing since 30.0 s\n";
+        let text = "p/b: @old -> @new, 2 snapshots\np/a: 101.0 MiB sent, the receiver has been finishing for 30.0 s\n";
         assert_eq!(page.take(), text);
         plain.event(&fake::done(1, "p/a", 101 * MIB));
         assert_eq!(page.take(), "p/a: received @new, 2 snapshots, 101.0 MiB in 2.0 s (50.5 MiB/s)\n");
@@ -189,11 +189,11 @@ mod tests {
         plain.event(&fake::started(1, "p/a"));
         page.take();
         plain.event(&fake::step_failed(1, "p/a", true));
-        assert_eq!(page.take(), "p/a: interrupted, will be tried again in 2.0 s: ssh: broken pipe\n");
+        assert_eq!(page.take(), "p/a: interrupted, retrying in 2.0 s: ssh: broken pipe\n");
         plain.event(&fake::step_failed(1, "p/a", false));
         assert_eq!(page.take(), "");
         plain.event(&fake::dataset_failed("p/a"));
-        assert_eq!(page.take(), "p/a -> q/x: conflict: no common snapshot\n  only here: @a\n");
+        assert_eq!(page.take(), "p/a -> q/x: conflict: no common snapshot\n  only on the source: @a\n");
     }
 
     #[test]
@@ -208,7 +208,7 @@ mod tests {
         quiet.event(&Event::Problem { text: "too much would go:\n  p/a".to_owned() });
         assert_eq!(page.take(), "too much would go:\n    p/a\n");
         quiet.event(&fake::dataset_failed("p/a"));
-        assert_eq!(page.take(), "p/a -> q/x: conflict: no common snapshot\n  only here: @a\n");
+        assert_eq!(page.take(), "p/a -> q/x: conflict: no common snapshot\n  only on the source: @a\n");
         quiet.event(&Event::Finished(Summary { datasets: 1, failed: 1, ..Summary::default() }));
         assert!(page.take().starts_with("zfsync: 1 of 1 dataset failed"));
     }

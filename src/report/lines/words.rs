@@ -74,9 +74,9 @@ impl Words {
     /// A step that is tried again.
     pub fn retry(self, dataset: &str, wait: Duration, error: &str) -> String {
         let what = if wait.is_zero() {
-            "refused, a closer look follows".to_owned()
+            "refused, listing the target".to_owned()
         } else {
-            format!("interrupted, will be tried again in {}", duration(wait))
+            format!("interrupted, retrying in {}", duration(wait))
         };
         let head = self.0.paint(Colour::Yellow, &what);
         format!("{}: {head}: {}", sanitise(dataset), first_line(error))
@@ -112,7 +112,7 @@ impl Words {
         if summary.failed > 0 {
             let stopped = if summary.interrupted { " and the run was interrupted" } else { "" };
             let head = self.0.paint(Colour::Red, &format!("{} of {all} failed{stopped}", summary.failed));
-            let rest = if idle { format!("nothing arrived ({took})") } else { arrived };
+            let rest = if idle { format!("nothing received ({took})") } else { arrived };
             return format!("{head}; {} in sync{}; {rest}", summary.in_sync, details(summary));
         }
         if let Some(why) = &summary.nothing {
@@ -123,7 +123,7 @@ impl Words {
         }
         if summary.interrupted {
             let head = self.0.paint(Colour::Yellow, &format!("interrupted after {took}"));
-            let rest = if idle { "nothing arrived".to_owned() } else { arrived };
+            let rest = if idle { "nothing received".to_owned() } else { arrived };
             return format!("{head}: {} of {all} in sync{}; {rest}", summary.in_sync, details(summary));
         }
         let in_sync = format!("{} in sync{}", count(summary.in_sync, "dataset"), details(summary));
@@ -147,7 +147,7 @@ fn only_there(datasets: &[String], snapshots: &[(String, Vec<String>)], listed: 
     }
     let mut text = format!("zfsync: only on the target: {}", what.join(", "));
     if !listed {
-        text.push_str(" (-v names them)");
+        text.push_str(" (-v lists them)");
     }
     for name in datasets.iter().filter(|_| listed) {
         let _ = write!(text, "\n  {}", sanitise(name));
@@ -172,14 +172,14 @@ fn cleared(
     if !datasets.is_empty() || !snapshots.is_empty() {
         let freed = some(snapshots.len(), "snapshot").map(|snapshots| format!("{snapshots} ({})", bytes(freed)));
         let what = listed([some(datasets.len(), "dataset"), freed]);
-        lines.push(format!("zfsync: destroyed on the target, as the source has them no more: {what}"));
+        lines.push(format!("zfsync: destroyed on the target, as they no longer exist on the source: {what}"));
         lines.extend(datasets.iter().chain(snapshots).map(|name| format!("  {}", sanitise(name))));
     }
     if datasets_wait + snapshots_wait > 0 {
         let what = listed([some(datasets_wait, "dataset"), some(snapshots_wait, "snapshot")]);
         let when = next.and_then(|next| jiff::Timestamp::from_second(next).ok());
-        let when = when.map(|when| format!("; the first goes after {}", when.strftime("%Y-%m-%d %H:%M UTC")));
-        lines.push(format!("zfsync: missing at the source for less than --grace: {what}{}", when.unwrap_or_default()));
+        let when = when.map(|when| format!("; the first is due after {}", when.strftime("%Y-%m-%d %H:%M UTC")));
+        lines.push(format!("zfsync: missing on the source for less than --grace: {what}{}", when.unwrap_or_default()));
     }
     lines
 }
@@ -187,13 +187,13 @@ fn cleared(
 /// What the source has no more and stays all the same.
 fn stays(stay: &[(String, String)], failed: &[(String, String)], verbose: bool) -> Vec<String> {
     let line =
-        |(name, why): &(String, String)| format!("zfsync: {} stays on the target: {}", sanitise(name), indented(why));
+        |(name, why): &(String, String)| format!("zfsync: {} is kept on the target: {}", sanitise(name), indented(why));
     let mut lines: Vec<String> = failed.iter().map(line).collect();
     if verbose {
         lines.extend(stay.iter().map(line));
     } else if !stay.is_empty() {
-        let what = if stay.len() == 1 { "1 thing stays".into() } else { format!("{} things stay", stay.len()) };
-        lines.push(format!("zfsync: of what the source has no more {what} on the target (-v tells why)"));
+        let what = if stay.len() == 1 { "1 item is kept".into() } else { format!("{} items are kept", stay.len()) };
+        lines.push(format!("zfsync: missing on the source: {what} on the target (-v shows why)"));
     }
     lines
 }
@@ -259,7 +259,7 @@ mod tests {
                     24 snapshots, 1.21 GiB in 12.3 s (100.7 MiB/s)\n  p/a: no common snapshot\n  p/b: \\u{1b}[2J";
         assert_eq!(ASCII.summary(&run), text);
         let run = Summary { datasets: 1, in_sync: 0, failed: 1, interrupted: true, ..summary() };
-        let text = "zfsync: 1 of 1 dataset failed and the run was interrupted; 0 in sync; nothing arrived (12.3 s)";
+        let text = "zfsync: 1 of 1 dataset failed and the run was interrupted; 0 in sync; nothing received (12.3 s)";
         assert_eq!(ASCII.summary(&run), text);
     }
 
@@ -283,7 +283,7 @@ mod tests {
         let own = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(
             only_there(&own(&["q/x", "q/y"]), &[], false),
-            "zfsync: only on the target: 2 datasets (-v names them)"
+            "zfsync: only on the target: 2 datasets (-v lists them)"
         );
         assert_eq!(
             only_there(&own(&["q/x"]), &[("q/a".into(), own(&["s 1", "s2"]))], true),
@@ -293,14 +293,14 @@ mod tests {
         let stay = [("q/z".to_owned(), "it is held".to_owned())];
         assert_eq!(
             stays(&stay, &[], false),
-            ["zfsync: of what the source has no more 1 thing stays on the target (-v tells why)"]
+            ["zfsync: missing on the source: 1 item is kept on the target (-v shows why)"]
         );
         assert_eq!(stays(&[], &stay, false), stays(&stay, &[], true));
-        assert_eq!(stays(&stay, &[], true), ["zfsync: q/z stays on the target: it is held"]);
+        assert_eq!(stays(&stay, &[], true), ["zfsync: q/z is kept on the target: it is held"]);
         assert_eq!(
             cleared(&own(&["q/x"]), &own(&["q/a@s"]), 2048, (0, 3, Some(1_700_000_000))).join("\n"),
-            "zfsync: destroyed on the target, as the source has them no more: 1 dataset, 1 snapshot (2.00 KiB)\n  q/x\n  q/a@s\n\
-             zfsync: missing at the source for less than --grace: 3 snapshots; the first goes after 2023-11-14 22:13 UTC"
+            "zfsync: destroyed on the target, as they no longer exist on the source: 1 dataset, 1 snapshot (2.00 KiB)\n  q/x\n  q/a@s\n\
+             zfsync: missing on the source for less than --grace: 3 snapshots; the first is due after 2023-11-14 22:13 UTC"
         );
     }
 

@@ -188,7 +188,7 @@ mod tests {
         bars.event(&fake::notice(None));
         assert_eq!(term.contents(), "no snapshots");
         run(&mut bars, &clock);
-        let above = "no snapshots\ntank/c: no snapshots\ntank/x → q/x: conflict: no common snapshot\n  only here: @a\n";
+        let above = "no snapshots\ntank/c: no snapshots\ntank/x → q/x: conflict: no common snapshot\n  only on the source: @a\n";
         let live = "\
 tank/home/alice → new       ━━──────    25%   16.0M/64.0M   4.00M/s      0:12
 ⠋ tank/b → new                                         0B      0B/s
@@ -203,7 +203,7 @@ tank/home/alice → new       ━━──────    25%   16.0M/64.0M   4.
         let (mut bars, clock, term) = bars(40, 1);
         run(&mut bars, &clock);
         let above = "9 datasets, 6 in sync, 3 steps to do\ntank/c: no snapshots\n\
-                     tank/x → q/x: conflict: no common snapsh\not\n  only here: @a\n";
+                     tank/x → q/x: conflict: no common snapsh\not\n  only on the source: @a\n";
         let live = "\
 tank/home/alice         25%   4.00M/s
 ⠋ tank/b                 0B      0B/s

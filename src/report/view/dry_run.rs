@@ -229,8 +229,8 @@ fn totals(rows: &[PlanRow]) -> String {
         (number(|action| action == PlanAction::NoSnapshots), "without snapshots"),
         (number(|action| action == PlanAction::Conflict), "in conflict"),
         (number(|action| action == PlanAction::Fails), "that can't be received"),
-        (number(|action| action == PlanAction::Rename), "to rename there"),
-        (number(|action| action == PlanAction::Destroy), "to destroy there"),
+        (number(|action| action == PlanAction::Rename), "to rename on the target"),
+        (number(|action| action == PlanAction::Destroy), "to destroy on the target"),
         (number(|action| action == PlanAction::Waits), "to destroy later"),
     ];
     let others: Vec<String> = others.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
@@ -249,7 +249,8 @@ mod tests {
             PlanAction::Full => (None, Some("daily-3".to_owned())),
             _ => (None, None),
         };
-        let note = (action == PlanAction::Conflict).then(|| "no common snapshot\nonly here: @a\u{1b}".to_owned());
+        let note =
+            (action == PlanAction::Conflict).then(|| "no common snapshot\nonly on the source: @a\u{1b}".to_owned());
         let target = format!("tank/{dataset}");
         PlanRow { dataset: dataset.into(), target, action, from, to, snapshots: 2, bytes: None, note }
     }
@@ -275,7 +276,7 @@ pool/c          tank/pool/c          no snapshots  -         -                 -
 pool/long name  tank/pool/long name  conflict      -         -                 -         -
 
 pool/long name: no common snapshot
-  only here: @a\\u{1b}
+  only on the source: @a\\u{1b}
 
 2 datasets to update, 4 snapshots, at least 1.21 GiB; 1 in sync, 1 without snapshots, 1 in conflict
 ";

@@ -20,7 +20,7 @@ fn job(job: &CronJob) -> String {
     match &job.snapshot {
         Some(snapshot) => {
             let zone = if snapshot.naming.zone == TimeZone::UTC { "UTC" } else { "local time" };
-            let changed = if snapshot.if_changed { ", where something was written since the newest one" } else { "" };
+            let changed = if snapshot.if_changed { ", if something was written since the newest one" } else { "" };
             lines.push(format!("takes snapshots named {} ({zone}){changed}", snapshot.naming.format));
         }
         None => lines.push("takes no snapshots".into()),
@@ -31,10 +31,10 @@ fn job(job: &CronJob) -> String {
     lines.extend(hook_lines(&job.hooks));
     if let Some(log) = &job.log {
         let form = if log.format == LogFormat::Json { ", as JSON lines" } else { "" };
-        lines.push(format!("writes down all that happens in {}{form}", log.path.display()));
+        lines.push(format!("logs all events to {}{form}", log.path.display()));
     }
     if let Some(dir) = job.branches.iter().flat_map(|branch| &branch.targets).find_map(|push| push.state_dir.as_ref()) {
-        lines.push(format!("keeps the last results in {}", dir.display()));
+        lines.push(format!("saves the last results in {}", dir.display()));
     }
     if let Some(limit) = job.limit {
         lines.push(format!("is stopped after {}", duration(limit)));
@@ -53,22 +53,22 @@ fn branch_lines(branch: &Branch) -> Vec<String> {
     };
     let mut lines = Vec::new();
     let thinned = |what: &str, thin: Option<&PruneJob>| match thin {
-        Some(thin) => format!("thins out {what}: keeps {}{}", rules_in_words(thin), heeds(thin)),
-        None => format!("thins out nothing on {what}"),
+        Some(thin) => format!("prunes {what}: keeps {}{}", rules_in_words(thin), heeds(thin)),
+        None => format!("prunes nothing on {what}"),
     };
     if branch.targets.is_empty() {
-        lines.push(format!("sends {source} nowhere"));
+        lines.push(format!("has no targets for {source}"));
     }
     for push in &branch.targets {
         let what = match (push.filter.depth(), push.filter.is_everything()) {
             (Some(0), _) => "alone",
-            (_, true) => "with all below",
-            (_, false) => "with some of what is below",
+            (_, true) => "with all datasets below",
+            (_, false) => "with some of the datasets below",
         };
-        let empty = if push.skip_empty { ", without snapshots that change nothing" } else { "" };
-        let plain = if push.allow_unencrypted { ", what is unencrypted below encrypted datasets too" } else { "" };
+        let empty = if push.skip_empty { ", skipping snapshots without changes" } else { "" };
+        let plain = if push.allow_unencrypted { ", including unencrypted datasets below encrypted ones" } else { "" };
         lines.push(format!(
-            "sends {source}, {what}{empty}{plain}, to {}, {} streams at a time",
+            "replicates {source}, {what}{empty}{plain}, to {}, {} streams at a time",
             push.ends.target, push.channels
         ));
     }
@@ -96,13 +96,13 @@ fn missing(missing: &MissingPolicy) -> Option<String> {
     if let Some(what) = what {
         let when =
             if missing.grace.is_zero() { "at once".into() } else { format!("after {}", duration(missing.grace)) };
-        does.push(format!("destroys there what the source has no more: {what}, {when}"));
+        does.push(format!("destroys on the target what no longer exists on the source: {what}, {when}"));
     }
     (!does.is_empty()).then(|| does.join("; "))
 }
 
 fn heeds(thin: &PruneJob) -> &'static str {
-    if thin.only_named_targets { "; heeds only these targets" } else { "" }
+    if thin.only_named_targets { "; considers only these targets" } else { "" }
 }
 
 /// What stays by the rules.

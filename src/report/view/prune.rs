@@ -89,13 +89,13 @@ impl Side {
         let names: Vec<String> = names.collect();
         let shown = if verbose > 0 { usize::MAX } else { SHOWN };
         let line =
-            |name: &String| format!("{} stays: it is dated in the future, and no rule counts it", self.label(name));
+            |name: &String| format!("{} is kept: it is dated in the future, and counts for no rule", self.label(name));
         let mut lines: Vec<String> = names.iter().take(shown).map(line).collect();
         if names.len() > shown {
             lines.push(format!("and {} more (-v)", names.len() - shown));
         }
         if !names.is_empty() {
-            lines.push("is the clock right? Are the times in the names local ones (--local-time)?".into());
+            lines.push("is the clock right? Are the names in local time (--local-time)?".into());
         }
         lines
     }
@@ -105,21 +105,21 @@ impl Side {
         let mut text = format!("{}: ", self.label(self.top.as_str()));
         let what = format!("{} of {}", count(self.destroyed, "snapshot"), count(self.datasets.len(), "dataset"));
         let _ = match (self.destroyed, dry_run) {
-            (0, true) => write!(text, "nothing would go"),
-            (0, false) => write!(text, "nothing had to go"),
-            (_, true) => write!(text, "{what} would go and free {} ({rule})", bytes(self.freed)),
+            (0, true) => write!(text, "nothing would be destroyed"),
+            (0, false) => write!(text, "nothing to destroy"),
+            (_, true) => write!(text, "{what} would be destroyed and {} freed ({rule})", bytes(self.freed)),
             (_, false) => write!(text, "{what} destroyed, {} freed", bytes(self.freed)),
         };
         let stay = [
             (sum(|cut| cut.by_rule), "by the rules"),
             (sum(|cut| cut.ahead.len()), "dated in the future"),
-            (sum(|cut| cut.out_of_scope), "not touched by them"),
+            (sum(|cut| cut.out_of_scope), "not subject to them"),
             (sum(|cut| cut.needed), "still needed"),
             (self.pinned.len(), "held, cloned or busy"),
         ];
         let stay: Vec<String> = stay.iter().filter(|(n, _)| *n > 0).map(|(n, why)| format!("{n} {why}")).collect();
         if !stay.is_empty() {
-            let _ = write!(text, "; stay: {}", stay.join(", "));
+            let _ = write!(text, "; kept: {}", stay.join(", "));
         }
         text
     }
@@ -143,7 +143,7 @@ impl Pruned {
     pub fn told(&self, verbose: u8, quiet: bool) -> Vec<(String, String)> {
         let mut told: Vec<_> = self.sides.iter().map(|side| self.side(side, verbose, quiet)).collect();
         if !self.selected {
-            let words = "zfsync: error: nothing to prune: no dataset is selected: look at --include, --exclude\n";
+            let words = "zfsync: error: nothing to prune: no dataset is selected; check --include and --exclude\n";
             told.insert(0, (String::new(), words.into()));
         }
         told
@@ -159,7 +159,7 @@ impl Pruned {
         if !quiet {
             let _ = writeln!(words, "zfsync: {}", side.summary(self.dry_run, &self.rule));
             for (name, why) in &side.pinned {
-                let _ = writeln!(words, "  {} stays: {}", side.label(name), sanitise(why));
+                let _ = writeln!(words, "  {} is kept: {}", side.label(name), sanitise(why));
             }
             for line in side.ahead(verbose) {
                 let _ = writeln!(words, "  {line}");
@@ -231,21 +231,21 @@ mod tests {
         h:p@a
         h:p/x@c
         --
-        zfsync: h:p: 2 snapshots of 2 datasets would go and free 2.00 KiB (--keep 24h); stay: 6 by the rules, 2 dated in the future, 3 not touched by them, 3 still needed, 1 held, cloned or busy
-          h:p@b stays: is held
-          h:p/x@x1 stays: it is dated in the future, and no rule counts it
-          h:p/x@x2 stays: it is dated in the future, and no rule counts it
-          is the clock right? Are the times in the names local ones (--local-time)?
+        zfsync: h:p: 2 snapshots of 2 datasets would be destroyed and 2.00 KiB freed (--keep 24h); kept: 6 by the rules, 2 dated in the future, 3 not subject to them, 3 still needed, 1 held, cloned or busy
+          h:p@b is kept: is held
+          h:p/x@x1 is kept: it is dated in the future, and counts for no rule
+          h:p/x@x2 is kept: it is dated in the future, and counts for no rule
+          is the clock right? Are the names in local time (--local-time)?
           needed by b:t
         zfsync: h:p/y: failed: permission denied
         ");
         insta::assert_snapshot!(print(false, false), @r"
         --
-        zfsync: h:p: 2 snapshots of 2 datasets destroyed, 2.00 KiB freed; stay: 6 by the rules, 2 dated in the future, 3 not touched by them, 3 still needed, 1 held, cloned or busy
-          h:p@b stays: is held
-          h:p/x@x1 stays: it is dated in the future, and no rule counts it
-          h:p/x@x2 stays: it is dated in the future, and no rule counts it
-          is the clock right? Are the times in the names local ones (--local-time)?
+        zfsync: h:p: 2 snapshots of 2 datasets destroyed, 2.00 KiB freed; kept: 6 by the rules, 2 dated in the future, 3 not subject to them, 3 still needed, 1 held, cloned or busy
+          h:p@b is kept: is held
+          h:p/x@x1 is kept: it is dated in the future, and counts for no rule
+          h:p/x@x2 is kept: it is dated in the future, and counts for no rule
+          is the clock right? Are the names in local time (--local-time)?
           needed by b:t
         zfsync: h:p/y: failed: permission denied
         ");

@@ -44,11 +44,11 @@ impl Taken {
                 unchanged.iter().map(|dataset| format!("{dataset}: nothing written since its newest snapshot")),
             );
         }
-        let why = "left out: it has gone meanwhile, or its first receive is not complete";
+        let why = "skipped: it no longer exists, or its first receive is not complete";
         lines.extend(missed.iter().map(|dataset| format!("{dataset}: {why}")));
         let left = match unchanged.len() {
             0 => String::new(),
-            n => format!("; left out {} without changes since the newest snapshot", count(n, "dataset")),
+            n => format!("; skipped {} without changes since the newest snapshot", count(n, "dataset")),
         };
         let all = count(datasets.len(), "dataset");
         match took {

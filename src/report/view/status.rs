@@ -108,11 +108,11 @@ fn reason(row: &DatasetStatus) -> Option<String> {
     let common = row.common.as_ref().map(|common| format!("@{}", common.name)).unwrap_or_default();
     Some(match row.clash? {
         Clash::NoCommon => "no common snapshot".into(),
-        Clash::DataWithoutSnapshots => "the target has no snapshots, but data, as far as ZFS can tell".into(),
+        Clash::DataWithoutSnapshots => "the target has no snapshots, but data, as far as ZFS reports".into(),
         Clash::Diverged => format!("the target has diverged after {common}: only it has {}", names(row)),
-        Clash::Ahead => format!("the target's {common} is newer than all that the source still has"),
+        Clash::Ahead => format!("the target's {common} is newer than all snapshots that the source still has"),
         Clash::NameTaken => {
-            format!("other snapshots of the target have the names of some that it lacks: {}", names(row))
+            format!("other snapshots on the target have the names of snapshots that it lacks: {}", names(row))
         }
     })
 }

@@ -100,10 +100,10 @@ impl Targets {
     /// Writes it for people.
     fn text(&self, out: &mut impl Write) -> io::Result<()> {
         for (on, target) in &self.above {
-            writeln!(out, "{}, as noted on {on}: zfsync targets {on}", sanitise(target))?;
+            writeln!(out, "{}, as recorded on {on}: zfsync targets {on}", sanitise(target))?;
         }
         if self.targets.is_empty() && self.above.is_empty() {
-            writeln!(out, "no target of {} is noted: a push notes its own", sanitise(self.source.as_str()))?;
+            writeln!(out, "no targets are recorded on {}: a push records its own", sanitise(self.source.as_str()))?;
         }
         for known in &self.targets {
             self.one(known, out)?;
@@ -114,7 +114,7 @@ impl Targets {
             let names: Vec<&str> = self.others.iter().take(SHOWN).map(String::as_str).collect();
             writeln!(
                 out,
-                "{} of no target that is noted here, as older versions leave them: {}{more}; a push to theirs takes them over; where that is no more, zfsync forget {} TARGET or zfs destroy drops them",
+                "{} of older versions, for targets that are not recorded here: {}{more}; a push to such a target adopts its bookmarks; if it no longer exists, remove them with zfsync forget {} TARGET or zfs destroy",
                 count(self.others.len(), "bookmark"),
                 sanitise(&names.join(", ")),
                 sanitise(self.source.as_str())
@@ -129,11 +129,11 @@ impl Targets {
         let ways = std::iter::once(host).chain(target.also.iter().map(String::as_str));
         let ways = ways.collect::<Vec<_>>().join(", ");
         writeln!(out, "{}", sanitise(&target.written))?;
-        writeln!(out, "  ID {}, on {}, noted {} ago", target.id(), sanitise(&ways), age(target.since))?;
+        writeln!(out, "  ID {}, on {}, recorded {} ago", target.id(), sanitise(&ways), age(target.since))?;
         let newest = match (&arrived.newest, date) {
-            (None, _) => "nothing is known to have arrived".to_owned(),
-            (Some((_, name)), None) => format!("newest arrived: {name}"),
-            (Some((_, name)), Some(date)) => format!("newest arrived: {name}, {} old", age(*date)),
+            (None, _) => "not known to have received anything".to_owned(),
+            (Some((_, name)), None) => format!("newest received: {name}"),
+            (Some((_, name)), Some(date)) => format!("newest received: {name}, {} old", age(*date)),
         };
         let without = match arrived.without {
             0 => String::new(),
@@ -152,7 +152,7 @@ pub fn forgotten(forgotten: Forgotten) -> View {
 impl Forgotten {
     /// Writes what was dropped.
     fn text(&self, out: &mut impl Write) -> io::Result<()> {
-        let verb = if self.dry_run { "would be dropped" } else { "dropped" };
+        let verb = if self.dry_run { "would be removed" } else { "removed" };
         for name in &self.bookmarks {
             writeln!(out, "bookmark {}", sanitise(name))?;
         }
@@ -161,7 +161,7 @@ impl Forgotten {
         }
         let name = self.target.as_ref().map_or(&self.name, |target| &target.written);
         let what = count(self.bookmarks.len(), "bookmark");
-        writeln!(out, "{}: {what}{} {verb}", sanitise(name), if self.target.is_some() { " and its note" } else { "" })
+        writeln!(out, "{}: {what}{} {verb}", sanitise(name), if self.target.is_some() { " and its record" } else { "" })
     }
 }
 
@@ -189,9 +189,9 @@ mod tests {
         assert_eq!(
             String::from_utf8(text).unwrap(),
             format!(
-                "me@beta:b/t\n  ID {id}, on beta:2222, noted 2 min 0 s ago\n  newest arrived: t/a@s, 1 min 0 s old; with 2 datasets, without 1\n\
-                 1 bookmark of no target that is noted here, as older versions leave them: t/a#zfsync-0123abcd-s; a push to theirs takes them over; \
-                 where that is no more, zfsync forget t/a TARGET or zfs destroy drops them\n"
+                "me@beta:b/t\n  ID {id}, on beta:2222, recorded 2 min 0 s ago\n  newest received: t/a@s, 1 min 0 s old; with 2 datasets, without 1\n\
+                 1 bookmark of older versions, for targets that are not recorded here: t/a#zfsync-0123abcd-s; a push to such a target adopts its \
+                 bookmarks; if it no longer exists, remove them with zfsync forget t/a TARGET or zfs destroy\n"
             )
         );
         let mut json = Vec::new();
@@ -213,6 +213,6 @@ mod tests {
         let mut text = Vec::new();
         gone.text(&mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
-        assert!(text.ends_with("me@beta:b/t: 1 bookmark and its note would be dropped\n"), "{text}");
+        assert!(text.ends_with("me@beta:b/t: 1 bookmark and its record would be removed\n"), "{text}");
     }
 }

@@ -64,31 +64,31 @@ fn write(
 /// What there is to say of one dataset.
 fn told(row: &Compared) -> String {
     let mut parts = vec![match row.agreement {
-        Agreement::Same => "the same".to_owned(),
+        Agreement::Same => "identical".to_owned(),
         Agreement::NoSnapshots => "it has no snapshots".to_owned(),
         Agreement::TargetOnly => "only the target has it".to_owned(),
         Agreement::Behind => match &row.newest {
-            Some(pair) => format!("behind: the newest that both have is @{}", pair.here),
+            Some(pair) => format!("behind: the newest common snapshot is @{}", pair.here),
             None => "behind".to_owned(),
         },
         Agreement::Missing => format!("{} is missing, or has no snapshots", row.target),
-        Agreement::Different if row.clashes.is_empty() => "different: no snapshot is common".to_owned(),
-        Agreement::Different => format!("different: other snapshots bear the names {}", names(row)),
+        Agreement::Different if row.clashes.is_empty() => "different: no common snapshot".to_owned(),
+        Agreement::Different => format!("different: other snapshots have the names {}", names(row)),
     }];
     if row.common > 0 {
         parts.push(format!("{} on both sides", count(row.common, "snapshot")));
     }
-    for (number, side) in [(row.only_here, "here"), (row.only_there, "there")] {
+    for (number, side) in [(row.only_here, "on the source"), (row.only_there, "on the target")] {
         if number > 0 {
             parts.push(format!("{number} only {side}"));
         }
     }
     match (&row.content, &row.newest) {
         (Content::Same(read), Some(pair)) => {
-            parts.push(format!("@{} holds the same on both sides ({} read)", pair.here, bytes(*read)));
+            parts.push(format!("the content of @{} is identical ({} read)", pair.here, bytes(*read)));
         }
         (Content::Different(objects), Some(pair)) => parts.push(different(&pair.here.to_string(), objects)),
-        (Content::Unreadable(why), _) => parts.push(format!("the contents could not be compared: {why}")),
+        (Content::Unreadable(why), _) => parts.push(format!("the content could not be compared: {why}")),
         _ => {}
     }
     parts.join(", ")
@@ -98,9 +98,9 @@ fn different(snapshot: &str, objects: &[u64]) -> String {
     let numbers: Vec<String> = objects.iter().map(ToString::to_string).collect();
     let which = match &numbers[..] {
         [] => String::new(),
-        numbers => format!(" in object {} (find -inum NUMBER in a mounted copy tells its file)", numbers.join(", ")),
+        numbers => format!(" in object {} (find -inum NUMBER in a mounted copy finds its file)", numbers.join(", ")),
     };
-    format!("WHAT @{snapshot} HOLDS DIFFERS{which}")
+    format!("THE CONTENT OF @{snapshot} DIFFERS{which}")
 }
 
 /// So many names are told.
@@ -120,15 +120,15 @@ fn totals(rows: &[Compared]) -> String {
         (number(Agreement::Different), "different"),
         (number(Agreement::Missing), "missing"),
         (number(Agreement::Behind), "behind"),
-        (number(Agreement::Same), "the same"),
+        (number(Agreement::Same), "identical"),
         (number(Agreement::NoSnapshots), "without snapshots"),
-        (number(Agreement::TargetOnly), "only there"),
+        (number(Agreement::TargetOnly), "only on the target"),
     ];
     let mut parts: Vec<String> =
         numbers.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!("{number} {what}")).collect();
     let content = |wanted: fn(&Content) -> bool| rows.iter().filter(|row| wanted(&row.content)).count();
     let contents = [
-        (content(|content| matches!(content, Content::Same(_))), "the contents of {} are the same"),
+        (content(|content| matches!(content, Content::Same(_))), "the contents of {} are identical"),
         (content(|content| matches!(content, Content::Different(_))), "the contents of {} differ"),
         (content(|content| matches!(content, Content::Unreadable(_))), "the contents of {} could not be compared"),
     ];

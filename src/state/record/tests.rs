@@ -55,9 +55,9 @@ fn thinning_is_told_one_by_one() {
         [
             "done p/x@a ",
             "kept p/x@b is held",
-            "kept p/x@c it was gone already, or another one",
+            "kept p/x@c it no longer existed, or was another one",
             "unclear p/x@d failed: permission denied",
-            "unclear p/x@e the run has not heard what came of it",
+            "unclear p/x@e the outcome is unknown to the run",
         ]
     );
 }
@@ -69,8 +69,7 @@ fn what_nobody_tells_the_end_of_is_unclear() {
     let rollback = || vec![Thing::moved(Deed::Rollback, &dataset(), "@a".into())];
     drop(record.begin(None, "--rollback", rollback()));
     record.begin(None, "--rollback", rollback()).refused("it is held");
-    let wanted =
-        ["begin p/x ", "unclear p/x the run has not heard what came of it", "begin p/x ", "kept p/x it is held"];
+    let wanted = ["begin p/x ", "unclear p/x the outcome is unknown to the run", "begin p/x ", "kept p/x it is held"];
     assert_eq!(read(dir.path()), wanted);
 }
 

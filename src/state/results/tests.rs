@@ -224,7 +224,7 @@ fn a_folder_that_breaks_is_told_once_and_stops_nothing() {
     std::fs::write(bed.dir.path().join("file"), "").unwrap();
     let error = check(&bed.dir.path().join("file"), "q").unwrap_err();
     assert_eq!(error.exit(), Exit::Usage);
-    assert!(error.to_string().starts_with("can't use the state folder "), "{error}");
+    assert!(error.to_string().starts_with("can't use the state directory "), "{error}");
     bed.run(&[("p", InSync, true)], Exit::InSync);
     let ends = [("p", Failed, false), ("p/a", InSync, true)];
     let told = bed.meanwhile(&ends, Exit::Failed, || std::fs::remove_dir_all(bed.folder().path()).unwrap());

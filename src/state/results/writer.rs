@@ -48,7 +48,7 @@ impl Writer {
     pub fn finish(self) -> Option<io::Error> {
         drop(self.work);
         let ended = self.thread.join();
-        let broken = ended.err().map(|_| io::Error::other("its thread has failed"));
+        let broken = ended.err().map(|_| io::Error::other("an internal thread failed"));
         broken.or_else(|| self.failed.try_recv().ok())
     }
 }

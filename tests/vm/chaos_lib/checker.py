@@ -190,7 +190,7 @@ class Past:
 
 
 def tokens(target):
-    """Paths of the target that have the rest of a cut receive."""
+    """Paths of the target that have partially received state."""
     return {path for path, entry in target.datasets.items() if entry.token != "-"}
 
 

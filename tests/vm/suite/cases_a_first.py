@@ -82,7 +82,7 @@ def pool_root(c):
     # The first run finds out that the target has no more what our bookmark says.
     c.push(source=source, target=f"beta:{target}", status=1, says="no common snapshot")
     with c.unchanged():
-        c.push(source=source, target=f"beta:{target}", status=1, says=("only there", "q1", "only here", "p1"))
+        c.push(source=source, target=f"beta:{target}", status=1, says=("only on the target", "q1", "only on the source", "p1"))
 
 
 @case("A05")
@@ -248,7 +248,7 @@ def one_bad_dataset(c):
     c.snapshot(*(f"{c.source}{path}@s2" for path in ("", "/bad", "/good")))
     c.alpha(f"zfs create {c.source}/bad/new; zfs snapshot {c.source}/bad/new@n1")
     before = c.versions(c.beta, f"{c.target}/bad")
-    c.push(status=1, says=(f"{c.source}/bad", "no common", "only here", "s2", "only there", "s1", "1 of 4 datasets failed; 3 in sync"))
+    c.push(status=1, says=(f"{c.source}/bad", "no common", "only on the source", "s2", "only on the target", "s1", "1 of 4 datasets failed; 3 in sync"))
     found = c.versions(c.beta, c.target)
     c.same(found["bad"], before[""], "the bad dataset's snapshots")
     wanted = c.versions(c.alpha, c.source)

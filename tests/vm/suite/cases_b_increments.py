@@ -133,7 +133,7 @@ def same_name_other_guid(c):
     c.tree({"": "s1"})
     c.tree({"": "s1 t8"}, root=c.target, host=c.beta)
     with c.unchanged():
-        c.push(status=1, says=("no common", "only here", "only there", "t8"))
+        c.push(status=1, says=("no common", "only on the source", "only on the target", "t8"))
     c.alpha(f"zfs snapshot {c.source}@t8")
     with c.unchanged():
         c.push(status=1, says=("no common", "t8"))
@@ -148,7 +148,7 @@ def diverged(c):
            f" zfs unmount {c.target}")
     c.snapshot(f"{c.source}@t3", f"{c.source}@s4")
     with c.unchanged():
-        c.push(status=1, says=("common:", "s2", "only here:", "s4", "only there:", "t3"))
+        c.push(status=1, says=("common:", "s2", "only on the source:", "s4", "only on the target:", "t3"))
 
 
 @case("B19")
@@ -201,7 +201,7 @@ def missing_common(c):
     c.push("--no-bookmark")
     c.alpha(f"zfs destroy -r {c.source}@s1; zfs snapshot -r {c.source}@s2")
     with c.unchanged():
-        c.push(status=1, says=(c.source, f"{c.source}/kid", "no common", "only here", "s2", "only there", "s1"))
+        c.push(status=1, says=(c.source, f"{c.source}/kid", "no common", "only on the source", "s2", "only on the target", "s1"))
 
 
 @case("B23")

@@ -42,12 +42,12 @@ def empty_names(c):
     refused(c, 2, [
         ({"source": ""}, "empty"),
         ({"target": ""}, "empty"),
-        ({"target": "beta:"}, "the dataset is missing behind ':'"),
+        ({"target": "beta:"}, "has no dataset after the ':'"),
         ({"source": f"{c.source}//a"}, "empty"),
         ({"source": f"{c.source}/"}, "empty"),
-        ({"source": f"/{c.source}"}, f"is a path, and a dataset is wanted: as \"{c.source}\""),
-        ({"target": f"beta:/{c.target}"}, "is a path, and a dataset is wanted"),
-        ({"target": f"root@beta/{c.target}"}, "has no ':' and so names no host"),
+        ({"source": f"/{c.source}"}, f"is a path, not a dataset name; did you mean \"{c.source}\""),
+        ({"target": f"beta:/{c.target}"}, "is a path, not a dataset name"),
+        ({"target": f"root@beta/{c.target}"}, "has no ':' after the host"),
         ({"target": f"beta:{c.target}/"}, "empty"),
     ])
 

@@ -192,7 +192,7 @@ def rest_between(c):
 
 @case("D03", "D12")
 def no_resume(c):
-    """--no-resume drops the rest of a cut receive and goes on; a run with it that is cut leaves none."""
+    """--no-resume drops partially received state and goes on; a run with it that is cut leaves none."""
     c.tree({"": "a"})
     c.push()
     big(c, "b")
@@ -333,11 +333,11 @@ def overtaken_by_a_snapshot_of_the_target(c):
     gate.open()
     run = running.end(120)
     c.same(run.status, 0, "the exit status")
-    c.check("has got another snapshot since" in run.err, "that the rest is dropped, and why")
+    c.check("a snapshot was added to the target since then" in run.err, "that the rest is dropped, and why")
     big(c, "s3")
     cut(c, half(c, f"-Lec -i @s2 {c.source}@s3", c.target))
     c.beta(f"zfs snapshot {c.target}@theirs2")
-    c.push(says="has got another snapshot since")
+    c.push(says="a snapshot was added to the target since then")
     # One that was there before does no harm: the rest is gone on with.
     c.beta(f"zfs snapshot {c.target}@theirs3")
     big(c, "s4")

@@ -41,7 +41,7 @@ def rollback(c):
     with c.unchanged():
         c.push("--no-recursive", "-n", source=f"{c.source}/foo", target=f"beta:{c.target}/foo", status=1)
         c.push(status=1, source=f"{c.source}/foo", target=f"beta:{c.target}/foo", says=(
-            "has diverged after @t3", "common: @t3 (20", "only here: @t4 (20", "only there: @t4 (20", "@t5 (20",
+            "has diverged after @t3", "common: @t3 (20", "only on the source: @t4 (20", "only on the target: @t4 (20", "@t5 (20",
             "--rollback, which loses @t4", "--set-aside", f"--replace '{c.target}/foo'"))
         shown = c.push("-n", "--rollback").out
         c.check("roll back" in shown and "@t4" in shown, f"the dry run does not show the rollback:\n{shown}")
@@ -83,7 +83,7 @@ def rollback_refused(c):
 
 @case("C15")
 def rollback_with_a_rest(c):
-    """The target has the rest of a cut receive and own snapshots: the rest goes, the rollback works."""
+    """The target has partially received state and own snapshots: the rest goes, the rollback works."""
     c.tree({"": "s1"})
     c.push()
     c.alpha(f"head -c 16M /dev/urandom >/{c.source}/big; zfs snapshot {c.source}@s2")
@@ -135,7 +135,7 @@ def set_aside(c):
     c.snapshot(f"{c.source}/mod@s3", f"{c.source}/gone@s2")
     before = guids(c, c.target)
     with c.unchanged():
-        c.push(status=1, says=("mod: conflict", "gone: conflict", "vol: conflict", "--set-aside, which keeps it all"))
+        c.push(status=1, says=("mod: conflict", "gone: conflict", "vol: conflict", "--set-aside, which keeps everything"))
         c.push("-n", "--set-aside")
     run = c.push("--set-aside", "--json")
     c.in_sync(extra={"sub"} | {path for path in c.versions(c.beta, c.target) if ".zfsync-" in path})
@@ -196,7 +196,7 @@ def pool_root(c):
     c.beta(f"zfs snapshot {target}@other")
     with c.unchanged():
         for flags in ([], ["--set-aside"], ["--replace", target], ["--rollback"]):
-            c.push(*flags, status=1, says="a pool's root, which can be neither renamed nor destroyed")
+            c.push(*flags, status=1, says="the root dataset of a pool, which can't be renamed or destroyed")
 
 
 @case("C05")
@@ -235,7 +235,7 @@ def restricted(c):
     c.tree({"": "s1", "a": "s1"})
     root = f"{c.target}-root"
     bound = helper(c, command=f"exec zfsync recv --stdio --root {root}", name="bound")
-    c.push("--remote-zfsync", bound, status=3, says=(f"may only touch {root}", "--root"))
+    c.push("--remote-zfsync", bound, status=3, says=(f"may only access {root}", "--root"))
     c.check(not c.exists(c.beta, c.target), "the forbidden dataset was created")
     c.push("--remote-zfsync", bound, target=f"beta:{root}")
     c.in_sync(target=root)
@@ -264,7 +264,7 @@ def encryption_clashes(c):
     c.push("--decrypt", target=f"beta:{clear}")
     c.snapshot(f"{c.source}/enc@s2")
     before = c.versions(c.beta, c.target), c.versions(c.beta, clear)
-    words = "the encryption of source and target doesn't fit together"
+    words = "the encryption of source and target doesn't match"
     c.push("--decrypt", status=1, says=f"zfs load-key '{c.target}/enc'")
     c.push(target=f"beta:{clear}", status=1, says=words)
     c.same((c.versions(c.beta, c.target), c.versions(c.beta, clear)), before, "the snapshots of both copies")

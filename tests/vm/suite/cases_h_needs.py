@@ -141,7 +141,7 @@ def needed_by_a_target_that_was_replaced(c):
 
 @case("H10", "R05", "G01")
 def needed_by_a_target_that_holds_something_else(c):
-    """A target in conflict, and one that is encrypted and locked, have none of it: everything stays. When the old one is back it goes on from its bookmark."""
+    """A target in conflict, and one that is encrypted and locked, have none of it: everything stays. When the old one is back it continues from its bookmark."""
     c.tree({"": ""})
     grow(c, "s1", "s2")
     c.push()

@@ -61,7 +61,7 @@ def went_back_by_a_receive(c):
 
 @case("BACK")
 def nothing_went_back(c):
-    """All snapshots are pruned by others while the target is away: root goes on from the bookmark silently, with the right content."""
+    """All snapshots are pruned by others while the target is away: root continues from the bookmark silently, with the right content."""
     first = chain(c)
     c.push()
     c.alpha(f"""
@@ -89,7 +89,7 @@ def no_history_to_read(c):
     c.beta(f"zfs destroy -r {c.target}")
     c.push()
     c.alpha(f"echo two >/{c.source}/f2; zfs snapshot {c.source}@s2; zfs destroy {c.source}@s1")
-    as_user(c, says="only root can check by zpool history -i")
+    as_user(c, says="only root can check with zpool history -i")
     same_content(c, "s2")
 
 

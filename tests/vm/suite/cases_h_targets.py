@@ -104,7 +104,7 @@ def one_under_many_names(c):
     c.snapshot(f"{c.source}/a@alone")
     c.push(source=f"{c.source}/a", target=f"root@beta:{c.target}/a")
     c.same((noted(c, f"{c.source}/a"), tags(c, f"{c.source}/a")), ({}, before), "what is noted on the child itself, and its tags")
-    c.check(f"as noted on {c.source}" in c.zfsync("targets", f"{c.source}/a").out, "targets of the child")
+    c.check(f"as recorded on {c.source}" in c.zfsync("targets", f"{c.source}/a").out, "targets of the child")
 
 
 @case("B05", "R05")
@@ -235,7 +235,7 @@ def listed_and_forgotten(c):
     text = c.zfsync("targets", c.source).out
     c.check(f"beta:{c.target}\n" in text and "with 2 datasets, without 1" in text, f"the text is {text}")
     with c.unchanged():
-        c.check("would be dropped" in c.zfsync("forget", "-n", c.source, two).out, "what -n tells")
+        c.check("would be removed" in c.zfsync("forget", "-n", c.source, two).out, "what -n tells")
         c.zfsync("forget", c.source, "beta:bpool/nobody", status=2, says="zfsync targets")
         c.zfsync("forget", c.source, "0123456789abcdef", status=2, says="zfsync targets")
     left = {name: mark for name, mark in marks(c).items() if mark == guid(c, f"{c.source}@s1")}

@@ -106,7 +106,7 @@ def suspended_pool(c):
     c.check(run.seconds < 150, f"it took {run.seconds:.0f} s")
     c.same(c.beta(f"zpool list -H -o health {pool}"), "SUSPENDED", "the pool's health")
     # The receive can't end before the pool goes on, and its helper keeps the tree until then.
-    c.push("--stall-timeout", "10s", "--retries", "0", status=4, says="another run already works on", timeout=200, **to)
+    c.push("--stall-timeout", "10s", "--retries", "0", status=4, says="another run is already working on", timeout=200, **to)
     # Elsewhere in the pool a run finds it suspended from the start.
     c.push("--stall-timeout", "10s", "--retries", "0", status=3, says="pool I/O is currently suspended", timeout=200, target=f"beta:{pool}/u")
     c.beta(f"mount -o remount,size=200M {place}; zpool clear {pool}")

@@ -106,7 +106,7 @@ def nothing_done(c):
         snapshot(c, c.source, f"{c.source}/nosuch", status=3, says=(f"{c.source}/nosuch", "does not exist"))
         snapshot(c, "nopool/x", c.source, status=3, says="nopool")
         snapshot(c, f"{c.source}@s1", status=2, says="is a snapshot")
-        snapshot(c, "--format", "no date", c.source, status=2, says="no format")
+        snapshot(c, "--format", "no date", c.source, status=2, says="not a valid format")
         snapshot(c, "--format", f"%F{'x' * 240}", c.source, status=2, says=("255", "--format"))
     c.alpha(f"zfs snapshot {q(run.out.strip())}")
 

@@ -50,7 +50,7 @@ def periods_and_dry_run(c):
     # Three days; and two weeks, of which the earlier one ends with Sunday the 3rd.
     c.same(stay, [DAYS[2], *DAYS[7:]], "what is left")
     c.same(told, [f"{c.source}@{name}" for name in DAYS if name not in stay], "what the dry run listed")
-    run = c.zfsync("prune", "-v", *rules, says="nothing had to go")
+    run = c.zfsync("prune", "-v", *rules, says="nothing to destroy")
     c.same(run.out, "", "what goes the second time")
 
 
@@ -76,16 +76,16 @@ def calendar_periods(c):
         c.zfsync("prune", "-q", *rules, f"{c.source}/often")
     c.push()
     target = f"beta:{c.target}"
-    run = c.zfsync("prune", *rules, c.source, target, says=("2 dated in the future", f"{c.source}@{wrong} stays: it is dated in the future"))
+    run = c.zfsync("prune", *rules, c.source, target, says=("2 dated in the future", f"{c.source}@{wrong} is kept: it is dated in the future"))
     stay = [name for name in names if name == wrong or name in counted[-12:]]
     c.same(len(stay), 13, "the length of what is to stay")
     for host, name in ((c.alpha, c.source), (c.beta, c.target), (c.alpha, f"{c.source}/often"), (c.beta, f"{c.target}/often")):
         c.same(left(host, name), stay, f"what is left of {name}")
-    c.zfsync("prune", *rules, c.source, target, says="nothing had to go")
+    c.zfsync("prune", *rules, c.source, target, says="nothing to destroy")
     # A clock that has lost its time takes nothing away.
     c.cleanups.append((c.alpha, f"date -s @{c.beta('date +%s')}"))
     c.alpha("date -s 2001-01-01 >/dev/null")
-    c.zfsync("prune", "--keep", "1h", c.source, says=("nothing had to go", "and 23 more (-v)", "is the clock right?"))
+    c.zfsync("prune", "--keep", "1h", c.source, says=("nothing to destroy", "and 23 more (-v)", "is the clock right?"))
     c.alpha(f"date -s @{c.beta('date +%s')} >/dev/null")
     c.in_sync()
 
@@ -124,7 +124,7 @@ def what_a_target_needs(c):
     make(c, c.alpha, c.source, *DAYS[3:6])
     run = c.zfsync("prune", "--keep-last", "1", c.source, says="still needed")
     c.same(left(c.alpha, c.source), DAYS[2:6], "what is left, going by the bookmark")
-    c.check(f"needed by beta:{c.target} (not asked" in run.err, f"it isn't told who needs them: {run.err}")
+    c.check(f"needed by beta:{c.target} (not queried" in run.err, f"it isn't told who needs them: {run.err}")
     c.zfsync("prune", "--keep-last", "1", c.source, f"beta:{c.target}", says=f"needed by beta:{c.target}")
     c.same(left(c.alpha, c.source), DAYS[2:6], "what is left, having asked the target")
     c.same(left(c.beta, c.target), DAYS[2:3], "what is left there: its newest is the common one")
@@ -136,7 +136,7 @@ def what_a_target_needs(c):
     # Nothing in common: nothing goes. What isn't there was named by mistake.
     c.zfsync("prune", "--keep-last", "0", "--foreign", c.source, f"beta:{c.target}/other", status=3, says="nothing was pruned")
     c.beta(f"zfs create {c.target}/other")
-    c.zfsync("prune", "--keep-last", "0", "--foreign", c.source, f"beta:{c.target}/other", says="nothing had to go")
+    c.zfsync("prune", "--keep-last", "0", "--foreign", c.source, f"beta:{c.target}/other", says="nothing to destroy")
     c.beta(f"zfs destroy {c.target}/other")
     c.in_sync()
 
@@ -192,9 +192,9 @@ def what_makes_no_sense(c):
     make(c, c.alpha, c.source, *DAYS[:2])
     for arguments, words in (
         ([c.source], "no rule"),
-        (["--keep-last", "1", f"beta:{c.target}"], "name the dataset of this machine too"),
+        (["--keep-last", "1", f"beta:{c.target}"], "is a target without its source"),
         (["--keep-last", "1", c.source, f"{c.source}/x", f"beta:{c.target}"], "one DATASET"),
-        (["--keep", "7d,24h,3d", c.source], "a period is there twice"),
+        (["--keep", "7d,24h,3d", c.source], "a unit is given twice"),
         (["--keep-class", "x=1", c.source], "the classes are"),
     ):
         c.zfsync("prune", *arguments, status=2, says=words)

@@ -21,7 +21,7 @@ def prune(c):
     said = c.zfsync("prune", "-v", "--keep-last", "1", "--source", f"beta:{c.source}", env=record.env)
     c.check(f"beta:{c.source}" in said.out + said.err, f"prune names no host: {said.out} {said.err}")
     c.same({line["host"] for line in record.news()}, {"beta"}, "whose snapshots the record speaks of")
-    c.same(left(c.far, c.source), DAYS[2:6], "what is left: all that the target lacks, and the one it goes on from")
+    c.same(left(c.far, c.source), DAYS[2:6], "what is left: all that the target lacks, and the one it continues from")
     c.pull()
     c.zfsync("prune", "--keep-last", "2", "--source", f"beta:{c.source}", "--target", c.target)
     c.same((left(c.far, c.source), left(c.near, c.target)), (DAYS[4:6], DAYS[4:6]), "what is left on both sides")

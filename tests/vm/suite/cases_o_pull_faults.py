@@ -105,7 +105,7 @@ def killed_over_there(c):
 
 @pull_case("D01", long=True)
 def killed_for_good(c):
-    """The same without retries: the run fails with 1 and says where, and the next run goes on from there."""
+    """The same without retries: the run fails with 1 and says where, and the next run continues from there."""
     c.tree({"": ""})
     big(c, "s1", megabytes=4)
     gate = SourceGate(c, 1 << 20)

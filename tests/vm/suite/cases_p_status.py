@@ -207,7 +207,7 @@ def restricted(c):
         for outside in (f"{c.target}-beside", "bpool"):
             run = c.zfsync(*options, c.source, f"beta:{outside}", status=2)
             line = rows(run)[f"beta:{outside}", None]
-            c.check(line["state"] == "unreachable" and f"may only touch {c.target}" in line["reason"], f"outside of its root: {line}")
+            c.check(line["state"] == "unreachable" and f"may only access {c.target}" in line["reason"], f"outside of its root: {line}")
             c.same(len(run.events), 1, "lines")
 
 

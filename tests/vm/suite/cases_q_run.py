@@ -108,7 +108,7 @@ def mistakes(c):
 
 @case("RUN")
 def time_limit(c):
-    """--job-timeout stops a push in good order: exit 1, told; the next run goes on from there."""
+    """--job-timeout stops a push in good order: exit 1, told; the next run continues from there."""
     c.tree({"": ""})
     c.alpha(f"head -c 4M /dev/urandom >/{c.source}/file")
     c.beta(f"zfs create {c.target}")

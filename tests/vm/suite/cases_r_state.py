@@ -119,7 +119,7 @@ def dead_and_alive(c):
     c.check("denied" in run["error"].lower(), f"why it could not start: {run['error']}")
     place(c, "file").write_text("")
     for command in ("push", "cron"):
-        c.zfsync(command, "--state-dir", str(place(c, "file")), c.source, alive, status=2, says="can't use the state folder")
+        c.zfsync(command, "--state-dir", str(place(c, "file")), c.source, alive, status=2, says="can't use the state directory")
     c.same(len(left(c.alpha, c.source)), 2, "snapshots: s1, and that of the first run")
 
 
@@ -224,7 +224,7 @@ def both_forms(c):
     cron = place(c, "cron")
     c.zfsync("cron", "-o", str(cron), "--log-format", "json", c.source, target)
     about = {line["about"] for line in log_lines(c, cron, c.source)}
-    c.same(about, {"snapshot", target, f"thinning {c.source}", c.source}, "what the log is about; the last is what the first run keeps")
+    c.same(about, {"snapshot", target, f"pruning {c.source}", c.source}, "what the log is about; the last is what the first run keeps")
 
 
 @case("STATUS")

@@ -140,7 +140,7 @@ def with_conflicts(c):
 
 @case("SKIP", "B19")
 def after_a_cut(c):
-    """The rest of a cut stream comes first, then what is not empty; the name of an empty one may be taken over there."""
+    """The resumed stream comes first, then what is not empty; the name of an empty one may be taken over there."""
     c.tree({"": "a"})
     c.push()
     big(c, "b")
@@ -152,7 +152,7 @@ def after_a_cut(c):
     c.same(c.checksums(c.beta, f"{c.target}@e3"), c.checksums(c.alpha, f"{c.source}@e3"), "the content")
     c.beta(f"zfs rename {c.target}@a {c.target}@e4")
     series(c, c.source, "e4~ w3")
-    c.push(status=1, says=("under names that the source's need", "@e4"))
+    c.push(status=1, says=("have the names of snapshots to be received", "@e4"))
     c.push("--skip-empty")
     c.same(c.snaps(c.beta, c.target), ["e4", "b", "w1", "w2", "e3", "w3"], "the target's snapshots")
 

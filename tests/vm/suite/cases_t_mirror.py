@@ -26,7 +26,7 @@ def told_and_kept(c):
     c.push(says="in sync")
     c.alpha(f"zfs destroy -r {c.source}/gone; zfs destroy {c.source}@s1; zfs destroy -r {c.source}/skipped")
     with c.unchanged():
-        run = c.push("--exclude", "skipped", says="only on the target: 2 datasets (-v names them)")
+        run = c.push("--exclude", "skipped", says="only on the target: 2 datasets (-v lists them)")
         c.check("gone" not in run.err, f"names without -v: {run.err}")
         run = c.push("-v", "--exclude", "skipped")
         for line in ("only on the target: 2 datasets, 1 snapshot", f"  {c.target}/gone", f"  {c.target}/gone/kid", f"  {c.target}: @s1"):
@@ -61,7 +61,7 @@ def datasets_go(c):
     c.same({path for path in ("foreign", "parent", "parent/kid", "parent/kid/foreign") if rows[f"{c.target}/{path}"] == "stays"},
            {"foreign", "parent", "parent/kid", "parent/kid/foreign"}, "what stays by a dry run")
     run = mirror(c, "-v", *options, what="datasets", says="destroyed on the target")
-    for word in ("is held", "has clones", "written to", "@own", "nothing tells that zfsync", "something below it stays"):
+    for word in ("is held", "has clones", "written to", "@own", "not known to be received by zfsync", "a dataset below it is kept"):
         c.check(word in run.err, f"{word!r} is missing: {run.err}")
     c.only("", "stays", *odd, "parent/kid/foreign")
     c.same(c.beta(f"zfs mount {c.target}/written; cat /tmp/{c.name}/file; zfs umount {c.target}/written"), "precious", "what was written there")
@@ -101,7 +101,7 @@ def snapshots_go(c):
     c.same(goes, [f"{c.target}/kid@s2", f"{c.target}@s1"], "what a dry run destroys: s2 is held")
     run = mirror(c, "-v", what="snapshots")
     c.same(c.snaps(c.beta, c.target), ["s2", "s3", "own", "s4"], "the target's snapshots: s2 is held")
-    c.check("s2 stays on the target: is held" in run.err and "own" in run.err, f"who stays isn't told: {run.err}")
+    c.check("s2 is kept on the target: is held" in run.err and "own" in run.err, f"who stays isn't told: {run.err}")
     c.same(c.snaps(c.beta, f"{c.target}/kid"), ["s3"], "the kid's snapshots")
     # Its name is free now.
     c.alpha(f"zfs snapshot {c.source}@s1")
@@ -121,7 +121,7 @@ def grace(c):
     c.tree({"": "s1 s2", "gone": "s1", "back": "s1"})
     mirror(c, grace="7d")
     c.alpha(f"zfs destroy -r {c.source}/gone; zfs rename {c.source}/back {c.source}-away; zfs destroy {c.source}@s1")
-    mirror(c, grace="7d", says="missing at the source for less than --grace: 2 datasets, 1 snapshot")
+    mirror(c, grace="7d", says="missing on the source for less than --grace: 2 datasets, 1 snapshot")
     since = f"zfs get -Hp -s local -o value zfsync:missing-since {c.target}/gone {c.target}/back {c.target}@s1"
     noted = c.beta.lines(since)
     c.same(len(noted), 3, "how many are noted")

@@ -153,7 +153,7 @@ def own_snapshot_on_a_raw_copy(c):
     c.beta(f"zfs snapshot {c.target}@own")
     c.snapshot(f"{c.source}@s2")
     error = conflict(c, c.push("--json", status=1))
-    for word in ("a raw increment fits on the newest snapshot alone", "--rollback, which loses @own"):
+    for word in ("a raw increment can only be received on top of the newest snapshot", "--rollback, which loses @own"):
         c.check(word in error, f"{word} isn't said: {error}")
     c.beta(f"zfs destroy {c.target}@own")
     c.push()

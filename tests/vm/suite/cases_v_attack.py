@@ -125,7 +125,7 @@ END""")
     lines = c.beta.lines(f"cat {log}")
     c.same(len(lines), 2, "lines in the log")
     c.check(all(line.startswith("<36>zfsync[") for line in lines), f"not as syslog(3) writes: {lines}")
-    c.check(f"refuses the stream for {c.target}/in/new: it is not a stream of zfs send" in lines[0], lines[0])
+    c.check(f"refuses the stream for {c.target}/in/new: it is not a zfs send stream" in lines[0], lines[0])
     c.check(f"not {c.target}/out" in lines[1], lines[1])
 
 
@@ -161,7 +161,7 @@ def a_key_that_can_only_add(c):
     # What needs `-F`: a delegated user can't even find out that nothing is in there.
     c.beta(f"zfs create -u -o canmount=off -o zfsync:placeholder=on {root}/empty")
     before = c.beta(f"zfs get -Hp -o value guid {root}/empty")
-    c.push(*with_key, source=f"{c.source}/a", target=f"{host}:{root}/empty", status=1, says="nothing was touched")
+    c.push(*with_key, source=f"{c.source}/a", target=f"{host}:{root}/empty", status=1, says="nothing was changed")
     c.same(c.beta(f"zfs get -Hp -o value guid {root}/empty"), before, "the guid of an empty filesystem")
     # And without one permission after the other: what arrives is said to lack something.
     for lacking in ("canmount", "readonly", "volmode", "userprop"):

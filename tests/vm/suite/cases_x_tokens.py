@@ -55,5 +55,5 @@ def tokens_of_what_was_not_asked_for(c):
     c.same([line for line in sends if " -t" in line], [], "sends by a token")
     c.check(sends and not any(secret in line for line in sends), f"another dataset was sent: {sends}")
     c.check(all(" -w" in line for line in sends if f"{c.source}/enc" in line), f"an encrypted dataset was sent in the clear: {sends}")
-    c.says(run, "is no snapshot of", "it was sent decrypted, and now raw is wanted", "damaged")
+    c.says(run, "is not a snapshot of", "it was sent decrypted, but is to be sent raw now", "damaged")
     c.same(c.properties(c.beta, c.target, "encryptionroot")["enc", "encryptionroot"][0], f"{c.target}/enc", "the encryption root of the copy")

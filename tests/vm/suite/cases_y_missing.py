@@ -186,7 +186,7 @@ def open_volume(c):
     c.cleanups.append((c.beta, f"kill $(cat /tmp/{c.name}.pid) 2>/dev/null; rm -f {fifo}"))
     guids = c.versions(c.beta, volume)
     c.alpha(f"zfs rename {c.source}/vol {c.source}-away")
-    mirror(c, "-v", says="stays on the target")
+    mirror(c, "-v", says="is kept on the target")
     c.same(c.versions(c.beta, volume), guids, "the open volume's snapshots after --delete-missing")
     c.alpha(f"{VOLUME_DEVICE} zfs create -s -V 1M {c.source}/vol; zfs snapshot {c.source}/vol@new")
     c.push("--replace", volume, "--volmode", "inherit", status=1, says="busy")
@@ -202,7 +202,7 @@ def open_volume(c):
 
 @case("MISSING")
 def mounted_elsewhere(c):
-    """A filesystem that is mounted in a mount namespace of its own stays whole."""
+    """A filesystem that is mounted in another mount namespace stays whole."""
     c.tree({"": "s1", "gone": "s1 s2"})
     c.push()
     c.beta(f"""mkdir -p /tmp/{c.name}
@@ -210,7 +210,7 @@ def mounted_elsewhere(c):
         echo $! >/tmp/{c.name}.pid; sleep 1; grep -q {c.target}/gone /proc/$!/mountinfo""")
     c.cleanups.append((c.beta, f"kill $(cat /tmp/{c.name}.pid) 2>/dev/null; true"))
     c.alpha(f"zfs destroy -r {c.source}/gone")
-    mirror(c, "-v", says="mount namespace of its own")
+    mirror(c, "-v", says="another mount namespace")
     c.same(c.snaps(c.beta, f"{c.target}/gone"), ["s1", "s2"], "its snapshots")
     c.beta(f"kill $(cat /tmp/{c.name}.pid); sleep 1")
     mirror(c)

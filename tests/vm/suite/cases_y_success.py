@@ -105,7 +105,7 @@ def large_blocks_split(c):
         c.snapshot(f"{source}@s2")
         to = {"source": source, "target": f"beta:{target}"}
         before = c.versions(c.beta, target)
-        run = c.push(status=1, says=("large blocks", "--set-aside", f"--replace '{target}'", "sends everything anew"), **to)
+        run = c.push(status=1, says=("large blocks", "--set-aside", f"--replace '{target}'", "sends it in full"), **to)
         c.check("zpool upgrade" not in run.err and "--rollback" not in run.err, f"what is no help is offered: {run.err}")
         c.same(c.versions(c.beta, target), before, "the target's snapshots")
         c.push(*(["--set-aside"] if name == "aside" else ["--replace", target]), **to)
@@ -144,7 +144,7 @@ def a_resolution_does_not_offer_itself(c):
         c.beta(f"zfs snapshot {target}@own; zfs set readonly=off {target}; zfs mount {target}; echo x >$(zfs get -H -o value mountpoint {target})/x; zfs unmount {target}")
     c.snapshot(f"{c.source}@s2")
     with c.unchanged():
-        run = c.push("--set-aside", target=f"beta:{long}", status=1, says=("--set-aside can't give it another name", "ZFS allows 255", "--rollback"))
+        run = c.push("--set-aside", target=f"beta:{long}", status=1, says=("--set-aside can't rename it", "ZFS allows 255", "--rollback"))
         c.check("--set-aside, which" not in run.err, f"it is offered again: {run.err}")
     c.beta(f"zfs hold keep {c.target}@own")
     c.cleanups.append((c.beta, f"zfs release keep {c.target}@own"))

@@ -86,7 +86,7 @@ def facts(host, root, path=""):
 
 @case("BACK", versions=True)
 def restore_end_to_end(c):
-    """A copy comes back to a host that has lost it: contents, owners, modes and times, a volume with its device, an encrypted tree with its key; then the backup goes on from it."""
+    """A copy comes back to a host that has lost it: contents, owners, modes and times, a volume with its device, an encrypted tree with its key; then the backup continues from it."""
     c.tree({"": "s1 s2", "a b": "s1", "vol": "s1", "void": ""}, volumes=("vol",))
     c.alpha(f"""
         zfs create {key_options(c, c.alpha)} {c.source}/secret; cp -a /etc /{c.source}/secret; zfs create {c.source}/secret/kid; echo kid >/{c.source}/secret/kid/file
@@ -102,7 +102,7 @@ def restore_end_to_end(c):
     new = f"{c.source}-back"
     c.shown.append((c.alpha, new))
     said = c.beta(f"zfsync restore --no-progress {c.target} alpha:{new} 2>&1", timeout=150)
-    for words in ("set on the copy, and not restored: compression=gzip", "it was set aside on the copy and stays there", "zfs load-key -r", "zfs mount -a"):
+    for words in ("set on the copy, but not restored: compression=gzip", "it was set aside on the copy, and is not restored", "zfs load-key -r", "zfs mount -a"):
         c.check(words in said, f"{words!r} isn't said: {said}")
     c.same(c.versions(c.alpha, new), had, "the snapshots")
     c.same({value[0] for value in c.properties(c.alpha, new, "mounted").values()} - {"-"}, {"no"}, "what is mounted by the restore alone")
@@ -140,7 +140,7 @@ def restore_as_it_was(c):
            {"": ["s1", "s2"], "kid": ["s1", "s2"], "pruned": ["s2"]}, "what has come")
     c.same(c.alpha(f"zfs list -H -t bookmark -o name -r {copy}"), "", "bookmarks on the copy")
     with c.unchanged():
-        c.zfsync(*back, status=3, says=("is there already", "--into-existing"))
+        c.zfsync(*back, status=3, says=("already exists", "--into-existing"))
     c.zfsync(*back, "--into-existing")
     c.beta(f"zfs destroy -r {new}/kid")
     c.zfsync(*back, "--into-existing", "--newest-only")

@@ -24,7 +24,7 @@ def a_window_with_two_lines(c):
     down = c.script(c.beta, "down", "#!/bin/sh\nexit 1")
     c.zfsync("cron", *WINDOW, "--retries", "0", "--remote-zfsync", down, c.source, one, status=1)
     run = c.zfsync("cron", *WINDOW, c.source, one, two)
-    c.same((run.out, run.err.split(":")[1].strip()), ("", "cron keeps of " + c.source), "what it says: these two are a job of its own")
+    c.same((run.out, run.err.split(":")[1].strip()), ("", "cron keeps these snapshots of " + c.source), "what it says: these two are a job of its own")
     for name in ("one", "two/kid"):
         c.same(c.snaps(c.beta, f"{c.target}/{name}"), c.snaps(c.alpha, c.source), f"what {name} has")
 
@@ -58,7 +58,7 @@ def back_during_the_run(c):
     c.snapshot(f"{c.source}/kid@s2")
     returns = wrapped_zfs(c, c.alpha, f'if [ "$1" = send ] && mkdir $place/once 2>/dev/null; then $zfs rename {away} {c.source}/back; fi')
     run = c.zfsync("push", "-v", "--delete-missing", "both", "--grace", "0", c.source, f"beta:{c.target}", env=beside(returns))
-    c.check("the source has it again" in run.err, f"why it stays isn't told: {run.err}")
+    c.check("it exists on the source again" in run.err, f"why it stays isn't told: {run.err}")
     c.only("", "back", "kid")
     mirror(c)
     c.in_sync()

@@ -169,7 +169,7 @@ def partial(c):
     c.push("--retries", "0", "--remote-zfsync", cutting_helper(c, 1_000_000), env=record.env, status=1)
     c.same(record.news(), [], "the record of a push that was cut")
     c.alpha(f"zfs destroy {c.source}@s2; zfs snapshot {c.source}@s3")
-    c.push("-n", env=record.env, says="a run drops it")
+    c.push("-n", env=record.env, says="a run discards it")
     c.same(record.news(), [], "the record after a dry run")
     c.push(env=record.env)
     lines = record.news()
@@ -235,5 +235,5 @@ def unwritable(c):
         c.snapshot(f"{c.source}@{name}")
     c.alpha(f"touch /var/tmp/zfsync-suite/{c.name}/file || (mkdir -p /var/tmp/zfsync-suite/{c.name}; touch /var/tmp/zfsync-suite/{c.name}/file)")
     place = f"/var/tmp/zfsync-suite/{c.name}/file/state"
-    c.zfsync("prune", "-q", "--keep-last", "2", c.source, env={"ZFSYNC_STATE_DIR": place}, says=f"can't be written down (the run goes on): {place}")
+    c.zfsync("prune", "-q", "--keep-last", "2", c.source, env={"ZFSYNC_STATE_DIR": place}, says=f"can't log what is destroyed (the run continues): {place}")
     c.same(c.snaps(c.alpha, c.source), NAMES[-2:], "what is left")

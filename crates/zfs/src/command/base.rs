@@ -68,10 +68,10 @@ pub fn read_base_facts(input: impl BufRead) -> Result<Vec<(DatasetName, BaseFact
         let wrong = |what| ParseError::line(what, line);
         let fields: Vec<&str> = line.split('\t').collect();
         let [name, root, key, written] = fields[..] else { return Err(wrong("not four fields")) };
-        let name = name.parse().map_err(|_| wrong("the name is no legal one"))?;
+        let name = name.parse().map_err(|_| wrong("the name is not valid"))?;
         let encryption_root = match root {
             "-" | "" => None,
-            root => Some(root.parse().map_err(|_| wrong("the encryption root is no legal name"))?),
+            root => Some(root.parse().map_err(|_| wrong("the encryption root is not a valid name"))?),
         };
         // "-": there is no such snapshot.
         let facts =

@@ -98,7 +98,7 @@ pub fn read_marks(input: impl BufRead, dataset: &DatasetName) -> Result<Vec<Snap
     for_lines(input, |line| {
         let name = line.strip_prefix(dataset.as_str()).and_then(|rest| rest.strip_prefix('#'));
         let name = name.and_then(|name| name.parse().ok());
-        all.push(name.ok_or_else(|| ParseError::line("it is no bookmark of the dataset", line))?);
+        all.push(name.ok_or_else(|| ParseError::line("it is not a bookmark of the dataset", line))?);
         Ok::<_, ParseError>(())
     })?;
     Ok(all)

@@ -48,7 +48,7 @@ impl Lacking {
         }
         if !self.unknown.is_empty() {
             lines.push(format!(
-                "\nthe stream needs {}, which OpenZFS on {host} doesn't know: a newer one there, or another target",
+                "\nthe stream needs {}, which OpenZFS on {host} doesn't support: install a newer version there, or choose another target",
                 named(&self.unknown)
             ));
         }
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!((&both.disabled[..], &both.unknown[..]), (&["large_dnode"][..], &["longname"][..]));
         let text = both.advice("b", "beta");
         assert!(text.contains("zpool set feature@large_dnode=enabled 'b'"), "{text}");
-        assert!(text.contains("feature@longname, which OpenZFS on beta doesn't know"), "{text}");
+        assert!(text.contains("feature@longname, which OpenZFS on beta doesn't support"), "{text}");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub enum ParseError {
     #[error("reading the output of zfs failed: {0}")]
     Io(#[from] io::Error),
     /// A line is not what was asked for.
-    #[error("zfs printed a line that makes no sense ({what}): {line:?}")]
+    #[error("zfs printed an unexpected line ({what}): {line:?}")]
     Line {
         /// What is wrong with it.
         what: &'static str,
@@ -81,9 +81,9 @@ impl Listed {
         if name.contains('%') {
             return Ok(None);
         }
-        let (dataset, mark) = split_mark(name).ok_or_else(|| wrong("the name is no legal one"))?;
-        let guid = Guid(guid.parse().map_err(|_| wrong("the guid is no number"))?);
-        let txg = Txg(txg.parse().map_err(|_| wrong("createtxg is no number"))?);
+        let (dataset, mark) = split_mark(name).ok_or_else(|| wrong("the name is not valid"))?;
+        let guid = Guid(guid.parse().map_err(|_| wrong("the GUID is not a number"))?);
+        let txg = Txg(txg.parse().map_err(|_| wrong("createtxg is not a number"))?);
         Ok(Some(Self { dataset, mark, guid, txg }))
     }
 }
@@ -157,7 +157,7 @@ pub fn read_source_within(input: impl BufRead, source: &DatasetName, most: Most)
             text += name.as_str().len();
         }
         if gathered.datasets.len() >= most.datasets || marks > most.marks || text > most.text {
-            return Err(ParseError::line("the listing is longer than one can be", listed.dataset.as_str()));
+            return Err(ParseError::line("the listing is too long", listed.dataset.as_str()));
         }
         gathered.add(source, listed)
     })?;
@@ -290,7 +290,7 @@ impl Facts {
         let encryption = Encryption::new(root, name);
         let depth = |name: &str| name.matches('/').count();
         let root_up = if encryption == Encryption::Inherited { depth(name).saturating_sub(depth(root)) } else { 0 };
-        let name = name.parse().map_err(|_| wrong("the name is no legal one"))?;
+        let name = name.parse().map_err(|_| wrong("the name is not valid"))?;
         let token = (token != "-").then(|| ResumeToken(token.to_owned()));
         let (mounted, unborn) = (mounted == "yes", inconsistent == "1");
         Ok(Some(Self { name, kind, token, encryption, root_up, mounted, unborn }))

@@ -93,7 +93,7 @@ impl Claims {
                 return self.enter([dataset]).map(|_| None);
             }
             if claims.len() >= MOST {
-                return Err(Failure::new(Refusal::Other, &format!("a session may claim {MOST} trees and not more")));
+                return Err(Failure::new(Refusal::Other, &format!("a session may lock at most {MOST} trees")));
             }
         }
         let (state, odd) = match take(self.zfs.as_ref(), dataset, run, owner) {

@@ -80,7 +80,7 @@ fn what_goes(
         return Err(changed(&format!("'{dataset}' has datasets below it")));
     }
     if there.mounted {
-        return Err(Failure::new(Refusal::Busy, &format!("'{dataset}' is mounted: somebody may be using it")));
+        return Err(Failure::new(Refusal::Busy, &format!("'{dataset}' is mounted, and may be in use")));
     }
     let mut all = pinned(zfs, dataset)?;
     for snapshot in &mut all {

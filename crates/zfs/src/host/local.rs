@@ -70,7 +70,7 @@ impl LocalHost {
     }
 
     fn zfs(&self) -> Result<&Zfs, Failure> {
-        let nowhere = "there is no zfs command on PATH, in /sbin, /usr/sbin or /usr/local/sbin";
+        let nowhere = "no zfs command in PATH, /sbin, /usr/sbin or /usr/local/sbin";
         self.zfs.as_ref().ok_or_else(|| Failure::new(Refusal::Other, nowhere))
     }
 }
@@ -100,7 +100,7 @@ impl Host for LocalHost {
             let running: Vec<_> = portions.chunks(share).map(|part| scope.spawn(move || find_all(zfs, part))).collect();
             running.into_iter().try_fold(Found::new(), |mut found, thread| {
                 let (some, bad) =
-                    thread.join().unwrap_or_else(|_| Err(Failure::new(Refusal::Other, "a thread has failed")))?;
+                    thread.join().unwrap_or_else(|_| Err(Failure::new(Refusal::Other, "an internal thread failed")))?;
                 found.extend(some);
                 for (name, words) in &bad {
                     unread(name, words);

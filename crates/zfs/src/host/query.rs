@@ -213,7 +213,7 @@ fn run_all(calls: Vec<Call>) -> Vec<Option<Failure>> {
             let some = calls.by_ref().take(AT_ONCE);
             let running: Vec<_> = some.map(|call| scope.spawn(move || run(call, |_| Ok(())).err())).collect();
             results.extend(running.into_iter().map(|thread| {
-                thread.join().unwrap_or_else(|_| Some(Failure::new(Refusal::Other, "a thread has failed")))
+                thread.join().unwrap_or_else(|_| Some(Failure::new(Refusal::Other, "an internal thread failed")))
             }));
         });
     }

@@ -48,7 +48,7 @@ fn can_roll_back(
 ) -> Result<(), Failure> {
     let all = pinned(zfs, dataset)?;
     let Some(base) = all.iter().find(|snapshot| snapshot.name == *to && snapshot.guid == guid) else {
-        return Err(changed(&format!("'{dataset}' no longer has the snapshot @{to} to go back to")));
+        return Err(changed(&format!("'{dataset}' no longer has the snapshot @{to} to roll back to")));
     };
     let newer: Vec<&Pinned> = all.iter().filter(|snapshot| snapshot.txg > base.txg).collect();
     check_losses(zfs, dataset, &newer, loses)
@@ -100,8 +100,8 @@ fn below(zfs: &Zfs, dataset: &DatasetName) -> Result<usize, Failure> {
 fn can_replace(zfs: &Zfs, dataset: &DatasetName, loses: &[Guid], whole: bool) -> Result<Vec<Pinned>, Failure> {
     if whole && below(zfs, dataset)? > 0 {
         let words = format!(
-            "'{dataset}' has datasets below it, and where one side is encrypted ZFS receives nothing into what would be left of it: \
-             nothing was touched (zfs rename gets it out of the way)"
+            "'{dataset}' has datasets below it, and as one side is encrypted, ZFS could not receive into the emptied dataset: \
+             nothing was changed (move it out of the way with zfs rename)"
         );
         return Err(Failure::new(Refusal::Exists, &words));
     }
@@ -147,7 +147,7 @@ pub(super) fn destroy_snapshots(zfs: &Zfs, dataset: &DatasetName, all: &[Pinned]
 pub(super) fn check_losses(zfs: &Zfs, dataset: &DatasetName, going: &[&Pinned], told: &[Guid]) -> Result<(), Failure> {
     if let Some(unknown) = going.iter().find(|snapshot| !told.contains(&snapshot.guid)) {
         let name = &unknown.name;
-        return Err(changed(&format!("'{dataset}' has the snapshot @{name} by now, which nobody has agreed to lose")));
+        return Err(changed(&format!("'{dataset}' now has the snapshot @{name}, whose loss was not confirmed")));
     }
     if let Some(held) = going.iter().find(|snapshot| snapshot.holds > 0) {
         let tags = run(zfs.holds(dataset, &held.name), |output| {
@@ -157,13 +157,13 @@ pub(super) fn check_losses(zfs: &Zfs, dataset: &DatasetName, going: &[&Pinned], 
             Ok(tags.join(", "))
         });
         let by = tags.map(|tags| format!(" by {tags}")).unwrap_or_default();
-        let words = format!("'{dataset}@{0}' is held{by}: nothing was touched (zfs release lets it go)", held.name);
+        let words = format!("'{dataset}@{0}' is held{by}: nothing was changed (zfs release removes a hold)", held.name);
         return Err(Failure::new(Refusal::Held, &words));
     }
     if let Some((name, clones)) =
         going.iter().find_map(|snapshot| snapshot.clones.as_ref().map(|clones| (&snapshot.name, clones)))
     {
-        let words = format!("'{dataset}@{name}' has clones ({clones}): nothing was touched");
+        let words = format!("'{dataset}@{name}' has clones ({clones}): nothing was changed");
         return Err(Failure::new(Refusal::HasClones, &words));
     }
     Ok(())

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use crate::{Call, Failure, Limits, MAX_WORDS, ParseError, Refusal};
 
 /// What is told of a call that was ended because it said nothing.
-pub const HANGS: &str = "it says nothing any more and was ended: is the pool suspended? Look at zpool status";
+pub const HANGS: &str = "it stopped responding and was killed: is the pool suspended? Check zpool status";
 
 /// How often a wait looks whether the call was given up.
 const TICK: Duration = Duration::from_millis(100);

@@ -96,7 +96,7 @@ fn unpinned<'a>(
         match (there.holds, &there.clones) {
             (0, None) => free.push(name),
             (0, Some(clones)) => thinned.pinned.push((name.clone(), format!("has clones: {clones}"))),
-            _ => thinned.pinned.push((name.clone(), "is held (zfs holds tells by whom)".into())),
+            _ => thinned.pinned.push((name.clone(), "is held (see zfs holds)".into())),
         }
     }
     Ok(free)

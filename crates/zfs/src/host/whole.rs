@@ -39,7 +39,7 @@ pub(super) fn check_mounts(dataset: &DatasetName) -> Result<(), Failure> {
         let elsewhere = fs::read_to_string(process.path().join("mountinfo")).unwrap_or_default();
         if mounts(&elsewhere, dataset) {
             let words = format!(
-                "'{dataset}' is mounted in a mount namespace of its own, of process {}: nothing was touched",
+                "'{dataset}' is mounted in another mount namespace, of process {}: nothing was changed",
                 process.file_name().to_string_lossy()
             );
             return Err(Failure::new(Refusal::Busy, &words));
@@ -75,24 +75,27 @@ fn destroy_volume(zfs: &Zfs, volume: &DatasetName, all: &[Pinned]) -> Result<(),
     run(zfs.keeper_of(volume, &newest.name, &keeper), |_| Ok(()))?;
     let left = |why: Failure, what: String| Failure::new(Refusal::Other, &format!("{}\n  {what}", why.words));
     if let Err(why) = run(zfs.promote(&keeper), |_| Ok(())) {
-        let clone = |why| left(why, format!("its empty clone {keeper} is left: zfs destroy '{keeper}'"));
+        let clone = |why| left(why, format!("its empty clone {keeper} remains: remove it with zfs destroy '{keeper}'"));
         run(zfs.destroy_bare(&keeper), |_| Ok(())).map_err(clone)?;
         return Err(why);
     }
     if let Err(why) = run(zfs.destroy_bare(volume), |_| Ok(())) {
-        let back =
-            format!("all snapshots of {volume} are in {keeper} now; zfs promote '{volume}' gives them back to it");
+        let back = format!("all snapshots of {volume} now belong to {keeper}; zfs promote '{volume}' returns them");
         run(zfs.promote(volume), |_| Ok(())).map_err(|why| left(why, back))?;
-        let clone =
-            |why| left(why, format!("{volume} is as it was, but its clone {keeper} is left: zfs destroy '{keeper}'"));
+        let clone = |why| {
+            left(
+                why,
+                format!("{volume} is unchanged, but its clone {keeper} remains: remove it with zfs destroy '{keeper}'"),
+            )
+        };
         run(zfs.destroy_bare(&keeper), |_| Ok(())).map_err(clone)?;
-        return Err(Failure::new(why.refusal, &format!("{}: nothing was touched", why.words)));
+        return Err(Failure::new(why.refusal, &format!("{}: nothing was changed", why.words)));
     }
     let rest = |why| {
         left(
             why,
             format!(
-                "{volume} is destroyed, and what is left of its snapshots is in {keeper}: zfs destroy -r '{keeper}'"
+                "{volume} was destroyed, but some of its snapshots remain in {keeper}: remove them with zfs destroy -r '{keeper}'"
             ),
         )
     };

@@ -117,7 +117,7 @@ fn make_own(dir: &Path) -> io::Result<()> {
     let found = std::fs::symlink_metadata(dir)?;
     // Others must neither own it nor be able to write it, or they could hold and remove our locks.
     if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() || found.mode() & 0o022 != 0 {
-        let reason = format!("{} is no directory that only this user can write", dir.display());
+        let reason = format!("{} is not a directory that only this user can write to", dir.display());
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
     }
     Ok(())

@@ -72,10 +72,10 @@ pub enum ContentError {
     #[error(transparent)]
     Io(#[from] io::Error),
     /// Its records make no sense.
-    #[error("what zfs send says can't be read: {0}")]
+    #[error("the output of zfs send can't be read: {0}")]
     Record(#[from] RecordError),
     /// It is a stream of another snapshot: a name can change hands.
-    #[error("the snapshot of this name has the guid {0} now")]
+    #[error("the snapshot of this name now has the GUID {0}")]
     Other(Guid),
 }
 

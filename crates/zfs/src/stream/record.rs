@@ -143,19 +143,21 @@ pub enum Record {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RecordError {
     /// It should be a BEGIN record.
-    #[error("it is not a stream of zfs send")]
+    #[error("it is not a zfs send stream")]
     Magic,
     /// The kind of header is neither of the two.
     #[error("its header is of an unknown type")]
     Header,
     /// The record's type.
-    #[error("it has a record of type {0}, which this zfsync doesn't know")]
+    #[error("it has a record of type {0}, which this version of zfsync doesn't know")]
     Type(u32),
     /// The record's length.
     #[error("one of its records claims {0} bytes")]
     TooLong(u64),
     /// Numbers that no dataset has, in a record of this type.
-    #[error("one of its {0} records has impossible sizes, numbers, or a compression that this zfsync doesn't know")]
+    #[error(
+        "one of its {0} records has invalid sizes or numbers, or a compression that this version of zfsync doesn't know"
+    )]
     Senseless(&'static str),
 }
 

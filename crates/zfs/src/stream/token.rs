@@ -53,7 +53,7 @@ pub enum TokenError {
     #[error("its resume token is damaged: {0}")]
     Damaged(&'static str),
     /// It may be good for something, but not for this zfsync.
-    #[error("{0}, which this zfsync doesn't know")]
+    #[error("{0}, which this version of zfsync doesn't know")]
     Unknown(String),
 }
 
@@ -122,7 +122,7 @@ impl Fields {
                 _ => return Err(Damaged("a key has a value of another type")),
             };
             if !fresh {
-                return Err(Damaged("a key is there twice"));
+                return Err(Damaged("a key occurs twice"));
             }
         }
         Ok(fields)
@@ -144,27 +144,27 @@ impl Fields {
 /// The packed list, and how numbers lie in it.
 fn unpack(token: &str) -> Result<(Vec<u8>, Order), TokenError> {
     let mut parts = token.splitn(4, '-');
-    let mut part = || parts.next().ok_or(Damaged("it has not four parts"));
+    let mut part = || parts.next().ok_or(Damaged("it doesn't have four parts"));
     let (version, sum, size, hex) = (part()?, part()?, part()?, part()?);
     if version != VERSION {
         let digits = !version.is_empty() && version.len() < 5 && version.bytes().all(|byte| byte.is_ascii_digit());
         return Err(if digits {
             Unknown(format!("its resume token has the version {version}"))
         } else {
-            Damaged("its version is no number")
+            Damaged("its version is not a number")
         });
     }
     let number = |digits: &str| {
         // `from_str_radix` takes a sign too.
         let plain = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        plain.then(|| u64::from_str_radix(digits, 16).ok()).flatten().ok_or(Damaged("a number in it is none"))
+        plain.then(|| u64::from_str_radix(digits, 16).ok()).flatten().ok_or(Damaged("a number in it is invalid"))
     };
     let (sum, size) = (number(sum)?, number(size)?);
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     if hex.len() > 2 * MAX_SIZE || size > MAX_SIZE {
         return Err(Unknown(format!("its resume token stands for {size} bytes")));
     }
-    let compressed = from_hex(hex).ok_or(Damaged("it has other characters than hexadecimal digits"))?;
+    let compressed = from_hex(hex).ok_or(Damaged("it has characters other than hexadecimal digits"))?;
     // The sum, like the list, is in the byte order of the machine that made it.
     let order =
         [Order::NATIVE, Order::Little, Order::Big].into_iter().find(|order| fletcher(&compressed, *order) == sum);

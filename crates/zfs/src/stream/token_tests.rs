@@ -84,7 +84,7 @@ fn a_key_that_is_there_twice_is_refused() {
     for again in pairs() {
         let mut pairs = pairs();
         pairs.push(again);
-        assert_eq!(forged(&pairs), Err(Damaged("a key is there twice")));
+        assert_eq!(forged(&pairs), Err(Damaged("a key occurs twice")));
     }
 }
 
@@ -122,7 +122,7 @@ fn what_a_newer_zfs_may_mean_is_told_apart_from_damage() {
     let newer = token().encode("p/a@s").0.replacen("1-", "2-", 1);
     assert_eq!(
         Token::decode(&ResumeToken(newer)).unwrap_err().to_string(),
-        "its resume token has the version 2, which this zfsync doesn't know"
+        "its resume token has the version 2, which this version of zfsync doesn't know"
     );
 }
 

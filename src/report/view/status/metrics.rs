@@ -8,7 +8,7 @@ use crate::plan::{DatasetStatus, LastRun, Status, TargetStatus};
 
 /// Writes all metrics, each with its help and type first and all its lines together, as the format demands.
 pub(super) fn write(all: &[Status], out: &mut impl Write) -> io::Result<()> {
-    head(out, "zfsync_dataset_state", "What a dataset is on a target: 1 for the state that it is in.")?;
+    head(out, "zfsync_dataset_state", "State of a dataset on a target: 1 for its current state.")?;
     each(all, out, |_, row, labels, out| {
         writeln!(out, "zfsync_dataset_state{{{labels},state=\"{}\"}} 1", row.state.key())
     })?;
@@ -19,7 +19,7 @@ pub(super) fn write(all: &[Status], out: &mut impl Write) -> io::Result<()> {
     if targets(all).flat_map(|(_, target)| target.found.iter().flatten()).any(|row| row.bytes.is_some()) {
         gauge(all, out, "zfsync_behind_bytes", "Estimated size of what the target lacks.", |_, row| row.bytes)?;
     }
-    let common = "When the newest snapshot that both sides have was made.";
+    let common = "Creation time of the newest common snapshot.";
     let creation = |_: &Status, row: &DatasetStatus| row.common.as_ref()?.creation;
     gauge(all, out, "zfsync_newest_common_timestamp_seconds", common, creation)?;
     let up = |target: &TargetStatus| Some(u8::from(target.found.is_ok()));
@@ -27,7 +27,7 @@ pub(super) fn write(all: &[Status], out: &mut impl Write) -> io::Result<()> {
     if targets(all).any(|(_, target)| target.kept) {
         last_runs(all, out)?;
     }
-    head(out, "zfsync_status_timestamp_seconds", "When all this was found out.")?;
+    head(out, "zfsync_status_timestamp_seconds", "Time of this status.")?;
     all.iter().try_for_each(|status| {
         let source = escape(status.source.as_str());
         writeln!(out, "zfsync_status_timestamp_seconds{{source=\"{source}\"}} {}", status.now)
@@ -41,7 +41,7 @@ fn last_runs(all: &[Status], out: &mut impl Write) -> io::Result<()> {
     of_targets(all, out, "zfsync_last_run_timestamp_seconds", "When the last run to the target ended.", ended)?;
     let code = |target: &TargetStatus| of(target).map(|run: LastRun| run.exit_code);
     of_targets(all, out, "zfsync_last_run_exit_code", "The exit code of that run.", code)?;
-    let result = "What became of a dataset in the last run that looked at it: 1 for the result.";
+    let result = "Result of a dataset in the last run that included it: 1 for the result.";
     head(out, "zfsync_dataset_last_result", result)?;
     each(all, out, |_, row, labels, out| match &row.last {
         Some(last) => writeln!(out, "zfsync_dataset_last_result{{{labels},result=\"{}\"}} 1", last.result.key()),

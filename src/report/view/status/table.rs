@@ -73,7 +73,7 @@ fn table(rows: &[&DatasetStatus], kept: bool, now: i64, look: Look, out: &mut im
     for row in rows {
         let note = reason(row).or_else(|| {
             let odd = row.partial && row.state != SyncState::Partial;
-            odd.then(|| "the rest of a cut receive lies there".to_owned())
+            odd.then(|| "the target has partially received state".to_owned())
         });
         if let Some(note) = note {
             writeln!(out, "{}: {}", look.paint(colour(row.state), &row.dataset), sanitise(&note))?;
@@ -128,7 +128,7 @@ fn totals(rows: &[DatasetStatus]) -> String {
     let numbers = SyncState::ALL.map(|state| (rows.iter().filter(|row| row.state == state).count(), phrase(state)));
     let told: Vec<_> = numbers.into_iter().filter(|(n, _)| *n > 0).collect();
     match &told[..] {
-        [] => "nothing is selected, and nothing is there".into(),
+        [] => "nothing is selected, and nothing exists".into(),
         [(n, phrase)] => format!("{} {phrase}", count(*n, "dataset")),
         several => {
             let parts: Vec<String> = several.iter().map(|(n, phrase)| format!("{n} {phrase}")).collect();
@@ -141,7 +141,7 @@ fn totals(rows: &[DatasetStatus]) -> String {
 fn phrase(state: SyncState) -> &'static str {
     match state {
         SyncState::Conflict => "in conflict",
-        SyncState::TargetOnly => "only there",
+        SyncState::TargetOnly => "only on the target",
         SyncState::NoSnapshots => "without snapshots",
         other => word(other),
     }

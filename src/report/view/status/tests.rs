@@ -83,7 +83,7 @@ fn text(status: &Status, form: Form, look: Look) -> String {
 fn a_table_for_each_target() {
     let status = status(Limits::default(), vec![Ok(rows()), Err("ssh says:\n  no route\u{1b}\n".into())]);
     insta::assert_snapshot!(text(&status, Form::Table { all: false }, PLAIN), @r#"
-    tank -> backup:pool: 6 datasets: 1 in conflict, 1 missing, 1 behind, 1 without snapshots, 1 only there, 1 in sync
+    tank -> backup:pool: 6 datasets: 1 in conflict, 1 missing, 1 behind, 1 without snapshots, 1 only on the target, 1 in sync
     DATASET    STATE         NEWEST        AGE  THERE         AGE      BEHIND  SNAPSHOTS
     tank/a b   behind        @s3     1 min 0 s  @s1    2 h 13 min   2 h 3 min          2
     tank/c     conflict      @s3     1 min 0 s  @s1    2 h 13 min   2 h 3 min          2
@@ -111,7 +111,7 @@ fn what_is_in_sync_is_one_line() {
     insta::assert_snapshot!(text(&status, Form::Table { all: false }, PLAIN), @r#"
     tank -> backup:pool: 2 datasets in sync
 
-    tank -> off:pool: nothing is selected, and nothing is there
+    tank -> off:pool: nothing is selected, and nothing exists
     "#);
 }
 
@@ -154,7 +154,7 @@ fn metrics_are_grouped_and_escaped() {
     let found = vec![Ok(rows()[..2].to_vec()), Err("gone".into())];
     let mut status = status(Limits::default(), found);
     insta::assert_snapshot!(text(&status, Form::Metrics, PLAIN), @r#"
-    # HELP zfsync_dataset_state What a dataset is on a target: 1 for the state that it is in.
+    # HELP zfsync_dataset_state State of a dataset on a target: 1 for its current state.
     # TYPE zfsync_dataset_state gauge
     zfsync_dataset_state{source="tank",target="backup:pool",dataset="tank",state="in_sync"} 1
     zfsync_dataset_state{source="tank",target="backup:pool",dataset="tank/a b",state="behind"} 1
@@ -166,7 +166,7 @@ fn metrics_are_grouped_and_escaped() {
     # TYPE zfsync_behind_snapshots gauge
     zfsync_behind_snapshots{source="tank",target="backup:pool",dataset="tank"} 0
     zfsync_behind_snapshots{source="tank",target="backup:pool",dataset="tank/a b"} 2
-    # HELP zfsync_newest_common_timestamp_seconds When the newest snapshot that both sides have was made.
+    # HELP zfsync_newest_common_timestamp_seconds Creation time of the newest common snapshot.
     # TYPE zfsync_newest_common_timestamp_seconds gauge
     zfsync_newest_common_timestamp_seconds{source="tank",target="backup:pool",dataset="tank"} 1799999940
     zfsync_newest_common_timestamp_seconds{source="tank",target="backup:pool",dataset="tank/a b"} 1799992000
@@ -174,7 +174,7 @@ fn metrics_are_grouped_and_escaped() {
     # TYPE zfsync_target_up gauge
     zfsync_target_up{source="tank",target="backup:pool"} 1
     zfsync_target_up{source="tank",target="off:pool"} 0
-    # HELP zfsync_status_timestamp_seconds When all this was found out.
+    # HELP zfsync_status_timestamp_seconds Time of this status.
     # TYPE zfsync_status_timestamp_seconds gauge
     zfsync_status_timestamp_seconds{source="tank"} 1800000000
     "#);
@@ -261,11 +261,11 @@ fn several_sources_share_the_metrics() {
     # TYPE zfsync_last_run_exit_code gauge
     zfsync_last_run_exit_code{source="tank",target="backup:pool"} 3
     zfsync_last_run_exit_code{source="tank",target="off:pool"} 3
-    # HELP zfsync_dataset_last_result What became of a dataset in the last run that looked at it: 1 for the result.
+    # HELP zfsync_dataset_last_result Result of a dataset in the last run that included it: 1 for the result.
     # TYPE zfsync_dataset_last_result gauge
     zfsync_dataset_last_result{source="tank",target="backup:pool",dataset="tank",result="in_sync"} 1
     zfsync_dataset_last_result{source="tank",target="backup:pool",dataset="tank/c",result="conflict"} 1
-    # HELP zfsync_status_timestamp_seconds When all this was found out.
+    # HELP zfsync_status_timestamp_seconds Time of this status.
     # TYPE zfsync_status_timestamp_seconds gauge
     zfsync_status_timestamp_seconds{source="tank"} 1800000000
     zfsync_status_timestamp_seconds{source="fast"} 1800000000

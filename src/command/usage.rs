@@ -1,0 +1,133 @@
+//! What is wrong with a command line, as clap has found it: tips that lead on, and the command whose help tells more.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::cli;
+
+/// Options that people know from `zfs send`, `zfs receive` and other tools, and what zfsync has in their place.
+const ELSEWHERE: [(&[&str], &str); 6] = [
+    (
+        &["-R", "--replicate"],
+        "all datasets below SOURCE and their snapshots are included by default: leave this option out",
+    ),
+    (
+        &["-c", "-C", "--compress", "--compressed", "--compression"],
+        "blocks that are compressed on disk are sent compressed by default (zfs send -c), and there is no other compression: leave this \
+         option out",
+    ),
+    (
+        &["-w", "--raw"],
+        "encrypted datasets are sent raw by default: leave this option out (--decrypt sends them decrypted)",
+    ),
+    (&["-I"], "intermediate snapshots are included by default: leave this option out (--newest-only skips them)"),
+    (
+        &["-f", "--force", "--force-delete"],
+        "choose what may be changed on the target: --rollback, --set-aside or --replace DATASET",
+    ),
+    (&["--no-sync-snap"], "only snapshots that exist are sent, and none are taken: leave this option out"),
+];
+
+/// A command line that can't be carried out, or that asks for help.
+pub struct Usage {
+    error: clap::Error,
+    /// As far as it was named.
+    command: Option<String>,
+}
+
+impl Usage {
+    /// `words` are the arguments of the process, without its name.
+    pub fn new(mut error: clap::Error, words: &[String]) -> Self {
+        let known = |word: &&String| cli::command().find_subcommand(word).is_some();
+        let command = words.first().filter(known).cloned();
+        if let Some(tip) = command.as_deref().and_then(|command| tip(command, &error, words)) {
+            for misleading in [ContextKind::SuggestedArg, ContextKind::Usage] {
+                error.remove(misleading);
+            }
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+        } else if error.kind() == ErrorKind::UnknownArgument && error.get(ContextKind::SuggestedArg).is_none() {
+            // clap proposes to pass the option as a value, as if it were a dataset's name.
+            error.remove(ContextKind::Suggested);
+        }
+        Self { error, command }
+    }
+
+    /// Whether it is an error, and not what was asked for.
+    pub fn is_error(&self) -> bool {
+        self.error.use_stderr()
+    }
+
+    /// Prints the help that was asked for.
+    pub fn print(&self) {
+        // A closed stdout is no reason to complain about help.
+        let _ = self.error.print();
+    }
+
+    /// The text of an error; `ansi`: with colours.
+    pub fn text(&self, ansi: bool) -> String {
+        let text = self.error.render();
+        let text = if ansi { text.ansi().to_string() } else { text.to_string() };
+        // `zfsync` alone is answered by its help; all else begins as other errors do.
+        if self.error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            return text;
+        }
+        format!("zfsync: {}", self.with_command(&text))
+    }
+
+    /// clap's last line names `--help` alone.
+    fn with_command(&self, text: &str) -> String {
+        const LAST: &str = "For more information, try '";
+        let place = text.rfind(LAST).and_then(|last| Some(last + text[last..].find("--help")?));
+        let Some(place) = place else { return text.to_owned() };
+        let command = self.command.as_ref().map_or_else(String::new, |command| format!("{command} "));
+        format!("{}zfsync {command}{}", &text[..place], &text[place..])
+    }
+}
+
+fn tip(command: &str, error: &clap::Error, words: &[String]) -> Option<String> {
+    let is_helper = matches!(command, "send" | "recv");
+    if is_helper && error.use_stderr() && !words.iter().any(|word| word == "--stdio") {
+        let (side, from) = if command == "send" { ("source", "to") } else { ("target", "from") };
+        let wanted = if command == "send" { "push" } else { "pull" };
+        return Some(format!(
+            "'zfsync {command}' is the helper that ssh starts on the {side}'s host: to replicate a dataset {from} another host, use \
+             'zfsync {wanted}'"
+        ));
+    }
+    if is_helper || error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let ContextValue::String(option) = error.get(ContextKind::InvalidArg)? else { return None };
+    let found = ELSEWHERE.iter().find(|(options, _)| options.contains(&option.as_str()))?;
+    Some(found.1.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usage(line: &str) -> Usage {
+        let words: Vec<String> = line.split_whitespace().map(ToOwned::to_owned).collect();
+        let all = std::iter::once("zfsync".to_owned()).chain(words.clone());
+        Usage::new(cli::command().try_get_matches_from(all).unwrap_err(), &words)
+    }
+
+    #[test]
+    fn a_tip_takes_the_place_of_what_misleads() {
+        let text = usage("push --compress=zstd a b:c").text(false);
+        assert!(text.starts_with("zfsync: error: unexpected argument '--compress' found\n"), "{text}");
+        assert!(text.contains("tip: blocks that are compressed on disk") && !text.contains("--no-progress"), "{text}");
+        assert!(!usage("push -Z a b:c").text(false).contains("tip:"));
+        assert!(usage("push --rolback a b:c").text(false).contains("tip: a similar argument exists: '--rollback'"));
+    }
+
+    #[test]
+    fn the_last_line_names_the_command() {
+        for (line, last) in [("push -Z", "push --help"), ("cron a b -t 0", "cron --help"), ("psh", "--help")] {
+            for ansi in [false, true] {
+                let text = usage(line).text(ansi);
+                assert!(text.trim_end().lines().last().unwrap().contains(&format!("zfsync {last}")), "{line}: {text}");
+            }
+        }
+        assert!(!usage("").text(false).contains("For more information"));
+    }
+}
