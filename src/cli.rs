@@ -3,6 +3,7 @@
 #![allow(rustdoc::broken_intra_doc_links, reason = "comments here are help texts, where [USER@]HOST is no link")]
 
 mod cron;
+mod direct;
 mod missing;
 mod output;
 mod recv;
@@ -21,6 +22,7 @@ use serde::Deserialize;
 
 use crate::plan::{DEFAULT_FORMAT, Format, PerClass, Periods, Zone};
 pub use cron::Cron;
+pub use direct::{Direct, DirectStdio};
 pub use missing::{DeleteMissing, Missing};
 pub use output::{LogTo, Output, Talk};
 pub use recv::{Recv, Send};
@@ -89,6 +91,9 @@ pub enum Command {
     Recv(Recv),
     /// The helper on a source's host, started over ssh; for forced commands, not for use by hand
     Send(Send),
+    /// Carries out a push for another host, started there by --direct
+    #[command(hide = true)]
+    Direct(DirectStdio),
     /// Writes the shell completions and man pages
     #[command(hide = true)]
     Generate {
@@ -103,10 +108,11 @@ pub enum Command {
   zfsync pull web:tank/data pool/web                 the tree tank/data of the host web, over ssh
   zfsync pull -n root@[fd00::2]:tank/data pool/web   only shows what would be done
   zfsync pull web:tank/data vault:pool/web           from one host to another, through this machine
+  zfsync pull --direct web:tank/data vault:pool/web  the same, from web straight to vault
 
 Options, conflicts and exit codes are those of a push. The source's host needs zfsync, which is started there over ssh (zfsync send); \
 nothing is changed there but zfsync's own bookmarks and user properties. With SOURCE and TARGET on two other hosts all data passes \
-through this machine, and port and key of each come from ssh_config.")]
+through this machine unless --direct is given, and port and key of each come from ssh_config.")]
 pub struct Pull {
     /// All of it.
     #[command(flatten)]
@@ -193,6 +199,9 @@ pub struct Push {
     /// The way to the other host.
     #[command(flatten)]
     pub ssh: Ssh,
+    /// The way between two other hosts.
+    #[command(flatten)]
+    pub direct: Direct,
 
     /// What is said of it.
     #[command(flatten)]

@@ -1,6 +1,7 @@
 //! From what the user wrote to a job that makes sense: everything is parsed and checked here, before anything starts.
 
 mod cron;
+mod direct;
 mod ends;
 mod file;
 mod hooks;
@@ -25,6 +26,7 @@ use crate::remote::link::Link;
 use crate::remote::ssh::SshOptions;
 use crate::remote::target::Target;
 pub use cron::{Branch, CronJob};
+pub use direct::{Direct, order, ordered};
 pub use ends::{Ways, check_overlap, host_name_here, source_tag, with_packages};
 use ends::{allow_more, link_to_source, location, needs_of_target, remote_helper, source};
 pub use hooks::{HookCommand, Hooks, When};
@@ -96,6 +98,8 @@ pub struct PushJob {
     pub state_dir: Option<PathBuf>,
     /// What it does beside a push, if it is a restore.
     pub restore: Option<Restore>,
+    /// How the source's host is told to do it, if that sends straight to the target's.
+    pub direct: Option<Direct>,
 }
 
 /// A file that takes down what happens.
@@ -216,6 +220,9 @@ impl PushJob {
         }
         let (origin, source) = (source.host, source.dataset);
         Ways::same(&args.ssh).check(origin.as_ref(), target.host.as_ref())?;
+        let may_ask = !args.output.talk.quiet && !args.output.json;
+        let ends = (origin.as_ref(), target.host.as_ref());
+        let direct = Direct::new(args.direct, ends, Ways::same(&args.ssh), may_ask)?;
         let needs = needs_of_target(args, origin.is_none());
         Ok(Self {
             filter: filter(&args.selection)?,
@@ -235,17 +242,18 @@ impl PushJob {
             faults: Faults::new(&args.faults),
             channels: args.channels.into(),
             connections: args.connections.map(Into::into),
-            ssh: ssh(&args.ssh, !args.output.talk.quiet && !args.output.json),
+            ssh: ssh(&args.ssh, may_ask),
             remote_helper: remote_helper(args.ssh.remote_zfsync.as_deref(), &needs)?,
             allow: allowed(args),
             origin: Link {
                 silence: Faults::new(&args.faults).stall_timeout,
-                ..link_to_source(origin, &args.ssh, &[], !args.output.talk.quiet && !args.output.json)?
+                ..link_to_source(origin, &args.ssh, &[], may_ask)?
             },
             run: run_number(),
             until: None,
             state_dir: args.state_dir.clone(),
             restore: None,
+            direct,
             source,
             target,
         })
@@ -316,6 +324,7 @@ fn ssh(args: &cli::Ssh, may_ask: bool) -> SshOptions {
         config: args.ssh_config.clone(),
         options: args.ssh_option.clone(),
         interactive: std::io::stderr().is_terminal() && may_ask,
+        forward_agent: false,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::hooks::Hooks;
 use super::{
-    Faults, Log, OnlyThere, PruneJob, PushJob, SnapshotJob, Ways, filter, link_to_source, location, missing,
+    Direct, Faults, Log, OnlyThere, PruneJob, PushJob, SnapshotJob, Ways, filter, link_to_source, location, missing,
     missing_needs, naming,
 };
 use crate::cli;
@@ -83,6 +83,8 @@ pub(super) struct Wish {
     pub ssh: cli::Ssh,
     /// The way to the source.
     pub source_ssh: Option<cli::Ssh>,
+    /// Whether the source's host sends straight to the targets' hosts.
+    pub direct: cli::Direct,
     pub state_dir: Option<PathBuf>,
 }
 
@@ -115,6 +117,7 @@ impl CronJob {
             missing: args.missing.clone(),
             ssh: args.ssh.clone(),
             source_ssh: None,
+            direct: args.direct,
             state_dir: args.state_dir.clone(),
         })?;
         let log = Log::new(args.log.as_ref(), args.log_format, "--log")?;
@@ -222,11 +225,13 @@ impl Branch {
             }
             let mut allow = missing_needs(&wish.missing);
             allow.extend(wish.allow_unencrypted.then_some(Allow::Unencrypted));
+            let direct = Direct::new(wish.direct, (wish.host.as_ref(), target.host.as_ref()), ways, false)?;
             let mut job = PushJob::link(place.clone(), target.clone(), ways, allow, false)?;
             job.filter = filter.clone();
             job.missing = missing(&wish.missing, &wish.naming.format, source);
             job.faults = Faults::new(&wish.faults);
             job.origin.silence = job.faults.stall_timeout;
+            job.direct = direct;
             job.skip_empty = wish.skip_empty;
             job.allow_unencrypted = wish.allow_unencrypted;
             job.allow_unproven_bookmarks = wish.allow_unproven_bookmarks;

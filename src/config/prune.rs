@@ -159,6 +159,7 @@ impl PushJob {
             until: None,
             state_dir: None,
             restore: None,
+            direct: None,
             allow,
             origin: super::link_to_source(origin, ways.source, &[], may_ask)?,
             source,

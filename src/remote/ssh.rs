@@ -1,20 +1,23 @@
 //! SSH masters: started by us, so that all of ssh's options are ours to set, then wrapped by the `openssh` crate, which
 //! opens sessions over them. The one file that names that crate, and the one below it that speaks to a master.
 
+mod error;
+
+use std::borrow::Cow;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use thiserror::Error;
 use tokio::process::Command;
 
 use super::process::Process;
 use super::prompt::Prompting;
 use super::target::Host;
+pub use error::ConnectError;
 use zfs::text::{on_one_line, quoted};
 
 /// What the user says about the connection, beside what ssh_config says.
@@ -30,6 +33,8 @@ pub struct SshOptions {
     pub options: Vec<String>,
     /// Whether ssh may ask for passwords and unknown host keys: only with a person at the terminal.
     pub interactive: bool,
+    /// Whether programs over there may use the authentication agent of this machine.
+    pub forward_agent: bool,
 }
 
 impl SshOptions {
@@ -43,69 +48,6 @@ impl SshOptions {
         let config = self.config.iter().map(|path| format!("-F {}", path.display()));
         let port = self.port.iter().map(|port| format!("-p {port}"));
         config.chain(port).chain(self.options.iter().filter(leads).map(|option| format!("-o {option}"))).collect()
-    }
-}
-
-/// Why a master couldn't be started.
-#[derive(Debug, Error)]
-pub enum ConnectError {
-    /// There is no `ssh` here.
-    #[error("can't run ssh: {0}; is the OpenSSH client installed?")]
-    NoSsh(io::Error),
-    /// No place for the control socket.
-    #[error("can't make a directory for ssh's control socket in {dir}: {error}")]
-    Directory {
-        /// Where it was tried.
-        dir: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
-    /// ssh ended; its own words.
-    #[error("can't connect to {host}: ssh says: {words}")]
-    Refused {
-        /// The destination.
-        host: String,
-        /// ssh's words.
-        words: String,
-        /// Whether the other end was only too busy (MaxStartups), so that trying again makes sense.
-        busy: bool,
-    },
-    /// ssh came to no end.
-    #[error(
-        "can't connect to {host}: ssh has not logged in within {seconds} s; try ssh -v {host}, and ConnectTimeout in ssh_config for \
-         hosts that answer late"
-    )]
-    Slow {
-        /// The destination.
-        host: String,
-        /// So long.
-        seconds: u64,
-    },
-    /// A session over an existing connection was refused.
-    #[error("{host} refused another session: {error}")]
-    Session {
-        /// The destination.
-        host: String,
-        /// The crate's words.
-        error: String,
-    },
-}
-
-impl ConnectError {
-    /// Whether it is of no use to try again, however long the host is waited for: who we are, or who they are, is wrong.
-    #[must_use]
-    pub fn fatal(&self) -> bool {
-        let Self::Refused { words, .. } = self else { return matches!(self, Self::NoSsh(_) | Self::Directory { .. }) };
-        let words = words.to_ascii_lowercase();
-        let refusals =
-            ["permission denied", "host key verification failed", "authentication failures", "bad configuration"];
-        refusals.iter().any(|refusal| words.contains(refusal))
-    }
-
-    /// Whether the same may work a little later.
-    #[must_use]
-    pub fn retryable(&self) -> bool {
-        matches!(self, Self::Refused { busy: true, .. } | Self::Session { .. })
     }
 }
 
@@ -153,6 +95,7 @@ pub struct Master {
     session: Arc<openssh::Session>,
     host: String,
     process: Process,
+    forwards_agent: bool,
     /// Has the control socket and ssh's log; removed when dropped.
     dir: tempfile::TempDir,
 }
@@ -202,20 +145,40 @@ impl Master {
             starting.master().await.map_err(|error| ConnectError::Session { host: host.to_string(), error })?;
         let dir = starting.through();
         let session = Arc::new(openssh::Session::resume_mux(socket(dir.path()), None));
-        Ok(Self { session, host: host.to_string(), process, dir })
+        Ok(Self { session, host: host.to_string(), process, forwards_agent: options.forward_agent, dir })
     }
 
     /// Starts `command` on the host with these ends of our pipes. What comes of it is told by its output; the returned
     /// handle only keeps it alive and gives its exit status as a hint.
     pub async fn start(&self, command: &str, stdio: [OwnedFd; 3]) -> Result<Remote, ConnectError> {
+        let refused =
+            |error: &dyn std::error::Error| ConnectError::Session { host: self.host.clone(), error: chain(error) };
+        if self.forwards_agent {
+            return self
+                .start_with_agent(command, &stdio)
+                .await
+                .map(Remote::WithAgent)
+                .map_err(|error| refused(&error));
+        }
         let [input, output, errors] = stdio;
-        let refused = |error: openssh::Error| ConnectError::Session { host: self.host.clone(), error: chain(&error) };
         let mut session = self.session.clone().arc_raw_command(command);
         session.stdin(input).stdout(output).stderr(errors);
-        let child = session.spawn().await.map_err(refused)?;
+        let child = session.spawn().await.map_err(|error| refused(&error))?;
         // It holds our ends of the pipes: kept, nobody would ever see them closed.
         drop(session);
-        Ok(Remote { child })
+        Ok(Remote::Plain(child))
+    }
+
+    /// The same for a command that may use our agent: a session has to ask for that, and the crate's don't.
+    async fn start_with_agent(
+        &self,
+        command: &str,
+        stdio: &[OwnedFd; 3],
+    ) -> Result<Agented, openssh_mux_client::Error> {
+        let connection = openssh_mux_client::Connection::connect(socket(self.dir.path())).await?;
+        let command = openssh_mux_client::NonZeroByteVec::from_bytes_remove_nul(command.as_bytes().to_vec());
+        let session = openssh_mux_client::Session::builder().agent(true).cmd(Cow::Owned(command)).build();
+        connection.open_new_session(&session, &stdio.each_ref().map(AsRawFd::as_raw_fd)).await
     }
 
     /// Ends the connection: as soon as its last session is over, or when that takes too long. A session ends late where the
@@ -299,22 +262,37 @@ impl Drop for Starting {
     }
 }
 
+type Agented = openssh_mux_client::EstablishedSession;
+
 /// A command that runs on the host.
 #[derive(Debug)]
-pub struct Remote {
-    child: openssh::Child<Arc<openssh::Session>>,
+pub enum Remote {
+    /// As most do.
+    Plain(openssh::Child<Arc<openssh::Session>>),
+    /// With our agent.
+    WithAgent(Agented),
 }
 
 impl Remote {
     /// Its exit status in a few words, once it has ended.
     pub async fn wait(self) -> String {
-        match self.child.wait().await {
-            Ok(status) => match status.code() {
-                Some(code) => format!("exit status {code}"),
-                None => status.to_string(),
+        let code = |code: Option<u32>| code.map_or_else(|| "terminated".into(), |code| format!("exit status {code}"));
+        match self {
+            Self::WithAgent(session) => match session.wait().await {
+                Ok(openssh_mux_client::SessionStatus::Exited { exit_value }) => code(exit_value),
+                Ok(_) => code(None),
+                Err((error, _)) => chain(&error),
             },
-            Err(openssh::Error::Remote(error)) if error.kind() == io::ErrorKind::NotFound => "exit status 127".into(),
-            Err(error) => chain(&error),
+            Self::Plain(child) => match child.wait().await {
+                Ok(status) => match status.code() {
+                    Some(code) => format!("exit status {code}"),
+                    None => status.to_string(),
+                },
+                Err(openssh::Error::Remote(error)) if error.kind() == io::ErrorKind::NotFound => {
+                    "exit status 127".into()
+                }
+                Err(error) => chain(&error),
+            },
         }
     }
 }
@@ -330,6 +308,10 @@ fn master_command(options: &SshOptions, first: bool, dir: &Path, log: &Path) -> 
     let mut command = Command::new("ssh");
     command.arg("-M").arg("-N").arg("-f").arg("-S").arg(dir.join(SOCKET)).arg("-E").arg(log);
     add_users(&mut command, options);
+    if options.forward_agent {
+        // Before ours, which says no: the first one counts.
+        command.arg("-o").arg("ForwardAgent=yes");
+    }
     for option in OURS {
         command.arg("-o").arg(option);
     }
@@ -464,5 +446,11 @@ mod tests {
         let at = |what: &str| args.iter().position(|arg| arg == what).unwrap();
         assert!(at("Compression=yes") < at("Compression=no"));
         assert!(args.contains(&"BatchMode=yes".to_owned()));
+        assert!(!args.contains(&"ForwardAgent=yes".to_owned()));
+        let options = SshOptions { forward_agent: true, ..options };
+        let command = master_command(&options, true, Path::new("/d"), Path::new("/d/log"));
+        let args: Vec<String> = command.as_std().get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        let at = |what: &str| args.iter().position(|arg| arg == what).unwrap();
+        assert!(at("ForwardAgent=yes") < at("ForwardAgent=no"));
     }
 }

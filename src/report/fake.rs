@@ -41,7 +41,12 @@ pub(crate) fn step_failed(step: StepId, dataset: &str, retry: bool) -> Event {
 
 pub(crate) fn dataset_failed(dataset: &str) -> Event {
     let (dataset, target) = (dataset.to_owned(), "q/x".to_owned());
-    Event::DatasetFailed { dataset, target, kind: "conflict", error: "no common snapshot\nonly here: @a".to_owned() }
+    Event::DatasetFailed {
+        dataset,
+        target,
+        kind: "conflict".into(),
+        error: "no common snapshot\nonly here: @a".to_owned(),
+    }
 }
 
 pub(crate) fn notice(dataset: Option<&str>) -> Event {
