@@ -15,6 +15,7 @@ mod verify;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
@@ -22,13 +23,13 @@ use jiff::tz::TimeZone;
 use crate::cli::{self, DeleteMissing, LogFormat};
 use crate::error::StartError;
 use crate::plan::{Filter, Format, MissingPolicy, Naming, Resolutions};
-use crate::remote::link::Link;
+use crate::remote::link::{Ends, Link};
 use crate::remote::ssh::SshOptions;
-use crate::remote::target::Target;
+use crate::remote::target::{Target, host_name_here};
 pub use cron::{Branch, CronJob};
 pub use direct::{Direct, order, ordered};
-pub use ends::{Ways, check_overlap, host_name_here, source_tag, with_packages};
-use ends::{allow_more, link_to_source, location, needs_of_target, remote_helper, source};
+pub use ends::{Ways, check_overlap, source_tag, with_packages};
+use ends::{allow, ends, link_to_source, location, source};
 pub use hooks::{HookCommand, Hooks, When};
 pub use prune::PruneJob;
 pub use restore::Restore;
@@ -44,10 +45,8 @@ use zfs::name::{DatasetName, NameError};
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct PushJob {
-    /// The top of the tree here.
-    pub source: DatasetName,
-    /// Where its content goes.
-    pub target: Target,
+    /// From where to where.
+    pub ends: Arc<Ends>,
     /// Which datasets take part.
     pub filter: Filter,
     /// Whether only each dataset's newest snapshot is sent.
@@ -80,25 +79,17 @@ pub struct PushJob {
     pub channels: usize,
     /// How many SSH connections carry them; `None` for as many as the data deserves.
     pub connections: Option<usize>,
-    /// What the user wants of ssh.
-    pub ssh: SshOptions,
-    /// The command that starts the helper over there.
-    pub remote_helper: String,
-    /// How the source is reached.
-    pub origin: Link,
     /// Names this run to helpers: those of one run don't lock each other out.
     pub run: u64,
     /// When it is stopped in good order.
     pub until: Option<Instant>,
     /// What device nodes the volumes get that come into being.
     pub volmode: Volmode,
-    /// What the helper must be allowed to do for this job.
-    pub allow: Vec<Allow>,
     /// Where the last results are kept.
     pub state_dir: Option<PathBuf>,
     /// What it does beside a push, if it is a restore.
     pub restore: Option<Restore>,
-    /// How the source's host is told to do it, if that sends straight to the target's.
+    /// How the source's host is asked to do it, if that sends straight to the target's.
     pub direct: Option<Direct>,
 }
 
@@ -180,50 +171,19 @@ pub struct Faults {
 }
 
 impl PushJob {
-    /// The host as older versions have it in the tags of bookmarks: as it was written, without a login name.
-    #[must_use]
-    pub fn host_in_old_tags(&self) -> String {
-        self.target.host.as_ref().map(|host| host.name.clone()).unwrap_or_default()
-    }
-
-    /// SOURCE as the user writes it.
-    #[must_use]
-    pub fn source_name(&self) -> String {
-        self.origin.host.as_ref().map_or_else(|| self.source.to_string(), |host| format!("{host}:{}", self.source))
-    }
-
-    /// TARGET as somebody on the source's host would write it.
-    #[must_use]
-    pub fn target_seen_from_source(&self) -> String {
-        match (&self.origin.host, &self.target.host) {
-            (Some(_), None) => format!("{}:{}", host_name_here(), self.target.dataset),
-            _ => self.target.to_string(),
-        }
-    }
-
-    /// Stands for the target in the names of locks and state folders, before anybody has reached it: TARGET as it was written, and what
-    /// of the options decides which host that leads to.
-    #[must_use]
-    pub fn key(&self) -> String {
-        let mut key = self.target.to_string();
-        if self.target.host.is_some() {
-            key.extend(self.ssh.ways().into_iter().map(|way| format!(" {way}")));
-        }
-        key
-    }
-
     /// Checks a push's arguments.
     pub fn new(args: &cli::Push) -> Result<Self, StartError> {
+        Self::allowed(args, &[])
+    }
+
+    /// The same; the target's helper must be allowed to do some things more.
+    fn allowed(args: &cli::Push, more: &[Allow]) -> Result<Self, StartError> {
         let (source, target) = (location(&args.source)?, args.target.parse::<Target>()?);
-        if source.host.is_none() && target.host.is_none() {
-            check_overlap(&source.dataset, &target)?;
-        }
-        let (origin, source) = (source.host, source.dataset);
-        Ways::same(&args.ssh).check(origin.as_ref(), target.host.as_ref())?;
         let may_ask = !args.output.talk.quiet && !args.output.json;
-        let ends = (origin.as_ref(), target.host.as_ref());
-        let direct = Direct::new(args.direct, ends, Ways::same(&args.ssh), may_ask)?;
-        let needs = needs_of_target(args, origin.is_none());
+        let mut ends = ends(source, target, Ways::same(&args.ssh), Vec::new(), may_ask)?;
+        allow(&mut ends, &args.ssh, &[&allowed(args), more].concat())?;
+        let faults = Faults::new(&args.faults);
+        (ends.source.link.silence, ends.target.link.silence) = (faults.stall_timeout, faults.stall_timeout);
         Ok(Self {
             filter: filter(&args.selection)?,
             newest_only: args.newest_only,
@@ -234,28 +194,20 @@ impl PushJob {
             allow_key_mismatch: args.allow_key_mismatch,
             allow_unproven_bookmarks: args.allow_unproven_bookmarks,
             dry_run: args.dry_run,
-            resolutions: resolutions(args, &target)?,
-            missing: missing(&args.missing, &Format::default(), &source),
+            resolutions: resolutions(args, &ends.target.dataset)?,
+            missing: missing(&args.missing, &Format::default(), &ends.source.dataset),
             only_there: OnlyThere::new(args),
             resume: !args.no_resume,
             bookmarks: !args.no_bookmark,
-            faults: Faults::new(&args.faults),
+            faults,
             channels: args.channels.into(),
             connections: args.connections.map(Into::into),
-            ssh: ssh(&args.ssh, may_ask),
-            remote_helper: remote_helper(args.ssh.remote_zfsync.as_deref(), &needs)?,
-            allow: allowed(args),
-            origin: Link {
-                silence: Faults::new(&args.faults).stall_timeout,
-                ..link_to_source(origin, &args.ssh, &[], may_ask)?
-            },
             run: run_number(),
             until: None,
             state_dir: args.state_dir.clone(),
             restore: None,
-            direct,
-            source,
-            target,
+            direct: Direct::new(args.direct, &ends, Ways::same(&args.ssh))?,
+            ends: Arc::new(ends),
         })
     }
 }
@@ -328,20 +280,21 @@ fn ssh(args: &cli::Ssh, may_ask: bool) -> SshOptions {
     }
 }
 
-/// The only randomness that the standard library has.
-fn run_number() -> u64 {
+/// What a run calls itself in claims of trees: the only randomness that the standard library has.
+#[must_use]
+pub fn run_number() -> u64 {
     std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id())
 }
 
 /// What may be done about conflicts; what `--replace` names must be within TARGET.
-fn resolutions(args: &cli::Push, target: &Target) -> Result<Resolutions, StartError> {
+fn resolutions(args: &cli::Push, target: &DatasetName) -> Result<Resolutions, StartError> {
     let replace = args.replace.iter().map(|name| {
         let dataset: DatasetName =
             name.parse().map_err(|error: NameError| StartError::Replace(name.clone(), error.to_string()))?;
-        if dataset.is_within(&target.dataset) {
+        if dataset.is_within(target) {
             return Ok(dataset);
         }
-        Err(StartError::Replace(name.clone(), format!("it is not within the target {}", target.dataset)))
+        Err(StartError::Replace(name.clone(), format!("it is not within the target {target}")))
     });
     Ok(Resolutions { rollback: args.rollback, set_aside: args.set_aside, replace: replace.collect::<Result<_, _>>()? })
 }

@@ -84,7 +84,19 @@ impl Endpoint {
     /// What it is called in messages.
     #[must_use]
     pub fn name(&self) -> String {
-        self.remote().map_or_else(|| "this machine".into(), |remote| remote.host().to_string())
+        self.host().unwrap_or_else(|| "this machine".into())
+    }
+
+    /// The other host's name, if it is one.
+    #[must_use]
+    pub fn host(&self) -> Option<String> {
+        self.remote().map(|remote| remote.host().to_string())
+    }
+
+    /// A dataset of it, as it is written on this machine.
+    #[must_use]
+    pub fn full_name(&self, dataset: &DatasetName) -> String {
+        self.host().map_or_else(|| dataset.to_string(), |host| format!("{host}:{dataset}"))
     }
 
     /// What it says of itself.
@@ -190,11 +202,12 @@ impl Endpoint {
         }
     }
 
-    /// When snapshots and bookmarks were made, in seconds since 1970, as far as they exist; nothing where zfs doesn't tell.
-    pub async fn dates(&self, names: &[String], silence: Option<Duration>) -> Vec<(String, i64)> {
-        match self.ask_all(names, silence, |names| Query::Dates { names }).await {
-            Ok(Some(Answer::Dates(dates))) => dates,
-            _ => Vec::new(),
+    /// When snapshots and bookmarks were made, in seconds since 1970, as far as they exist.
+    pub async fn dates(&self, names: &[String], silence: Option<Duration>) -> Result<Vec<(String, i64)>, Failure> {
+        match self.ask_all(names, silence, |names| Query::Dates { names }).await? {
+            None => Ok(Vec::new()),
+            Some(Answer::Dates(dates)) => Ok(dates),
+            Some(_) => Err(odd()),
         }
     }
 
@@ -235,17 +248,18 @@ impl Endpoint {
         }
     }
 
-    /// What the snapshots of these datasets say by a property of zfsync's; who can't be asked says nothing.
+    /// What the snapshots of these datasets say by a property of zfsync's.
     pub async fn snapshot_notes(
         &self,
         property: &str,
         datasets: &[DatasetName],
         silence: Option<Duration>,
-    ) -> HashMap<String, String> {
+    ) -> Result<HashMap<String, String>, Failure> {
         let query = |datasets| Query::SnapshotNotes { property: property.to_owned(), datasets };
-        match self.ask_all(datasets, silence, query).await {
-            Ok(Some(Answer::Texts(notes))) => notes.into_iter().collect(),
-            _ => HashMap::new(),
+        match self.ask_all(datasets, silence, query).await? {
+            None => Ok(HashMap::new()),
+            Some(Answer::Texts(notes)) => Ok(notes.into_iter().collect()),
+            Some(_) => Err(odd()),
         }
     }
 

@@ -279,6 +279,19 @@ pub enum StartError {
          nothing was pruned"
     )]
     IsCopy(String),
+    /// A note of a target makes no sense, so nobody knows what that one needs.
+    #[error(
+        "nothing of {dataset} on {host} was destroyed: its property {property} stands for a target that may need it, and can't be read by this \
+         version of zfsync: a newer one may have set it; upgrade zfsync here, or name the targets and use --only-named-targets"
+    )]
+    UnreadNote {
+        /// Where.
+        host: String,
+        /// The dataset.
+        dataset: String,
+        /// The property.
+        property: String,
+    },
     /// Listing the source failed.
     #[error("can't list {dataset} on {host}: {words}")]
     List {

@@ -60,6 +60,11 @@ fn as_it_was_at_a_snapshot() {
     bed.run(&["restore", "-n", "-q", "s@a", "n/lacks"]).expect(1, &[lost]);
     bed.run(&["restore", "-q", "s@a", "n/lacks"]).expect(1, &[lost, "--exclude"]);
     assert!(bed.read("world").contains("n/lacks@a"));
+    // Where dates can't be told, it may have been there.
+    bed.write("no-dates", "");
+    let unknown = "s/thinned -> n/lacks/thinned: unread: it has no snapshot @a and is left out; whether it existed then is not known";
+    bed.run(&["restore", "-n", "-q", "s@a", "n/other"]).expect(1, &[&unknown.replace("lacks", "other")]);
+    std::fs::remove_file(bed.path("no-dates")).unwrap();
     bed.run(&["restore", "--exclude", "thinned", "s@a", "n/back"]).expect(0, &[]);
     let world = bed.read("world");
     assert!(

@@ -211,6 +211,18 @@ fn what_zfs_leaves_out_is_told() {
 }
 
 #[test]
+fn success_needs_proof() {
+    let bed = bed();
+    bed.write("on-snapshot", "echo >\"$here/no-names\"\n");
+    let ended = run(&bed, &["p"]);
+    ended.expect(
+        1,
+        &[&format!("took @{} in pool p, but can't tell which of its 4 datasets have it", today()), "I/O error"],
+    );
+    assert!(!ended.stdout.contains("p@"), "{}", ended.stdout);
+}
+
+#[test]
 fn what_is_being_received_is_left_out() {
     let bed = bed();
     let name = today();

@@ -34,8 +34,9 @@ impl Shown {
         let style = Style::choose(said.talk.quiet, said.json, said.no_progress, report::terminal());
         let shown = report::reporter(style, said.talk.verbose);
         let log = Log::new(args.log.log_file.as_ref(), args.log.log_format, "--log-file")?;
-        let log = log.filter(|_| !job.dry_run).map(|log| LogFile::open(&log, job.source.as_str())).transpose()?;
-        let target = job.target.to_string();
+        let log =
+            log.filter(|_| !job.dry_run).map(|log| LogFile::open(&log, &job.ends.source.to_string())).transpose()?;
+        let target = job.ends.target.to_string();
         Ok(Self { reporter: report::logged(shown, log.as_ref(), &target), log, target, json: said.json })
     }
 

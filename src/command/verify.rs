@@ -19,7 +19,7 @@ pub async fn verify(args: &cli::Verify) -> Result<Outcome, StartError> {
     let form = if said.json { Form::Json } else { Form::Text { all: said.talk.verbose > 0, quiet: said.talk.quiet } };
     let exit = if is_a_copy(&rows, args.content) { Exit::InSync } else { Exit::Failed };
     let none = !rows.iter().any(|row| row.agreement == Agreement::Same) && rows.iter().all(Compared::is_fine);
-    let (source, target) = (job.link.source.to_string(), job.link.target.to_string());
+    let (source, target) = (job.ends.source.dataset.to_string(), job.ends.target.to_string());
     let care = Care::UnlessClosed("can't print the comparison");
     let outcome = Outcome::new(exit).view(view(source, target, rows, form), care);
     Ok(if none {

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use super::hooks::Hooks;
 use super::{
-    Direct, Faults, Log, OnlyThere, PruneJob, PushJob, SnapshotJob, Ways, filter, link_to_source, location, missing,
-    missing_needs, naming,
+    Direct, Faults, Log, OnlyThere, PruneJob, PushJob, SnapshotJob, Ways, ends, filter, link_to_source, location,
+    missing, missing_needs, naming, run_number,
 };
 use crate::cli;
 use crate::error::StartError;
-use crate::plan::{Class, PerClass, Rules, Scope, Zone};
-use crate::remote::link::Link;
+use crate::plan::{Class, Filter, PerClass, Resolutions, Rules, Scope, Zone};
+use crate::remote::link::{End, Ends, Link};
 use crate::remote::target::{Host, Target};
-use zfs::Allow;
 use zfs::name::DatasetName;
+use zfs::{Allow, Volmode};
 
 /// A crontab's job, or one of a configuration file, checked.
 #[derive(Debug, Clone)]
@@ -142,7 +142,7 @@ impl CronJob {
                 return Err(StartError::Usage(words));
             }
             let branch = Branch::new(&wish, source)?;
-            if branches.iter().flat_map(|other| &other.targets).any(|other| branch.has(&other.target)) {
+            if branches.iter().flat_map(|other| &other.targets).any(|other| branch.has(&other.ends.target)) {
                 let words = format!("two sources have the last name of {source}, and so the same targets");
                 return Err(StartError::Usage(words));
             }
@@ -208,6 +208,7 @@ impl Branch {
             zone: zone.clone(),
             only_named_targets: wish.only_named_targets,
             thin_sources: true,
+            wait_lock: Duration::ZERO,
             dry_run: false,
             state_dir: wish.state_dir.clone(),
         };
@@ -220,35 +221,24 @@ impl Branch {
         };
         for target in &wish.targets {
             let target = wish.place(source, target)?;
-            if branch.has(&target) {
-                return Err(StartError::Usage(format!("the target {target} is there twice")));
-            }
             let mut allow = missing_needs(&wish.missing);
             allow.extend(wish.allow_unencrypted.then_some(Allow::Unencrypted));
-            let direct = Direct::new(wish.direct, (wish.host.as_ref(), target.host.as_ref()), ways, false)?;
-            let mut job = PushJob::link(place.clone(), target.clone(), ways, allow, false)?;
-            job.filter = filter.clone();
-            job.missing = missing(&wish.missing, &wish.naming.format, source);
-            job.faults = Faults::new(&wish.faults);
-            job.origin.silence = job.faults.stall_timeout;
-            job.direct = direct;
-            job.skip_empty = wish.skip_empty;
-            job.allow_unencrypted = wish.allow_unencrypted;
-            job.allow_unproven_bookmarks = wish.allow_unproven_bookmarks;
-            (job.channels, job.connections) = (wish.channels.into(), None);
-            job.state_dir.clone_from(&wish.state_dir);
-            branch.targets.push(job);
+            let push = wish.push(ends(place.clone(), target.clone(), ways, allow, false)?, filter.clone())?;
+            if branch.has(&push.ends.target) {
+                return Err(StartError::Usage(format!("the target {target} is there twice")));
+            }
+            branch.targets.push(push);
             if let Some(rules) = &wish.keep_targets {
-                let link = PushJob::link(place.clone(), target, ways, vec![Allow::Destroy], false)?;
-                let thin = PruneJob { targets: vec![Arc::new(link)], thin_sources: false, ..thin(rules) };
+                let ends = ends(place.clone(), target, ways, vec![Allow::Destroy], false)?;
+                let thin = PruneJob { targets: vec![Arc::new(ends)], thin_sources: false, ..thin(rules) };
                 branch.thin_targets.push(thin);
             }
         }
         Ok(branch)
     }
 
-    fn has(&self, target: &Target) -> bool {
-        self.targets.iter().any(|other| other.target == *target)
+    fn has(&self, target: &End) -> bool {
+        self.targets.iter().any(|other| other.ends.target.same_place(target))
     }
 }
 
@@ -262,6 +252,38 @@ impl Wish {
         let wanted = [(self.snapshot, Allow::Snapshot), (self.keep.is_some(), Allow::Destroy)];
         let allow: Vec<Allow> = wanted.into_iter().filter(|(wanted, _)| *wanted).map(|(_, allow)| allow).collect();
         link_to_source(self.host.clone(), self.ways().source, &allow, false)
+    }
+
+    /// A push to one of the targets.
+    fn push(&self, mut ends: Ends, filter: Filter) -> Result<PushJob, StartError> {
+        let faults = Faults::new(&self.faults);
+        (ends.source.link.silence, ends.target.link.silence) = (faults.stall_timeout, faults.stall_timeout);
+        let direct = Direct::new(self.direct, &ends, self.ways())?;
+        Ok(PushJob {
+            filter,
+            newest_only: false,
+            skip_empty: self.skip_empty,
+            decrypt: false,
+            allow_unencrypted: self.allow_unencrypted,
+            allow_key_mismatch: false,
+            allow_unproven_bookmarks: self.allow_unproven_bookmarks,
+            dry_run: false,
+            resolutions: Resolutions::default(),
+            missing: missing(&self.missing, &self.naming.format, &ends.source.dataset),
+            only_there: OnlyThere::Ignored,
+            resume: true,
+            bookmarks: true,
+            faults,
+            channels: self.channels.into(),
+            connections: None,
+            run: run_number(),
+            until: None,
+            volmode: Volmode::None,
+            state_dir: self.state_dir.clone(),
+            restore: None,
+            direct,
+            ends: Arc::new(ends),
+        })
     }
 
     /// Where a source goes.

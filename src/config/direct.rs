@@ -1,14 +1,15 @@
 //! `--direct`: how the source's host is told to push straight to the target's, and what it makes of that.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::ends::helper_command;
-use super::{OnlyThere, PushJob, Ways, ssh};
+use super::{OnlyThere, PushJob, Ways};
 use crate::cli::{self, DeleteMissing};
 use crate::error::StartError;
 use crate::plan::{Format, MaxDelete};
 use crate::remote::direct::{Look, Order, REMOTE_DIRECT};
-use crate::remote::link::Link;
+use crate::remote::link::{Ends, Link};
 use crate::remote::target::Host;
 use zfs::Allow;
 
@@ -28,31 +29,27 @@ pub struct Direct {
 
 impl Direct {
     /// What is asked for, if that can be meant with SOURCE and TARGET on these hosts.
-    pub(super) fn new(
-        args: cli::Direct,
-        (source, target): (Option<&Host>, Option<&Host>),
-        ways: Ways<'_>,
-        may_ask: bool,
-    ) -> Result<Option<Self>, StartError> {
+    pub(super) fn new(args: cli::Direct, ends: &Ends, ways: Ways<'_>) -> Result<Option<Self>, StartError> {
         if !args.direct {
             return if args.forward_agent {
-                Err(StartError::Usage("forward-agent without direct: no agent is forwarded otherwise".into()))
+                Err(StartError::Usage(
+                    "forward-agent is only for direct = true: the agent is not forwarded otherwise".into(),
+                ))
             } else {
                 Ok(None)
             };
         }
-        let (Some(source), Some(_)) = (source, target) else {
-            let words = "--direct is for SOURCE and TARGET on two other hosts, both as [USER@]HOST:DATASET: where one of them is on this \
+        let (Some(source), Some(_)) = (ends.source.host(), ends.target.host()) else {
+            let words = "--direct is for SOURCE and TARGET on two other hosts, both written as [USER@]HOST:DATASET: with one of them on this \
                          machine the way between them is direct anyway";
             return Err(StartError::Usage(words.into()));
         };
         if !std::ptr::eq(ways.source, ways.target) {
             only_what_is_meant(ways.target, source)?;
         }
-        let helper = helper_command("direct", REMOTE_DIRECT, ways.source.remote_zfsync.as_deref(), &[])?;
-        let mut ssh = ssh(ways.source, may_ask);
-        ssh.forward_agent = args.forward_agent;
-        let link = Link { host: Some(source.clone()), ssh, helper, silence: None };
+        let mut link = ends.source.link.clone();
+        link.helper = helper_command("direct", REMOTE_DIRECT, ways.source.remote_zfsync.as_deref(), &[])?;
+        link.ssh.forward_agent = args.forward_agent;
         Ok(Some(Self { link, remote_zfsync: ways.target.remote_zfsync.clone() }))
     }
 }
@@ -79,8 +76,8 @@ pub fn order(job: &PushJob) -> Order {
     let (given, missing, faults) = (job.filter.given(), &job.missing, &job.faults);
     let small = |number: usize| u16::try_from(number).unwrap_or(MOST);
     Order {
-        source: job.source.to_string(),
-        target: job.target.to_string(),
+        source: job.ends.source.dataset.to_string(),
+        target: job.ends.target.to_string(),
         depth: given.depth,
         include: given.include.clone(),
         exclude: given.exclude.clone(),
@@ -90,7 +87,7 @@ pub fn order(job: &PushJob) -> Order {
         volmode: job.volmode,
         allow_unencrypted: job.allow_unencrypted,
         allow_key_mismatch: job.allow_key_mismatch,
-        allow_rekey: job.allow.contains(&Allow::Rekey),
+        allow_rekey: job.ends.target.link.allow.contains(&Allow::Rekey),
         allow_unproven_bookmarks: job.allow_unproven_bookmarks,
         dry_run: job.dry_run,
         channels: small(job.channels),
@@ -183,7 +180,7 @@ pub fn ordered(order: Order) -> Result<PushJob, StartError> {
         state_dir: None,
     };
     let mut job = PushJob::new(&args)?;
-    if job.origin.host.is_some() || job.target.host.is_none() {
+    if job.ends.source.host().is_some() || job.ends.target.host().is_none() {
         return Err(usage("SOURCE is on this host, and TARGET on another one, or it is no job for --direct".into()));
     }
     job.missing.format = format;
@@ -193,7 +190,7 @@ pub fn ordered(order: Order) -> Result<PushJob, StartError> {
         Look::Names => OnlyThere::Named,
     };
     // There is nobody at a terminal.
-    job.ssh.interactive = false;
+    Arc::make_mut(&mut job.ends).target.link.ssh.interactive = false;
     Ok(job)
 }
 
@@ -228,11 +225,11 @@ mod tests {
             let job = push(&words).unwrap();
             let told = order(&job);
             let there = ordered(told.clone()).unwrap();
-            assert_eq!((there.source.as_str(), there.target.to_string()), ("p/x", "me@b:q".into()));
-            assert!(there.direct.is_none() && there.state_dir.is_none() && !there.ssh.interactive);
+            assert_eq!((there.ends.source.to_string(), there.ends.target.to_string()), ("p/x".into(), "me@b:q".into()));
+            assert!(there.direct.is_none() && there.state_dir.is_none() && !there.ends.target.link.ssh.interactive);
             let again = Order { remote_zfsync: told.remote_zfsync.clone(), ..order(&there) };
             assert_eq!(again, told);
-            assert_eq!(there.allow, job.allow);
+            assert_eq!(there.ends.target.link.allow, job.ends.target.link.allow);
         }
         let job = push(&["--remote-zfsync", "/opt/my zfsync", "a:p", "b:q"]);
         assert!(job.unwrap().direct.unwrap().link.helper.ends_with("zfsync direct --stdio"));

@@ -1,10 +1,10 @@
 //! SOURCE and TARGET: where they are, and what it takes to talk to their hosts.
 
-use super::{Faults, PushJob, allowed, ssh};
+use super::{Faults, ssh};
 use crate::cli;
 use crate::error::StartError;
 use crate::remote::client::{REMOTE_HELPER, REMOTE_SENDER};
-use crate::remote::link::Link;
+use crate::remote::link::{End, Ends, Link};
 use crate::remote::target::{Host, Target, TargetError};
 use zfs::Allow;
 use zfs::name::{DatasetName, NameError};
@@ -63,13 +63,32 @@ pub(super) fn link_to_source(
     may_ask: bool,
 ) -> Result<Link, StartError> {
     let helper = helper_command("send", REMOTE_SENDER, args.remote_zfsync.as_deref(), allow)?;
-    Ok(Link { host, ssh: ssh(args, may_ask), helper, silence: Faults::default().stall_timeout })
+    Ok(Link { host, ssh: ssh(args, may_ask), helper, allow: allow.to_vec(), silence: Faults::default().stall_timeout })
 }
 
-/// What the target's helper is told to allow. `trusted`: what it gets comes from this machine, and not from another host.
-pub(super) fn needs_of_target(args: &cli::Push, trusted: bool) -> Vec<Allow> {
-    let allowed = allowed(args);
-    if trusted { with_packages(&allowed) } else { allowed }
+/// How the target's host is reached.
+fn link_to_target(host: Option<Host>, args: &cli::Ssh, allow: Vec<Allow>, may_ask: bool) -> Result<Link, StartError> {
+    let helper = remote_helper(args.remote_zfsync.as_deref(), &allow)?;
+    Ok(Link { host, ssh: ssh(args, may_ask), helper, allow, silence: Faults::default().stall_timeout })
+}
+
+/// Both ends as the user writes them; `allow` is what the target's helper must be allowed to do. Refuses those that overlap.
+pub(super) fn ends(
+    source: Target,
+    target: Target,
+    ways: Ways<'_>,
+    allow: Vec<Allow>,
+    may_ask: bool,
+) -> Result<Ends, StartError> {
+    ways.check(source.host.as_ref(), target.host.as_ref())?;
+    let ends = Ends {
+        source: End { link: link_to_source(source.host, ways.source, &[], may_ask)?, dataset: source.dataset },
+        target: End { link: link_to_target(target.host, ways.target, allow, may_ask)?, dataset: target.dataset },
+    };
+    if ends.source.host().is_none() && ends.target.host().is_none() {
+        check_overlap(&ends)?;
+    }
+    Ok(ends)
 }
 
 /// A pool with a colon in its name can't be told from a host, as in TARGET.
@@ -83,9 +102,9 @@ pub(super) fn source(text: &str) -> Result<DatasetName, StartError> {
 }
 
 /// Refuses a target that is the source, or within it, or around it.
-pub fn check_overlap(source: &DatasetName, target: &Target) -> Result<(), StartError> {
-    if source.is_within(&target.dataset) || target.dataset.is_within(source) {
-        return Err(StartError::Overlap { source_dataset: source.to_string(), target: target.to_string() });
+pub fn check_overlap(Ends { source, target }: &Ends) -> Result<(), StartError> {
+    if source.dataset.is_within(&target.dataset) || target.dataset.is_within(&source.dataset) {
+        return Err(StartError::Overlap { source_dataset: source.dataset.to_string(), target: target.to_string() });
     }
     Ok(())
 }
@@ -96,16 +115,18 @@ pub fn with_packages(allow: &[Allow]) -> Vec<Allow> {
     allow.iter().copied().chain([Allow::Packages]).collect()
 }
 
-/// Lets the helper do one thing more.
-pub(super) fn allow_more(job: &mut PushJob, ssh: &cli::Ssh, allow: Allow) -> Result<(), StartError> {
-    job.allow.push(allow);
-    let needs = if job.origin.host.is_none() { with_packages(&job.allow) } else { job.allow.clone() };
-    job.remote_helper = remote_helper(ssh.remote_zfsync.as_deref(), &needs)?;
+/// Has the target's helper do what a push needs. What comes from this machine, and not from another host, it may take at our word.
+pub(super) fn allow(ends: &mut Ends, ssh: &cli::Ssh, allow: &[Allow]) -> Result<(), StartError> {
+    let is_ours = ends.source.host().is_none();
+    let link = &mut ends.target.link;
+    link.allow.extend(allow);
+    let needs = if is_ours { with_packages(&link.allow) } else { link.allow.clone() };
+    link.helper = remote_helper(ssh.remote_zfsync.as_deref(), &needs)?;
     Ok(())
 }
 
 /// The words of `--remote-zfsync`, each quoted for the shell over there, and what the helper may do.
-pub(super) fn remote_helper(command: Option<&str>, allow: &[Allow]) -> Result<String, StartError> {
+fn remote_helper(command: Option<&str>, allow: &[Allow]) -> Result<String, StartError> {
     helper_command("recv", REMOTE_HELPER, command, allow)
 }
 
@@ -125,12 +146,6 @@ pub(super) fn helper_command(
         return Err(error("it is empty".into()));
     }
     Ok(format!("{} {verb} --stdio{allow}", shell_words::join(words)))
-}
-
-/// What this machine calls itself.
-#[must_use]
-pub fn host_name_here() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// Stands for a source of the machine that calls itself so in the notes of a target.
@@ -167,7 +182,8 @@ mod tests {
 
     #[test]
     fn overlaps_are_refused_by_component() {
-        let check = |source: &str, target: &str| check_overlap(&source.parse().unwrap(), &target.parse().unwrap());
+        let end = |name: &str| End { link: Link::default(), dataset: name.parse().unwrap() };
+        let check = |source: &str, target: &str| check_overlap(&Ends { source: end(source), target: end(target) });
         assert!(check("p/a", "p/a").is_err());
         assert!(check("p/a", "p/a/b").is_err());
         assert!(check("p/a/b", "p/a").is_err());

@@ -2,19 +2,17 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::{
-    Faults, OnlyThere, PushJob, Ways, filter, link_to_source, location, naming, remote_helper, run_number, source, ssh,
-};
+use super::{Ways, ends, filter, link_to_source, location, naming, source};
 use crate::cli;
 use crate::error::StartError;
-use crate::plan::{Filter, MissingPolicy, Resolutions, Rules, Scope, Zone};
-use crate::remote::link::Link;
+use crate::plan::{Filter, Rules, Scope, Zone};
+use crate::remote::link::{Ends, Link};
 use crate::remote::target::Target;
 use zfs::Allow;
-use zfs::Volmode;
 use zfs::name::DatasetName;
 
 /// A prune, checked.
@@ -24,8 +22,8 @@ pub struct PruneJob {
     pub origin: Link,
     /// The trees there; a single one if there are targets.
     pub sources: Vec<DatasetName>,
-    /// The targets, each as a job that could be pushed.
-    pub targets: Vec<Arc<PushJob>>,
+    /// The targets, each with the source.
+    pub targets: Vec<Arc<Ends>>,
     /// Which datasets take part.
     pub filter: Filter,
     /// Which snapshots.
@@ -38,6 +36,8 @@ pub struct PruneJob {
     pub only_named_targets: bool,
     /// Whether the sources are thinned, and not the targets alone.
     pub thin_sources: bool,
+    /// So long another run's lock on a target is waited for.
+    pub wait_lock: Duration,
     /// Whether only to tell what would go.
     pub dry_run: bool,
     /// The folder of the record of what was destroyed, where the user names one.
@@ -79,16 +79,9 @@ impl PruneJob {
         let zone = args.time_zone.as_ref().map_or(&naming.zone, Zone::zone).clone();
         let scope = Scope::new(naming, args.foreign, &args.snapshot, &args.exclude_snapshot);
         let target = |text: &&String| {
-            let mut job = PushJob::link(
-                Target { host: host.clone(), dataset: first.clone() },
-                text.parse()?,
-                Ways::same(&args.ssh),
-                vec![Allow::Destroy],
-                !args.talk.quiet,
-            )?;
-            job.faults.wait_lock = args.wait_lock;
-            job.dry_run = args.dry_run;
-            Ok(Arc::new(job))
+            let source = Target { host: host.clone(), dataset: first.clone() };
+            let (ways, allow) = (Ways::same(&args.ssh), vec![Allow::Destroy]);
+            Ok(Arc::new(ends(source, text.parse()?, ways, allow, !args.talk.quiet)?))
         };
         Ok(Self {
             targets: targets.iter().map(target).collect::<Result<_, StartError>>()?,
@@ -98,6 +91,7 @@ impl PruneJob {
             zone,
             only_named_targets: args.only_named_targets,
             thin_sources: true,
+            wait_lock: args.wait_lock,
             dry_run: args.dry_run,
             state_dir: args.state_dir.clone(),
             sources,
@@ -115,55 +109,5 @@ impl PruneJob {
             classes.as_ref().map(|classes| format!("--keep-class {classes}")),
         ];
         all.into_iter().flatten().collect::<Vec<_>>().join(" ")
-    }
-}
-
-impl PushJob {
-    /// What it takes to talk to a target's helper: a push without any wish.
-    pub fn link(
-        source: Target,
-        target: Target,
-        ways: Ways<'_>,
-        allow: Vec<Allow>,
-        may_ask: bool,
-    ) -> Result<Self, StartError> {
-        let (origin, source) = (source.host, source.dataset);
-        ways.check(origin.as_ref(), target.host.as_ref())?;
-        if origin.is_none() && target.host.is_none() {
-            super::check_overlap(&source, &target)?;
-        }
-        Ok(Self {
-            filter: Filter::new(None, &[], &[])?,
-            newest_only: false,
-            skip_empty: false,
-            decrypt: false,
-            volmode: Volmode::None,
-            allow_unencrypted: false,
-            allow_key_mismatch: false,
-            allow_unproven_bookmarks: false,
-            dry_run: false,
-            resolutions: Resolutions::default(),
-            missing: MissingPolicy {
-                by: super::source_tag(&super::host_name_here(), &source),
-                ..MissingPolicy::default()
-            },
-            only_there: OnlyThere::Ignored,
-            resume: true,
-            bookmarks: true,
-            faults: Faults::default(),
-            channels: 1,
-            connections: Some(1),
-            ssh: ssh(ways.target, may_ask),
-            remote_helper: remote_helper(ways.target.remote_zfsync.as_deref(), &allow)?,
-            run: run_number(),
-            until: None,
-            state_dir: None,
-            restore: None,
-            direct: None,
-            allow,
-            origin: super::link_to_source(origin, ways.source, &[], may_ask)?,
-            source,
-            target,
-        })
     }
 }

@@ -1,6 +1,6 @@
 //! A restore, checked: a push the other way that makes what can be used.
 
-use super::{PushJob, allow_more};
+use super::PushJob;
 use crate::cli;
 use crate::error::StartError;
 use zfs::Allow;
@@ -27,8 +27,7 @@ impl PushJob {
             }
             _ => (args.copy.as_str(), None),
         };
-        let mut job = Self::new(&args.push(copy))?;
-        allow_more(&mut job, &args.ssh, Allow::Mountable)?;
+        let mut job = Self::allowed(&args.push(copy), &[Allow::Mountable])?;
         job.restore = Some(Restore { until, into_existing: args.into_existing });
         Ok(job)
     }
@@ -51,14 +50,11 @@ mod tests {
     #[test]
     fn a_restore_is_a_push_the_other_way() {
         let all = job("q/a b:p/new").unwrap();
-        assert_eq!((all.source.as_str(), all.target.to_string().as_str()), ("q/a", "b:p/new"));
+        assert_eq!((all.ends.source.dataset.as_str(), all.ends.target.to_string().as_str()), ("q/a", "b:p/new"));
         assert_eq!(all.restore, Some(Restore { until: None, into_existing: false }));
         assert!(!all.bookmarks);
-        assert!(
-            all.remote_helper.contains("mountable") && all.remote_helper.contains("volmode"),
-            "{}",
-            all.remote_helper
-        );
+        let helper = &all.ends.target.link.helper;
+        assert!(helper.contains("mountable") && helper.contains("volmode"), "{helper}");
         let then = job("--into-existing q/a@mon:day p/new").unwrap().restore.unwrap();
         assert_eq!((then.until.unwrap().as_str(), then.into_existing), ("mon:day", true));
         for (words, user, until) in [
@@ -69,7 +65,7 @@ mod tests {
             ("me@[::1]:q p/new", Some("me"), None),
         ] {
             let there = job(words).unwrap();
-            assert_eq!(there.origin.host.unwrap().user.as_deref(), user, "{words}");
+            assert_eq!(there.ends.source.host().unwrap().user.as_deref(), user, "{words}");
             assert_eq!(there.restore.unwrap().until.as_ref().map(SnapshotName::as_str), until, "{words}");
         }
         for (words, why) in [("q/a@x/y p/new", "COPY@x/y"), ("q/a q/a/new", "overlap")] {

@@ -96,7 +96,8 @@ pub fn read(path: &Path) -> Result<Vec<CronJob>, StartError> {
 /// Whether whoever writes the file has us run what he likes: hooks, and commands that ssh starts for its options.
 fn runs_commands(job: &CronJob) -> bool {
     let pushes = job.branches.iter().flat_map(|branch| &branch.targets);
-    let mut ways = pushes.flat_map(|push| [&push.ssh, &push.origin.ssh]).chain([&job.origin.ssh]);
+    let mut ways =
+        pushes.flat_map(|push| [&push.ends.source.link.ssh, &push.ends.target.link.ssh]).chain([&job.origin.ssh]);
     !job.hooks.commands.is_empty() || ways.any(|ssh| !ssh.options.is_empty() || ssh.config.is_some())
 }
 
@@ -123,10 +124,10 @@ fn parse(path: &Path, text: &str) -> Result<Vec<CronJob>, Vec<FileError>> {
 /// Two sources can't have one target.
 fn no_clash(jobs: &[CronJob], new: &CronJob) -> Result<(), String> {
     for branch in &new.branches {
-        for target in branch.targets.iter().map(|push| &push.target) {
+        for target in branch.targets.iter().map(|push| &push.ends.target) {
             let other = jobs.iter().find(|job| {
                 let mut others = job.branches.iter().filter(|other| other.source != branch.source);
-                others.any(|other| other.targets.iter().any(|push| push.target == *target))
+                others.any(|other| other.targets.iter().any(|push| push.ends.target.same_place(target)))
             });
             if let Some(other) = other {
                 return Err(format!("job {} has the same target {target} for another source", other.label()));

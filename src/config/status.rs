@@ -1,15 +1,15 @@
 //! A status, checked.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Branch, PushJob, Ways, choose_jobs, filter, link_to_source, location, read_jobs};
+use super::{Branch, Ways, choose_jobs, ends, filter, link_to_source, location, read_jobs};
 use crate::cli;
 use crate::error::StartError;
 use crate::plan::{Filter, Limits};
-use crate::remote::link::Link;
-use crate::remote::target::Target;
+use crate::remote::link::{Ends, Link};
 use zfs::name::DatasetName;
 
 /// A status, checked.
@@ -19,8 +19,10 @@ pub struct StatusJob {
     pub origin: Link,
     /// The top of the tree there.
     pub source: DatasetName,
-    /// The targets, each as a job that could be pushed.
-    pub targets: Vec<Arc<PushJob>>,
+    /// The targets, each with the source.
+    pub targets: Vec<Arc<Ends>>,
+    /// Where their last results are kept.
+    pub state_dir: Option<PathBuf>,
     /// Which datasets are looked at.
     pub filter: Filter,
     /// Whether sizes are estimated.
@@ -62,12 +64,12 @@ impl StatusJob {
         // Questions of several connections, or beside what a program reads, could not be told apart.
         let may_ask = args.targets.len() == 1 && !args.json && !args.prometheus;
         let target = |text: &String| {
-            let target: Target = text.parse()?;
-            let link = PushJob::link(source.clone(), target, Ways::same(&args.ssh), Vec::new(), may_ask)?;
-            Ok(Arc::new(PushJob { state_dir: args.state_dir.clone(), ..link }))
+            let ways = Ways::same(&args.ssh);
+            Ok(Arc::new(ends(source.clone(), text.parse()?, ways, Vec::new(), may_ask)?))
         };
         Ok(Self {
             targets: args.targets.iter().map(target).collect::<Result<_, StartError>>()?,
+            state_dir: args.state_dir.clone(),
             filter: filter(&args.selection)?,
             bytes: args.bytes,
             limits,
@@ -102,16 +104,14 @@ impl StatusJob {
     }
 
     fn of_branch(args: &cli::Status, limits: Limits, branch: Branch) -> Option<Self> {
-        let filter = branch.targets.first()?.filter.clone();
-        let target = |push: PushJob| {
-            let state_dir = args.state_dir.clone().or(push.state_dir.clone());
-            Arc::new(PushJob { state_dir, channels: 1, connections: Some(1), ..push })
-        };
+        let first = branch.targets.first()?;
         Some(Self {
+            filter: first.filter.clone(),
+            // A job has one for all its targets.
+            state_dir: args.state_dir.clone().or_else(|| first.state_dir.clone()),
             origin: branch.origin,
             source: branch.source,
-            targets: branch.targets.into_iter().map(target).collect(),
-            filter,
+            targets: branch.targets.into_iter().map(|push| push.ends).collect(),
             bytes: args.bytes,
             limits,
             timeout: args.timeout,
@@ -163,18 +163,18 @@ source = 'p/none'
         assert_eq!(data.len(), 1);
         assert_eq!((data[0].source.as_str(), data[0].limits.warn), ("p/a", Some(Duration::from_secs(7200))));
         assert!(!data[0].filter.selects(&"p/a/tmp".parse::<DatasetName>().unwrap().below(&data[0].source).unwrap()));
-        let targets: Vec<String> = data[0].targets.iter().map(|job| job.target.to_string()).collect();
+        let targets: Vec<String> = data[0].targets.iter().map(|ends| ends.target.to_string()).collect();
         assert_eq!(targets, ["b:q/a", "q/a"]);
         assert_eq!(
-            (data[0].targets[0].ssh.port, data[0].targets[0].state_dir.as_deref()),
+            (data[0].targets[0].target.link.ssh.port, data[0].state_dir.as_deref()),
             (Some(2222), Some("/var/lib/z".as_ref()))
         );
         let two = of("two").unwrap();
         let places: Vec<String> = two.iter().map(|job| format!("{} {}", job.source, job.targets[0].target)).collect();
         assert_eq!(places, ["p/x b:q/z/x", "p/y b:q/z/y"]);
-        assert_eq!(two[0].targets[0].state_dir.as_deref(), Some("/srv/z".as_ref()));
+        assert_eq!(two[0].state_dir.as_deref(), Some("/srv/z".as_ref()));
         let mine = of("--state-dir /tmp/z two").unwrap();
-        assert_eq!(mine[0].targets[0].state_dir.as_deref(), Some("/tmp/z".as_ref()));
+        assert_eq!(mine[0].state_dir.as_deref(), Some("/tmp/z".as_ref()));
         for (words, why) in [
             ("dta", "no job \"dta\": did you mean \"data\"?"),
             ("none", "has no targets"),
@@ -195,9 +195,9 @@ source = 'p/none'
             job.limits,
             Limits { warn: Some(Duration::from_secs(7200)), crit: Some(Duration::from_secs(86_400)) }
         );
-        let names: Vec<String> = job.targets.iter().map(|job| job.target.to_string()).collect();
+        let names: Vec<String> = job.targets.iter().map(|ends| ends.target.to_string()).collect();
         assert_eq!(names, ["b:q/a", "me@[::1]:q/a", "q/a"]);
-        assert!(job.targets.iter().all(|job| !job.ssh.interactive));
+        assert!(job.targets.iter().all(|ends| !ends.target.link.ssh.interactive));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What is to be listed or forgotten, checked.
 
-use super::{PushJob, Ways, link_to_source, location};
+use super::{Ways, ends, link_to_source, location};
 use crate::cli;
 use crate::error::StartError;
-use crate::remote::link::Link;
+use crate::remote::link::{Ends, Link};
 use zfs::name::DatasetName;
 
 /// A target to forget, checked.
@@ -15,8 +15,8 @@ pub struct ForgetJob {
     pub source: DatasetName,
     /// As it was named.
     pub target: String,
-    /// The same, if it is no ID.
-    pub link: Option<PushJob>,
+    /// The same with the source, if it is no ID.
+    pub ends: Option<Ends>,
     /// Whether only to tell.
     pub dry_run: bool,
 }
@@ -26,10 +26,10 @@ impl ForgetJob {
     pub fn new(args: &cli::Forget) -> Result<Self, StartError> {
         let source = location(&args.source)?;
         let is_id = args.target.len() == 16 && args.target.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let link = || PushJob::link(source.clone(), args.target.parse()?, Ways::same(&args.ssh), Vec::new(), false);
-        let link = if is_id { None } else { Some(link()?) };
+        let ends = || ends(source.clone(), args.target.parse()?, Ways::same(&args.ssh), Vec::new(), false);
+        let ends = if is_id { None } else { Some(ends()?) };
         let origin = link_to_source(source.host, &args.ssh, &[], !args.quiet)?;
-        Ok(Self { origin, link, target: args.target.clone(), dry_run: args.dry_run, source: source.dataset })
+        Ok(Self { origin, ends, target: args.target.clone(), dry_run: args.dry_run, source: source.dataset })
     }
 }
 

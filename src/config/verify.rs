@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use super::{PushJob, Ways, filter, link_to_source, location};
+use super::{Ways, ends, filter, link_to_source, location};
 use crate::cli;
 use crate::error::StartError;
 use crate::plan::Filter;
+use crate::remote::link::Ends;
 use zfs::Allow;
 
 /// A comparison, checked.
 #[derive(Debug, Clone)]
 pub struct VerifyJob {
-    /// Both sides, as a job that could be pushed.
-    pub link: Arc<PushJob>,
+    /// The source and its copy.
+    pub ends: Arc<Ends>,
     /// Which datasets are compared.
     pub filter: Filter,
     /// Whether it is compared what snapshots hold.
@@ -25,10 +26,11 @@ impl VerifyJob {
         let allow = if args.content { vec![Allow::Verify] } else { Vec::new() };
         let may_ask = !args.output.talk.quiet && !args.output.json;
         let source = location(&args.source)?;
-        let origin = link_to_source(source.host.clone(), &args.ssh, &allow, may_ask)?;
-        let link =
-            PushJob { origin, ..PushJob::link(source, args.target.parse()?, Ways::same(&args.ssh), allow, may_ask)? };
-        Ok(Self { link: Arc::new(link), filter: filter(&args.selection)?, content: args.content })
+        // The source's helper reads too.
+        let link = link_to_source(source.host.clone(), &args.ssh, &allow, may_ask)?;
+        let mut ends = ends(source, args.target.parse()?, Ways::same(&args.ssh), allow, may_ask)?;
+        ends.source.link = link;
+        Ok(Self { ends: Arc::new(ends), filter: filter(&args.selection)?, content: args.content })
     }
 }
 
@@ -48,9 +50,9 @@ mod tests {
 
     #[test]
     fn only_to_read_contents_anything_must_be_allowed() {
-        assert_eq!(job("p/a b:q/a").unwrap().link.remote_helper, "zfsync recv --stdio");
-        let content = job("--content p/a b:q/a").unwrap().link;
-        assert_eq!(content.remote_helper, "zfsync recv --stdio --allow verify");
+        assert_eq!(job("p/a b:q/a").unwrap().ends.target.link.helper, "zfsync recv --stdio");
+        let content = job("--content p/a b:q/a").unwrap().ends.target.link.clone();
+        assert_eq!(content.helper, "zfsync recv --stdio --allow verify");
         assert_eq!(content.allow, [Allow::Verify]);
         assert!(job("p/a p/a/b").unwrap_err().contains("overlap"));
     }

@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::connections::ConnectionPool;
+use super::lock::owner;
 use super::machine::BELIEVED;
-use crate::config::PushJob;
 use crate::error::StartError;
 use crate::plan::TargetDataset;
 use crate::plan::TargetLimits;
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel, HelperError};
+use crate::remote::link::Ends;
 use helper::wire::{Reply, Request};
 use zfs::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
 use zfs::{BaseFacts, Failure, Note, Noted, Refusal, Rename, Resolution, Thinned};
@@ -36,24 +37,13 @@ const CLAIM_AGAIN: Duration = Duration::from_millis(500);
 /// Listed datasets, each with the token of its cut receive.
 pub type Listed = HashMap<DatasetName, (TargetDataset, Option<ResumeToken>)>;
 
-/// The target host for messages.
-pub fn host_name(job: &PushJob) -> String {
-    job.target.host.as_ref().map_or_else(|| "this machine".into(), ToString::to_string)
-}
-
-/// Who claims a tree, for the message that others get.
-pub fn owner(job: &PushJob) -> String {
-    let here = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("zfsync push {} {} on {here}, process {}", job.source_name(), job.target, std::process::id())
-}
-
 /// Asks the helper on the first channel, one batch after the other.
 pub struct Asker<'a> {
     connections: &'a mut ConnectionPool,
     events: &'a mut UnboundedReceiver<FromChannel>,
     channel: ChannelId,
-    /// What the questions are for.
-    pub job: &'a PushJob,
+    /// Between which ends.
+    pub ends: &'a Ends,
     next: u64,
     /// When the last question was asked.
     asked: Instant,
@@ -81,13 +71,13 @@ impl<'a> Asker<'a> {
         connections: &'a mut ConnectionPool,
         events: &'a mut UnboundedReceiver<FromChannel>,
         channel: ChannelId,
-        job: &'a PushJob,
+        ends: &'a Ends,
     ) -> Self {
         Self {
             connections,
             events,
             channel,
-            job,
+            ends,
             next: QUESTIONS,
             asked: Instant::now(),
             claim: None,
@@ -97,27 +87,37 @@ impl<'a> Asker<'a> {
         }
     }
 
+    /// What the target's host is called in messages.
+    pub fn host(&self) -> String {
+        self.ends.target.link.name()
+    }
+
+    /// So long nothing may come from there.
+    pub fn stall(&self) -> Option<Duration> {
+        self.ends.target.link.silence
+    }
+
     fn send(&mut self, request: impl FnOnce(u64) -> Request) -> Result<u64, StartError> {
         let id = self.next;
         self.next += 1;
         self.asked = Instant::now();
-        let lost = || HelperError::Lost { host: host_name(self.job), reason: "the channel is closed".into() };
+        let lost = || HelperError::Lost { host: self.host(), reason: "the channel is closed".into() };
         self.connections.channel(self.channel).ok_or_else(lost)?.request(request(id));
         Ok(id)
     }
 
     /// Claims the target's tree for this run, until the helper ends. The answer is awaited with the next one, so that it
     /// costs no round trip; unless another run may be waited for, as it changes what is there.
-    pub async fn claim(&mut self, run: u64) -> Result<(), StartError> {
+    pub async fn claim(&mut self, run: u64, wait: Duration) -> Result<(), StartError> {
         let waiting_since = Instant::now();
         loop {
-            let (dataset, owner) = (self.job.target.dataset.clone(), owner(self.job));
+            let (dataset, owner) = (self.ends.target.dataset.clone(), owner(self.ends));
             self.claim = Some(self.send(|id| Request::Lock { id, dataset, run, owner })?);
-            if self.job.faults.wait_lock.is_zero() {
+            if wait.is_zero() {
                 return Ok(());
             }
             match self.claimed().await {
-                Err(StartError::LockedThere { .. }) if waiting_since.elapsed() < self.job.faults.wait_lock => {
+                Err(StartError::LockedThere { .. }) if waiting_since.elapsed() < wait => {
                     tokio::time::sleep(CLAIM_AGAIN).await;
                 }
                 answered => return answered,
@@ -143,13 +143,13 @@ impl<'a> Asker<'a> {
 
     /// The next answer. A claim that is refused ends everything.
     async fn answer(&mut self) -> Result<Option<Reply>, StartError> {
-        let event = match self.job.faults.stall_timeout {
+        let event = match self.stall() {
             None => self.events.recv().await,
             Some(stall) => {
                 // An answer may come in many parts, but not for ever.
                 let limit = stall.min((stall * BELIEVED).saturating_sub(self.asked.elapsed()));
                 tokio::time::timeout(limit, self.events.recv()).await.map_err(|_| {
-                    let host = host_name(self.job);
+                    let host = self.host();
                     StartError::NoAnswer { host, seconds: stall.as_secs() }
                 })?
             }
@@ -158,7 +158,7 @@ impl<'a> Asker<'a> {
             Some(ChannelEvent::Reply(Reply::Done { id, failure, warning })) if self.claim == Some(id) => {
                 (self.claim, self.unlocked) = (None, warning);
                 let Some(failure) = failure else { return Ok(None) };
-                let (host, target) = (host_name(self.job), self.job.target.dataset.to_string());
+                let (host, target) = (self.host(), self.ends.target.dataset.to_string());
                 Err(match failure.refusal {
                     Refusal::Locked => StartError::LockedThere { host, target, holder: failure.words },
                     _ => self.failed(failure),
@@ -169,13 +169,13 @@ impl<'a> Asker<'a> {
             Some(_) => Ok(None),
             None => {
                 let reason = "the channel is closed".into();
-                Err(HelperError::Lost { host: host_name(self.job), reason }.into())
+                Err(HelperError::Lost { host: self.host(), reason }.into())
             }
         }
     }
 
     fn failed(&self, failure: Failure) -> StartError {
-        StartError::Ask { host: host_name(self.job), dataset: self.job.target.to_string(), words: failure.words }
+        StartError::Ask { host: self.host(), dataset: self.ends.target.to_string(), words: failure.words }
     }
 
     /// Which of these datasets and snapshots exist, by their place.
@@ -353,7 +353,7 @@ impl<'a> Asker<'a> {
         self.named().await?;
         if self.ahead.as_ref().is_some_and(|ahead| matches!(ahead.end, Some(Err(_)))) {
             // A second look, as for a tree.
-            self.ask_names(self.job.target.dataset.clone())?;
+            self.ask_names(self.ends.target.dataset.clone())?;
             self.named().await?;
         }
         match self.ahead.take() {

@@ -24,7 +24,7 @@ const TRIES: u32 = 4;
 /// What is to be said where `-j` asks for more streams than the connections carry.
 #[must_use]
 pub fn too_many_streams(job: &PushJob) -> Option<String> {
-    job.target.host.as_ref().or(job.origin.host.as_ref())?;
+    job.ends.target.host().or(job.ends.source.host())?;
     let wanted = job.channels;
     let needed = wanted.div_ceil(SESSIONS);
     let (connections, more) = match job.connections {
@@ -78,7 +78,8 @@ pub struct Lane {
 /// All connections and channels of a run.
 #[derive(Debug)]
 pub struct ConnectionPool {
-    job: Arc<PushJob>,
+    /// How the target is reached.
+    target: Link,
     /// Where streams come from; without it only the target is asked.
     sender: Option<Endpoint>,
     masters: HashMap<ConnectionId, Masters>,
@@ -95,12 +96,12 @@ pub struct ConnectionPool {
 impl ConnectionPool {
     /// An empty connections and the events of all its channels.
     #[must_use]
-    pub fn new(job: Arc<PushJob>, sender: Option<Endpoint>) -> (Self, UnboundedReceiver<FromChannel>) {
+    pub fn new(target: Link, sender: Option<Endpoint>) -> (Self, UnboundedReceiver<FromChannel>) {
         let (events, from_channels) = unbounded_channel();
         let (tell, opened) = unbounded_channel();
         let (masters, channels, opening) = (HashMap::new(), HashMap::new(), JoinSet::new());
         (
-            Self { job, sender, masters, channels, connections: 0, numbered: 0, events, opening, tell, opened },
+            Self { target, sender, masters, channels, connections: 0, numbered: 0, events, opening, tell, opened },
             from_channels,
         )
     }
@@ -125,10 +126,10 @@ impl ConnectionPool {
         // The first one to the source is there: its helper is asked over it.
         let known = self.origin().filter(|_| first).map(Remote::master);
         let origin = self.origin().filter(|_| !first).map(|remote| remote.link().clone());
-        let (job, tell) = (self.job.clone(), self.tell.clone());
+        let (target, tell) = (self.target.clone(), self.tell.clone());
         self.opening.spawn(async move {
             tokio::time::sleep(pause).await;
-            let masters = masters(&job, first, known, origin).await;
+            let masters = masters(&target, first, known, origin).await;
             let _ = tell.send(Opened::Connection { connection, channels, masters });
         });
     }
@@ -139,7 +140,7 @@ impl ConnectionPool {
     }
 
     fn is_remote(&self) -> bool {
-        self.job.target.host.is_some() || self.origin().is_some()
+        self.target.host.is_some() || self.origin().is_some()
     }
 
     /// Starts to open so many channels over a connection, as far as it can carry them.
@@ -151,11 +152,11 @@ impl ConnectionPool {
             self.numbered += 1;
             let id = self.numbered;
             self.channels.insert(id, (connection, None));
-            let (job, tell, events) = (self.job.clone(), self.tell.clone(), self.events.clone());
+            let (target, tell, events) = (self.target.clone(), self.tell.clone(), self.events.clone());
             let masters = self.masters.get(&connection).cloned().unwrap_or_default();
             let origin = self.origin().map(|remote| remote.link().clone());
             self.opening.spawn(async move {
-                let opened = open_lane(id, &job, masters, origin.as_ref(), events).await;
+                let opened = open_lane(id, &target, masters, origin.as_ref(), events).await;
                 let _ = tell.send(Opened::Channel { channel: id, opened });
             });
         }
@@ -228,7 +229,7 @@ impl ConnectionPool {
 
 /// Connects to each end that is another host and not connected yet, both at the same time.
 async fn masters(
-    job: &PushJob,
+    target: &Link,
     first: bool,
     known: Option<Arc<Master>>,
     origin: Option<Link>,
@@ -240,8 +241,8 @@ async fn masters(
         }
     };
     let target = async {
-        match &job.target.host {
-            Some(host) => Ok(Some(Arc::new(Master::connect(host, &job.ssh, first).await?))),
+        match &target.host {
+            Some(host) => Ok(Some(Arc::new(Master::connect(host, &target.ssh, first).await?))),
             None => Ok(None),
         }
     };
@@ -252,21 +253,21 @@ async fn masters(
 /// Opens the helpers of both ends at the same time. When that of the source is gone, so is the channel.
 async fn open_lane(
     id: ChannelId,
-    job: &PushJob,
+    link: &Link,
     masters: Masters,
     origin: Option<&Link>,
     events: UnboundedSender<FromChannel>,
 ) -> Result<Lane, HelperError> {
-    let limit = job.faults.stall_timeout.map_or(GREETED_WITHIN, |stall| stall.min(GREETED_WITHIN));
+    let limit = link.silence.map_or(GREETED_WITHIN, |stall| stall.min(GREETED_WITHIN));
     let target = async {
-        match (&masters.target, &job.target.host) {
+        match (&masters.target, &link.host) {
             (Some(master), Some(host)) => {
-                let (host, command) = (host.to_string(), job.remote_helper.clone());
+                let (host, command) = (host.to_string(), link.helper.clone());
                 opened_in_time(id, Arc::clone(master), host, command, limit, events.clone()).await
             }
             // What another host sends is judged snapshot by snapshot.
-            _ if origin.is_some() => Channel::local(id, &job.allow, limit, events.clone()),
-            _ => Channel::local(id, &with_packages(&job.allow), limit, events.clone()),
+            _ if origin.is_some() => Channel::local(id, &link.allow, limit, events.clone()),
+            _ => Channel::local(id, &with_packages(&link.allow), limit, events.clone()),
         }
     };
     let source = async {

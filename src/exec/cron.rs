@@ -83,7 +83,7 @@ impl<'a> Work<'a> {
     async fn new(job: &'a CronJob, stop: &'a Stop, tell: Tell<'a>) -> Result<Self, StartError> {
         let log = job.log.as_ref().map(|log| LogFile::open(log, job.label())).transpose()?;
         for push in job.branches.iter().flat_map(|branch| &branch.targets) {
-            push.state_dir.as_ref().map_or(Ok(()), |dir| results::check(dir, &push.key()))?;
+            push.state_dir.as_ref().map_or(Ok(()), |dir| results::check(dir, &push.ends.key()))?;
         }
         let tops: Vec<DatasetName> = job.sources().cloned().collect();
         let sender = match sender_of(&job.origin, &tops).await {
@@ -242,7 +242,7 @@ impl<'a> Work<'a> {
         let env = vec![
             ("ZFSYNC_JOB", Some(self.job.label().to_owned())),
             ("ZFSYNC_SOURCE", words(self.job.sources().map(ToString::to_string).collect())),
-            ("ZFSYNC_TARGETS", words(targets.map(|push| push.target.to_string()).collect())),
+            ("ZFSYNC_TARGETS", words(targets.map(|push| push.ends.target.to_string()).collect())),
             ("ZFSYNC_SNAPSHOT", self.taken.clone()),
             ("ZFSYNC_RESULT", result.map(|exit| exit.code().to_string())),
         ];
@@ -262,8 +262,9 @@ impl<'a> Work<'a> {
 fn note_not_tried(branch: &Branch, exit: Exit, why: &str, log: Option<&LogFile>) {
     // The run that has the lock has its own record.
     for push in branch.targets.iter().filter(|_| exit != Exit::Locked) {
-        if let (Err(error), Some(log)) = (results::not_tried(push, exit, why), log) {
-            log.note(&push.target.to_string(), &format!("can't keep the result in the state folder: {error}"));
+        let Some(dir) = &push.state_dir else { continue };
+        if let (Err(error), Some(log)) = (results::not_tried(dir, &push.ends, exit, why), log) {
+            log.note(&push.ends.target.to_string(), &format!("can't keep the result in the state folder: {error}"));
         }
     }
 }
@@ -339,7 +340,7 @@ async fn serve_all(
 
 /// One target: the push, and the thinning if it is wanted.
 async fn serve(target: PushJob, thin: Option<PruneJob>, listed: Arc<Source>, log: Option<LogFile>) -> Vec<Part> {
-    let (label, kept, until) = (target.target.to_string(), Kept::default(), target.until);
+    let (label, kept, until) = (target.ends.target.to_string(), Kept::default(), target.until);
     let mut reporter = report::logged(report::kept(Box::new(kept.clone())), log.as_ref(), &label);
     let pushed = push_listed(target, Some(listed), reporter.as_mut()).await;
     let (exit, words) = match pushed {
@@ -370,7 +371,8 @@ async fn thin_source(
     let (key, owner) = (format!("cron {}", branch.source), format!("zfsync cron, process {}", std::process::id()));
     let part = match lock::directory().and_then(|dir| Lock::take(&dir, &key, 0, &owner)) {
         Ok(_turn) => {
-            Part::of_pruned(branch.source.as_str(), prune_by_bookmarks(thin, sender, &branch.targets, until).await)
+            let targets: Vec<_> = branch.targets.iter().map(|push| push.ends.clone()).collect();
+            Part::of_pruned(branch.source.as_str(), prune_by_bookmarks(thin, sender, &targets, until).await)
         }
         // Whoever has it takes a snapshot, or is about to thin as well.
         Err(LockError::Held { holder, .. }) => Part {

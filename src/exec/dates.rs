@@ -35,7 +35,7 @@ pub async fn here(sender: &Endpoint, stall: Option<Duration>, datasets: &mut [Pl
     if names.is_empty() {
         return;
     }
-    let dates: HashMap<String, i64> = sender.dates(&names, stall).await.into_iter().collect();
+    let dates: HashMap<String, i64> = sender.dates(&names, stall).await.unwrap_or_default().into_iter().collect();
     for planned in datasets {
         let source = planned.source.clone();
         let Some(conflict) = conflict_mut(planned) else { continue };
@@ -62,7 +62,7 @@ pub fn there(planned: &mut PlannedDataset, names: &[SnapshotName], found: &[(u32
 
 /// Fills in all dates of the conflicts that are known before the run, with one question to each side.
 pub async fn fill(sender: &Endpoint, asker: &mut Asker<'_>, datasets: &mut [PlannedDataset]) -> Result<(), StartError> {
-    here(sender, asker.job.faults.stall_timeout, datasets).await;
+    here(sender, asker.stall(), datasets).await;
     let wanted: Vec<(usize, SnapshotName)> = datasets
         .iter()
         .enumerate()

@@ -15,7 +15,6 @@ use crate::config::{Direct, OnlyThere, PushJob, order};
 use crate::error::{Exit, Signal, StartError};
 use crate::plan::StepId;
 use crate::remote::direct::{DirectError, MAX_TOLD, Session, Stop};
-use crate::remote::link::Link;
 use crate::report::view::dry_run::PlanRow;
 use crate::report::{Event, Reporter};
 
@@ -30,10 +29,10 @@ const MOST_PLANNED: usize = 4 * MAX_TOLD;
 pub async fn push(job: &PushJob, direct: &Direct, reporter: &mut dyn Reporter) -> Result<Pushed, StartError> {
     let started = Instant::now();
     let mut signals = Signals::listen_until(job.until)?;
-    let link = Link { silence: job.faults.stall_timeout, ..direct.link.clone() };
+    let link = &direct.link;
     let Some(host) = &link.host else { return Err(StartError::Usage("--direct without a host of SOURCE".into())) };
     let mut session = tokio::select! {
-        opened = Box::pin(Session::open(host, &link)) => opened?,
+        opened = Box::pin(Session::open(host, link)) => opened?,
         signal = signals.next() => return Err(StartError::Interrupted(signal)),
     };
     let (host, helper) = (host.to_string(), format!("zfsync {}", session.version()));

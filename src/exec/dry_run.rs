@@ -90,7 +90,7 @@ pub async fn rows(job: &PushJob, sender: &Endpoint, ready: &Ready, reporter: &mu
         }
     }
     let sent = rows.iter().filter_map(|row| row.bytes).sum();
-    if let Some(notice) = foresee::space_notice(job, &ready.outlook, sent) {
+    if let Some(notice) = foresee::space_notice(&job.ends.target, &ready.outlook, sent) {
         reporter.event(&notice);
     }
     rows
@@ -127,8 +127,8 @@ fn move_row(job: &PushJob, one: &Move) -> PlanRow {
 
 /// How something that only the target has would be called at the source.
 fn at_the_source(job: &PushJob, name: &str) -> String {
-    let rest = name.strip_prefix(job.target.dataset.as_str()).unwrap_or_default();
-    format!("{}{rest}", job.source)
+    let rest = name.strip_prefix(job.ends.target.dataset.as_str()).unwrap_or_default();
+    format!("{}{rest}", job.ends.source.dataset)
 }
 
 /// What the source has no more: what goes, what waits, what stays.

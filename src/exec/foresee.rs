@@ -3,11 +3,11 @@
 
 use std::collections::HashMap;
 
-use super::ask::{Asker, host_name};
+use super::ask::Asker;
 use super::ready::Cleared;
-use crate::config::PushJob;
 use crate::error::StartError;
 use crate::format::bytes;
+use crate::remote::link::End;
 use crate::report::Event;
 use zfs::host::MAX_THIN;
 use zfs::{Failure, Outlook, Refusal};
@@ -46,25 +46,25 @@ pub async fn what_stays(asker: &mut Asker<'_>, cleared: &mut Cleared) -> Result<
 }
 
 /// What is to be told of the outlook before the plan is shown.
-pub fn lock_notice(job: &PushJob, outlook: &Outlook) -> Option<Event> {
+pub fn lock_notice(target: &End, outlook: &Outlook) -> Option<Event> {
     let holder = outlook.locked.as_ref()?;
     let text = format!(
         "another run has {} on {} right now: {holder}; a run would fail as long as it lasts, and what it changes isn't shown here",
-        job.target.dataset,
-        host_name(job)
+        target.dataset,
+        target.link.name()
     );
     Some(Event::Notice { dataset: None, text })
 }
 
 /// The same once the sizes are known.
-pub fn space_notice(job: &PushJob, outlook: &Outlook, sent: u64) -> Option<Event> {
+pub fn space_notice(target: &End, outlook: &Outlook, sent: u64) -> Option<Event> {
     let available = outlook.available.filter(|available| sent > *available)?;
     let text = format!(
         "{} are to be sent, and {} has room for {} on {} (zfs get available,quota): it may run out of space",
         bytes(sent),
-        job.target.dataset,
+        target.dataset,
         bytes(available),
-        host_name(job)
+        target.link.name()
     );
     Some(Event::Notice { dataset: None, text })
 }

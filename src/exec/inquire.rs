@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::ask::{Asker, Listed, host_name};
+use super::ask::{Asker, Listed};
 use super::ready::Unread;
 use super::resume::{self, Judged};
 use super::targets::Targets;
@@ -11,12 +11,13 @@ use crate::config::PushJob;
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{Ask, Inquiry, Move, Negotiation, NoPool, TargetDataset, TargetLimits};
+use crate::remote::link::Ends;
 use crate::report::{Event, Reporter};
 use zfs::name::DatasetName;
 
-/// Asks all that the plan needs, in the order of [`Inquiry`]. What streams may carry, and what was renamed on the target.
-/// Asks both sides what a plan needs, in the order of [`Inquiry`].
+/// Asks both sides all that the plan needs, in the order of [`Inquiry`]. What streams may carry, and what was renamed on the target.
 pub async fn negotiate(
+    job: &PushJob,
     negotiation: &mut Negotiation,
     asker: &mut Asker<'_>,
     sender: &Endpoint,
@@ -24,31 +25,31 @@ pub async fn negotiate(
     unread: &mut Vec<Unread>,
     reporter: &mut dyn Reporter,
 ) -> Result<(TargetLimits, Vec<Move>), StartError> {
-    let stall = asker.job.faults.stall_timeout;
+    let stall = asker.stall();
     let (mut inquiry, mut limits, mut moves) = (Inquiry::default(), None, Vec::new());
-    while let Some(ask) = inquiry.next(negotiation).map_err(|NoPool| no_pool(asker.job))? {
+    while let Some(ask) = inquiry.next(negotiation).map_err(|NoPool| no_pool(&job.ends))? {
         match ask {
             Ask::Names(names) => {
                 let found = asker.ask(&names).await?;
                 negotiation.unread(std::mem::take(&mut asker.unread));
                 negotiation.answers(&found);
-                targets.meet(asker.job, negotiation);
+                targets.meet(job, negotiation);
             }
             Ask::OnlyThere => {
-                restore::check_new(asker.job, negotiation.target_exists())?;
-                moves = missing::look_around(negotiation, asker, unread, reporter).await?;
+                restore::check_new(job, negotiation.target_exists())?;
+                moves = missing::look_around(job, negotiation, asker, unread, reporter).await?;
             }
             Ask::List(datasets) => {
-                let listings = list(negotiation, asker, datasets).await?;
+                let listings = list(job, negotiation, asker, datasets).await?;
                 negotiation.unread(std::mem::take(&mut asker.unread));
-                let listings = resume_points(negotiation, asker, sender, listings, reporter).await?;
+                let listings = resume_points(job, negotiation, asker, sender, listings, reporter).await?;
                 negotiation.listed(listings);
             }
             Ask::Proofs(doubts) => {
                 let found = proof::find_out(sender, doubts, stall).await;
                 proof::tell(&negotiation.proofs(found), reporter);
             }
-            Ask::OfOthers(strangers) => missing::look_for_others(negotiation, asker, strangers).await?,
+            Ask::OfOthers(strangers) => missing::look_for_others(job, negotiation, asker, strangers).await?,
             Ask::Facts { nearest, snapshots } => {
                 let found = facts(negotiation, asker, sender, nearest, &snapshots).await?;
                 inquiry.limited(&found);
@@ -81,9 +82,9 @@ pub async fn negotiate(
     Ok((limits, moves))
 }
 
-fn no_pool(job: &PushJob) -> StartError {
-    let (host, dataset) = (host_name(job), job.target.dataset.to_string());
-    StartError::NoPool { host, local: job.target.host.is_none(), pool: job.target.dataset.pool().to_owned(), dataset }
+fn no_pool(Ends { target, .. }: &Ends) -> StartError {
+    let (host, local, pool) = (target.link.name(), target.host().is_none(), target.dataset.pool().to_owned());
+    StartError::NoPool { host, local, pool, dataset: target.dataset.to_string() }
 }
 
 /// Asks both sides at the same time: what the target allows streams to carry, which is returned, and what the source is.
@@ -94,8 +95,8 @@ async fn facts(
     nearest: DatasetName,
     snapshots: &[String],
 ) -> Result<TargetLimits, StartError> {
-    let stall = asker.job.faults.stall_timeout;
-    let (known, pool) = (&*negotiation, asker.job.source.pool());
+    let stall = asker.stall();
+    let (known, pool) = (&*negotiation, asker.ends.source.dataset.pool());
     let facts = async {
         let encrypted = sender.may_have_encrypted(pool, stall).await;
         source::facts(sender, &known.wants_facts(encrypted), stall).await
@@ -109,11 +110,12 @@ async fn facts(
 
 /// Lists these datasets; in a dry run those that would have been renamed under their old names.
 async fn list(
+    job: &PushJob,
     negotiation: &Negotiation,
     asker: &mut Asker<'_>,
     datasets: Vec<DatasetName>,
 ) -> Result<Listed, StartError> {
-    if !asker.job.dry_run {
+    if !job.dry_run {
         return asker.list_readable(datasets).await;
     }
     let old = |name: &DatasetName| negotiation.name_before(name).unwrap_or(name).clone();
@@ -124,6 +126,7 @@ async fn list(
 
 /// Finds out which cut receives this source can go on with, and drops the others, so that they are in nobody's way.
 async fn resume_points(
+    job: &PushJob,
     negotiation: &Negotiation,
     asker: &mut Asker<'_>,
     sender: &Endpoint,
@@ -134,11 +137,11 @@ async fn resume_points(
     let mut again = Vec::new();
     for (name, (mut target, token)) in listings {
         if let (Some(token), Some(source)) = (token, negotiation.source_of(&name)) {
-            match resume::judge(sender, source, token, None, asker.job).await {
+            match resume::judge(sender, source, token, None, job).await {
                 Judged::Resumable(point) => target.resume = Some(point),
                 Judged::Unclear(why) => reporter.event(&resume::kept(source, &why)),
                 // What the run would find after clearing it; a first receive that was cut leaves nothing then.
-                Judged::Useless(why) if asker.job.dry_run => {
+                Judged::Useless(why) if job.dry_run => {
                     reporter.event(&resume::to_clear(source, &why));
                     if target.snapshots.is_empty() {
                         continue;
@@ -147,9 +150,9 @@ async fn resume_points(
                 }
                 Judged::Useless(why) => {
                     reporter.event(&resume::cleared(source, &why));
-                    let open = recorded::partial(asker.job, &name);
+                    let open = recorded::partial(job, &name);
                     let failure = asker.clear(name.clone()).await?;
-                    recorded::tell(asker.job, recorded::CUT, open.ended(failure.as_ref()), reporter);
+                    recorded::tell(job, recorded::CUT, open.ended(failure.as_ref()), reporter);
                     if let Some(failure) = failure {
                         tracing::warn!("{name}: {}", failure.words);
                     } else {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::link::sender_of;
-use super::targets::{drop_note, noted_around, noted_on, seen_from};
+use super::targets::{Around, drop_note, noted_around, noted_on, seen_from};
 use super::{lock, source};
-use crate::config::ForgetJob;
+use crate::config::{ForgetJob, run_number};
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{Registered, SourceDataset, arrived, bookmarks_of, strangers};
@@ -27,7 +27,7 @@ pub async fn targets((origin, source): &(Link, DatasetName)) -> Result<Targets, 
     for target in noted.own.iter() {
         let arrived = arrived(source, &datasets, target);
         let newest = match &arrived.newest {
-            Some((bookmark, _)) => sender.dates(std::slice::from_ref(bookmark), Some(STALL)).await,
+            Some((bookmark, _)) => sender.dates(std::slice::from_ref(bookmark), Some(STALL)).await.unwrap_or_default(),
             None => Vec::new(),
         };
         let date = newest.first().map(|(_, date)| *date);
@@ -44,7 +44,11 @@ async fn others(
     source: &DatasetName,
     datasets: &[SourceDataset],
 ) -> Result<Vec<String>, StartError> {
-    let noted = noted_around(sender, source).await?;
+    let Around { noted, unread } = noted_around(sender, source).await?;
+    if !unread.is_empty() {
+        // They may be of those.
+        return Ok(Vec::new());
+    }
     let mut names = Vec::new();
     for dataset in datasets {
         let Ok(name) = source.join(&dataset.path) else { continue };
@@ -68,22 +72,22 @@ pub async fn forget(job: &ForgetJob) -> Result<Forgotten, StartError> {
     let sender = sender_of(&job.origin, std::slice::from_ref(source)).await?;
     let datasets = source::list(&sender, source.clone(), None, Some(STALL)).await?;
     let target = find(job, &sender).await?;
-    let tags = |dataset: &SourceDataset| match (&target, &job.link) {
+    let tags = |dataset: &SourceDataset| match (&target, &job.ends) {
         (Some(target), _) => any_tag(target, &dataset.path),
         // What older versions have left.
-        (None, Some(link)) => {
-            let name = link.target.dataset.join(&dataset.path).ok()?;
-            Some(Tags::by_name(&link.host_in_old_tags()).of(&name))
+        (None, Some(ends)) => {
+            let name = ends.target.dataset.join(&dataset.path).ok()?;
+            Some(Tags::by_name(&ends.host_in_old_tags()).of(&name))
         }
         (None, None) => None,
     };
     let bookmarks = bookmarks_of(source, &datasets, tags);
     if target.is_none() && bookmarks.is_empty() {
-        return Err(StartError::UnknownTarget { target: job.target.clone(), source_dataset: source.to_string() });
+        return Err(StartError::UnknownTarget { target: job.target.clone(), source_dataset: sender.full_name(source) });
     }
     // A run that is under way would note it again.
-    let _lock = match &job.link {
-        Some(link) if !job.dry_run => lock::take(link).await?.0,
+    let _lock = match &job.ends {
+        Some(ends) if !job.dry_run => lock::take(ends, run_number(), Duration::ZERO).await?.0,
         _ => None,
     };
     let failures = if job.dry_run { Vec::new() } else { drop_all(&sender, source, &bookmarks, target.as_ref()).await };
@@ -102,21 +106,21 @@ pub async fn forget(job: &ForgetJob) -> Result<Forgotten, StartError> {
 /// Which of the noted targets is meant; none, if it may be one of an older version.
 async fn find(job: &ForgetJob, sender: &Endpoint) -> Result<Option<Registered>, StartError> {
     let registry = noted_on(sender, &job.source).await?.own;
-    let host = match &job.link {
-        Some(link) => seen_from(link).await,
+    let host = match &job.ends {
+        Some(ends) => seen_from(ends).await,
         None => String::new(),
     };
-    let found: Vec<&Registered> = match &job.link {
+    let found: Vec<&Registered> = match &job.ends {
         None => registry.iter().filter(|one| one.id() == job.target).collect(),
-        Some(link) => match registry.at(&host, &link.target.dataset).collect::<Vec<_>>() {
+        Some(ends) => match registry.at(&host, &ends.target.dataset).collect::<Vec<_>>() {
             // It was noted by another way, as with a port that isn't given now.
             none if none.is_empty() => registry.iter().filter(|one| one.written == job.target).collect(),
             found => found,
         },
     };
     match found[..] {
-        [] if job.link.is_none() => {
-            Err(StartError::UnknownTarget { target: job.target.clone(), source_dataset: job.source.to_string() })
+        [] if job.ends.is_none() => {
+            Err(StartError::UnknownTarget { target: job.target.clone(), source_dataset: sender.full_name(&job.source) })
         }
         [] => Ok(None),
         [one] => Ok(Some(one.clone())),
@@ -125,7 +129,7 @@ async fn find(job: &ForgetJob, sender: &Endpoint) -> Result<Option<Registered>, 
             Err(StartError::Usage(format!(
                 "{} is more than one target (zfsync targets {} shows them): name one by its ID: {}",
                 job.target,
-                job.source,
+                sender.full_name(&job.source),
                 ids.join(", ")
             )))
         }

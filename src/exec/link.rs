@@ -2,13 +2,12 @@
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::ask::host_name;
 use super::connections::{ConnectionPool, Opened};
-use crate::config::{PushJob, check_overlap};
+use crate::config::check_overlap;
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel};
-use crate::remote::link::Link;
+use crate::remote::link::{Ends, Link};
 use crate::remote::source::Remote;
 use helper::wire::SENDS;
 use zfs::Hello;
@@ -39,9 +38,9 @@ pub async fn first_channel(
     }
 }
 
-/// Whether this helper can do what the job asks of it.
-pub fn check_helper(job: &PushJob, sender: &Endpoint, hello: &Hello) -> Result<(), StartError> {
-    let host = host_name(job);
+/// Whether the target's helper can do what is asked of it.
+pub fn check_helper(ends: &Ends, sender: &Endpoint, hello: &Hello) -> Result<(), StartError> {
+    let host = ends.target.link.name();
     if hello.zfs_path.is_none() {
         return Err(StartError::NoZfsThere(host));
     }
@@ -49,17 +48,19 @@ pub fn check_helper(job: &PushJob, sender: &Endpoint, hello: &Hello) -> Result<(
         return Err(StartError::WrongHelper { host, is: "send", wanted: "recv" });
     }
     let ours = sender.hello().boot_id;
-    let target = &job.target.dataset;
+    let target = &ends.target.dataset;
     if !hello.roots.is_empty() && !hello.roots.iter().any(|root| target.is_within(root)) {
         let roots = hello.roots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         return Err(StartError::OutsideRoot { host, roots, target: target.to_string() });
     }
-    if let Some(missing) = job.allow.iter().find(|allow| !hello.allow.iter().any(|word| word == allow.word())) {
+    if let Some(missing) =
+        ends.target.link.allow.iter().find(|allow| !hello.allow.iter().any(|word| word == allow.word()))
+    {
         return Err(StartError::NotAllowed { host, what: missing.word().to_owned() });
     }
     // An ssh to the very machine that sends, under whatever name.
     if !hello.boot_id.is_empty() && hello.boot_id.trim() == ours.trim() {
-        check_overlap(&job.source, &job.target)?;
+        check_overlap(ends)?;
     }
     Ok(())
 }
@@ -69,9 +70,9 @@ pub async fn close(connections: ConnectionPool) {
     connections.close().await;
 }
 
-/// Opens the end that sends, and checks that it can do what the job asks of it.
-pub async fn open_sender(job: &PushJob) -> Result<Endpoint, StartError> {
-    sender_of(&job.origin, std::slice::from_ref(&job.source)).await
+/// Opens the end that sends, and checks that it can do what is asked of it.
+pub async fn open_sender(Ends { source, .. }: &Ends) -> Result<Endpoint, StartError> {
+    sender_of(&source.link, std::slice::from_ref(&source.dataset)).await
 }
 
 /// The same for whoever wants to know something of these datasets.

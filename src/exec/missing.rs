@@ -1,9 +1,8 @@
 //! What the target has and the source has no more, or under another name: told, and where the user says so renamed or destroyed.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 
-use super::ask::{Asker, Listed, host_name};
+use super::ask::{Asker, Listed};
 use super::connections::ConnectionPool;
 use super::link::{check_helper, close, first_channel};
 use super::ready::{Cleared, Unread};
@@ -25,18 +24,18 @@ const FEW: usize = 200;
 /// Tells what only the target has, and finds out what of it is a dataset of the source under an old name: that is renamed if the
 /// user says so. The renames, done or (in a dry run) to be done.
 pub async fn look_around(
+    job: &PushJob,
     negotiation: &mut Negotiation,
     asker: &mut Asker<'_>,
     unread: &mut Vec<Unread>,
     reporter: &mut dyn Reporter,
 ) -> Result<Vec<Move>, StartError> {
-    let job = asker.job;
     let in_full = job.only_there == OnlyThere::Named;
     let (names, listed) = match there(negotiation, asker, in_full).await {
         Ok(there) => there,
         // All else is replicated.
         Err(why @ StartError::Ask { .. }) => {
-            unread.push(Unread::target(job, &why));
+            unread.push(Unread::target(&job.ends, &why));
             return Ok(Vec::new());
         }
         Err(why) => return Err(why),
@@ -45,9 +44,9 @@ pub async fn look_around(
         return Ok(Vec::new());
     }
     let only_there = negotiation.only_there(&names);
-    let renamed = renamed(negotiation, asker, &only_there).await?;
+    let renamed = renamed(job, negotiation, asker, &only_there).await?;
     let moves = if job.missing.follow_renames {
-        follow(negotiation, asker, reporter, &renamed).await?
+        follow(job, negotiation, asker, reporter, &renamed).await?
     } else {
         tell_renamed(negotiation, reporter, &renamed);
         Vec::new()
@@ -76,7 +75,7 @@ async fn there(
     if !in_full || !negotiation.target_exists() || !negotiation.is_complete() {
         return Ok((names, HashMap::new()));
     }
-    Ok((names, targets(asker.tree(asker.job.target.dataset.clone()).await?)))
+    Ok((names, targets(asker.tree(asker.ends.target.dataset.clone()).await?)))
 }
 
 fn targets(listed: Listed) -> HashMap<DatasetName, TargetDataset> {
@@ -85,6 +84,7 @@ fn targets(listed: Listed) -> HashMap<DatasetName, TargetDataset> {
 
 /// Which of these the source has under another name.
 async fn renamed(
+    job: &PushJob,
     negotiation: &Negotiation,
     asker: &mut Asker<'_>,
     only_there: &[DatasetName],
@@ -103,7 +103,7 @@ async fn renamed(
     // Without bookmarks only the snapshots themselves tell; that is worth a listing where it saves sending it all.
     let rest: Vec<DatasetName> =
         only_there.iter().filter(|name| right.iter().all(|guess| guess.from != **name)).take(FEW).cloned().collect();
-    if asker.job.missing.follow_renames && !rest.is_empty() {
+    if job.missing.follow_renames && !rest.is_empty() {
         let there = targets(asker.list(rest).await?);
         let more = negotiation.guesses_by_guid(&there);
         let new = more.into_iter().filter(|guess| right.iter().all(|known| known.index != guess.index));
@@ -125,6 +125,7 @@ fn tell_renamed(negotiation: &Negotiation, reporter: &mut dyn Reporter, renamed:
 
 /// Renames on the target what has another name at the source now, and lists it anew there.
 async fn follow(
+    job: &PushJob,
     negotiation: &mut Negotiation,
     asker: &mut Asker<'_>,
     reporter: &mut dyn Reporter,
@@ -135,7 +136,7 @@ async fn follow(
         return Ok(moves);
     }
     let mut done = Vec::new();
-    if asker.job.dry_run {
+    if job.dry_run {
         done.clone_from(&moves);
     } else {
         // Nothing is changed in a tree that another run has.
@@ -149,7 +150,7 @@ async fn follow(
                 ancestors: one.ancestors.clone(),
                 top_ancestor: one.top_ancestor.clone(),
             };
-            let open = recorded::renamed(asker.job, &rename);
+            let open = recorded::renamed(job, &rename);
             let failure = asker.rename(rename).await?;
             open.ended(failure.as_ref());
             let text = match failure {
@@ -171,12 +172,13 @@ async fn follow(
 
 /// Finds out which of these datasets that have nothing in common with the source are another source's copies: nothing is made in these.
 pub async fn look_for_others(
+    job: &PushJob,
     negotiation: &mut Negotiation,
     asker: &mut Asker<'_>,
     strangers: BTreeSet<DatasetName>,
 ) -> Result<(), StartError> {
-    let by = asker.job.missing.by;
-    let notes = notes_of(asker.notes(Some(asker.job.target.dataset.clone()), &[]).await?);
+    let by = job.missing.by;
+    let notes = notes_of(asker.notes(Some(asker.ends.target.dataset.clone()), &[]).await?);
     let of_another = |name: &DatasetName| notes.get(name)?.put.as_ref().map(|put| put.by != by);
     negotiation.put_by_others(strangers.into_iter().filter(|name| of_another(name) == Some(true)));
     Ok(())
@@ -192,33 +194,32 @@ pub struct Swept {
 /// Destroys on the target what the source has no more and zfsync has put there, over a connection of its own: those of the run
 /// may be gone by now.
 pub async fn sweep(
-    job: &Arc<PushJob>,
+    job: &PushJob,
     sender: &Endpoint,
     negotiation: &Negotiation,
     reporter: &mut dyn Reporter,
 ) -> Result<Swept, StartError> {
-    let (mut connections, mut events) = ConnectionPool::new(job.clone(), None);
+    let (mut connections, mut events) = ConnectionPool::new(job.ends.target.link.clone(), None);
     connections.connect(1, std::time::Duration::ZERO);
     let swept = async {
         let (first, hello) = first_channel(&mut connections, &mut events).await?;
         let clocks = clocks(&hello);
-        check_helper(job, sender, &hello)?;
-        let mut asker = Asker::new(&mut connections, &mut events, first, job);
-        asker.claim(job.run).await?;
+        check_helper(&job.ends, sender, &hello)?;
+        let mut asker = Asker::new(&mut connections, &mut events, first, &job.ends);
+        asker.claim(job.run, job.faults.wait_lock).await?;
         asker.claimed().await?;
         if let Some(words) = asker.unlocked.take() {
-            let text =
-                format!("{}: {words}: other runs there are not kept away while this one destroys", host_name(job));
+            let text = format!("{}: {words}: other runs there are not kept away while this one destroys", asker.host());
             reporter.event(&Event::Notice { dataset: None, text });
         }
-        let mut cleared = look(negotiation, &mut asker, When::After, clocks).await?;
+        let mut cleared = look(job, negotiation, &mut asker, When::After, clocks).await?;
         let back = if cleared.is_withheld() {
             Vec::new()
         } else {
             keep_what_is_back(job, sender, negotiation, &mut cleared.due).await?
         };
         cleared.missing.stay.extend(back);
-        carry_out(&mut asker, cleared, reporter).await
+        carry_out(job, &mut asker, cleared, reporter).await
     };
     let swept = swept.await;
     close(connections).await;
@@ -240,18 +241,19 @@ async fn keep_what_is_back(
     if due.datasets.is_empty() && due.snapshots.is_empty() {
         return Ok(Vec::new());
     }
-    let now = source::list(sender, job.source.clone(), None, job.faults.stall_timeout).await?;
+    let now = source::list(sender, job.ends.source.dataset.clone(), None, job.faults.stall_timeout).await?;
     Ok(negotiation.keep_what_is_back(due, &now))
 }
 
 /// What may go, and what of it goes now.
 pub async fn look(
+    job: &PushJob,
     negotiation: &Negotiation,
     asker: &mut Asker<'_>,
     when: When,
     clocks: Clocks,
 ) -> Result<Cleared, StartError> {
-    let (target, policy) = (asker.job.target.dataset.clone(), &asker.job.missing);
+    let (target, policy) = (asker.ends.target.dataset.clone(), &job.missing);
     let there = targets(asker.tree(target.clone()).await?);
     let notes = if there.is_empty() { Vec::new() } else { asker.notes(Some(target), &[]).await? };
     let missing = negotiation.missing(&there, &notes_of(notes), policy, when);
@@ -286,6 +288,7 @@ fn notes_of(all: Vec<Noted>) -> HashMap<DatasetName, Notes> {
 }
 
 async fn carry_out(
+    job: &PushJob,
     asker: &mut Asker<'_>,
     Cleared { missing, mut due, too_much, clocks, wrong_clock, .. }: Cleared,
     reporter: &mut dyn Reporter,
@@ -310,11 +313,11 @@ async fn carry_out(
     let mut failed = Vec::new();
     let mut gone = Vec::new();
     for doomed in due.datasets {
-        let rule = recorded::missing_rule(asker.job, "datasets");
-        let open = recorded::doomed(asker.job, &rule, &doomed);
+        let rule = recorded::missing_rule(job, "datasets");
+        let open = recorded::doomed(job, &rule, &doomed);
         let guids = doomed.snapshots.iter().map(|(_, guid)| *guid).collect();
         let failure = asker.destroy(doomed.dataset.clone(), guids).await?;
-        recorded::tell(asker.job, &rule, open.ended(failure.as_ref()), reporter);
+        recorded::tell(job, &rule, open.ended(failure.as_ref()), reporter);
         match failure {
             None => gone.push(doomed.dataset.to_string()),
             Some(failure) => {
@@ -329,10 +332,10 @@ async fn carry_out(
         .flat_map(|(dataset, snapshots)| snapshots.chunks(MAX_THIN).map(|some| (dataset.clone(), some.to_vec())))
         .collect();
     let (mut snapshots, mut freed) = (Vec::new(), 0);
-    let rule = recorded::missing_rule(asker.job, "snapshots");
-    let open = recorded::portions(asker.job, &rule, &portions);
+    let rule = recorded::missing_rule(job, "snapshots");
+    let open = recorded::portions(job, &rule, &portions);
     let thinned = asker.thin(&portions, false).await?;
-    recorded::tell(asker.job, &rule, open.thinned(&portions, &thinned), reporter);
+    recorded::tell(job, &rule, open.thinned(&portions, &thinned), reporter);
     for ((dataset, some), result) in portions.iter().zip(thinned) {
         match result {
             Ok(Thinned { freed: bytes, pinned, absent, .. }) => {
@@ -347,7 +350,7 @@ async fn carry_out(
     }
     let (datasets_wait, snapshots_wait, next) = (due.datasets_wait, due.snapshots_wait, due.next);
     let swept = Swept { failed: notes_failed || !failed.is_empty() };
-    let verbose = asker.job.only_there == OnlyThere::Named;
+    let verbose = job.only_there == OnlyThere::Named;
     reporter.event(&Event::Cleared {
         datasets: gone,
         snapshots,

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::targets::{counterpart, label, noted_around, noted_on, received, seen_from};
-use crate::config::PushJob;
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
-use crate::plan::{Has, Peer, Registered, SourceDataset, TargetDataset};
+use crate::plan::{Given, Has, Peer, Registered, SourceDataset, TargetDataset};
+use crate::remote::link::Ends;
 use zfs::name::{DatasetName, Guid};
 use zfs::{Tag, Tags};
 
@@ -30,7 +30,7 @@ pub struct Asked<'a> {
 
 /// A target that is named.
 struct Named<'a> {
-    job: Arc<PushJob>,
+    ends: Arc<Ends>,
     asked: Option<Asked<'a>>,
     /// How its bookmarks are called: of each target that was there so far, if it wasn't asked. None: nobody knows.
     tags: Vec<Tags>,
@@ -59,6 +59,7 @@ pub async fn is_copy(
 pub struct TargetNeeds<'a> {
     named: Vec<Named<'a>>,
     noted: Vec<(DatasetName, Registered)>,
+    sender: Endpoint,
 }
 
 impl<'a> TargetNeeds<'a> {
@@ -66,23 +67,24 @@ impl<'a> TargetNeeds<'a> {
     pub async fn new(
         sender: &Endpoint,
         top: &DatasetName,
-        targets: Vec<(Arc<PushJob>, Option<Asked<'a>>)>,
+        targets: Vec<(Arc<Ends>, Option<Asked<'a>>)>,
         others: bool,
     ) -> Result<Self, StartError> {
         let mut named = Vec::new();
-        for (job, asked) in targets {
-            let (noted, host) = (noted_on(sender, &job.source).await?, seen_from(&job).await);
+        for (ends, asked) in targets {
+            let (noted, host) = (noted_on(sender, &ends.source.dataset).await?, seen_from(&ends).await);
             let tags = match &asked {
                 Some(Asked { met: Met { pool: Some(pool), top }, .. }) => {
-                    vec![noted.identify(&job, &host, (*pool, Some(*top))).0.target.tags()]
+                    // Which datasets it has counts only where it is noted.
+                    vec![noted.identify(&ends, &Given::default(), &host, (*pool, Some(*top))).0.target.tags()]
                 }
                 Some(_) => Vec::new(),
-                None => noted.at(&job, &host),
+                None => noted.at(&ends, &host),
             };
-            named.push(Named { job, asked, tags });
+            named.push(Named { ends, asked, tags });
         }
-        let noted = if others { noted_around(sender, top).await? } else { Vec::new() };
-        Ok(Self { named, noted })
+        let noted = if others { noted_around(sender, top).await?.all_read(sender)? } else { Vec::new() };
+        Ok(Self { named, noted, sender: sender.clone() })
     }
 
     /// What is known of the counterparts of a dataset of the source.
@@ -90,7 +92,7 @@ impl<'a> TargetNeeds<'a> {
         let mut peers: Vec<Peer<'_>> = self.named.iter().flat_map(|named| named.peers(dataset)).collect();
         let others = self.noted.iter().filter_map(|(on, target)| {
             let tag = target.tag(&name.below(on)?)?;
-            Some(Peer { label: label(on, target), tag, has: Has::Bookmark })
+            Some(Peer { label: label(&self.sender.full_name(on), target), tag, has: Has::Bookmark })
         });
         let others: Vec<Peer<'_>> = others.filter(|other| !peers.iter().any(|peer| peer.tag.is(&other.tag))).collect();
         peers.extend(others);
@@ -100,18 +102,20 @@ impl<'a> TargetNeeds<'a> {
 
 impl Named<'_> {
     fn peers(&self, dataset: &SourceDataset) -> Vec<Peer<'_>> {
-        let old = Tags::by_name(&self.job.host_in_old_tags());
-        let Ok(target) = self.job.target.dataset.join(&dataset.path) else {
+        let old = Tags::by_name(&self.ends.host_in_old_tags());
+        let Ok(target) = self.ends.target.dataset.join(&dataset.path) else {
             // It can't have been sent.
-            let label =
-                format!("{} (where its name would be too long)", counterpart(&self.job, &self.job.target.dataset));
-            return vec![Peer { label, tag: old.of(&self.job.target.dataset), has: Has::Nothing }];
+            let label = format!(
+                "{} (where its name would be too long)",
+                counterpart(&self.ends.target.link, &self.ends.target.dataset)
+            );
+            return vec![Peer { label, tag: old.of(&self.ends.target.dataset), has: Has::Nothing }];
         };
-        let label = counterpart(&self.job, &target);
+        let label = counterpart(&self.ends.target.link, &target);
         let Some(asked) = &self.asked else {
             // Before the first run of this version there are but old tags; a target without any bookmark may need all.
             if self.tags.is_empty() {
-                let label = format!("{label} (not noted on {} yet, as a push does)", self.job.source);
+                let label = format!("{label} (not noted on {} yet, as a push does)", self.ends.source.dataset);
                 return vec![Peer { label, tag: old.of(&target), has: Has::Bookmark }];
             }
             let peer = |tags: &Tags| Peer { label: label.clone(), tag: tags.of(&target), has: Has::Bookmark };

@@ -28,7 +28,7 @@ pub async fn notice(job: &CronJob, sender: &Endpoint, is_new: bool) -> Option<St
 
 /// The note: jobs that have one SOURCE have different targets.
 fn note(branch: &Branch) -> (String, String) {
-    let targets: Vec<String> = branch.targets.iter().map(|push| push.target.to_string()).collect();
+    let targets: Vec<String> = branch.targets.iter().map(|push| push.ends.target_seen_from_source()).collect();
     let property = format!("zfsync:cron-{:016x}", hash::stable(&targets.join("\n")));
     let short = |thin: Option<&PruneJob>| thin.map_or_else(|| "all".to_owned(), |thin| in_short(&thin.rules));
     let clears = branch
@@ -64,7 +64,7 @@ fn text(branch: &Branch) -> String {
         Some(thin) => format!("{} (-s, -m, -h, -d)", rules_in_words(thin)),
         None => "all".to_owned(),
     };
-    let targets: Vec<String> = branch.targets.iter().map(|push| push.target.to_string()).collect();
+    let targets: Vec<String> = branch.targets.iter().map(|push| push.ends.target.to_string()).collect();
     let clears = branch.targets.first().and_then(|push| clears(&push.missing));
     let there = match (branch.thin_targets.first(), &clears) {
         (Some(thin), _) => rules_in_words(thin),

@@ -40,7 +40,8 @@ pub async fn find_out(sender: &Endpoint, mut doubts: Vec<Doubt>, stall: Option<D
         return Proofs::new();
     }
     let datasets: Vec<DatasetName> = doubts.iter().map(|doubt| doubt.dataset.clone()).collect();
-    let notes = sender.snapshot_notes(WITNESS, &datasets, stall).await;
+    // Without notes nothing is proven by one.
+    let notes = sender.snapshot_notes(WITNESS, &datasets, stall).await.unwrap_or_default();
     let mut proofs: Proofs = doubts.iter_mut().map(|doubt| (doubt.index, doubt.settle_by_witnesses(&notes))).collect();
     doubts.retain(|doubt| !doubt.marks.is_empty());
     for (index, found) in by_history(sender, &doubts, stall).await {
@@ -96,24 +97,27 @@ async fn signs(sender: &Endpoint, doubts: &[Doubt], stall: Option<Duration>) -> 
     let traces = sender.traces(&datasets, stall).await;
     let oldest = |doubt: &Doubt| doubt.snapshots.first().map(|(name, ..)| doubt.dataset.at(name.as_str()));
     let names: Vec<String> = doubts.iter().filter_map(oldest).collect();
-    let dates: HashMap<String, i64> = sender.dates(&names, stall).await.into_iter().collect();
+    let dates: HashMap<String, i64> = sender.dates(&names, stall).await.unwrap_or_default().into_iter().collect();
     let sign = |doubt: &Doubt| {
         let Some(traces) = traces.get(doubt.dataset.as_str()) else { return Sign::Unread };
-        let date = oldest(doubt).and_then(|name| dates.get(&name).copied());
+        let date = oldest(doubt).map(|name| dates.get(&name).copied());
         sign(traces, date)
     };
     doubts.iter().map(sign).collect()
 }
 
-fn sign(traces: &Traces, oldest: Option<i64>) -> Sign {
+/// `oldest`: when the oldest snapshot was made, if there is one and that can be told.
+fn sign(traces: &Traces, oldest: Option<Option<i64>>) -> Sign {
     match traces {
         Traces { received: true, .. } => Sign::ReceivedProperties,
         Traces { noted: true, .. } => Sign::Note,
         Traces { partial: true, .. } => Sign::PartialReceive,
-        Traces { creation, .. } if creation.zip(oldest).is_some_and(|(own, oldest)| oldest < own) => {
-            Sign::OlderSnapshot
-        }
-        _ => Sign::None,
+        Traces { creation, .. } => match (creation, oldest) {
+            (_, None) => Sign::None,
+            (Some(own), Some(Some(oldest))) if oldest < *own => Sign::OlderSnapshot,
+            (Some(_), Some(Some(_))) => Sign::None,
+            (None, Some(_)) | (_, Some(None)) => Sign::Unread,
+        },
     }
 }
 
@@ -132,7 +136,11 @@ pub async fn leave_witnesses<'a>(
         wanted.partition(|(_, _, going, _, older)| older.iter().any(|guid| going.contains(guid)));
     wanted.extend(others.into_iter().take(MOST));
     let names: Vec<DatasetName> = wanted.iter().map(|(name, ..)| (*name).clone()).collect();
-    let before = if wanted.is_empty() { HashMap::new() } else { sender.snapshot_notes(WITNESS, &names, stall).await };
+    // A note that can't be read must not be replaced: bookmarks may hang on what it says of snapshots that are gone.
+    let before = match sender.snapshot_notes(WITNESS, &names, stall).await {
+        Ok(before) => before,
+        Err(why) => return Some(why.words),
+    };
     let open: Vec<_> = wanted
         .into_iter()
         .map(|(name, source, going, witness, older)| {
@@ -168,6 +176,25 @@ pub async fn leave_witnesses<'a>(
             if why.refusal != Refusal::Missing {
                 failed.get_or_insert(why.words);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_date_is_no_proof_that_nothing_was_received() {
+        let traces = |creation| Traces { received: false, noted: false, partial: false, creation };
+        for (creation, oldest, expected) in [
+            (Some(10), Some(Some(20)), Sign::None),
+            (Some(10), Some(Some(5)), Sign::OlderSnapshot),
+            (Some(10), None, Sign::None),
+            (Some(10), Some(None), Sign::Unread),
+            (None, Some(Some(5)), Sign::Unread),
+        ] {
+            assert_eq!(sign(&traces(creation), oldest), expected, "{creation:?} {oldest:?}");
         }
     }
 }

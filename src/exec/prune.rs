@@ -9,19 +9,20 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
-use super::ask::{Asker, host_name};
+use super::ask::Asker;
 use super::connections::ConnectionPool;
 use super::link::{check_helper, close, first_channel, sender_of};
 use super::needs::{self, Asked, Met, TargetNeeds};
 use super::signals::Signals;
 use super::{lock, proof, source};
-use crate::config::{PruneJob, PushJob};
+use crate::config::{PruneJob, run_number};
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{
     Calendar, Choice, Cut, SourceDataset, TargetDataset, prune_source, prune_target, relies_on_orphans, undated,
 };
 use crate::remote::client::{ChannelId, FromChannel};
+use crate::remote::link::Ends;
 use crate::report::view::prune::{Pruned, Side};
 use crate::state::record::{Begun, Record, Thing};
 use zfs::host::MAX_THIN;
@@ -65,7 +66,9 @@ pub async fn prune_until(job: &PruneJob, until: Option<Instant>) -> Result<Prune
 
 /// A target that can be asked.
 struct Open {
-    job: Arc<PushJob>,
+    ends: Arc<Ends>,
+    /// The number of its claim of the tree; `None` in a dry run.
+    run: Option<u64>,
     connections: ConnectionPool,
     events: UnboundedReceiver<FromChannel>,
     first: ChannelId,
@@ -73,22 +76,24 @@ struct Open {
 }
 
 impl Open {
-    async fn new(job: &Arc<PushJob>, sender: &Endpoint) -> Result<Self, StartError> {
-        let lock = if job.dry_run {
-            None
-        } else {
-            let (lock, without) = lock::take(job).await?;
-            if let Some(words) = without {
-                tracing::warn!("{}: {words}", job.target);
+    async fn new(job: &PruneJob, ends: &Arc<Ends>, sender: &Endpoint) -> Result<Self, StartError> {
+        let run = (!job.dry_run).then(run_number);
+        let lock = match run {
+            None => None,
+            Some(run) => {
+                let (lock, without) = lock::take(ends, run, job.wait_lock).await?;
+                if let Some(words) = without {
+                    tracing::warn!("{}: {words}", ends.target);
+                }
+                lock
             }
-            lock
         };
-        let (mut connections, mut events) = ConnectionPool::new(job.clone(), None);
+        let (mut connections, mut events) = ConnectionPool::new(ends.target.link.clone(), None);
         connections.connect(1, Duration::ZERO);
         match first_channel(&mut connections, &mut events).await {
             Ok((first, hello)) => {
-                let open = Self { job: job.clone(), connections, events, first, _lock: lock };
-                check_helper(job, sender, &hello).map(|()| open)
+                let open = Self { ends: ends.clone(), run, connections, events, first, _lock: lock };
+                check_helper(ends, sender, &hello).map(|()| open)
             }
             Err(error) => {
                 close(connections).await;
@@ -98,40 +103,44 @@ impl Open {
     }
 
     /// Claims the tree, and lists what the source's datasets are there; also who it is.
-    async fn look(&mut self, trees: &[Tree]) -> Result<(Met, HashMap<DatasetName, TargetDataset>), StartError> {
+    async fn look(
+        &mut self,
+        trees: &[Tree],
+        wait_lock: Duration,
+    ) -> Result<(Met, HashMap<DatasetName, TargetDataset>), StartError> {
         let datasets = trees.iter().flat_map(|tree| &tree.datasets);
         // A name that would be too long there can't exist.
-        let names = datasets.filter_map(|dataset| self.job.target.dataset.join(&dataset.path).ok()).collect();
-        let mut asker = Asker::new(&mut self.connections, &mut self.events, self.first, &self.job);
-        if !self.job.dry_run {
-            asker.claim(self.job.run).await?;
+        let names = datasets.filter_map(|dataset| self.ends.target.dataset.join(&dataset.path).ok()).collect();
+        let mut asker = Asker::new(&mut self.connections, &mut self.events, self.first, &self.ends);
+        if let Some(run) = self.run {
+            asker.claim(run, wait_lock).await?;
         }
         let met = meet(&mut asker).await?;
         let listed = asker.list(names).await?;
         asker.claimed().await?;
         if let Some(words) = asker.unlocked.take() {
-            tracing::warn!("{}: {words}: other runs there are not kept away from this target", host_name(&self.job));
+            tracing::warn!("{}: {words}: other runs there are not kept away from this target", asker.host());
         }
         Ok((met, listed.into_iter().map(|(name, (dataset, _))| (name, dataset)).collect()))
     }
 
     fn asker(&mut self) -> Asker<'_> {
-        Asker::new(&mut self.connections, &mut self.events, self.first, &self.job)
+        Asker::new(&mut self.connections, &mut self.events, self.first, &self.ends)
     }
 }
 
 /// Who the target is. One that isn't there was mistyped, or is gone: either way nothing that it may need may go for its sake.
 async fn meet(asker: &mut Asker<'_>) -> Result<Met, StartError> {
-    let target = asker.job.target.dataset.clone();
+    let target = asker.ends.target.dataset.clone();
     let names = [target.to_string(), target.pool().to_owned()];
     let found = asker.ask(&names).await?;
     let guid = |at: u32| found.iter().find(|(place, ..)| *place == at).map(|(_, guid, _)| *guid);
     match guid(0) {
         Some(top) => Ok(Met { pool: guid(1), top }),
         None => Err(StartError::NoTarget {
-            host: host_name(asker.job),
+            host: asker.host(),
             target: target.to_string(),
-            source_dataset: asker.job.source.to_string(),
+            source_dataset: asker.ends.source.to_string(),
         }),
     }
 }
@@ -167,7 +176,7 @@ async fn refuse_copies(sender: &Endpoint, trees: &[Tree]) -> Result<(), StartErr
 
 async fn run(job: &PruneJob, sender: &Endpoint, peers: &mut Vec<Open>) -> Result<Pruned, StartError> {
     for target in &job.targets {
-        peers.push(Open::new(target, sender).await?);
+        peers.push(Open::new(job, target, sender).await?);
     }
     let mut trees = Vec::new();
     for top in &job.sources {
@@ -176,12 +185,12 @@ async fn run(job: &PruneJob, sender: &Endpoint, peers: &mut Vec<Open>) -> Result
     refuse_copies(sender, &trees).await?;
     let mut theirs = Vec::new();
     for peer in peers.iter_mut() {
-        theirs.push(peer.look(&trees).await?);
+        theirs.push(peer.look(&trees, job.wait_lock).await?);
     }
     let mut needs = Vec::new();
     for tree in &trees {
         let asked = |met, has| Some(Asked { met, has });
-        let named = peers.iter().zip(&theirs).map(|(peer, (met, has))| (peer.job.clone(), asked(*met, has)));
+        let named = peers.iter().zip(&theirs).map(|(peer, (met, has))| (peer.ends.clone(), asked(*met, has)));
         needs.push(TargetNeeds::new(sender, &tree.top, named.collect(), !job.only_named_targets).await?);
     }
     for (tree, needs) in trees.iter_mut().zip(&needs) {
@@ -193,11 +202,11 @@ async fn run(job: &PruneJob, sender: &Endpoint, peers: &mut Vec<Open>) -> Result
     for (peer, (_, has)) in peers.iter_mut().zip(&theirs) {
         let cuts = target_cuts(job, peer, &calendar, &trees, has).await?;
         let portions = portions(&cuts);
-        let host = peer.job.target.host.as_ref().map(ToString::to_string);
+        let host = peer.ends.target.host().map(ToString::to_string);
         let open = written_down(job, host.clone(), &portions);
         let done = peer.asker().thin(&portions, job.dry_run).await?;
         open.map(|open| open.thinned(&portions, &done));
-        sides.push(Side::new(host, peer.job.target.dataset.clone(), cuts, portions.into_iter().zip(done)));
+        sides.push(Side::new(host, peer.ends.target.dataset.clone(), cuts, portions.into_iter().zip(done)));
     }
     for (tree, needs) in trees.iter().zip(&needs).filter(|_| job.thin_sources) {
         let cuts = source_cuts(job, sender, &calendar, tree, needs).await?;
@@ -219,7 +228,7 @@ async fn target_cuts(
     trees: &[Tree],
     has: &HashMap<DatasetName, TargetDataset>,
 ) -> Result<Vec<Cut>, StartError> {
-    let target = peer.job.target.dataset.clone();
+    let target = peer.ends.target.dataset.clone();
     let both = trees.iter().flat_map(|tree| &tree.datasets).filter_map(|dataset| {
         let name = target.join(&dataset.path).ok()?;
         let there = has.get(&name)?;
@@ -243,7 +252,7 @@ async fn target_cuts(
 pub async fn prune_by_bookmarks(
     job: &PruneJob,
     sender: &Endpoint,
-    targets: &[PushJob],
+    targets: &[Arc<Ends>],
     until: Option<Instant>,
 ) -> Result<Pruned, StartError> {
     let mut signals = Signals::listen_until(until)?;
@@ -253,11 +262,11 @@ pub async fn prune_by_bookmarks(
     }
 }
 
-async fn by_bookmarks(job: &PruneJob, sender: &Endpoint, targets: &[PushJob]) -> Result<Pruned, StartError> {
+async fn by_bookmarks(job: &PruneJob, sender: &Endpoint, targets: &[Arc<Ends>]) -> Result<Pruned, StartError> {
     let (mut sides, mut selected) = (Vec::new(), false);
     for top in &job.sources {
         let mut tree = Tree::list(job, sender, top).await?;
-        let named = targets.iter().map(|job| (Arc::new(job.clone()), None)).collect();
+        let named = targets.iter().map(|ends| (ends.clone(), None)).collect();
         let needs = TargetNeeds::new(sender, &tree.top, named, !job.only_named_targets).await?;
         believe_proven(job, sender, &mut tree, &needs).await;
         selected |= !tree.datasets.is_empty();
@@ -280,7 +289,8 @@ async fn source_cuts(
         named.iter().flat_map(|(name, dataset)| undated(name, &dataset.snapshots, &job.scope)).collect();
     let mut dates = HashMap::new();
     if !unknown.is_empty() && job.rules.periods.is_some() {
-        dates.extend(sender.dates(&unknown, Some(STALL)).await);
+        // One without a date is kept.
+        dates.extend(sender.dates(&unknown, Some(STALL)).await.unwrap_or_default());
     }
     let choice = Choice { scope: &job.scope, rules: &job.rules, calendar, dates: &dates };
     let cut = |(name, dataset): (DatasetName, &SourceDataset)| {
@@ -317,15 +327,15 @@ async fn thin_source(job: &PruneJob, sender: &Endpoint, tree: &Tree, cuts: Vec<C
             let allow = permission::allow("USER", permission::NOTE, &tree.top);
             tracing::warn!(
                 "{}: what proves bookmarks after their snapshots are gone can't be noted: {words}\n  the user on the source's host needs: {allow}",
-                tree.top
+                sender.full_name(&tree.top)
             );
         }
     }
     let portions = portions(&cuts);
-    let open = written_down(job, None, &portions);
+    let open = written_down(job, sender.host(), &portions);
     let done = thin_here(sender, &portions, job.dry_run).await;
     open.map(|open| open.thinned(&portions, &done));
-    Side::new(None, tree.top.clone(), cuts, portions.into_iter().zip(done))
+    Side::new(sender.host(), tree.top.clone(), cuts, portions.into_iter().zip(done))
 }
 
 /// Writes down what is about to go; in a dry run nothing is.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::ask::{Asker, host_name};
+use super::ask::Asker;
 use super::connections::{self, ConnectionPool};
 use super::inquire::negotiate;
 use super::link::{check_helper, close, first_channel, open_sender};
@@ -51,7 +51,7 @@ pub async fn push_listed(
     let Some(dir) = job.state_dir.clone().filter(|_| !job.dry_run) else {
         return carried_out(job, listed, reporter).await;
     };
-    let mut recorder = Recorder::new(&dir, &job, reporter)?;
+    let mut recorder = Recorder::new(&dir, &job.ends, reporter)?;
     let result = carried_out(job, listed, &mut recorder).await;
     recorder.finish(result.as_ref().map(|pushed| pushed.exit));
     result
@@ -75,7 +75,7 @@ async fn locked_push(
     reporter: &mut dyn Reporter,
 ) -> Result<Pushed, StartError> {
     let started = Instant::now();
-    if job.origin.host.is_none() {
+    if job.ends.source.host().is_none() {
         // Before anything else is tried.
         Endpoint::here()?;
     }
@@ -84,7 +84,7 @@ async fn locked_push(
         None
     } else {
         tokio::select! {
-            lock = lock::take(&job) => match lock? {
+            lock = lock::take(&job.ends, job.run, job.faults.wait_lock) => match lock? {
                 (lock, None) => lock,
                 (lock, Some(text)) => {
                     reporter.event(&Event::Notice { dataset: None, text });
@@ -98,14 +98,15 @@ async fn locked_push(
     let mut tries = 0;
     let (ready, sender, mut connections, mut from_channels) = loop {
         let opened = tokio::select! {
-            opened = Box::pin(open_sender(&job)) => opened,
+            opened = Box::pin(open_sender(&job.ends)) => opened,
             signal = signals.next() => return Err(StartError::Interrupted(signal)),
         };
         let error = match opened {
             Err(error) => error,
             Ok(sender) => {
                 job = known_to(&job, &sender);
-                let (mut connections, mut from_channels) = ConnectionPool::new(job.clone(), Some(sender.clone()));
+                let (mut connections, mut from_channels) =
+                    ConnectionPool::new(job.ends.target.link.clone(), Some(sender.clone()));
                 let ready = tokio::select! {
                     ready = Box::pin(prepare(&job, &sender, listed.clone(), &mut connections, &mut from_channels, started, reporter)) => ready,
                     signal = signals.next() => Err(StartError::Interrupted(signal)),
@@ -151,7 +152,7 @@ async fn locked_push(
                 run::run(&job, &sender, ready, &mut connections, &mut from_channels, &mut signals, started, reporter)
                     .await;
             if let (Some(newcomer), Exit::InSync | Exit::Failed) = (newcomer, ended.exit) {
-                let asker = Asker::new(&mut connections, &mut from_channels, first, &job);
+                let asker = Asker::new(&mut connections, &mut from_channels, first, &job.ends);
                 tokio::select! {
                     () = Box::pin(targets::note_top(&sender, newcomer, asker)) => {}
                     // The next run does it.
@@ -179,7 +180,7 @@ async fn locked_push(
 /// The job, with what is known of a source's host now: how the notes on a target call it.
 fn known_to(job: &Arc<PushJob>, sender: &Endpoint) -> Arc<PushJob> {
     let Some(remote) = sender.remote() else { return job.clone() };
-    let by = source_tag(&remote.hello().host, &job.source);
+    let by = source_tag(&remote.hello().host, &job.ends.source.dataset);
     Arc::new(PushJob { missing: MissingPolicy { by, ..job.missing.clone() }, ..job.as_ref().clone() })
 }
 
@@ -188,7 +189,7 @@ fn nothing(job: &PushJob, ready: &Ready) -> Option<Nothing> {
     let Plan { datasets, misfits, .. } = &ready.plan;
     let without = datasets.iter().filter(|dataset| dataset.verdict == Verdict::NoSnapshots).count()
         + misfits.iter().filter(|misfit| misfit.without_snapshots).count();
-    Nothing::of(&job.source, datasets.len() + misfits.len(), without)
+    Nothing::of(&job.ends.source.dataset, datasets.len() + misfits.len(), without)
 }
 
 /// Closes the connections. Who has told the run to end already, and does so again, wants that at once.
@@ -254,16 +255,16 @@ async fn prepare(
         }
         // A run that may destroy something must know what lies below.
         let depth = job.filter.depth().filter(|_| !job.missing.destroys());
-        source::list_readable(sender, job.source.clone(), depth, job.faults.stall_timeout).await
+        source::list_readable(sender, job.ends.source.dataset.clone(), depth, job.faults.stall_timeout).await
     };
     let greeting = async {
         let (first, hello) = first_channel(connections, events).await?;
         let clocks = missing::clocks(&hello);
         Ok((first, hello, clocks))
     };
-    let known = async { Ok(Targets::read(job, sender).await) };
+    let known = async { Ok(Targets::read(&job.ends, sender).await) };
     let ((first, hello, clocks), listed, mut targets) = tokio::try_join!(greeting, listing, known)?;
-    check_helper(job, sender, &hello)?;
+    check_helper(&job.ends, sender, &hello)?;
     let connected = |host: Option<String>, hello: &Hello| Event::Connected {
         host,
         helper: format!("zfsync {}, OpenZFS {}", hello.version, hello.zfs.as_deref().unwrap_or("unknown")),
@@ -272,15 +273,15 @@ async fn prepare(
     if let Some(remote) = sender.remote() {
         reporter.event(&connected(Some(remote.host().to_string()), remote.hello()));
     }
-    if sender.remote().is_none() || job.target.host.is_some() {
-        reporter.event(&connected(job.target.host.as_ref().map(ToString::to_string), &hello));
+    if sender.remote().is_none() || job.ends.target.host().is_some() {
+        reporter.event(&connected(job.ends.target.host().map(ToString::to_string), &hello));
     }
     if let Some(text) = connections::too_many_streams(job) {
         reporter.event(&Event::Notice { dataset: None, text });
     }
     let Source { datasets: listed, unread } = listed;
     let complete = unread.is_none();
-    let mut unread: Vec<Unread> = unread.into_iter().map(|words| Unread::source(job, &words)).collect();
+    let mut unread: Vec<Unread> = unread.into_iter().map(|words| Unread::source(&job.ends, &words)).collect();
     let listed = match &job.restore {
         Some(restore) => {
             let (chosen, lost) = restore::choose(job, restore, sender, listed, reporter).await?;
@@ -291,49 +292,51 @@ async fn prepare(
     };
     let (selected, unselected): (Vec<SourceDataset>, Vec<SourceDataset>) =
         listed.into_iter().partition(|dataset| job.filter.selects(&dataset.path));
-    let mut negotiation = Negotiation::new(&job.source, &job.target.dataset, selected, job.newest_only)
-        .with_surroundings(&job.filter, unselected)
-        .with_complete(complete)
-        .with_skip_empty(job.skip_empty)
-        .with_unproven_bookmarks(job.allow_unproven_bookmarks)
-        .with_encryption(EncryptionRules {
-            sent: if job.decrypt { EncryptedAs::Plaintext } else { EncryptedAs::Raw },
-            allow_unencrypted: job.allow_unencrypted,
-            allow_key_mismatch: job.allow_key_mismatch,
-        })
-        // What isn't listed is no reason to give up what the target has.
-        .with_resolutions(if complete { job.resolutions.clone() } else { Resolutions::default() }, &stamp())
-        .with_listing(if job.dry_run || job.resolutions.any() || job.missing.destroys() {
-            Listing::AllBehind
-        } else {
-            Listing::AsNeeded
-        });
-    let mut asker = Asker::new(connections, events, first, job);
+    let mut negotiation =
+        Negotiation::new(&job.ends.source.dataset, &job.ends.target.dataset, selected, job.newest_only)
+            .with_surroundings(&job.filter, unselected)
+            .with_complete(complete)
+            .with_skip_empty(job.skip_empty)
+            .with_unproven_bookmarks(job.allow_unproven_bookmarks)
+            .with_encryption(EncryptionRules {
+                sent: if job.decrypt { EncryptedAs::Plaintext } else { EncryptedAs::Raw },
+                allow_unencrypted: job.allow_unencrypted,
+                allow_key_mismatch: job.allow_key_mismatch,
+            })
+            // What isn't listed is no reason to give up what the target has.
+            .with_resolutions(if complete { job.resolutions.clone() } else { Resolutions::default() }, &stamp())
+            .with_listing(if job.dry_run || job.resolutions.any() || job.missing.destroys() {
+                Listing::AllBehind
+            } else {
+                Listing::AsNeeded
+            });
+    let mut asker = Asker::new(connections, events, first, &job.ends);
     if !job.dry_run {
-        asker.claim(job.run).await?;
+        asker.claim(job.run, job.faults.wait_lock).await?;
     }
     if job.looks_around() && complete {
         // In the same breath as the questions.
-        asker.ask_names(job.target.dataset.clone())?;
+        asker.ask_names(job.ends.target.dataset.clone())?;
     }
-    let (limits, moves) = negotiate(&mut negotiation, &mut asker, sender, &mut targets, &mut unread, reporter).await?;
+    let (limits, moves) =
+        negotiate(job, &mut negotiation, &mut asker, sender, &mut targets, &mut unread, reporter).await?;
     let mut plan = negotiation.plan();
     let met = targets.note(job, sender, &negotiation, &plan, reporter).await;
     dates::fill(sender, &mut asker, &mut plan.datasets).await?;
     asker.claimed().await?;
     if let Some(words) = asker.unlocked.take() {
-        let text = format!("{}: {words}: other runs there are not kept away from this target", host_name(job));
+        let text = format!("{}: {words}: other runs there are not kept away from this target", asker.host());
         reporter.event(&Event::Notice { dataset: None, text });
     }
     let cleared = if job.dry_run && job.missing.destroys() {
-        let mut cleared = missing::look(&negotiation, &mut asker, When::Before, clocks).await?;
+        let mut cleared = missing::look(job, &negotiation, &mut asker, When::Before, clocks).await?;
         foresee::what_stays(&mut asker, &mut cleared).await?;
         Some(cleared)
     } else {
         None
     };
-    let outlook = if job.dry_run { asker.outlook(job.target.dataset.clone()).await? } else { Outlook::default() };
-    if let Some(notice) = foresee::lock_notice(job, &outlook) {
+    let outlook = if job.dry_run { asker.outlook(job.ends.target.dataset.clone()).await? } else { Outlook::default() };
+    if let Some(notice) = foresee::lock_notice(&job.ends.target, &outlook) {
         reporter.event(&notice);
     }
     let refused = if job.dry_run { refused_resolutions(&plan, &mut asker).await? } else { HashMap::new() };

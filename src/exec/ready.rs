@@ -9,6 +9,7 @@ use crate::plan::{
     BaseKind, Clocks, Due, Missing, Move, Negotiation, Plan, PlannedDataset, Step, TargetLimits, TooMuch,
 };
 use crate::remote::client::ChannelId;
+use crate::remote::link::Ends;
 use crate::report::Event;
 use zfs::name::{DatasetName, RelPath, SnapshotName};
 use zfs::{Failure, Outlook, SendBase, SendFlags, SendSpec, StreamSpec};
@@ -73,29 +74,42 @@ pub struct Unread {
 
 impl Unread {
     /// Of the source.
-    pub fn source(job: &PushJob, words: &str) -> Self {
+    pub fn source(ends: &Ends, words: &str) -> Self {
         let error = format!(
             "zfs can't list all of it: {words}\n  what it lists is replicated; nothing is destroyed, rolled back or renamed on the target \
              (look at zpool status on the source's host)"
         );
-        Self { dataset: job.source.to_string(), target: job.target.to_string(), kind: "unread", error }
+        Self { dataset: ends.source.dataset.to_string(), target: ends.target.to_string(), kind: "unread", error }
     }
 
     /// Of a copy: what was to come back and is not there any more.
-    pub fn lost(job: &PushJob, path: &RelPath, snapshot: &SnapshotName) -> Self {
-        let full =
-            |top: &DatasetName| top.join(path).map_or_else(|_| path.as_str().to_owned(), |name| name.to_string());
+    pub fn lost(ends: &Ends, path: &RelPath, snapshot: &SnapshotName) -> Self {
         let error = format!(
             "it has older snapshots than @{snapshot} and not that one: it is left out\n  restore it alone from another of its snapshots, or leave it \
              out (--exclude)"
         );
-        Self { dataset: full(&job.source), target: full(&job.target.dataset), kind: "lost", error }
+        Self::left_out(ends, path, "lost", error)
+    }
+
+    /// Of a copy: what may have been there.
+    pub fn undated(ends: &Ends, path: &RelPath, snapshot: &SnapshotName, why: &str) -> Self {
+        let error = format!(
+            "it has no snapshot @{snapshot} and is left out; whether it existed then is not known, as zfs does not tell when its oldest \
+             snapshot or @{snapshot} was created: {why}\n  run it again, restore it alone from one of its snapshots, or leave it out (--exclude)"
+        );
+        Self::left_out(ends, path, "unread", error)
+    }
+
+    fn left_out(ends: &Ends, path: &RelPath, kind: &'static str, error: String) -> Self {
+        let full =
+            |top: &DatasetName| top.join(path).map_or_else(|_| path.as_str().to_owned(), |name| name.to_string());
+        Self { dataset: full(&ends.source.dataset), target: full(&ends.target.dataset), kind, error }
     }
 
     /// Of the target.
-    pub fn target(job: &PushJob, why: &StartError) -> Self {
+    pub fn target(ends: &Ends, why: &StartError) -> Self {
         let error = format!("what only the target has is not known, and nothing of it is renamed or destroyed: {why}");
-        Self { dataset: job.source.to_string(), target: job.target.to_string(), kind: "unread", error }
+        Self { dataset: ends.source.dataset.to_string(), target: ends.target.to_string(), kind: "unread", error }
     }
 
     /// Tells it.

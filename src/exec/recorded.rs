@@ -18,7 +18,7 @@ fn begin(job: &PushJob, rule: &str, things: Vec<Thing>) -> Begun {
 }
 
 fn host(job: &PushJob) -> Option<String> {
-    job.target.host.as_ref().map(ToString::to_string)
+    job.ends.target.host().map(ToString::to_string)
 }
 
 /// Tells what is gone.

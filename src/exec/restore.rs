@@ -25,13 +25,17 @@ pub async fn choose(
     listed: Vec<SourceDataset>,
     reporter: &mut dyn Reporter,
 ) -> Result<(Vec<SourceDataset>, Vec<Unread>), StartError> {
-    let dates = match &restore.until {
-        Some(until) => dates(sender, &job.source, wanted_dates(&listed, until)).await,
-        None => Vec::new(),
+    let Dates { dates, why } = match &restore.until {
+        Some(until) => dates(sender, &job.ends.source.dataset, wanted_dates(&listed, until)).await,
+        None => Dates::default(),
     };
-    let Restorable { datasets, set_aside, without, lost } = restorable(listed, restore.until.as_ref(), &dates);
-    let lost = lost.into_iter().filter(|path| job.filter.selects(path));
-    let lost = lost.filter_map(|path| Some(Unread::lost(job, &path, restore.until.as_ref()?))).collect();
+    let Restorable { datasets, set_aside, without, lost, unknown } = restorable(listed, restore.until.as_ref(), &dates);
+    let failures = restore.until.iter().flat_map(|until| {
+        let lost = lost.iter().map(|path| (path, Unread::lost(&job.ends, path, until)));
+        let unknown = unknown.iter().map(|path| (path, Unread::undated(&job.ends, path, until, &why)));
+        lost.chain(unknown).filter(|(path, _)| job.filter.selects(path)).map(|(_, failure)| failure)
+    });
+    let failures = failures.collect();
     let told = [
         (set_aside, "it was set aside on the copy and stays there: name it alone to restore it".to_owned()),
         (
@@ -41,34 +45,44 @@ pub async fn choose(
     ];
     for (paths, text) in told {
         for path in paths.into_iter().filter(|path| job.filter.selects(path)) {
-            let dataset = job.source.join(&path).ok().map(|name| name.to_string());
+            let dataset = job.ends.source.dataset.join(&path).ok().map(|name| name.to_string());
             reporter.event(&Event::Notice { dataset, text: text.clone() });
         }
     }
     match &restore.until {
         Some(until) if datasets.is_empty() => {
-            Err(StartError::Usage(format!("no dataset of {} has a snapshot @{until}", job.source)))
+            Err(StartError::Usage(format!("no dataset of {} has a snapshot @{until}", job.ends.source.dataset)))
         }
-        _ => Ok((datasets, lost)),
+        _ => Ok((datasets, failures)),
     }
 }
 
-/// When these snapshots were made. Nothing where the date of the first is not known.
-async fn dates(sender: &Endpoint, top: &DatasetName, wanted: Vec<(RelPath, SnapshotName)>) -> Vec<(RelPath, i64)> {
+/// When snapshots were made.
+#[derive(Default)]
+struct Dates {
+    /// Each with its dataset's path, as far as that can be told.
+    dates: Vec<(RelPath, Option<i64>)>,
+    /// Why some can't be told.
+    why: String,
+}
+
+async fn dates(sender: &Endpoint, top: &DatasetName, wanted: Vec<(RelPath, SnapshotName)>) -> Dates {
     let full = |path: &RelPath, name: &SnapshotName| {
         top.join(path).map(|dataset| dataset.at(name.as_str())).unwrap_or_default()
     };
     let names: Vec<String> = wanted.iter().map(|(path, name)| full(path, name)).collect();
-    let found: HashMap<String, i64> = sender.dates(&names, Some(STALL)).await.into_iter().collect();
-    let is_known = names.first().is_some_and(|first| found.contains_key(first));
-    let dates = wanted.into_iter().zip(&names).filter_map(|((path, _), name)| Some((path, *found.get(name)?)));
-    dates.filter(|_| is_known).collect()
+    let (found, why) = match sender.dates(&names, Some(STALL)).await {
+        Ok(found) => (found.into_iter().collect(), "zfs has left it out".to_owned()),
+        Err(why) => (HashMap::new(), why.words),
+    };
+    let dates = wanted.into_iter().zip(&names).map(|((path, _), name)| (path, found.get(name).copied()));
+    Dates { dates: dates.collect(), why }
 }
 
 /// Refuses a NEW that is there already.
 pub fn check_new(job: &PushJob, exists: bool) -> Result<(), StartError> {
     match &job.restore {
-        Some(restore) if exists && !restore.into_existing => Err(StartError::NotNew(job.target.to_string())),
+        Some(restore) if exists && !restore.into_existing => Err(StartError::NotNew(job.ends.target.to_string())),
         _ => Ok(()),
     }
 }
@@ -76,13 +90,13 @@ pub fn check_new(job: &PushJob, exists: bool) -> Result<(), StartError> {
 /// Tells what is set on the copy's datasets and doesn't come along, as a stream has no properties.
 pub async fn before(job: &PushJob, reporter: &mut dyn Reporter) {
     // The run itself says so.
-    let Ok(sender) = open_sender(job).await else { return };
-    let set = sender.properties_below(&job.source, Some(STALL)).await;
+    let Ok(sender) = open_sender(&job.ends).await else { return };
+    let set = sender.properties_below(&job.ends.source.dataset, Some(STALL)).await;
     sender.close().await;
     let Ok(set) = set else { return };
     let mut all: BTreeMap<DatasetName, Vec<String>> = BTreeMap::new();
     for Property { on: dataset, name: property, value } in set.into_iter().filter(Property::is_the_users) {
-        let selected = dataset.below(&job.source).is_some_and(|path| job.filter.selects(&path));
+        let selected = dataset.below(&job.ends.source.dataset).is_some_and(|path| job.filter.selects(&path));
         if selected {
             all.entry(dataset).or_default().push(format!("{property}={value}"));
         }
@@ -95,16 +109,16 @@ pub async fn before(job: &PushJob, reporter: &mut dyn Reporter) {
 
 /// What is to be done with what has come.
 pub async fn next_steps(job: &PushJob) -> String {
-    let encrypted = match &job.origin.host {
+    let encrypted = match job.ends.source.host() {
         // Not worth a connection.
         Some(_) => true,
         None => match Endpoint::here() {
-            Ok(sender) => sender.may_have_encrypted(job.source.pool(), Some(STALL)).await,
+            Ok(sender) => sender.may_have_encrypted(job.ends.source.dataset.pool(), Some(STALL)).await,
             Err(_) => true,
         },
     };
     let (new, at) =
-        (&job.target.dataset, job.target.host.as_ref().map_or_else(String::new, |host| format!(" on {host}")));
+        (&job.ends.target.dataset, job.ends.target.host().map_or_else(String::new, |host| format!(" on {host}")));
     let key = if encrypted {
         format!("zfs load-key -r '{new}'  (what is encrypted needs its key first)\n  ")
     } else {

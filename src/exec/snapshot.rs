@@ -83,7 +83,7 @@ async fn moment_of_newest(selection: &Selection<'_>, naming: &Naming, sender: &E
     let (name, stamp) = selection.newest_own(&naming.format)?;
     let mut moment = stamp.moment(&naming.zone, None);
     if moment.is_none() {
-        let creation = limited(sender.dates(&[name], Some(SILENCE))).await.unwrap_or_default();
+        let creation = limited(sender.dates(&[name], Some(SILENCE))).await.and_then(Result::ok).unwrap_or_default();
         // The earlier one, if it doesn't tell.
         let creation = creation.first().map_or(0, |(_, creation)| *creation);
         moment = stamp.moment(&naming.zone, Some(creation));
@@ -115,16 +115,21 @@ async fn carry_out(job: &SnapshotJob, sender: &Endpoint, plan: SnapshotPlan) -> 
     let mut all = Taken { name, datasets: Vec::new(), unchanged, missed: incomplete, is_first, failures };
     for pool in pools {
         match take_of(sender, &pool, &all.name).await {
-            Ok(()) => {
-                let found = there(sender, &pool.datasets, &all.name).await;
-                let (taken, missed): (Vec<_>, Vec<_>) = pool
-                    .datasets
-                    .into_iter()
-                    .partition(|dataset| found.as_ref().is_none_or(|all| all.contains(dataset)));
-                all.datasets.extend(taken);
-                all.missed.extend(missed);
-            }
-            Err(said) => all.failures.push(failure(job, &pool, &all.name, &said)),
+            Ok(()) => match there(sender, &pool.datasets, &all.name).await {
+                Ok(found) => {
+                    let (taken, missed): (Vec<_>, Vec<_>) =
+                        pool.datasets.into_iter().partition(|dataset| found.contains(dataset));
+                    all.datasets.extend(taken);
+                    all.missed.extend(missed);
+                }
+                Err(why) => all.failures.push(format!(
+                    "took @{} in pool {}, but can't tell which of its {} have it: {why}",
+                    all.name,
+                    pool.pool,
+                    count(pool.datasets.len(), "dataset")
+                )),
+            },
+            Err(said) => all.failures.push(failure(job, sender, &pool, &all.name, &said)),
         }
     }
     all.failures.extend(none_taken(&all));
@@ -158,9 +163,13 @@ async fn take_of(sender: &Endpoint, pool: &PoolSnapshots, name: &SnapshotName) -
     ended.map_err(|why| why.words)
 }
 
-/// Which of the datasets have the snapshot: `zfs` leaves out without a word what can't have one. `None`: it doesn't tell.
-async fn there(sender: &Endpoint, datasets: &[DatasetName], name: &SnapshotName) -> Option<HashSet<DatasetName>> {
-    limited(source::having(sender, datasets, name, None)).await?.ok()
+/// Which of the datasets have the snapshot: `zfs` leaves out without a word what can't have one.
+async fn there(
+    sender: &Endpoint,
+    datasets: &[DatasetName],
+    name: &SnapshotName,
+) -> Result<HashSet<DatasetName>, StartError> {
+    limited(source::having(sender, datasets, name, None)).await.unwrap_or_else(|| Err(hangs("zfs list")))
 }
 
 async fn limited<T>(work: impl Future<Output = T>) -> Option<T> {
@@ -174,7 +183,7 @@ fn hangs(what: &'static str) -> StartError {
 }
 
 /// The text for a pool without snapshots: what was attempted, what zfs said, what to do.
-fn failure(job: &SnapshotJob, pool: &PoolSnapshots, name: &SnapshotName, said: &str) -> String {
+fn failure(job: &SnapshotJob, sender: &Endpoint, pool: &PoolSnapshots, name: &SnapshotName, said: &str) -> String {
     let below = if pool.recursive { ", with all below" } else { "" };
     let mut text = format!(
         "can't take @{name} of {}{below}; pool {} has got none of its {}\n  zfs says: {}",
@@ -184,7 +193,7 @@ fn failure(job: &SnapshotJob, pool: &PoolSnapshots, name: &SnapshotName, said: &
         some(said.lines(), "\n    "),
     );
     if Refusal::from_words(said) == Refusal::Permission {
-        let user = permission::user_name();
+        let user = sender.hello().user;
         let tops = job.datasets.iter().filter(|top| top.pool() == pool.pool);
         let mut grants: Vec<_> =
             tops.filter_map(|top| permission::grant(&user, said, permission::SNAPSHOT, top)).collect();

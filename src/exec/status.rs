@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,19 +12,20 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::ask::{Asker, host_name};
+use super::ask::Asker;
 use super::connections::ConnectionPool;
 use super::link::{check_helper, close, first_channel, sender_of};
 use super::ready::spec;
 use super::signals::Signals;
 use super::source;
-use crate::config::{PushJob, StatusJob};
+use crate::config::StatusJob;
 use crate::endpoint::Endpoint;
 use crate::error::{Signal, StartError};
 use crate::plan::{
     DatasetStatus, HostRole, SourceDataset, Status, Step, TargetDataset, TargetLimits, TargetStatus, compare,
 };
 use crate::remote::client::{ChannelId, FromChannel};
+use crate::remote::link::Ends;
 use crate::state::results::Remembered;
 use zfs::StreamSpec;
 use zfs::name::DatasetName;
@@ -81,7 +83,7 @@ async fn run(job: &StatusJob, sender: &Endpoint, stop: &watch::Sender<bool>) -> 
             ));
             rows
         });
-        let kept = target.state_dir.is_some();
+        let kept = job.state_dir.is_some();
         targets.push(TargetStatus { target: target.target.to_string(), found, kept, last_run: None });
     }
     // Whatever became of the source, the connections are closed in good order.
@@ -99,17 +101,16 @@ async fn run(job: &StatusJob, sender: &Endpoint, stop: &watch::Sender<bool>) -> 
     if job.bytes {
         unless_stopped(stop, estimate(sender, &mut targets)).await;
     }
-    for (target, push) in targets.iter_mut().zip(&job.targets) {
-        remember(target, push);
+    if let Some(dir) = &job.state_dir {
+        targets.iter_mut().zip(&job.targets).for_each(|(target, ends)| remember(dir, target, ends));
     }
     let now = jiff::Timestamp::now().as_second();
     Ok(Status { source: job.source.clone(), now, limits: job.limits, targets })
 }
 
 /// Adds what the last run has left in its state folder.
-fn remember(target: &mut TargetStatus, push: &PushJob) {
-    let Some(dir) = &push.state_dir else { return };
-    let remembered = Remembered::of(dir, &push.key());
+fn remember(dir: &Path, target: &mut TargetStatus, ends: &Ends) {
+    let remembered = Remembered::of(dir, &ends.key());
     target.last_run = remembered.run();
     rows_of(target).for_each(|row| row.last = remembered.dataset(&row.dataset));
 }
@@ -179,7 +180,7 @@ async fn each<T: Send + 'static>(
 
 /// A target that has answered.
 struct Peer {
-    job: Arc<PushJob>,
+    ends: Arc<Ends>,
     connections: ConnectionPool,
     events: UnboundedReceiver<FromChannel>,
     first: ChannelId,
@@ -188,17 +189,17 @@ struct Peer {
 
 impl Peer {
     /// Connects and lists the target's tree; or says why that isn't possible.
-    async fn look(job: Arc<PushJob>, sender: Endpoint, mut end: Deadline) -> Result<Self, String> {
-        let (mut connections, mut events) = ConnectionPool::new(job.clone(), None);
-        match end.before(tree(&job, &sender, &mut connections, &mut events)).await {
-            Some(Ok((first, listed))) => Ok(Self { job, connections, events, first, listed }),
+    async fn look(ends: Arc<Ends>, sender: Endpoint, mut end: Deadline) -> Result<Self, String> {
+        let (mut connections, mut events) = ConnectionPool::new(ends.target.link.clone(), None);
+        match end.before(tree(&ends, &sender, &mut connections, &mut events)).await {
+            Some(Ok((first, listed))) => Ok(Self { ends, connections, events, first, listed }),
             Some(Err(error)) => {
                 close(connections).await;
                 Err(error.to_string())
             }
             None => {
                 close(connections).await;
-                Err(format!("{} has not answered in time (--timeout)", host_name(&job)))
+                Err(format!("{} has not answered in time (--timeout)", ends.target.link.name()))
             }
         }
     }
@@ -207,7 +208,7 @@ impl Peer {
     async fn dates(mut self, names: Vec<String>, mut end: Deadline) -> HashMap<String, i64> {
         let mut dates = HashMap::new();
         if !names.is_empty() {
-            let mut asker = Asker::new(&mut self.connections, &mut self.events, self.first, &self.job);
+            let mut asker = Asker::new(&mut self.connections, &mut self.events, self.first, &self.ends);
             if let Some(Ok(told)) = end.before(asker.dates(&names)).await {
                 let name = |place: u32| names.get(usize::try_from(place).ok()?).cloned();
                 dates.extend(told.into_iter().filter_map(|(place, date)| Some((name(place)?, date))));
@@ -219,15 +220,15 @@ impl Peer {
 }
 
 async fn tree(
-    job: &PushJob,
+    ends: &Ends,
     sender: &Endpoint,
     connections: &mut ConnectionPool,
     events: &mut UnboundedReceiver<FromChannel>,
 ) -> Result<(ChannelId, HashMap<DatasetName, TargetDataset>), StartError> {
     connections.connect(1, Duration::ZERO);
     let (first, hello) = first_channel(connections, events).await?;
-    check_helper(job, sender, &hello)?;
-    let listed = Asker::new(connections, events, first, job).tree(job.target.dataset.clone()).await?;
+    check_helper(ends, sender, &hello)?;
+    let listed = Asker::new(connections, events, first, ends).tree(ends.target.dataset.clone()).await?;
     Ok((first, listed.into_iter().map(|(name, (dataset, _))| (name, dataset)).collect()))
 }
 
@@ -238,7 +239,7 @@ async fn dates_here(sender: &Endpoint, targets: &[TargetStatus]) -> HashMap<Stri
     if names.is_empty() {
         return HashMap::new();
     }
-    sender.dates(&names.into_iter().collect::<Vec<_>>(), Some(STALL)).await.into_iter().collect()
+    sender.dates(&names.into_iter().collect::<Vec<_>>(), Some(STALL)).await.unwrap_or_default().into_iter().collect()
 }
 
 /// Fills in how many bytes each dataset lacks; unknown where one of its steps can't be estimated.

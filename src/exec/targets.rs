@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use super::ask::{Asker, host_name};
+use super::ask::Asker;
 use super::source::failed;
-use crate::config::{PushJob, host_name_here};
+use crate::config::PushJob;
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
-use crate::plan::{Identity, Negotiation, PROPERTY, Plan, Registered, Registry, Seen};
+use crate::plan::{Given, Identity, Negotiation, PROPERTY, Plan, Registered, Registry, Seen};
+use crate::remote::link::{Ends, Link};
 use crate::remote::ssh;
+use crate::remote::target::host_name_here;
 use crate::report::{Event, Reporter};
 use zfs::name::{DatasetName, Guid};
-use zfs::{Failure, Note, Tags};
+use zfs::{Failure, Note, Property, Tags};
 
 /// So long zfs may take for a question about properties.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -37,8 +39,8 @@ pub struct Targets {
 
 impl Targets {
     /// Reads what is noted.
-    pub async fn read(job: &PushJob, sender: &Endpoint) -> Self {
-        let (noted, host) = tokio::join!(noted_on(sender, &job.source), seen_from(job));
+    pub async fn read(ends: &Ends, sender: &Endpoint) -> Self {
+        let (noted, host) = tokio::join!(noted_on(sender, &ends.source.dataset), seen_from(ends));
         let noted = noted.inspect_err(|error| tracing::info!("{error}")).ok();
         Self { noted, host, met: None, is_above: false }
     }
@@ -51,10 +53,11 @@ impl Targets {
         let Some(pool) = negotiation.pool_guid() else { return };
         let none = Noted::default();
         let noted = self.noted.as_ref().unwrap_or(&none);
-        let (identity, is_above) = noted.identify(job, &self.host, (pool, negotiation.top_guid()));
+        let (identity, is_above) =
+            noted.identify(&job.ends, job.filter.given(), &self.host, (pool, negotiation.top_guid()));
         self.is_above = is_above;
         // What the target doesn't have no bookmark makes it have: old ones can be believed by anybody.
-        let old = [job.host_in_old_tags()];
+        let old = [job.ends.host_in_old_tags()];
         negotiation.believe(identity.target.tags().with_old(&old));
         self.met = Some(identity);
     }
@@ -74,7 +77,7 @@ impl Targets {
         let Some(registry) = self.noted.filter(|_| job.bookmarks && job.restore.is_none() && !self.is_above) else {
             return Met { tags: target.tags(), newcomer: None };
         };
-        let (registry, old) = (registry.own, job.host_in_old_tags());
+        let (registry, old) = (registry.own, job.ends.host_in_old_tags());
         let candidate = target.tags().with_old(std::slice::from_ref(&old));
         if registry.may_take_over(&target, &old) && negotiation.has_old_marks(&candidate) {
             target.old.push(old);
@@ -82,8 +85,11 @@ impl Targets {
         }
         // What has nothing of SOURCE, and gets nothing, may have been named by mistake.
         let is_one = registry.iter().any(|one| one.id() == target.id()) || negotiation.is_served(plan);
-        let failure =
-            if noted || job.dry_run || !is_one { None } else { write(sender, &job.source, &target).await.err() };
+        let failure = if noted || job.dry_run || !is_one {
+            None
+        } else {
+            write(sender, &job.ends.source.dataset, &target).await.err()
+        };
         // One that is odd and noted is one too many.
         let is_noted = failure.is_none() && is_one && !(noted && odd.is_some());
         if let Some(text) = failure.or(odd).filter(|_| is_one) {
@@ -95,7 +101,7 @@ impl Targets {
 
 /// Notes the guid of a TARGET that the run has made. Where that fails the next run does it.
 pub async fn note_top(sender: &Endpoint, target: Registered, mut asker: Asker<'_>) {
-    let (source, name) = (asker.job.source.clone(), [target.dataset.to_string()]);
+    let (source, name) = (asker.ends.source.dataset.clone(), [target.dataset.to_string()]);
     let found = asker.ask(&name).await.unwrap_or_default();
     let [(_, top, _)] = found[..] else { return };
     if let Err(words) = write(sender, &source, &Registered { top: Some(top), ..target }).await {
@@ -104,17 +110,17 @@ pub async fn note_top(sender: &Endpoint, target: Registered, mut asker: Asker<'_
 }
 
 /// How the target's host is called on the source's.
-pub async fn seen_from(job: &PushJob) -> String {
-    match (&job.origin.host, &job.target.host) {
+pub async fn seen_from(Ends { source, target }: &Ends) -> String {
+    match (source.host(), target.host()) {
         (Some(_), None) => host_name_here(),
-        _ => reached(job).await,
+        _ => reached(&target.link).await,
     }
 }
 
-/// How a job's host is reached, for [`Registered::host`].
-pub async fn reached(job: &PushJob) -> String {
-    match &job.target.host {
-        Some(host) => ssh::reached(host, &job.ssh).await,
+/// How a target's host is reached, for [`Registered::host`].
+async fn reached(link: &Link) -> String {
+    match &link.host {
+        Some(host) => ssh::reached(host, &link.ssh).await,
         None => String::new(),
     }
 }
@@ -152,32 +158,38 @@ pub struct Noted {
 
 impl Noted {
     /// Which of them has this pool and TARGET, or that it is a new one; and whether it is noted above SOURCE.
-    pub fn identify(&self, job: &PushJob, host: &str, (pool, top): (Guid, Option<Guid>)) -> (Identity, bool) {
+    pub fn identify(
+        &self,
+        ends: &Ends,
+        selected: &Given,
+        host: &str,
+        (pool, top): (Guid, Option<Guid>),
+    ) -> (Identity, bool) {
         let own = self.own.identify(&Seen {
-            written: job.target_seen_from_source(),
+            written: ends.target_seen_from_source(),
             host: host.to_owned(),
-            dataset: job.target.dataset.clone(),
+            dataset: ends.target.dataset.clone(),
             pool,
             top,
             now: jiff::Timestamp::now().as_second(),
-            selected: job.filter.given(),
+            selected,
         });
         let is_known = self.own.iter().any(|one| one.id() == own.target.id());
-        match self.covering(job, host).find(|one| one.pool == pool).filter(|_| !is_known) {
+        match self.covering(ends, host).find(|one| one.pool == pool).filter(|_| !is_known) {
             Some(above) => (Identity { target: above.clone(), noted: true, odd: None }, true),
             None => (own, false),
         }
     }
 
-    /// How the bookmarks are called of all that were ever at a job's TARGET.
-    pub fn at(&self, job: &PushJob, host: &str) -> Vec<Tags> {
-        self.own.at(host, &job.target.dataset).chain(self.covering(job, host)).map(Registered::tags).collect()
+    /// How the bookmarks are called of all that were ever at this TARGET.
+    pub fn at(&self, ends: &Ends, host: &str) -> Vec<Tags> {
+        self.own.at(host, &ends.target.dataset).chain(self.covering(ends, host)).map(Registered::tags).collect()
     }
 
     /// Those that are noted above SOURCE, with all that lies below.
-    fn covering(&self, job: &PushJob, host: &str) -> impl Iterator<Item = &Registered> {
+    fn covering(&self, ends: &Ends, host: &str) -> impl Iterator<Item = &Registered> {
         let covers = move |(on, one): &&(DatasetName, Registered)| {
-            job.source.below(on).is_some_and(|path| one.covers(host, &path, &job.target.dataset))
+            ends.source.dataset.below(on).is_some_and(|path| one.covers(host, &path, &ends.target.dataset))
         };
         self.above.iter().filter(covers).map(|(_, one)| one)
     }
@@ -198,24 +210,54 @@ fn read_one(property: &str, value: &str) -> Option<Registered> {
     Registry::read([(property, value)]).iter().next().cloned()
 }
 
-/// The targets that are noted on a dataset, on those above, and on those below; each with the one on which it is noted.
-pub async fn noted_around(sender: &Endpoint, top: &DatasetName) -> Result<Vec<(DatasetName, Registered)>, StartError> {
-    let mut all = noted_on(sender, top).await?.above;
-    let below = sender.properties_below(top, Some(LIMIT)).await.map_err(|why| failed(sender, top, why))?;
-    let ours = below.into_iter().filter(|one| one.name.starts_with(PROPERTY));
-    all.extend(ours.filter_map(|one| Some((one.on, read_one(&one.name, &one.value)?))));
+/// The targets that are noted on a dataset, on those above, and on those below.
+#[derive(Default)]
+pub struct Around {
+    /// Each with the one on which it is noted.
+    pub noted: Vec<(DatasetName, Registered)>,
+    /// Notes that make no sense to this version: the dataset, and the property.
+    pub unread: Vec<(DatasetName, String)>,
+}
+
+impl Around {
+    fn add(&mut self, properties: Vec<Property>) {
+        for Property { on, name, value } in properties.into_iter().filter(|one| one.name.starts_with(PROPERTY)) {
+            match read_one(&name, &value) {
+                Some(target) => self.noted.push((on, target)),
+                None => self.unread.push((on, name)),
+            }
+        }
+    }
+
+    /// For whoever would destroy what none of them needs.
+    pub fn all_read(self, sender: &Endpoint) -> Result<Vec<(DatasetName, Registered)>, StartError> {
+        match self.unread.into_iter().next() {
+            None => Ok(self.noted),
+            Some((dataset, property)) => {
+                Err(StartError::UnreadNote { host: sender.name(), dataset: dataset.to_string(), property })
+            }
+        }
+    }
+}
+
+/// The targets that are noted around a dataset.
+pub async fn noted_around(sender: &Endpoint, top: &DatasetName) -> Result<Around, StartError> {
+    let mut all = Around::default();
+    let above = sender.properties(top, Some(LIMIT)).await.map_err(|why| failed(sender, top, why))?;
+    all.add(above.into_iter().filter(|one| one.on != *top).collect());
+    all.add(sender.properties_below(top, Some(LIMIT)).await.map_err(|why| failed(sender, top, why))?);
     Ok(all)
 }
 
 /// What is said of a target that is needed and was not asked.
-pub fn label(source: &DatasetName, target: &Registered) -> String {
+pub fn label(source: &str, target: &Registered) -> String {
     format!("{} (not asked; zfsync forget {source} {} if it is no more)", target.written, target.id())
 }
 
 /// What is said of the counterpart of a dataset.
-pub fn counterpart(job: &PushJob, target: &DatasetName) -> String {
-    match job.target.host {
-        Some(_) => format!("{}:{target}", host_name(job)),
+pub fn counterpart(link: &Link, target: &DatasetName) -> String {
+    match &link.host {
+        Some(host) => format!("{host}:{target}"),
         None => target.to_string(),
     }
 }

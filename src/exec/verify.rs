@@ -33,10 +33,10 @@ const TOLD: usize = 10;
 pub async fn verify(job: &VerifyJob, progress: &mut dyn Progress) -> Result<Vec<Compared>, StartError> {
     let mut signals = Signals::listen()?;
     let sender = tokio::select! {
-        sender = open_sender(&job.link) => sender?,
+        sender = open_sender(&job.ends) => sender?,
         signal = signals.next() => return Err(StartError::Interrupted(signal)),
     };
-    let (mut connections, mut events) = ConnectionPool::new(job.link.clone(), None);
+    let (mut connections, mut events) = ConnectionPool::new(job.ends.target.link.clone(), None);
     let result = tokio::select! {
         compared = run(job, &sender, &mut connections, &mut events, progress) => compared,
         signal = signals.next() => Err(StartError::Interrupted(signal)),
@@ -56,21 +56,21 @@ async fn run(
     events: &mut UnboundedReceiver<FromChannel>,
     progress: &mut dyn Progress,
 ) -> Result<Vec<Compared>, StartError> {
-    let (link, stall) = (&job.link, job.link.faults.stall_timeout);
+    let ends = &job.ends;
     connections.connect(1, Duration::ZERO);
     let looks = async {
         let (first, hello) = first_channel(connections, events).await?;
-        check_helper(link, sender, &hello)?;
-        let listed = Asker::new(connections, events, first, link).tree(link.target.dataset.clone()).await?;
+        check_helper(ends, sender, &hello)?;
+        let listed = Asker::new(connections, events, first, ends).tree(ends.target.dataset.clone()).await?;
         Ok((first, listed))
     };
-    let listing = source::list(sender, link.source.clone(), job.filter.depth(), stall);
+    let listing = source::list(sender, ends.source.dataset.clone(), job.filter.depth(), ends.source.link.silence);
     let ((first, listed), here) = tokio::try_join!(looks, listing)?;
     let here: Vec<_> = here.into_iter().filter(|dataset| job.filter.selects(&dataset.path)).collect();
     let there: HashMap<DatasetName, _> = listed.into_iter().map(|(name, (dataset, _))| (name, dataset)).collect();
-    let mut rows = compare((&link.source, &here), (&link.target.dataset, &there), &job.filter);
+    let mut rows = compare((&ends.source.dataset, &here), (&ends.target.dataset, &there), &job.filter);
     if job.content {
-        let mut asker = Asker::new(connections, events, first, link);
+        let mut asker = Asker::new(connections, events, first, ends);
         read_all(sender, &mut asker, &mut rows, progress).await?;
     }
     Ok(rows)
@@ -111,7 +111,7 @@ async fn same_keys(
     let name = |dataset: &str, snapshot: &zfs::name::SnapshotName| format!("{dataset}@{snapshot}");
     let here: Vec<String> = encrypted.iter().map(|(row, pair)| name(&row.dataset, &pair.here)).collect();
     let there: Vec<String> = encrypted.iter().map(|(row, pair)| name(&row.target, &pair.there)).collect();
-    let stall = asker.job.faults.stall_timeout;
+    let stall = asker.stall();
     let (ours, theirs) = tokio::try_join!(async { Ok(sender.iv_sets(&here, stall).await) }, asker.bases(&there, true))?;
     let ours: HashMap<String, Guid> = ours.into_iter().collect();
     let theirs: HashMap<u32, Guid> =
@@ -171,7 +171,7 @@ async fn read(
     there: &Reading,
     progress: &mut dyn Progress,
 ) -> Result<Result<Both, String>, StartError> {
-    let (stall, host) = (asker.job.faults.stall_timeout, super::ask::host_name(asker.job));
+    let (stall, host) = (asker.stall(), asker.host());
     let (ours, theirs) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let count = |counter: &Arc<AtomicU64>| {
         let counter = counter.clone();

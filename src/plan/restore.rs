@@ -14,6 +14,8 @@ pub struct Restorable {
     pub without: Vec<RelPath>,
     /// What was there then, and has lost the snapshot of that name.
     pub lost: Vec<RelPath>,
+    /// What hasn't got it, and may have been there then: its date, or that of the snapshot, can't be told.
+    pub unknown: Vec<RelPath>,
 }
 
 /// The snapshots whose dates tell which datasets were there when the one was taken that was asked for: that one where it is found first,
@@ -33,14 +35,21 @@ pub fn wanted_dates(listed: &[SourceDataset], until: &SnapshotName) -> Vec<(RelP
     first.map(|first| (first.path.clone(), until.clone())).into_iter().chain(oldest).collect()
 }
 
-/// Chooses what comes back. `dates`: those of the snapshots of [`wanted_dates`], in seconds since 1970, the first of them first.
+/// Chooses what comes back. `dates`: those of the snapshots of [`wanted_dates`], in seconds since 1970, in the same order; `None` for one
+/// that can't be told.
 #[must_use]
-pub fn restorable(listed: Vec<SourceDataset>, until: Option<&SnapshotName>, dates: &[(RelPath, i64)]) -> Restorable {
+pub fn restorable(
+    listed: Vec<SourceDataset>,
+    until: Option<&SnapshotName>,
+    dates: &[(RelPath, Option<i64>)],
+) -> Restorable {
     let mut all = Restorable::default();
-    let then = dates.first().map(|(_, date)| *date);
-    let was_there = |path: &RelPath| {
-        let oldest = dates.iter().skip(1).find(|(of, _)| of == path);
-        oldest.zip(then).is_some_and(|((_, oldest), then)| *oldest < then)
+    let then = dates.first().and_then(|(_, date)| *date);
+    // `None`: nobody can tell.
+    let was_there = |path: &RelPath| match dates.iter().skip(1).find(|(of, _)| of == path) {
+        // It has no snapshot at all.
+        None => Some(false),
+        Some((_, oldest)) => oldest.zip(then).map(|(oldest, then)| oldest < then),
     };
     for mut dataset in listed {
         if is_set_aside(&dataset.path) {
@@ -49,7 +58,11 @@ pub fn restorable(listed: Vec<SourceDataset>, until: Option<&SnapshotName>, date
         }
         if let Some(until) = until {
             let Some(then) = dataset.snapshots.iter().find(|version| version.name == until.as_str()) else {
-                let list = if was_there(&dataset.path) { &mut all.lost } else { &mut all.without };
+                let list = match was_there(&dataset.path) {
+                    Some(true) => &mut all.lost,
+                    Some(false) => &mut all.without,
+                    None => &mut all.unknown,
+                };
                 list.push(dataset.path);
                 continue;
             };
@@ -121,9 +134,21 @@ mod tests {
         let named: Vec<String> = wanted.iter().map(|(path, name)| format!("{}@{name}", path.as_str())).collect();
         assert_eq!(named, ["@b", "lost@a", "new@c"]);
         assert!(wanted_dates(&listed[..1], &until).is_empty(), "all have it");
-        let dates: Vec<(RelPath, i64)> =
-            wanted.into_iter().zip([20, 10, 30]).map(|((path, _), date)| (path, date)).collect();
-        let all = restorable(listed, Some(&until), &dates);
+        let dated = |dates: [Option<i64>; 3]| -> Vec<(RelPath, Option<i64>)> {
+            wanted.iter().zip(dates).map(|((path, _), date)| (path.clone(), date)).collect()
+        };
+        // What has no date may have been there.
+        for (dates, unknown, without) in [
+            ([None, Some(10), Some(30)], &["lost", "new"][..], &["none"][..]),
+            ([None; 3], &["lost", "new"], &["none"]),
+            ([Some(20), None, Some(30)], &["lost"], &["new", "none"]),
+        ] {
+            let all = restorable(listed.clone(), Some(&until), &dated(dates));
+            assert_eq!((names(&all.unknown), names(&all.without)), (unknown.to_vec(), without.to_vec()), "{dates:?}");
+            assert!(all.lost.is_empty());
+        }
+        let all = restorable(listed, Some(&until), &dated([Some(20), Some(10), Some(30)]));
+        assert!(all.unknown.is_empty());
         assert_eq!((names(&all.without), names(&all.lost)), (vec!["new", "none"], vec!["lost"]));
         let left: Vec<&str> = all.datasets[0].snapshots.iter().map(|version| version.name).collect();
         assert_eq!(left, ["a", "b"]);

@@ -49,8 +49,8 @@ pub struct Channel {
     greeted: Arc<AtomicBool>,
 }
 
-/// Our ends of a helper's stdio, and where its exit status will be told.
-struct Ends {
+/// Our ends of a helper's pipes, and where its exit status will be told.
+struct Pipes {
     stdin: OwnedFd,
     stdout: OwnedFd,
     stderr: OwnedFd,
@@ -78,8 +78,8 @@ impl Channel {
             // Nobody listens any more when the run is over.
             let _ = tell.send(remote.wait().await);
         });
-        let ends = Ends { stdin: ours_in.into(), stdout: ours_out.into(), stderr: ours_err.into(), status, limit };
-        Self::start(id, ends, host, events)
+        let pipes = Pipes { stdin: ours_in.into(), stdout: ours_out.into(), stderr: ours_err.into(), status, limit };
+        Self::start(id, pipes, host, events)
     }
 
     /// Starts a helper as a child of this process, for a target on this machine.
@@ -105,8 +105,8 @@ impl Channel {
             let words = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
             let _ = tell.send(words);
         })?;
-        let ends = Ends { stdin: ours_in.into(), stdout: ours_out.into(), stderr: ours_err.into(), status, limit };
-        Self::start(id, ends, "this machine", events)
+        let pipes = Pipes { stdin: ours_in.into(), stdout: ours_out.into(), stderr: ours_err.into(), status, limit };
+        Self::start(id, pipes, "this machine", events)
     }
 
     /// Talks to a helper that somebody else has started: our ends of its stdin, stdout and stderr. For tests.
@@ -118,11 +118,16 @@ impl Channel {
     ) -> Result<Self, HelperError> {
         // Nobody will tell how it ends.
         let (_, status) = mpsc::channel();
-        Self::start(id, Ends { stdin, stdout, stderr, status, limit: greeting::GREETED_WITHIN }, host, events)
+        Self::start(id, Pipes { stdin, stdout, stderr, status, limit: greeting::GREETED_WITHIN }, host, events)
     }
 
-    fn start(id: ChannelId, ends: Ends, host: &str, events: UnboundedSender<FromChannel>) -> Result<Self, HelperError> {
-        let Ends { stdin, stdout, stderr, status, limit } = ends;
+    fn start(
+        id: ChannelId,
+        pipes: Pipes,
+        host: &str,
+        events: UnboundedSender<FromChannel>,
+    ) -> Result<Self, HelperError> {
+        let Pipes { stdin, stdout, stderr, status, limit } = pipes;
         let (orders, todo) = mpsc::channel();
         let tell = Teller { channel: id, events };
         let (writer, reader, host) = (tell.clone(), tell, host.to_owned());

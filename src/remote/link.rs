@@ -1,9 +1,12 @@
-//! What a connection to one end of a replication needs.
+//! The two ends of a replication, and what a connection to each needs.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::ssh::SshOptions;
-use super::target::Host;
+use super::target::{Host, host_name_here};
+use zfs::Allow;
+use zfs::name::DatasetName;
 
 /// How an end is reached.
 #[derive(Debug, Clone, Default)]
@@ -12,16 +15,88 @@ pub struct Link {
     pub host: Option<Host>,
     /// What the user wants of ssh.
     pub ssh: SshOptions,
-    /// The command that starts the helper over there.
+    /// The command that starts the helper on another host.
     pub helper: String,
-    /// So long nothing may come from over there; `None` for ever.
+    /// What the helper must be allowed to do, wherever it is.
+    pub allow: Vec<Allow>,
+    /// So long nothing may come from the helper; `None` for ever.
     pub silence: Option<Duration>,
 }
 
 impl Link {
-    /// What the end is called in messages.
+    /// What the host is called in messages.
     #[must_use]
     pub fn name(&self) -> String {
         self.host.as_ref().map_or_else(|| "this machine".into(), ToString::to_string)
+    }
+}
+
+/// One end: a dataset, and how its host is reached.
+#[derive(Debug, Clone)]
+pub struct End {
+    /// How its host is reached.
+    pub link: Link,
+    /// The top of the tree there.
+    pub dataset: DatasetName,
+}
+
+impl End {
+    /// The host, if it is another one.
+    #[must_use]
+    pub fn host(&self) -> Option<&Host> {
+        self.link.host.as_ref()
+    }
+
+    /// Whether both are written as the same dataset of the same host.
+    #[must_use]
+    pub fn same_place(&self, other: &Self) -> bool {
+        self.link.host == other.link.host && self.dataset == other.dataset
+    }
+}
+
+/// As the user writes it.
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.link.host {
+            Some(host) => write!(f, "{host}:{}", self.dataset),
+            None => self.dataset.fmt(f),
+        }
+    }
+}
+
+/// Both ends of a replication: all that it takes to ask them.
+#[derive(Debug, Clone)]
+pub struct Ends {
+    /// SOURCE.
+    pub source: End,
+    /// TARGET, that SOURCE's own content goes to.
+    pub target: End,
+}
+
+impl Ends {
+    /// Stands for the target in the names of locks and state folders, before anybody has reached it: TARGET as it was written, and what
+    /// of the options decides which host that leads to.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let mut key = self.target.to_string();
+        if self.target.host().is_some() {
+            key.extend(self.target.link.ssh.ways().into_iter().map(|way| format!(" {way}")));
+        }
+        key
+    }
+
+    /// The target's host as older versions have it in the tags of bookmarks: as it was written, without a login name.
+    #[must_use]
+    pub fn host_in_old_tags(&self) -> String {
+        self.target.host().map(|host| host.name.clone()).unwrap_or_default()
+    }
+
+    /// TARGET as somebody on the source's host would write it.
+    #[must_use]
+    pub fn target_seen_from_source(&self) -> String {
+        match (self.source.host(), self.target.host()) {
+            (Some(_), None) => format!("{}:{}", host_name_here(), self.target.dataset),
+            _ => self.target.to_string(),
+        }
     }
 }

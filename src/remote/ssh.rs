@@ -1,88 +1,98 @@
 //! SSH masters: started by us, so that all of ssh's options are ours to set, then wrapped by the `openssh` crate, which
 //! opens sessions over them. The one file that names that crate, and the one below it that speaks to a master.
 
-mod error;
+mod options;
+mod refused;
 
 use std::borrow::Cow;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use rustix::process::Signal;
+use thiserror::Error;
 use tokio::process::Command;
+
+pub use options::SshOptions;
+use options::{Configuration, File, Files, master_command};
+use refused::Words;
 
 use super::process::Process;
 use super::prompt::Prompting;
 use super::target::Host;
-pub use error::ConnectError;
-use zfs::text::{on_one_line, quoted};
+use zfs::text::on_one_line;
 
-/// What the user says about the connection, beside what ssh_config says.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SshOptions {
-    /// `-p`.
-    pub port: Option<u16>,
-    /// `-i`.
-    pub identity: Option<PathBuf>,
-    /// `-F`.
-    pub config: Option<PathBuf>,
-    /// `-o`, in order.
-    pub options: Vec<String>,
-    /// Whether ssh may ask for passwords and unknown host keys: only with a person at the terminal.
-    pub interactive: bool,
-    /// Whether programs over there may use the authentication agent of this machine.
-    pub forward_agent: bool,
+/// Why a master couldn't be started.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// There is no `ssh` here.
+    #[error("can't run ssh: {0}; is the OpenSSH client installed?")]
+    NoSsh(io::Error),
+    /// No place for the control socket.
+    #[error("can't make a directory for ssh's control socket in {dir}: {error}")]
+    Directory {
+        /// Where it was tried.
+        dir: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// ssh ended; its own words.
+    #[error("can't connect to {host}: ssh says: {words}")]
+    Refused {
+        /// The destination.
+        host: String,
+        /// ssh's words.
+        words: String,
+        /// Whether the other end was only too busy (MaxStartups), so that trying again makes sense.
+        busy: bool,
+    },
+    /// ssh came to no end.
+    #[error(
+        "can't connect to {host}: ssh has not logged in within {seconds} s; try ssh -v {host}, and ConnectTimeout in ssh_config for \
+         hosts that answer late"
+    )]
+    Slow {
+        /// The destination.
+        host: String,
+        /// So long.
+        seconds: u64,
+    },
+    /// A session over an existing connection was refused.
+    #[error("{host} refused another session: {error}")]
+    Session {
+        /// The destination.
+        host: String,
+        /// The crate's words.
+        error: String,
+    },
 }
 
-impl SshOptions {
-    /// Those that decide which host a name leads to, as they would be written.
+impl ConnectError {
+    /// Whether it is of no use to try again, however long the host is waited for: who we are, or who they are, is wrong.
     #[must_use]
-    pub fn ways(&self) -> Vec<String> {
-        let leads = |option: &&String| {
-            let key = option.split(|ch: char| ch == '=' || ch.is_whitespace()).next().unwrap_or_default();
-            ["port", "hostname", "hostkeyalias", "proxyjump", "proxycommand"].contains(&key.to_lowercase().as_str())
-        };
-        let config = self.config.iter().map(|path| format!("-F {}", path.display()));
-        let port = self.port.iter().map(|port| format!("-p {port}"));
-        config.chain(port).chain(self.options.iter().filter(leads).map(|option| format!("-o {option}"))).collect()
+    pub fn fatal(&self) -> bool {
+        let Self::Refused { words, .. } = self else { return matches!(self, Self::NoSsh(_) | Self::Directory { .. }) };
+        let words = words.to_ascii_lowercase();
+        let refusals =
+            ["permission denied", "host key verification failed", "authentication failures", "bad configuration"];
+        refusals.iter().any(|refusal| words.contains(refusal))
+    }
+
+    /// Whether the same may work a little later.
+    #[must_use]
+    pub fn retryable(&self) -> bool {
+        matches!(self, Self::Refused { busy: true, .. } | Self::Session { .. })
     }
 }
-
-/// Options of every master. A forwarding of the user's config would collide between masters, a RemoteCommand would take
-/// the helper's place, and compression would cost a core on streams that are compressed already.
-const OURS: [&str; 11] = [
-    "ClearAllForwardings=yes",
-    "RemoteCommand=none",
-    "RequestTTY=no",
-    "PermitLocalCommand=no",
-    "ForwardAgent=no",
-    "ForwardX11=no",
-    "Compression=no",
-    "ServerAliveInterval=15",
-    "ServerAliveCountMax=3",
-    "ControlMaster=yes",
-    // Should we be killed, the master lives on for so long at most.
-    "ControlPersist=60",
-];
-
-/// `^` puts them in front of ssh's own list and keeps the rest: AES-GCM is about 1.6 times as fast as the default first
-/// choice. An unknown name would be a hard error, so only names that every OpenSSH since 6.2 knows.
-const CIPHERS: &str = "Ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com";
-
-/// Where neither the command line nor ssh_config says how long to wait for the host.
-const CONNECT_TIMEOUT: &str = "ConnectTimeout=30";
 
 /// So long ssh may take until it is logged in where it can't ask anybody anything: sshd's own limit (LoginGraceTime) by default.
 const LOGGED_IN_WITHIN: Duration = Duration::from_secs(120);
 /// The same where a person may have to find a password first. ssh's prompts must not be cut off; but sshd ends them anyway, far
 /// earlier, and a host that is silent in the middle of the key exchange must not be waited for without end.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(600);
-/// So long `ssh -G` and `ssh -O exit`, which talk to nobody far away, may take.
-const AT_ONCE: Duration = Duration::from_secs(5);
-
 /// Asks the target host for one more connection at most so often before a busy host is given up.
 const TRIES: u32 = 7;
 
@@ -106,9 +116,9 @@ impl Master {
     /// `first`: a later connection never asks questions at the terminal.
     pub async fn connect(host: &Host, options: &SshOptions, first: bool) -> Result<Self, ConnectError> {
         let mut pause = Duration::from_millis(300);
-        let patient = !says_connect_timeout(host, options).await;
+        let configuration = Configuration::of(host, options).await;
         for attempt in 1.. {
-            match Self::try_connect(host, options, first, patient).await {
+            match Self::try_connect(host, options, &configuration, first).await {
                 Err(error) if error.retryable() && attempt < TRIES => {
                     tracing::info!("{error}; trying again in {pause:?}");
                     tokio::time::sleep(jittered(pause)).await;
@@ -120,17 +130,17 @@ impl Master {
         unreachable!("the loop ends by return")
     }
 
-    async fn try_connect(host: &Host, options: &SshOptions, first: bool, patient: bool) -> Result<Self, ConnectError> {
+    async fn try_connect(
+        host: &Host,
+        options: &SshOptions,
+        configuration: &Configuration,
+        first: bool,
+    ) -> Result<Self, ConnectError> {
         let dir = control_directory()?;
-        let log = dir.path().join("log");
-        let mut command = master_command(options, first, dir.path(), &log);
-        if patient {
-            // Behind all others, so that the user's win.
-            command.arg("-o").arg(CONNECT_TIMEOUT);
-        }
-        command.arg("--").arg(host.destination());
-        tracing::debug!("starting {:?}", command.as_std());
         let asks = options.interactive && first;
+        let written = |error| ConnectError::Directory { dir: dir.path().to_owned(), error };
+        let Prepared { command, said } = prepare(host, options, configuration, asks, dir.path()).map_err(written)?;
+        tracing::debug!("starting {:?}", command.as_std());
         let limit = if asks { ANSWERED_WITHIN } else { LOGGED_IN_WITHIN };
         let mut starting =
             Starting { ssh: Prompting::start(command, asks).map_err(ConnectError::NoSsh)?, dir: Some(dir) };
@@ -138,8 +148,7 @@ impl Master {
         let slow = |_| ConnectError::Slow { host: host.to_string(), seconds: limit.as_secs() };
         let status = ended.map_err(slow)?.map_err(ConnectError::NoSsh)?;
         if !status.success() {
-            let words = std::fs::read_to_string(&log).unwrap_or_default();
-            return Err(refused(host, status, &words));
+            return Err(said.refused(host, options, status));
         }
         let process =
             starting.master().await.map_err(|error| ConnectError::Session { host: host.to_string(), error })?;
@@ -304,78 +313,63 @@ fn socket(dir: &Path) -> Box<Path> {
     dir.join(SOCKET).into_boxed_path()
 }
 
-fn master_command(options: &SshOptions, first: bool, dir: &Path, log: &Path) -> Command {
-    let mut command = Command::new("ssh");
-    command.arg("-M").arg("-N").arg("-f").arg("-S").arg(dir.join(SOCKET)).arg("-E").arg(log);
-    add_users(&mut command, options);
-    if options.forward_agent {
-        // Before ours, which says no: the first one counts.
-        command.arg("-o").arg("ForwardAgent=yes");
-    }
-    for option in OURS {
-        command.arg("-o").arg(option);
-    }
-    command.arg("-o").arg(CIPHERS);
-    if !(options.interactive && first) {
-        command.arg("-o").arg("BatchMode=yes");
-    }
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-    command
+/// An ssh that is about to be started.
+struct Prepared {
+    command: Command,
+    said: Said,
 }
 
-/// Adds what the user says about the connection. ssh takes the first value it meets, so these win over all that follow.
-fn add_users(command: &mut Command, options: &SshOptions) {
-    if let Some(config) = &options.config {
-        command.arg("-F").arg(config);
-    }
-    if let Some(port) = options.port {
-        command.arg("-p").arg(port.to_string());
-    }
-    if let Some(identity) = &options.identity {
-        command.arg("-i").arg(identity);
-    }
-    for option in &options.options {
-        command.arg("-o").arg(option);
-    }
+/// Where it says why it ends.
+struct Said {
+    log: PathBuf,
+    stderr: PathBuf,
+    /// Its configuration, where that is a file of ours.
+    config: Option<PathBuf>,
 }
 
-/// Whether the user's options or configuration say how long to wait for the host. Options on ssh's command line win over its
-/// files, so ours must not be there then.
-async fn says_connect_timeout(host: &Host, options: &SshOptions) -> bool {
-    let Some(text) = configuration(host, options).await else { return false };
-    text.lines().filter_map(|line| line.strip_prefix("connecttimeout ")).any(|value| value.trim() != "none")
+/// Writes what it needs into a directory of its own.
+fn prepare(
+    host: &Host,
+    options: &SshOptions,
+    configuration: &Configuration,
+    asks: bool,
+    dir: &Path,
+) -> io::Result<Prepared> {
+    let said = |config| Said { log: dir.join("log"), stderr: dir.join("stderr"), config };
+    let said = match File::new(options, configuration) {
+        File::Text(text) => {
+            let path = dir.join("config");
+            std::fs::write(&path, text)?;
+            said(Some(path))
+        }
+        File::Theirs => said(None),
+    };
+    let socket = socket(dir);
+    let files = Files { socket: &socket, config: said.config.as_deref(), log: &said.log };
+    let mut command = master_command(host, options, &files, asks, configuration.has_proxy());
+    command.stderr(std::fs::File::create(&said.stderr)?);
+    Ok(Prepared { command, said })
+}
+
+impl Said {
+    fn refused(&self, host: &Host, options: &SshOptions, status: ExitStatus) -> ConnectError {
+        let [stderr, log] = [&self.stderr, &self.log].map(|path| {
+            let words =
+                std::fs::read(path).map(|words| String::from_utf8_lossy(&words).into_owned()).unwrap_or_default();
+            match (&self.config, &options.config) {
+                // Its first lines are the user's file, line by line.
+                (Some(ours), Some(theirs)) => words.replace(&*ours.to_string_lossy(), &theirs.to_string_lossy()),
+                _ => words,
+            }
+        });
+        let Words { words, busy } = refused::read(status, &stderr, &log);
+        ConnectError::Refused { host: host.to_string(), words, busy }
+    }
 }
 
 /// How a host is reached, as `NAME:PORT`: whichever way it is written, and whatever ssh's configuration makes of that.
 pub async fn reached(host: &Host, options: &SshOptions) -> String {
-    let text = configuration(host, options).await.unwrap_or_default();
-    let said = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
-    let port = options.port.map(|port| port.to_string());
-    let port = said("port ").map(ToOwned::to_owned).or(port).unwrap_or_else(|| "22".into());
-    format!("{}:{port}", said("hostname ").unwrap_or(&host.name).to_lowercase())
-}
-
-/// What ssh says that it would do (`ssh -G`).
-async fn configuration(host: &Host, options: &SshOptions) -> Option<String> {
-    let mut command = Command::new("ssh");
-    command.arg("-G");
-    add_users(&mut command, options);
-    command.arg("--").arg(host.destination());
-    command.stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(AT_ONCE, command.output()).await.ok()?.ok()?;
-    Some(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-fn refused(host: &Host, status: ExitStatus, log: &str) -> ConnectError {
-    let words = if log.trim().is_empty() { format!("nothing ({status})") } else { quoted(log) };
-    let busy = ["kex_exchange_identification", "banner exchange", "Connection reset", "Connection closed by"]
-        .iter()
-        .any(|sign| words.contains(sign))
-        // That takes the whole ConnectTimeout, and again the next time.
-        && !words.contains("timed out")
-        && !words.contains("Permission denied")
-        && !words.contains("Host key verification failed");
-    ConnectError::Refused { host: host.to_string(), words, busy }
+    Configuration::of(host, options).await.reached(host, options)
 }
 
 /// A private directory with a path short enough for a socket's name: ssh adds 24 bytes to it, and 104 (FreeBSD) or 108
@@ -410,47 +404,4 @@ fn chain(error: &dyn std::error::Error) -> String {
     let causes: Vec<String> =
         std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
     on_one_line(&causes.join(": ")).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn host() -> Host {
-        Host { user: Some("u".into()), name: "h".into() }
-    }
-
-    fn words(log: &str) -> (String, bool) {
-        use std::os::unix::process::ExitStatusExt;
-        match refused(&host(), ExitStatus::from_raw(255 << 8), log) {
-            ConnectError::Refused { words, busy, .. } => (words, busy),
-            other => panic!("{other}"),
-        }
-    }
-
-    #[test]
-    fn only_a_busy_host_is_asked_again() {
-        assert!(words("kex_exchange_identification: Connection closed by remote host\n").1);
-        assert!(!words("Connection timed out during banner exchange\nConnection to h port 22 timed out\n").1);
-        assert!(!words("u@h: Permission denied (publickey).\n").1);
-        assert!(!words("Host key verification failed.\n").1);
-        assert!(!words("ssh: connect to host h port 22: Connection refused").1);
-        assert_eq!(words(""), ("nothing (exit status: 255)".into(), false));
-    }
-
-    #[test]
-    fn the_users_options_come_first() {
-        let options = SshOptions { options: vec!["Compression=yes".into()], port: Some(22), ..Default::default() };
-        let command = master_command(&options, true, Path::new("/d"), Path::new("/d/log"));
-        let args: Vec<String> = command.as_std().get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
-        let at = |what: &str| args.iter().position(|arg| arg == what).unwrap();
-        assert!(at("Compression=yes") < at("Compression=no"));
-        assert!(args.contains(&"BatchMode=yes".to_owned()));
-        assert!(!args.contains(&"ForwardAgent=yes".to_owned()));
-        let options = SshOptions { forward_agent: true, ..options };
-        let command = master_command(&options, true, Path::new("/d"), Path::new("/d/log"));
-        let args: Vec<String> = command.as_std().get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
-        let at = |what: &str| args.iter().position(|arg| arg == what).unwrap();
-        assert!(at("ForwardAgent=yes") < at("ForwardAgent=no"));
-    }
 }

@@ -91,7 +91,9 @@ impl FromStr for Target {
         }
         for part in user.iter().copied().chain([name]) {
             if part.starts_with('-')
-                || part.chars().any(|ch| ch.is_whitespace() || ch.is_control() || "'\"`$\\;&<>|(){}".contains(ch))
+                || part.chars().any(|ch| ch.is_whitespace() || ch.is_control() || "'\"`$;&<>|(){}".contains(ch))
+                || part.ends_with('\\')
+                || (part == name && part.contains('\\'))
             {
                 return Err(TargetError::BadHost(part.to_owned()));
             }
@@ -126,6 +128,12 @@ impl fmt::Display for Target {
     }
 }
 
+/// What this machine calls itself.
+#[must_use]
+pub fn host_name_here() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,6 +151,8 @@ mod tests {
             ("me@[fe80::1%eth0]:tank", Some("me@fe80::1%eth0"), "tank"),
             ("beta:tank/a:b", Some("beta"), "tank/a:b"),
             ("dom\u{e4}ne:tank", Some("dom\u{e4}ne"), "tank"),
+            // A user of a Windows domain, as ssh takes it.
+            ("DOM\\user@beta:tank", Some("DOM\\user@beta"), "tank"),
             ("tank/a:b", None, "tank/a:b"),
             ("tank", None, "tank"),
         ] {
@@ -162,6 +172,8 @@ mod tests {
         assert!(matches!(parse("[::1:tank"), Err(TargetError::Bracket(_))));
         assert!(matches!(parse("-oProxyCommand=x:tank"), Err(TargetError::BadHost(_))));
         assert!(matches!(parse("-l@beta:tank"), Err(TargetError::BadHost(_))));
+        assert!(matches!(parse("user\\@beta:tank"), Err(TargetError::BadHost(_))));
+        assert!(matches!(parse("ho\\st:tank"), Err(TargetError::BadHost(_))));
         assert!(matches!(parse("be ta:tank"), Err(TargetError::BadHost(_))));
         assert!(matches!(parse("beta:tank@s"), Err(TargetError::Name(NameError::IsSnapshot(_)))));
         assert!(matches!(parse("beta:/tank/x"), Err(TargetError::Name(NameError::Path(_)))));

@@ -14,9 +14,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::PushJob;
 use crate::error::{Exit, StartError};
 use crate::plan::{Last, LastResult, LastRun};
+use crate::remote::link::Ends;
 use crate::report::{DatasetEnd, Event, Reporter, Summary};
 use file::{Counts, DatasetFile, Folder, RunFile, now};
 use name::encode;
@@ -90,12 +90,12 @@ impl Before {
 
 impl<'a> Recorder<'a> {
     /// Starts with a run to a target. The folder's files are not looked at before the run has its lock.
-    pub fn new(dir: &Path, job: &PushJob, shown: &'a mut dyn Reporter) -> Result<Self, StartError> {
-        let folder = open(dir, &job.key())?;
+    pub fn new(dir: &Path, ends: &Ends, shown: &'a mut dyn Reporter) -> Result<Self, StartError> {
+        let folder = open(dir, &ends.key())?;
         Ok(Self {
             shown,
             folder,
-            run: new_run(job),
+            run: new_run(ends),
             before: None,
             arrived: HashMap::new(),
             not_in_sync: BTreeMap::new(),
@@ -246,10 +246,10 @@ impl Counts {
     }
 }
 
-fn new_run(job: &PushJob) -> RunFile {
+fn new_run(ends: &Ends) -> RunFile {
     RunFile {
-        source: job.source.to_string(),
-        target: job.target.to_string(),
+        source: ends.source.to_string(),
+        target: ends.target.to_string(),
         started: now(),
         boot_id: boot_id(),
         ..RunFile::default()
@@ -261,9 +261,8 @@ fn boot_id() -> String {
 }
 
 /// Takes note of a push that was never tried, as what comes before it in a job went wrong.
-pub fn not_tried(job: &PushJob, exit: Exit, why: &str) -> io::Result<()> {
-    let Some(dir) = &job.state_dir else { return Ok(()) };
-    let folder = Folder::at(dir, &job.key());
+pub fn not_tried(dir: &Path, ends: &Ends, exit: Exit, why: &str) -> io::Result<()> {
+    let folder = Folder::at(dir, &ends.key());
     let before = folder.run().unwrap_or_default();
     let run = RunFile {
         ended: now(),
@@ -274,7 +273,7 @@ pub fn not_tried(job: &PushJob, exit: Exit, why: &str) -> io::Result<()> {
         not_looked_at: before.not_looked_at,
         // What the lists are worth has not changed.
         boot_id: before.boot_id,
-        ..new_run(job)
+        ..new_run(ends)
     };
     folder.write_run(&run)
 }

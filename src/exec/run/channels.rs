@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{Input, Run};
-use crate::exec::ask;
 use crate::exec::connections::Opened;
+use crate::exec::lock;
 use crate::remote::client::ChannelId;
 use crate::report::Event;
 use helper::wire::Request;
@@ -30,7 +30,7 @@ impl Run<'_> {
     pub(super) fn claim_on(&mut self, channel: ChannelId) {
         let Some(handle) = self.connections.channel(channel) else { return };
         let id = self.pending.number();
-        let (dataset, owner) = (self.job.target.dataset.clone(), ask::owner(self.job));
+        let (dataset, owner) = (self.job.ends.target.dataset.clone(), lock::owner(&self.job.ends));
         handle.request(Request::Lock { id, dataset, run: self.job.run, owner });
         self.claims.insert(id);
     }

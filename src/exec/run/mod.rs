@@ -47,7 +47,7 @@ const REQUESTS: u64 = 1 << 48;
 pub fn limits(job: &PushJob) -> Limits {
     Limits {
         channels: job.channels,
-        auto: job.connections.is_none() && job.target.host.is_some(),
+        auto: job.connections.is_none() && job.ends.target.host().is_some(),
         retries: job.faults.retries,
         max_wait: job.faults.retry_max_wait,
         stall: job.faults.stall_timeout,
@@ -376,7 +376,7 @@ impl Run<'_> {
         }
         self.summary.failures.sort();
         let (selected, without) = (self.summary.datasets, self.summary.without_snapshots);
-        let nothing = Nothing::of(&self.job.source, selected, without).filter(|_| self.stop.is_none());
+        let nothing = Nothing::of(&self.job.ends.source.dataset, selected, without).filter(|_| self.stop.is_none());
         self.summary.nothing = nothing.map(|nothing| nothing.to_string());
         let failed = self.summary.failed > 0 || self.taken || self.summary.nothing.is_some();
         let exit = match self.stop {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::super::machine::{BELIEVED, advice};
 use super::{Input, Later, REQUESTS, Resolved, Run};
-use crate::exec::ask::{Listings, host_name};
+use crate::exec::ask::Listings;
 use crate::exec::{dates, recorded, resume};
 use crate::plan::{Attempt, Blocked, PlannedDataset, Verdict};
 use crate::remote::client::ChannelId;
@@ -190,7 +190,7 @@ impl Run<'_> {
                 && (look.heard.elapsed() > limit && !carries(look.channel) || look.asked.elapsed() > limit * BELIEVED)
         };
         let Some(channel) = self.pending.open.values().find(late).map(|look| look.channel) else { return };
-        let host = host_name(self.job);
+        let host = self.job.ends.target.link.name();
         self.unanswered(
             channel,
             format!("{host} has not answered for {} s: look at zpool status there", limit.as_secs()),

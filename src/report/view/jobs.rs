@@ -69,7 +69,7 @@ fn branch_lines(branch: &Branch) -> Vec<String> {
         let plain = if push.allow_unencrypted { ", what is unencrypted below encrypted datasets too" } else { "" };
         lines.push(format!(
             "sends {source}, {what}{empty}{plain}, to {}, {} streams at a time",
-            push.target, push.channels
+            push.ends.target, push.channels
         ));
     }
     if let Some(push) = branch.targets.first() {

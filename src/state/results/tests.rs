@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::error::Signal;
+use crate::remote::link::{End, Link};
 use crate::report::fake;
 
 /// Keeps the notices.
@@ -21,35 +22,29 @@ impl Reporter for Notices {
 
 struct Bed {
     dir: tempfile::TempDir,
-    job: PushJob,
+    ends: Ends,
 }
 
-type Ends<'a> = &'a [(&'a str, LastResult, bool)];
+type Results<'a> = &'a [(&'a str, LastResult, bool)];
 
 impl Bed {
     fn new() -> Self {
-        let (source, target) = ("p".parse().unwrap(), "q".parse().unwrap());
-        let job = {
-            let (ssh, host) = (crate::cli::Ssh::default(), None);
-            let source = crate::remote::target::Target { host, dataset: source };
-            PushJob::link(source, target, crate::config::Ways::same(&ssh), Vec::new(), false)
-        }
-        .unwrap();
-        Self { dir: tempfile::tempdir().unwrap(), job }
+        let end = |name: &str| End { link: Link::default(), dataset: name.parse().unwrap() };
+        Self { dir: tempfile::tempdir().unwrap(), ends: Ends { source: end("p"), target: end("q") } }
     }
 
     /// A run that gets to these ends; what it complains of.
-    fn run(&self, ends: Ends<'_>, exit: Exit) -> Vec<String> {
-        self.meanwhile(ends, exit, || {})
+    fn run(&self, results: Results<'_>, exit: Exit) -> Vec<String> {
+        self.meanwhile(results, exit, || {})
     }
 
     /// The same; something happens before the first end.
-    fn meanwhile(&self, ends: Ends<'_>, exit: Exit, happens: impl FnOnce()) -> Vec<String> {
+    fn meanwhile(&self, results: Results<'_>, exit: Exit, happens: impl FnOnce()) -> Vec<String> {
         let mut notices = Notices::default();
-        let mut recorder = Recorder::new(self.dir.path(), &self.job, &mut notices).unwrap();
+        let mut recorder = Recorder::new(self.dir.path(), &self.ends, &mut notices).unwrap();
         recorder.event(&fake::planned(1));
         happens();
-        for (dataset, result, updated) in ends {
+        for (dataset, result, updated) in results {
             if *updated {
                 recorder.event(&fake::done(1, dataset, 100));
                 recorder.event(&fake::done(2, dataset, 20));
@@ -58,7 +53,7 @@ impl Bed {
             let newest = (*result == LastResult::InSync).then_some("s9");
             recorder.ended(&DatasetEnd { dataset, target: "q/x", result: *result, updated: *updated, error, newest });
         }
-        recorder.event(&Event::Finished(Summary { datasets: ends.len(), ..Summary::default() }));
+        recorder.event(&Event::Finished(Summary { datasets: results.len(), ..Summary::default() }));
         recorder.finish(Ok(exit));
         notices.0
     }
@@ -180,17 +175,16 @@ fn a_run_that_did_not_start_leaves_the_datasets_alone() {
     ] {
         let words = error.to_string();
         let mut notices = Notices::default();
-        Recorder::new(bed.dir.path(), &bed.job, &mut notices).unwrap().finish(Err(&error));
+        Recorder::new(bed.dir.path(), &bed.ends, &mut notices).unwrap().finish(Err(&error));
         let run = bed.last_run();
         assert_eq!((run.exit_code, run.error.as_deref(), &run.counts), (code, Some(&words[..]), &None));
         assert_eq!((run.confirmed, run.not_in_sync), (before.confirmed.clone(), before.not_in_sync.clone()));
     }
     // The run that has the lock keeps its own record.
     let locked = StartError::Locked { target: "q".into(), holder: "x".into(), path: "l".into() };
-    Recorder::new(bed.dir.path(), &bed.job, &mut Notices::default()).unwrap().finish(Err(&locked));
+    Recorder::new(bed.dir.path(), &bed.ends, &mut Notices::default()).unwrap().finish(Err(&locked));
     assert!(!bed.last_run().error.unwrap().contains("already works on q:"));
-    let job = PushJob { state_dir: Some(bed.dir.path().to_owned()), ..bed.job.clone() };
-    not_tried(&job, Exit::NotStarted, "no list").unwrap();
+    not_tried(bed.dir.path(), &bed.ends, Exit::NotStarted, "no list").unwrap();
     let run = bed.last_run();
     assert_eq!((run.exit_code, run.error.as_deref(), run.not_in_sync), (3, Some("no list"), before.not_in_sync));
 }

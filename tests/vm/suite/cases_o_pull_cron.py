@@ -2,6 +2,7 @@
 
 from cases_h_bookmarks import own
 from cases_m_prune import DAYS, left, make
+from cases_z_records import Record
 from cases_o_pull_attack import restricted
 from hosts import ALPHA
 from pull import pull_case
@@ -16,7 +17,10 @@ def prune(c):
     make(c, c.far, c.source, *DAYS[3:6])
     with c.unchanged():
         c.zfsync("prune", "-n", "--keep-last", "1", "--source", f"beta:{c.source}")
-    c.zfsync("prune", "--keep-last", "1", "--source", f"beta:{c.source}")
+    record = Record(c)
+    said = c.zfsync("prune", "-v", "--keep-last", "1", "--source", f"beta:{c.source}", env=record.env)
+    c.check(f"beta:{c.source}" in said.out + said.err, f"prune names no host: {said.out} {said.err}")
+    c.same({line["host"] for line in record.news()}, {"beta"}, "whose snapshots the record speaks of")
     c.same(left(c.far, c.source), DAYS[2:6], "what is left: all that the target lacks, and the one it goes on from")
     c.pull()
     c.zfsync("prune", "--keep-last", "2", "--source", f"beta:{c.source}", "--target", c.target)
