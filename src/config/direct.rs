@@ -147,6 +147,8 @@ pub fn ordered(order: Order) -> Result<PushJob, StartError> {
         allow_unencrypted: order.allow_unencrypted,
         allow_key_mismatch: order.allow_key_mismatch,
         allow_rekey: order.allow_rekey,
+        // This host is the source.
+        trust_source: false,
         allow_unproven_bookmarks: order.allow_unproven_bookmarks,
         dry_run: order.dry_run,
         channels: count("streams", order.channels)?,
