@@ -3,6 +3,7 @@
 #![allow(rustdoc::broken_intra_doc_links, reason = "comments here are help texts, where [USER@]HOST is no link")]
 
 mod cron;
+mod direct;
 mod missing;
 mod output;
 mod recv;
@@ -21,6 +22,7 @@ use serde::Deserialize;
 
 use crate::plan::{DEFAULT_FORMAT, Format, PerClass, Periods, Zone};
 pub use cron::Cron;
+pub use direct::{Direct, DirectStdio};
 pub use missing::{DeleteMissing, Missing};
 pub use output::{LogTo, Output, Talk};
 pub use recv::{Recv, Send};
@@ -88,6 +90,9 @@ pub enum Command {
     Recv(Recv),
     /// Sending helper on the source's host, which zfsync pull starts over ssh; not for use by hand
     Send(Send),
+    /// Carry out a push for another host, which starts it by --direct
+    #[command(hide = true)]
+    Direct(DirectStdio),
     /// Generate the shell completions and man pages
     #[command(hide = true)]
     Generate {
@@ -102,10 +107,11 @@ pub enum Command {
   zfsync pull web:tank/data pool/web                  replicate tank/data from the host web
   zfsync pull -n 'root@[fd00::2]:tank/data' pool/web  show what would be done
   zfsync pull web:tank/data vault:pool/web            from one host to another, through this machine
+  zfsync pull --direct web:tank/data vault:pool/web   the same, straight from web to vault
 
 Options, conflicts and exit codes are those of zfsync push. The source's host needs zfsync, which is started there over ssh \
 (zfsync send); nothing is changed there except zfsync's own bookmarks and user properties. If SOURCE and TARGET are on two other \
-hosts, all data passes through this machine, and the port and key for each come from ssh_config.")]
+hosts, all data passes through this machine unless --direct is given, and the port and key for each come from ssh_config.")]
 pub struct Pull {
     /// All of it.
     #[command(flatten)]
@@ -199,6 +205,9 @@ pub struct Push {
     /// The way to the other host.
     #[command(flatten)]
     pub ssh: Ssh,
+    /// The way between two other hosts.
+    #[command(flatten)]
+    pub direct: Direct,
 
     /// What is said of it.
     #[command(flatten)]

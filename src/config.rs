@@ -1,6 +1,7 @@
 //! From what the user wrote to a job that makes sense: everything is parsed and checked here, before anything starts.
 
 mod cron;
+mod direct;
 mod ends;
 mod file;
 mod hooks;
@@ -26,6 +27,7 @@ use crate::remote::link::{Ends, Link};
 use crate::remote::ssh::SshOptions;
 use crate::remote::target::{Target, host_name_here};
 pub use cron::{Branch, CronJob};
+pub use direct::{Direct, order, ordered};
 pub use ends::{Ways, check_overlap, source_tag};
 use ends::{allow, ends, link_to_source, location, source};
 pub use hooks::{HookCommand, Hooks, When};
@@ -87,6 +89,8 @@ pub struct PushJob {
     pub state_dir: Option<PathBuf>,
     /// What it does beside a push, if it is a restore.
     pub restore: Option<Restore>,
+    /// How the source's host is asked to do it, if that sends straight to the target's.
+    pub direct: Option<Direct>,
 }
 
 /// A file that takes down what happens.
@@ -217,6 +221,7 @@ impl PushJob {
             until: None,
             state_dir: args.state_dir.clone(),
             restore: None,
+            direct: Direct::new(args.direct, &ends, Ways::same(&args.ssh))?,
             ends: Arc::new(ends),
         })
     }
@@ -286,6 +291,7 @@ fn ssh(args: &cli::Ssh, may_ask: bool) -> SshOptions {
         config: args.ssh_config.clone(),
         options: args.ssh_option.clone(),
         interactive: std::io::stderr().is_terminal() && may_ask,
+        forward_agent: false,
     }
 }
 

@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::format::{duration, sanitise};
 use crate::plan::{FilterError, SnapshotError};
 use crate::remote::client::HelperError;
+use crate::remote::direct::DirectError;
 use crate::remote::ssh::ConnectError;
 use crate::remote::target::TargetError;
 
@@ -224,6 +225,21 @@ pub enum StartError {
     /// No helper.
     #[error(transparent)]
     Helper(#[from] HelperError),
+    /// The source's host can't be had to do it.
+    #[error(transparent)]
+    Direct(#[from] DirectError),
+    /// A push that the source's host was to carry out has not started there.
+    #[error("{host}: {words}{}", around(*unreached))]
+    There {
+        /// That host.
+        host: String,
+        /// Its words.
+        words: String,
+        /// Whether it could not reach the target's host.
+        unreached: bool,
+        /// How the push has ended.
+        exit: Exit,
+    },
     /// No `zfs` on this machine.
     #[error(
         "no zfs command on this machine (looked in PATH, /sbin, /usr/sbin, /usr/local/sbin): is OpenZFS installed?"
@@ -335,6 +351,15 @@ fn colon(local: bool, pool: &str, dataset: &str) -> String {
     }
 }
 
+fn around(unreached: bool) -> &'static str {
+    if unreached {
+        "\n  with --direct this host connects to the target's by its own ssh configuration and keys, and can't ask anything; without --direct the \
+         data passes through this machine"
+    } else {
+        ""
+    }
+}
+
 fn hint(words: &str) -> &'static str {
     match zfs::Refusal::from_words(&zfs::text::unquoted(words)) {
         zfs::Refusal::Permission => {
@@ -368,6 +393,7 @@ impl StartError {
             | Self::File(_)
             | Self::Overlap { .. }
             | Self::Snapshot(SnapshotError::Format(_) | SnapshotError::Name { .. }) => Exit::Usage,
+            Self::There { exit, .. } => *exit,
             Self::Locked { .. } | Self::LockedThere { .. } => Exit::Locked,
             Self::Interrupted(signal) => Exit::Interrupted(*signal),
             Self::TooLong(_) => Exit::Failed,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
-use super::{Faults, LogFormat, Missing, Naming, Selection, Ssh, count_parser};
+use super::{Direct, Faults, LogFormat, Missing, Naming, Selection, Ssh, count_parser};
 use crate::plan::{Periods, Zone};
 
 /// `zfsync cron`.
@@ -105,4 +105,7 @@ pub struct Cron {
     /// The way to the targets.
     #[command(flatten)]
     pub ssh: Ssh,
+    /// The way between two other hosts.
+    #[command(flatten)]
+    pub direct: Direct,
 }

@@ -88,6 +88,7 @@ impl Restore {
             missing: Missing::default(),
             faults: self.faults.clone(),
             ssh: self.ssh.clone(),
+            direct: super::Direct::default(),
             output: self.output.clone(),
             log: self.log.clone(),
             state_dir: None,

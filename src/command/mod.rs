@@ -3,6 +3,7 @@
 
 mod check_config;
 mod cron;
+mod direct;
 mod forget;
 mod generate;
 pub mod outcome;
@@ -41,6 +42,7 @@ pub async fn run(command: &Command) -> Outcome {
         Command::Forget(args) => ("forget", forget::forget(args).await),
         Command::Verify(args) => ("verify", verify::verify(args).await),
         Command::Restore(args) => ("restore", restore::restore(args).await),
+        Command::Direct(_) => ("direct", direct::direct().await),
         Command::Generate { dir } => ("generate", Ok(generate::generate(dir))),
         // They have a way of their own.
         Command::Recv(_) | Command::Send(_) => ("recv", Ok(Outcome::default())),
@@ -61,7 +63,7 @@ fn talk(command: &Command) -> Option<(u8, bool)> {
         Command::Cron(args) => Some((args.verbose, args.verbose == 0)),
         Command::Run(args) => Some((args.verbose, args.verbose == 0)),
         Command::Status(args) => Some((args.verbose, false)),
-        Command::Targets(_) => Some((0, false)),
+        Command::Targets(_) | Command::Direct(_) => Some((0, false)),
         Command::Forget(args) => Some((0, args.quiet)),
         Command::CheckConfig(_) | Command::Recv(_) | Command::Send(_) | Command::Generate { .. } => None,
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::hooks::Hooks;
 use super::{
-    Faults, Log, OnlyThere, PruneJob, PushJob, SnapshotJob, Ways, ends, filter, link_to_source, location, missing,
-    missing_needs, naming, run_number,
+    Direct, Faults, Log, OnlyThere, PruneJob, PushJob, SnapshotJob, Ways, ends, filter, link_to_source, location,
+    missing, missing_needs, naming, run_number,
 };
 use crate::cli;
 use crate::error::StartError;
@@ -85,6 +85,8 @@ pub(super) struct Wish {
     pub ssh: cli::Ssh,
     /// The way to the source.
     pub source_ssh: Option<cli::Ssh>,
+    /// Whether the source's host sends straight to the targets' hosts.
+    pub direct: cli::Direct,
     pub state_dir: Option<PathBuf>,
 }
 
@@ -118,6 +120,7 @@ impl CronJob {
             missing: args.missing.clone(),
             ssh: args.ssh.clone(),
             source_ssh: None,
+            direct: args.direct,
             state_dir: args.state_dir.clone(),
         })?;
         let log = Log::new(args.log.as_ref(), args.log_format, "--log")?;
@@ -227,7 +230,7 @@ impl Branch {
             allow.extend(wish.allow_unencrypted.then_some(Allow::Unencrypted));
             let mut both = ends(place.clone(), target.clone(), ways, Vec::new(), false)?;
             super::ends::allow(&mut both, ways.target, &allow, wish.trust_source)?;
-            let push = wish.push(both, filter.clone());
+            let push = wish.push(both, filter.clone())?;
             if branch.has(&push.ends.target) {
                 return Err(StartError::Usage(format!("the target {target} is listed twice")));
             }
@@ -259,10 +262,11 @@ impl Wish {
     }
 
     /// A push to one of the targets.
-    fn push(&self, mut ends: Ends, filter: Filter) -> PushJob {
+    fn push(&self, mut ends: Ends, filter: Filter) -> Result<PushJob, StartError> {
         let faults = Faults::new(&self.faults);
         (ends.source.link.silence, ends.target.link.silence) = (faults.stall_timeout, faults.stall_timeout);
-        PushJob {
+        let direct = Direct::new(self.direct, &ends, self.ways())?;
+        Ok(PushJob {
             filter,
             newest_only: false,
             skip_empty: self.skip_empty,
@@ -284,8 +288,9 @@ impl Wish {
             volmode: Volmode::None,
             state_dir: self.state_dir.clone(),
             restore: None,
+            direct,
             ends: Arc::new(ends),
-        }
+        })
     }
 
     /// Where a source goes.

@@ -129,7 +129,12 @@ fn remote_helper(command: Option<&str>, allow: &[Allow]) -> Result<String, Start
 }
 
 /// The same for either end: `verb` is what the helper is told to do, `default` its command where the user names none.
-fn helper_command(verb: &str, default: &str, command: Option<&str>, allow: &[Allow]) -> Result<String, StartError> {
+pub(super) fn helper_command(
+    verb: &str,
+    default: &str,
+    command: Option<&str>,
+    allow: &[Allow],
+) -> Result<String, StartError> {
     let words: Vec<&str> = allow.iter().map(|allow| allow.word()).collect();
     let allow = if words.is_empty() { String::new() } else { format!(" --allow {}", words.join(",")) };
     let Some(command) = command else { return Ok(format!("{default}{allow}")) };

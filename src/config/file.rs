@@ -58,6 +58,8 @@ pub struct Table {
     #[serde(default)]
     pub ssh: Ssh,
     pub source_ssh: Option<Ssh>,
+    pub direct: Option<bool>,
+    pub forward_agent: Option<bool>,
     pub channels: Option<Channels>,
     pub retries: Option<u32>,
     pub retry_max_wait: Option<Time>,
@@ -161,7 +163,7 @@ impl Table {
             filled!(self, defaults: source sources);
         }
         filled!(self, defaults: time_zone delete_missing grace max_delete follow_renames);
-        filled!(self, defaults: source_ssh channels retries retry_max_wait stall_timeout wait_lock job_timeout);
+        filled!(self, defaults: source_ssh direct forward_agent channels retries retry_max_wait stall_timeout wait_lock job_timeout);
         filled!(self, defaults: log log_format state_dir);
         filled!(self, defaults: targets keep keep_targets only_named_targets include exclude depth recursive skip_empty trust_source allow_unencrypted
             allow_unproven_bookmarks);

@@ -213,6 +213,10 @@ fn wish(table: Table) -> Result<Wish, String> {
         channels: table.channels.map_or(4, |channels| channels.0),
         ssh: way(table.ssh),
         source_ssh: table.source_ssh.map(way),
+        direct: cli::Direct {
+            direct: table.direct.unwrap_or(false),
+            forward_agent: table.forward_agent.unwrap_or(false),
+        },
         naming,
         state_dir: table.state_dir,
     })

@@ -303,7 +303,8 @@ async fn serve_all(
     sender: &Endpoint,
     log: Option<&LogFile>,
 ) -> Result<Vec<Part>, StartError> {
-    let listed = match branch.targets.first() {
+    // A source that sends by itself lists by itself.
+    let listed = match branch.targets.iter().find(|target| target.direct.is_none()) {
         Some(first) => {
             let (depth, stall) = (first.filter.depth(), first.faults.stall_timeout);
             // A run that may destroy something must know what lies below.

@@ -209,8 +209,10 @@ pub async fn sweep(
         receiver.claim(job.run, job.faults.wait_lock).await?;
         receiver.claimed().await?;
         if let Some(words) = receiver.unlocked.take() {
-            let text =
-                format!("{}: {words}: other runs there are not prevented from working on it at the same time", receiver.host());
+            let text = format!(
+                "{}: {words}: other runs there are not prevented from working on it at the same time",
+                receiver.host()
+            );
             reporter.event(&Event::Notice { dataset: None, text });
         }
         let mut cleared = look(job, negotiation, &mut receiver, When::After, clocks).await?;

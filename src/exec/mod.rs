@@ -5,6 +5,7 @@ mod bookmarks;
 mod connections;
 mod cron;
 mod dates;
+mod direct;
 mod dry_run;
 mod foresee;
 mod hook;
@@ -37,6 +38,7 @@ mod targets;
 mod verify;
 
 pub use cron::cron;
+pub use direct::serve as serve_direct;
 pub use jobs::jobs;
 pub use known::{forget, targets};
 pub use parts::{Report, Told};

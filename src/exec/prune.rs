@@ -117,7 +117,10 @@ impl Open {
         let listed = receiver.list(names).await?;
         receiver.claimed().await?;
         if let Some(words) = receiver.unlocked.take() {
-            tracing::warn!("{}: {words}: other runs there are not prevented from working on this target", receiver.host());
+            tracing::warn!(
+                "{}: {words}: other runs there are not prevented from working on this target",
+                receiver.host()
+            );
         }
         Ok((met, listed.into_iter().map(|(name, (dataset, _))| (name, dataset)).collect()))
     }

@@ -14,7 +14,7 @@ use super::receiver::Receiver;
 use super::signals::Signals;
 use super::source::{self, Source};
 use super::targets::{self, Targets};
-use super::{dates, dry_run, foresee, lock, missing, restore, run};
+use super::{dates, direct, dry_run, foresee, lock, missing, restore, run};
 use crate::config::{PushJob, source_tag};
 use crate::endpoint::Endpoint;
 use crate::error::{Exit, StartError};
@@ -49,12 +49,24 @@ pub async fn push_listed(
     reporter: &mut dyn Reporter,
 ) -> Result<Pushed, StartError> {
     let Some(dir) = job.state_dir.clone().filter(|_| !job.dry_run) else {
-        return Box::pin(locked_push(job, listed, reporter)).await;
+        return carried_out(job, listed, reporter).await;
     };
     let mut recorder = Recorder::new(&dir, &job.ends, reporter)?;
-    let result = Box::pin(locked_push(job, listed, &mut recorder)).await;
+    let result = carried_out(job, listed, &mut recorder).await;
     recorder.finish(result.as_ref().map(|pushed| pushed.exit));
     result
+}
+
+/// Here, or where the source is.
+async fn carried_out(
+    job: PushJob,
+    listed: Option<Arc<Source>>,
+    reporter: &mut dyn Reporter,
+) -> Result<Pushed, StartError> {
+    match &job.direct {
+        Some(there) => direct::push(&job, there, reporter).await,
+        None => Box::pin(locked_push(job, listed, reporter)).await,
+    }
 }
 
 async fn locked_push(
@@ -313,7 +325,8 @@ async fn prepare(
     dates::fill(sender, &mut receiver, &mut plan.datasets).await?;
     receiver.claimed().await?;
     if let Some(words) = receiver.unlocked.take() {
-        let text = format!("{}: {words}: other runs there are not prevented from working on this target", receiver.host());
+        let text =
+            format!("{}: {words}: other runs there are not prevented from working on this target", receiver.host());
         reporter.event(&Event::Notice { dataset: None, text });
     }
     let cleared = if job.dry_run && job.missing.destroys() {

@@ -117,7 +117,7 @@ impl Unread {
     /// Tells it.
     pub fn event(&self) -> Event {
         let (dataset, target, error) = (self.dataset.clone(), self.target.clone(), self.error.clone());
-        Event::DatasetFailed { dataset, target, kind: self.kind, error }
+        Event::DatasetFailed { dataset, target, kind: self.kind.into(), error }
     }
 }
 

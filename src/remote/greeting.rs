@@ -47,6 +47,11 @@ impl Timed {
         self.limit
     }
 
+    /// From now on it has so long again.
+    pub fn within(&mut self, limit: Duration) {
+        self.until = Some(Instant::now() + limit);
+    }
+
     /// From now on it may take its time.
     pub fn no_limit(&mut self) {
         self.until = None;
@@ -93,32 +98,55 @@ pub(super) fn said(preamble: &[u8], stderr: &str) -> String {
     if words.is_empty() { "  nothing".into() } else { words }
 }
 
-/// PendingRequests for the greeting behind whatever a login shell prints.
+/// A line that begins as a greeting does, or what came instead.
+#[derive(Debug)]
+pub(super) enum Line {
+    /// `NAME/NUMBER JSON`.
+    Found { name: &'static str, number: String, json: String },
+    /// None.
+    None(Vec<u8>),
+    /// None within the time.
+    Late(Vec<u8>),
+}
+
+/// Looks for a helper's greeting behind whatever a login shell prints.
 pub(super) fn find(output: &mut impl BufRead) -> Greeting {
     let mut seen = Vec::new();
+    match scan(output, &[GREETING], &mut seen) {
+        Line::Late(seen) => Greeting::Late(seen),
+        Line::None(seen) => Greeting::None(seen),
+        Line::Found { number, json, .. } if number != PROTOCOL.to_string() => {
+            let version = serde_json::from_str::<serde_json::Value>(&json).ok();
+            let version = version.as_ref().and_then(|json| json.get("version")?.as_str()).unwrap_or("unknown");
+            Greeting::Version { theirs: number, version: version.to_owned() }
+        }
+        Line::Found { json, .. } => serde_json::from_str(&json).map_or(Greeting::None(seen), Greeting::Hello),
+    }
+}
+
+/// Looks for the first line with one of these names, and all that follows one in it.
+pub(super) fn find_line(output: &mut impl BufRead, names: &[&'static str]) -> Line {
+    scan(output, names, &mut Vec::new())
+}
+
+/// The same; what it has gone through up to then is in `seen`.
+fn scan(output: &mut impl BufRead, names: &[&'static str], seen: &mut Vec<u8>) -> Line {
     let mut limited = output.take(MAX_PREAMBLE as u64);
     loop {
         let start = seen.len();
-        match limited.read_until(b'\n', &mut seen) {
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Greeting::Late(seen),
-            Ok(0) | Err(_) => return Greeting::None(seen),
+        match limited.read_until(b'\n', seen) {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Line::Late(std::mem::take(seen)),
+            Ok(0) | Err(_) => return Line::None(std::mem::take(seen)),
             Ok(_) => {}
         }
         let line = String::from_utf8_lossy(&seen[start..]);
         // A start-up file may have printed something without a line feed right before it.
-        let Some(at) = line.find(GREETING) else { continue };
-        let Some((number, json)) = line[at + GREETING.len()..].strip_prefix('/').and_then(|rest| rest.split_once(' '))
-        else {
-            continue;
-        };
-        if number != PROTOCOL.to_string() {
-            let version = serde_json::from_str::<serde_json::Value>(json).ok();
-            let version = version.as_ref().and_then(|json| json.get("version")?.as_str()).unwrap_or("unknown");
-            return Greeting::Version { theirs: number.to_owned(), version: version.to_owned() };
-        }
-        match serde_json::from_str(json) {
-            Ok(hello) => return Greeting::Hello(hello),
-            Err(_) => return Greeting::None(seen),
+        let found = names.iter().find_map(|name| {
+            let (number, json) = line[line.find(name)? + name.len()..].strip_prefix('/')?.split_once(' ')?;
+            Some(Line::Found { name, number: number.to_owned(), json: json.to_owned() })
+        });
+        if let Some(found) = found {
+            return found;
         }
     }
 }

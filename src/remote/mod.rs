@@ -2,6 +2,7 @@
 
 mod asked;
 pub mod client;
+pub mod direct;
 mod event;
 mod frames;
 mod greeting;

@@ -4,8 +4,9 @@
 mod options;
 mod refused;
 
+use std::borrow::Cow;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::{Arc, mpsc};
@@ -104,6 +105,7 @@ pub struct Master {
     session: Arc<openssh::Session>,
     host: String,
     process: Process,
+    forwards_agent: bool,
     /// Has the control socket and ssh's log; removed when dropped.
     dir: tempfile::TempDir,
 }
@@ -152,20 +154,40 @@ impl Master {
             starting.master().await.map_err(|error| ConnectError::Session { host: host.to_string(), error })?;
         let dir = starting.through();
         let session = Arc::new(openssh::Session::resume_mux(socket(dir.path()), None));
-        Ok(Self { session, host: host.to_string(), process, dir })
+        Ok(Self { session, host: host.to_string(), process, forwards_agent: options.forward_agent, dir })
     }
 
     /// Starts `command` on the host with these ends of our pipes. What comes of it is told by its output; the returned
     /// handle only keeps it alive and gives its exit status as a hint.
     pub async fn start(&self, command: &str, stdio: [OwnedFd; 3]) -> Result<Remote, ConnectError> {
+        let refused =
+            |error: &dyn std::error::Error| ConnectError::Session { host: self.host.clone(), error: chain(error) };
+        if self.forwards_agent {
+            return self
+                .start_with_agent(command, &stdio)
+                .await
+                .map(Remote::WithAgent)
+                .map_err(|error| refused(&error));
+        }
         let [input, output, errors] = stdio;
-        let refused = |error: openssh::Error| ConnectError::Session { host: self.host.clone(), error: chain(&error) };
         let mut session = self.session.clone().arc_raw_command(command);
         session.stdin(input).stdout(output).stderr(errors);
-        let child = session.spawn().await.map_err(refused)?;
+        let child = session.spawn().await.map_err(|error| refused(&error))?;
         // It holds our ends of the pipes: kept, nobody would ever see them closed.
         drop(session);
-        Ok(Remote { child })
+        Ok(Remote::Plain(child))
+    }
+
+    /// The same for a command that may use our agent: a session has to ask for that, and the crate's don't.
+    async fn start_with_agent(
+        &self,
+        command: &str,
+        stdio: &[OwnedFd; 3],
+    ) -> Result<Agented, openssh_mux_client::Error> {
+        let connection = openssh_mux_client::Connection::connect(socket(self.dir.path())).await?;
+        let command = openssh_mux_client::NonZeroByteVec::from_bytes_remove_nul(command.as_bytes().to_vec());
+        let session = openssh_mux_client::Session::builder().agent(true).cmd(Cow::Owned(command)).build();
+        connection.open_new_session(&session, &stdio.each_ref().map(AsRawFd::as_raw_fd)).await
     }
 
     /// Ends the connection: as soon as its last session is over, or when that takes too long. A session ends late where the
@@ -249,22 +271,37 @@ impl Drop for Starting {
     }
 }
 
+type Agented = openssh_mux_client::EstablishedSession;
+
 /// A command that runs on the host.
 #[derive(Debug)]
-pub struct Remote {
-    child: openssh::Child<Arc<openssh::Session>>,
+pub enum Remote {
+    /// As most do.
+    Plain(openssh::Child<Arc<openssh::Session>>),
+    /// With our agent.
+    WithAgent(Agented),
 }
 
 impl Remote {
     /// Its exit status in a few words, once it has ended.
     pub async fn wait(self) -> String {
-        match self.child.wait().await {
-            Ok(status) => match status.code() {
-                Some(code) => format!("exit status {code}"),
-                None => status.to_string(),
+        let code = |code: Option<u32>| code.map_or_else(|| "terminated".into(), |code| format!("exit status {code}"));
+        match self {
+            Self::WithAgent(session) => match session.wait().await {
+                Ok(openssh_mux_client::SessionStatus::Exited { exit_value }) => code(exit_value),
+                Ok(_) => code(None),
+                Err((error, _)) => chain(&error),
             },
-            Err(openssh::Error::Remote(error)) if error.kind() == io::ErrorKind::NotFound => "exit status 127".into(),
-            Err(error) => chain(&error),
+            Self::Plain(child) => match child.wait().await {
+                Ok(status) => match status.code() {
+                    Some(code) => format!("exit status {code}"),
+                    None => status.to_string(),
+                },
+                Err(openssh::Error::Remote(error)) if error.kind() == io::ErrorKind::NotFound => {
+                    "exit status 127".into()
+                }
+                Err(error) => chain(&error),
+            },
         }
     }
 }

@@ -1,13 +1,14 @@
 //! What a run has to tell, as values: the run says what happened, the reporters decide how it looks.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::plan::{LastResult, StepId};
 
 /// Something that happened. Names are ready to print: dataset and snapshot names of ZFS are plain ASCII.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// The first helper has answered.
@@ -17,7 +18,7 @@ pub enum Event {
         /// The helper's version and OpenZFS version, for `-v`.
         helper: String,
         /// Since the start of the run.
-        #[serde(rename = "seconds", serialize_with = "seconds")]
+        #[serde(rename = "seconds", with = "seconds")]
         took: Duration,
     },
     /// The plan is made; steps start now.
@@ -90,7 +91,7 @@ pub enum Event {
         /// All bytes of the stream.
         bytes: u64,
         /// From its start to the receiver's confirmation.
-        #[serde(rename = "seconds", serialize_with = "seconds")]
+        #[serde(rename = "seconds", with = "seconds")]
         took: Duration,
     },
     /// A step failed or was cut; its dataset is reported by [`Event::DatasetFailed`] unless it is tried again.
@@ -102,7 +103,7 @@ pub enum Event {
         /// Whether it will be tried again in this run.
         retry: bool,
         /// After how long.
-        #[serde(rename = "wait", serialize_with = "seconds")]
+        #[serde(rename = "wait", with = "seconds")]
         wait: Duration,
         /// In plain words, those of zfs or ssh included.
         error: String,
@@ -114,7 +115,7 @@ pub enum Event {
         /// The target's.
         target: String,
         /// `conflict`, `failed` or `skipped` (a parent failed).
-        kind: &'static str,
+        kind: Cow<'static, str>,
         /// Several lines: what was attempted, zfs's words, what to do next.
         error: String,
     },
@@ -180,7 +181,7 @@ pub struct DatasetEnd<'a> {
 }
 
 /// A run in numbers.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Selected datasets.
     pub datasets: usize,
@@ -197,18 +198,29 @@ pub struct Summary {
     /// Bytes of all confirmed streams.
     pub bytes: u64,
     /// Wall-clock time of the run.
-    #[serde(rename = "seconds", serialize_with = "seconds")]
+    #[serde(rename = "seconds", with = "seconds")]
     pub took: Duration,
     /// Whether a signal ended it.
     pub interrupted: bool,
     /// Why there was nothing to replicate, where that is so: the run is no success then.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nothing: Option<String>,
     /// Source dataset and first line of the error of each failed one, in the order of their names.
     pub failures: Vec<(String, String)>,
 }
 
-fn seconds<S: serde::Serializer>(took: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    // Milliseconds are enough for a reader and keep the lines short.
-    serializer.serialize_f64((took.as_secs_f64() * 1000.0).round() / 1000.0)
+/// A duration as a number of seconds.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub fn serialize<S: Serializer>(took: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        // Milliseconds are enough for a reader and keep the lines short.
+        serializer.serialize_f64((took.as_secs_f64() * 1000.0).round() / 1000.0)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        Duration::try_from_secs_f64(f64::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
 }

@@ -44,7 +44,7 @@ pub(crate) fn dataset_failed(dataset: &str) -> Event {
     Event::DatasetFailed {
         dataset,
         target,
-        kind: "conflict",
+        kind: "conflict".into(),
         error: "no common snapshot\nonly on the source: @a".to_owned(),
     }
 }

@@ -108,7 +108,7 @@ impl<'a> Recorder<'a> {
     /// The run is over.
     pub fn finish(mut self, result: Result<Exit, &StartError>) {
         // Another run is at work: the folder is that one's.
-        if let Err(StartError::Locked { .. }) = result {
+        if let Err(StartError::Locked { .. } | StartError::There { exit: Exit::Locked, .. }) = result {
             return;
         }
         if let Some(error) = self.writer.take().and_then(Writer::finish) {

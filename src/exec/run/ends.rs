@@ -52,7 +52,7 @@ impl Run<'_> {
         self.summary.failed += 1;
         let headline = error.lines().next().unwrap_or_default().to_owned();
         self.summary.failures.push((dataset.clone(), headline));
-        self.reporter.event(&Event::DatasetFailed { dataset, target, kind: result.key(), error });
+        self.reporter.event(&Event::DatasetFailed { dataset, target, kind: result.key().into(), error });
     }
 
     /// Datasets that can't be called so on the target have no part in the run, and their ends are known before it begins.

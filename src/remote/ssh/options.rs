@@ -25,6 +25,8 @@ pub struct SshOptions {
     pub options: Vec<String>,
     /// Whether ssh may ask for passwords and unknown host keys: only with a person at the terminal.
     pub interactive: bool,
+    /// Whether programs on the host may use the authentication agent of this machine.
+    pub forward_agent: bool,
 }
 
 /// What the connection depends on, first on the command line, as ssh takes the first value that it meets. A forwarding of the user's
@@ -219,6 +221,9 @@ pub(super) fn master_command(
     if verbose {
         command.arg("-v");
     }
+    if options.forward_agent {
+        command.arg("-o").arg("ForwardAgent=yes");
+    }
     for option in OURS {
         command.arg("-o").arg(option);
     }
@@ -252,9 +257,19 @@ mod tests {
         let at = |what: &str| args.iter().position(|arg| arg == what).unwrap();
         assert!(at("ControlMaster=yes") < at("ControlMaster=no"));
         assert_eq!(args[at("-F") + 1], "/d/config");
-        assert!(!args.contains(&"BatchMode=yes".to_owned()));
+        assert!(!args.contains(&"BatchMode=yes".to_owned()) && !args.contains(&"ForwardAgent=yes".to_owned()));
         // Nothing that ssh_config may say is on the command line.
         assert!(!args.iter().any(|arg| arg.starts_with("Ciphers") || arg.starts_with("ConnectTimeout")), "{args:?}");
+    }
+
+    #[test]
+    fn the_agent_is_forwarded_only_when_that_is_asked_for() {
+        let options = SshOptions { forward_agent: true, ..Default::default() };
+        let files = Files { socket: Path::new("/d/s"), config: None, log: Path::new("/d/log") };
+        let command = master_command(&host(), &options, &files, false, false);
+        let args: Vec<String> = command.as_std().get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        let at = |what: &str| args.iter().position(|arg| arg == what).unwrap();
+        assert!(at("ForwardAgent=yes") < at("ForwardAgent=no"));
     }
 
     #[test]

@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::View;
 use crate::format::{bytes, count, sanitise};
 use crate::report::look::{Colour, Look};
 
 /// What would be done about a dataset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PlanAction {
     /// Everything from nothing.
@@ -81,7 +81,7 @@ impl PlanAction {
 }
 
 /// One step of a plan, or a dataset for which there is nothing to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanRow {
     /// The source's dataset.
     pub dataset: String,

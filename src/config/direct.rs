@@ -1,0 +1,281 @@
+//! `--direct`: how the source's host is told to push straight to the target's, and what it makes of that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ends::helper_command;
+use super::{OnlyThere, PushJob, Ways};
+use crate::cli::{self, DeleteMissing};
+use crate::error::StartError;
+use crate::plan::{Format, MaxDelete};
+use crate::remote::direct::{Look, Order, REMOTE_DIRECT};
+use crate::remote::link::{Ends, Link};
+use crate::remote::target::Host;
+use zfs::Allow;
+
+/// So many streams or connections at most, as on the command line.
+const MOST: u16 = 64;
+/// Longer times are mistakes, as on the command line.
+const LONGEST: u64 = 366 * 24 * 3600;
+
+/// How the source's host is told.
+#[derive(Debug, Clone)]
+pub struct Direct {
+    /// The way to it, with the command that is started there.
+    pub link: Link,
+    /// How it calls zfsync on the target's host.
+    remote_zfsync: Option<String>,
+}
+
+impl Direct {
+    /// What is asked for, if that can be meant with SOURCE and TARGET on these hosts.
+    pub(super) fn new(args: cli::Direct, ends: &Ends, ways: Ways<'_>) -> Result<Option<Self>, StartError> {
+        if !args.direct {
+            return if args.forward_agent {
+                Err(StartError::Usage(
+                    "forward-agent is only for direct = true: the agent is not forwarded otherwise".into(),
+                ))
+            } else {
+                Ok(None)
+            };
+        }
+        let (Some(source), Some(_)) = (ends.source.host(), ends.target.host()) else {
+            let words = "--direct is for SOURCE and TARGET on two other hosts, both written as [USER@]HOST:DATASET: with one of them on this \
+                         machine the way between them is direct anyway";
+            return Err(StartError::Usage(words.into()));
+        };
+        if !std::ptr::eq(ways.source, ways.target) {
+            only_what_is_meant(ways.target, source)?;
+        }
+        let mut link = ends.source.link.clone();
+        link.helper = helper_command("direct", REMOTE_DIRECT, ways.source.remote_zfsync.as_deref(), &[])?;
+        link.ssh.forward_agent = args.forward_agent;
+        Ok(Some(Self { link, remote_zfsync: ways.target.remote_zfsync.clone() }))
+    }
+}
+
+/// From one host to another ssh is configured on the first.
+fn only_what_is_meant(target: &cli::Ssh, source: &Host) -> Result<(), StartError> {
+    let said = [
+        ("port", target.port.is_some()),
+        ("identity", target.identity.is_some()),
+        ("config", target.ssh_config.is_some()),
+        ("options", !target.ssh_option.is_empty()),
+    ];
+    match said.iter().find(|(_, said)| *said) {
+        None => Ok(()),
+        Some((key, _)) => Err(StartError::Usage(format!(
+            "ssh.{key} can't be meant with direct: {source} connects to the target by its own ssh configuration; say it in ssh_config there"
+        ))),
+    }
+}
+
+/// What the source's host is told.
+#[must_use]
+pub fn order(job: &PushJob) -> Order {
+    let (given, missing, faults) = (job.filter.given(), &job.missing, &job.faults);
+    let small = |number: usize| u16::try_from(number).unwrap_or(MOST);
+    Order {
+        source: job.ends.source.dataset.to_string(),
+        target: job.ends.target.to_string(),
+        depth: given.depth,
+        include: given.include.clone(),
+        exclude: given.exclude.clone(),
+        newest_only: job.newest_only,
+        skip_empty: job.skip_empty,
+        decrypt: job.decrypt,
+        volmode: job.volmode,
+        allow_unencrypted: job.allow_unencrypted,
+        allow_key_mismatch: job.allow_key_mismatch,
+        allow_rekey: job.ends.target.link.allow.contains(&Allow::Rekey),
+        allow_unproven_bookmarks: job.allow_unproven_bookmarks,
+        dry_run: job.dry_run,
+        channels: small(job.channels),
+        connections: job.connections.map(small),
+        no_resume: !job.resume,
+        no_bookmark: !job.bookmarks,
+        rollback: job.resolutions.rollback,
+        set_aside: job.resolutions.set_aside,
+        replace: job.resolutions.replace.iter().map(ToString::to_string).collect(),
+        delete_datasets: missing.datasets,
+        delete_snapshots: missing.snapshots,
+        grace: missing.grace.as_secs(),
+        max_delete: (missing.max != MaxDelete::default()).then(|| missing.max.to_string()),
+        follow_renames: missing.follow_renames,
+        format: missing.format.to_string(),
+        retries: faults.retries,
+        retry_max_wait: faults.retry_max_wait.as_secs(),
+        stall_timeout: faults.stall_timeout.unwrap_or_default().as_secs(),
+        wait_lock: faults.wait_lock.as_secs(),
+        remote_zfsync: job.direct.as_ref().and_then(|direct| direct.remote_zfsync.clone()),
+        only_there: match job.only_there {
+            OnlyThere::Ignored => Look::No,
+            OnlyThere::Counted => Look::Count,
+            OnlyThere::Named => Look::Names,
+        },
+        ends: job.state_dir.is_some(),
+    }
+}
+
+/// What the source's host makes of it: the same checks as for a command line there, and nobody who could be asked.
+pub fn ordered(order: Order) -> Result<PushJob, StartError> {
+    let usage = |words: String| StartError::Usage(words);
+    let count = |what: &str, number: u16| match number {
+        1..=MOST => Ok(number),
+        _ => Err(usage(format!("{number} {what}: 1 to {MOST} are possible"))),
+    };
+    let time = |seconds: u64| match seconds {
+        0..=LONGEST => Ok(Duration::from_secs(seconds)),
+        _ => Err(usage(format!("{seconds} s is too long"))),
+    };
+    let format: Format = order.format.parse().map_err(|error: crate::plan::FormatError| usage(error.to_string()))?;
+    let max_delete = order.max_delete.as_deref().map(str::parse::<MaxDelete>).transpose().map_err(usage)?;
+    let args = cli::Push {
+        source: order.source,
+        target: order.target,
+        selection: cli::Selection {
+            recursive: false,
+            depth: order.depth,
+            no_recursive: false,
+            include: order.include,
+            exclude: order.exclude,
+        },
+        newest_only: order.newest_only,
+        skip_empty: order.skip_empty,
+        decrypt: order.decrypt,
+        volmode: order.volmode,
+        allow_unencrypted: order.allow_unencrypted,
+        allow_key_mismatch: order.allow_key_mismatch,
+        allow_rekey: order.allow_rekey,
+        // This host is the source.
+        trust_source: false,
+        allow_unproven_bookmarks: order.allow_unproven_bookmarks,
+        dry_run: order.dry_run,
+        channels: count("streams", order.channels)?,
+        connections: order.connections.map(|number| count("connections", number)).transpose()?,
+        no_resume: order.no_resume,
+        no_bookmark: order.no_bookmark,
+        rollback: order.rollback,
+        set_aside: order.set_aside,
+        replace: order.replace,
+        missing: cli::Missing {
+            delete_missing: match (order.delete_datasets, order.delete_snapshots) {
+                (true, true) => Some(DeleteMissing::Both),
+                (true, false) => Some(DeleteMissing::Datasets),
+                (false, true) => Some(DeleteMissing::Snapshots),
+                (false, false) => None,
+            },
+            grace: Some(time(order.grace)?),
+            max_delete,
+            follow_renames: order.follow_renames,
+        },
+        faults: cli::Faults {
+            retries: order.retries,
+            retry_max_wait: time(order.retry_max_wait)?,
+            stall_timeout: time(order.stall_timeout)?,
+            wait_lock: time(order.wait_lock)?,
+        },
+        ssh: cli::Ssh { remote_zfsync: order.remote_zfsync, ..cli::Ssh::default() },
+        direct: cli::Direct::default(),
+        output: cli::Output::default(),
+        log: cli::LogTo::default(),
+        state_dir: None,
+    };
+    let mut job = PushJob::new(&args)?;
+    if job.ends.source.host().is_some() || job.ends.target.host().is_none() {
+        return Err(usage("SOURCE is on this host, and TARGET on another one, or it is no job for --direct".into()));
+    }
+    job.missing.format = format;
+    job.only_there = match order.only_there {
+        Look::No => OnlyThere::Ignored,
+        Look::Count => OnlyThere::Counted,
+        Look::Names => OnlyThere::Named,
+    };
+    // There is nobody at a terminal.
+    Arc::make_mut(&mut job.ends).target.link.ssh.interactive = false;
+    Ok(job)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    fn push(words: &[&str]) -> Result<PushJob, StartError> {
+        let cli = cli::Cli::try_parse_from([&["zfsync", "push", "--direct"], words].concat()).unwrap();
+        let cli::Command::Push(args) = cli.command else { panic!("no push") };
+        PushJob::new(&args)
+    }
+
+    fn refused(order: Order) -> String {
+        let error = ordered(order).unwrap_err();
+        assert_eq!(error.exit(), crate::error::Exit::Usage, "{error}");
+        error.to_string()
+    }
+
+    /// All that a push can be told, as far as it is for the other host.
+    const ALL: &str = "--depth 3 --include a --include b --exclude c/** --newest-only --skip-empty --decrypt --volmode inherit \
+        --allow-unencrypted --allow-key-mismatch --allow-rekey --allow-unproven-bookmarks -n -j 7 --connections 3 --no-resume --no-bookmark \
+        --rollback --set-aside --replace q/y --delete-missing both --grace 2d --max-delete 30% --follow-renames --retries 9 \
+        --retry-max-wait 7s --stall-timeout 8s --wait-lock 9s --remote-zfsync /opt/zfsync -v";
+
+    #[test]
+    fn an_order_is_carried_out_as_it_was_meant() {
+        for words in ["", ALL] {
+            let words: Vec<&str> = words.split_whitespace().chain(["me@a:p/x", "me@b:q"]).collect();
+            let job = push(&words).unwrap();
+            let told = order(&job);
+            let there = ordered(told.clone()).unwrap();
+            assert_eq!((there.ends.source.to_string(), there.ends.target.to_string()), ("p/x".into(), "me@b:q".into()));
+            assert!(there.direct.is_none() && there.state_dir.is_none() && !there.ends.target.link.ssh.interactive);
+            let again = Order { remote_zfsync: told.remote_zfsync.clone(), ..order(&there) };
+            assert_eq!(again, told);
+            assert_eq!(there.ends.target.link.allow, job.ends.target.link.allow);
+        }
+        let job = push(&["--remote-zfsync", "/opt/my zfsync", "a:p", "b:q"]);
+        assert!(job.unwrap().direct.unwrap().link.helper.ends_with("zfsync direct --stdio"));
+        assert_eq!(push(&["a:p", "b:q"]).unwrap().direct.unwrap().link.helper, "zfsync direct --stdio");
+    }
+
+    #[test]
+    fn only_two_other_hosts() {
+        for ends in [["p", "b:q"], ["a:p", "q"], ["p", "q"]] {
+            let error = push(&ends).unwrap_err();
+            assert!(error.to_string().contains("two other hosts"), "{error}");
+            assert_eq!(error.exit(), crate::error::Exit::Usage);
+        }
+        for (option, value) in [("-p", "22"), ("-i", "key")] {
+            assert!(push(&[option, value, "a:p", "b:q"]).unwrap_err().to_string().contains(option));
+        }
+    }
+
+    #[test]
+    fn what_would_be_refused_on_a_command_line_is_refused() {
+        let fine = || order(&push(&["a:p/x", "b:q"]).unwrap());
+        assert!(ordered(fine()).is_ok());
+        let (long, far) = (LONGEST + 1, u64::MAX);
+        for (order, words) in [
+            (Order { source: "a:p/x".into(), ..fine() }, "no job for --direct"),
+            (Order { target: "q".into(), ..fine() }, "no job for --direct"),
+            (Order { target: "p/x/y".into(), ..fine() }, "overlap"),
+            (Order { target: "-oProxyCommand=x:q".into(), ..fine() }, "no host"),
+            (Order { target: "b$(x):q".into(), ..fine() }, "no host"),
+            (Order { source: "p/x@s".into(), ..fine() }, "SOURCE"),
+            (Order { source: "../x".into(), ..fine() }, "SOURCE"),
+            (Order { channels: 0, ..fine() }, "streams"),
+            (Order { channels: 65, ..fine() }, "streams"),
+            (Order { connections: Some(1000), ..fine() }, "connections"),
+            (Order { grace: long, ..fine() }, "too long"),
+            (Order { stall_timeout: far, ..fine() }, "too long"),
+            (Order { replace: vec!["other/x".into()], ..fine() }, "--replace"),
+            (Order { include: vec!["[".into()], ..fine() }, "--include"),
+            (Order { max_delete: Some("101%".into()), ..fine() }, "percentage"),
+            (Order { format: "same".into(), ..fine() }, "same"),
+            (Order { remote_zfsync: Some("'".into()), ..fine() }, "--remote-zfsync"),
+        ] {
+            let said = refused(order);
+            assert!(said.contains(words), "no {words:?} in {said:?}");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The end on this machine: the session in which the other host carries an order out.
+
+use std::io::{self, BufReader, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use helper::wire::{GREETING as HELPER, PING};
+use tokio::sync::mpsc as told;
+use zfs::text::{on_one_line, quoted};
+
+use super::{Ask, DirectError, GREETING, MAX_ORDER, MAX_TOLD, Order, PROTOCOL, Stop, Version, line, read_line};
+use crate::remote::greeting::{self, GREETED_WITHIN, Line, Timed};
+use crate::remote::link::Link;
+use crate::remote::ssh::Master;
+use crate::remote::target::Host;
+
+/// So many lines wait to be taken.
+const ROOM: usize = 256;
+/// So much of what is written to stderr is kept.
+const MAX_STDERR: u64 = 8 * 1024;
+/// Neither stderr nor the exit status is worth waiting longer for.
+const AFTERMATH: Duration = Duration::from_secs(2);
+
+/// zfsync on another host, which has greeted.
+#[derive(Debug)]
+pub struct Session {
+    host: String,
+    version: String,
+    silence: Option<Duration>,
+    master: Master,
+    lines: told::Receiver<Heard>,
+    /// Its stdin, as long as somebody has this.
+    say: mpsc::Sender<Vec<u8>>,
+}
+
+/// What the thread that reads has heard.
+#[derive(Debug)]
+enum Heard {
+    Greeting(String),
+    Line(Vec<u8>),
+    End(DirectError),
+}
+
+/// What is left to learn once its output has ended.
+struct Aftermath {
+    host: String,
+    status: mpsc::Receiver<String>,
+    stderr: mpsc::Receiver<String>,
+}
+
+impl Session {
+    /// Connects, and starts it.
+    pub async fn open(host: &Host, link: &Link) -> Result<Self, DirectError> {
+        let master = Master::connect(host, &link.ssh, true).await?;
+        let ((stdin, ours_in), (ours_out, stdout), (ours_err, stderr)) = (io::pipe()?, io::pipe()?, io::pipe()?);
+        let remote = master.start(&link.helper, [stdin.into(), stdout.into(), stderr.into()]).await?;
+        let (tell, status) = mpsc::channel();
+        tokio::spawn(async move {
+            // Nobody listens any more when the run is over.
+            let _ = tell.send(remote.wait().await);
+        });
+        let limit = link.silence.map_or(GREETED_WITHIN, |silence| silence.min(GREETED_WITHIN));
+        let (words, said) = mpsc::channel();
+        thread::Builder::new().name("direct-err".into()).spawn(move || {
+            let _ = words.send(read_stderr(ours_err));
+        })?;
+        let after = Aftermath { host: host.to_string(), status, stderr: said };
+        let (heard, lines) = told::channel(ROOM);
+        let output = Timed::new(OwnedFd::from(ours_out), limit);
+        thread::Builder::new().name("direct-out".into()).spawn(move || read(output, &after, &heard))?;
+        let (say, todo) = mpsc::channel();
+        thread::Builder::new().name("direct-in".into()).spawn(move || write(ours_in, &todo))?;
+        let (host, silence) = (host.to_string(), link.silence);
+        let mut session = Self { host, version: String::new(), silence, master, lines, say };
+        match session.lines.recv().await {
+            Some(Heard::Greeting(version)) => session.version = version,
+            Some(Heard::End(error)) => return Err(error),
+            _ => return Err(session.lost("it has not greeted")),
+        }
+        Ok(session)
+    }
+
+    /// Its version.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Gives the order: the first thing that it is told.
+    pub fn order(&self, order: &Order) -> Result<(), DirectError> {
+        let order = line(order)?;
+        if order.len() > MAX_ORDER {
+            return Err(DirectError::TooLong { bytes: order.len() });
+        }
+        // Where it is gone, that is heard.
+        let _ = self.say.send(order);
+        Ok(())
+    }
+
+    /// Tells it to end the push in good order, or when it does so already, at once.
+    pub fn stop(&self, stop: Stop) {
+        if let Ok(ask) = line(&Ask { stop }) {
+            let _ = self.say.send(ask);
+        }
+    }
+
+    /// What it tells next. Cancellation safe.
+    pub async fn next(&mut self) -> Result<Vec<u8>, DirectError> {
+        loop {
+            let next = self.lines.recv();
+            let heard = match self.silence {
+                None => next.await,
+                Some(silence) => tokio::time::timeout(silence, next)
+                    .await
+                    .map_err(|_| DirectError::Silent { host: self.host.clone(), seconds: silence.as_secs() })?,
+            };
+            match heard {
+                Some(Heard::Line(line)) if line.is_empty() => {}
+                Some(Heard::Line(line)) => return Ok(line),
+                Some(Heard::End(error)) => return Err(error),
+                Some(Heard::Greeting(_)) | None => return Err(self.lost("it has ended")),
+            }
+        }
+    }
+
+    fn lost(&self, reason: &str) -> DirectError {
+        DirectError::Lost { host: self.host.clone(), reason: reason.into() }
+    }
+
+    /// Closes its stdin, which ends the push there, and the connection.
+    pub async fn close(self) {
+        let Self { master, say, lines, .. } = self;
+        drop((say, lines));
+        master.close().await;
+    }
+}
+
+/// The thread that writes. When nobody reads any more, the one that reads tells why.
+fn write(stdin: io::PipeWriter, todo: &mpsc::Receiver<Vec<u8>>) {
+    let mut stdin = stdin;
+    loop {
+        let line = match todo.recv_timeout(PING) {
+            Ok(line) => line,
+            Err(mpsc::RecvTimeoutError::Timeout) => b"\n".to_vec(),
+            Err(mpsc::RecvTimeoutError::Disconnected) => return,
+        };
+        if stdin.write_all(&line).is_err() {
+            return;
+        }
+    }
+}
+
+/// The thread that reads.
+fn read(output: Timed, after: &Aftermath, tell: &told::Sender<Heard>) {
+    let mut output = BufReader::with_capacity(64 * 1024, output);
+    let end = match greet(&mut output, after) {
+        Err(error) => error,
+        Ok(version) => {
+            output.get_mut().no_limit();
+            if tell.blocking_send(Heard::Greeting(version)).is_err() {
+                return;
+            }
+            loop {
+                let mut line = Vec::new();
+                match read_line(&mut output, &mut line, MAX_TOLD) {
+                    Ok(true) => {
+                        if tell.blocking_send(Heard::Line(line)).is_err() {
+                            return;
+                        }
+                    }
+                    Ok(false) => break after.lost(),
+                    Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                        break DirectError::Protocol { host: after.host.clone(), what: error.to_string() };
+                    }
+                    Err(error) => break DirectError::Lost { host: after.host.clone(), reason: error.to_string() },
+                }
+            }
+        }
+    };
+    let _ = tell.blocking_send(Heard::End(end));
+}
+
+/// Its version, from its greeting.
+fn greet(output: &mut BufReader<Timed>, after: &Aftermath) -> Result<String, DirectError> {
+    let host = after.host.clone();
+    match greeting::find_line(output, &[GREETING, HELPER]) {
+        Line::Found { name: GREETING, number, json } => {
+            let version = serde_json::from_str::<Version>(&json).unwrap_or_default().version;
+            let [theirs, version] = [number, version].map(|text| helper::wire::short(&text));
+            if theirs == PROTOCOL.to_string() {
+                return Ok(version);
+            }
+            Err(DirectError::Protocols { host, theirs, version })
+        }
+        Line::Found { .. } => Err(DirectError::Restricted { host }),
+        Line::Late(preamble) => {
+            let seconds = output.get_ref().limit().as_secs();
+            Err(DirectError::Late { host, seconds, words: greeting::said(&preamble, "") })
+        }
+        Line::None(preamble) => Err(after.no_greeting(&preamble)),
+    }
+}
+
+impl Aftermath {
+    /// What it has written to stderr, and how it has ended.
+    fn words(&self) -> (String, String) {
+        let status = self.status.recv_timeout(AFTERMATH).unwrap_or_else(|_| "still running".into());
+        (quoted(&self.stderr.recv_timeout(AFTERMATH).unwrap_or_default()), on_one_line(&status).into_owned())
+    }
+
+    fn no_greeting(&self, preamble: &[u8]) -> DirectError {
+        let ((stderr, status), host) = (self.words(), self.host.clone());
+        let words = if stderr.trim().is_empty() { status.clone() } else { stderr.trim().to_owned() };
+        if status.ends_with("127") || stderr.to_ascii_lowercase().contains("command not found") {
+            return DirectError::Missing { host, words };
+        }
+        if stderr.contains("unrecognized subcommand") {
+            return DirectError::Unknown { host, words };
+        }
+        DirectError::NoGreeting { host, status, words: greeting::said(preamble, &stderr) }
+    }
+
+    fn lost(&self) -> DirectError {
+        let (words, status) = self.words();
+        let reason = if words.is_empty() { status } else { format!("{status}; it says: {words}") };
+        DirectError::Lost { host: self.host.clone(), reason }
+    }
+}
+
+fn read_stderr(stderr: io::PipeReader) -> String {
+    let mut words = Vec::new();
+    let mut input = stderr.take(MAX_STDERR);
+    let _ = input.read_to_end(&mut words);
+    // Read on, so that whoever says much never blocks.
+    let _ = io::copy(&mut input.into_inner(), &mut io::sink());
+    String::from_utf8_lossy(&words).trim().to_owned()
+}
