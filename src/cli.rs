@@ -163,7 +163,7 @@ pub struct Push {
     /// Let a raw increment from another host replace the wrapped key of the copy; for a single run after zfs change-key on the source
     #[arg(long, help_heading = "Transfer")]
     pub allow_rekey: bool,
-    /// Receive several snapshots at a time from a SOURCE on another host, which you trust as this machine; it is faster
+    /// Trust a SOURCE on another host as much as this machine: several snapshots are received at a time, which is faster
     #[arg(long, help_heading = "Transfer")]
     pub trust_source: bool,
     /// Send increments from a bookmark even if nothing proves that the source was not rolled back past it

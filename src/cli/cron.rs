@@ -74,10 +74,10 @@ pub struct Cron {
     /// Skip snapshots in which nothing was written since the previous one; the newest is always sent
     #[arg(long)]
     pub skip_empty: bool,
-    /// Receive several snapshots at a time from a SOURCE on another host, which you trust as this machine; it is faster
+    /// Trust a SOURCE on another host as much as this machine: several snapshots are received at a time, which is faster
     #[arg(long)]
     pub trust_source: bool,
-    /// Store what the source has unencrypted below an encrypted dataset unencrypted below its raw copy too
+    /// Store datasets that are unencrypted below an encrypted dataset on the source unencrypted on the target, too
     #[arg(long)]
     pub allow_unencrypted: bool,
     /// Send increments from a bookmark even if nothing proves that the source was not rolled back past it

@@ -143,13 +143,17 @@ fn errors_name_file_line_and_job() {
         (job("sources = ['p/b']"), "/etc/z.toml:1: job a: ", "give either source or sources"),
         (job("x = "), "/etc/z.toml:4: job a: ", ""),
         (job("[job.b]\ntargets = ['b:q']"), "/etc/z.toml:4: job b: ", "source is missing"),
-        (job("[job.b]\nsource = 'p/b'\ntargets = ['b:q']"), "/etc/z.toml:4: job b: ", "job a has the same target b:q"),
+        (
+            job("[job.b]\nsource = 'p/b'\ntargets = ['b:q']"),
+            "/etc/z.toml:4: job b: ",
+            "job a already has the target b:q",
+        ),
         ("[job.a]\nsource = 'h:'".into(), "/etc/z.toml:2: job a: ", "has no dataset after the ':'"),
         ("[job.a]\nsources = ['h:p/a', 'p/b']".into(), "/etc/z.toml:1: job a: ", "must be on the same host"),
         (
             "[job.a]\nsource = 'h:p/a'\ntargets = ['i:q/a']\nssh.port = 22".into(),
             "/etc/z.toml:1: job a: ",
-            "-p with SOURCE and TARGET on other hosts",
+            "-p is ambiguous with SOURCE and TARGET",
         ),
         ("[job.a]\nsource = 'p/a'\ntargets = ['b:q', '@']".into(), "/etc/z.toml:3: job a: ", ""),
         ("[job.a]\nsource = 'p/a'\ntargets = ['p/a/b']".into(), "/etc/z.toml:1: job a: ", "overlap"),
@@ -162,7 +166,7 @@ fn errors_name_file_line_and_job() {
             "end in the same component",
         ),
         ("[job.\"a b\"]\nsource = 'p/a'".into(), "/etc/z.toml:1: job a b: ", "may only have letters"),
-        (String::new(), "/etc/z.toml: ", "there is no job"),
+        (String::new(), "/etc/z.toml: ", "no job is defined"),
         ("[job.a\n".into(), "/etc/z.toml:1: ", ""),
     ] {
         let said = error(&text);
