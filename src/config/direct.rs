@@ -231,7 +231,9 @@ mod tests {
             assert!(there.direct.is_none() && there.state_dir.is_none() && !there.ends.target.link.ssh.interactive);
             let again = Order { remote_zfsync: told.remote_zfsync.clone(), ..order(&there) };
             assert_eq!(again, told);
-            assert_eq!(there.ends.target.link.allow, job.ends.target.link.allow);
+            // What comes from there is trusted as anything from one's own machine.
+            let allow = [&job.ends.target.link.allow[..], &[Allow::Packages]].concat();
+            assert_eq!(there.ends.target.link.allow, allow);
         }
         let job = push(&["--remote-zfsync", "/opt/my zfsync", "a:p", "b:q"]);
         assert!(job.unwrap().direct.unwrap().link.helper.ends_with("zfsync direct --stdio"));
