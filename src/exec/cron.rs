@@ -86,7 +86,7 @@ impl<'a> Work<'a> {
             push.state_dir.as_ref().map_or(Ok(()), |dir| results::check(dir, &push.ends.key()))?;
         }
         let tops: Vec<DatasetName> = job.sources().cloned().collect();
-        let sender = match sender_of(&job.origin, &tops).await {
+        let sender = match stop.unless(sender_of(&job.origin, &tops)).await {
             Ok(sender) => sender,
             Err(error) => {
                 let (exit, why) = (error.exit(), error.to_string());
@@ -143,7 +143,7 @@ impl<'a> Work<'a> {
     /// Whether there is no own snapshot of the present window.
     async fn is_due(&self, snapshot: &SnapshotJob) -> Result<bool, StartError> {
         let Some(window) = self.job.window else { return Ok(true) };
-        let newest = snapshot::newest_own(snapshot, &self.sender, self.stop.until()).await?;
+        let newest = snapshot::newest_own(snapshot, &self.sender, self.stop).await?;
         let now = Timestamp::now().as_second();
         Ok(newest.is_none_or(|newest| !same_window(newest.as_second(), now, window)))
     }
@@ -155,9 +155,7 @@ impl<'a> Work<'a> {
             return Ok(());
         }
         self.is_early = false;
-        let taken = snapshot::take_until(snapshot, &self.sender, self.stop.until()).await;
-        // A listing that was given up for the time.
-        let taken = taken.map_err(|error| self.stop.check().err().unwrap_or(error))?;
+        let taken = snapshot::take(snapshot, &self.sender, self.stop).await?;
         self.parts.push(Part::of_snapshot(&taken).logged(self.log.as_ref()));
         self.taken = Some(taken.name.to_string());
         self.is_first = taken.is_first;
@@ -168,9 +166,8 @@ impl<'a> Work<'a> {
     async fn serve(&mut self) -> Result<(), StartError> {
         for branch in &self.job.branches {
             self.stop.check()?;
-            let until = self.stop.until();
             self.tried += 1;
-            let served = serve_all(branch, until, &self.sender, self.log.as_ref()).await;
+            let served = serve_all(branch, self.stop, &self.sender, self.log.as_ref()).await;
             if let Err(error) = &served {
                 note_not_tried(branch, error.exit(), &error.to_string(), self.log.as_ref());
             }
@@ -299,16 +296,17 @@ async fn source_lock(source: &DatasetName, stop: &Stop) -> Result<Lock, StartErr
 /// All targets, each on its own; then the source.
 async fn serve_all(
     branch: &Branch,
-    until: Option<Instant>,
+    stop: &Stop,
     sender: &Endpoint,
     log: Option<&LogFile>,
 ) -> Result<Vec<Part>, StartError> {
+    let until = stop.until();
     let listed = match branch.targets.first() {
         Some(first) => {
             let (depth, stall) = (first.filter.depth(), first.faults.stall_timeout);
             // A run that may destroy something must know what lies below.
             let depth = depth.filter(|_| branch.targets.iter().all(|target| !target.missing.destroys()));
-            source::list_readable(sender, branch.source.clone(), depth, stall).await?
+            stop.unless(source::list_readable(sender, branch.source.clone(), depth, stall)).await?
         }
         None => Source::default(),
     };
