@@ -21,6 +21,8 @@ use crate::remote::source::Remote;
 
 /// So many names go into one question to another host: the question, and its answer, have room in a frame.
 const NAMES: usize = 2000;
+/// So many datasets go into a question about all snapshots of each.
+const WITH_SNAPSHOTS: usize = 200;
 
 /// The end of a replication that sends.
 #[derive(Debug, Clone)]
@@ -134,7 +136,18 @@ impl Endpoint {
         silence: Option<Duration>,
         query: impl Fn(Vec<T>) -> Query,
     ) -> Result<Option<Answer>, Failure> {
-        let at_once = if self.remote().is_some() { NAMES } else { usize::MAX };
+        self.ask_in_parts(items, NAMES, silence, query).await
+    }
+
+    /// The same with so many at a time where another host is asked.
+    async fn ask_in_parts<T: Clone>(
+        &self,
+        items: &[T],
+        most: usize,
+        silence: Option<Duration>,
+        query: impl Fn(Vec<T>) -> Query,
+    ) -> Result<Option<Answer>, Failure> {
+        let at_once = if self.remote().is_some() { most } else { usize::MAX };
         let mut all: Option<Answer> = None;
         for some in items.chunks(at_once.min(items.len().max(1))) {
             let answer = self.ask(query(some.to_vec()), silence).await?;
@@ -251,7 +264,7 @@ impl Endpoint {
         silence: Option<Duration>,
     ) -> Result<HashMap<String, String>, Failure> {
         let query = |datasets| Query::SnapshotNotes { property: property.to_owned(), datasets };
-        match self.ask_all(datasets, silence, query).await? {
+        match self.ask_in_parts(datasets, WITH_SNAPSHOTS, silence, query).await? {
             None => Ok(HashMap::new()),
             Some(Answer::Texts(notes)) => Ok(notes.into_iter().collect()),
             Some(_) => Err(odd()),

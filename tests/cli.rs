@@ -75,6 +75,11 @@ fn sources_that_are_none() {
         (&["pull", "beta:p@s", "b"], "is a snapshot; name the dataset"),
         (&["push", "-p", "22", "beta:p", "gamma:p"], "-p with SOURCE and TARGET on other hosts"),
         (&["pull", "-i", "key", "beta:p", "gamma:p"], "-i with SOURCE and TARGET on other hosts"),
+        (&["pull", "-o", "User=me", "beta:p", "gamma:p"], "-o User with SOURCE and TARGET on other hosts"),
+        (
+            &["push", "-o", "hostname 10.0.0.1", "beta:p", "gamma:p"],
+            "-o hostname with SOURCE and TARGET on other hosts",
+        ),
     ]);
 }
 

@@ -102,6 +102,27 @@ fn a_host_that_dies_while_it_destroys_is_not_connected_to_for_each_dataset() {
     assert!(lines.len() == all && all <= 4, "{destroyed}");
 }
 
+/// After a failover another host has the name, and other content.
+#[test]
+fn another_host_of_the_same_name_is_refused() {
+    // Each start of a helper is counted; from the third one on they greet as another host.
+    let Some((bed, _sshd)) = bed("") else { return };
+    bed.world(&[("s", 1, 1), ("s@b", 1, 3), ("d", 4, 1)]);
+    let helper = bed.read("there").replace("exec ", "");
+    let helper = helper.trim_end();
+    bed.script(
+        "there",
+        &format!(
+            "{helper} | if echo >>{0}; [ $(wc -l <{0}) -gt 2 ]; then sed -u '1s/\"boot_id\":\"[^\"]*/&x/'; else cat; fi\n",
+            bed.path("starts").display()
+        ),
+    );
+    let ended = run(&bed, "source = 'beta:s'\ntargets = ['d']\nsnapshot.enabled = false\nretries = 0\n");
+    ended.expect(1, &["another host answers as beta, or it has been restarted"]);
+    assert!(!bed.read("world").contains("d@b"), "{ended:#?}");
+    assert_eq!(calls(&bed, "zfs send").iter().filter(|call| !call.contains(" -n")).count(), 0, "{:#?}", bed.calls());
+}
+
 /// The helper that is asked dies; streams over the same connection go on while it is connected anew.
 #[test]
 fn streams_outlive_the_helper_that_is_asked() {
@@ -139,4 +160,17 @@ fn the_next_question_goes_to_another_helper() {
     let _ = rustix::process::kill_process(stopped, rustix::process::Signal::KILL);
     assert!(bed.read("world").contains("d/b@x"), "{ended:#?}");
     assert_ne!(ended.code, Some(0), "{ended:#?}");
+}
+
+/// What the key doesn't allow is told before anything is done.
+#[test]
+fn a_source_that_may_not_do_what_the_job_wants() {
+    let Some((bed, _sshd)) = bed("") else { return };
+    bed.world(&[("s", 1, 1), ("s@b", 1, 3)]);
+    let forced = format!("exec {} send --stdio --allow snapshot\n", support::zfsync().display());
+    let there = bed.read("there");
+    bed.script("there", &format!("{}{forced}", there.split("exec ").next().unwrap()));
+    let ended = run(&bed, "source = 'beta:s'\nkeep.last = 1\n");
+    ended.expect(3, &["the helper on beta may not destroy"]);
+    assert_eq!(calls(&bed, "zfs snapshot").len(), 0);
 }

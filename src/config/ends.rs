@@ -5,17 +5,23 @@ use crate::cli;
 use crate::error::StartError;
 use crate::remote::client::{REMOTE_HELPER, REMOTE_SENDER};
 use crate::remote::link::{End, Ends, Link};
+use crate::remote::ssh::of_one_host;
 use crate::remote::target::{Host, Target, TargetError};
 use zfs::Allow;
 use zfs::name::{DatasetName, NameError};
 
 /// SOURCE, here or there. A pool with a colon in its name can't be told from a host, as in TARGET.
 pub(super) fn location(text: &str) -> Result<Target, StartError> {
-    text.parse::<Target>().map_err(|error| match error {
+    text.parse::<Target>().map_err(|error| no_source(text, error))
+}
+
+/// Why a text is no SOURCE.
+fn no_source(text: &str, error: TargetError) -> StartError {
+    match error {
         TargetError::Name(error) => StartError::Source(error),
         TargetError::NoColon(_) => StartError::Source(NameError::IsSnapshot(text.to_owned())),
         error => StartError::SourceLocation(error),
-    })
+    }
 }
 
 /// What the user says of the ways to the two ends.
@@ -45,12 +51,13 @@ impl<'a> Ways<'a> {
 
 /// What is said of one host can't be said of two.
 fn one_host_only(args: &cli::Ssh) -> Result<(), StartError> {
-    let said = [("-p", args.port.is_some()), ("-i", args.identity.is_some())];
-    match said.iter().find(|(_, said)| *said) {
+    let option = args.ssh_option.iter().filter_map(|option| of_one_host(option)).map(|key| format!("-o {key}"));
+    let port = args.port.map(|_| "-p".to_owned());
+    match port.into_iter().chain(args.identity.as_ref().map(|_| "-i".to_owned())).chain(option).next() {
         None => Ok(()),
-        Some((option, _)) => Err(StartError::Usage(format!(
+        Some(option) => Err(StartError::Usage(format!(
             "{option} with SOURCE and TARGET on other hosts: nobody can tell which of them is meant; say it in ssh_config (Host, Port, \
-             IdentityFile), or in a file of your own with -F"
+             IdentityFile and the like), or in a file of your own with -F"
         ))),
     }
 }
@@ -95,8 +102,7 @@ pub(super) fn ends(
 pub(super) fn source(text: &str) -> Result<DatasetName, StartError> {
     match text.parse::<Target>() {
         Ok(Target { host: None, dataset }) => Ok(dataset),
-        Err(TargetError::Name(error)) => Err(StartError::Source(error)),
-        Err(TargetError::NoColon(_)) => Err(StartError::Source(NameError::IsSnapshot(text.to_owned()))),
+        Err(error @ (TargetError::Name(_) | TargetError::NoColon(_))) => Err(no_source(text, error)),
         Ok(_) | Err(_) => Err(StartError::RemoteSource(text.to_owned())),
     }
 }

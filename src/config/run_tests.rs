@@ -144,6 +144,11 @@ fn errors_name_file_line_and_job() {
         (job("x = "), "/etc/z.toml:4: job a: ", ""),
         (job("[job.b]\ntargets = ['b:q']"), "/etc/z.toml:4: job b: ", "there is no source"),
         (job("[job.b]\nsource = 'p/b'\ntargets = ['b:q']"), "/etc/z.toml:4: job b: ", "job a has the same target b:q"),
+        (
+            "[job.a]\nsource = 'h:p/a'\ntargets = ['q/a']\n[job.b]\nsource = 'i:p/a'\ntargets = ['q/a']".into(),
+            "/etc/z.toml:4: job b: ",
+            "job a has the same target q/a for another source",
+        ),
         ("[job.a]\nsource = 'h:'".into(), "/etc/z.toml:2: job a: ", "the dataset is missing"),
         ("[job.a]\nsources = ['h:p/a', 'p/b']".into(), "/etc/z.toml:1: job a: ", "must be on one host"),
         (

@@ -19,6 +19,7 @@ use crate::config::{Branch, CronJob, PruneJob, PushJob, SnapshotJob, When};
 use crate::endpoint::Endpoint;
 use crate::error::{Exit, StartError};
 use crate::plan::same_window;
+use crate::remote::link::End;
 use crate::report;
 use crate::report::lines::{Kept, LogFile};
 use crate::state::results;
@@ -268,21 +269,30 @@ fn note_not_tried(branch: &Branch, exit: Exit, why: &str, log: Option<&LogFile>)
 
 /// One run at a time takes snapshots of a source, and thins it. All take them in the same order.
 async fn source_locks(job: &CronJob, stop: &Stop) -> Result<Vec<Lock>, StartError> {
-    let mut sources: Vec<&DatasetName> = job.sources().collect();
-    sources.sort_unstable_by_key(|source| source.as_str());
+    let mut sources: Vec<End> = job.branches.iter().map(source_of).collect();
+    sources.sort_unstable_by(|one, other| one.dataset.as_str().cmp(other.dataset.as_str()));
     let mut locks = Vec::with_capacity(sources.len());
     for source in sources {
-        locks.push(source_lock(source, stop).await?);
+        locks.push(source_lock(&source, stop).await?);
     }
     Ok(locks)
 }
 
-async fn source_lock(source: &DatasetName, stop: &Stop) -> Result<Lock, StartError> {
+fn source_of(branch: &Branch) -> End {
+    End { link: branch.origin.clone(), dataset: branch.source.clone() }
+}
+
+/// Datasets of the same name on two hosts have nothing to do with each other.
+fn lock_key(source: &End) -> String {
+    format!("cron {}", source.key())
+}
+
+async fn source_lock(source: &End, stop: &Stop) -> Result<Lock, StartError> {
     let began = Instant::now();
     let owner = format!("zfsync cron {source}, process {}", std::process::id());
     loop {
         stop.check()?;
-        match lock::directory().and_then(|dir| Lock::take(&dir, &format!("cron {source}"), 0, &owner)) {
+        match lock::directory().and_then(|dir| Lock::take(&dir, &lock_key(source), 0, &owner)) {
             Ok(lock) => return Ok(lock),
             Err(LockError::Held { .. }) if began.elapsed() < PATIENCE => tokio::time::sleep(AGAIN).await,
             Err(LockError::Held { holder, path, .. }) => {
@@ -365,7 +375,7 @@ async fn thin_source(
     log: Option<&LogFile>,
 ) -> Option<Part> {
     let thin = branch.thin.as_ref()?;
-    let (key, owner) = (format!("cron {}", branch.source), format!("zfsync cron, process {}", std::process::id()));
+    let (key, owner) = (lock_key(&source_of(branch)), format!("zfsync cron, process {}", std::process::id()));
     let part = match lock::directory().and_then(|dir| Lock::take(&dir, &key, 0, &owner)) {
         Ok(_turn) => {
             let targets: Vec<_> = branch.targets.iter().map(|push| push.ends.clone()).collect();

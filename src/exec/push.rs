@@ -95,8 +95,15 @@ async fn locked_push(
                 job = known_to(&job, &sender);
                 let (mut connections, mut from_channels) =
                     ConnectionPool::new(job.ends.target.link.clone(), Some(sender.clone()));
+                let preparing = async {
+                    if job.restore.is_some() && tries == 0 {
+                        restore::tell_settings(&job, &sender, reporter).await;
+                    }
+                    prepare(&job, &sender, listed.clone(), &mut connections, &mut from_channels, started, reporter)
+                        .await
+                };
                 let ready = tokio::select! {
-                    ready = Box::pin(prepare(&job, &sender, listed.clone(), &mut connections, &mut from_channels, started, reporter)) => ready,
+                    ready = Box::pin(preparing) => ready,
                     signal = signals.next() => Err(StartError::Interrupted(signal)),
                 };
                 match ready {

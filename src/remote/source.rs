@@ -109,10 +109,9 @@ impl Remote {
     /// have been done.
     pub async fn ask(&self, query: Query, silence: Option<Duration>) -> Result<Answer, Failure> {
         if self.channel().is_closed() {
-            self.revive().await.map_err(|why| match query.changes() {
-                true => Failure::new(why.refusal, &format!("{}; {} was not tried", why.words, query.what())),
-                false => why,
-            })?;
+            let not_tried =
+                |why: Failure| Failure::new(why.refusal, &format!("{}; {} was not tried", why.words, query.what()));
+            self.revive().await.map_err(|why| if query.changes() { not_tried(why) } else { why })?;
         }
         match self.try_ask(query.clone(), silence).await {
             Err(Failure { refusal: Refusal::Lost, words }) if query.changes() => {

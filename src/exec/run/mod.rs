@@ -47,7 +47,7 @@ const REQUESTS: u64 = 1 << 48;
 pub fn limits(job: &PushJob) -> Limits {
     Limits {
         channels: job.channels,
-        auto: job.connections.is_none() && job.ends.target.host().is_some(),
+        auto: job.connections.is_none() && job.ends.target.host().or(job.ends.source.host()).is_some(),
         retries: job.faults.retries,
         max_wait: job.faults.retry_max_wait,
         stall: job.faults.stall_timeout,
