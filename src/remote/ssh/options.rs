@@ -70,6 +70,7 @@ fn key(option: &str) -> &str {
 }
 
 /// The key of a `-o` that is about one host: it can't be meant for two.
+#[must_use]
 pub fn of_one_host(option: &str) -> Option<&str> {
     const ABOUT_ONE: [&str; 8] =
         ["hostname", "port", "hostkeyalias", "user", "identityfile", "certificatefile", "proxyjump", "proxycommand"];
