@@ -1,31 +1,28 @@
 //! One end of a replication, here or there: the host of a source is asked the same questions and gives the same streams whether it is
 //! this machine or another one.
 
+mod list;
+
 use std::collections::{HashMap, HashSet};
-use std::io::{self, BufReader};
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use helper::read_report;
 use helper::wire::{Reply, Request};
-use zfs::host::{HANGS, Watched};
 use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
-use zfs::text::quoted;
 use zfs::{
-    Answer, DatasetFacts, Ended, Failure, Hello, Host as _, Inventory, Limits, LocalHost, Most, NewBookmark, Part,
-    Property, Query, Reading, Record, Refusal, SnapshotState, StreamSpec, Thinned, Traces, Zfs, read_source,
-    read_source_within,
+    Answer, DatasetFacts, Failure, Hello, Host as _, Limits, LocalHost, NewBookmark, Part, Property, Query, Reading,
+    Record, Refusal, SnapshotState, StreamSpec, Thinned, Traces, Zfs,
 };
 
 use crate::error::StartError;
-use crate::remote::client::{ENDED_WITHIN, Report, Sending};
+use crate::remote::client::Sending;
 use crate::remote::source::Remote;
 
 /// So many names go into one question to another host: the question, and its answer, have room in a frame.
 const NAMES: usize = 2000;
+/// So many datasets go into a question about all snapshots of each.
+const WITH_SNAPSHOTS: usize = 200;
 
 /// The end of a replication that sends.
 #[derive(Debug, Clone)]
@@ -139,7 +136,18 @@ impl Endpoint {
         silence: Option<Duration>,
         query: impl Fn(Vec<T>) -> Query,
     ) -> Result<Option<Answer>, Failure> {
-        let at_once = if self.remote().is_some() { NAMES } else { usize::MAX };
+        self.ask_in_parts(items, NAMES, silence, query).await
+    }
+
+    /// The same with so many at a time where another host is asked.
+    async fn ask_in_parts<T: Clone>(
+        &self,
+        items: &[T],
+        most: usize,
+        silence: Option<Duration>,
+        query: impl Fn(Vec<T>) -> Query,
+    ) -> Result<Option<Answer>, Failure> {
+        let at_once = if self.remote().is_some() { most } else { usize::MAX };
         let mut all: Option<Answer> = None;
         for some in items.chunks(at_once.min(items.len().max(1))) {
             let answer = self.ask(query(some.to_vec()), silence).await?;
@@ -256,7 +264,7 @@ impl Endpoint {
         silence: Option<Duration>,
     ) -> Result<HashMap<String, String>, Failure> {
         let query = |datasets| Query::SnapshotNotes { property: property.to_owned(), datasets };
-        match self.ask_all(datasets, silence, query).await? {
+        match self.ask_in_parts(datasets, WITH_SNAPSHOTS, silence, query).await? {
             None => Ok(HashMap::new()),
             Some(Answer::Texts(notes)) => Ok(notes.into_iter().collect()),
             Some(_) => Err(odd()),
@@ -347,86 +355,6 @@ impl Endpoint {
         }
     }
 
-    /// Lists a dataset and what lies so many levels below it, with all snapshots and bookmarks; and how that ended.
-    pub async fn list(
-        &self,
-        top: &DatasetName,
-        depth: Option<usize>,
-        silence: Option<Duration>,
-    ) -> Result<(Vec<Inventory>, Ended), Failure> {
-        let stream = StreamSpec::List { dataset: top.clone(), depth };
-        let mut again = self.remote();
-        loop {
-            let (given_up, limits) = limits(silence);
-            let (own, stream, top) = (self.clone(), stream.clone(), top.clone());
-            let listed = tokio::task::spawn_blocking(move || own.read_list(stream, &top, &limits)).await;
-            drop(given_up);
-            let listed = listed.unwrap_or_else(|error| Err(Failure::new(Refusal::Other, &error.to_string())));
-            let lost = matches!(listed, Err(Failure { refusal: Refusal::Lost, .. }));
-            match again.take().filter(|_| lost) {
-                Some(remote) => remote.revive().await?,
-                None => return listed,
-            }
-        }
-    }
-
-    fn read_list(
-        &self,
-        stream: StreamSpec,
-        top: &DatasetName,
-        limits: &Limits,
-    ) -> Result<(Vec<Inventory>, Ended), Failure> {
-        let system = |error: io::Error| Failure::new(Refusal::Other, &error.to_string());
-        let input = |output: OwnedFd| BufReader::with_capacity(256 * 1024, Watched::new(output, limits.clone()));
-        match self.0.as_ref() {
-            Place::Here(host) => {
-                let zfs::host::Outgoing { output, words, process } = host.stream(&stream)?;
-                let words = std::thread::Builder::new().spawn(move || read_report(words, |_| {})).map_err(system)?;
-                let read = read_source(input(output), top);
-                if let Err(error) = &read {
-                    process.end(true);
-                    if is_late(error) {
-                        return Err(Failure::new(Refusal::Other, HANGS));
-                    }
-                }
-                let died = process.wait().err();
-                let words = words.join().unwrap_or_default();
-                let ended = Ended {
-                    words,
-                    killed: died.as_ref().is_some_and(|died| died.killed),
-                    status: died.map(|died| died.status),
-                };
-                told(read, ended)
-            }
-            Place::There(remote) => {
-                let channel = remote.channel();
-                let (output, reports, id) = channel.ask_stream(stream).map_err(system)?;
-                let read = read_source_within(input(output), top, Most::ANYWHERE);
-                if let Err(error) = &read {
-                    channel.cancel_stream(id);
-                    if is_late(error) {
-                        return Err(Failure::new(Refusal::Other, HANGS));
-                    }
-                }
-                loop {
-                    match reports.recv_timeout(ENDED_WITHIN) {
-                        Ok(Report::Estimated(_)) => {}
-                        Ok(Report::Ended(ended, true)) => return told(read, ended),
-                        Ok(Report::Ended(..)) => {
-                            // It was stopped because of what was read.
-                            let words =
-                                read.err().map_or("the listing was incomplete".into(), |error| error.to_string());
-                            return Err(Failure::new(Refusal::Other, &words));
-                        }
-                        Ok(Report::Refused(why)) => return Err(why),
-                        Err(RecvTimeoutError::Timeout) => return Err(Failure::new(Refusal::Other, HANGS)),
-                        Err(RecvTimeoutError::Disconnected) => return Err(remote.lost()),
-                    }
-                }
-            }
-        }
-    }
-
     /// Reads what a snapshot holds; `heard` is told how far that is.
     pub async fn content(
         &self,
@@ -453,10 +381,11 @@ impl Endpoint {
             }
             Place::There(remote) => {
                 let reading = reading.clone();
-                let mut call = remote.call(|id| Request::Content { id, reading });
+                let channel = remote.channel();
+                let mut call = channel.call(|id| Request::Content { id, reading });
                 let mut all = Vec::new();
                 loop {
-                    match remote.next(&mut call, silence).await? {
+                    match Remote::next(&channel, &mut call, silence).await? {
                         Reply::Content { bytes, parts, .. } => {
                             heard(bytes);
                             all.extend(parts);
@@ -488,21 +417,4 @@ fn odd() -> Failure {
 fn limits(silence: Option<Duration>) -> (GiveUp, Limits) {
     let given_up = Arc::new(AtomicBool::new(false));
     (GiveUp(Arc::clone(&given_up)), Limits { silence, given_up: Some(given_up) })
-}
-
-fn is_late(error: &zfs::ParseError) -> bool {
-    matches!(error, zfs::ParseError::Io(error) if error.kind() == io::ErrorKind::TimedOut)
-}
-
-/// What was listed, with how it ended: what `zfs` says of it is told in its words.
-fn told(read: Result<Vec<Inventory>, zfs::ParseError>, ended: Ended) -> Result<(Vec<Inventory>, Ended), Failure> {
-    let words = if ended.words.is_empty() { String::new() } else { quoted(&ended.words) };
-    let status =
-        |status: &str| Failure::new(Refusal::from_words(&words), if words.is_empty() { status } else { &words });
-    match (&ended.status, read) {
-        (Some(died), _) if words.is_empty() || ended.killed => Err(status(died)),
-        (_, Err(error)) => Err(Failure::new(Refusal::Other, &error.to_string())),
-        (_, Ok(all)) if all.is_empty() && !words.is_empty() => Err(status("")),
-        (_, Ok(all)) => Ok((all, Ended { words, ..ended })),
-    }
 }

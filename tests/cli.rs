@@ -82,6 +82,8 @@ fn sources_that_are_none() {
         (&["pull", "beta:p@s", "b"], "is a snapshot; name the dataset"),
         (&["push", "-p", "22", "beta:p", "gamma:p"], "-p is ambiguous with SOURCE and TARGET on two other hosts"),
         (&["pull", "-i", "key", "beta:p", "gamma:p"], "-i is ambiguous"),
+        (&["pull", "-o", "User=me", "beta:p", "gamma:p"], "-o User is ambiguous"),
+        (&["push", "-o", "hostname 10.0.0.1", "beta:p", "gamma:p"], "-o hostname is ambiguous"),
     ]);
 }
 

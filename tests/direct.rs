@@ -88,8 +88,8 @@ fn nothing_that_could_be_meant_otherwise() {
     for ends in [["s", "beta:d"], ["beta:s", "d"], ["s", "d"]] {
         push(&bed, &ends).expect(2, &["--direct is for SOURCE and TARGET on two other hosts"]);
     }
-    push(&bed, &["-p", "22", "beta:s", "gamma:d"]).expect(2, &["-p with SOURCE and TARGET on other hosts"]);
-    push(&bed, &["-i", "key", "beta:s", "gamma:d"]).expect(2, &["-i with SOURCE and TARGET on other hosts"]);
+    push(&bed, &["-p", "22", "beta:s", "gamma:d"]).expect(2, &["-p is ambiguous"]);
+    push(&bed, &["-i", "key", "beta:s", "gamma:d"]).expect(2, &["-i is ambiguous"]);
     bed.run(&["push", "--forward-agent", "beta:s", "gamma:d"]).expect(2, &["--direct"]);
     assert!(bed.calls().is_empty());
 }

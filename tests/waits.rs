@@ -134,6 +134,29 @@ fn a_run_reaches_its_later_jobs() {
     assert!(bed.read("world").contains("d/1@b"), "the second job did nothing: {ended:#?}");
 }
 
+/// Signals and the job's time limit are heard while the source's host is connected to.
+#[test]
+fn a_source_that_is_never_reached() {
+    let bed = Bed::new();
+    bed.script(
+        "bin/ssh",
+        "#!/bin/sh\ncase $* in *' -G '*|'-G '*) exit 0 ;; esac\n: >\"${0%/*}/../asked\"\nexec sleep 60\n",
+    );
+    let job = |limit: &str| format!("[job.a]\nsource = 'beta:s'\n{limit}");
+    let config = bed.path("z.toml").display().to_string();
+    bed.write("z.toml", &job(""));
+    let mut child = bed.command(&["run", "--config", &config]).spawn().unwrap();
+    bed.wait_for_file("asked");
+    let began = Instant::now();
+    signal(&child, Signal::INT);
+    let code = child.wait().unwrap().code();
+    assert!(began.elapsed() < SOON && code == Some(130), "{code:?} after {:?}", began.elapsed());
+    left_clean(&bed);
+    bed.write("z.toml", &job("job-timeout = '1s'\n"));
+    in_time(&mut bed.command(&["run", "--config", &config])).expect(1, &["longer than its job-timeout"]);
+    left_clean(&bed);
+}
+
 /// The time that ssh_config allows for it is all that a silent sshd gets.
 #[test]
 fn a_silent_sshd() {

@@ -11,7 +11,6 @@ use crate::exec;
 pub async fn restore(args: &cli::Restore) -> Result<Outcome, StartError> {
     let job = PushJob::restore(args)?;
     let mut shown = Shown::new(&job, &args.push(&args.copy))?;
-    exec::restore::before(&job, shown.reporter.as_mut()).await;
     let pushed = exec::push(job.clone(), shown.reporter.as_mut()).await;
     let outcome = shown.ended(pushed)?;
     if outcome.exit() != Exit::InSync || args.output.talk.quiet || args.output.json || args.dry_run {

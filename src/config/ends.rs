@@ -5,6 +5,7 @@ use crate::cli;
 use crate::error::StartError;
 use crate::remote::client::{REMOTE_HELPER, REMOTE_SENDER};
 use crate::remote::link::{End, Ends, Link};
+use crate::remote::ssh::of_one_host;
 use crate::remote::target::{Host, Target, TargetError};
 use zfs::Allow;
 use zfs::name::{DatasetName, NameError};
@@ -50,12 +51,13 @@ impl<'a> Ways<'a> {
 
 /// What is said of one host can't be said of two.
 fn one_host_only(args: &cli::Ssh) -> Result<(), StartError> {
-    let said = [("-p", args.port.is_some()), ("-i", args.identity.is_some())];
-    match said.iter().find(|(_, said)| *said) {
+    let option = args.ssh_option.iter().filter_map(|option| of_one_host(option)).map(|key| format!("-o {key}"));
+    let port = args.port.map(|_| "-p".to_owned());
+    match port.into_iter().chain(args.identity.as_ref().map(|_| "-i".to_owned())).chain(option).next() {
         None => Ok(()),
-        Some((option, _)) => Err(StartError::Usage(format!(
-            "{option} is ambiguous with SOURCE and TARGET on two other hosts: set Port and IdentityFile for each Host in ssh_config(5), or in \
-             a file of its own with -F"
+        Some(option) => Err(StartError::Usage(format!(
+            "{option} is ambiguous with SOURCE and TARGET on two other hosts: set Port, IdentityFile and the like for each Host in \
+             ssh_config(5), or in a file of its own with -F"
         ))),
     }
 }

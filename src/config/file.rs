@@ -163,7 +163,7 @@ impl Table {
             filled!(self, defaults: source sources);
         }
         filled!(self, defaults: time_zone delete_missing grace max_delete follow_renames);
-        filled!(self, defaults: source_ssh direct forward_agent channels retries retry_max_wait stall_timeout wait_lock job_timeout);
+        filled!(self, defaults: direct forward_agent channels retries retry_max_wait stall_timeout wait_lock job_timeout);
         filled!(self, defaults: log log_format state_dir);
         filled!(self, defaults: targets keep keep_targets only_named_targets include exclude depth recursive skip_empty trust_source allow_unencrypted
             allow_unproven_bookmarks);
@@ -171,7 +171,18 @@ impl Table {
         let (own, theirs) = (&mut self.snapshot, &defaults.snapshot);
         filled!(own, theirs: enabled format local_time if_changed);
         let (own, theirs) = (&mut self.ssh, &defaults.ssh);
-        filled!(own, theirs: port identity config options remote_zfsync);
+        own.fill(theirs);
+        match (&mut self.source_ssh, &defaults.source_ssh) {
+            (Some(own), Some(theirs)) => own.fill(theirs),
+            (own @ None, theirs) => own.clone_from(theirs),
+            (Some(_), None) => {}
+        }
         self
+    }
+}
+
+impl Ssh {
+    fn fill(&mut self, defaults: &Self) {
+        filled!(self, defaults: port identity config options remote_zfsync);
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Log;
-use super::cron::{CronJob, Wish};
+use super::cron::{Branch, CronJob, Wish};
 use super::file::{File, Keep, Table};
 use super::hooks::{Hooks, When};
 use super::trust;
@@ -127,7 +127,8 @@ fn no_clash(jobs: &[CronJob], new: &CronJob) -> Result<(), String> {
     for branch in &new.branches {
         for target in branch.targets.iter().map(|push| &push.ends.target) {
             let other = jobs.iter().find(|job| {
-                let mut others = job.branches.iter().filter(|other| other.source != branch.source);
+                let same = |other: &Branch| other.source == branch.source && other.origin.host == branch.origin.host;
+                let mut others = job.branches.iter().filter(|other| !same(other));
                 others.any(|other| other.targets.iter().any(|push| push.ends.target.same_place(target)))
             });
             if let Some(other) = other {

@@ -148,6 +148,11 @@ fn errors_name_file_line_and_job() {
             "/etc/z.toml:4: job b: ",
             "job a already has the target b:q",
         ),
+        (
+            "[job.a]\nsource = 'h:p/a'\ntargets = ['q/a']\n[job.b]\nsource = 'i:p/a'\ntargets = ['q/a']".into(),
+            "/etc/z.toml:4: job b: ",
+            "job a already has the target q/a",
+        ),
         ("[job.a]\nsource = 'h:'".into(), "/etc/z.toml:2: job a: ", "has no dataset after the ':'"),
         ("[job.a]\nsources = ['h:p/a', 'p/b']".into(), "/etc/z.toml:1: job a: ", "must be on the same host"),
         (

@@ -112,7 +112,8 @@ impl StatusJob {
             filter: first.filter.clone(),
             // A job has one for all its targets.
             state_dir: args.state_dir.clone().or_else(|| first.state_dir.clone()),
-            origin: branch.origin,
+            // It changes nothing, and needs leave for nothing.
+            origin: first.ends.source.link.clone(),
             source: branch.source,
             targets: branch.targets.into_iter().map(|push| push.ends).collect(),
             bytes: args.bytes,

@@ -13,8 +13,9 @@ use crate::config::PushJob;
 use crate::endpoint::Endpoint;
 use crate::remote::client::{Channel, ChannelEvent, ChannelId, FromChannel, GREETED_WITHIN, HelperError};
 use crate::remote::link::Link;
-use crate::remote::source::Remote;
+use crate::remote::source::{Remote, greeting, same_host};
 use crate::remote::ssh::{ConnectError, Master};
+use zfs::Hello;
 
 /// Most sessions we ask of one connection: sshd's MaxSessions is 10 by default, and someone may have lowered it.
 const SESSIONS: usize = 8;
@@ -154,7 +155,7 @@ impl ConnectionPool {
             self.channels.insert(id, (connection, None));
             let (target, tell, events) = (self.target.clone(), self.tell.clone(), self.events.clone());
             let masters = self.masters.get(&connection).cloned().unwrap_or_default();
-            let origin = self.origin().map(|remote| remote.link().clone());
+            let origin = self.origin().map(|remote| (remote.link().clone(), remote.hello().clone()));
             self.opening.spawn(async move {
                 let opened = open_lane(id, &target, masters, origin.as_ref(), events).await;
                 let _ = tell.send(Opened::Channel { channel: id, opened });
@@ -255,7 +256,7 @@ async fn open_lane(
     id: ChannelId,
     link: &Link,
     masters: Masters,
-    origin: Option<&Link>,
+    origin: Option<&(Link, Hello)>,
     events: UnboundedSender<FromChannel>,
 ) -> Result<Lane, HelperError> {
     let limit = link.silence.map_or(GREETED_WITHIN, |stall| stall.min(GREETED_WITHIN));
@@ -269,11 +270,14 @@ async fn open_lane(
         }
     };
     let source = async {
-        let Some((master, link)) = masters.source.as_ref().zip(origin) else { return Ok(None) };
-        let (told, heard) = unbounded_channel();
-        tokio::spawn(only_its_end(id, heard, events.clone()));
+        let Some((master, (link, first))) = masters.source.as_ref().zip(origin) else { return Ok(None) };
+        let (told, mut heard) = unbounded_channel();
         let (host, command) = (link.name(), link.helper.clone());
-        opened_in_time(id, Arc::clone(master), host, command, limit, told).await.map(Some)
+        let channel = opened_in_time(id, Arc::clone(master), host.clone(), command, limit, told).await?;
+        // No stream may come from another host.
+        same_host(&host, first, &greeting(&host, &mut heard).await?)?;
+        tokio::spawn(only_its_end(id, heard, events.clone()));
+        Ok(Some(channel))
     };
     let (target, source) = tokio::try_join!(target, source)?;
     Ok(Lane { target, source })

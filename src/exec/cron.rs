@@ -19,6 +19,7 @@ use crate::config::{Branch, CronJob, PruneJob, PushJob, SnapshotJob, When};
 use crate::endpoint::Endpoint;
 use crate::error::{Exit, StartError};
 use crate::plan::same_window;
+use crate::remote::link::End;
 use crate::report;
 use crate::report::lines::{Kept, LogFile};
 use crate::state::results;
@@ -86,7 +87,7 @@ impl<'a> Work<'a> {
             push.state_dir.as_ref().map_or(Ok(()), |dir| results::check(dir, &push.ends.key()))?;
         }
         let tops: Vec<DatasetName> = job.sources().cloned().collect();
-        let sender = match sender_of(&job.origin, &tops).await {
+        let sender = match stop.unless(sender_of(&job.origin, &tops)).await {
             Ok(sender) => sender,
             Err(error) => {
                 let (exit, why) = (error.exit(), error.to_string());
@@ -143,7 +144,7 @@ impl<'a> Work<'a> {
     /// Whether there is no own snapshot of the present window.
     async fn is_due(&self, snapshot: &SnapshotJob) -> Result<bool, StartError> {
         let Some(window) = self.job.window else { return Ok(true) };
-        let newest = snapshot::newest_own(snapshot, &self.sender, self.stop.until()).await?;
+        let newest = snapshot::newest_own(snapshot, &self.sender, self.stop).await?;
         let now = Timestamp::now().as_second();
         Ok(newest.is_none_or(|newest| !same_window(newest.as_second(), now, window)))
     }
@@ -155,9 +156,7 @@ impl<'a> Work<'a> {
             return Ok(());
         }
         self.is_early = false;
-        let taken = snapshot::take_until(snapshot, &self.sender, self.stop.until()).await;
-        // A listing that was given up for the time.
-        let taken = taken.map_err(|error| self.stop.check().err().unwrap_or(error))?;
+        let taken = snapshot::take(snapshot, &self.sender, self.stop).await?;
         self.parts.push(Part::of_snapshot(&taken).logged(self.log.as_ref()));
         self.taken = Some(taken.name.to_string());
         self.is_first = taken.is_first;
@@ -168,9 +167,8 @@ impl<'a> Work<'a> {
     async fn serve(&mut self) -> Result<(), StartError> {
         for branch in &self.job.branches {
             self.stop.check()?;
-            let until = self.stop.until();
             self.tried += 1;
-            let served = serve_all(branch, until, &self.sender, self.log.as_ref()).await;
+            let served = serve_all(branch, self.stop, &self.sender, self.log.as_ref()).await;
             if let Err(error) = &served {
                 note_not_tried(branch, error.exit(), &error.to_string(), self.log.as_ref());
             }
@@ -271,21 +269,30 @@ fn note_not_tried(branch: &Branch, exit: Exit, why: &str, log: Option<&LogFile>)
 
 /// One run at a time takes snapshots of a source, and thins it. All take them in the same order.
 async fn source_locks(job: &CronJob, stop: &Stop) -> Result<Vec<Lock>, StartError> {
-    let mut sources: Vec<&DatasetName> = job.sources().collect();
-    sources.sort_unstable_by_key(|source| source.as_str());
+    let mut sources: Vec<End> = job.branches.iter().map(source_of).collect();
+    sources.sort_unstable_by(|one, other| one.dataset.as_str().cmp(other.dataset.as_str()));
     let mut locks = Vec::with_capacity(sources.len());
     for source in sources {
-        locks.push(source_lock(source, stop).await?);
+        locks.push(source_lock(&source, stop).await?);
     }
     Ok(locks)
 }
 
-async fn source_lock(source: &DatasetName, stop: &Stop) -> Result<Lock, StartError> {
+fn source_of(branch: &Branch) -> End {
+    End { link: branch.origin.clone(), dataset: branch.source.clone() }
+}
+
+/// Datasets of the same name on two hosts have nothing to do with each other.
+fn lock_key(source: &End) -> String {
+    format!("cron {}", source.key())
+}
+
+async fn source_lock(source: &End, stop: &Stop) -> Result<Lock, StartError> {
     let began = Instant::now();
     let owner = format!("zfsync cron {source}, process {}", std::process::id());
     loop {
         stop.check()?;
-        match lock::directory().and_then(|dir| Lock::take(&dir, &format!("cron {source}"), 0, &owner)) {
+        match lock::directory().and_then(|dir| Lock::take(&dir, &lock_key(source), 0, &owner)) {
             Ok(lock) => return Ok(lock),
             Err(LockError::Held { .. }) if began.elapsed() < PATIENCE => tokio::time::sleep(AGAIN).await,
             Err(LockError::Held { holder, path, .. }) => {
@@ -299,17 +306,18 @@ async fn source_lock(source: &DatasetName, stop: &Stop) -> Result<Lock, StartErr
 /// All targets, each on its own; then the source.
 async fn serve_all(
     branch: &Branch,
-    until: Option<Instant>,
+    stop: &Stop,
     sender: &Endpoint,
     log: Option<&LogFile>,
 ) -> Result<Vec<Part>, StartError> {
+    let until = stop.until();
     // A source that sends by itself lists by itself.
     let listed = match branch.targets.iter().find(|target| target.direct.is_none()) {
         Some(first) => {
             let (depth, stall) = (first.filter.depth(), first.faults.stall_timeout);
             // A run that may destroy something must know what lies below.
             let depth = depth.filter(|_| branch.targets.iter().all(|target| !target.missing.destroys()));
-            source::list_readable(sender, branch.source.clone(), depth, stall).await?
+            stop.unless(source::list_readable(sender, branch.source.clone(), depth, stall)).await?
         }
         None => Source::default(),
     };
@@ -368,7 +376,7 @@ async fn thin_source(
     log: Option<&LogFile>,
 ) -> Option<Part> {
     let thin = branch.thin.as_ref()?;
-    let (key, owner) = (format!("cron {}", branch.source), format!("zfsync cron, process {}", std::process::id()));
+    let (key, owner) = (lock_key(&source_of(branch)), format!("zfsync cron, process {}", std::process::id()));
     let part = match lock::directory().and_then(|dir| Lock::take(&dir, &key, 0, &owner)) {
         Ok(_turn) => {
             let targets: Vec<_> = branch.targets.iter().map(|push| push.ends.clone()).collect();

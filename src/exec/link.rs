@@ -65,6 +65,14 @@ pub fn check_helper(ends: &Ends, sender: &Endpoint, hello: &Hello) -> Result<(),
     Ok(())
 }
 
+/// Whether a helper may do what its link is for.
+fn check_allowed(link: &Link, hello: &Hello) -> Result<(), StartError> {
+    match link.allow.iter().find(|allow| !hello.allow.iter().any(|word| word == allow.word())) {
+        Some(missing) => Err(StartError::NotAllowed { host: link.name(), what: missing.word().to_owned() }),
+        None => Ok(()),
+    }
+}
+
 /// What is still open ends with its stdin; a host that is gone doesn't hold us up for long.
 pub async fn close(connections: ConnectionPool) {
     connections.close().await;
@@ -91,5 +99,6 @@ pub async fn sender_of(origin: &Link, sources: &[DatasetName]) -> Result<Endpoin
         let roots = hello.roots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         return Err(StartError::SourceOutsideRoot { host: name, roots, source_dataset: source.to_string() });
     }
+    check_allowed(origin, hello)?;
     Ok(Endpoint::there(remote))
 }

@@ -174,6 +174,7 @@ pub async fn leave_witnesses<'a>(
     }
     let mut failed = None;
     let mut rest = notes.into_iter();
+    let mut is_lost = false;
     loop {
         let some = rest.by_ref().take(AT_ONCE).map(|(dataset, snapshot, note)| {
             let sender = sender.clone();
@@ -184,9 +185,13 @@ pub async fn leave_witnesses<'a>(
             return failed;
         }
         for why in some.join_all().await.into_iter().filter_map(Result::err) {
+            is_lost |= why.refusal == Refusal::Lost;
             if why.refusal != Refusal::Missing {
                 failed.get_or_insert(why.words);
             }
+        }
+        if is_lost {
+            return failed;
         }
     }
 }

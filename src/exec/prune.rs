@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -361,16 +362,24 @@ fn portions(cuts: &[Cut]) -> Vec<Portion> {
 /// Destroys on this machine what the helper destroys on others, by the same code.
 async fn thin_here(sender: &Endpoint, portions: &[Portion], dry_run: bool) -> Vec<Result<Thinned, Failure>> {
     let turns = Arc::new(Semaphore::new(AT_ONCE));
+    // Once the host is gone nobody asks it for the rest.
+    let lost = Arc::new(AtomicBool::new(false));
     let mut running = JoinSet::new();
     for (place, (dataset, snapshots)) in portions.iter().cloned().enumerate() {
-        let (sender, turns) = (sender.clone(), turns.clone());
+        let (sender, turns, lost) = (sender.clone(), turns.clone(), lost.clone());
         running.spawn(async move {
             let _turn = turns.acquire_owned().await;
+            if lost.load(Ordering::Relaxed) {
+                return (place, Err(Failure::new(Refusal::Lost, "not tried, as the connection was lost")));
+            }
             let work = sender.thin(dataset.clone(), snapshots, dry_run, None);
             let result = match tokio::time::timeout(LIMIT, work).await {
                 Ok(result) => result.map_err(|why| explain(why, &dataset)),
                 Err(_) => Err(Failure { refusal: Refusal::Other, words: HANGS.into() }),
             };
+            if let Err(Failure { refusal: Refusal::Lost, .. }) = &result {
+                lost.store(true, Ordering::Relaxed);
+            }
             (place, result)
         });
     }

@@ -107,8 +107,15 @@ async fn locked_push(
                 job = known_to(&job, &sender);
                 let (mut connections, mut from_channels) =
                     ConnectionPool::new(job.ends.target.link.clone(), Some(sender.clone()));
+                let preparing = async {
+                    if job.restore.is_some() && tries == 0 {
+                        restore::tell_settings(&job, &sender, reporter).await;
+                    }
+                    prepare(&job, &sender, listed.clone(), &mut connections, &mut from_channels, started, reporter)
+                        .await
+                };
                 let ready = tokio::select! {
-                    ready = Box::pin(prepare(&job, &sender, listed.clone(), &mut connections, &mut from_channels, started, reporter)) => ready,
+                    ready = Box::pin(preparing) => ready,
                     signal = signals.next() => Err(StartError::Interrupted(signal)),
                 };
                 match ready {
@@ -121,15 +128,8 @@ async fn locked_push(
                 }
             }
         };
-        let pause = run::limits(&job).pause(tries).filter(|_| error.retryable());
-        let Some(pause) = pause else { return Err(error) };
+        before_next_try(&job, tries, error, &mut signals, reporter).await?;
         tries += 1;
-        let text = format!("{error}; trying again in {} s", pause.as_secs_f32().round());
-        reporter.event(&Event::Notice { dataset: None, text });
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            signal = signals.next() => return Err(StartError::Interrupted(signal)),
-        }
     };
     let result = match ready {
         Err(error) => Err(error),
@@ -175,6 +175,24 @@ async fn locked_push(
     };
     close_before(closing, &mut signals, matches!(result, Err(StartError::Interrupted(_)))).await;
     result
+}
+
+/// Waits a while, unless the error is one that no other try would change, or there were enough of them.
+async fn before_next_try(
+    job: &PushJob,
+    tries: u32,
+    error: StartError,
+    signals: &mut Signals,
+    reporter: &mut dyn Reporter,
+) -> Result<(), StartError> {
+    let pause = run::limits(job).pause(tries).filter(|_| error.retryable());
+    let Some(pause) = pause else { return Err(error) };
+    let text = format!("{error}; trying again in {} s", pause.as_secs_f32().round());
+    reporter.event(&Event::Notice { dataset: None, text });
+    tokio::select! {
+        () = tokio::time::sleep(pause) => Ok(()),
+        signal = signals.next() => Err(StartError::Interrupted(signal)),
+    }
 }
 
 /// The job, with what is known of a source's host now: how the notes on a target call it.

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use super::link::open_sender;
 use super::ready::Unread;
 use crate::config::{PushJob, Restore};
 use crate::endpoint::Endpoint;
@@ -88,11 +87,9 @@ pub fn check_new(job: &PushJob, exists: bool) -> Result<(), StartError> {
 }
 
 /// Tells what is set on the copy's datasets and doesn't come along, as a stream has no properties.
-pub async fn before(job: &PushJob, reporter: &mut dyn Reporter) {
-    // The run itself says so.
-    let Ok(sender) = open_sender(&job.ends).await else { return };
+pub async fn tell_settings(job: &PushJob, sender: &Endpoint, reporter: &mut dyn Reporter) {
+    // Where the copy can't be asked the run itself says so.
     let set = sender.properties_below(&job.ends.source.dataset, Some(STALL)).await;
-    sender.close().await;
     let Ok(set) = set else { return };
     let mut all: BTreeMap<DatasetName, Vec<String>> = BTreeMap::new();
     for Property { on: dataset, name: property, value } in set.into_iter().filter(Property::is_the_users) {

@@ -2,10 +2,10 @@
 //! like a signal.
 
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+use tokio::sync::watch;
 use tokio::time::Sleep;
 
 use crate::error::{Signal, StartError};
@@ -60,21 +60,35 @@ async fn passed(limit: Option<&mut Pin<Box<Sleep>>>) {
 
 /// Remembers the first signal that comes, for those who look now and then.
 #[derive(Debug, Clone)]
-pub struct Watch(Arc<OnceLock<Signal>>);
+pub struct Watch(watch::Receiver<Option<Signal>>);
 
 impl Watch {
     /// Waits for it on a task of its own; from now on signals don't end the process by themselves.
     pub fn start() -> Result<Self, StartError> {
         let mut signals = Signals::listen()?;
-        let seen = Arc::new(OnceLock::new());
-        let first = seen.clone();
-        tokio::spawn(async move { first.set(signals.next().await) });
+        let (tell, seen) = watch::channel(None);
+        tokio::spawn(async move {
+            let first = signals.next().await;
+            tell.send_replace(Some(first));
+            // Whoever waits for it has it, and it is never taken back.
+            tell.closed().await;
+        });
         Ok(Self(seen))
     }
 
     /// What has come.
     #[must_use]
     pub fn signal(&self) -> Option<Signal> {
-        self.0.get().copied()
+        *self.0.borrow()
+    }
+
+    /// Waits for the first one, or has it already. Cancellation safe.
+    pub async fn first(&self) -> Signal {
+        let mut seen = self.0.clone();
+        match seen.wait_for(Option::is_some).await.map(|signal| *signal) {
+            Ok(Some(signal)) => signal,
+            // The task lives as long as anybody listens.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
     }
 }

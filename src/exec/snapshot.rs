@@ -3,12 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::future::Future;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::link::sender_of;
 use super::source;
+use super::stop::Stop;
 use crate::config::SnapshotJob;
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
@@ -16,7 +17,7 @@ use crate::format::count;
 use crate::plan::{Naming, PoolSnapshots, Selection, SnapshotPlan, Tree};
 use crate::report::view::snapshot::Taken;
 use zfs::name::{DatasetName, SnapshotName};
-use zfs::{Refusal, permission};
+use zfs::{Failure, Refusal, permission};
 
 /// A listing that says nothing for so long is given up: the pool may be suspended.
 const SILENCE: Duration = Duration::from_secs(300);
@@ -31,37 +32,23 @@ pub async fn snapshot(job: &SnapshotJob) -> Result<(Taken, Vec<String>), StartEr
     if job.dry_run {
         return Ok(would_take(look(job, &sender).await?));
     }
-    Ok((take_until(job, &sender, None).await?, Vec::new()))
+    Ok((take(job, &sender, &Stop::default()).await?, Vec::new()))
 }
 
-/// Takes the snapshots; when it is late before anything was taken, none. An error means that none was.
-pub async fn take_until(job: &SnapshotJob, sender: &Endpoint, until: Option<Instant>) -> Result<Taken, StartError> {
-    let plan = in_time(until, look(job, sender)).await?;
+/// Takes the snapshots; none when the run is stopped before any was taken. An error means that none was.
+pub async fn take(job: &SnapshotJob, sender: &Endpoint, stop: &Stop) -> Result<Taken, StartError> {
+    let plan = stop.unless(look(job, sender)).await?;
     Ok(carry_out(job, sender, plan).await)
 }
 
 /// When the newest own snapshot was made.
-pub async fn newest_own(
-    job: &SnapshotJob,
-    sender: &Endpoint,
-    until: Option<Instant>,
-) -> Result<Option<Timestamp>, StartError> {
+pub async fn newest_own(job: &SnapshotJob, sender: &Endpoint, stop: &Stop) -> Result<Option<Timestamp>, StartError> {
     let newest = async {
         let (trees, _) = trees(job, sender, 1).await?;
         let selection = Selection::new(&trees, &job.filter, job.if_changed);
         Ok(moment_of_newest(&selection, &job.naming, sender).await)
     };
-    in_time(until, newest).await
-}
-
-async fn in_time<T>(
-    until: Option<Instant>,
-    work: impl Future<Output = Result<T, StartError>>,
-) -> Result<T, StartError> {
-    match until {
-        None => work.await,
-        Some(until) => tokio::time::timeout_at(until.into(), work).await.unwrap_or_else(|_| Err(hangs("zfs list"))),
-    }
+    stop.unless(newest).await
 }
 
 /// The first so many DATASETs, listed; and what `zfs` said where it could not list all.
@@ -114,22 +101,32 @@ async fn carry_out(job: &SnapshotJob, sender: &Endpoint, plan: SnapshotPlan) -> 
     failures.extend(unread);
     let mut all = Taken { name, datasets: Vec::new(), unchanged, missed: incomplete, is_first, failures };
     for pool in pools {
-        match take_of(sender, &pool, &all.name).await {
-            Ok(()) => match there(sender, &pool.datasets, &all.name).await {
-                Ok(found) => {
-                    let (taken, missed): (Vec<_>, Vec<_>) =
-                        pool.datasets.into_iter().partition(|dataset| found.contains(dataset));
-                    all.datasets.extend(taken);
-                    all.missed.extend(missed);
-                }
-                Err(why) => all.failures.push(format!(
-                    "took @{} in pool {}, but can't tell which of its {} have it: {why}",
-                    all.name,
-                    pool.pool,
-                    count(pool.datasets.len(), "dataset")
-                )),
-            },
-            Err(said) => all.failures.push(failure(job, sender, &pool, &all.name, &said)),
+        let taken = take_of(sender, &pool, &all.name).await;
+        // Where the answer was lost, what is there tells.
+        let found = match &taken {
+            Err(why) if why.refusal != Refusal::Lost => Ok(HashSet::new()),
+            _ => there(sender, &pool.datasets, &all.name).await,
+        };
+        match (taken, found) {
+            (Err(why), Ok(found)) if found.is_empty() => {
+                all.failures.push(failure(job, sender, &pool, &all.name, &why.words));
+            }
+            (_, Ok(found)) => {
+                let (taken, missed): (Vec<_>, Vec<_>) =
+                    pool.datasets.into_iter().partition(|dataset| found.contains(dataset));
+                all.datasets.extend(taken);
+                all.missed.extend(missed);
+            }
+            (Ok(()), Err(why)) => all.failures.push(format!(
+                "took @{} in pool {}, but can't tell which of its {} have it: {why}",
+                all.name,
+                pool.pool,
+                count(pool.datasets.len(), "dataset")
+            )),
+            (Err(lost), Err(_)) => all.failures.push(format!(
+                "@{} may be missing in pool {}: look at zfs list -t snapshot there\n  {}",
+                all.name, pool.pool, lost.words
+            )),
         }
     }
     all.failures.extend(none_taken(&all));
@@ -156,11 +153,11 @@ fn none_taken(taken: &Taken) -> Option<String> {
     Some(format!("took no snapshot: {which} no longer exists, or its first receive is not complete"))
 }
 
-/// Takes the snapshots of a pool; an error is what zfs has said.
-async fn take_of(sender: &Endpoint, pool: &PoolSnapshots, name: &SnapshotName) -> Result<(), String> {
+/// Takes the snapshots of a pool.
+async fn take_of(sender: &Endpoint, pool: &PoolSnapshots, name: &SnapshotName) -> Result<(), Failure> {
     let taking = sender.snapshot(pool.named.clone(), name.clone(), pool.recursive, None);
-    let ended = limited(taking).await.ok_or_else(|| hangs("zfs snapshot").to_string())?;
-    ended.map_err(|why| why.words)
+    let hanging = || Err(Failure::new(Refusal::Other, &hangs("zfs snapshot").to_string()));
+    limited(taking).await.unwrap_or_else(hanging)
 }
 
 /// Which of the datasets have the snapshot: `zfs` leaves out without a word what can't have one.

@@ -1,5 +1,6 @@
 //! What ends a job before it is through: a signal, or its time limit.
 
+use std::future::Future;
 use std::time::{Duration, Instant};
 
 use super::signals::Watch;
@@ -33,6 +34,20 @@ impl Stop {
         self.limit.map(|(until, _)| until)
     }
 
+    /// Does some work, unless the job is ended before it is through; the work is dropped then.
+    pub async fn unless<T>(&self, work: impl Future<Output = Result<T, StartError>>) -> Result<T, StartError> {
+        let ended = async {
+            tokio::select! {
+                signal = signalled(self.watch.as_ref()) => StartError::Interrupted(signal),
+                limit = passed(self.limit) => StartError::TooLong(limit),
+            }
+        };
+        tokio::select! {
+            done = work => done,
+            error = ended => Err(error),
+        }
+    }
+
     /// An error if the job may not go on.
     pub fn check(&self) -> Result<(), StartError> {
         if let Some(signal) = self.signal() {
@@ -42,5 +57,22 @@ impl Stop {
             Some((until, limit)) if Instant::now() >= until => Err(StartError::TooLong(limit)),
             _ => Ok(()),
         }
+    }
+}
+
+async fn signalled(watch: Option<&Watch>) -> Signal {
+    match watch {
+        Some(watch) => watch.first().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn passed(limit: Option<(Instant, Duration)>) -> Duration {
+    match limit {
+        Some((until, limit)) => {
+            tokio::time::sleep_until(until.into()).await;
+            limit
+        }
+        None => std::future::pending().await,
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use helper::wire::{Reply, Request};
 use zfs::name::DatasetName;
-use zfs::{Answer, Note, Query};
+use zfs::{Answer, Most, Note, Query};
 
 /// So many snapshots may be in the answer to any listing, and so many more for each dataset that was named in it.
 const SNAPSHOTS: (usize, usize) = (200_000, 10_000);
@@ -81,8 +81,9 @@ struct Left {
 
 impl Left {
     fn new(items: usize) -> Self {
-        // A short answer may have long names.
-        Self { items, text: items.saturating_mul(NAME).max(4 << 20) }
+        // A short answer may have long names, and none may fill the memory.
+        let text = items.saturating_mul(NAME).max(4 << 20);
+        Self { items: items.min(Most::ANYWHERE.marks), text: text.min(Most::ANYWHERE.text) }
     }
 
     fn take(&mut self, items: usize, text: usize) -> Result<(), String> {
@@ -338,6 +339,20 @@ mod tests {
         let mut empty = self::asked(&Request::List { id: 1, datasets: vec![dataset("b/x")] });
         let taken = (0..1_000_000).take_while(|_| empty.take(&listed(1, "b/x", 0)).is_ok()).count();
         assert_eq!(taken, SNAPSHOTS.0 + SNAPSHOTS.1);
+    }
+
+    #[test]
+    fn no_answer_fills_the_memory() {
+        let datasets = |n: usize| vec![dataset("b/x"); n];
+        let history = Query::History { pool: "b".into(), since: Txg(0) };
+        let notes = Query::SnapshotNotes { property: "zfsync:x".into(), datasets: datasets(2000) };
+        for query in [history, notes, Query::PropertiesBelow { dataset: dataset("b/x") }, Query::Names] {
+            let left = Left::new(most_of(&query));
+            assert!(left.items <= Most::ANYWHERE.marks && left.text <= Most::ANYWHERE.text, "{query:?}: {left:?}");
+        }
+        let list = Request::List { id: 1, datasets: datasets(100_000) };
+        let Some(Question::Listing { left, .. }) = asked(&list).0.remove(&1) else { panic!() };
+        assert_eq!((left.items, left.text), (Most::ANYWHERE.marks, Most::ANYWHERE.text));
     }
 
     #[test]

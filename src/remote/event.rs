@@ -128,6 +128,19 @@ pub enum HelperError {
         /// What came instead.
         words: String,
     },
+    /// It is not where the first one was.
+    #[error(
+        "another host answers as {host}, or it has been restarted: the first connection went to {first:?}, this one to {now:?}; run \
+         zfsync again"
+    )]
+    OtherHost {
+        /// As it is reached.
+        host: String,
+        /// What the first one calls itself.
+        first: String,
+        /// What this one calls itself.
+        now: String,
+    },
     /// It said what no helper of ours says, or more than it may.
     #[error("the helper on {host} violated the protocol: {what}; its connection was closed")]
     Protocol {

@@ -47,6 +47,17 @@ impl End {
         self.link.host.as_ref()
     }
 
+    /// Stands for it in the names of locks and state folders, before anybody has reached it: as it was written, and what of the options
+    /// decides which host that leads to.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let mut key = self.to_string();
+        if self.host().is_some() {
+            key.extend(self.link.ssh.ways().into_iter().map(|way| format!(" {way}")));
+        }
+        key
+    }
+
     /// Whether both are written as the same dataset of the same host.
     #[must_use]
     pub fn same_place(&self, other: &Self) -> bool {
@@ -74,15 +85,10 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// Stands for the target in the names of locks and state folders, before anybody has reached it: TARGET as it was written, and what
-    /// of the options decides which host that leads to.
+    /// Stands for the target in the names of locks and state folders.
     #[must_use]
     pub fn key(&self) -> String {
-        let mut key = self.target.to_string();
-        if self.target.host().is_some() {
-            key.extend(self.target.link.ssh.ways().into_iter().map(|way| format!(" {way}")));
-        }
-        key
+        self.target.key()
     }
 
     /// The target's host as older versions have it in the tags of bookmarks: as it was written, without a login name.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use helper::wire::{Reply, Request};
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use zfs::host::HANGS;
 use zfs::{Answer, Failure, Hello, Query, Refusal};
 
@@ -18,6 +18,8 @@ use super::target::Host;
 const CONTROL: u32 = 0;
 /// An answer in many parts may take so many times as long as a part of it.
 const PARTS: u32 = 20;
+/// Where it couldn't be connected anew, nobody tries it again for so long.
+const REMEMBERED: Duration = Duration::from_secs(10);
 
 /// A sender's host.
 #[derive(Debug)]
@@ -26,14 +28,21 @@ pub struct Remote {
     link: Link,
     hello: Hello,
     connection: Mutex<Connection>,
-    /// One connects at a time.
-    connecting: tokio::sync::Mutex<()>,
+    /// One connects at a time; whoever waits for that shares its failure.
+    connecting: tokio::sync::Mutex<Option<Unreachable>>,
 }
 
 #[derive(Debug, Clone)]
 struct Connection {
     master: Arc<Master>,
     channel: Channel,
+}
+
+/// Why it couldn't be connected anew.
+#[derive(Debug)]
+struct Unreachable {
+    since: Instant,
+    why: Failure,
 }
 
 impl Remote {
@@ -78,19 +87,16 @@ impl Remote {
         Arc::clone(&self.connection().master)
     }
 
-    /// Asks something over the channel that is there.
-    pub fn call(&self, request: impl FnOnce(u64) -> Request) -> Call {
-        self.channel().call(request)
-    }
-
-    /// The next part of an answer.
-    pub async fn next(&self, call: &mut Call, silence: Option<Duration>) -> Result<Reply, Failure> {
+    /// The next part of an answer that `channel` gives. A helper that doesn't give it in time is taken for dead: the next question goes
+    /// to another one.
+    pub async fn next(channel: &Channel, call: &mut Call, silence: Option<Duration>) -> Result<Reply, Failure> {
         let next = call.next();
         let reply = match silence {
             None => next.await,
-            Some(silence) => {
-                tokio::time::timeout(silence, next).await.map_err(|_| Failure::new(Refusal::Other, HANGS))?
-            }
+            Some(silence) => tokio::time::timeout(silence, next).await.map_err(|_| {
+                channel.give_up("it didn't answer in time");
+                Failure::new(Refusal::Other, HANGS)
+            })?,
         };
         reply.map_err(|error| match error {
             // Whoever tells it says of what.
@@ -99,9 +105,19 @@ impl Remote {
         })
     }
 
-    /// Asks its ZFS. Where the connection is lost it is made anew, once.
+    /// Asks its ZFS. A question whose answer is lost is asked once more over another connection; what changes something is not, as it may
+    /// have been done.
     pub async fn ask(&self, query: Query, silence: Option<Duration>) -> Result<Answer, Failure> {
+        if self.channel().is_closed() {
+            let not_tried =
+                |why: Failure| Failure::new(why.refusal, &format!("{}; {} was not tried", why.words, query.what()));
+            self.revive().await.map_err(|why| if query.changes() { not_tried(why) } else { why })?;
+        }
         match self.try_ask(query.clone(), silence).await {
+            Err(Failure { refusal: Refusal::Lost, words }) if query.changes() => {
+                let words = format!("{words}; it is not known whether {} has succeeded", query.what());
+                Err(Failure::new(Refusal::Lost, &words))
+            }
             Err(Failure { refusal: Refusal::Lost, .. }) => {
                 self.revive().await?;
                 self.try_ask(query, silence).await
@@ -111,12 +127,13 @@ impl Remote {
     }
 
     async fn try_ask(&self, query: Query, silence: Option<Duration>) -> Result<Answer, Failure> {
-        let mut call = self.call(|id| Request::Query { id, query });
+        let channel = self.channel();
+        let mut call = channel.call(|id| Request::Query { id, query });
         let began = Instant::now();
         let mut all: Option<Answer> = None;
         loop {
             let left = silence.map(|silence| silence.min((silence * PARTS).saturating_sub(began.elapsed())));
-            match (self.next(&mut call, left).await?, &mut all) {
+            match (Self::next(&channel, &mut call, left).await?, &mut all) {
                 (Reply::Answer { part, .. }, None) => all = Some(part),
                 (Reply::Answer { part, .. }, Some(all)) => {
                     if !all.append(part) {
@@ -133,22 +150,38 @@ impl Remote {
 
     /// Makes a lost connection anew.
     pub async fn revive(&self) -> Result<(), Failure> {
-        let _one = self.connecting.lock().await;
+        let mut unreachable = self.connecting.lock().await;
         if !self.channel().is_closed() {
             return Ok(());
         }
+        if let Some(before) = unreachable.as_ref().filter(|before| before.since.elapsed() < REMEMBERED) {
+            return Err(before.why.clone());
+        }
         tracing::info!("the connection to {} was lost, and is opened again", self.host);
-        let made = connect(&self.host, &self.link, false).await;
-        let (connection, _) = made.map_err(|error| Failure::new(Refusal::Lost, &error.to_string()))?;
-        let old = std::mem::replace(&mut *self.connection(), connection);
-        old.master.close().await;
-        Ok(())
+        match self.connect_again().await {
+            Ok(connection) => {
+                // Streams may still come over the old one: it ends with the last of those who have it.
+                *self.connection() = connection;
+                *unreachable = None;
+                Ok(())
+            }
+            Err(error) => {
+                let why = Failure::new(Refusal::Lost, &error.to_string());
+                *unreachable = Some(Unreachable { since: Instant::now(), why: why.clone() });
+                Err(why)
+            }
+        }
     }
 
-    /// What is told where it broke off.
-    #[must_use]
-    pub fn lost(&self) -> Failure {
-        Failure::new(Refusal::Lost, &self.channel().why_closed())
+    /// Connects to the same host, and to no other one that has its name by now.
+    async fn connect_again(&self) -> Result<Connection, HelperError> {
+        let (connection, hello) = connect(&self.host, &self.link, false).await?;
+        if let Err(error) = same_host(&self.host.to_string(), &self.hello, &hello) {
+            connection.channel.close();
+            connection.master.close().await;
+            return Err(error);
+        }
+        Ok(connection)
     }
 
     /// Ends the connection in good order, if nobody else uses it.
@@ -158,20 +191,34 @@ impl Remote {
     }
 }
 
+/// Refuses a helper that is not on the host, and of the boot, where the first one was: after a failover behind one name the other host
+/// has other content.
+pub fn same_host(name: &str, first: &Hello, now: &Hello) -> Result<(), HelperError> {
+    if first.is_same_boot(now) {
+        return Ok(());
+    }
+    Err(HelperError::OtherHost { host: name.to_owned(), first: first.host.clone(), now: now.host.clone() })
+}
+
 /// Connects and waits for the helper's greeting. `first`: ssh may ask questions at the terminal.
 async fn connect(host: &Host, link: &Link, first: bool) -> Result<(Connection, Hello), HelperError> {
     let master = Arc::new(Master::connect(host, &link.ssh, first).await?);
     let limit = link.silence.map_or(GREETED_WITHIN, |silence| silence.min(GREETED_WITHIN));
     let (events, mut told) = unbounded_channel();
     let channel = Channel::over_ssh(CONTROL, &master, &host.to_string(), &link.helper, limit, events).await?;
+    let hello = greeting(&host.to_string(), &mut told).await?;
+    Ok((Connection { master, channel }, hello))
+}
+
+/// Waits for the greeting of a helper, or for its end; the channel itself has a limit for that.
+pub async fn greeting(host: &str, told: &mut UnboundedReceiver<FromChannel>) -> Result<Hello, HelperError> {
     loop {
         match told.recv().await.map(|FromChannel { event, .. }| event) {
-            Some(ChannelEvent::Ready(hello)) => return Ok((Connection { master, channel }, hello)),
+            Some(ChannelEvent::Ready(hello)) => return Ok(hello),
             Some(ChannelEvent::Closed(error)) => return Err(error),
             Some(_) => {}
             None => {
-                let reason = "the channel is closed".into();
-                return Err(HelperError::Lost { host: host.to_string(), reason });
+                return Err(HelperError::Lost { host: host.to_owned(), reason: "the channel is closed".into() });
             }
         }
     }

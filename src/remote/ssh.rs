@@ -16,8 +16,8 @@ use rustix::process::Signal;
 use thiserror::Error;
 use tokio::process::Command;
 
-pub use options::SshOptions;
 use options::{Configuration, File, Files, master_command};
+pub use options::{SshOptions, of_one_host};
 use refused::Words;
 
 use super::process::Process;

@@ -39,6 +39,14 @@ pub struct Hello {
     pub clock: Option<i64>,
 }
 
+impl Hello {
+    /// Whether both are of the same running system, as far as they tell.
+    #[must_use]
+    pub fn is_same_boot(&self, other: &Self) -> bool {
+        self.host == other.host && self.boot_id.trim() == other.boot_id.trim()
+    }
+}
+
 /// What the helper knows of a listed dataset beside its snapshots.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetFacts {

@@ -154,6 +154,33 @@ impl Query {
         self.len() == 0
     }
 
+    /// Whether it changes anything on the host: what may have been done already must not be asked for again.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        match self {
+            Self::Bookmark { .. }
+            | Self::DropBookmarks { .. }
+            | Self::SetProperty { .. }
+            | Self::Snapshot { .. }
+            | Self::Thin { dry_run: false, .. } => true,
+            Self::Find { .. }
+            | Self::Facts { .. }
+            | Self::States { .. }
+            | Self::Written { .. }
+            | Self::Dates { .. }
+            | Self::IvSets { .. }
+            | Self::Encrypted { .. }
+            | Self::Estimate { .. }
+            | Self::History { .. }
+            | Self::Traces { .. }
+            | Self::SnapshotNotes { .. }
+            | Self::Properties { .. }
+            | Self::PropertiesBelow { .. }
+            | Self::Names
+            | Self::Thin { dry_run: true, .. } => false,
+        }
+    }
+
     /// What it wants, for messages.
     #[must_use]
     pub fn what(&self) -> String {

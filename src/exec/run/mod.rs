@@ -45,7 +45,7 @@ const BOOKMARKS: Duration = Duration::from_secs(60);
 pub fn limits(job: &PushJob) -> Limits {
     Limits {
         channels: job.channels,
-        auto: job.connections.is_none() && job.ends.target.host().is_some(),
+        auto: job.connections.is_none() && job.ends.target.host().or(job.ends.source.host()).is_some(),
         retries: job.faults.retries,
         max_wait: job.faults.retry_max_wait,
         stall: job.faults.stall_timeout,

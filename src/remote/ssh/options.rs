@@ -65,13 +65,27 @@ const MOST: u64 = 1 << 20;
 /// `ssh -G`, which talks to nobody, may take so long.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
+/// The key of a `-o`.
+fn key(option: &str) -> &str {
+    let option = option.trim_start();
+    option.split(|ch: char| ch == '=' || ch.is_whitespace()).next().unwrap_or_default()
+}
+
+/// The key of a `-o` that is about one host: it can't be meant for two.
+#[must_use]
+pub fn of_one_host(option: &str) -> Option<&str> {
+    const ABOUT_ONE: [&str; 8] =
+        ["hostname", "port", "hostkeyalias", "user", "identityfile", "certificatefile", "proxyjump", "proxycommand"];
+    Some(key(option)).filter(|key| ABOUT_ONE.contains(&key.to_lowercase().as_str()))
+}
+
 impl SshOptions {
     /// Those that decide which host a name leads to, as they would be written.
     #[must_use]
     pub fn ways(&self) -> Vec<String> {
         let leads = |option: &&String| {
-            let key = option.split(|ch: char| ch == '=' || ch.is_whitespace()).next().unwrap_or_default();
-            ["port", "hostname", "hostkeyalias", "proxyjump", "proxycommand"].contains(&key.to_lowercase().as_str())
+            ["port", "hostname", "hostkeyalias", "proxyjump", "proxycommand"]
+                .contains(&key(option).to_lowercase().as_str())
         };
         let config = self.config.iter().map(|path| format!("-F {}", path.display()));
         let port = self.port.iter().map(|port| format!("-p {port}"));
