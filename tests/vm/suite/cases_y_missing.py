@@ -84,7 +84,7 @@ def not_in_sync(c):
     c.check(all(one in now for one in had), f"something is gone: {had}, {now}")
     # The same where the new one has no snapshot, and so is no conflict.
     c.alpha(f"zfs destroy {c.source}@new; zfs create {c.source}/x; zfs snapshot {c.source}/x@s1")
-    mirror(c, status=1, says="nothing that is missing at the source is destroyed")
+    mirror(c, status=1, says="nothing that is missing on the source is destroyed")
     now = c.versions(c.beta, c.target)
     c.check(all(one in now for one in had), f"something is gone: {had}, {now}")
 
