@@ -121,7 +121,7 @@ def still_at_the_source(c):
     options = ("-v", "--exclude", "attic/**", "--exclude", "second", "--exclude", "second/**")
     mirror(c, *options, what="datasets")
     run = mirror(c, *options, what="datasets")
-    for word in (f"{c.source}/attic/moved, which is not replicated", "under another name", f"snapshots that {c.target}/fancy, its new copy, has not"):
+    for word in (f"{c.source}/attic/moved, which is not replicated", "under another name", f"snapshots that {c.target}/fancy, its new copy, lacks"):
         c.check(word in run.err, f"{word!r} is missing: {run.err}")
     second = [f"second/{path}".rstrip("/") for path in ("", "kept", "kept/kid", "moved", "plain")]
     c.only("", "moved", "precious", "precious/kid", "plain", "fancy", *second)
