@@ -163,8 +163,8 @@ impl Clocks {
         (apart > limit).then(|| {
             let which = if ahead > 0 { "ahead of" } else { "behind" };
             format!(
-                "nothing that is missing at the source is destroyed on the target: its clock is {apart} seconds {which} this machine's, so \
-                 nobody knows when a --grace is over (set the clocks right)"
+                "nothing that is missing on the source is destroyed on the target: its clock is {apart} seconds {which} this machine's, so \
+                 the end of --grace can't be determined (set the clocks)"
             )
         })
     }

@@ -66,17 +66,17 @@ impl fmt::Display for Blocked {
             Self::Unreadable { words } => {
                 write!(
                     f,
-                    "the target can't be read: zfs says: {words}\n  look at zpool status -v on its host; zpool scrub finds what else is damaged, and \
-                     zfs rename gets it out of the way of a new copy"
+                    "the target can't be read: zfs says: {words}\n  check zpool status -v on its host; zpool scrub finds other damage, and zfs rename \
+                     makes room for a new copy"
                 )
             }
             Self::UnprovenBookmark { mark, sign } => {
                 write!(
                     f,
-                    "it would be sent from the bookmark #{mark}, whose snapshot is gone, and nothing proves that the dataset has not been \
-                     rolled back behind it: the copy could differ from its source\n  it looks as if something were received into it ({}), and a receive \
-                     with -F goes back without looking at bookmarks\n  run again as root of the source's host, who can read the pool's history \
-                     (zpool history -i); --allow-unproven-bookmarks sends from it all the same",
+                    "it would be sent from the bookmark #{mark}, whose snapshot no longer exists, and nothing proves that the dataset was not \
+                     rolled back past it: the copy could differ from its source\n  something seems to have been received into it ({}), and a \
+                     receive with -F rolls back regardless of bookmarks\n  run again as root on the source's host, who can read the pool's \
+                     history (zpool history -i); --allow-unproven-bookmarks sends from it anyway",
                     sign.describe()
                 )
             }
@@ -90,16 +90,16 @@ impl fmt::Display for Blocked {
             Self::InAnothers { above } => {
                 write!(
                     f,
-                    "it would be made in {above}, which zfsync has put there from another source, and which has no snapshot in common \
-                     with what lies above it here\n  name another TARGET"
+                    "it would be created in {above}, which zfsync received from another source, and which has no snapshot in common \
+                     with the parent dataset on the source\n  choose another TARGET"
                 )
             }
             Self::PlainBelowRaw { above } => {
                 write!(
                     f,
-                    "it is not encrypted, and would lie below the raw copy '{above}', whose key is not loaded there\n  \
-                     --allow-unencrypted stores it unencrypted, as it is here; with the key loaded (zfs load-key) it would be \
-                     encrypted there; --exclude leaves it out"
+                    "it is not encrypted, and would be below the raw copy '{above}', whose key is not loaded on the target\n  \
+                     --allow-unencrypted stores it unencrypted, as on the source; with the key loaded (zfs load-key) it would be \
+                     encrypted on the target; --exclude skips it"
                 )
             }
         }
@@ -373,8 +373,8 @@ impl Negotiation {
             |item: &&Item| made.contains(&item.target_name) && self.sends_raw(item).is_some_and(|raw| raw || encrypted);
         let text = |item: &Item| {
             let text = format!(
-                "it has no snapshot, so {} is made to hold what lies below; a stream can't be received into that later, as one of both is \
-                 encrypted: a snapshot of it that is taken before spares that",
+                "it has no snapshot, so {} is created to hold the datasets below; a stream can't be received into that later, as one of them is \
+                 encrypted: take a snapshot of it first to avoid this",
                 item.target_name
             );
             (item.source_name.clone(), text)

@@ -169,7 +169,7 @@ impl Judge {
         if let Place::BeginContent(_) = self.place {
             return Ok(Some(self.begun(bytes)));
         }
-        let record: &[u8; SIZE] = bytes.as_slice().try_into().map_err(|_| "a record is cut".to_owned())?;
+        let record: &[u8; SIZE] = bytes.as_slice().try_into().map_err(|_| "a record is incomplete".to_owned())?;
         match self.place {
             Place::Start => self.start(record),
             Place::PackageEnd => match Record::read(record, self.order) {

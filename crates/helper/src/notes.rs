@@ -48,7 +48,7 @@ pub(super) fn note(context: &Context, note: Note, value: Option<&str>, names: &[
     let Context { config, host, .. } = context;
     config.check_allowed(Allow::Destroy)?;
     if names.len() > MAX_NAMES || value.is_some_and(|value| value.len() > Note::MAX_VALUE) {
-        return Err(Failure::new(Refusal::Other, "a note that is too long, or on too many datasets"));
+        return Err(Failure::new(Refusal::Other, "a property that is too long, or for too many datasets"));
     }
     let legal: Vec<&str> = names.iter().map(String::as_str).filter(|name| is_askable(config, name)).collect();
     // A root's parents may be told of, and no more.

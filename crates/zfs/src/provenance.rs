@@ -60,7 +60,7 @@ impl TryFrom<String> for Put {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse().map_err(|()| "no note of what was put there")
+        text.parse().map_err(|()| "not a record of a received dataset")
     }
 }
 

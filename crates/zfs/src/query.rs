@@ -187,17 +187,17 @@ impl Query {
         let len = self.len();
         match self {
             Self::Find { .. } | Self::Written { .. } | Self::Dates { .. } | Self::IvSets { .. } => {
-                format!("a question about {len} snapshots")
+                format!("a request about {len} snapshots")
             }
             Self::Facts { .. } | Self::States { .. } | Self::Traces { .. } | Self::SnapshotNotes { .. } => {
-                format!("a question about {len} datasets")
+                format!("a request about {len} datasets")
             }
-            Self::Encrypted { pool } | Self::History { pool, .. } => format!("a question about the pool {pool}"),
+            Self::Encrypted { pool } | Self::History { pool, .. } => format!("a request about the pool {pool}"),
             Self::Estimate { stream } => format!("an estimate of a stream of {}", stream.dataset()),
             Self::Properties { dataset } | Self::PropertiesBelow { dataset } => {
-                format!("a question about properties of {dataset}")
+                format!("a request about properties of {dataset}")
             }
-            Self::Names => "a question about all datasets".into(),
+            Self::Names => "a request about all datasets".into(),
             Self::Bookmark { .. } => format!("making {len} bookmarks"),
             Self::DropBookmarks { .. } => format!("destroying {len} bookmarks"),
             Self::SetProperty { dataset, property, .. } => format!("setting {property} of {dataset}"),

@@ -86,7 +86,7 @@ def if_changed(c):
     """--if-changed leaves out what nothing was written to since its newest snapshot, takes what has none, and nothing at all is fine."""
     c.tree({"": "s1", "a": "s1", "b": "s1", "vol": "s1", "new": ""}, volumes=("vol",))
     c.alpha(f"zpool sync apool; echo x >/{c.source}/a/x; zpool sync apool")
-    run = snapshot(c, "--if-changed", "-v", c.source, says=("of 2 datasets", "left out 3 datasets", f"{c.source}/vol: nothing written"))
+    run = snapshot(c, "--if-changed", "-v", c.source, says=("of 2 datasets", "skipped 3 datasets", f"{c.source}/vol: nothing written"))
     expect(c, name_of(run), ["a", "new"], "what has changed, and what has no snapshot")
     with c.unchanged():
         run = snapshot(c, "--if-changed", c.source, says="nothing to take: 5 datasets")
@@ -134,7 +134,7 @@ def all_or_none(c):
     c.check("usage" not in c.runs[-1].err, "the usage of zfs is repeated")
     c.same(c.alpha(f"zfs list -H -r -t snapshot -o name {c.source}"), "", "snapshots although one could not be taken")
     c.alpha(f"zfs create {c.source}/b")
-    run = snapshot(c, *DAY, c.source, env=gone, says=(f"{c.source}/b: left out", "of 3 datasets"))
+    run = snapshot(c, *DAY, c.source, env=gone, says=(f"{c.source}/b: skipped", "of 3 datasets"))
     expect(c, name_of(run), ["", "a", "z"], "what is still there")
     other = beside(wrapped_zfs(c, c.alpha, f'if [ "$1" = snapshot ]; then for last; do :; done; $zfs snapshot {c.source}/z@"${{last#*@}}"; fi'))
     snapshot(c, *DAY, c.source, env=other, status=1, says=(f"{c.source}/z@{name_of(run)}-2", "already exists"))
@@ -149,10 +149,10 @@ def first_receive_incomplete(c):
         zfs send {c.source}/a@s1 | head -c 1M | zfs recv -s -u {c.source}/part || true; zfs list {c.source}/part""")
     for args in ((c.source,), ("--exclude", "none", c.source), ("--if-changed", c.source),
                  (f"{c.source}/a", f"{c.source}/part")):
-        run = snapshot(c, *DAY, "-v", *args, says=f"{c.source}/part: left out")
+        run = snapshot(c, *DAY, "-v", *args, says=f"{c.source}/part: skipped")
         c.check(f"{c.source}/part@" not in run.out, f"stdout: {run.out}")
         c.check(f"{c.source}/part" not in taken(c, name_of(run)), "it has one")
-    snapshot(c, *DAY, f"{c.source}/part", status=1, says="took no snapshot: the selected dataset is gone, or its first receive is not complete")
+    snapshot(c, *DAY, f"{c.source}/part", status=1, says="took no snapshot: the selected dataset no longer exists, or its first receive is not complete")
     c.same(len(taken(c, c.runs[1].out.split("@")[1].split("\n")[0])), 2, "snapshots of the others")
 
 

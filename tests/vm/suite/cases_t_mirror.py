@@ -181,7 +181,7 @@ def renames_without_bookmarks(c):
     c.push("--no-bookmark")
     before = guid(c, f"{c.target}/old")
     c.alpha(f"zfs rename {c.source}/old {c.source}/new")
-    c.push("--no-bookmark", "--follow-renames", says="is called")
+    c.push("--no-bookmark", "--follow-renames", says="was renamed to")
     c.same(guid(c, f"{c.target}/new"), before, "the dataset itself")
     c.only("", "new")
     mirror(c, what="datasets")

@@ -317,7 +317,7 @@ def placeholder_that_nothing_can_fill(c):
     c.alpha(f"zfs create {key_options(c, c.alpha)} {c.source}; zfs create {c.source}/kid; echo kid >/{c.source}/kid/file; zfs snapshot {c.source}/kid@s1")
     with c.unchanged():
         c.push("-n", says="can't be received into that later")
-    c.push(says=f"{c.target} is made to hold what lies below")
+    c.push(says=f"{c.target} is created to hold the datasets below")
     c.snapshot(f"{c.source}@s2", f"{c.source}/kid@s2")
     run = c.push("--json", status=1)
     failed = run.of("dataset_failed")

@@ -193,7 +193,7 @@ def encryption_that_does_not_fit(c):
     c.check("encryption of source and target" in rows[0]["note"], f"the conflict is another one: {rows[0]['note']}")
     c.beta(f"zfs destroy -r {c.target}; zfs create {c.target}")
     rows, _ = tells_the_truth(c, status=1)
-    c.check("one of both is encrypted" in rows[0]["note"], f"the conflict is another one: {rows[0]['note']}")
+    c.check("one of them is encrypted" in rows[0]["note"], f"the conflict is another one: {rows[0]['note']}")
     c.beta(f"zfs destroy {c.target}")
     tells_the_truth(c)
     c.beta(f"echo {PHRASE} | zfs load-key -L prompt {c.target}")

@@ -84,7 +84,7 @@ def not_in_sync(c):
     c.check(all(one in now for one in had), f"something is gone: {had}, {now}")
     # The same where the new one has no snapshot, and so is no conflict.
     c.alpha(f"zfs destroy {c.source}@new; zfs create {c.source}/x; zfs snapshot {c.source}/x@s1")
-    mirror(c, status=1, says="nothing that is missing at the source is destroyed")
+    mirror(c, status=1, says="nothing that is missing on the source is destroyed")
     now = c.versions(c.beta, c.target)
     c.check(all(one in now for one in had), f"something is gone: {had}, {now}")
 
@@ -121,7 +121,7 @@ def still_at_the_source(c):
     options = ("-v", "--exclude", "attic/**", "--exclude", "second", "--exclude", "second/**")
     mirror(c, *options, what="datasets")
     run = mirror(c, *options, what="datasets")
-    for word in (f"{c.source}/attic/moved, which is not replicated", "under another name", f"snapshots that {c.target}/fancy, its new copy, has not"):
+    for word in (f"{c.source}/attic/moved, which is not replicated", "under another name", f"snapshots that {c.target}/fancy, its new copy, lacks"):
         c.check(word in run.err, f"{word!r} is missing: {run.err}")
     second = [f"second/{path}".rstrip("/") for path in ("", "kept", "kept/kid", "moved", "plain")]
     c.only("", "moved", "precious", "precious/kid", "plain", "fancy", *second)

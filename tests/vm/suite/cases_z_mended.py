@@ -41,7 +41,7 @@ def no_copy_is_no_success(c):
     c.alpha(f"zfs snapshot -r {c.source}@s2; sleep 1.1; zfs create {c.source}/young; zfs snapshot -r {c.source}@s3; zfs destroy {c.source}/kid@s2")
     new = f"{c.target}-new"
     c.cleanups.append((c.beta, f"zfs destroy -r {new}"))
-    run = c.zfsync("restore", f"{c.source}@s2", f"beta:{new}", status=1, says=(f"{c.source}/kid", "it has older snapshots than @s2", f"{c.source}/young: it has no snapshot @s2"))
+    run = c.zfsync("restore", f"{c.source}@s2", f"beta:{new}", status=1, says=(f"{c.source}/kid", "it has snapshots older than @s2", f"{c.source}/young: it has no snapshot @s2"))
     c.check("is writable and not mounted yet" not in run.err, f"it sounds like a success: {run.err}")
     c.only("", target=new)
     c.same(c.snaps(c.beta, new), ["s1", "s2"], "what has come")

@@ -49,12 +49,12 @@ impl Request {
     #[must_use]
     pub fn what(&self) -> String {
         match self {
-            Self::Ask { names, .. } => format!("a question about {} names", names.len()),
-            Self::Dates { names, .. } => format!("a question about the dates of {} snapshots", names.len()),
-            Self::Bases { names, .. } => format!("a question about {} bases of increments", names.len()),
+            Self::Ask { names, .. } => format!("a request for {} names", names.len()),
+            Self::Dates { names, .. } => format!("a request for the dates of {} snapshots", names.len()),
+            Self::Bases { names, .. } => format!("a request for {} incremental sources", names.len()),
             Self::List { datasets, .. } => format!("a listing of {} datasets", datasets.len()),
             Self::Tree { dataset, .. } | Self::Names { dataset, .. } => format!("a listing of {dataset}"),
-            Self::Probe { dataset, .. } | Self::Outlook { dataset, .. } => format!("a question about {dataset}"),
+            Self::Probe { dataset, .. } | Self::Outlook { dataset, .. } => format!("a request about {dataset}"),
             Self::Clear { dataset, .. } => format!("clearing {dataset}"),
             Self::Lock { dataset, .. } => format!("claiming {dataset}"),
             Self::Resolve { resolution: Resolution::Rollback { dataset, loses, .. }, .. }
@@ -71,8 +71,8 @@ impl Request {
             }
             Self::Thin { dataset, snapshots, .. } => format!("destroying {} snapshots of {dataset}", snapshots.len()),
             Self::Rename { rename, .. } => format!("renaming {}", rename.from),
-            Self::Notes { snapshots, .. } => format!("a question about notes on {} snapshots", snapshots.len()),
-            Self::Note { names, .. } => format!("a note on {} names", names.len()),
+            Self::Notes { snapshots, .. } => format!("a request for properties of {} snapshots", snapshots.len()),
+            Self::Note { names, .. } => format!("a property for {} names", names.len()),
             Self::Destroy { dataset, snapshots, .. } | Self::TryDestroy { dataset, snapshots, .. } => {
                 format!("destroying {dataset} with {} snapshots", snapshots.len())
             }
