@@ -218,3 +218,16 @@ fn the_unit_calls_a_command_that_there_is() {
     assert_eq!(name, "run");
     assert_eq!(args.get_many::<String>("jobs").unwrap().collect::<Vec<_>>(), ["data"]);
 }
+
+#[test]
+fn the_way_to_the_source_is_completed_by_the_defaults() {
+    let jobs = parsed(
+        "[defaults.source-ssh]\nport = 2222\nremote-zfsync = '/opt/z'\n[job.a]\nsource = 'h:p/a'\ntargets = ['q/a']\n\
+         source-ssh.port = 22\n[job.b]\nsource = 'h:p/b'\n",
+    )
+    .unwrap();
+    let ways: Vec<_> = jobs.iter().map(|job| (job.origin.ssh.port, job.origin.helper.starts_with("/opt/z "))).collect();
+    assert_eq!(ways, [(Some(22), true), (Some(2222), true)]);
+    // Sources of one name on two hosts have locks of their own.
+    assert_eq!(jobs[0].branches[0].targets[0].ends.source.key(), "h:p/a -p 22");
+}

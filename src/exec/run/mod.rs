@@ -374,3 +374,25 @@ async fn passed(left: Option<Duration>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    #[test]
+    fn either_end_on_another_host_may_have_more_connections() {
+        for (words, auto) in [
+            ("push p/a q/a", false),
+            ("push p/a b:q/a", true),
+            ("push --connections 1 p/a b:q/a", false),
+            ("push b:p/a q/a", true),
+        ] {
+            let cli = Cli::try_parse_from(format!("zfsync {words}").split(' ')).unwrap();
+            let Command::Push(args) = cli.command else { panic!("{cli:?}") };
+            assert_eq!(limits(&PushJob::new(&args).unwrap()).auto, auto, "{words}");
+        }
+    }
+}
