@@ -21,7 +21,13 @@ fn doubt(name: &str, mark: u64, snapshots: &[u64]) -> Doubt {
 fn record(text: &str) -> Record {
     let line =
         format!("2026-11-28.14:57:50 [txg:{}] {}", text.split_once(' ').unwrap().0, text.split_once(' ').unwrap().1);
-    zfs::read_history(line.as_bytes(), Txg(0)).unwrap().remove(0)
+    let mut record = None;
+    zfs::read_history(line.as_bytes(), Txg(0), |one| {
+        record = Some(one);
+        Ok(())
+    })
+    .unwrap();
+    record.unwrap()
 }
 
 fn judged(history: &[&str], doubt: &Doubt) -> Option<Proof> {

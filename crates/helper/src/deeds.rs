@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use crate::wire::{Reply, Request};
 use zfs::name::{DatasetName, Guid, SnapshotName};
-use zfs::{Receive, Refusal, Resolution};
+use zfs::{Answer, Query, Receive, Refusal, Resolution};
 
 /// So many bytes of names go into one line: what stands before them has room too.
 const NAMES: usize = 600;
@@ -21,7 +21,8 @@ impl Deed {
     /// What a request would do; `None` where nothing can be lost.
     pub(super) fn of(request: &Request) -> Option<Self> {
         Some(Self::Other(match request {
-            Request::Thin { dataset, snapshots, dry_run: false, .. } => {
+            Request::Thin { dataset, snapshots, dry_run: false, .. }
+            | Request::Query { query: Query::Thin { dataset, snapshots, dry_run: false }, .. } => {
                 return Some(Self::Thin(dataset.clone(), snapshots.clone()));
             }
             Request::Destroy { dataset, snapshots, .. } => {
@@ -52,7 +53,10 @@ impl Deed {
     pub(super) fn lines(&self, reply: &Reply) -> Vec<String> {
         match (self, reply) {
             (_, Reply::Done { failure: Some(failure), .. }) if checked_before(failure.refusal) => Vec::new(),
-            (Self::Thin(dataset, asked), Reply::Thinned { thinned, .. }) => {
+            (
+                Self::Thin(dataset, asked),
+                Reply::Thinned { thinned, .. } | Reply::Answer { part: Answer::Thinned(thinned), .. },
+            ) => {
                 let stay: HashSet<&SnapshotName> =
                     thinned.pinned.iter().map(|(name, _)| name).chain(&thinned.absent).collect();
                 let gone: Vec<&SnapshotName> =

@@ -33,7 +33,10 @@ pub use streams::read_report;
 
 use wire::WireError;
 use zfs::name::DatasetName;
-use zfs::{Allow, Failure, LocalHost, Refusal, Resolution};
+use zfs::{Allow, Failure, Limits, LocalHost, Refusal, Resolution};
+
+/// A `zfs` that answers a question, or changes something, and has said nothing for so long hangs: nobody waits for it any more.
+const HANGS: Duration = Duration::from_secs(3600);
 
 /// The ends of a replication.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -128,7 +131,8 @@ pub enum HelperError {
 /// The whole of `zfsync recv --stdio`: serves on stdin and stdout until the sender is gone.
 #[must_use]
 pub fn main_stdio(config: Config) -> ExitCode {
-    match stdio().and_then(|(input, output)| serve(config, input, output, Arc::new(LocalHost::new()))) {
+    let host = LocalHost::limited(Limits { silence: Some(HANGS), ..Limits::default() });
+    match stdio().and_then(|(input, output)| serve(config, input, output, Arc::new(host))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Whoever read stderr may be gone too.

@@ -89,8 +89,14 @@ impl Replies {
         Ok(output.write_all(line.as_bytes())?)
     }
 
-    /// Sends one reply. Callers that can't help it ignore an error: when the sender is gone, its stdin end tells too.
+    /// Sends one reply, and notes in the system's log what is refused by it. Callers that can't help it ignore an error: when the
+    /// sender is gone, its stdin end tells too.
     pub(super) fn send(&self, reply: &Reply) -> Result<(), WireError> {
+        if let Reply::Done { failure: Some(Failure { refusal, words }), .. } = reply
+            && matches!(refusal, Refusal::NotAllowed | Refusal::UnexpectedStream | Refusal::WrappedKey)
+        {
+            self.2.warn(words);
+        }
         self.3.0.fetch_add(1, Ordering::Relaxed);
         let mut output = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         self.3.0.fetch_sub(1, Ordering::Relaxed);
@@ -134,12 +140,12 @@ impl Replies {
 
     /// The same, with what was odd although it went well.
     pub(super) fn done_with(&self, id: u64, failure: Option<Failure>, warning: Option<String>) {
-        if let Some(Failure { refusal: Refusal::NotAllowed | Refusal::UnexpectedStream | Refusal::WrappedKey, words }) =
-            &failure
-        {
-            self.2.warn(words);
-        }
         let _ = self.send(&Reply::Done { id, failure, warning });
+    }
+
+    /// Puts something into the system's log that whoever asked is not to be told.
+    pub(super) fn warn(&self, words: &str) {
+        self.2.warn(words);
     }
 
     /// Puts what was destroyed or moved into the system's log.

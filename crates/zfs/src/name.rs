@@ -179,6 +179,12 @@ impl From<DatasetName> for String {
     }
 }
 
+impl AsRef<str> for DatasetName {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
 impl fmt::Display for DatasetName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

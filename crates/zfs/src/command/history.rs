@@ -2,7 +2,7 @@
 //! root may read it, and the oldest records are overwritten when its space is used up (zpool-history(8)).
 
 use std::collections::HashMap;
-use std::io::BufRead;
+use std::io::{self, BufRead};
 
 use serde::{Deserialize, Serialize};
 
@@ -96,23 +96,25 @@ impl Zfs {
     }
 }
 
-/// Reads [`Zfs::history`] from a transaction group on. Records come in the order in which things happened; where they don't, a line
-/// was forged (values of user properties are printed as they are), and that is an error.
-pub fn read_history(input: impl BufRead, since: Txg) -> Result<Vec<Record>, ParseError> {
-    let (mut all, mut last) = (Vec::new(), Txg(0));
+/// Reads [`Zfs::history`] from a transaction group on; `each` gets one record after the other. They come in the order in which things
+/// happened; where they don't, a line was forged (values of user properties are printed as they are), and that is an error.
+pub fn read_history(
+    input: impl BufRead,
+    since: Txg,
+    mut each: impl FnMut(Record) -> io::Result<()>,
+) -> Result<(), ParseError> {
+    let mut last = Txg(0);
     for_lines(input, |line| {
         let Some((txg, rest)) = txg_of(line) else { return Ok(()) };
         if txg < last {
             return Err(ParseError::line("the records are out of order", line));
         }
         last = txg;
-        if txg >= since {
-            all.extend(happened(rest).map(|what| Record { txg, what }));
+        match happened(rest).filter(|_| txg >= since) {
+            Some(what) => Ok(each(Record { txg, what })?),
+            None => Ok(()),
         }
-        Ok(())
-    })?;
-    all.shrink_to_fit();
-    Ok(all)
+    })
 }
 
 /// Reads [`Zfs::notes_of_snapshots`]: values by full names. A line that makes no sense says nothing.
@@ -197,6 +199,15 @@ fn subject(text: &str) -> Option<(&str, u64, &str)> {
 mod tests {
     use super::*;
 
+    fn read_all(text: &str, since: u64) -> Result<Vec<Record>, ParseError> {
+        let mut all = Vec::new();
+        read_history(text.as_bytes(), Txg(since), |record| {
+            all.push(record);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
     /// From OpenZFS 2.3.
     const REAL: &str = "\
 History for 'apool':
@@ -222,7 +233,7 @@ History for 'apool':
 
     #[test]
     fn reads_what_zpool_prints() {
-        let read = read_history(REAL.as_bytes(), Txg(0)).unwrap();
+        let read = read_all(REAL, 0).unwrap();
         let read: Vec<(u64, Happened)> = read.into_iter().map(|record| (record.txg.0, record.what)).collect();
         let swapped = |dataset: &str| Happened::Swapped { dataset: dataset.into() };
         assert_eq!(
@@ -235,7 +246,7 @@ History for 'apool':
                 (37, Happened::Destroyed { object: 201 }),
             ]
         );
-        assert_eq!(read_history(REAL.as_bytes(), Txg(24)).unwrap().len(), 2);
+        assert_eq!(read_all(REAL, 24).unwrap().len(), 2);
     }
 
     #[test]
@@ -255,10 +266,21 @@ History for 'apool':
     #[test]
     fn what_is_out_of_order_is_forged() {
         let forged = format!("{REAL}2026-11-28.14:57:52 [txg:19] snapshot apool/B@3 (140)  \n");
-        assert!(read_history(forged.as_bytes(), Txg(30)).unwrap_err().to_string().contains("out of order"));
+        assert!(read_all(&forged, 30).unwrap_err().to_string().contains("out of order"));
         // Not a record.
         let harmless =
             format!("{REAL}        user:note: '[txg:19] snapshot apool/B@3 (140)'\n x [txg:1] snapshot b@c (1)\n");
-        assert!(read_history(harmless.as_bytes(), Txg(0)).is_ok());
+        assert!(read_all(&harmless, 0).is_ok());
+    }
+
+    #[test]
+    fn whoever_wants_no_more_gets_no_more() {
+        let mut seen = 0;
+        let stopped = read_history(REAL.as_bytes(), Txg(0), |_| {
+            seen += 1;
+            Err(io::ErrorKind::BrokenPipe.into())
+        });
+        assert!(stopped.is_err());
+        assert_eq!(seen, 1);
     }
 }

@@ -21,7 +21,9 @@ pub const DESTROY: &str = "destroy,mount";
 pub const DESTROY_DATASETS: &str = "destroy,mount,create,clone,promote,volmode";
 /// To follow a rename.
 pub const RENAME: &str = "rename,create,mount,canmount,readonly,userprop";
-/// To note since when something is missing.
+/// To make bookmarks of a source.
+pub const BOOKMARK: &str = "bookmark";
+/// To set user properties: what is noted of a source or a target.
 pub const NOTE: &str = "userprop";
 /// What taking snapshots needs.
 pub const SNAPSHOT: &str = "snapshot,mount";

@@ -20,9 +20,9 @@ use super::resolve;
 use super::run::{read, run, run_listing, run_naming};
 use super::thin;
 use super::wrapped_key;
-use super::{Found, Host, Outgoing, Sink, Started, Tell, Unread};
+use super::{Found, Host, NameSink, Outgoing, RecordSink, Sink, Started, Tell, Unread};
 use crate::Resolution;
-use crate::name::{DatasetName, Guid, SnapshotName};
+use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::record::Features;
 use crate::{
     Answer, BaseFacts, ContentError, Facts, Lacking, Limits, Mark, Note, Noted, ParseError, Query, Reading, Refusal,
@@ -51,7 +51,13 @@ impl LocalHost {
     /// With the `zfs` that is found in the usual places.
     #[must_use]
     pub fn new() -> Self {
-        let zfs = Zfs::find();
+        Self::limited(Limits::default())
+    }
+
+    /// The same, with limits for each call of `zfs` that doesn't carry a stream.
+    #[must_use]
+    pub fn limited(limits: Limits) -> Self {
+        let zfs = Zfs::find().map(|zfs| zfs.within(limits));
         Self { claims: Claims::new(zfs.clone()), zfs, programs: may_run_programs(), ..Self::default() }
     }
 
@@ -298,6 +304,14 @@ impl Host for LocalHost {
 
     fn query(&self, query: &Query) -> Result<Answer, Failure> {
         query::answer(self.zfs()?, query, &self.programs)
+    }
+
+    fn names(&self, each: &mut NameSink<'_>) -> Result<(), Failure> {
+        query::names(self.zfs()?, each)
+    }
+
+    fn history(&self, pool: &str, since: Txg, each: &mut RecordSink<'_>) -> Result<(), Failure> {
+        query::history(self.zfs()?, pool, since, each)
     }
 
     fn stream(&self, stream: &StreamSpec) -> Result<Outgoing, Failure> {

@@ -29,7 +29,7 @@ pub use local::LocalHost;
 pub use run::{HANGS, Watched};
 pub use thin::{MAX_THIN, thin};
 
-use crate::{Answer, BaseFacts, Lacking, Note, Noted, Part, Query, Reading, Refusal, StreamSpec, WrappedKey};
+use crate::{Answer, BaseFacts, Lacking, Note, Noted, Part, Query, Reading, Record, Refusal, StreamSpec, WrappedKey};
 
 /// So many snapshots at most go to a [`Sink`] at a time: a message has room for them.
 pub const SNAPSHOTS_A_CALL: usize = 2000;
@@ -45,6 +45,12 @@ pub type Sink<'a> = dyn FnMut(&DatasetName, TargetFacts, Vec<Snapshot>) -> io::R
 
 /// Takes the names of what exists and can't be read, each with the words of zfs.
 pub type Unread<'a> = dyn FnMut(&str, &str) + 'a;
+
+/// Takes the names of datasets, one after the other; an error ends the listing.
+pub type NameSink<'a> = dyn FnMut(&str) -> io::Result<()> + 'a;
+
+/// Takes the records of a pool's history, one after the other; an error ends the reading.
+pub type RecordSink<'a> = dyn FnMut(Record) -> io::Result<()> + 'a;
 
 /// Takes the bytes that have been read of a snapshot, and its checksums; an error ends the reading.
 pub type Tell<'a> = dyn FnMut(u64, Option<Part>) -> io::Result<()> + 'a;
@@ -164,6 +170,19 @@ pub trait Host: Send + Sync + 'static {
         Err(Failure::new(Refusal::Other, "it can't be asked here"))
     }
 
+    /// [`Query::Names`], whose answer may be long, in pieces.
+    fn names(&self, each: &mut NameSink<'_>) -> Result<(), Failure> {
+        let Answer::Names(names) = self.query(&Query::Names)? else { return Err(of_another_kind()) };
+        names.iter().try_for_each(|name| each(name)).map_err(|error| Failure::new(Refusal::Other, &error.to_string()))
+    }
+
+    /// [`Query::History`], whose answer may be very long, in pieces.
+    fn history(&self, pool: &str, since: Txg, each: &mut RecordSink<'_>) -> Result<(), Failure> {
+        let query = Query::History { pool: pool.to_owned(), since };
+        let Answer::Records(records) = self.query(&query)? else { return Err(of_another_kind()) };
+        records.into_iter().try_for_each(each).map_err(|error| Failure::new(Refusal::Other, &error.to_string()))
+    }
+
     /// Starts a stream that leaves this host.
     fn stream(&self, stream: &StreamSpec) -> Result<Outgoing, Failure> {
         let _ = stream;
@@ -172,6 +191,10 @@ pub trait Host: Send + Sync + 'static {
 
     /// Called after a receive into an empty dataset has succeeded.
     fn filled(&self, dataset: &DatasetName);
+}
+
+fn of_another_kind() -> Failure {
+    Failure::new(Refusal::Other, "the answer is of another kind than the question")
 }
 
 /// A receive that has begun.

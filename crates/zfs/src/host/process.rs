@@ -18,18 +18,31 @@ pub(super) fn start(mut call: Call, passage: Passage) -> Result<Started, Failure
     // Before anybody uses it.
     pipe::grow_pipe(&writer);
     pipe::set_nonblocking(&writer, true).map_err(cant)?;
-    let mut child = call.stdin(reader).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(cant)?;
-    // It holds the reading end: kept, a receive that ends early would never be noticed.
-    drop(call);
+    call.stdin(reader).stdout(Stdio::null());
+    let (words, process) = spawn(call, passage).map_err(cant)?;
+    Ok(Started { stdin: writer.into(), words, process })
+}
+
+/// Starts a call whose output is a stream: `zfs send` or `zfs list`.
+pub(super) fn start_outgoing(mut call: Call) -> Result<Outgoing, Failure> {
+    let name = call.get_program().to_string_lossy().into_owned();
+    let cant = |error: io::Error| Failure::new(Refusal::Other, &format!("can't start {name}: {error}"));
+    let (reader, writer) = io::pipe().map_err(cant)?;
+    pipe::grow_pipe(&reader);
+    call.stdout(writer);
+    let (words, process) = spawn(call, Passage::default()).map_err(cant)?;
+    Ok(Outgoing { output: reader.into(), words, process })
+}
+
+/// Starts a call, and takes what it says on stderr. The call is gone afterwards, as it holds the other end of the pipe that carries the
+/// stream: kept, a receive that ends early would never be noticed, and the end of what is sent never be seen.
+fn spawn(mut call: Call, passage: Passage) -> io::Result<(Box<dyn Read + Send>, Arc<Running>)> {
+    let mut child = call.stderr(Stdio::piped()).spawn()?;
     let words: Box<dyn Read + Send> = match child.stderr.take() {
         Some(stderr) => Box::new(stderr),
         None => Box::new(io::empty()),
     };
-    Ok(Started {
-        stdin: writer.into(),
-        words,
-        process: Arc::new(Running { child: Mutex::new(child), _passage: passage }),
-    })
+    Ok((words, Arc::new(Running { child: Mutex::new(child), _passage: passage })))
 }
 
 /// A `zfs` that runs.
@@ -73,21 +86,4 @@ impl Process for Running {
             let _ = kill_process(Pid::from_child(&child), signal);
         }
     }
-}
-
-/// Starts a call whose output is a stream: `zfs send` or `zfs list`.
-pub(super) fn start_outgoing(mut call: Call) -> Result<Outgoing, Failure> {
-    let name = call.get_program().to_string_lossy().into_owned();
-    let cant = |error: io::Error| Failure::new(Refusal::Other, &format!("can't start {name}: {error}"));
-    let (reader, writer) = io::pipe().map_err(cant)?;
-    pipe::grow_pipe(&reader);
-    let mut child = call.stdout(writer).stderr(Stdio::piped()).spawn().map_err(cant)?;
-    // It holds the writing end: kept, the end of the stream would never be seen.
-    drop(call);
-    let words: Box<dyn Read + Send> = match child.stderr.take() {
-        Some(stderr) => Box::new(stderr),
-        None => Box::new(io::empty()),
-    };
-    let process = Arc::new(Running { child: Mutex::new(child), _passage: Passage::default() });
-    Ok(Outgoing { output: reader.into(), words, process })
 }

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use super::local::portions;
-use super::run::{Output, read, run, run_lenient};
+use super::run::{Output, read, run, run_lenient, run_listing, run_naming};
 use super::thin::thin;
+use super::{NameSink, RecordSink};
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::{
     Answer, Call, DatasetFacts, Estimate, Failure, NewBookmark, ParseError, Property, Query, Refusal, StreamSpec, Zfs,
@@ -17,28 +18,33 @@ use crate::{
 
 /// So many commands run at a time where each is one transaction: they share it.
 const AT_ONCE: usize = 4;
-/// So many names at most go to a command, whatever their length.
-const NAMES: usize = 500;
 
 /// Answers it. `programs`: whether many bookmarks are made by one channel program; it finds out.
 pub(super) fn answer(zfs: &Zfs, query: &Query, programs: &AtomicBool) -> Result<Answer, Failure> {
     Ok(match query {
-        Query::Find { names } => Answer::Found(told(names, |some| zfs.list_names(some), found)?),
+        Query::Find { names } => Answer::Found(of_each(names, |some| run_listing(zfs.list_names(some), found))?),
         Query::Facts { datasets } => Answer::Facts(facts(zfs, datasets)?),
-        Query::States { datasets } => Answer::States(of_all(datasets, |some| zfs.states(some), read_states)?),
-        Query::Written { names } => Answer::Numbers(told(names, |some| zfs.written_of(some), read_written)?),
-        Query::Dates { names } => Answer::Dates(told(names, |some| zfs.creation_of(some), read_creations)?),
-        Query::IvSets { names } => Answer::IvSets(told(names, |some| zfs.iv_sets(some), read_iv_sets)?),
+        Query::States { datasets } => Answer::States(of_each(datasets, |some| readable(zfs.states(some), read_states))?),
+        Query::Written { names } => Answer::Numbers(of_each(names, |some| readable(zfs.written_of(some), read_written))?),
+        Query::Dates { names } => Answer::Dates(of_each(names, |some| readable(zfs.creation_of(some), read_creations))?),
+        Query::IvSets { names } => Answer::IvSets(of_each(names, |some| readable(zfs.iv_sets(some), read_iv_sets))?),
         Query::Encrypted { pool } => Answer::Maybe(has_encrypted(zfs, pool)),
         Query::Estimate { stream } => Answer::Size(estimate(zfs, stream)?),
-        Query::History { pool, since } => Answer::Records(history(zfs, pool, *since)?),
+        Query::History { pool, since } => {
+            let mut all = Vec::new();
+            history(zfs, pool, *since, &mut |record| {
+                all.push(record);
+                Ok(())
+            })?;
+            Answer::Records(all)
+        }
         Query::Traces { datasets } => {
             let read = |output: Output| Ok(read_sources(&all(output)?).into_iter().collect());
-            Answer::Traces(of_all(datasets, |some| zfs.property_sources(some), read)?)
+            Answer::Traces(of_each(datasets, |some| readable(zfs.property_sources(some), read))?)
         }
         Query::SnapshotNotes { property, datasets } => {
             let read = |output: Output| Ok(read_values(&all(output)?).into_iter().collect());
-            Answer::Texts(of_all(datasets, |some| zfs.notes_of_snapshots(property, some), read)?)
+            Answer::Texts(of_each(datasets, |some| readable(zfs.notes_of_snapshots(property, some), read))?)
         }
         Query::Properties { dataset } => {
             Answer::Properties(properties(&run(zfs.set_properties(dataset), all)?, dataset))
@@ -48,7 +54,14 @@ pub(super) fn answer(zfs: &Zfs, query: &Query, programs: &AtomicBool) -> Result<
             let said = run(zfs.settings_below(dataset), all)?;
             Answer::Properties(read_settings(&said).into_iter().map(property).collect())
         }
-        Query::Names => Answer::Names(run_lenient(zfs.list_all_names(), names)?),
+        Query::Names => {
+            let mut all = Vec::new();
+            names(zfs, &mut |name| {
+                all.push(name.to_owned());
+                Ok(())
+            })?;
+            Answer::Names(all)
+        }
         Query::Bookmark { new } => Answer::Failures(bookmark(zfs, new, programs)),
         Query::DropBookmarks { bookmarks } => {
             let calls = bookmarks.iter().map(|(dataset, name)| zfs.destroy_bookmark(dataset, name));
@@ -76,30 +89,22 @@ pub(super) fn stream(zfs: &Zfs, stream: &StreamSpec) -> Call {
     }
 }
 
-/// What zfs tells of these names, a command line full of them at a time.
-fn told<T>(
-    names: &[String],
-    ask: impl Fn(&[String]) -> Call,
-    read: impl Fn(Output) -> Result<Vec<T>, ParseError>,
+/// What is known of each of these names, a command line full of them at a time.
+fn of_each<N: AsRef<str>, T>(
+    names: &[N],
+    ask: impl Fn(&[N]) -> Result<Vec<T>, Failure>,
 ) -> Result<Vec<T>, Failure> {
-    let mut told = Vec::with_capacity(names.len());
-    for some in names.chunks(NAMES) {
-        told.extend(run_lenient(ask(some), &read)?);
+    let mut known = Vec::with_capacity(names.len());
+    for some in portions(names, |name| name.as_ref().len()) {
+        known.extend(ask(some)?);
     }
-    Ok(told)
+    Ok(known)
 }
 
-/// The same of datasets, as many at a time as a command line has room for.
-fn of_all<T>(
-    datasets: &[DatasetName],
-    ask: impl Fn(&[DatasetName]) -> Call,
-    read: impl Fn(Output) -> Result<Vec<T>, ParseError>,
-) -> Result<Vec<T>, Failure> {
-    let mut told = Vec::with_capacity(datasets.len());
-    for some in portions(datasets, |dataset| dataset.as_str().len()) {
-        told.extend(run_lenient(ask(some), &read)?);
-    }
-    Ok(told)
+/// Runs a command that is asked for several objects by name, and leaves out those that don't exist or can't be read themselves: nobody
+/// takes that for an answer. What concerns all of them (a suspended pool, permission denied) is a failure.
+fn readable<T>(call: Call, read: impl FnOnce(Output) -> Result<T, ParseError>) -> Result<T, Failure> {
+    Ok(run_naming(call, read)?.0)
 }
 
 fn all(mut output: Output) -> Result<Vec<u8>, ParseError> {
@@ -108,8 +113,14 @@ fn all(mut output: Output) -> Result<Vec<u8>, ParseError> {
     Ok(said)
 }
 
-fn names(output: Output) -> Result<Vec<String>, ParseError> {
-    Ok(output.lines().collect::<Result<_, _>>()?)
+/// Tells the names of all datasets, as they are read.
+pub(super) fn names(zfs: &Zfs, each: &mut NameSink<'_>) -> Result<(), Failure> {
+    run_lenient(zfs.list_all_names(), |output| {
+        for name in output.lines() {
+            each(&name?)?;
+        }
+        Ok(())
+    })
 }
 
 fn found(output: Output) -> Result<Vec<(DatasetName, Guid)>, ParseError> {
@@ -122,7 +133,7 @@ fn found(output: Output) -> Result<Vec<(DatasetName, Guid)>, ParseError> {
 }
 
 fn facts(zfs: &Zfs, datasets: &[DatasetName]) -> Result<Vec<DatasetFacts>, Failure> {
-    let facts = of_all(datasets, |some| zfs.facts(some), read_facts)?;
+    let facts = of_each(datasets, |some| readable(zfs.facts(some), read_facts))?;
     let one = |one: crate::Facts| DatasetFacts {
         encrypted: one.encryption.is_on(),
         name: one.name,
@@ -152,9 +163,9 @@ fn estimate(zfs: &Zfs, stream: &StreamSpec) -> Result<Option<u64>, Failure> {
     })
 }
 
-/// It can have a gigabyte.
-fn history(zfs: &Zfs, pool: &str, since: Txg) -> Result<Vec<crate::Record>, Failure> {
-    read(zfs.history(pool), |output| read_history(output, since))
+/// Tells the records of a pool's history, as they are read: it can have a gigabyte.
+pub(super) fn history(zfs: &Zfs, pool: &str, since: Txg, each: &mut RecordSink<'_>) -> Result<(), Failure> {
+    read(zfs.history(pool), |output| read_history(output, since, each))
 }
 
 /// Reads [`Zfs::set_properties`] of this dataset. A line that makes no sense says nothing.
@@ -191,7 +202,9 @@ fn bookmark(zfs: &Zfs, new: &[NewBookmark], programs: &AtomicBool) -> Vec<Option
         match run(zfs.bookmark_many(new), |output| read_failed_bookmarks(output, new)) {
             // Each is tried once more alone, for its words.
             Ok(failed) => rest = failed,
-            Err(_) => programs.store(false, Ordering::Relaxed),
+            Err(why) if never_runs(&why) => programs.store(false, Ordering::Relaxed),
+            // The pool is full or busy, say: the next ones may be made by a program again.
+            Err(_) => {}
         }
     }
     let mut places: Vec<usize> = rest.into_iter().collect();
@@ -202,6 +215,11 @@ fn bookmark(zfs: &Zfs, new: &[NewBookmark], programs: &AtomicBool) -> Vec<Option
         all[place] = failure;
     }
     all
+}
+
+/// Whether no channel program will ever make bookmarks here: this user may run none, or this version of ZFS has no such function.
+fn never_runs(why: &Failure) -> bool {
+    matches!(why.refusal, Refusal::Permission | Refusal::Feature) || why.words.contains("attempt to call field")
 }
 
 /// Runs calls, a few at a time: they share transactions. Why each of them failed, if it did.
