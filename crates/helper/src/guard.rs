@@ -25,7 +25,8 @@ pub(super) fn query(context: &Context, query: &Query) -> Result<(), Failure> {
             datasets.iter().try_for_each(|dataset| config.check(dataset))
         }
         Query::Encrypted { pool } | Query::History { pool, .. } => known_pool(config, pool),
-        Query::Estimate { stream: asked } => stream(context, asked),
+        // What is asked of the host is the stream as [`stream`] gives it.
+        Query::Estimate { .. } => Ok(()),
         Query::Properties { dataset } | Query::PropertiesBelow { dataset } => config.check(dataset),
         Query::Names => Ok(()),
         Query::Bookmark { new } => new.iter().try_for_each(|new| bookmark(config, new)),
@@ -53,20 +54,26 @@ pub(super) fn query(context: &Context, query: &Query) -> Result<(), Failure> {
 ///
 /// What `zfs send -t` sends is the snapshot with the GUID in the token: it looks for that from the token's name upwards, in the whole
 /// pool if need be (`guid_to_name` in OpenZFS `lib/libzfs/libzfs_sendrecv.c`). So both must be of the same snapshot.
-pub(super) fn stream(context: &Context, stream: &StreamSpec) -> Result<(), Failure> {
+///
+/// That is checked just before `zfs` is started. Who destroys the snapshot in between, so that `zfs` finds another one of this GUID
+/// elsewhere in the pool, has to be able to destroy and receive there: whoever can only send can't.
+///
+/// Gives the stream as it goes to `zfs`, with a token of our own making: none of the other host's bytes.
+pub(super) fn stream(context: &Context, stream: &StreamSpec) -> Result<StreamSpec, Failure> {
     let config = &context.config;
     side(config, Side::Sender)?;
     config.check(stream.dataset())?;
-    let StreamSpec::Resume { dataset, token } = stream else { return Ok(()) };
+    let StreamSpec::Resume { dataset, token } = stream else { return Ok(stream.clone()) };
     let token = Token::decode(token).map_err(|error| Failure::new(Refusal::Other, &error.to_string()))?;
     let name = &token.to_name;
     match name.split_once('@') {
         Some((of, _)) if of == dataset.as_str() && is_askable(config, name) => {}
         _ => return Err(refused("the resume token is of another dataset")),
     }
+    let checked = StreamSpec::Resume { dataset: dataset.clone(), token: token.encode(name) };
     // Without roots there is nothing that it could lead out of.
     if config.roots.is_empty() {
-        return Ok(());
+        return Ok(checked);
     }
     let found = match context.host.query(&Query::Find { names: vec![name.clone()] })? {
         Answer::Found(found) => found,
@@ -83,7 +90,7 @@ pub(super) fn stream(context: &Context, stream: &StreamSpec) -> Result<(), Failu
     if !found.iter().any(|(of, guid)| of == dataset && *guid == token.to_guid) {
         return gone("is no longer the same snapshot used in the initial send");
     }
-    Ok(())
+    Ok(checked)
 }
 
 /// Takes out of an answer what is nobody's business.

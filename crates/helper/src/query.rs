@@ -12,7 +12,7 @@ use super::{Side, content, guard, notes as missing, outlook};
 use crate::wire::{MAX_NAMES, Reply, Request};
 use zfs::host::{Found, Sink, Unread};
 use zfs::name::DatasetName;
-use zfs::{Allow, Answer, Failure, Query, Refusal, permission};
+use zfs::{Allow, Answer, Failure, NewBookmark, Query, Refusal, permission};
 
 /// So many names of datasets go into one frame: at most about 520 KiB.
 const NAMES_A_FRAME: usize = 2000;
@@ -143,20 +143,93 @@ fn answer(context: &Context, request: Request) {
 
 /// What concerns a source is answered in as many parts as it takes.
 fn query_host(context: &Context, id: u64, query: &Query) {
-    let answered = guard::query(context, query).and_then(|()| context.host.query(query));
-    let answer = match answered {
-        Ok(answer) => guard::answer(&context.config, answer),
-        Err(why) => return context.replies.done(id, Some(why)),
+    let deed = Deed::of(&Request::Query { id, query: query.clone() });
+    let answered = guard::query(context, query).and_then(|()| match query {
+        Query::Names => {
+            in_pieces(context, id, Answer::Names, &mut |each| context.host.names(&mut |name| each(name.to_owned())))
+        }
+        Query::History { pool, since } => {
+            in_pieces(context, id, Answer::Records, &mut |each| context.host.history(pool, *since, each))
+        }
+        Query::Estimate { stream } => {
+            let stream = guard::stream(context, stream)?;
+            context.host.query(&Query::Estimate { stream })
+        }
+        query => context.host.query(query).map(|answer| guard::answer(&context.config, answer)),
+    });
+    let answer = match answered.map_err(|why| explain_query(context, query, why)) {
+        Ok(answer) => explain_bookmarks(context, query, answer),
+        Err(why) => {
+            let reply = Reply::Done { id, failure: Some(why), warning: None };
+            log(context, deed.as_ref(), &reply);
+            let _ = context.replies.send(&reply);
+            return;
+        }
     };
-    if let Query::Thin { dataset, snapshots, dry_run: false } = query
-        && let Answer::Thinned(thinned) = &answer
-    {
-        let deed = Deed::Thin(dataset.clone(), snapshots.clone());
-        context.replies.log(&deed.lines(&Reply::Thinned { id, thinned: thinned.clone() }));
-    }
-    let sent = answer.parts().into_iter().try_for_each(|part| context.replies.send(&Reply::Answer { id, part }));
+    let sent = answer.parts().into_iter().try_for_each(|part| {
+        let reply = Reply::Answer { id, part };
+        log(context, deed.as_ref(), &reply);
+        context.replies.send(&reply)
+    });
     let failure = sent.err().map(|error| Failure::new(Refusal::Other, &error.to_string()));
     context.replies.done(id, failure);
+}
+
+fn log(context: &Context, deed: Option<&Deed>, reply: &Reply) {
+    if let Some(deed) = deed {
+        context.replies.log(&deed.lines(reply));
+    }
+}
+
+/// Sends a long answer while it is read, in pieces, without what is nobody's business; gives the last piece.
+fn in_pieces<T>(
+    context: &Context,
+    id: u64,
+    answer: impl Fn(Vec<T>) -> Answer,
+    read: &mut dyn FnMut(&mut dyn FnMut(T) -> io::Result<()>) -> Result<(), Failure>,
+) -> Result<Answer, Failure> {
+    let told = |some: Vec<T>| guard::answer(&context.config, answer(some));
+    let mut some = Vec::new();
+    read(&mut |one| {
+        some.push(one);
+        if some.len() < NAMES_A_FRAME {
+            return Ok(());
+        }
+        let parts = told(std::mem::take(&mut some)).parts();
+        parts
+            .into_iter()
+            .try_for_each(|part| context.replies.send(&Reply::Answer { id, part }))
+            .map_err(io::Error::other)
+    })?;
+    Ok(told(some))
+}
+
+/// The same of bookmarks, of which each has its own failure.
+fn explain_bookmarks(context: &Context, query: &Query, answer: Answer) -> Answer {
+    match (query, answer) {
+        (Query::Bookmark { new }, Answer::Failures(all)) => {
+            let explain = |(new, failure): (&NewBookmark, Option<Failure>)| {
+                failure.map(|why| context.explain(why, permission::BOOKMARK, &new.dataset))
+            };
+            // A failure for each, in their order.
+            Answer::Failures(new.iter().zip(all).map(explain).collect())
+        }
+        (_, answer) => answer,
+    }
+}
+
+/// Says what would have to be allowed, where zfs says only that something isn't.
+fn explain_query(context: &Context, query: &Query, why: Failure) -> Failure {
+    let needs = match query {
+        Query::Snapshot { datasets, .. } => datasets.first().map(|dataset| (permission::SNAPSHOT, dataset)),
+        Query::Thin { dataset, .. } => Some((permission::DESTROY, dataset)),
+        Query::SetProperty { dataset, .. } => Some((permission::NOTE, dataset)),
+        _ => None,
+    };
+    match needs {
+        Some((permissions, dataset)) => context.explain(why, permissions, dataset),
+        None => why,
+    }
 }
 
 fn ask(context: &Context, id: u64, names: &[String]) -> Result<Reply, Failure> {

@@ -143,11 +143,6 @@ impl Replies {
         let _ = self.send(&Reply::Done { id, failure, warning });
     }
 
-    /// Puts something into the system's log that whoever asked is not to be told.
-    pub(super) fn warn(&self, words: &str) {
-        self.2.warn(words);
-    }
-
     /// Puts what was destroyed or moved into the system's log.
     pub(super) fn log(&self, deeds: &[String]) {
         for deed in deeds {

@@ -83,7 +83,7 @@ impl Streams {
         if given_up.load(Ordering::Relaxed) {
             return replies.done(id, Some(Failure::new(Refusal::Other, "stopped")));
         }
-        let started = guard::stream(context, stream).and_then(|()| context.host.stream(stream));
+        let started = guard::stream(context, stream).and_then(|stream| context.host.stream(&stream));
         let outgoing = match started {
             Ok(outgoing) => outgoing,
             Err(why) => return replies.done(id, Some(context.explain(why, permission::SEND, stream.dataset()))),

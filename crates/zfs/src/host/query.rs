@@ -24,9 +24,15 @@ pub(super) fn answer(zfs: &Zfs, query: &Query, programs: &AtomicBool) -> Result<
     Ok(match query {
         Query::Find { names } => Answer::Found(of_each(names, |some| run_listing(zfs.list_names(some), found))?),
         Query::Facts { datasets } => Answer::Facts(facts(zfs, datasets)?),
-        Query::States { datasets } => Answer::States(of_each(datasets, |some| readable(zfs.states(some), read_states))?),
-        Query::Written { names } => Answer::Numbers(of_each(names, |some| readable(zfs.written_of(some), read_written))?),
-        Query::Dates { names } => Answer::Dates(of_each(names, |some| readable(zfs.creation_of(some), read_creations))?),
+        Query::States { datasets } => {
+            Answer::States(of_each(datasets, |some| readable(zfs.states(some), read_states))?)
+        }
+        Query::Written { names } => {
+            Answer::Numbers(of_each(names, |some| readable(zfs.written_of(some), read_written))?)
+        }
+        Query::Dates { names } => {
+            Answer::Dates(of_each(names, |some| readable(zfs.creation_of(some), read_creations))?)
+        }
         Query::IvSets { names } => Answer::IvSets(of_each(names, |some| readable(zfs.iv_sets(some), read_iv_sets))?),
         Query::Encrypted { pool } => Answer::Maybe(has_encrypted(zfs, pool)),
         Query::Estimate { stream } => Answer::Size(estimate(zfs, stream)?),
@@ -90,10 +96,7 @@ pub(super) fn stream(zfs: &Zfs, stream: &StreamSpec) -> Call {
 }
 
 /// What is known of each of these names, a command line full of them at a time.
-fn of_each<N: AsRef<str>, T>(
-    names: &[N],
-    ask: impl Fn(&[N]) -> Result<Vec<T>, Failure>,
-) -> Result<Vec<T>, Failure> {
+fn of_each<N: AsRef<str>, T>(names: &[N], ask: impl Fn(&[N]) -> Result<Vec<T>, Failure>) -> Result<Vec<T>, Failure> {
     let mut known = Vec::with_capacity(names.len());
     for some in portions(names, |name| name.as_ref().len()) {
         known.extend(ask(some)?);
