@@ -148,7 +148,7 @@ def no_prune_by_a_false_bookmark(c):
         c.check({"s2", "s4"} <= set(left), f"what is left on SOURCE: {left}")
         if not target:
             c.same(left, ["s1", "s2", "s4"], "what is left on SOURCE")
-            c.check("proves" in run.out + run.err, f"why it stays: {run}")
+            c.check("unproven" in run.out + run.err, f"why it stays: {run}")
     c.push("--rollback")
     same_content(c, "s2", "s4")
 

@@ -30,7 +30,7 @@ def verify_content(c):
     c.check(found["large"]["content_bytes"] > 3 << 20, f"too little was read: {run.out}")
     with c.unchanged():
         run = c.zfsync("verify", c.source, f"beta:{c.target}")
-    c.check("8 datasets: 8 the same" in run.out, f"the count: {run.out}")
+    c.check("8 datasets: 8 identical" in run.out, f"the count: {run.out}")
     c.no_process_left()
 
 
@@ -45,7 +45,7 @@ def verify_finds_wrong_content(c):
         echo theirs >/{c.source}/theirs; zfs snapshot {c.source}@s2
         zfs send -i @s1 {c.source}@s2 | zfs recv -F {middle}; zfs send -i '#gone' {middle}@s2 | ssh beta zfs recv -u {copy}""")
     run = c.zfsync("verify", c.source, f"beta:{copy}")
-    c.check("1 dataset: 1 the same" in run.out, f"the count: {run.out}")
+    c.check("1 dataset: 1 identical" in run.out, f"the count: {run.out}")
     run = c.zfsync("verify", "--content", "--json", c.source, f"beta:{copy}", status=1)
     found = compared(run)[""]
     c.same((found["state"], found["content"], found["newest_common"]), ("same", "different", "s2"), "what is found")
