@@ -25,10 +25,9 @@ pub(super) fn query(context: &Context, query: &Query) -> Result<(), Failure> {
             datasets.iter().try_for_each(|dataset| config.check(dataset))
         }
         Query::Encrypted { pool } | Query::History { pool, .. } => known_pool(config, pool),
-        // What is asked of the host is the stream as [`stream`] gives it.
-        Query::Estimate { .. } => Ok(()),
         Query::Properties { dataset } | Query::PropertiesBelow { dataset } => config.check(dataset),
-        Query::Names => Ok(()),
+        // What is asked of the host is the stream as [`stream`] gives it.
+        Query::Names | Query::Estimate { .. } => Ok(()),
         Query::Bookmark { new } => new.iter().try_for_each(|new| bookmark(config, new)),
         Query::DropBookmarks { bookmarks } => bookmarks.iter().try_for_each(|(dataset, name)| {
             own_bookmark(name.as_str())?;

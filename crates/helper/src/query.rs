@@ -181,12 +181,15 @@ fn log(context: &Context, deed: Option<&Deed>, reply: &Reply) {
     }
 }
 
+/// Takes the items of an answer, one after the other.
+type Each<'a, T> = dyn FnMut(T) -> io::Result<()> + 'a;
+
 /// Sends a long answer while it is read, in pieces, without what is nobody's business; gives the last piece.
 fn in_pieces<T>(
     context: &Context,
     id: u64,
     answer: impl Fn(Vec<T>) -> Answer,
-    read: &mut dyn FnMut(&mut dyn FnMut(T) -> io::Result<()>) -> Result<(), Failure>,
+    read: &mut dyn FnMut(&mut Each<'_, T>) -> Result<(), Failure>,
 ) -> Result<Answer, Failure> {
     let told = |some: Vec<T>| guard::answer(&context.config, answer(some));
     let mut some = Vec::new();
