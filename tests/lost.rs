@@ -171,6 +171,6 @@ fn a_source_that_may_not_do_what_the_job_wants() {
     let there = bed.read("there");
     bed.script("there", &format!("{}{forced}", there.split("exec ").next().unwrap()));
     let ended = run(&bed, "source = 'beta:s'\nkeep.last = 1\n");
-    ended.expect(3, &["the helper on beta may not destroy"]);
+    ended.expect(3, &["the helper on beta does not allow destroy"]);
     assert_eq!(calls(&bed, "zfs snapshot").len(), 0);
 }

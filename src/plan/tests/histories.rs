@@ -144,7 +144,9 @@ impl World {
             }
             Change::DestroySnapshots { from, count } => {
                 let from = from % dataset.snapshots.len().max(1);
-                let until = dataset.snapshots.len().min(from + count);
+                // What a partially received increment starts from has a clone: ZFS destroys nothing of that.
+                let last = dataset.snapshots.len().saturating_sub(usize::from(dataset.partial));
+                let until = last.min(from + count);
                 dataset.snapshots.drain(from.min(until)..until);
             }
             Change::DestroyBookmark(at) => {
