@@ -1,4 +1,4 @@
-//! A push that the source's host carries out (`--direct`): what it tells is shown here as if it happened here. [`serve`] is the end on that host.
+//! A push that the source's host carries out (`--direct`): what it tells is shown here as if it happened here. [`serve()`] is the end on that host.
 
 mod serve;
 mod told;
