@@ -279,5 +279,5 @@ def encryption_clashes(c):
     before = c.versions(c.beta, other)
     c.push(source=f"{c.source}-plain", target=f"beta:{other}", status=1, says="no common snapshot")
     c.same(c.versions(c.beta, other), before, "the snapshots of another's dataset")
-    c.push("--replace", other, source=f"{c.source}-plain", target=f"beta:{other}", status=1, says="stored in plaintext")
+    c.push("--replace", other, source=f"{c.source}-plain", target=f"beta:{other}", status=1, says="stored unencrypted")
     c.same(c.versions(c.beta, other), before, "the snapshots of another's dataset after --replace")

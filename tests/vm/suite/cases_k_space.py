@@ -25,7 +25,7 @@ def quotas(c):
     # ZFS checks a refquota at a receive's end, against what is accounted for by then: sometimes nothing.
     c.same({**failed, "refquota": "failed"}, dict.fromkeys(("quota", "refquota", "parent/kid"), "failed"), "what failed")
     for path in failed:
-        c.check("quota" in said(run, path) and "make room" in said(run, path), f"{path}: {said(run, path)}")
+        c.check("quota" in said(run, path) and "free space on the target" in said(run, path), f"{path}: {said(run, path)}")
     c.same({event["retry"] for event in run.of("step_failed")}, {False}, "which failures were followed by another try")
     for path in ("", "/free"):
         c.same(c.snaps(c.beta, f"{c.target}{path}"), ["s1", "s2"], f"the snapshots of {path!r}")
@@ -45,7 +45,7 @@ def full_and_readonly_pools(c):
     c.beta(f"zfs create -o reservation=$(($(zfs list -Hp -o avail {pool}) - 3000000)) {pool}/reserve")
     run = c.push("--json", status=1, **to)
     c.same([event["dataset"] for event in run.of("dataset_failed")], [f"{source}/big"], "what failed")
-    c.check("space" in said(run, "/big") and "make room" in said(run, "/big"), f"the error: {said(run, '/big')}")
+    c.check("space" in said(run, "/big") and "free space on the target" in said(run, "/big"), f"the error: {said(run, '/big')}")
     c.beta(f"zfs destroy {pool}/reserve")
     run = c.push("--json", **to)
     c.in_sync(source, target)

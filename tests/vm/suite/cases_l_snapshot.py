@@ -130,7 +130,7 @@ def all_or_none(c):
     """A child is destroyed, or gets the name, right before: nothing is half-made, and what is missing is told."""
     c.tree({"": "", "a": "", "b": "", "z": ""})
     gone = beside(wrapped_zfs(c, c.alpha, f'if [ "$1" = snapshot ]; then $zfs destroy {c.source}/b; fi'))
-    snapshot(c, *DAY, "--exclude", "none", c.source, env=gone, status=1, says=(f"{c.source}/b", "does not exist", "none of its 4"))
+    snapshot(c, *DAY, "--exclude", "none", c.source, env=gone, status=1, says=(f"{c.source}/b", "does not exist", "none of the 4"))
     c.check("usage" not in c.runs[-1].err, "the usage of zfs is repeated")
     c.same(c.alpha(f"zfs list -H -r -t snapshot -o name {c.source}"), "", "snapshots although one could not be taken")
     c.alpha(f"zfs create {c.source}/b")

@@ -42,7 +42,7 @@ def periods_and_dry_run(c):
     c.tree({"": ""})
     make(c, c.alpha, c.source, *DAYS)
     rules = ("--keep", "2w,3d", c.source)
-    run = c.zfsync("prune", "-n", *rules, says="would go")
+    run = c.zfsync("prune", "-n", *rules, says="would be destroyed")
     c.same(left(c.alpha, c.source), DAYS, "what is left after a dry run")
     told = run.out.splitlines()
     c.zfsync("prune", *rules)
@@ -191,9 +191,9 @@ def what_makes_no_sense(c):
     c.tree({"": ""})
     make(c, c.alpha, c.source, *DAYS[:2])
     for arguments, words in (
-        ([c.source], "no rule"),
+        ([c.source], "no retention rule"),
         (["--keep-last", "1", f"beta:{c.target}"], "is a target without its source"),
-        (["--keep-last", "1", c.source, f"{c.source}/x", f"beta:{c.target}"], "one DATASET"),
+        (["--keep-last", "1", c.source, f"{c.source}/x", f"beta:{c.target}"], "a single DATASET"),
         (["--keep", "7d,24h,3d", c.source], "a unit is given twice"),
         (["--keep-class", "x=1", c.source], "the classes are"),
     ):

@@ -37,7 +37,7 @@ def cron(c):
     c.target += "/t"
     for path in ("", "/kid"):
         make(c, c.far, c.source + path, *DAYS[:4], "mine")
-    c.zfsync("cron", "-d", "2", f"beta:{c.source}", c.target, says="keeps of")
+    c.zfsync("cron", "-d", "2", f"beta:{c.source}", c.target, says="keeps these snapshots of")
     run = c.zfsync("cron", "-d", "2", f"beta:{c.source}", c.target)
     c.same((run.out, run.err), ("", ""), "what a job says that went well")
     for path in ("", "/kid"):
