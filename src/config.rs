@@ -195,7 +195,8 @@ impl PushJob {
     fn allowed(args: &cli::Push, more: &[Allow]) -> Result<Self, StartError> {
         let (source, target) = (location(&args.source)?, args.target.parse::<Target>()?);
         let may_ask = !args.output.talk.quiet && !args.output.json;
-        let mut ends = ends(source, target, Ways::same(&args.ssh), Vec::new(), may_ask)?;
+        let ways = Ways { direct: args.direct.direct, ..Ways::same(&args.ssh) };
+        let mut ends = ends(source, target, ways, Vec::new(), may_ask)?;
         allow(&mut ends, &args.ssh, &[&allowed(args), more].concat(), args.trust_source)?;
         let faults = Faults::new(&args.faults);
         (ends.source.link.silence, ends.target.link.silence) = (faults.stall_timeout, faults.stall_timeout);

@@ -170,7 +170,9 @@ fn a_source_that_may_not_do_what_the_job_wants() {
     let forced = format!("exec {} send --stdio --allow snapshot\n", support::zfsync().display());
     let there = bed.read("there");
     bed.script("there", &format!("{}{forced}", there.split("exec ").next().unwrap()));
-    let ended = run(&bed, "source = 'beta:s'\nkeep.last = 1\n");
+    let (config, there) = (bed.path("ssh_config"), bed.path("there"));
+    let ssh = ["-F", config.to_str().unwrap(), "--remote-zfsync", there.to_str().unwrap()];
+    let ended = bed.run(&[&["prune", "--keep-last", "1", "--source", "beta:s"][..], &ssh].concat());
     ended.expect(3, &["the helper on beta does not allow destroy"]);
-    assert_eq!(calls(&bed, "zfs snapshot").len(), 0);
+    assert_eq!(calls(&bed, "zfs destroy").len(), 0);
 }

@@ -251,7 +251,8 @@ impl Branch {
 
 impl Wish {
     fn ways(&self) -> Ways<'_> {
-        Ways { source: self.source_ssh.as_ref().unwrap_or(&self.ssh), target: &self.ssh }
+        let source = self.source_ssh.as_ref().unwrap_or(&self.ssh);
+        Ways { source, target: &self.ssh, direct: self.direct.direct }
     }
 
     /// How the sources' host is reached by whoever takes snapshots there and thins them out.

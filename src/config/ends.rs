@@ -31,27 +31,30 @@ pub struct Ways<'a> {
     pub source: &'a cli::Ssh,
     /// To the target.
     pub target: &'a cli::Ssh,
+    /// The source's host sends straight to the target's, with options of its own: ssh's options here are of the way to the source's.
+    pub direct: bool,
 }
 
 impl<'a> Ways<'a> {
     /// The same for both: one of them is this machine, as a rule.
     #[must_use]
     pub fn same(args: &'a cli::Ssh) -> Self {
-        Self { source: args, target: args }
+        Self { source: args, target: args, direct: false }
     }
 
     /// Checks that what is said can be meant where these hosts are two.
     pub(super) fn check(self, source: Option<&Host>, target: Option<&Host>) -> Result<(), StartError> {
         match (source, target) {
-            (Some(_), Some(_)) if std::ptr::eq(self.source, self.target) => one_host_only(self.source),
+            (Some(_), Some(_)) if std::ptr::eq(self.source, self.target) => one_host_only(self.source, self.direct),
             _ => Ok(()),
         }
     }
 }
 
 /// What is said of one host can't be said of two.
-fn one_host_only(args: &cli::Ssh) -> Result<(), StartError> {
-    let option = args.ssh_option.iter().filter_map(|option| of_one_host(option)).map(|key| format!("-o {key}"));
+fn one_host_only(args: &cli::Ssh, direct: bool) -> Result<(), StartError> {
+    let options = args.ssh_option.iter().filter(|_| !direct);
+    let option = options.filter_map(|option| of_one_host(option)).map(|key| format!("-o {key}"));
     let port = args.port.map(|_| "-p".to_owned());
     match port.into_iter().chain(args.identity.as_ref().map(|_| "-i".to_owned())).chain(option).next() {
         None => Ok(()),

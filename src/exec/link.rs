@@ -80,10 +80,22 @@ pub async fn close(connections: ConnectionPool) {
 
 /// Opens the end that sends, and checks that it can do what is asked of it.
 pub async fn open_sender(Ends { source, .. }: &Ends) -> Result<Endpoint, StartError> {
-    sender_of(&source.link, std::slice::from_ref(&source.dataset)).await
+    allowed_sender_of(&source.link, std::slice::from_ref(&source.dataset)).await
 }
 
-/// The same for whoever wants to know something of these datasets.
+/// The same for these datasets.
+pub async fn allowed_sender_of(origin: &Link, sources: &[DatasetName]) -> Result<Endpoint, StartError> {
+    let sender = sender_of(origin, sources).await?;
+    if sender.remote().is_some()
+        && let Err(error) = check_allowed(origin, &sender.hello())
+    {
+        sender.close().await;
+        return Err(error);
+    }
+    Ok(sender)
+}
+
+/// The same for whoever does what it can: a job replicates though it may not prune.
 pub async fn sender_of(origin: &Link, sources: &[DatasetName]) -> Result<Endpoint, StartError> {
     let Some(host) = &origin.host else { return Endpoint::here() };
     let remote = Remote::open(host, origin).await?;
@@ -99,6 +111,5 @@ pub async fn sender_of(origin: &Link, sources: &[DatasetName]) -> Result<Endpoin
         let roots = hello.roots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         return Err(StartError::SourceOutsideRoot { host: name, roots, source_dataset: source.to_string() });
     }
-    check_allowed(origin, hello)?;
     Ok(Endpoint::there(remote))
 }

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::connections::ConnectionPool;
-use super::link::{check_helper, close, first_channel, sender_of};
+use super::link::{allowed_sender_of, check_helper, close, first_channel};
 use super::needs::{self, Asked, Met, TargetNeeds};
 use super::receiver::Receiver;
 use super::signals::Signals;
@@ -49,7 +49,7 @@ pub async fn prune(job: &PruneJob) -> Result<Pruned, StartError> {
 pub async fn prune_until(job: &PruneJob, until: Option<Instant>) -> Result<Pruned, StartError> {
     let mut signals = Signals::listen_until(until)?;
     let sender = tokio::select! {
-        sender = sender_of(&job.origin, &job.sources) => sender?,
+        sender = allowed_sender_of(&job.origin, &job.sources) => sender?,
         signal = signals.next() => return Err(StartError::Interrupted(signal)),
     };
     let mut peers = Vec::new();

@@ -57,7 +57,7 @@ def full_and_readonly_pools(c):
     run = c.push("--json", status=1, **to)
     c.same(sorted(event["dataset"] for event in run.of("dataset_failed")), [source, f"{source}/big"], "what failed")
     for event in run.of("dataset_failed"):
-        c.check("read-only" in event["error"] and "can't be written" in event["error"], f"the error: {event['error']}")
+        c.check("pool is read-only: check zpool status" in event["error"], f"the error: {event['error']}")
     c.beta(importing.format(pool, ""))
     c.alpha(importing.format(source.split("/")[0], "-o readonly=on"))
     c.push(says="bookmark", **to)

@@ -98,7 +98,7 @@ def mistakes(c):
     c.tree({"": ""})
     path = config(c, f'[job.data]\nsource = "{c.source}"\ntargets = ["beta:{c.target}"]\nkeep.grid = "24h,7d"')
     run = c.zfsync("check-config", "--config", path)
-    c.check(f"sends {c.source}, with all below, to beta:{c.target}" in run.out, f"what it tells: {run.out}")
+    c.check(f"replicates {c.source}, with all datasets below, to beta:{c.target}" in run.out, f"what it tells: {run.out}")
     c.zfsync("run", "--config", path, "dat", status=2, says=('no job "dat"', "(jobs: data)"))
     path = config(c, f'[job.data]\nsource = "{c.source}"\ntarget = "beta:{c.target}"')
     for command in ("check-config", "run"):
