@@ -259,7 +259,7 @@ fn an_agent_is_forwarded_when_asked_for() {
     // The host says whether there is an agent.
     bed.script(
         "strange",
-        &format!("#!/bin/sh\nprintf '%s\\n' '{}'\nread order\nprintf '{{\"over\":{{\"exit\":3,\"error\":\"agent: %s\"}}}}\\n' \"${{SSH_AUTH_SOCK:+there}}\"\n", HELLO.trim()),
+        &format!("#!/bin/sh\nprintf '%s\\n' '{}'\nread order\nprintf '{{\"over\":{{\"exit\":3,\"error\":\"agent: %s\"}}}}\\n' \"${{SSH_AUTH_SOCK:+there}}\"\nexec cat >/dev/null\n", HELLO.trim()),
     );
     // What stands for the agent is never asked: forwarding needs its socket alone.
     let socket = bed.path("agent");

@@ -4,7 +4,7 @@
 use std::io::{self, BufReader, Write as _};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -28,6 +28,9 @@ pub struct Service {
     order: oneshot::Receiver<Result<Order, String>>,
     speaker: Speaker,
     written: Receiver<()>,
+    /// Nothing comes on stdin any more.
+    left: Receiver<()>,
+    over: Arc<AtomicBool>,
 }
 
 /// A way to the host that has given the order.
@@ -49,8 +52,13 @@ impl Service {
             write(stdout, &todo, &waiting);
             drop(done);
         })?;
-        thread::Builder::new().name("direct-in".into()).spawn(move || listen(stdin, give))?;
-        Ok(Self { order, speaker, written })
+        let ((gone, left), over) = (channel(), Arc::new(AtomicBool::new(false)));
+        let is_over = Arc::clone(&over);
+        thread::Builder::new().name("direct-in".into()).spawn(move || {
+            listen(stdin, give, &is_over);
+            drop(gone);
+        })?;
+        Ok(Self { order, speaker, written, left, over })
     }
 
     /// The order; what is wrong with it.
@@ -64,10 +72,14 @@ impl Service {
         self.speaker.clone()
     }
 
-    /// Waits until all is written, as long as somebody reads.
+    /// Waits until all is written, as long as somebody reads, and then until who has given the order has read it and closes stdin: where
+    /// the process ends at once, ssh may drop what it has not passed on yet (`mux_master_control_cleanup_cb` in mux.c: whoever waits for the
+    /// exit status leaves when that comes).
     pub fn finish(self) {
+        self.over.store(true, Ordering::Relaxed);
         drop(self.speaker);
         let _ = self.written.recv_timeout(LAST);
+        let _ = self.left.recv_timeout(LAST);
     }
 }
 
@@ -114,15 +126,20 @@ fn write(stdout: OwnedFd, todo: &Receiver<Vec<u8>>, waiting: &AtomicUsize) {
 }
 
 /// The thread that listens.
-fn listen(stdin: OwnedFd, give: oneshot::Sender<Result<Order, String>>) {
+fn listen(stdin: OwnedFd, give: oneshot::Sender<Result<Order, String>>, over: &AtomicBool) {
     let mut input = BufReader::new(Timed::new(stdin, SILENCE));
     let order = read_order(&mut input);
     let taken = order.is_ok();
-    if give.send(order).is_err() || !taken {
+    if give.send(order).is_err() {
         return;
     }
     while let Some(stop) = next_stop(&mut input) {
-        raise(stop);
+        if taken && !over.load(Ordering::Relaxed) {
+            raise(stop);
+        }
+    }
+    if !taken || over.load(Ordering::Relaxed) {
+        return;
     }
     // Nobody wants it any more, or nobody says so.
     raise(Stop::Terminate);

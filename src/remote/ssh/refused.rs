@@ -39,12 +39,16 @@ fn of_concern(text: &str) -> String {
     lines.filter(|line| !NOISE.iter().any(|noise| line.starts_with(noise))).collect::<Vec<_>>().join("\n")
 }
 
-/// sshd closes a connection beyond `MaxStartups` before it says what it is; whatever else ends a connection does so again.
+/// sshd closes a connection beyond `MaxStartups` before it says what it is. ssh of OpenSSH 10 says of that only that the connection was
+/// closed; whoever has been refused for another reason is told so beside that.
 fn too_busy(log: &str) -> bool {
     let begins = ["kex_exchange_identification:", "banner exchange:"];
     let ends = ["Connection closed by remote host", "Connection reset by peer", "Broken pipe"];
-    log.lines()
-        .any(|line| begins.iter().any(|sign| line.contains(sign)) && ends.iter().any(|sign| line.ends_with(sign)))
+    let early =
+        |line: &str| begins.iter().any(|sign| line.contains(sign)) && ends.iter().any(|sign| line.ends_with(sign));
+    let closed =
+        |line: &str| ["Connection closed by ", "Connection reset by "].iter().any(|sign| line.starts_with(sign));
+    log.lines().any(early) || (!log.is_empty() && log.lines().all(closed))
 }
 
 #[cfg(test)]
@@ -65,8 +69,12 @@ mod tests {
             ("banner exchange: Connection to 192.0.2.1 port 22: Broken pipe\n", true),
             ("Connection timed out during banner exchange\nConnection to h port 22 timed out\n", false),
             ("banner exchange: Connection to 192.0.2.1 port 443: invalid format\n", false),
-            ("Connection closed by 192.0.2.1 port 22\n", false),
-            ("Connection closed by UNKNOWN port 65535\n", false),
+            ("Connection closed by 192.0.2.1 port 22\n", true),
+            ("Connection reset by 192.0.2.1 port 22\n", true),
+            (
+                "Received disconnect from 192.0.2.1 port 22:2: Too many authentication failures\nConnection closed by 192.0.2.1 port 22\n",
+                false,
+            ),
             ("u@h: Permission denied (publickey).\n", false),
             ("Host key verification failed.\n", false),
             ("ssh: connect to host h port 22: Connection refused", false),
