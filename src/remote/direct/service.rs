@@ -54,10 +54,7 @@ impl Service {
         })?;
         let ((gone, left), over) = (channel(), Arc::new(AtomicBool::new(false)));
         let is_over = Arc::clone(&over);
-        thread::Builder::new().name("direct-in".into()).spawn(move || {
-            listen(stdin, give, &is_over);
-            drop(gone);
-        })?;
+        thread::Builder::new().name("direct-in".into()).spawn(move || listen(stdin, give, gone, &is_over))?;
         Ok(Self { order, speaker, written, left, over })
     }
 
@@ -126,7 +123,7 @@ fn write(stdout: OwnedFd, todo: &Receiver<Vec<u8>>, waiting: &AtomicUsize) {
 }
 
 /// The thread that listens.
-fn listen(stdin: OwnedFd, give: oneshot::Sender<Result<Order, String>>, over: &AtomicBool) {
+fn listen(stdin: OwnedFd, give: oneshot::Sender<Result<Order, String>>, gone: Sender<()>, over: &AtomicBool) {
     let mut input = BufReader::new(Timed::new(stdin, SILENCE));
     let order = read_order(&mut input);
     let taken = order.is_ok();
@@ -138,6 +135,7 @@ fn listen(stdin: OwnedFd, give: oneshot::Sender<Result<Order, String>>, over: &A
             raise(stop);
         }
     }
+    drop(gone);
     if !taken || over.load(Ordering::Relaxed) {
         return;
     }
