@@ -198,7 +198,8 @@ class Victim:
         """One trick, then an honest pull, then all as before."""
         c = self.c
         BETA(f"printf '%s\\n' {q(trick)} >{TOP}/{c.name}/trick")
-        run = c.start("--retries", "0", "--stall-timeout", "4s", "--remote-zfsync", self.program).end(60)
+        # An endless listing is read up to its bound, some hundred MB, which takes minutes between such guests.
+        run = c.start("--retries", "0", "--stall-timeout", "4s", "--remote-zfsync", self.program).end(150)
         try:
             self.judge(trick, run)
         finally:
