@@ -1,43 +1,13 @@
 //! zfsync over a real ssh to a loopback sshd of the test's own, with a fake `zfs` on the other side (support/fake-zfs,
-//! which proves nothing about ZFS): connecting, refusals and their words, strange helpers, and what is left behind.
+//! which proves nothing about ZFS): connecting, refusals and their words, strange helpers, and what is left behind. What ssh_config says is in `ssh_config.rs`.
 
 mod support;
 
 use std::net::{Ipv4Addr, TcpListener};
 
 use helper::wire::PROTOCOL;
-use support::sshd::{Manners, Sshd, available, keygen};
+use support::sshd::{Manners, Sshd, available, in_sync, keygen, left_clean, push, push_calling};
 use support::{Bed, Ended, zfsync};
-
-/// Runs `zfsync push` with the bed's ssh_config and the zfsync `there`.
-fn push(bed: &Bed, args: &[&str]) -> Ended {
-    push_calling(bed, bed.path("there").to_str().unwrap(), args)
-}
-
-fn push_calling(bed: &Bed, there: &str, args: &[&str]) -> Ended {
-    let config = bed.path("ssh_config");
-    let all = [&["push", "-F", config.to_str().unwrap(), "--remote-zfsync", there][..], args].concat();
-    bed.run(&all)
-}
-
-/// A tree with nothing to do.
-fn in_sync() -> Bed {
-    let bed = Bed::new();
-    bed.world(&[("s", 1, 1), ("s@a", 11, 2), ("s/x", 2, 1), ("s/x@a", 12, 2)]);
-    bed.world(&[("d", 3, 1), ("d@a", 11, 5), ("d/x", 4, 1), ("d/x@a", 12, 5)]);
-    bed
-}
-
-/// Nothing but locks is left: no process of either side, no control socket.
-#[track_caller]
-fn left_clean(bed: &Bed) {
-    bed.wait_for_no_process();
-    let left: Vec<String> = std::fs::read_dir(bed.path("run"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    assert!(left.iter().all(|name| name == "zfsync"), "{left:?}");
-}
 
 #[test]
 fn nothing_to_do() {
@@ -89,117 +59,6 @@ fn options_for_ssh_are_honoured() {
     let (bare, key, there) = (here("bare"), here("key"), here("there"));
     let ssh = ["push", "-F", &bare, "-p", &port, "-i", &key, "-o", &known, "-o", "StrictHostKeyChecking=yes"];
     bed.run(&[&ssh[..], &["--remote-zfsync", &there, "s", "127.0.0.1:d"]].concat()).expect(0, &["nothing to do"]);
-    left_clean(&bed);
-}
-
-/// Puts lines in front of what the bed's ssh_config says of `beta`.
-fn configure(bed: &Bed, lines: &str) {
-    bed.write("ssh_config", &format!("{lines}\n{}", bed.read("ssh_config")));
-}
-
-#[test]
-fn what_ssh_config_says_wins() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let _sshd = Sshd::start(&bed, &Manners { config: "Ciphers aes128-cbc", ..Manners::default() });
-    // No cipher of ours, and none of ssh's own.
-    push(&bed, &["s", "beta:d"]).expect(3, &["can't connect to beta: ssh says:", "no matching cipher found"]);
-    configure(&bed, "Host beta\n Ciphers aes128-cbc\n Compression yes\n ServerAliveInterval 7\n");
-    push(&bed, &["s", "beta:d"]).expect(0, &["nothing to do"]);
-    left_clean(&bed);
-}
-
-#[test]
-fn what_the_connection_depends_on_is_ours() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let _sshd = Sshd::start(&bed, &Manners::default());
-    configure(
-        &bed,
-        "Host *\n ControlMaster no\n RemoteCommand false\n RequestTTY force\n SessionType default\n LogLevel QUIET\n",
-    );
-    push(&bed, &["-o", "ControlPersist=no", "-o", "RemoteCommand=false", "s", "beta:d"]).expect(0, &["nothing to do"]);
-    left_clean(&bed);
-}
-
-#[test]
-fn ssh_is_quoted_though_it_was_told_to_be_quiet() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let _sshd = Sshd::start(&bed, &Manners::default());
-    bed.write("authorized_keys", "");
-    configure(&bed, "Host *\n LogLevel QUIET\n");
-    push(&bed, &["s", "beta:d"]).expect(3, &["can't connect to beta: ssh says:", "Permission denied"]);
-    left_clean(&bed);
-}
-
-#[test]
-fn a_configuration_with_a_mistake() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let _sshd = Sshd::start(&bed, &Manners::default());
-    configure(&bed, "Host *\n Colour blue\n");
-    let place = format!("{}: line 2: Bad configuration option: colour", bed.path("ssh_config").display());
-    push(&bed, &["s", "beta:d"]).expect(3, &["can't connect to beta: ssh says:", &place]);
-    std::fs::remove_file(bed.path("ssh_config")).unwrap();
-    let place = format!("Can't open user config file {}: No such file", bed.path("ssh_config").display());
-    push(&bed, &["s", "beta:d"]).expect(3, &["can't connect to beta: ssh says:", &place]);
-    left_clean(&bed);
-}
-
-#[test]
-fn a_configuration_that_its_group_may_write() {
-    use std::os::unix::fs::PermissionsExt as _;
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let _sshd = Sshd::start(&bed, &Manners::default());
-    std::fs::set_permissions(bed.path("ssh_config"), std::fs::Permissions::from_mode(0o664)).unwrap();
-    push(&bed, &["s", "beta:d"]).expect(0, &["nothing to do"]);
-    left_clean(&bed);
-}
-
-#[test]
-fn a_program_in_between_that_fails() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let sshd = Sshd::start(&bed, &Manners::default());
-    let tried = bed.path("tried").display().to_string();
-    bed.script("gate", &format!("#!/bin/sh\necho >>{tried}\necho 'the gate is shut' >&2\nexit 1\n"));
-    configure(&bed, &format!("Host beta\n ProxyCommand {}\n", bed.path("gate").display()));
-    push(&bed, &["s", "beta:d"]).expect(3, &["can't connect to beta: ssh says: the gate is shut"]);
-    assert_eq!((bed.read("tried").lines().count(), sshd.connections()), (1, 0), "it makes no sense to try again");
-    left_clean(&bed);
-}
-
-#[test]
-fn a_host_in_between() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let sshd = Sshd::start(&bed, &Manners::default());
-    let theirs = bed.read("ssh_config").replace("Host beta", "Host beta gate shut");
-    bed.write("ssh_config", &format!("Host beta\n ProxyJump gate\n{theirs}"));
-    push(&bed, &["s", "beta:d"]).expect(0, &["nothing to do"]);
-    assert_eq!(sshd.connections(), 2, "one to the gate, one through it");
-    left_clean(&bed);
-    // One that doesn't let us in says so itself.
-    bed.write("ssh_config", &format!("Host shut\n User nobody-here\nHost beta\n ProxyJump shut\n{theirs}"));
-    let ended = push(&bed, &["s", "beta:d"]);
-    ended.expect(3, &["can't connect to beta: ssh says:", "Permission denied (publickey)"]);
-    assert!(!ended.stderr.contains("debug1"), "{}", ended.stderr);
     left_clean(&bed);
 }
 

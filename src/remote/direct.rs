@@ -31,7 +31,7 @@ const PROTOCOL: u32 = 1;
 const MAX_ORDER: usize = 1024 * 1024;
 /// What is told is no longer than this: the names of some hundred thousand snapshots.
 pub const MAX_TOLD: usize = 16 * 1024 * 1024;
-/// Beyond this they would nest for no reason.
+/// What to do where it is not possible.
 const WITHOUT_DIRECT: &str = "without --direct the data passes through this machine";
 
 /// What stands behind the greeting.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use super::{Bed, zfsync};
+use super::{Bed, Ended, zfsync};
 
 const SSHD: &str = "/usr/sbin/sshd";
 
@@ -134,4 +134,34 @@ fn serve(connection: TcpStream, config: &Path, log: &Path) {
     let spawned = sshd.stdin(OwnedFd::from(connection)).stdout(output).stderr(Stdio::null()).spawn();
     let mut child = spawned.unwrap();
     std::thread::spawn(move || child.wait());
+}
+
+/// Runs `zfsync push` with the bed's ssh_config and the zfsync `there`.
+pub fn push(bed: &Bed, args: &[&str]) -> Ended {
+    push_calling(bed, bed.path("there").to_str().unwrap(), args)
+}
+
+pub fn push_calling(bed: &Bed, there: &str, args: &[&str]) -> Ended {
+    let config = bed.path("ssh_config");
+    let all = [&["push", "-F", config.to_str().unwrap(), "--remote-zfsync", there][..], args].concat();
+    bed.run(&all)
+}
+
+/// A tree with nothing to do.
+pub fn in_sync() -> Bed {
+    let bed = Bed::new();
+    bed.world(&[("s", 1, 1), ("s@a", 11, 2), ("s/x", 2, 1), ("s/x@a", 12, 2)]);
+    bed.world(&[("d", 3, 1), ("d@a", 11, 5), ("d/x", 4, 1), ("d/x@a", 12, 5)]);
+    bed
+}
+
+/// Nothing but locks is left: no process of either side, no control socket.
+#[track_caller]
+pub fn left_clean(bed: &Bed) {
+    bed.wait_for_no_process();
+    let left: Vec<String> = std::fs::read_dir(bed.path("run"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(left.iter().all(|name| name == "zfsync"), "{left:?}");
 }
