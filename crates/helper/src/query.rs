@@ -128,13 +128,11 @@ fn answer(context: &Context, request: Request) {
             config.check(&dataset).map(|()| Reply::Outlook { id, outlook: outlook::of(context, &dataset) })
         }
         Request::Content { reading, .. } => content::read(context, id, &reading).map(|()| done(id, None)),
-        Request::Query { query, .. } => return query_host(context, id, &query),
+        Request::Query { query, .. } => return query_host(context, id, &query, deed.as_ref()),
         Request::Receive { .. } | Request::Stream { .. } | Request::Cancel { .. } => return,
     };
     let reply = answered.unwrap_or_else(|failure| Reply::Done { id, failure: Some(failure), warning: None });
-    if let Some(deed) = deed {
-        replies.log(&deed.lines(&reply));
-    }
+    log(context, deed.as_ref(), &reply);
     if let Err(error) = replies.send(&reply) {
         // Too long, perhaps; if the sender is gone this fails as well.
         replies.done(id, Some(Failure::new(Refusal::Other, &error.to_string())));
@@ -142,8 +140,7 @@ fn answer(context: &Context, request: Request) {
 }
 
 /// What concerns a source is answered in as many parts as it takes.
-fn query_host(context: &Context, id: u64, query: &Query) {
-    let deed = Deed::of(&Request::Query { id, query: query.clone() });
+fn query_host(context: &Context, id: u64, query: &Query, deed: Option<&Deed>) {
     let answered = guard::query(context, query).and_then(|()| match query {
         Query::Names => {
             in_pieces(context, id, Answer::Names, &mut |each| context.host.names(&mut |name| each(name.to_owned())))
@@ -164,14 +161,14 @@ fn query_host(context: &Context, id: u64, query: &Query) {
         Ok(answer) => explain_bookmarks(context, query, answer),
         Err(why) => {
             let reply = Reply::Done { id, failure: Some(why), warning: None };
-            log(context, deed.as_ref(), &reply);
+            log(context, deed, &reply);
             let _ = context.replies.send(&reply);
             return;
         }
     };
     let sent = answer.parts().into_iter().try_for_each(|part| {
         let reply = Reply::Answer { id, part };
-        log(context, deed.as_ref(), &reply);
+        log(context, deed, &reply);
         context.replies.send(&reply)
     });
     let failure = sent.err().map(|error| Failure::new(Refusal::Other, &error.to_string()));
