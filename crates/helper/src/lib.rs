@@ -4,6 +4,7 @@
 mod content;
 mod context;
 mod deeds;
+mod examine;
 mod guard;
 mod incoming;
 mod judge;

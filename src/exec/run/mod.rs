@@ -310,7 +310,8 @@ impl Run<'_> {
             | Reply::Answer { .. }
             | Reply::Begin { .. }
             | Reply::Estimated { .. }
-            | Reply::Ended { .. } => {}
+            | Reply::Ended { .. }
+            | Reply::Examined { .. } => {}
         }
     }
 
