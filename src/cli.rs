@@ -3,6 +3,7 @@
 #![allow(rustdoc::broken_intra_doc_links, reason = "comments here are help texts, where [USER@]HOST is no link")]
 
 mod cron;
+mod doctor;
 mod missing;
 mod output;
 mod recv;
@@ -21,6 +22,7 @@ use serde::Deserialize;
 
 use crate::plan::{DEFAULT_FORMAT, Format, PerClass, Periods, Zone};
 pub use cron::Cron;
+pub use doctor::Doctor;
 pub use missing::{DeleteMissing, Missing};
 pub use output::{LogTo, Output, Talk};
 pub use recv::{Recv, Send};
@@ -81,6 +83,8 @@ pub enum Command {
     Targets(Targets),
     /// Drops what SOURCE keeps in mind of a target: its note and its bookmarks
     Forget(Forget),
+    /// Tells what a first run would meet: the connection, both hosts, permissions, space; changes nothing
+    Doctor(Doctor),
     /// Compares a copy with SOURCE: all snapshots by guid, and with --content what they hold; changes nothing
     Verify(Box<Verify>),
     /// Brings a copy back: a push the other way, into a new name, of which all can be used

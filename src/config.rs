@@ -1,6 +1,7 @@
 //! From what the user wrote to a job that makes sense: everything is parsed and checked here, before anything starts.
 
 mod cron;
+mod doctor;
 mod ends;
 mod file;
 mod hooks;
@@ -26,6 +27,7 @@ use crate::remote::link::{Ends, Link};
 use crate::remote::ssh::SshOptions;
 use crate::remote::target::{Target, host_name_here};
 pub use cron::{Branch, CronJob};
+pub use doctor::{DoctorEnd, DoctorJob};
 pub use ends::{Ways, check_overlap, source_tag, with_packages};
 use ends::{allow, ends, link_to_source, location, source};
 pub use hooks::{HookCommand, Hooks, When};
@@ -271,6 +273,7 @@ fn ssh(args: &cli::Ssh, may_ask: bool) -> SshOptions {
         config: args.ssh_config.clone(),
         options: args.ssh_option.clone(),
         interactive: std::io::stderr().is_terminal() && may_ask,
+        verbose: false,
     }
 }
 

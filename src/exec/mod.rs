@@ -6,6 +6,7 @@ mod bookmarks;
 mod connections;
 mod cron;
 mod dates;
+mod doctor;
 mod dry_run;
 mod foresee;
 mod hook;
@@ -37,6 +38,7 @@ mod targets;
 mod verify;
 
 pub use cron::cron;
+pub use doctor::doctor;
 pub use jobs::jobs;
 pub use known::{forget, targets};
 pub use parts::{Report, Told};

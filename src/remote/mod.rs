@@ -3,6 +3,7 @@
 mod asked;
 pub mod client;
 mod event;
+mod examined;
 mod frames;
 mod greeting;
 pub mod link;

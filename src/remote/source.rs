@@ -25,9 +25,21 @@ pub struct Remote {
     host: Host,
     link: Link,
     hello: Hello,
+    took: Took,
     connection: Mutex<Connection>,
     /// One connects at a time.
     connecting: tokio::sync::Mutex<()>,
+}
+
+/// How long the first connection took.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Took {
+    /// Until ssh had logged in.
+    pub login: Duration,
+    /// From then on, until the helper had greeted.
+    pub greeting: Duration,
+    /// How far the host's clock was ahead of ours by then, in seconds.
+    clock: Option<i64>,
 }
 
 #[derive(Debug, Clone)]
@@ -39,9 +51,9 @@ struct Connection {
 impl Remote {
     /// Connects to a host, and has its helper greet.
     pub async fn open(host: &Host, link: &Link) -> Result<Self, HelperError> {
-        let (connection, hello) = connect(host, link, true).await?;
+        let (connection, hello, took) = connect(host, link, true).await?;
         let (host, link, connection, connecting) = (host.clone(), link.clone(), Mutex::new(connection), <_>::default());
-        Ok(Self { host, link, hello, connection, connecting })
+        Ok(Self { host, link, hello, took, connection, connecting })
     }
 
     /// Which host it is.
@@ -54,6 +66,18 @@ impl Remote {
     #[must_use]
     pub fn hello(&self) -> &Hello {
         &self.hello
+    }
+
+    /// How long it took to open.
+    #[must_use]
+    pub fn took(&self) -> Took {
+        self.took
+    }
+
+    /// How far the host's clock is ahead of ours, in seconds; older helpers don't tell.
+    #[must_use]
+    pub fn clock(&self) -> Option<i64> {
+        self.took.clock
     }
 
     /// How it is reached.
@@ -139,7 +163,7 @@ impl Remote {
         }
         tracing::info!("the connection to {} is lost and made anew", self.host);
         let made = connect(&self.host, &self.link, false).await;
-        let (connection, _) = made.map_err(|error| Failure::new(Refusal::Lost, &error.to_string()))?;
+        let (connection, ..) = made.map_err(|error| Failure::new(Refusal::Lost, &error.to_string()))?;
         let old = std::mem::replace(&mut *self.connection(), connection);
         old.master.close().await;
         Ok(())
@@ -159,14 +183,20 @@ impl Remote {
 }
 
 /// Connects and waits for the helper's greeting. `first`: ssh may ask questions at the terminal.
-async fn connect(host: &Host, link: &Link, first: bool) -> Result<(Connection, Hello), HelperError> {
+async fn connect(host: &Host, link: &Link, first: bool) -> Result<(Connection, Hello, Took), HelperError> {
+    let began = Instant::now();
     let master = Arc::new(Master::connect(host, &link.ssh, first).await?);
+    let (login, began) = (began.elapsed(), Instant::now());
     let limit = link.silence.map_or(GREETED_WITHIN, |silence| silence.min(GREETED_WITHIN));
     let (events, mut told) = unbounded_channel();
     let channel = Channel::over_ssh(CONTROL, &master, &host.to_string(), &link.helper, limit, events).await?;
     loop {
         match told.recv().await.map(|FromChannel { event, .. }| event) {
-            Some(ChannelEvent::Ready(hello)) => return Ok((Connection { master, channel }, hello)),
+            Some(ChannelEvent::Ready(hello)) => {
+                let clock = hello.clock.map(|theirs| theirs.saturating_sub(jiff::Timestamp::now().as_second()));
+                let took = Took { login, greeting: began.elapsed(), clock };
+                return Ok((Connection { master, channel }, hello, took));
+            }
             Some(ChannelEvent::Closed(error)) => return Err(error),
             Some(_) => {}
             None => {

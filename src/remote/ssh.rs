@@ -1,6 +1,7 @@
 //! SSH masters: started by us, so that all of ssh's options are ours to set, then wrapped by the `openssh` crate, which
 //! opens sessions over them. The one file that names that crate, and the one below it that speaks to a master.
 
+mod negotiated;
 mod options;
 mod refused;
 
@@ -15,6 +16,7 @@ use rustix::process::Signal;
 use thiserror::Error;
 use tokio::process::Command;
 
+pub use negotiated::Negotiated;
 pub use options::SshOptions;
 use options::{Configuration, File, Files, master_command};
 use refused::Words;
@@ -155,6 +157,12 @@ impl Master {
         Ok(Self { session, host: host.to_string(), process, dir })
     }
 
+    /// What ssh and the host have agreed on, as far as ssh's log tells: it does with [`SshOptions::verbose`].
+    #[must_use]
+    pub fn negotiated(&self) -> Negotiated {
+        negotiated::read(&std::fs::read(self.dir.path().join(LOG)).unwrap_or_default())
+    }
+
     /// Starts `command` on the host with these ends of our pipes. What comes of it is told by its output; the returned
     /// handle only keeps it alive and gives its exit status as a hint.
     pub async fn start(&self, command: &str, stdio: [OwnedFd; 3]) -> Result<Remote, ConnectError> {
@@ -269,6 +277,8 @@ impl Remote {
     }
 }
 
+/// The log's name.
+const LOG: &str = "log";
 /// The control socket's name.
 const SOCKET: &str = "master";
 
@@ -298,7 +308,7 @@ fn prepare(
     asks: bool,
     dir: &Path,
 ) -> io::Result<Prepared> {
-    let said = |config| Said { log: dir.join("log"), stderr: dir.join("stderr"), config };
+    let said = |config| Said { log: dir.join(LOG), stderr: dir.join("stderr"), config };
     let said = match File::new(options, configuration) {
         File::Text(text) => {
             let path = dir.join("config");
@@ -309,7 +319,7 @@ fn prepare(
     };
     let socket = socket(dir);
     let files = Files { socket: &socket, config: said.config.as_deref(), log: &said.log };
-    let mut command = master_command(host, options, &files, asks, configuration.has_proxy());
+    let mut command = master_command(host, options, &files, asks, options.verbose || configuration.has_proxy());
     command.stderr(std::fs::File::create(&said.stderr)?);
     Ok(Prepared { command, said })
 }

@@ -25,6 +25,8 @@ pub struct SshOptions {
     pub options: Vec<String>,
     /// Whether ssh may ask for passwords and unknown host keys: only with a person at the terminal.
     pub interactive: bool,
+    /// Whether ssh logs how it has logged in.
+    pub verbose: bool,
 }
 
 /// What the connection depends on, first on the command line, as ssh takes the first value that it meets. A forwarding of the user's
