@@ -1,4 +1,5 @@
 use super::*;
+use zfs::FeatureState::{Active, Disabled, Enabled, Unknown};
 use zfs::{EncryptionState, Feature, FeatureState, Granted, MountState, Place, PoolState, Rights};
 
 fn dataset(name: &str) -> DatasetName {
@@ -95,7 +96,9 @@ fn complaints(ends: Ends) -> Vec<String> {
 fn one(complaints: &[String], begins: &str, words: &[&str]) {
     assert_eq!(complaints.len(), 1, "{complaints:#?}");
     assert!(complaints[0].starts_with(begins), "{complaints:#?}");
-    words.iter().for_each(|word| assert!(complaints[0].contains(word), "no {word:?} in {complaints:#?}"));
+    for word in words {
+        assert!(complaints[0].contains(word), "no {word:?} in {complaints:#?}");
+    }
 }
 
 #[test]
@@ -253,7 +256,6 @@ fn features_that_the_target_lacks() {
         }
         complaints(ends)
     };
-    use FeatureState::{Active, Disabled, Enabled, Unknown};
     assert!(with(Active, Enabled, false).is_empty());
     assert!(with(Enabled, Disabled, false).is_empty());
     one(

@@ -80,7 +80,7 @@ fn object<'a>(end: &'a EndFacts, findings: &'a [Finding]) -> End<'a> {
     End {
         role: role(end),
         host: &end.host,
-        dataset: end.dataset.as_ref().map(|dataset| dataset.as_str()),
+        dataset: end.dataset.as_ref().map(zfs::name::DatasetName::as_str),
         zfsync: &end.hello.version,
         user: &end.hello.user,
         zfs_userland: examination.and_then(|found| found.userland.as_deref()),
