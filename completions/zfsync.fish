@@ -35,6 +35,7 @@ complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "prune" -d 'Thins out 
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "status" -d 'Tells how far targets are behind SOURCE; changes nothing'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "targets" -d 'Lists the targets that SOURCE is known to have, and how far they are; asks none of them'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "forget" -d 'Drops what SOURCE keeps in mind of a target: its note and its bookmarks'
+complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "doctor" -d 'Tells what a first run would meet: the connection, both hosts, permissions, space; changes nothing'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "verify" -d 'Compares a copy with SOURCE: all snapshots by guid, and with --content what they hold; changes nothing'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "restore" -d 'Brings a copy back: a push the other way, into a new name, of which all can be used'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "recv" -d 'The helper on a target\'s host, started over ssh; for forced commands, not for use by hand'
@@ -215,6 +216,15 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -l remote-zfsync -
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s n -l dry-run -d 'Show what would be dropped and change nothing'
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s q -l quiet -d 'Say nothing unless something is wrong'
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand doctor" -l source -d 'The source: DATASET on this machine, or [USER@]HOST:DATASET' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand doctor" -l local -d 'A target on this machine' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand doctor" -s p -l port -d 'Port of the SSH server' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand doctor" -s i -l identity -d 'Private key for ssh' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand doctor" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand doctor" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand doctor" -l remote-zfsync -d 'How to call zfsync on the other host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand doctor" -l json -d 'One JSON object'
+complete -c zfsync -n "__fish_zfsync_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l depth -d 'Go at most N levels below the dataset that is named; 0 is that alone' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l include -d 'Only datasets that match, and all below them; relative to what is named, \'*\' within a component, \'**\' across' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l exclude -d 'Not the datasets that match, nor any below them; wins over --include' -r

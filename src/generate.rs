@@ -73,6 +73,29 @@ const TARGETS: [&str; 2] = [
      datasets_without, newest_arrived, newest_arrived_created; times are in seconds since 1970.",
 ];
 
+/// What the exit codes of `doctor` mean.
+const DOCTOR_EXITS: [(&str, &str); 5] = [
+    ("0", "Nothing speaks against a run; there may be warnings."),
+    ("1", "A run would fail for what is marked FAIL."),
+    ("2", "Usage error."),
+    ("3", "Nothing could be looked at: no connection, or no zfsync on the other host."),
+    ("130, 143", "Ended by SIGINT; by SIGTERM or SIGHUP."),
+];
+
+const DOCTOR: [&str; 3] = [
+    "Connects to the hosts of the source and the target, as far as they are named, and tells what a first run would meet there: the ssh \
+     connection, the zfsync there and what its forced command restricts it to, how many sessions sshd grants over one connection \
+     (MaxSessions), the time of a round trip, the clock, OpenZFS and its kernel module, the pool, the permissions that zfs allow \
+     grants and the command for those that are missing, free space, encryption and keys, and features that are active in the \
+     source's pool and that the target's pool lacks. Nothing is changed, and no lock is taken.",
+    "Each line has a mark: OK; WARN where a run works, but not for all that may come; FAIL where it would fail; ? where it can't be told, \
+     as with an older zfsync over there. The line below says what to do.",
+    "With --json there is one object: schema_version, failures, warnings, unknown, and ends: role (source, target), host, dataset, \
+     zfsync, user, zfs_userland, zfs_kernel_module, available_bytes, connection (login_seconds, login_method, cipher, \
+     greeting_seconds, round_trip_seconds, sessions_granted, sessions_asked, clock_ahead_seconds) and findings (check, mark, words, \
+     advice), where mark is ok, warning, failure or unknown.",
+];
+
 const FORGET: [&str; 1] = [
     "Drops the note of a target, and its bookmarks on SOURCE and below; what that is, is told. prune and cron no longer keep what \
      it may need. Nothing on the target is touched. Where TARGET is more than one, as with several ports, the ID of zfsync-targets(1) \
@@ -302,6 +325,7 @@ fn render(page: &Man, name: &str, out: &mut dyn Write) -> io::Result<()> {
         "status" => ("zfsync-status", "zfsync status [OPTION]... JOB | SOURCE [[USER@]HOST:]TARGET...", &STATUS),
         "restore" => ("zfsync-restore", "zfsync restore [OPTION]... COPY[@SNAPSHOT] [[USER@]HOST:]NEW", &RESTORE),
         "verify" => ("zfsync-verify", "zfsync verify [OPTION]... SOURCE [[USER@]HOST:]TARGET", &VERIFY),
+        "doctor" => ("zfsync-doctor", "zfsync doctor [OPTION]... [USER@]HOST[:DATASET]", &DOCTOR),
         "targets" => ("zfsync-targets", "zfsync targets [OPTION]... SOURCE", &TARGETS),
         "forget" => ("zfsync-forget", "zfsync forget [OPTION]... SOURCE [[USER@]HOST:]TARGET | ID", &FORGET),
         "prune" => ("zfsync-prune", "zfsync prune [OPTION]... RULE... DATASET... [[USER@]HOST:TARGET]...", &PRUNE),
@@ -355,6 +379,19 @@ fn render(page: &Man, name: &str, out: &mut dyn Write) -> io::Result<()> {
         "verify" => {
             exits(&mut roff, &VERIFY_EXITS);
             see_also(&mut roff, &[("zfsync", "1"), ("zfsync-status", "1"), ("zfsync-push", "1"), ("zfs-send", "8")]);
+        }
+        "doctor" => {
+            exits(&mut roff, &DOCTOR_EXITS);
+            see_also(
+                &mut roff,
+                &[
+                    ("zfsync", "1"),
+                    ("zfsync-push", "1"),
+                    ("zfs-allow", "8"),
+                    ("zpool-features", "7"),
+                    ("sshd_config", "5"),
+                ],
+            );
         }
         "targets" | "forget" => {
             see_also(

@@ -9,8 +9,8 @@ use helper::wire::{FrameKind, Header, Reply, Request, write_mark, write_message}
 use zfs::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
 use zfs::record::{Begin, ByteOrder, Features, HeaderType, SIZE};
 use zfs::{
-    BaseFacts, Brings, Encryption, Failure, Kind, Note, Noted, Outlook, Put, Receive, Refusal, Rename, Resolution,
-    Restore, TargetFacts, Thinned, Volmode,
+    BaseFacts, Brings, Encryption, Examine, Failure, Kind, Note, Noted, Outlook, Put, Receive, Refusal, Rename,
+    Resolution, Restore, TargetFacts, Thinned, Volmode,
 };
 
 type Seeds = BTreeMap<String, Vec<u8>>;
@@ -89,6 +89,7 @@ fn requests() -> Vec<Request> {
         Request::Outlook { id: 16, dataset: x() },
         Request::Receive { id: 17, receive: receive("b/x y") },
         Request::Bases { id: 18, names: names(), iv_sets_only: false },
+        Request::Examine { id: 19, what: Examine::Dataset(x()) },
     ]
 }
 

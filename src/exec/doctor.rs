@@ -66,17 +66,20 @@ async fn close(opened: Option<Opened>) {
 }
 
 async fn facts(end: &DoctorEnd, opened: &Opened, role: HostRole) -> EndFacts {
-    let what = end.dataset.clone().map_or(Examine::Host, Examine::Dataset);
     let (host, dataset) = (end.link.name(), end.dataset.clone());
     match opened {
         Opened::Here => {
-            let (hello, examined) = here(what).await;
+            let (hello, examined) = here(dataset.clone().map_or(Examine::Host, Examine::Dataset)).await;
             EndFacts { role, host, dataset, connection: None, hello, examined }
         }
         Opened::There(remote) => {
             let hello = remote.hello().clone();
             let connection = Some(connection(remote).await);
-            EndFacts { role, host, dataset, connection, hello, examined: there(remote, what).await }
+            let mut end = EndFacts { role, host, dataset, connection, hello, examined: Examined::Older };
+            // Of what is outside of its roots a helper tells nothing.
+            let what = end.dataset.clone().filter(|_| !end.is_outside()).map_or(Examine::Host, Examine::Dataset);
+            end.examined = there(remote, what).await;
+            end
         }
     }
 }
@@ -87,14 +90,11 @@ async fn here(what: Examine) -> (zfs::Hello, Examined) {
     let looked = tokio::task::spawn_blocking(move || {
         let host = LocalHost::new();
         let hello = host.hello();
-        let found = hello.zfs_path.is_some().then(|| host.within(limits).examine(&what));
-        (hello, found)
+        (hello, host.within(limits).examine(&what))
     });
     match looked.await {
-        Ok((hello, Some(Ok(found)))) => (hello, Examined::Found(Box::new(found))),
-        Ok((hello, Some(Err(failure)))) => (hello, Examined::Failed(failure.words)),
-        // That there is no zfs is told by the greeting.
-        Ok((hello, None)) => (hello, Examined::Found(Box::default())),
+        Ok((hello, Ok(found))) => (hello, Examined::Found(Box::new(found))),
+        Ok((hello, Err(failure))) => (hello, Examined::Failed(failure.words)),
         Err(error) => (zfs::Hello::default(), Examined::Failed(error.to_string())),
     }
 }

@@ -133,6 +133,14 @@ impl Diagnosis {
 }
 
 impl EndFacts {
+    /// Whether the dataset is outside of what the helper is restricted to.
+    #[must_use]
+    pub fn is_outside(&self) -> bool {
+        let roots = &self.hello.roots;
+        let within = |dataset: &DatasetName| roots.is_empty() || roots.iter().any(|root| dataset.is_within(root));
+        self.dataset.as_ref().is_some_and(|dataset| !within(dataset))
+    }
+
     fn found(&self) -> Option<&Examination> {
         match &self.examined {
             Examined::Found(found) => Some(found),

@@ -12,6 +12,9 @@ const TO_SEND: [&str; 1] = ["send"];
 
 /// What is to be said of a dataset; `other` is the other end.
 pub(super) fn findings(end: &EndFacts, other: Option<&EndFacts>) -> Vec<Finding> {
+    if end.is_outside() || end.hello.zfs_path.is_none() {
+        return Vec::new();
+    }
     let Some(found) = end.found() else {
         let words = match &end.examined {
             Examined::Older => format!("the zfsync {} there is too old to tell", end.hello.version),

@@ -61,8 +61,7 @@ fn helper(end: &EndFacts, connection: &ConnectionFacts, version: &str) -> Findin
         return Finding::failure("helper", format!("{words}; but it can't {verb}"), advice);
     }
     if let Some(dataset) = &end.dataset
-        && !hello.roots.is_empty()
-        && !hello.roots.iter().any(|root| dataset.is_within(root))
+        && end.is_outside()
     {
         let advice = format!("choose a dataset within {roots}, or another --root in its command");
         return Finding::failure("helper", format!("{words}; {dataset} is outside of that"), advice);
@@ -87,7 +86,8 @@ fn round_trip(end: &EndFacts, connection: &ConnectionFacts) -> Finding {
         Some(time) => {
             Finding::ok("round trip", format!("{:.1} ms for a question and its answer", time.as_secs_f64() * 1000.0))
         }
-        None => Finding::unknown("round trip", older(end)),
+        None if end.examined == Examined::Older => Finding::unknown("round trip", older(end)),
+        None => Finding::unknown("round trip", "it did not answer"),
     }
 }
 

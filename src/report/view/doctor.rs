@@ -13,6 +13,8 @@ use crate::report::look::{Colour, Look};
 
 /// Raised whenever a field changes its meaning, or goes.
 const SCHEMA: u32 = 1;
+/// The longest name of a check.
+const CHECK: usize = "permissions".len();
 
 /// What was found: one object, or for people.
 #[must_use]
@@ -99,7 +101,7 @@ fn role(end: &EndFacts) -> &'static str {
 }
 
 fn text(found: &Diagnosis, page: Page, out: &mut impl Write) -> io::Result<()> {
-    let width = found.findings().map(|finding| finding.check.len()).max().unwrap_or_default();
+    let width = CHECK;
     for (end, findings) in &found.ends {
         let dataset = end.dataset.as_ref().map(|dataset| format!(" {dataset}")).unwrap_or_default();
         writeln!(out, "{}{} on {}", role(end), sanitise(&dataset), sanitise(&end.host))?;

@@ -12,7 +12,29 @@ fn shown(ends: Ends, json: bool) -> String {
 
 #[test]
 fn a_table() {
-    insta::assert_snapshot!(shown(both(), false), @"");
+    insta::assert_snapshot!(shown(both(), false), @r"
+    source t/a on this machine
+      OK   OpenZFS      2.3.9-1
+      OK   pool         t is ONLINE
+      OK   dataset      t/a exists
+      OK   permissions  root may do everything
+      OK   encryption   not encrypted
+    target b/a on beta
+      OK   ssh          logged in after 0.3 s by publickey; cipher aes128-gcm@openssh.com
+      OK   helper       zfsync 1.0.0 runs as root, and greeted after 0.1 s
+      OK   sessions     10 of 10 sessions over one connection
+      OK   round trip   0.6 ms for a question and its answer
+      OK   clock        the clocks agree
+      OK   OpenZFS      2.3.9-1
+      OK   pool         b is ONLINE
+      OK   dataset      b/a will be created below b
+      OK   permissions  root may do everything
+      OK   encryption   b is not encrypted
+      OK   features     the pool has all that streams from the source's pool can need
+      OK   space        8.00 GiB available; the source uses 1.00 GiB with all its snapshots
+      OK   mount        nothing is mounted (canmount=noauto); b/a would be at /b/a
+    nothing speaks against a run
+    ");
 }
 
 #[test]
@@ -21,9 +43,21 @@ fn what_is_wrong_stands_with_what_to_do() {
     let connection = target.connection.as_mut().unwrap();
     (connection.clock, connection.round_trip) = (Some(7200), None);
     connection.cipher = None;
-    target.hello.zfs_path = None;
     target.examined = Examined::Failed("one\nand\u{1b}[2J another".into());
-    insta::assert_snapshot!(shown(Ends { source: None, target: Some(target) }, false), @"");
+    insta::assert_snapshot!(shown(Ends { source: None, target: Some(target) }, false), @r"
+    target b/a on beta
+      OK   ssh          logged in after 0.3 s by publickey
+      OK   helper       zfsync 1.0.0 runs as root, and greeted after 0.1 s
+      OK   sessions     10 of 10 sessions over one connection
+      ?    round trip   it did not answer
+      WARN clock        its clock is 2 h 0 min ahead of this machine's
+                        -> snapshots are named and kept by date: have both hosts follow NTP
+      FAIL examination  the host could not be examined: one
+                        and\u{1b}[2J another
+                        -> see what 'zfs list' and 'zpool status' say on beta
+      ?    OpenZFS      zfs version tells nothing
+    a run would fail: 1 failure, 1 warning
+    ");
 }
 
 #[test]
