@@ -191,6 +191,11 @@ fn pools() {
     let readonly = |end: &mut EndFacts| examination(end).pools[0].readonly = true;
     one(&of_target(readonly), "Failure pool:", &["read-only", "zpool export 'b'"]);
     one(&of_source(readonly), "Warning pool:", &["no bookmarks"]);
+    let beside = |end: &mut EndFacts| {
+        health("FAULTED")(end);
+        end.dataset = None;
+    };
+    one(&of_target(beside), "Warning pool:", &["b is FAULTED"]);
     let gone = |end: &mut EndFacts| {
         let found = examination(end);
         found.pools.clear();

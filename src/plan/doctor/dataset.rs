@@ -1,6 +1,6 @@
 //! Findings about a dataset of a host: its pool, what may be done with it, and whether what comes fits into it.
 
-use super::{EndFacts, Examined, Finding, HostRole};
+use super::{EndFacts, Examined, Finding, HostRole, Mark};
 use crate::format::bytes;
 use zfs::name::DatasetName;
 use zfs::{Examination, FeatureState, Place, PoolState, Rights, permission};
@@ -47,7 +47,9 @@ fn pools(end: &EndFacts, found: &Examination) -> Vec<Finding> {
             let advice = format!("on {}: zpool import lists those that can be imported", end.host);
             return vec![Finding::failure(CHECK, "no pool is imported", advice)];
         }
-        return found.pools.iter().map(|pool| health(end, pool)).collect();
+        // It isn't known that any of them is meant.
+        let mark = |finding: Finding| Finding { mark: finding.mark.min(Mark::Warning), ..finding };
+        return found.pools.iter().map(|pool| mark(health(end, pool))).collect();
     };
     let name = dataset.pool();
     if let Some(pool) = found.pool(name) {

@@ -45,7 +45,6 @@ def all_is_well(c):
     c.check(text.splitlines()[-1] == "nothing speaks against a run" and "FAIL" not in text, text)
     c.push()
     c.in_sync()
-    c.zfsync("doctor", "beta")
     found = doctor(c, "--source", f"beta:{c.target}", "--local", f"{c.source}-back")
     marks(c, found, "source")
     marks(c, found, "target")
