@@ -318,8 +318,9 @@ fn command() -> clap::Command {
         .subcommands(visible.cloned())
 }
 
-fn render(page: &Man, name: &str, out: &mut dyn Write) -> io::Result<()> {
-    let (title, usage, described): (_, _, &[&str]) = match name {
+/// Title, synopsis and description of a page.
+fn head(name: &str) -> (&'static str, &'static str, &'static [&'static str]) {
+    match name {
         "push" => ("zfsync-push", "zfsync push [OPTION]... SOURCE [[USER@]HOST:]TARGET", &PUSH),
         "snapshot" => ("zfsync-snapshot", "zfsync snapshot [OPTION]... DATASET...", &SNAPSHOT),
         "status" => ("zfsync-status", "zfsync status [OPTION]... JOB | SOURCE [[USER@]HOST:]TARGET...", &STATUS),
@@ -334,7 +335,11 @@ fn render(page: &Man, name: &str, out: &mut dyn Write) -> io::Result<()> {
         "check-config" => ("zfsync-check-config", "zfsync check-config [OPTION]... [JOB]...", &CHECK),
         "recv" => ("zfsync-recv", "zfsync recv --stdio", &RECV),
         _ => ("zfsync", "zfsync COMMAND [ARGUMENT]...", &[]),
-    };
+    }
+}
+
+fn render(page: &Man, name: &str, out: &mut dyn Write) -> io::Result<()> {
+    let (title, usage, described) = head(name);
     // Date and version stay out: a release would change every page. The crate leaves an empty date out altogether, and
     // the version would take its place.
     writeln!(out, ".TH {title} 1 \"\" \"zfsync\" \"User Commands\"")?;
