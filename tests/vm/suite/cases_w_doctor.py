@@ -54,7 +54,7 @@ def all_is_well(c):
 def a_permission_is_missing(c):
     """A user who lacks permissions on either side: each is named, the lines that are printed grant just them, and then a push works."""
     c.tree({"": "s1"})
-    c.beta(f"zfs create -o canmount=off {c.target}; zfs allow -s {c.target} @zfsync create,canmount,readonly; zfs allow repl @zfsync,receive,userprop {c.target}")
+    c.beta(f"zfs create -o canmount=off {c.target}; zfs allow -s @zfsync create,canmount,readonly {c.target}; zfs allow repl @zfsync,receive,userprop {c.target}")
     c.alpha(f"zfs allow repl bookmark,destroy,mount {c.source}")
     c.cleanups.append((c.alpha, f"zfs unallow repl {c.source}"))
     target = f"{c.target}/t"
