@@ -87,9 +87,9 @@ fn requests() -> Vec<Request> {
         Request::Destroy { id: 16, dataset: x(), snapshots: vec![Guid(1), Guid(2)] },
         Request::TryDestroy { id: 16, dataset: x(), snapshots: vec![Guid(1), Guid(2)] },
         Request::Outlook { id: 16, dataset: x() },
+        Request::Examine { id: 16, what: Examine::Dataset(x()) },
         Request::Receive { id: 17, receive: receive("b/x y") },
         Request::Bases { id: 18, names: names(), iv_sets_only: false },
-        Request::Examine { id: 19, what: Examine::Dataset(x()) },
     ]
 }
 
