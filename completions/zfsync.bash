@@ -22,6 +22,9 @@ _zfsync() {
             zfsync,cron)
                 cmd="zfsync__subcmd__cron"
                 ;;
+            zfsync,doctor)
+                cmd="zfsync__subcmd__doctor"
+                ;;
             zfsync,forget)
                 cmd="zfsync__subcmd__forget"
                 ;;
@@ -66,6 +69,9 @@ _zfsync() {
                 ;;
             zfsync__subcmd__help,cron)
                 cmd="zfsync__subcmd__help__subcmd__cron"
+                ;;
+            zfsync__subcmd__help,doctor)
+                cmd="zfsync__subcmd__help__subcmd__doctor"
                 ;;
             zfsync__subcmd__help,forget)
                 cmd="zfsync__subcmd__help__subcmd__forget"
@@ -113,7 +119,7 @@ _zfsync() {
 
     case "${cmd}" in
         zfsync)
-            opts="-h -V --help --version push pull run check-config snapshot prune status targets forget verify restore recv send cron help"
+            opts="-h -V --help --version push pull run check-config snapshot prune status targets forget doctor verify restore recv send cron help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -294,6 +300,64 @@ _zfsync() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        zfsync__subcmd__doctor)
+            opts="-p -i -F -o -h --source --local --json --port --identity --ssh-config --ssh-option --remote-zfsync --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --source)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --local)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -p)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --identity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ssh-config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -F)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ssh-option)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --remote-zfsync)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         zfsync__subcmd__forget)
             opts="-n -p -i -F -o -q -h --dry-run --port --identity --ssh-config --ssh-option --remote-zfsync --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -345,7 +409,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__help)
-            opts="push pull run check-config snapshot prune status targets forget verify restore recv send cron help"
+            opts="push pull run check-config snapshot prune status targets forget doctor verify restore recv send cron help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -373,6 +437,20 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__help__subcmd__cron)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        zfsync__subcmd__help__subcmd__doctor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -4,6 +4,7 @@
 
 mod cron;
 mod direct;
+mod doctor;
 mod missing;
 mod output;
 mod recv;
@@ -23,6 +24,7 @@ use serde::Deserialize;
 use crate::plan::{DEFAULT_FORMAT, Format, PerClass, Periods, Zone};
 pub use cron::Cron;
 pub use direct::{Direct, DirectStdio};
+pub use doctor::Doctor;
 pub use missing::{DeleteMissing, Missing};
 pub use output::{LogTo, Output, Talk};
 pub use recv::{Recv, Send};
@@ -82,6 +84,8 @@ pub enum Command {
     Targets(Targets),
     /// Remove the record of a target from SOURCE, and the bookmarks made for it
     Forget(Forget),
+    /// Check before a first run whether it would work: connection, hosts, permissions, space; changes nothing
+    Doctor(Doctor),
     /// Compare a copy with SOURCE by the GUIDs of all snapshots, with --content by what they contain; changes nothing
     Verify(Box<Verify>),
     /// Restore a copy as a new dataset that can be written and mounted

@@ -74,7 +74,12 @@ pub(super) fn link_to_source(
 }
 
 /// How the target's host is reached.
-fn link_to_target(host: Option<Host>, args: &cli::Ssh, allow: Vec<Allow>, may_ask: bool) -> Result<Link, StartError> {
+pub(super) fn link_to_target(
+    host: Option<Host>,
+    args: &cli::Ssh,
+    allow: Vec<Allow>,
+    may_ask: bool,
+) -> Result<Link, StartError> {
     let helper = remote_helper(args.remote_zfsync.as_deref(), &allow)?;
     Ok(Link { host, ssh: ssh(args, may_ask), helper, allow, silence: Faults::default().stall_timeout })
 }

@@ -227,6 +227,33 @@ const VERIFY: Page = Page {
     see_also: &["zfsync", "zfsync-status", "zfsync-push", "zfs-send.8"],
 };
 
+const DOCTOR: Page = Page {
+    usage: "zfsync doctor [OPTION]... [USER@]HOST[:DATASET]",
+    description: &[
+        "Connects to the hosts of the source and the target, as far as they are given, and checks what a first run depends on: the ssh \
+         connection, zfsync on the other host and the restrictions of its forced command, how many sessions sshd grants over one \
+         connection (MaxSessions), the round-trip time, the clock, OpenZFS and its kernel module, the pool, permissions (zfs allow, with \
+         the command that grants those that are missing), free space, encryption and keys, and features that are active in the source's \
+         pool but not enabled in the target's. Nothing is changed, and no lock is taken.",
+        "Each line has a mark: OK; WARN if a run works, but with limits; FAIL if it would fail; ? if it can't be known, such as with an \
+         older zfsync on the other host. The line below it says what to do.",
+        "With --json, there is one object: schema_version, failures, warnings, unknown, and ends: role (source, target), host, dataset, \
+         zfsync, user, zfs_userland, zfs_kernel_module, available_bytes, connection (login_seconds, login_method, cipher, \
+         greeting_seconds, round_trip_seconds, sessions_granted, sessions_asked, clock_ahead_seconds) and findings (check, mark, words, \
+         advice), where mark is ok, warning, failure or unknown.",
+    ],
+    exits: &[
+        ("0", "No failures; there may be warnings."),
+        ("1", "A run would fail because of what is marked FAIL."),
+        ("2", "Usage error."),
+        ("3", "Nothing could be checked: no connection, or no zfsync on the other host."),
+        INTERRUPTED,
+    ],
+    environment: true,
+    examples: &[],
+    see_also: &["zfsync", "zfsync-push", "zfs-allow.8", "zpool-features.7", "sshd_config.5"],
+};
+
 const TARGETS: Page = Page {
     usage: "zfsync targets [OPTION]... [[USER@]HOST:]SOURCE",
     description: &[
@@ -421,6 +448,7 @@ pub fn of(command: &str) -> Page {
         "status" => STATUS,
         "targets" => TARGETS,
         "forget" => FORGET,
+        "doctor" => DOCTOR,
         "verify" => VERIFY,
         "restore" => RESTORE,
         "recv" => RECV,

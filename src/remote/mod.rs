@@ -4,6 +4,7 @@ mod asked;
 pub mod client;
 pub mod direct;
 mod event;
+mod examined;
 mod frames;
 mod greeting;
 pub mod link;

@@ -1,6 +1,7 @@
 //! SSH masters: started by us, so that all of ssh's options are ours to set, then wrapped by the `openssh` crate, which
 //! opens sessions over them. The one file that names that crate, and the one below it that speaks to a master.
 
+mod negotiated;
 mod options;
 mod refused;
 
@@ -16,6 +17,7 @@ use rustix::process::Signal;
 use thiserror::Error;
 use tokio::process::Command;
 
+pub use negotiated::Negotiated;
 use options::{Configuration, File, Files, master_command};
 pub use options::{SshOptions, of_one_host};
 use refused::Words;
@@ -155,6 +157,12 @@ impl Master {
         let dir = starting.through();
         let session = Arc::new(openssh::Session::resume_mux(socket(dir.path()), None));
         Ok(Self { session, host: host.to_string(), process, forwards_agent: options.forward_agent, dir })
+    }
+
+    /// What ssh and the host have agreed on, as far as ssh's log tells: it does with [`SshOptions::verbose`].
+    #[must_use]
+    pub fn negotiated(&self) -> Negotiated {
+        negotiated::read(&std::fs::read(self.dir.path().join(LOG)).unwrap_or_default())
     }
 
     /// Starts `command` on the host with these ends of our pipes. What comes of it is told by its output; the returned
@@ -306,6 +314,8 @@ impl Remote {
     }
 }
 
+/// The log's name.
+const LOG: &str = "log";
 /// The control socket's name.
 const SOCKET: &str = "master";
 
@@ -335,7 +345,7 @@ fn prepare(
     asks: bool,
     dir: &Path,
 ) -> io::Result<Prepared> {
-    let said = |config| Said { log: dir.join("log"), stderr: dir.join("stderr"), config };
+    let said = |config| Said { log: dir.join(LOG), stderr: dir.join("stderr"), config };
     let said = match File::new(options, configuration) {
         File::Text(text) => {
             let path = dir.join("config");
@@ -346,7 +356,7 @@ fn prepare(
     };
     let socket = socket(dir);
     let files = Files { socket: &socket, config: said.config.as_deref(), log: &said.log };
-    let mut command = master_command(host, options, &files, asks, configuration.has_proxy());
+    let mut command = master_command(host, options, &files, asks, options.verbose || configuration.has_proxy());
     command.stderr(std::fs::File::create(&said.stderr)?);
     Ok(Prepared { command, said })
 }

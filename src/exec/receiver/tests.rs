@@ -88,5 +88,8 @@ async fn whoever_asks_hears_why_the_channel_is_gone() {
     let channel = play(1, |output| say(output, &Reply::Names { id: 5, datasets: vec![] }));
     let ends = ends(Duration::from_secs(60));
     let error = receiver(channel, &ends).ask(&["q".to_owned()]).await.unwrap_err().to_string();
-    assert!(error.starts_with("the helper on beta violated the protocol: it answers a request that was not made"), "{error}");
+    assert!(
+        error.starts_with("the helper on beta violated the protocol: it answers a request that was not made"),
+        "{error}"
+    );
 }
