@@ -97,7 +97,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__cron)
-            opts="-s -m -h -d -t -w -o -v -H -r -p -i -F --thin-targets --keep-targets --time-zone --only-named-targets --channels --window --log-file --log --log-format --state-dir --if-changed --skip-empty --allow-unencrypted --allow-unproven-bookmarks --verbose --help --recursive --depth --no-recursive --include --exclude --format --local-time --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --remote-zfsync --ssh-option"
+            opts="-s -m -h -d -t -w -o -v -H -r -p -i -F --thin-targets --keep-targets --time-zone --only-named-targets --channels --window --log-file --log --log-format --state-dir --if-changed --skip-empty --allow-unencrypted --allow-unproven-bookmarks --verbose --help --recursive --depth --no-recursive --include --exclude --format --local-time --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --remote-zfsync --helper --ssh-option"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -235,6 +235,10 @@ _zfsync() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
+                    return 0
+                    ;;
                 --ssh-option)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -247,7 +251,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__forget)
-            opts="-n -p -i -F -o -q -h --dry-run --port --identity --ssh-config --ssh-option --remote-zfsync --quiet --help"
+            opts="-n -p -i -F -o -q -h --dry-run --port --identity --ssh-config --ssh-option --remote-zfsync --helper --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -289,6 +293,10 @@ _zfsync() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -297,7 +305,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__prune)
-            opts="-r -n -p -i -F -o -q -v -h --source --target --recursive --depth --no-recursive --include --exclude --keep --keep-last --keep-class --time-zone --snapshot --exclude-snapshot --foreign --only-named-targets --format --local-time --dry-run --wait-lock --state-dir --port --identity --ssh-config --ssh-option --remote-zfsync --quiet --verbose --help"
+            opts="-r -n -p -i -F -o -q -v -h --source --target --recursive --depth --no-recursive --include --exclude --keep --keep-last --keep-class --time-zone --snapshot --exclude-snapshot --foreign --only-named-targets --format --local-time --dry-run --wait-lock --state-dir --port --identity --ssh-config --ssh-option --remote-zfsync --helper --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -395,6 +403,10 @@ _zfsync() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -403,7 +415,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__pull)
-            opts="-r -n -j -p -i -F -o -v -q -h --recursive --depth --no-recursive --include --exclude --newest-only --skip-empty --decrypt --volmode --allow-unencrypted --allow-key-mismatch --allow-rekey --allow-unproven-bookmarks --dry-run --channels --connections --no-resume --no-bookmark --rollback --set-aside --replace --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --verbose --quiet --json --no-progress --log-file --log-format --state-dir --help"
+            opts="-r -n -j -p -i -F -o -v -q -h --recursive --depth --no-recursive --include --exclude --newest-only --skip-empty --decrypt --volmode --allow-unencrypted --allow-key-mismatch --allow-rekey --allow-unproven-bookmarks --dry-run --channels --connections --no-resume --no-bookmark --rollback --set-aside --replace --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --helper --verbose --quiet --json --no-progress --log-file --log-format --state-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -503,6 +515,10 @@ _zfsync() {
                     ;;
                 --remote-zfsync)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
                     return 0
                     ;;
                 --log-file)
@@ -525,7 +541,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__push)
-            opts="-r -n -j -p -i -F -o -v -q -h --recursive --depth --no-recursive --include --exclude --newest-only --skip-empty --decrypt --volmode --allow-unencrypted --allow-key-mismatch --allow-rekey --allow-unproven-bookmarks --dry-run --channels --connections --no-resume --no-bookmark --rollback --set-aside --replace --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --verbose --quiet --json --no-progress --log-file --log-format --state-dir --help"
+            opts="-r -n -j -p -i -F -o -v -q -h --recursive --depth --no-recursive --include --exclude --newest-only --skip-empty --decrypt --volmode --allow-unencrypted --allow-key-mismatch --allow-rekey --allow-unproven-bookmarks --dry-run --channels --connections --no-resume --no-bookmark --rollback --set-aside --replace --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --helper --verbose --quiet --json --no-progress --log-file --log-format --state-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -625,6 +641,10 @@ _zfsync() {
                     ;;
                 --remote-zfsync)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
                     return 0
                     ;;
                 --log-file)
@@ -669,7 +689,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__restore)
-            opts="-r -n -j -p -i -F -o -v -q -h --recursive --depth --no-recursive --include --exclude --newest-only --into-existing --decrypt --dry-run --channels --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --verbose --quiet --json --no-progress --log-file --log-format --help"
+            opts="-r -n -j -p -i -F -o -v -q -h --recursive --depth --no-recursive --include --exclude --newest-only --into-existing --decrypt --dry-run --channels --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --helper --verbose --quiet --json --no-progress --log-file --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -745,6 +765,10 @@ _zfsync() {
                     ;;
                 --remote-zfsync)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
                     return 0
                     ;;
                 --log-file)
@@ -837,7 +861,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__status)
-            opts="-r -p -i -F -o -v -h --config --state-dir --recursive --depth --no-recursive --include --exclude --warn --crit --timeout --port --identity --ssh-config --ssh-option --remote-zfsync --bytes --verbose --json --prometheus --help"
+            opts="-r -p -i -F -o -v -h --config --state-dir --recursive --depth --no-recursive --include --exclude --warn --crit --timeout --port --identity --ssh-config --ssh-option --remote-zfsync --helper --bytes --verbose --json --prometheus --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -911,6 +935,10 @@ _zfsync() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -919,7 +947,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__targets)
-            opts="-p -i -F -o -h --json --port --identity --ssh-config --ssh-option --remote-zfsync --help"
+            opts="-p -i -F -o -h --json --port --identity --ssh-config --ssh-option --remote-zfsync --helper --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -961,6 +989,10 @@ _zfsync() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -969,7 +1001,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__verify)
-            opts="-r -p -i -F -o -q -v -h --recursive --depth --no-recursive --include --exclude --content --port --identity --ssh-config --ssh-option --remote-zfsync --quiet --verbose --json --no-progress --help"
+            opts="-r -p -i -F -o -q -v -h --recursive --depth --no-recursive --include --exclude --content --port --identity --ssh-config --ssh-option --remote-zfsync --helper --quiet --verbose --json --no-progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1021,6 +1053,10 @@ _zfsync() {
                     ;;
                 --remote-zfsync)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
                     return 0
                     ;;
                 *)

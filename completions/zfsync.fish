@@ -62,6 +62,9 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s i -l identity -d 
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l remote-zfsync -d 'How to call zfsync on the other host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l helper -d 'Where the helper on the other host is taken from: auto is the installed zfsync, or one that is sent along [default: auto]' -r -f -a "auto\t'The installed zfsync; where there is none of use, one is sent along'
+installed\t'The installed zfsync'
+ship\t'One that is sent along and kept in the user\'s cache, whatever is installed'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l log-file -d 'Write down all that happens as well, each line with its time; folders are made' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l log-format -d 'How that is written' -r -f -a "text\t'Lines for people'
 json\t'One JSON object a line'"
@@ -108,6 +111,9 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -s i -l identity -d 
 complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l remote-zfsync -d 'How to call zfsync on the other host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l helper -d 'Where the helper on the other host is taken from: auto is the installed zfsync, or one that is sent along [default: auto]' -r -f -a "auto\t'The installed zfsync; where there is none of use, one is sent along'
+installed\t'The installed zfsync'
+ship\t'One that is sent along and kept in the user\'s cache, whatever is installed'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l log-file -d 'Write down all that happens as well, each line with its time; folders are made' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l log-format -d 'How that is written' -r -f -a "text\t'Lines for people'
 json\t'One JSON object a line'"
@@ -169,6 +175,9 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s i -l identity -d
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l remote-zfsync -d 'How to call zfsync on the other host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l helper -d 'Where the helper on the other host is taken from: auto is the installed zfsync, or one that is sent along [default: auto]' -r -f -a "auto\t'The installed zfsync; where there is none of use, one is sent along'
+installed\t'The installed zfsync'
+ship\t'One that is sent along and kept in the user\'s cache, whatever is installed'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s r -l recursive -d 'With all datasets below: so it is anyway, as long as nothing here says otherwise'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l no-recursive -d 'Without the datasets below'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l foreign -d 'Also snapshots that zfsync has not taken'
@@ -177,7 +186,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l local-time -d 'L
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s n -l dry-run -d 'List what would go, with the space that frees, and change nothing'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s q -l quiet -d 'Say nothing unless something is wrong'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s v -l verbose -d 'Say more: the snapshots that go, and why others stay'
-complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l config -d 'The file that has JOB [default: /etc/zfsync.toml]' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l state-dir -d 'Tell also what became of each dataset in the last run that kept its results in this folder' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l depth -d 'Go at most N levels below the dataset that is named; 0 is that alone' -r
@@ -191,28 +200,37 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s i -l identity -
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l remote-zfsync -d 'How to call zfsync on the other host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l helper -d 'Where the helper on the other host is taken from: auto is the installed zfsync, or one that is sent along [default: auto]' -r -f -a "auto\t'The installed zfsync; where there is none of use, one is sent along'
+installed\t'The installed zfsync'
+ship\t'One that is sent along and kept in the user\'s cache, whatever is installed'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s r -l recursive -d 'With all datasets below: so it is anyway, as long as nothing here says otherwise'
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l no-recursive -d 'Without the datasets below'
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l bytes -d 'Estimate how many bytes each target lacks: costs a process or two for each dataset that is behind'
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s v -l verbose -d 'Show the datasets in sync one by one, too'
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l json -d 'One JSON object a line for each dataset and target'
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l prometheus -d 'Metrics for the textfile collector of Prometheus\' node exporter'
-complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s p -l port -d 'Port of the SSH server' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s i -l identity -d 'Private key for ssh' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -l remote-zfsync -d 'How to call zfsync on the other host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -l helper -d 'Where the helper on the other host is taken from: auto is the installed zfsync, or one that is sent along [default: auto]' -r -f -a "auto\t'The installed zfsync; where there is none of use, one is sent along'
+installed\t'The installed zfsync'
+ship\t'One that is sent along and kept in the user\'s cache, whatever is installed'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -l json -d 'One JSON object a line for each target'
-complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s p -l port -d 'Port of the SSH server' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s i -l identity -d 'Private key for ssh' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -l remote-zfsync -d 'How to call zfsync on the other host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -l helper -d 'Where the helper on the other host is taken from: auto is the installed zfsync, or one that is sent along [default: auto]' -r -f -a "auto\t'The installed zfsync; where there is none of use, one is sent along'
+installed\t'The installed zfsync'
+ship\t'One that is sent along and kept in the user\'s cache, whatever is installed'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s n -l dry-run -d 'Show what would be dropped and change nothing'
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s q -l quiet -d 'Say nothing unless something is wrong'
-complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l depth -d 'Go at most N levels below the dataset that is named; 0 is that alone' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l include -d 'Only datasets that match, and all below them; relative to what is named, \'*\' within a component, \'**\' across' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l exclude -d 'Not the datasets that match, nor any below them; wins over --include' -r
@@ -221,6 +239,9 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s i -l identity -
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l remote-zfsync -d 'How to call zfsync on the other host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l helper -d 'Where the helper on the other host is taken from: auto is the installed zfsync, or one that is sent along [default: auto]' -r -f -a "auto\t'The installed zfsync; where there is none of use, one is sent along'
+installed\t'The installed zfsync'
+ship\t'One that is sent along and kept in the user\'s cache, whatever is installed'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s r -l recursive -d 'With all datasets below: so it is anyway, as long as nothing here says otherwise'
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l no-recursive -d 'Without the datasets below'
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l content -d 'Read the newest snapshot that both sides have of each dataset, and compare what it holds'
@@ -228,7 +249,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s q -l quiet -d '
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s v -l verbose -d 'Show the datasets that are the same one by one, too'
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l json -d 'One JSON object a line for each dataset'
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l no-progress -d 'Don\'t show how far the reading is'
-complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l depth -d 'Go at most N levels below the dataset that is named; 0 is that alone' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l include -d 'Only datasets that match, and all below them; relative to what is named, \'*\' within a component, \'**\' across' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l exclude -d 'Not the datasets that match, nor any below them; wins over --include' -r
@@ -242,6 +263,9 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -s i -l identity 
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -s o -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l remote-zfsync -d 'How to call zfsync on the other host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l helper -d 'Where the helper on the other host is taken from: auto is the installed zfsync, or one that is sent along [default: auto]' -r -f -a "auto\t'The installed zfsync; where there is none of use, one is sent along'
+installed\t'The installed zfsync'
+ship\t'One that is sent along and kept in the user\'s cache, whatever is installed'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l log-file -d 'Write down all that happens as well, each line with its time; folders are made' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l log-format -d 'How that is written' -r -f -a "text\t'Lines for people'
 json\t'One JSON object a line'"
@@ -303,6 +327,9 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s p -l port -d 'Por
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s i -l identity -d 'Private key for ssh' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s F -l ssh-config -d 'Use FILE in place of ~/.ssh/config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l remote-zfsync -d 'How to call zfsync on the other host' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l helper -d 'Where the helper on the other host is taken from: auto is the installed zfsync, or one that is sent along [default: auto]' -r -f -a "auto\t'The installed zfsync; where there is none of use, one is sent along'
+installed\t'The installed zfsync'
+ship\t'One that is sent along and kept in the user\'s cache, whatever is installed'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l ssh-option -d 'An option for ssh, as in ssh_config; can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l thin-targets -d 'Thin the targets by the same counts too (their helpers need --allow destroy)'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l only-named-targets -d 'Heed only the targets that are named, not those that are known by bookmarks alone'

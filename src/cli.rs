@@ -20,6 +20,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
 use crate::plan::{DEFAULT_FORMAT, Format, PerClass, Periods, Zone};
+use crate::remote::bootstrap::HelperFrom;
 pub use cron::Cron;
 pub use missing::{DeleteMissing, Missing};
 pub use output::{LogTo, Output, Talk};
@@ -345,6 +346,9 @@ pub struct Ssh {
     /// How to call zfsync on the other host
     #[arg(long, value_name = "COMMAND", help_heading = "SSH")]
     pub remote_zfsync: Option<String>,
+    /// Where the helper on the other host is taken from: auto is the installed zfsync, or one that is sent along [default: auto]
+    #[arg(long, value_name = "WHERE", value_parser = value::helper_from(), help_heading = "SSH")]
+    pub helper: Option<HelperFrom>,
 }
 
 /// `zfsync snapshot`.

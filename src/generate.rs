@@ -235,7 +235,7 @@ const RUN: [&str; 4] = [
      include, exclude, depth, recursive, time-zone, only-named-targets, channels, retries, retry-max-wait, stall-timeout, wait-lock, \
      log, log-format, state-dir, job-timeout, pre-snapshot, post-snapshot, pre-push, post-push, hook-timeout; snapshot.enabled, snapshot.format, \
      snapshot.local-time, snapshot.if-changed; keep.classes, keep.last, keep.grid and the same below keep-targets; ssh.port, \
-     ssh.identity, ssh.config, ssh.options, ssh.remote-zfsync. [defaults] has the same keys, for all jobs.",
+     ssh.identity, ssh.config, ssh.options, ssh.remote-zfsync, ssh.helper. [defaults] has the same keys, for all jobs.",
     "A hook is a command line that is run without a shell. When pre-snapshot or pre-push fails, the job ends; the post hooks \
      run whatever became of what they follow. They find ZFSYNC_JOB, ZFSYNC_SOURCE, ZFSYNC_TARGETS, ZFSYNC_SNAPSHOT and \
      (post-push) ZFSYNC_RESULT in their environment. One that takes longer than hook-timeout is killed.",
@@ -413,6 +413,10 @@ fn environment(roff: &mut Roff) {
             "ZFSYNC_LOCK_DIR",
             "Where locks go, in place of /run/zfsync for root and zfsync-UID in /run/lock, /dev/shm, /tmp or /var/tmp for others. Runs that \
              name different places don't keep each other away.",
+        ),
+        (
+            "ZFSYNC_HELPERS",
+            "The directory with the helpers that are sent to hosts without zfsync, in place of ../lib/zfsync/helpers beside the zfsync binary.",
         ),
         ("NO_COLOR", "No colours when it is set."),
     ] {

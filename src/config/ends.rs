@@ -3,7 +3,7 @@
 use super::{Faults, ssh};
 use crate::cli;
 use crate::error::StartError;
-use crate::remote::client::{REMOTE_HELPER, REMOTE_SENDER};
+use crate::remote::bootstrap::{HelperCommand, HelperFrom};
 use crate::remote::link::{End, Ends, Link};
 use crate::remote::target::{Host, Target, TargetError};
 use zfs::Allow;
@@ -62,13 +62,13 @@ pub(super) fn link_to_source(
     allow: &[Allow],
     may_ask: bool,
 ) -> Result<Link, StartError> {
-    let helper = helper_command("send", REMOTE_SENDER, args.remote_zfsync.as_deref(), allow)?;
+    let helper = helper_command("send", args, allow)?;
     Ok(Link { host, ssh: ssh(args, may_ask), helper, allow: allow.to_vec(), silence: Faults::default().stall_timeout })
 }
 
 /// How the target's host is reached.
 fn link_to_target(host: Option<Host>, args: &cli::Ssh, allow: Vec<Allow>, may_ask: bool) -> Result<Link, StartError> {
-    let helper = remote_helper(args.remote_zfsync.as_deref(), &allow)?;
+    let helper = helper_command("recv", args, &allow)?;
     Ok(Link { host, ssh: ssh(args, may_ask), helper, allow, silence: Faults::default().stall_timeout })
 }
 
@@ -121,26 +121,28 @@ pub(super) fn allow(ends: &mut Ends, ssh: &cli::Ssh, allow: &[Allow]) -> Result<
     let link = &mut ends.target.link;
     link.allow.extend(allow);
     let needs = if is_ours { with_packages(&link.allow) } else { link.allow.clone() };
-    link.helper = remote_helper(ssh.remote_zfsync.as_deref(), &needs)?;
+    link.helper = helper_command("recv", ssh, &needs)?;
     Ok(())
 }
 
-/// The words of `--remote-zfsync`, each quoted for the shell over there, and what the helper may do.
-fn remote_helper(command: Option<&str>, allow: &[Allow]) -> Result<String, StartError> {
-    helper_command("recv", REMOTE_HELPER, command, allow)
-}
-
-/// The same for either end: `verb` is what the helper is told to do, `default` its command where the user names none.
-fn helper_command(verb: &str, default: &str, command: Option<&str>, allow: &[Allow]) -> Result<String, StartError> {
+/// How the helper of either end is started, and what it may do: `verb` is what it is told to do. The words of `--remote-zfsync` are
+/// quoted for the shell on the other host; without it the line is constant, so that no name ever reaches a shell.
+fn helper_command(verb: &str, ssh: &cli::Ssh, allow: &[Allow]) -> Result<HelperCommand, StartError> {
     let words: Vec<&str> = allow.iter().map(|allow| allow.word()).collect();
     let allow = if words.is_empty() { String::new() } else { format!(" --allow {}", words.join(",")) };
-    let Some(command) = command else { return Ok(format!("{default}{allow}")) };
-    let error = |reason: String| StartError::RemoteHelper(command.to_owned(), reason);
+    let verb = format!("{verb} --stdio{allow}");
+    let Some(command) = &ssh.remote_zfsync else { return Ok(HelperCommand::of(ssh.helper.unwrap_or_default(), verb)) };
+    let error = |reason: String| StartError::RemoteHelper(command.clone(), reason);
     let words = shell_words::split(command).map_err(|err| error(err.to_string()))?;
     if words.is_empty() {
         return Err(error("it is empty".into()));
     }
-    Ok(format!("{} {verb} --stdio{allow}", shell_words::join(words)))
+    if ssh.helper == Some(HelperFrom::Sent) {
+        return Err(StartError::Usage(
+            "--remote-zfsync names an installed zfsync, and --helper ship wants none".into(),
+        ));
+    }
+    Ok(HelperCommand::named(format!("{} {verb}", shell_words::join(words))))
 }
 
 /// Stands for a source of the machine that calls itself so in the notes of a target.
@@ -166,13 +168,17 @@ mod tests {
 
     #[test]
     fn the_remote_command_is_quoted() {
-        assert_eq!(remote_helper(None, &[]).unwrap(), "zfsync recv --stdio");
-        assert_eq!(remote_helper(Some("/opt/zfsync"), &[]).unwrap(), "/opt/zfsync recv --stdio");
-        assert_eq!(remote_helper(Some("sudo '/opt/my zfsync'"), &[]).unwrap(), "sudo '/opt/my zfsync' recv --stdio");
-        assert!(remote_helper(Some(""), &[]).is_err());
-        assert!(remote_helper(Some("'"), &[]).is_err());
+        let helper = |command: Option<&str>, allow: &[Allow]| {
+            let ssh = cli::Ssh { remote_zfsync: command.map(ToOwned::to_owned), ..cli::Ssh::default() };
+            helper_command("recv", &ssh, allow).map(|command| command.to_string())
+        };
+        assert_eq!(helper(None, &[]).unwrap(), "zfsync recv --stdio");
+        assert_eq!(helper(Some("/opt/zfsync"), &[]).unwrap(), "/opt/zfsync recv --stdio");
+        assert_eq!(helper(Some("sudo '/opt/my zfsync'"), &[]).unwrap(), "sudo '/opt/my zfsync' recv --stdio");
+        assert!(helper(Some(""), &[]).is_err());
+        assert!(helper(Some("'"), &[]).is_err());
         let allow = [Allow::Rollback, Allow::Destroy];
-        assert_eq!(remote_helper(None, &allow).unwrap(), "zfsync recv --stdio --allow rollback,destroy");
+        assert_eq!(helper(None, &allow).unwrap(), "zfsync recv --stdio --allow rollback,destroy");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::hooks::HookCommand;
 use super::location;
 use crate::cli::{self, LogFormat};
 use crate::plan::{Format, MaxDelete, PerClass, Periods, Zone};
+use crate::remote::bootstrap::HelperFrom;
 use crate::remote::target::Target;
 
 /// All of it.
@@ -100,6 +101,7 @@ pub struct Ssh {
     pub config: Option<PathBuf>,
     pub options: Option<Vec<String>>,
     pub remote_zfsync: Option<String>,
+    pub helper: Option<Text<HelperFrom>>,
 }
 
 /// Text that is parsed at once, so that an error knows its line.
@@ -167,7 +169,7 @@ impl Table {
         let (own, theirs) = (&mut self.snapshot, &defaults.snapshot);
         filled!(own, theirs: enabled format local_time if_changed);
         let (own, theirs) = (&mut self.ssh, &defaults.ssh);
-        filled!(own, theirs: port identity config options remote_zfsync);
+        filled!(own, theirs: port identity config options remote_zfsync helper);
         self
     }
 }

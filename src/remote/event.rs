@@ -77,6 +77,14 @@ pub enum HelperError {
         /// The shell's words.
         words: String,
     },
+    /// None can be sent along.
+    #[error("no helper can be sent along to {host}: {words}")]
+    NotSent {
+        /// The host.
+        host: String,
+        /// Why not.
+        words: String,
+    },
     /// It speaks another protocol.
     #[error(
         "the helper on {host} speaks protocol {theirs} (zfsync {version}), this is protocol {PROTOCOL} (zfsync {}): \

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use super::bootstrap::Word;
 use helper::wire::{GREETING, MAX_PREAMBLE, PROTOCOL};
 use zfs::Hello;
 use zfs::text::{quoted, unquoted};
@@ -23,6 +24,8 @@ pub(super) enum Greeting {
     Hello(Hello),
     /// That of another protocol: its number, or what stands in its place, and the helper's version.
     Version { theirs: String, version: String },
+    /// What the bootstrap line says before there is a helper.
+    Bootstrap(Word),
     /// None, and this instead.
     None(Vec<u8>),
     /// None within the time.
@@ -45,6 +48,11 @@ impl Timed {
     /// How much time there was.
     pub fn limit(&self) -> Duration {
         self.limit
+    }
+
+    /// There is as much time as at the start, and so much more.
+    pub fn again(&mut self, more: Duration) {
+        self.until = Some(Instant::now() + self.limit + more);
     }
 
     /// From now on it may take its time.
@@ -106,7 +114,12 @@ pub(super) fn find(output: &mut impl BufRead) -> Greeting {
         }
         let line = String::from_utf8_lossy(&seen[start..]);
         // A start-up file may have printed something without a line feed right before it.
-        let Some(at) = line.find(GREETING) else { continue };
+        let Some(at) = line.find(GREETING) else {
+            if let Some(word) = Word::read(&line) {
+                return Greeting::Bootstrap(word);
+            }
+            continue;
+        };
         let Some((number, json)) = line[at + GREETING.len()..].strip_prefix('/').and_then(|rest| rest.split_once(' '))
         else {
             continue;

@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -101,8 +102,7 @@ const CLOSE: Duration = Duration::from_secs(5);
 /// One SSH connection: a master process with its control socket. However it is given up, the process ends with it.
 #[derive(Debug)]
 pub struct Master {
-    session: Arc<openssh::Session>,
-    host: String,
+    sessions: Sessions,
     process: Process,
     /// Has the control socket and ssh's log; removed when dropped.
     dir: tempfile::TempDir,
@@ -152,7 +152,56 @@ impl Master {
             starting.master().await.map_err(|error| ConnectError::Session { host: host.to_string(), error })?;
         let dir = starting.through();
         let session = Arc::new(openssh::Session::resume_mux(socket(dir.path()), None));
-        Ok(Self { session, host: host.to_string(), process, dir })
+        let sessions = Sessions { session, host: host.to_string(), no_helper: Arc::default() };
+        Ok(Self { sessions, process, dir })
+    }
+
+    /// What opens sessions over it.
+    #[must_use]
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// Ends the connection: as soon as its last session is over, or when that takes too long. A session ends late where the
+    /// host has gone, or where a command that we have started there doesn't end with its stdin.
+    pub async fn close(&self) {
+        // Another handle of the same socket, as sessions that are about to end still hold the first.
+        let session = openssh::Session::resume_mux(socket(self.dir.path()), None);
+        let in_good_order = async {
+            if let Err(error) = session.close().await {
+                tracing::debug!("closing the connection to {}: {}", self.sessions.host, chain(&error));
+            }
+            self.process.ended().await;
+        };
+        if tokio::time::timeout(CLOSE, in_good_order).await.is_ok() {
+            return;
+        }
+        tracing::info!("the connection to {} did not close within {CLOSE:?}: ssh is ended", self.sessions.host);
+        if !self.process.end().await {
+            tracing::warn!("ssh to {} (process {}) can't be ended", self.sessions.host, self.process.id());
+        }
+    }
+}
+
+/// Opens sessions over a connection, as long as that lives.
+#[derive(Debug, Clone)]
+pub struct Sessions {
+    session: Arc<openssh::Session>,
+    host: String,
+    /// Known to have no zfsync that can be used: the next session needn't look for it.
+    no_helper: Arc<AtomicBool>,
+}
+
+impl Sessions {
+    /// Whether it is known that no zfsync of use is installed there.
+    #[must_use]
+    pub fn without_helper(&self) -> bool {
+        self.no_helper.load(Ordering::Relaxed)
+    }
+
+    /// No zfsync of use is installed there.
+    pub fn has_no_helper(&self) {
+        self.no_helper.store(true, Ordering::Relaxed);
     }
 
     /// Starts `command` on the host with these ends of our pipes. What comes of it is told by its output; the returned
@@ -166,26 +215,6 @@ impl Master {
         // It holds our ends of the pipes: kept, nobody would ever see them closed.
         drop(session);
         Ok(Remote { child })
-    }
-
-    /// Ends the connection: as soon as its last session is over, or when that takes too long. A session ends late where the
-    /// host has gone, or where a command that we have started there doesn't end with its stdin.
-    pub async fn close(&self) {
-        // Another handle of the same socket, as sessions that are about to end still hold the first.
-        let session = openssh::Session::resume_mux(socket(self.dir.path()), None);
-        let in_good_order = async {
-            if let Err(error) = session.close().await {
-                tracing::debug!("closing the connection to {}: {}", self.host, chain(&error));
-            }
-            self.process.ended().await;
-        };
-        if tokio::time::timeout(CLOSE, in_good_order).await.is_ok() {
-            return;
-        }
-        tracing::info!("the connection to {} did not close within {CLOSE:?}: ssh is ended", self.host);
-        if !self.process.end().await {
-            tracing::warn!("ssh to {} (process {}) can't be ended", self.host, self.process.id());
-        }
     }
 }
 
