@@ -97,7 +97,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__cron)
-            opts="-s -m -h -d -t -w -o -v -H -r -p -i -F --thin-targets --keep-targets --time-zone --only-named-targets --channels --window --log-file --log --log-format --state-dir --if-changed --skip-empty --allow-unencrypted --allow-unproven-bookmarks --verbose --help --recursive --depth --no-recursive --include --exclude --format --local-time --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --remote-zfsync --helper --ssh-option"
+            opts="-s -m -h -d -t -w -o -v -H -r -p -i -F --thin-targets --keep-targets --time-zone --only-named-targets --channels --window --log-file --log --log-format --state-dir --if-changed --skip-empty --trust-source --allow-unencrypted --allow-unproven-bookmarks --verbose --help --recursive --depth --no-recursive --include --exclude --format --local-time --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --remote-zfsync --helper --ssh-option"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -415,7 +415,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__pull)
-            opts="-r -n -j -p -i -F -o -v -q -h --recursive --depth --no-recursive --include --exclude --newest-only --skip-empty --decrypt --volmode --allow-unencrypted --allow-key-mismatch --allow-rekey --allow-unproven-bookmarks --dry-run --channels --connections --no-resume --no-bookmark --rollback --set-aside --replace --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --helper --verbose --quiet --json --no-progress --log-file --log-format --state-dir --help"
+            opts="-r -n -j -p -i -F -o -v -q -h --recursive --depth --no-recursive --include --exclude --newest-only --skip-empty --decrypt --volmode --allow-unencrypted --allow-key-mismatch --allow-rekey --trust-source --allow-unproven-bookmarks --dry-run --channels --connections --no-resume --no-bookmark --rollback --set-aside --replace --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --helper --verbose --quiet --json --no-progress --log-file --log-format --state-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -541,7 +541,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__push)
-            opts="-r -n -j -p -i -F -o -v -q -h --recursive --depth --no-recursive --include --exclude --newest-only --skip-empty --decrypt --volmode --allow-unencrypted --allow-key-mismatch --allow-rekey --allow-unproven-bookmarks --dry-run --channels --connections --no-resume --no-bookmark --rollback --set-aside --replace --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --helper --verbose --quiet --json --no-progress --log-file --log-format --state-dir --help"
+            opts="-r -n -j -p -i -F -o -v -q -h --recursive --depth --no-recursive --include --exclude --newest-only --skip-empty --decrypt --volmode --allow-unencrypted --allow-key-mismatch --allow-rekey --trust-source --allow-unproven-bookmarks --dry-run --channels --connections --no-resume --no-bookmark --rollback --set-aside --replace --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --helper --verbose --quiet --json --no-progress --log-file --log-format --state-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -155,6 +155,9 @@ pub struct Push {
     /// Let a raw increment from another host replace the wrapped key of the copy: for one run after zfs change-key on the source
     #[arg(long, help_heading = "Transfer")]
     pub allow_rekey: bool,
+    /// Receive several snapshots at a time from a SOURCE on another host, which you trust as this machine; it is faster
+    #[arg(long, help_heading = "Transfer")]
+    pub trust_source: bool,
     /// Send from a bookmark though nothing proves that the dataset was not rolled back behind it
     #[arg(long, help_heading = "Transfer")]
     pub allow_unproven_bookmarks: bool,

@@ -26,7 +26,7 @@ use crate::remote::link::{Ends, Link};
 use crate::remote::ssh::SshOptions;
 use crate::remote::target::{Target, host_name_here};
 pub use cron::{Branch, CronJob};
-pub use ends::{Ways, check_overlap, source_tag, with_packages};
+pub use ends::{Ways, check_overlap, source_tag};
 use ends::{allow, ends, link_to_source, location, source};
 pub use hooks::{HookCommand, Hooks, When};
 pub use prune::PruneJob;
@@ -177,7 +177,7 @@ impl PushJob {
         let (source, target) = (location(&args.source)?, args.target.parse::<Target>()?);
         let may_ask = !args.output.talk.quiet && !args.output.json;
         let mut ends = ends(source, target, Ways::same(&args.ssh), Vec::new(), may_ask)?;
-        allow(&mut ends, &args.ssh, &[&allowed(args), more].concat())?;
+        allow(&mut ends, &args.ssh, &[&allowed(args), more].concat(), args.trust_source)?;
         let faults = Faults::new(&args.faults);
         (ends.source.link.silence, ends.target.link.silence) = (faults.stall_timeout, faults.stall_timeout);
         Ok(Self {

@@ -73,6 +73,9 @@ pub struct Cron {
     /// Don't send snapshots before the newest in which nothing was written since the one before
     #[arg(long)]
     pub skip_empty: bool,
+    /// Receive several snapshots at a time from a SOURCE on another host, which you trust as this machine; it is faster
+    #[arg(long)]
+    pub trust_source: bool,
     /// Store what the source has unencrypted below an encrypted dataset unencrypted below its raw copy too
     #[arg(long)]
     pub allow_unencrypted: bool,

@@ -75,6 +75,7 @@ impl Restore {
             allow_unencrypted: true,
             allow_key_mismatch: false,
             allow_rekey: false,
+            trust_source: false,
             allow_unproven_bookmarks: false,
             dry_run: self.dry_run,
             channels: self.channels,

@@ -68,6 +68,8 @@ pub(super) struct Wish {
     pub snapshot: bool,
     pub if_changed: bool,
     pub skip_empty: bool,
+    /// Whether a source on another host is trusted as this machine is.
+    pub trust_source: bool,
     pub allow_unencrypted: bool,
     pub allow_unproven_bookmarks: bool,
     pub naming: cli::Naming,
@@ -102,6 +104,7 @@ impl CronJob {
             snapshot: true,
             if_changed: args.if_changed,
             skip_empty: args.skip_empty,
+            trust_source: args.trust_source,
             allow_unencrypted: args.allow_unencrypted,
             allow_unproven_bookmarks: args.allow_unproven_bookmarks,
             naming: args.naming.clone(),
@@ -220,7 +223,9 @@ impl Branch {
             let target = wish.place(source, target)?;
             let mut allow = missing_needs(&wish.missing);
             allow.extend(wish.allow_unencrypted.then_some(Allow::Unencrypted));
-            let push = wish.push(ends(place.clone(), target.clone(), ways, allow, false)?, filter.clone());
+            let mut both = ends(place.clone(), target.clone(), ways, Vec::new(), false)?;
+            super::ends::allow(&mut both, ways.target, &allow, wish.trust_source)?;
+            let push = wish.push(both, filter.clone());
             if branch.has(&push.ends.target) {
                 return Err(StartError::Usage(format!("the target {target} is there twice")));
             }

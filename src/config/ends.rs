@@ -109,19 +109,13 @@ pub fn check_overlap(Ends { source, target }: &Ends) -> Result<(), StartError> {
     Ok(())
 }
 
-/// A helper that we start by a command of our own may take us at our word: who can do that can do all that its user can.
-#[must_use]
-pub fn with_packages(allow: &[Allow]) -> Vec<Allow> {
-    allow.iter().copied().chain([Allow::Packages]).collect()
-}
-
-/// Has the target's helper do what a push needs. What comes from this machine, and not from another host, it may take at our word.
-pub(super) fn allow(ends: &mut Ends, ssh: &cli::Ssh, allow: &[Allow]) -> Result<(), StartError> {
-    let is_ours = ends.source.host().is_none();
+/// Has the target's helper do what a push needs. A helper that we start by a command of our own may take us at our word, as who can do
+/// that can do all that its user can; but not what another host sends, unless that is trusted too.
+pub(super) fn allow(ends: &mut Ends, ssh: &cli::Ssh, allow: &[Allow], trust_source: bool) -> Result<(), StartError> {
+    let trusted = trust_source || ends.source.host().is_none();
     let link = &mut ends.target.link;
-    link.allow.extend(allow);
-    let needs = if is_ours { with_packages(&link.allow) } else { link.allow.clone() };
-    link.helper = helper_command("recv", ssh, &needs)?;
+    link.allow.extend(allow.iter().copied().chain(trusted.then_some(Allow::Packages)));
+    link.helper = helper_command("recv", ssh, &link.allow)?;
     Ok(())
 }
 

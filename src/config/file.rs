@@ -52,6 +52,8 @@ pub struct Table {
     pub depth: Option<usize>,
     pub recursive: Option<bool>,
     pub skip_empty: Option<bool>,
+    /// Whether several snapshots at a time are received from a source on another host.
+    pub trust_source: Option<bool>,
     pub allow_unencrypted: Option<bool>,
     pub allow_unproven_bookmarks: Option<bool>,
     #[serde(default)]
@@ -163,7 +165,7 @@ impl Table {
         filled!(self, defaults: time_zone delete_missing grace max_delete follow_renames);
         filled!(self, defaults: source_ssh channels retries retry_max_wait stall_timeout wait_lock job_timeout);
         filled!(self, defaults: log log_format state_dir);
-        filled!(self, defaults: targets keep keep_targets only_named_targets include exclude depth recursive skip_empty allow_unencrypted
+        filled!(self, defaults: targets keep keep_targets only_named_targets include exclude depth recursive skip_empty trust_source allow_unencrypted
             allow_unproven_bookmarks);
         filled!(self, defaults: pre_snapshot post_snapshot pre_push post_push hook_timeout);
         let (own, theirs) = (&mut self.snapshot, &defaults.snapshot);

@@ -180,6 +180,7 @@ fn wish(table: Table) -> Result<Wish, String> {
         snapshot: snapshot.enabled.unwrap_or(true),
         if_changed: snapshot.if_changed.unwrap_or(false),
         skip_empty: table.skip_empty.unwrap_or(false),
+        trust_source: table.trust_source.unwrap_or(false),
         allow_unencrypted: table.allow_unencrypted.unwrap_or(false),
         allow_unproven_bookmarks: table.allow_unproven_bookmarks.unwrap_or(false),
         keep: table.keep.map(|keep| rules("keep", keep)).transpose()?,

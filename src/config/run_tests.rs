@@ -58,6 +58,7 @@ fn a_good_file() {
     assert_eq!((push.channels, push.faults.retries, push.ends.target.link.ssh.port), (8, 2, Some(2222)));
     assert!(push.skip_empty && !alpha.branches[0].targets[0].skip_empty);
     assert_eq!(push.ends.target.link.ssh.options, ["Compression=no"]);
+    assert_eq!(push.ends.target.link.helper, "zfsync recv --stdio --allow packages");
     assert_eq!(branch.thin_targets.len(), 2);
     assert_eq!(branch.thin_targets[0].rules.last, Some(3));
     assert!(branch.thin.as_ref().unwrap().rules.classes.is_some(), "from the defaults");
@@ -68,6 +69,17 @@ fn a_good_file() {
     assert_eq!(targets, ["b:pool/x/a", "b:pool/x/b"]);
     assert_eq!(alpha.branches[0].targets[0].filter.depth(), Some(0));
     assert_eq!(alpha.branches[0].targets[0].faults.retries, 0);
+}
+
+#[test]
+fn what_another_host_sends_is_taken_apart_unless_it_is_trusted() {
+    let helper = |more: &str| {
+        let text =
+            format!("[job.a]\nsource = 'h:tank/data'\ntargets = ['b:pool/data']\nsnapshot.enabled = false\n{more}");
+        parsed(&text).unwrap()[0].branches[0].targets[0].ends.target.link.helper.clone()
+    };
+    assert_eq!(helper(""), "zfsync recv --stdio");
+    assert_eq!(helper("trust-source = true\n"), "zfsync recv --stdio --allow packages");
 }
 
 #[test]
@@ -180,6 +192,20 @@ proptest::proptest! {
     fn no_text_is_too_odd(text in "(\\[job\\.a\\]\n)?(\\PC|\n|[\\[\\]='\"a.])*") {
         drop(parsed(&text));
     }
+}
+
+#[test]
+fn a_job_says_where_the_helper_is_taken_from() {
+    let helper = |line: &str| {
+        let text = format!("[job.a]\nsource = \"p/a\"\ntargets = [\"b:q/a\"]\n[job.a.ssh]\n{line}\n");
+        parsed(&text).map(|jobs| jobs[0].branches[0].targets[0].ends.target.link.helper.clone())
+    };
+    let sent = helper("helper = \"ship\"").unwrap();
+    assert!(sent.installed.is_none() && sent.sent.is_some_and(|words| words.starts_with("recv --stdio")));
+    assert!(helper("helper = \"installed\"").unwrap().sent.is_none());
+    assert!(helper("").unwrap().installed.is_some());
+    let words = helper("helper = \"no\"").unwrap_err().concat();
+    assert!(words.contains("it must be \"auto\", \"installed\" or \"ship\""), "{words}");
 }
 
 #[test]

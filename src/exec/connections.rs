@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
 use super::machine::ConnectionId;
-use crate::config::{PushJob, with_packages};
+use crate::config::PushJob;
 use crate::endpoint::Endpoint;
 use crate::remote::bootstrap::HelperCommand;
 use crate::remote::client::{Channel, ChannelEvent, ChannelId, FromChannel, GREETED_WITHIN, HelperError};
@@ -266,9 +266,7 @@ async fn open_lane(
                 let (host, command) = (host.to_string(), link.helper.clone());
                 opened_in_time(id, Arc::clone(master), host, command, limit, events.clone()).await
             }
-            // What another host sends is judged snapshot by snapshot.
-            _ if origin.is_some() => Channel::local(id, &link.allow, limit, events.clone()),
-            _ => Channel::local(id, &with_packages(&link.allow), limit, events.clone()),
+            _ => Channel::local(id, &link.allow, limit, events.clone()),
         }
     };
     let source = async {

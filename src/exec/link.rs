@@ -10,8 +10,8 @@ use crate::remote::client::{ChannelEvent, ChannelId, FromChannel};
 use crate::remote::link::{Ends, Link};
 use crate::remote::source::Remote;
 use helper::wire::SENDS;
-use zfs::Hello;
 use zfs::name::DatasetName;
+use zfs::{Allow, Hello};
 
 /// Waits for the first connection and its helper's greeting.
 pub async fn first_channel(
@@ -53,9 +53,9 @@ pub fn check_helper(ends: &Ends, sender: &Endpoint, hello: &Hello) -> Result<(),
         let roots = hello.roots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         return Err(StartError::OutsideRoot { host, roots, target: target.to_string() });
     }
-    if let Some(missing) =
-        ends.target.link.allow.iter().find(|allow| !hello.allow.iter().any(|word| word == allow.word()))
-    {
+    // One that doesn't take packages whole takes them apart.
+    let mut needs = ends.target.link.allow.iter().filter(|allow| **allow != Allow::Packages);
+    if let Some(missing) = needs.find(|allow| !hello.allow.iter().any(|word| word == allow.word())) {
         return Err(StartError::NotAllowed { host, what: missing.word().to_owned() });
     }
     // An ssh to the very machine that sends, under whatever name.

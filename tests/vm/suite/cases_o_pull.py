@@ -12,7 +12,7 @@ from cases_u_encryption import PHRASE, key_options
 from harness import MARK, VOLUME_DEVICE, case, q
 from hosts import ALPHA, BETA
 from pull import SourceGate, pull_case, source_helper
-from tools import log_zfs, sshd
+from tools import beside, log_zfs, sshd
 
 ODD = {"": "s1 s2", " a  b": ["s 1", "-x"], " a  b/its  not": "", "vol": "s1 s2", "-rf": "s1", "x:y": "s1 s2"}
 SENDING = "send,bookmark,destroy,mount,userprop"
@@ -110,6 +110,22 @@ def bookmarks_are_over_there(c):
     c.same((len(own(c)), len(noted(c))), (2, 2), "bookmarks and notes for two targets")
     c.pull("--no-bookmark", target=f"{c.target}-three")
     c.same(len(own(c)), 2, "bookmarks after --no-bookmark")
+
+
+@pull_case("SEC", "PERF")
+def of_a_trusted_source(c):
+    """Several snapshots go to one `zfs recv` with --trust-source, and to one for each without it; the contents are the same."""
+    c.tree({"": "s1 s2 s3"})
+    place = f"/var/tmp/zfsync-suite/{c.name}"
+    log_zfs(c, c.near, f"{place}/bin", f"{place}/log")
+    for flags, receives in (((), 3), (("--trust-source",), 2)):
+        target = f"{c.target}{len(flags)}"
+        c.near(f": >{place}/log")
+        c.pull(*flags, target=target, env=beside(f"{place}/bin"))
+        c.in_sync(c.source, target)
+        for name in ("s1", "s2", "s3"):
+            same_content(c, c.source, target, name)
+        c.same(len(c.near.lines(f"grep -E '^(recv|receive) ' {place}/log")), receives, f"receives with {flags}")
 
 
 def count_processes(c, server, tree):

@@ -6,6 +6,7 @@ import signal
 from cases_g_conflicts import write
 from cases_v_attack import LOG
 from harness import case
+from hosts import ALPHA
 from tools import beside, cutting_helper, wrapped_zfs
 
 EMPTY = "zfs receive -F onto an empty filesystem"
@@ -21,7 +22,8 @@ class Record:
 
     def news(self):
         """The lines since the last look."""
-        lines = self.c.alpha.lines(f"cat {self.place}/destroyed.jsonl 2>/dev/null || true")
+        # Where zfsync runs, whichever way the data goes.
+        lines = ALPHA.lines(f"cat {self.place}/destroyed.jsonl 2>/dev/null || true")
         new, self.seen = [json.loads(line) for line in lines[self.seen:]], len(lines)
         return new
 
