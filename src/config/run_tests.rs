@@ -58,7 +58,7 @@ fn a_good_file() {
     assert_eq!((push.channels, push.faults.retries, push.ends.target.link.ssh.port), (8, 2, Some(2222)));
     assert!(push.skip_empty && !alpha.branches[0].targets[0].skip_empty);
     assert_eq!(push.ends.target.link.ssh.options, ["Compression=no"]);
-    assert_eq!(push.ends.target.link.helper, "zfsync recv --stdio --allow packages");
+    assert_eq!(push.ends.target.link.helper.to_string(), "zfsync recv --stdio --allow packages");
     assert_eq!(branch.thin_targets.len(), 2);
     assert_eq!(branch.thin_targets[0].rules.last, Some(3));
     assert!(branch.thin.as_ref().unwrap().rules.classes.is_some(), "from the defaults");
@@ -76,7 +76,7 @@ fn what_another_host_sends_is_taken_apart_unless_it_is_trusted() {
     let helper = |more: &str| {
         let text =
             format!("[job.a]\nsource = 'h:tank/data'\ntargets = ['b:pool/data']\nsnapshot.enabled = false\n{more}");
-        parsed(&text).unwrap()[0].branches[0].targets[0].ends.target.link.helper.clone()
+        parsed(&text).unwrap()[0].branches[0].targets[0].ends.target.link.helper.to_string()
     };
     assert_eq!(helper(""), "zfsync recv --stdio");
     assert_eq!(helper("trust-source = true\n"), "zfsync recv --stdio --allow packages");

@@ -78,9 +78,9 @@ impl fmt::Display for HelperCommand {
 pub(super) fn line(words: &str, helpers: &[Shipped]) -> String {
     let script: Vec<&str> =
         SCRIPT.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
-    let helpers: String = helpers.iter().map(|one| format!("{}:{},", one.platform, one.sha256)).collect();
+    let helpers: Vec<String> = helpers.iter().map(|one| format!("{}:{}", one.platform, one.sha256)).collect();
     // Where there is none, its word must not be empty.
-    format!("exec sh -c '{}' zfsync ,{helpers} {words}", script.join(" "))
+    format!("exec sh -c '{}' zfsync {}, {words}", script.join(" "), helpers.join(","))
 }
 
 /// What the line says.

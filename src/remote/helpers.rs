@@ -34,7 +34,7 @@ impl Shipped {
                 read => hash.update(&buffer[..read]),
             }
         }
-        let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = format!("{:x}", hash.finalize());
         Ok(Self { platform, sha256, path })
     }
 

@@ -135,10 +135,11 @@ impl Launch {
             Sending::Later(fallback) if useless => {
                 let host = self.aftermath.host;
                 let words = format!("{}; one from an earlier run is used, or one is sent along", first_line(&error));
-                match error {
-                    // Somebody may want to know that it is of no use.
-                    HelperError::Version { .. } => tracing::warn!("{words}"),
-                    _ => tracing::info!("{words}"),
+                // Whoever has installed one wants to know that it is of no use.
+                if let HelperError::Version { .. } = error {
+                    tracing::warn!("{words}");
+                } else {
+                    tracing::info!("{words}");
                 }
                 fallback.sessions.has_no_helper();
                 let (launch, stdin) = fallback.start(&host).map_err(|why| joined(error, &why))?;
