@@ -46,7 +46,7 @@ pub fn parse() -> Result<Cli, clap::Error> {
     Cli::from_arg_matches_mut(&mut matches)
 }
 
-/// Replicates trees of ZFS datasets to another host over SSH, fast and safe. Both hosts need the zfsync command, and no daemon.
+/// Replicates trees of ZFS datasets to another host over SSH, fast and safe. Neither host needs a daemon, and the other host no zfsync.
 #[derive(Debug, Parser)]
 #[command(name = "zfsync", version, max_term_width = 100, disable_help_subcommand = true)]
 #[command(
