@@ -151,7 +151,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__cron)
-            opts="-s -m -h -d -t -w -o -v -H -r -p -i -F --thin-targets --keep-targets --time-zone --only-named-targets --channels --window --log-file --log --log-format --state-dir --if-changed --skip-empty --trust-source --allow-unencrypted --allow-unproven-bookmarks --verbose --help --recursive --depth --no-recursive --include --exclude --format --local-time --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --remote-zfsync --direct --forward-agent --ssh-option"
+            opts="-s -m -h -d -t -w -o -v -H -r -p -i -F --thin-targets --keep-targets --time-zone --only-named-targets --channels --window --log-file --log --log-format --state-dir --if-changed --skip-empty --trust-source --allow-unencrypted --allow-unproven-bookmarks --verbose --help --recursive --depth --no-recursive --include --exclude --format --local-time --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --remote-zfsync --helper --direct --forward-agent --ssh-option"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -289,6 +289,10 @@ _zfsync() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
+                    return 0
+                    ;;
                 --ssh-option)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -301,7 +305,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__doctor)
-            opts="-p -i -F -o -h --source --local --json --port --identity --ssh-config --ssh-option --remote-zfsync --help"
+            opts="-p -i -F -o -h --source --local --json --port --identity --ssh-config --ssh-option --remote-zfsync --helper --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -351,6 +355,10 @@ _zfsync() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -359,7 +367,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__forget)
-            opts="-n -p -i -F -o -q -h --dry-run --port --identity --ssh-config --ssh-option --remote-zfsync --quiet --help"
+            opts="-n -p -i -F -o -q -h --dry-run --port --identity --ssh-config --ssh-option --remote-zfsync --helper --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -399,6 +407,10 @@ _zfsync() {
                     ;;
                 --remote-zfsync)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -647,7 +659,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__prune)
-            opts="-r -n -p -i -F -o -q -v -h --source --target --recursive --depth --no-recursive --include --exclude --keep --keep-last --keep-class --time-zone --snapshot --exclude-snapshot --foreign --only-named-targets --format --local-time --dry-run --wait-lock --state-dir --port --identity --ssh-config --ssh-option --remote-zfsync --quiet --verbose --help"
+            opts="-r -n -p -i -F -o -q -v -h --source --target --recursive --depth --no-recursive --include --exclude --keep --keep-last --keep-class --time-zone --snapshot --exclude-snapshot --foreign --only-named-targets --format --local-time --dry-run --wait-lock --state-dir --port --identity --ssh-config --ssh-option --remote-zfsync --helper --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -745,6 +757,10 @@ _zfsync() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -753,7 +769,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__pull)
-            opts="-r -n -j -p -i -F -o -v -q -h --recursive --depth --no-recursive --include --exclude --newest-only --skip-empty --decrypt --volmode --allow-unencrypted --allow-key-mismatch --allow-rekey --trust-source --allow-unproven-bookmarks --dry-run --channels --connections --no-resume --no-bookmark --rollback --set-aside --replace --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --direct --forward-agent --verbose --quiet --json --no-progress --log-file --log-format --state-dir --help"
+            opts="-r -n -j -p -i -F -o -v -q -h --recursive --depth --no-recursive --include --exclude --newest-only --skip-empty --decrypt --volmode --allow-unencrypted --allow-key-mismatch --allow-rekey --trust-source --allow-unproven-bookmarks --dry-run --channels --connections --no-resume --no-bookmark --rollback --set-aside --replace --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --helper --direct --forward-agent --verbose --quiet --json --no-progress --log-file --log-format --state-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -853,6 +869,10 @@ _zfsync() {
                     ;;
                 --remote-zfsync)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
                     return 0
                     ;;
                 --log-file)
@@ -875,7 +895,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__push)
-            opts="-r -n -j -p -i -F -o -v -q -h --recursive --depth --no-recursive --include --exclude --newest-only --skip-empty --decrypt --volmode --allow-unencrypted --allow-key-mismatch --allow-rekey --trust-source --allow-unproven-bookmarks --dry-run --channels --connections --no-resume --no-bookmark --rollback --set-aside --replace --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --direct --forward-agent --verbose --quiet --json --no-progress --log-file --log-format --state-dir --help"
+            opts="-r -n -j -p -i -F -o -v -q -h --recursive --depth --no-recursive --include --exclude --newest-only --skip-empty --decrypt --volmode --allow-unencrypted --allow-key-mismatch --allow-rekey --trust-source --allow-unproven-bookmarks --dry-run --channels --connections --no-resume --no-bookmark --rollback --set-aside --replace --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --helper --direct --forward-agent --verbose --quiet --json --no-progress --log-file --log-format --state-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -975,6 +995,10 @@ _zfsync() {
                     ;;
                 --remote-zfsync)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
                     return 0
                     ;;
                 --log-file)
@@ -1019,7 +1043,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__restore)
-            opts="-r -n -j -p -i -F -o -v -q -h --recursive --depth --no-recursive --include --exclude --newest-only --into-existing --decrypt --dry-run --channels --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --verbose --quiet --json --no-progress --log-file --log-format --help"
+            opts="-r -n -j -p -i -F -o -v -q -h --recursive --depth --no-recursive --include --exclude --newest-only --into-existing --decrypt --dry-run --channels --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --helper --verbose --quiet --json --no-progress --log-file --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1095,6 +1119,10 @@ _zfsync() {
                     ;;
                 --remote-zfsync)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
                     return 0
                     ;;
                 --log-file)
@@ -1187,7 +1215,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__status)
-            opts="-r -p -i -F -o -v -h --config --state-dir --recursive --depth --no-recursive --include --exclude --warn --crit --timeout --port --identity --ssh-config --ssh-option --remote-zfsync --bytes --verbose --json --prometheus --help"
+            opts="-r -p -i -F -o -v -h --config --state-dir --recursive --depth --no-recursive --include --exclude --warn --crit --timeout --port --identity --ssh-config --ssh-option --remote-zfsync --helper --bytes --verbose --json --prometheus --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1261,6 +1289,10 @@ _zfsync() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1269,7 +1301,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__targets)
-            opts="-p -i -F -o -h --json --port --identity --ssh-config --ssh-option --remote-zfsync --help"
+            opts="-p -i -F -o -h --json --port --identity --ssh-config --ssh-option --remote-zfsync --helper --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1311,6 +1343,10 @@ _zfsync() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1319,7 +1355,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__verify)
-            opts="-r -p -i -F -o -q -v -h --recursive --depth --no-recursive --include --exclude --content --port --identity --ssh-config --ssh-option --remote-zfsync --quiet --verbose --json --no-progress --help"
+            opts="-r -p -i -F -o -q -v -h --recursive --depth --no-recursive --include --exclude --content --port --identity --ssh-config --ssh-option --remote-zfsync --helper --quiet --verbose --json --no-progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1371,6 +1407,10 @@ _zfsync() {
                     ;;
                 --remote-zfsync)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
                     return 0
                     ;;
                 *)

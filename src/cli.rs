@@ -22,6 +22,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
 use crate::plan::{DEFAULT_FORMAT, Format, PerClass, Periods, Zone};
+use crate::remote::bootstrap::HelperFrom;
 pub use cron::Cron;
 pub use direct::{Direct, DirectStdio};
 pub use doctor::Doctor;
@@ -48,7 +49,7 @@ pub fn parse() -> Result<Cli, clap::Error> {
     Cli::from_arg_matches_mut(&mut matches)
 }
 
-/// Replicate trees of ZFS datasets between hosts over SSH. Both hosts need the zfsync command; there is no daemon.
+/// Replicate trees of ZFS datasets between hosts over SSH. There is no daemon, and other hosts need no zfsync.
 #[derive(Debug, Parser)]
 #[command(name = "zfsync", version, max_term_width = 100)]
 #[command(
@@ -367,6 +368,9 @@ pub struct Ssh {
     /// Command that runs zfsync on the other host, such as 'sudo zfsync'
     #[arg(long, value_name = "COMMAND", help_heading = "SSH")]
     pub remote_zfsync: Option<String>,
+    /// Which helper runs on the other host: auto is the installed zfsync, or one that is sent along if there is none [default: auto]
+    #[arg(long, value_name = "WHERE", value_parser = value::helper_from(), help_heading = "SSH")]
+    pub helper: Option<HelperFrom>,
 }
 
 /// `zfsync snapshot`.

@@ -12,11 +12,11 @@ use super::Ssh;
   zfsync doctor --source tank/data root@backup:pool/data  check both ends of a push, with features and encryption
   zfsync doctor --source web:tank/data --local pool/web   check both ends of a pull
 
-Nothing is changed. Up to ten sessions are opened over one connection for a moment, to count those that sshd grants. The \
+No dataset is changed. Up to ten sessions are opened over one connection for a moment, to count those that sshd grants. The \
 bandwidth is not measured.
 
-Exit codes: 0 no failures (there may be warnings), 1 a run would fail, 2 usage error, 3 can't connect, or there is no zfsync, \
-130/143 interrupted.")]
+Exit codes: 0 no failures (there may be warnings), 1 a run would fail, 2 usage error, 3 can't connect, or no helper \
+starts, 130/143 interrupted.")]
 pub struct Doctor {
     /// The target's host, with or without the dataset to receive into
     #[arg(value_name = "[USER@]HOST[:DATASET]", required_unless_present_any = ["local", "source"], conflicts_with = "local")]
