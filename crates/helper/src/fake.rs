@@ -9,7 +9,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::fake_source;
-use super::{Config, HelperError, serve};
+use super::serve::serve_logging;
+use super::syslog::Syslog;
+use super::{Config, HelperError};
 use crate::wire::{self, FrameKind, Header, Reply, Request};
 use zfs::host::{Died, Found, Outgoing, Process, Sink, Started, Unread};
 use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
@@ -258,7 +260,12 @@ impl Host for Shared {
 
     fn query(&self, query: &Query) -> Result<Answer, Failure> {
         self.queried.lock().unwrap().push(query.clone());
-        Ok(fake_source::answer(query))
+        match query {
+            Query::Thin { dataset, .. } if dataset.as_str().ends_with("broken") => {
+                Err(Failure::new(Refusal::Other, "cannot destroy snapshots: I/O error"))
+            }
+            query => Ok(fake_source::answer(query)),
+        }
     }
 
     fn stream(&self, stream: &StreamSpec) -> Result<Outgoing, Failure> {
@@ -335,10 +342,15 @@ pub struct Session {
 
 impl Session {
     pub fn start(config: Config) -> Self {
+        Self::logging(config, Syslog::default())
+    }
+
+    /// With a system log of its own.
+    pub fn logging(config: Config, log: Syslog) -> Self {
         let ((theirs_in, input), (output, theirs_out)) = (io::pipe().unwrap(), io::pipe().unwrap());
         let host = Arc::new(FakeHost::default());
         let own: Arc<dyn Host> = Arc::new(Shared(Arc::clone(&host)));
-        let served = thread::spawn(move || serve(config, theirs_in.into(), theirs_out.into(), own));
+        let served = thread::spawn(move || serve_logging(config, theirs_in.into(), theirs_out.into(), own, log));
         let mut output = BufReader::new(output);
         let mut line = String::new();
         io::BufRead::read_line(&mut output, &mut line).unwrap();

@@ -1,7 +1,11 @@
 //! What a helper lets a session do to its host: nothing outside of its roots, and nothing that its command line doesn't allow.
 
+use std::collections::HashSet;
+
 use zfs::name::{DatasetName, MAX_NAME};
-use zfs::{Allow, Answer, Failure, Happened, NewBookmark, Note, Query, Refusal, StreamSpec, Token, is_our_bookmark};
+use zfs::{
+    Allow, Answer, Failure, Happened, NewBookmark, Note, Query, Record, Refusal, StreamSpec, Token, is_our_bookmark,
+};
 
 use super::context::{Context, is_askable};
 use super::{Config, Side};
@@ -54,8 +58,8 @@ pub(super) fn query(context: &Context, query: &Query) -> Result<(), Failure> {
 /// What `zfs send -t` sends is the snapshot with the GUID in the token: it looks for that from the token's name upwards, in the whole
 /// pool if need be (`guid_to_name` in OpenZFS `lib/libzfs/libzfs_sendrecv.c`). So both must be of the same snapshot.
 ///
-/// That is checked just before `zfs` is started. Who destroys the snapshot in between, so that `zfs` finds another one of this GUID
-/// elsewhere in the pool, has to be able to destroy and receive there: whoever can only send can't.
+/// That is checked just before `zfs` is started. Where the snapshot is destroyed in between, by a prune of the source or by a session
+/// that may destroy, `zfs` looks for its GUID in the rest of the pool: SECURITY.md names that.
 ///
 /// Gives the stream as it goes to `zfs`, with a token of our own making: none of the other host's bytes.
 pub(super) fn stream(context: &Context, stream: &StreamSpec) -> Result<StreamSpec, Failure> {
@@ -92,7 +96,52 @@ pub(super) fn stream(context: &Context, stream: &StreamSpec) -> Result<StreamSpe
     Ok(checked)
 }
 
-/// Takes out of an answer what is nobody's business.
+/// What of a pool's history a session may be told: what happened within its roots.
+pub(super) struct Chronicle<'a> {
+    config: &'a Config,
+    /// The snapshots that were told of and are not destroyed yet, by their numbers.
+    alive: HashSet<u64>,
+    /// So many names were replaced.
+    hidden: usize,
+}
+
+impl<'a> Chronicle<'a> {
+    pub(super) fn new(config: &'a Config) -> Self {
+        Self { config, alive: HashSet::new(), hidden: 0 }
+    }
+
+    /// What may be told of the next record. What came into the roots by a rename had a name that is nobody's business: it gets one that
+    /// no dataset has, and no other of its kind.
+    pub(super) fn told(&mut self, record: Record) -> Option<Record> {
+        if self.config.roots.is_empty() {
+            return Some(record);
+        }
+        let tells_of = |name: &str| name.parse().is_ok_and(|name: DatasetName| self.config.tells_of(&name));
+        let what = match record.what {
+            Happened::Snapshot { dataset, object } if tells_of(&dataset) => {
+                self.alive.insert(object);
+                Happened::Snapshot { dataset, object }
+            }
+            Happened::Destroyed { object } if self.alive.remove(&object) => Happened::Destroyed { object },
+            Happened::Swapped { dataset } if tells_of(&dataset) => Happened::Swapped { dataset },
+            Happened::Renamed { from, to } if tells_of(&to) => {
+                let from = if tells_of(&from) { from } else { self.hide() };
+                Happened::Renamed { from, to }
+            }
+            // What has left the roots is told of no more; that it is gone has to be known.
+            Happened::Renamed { from, .. } if tells_of(&from) => Happened::Renamed { from, to: self.hide() },
+            _ => return None,
+        };
+        Some(Record { what, ..record })
+    }
+
+    fn hide(&mut self) -> String {
+        self.hidden += 1;
+        format!("#{}", self.hidden)
+    }
+}
+
+/// Takes out of an answer what is nobody's business. A history is told record by record: see [`Chronicle`].
 pub(super) fn answer(config: &Config, answer: Answer) -> Answer {
     if config.roots.is_empty() {
         return answer;
@@ -104,17 +153,6 @@ pub(super) fn answer(config: &Config, answer: Answer) -> Answer {
             let may = |on: &DatasetName, name: &str| config.allows(on) || config.tells_of(on) && name.starts_with(OWN);
             Answer::Properties(all.into_iter().filter(|one| may(&one.on, &one.name)).collect())
         }
-        Answer::Records(records) => Answer::Records(
-            records
-                .into_iter()
-                .filter(|record| match &record.what {
-                    Happened::Snapshot { dataset, .. } | Happened::Swapped { dataset } => told(dataset),
-                    Happened::Renamed { from, to } => told(from) || told(to),
-                    // A number.
-                    Happened::Destroyed { .. } => true,
-                })
-                .collect(),
-        ),
         whole => whole,
     }
 }

@@ -156,6 +156,8 @@ mod fake;
 #[cfg(test)]
 mod fake_source;
 #[cfg(test)]
+mod guarded_tests;
+#[cfg(test)]
 mod notes_tests;
 #[cfg(test)]
 mod package_tests;

@@ -11,7 +11,7 @@ use super::replies::{LOOK, Replies};
 use super::{Side, content, examine, guard, notes as missing, outlook};
 use crate::wire::{MAX_NAMES, Reply, Request};
 use zfs::host::{Found, Sink, Unread};
-use zfs::name::DatasetName;
+use zfs::name::{DatasetName, SnapshotName};
 use zfs::{Allow, Answer, Failure, NewBookmark, Query, Refusal, permission};
 
 /// So many names of datasets go into one frame: at most about 520 KiB.
@@ -151,7 +151,10 @@ fn query_host(context: &Context, id: u64, query: &Query) {
             in_pieces(context, id, Answer::Names, &mut |each| context.host.names(&mut |name| each(name.to_owned())))
         }
         Query::History { pool, since } => {
-            in_pieces(context, id, Answer::Records, &mut |each| context.host.history(pool, *since, each))
+            let mut chronicle = guard::Chronicle::new(&context.config);
+            in_pieces(context, id, Answer::Records, &mut |each| {
+                context.host.history(pool, *since, &mut |record| chronicle.told(record).map_or(Ok(()), &mut *each))
+            })
         }
         Query::Estimate { stream } => {
             let stream = guard::stream(context, stream)?;
@@ -218,6 +221,12 @@ fn explain_bookmarks(context: &Context, query: &Query, answer: Answer) -> Answer
             };
             // A failure for each, in their order.
             Answer::Failures(new.iter().zip(all).map(explain).collect())
+        }
+        (Query::DropBookmarks { bookmarks }, Answer::Failures(all)) => {
+            let explain = |((dataset, _), failure): (&(DatasetName, SnapshotName), Option<Failure>)| {
+                failure.map(|why| context.explain(why, permission::DESTROY, dataset))
+            };
+            Answer::Failures(bookmarks.iter().zip(all).map(explain).collect())
         }
         (_, answer) => answer,
     }

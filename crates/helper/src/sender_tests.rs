@@ -11,18 +11,18 @@ use zfs::{
     SendFlags, SendSpec, StreamSpec, Token,
 };
 
-fn dataset(name: &str) -> DatasetName {
+pub fn dataset(name: &str) -> DatasetName {
     name.parse().unwrap()
 }
 
-fn snapshot(name: &str) -> SnapshotName {
+pub fn snapshot(name: &str) -> SnapshotName {
     name.parse().unwrap()
 }
 
 /// The name of a bookmark of ours.
 const OURS: &str = "zfsync-01234567-s";
 
-fn sender(roots: &[&str], allow: &[Allow]) -> Session {
+pub fn sender(roots: &[&str], allow: &[Allow]) -> Session {
     let roots = roots.iter().map(|root| dataset(root)).collect();
     Session::start(Config { roots, allow: allow.to_vec(), side: Side::Sender, ..Config::default() })
 }
@@ -32,7 +32,7 @@ pub fn send_of(name: &str) -> StreamSpec {
     StreamSpec::Send(SendSpec { dataset: dataset(name), to: snapshot("s"), base: None, flags })
 }
 
-fn token(to_name: &str, to_guid: Guid) -> ResumeToken {
+pub fn token(to_name: &str, to_guid: Guid) -> ResumeToken {
     let token = Token {
         to_guid,
         to_name: to_name.into(),
@@ -53,7 +53,7 @@ fn resume(of: &str, to_name: &str, to_guid: Guid) -> StreamSpec {
 }
 
 /// Asks, and gives what was answered in one piece, or the refusal.
-fn ask(session: &mut Session, query: Query) -> Result<Answer, Failure> {
+pub fn ask(session: &mut Session, query: Query) -> Result<Answer, Failure> {
     session.request(&Request::Query { id: 7, query });
     let mut all: Option<Answer> = None;
     loop {

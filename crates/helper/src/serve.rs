@@ -32,7 +32,18 @@ const STREAMS: usize = 64;
 /// Serves a sender: greets on `output`, then reads frames from `input` until its end. Returns when all receives that it
 /// started are over.
 pub fn serve(config: Config, input: OwnedFd, output: OwnedFd, host: Arc<dyn Host>) -> Result<(), HelperError> {
-    let replies = Arc::new(Replies::new(output, Syslog::default(), config.silence).map_err(HelperError::Stdio)?);
+    serve_logging(config, input, output, host, Syslog::default())
+}
+
+/// The same with this log.
+pub(super) fn serve_logging(
+    config: Config,
+    input: OwnedFd,
+    output: OwnedFd,
+    host: Arc<dyn Host>,
+    log: Syslog,
+) -> Result<(), HelperError> {
+    let replies = Arc::new(Replies::new(output, log, config.silence).map_err(HelperError::Stdio)?);
     let allow = config.allow.iter().map(|allow| allow.word().to_owned()).collect();
     let hello = host.hello();
     let user = hello.user.as_str().into();

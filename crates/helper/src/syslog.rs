@@ -2,6 +2,7 @@
 //! the sender to tell. One datagram to the log's socket, as syslog(3) sends it.
 
 use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -27,9 +28,17 @@ pub(super) struct Syslog {
     refusals: AtomicUsize,
     deeds: AtomicUsize,
     owner: OnceLock<String>,
+    /// Where it listens, if not in one of [`SOCKETS`].
+    socket: Option<PathBuf>,
 }
 
 impl Syslog {
+    /// One that listens somewhere else.
+    #[cfg(test)]
+    pub(super) fn at(socket: PathBuf) -> Self {
+        Self { socket: Some(socket), ..Self::default() }
+    }
+
     /// Writes a line, if there is a log. Never waits.
     pub(super) fn warn(&self, words: &str) {
         let written = self.refusals.fetch_add(1, Ordering::Relaxed);
@@ -39,7 +48,7 @@ impl Syslog {
             _ => return,
         };
         let from = client().map(|from| format!("sender at {from}: "));
-        send(&format!("{}{words}", from.unwrap_or_default()));
+        self.send(&format!("{}{words}", from.unwrap_or_default()));
     }
 
     /// Writes what was destroyed or moved, and for whom: the address, and where sshd tells it (ExposeAuthInfo) the key.
@@ -52,12 +61,24 @@ impl Syslog {
         let client = client().map_or_else(|| "this machine".to_owned(), |from| format!("sender at {from}"));
         let key = key().map(|key| format!(" with {key}")).unwrap_or_default();
         let owner = self.owner.get().map(|owner| format!(" ({owner})")).unwrap_or_default();
-        send(&format!("{words}: for {client}{key}{owner}"));
+        self.send(&format!("{words}: for {client}{key}{owner}"));
     }
 
     /// Who the sender says it is.
     pub(super) fn is_for(&self, owner: &str) {
         let _ = self.owner.set(owner.chars().take(200).collect());
+    }
+
+    fn send(&self, words: &str) {
+        let line = line(words, std::process::id());
+        let Ok(socket) = UnixDatagram::unbound() else { return };
+        // A log that is not there, or full, is no reason to stop.
+        let _ = socket.set_nonblocking(true);
+        let to = |path: &Path| socket.send_to(line.as_bytes(), path).is_ok();
+        match &self.socket {
+            Some(path) => _ = to(path),
+            None => _ = SOCKETS.iter().any(|path| to(Path::new(path))),
+        }
     }
 }
 
@@ -79,14 +100,6 @@ fn shown_key(line: &str) -> Option<String> {
     let rest = key.char_indices().nth_back(MAX_KEY - 1).map_or(0, |(at, _)| at);
     let cut = if rest > 0 { "..." } else { "" };
     Some(format!("{kind} {cut}{}", &key[rest..]))
-}
-
-fn send(words: &str) {
-    let line = line(words, std::process::id());
-    let Ok(socket) = UnixDatagram::unbound() else { return };
-    // A log that is not there, or full, is no reason to stop.
-    let _ = socket.set_nonblocking(true);
-    let _ = SOCKETS.iter().any(|path| socket.send_to(line.as_bytes(), path).is_ok());
 }
 
 fn line(words: &str, pid: u32) -> String {
