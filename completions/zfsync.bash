@@ -22,6 +22,9 @@ _zfsync() {
             zfsync,cron)
                 cmd="zfsync__subcmd__cron"
                 ;;
+            zfsync,doctor)
+                cmd="zfsync__subcmd__doctor"
+                ;;
             zfsync,forget)
                 cmd="zfsync__subcmd__forget"
                 ;;
@@ -66,6 +69,9 @@ _zfsync() {
                 ;;
             zfsync__subcmd__help,cron)
                 cmd="zfsync__subcmd__help__subcmd__cron"
+                ;;
+            zfsync__subcmd__help,doctor)
+                cmd="zfsync__subcmd__help__subcmd__doctor"
                 ;;
             zfsync__subcmd__help,forget)
                 cmd="zfsync__subcmd__help__subcmd__forget"
@@ -113,7 +119,7 @@ _zfsync() {
 
     case "${cmd}" in
         zfsync)
-            opts="-h -V --help --version push pull run check-config snapshot prune status targets forget verify restore recv send cron help"
+            opts="-h -V --help --version push pull run check-config snapshot prune status targets forget doctor verify restore recv send cron help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -145,7 +151,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__cron)
-            opts="-s -m -h -d -t -w -o -v -H -r -p -i -F --thin-targets --keep-targets --time-zone --only-named-targets --channels --window --log-file --log --log-format --state-dir --if-changed --skip-empty --trust-source --allow-unencrypted --allow-unproven-bookmarks --verbose --help --recursive --depth --no-recursive --include --exclude --format --local-time --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --remote-zfsync --direct --forward-agent --ssh-option"
+            opts="-s -m -h -d -t -w -o -v -H -r -p -i -F --thin-targets --keep-targets --time-zone --only-named-targets --channels --window --log-file --log --log-format --state-dir --if-changed --skip-empty --trust-source --allow-unencrypted --allow-unproven-bookmarks --verbose --help --recursive --depth --no-recursive --include --exclude --format --local-time --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --remote-zfsync --helper --direct --forward-agent --ssh-option"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -283,6 +289,10 @@ _zfsync() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
+                    return 0
+                    ;;
                 --ssh-option)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -294,8 +304,70 @@ _zfsync() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        zfsync__subcmd__doctor)
+            opts="-p -i -F -o -h --source --local --json --port --identity --ssh-config --ssh-option --remote-zfsync --helper --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --source)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --local)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -p)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --identity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ssh-config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -F)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ssh-option)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --remote-zfsync)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         zfsync__subcmd__forget)
-            opts="-n -p -i -F -o -q -h --dry-run --port --identity --ssh-config --ssh-option --remote-zfsync --quiet --help"
+            opts="-n -p -i -F -o -q -h --dry-run --port --identity --ssh-config --ssh-option --remote-zfsync --helper --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -337,6 +409,10 @@ _zfsync() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -345,7 +421,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__help)
-            opts="push pull run check-config snapshot prune status targets forget verify restore recv send cron help"
+            opts="push pull run check-config snapshot prune status targets forget doctor verify restore recv send cron help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -373,6 +449,20 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__help__subcmd__cron)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        zfsync__subcmd__help__subcmd__doctor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -569,7 +659,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__prune)
-            opts="-r -n -p -i -F -o -q -v -h --source --target --recursive --depth --no-recursive --include --exclude --keep --keep-last --keep-class --time-zone --snapshot --exclude-snapshot --foreign --only-named-targets --format --local-time --dry-run --wait-lock --state-dir --port --identity --ssh-config --ssh-option --remote-zfsync --quiet --verbose --help"
+            opts="-r -n -p -i -F -o -q -v -h --source --target --recursive --depth --no-recursive --include --exclude --keep --keep-last --keep-class --time-zone --snapshot --exclude-snapshot --foreign --only-named-targets --format --local-time --dry-run --wait-lock --state-dir --port --identity --ssh-config --ssh-option --remote-zfsync --helper --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -667,6 +757,10 @@ _zfsync() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -675,7 +769,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__pull)
-            opts="-r -n -j -p -i -F -o -v -q -h --recursive --depth --no-recursive --include --exclude --newest-only --skip-empty --decrypt --volmode --allow-unencrypted --allow-key-mismatch --allow-rekey --trust-source --allow-unproven-bookmarks --dry-run --channels --connections --no-resume --no-bookmark --rollback --set-aside --replace --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --direct --forward-agent --verbose --quiet --json --no-progress --log-file --log-format --state-dir --help"
+            opts="-r -n -j -p -i -F -o -v -q -h --recursive --depth --no-recursive --include --exclude --newest-only --skip-empty --decrypt --volmode --allow-unencrypted --allow-key-mismatch --allow-rekey --trust-source --allow-unproven-bookmarks --dry-run --channels --connections --no-resume --no-bookmark --rollback --set-aside --replace --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --helper --direct --forward-agent --verbose --quiet --json --no-progress --log-file --log-format --state-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -775,6 +869,10 @@ _zfsync() {
                     ;;
                 --remote-zfsync)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
                     return 0
                     ;;
                 --log-file)
@@ -797,7 +895,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__push)
-            opts="-r -n -j -p -i -F -o -v -q -h --recursive --depth --no-recursive --include --exclude --newest-only --skip-empty --decrypt --volmode --allow-unencrypted --allow-key-mismatch --allow-rekey --trust-source --allow-unproven-bookmarks --dry-run --channels --connections --no-resume --no-bookmark --rollback --set-aside --replace --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --direct --forward-agent --verbose --quiet --json --no-progress --log-file --log-format --state-dir --help"
+            opts="-r -n -j -p -i -F -o -v -q -h --recursive --depth --no-recursive --include --exclude --newest-only --skip-empty --decrypt --volmode --allow-unencrypted --allow-key-mismatch --allow-rekey --trust-source --allow-unproven-bookmarks --dry-run --channels --connections --no-resume --no-bookmark --rollback --set-aside --replace --delete-missing --grace --max-delete --follow-renames --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --helper --direct --forward-agent --verbose --quiet --json --no-progress --log-file --log-format --state-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -897,6 +995,10 @@ _zfsync() {
                     ;;
                 --remote-zfsync)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
                     return 0
                     ;;
                 --log-file)
@@ -941,7 +1043,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__restore)
-            opts="-r -n -j -p -i -F -o -v -q -h --recursive --depth --no-recursive --include --exclude --newest-only --into-existing --decrypt --dry-run --channels --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --verbose --quiet --json --no-progress --log-file --log-format --help"
+            opts="-r -n -j -p -i -F -o -v -q -h --recursive --depth --no-recursive --include --exclude --newest-only --into-existing --decrypt --dry-run --channels --retries --retry-max-wait --stall-timeout --wait-lock --port --identity --ssh-config --ssh-option --remote-zfsync --helper --verbose --quiet --json --no-progress --log-file --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1017,6 +1119,10 @@ _zfsync() {
                     ;;
                 --remote-zfsync)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
                     return 0
                     ;;
                 --log-file)
@@ -1109,7 +1215,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__status)
-            opts="-r -p -i -F -o -v -h --config --state-dir --recursive --depth --no-recursive --include --exclude --warn --crit --timeout --port --identity --ssh-config --ssh-option --remote-zfsync --bytes --verbose --json --prometheus --help"
+            opts="-r -p -i -F -o -v -h --config --state-dir --recursive --depth --no-recursive --include --exclude --warn --crit --timeout --port --identity --ssh-config --ssh-option --remote-zfsync --helper --bytes --verbose --json --prometheus --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1183,6 +1289,10 @@ _zfsync() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1191,7 +1301,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__targets)
-            opts="-p -i -F -o -h --json --port --identity --ssh-config --ssh-option --remote-zfsync --help"
+            opts="-p -i -F -o -h --json --port --identity --ssh-config --ssh-option --remote-zfsync --helper --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1233,6 +1343,10 @@ _zfsync() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1241,7 +1355,7 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__verify)
-            opts="-r -p -i -F -o -q -v -h --recursive --depth --no-recursive --include --exclude --content --port --identity --ssh-config --ssh-option --remote-zfsync --quiet --verbose --json --no-progress --help"
+            opts="-r -p -i -F -o -q -v -h --recursive --depth --no-recursive --include --exclude --content --port --identity --ssh-config --ssh-option --remote-zfsync --helper --quiet --verbose --json --no-progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1293,6 +1407,10 @@ _zfsync() {
                     ;;
                 --remote-zfsync)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --helper)
+                    COMPREPLY=($(compgen -W "auto installed ship" -- "${cur}"))
                     return 0
                     ;;
                 *)

@@ -35,6 +35,7 @@ complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "prune" -d 'Destroy ol
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "status" -d 'Show how far targets are behind SOURCE; changes nothing'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "targets" -d 'List the known targets of SOURCE and the newest snapshots that they have received; connects to none of them'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "forget" -d 'Remove the record of a target from SOURCE, and the bookmarks made for it'
+complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "doctor" -d 'Check before a first run whether it would work: connection, hosts, permissions, space; changes nothing'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "verify" -d 'Compare a copy with SOURCE by the GUIDs of all snapshots, with --content by what they contain; changes nothing'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "restore" -d 'Restore a copy as a new dataset that can be written and mounted'
 complete -c zfsync -n "__fish_zfsync_needs_command" -f -a "recv" -d 'Receiving helper on the target\'s host, which zfsync push starts over ssh; not for use by hand'
@@ -63,6 +64,9 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s i -l identity -d 
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s F -l ssh-config -d 'Use FILE as ssh\'s only configuration: ssh then ignores ~/.ssh/config and /etc/ssh/ssh_config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -s o -l ssh-option -d 'An option for ssh, as in ssh_config(5); can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l remote-zfsync -d 'Command that runs zfsync on the other host, such as \'sudo zfsync\'' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l helper -d 'Which helper runs on the other host: auto is the installed zfsync, or one that is sent along if there is none [default: auto]' -r -f -a "auto\t'The installed zfsync; if there is none that can be used, one that is sent along'
+installed\t'The installed zfsync'
+ship\t'One that is sent along and kept in the user\'s cache directory, whatever is installed'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l log-file -d 'Also log all events to FILE, with timestamps; missing directories are created' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand push" -l log-format -d 'Format of the log file' -r -f -a "text\t'Plain text'
 json\t'One JSON object per line'"
@@ -112,6 +116,9 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -s i -l identity -d 
 complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -s F -l ssh-config -d 'Use FILE as ssh\'s only configuration: ssh then ignores ~/.ssh/config and /etc/ssh/ssh_config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -s o -l ssh-option -d 'An option for ssh, as in ssh_config(5); can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l remote-zfsync -d 'Command that runs zfsync on the other host, such as \'sudo zfsync\'' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l helper -d 'Which helper runs on the other host: auto is the installed zfsync, or one that is sent along if there is none [default: auto]' -r -f -a "auto\t'The installed zfsync; if there is none that can be used, one that is sent along'
+installed\t'The installed zfsync'
+ship\t'One that is sent along and kept in the user\'s cache directory, whatever is installed'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l log-file -d 'Also log all events to FILE, with timestamps; missing directories are created' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l log-format -d 'Format of the log file' -r -f -a "text\t'Plain text'
 json\t'One JSON object per line'"
@@ -176,6 +183,9 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s i -l identity -d
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s F -l ssh-config -d 'Use FILE as ssh\'s only configuration: ssh then ignores ~/.ssh/config and /etc/ssh/ssh_config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s o -l ssh-option -d 'An option for ssh, as in ssh_config(5); can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l remote-zfsync -d 'Command that runs zfsync on the other host, such as \'sudo zfsync\'' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l helper -d 'Which helper runs on the other host: auto is the installed zfsync, or one that is sent along if there is none [default: auto]' -r -f -a "auto\t'The installed zfsync; if there is none that can be used, one that is sent along'
+installed\t'The installed zfsync'
+ship\t'One that is sent along and kept in the user\'s cache directory, whatever is installed'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s r -l recursive -d 'Include all datasets below (this is the default)'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l no-recursive -d 'Don\'t include the datasets below'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l foreign -d 'Also prune snapshots that were not taken by zfsync'
@@ -184,7 +194,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -l local-time -d 'U
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s n -l dry-run -d 'List the snapshots that would be destroyed and the space that would be freed, and change nothing'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s q -l quiet -d 'Print nothing unless something is wrong'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s v -l verbose -d 'Also print the snapshots that are destroyed, and why others are kept'
-complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l config -d 'The configuration file with JOB [default: /etc/zfsync.toml]' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l state-dir -d 'Also show the result of each dataset in the last run that saved its results in this directory' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l depth -d 'Include at most N levels of datasets below; 0 is the same as --no-recursive' -r
@@ -198,28 +208,49 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s i -l identity -
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s F -l ssh-config -d 'Use FILE as ssh\'s only configuration: ssh then ignores ~/.ssh/config and /etc/ssh/ssh_config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s o -l ssh-option -d 'An option for ssh, as in ssh_config(5); can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l remote-zfsync -d 'Command that runs zfsync on the other host, such as \'sudo zfsync\'' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l helper -d 'Which helper runs on the other host: auto is the installed zfsync, or one that is sent along if there is none [default: auto]' -r -f -a "auto\t'The installed zfsync; if there is none that can be used, one that is sent along'
+installed\t'The installed zfsync'
+ship\t'One that is sent along and kept in the user\'s cache directory, whatever is installed'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s r -l recursive -d 'Include all datasets below (this is the default)'
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l no-recursive -d 'Don\'t include the datasets below'
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l bytes -d 'Estimate how many bytes each target lacks; runs zfs send -n for each dataset that is behind'
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s v -l verbose -d 'Also list the datasets that are in sync'
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l json -d 'Print one JSON object per line for each dataset and target'
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l prometheus -d 'Print metrics for the textfile collector of the Prometheus node exporter'
-complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s p -l port -d 'Port of the SSH server' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s i -l identity -d 'Private key file for ssh' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s F -l ssh-config -d 'Use FILE as ssh\'s only configuration: ssh then ignores ~/.ssh/config and /etc/ssh/ssh_config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s o -l ssh-option -d 'An option for ssh, as in ssh_config(5); can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -l remote-zfsync -d 'Command that runs zfsync on the other host, such as \'sudo zfsync\'' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -l helper -d 'Which helper runs on the other host: auto is the installed zfsync, or one that is sent along if there is none [default: auto]' -r -f -a "auto\t'The installed zfsync; if there is none that can be used, one that is sent along'
+installed\t'The installed zfsync'
+ship\t'One that is sent along and kept in the user\'s cache directory, whatever is installed'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -l json -d 'Print one JSON object per line for each target'
-complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand targets" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s p -l port -d 'Port of the SSH server' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s i -l identity -d 'Private key file for ssh' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s F -l ssh-config -d 'Use FILE as ssh\'s only configuration: ssh then ignores ~/.ssh/config and /etc/ssh/ssh_config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s o -l ssh-option -d 'An option for ssh, as in ssh_config(5); can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -l remote-zfsync -d 'Command that runs zfsync on the other host, such as \'sudo zfsync\'' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -l helper -d 'Which helper runs on the other host: auto is the installed zfsync, or one that is sent along if there is none [default: auto]' -r -f -a "auto\t'The installed zfsync; if there is none that can be used, one that is sent along'
+installed\t'The installed zfsync'
+ship\t'One that is sent along and kept in the user\'s cache directory, whatever is installed'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s n -l dry-run -d 'Show what would be removed and change nothing'
 complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s q -l quiet -d 'Print nothing unless something is wrong'
-complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand forget" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c zfsync -n "__fish_zfsync_using_subcommand doctor" -l source -d 'Also check the source: DATASET on this machine, or [USER@]HOST:DATASET' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand doctor" -l local -d 'Check a target on this machine' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand doctor" -s p -l port -d 'Port of the SSH server' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand doctor" -s i -l identity -d 'Private key file for ssh' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand doctor" -s F -l ssh-config -d 'Use FILE as ssh\'s only configuration: ssh then ignores ~/.ssh/config and /etc/ssh/ssh_config' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand doctor" -s o -l ssh-option -d 'An option for ssh, as in ssh_config(5); can be given several times' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand doctor" -l remote-zfsync -d 'Command that runs zfsync on the other host, such as \'sudo zfsync\'' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand doctor" -l helper -d 'Which helper runs on the other host: auto is the installed zfsync, or one that is sent along if there is none [default: auto]' -r -f -a "auto\t'The installed zfsync; if there is none that can be used, one that is sent along'
+installed\t'The installed zfsync'
+ship\t'One that is sent along and kept in the user\'s cache directory, whatever is installed'"
+complete -c zfsync -n "__fish_zfsync_using_subcommand doctor" -l json -d 'Print one JSON object'
+complete -c zfsync -n "__fish_zfsync_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l depth -d 'Include at most N levels of datasets below; 0 is the same as --no-recursive' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l include -d 'Include only datasets that match, and all below them; relative to the given dataset; \'*\' matches within a component, \'**\' across components' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l exclude -d 'Exclude datasets that match, and all below them; overrides --include' -r
@@ -228,6 +259,9 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s i -l identity -
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s F -l ssh-config -d 'Use FILE as ssh\'s only configuration: ssh then ignores ~/.ssh/config and /etc/ssh/ssh_config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s o -l ssh-option -d 'An option for ssh, as in ssh_config(5); can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l remote-zfsync -d 'Command that runs zfsync on the other host, such as \'sudo zfsync\'' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l helper -d 'Which helper runs on the other host: auto is the installed zfsync, or one that is sent along if there is none [default: auto]' -r -f -a "auto\t'The installed zfsync; if there is none that can be used, one that is sent along'
+installed\t'The installed zfsync'
+ship\t'One that is sent along and kept in the user\'s cache directory, whatever is installed'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s r -l recursive -d 'Include all datasets below (this is the default)'
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l no-recursive -d 'Don\'t include the datasets below'
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l content -d 'Read the newest common snapshot of each dataset on both sides, and compare its content'
@@ -235,7 +269,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s q -l quiet -d '
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s v -l verbose -d 'Also list the datasets that are identical'
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l json -d 'Print one JSON object per line for each dataset'
 complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -l no-progress -d 'Don\'t show the progress of reading'
-complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s h -l help -d 'Print help'
+complete -c zfsync -n "__fish_zfsync_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l depth -d 'Include at most N levels of datasets below; 0 is the same as --no-recursive' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l include -d 'Include only datasets that match, and all below them; relative to the given dataset; \'*\' matches within a component, \'**\' across components' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l exclude -d 'Exclude datasets that match, and all below them; overrides --include' -r
@@ -249,6 +283,9 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -s i -l identity 
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -s F -l ssh-config -d 'Use FILE as ssh\'s only configuration: ssh then ignores ~/.ssh/config and /etc/ssh/ssh_config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -s o -l ssh-option -d 'An option for ssh, as in ssh_config(5); can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l remote-zfsync -d 'Command that runs zfsync on the other host, such as \'sudo zfsync\'' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l helper -d 'Which helper runs on the other host: auto is the installed zfsync, or one that is sent along if there is none [default: auto]' -r -f -a "auto\t'The installed zfsync; if there is none that can be used, one that is sent along'
+installed\t'The installed zfsync'
+ship\t'One that is sent along and kept in the user\'s cache directory, whatever is installed'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l log-file -d 'Also log all events to FILE, with timestamps; missing directories are created' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand restore" -l log-format -d 'Format of the log file' -r -f -a "text\t'Plain text'
 json\t'One JSON object per line'"
@@ -310,6 +347,9 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s p -l port -d 'Por
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s i -l identity -d 'Private key file for ssh' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -s F -l ssh-config -d 'Use FILE as ssh\'s only configuration: ssh then ignores ~/.ssh/config and /etc/ssh/ssh_config' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l remote-zfsync -d 'Command that runs zfsync on the other host, such as \'sudo zfsync\'' -r
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l helper -d 'Which helper runs on the other host: auto is the installed zfsync, or one that is sent along if there is none [default: auto]' -r -f -a "auto\t'The installed zfsync; if there is none that can be used, one that is sent along'
+installed\t'The installed zfsync'
+ship\t'One that is sent along and kept in the user\'s cache directory, whatever is installed'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l ssh-option -d 'An option for ssh, as in ssh_config(5); can be given several times' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l thin-targets -d 'Also prune the targets, by the same numbers (their helpers need --allow destroy)'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l only-named-targets -d 'Consider only the targets given here, and ignore those known from records and bookmarks on SOURCE'
@@ -326,18 +366,19 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l local-time -d 'Us
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l follow-renames -d 'Rename on the target what was renamed on the source, instead of sending it in full'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l direct -d 'With SOURCE and TARGET on two other hosts: SOURCE\'s host sends straight to TARGET\'s, with ssh and keys of its own'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l forward-agent -d 'Forward the authentication agent of this machine to SOURCE\'s host for that; see the caution in ssh(1), -A'
-complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget verify restore recv send cron help" -f -a "push" -d 'Replicate SOURCE and all datasets below it to another host or pool'
-complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget verify restore recv send cron help" -f -a "pull" -d 'Replicate SOURCE and all datasets below it from another host to this machine'
-complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget verify restore recv send cron help" -f -a "run" -d 'Run jobs from a configuration file'
-complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget verify restore recv send cron help" -f -a "check-config" -d 'Check a configuration file and show what its jobs would do'
-complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget verify restore recv send cron help" -f -a "snapshot" -d 'Take snapshots of datasets and all below them, atomically within each pool'
-complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget verify restore recv send cron help" -f -a "prune" -d 'Destroy old snapshots by retention rules, but none that a target still needs'
-complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget verify restore recv send cron help" -f -a "status" -d 'Show how far targets are behind SOURCE; changes nothing'
-complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget verify restore recv send cron help" -f -a "targets" -d 'List the known targets of SOURCE and the newest snapshots that they have received; connects to none of them'
-complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget verify restore recv send cron help" -f -a "forget" -d 'Remove the record of a target from SOURCE, and the bookmarks made for it'
-complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget verify restore recv send cron help" -f -a "verify" -d 'Compare a copy with SOURCE by the GUIDs of all snapshots, with --content by what they contain; changes nothing'
-complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget verify restore recv send cron help" -f -a "restore" -d 'Restore a copy as a new dataset that can be written and mounted'
-complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget verify restore recv send cron help" -f -a "recv" -d 'Receiving helper on the target\'s host, which zfsync push starts over ssh; not for use by hand'
-complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget verify restore recv send cron help" -f -a "send" -d 'Sending helper on the source\'s host, which zfsync pull starts over ssh; not for use by hand'
-complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget verify restore recv send cron help" -f -a "cron" -d 'Take snapshots, replicate them to all targets, and prune; for crontabs'
-complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget verify restore recv send cron help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget doctor verify restore recv send cron help" -f -a "push" -d 'Replicate SOURCE and all datasets below it to another host or pool'
+complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget doctor verify restore recv send cron help" -f -a "pull" -d 'Replicate SOURCE and all datasets below it from another host to this machine'
+complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget doctor verify restore recv send cron help" -f -a "run" -d 'Run jobs from a configuration file'
+complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget doctor verify restore recv send cron help" -f -a "check-config" -d 'Check a configuration file and show what its jobs would do'
+complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget doctor verify restore recv send cron help" -f -a "snapshot" -d 'Take snapshots of datasets and all below them, atomically within each pool'
+complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget doctor verify restore recv send cron help" -f -a "prune" -d 'Destroy old snapshots by retention rules, but none that a target still needs'
+complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget doctor verify restore recv send cron help" -f -a "status" -d 'Show how far targets are behind SOURCE; changes nothing'
+complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget doctor verify restore recv send cron help" -f -a "targets" -d 'List the known targets of SOURCE and the newest snapshots that they have received; connects to none of them'
+complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget doctor verify restore recv send cron help" -f -a "forget" -d 'Remove the record of a target from SOURCE, and the bookmarks made for it'
+complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget doctor verify restore recv send cron help" -f -a "doctor" -d 'Check before a first run whether it would work: connection, hosts, permissions, space; changes nothing'
+complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget doctor verify restore recv send cron help" -f -a "verify" -d 'Compare a copy with SOURCE by the GUIDs of all snapshots, with --content by what they contain; changes nothing'
+complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget doctor verify restore recv send cron help" -f -a "restore" -d 'Restore a copy as a new dataset that can be written and mounted'
+complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget doctor verify restore recv send cron help" -f -a "recv" -d 'Receiving helper on the target\'s host, which zfsync push starts over ssh; not for use by hand'
+complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget doctor verify restore recv send cron help" -f -a "send" -d 'Sending helper on the source\'s host, which zfsync pull starts over ssh; not for use by hand'
+complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget doctor verify restore recv send cron help" -f -a "cron" -d 'Take snapshots, replicate them to all targets, and prune; for crontabs'
+complete -c zfsync -n "__fish_zfsync_using_subcommand help; and not __fish_seen_subcommand_from push pull run check-config snapshot prune status targets forget doctor verify restore recv send cron help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

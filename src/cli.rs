@@ -4,6 +4,7 @@
 
 mod cron;
 mod direct;
+mod doctor;
 mod missing;
 mod output;
 mod recv;
@@ -21,8 +22,10 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
 use crate::plan::{DEFAULT_FORMAT, Format, PerClass, Periods, Zone};
+use crate::remote::bootstrap::HelperFrom;
 pub use cron::Cron;
 pub use direct::{Direct, DirectStdio};
+pub use doctor::Doctor;
 pub use missing::{DeleteMissing, Missing};
 pub use output::{LogTo, Output, Talk};
 pub use recv::{Recv, Send};
@@ -46,7 +49,7 @@ pub fn parse() -> Result<Cli, clap::Error> {
     Cli::from_arg_matches_mut(&mut matches)
 }
 
-/// Replicate trees of ZFS datasets between hosts over SSH. Both hosts need the zfsync command; there is no daemon.
+/// Replicate trees of ZFS datasets between hosts over SSH. There is no daemon, and other hosts need no zfsync.
 #[derive(Debug, Parser)]
 #[command(name = "zfsync", version, max_term_width = 100)]
 #[command(
@@ -82,6 +85,8 @@ pub enum Command {
     Targets(Targets),
     /// Remove the record of a target from SOURCE, and the bookmarks made for it
     Forget(Forget),
+    /// Check before a first run whether it would work: connection, hosts, permissions, space; changes nothing
+    Doctor(Doctor),
     /// Compare a copy with SOURCE by the GUIDs of all snapshots, with --content by what they contain; changes nothing
     Verify(Box<Verify>),
     /// Restore a copy as a new dataset that can be written and mounted
@@ -363,6 +368,9 @@ pub struct Ssh {
     /// Command that runs zfsync on the other host, such as 'sudo zfsync'
     #[arg(long, value_name = "COMMAND", help_heading = "SSH")]
     pub remote_zfsync: Option<String>,
+    /// Which helper runs on the other host: auto is the installed zfsync, or one that is sent along if there is none [default: auto]
+    #[arg(long, value_name = "WHERE", value_parser = value::helper_from(), help_heading = "SSH")]
+    pub helper: Option<HelperFrom>,
 }
 
 /// `zfsync snapshot`.

@@ -2,6 +2,7 @@
 
 mod cron;
 mod direct;
+mod doctor;
 mod ends;
 mod file;
 mod hooks;
@@ -28,6 +29,7 @@ use crate::remote::ssh::SshOptions;
 use crate::remote::target::{Target, host_name_here};
 pub use cron::{Branch, CronJob};
 pub use direct::{Direct, order, ordered};
+pub use doctor::{DoctorEnd, DoctorJob};
 pub use ends::{Ways, check_overlap, source_tag};
 use ends::{allow, ends, link_to_source, location, source};
 pub use hooks::{HookCommand, Hooks, When};
@@ -293,6 +295,7 @@ fn ssh(args: &cli::Ssh, may_ask: bool) -> SshOptions {
         options: args.ssh_option.clone(),
         interactive: std::io::stderr().is_terminal() && may_ask,
         forward_agent: false,
+        verbose: false,
     }
 }
 

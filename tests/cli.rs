@@ -230,6 +230,7 @@ fn help_and_version() {
         "status",
         "targets",
         "forget",
+        "doctor",
         "verify",
         "restore",
         "recv",

@@ -9,8 +9,8 @@ use helper::wire::{FrameKind, Header, Reply, Request, write_mark, write_message}
 use zfs::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
 use zfs::record::{Begin, ByteOrder, Features, HeaderType, SIZE};
 use zfs::{
-    BaseFacts, Brings, Encryption, Failure, Kind, Note, Noted, Outlook, Put, Receive, Refusal, Rename, Resolution,
-    Restore, TargetFacts, Thinned, Volmode,
+    BaseFacts, Brings, Encryption, Examine, Failure, Kind, Note, Noted, Outlook, Put, Receive, Refusal, Rename,
+    Resolution, Restore, TargetFacts, Thinned, Volmode,
 };
 
 type Seeds = BTreeMap<String, Vec<u8>>;
@@ -87,6 +87,7 @@ fn requests() -> Vec<Request> {
         Request::Destroy { id: 16, dataset: x(), snapshots: vec![Guid(1), Guid(2)] },
         Request::TryDestroy { id: 16, dataset: x(), snapshots: vec![Guid(1), Guid(2)] },
         Request::Outlook { id: 16, dataset: x() },
+        Request::Examine { id: 16, what: Examine::Dataset(x()) },
         Request::Receive { id: 17, receive: receive("b/x y") },
         Request::Bases { id: 18, names: names(), iv_sets_only: false },
     ]

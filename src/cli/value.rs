@@ -3,6 +3,8 @@
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use zfs::{Allow, Volmode};
 
+use crate::remote::bootstrap::HelperFrom;
+
 /// What a helper that receives may be allowed to do.
 pub fn allow() -> impl TypedValueParser<Value = Allow> {
     words(Allow::OF_A_TARGET.map(|allow| (allow, allow.word(), about(allow))))
@@ -22,6 +24,18 @@ pub fn volmode() -> impl TypedValueParser<Value = Volmode> {
         (Volmode::None, "none", "No device nodes, so that nothing on the host reads the content of the volume"),
         (Volmode::Inherit, "inherit", "Inherit the property from the parent dataset"),
     ])
+}
+
+/// Where a helper is taken from.
+pub fn helper_from() -> impl TypedValueParser<Value = HelperFrom> {
+    words(HelperFrom::ALL.map(|(from, word)| {
+        let about = match from {
+            HelperFrom::Auto => "The installed zfsync; if there is none that can be used, one that is sent along",
+            HelperFrom::Installed => "The installed zfsync",
+            HelperFrom::Sent => "One that is sent along and kept in the user's cache directory, whatever is installed",
+        };
+        (from, word, about)
+    }))
 }
 
 fn words<T: Copy + Send + Sync + 'static, const N: usize>(

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ends::helper_command;
+use super::ends::named_command;
 use super::{OnlyThere, PushJob, Ways};
 use crate::cli::{self, DeleteMissing};
 use crate::error::StartError;
 use crate::plan::{Format, MaxDelete};
+use crate::remote::bootstrap::{HelperCommand, HelperFrom};
 use crate::remote::direct::{Look, Order, REMOTE_DIRECT};
 use crate::remote::link::{Ends, Link};
 use crate::remote::target::Host;
@@ -25,6 +26,8 @@ pub struct Direct {
     pub link: Link,
     /// How it calls zfsync on the target's host.
     remote_zfsync: Option<String>,
+    /// Where it takes the helper on the target's host from.
+    helper: Option<HelperFrom>,
 }
 
 impl Direct {
@@ -48,9 +51,12 @@ impl Direct {
             only_what_is_meant(ways.target, source)?;
         }
         let mut link = ends.source.link.clone();
-        link.helper = helper_command("direct", REMOTE_DIRECT, ways.source.remote_zfsync.as_deref(), &[])?;
+        // A helper that is sent along can't do that: zfsync itself is needed there.
+        let command = ways.source.remote_zfsync.as_deref();
+        let command = command.map(|command| named_command(command, "direct --stdio")).transpose()?;
+        link.helper = HelperCommand::named(command.unwrap_or_else(|| REMOTE_DIRECT.to_owned()));
         link.ssh.forward_agent = args.forward_agent;
-        Ok(Some(Self { link, remote_zfsync: ways.target.remote_zfsync.clone() }))
+        Ok(Some(Self { link, remote_zfsync: ways.target.remote_zfsync.clone(), helper: ways.target.helper }))
     }
 }
 
@@ -108,6 +114,7 @@ pub fn order(job: &PushJob) -> Order {
         stall_timeout: faults.stall_timeout.unwrap_or_default().as_secs(),
         wait_lock: faults.wait_lock.as_secs(),
         remote_zfsync: job.direct.as_ref().and_then(|direct| direct.remote_zfsync.clone()),
+        helper: job.direct.as_ref().and_then(|direct| direct.helper),
         only_there: match job.only_there {
             OnlyThere::Ignored => Look::No,
             OnlyThere::Counted => Look::Count,
@@ -175,7 +182,7 @@ pub fn ordered(order: Order) -> Result<PushJob, StartError> {
             stall_timeout: time(order.stall_timeout)?,
             wait_lock: time(order.wait_lock)?,
         },
-        ssh: cli::Ssh { remote_zfsync: order.remote_zfsync, ..cli::Ssh::default() },
+        ssh: cli::Ssh { remote_zfsync: order.remote_zfsync, helper: order.helper, ..cli::Ssh::default() },
         direct: cli::Direct::default(),
         output: cli::Output::default(),
         log: cli::LogTo::default(),
@@ -218,7 +225,7 @@ mod tests {
     const ALL: &str = "--depth 3 --include a --include b --exclude c/** --newest-only --skip-empty --decrypt --volmode inherit \
         --allow-unencrypted --allow-key-mismatch --allow-rekey --allow-unproven-bookmarks -n -j 7 --connections 3 --no-resume --no-bookmark \
         --rollback --set-aside --replace q/y --delete-missing both --grace 2d --max-delete 30% --follow-renames --retries 9 \
-        --retry-max-wait 7s --stall-timeout 8s --wait-lock 9s --remote-zfsync /opt/zfsync -v";
+        --retry-max-wait 7s --stall-timeout 8s --wait-lock 9s --remote-zfsync /opt/zfsync --helper installed -v";
 
     #[test]
     fn an_order_is_carried_out_as_it_was_meant() {
@@ -229,15 +236,19 @@ mod tests {
             let there = ordered(told.clone()).unwrap();
             assert_eq!((there.ends.source.to_string(), there.ends.target.to_string()), ("p/x".into(), "me@b:q".into()));
             assert!(there.direct.is_none() && there.state_dir.is_none() && !there.ends.target.link.ssh.interactive);
-            let again = Order { remote_zfsync: told.remote_zfsync.clone(), ..order(&there) };
+            let again = Order { remote_zfsync: told.remote_zfsync.clone(), helper: told.helper, ..order(&there) };
             assert_eq!(again, told);
             // What comes from there is trusted as anything from one's own machine.
             let allow = [&job.ends.target.link.allow[..], &[Allow::Packages]].concat();
             assert_eq!(there.ends.target.link.allow, allow);
         }
         let job = push(&["--remote-zfsync", "/opt/my zfsync", "a:p", "b:q"]);
-        assert!(job.unwrap().direct.unwrap().link.helper.ends_with("zfsync direct --stdio"));
-        assert_eq!(push(&["a:p", "b:q"]).unwrap().direct.unwrap().link.helper, "zfsync direct --stdio");
+        assert!(job.unwrap().direct.unwrap().link.helper.to_string().ends_with("zfsync direct --stdio"));
+        // A helper can be sent along to the target's host, but zfsync itself has to be on the source's.
+        let job = push(&["--helper", "ship", "a:p", "b:q"]).unwrap();
+        let there = ordered(order(&job)).unwrap().ends.target.link.helper.clone();
+        assert!(there.installed.is_none() && there.sent.is_some());
+        assert_eq!(job.direct.unwrap().link.helper, HelperCommand::named("zfsync direct --stdio".into()));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::{Faults, ssh};
 use crate::cli;
 use crate::error::StartError;
-use crate::remote::client::{REMOTE_HELPER, REMOTE_SENDER};
+use crate::remote::bootstrap::{HelperCommand, HelperFrom};
 use crate::remote::link::{End, Ends, Link};
 use crate::remote::ssh::of_one_host;
 use crate::remote::target::{Host, Target, TargetError};
@@ -72,13 +72,18 @@ pub(super) fn link_to_source(
     allow: &[Allow],
     may_ask: bool,
 ) -> Result<Link, StartError> {
-    let helper = helper_command("send", REMOTE_SENDER, args.remote_zfsync.as_deref(), allow)?;
+    let helper = helper_command("send", args, allow)?;
     Ok(Link { host, ssh: ssh(args, may_ask), helper, allow: allow.to_vec(), silence: Faults::default().stall_timeout })
 }
 
 /// How the target's host is reached.
-fn link_to_target(host: Option<Host>, args: &cli::Ssh, allow: Vec<Allow>, may_ask: bool) -> Result<Link, StartError> {
-    let helper = remote_helper(args.remote_zfsync.as_deref(), &allow)?;
+pub(super) fn link_to_target(
+    host: Option<Host>,
+    args: &cli::Ssh,
+    allow: Vec<Allow>,
+    may_ask: bool,
+) -> Result<Link, StartError> {
+    let helper = helper_command("recv", args, &allow)?;
     Ok(Link { host, ssh: ssh(args, may_ask), helper, allow, silence: Faults::default().stall_timeout })
 }
 
@@ -124,31 +129,33 @@ pub(super) fn allow(ends: &mut Ends, ssh: &cli::Ssh, allow: &[Allow], trust_sour
     let trusted = trust_source || ends.source.host().is_none();
     let link = &mut ends.target.link;
     link.allow.extend(allow.iter().copied().chain(trusted.then_some(Allow::Packages)));
-    link.helper = remote_helper(ssh.remote_zfsync.as_deref(), &link.allow)?;
+    link.helper = helper_command("recv", ssh, &link.allow)?;
     Ok(())
 }
 
-/// The words of `--remote-zfsync`, each quoted for the shell over there, and what the helper may do.
-fn remote_helper(command: Option<&str>, allow: &[Allow]) -> Result<String, StartError> {
-    helper_command("recv", REMOTE_HELPER, command, allow)
-}
-
-/// The same for either end: `verb` is what the helper is told to do, `default` its command where the user names none.
-pub(super) fn helper_command(
-    verb: &str,
-    default: &str,
-    command: Option<&str>,
-    allow: &[Allow],
-) -> Result<String, StartError> {
+/// How the helper of either end is started, and what it may do: `verb` is what it is told to do. The words of `--remote-zfsync` are
+/// quoted for the shell on the other host; without it the line is constant, so that no name ever reaches a shell.
+fn helper_command(verb: &str, ssh: &cli::Ssh, allow: &[Allow]) -> Result<HelperCommand, StartError> {
     let words: Vec<&str> = allow.iter().map(|allow| allow.word()).collect();
     let allow = if words.is_empty() { String::new() } else { format!(" --allow {}", words.join(",")) };
-    let Some(command) = command else { return Ok(format!("{default}{allow}")) };
+    let verb = format!("{verb} --stdio{allow}");
+    match &ssh.remote_zfsync {
+        None => Ok(HelperCommand::of(ssh.helper.unwrap_or_default(), verb)),
+        Some(_) if ssh.helper == Some(HelperFrom::Sent) => {
+            Err(StartError::Usage("--helper ship uses no installed zfsync: leave out --remote-zfsync".into()))
+        }
+        Some(command) => Ok(HelperCommand::named(named_command(command, &verb)?)),
+    }
+}
+
+/// The words of `--remote-zfsync`, each quoted for the shell on the other host, and those of the command that it is to carry out.
+pub(super) fn named_command(command: &str, verb: &str) -> Result<String, StartError> {
     let error = |reason: String| StartError::RemoteHelper(command.to_owned(), reason);
     let words = shell_words::split(command).map_err(|err| error(err.to_string()))?;
     if words.is_empty() {
         return Err(error("it is empty".into()));
     }
-    Ok(format!("{} {verb} --stdio{allow}", shell_words::join(words)))
+    Ok(format!("{} {verb}", shell_words::join(words)))
 }
 
 /// Stands for a source of the machine that calls itself so in the notes of a target.
@@ -174,13 +181,17 @@ mod tests {
 
     #[test]
     fn the_remote_command_is_quoted() {
-        assert_eq!(remote_helper(None, &[]).unwrap(), "zfsync recv --stdio");
-        assert_eq!(remote_helper(Some("/opt/zfsync"), &[]).unwrap(), "/opt/zfsync recv --stdio");
-        assert_eq!(remote_helper(Some("sudo '/opt/my zfsync'"), &[]).unwrap(), "sudo '/opt/my zfsync' recv --stdio");
-        assert!(remote_helper(Some(""), &[]).is_err());
-        assert!(remote_helper(Some("'"), &[]).is_err());
+        let helper = |command: Option<&str>, allow: &[Allow]| {
+            let ssh = cli::Ssh { remote_zfsync: command.map(ToOwned::to_owned), ..cli::Ssh::default() };
+            helper_command("recv", &ssh, allow).map(|command| command.to_string())
+        };
+        assert_eq!(helper(None, &[]).unwrap(), "zfsync recv --stdio");
+        assert_eq!(helper(Some("/opt/zfsync"), &[]).unwrap(), "/opt/zfsync recv --stdio");
+        assert_eq!(helper(Some("sudo '/opt/my zfsync'"), &[]).unwrap(), "sudo '/opt/my zfsync' recv --stdio");
+        assert!(helper(Some(""), &[]).is_err());
+        assert!(helper(Some("'"), &[]).is_err());
         let allow = [Allow::Rollback, Allow::Destroy];
-        assert_eq!(remote_helper(None, &allow).unwrap(), "zfsync recv --stdio --allow rollback,destroy");
+        assert_eq!(helper(None, &allow).unwrap(), "zfsync recv --stdio --allow rollback,destroy");
     }
 
     #[test]

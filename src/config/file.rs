@@ -15,6 +15,7 @@ use super::hooks::HookCommand;
 use super::location;
 use crate::cli::{self, LogFormat};
 use crate::plan::{Format, MaxDelete, PerClass, Periods, Zone};
+use crate::remote::bootstrap::HelperFrom;
 use crate::remote::target::Target;
 
 /// All of it.
@@ -104,6 +105,7 @@ pub struct Ssh {
     pub config: Option<PathBuf>,
     pub options: Option<Vec<String>>,
     pub remote_zfsync: Option<String>,
+    pub helper: Option<Text<HelperFrom>>,
 }
 
 /// Text that is parsed at once, so that an error knows its line.
@@ -183,6 +185,6 @@ impl Table {
 
 impl Ssh {
     fn fill(&mut self, defaults: &Self) {
-        filled!(self, defaults: port identity config options remote_zfsync);
+        filled!(self, defaults: port identity config options remote_zfsync helper);
     }
 }

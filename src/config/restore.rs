@@ -53,7 +53,7 @@ mod tests {
         assert_eq!((all.ends.source.dataset.as_str(), all.ends.target.to_string().as_str()), ("q/a", "b:p/new"));
         assert_eq!(all.restore, Some(Restore { until: None, into_existing: false }));
         assert!(!all.bookmarks);
-        let helper = &all.ends.target.link.helper;
+        let helper = all.ends.target.link.helper.to_string();
         assert!(helper.contains("mountable") && helper.contains("volmode"), "{helper}");
         let then = job("--into-existing q/a@mon:day p/new").unwrap().restore.unwrap();
         assert_eq!((then.until.unwrap().as_str(), then.into_existing), ("mon:day", true));

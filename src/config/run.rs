@@ -230,6 +230,7 @@ fn way(ssh: super::file::Ssh) -> cli::Ssh {
         ssh_config: ssh.config,
         ssh_option: ssh.options.unwrap_or_default(),
         remote_zfsync: ssh.remote_zfsync,
+        helper: ssh.helper.map(|text| text.0),
     }
 }
 

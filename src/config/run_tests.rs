@@ -58,7 +58,7 @@ fn a_good_file() {
     assert_eq!((push.channels, push.faults.retries, push.ends.target.link.ssh.port), (8, 2, Some(2222)));
     assert!(push.skip_empty && !alpha.branches[0].targets[0].skip_empty);
     assert_eq!(push.ends.target.link.ssh.options, ["Compression=no"]);
-    assert_eq!(push.ends.target.link.helper, "zfsync recv --stdio --allow packages");
+    assert_eq!(push.ends.target.link.helper.to_string(), "zfsync recv --stdio --allow packages");
     assert_eq!(branch.thin_targets.len(), 2);
     assert_eq!(branch.thin_targets[0].rules.last, Some(3));
     assert!(branch.thin.as_ref().unwrap().rules.classes.is_some(), "from the defaults");
@@ -76,7 +76,7 @@ fn what_another_host_sends_is_taken_apart_unless_it_is_trusted() {
     let helper = |more: &str| {
         let text =
             format!("[job.a]\nsource = 'h:tank/data'\ntargets = ['b:pool/data']\nsnapshot.enabled = false\n{more}");
-        parsed(&text).unwrap()[0].branches[0].targets[0].ends.target.link.helper.clone()
+        parsed(&text).unwrap()[0].branches[0].targets[0].ends.target.link.helper.to_string()
     };
     assert_eq!(helper(""), "zfsync recv --stdio");
     assert_eq!(helper("trust-source = true\n"), "zfsync recv --stdio --allow packages");
@@ -208,6 +208,20 @@ proptest::proptest! {
 }
 
 #[test]
+fn a_job_says_where_the_helper_is_taken_from() {
+    let helper = |line: &str| {
+        let text = format!("[job.a]\nsource = \"p/a\"\ntargets = [\"b:q/a\"]\n[job.a.ssh]\n{line}\n");
+        parsed(&text).map(|jobs| jobs[0].branches[0].targets[0].ends.target.link.helper.clone())
+    };
+    let sent = helper("helper = \"ship\"").unwrap();
+    assert!(sent.installed.is_none() && sent.sent.is_some_and(|words| words.starts_with("recv --stdio")));
+    assert!(helper("helper = \"installed\"").unwrap().sent.is_none());
+    assert!(helper("").unwrap().installed.is_some());
+    let words = helper("helper = \"no\"").unwrap_err().concat();
+    assert!(words.contains("it must be \"auto\", \"installed\" or \"ship\""), "{words}");
+}
+
+#[test]
 fn the_unit_calls_a_command_that_there_is() {
     let unit = include_str!("../../dist/systemd/zfsync@.service");
     let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
@@ -226,7 +240,8 @@ fn the_way_to_the_source_is_completed_by_the_defaults() {
          source-ssh.port = 22\n[job.b]\nsource = 'h:p/b'\n",
     )
     .unwrap();
-    let ways: Vec<_> = jobs.iter().map(|job| (job.origin.ssh.port, job.origin.helper.starts_with("/opt/z "))).collect();
+    let ways: Vec<_> =
+        jobs.iter().map(|job| (job.origin.ssh.port, job.origin.helper.to_string().starts_with("/opt/z "))).collect();
     assert_eq!(ways, [(Some(22), true), (Some(2222), true)]);
     // Sources of one name on two hosts have locks of their own.
     assert_eq!(jobs[0].branches[0].targets[0].ends.source.key(), "h:p/a -p 22");

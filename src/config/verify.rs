@@ -50,9 +50,9 @@ mod tests {
 
     #[test]
     fn only_to_read_contents_anything_must_be_allowed() {
-        assert_eq!(job("p/a b:q/a").unwrap().ends.target.link.helper, "zfsync recv --stdio");
+        assert_eq!(job("p/a b:q/a").unwrap().ends.target.link.helper.to_string(), "zfsync recv --stdio");
         let content = job("--content p/a b:q/a").unwrap().ends.target.link.clone();
-        assert_eq!(content.helper, "zfsync recv --stdio --allow verify");
+        assert_eq!(content.helper.to_string(), "zfsync recv --stdio --allow verify");
         assert_eq!(content.allow, [Allow::Verify]);
         assert!(job("p/a p/a/b").unwrap_err().contains("overlap"));
     }

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::machine::ConnectionId;
 use crate::config::PushJob;
 use crate::endpoint::Endpoint;
+use crate::remote::bootstrap::HelperCommand;
 use crate::remote::client::{Channel, ChannelEvent, ChannelId, FromChannel, GREETED_WITHIN, HelperError};
 use crate::remote::link::Link;
 use crate::remote::source::{Remote, greeting, same_host};
@@ -302,7 +303,7 @@ async fn opened_in_time(
     id: ChannelId,
     master: Arc<Master>,
     host: String,
-    command: String,
+    command: HelperCommand,
     limit: Duration,
     events: UnboundedSender<FromChannel>,
 ) -> Result<Channel, HelperError> {
@@ -321,7 +322,7 @@ async fn over_ssh(
     id: ChannelId,
     master: &Master,
     host: &str,
-    command: &str,
+    command: &HelperCommand,
     limit: Duration,
     events: UnboundedSender<FromChannel>,
 ) -> Result<Channel, HelperError> {

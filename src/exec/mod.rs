@@ -6,6 +6,7 @@ mod connections;
 mod cron;
 mod dates;
 mod direct;
+mod doctor;
 mod dry_run;
 mod foresee;
 mod hook;
@@ -39,6 +40,7 @@ mod verify;
 
 pub use cron::cron;
 pub use direct::serve as serve_direct;
+pub use doctor::doctor;
 pub use jobs::jobs;
 pub use known::{forget, targets};
 pub use parts::{Report, Told};

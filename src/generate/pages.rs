@@ -51,7 +51,7 @@ const STATE: &str = "With --state-dir DIR, DIR gets a directory for each TARGET 
      ~/.local/state/zfsync: one JSON line for each snapshot and dataset beforehand, and one with the outcome.";
 
 /// Variables and what they mean.
-pub const ENVIRONMENT: [(&str, &str); 4] = [
+pub const ENVIRONMENT: [(&str, &str); 5] = [
     ("PATH", "Where zfs and ssh are searched; zfs also in /sbin, /usr/sbin and /usr/local/sbin."),
     (
         "XDG_RUNTIME_DIR",
@@ -61,6 +61,10 @@ pub const ENVIRONMENT: [(&str, &str); 4] = [
         "ZFSYNC_LOCK_DIR",
         "Directory for locks; by default /run/zfsync for root, and zfsync-UID in /run/lock, /dev/shm, /tmp or /var/tmp for other users. \
          Runs with different directories do not exclude each other.",
+    ),
+    (
+        "ZFSYNC_HELPERS",
+        "Directory with the helpers that are sent to hosts without zfsync; by default ../lib/zfsync/helpers beside the zfsync binary.",
     ),
     ("NO_COLOR", "If set, output has no colours."),
 ];
@@ -227,6 +231,33 @@ const VERIFY: Page = Page {
     see_also: &["zfsync", "zfsync-status", "zfsync-push", "zfs-send.8"],
 };
 
+const DOCTOR: Page = Page {
+    usage: "zfsync doctor [OPTION]... [USER@]HOST[:DATASET]",
+    description: &[
+        "Connects to the hosts of the source and the target, as far as they are given, and checks what a first run depends on: the ssh \
+         connection, zfsync on the other host and the restrictions of its forced command, how many sessions sshd grants over one \
+         connection (MaxSessions), the round-trip time, the clock, OpenZFS and its kernel module, the pool, permissions (zfs allow, with \
+         the command that grants those that are missing), free space, encryption and keys, and features that are active in the source's \
+         pool but not enabled in the target's. No dataset is changed, and no lock is taken; a host without zfsync gets a helper, as in a run.",
+        "Each line has a mark: OK; WARN if a run works, but with limits; FAIL if it would fail; ? if it can't be known, such as with an \
+         older zfsync on the other host. The line below it says what to do.",
+        "With --json, there is one object: schema_version, failures, warnings, unknown, and ends: role (source, target), host, dataset, \
+         zfsync, user, zfs_userland, zfs_kernel_module, available_bytes, connection (login_seconds, login_method, cipher, \
+         greeting_seconds, round_trip_seconds, sessions_granted, sessions_asked, clock_ahead_seconds) and findings (check, mark, words, \
+         advice), where mark is ok, warning, failure or unknown.",
+    ],
+    exits: &[
+        ("0", "No failures; there may be warnings."),
+        ("1", "A run would fail because of what is marked FAIL."),
+        ("2", "Usage error."),
+        ("3", "Nothing could be checked: no connection, or no helper that starts on the other host."),
+        INTERRUPTED,
+    ],
+    environment: true,
+    examples: &[],
+    see_also: &["zfsync", "zfsync-push", "zfs-allow.8", "zpool-features.7", "sshd_config.5"],
+};
+
 const TARGETS: Page = Page {
     usage: "zfsync targets [OPTION]... [[USER@]HOST:]SOURCE",
     description: &[
@@ -339,7 +370,7 @@ const RUN: Page = Page {
          targets, include, exclude, depth, recursive, time-zone, only-named-targets, channels, retries, retry-max-wait, stall-timeout, \
          wait-lock, log, log-format, state-dir, job-timeout, pre-snapshot, post-snapshot, pre-push, post-push, hook-timeout; \
          snapshot.enabled, snapshot.format, snapshot.local-time, snapshot.if-changed; keep.classes, keep.last, keep.grid and the same below \
-         keep-targets; ssh.port, ssh.identity, ssh.config, ssh.options, ssh.remote-zfsync. [defaults] has the same keys, for all jobs.",
+         keep-targets; ssh.port, ssh.identity, ssh.config, ssh.options, ssh.remote-zfsync, ssh.helper. [defaults] has the same keys, for all jobs.",
         "A hook is a command line that is run without a shell. If pre-snapshot or pre-push fails, the job ends; the post hooks are run \
          whether or not what they follow succeeded. ZFSYNC_JOB, ZFSYNC_SOURCE, ZFSYNC_TARGETS, ZFSYNC_SNAPSHOT and (for post-push) \
          ZFSYNC_RESULT are set in their environment. A hook that takes longer than hook-timeout is killed.",
@@ -421,6 +452,7 @@ pub fn of(command: &str) -> Page {
         "status" => STATUS,
         "targets" => TARGETS,
         "forget" => FORGET,
+        "doctor" => DOCTOR,
         "verify" => VERIFY,
         "restore" => RESTORE,
         "recv" => RECV,

@@ -4,6 +4,7 @@ mod arrived;
 mod calendar;
 mod conflict;
 mod diff;
+pub mod doctor;
 mod doubt;
 mod due;
 mod filter;

@@ -54,6 +54,8 @@ enum Question {
     Content(usize),
     Probe,
     Outlook,
+    /// [`Reply::Examined`], or why not.
+    Examine,
     Thin(usize),
     Receive {
         heard: Option<Instant>,
@@ -120,6 +122,7 @@ impl Asked {
             Request::Content { .. } => Question::Content(PARTS),
             Request::Probe { .. } => Question::Probe,
             Request::Outlook { .. } => Question::Outlook,
+            Request::Examine { .. } => Question::Examine,
             Request::Thin { snapshots, .. } => Question::Thin(snapshots.len()),
             Request::Receive { .. } => Question::Receive { heard: None },
             Request::Query { query, .. } => Question::Query(None, Left::new(most_of(query))),
@@ -228,11 +231,17 @@ impl Asked {
             // These have an answer of their own when all went well.
             (
                 Reply::Done { failure: None, .. },
-                Question::Places(..) | Question::Ask(..) | Question::Probe | Question::Outlook | Question::Thin(_),
+                Question::Places(..)
+                | Question::Ask(..)
+                | Question::Probe
+                | Question::Outlook
+                | Question::Examine
+                | Question::Thin(_),
             ) => {
                 return Err("it reports a request as finished without an answer".into());
             }
             (Reply::Outlook { .. }, Question::Outlook)
+            | (Reply::Examined { .. }, Question::Examine)
             | (Reply::Ended { .. }, Question::Stream(true, _))
             | (Reply::Done { .. }, _) => {}
             _ => return Err("its answer doesn't match the request".into()),

@@ -1,7 +1,8 @@
 //! The sender's end of a channel: a helper (over ssh, or a child on this machine), a thread that writes requests and
 //! streams to it, and one that turns what it says into events.
 
-use std::io::{self, BufReader, Read as _};
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,11 +12,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::bootstrap::HelperCommand;
 use super::event::Teller;
 pub use super::event::{ChannelEvent, ChannelId, FromChannel, HelperError, SendFailure};
 use super::frames::{Frame, Frames};
 pub use super::greeting::GREETED_WITHIN;
-use super::greeting::{self, Greeting, Timed};
+use super::launch::{Aftermath, Feed, Feeder, Launch, Pipes};
 use super::open::Open;
 pub use super::open::{CALLS, Call, Report};
 use super::ssh::Master;
@@ -23,40 +25,21 @@ pub(crate) use super::stream::ENDED_WITHIN;
 use super::stream::{self, Fd};
 pub use super::stream::{Sending, Stream};
 use helper::wire::{self, FrameKind, PING, Reply, Request, WireError};
-use zfs::text::{on_one_line, quoted};
 use zfs::{Allow, Failure, Refusal, StreamSpec};
-
-/// How the helper is called on the target host when the user says nothing else. Constant: no name ever reaches a shell.
-pub const REMOTE_HELPER: &str = "zfsync recv --stdio";
-
-/// The same for the helper on a sender's host.
-pub const REMOTE_SENDER: &str = "zfsync send --stdio";
-
-/// So much of what the helper and its shell write to stderr is kept.
-const MAX_STDERR: u64 = 8 * 1024;
 
 enum Order {
     Request(Box<Request>),
     Stream(Box<Stream>),
+    Feed(Feed),
     Close,
 }
 
 /// The handle of a channel. Dropping the last one closes the helper's stdin, and so ends it.
 #[derive(Debug, Clone)]
 pub struct Channel {
-    orders: mpsc::Sender<Order>,
+    orders: Arc<mpsc::Sender<Order>>,
     open: Arc<Open>,
     greeted: Arc<AtomicBool>,
-}
-
-/// Our ends of a helper's pipes, and where its exit status will be told.
-struct Pipes {
-    stdin: OwnedFd,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
-    status: mpsc::Receiver<String>,
-    /// So long it has for its greeting.
-    limit: Duration,
 }
 
 impl Channel {
@@ -66,20 +49,12 @@ impl Channel {
         id: ChannelId,
         master: &Master,
         host: &str,
-        command: &str,
+        command: &HelperCommand,
         limit: Duration,
         events: UnboundedSender<FromChannel>,
     ) -> Result<Self, HelperError> {
-        let ((stdin, ours_in), (ours_out, stdout), (ours_err, stderr)) = (io::pipe()?, io::pipe()?, io::pipe()?);
-        zfs::pipe::grow_pipe(&ours_in);
-        let remote = master.start(command, [stdin.into(), stdout.into(), stderr.into()]).await?;
-        let (tell, status) = mpsc::channel();
-        tokio::spawn(async move {
-            // Nobody listens any more when the run is over.
-            let _ = tell.send(remote.wait().await);
-        });
-        let pipes = Pipes { stdin: ours_in.into(), stdout: ours_out.into(), stderr: ours_err.into(), status, limit };
-        Self::start(id, pipes, host, events)
+        let (launch, stdin) = Launch::over_ssh(master.sessions(), host, command, limit).await?;
+        Self::start(id, launch, stdin, host, events)
     }
 
     /// Starts a helper as a child of this process, for a target on this machine.
@@ -106,7 +81,8 @@ impl Channel {
             let _ = tell.send(words);
         })?;
         let pipes = Pipes { stdin: ours_in.into(), stdout: ours_out.into(), stderr: ours_err.into(), status, limit };
-        Self::start(id, pipes, "this machine", events)
+        let (launch, stdin) = Launch::started(pipes, "this machine")?;
+        Self::start(id, launch, stdin, "this machine", events)
     }
 
     /// Talks to a helper that somebody else has started: our ends of its stdin, stdout and stderr. For tests.
@@ -118,36 +94,40 @@ impl Channel {
     ) -> Result<Self, HelperError> {
         // Nobody will tell how it ends.
         let (_, status) = mpsc::channel();
-        Self::start(id, Pipes { stdin, stdout, stderr, status, limit: greeting::GREETED_WITHIN }, host, events)
+        let pipes = Pipes { stdin, stdout, stderr, status, limit: GREETED_WITHIN };
+        let (launch, stdin) = Launch::started(pipes, host)?;
+        Self::start(id, launch, stdin, host, events)
     }
 
     fn start(
         id: ChannelId,
-        pipes: Pipes,
+        launch: Launch,
+        stdin: OwnedFd,
         host: &str,
         events: UnboundedSender<FromChannel>,
     ) -> Result<Self, HelperError> {
-        let Pipes { stdin, stdout, stderr, status, limit } = pipes;
         let (orders, todo) = mpsc::channel();
-        let tell = Teller { channel: id, events };
-        let (writer, reader, host) = (tell.clone(), tell, host.to_owned());
-        let (open, greeted) = (Open::new(&host), Arc::new(AtomicBool::new(false)));
-        let has_greeted = Arc::clone(&greeted);
-        let (for_writer, for_reader) = (open.clone(), open.clone());
-        thread::Builder::new().name(format!("write-{id}")).spawn(move || write(&stdin, &todo, &writer, &for_writer))?;
-        let (words, stderr_words) = mpsc::channel();
-        thread::Builder::new().name(format!("stderr-{id}")).spawn(move || {
-            let _ = words.send(read_stderr(stderr.into()));
-        })?;
+        let orders = Arc::new(orders);
+        let (open, greeted) = (Open::new(host), Arc::new(AtomicBool::new(false)));
+        let writer =
+            Writer { stdin, tell: Teller { channel: id, events }, open: open.clone(), greeted: greeted.clone() };
+        let (tell, for_reader, has_greeted) = (writer.tell.clone(), open.clone(), greeted.clone());
+        thread::Builder::new().name(format!("write-{id}")).spawn(move || writer.run(&todo))?;
+        // It must not keep the channel open.
+        let feeding = Arc::downgrade(&orders);
+        let feed: Feeder =
+            Box::new(move |feed| feeding.upgrade().is_some_and(|orders| orders.send(Order::Feed(feed)).is_ok()));
         thread::Builder::new().name(format!("read-{id}")).spawn(move || {
-            let aftermath = Aftermath { host, status, stderr: stderr_words };
-            let mut output = BufReader::with_capacity(64 * 1024, Timed::new(stdout, limit));
-            let error = match greet(&mut output, &reader, &aftermath, &has_greeted) {
-                Ok(()) => read(Frames::new(output), &reader, &aftermath, &for_reader),
+            let error = match launch.greet(&feed) {
+                Ok((hello, output, aftermath)) => {
+                    has_greeted.store(true, Ordering::Relaxed);
+                    tell.tell(ChannelEvent::Ready(wire::harmless(hello)));
+                    read(Frames::new(output), &tell, &aftermath, &for_reader)
+                }
                 Err(error) => error,
             };
             for_reader.close(&error);
-            reader.tell(ChannelEvent::Closed(error));
+            tell.tell(ChannelEvent::Closed(error));
         })?;
         Ok(Self { orders, open, greeted })
     }
@@ -227,21 +207,45 @@ impl Channel {
 }
 
 /// The writer thread. When the helper is gone writes fail; the reader thread tells why, so this one just ends.
-fn write(stdin: &OwnedFd, todo: &mpsc::Receiver<Order>, tell: &Teller, open: &Open) {
-    loop {
-        let through = match todo.recv_timeout(PING) {
-            Err(mpsc::RecvTimeoutError::Disconnected) | Ok(Order::Close) => return,
-            Err(mpsc::RecvTimeoutError::Timeout) => {
-                wire::write_mark(&mut Fd(stdin), FrameKind::Ping).map_err(|error| error.to_string())
+struct Writer {
+    stdin: OwnedFd,
+    tell: Teller,
+    open: Arc<Open>,
+    greeted: Arc<AtomicBool>,
+}
+
+impl Writer {
+    fn run(mut self, todo: &mpsc::Receiver<Order>) {
+        loop {
+            let through = match todo.recv_timeout(PING) {
+                Err(mpsc::RecvTimeoutError::Disconnected) | Ok(Order::Close) => return,
+                // What is sent before the greeting might be taken for a part of a helper.
+                Err(mpsc::RecvTimeoutError::Timeout) if !self.greeted.load(Ordering::Relaxed) => Ok(()),
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    wire::write_mark(&mut Fd(&self.stdin), FrameKind::Ping).map_err(|error| error.to_string())
+                }
+                Ok(Order::Request(request)) => send(&self.stdin, &request, &self.open),
+                Ok(Order::Stream(stream)) => stream::run(&self.stdin, *stream, &self.tell),
+                Ok(Order::Feed(Feed::Stdin(stdin))) => {
+                    self.stdin = stdin;
+                    Ok(())
+                }
+                Ok(Order::Feed(Feed::Helper(helper, size))) => {
+                    send_helper(&self.stdin, helper, size).map_err(|error| error.to_string())
+                }
+            };
+            if let Err(error) = through {
+                tracing::debug!("channel {}: {error}", self.tell.channel);
+                return;
             }
-            Ok(Order::Request(request)) => send(stdin, &request, open),
-            Ok(Order::Stream(stream)) => stream::run(stdin, *stream, tell),
-        };
-        if let Err(error) = through {
-            tracing::debug!("channel {}: {error}", tell.channel);
-            return;
         }
     }
+}
+
+/// Its size in a line, and its bytes.
+fn send_helper(stdin: &OwnedFd, helper: File, size: u64) -> io::Result<()> {
+    writeln!(Fd(stdin), "{size}")?;
+    io::copy(&mut helper.take(size), &mut Fd(stdin)).map(drop)
 }
 
 /// Sends a request. One that is too large is never sent: it is answered here, and the channel lives on.
@@ -261,50 +265,7 @@ fn send(stdin: &OwnedFd, request: &Request, open: &Open) -> Result<(), String> {
     }
 }
 
-/// What is left to learn once the helper's output has ended.
-struct Aftermath {
-    host: String,
-    status: mpsc::Receiver<String>,
-    stderr: mpsc::Receiver<String>,
-}
-
-impl Aftermath {
-    /// The helper's stderr and how it ended; neither is worth waiting long for.
-    fn words(&self) -> (String, String) {
-        let wait = Duration::from_secs(2);
-        let status = self.status.recv_timeout(wait).unwrap_or_else(|_| "still running".into());
-        (quoted(&self.stderr.recv_timeout(wait).unwrap_or_default()), on_one_line(&status).into_owned())
-    }
-}
-
-/// The reader thread's first part: the greeting.
-fn greet(
-    output: &mut BufReader<Timed>,
-    tell: &Teller,
-    aftermath: &Aftermath,
-    greeted: &AtomicBool,
-) -> Result<(), HelperError> {
-    let host = aftermath.host.clone();
-    match greeting::find(output) {
-        Greeting::Hello(hello) => {
-            output.get_mut().no_limit();
-            greeted.store(true, Ordering::Relaxed);
-            tell.tell(ChannelEvent::Ready(wire::harmless(hello)));
-            Ok(())
-        }
-        Greeting::Version { theirs, version } => {
-            let [theirs, version] = [theirs, version].map(|text| wire::short(&text));
-            Err(HelperError::Version { host, theirs, version })
-        }
-        Greeting::Late(preamble) => {
-            let seconds = output.get_ref().limit().as_secs();
-            Err(HelperError::Silent { host, seconds, words: greeting::said(&preamble, "") })
-        }
-        Greeting::None(preamble) => Err(no_greeting(&preamble, aftermath)),
-    }
-}
-
-/// Its second part: replies and streams, until the end, whose reason it returns.
+/// The reader thread, once there is a greeting: replies and streams, until the end, whose reason it returns.
 fn read(mut frames: Frames, tell: &Teller, aftermath: &Aftermath, open: &Open) -> HelperError {
     loop {
         let host = aftermath.host.clone();
@@ -331,23 +292,4 @@ fn read(mut frames: Frames, tell: &Teller, aftermath: &Aftermath, open: &Open) -
             Err(error) => return HelperError::Protocol { host, what: wire::short(&error.to_string()) },
         }
     }
-}
-
-fn no_greeting(preamble: &[u8], aftermath: &Aftermath) -> HelperError {
-    let (stderr, status) = aftermath.words();
-    let host = aftermath.host.clone();
-    if status.ends_with("127") || stderr.to_ascii_lowercase().contains("command not found") {
-        let words = if stderr.trim().is_empty() { status } else { stderr.trim().to_owned() };
-        return HelperError::Missing { host, words };
-    }
-    HelperError::NoGreeting { host, status, words: greeting::said(preamble, &stderr) }
-}
-
-fn read_stderr(stderr: std::fs::File) -> String {
-    let mut words = Vec::new();
-    let mut input = stderr.take(MAX_STDERR);
-    let _ = input.read_to_end(&mut words);
-    // Read on, so that a talkative helper never blocks.
-    let _ = io::copy(&mut input.into_inner(), &mut io::sink());
-    String::from_utf8_lossy(&words).trim().to_owned()
 }

@@ -89,6 +89,14 @@ pub enum HelperError {
         /// The shell's words.
         words: String,
     },
+    /// None can be sent along.
+    #[error("can't send a helper to {host}: {words}")]
+    NotSent {
+        /// The host.
+        host: String,
+        /// Why not.
+        words: String,
+    },
     /// It speaks another protocol.
     #[error(
         "the helper on {host} uses protocol {theirs} (zfsync {version}), but this is protocol {PROTOCOL} (zfsync {}): \

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use super::bootstrap::Word;
 use helper::wire::{GREETING, MAX_PREAMBLE, PROTOCOL};
 use zfs::Hello;
 use zfs::text::{quoted, unquoted};
@@ -23,6 +24,8 @@ pub(super) enum Greeting {
     Hello(Hello),
     /// That of another protocol: its number, or what stands in its place, and the helper's version.
     Version { theirs: String, version: String },
+    /// What the bootstrap line says before there is a helper.
+    Bootstrap(Word),
     /// None, and this instead.
     None(Vec<u8>),
     /// None within the time.
@@ -112,41 +115,65 @@ pub(super) enum Line {
 /// Looks for a helper's greeting behind whatever a login shell prints.
 pub(super) fn find(output: &mut impl BufRead) -> Greeting {
     let mut seen = Vec::new();
-    match scan(output, &[GREETING], &mut seen) {
-        Line::Late(seen) => Greeting::Late(seen),
-        Line::None(seen) => Greeting::None(seen),
-        Line::Found { number, json, .. } if number != PROTOCOL.to_string() => {
+    let first = |line: &str| named(line, &[GREETING]).map(Ok).or_else(|| Word::read(line).map(Err));
+    match scan(output, &mut seen, first) {
+        Err(Missed::Late) => Greeting::Late(seen),
+        Err(Missed::Ended) => Greeting::None(seen),
+        Ok(Err(word)) => Greeting::Bootstrap(word),
+        Ok(Ok(Named { number, json, .. })) if number != PROTOCOL.to_string() => {
             let version = serde_json::from_str::<serde_json::Value>(&json).ok();
             let version = version.as_ref().and_then(|json| json.get("version")?.as_str()).unwrap_or("unknown");
             Greeting::Version { theirs: number, version: version.to_owned() }
         }
-        Line::Found { json, .. } => serde_json::from_str(&json).map_or(Greeting::None(seen), Greeting::Hello),
+        Ok(Ok(Named { json, .. })) => serde_json::from_str(&json).map_or(Greeting::None(seen), Greeting::Hello),
     }
 }
 
 /// Looks for the first line with one of these names, and all that follows one in it.
 pub(super) fn find_line(output: &mut impl BufRead, names: &[&'static str]) -> Line {
-    scan(output, names, &mut Vec::new())
+    let mut seen = Vec::new();
+    match scan(output, &mut seen, |line| named(line, names)) {
+        Ok(Named { name, number, json }) => Line::Found { name, number, json },
+        Err(Missed::Ended) => Line::None(seen),
+        Err(Missed::Late) => Line::Late(seen),
+    }
 }
 
-/// The same; what it has gone through up to then is in `seen`.
-fn scan(output: &mut impl BufRead, names: &[&'static str], seen: &mut Vec<u8>) -> Line {
+/// `NAME/NUMBER JSON`.
+struct Named {
+    name: &'static str,
+    number: String,
+    json: String,
+}
+
+/// A start-up file may have printed something without a line feed right before it.
+fn named(line: &str, names: &[&'static str]) -> Option<Named> {
+    names.iter().find_map(|name| {
+        let (number, json) = line[line.find(name)? + name.len()..].strip_prefix('/')?.split_once(' ')?;
+        Some(Named { name, number: number.to_owned(), json: json.to_owned() })
+    })
+}
+
+/// Why there is no such line.
+enum Missed {
+    /// The output has ended, or is too long.
+    Ended,
+    /// The time is over.
+    Late,
+}
+
+/// The first line of which `first` makes something. What it has gone through up to then is in `seen`.
+fn scan<T>(output: &mut impl BufRead, seen: &mut Vec<u8>, first: impl Fn(&str) -> Option<T>) -> Result<T, Missed> {
     let mut limited = output.take(MAX_PREAMBLE as u64);
     loop {
         let start = seen.len();
         match limited.read_until(b'\n', seen) {
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Line::Late(std::mem::take(seen)),
-            Ok(0) | Err(_) => return Line::None(std::mem::take(seen)),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(Missed::Late),
+            Ok(0) | Err(_) => return Err(Missed::Ended),
             Ok(_) => {}
         }
-        let line = String::from_utf8_lossy(&seen[start..]);
-        // A start-up file may have printed something without a line feed right before it.
-        let found = names.iter().find_map(|name| {
-            let (number, json) = line[line.find(name)? + name.len()..].strip_prefix('/')?.split_once(' ')?;
-            Some(Line::Found { name, number: number.to_owned(), json: json.to_owned() })
-        });
-        if let Some(found) = found {
-            return found;
+        if let Some(found) = first(&String::from_utf8_lossy(&seen[start..])) {
+            return Ok(found);
         }
     }
 }

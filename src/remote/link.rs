@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::bootstrap::HelperCommand;
 use super::ssh::SshOptions;
 use super::target::{Host, host_name_here};
 use zfs::Allow;
@@ -15,8 +16,8 @@ pub struct Link {
     pub host: Option<Host>,
     /// What the user wants of ssh.
     pub ssh: SshOptions,
-    /// The command that starts the helper on another host.
-    pub helper: String,
+    /// What starts the helper on another host.
+    pub helper: HelperCommand,
     /// What the helper must be allowed to do, wherever it is.
     pub allow: Vec<Allow>,
     /// So long nothing may come from the helper; `None` for ever.

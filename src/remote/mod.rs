@@ -1,11 +1,15 @@
 //! The other host: where it is, how it is reached, and what is said to it.
 
 mod asked;
+pub mod bootstrap;
 pub mod client;
 pub mod direct;
 mod event;
+mod examined;
 mod frames;
 mod greeting;
+mod helpers;
+mod launch;
 pub mod link;
 mod open;
 mod process;

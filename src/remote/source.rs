@@ -27,9 +27,21 @@ pub struct Remote {
     host: Host,
     link: Link,
     hello: Hello,
+    took: Took,
     connection: Mutex<Connection>,
     /// One connects at a time; whoever waits for that shares its failure.
     connecting: tokio::sync::Mutex<Option<Unreachable>>,
+}
+
+/// How long the first connection took.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Took {
+    /// Until ssh had logged in.
+    pub login: Duration,
+    /// From then on, until the helper had greeted.
+    pub greeting: Duration,
+    /// How far the host's clock was ahead of ours by then, in seconds.
+    clock: Option<i64>,
 }
 
 #[derive(Debug, Clone)]
@@ -48,9 +60,9 @@ struct Unreachable {
 impl Remote {
     /// Connects to a host, and has its helper greet.
     pub async fn open(host: &Host, link: &Link) -> Result<Self, HelperError> {
-        let (connection, hello) = connect(host, link, true).await?;
+        let (connection, hello, took) = connect(host, link, true).await?;
         let (host, link, connection, connecting) = (host.clone(), link.clone(), Mutex::new(connection), <_>::default());
-        Ok(Self { host, link, hello, connection, connecting })
+        Ok(Self { host, link, hello, took, connection, connecting })
     }
 
     /// Which host it is.
@@ -63,6 +75,18 @@ impl Remote {
     #[must_use]
     pub fn hello(&self) -> &Hello {
         &self.hello
+    }
+
+    /// How long it took to open.
+    #[must_use]
+    pub fn took(&self) -> Took {
+        self.took
+    }
+
+    /// How far the host's clock is ahead of ours, in seconds; older helpers don't tell.
+    #[must_use]
+    pub fn clock(&self) -> Option<i64> {
+        self.took.clock
     }
 
     /// How it is reached.
@@ -175,7 +199,7 @@ impl Remote {
 
     /// Connects to the same host, and to no other one that has its name by now.
     async fn connect_again(&self) -> Result<Connection, HelperError> {
-        let (connection, hello) = connect(&self.host, &self.link, false).await?;
+        let (connection, hello, _) = connect(&self.host, &self.link, false).await?;
         if let Err(error) = same_host(&self.host.to_string(), &self.hello, &hello) {
             connection.channel.close();
             connection.master.close().await;
@@ -201,13 +225,17 @@ pub fn same_host(name: &str, first: &Hello, now: &Hello) -> Result<(), HelperErr
 }
 
 /// Connects and waits for the helper's greeting. `first`: ssh may ask questions at the terminal.
-async fn connect(host: &Host, link: &Link, first: bool) -> Result<(Connection, Hello), HelperError> {
+async fn connect(host: &Host, link: &Link, first: bool) -> Result<(Connection, Hello, Took), HelperError> {
+    let began = Instant::now();
     let master = Arc::new(Master::connect(host, &link.ssh, first).await?);
+    let (login, began) = (began.elapsed(), Instant::now());
     let limit = link.silence.map_or(GREETED_WITHIN, |silence| silence.min(GREETED_WITHIN));
     let (events, mut told) = unbounded_channel();
     let channel = Channel::over_ssh(CONTROL, &master, &host.to_string(), &link.helper, limit, events).await?;
     let hello = greeting(&host.to_string(), &mut told).await?;
-    Ok((Connection { master, channel }, hello))
+    let clock = hello.clock.map(|theirs| theirs.saturating_sub(jiff::Timestamp::now().as_second()));
+    let took = Took { login, greeting: began.elapsed(), clock };
+    Ok((Connection { master, channel }, hello, took))
 }
 
 /// Waits for the greeting of a helper, or for its end; the channel itself has a limit for that.

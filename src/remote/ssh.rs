@@ -1,6 +1,7 @@
 //! SSH masters: started by us, so that all of ssh's options are ours to set, then wrapped by the `openssh` crate, which
 //! opens sessions over them. The one file that names that crate, and the one below it that speaks to a master.
 
+mod negotiated;
 mod options;
 mod refused;
 
@@ -9,6 +10,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use rustix::process::Signal;
 use thiserror::Error;
 use tokio::process::Command;
 
+pub use negotiated::Negotiated;
 use options::{Configuration, File, Files, master_command};
 pub use options::{SshOptions, of_one_host};
 use refused::Words;
@@ -102,10 +105,8 @@ const CLOSE: Duration = Duration::from_secs(5);
 /// One SSH connection: a master process with its control socket. However it is given up, the process ends with it.
 #[derive(Debug)]
 pub struct Master {
-    session: Arc<openssh::Session>,
-    host: String,
+    sessions: Sessions,
     process: Process,
-    forwards_agent: bool,
     /// Has the control socket and ssh's log; removed when dropped.
     dir: tempfile::TempDir,
 }
@@ -154,40 +155,21 @@ impl Master {
             starting.master().await.map_err(|error| ConnectError::Session { host: host.to_string(), error })?;
         let dir = starting.through();
         let session = Arc::new(openssh::Session::resume_mux(socket(dir.path()), None));
-        Ok(Self { session, host: host.to_string(), process, forwards_agent: options.forward_agent, dir })
+        let agent = options.forward_agent.then(|| PathBuf::from(socket(dir.path())));
+        let sessions = Sessions { session, host: host.to_string(), agent, no_helper: Arc::default() };
+        Ok(Self { sessions, process, dir })
     }
 
-    /// Starts `command` on the host with these ends of our pipes. What comes of it is told by its output; the returned
-    /// handle only keeps it alive and gives its exit status as a hint.
-    pub async fn start(&self, command: &str, stdio: [OwnedFd; 3]) -> Result<Remote, ConnectError> {
-        let refused =
-            |error: &dyn std::error::Error| ConnectError::Session { host: self.host.clone(), error: chain(error) };
-        if self.forwards_agent {
-            return self
-                .start_with_agent(command, &stdio)
-                .await
-                .map(Remote::WithAgent)
-                .map_err(|error| refused(&error));
-        }
-        let [input, output, errors] = stdio;
-        let mut session = self.session.clone().arc_raw_command(command);
-        session.stdin(input).stdout(output).stderr(errors);
-        let child = session.spawn().await.map_err(|error| refused(&error))?;
-        // It holds our ends of the pipes: kept, nobody would ever see them closed.
-        drop(session);
-        Ok(Remote::Plain(child))
+    /// What ssh and the host have agreed on, as far as ssh's log tells: it does with [`SshOptions::verbose`].
+    #[must_use]
+    pub fn negotiated(&self) -> Negotiated {
+        negotiated::read(&std::fs::read(self.dir.path().join(LOG)).unwrap_or_default())
     }
 
-    /// The same for a command that may use our agent: a session has to ask for that, and the crate's don't.
-    async fn start_with_agent(
-        &self,
-        command: &str,
-        stdio: &[OwnedFd; 3],
-    ) -> Result<Agented, openssh_mux_client::Error> {
-        let connection = openssh_mux_client::Connection::connect(socket(self.dir.path())).await?;
-        let command = openssh_mux_client::NonZeroByteVec::from_bytes_remove_nul(command.as_bytes().to_vec());
-        let session = openssh_mux_client::Session::builder().agent(true).cmd(Cow::Owned(command)).build();
-        connection.open_new_session(&session, &stdio.each_ref().map(AsRawFd::as_raw_fd)).await
+    /// What opens sessions over it.
+    #[must_use]
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     /// Ends the connection: as soon as its last session is over, or when that takes too long. A session ends late where the
@@ -197,18 +179,72 @@ impl Master {
         let session = openssh::Session::resume_mux(socket(self.dir.path()), None);
         let in_good_order = async {
             if let Err(error) = session.close().await {
-                tracing::debug!("closing the connection to {}: {}", self.host, chain(&error));
+                tracing::debug!("closing the connection to {}: {}", self.sessions.host, chain(&error));
             }
             self.process.ended().await;
         };
         if tokio::time::timeout(CLOSE, in_good_order).await.is_ok() {
             return;
         }
-        tracing::info!("the connection to {} did not close within {CLOSE:?}: ssh is ended", self.host);
+        tracing::info!("the connection to {} did not close within {CLOSE:?}: ssh is ended", self.sessions.host);
         if !self.process.end().await {
-            tracing::warn!("ssh to {} (process {}) can't be ended", self.host, self.process.id());
+            tracing::warn!("ssh to {} (process {}) can't be ended", self.sessions.host, self.process.id());
         }
     }
+}
+
+/// Opens sessions over a connection, as long as that lives.
+#[derive(Debug, Clone)]
+pub struct Sessions {
+    session: Arc<openssh::Session>,
+    host: String,
+    /// The control socket, where commands on the host may use our agent.
+    agent: Option<PathBuf>,
+    /// Known to have no zfsync that can be used: the next session needn't look for it.
+    no_helper: Arc<AtomicBool>,
+}
+
+impl Sessions {
+    /// Whether it is known that no zfsync of use is installed there.
+    #[must_use]
+    pub fn without_helper(&self) -> bool {
+        self.no_helper.load(Ordering::Relaxed)
+    }
+
+    /// No zfsync of use is installed there.
+    pub fn has_no_helper(&self) {
+        self.no_helper.store(true, Ordering::Relaxed);
+    }
+
+    /// Starts `command` on the host with these ends of our pipes. What comes of it is told by its output; the returned
+    /// handle only keeps it alive and gives its exit status as a hint.
+    pub async fn start(&self, command: &str, stdio: [OwnedFd; 3]) -> Result<Remote, ConnectError> {
+        let refused =
+            |error: &dyn std::error::Error| ConnectError::Session { host: self.host.clone(), error: chain(error) };
+        if let Some(socket) = &self.agent {
+            let started = start_with_agent(socket, command, &stdio).await;
+            return started.map(Remote::WithAgent).map_err(|error| refused(&error));
+        }
+        let [input, output, errors] = stdio;
+        let mut session = self.session.clone().arc_raw_command(command);
+        session.stdin(input).stdout(output).stderr(errors);
+        let child = session.spawn().await.map_err(|error| refused(&error))?;
+        // It holds our ends of the pipes: kept, nobody would ever see them closed.
+        drop(session);
+        Ok(Remote::Plain(child))
+    }
+}
+
+/// The same for a command that may use our agent: a session has to ask for that, and the crate's don't.
+async fn start_with_agent(
+    socket: &Path,
+    command: &str,
+    stdio: &[OwnedFd; 3],
+) -> Result<Agented, openssh_mux_client::Error> {
+    let connection = openssh_mux_client::Connection::connect(socket).await?;
+    let command = openssh_mux_client::NonZeroByteVec::from_bytes_remove_nul(command.as_bytes().to_vec());
+    let session = openssh_mux_client::Session::builder().agent(true).cmd(Cow::Owned(command)).build();
+    connection.open_new_session(&session, &stdio.each_ref().map(AsRawFd::as_raw_fd)).await
 }
 
 impl Drop for Master {
@@ -306,6 +342,8 @@ impl Remote {
     }
 }
 
+/// The log's name.
+const LOG: &str = "log";
 /// The control socket's name.
 const SOCKET: &str = "master";
 
@@ -335,7 +373,7 @@ fn prepare(
     asks: bool,
     dir: &Path,
 ) -> io::Result<Prepared> {
-    let said = |config| Said { log: dir.join("log"), stderr: dir.join("stderr"), config };
+    let said = |config| Said { log: dir.join(LOG), stderr: dir.join("stderr"), config };
     let said = match File::new(options, configuration) {
         File::Text(text) => {
             let path = dir.join("config");
@@ -346,7 +384,7 @@ fn prepare(
     };
     let socket = socket(dir);
     let files = Files { socket: &socket, config: said.config.as_deref(), log: &said.log };
-    let mut command = master_command(host, options, &files, asks, configuration.has_proxy());
+    let mut command = master_command(host, options, &files, asks, options.verbose || configuration.has_proxy());
     command.stderr(std::fs::File::create(&said.stderr)?);
     Ok(Prepared { command, said })
 }

@@ -17,8 +17,9 @@ use zfs::host::{Died, Found, Outgoing, Process, Sink, Started, Unread};
 use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
 use zfs::record::{Begin, ByteOrder, Features, HeaderType};
 use zfs::{
-    Answer, Brings, Failure, Hello, Host, Kind, Note, Noted, Query, Receive, Refusal, Rename, Resolution, StreamSpec,
-    TargetFacts, Thinned, Volmode, WrappedKey, wrapped_key_content,
+    Answer, Brings, EncryptionState, Examination, Examine, Failure, Hello, Host, Kind, MountState, Note, Noted, Place,
+    PoolState, Query, Receive, Refusal, Rename, Resolution, StreamSpec, TargetFacts, Thinned, Volmode, WrappedKey,
+    wrapped_key_content,
 };
 
 /// What has happened on a [`FakeHost`].
@@ -195,6 +196,25 @@ impl Host for Shared {
 
     fn available(&self, dataset: &DatasetName) -> Option<u64> {
         dataset.as_str().contains('x').then_some(4096)
+    }
+
+    fn examine(&self, what: &Examine) -> Result<Examination, Failure> {
+        let pool = |name: &str| PoolState { name: name.into(), health: "ONLINE".into(), readonly: false };
+        let found = Examination { pools: vec![pool("b"), pool("c")], ..Examination::default() };
+        let root = Some("b".parse().unwrap());
+        let place = Place {
+            nearest: Some("b/x".parse().unwrap()),
+            available: Some(4096),
+            used: Some(512),
+            encryption: Some(EncryptionState { root, encrypted: true, key_loaded: true }),
+            mount: Some(MountState { mountpoint: "/b/x".into(), mounted: false }),
+            ..Place::default()
+        };
+        Ok(match what {
+            Examine::Nothing => Examination::default(),
+            Examine::Host => found,
+            Examine::Dataset(_) => Examination { place: Some(place), ..found },
+        })
     }
 
     fn claim(&self, dataset: &DatasetName, _run: u64, owner: &str) -> Result<Option<String>, Failure> {

@@ -5,6 +5,7 @@ pub mod command_line;
 mod content;
 mod context;
 mod deeds;
+mod examine;
 mod guard;
 mod incoming;
 mod judge;

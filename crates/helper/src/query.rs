@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::context::{Context, done, is_askable};
 use super::deeds::Deed;
 use super::replies::{LOOK, Replies};
-use super::{Side, content, guard, notes as missing, outlook};
+use super::{Side, content, examine, guard, notes as missing, outlook};
 use crate::wire::{MAX_NAMES, Reply, Request};
 use zfs::host::{Found, Sink, Unread};
 use zfs::name::{DatasetName, SnapshotName};
@@ -76,7 +76,7 @@ impl Queries {
 fn answer(context: &Context, request: Request) {
     let Context { config, host, replies, .. } = context;
     let id = request.id();
-    if !matches!(request, Request::Query { .. } | Request::Content { .. })
+    if !matches!(request, Request::Query { .. } | Request::Content { .. } | Request::Examine { .. })
         && let Err(why) = guard::side(config, Side::Receiver)
     {
         return replies.done(id, Some(why));
@@ -128,6 +128,8 @@ fn answer(context: &Context, request: Request) {
             config.check(&dataset).map(|()| Reply::Outlook { id, outlook: outlook::of(context, &dataset) })
         }
         Request::Content { reading, .. } => content::read(context, id, &reading).map(|()| done(id, None)),
+        Request::Examine { what, .. } => examine::examine(context, &what)
+            .map(|examination| Reply::Examined { id, examination: Box::new(examination) }),
         Request::Query { query, .. } => return query_host(context, id, &query, deed.as_ref()),
         Request::Receive { .. } | Request::Stream { .. } | Request::Cancel { .. } => return,
     };

@@ -17,7 +17,7 @@ use super::streams::Streams;
 use super::syslog::Syslog;
 use super::{Config, HelperError, Side};
 use crate::pump::Mover;
-use crate::wire::{self, FrameKind, Header, Request, SENDS, SILENCE};
+use crate::wire::{self, EXAMINES, FrameKind, Header, Request, SENDS, SILENCE};
 use zfs::{Hello, Host};
 
 /// So long questions may still be answered after the sender has closed its end.
@@ -48,6 +48,7 @@ pub(super) fn serve_logging(
     let hello = host.hello();
     let user = hello.user.as_str().into();
     let mut capabilities = hello.capabilities;
+    capabilities.push(EXAMINES.to_owned());
     if config.side == Side::Sender {
         capabilities.push(SENDS.to_owned());
     }

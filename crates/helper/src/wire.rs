@@ -20,6 +20,8 @@ pub const PROTOCOL: u32 = 2;
 pub const GREETING: &str = "ZFSYNC-HELPER";
 /// The capability that a helper tells of which sends; one that doesn't receives.
 pub const SENDS: &str = "send";
+/// The capability of a helper that answers [`Request::Examine`].
+pub const EXAMINES: &str = "examine";
 /// So much of what a login shell prints before the greeting is read and quoted before we give up.
 pub const MAX_PREAMBLE: usize = 64 * 1024;
 /// Longest body of a control frame in bytes; a longer one ends the connection before memory is taken for it.

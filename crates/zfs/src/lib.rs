@@ -4,6 +4,7 @@
 
 mod allow;
 mod command;
+mod examination;
 mod facts;
 mod failure;
 pub mod hash;
@@ -25,6 +26,9 @@ mod volmode;
 
 pub use allow::Allow;
 pub use command::*;
+pub use examination::{
+    EncryptionState, Examination, Examine, Feature, FeatureState, Granted, MountState, Place, PoolState, Rights,
+};
 pub use facts::{Hello, Outlook, TargetFacts, Thinned};
 pub use failure::{Failure, MAX_WORDS};
 pub use host::{Host, LocalHost};

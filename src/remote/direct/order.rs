@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::remote::bootstrap::HelperFrom;
+
 /// Tree, target and options of a push, as the command line has them; times in seconds. All is parsed and checked where it is carried out,
 /// exactly as a command line there would be.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +75,9 @@ pub struct Order {
     pub wait_lock: u64,
     /// `--remote-zfsync`: how the target's host calls zfsync.
     pub remote_zfsync: Option<String>,
+    /// `--helper`: where the helper on the target's host is taken from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub helper: Option<HelperFrom>,
     /// How much is looked for what only the target has.
     pub only_there: Look,
     /// Whether somebody wants the end of each dataset.

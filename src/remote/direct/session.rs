@@ -55,7 +55,8 @@ impl Session {
     pub async fn open(host: &Host, link: &Link) -> Result<Self, DirectError> {
         let master = Master::connect(host, &link.ssh, true).await?;
         let ((stdin, ours_in), (ours_out, stdout), (ours_err, stderr)) = (io::pipe()?, io::pipe()?, io::pipe()?);
-        let remote = master.start(&link.helper, [stdin.into(), stdout.into(), stderr.into()]).await?;
+        let command = link.helper.to_string();
+        let remote = master.sessions().start(&command, [stdin.into(), stdout.into(), stderr.into()]).await?;
         let (tell, status) = mpsc::channel();
         tokio::spawn(async move {
             // Nobody listens any more when the run is over.

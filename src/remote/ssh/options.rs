@@ -27,6 +27,8 @@ pub struct SshOptions {
     pub interactive: bool,
     /// Whether programs on the host may use the authentication agent of this machine.
     pub forward_agent: bool,
+    /// Whether ssh logs how it has logged in.
+    pub verbose: bool,
 }
 
 /// What the connection depends on, first on the command line, as ssh takes the first value that it meets. A forwarding of the user's

@@ -1,5 +1,6 @@
 //! What a command has found or done, as a whole: tables, JSON lines, metrics. Nothing is printed here.
 
+pub mod doctor;
 pub mod dry_run;
 pub mod jobs;
 pub mod prune;

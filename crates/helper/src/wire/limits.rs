@@ -3,7 +3,7 @@
 use super::{MAX_NAMES, Reply, Request, WireError};
 use zfs::host::MAX_THIN;
 use zfs::text::{on_one_line, quoted};
-use zfs::{Answer, Failure, Hello, Note, Resolution};
+use zfs::{Answer, Examination, Examine, Failure, Granted, Hello, Note, Resolution, Rights};
 
 /// ZFS nests datasets no deeper than 50 levels unless it is told otherwise (`zfs_max_dataset_nesting`).
 const MAX_ANCESTORS: usize = 128;
@@ -13,6 +13,8 @@ const MAX_OWNER: usize = 1024;
 const MAX_SHORT: usize = 256;
 /// Most words of a list in a greeting.
 const MAX_WORDS: usize = 64;
+/// Most pools that a host is believed to have, and permissions that a user has.
+const MAX_LIST: usize = 1000;
 
 impl Request {
     /// Its number.
@@ -38,6 +40,7 @@ impl Request {
             | Self::TryDestroy { id, .. }
             | Self::Outlook { id, .. }
             | Self::Content { id, .. }
+            | Self::Examine { id, .. }
             | Self::Query { id, .. }
             | Self::Stream { id, .. }
             | Self::Cancel { id }
@@ -54,7 +57,9 @@ impl Request {
             Self::Bases { names, .. } => format!("a request for {} incremental sources", names.len()),
             Self::List { datasets, .. } => format!("a listing of {} datasets", datasets.len()),
             Self::Tree { dataset, .. } | Self::Names { dataset, .. } => format!("a listing of {dataset}"),
-            Self::Probe { dataset, .. } | Self::Outlook { dataset, .. } => format!("a request about {dataset}"),
+            Self::Probe { dataset, .. }
+            | Self::Outlook { dataset, .. }
+            | Self::Examine { what: Examine::Dataset(dataset), .. } => format!("a request about {dataset}"),
             Self::Clear { dataset, .. } => format!("clearing {dataset}"),
             Self::Lock { dataset, .. } => format!("claiming {dataset}"),
             Self::Resolve { resolution: Resolution::Rollback { dataset, loses, .. }, .. }
@@ -79,6 +84,7 @@ impl Request {
             Self::Content { reading, .. } => format!("reading a snapshot of {}", reading.dataset),
             Self::Query { query, .. } => query.what(),
             Self::Stream { stream, .. } => format!("a stream of {}", stream.dataset()),
+            Self::Examine { .. } => "a question about the host".into(),
             Self::Cancel { .. } => "the end of a stream".into(),
             Self::Receive { receive, .. } => format!("a receive into {}", receive.dataset),
         }
@@ -115,6 +121,7 @@ impl Request {
             | Self::Outlook { .. }
             | Self::Stream { .. }
             | Self::Cancel { .. }
+            | Self::Examine { .. }
             | Self::Content { .. } => true,
         };
         if fits { Ok(()) } else { Err(WireError::Limit("more names, or longer words, than a request may have")) }
@@ -141,6 +148,7 @@ impl Reply {
             | Self::Begin { id }
             | Self::Estimated { id, .. }
             | Self::Ended { id, .. }
+            | Self::Examined { id, .. }
             | Self::Beat { id }
             | Self::Done { id, .. } => *id,
         }
@@ -163,6 +171,7 @@ impl Reply {
                     *words = quoted(words);
                 }
             }
+            Self::Examined { examination, .. } => shorten(examination),
             Self::Unread { words, .. } => *words = quoted(words),
             Self::Answer { part: Answer::Failures(failures), .. } => {
                 failures.iter_mut().flatten().for_each(|failure| failure.words = quoted(&failure.words));
@@ -215,6 +224,35 @@ pub fn harmless(mut hello: Hello) -> Hello {
         }
     }
     hello
+}
+
+/// Makes all words of an examination harmless and short, and its lists too.
+fn shorten(found: &mut Examination) {
+    for text in [&mut found.userland, &mut found.module].into_iter().flatten() {
+        *text = short(text);
+    }
+    found.pools.truncate(MAX_LIST);
+    for pool in &mut found.pools {
+        (pool.name, pool.health) = (short(&pool.name), short(&pool.health));
+    }
+    let Some(place) = &mut found.place else { return };
+    place.features.truncate(MAX_LIST);
+    place.features.iter_mut().for_each(|feature| feature.name = short(&feature.name));
+    if let Some(words) = &mut place.locked {
+        *words = quoted(words);
+    }
+    if let Some(mount) = &mut place.mount {
+        // A path may be longer than what else is told.
+        mount.mountpoint = on_one_line(&mount.mountpoint).chars().take(MAX_OWNER).collect();
+    }
+    if let Rights::Granted(Granted { here, below }) = &mut place.rights {
+        for granted in [here, below] {
+            granted.truncate(MAX_LIST);
+            for one in granted.iter_mut() {
+                *one = short(one);
+            }
+        }
+    }
 }
 
 /// On one line and not long.

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
 use zfs::{
-    Answer, BaseFacts, Ended, Failure, Note, Noted, Outlook, Part, Query, Reading, Receive, Rename, Resolution,
-    StreamSpec, TargetFacts, Thinned,
+    Answer, BaseFacts, Ended, Examination, Examine, Failure, Note, Noted, Outlook, Part, Query, Reading, Receive,
+    Rename, Resolution, StreamSpec, TargetFacts, Thinned,
 };
 
 /// What the sender asks for; the helper answers with the same id, not always in order.
@@ -197,6 +197,14 @@ pub enum Request {
         /// Which.
         stream: StreamSpec,
     },
+    /// What speaks for or against a replication? Helpers of both sides answer, if they announce [`super::EXAMINES`], by
+    /// [`Reply::Examined`].
+    Examine {
+        /// Comes back in the answer.
+        id: u64,
+        /// What is to be looked at.
+        what: Examine,
+    },
     /// Nobody wants the stream any more that was asked for with this id.
     Cancel {
         /// The id of its [`Request::Stream`].
@@ -328,6 +336,13 @@ pub enum Reply {
         id: u64,
         /// How.
         ended: Ended,
+    },
+    /// To [`Request::Examine`].
+    Examined {
+        /// The request's.
+        id: u64,
+        /// What there is.
+        examination: Box<Examination>,
     },
     /// A sign of life of a running receive: sent only when it has moved on since the last one, or works.
     Beat {

@@ -1,8 +1,9 @@
-//! Which accounts root has allowed to receive into a dataset, as `zfs allow DATASET` tells it (zfs-allow(8)).
+//! What root has allowed other accounts to do with a dataset, as `zfs allow DATASET` tells it (zfs-allow(8)).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Call, Zfs};
+use crate::Granted;
 use crate::name::DatasetName;
 
 /// Who may receive into a dataset beside root.
@@ -25,6 +26,8 @@ enum Section {
     /// For both.
     Both,
     /// For whoever creates something: it is among the local ones of what was created.
+    Created,
+    /// Unknown to us.
     Other,
 }
 
@@ -32,6 +35,7 @@ impl Section {
     fn read(line: &str) -> Self {
         match line {
             "Permission sets:" => Self::Sets,
+            "Create time permissions:" => Self::Created,
             "Local permissions:" => Self::Local,
             "Descendent permissions:" => Self::Below,
             "Local+Descendent permissions:" => Self::Both,
@@ -63,7 +67,7 @@ impl Receivers {
                 Section::Both => true,
                 Section::Local => own,
                 Section::Below => !own,
-                Section::Sets | Section::Other => false,
+                Section::Sets | Section::Created | Section::Other => false,
             };
             if !counts || !receives(line, &sets) {
                 continue;
@@ -83,6 +87,63 @@ impl Receivers {
     pub fn include<'a>(&self, user: &str, groups: impl IntoIterator<Item = &'a str>) -> bool {
         self.everyone || self.users.contains(user) || groups.into_iter().any(|group| self.groups.contains(group))
     }
+}
+
+impl Granted {
+    /// Reads what is delegated on `dataset` to an account of this name, in these groups.
+    #[must_use]
+    pub fn read(text: &str, dataset: &DatasetName, user: &str, groups: &[&str]) -> Self {
+        let mut sets = BTreeMap::new();
+        for (_, _, line) in lines(text).filter(|(_, section, _)| *section == Section::Sets) {
+            let Some((name, permissions)) = line.split_once(' ') else { continue };
+            // A set of the same name nearer to the dataset, which comes first, wins.
+            sets.entry(name).or_insert(permissions);
+        }
+        let (mut here, mut below) = (BTreeSet::new(), BTreeSet::new());
+        for (block, section, line) in lines(text) {
+            let own = block == dataset.as_str();
+            let (counts_here, counts_below) = match section {
+                Section::Both => (true, true),
+                Section::Local => (own, false),
+                Section::Below => (!own, true),
+                Section::Created => (false, true),
+                Section::Sets | Section::Other => continue,
+            };
+            if section != Section::Created && !is_for(line, user, groups) {
+                continue;
+            }
+            let permissions = expand(line.rsplit(' ').next().unwrap_or_default(), &sets, 0);
+            here.extend(permissions.iter().filter(|_| counts_here).cloned());
+            below.extend(permissions.into_iter().filter(|_| counts_below));
+        }
+        Self { here: here.into_iter().collect(), below: below.into_iter().collect() }
+    }
+}
+
+/// Whether a line is about this account.
+fn is_for(line: &str, user: &str, groups: &[&str]) -> bool {
+    // A name of a group may have blanks, the permissions behind it have none.
+    let who = line.rsplit_once(' ').map_or(line, |(who, _)| who);
+    match who.split_once(' ') {
+        Some(("user", name)) => name == user,
+        Some(("group", name)) => groups.contains(&name),
+        _ => who == "everyone",
+    }
+}
+
+/// The permissions of a line, those of its sets in place of them. Sets may hold sets.
+fn expand(permissions: &str, sets: &BTreeMap<&str, &str>, depth: usize) -> Vec<String> {
+    const DEEPEST: usize = 8;
+    let mut all = Vec::new();
+    for one in permissions.split(',') {
+        match sets.get(one) {
+            Some(more) if depth < DEEPEST => all.extend(expand(more, sets, depth + 1)),
+            // It lets receive what a run without --rollback and its like receives.
+            _ if one == "receive:append" => all.push("receive".to_owned()),
+            _ => all.push(one.to_owned()),
+        }
+    }
+    all
 }
 
 /// Each permission line with its block's dataset and its section.
@@ -132,6 +193,28 @@ Local+Descendent permissions:
 \tuser adder create,receive:append
 \tgroup staff @in
 ";
+
+    #[test]
+    fn what_an_account_may_do() {
+        let of = |dataset: &str, user: &str, groups: &[&str]| {
+            let Granted { here, below } = Granted::read(TEXT, &dataset.parse().unwrap(), user, groups);
+            (here.join(","), below.join(","))
+        };
+        let words = |here: &str, below: &str| (here.to_owned(), below.to_owned());
+        // Whoever creates something may destroy it, and receive into it.
+        assert_eq!(of("bpool/data/a", "own", &[]), words("create,receive", "destroy,receive"));
+        assert_eq!(of("bpool/data/a", "above", &[]), words("", "destroy,receive"));
+        assert_eq!(of("bpool/data/a", "below", &[]), words("receive", "destroy,receive"));
+        assert_eq!(of("bpool/data/a", "both", &[]), words("create,mount,receive", "create,destroy,mount,receive"));
+        assert_eq!(of("bpool/data/a", "insider", &[]), of("bpool/data/a", "both", &[]));
+        assert_eq!(of("bpool/data/a", "outsider", &[]), words("create,send", "create,destroy,receive,send"));
+        assert_eq!(of("bpool/data/a", "adder", &[]), words("create,receive", "create,destroy,receive"));
+        assert_eq!(of("bpool/data/a", "somebody", &["users", "staff"]), of("bpool/data/a", "both", &[]));
+        assert_eq!(of("bpool/data", "above", &[]), words("create,receive", "destroy,receive"));
+        let circle = "---- Permissions on p ---\nPermission sets:\n\t@a @b,send\n\t@b @a\nLocal+Descendent permissions:\n\teveryone @a\n";
+        let granted = Granted::read(circle, &"p".parse().unwrap(), "x", &[]);
+        assert!(granted.here.contains(&"send".to_owned()));
+    }
 
     #[test]
     fn who_may_receive() {

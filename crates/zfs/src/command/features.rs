@@ -22,6 +22,11 @@ const NEEDS: [(Features, &str); 9] = [
 /// What every receive needs that can be resumed.
 const RESUMABLE: &str = "extensible_dataset";
 
+/// The features of a pool that a stream, or its receive, can need.
+pub(super) fn stream_features() -> Vec<&'static str> {
+    NEEDS.iter().map(|(_, name)| *name).chain([RESUMABLE]).collect()
+}
+
 /// What a pool lacks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lacking {

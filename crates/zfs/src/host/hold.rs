@@ -104,7 +104,7 @@ fn may_receive(receivers: &Receivers, uid: u32) -> bool {
 }
 
 /// What id(1) says of an account: only it asks wherever this system keeps its accounts.
-fn account(uid: u32, what: &str) -> Option<String> {
+pub(super) fn account(uid: u32, what: &str) -> Option<String> {
     let mut command = Command::new("id");
     command.args([what, &uid.to_string()]);
     let text = run(Call::of(command, Limits::default()), |mut output| {

@@ -12,6 +12,7 @@ use super::base;
 use super::claims::{Claims, Passage};
 use super::dataset;
 use super::empty::holds_nothing;
+use super::examine;
 use super::list;
 use super::process::{start, start_outgoing};
 use super::query;
@@ -25,9 +26,9 @@ use crate::Resolution;
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::record::Features;
 use crate::{
-    Answer, BaseFacts, ContentError, Facts, Lacking, Limits, Mark, Note, Noted, ParseError, Query, Reading, Refusal,
-    StreamSpec, WrappedKey, Zfs, disabled_features, lacking, permission, read_content, read_creations, read_facts,
-    read_listed, read_names, read_notes,
+    Answer, BaseFacts, ContentError, Examination, Examine, Facts, Lacking, Limits, Mark, Note, Noted, ParseError,
+    Query, Reading, Refusal, StreamSpec, WrappedKey, Zfs, disabled_features, lacking, permission, read_content,
+    read_creations, read_facts, read_listed, read_names, read_notes,
 };
 use crate::{Failure, Hello, Receive, Rename, Thinned};
 
@@ -252,6 +253,16 @@ impl Host for LocalHost {
             Ok(text)
         });
         text.ok()?.trim().parse().ok()
+    }
+
+    fn examine(&self, what: &Examine) -> Result<Examination, Failure> {
+        // That there is no zfs is told by the greeting.
+        let Some(zfs) = &self.zfs else { return Ok(Examination::default()) };
+        let mut found = examine::examine(zfs, what);
+        if let (Examine::Dataset(dataset), Some(place)) = (what, &mut found.place) {
+            place.locked = self.claims.holder(dataset);
+        }
+        Ok(found)
     }
 
     fn claim(&self, dataset: &DatasetName, run: u64, owner: &str) -> Result<Option<String>, Failure> {

@@ -4,6 +4,7 @@ mod base;
 mod claims;
 mod dataset;
 mod empty;
+mod examine;
 mod hold;
 mod list;
 mod local;
@@ -29,7 +30,10 @@ pub use local::LocalHost;
 pub use run::{HANGS, Watched};
 pub use thin::{MAX_THIN, thin};
 
-use crate::{Answer, BaseFacts, Lacking, Note, Noted, Part, Query, Reading, Record, Refusal, StreamSpec, WrappedKey};
+use crate::{
+    Answer, BaseFacts, Examination, Examine, Lacking, Note, Noted, Part, Query, Reading, Record, Refusal, StreamSpec,
+    WrappedKey,
+};
 
 /// So many snapshots at most go to a [`Sink`] at a time: a message has room for them.
 pub const SNAPSHOTS_A_CALL: usize = 2000;
@@ -131,6 +135,12 @@ pub trait Host: Send + Sync + 'static {
     fn available(&self, dataset: &DatasetName) -> Option<u64> {
         let _ = dataset;
         None
+    }
+
+    /// What speaks for or against a replication. What can't be found out is left out.
+    fn examine(&self, what: &Examine) -> Result<Examination, Failure> {
+        let _ = what;
+        Err(Failure::new(Refusal::Other, "it can't be examined here"))
     }
 
     /// Claims a tree for a run until this process ends; the text says why others can't be kept away from it.

@@ -1,0 +1,72 @@
+//! What this machine tells before a first replication. Each answer is found on its own: one that can't be is left out.
+
+use std::fs;
+use std::io::Read;
+
+use super::hold::account;
+use super::run::{Output, run};
+use crate::name::DatasetName;
+use crate::{
+    Examination, Examine, Granted, ParseError, Place, Refusal, Rights, Zfs, permission, read_place, read_pool,
+    read_pools, read_versions,
+};
+
+/// More permissions than anybody delegates.
+const MAX_TEXT: u64 = 1 << 20;
+
+/// Looks at what was asked for.
+pub(super) fn examine(zfs: &Zfs, what: &Examine) -> Examination {
+    let dataset = match what {
+        Examine::Nothing => return Examination::default(),
+        Examine::Host => None,
+        Examine::Dataset(dataset) => Some(dataset),
+    };
+    let (userland, module) = run(zfs.versions(), read_versions).unwrap_or_default();
+    let module = module.or_else(|| Some(fs::read_to_string("/sys/module/zfs/version").ok()?.trim().to_owned()));
+    let pools = run(zfs.pools(), read_pools).unwrap_or_default();
+    Examination { userland, module, pools, place: dataset.map(|dataset| place(zfs, dataset)) }
+}
+
+fn place(zfs: &Zfs, dataset: &DatasetName) -> Place {
+    let Some(found) = nearest(zfs, dataset) else { return Place::default() };
+    let (features, delegation) = run(zfs.pool_properties(dataset.pool()), read_pool).unwrap_or((Vec::new(), true));
+    let rights = match &found.nearest {
+        Some(nearest) if delegation || is_root() => rights(zfs, nearest),
+        _ => Rights::DelegationOff,
+    };
+    Place { features, rights, ..found }
+}
+
+/// The dataset, or the nearest above that exists.
+fn nearest(zfs: &Zfs, dataset: &DatasetName) -> Option<Place> {
+    for name in std::iter::successors(Some(dataset.clone()), DatasetName::parent) {
+        match run(zfs.place(&name), |output| read_place(output, &name)) {
+            Err(failure) if failure.refusal == Refusal::Missing => {}
+            found => return found.ok(),
+        }
+    }
+    None
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn rights(zfs: &Zfs, dataset: &DatasetName) -> Rights {
+    if is_root() {
+        return Rights::All;
+    }
+    let uid = rustix::process::geteuid().as_raw();
+    let groups = account(uid, "-Gn").unwrap_or_default();
+    let groups: Vec<&str> = groups.split_whitespace().collect();
+    match run(zfs.delegated(dataset), text) {
+        Ok(text) => Rights::Granted(Granted::read(&text, dataset, &permission::user_name(), &groups)),
+        Err(_) => Rights::Unknown,
+    }
+}
+
+fn text(output: Output) -> Result<String, ParseError> {
+    let mut text = String::new();
+    output.take(MAX_TEXT).read_to_string(&mut text)?;
+    Ok(text)
+}

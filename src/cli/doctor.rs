@@ -1,0 +1,36 @@
+//! `zfsync doctor`: whether a first run would work.
+
+use clap::Args;
+
+use super::Ssh;
+
+/// `zfsync doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  zfsync doctor backup                                    check the connection, and zfsync and OpenZFS on backup
+  zfsync doctor backup:pool/data                          also check the target of a push
+  zfsync doctor --source tank/data root@backup:pool/data  check both ends of a push, with features and encryption
+  zfsync doctor --source web:tank/data --local pool/web   check both ends of a pull
+
+No dataset is changed. Up to ten sessions are opened over one connection for a moment, to count those that sshd grants. The \
+bandwidth is not measured.
+
+Exit codes: 0 no failures (there may be warnings), 1 a run would fail, 2 usage error, 3 can't connect, or no helper \
+starts, 130/143 interrupted.")]
+pub struct Doctor {
+    /// The target's host, with or without the dataset to receive into
+    #[arg(value_name = "[USER@]HOST[:DATASET]", required_unless_present_any = ["local", "source"], conflicts_with = "local")]
+    pub target: Option<String>,
+    /// Also check the source: DATASET on this machine, or [USER@]HOST:DATASET
+    #[arg(long, value_name = "SOURCE")]
+    pub source: Option<String>,
+    /// Check a target on this machine
+    #[arg(long, value_name = "DATASET")]
+    pub local: Option<String>,
+    /// Print one JSON object
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+    /// The way to the other host.
+    #[command(flatten)]
+    pub ssh: Ssh,
+}

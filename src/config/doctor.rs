@@ -1,0 +1,145 @@
+//! What is to be examined before a first run, checked.
+
+use super::ends::{link_to_source, link_to_target, location};
+use super::{Ways, source};
+use crate::cli;
+use crate::error::StartError;
+use crate::remote::link::Link;
+use crate::remote::target::{Target, TargetError};
+use zfs::name::DatasetName;
+
+/// Both ends, as far as they are named.
+#[derive(Debug)]
+pub struct DoctorJob {
+    /// SOURCE.
+    pub source: Option<DoctorEnd>,
+    /// TARGET.
+    pub target: Option<DoctorEnd>,
+}
+
+/// One end.
+#[derive(Debug)]
+pub struct DoctorEnd {
+    /// How its host is reached.
+    pub link: Link,
+    /// The dataset, where one is named.
+    pub dataset: Option<DatasetName>,
+}
+
+impl DoctorJob {
+    /// Checks the arguments.
+    pub fn new(args: &cli::Doctor) -> Result<Self, StartError> {
+        let from = args.source.as_deref().map(location).transpose()?;
+        let to = match (&args.target, &args.local) {
+            (Some(text), _) => Some(host(text)?),
+            (None, Some(text)) => Some((None, Some(here(text)?))),
+            (None, None) => None,
+        };
+        let hosts = (from.as_ref().and_then(|from| from.host.as_ref()), to.as_ref().and_then(|to| to.0.as_ref()));
+        Ways::same(&args.ssh).check(hosts.0, hosts.1)?;
+        let end = |mut link: Link, dataset| {
+            link.ssh.verbose = true;
+            DoctorEnd { link, dataset }
+        };
+        let may_ask = !args.json;
+        let source = from.map(|Target { host, dataset }| {
+            Ok::<_, StartError>(end(link_to_source(host, &args.ssh, &[], may_ask)?, Some(dataset)))
+        });
+        let target = to.map(|(host, dataset)| {
+            Ok::<_, StartError>(end(link_to_target(host, &args.ssh, Vec::new(), may_ask)?, dataset))
+        });
+        Ok(Self { source: source.transpose()?, target: target.transpose()? })
+    }
+}
+
+/// What `--local` names.
+fn here(text: &str) -> Result<DatasetName, StartError> {
+    source(text).map_err(|error| match error {
+        StartError::RemoteSource(_) => StartError::Usage(format!("{text:?} is on another host: leave out --local")),
+        error => error,
+    })
+}
+
+type Named = (Option<crate::remote::target::Host>, Option<DatasetName>);
+
+/// `[USER@]HOST[:DATASET]`: a word without a colon is a host here.
+fn host(text: &str) -> Result<Named, StartError> {
+    let alone = text.ends_with(']') || !text.contains(':');
+    if alone && text.contains('/') {
+        return Err(StartError::Usage(format!(
+            "{text:?} is not a host: write [USER@]HOST or [USER@]HOST:DATASET; for a dataset on this machine use --local (target) or \
+             --source"
+        )));
+    }
+    // Any dataset will do to have the host checked.
+    let whole = if alone { format!("{text}:x") } else { text.to_owned() };
+    let Target { host, dataset } = whole.parse().map_err(|error| match error {
+        TargetError::BadHost(host) => TargetError::BadHost(host),
+        TargetError::NoHost(_) => TargetError::NoHost(text.to_owned()),
+        error => error,
+    })?;
+    if host.is_none() {
+        return Err(StartError::Usage(format!(
+            "{text:?} is a dataset on this machine: use --local (target) or --source"
+        )));
+    }
+    Ok((host, Some(dataset).filter(|_| !alone)))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn job(words: &str) -> Result<DoctorJob, String> {
+        let cli =
+            Cli::try_parse_from(format!("zfsync doctor {words}").split(' ')).map_err(|error| error.to_string())?;
+        let Command::Doctor(args) = cli.command else { panic!("{cli:?}") };
+        DoctorJob::new(&args).map_err(|error| error.to_string())
+    }
+
+    fn shown(end: Option<DoctorEnd>) -> String {
+        let Some(DoctorEnd { link, dataset }) = end else { return "-".into() };
+        format!("{} {}", link.name(), dataset.map_or("-".into(), |dataset| dataset.to_string()))
+    }
+
+    #[test]
+    fn hosts_with_and_without_a_dataset() {
+        for (words, source, target) in [
+            ("beta", "-", "beta -"),
+            ("me@beta", "-", "me@beta -"),
+            ("me@[fe80::1]", "-", "me@[fe80::1] -"),
+            ("[::1]:b/x", "-", "[::1] b/x"),
+            ("beta:b/x", "-", "beta b/x"),
+            ("--source t/a beta:b/x", "this machine t/a", "beta b/x"),
+            ("--source t/a", "this machine t/a", "-"),
+            ("--source web:t/a --local b/x", "web t/a", "this machine b/x"),
+            ("--local b/x", "-", "this machine b/x"),
+        ] {
+            let job = job(words).unwrap();
+            assert!(job.target.as_ref().is_none_or(|target| target.link.ssh.verbose));
+            assert_eq!((shown(job.source), shown(job.target)), (source.to_owned(), target.to_owned()), "{words}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense() {
+        for (words, why) in [
+            ("tank/data", "--local"),
+            ("tank/a:b", "--local"),
+            ("beta:", "has no dataset after the ':'"),
+            (":b", "has no host before the ':'"),
+            ("--local b beta", "cannot be used with"),
+            ("--local beta:b", "leave out --local"),
+            ("-p 22 --source web:t beta:b", "-p is ambiguous"),
+            ("-x", "unexpected argument"),
+        ] {
+            let error = job(words).unwrap_err();
+            assert!(error.contains(why), "{words}: {error}");
+        }
+        let error = Cli::try_parse_from(["zfsync", "doctor"]).unwrap_err().to_string();
+        assert!(error.contains("required arguments were not provided"), "{error}");
+    }
+}

@@ -1,0 +1,136 @@
+//! Examines both ends before a first run. Changes nothing, and takes no lock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::signals::Signals;
+use crate::config::{DoctorEnd, DoctorJob};
+use crate::error::StartError;
+use crate::plan::HostRole;
+use crate::plan::doctor::{ConnectionFacts, Diagnosis, EndFacts, Ends, Examined};
+use crate::remote::source::Remote;
+use helper::wire::SENDS;
+use zfs::{Examine, Host as _, Limits, LocalHost};
+
+/// So long an answer may take: zfs waits for a suspended pool.
+const SILENCE: Duration = Duration::from_secs(60);
+/// sshd's MaxSessions, unless it was changed.
+const SESSIONS: usize = 10;
+
+/// An end that is there.
+enum Opened {
+    Here,
+    There(Box<Remote>),
+}
+
+/// Connects, and looks at all that was named.
+pub async fn doctor(job: &DoctorJob) -> Result<Diagnosis, StartError> {
+    let mut signals = Signals::listen()?;
+    tokio::select! {
+        found = look(job) => found,
+        // What is connected ends with its handle.
+        signal = signals.next() => Err(StartError::Interrupted(signal)),
+    }
+}
+
+async fn look(job: &DoctorJob) -> Result<Diagnosis, StartError> {
+    // One after the other: ssh may ask something.
+    let source = open(job.source.as_ref()).await?;
+    let target = match open(job.target.as_ref()).await {
+        Ok(target) => target,
+        Err(error) => {
+            close(source).await;
+            return Err(error);
+        }
+    };
+    let of = async |end: &Option<DoctorEnd>, opened: &Option<Opened>, role| match (end, opened) {
+        (Some(end), Some(opened)) => Some(facts(end, opened, role).await),
+        _ => None,
+    };
+    let facts = tokio::join!(of(&job.source, &source, HostRole::Sender), of(&job.target, &target, HostRole::Receiver));
+    tokio::join!(close(source), close(target));
+    Ok(Diagnosis::of(Ends { source: facts.0, target: facts.1 }, env!("CARGO_PKG_VERSION")))
+}
+
+async fn open(end: Option<&DoctorEnd>) -> Result<Option<Opened>, StartError> {
+    let Some(DoctorEnd { link, .. }) = end else { return Ok(None) };
+    let Some(host) = &link.host else { return Ok(Some(Opened::Here)) };
+    Ok(Some(Opened::There(Box::new(Remote::open(host, link).await?))))
+}
+
+async fn close(opened: Option<Opened>) {
+    if let Some(Opened::There(remote)) = opened {
+        remote.close().await;
+    }
+}
+
+async fn facts(end: &DoctorEnd, opened: &Opened, role: HostRole) -> EndFacts {
+    let (host, dataset) = (end.link.name(), end.dataset.clone());
+    match opened {
+        Opened::Here => {
+            let (hello, examined) = here(dataset.clone().map_or(Examine::Host, Examine::Dataset)).await;
+            EndFacts { role, host, dataset, connection: None, hello, examined }
+        }
+        Opened::There(remote) => {
+            let hello = remote.hello().clone();
+            let connection = Some(connection(remote).await);
+            let mut end = EndFacts { role, host, dataset, connection, hello, examined: Examined::Older };
+            // Of what is outside of its roots a helper tells nothing.
+            let what = end.dataset.clone().filter(|_| !end.is_outside()).map_or(Examine::Host, Examine::Dataset);
+            end.examined = there(remote, what).await;
+            end
+        }
+    }
+}
+
+async fn here(what: Examine) -> (zfs::Hello, Examined) {
+    let given_up = GiveUp(Arc::default());
+    let limits = Limits { silence: Some(SILENCE), given_up: Some(Arc::clone(&given_up.0)) };
+    let looked = tokio::task::spawn_blocking(move || {
+        let host = LocalHost::new();
+        let hello = host.hello();
+        (hello, host.within(limits).examine(&what))
+    });
+    match looked.await {
+        Ok((hello, Ok(found))) => (hello, Examined::Found(Box::new(found))),
+        Ok((hello, Err(failure))) => (hello, Examined::Failed(failure.words)),
+        Err(error) => (zfs::Hello::default(), Examined::Failed(error.to_string())),
+    }
+}
+
+/// Tells whoever works for a question that nobody waits for the answer any more.
+struct GiveUp(Arc<AtomicBool>);
+
+impl Drop for GiveUp {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+async fn there(remote: &Remote, what: Examine) -> Examined {
+    if !remote.examines() {
+        return Examined::Older;
+    }
+    match remote.examine(what, SILENCE).await {
+        Ok(found) => Examined::Found(Box::new(found)),
+        Err(failure) => Examined::Failed(failure.words),
+    }
+}
+
+async fn connection(remote: &Remote) -> ConnectionFacts {
+    let negotiated = remote.master().negotiated();
+    let took = remote.took();
+    let sends = remote.hello().capabilities.iter().any(|word| word == SENDS);
+    let round_trip = if remote.examines() { remote.round_trip(SILENCE).await } else { None };
+    ConnectionFacts {
+        login: took.login,
+        method: negotiated.method,
+        cipher: negotiated.cipher,
+        greeting: took.greeting,
+        serves: if sends { HostRole::Sender } else { HostRole::Receiver },
+        sessions: (remote.sessions(SESSIONS).await, SESSIONS),
+        round_trip,
+        clock: remote.clock(),
+    }
+}

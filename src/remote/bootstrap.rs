@@ -1,0 +1,155 @@
+//! How a helper is had on another host: the command of an installed one, or the one line that finds a helper from an earlier run
+//! there, or takes one through its stdin.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::helpers::Shipped;
+
+/// What the line's own words begin with.
+const MARK: &str = "ZFSYNC-BOOTSTRAP ";
+
+/// With its comments and lines.
+const SCRIPT: &str = include_str!("bootstrap.sh");
+
+/// Where a helper is taken from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HelperFrom {
+    /// The installed one; where there is none that can be used, one is sent along.
+    #[default]
+    Auto,
+    /// The installed one.
+    Installed,
+    /// One that is sent along, whatever is installed.
+    #[serde(rename = "ship")]
+    Sent,
+}
+
+impl HelperFrom {
+    /// All, as the user writes them.
+    pub const ALL: [(Self, &'static str); 3] =
+        [(Self::Auto, "auto"), (Self::Installed, "installed"), (Self::Sent, "ship")];
+}
+
+/// As a configuration file has it.
+impl FromStr for HelperFrom {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.iter().find(|(_, word)| *word == text);
+        found.map(|(from, _)| *from).ok_or("it must be \"auto\", \"installed\" or \"ship\"")
+    }
+}
+
+/// How a helper is started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HelperCommand {
+    /// The command line of an installed one.
+    pub installed: Option<String>,
+    /// The words for one that is sent along.
+    pub sent: Option<String>,
+}
+
+impl HelperCommand {
+    /// Of a command that the user names: nothing else is tried, as it may be `sudo`, and nothing that was sent along may run as root.
+    #[must_use]
+    pub fn named(command: String) -> Self {
+        Self { installed: Some(command), sent: None }
+    }
+
+    /// Without such a command: `words` are the helper's.
+    #[must_use]
+    pub fn of(from: HelperFrom, words: String) -> Self {
+        let installed = (from != HelperFrom::Sent).then(|| format!("zfsync {words}"));
+        Self { installed, sent: (from != HelperFrom::Installed).then_some(words) }
+    }
+}
+
+impl fmt::Display for HelperCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.installed, &self.sent) {
+            (Some(command), _) => f.write_str(command),
+            (None, Some(words)) => write!(f, "zfsync-helper {words}"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// The line for the login shell of the other host, whichever that is.
+pub(super) fn line(words: &str, helpers: &[Shipped]) -> String {
+    let script: Vec<&str> =
+        SCRIPT.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    let helpers: Vec<String> = helpers.iter().map(|one| format!("{}:{}", one.platform, one.sha256)).collect();
+    // Where there is none, its word must not be empty.
+    format!("exec sh -c '{}' zfsync {}, {words}", script.join(" "), helpers.join(","))
+}
+
+/// What the line says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    /// It waits for the size and the bytes of the helper for this platform.
+    Wants(String),
+    /// It becomes this helper now; where it is, in words.
+    Uses(String),
+    /// There is no helper for this platform.
+    NoneFor(String),
+    /// No directory there takes a helper.
+    Nowhere,
+}
+
+impl Word {
+    /// Of a line of output, whatever a shell has printed before it.
+    pub fn read(line: &str) -> Option<Self> {
+        let words = line[line.find(MARK)? + MARK.len()..].trim_end();
+        let (word, rest) = words.split_once(' ').unwrap_or((words, ""));
+        match word {
+            "wants" => Some(Self::Wants(rest.to_owned())),
+            "uses" => Some(Self::Uses(rest.to_owned())),
+            "none" => Some(Self::NoneFor(rest.to_owned())),
+            "nowhere" => Some(Self::Nowhere),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_shell_finds_anything_to_do_in_the_line() {
+        let line = line("recv --stdio --allow rollback,destroy", &[]);
+        let inner = line.strip_prefix("exec sh -c '").unwrap();
+        let (script, rest) = inner.split_once('\'').unwrap();
+        assert_eq!(rest, " zfsync , recv --stdio --allow rollback,destroy");
+        assert!(script.bytes().all(|byte| (b' '..=b'~').contains(&byte) && !b"!\\'".contains(&byte)), "{script}");
+        assert!(line.len() < 2000, "{}", line.len());
+    }
+
+    #[test]
+    fn its_words_are_understood() {
+        let wants = || Some(Word::Wants("linux-x86_64".into()));
+        assert_eq!(Word::read("ZFSYNC-BOOTSTRAP wants linux-x86_64\n"), wants());
+        assert_eq!(Word::read("Welcome!ZFSYNC-BOOTSTRAP wants linux-x86_64\r\n"), wants());
+        assert_eq!(Word::read("ZFSYNC-BOOTSTRAP uses sent /a b/c\n"), Some(Word::Uses("sent /a b/c".into())));
+        assert_eq!(Word::read("ZFSYNC-BOOTSTRAP none linux-riscv64\n"), Some(Word::NoneFor("linux-riscv64".into())));
+        assert_eq!(Word::read("ZFSYNC-BOOTSTRAP nowhere"), Some(Word::Nowhere));
+        assert_eq!((Word::read("ZFSYNC-BOOTSTRAP"), Word::read("ZFSYNC-HELPER/2 {}")), (None, None));
+    }
+
+    #[test]
+    fn what_the_user_names_is_all_that_is_tried() {
+        let words = || "recv --stdio".to_owned();
+        let command = HelperCommand::of(HelperFrom::Auto, words());
+        assert_eq!(
+            (command.installed.as_deref(), command.sent.as_deref()),
+            (Some("zfsync recv --stdio"), Some("recv --stdio"))
+        );
+        assert_eq!(HelperCommand::of(HelperFrom::Installed, words()).sent, None);
+        assert_eq!(HelperCommand::of(HelperFrom::Sent, words()).installed, None);
+        assert_eq!(HelperCommand::named("sudo zfsync recv --stdio".into()).sent, None);
+    }
+}

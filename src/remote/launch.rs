@@ -1,0 +1,285 @@
+//! From a session to a greeting: starts the helper, has one sent along where none of use is installed, and learns what has become of
+//! one that doesn't greet.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read as _};
+use std::os::fd::OwnedFd;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use helper::wire;
+use tokio::runtime::Handle;
+use zfs::Hello;
+use zfs::text::{on_one_line, quoted};
+
+use super::bootstrap::{self, HelperCommand, Word};
+use super::event::HelperError;
+use super::greeting::{self, Greeting, Timed};
+use super::helpers;
+use super::ssh::Sessions;
+
+/// So much of what the helper and its shell write to stderr is kept.
+const MAX_STDERR: u64 = 8 * 1024;
+
+/// A host may ask so often for a helper: once for each directory that it has tried.
+const MOST_SENT: u32 = 4;
+
+/// A link that is slower than this many bytes a second is taken for dead while a helper is sent.
+const SLOWEST: u64 = 16 * 1024;
+
+/// Our ends of a helper's stdio, and where its exit status will be told.
+pub(super) struct Pipes {
+    pub stdin: OwnedFd,
+    pub stdout: OwnedFd,
+    pub stderr: OwnedFd,
+    pub status: mpsc::Receiver<String>,
+    /// So long it has for its greeting.
+    pub limit: Duration,
+}
+
+/// What the writer of a channel is to do for a helper that has not greeted yet.
+pub(super) enum Feed {
+    /// Another session has taken the place of the first: this is its stdin.
+    Stdin(OwnedFd),
+    /// A helper is wanted: its size and its bytes.
+    Helper(File, u64),
+}
+
+/// Has the channel's writer do that; `false` when the channel is closed.
+pub(super) type Feeder = Box<dyn Fn(Feed) -> bool + Send>;
+
+/// A helper that is being started.
+pub(super) struct Launch {
+    output: BufReader<Timed>,
+    aftermath: Aftermath,
+    sending: Sending,
+}
+
+/// Whether a helper can be sent along.
+enum Sending {
+    /// No, or there is one.
+    No,
+    /// If there is none of use.
+    Later(Fallback),
+    /// It is under way.
+    Now,
+}
+
+/// What starts a session in which a helper is sent along.
+struct Fallback {
+    sessions: Sessions,
+    runtime: Handle,
+    words: String,
+    limit: Duration,
+}
+
+/// What is left to learn once a helper's output has ended.
+pub(super) struct Aftermath {
+    pub host: String,
+    status: mpsc::Receiver<String>,
+    stderr: mpsc::Receiver<String>,
+}
+
+impl Launch {
+    /// Starts a helper over a connection. Returns its stdin as well, to which nothing may be written before it has greeted.
+    pub async fn over_ssh(
+        sessions: &Sessions,
+        host: &str,
+        command: &HelperCommand,
+        limit: Duration,
+    ) -> Result<(Self, OwnedFd), HelperError> {
+        let installed = command.installed.as_deref();
+        let known = installed.filter(|_| command.sent.is_none() || !sessions.without_helper());
+        let (line, sending) = match (known, &command.sent) {
+            (Some(line), None) => (line.to_owned(), Sending::No),
+            (Some(line), Some(words)) => {
+                let (sessions, runtime, words) = (sessions.clone(), Handle::current(), words.clone());
+                (line.to_owned(), Sending::Later(Fallback { sessions, runtime, words, limit }))
+            }
+            (None, words) => {
+                let helpers = tokio::task::spawn_blocking(helpers::all).await.map_err(io::Error::other)?;
+                (bootstrap::line(words.as_deref().unwrap_or_default(), helpers), Sending::Now)
+            }
+        };
+        Ok(Self::new(session(sessions, &line, limit).await?, host, sending)?)
+    }
+
+    /// The same for a helper that somebody else has started.
+    pub fn started(pipes: Pipes, host: &str) -> Result<(Self, OwnedFd), HelperError> {
+        Ok(Self::new(pipes, host, Sending::No)?)
+    }
+
+    fn new(pipes: Pipes, host: &str, sending: Sending) -> io::Result<(Self, OwnedFd)> {
+        let Pipes { stdin, stdout, stderr, status, limit } = pipes;
+        let (words, stderr_words) = mpsc::channel();
+        thread::Builder::new().name("stderr".into()).spawn(move || {
+            let _ = words.send(read_stderr(stderr.into()));
+        })?;
+        let output = BufReader::with_capacity(64 * 1024, Timed::new(stdout, limit));
+        let aftermath = Aftermath { host: host.to_owned(), status, stderr: stderr_words };
+        Ok((Self { output, aftermath, sending }, stdin))
+    }
+
+    /// Waits for the greeting.
+    pub fn greet(mut self, feed: &Feeder) -> Result<(Hello, BufReader<Timed>, Aftermath), HelperError> {
+        let error = match self.listen(feed) {
+            Ok(hello) => {
+                self.output.get_mut().no_limit();
+                return Ok((hello, self.output, self.aftermath));
+            }
+            Err(error) => error,
+        };
+        let useless = matches!(error, HelperError::Missing { .. } | HelperError::Version { .. });
+        match self.sending {
+            Sending::Later(fallback) if useless => {
+                let host = self.aftermath.host;
+                let words = format!("{}; a cached helper is used, or one is sent", first_line(&error));
+                // Whoever has installed one wants to know that it is of no use.
+                if let HelperError::Version { .. } = error {
+                    tracing::warn!("{words}");
+                } else {
+                    tracing::info!("{words}");
+                }
+                fallback.sessions.has_no_helper();
+                let (launch, stdin) = fallback.start(&host).map_err(|why| joined(error, &why))?;
+                if feed(Feed::Stdin(stdin)) { launch.greet(feed) } else { Err(closed(&host)) }
+            }
+            _ => Err(error),
+        }
+    }
+
+    fn listen(&mut self, feed: &Feeder) -> Result<Hello, HelperError> {
+        let host = self.aftermath.host.clone();
+        let mut sent = 0;
+        loop {
+            match greeting::find(&mut self.output) {
+                Greeting::Hello(hello) => return Ok(hello),
+                Greeting::Bootstrap(word) if matches!(self.sending, Sending::Now) => {
+                    if matches!(word, Word::Wants(_)) {
+                        sent += 1;
+                    }
+                    let more = answer(word, sent, &host, feed)?;
+                    let output = self.output.get_mut();
+                    output.within(output.limit() + more);
+                }
+                // Words of no meaning here.
+                Greeting::Bootstrap(_) => {}
+                Greeting::Version { theirs, version } => {
+                    let [theirs, version] = [theirs, version].map(|text| wire::short(&text));
+                    return Err(HelperError::Version { host, theirs, version });
+                }
+                Greeting::Late(preamble) => {
+                    let seconds = self.output.get_ref().limit().as_secs();
+                    return Err(HelperError::Silent { host, seconds, words: greeting::said(&preamble, "") });
+                }
+                Greeting::None(preamble) => return Err(no_greeting(&preamble, &self.aftermath)),
+            }
+        }
+    }
+}
+
+impl Fallback {
+    /// Starts the session. Called on a thread, where the runtime may be about to end.
+    fn start(self, host: &str) -> Result<(Launch, OwnedFd), HelperError> {
+        let line = bootstrap::line(&self.words, helpers::all());
+        let (tell, told) = mpsc::channel();
+        let (sessions, limit) = (self.sessions, self.limit);
+        self.runtime.spawn(async move {
+            let _ = tell.send(session(&sessions, &line, limit).await);
+        });
+        let pipes = told.recv_timeout(limit).map_err(|_| closed(host))??;
+        Ok(Launch::new(pipes, host, Sending::Now)?)
+    }
+}
+
+impl Aftermath {
+    /// The helper's stderr and how it ended; neither is worth waiting long for.
+    pub fn words(&self) -> (String, String) {
+        let wait = Duration::from_secs(2);
+        let status = self.status.recv_timeout(wait).unwrap_or_else(|_| "still running".into());
+        (quoted(&self.stderr.recv_timeout(wait).unwrap_or_default()), on_one_line(&status).into_owned())
+    }
+}
+
+/// Starts a session on the host.
+async fn session(sessions: &Sessions, line: &str, limit: Duration) -> Result<Pipes, HelperError> {
+    let ((stdin, ours_in), (ours_out, stdout), (ours_err, stderr)) = (io::pipe()?, io::pipe()?, io::pipe()?);
+    zfs::pipe::grow_pipe(&ours_in);
+    let remote = sessions.start(line, [stdin.into(), stdout.into(), stderr.into()]).await?;
+    let (tell, status) = mpsc::channel();
+    tokio::spawn(async move {
+        // Nobody listens any more when the run is over.
+        let _ = tell.send(remote.wait().await);
+    });
+    Ok(Pipes { stdin: ours_in.into(), stdout: ours_out.into(), stderr: ours_err.into(), status, limit })
+}
+
+/// Does what the bootstrap line wants; how much longer that may take.
+fn answer(word: Word, sent: u32, host: &str, feed: &Feeder) -> Result<Duration, HelperError> {
+    let not_sent = |words: String| Err(HelperError::NotSent { host: host.to_owned(), words });
+    match word {
+        Word::Uses(what) => {
+            tracing::info!("{host}: the helper is {}", wire::short(&what));
+            Ok(Duration::ZERO)
+        }
+        Word::Wants(_) if sent > MOST_SENT => not_sent("it was sent several times, but did not start".into()),
+        Word::Wants(platform) => {
+            let Some(helper) = helpers::all().iter().find(|helper| helper.platform == platform) else {
+                return not_sent(none_for(&platform));
+            };
+            let (file, size) = helper.open()?;
+            tracing::info!("{host}: sending a helper for {platform}, {size} bytes");
+            if feed(Feed::Helper(file, size)) { Ok(Duration::from_secs(size / SLOWEST)) } else { Err(closed(host)) }
+        }
+        Word::NoneFor(platform) => not_sent(none_for(&platform)),
+        Word::Nowhere => not_sent(
+            "no directory on it can be used; $XDG_CACHE_HOME/zfsync, ~/.cache/zfsync, and zfsync-helper-UID in /var/tmp and /tmp were tried: one of \
+             them must be owned by the user, not writable by others, not mounted noexec, and have enough space"
+                .into(),
+        ),
+    }
+}
+
+fn none_for(platform: &str) -> String {
+    let here: Vec<&str> = helpers::all().iter().map(|helper| helper.platform.as_str()).collect();
+    let platform = wire::short(platform);
+    let only = if here.is_empty() { String::new() } else { format!(", only for {}", here.join(", ")) };
+    format!("there is no helper for {platform}{only}; install zfsync on it")
+}
+
+fn closed(host: &str) -> HelperError {
+    HelperError::Lost { host: host.to_owned(), reason: "the connection was closed before its helper was ready".into() }
+}
+
+/// Without what to do about it.
+fn first_line(error: &HelperError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// No helper, and none can be sent along.
+fn joined(error: HelperError, why: &HelperError) -> HelperError {
+    match error {
+        HelperError::Missing { host, words } => HelperError::Missing { host, words: format!("{words}; {why}") },
+        error => error,
+    }
+}
+
+fn no_greeting(preamble: &[u8], aftermath: &Aftermath) -> HelperError {
+    let (stderr, status) = aftermath.words();
+    let host = aftermath.host.clone();
+    if status.ends_with("127") || stderr.to_ascii_lowercase().contains("command not found") {
+        let words = if stderr.trim().is_empty() { status } else { stderr.trim().to_owned() };
+        return HelperError::Missing { host, words };
+    }
+    HelperError::NoGreeting { host, status, words: greeting::said(preamble, &stderr) }
+}
+
+fn read_stderr(stderr: File) -> String {
+    let mut words = Vec::new();
+    let mut input = stderr.take(MAX_STDERR);
+    let _ = input.read_to_end(&mut words);
+    // Read on, so that a talkative helper never blocks.
+    let _ = io::copy(&mut input.into_inner(), &mut io::sink());
+    String::from_utf8_lossy(&words).trim().to_owned()
+}

@@ -1,0 +1,154 @@
+//! `zfsync doctor` over a real ssh to a loopback sshd, with a fake `zfs` on both sides (support/fake-zfs).
+
+mod support;
+
+use helper::wire::PROTOCOL;
+use serde_json::Value;
+use support::sshd::{Manners, Sshd, available};
+use support::{Bed, Ended};
+
+fn doctor(bed: &Bed, args: &[&str]) -> Ended {
+    let (config, there) = (bed.path("ssh_config"), bed.path("there"));
+    let ssh = ["doctor", "-F", config.to_str().unwrap(), "--remote-zfsync", there.to_str().unwrap()];
+    bed.run(&[&ssh[..], args].concat())
+}
+
+fn bed() -> Bed {
+    let bed = Bed::new();
+    bed.world(&[("s", 1, 1), ("s/a", 2, 2), ("d", 3, 1)]);
+    bed
+}
+
+/// Checks the exit code, and that stdout has a line with each of these words.
+#[track_caller]
+fn tells(ended: &Ended, code: i32, lines: &[&str]) {
+    ended.expect(code, &[]);
+    for words in lines {
+        assert!(ended.stdout.contains(words), "no {words:?} in {ended:#?}");
+    }
+}
+
+#[test]
+fn all_is_well_and_nothing_is_left() {
+    if !available() {
+        return;
+    }
+    let bed = bed();
+    let sshd = Sshd::start(&bed, &Manners::default());
+    let before = bed.read("world");
+    tells(
+        &doctor(&bed, &["--source", "s/a", "beta:d/new"]),
+        0,
+        &[
+            "source s/a on this machine\n",
+            "target d/new on beta\n",
+            " by publickey; cipher aes128-gcm@openssh.com\n",
+            "  OK   sessions     10 of 10 sessions",
+            "  OK   clock ",
+            "  OK   OpenZFS      2.3.9-1\n",
+            "  OK   dataset      d/new will be created below d\n",
+            "  OK   space        4.00 GiB available; the source uses 1.00 MiB",
+            "no problems found\n",
+        ],
+    );
+    bed.wait_for_no_process();
+    assert_eq!((bed.read("world"), sshd.connections()), (before, 1));
+    tells(&doctor(&bed, &["beta"]), 0, &["target on beta\n", "  OK   pool         s is ONLINE\n", "d is ONLINE\n"]);
+    tells(&doctor(&bed, &["--source", "beta:s/a", "--local", "d/new"]), 0, &["source s/a on beta\n", "s/a exists\n"]);
+    bed.wait_for_no_process();
+}
+
+#[test]
+fn what_a_run_would_fail_for() {
+    if !available() {
+        return;
+    }
+    let bed = bed();
+    let _sshd = Sshd::start(&bed, &Manners::default());
+    let ended = doctor(&bed, &["--source", "s/none", "beta:none/x"]);
+    tells(
+        &ended,
+        1,
+        &[
+            "  FAIL dataset      s/none does not exist\n",
+            "  FAIL pool         no pool 'none' is imported\n",
+            "-> on beta: zpool import 'none'",
+            "a run would fail: 2 failures\n",
+        ],
+    );
+    let json = doctor(&bed, &["--json", "beta:none/x"]);
+    json.expect(1, &[]);
+    let object: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!((&object["schema_version"], &object["failures"]), (&1.into(), &1.into()));
+    assert_eq!(object["ends"][0]["connection"]["sessions_granted"], 10);
+}
+
+#[test]
+fn an_sshd_with_few_sessions() {
+    if !available() {
+        return;
+    }
+    let bed = bed();
+    let _sshd = Sshd::start(&bed, &Manners { config: "MaxSessions 2", ..Manners::default() });
+    let words = ["  WARN sessions     2 of 10 sessions over one connection\n", "use -j 1;", "no failures, 1 warning\n"];
+    tells(&doctor(&bed, &["beta:d"]), 0, &words);
+    bed.wait_for_no_process();
+}
+
+#[test]
+fn a_key_that_is_restricted_to_a_root() {
+    if !available() {
+        return;
+    }
+    let bed = bed();
+    let _sshd = Sshd::start(&bed, &Manners::default());
+    let there = bed.path("there").display().to_string();
+    bed.write("authorized_keys", &format!("command=\"{there} recv --stdio --root d/own\" {}", bed.read("key.pub")));
+    tells(&doctor(&bed, &["beta:d/own/x"]), 0, &["; restricted to d/own\n", "d/own/x will be created below d\n"]);
+    let outside = doctor(&bed, &["beta:s/x"]);
+    tells(&outside, 1, &["  FAIL helper ", "s/x is outside of that\n", "a run would fail: 1 failure\n"]);
+    // That there is a pool `s` is nobody's business.
+    tells(&doctor(&bed, &["beta"]), 0, &["pool         d is ONLINE\n"]);
+    assert!(!doctor(&bed, &["beta"]).stdout.contains("s is ONLINE"));
+    tells(&doctor(&bed, &["--source", "beta:d/own/x"]), 1, &["  FAIL helper ", "it can't send\n"]);
+}
+
+#[test]
+fn an_older_helper_whose_clock_is_off() {
+    if !available() {
+        return;
+    }
+    let bed = bed();
+    let _sshd = Sshd::start(&bed, &Manners::default());
+    let hello = r#"{"version":"0.0.1","zfs":"2.2.2-1","zfs_path":"/sbin/zfs","user":"me","clock":86400}"#;
+    bed.script("there", &format!("#!/bin/sh\necho 'ZFSYNC-HELPER/{PROTOCOL} {hello}'\nexec cat >/dev/null\n"));
+    tells(
+        &doctor(&bed, &["beta:d"]),
+        0,
+        &[
+            "  WARN clock        its clock is ",
+            " behind this machine's\n",
+            "  ?    round trip   zfsync 0.0.1 on beta is too old to report this\n",
+            "  ?    permissions ",
+            "  OK   OpenZFS      kernel module 2.2.2-1\n",
+        ],
+    );
+    bed.wait_for_no_process();
+}
+
+#[test]
+fn nobody_to_ask() {
+    let bed = bed();
+    bed.run(&["doctor", "tank/data"]).expect(2, &["--local"]);
+    if !available() {
+        return;
+    }
+    let sshd = Sshd::start(&bed, &Manners::default());
+    bed.script("there", "#!/bin/sh\nexit 127\n");
+    doctor(&bed, &["beta:d"]).expect(3, &["beta has no zfsync helper"]);
+    let config = bed.read("ssh_config");
+    drop(sshd);
+    bed.write("ssh_config", &config);
+    doctor(&bed, &["beta:d"]).expect(3, &["can't connect to beta"]);
+    bed.wait_for_no_process();
+}
