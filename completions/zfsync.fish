@@ -351,7 +351,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l helper -d 'Which 
 installed\t'The installed zfsync'
 ship\t'One that is sent along and kept in the user\'s cache directory, whatever is installed'"
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l ssh-option -d 'An option for ssh, as in ssh_config(5); can be given several times' -r
-complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l thin-targets -d 'Also prune the targets, by the same numbers (their helpers need --allow destroy)'
+complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l prune-targets -d 'Also prune the targets, by the same numbers (their helpers need --allow destroy)'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l only-named-targets -d 'Consider only the targets given here, and ignore those known from records and bookmarks on SOURCE'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l if-changed -d 'Take no snapshots of datasets that have not changed'
 complete -c zfsync -n "__fish_zfsync_using_subcommand cron" -l skip-empty -d 'Skip snapshots in which nothing was written since the previous one; the newest is always sent'

@@ -11,8 +11,8 @@ use std::time::Duration;
 use helper::wire::{Reply, Request};
 use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
 use zfs::{
-    Answer, DatasetFacts, Failure, Hello, Host as _, Limits, LocalHost, NewBookmark, Part, Property, Query, Reading,
-    Record, Refusal, SnapshotState, StreamSpec, Thinned, Traces, Zfs,
+    Answer, DatasetFacts, Failure, Hello, Host as _, Limits, LocalHost, NewBookmark, Part, Property, Pruned, Query,
+    Reading, Record, Refusal, SnapshotState, StreamSpec, Traces, Zfs,
 };
 
 use crate::error::StartError;
@@ -342,15 +342,15 @@ impl Endpoint {
     }
 
     /// Destroys snapshots of a dataset, or tells what that would free.
-    pub async fn thin(
+    pub async fn prune(
         &self,
         dataset: DatasetName,
         snapshots: Vec<(SnapshotName, Guid)>,
         dry_run: bool,
         silence: Option<Duration>,
-    ) -> Result<Thinned, Failure> {
-        match self.ask(Query::Thin { dataset, snapshots, dry_run }, silence).await? {
-            Answer::Thinned(thinned) => Ok(thinned),
+    ) -> Result<Pruned, Failure> {
+        match self.ask(Query::Prune { dataset, snapshots, dry_run }, silence).await? {
+            Answer::Pruned(pruned) => Ok(pruned),
             _ => Err(odd()),
         }
     }

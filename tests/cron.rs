@@ -1,5 +1,5 @@
 //! `zfsync cron` on the command line, with a fake `zfs` and targets on this machine: windows, locks that can't be had, what holds the
-//! thinning up.
+//! pruning up.
 
 mod support;
 

@@ -9,8 +9,8 @@ use helper::wire::{FrameKind, Header, Reply, Request, write_mark, write_message}
 use zfs::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
 use zfs::record::{Begin, ByteOrder, Features, HeaderType, SIZE};
 use zfs::{
-    BaseFacts, Brings, Encryption, Examine, Failure, Kind, Note, Noted, Outlook, Put, Receive, Refusal, Rename,
-    Resolution, Restore, TargetFacts, Thinned, Volmode,
+    BaseFacts, Brings, Encryption, Examine, Failure, Kind, Note, Noted, Outlook, Pruned, Put, Receive, Refusal, Rename,
+    Resolution, Restore, TargetFacts, Volmode,
 };
 
 type Seeds = BTreeMap<String, Vec<u8>>;
@@ -79,7 +79,7 @@ fn requests() -> Vec<Request> {
         Request::Resolve { id: 8, resolution: aside },
         Request::Resolve { id: 9, resolution: Resolution::Replace { dataset: x(), loses: vec![Guid(2)], whole: true } },
         Request::Dates { id: 10, names: names() },
-        Request::Thin { id: 11, dataset: x(), snapshots: vec![(snapshot("s 1"), Guid(1))], dry_run: true },
+        Request::Prune { id: 11, dataset: x(), snapshots: vec![(snapshot("s 1"), Guid(1))], dry_run: true },
         Request::Names { id: 12, dataset: x() },
         Request::Rename { id: 13, rename },
         Request::Notes { id: 14, dataset: Some(x()), snapshots: names() },
@@ -115,9 +115,9 @@ fn replies() -> Vec<Reply> {
         Reply::Listed { id: 2, dataset: dataset("b/x y"), facts, snapshots: vec![(snapshot("s 1"), Guid(1), Txg(2))] },
         Reply::Probed { id: 3, disabled: vec!["zstd_compress".into()], encrypted: true },
         Reply::Outlook { id: 3, outlook: Outlook { locked: Some("alpha (pid 17)".into()), available: Some(4096) } },
-        Reply::Thinned {
+        Reply::Pruned {
             id: 4,
-            thinned: Thinned {
+            pruned: Pruned {
                 destroyed: 1,
                 freed: 4096,
                 pinned: vec![(snapshot("s"), "it is held".into())],

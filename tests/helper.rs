@@ -382,7 +382,7 @@ fn nobody_changes_anything_in_what_another_run_has_claimed() {
         }),
         rename(&x, &free),
         rename(&free, &"b/x/y".parse().unwrap()),
-        Request::Thin { id: 2, dataset: x.clone(), snapshots: vec![(s(), Guid(12))], dry_run: false },
+        Request::Prune { id: 2, dataset: x.clone(), snapshots: vec![(s(), Guid(12))], dry_run: false },
         Request::Destroy { id: 2, dataset: x.clone(), snapshots: vec![Guid(12)] },
         Request::Note { id: 2, note: Note::MissingSince, value: Some("17".into()), names: vec!["b/x@s".into()] },
         Request::Clear { id: 2, dataset: x.clone() },

@@ -16,7 +16,7 @@ use support::{Bed, Ended};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
 use zfs::text::{QUOTE, sanitise};
-use zfs::{BaseFacts, Encryption, Failure, Hello, Kind, Refusal, TargetFacts, Thinned};
+use zfs::{BaseFacts, Encryption, Failure, Hello, Kind, Pruned, Refusal, TargetFacts};
 use zfsync::remote::client::{CALLS, Call, Channel, ChannelEvent, FromChannel, HelperError};
 
 /// What a terminal would obey, and a line that looks like one of ours.
@@ -254,19 +254,19 @@ fn words_are_harmless_as_they_come_in() {
         let _ =
             output.write_all(&frame(&Reply::Done { id: CALLS, failure: Some(failure()), warning: Some(EVIL.into()) }));
         let pinned = vec![("s".parse().unwrap(), EVIL.to_owned())];
-        let _ = output
-            .write_all(&frame(&Reply::Thinned { id: CALLS + 1, thinned: Thinned { pinned, ..Thinned::default() } }));
+        let _ =
+            output.write_all(&frame(&Reply::Pruned { id: CALLS + 1, pruned: Pruned { pinned, ..Pruned::default() } }));
     });
     play.ask(|id| Request::Clear { id, dataset: dataset("b/x") });
     let snapshots = vec![("s".parse().unwrap(), Guid(1))];
-    play.ask(|id| Request::Thin { id, dataset: dataset("b/x"), snapshots, dry_run: true });
+    play.ask(|id| Request::Prune { id, dataset: dataset("b/x"), snapshots, dry_run: true });
     let Told { events, answers, error } = play.told();
     let [ChannelEvent::Ready(hello)] = &events[..] else { panic!("{events:?}") };
-    let [done, thinned] = &answers[..] else { panic!("{answers:?}") };
+    let [done, pruned] = &answers[..] else { panic!("{answers:?}") };
     assert!(!hello.version.contains('\n') && !hello.host.contains('\n'));
     let Reply::Done { failure: Some(failure), warning: Some(warning), .. } = done else { panic!("{done:?}") };
-    let Reply::Thinned { thinned, .. } = thinned else { panic!("{thinned:?}") };
-    let said = [&hello.version, &hello.host, &hello.user, &failure.words, warning, &thinned.pinned[0].1];
+    let Reply::Pruned { pruned, .. } = pruned else { panic!("{pruned:?}") };
+    let said = [&hello.version, &hello.host, &hello.user, &failure.words, warning, &pruned.pinned[0].1];
     for text in said.into_iter().chain([&error.to_string()]) {
         assert_harmless("words", text);
     }
@@ -336,7 +336,7 @@ fn requests() -> [fn(u64) -> Request; 11] {
         |id| Request::Clear { id, dataset: b() },
         |id| Request::Lock { id, dataset: b(), run: 1, owner: "me".into() },
         |id| Request::Dates { id, names: names() },
-        |id| Request::Thin { id, dataset: b(), snapshots: vec![("s".parse().unwrap(), Guid(1))], dry_run: true },
+        |id| Request::Prune { id, dataset: b(), snapshots: vec![("s".parse().unwrap(), Guid(1))], dry_run: true },
         |id| Request::Names { id, dataset: b() },
         |id| Request::Notes { id, dataset: Some(b()), snapshots: names() },
         |id| Request::Bases { id, names: names(), iv_sets_only: false },
@@ -354,9 +354,9 @@ fn answer(dice: &mut Dice) -> Vec<u8> {
         0 => Reply::Found { id, found: vec![(place, Guid(number), Txg(number))] },
         1 => Reply::Listed { id, dataset: dataset(["b/x", "b/x/y", "b/z"][dice.below(3)]), facts: facts(), snapshots },
         2 => Reply::Probed { id, disabled: vec![EVIL.into(); dice.below(100)], encrypted: true },
-        3 => Reply::Thinned {
+        3 => Reply::Pruned {
             id,
-            thinned: Thinned {
+            pruned: Pruned {
                 destroyed: dice.below(3),
                 freed: number,
                 pinned: vec![("s".parse().unwrap(), EVIL.into())],

@@ -55,17 +55,18 @@ fn as_it_was_at_a_snapshot() {
     bed.run(&["restore", "-n", "s@a", "n/back"]).expect(0, &["s/new: it has no snapshot @a, and is skipped"]);
     assert!(!bed.read("world").contains("n/back"));
     // What was there then and has lost that snapshot is no success.
-    bed.world(&[("s/thinned", 6, 1), ("s/thinned@0", 61, 2), ("s/thinned@c", 62, 9)]);
-    let lost = "s/thinned -> n/lacks/thinned: lost: it has snapshots older than @a, but not that one";
+    bed.world(&[("s/pruned", 6, 1), ("s/pruned@0", 61, 2), ("s/pruned@c", 62, 9)]);
+    let lost = "s/pruned -> n/lacks/pruned: lost: it has snapshots older than @a, but not that one";
     bed.run(&["restore", "-n", "-q", "s@a", "n/lacks"]).expect(1, &[lost]);
     bed.run(&["restore", "-q", "s@a", "n/lacks"]).expect(1, &[lost, "--exclude"]);
     assert!(bed.read("world").contains("n/lacks@a"));
     // Where dates can't be told, it may have been there.
     bed.write("no-dates", "");
-    let unknown = "s/thinned -> n/lacks/thinned: unread: it has no snapshot @a, and is skipped; whether it existed then is unknown";
+    let unknown =
+        "s/pruned -> n/lacks/pruned: unread: it has no snapshot @a, and is skipped; whether it existed then is unknown";
     bed.run(&["restore", "-n", "-q", "s@a", "n/other"]).expect(1, &[&unknown.replace("lacks", "other")]);
     std::fs::remove_file(bed.path("no-dates")).unwrap();
-    bed.run(&["restore", "--exclude", "thinned", "s@a", "n/back"]).expect(0, &[]);
+    bed.run(&["restore", "--exclude", "pruned", "s@a", "n/back"]).expect(0, &[]);
     let world = bed.read("world");
     assert!(
         world.contains("n/back@a\t11\t") && !world.contains("n/back@b") && !world.contains("n/back/new"),

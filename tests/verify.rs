@@ -6,7 +6,7 @@ mod support;
 use serde_json::Value;
 use support::{Bed, Ended};
 
-/// One dataset that is the same although each side was thinned, and one that is behind.
+/// One dataset that is the same although each side was pruned, and one that is behind.
 fn bed() -> Bed {
     let bed = Bed::new();
     bed.world(&[

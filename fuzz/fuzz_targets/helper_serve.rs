@@ -12,7 +12,7 @@ use libfuzzer_sys::fuzz_target;
 use zfs::Host;
 use zfs::host::{Died, Found, Process, Sink, Started, Unread};
 use zfs::name::{DatasetName, Guid, SnapshotName};
-use zfs::{Failure, Hello, Note, Noted, Receive, Rename, Resolution, Thinned};
+use zfs::{Failure, Hello, Note, Noted, Receive, Rename, Resolution, Pruned};
 
 struct Tame;
 
@@ -54,8 +54,8 @@ impl Host for Tame {
         Ok(None)
     }
 
-    fn thin(&self, _: &DatasetName, _: &[(SnapshotName, Guid)], _: bool) -> Result<Thinned, Failure> {
-        Ok(Thinned::default())
+    fn prune(&self, _: &DatasetName, _: &[(SnapshotName, Guid)], _: bool) -> Result<Pruned, Failure> {
+        Ok(Pruned::default())
     }
 
     fn rename(&self, _: &Rename) -> Result<(), Failure> {

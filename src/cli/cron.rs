@@ -42,7 +42,7 @@ pub struct Cron {
     pub d: usize,
     /// Also prune the targets, by the same numbers (their helpers need --allow destroy)
     #[arg(long, help_heading = "Retention")]
-    pub thin_targets: bool,
+    pub prune_targets: bool,
     /// Prune the targets to the newest snapshot of each period, as in 24h,7d,4w,12m; see --keep of zfsync prune
     #[arg(long, value_name = "PERIODS", help_heading = "Retention")]
     pub keep_targets: Option<Periods>,

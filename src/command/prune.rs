@@ -7,7 +7,7 @@ use crate::config::PruneJob;
 use crate::error::StartError;
 use crate::exec;
 
-/// Thins out, or lists what would go.
+/// Prunes, or lists what would go.
 pub async fn prune(args: &cli::Prune) -> Result<Outcome, StartError> {
     let pruned = exec::prune(&PruneJob::new(args)?).await?;
     let care = Care::Always("can't print the list");

@@ -49,10 +49,10 @@ pub struct Branch {
     pub source: DatasetName,
     /// Where it goes, all at the same time.
     pub targets: Vec<PushJob>,
-    /// How the source is thinned, if it is.
-    pub thin: Option<PruneJob>,
-    /// How each target is thinned, if it is.
-    pub thin_targets: Vec<PruneJob>,
+    /// How the source is pruned, if it is.
+    pub prune: Option<PruneJob>,
+    /// How each target is pruned, if it is.
+    pub prune_targets: Vec<PruneJob>,
 }
 
 /// What is wanted of a job.
@@ -95,7 +95,7 @@ impl CronJob {
     pub fn new(args: &cli::Cron) -> Result<Self, StartError> {
         let counts = Class::ALL.into_iter().zip([args.s, args.m, args.h, args.d]);
         let keep = Rules { classes: Some(PerClass::new(counts)), ..Rules::default() };
-        let classes = keep.classes.clone().filter(|_| args.thin_targets);
+        let classes = keep.classes.clone().filter(|_| args.prune_targets);
         let keep_targets = Rules { classes, periods: args.keep_targets.clone(), last: None };
         let source = location(&args.source)?;
         let job = Self::build(Wish {
@@ -203,7 +203,7 @@ impl Branch {
         let filter = filter(&wish.selection)?;
         let origin = wish.origin()?;
         let (place, ways) = (Target { host: wish.host.clone(), dataset: source.clone() }, wish.ways());
-        let thin = |rules: &Rules| PruneJob {
+        let prune = |rules: &Rules| PruneJob {
             origin: origin.clone(),
             sources: vec![source.clone()],
             targets: Vec::new(),
@@ -212,7 +212,7 @@ impl Branch {
             rules: rules.clone(),
             zone: zone.clone(),
             only_named_targets: wish.only_named_targets,
-            thin_sources: true,
+            prune_sources: true,
             wait_lock: Duration::ZERO,
             dry_run: false,
             state_dir: wish.state_dir.clone(),
@@ -221,8 +221,8 @@ impl Branch {
             origin: origin.clone(),
             source: source.clone(),
             targets: Vec::new(),
-            thin: wish.keep.as_ref().map(thin),
-            thin_targets: Vec::new(),
+            prune: wish.keep.as_ref().map(prune),
+            prune_targets: Vec::new(),
         };
         for target in &wish.targets {
             let target = wish.place(source, target)?;
@@ -237,8 +237,8 @@ impl Branch {
             branch.targets.push(push);
             if let Some(rules) = &wish.keep_targets {
                 let ends = ends(place.clone(), target, ways, vec![Allow::Destroy], false)?;
-                let thin = PruneJob { targets: vec![Arc::new(ends)], thin_sources: false, ..thin(rules) };
-                branch.thin_targets.push(thin);
+                let prune = PruneJob { targets: vec![Arc::new(ends)], prune_sources: false, ..prune(rules) };
+                branch.prune_targets.push(prune);
             }
         }
         Ok(branch)
@@ -255,7 +255,7 @@ impl Wish {
         Ways { source, target: &self.ssh, direct: self.direct.direct }
     }
 
-    /// How the sources' host is reached by whoever takes snapshots there and thins them out.
+    /// How the sources' host is reached by whoever takes snapshots there and prunes them.
     fn origin(&self) -> Result<Link, StartError> {
         let wanted = [(self.snapshot, Allow::Snapshot), (self.keep.is_some(), Allow::Destroy)];
         let allow: Vec<Allow> = wanted.into_iter().filter(|(wanted, _)| *wanted).map(|(_, allow)| allow).collect();

@@ -87,7 +87,7 @@ pub struct Snapshot {
     pub if_changed: Option<bool>,
 }
 
-/// What stays when snapshots are thinned out.
+/// What stays when snapshots are pruned.
 #[derive(Debug, Clone, Default, Derive)]
 #[serde(deny_unknown_fields)]
 pub struct Keep {

@@ -34,8 +34,8 @@ pub struct PruneJob {
     pub zone: TimeZone,
     /// Whether targets that are known by bookmarks alone count for nothing.
     pub only_named_targets: bool,
-    /// Whether the sources are thinned, and not the targets alone.
-    pub thin_sources: bool,
+    /// Whether the sources are pruned, and not the targets alone.
+    pub prune_sources: bool,
     /// So long another run's lock on a target is waited for.
     pub wait_lock: Duration,
     /// Whether only to tell what would go.
@@ -93,7 +93,7 @@ impl PruneJob {
             rules,
             zone,
             only_named_targets: args.only_named_targets,
-            thin_sources: true,
+            prune_sources: true,
             wait_lock: args.wait_lock,
             dry_run: args.dry_run,
             state_dir: args.state_dir.clone(),

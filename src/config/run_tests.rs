@@ -59,11 +59,11 @@ fn a_good_file() {
     assert!(push.skip_empty && !alpha.branches[0].targets[0].skip_empty);
     assert_eq!(push.ends.target.link.ssh.options, ["Compression=no"]);
     assert_eq!(push.ends.target.link.helper.to_string(), "zfsync recv --stdio --allow packages");
-    assert_eq!(branch.thin_targets.len(), 2);
-    assert_eq!(branch.thin_targets[0].rules.last, Some(3));
-    assert!(branch.thin.as_ref().unwrap().rules.classes.is_some(), "from the defaults");
+    assert_eq!(branch.prune_targets.len(), 2);
+    assert_eq!(branch.prune_targets[0].rules.last, Some(3));
+    assert!(branch.prune.as_ref().unwrap().rules.classes.is_some(), "from the defaults");
     assert!(alpha.snapshot.is_none());
-    let rules = &alpha.branches[1].thin.as_ref().unwrap().rules;
+    let rules = &alpha.branches[1].prune.as_ref().unwrap().rules;
     assert_eq!((rules.last, &rules.classes), (Some(5), &None), "its own rules alone");
     let targets: Vec<String> = alpha.branches.iter().map(|branch| branch.targets[0].ends.target.to_string()).collect();
     assert_eq!(targets, ["b:pool/x/a", "b:pool/x/b"]);
@@ -103,7 +103,7 @@ fn what_it_would_do_in_plain_words() {
 fn nothing_is_thinned_without_rules() {
     let jobs = parsed("[job.a]\nsource = 'p/a'\ntargets = ['b:q']").unwrap();
     let branch = &jobs[0].branches[0];
-    assert!(branch.thin.is_none() && branch.thin_targets.is_empty());
+    assert!(branch.prune.is_none() && branch.prune_targets.is_empty());
     assert_eq!(branch.targets[0].faults, super::super::Faults::default());
 }
 

@@ -1,4 +1,4 @@
-//! A crontab's job: a snapshot, all targets at the same time, then the thinning. One that is slow or dead delays no other.
+//! A crontab's job: a snapshot, all targets at the same time, then the pruning. One that is slow or dead delays no other.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -267,7 +267,7 @@ fn note_not_tried(branch: &Branch, exit: Exit, why: &str, log: Option<&LogFile>)
     }
 }
 
-/// One run at a time takes snapshots of a source, and thins it. All take them in the same order.
+/// One run at a time takes snapshots of a source, and prunes it. All take them in the same order.
 async fn source_locks(job: &CronJob, stop: &Stop) -> Result<Vec<Lock>, StartError> {
     let mut sources: Vec<End> = job.branches.iter().map(source_of).collect();
     sources.sort_unstable_by(|one, other| one.dataset.as_str().cmp(other.dataset.as_str()));
@@ -324,9 +324,9 @@ async fn serve_all(
     let listed = Arc::new(listed);
     let mut running = JoinSet::new();
     for (at, target) in branch.targets.iter().enumerate() {
-        let (target, thin) = (PushJob { until, ..target.clone() }, branch.thin_targets.get(at).cloned());
+        let (target, prune) = (PushJob { until, ..target.clone() }, branch.prune_targets.get(at).cloned());
         let (listed, log) = (listed.clone(), log.cloned());
-        running.spawn(async move { (at, serve(target, thin, listed, log).await) });
+        running.spawn(async move { (at, serve(target, prune, listed, log).await) });
     }
     let mut parts: Vec<(usize, Vec<Part>)> = Vec::new();
     while let Some(ended) = running.join_next().await {
@@ -341,13 +341,13 @@ async fn serve_all(
     parts.sort_by_key(|(at, _)| *at);
     let mut parts: Vec<Part> = parts.into_iter().flat_map(|(_, parts)| parts).collect();
     if !parts.iter().any(|part| matches!(part.exit, Exit::Interrupted(_))) {
-        parts.extend(thin_source(branch, until, sender, log).await);
+        parts.extend(prune_source_side(branch, until, sender, log).await);
     }
     Ok(parts)
 }
 
-/// One target: the push, and the thinning if it is wanted.
-async fn serve(target: PushJob, thin: Option<PruneJob>, listed: Arc<Source>, log: Option<LogFile>) -> Vec<Part> {
+/// One target: the push, and the pruning if it is wanted.
+async fn serve(target: PushJob, prune: Option<PruneJob>, listed: Arc<Source>, log: Option<LogFile>) -> Vec<Part> {
     let (label, kept, until) = (target.ends.target.to_string(), Kept::default(), target.until);
     let mut reporter = report::logged(report::kept(Box::new(kept.clone())), log.as_ref(), &label);
     let pushed = push_listed(target, Some(listed), reporter.as_mut()).await;
@@ -363,26 +363,26 @@ async fn serve(target: PushJob, thin: Option<PruneJob>, listed: Arc<Source>, log
     };
     let started = !matches!(exit, Exit::NotStarted | Exit::Locked | Exit::Interrupted(_) | Exit::Usage);
     let mut parts = vec![Part { label: label.clone(), exit, words }];
-    if let Some(thin) = thin.filter(|_| started) {
-        parts.push(Part::of_pruned(&label, prune_until(&thin, until).await).logged(log.as_ref()));
+    if let Some(prune) = prune.filter(|_| started) {
+        parts.push(Part::of_pruned(&label, prune_until(&prune, until).await).logged(log.as_ref()));
     }
     parts
 }
 
-async fn thin_source(
+async fn prune_source_side(
     branch: &Branch,
     until: Option<Instant>,
     sender: &Endpoint,
     log: Option<&LogFile>,
 ) -> Option<Part> {
-    let thin = branch.thin.as_ref()?;
+    let prune = branch.prune.as_ref()?;
     let (key, owner) = (lock_key(&source_of(branch)), format!("zfsync cron, process {}", std::process::id()));
     let part = match lock::directory().and_then(|dir| Lock::take(&dir, &key, 0, &owner)) {
         Ok(_turn) => {
             let targets: Vec<_> = branch.targets.iter().map(|push| push.ends.clone()).collect();
-            Part::of_pruned(branch.source.as_str(), prune_by_bookmarks(thin, sender, &targets, until).await)
+            Part::of_pruned(branch.source.as_str(), prune_by_bookmarks(prune, sender, &targets, until).await)
         }
-        // Whoever has it takes a snapshot, or is about to thin as well.
+        // Whoever has it takes a snapshot, or is about to prune as well.
         Err(LockError::Held { holder, .. }) => Part {
             label: format!("pruning {}", branch.source),
             exit: Exit::InSync,

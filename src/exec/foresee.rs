@@ -9,7 +9,7 @@ use crate::error::StartError;
 use crate::format::bytes;
 use crate::remote::link::End;
 use crate::report::Event;
-use zfs::host::MAX_THIN;
+use zfs::host::MAX_PRUNE;
 use zfs::{Failure, Outlook, Refusal};
 
 /// Finds out what of all that would be cleared away would stay, and why.
@@ -27,12 +27,12 @@ pub async fn what_stays(receiver: &mut Receiver<'_>, cleared: &mut Cleared) -> R
         }
     }
     let portions: Vec<_> = (cleared.due.snapshots.iter())
-        .flat_map(|(dataset, some)| some.chunks(MAX_THIN).map(|some| (dataset.clone(), some.to_vec())))
+        .flat_map(|(dataset, some)| some.chunks(MAX_PRUNE).map(|some| (dataset.clone(), some.to_vec())))
         .collect();
-    for ((dataset, some), result) in portions.iter().zip(receiver.thin(&portions, true).await?) {
+    for ((dataset, some), result) in portions.iter().zip(receiver.prune(&portions, true).await?) {
         match result {
-            Ok(thinned) => refused.extend(
-                thinned
+            Ok(pruned) => refused.extend(
+                pruned
                     .pinned
                     .into_iter()
                     .map(|(name, words)| (dataset.at(name.as_str()), Failure { refusal: Refusal::Held, words })),

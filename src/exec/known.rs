@@ -10,7 +10,7 @@ use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{Registered, SourceDataset, arrived, bookmarks_of, strangers};
 use crate::remote::link::Link;
-use crate::report::view::targets::{Forgotten, Known, Targets};
+use crate::report::view::targets::{Forgotten, KnownTarget, Targets};
 use zfs::name::{DatasetName, SnapshotName};
 use zfs::{Refusal, Tag, Tags};
 
@@ -31,7 +31,7 @@ pub async fn targets((origin, source): &(Link, DatasetName)) -> Result<Targets, 
             None => Vec::new(),
         };
         let date = newest.first().map(|(_, date)| *date);
-        targets.push(Known { target: target.clone(), arrived, date });
+        targets.push(KnownTarget { target: target.clone(), arrived, date });
     }
     let others = others(&sender, source, &datasets).await?;
     sender.close().await;

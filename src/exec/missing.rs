@@ -14,9 +14,9 @@ use crate::plan::{
     Clocks, Due, Guess, Missing, Move, Negotiation, NotDestroyed, Notes, TargetDataset, Times, TooMuch, When,
 };
 use crate::report::{Event, Reporter};
-use zfs::host::MAX_THIN;
+use zfs::host::MAX_PRUNE;
 use zfs::name::DatasetName;
-use zfs::{Hello, Note, Noted, Rename, Thinned};
+use zfs::{Hello, Note, Noted, Pruned, Rename};
 
 /// More datasets than these are not listed only to find out which of them was renamed.
 const FEW: usize = 200;
@@ -332,16 +332,16 @@ async fn carry_out(
     let portions: Vec<_> = due
         .snapshots
         .iter()
-        .flat_map(|(dataset, snapshots)| snapshots.chunks(MAX_THIN).map(|some| (dataset.clone(), some.to_vec())))
+        .flat_map(|(dataset, snapshots)| snapshots.chunks(MAX_PRUNE).map(|some| (dataset.clone(), some.to_vec())))
         .collect();
     let (mut snapshots, mut freed) = (Vec::new(), 0);
     let rule = recorded::missing_rule(job, "snapshots");
     let open = recorded::portions(job, &rule, &portions);
-    let thinned = receiver.thin(&portions, false).await?;
-    recorded::tell(job, &rule, open.thinned(&portions, &thinned), reporter);
-    for ((dataset, some), result) in portions.iter().zip(thinned) {
+    let pruned = receiver.prune(&portions, false).await?;
+    recorded::tell(job, &rule, open.pruned(&portions, &pruned), reporter);
+    for ((dataset, some), result) in portions.iter().zip(pruned) {
         match result {
-            Ok(Thinned { freed: bytes, pinned, absent, .. }) => {
+            Ok(Pruned { freed: bytes, pinned, absent, .. }) => {
                 freed += bytes;
                 let is_pinned = |name| absent.contains(name) || pinned.iter().any(|(other, _)| other == name);
                 let went = some.iter().filter(|(name, _)| !is_pinned(name));

@@ -1,5 +1,5 @@
-//! What a crontab's job keeps and thins out is told when it runs for the first time, and again when it has changed: its
-//! defaults thin out SOURCE without anybody having asked for it. That it was told is noted on SOURCE.
+//! What a crontab's job keeps and prunes is told when it runs for the first time, and again when it has changed: its
+//! defaults prune SOURCE without anybody having asked for it. That it was told is noted on SOURCE.
 
 use std::time::Duration;
 
@@ -30,13 +30,13 @@ pub async fn notice(job: &CronJob, sender: &Endpoint, is_new: bool) -> Option<St
 fn note(branch: &Branch) -> (String, String) {
     let targets: Vec<String> = branch.targets.iter().map(|push| push.ends.target_seen_from_source()).collect();
     let property = format!("zfsync:cron-{:016x}", hash::stable(&targets.join("\n")));
-    let short = |thin: Option<&PruneJob>| thin.map_or_else(|| "all".to_owned(), |thin| in_short(&thin.rules));
+    let short = |prune: Option<&PruneJob>| prune.map_or_else(|| "all".to_owned(), |prune| in_short(&prune.rules));
     let clears = branch
         .targets
         .first()
         .and_then(|push| clears(&push.missing))
         .map_or_else(String::new, |what| format!("; {what}"));
-    (property, format!("{}; {}{clears}", short(branch.thin.as_ref()), short(branch.thin_targets.first())))
+    (property, format!("{}; {}{clears}", short(branch.prune.as_ref()), short(branch.prune_targets.first())))
 }
 
 /// What `--delete-missing` destroys on the targets; it is the same for all of them.
@@ -60,14 +60,14 @@ fn in_short(rules: &Rules) -> String {
 
 fn text(branch: &Branch) -> String {
     let source = &branch.source;
-    let here = match &branch.thin {
-        Some(thin) => format!("{} (-s, -m, -h, -d)", rules_in_words(thin)),
+    let here = match &branch.prune {
+        Some(prune) => format!("{} (-s, -m, -h, -d)", rules_in_words(prune)),
         None => "all".to_owned(),
     };
     let targets: Vec<String> = branch.targets.iter().map(|push| push.ends.target.to_string()).collect();
     let clears = branch.targets.first().and_then(|push| clears(&push.missing));
-    let there = match (branch.thin_targets.first(), &clears) {
-        (Some(thin), _) => rules_in_words(thin),
+    let there = match (branch.prune_targets.first(), &clears) {
+        (Some(prune), _) => rules_in_words(prune),
         (None, Some(_)) => "all received snapshots".to_owned(),
         (None, None) => "all received snapshots, forever".to_owned(),
     };
@@ -76,9 +76,10 @@ fn text(branch: &Branch) -> String {
     if let Some(what) = clears {
         lines.push(format!("  --delete-missing destroys on the targets what is missing from {source}: {what}"));
     }
-    if branch.thin_targets.is_empty() {
+    if branch.prune_targets.is_empty() {
         lines.push(
-            "  To prune the targets, too: --keep-targets 24h,7d,4w,12m, or --thin-targets for the same numbers.".into(),
+            "  To prune the targets, too: --keep-targets 24h,7d,4w,12m, or --prune-targets for the same numbers."
+                .into(),
         );
     }
     lines.push("  This notice is printed once, and again after a change.".into());
@@ -107,13 +108,13 @@ mod tests {
             "zfsync: cron keeps these snapshots of tank/data: the newest 1 of class S, 4 of M, 3 of H and 2 of D (-s, -m, -h, -d)\n  \
              on beta:b/data: all received snapshots, forever\n  \
              on usb/data: all received snapshots, forever\n  \
-             To prune the targets, too: --keep-targets 24h,7d,4w,12m, or --thin-targets for the same numbers.\n  \
+             To prune the targets, too: --keep-targets 24h,7d,4w,12m, or --prune-targets for the same numbers.\n  \
              This notice is printed once, and again after a change."
         );
-        let thinned = text(&branch(&["-d", "14", "--thin-targets", "--keep-targets", "24h,12m"]));
+        let pruned = text(&branch(&["-d", "14", "--prune-targets", "--keep-targets", "24h,12m"]));
         let there = "  on usb/data: the newest 1 of class S, 4 of M, 3 of H and 14 of D, the newest of each of 24 hours, 12 months \
                      (UTC)\n  This notice is printed once";
-        assert!(thinned.contains(there), "{thinned}");
+        assert!(pruned.contains(there), "{pruned}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::config::CronJob;
 use crate::error::{Exit, StartError};
 use crate::format::{count, sanitise};
 use crate::report::lines::LogFile;
-use crate::report::view::prune::Pruned;
+use crate::report::view::prune::PruneReport;
 use crate::report::view::snapshot::Taken;
 
 /// What came of a job.
@@ -18,7 +18,7 @@ pub struct Report {
     pub text: String,
 }
 
-/// One part of a job: a target, the snapshot, the thinning.
+/// One part of a job: a target, the snapshot, the pruning.
 pub struct Part {
     /// Which.
     pub label: String,
@@ -31,7 +31,7 @@ pub struct Part {
 /// What can't wait for the end of a command.
 #[derive(Debug, Clone, Copy)]
 pub enum Told<'a> {
-    /// What a job keeps and thins out: lines for people.
+    /// What a job keeps and prunes: lines for people.
     Keeps(&'a str),
     /// A job has ended; others follow.
     Ended(&'a Report),
@@ -55,7 +55,7 @@ impl Part {
     }
 
     /// The pruning of something.
-    pub fn of_pruned(label: &str, pruned: Result<Pruned, StartError>) -> Self {
+    pub fn of_pruned(label: &str, pruned: Result<PruneReport, StartError>) -> Self {
         let label = format!("pruning {label}");
         match pruned {
             Ok(pruned) => {

@@ -1,4 +1,4 @@
-//! Thins out snapshots on this machine and on targets: looks at all sides first, then destroys.
+//! Prunes snapshots on this machine and on targets: looks at all sides first, then destroys.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,30 +23,30 @@ use crate::plan::{
 };
 use crate::remote::client::ChannelId;
 use crate::remote::link::Ends;
-use crate::report::view::prune::{Pruned, Side};
+use crate::report::view::prune::{PruneReport, PrunedSide};
 use crate::state::record::{Begun, Record, Thing};
-use zfs::host::MAX_THIN;
+use zfs::host::MAX_PRUNE;
 use zfs::lock::Lock;
 use zfs::name::{DatasetName, Guid, RelPath, SnapshotName};
-use zfs::{Failure, Refusal, Tags, Thinned, permission};
+use zfs::{Failure, Pruned, Refusal, Tags, permission};
 
 /// So long a listing of the source may stand still.
 const STALL: Duration = Duration::from_secs(300);
 /// So long the destroying in one dataset of this machine may take: the pool may be suspended.
 const LIMIT: Duration = Duration::from_secs(3600);
-/// So many datasets of this machine are thinned at a time.
+/// So many datasets of this machine are pruned at a time.
 const AT_ONCE: usize = 4;
 
 /// A part of one dataset's snapshots that go.
 pub type Portion = (DatasetName, Vec<(SnapshotName, Guid)>);
 
-/// Thins out; what came of it is told by the returned sides.
-pub async fn prune(job: &PruneJob) -> Result<Pruned, StartError> {
+/// Prunes; what came of it is told by the returned sides.
+pub async fn prune(job: &PruneJob) -> Result<PruneReport, StartError> {
     prune_until(job, None).await
 }
 
 /// The same, stopped in good order when it is late.
-pub async fn prune_until(job: &PruneJob, until: Option<Instant>) -> Result<Pruned, StartError> {
+pub async fn prune_until(job: &PruneJob, until: Option<Instant>) -> Result<PruneReport, StartError> {
     let mut signals = Signals::listen_until(until)?;
     let sender = tokio::select! {
         sender = allowed_sender_of(&job.origin, &job.sources) => sender?,
@@ -176,7 +176,7 @@ async fn refuse_copies(sender: &Endpoint, trees: &[Tree]) -> Result<(), StartErr
     Ok(())
 }
 
-async fn run(job: &PruneJob, sender: &Endpoint, peers: &mut Vec<Open>) -> Result<Pruned, StartError> {
+async fn run(job: &PruneJob, sender: &Endpoint, peers: &mut Vec<Open>) -> Result<PruneReport, StartError> {
     for target in &job.targets {
         peers.push(Open::new(job, target, sender).await?);
     }
@@ -206,16 +206,16 @@ async fn run(job: &PruneJob, sender: &Endpoint, peers: &mut Vec<Open>) -> Result
         let portions = portions(&cuts);
         let host = peer.ends.target.host().map(ToString::to_string);
         let open = written_down(job, host.clone(), &portions);
-        let done = peer.receiver()?.thin(&portions, job.dry_run).await?;
-        open.map(|open| open.thinned(&portions, &done));
-        sides.push(Side::new(host, peer.ends.target.dataset.clone(), cuts, portions.into_iter().zip(done)));
+        let done = peer.receiver()?.prune(&portions, job.dry_run).await?;
+        open.map(|open| open.pruned(&portions, &done));
+        sides.push(PrunedSide::new(host, peer.ends.target.dataset.clone(), cuts, portions.into_iter().zip(done)));
     }
-    for (tree, needs) in trees.iter().zip(&needs).filter(|_| job.thin_sources) {
+    for (tree, needs) in trees.iter().zip(&needs).filter(|_| job.prune_sources) {
         let cuts = source_cuts(job, sender, &calendar, tree, needs).await?;
-        sides.push(thin_source(job, sender, tree, cuts).await);
+        sides.push(prune_source_side(job, sender, tree, cuts).await);
     }
     let selected = trees.iter().any(|tree| !tree.datasets.is_empty());
-    Ok(Pruned { dry_run: job.dry_run, selected, rule: job.rule(), sides })
+    Ok(PruneReport { dry_run: job.dry_run, selected, rule: job.rule(), sides })
 }
 
 /// The same moment for all sides.
@@ -249,14 +249,14 @@ async fn target_cuts(
     Ok(both.into_iter().map(|(name, there, dataset)| prune_target(&name, &there.snapshots, dataset, &choice)).collect())
 }
 
-/// Thins the sources alone, going by what their bookmarks tell of these targets: nothing that one without a bookmark may need.
+/// Prunes the sources alone, going by what their bookmarks tell of these targets: nothing that one without a bookmark may need.
 /// Stopped by a signal, and when it is late.
 pub async fn prune_by_bookmarks(
     job: &PruneJob,
     sender: &Endpoint,
     targets: &[Arc<Ends>],
     until: Option<Instant>,
-) -> Result<Pruned, StartError> {
+) -> Result<PruneReport, StartError> {
     let mut signals = Signals::listen_until(until)?;
     tokio::select! {
         pruned = by_bookmarks(job, sender, targets) => pruned,
@@ -264,7 +264,7 @@ pub async fn prune_by_bookmarks(
     }
 }
 
-async fn by_bookmarks(job: &PruneJob, sender: &Endpoint, targets: &[Arc<Ends>]) -> Result<Pruned, StartError> {
+async fn by_bookmarks(job: &PruneJob, sender: &Endpoint, targets: &[Arc<Ends>]) -> Result<PruneReport, StartError> {
     let (mut sides, mut selected) = (Vec::new(), false);
     for top in &job.sources {
         let mut tree = Tree::list(job, sender, top).await?;
@@ -273,9 +273,9 @@ async fn by_bookmarks(job: &PruneJob, sender: &Endpoint, targets: &[Arc<Ends>]) 
         believe_proven(job, sender, &mut tree, &needs).await;
         selected |= !tree.datasets.is_empty();
         let cuts = source_cuts(job, sender, &calendar(job), &tree, &needs).await?;
-        sides.push(thin_source(job, sender, &tree, cuts).await);
+        sides.push(prune_source_side(job, sender, &tree, cuts).await);
     }
-    Ok(Pruned { dry_run: job.dry_run, selected, rule: job.rule(), sides })
+    Ok(PruneReport { dry_run: job.dry_run, selected, rule: job.rule(), sides })
 }
 
 async fn source_cuts(
@@ -317,7 +317,7 @@ async fn believe_proven(job: &PruneJob, sender: &Endpoint, tree: &mut Tree, need
 }
 
 /// Destroys what goes of a source.
-async fn thin_source(job: &PruneJob, sender: &Endpoint, tree: &Tree, cuts: Vec<Cut>) -> Side {
+async fn prune_source_side(job: &PruneJob, sender: &Endpoint, tree: &Tree, cuts: Vec<Cut>) -> PrunedSide {
     if !job.dry_run {
         let datasets: HashMap<&RelPath, &SourceDataset> =
             tree.datasets.iter().map(|dataset| (&dataset.path, dataset)).collect();
@@ -335,9 +335,9 @@ async fn thin_source(job: &PruneJob, sender: &Endpoint, tree: &Tree, cuts: Vec<C
     }
     let portions = portions(&cuts);
     let open = written_down(job, sender.host(), &portions);
-    let done = thin_here(sender, &portions, job.dry_run).await;
-    open.map(|open| open.thinned(&portions, &done));
-    Side::new(sender.host(), tree.top.clone(), cuts, portions.into_iter().zip(done))
+    let done = destroy_on_source(sender, &portions, job.dry_run).await;
+    open.map(|open| open.pruned(&portions, &done));
+    PrunedSide::new(sender.host(), tree.top.clone(), cuts, portions.into_iter().zip(done))
 }
 
 /// Writes down what is about to go; in a dry run nothing is.
@@ -353,14 +353,14 @@ const HANGS: &str = "zfs destroy has not finished within an hour: is the pool su
 /// What goes, in parts that fit into a request.
 fn portions(cuts: &[Cut]) -> Vec<Portion> {
     let part = |cut: &Cut| {
-        let parts = cut.goes.chunks(MAX_THIN).map(<[_]>::to_vec).collect::<Vec<_>>();
+        let parts = cut.goes.chunks(MAX_PRUNE).map(<[_]>::to_vec).collect::<Vec<_>>();
         parts.into_iter().map(|part| (cut.dataset.clone(), part)).collect::<Vec<_>>()
     };
     cuts.iter().flat_map(part).collect()
 }
 
 /// Destroys on this machine what the helper destroys on others, by the same code.
-async fn thin_here(sender: &Endpoint, portions: &[Portion], dry_run: bool) -> Vec<Result<Thinned, Failure>> {
+async fn destroy_on_source(sender: &Endpoint, portions: &[Portion], dry_run: bool) -> Vec<Result<Pruned, Failure>> {
     let turns = Arc::new(Semaphore::new(AT_ONCE));
     // Once the host is gone nobody asks it for the rest.
     let lost = Arc::new(AtomicBool::new(false));
@@ -372,7 +372,7 @@ async fn thin_here(sender: &Endpoint, portions: &[Portion], dry_run: bool) -> Ve
             if lost.load(Ordering::Relaxed) {
                 return (place, Err(Failure::new(Refusal::Lost, "not tried, as the connection was lost")));
             }
-            let work = sender.thin(dataset.clone(), snapshots, dry_run, None);
+            let work = sender.prune(dataset.clone(), snapshots, dry_run, None);
             let result = match tokio::time::timeout(LIMIT, work).await {
                 // The helper of another host has explained it itself.
                 Ok(result) if sender.remote().is_some() => result,
@@ -385,7 +385,7 @@ async fn thin_here(sender: &Endpoint, portions: &[Portion], dry_run: bool) -> Ve
             (place, result)
         });
     }
-    let mut all: Vec<Result<Thinned, Failure>> = vec![Ok(Thinned::default()); portions.len()];
+    let mut all: Vec<Result<Pruned, Failure>> = vec![Ok(Pruned::default()); portions.len()];
     while let Some(done) = running.join_next().await {
         if let Ok((place, result)) = done {
             all[place] = result;

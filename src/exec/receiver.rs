@@ -20,7 +20,7 @@ use crate::remote::client::{Call, Channel, ChannelId, HelperError};
 use crate::remote::link::{Ends, Link};
 use helper::wire::{Reply, Request};
 use zfs::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
-use zfs::{BaseFacts, Failure, Note, Noted, Refusal, Rename, Resolution, Thinned};
+use zfs::{BaseFacts, Failure, Note, Noted, Pruned, Refusal, Rename, Resolution};
 
 /// So many bytes, and so many names, go into one question: its answer must fit into a frame too.
 const QUESTION: (usize, usize) = (256 * 1024, 8000);
@@ -199,22 +199,22 @@ impl<'a> Receiver<'a> {
     }
 
     /// Has snapshots destroyed, or told what that would free: for each of these portions what came of it.
-    pub async fn thin(
+    pub async fn prune(
         &mut self,
         portions: &[(DatasetName, Vec<(SnapshotName, Guid)>)],
         dry_run: bool,
-    ) -> Result<Vec<Result<Thinned, Failure>>, StartError> {
+    ) -> Result<Vec<Result<Pruned, Failure>>, StartError> {
         let mut calls = Vec::with_capacity(portions.len());
         for (dataset, snapshots) in portions {
             let (dataset, snapshots) = (dataset.clone(), snapshots.clone());
-            calls.push(self.call(|id| Request::Thin { id, dataset, snapshots, dry_run }));
+            calls.push(self.call(|id| Request::Prune { id, dataset, snapshots, dry_run }));
         }
         let mut all = Vec::with_capacity(portions.len());
         for call in &mut calls {
             all.push(match self.reply(call).await? {
-                Reply::Thinned { thinned, .. } => Ok(thinned),
+                Reply::Pruned { pruned, .. } => Ok(pruned),
                 Reply::Done { failure: Some(failure), .. } => Err(failure),
-                _ => Ok(Thinned::default()),
+                _ => Ok(Pruned::default()),
             });
         }
         Ok(all)

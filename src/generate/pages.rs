@@ -336,7 +336,7 @@ const CRON: Page = Page {
     usage: "zfsync cron [OPTION]... [[USER@]HOST:]SOURCE [[USER@]HOST:]TARGET...",
     description: &[
         "Takes a snapshot of SOURCE and all datasets below it, replicates to all targets at the same time, and prunes SOURCE by the classes \
-         in the names of its snapshots. Targets keep everything that they receive, unless --thin-targets or --keep-targets is given.",
+         in the names of its snapshots. Targets keep everything that they receive, unless --prune-targets or --keep-targets is given.",
         "The first run reports which snapshots are kept on either side, and so does the first one after that has changed. This is remembered \
          in a user property of SOURCE, zfsync:cron-..., for which users other than root need the userprop permission.",
         "A target that is slow or can't be reached delays no other one. What it lacks is kept on SOURCE until it is back. A target that an \

@@ -89,7 +89,7 @@ impl Negotiation {
         };
         let place = item.source.place_of(guid);
         let common = newest_common(&item.source, target).map(|common| common.version.txg);
-        // What the target has thinned out itself is no doubt about what is newer.
+        // What the target has pruned itself is no doubt about what is newer.
         place.zip(common).is_none_or(|(place, common)| common < place)
     }
 

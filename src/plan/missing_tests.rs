@@ -98,7 +98,7 @@ fn only_what_zfsync_has_put_there_goes() {
             ("/named", &[("x", 2), ("241122-000000_D", 3)], "2"),
             ("/between", &[("x", 2), ("own", 3), ("y", 4)], "4@4,3"),
             ("/first", &[("x", 2), ("own", 3), ("y", 4)], "4+0000000000000002"),
-            ("/thinned", &[("x", 2)], "5@9"),
+            ("/pruned", &[("x", 2)], "5@9"),
             ("/holds", &[("x", 5)], "5"),
             ("/holds/foreign", &[("x", 6)], "-"),
             ("/place", &[], "p"),
@@ -110,7 +110,7 @@ fn only_what_zfsync_has_put_there_goes() {
     );
     assert_eq!(
         goes(&found),
-        ["b/t/thinned", "b/t/place/ours", "b/t/place", "b/t/ours/deep", "b/t/ours", "b/t/named"],
+        ["b/t/pruned", "b/t/place/ours", "b/t/place", "b/t/ours/deep", "b/t/ours", "b/t/named"],
         "those below before those above"
     );
     let own = || NotDestroyed::Foreign(vec!["own".parse().unwrap()]);

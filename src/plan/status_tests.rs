@@ -100,7 +100,7 @@ fn behind_counts_from_the_newest_common_one() {
     assert_eq!(row.oldest_lacking.unwrap().name.as_str(), "s3");
     let steps: Vec<_> = row.steps.iter().map(|step| (step.base.as_ref().unwrap().marked(), step.to.as_str())).collect();
     assert_eq!(steps, [("@s2".to_owned(), "s4")]);
-    // Older ones that the target has thinned out are not lacking.
+    // Older ones that the target has pruned are not lacking.
     assert_eq!(one(&here, Some(target(&[("s3", 3, 6)]))).lacking, 1);
     // A clock that is wrong.
     assert_eq!(dated(one(&here, Some(target(&[("s3", 3, 6)])))).behind(0), Some(0));

@@ -241,7 +241,7 @@ mod tests {
         let abc = &[("a", 1), ("b", 2), ("c", 3)][..];
         for (here, copy, agreement, numbers) in [
             (abc, Some(abc), Same, (3, 0, 0)),
-            // Thinned out on either side, and snapshots of the target's own.
+            // Pruned on either side, and snapshots of the target's own.
             (abc, Some(&[("b", 2), ("c", 3), ("own", 9)][..]), Same, (2, 1, 1)),
             // Under another name.
             (abc, Some(&[("a", 1), ("renamed", 3)][..]), Same, (2, 1, 0)),

@@ -56,7 +56,7 @@ enum Question {
     Outlook,
     /// [`Reply::Examined`], or why not.
     Examine,
-    Thin(usize),
+    Prune(usize),
     Receive {
         heard: Option<Instant>,
     },
@@ -123,7 +123,7 @@ impl Asked {
             Request::Probe { .. } => Question::Probe,
             Request::Outlook { .. } => Question::Outlook,
             Request::Examine { .. } => Question::Examine,
-            Request::Thin { snapshots, .. } => Question::Thin(snapshots.len()),
+            Request::Prune { snapshots, .. } => Question::Prune(snapshots.len()),
             Request::Receive { .. } => Question::Receive { heard: None },
             Request::Query { query, .. } => Question::Query(None, Left::new(most_of(query))),
             Request::Stream { .. } => Question::Stream(false, ESTIMATES),
@@ -216,8 +216,8 @@ impl Asked {
                 return Ok(true);
             }
             (Reply::Probed { disabled, .. }, Question::Probe) if disabled.len() <= FEATURES => {}
-            (Reply::Thinned { thinned, .. }, Question::Thin(asked))
-                if thinned.destroyed <= *asked && thinned.pinned.len() + thinned.absent.len() <= *asked => {}
+            (Reply::Pruned { pruned, .. }, Question::Prune(asked))
+                if pruned.destroyed <= *asked && pruned.pinned.len() + pruned.absent.len() <= *asked => {}
             (Reply::Beat { .. }, Question::Receive { heard }) => {
                 return Ok(is_due(heard));
             }
@@ -236,7 +236,7 @@ impl Asked {
                 | Question::Probe
                 | Question::Outlook
                 | Question::Examine
-                | Question::Thin(_),
+                | Question::Prune(_),
             ) => {
                 return Err("it reports a request as finished without an answer".into());
             }

@@ -15,7 +15,7 @@ use serde::Serialize;
 pub use file::NAME;
 
 use zfs::name::{DatasetName, Guid, SnapshotName};
-use zfs::{Failure, Refusal, Thinned};
+use zfs::{Failure, Pruned, Refusal};
 
 /// What is done to something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -264,11 +264,11 @@ impl Begun {
         }
     }
 
-    /// What came of thinning, by the portions in which it was asked for; the names of what is gone.
-    pub fn thinned<'a>(
+    /// What came of pruning, by the portions in which it was asked for; the names of what is gone.
+    pub fn pruned<'a>(
         mut self,
         portions: &'a [(DatasetName, Vec<(SnapshotName, Guid)>)],
-        done: impl IntoIterator<Item = &'a Result<Thinned, Failure>>,
+        done: impl IntoIterator<Item = &'a Result<Pruned, Failure>>,
     ) -> Vec<String> {
         let mut gone = Vec::new();
         // Those of a portion stand together, in the order in which they began.
@@ -289,12 +289,12 @@ impl Begun {
     }
 }
 
-fn outcome(name: &SnapshotName, result: &Result<Thinned, Failure>) -> (Phase, Option<String>) {
+fn outcome(name: &SnapshotName, result: &Result<Pruned, Failure>) -> (Phase, Option<String>) {
     match result {
-        Ok(thinned) if thinned.absent.contains(name) => {
+        Ok(pruned) if pruned.absent.contains(name) => {
             (Phase::Kept, Some("it no longer existed, or was another one".into()))
         }
-        Ok(thinned) => match thinned.pinned.iter().find(|(pinned, _)| pinned == name) {
+        Ok(pruned) => match pruned.pinned.iter().find(|(pinned, _)| pinned == name) {
             Some((_, why)) => (Phase::Kept, Some(why.clone())),
             None => (Phase::Done, None),
         },

@@ -13,7 +13,7 @@ const NAMES: usize = 600;
 /// Something that may be destroyed or moved by a request.
 #[derive(Debug)]
 pub(super) enum Deed {
-    Thin(DatasetName, Vec<(SnapshotName, Guid)>),
+    Prune(DatasetName, Vec<(SnapshotName, Guid)>),
     Other(String),
 }
 
@@ -21,9 +21,9 @@ impl Deed {
     /// What a request would do; `None` where nothing can be lost.
     pub(super) fn of(request: &Request) -> Option<Self> {
         Some(Self::Other(match request {
-            Request::Thin { dataset, snapshots, dry_run: false, .. }
-            | Request::Query { query: Query::Thin { dataset, snapshots, dry_run: false }, .. } => {
-                return Some(Self::Thin(dataset.clone(), snapshots.clone()));
+            Request::Prune { dataset, snapshots, dry_run: false, .. }
+            | Request::Query { query: Query::Prune { dataset, snapshots, dry_run: false }, .. } => {
+                return Some(Self::Prune(dataset.clone(), snapshots.clone()));
             }
             Request::Destroy { dataset, snapshots, .. } => {
                 format!("destroyed {dataset} with its {} snapshots", snapshots.len())
@@ -54,16 +54,16 @@ impl Deed {
         match (self, reply) {
             (_, Reply::Done { failure: Some(failure), .. }) if checked_before(failure.refusal) => Vec::new(),
             (
-                Self::Thin(dataset, asked),
-                Reply::Thinned { thinned, .. } | Reply::Answer { part: Answer::Thinned(thinned), .. },
+                Self::Prune(dataset, asked),
+                Reply::Pruned { pruned, .. } | Reply::Answer { part: Answer::Pruned(pruned), .. },
             ) => {
                 let stay: HashSet<&SnapshotName> =
-                    thinned.pinned.iter().map(|(name, _)| name).chain(&thinned.absent).collect();
+                    pruned.pinned.iter().map(|(name, _)| name).chain(&pruned.absent).collect();
                 let gone: Vec<&SnapshotName> =
                     asked.iter().map(|(name, _)| name).filter(|name| !stay.contains(name)).collect();
                 snapshot_lines(dataset, &gone)
             }
-            (Self::Thin(dataset, asked), Reply::Done { failure: Some(failure), .. }) => {
+            (Self::Prune(dataset, asked), Reply::Done { failure: Some(failure), .. }) => {
                 let (count, words) = (asked.len(), &failure.words);
                 vec![format!("destroyed not all of {count} snapshots of {dataset}, perhaps none: {words}")]
             }
@@ -102,7 +102,7 @@ fn snapshot_lines(dataset: &DatasetName, gone: &[&SnapshotName]) -> Vec<String> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zfs::{Failure, Thinned};
+    use zfs::{Failure, Pruned};
 
     fn failed() -> Reply {
         let failure = Failure { refusal: Refusal::Busy, words: "dataset is busy".into() };
@@ -113,11 +113,11 @@ mod tests {
     fn all_that_is_gone_is_named_and_nothing_else() {
         let names: Vec<SnapshotName> = (0..100).map(|at| format!("241101-{at:06}_D").parse().unwrap()).collect();
         let snapshots = names.iter().map(|name| (name.clone(), Guid(1))).collect();
-        let thin = |dry_run| Request::Thin { id: 1, dataset: "b/x".parse().unwrap(), snapshots, dry_run };
-        let deed = Deed::of(&thin(false)).unwrap();
+        let prune = |dry_run| Request::Prune { id: 1, dataset: "b/x".parse().unwrap(), snapshots, dry_run };
+        let deed = Deed::of(&prune(false)).unwrap();
         let pinned = vec![(names[3].clone(), "is held".to_owned())];
-        let thinned = Thinned { destroyed: 98, pinned, absent: vec![names[5].clone()], ..Thinned::default() };
-        let lines = deed.lines(&Reply::Thinned { id: 1, thinned });
+        let pruned = Pruned { destroyed: 98, pinned, absent: vec![names[5].clone()], ..Pruned::default() };
+        let lines = deed.lines(&Reply::Pruned { id: 1, pruned });
         let told: Vec<&str> = lines.iter().flat_map(|line| line.split(" @").skip(1)).collect();
         let gone: Vec<&str> = (0..100).filter(|at| ![3, 5].contains(at)).map(|at| names[at].as_str()).collect();
         assert_eq!(told, gone);

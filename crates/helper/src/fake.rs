@@ -18,7 +18,7 @@ use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
 use zfs::record::{Begin, ByteOrder, Features, HeaderType};
 use zfs::{
     Answer, Brings, EncryptionState, Examination, Examine, Failure, Hello, Host, Kind, MountState, Note, Noted, Place,
-    PoolState, Query, Receive, Refusal, Rename, Resolution, StreamSpec, TargetFacts, Thinned, Volmode, WrappedKey,
+    PoolState, Pruned, Query, Receive, Refusal, Rename, Resolution, StreamSpec, TargetFacts, Volmode, WrappedKey,
     wrapped_key_content,
 };
 
@@ -159,8 +159,8 @@ impl Host for Shared {
         Ok(Some("it was odd".into()))
     }
 
-    fn thin(&self, _: &DatasetName, snapshots: &[(SnapshotName, Guid)], _: bool) -> Result<Thinned, Failure> {
-        Ok(Thinned { destroyed: snapshots.len(), ..Thinned::default() })
+    fn prune(&self, _: &DatasetName, snapshots: &[(SnapshotName, Guid)], _: bool) -> Result<Pruned, Failure> {
+        Ok(Pruned { destroyed: snapshots.len(), ..Pruned::default() })
     }
 
     fn rename(&self, rename: &Rename) -> Result<(), Failure> {
@@ -261,7 +261,7 @@ impl Host for Shared {
     fn query(&self, query: &Query) -> Result<Answer, Failure> {
         self.queried.lock().unwrap().push(query.clone());
         match query {
-            Query::Thin { dataset, .. } if dataset.as_str().ends_with("broken") => {
+            Query::Prune { dataset, .. } if dataset.as_str().ends_with("broken") => {
                 Err(Failure::new(Refusal::Other, "cannot destroy snapshots: I/O error"))
             }
             query => Ok(fake_source::answer(query)),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::fake::{FakeHost, FakeProcess};
 use zfs::host::Outgoing;
 use zfs::name::{Guid, Txg};
-use zfs::{Answer, Failure, Happened, Property, Query, Record, Refusal, StreamSpec, Thinned};
+use zfs::{Answer, Failure, Happened, Property, Pruned, Query, Record, Refusal, StreamSpec};
 
 /// The datasets that it has.
 pub const DATASETS: [&str; 6] = ["b", "b/x", "b/x/y", "b/xx", "b/secret", "c"];
@@ -48,7 +48,7 @@ pub fn answer(query: &Query) -> Answer {
         Query::Bookmark { new } => Answer::Failures(vec![None; new.len()]),
         Query::DropBookmarks { bookmarks } => Answer::Failures(vec![None; bookmarks.len()]),
         Query::SetProperty { .. } | Query::Snapshot { .. } => Answer::Done,
-        Query::Thin { snapshots, .. } => Answer::Thinned(Thinned { destroyed: snapshots.len(), ..Thinned::default() }),
+        Query::Prune { snapshots, .. } => Answer::Pruned(Pruned { destroyed: snapshots.len(), ..Pruned::default() }),
     }
 }
 

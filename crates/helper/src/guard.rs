@@ -46,7 +46,7 @@ pub(super) fn query(context: &Context, query: &Query) -> Result<(), Failure> {
             config.check_allowed(Allow::Snapshot)?;
             datasets.iter().try_for_each(|dataset| config.check(dataset))
         }
-        Query::Thin { dataset, .. } => {
+        Query::Prune { dataset, .. } => {
             config.check_allowed(Allow::Destroy)?;
             config.check(dataset)
         }

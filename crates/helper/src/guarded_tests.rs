@@ -36,16 +36,16 @@ fn logged(play: impl FnOnce(&mut Session)) -> Vec<String> {
 
 #[test]
 fn what_a_source_loses_is_logged_whatever_comes_of_it() {
-    let thin = |name: &str, dry_run| Query::Thin {
+    let prune = |name: &str, dry_run| Query::Prune {
         dataset: dataset(name),
         snapshots: vec![(snapshot("s"), Guid(1))],
         dry_run,
     };
     let lines = logged(|session| {
-        ask(session, thin("b/x", true)).unwrap();
-        ask(session, thin("b/x", false)).unwrap();
+        ask(session, prune("b/x", true)).unwrap();
+        ask(session, prune("b/x", false)).unwrap();
         // The host fails behind the first batch.
-        ask(session, thin("b/x/broken", false)).unwrap_err();
+        ask(session, prune("b/x/broken", false)).unwrap_err();
     });
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(lines[0].contains("destroyed of b/x: @s"), "{lines:?}");

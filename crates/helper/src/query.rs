@@ -106,11 +106,11 @@ fn answer(context: &Context, request: Request) {
             let why = |failure| context.explain(failure, permission::for_resolution(&resolution), resolution.dataset());
             resolved.map(|warning| done(id, warning)).map_err(why)
         }
-        Request::Thin { dataset, snapshots, dry_run, .. } => {
+        Request::Prune { dataset, snapshots, dry_run, .. } => {
             let may = config.check_allowed(Allow::Destroy).and_then(|()| config.check(&dataset));
-            let thinned = may.and_then(|()| host.thin(&dataset, &snapshots, dry_run));
-            let explained = thinned.map_err(|why| context.explain(why, permission::DESTROY, &dataset));
-            explained.map(|thinned| Reply::Thinned { id, thinned })
+            let pruned = may.and_then(|()| host.prune(&dataset, &snapshots, dry_run));
+            let explained = pruned.map_err(|why| context.explain(why, permission::DESTROY, &dataset));
+            explained.map(|pruned| Reply::Pruned { id, pruned })
         }
         Request::Names { dataset, .. } => names(context, id, &dataset),
         Request::Rename { rename, .. } => missing::rename(context, &rename).map(|()| done(id, None)),
@@ -233,7 +233,7 @@ fn explain_bookmarks(context: &Context, query: &Query, answer: Answer) -> Answer
 fn explain_query(context: &Context, query: &Query, why: Failure) -> Failure {
     let needs = match query {
         Query::Snapshot { datasets, .. } => datasets.first().map(|dataset| (permission::SNAPSHOT, dataset)),
-        Query::Thin { dataset, .. } => Some((permission::DESTROY, dataset)),
+        Query::Prune { dataset, .. } => Some((permission::DESTROY, dataset)),
         Query::SetProperty { dataset, .. } => Some((permission::NOTE, dataset)),
         _ => None,
     };

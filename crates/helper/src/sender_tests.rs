@@ -84,7 +84,7 @@ fn queries(name: &str) -> Vec<(Query, Option<Allow>)> {
         value: value.map(String::from),
     };
     let bookmark = |origin| NewBookmark { dataset: one(), origin, name: snapshot(OURS) };
-    let thin = |dry_run| Query::Thin { dataset: one(), snapshots: vec![(snapshot("s"), Guid(1))], dry_run };
+    let prune = |dry_run| Query::Prune { dataset: one(), snapshots: vec![(snapshot("s"), Guid(1))], dry_run };
     let take = |recursive| Query::Snapshot { datasets: all(), name: snapshot("s"), recursive };
     let free = [
         Query::Find { names: names() },
@@ -106,7 +106,7 @@ fn queries(name: &str) -> Vec<(Query, Option<Allow>)> {
         set(Some(snapshot("s")), None),
     ];
     let free = free.into_iter().map(|query| (query, None));
-    let bound = [(thin(false), Allow::Destroy), (thin(true), Allow::Destroy)];
+    let bound = [(prune(false), Allow::Destroy), (prune(true), Allow::Destroy)];
     let bound = bound.into_iter().chain([(take(false), Allow::Snapshot), (take(true), Allow::Snapshot)]);
     free.chain(bound.map(|(query, allow)| (query, Some(allow)))).collect()
 }
@@ -201,7 +201,7 @@ fn a_sender_receives_nothing() {
         Request::TryResolve { id: 1, resolution: rollback() },
         Request::Dates { id: 1, names: names() },
         Request::Bases { id: 1, names: names(), iv_sets_only: false },
-        Request::Thin { id: 1, dataset: x(), snapshots: vec![], dry_run: true },
+        Request::Prune { id: 1, dataset: x(), snapshots: vec![], dry_run: true },
         Request::Names { id: 1, dataset: x() },
         Request::Rename { id: 1, rename },
         Request::Notes { id: 1, dataset: Some(x()), snapshots: vec![] },

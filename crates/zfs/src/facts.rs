@@ -69,9 +69,9 @@ pub struct TargetFacts {
     pub encryption: Encryption,
 }
 
-/// What came of a [`crate::Query::Thin`], or of the same request to a target.
+/// What came of a [`crate::Query::Prune`], or of the same request to a target.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Thinned {
+pub struct Pruned {
     /// How many were destroyed, or would be.
     pub destroyed: usize,
     /// How many bytes that freed, or would.

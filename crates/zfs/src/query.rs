@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
-use crate::{Failure, Kind, NewBookmark, Record, SnapshotState, StreamSpec, Thinned, Traces};
+use crate::{Failure, Kind, NewBookmark, Pruned, Record, SnapshotState, StreamSpec, Traces};
 
 /// A question to the host of a source, or something that it is to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,8 +111,8 @@ pub enum Query {
         /// Whether of all below them too.
         recursive: bool,
     },
-    /// Destroy these snapshots as far as they are still the same, and neither held nor cloned. [`Answer::Thinned`].
-    Thin {
+    /// Destroy these snapshots as far as they are still the same, and neither held nor cloned. [`Answer::Pruned`].
+    Prune {
         /// The dataset.
         dataset: DatasetName,
         /// What goes.
@@ -137,7 +137,7 @@ impl Query {
             | Self::Snapshot { datasets, .. } => datasets.len(),
             Self::Bookmark { new } => new.len(),
             Self::DropBookmarks { bookmarks } => bookmarks.len(),
-            Self::Thin { snapshots, .. } => snapshots.len(),
+            Self::Prune { snapshots, .. } => snapshots.len(),
             Self::Encrypted { .. }
             | Self::Estimate { .. }
             | Self::History { .. }
@@ -162,7 +162,7 @@ impl Query {
             | Self::DropBookmarks { .. }
             | Self::SetProperty { .. }
             | Self::Snapshot { .. }
-            | Self::Thin { dry_run: false, .. } => true,
+            | Self::Prune { dry_run: false, .. } => true,
             Self::Find { .. }
             | Self::Facts { .. }
             | Self::States { .. }
@@ -177,7 +177,7 @@ impl Query {
             | Self::Properties { .. }
             | Self::PropertiesBelow { .. }
             | Self::Names
-            | Self::Thin { dry_run: true, .. } => false,
+            | Self::Prune { dry_run: true, .. } => false,
         }
     }
 
@@ -202,7 +202,7 @@ impl Query {
             Self::DropBookmarks { .. } => format!("destroying {len} bookmarks"),
             Self::SetProperty { dataset, property, .. } => format!("setting {property} of {dataset}"),
             Self::Snapshot { name, .. } => format!("taking @{name} of {len} datasets"),
-            Self::Thin { dataset, .. } => format!("destroying {len} snapshots of {dataset}"),
+            Self::Prune { dataset, .. } => format!("destroying {len} snapshots of {dataset}"),
         }
     }
 }
@@ -227,7 +227,7 @@ impl Answer {
             Self::Properties(all) => few(all, Self::Properties),
             Self::Names(all) => parts(all, Self::Names),
             Self::Failures(all) => few(all, Self::Failures),
-            whole @ (Self::Maybe(_) | Self::Size(_) | Self::Thinned(_) | Self::Done) => vec![whole],
+            whole @ (Self::Maybe(_) | Self::Size(_) | Self::Pruned(_) | Self::Done) => vec![whole],
         }
     }
 
@@ -247,7 +247,7 @@ impl Answer {
             Self::Properties(all) => all.len(),
             Self::Names(all) => all.len(),
             Self::Failures(all) => all.len(),
-            Self::Thinned(thinned) => thinned.pinned.len() + thinned.absent.len(),
+            Self::Pruned(pruned) => pruned.pinned.len() + pruned.absent.len(),
             Self::Maybe(_) | Self::Size(_) | Self::Done => 1,
         }
     }
@@ -276,7 +276,7 @@ impl Answer {
             }
             Self::Names(all) => all.iter().map(String::len).sum(),
             Self::Failures(all) => all.iter().flatten().map(|failure| failure.words.len()).sum(),
-            Self::Thinned(thinned) => thinned.pinned.iter().map(|(name, why)| name.as_str().len() + why.len()).sum(),
+            Self::Pruned(pruned) => pruned.pinned.iter().map(|(name, why)| name.as_str().len() + why.len()).sum(),
             Self::Maybe(_) | Self::Size(_) | Self::Done => 0,
         }
     }
@@ -354,7 +354,7 @@ pub enum Answer {
     /// Why each of them failed, if it did.
     Failures(Vec<Option<Failure>>),
     /// What came of the snapshots.
-    Thinned(Thinned),
+    Pruned(Pruned),
     /// It is done.
     Done,
 }

@@ -52,8 +52,8 @@ fn branch_lines(branch: &Branch) -> Vec<String> {
         None => branch.source.to_string(),
     };
     let mut lines = Vec::new();
-    let thinned = |what: &str, thin: Option<&PruneJob>| match thin {
-        Some(thin) => format!("prunes {what}: keeps {}{}", rules_in_words(thin), heeds(thin)),
+    let pruned = |what: &str, prune: Option<&PruneJob>| match prune {
+        Some(prune) => format!("prunes {what}: keeps {}{}", rules_in_words(prune), heeds(prune)),
         None => format!("prunes nothing on {what}"),
     };
     if branch.targets.is_empty() {
@@ -75,9 +75,9 @@ fn branch_lines(branch: &Branch) -> Vec<String> {
     if let Some(push) = branch.targets.first() {
         lines.extend(missing(&push.missing));
     }
-    lines.push(thinned(&source, branch.thin.as_ref()));
+    lines.push(pruned(&source, branch.prune.as_ref()));
     if !branch.targets.is_empty() {
-        lines.push(thinned("its targets", branch.thin_targets.first()));
+        lines.push(pruned("its targets", branch.prune_targets.first()));
     }
     lines
 }
@@ -101,15 +101,15 @@ fn missing(missing: &MissingPolicy) -> Option<String> {
     (!does.is_empty()).then(|| does.join("; "))
 }
 
-fn heeds(thin: &PruneJob) -> &'static str {
-    if thin.only_named_targets { "; considers only these targets" } else { "" }
+fn heeds(prune: &PruneJob) -> &'static str {
+    if prune.only_named_targets { "; considers only these targets" } else { "" }
 }
 
 /// What stays by the rules.
 #[must_use]
-pub fn rules_in_words(thin: &PruneJob) -> String {
-    let rules = &thin.rules;
-    let zone = || if thin.zone == TimeZone::UTC { "UTC" } else { thin.zone.iana_name().unwrap_or("local time") };
+pub fn rules_in_words(prune: &PruneJob) -> String {
+    let rules = &prune.rules;
+    let zone = || if prune.zone == TimeZone::UTC { "UTC" } else { prune.zone.iana_name().unwrap_or("local time") };
     let all = [
         rules.classes.as_ref().map(|classes| format!("the newest {}", classes.words())),
         rules.last.map(|last| format!("the newest {last}")),

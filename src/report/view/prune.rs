@@ -7,14 +7,14 @@ use crate::error::Exit;
 use crate::format::{bytes, count, sanitise};
 use crate::plan::Cut;
 use zfs::name::{DatasetName, Guid, SnapshotName};
-use zfs::{Failure, Thinned};
+use zfs::{Failure, Pruned};
 
 /// So many names of each kind are told unless more is asked for.
 const SHOWN: usize = 3;
 
 /// All that a prune did, or would do.
 #[derive(Debug)]
-pub struct Pruned {
+pub struct PruneReport {
     /// Whether nothing was changed.
     pub dry_run: bool,
     /// Whether any dataset was selected.
@@ -22,12 +22,12 @@ pub struct Pruned {
     /// The rules, as on the command line.
     pub rule: String,
     /// Each tree.
-    pub sides: Vec<Side>,
+    pub sides: Vec<PrunedSide>,
 }
 
 /// One tree of a prune.
 #[derive(Debug)]
-pub struct Side {
+pub struct PrunedSide {
     host: Option<String>,
     top: DatasetName,
     cuts: Vec<Cut>,
@@ -40,24 +40,24 @@ pub struct Side {
     failures: Vec<(DatasetName, String)>,
 }
 
-impl Side {
+impl PrunedSide {
     /// What came of these cuts, by the portions in which they were carried out.
     pub fn new(
         host: Option<String>,
         top: DatasetName,
         cuts: Vec<Cut>,
-        done: impl Iterator<Item = ((DatasetName, Vec<(SnapshotName, Guid)>), Result<Thinned, Failure>)>,
+        done: impl Iterator<Item = ((DatasetName, Vec<(SnapshotName, Guid)>), Result<Pruned, Failure>)>,
     ) -> Self {
         let (datasets, pinned, failures) = (BTreeSet::new(), Vec::new(), Vec::new());
         let mut side = Self { host, top, cuts, datasets, destroyed: 0, freed: 0, pinned, failures };
         for ((dataset, _), result) in done {
             match result {
-                Ok(thinned) => {
-                    side.destroyed += thinned.destroyed;
-                    side.freed += thinned.freed;
-                    let pinned = thinned.pinned.into_iter();
+                Ok(pruned) => {
+                    side.destroyed += pruned.destroyed;
+                    side.freed += pruned.freed;
+                    let pinned = pruned.pinned.into_iter();
                     side.pinned.extend(pinned.map(|(name, why)| (dataset.at(name.as_str()), why)));
-                    if thinned.destroyed > 0 {
+                    if pruned.destroyed > 0 {
                         side.datasets.insert(dataset);
                     }
                 }
@@ -125,7 +125,7 @@ impl Side {
     }
 }
 
-impl Pruned {
+impl PruneReport {
     /// Whether something could not be done.
     #[must_use]
     pub fn failed(&self) -> bool {
@@ -149,7 +149,7 @@ impl Pruned {
         told
     }
 
-    fn side(&self, side: &Side, verbose: u8, quiet: bool) -> (String, String) {
+    fn side(&self, side: &PrunedSide, verbose: u8, quiet: bool) -> (String, String) {
         let (mut list, mut words) = (String::new(), String::new());
         if self.dry_run || verbose > 0 {
             for name in side.names() {
@@ -206,21 +206,21 @@ mod tests {
         let done = vec![
             (
                 ("p".parse().unwrap(), goes(&["a", "b"])),
-                Ok(Thinned {
+                Ok(Pruned {
                     destroyed: 1,
                     freed: 2048,
                     pinned: vec![("b".parse().unwrap(), "is held".into())],
                     absent: Vec::new(),
                 }),
             ),
-            (("p/x".parse().unwrap(), goes(&["c"])), Ok(Thinned { destroyed: 1, ..Thinned::default() })),
+            (("p/x".parse().unwrap(), goes(&["c"])), Ok(Pruned { destroyed: 1, ..Pruned::default() })),
             (
                 ("p/y".parse().unwrap(), goes(&["d"])),
                 Err(Failure { refusal: Refusal::Permission, words: "permission denied".into() }),
             ),
         ];
-        let side = Side::new(Some("h".into()), "p".parse().unwrap(), cuts, done.into_iter());
-        let mut pruned = Pruned { dry_run: true, selected: true, rule: "--keep 24h".into(), sides: vec![side] };
+        let side = PrunedSide::new(Some("h".into()), "p".parse().unwrap(), cuts, done.into_iter());
+        let mut pruned = PruneReport { dry_run: true, selected: true, rule: "--keep 24h".into(), sides: vec![side] };
         let mut print = |dry_run, quiet| {
             pruned.dry_run = dry_run;
             let told = pruned.told(0, quiet);

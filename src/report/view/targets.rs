@@ -21,7 +21,7 @@ pub struct Targets {
     /// The time, in seconds since 1970.
     pub now: i64,
     /// Each of them.
-    pub targets: Vec<Known>,
+    pub targets: Vec<KnownTarget>,
     /// What is noted above it, with all that lies below: on what, and TARGET.
     pub above: Vec<(DatasetName, String)>,
     /// Bookmarks of ours that are of none of them: full names.
@@ -30,7 +30,7 @@ pub struct Targets {
 
 /// One of them.
 #[derive(Debug)]
-pub struct Known {
+pub struct KnownTarget {
     /// Which.
     pub target: Registered,
     /// How far it is.
@@ -79,7 +79,7 @@ pub fn view(targets: Targets, json: bool) -> View {
 impl Targets {
     /// Writes one object a line.
     fn json(&self, out: &mut impl Write) -> io::Result<()> {
-        for Known { target, arrived, date } in &self.targets {
+        for KnownTarget { target, arrived, date } in &self.targets {
             let object = Object {
                 source: self.source.as_str(),
                 target: &target.written,
@@ -123,7 +123,7 @@ impl Targets {
         Ok(())
     }
 
-    fn one(&self, Known { target, arrived, date }: &Known, out: &mut impl Write) -> io::Result<()> {
+    fn one(&self, KnownTarget { target, arrived, date }: &KnownTarget, out: &mut impl Write) -> io::Result<()> {
         let host = if target.host.is_empty() { "this machine" } else { &target.host };
         let age = |then: i64| duration(Duration::from_secs(u64::try_from(self.now - then).unwrap_or(0)));
         let ways = std::iter::once(host).chain(target.also.iter().map(String::as_str));
@@ -179,7 +179,7 @@ mod tests {
         let target = Registry::default().identify(&seen).target;
         let newest = Some(("t/a#m".to_owned(), "t/a@s".to_owned()));
         let known =
-            Known { target: target.clone(), arrived: Arrived { with: 2, without: 1, newest }, date: Some(1060) };
+            KnownTarget { target: target.clone(), arrived: Arrived { with: 2, without: 1, newest }, date: Some(1060) };
         let source: DatasetName = "t/a".parse().unwrap();
         let others = vec!["t/a#zfsync-0123abcd-s".to_owned()];
         let all = Targets { source: source.clone(), now: 1120, targets: vec![known], above: Vec::new(), others };

@@ -37,19 +37,19 @@ fn a_line_says_who_what_when_and_why() {
 }
 
 #[test]
-fn thinning_is_told_one_by_one() {
+fn pruning_is_told_one_by_one() {
     let dir = tempfile::tempdir().unwrap();
     let portions = [portion(&["a", "b", "c"]), portion(&["d"]), portion(&["e"])];
     let open = Record::of(Some(dir.path())).begin(None, "--keep-last 1", things(&portions));
-    let thinned = Thinned {
+    let pruned = Pruned {
         destroyed: 1,
         pinned: vec![("b".parse().unwrap(), "is held".into())],
         absent: vec!["c".parse().unwrap()],
-        ..Thinned::default()
+        ..Pruned::default()
     };
     let failure = Failure { refusal: Refusal::Permission, words: "permission denied".into() };
     // The third portion has no answer.
-    assert_eq!(open.thinned(&portions, &[Ok(thinned), Err(failure)]), ["p/x@a"]);
+    assert_eq!(open.pruned(&portions, &[Ok(pruned), Err(failure)]), ["p/x@a"]);
     assert_eq!(
         read(dir.path())[5..],
         [

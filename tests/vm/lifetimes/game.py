@@ -1,4 +1,4 @@
-"""Plays random lifetimes of a tree that is snapshotted, thinned and pushed to two targets, and judges each step.
+"""Plays random lifetimes of a tree that is snapshotted, pruned and pushed to two targets, and judges each step.
 
     tests/vm/run [--engine E] --with tests/vm/suite tests/vm/lifetimes [--rounds N] [--seed S]
 
@@ -334,7 +334,7 @@ class Game:
         done = self.zfsync(f"prune -q {words} {self.source} {' '.join(map(str, named))}")
         now = time_on_alpha()
         after, there_now = self.sides()
-        self.thinned(before, after, there, there_now, rules, now, named)
+        self.pruned(before, after, there, there_now, rules, now, named)
         self.needed_further(there[0], there_now[0], further)
         if done.status != 0 or shown.status != 0:
             raise Wrong(f"exit status {shown.status} and {done.status}, and nothing was in the way")
@@ -342,40 +342,40 @@ class Game:
         self.zfsync(f"prune -q {words} {self.source} {' '.join(map(str, named))}")
         again, _ = self.sides()
         if time_on_alpha() // HOUR == now // HOUR:
-            self.check([f"thinned twice, {path}@{snap.name} goes the second time" for path, snap in judge.vanished(after, again)])
+            self.check([f"pruned twice, {path}@{snap.name} goes the second time" for path, snap in judge.vanished(after, again)])
 
-    def thinned(self, before, after, there, there_now, rules, now, named):
-        """What holds wherever snapshots were thinned."""
+    def pruned(self, before, after, there, there_now, rules, now, named):
+        """What holds wherever snapshots were pruned."""
         self.check(judge.source_keeps(before, after, True))
-        self.check(judge.thinned_rightly(before, after, "the source"))
+        self.check(judge.pruned_rightly(before, after, "the source"))
         self.check(judge.kept_by_rules(before, after, rules, "the source", now))
         for number, one in enumerate(self.targets):
             side, new = there[number], there_now[number]
             self.check(judge.needed_by(before, after, new, lambda path, one=one: path in one.bound or one in named, str(one)))
             self.check(judge.target_keeps(side, new, one in named, False, after, self.past, one.foreign, str(one)))
             if one in named:
-                self.check(judge.thinned_rightly(side, new, str(one)))
+                self.check(judge.pruned_rightly(side, new, str(one)))
                 self.check(judge.kept_by_rules(side, new, rules, str(one), now))
 
     def cron(self):
         rng = self.rng
         counts = {letter: rng.randint(1, 4) for letter in judge.CLASSES}
-        thin = "--thin-targets" if rng.random() < 0.4 else ""
+        prune = "--prune-targets" if rng.random() < 0.4 else ""
         before, there = self.sides()
         target, further = rng.choice(self.targets), self.third.look()
         options, must, undo = self.fault(target)
         words = " ".join(f"-{letter.lower()} {count}" for letter, count in counts.items())
-        done = self.zfsync(f"cron {words} {thin} {options} {self.source} {' '.join(map(str, self.targets))}")
+        done = self.zfsync(f"cron {words} {prune} {options} {self.source} {' '.join(map(str, self.targets))}")
         if undo:
             BETA(undo)
         after, there_now = self.sides()
-        named = self.targets if thin else []
+        named = self.targets if prune else []
         if must or undo:
             for one in self.targets:
                 one.bound |= set(after.datasets)
         self.needed_further(there[0], there_now[0], further)
         self.check(judge.source_keeps(before, after, True))
-        self.check(judge.thinned_rightly(before, after, "the source"))
+        self.check(judge.pruned_rightly(before, after, "the source"))
         for number, one in enumerate(self.targets):
             self.check(judge.needed_by(before, after, there_now[number], lambda path, one=one: path in one.bound, str(one)))
             self.check(judge.target_keeps(

@@ -15,7 +15,7 @@ def vanished(before, after):
 
 
 def timeline(before, after, path):
-    """All snapshots that a dataset had or has, oldest first: a command that thins may take one before, and push it."""
+    """All snapshots that a dataset had or has, oldest first: a command that prunes may take one before, and push it."""
     new = [snap for snap in after.snaps.get(path, []) if snap.guid not in before.guids(path)]
     return sorted([*before.snaps.get(path, []), *new], key=lambda snap: snap.txg)
 
@@ -26,14 +26,14 @@ def gone_datasets(before, after):
 
 
 def source_keeps(before, after, allowed):
-    """The source loses no dataset, and snapshots only where zfsync was told to thin it."""
+    """The source loses no dataset, and snapshots only where zfsync was told to prune it."""
     found = [f"the source's dataset {path!r} is gone" for path in gone_datasets(before, after)]
     if not allowed:
         found += [f"the source's {path}@{snap.name} is gone" for path, snap in vanished(before, after)]
     return found
 
 
-def thinned_rightly(before, after, whose):
+def pruned_rightly(before, after, whose):
     """What may go by no rule at all: foreign names, held ones, the newest of a dataset."""
     found = []
     for path, snap in vanished(before, after):
@@ -99,8 +99,8 @@ def needed_by(before, after, target, bound, whose):
     return found
 
 
-def target_keeps(before, after, may_thin, may_follow, source, past, foreign, whose):
-    """What a target loses was to go: by thinning, or as the source has it no more and once had it."""
+def target_keeps(before, after, may_prune, may_follow, source, past, foreign, whose):
+    """What a target loses was to go: by pruning, or as the source has it no more and once had it."""
     found = []
     for path in gone_datasets(before, after):
         snaps = before.snaps[path]
@@ -114,7 +114,7 @@ def target_keeps(before, after, may_thin, may_follow, source, past, foreign, who
     for path, snap in vanished(before, after):
         if snap.guid in foreign:
             found.append(f"{whose}: {path}@{snap.name} is gone, which its admin has made")
-        elif may_thin:
+        elif may_prune:
             continue
         elif not may_follow:
             found.append(f"{whose}: {path}@{snap.name} is gone")

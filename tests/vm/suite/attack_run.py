@@ -325,7 +325,7 @@ def verbs(bed):
         ("roll back", "cure", {"cure": {"how": "rollback", **ours}}),
         ("set aside", "cure", {"cure": {"how": "set_aside", **aside}}),
         ("replace", "cure", {"cure": {"how": "replace", "dataset": f"{root}/mine", "loses": [guid(bed, "mine@s1"), guid(bed, "mine@s2")]}}),
-        ("destroy a snapshot", "thin", {"dataset": f"{root}/mine", "snapshots": [["s1", guid(bed, "mine@s1")]], "dry_run": False}),
+        ("destroy a snapshot", "prune", {"dataset": f"{root}/mine", "snapshots": [["s1", guid(bed, "mine@s1")]], "dry_run": False}),
         ("destroy a dataset", "destroy", {"dataset": f"{root}/holder/below", "snapshots": []}),
         ("rename", "rename", {"rename": rename}),
         ("rename out", "rename", {"rename": {**rename, "to": f"{b}/other/away"}}),

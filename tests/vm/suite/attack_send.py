@@ -128,7 +128,7 @@ def receiving(bed):
             "replace": {"how": "replace", "dataset": top, "loses": loses},
         }.items():
             asked(bed, f"{name} {of}", "cure", cure=cure)
-        asked(bed, f"destroy snapshots of {of}", "thin", dataset=top, snapshots=[[short(snap), loses[0]]], dry_run=False)
+        asked(bed, f"destroy snapshots of {of}", "prune", dataset=top, snapshots=[[short(snap), loses[0]]], dry_run=False)
         asked(bed, f"destroy {of}", "destroy", dataset=f"{top}/kid", snapshots=[])
         asked(bed, f"clear {of}", "clear", dataset=top)
         asked(bed, f"clear what lies beside {of}", "clear", dataset=f"{bed.base}/sink/part")
@@ -228,7 +228,7 @@ def fair(bed):
     stream(bed, "from a bookmark", send(d, "s2", {"bookmark": "mine"}))
     stream(bed, "the rest of what was cut", {"resume": {"dataset": d, "token": bed.own_token}})
     stream(bed, "a volume", send(f"{d}/vol", "s1", raw=True))
-    query(bed, "one that is held stays", "thin", "--root", d, "--allow", "destroy", dataset=d, snapshots=[["s2", bed.guid("data@s2")]], dry_run=False)
+    query(bed, "one that is held stays", "prune", "--root", d, "--allow", "destroy", dataset=d, snapshots=[["s2", bed.guid("data@s2")]], dry_run=False)
     query(bed, "a bookmark of ours", "bookmark", new=[{"dataset": d, "origin": {"snapshot": "s2"}, "name": "zfsync-00000000-s2"}])
     query(bed, "it is dropped", "drop_bookmarks", bookmarks=[[d, "zfsync-00000000-s2"]])
     for value in ("x", None):
@@ -236,7 +236,7 @@ def fair(bed):
         query(bed, f"a note on a snapshot becomes {value}", "set_property", dataset=d, snapshot="s1", property="zfsync:successor-of", value=value)
     free = ("--root", d, "--allow", "snapshot,destroy")
     query(bed, "a snapshot, allowed", "snapshot", *free, datasets=[d], name="new", recursive=False)
-    query(bed, "it is destroyed, allowed", "thin", *free, dataset=d, snapshots=[["new", bed.guid("data@new")]], dry_run=False)
+    query(bed, "it is destroyed, allowed", "prune", *free, dataset=d, snapshots=[["new", bed.guid("data@new")]], dry_run=False)
 
 
 def told(bed):
@@ -269,15 +269,15 @@ def marks(bed):
                 query(bed, f"{name!r} of {dataset} becomes {value}", "set_property", dataset=dataset, snapshot=None, property=name, value=value)
                 query(bed, f"{name!r} of {dataset}@{snap} becomes {value}", "set_property", dataset=dataset, snapshot=snap, property=name, value=value)
         query(bed, f"a snapshot of {dataset}", "snapshot", datasets=[dataset], name="new", recursive=True)
-        query(bed, f"a snapshot of {dataset} destroyed", "thin", dataset=dataset, snapshots=[[snap, guid]], dry_run=False)
-        query(bed, f"a snapshot of {dataset} as if destroyed", "thin", dataset=dataset, snapshots=[[snap, guid]], dry_run=True)
+        query(bed, f"a snapshot of {dataset} destroyed", "prune", dataset=dataset, snapshots=[[snap, guid]], dry_run=False)
+        query(bed, f"a snapshot of {dataset} as if destroyed", "prune", dataset=dataset, snapshots=[[snap, guid]], dry_run=True)
     query(bed, "a note elsewhere", "set_property", dataset=o, snapshot=None, property="zfsync:target-00000000", value=None)
     query(bed, "a note on a snapshot elsewhere", "set_property", dataset=o, snapshot="hidden-1", property="zfsync:x", value="y")
     # What its own permissions allow is so within its root alone.
     free = ("--root", d, "--allow", "snapshot,destroy")
     for dataset in (o, bed.base, f"{d}2"):
         query(bed, f"a snapshot of {dataset}, elsewhere", "snapshot", *free, datasets=[dataset], name="new", recursive=True)
-        query(bed, f"snapshots of {dataset} destroyed, elsewhere", "thin", *free, dataset=dataset, snapshots=[["hidden-1", hidden]], dry_run=False)
+        query(bed, f"snapshots of {dataset} destroyed, elsewhere", "prune", *free, dataset=dataset, snapshots=[["hidden-1", hidden]], dry_run=False)
     query(bed, "of the root and of others", "snapshot", *free, datasets=[d, o], name="new", recursive=False)
 
 

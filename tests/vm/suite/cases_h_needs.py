@@ -15,7 +15,7 @@ def grow(c, *snaps):
 
 
 def pruned(c, stay, *args):
-    """Thins out SOURCE, where no rule keeps more than one; the target is not asked, unless it is named."""
+    """Prunes SOURCE, where no rule keeps more than one; the target is not asked, unless it is named."""
     c.zfsync("prune", *KEEP, *args, c.source)
     c.same(c.snaps(c.alpha, c.source), stay, "what is left on SOURCE")
 
@@ -208,7 +208,7 @@ def needed_by_the_target_of_a_target(c):
 
 @case("H10", "D05")
 def needed_where_the_name_is_too_long(c):
-    """A dataset whose name would be too long on the target was never sent: neither cron nor a prune thins it, whether it asks or not."""
+    """A dataset whose name would be too long on the target was never sent: neither cron nor a prune prunes it, whether it asks or not."""
     c.tree({"": "s1"})
     long = f"{c.source}/{'x' * (230 - len(c.source))}"
     target = f"beta:{c.target}/{'y' * 60}"

@@ -175,7 +175,7 @@ def needed_after_a_rollback_here(c):
     c.same(c.snaps(c.alpha, c.source), ["s1", *own], "what is left on SOURCE")
     # Unreachable: cron heeds it as well.
     c.zfsync("cron", "-s", "0", "-m", "0", "-h", "0", "-d", "0", "--remote-zfsync", "false", c.source, f"beta:{c.target}", status=1)
-    c.check({"s1", *own} <= set(c.snaps(c.alpha, c.source)), "cron has thinned out what the target may need")
+    c.check({"s1", *own} <= set(c.snaps(c.alpha, c.source)), "cron has pruned what the target may need")
     c.push(status=1, says="--rollback")
     pruned(c, [name for name in c.snaps(c.alpha, c.source)])
     c.push("--rollback")
@@ -203,7 +203,7 @@ def needed_by_a_target_in_conflict(c):
 
 @case("H10", "C05")
 def not_needed_where_not_selected(c):
-    """What no push has ever selected is no target's: a prune thins it out."""
+    """What no push has ever selected is no target's: a prune prunes it out."""
     c.tree({"": "s1 s2", "tmp": "s1 s2 s3", "new": ""})
     c.push("--exclude", "tmp")
     c.snapshot(f"{c.source}/new@s1", f"{c.source}/new@s2")

@@ -1,4 +1,4 @@
-"""Thinning out snapshots on both sides (rows H08 to H11, I09 to I11, R09, R15, R20, Z09)."""
+"""Pruning out snapshots on both sides (rows H08 to H11, I09 to I11, R09, R15, R20, Z09)."""
 
 import re
 

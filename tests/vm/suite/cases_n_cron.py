@@ -1,4 +1,4 @@
-"""The job of a crontab's line: snapshot, several targets, thinning (rows Z09, R04, I10; the two-node layout)."""
+"""The job of a crontab's line: snapshot, several targets, pruning (rows Z09, R04, I10; the two-node layout)."""
 
 import re
 
@@ -17,7 +17,7 @@ def targets(c, *names):
 
 @case("Z09", "Z12")
 def two_targets(c):
-    """Says what it keeps the first time, and is quiet when all is fine then; snapshots by class, each target in sync, the source thinned by class; a log, without a dot in its name, in a folder that is made, or none."""
+    """Says what it keeps the first time, and is quiet when all is fine then; snapshots by class, each target in sync, the source pruned by class; a log, without a dot in its name, in a folder that is made, or none."""
     c.tree({"": "", "kid": ""})
     both = targets(c, "one", "two")
     log = f"/var/tmp/zfsync-suite/{c.name}/new/folder/log"
@@ -27,7 +27,7 @@ def two_targets(c):
     c.check("This notice is printed once" in c.alpha(f"cat {log}"), "it isn't in the log")
     first = left(c.alpha, c.source)
     c.check(len(first) == 1 and NAME.fullmatch(first[0]) and first[0].endswith("_D"), f"the first snapshot: {first}")
-    # Older ones of class D, to be thinned by the next run: two stay beside the newest of its class.
+    # Older ones of class D, to be pruned by the next run: two stay beside the newest of its class.
     c.alpha(f"zfs destroy -r {c.source}@{first[0]}; for mark in $(zfs list -H -r -t bookmark -o name {c.source}); do zfs destroy $mark; done")
     c.beta(f"zfs destroy -r {c.target}; zfs create {c.target}")
     for path in ("", "/kid"):
@@ -38,7 +38,7 @@ def two_targets(c):
     c.same(stay[:-1], [DAYS[3], "mine"], "what is left of the old ones")
     for name in ("one", "two"):
         there = left(c.beta, f"{c.target}/{name}/kid")
-        c.same(there, [*DAYS[:4], "mine", stay[-1]], f"what {name} has: it isn't thinned")
+        c.same(there, [*DAYS[:4], "mine", stay[-1]], f"what {name} has: it isn't pruned")
     text = c.alpha(f"cat {log}")
     c.check(re.search(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ beta:\S+/one: .*received @", text, re.M), f"the log: {text}")
     run = c.zfsync("cron", "-v", c.source, *both, says=("snapshot: fine", f"{both[0]}: fine", f"{both[1]}: fine", f"pruning {c.source}: fine"))
@@ -95,7 +95,7 @@ def a_slow_target(c):
 
 @case("I21")
 def a_dataset_goes_away(c):
-    """A dataset is destroyed while the job sends: it is reported, exit 1; the others arrive and are thinned, and the next run is fine."""
+    """A dataset is destroyed while the job sends: it is reported, exit 1; the others arrive and are pruned, and the next run is fine."""
     c.tree({"": "", "gone": "", "kid": ""})
     (target,) = targets(c, "t")
     for path in ("", "/gone", "/kid"):
@@ -157,13 +157,13 @@ def mistakes(c):
 
 
 @case("Z09", "H06")
-def thinned_targets(c):
-    """--thin-targets applies the same rules over there; a helper that may not destroy is a failure of the thinning, not of the push."""
+def pruned_targets(c):
+    """--prune-targets applies the same rules over there; a helper that may not destroy is a failure of the pruning, not of the push."""
     c.tree({"": "", "kid": ""})
     (target,) = targets(c, "t")
     for path in ("", "/kid"):
         make(c, c.alpha, f"{c.source}{path}", *DAYS[:4])
-    c.zfsync("cron", "-d", "1", "--thin-targets", c.source, target)
+    c.zfsync("cron", "-d", "1", "--prune-targets", c.source, target)
     for host, name in ((c.alpha, c.source), (c.beta, f"{c.target}/t")):
         for path in ("", "/kid"):
             here = left(host, f"{name}{path}")
@@ -174,7 +174,7 @@ def thinned_targets(c):
     c.zfsync("cron", "--keep-targets", "2d", c.source, target, says=f"on {target}: the newest of each of 2 days (UTC)")
     there = left(c.beta, f"{c.target}/t")
     c.same(there[:-1], ["241121-000000_D"], "what is left there: the newest of each of two days")
-    c.zfsync("cron", "--thin-targets", "--remote-zfsync", program, c.source, target, status=1,
+    c.zfsync("cron", "--prune-targets", "--remote-zfsync", program, c.source, target, status=1,
              says=(f"{target}: fine", f"pruning {target}: failed", "--allow destroy"))
 
 

@@ -204,7 +204,7 @@ def direct_keys(c):
 
 @pull_case("DIRECT", "RUN")
 def direct_job(c):
-    """A job of the file with direct = true: snapshot, push from host to host, thinning; results are kept here."""
+    """A job of the file with direct = true: snapshot, push from host to host, pruning; results are kept here."""
     c.tree({"": "", "kid": ""})
     state = f"/var/tmp/zfsync-suite/{c.name}/state"
     config = c.script(ALPHA, "zfsync.toml", f"""

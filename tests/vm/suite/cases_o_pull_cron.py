@@ -31,7 +31,7 @@ def prune(c):
 
 @pull_case("Z09", "R09")
 def cron(c):
-    """`cron` takes the snapshots over there, pulls them, thins out over there, and is quiet when all is fine."""
+    """`cron` takes the snapshots over there, pulls them, prunes over there, and is quiet when all is fine."""
     c.tree({"": "", "kid": ""})
     c.near(f"zfs create {c.target}")
     c.target += "/t"

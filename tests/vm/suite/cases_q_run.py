@@ -31,7 +31,7 @@ targets = ["beta:{c.target}/one"]""")
         c.in_sync(source=f"{c.source}/{name}", target=f"{c.target}/{name}")
     run = c.zfsync("run", "--config", path, "good")
     c.same((run.out, run.err), ("", ""), "what a job says that went well")
-    c.same((len(left(c.alpha, f"{c.source}/one")), len(left(c.alpha, f"{c.source}/two"))), (2, 1), "the numbers of snapshots: nothing is thinned")
+    c.same((len(left(c.alpha, f"{c.source}/one")), len(left(c.alpha, f"{c.source}/two"))), (2, 1), "the numbers of snapshots: nothing is pruned")
     c.zfsync("run", "-v", "--config", path, "good", says=("snapshot: fine", f"beta:{c.target}/one: fine"))
 
 
@@ -68,7 +68,7 @@ targets = ["beta:{c.target}/{name}"]
 
 
 @case("RUN")
-def thinning(c):
+def pruning(c):
     """Grids of its own for the source and for the targets; two sources get one name and go below the target."""
     c.tree({"": "", "x": "", "y": ""})
     c.beta(f"zfs create {c.target}")

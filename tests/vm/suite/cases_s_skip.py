@@ -76,7 +76,7 @@ def empty_ones(c):
     c.same(c.volume_checksum(c.beta, f"{t}/vol@e6"), c.volume_checksum(c.alpha, f"{s}/vol@e6"), "the volume's content")
     c.same(c.beta(f"zfs get -Hp -o value volsize {t}/vol"), str(2 << 20), "the volume's size")
     c.safe()
-    # Nobody asks for them later: neither a run with nothing to do, nor the next increment, nor the status, nor a thinning.
+    # Nobody asks for them later: neither a run with nothing to do, nor the next increment, nor the status, nor a pruning.
     with c.unchanged():
         c.same(c.push("--json").of("step_started"), [], "steps of a run with nothing to do")
     c.zfsync("status", "--warn", "0", s, f"beta:{t}")
@@ -84,7 +84,7 @@ def empty_ones(c):
     c.same(steps(c.push("--json"), s), [("@e6", "w5", 2)], "the steps of the next plain run")
     c.zfsync("prune", "--foreign", "--keep-last", "1", s, f"beta:{t}")
     series(c, s, "e7~ w6")
-    c.same(steps(c.push("--skip-empty", "--json"), s), [("@w5", "w6", 1)], "the steps after a thinning")
+    c.same(steps(c.push("--skip-empty", "--json"), s), [("@w5", "w6", 1)], "the steps after a pruning")
 
 
 @case("SKIP", "B19")

@@ -209,11 +209,11 @@ def by_cron(c):
     c.zfsync(*follows)
     c.only("", "new")
     c.same(guid(c, f"{c.target}/new"), new, "the renamed dataset")
-    # The thinning comes last: what it takes from the source goes on the target in the next run.
+    # The pruning comes last: what it takes from the source goes on the target in the next run.
     before = c.snaps(c.alpha, c.source)
     c.zfsync(*follows)
     now = c.snaps(c.alpha, c.source)
-    c.check(not set(before) <= set(now), f"nothing was thinned out: {before}, {now}")
+    c.check(not set(before) <= set(now), f"nothing was pruned: {before}, {now}")
     c.same(c.snaps(c.beta, c.target), sorted({*before, now[-1]}), "the target's snapshots")
 
 

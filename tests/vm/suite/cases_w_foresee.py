@@ -18,13 +18,13 @@ time.sleep(600)
 @case("DRY")
 def missing_that_stays(c):
     """-n --delete-missing: what is held, mounted, has clones, or lies above such stays, as in the run; what only depends on what goes goes."""
-    paths = ("held", "mounted", "cloned", "outer", "outer/held", "all", "all/below", "pair", "free", "kept", "thin")
+    paths = ("held", "mounted", "cloned", "outer", "outer/held", "all", "all/below", "pair", "free", "kept", "prune")
     c.tree({"": "s1", **dict.fromkeys(paths, "s1")})
     c.push()
     c.alpha("; ".join(f"zfs destroy -r {c.source}/{path}" for path in ("held", "mounted", "cloned", "outer", "all", "pair", "free")))
-    c.snapshot(*(f"{c.source}{path}@s2" for path in ("", "/kept", "/thin")))
+    c.snapshot(*(f"{c.source}{path}@s2" for path in ("", "/kept", "/prune")))
     c.push()
-    c.alpha(f"zfs destroy {c.source}/kept@s1; zfs destroy {c.source}/thin@s1")
+    c.alpha(f"zfs destroy {c.source}/kept@s1; zfs destroy {c.source}/prune@s1")
     t = c.target
     c.beta(f"""zfs hold keep {t}/held@s1 {t}/outer/held@s1 {t}/kept@s1; zfs mount {t}/mounted
         zfs clone -o canmount=off {t}/cloned@s1 {t}-clone""")
@@ -35,7 +35,7 @@ def missing_that_stays(c):
     cleared = run.of("cleared")[0]
     goes = sorted(row["target"] for row in rows if row["action"] == "destroy")
     c.same(goes, sorted([*cleared["datasets"], *cleared["snapshots"]]), "what -n said would go, and what went")
-    c.same(goes, sorted(f"{t}/{name}" for name in ("all", "all/below", "pair", "free", "thin@s1")), "what goes")
+    c.same(goes, sorted(f"{t}/{name}" for name in ("all", "all/below", "pair", "free", "prune@s1")), "what goes")
     stays = {row["target"]: row["note"] for row in rows if row["action"] == "stays"}
     c.same(sorted(stays), sorted(name for name, _ in cleared["stay"]), "what -n said would stay, and what did")
     for name, words in {"held": "is held by keep", "mounted": "is mounted", "cloned": "has clones", "outer/held": "is held by keep",

@@ -66,7 +66,7 @@ NAMES = [f"2411{day:02}-000000_D" for day in range(1, 7)]
 
 
 @case("RECORD")
-def thinned(c):
+def pruned(c):
     """prune on both sides, and cron: the record has what has gone, by which rule; what is held is no part of it. A dry run lists the same and records nothing."""
     record = Record(c)
     c.tree({"": "", "kid": ""})
@@ -84,7 +84,7 @@ def thinned(c):
     c.same(set(dry.out.split()), names, "what the dry run listed")
     c.same({name for name, _ in told(lines, "kept")}, {f"{c.source}@{NAMES[1]}"}, "what could not go")
     before = state(c)
-    c.zfsync("cron", "-d", "1", "-h", "0", "-m", "0", "-s", "0", "--thin-targets", c.source, f"beta:{c.target}", env=record.env)
+    c.zfsync("cron", "-d", "1", "-h", "0", "-m", "0", "-s", "0", "--prune-targets", c.source, f"beta:{c.target}", env=record.env)
     lines = record.news()
     c.same(told(lines, "done"), gone(before, state(c)), "what the record says cron has destroyed")
     c.check(told(lines, "done"), "cron has destroyed nothing")

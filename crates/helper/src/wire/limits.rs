@@ -1,7 +1,7 @@
 //! What a message may ask for or say at most, beyond the length of its frame.
 
 use super::{MAX_NAMES, Reply, Request, WireError};
-use zfs::host::MAX_THIN;
+use zfs::host::MAX_PRUNE;
 use zfs::text::{on_one_line, quoted};
 use zfs::{Answer, Examination, Examine, Failure, Granted, Hello, Note, Resolution, Rights};
 
@@ -31,7 +31,7 @@ impl Request {
             | Self::TryResolve { id, .. }
             | Self::Dates { id, .. }
             | Self::Bases { id, .. }
-            | Self::Thin { id, .. }
+            | Self::Prune { id, .. }
             | Self::Names { id, .. }
             | Self::Rename { id, .. }
             | Self::Notes { id, .. }
@@ -74,7 +74,7 @@ impl Request {
             | Self::TryResolve { resolution: Resolution::Replace { dataset, loses, .. }, .. } => {
                 format!("replacing {dataset} with {} snapshots", loses.len())
             }
-            Self::Thin { dataset, snapshots, .. } => format!("destroying {} snapshots of {dataset}", snapshots.len()),
+            Self::Prune { dataset, snapshots, .. } => format!("destroying {} snapshots of {dataset}", snapshots.len()),
             Self::Rename { rename, .. } => format!("renaming {}", rename.from),
             Self::Notes { snapshots, .. } => format!("a request for properties of {} snapshots", snapshots.len()),
             Self::Note { names, .. } => format!("a property for {} names", names.len()),
@@ -104,7 +104,7 @@ impl Request {
                 names.len() <= MAX_NAMES && value.as_ref().is_none_or(|value| value.len() <= Note::MAX_VALUE)
             }
             Self::List { datasets, .. } => datasets.len() <= MAX_NAMES,
-            Self::Thin { snapshots, .. } => snapshots.len() <= MAX_THIN,
+            Self::Prune { snapshots, .. } => snapshots.len() <= MAX_PRUNE,
             Self::Query { query, .. } => query.len() <= MAX_NAMES,
             Self::Rename { rename, .. } => rename.ancestors.len() <= MAX_ANCESTORS,
             Self::Receive { receive, .. } => receive.ancestors.len() <= MAX_ANCESTORS,
@@ -138,7 +138,7 @@ impl Reply {
             | Self::Unread { id, .. }
             | Self::Probed { id, .. }
             | Self::Outlook { id, .. }
-            | Self::Thinned { id, .. }
+            | Self::Pruned { id, .. }
             | Self::Dated { id, .. }
             | Self::Bases { id, .. }
             | Self::Names { id, .. }
@@ -176,15 +176,15 @@ impl Reply {
             Self::Answer { part: Answer::Failures(failures), .. } => {
                 failures.iter_mut().flatten().for_each(|failure| failure.words = quoted(&failure.words));
             }
-            Self::Answer { part: Answer::Thinned(thinned), .. } => {
-                thinned.pinned.iter_mut().for_each(|(_, why)| *why = quoted(why));
+            Self::Answer { part: Answer::Pruned(pruned), .. } => {
+                pruned.pinned.iter_mut().for_each(|(_, why)| *why = quoted(why));
             }
             Self::Ended { ended, .. } => {
                 ended.words = quoted(&ended.words);
                 ended.status = ended.status.as_deref().map(short);
             }
-            Self::Thinned { thinned, .. } => {
-                for (_, why) in &mut thinned.pinned {
+            Self::Pruned { pruned, .. } => {
+                for (_, why) in &mut pruned.pinned {
                     *why = quoted(why);
                 }
             }

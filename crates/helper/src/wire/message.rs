@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
 use zfs::{
-    Answer, BaseFacts, Ended, Examination, Examine, Failure, Note, Noted, Outlook, Part, Query, Reading, Receive,
-    Rename, Resolution, StreamSpec, TargetFacts, Thinned,
+    Answer, BaseFacts, Ended, Examination, Examine, Failure, Note, Noted, Outlook, Part, Pruned, Query, Reading,
+    Receive, Rename, Resolution, StreamSpec, TargetFacts,
 };
 
 /// What the sender asks for; the helper answers with the same id, not always in order.
@@ -96,13 +96,13 @@ pub enum Request {
         iv_sets_only: bool,
     },
     /// Destroy these snapshots as far as they are still the same, and neither held nor cloned. Refused unless the helper's
-    /// command line allows it. Answered by [`Reply::Thinned`].
-    Thin {
+    /// command line allows it. Answered by [`Reply::Pruned`].
+    Prune {
         /// Comes back in the answer.
         id: u64,
         /// The dataset.
         dataset: DatasetName,
-        /// Its snapshots that go; at most [`zfs::host::MAX_THIN`].
+        /// Its snapshots that go; at most [`zfs::host::MAX_PRUNE`].
         snapshots: Vec<(SnapshotName, Guid)>,
         /// Whether only to tell what would be done.
         dry_run: bool,
@@ -267,12 +267,12 @@ pub enum Reply {
         /// What it looks like.
         outlook: Outlook,
     },
-    /// To [`Request::Thin`].
-    Thinned {
+    /// To [`Request::Prune`].
+    Pruned {
         /// The request's.
         id: u64,
         /// What came of it.
-        thinned: Thinned,
+        pruned: Pruned,
     },
     /// To [`Request::Dates`].
     Dated {

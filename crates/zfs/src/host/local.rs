@@ -15,11 +15,11 @@ use super::empty::holds_nothing;
 use super::examine;
 use super::list;
 use super::process::{start, start_outgoing};
+use super::prune;
 use super::query;
 use super::remount;
 use super::resolve;
 use super::run::{read, run, run_listing, run_naming};
-use super::thin;
 use super::wrapped_key;
 use super::{Found, Host, NameSink, Outgoing, RecordSink, Sink, Started, Tell, Unread};
 use crate::Resolution;
@@ -30,7 +30,7 @@ use crate::{
     Query, Reading, Refusal, StreamSpec, WrappedKey, Zfs, disabled_features, lacking, permission, read_content,
     read_creations, read_facts, read_listed, read_names, read_notes,
 };
-use crate::{Failure, Hello, Receive, Rename, Thinned};
+use crate::{Failure, Hello, Pruned, Receive, Rename};
 
 /// So many bytes of names go to one `zfs list`: far below every system's limit for arguments.
 const MAX_ARGS: usize = 128 * 1024;
@@ -194,14 +194,14 @@ impl Host for LocalHost {
         resolve::carry_out(self.zfs()?, resolution, dry_run)
     }
 
-    fn thin(
+    fn prune(
         &self,
         dataset: &DatasetName,
         snapshots: &[(SnapshotName, Guid)],
         dry_run: bool,
-    ) -> Result<Thinned, Failure> {
+    ) -> Result<Pruned, Failure> {
         let _passage = if dry_run { Passage::default() } else { self.claims.enter([dataset])? };
-        thin::thin_copy(self.zfs()?, dataset, snapshots, dry_run)
+        prune::prune_copy(self.zfs()?, dataset, snapshots, dry_run)
     }
 
     fn rename(&self, rename: &Rename) -> Result<(), Failure> {

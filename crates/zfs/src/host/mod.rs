@@ -9,11 +9,11 @@ mod hold;
 mod list;
 mod local;
 mod process;
+mod prune;
 mod query;
 mod remount;
 mod resolve;
 mod run;
-mod thin;
 mod whole;
 mod wrapped_key;
 
@@ -25,10 +25,10 @@ use std::sync::Arc;
 use crate::Resolution;
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::record::Features;
-use crate::{Failure, Hello, Receive, Rename, TargetFacts, Thinned};
+use crate::{Failure, Hello, Pruned, Receive, Rename, TargetFacts};
 pub use local::LocalHost;
+pub use prune::{MAX_PRUNE, prune};
 pub use run::{HANGS, Watched};
-pub use thin::{MAX_THIN, thin};
 
 use crate::{
     Answer, BaseFacts, Examination, Examine, Lacking, Note, Noted, Part, Query, Reading, Record, Refusal, StreamSpec,
@@ -102,12 +102,12 @@ pub trait Host: Send + Sync + 'static {
     fn resolve(&self, resolution: &Resolution, dry_run: bool) -> Result<Option<String>, Failure>;
 
     /// Destroys those of these snapshots that are still the same and that nothing pins, or tells what that would free.
-    fn thin(
+    fn prune(
         &self,
         dataset: &DatasetName,
         snapshots: &[(SnapshotName, Guid)],
         dry_run: bool,
-    ) -> Result<Thinned, Failure>;
+    ) -> Result<Pruned, Failure>;
 
     /// Renames a dataset that has this snapshot.
     fn rename(&self, rename: &Rename) -> Result<(), Failure>;

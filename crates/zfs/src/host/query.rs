@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use super::local::portions;
+use super::prune::prune;
 use super::run::{Output, read, run, run_lenient, run_listing, run_naming};
-use super::thin::thin;
 use super::{NameSink, RecordSink};
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::{
@@ -82,7 +82,7 @@ pub(super) fn answer(zfs: &Zfs, query: &Query, programs: &AtomicBool) -> Result<
                 .map_err(|why| Failure { words: without_usage(&why.words).to_owned(), ..why })?;
             Answer::Done
         }
-        Query::Thin { dataset, snapshots, dry_run } => Answer::Thinned(thin(zfs, dataset, snapshots, *dry_run)?),
+        Query::Prune { dataset, snapshots, dry_run } => Answer::Pruned(prune(zfs, dataset, snapshots, *dry_run)?),
     })
 }
 

@@ -4,28 +4,28 @@ use std::collections::{HashMap, HashSet};
 
 use super::run::{read, run, run_listing};
 use crate::name::{DatasetName, Guid, RelPath, SnapshotName, Txg};
-use crate::{Failure, Thinned};
+use crate::{Failure, Pruned};
 use crate::{Inventory, KnownTarget, is_our_bookmark, known_targets};
 use crate::{Pinned, Refusal, Zfs, read_marks, read_pinned, read_reclaimed, read_source};
 
 /// Most snapshots in one call.
-pub const MAX_THIN: usize = 2000;
+pub const MAX_PRUNE: usize = 2000;
 
 /// So many bytes of names go into one command.
 const BATCH: usize = 64 * 1024;
 
 /// Destroys those of these snapshots that are still the same and have neither holds nor clones; or (`dry_run`) tells what
 /// that would free. One that is gone already counts for nothing.
-pub fn thin(
+pub fn prune(
     zfs: &Zfs,
     dataset: &DatasetName,
     snapshots: &[(SnapshotName, Guid)],
     dry_run: bool,
-) -> Result<Thinned, Failure> {
-    if snapshots.len() > MAX_THIN {
-        return Err(Failure::new(Refusal::Other, &format!("more than {MAX_THIN} snapshots in one request")));
+) -> Result<Pruned, Failure> {
+    if snapshots.len() > MAX_PRUNE {
+        return Err(Failure::new(Refusal::Other, &format!("more than {MAX_PRUNE} snapshots in one request")));
     }
-    let mut thinned = Thinned::default();
+    let mut pruned = Pruned::default();
     let mut rest = snapshots;
     while !rest.is_empty() {
         let mut bytes = 0;
@@ -34,26 +34,26 @@ pub fn thin(
             bytes <= BATCH
         });
         let (now, later) = rest.split_at(fits.count().max(1));
-        let free = unpinned(zfs, dataset, now, &mut thinned)?;
-        destroy(zfs, dataset, &free, dry_run, &mut thinned)?;
+        let free = unpinned(zfs, dataset, now, &mut pruned)?;
+        destroy(zfs, dataset, &free, dry_run, &mut pruned)?;
         rest = later;
     }
-    Ok(thinned)
+    Ok(pruned)
 }
 
 /// The same on a copy, which may be the source of another: what its own targets lack stays, as its bookmarks tell.
-pub(super) fn thin_copy(
+pub(super) fn prune_copy(
     zfs: &Zfs,
     dataset: &DatasetName,
     snapshots: &[(SnapshotName, Guid)],
     dry_run: bool,
-) -> Result<Thinned, Failure> {
-    let Some((kept, by)) = needed_further(zfs, dataset)? else { return thin(zfs, dataset, snapshots, dry_run) };
+) -> Result<Pruned, Failure> {
+    let Some((kept, by)) = needed_further(zfs, dataset)? else { return prune(zfs, dataset, snapshots, dry_run) };
     let (stay, go): (Vec<_>, Vec<_>) = snapshots.iter().cloned().partition(|(_, guid)| kept.contains(guid));
-    let mut thinned = thin(zfs, dataset, &go, dry_run)?;
+    let mut pruned = prune(zfs, dataset, &go, dry_run)?;
     let why = format!("may be needed by the target of its bookmark #{by}");
-    thinned.pinned.extend(stay.into_iter().map(|(name, _)| (name, why.clone())));
-    Ok(thinned)
+    pruned.pinned.extend(stay.into_iter().map(|(name, _)| (name, why.clone())));
+    Ok(pruned)
 }
 
 /// The snapshots of a dataset that a target of its own may lack, and the bookmark that tells so.
@@ -82,7 +82,7 @@ fn unpinned<'a>(
     zfs: &Zfs,
     dataset: &DatasetName,
     snapshots: &'a [(SnapshotName, Guid)],
-    thinned: &mut Thinned,
+    pruned: &mut Pruned,
 ) -> Result<Vec<&'a SnapshotName>, Failure> {
     let names: Vec<String> = snapshots.iter().map(|(name, _)| dataset.at(name.as_str())).collect();
     let listed = run_listing(zfs.pins_of(&names), read_pinned)?;
@@ -90,13 +90,13 @@ fn unpinned<'a>(
     let mut free = Vec::with_capacity(snapshots.len());
     for (name, guid) in snapshots {
         let Some(there) = listed.get(name.as_str()).filter(|there| there.guid == *guid) else {
-            thinned.absent.push(name.clone());
+            pruned.absent.push(name.clone());
             continue;
         };
         match (there.holds, &there.clones) {
             (0, None) => free.push(name),
-            (0, Some(clones)) => thinned.pinned.push((name.clone(), format!("has clones: {clones}"))),
-            _ => thinned.pinned.push((name.clone(), "is held (see zfs holds)".into())),
+            (0, Some(clones)) => pruned.pinned.push((name.clone(), format!("has clones: {clones}"))),
+            _ => pruned.pinned.push((name.clone(), "is held (see zfs holds)".into())),
         }
     }
     Ok(free)
@@ -108,27 +108,27 @@ fn destroy(
     dataset: &DatasetName,
     names: &[&SnapshotName],
     dry_run: bool,
-    thinned: &mut Thinned,
+    pruned: &mut Pruned,
 ) -> Result<(), Failure> {
     if names.is_empty() {
         return Ok(());
     }
     match run(zfs.reclaim_snapshots(dataset, names, dry_run), read_reclaimed) {
         Ok(freed) => {
-            thinned.destroyed += names.len();
-            thinned.freed += freed;
+            pruned.destroyed += names.len();
+            pruned.freed += freed;
             Ok(())
         }
         Err(why) if matches!(why.refusal, Refusal::Permission | Refusal::ReadOnly | Refusal::Suspended) => Err(why),
         Err(why) if names.len() == 1 => {
             // Gone is what was wanted.
             if why.refusal == Refusal::Missing {
-                thinned.absent.push(names[0].clone());
+                pruned.absent.push(names[0].clone());
             } else {
-                thinned.pinned.push((names[0].clone(), why.words));
+                pruned.pinned.push((names[0].clone(), why.words));
             }
             Ok(())
         }
-        Err(_) => names.iter().try_for_each(|name| destroy(zfs, dataset, &[name], dry_run, thinned)),
+        Err(_) => names.iter().try_for_each(|name| destroy(zfs, dataset, &[name], dry_run, pruned)),
     }
 }
