@@ -133,13 +133,17 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__check__subcmd__config)
-            opts="-h --config --help"
+            opts="-c -h --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1141,13 +1145,17 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__run)
-            opts="-v -h --config --job-timeout --verbose --help"
+            opts="-c -v -h --config --job-timeout --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1215,13 +1223,17 @@ _zfsync() {
             return 0
             ;;
         zfsync__subcmd__status)
-            opts="-r -p -i -F -o -v -h --config --state-dir --recursive --depth --no-recursive --include --exclude --warn --crit --timeout --port --identity --ssh-config --ssh-option --remote-zfsync --helper --bytes --verbose --json --prometheus --help"
+            opts="-c -r -p -i -F -o -v -h --config --state-dir --recursive --depth --no-recursive --include --exclude --warn --crit --timeout --port --identity --ssh-config --ssh-option --remote-zfsync --helper --bytes --verbose --json --prometheus --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

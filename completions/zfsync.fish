@@ -146,11 +146,11 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -s q -l quiet -d 'Pr
 complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l json -d 'Print events as JSON on stdout, one object per line'
 complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -l no-progress -d 'Print plain lines instead of progress bars'
 complete -c zfsync -n "__fish_zfsync_using_subcommand pull" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c zfsync -n "__fish_zfsync_using_subcommand run" -l config -d 'The configuration file' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand run" -s c -l config -d 'The configuration file' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand run" -l job-timeout -d 'Stop a job that takes longer; overrides the configuration file' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand run" -s v -l verbose -d 'Also report what succeeded'
 complete -c zfsync -n "__fish_zfsync_using_subcommand run" -s h -l help -d 'Print help'
-complete -c zfsync -n "__fish_zfsync_using_subcommand check-config" -l config -d 'The configuration file' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand check-config" -s c -l config -d 'The configuration file' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand check-config" -s h -l help -d 'Print help'
 complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -l depth -d 'Include at most N levels of datasets below; 0 is the same as --no-recursive' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand snapshot" -l include -d 'Include only datasets that match, and all below them; relative to the given dataset; \'*\' matches within a component, \'**\' across components' -r
@@ -195,7 +195,7 @@ complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s n -l dry-run -d 
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s q -l quiet -d 'Print nothing unless something is wrong'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s v -l verbose -d 'Also print the snapshots that are destroyed, and why others are kept'
 complete -c zfsync -n "__fish_zfsync_using_subcommand prune" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l config -d 'The configuration file with JOB [default: /etc/zfsync.toml]' -r -F
+complete -c zfsync -n "__fish_zfsync_using_subcommand status" -s c -l config -d 'The configuration file with JOB [default: /etc/zfsync.toml]' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l state-dir -d 'Also show the result of each dataset in the last run that saved its results in this directory' -r -F
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l depth -d 'Include at most N levels of datasets below; 0 is the same as --no-recursive' -r
 complete -c zfsync -n "__fish_zfsync_using_subcommand status" -l include -d 'Include only datasets that match, and all below them; relative to the given dataset; \'*\' matches within a component, \'**\' across components' -r

@@ -12,6 +12,7 @@ use crate::remote::client::HelperError;
 use crate::remote::direct::DirectError;
 use crate::remote::ssh::ConnectError;
 use crate::remote::target::TargetError;
+use zfs::text::on_one_line;
 
 /// The end of a run, as scripts see it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -79,6 +80,30 @@ pub struct FileError {
     pub job: Option<String>,
     /// What is wrong.
     pub words: String,
+    /// The place itself.
+    pub excerpt: Option<Excerpt>,
+}
+
+/// A line of a configuration file, and which part of it is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Excerpt {
+    /// The line, up to the part.
+    pub before: String,
+    /// The part; it may be empty, where something is missing.
+    pub part: String,
+    /// The rest of the line.
+    pub after: String,
+}
+
+impl Excerpt {
+    /// The line and a mark below it, as compilers show it. `line` is its number.
+    fn lines(&self, line: usize) -> String {
+        let [before, part, after] = [&self.before, &self.part, &self.after].map(|text| on_one_line(text).into_owned());
+        let number = line.to_string();
+        let (margin, indent) = (" ".repeat(number.len()), " ".repeat(before.chars().count()));
+        let mark = "^".repeat(part.chars().count().max(1));
+        format!("{margin} |\n{number} | {before}{part}{after}\n{margin} | {indent}{mark}")
+    }
 }
 
 impl fmt::Display for FileError {
@@ -90,7 +115,11 @@ impl fmt::Display for FileError {
         if let Some(job) = &self.job {
             write!(f, ": job {job}")?;
         }
-        write!(f, ": {}", sanitise(&self.words))
+        write!(f, ": {}", sanitise(&self.words))?;
+        match (self.line, &self.excerpt) {
+            (Some(line), Some(excerpt)) => write!(f, "\n{}", excerpt.lines(line)),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub struct Run {
     #[arg(value_name = "JOB")]
     pub jobs: Vec<String>,
     /// The configuration file
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     pub config: PathBuf,
     /// Stop a job that takes longer; overrides the configuration file
     #[arg(long, value_name = "TIME", value_parser = some_duration)]
@@ -51,6 +51,6 @@ pub struct CheckConfig {
     #[arg(value_name = "JOB")]
     pub jobs: Vec<String>,
     /// The configuration file
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     pub config: PathBuf,
 }

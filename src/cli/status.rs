@@ -29,7 +29,7 @@ pub struct Status {
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
     /// The configuration file with JOB [default: /etc/zfsync.toml]
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Also show the result of each dataset in the last run that saved its results in this directory
     #[arg(long, value_name = "DIR")]

@@ -1,6 +1,7 @@
 //! The jobs of a configuration file: read, checked, chosen by name.
 
 use std::io::Read;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::file::{File, Keep, Table};
 use super::hooks::{Hooks, When};
 use super::trust;
 use crate::cli;
-use crate::error::{FileError, StartError};
+use crate::error::{Excerpt, FileError, StartError};
 use crate::plan::{Format, Rules};
 use crate::remote::target::Target;
 
@@ -18,6 +19,12 @@ use crate::remote::target::Target;
 const MAX_BYTES: u64 = 1 << 20;
 /// Names that are further apart aren't mistakes for each other.
 const NEAR: f64 = 0.75;
+/// So many keys are shown where none is like the unknown one; more would hide the message.
+const FEW_KEYS: usize = 8;
+/// A longer line, in bytes, isn't shown.
+const LONGEST_EXCERPT: usize = 200;
+/// serde's words for a list that isn't one.
+const NO_LIST: &str = ", expected a sequence";
 
 /// The text of a file, for errors that know their place.
 struct Source<'a> {
@@ -26,17 +33,26 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn error(&self, at: Option<usize>, job: Option<&str>, words: String) -> FileError {
-        let before = at.map(|at| self.text.get(..at).unwrap_or(self.text));
-        let line = before.map(|before| before.matches('\n').count() + 1);
-        FileError { path: self.path.to_owned(), line, job: job.map(ToOwned::to_owned), words }
+    fn error(&self, at: Option<Range<usize>>, job: Option<&str>, words: String) -> FileError {
+        let line = at.as_ref().and_then(|at| self.text.get(..at.start)).map(|before| before.matches('\n').count() + 1);
+        let excerpt = at.and_then(|at| self.excerpt(at));
+        FileError { path: self.path.to_owned(), line, job: job.map(ToOwned::to_owned), words, excerpt }
+    }
+
+    /// The line in which a part of the text begins; a part of several lines is marked in the first alone.
+    fn excerpt(&self, at: Range<usize>) -> Option<Excerpt> {
+        let (before, rest) = (self.text.get(..at.start)?, self.text.get(at.start..)?);
+        let before = before.rsplit('\n').next()?.to_owned();
+        let rest = rest.lines().next().unwrap_or_default();
+        let (part, after) = rest.split_at_checked(at.len()).unwrap_or((rest, ""));
+        let whole = before.len() + rest.len() <= LONGEST_EXCERPT;
+        whole.then(|| Excerpt { before, part: part.to_owned(), after: after.to_owned() })
     }
 
     /// What the parser says, in our words.
     fn parse_error(&self, error: &toml::de::Error) -> FileError {
-        let at = error.span().map(|span| span.start);
-        let job = at.and_then(|at| self.job_at(at));
-        self.error(at, job.as_deref(), plainer(error.message()))
+        let job = error.span().and_then(|at| self.job_at(at.start));
+        self.error(error.span(), job.as_deref(), plainer(error.message()))
     }
 
     /// The job whose table is open at a place: the last header up to there tells.
@@ -49,14 +65,24 @@ impl Source<'_> {
     }
 }
 
-/// An unknown key gets the known ones and the nearest of them.
+/// An unknown key gets the one that may have been meant, or the known ones if they are few.
 fn plainer(message: &str) -> String {
     let message = message.trim();
+    if let Some(text) = message.strip_prefix("invalid type: string ").and_then(|rest| rest.strip_suffix(NO_LIST)) {
+        return format!("expected a list: [{text}]");
+    }
+    if message == "invalid boolean, expected `true`" || message == "invalid boolean, expected `false`" {
+        return "expected true, false, or text in quotes".into();
+    }
     let parts = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once("`, expected "));
     let Some((key, known)) = parts else { return message.replace('\n', ": ") };
     let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
-    let near = nearest(key, &known).map(|near| format!(": did you mean {near:?}?")).unwrap_or_default();
-    format!("unknown key {key:?}{near} (known here: {})", known.join(", "))
+    let hint = match nearest(key, &known) {
+        Some(near) => format!(": did you mean {near:?}?"),
+        None if known.len() <= FEW_KEYS => format!(" (the keys here: {})", known.join(", ")),
+        None => String::new(),
+    };
+    format!("unknown key {key:?}{hint}")
 }
 
 /// The name that may have been meant.
@@ -74,8 +100,9 @@ fn likeness(one: &str, other: &str) -> f64 {
 
 /// Reads the file and gives all jobs in its order, checked.
 pub fn read(path: &Path) -> Result<Vec<CronJob>, StartError> {
-    let failed =
-        |words: String| StartError::File(vec![FileError { path: path.to_owned(), line: None, job: None, words }]);
+    let failed = |words: String| {
+        StartError::File(vec![FileError { path: path.to_owned(), line: None, job: None, words, excerpt: None }])
+    };
     let mut bytes = Vec::new();
     let cant = |error: std::io::Error| failed(format!("can't read the file: {error}"));
     let file = std::fs::File::open(path).map_err(cant)?;
@@ -113,7 +140,7 @@ fn parse(path: &Path, text: &str) -> Result<Vec<CronJob>, Vec<FileError>> {
     }
     let (mut jobs, mut errors): (Vec<CronJob>, Vec<FileError>) = (Vec::new(), Vec::new());
     for (name, table) in tables {
-        let (at, name) = (name.span().start, name.into_inner());
+        let (at, name) = (name.span(), name.into_inner());
         match job(&name, table.or(&file.defaults)).and_then(|job| no_clash(&jobs, &job).map(|()| job)) {
             Ok(job) => jobs.push(job),
             Err(words) => errors.push(source.error(Some(at), Some(&name), words)),

@@ -112,7 +112,7 @@ fn errors_name_file_line_and_job() {
     let job = |lines: &str| format!("[job.a]\nsource = 'p/a'\ntargets = ['b:q']\n{lines}\n");
     for (text, place, words) in [
         (job("sorce = 'x'"), "/etc/z.toml:4: job a: ", "unknown key \"sorce\": did you mean \"source\"?"),
-        (job("zzz = 1"), "/etc/z.toml:4: job a: ", "unknown key \"zzz\" (known here: source, "),
+        (job("zzz = 1"), "/etc/z.toml:4: job a: ", "unknown key \"zzz\"\n  |\n4 | zzz = 1\n  | ^^^"),
         (job("[job.a.keep]\ngrids = '1h'"), "/etc/z.toml:5: job a: ", "did you mean \"grid\"?"),
         (job("[job.a.snapshot]\nif_changed = true"), "/etc/z.toml:5: job a: ", "did you mean \"if-changed\"?"),
         (job("[job.a.ssh]\nidentify = 'x'"), "/etc/z.toml:5: job a: ", "did you mean \"identity\"?"),
@@ -121,9 +121,16 @@ fn errors_name_file_line_and_job() {
         (job("[job.a.keep-targets]\nclass = 'd=1'"), "/etc/z.toml:5: job a: ", "did you mean \"classes\"?"),
         (job("[job.a.keep.more]\nx = 1"), "/etc/z.toml:4: job a: ", "unknown key \"more\""),
         ("[defaults]\nskip-emty = true".into(), "/etc/z.toml:2: ", "did you mean \"skip-empty\"?"),
-        ("[defaults.ssh]\nx = 1\n[job.a]".into(), "/etc/z.toml:2: ", "unknown key \"x\" (known here: port, "),
+        ("[defaults.ssh]\nx = 1\n[job.a]".into(), "/etc/z.toml:2: ", "unknown key \"x\" (the keys here: port, "),
         ("[defaults.snapshot]\nformatt = 'x'".into(), "/etc/z.toml:2: ", "did you mean \"format\"?"),
         ("[default]\nretries = 1".into(), "/etc/z.toml:1: ", "did you mean \"defaults\"?"),
+        (
+            "[job.a]\ntargets = 'x:y'".into(),
+            "/etc/z.toml:2: job a: ",
+            "expected a list: [\"x:y\"]\n  |\n2 | targets = 'x:y'\n  |           ^^^^^",
+        ),
+        (job("skip-empty = tank"), "/etc/z.toml:4: job a: ", "expected true, false, or text in quotes"),
+        (job("log = 'ä' # ö\nretries = 'ü'"), "/etc/z.toml:5: job a: ", "\n5 | retries = 'ü'\n  |           ^^^"),
         (job("retries = 'x'"), "/etc/z.toml:4: job a: ", "invalid type"),
         (job("retries = -1"), "/etc/z.toml:4: job a: ", "-1"),
         (job("channels = 65"), "/etc/z.toml:4: job a: ", "65 is not in the range from 1 to 64"),
@@ -176,15 +183,14 @@ fn errors_name_file_line_and_job() {
     ] {
         let said = error(&text);
         assert!(said.starts_with(place) && said.contains(words), "{text}\nsays {said}\nnot {place}{words}");
-        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(matches!(said.lines().count(), 1 | 4), "{said}");
     }
 }
 
 #[test]
 fn all_jobs_errors_are_told() {
     let said = error("[job.a]\ntargets = []\n[job.b]\n[job.c]\nsource = 'p/a'");
-    assert_eq!(said.lines().count(), 2, "{said}");
-    assert!(said.starts_with("/etc/z.toml:1: job a") && said.contains("/etc/z.toml:3: job b"), "{said}");
+    assert!(said.starts_with("/etc/z.toml:1: job a") && said.contains("\n/etc/z.toml:3: job b"), "{said}");
 }
 
 #[test]
