@@ -102,6 +102,47 @@ fn hooks_stop_their_job_alone() {
     bed.wait_for_no_process();
 }
 
+/// A job's result goes to one of two hooks.
+const RESULTS: &str = r#"
+[defaults]
+source = "s"
+snapshot.enabled = false
+on-success = "tee BED/success"
+on-failure = { command = "cat >BED/failure; echo $ZFSYNC_RESULT >>BED/failure", shell = true }
+[job.bad]
+targets = ["nopool/x"]
+pre-push = "sh -c 'echo no disk; exit 7'"
+[job.good]
+targets = []
+[job.unheard]
+targets = []
+on-success = "sh -c 'echo no network; exit 1'"
+"#;
+
+#[test]
+fn the_result_of_a_job_goes_to_a_hook() {
+    let bed = bed(RESULTS);
+    run(&bed, &["run", "good"]).expect(0, &[]);
+    assert!(!bed.path("failure").exists(), "{}", bed.read("failure"));
+    let success: serde_json::Value = serde_json::from_str(&bed.read("success")).unwrap();
+    assert_eq!((&success["schema_version"], &success["job"]), (&1.into(), &"good".into()));
+    assert_eq!((&success["result"], &success["exit_code"]), (&"success".into(), &0.into()));
+
+    std::fs::remove_file(bed.path("success")).unwrap();
+    run(&bed, &["run", "bad"]).expect(1, &["on-failure hook: fine"]);
+    assert!(!bed.path("success").exists());
+    let failure = bed.read("failure");
+    let (failure, exit) = failure.trim_end().split_once('\n').unwrap();
+    let failure: serde_json::Value = serde_json::from_str(failure).unwrap();
+    assert_eq!((&failure["result"], &failure["exit_code"], exit), (&"failed".into(), &1.into(), "1"));
+    assert_eq!(failure["targets"], serde_json::json!(["nopool/x"]));
+    let part = &failure["parts"][0];
+    assert_eq!((&part["part"], &part["result"]), (&"pre-push hook".into(), &"failed".into()));
+    assert!(part["message"].as_str().unwrap().contains("no disk"), "{part}");
+
+    run(&bed, &["run", "unheard"]).expect(1, &["on-success hook: failed", "no network"]);
+}
+
 #[test]
 fn a_hook_written_for_a_shell_is_refused() {
     let bed = bed("[job.a]\nsource = 's'\npre-snapshot = 'db freeze && sync'\n");

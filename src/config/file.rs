@@ -74,6 +74,8 @@ pub struct Table {
     pub post_snapshot: Option<HookCommand>,
     pub pre_push: Option<HookCommand>,
     pub post_push: Option<HookCommand>,
+    pub on_success: Option<HookCommand>,
+    pub on_failure: Option<HookCommand>,
     pub hook_timeout: Option<Time>,
 }
 
@@ -169,7 +171,7 @@ impl Table {
         filled!(self, defaults: log log_format state_dir);
         filled!(self, defaults: targets keep keep_targets only_named_targets include exclude depth recursive skip_empty trust_source allow_unencrypted
             allow_unproven_bookmarks);
-        filled!(self, defaults: pre_snapshot post_snapshot pre_push post_push hook_timeout);
+        filled!(self, defaults: pre_snapshot post_snapshot pre_push post_push on_success on_failure hook_timeout);
         let (own, theirs) = (&mut self.snapshot, &defaults.snapshot);
         filled!(own, theirs: enabled format local_time if_changed);
         let (own, theirs) = (&mut self.ssh, &defaults.ssh);

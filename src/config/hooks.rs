@@ -19,6 +19,10 @@ pub enum When {
     PrePush,
     /// After the targets were served, whatever became of that.
     PostPush,
+    /// When all of the job has succeeded, with the result as JSON on stdin.
+    OnSuccess,
+    /// When some of the job has failed, or it was interrupted; with the result as JSON on stdin.
+    OnFailure,
 }
 
 impl When {
@@ -30,6 +34,8 @@ impl When {
             Self::PostSnapshot => "post-snapshot",
             Self::PrePush => "pre-push",
             Self::PostPush => "post-push",
+            Self::OnSuccess => "on-success",
+            Self::OnFailure => "on-failure",
         }
     }
 

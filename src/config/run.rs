@@ -279,6 +279,8 @@ fn hooks(table: &Table) -> Result<Hooks, String> {
         (When::PostSnapshot, &table.post_snapshot),
         (When::PrePush, &table.pre_push),
         (When::PostPush, &table.post_push),
+        (When::OnSuccess, &table.on_success),
+        (When::OnFailure, &table.on_failure),
     ];
     let commands = all.into_iter().filter_map(|(when, command)| Some((when, command.clone()?)));
     let timeout = positive("hook-timeout", table.hook_timeout.map(|time| time.0))?.unwrap_or(Hooks::TIMEOUT);

@@ -12,6 +12,7 @@ use super::notice;
 use super::parts::{Part, Report, Tell, Told, report_of, worst};
 use super::prune::{prune_by_bookmarks, prune_until};
 use super::push::push_listed;
+use super::result_hook;
 use super::snapshot;
 use super::source::{self, Source};
 use super::stop::Stop;
@@ -36,6 +37,8 @@ pub struct Done {
     pub parts: Vec<Part>,
     /// Why the rest wasn't.
     pub error: Option<StartError>,
+    /// The name of the snapshot that was taken, without the dataset.
+    pub taken: Option<String>,
 }
 
 /// Does the job. An error means that nothing was sent.
@@ -51,7 +54,7 @@ pub async fn cron(job: &CronJob, tell: Tell<'_>) -> Result<Report, StartError> {
 pub async fn carry_out(job: &CronJob, stop: &Stop, tell: Tell<'_>) -> Done {
     let mut work = match Work::new(job, stop, tell).await {
         Ok(work) => work,
-        Err(error) => return Done { parts: Vec::new(), error: Some(error) },
+        Err(error) => return Done { parts: Vec::new(), error: Some(error), taken: None },
     };
     let error = work.all().await.err();
     work.note_rest(error.as_ref());
@@ -59,7 +62,7 @@ pub async fn carry_out(job: &CronJob, stop: &Stop, tell: Tell<'_>) -> Done {
         log.note(job.label(), &error.to_string());
     }
     work.sender.close().await;
-    Done { parts: work.parts, error }
+    Done { parts: work.parts, error, taken: work.taken }
 }
 
 /// A job at work.
@@ -235,23 +238,12 @@ impl<'a> Work<'a> {
     /// Runs a hook if there is one; whether the job may go on.
     async fn hook(&mut self, when: When, result: Option<Exit>) -> bool {
         let Some(command) = self.job.hooks.command(when) else { return true };
-        let words = |names: Vec<String>| Some(names.join(" "));
-        let targets = self.job.branches.iter().flat_map(|branch| &branch.targets);
-        let env = vec![
-            ("ZFSYNC_JOB", Some(self.job.label().to_owned())),
-            ("ZFSYNC_SOURCE", words(self.job.sources().map(ToString::to_string).collect())),
-            ("ZFSYNC_TARGETS", words(targets.map(|push| push.ends.target.to_string()).collect())),
-            ("ZFSYNC_SNAPSHOT", self.taken.clone()),
-            ("ZFSYNC_RESULT", result.map(|exit| exit.code().to_string())),
-        ];
+        let env = result_hook::env(self.job, self.taken.as_deref(), result);
         // What tidies up is not cut short.
         let stop = when.is_before().then_some(self.stop);
-        let ended = hook::run(command, env, self.job.hooks.timeout, stop).await;
-        let (exit, words) = match ended {
-            Ok(said) => (Exit::InSync, said),
-            Err(words) => (Exit::Failed, words),
-        };
-        let part = Part { label: format!("{} hook", when.key()), exit, words };
+        let ended = hook::run(command, env, Vec::new(), self.job.hooks.timeout, stop).await;
+        let part = Part::of_hook(when, ended);
+        let exit = part.exit;
         self.parts.push(part.logged(self.log.as_ref()));
         exit == Exit::InSync
     }

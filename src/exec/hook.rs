@@ -1,7 +1,7 @@
 //! Runs a hook: without a shell, in a process group of its own, for so long at most.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -22,23 +22,30 @@ const QUOTED: u64 = 4096;
 /// What a hook finds in its environment: variables that are set, and those that are not.
 pub type Env = Vec<(&'static str, Option<String>)>;
 
-/// Runs it. `Ok` is what it has said; an error tells what went wrong, too. With `stop` given it ends when that says so.
-pub async fn run(hook: &HookCommand, env: Env, timeout: Duration, stop: Option<&Stop>) -> Result<String, String> {
+/// Runs it with this on its stdin. `Ok` is what it has said; an error tells what went wrong, too. With `stop` given it ends when that says so.
+pub async fn run(
+    hook: &HookCommand,
+    env: Env,
+    input: Vec<u8>,
+    timeout: Duration,
+    stop: Option<&Stop>,
+) -> Result<String, String> {
     let (hook, stop) = (hook.clone(), stop.cloned());
-    let work = move || run_here(&hook, &env, timeout, stop.as_ref());
+    let work = move || run_here(&hook, &env, &input, timeout, stop.as_ref());
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(format!("an internal task failed: {error}")))
 }
 
 fn run_here(
     hook: &HookCommand,
     env: &[(&'static str, Option<String>)],
+    input: &[u8],
     timeout: Duration,
     stop: Option<&Stop>,
 ) -> Result<String, String> {
     let cant = |error: io::Error| format!("can't run {hook}: {error}");
     let mut said = tempfile::tempfile().map_err(cant)?;
     let mut command = Command::new(&hook.program);
-    command.args(&hook.args).process_group(0).stdin(Stdio::null());
+    command.args(&hook.args).process_group(0).stdin(stdin(input).map_err(cant)?);
     command.stdout(said.try_clone().map_err(cant)?).stderr(said.try_clone().map_err(cant)?);
     for (name, value) in env {
         match value {
@@ -57,6 +64,17 @@ fn run_here(
         Ok(HookEnd::Stopped) => Err(failed(format!("{hook}: killed: the job was stopped"))),
         Err(error) => Err(failed(format!("can't wait for {hook}: {error}"))),
     }
+}
+
+/// A file, so that nobody has to wait for a hook that doesn't read.
+fn stdin(input: &[u8]) -> io::Result<Stdio> {
+    if input.is_empty() {
+        return Ok(Stdio::null());
+    }
+    let mut file = tempfile::tempfile()?;
+    file.write_all(input)?;
+    file.rewind()?;
+    Ok(file.into())
 }
 
 enum HookEnd {
@@ -117,12 +135,13 @@ mod tests {
 
     fn try_run(line: &str, timeout: u64) -> Result<String, String> {
         let env = [("ZFSYNC_JOB", Some("data".to_owned())), ("ZFSYNC_SNAPSHOT", None)];
-        run_here(&line.parse().unwrap(), &env, Duration::from_millis(timeout), None)
+        run_here(&line.parse().unwrap(), &env, b"{}\n", Duration::from_millis(timeout), None)
     }
 
     #[test]
     fn what_it_says_and_how_it_ends() {
         assert_eq!(try_run("sh -c 'echo job $ZFSYNC_JOB; echo err >&2'", 60_000).unwrap(), "job data\nerr");
+        assert_eq!(try_run("cat", 60_000).unwrap(), "{}");
         let error = try_run("sh -c 'echo no disk; exit 7'", 60_000).unwrap_err();
         assert!(error.contains("exit status 7\nno disk"), "{error}");
         assert!(try_run("/nonexistent/hook", 60_000).unwrap_err().contains("can't run"));

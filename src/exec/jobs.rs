@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::cron::carry_out;
-use super::parts::{Tell, Told, report_of, worst};
+use super::parts::{Tell, Told, worst};
+use super::result_hook::{Began, reported};
 use super::signals::Watch;
 use super::stop::Stop;
 use crate::config::CronJob;
@@ -15,8 +16,9 @@ pub async fn jobs(jobs: &[CronJob], limit: Option<Duration>, tell: Tell<'_>) -> 
     let mut exits = Vec::new();
     for job in jobs {
         let stop = Stop::after(watch.clone(), limit.or(job.limit));
+        let began = Began::now();
         let done = carry_out(job, &stop, tell).await;
-        let report = report_of(job, &done.parts, done.error.as_ref());
+        let report = reported(job, done, began).await;
         tell(Told::Ended(&report));
         exits.push(report.exit);
         if let Some(signal) = watch.signal() {

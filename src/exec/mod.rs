@@ -28,6 +28,7 @@ mod ready;
 mod receiver;
 mod recorded;
 pub mod restore;
+mod result_hook;
 mod resume;
 mod run;
 mod signals;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::config::CronJob;
+use crate::config::{CronJob, When};
 use crate::error::{Exit, StartError};
 use crate::format::{count, sanitise};
 use crate::report::lines::LogFile;
@@ -65,6 +65,15 @@ impl Part {
             }
             Err(error) => Self { label, exit: error.exit(), words: error.to_string() },
         }
+    }
+
+    /// A hook.
+    pub fn of_hook(when: When, ended: Result<String, String>) -> Self {
+        let (exit, words) = match ended {
+            Ok(said) => (Exit::InSync, said),
+            Err(words) => (Exit::Failed, words),
+        };
+        Self { label: format!("{} hook", when.key()), exit, words }
     }
 
     /// The same, written down if there is a log.

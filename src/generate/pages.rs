@@ -368,12 +368,16 @@ const RUN: Page = Page {
          and hooks before and after. Without JOB, all jobs are run.",
         "A job is a table [job.NAME] with the keys source (or sources: each is received below the targets, under its last component), \
          targets, include, exclude, depth, recursive, time-zone, only-named-targets, channels, retries, retry-max-wait, stall-timeout, \
-         wait-lock, log, log-format, state-dir, job-timeout, pre-snapshot, post-snapshot, pre-push, post-push, hook-timeout; \
+         wait-lock, log, log-format, state-dir, job-timeout, pre-snapshot, post-snapshot, pre-push, post-push, on-success, on-failure, hook-timeout; \
          snapshot.enabled, snapshot.format, snapshot.local-time, snapshot.if-changed; keep.classes, keep.last, keep.grid and the same below \
          keep-targets; ssh.port, ssh.identity, ssh.config, ssh.options, ssh.remote-zfsync, ssh.helper. [defaults] has the same keys, for all jobs.",
         "A hook is a command line that is run without a shell. If pre-snapshot or pre-push fails, the job ends; the post hooks are run \
-         whether or not what they follow succeeded. ZFSYNC_JOB, ZFSYNC_SOURCE, ZFSYNC_TARGETS, ZFSYNC_SNAPSHOT and (for post-push) \
-         ZFSYNC_RESULT are set in their environment. A hook that takes longer than hook-timeout is killed.",
+         whether or not what they follow succeeded. ZFSYNC_JOB, ZFSYNC_SOURCE, ZFSYNC_TARGETS, ZFSYNC_SNAPSHOT and (for the last three) \
+         ZFSYNC_RESULT, the exit code, are set in their environment. A hook that takes longer than hook-timeout is killed.",
+        "At the end of a job, on-success is run if all of it succeeded, and on-failure if some of it failed or it was interrupted; neither is \
+         run if nothing but another run's lock was in the way. They read the result of the job as one JSON object from stdin: \
+         schema_version (1), job, host, result (success, failed, not-started or interrupted), exit_code, started, duration_seconds, sources, \
+         targets, snapshot, parts (part, result, message) and error.",
         "Nothing is printed on success. Otherwise there is one report on stderr for each job that failed.",
     ],
     exits: &[

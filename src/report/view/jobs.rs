@@ -120,7 +120,7 @@ pub fn rules_in_words(prune: &PruneJob) -> String {
 
 fn hook_lines(hooks: &Hooks) -> Vec<String> {
     let line = |(when, command): &(When, HookCommand)| {
-        format!("runs at {}: {command} ({} at most)", when.key(), duration(hooks.timeout))
+        format!("{} hook: {command} ({} at most)", when.key(), duration(hooks.timeout))
     };
     hooks.commands.iter().map(line).collect()
 }

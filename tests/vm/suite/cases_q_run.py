@@ -1,5 +1,7 @@
 """The jobs of a configuration file: `zfsync run` and `zfsync check-config`."""
 
+import json
+
 from cases_m_prune import DAYS, left, make
 from harness import case
 
@@ -49,7 +51,8 @@ targets = ["beta:{c.target}/{name}"]
 {lines}""" for name, lines in {
         "a": 'pre-snapshot = "sh -c \'echo no disk; exit 7\'"',
         "b": 'pre-push = "sh -c \'sleep 98765 & wait\'"\nhook-timeout = "2s"',
-        "d": f'pre-snapshot = "{note} 1"\npost-snapshot = "{note} 2"\npre-push = "{note} 3"\npost-push = "{note} 4"'}.items())
+        "d": f'pre-snapshot = "{note} 1"\npost-snapshot = "{note} 2"\npre-push = "{note} 3"\npost-push = "{note} 4"\n'
+             f'on-success = "tee {dir}/result"'}.items())
     path = config(c, jobs)
     c.zfsync("run", "--config", path, status=1,
              says=("zfsync: a on", "pre-snapshot hook: failed", "exit status 7", "no disk", "zfsync: b on", "took longer than 2.0 s"))
@@ -62,6 +65,9 @@ targets = ["beta:{c.target}/{name}"]
     for number, more in ((1, []), (2, [f"ZFSYNC_SNAPSHOT={newest}"]), (3, [f"ZFSYNC_SNAPSHOT={newest}"]),
                          (4, ["ZFSYNC_RESULT=0", f"ZFSYNC_SNAPSHOT={newest}"])):
         c.same(c.alpha(f"cat {dir}/{number}").split(), sorted([*same, targets, *more]), f"the environment of hook {number}")
+    result = json.loads(c.alpha(f"cat {dir}/result"))
+    c.same([result[key] for key in ("job", "result", "exit_code", "snapshot", "targets")],
+           ["d", "success", 0, newest, [f"beta:{c.target}/d"]], "the result of job d on its hook's stdin")
     path = config(c, jobs + '\n[job.post]\n' + f'source = "{c.source}/a"\ntargets = ["beta:{c.target}/a"]\npost-push = "false"')
     c.zfsync("run", "--config", path, "post", status=1, says=(f"beta:{c.target}/a: fine", "post-push hook: failed"))
     c.in_sync(source=f"{c.source}/a", target=f"{c.target}/a")
