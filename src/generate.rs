@@ -5,11 +5,10 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, italic, roman};
 
-use crate::cli;
+use crate::{cli, complete};
 use pages::Page;
 
 mod pages;
@@ -30,9 +29,9 @@ pub fn generate(dir: &Path) -> Result<()> {
     }
     let completions = dir.join("completions");
     fs::create_dir_all(&completions).with_context(|| format!("can't make {}", completions.display()))?;
-    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        clap_complete::generate_to(shell, &mut command(), "zfsync", &completions)
-            .with_context(|| format!("can't write into {}", completions.display()))?;
+    for (name, script) in complete::functions().context("can't make the completions")? {
+        let path = completions.join(name);
+        fs::write(&path, script).with_context(|| format!("can't write {}", path.display()))?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 pub mod cli;
 mod command;
+mod complete;
 pub mod config;
 mod endpoint;
 pub mod error;
@@ -25,6 +26,9 @@ use error::StartError;
 /// Does what the command line says. The helper takes its own path, which starts no runtime.
 #[must_use]
 pub fn run() -> ExitCode {
+    if complete::asked() {
+        return complete::complete();
+    }
     match cli::parse() {
         Ok(cli::Cli { command: Command::Recv(args) }) => command::recv(args),
         Ok(cli::Cli { command: Command::Send(args) }) => command::send(args),

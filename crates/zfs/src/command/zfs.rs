@@ -90,6 +90,15 @@ impl Zfs {
         command
     }
 
+    /// A dataset and those right below it, or all pools. Read it with [`super::read_names`].
+    #[must_use]
+    pub fn list_children(&self, parent: Option<&DatasetName>) -> Call {
+        let depth = if parent.is_some() { "1" } else { "0" };
+        let mut command = self.command(["list", "-H", "-t", "filesystem,volume", "-o", "name", "-d", depth]);
+        command.args(parent.map(DatasetName::as_str));
+        command
+    }
+
     /// These datasets and snapshots, as far as they exist: each that doesn't gives a line on stderr, and exit code 1 at
     /// the end. The names must have been checked by [`crate::name`].
     #[must_use]

@@ -76,7 +76,7 @@ impl LocalHost {
         Self { zfs, programs: Arc::clone(&self.programs), ..Self::default() }
     }
 
-    fn zfs(&self) -> Result<&Zfs, Failure> {
+    pub(super) fn zfs(&self) -> Result<&Zfs, Failure> {
         let nowhere = "no zfs command in PATH, /sbin, /usr/sbin or /usr/local/sbin";
         self.zfs.as_ref().ok_or_else(|| Failure::new(Refusal::Other, nowhere))
     }
