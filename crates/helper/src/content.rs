@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::context::Context;
 use crate::wire::Reply;
-use zfs::{Allow, Failure, Part, Reading, permission};
+use zfs::{Failure, Part, Reading, permission};
 
 /// So many checksums go into one frame: some 50 KiB.
 const A_FRAME: usize = 1000;
@@ -15,7 +15,6 @@ const BEAT: Duration = Duration::from_secs(1);
 
 /// Reads one snapshot, and tells its checksums while they come.
 pub(super) fn read(context: &Context, id: u64, reading: &Reading) -> Result<(), Failure> {
-    context.config.check_allowed(Allow::Verify).and_then(|()| context.config.check(&reading.dataset))?;
     let (mut parts, mut read, mut told): (Vec<Part>, u64, Instant) = (Vec::new(), 0, Instant::now());
     let send = |bytes, parts| context.replies.send(&Reply::Content { id, bytes, parts }).map_err(io::Error::other);
     let result = context.host.content(reading, &mut |bytes, part| {
@@ -37,8 +36,8 @@ mod tests {
     use super::super::fake::Session;
     use super::*;
     use crate::wire::Request;
-    use zfs::Refusal;
     use zfs::name::Guid;
+    use zfs::{Allow, Refusal};
 
     fn request(id: u64, dataset: &str) -> Request {
         let (dataset, snapshot) = (dataset.parse().unwrap(), "s".parse().unwrap());

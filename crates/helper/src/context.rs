@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::replies::Replies;
 use super::{Config, Side};
 use crate::wire::Reply;
-use zfs::name::{DatasetName, MAX_NAME, SnapshotName};
+use zfs::name::DatasetName;
 use zfs::record::Features;
 use zfs::{Failure, Host, Receive, Refusal, permission};
 
@@ -58,15 +58,6 @@ impl Context {
         let words = format!("{}\nthe key of '{root}' is not loaded on {host}: zfs load-key '{root}'", failure.words);
         Failure { words, ..failure }
     }
-}
-
-/// Whether a dataset or snapshot may be asked for: its name is legal, and not outside of the roots.
-pub(super) fn is_askable(config: &Config, name: &str) -> bool {
-    let (dataset, snapshot) = name.split_once('@').map_or((name, None), |(dataset, rest)| (dataset, Some(rest)));
-    let legal = snapshot.is_none_or(|snapshot| snapshot.parse::<SnapshotName>().is_ok());
-    // Each part can be legal and the whole too long; zfs would refuse to look at anything then.
-    let may = |name: DatasetName| if snapshot.is_some() { config.allows(&name) } else { config.tells_of(&name) };
-    legal && name.len() <= MAX_NAME && dataset.parse().is_ok_and(may)
 }
 
 /// A request is through.

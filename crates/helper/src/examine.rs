@@ -7,9 +7,6 @@ use zfs::{Examination, Examine, Failure, Place};
 /// Looks at what was asked for, and tells what may be told.
 pub(super) fn examine(context: &Context, what: &Examine) -> Result<Examination, Failure> {
     let Context { config, host, .. } = context;
-    if let Examine::Dataset(dataset) = what {
-        config.check(dataset)?;
-    }
     let mut found = host.examine(what)?;
     found.pools.retain(|pool| tells_of_pool(config, &pool.name));
     found.place = found.place.map(|place| tell(config, place));

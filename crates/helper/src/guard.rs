@@ -1,21 +1,124 @@
-//! What a helper lets a session do to its host: nothing outside of its roots, and nothing that its command line doesn't allow.
+//! What a helper lets a session do to its host: nothing outside of its roots, and nothing that its command line doesn't allow. All of
+//! that is decided here; whoever answers a request asks first.
 
 use std::collections::HashSet;
 
-use zfs::name::{DatasetName, MAX_NAME};
+use zfs::name::{DatasetName, MAX_NAME, SnapshotName};
 use zfs::{
-    Allow, Answer, Failure, Happened, NewBookmark, Note, Query, Record, Refusal, StreamSpec, Token, is_our_bookmark,
+    Allow, Answer, Examine, Failure, Happened, NewBookmark, Note, Query, Receive, Record, Refusal, Rename, Resolution,
+    StreamSpec, Token, Volmode, is_our_bookmark,
 };
 
-use super::context::{Context, is_askable};
+use super::context::Context;
 use super::{Config, Side};
+use crate::wire::Request;
 
 /// Begins the names of all user properties that are zfsync's own.
 const OWN: &str = "zfsync:";
 
-/// Whether a session may ask this, or have it done.
-pub(super) fn query(context: &Context, query: &Query) -> Result<(), Failure> {
-    let config = &context.config;
+/// Whether a session may ask this, or have it done. Streams have checks of their own, [`receive`] and [`stream`]. Of names in a list,
+/// those that aren't [`is_askable`] are left out of the answer, as if there were no such thing.
+pub(super) fn request(config: &Config, request: &Request) -> Result<(), Failure> {
+    match request {
+        Request::Query { query, .. } => return self::query(config, query),
+        Request::Content { reading, .. } => {
+            config.check_allowed(Allow::Verify)?;
+            return config.check(&reading.dataset);
+        }
+        Request::Examine { what, .. } => {
+            return match what {
+                Examine::Nothing | Examine::Host => Ok(()),
+                Examine::Dataset(dataset) => config.check(dataset),
+            };
+        }
+        // Nothing comes of the first but the end of what was allowed.
+        Request::Cancel { .. } | Request::Stream { .. } | Request::Receive { .. } => return Ok(()),
+        _ => side(config, Side::Receiver)?,
+    }
+    match request {
+        Request::Ask { .. } | Request::List { .. } | Request::Dates { .. } | Request::Bases { .. } => Ok(()),
+        Request::Notes { dataset, .. } => dataset.as_ref().map_or(Ok(()), |dataset| config.check(dataset)),
+        Request::Probe { dataset, .. } if config.tells_of(dataset) => Ok(()),
+        Request::Tree { dataset, .. }
+        | Request::Names { dataset, .. }
+        | Request::Probe { dataset, .. }
+        | Request::Outlook { dataset, .. }
+        | Request::Lock { dataset, .. }
+        | Request::Clear { dataset, .. } => config.check(dataset),
+        Request::Resolve { resolution, .. } | Request::TryResolve { resolution, .. } => resolve(config, resolution),
+        Request::Prune { dataset, .. } => {
+            config.check_allowed(Allow::Destroy)?;
+            config.check(dataset)
+        }
+        Request::Rename { rename, .. } => self::rename(config, rename),
+        Request::Note { names, .. } => note(config, names),
+        Request::Destroy { dataset, .. } | Request::TryDestroy { dataset, .. } => destroy(config, dataset),
+        // See above.
+        Request::Query { .. }
+        | Request::Content { .. }
+        | Request::Examine { .. }
+        | Request::Cancel { .. }
+        | Request::Stream { .. }
+        | Request::Receive { .. } => Err(refused("it is not a question")),
+    }
+}
+
+/// Whether a session may have this received, as far as the request tells. The stream itself is judged while it comes.
+pub(super) fn receive(config: &Config, receive: &Receive) -> Result<(), Failure> {
+    side(config, Side::Receiver)?;
+    std::iter::once(&receive.dataset).chain(&receive.ancestors).try_for_each(|dataset| config.check(dataset))?;
+    let needs = [
+        (receive.overwrite, Allow::Destroy),
+        (receive.volmode == Volmode::Inherit, Allow::Volmode),
+        (receive.unencrypted, Allow::Unencrypted),
+        (receive.mountable, Allow::Mountable),
+    ];
+    needs.into_iter().filter(|(asked, _)| *asked).try_for_each(|(_, allow)| config.check_allowed(allow))
+}
+
+/// Whether a resolution is allowed, and all that it touches.
+fn resolve(config: &Config, resolution: &Resolution) -> Result<(), Failure> {
+    match resolution {
+        Resolution::Rollback { dataset, .. } => {
+            config.check_allowed(Allow::Rollback)?;
+            config.check(dataset)
+        }
+        Resolution::SetAside { dataset, aside, restore, .. } => {
+            config.check_allowed(Allow::Rename)?;
+            let restored = restore.iter().map(|one| &one.dataset);
+            [dataset, aside].into_iter().chain(restored).try_for_each(|one| config.check(one))
+        }
+        Resolution::Replace { dataset, .. } => {
+            config.check_allowed(Allow::Destroy)?;
+            config.check(dataset)
+        }
+    }
+}
+
+fn rename(config: &Config, rename: &Rename) -> Result<(), Failure> {
+    config.check_allowed(Allow::Rename)?;
+    [&rename.from, &rename.to].into_iter().chain(&rename.ancestors).try_for_each(|dataset| config.check(dataset))
+}
+
+/// A root's parents may be told of, and no more.
+fn note(config: &Config, names: &[String]) -> Result<(), Failure> {
+    config.check_allowed(Allow::Destroy)?;
+    let datasets = names.iter().filter(|name| is_askable(config, name)).filter_map(|name| name.parse().ok());
+    datasets.into_iter().try_for_each(|dataset: DatasetName| config.check(&dataset))
+}
+
+fn destroy(config: &Config, dataset: &DatasetName) -> Result<(), Failure> {
+    config.check_allowed(Allow::Destroy)?;
+    config.check(dataset)?;
+    // What a forced command is confined to stays.
+    if config.roots.contains(dataset) {
+        return Err(refused(&format!("{dataset} is what this helper serves (its --root)")));
+    }
+    Ok(())
+}
+
+/// Whether a session may ask this of a source's host, or have it done.
+fn query(config: &Config, query: &Query) -> Result<(), Failure> {
     side(config, Side::Sender)?;
     match query {
         Query::Find { names } | Query::Written { names } | Query::Dates { names } | Query::IvSets { names } => {
@@ -158,7 +261,7 @@ pub(super) fn answer(config: &Config, answer: Answer) -> Answer {
 }
 
 /// Whether this helper was started for that end of a replication.
-pub(super) fn side(config: &Config, side: Side) -> Result<(), Failure> {
+fn side(config: &Config, side: Side) -> Result<(), Failure> {
     if config.side == side {
         return Ok(());
     }
@@ -170,6 +273,15 @@ pub(super) fn side(config: &Config, side: Side) -> Result<(), Failure> {
 
 fn refused(words: &str) -> Failure {
     Failure::new(Refusal::NotAllowed, words)
+}
+
+/// Whether a dataset or snapshot may be asked for: its name is legal, and not outside of the roots.
+pub(super) fn is_askable(config: &Config, name: &str) -> bool {
+    let (dataset, snapshot) = name.split_once('@').map_or((name, None), |(dataset, rest)| (dataset, Some(rest)));
+    let legal = snapshot.is_none_or(|snapshot| snapshot.parse::<SnapshotName>().is_ok());
+    // Each part can be legal and the whole too long; zfs would refuse to look at anything then.
+    let may = |name: DatasetName| if snapshot.is_some() { config.allows(&name) } else { config.tells_of(&name) };
+    legal && name.len() <= MAX_NAME && dataset.parse().is_ok_and(may)
 }
 
 fn full_name(config: &Config, name: &str) -> Result<(), Failure> {

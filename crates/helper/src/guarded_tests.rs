@@ -1,16 +1,17 @@
-//! What a source's helper writes into the system's log, hands to ZFS, and tells of a pool's history.
+//! What a helper permits, request by request; what a source's writes into the system's log, hands to ZFS, and tells of a pool's history.
 
 use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::fake::Session;
 use super::fake_source::guid_of;
-use super::guard::Chronicle;
+use super::guard::{self, Chronicle};
 use super::sender_tests::{ask, dataset, sender, snapshot, token};
 use super::syslog::Syslog;
 use super::{Config, Side};
+use crate::wire::Request;
 use zfs::name::{Guid, ResumeToken, Txg};
-use zfs::{Allow, Happened, Query, Record, Refusal, StreamSpec, Token};
+use zfs::{Allow, Examine, Happened, Note, Query, Reading, Record, Refusal, Rename, Resolution, StreamSpec, Token};
 
 /// What a system log of its own has been told.
 fn logged(play: impl FnOnce(&mut Session)) -> Vec<String> {
@@ -91,4 +92,69 @@ fn a_history_tells_what_happened_within_the_roots() {
     assert_eq!(told(renamed("b/secret", "b/x/new")), Some(renamed("#1", "b/x/new")));
     assert_eq!(told(renamed("b/x/new", "b/hidden")), Some(renamed("b/x/new", "#2")));
     assert_eq!(told(renamed("b/secret", "b/hidden")), None);
+}
+
+/// Each request that touches a dataset of this name, and what it needs beside `--root`.
+fn requests(name: &str) -> Vec<(Request, Option<Allow>)> {
+    let (x, names) = (dataset(name), vec![format!("{name}@s")]);
+    let rollback = || Resolution::Rollback { dataset: x.clone(), to: snapshot("s"), to_guid: Guid(1), loses: vec![] };
+    let (aside, to) = (dataset(&format!("{name}-aside")), dataset(&format!("{name}/to")));
+    let aside = Resolution::SetAside { dataset: x.clone(), aside, restore: vec![], top: false };
+    let (snapshot, guid, ancestors) = (snapshot("s"), Guid(1), vec![]);
+    let rename = Rename { from: x.clone(), to, snapshot: snapshot.clone(), guid, ancestors, top_ancestor: None };
+    let reading = Reading { dataset: x.clone(), snapshot: snapshot.clone(), guid, raw: false, only: None };
+    let snapshots = vec![(snapshot, guid)];
+    vec![
+        (Request::Tree { id: 1, dataset: x.clone() }, None),
+        (Request::Names { id: 1, dataset: x.clone() }, None),
+        (Request::Probe { id: 1, dataset: x.clone() }, None),
+        (Request::Outlook { id: 1, dataset: x.clone() }, None),
+        (Request::Lock { id: 1, dataset: x.clone(), run: 1, owner: "alpha".into() }, None),
+        (Request::Clear { id: 1, dataset: x.clone() }, None),
+        (Request::Examine { id: 1, what: Examine::Dataset(x.clone()) }, None),
+        (Request::Notes { id: 1, dataset: Some(x.clone()), snapshots: names.clone() }, None),
+        (Request::Resolve { id: 1, resolution: rollback() }, Some(Allow::Rollback)),
+        (Request::TryResolve { id: 1, resolution: rollback() }, Some(Allow::Rollback)),
+        (Request::Resolve { id: 1, resolution: aside }, Some(Allow::Rename)),
+        (Request::Rename { id: 1, rename }, Some(Allow::Rename)),
+        (Request::Prune { id: 1, dataset: x.clone(), snapshots, dry_run: false }, Some(Allow::Destroy)),
+        (Request::Destroy { id: 1, dataset: x.clone(), snapshots: vec![] }, Some(Allow::Destroy)),
+        (Request::TryDestroy { id: 1, dataset: x.clone(), snapshots: vec![] }, Some(Allow::Destroy)),
+        (Request::Content { id: 1, reading }, Some(Allow::Verify)),
+    ]
+}
+
+#[test]
+fn each_request_stays_within_the_roots_and_needs_its_permission() {
+    let receiver = |allow: &[Allow]| Config { roots: vec![dataset("b/x")], allow: allow.to_vec(), ..Config::default() };
+    let refused = |config: &Config, request: &Request| match guard::request(config, request) {
+        Ok(()) => false,
+        Err(why) => {
+            assert_eq!(why.refusal, Refusal::NotAllowed, "{request:?}");
+            true
+        }
+    };
+    for outside in ["b/xx", "b/secret", "a/x"] {
+        for (request, _) in requests(outside) {
+            assert!(refused(&receiver(&Allow::OF_A_TARGET), &request), "{request:?}");
+        }
+    }
+    for (request, needs) in requests("b/x/in") {
+        for allowed in Allow::OF_A_TARGET {
+            let expected = needs.is_some_and(|needed| needed != allowed);
+            assert_eq!(refused(&receiver(&[allowed]), &request), expected, "{request:?} with {allowed:?}");
+        }
+        assert_eq!(refused(&receiver(&[]), &request), needs.is_some(), "{request:?}");
+        // A source's helper only looks.
+        let sender = Config { side: Side::Sender, ..receiver(&[Allow::Verify]) };
+        let both = matches!(request, Request::Content { .. } | Request::Examine { .. });
+        assert_eq!(refused(&sender, &request), !both, "{request:?}");
+    }
+    // The root itself stays, whatever is allowed.
+    let all = receiver(&Allow::OF_A_TARGET);
+    assert!(refused(&all, &Request::Destroy { id: 1, dataset: dataset("b/x"), snapshots: vec![] }));
+    // What is above it may be known to exist, and no more.
+    let note = |name: &str| Request::Note { id: 1, note: Note::MissingSince, value: None, names: vec![name.into()] };
+    assert!(!refused(&all, &Request::Probe { id: 1, dataset: dataset("b") }));
+    assert!(refused(&all, &note("b")) && !refused(&all, &note("b/x/in")) && refused(&receiver(&[]), &note("b/x/in")));
 }

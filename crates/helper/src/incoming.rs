@@ -5,17 +5,17 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::HelperError;
 use super::context::Context;
 use super::judge::{Act, Judge, Packages, Wants};
 use super::key_guard::KeyGuard;
 use super::receiving::{Ending, Receives, Receiving, Told};
 use super::serve::Input;
+use super::{HelperError, guard};
 use crate::pump::{Mover, Taken};
 use crate::wire::WireError;
 use zfs::host::{Host, Started};
 use zfs::name::SnapshotName;
-use zfs::{Allow, Brings, Failure, Receive, Refusal, Volmode, permission};
+use zfs::{Allow, Brings, Failure, Receive, Refusal, permission};
 
 /// What takes the bytes.
 enum Sink {
@@ -80,22 +80,7 @@ impl Incoming {
     fn prepare(&self, hands: &Hands<'_>) -> Result<(), Failure> {
         let (Context { config, host, .. }, receive) = (hands.context, &self.receive);
         let above = receive.dataset.parent().unwrap_or(receive.dataset.clone());
-        config.check(&receive.dataset)?;
-        for ancestor in &receive.ancestors {
-            config.check(ancestor)?;
-        }
-        if receive.overwrite {
-            config.check_allowed(Allow::Destroy)?;
-        }
-        if receive.volmode == Volmode::Inherit {
-            config.check_allowed(Allow::Volmode)?;
-        }
-        if receive.unencrypted {
-            config.check_allowed(Allow::Unencrypted)?;
-        }
-        if receive.mountable {
-            config.check_allowed(Allow::Mountable)?;
-        }
+        guard::receive(config, receive)?;
         for ancestor in &receive.ancestors {
             host.create_placeholder(ancestor, receive.top_ancestor.as_ref() == Some(ancestor))
                 .map_err(|why| hands.context.explain(why, permission::RECEIVE, &above))?;

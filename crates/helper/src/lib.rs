@@ -34,7 +34,7 @@ pub use streams::read_report;
 
 use wire::WireError;
 use zfs::name::DatasetName;
-use zfs::{Allow, Failure, Limits, LocalHost, Refusal, Resolution};
+use zfs::{Allow, Failure, Limits, LocalHost, Refusal};
 
 /// A `zfs` that answers a question, or changes something, and has said nothing for so long hangs: nobody waits for it any more.
 const HANGS: Duration = Duration::from_secs(3600);
@@ -91,27 +91,6 @@ impl Config {
         let word = what.word();
         let words = format!("this helper does not allow {word}: its command line has no --allow {word}");
         Err(Failure::new(Refusal::NotAllowed, &words))
-    }
-
-    /// Whether a resolution is allowed, and all that it touches.
-    fn check_resolution(&self, resolution: &Resolution) -> Result<(), Failure> {
-        match resolution {
-            Resolution::Rollback { dataset, .. } => {
-                self.check_allowed(Allow::Rollback)?;
-                self.check(dataset)
-            }
-            Resolution::SetAside { dataset, aside, restore, .. } => {
-                self.check_allowed(Allow::Rename)?;
-                [dataset, aside]
-                    .into_iter()
-                    .chain(restore.iter().map(|one| &one.dataset))
-                    .try_for_each(|one| self.check(one))
-            }
-            Resolution::Replace { dataset, .. } => {
-                self.check_allowed(Allow::Destroy)?;
-                self.check(dataset)
-            }
-        }
     }
 }
 

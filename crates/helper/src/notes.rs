@@ -1,18 +1,16 @@
-//! Answers what concerns datasets that the source has no more, or under another name: says no where the helper's command line
-//! does, and has the host do the rest.
+//! Answers what concerns datasets that the source has no more, or under another name.
 
-use super::context::{Context, done, is_askable};
+use super::context::{Context, done};
+use super::guard::is_askable;
 use crate::wire::{MAX_NAMES, Reply};
 use zfs::name::{DatasetName, Guid};
-use zfs::{Allow, Failure, Note, Noted, Refusal, Rename, permission};
+use zfs::{Failure, Note, Noted, Refusal, Rename, permission};
 
 /// So many notes go into one frame: names and values are shorter than 300 and, a few long ones apart, 100 bytes.
 const NOTES_A_FRAME: usize = 100;
 
 pub(super) fn rename(context: &Context, rename: &Rename) -> Result<(), Failure> {
-    let Context { config, host, .. } = context;
-    config.check_allowed(Allow::Rename)?;
-    [&rename.from, &rename.to].into_iter().chain(&rename.ancestors).try_for_each(|dataset| config.check(dataset))?;
+    let host = &context.host;
     let explained = |why| context.explain(why, permission::RENAME, &rename.from);
     for ancestor in &rename.ancestors {
         let top = rename.top_ancestor.as_ref() == Some(ancestor);
@@ -29,7 +27,6 @@ pub(super) fn notes(
 ) -> Result<Reply, Failure> {
     let mut all: Vec<Noted> = Vec::new();
     if let Some(dataset) = dataset {
-        context.config.check(dataset)?;
         all.extend(context.host.notes_below(dataset)?);
     }
     let legal = |name: &&str| name.contains('@') && is_askable(&context.config, name);
@@ -46,17 +43,10 @@ pub(super) fn notes(
 
 pub(super) fn note(context: &Context, note: Note, value: Option<&str>, names: &[String]) -> Result<(), Failure> {
     let Context { config, host, .. } = context;
-    config.check_allowed(Allow::Destroy)?;
     if names.len() > MAX_NAMES || value.is_some_and(|value| value.len() > Note::MAX_VALUE) {
         return Err(Failure::new(Refusal::Other, "a property that is too long, or for too many datasets"));
     }
     let legal: Vec<&str> = names.iter().map(String::as_str).filter(|name| is_askable(config, name)).collect();
-    // A root's parents may be told of, and no more.
-    if let Some(dataset) =
-        legal.iter().find_map(|name| name.parse::<DatasetName>().ok().filter(|one| !config.allows(one)))
-    {
-        return config.check(&dataset);
-    }
     if legal.is_empty() {
         return Ok(());
     }
@@ -75,12 +65,6 @@ pub(super) fn destroy(
     snapshots: &[Guid],
     dry_run: bool,
 ) -> Result<(), Failure> {
-    context.config.check_allowed(Allow::Destroy)?;
-    context.config.check(dataset)?;
-    // What a forced command is confined to stays.
-    if context.config.roots.contains(dataset) {
-        return Err(Failure::new(Refusal::NotAllowed, &format!("{dataset} is what this helper serves (its --root)")));
-    }
     context
         .host
         .destroy(dataset, snapshots, dry_run)

@@ -5,14 +5,15 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::context::{Context, done, is_askable};
+use super::context::{Context, done};
 use super::deeds::Deed;
+use super::guard::{self, is_askable};
 use super::replies::{LOOK, Replies};
-use super::{Side, content, examine, guard, notes as missing, outlook};
+use super::{content, examine, notes as missing, outlook};
 use crate::wire::{MAX_NAMES, Reply, Request};
 use zfs::host::{Found, Sink, Unread};
 use zfs::name::{DatasetName, SnapshotName};
-use zfs::{Allow, Answer, Failure, NewBookmark, Query, Refusal, permission};
+use zfs::{Answer, Failure, NewBookmark, Query, Refusal, permission};
 
 /// So many names of datasets go into one frame: at most about 520 KiB.
 const NAMES_A_FRAME: usize = 2000;
@@ -76,39 +77,37 @@ impl Queries {
 fn answer(context: &Context, request: Request) {
     let Context { config, host, replies, .. } = context;
     let id = request.id();
-    if !matches!(request, Request::Query { .. } | Request::Content { .. } | Request::Examine { .. })
-        && let Err(why) = guard::side(config, Side::Receiver)
-    {
-        return replies.done(id, Some(why));
-    }
     let deed = Deed::of(&request);
+    if let Err(why) = guard::request(config, &request) {
+        let reply = Reply::Done { id, failure: Some(why), warning: None };
+        log(context, deed.as_ref(), &reply);
+        // Whoever asked may be gone.
+        let _ = replies.send(&reply);
+        return;
+    }
     let answered = match request {
         Request::Ask { names, .. } => ask(context, id, &names),
         Request::List { datasets, .. } => list(context, id, &datasets),
         Request::Tree { dataset, .. } => tree(context, id, &dataset),
         Request::Probe { dataset, .. } => probe(context, id, &dataset),
         Request::Clear { dataset, .. } => {
-            let cleared = config.check(&dataset).and_then(|()| host.clear(&dataset));
-            cleared.map(|()| done(id, None)).map_err(|why| context.explain(why, permission::CLEAR, &dataset))
+            let cleared = host.clear(&dataset).map(|()| done(id, None));
+            cleared.map_err(|why| context.explain(why, permission::CLEAR, &dataset))
         }
         Request::Lock { dataset, run, owner, .. } => {
             replies.is_for(&owner);
-            config.check(&dataset).and_then(|()| host.claim(&dataset, run, &owner)).map(|odd| done(id, odd))
+            host.claim(&dataset, run, &owner).map(|odd| done(id, odd))
         }
         Request::Dates { names, .. } => dates(context, id, &names),
         Request::Bases { names, iv_sets_only, .. } => bases(context, id, &names, iv_sets_only),
-        Request::TryResolve { resolution, .. } => config
-            .check_resolution(&resolution)
-            .and_then(|()| host.resolve(&resolution, true))
-            .map(|warning| done(id, warning)),
+        Request::TryResolve { resolution, .. } => host.resolve(&resolution, true).map(|warning| done(id, warning)),
         Request::Resolve { resolution, .. } => {
-            let resolved = config.check_resolution(&resolution).and_then(|()| host.resolve(&resolution, false));
+            let resolved = host.resolve(&resolution, false);
             let why = |failure| context.explain(failure, permission::for_resolution(&resolution), resolution.dataset());
             resolved.map(|warning| done(id, warning)).map_err(why)
         }
         Request::Prune { dataset, snapshots, dry_run, .. } => {
-            let may = config.check_allowed(Allow::Destroy).and_then(|()| config.check(&dataset));
-            let pruned = may.and_then(|()| host.prune(&dataset, &snapshots, dry_run));
+            let pruned = host.prune(&dataset, &snapshots, dry_run);
             let explained = pruned.map_err(|why| context.explain(why, permission::DESTROY, &dataset));
             explained.map(|pruned| Reply::Pruned { id, pruned })
         }
@@ -124,9 +123,7 @@ fn answer(context: &Context, request: Request) {
         Request::TryDestroy { dataset, snapshots, .. } => {
             missing::destroy(context, &dataset, &snapshots, true).map(|()| done(id, None))
         }
-        Request::Outlook { dataset, .. } => {
-            config.check(&dataset).map(|()| Reply::Outlook { id, outlook: outlook::of(context, &dataset) })
-        }
+        Request::Outlook { dataset, .. } => Ok(Reply::Outlook { id, outlook: outlook::of(context, &dataset) }),
         Request::Content { reading, .. } => content::read(context, id, &reading).map(|()| done(id, None)),
         Request::Examine { what, .. } => examine::examine(context, &what)
             .map(|examination| Reply::Examined { id, examination: Box::new(examination) }),
@@ -143,7 +140,7 @@ fn answer(context: &Context, request: Request) {
 
 /// What concerns a source is answered in as many parts as it takes.
 fn query_host(context: &Context, id: u64, query: &Query, deed: Option<&Deed>) {
-    let answered = guard::query(context, query).and_then(|()| match query {
+    let answered = match query {
         Query::Names => {
             in_pieces(context, id, Answer::Names, &mut |each| context.host.names(&mut |name| each(name.to_owned())))
         }
@@ -154,11 +151,10 @@ fn query_host(context: &Context, id: u64, query: &Query, deed: Option<&Deed>) {
             })
         }
         Query::Estimate { stream } => {
-            let stream = guard::stream(context, stream)?;
-            context.host.query(&Query::Estimate { stream })
+            guard::stream(context, stream).and_then(|stream| context.host.query(&Query::Estimate { stream }))
         }
         query => context.host.query(query).map(|answer| guard::answer(&context.config, answer)),
-    });
+    };
     let answer = match answered.map_err(|why| explain_query(context, query, why)) {
         Ok(answer) => explain_bookmarks(context, query, answer),
         Err(why) => {
@@ -283,7 +279,6 @@ fn list(context: &Context, id: u64, datasets: &[DatasetName]) -> Result<Reply, F
 }
 
 fn names(context: &Context, id: u64, dataset: &DatasetName) -> Result<Reply, Failure> {
-    context.config.check(dataset)?;
     for some in context.host.tree(dataset)?.chunks(NAMES_A_FRAME) {
         let reply = Reply::Names { id, datasets: some.to_vec() };
         context.replies.send(&reply).map_err(|error| Failure::new(Refusal::Other, &error.to_string()))?;
@@ -292,14 +287,10 @@ fn names(context: &Context, id: u64, dataset: &DatasetName) -> Result<Reply, Fai
 }
 
 fn tree(context: &Context, id: u64, dataset: &DatasetName) -> Result<Reply, Failure> {
-    context.config.check(dataset)?;
     list(context, id, &context.host.tree(dataset)?)
 }
 
 fn probe(context: &Context, id: u64, dataset: &DatasetName) -> Result<Reply, Failure> {
-    if !context.config.tells_of(dataset) {
-        context.config.check(dataset)?;
-    }
     let (disabled, encrypted) = context.host.probe(dataset)?;
     Ok(Reply::Probed { id, disabled, encrypted })
 }
