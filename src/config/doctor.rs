@@ -60,10 +60,10 @@ fn here(text: &str) -> Result<DatasetName, StartError> {
     })
 }
 
-type Named = (Option<crate::remote::target::Host>, Option<DatasetName>);
+pub(super) type Named = (Option<crate::remote::target::Host>, Option<DatasetName>);
 
 /// `[USER@]HOST[:DATASET]`: a word without a colon is a host here.
-fn host(text: &str) -> Result<Named, StartError> {
+pub(super) fn host(text: &str) -> Result<Named, StartError> {
     let alone = text.ends_with(']') || !text.contains(':');
     if alone && text.contains('/') {
         return Err(StartError::Usage(format!(

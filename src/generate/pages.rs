@@ -258,6 +258,30 @@ const DOCTOR: Page = Page {
     see_also: &["zfsync", "zfsync-push", "zfs-allow.8", "zpool-features.7", "sshd_config.5"],
 };
 
+const HELPER: Page = Page {
+    usage: "zfsync helper install [--system] [--force] [OPTION]... [USER@]HOST\nzfsync helper remove [OPTION]... [USER@]HOST",
+    description: &[
+        "Where no zfsync is installed, a run sends a helper along and leaves it in a cache on the other host: in $XDG_CACHE_HOME/zfsync, \
+         ~/.cache/zfsync, /var/tmp/zfsync-helper-UID or /tmp/zfsync-helper-UID, whichever can be used first. Each is named by the hash of \
+         its content, verified before it is used, and removed by a later run when it has not been used for a day and a newer one is sent. \
+         zfsync helper remove removes all of them.",
+        "zfsync helper install puts the helper where it stays: as ~/.local/bin/zfsync, or with --system as /usr/local/bin/zfsync. It prints \
+         the line for authorized_keys with which a key may do nothing but receive below one dataset. What is there is replaced only if it is \
+         an older helper.",
+        "The options are those of ssh: --port, --identity, --ssh-config and --ssh-option; see zfsync-push(1).",
+    ],
+    exits: &[
+        ("0", "Done, or there was nothing to do."),
+        ("1", "Something else is installed there, and was kept."),
+        ("2", "Usage error."),
+        ("3", "No connection, or it could not be done."),
+        INTERRUPTED,
+    ],
+    environment: true,
+    examples: &[],
+    see_also: &["zfsync", "zfsync-push", "zfsync-recv", "authorized_keys.5"],
+};
+
 const TARGETS: Page = Page {
     usage: "zfsync targets [OPTION]... [[USER@]HOST:]SOURCE",
     description: &[
@@ -457,6 +481,7 @@ pub fn of(command: &str) -> Page {
         "targets" => TARGETS,
         "forget" => FORGET,
         "doctor" => DOCTOR,
+        "helper" => HELPER,
         "verify" => VERIFY,
         "restore" => RESTORE,
         "recv" => RECV,

@@ -26,7 +26,7 @@ const MAX_STDERR: u64 = 8 * 1024;
 const MOST_SENT: u32 = 4;
 
 /// A link that is slower than this many bytes a second is taken for dead while a helper is sent.
-const SLOWEST: u64 = 16 * 1024;
+pub(super) const SLOWEST: u64 = 16 * 1024;
 
 /// Our ends of a helper's stdio, and where its exit status will be told.
 pub(super) struct Pipes {
@@ -77,8 +77,8 @@ struct Fallback {
 /// What is left to learn once a helper's output has ended.
 pub(super) struct Aftermath {
     pub host: String,
-    status: mpsc::Receiver<String>,
-    stderr: mpsc::Receiver<String>,
+    pub status: mpsc::Receiver<String>,
+    pub stderr: mpsc::Receiver<String>,
 }
 
 impl Launch {
@@ -203,7 +203,7 @@ impl Aftermath {
 }
 
 /// Starts a session on the host.
-async fn session(sessions: &Sessions, line: &str, limit: Duration) -> Result<Pipes, HelperError> {
+pub(super) async fn session(sessions: &Sessions, line: &str, limit: Duration) -> Result<Pipes, HelperError> {
     let ((stdin, ours_in), (ours_out, stdout), (ours_err, stderr)) = (io::pipe()?, io::pipe()?, io::pipe()?);
     zfs::pipe::grow_pipe(&ours_in);
     let remote = sessions.start(line, [stdin.into(), stdout.into(), stderr.into()]).await?;
@@ -241,7 +241,7 @@ fn answer(word: Word, sent: u32, host: &str, feed: &Feeder) -> Result<Duration, 
     }
 }
 
-fn none_for(platform: &str) -> String {
+pub(super) fn none_for(platform: &str) -> String {
     let here: Vec<&str> = helpers::all().iter().map(|helper| helper.platform.as_str()).collect();
     let platform = wire::short(platform);
     let only = if here.is_empty() { String::new() } else { format!(", only for {}", here.join(", ")) };
@@ -275,7 +275,7 @@ fn no_greeting(preamble: &[u8], aftermath: &Aftermath) -> HelperError {
     HelperError::NoGreeting { host, status, words: greeting::said(preamble, &stderr) }
 }
 
-fn read_stderr(stderr: File) -> String {
+pub(super) fn read_stderr(stderr: File) -> String {
     let mut words = Vec::new();
     let mut input = stderr.take(MAX_STDERR);
     let _ = input.read_to_end(&mut words);
