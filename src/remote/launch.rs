@@ -151,13 +151,20 @@ impl Launch {
 
     fn listen(&mut self, feed: &Feeder) -> Result<Hello, HelperError> {
         let host = self.aftermath.host.clone();
-        let mut sent = 0;
+        let (mut sent, mut used) = (0, false);
         loop {
             match greeting::find(&mut self.output) {
                 Greeting::Hello(hello) => return Ok(hello),
                 Greeting::Bootstrap(word) if matches!(self.sending, Sending::Now) => {
-                    if matches!(word, Word::Wants(_)) {
-                        sent += 1;
+                    match word {
+                        Word::Wants(_) => sent += 1,
+                        // Each word gives it more time: without end, if it could be said again and again.
+                        Word::Uses(_) if used => {
+                            let words = "a helper was started several times, but did not greet".into();
+                            return Err(HelperError::NotSent { host, words });
+                        }
+                        Word::Uses(_) => used = true,
+                        Word::NoneFor(_) | Word::Nowhere => {}
                     }
                     let more = answer(word, sent, &host, feed)?;
                     let output = self.output.get_mut();
