@@ -17,6 +17,7 @@ use super::bootstrap::{self, HelperCommand, Word};
 use super::event::HelperError;
 use super::greeting::{self, Greeting, Timed};
 use super::helpers;
+use super::plain;
 use super::ssh::Sessions;
 
 /// So much of what the helper and its shell write to stderr is kept.
@@ -89,6 +90,12 @@ impl Launch {
         command: &HelperCommand,
         limit: Duration,
     ) -> Result<(Self, OwnedFd), HelperError> {
+        if let Some(plain) = &command.plain {
+            let (sessions, runtime, of, plain) = (sessions.clone(), Handle::current(), host.to_owned(), plain.clone());
+            let started = move || plain::start(&sessions, &runtime, &of, &plain, limit);
+            let pipes = tokio::task::spawn_blocking(started).await.map_err(io::Error::other)??;
+            return Ok(Self::new(pipes, host, Sending::No)?);
+        }
         let installed = command.installed.as_deref();
         let known = installed.filter(|_| command.sent.is_none() || !sessions.without_helper());
         let (line, sending) = match (known, &command.sent) {

@@ -12,6 +12,7 @@ mod helpers;
 mod launch;
 pub mod link;
 mod open;
+pub mod plain;
 mod process;
 mod prompt;
 pub mod source;
