@@ -242,7 +242,8 @@ fn answer(word: Word, sent: u32, host: &str, feed: &Feeder) -> Result<Duration, 
         Word::NoneFor(platform) => not_sent(none_for(&platform)),
         Word::Nowhere => not_sent(
             "no directory on it can be used; $XDG_CACHE_HOME/zfsync, ~/.cache/zfsync, and zfsync-helper-UID in /var/tmp and /tmp were tried: one of \
-             them must be owned by the user, not writable by others, not mounted noexec, and have enough space"
+             them must be owned by the user, not writable by others, not mounted noexec, and have enough space; --helper plain runs zfs alone \
+             there"
                 .into(),
         ),
     }
@@ -252,7 +253,7 @@ fn none_for(platform: &str) -> String {
     let here: Vec<&str> = helpers::all().iter().map(|helper| helper.platform.as_str()).collect();
     let platform = wire::short(platform);
     let only = if here.is_empty() { String::new() } else { format!(", only for {}", here.join(", ")) };
-    format!("there is no helper for {platform}{only}; install zfsync on it")
+    format!("there is no helper for {platform}{only}; install zfsync on it, or run zfs alone there (--helper plain)")
 }
 
 fn closed(host: &str) -> HelperError {
