@@ -5,6 +5,7 @@
 mod cron;
 mod direct;
 mod doctor;
+mod helper;
 mod missing;
 mod output;
 mod recv;
@@ -26,6 +27,7 @@ use crate::remote::bootstrap::HelperFrom;
 pub use cron::Cron;
 pub use direct::{Direct, DirectStdio};
 pub use doctor::Doctor;
+pub use helper::{Helper, HelperInstall, HelperRemove, HelperWhat};
 pub use missing::{DeleteMissing, Missing};
 pub use output::{LogTo, Output, Talk};
 pub use recv::{Recv, Send};
@@ -87,6 +89,8 @@ pub enum Command {
     Forget(Forget),
     /// Check before a first run whether it would work: connection, hosts, permissions, space; changes nothing
     Doctor(Doctor),
+    /// Install the helper on another host, or remove what earlier runs have left there
+    Helper(Helper),
     /// Compare a copy with SOURCE by the GUIDs of all snapshots, with --content by what they contain; changes nothing
     Verify(Box<Verify>),
     /// Restore a copy as a new dataset that can be written and mounted

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::builder::ValueHint;
 use clap::{Arg, Command};
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
@@ -66,13 +65,10 @@ fn command() -> Command {
 
 fn completed(arg: Arg) -> Arg {
     let names: Vec<String> = arg.get_value_names().unwrap_or_default().iter().map(ToString::to_string).collect();
-    let hint = arg.get_value_hint();
     match names.first().map(String::as_str) {
         Some("SOURCE" | "TARGET" | "HOST") => arg.add(ArgValueCompleter::new(locations)),
         Some("DATASET") => arg.add(ArgValueCompleter::new(datasets)),
         Some("JOB") => arg.add(ArgValueCompleter::new(jobs)),
-        Some("FILE") if hint == ValueHint::Unknown => arg.value_hint(ValueHint::FilePath),
-        Some("DIR") if hint == ValueHint::Unknown => arg.value_hint(ValueHint::DirPath),
         _ => arg,
     }
 }
@@ -181,6 +177,5 @@ mod tests {
         for id in ["source", "target", "replace"] {
             assert!(names(id).get::<ArgValueCompleter>().is_some(), "{id}");
         }
-        assert_eq!(names("identity").get_value_hint(), ValueHint::FilePath);
     }
 }

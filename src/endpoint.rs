@@ -17,6 +17,7 @@ use zfs::{
 
 use crate::error::StartError;
 use crate::remote::client::Sending;
+use crate::remote::link::Access;
 use crate::remote::source::Remote;
 
 /// So many names go into one question to another host: the question, and its answer, have room in a frame.
@@ -26,7 +27,10 @@ const WITH_SNAPSHOTS: usize = 200;
 
 /// The end of a replication that sends.
 #[derive(Debug, Clone)]
-pub struct Endpoint(Arc<Place>);
+pub struct Endpoint {
+    place: Arc<Place>,
+    access: Access,
+}
 
 #[derive(Debug)]
 enum Place {
@@ -47,25 +51,35 @@ impl Endpoint {
     /// This machine.
     pub fn here() -> Result<Self, StartError> {
         let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
-        Ok(Self(Arc::new(Place::Here(Arc::new(LocalHost::with(zfs))))))
+        Ok(Self::at(Place::Here(Arc::new(LocalHost::with(zfs)))))
     }
 
     /// This machine, by this `zfs`.
     #[cfg(test)]
     pub fn with(zfs: Zfs) -> Self {
-        Self(Arc::new(Place::Here(Arc::new(LocalHost::with(zfs)))))
+        Self::at(Place::Here(Arc::new(LocalHost::with(zfs))))
     }
 
     /// Another host, whose helper has greeted.
     #[must_use]
     pub fn there(remote: Remote) -> Self {
-        Self(Arc::new(Place::There(Box::new(remote))))
+        Self::at(Place::There(Box::new(remote)))
+    }
+
+    fn at(place: Place) -> Self {
+        Self { place: Arc::new(place), access: Access::Full }
+    }
+
+    /// The same end for somebody who may do no more than this with it.
+    #[must_use]
+    pub fn with_access(self, access: Access) -> Self {
+        Self { access, ..self }
     }
 
     /// The other host, if it is one.
     #[must_use]
     pub fn remote(&self) -> Option<&Remote> {
-        match self.0.as_ref() {
+        match self.place.as_ref() {
             Place::Here(_) => None,
             Place::There(remote) => Some(remote),
         }
@@ -99,7 +113,7 @@ impl Endpoint {
     /// What it says of itself.
     #[must_use]
     pub fn hello(&self) -> Hello {
-        match self.0.as_ref() {
+        match self.place.as_ref() {
             Place::Here(host) => host.hello(),
             Place::There(remote) => remote.hello().clone(),
         }
@@ -108,7 +122,7 @@ impl Endpoint {
     /// A stream of it, which begins when it is taken over a channel of `lane`.
     #[must_use]
     pub fn sending(&self, stream: StreamSpec, lane: Option<&crate::remote::client::Channel>) -> Sending {
-        match (self.0.as_ref(), lane) {
+        match (self.place.as_ref(), lane) {
             (Place::Here(host), _) => Sending::Here(Arc::clone(host), stream),
             (Place::There(_), Some(lane)) => Sending::There(lane.clone(), stream),
             (Place::There(remote), None) => Sending::There(remote.channel(), stream),
@@ -117,7 +131,8 @@ impl Endpoint {
 
     /// Asks it. `silence`: it says nothing for so long, and is given up.
     async fn ask(&self, query: Query, silence: Option<Duration>) -> Result<Answer, Failure> {
-        match self.0.as_ref() {
+        self.access.check(query.changes(), || query.what())?;
+        match self.place.as_ref() {
             Place::Here(host) => {
                 let (given_up, limits) = limits(silence);
                 let host = host.within(limits);
@@ -362,7 +377,7 @@ impl Endpoint {
         heard: impl Fn(u64) + Send + 'static,
         silence: Option<Duration>,
     ) -> Result<Vec<Part>, Failure> {
-        match self.0.as_ref() {
+        match self.place.as_ref() {
             Place::Here(host) => {
                 let (given_up, limits) = limits(silence);
                 let (host, reading) = (host.within(limits), reading.clone());

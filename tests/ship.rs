@@ -378,3 +378,89 @@ fn the_connection_is_cut_while_it_is_sent() {
     there.push().expect(0, &["the helper is sent /", "nothing to do"]);
     assert_eq!(there.cached(), [there.helper.as_str()]);
 }
+
+impl There {
+    /// `zfsync helper` about this host; all that it says stands in `stderr`.
+    fn helper(&self, what: &str, more: &[&str]) -> Ended {
+        let config = self.bed.path("ssh_config");
+        let mut command = self.bed.command(&[&["helper", what, "-F", config.to_str().unwrap(), "beta"], more].concat());
+        command.env("ZFSYNC_HELPERS", self.bed.path("helpers"));
+        let mut ended = Ended::of(command.spawn().unwrap());
+        self.bed.wait_for_no_process();
+        ended.stderr.insert_str(0, &ended.stdout);
+        ended
+    }
+}
+
+#[test]
+fn a_helper_is_installed_for_good() {
+    if !available() {
+        return;
+    }
+    let there = There::new();
+    let place = there.bed.path("home/.local/bin/zfsync");
+    let name = place.to_str().unwrap();
+    let line = format!("restrict,command=\"{name} recv --stdio --root POOL/DATASET\" KEY");
+    let path = format!("use --remote-zfsync {name}");
+    there.helper("install", &[]).expect(0, &[&format!("beta: installed the helper as {name}\n"), &line, &path]);
+    assert_eq!(fs::read(&place).unwrap(), fs::read(there.source()).unwrap());
+    assert_eq!(fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o755);
+    there.run(&["push", "--remote-zfsync", name, "s", "beta:d"]).expect(0, &["nothing to do"]).without(&["sending"]);
+    there.helper("install", &[]).expect(0, &[&format!("{name} is this helper already")]);
+
+    // What is there says what it is; nothing but an older helper is replaced.
+    let other = |said: &str| there.bed.script("home/.local/bin/zfsync", &format!("#!/bin/sh\necho '{said}'\n"));
+    for (said, why) in [
+        ("GNU coreutils 9.1", "it is not a zfsync"),
+        ("zfsync 0.1.0", "it is a complete zfsync 0.1.0"),
+        ("zfsync-helper 99.0.0 (protocol 9)", "it is a newer helper (99.0.0)"),
+    ] {
+        other(said);
+        there.helper("install", &[]).expect(1, &[&format!("{name} on beta was not replaced: {why}")]);
+        assert!(fs::read_to_string(&place).unwrap().contains(said));
+    }
+    there.helper("install", &["--force"]).expect(0, &["installed the helper"]);
+    other("zfsync-helper 0.0.1 (protocol 1)");
+    there.helper("install", &[]).expect(0, &["installed the helper"]);
+    let left = fs::read_dir(place.parent().unwrap()).unwrap().count();
+    assert_eq!(left, 1, "nothing else is left");
+
+    there.shell("sh", "unset HOME");
+    there.helper("install", &[]).expect(3, &["can't send a helper to beta", "/.local/bin can't be written to"]);
+    there.shell("/usr/sbin/nologin", "");
+    there.helper("install", &[]).expect(3, &["This account is currently not available"]);
+}
+
+#[test]
+fn what_runs_have_left_is_removed() {
+    if !available() {
+        return;
+    }
+    let there = There::new();
+    for shell in ["dash", "bash", "zsh", "mksh", "yash", "bsd-csh", "tcsh", "fish", "busybox sh"] {
+        let program = shell.split(' ').next().unwrap();
+        if !["/bin", "/usr/bin"].iter().any(|dir| Path::new(dir).join(program).exists()) {
+            eprintln!("skipped: no {shell}");
+            continue;
+        }
+        there.shell(shell, "");
+        there.push().expect(0, &["nothing to do"]);
+        let file = there.cache().join(&there.helper);
+        there.helper("remove", &[]).expect(0, &["beta: removed ", &format!("  {}\n", file.display())]);
+        assert!(!there.cache().exists(), "{shell}: the directory is empty, and goes");
+    }
+    there.shell("sh", "");
+    there.helper("remove", &[]).expect(0, &["beta: no helper is in the cache"]);
+    // Nothing but helpers of ours, and nothing where somebody else may write.
+    fs::create_dir_all(there.cache()).unwrap();
+    fs::set_permissions(there.cache(), fs::Permissions::from_mode(0o700)).unwrap();
+    for name in ["helper-abc", "notes"] {
+        fs::write(there.cache().join(name), "").unwrap();
+    }
+    there.helper("remove", &[]).expect(0, &["beta: removed "]);
+    assert_eq!(there.cached(), ["notes"]);
+    fs::write(there.cache().join("helper-abc"), "").unwrap();
+    fs::set_permissions(there.cache(), fs::Permissions::from_mode(0o777)).unwrap();
+    there.helper("remove", &[]).expect(0, &["no helper is in the cache"]);
+    assert_eq!(there.cached(), ["helper-abc", "notes"]);
+}

@@ -7,6 +7,7 @@ mod direct;
 mod doctor;
 mod forget;
 mod generate;
+mod helper;
 pub mod outcome;
 mod prune;
 mod push;
@@ -42,6 +43,7 @@ pub async fn run(command: &Command) -> Outcome {
         Command::Targets(args) => ("targets", targets::targets(args).await),
         Command::Forget(args) => ("forget", forget::forget(args).await),
         Command::Doctor(args) => ("doctor", doctor::doctor(args).await),
+        Command::Helper(args) => ("helper", helper::helper(args).await),
         Command::Verify(args) => ("verify", verify::verify(args).await),
         Command::Restore(args) => ("restore", restore::restore(args).await),
         Command::Direct(_) => ("direct", direct::direct().await),
@@ -65,7 +67,7 @@ fn talk(command: &Command) -> Option<(u8, bool)> {
         Command::Cron(args) => Some((args.verbose, args.verbose == 0)),
         Command::Run(args) => Some((args.verbose, args.verbose == 0)),
         Command::Status(args) => Some((args.verbose, false)),
-        Command::Targets(_) | Command::Doctor(_) | Command::Direct(_) => Some((0, false)),
+        Command::Targets(_) | Command::Doctor(_) | Command::Helper(_) | Command::Direct(_) => Some((0, false)),
         Command::Forget(args) => Some((0, args.quiet)),
         Command::CheckConfig(_) | Command::Recv(_) | Command::Send(_) | Command::Generate { .. } => None,
     }

@@ -46,7 +46,7 @@ impl Endpoint {
     ) -> Result<(Vec<Inventory>, Ended), Failure> {
         let system = |error: io::Error| Failure::new(Refusal::Other, &error.to_string());
         let input = |output: OwnedFd| BufReader::with_capacity(256 * 1024, Watched::new(output, limits.clone()));
-        match self.0.as_ref() {
+        match self.place.as_ref() {
             Place::Here(host) => {
                 let zfs::host::Outgoing { output, words, process } = host.stream(&stream)?;
                 let words = std::thread::Builder::new().spawn(move || read_report(words, |_| {})).map_err(system)?;

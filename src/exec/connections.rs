@@ -13,7 +13,7 @@ use crate::config::PushJob;
 use crate::endpoint::Endpoint;
 use crate::remote::bootstrap::HelperCommand;
 use crate::remote::client::{Channel, ChannelEvent, ChannelId, FromChannel, GREETED_WITHIN, HelperError};
-use crate::remote::link::Link;
+use crate::remote::link::{Access, Link};
 use crate::remote::source::{Remote, greeting, same_host};
 use crate::remote::ssh::{ConnectError, Master};
 use zfs::Hello;
@@ -84,6 +84,8 @@ pub struct ConnectionPool {
     target: Link,
     /// Where streams come from; without it only the target is asked.
     sender: Option<Endpoint>,
+    /// What may be asked of the target.
+    access: Access,
     masters: HashMap<ConnectionId, Masters>,
     channels: HashMap<ChannelId, (ConnectionId, Option<Lane>)>,
     connections: ConnectionId,
@@ -98,12 +100,24 @@ pub struct ConnectionPool {
 impl ConnectionPool {
     /// An empty connections and the events of all its channels.
     #[must_use]
-    pub fn new(target: Link, sender: Option<Endpoint>) -> (Self, UnboundedReceiver<FromChannel>) {
+    pub fn new(target: Link, sender: Option<Endpoint>, access: Access) -> (Self, UnboundedReceiver<FromChannel>) {
         let (events, from_channels) = unbounded_channel();
         let (tell, opened) = unbounded_channel();
         let (masters, channels, opening) = (HashMap::new(), HashMap::new(), JoinSet::new());
         (
-            Self { target, sender, masters, channels, connections: 0, numbered: 0, events, opening, tell, opened },
+            Self {
+                target,
+                sender,
+                access,
+                masters,
+                channels,
+                connections: 0,
+                numbered: 0,
+                events,
+                opening,
+                tell,
+                opened,
+            },
             from_channels,
         )
     }
@@ -172,8 +186,9 @@ impl ConnectionPool {
 
     /// Takes a channel's handles.
     pub fn add(&mut self, id: ChannelId, lane: Lane) {
+        let Lane { target, source } = lane;
         if let Some((_, slot)) = self.channels.get_mut(&id) {
-            *slot = Some(lane);
+            *slot = Some(Lane { target: target.with(self.access), source });
         }
     }
 

@@ -93,6 +93,8 @@ struct Listener<'a> {
     running: HashSet<StepId>,
     /// Whether something has been told of the run itself: from there on it is no start that fails.
     planned: bool,
+    /// Whether the run has told its end, and that all went well.
+    went_well: bool,
     rows: Vec<PlanRow>,
     /// How long all rows are.
     planned_bytes: usize,
@@ -107,6 +109,7 @@ impl<'a> Listener<'a> {
             reporter,
             running: HashSet::new(),
             planned: false,
+            went_well: false,
             rows: Vec::new(),
             planned_bytes: 0,
         }
@@ -139,6 +142,9 @@ impl<'a> Listener<'a> {
     fn count(&mut self, event: &Event) -> Result<(), DirectError> {
         match event {
             Event::Planned { .. } => self.planned = true,
+            Event::Finished(summary) => {
+                self.went_well = summary.failed == 0 && !summary.interrupted && summary.nothing.is_none();
+            }
             Event::StepStarted { step, .. } => _ = self.running.insert(*step),
             Event::StepDone { step, .. } | Event::StepFailed { step, .. } => _ = self.running.remove(step),
             _ => {}
@@ -156,6 +162,10 @@ impl<'a> Listener<'a> {
     /// It has come to its end over there.
     fn over(&mut self, over: Over) -> Result<Pushed, StartError> {
         let exit = over.exit().ok_or_else(|| self.wrong(format!("exit code {}", over.exit)))?;
+        let borne_out = if self.dry_run { !self.rows.is_empty() } else { self.went_well };
+        if exit == Exit::InSync && over.error.is_none() && !borne_out {
+            return Err(self.wrong("it reports success, and no run that ended well".into()).into());
+        }
         match over.error {
             Some(words) => Err(StartError::There { host: self.host.clone(), words, unreached: over.unreached, exit }),
             None => Ok(Pushed { exit, plan: self.dry_run.then(|| std::mem::take(&mut self.rows)) }),

@@ -15,7 +15,10 @@ use crate::format::duration;
 use crate::plan::{Move, PlannedDataset, Step, UNRESOLVED, Verdict};
 use crate::report::Reporter;
 use crate::report::view::dry_run::{PlanAction, PlanRow};
-use zfs::Resolution;
+use zfs::{Failure, Resolution};
+
+/// A row whose size is asked for: its place, and what is sent.
+type Wanted<'a> = (usize, &'a PlannedDataset, &'a Step);
 
 /// The plan, row by row; only `zfs send -n` runs, on this machine.
 pub async fn rows(job: &PushJob, sender: &Endpoint, ready: &Ready, reporter: &mut dyn Reporter) -> Vec<PlanRow> {
@@ -23,40 +26,7 @@ pub async fn rows(job: &PushJob, sender: &Endpoint, ready: &Ready, reporter: &mu
     // Rows whose size is asked for.
     let mut wanted = Vec::new();
     for (place, dataset) in ready.plan.datasets.iter().enumerate() {
-        match &dataset.verdict {
-            Verdict::Send(steps) | Verdict::Overwrite(steps) => add_steps(&mut rows, &mut wanted, dataset, steps),
-            Verdict::FillEmpty(steps) => {
-                let first = rows.len();
-                add_steps(&mut rows, &mut wanted, dataset, steps);
-                if let Some(row) = rows.get_mut(first) {
-                    row.note = Some(format!("{} is replaced: {}", dataset.target, recorded::INTO_EMPTY));
-                }
-            }
-            Verdict::Resolve(_) if ready.refused.contains_key(&place) => {
-                let note = ready.refused.get(&place).map(|refused| refused.words.clone());
-                rows.push(PlanRow { note, ..row(dataset, PlanAction::Conflict) });
-            }
-            Verdict::Resolve(solvable) => {
-                let action = match solvable.resolution {
-                    Resolution::Rollback { .. } => PlanAction::Rollback,
-                    Resolution::SetAside { .. } => PlanAction::SetAside,
-                    Resolution::Replace { .. } => PlanAction::Replace,
-                };
-                rows.push(PlanRow { note: Some(solvable.describe()), ..row(dataset, action) });
-                add_steps(&mut rows, &mut wanted, dataset, &solvable.then);
-            }
-            Verdict::InSync => rows.push(row(dataset, PlanAction::InSync)),
-            Verdict::NoSnapshots => rows.push(row(dataset, PlanAction::NoSnapshots)),
-            Verdict::Conflict(conflict) => {
-                rows.push(PlanRow { note: Some(conflict.to_string()), ..row(dataset, PlanAction::Conflict) });
-            }
-            Verdict::Unresolved => {
-                rows.push(PlanRow { note: Some(UNRESOLVED.into()), ..row(dataset, PlanAction::Fails) });
-            }
-            Verdict::Blocked(blocked) => {
-                rows.push(PlanRow { note: Some(blocked.to_string()), ..row(dataset, PlanAction::Fails) });
-            }
-        }
+        add_rows(&mut rows, &mut wanted, dataset, ready.refused.get(&place));
     }
     for misfit in &ready.plan.misfits {
         let (action, note) = if misfit.without_snapshots {
@@ -73,6 +43,59 @@ pub async fn rows(job: &PushJob, sender: &Endpoint, ready: &Ready, reporter: &mu
     if let Some(cleared) = &ready.cleared {
         rows.extend(cleared_rows(job, cleared));
     }
+    estimate(job, sender, ready, wanted, &mut rows).await;
+    let sent = rows.iter().filter_map(|row| row.bytes).fold(0, u64::saturating_add);
+    if let Some(notice) = foresee::space_notice(&job.ends.target, &ready.outlook, sent) {
+        reporter.event(&notice);
+    }
+    rows
+}
+
+/// What is to be done with one dataset. `refused`: what the target's host says of its resolution.
+fn add_rows<'a>(
+    rows: &mut Vec<PlanRow>,
+    wanted: &mut Vec<Wanted<'a>>,
+    dataset: &'a PlannedDataset,
+    refused: Option<&Failure>,
+) {
+    match &dataset.verdict {
+        Verdict::Send(steps) | Verdict::Overwrite(steps) => add_steps(rows, wanted, dataset, steps),
+        Verdict::FillEmpty(steps) => {
+            let first = rows.len();
+            add_steps(rows, wanted, dataset, steps);
+            if let Some(row) = rows.get_mut(first) {
+                row.note = Some(format!("{} is replaced: {}", dataset.target, recorded::INTO_EMPTY));
+            }
+        }
+        Verdict::Resolve(solvable) => {
+            if let Some(refused) = refused {
+                let note = Some(refused.words.clone());
+                return rows.push(PlanRow { note, ..row(dataset, PlanAction::Conflict) });
+            }
+            let action = match solvable.resolution {
+                Resolution::Rollback { .. } => PlanAction::Rollback,
+                Resolution::SetAside { .. } => PlanAction::SetAside,
+                Resolution::Replace { .. } => PlanAction::Replace,
+            };
+            rows.push(PlanRow { note: Some(solvable.describe()), ..row(dataset, action) });
+            add_steps(rows, wanted, dataset, &solvable.then);
+        }
+        Verdict::InSync => rows.push(row(dataset, PlanAction::InSync)),
+        Verdict::NoSnapshots => rows.push(row(dataset, PlanAction::NoSnapshots)),
+        Verdict::Conflict(conflict) => {
+            rows.push(PlanRow { note: Some(conflict.to_string()), ..row(dataset, PlanAction::Conflict) });
+        }
+        Verdict::Unresolved => {
+            rows.push(PlanRow { note: Some(UNRESOLVED.into()), ..row(dataset, PlanAction::Fails) });
+        }
+        Verdict::Blocked(blocked) => {
+            rows.push(PlanRow { note: Some(blocked.to_string()), ..row(dataset, PlanAction::Fails) });
+        }
+    }
+}
+
+/// Asks for the sizes of these, some at a time.
+async fn estimate(job: &PushJob, sender: &Endpoint, ready: &Ready, wanted: Vec<Wanted<'_>>, rows: &mut [PlanRow]) {
     let mut sizes = JoinSet::new();
     let turns = Arc::new(Semaphore::new(job.channels));
     for (at, dataset, step) in wanted {
@@ -89,11 +112,6 @@ pub async fn rows(job: &PushJob, sender: &Endpoint, ready: &Ready, reporter: &mu
             rows[at].bytes = bytes;
         }
     }
-    let sent = rows.iter().filter_map(|row| row.bytes).sum();
-    if let Some(notice) = foresee::space_notice(&job.ends.target, &ready.outlook, sent) {
-        reporter.event(&notice);
-    }
-    rows
 }
 
 /// How a run with this plan would end.
@@ -105,7 +123,7 @@ pub fn exit(ready: &Ready, rows: &[PlanRow]) -> Exit {
 
 fn add_steps<'a>(
     rows: &mut Vec<PlanRow>,
-    wanted: &mut Vec<(usize, &'a PlannedDataset, &'a Step)>,
+    wanted: &mut Vec<Wanted<'a>>,
     dataset: &'a PlannedDataset,
     steps: &'a [Step],
 ) {

@@ -9,7 +9,7 @@ use crate::config::{ForgetJob, run_number};
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{Registered, SourceDataset, arrived, bookmarks_of, strangers};
-use crate::remote::link::Link;
+use crate::remote::link::{Access, Link};
 use crate::report::view::targets::{Forgotten, KnownTarget, Targets};
 use zfs::name::{DatasetName, SnapshotName};
 use zfs::{Refusal, Tag, Tags};
@@ -19,7 +19,7 @@ const STALL: Duration = Duration::from_secs(300);
 
 /// The targets of a dataset.
 pub async fn targets((origin, source): &(Link, DatasetName)) -> Result<Targets, StartError> {
-    let sender = sender_of(origin, std::slice::from_ref(source)).await?;
+    let sender = sender_of(origin, std::slice::from_ref(source)).await?.with_access(Access::ReadOnly);
     let datasets = source::list(&sender, source.clone(), None, Some(STALL)).await?;
     let noted = noted_on(&sender, source).await?;
     let above = noted.above.into_iter().map(|(on, target)| (on, target.written)).collect();
@@ -70,6 +70,7 @@ fn any_tag(target: &Registered, path: &zfs::name::RelPath) -> Option<Tag> {
 pub async fn forget(job: &ForgetJob) -> Result<Forgotten, StartError> {
     let source = &job.source;
     let sender = sender_of(&job.origin, std::slice::from_ref(source)).await?;
+    let sender = sender.with_access(Access::of(job.dry_run));
     let datasets = source::list(&sender, source.clone(), None, Some(STALL)).await?;
     let target = find(job, &sender).await?;
     let tags = |dataset: &SourceDataset| match (&target, &job.ends) {

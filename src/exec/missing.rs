@@ -11,11 +11,12 @@ use crate::config::{OnlyThere, PushJob};
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{
-    Clocks, Due, Guess, Missing, Move, Negotiation, NotDestroyed, Notes, TargetDataset, Times, TooMuch, When,
+    Clocks, Doomed, Due, Guess, Missing, Move, Negotiation, NotDestroyed, Notes, TargetDataset, Times, TooMuch, When,
 };
+use crate::remote::link::Access;
 use crate::report::{Event, Reporter};
 use zfs::host::MAX_PRUNE;
-use zfs::name::DatasetName;
+use zfs::name::{DatasetName, Guid, SnapshotName};
 use zfs::{Hello, Note, Noted, Pruned, Rename};
 
 /// More datasets than these are not listed only to find out which of them was renamed.
@@ -199,7 +200,7 @@ pub async fn sweep(
     negotiation: &Negotiation,
     reporter: &mut dyn Reporter,
 ) -> Result<Swept, StartError> {
-    let (mut connections, mut events) = ConnectionPool::new(job.ends.target.link.clone(), None);
+    let (mut connections, mut events) = ConnectionPool::new(job.ends.target.link.clone(), None, Access::Full);
     connections.connect(1, std::time::Duration::ZERO);
     let swept = async {
         let (first, hello) = first_channel(&mut connections, &mut events).await?;
@@ -313,49 +314,15 @@ async fn carry_out(
         (name.to_string(), why.to_string())
     }));
     let notes_failed = keep_notes(receiver, &missing, &due, clocks, reporter).await?;
-    let mut failed = Vec::new();
-    let mut gone = Vec::new();
-    for doomed in due.datasets {
-        let rule = recorded::missing_rule(job, "datasets");
-        let open = recorded::doomed(job, &rule, &doomed);
-        let guids = doomed.snapshots.iter().map(|(_, guid)| *guid).collect();
-        let failure = receiver.destroy(doomed.dataset.clone(), guids).await?;
-        recorded::tell(job, &rule, open.ended(failure.as_ref()), reporter);
-        match failure {
-            None => gone.push(doomed.dataset.to_string()),
-            Some(failure) => {
-                let list = if failure.refusal.is_a_reason_to_stay() { &mut stay } else { &mut failed };
-                list.push((doomed.dataset.to_string(), failure.words));
-            }
-        }
-    }
-    let portions: Vec<_> = due
-        .snapshots
-        .iter()
-        .flat_map(|(dataset, snapshots)| snapshots.chunks(MAX_PRUNE).map(|some| (dataset.clone(), some.to_vec())))
-        .collect();
-    let (mut snapshots, mut freed) = (Vec::new(), 0);
-    let rule = recorded::missing_rule(job, "snapshots");
-    let open = recorded::portions(job, &rule, &portions);
-    let pruned = receiver.prune(&portions, false).await?;
-    recorded::tell(job, &rule, open.pruned(&portions, &pruned), reporter);
-    for ((dataset, some), result) in portions.iter().zip(pruned) {
-        match result {
-            Ok(Pruned { freed: bytes, pinned, absent, .. }) => {
-                freed += bytes;
-                let is_pinned = |name| absent.contains(name) || pinned.iter().any(|(other, _)| other == name);
-                let went = some.iter().filter(|(name, _)| !is_pinned(name));
-                snapshots.extend(went.map(|(name, _)| dataset.at(name.as_str())));
-                stay.extend(pinned.into_iter().map(|(name, why)| (dataset.at(name.as_str()), why)));
-            }
-            Err(failure) => failed.push((dataset.to_string(), failure.words)),
-        }
-    }
+    let mut came = Deeds { stay, ..Deeds::default() };
+    came.destroy_datasets(job, receiver, due.datasets, reporter).await?;
+    came.destroy_snapshots(job, receiver, &due.snapshots, reporter).await?;
     let (datasets_wait, snapshots_wait, next) = (due.datasets_wait, due.snapshots_wait, due.next);
+    let Deeds { datasets, snapshots, freed, stay, failed } = came;
     let swept = Swept { failed: notes_failed || !failed.is_empty() };
     let verbose = job.only_there == OnlyThere::Named;
     reporter.event(&Event::Cleared {
-        datasets: gone,
+        datasets,
         snapshots,
         freed,
         datasets_wait,
@@ -366,6 +333,72 @@ async fn carry_out(
         verbose,
     });
     Ok(swept)
+}
+
+/// What came of destroying: names, and for those that are still there why.
+#[derive(Default)]
+struct Deeds {
+    datasets: Vec<String>,
+    snapshots: Vec<String>,
+    freed: u64,
+    stay: Vec<(String, String)>,
+    failed: Vec<(String, String)>,
+}
+
+impl Deeds {
+    async fn destroy_datasets(
+        &mut self,
+        job: &PushJob,
+        receiver: &mut Receiver<'_>,
+        doomed: Vec<Doomed>,
+        reporter: &mut dyn Reporter,
+    ) -> Result<(), StartError> {
+        for doomed in doomed {
+            let rule = recorded::missing_rule(job, "datasets");
+            let open = recorded::doomed(job, &rule, &doomed);
+            let guids = doomed.snapshots.iter().map(|(_, guid)| *guid).collect();
+            let failure = receiver.destroy(doomed.dataset.clone(), guids).await?;
+            recorded::tell(job, &rule, open.ended(failure.as_ref()), reporter);
+            match failure {
+                None => self.datasets.push(doomed.dataset.to_string()),
+                Some(failure) => {
+                    let list = if failure.refusal.is_a_reason_to_stay() { &mut self.stay } else { &mut self.failed };
+                    list.push((doomed.dataset.to_string(), failure.words));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn destroy_snapshots(
+        &mut self,
+        job: &PushJob,
+        receiver: &mut Receiver<'_>,
+        due: &[(DatasetName, Vec<(SnapshotName, Guid)>)],
+        reporter: &mut dyn Reporter,
+    ) -> Result<(), StartError> {
+        let portions: Vec<_> = due
+            .iter()
+            .flat_map(|(dataset, snapshots)| snapshots.chunks(MAX_PRUNE).map(|some| (dataset.clone(), some.to_vec())))
+            .collect();
+        let rule = recorded::missing_rule(job, "snapshots");
+        let open = recorded::portions(job, &rule, &portions);
+        let pruned = receiver.prune(&portions, false).await?;
+        recorded::tell(job, &rule, open.pruned(&portions, &pruned), reporter);
+        for ((dataset, some), result) in portions.iter().zip(pruned) {
+            match result {
+                Ok(Pruned { freed, pinned, absent, .. }) => {
+                    self.freed = self.freed.saturating_add(freed);
+                    let is_pinned = |name| absent.contains(name) || pinned.iter().any(|(other, _)| other == name);
+                    let went = some.iter().filter(|(name, _)| !is_pinned(name));
+                    self.snapshots.extend(went.map(|(name, _)| dataset.at(name.as_str())));
+                    self.stay.extend(pinned.into_iter().map(|(name, why)| (dataset.at(name.as_str()), why)));
+                }
+                Err(failure) => self.failed.push((dataset.to_string(), failure.words)),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Why nothing goes where too much would, with all of it.

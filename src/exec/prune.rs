@@ -22,7 +22,7 @@ use crate::plan::{
     Calendar, Choice, Cut, SourceDataset, TargetDataset, prune_source, prune_target, relies_on_orphans, undated,
 };
 use crate::remote::client::ChannelId;
-use crate::remote::link::Ends;
+use crate::remote::link::{Access, Ends};
 use crate::report::view::prune::{PruneReport, PrunedSide};
 use crate::state::record::{Begun, Record, Thing};
 use zfs::host::MAX_PRUNE;
@@ -49,7 +49,7 @@ pub async fn prune(job: &PruneJob) -> Result<PruneReport, StartError> {
 pub async fn prune_until(job: &PruneJob, until: Option<Instant>) -> Result<PruneReport, StartError> {
     let mut signals = Signals::listen_until(until)?;
     let sender = tokio::select! {
-        sender = allowed_sender_of(&job.origin, &job.sources) => sender?,
+        sender = allowed_sender_of(&job.origin, &job.sources) => sender?.with_access(Access::of(job.dry_run)),
         signal = signals.next() => return Err(StartError::Interrupted(signal)),
     };
     let mut peers = Vec::new();
@@ -87,7 +87,8 @@ impl Open {
                 lock
             }
         };
-        let (mut connections, mut events) = ConnectionPool::new(ends.target.link.clone(), None);
+        let (mut connections, mut events) =
+            ConnectionPool::new(ends.target.link.clone(), None, Access::of(job.dry_run));
         connections.connect(1, Duration::ZERO);
         match first_channel(&mut connections, &mut events).await {
             Ok((first, hello)) => {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -23,9 +23,11 @@ use crate::plan::{
     Verdict, When,
 };
 use crate::remote::client::FromChannel;
+use crate::remote::link::Access;
 use crate::report::view::dry_run::PlanRow;
 use crate::report::{Event, Reporter};
 use crate::state::results::Recorder;
+use zfs::lock::Lock;
 use zfs::{Failure, Hello, Outlook};
 
 /// How a push has ended.
@@ -69,6 +71,16 @@ async fn carried_out(
     }
 }
 
+/// A run whose ends are open.
+struct Open {
+    job: Arc<PushJob>,
+    sender: Endpoint,
+    connections: ConnectionPool,
+    events: UnboundedReceiver<FromChannel>,
+    /// What is to be done, or why that couldn't be found out.
+    ready: Result<Ready, StartError>,
+}
+
 async fn locked_push(
     job: PushJob,
     listed: Option<Arc<Source>>,
@@ -80,23 +92,52 @@ async fn locked_push(
         Endpoint::here()?;
     }
     let mut signals = Signals::listen_until(job.until)?;
-    let _lock = if job.dry_run {
-        None
-    } else {
-        tokio::select! {
-            lock = lock::take(&job.ends, job.run, job.faults.wait_lock) => match lock? {
-                (lock, None) => lock,
-                (lock, Some(text)) => {
-                    reporter.event(&Event::Notice { dataset: None, text });
-                    lock
-                }
-            },
-            signal = signals.next() => return Err(StartError::Interrupted(signal)),
+    let _lock = locked(&job, &mut signals, reporter).await?;
+    let Open { job, sender, connections, events, ready } = open(job, listed, started, &mut signals, reporter).await?;
+    let result = match ready {
+        Err(error) => Err(error),
+        Ok(ready) if job.dry_run => planned(&job, &sender, &ready, &mut signals, reporter).await,
+        Ok(ready) => {
+            let open = Replication { job: &job, sender: &sender, connections, events };
+            let exit = open.carry_out(ready, started, &mut signals, reporter).await;
+            close_before(sender.close(), &mut signals, matches!(exit, Exit::Interrupted(_))).await;
+            return Ok(Pushed { exit, plan: None });
         }
     };
-    let mut job = Arc::new(job);
-    let mut tries = 0;
-    let (ready, sender, mut connections, mut from_channels) = loop {
+    let closing = async {
+        close(connections).await;
+        sender.close().await;
+    };
+    close_before(closing, &mut signals, matches!(result, Err(StartError::Interrupted(_)))).await;
+    result
+}
+
+/// Takes the lock of the target's tree on this machine; a dry run needs none.
+async fn locked(job: &PushJob, signals: &mut Signals, reporter: &mut dyn Reporter) -> Result<Option<Lock>, StartError> {
+    if job.dry_run {
+        return Ok(None);
+    }
+    let (lock, without) = tokio::select! {
+        lock = lock::take(&job.ends, job.run, job.faults.wait_lock) => lock?,
+        signal = signals.next() => return Err(StartError::Interrupted(signal)),
+    };
+    if let Some(text) = without {
+        reporter.event(&Event::Notice { dataset: None, text });
+    }
+    Ok(lock)
+}
+
+/// Opens both ends and finds out what is to be done, with as many tries as the job has.
+async fn open(
+    job: PushJob,
+    listed: Option<Arc<Source>>,
+    started: Instant,
+    signals: &mut Signals,
+    reporter: &mut dyn Reporter,
+) -> Result<Open, StartError> {
+    let (mut job, mut tries) = (Arc::new(job), 0);
+    let access = Access::of(job.dry_run);
+    loop {
         let opened = tokio::select! {
             opened = Box::pin(open_sender(&job.ends)) => opened,
             signal = signals.next() => return Err(StartError::Interrupted(signal)),
@@ -104,15 +145,15 @@ async fn locked_push(
         let error = match opened {
             Err(error) => error,
             Ok(sender) => {
+                let sender = sender.with_access(access);
                 job = known_to(&job, &sender);
-                let (mut connections, mut from_channels) =
-                    ConnectionPool::new(job.ends.target.link.clone(), Some(sender.clone()));
+                let (mut connections, mut events) =
+                    ConnectionPool::new(job.ends.target.link.clone(), Some(sender.clone()), access);
                 let preparing = async {
                     if job.restore.is_some() && tries == 0 {
                         restore::tell_settings(&job, &sender, reporter).await;
                     }
-                    prepare(&job, &sender, listed.clone(), &mut connections, &mut from_channels, started, reporter)
-                        .await
+                    prepare(&job, &sender, listed.clone(), &mut connections, &mut events, started, reporter).await
                 };
                 let ready = tokio::select! {
                     ready = Box::pin(preparing) => ready,
@@ -124,57 +165,72 @@ async fn locked_push(
                         sender.close().await;
                         error
                     }
-                    ready => break (ready, sender, connections, from_channels),
+                    ready => return Ok(Open { job, sender, connections, events, ready }),
                 }
             }
         };
-        before_next_try(&job, tries, error, &mut signals, reporter).await?;
+        before_next_try(&job, tries, error, signals, reporter).await?;
         tries += 1;
-    };
-    let result = match ready {
-        Err(error) => Err(error),
-        Ok(ready) if job.dry_run => {
-            let nothing = nothing(&job, &ready);
-            if let Some(nothing) = &nothing {
-                reporter.event(&Event::Notice { dataset: None, text: nothing.to_string() });
-            }
+    }
+}
+
+/// What a dry run shows.
+async fn planned(
+    job: &PushJob,
+    sender: &Endpoint,
+    ready: &Ready,
+    signals: &mut Signals,
+    reporter: &mut dyn Reporter,
+) -> Result<Pushed, StartError> {
+    let nothing = nothing(job, ready);
+    if let Some(nothing) = &nothing {
+        reporter.event(&Event::Notice { dataset: None, text: nothing.to_string() });
+    }
+    tokio::select! {
+        rows = dry_run::rows(job, sender, ready, reporter) => {
+            let exit = if nothing.is_some() { Exit::Failed } else { dry_run::exit(ready, &rows) };
+            Ok(Pushed { exit, plan: Some(rows) })
+        }
+        signal = signals.next() => Err(StartError::Interrupted(signal)),
+    }
+}
+
+/// A run that is no dry one.
+struct Replication<'a> {
+    job: &'a Arc<PushJob>,
+    sender: &'a Endpoint,
+    connections: ConnectionPool,
+    events: UnboundedReceiver<FromChannel>,
+}
+
+impl Replication<'_> {
+    /// Carries the plan out, and then what comes behind it.
+    async fn carry_out(
+        mut self,
+        ready: Ready,
+        started: Instant,
+        signals: &mut Signals,
+        reporter: &mut dyn Reporter,
+    ) -> Exit {
+        let (first, newcomer) = (ready.first, ready.met.newcomer.clone());
+        let (job, sender) = (self.job, self.sender);
+        let running = run::run(job, sender, ready, &mut self.connections, &mut self.events, signals, started, reporter);
+        let mut ended = running.await;
+        if let (Some(newcomer), Exit::InSync | Exit::Failed) = (newcomer, ended.exit) {
+            let receiver = Receiver::over(&self.connections, first, &job.ends);
             tokio::select! {
-                rows = dry_run::rows(&job, &sender, &ready, reporter) => {
-                    let exit = if nothing.is_some() { Exit::Failed } else { dry_run::exit(&ready, &rows) };
-                    Ok(Pushed { exit, plan: Some(rows) })
-                }
-                signal = signals.next() => Err(StartError::Interrupted(signal)),
-            }
-        }
-        Ok(ready) => {
-            let (first, newcomer) = (ready.first, ready.met.newcomer.clone());
-            let mut ended =
-                run::run(&job, &sender, ready, &mut connections, &mut from_channels, &mut signals, started, reporter)
-                    .await;
-            if let (Some(newcomer), Exit::InSync | Exit::Failed) = (newcomer, ended.exit) {
-                let receiver = Receiver::over(&connections, first, &job.ends);
-                tokio::select! {
-                    () = Box::pin(targets::note_top(&sender, newcomer, receiver)) => {}
-                    // The next run does it.
-                    signal = signals.next() => {
-                        ended.exit = Exit::Interrupted(signal);
-                        ended.summary.interrupted = true;
-                    }
+                () = Box::pin(targets::note_top(sender, newcomer, receiver)) => {}
+                // The next run does it.
+                signal = signals.next() => {
+                    ended.exit = Exit::Interrupted(signal);
+                    ended.summary.interrupted = true;
                 }
             }
-            // Whoever destroys needs the tree for itself, and the run's helpers have its lock.
-            close_before(close(connections), &mut signals, matches!(ended.exit, Exit::Interrupted(_))).await;
-            let exit = finish(&job, &sender, ended, &mut signals, reporter).await;
-            close_before(sender.close(), &mut signals, matches!(exit, Exit::Interrupted(_))).await;
-            return Ok(Pushed { exit, plan: None });
         }
-    };
-    let closing = async {
-        close(connections).await;
-        sender.close().await;
-    };
-    close_before(closing, &mut signals, matches!(result, Err(StartError::Interrupted(_)))).await;
-    result
+        // Whoever destroys needs the tree for itself, and the run's helpers have its lock.
+        close_before(close(self.connections), signals, matches!(ended.exit, Exit::Interrupted(_))).await;
+        finish(job, sender, ended, signals, reporter).await
+    }
 }
 
 /// Waits a while, unless the error is one that no other try would change, or there were enough of them.
@@ -266,7 +322,7 @@ async fn prepare(
     started: Instant,
     reporter: &mut dyn Reporter,
 ) -> Result<Ready, StartError> {
-    connections.connect(1, std::time::Duration::ZERO);
+    connections.connect(1, Duration::ZERO);
     let listing = async {
         if let Some(listed) = listed {
             return Ok(listed.as_ref().clone());
@@ -283,20 +339,7 @@ async fn prepare(
     let known = async { Ok(Targets::read(&job.ends, sender).await) };
     let ((first, hello, clocks), listed, mut targets) = tokio::try_join!(greeting, listing, known)?;
     check_helper(&job.ends, sender, &hello)?;
-    let connected = |host: Option<String>, hello: &Hello| Event::Connected {
-        host,
-        helper: format!("zfsync {}, OpenZFS {}", hello.version, hello.zfs.as_deref().unwrap_or("unknown")),
-        took: started.elapsed(),
-    };
-    if let Some(remote) = sender.remote() {
-        reporter.event(&connected(Some(remote.host().to_string()), remote.hello()));
-    }
-    if sender.remote().is_none() || job.ends.target.host().is_some() {
-        reporter.event(&connected(job.ends.target.host().map(ToString::to_string), &hello));
-    }
-    if let Some(text) = connections::too_many_streams(job) {
-        reporter.event(&Event::Notice { dataset: None, text });
-    }
+    tell_connected(job, sender, &hello, started.elapsed(), reporter);
     let Source { datasets: listed, unread } = listed;
     let complete = unread.is_none();
     let mut unread: Vec<Unread> = unread.into_iter().map(|words| Unread::source(&job.ends, &words)).collect();
@@ -308,26 +351,7 @@ async fn prepare(
         }
         None => listed,
     };
-    let (selected, unselected): (Vec<SourceDataset>, Vec<SourceDataset>) =
-        listed.into_iter().partition(|dataset| job.filter.selects(&dataset.path));
-    let mut negotiation =
-        Negotiation::new(&job.ends.source.dataset, &job.ends.target.dataset, selected, job.newest_only)
-            .with_surroundings(&job.filter, unselected)
-            .with_complete(complete)
-            .with_skip_empty(job.skip_empty)
-            .with_unproven_bookmarks(job.allow_unproven_bookmarks)
-            .with_encryption(EncryptionRules {
-                sent: if job.decrypt { EncryptedAs::Plaintext } else { EncryptedAs::Raw },
-                allow_unencrypted: job.allow_unencrypted,
-                allow_key_mismatch: job.allow_key_mismatch,
-            })
-            // What isn't listed is no reason to give up what the target has.
-            .with_resolutions(if complete { job.resolutions.clone() } else { Resolutions::default() }, &stamp())
-            .with_listing(if job.dry_run || job.resolutions.any() || job.missing.destroys() {
-                Listing::AllBehind
-            } else {
-                Listing::AsNeeded
-            });
+    let mut negotiation = negotiation(job, listed, complete);
     let mut receiver = Receiver::over(connections, first, &job.ends)?;
     if !job.dry_run {
         receiver.claim(job.run, job.faults.wait_lock).await?;
@@ -364,6 +388,47 @@ async fn prepare(
         reporter.event(&one.event());
     }
     Ok(Ready { plan, negotiation, limits, first, met, moves, cleared, refused, outlook, unread })
+}
+
+/// Tells which helpers have greeted.
+fn tell_connected(job: &PushJob, sender: &Endpoint, target: &Hello, took: Duration, reporter: &mut dyn Reporter) {
+    let connected = |host: Option<String>, hello: &Hello| Event::Connected {
+        host,
+        helper: format!("zfsync {}, OpenZFS {}", hello.version, hello.zfs.as_deref().unwrap_or("unknown")),
+        took,
+    };
+    if let Some(remote) = sender.remote() {
+        reporter.event(&connected(Some(remote.host().to_string()), remote.hello()));
+    }
+    if sender.remote().is_none() || job.ends.target.host().is_some() {
+        reporter.event(&connected(job.ends.target.host().map(ToString::to_string), target));
+    }
+    if let Some(text) = connections::too_many_streams(job) {
+        reporter.event(&Event::Notice { dataset: None, text });
+    }
+}
+
+/// What is to be asked of the target about these datasets of the source, by the job's rules.
+fn negotiation(job: &PushJob, listed: Vec<SourceDataset>, complete: bool) -> Negotiation {
+    let (selected, unselected): (Vec<SourceDataset>, Vec<SourceDataset>) =
+        listed.into_iter().partition(|dataset| job.filter.selects(&dataset.path));
+    Negotiation::new(&job.ends.source.dataset, &job.ends.target.dataset, selected, job.newest_only)
+        .with_surroundings(&job.filter, unselected)
+        .with_complete(complete)
+        .with_skip_empty(job.skip_empty)
+        .with_unproven_bookmarks(job.allow_unproven_bookmarks)
+        .with_encryption(EncryptionRules {
+            sent: if job.decrypt { EncryptedAs::Plaintext } else { EncryptedAs::Raw },
+            allow_unencrypted: job.allow_unencrypted,
+            allow_key_mismatch: job.allow_key_mismatch,
+        })
+        // What isn't listed is no reason to give up what the target has.
+        .with_resolutions(if complete { job.resolutions.clone() } else { Resolutions::default() }, &stamp())
+        .with_listing(if job.dry_run || job.resolutions.any() || job.missing.destroys() {
+            Listing::AllBehind
+        } else {
+            Listing::AsNeeded
+        })
 }
 
 /// What the target's host would refuse of the resolutions, by the places of the datasets.

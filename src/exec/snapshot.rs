@@ -15,6 +15,7 @@ use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::format::count;
 use crate::plan::{Naming, PoolSnapshots, Selection, SnapshotPlan, Tree};
+use crate::remote::link::Access;
 use crate::report::view::snapshot::Taken;
 use zfs::name::{DatasetName, SnapshotName};
 use zfs::{Failure, Refusal, permission};
@@ -28,7 +29,7 @@ const QUOTED: usize = 5;
 
 /// Takes the snapshots, or only finds out which those would be; then also the commands that would take them.
 pub async fn snapshot(job: &SnapshotJob) -> Result<(Taken, Vec<String>), StartError> {
-    let sender = sender_of(&job.origin, &job.datasets).await?;
+    let sender = sender_of(&job.origin, &job.datasets).await?.with_access(Access::of(job.dry_run));
     if job.dry_run {
         return Ok(would_take(look(job, &sender).await?));
     }

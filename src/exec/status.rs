@@ -25,7 +25,7 @@ use crate::plan::{
     DatasetStatus, HostRole, SourceDataset, Status, Step, TargetDataset, TargetLimits, TargetStatus, compare,
 };
 use crate::remote::client::{ChannelId, FromChannel};
-use crate::remote::link::Ends;
+use crate::remote::link::{Access, Ends};
 use crate::state::results::Remembered;
 use zfs::StreamSpec;
 use zfs::name::DatasetName;
@@ -49,7 +49,7 @@ pub async fn status(jobs: &[StatusJob]) -> Result<Vec<Status>, StartError> {
 async fn look(job: &StatusJob) -> Result<Status, StartError> {
     let mut signals = Signals::listen()?;
     let sender = tokio::select! {
-        sender = sender_of(&job.origin, std::slice::from_ref(&job.source)) => sender?,
+        sender = sender_of(&job.origin, std::slice::from_ref(&job.source)) => sender?.with_access(Access::ReadOnly),
         signal = signals.next() => return Err(StartError::Interrupted(signal)),
     };
     let stop = watch::Sender::new(false);
@@ -189,7 +189,7 @@ struct Peer {
 impl Peer {
     /// Connects and lists the target's tree; or says why that isn't possible.
     async fn look(ends: Arc<Ends>, sender: Endpoint, mut end: Deadline) -> Result<Self, String> {
-        let (mut connections, mut events) = ConnectionPool::new(ends.target.link.clone(), None);
+        let (mut connections, mut events) = ConnectionPool::new(ends.target.link.clone(), None, Access::ReadOnly);
         match end.before(tree(&ends, &sender, &mut connections, &mut events)).await {
             Some(Ok((first, listed))) => Ok(Self { ends, connections, first, listed }),
             Some(Err(error)) => {

@@ -18,6 +18,7 @@ use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{Compared, Content, Pair, contents_differ, verify as compare};
 use crate::remote::client::FromChannel;
+use crate::remote::link::Access;
 use crate::report::live::Progress;
 use zfs::name::{DatasetName, Guid};
 use zfs::{PART, Part, Reading};
@@ -33,10 +34,10 @@ const TOLD: usize = 10;
 pub async fn verify(job: &VerifyJob, progress: &mut dyn Progress) -> Result<Vec<Compared>, StartError> {
     let mut signals = Signals::listen()?;
     let sender = tokio::select! {
-        sender = open_sender(&job.ends) => sender?,
+        sender = open_sender(&job.ends) => sender?.with_access(Access::ReadOnly),
         signal = signals.next() => return Err(StartError::Interrupted(signal)),
     };
-    let (mut connections, mut events) = ConnectionPool::new(job.ends.target.link.clone(), None);
+    let (mut connections, mut events) = ConnectionPool::new(job.ends.target.link.clone(), None, Access::ReadOnly);
     let result = tokio::select! {
         compared = run(job, &sender, &mut connections, &mut events, progress) => compared,
         signal = signals.next() => Err(StartError::Interrupted(signal)),

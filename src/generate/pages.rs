@@ -232,7 +232,7 @@ const VERIFY: Page = Page {
 };
 
 const DOCTOR: Page = Page {
-    usage: "zfsync doctor [OPTION]... [USER@]HOST[:DATASET]",
+    usage: "zfsync doctor [OPTION]... [USER@]HOST[:DATASET]\nzfsync doctor [--json] [-c FILE] --job JOB",
     description: &[
         "Connects to the hosts of the source and the target, as far as they are given, and checks what a first run depends on: the ssh \
          connection, zfsync on the other host and the restrictions of its forced command, how many sessions sshd grants over one \
@@ -241,7 +241,7 @@ const DOCTOR: Page = Page {
          pool but not enabled in the target's. No dataset is changed, and no lock is taken; a host without zfsync gets a helper, as in a run.",
         "Each line has a mark: OK; WARN if a run works, but with limits; FAIL if it would fail; ? if it can't be known, such as with an \
          older zfsync on the other host. The line below it says what to do.",
-        "With --json, there is one object: schema_version, failures, warnings, unknown, and ends: role (source, target), host, dataset, \
+        "With --json, there is one object, or with --job one a line for each target: schema_version, failures, warnings, unknown, and ends: role (source, target), host, dataset, \
          zfsync, user, zfs_userland, zfs_kernel_module, available_bytes, connection (login_seconds, login_method, cipher, \
          greeting_seconds, round_trip_seconds, sessions_granted, sessions_asked, clock_ahead_seconds) and findings (check, mark, words, \
          advice), where mark is ok, warning, failure or unknown.",
@@ -256,6 +256,30 @@ const DOCTOR: Page = Page {
     environment: true,
     examples: &[],
     see_also: &["zfsync", "zfsync-push", "zfs-allow.8", "zpool-features.7", "sshd_config.5"],
+};
+
+const HELPER: Page = Page {
+    usage: "zfsync helper install [--system] [--force] [OPTION]... [USER@]HOST\nzfsync helper remove [OPTION]... [USER@]HOST",
+    description: &[
+        "Where no zfsync is installed, a run sends a helper along and leaves it in a cache on the other host: in $XDG_CACHE_HOME/zfsync, \
+         ~/.cache/zfsync, /var/tmp/zfsync-helper-UID or /tmp/zfsync-helper-UID, whichever can be used first. Each is named by the hash of \
+         its content, verified before it is used, and removed by a later run when it has not been used for a day and a newer one is sent. \
+         zfsync helper remove removes all of them.",
+        "zfsync helper install puts the helper where it stays: as ~/.local/bin/zfsync, or with --system as /usr/local/bin/zfsync. It prints \
+         the line for authorized_keys with which a key may do nothing but receive below one dataset. What is there is replaced only if it is \
+         an older helper.",
+        "The options are those of ssh: --port, --identity, --ssh-config and --ssh-option; see zfsync-push(1).",
+    ],
+    exits: &[
+        ("0", "Done, or there was nothing to do."),
+        ("1", "Something else is installed there, and was kept."),
+        ("2", "Usage error."),
+        ("3", "No connection, or it could not be done."),
+        INTERRUPTED,
+    ],
+    environment: true,
+    examples: &[],
+    see_also: &["zfsync", "zfsync-push", "zfsync-recv", "authorized_keys.5"],
 };
 
 const TARGETS: Page = Page {
@@ -457,6 +481,7 @@ pub fn of(command: &str) -> Page {
         "targets" => TARGETS,
         "forget" => FORGET,
         "doctor" => DOCTOR,
+        "helper" => HELPER,
         "verify" => VERIFY,
         "restore" => RESTORE,
         "recv" => RECV,

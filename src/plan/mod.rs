@@ -12,6 +12,7 @@ mod flags;
 mod foresee;
 mod identity;
 mod inquiry;
+pub mod install;
 mod inventory;
 mod item;
 mod iv_sets;

@@ -167,15 +167,8 @@ impl Asked {
                 }
                 return Ok(true);
             }
-            (Reply::Unread { name, words, .. }, Question::Listing { of, tree, left }) => {
-                let dataset = name.parse::<DatasetName>().ok();
-                let wanted = |dataset: &DatasetName| {
-                    of.contains(dataset) || tree.as_ref().is_some_and(|top| dataset.is_within(top))
-                };
-                if !dataset.as_ref().is_some_and(wanted) {
-                    return Err("it reports something that was not requested".into());
-                }
-                left.take(1, name.len() + words.len())?;
+            (Reply::Unread { .. } | Reply::Listed { .. }, Question::Listing { of, tree, left }) => {
+                of_a_listing(reply, (of, tree.as_ref()), left)?;
                 return Ok(true);
             }
             (Reply::Dated { dates, .. }, Question::Places(Kind::Dates, asked)) => {
@@ -183,17 +176,6 @@ impl Asked {
             }
             (Reply::Bases { bases, .. }, Question::Places(Kind::Bases, asked)) => {
                 places(bases.iter().map(|(place, _)| *place), *asked)?;
-            }
-            (Reply::Listed { dataset, facts, snapshots, .. }, Question::Listing { of, tree, left }) => {
-                let wanted = of.contains(dataset) || tree.as_ref().is_some_and(|top| dataset.is_within(top));
-                if !wanted {
-                    return Err(format!("it lists {dataset}, which was not requested"));
-                }
-                let token = facts.token.as_ref().map_or(0, |token| token.0.len());
-                let text = snapshots.iter().map(|(name, ..)| name.as_str().len()).sum::<usize>() + token;
-                // An empty part counts too.
-                left.take(snapshots.len().max(1), text + dataset.as_str().len())?;
-                return Ok(true);
             }
             (Reply::Names { datasets, .. }, Question::Names { top, left }) => {
                 if let Some(other) = datasets.iter().find(|dataset| !dataset.is_within(top)) {
@@ -248,6 +230,33 @@ impl Asked {
         }
         self.0.remove(&id);
         Ok(true)
+    }
+}
+
+/// A part of a listing: of these datasets, or of all within a tree.
+fn of_a_listing(
+    reply: &Reply,
+    (of, tree): (&HashSet<DatasetName>, Option<&DatasetName>),
+    left: &mut Left,
+) -> Result<(), String> {
+    let wanted = |dataset: &DatasetName| of.contains(dataset) || tree.is_some_and(|top| dataset.is_within(top));
+    match reply {
+        Reply::Unread { name, words, .. } => {
+            if !name.parse().is_ok_and(|dataset| wanted(&dataset)) {
+                return Err("it reports something that was not requested".into());
+            }
+            left.take(1, name.len() + words.len())
+        }
+        Reply::Listed { dataset, facts, snapshots, .. } => {
+            if !wanted(dataset) {
+                return Err(format!("it lists {dataset}, which was not requested"));
+            }
+            let token = facts.token.as_ref().map_or(0, |token| token.0.len());
+            let text = snapshots.iter().map(|(name, ..)| name.as_str().len()).sum::<usize>() + token;
+            // An empty part counts too.
+            left.take(snapshots.len().max(1), text + dataset.as_str().len())
+        }
+        _ => Err("its answer doesn't match the request".into()),
     }
 }
 

@@ -12,7 +12,8 @@ use super::plain::Plain;
 /// What the line's own words begin with.
 const MARK: &str = "ZFSYNC-BOOTSTRAP ";
 
-/// With its comments and lines.
+/// With their comments and lines.
+const COMMON: &str = include_str!("common.sh");
 const SCRIPT: &str = include_str!("bootstrap.sh");
 
 /// Where a helper is taken from.
@@ -88,11 +89,27 @@ impl fmt::Display for HelperCommand {
 
 /// The line for the login shell of the other host, whichever that is.
 pub(super) fn line(words: &str, helpers: &[Shipped]) -> String {
-    let script: Vec<&str> =
-        SCRIPT.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
     let helpers: Vec<String> = helpers.iter().map(|one| format!("{}:{}", one.platform, one.sha256)).collect();
     // Where there is none, its word must not be empty.
-    format!("exec sh -c '{}' zfsync {}, {words}", script.join(" "), helpers.join(","))
+    format!("{} {}, {words}", on_one_line(&[COMMON, SCRIPT]), helpers.join(","))
+}
+
+/// Scripts as one line, which a login shell has `sh` carry out; their arguments follow.
+fn on_one_line(scripts: &[&str]) -> String {
+    let lines = scripts.iter().flat_map(|script| script.lines()).map(str::trim);
+    let script: Vec<&str> = lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    format!("exec sh -c '{}' zfsync", script.join(" "))
+}
+
+/// The line that looks after what is left on a host: `words` are those of keep.sh.
+pub(super) fn keep_line(words: &str) -> String {
+    format!("{} {words}", on_one_line(&[COMMON, include_str!("keep.sh")]))
+}
+
+/// What one of the lines says, whatever a shell has printed before it: a word, and the rest.
+pub(super) fn said(line: &str) -> Option<(&str, &str)> {
+    let words = line[line.find(MARK)? + MARK.len()..].trim_end();
+    Some(words.split_once(' ').unwrap_or((words, "")))
 }
 
 /// What the line says.
@@ -111,8 +128,7 @@ pub(super) enum Word {
 impl Word {
     /// Of a line of output, whatever a shell has printed before it.
     pub fn read(line: &str) -> Option<Self> {
-        let words = line[line.find(MARK)? + MARK.len()..].trim_end();
-        let (word, rest) = words.split_once(' ').unwrap_or((words, ""));
+        let (word, rest) = said(line)?;
         match word {
             "wants" => Some(Self::Wants(rest.to_owned())),
             "uses" => Some(Self::Uses(rest.to_owned())),
@@ -129,12 +145,16 @@ mod tests {
 
     #[test]
     fn no_shell_finds_anything_to_do_in_the_line() {
-        let line = line("recv --stdio --allow rollback,destroy", &[]);
-        let inner = line.strip_prefix("exec sh -c '").unwrap();
-        let (script, rest) = inner.split_once('\'').unwrap();
-        assert_eq!(rest, " zfsync , recv --stdio --allow rollback,destroy");
-        assert!(script.bytes().all(|byte| (b' '..=b'~').contains(&byte) && !b"!\\'".contains(&byte)), "{script}");
-        assert!(line.len() < 2000, "{}", line.len());
+        for (line, words) in [
+            (line("recv --stdio --allow rollback,destroy", &[]), " zfsync , recv --stdio --allow rollback,destroy"),
+            (keep_line("remove"), " zfsync remove"),
+        ] {
+            let inner = line.strip_prefix("exec sh -c '").unwrap();
+            let (script, rest) = inner.split_once('\'').unwrap();
+            assert_eq!(rest, words);
+            assert!(script.bytes().all(|byte| (b' '..=b'~').contains(&byte) && !b"!\\'".contains(&byte)), "{script}");
+            assert!(line.len() < 2500, "{}", line.len());
+        }
     }
 
     #[test]

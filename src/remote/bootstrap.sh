@@ -5,30 +5,12 @@
 # $1 has the helpers that can be had, PLATFORM:SHA256,... ; the rest is for the helper. Said to the other side, each in a line:
 # "ZFSYNC-BOOTSTRAP wants PLATFORM" (answered by a line with the size, then the bytes), "uses HOW FILE", "none PLATFORM", "nowhere".
 umask 077;
-p=$(uname -sm | tr "A-Z " "a-z-");
 case $1 in
 *"$p":*) h=${1#*"$p":}; h=${h%%,*} ;;
 *) echo "ZFSYNC-BOOTSTRAP none $p"; exit 1 ;;
 esac;
 shift;
-u=$(id -u);
 t=;
-# The file has the hash, and starts: a directory may be mounted noexec.
-sum() { { sha256sum || sha256 || shasum -a 256; } <"$1"; } 2>/dev/null;
-good() {
-case $(sum "$1") in "$h"*) "$1" --version </dev/null >/dev/null 2>&1 ;; *) false ;; esac;
-};
-# A directory of the user that nobody else can write to; where a link leads is not looked at.
-own() {
-[ -O "$1" ] && case $(ls -ld "$1") in d????-??-*) true ;; *) false ;; esac;
-};
-each() {
-for d in "${XDG_CACHE_HOME:-/dev/null}/zfsync" "${HOME:-/dev/null}/.cache/zfsync" "/var/tmp/zfsync-helper-$u" "/tmp/zfsync-helper-$u"; do
-f=$d/helper-$h;
-"$1" && return 0;
-done;
-return 1;
-};
 cached() {
 own "$d" && [ -f "$f" ] && good "$f";
 };
@@ -37,7 +19,7 @@ clean() {
 t=;
 };
 # Tries with an empty script first whether something can be written and started there. head takes no more than its size; what
-# a full disk has no room for is taken off the line all the same.
+# a full disk has no room for is taken off the line all the same. A directory in which nothing can be left goes again.
 sent() {
 [ -d "${d%/*/*}/" ] && mkdir -p "$d" 2>/dev/null && own "$d" || return 1;
 t=$d/new-$(uname -n)-$$;

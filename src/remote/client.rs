@@ -18,6 +18,7 @@ pub use super::event::{ChannelEvent, ChannelId, FromChannel, HelperError, SendFa
 use super::frames::{Frame, Frames};
 pub use super::greeting::GREETED_WITHIN;
 use super::launch::{Aftermath, Feed, Feeder, Launch, Pipes};
+use super::link::Access;
 use super::open::Open;
 pub use super::open::{CALLS, Call, Report};
 use super::ssh::Master;
@@ -40,6 +41,7 @@ pub struct Channel {
     orders: Arc<mpsc::Sender<Order>>,
     open: Arc<Open>,
     greeted: Arc<AtomicBool>,
+    access: Access,
 }
 
 impl Channel {
@@ -129,7 +131,13 @@ impl Channel {
             for_reader.close(&error);
             tell.tell(ChannelEvent::Closed(error));
         })?;
-        Ok(Self { orders, open, greeted })
+        Ok(Self { orders, open, greeted, access: Access::Full })
+    }
+
+    /// The same channel for somebody who may do no more than this over it.
+    #[must_use]
+    pub fn with(self, access: Access) -> Self {
+        Self { access, ..self }
     }
 
     /// Whether its helper has greeted.
@@ -140,7 +148,10 @@ impl Channel {
 
     fn request(&self, request: Request) {
         self.open.note(&request);
-        let _ = self.orders.send(Order::Request(Box::new(request)));
+        match self.access.check(request.changes(), || request.what()) {
+            Ok(()) => _ = self.orders.send(Order::Request(Box::new(request))),
+            Err(why) => answer_here(&request, why, &self.open),
+        }
     }
 
     /// Asks something; the call awaits the answers. It is on its way when this returns: several may be under way at once.
@@ -201,6 +212,9 @@ impl Channel {
 
     /// Starts a stream as soon as the stream before is sent.
     pub fn stream(&self, stream: Stream) {
+        if let Err(why) = self.access.check(true, || format!("a receive into {}", stream.receive.dataset)) {
+            return self.give_up(&why.words);
+        }
         self.open.note(&Request::Receive { id: stream.id, receive: stream.receive.clone() });
         let _ = self.orders.send(Order::Stream(Box::new(stream)));
     }
@@ -254,14 +268,18 @@ fn send(stdin: &OwnedFd, request: &Request, open: &Open) -> Result<(), String> {
     match sent {
         Err(error @ (WireError::TooLong { .. } | WireError::Limit(_))) => {
             let words = format!("{} is too large for one request and was not sent: {error}", request.what());
-            let failure = Some(Failure { refusal: Refusal::Other, words });
-            let reply = Reply::Done { id: request.id(), failure, warning: None };
-            if open.take(&reply) == Ok(true) {
-                open.pass(reply);
-            }
+            answer_here(request, Failure { refusal: Refusal::Other, words }, open);
             Ok(())
         }
         sent => sent.map_err(|error| error.to_string()),
+    }
+}
+
+/// Answers what is never sent.
+fn answer_here(request: &Request, why: Failure, open: &Open) {
+    let reply = Reply::Done { id: request.id(), failure: Some(why), warning: None };
+    if open.take(&reply) == Ok(true) {
+        open.pass(reply);
     }
 }
 

@@ -27,7 +27,7 @@ const MAX_STDERR: u64 = 8 * 1024;
 const MOST_SENT: u32 = 4;
 
 /// A link that is slower than this many bytes a second is taken for dead while a helper is sent.
-const SLOWEST: u64 = 16 * 1024;
+pub(super) const SLOWEST: u64 = 16 * 1024;
 
 /// Our ends of a helper's stdio, and where its exit status will be told.
 pub(super) struct Pipes {
@@ -78,8 +78,8 @@ struct Fallback {
 /// What is left to learn once a helper's output has ended.
 pub(super) struct Aftermath {
     pub host: String,
-    status: mpsc::Receiver<String>,
-    stderr: mpsc::Receiver<String>,
+    pub status: mpsc::Receiver<String>,
+    pub stderr: mpsc::Receiver<String>,
 }
 
 impl Launch {
@@ -158,13 +158,20 @@ impl Launch {
 
     fn listen(&mut self, feed: &Feeder) -> Result<Hello, HelperError> {
         let host = self.aftermath.host.clone();
-        let mut sent = 0;
+        let (mut sent, mut used) = (0, false);
         loop {
             match greeting::find(&mut self.output) {
                 Greeting::Hello(hello) => return Ok(hello),
                 Greeting::Bootstrap(word) if matches!(self.sending, Sending::Now) => {
-                    if matches!(word, Word::Wants(_)) {
-                        sent += 1;
+                    match word {
+                        Word::Wants(_) => sent += 1,
+                        // Each word gives it more time: without end, if it could be said again and again.
+                        Word::Uses(_) if used => {
+                            let words = "a helper was started several times, but did not greet".into();
+                            return Err(HelperError::NotSent { host, words });
+                        }
+                        Word::Uses(_) => used = true,
+                        Word::NoneFor(_) | Word::Nowhere => {}
                     }
                     let more = answer(word, sent, &host, feed)?;
                     let output = self.output.get_mut();
@@ -210,7 +217,7 @@ impl Aftermath {
 }
 
 /// Starts a session on the host.
-async fn session(sessions: &Sessions, line: &str, limit: Duration) -> Result<Pipes, HelperError> {
+pub(super) async fn session(sessions: &Sessions, line: &str, limit: Duration) -> Result<Pipes, HelperError> {
     let ((stdin, ours_in), (ours_out, stdout), (ours_err, stderr)) = (io::pipe()?, io::pipe()?, io::pipe()?);
     zfs::pipe::grow_pipe(&ours_in);
     let remote = sessions.start(line, [stdin.into(), stdout.into(), stderr.into()]).await?;
@@ -249,7 +256,7 @@ fn answer(word: Word, sent: u32, host: &str, feed: &Feeder) -> Result<Duration, 
     }
 }
 
-fn none_for(platform: &str) -> String {
+pub(super) fn none_for(platform: &str) -> String {
     let here: Vec<&str> = helpers::all().iter().map(|helper| helper.platform.as_str()).collect();
     let platform = wire::short(platform);
     let only = if here.is_empty() { String::new() } else { format!(", only for {}", here.join(", ")) };
@@ -283,7 +290,7 @@ fn no_greeting(preamble: &[u8], aftermath: &Aftermath) -> HelperError {
     HelperError::NoGreeting { host, status, words: greeting::said(preamble, &stderr) }
 }
 
-fn read_stderr(stderr: File) -> String {
+pub(super) fn read_stderr(stderr: File) -> String {
     let mut words = Vec::new();
     let mut input = stderr.take(MAX_STDERR);
     let _ = input.read_to_end(&mut words);

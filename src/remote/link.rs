@@ -6,8 +6,34 @@ use std::time::Duration;
 use super::bootstrap::HelperCommand;
 use super::ssh::SshOptions;
 use super::target::{Host, host_name_here};
-use zfs::Allow;
 use zfs::name::DatasetName;
+use zfs::{Allow, Failure, Refusal};
+
+/// What a command may have done by the hosts that it asks: a wall below all that decides, so that a dry run stays one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing that changes anything.
+    ReadOnly,
+    /// Whatever its flags allow.
+    Full,
+}
+
+impl Access {
+    /// What a dry run may, or a run that isn't one.
+    #[must_use]
+    pub fn of(dry_run: bool) -> Self {
+        if dry_run { Self::ReadOnly } else { Self::Full }
+    }
+
+    /// For what is not done then. `what` is a noun phrase.
+    pub fn check(self, changes: bool, what: impl FnOnce() -> String) -> Result<(), Failure> {
+        if self == Self::Full || !changes {
+            return Ok(());
+        }
+        let words = format!("zfsync must not change anything here, and did not ask for this: {}", what());
+        Err(Failure::new(Refusal::NotAllowed, &words))
+    }
+}
 
 /// How an end is reached.
 #[derive(Debug, Clone, Default)]

@@ -9,6 +9,7 @@ mod examined;
 mod frames;
 mod greeting;
 mod helpers;
+pub mod keep;
 mod launch;
 pub mod link;
 mod open;

@@ -6,7 +6,7 @@ use std::thread;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::*;
-use crate::remote::link::End;
+use crate::remote::link::{Access, End};
 use helper::wire::{FrameKind, HEADER, Header, greeting, write_message};
 use zfs::Hello;
 
@@ -92,4 +92,33 @@ async fn whoever_asks_hears_why_the_channel_is_gone() {
         error.starts_with("the helper on beta violated the protocol: it answers a request that was not made"),
         "{error}"
     );
+}
+
+/// Nothing that changes anything goes to a host in a dry run, whatever whoever decides has got wrong.
+#[tokio::test]
+async fn a_dry_run_has_nothing_changed() {
+    let number = crate::remote::client::CALLS;
+    // What is refused here has a number, and is never sent: one request arrives.
+    let channel = play(1, move |output| say(output, &Reply::Found { id: number + 3, found: vec![] }));
+    let ends = ends(Duration::from_secs(60));
+    let mut receiver = receiver(channel.with(Access::of(true)), &ends);
+    let dataset = ends.target.dataset.clone();
+    for refused in [
+        receiver.destroy(dataset.clone(), vec![]).await.unwrap(),
+        receiver.clear(dataset.clone()).await.unwrap(),
+        receiver.prune(&[(dataset, vec![("s".parse().unwrap(), Guid(1))])], false).await.unwrap().remove(0).err(),
+    ] {
+        let refused = refused.unwrap();
+        assert_eq!(refused.refusal, Refusal::NotAllowed);
+        assert!(refused.words.contains("must not change anything"), "{refused:?}");
+    }
+    assert_eq!(receiver.ask(&["q".to_owned()]).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn nor_on_the_source() {
+    let source = crate::endpoint::Endpoint::with(zfs::Zfs::at("/nonexistent/zfs")).with_access(Access::ReadOnly);
+    let (dataset, snapshots) = ("p".parse().unwrap(), vec![("s".parse().unwrap(), Guid(1))]);
+    let refused = source.prune(dataset, snapshots, false, None).await.unwrap_err();
+    assert_eq!(refused.refusal, Refusal::NotAllowed);
 }

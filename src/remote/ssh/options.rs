@@ -111,6 +111,7 @@ impl SshOptions {
 /// What ssh makes of a host and the user's options (`ssh -G`).
 #[derive(Debug, Default)]
 pub(super) struct Configuration {
+    /// Empty where ssh has not answered.
     text: String,
     /// The file for all users of this machine, where there is one: its place is compiled into ssh.
     system: Option<PathBuf>,
@@ -180,6 +181,8 @@ impl File {
             Some(config) if config.as_os_str() == "none" => Self::Text(DEFAULTS.to_owned()),
             // A copy: an included file must not be writable for its group, and one that is given with -F may be.
             Some(config) => read(config).map_or(Self::Theirs, |text| Self::Text(format!("{text}\n{DEFAULTS}"))),
+            // Nobody knows whether there is a file for all users: to leave it out could lead to another host.
+            None if configuration.text.is_empty() => Self::Theirs,
             None => {
                 let system = configuration.system.as_deref();
                 if system.is_some_and(|system| !may_be_included(system)) {
@@ -207,7 +210,19 @@ fn may_be_included(path: &Path) -> bool {
         path.to_str().is_some_and(|path| path.chars().all(|ch| ch.is_ascii_alphanumeric() || "/._-".contains(ch)));
     let Ok(metadata) = fs::metadata(path) else { return false };
     let own = metadata.uid() == 0 || metadata.uid() == rustix::process::getuid().as_raw();
-    plain && own && metadata.mode() & 0o022 == 0
+    plain && own && metadata.mode() & 0o022 == 0 && read(path).is_ok_and(|text| !includes_by_relative_name(&text))
+}
+
+/// Whether it has an `Include` of a relative name: of a file that isn't in the place for all users, ssh looks for that in `~/.ssh`.
+fn includes_by_relative_name(text: &str) -> bool {
+    let names = text.lines().filter_map(|line| {
+        let (key, names) = line.trim_start().split_once(|ch: char| ch == '=' || ch.is_whitespace())?;
+        key.eq_ignore_ascii_case("include").then_some(names)
+    });
+    names
+        .flat_map(|names| names.split(|ch: char| ch == '=' || ch.is_whitespace()))
+        .map(|name| name.trim_start_matches('"'))
+        .any(|name| !name.is_empty() && !name.starts_with(['/', '~']))
 }
 
 /// The names of what a master keeps in its directory.
@@ -318,12 +333,24 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ssh_config");
         std::fs::write(&path, "").unwrap();
-        let with = Configuration { text: String::new(), system: Some(path.clone()) };
+        let with = Configuration { text: "hostname h\n".into(), system: Some(path.clone()) };
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         let expected = format!("Include ~/.ssh/config\nInclude {}\n{DEFAULTS}", path.display());
         assert_eq!(File::new(&SshOptions::default(), &with), File::Text(expected));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o664)).unwrap();
         assert_eq!(File::new(&SshOptions::default(), &with), File::Theirs);
+    }
+
+    #[test]
+    fn no_file_for_all_users_is_left_out_or_misread() {
+        // ssh -G has not answered in time.
+        assert_eq!(File::new(&SshOptions::default(), &Configuration::default()), File::Theirs);
+        for line in ["Include ssh_config.d/*.conf", "\tinclude \"a.conf\"", "Include=a", "INCLUDE /etc/a b"] {
+            assert!(includes_by_relative_name(&format!("Host *\n{line}\n")), "{line}");
+        }
+        for line in ["Include /etc/ssh/ssh_config.d/*.conf", "# Include a", "Include = \"/a\" ~/b", "Host include a"] {
+            assert!(!includes_by_relative_name(&format!("{line}\n")), "{line}");
+        }
     }
 
     #[test]

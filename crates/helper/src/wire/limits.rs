@@ -48,6 +48,38 @@ impl Request {
         }
     }
 
+    /// Whether it changes anything on the host. A claim of a tree doesn't: it ends with the session.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        match self {
+            Self::Query { query, .. } => query.changes(),
+            Self::Clear { .. }
+            | Self::Resolve { .. }
+            | Self::Prune { dry_run: false, .. }
+            | Self::Rename { .. }
+            | Self::Note { .. }
+            | Self::Destroy { .. }
+            | Self::Receive { .. } => true,
+            Self::Ask { .. }
+            | Self::List { .. }
+            | Self::Tree { .. }
+            | Self::Probe { .. }
+            | Self::Lock { .. }
+            | Self::TryResolve { .. }
+            | Self::Dates { .. }
+            | Self::Bases { .. }
+            | Self::Prune { dry_run: true, .. }
+            | Self::Names { .. }
+            | Self::Notes { .. }
+            | Self::TryDestroy { .. }
+            | Self::Outlook { .. }
+            | Self::Content { .. }
+            | Self::Examine { .. }
+            | Self::Stream { .. }
+            | Self::Cancel { .. } => false,
+        }
+    }
+
     /// What it wants to do, for messages.
     #[must_use]
     pub fn what(&self) -> String {
