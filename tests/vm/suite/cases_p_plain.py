@@ -34,7 +34,8 @@ def plain_dry_run(c):
     """A dry run says what a run does, and changes nothing."""
     c.tree({"": "s1 s2", "x": "s1"})
     with c.unchanged():
-        c.push(*PLAIN, "-n", says=["2 datasets to update"])
+        run = c.push(*PLAIN, "-n")
+        c.check("2 datasets to update, 3 snapshots" in run.out, "it says what would be done")
 
 
 @case("PLAIN")
@@ -45,7 +46,7 @@ def plain_resume(c):
     big(c, "s2", "s3", megabytes=MEGABYTES)
     cut(c, half(c, f"-i @s1 {c.source}@s2", c.target))
     run = c.push(*PLAIN, "--json")
-    c.check(any(event["resume"] for event in run.of("step_started")), "nothing was resumed")
+    c.check(any(event["resumed"] for event in run.of("step_started")), "nothing was resumed")
     c.same(token(c), "", "the token")
     c.in_sync()
     same_files(c, c.source, c.target, "s2")
@@ -63,7 +64,7 @@ def plain_conflict(c):
     before = c.beta.rows(f"zfs list -Hp -t snapshot -o name,guid -r {c.target}/x")
     run = c.push(*PLAIN, "--json", status=1)
     c.same([event["kind"] for event in run.of("dataset_failed")], ["conflict"], "the kinds of failure")
-    c.only("", "/x")
+    c.only("", "x")
     for option in (["--rollback"], ["--set-aside"], ["--replace", f"{c.target}/x"]):
         c.push(*PLAIN, *option, status=3, says=["without a helper on that host", "nothing was changed"])
     c.same(c.beta.rows(f"zfs list -Hp -t snapshot -o name,guid -r {c.target}/x"), before, "the snapshots of the target")
