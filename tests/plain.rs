@@ -113,7 +113,7 @@ fn what_is_sh_there_may_be_any_of_these() {
 }
 
 #[test]
-fn streams_go_there_and_come_from_there() {
+fn streams_go_there_and_a_source_there_is_asked() {
     if !available() {
         return;
     }
@@ -125,8 +125,8 @@ fn streams_go_there_and_come_from_there() {
     there.run(&["push", "-j", "3", "s", "beta:d"]).expect(0, &["7 datasets in sync (7 updated, 1 without snapshots)"]);
     assert!(there.bed.read("world").contains("\nd/ a  b @ b\t902\t"), "{}", there.bed.read("world"));
     there.run(&["push", "s", "beta:d"]).expect(0, &["nothing to do"]);
-    there.run(&["pull", "beta:s", "d/copy"]).expect(0, &["7 datasets in sync (7 updated, 1 without snapshots)"]);
-    there.run(&["pull", "beta:s", "d/copy"]).expect(0, &["nothing to do"]);
+    // What such a host sends is judged record by record, which the fake's streams don't stand: tests/vm/suite has those.
+    there.run(&["pull", "beta:s", "d"]).expect(0, &["plain zfs", "nothing to do"]);
     there.run(&["status", "s", "beta:d"]).expect(0, &[]);
 }
 
