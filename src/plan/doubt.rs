@@ -1,10 +1,11 @@
 //! Which bookmarks a plan may start from: those that are proven to belong to the history of their dataset. See [`super::proof`].
 
-use super::diff::{BaseKind, newest_common};
-use super::foresee::Blocked;
+use super::blocked::Blocked;
+use super::diff::newest_common;
 use super::item::{Item, OnTarget};
 use super::negotiate::Negotiation;
 use super::proof::{Doubt, Proof, Proofs, Sign};
+use super::step::BaseKind;
 use super::verdict::Verdict;
 use zfs::name::{DatasetName, Guid};
 

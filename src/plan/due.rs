@@ -2,87 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
-use serde::Deserialize;
-
-use super::missing::{Doomed, Missing};
-use zfs::name::{DatasetName, Guid, SnapshotName};
-
-/// So much always may go without `--max-delete`.
-const FEW: usize = 10;
-/// Per cent of the target's datasets, and of its snapshots, that may go without `--max-delete`.
-const PERCENT: u8 = 25;
-
-/// How much may go in one run, of the target's datasets and of its snapshots (`--max-delete`).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum MaxDelete {
-    /// A quarter, but always ten.
-    #[default]
-    Cautious,
-    /// So many datasets, and so many snapshots.
-    Number(usize),
-    /// So many per cent of the datasets, and of the snapshots.
-    Percent(u8),
-}
-
-impl MaxDelete {
-    /// How many of `total` may go.
-    #[must_use]
-    pub fn of(self, total: usize) -> usize {
-        let part = |percent: u8| {
-            let part = total as u128 * u128::from(percent) / 100;
-            usize::try_from(part).unwrap_or(usize::MAX)
-        };
-        match self {
-            Self::Cautious => part(PERCENT).max(FEW),
-            Self::Number(number) => number,
-            Self::Percent(percent) => part(percent),
-        }
-    }
-}
-
-impl fmt::Display for MaxDelete {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cautious => write!(f, "{PERCENT}%, at least {FEW}"),
-            Self::Number(number) => write!(f, "{number}"),
-            Self::Percent(percent) => write!(f, "{percent}%"),
-        }
-    }
-}
-
-impl FromStr for MaxDelete {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is neither a number nor a percentage (100, 30%)");
-        match text.strip_suffix('%') {
-            Some(percent) => match percent.parse() {
-                Ok(percent @ 0..=100) => Ok(Self::Percent(percent)),
-                _ => Err(wrong()),
-            },
-            None => text.parse().map(Self::Number).map_err(|_| wrong()),
-        }
-    }
-}
-
-/// In a configuration file: a number, or a text with a percentage.
-impl<'de> Deserialize<'de> for MaxDelete {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Value {
-            Number(usize),
-            Text(String),
-        }
-        match Value::deserialize(deserializer)? {
-            Value::Number(number) => Ok(Self::Number(number)),
-            Value::Text(text) => text.parse().map_err(serde::de::Error::custom),
-        }
-    }
-}
+use super::SourceDataset;
+use super::max_delete::MaxDelete;
+use super::missing::{Doomed, Missing, NotDestroyed};
+use super::negotiate::Negotiation;
+use zfs::name::{DatasetName, Guid, RelPath, SnapshotName};
 
 /// What is to be done now about what is missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -241,6 +167,36 @@ impl Missing {
 /// When something may go that is missing since then.
 fn ends(since: i64, grace: Duration) -> i64 {
     since.saturating_add(i64::try_from(grace.as_secs()).unwrap_or(i64::MAX))
+}
+
+impl Negotiation {
+    /// Takes out of what goes whatever a later listing of all of the source has again; the datasets of it, and why they stay.
+    pub fn keep_what_is_back(&self, due: &mut Due, now: &[SourceDataset]) -> Vec<(DatasetName, NotDestroyed)> {
+        let versions = |dataset: &'_ SourceDataset| -> Vec<Guid> {
+            dataset.snapshots.iter().chain(dataset.bookmarks.iter()).map(|version| version.guid).collect()
+        };
+        let before = self.items.iter().map(|item| &item.source).chain(self.unselected.values());
+        let before: HashSet<Guid> = before.flat_map(versions).collect();
+        let new: HashSet<Guid> = now.iter().flat_map(versions).filter(|guid| !before.contains(guid)).collect();
+        let now: HashMap<&RelPath, &SourceDataset> = now.iter().map(|dataset| (&dataset.path, dataset)).collect();
+        let there = |name: &DatasetName| name.below(&self.target).and_then(|path| now.get(&path).copied());
+        let mut stay: Vec<(DatasetName, NotDestroyed)> = Vec::new();
+        due.datasets.retain(|doomed| {
+            let is_back =
+                there(&doomed.dataset).is_some() || doomed.snapshots.iter().any(|(_, guid)| new.contains(guid));
+            let holds = stay.iter().any(|(name, _)| name.is_within(&doomed.dataset));
+            if is_back || holds {
+                stay.push((doomed.dataset.clone(), if is_back { NotDestroyed::Back } else { NotDestroyed::Below }));
+            }
+            !is_back && !holds
+        });
+        for (dataset, snapshots) in &mut due.snapshots {
+            let here: HashSet<Guid> = there(dataset).map(versions).unwrap_or_default().into_iter().collect();
+            snapshots.retain(|(_, guid)| !here.contains(guid));
+        }
+        due.snapshots.retain(|(_, snapshots)| !snapshots.is_empty());
+        stay
+    }
 }
 
 impl Due {

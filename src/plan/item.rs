@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::diff::{Attempt, BaseKind, Step, from_bookmark, from_snapshot};
-use super::foresee::Seen;
+use super::diff::{Attempt, from_bookmark, from_snapshot};
 use super::proof::Proof;
+use super::step::{BaseKind, Step};
 use super::verdict::Verdict;
 use super::{SourceDataset, TargetDataset};
 use zfs::name::{DatasetName, Guid, Txg};
-use zfs::{Kind, Tags, Version};
+use zfs::{BaseFacts, Kind, Tags, Version};
 
 /// What the plan must know of a source dataset beyond names, asked only where it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,28 @@ pub(super) enum OnTarget {
     Unlisted,
     /// Listed in full.
     Listed(TargetDataset),
+}
+
+/// What has been asked of a dataset on the target.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// The snapshot that was asked for.
+    pub base: Option<Guid>,
+    /// The answer.
+    pub facts: BaseFacts,
+    /// The IV set of the source's.
+    pub iv_set_here: Option<Guid>,
+    /// Where raw increments don't fit: the newest common snapshot that came raw.
+    pub last_raw: Option<Guid>,
+}
+
+impl Seen {
+    /// Something is done to the dataset: what was written to it may change, its key is still the same.
+    pub fn is_old(&mut self) {
+        self.base = None;
+        self.facts.written = None;
+        self.last_raw = None;
+    }
 }
 
 /// One selected dataset on its way to a verdict.

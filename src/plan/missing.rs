@@ -5,8 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::diff::newest_common;
-use super::due::{Due, MaxDelete};
 use super::item::Item;
+use super::max_delete::MaxDelete;
 use super::negotiate::Negotiation;
 use super::provenance::{MAX_FOREIGN, Provenance};
 use super::verdict::Verdict;
@@ -310,34 +310,6 @@ impl Negotiation {
         };
         let ours = there.iter().filter(|(name, _)| is_ours(name)).map(|(_, dataset)| dataset.snapshots.len());
         ours.fold((0, 0), |(datasets, snapshots), some| (datasets + 1, snapshots + some))
-    }
-
-    /// Takes out of what goes whatever a later listing of all of the source has again; the datasets of it, and why they stay.
-    pub fn keep_what_is_back(&self, due: &mut Due, now: &[SourceDataset]) -> Vec<(DatasetName, NotDestroyed)> {
-        let versions = |dataset: &'_ SourceDataset| -> Vec<Guid> {
-            dataset.snapshots.iter().chain(dataset.bookmarks.iter()).map(|version| version.guid).collect()
-        };
-        let before = self.items.iter().map(|item| &item.source).chain(self.unselected.values());
-        let before: HashSet<Guid> = before.flat_map(versions).collect();
-        let new: HashSet<Guid> = now.iter().flat_map(versions).filter(|guid| !before.contains(guid)).collect();
-        let now: HashMap<&RelPath, &SourceDataset> = now.iter().map(|dataset| (&dataset.path, dataset)).collect();
-        let there = |name: &DatasetName| name.below(&self.target).and_then(|path| now.get(&path).copied());
-        let mut stay: Vec<(DatasetName, NotDestroyed)> = Vec::new();
-        due.datasets.retain(|doomed| {
-            let is_back =
-                there(&doomed.dataset).is_some() || doomed.snapshots.iter().any(|(_, guid)| new.contains(guid));
-            let holds = stay.iter().any(|(name, _)| name.is_within(&doomed.dataset));
-            if is_back || holds {
-                stay.push((doomed.dataset.clone(), if is_back { NotDestroyed::Back } else { NotDestroyed::Below }));
-            }
-            !is_back && !holds
-        });
-        for (dataset, snapshots) in &mut due.snapshots {
-            let here: HashSet<Guid> = there(dataset).map(versions).unwrap_or_default().into_iter().collect();
-            snapshots.retain(|(_, guid)| !here.contains(guid));
-        }
-        due.snapshots.retain(|(_, snapshots)| !snapshots.is_empty());
-        stay
     }
 
     /// Goes through what only the target has, from below.

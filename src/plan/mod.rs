@@ -1,6 +1,7 @@
 //! The pure core: takes what both sides have and gives steps or typed conflicts. No I/O, no clock, no async here.
 
 mod arrived;
+mod blocked;
 mod calendar;
 mod conflict;
 mod diff;
@@ -19,6 +20,7 @@ mod iv_sets;
 mod keep;
 mod last;
 mod losses;
+mod max_delete;
 mod missing;
 #[cfg(test)]
 pub(crate) mod model;
@@ -40,6 +42,7 @@ mod retention;
 mod skip;
 mod snapshot;
 mod status;
+mod step;
 #[cfg(test)]
 mod tests;
 mod unread;
@@ -47,20 +50,21 @@ mod verdict;
 mod verify;
 
 pub use arrived::{Arrived, arrived, bookmarks_of};
+pub use blocked::Blocked;
 pub use calendar::{Calendar, Period, Unit, Zone, ZoneError, same_window};
 pub use conflict::{Conflict, ConflictKind, Dates, Vain};
-pub use diff::{Attempt, Base, BaseKind, Step, StepId, diff};
+pub use diff::{Attempt, diff};
 pub use doubt::Settled;
-pub use due::{Clocks, Due, MaxDelete, Times, TooMuch};
+pub use due::{Clocks, Due, Times, TooMuch};
 pub use filter::{Filter, FilterError, Given};
 pub use flags::TargetLimits;
-pub use foresee::Blocked;
 pub use inquiry::{Ask, AskAnew, Inquiry, NoPool, Replan};
 pub use inventory::{ResumePoint, SourceDataset, TargetDataset};
 pub use item::SourceFacts;
 pub use iv_sets::SnapshotPair;
 pub use keep::{Kept, Needed, Scope, kept, needed_by};
 pub use last::{Last, LastResult, LastRun};
+pub use max_delete::MaxDelete;
 pub use missing::{Doomed, Missing, MissingPolicy, NotDestroyed, Notes, When};
 pub use names::Misfit;
 pub use naming::{Class, DEFAULT_FORMAT, Format, FormatError, Naming, Stamp};
@@ -77,5 +81,6 @@ pub use restore::{Restorable, restorable, wanted_dates};
 pub use retention::{Aged, KeptBy, PerClass, Periods, RuleError, Rules};
 pub use snapshot::{MAX_ARGV, PoolSnapshots, Selection, SnapshotError, SnapshotPlan, Tree};
 pub use status::{Clash, DatasetStatus, HostRole, Level, Limits, Moment, Status, SyncState, TargetStatus, compare};
+pub use step::{Base, BaseKind, Step, StepId};
 pub use verdict::{Steps, UNRESOLVED, Verdict};
 pub use verify::{Agreement, Compared, Content, Pair, contents_differ, is_a_copy, verify};

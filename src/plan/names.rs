@@ -1,10 +1,10 @@
 //! Names that are fine at the source and too long on the target, which has a longer one above them.
 
-use super::diff::Step;
-use super::foresee::Blocked;
+use super::SourceDataset;
+use super::blocked::Blocked;
 use super::item::Item;
+use super::step::{BaseKind, Step};
 use super::verdict::Verdict;
-use super::{BaseKind, SourceDataset};
 use zfs::name::{DatasetName, MAX_NAME};
 
 /// A dataset of the source that can't be called so on the target.

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::diff::{Attempt, BaseKind, diff, full};
-use super::foresee::Seen;
-use super::item::{Item, OnTarget, SourceFacts};
+use super::diff::{Attempt, diff, full};
+use super::item::{Item, OnTarget, Seen, SourceFacts};
 use super::names::Misfit;
 use super::proof::Proof;
+use super::step::BaseKind;
 use super::verdict::Verdict;
 use super::{Filter, Resolutions, SourceDataset, TargetDataset};
 use zfs::name::{DatasetName, Guid, RelPath, Txg};

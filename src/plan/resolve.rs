@@ -1,9 +1,10 @@
 //! From a conflict to what the user has allowed to be done about it.
 
 use super::TargetDataset;
-use super::diff::{BaseKind, full, newest_common};
+use super::diff::{full, newest_common};
 use super::item::{Item, OnTarget};
 use super::negotiate::{EncryptedAs, Negotiation};
+use super::step::BaseKind;
 use super::{Conflict, Solvable, Vain, Verdict};
 use zfs::name::{DatasetName, Guid, SnapshotName};
 use zfs::{Encryption, Resolution, Restore, snapshot_of};

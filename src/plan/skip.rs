@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::SourceDataset;
-use super::diff::{BaseKind, Step, newest_common};
+use super::diff::newest_common;
 use super::item::OnTarget;
 use super::negotiate::Negotiation;
+use super::step::{BaseKind, Step};
 use super::verdict::Verdict;
 use zfs::Version;
 use zfs::name::Guid;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::diff::{BaseKind, Common, Step, full, newest_common};
+use super::diff::{Common, full, newest_common};
+use super::step::{BaseKind, Step};
 use super::{Filter, Last, LastRun, Nothing};
 use super::{SourceDataset, TargetDataset};
 use zfs::Version;

@@ -1,7 +1,7 @@
 //! Datasets of the target that exist and can't be read.
 
 use super::Verdict;
-use super::foresee::Blocked;
+use super::blocked::Blocked;
 use super::item::{Item, OnTarget};
 use super::negotiate::Negotiation;
 use zfs::name::DatasetName;

@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use super::foresee::Blocked;
+use super::blocked::Blocked;
 use super::{Conflict, Solvable, Step};
 
 /// What is said of a dataset whose verdict is still [`Verdict::Unresolved`] when the run begins. No negotiation that was gone through

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::fake_source;
+use super::fake_source::{self, FakeProcess, Streamed};
 use super::serve::serve_logging;
 use super::syslog::Syslog;
 use super::{Config, HelperError};
 use crate::wire::{self, FrameKind, Header, Reply, Request};
-use zfs::host::{Died, Found, Outgoing, Process, Sink, Started, Unread};
+use zfs::host::{Found, Outgoing, Sink, Started, Unread};
 use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
 use zfs::record::{Begin, ByteOrder, Features, HeaderType};
 use zfs::{
@@ -52,7 +52,7 @@ pub struct FakeHost {
     /// What was asked of it as a source.
     pub queried: Mutex<Vec<Query>>,
     /// The datasets of the streams that have begun, and those of them that still run.
-    pub streamed: (Mutex<Vec<String>>, Arc<AtomicUsize>),
+    pub streamed: Streamed,
 }
 
 impl FakeHost {
@@ -269,7 +269,7 @@ impl Host for Shared {
     }
 
     fn stream(&self, stream: &StreamSpec) -> Result<Outgoing, Failure> {
-        fake_source::stream(&self.0, stream)
+        fake_source::stream(&self.0.streamed, stream)
     }
 
     fn filled(&self, dataset: &DatasetName) {
@@ -313,23 +313,6 @@ fn behave(
     }
     let _ = words.write_all(b"cannot receive: checksum mismatch or incomplete stream.\n");
     Err("exit status: 1".into())
-}
-
-pub(super) struct FakeProcess {
-    pub(super) thread: Mutex<Option<JoinHandle<Result<(), String>>>>,
-    pub(super) ended: Arc<AtomicBool>,
-}
-
-impl Process for FakeProcess {
-    fn wait(&self) -> Result<(), Died> {
-        let thread = self.thread.lock().unwrap().take().unwrap();
-        let died = |status: String| Died { killed: status.contains("signal"), status };
-        thread.join().unwrap().map_err(died)
-    }
-
-    fn end(&self, _: bool) {
-        self.ended.store(true, Ordering::SeqCst);
-    }
 }
 
 /// The sender's end of a helper that runs in this process.

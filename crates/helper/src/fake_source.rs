@@ -1,13 +1,12 @@
 //! The fake host as a source: what it answers, and streams that behave as the names of their datasets say.
 
 use std::io::{self, PipeWriter, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::fake::{FakeHost, FakeProcess};
-use zfs::host::Outgoing;
+use zfs::host::{Died, Outgoing, Process};
 use zfs::name::{Guid, Txg};
 use zfs::{Answer, Failure, Happened, Property, Pruned, Query, Record, Refusal, StreamSpec};
 
@@ -65,14 +64,35 @@ fn records(dataset: &str) -> [Record; 3] {
     .map(|what| Record { txg: Txg(1), what })
 }
 
+/// The datasets of the streams that have begun, and how many of them still run.
+pub type Streamed = (Mutex<Vec<String>>, Arc<AtomicUsize>);
+
+/// A thread that stands for a process of `zfs`.
+pub(super) struct FakeProcess {
+    pub(super) thread: Mutex<Option<JoinHandle<Result<(), String>>>>,
+    pub(super) ended: Arc<AtomicBool>,
+}
+
+impl Process for FakeProcess {
+    fn wait(&self) -> Result<(), Died> {
+        let thread = self.thread.lock().unwrap().take().unwrap();
+        let died = |status: String| Died { killed: status.contains("signal"), status };
+        thread.join().unwrap().map_err(died)
+    }
+
+    fn end(&self, _: bool) {
+        self.ended.store(true, Ordering::SeqCst);
+    }
+}
+
 /// Begins a stream.
-pub fn stream(host: &Arc<FakeHost>, stream: &StreamSpec) -> Result<Outgoing, Failure> {
+pub fn stream(streamed: &Streamed, stream: &StreamSpec) -> Result<Outgoing, Failure> {
     let name = stream.dataset().to_string();
     if name.contains("cant") {
         return Err(Failure::new(Refusal::Permission, "cannot send: permission denied"));
     }
-    host.streamed.0.lock().unwrap().push(name.clone());
-    let running = Arc::clone(&host.streamed.1);
+    streamed.0.lock().unwrap().push(name.clone());
+    let running = Arc::clone(&streamed.1);
     running.fetch_add(1, Ordering::SeqCst);
     let (output, ours) = io::pipe().unwrap();
     let (words, theirs) = io::pipe().unwrap();

@@ -6,10 +6,10 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::context::Context;
+use super::input::Input;
 use super::judge::{Act, Judge, Packages, Wants};
 use super::key_guard::KeyGuard;
 use super::receiving::{Ending, Receives, Receiving, Told};
-use super::serve::Input;
 use super::{HelperError, guard};
 use crate::pump::{Mover, Taken};
 use crate::wire::WireError;

@@ -8,6 +8,7 @@ mod deeds;
 mod examine;
 mod guard;
 mod incoming;
+mod input;
 mod judge;
 mod key_guard;
 mod notes;

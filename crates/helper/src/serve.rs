@@ -1,6 +1,5 @@
 //! The helper's session: reads frames, hands questions to threads and streams to `zfs recv`, until the sender is gone.
 
-use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +9,7 @@ use rustix::io::Errno;
 
 use super::context::Context;
 use super::incoming::{Hands, Incoming};
+use super::input::Input;
 use super::query::Queries;
 use super::receiving::{Beats, Ending, Receives};
 use super::replies::Replies;
@@ -171,29 +171,5 @@ impl Session {
         let Some(stream) = self.stream.take() else { return Err(HelperError::Order("the end of no stream")) };
         stream.end(ending, &self.context);
         Ok(true)
-    }
-}
-
-/// Unbuffered reads: what follows a frame's header belongs to someone else.
-pub(super) struct Input(pub(super) OwnedFd);
-
-impl Read for &Input {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let silence = Timespec::try_from(SILENCE).ok();
-        loop {
-            // Within a frame the rest is never far.
-            if rustix::event::poll(&mut [PollFd::new(&self.0, PollFlags::IN)], silence.as_ref()) == Ok(0) {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            match rustix::io::read(&self.0, &mut *buffer) {
-                Ok(read) => return Ok(read),
-                Err(Errno::INTR) => {}
-                // Whoever gave us the descriptor may have made it non-blocking.
-                Err(Errno::AGAIN) => {
-                    rustix::event::poll(&mut [PollFd::new(&self.0, PollFlags::IN)], None)?;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
     }
 }

@@ -4,14 +4,11 @@
 use std::io::{BufRead, Read};
 
 use super::run::{read, run};
-use super::whole::{check_mounts, destroy_whole};
+use super::whole::{check_mounts, destroy_snapshots, destroy_whole};
 use crate::Failure;
 use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::{Facts, Pinned, Refusal, Zfs, read_facts, read_marks, read_pinned};
 use crate::{Resolution, Restore};
-
-/// So many bytes of names go into one `zfs destroy`.
-const BATCH: usize = 64 * 1024;
 
 /// Carries a resolution out, or only checks whether that can be done (`dry_run`); the warning says what is not as it should be although
 /// nothing is lost.
@@ -124,23 +121,6 @@ fn replace(zfs: &Zfs, dataset: &DatasetName, all: &[Pinned]) -> Result<(), Failu
         return marks.iter().try_for_each(|mark| run(zfs.destroy_bookmark(dataset, mark), |_| Ok(())));
     }
     destroy_whole(zfs, &facts(zfs, dataset)?, all)
-}
-
-/// Destroys these snapshots of a dataset.
-pub(super) fn destroy_snapshots(zfs: &Zfs, dataset: &DatasetName, all: &[Pinned]) -> Result<(), Failure> {
-    let mut rest = all;
-    while !rest.is_empty() {
-        let mut bytes = 0;
-        let fits = rest.iter().take_while(|snapshot| {
-            bytes += snapshot.name.as_str().len() + 1;
-            bytes <= BATCH
-        });
-        let (now, later) = rest.split_at(fits.count().max(1));
-        let names: Vec<&SnapshotName> = now.iter().map(|snapshot| &snapshot.name).collect();
-        run(zfs.destroy_snapshots(dataset, &names), |_| Ok(()))?;
-        rest = later;
-    }
-    Ok(())
 }
 
 /// Refuses what the user wasn't told of, and what ZFS would refuse in the middle.

@@ -4,12 +4,14 @@
 use std::fs;
 use std::io::Read;
 
-use super::resolve::destroy_snapshots;
 use super::run::{read, run};
 use crate::Failure;
 use crate::Kind;
-use crate::name::DatasetName;
+use crate::name::{DatasetName, SnapshotName};
 use crate::{Facts, Pinned, Refusal, Zfs};
+
+/// So many bytes of names go into one `zfs destroy`.
+const BATCH: usize = 64 * 1024;
 
 /// Destroys it: nothing lies below it, these are all its snapshots, and nothing pins them.
 pub(super) fn destroy_whole(zfs: &Zfs, facts: &Facts, all: &[Pinned]) -> Result<(), Failure> {
@@ -26,6 +28,23 @@ pub(super) fn destroy_whole(zfs: &Zfs, facts: &Facts, all: &[Pinned]) -> Result<
     }
     destroy_snapshots(zfs, dataset, all)?;
     run(zfs.destroy_bare(dataset), |_| Ok(()))
+}
+
+/// Destroys these snapshots of a dataset.
+pub(super) fn destroy_snapshots(zfs: &Zfs, dataset: &DatasetName, all: &[Pinned]) -> Result<(), Failure> {
+    let mut rest = all;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fits = rest.iter().take_while(|snapshot| {
+            bytes += snapshot.name.as_str().len() + 1;
+            bytes <= BATCH
+        });
+        let (now, later) = rest.split_at(fits.count().max(1));
+        let names: Vec<&SnapshotName> = now.iter().map(|snapshot| &snapshot.name).collect();
+        run(zfs.destroy_snapshots(dataset, &names), |_| Ok(()))?;
+        rest = later;
+    }
+    Ok(())
 }
 
 /// Refuses what is mounted in a namespace other than ours, such as a container's, as far as we may see that.
