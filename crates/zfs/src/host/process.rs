@@ -1,8 +1,10 @@
 //! Processes that carry streams: `zfs recv` takes one, `zfs send` and `zfs list` give one. Each can be waited for and ended.
 
+use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStderr, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,8 +12,11 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::claims::Passage;
 use super::{Died, Outgoing, Process, Started, Watched};
-use crate::command::{Feed, Spawned, Turn, Words, skip_to_mark};
+use crate::command::{Feed, Spawned, Turn, skip_to_mark};
 use crate::{Call, Failure, Limits, Refusal, pipe};
+
+/// What is said of a session in which no `zfs` was started.
+const NOT_STARTED: &str = "the session ended before zfs was started";
 
 /// So long a session may take until `zfs` is started in it.
 const STARTED_WITHIN: Duration = Duration::from_secs(120);
@@ -37,12 +42,15 @@ pub(super) fn start_outgoing(call: Call) -> Result<Outgoing, Failure> {
     let away = call.is_away();
     let (words, process) = spawn(call, None, writer.into(), Passage::default()).map_err(cant)?;
     if away {
-        // Where there is none it has ended, and says why.
-        let limits = Limits { silence: Some(STARTED_WITHIN), ..Limits::default() };
-        let mut output = Watched::new(reader.try_clone().map_err(cant)?.into(), limits);
-        if let Err(error) = skip_to_mark(&mut output) {
-            process.end(true);
-            return Err(cant(error));
+        // It has come already, with that on stderr.
+        let mut output = Watched::new(reader.try_clone().map_err(cant)?.into(), started_within());
+        match skip_to_mark(&mut output) {
+            Ok((_, true)) => {}
+            Ok((_, false)) => return Err(cant(io::Error::other(NOT_STARTED))),
+            Err(error) => {
+                process.end(true);
+                return Err(cant(error));
+            }
         }
     }
     Ok(Outgoing { output: reader.into(), words, process })
@@ -57,13 +65,38 @@ fn spawn(
     passage: Passage,
 ) -> io::Result<(Box<dyn Read + Send>, Arc<Running>)> {
     let away = call.is_away();
-    let Spawned { mut child, turn } = call.start_stream(stdin, stdout)?;
+    let Spawned { mut child, mut turn } = call.start_stream(stdin, stdout)?;
     let words: Box<dyn Read + Send> = match child.stderr.take() {
-        Some(stderr) if away => Box::new(Words::new(stderr)),
+        Some(stderr) if away => Box::new(begun(&mut child, &mut turn, stderr)?),
         Some(stderr) => Box::new(stderr),
         None => Box::new(io::empty()),
     };
     Ok((words, Arc::new(Running { child: Mutex::new(child), _passage: passage, turn: Mutex::new(turn) })))
+}
+
+/// Waits until the mark has come on stderr: a session in which nothing was started can end with status 0, and would pass for a receive.
+fn begun(child: &mut Child, turn: &mut Option<Turn>, stderr: ChildStderr) -> io::Result<File> {
+    let stderr = File::from(OwnedFd::from(stderr));
+    let mut watched = Watched::new(stderr.try_clone()?.into(), started_within());
+    match skip_to_mark(&mut watched) {
+        Ok((_, true)) => Ok(stderr),
+        Ok((said, false)) => {
+            let _ = child.kill();
+            if let (Some(turn), Ok(status)) = (turn.take(), child.wait()) {
+                turn.ended(status);
+            }
+            Err(io::Error::other(format!("{NOT_STARTED}: {}", String::from_utf8_lossy(&said).trim())))
+        }
+        Err(error) => {
+            let _ = child.kill();
+            // One that hangs in the kernel is waited for by nobody.
+            Err(error)
+        }
+    }
+}
+
+fn started_within() -> Limits {
+    Limits { silence: Some(STARTED_WITHIN), ..Limits::default() }
 }
 
 /// A `zfs` that runs.
@@ -113,5 +146,40 @@ impl Process for Running {
             // It can't be gone: it is not reaped.
             let _ = kill_process(Pid::from_child(&child), signal);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::{Away, Zfs};
+
+    /// A host whose sessions are this script.
+    fn host(script: &str, lost: Arc<AtomicUsize>) -> Zfs {
+        let session = ("sh".into(), vec!["-c".into(), script.into()]);
+        let lost = move || _ = lost.fetch_add(1, Ordering::Relaxed);
+        Zfs::on(Away::new(session, vec!["zfs".into()], Arc::default(), lost))
+    }
+
+    #[test]
+    fn a_session_that_starts_nothing_receives_nothing() {
+        let lost = Arc::new(AtomicUsize::new(0));
+        for (script, words, lost_by_now) in
+            [("echo hello >&2; exit 0", "hello", 0), ("echo refused >&2; exit 255", "refused", 1)]
+        {
+            let call = host(script, lost.clone()).command(["recv", "p/x"]);
+            let failure = start(call, Passage::default()).err().expect("it was not started");
+            let whole = format!("can't start zfs recv: the session ended before zfs was started: {words}");
+            assert_eq!(failure.words, whole);
+            assert_eq!(lost.load(Ordering::Relaxed), lost_by_now);
+        }
+        let runs = "echo ZFSYNC-PLAIN >&2; cat >/dev/null; echo words >&2";
+        let Started { stdin, words, process } =
+            start(host(runs, lost.clone()).command(["recv", "p/x"]), Passage::default()).ok().expect("it is started");
+        drop(stdin);
+        assert_eq!(io::read_to_string(words).unwrap(), "words\n");
+        assert!(process.wait().is_ok());
     }
 }
