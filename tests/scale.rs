@@ -17,7 +17,7 @@ use support::{Bed, Ended};
 
 const MIB: u64 = 1 << 20;
 /// A debug build has more of its own code and tables in memory: 16 MiB in all were seen of a helper that has 6 in a release build.
-const DEBUG: u64 = if cfg!(debug_assertions) { 8 * MIB } else { 0 };
+const DEBUG: u64 = if cfg!(debug_assertions) { 12 * MIB } else { 0 };
 /// What the sender may use at most for a thousand datasets with a thousand snapshots each.
 const SENDER: u64 = 64 * MIB + DEBUG;
 /// And the helper.

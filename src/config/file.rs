@@ -1,5 +1,5 @@
 //! The configuration file as it is written: its keys, the types of their values, and what `[defaults]` adds.
-//! The README tells what the keys mean.
+//! docs/jobs.md tells what the keys mean.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;

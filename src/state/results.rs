@@ -1,5 +1,5 @@
 //! The last result of each dataset, as files for programs: one for each dataset, and `run.json` for the run, in a folder for
-//! each target. README.md tells what is in them.
+//! each target. docs/monitor.md tells what is in them.
 //!
 //! A run over many datasets with nothing to do writes `run.json` and nothing else: that names all datasets whose files say
 //! something else than `in_sync`, so that no file has to be read. It is no good after a run that did not come to its end;
