@@ -18,4 +18,5 @@ mod prompt;
 pub mod source;
 pub mod ssh;
 mod stream;
+mod stream_end;
 pub mod target;
