@@ -1,5 +1,7 @@
 //! `zfsync doctor`: whether a first run would work.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::Ssh;
@@ -11,6 +13,7 @@ use super::Ssh;
   zfsync doctor backup:pool/data                          also check the target of a push
   zfsync doctor --source tank/data root@backup:pool/data  check both ends of a push, with features and encryption
   zfsync doctor --source web:tank/data --local pool/web   check both ends of a pull
+  zfsync doctor --job nightly                             check a job of /etc/zfsync.toml
 
 No dataset is changed. Up to ten sessions are opened over one connection for a moment, to count those that sshd grants. The \
 bandwidth is not measured.
@@ -19,7 +22,7 @@ Exit codes: 0 no failures (there may be warnings), 1 a run would fail, 2 usage e
 starts, 130/143 interrupted.")]
 pub struct Doctor {
     /// The target's host, with or without the dataset to receive into
-    #[arg(value_name = "[USER@]HOST[:DATASET]", required_unless_present_any = ["local", "source"], conflicts_with = "local")]
+    #[arg(value_name = "[USER@]HOST[:DATASET]", required_unless_present_any = ["local", "source", "job"], conflicts_with = "local")]
     pub target: Option<String>,
     /// Also check the source: DATASET on this machine, or [USER@]HOST:DATASET
     #[arg(long, value_name = "SOURCE")]
@@ -27,7 +30,13 @@ pub struct Doctor {
     /// Check a target on this machine
     #[arg(long, value_name = "DATASET")]
     pub local: Option<String>,
-    /// Print one JSON object
+    /// Check both ends of each target of a job in the configuration file
+    #[arg(long, value_name = "JOB", conflicts_with_all = ["target", "source", "local"])]
+    pub job: Option<String>,
+    /// The configuration file with JOB [default: /etc/zfsync.toml]
+    #[arg(short, long, value_name = "FILE", requires = "job")]
+    pub config: Option<PathBuf>,
+    /// Print one JSON object, or one a line for each target of a job
     #[arg(long, help_heading = "Output")]
     pub json: bool,
     /// The way to the other host.

@@ -11,7 +11,12 @@ use crate::report::view::doctor::view;
 
 /// Checks both ends, and shows what was found.
 pub async fn doctor(args: &cli::Doctor) -> Result<Outcome, StartError> {
-    let found = exec::doctor(&DoctorJob::new(args)?).await?;
-    let exit = if found.count(Mark::Failure) > 0 { Exit::Failed } else { Exit::InSync };
-    Ok(Outcome::new(exit).view(view(found, args.json), Care::UnlessClosed("can't print what was found")))
+    let mut all = Vec::new();
+    for job in DoctorJob::all(args)? {
+        all.push(exec::doctor(&job).await?);
+    }
+    let failed = all.iter().any(|found| found.count(Mark::Failure) > 0);
+    let outcome = Outcome::new(if failed { Exit::Failed } else { Exit::InSync });
+    let care = "can't print what was found";
+    Ok(all.into_iter().fold(outcome, |outcome, found| outcome.view(view(found, args.json), Care::UnlessClosed(care))))
 }

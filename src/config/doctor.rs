@@ -1,10 +1,12 @@
 //! What is to be examined before a first run, checked.
 
+use std::path::Path;
+
 use super::ends::{link_to_source, link_to_target, location};
-use super::{Ways, source};
+use super::{PushJob, Ways, choose_jobs, read_jobs, source};
 use crate::cli;
 use crate::error::StartError;
-use crate::remote::link::Link;
+use crate::remote::link::{End, Link};
 use crate::remote::target::{Target, TargetError};
 use zfs::name::DatasetName;
 
@@ -27,8 +29,33 @@ pub struct DoctorEnd {
 }
 
 impl DoctorJob {
-    /// Checks the arguments.
-    pub fn new(args: &cli::Doctor) -> Result<Self, StartError> {
+    /// Checks the arguments: what they name, or each target of a job.
+    pub fn all(args: &cli::Doctor) -> Result<Vec<Self>, StartError> {
+        let Some(name) = &args.job else { return Ok(vec![Self::new(args)?]) };
+        if args.ssh != cli::Ssh::default() {
+            return Err(StartError::Usage("--job takes the options for ssh from the configuration file".into()));
+        }
+        let path = args.config.as_deref().unwrap_or(Path::new(cli::DEFAULT_CONFIG));
+        let jobs = choose_jobs(read_jobs(path)?, std::slice::from_ref(name))?;
+        let branches = jobs.iter().flat_map(|job| &job.branches);
+        let all: Vec<Self> = branches.flat_map(|branch| branch.targets.iter().map(Self::of)).collect();
+        if all.is_empty() {
+            return Err(StartError::Usage(format!("job {name} has no targets")));
+        }
+        Ok(all)
+    }
+
+    /// Both ends of a push.
+    fn of(push: &PushJob) -> Self {
+        let end = |End { link, dataset }: &End| {
+            let mut link = link.clone();
+            link.ssh.verbose = true;
+            Some(DoctorEnd { link, dataset: Some(dataset.clone()) })
+        };
+        Self { source: end(&push.ends.source), target: end(&push.ends.target) }
+    }
+
+    fn new(args: &cli::Doctor) -> Result<Self, StartError> {
         let from = args.source.as_deref().map(location).transpose()?;
         let to = match (&args.target, &args.local) {
             (Some(text), _) => Some(host(text)?),
@@ -97,7 +124,9 @@ mod tests {
         let cli =
             Cli::try_parse_from(format!("zfsync doctor {words}").split(' ')).map_err(|error| error.to_string())?;
         let Command::Doctor(args) = cli.command else { panic!("{cli:?}") };
-        DoctorJob::new(&args).map_err(|error| error.to_string())
+        let all = DoctorJob::all(&args).map_err(|error| error.to_string())?;
+        let [job] = <[DoctorJob; 1]>::try_from(all).expect("one");
+        Ok(job)
     }
 
     fn shown(end: Option<DoctorEnd>) -> String {
@@ -141,5 +170,32 @@ mod tests {
         }
         let error = Cli::try_parse_from(["zfsync", "doctor"]).unwrap_err().to_string();
         assert!(error.contains("required arguments were not provided"), "{error}");
+    }
+
+    #[test]
+    fn each_target_of_a_job() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = "[job.a]\nsource = 'p/a'\ntargets = ['b:q', 'r/a']\nssh.port = 2222\n[job.none]\nsource = 'p/n'\n";
+        std::fs::write(file.path(), text).unwrap();
+        let path = file.path().to_str().unwrap();
+        let all = |words: &str| {
+            let words = format!("zfsync doctor -c {path} --job {words}");
+            let Command::Doctor(args) = Cli::try_parse_from(words.split(' ')).unwrap().command else { panic!() };
+            DoctorJob::all(&args).map_err(|error| error.to_string())
+        };
+        let mut jobs = all("a").unwrap().into_iter();
+        let next = jobs.next().unwrap();
+        assert_eq!(next.target.as_ref().unwrap().link.ssh.port, Some(2222));
+        assert_eq!((shown(next.source), shown(next.target)), ("this machine p/a".into(), "b q".into()));
+        assert_eq!(shown(jobs.next().unwrap().target), "this machine r/a");
+        assert!(jobs.next().is_none());
+        for (words, why) in [
+            ("none", "job none has no targets"),
+            ("b", "there is no job \"b\""),
+            ("a -p 22", "takes the options for ssh from the configuration file"),
+        ] {
+            let error = all(words).unwrap_err();
+            assert!(error.contains(why), "{words}: {error}");
+        }
     }
 }

@@ -83,6 +83,16 @@ async fn until(when: Option<Instant>) {
     }
 }
 
+/// How far the run is, as it says itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Whatever fails now is a start that fails.
+    Starting,
+    Running,
+    /// At its end, with all in sync.
+    WentWell,
+}
+
 /// Takes what is told, and shows it.
 struct Listener<'a> {
     host: String,
@@ -91,8 +101,7 @@ struct Listener<'a> {
     dry_run: bool,
     reporter: &'a mut dyn Reporter,
     running: HashSet<StepId>,
-    /// Whether something has been told of the run itself: from there on it is no start that fails.
-    planned: bool,
+    stage: Stage,
     rows: Vec<PlanRow>,
     /// How long all rows are.
     planned_bytes: usize,
@@ -106,7 +115,7 @@ impl<'a> Listener<'a> {
             dry_run: job.dry_run,
             reporter,
             running: HashSet::new(),
-            planned: false,
+            stage: Stage::Starting,
             rows: Vec::new(),
             planned_bytes: 0,
         }
@@ -138,7 +147,8 @@ impl<'a> Listener<'a> {
 
     fn count(&mut self, event: &Event) -> Result<(), DirectError> {
         match event {
-            Event::Planned { .. } => self.planned = true,
+            Event::Planned { .. } => self.stage = Stage::Running,
+            Event::Finished(summary) if summary.went_well() => self.stage = Stage::WentWell,
             Event::StepStarted { step, .. } => _ = self.running.insert(*step),
             Event::StepDone { step, .. } | Event::StepFailed { step, .. } => _ = self.running.remove(step),
             _ => {}
@@ -156,6 +166,10 @@ impl<'a> Listener<'a> {
     /// It has come to its end over there.
     fn over(&mut self, over: Over) -> Result<Pushed, StartError> {
         let exit = over.exit().ok_or_else(|| self.wrong(format!("exit code {}", over.exit)))?;
+        let borne_out = if self.dry_run { !self.rows.is_empty() } else { self.stage == Stage::WentWell };
+        if exit == Exit::InSync && over.error.is_none() && !borne_out {
+            return Err(self.wrong("it reports success, and no run that ended well".into()).into());
+        }
         match over.error {
             Some(words) => Err(StartError::There { host: self.host.clone(), words, unreached: over.unreached, exit }),
             None => Ok(Pushed { exit, plan: self.dry_run.then(|| std::mem::take(&mut self.rows)) }),
@@ -167,7 +181,7 @@ impl<'a> Listener<'a> {
         if let Some(signal) = stopped {
             return Ok(self.ended_by(signal, error.to_string()));
         }
-        if !self.planned {
+        if self.stage == Stage::Starting {
             return Err(error.into());
         }
         self.reporter.event(&Event::Problem { text: error.to_string() });

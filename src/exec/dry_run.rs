@@ -44,7 +44,7 @@ pub async fn rows(job: &PushJob, sender: &Endpoint, ready: &Ready, reporter: &mu
         rows.extend(cleared_rows(job, cleared));
     }
     estimate(job, sender, ready, wanted, &mut rows).await;
-    let sent = rows.iter().filter_map(|row| row.bytes).sum();
+    let sent = rows.iter().filter_map(|row| row.bytes).fold(0, u64::saturating_add);
     if let Some(notice) = foresee::space_notice(&job.ends.target, &ready.outlook, sent) {
         reporter.event(&notice);
     }

@@ -388,7 +388,7 @@ impl Deeds {
         for ((dataset, some), result) in portions.iter().zip(pruned) {
             match result {
                 Ok(Pruned { freed, pinned, absent, .. }) => {
-                    self.freed += freed;
+                    self.freed = self.freed.saturating_add(freed);
                     let is_pinned = |name| absent.contains(name) || pinned.iter().any(|(other, _)| other == name);
                     let went = some.iter().filter(|(name, _)| !is_pinned(name));
                     self.snapshots.extend(went.map(|(name, _)| dataset.at(name.as_str())));

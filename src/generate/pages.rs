@@ -232,7 +232,7 @@ const VERIFY: Page = Page {
 };
 
 const DOCTOR: Page = Page {
-    usage: "zfsync doctor [OPTION]... [USER@]HOST[:DATASET]",
+    usage: "zfsync doctor [OPTION]... [USER@]HOST[:DATASET]\nzfsync doctor [--json] [-c FILE] --job JOB",
     description: &[
         "Connects to the hosts of the source and the target, as far as they are given, and checks what a first run depends on: the ssh \
          connection, zfsync on the other host and the restrictions of its forced command, how many sessions sshd grants over one \
@@ -241,7 +241,7 @@ const DOCTOR: Page = Page {
          pool but not enabled in the target's. No dataset is changed, and no lock is taken; a host without zfsync gets a helper, as in a run.",
         "Each line has a mark: OK; WARN if a run works, but with limits; FAIL if it would fail; ? if it can't be known, such as with an \
          older zfsync on the other host. The line below it says what to do.",
-        "With --json, there is one object: schema_version, failures, warnings, unknown, and ends: role (source, target), host, dataset, \
+        "With --json, there is one object, or with --job one a line for each target: schema_version, failures, warnings, unknown, and ends: role (source, target), host, dataset, \
          zfsync, user, zfs_userland, zfs_kernel_module, available_bytes, connection (login_seconds, login_method, cipher, \
          greeting_seconds, round_trip_seconds, sessions_granted, sessions_asked, clock_ahead_seconds) and findings (check, mark, words, \
          advice), where mark is ok, warning, failure or unknown.",

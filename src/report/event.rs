@@ -209,6 +209,14 @@ pub struct Summary {
     pub failures: Vec<(String, String)>,
 }
 
+impl Summary {
+    /// Whether all selected datasets are in sync.
+    #[must_use]
+    pub fn went_well(&self) -> bool {
+        self.failed == 0 && !self.interrupted && self.nothing.is_none()
+    }
+}
+
 /// A duration as a number of seconds.
 mod seconds {
     use std::time::Duration;

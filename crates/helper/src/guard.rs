@@ -51,7 +51,10 @@ pub(super) fn request(config: &Config, request: &Request) -> Result<(), Failure>
             config.check(dataset)
         }
         Request::Rename { rename, .. } => self::rename(config, rename),
-        Request::Note { names, .. } => note(config, names),
+        Request::Note { names, value, .. } => {
+            value.as_deref().map_or(Ok(()), plain_value)?;
+            note(config, names)
+        }
         Request::Destroy { dataset, .. } | Request::TryDestroy { dataset, .. } => destroy(config, dataset),
         // See above.
         Request::Query { .. }
@@ -85,18 +88,17 @@ fn resolve(config: &Config, resolution: &Resolution) -> Result<(), Failure> {
         }
         Resolution::SetAside { dataset, aside, restore, .. } => {
             config.check_allowed(Allow::Rename)?;
+            no_root(config, dataset)?;
             let restored = restore.iter().map(|one| &one.dataset);
             [dataset, aside].into_iter().chain(restored).try_for_each(|one| config.check(one))
         }
-        Resolution::Replace { dataset, .. } => {
-            config.check_allowed(Allow::Destroy)?;
-            config.check(dataset)
-        }
+        Resolution::Replace { dataset, .. } => destroy(config, dataset),
     }
 }
 
 fn rename(config: &Config, rename: &Rename) -> Result<(), Failure> {
     config.check_allowed(Allow::Rename)?;
+    no_root(config, &rename.from)?;
     [&rename.from, &rename.to].into_iter().chain(&rename.ancestors).try_for_each(|dataset| config.check(dataset))
 }
 
@@ -110,7 +112,11 @@ fn note(config: &Config, names: &[String]) -> Result<(), Failure> {
 fn destroy(config: &Config, dataset: &DatasetName) -> Result<(), Failure> {
     config.check_allowed(Allow::Destroy)?;
     config.check(dataset)?;
-    // What a forced command is confined to stays.
+    no_root(config, dataset)
+}
+
+/// What a forced command is confined to stays, with its quota and what is delegated on it.
+fn no_root(config: &Config, dataset: &DatasetName) -> Result<(), Failure> {
     if config.roots.contains(dataset) {
         return Err(refused(&format!("{dataset} is what this helper serves (its --root)")));
     }

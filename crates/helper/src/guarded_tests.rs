@@ -152,9 +152,21 @@ fn each_request_stays_within_the_roots_and_needs_its_permission() {
     }
     // The root itself stays, whatever is allowed.
     let all = receiver(&Allow::OF_A_TARGET);
-    assert!(refused(&all, &Request::Destroy { id: 1, dataset: dataset("b/x"), snapshots: vec![] }));
+    for (request, _) in requests("b/x") {
+        let (moves, goes) = match &request {
+            Request::Rename { .. } => (true, false),
+            Request::Resolve { resolution, .. } => (matches!(resolution, Resolution::SetAside { .. }), false),
+            request => (false, matches!(request, Request::Destroy { .. } | Request::TryDestroy { .. })),
+        };
+        assert_eq!(refused(&all, &request), moves || goes, "{request:?}");
+    }
+    let replace = Resolution::Replace { dataset: dataset("b/x"), loses: vec![], whole: false };
+    assert!(refused(&all, &Request::Resolve { id: 1, resolution: replace }));
     // What is above it may be known to exist, and no more.
     let note = |name: &str| Request::Note { id: 1, note: Note::MissingSince, value: None, names: vec![name.into()] };
+    // A line feed would forge the note of another dataset.
+    let (names, value) = (vec!["b/x/in".into()], Some("1\nb/x/own\tzfsync:received\t1".into()));
+    assert!(refused(&all, &Request::Note { id: 1, note: Note::MissingSince, value, names }));
     assert!(!refused(&all, &Request::Probe { id: 1, dataset: dataset("b") }));
     assert!(refused(&all, &note("b")) && !refused(&all, &note("b/x/in")) && refused(&receiver(&[]), &note("b/x/in")));
 }

@@ -175,7 +175,7 @@ fn cleared(
         lines.push(format!("zfsync: destroyed on the target, as they no longer exist on the source: {what}"));
         lines.extend(datasets.iter().chain(snapshots).map(|name| format!("  {}", sanitise(name))));
     }
-    if datasets_wait + snapshots_wait > 0 {
+    if datasets_wait > 0 || snapshots_wait > 0 {
         let what = listed([some(datasets_wait, "dataset"), some(snapshots_wait, "snapshot")]);
         let when = next.and_then(|next| jiff::Timestamp::from_second(next).ok());
         let when = when.map(|when| format!("; the first is due after {}", when.strftime("%Y-%m-%d %H:%M UTC")));

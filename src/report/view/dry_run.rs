@@ -218,7 +218,8 @@ fn totals(rows: &[PlanRow]) -> String {
     datasets.dedup();
     let mut text = "nothing to send".to_owned();
     if !datasets.is_empty() {
-        let snapshots = rows.iter().filter(|row| row.action.sends()).map(|row| row.snapshots).sum();
+        let snapshots =
+            rows.iter().filter(|row| row.action.sends()).map(|row| row.snapshots).fold(0, usize::saturating_add);
         let unknown = rows.iter().any(|row| row.action.sends() && row.bytes.is_none());
         let about = if unknown { "at least" } else { "about" };
         let (datasets, snapshots) = (count(datasets.len(), "dataset"), count(snapshots, "snapshot"));

@@ -54,7 +54,7 @@ impl PrunedSide {
             match result {
                 Ok(pruned) => {
                     side.destroyed += pruned.destroyed;
-                    side.freed += pruned.freed;
+                    side.freed = side.freed.saturating_add(pruned.freed);
                     let pinned = pruned.pinned.into_iter();
                     side.pinned.extend(pinned.map(|(name, why)| (dataset.at(name.as_str()), why)));
                     if pruned.destroyed > 0 {
