@@ -240,6 +240,17 @@ pub enum StartError {
         /// What is missing, as `--allow` has it.
         what: String,
     },
+    /// Without a helper on the host that can't be done.
+    #[error(
+        "{host} is used by plain zfs, without a helper on that host: {options} can't be used with that, and nothing was changed; leave it out, \
+         or install zfsync on {host}"
+    )]
+    NotByPlainZfs {
+        /// The host.
+        host: String,
+        /// What is asked for.
+        options: &'static str,
+    },
     /// The lock file can't be made.
     #[error("can't take the lock {path}: {error}")]
     Lock {

@@ -33,6 +33,9 @@ pub fn helper_from() -> impl TypedValueParser<Value = HelperFrom> {
             HelperFrom::Auto => "The installed zfsync; if there is none that can be used, one that is sent along",
             HelperFrom::Installed => "The installed zfsync",
             HelperFrom::Sent => "One that is sent along and kept in the user's cache directory, whatever is installed",
+            HelperFrom::Plain => {
+                "None: only zfs is run there, without a lock, and nothing on that host is rolled back, renamed or destroyed"
+            }
         };
         (from, word, about)
     }))

@@ -5,8 +5,10 @@ use crate::cli;
 use crate::error::StartError;
 use crate::remote::bootstrap::{HelperCommand, HelperFrom};
 use crate::remote::link::{End, Ends, Link};
+use crate::remote::plain::Plain;
 use crate::remote::ssh::of_one_host;
 use crate::remote::target::{Host, Target, TargetError};
+use helper::Side;
 use zfs::Allow;
 use zfs::name::{DatasetName, NameError};
 
@@ -72,7 +74,7 @@ pub(super) fn link_to_source(
     allow: &[Allow],
     may_ask: bool,
 ) -> Result<Link, StartError> {
-    let helper = helper_command("send", args, allow)?;
+    let helper = helper_command(Side::Sender, args, allow)?;
     Ok(Link { host, ssh: ssh(args, may_ask), helper, allow: allow.to_vec(), silence: Faults::default().stall_timeout })
 }
 
@@ -83,7 +85,7 @@ pub(super) fn link_to_target(
     allow: Vec<Allow>,
     may_ask: bool,
 ) -> Result<Link, StartError> {
-    let helper = helper_command("recv", args, &allow)?;
+    let helper = helper_command(Side::Receiver, args, &allow)?;
     Ok(Link { host, ssh: ssh(args, may_ask), helper, allow, silence: Faults::default().stall_timeout })
 }
 
@@ -129,20 +131,25 @@ pub(super) fn allow(ends: &mut Ends, ssh: &cli::Ssh, allow: &[Allow], trust_sour
     let trusted = trust_source || ends.source.host().is_none();
     let link = &mut ends.target.link;
     link.allow.extend(allow.iter().copied().chain(trusted.then_some(Allow::Packages)));
-    link.helper = helper_command("recv", ssh, &link.allow)?;
+    link.helper = helper_command(Side::Receiver, ssh, &link.allow)?;
     Ok(())
 }
 
-/// How the helper of either end is started, and what it may do: `verb` is what it is told to do. The words of `--remote-zfsync` are
+/// How the helper of either end is started, and what it may do: `side` says which end that is. The words of `--remote-zfsync` are
 /// quoted for the shell on the other host; without it the line is constant, so that no name ever reaches a shell.
-fn helper_command(verb: &str, ssh: &cli::Ssh, allow: &[Allow]) -> Result<HelperCommand, StartError> {
+fn helper_command(side: Side, ssh: &cli::Ssh, allow: &[Allow]) -> Result<HelperCommand, StartError> {
+    let plain = Plain { side, allow: allow.to_vec() };
+    let verb = if side == Side::Sender { "send" } else { "recv" };
     let words: Vec<&str> = allow.iter().map(|allow| allow.word()).collect();
     let allow = if words.is_empty() { String::new() } else { format!(" --allow {}", words.join(",")) };
     let verb = format!("{verb} --stdio{allow}");
     match &ssh.remote_zfsync {
-        None => Ok(HelperCommand::of(ssh.helper.unwrap_or_default(), verb)),
+        None => Ok(HelperCommand::of(ssh.helper.unwrap_or_default(), verb, plain)),
         Some(_) if ssh.helper == Some(HelperFrom::Sent) => {
             Err(StartError::Usage("--helper ship uses no installed zfsync: leave out --remote-zfsync".into()))
+        }
+        Some(_) if ssh.helper == Some(HelperFrom::Plain) => {
+            Err(StartError::Usage("--helper plain uses no zfsync on the other host: leave out --remote-zfsync".into()))
         }
         Some(command) => Ok(HelperCommand::named(named_command(command, &verb)?)),
     }
@@ -183,7 +190,7 @@ mod tests {
     fn the_remote_command_is_quoted() {
         let helper = |command: Option<&str>, allow: &[Allow]| {
             let ssh = cli::Ssh { remote_zfsync: command.map(ToOwned::to_owned), ..cli::Ssh::default() };
-            helper_command("recv", &ssh, allow).map(|command| command.to_string())
+            helper_command(Side::Receiver, &ssh, allow).map(|command| command.to_string())
         };
         assert_eq!(helper(None, &[]).unwrap(), "zfsync recv --stdio");
         assert_eq!(helper(Some("/opt/zfsync"), &[]).unwrap(), "/opt/zfsync recv --stdio");

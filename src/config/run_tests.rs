@@ -224,7 +224,7 @@ fn a_job_says_where_the_helper_is_taken_from() {
     assert!(helper("helper = \"installed\"").unwrap().sent.is_none());
     assert!(helper("").unwrap().installed.is_some());
     let words = helper("helper = \"no\"").unwrap_err().concat();
-    assert!(words.contains("it must be \"auto\", \"installed\" or \"ship\""), "{words}");
+    assert!(words.contains("it must be \"auto\", \"installed\", \"ship\" or \"plain\""), "{words}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel};
 use crate::remote::link::{Ends, Link};
+use crate::remote::plain::PLAIN;
 use crate::remote::source::Remote;
 use helper::wire::SENDS;
 use zfs::name::DatasetName;
@@ -56,7 +57,7 @@ pub fn check_helper(ends: &Ends, sender: &Endpoint, hello: &Hello) -> Result<(),
     // One that doesn't take packages whole takes them apart.
     let mut needs = ends.target.link.allow.iter().filter(|allow| **allow != Allow::Packages);
     if let Some(missing) = needs.find(|allow| !hello.allow.iter().any(|word| word == allow.word())) {
-        return Err(StartError::NotAllowed { host, what: missing.word().to_owned() });
+        return Err(not_allowed(host, *missing, hello));
     }
     // An ssh to the very machine that sends, under whatever name.
     if !hello.boot_id.is_empty() && hello.boot_id.trim() == ours.trim() {
@@ -68,9 +69,23 @@ pub fn check_helper(ends: &Ends, sender: &Endpoint, hello: &Hello) -> Result<(),
 /// Whether a helper may do what its link is for.
 fn check_allowed(link: &Link, hello: &Hello) -> Result<(), StartError> {
     match link.allow.iter().find(|allow| !hello.allow.iter().any(|word| word == allow.word())) {
-        Some(missing) => Err(StartError::NotAllowed { host: link.name(), what: missing.word().to_owned() }),
+        Some(missing) => Err(not_allowed(link.name(), *missing, hello)),
         None => Ok(()),
     }
+}
+
+fn not_allowed(host: String, what: Allow, hello: &Hello) -> StartError {
+    if !hello.capabilities.iter().any(|word| word == PLAIN) {
+        return StartError::NotAllowed { host, what: what.word().to_owned() };
+    }
+    let options = match what {
+        Allow::Rollback => "--rollback",
+        Allow::Rename => "--set-aside or --follow-renames",
+        Allow::Destroy => "what destroys (--replace, --delete-missing, prune, keep)",
+        Allow::Verify => "verify --content",
+        _ => what.word(),
+    };
+    StartError::NotByPlainZfs { host, options }
 }
 
 /// What is still open ends with its stdin; a host that is gone doesn't hold us up for long.

@@ -1,6 +1,6 @@
 //! What the target has and the source has no more, or under another name: told, and where the user says so renamed or destroyed.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::connections::ConnectionPool;
 use super::link::{check_helper, close, first_channel};
@@ -276,11 +276,14 @@ pub async fn look(
     Ok(Cleared { missing, due, too_much, clocks, wrong_clock, refused: HashMap::new() })
 }
 
-/// The notes by dataset. What can't be read is not there.
+/// The notes by dataset. What can't be read is not there; nor is what is told twice, as a line feed in a property of another dataset
+/// can forge a line.
 fn notes_of(all: Vec<Noted>) -> HashMap<DatasetName, Notes> {
     let mut notes: HashMap<DatasetName, Notes> = HashMap::new();
+    let mut told = HashSet::new();
     for Noted { name, note, value } in all {
-        let Ok(name) = name.parse() else { continue };
+        let Ok(name) = name.parse::<DatasetName>() else { continue };
+        let value = if told.insert((name.clone(), note)) { value } else { String::new() };
         let of = notes.entry(name).or_default();
         match note {
             Note::Received => of.put = value.parse().ok(),
@@ -437,4 +440,19 @@ async fn keep_notes(
         reporter.event(&Event::Notice { dataset: None, text });
     }
     Ok(failure.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_noted_twice_is_no_proof() {
+        let noted = |name: &str, value: &str| Noted { name: name.into(), note: Note::Received, value: value.into() };
+        let put = "00000007.00000008-000000000000001f@25";
+        let found = |all: Vec<Noted>| notes_of(all).remove(&"b/x".parse().unwrap()).unwrap().put;
+        assert!(found(vec![noted("b/x", put), noted("b/y", put)]).is_some());
+        assert!(found(vec![noted("b/x", put), noted("b/x", put)]).is_none());
+        assert!(found(vec![noted("b/x", put), noted("b/x", put), noted("b/x", put)]).is_none());
+    }
 }

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::helpers::Shipped;
+use super::plain::Plain;
 
 /// What the line's own words begin with.
 const MARK: &str = "ZFSYNC-BOOTSTRAP ";
@@ -27,12 +28,14 @@ pub enum HelperFrom {
     /// One that is sent along, whatever is installed.
     #[serde(rename = "ship")]
     Sent,
+    /// None: `zfs` alone is run there.
+    Plain,
 }
 
 impl HelperFrom {
     /// All, as the user writes them.
-    pub const ALL: [(Self, &'static str); 3] =
-        [(Self::Auto, "auto"), (Self::Installed, "installed"), (Self::Sent, "ship")];
+    pub const ALL: [(Self, &'static str); 4] =
+        [(Self::Auto, "auto"), (Self::Installed, "installed"), (Self::Sent, "ship"), (Self::Plain, "plain")];
 }
 
 /// As a configuration file has it.
@@ -41,7 +44,7 @@ impl FromStr for HelperFrom {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let found = Self::ALL.iter().find(|(_, word)| *word == text);
-        found.map(|(from, _)| *from).ok_or("it must be \"auto\", \"installed\" or \"ship\"")
+        found.map(|(from, _)| *from).ok_or("it must be \"auto\", \"installed\", \"ship\" or \"plain\"")
     }
 }
 
@@ -52,20 +55,25 @@ pub struct HelperCommand {
     pub installed: Option<String>,
     /// The words for one that is sent along.
     pub sent: Option<String>,
+    /// What is to be done where only `zfs` can be run.
+    pub plain: Option<Plain>,
 }
 
 impl HelperCommand {
     /// Of a command that the user names: nothing else is tried, as it may be `sudo`, and nothing that was sent along may run as root.
     #[must_use]
     pub fn named(command: String) -> Self {
-        Self { installed: Some(command), sent: None }
+        Self { installed: Some(command), ..Self::default() }
     }
 
     /// Without such a command: `words` are the helper's.
     #[must_use]
-    pub fn of(from: HelperFrom, words: String) -> Self {
+    pub fn of(from: HelperFrom, words: String, plain: Plain) -> Self {
+        if from == HelperFrom::Plain {
+            return Self { plain: Some(plain), ..Self::default() };
+        }
         let installed = (from != HelperFrom::Sent).then(|| format!("zfsync {words}"));
-        Self { installed, sent: (from != HelperFrom::Installed).then_some(words) }
+        Self { installed, sent: (from != HelperFrom::Installed).then_some(words), plain: None }
     }
 }
 
@@ -74,7 +82,7 @@ impl fmt::Display for HelperCommand {
         match (&self.installed, &self.sent) {
             (Some(command), _) => f.write_str(command),
             (None, Some(words)) => write!(f, "zfsync-helper {words}"),
-            (None, None) => Ok(()),
+            (None, None) => f.write_str("zfs"),
         }
     }
 }
@@ -162,14 +170,16 @@ mod tests {
 
     #[test]
     fn what_the_user_names_is_all_that_is_tried() {
-        let words = || "recv --stdio".to_owned();
-        let command = HelperCommand::of(HelperFrom::Auto, words());
+        let of = |from| HelperCommand::of(from, "recv --stdio".to_owned(), Plain::default());
+        let command = of(HelperFrom::Auto);
         assert_eq!(
             (command.installed.as_deref(), command.sent.as_deref()),
             (Some("zfsync recv --stdio"), Some("recv --stdio"))
         );
-        assert_eq!(HelperCommand::of(HelperFrom::Installed, words()).sent, None);
-        assert_eq!(HelperCommand::of(HelperFrom::Sent, words()).installed, None);
+        assert_eq!(of(HelperFrom::Installed).sent, None);
+        assert_eq!(of(HelperFrom::Sent).installed, None);
+        let command = of(HelperFrom::Plain);
+        assert_eq!((command.installed.is_none(), command.sent.is_none(), command.plain.is_some()), (true, true, true));
         assert_eq!(HelperCommand::named("sudo zfsync recv --stdio".into()).sent, None);
     }
 }

@@ -89,6 +89,23 @@ pub enum HelperError {
         /// The shell's words.
         words: String,
     },
+    /// What is needed to run `zfs` alone isn't there.
+    #[error("can't run zfs on {host} without a helper: sh could not be started there:\n{words}")]
+    NoShell {
+        /// The host.
+        host: String,
+        /// What came instead.
+        words: String,
+    },
+    /// There is no `zfs`.
+    #[error(
+        "{host} has no zfs command: it is neither in the PATH of the user there, nor in /sbin, /usr/sbin or /usr/local/sbin; install OpenZFS \
+         on it"
+    )]
+    NoZfs {
+        /// The host.
+        host: String,
+    },
     /// None can be sent along.
     #[error("can't send a helper to {host}: {words}")]
     NotSent {

@@ -25,7 +25,7 @@ esac;
 f=$b/zfsync;
 case $1 in look-*)
 say platform "$p"; say place "$f"; now; say hash "$n";
-[ ! -e "$f" ] || say version "$("$f" --version </dev/null 2>/dev/null | head -n 1)";
+[ -e "$f" ] && say version "$("$f" --version </dev/null 2>/dev/null | head -n 1)";
 say done; exit 0 ;;
 esac;
 h=$2;

@@ -17,6 +17,7 @@ use super::bootstrap::{self, HelperCommand, Word};
 use super::event::HelperError;
 use super::greeting::{self, Greeting, Timed};
 use super::helpers;
+use super::plain;
 use super::ssh::Sessions;
 
 /// So much of what the helper and its shell write to stderr is kept.
@@ -89,6 +90,12 @@ impl Launch {
         command: &HelperCommand,
         limit: Duration,
     ) -> Result<(Self, OwnedFd), HelperError> {
+        if let Some(plain) = &command.plain {
+            let (sessions, runtime, of, plain) = (sessions.clone(), Handle::current(), host.to_owned(), plain.clone());
+            let started = move || plain::start(&sessions, &runtime, &of, &plain, limit);
+            let pipes = tokio::task::spawn_blocking(started).await.map_err(io::Error::other)??;
+            return Ok(Self::new(pipes, host, Sending::No)?);
+        }
         let installed = command.installed.as_deref();
         let known = installed.filter(|_| command.sent.is_none() || !sessions.without_helper());
         let (line, sending) = match (known, &command.sent) {
@@ -242,7 +249,8 @@ fn answer(word: Word, sent: u32, host: &str, feed: &Feeder) -> Result<Duration, 
         Word::NoneFor(platform) => not_sent(none_for(&platform)),
         Word::Nowhere => not_sent(
             "no directory on it can be used; $XDG_CACHE_HOME/zfsync, ~/.cache/zfsync, and zfsync-helper-UID in /var/tmp and /tmp were tried: one of \
-             them must be owned by the user, not writable by others, not mounted noexec, and have enough space"
+             them must be owned by the user, not writable by others, not mounted noexec, and have enough space; --helper plain runs zfs alone \
+             there"
                 .into(),
         ),
     }
@@ -252,7 +260,7 @@ pub(super) fn none_for(platform: &str) -> String {
     let here: Vec<&str> = helpers::all().iter().map(|helper| helper.platform.as_str()).collect();
     let platform = wire::short(platform);
     let only = if here.is_empty() { String::new() } else { format!(", only for {}", here.join(", ")) };
-    format!("there is no helper for {platform}{only}; install zfsync on it")
+    format!("there is no helper for {platform}{only}; install zfsync on it, or run zfs alone there (--helper plain)")
 }
 
 fn closed(host: &str) -> HelperError {

@@ -13,6 +13,7 @@ pub mod keep;
 mod launch;
 pub mod link;
 mod open;
+pub mod plain;
 mod process;
 mod prompt;
 pub mod source;

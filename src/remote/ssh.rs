@@ -6,6 +6,7 @@ mod options;
 mod refused;
 
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ use refused::Words;
 use super::process::Process;
 use super::prompt::Prompting;
 use super::target::Host;
+use zfs::Turns;
 use zfs::text::on_one_line;
 
 /// Why a master couldn't be started.
@@ -106,7 +108,7 @@ const CLOSE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Master {
     sessions: Sessions,
-    process: Process,
+    process: Arc<Process>,
     /// Has the control socket and ssh's log; removed when dropped.
     dir: tempfile::TempDir,
 }
@@ -151,12 +153,19 @@ impl Master {
         if !status.success() {
             return Err(said.refused(host, options, status));
         }
-        let process =
-            starting.master().await.map_err(|error| ConnectError::Session { host: host.to_string(), error })?;
+        let process = starting.master().await;
+        let process = Arc::new(process.map_err(|error| ConnectError::Session { host: host.to_string(), error })?);
         let dir = starting.through();
         let session = Arc::new(openssh::Session::resume_mux(socket(dir.path()), None));
         let agent = options.forward_agent.then(|| PathBuf::from(socket(dir.path())));
-        let sessions = Sessions { session, host: host.to_string(), agent, no_helper: Arc::default() };
+        let sessions = Sessions {
+            session,
+            host: host.to_string(),
+            agent,
+            no_helper: Arc::default(),
+            process: Arc::clone(&process),
+            turns: Arc::default(),
+        };
         Ok(Self { sessions, process, dir })
     }
 
@@ -202,6 +211,9 @@ pub struct Sessions {
     agent: Option<PathBuf>,
     /// Known to have no zfsync that can be used: the next session needn't look for it.
     no_helper: Arc<AtomicBool>,
+    process: Arc<Process>,
+    /// Of sessions that processes of this machine open.
+    turns: Arc<Turns>,
 }
 
 impl Sessions {
@@ -209,6 +221,32 @@ impl Sessions {
     #[must_use]
     pub fn without_helper(&self) -> bool {
         self.no_helper.load(Ordering::Relaxed)
+    }
+
+    /// What is run on this machine to open one for this command; it never connects anew.
+    #[must_use]
+    pub fn program(&self, command: &str) -> (OsString, Vec<OsString>) {
+        let mut args: Vec<OsString> =
+            vec!["-F".into(), "none".into(), "-S".into(), self.session.control_socket().into()];
+        // Where the connection is gone there is no way around it.
+        for option in ["BatchMode=yes", "ProxyCommand=false", "ControlMaster=no"] {
+            args.extend(["-o".into(), option.into()]);
+        }
+        // Nobody resolves the name.
+        args.extend(["-T".into(), "--".into(), "none".into(), command.into()]);
+        ("ssh".into(), args)
+    }
+
+    /// Of those the connection carries some at a time.
+    #[must_use]
+    pub fn turns(&self) -> Arc<Turns> {
+        Arc::clone(&self.turns)
+    }
+
+    /// The process of the connection.
+    #[must_use]
+    pub fn connection(&self) -> Arc<Process> {
+        Arc::clone(&self.process)
     }
 
     /// No zfsync of use is installed there.

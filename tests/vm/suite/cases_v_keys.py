@@ -75,3 +75,21 @@ END""")
     c.check(opens("one more passphrase"), "the copy has another key")
     c.beta(f"printf %s 'one more passphrase' | zfs load-key -L prompt {copy}")
     same_files(c, c.source, copy, "s5")
+
+
+@case("SEC")
+def a_root_stays(c):
+    """A key that may destroy below its root can't have the root itself replaced: its quota and what is delegated on it would go."""
+    c.tree({"": "s1"})
+    root, key = f"{c.target}/root", f"/var/tmp/zfsync-suite/{c.name}/ssh"
+    c.beta(f"zfs create {c.target}; zfs create -o quota=50M {root}; zfs snapshot {root}@own")
+    c.alpha(f"mkdir -p $(dirname {key}); rm -f {key}*; ssh-keygen -q -t ed25519 -N '' -C {c.name} -f {key}")
+    public = c.alpha(f"cat {key}.pub")
+    c.cleanups.append((c.beta, f"sed -i '/{c.name}$/d' ~/.ssh/authorized_keys"))
+    c.beta(f"""cat >>~/.ssh/authorized_keys <<'END'
+restrict,command="zfsync recv --stdio --root {root} --allow destroy" {public}
+END""")
+    with_key = ("-i", key, "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none")
+    c.push(*with_key, "--replace", root, target=f"beta:{root}", status=1, says="is what this helper serves (its --root)")
+    c.same(c.beta(f"zfs list -H -o quota {root}").strip(), "50M", "the root's quota")
+    c.same(c.snaps(c.beta, root), ["own"], "the root's snapshots")

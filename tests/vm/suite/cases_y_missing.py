@@ -251,3 +251,19 @@ def into_anothers_copy(c):
         c.push("-n", source=other, status=1, says=())
     c.only("", "kid")
     c.push(says="nothing to do")
+
+
+@case("MISSING")
+def a_forged_note(c):
+    """A line feed in a property of one dataset looks like the note of another in a listing of both: the other one isn't destroyed for it."""
+    c.tree({"": "s1", "x": "s1"})
+    c.push()
+    own = f"{c.target}/own"
+    c.beta(f"zfs create -o canmount=noauto {own}; zfs snapshot {own}@keep")
+    by = c.beta(f"zfs get -Hp -o value zfsync:received {c.target}/x")[:8]
+    guid, txg = c.beta(f"zfs get -Hp -o value guid,createtxg {own}@keep").split()
+    c.beta(f"zfs set zfsync:placeholder='on\n{own}\tzfsync:received\t{by}-{int(guid):016x}@{txg}' {c.target}/x")
+    why = f"nothing on '{own}' says that zfsync received it"
+    c.check(why in mirror(c, "-n", what="datasets").out, "a dry run doesn't say why it stays")
+    mirror(c, "-v", what="datasets", says=why)
+    c.same(c.snaps(c.beta, own), ["keep"], "what somebody has made on the target")

@@ -1,5 +1,6 @@
 //! The `zfs` command line: the only place that builds its arguments and reads what it prints.
 
+mod away;
 mod base;
 mod bookmarks;
 mod call;
@@ -15,16 +16,19 @@ pub mod permission;
 mod snapshot;
 mod zfs;
 
+pub use away::{Away, MARK, Turns};
+pub(crate) use away::{Turn, Words, behind_mark, skip_to_mark};
 pub use base::{BaseFacts, feature_is_active, read_base_facts, read_iv_sets};
 pub use bookmarks::{NewBookmark, Origin, read_failed_bookmarks, read_marks};
 pub use call::{Call, Limits};
+pub(crate) use call::{Feed, Spawned};
 pub use change::{Pinned, read_creations, read_names, read_pinned, read_reclaimed};
 pub use delegated::Receivers;
 pub use estimate::{Estimate, Report, report};
 pub use examine::{read_place, read_pool, read_pools, read_versions};
 pub use features::{Lacking, lacking};
 pub use history::{Happened, Record, Traces, read_history, read_sources, read_values};
-pub use note::{Note, Noted, read_notes, read_settings};
+pub use note::{Note, Noted, read_notes, read_settings, tells_of_a_receive};
 pub use parse::{
     Encryption, Facts, Listed, Mark, Most, ParseError, disabled_features, read_facts, read_listed, read_source,
     read_source_within, user_objects,

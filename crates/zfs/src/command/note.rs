@@ -78,6 +78,14 @@ impl Zfs {
         command
     }
 
+    /// The notes on one dataset, and on nothing else: whatever it prints was set there. Read it with [`tells_of_a_receive`].
+    #[must_use]
+    pub fn own_notes(&self, dataset: &DatasetName) -> Call {
+        let mut command = self.command(["get", "-Hp", "-s", "local", "-o", "property,value"]);
+        command.args([&properties(), dataset.as_str()]);
+        command
+    }
+
     /// The notes on these snapshots, as far as they exist.
     #[must_use]
     pub fn notes_on<S: AsRef<str>>(&self, snapshots: &[S]) -> Call {
@@ -158,6 +166,17 @@ pub fn read_notes(input: impl BufRead) -> Result<Vec<Noted>, ParseError> {
         }
     }
     Ok(notes)
+}
+
+/// Whether a dataset's own notes say that zfsync has received or created it.
+pub fn tells_of_a_receive(input: impl BufRead) -> Result<bool, ParseError> {
+    let made = [Note::Received.property(), PLACEHOLDER];
+    let mut told = false;
+    for line in input.lines() {
+        let line = line?;
+        told |= line.split_once('\t').is_some_and(|(property, _)| made.contains(&property));
+    }
+    Ok(told)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::Note;
+use super::away::Away;
 use super::call::{Call, Limits};
 use super::parse::STREAM_FEATURES;
 use crate::Kind;
@@ -40,10 +41,12 @@ fn is_executable(path: &Path) -> bool {
 
 /// The `zfs` command of this host. Its methods return commands that are ready to run: messages in English
 /// (`LC_ALL=C`), nothing on stdin.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Zfs {
     path: PathBuf,
     limits: Limits,
+    /// The machine that it is on, if that is another one.
+    away: Option<Away>,
 }
 
 impl Zfs {
@@ -56,13 +59,25 @@ impl Zfs {
     /// The `zfs` at `path`; `zpool` is expected beside it.
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), limits: Limits::default() }
+        Self { path: path.into(), limits: Limits::default(), away: None }
+    }
+
+    /// That of another machine.
+    #[must_use]
+    pub fn on(away: Away) -> Self {
+        Self { away: Some(away), ..Self::at("zfs") }
+    }
+
+    /// Whether it is on another machine.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.away.is_some()
     }
 
     /// The same, whose calls end within these limits.
     #[must_use]
     pub fn within(&self, limits: Limits) -> Self {
-        Self { path: self.path.clone(), limits }
+        Self { path: self.path.clone(), limits, away: self.away.clone() }
     }
 
     /// Where it is.
@@ -71,8 +86,16 @@ impl Zfs {
         &self.path
     }
 
+    /// A constant script of sh on the machine that it is on.
+    #[must_use]
+    pub fn script(&self, script: &str) -> Call {
+        let mut call = Call::new(Path::new("sh"), self.limits.clone(), self.away.clone());
+        call.args(["-c", script]);
+        call
+    }
+
     pub(crate) fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Call {
-        let mut call = Call::new(&self.path, self.limits.clone());
+        let mut call = Call::new(&self.path, self.limits.clone(), self.away.clone());
         call.args(args);
         call
     }
@@ -282,10 +305,13 @@ impl Zfs {
     }
 
     pub(crate) fn zpool(&self) -> Call {
+        if self.is_away() {
+            return Call::new(Path::new("zpool"), self.limits.clone(), self.away.clone());
+        }
         let beside = self.path.with_file_name("zpool");
         // A wrapper of zfs may stand alone.
         let zpool = if beside.is_file() { None } else { find("zpool") };
-        Call::new(&zpool.unwrap_or(beside), self.limits.clone())
+        Call::new(&zpool.unwrap_or(beside), self.limits.clone(), None)
     }
 }
 

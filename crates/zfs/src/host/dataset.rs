@@ -9,6 +9,7 @@ use super::resolve::{changed, check_losses, clear_partial, facts, pinned};
 use super::run::{read, run};
 use super::whole::{check_mounts, destroy_whole};
 use crate::Kind;
+use crate::command::tells_of_a_receive;
 use crate::name::{DatasetName, Guid};
 use crate::{Facts, Note, Pinned, Refusal, Zfs};
 use crate::{Failure, Rename};
@@ -71,6 +72,10 @@ fn what_goes(
         Err(Failure { refusal: Refusal::Missing, .. }) => return Ok(None),
         there => there?,
     };
+    // A line feed in a property of another dataset can forge a note in a listing of several: what is set on this one counts.
+    if !read(zfs.own_notes(dataset), tells_of_a_receive)? {
+        return Err(changed(&format!("nothing on '{dataset}' says that zfsync received it")));
+    }
     let is_gone = |name: &str| name.trim().parse::<DatasetName>().is_ok_and(|name| gone.contains(&name));
     let below = read(zfs.list_below(dataset), |output| {
         let names = output.lines().collect::<Result<Vec<_>, _>>()?;

@@ -31,8 +31,10 @@ fn unmounting_is_harmless(zfs: &Zfs, name: &DatasetName, mounted: bool) -> bool 
     if others.is_err() || others.is_ok_and(|all| all > usize::from(mounted)) {
         return false;
     }
+    // The directory of another machine can't be looked into from here.
     !mounted
         || mountpoint(zfs, name)
+            .filter(|_| !zfs.is_away())
             .is_some_and(|path| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none()))
 }
 

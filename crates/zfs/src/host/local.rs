@@ -46,6 +46,8 @@ pub struct LocalHost {
     would_go: Mutex<BTreeSet<DatasetName>>,
     /// Whether many bookmarks are made by one channel program.
     programs: Arc<AtomicBool>,
+    /// What another machine has told of itself.
+    told: Option<Hello>,
 }
 
 impl LocalHost {
@@ -69,11 +71,17 @@ impl LocalHost {
         Self { claims: Claims::new(Some(zfs.clone())), zfs: Some(zfs), programs, ..Self::default() }
     }
 
+    /// Another machine, on which nothing but `zfs` runs; `told` is its greeting.
+    #[must_use]
+    pub fn away(zfs: Zfs, told: Hello) -> Self {
+        Self { zfs: Some(zfs), claims: Claims::of_another_machine(), told: Some(told), ..Self::default() }
+    }
+
     /// The same machine, with limits for each call of `zfs`. It claims nothing.
     #[must_use]
     pub fn within(&self, limits: Limits) -> Self {
         let zfs = self.zfs.as_ref().map(|zfs| zfs.within(limits));
-        Self { zfs, programs: Arc::clone(&self.programs), ..Self::default() }
+        Self { zfs, programs: Arc::clone(&self.programs), told: self.told.clone(), ..Self::default() }
     }
 
     pub(super) fn zfs(&self) -> Result<&Zfs, Failure> {
@@ -84,6 +92,9 @@ impl LocalHost {
 
 impl Host for LocalHost {
     fn hello(&self) -> Hello {
+        if let Some(told) = &self.told {
+            return told.clone();
+        }
         Hello {
             version: env!("CARGO_PKG_VERSION").into(),
             zfs: read_line("/sys/module/zfs/version"),
@@ -258,6 +269,12 @@ impl Host for LocalHost {
     fn examine(&self, what: &Examine) -> Result<Examination, Failure> {
         // That there is no zfs is told by the greeting.
         let Some(zfs) = &self.zfs else { return Ok(Examination::default()) };
+        if self.told.is_some() && !matches!(what, Examine::Nothing) {
+            return Err(Failure::new(
+                Refusal::NotAllowed,
+                "plain zfs can't be examined: doctor needs a helper on that host",
+            ));
+        }
         let mut found = examine::examine(zfs, what);
         if let (Examine::Dataset(dataset), Some(place)) = (what, &mut found.place) {
             place.locked = self.claims.holder(dataset);

@@ -4,51 +4,74 @@ use std::io::{self, Read};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::claims::Passage;
-use super::{Died, Outgoing, Process, Started};
-use crate::{Call, Failure, Refusal, pipe};
+use super::{Died, Outgoing, Process, Started, Watched};
+use crate::command::{Feed, Spawned, Turn, Words, skip_to_mark};
+use crate::{Call, Failure, Limits, Refusal, pipe};
+
+/// So long a session may take until `zfs` is started in it.
+const STARTED_WITHIN: Duration = Duration::from_secs(120);
 
 /// Starts a `zfs recv`, which keeps others away until it has ended.
-pub(super) fn start(mut call: Call, passage: Passage) -> Result<Started, Failure> {
+pub(super) fn start(call: Call, passage: Passage) -> Result<Started, Failure> {
     let cant = |error: io::Error| Failure::new(Refusal::Other, &format!("can't start zfs recv: {error}"));
-    let (reader, writer) = io::pipe().map_err(cant)?;
+    let (reader, mut writer) = io::pipe().map_err(cant)?;
     // Before anybody uses it.
     pipe::grow_pipe(&writer);
+    let feed = Feed { reader, writer: &mut writer };
+    let (words, process) = spawn(call, Some(feed), Stdio::null(), passage).map_err(cant)?;
     pipe::set_nonblocking(&writer, true).map_err(cant)?;
-    call.stdin(reader).stdout(Stdio::null());
-    let (words, process) = spawn(call, passage).map_err(cant)?;
     Ok(Started { stdin: writer.into(), words, process })
 }
 
 /// Starts a call whose output is a stream: `zfs send` or `zfs list`.
-pub(super) fn start_outgoing(mut call: Call) -> Result<Outgoing, Failure> {
+pub(super) fn start_outgoing(call: Call) -> Result<Outgoing, Failure> {
     let name = call.get_program().to_string_lossy().into_owned();
     let cant = |error: io::Error| Failure::new(Refusal::Other, &format!("can't start {name}: {error}"));
     let (reader, writer) = io::pipe().map_err(cant)?;
     pipe::grow_pipe(&reader);
-    call.stdout(writer);
-    let (words, process) = spawn(call, Passage::default()).map_err(cant)?;
+    let away = call.is_away();
+    let (words, process) = spawn(call, None, writer.into(), Passage::default()).map_err(cant)?;
+    if away {
+        // Where there is none it has ended, and says why.
+        let limits = Limits { silence: Some(STARTED_WITHIN), ..Limits::default() };
+        let mut output = Watched::new(reader.try_clone().map_err(cant)?.into(), limits);
+        if let Err(error) = skip_to_mark(&mut output) {
+            process.end(true);
+            return Err(cant(error));
+        }
+    }
     Ok(Outgoing { output: reader.into(), words, process })
 }
 
 /// Starts a call, and takes what it says on stderr. The call is gone afterwards, as it holds the other end of the pipe that carries the
 /// stream: kept, a receive that ends early would never be noticed, and the end of what is sent never be seen.
-fn spawn(mut call: Call, passage: Passage) -> io::Result<(Box<dyn Read + Send>, Arc<Running>)> {
-    let mut child = call.stderr(Stdio::piped()).spawn()?;
+fn spawn(
+    call: Call,
+    stdin: Option<Feed<'_>>,
+    stdout: Stdio,
+    passage: Passage,
+) -> io::Result<(Box<dyn Read + Send>, Arc<Running>)> {
+    let away = call.is_away();
+    let Spawned { mut child, turn } = call.start_stream(stdin, stdout)?;
     let words: Box<dyn Read + Send> = match child.stderr.take() {
+        Some(stderr) if away => Box::new(Words::new(stderr)),
         Some(stderr) => Box::new(stderr),
         None => Box::new(io::empty()),
     };
-    Ok((words, Arc::new(Running { child: Mutex::new(child), _passage: passage })))
+    Ok((words, Arc::new(Running { child: Mutex::new(child), _passage: passage, turn: Mutex::new(turn) })))
 }
 
 /// A `zfs` that runs.
 struct Running {
     child: Mutex<Child>,
     _passage: Passage,
+    /// The session that it takes, until it has ended.
+    turn: Mutex<Option<Turn>>,
 }
 
 impl Running {
@@ -63,7 +86,12 @@ impl Process for Running {
         let pid = Pid::from_child(&self.lock());
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         while matches!(waitid(WaitId::Pid(pid), options), Err(rustix::io::Errno::INTR)) {}
-        match self.lock().wait() {
+        let ended = self.lock().wait();
+        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Some(turn), Ok(status)) = (turn, &ended) {
+            turn.ended(*status);
+        }
+        match ended {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(Died { status: status.to_string(), killed: status.signal().is_some() }),
             Err(error) => Err(Died { status: error.to_string(), killed: false }),

@@ -1,15 +1,16 @@
 //! Runs `zfs` to its end: what it prints is read while it comes, what it says on stderr tells whether that is all. A call that
 //! has a limit is ended by it, and so is one that nobody waits for any more.
 
-use std::io::{self, BufRead, BufReader, Read, Write as _};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::{Child, ChildStdout, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use crate::command::{Spawned, Words as Marked, behind_mark};
 use crate::{Call, Failure, Limits, MAX_WORDS, ParseError, Refusal};
 
 /// What is told of a call that was ended because it said nothing.
@@ -80,17 +81,19 @@ fn run_with<T>(
     let name = call.get_program().to_string_lossy().into_owned();
     let cant = |error: io::Error| Failure::new(Refusal::Other, &format!("can't run {name}: {error}"));
     let limits = call.limits().clone();
-    let mut child = call.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(cant)?;
+    let Spawned { mut child, turn } = call.start().map_err(cant)?;
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(Failure::new(Refusal::Other, "no pipes to a command"));
     };
-    if let Some(mut stdin) = child.stdin.take() {
-        // One that ends without reading says why on stderr.
-        let _ = stdin.write_all(call.input().as_bytes());
-    }
+    let away = call.is_away();
     // Beside stdout: it could fill up and block otherwise.
-    let complaints = thread::Builder::new().spawn(move || read_complaints(stderr, words)).map_err(cant);
-    let value = complaints.is_ok().then(|| read(BufReader::new(Heard { output: stdout, limits: limits.clone() })));
+    let complain =
+        move || if away { read_complaints(Marked::new(stderr), words) } else { read_complaints(stderr, words) };
+    let complaints = thread::Builder::new().spawn(complain).map_err(cant);
+    let value = complaints.is_ok().then(|| {
+        let output = BufReader::new(Heard { output: stdout, limits: limits.clone() });
+        read(if away { behind_mark(output)? } else { output })
+    });
     if !matches!(value, Some(Ok(_))) || words == Words::Unheard {
         // Nobody reads the rest. It may have ended by itself.
         let _ = child.kill();
@@ -106,6 +109,9 @@ fn run_with<T>(
         abandon(child);
         return Err(Failure::new(Refusal::Other, HANGS));
     };
+    if let Some(turn) = turn {
+        turn.ended(status);
+    }
     let complaints = complaints?.join().unwrap_or_default();
     match value {
         Some(Err(error)) if status.success() => Err(Failure::new(Refusal::Other, &error.to_string())),

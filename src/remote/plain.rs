@@ -1,0 +1,184 @@
+//! A host on which no helper can run: the helper runs on this machine, as a thread, and its `zfs` runs there, in sessions of its own.
+
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, OnceLock, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use helper::{Config, Side};
+use tokio::runtime::Handle;
+use zfs::text::{on_one_line, quoted};
+use zfs::{Allow, Away, Failure, Hello, Limits, LocalHost, Zfs};
+
+use super::event::HelperError;
+use super::launch::Pipes;
+use super::ssh::Sessions;
+
+/// What the greeting has among its capabilities.
+pub const PLAIN: &str = "plain";
+
+/// With its comments and lines.
+const SCRIPT: &str = include_str!("plain.sh");
+
+/// What the host tells of itself, a word and its value in each line. In one line, as all arguments are.
+const TELL: &str = "echo host $(uname -n); echo user $(id -un); echo clock $(date +%s); \
+    echo zfs $(cat /sys/module/zfs/version 2>/dev/null); echo boot $(cat /proc/sys/kernel/random/boot_id 2>/dev/null); \
+    echo path $(command -v zfs)";
+
+/// A `zfs` there that has said nothing for so long hangs.
+const HANGS: Duration = Duration::from_secs(3600);
+
+/// So much may the host tell of itself.
+const MOST_TOLD: u64 = 64 * 1024;
+
+/// What is done there with `zfs` alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plain {
+    /// The end of the replication.
+    pub side: Side,
+    /// What is asked of the helper.
+    pub allow: Vec<Allow>,
+}
+
+/// Whether this can be done without a helper on the host: nothing is destroyed, rolled back, renamed or read where nothing that we can
+/// trust is there to look again at the last moment.
+#[must_use]
+pub fn allows(allow: Allow) -> bool {
+    matches!(allow, Allow::Volmode | Allow::Packages | Allow::Unencrypted | Allow::Mountable | Allow::Rekey)
+}
+
+/// Asks the host what it is, and starts the helper for it on a thread. Blocking.
+pub(super) fn start(
+    sessions: &Sessions,
+    runtime: &Handle,
+    host: &str,
+    plain: &Plain,
+    limit: Duration,
+) -> Result<Pipes, HelperError> {
+    // A session that is lost takes its helper with it, as the loss of a connection does where the helper is on the host: what is asked
+    // afterwards would fail dataset by dataset.
+    let output = Arc::new(OnceLock::<UnixStream>::new());
+    let of_lost = Arc::clone(&output);
+    let lost = move || {
+        if let Some(output) = of_lost.get() {
+            let _ = output.shutdown(Shutdown::Both);
+        }
+    };
+    let zfs = Zfs::on(Away::new(sessions.program(&line()), vec!["zfs".into()], sessions.turns(), lost.clone()));
+    let asked = zfs.within(Limits { silence: Some(limit), ..Limits::default() });
+    let told = asked.ask(TELL, MOST_TOLD).map_err(|failure| no_shell(host, &failure))?;
+    let hello = hello(&told);
+    if hello.zfs_path.is_none() {
+        return Err(HelperError::NoZfs { host: host.to_owned() });
+    }
+    tracing::info!("{host}: plain zfs, without a helper on that host");
+    let there = LocalHost::away(zfs.within(Limits { silence: Some(HANGS), ..Limits::default() }), hello);
+    let allow = plain.allow.iter().copied().filter(|allow| allows(*allow)).collect();
+    let config = Config { allow, side: plain.side, ..Config::default() };
+    // Also while nothing is asked.
+    let connection = sessions.connection();
+    runtime.spawn(async move {
+        connection.ended().await;
+        lost();
+    });
+    serve(config, there, &output, limit)
+}
+
+fn serve(config: Config, there: LocalHost, cut: &OnceLock<UnixStream>, limit: Duration) -> Result<Pipes, HelperError> {
+    let (stdin, ours_in) = io::pipe()?;
+    zfs::pipe::grow_pipe(&ours_in);
+    let (ours_out, output) = UnixStream::pair()?;
+    let (ours_err, stderr) = io::pipe()?;
+    let _ = cut.set(output.try_clone()?);
+    let (tell, status) = mpsc::channel();
+    thread::Builder::new().name("plain".into()).spawn(move || {
+        let served = helper::serve(config, stdin.into(), output.into(), Arc::new(there));
+        // Nobody listens any more when the run is over.
+        let _ = tell.send(served.map_or_else(|error| error.to_string(), |()| "ended".into()));
+        drop(stderr);
+    })?;
+    Ok(Pipes { stdin: ours_in.into(), stdout: OwnedFd::from(ours_out), stderr: ours_err.into(), status, limit })
+}
+
+fn no_shell(host: &str, failure: &Failure) -> HelperError {
+    HelperError::NoShell { host: host.to_owned(), words: quoted(&failure.words) }
+}
+
+/// What the host has told.
+fn hello(told: &str) -> Hello {
+    let value = |word: &str| {
+        let mut lines = told.lines().filter_map(|line| line.split_once(' '));
+        let value = lines.find(|(first, _)| *first == word)?.1.trim();
+        (!value.is_empty()).then(|| on_one_line(value).into_owned())
+    };
+    Hello {
+        version: env!("CARGO_PKG_VERSION").into(),
+        zfs: value("zfs"),
+        zfs_path: value("path"),
+        boot_id: value("boot").unwrap_or_default(),
+        host: value("host").unwrap_or_default(),
+        user: value("user").unwrap_or_default(),
+        clock: value("clock").and_then(|clock| clock.parse().ok()),
+        capabilities: vec![PLAIN.into()],
+        ..Hello::default()
+    }
+}
+
+/// The line for the login shell of the other host, whichever that is.
+fn line() -> String {
+    let script: Vec<&str> =
+        SCRIPT.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    format!("exec sh -c '{}' zfsync", script.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn no_shell_finds_anything_to_do_in_the_line() {
+        let line = line();
+        let script = line.strip_prefix("exec sh -c '").unwrap().strip_suffix("' zfsync").unwrap();
+        assert!(script.bytes().all(|byte| (b' '..=b'~').contains(&byte) && !b"!\\'".contains(&byte)), "{script}");
+    }
+
+    #[test]
+    fn words_come_through_as_they_are_and_the_stream_behind_them() {
+        let mut shell = Command::new("sh")
+            .args(["-c", &line()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let words = ["sh", "-c", "printf '%s,' \"$@\"; cat", "x", " a  b ", "$(id)", "`id`", "'\"\\n", "*", "", "!!"];
+        let stdin = format!("{}\n{}\nthe stream", words.len(), words.join("\n"));
+        shell.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
+        let said = String::from_utf8(shell.wait_with_output().unwrap().stdout).unwrap();
+        assert_eq!(said, "ZFSYNC-PLAIN\n a  b ,$(id),`id`,'\"\\n,*,,!!,the stream");
+    }
+
+    #[test]
+    fn what_a_host_tells() {
+        let hello = hello("host beta\nuser repl\nclock 1700000000\nzfs \nboot \npath /usr/sbin/zfs\n");
+        assert_eq!(
+            (hello.host.as_str(), hello.user.as_str(), hello.boot_id.as_str(), hello.zfs),
+            ("beta", "repl", "", None)
+        );
+        assert_eq!((hello.clock, hello.zfs_path.as_deref()), (Some(1_700_000_000), Some("/usr/sbin/zfs")));
+        assert_eq!(super::hello("host x\npath \n").zfs_path, None);
+    }
+
+    #[test]
+    fn nothing_is_destroyed_without_a_helper() {
+        let refused = [Allow::Rollback, Allow::Destroy, Allow::Rename, Allow::Snapshot, Allow::Verify];
+        assert!(refused.into_iter().all(|allow| !allows(allow)));
+        assert!(allows(Allow::Volmode));
+    }
+}

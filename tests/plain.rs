@@ -1,0 +1,226 @@
+//! Plain `zfs`: over a real ssh to a loopback sshd, on whose host no helper runs, with each login shell that this machine has.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+use support::sshd::{Manners, Sshd, available};
+use support::{Bed, Ended, eventually, has_zfs};
+
+/// A host that has ssh and ZFS and runs nothing else; its login shell is what `shell` says.
+struct There {
+    bed: Bed,
+    _sshd: Sshd,
+}
+
+impl There {
+    fn new() -> Self {
+        let bed = Bed::new();
+        let sshd = Sshd::start(&bed, &Manners::default());
+        fs::create_dir(bed.path("home")).unwrap();
+        let there = Self { bed, _sshd: sshd };
+        there.shell("sh", "");
+        there
+    }
+
+    /// The same with nothing to do.
+    fn in_sync() -> Self {
+        let there = Self::new();
+        there.bed.world(&[("s", 1, 1), ("s@a", 11, 2), ("s/x", 2, 1), ("s/x@a", 12, 2)]);
+        there.bed.world(&[("d", 3, 1), ("d@a", 11, 5), ("d/x", 4, 1), ("d/x@a", 12, 5)]);
+        there
+    }
+
+    /// Has sshd start this login shell, as it does with each command; `setup` goes before it.
+    fn shell(&self, shell: &str, setup: &str) {
+        let (home, bin) = (self.bed.path("home"), self.bed.path("bin"));
+        self.bed.script(
+            "login",
+            &format!(
+                "#!/bin/sh\nexport HOME={} PATH={}:/usr/bin:/bin\n{setup}\nexec {shell} -c \"$SSH_ORIGINAL_COMMAND\"\n",
+                home.display(),
+                bin.display(),
+            ),
+        );
+        let key = self.bed.read("key.pub");
+        self.bed.write("authorized_keys", &format!("command=\"{}\" {key}", self.bed.path("login").display()));
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let config = self.bed.path("ssh_config");
+        let options = ["-v", "-F", config.to_str().unwrap(), "--helper", "plain"];
+        self.bed.command(&[&args[..1], &options, &args[1..]].concat())
+    }
+
+    fn run(&self, args: &[&str]) -> Ended {
+        let ended = Ended::of(self.command(args).spawn().unwrap());
+        self.bed.wait_for_no_process();
+        ended
+    }
+
+    /// How many sessions there were.
+    fn sessions(&self) -> usize {
+        self.bed.read("sshd.log").matches("Starting session: ").count()
+    }
+}
+
+fn found(program: &str) -> Option<std::path::PathBuf> {
+    let there = ["/bin", "/usr/bin"].iter().map(|dir| Path::new(dir).join(program)).find(|path| path.exists());
+    if there.is_none() {
+        eprintln!("skipped: no {program}");
+    }
+    there
+}
+
+#[test]
+fn with_every_login_shell() {
+    if !available() {
+        return;
+    }
+    let there = There::in_sync();
+    for shell in ["dash", "bash", "zsh", "mksh", "yash", "bsd-csh", "tcsh", "fish", "busybox sh"] {
+        if found(shell.split(' ').next().unwrap()).is_none() {
+            continue;
+        }
+        // Start-up files may print.
+        there.shell(shell, "echo welcome; echo no terminal >&2");
+        there.run(&["push", "s", "beta:d"]).expect(
+            0,
+            &[
+                "beta: plain zfs, without a helper on that host",
+                "plain zfs has no lock: other runs there are not prevented",
+                "nothing to do",
+            ],
+        );
+    }
+}
+
+#[test]
+fn what_is_sh_there_may_be_any_of_these() {
+    if !available() {
+        return;
+    }
+    let there = There::in_sync();
+    for shell in ["dash", "bash", "mksh", "yash", "zsh", "busybox"] {
+        let Some(program) = found(shell) else { continue };
+        let _ = fs::remove_file(there.bed.path("bin/sh"));
+        symlink(program, there.bed.path("bin/sh")).unwrap();
+        there.run(&["push", "s", "beta:d"]).expect(0, &["nothing to do"]);
+    }
+}
+
+#[test]
+fn streams_go_there_and_a_source_there_is_asked() {
+    if !available() {
+        return;
+    }
+    let there = There::new();
+    there.bed.world_with_work(6);
+    there.bed.world(&[("s/ a  b ", 900, 2), ("s/ a  b @a", 901, 3), ("s/ a  b @ b", 902, 4)]);
+    let dry = there.run(&["push", "-n", "s", "beta:d"]);
+    assert!(dry.stdout.contains("7 datasets to update, 8 snapshots"), "{dry:#?}");
+    there.run(&["push", "-j", "3", "s", "beta:d"]).expect(0, &["7 datasets in sync (7 updated, 1 without snapshots)"]);
+    assert!(there.bed.read("world").contains("\nd/ a  b @ b\t902\t"), "{}", there.bed.read("world"));
+    there.run(&["push", "s", "beta:d"]).expect(0, &["nothing to do"]);
+    // What such a host sends is judged record by record, which the fake's streams don't stand: tests/vm/suite has those.
+    there.run(&["pull", "beta:s", "d"]).expect(0, &["plain zfs", "nothing to do"]);
+    there.run(&["status", "s", "beta:d"]).expect(0, &[]);
+}
+
+#[test]
+fn nothing_to_do_takes_as_many_sessions_for_many_datasets_as_for_few() {
+    if !available() {
+        return;
+    }
+    let taken = [2, 200].map(|count| {
+        let there = There::new();
+        let world: Vec<(String, u64, u64)> = ["s", "d"]
+            .iter()
+            .flat_map(|top| {
+                (1..=count).flat_map(move |n| [(format!("{top}/{n}"), n, 1), (format!("{top}/{n}@a"), 1000 + n, 2)])
+            })
+            .collect();
+        there.bed.world(&[("s", 9000, 1), ("s@a", 9001, 2), ("d", 9002, 1), ("d@a", 9001, 2)]);
+        there.bed.world(&world.iter().map(|(name, guid, txg)| (name.as_str(), *guid, *txg)).collect::<Vec<_>>());
+        there.run(&["push", "s", "beta:d"]).expect(0, &["nothing to do"]);
+        there.sessions()
+    });
+    assert_eq!(taken[0], taken[1]);
+    assert!(taken[0] <= 6, "{taken:?}");
+}
+
+#[test]
+fn what_needs_a_helper_is_refused_before_anything_is_changed() {
+    if !available() {
+        return;
+    }
+    let there = There::new();
+    there.bed.world_with_work(1);
+    let before = there.bed.read("world");
+    let words = |option: &str| format!("beta is used by plain zfs, without a helper on that host: {option}");
+    there.run(&["push", "--rollback", "s", "beta:d"]).expect(3, &[&words("--rollback can't be used")]);
+    there.run(&["push", "--set-aside", "s", "beta:d"]).expect(3, &[&words("--set-aside or")]);
+    there.run(&["push", "--replace", "d", "s", "beta:d"]).expect(3, &[&words("what destroys (--replace")]);
+    there.run(&["push", "--delete-missing", "datasets", "s", "beta:d"]).expect(3, &[&words("what destroys")]);
+    there.run(&["verify", "--content", "s", "beta:d"]).expect(3, &[&words("verify --content can't be used")]);
+    assert_eq!(there.bed.read("world"), before);
+    let both = ["push", "--remote-zfsync", "/none", "s", "beta:d"];
+    there.run(&both).expect(2, &["--remote-zfsync", "--helper plain"]);
+}
+
+#[test]
+fn no_zfs_there() {
+    if !available() || has_zfs() {
+        return;
+    }
+    let there = There::in_sync();
+    there.shell("sh", "PATH=/usr/bin:/bin");
+    there.run(&["push", "s", "beta:d"]).expect(3, &["beta has no zfs command: "]);
+    assert!(there.bed.calls().iter().all(|call| !call.contains("recv")));
+}
+
+#[test]
+fn a_login_shell_that_runs_nothing() {
+    if !available() {
+        return;
+    }
+    let there = There::in_sync();
+    there.shell("sh", "echo This account is currently not available.; exit 1");
+    there.run(&["push", "s", "beta:d"]).expect(3, &["can't run zfs on beta without a helper"]);
+    there.shell("sh", "exit 0");
+    there.run(&["push", "s", "beta:d"]).expect(3, &["can't run zfs on beta without a helper"]);
+}
+
+#[test]
+fn a_failed_receive_says_why() {
+    if !available() {
+        return;
+    }
+    let there = There::new();
+    there.bed.world_with_work(2);
+    there.bed.write("on-recv", "cat >/dev/null; echo 'cannot receive: permission denied' >&2; exit 1\n");
+    there.run(&["push", "s", "beta:d"]).expect(1, &["permission denied"]);
+}
+
+#[test]
+fn a_connection_that_is_cut_is_made_anew() {
+    if !available() {
+        return;
+    }
+    let there = There::new();
+    there.bed.world_with_work(2);
+    // The first receive ends sshd's process for the connection; the next ones are as usual.
+    there.bed.write(
+        "on-recv",
+        "if mkdir \"$here/cut\" 2>/dev/null; then\n\
+         pid=$$; while [ \"$pid\" -gt 1 ]; do\n\
+         read -r _ _ _ parent _ <\"/proc/$pid/stat\"; grep -aq '^sshd' \"/proc/$pid/cmdline\" && kill \"$pid\"\n\
+         pid=$parent; grep -aq 'plain-' \"/proc/$pid/cmdline\" && break; done; sleep 1; exit 1; fi\n",
+    );
+    let ended = there.run(&["push", "s", "beta:d"]);
+    ended.expect(0, &["2 datasets in sync"]);
+    assert!(eventually(|| there.bed.path("cut").exists()));
+}

@@ -1,0 +1,96 @@
+"""Plain zfs: no helper runs on the other host, only sshd, sh and zfs (row PLAIN; scenarios A, B, C, D)."""
+
+from cases_f_resume import MEGABYTES, big, cut, half, token
+from cases_u_encryption import encrypted_source, same_files
+from harness import case
+from pull import pull_case
+
+PLAIN = ("--helper", "plain")
+
+
+@case("PLAIN")
+def plain_whole_tree(c):
+    """A tree with blanks in its names and a volume arrives with the same content, in full and as increments, unmounted and read-only; then there is nothing to do."""
+    c.tree({"": "s1 s2", " a  b": ["s 1", "-x"], " a  b/its  not": "", "vol": "s1 s2", "x:y": "s1 s2"}, volumes=("vol",))
+    c.push(*PLAIN, says=["plain zfs has no lock"])
+    c.in_sync()
+    c.safe()
+    same_files(c, c.source, c.target, "s1")
+    same_files(c, c.source, c.target, "s2")
+    c.same(c.volume_checksum(c.beta, f"{c.target}/vol@s2"), c.volume_checksum(c.alpha, f"{c.source}/vol@s2"), "the volume's @s2")
+    c.snapshot(f"{c.source}@s3", f"{c.source}/x:y@s3")
+    c.snapshot(f"{c.source}@s4")
+    run = c.push(*PLAIN, "--json")
+    c.same({event["dataset"][len(c.source) + 1:]: event["from"] for event in run.of("step_started")}, {"": "@s2", "x:y": "@s2"}, "the steps")
+    c.in_sync()
+    same_files(c, c.source, c.target, "s4")
+    with c.unchanged():
+        run = c.push(*PLAIN, "--json")
+        c.same((run.of("step_started"), run.finished["updated"]), ([], 0), "what it did")
+
+
+@case("PLAIN")
+def plain_dry_run(c):
+    """A dry run says what a run does, and changes nothing."""
+    c.tree({"": "s1 s2", "x": "s1"})
+    with c.unchanged():
+        run = c.push(*PLAIN, "-n")
+        c.check("2 datasets to update, 3 snapshots" in run.out, "it says what would be done")
+
+
+@case("PLAIN")
+def plain_resume(c):
+    """A receive that was cut is resumed by its token."""
+    c.tree({"": "s1"})
+    c.push(*PLAIN)
+    big(c, "s2", "s3", megabytes=MEGABYTES)
+    cut(c, half(c, f"-i @s1 {c.source}@s2", c.target))
+    run = c.push(*PLAIN, "--json")
+    c.check(any(event["resumed"] for event in run.of("step_started")), "nothing was resumed")
+    c.same(token(c), "", "the token")
+    c.in_sync()
+    same_files(c, c.source, c.target, "s2")
+    same_files(c, c.source, c.target, "s3")
+
+
+@case("PLAIN")
+def plain_conflict(c):
+    """A target with a newer change is reported and left as it is; what would destroy it is refused, as that needs a helper."""
+    c.tree({"": "s1", "x": "s1"})
+    c.push(*PLAIN)
+    c.beta(f"zfs snapshot {c.target}/x@own")
+    c.alpha(f"zfs destroy {c.source}/x@s1; zfs list -H -t bookmark -o name -r {c.source}/x | xargs -n 1 zfs destroy")
+    c.snapshot(f"{c.source}/x@s2", f"{c.source}@s2")
+    before = c.beta.rows(f"zfs list -Hp -t snapshot -o name,guid -r {c.target}/x")
+    run = c.push(*PLAIN, "--json", status=1)
+    c.same([event["kind"] for event in run.of("dataset_failed")], ["conflict"], "the kinds of failure")
+    c.only("", "x")
+    for option in (["--rollback"], ["--set-aside"], ["--replace", f"{c.target}/x"]):
+        c.push(*PLAIN, *option, status=3, says=["without a helper on that host", "nothing was changed"])
+    c.same(c.beta.rows(f"zfs list -Hp -t snapshot -o name,guid -r {c.target}/x"), before, "the snapshots of the target")
+
+
+@case("PLAIN")
+def plain_encrypted_raw(c):
+    """An encrypted dataset arrives raw, in full and as an increment."""
+    encrypted_source(c)
+    c.push(*PLAIN)
+    c.alpha(f"echo more >/{c.source}/more; zfs snapshot {c.source}@s2")
+    c.push(*PLAIN)
+    c.in_sync()
+    c.same(c.beta(f"zfs get -H -o value keystatus {c.target}").strip(), "unavailable", "the key")
+
+
+@pull_case("PLAIN")
+def plain_source(c):
+    """A pull from a host where only zfs runs: in full, then increments from bookmarks, then nothing to do."""
+    c.tree({"": "s1 s2", " a  b": ["s 1"]})
+    c.pull(*PLAIN)
+    c.in_sync()
+    c.safe()
+    c.far(f"zfs destroy {c.source}@s2; echo new >/{c.source}/new; zfs snapshot {c.source}@s3")
+    run = c.pull(*PLAIN, "--json")
+    c.check([event["from"].startswith("#") for event in run.of("step_started")] == [True], "it began at a bookmark")
+    c.same(c.checksums(c.near, f"{c.target}@s3"), c.checksums(c.far, f"{c.source}@s3"), "the files")
+    with c.unchanged():
+        c.pull(*PLAIN)
