@@ -20,8 +20,8 @@ use zfs::{Allow, Volmode};
 /// A crontab's job, or one of a configuration file, checked.
 #[derive(Debug, Clone)]
 pub struct CronJob {
-    /// What the file calls it.
-    pub name: Option<String>,
+    /// What it is called in reports: as in the file, or its first source.
+    pub name: String,
     /// How the sources' host is reached.
     pub origin: Link,
     /// How snapshots are taken, if they are: of all branches at the same moment.
@@ -163,7 +163,7 @@ impl CronJob {
             dry_run: false,
         };
         Ok(Self {
-            name: None,
+            name: branches.first().map_or_else(|| "job".into(), |branch| branch.end().to_string()),
             origin,
             snapshot: wish.snapshot.then_some(snapshot),
             branches,
@@ -178,11 +178,7 @@ impl CronJob {
     /// What it is called in reports.
     #[must_use]
     pub fn label(&self) -> &str {
-        match (&self.name, self.branches.first()) {
-            (Some(name), _) => name,
-            (None, Some(branch)) => branch.source.as_str(),
-            (None, None) => "job",
-        }
+        &self.name
     }
 
     /// The tops of its trees.
@@ -242,6 +238,12 @@ impl Branch {
             }
         }
         Ok(branch)
+    }
+
+    /// Its top, and where that is.
+    #[must_use]
+    pub fn end(&self) -> End {
+        End { link: self.origin.clone(), dataset: self.source.clone() }
     }
 
     fn has(&self, target: &End) -> bool {

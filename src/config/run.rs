@@ -180,7 +180,7 @@ fn job(name: &str, table: Table) -> Result<CronJob, String> {
     let log = Log::new(table.log.as_ref(), table.log_format, "log").map_err(|error| error.to_string())?;
     let wish = wish(table)?;
     let mut job = CronJob::build(wish).map_err(|error| error.to_string())?;
-    (job.name, job.hooks, job.limit) = (Some(name.to_owned()), hooks, limit);
+    (job.name, job.hooks, job.limit) = (name.to_owned(), hooks, limit);
     Ok(job.logging(log))
 }
 

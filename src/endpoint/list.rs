@@ -2,7 +2,6 @@
 
 use std::io::{self, BufReader};
 use std::os::fd::OwnedFd;
-use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use helper::read_report;
@@ -12,7 +11,7 @@ use zfs::text::quoted;
 use zfs::{Ended, Failure, Host as _, Inventory, Limits, Most, Refusal, StreamSpec, read_source, read_source_within};
 
 use super::{Endpoint, Place, limits};
-use crate::remote::client::{ENDED_WITHIN, Report};
+use crate::remote::client::{EndOfStream, StreamEnd};
 
 impl Endpoint {
     /// Lists a dataset and what lies so many levels below it, with all snapshots and bookmarks; and how that ended.
@@ -69,34 +68,24 @@ impl Endpoint {
             Place::There(remote) => {
                 let channel = remote.channel();
                 let (output, reports, id) = channel.ask_stream(stream).map_err(system)?;
+                let end = EndOfStream::of(channel.clone(), id, reports, |_| {}).map_err(system)?;
                 let read = read_source_within(input(output), top, Most::ANYWHERE);
-                let hangs = || {
+                if read.as_ref().is_err_and(is_late) {
+                    channel.cancel_stream(id);
                     // The next question goes to another helper.
                     channel.give_up("it didn't tell the rest of a listing in time");
-                    Failure::new(Refusal::Other, HANGS)
-                };
-                if let Err(error) = &read {
-                    channel.cancel_stream(id);
-                    if is_late(error) {
-                        return Err(hangs());
-                    }
+                    return Err(Failure::new(Refusal::Other, HANGS));
                 }
-                loop {
-                    match reports.recv_timeout(ENDED_WITHIN) {
-                        Ok(Report::Estimated(_)) => {}
-                        Ok(Report::Ended(ended, true)) => return told(read, ended),
-                        Ok(Report::Ended(..)) => {
-                            // It was stopped because of what was read.
-                            let words =
-                                read.err().map_or("the listing was incomplete".into(), |error| error.to_string());
-                            return Err(Failure::new(Refusal::Other, &words));
-                        }
-                        Ok(Report::Refused(why)) => return Err(why),
-                        Err(RecvTimeoutError::Timeout) => return Err(hangs()),
-                        Err(RecvTimeoutError::Disconnected) => {
-                            return Err(Failure::new(Refusal::Lost, &channel.why_closed()));
-                        }
+                match end.wait(read.is_ok()) {
+                    StreamEnd::Complete(ended) => told(read, ended),
+                    StreamEnd::Incomplete(_) => {
+                        // It was stopped because of what was read.
+                        let words = read.err().map_or("the listing was incomplete".into(), |error| error.to_string());
+                        Err(Failure::new(Refusal::Other, &words))
                     }
+                    StreamEnd::Refused(why) => Err(why),
+                    StreamEnd::Late => Err(Failure::new(Refusal::Other, HANGS)),
+                    StreamEnd::Lost => Err(Failure::new(Refusal::Lost, &channel.why_closed())),
                 }
             }
         }

@@ -261,17 +261,13 @@ fn note_not_tried(branch: &Branch, exit: Exit, why: &str, log: Option<&LogFile>)
 
 /// One run at a time takes snapshots of a source, and prunes it. All take them in the same order.
 async fn source_locks(job: &CronJob, stop: &Stop) -> Result<Vec<Lock>, StartError> {
-    let mut sources: Vec<End> = job.branches.iter().map(source_of).collect();
+    let mut sources: Vec<End> = job.branches.iter().map(Branch::end).collect();
     sources.sort_unstable_by(|one, other| one.dataset.as_str().cmp(other.dataset.as_str()));
     let mut locks = Vec::with_capacity(sources.len());
     for source in sources {
         locks.push(source_lock(&source, stop).await?);
     }
     Ok(locks)
-}
-
-fn source_of(branch: &Branch) -> End {
-    End { link: branch.origin.clone(), dataset: branch.source.clone() }
 }
 
 /// Datasets of the same name on two hosts have nothing to do with each other.
@@ -368,7 +364,7 @@ async fn prune_source_side(
     log: Option<&LogFile>,
 ) -> Option<Part> {
     let prune = branch.prune.as_ref()?;
-    let (key, owner) = (lock_key(&source_of(branch)), format!("zfsync cron, process {}", std::process::id()));
+    let (key, owner) = (lock_key(&branch.end()), format!("zfsync cron, process {}", std::process::id()));
     let part = match lock::directory().and_then(|dir| Lock::take(&dir, &key, 0, &owner)) {
         Ok(_turn) => {
             let targets: Vec<_> = branch.targets.iter().map(|push| push.ends.clone()).collect();

@@ -34,8 +34,9 @@ pub async fn targets((origin, source): &(Link, DatasetName)) -> Result<Targets, 
         targets.push(KnownTarget { target: target.clone(), arrived, date });
     }
     let others = others(&sender, source, &datasets).await?;
+    let host = sender.name();
     sender.close().await;
-    Ok(Targets { source: source.clone(), now: jiff::Timestamp::now().as_second(), targets, above, others })
+    Ok(Targets { source: source.clone(), host, now: jiff::Timestamp::now().as_second(), targets, above, others })
 }
 
 /// Bookmarks of ours that are of no target that is noted, on SOURCE or around it.

@@ -130,7 +130,10 @@ fn text(job: &CronJob, done: &Done, exit: Exit, began: Began) -> Vec<u8> {
 
 fn ends(job: &CronJob) -> (Vec<String>, Vec<String>) {
     let targets = job.branches.iter().flat_map(|branch| &branch.targets);
-    (job.sources().map(ToString::to_string).collect(), targets.map(|push| push.ends.target.to_string()).collect())
+    (
+        job.branches.iter().map(|branch| branch.end().to_string()).collect(),
+        targets.map(|push| push.ends.target.to_string()).collect(),
+    )
 }
 
 /// What each hook finds in its environment.
@@ -143,4 +146,32 @@ pub fn env(job: &CronJob, taken: Option<&str>, result: Option<Exit>) -> Env {
         ("ZFSYNC_SNAPSHOT", taken.map(ToOwned::to_owned)),
         ("ZFSYNC_RESULT", result.map(|exit| exit.code().to_string())),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, FromArgMatches as _};
+
+    use super::*;
+    use crate::cli;
+
+    fn job(words: &[&str]) -> CronJob {
+        let command = cli::Cron::augment_args(clap::Command::new("cron"));
+        let command = command.mut_arg("ssh_option", |option| option.short(None));
+        let words = ["cron"].iter().chain(words);
+        CronJob::new(&cli::Cron::from_arg_matches(&command.get_matches_from(words)).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_source_on_another_host_is_named_with_it() {
+        for (source, target) in [("tank/data", "beta:b/data"), ("root@alpha:tank/data", "b/data")] {
+            let job = job(&[source, target]);
+            assert_eq!(job.label(), source);
+            let env = env(&job, None, None);
+            let value = |name| env.iter().find(|(key, _)| *key == name).and_then(|(_, value)| value.as_deref());
+            assert_eq!(value("ZFSYNC_JOB"), Some(source));
+            assert_eq!(value("ZFSYNC_SOURCE"), Some(source));
+            assert_eq!(value("ZFSYNC_TARGETS"), Some(target));
+        }
+    }
 }

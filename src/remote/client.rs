@@ -22,9 +22,9 @@ use super::link::Access;
 use super::open::Open;
 pub use super::open::{CALLS, Call, Report};
 use super::ssh::Master;
-pub(crate) use super::stream::ENDED_WITHIN;
 use super::stream::{self, Fd};
 pub use super::stream::{Sending, Stream};
+pub(crate) use super::stream_end::{EndOfStream, StreamEnd};
 use helper::wire::{self, FrameKind, PING, Reply, Request, WireError};
 use zfs::{Allow, Failure, Refusal, StreamSpec};
 

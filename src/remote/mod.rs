@@ -19,4 +19,5 @@ mod prompt;
 pub mod source;
 pub mod ssh;
 mod stream;
+mod stream_end;
 pub mod target;

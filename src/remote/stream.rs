@@ -3,10 +3,9 @@
 
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use helper::wire::{self, FrameKind, Request};
 use helper::{pump, read_report};
@@ -15,10 +14,7 @@ use zfs::{Ended, Host as _, LocalHost, Receive, StreamSpec};
 
 use super::client::Channel;
 use super::event::{ChannelEvent, SendFailure, Teller};
-use super::open::Report;
-
-/// So long another host may take to tell how a stream has ended, once all of it has come or it has been told to stop.
-pub(crate) const ENDED_WITHIN: Duration = Duration::from_secs(60);
+use super::stream_end::{EndOfStream, LATE, StreamEnd};
 
 /// One `zfs send` for a channel.
 #[derive(Debug)]
@@ -102,7 +98,7 @@ struct Source {
 /// What tells how a stream has ended, once its output is at its end or nobody reads it any more.
 enum End {
     Here(Arc<dyn Process>, JoinHandle<String>),
-    There(Channel, u64, mpsc::Receiver<Option<SendFailure>>),
+    There(String, EndOfStream),
 }
 
 impl Sending {
@@ -120,10 +116,8 @@ impl Sending {
             Self::There(channel, stream) => {
                 let (output, reports, id) = channel.ask_stream(stream).map_err(cant)?;
                 let host = channel.host().to_owned();
-                let (tell_end, end) = mpsc::channel();
-                let listening = move || _ = tell_end.send(listen(&host, &reports, estimated));
-                thread::Builder::new().spawn(listening).map_err(cant)?;
-                Ok(Source { output, end: End::There(channel, id, end) })
+                let end = EndOfStream::of(channel, id, reports, estimated).map_err(cant)?;
+                Ok(Source { output, end: End::There(host, end) })
             }
         }
     }
@@ -145,40 +139,26 @@ impl End {
                     words: said("zfs send", &words, &died.status),
                 })
             }
-            Self::There(channel, id, end) => {
-                if !all {
-                    channel.cancel_stream(id);
-                }
-                hear(&channel, &end, ENDED_WITHIN)
-            }
+            Self::There(host, end) => failure_of(&host, end.wait(all)),
         }
     }
 }
 
-/// Waits for the end of a stream of another host. A helper that doesn't tell it in time is taken for dead: what it says next would be
-/// of no use.
-fn hear(channel: &Channel, end: &mpsc::Receiver<Option<SendFailure>>, limit: Duration) -> Option<SendFailure> {
-    end.recv_timeout(limit).unwrap_or_else(|_| {
-        let reason = "it didn't tell how a stream has ended";
-        channel.give_up(reason);
-        Some(SendFailure { words: format!("the connection to the source was lost: {reason}"), killed: true })
-    })
-}
-
-/// Hears what is told of a stream of another host, until it has ended: what was wrong with it.
-fn listen(host: &str, reports: &mpsc::Receiver<Report>, mut estimated: impl FnMut(u64)) -> Option<SendFailure> {
+/// What was wrong with a stream of another host, if anything was.
+fn failure_of(host: &str, end: StreamEnd) -> Option<SendFailure> {
     let who = format!("zfs send on {host}");
-    loop {
-        match reports.recv() {
-            Ok(Report::Estimated(total)) => estimated(total),
-            Ok(Report::Ended(Ended { status: None, .. }, true)) => return None,
-            Ok(Report::Ended(Ended { words, status, killed }, _)) => {
-                let status = status.unwrap_or_else(|| "its stream was incomplete".into());
-                return Some(SendFailure { words: said(&who, &words, &status), killed });
-            }
-            Ok(Report::Refused(why)) => return Some(ours(said(&who, &why.words, "a refusal"))),
-            // The channel is gone, and tells why itself. To be tried again.
-            Err(_) => return Some(SendFailure { words: format!("the connection to {host} was lost"), killed: true }),
+    match end {
+        StreamEnd::Complete(Ended { status: None, .. }) => None,
+        StreamEnd::Complete(Ended { words, status, killed })
+        | StreamEnd::Incomplete(Ended { words, status, killed }) => {
+            let status = status.unwrap_or_else(|| "its stream was incomplete".into());
+            Some(SendFailure { words: said(&who, &words, &status), killed })
+        }
+        StreamEnd::Refused(why) => Some(ours(said(&who, &why.words, "a refusal"))),
+        // To be tried again.
+        StreamEnd::Lost => Some(SendFailure { words: format!("the connection to {host} was lost"), killed: true }),
+        StreamEnd::Late => {
+            Some(SendFailure { words: format!("the connection to the source was lost: {LATE}"), killed: true })
         }
     }
 }
@@ -202,34 +182,5 @@ impl Write for Fd<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Instant;
-
-    use super::*;
-
-    #[test]
-    fn a_helper_that_does_not_tell_the_end_of_a_stream_is_taken_for_dead() {
-        let ((_stdin, ours_in), (ours_out, mut stdout), (ours_err, _stderr)) =
-            (io::pipe().unwrap(), io::pipe().unwrap(), io::pipe().unwrap());
-        stdout.write_all(wire::greeting(&zfs::Hello::default()).unwrap().as_bytes()).unwrap();
-        let (events, _told) = tokio::sync::mpsc::unbounded_channel();
-        let channel = Channel::over(1, [ours_in.into(), ours_out.into(), ours_err.into()], "alpha", events).unwrap();
-        let list = || StreamSpec::List { dataset: "a/s".parse().unwrap(), depth: None };
-        let (_output, reports, _) = channel.ask_stream(list()).unwrap();
-        let (tell_end, end) = mpsc::channel();
-        let listening = thread::spawn(move || _ = tell_end.send(listen("beta", &reports, |_| ())));
-        let began = Instant::now();
-        let failure = hear(&channel, &end, Duration::from_millis(200)).unwrap();
-        assert!(failure.killed && failure.words.contains("didn't tell how a stream has ended"), "{failure:?}");
-        assert!(began.elapsed() < Duration::from_secs(10));
-        // Nobody waits for it any more, though it is still there.
-        listening.join().unwrap();
-        assert!(channel.is_closed());
-        let (output, _, _) = channel.ask_stream(list()).unwrap();
-        assert_eq!(io::Read::read(&mut std::fs::File::from(output), &mut [0; 1]).unwrap(), 0);
     }
 }

@@ -18,6 +18,8 @@ const SHOWN: usize = 3;
 pub struct Targets {
     /// What they are noted on.
     pub source: DatasetName,
+    /// What the source's host is called.
+    pub host: String,
     /// The time, in seconds since 1970.
     pub now: i64,
     /// Each of them.
@@ -123,11 +125,16 @@ impl Targets {
         Ok(())
     }
 
-    fn one(&self, KnownTarget { target, arrived, date }: &KnownTarget, out: &mut impl Write) -> io::Result<()> {
-        let host = if target.host.is_empty() { "this machine" } else { &target.host };
+    fn one<'a>(
+        &'a self,
+        KnownTarget { target, arrived, date }: &'a KnownTarget,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        // Noted without a host is what is on the source's own.
+        let named = |host: &'a str| if host.is_empty() { self.host.as_str() } else { host };
         let age = |then: i64| duration(Duration::from_secs(u64::try_from(self.now - then).unwrap_or(0)));
-        let ways = std::iter::once(host).chain(target.also.iter().map(String::as_str));
-        let ways = ways.collect::<Vec<_>>().join(", ");
+        let ways: Vec<&str> = std::iter::once(&target.host).chain(&target.also).map(|host| named(host)).collect();
+        let ways = ways.join(", ");
         writeln!(out, "{}", sanitise(&target.written))?;
         writeln!(out, "  ID {}, on {}, recorded {} ago", target.id(), sanitise(&ways), age(target.since))?;
         let newest = match (&arrived.newest, date) {
@@ -172,6 +179,24 @@ mod tests {
     use zfs::name::Guid;
 
     #[test]
+    fn a_target_on_the_sources_own_host() {
+        let all = Given::default();
+        for host in ["this machine", "root@alpha"] {
+            let (written, here, dataset) = ("b/t".into(), String::new(), "b/t".parse().unwrap());
+            let seen = Seen { written, host: here, dataset, pool: Guid(7), top: None, now: 1000, selected: &all };
+            let target = Registry::default().identify(&seen).target;
+            let arrived = Arrived { with: 0, without: 1, newest: None };
+            let known = KnownTarget { target, arrived, date: None };
+            let (source, above, others) = ("t/a".parse().unwrap(), Vec::new(), Vec::new());
+            let shown = Targets { source, host: host.into(), now: 1120, targets: vec![known], above, others };
+            let mut text = Vec::new();
+            shown.text(&mut text).unwrap();
+            let text = String::from_utf8(text).unwrap();
+            assert!(text.contains(&format!(", on {host}, recorded 2 min 0 s ago")), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_told_of_a_target() {
         let all = Given::default();
         let (written, host, dataset) = ("me@beta:b/t".into(), "beta:2222".into(), "b/t".parse().unwrap());
@@ -182,7 +207,8 @@ mod tests {
             KnownTarget { target: target.clone(), arrived: Arrived { with: 2, without: 1, newest }, date: Some(1060) };
         let source: DatasetName = "t/a".parse().unwrap();
         let others = vec!["t/a#zfsync-0123abcd-s".to_owned()];
-        let all = Targets { source: source.clone(), now: 1120, targets: vec![known], above: Vec::new(), others };
+        let host = "alpha".to_owned();
+        let all = Targets { source: source.clone(), host, now: 1120, targets: vec![known], above: Vec::new(), others };
         let mut text = Vec::new();
         all.text(&mut text).unwrap();
         let id = target.id();

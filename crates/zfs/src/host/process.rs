@@ -176,8 +176,8 @@ mod tests {
             assert_eq!(lost.load(Ordering::Relaxed), lost_by_now);
         }
         let runs = "echo ZFSYNC-PLAIN >&2; cat >/dev/null; echo words >&2";
-        let Started { stdin, words, process } =
-            start(host(runs, lost.clone()).command(["recv", "p/x"]), Passage::default()).ok().expect("it is started");
+        let started = start(host(runs, lost.clone()).command(["recv", "p/x"]), Passage::default());
+        let Ok(Started { stdin, words, process }) = started else { panic!("it was not started") };
         drop(stdin);
         assert_eq!(io::read_to_string(words).unwrap(), "words\n");
         assert!(process.wait().is_ok());
