@@ -425,13 +425,18 @@ fn a_cure_that_is_only_tried_needs_its_permission_and_changes_nothing() {
 #[test]
 fn cures_stay_within_the_roots() {
     let allow = vec![Allow::Rollback, Allow::Rename, Allow::Destroy];
-    let mut session = Session::start(Config { roots: vec!["b/x".parse().unwrap()], allow, ..Config::default() });
     let [rollback, set_aside, replace] = resolutions();
-    for (resolution, refusal) in [(rollback, None), (set_aside, Some(Refusal::NotAllowed)), (replace, None)] {
-        session.request(&Request::Resolve { id: 1, resolution });
-        assert_eq!(session.done(), (1, refusal), "its new name would be outside");
+    // Of the root itself only the snapshots may go; what is below it may move within it.
+    let refused = Some(Refusal::NotAllowed);
+    for (root, refusals) in [("b/x", [None, refused, refused]), ("b", [None, None, None])] {
+        let roots = vec![root.parse().unwrap()];
+        let mut session = Session::start(Config { roots, allow: allow.clone(), ..Config::default() });
+        for (resolution, refusal) in [&rollback, &set_aside, &replace].into_iter().zip(refusals) {
+            session.request(&Request::Resolve { id: 1, resolution: resolution.clone() });
+            assert_eq!(session.done(), (1, refusal), "{root}: {resolution:?}");
+        }
+        session.close().unwrap();
     }
-    session.close().unwrap();
 }
 
 #[test]
