@@ -372,7 +372,7 @@ pub struct Ssh {
     /// Command that runs zfsync on the other host, such as 'sudo zfsync'
     #[arg(long, value_name = "COMMAND", help_heading = "SSH")]
     pub remote_zfsync: Option<String>,
-    /// Which helper runs on the other host: auto is the installed zfsync, or one that is sent along if there is none [default: auto]
+    /// Which helper runs on the other host: auto is the installed zfsync, one that is sent along if there is none, or zfs alone where no helper can run [default: auto]
     #[arg(long, value_name = "WHERE", value_parser = value::helper_from(), help_heading = "SSH")]
     pub helper: Option<HelperFrom>,
 }

@@ -344,7 +344,12 @@ fn nowhere_at_all() {
     let there = There::new();
     // Everybody can write to every directory.
     there.bed.script("bin/ls", "#!/bin/sh\necho drwxrwxrwx\n");
-    there.push().expect(3, &["beta", "can't send a helper", "no directory on it can be used", "noexec"]);
+    let words = ["beta", "can't send a helper", "no directory on it can be used", "noexec"];
+    there.run(&["push", "--helper", "ship", "s", "beta:d"]).expect(3, &words);
+    // Then zfs alone will do, unless the user says otherwise.
+    there
+        .push()
+        .expect(0, &[&words[..], &["zfs alone is used on it, which takes no lock there", "nothing to do"]].concat());
     assert!(there.cached().is_empty());
 }
 
@@ -356,7 +361,8 @@ fn a_platform_that_nobody_knows() {
     let there = There::new();
     there.bed.script("bin/uname", "#!/bin/sh\necho Plan9 mips\n");
     let words = format!("there is no helper for plan9-mips, only for {};", platform());
-    there.push().expect(3, &["can't send a helper to beta", &words]);
+    there.run(&["push", "--helper", "ship", "s", "beta:d"]).expect(3, &["can't send a helper to beta", &words]);
+    there.push().expect(0, &[&words, "zfs alone is used", "nothing to do"]);
     assert!(!there.bed.path("home/.cache").exists());
 }
 

@@ -55,7 +55,7 @@ pub struct HelperCommand {
     pub installed: Option<String>,
     /// The words for one that is sent along.
     pub sent: Option<String>,
-    /// What is to be done where only `zfs` can be run.
+    /// What is to be done where only `zfs` can be run: at once, or, behind those, where no helper can run.
     pub plain: Option<Plain>,
 }
 
@@ -69,11 +69,13 @@ impl HelperCommand {
     /// Without such a command: `words` are the helper's.
     #[must_use]
     pub fn of(from: HelperFrom, words: String, plain: Plain) -> Self {
-        if from == HelperFrom::Plain {
-            return Self { plain: Some(plain), ..Self::default() };
+        let installed = || Some(format!("zfsync {words}"));
+        match from {
+            HelperFrom::Auto => Self { installed: installed(), sent: Some(words), plain: Some(plain) },
+            HelperFrom::Installed => Self { installed: installed(), ..Self::default() },
+            HelperFrom::Sent => Self { sent: Some(words), ..Self::default() },
+            HelperFrom::Plain => Self { plain: Some(plain), ..Self::default() },
         }
-        let installed = (from != HelperFrom::Sent).then(|| format!("zfsync {words}"));
-        Self { installed, sent: (from != HelperFrom::Installed).then_some(words), plain: None }
     }
 }
 

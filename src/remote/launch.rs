@@ -17,7 +17,7 @@ use super::bootstrap::{self, HelperCommand, Word};
 use super::event::HelperError;
 use super::greeting::{self, Greeting, Timed};
 use super::helpers;
-use super::plain;
+use super::plain::{self, Plain};
 use super::ssh::Sessions;
 
 /// So much of what the helper and its shell write to stderr is kept.
@@ -55,6 +55,25 @@ pub(super) struct Launch {
     output: BufReader<Timed>,
     aftermath: Aftermath,
     sending: Sending,
+    /// What is left where no helper can run.
+    plain: Option<ZfsAlone>,
+    /// The host has said so.
+    none_can_run: bool,
+}
+
+/// What runs `zfs` alone on a host.
+struct ZfsAlone {
+    sessions: Sessions,
+    runtime: Handle,
+    plain: Plain,
+    limit: Duration,
+}
+
+impl ZfsAlone {
+    /// Blocking.
+    fn start(&self, host: &str) -> Result<Pipes, HelperError> {
+        plain::start(&self.sessions, &self.runtime, host, &self.plain, self.limit)
+    }
 }
 
 /// Whether a helper can be sent along.
@@ -90,12 +109,18 @@ impl Launch {
         command: &HelperCommand,
         limit: Duration,
     ) -> Result<(Self, OwnedFd), HelperError> {
-        if let Some(plain) = &command.plain {
-            let (sessions, runtime, of, plain) = (sessions.clone(), Handle::current(), host.to_owned(), plain.clone());
-            let started = move || plain::start(&sessions, &runtime, &of, &plain, limit);
-            let pipes = tokio::task::spawn_blocking(started).await.map_err(io::Error::other)??;
-            return Ok(Self::new(pipes, host, Sending::No)?);
-        }
+        let plain = command.plain.as_ref().map(|plain| {
+            let (sessions, runtime, plain) = (sessions.clone(), Handle::current(), plain.clone());
+            ZfsAlone { sessions, runtime, plain, limit }
+        });
+        let plain = match plain {
+            Some(plain) if command.installed.is_none() && command.sent.is_none() => {
+                let of = host.to_owned();
+                let pipes = tokio::task::spawn_blocking(move || plain.start(&of)).await.map_err(io::Error::other)??;
+                return Ok(Self::new(pipes, host, Sending::No)?);
+            }
+            plain => plain,
+        };
         let installed = command.installed.as_deref();
         let known = installed.filter(|_| command.sent.is_none() || !sessions.without_helper());
         let (line, sending) = match (known, &command.sent) {
@@ -109,7 +134,8 @@ impl Launch {
                 (bootstrap::line(words.as_deref().unwrap_or_default(), helpers), Sending::Now)
             }
         };
-        Ok(Self::new(session(sessions, &line, limit).await?, host, sending)?)
+        let (launch, stdin) = Self::new(session(sessions, &line, limit).await?, host, sending)?;
+        Ok((Self { plain, ..launch }, stdin))
     }
 
     /// The same for a helper that somebody else has started.
@@ -125,7 +151,7 @@ impl Launch {
         })?;
         let output = BufReader::with_capacity(64 * 1024, Timed::new(stdout, limit));
         let aftermath = Aftermath { host: host.to_owned(), status, stderr: stderr_words };
-        Ok((Self { output, aftermath, sending }, stdin))
+        Ok((Self { output, aftermath, sending, plain: None, none_can_run: false }, stdin))
     }
 
     /// Waits for the greeting.
@@ -150,6 +176,16 @@ impl Launch {
                 }
                 fallback.sessions.has_no_helper();
                 let (launch, stdin) = fallback.start(&host).map_err(|why| joined(error, &why))?;
+                let launch = Self { plain: self.plain, ..launch };
+                if feed(Feed::Stdin(stdin)) { launch.greet(feed) } else { Err(closed(&host)) }
+            }
+            _ if self.none_can_run => {
+                let Some(plain) = self.plain else { return Err(error) };
+                let host = self.aftermath.host;
+                // Where that isn't possible either, it is no better to know why.
+                let Ok(pipes) = plain.start(&host) else { return Err(error) };
+                tracing::warn!("{}: zfs alone is used on it, which takes no lock there", first_line(&error));
+                let (launch, stdin) = Self::new(pipes, &host, Sending::No)?;
                 if feed(Feed::Stdin(stdin)) { launch.greet(feed) } else { Err(closed(&host)) }
             }
             _ => Err(error),
@@ -171,7 +207,7 @@ impl Launch {
                             return Err(HelperError::NotSent { host, words });
                         }
                         Word::Uses(_) => used = true,
-                        Word::NoneFor(_) | Word::Nowhere => {}
+                        Word::NoneFor(_) | Word::Nowhere => self.none_can_run = true,
                     }
                     let more = answer(word, sent, &host, feed)?;
                     let output = self.output.get_mut();
