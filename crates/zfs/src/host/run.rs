@@ -74,10 +74,25 @@ enum Words {
 }
 
 fn run_with<T>(
-    mut call: Call,
+    call: Call,
     words: Words,
     read: impl FnOnce(Output) -> Result<T, ParseError>,
 ) -> Result<(T, Vec<(String, String)>), Failure> {
+    let (mut read, mut found) = (Some(read), None);
+    let unread = run_to_its_end(call, words, &mut |output| {
+        found = read.take().map(|read| read(output)).transpose()?;
+        Ok(())
+    })?;
+    let found = found.ok_or_else(|| Failure::new(Refusal::Other, "nothing was read of a command"))?;
+    Ok((found, unread))
+}
+
+/// Whatever is read: a copy of this for each kind would be a tenth of a helper that is sent along.
+fn run_to_its_end(
+    mut call: Call,
+    words: Words,
+    read: &mut dyn FnMut(Output) -> Result<(), ParseError>,
+) -> Result<Vec<(String, String)>, Failure> {
     let name = call.get_program().to_string_lossy().into_owned();
     let cant = |error: io::Error| Failure::new(Refusal::Other, &format!("can't run {name}: {error}"));
     let limits = call.limits().clone();
@@ -87,14 +102,14 @@ fn run_with<T>(
     };
     let away = call.is_away();
     // Beside stdout: it could fill up and block otherwise.
-    let complain =
-        move || if away { read_complaints(Marked::new(stderr), words) } else { read_complaints(stderr, words) };
+    let stderr: Box<dyn Read + Send> = if away { Box::new(Marked::new(stderr)) } else { Box::new(stderr) };
+    let complain = move || read_complaints(stderr, words);
     let complaints = thread::Builder::new().spawn(complain).map_err(cant);
     let value = complaints.is_ok().then(|| {
         let output = BufReader::new(Heard { output: stdout, limits: limits.clone() });
         read(if away { behind_mark(output)? } else { output })
     });
-    if !matches!(value, Some(Ok(_))) || words == Words::Unheard {
+    if !matches!(value, Some(Ok(()))) || words == Words::Unheard {
         // Nobody reads the rest. It may have ended by itself.
         let _ = child.kill();
     }
@@ -115,11 +130,11 @@ fn run_with<T>(
     let complaints = complaints?.join().unwrap_or_default();
     match value {
         Some(Err(error)) if status.success() => Err(Failure::new(Refusal::Other, &error.to_string())),
-        Some(Ok(value)) if matches!(words, Words::Unheard | Words::Ignored) => Ok((value, Vec::new())),
-        Some(Ok(value)) if status.success() && (words == Words::Tolerated || complaints.words.is_empty()) => {
-            Ok((value, complaints.unread))
+        Some(Ok(())) if matches!(words, Words::Unheard | Words::Ignored) => Ok(Vec::new()),
+        Some(Ok(())) if status.success() && (words == Words::Tolerated || complaints.words.is_empty()) => {
+            Ok(complaints.unread)
         }
-        Some(Ok(value)) if complaints.tolerable(status) => Ok((value, complaints.unread)),
+        Some(Ok(())) if complaints.tolerable(status) => Ok(complaints.unread),
         _ => Err(complaints.into_failure(&name, status)),
     }
 }
