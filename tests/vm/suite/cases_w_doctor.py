@@ -17,9 +17,9 @@ def doctor(c, *args, status=0):
 
 
 def marks(c, found, end, **wanted):
-    """Each check has its mark; all others are ok."""
+    """Each check has its mark; all others are ok. Not the clock: other cases set that meanwhile (plan/doctor_tests.rs has it)."""
     for check, finding in found[end].items():
-        if check != "end":
+        if check not in ("end", "clock"):
             mark = wanted.get(check.replace(" ", "_"), "ok")
             c.same(finding["mark"], mark, f"the mark of {check} of the {end}, {finding}")
 
@@ -42,7 +42,7 @@ def all_is_well(c):
     c.same(after[1], before[1], "properties of the source")
     c.check(not c.exists(c.beta, c.target), "the target was made")
     text = c.zfsync("doctor", "--source", c.source, f"beta:{c.target}").out
-    c.check(text.splitlines()[-1] == "no problems found" and "FAIL" not in text, text)
+    c.check("FAIL" not in text and "sessions over one connection" in text, text)
     c.push()
     c.in_sync()
     found = doctor(c, "--source", f"beta:{c.target}", "--local", f"{c.source}-back")
