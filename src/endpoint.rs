@@ -364,8 +364,9 @@ impl Endpoint {
         dry_run: bool,
         silence: Option<Duration>,
     ) -> Result<Pruned, Failure> {
-        match self.ask(Query::Prune { dataset, snapshots, dry_run }, silence).await? {
-            Answer::Pruned(pruned) => Ok(pruned),
+        match self.ask(Query::Prune { dataset, snapshots: snapshots.clone(), dry_run }, silence).await? {
+            Answer::Pruned(pruned) if pruned.accounts_for(&snapshots) => Ok(pruned),
+            Answer::Pruned(_) => Err(unaccounted()),
             _ => Err(odd()),
         }
     }
@@ -422,6 +423,11 @@ fn failures(answer: Option<Answer>, len: usize) -> Result<Vec<Option<Failure>>, 
         Some(Answer::Failures(failures)) if failures.len() == len => Ok(failures),
         Some(_) => Err(odd()),
     }
+}
+
+/// What is said of an answer from which nobody can tell which snapshots are destroyed.
+pub fn unaccounted() -> Failure {
+    Failure::new(Refusal::Other, "its answer doesn't account for each snapshot: any of them may have been destroyed")
 }
 
 /// An answer that is none to the question.

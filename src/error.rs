@@ -149,7 +149,7 @@ pub enum StartError {
     Replace(String, String),
     /// The configuration file is wrong.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    File(Vec<FileError>),
+    Config(Vec<FileError>),
     /// A job of a configuration file took too long.
     #[error("stopped: it took longer than its job-timeout of {}", duration(*.0))]
     TooLong(std::time::Duration),
@@ -256,6 +256,16 @@ pub enum StartError {
     Lock {
         /// The lock file.
         path: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A file of zfsync's own, or a directory for them, can't be used.
+    #[error("can't {what} {}: {error}", path.display())]
+    File {
+        /// What was attempted with what.
+        what: &'static str,
+        /// Its path.
+        path: std::path::PathBuf,
         /// Why.
         error: std::io::Error,
     },
@@ -381,6 +391,11 @@ pub enum StartError {
     },
 }
 
+fn has_no_room(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), QuotaExceeded | ReadOnlyFilesystem | StorageFull)
+}
+
 /// Whoever forgets the colon after a host names a pool that isn't there.
 fn colon(local: bool, pool: &str, dataset: &str) -> String {
     let below = dataset.split_once('/').map_or("DATASET", |(_, below)| below);
@@ -430,9 +445,11 @@ impl StartError {
             | Self::Usage(_)
             | Self::IsCopy(_)
             | Self::UnknownTarget { .. }
-            | Self::File(_)
+            | Self::Config(_)
             | Self::Overlap { .. }
             | Self::Snapshot(SnapshotError::Format(_) | SnapshotError::Name { .. }) => Exit::Usage,
+            // A wrong path is a mistake of whoever wrote it; a disk may have room again.
+            Self::File { error, .. } if !has_no_room(error) => Exit::Usage,
             Self::There { exit, .. } => *exit,
             Self::Locked { .. } | Self::LockedThere { .. } => Exit::Locked,
             Self::Interrupted(signal) => Exit::Interrupted(*signal),

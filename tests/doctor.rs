@@ -145,10 +145,24 @@ fn nobody_to_ask() {
     }
     let sshd = Sshd::start(&bed, &Manners::default());
     bed.script("there", "#!/bin/sh\nexit 127\n");
-    doctor(&bed, &["beta:d"]).expect(3, &["beta has no zfsync helper"]);
+    let here = "source s/a on this machine\n";
+    // The other end is examined all the same.
+    let whole = ["--source", "s/a", "beta:d"];
+    tells(
+        &doctor(&bed, &whole),
+        1,
+        &[here, "s/a exists\n", "  FAIL ssh          beta has no zfsync helper", "a run would fail: 1 failure"],
+    );
     let config = bed.read("ssh_config");
     drop(sshd);
     bed.write("ssh_config", &config);
-    doctor(&bed, &["beta:d"]).expect(3, &["can't connect to beta"]);
+    tells(&doctor(&bed, &whole), 1, &[here, "s/a exists\n", "  FAIL ssh          can't connect to beta"]);
+    let json = doctor(&bed, &["--json", "beta:d"]);
+    let found: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(
+        (&found["failures"], &found["ends"][0]["findings"][0]["mark"]),
+        (&1.into(), &"failure".into()),
+        "{found}"
+    );
     bed.wait_for_no_process();
 }

@@ -9,6 +9,7 @@ use crate::config::KeepJob;
 use crate::error::{Exit, StartError};
 use crate::exec::{self, Kept};
 use crate::format::count;
+use zfs::text::on_one_line;
 
 /// Installs a helper on another host, or removes what runs have left there.
 pub async fn helper(args: &cli::Helper) -> Result<Outcome, StartError> {
@@ -17,7 +18,9 @@ pub async fn helper(args: &cli::Helper) -> Result<Outcome, StartError> {
     let care = Care::UnlessClosed("can't print what was done");
     Ok(match exec::keep(&job).await? {
         Kept::Removed(files) => Outcome::default().text(removed(&host, &files), care),
-        Kept::Current(file) => Outcome::default().text(format!("{host}: {file} is this helper already\n"), care),
+        Kept::Current(file) => {
+            Outcome::default().text(format!("{host}: {} is this helper already\n", on_one_line(&file)), care)
+        }
         Kept::Installed(kept) => Outcome::default().text(installed(&host, &kept.file, &kept.found), care),
         Kept::Other { file, why } => {
             Outcome::new(Exit::Failed).complain(&format!("{file} on {host} was not replaced: {why}"))
@@ -25,18 +28,20 @@ pub async fn helper(args: &cli::Helper) -> Result<Outcome, StartError> {
     })
 }
 
+/// `files` are the other host's words, as the rest is that is told of it.
 fn removed(host: &str, files: &[String]) -> String {
     if files.is_empty() {
         return format!("{host}: no helper is in the cache\n");
     }
     let mut text = format!("{host}: removed {}\n", count(files.len(), "helper"));
     for file in files {
-        let _ = writeln!(text, "  {file}");
+        let _ = writeln!(text, "  {}", on_one_line(file));
     }
     text
 }
 
 fn installed(host: &str, file: &str, found: &str) -> String {
+    let (file, found) = (&*on_one_line(file), &*on_one_line(found));
     let mut text = format!("{host}: installed the helper as {file}\n");
     let command = if found == file { "zfsync" } else { file };
     if found != file {
@@ -68,6 +73,7 @@ mod tests {
     #[test]
     fn what_was_removed() {
         assert_eq!(removed("beta", &[]), "beta: no helper is in the cache\n");
+        assert_eq!(removed("beta", &["/x/\u{1b}[2J\n".into()]).matches(['\u{1b}', '\n']).collect::<String>(), "\n\n");
         assert_eq!(removed("beta", &["/x/helper-a".into()]), "beta: removed 1 helper\n  /x/helper-a\n");
     }
 }

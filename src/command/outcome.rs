@@ -50,7 +50,7 @@ impl Outcome {
     #[must_use]
     pub fn not_done(command: &str, error: &StartError) -> Self {
         let mut outcome = Self::new(error.exit()).complain(&error.to_string());
-        if error.exit() == Exit::Usage && !matches!(error, StartError::File(_)) {
+        if error.exit() == Exit::Usage && !matches!(error, StartError::Config(_)) {
             outcome = outcome.words(format!("For more information, try 'zfsync {command} --help'.\n"));
         }
         outcome
@@ -217,6 +217,6 @@ mod tests {
         let (exit, words) = said(StartError::NoZfsHere);
         assert!(exit == Exit::NotStarted && !words.contains("--help"), "{words}");
         // Its errors name their places.
-        assert_eq!(said(StartError::File(Vec::new())), (Exit::Usage, "zfsync: error: \n".into()));
+        assert_eq!(said(StartError::Config(Vec::new())), (Exit::Usage, "zfsync: error: \n".into()));
     }
 }

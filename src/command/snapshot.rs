@@ -19,7 +19,7 @@ pub async fn snapshot(args: &cli::Snapshot) -> Result<Outcome, StartError> {
     if !args.talk.quiet {
         let verbose = args.talk.verbose > 0;
         let names = taken.names(&job.datasets, verbose).into_iter().map(|name| name + "\n").collect();
-        outcome = outcome.text(names, Care::Nothing);
+        outcome = outcome.text(names, Care::UnlessClosed("can't print the names of the snapshots"));
         let lines = taken.words(verbose, (!job.dry_run).then(|| began.elapsed())).into_iter().chain(commands);
         outcome = lines.fold(outcome, |outcome, line| outcome.words(format!("{}\n", sanitise(&line))));
     }

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use super::ends::{link_to_source, link_to_target, location};
-use super::{PushJob, Ways, choose_jobs, read_jobs, source};
+use super::ends::{allow_more, link_to_source, link_to_target, location};
+use super::{Branch, PushJob, Ways, choose_jobs, read_jobs, source};
 use crate::cli;
 use crate::error::StartError;
-use crate::remote::link::{End, Link};
+use crate::remote::link::Link;
 use crate::remote::target::{Target, TargetError};
+use helper::Side;
+use zfs::Allow;
 use zfs::name::DatasetName;
 
 /// Both ends, as far as they are named.
@@ -26,6 +28,10 @@ pub struct DoctorEnd {
     pub link: Link,
     /// The dataset, where one is named.
     pub dataset: Option<DatasetName>,
+    /// What the helper must be allowed to do for the whole job.
+    pub needs: Vec<Allow>,
+    /// The host that this end's host connects to by itself, with `direct`: nobody here can check that way.
+    pub direct: Option<String>,
 }
 
 impl DoctorJob {
@@ -38,21 +44,34 @@ impl DoctorJob {
         let path = args.config.as_deref().unwrap_or(Path::new(cli::DEFAULT_CONFIG));
         let jobs = choose_jobs(read_jobs(path)?, std::slice::from_ref(name))?;
         let branches = jobs.iter().flat_map(|job| &job.branches);
-        let all: Vec<Self> = branches.flat_map(|branch| branch.targets.iter().map(Self::of)).collect();
+        let all: Vec<Self> = branches.flat_map(Self::of_branch).collect();
         if all.is_empty() {
             return Err(StartError::Usage(format!("job {name} has no targets")));
         }
         Ok(all)
     }
 
-    /// Both ends of a push.
-    fn of(push: &PushJob) -> Self {
-        let end = |End { link, dataset }: &End| {
-            let mut link = link.clone();
+    /// Both ends of each of its pushes, with what pruning needs there.
+    fn of_branch(branch: &Branch) -> Vec<Self> {
+        let end = |mut link: Link, dataset: &DatasetName, direct| {
             link.ssh.verbose = true;
-            Some(DoctorEnd { link, dataset: Some(dataset.clone()) })
+            // Whoever isn't allowed to take packages takes them apart.
+            let needs = link.allow.iter().filter(|allow| **allow != Allow::Packages).copied().collect();
+            Some(DoctorEnd { link, dataset: Some(dataset.clone()), needs, direct })
         };
-        Self { source: end(&push.ends.source), target: end(&push.ends.target) }
+        let of = |push: &PushJob| {
+            let (source, target) = (&push.ends.source, &push.ends.target);
+            let mut link = target.link.clone();
+            for prune in &branch.prune_targets {
+                let same = prune.targets.iter().find(|ends| ends.target.same_place(target));
+                if let Some(ends) = same {
+                    allow_more(Side::Receiver, &mut link, &ends.target.link.allow);
+                }
+            }
+            let to = push.direct.as_ref().map(|_| target.link.name());
+            Self { source: end(branch.origin.clone(), &source.dataset, to), target: end(link, &target.dataset, None) }
+        };
+        branch.targets.iter().map(of).collect()
     }
 
     fn new(args: &cli::Doctor) -> Result<Self, StartError> {
@@ -66,7 +85,7 @@ impl DoctorJob {
         Ways::same(&args.ssh).check(hosts.0, hosts.1)?;
         let end = |mut link: Link, dataset| {
             link.ssh.verbose = true;
-            DoctorEnd { link, dataset }
+            DoctorEnd { link, dataset, needs: Vec::new(), direct: None }
         };
         let may_ask = !args.json;
         let source = from.map(|Target { host, dataset }| {
@@ -130,7 +149,7 @@ mod tests {
     }
 
     fn shown(end: Option<DoctorEnd>) -> String {
-        let Some(DoctorEnd { link, dataset }) = end else { return "-".into() };
+        let Some(DoctorEnd { link, dataset, .. }) = end else { return "-".into() };
         format!("{} {}", link.name(), dataset.map_or("-".into(), |dataset| dataset.to_string()))
     }
 

@@ -139,10 +139,7 @@ pub(super) fn allow(ends: &mut Ends, ssh: &cli::Ssh, allow: &[Allow], trust_sour
 /// quoted for the shell on the other host; without it the line is constant, so that no name ever reaches a shell.
 fn helper_command(side: Side, ssh: &cli::Ssh, allow: &[Allow]) -> Result<HelperCommand, StartError> {
     let plain = Plain { side, allow: allow.to_vec() };
-    let verb = if side == Side::Sender { "send" } else { "recv" };
-    let words: Vec<&str> = allow.iter().map(|allow| allow.word()).collect();
-    let allow = if words.is_empty() { String::new() } else { format!(" --allow {}", words.join(",")) };
-    let verb = format!("{verb} --stdio{allow}");
+    let verb = helper_words(side, allow);
     match &ssh.remote_zfsync {
         None => Ok(HelperCommand::of(ssh.helper.unwrap_or_default(), verb, plain)),
         Some(_) if ssh.helper == Some(HelperFrom::Sent) => {
@@ -152,6 +149,29 @@ fn helper_command(side: Side, ssh: &cli::Ssh, allow: &[Allow]) -> Result<HelperC
             Err(StartError::Usage("--helper plain uses no zfsync on the other host: leave out --remote-zfsync".into()))
         }
         Some(command) => Ok(HelperCommand::named(named_command(command, &verb)?)),
+    }
+}
+
+fn helper_words(side: Side, allow: &[Allow]) -> String {
+    let verb = if side == Side::Sender { "send" } else { "recv" };
+    let words: Vec<&str> = allow.iter().map(|allow| allow.word()).collect();
+    let allow = if words.is_empty() { String::new() } else { format!(" --allow {}", words.join(",")) };
+    format!("{verb} --stdio{allow}")
+}
+
+/// Has the helper of a link do some things more.
+pub(super) fn allow_more(side: Side, link: &mut Link, more: &[Allow]) {
+    let old = helper_words(side, &link.allow);
+    let missing: Vec<Allow> = more.iter().filter(|allow| !link.allow.contains(allow)).copied().collect();
+    link.allow.extend(missing);
+    let new = helper_words(side, &link.allow);
+    for command in [&mut link.helper.installed, &mut link.helper.sent].into_iter().flatten() {
+        if let Some(program) = command.strip_suffix(&old) {
+            *command = format!("{program}{new}");
+        }
+    }
+    if let Some(plain) = &mut link.helper.plain {
+        plain.allow.clone_from(&link.allow);
     }
 }
 
@@ -199,6 +219,20 @@ mod tests {
         assert!(helper(Some("'"), &[]).is_err());
         let allow = [Allow::Rollback, Allow::Destroy];
         assert_eq!(helper(None, &allow).unwrap(), "zfsync recv --stdio --allow rollback,destroy");
+    }
+
+    #[test]
+    fn more_is_allowed() {
+        let allow = |before: &[Allow], command: Option<&str>| {
+            let ssh = cli::Ssh { remote_zfsync: command.map(ToOwned::to_owned), ..cli::Ssh::default() };
+            let mut link = link_to_target(None, &ssh, before.to_vec(), true).unwrap();
+            allow_more(Side::Receiver, &mut link, &[Allow::Destroy, Allow::Unencrypted]);
+            assert_eq!(link.helper, helper_command(Side::Receiver, &ssh, &link.allow).unwrap());
+            link.allow
+        };
+        assert_eq!(allow(&[], None), [Allow::Destroy, Allow::Unencrypted]);
+        assert_eq!(allow(&[Allow::Unencrypted], None), [Allow::Unencrypted, Allow::Destroy]);
+        assert_eq!(allow(&[Allow::Rename], Some("sudo zfsync")), [Allow::Rename, Allow::Destroy, Allow::Unencrypted]);
     }
 
     #[test]

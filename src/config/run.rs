@@ -101,7 +101,7 @@ fn likeness(one: &str, other: &str) -> f64 {
 /// Reads the file and gives all jobs in its order, checked.
 pub fn read(path: &Path) -> Result<Vec<CronJob>, StartError> {
     let failed = |words: String| {
-        StartError::File(vec![FileError { path: path.to_owned(), line: None, job: None, words, excerpt: None }])
+        StartError::Config(vec![FileError { path: path.to_owned(), line: None, job: None, words, excerpt: None }])
     };
     let mut bytes = Vec::new();
     let cant = |error: std::io::Error| failed(format!("can't read the file: {error}"));
@@ -112,7 +112,7 @@ pub fn read(path: &Path) -> Result<Vec<CronJob>, StartError> {
     }
     let text =
         String::from_utf8(bytes).map_err(|error| failed(format!("the file is not UTF-8: {}", error.utf8_error())))?;
-    let jobs = parse(path, &text).map_err(StartError::File)?;
+    let jobs = parse(path, &text).map_err(StartError::Config)?;
     if let Some(job) = jobs.iter().find(|job| runs_commands(job))
         && let Some(why) = trust::distrusted(path, &file).map_err(cant)?
     {

@@ -8,7 +8,10 @@ use helper::read_report;
 use zfs::host::{HANGS, Watched};
 use zfs::name::DatasetName;
 use zfs::text::quoted;
-use zfs::{Ended, Failure, Host as _, Inventory, Limits, Most, Refusal, StreamSpec, read_source, read_source_within};
+use zfs::{
+    Ended, Failure, Host as _, Inventory, Limits, Most, ParseError, Refusal, StreamSpec, read_source,
+    read_source_within,
+};
 
 use super::{Endpoint, Place, limits};
 use crate::remote::client::{EndOfStream, StreamEnd};
@@ -50,13 +53,15 @@ impl Endpoint {
                 let zfs::host::Outgoing { output, words, process } = host.stream(&stream)?;
                 let words = std::thread::Builder::new().spawn(move || read_report(words, |_| {})).map_err(system)?;
                 let read = read_source(input(output), top);
-                if let Err(error) = &read {
+                // It ends by itself behind a line that isn't whole, and its status may tell why.
+                let stopped = read.as_ref().is_err_and(|error| !matches!(error, ParseError::Cut(_)));
+                if stopped {
                     process.end(true);
-                    if is_late(error) {
-                        return Err(Failure::new(Refusal::Other, HANGS));
-                    }
                 }
-                let died = process.wait().err();
+                if read.as_ref().is_err_and(is_late) {
+                    return Err(Failure::new(Refusal::Other, HANGS));
+                }
+                let died = process.wait().err().filter(|died| !(stopped && died.killed));
                 let words = words.join().unwrap_or_default();
                 let ended = Ended {
                     words,
@@ -92,12 +97,12 @@ impl Endpoint {
     }
 }
 
-fn is_late(error: &zfs::ParseError) -> bool {
-    matches!(error, zfs::ParseError::Io(error) if error.kind() == io::ErrorKind::TimedOut)
+fn is_late(error: &ParseError) -> bool {
+    matches!(error, ParseError::Io(error) if error.kind() == io::ErrorKind::TimedOut)
 }
 
 /// What was listed, with how it ended: what `zfs` says of it is told in its words.
-fn told(read: Result<Vec<Inventory>, zfs::ParseError>, ended: Ended) -> Result<(Vec<Inventory>, Ended), Failure> {
+fn told(read: Result<Vec<Inventory>, ParseError>, ended: Ended) -> Result<(Vec<Inventory>, Ended), Failure> {
     let words = if ended.words.is_empty() { String::new() } else { quoted(&ended.words) };
     let status =
         |status: &str| Failure::new(Refusal::from_words(&words), if words.is_empty() { status } else { &words });

@@ -147,8 +147,8 @@ impl<'a> Listener<'a> {
 
     fn count(&mut self, event: &Event) -> Result<(), DirectError> {
         match event {
-            Event::Planned { .. } => self.stage = Stage::Running,
-            Event::Finished(summary) if summary.went_well() => self.stage = Stage::WentWell,
+            Event::Finished(summary) if summary.went_well() && summary.adds_up() => self.stage = Stage::WentWell,
+            Event::Planned { .. } | Event::Finished(_) => self.stage = Stage::Running,
             Event::StepStarted { step, .. } => _ = self.running.insert(*step),
             Event::StepDone { step, .. } | Event::StepFailed { step, .. } => _ = self.running.remove(step),
             _ => {}
@@ -166,7 +166,8 @@ impl<'a> Listener<'a> {
     /// It has come to its end over there.
     fn over(&mut self, over: Over) -> Result<Pushed, StartError> {
         let exit = over.exit().ok_or_else(|| self.wrong(format!("exit code {}", over.exit)))?;
-        let borne_out = if self.dry_run { !self.rows.is_empty() } else { self.stage == Stage::WentWell };
+        let planned = || !self.rows.is_empty() && !self.rows.iter().any(PlanRow::fails);
+        let borne_out = if self.dry_run { planned() } else { self.stage == Stage::WentWell };
         if exit == Exit::InSync && over.error.is_none() && !borne_out {
             return Err(self.wrong("it reports success, and no run that ended well".into()).into());
         }

@@ -22,6 +22,8 @@ const SESSIONS: usize = 10;
 enum Opened {
     Here,
     There(Box<Remote>),
+    /// Why not.
+    Unreachable(String),
 }
 
 /// Connects, and looks at all that was named.
@@ -36,14 +38,8 @@ pub async fn doctor(job: &DoctorJob) -> Result<Diagnosis, StartError> {
 
 async fn look(job: &DoctorJob) -> Result<Diagnosis, StartError> {
     // One after the other: ssh may ask something.
-    let source = open(job.source.as_ref()).await?;
-    let target = match open(job.target.as_ref()).await {
-        Ok(target) => target,
-        Err(error) => {
-            close(source).await;
-            return Err(error);
-        }
-    };
+    let source = open(job.source.as_ref()).await;
+    let target = open(job.target.as_ref()).await;
     let of = async |end: &Option<DoctorEnd>, opened: &Option<Opened>, role| match (end, opened) {
         (Some(end), Some(opened)) => Some(facts(end, opened, role).await),
         _ => None,
@@ -53,10 +49,13 @@ async fn look(job: &DoctorJob) -> Result<Diagnosis, StartError> {
     Ok(Diagnosis::of(Ends { source: facts.0, target: facts.1 }, env!("CARGO_PKG_VERSION")))
 }
 
-async fn open(end: Option<&DoctorEnd>) -> Result<Option<Opened>, StartError> {
-    let Some(DoctorEnd { link, .. }) = end else { return Ok(None) };
-    let Some(host) = &link.host else { return Ok(Some(Opened::Here)) };
-    Ok(Some(Opened::There(Box::new(Remote::open(host, link).await?))))
+async fn open(end: Option<&DoctorEnd>) -> Option<Opened> {
+    let DoctorEnd { link, .. } = end?;
+    let Some(host) = &link.host else { return Some(Opened::Here) };
+    Some(match Remote::open(host, link).await {
+        Ok(remote) => Opened::There(Box::new(remote)),
+        Err(error) => Opened::Unreachable(error.to_string()),
+    })
 }
 
 async fn close(opened: Option<Opened>) {
@@ -66,22 +65,30 @@ async fn close(opened: Option<Opened>) {
 }
 
 async fn facts(end: &DoctorEnd, opened: &Opened, role: HostRole) -> EndFacts {
-    let (host, dataset) = (end.link.name(), end.dataset.clone());
+    let mut facts = EndFacts {
+        role,
+        host: end.link.name(),
+        dataset: end.dataset.clone(),
+        needs: end.needs.clone(),
+        direct: end.direct.clone(),
+        connection: None,
+        hello: zfs::Hello::default(),
+        examined: Examined::Older,
+    };
     match opened {
         Opened::Here => {
-            let (hello, examined) = here(dataset.clone().map_or(Examine::Host, Examine::Dataset)).await;
-            EndFacts { role, host, dataset, connection: None, hello, examined }
+            (facts.hello, facts.examined) = here(facts.dataset.clone().map_or(Examine::Host, Examine::Dataset)).await;
         }
         Opened::There(remote) => {
-            let hello = remote.hello().clone();
-            let connection = Some(connection(remote).await);
-            let mut end = EndFacts { role, host, dataset, connection, hello, examined: Examined::Older };
+            facts.hello = remote.hello().clone();
+            facts.connection = Some(connection(remote).await);
             // Of what is outside of its roots a helper tells nothing.
-            let what = end.dataset.clone().filter(|_| !end.is_outside()).map_or(Examine::Host, Examine::Dataset);
-            end.examined = there(remote, what).await;
-            end
+            let what = facts.dataset.clone().filter(|_| !facts.is_outside()).map_or(Examine::Host, Examine::Dataset);
+            facts.examined = there(remote, what).await;
         }
+        Opened::Unreachable(why) => facts.examined = Examined::Unreachable(why.clone()),
     }
+    facts
 }
 
 async fn here(what: Examine) -> (zfs::Hello, Examined) {

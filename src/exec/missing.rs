@@ -235,7 +235,7 @@ pub fn clocks(hello: &Hello) -> Clocks {
     Clocks::new(jiff::Timestamp::now().as_second(), hello.clock)
 }
 
-/// PendingRequests at the source once more before anything goes: the run may have taken long. What is there again stays, and is returned.
+/// Lists the source once more before anything goes: the run may have taken long. What is there again stays, and is returned.
 async fn keep_what_is_back(
     job: &PushJob,
     sender: &Endpoint,
@@ -262,8 +262,13 @@ pub async fn look(
     let notes = if there.is_empty() { Vec::new() } else { receiver.notes(Some(target), &[]).await? };
     let missing = negotiation.missing(&there, &notes_of(notes), policy, when);
     let since = if policy.grace.is_zero() { Vec::new() } else { receiver.notes(None, &missing.undated()).await? };
-    let since = since.into_iter().filter(|noted| noted.note == Note::MissingSince);
-    let since = since.filter_map(|noted| Some((noted.name, noted.value.parse().ok()?))).collect();
+    let mut times: HashMap<String, Option<i64>> = HashMap::new();
+    for Noted { name, value, .. } in since.into_iter().filter(|noted| noted.note == Note::MissingSince) {
+        let time = value.parse().ok();
+        // What is told twice is no proof.
+        times.entry(name).and_modify(|time| *time = None).or_insert(time);
+    }
+    let since = times.into_iter().filter_map(|(name, time)| Some((name, time?))).collect();
     let clocks = clocks.at(jiff::Timestamp::now().as_second());
     let now = clocks.now();
     let witnesses = missing.witnesses(&since, now, policy.grace);

@@ -386,7 +386,8 @@ async fn destroy_on_source(sender: &Endpoint, portions: &[Portion], dry_run: boo
             (place, result)
         });
     }
-    let mut all: Vec<Result<Pruned, Failure>> = vec![Ok(Pruned::default()); portions.len()];
+    let unknown = Failure::new(Refusal::Other, "an internal task ended without a result");
+    let mut all: Vec<Result<Pruned, Failure>> = vec![Err(unknown); portions.len()];
     while let Some(done) = running.join_next().await {
         if let Ok((place, result)) = done {
             all[place] = result;

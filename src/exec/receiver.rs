@@ -210,11 +210,11 @@ impl<'a> Receiver<'a> {
             calls.push(self.call(|id| Request::Prune { id, dataset, snapshots, dry_run }));
         }
         let mut all = Vec::with_capacity(portions.len());
-        for call in &mut calls {
+        for (call, (_, snapshots)) in calls.iter_mut().zip(portions) {
             all.push(match self.reply(call).await? {
-                Reply::Pruned { pruned, .. } => Ok(pruned),
+                Reply::Pruned { pruned, .. } if pruned.accounts_for(snapshots) => Ok(pruned),
                 Reply::Done { failure: Some(failure), .. } => Err(failure),
-                _ => Ok(Pruned::default()),
+                _ => Err(crate::endpoint::unaccounted()),
             });
         }
         Ok(all)

@@ -37,7 +37,7 @@ const AT_ONCE: usize = 4;
 /// So long the connections may take to close after a signal.
 const CLOSING: Duration = Duration::from_secs(6);
 
-/// PendingRequests at all sides, at one source after the other.
+/// Looks at all sides, at one source after the other.
 pub async fn status(jobs: &[StatusJob]) -> Result<Vec<Status>, StartError> {
     let mut all = Vec::with_capacity(jobs.len());
     for job in jobs {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::HostRole;
 use zfs::name::DatasetName;
-use zfs::{Examination, Hello};
+use zfs::{Allow, Examination, Hello};
 
 /// How good a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -48,6 +48,10 @@ pub struct EndFacts {
     pub host: String,
     /// What it is about, if anything was named.
     pub dataset: Option<DatasetName>,
+    /// What its helper must be allowed to do, beyond its side's own work.
+    pub needs: Vec<Allow>,
+    /// The host that it connects to by itself.
+    pub direct: Option<String>,
     /// How it is reached, where it is another host.
     pub connection: Option<ConnectionFacts>,
     /// What its helper says of itself.
@@ -65,6 +69,8 @@ pub enum Examined {
     Older,
     /// It was refused, or nobody answered: why.
     Failed(String),
+    /// It couldn't be asked, as there is no connection, or no helper: why.
+    Unreachable(String),
 }
 
 /// What was seen of a connection.

@@ -21,12 +21,13 @@ pub fn end(role: HostRole, name: &str) -> EndFacts {
         used: Some(1 << 30),
         encryption: Some(EncryptionState { root: None, encrypted: false, key_loaded: false }),
         mount: Some(MountState { mountpoint: "/b".into(), mounted: true }),
-        locked: None,
         rights: Rights::All,
+        ..Place::default()
     };
     let pool = PoolState { name: name.pool().into(), health: "ONLINE".into(), readonly: false };
     let version = || Some("2.3.9-1".to_owned());
-    let examination = Examination { userland: version(), module: version(), pools: vec![pool], place: Some(place) };
+    let examination =
+        Examination { userland: version(), module: version(), pools: Some(vec![pool]), place: Some(place) };
     let connection = ConnectionFacts {
         login: Duration::from_millis(320),
         method: Some("publickey".into()),
@@ -41,6 +42,8 @@ pub fn end(role: HostRole, name: &str) -> EndFacts {
         role,
         host: if source { "this machine".into() } else { "beta".into() },
         dataset: Some(name),
+        needs: Vec::new(),
+        direct: None,
         connection: (!source).then_some(connection),
         hello: Hello {
             version: "1.0.0".into(),
@@ -185,10 +188,12 @@ fn versions_of_openzfs() {
 
 #[test]
 fn pools() {
-    let health = |health: &'static str| move |end: &mut EndFacts| examination(end).pools[0].health = health.into();
+    let health = |health: &'static str| {
+        move |end: &mut EndFacts| examination(end).pools.as_mut().unwrap()[0].health = health.into()
+    };
     one(&of_target(health("DEGRADED")), "Warning pool:", &["b is DEGRADED", "zpool status 'b'"]);
     one(&of_source(health("SUSPENDED")), "Failure pool:", &["t is SUSPENDED"]);
-    let readonly = |end: &mut EndFacts| examination(end).pools[0].readonly = true;
+    let readonly = |end: &mut EndFacts| examination(end).pools.as_mut().unwrap()[0].readonly = true;
     one(&of_target(readonly), "Failure pool:", &["read-only", "zpool export 'b'"]);
     one(&of_source(readonly), "Warning pool:", &["no bookmarks"]);
     let beside = |end: &mut EndFacts| {
@@ -198,10 +203,15 @@ fn pools() {
     one(&of_target(beside), "Warning pool:", &["b is FAULTED"]);
     let gone = |end: &mut EndFacts| {
         let found = examination(end);
-        found.pools.clear();
+        found.pools = Some(Vec::new());
         found.place = Some(Place::default());
     };
     one(&of_target(gone), "Failure pool:", &["no pool 'b' is imported", "zpool import 'b'"]);
+    one(
+        &of_target(|end| examination(end).pools = None),
+        "Failure pool: the pools can't be listed",
+        &["on beta: zpool list"],
+    );
 }
 
 #[test]
@@ -211,6 +221,9 @@ fn datasets() {
         "Failure dataset:",
         &["t/a does not exist", "zfs list -r 't'"],
     );
+    let unread =
+        |end: &mut EndFacts| *place(end) = Place { unread: Some("permission denied".into()), ..Place::default() };
+    one(&of_target(unread), "Failure dataset: b/a can't be read: permission denied", &["on beta: zfs list 'b/a'"]);
     let locked = |end: &mut EndFacts| place(end).locked = Some("alpha, process 7".into());
     one(&of_target(locked), "Warning lock:", &["alpha, process 7", "--wait-lock"]);
     let mounted = |end: &mut EndFacts| place(end).nearest = Some(dataset("b/a"));
@@ -277,6 +290,12 @@ fn features_that_the_target_lacks() {
 fn space_and_keys() {
     one(&of_target(|end| place(end).available = Some(1 << 20)), "Warning space:", &["1.00 MiB available", "1.00 GiB"]);
     one(&of_target(|end| place(end).available = None), "Unknown space:", &[]);
+    let has_most = |end: &mut EndFacts| {
+        let nearest = Some(dataset("b/a"));
+        *place(end) =
+            Place { nearest, available: Some(1 << 20), used: Some((1 << 30) - 1), mount: None, ..place(end).clone() };
+    };
+    assert_eq!(of_target(has_most), Vec::<String>::new());
     let locked = |end: &mut EndFacts| {
         place(end).encryption = Some(EncryptionState { root: Some(dataset("b")), encrypted: true, key_loaded: false });
     };

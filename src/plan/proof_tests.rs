@@ -20,7 +20,7 @@ fn doubt(name: &str, mark: u64, snapshots: &[u64]) -> Doubt {
 
 fn record(text: &str) -> Record {
     let line =
-        format!("2026-11-28.14:57:50 [txg:{}] {}", text.split_once(' ').unwrap().0, text.split_once(' ').unwrap().1);
+        format!("2026-11-28.14:57:50 [txg:{}] {}\n", text.split_once(' ').unwrap().0, text.split_once(' ').unwrap().1);
     let mut record = None;
     zfs::read_history(line.as_bytes(), Txg(0), |one| {
         record = Some(one);

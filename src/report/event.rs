@@ -30,7 +30,8 @@ pub enum Event {
         /// Steps to do, as far as known.
         steps: usize,
     },
-    /// Why the run is no success, beside what failed for single datasets; told in the quiet mode too.
+    /// Something has gone wrong, beside what failed for single datasets; told in the quiet mode too. The exit code tells whether the run is
+    /// a success.
     Problem {
         /// A sentence, perhaps with more lines.
         text: String,
@@ -214,6 +215,12 @@ impl Summary {
     #[must_use]
     pub fn went_well(&self) -> bool {
         self.failed == 0 && !self.interrupted && self.nothing.is_none()
+    }
+
+    /// Whether each selected dataset is told to be in sync, or to have nothing to send. For a summary that another host sends.
+    #[must_use]
+    pub fn adds_up(&self) -> bool {
+        self.in_sync.checked_add(self.without_snapshots) == Some(self.datasets)
     }
 }
 

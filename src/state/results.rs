@@ -28,8 +28,11 @@ pub fn check(dir: &Path, target: &str) -> Result<(), StartError> {
 }
 
 fn open(dir: &Path, target: &str) -> Result<Folder, StartError> {
-    let words = |error: io::Error| format!("can't use the state directory {}: {error}", dir.display());
-    Folder::open(dir, target).map_err(|error| StartError::Usage(words(error)))
+    Folder::open(dir, target).map_err(|error| StartError::File {
+        what: "use the state directory",
+        path: dir.to_owned(),
+        error,
+    })
 }
 
 /// Takes note of a run's results beside whoever shows it.
@@ -164,7 +167,7 @@ impl<'a> Recorder<'a> {
             "can't save results in the state directory {}: {error}; the push is not affected, but the saved results are out of date",
             self.folder.path().display()
         );
-        self.shown.event(&Event::Notice { dataset: None, text });
+        self.shown.event(&Event::Problem { text });
     }
 
     fn write(&mut self, file: DatasetFile) {

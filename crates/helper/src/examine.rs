@@ -8,7 +8,7 @@ use zfs::{Examination, Examine, Failure, Place};
 pub(super) fn examine(context: &Context, what: &Examine) -> Result<Examination, Failure> {
     let Context { config, host, .. } = context;
     let mut found = host.examine(what)?;
-    found.pools.retain(|pool| tells_of_pool(config, &pool.name));
+    found.pools.iter_mut().for_each(|pools| pools.retain(|pool| tells_of_pool(config, &pool.name)));
     found.place = found.place.map(|place| tell(config, place));
     Ok(found)
 }
@@ -61,7 +61,7 @@ mod tests {
         for side in [Side::Receiver, Side::Sender] {
             let mut session = session(&[], side);
             let found = ask(&mut session, dataset("b/x/new")).unwrap();
-            assert_eq!(found.pools.iter().map(|pool| pool.name.as_str()).collect::<Vec<_>>(), ["b", "c"]);
+            assert_eq!(found.pools.unwrap().iter().map(|pool| pool.name.as_str()).collect::<Vec<_>>(), ["b", "c"]);
             let place = found.place.unwrap();
             assert_eq!(place.nearest, Some("b/x".parse().unwrap()));
             assert!(place.mount.is_some());
@@ -78,11 +78,11 @@ mod tests {
         // What is above a root is as little its business as what is beside it.
         assert_eq!(ask(&mut session, dataset("b/x")), Err(Refusal::NotAllowed));
         let found = ask(&mut session, dataset("b/x/own/a")).unwrap();
-        assert_eq!(found.pools.len(), 1);
+        assert_eq!(found.pools.unwrap().len(), 1);
         let place = found.place.unwrap();
         assert_eq!((place.mount, place.used), (None, None));
         assert_eq!(place.available, Some(4096));
-        assert_eq!(ask(&mut session, Examine::Host).unwrap().pools.len(), 1);
+        assert_eq!(ask(&mut session, Examine::Host).unwrap().pools.unwrap().len(), 1);
         session.close().unwrap();
     }
 }

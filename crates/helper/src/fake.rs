@@ -200,7 +200,7 @@ impl Host for Shared {
 
     fn examine(&self, what: &Examine) -> Result<Examination, Failure> {
         let pool = |name: &str| PoolState { name: name.into(), health: "ONLINE".into(), readonly: false };
-        let found = Examination { pools: vec![pool("b"), pool("c")], ..Examination::default() };
+        let found = Examination { pools: Some(vec![pool("b"), pool("c")]), ..Examination::default() };
         let root = Some("b".parse().unwrap());
         let place = Place {
             nearest: Some("b/x".parse().unwrap()),

@@ -5,13 +5,13 @@ use std::collections::HashSet;
 
 use zfs::name::{DatasetName, MAX_NAME, SnapshotName};
 use zfs::{
-    Allow, Answer, Examine, Failure, Happened, NewBookmark, Note, Query, Receive, Record, Refusal, Rename, Resolution,
-    StreamSpec, Token, Volmode, is_our_bookmark,
+    Allow, Answer, Examine, Failure, Happened, NewBookmark, Note, Pruned, Query, Receive, Record, Refusal, Rename,
+    Resolution, StreamSpec, Token, Volmode, is_our_bookmark,
 };
 
 use super::context::Context;
 use super::{Config, Side};
-use crate::wire::Request;
+use crate::wire::{Reply, Request};
 
 /// Begins the names of all user properties that are zfsync's own.
 const OWN: &str = "zfsync:";
@@ -262,7 +262,36 @@ pub(super) fn answer(config: &Config, answer: Answer) -> Answer {
             let may = |on: &DatasetName, name: &str| config.allows(on) || config.tells_of(on) && name.starts_with(OWN);
             Answer::Properties(all.into_iter().filter(|one| may(&one.on, &one.name)).collect())
         }
+        Answer::Pruned(pruned) => Answer::Pruned(self::pruned(config, pruned)),
         whole => whole,
+    }
+}
+
+fn pruned(config: &Config, mut pruned: Pruned) -> Pruned {
+    for (_, why) in &mut pruned.pinned {
+        *why = zfs::without_clones(why, |name| config.tells_of(name));
+    }
+    pruned
+}
+
+/// Of what went wrong whatever may be told: clones can lie outside of the roots.
+pub(super) fn failure(config: &Config, failure: Failure) -> Failure {
+    if config.roots.is_empty() {
+        return failure;
+    }
+    Failure { words: zfs::without_clones(&failure.words, |name| config.tells_of(name)), ..failure }
+}
+
+/// The same of a reply.
+pub(super) fn reply(config: &Config, reply: Reply) -> Reply {
+    match reply {
+        Reply::Pruned { id, pruned } if !config.roots.is_empty() => {
+            Reply::Pruned { id, pruned: self::pruned(config, pruned) }
+        }
+        Reply::Done { id, failure: Some(why), warning } => {
+            Reply::Done { id, failure: Some(failure(config, why)), warning }
+        }
+        other => other,
     }
 }
 

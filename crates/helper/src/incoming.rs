@@ -279,12 +279,8 @@ impl Incoming {
             Sink::Closed(receiving) if !self.judge.may_end() => receiving.tell(broken("the package is incomplete")),
             Sink::Closed(receiving) => receiving.tell(None),
             Sink::Dropped(Some(receiving)) => {
-                if self.judge.is_apart() {
-                    // Of a package the streams behind it are lost.
-                    receiving.tell_lost(Failure::new(Refusal::Stream, "zfs recv ended before its stream"));
-                } else {
-                    receiving.tell(None);
-                }
+                // Some of it has reached nobody.
+                receiving.tell_lost(Failure::new(Refusal::Stream, "zfs recv ended before its stream"));
                 receiving.finish(ending);
             }
             Sink::Dropped(None) => {}

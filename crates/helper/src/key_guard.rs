@@ -7,7 +7,7 @@ use super::context::Context;
 use zfs::record::{Begin, Features, SIZE};
 use zfs::{Allow, Failure, Receive, Refusal, WrappedKey, permission};
 
-/// PendingRequests after one dataset while streams come for it.
+/// Looks after one dataset while streams come for it.
 pub(super) struct KeyGuard {
     /// Something is there, and its key is to stay.
     guards: bool,

@@ -131,6 +131,7 @@ fn answer(context: &Context, request: Request) {
         Request::Receive { .. } | Request::Stream { .. } | Request::Cancel { .. } => return,
     };
     let reply = answered.unwrap_or_else(|failure| Reply::Done { id, failure: Some(failure), warning: None });
+    let reply = guard::reply(config, reply);
     log(context, deed.as_ref(), &reply);
     if let Err(error) = replies.send(&reply) {
         // Too long, perhaps; if the sender is gone this fails as well.
@@ -155,7 +156,8 @@ fn query_host(context: &Context, id: u64, query: &Query, deed: Option<&Deed>) {
         }
         query => context.host.query(query).map(|answer| guard::answer(&context.config, answer)),
     };
-    let answer = match answered.map_err(|why| explain_query(context, query, why)) {
+    let answered = answered.map_err(|why| guard::failure(&context.config, explain_query(context, query, why)));
+    let answer = match answered {
         Ok(answer) => explain_bookmarks(context, query, answer),
         Err(why) => {
             let reply = Reply::Done { id, failure: Some(why), warning: None };

@@ -129,6 +129,17 @@ fn a_receive_that_ends_before_the_end_mark_waits_for_it() {
 }
 
 #[test]
+fn a_receive_that_ends_well_before_its_stream_does_has_failed() {
+    let mut session = session();
+    session.receive(1, "b/early");
+    session.data(&stream(3 << 20));
+    session.mark(FrameKind::End);
+    let (id, failure) = session.done();
+    assert_eq!((id, failure), (1, Some(Refusal::Stream)));
+    session.close().unwrap();
+}
+
+#[test]
 fn the_next_stream_runs_while_one_settles() {
     let mut session = session();
     let started = Instant::now();

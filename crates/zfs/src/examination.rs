@@ -25,9 +25,9 @@ pub struct Examination {
     /// The version of the kernel module.
     #[serde(default)]
     pub module: Option<String>,
-    /// The pools, as far as they may be told of.
-    #[serde(default)]
-    pub pools: Vec<PoolState>,
+    /// The imported pools, as far as they may be told of; `None` where they can't be listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pools: Option<Vec<PoolState>>,
     /// The dataset that was asked for.
     #[serde(default)]
     pub place: Option<Place>,
@@ -47,9 +47,12 @@ pub struct PoolState {
 /// Where a dataset is, or would be.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
-    /// The dataset itself, or the nearest one above that exists; `None` where not even the pool does.
+    /// The dataset itself, or the nearest one above that exists; `None` where not even the pool does, or with [`Place::unread`].
     #[serde(default)]
     pub nearest: Option<DatasetName>,
+    /// Why the dataset can't be read, in the words of `zfs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
     /// Features of the pool that a stream can need.
     #[serde(default)]
     pub features: Vec<Feature>,
@@ -162,7 +165,7 @@ impl Examination {
     /// The pool of this name.
     #[must_use]
     pub fn pool(&self, name: &str) -> Option<&PoolState> {
-        self.pools.iter().find(|pool| pool.name == name)
+        self.pools.iter().flatten().find(|pool| pool.name == name)
     }
 }
 

@@ -1,8 +1,10 @@
 //! What a host tells of itself and of its datasets.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
-use crate::name::{DatasetName, ResumeToken, SnapshotName};
+use crate::name::{DatasetName, Guid, ResumeToken, SnapshotName};
 use crate::{Encryption, Kind};
 
 /// The helper's greeting.
@@ -84,6 +86,17 @@ pub struct Pruned {
     pub absent: Vec<SnapshotName>,
 }
 
+impl Pruned {
+    /// Whether each of these snapshots is accounted for, once: the others than those named count as destroyed, so their number has
+    /// to be right.
+    #[must_use]
+    pub fn accounts_for(&self, snapshots: &[(SnapshotName, Guid)]) -> bool {
+        let mut left: HashSet<&SnapshotName> = snapshots.iter().map(|(name, _)| name).collect();
+        let mut kept = self.pinned.iter().map(|(name, _)| name).chain(&self.absent);
+        kept.all(|name| left.remove(name)) && left.len() == self.destroyed
+    }
+}
+
 /// What a run would find on the target's host, as things are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outlook {
@@ -93,4 +106,34 @@ pub struct Outlook {
     /// How much can be stored there (`available` of the tree, or of the nearest dataset above that exists), as far as known.
     #[serde(default)]
     pub available: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_pruned_adds_up() {
+        let named = |name: &str| name.parse::<SnapshotName>().unwrap();
+        let asked: Vec<_> = (0..4).map(|number| (named(&format!("s{number}")), Guid(number))).collect();
+        let pruned = |destroyed, pinned: &[&str], absent: &[&str]| Pruned {
+            destroyed,
+            pinned: pinned.iter().map(|name| (named(name), "is held".into())).collect(),
+            absent: absent.iter().map(|name| named(name)).collect(),
+            ..Pruned::default()
+        };
+        assert!(pruned(4, &[], &[]).accounts_for(&asked));
+        assert!(pruned(2, &["s1"], &["s3"]).accounts_for(&asked));
+        assert!(pruned(0, &["s0", "s1", "s2", "s3"], &[]).accounts_for(&asked));
+        for wrong in [
+            pruned(0, &[], &[]),
+            pruned(3, &[], &[]),
+            pruned(3, &["s9"], &[]),
+            pruned(2, &["s1", "s1"], &[]),
+            pruned(3, &["s1"], &["s1"]),
+        ] {
+            assert!(!wrong.accounts_for(&asked), "{wrong:?}");
+        }
+        assert!(Pruned::default().accounts_for(&[]));
+    }
 }

@@ -1,5 +1,7 @@
 //! What one side has: snapshots and bookmarks with their identities, stored compactly, since a pool can hold a million.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::name::{Guid, RelPath, SnapshotName, Txg};
@@ -73,9 +75,10 @@ impl Versions {
         self.entries.push(Entry { end, guid, txg });
     }
 
-    /// Brings the versions into createtxg order (equal ones keep the order in which they came) and frees spare memory.
+    /// Brings the versions into createtxg order (equal ones keep the order in which they came) and frees spare memory. One that came
+    /// twice counts once.
     pub fn sort(&mut self) {
-        if self.entries.is_sorted_by_key(|entry| entry.txg) {
+        if self.entries.is_sorted_by_key(|entry| entry.txg) && !self.has_twins() {
             self.names.shrink_to_fit();
             self.entries.shrink_to_fit();
             return;
@@ -84,11 +87,24 @@ impl Versions {
         order.sort_by_key(|&index| self.entries[index].txg);
         let mut sorted =
             Self { names: String::with_capacity(self.names.len()), entries: Vec::with_capacity(order.len()) };
+        let mut of_txg: (Txg, HashSet<(&str, Guid)>) = (Txg(0), HashSet::new());
         for index in order {
             let Version { name, guid, txg } = self.at(index);
-            sorted.add(name, guid, txg);
+            if of_txg.0 != txg {
+                of_txg.0 = txg;
+                of_txg.1.clear();
+            }
+            if of_txg.1.insert((name, guid)) {
+                sorted.add(name, guid, txg);
+            }
         }
         *self = sorted;
+    }
+
+    /// Whether sorted ones may have one that came twice: its like has the same place.
+    fn has_twins(&self) -> bool {
+        self.entries.windows(2).any(|pair| pair[0].txg == pair[1].txg && pair[0].guid == pair[1].guid)
+            || self.entries.windows(3).any(|three| three[0].txg == three[2].txg)
     }
 
     fn at(&self, index: usize) -> Version<'_> {

@@ -3,6 +3,7 @@
 //! async runtime.
 
 mod allow;
+mod clones;
 mod command;
 mod examination;
 mod facts;
@@ -25,6 +26,7 @@ pub mod text;
 mod volmode;
 
 pub use allow::Allow;
+pub use clones::{has_clones, without_clones};
 pub use command::*;
 pub use examination::{
     EncryptionState, Examination, Examine, Feature, FeatureState, Granted, MountState, Place, PoolState, Rights,

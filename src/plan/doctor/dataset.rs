@@ -25,7 +25,13 @@ pub(super) fn findings(end: &EndFacts, other: Option<&EndFacts>) -> Vec<Finding>
     };
     let mut all = pools(end, found);
     let (Some(dataset), Some(place)) = (&end.dataset, &found.place) else { return all };
-    let Some(nearest) = &place.nearest else { return all };
+    let Some(nearest) = &place.nearest else {
+        all.extend(place.unread.as_ref().map(|words| {
+            let advice = format!("on {}: zfs list '{dataset}' says why", end.host);
+            Finding::failure("dataset", format!("{dataset} can't be read: {words}"), advice)
+        }));
+        return all;
+    };
     all.push(existence(end, dataset, nearest));
     all.extend(place.locked.as_ref().map(|who| {
         Finding::warning(
@@ -39,7 +45,7 @@ pub(super) fn findings(end: &EndFacts, other: Option<&EndFacts>) -> Vec<Finding>
     let source = other.filter(|_| end.role == HostRole::Receiver).and_then(EndFacts::found);
     if end.role == HostRole::Receiver {
         all.extend(features(end, place, source));
-        all.push(space(place, source));
+        all.push(space(end, place, source));
         all.extend(mount(dataset, nearest, place));
     }
     all
@@ -47,14 +53,18 @@ pub(super) fn findings(end: &EndFacts, other: Option<&EndFacts>) -> Vec<Finding>
 
 fn pools(end: &EndFacts, found: &Examination) -> Vec<Finding> {
     const CHECK: &str = "pool";
+    let Some(pools) = &found.pools else {
+        let advice = format!("on {}: zpool list says why", end.host);
+        return vec![Finding::failure(CHECK, "the pools can't be listed", advice)];
+    };
     let Some(dataset) = &end.dataset else {
-        if found.pools.is_empty() {
+        if pools.is_empty() {
             let advice = format!("on {}: zpool import lists those that can be imported", end.host);
             return vec![Finding::failure(CHECK, "no pool is imported", advice)];
         }
         // It isn't known that any of them is meant.
         let mark = |finding: Finding| Finding { mark: finding.mark.min(Mark::Warning), ..finding };
-        return found.pools.iter().map(|pool| mark(health(end, pool))).collect();
+        return pools.iter().map(|pool| mark(health(end, pool))).collect();
     };
     let name = dataset.pool();
     if let Some(pool) = found.pool(name) {
@@ -191,7 +201,7 @@ fn features(end: &EndFacts, place: &Place, source: Option<&Examination>) -> Opti
     Some(if fails { Finding::failure(CHECK, words, advice) } else { Finding::warning(CHECK, words, advice) })
 }
 
-fn space(place: &Place, source: Option<&Examination>) -> Finding {
+fn space(end: &EndFacts, place: &Place, source: Option<&Examination>) -> Finding {
     const CHECK: &str = "space";
     let Some(available) = place.available else {
         return Finding::unknown(CHECK, "zfs does not report the available space");
@@ -200,8 +210,11 @@ fn space(place: &Place, source: Option<&Examination>) -> Finding {
     let Some(used) = source.and_then(|source| source.place.as_ref()?.used) else {
         return Finding::ok(CHECK, room);
     };
-    let words = format!("{room}; the source uses {} with all its snapshots", bytes(used));
-    if used <= available {
+    // Most of it may be there already.
+    let copy = place.used.filter(|_| place.nearest == end.dataset).unwrap_or(0);
+    let there = if copy == 0 { String::new() } else { format!(", the target {}", bytes(copy)) };
+    let words = format!("{room}; the source uses {} with all its snapshots{there}", bytes(used));
+    if used.saturating_sub(copy) <= available {
         return Finding::ok(CHECK, words);
     }
     let advice = "free some space, raise a quota, or replicate less (--newest-only, --exclude); compression on the target may help";

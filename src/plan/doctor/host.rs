@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ConnectionFacts, EndFacts, Examined, Finding, HostRole};
+use super::{ConnectionFacts, EndFacts, Examined, Finding, HostRole, Mark};
 use crate::format::duration;
 
 /// A clock that is further off than this makes names and ages of snapshots wrong.
@@ -14,6 +14,9 @@ const OLDEST: (u32, u32) = (2, 1);
 
 /// What is to be said of a host.
 pub(super) fn findings(end: &EndFacts, version: &str) -> Vec<Finding> {
+    if let Examined::Unreachable(why) = &end.examined {
+        return vec![Finding::new("ssh", Mark::Failure, why)];
+    }
     let mut all = Vec::new();
     if let Some(connection) = &end.connection {
         all.push(login(end, connection));
@@ -21,6 +24,11 @@ pub(super) fn findings(end: &EndFacts, version: &str) -> Vec<Finding> {
         all.push(sessions(connection));
         all.push(round_trip(end, connection));
         all.push(clock(end, connection));
+    }
+    if let Some(other) = &end.direct {
+        let words =
+            format!("with direct, {} connects to {other} by itself: log in there and run doctor for {other}", end.host);
+        all.push(Finding::unknown("direct", words));
     }
     if let Examined::Failed(why) = &end.examined {
         let advice = format!("see what 'zfs list' and 'zpool status' say on {}", end.host);
@@ -65,6 +73,13 @@ fn helper(end: &EndFacts, connection: &ConnectionFacts, version: &str) -> Findin
     {
         let advice = format!("choose a dataset within {roots}, or change --root in the forced command");
         return Finding::failure("helper", format!("{words}; {dataset} is outside of that"), advice);
+    }
+    let lacking: Vec<&str> =
+        end.needs.iter().map(|need| need.word()).filter(|need| !hello.allow.iter().any(|word| word == need)).collect();
+    if !lacking.is_empty() {
+        let lacking = lacking.join(",");
+        let advice = format!("add --allow {lacking} to the forced command in authorized_keys on {}", end.host);
+        return Finding::failure("helper", format!("{words}; the job needs {lacking}"), advice);
     }
     Finding::ok("helper", words)
 }

@@ -3,7 +3,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::json::{Json, Label};
@@ -18,7 +18,7 @@ use crate::safe_file;
 /// The file.
 #[derive(Debug, Clone)]
 pub struct LogFile {
-    file: Arc<Mutex<File>>,
+    file: Arc<Mutex<Lines>>,
     format: LogFormat,
     /// Several jobs may share a file.
     job: String,
@@ -27,9 +27,9 @@ pub struct LogFile {
 impl LogFile {
     /// Opens it for appending; it and the folders above it are made if they don't exist.
     pub fn open(log: &Log, job: &str) -> Result<Self, StartError> {
-        let cant = |error| StartError::Usage(format!("can't write the log {}: {error}", log.path.display()));
-        let file = Arc::new(Mutex::new(append(&log.path).map_err(cant)?));
-        Ok(Self { file, format: log.format, job: job.to_owned() })
+        let cant = |error| StartError::File { what: "write the log", path: log.path.clone(), error };
+        let lines = Lines { path: log.path.clone(), file: append(&log.path).map_err(cant)?, lost: None };
+        Ok(Self { file: Arc::new(Mutex::new(lines)), format: log.format, job: job.to_owned() })
     }
 
     /// Takes down a push; `label` tells with each line what it is about.
@@ -50,7 +50,7 @@ impl LogFile {
             LogFormat::Text => {
                 let mut out = self.about(label);
                 for line in words.lines() {
-                    // Nobody is left to be told that the log is gone.
+                    // What is lost is told at the end.
                     let _ = writeln!(out, "{}", sanitise(line));
                 }
             }
@@ -71,12 +71,43 @@ fn append(path: &Path) -> io::Result<File> {
     safe_file::open(OpenOptions::new().append(true).create(true), path)
 }
 
-/// Takes whole lines, each in one piece. A disk that is full may have room again a little later.
-struct Whole(Arc<Mutex<File>>);
+/// What takes whole lines, each in one piece: other runs may write into the same file. A disk that is full may have room again a little
+/// later; whoever runs it is told once, at the end, that lines are missing.
+#[derive(Debug)]
+struct Lines {
+    path: PathBuf,
+    file: File,
+    /// Why the first of the missing ones couldn't be written.
+    lost: Option<io::Error>,
+}
+
+impl Lines {
+    fn put(&mut self, line: &[u8]) {
+        if let Err(error) = self.file.write_all(line) {
+            self.lost.get_or_insert(error);
+        }
+    }
+
+    fn complaint(&self) -> Option<String> {
+        let error = self.lost.as_ref()?;
+        Some(format!("lines are missing in the log {}, as it could not be written: {error}", self.path.display()))
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        if let Some(text) = self.complaint() {
+            tracing::warn!("{text}");
+        }
+    }
+}
+
+/// Each write is a line.
+struct Whole(Arc<Mutex<Lines>>);
 
 impl Write for Whole {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let _ = self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(line);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(line);
         Ok(line.len())
     }
 
@@ -87,7 +118,7 @@ impl Write for Whole {
 
 /// Writes whole lines.
 struct Labelled {
-    file: Arc<Mutex<File>>,
+    file: Arc<Mutex<Lines>>,
     label: String,
     line: Vec<u8>,
 }
@@ -100,8 +131,7 @@ impl Write for Labelled {
                 let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
                 let mut line = format!("{time} {}: ", self.label).into_bytes();
                 line.append(&mut self.line);
-                // In one piece: other runs may write into the same file.
-                self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line)?;
+                self.file.lock().unwrap_or_else(PoisonError::into_inner).put(&line);
             }
         }
         Ok(bytes.len())
@@ -179,6 +209,23 @@ mod tests {
         let time = text.split(' ').next().unwrap();
         assert!(time.parse::<jiff::Timestamp>().is_ok(), "{time}");
         assert!(log(&path.join("x"), LogFormat::Text).is_err());
+    }
+
+    #[test]
+    fn what_a_full_disk_takes_is_told() {
+        let full = || Lines {
+            path: "/x/log".into(),
+            file: OpenOptions::new().write(true).open("/dev/full").unwrap(),
+            lost: None,
+        };
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let log = LogFile { file: Arc::new(Mutex::new(full())), format, job: "j".into() };
+            let complaint = |log: &LogFile| log.file.lock().unwrap().complaint();
+            assert_eq!(complaint(&log), None);
+            log.note("push", "words");
+            let text = complaint(&log).unwrap();
+            assert!(text.contains("missing in the log /x/log") && text.contains("No space left"), "{text}");
+        }
     }
 
     #[test]

@@ -61,7 +61,9 @@ fn json(found: &Diagnosis, out: &mut impl Write) -> io::Result<()> {
     let ends = found.ends.iter().map(|(end, findings)| object(end, findings)).collect();
     let (failures, warnings) = (found.count(Mark::Failure), found.count(Mark::Warning));
     let object = Object { schema_version: SCHEMA, failures, warnings, unknown: found.count(Mark::Unknown), ends };
-    writeln!(out, "{}", serde_json::to_string(&object)?)
+    let mut line = zfs::text::json(serde_json::to_vec(&object)?);
+    line.push(b'\n');
+    out.write_all(&line)
 }
 
 fn object<'a>(end: &'a EndFacts, findings: &'a [Finding]) -> End<'a> {
@@ -131,13 +133,15 @@ fn mark(look: Look, mark: Mark) -> String {
 }
 
 fn sum(found: &Diagnosis) -> String {
-    match (found.count(Mark::Failure), found.count(Mark::Warning)) {
-        (0, 0) => "no problems found".into(),
-        (0, warnings) => format!("no failures, {}", count(warnings, "warning")),
-        (failures, 0) => format!("a run would fail: {}", count(failures, "failure")),
-        (failures, warnings) => {
-            format!("a run would fail: {}, {}", count(failures, "failure"), count(warnings, "warning"))
-        }
+    let [failures, warnings, unknown] = [Mark::Failure, Mark::Warning, Mark::Unknown].map(|mark| found.count(mark));
+    let parts = [(failures, "failure"), (warnings, "warning")].into_iter().filter(|(number, _)| *number > 0);
+    let parts: Vec<String> = parts.map(|(number, word)| count(number, word)).collect();
+    let unknown = (unknown > 0).then(|| format!("{unknown} not checked"));
+    let listed = parts.into_iter().chain(unknown).collect::<Vec<_>>().join(", ");
+    match (failures, listed.as_str()) {
+        (0, "") => "no problems found".into(),
+        (0, listed) => format!("no failures, {listed}"),
+        (_, listed) => format!("a run would fail: {listed}"),
     }
 }
 

@@ -56,7 +56,7 @@ fn what_is_wrong_stands_with_what_to_do() {
                         and\u{1b}[2J another
                         -> see what 'zfs list' and 'zpool status' say on beta
       ?    OpenZFS      zfs version reports no version
-    a run would fail: 1 failure, 1 warning
+    a run would fail: 1 failure, 1 warning, 2 not checked
     ");
 }
 

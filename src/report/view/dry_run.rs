@@ -74,6 +74,11 @@ impl PlanAction {
         }
     }
 
+    /// Whether a run wouldn't end with success.
+    fn fails(self) -> bool {
+        matches!(self, Self::Conflict | Self::Fails)
+    }
+
     /// Whether it sends anything.
     fn sends(self) -> bool {
         matches!(self, Self::Full | Self::Incremental | Self::Resume)
@@ -99,6 +104,14 @@ pub struct PlanRow {
     pub bytes: Option<u64>,
     /// More to say, such as a conflict's whole text.
     pub note: Option<String>,
+}
+
+impl PlanRow {
+    /// Whether a run wouldn't end with success for it.
+    #[must_use]
+    pub fn fails(&self) -> bool {
+        self.action.fails()
+    }
 }
 
 #[derive(Serialize)]

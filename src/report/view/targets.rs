@@ -94,7 +94,9 @@ impl Targets {
                 newest_arrived: arrived.newest.as_ref().map(|(_, name)| name.as_str()),
                 newest_arrived_created: *date,
             };
-            writeln!(out, "{}", serde_json::to_string(&object)?)?;
+            let mut line = zfs::text::json(serde_json::to_vec(&object)?);
+            line.push(b'\n');
+            out.write_all(&line)?;
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ struct Notices(Vec<String>);
 
 impl Reporter for Notices {
     fn event(&mut self, event: &Event) {
-        if let Event::Notice { text, .. } = event {
+        if let Event::Notice { text, .. } | Event::Problem { text } = event {
             self.0.push(text.clone());
         }
     }

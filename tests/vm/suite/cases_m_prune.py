@@ -166,7 +166,7 @@ def held_and_cloned(c):
     c.alpha(f"zfs hold keep {c.source}@{DAYS[2]}; zfs clone {c.source}@{DAYS[4]} {c.source}-clone")
     c.beta(f"zfs hold keep {c.target}@{DAYS[1]}")
     run = c.zfsync("prune", "--keep-last", "2", c.source, f"beta:{c.target}",
-                   says=(f"{c.source}@{DAYS[2]} is kept: is held", f"{c.source}@{DAYS[4]} is kept: has clones: {c.source}-clone"))
+                   says=(f"{c.source}@{DAYS[2]} is kept: is held", f"{c.source}@{DAYS[4]} is kept: has clones ({c.source}-clone)"))
     c.same(left(c.alpha, c.source), [DAYS[2], DAYS[4], *DAYS[8:]], "what is left here")
     c.same(left(c.beta, c.target), [DAYS[1], *DAYS[8:]], "what is left there")
     c.check(f"beta:{c.target}@{DAYS[1]} is kept: is held" in run.err, f"what is held there isn't told: {run.err}")

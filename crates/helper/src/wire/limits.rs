@@ -263,14 +263,16 @@ fn shorten(found: &mut Examination) {
     for text in [&mut found.userland, &mut found.module].into_iter().flatten() {
         *text = short(text);
     }
-    found.pools.truncate(MAX_LIST);
-    for pool in &mut found.pools {
+    if let Some(pools) = &mut found.pools {
+        pools.truncate(MAX_LIST);
+    }
+    for pool in found.pools.iter_mut().flatten() {
         (pool.name, pool.health) = (short(&pool.name), short(&pool.health));
     }
     let Some(place) = &mut found.place else { return };
     place.features.truncate(MAX_LIST);
     place.features.iter_mut().for_each(|feature| feature.name = short(&feature.name));
-    if let Some(words) = &mut place.locked {
+    for words in [&mut place.locked, &mut place.unread].into_iter().flatten() {
         *words = quoted(words);
     }
     if let Some(mount) = &mut place.mount {

@@ -6,7 +6,7 @@ use std::io::{self, BufRead};
 
 use serde::{Deserialize, Serialize};
 
-use super::parse::for_lines;
+use super::parse::{for_lines, whole_lines};
 use super::{Call, Note, ParseError, Zfs};
 use crate::name::{DatasetName, SnapshotName, Txg};
 
@@ -121,7 +121,7 @@ pub fn read_history(
 #[must_use]
 pub fn read_values(output: &[u8]) -> HashMap<String, String> {
     let text = String::from_utf8_lossy(output);
-    text.lines()
+    whole_lines(&text)
         .filter_map(|line| line.split_once('\t'))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
@@ -144,7 +144,7 @@ pub struct Traces {
 #[must_use]
 pub fn read_sources(output: &[u8]) -> HashMap<String, Traces> {
     let mut all: HashMap<String, Traces> = HashMap::new();
-    for line in String::from_utf8_lossy(output).lines() {
+    for line in whole_lines(&String::from_utf8_lossy(output)) {
         let fields: Vec<&str> = line.split('\t').collect();
         let [name, property, value, source] = fields[..] else { continue };
         let traces = all.entry(name.to_owned()).or_default();

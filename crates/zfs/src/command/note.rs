@@ -1,15 +1,17 @@
 //! Our notes on the target's datasets and snapshots, kept as user properties: what zfsync has put there, and since when the source
 //! has it no more.
 
+use std::collections::{BTreeSet, HashMap};
 use std::io::BufRead;
 
 use serde::{Deserialize, Serialize};
 
+use super::parse::{for_lines, whole_lines};
 use super::{Call, PLACEHOLDER, ParseError, Zfs};
 use crate::name::{DatasetName, SnapshotName};
 
 /// A note.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Note {
     /// What zfsync has put into a dataset: see [`crate::Put`].
@@ -57,7 +59,7 @@ pub fn read_settings(output: &[u8]) -> Vec<(DatasetName, String, String)> {
         let (property, value) = rest.split_once('\t')?;
         Some((name.parse().ok()?, property.to_owned(), value.to_owned()))
     };
-    text.lines().filter_map(setting).collect()
+    whole_lines(&text).filter_map(setting).collect()
 }
 
 impl Zfs {
@@ -75,6 +77,23 @@ impl Zfs {
     pub fn notes_below(&self, dataset: &DatasetName) -> Call {
         let mut command = self.command(["get", "-Hp", "-r", "-t", "filesystem,volume"]);
         command.args(["-s", "local", "-o", "name,property,value", &properties(), dataset.as_str()]);
+        command
+    }
+
+    /// Which notes there are on a dataset and all below it: what they say, which may look like more lines, is left out. Read it with
+    /// [`read_note_names`].
+    #[must_use]
+    pub fn note_names_below(&self, dataset: &DatasetName) -> Call {
+        let mut command = self.command(["get", "-Hp", "-r", "-t", "filesystem,volume"]);
+        command.args(["-s", "local", "-o", "name,property", &properties(), dataset.as_str()]);
+        command
+    }
+
+    /// The same of these snapshots.
+    #[must_use]
+    pub fn note_names_on<S: AsRef<str>>(&self, snapshots: &[S]) -> Call {
+        let mut command = self.command(["get", "-Hp", "-t", "snapshot", "-s", "local", "-o", "name,property"]);
+        command.arg(properties()).args(snapshots.iter().map(AsRef::as_ref));
         command
     }
 
@@ -168,6 +187,33 @@ pub fn read_notes(input: impl BufRead) -> Result<Vec<Noted>, ParseError> {
     Ok(notes)
 }
 
+/// Reads [`Zfs::note_names_below`] and [`Zfs::note_names_on`].
+pub fn read_note_names(input: impl BufRead) -> Result<BTreeSet<(String, Note)>, ParseError> {
+    let mut names = BTreeSet::new();
+    for_lines(input, |line| {
+        let Some((name, property)) = line.split_once('\t') else { return Err(ParseError::line("no TAB", line)) };
+        names
+            .extend(Note::ALL.into_iter().find(|note| note.property() == property).map(|note| (name.to_owned(), note)));
+        Ok::<_, ParseError>(())
+    })?;
+    Ok(names)
+}
+
+/// The notes that are there. A value with line feeds can look like a note of another dataset: of one that has none, or as a second one
+/// beside its own, and then neither counts.
+#[must_use]
+pub fn genuine(mut notes: Vec<Noted>, there: &BTreeSet<(String, Note)>) -> Vec<Noted> {
+    let mut told: HashMap<(String, Note), usize> = HashMap::new();
+    for Noted { name, note, .. } in &notes {
+        *told.entry((name.clone(), *note)).or_default() += 1;
+    }
+    notes.retain(|Noted { name, note, .. }| {
+        let key = (name.clone(), *note);
+        there.contains(&key) && told.get(&key) == Some(&1)
+    });
+    notes
+}
+
 /// Whether a dataset's own notes say that zfsync has received or created it.
 pub fn tells_of_a_receive(input: impl BufRead) -> Result<bool, ParseError> {
     let made = [Note::Received.property(), PLACEHOLDER];
@@ -190,6 +236,16 @@ mod tests {
         let all = read_settings(words).into_iter().map(property).filter(crate::Property::is_the_users);
         let told: Vec<String> = all.map(|one| format!("{} {}={}", one.on, one.name, one.value)).collect();
         assert_eq!(told, ["b/x y compression=gzip", "b/x y/z user:a=b\tc"]);
+    }
+
+    #[test]
+    fn a_forged_note_is_none() {
+        let said = "b/x\tzfsync:received\t1\nb/own\tzfsync:received\t2\nb/y\tzfsync:received\t3\nb/y\tzfsync:received\t4\nb/y@s\tzfsync:missing-since\t5\n";
+        let there = "b/x\tzfsync:received\nb/y\tzfsync:received\nb/y@s\tzfsync:missing-since\nb/y@s\tuser:other\n";
+        let found = genuine(read_notes(said.as_bytes()).unwrap(), &read_note_names(there.as_bytes()).unwrap());
+        let found: Vec<String> = found.into_iter().map(|noted| format!("{}={}", noted.name, noted.value)).collect();
+        assert_eq!(found, ["b/x=1", "b/y@s=5"]);
+        assert!(read_note_names(&b"b/x\n"[..]).is_err());
     }
 
     #[test]

@@ -32,16 +32,23 @@ pub enum ParseError {
         /// The line, cut when long.
         line: String,
     },
+    /// The last line has no line feed: what is missing may be a part of a number.
+    #[error("the output of zfs ends within a line: {0:?}")]
+    Cut(String),
 }
 
 impl ParseError {
     pub(super) fn line(what: &'static str, line: &str) -> Self {
+        Self::Line { what, line: Self::quoted(line) }
+    }
+
+    fn quoted(line: &str) -> String {
         let mut end = line.len().min(QUOTED);
         while !line.is_char_boundary(end) {
             end -= 1;
         }
         let cut = if end < line.len() { "..." } else { "" };
-        Self::Line { what, line: format!("{}{cut}", &line[..end]) }
+        format!("{}{cut}", &line[..end])
     }
 }
 
@@ -94,6 +101,11 @@ fn split_mark(name: &str) -> Option<(DatasetName, Mark)> {
     Some((dataset, if name.as_bytes()[at] == b'@' { Mark::Snapshot(rest) } else { Mark::Bookmark(rest) }))
 }
 
+/// The lines of an output that are whole: one without its line feed at the end may lack more than that.
+pub(super) fn whole_lines(text: &str) -> impl Iterator<Item = &str> {
+    text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'))
+}
+
 /// Calls `each` with every line, without its line feed.
 pub(super) fn for_lines<E: From<ParseError>>(
     mut input: impl BufRead,
@@ -106,8 +118,15 @@ pub(super) fn for_lines<E: From<ParseError>>(
         if read == 0 {
             return Ok(());
         }
-        if line.pop_if(|byte| *byte == b'\n').is_none() && read as u64 == MAX_LINE {
-            return Err(ParseError::line("it is too long", &String::from_utf8_lossy(&line)).into());
+        if line.pop_if(|byte| *byte == b'\n').is_none() {
+            let text = String::from_utf8_lossy(&line);
+            let long = read as u64 == MAX_LINE;
+            let why = if long {
+                ParseError::line("it is too long", &text)
+            } else {
+                ParseError::Cut(ParseError::quoted(&text))
+            };
+            return Err(why.into());
         }
         match std::str::from_utf8(&line) {
             Ok(line) => each(line)?,

@@ -22,7 +22,7 @@ const FAST_COLUMNS: &str = "name,guid,createtxg";
 /// The user property that marks the filesystems which zfsync has made only to hold others.
 pub const PLACEHOLDER: &str = "zfsync:placeholder";
 
-/// PendingRequests for the `zfs` command: along PATH, then where systems keep it for root.
+/// Looks for the `zfs` command: along PATH, then where systems keep it for root.
 #[must_use]
 pub fn find_zfs() -> Option<PathBuf> {
     find("zfs")

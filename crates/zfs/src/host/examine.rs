@@ -7,7 +7,7 @@ use super::hold::account;
 use super::run::{Output, run};
 use crate::name::DatasetName;
 use crate::{
-    Examination, Examine, Granted, ParseError, Place, Refusal, Rights, Zfs, permission, read_place, read_pool,
+    Examination, Examine, Failure, Granted, ParseError, Place, Refusal, Rights, Zfs, permission, read_place, read_pool,
     read_pools, read_versions,
 };
 
@@ -23,12 +23,16 @@ pub(super) fn examine(zfs: &Zfs, what: &Examine) -> Examination {
     };
     let (userland, module) = run(zfs.versions(), read_versions).unwrap_or_default();
     let module = module.or_else(|| Some(fs::read_to_string("/sys/module/zfs/version").ok()?.trim().to_owned()));
-    let pools = run(zfs.pools(), read_pools).unwrap_or_default();
+    let pools = run(zfs.pools(), read_pools).ok();
     Examination { userland, module, pools, place: dataset.map(|dataset| place(zfs, dataset)) }
 }
 
 fn place(zfs: &Zfs, dataset: &DatasetName) -> Place {
-    let Some(found) = nearest(zfs, dataset) else { return Place::default() };
+    let found = match nearest(zfs, dataset) {
+        Ok(Some(found)) => found,
+        Ok(None) => return Place::default(),
+        Err(failure) => return Place { unread: Some(failure.words), ..Place::default() },
+    };
     let (features, delegation) = run(zfs.pool_properties(dataset.pool()), read_pool).unwrap_or((Vec::new(), true));
     let rights = match &found.nearest {
         Some(nearest) if delegation || is_root() => rights(zfs, nearest),
@@ -38,14 +42,14 @@ fn place(zfs: &Zfs, dataset: &DatasetName) -> Place {
 }
 
 /// The dataset, or the nearest above that exists.
-fn nearest(zfs: &Zfs, dataset: &DatasetName) -> Option<Place> {
+fn nearest(zfs: &Zfs, dataset: &DatasetName) -> Result<Option<Place>, Failure> {
     for name in std::iter::successors(Some(dataset.clone()), DatasetName::parent) {
         match run(zfs.place(&name), |output| read_place(output, &name)) {
             Err(failure) if failure.refusal == Refusal::Missing => {}
-            found => return found.ok(),
+            found => return found.map(Some),
         }
     }
-    None
+    Ok(None)
 }
 
 fn is_root() -> bool {

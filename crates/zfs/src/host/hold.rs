@@ -16,6 +16,8 @@ pub(super) const NOBODY: u64 = 0;
 pub(super) const ODD_LOCK: Duration = Duration::from_secs(1);
 /// How often a lock that somebody looks at is tried.
 pub(super) const LOCK_AGAIN: Duration = Duration::from_millis(50);
+/// Accounts may be kept on another machine, which may not answer.
+const ACCOUNT: Duration = Duration::from_secs(20);
 /// More than root delegates on any tree.
 const MAX_DELEGATED: u64 = 1 << 20;
 
@@ -107,7 +109,7 @@ fn may_receive(receivers: &Receivers, uid: u32) -> bool {
 pub(super) fn account(uid: u32, what: &str) -> Option<String> {
     let mut command = Command::new("id");
     command.args([what, &uid.to_string()]);
-    let text = run(Call::of(command, Limits::default()), |mut output| {
+    let text = run(Call::of(command, Limits { silence: Some(ACCOUNT), ..Limits::default() }), |mut output| {
         let mut text = String::new();
         Read::take(&mut output, 64 * 1024).read_to_string(&mut text)?;
         Ok(text.trim().to_owned())

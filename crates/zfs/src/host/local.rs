@@ -27,8 +27,8 @@ use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::record::Features;
 use crate::{
     Answer, BaseFacts, ContentError, Examination, Examine, Facts, Lacking, Limits, Mark, Note, Noted, ParseError,
-    Query, Reading, Refusal, StreamSpec, WrappedKey, Zfs, disabled_features, lacking, permission, read_content,
-    read_creations, read_facts, read_listed, read_names, read_notes,
+    Query, Reading, Refusal, StreamSpec, WrappedKey, Zfs, disabled_features, genuine, lacking, permission,
+    read_content, read_creations, read_facts, read_listed, read_names, read_note_names, read_notes,
 };
 use crate::{Failure, Hello, Pruned, Receive, Rename};
 
@@ -81,7 +81,9 @@ impl LocalHost {
     #[must_use]
     pub fn within(&self, limits: Limits) -> Self {
         let zfs = self.zfs.as_ref().map(|zfs| zfs.within(limits));
-        Self { zfs, programs: Arc::clone(&self.programs), told: self.told.clone(), ..Self::default() }
+        let away = self.told.is_some();
+        let claims = if away { Claims::of_another_machine() } else { Claims::new(zfs.clone()) };
+        Self { zfs, claims, programs: Arc::clone(&self.programs), told: self.told.clone(), ..Self::default() }
     }
 
     pub(super) fn zfs(&self) -> Result<&Zfs, Failure> {
@@ -221,13 +223,18 @@ impl Host for LocalHost {
     }
 
     fn notes_below(&self, dataset: &DatasetName) -> Result<Vec<Noted>, Failure> {
-        run_listing(self.zfs()?.notes_below(dataset), read_notes)
+        let zfs = self.zfs()?;
+        let notes = run_listing(zfs.notes_below(dataset), read_notes)?;
+        Ok(genuine(notes, &run_listing(zfs.note_names_below(dataset), read_note_names)?))
     }
 
     fn notes_on(&self, snapshots: &[&str]) -> Result<Vec<Noted>, Failure> {
         let mut all = Vec::new();
         for some in portions(snapshots, |name| name.len()) {
-            all.extend(run_listing(self.zfs()?.notes_on(some), read_notes)?);
+            let notes = run_listing(self.zfs()?.notes_on(some), read_notes)?;
+            if !notes.is_empty() {
+                all.extend(genuine(notes, &run_listing(self.zfs()?.note_names_on(some), read_note_names)?));
+            }
         }
         Ok(all)
     }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::run::{read, run, run_listing};
 use crate::name::{DatasetName, Guid, RelPath, SnapshotName, Txg};
-use crate::{Failure, Pruned};
+use crate::{Failure, Pruned, has_clones};
 use crate::{Inventory, KnownTarget, is_our_bookmark, known_targets};
 use crate::{Pinned, Refusal, Zfs, read_marks, read_pinned, read_reclaimed, read_source};
 
@@ -95,7 +95,7 @@ fn unpinned<'a>(
         };
         match (there.holds, &there.clones) {
             (0, None) => free.push(name),
-            (0, Some(clones)) => pruned.pinned.push((name.clone(), format!("has clones: {clones}"))),
+            (0, Some(clones)) => pruned.pinned.push((name.clone(), has_clones(clones))),
             _ => pruned.pinned.push((name.clone(), "is held (see zfs holds)".into())),
         }
     }

@@ -5,9 +5,9 @@ use std::io::{BufRead, Read};
 
 use super::run::{read, run};
 use super::whole::{check_mounts, destroy_snapshots, destroy_whole};
-use crate::Failure;
 use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::{Facts, Pinned, Refusal, Zfs, read_facts, read_marks, read_pinned};
+use crate::{Failure, has_clones};
 use crate::{Resolution, Restore};
 
 /// Carries a resolution out, or only checks whether that can be done (`dry_run`); the warning says what is not as it should be although
@@ -143,7 +143,7 @@ pub(super) fn check_losses(zfs: &Zfs, dataset: &DatasetName, going: &[&Pinned], 
     if let Some((name, clones)) =
         going.iter().find_map(|snapshot| snapshot.clones.as_ref().map(|clones| (&snapshot.name, clones)))
     {
-        let words = format!("'{dataset}@{name}' has clones ({clones}): nothing was changed");
+        let words = format!("'{dataset}@{name}' {}: nothing was changed", has_clones(clones));
         return Err(Failure::new(Refusal::HasClones, &words));
     }
     Ok(())

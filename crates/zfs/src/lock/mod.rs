@@ -97,10 +97,14 @@ fn holder_in(dir: &Path, dataset: &DatasetName) -> Option<String> {
     Some(format!("{}, for {}", note.owner, note.what))
 }
 
-/// The first of these that is a directory of our own, made if need be.
-fn own_directory(candidates: impl IntoIterator<Item = PathBuf>) -> Result<PathBuf, LockError> {
-    let mut failed = None;
-    for dir in candidates {
+/// The first of these that is a directory of our own; the first that can be made one if none is. So nobody can lead later runs away from
+/// the one in which the locks are: to take a place before it is made, and give it back afterwards, would do that otherwise.
+fn own_directory(candidates: impl IntoIterator<Item = PathBuf, IntoIter: Clone>) -> Result<PathBuf, LockError> {
+    let (mut candidates, mut failed) = (candidates.into_iter(), None);
+    if let Some(dir) = candidates.clone().find(|dir| is_own(dir).is_ok()) {
+        return Ok(dir);
+    }
+    for dir in candidates.by_ref() {
         match make_own(&dir) {
             Ok(()) => return Ok(dir),
             Err(error) => failed = failed.or(Some(LockError::Io { path: dir.display().to_string(), error })),
@@ -111,9 +115,12 @@ fn own_directory(candidates: impl IntoIterator<Item = PathBuf>) -> Result<PathBu
 
 fn make_own(dir: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => is_own(dir),
     }
+}
+
+fn is_own(dir: &Path) -> io::Result<()> {
     let found = std::fs::symlink_metadata(dir)?;
     // Others must neither own it nor be able to write it, or they could hold and remove our locks.
     if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() || found.mode() & 0o022 != 0 {
@@ -372,7 +379,10 @@ mod tests {
         let planted = [path("link"), path("file"), path("open"), missing.clone()];
         let candidates = [path("link"), path("file"), path("open"), missing, path("own")];
         assert_eq!(own_directory(candidates.clone()).unwrap(), path("own"));
-        assert_eq!(own_directory(candidates).unwrap(), path("own"), "the same again");
+        assert_eq!(own_directory(candidates.clone()).unwrap(), path("own"), "the same again");
+        std::fs::remove_file(path("file")).unwrap();
+        assert_eq!(own_directory(candidates).unwrap(), path("own"), "a place that was given back leads nobody away");
+        std::fs::write(path("file"), "").unwrap();
         let Err(LockError::Io { path: named, .. }) = own_directory(planted) else { panic!("planted ones were taken") };
         assert!(named.ends_with("link"), "{named}");
     }
