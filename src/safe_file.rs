@@ -1,24 +1,42 @@
-//! Files that we write, opened in such a way that no other user can have us write elsewhere: a symbolic link that isn't ours
-//! nor root's is not followed.
+//! Files of our own, opened in such a way that no other user can have us write elsewhere, or wait for ever: a symbolic link that isn't ours
+//! nor root's is not followed, and a FIFO is no file.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use rustix::fs::OFlags;
 
 /// Opens a file as `options` say.
 pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    match options.clone().custom_flags(flags(OFlags::NOFOLLOW)).open(path) {
+    let at_once = |more| options.clone().custom_flags(flags(OFlags::NONBLOCK | more)).open(path);
+    let opened = match at_once(OFlags::NOFOLLOW) {
         // With O_NOFOLLOW it means a link at the very end; who may change it is checked, and what it leads to.
         Err(error) if is_loop(&error) => {
             check(path)?;
-            let file = options.open(path)?;
+            let file = at_once(OFlags::empty())?;
             if ours(file.metadata()?.uid()) { Ok(file) } else { Err(foreign(path)) }
         }
         opened => opened,
+    };
+    match opened {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => Err(fifo(path)),
+        Ok(file) if file.metadata()?.file_type().is_fifo() => Err(fifo(path)),
+        Ok(file) => {
+            let own = rustix::fs::fcntl_getfl(&file)?;
+            rustix::fs::fcntl_setfl(&file, own - OFlags::NONBLOCK)?;
+            Ok(file)
+        }
+        failed => failed,
     }
+}
+
+/// All that is in a file.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    open(OpenOptions::new().read(true), path)?.read_to_end(&mut content)?;
+    Ok(content)
 }
 
 /// Fails where a symbolic link of another user stands.
@@ -39,6 +57,10 @@ fn foreign(path: &Path) -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, words)
 }
 
+fn fifo(path: &Path) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("{} is a FIFO, not a file", path.display()))
+}
+
 fn is_loop(error: &io::Error) -> bool {
     [rustix::io::Errno::LOOP, rustix::io::Errno::MLINK]
         .iter()
@@ -52,6 +74,22 @@ fn flags(flags: OFlags) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_waits_for_a_fifo() {
+        let dir = tempfile::tempdir().unwrap();
+        let (fifo, link) = (dir.path().join("fifo"), dir.path().join("link"));
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+        std::os::unix::fs::symlink(&fifo, &link).unwrap();
+        for path in [&fifo, &link] {
+            let error = open(OpenOptions::new().append(true).create(true), path).unwrap_err();
+            assert!(error.to_string().contains("is a FIFO"), "{error}");
+            assert!(read(path).unwrap_err().to_string().contains("is a FIFO"));
+        }
+        let file = dir.path().join("file");
+        fs::write(&file, "text").unwrap();
+        assert_eq!(read(&file).unwrap(), b"text");
+    }
 
     #[test]
     fn links_of_others_are_not_followed() {

@@ -144,6 +144,23 @@ fn the_result_of_a_job_goes_to_a_hook() {
 }
 
 #[test]
+fn the_second_signal_ends_a_result_hook() {
+    let bed = bed(
+        "[job.a]\nsource = 's'\nsnapshot.enabled = false\ntargets = []\non-success = \"sh -c 'echo >BED/began; sleep 1000'\"\n",
+    );
+    let config = bed.path("z.toml").display().to_string();
+    let began = Instant::now();
+    let child = bed.command(&["run", "--config", &config]).spawn().unwrap();
+    bed.wait_for_file("began");
+    // Two kinds, as two of one kind that come at once are one.
+    support::signal(&child, rustix::process::Signal::HUP);
+    support::signal(&child, rustix::process::Signal::TERM);
+    Ended::of(child).expect(143, &["the job was stopped"]);
+    assert!(began.elapsed() < Duration::from_secs(200), "{:?}", began.elapsed());
+    bed.wait_for_no_process();
+}
+
+#[test]
 fn a_hook_written_for_a_shell_is_refused() {
     let bed = bed("[job.a]\nsource = 's'\npre-snapshot = 'db freeze && sync'\n");
     for command in ["check-config", "run"] {

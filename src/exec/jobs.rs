@@ -18,7 +18,7 @@ pub async fn jobs(jobs: &[CronJob], limit: Option<Duration>, tell: Tell<'_>) -> 
         let stop = Stop::after(watch.clone(), limit.or(job.limit));
         let began = Began::now();
         let done = carry_out(job, &stop, tell).await;
-        let report = reported(job, done, began).await;
+        let report = reported(job, done, began, &watch).await;
         tell(Told::Ended(&report));
         exits.push(report.exit);
         if let Some(signal) = watch.signal() {

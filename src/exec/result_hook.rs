@@ -8,6 +8,8 @@ use serde::Serialize;
 use super::cron::Done;
 use super::hook::{self, Env};
 use super::parts::{Part, Report, report_of};
+use super::signals::Watch;
+use super::stop::Stop;
 use crate::config::{CronJob, When};
 use crate::error::Exit;
 use crate::report::lines::LogFile;
@@ -90,14 +92,15 @@ fn moment(exit: Exit) -> Option<When> {
 }
 
 /// The report of a job, after its hook has run if it has one: a hook that fails is a part that has failed.
-pub async fn reported(job: &CronJob, mut done: Done, began: Began) -> Report {
+pub async fn reported(job: &CronJob, mut done: Done, began: Began, watch: &Watch) -> Report {
     let report = report_of(job, &done.parts, done.error.as_ref());
     let hook = moment(report.exit).and_then(|when| Some((when, job.hooks.command(when)?)));
     let Some((when, command)) = hook else { return report };
     let env = env(job, done.taken.as_deref(), Some(report.exit));
     let input = text(job, &done, report.exit, began);
-    // Whoever waits for the news gets it, also when the job was stopped; the hook's own limit ends it.
-    let ended = hook::run(command, env, input, job.hooks.timeout, None).await;
+    // Whoever waits for the news gets it, also when the job was stopped; a second signal ends it, and its own limit.
+    let stop = Stop { watch: Some(watch.of_second()), limit: None };
+    let ended = hook::run(command, env, input, job.hooks.timeout, Some(&stop)).await;
     let part = Part::of_hook(when, ended);
     // The log of a job that can't be opened has been complained about already.
     let log = job.log.as_ref().and_then(|log| LogFile::open(log, job.label()).ok());

@@ -58,33 +58,44 @@ async fn passed(limit: Option<&mut Pin<Box<Sleep>>>) {
     }
 }
 
-/// Remembers the first signal that comes, for those who look now and then.
+/// Remembers the first signal that comes, and the second, for those who look now and then.
 #[derive(Debug, Clone)]
-pub struct Watch(watch::Receiver<Option<Signal>>);
+pub struct Watch {
+    first: watch::Receiver<Option<Signal>>,
+    second: watch::Receiver<Option<Signal>>,
+}
 
 impl Watch {
     /// Waits for it on a task of its own; from now on signals don't end the process by themselves.
     pub fn start() -> Result<Self, StartError> {
         let mut signals = Signals::listen()?;
-        let (tell, seen) = watch::channel(None);
+        let ((tell_first, first), (tell_second, second)) = (watch::channel(None), watch::channel(None));
         tokio::spawn(async move {
-            let first = signals.next().await;
-            tell.send_replace(Some(first));
-            // Whoever waits for it has it, and it is never taken back.
-            tell.closed().await;
+            for tell in [&tell_first, &tell_second] {
+                let signal = signals.next().await;
+                tell.send_replace(Some(signal));
+            }
+            // Whoever waits for them has them, and they are never taken back.
+            tell_second.closed().await;
         });
-        Ok(Self(seen))
+        Ok(Self { first, second })
+    }
+
+    /// For what the first signal doesn't stop: the second is its first.
+    #[must_use]
+    pub fn of_second(&self) -> Self {
+        Self { first: self.second.clone(), second: self.second.clone() }
     }
 
     /// What has come.
     #[must_use]
     pub fn signal(&self) -> Option<Signal> {
-        *self.0.borrow()
+        *self.first.borrow()
     }
 
     /// Waits for the first one, or has it already. Cancellation safe.
     pub async fn first(&self) -> Signal {
-        let mut seen = self.0.clone();
+        let mut seen = self.first.clone();
         match seen.wait_for(Option::is_some).await.map(|signal| *signal) {
             Ok(Some(signal)) => signal,
             // The task lives as long as anybody listens.

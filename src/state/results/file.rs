@@ -137,7 +137,7 @@ impl Folder {
     }
 
     fn read<T: DeserializeOwned>(&self, stem: &str) -> Option<T> {
-        serde_json::from_slice(&fs::read(self.file(stem)).ok()?).ok()
+        serde_json::from_slice(&safe_file::read(&self.file(stem)).ok()?).ok()
     }
 
     fn write(&self, stem: &str, content: &impl Serialize) -> io::Result<()> {
