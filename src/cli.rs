@@ -103,12 +103,6 @@ pub enum Command {
     /// Carry out a push for another host, which starts it by --direct
     #[command(hide = true)]
     Direct(DirectStdio),
-    /// Generate the shell completions and man pages
-    #[command(hide = true)]
-    Generate {
-        /// Directory in which completions/ and man/ are written
-        dir: PathBuf,
-    },
 }
 
 /// `zfsync pull`: a push whose source is another host.
@@ -309,6 +303,9 @@ pub struct Prune {
     /// Directory for the log of destroyed snapshots [default: /var/lib/zfsync, or ~/.local/state/zfsync]
     #[arg(long, value_name = "DIR", help_heading = "Logging")]
     pub state_dir: Option<PathBuf>,
+    /// What is written down.
+    #[command(flatten)]
+    pub log: LogTo,
     /// The way to the targets.
     #[command(flatten)]
     pub ssh: Ssh,
@@ -414,6 +411,9 @@ pub struct Snapshot {
     /// What is said of it.
     #[command(flatten)]
     pub talk: Talk,
+    /// What is written down.
+    #[command(flatten)]
+    pub log: LogTo,
 }
 
 /// What own snapshots are called.
