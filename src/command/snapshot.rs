@@ -32,7 +32,7 @@ pub async fn snapshot(args: &cli::Snapshot) -> Result<Outcome, StartError> {
         let names = taken.names(&job.datasets, verbose).into_iter();
         // A list of snapshots would look as if they were there.
         let verb = if job.dry_run { "would take " } else { "" };
-        let names = names.map(|name| format!("{verb}{name}\n")).collect();
+        let names = names.flat_map(|name| [verb.to_owned(), name, "\n".to_owned()]).collect();
         outcome = outcome.text(names, Care::Nothing);
         let lines = taken.words(verbose, (!job.dry_run).then(|| began.elapsed())).into_iter().chain(commands);
         outcome = lines.fold(outcome, |outcome, line| outcome.words(format!("{}\n", sanitise(&line))));

@@ -204,14 +204,14 @@ impl Display {
         }
         let over: Vec<StepId> = drawn.steps.keys().filter(|step| !track.running.contains_key(step)).copied().collect();
         for bar in over.iter().filter_map(|step| drawn.steps.remove(step)) {
-            bar.bar.finish_and_clear();
-            self.bars.remove(&bar.bar);
+            bar.drawn.finish_and_clear();
+            self.bars.remove(&bar.drawn);
         }
         for (step, running) in track.running.iter().take(rows::most_rows(height)) {
             let bar = drawn
                 .steps
                 .entry(*step)
-                .or_insert_with(|| Bar::new(self.bars.insert_before(&drawn.total.bar, ProgressBar::new(0))));
+                .or_insert_with(|| Bar::new(self.bars.insert_before(&drawn.total.drawn, ProgressBar::new(0))));
             bar.show(rows::step(running, &self.top, columns, look, now), columns, look);
         }
         let hidden = track.running.len().saturating_sub(drawn.steps.len());
@@ -222,8 +222,8 @@ impl Display {
     fn clear(&mut self) {
         if let Some(drawn) = self.drawn.take() {
             for bar in drawn.steps.into_values().chain([drawn.total]) {
-                bar.bar.finish_and_clear();
-                self.bars.remove(&bar.bar);
+                bar.drawn.finish_and_clear();
+                self.bars.remove(&bar.drawn);
             }
             // It never fails.
             let _ = self.bars.clear();
@@ -233,7 +233,7 @@ impl Display {
 
 /// A row on the terminal.
 struct Bar {
-    bar: ProgressBar,
+    drawn: ProgressBar,
     /// What its template asks for.
     row: Arc<Mutex<Row>>,
     /// How it is drawn.
@@ -242,7 +242,7 @@ struct Bar {
 
 impl Bar {
     fn new(bar: ProgressBar) -> Self {
-        Self { bar, row: Arc::default(), style: None }
+        Self { drawn: bar, row: Arc::default(), style: None }
     }
 
     /// A key of the template.
@@ -265,13 +265,13 @@ impl Bar {
                 let style = style
                     .with_key("label", self.key(|row| &row.label))
                     .with_key("numbers", self.key(|row| &row.numbers));
-                self.bar.set_style(style.progress_chars(bar).tick_chars(turns));
+                self.drawn.set_style(style.progress_chars(bar).tick_chars(turns));
             }
         }
         let (total, done) = (row.total, row.done);
         *self.row.lock().unwrap_or_else(PoisonError::into_inner) = row;
         // Draws.
-        self.bar.update(|state| {
+        self.drawn.update(|state| {
             state.set_len(total);
             state.set_pos(done);
         });

@@ -121,7 +121,7 @@ impl Columns {
             (figures.eta(self), self.eta),
         ];
         let cells = cells.into_iter().filter(|(_, width)| *width > 0);
-        let row: String = cells.map(|(text, width)| format!("  {text:>width$}")).collect();
+        let row = cells.map(|(text, width)| format!("  {text:>width$}")).collect::<Vec<_>>().concat();
         row.trim_end().to_owned()
     }
 }

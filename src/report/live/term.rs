@@ -1,6 +1,6 @@
 //! The terminal on which indicatif draws: what it writes is collected, and goes to this process's stderr frame by frame.
 
-use std::fmt::Debug;
+use std::fmt::{Debug, Write as _};
 use std::io::{self, Write as _};
 use std::sync::{Mutex, PoisonError};
 
@@ -58,6 +58,8 @@ impl<S: Surface> Term<S> {
         Self { surface, state: Mutex::default() }
     }
 
+    /// What is done never fails: indicatif takes an error for a fault of the program, and a terminal that is gone must not end a run.
+    #[expect(clippy::unnecessary_wraps, reason = "TermLike wants it")]
     fn with(&self, change: impl FnOnce(&mut State, usize)) -> io::Result<()> {
         let width = self.surface.size().0.max(1);
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner), width);
@@ -86,12 +88,11 @@ impl State {
 
     fn moved(&mut self, by: usize, direction: char) {
         if by > 0 {
-            self.frame.push_str(&format!("\x1b[{by}{direction}"));
+            let _ = write!(self.frame, "\x1b[{by}{direction}");
         }
     }
 }
 
-// Nothing here fails: indicatif takes an error for a fault of the program, and a terminal that is gone must not end a run.
 impl<S: Surface> TermLike for Term<S> {
     fn width(&self) -> u16 {
         u16::try_from(self.surface.size().0).unwrap_or(u16::MAX)
