@@ -22,6 +22,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
+use crate::format::parse_duration;
 use crate::plan::{DEFAULT_FORMAT, Format, PerClass, Periods, Zone};
 use crate::remote::bootstrap::HelperFrom;
 pub use cron::Cron;
@@ -102,12 +103,6 @@ pub enum Command {
     /// Carry out a push for another host, which starts it by --direct
     #[command(hide = true)]
     Direct(DirectStdio),
-    /// Generate the shell completions and man pages
-    #[command(hide = true)]
-    Generate {
-        /// Directory in which completions/ and man/ are written
-        dir: PathBuf,
-    },
 }
 
 /// `zfsync pull`: a push whose source is another host.
@@ -303,11 +298,14 @@ pub struct Prune {
     #[arg(short = 'n', long)]
     pub dry_run: bool,
     /// Wait up to TIME for another run on the same target to finish
-    #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = parse_duration)]
     pub wait_lock: Duration,
     /// Directory for the log of destroyed snapshots [default: /var/lib/zfsync, or ~/.local/state/zfsync]
     #[arg(long, value_name = "DIR", help_heading = "Logging")]
     pub state_dir: Option<PathBuf>,
+    /// What is written down.
+    #[command(flatten)]
+    pub log: LogTo,
     /// The way to the targets.
     #[command(flatten)]
     pub ssh: Ssh,
@@ -344,13 +342,13 @@ pub struct Faults {
     #[arg(long, value_name = "N", default_value_t = 5, help_heading = "Retries and timeouts")]
     pub retries: u32,
     /// Maximum wait between two retries
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration, help_heading = "Retries and timeouts")]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration, help_heading = "Retries and timeouts")]
     pub retry_max_wait: Duration,
     /// Abort a transfer that makes no progress for TIME; 0 means never
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration, help_heading = "Retries and timeouts")]
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_duration, help_heading = "Retries and timeouts")]
     pub stall_timeout: Duration,
     /// Wait up to TIME for another run on the same TARGET to finish
-    #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration, help_heading = "Retries and timeouts")]
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = parse_duration, help_heading = "Retries and timeouts")]
     pub wait_lock: Duration,
 }
 
@@ -413,6 +411,9 @@ pub struct Snapshot {
     /// What is said of it.
     #[command(flatten)]
     pub talk: Talk,
+    /// What is written down.
+    #[command(flatten)]
+    pub log: LogTo,
 }
 
 /// What own snapshots are called.
@@ -425,24 +426,6 @@ pub struct Naming {
     #[arg(long, help_heading = "Snapshot names")]
     pub local_time: bool,
 }
-
-/// `90`, `90s`, `5m`, `1h`, `2d`.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = match text.char_indices().last() {
-        Some((at, 's')) => (&text[..at], 1),
-        Some((at, 'm')) => (&text[..at], 60),
-        Some((at, 'h')) => (&text[..at], 3600),
-        Some((at, 'd')) => (&text[..at], 86_400),
-        _ => (text, 1),
-    };
-    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).filter(|s| *s <= MAX_SECONDS);
-    seconds
-        .map(Duration::from_secs)
-        .ok_or_else(|| "expected a number followed by s, m, h or d, such as 90s or 5m".into())
-}
-
-/// Longer times are mistakes, and sums with them would overflow clocks.
-const MAX_SECONDS: u64 = 366 * 24 * 3600;
 
 fn count_parser() -> clap::builder::RangedI64ValueParser<u16> {
     clap::value_parser!(u16).range(1..=64)

@@ -50,7 +50,7 @@ impl Drop for GiveUp {
 impl Endpoint {
     /// This machine.
     pub fn here() -> Result<Self, StartError> {
-        let zfs = Zfs::find().ok_or(StartError::NoZfsHere)?;
+        let zfs = Zfs::find().ok_or(StartError::NoZfsHere { target: None })?;
         Ok(Self::at(Place::Here(Arc::new(LocalHost::with(zfs)))))
     }
 

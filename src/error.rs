@@ -292,9 +292,13 @@ pub enum StartError {
     },
     /// No `zfs` on this machine.
     #[error(
-        "no zfs command on this machine (looked in PATH, /sbin, /usr/sbin, /usr/local/sbin): is OpenZFS installed?"
+        "no zfs command on this machine (looked in PATH, /sbin, /usr/sbin, /usr/local/sbin): is OpenZFS installed?{}",
+        target.as_deref().map_or_else(String::new, no_colon)
     )]
-    NoZfsHere,
+    NoZfsHere {
+        /// TARGET, where it is a dataset of this machine: its pool may be meant as a host.
+        target: Option<String>,
+    },
     /// No `zfs` on the target host.
     #[error("no zfs command on {0} (looked in PATH, /sbin, /usr/sbin, /usr/local/sbin): is OpenZFS installed there?")]
     NoZfsThere(String),
@@ -367,7 +371,7 @@ pub enum StartError {
         seconds: u64,
     },
     /// The target's pool doesn't exist.
-    #[error("{host} has no pool {pool:?} for {dataset}: create or import it there, or choose another target{}", colon(*local, pool, dataset))]
+    #[error("{host} has no pool {pool:?} for {dataset}: create or import it there, or choose another target{}", colon(*local, dataset))]
     NoPool {
         /// The host.
         host: String,
@@ -396,14 +400,14 @@ fn has_no_room(error: &std::io::Error) -> bool {
     matches!(error.kind(), QuotaExceeded | ReadOnlyFilesystem | StorageFull)
 }
 
+fn colon(local: bool, dataset: &str) -> String {
+    if local { no_colon(dataset) } else { String::new() }
+}
+
 /// Whoever forgets the colon after a host names a pool that isn't there.
-fn colon(local: bool, pool: &str, dataset: &str) -> String {
-    let below = dataset.split_once('/').map_or("DATASET", |(_, below)| below);
-    if local {
-        format!("\n  did you mean the host {pool:?}? Then write {pool}:{below} (HOST:DATASET)")
-    } else {
-        String::new()
-    }
+fn no_colon(dataset: &str) -> String {
+    let (host, below) = dataset.split_once('/').unwrap_or((dataset, "DATASET"));
+    format!("\n  did you mean the host {host:?}? Then write {host}:{below} (HOST:DATASET)")
 }
 
 fn around(unreached: bool) -> &'static str {

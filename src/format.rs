@@ -1,9 +1,12 @@
 //! How numbers, names and foreign text are written for people. Pure functions.
 
+mod time;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
-pub use zfs::text::sanitise;
+pub use time::{clock, duration, parse_duration};
+pub use zfs::text::{on_one_line, sanitise};
 
 const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
@@ -56,32 +59,6 @@ pub fn per_second(bytes: u64, took: Duration) -> u64 {
 #[must_use]
 pub fn rate(per_second: u64) -> String {
     bytes(per_second) + "/s"
-}
-
-/// A span of time in words: `0.8 s`, `2 min 5 s`, `3 h 12 min`, `2 d 3 h`.
-#[must_use]
-pub fn duration(span: Duration) -> String {
-    let seconds = span.as_secs();
-    match seconds {
-        0..60 if span.as_millis() < 59_950 => format!("{:.1} s", span.as_secs_f64()),
-        0..60 => "1 min 0 s".to_owned(),
-        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
-    }
-}
-
-/// A span of time in at most eight characters: `0:15`, `12:34`, `1:02:03`, `3d04h`.
-#[must_use]
-pub fn clock(span: Duration) -> String {
-    let seconds = span.as_secs();
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
-    match seconds {
-        0..3600 => format!("{minutes}:{:02}", seconds % 60),
-        3600..86_400 => format!("{hours}:{minutes:02}:{:02}", seconds % 60),
-        _ if days < 1000 => format!("{days}d{hours:02}h"),
-        _ => ">999d".to_owned(),
-    }
 }
 
 /// How far `done` of `total` is, in whole percent; never 100 before all of it is done.
@@ -157,23 +134,6 @@ mod tests {
             [100, 0, 99, 100, 99]
         );
         assert_eq!(percent(u64::MAX, 1), 99);
-    }
-
-    #[test]
-    fn spans() {
-        let cases = [
-            (800, "0.8 s", "0:00"),
-            (12_345, "12.3 s", "0:12"),
-            (59_970, "1 min 0 s", "0:59"),
-            (125_000, "2 min 5 s", "2:05"),
-            (11_520_000, "3 h 12 min", "3:12:00"),
-            (183_600_000, "2 d 3 h", "2d03h"),
-            (u64::MAX, "213503982334 d 14 h", ">999d"),
-        ];
-        for (millis, long, short) in cases {
-            let span = Duration::from_millis(millis);
-            assert_eq!((duration(span).as_str(), clock(span).as_str()), (long, short));
-        }
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! zfsync replicates trees of ZFS datasets to another host over SSH, fast and safe, without a daemon on either host. docs/design.md tells how the
 //! parts fit together; the path of one dataset runs through the modules in the order in which they stand here.
 
+mod backoff;
 pub mod cli;
 mod command;
-mod complete;
+pub mod complete;
 pub mod config;
 mod endpoint;
 pub mod error;
 mod exec;
 mod format;
-mod generate;
 pub mod plan;
 pub mod remote;
 pub mod report;

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{BufRead as _, Write};
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -278,6 +278,85 @@ fn nobody_reads_stdout_or_stderr() {
     assert_eq!(Ended::of(child).code, Some(2));
 }
 
+/// Whoever stops to read stderr, or never has, stops no run.
+#[test]
+fn a_reader_of_stderr_who_leaves_stops_no_run() {
+    for (ends, verbose) in [
+        ("2>&-", "-v"),
+        ("2>&-", "-vvv"),
+        (">&- 2>&-", "-vvv"),
+        ("2> >(head -n 1 >&2)", "-vvv"),
+        ("2> >(exit)", "-vvv"),
+    ] {
+        let bed = Bed::new();
+        bed.world_with_work(3);
+        let mut shell = bed.command(&[]);
+        let path = shell.get_envs().find(|(name, _)| *name == "PATH").unwrap().1.unwrap().to_owned();
+        let line = format!("\"$0\" push {verbose} s d {ends}");
+        let mut command = std::process::Command::new("/bin/bash");
+        command.args(["-c", &line]).arg(support::zfsync()).env_clear();
+        command
+            .envs(shell.stdin(Stdio::null()).get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .env("PATH", path);
+        let ended =
+            Ended::of(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+        assert_eq!(ended.code, Some(0), "{line}: {ended:#?}");
+        assert!(!ended.stderr.contains("panicked"), "{line}: {ended:#?}");
+        let received = bed.calls().iter().filter(|call| call.starts_with("zfs recv")).count();
+        assert_eq!(received, 3, "{line}: {ended:#?}");
+    }
+    // Both into a pager that is left early.
+    let bed = Bed::new();
+    bed.world_with_work(3);
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = bed.command(&["push", "-vvv", "s", "d"]);
+    let child = command.stdout(writer.try_clone().unwrap()).stderr(writer).spawn().unwrap();
+    drop(command);
+    let mut first = String::new();
+    std::io::BufReader::new(reader).read_line(&mut first).unwrap();
+    assert_eq!(Ended::of(child).code, Some(0), "{first}");
+    assert_eq!(bed.calls().iter().filter(|call| call.starts_with("zfs recv")).count(), 3);
+}
+
+/// The conventions of no-color.org and bixense.com/clicolors.
+#[test]
+fn the_environment_decides_about_colours() {
+    let bed = Bed::new();
+    bed.world_with_work(1);
+    let shown = |args: &[&str], set: &[(&str, &str)]| {
+        Ended::of(bed.command(args).env("TERM", "xterm").envs(set.iter().copied()).spawn().unwrap())
+    };
+    for (set, colours) in [
+        (&[][..], false),
+        (&[("CLICOLOR", "1")], false),
+        (&[("CLICOLOR_FORCE", "1")], true),
+        (&[("CLICOLOR_FORCE", "")], false),
+        (&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")], false),
+        (&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "")], true),
+    ] {
+        let plan = shown(&["push", "-n", "s", "d"], set);
+        assert_eq!(plan.expect(0, &[]).stdout.contains("\x1b[32mincremental \x1b[0m"), colours, "{set:?}: {plan:#?}");
+        let usage = shown(&["push", "--nonsense"], set);
+        assert_eq!(usage.expect(2, &["nonsense"]).stderr.contains('\x1b'), colours, "{set:?}: {usage:#?}");
+    }
+}
+
+#[test]
+fn a_prune_is_logged() {
+    let bed = Bed::new();
+    bed.world_with_work(1);
+    let log = bed.path("log");
+    let prune = ["prune", "--foreign", "--keep-last", "9", "--log-file", log.to_str().unwrap()];
+    bed.run(&[&prune[..], &["-n", "s"]].concat()).expect(0, &["nothing would be destroyed"]);
+    assert!(!log.exists(), "a dry run changes nothing");
+    bed.run(&[&prune[..], &["-q", "s"]].concat()).expect(0, &[]);
+    bed.run(&[&prune[..], &["nosuch"]].concat()).expect(3, &["can't list nosuch"]);
+    let text = bed.read("log");
+    let lines: Vec<&str> = text.lines().map(|line| line.split_once("Z ").unwrap().1).collect();
+    assert!(lines[0].starts_with("pruning: s: nothing to destroy; kept: "), "{text}");
+    assert!(lines[1].starts_with("pruning: can't list nosuch"), "{text}");
+}
+
 /// What was asked for and can't be written is an error; what only tells of what was done is none.
 #[test]
 fn stdout_is_full() {
@@ -314,7 +393,7 @@ fn stdout_and_stderr_come_in_their_order() {
             &["prune", "-n", "--foreign", "--keep-last", "1", "s", "v"][..],
             &["s/1@a", "zfsync: s: 1 snapshot", "v@a", "zfsync: v: 1 snapshot"][..],
         ),
-        (&["snapshot", "-n", "s"], &["s@", "zfsync: would take @", "  zfs snapshot -r 's@"]),
+        (&["snapshot", "-n", "s"], &["would take s@", "zfsync: would take @", "  zfs snapshot -r 's@"]),
     ] {
         let (mut reader, writer) = std::io::pipe().unwrap();
         let mut command = bed.command(args);
@@ -337,7 +416,10 @@ fn no_zfs_here() {
     let bed = Bed::without_zfs();
     let words =
         "no zfs command on this machine (looked in PATH, /sbin, /usr/sbin, /usr/local/sbin): is OpenZFS installed?";
-    bed.run(&["push", "p", "beta:b"]).expect(3, &[words]);
+    bed.run(&["push", "p", "beta:b"]).expect(3, &[words]).without(&["did you mean"]);
+    bed.run(&["push", "tank", "backup"])
+        .expect(3, &[words, "did you mean the host \"backup\"? Then write backup:DATASET"]);
+    bed.run(&["push", "-n", "tank", "backup/a/b"]).expect(3, &["Then write backup:a/b (HOST:DATASET)"]);
     for path in ["", "bin:.", "/nonexistent"] {
         let child = bed.command(&["push", "p", "b"]).env("PATH", path).spawn().unwrap();
         Ended::of(child).expect(3, &[words]);

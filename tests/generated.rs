@@ -7,6 +7,9 @@ use std::process::{Command, Stdio};
 
 use assert_cmd::cargo::cargo_bin_cmd;
 
+#[path = "../examples/generate/generate.rs"]
+mod generate;
+
 /// The files of a directory with their content.
 fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
@@ -21,13 +24,17 @@ fn committed(name: &str) -> BTreeMap<String, Vec<u8>> {
 #[test]
 fn committed_files_are_fresh() {
     let dir = tempfile::tempdir().unwrap();
-    cargo_bin_cmd!("zfsync").arg("generate").arg(dir.path()).assert().success().stdout("").stderr("");
+    generate::generate(dir.path()).unwrap();
     for name in ["man", "completions"] {
         let (fresh, committed) = (files(&dir.path().join(name)), committed(name));
         let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
-        assert_eq!(names(&committed), names(&fresh), "{name}/: run `cargo run -- generate .` and remove what is stale");
+        assert_eq!(
+            names(&committed),
+            names(&fresh),
+            "{name}/: run `cargo run --example generate -- .` and remove what is stale"
+        );
         for (file, bytes) in &fresh {
-            assert!(committed[file] == *bytes, "{name}/{file} is stale: run `cargo run -- generate .`");
+            assert!(committed[file] == *bytes, "{name}/{file} is stale: run `cargo run --example generate -- .`");
         }
     }
 }

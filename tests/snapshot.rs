@@ -162,7 +162,9 @@ fn a_dry_run_changes_nothing() {
             &format!("  zfs snapshot -r 'q@{name}'"),
         ],
     );
-    assert_eq!(ended.stdout, format!("p/a@{name}\nq@{name}\n"));
+    assert_eq!(ended.stdout, format!("would take p/a@{name}\nwould take q@{name}\n"));
+    let ended = run(&bed, &["-n", "-v", "q"]);
+    assert!(ended.stdout.lines().all(|line| line.starts_with("would take q")), "{ended:#?}");
     assert_eq!((bed.read("world"), snapshots(&bed).len()), (before, 0));
 }
 
@@ -271,4 +273,23 @@ fn nobody_reads_what_it_says() {
     }
     let child = bed.command(&["snapshot", "nosuch"]).stdout(closed()).stderr(closed()).spawn().unwrap();
     assert_eq!(Ended::of(child).code, Some(3));
+}
+
+#[test]
+fn what_was_taken_goes_into_a_log() {
+    let bed = bed();
+    let (name, log) = (today(), bed.path("logs/snapshots"));
+    let with = |args: &[&str]| run(&bed, &[&["--log-file", log.to_str().unwrap()], args].concat());
+    with(&["-n", "p"]).expect(0, &["would take"]);
+    assert!(!log.exists(), "a dry run changes nothing");
+    with(&["-q", "q"]).expect(0, &[]);
+    bed.write("on-snapshot", "echo 'cannot create snapshots : out of space' >&2; exit 1\n");
+    with(&["-q", "q"]).expect(1, &["out of space"]);
+    with(&["-q", "--log-format", "json", "nosuch"]).expect(3, &["can't list nosuch"]);
+    let text = std::fs::read_to_string(&log).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].contains(&format!("Z snapshot: took @{name} of ")), "{text}");
+    assert!(lines[1].contains("Z snapshot: can't take @") && text.contains("out of space"), "{text}");
+    let last: serde_json::Value = serde_json::from_str(lines.last().unwrap()).unwrap();
+    assert_eq!((&last["about"], &last["job"]), (&"snapshot".into(), &"nosuch".into()));
 }

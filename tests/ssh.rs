@@ -162,6 +162,12 @@ fn no_helper_over_there() {
     let _sshd = Sshd::start(&bed, &Manners::default());
     push_calling(&bed, "/nonexistent/zfsync", &["s", "beta:d"])
         .expect(3, &["beta has no zfsync helper: ", "install the same version there", "--remote-zfsync PATH"]);
+    push_calling(&bed, "no-sudo zfsync", &["s", "beta:d"])
+        .expect(
+            3,
+            &["beta has no command \"no-sudo\", with which \"no-sudo zfsync recv --stdio", "leave --remote-zfsync"],
+        )
+        .without(&["scp"]);
     left_clean(&bed);
 }
 

@@ -162,12 +162,8 @@ fn logs_in_both_forms() {
 fn without_a_terminal_there_are_plain_lines() {
     let bed = bed();
     let mut command = bed.command(&["push", "-vvv", "s", "d"]);
-    // All that asks for colours, and no terminal: as under systemd.
-    command
-        .env("TERM", "xterm-256color")
-        .env("CLICOLOR_FORCE", "1")
-        .env("FORCE_COLOR", "1")
-        .env("COLORTERM", "truecolor");
+    // What tells that colours are understood, and no terminal: as under systemd.
+    command.env("TERM", "xterm-256color").env("CLICOLOR", "1").env("FORCE_COLOR", "1").env("COLORTERM", "truecolor");
     let ended = Ended::of(command.spawn().unwrap());
     ended.expect(1, &["s/1: received @b", "s/c -> d/c: conflict"]);
     assert!(!ended.stderr.contains(['\u{1b}', '\r']), "{ended:#?}");

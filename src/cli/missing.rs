@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
-use super::duration;
+use crate::format::parse_duration;
 use crate::plan::MaxDelete;
 
 /// How closely the target follows.
@@ -15,7 +15,7 @@ pub struct Missing {
     #[arg(long, value_name = "WHAT", help_heading = "Deleted or renamed on the source")]
     pub delete_missing: Option<DeleteMissing>,
     /// Time from when something is first found missing until it is destroyed (default: 7d); 0 destroys it at once
-    #[arg(long, value_name = "TIME", value_parser = duration, requires = "delete_missing", help_heading = "Deleted or renamed on the source")]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, requires = "delete_missing", help_heading = "Deleted or renamed on the source")]
     pub grace: Option<Duration>,
     /// Destroy nothing if more than N, or N%, of the target's datasets or snapshots would be destroyed (default: 25%, at least 10)
     #[arg(long, value_name = "N|N%", requires = "delete_missing", help_heading = "Deleted or renamed on the source")]

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
-use super::duration;
+use crate::format::parse_duration;
 
 /// The same above zero.
 fn some_duration(text: &str) -> Result<Duration, String> {
-    duration(text)
+    parse_duration(text)
         .and_then(|time| if time.is_zero() { Err("the time must be greater than 0".into()) } else { Ok(time) })
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
-use super::{Selection, Ssh, duration};
+use super::{Selection, Ssh};
+use crate::format::parse_duration;
 
 /// `zfsync status`.
 #[derive(Debug, Args)]
@@ -38,14 +39,14 @@ pub struct Status {
     #[command(flatten)]
     pub selection: Selection,
 
-    /// Exit with 1 if a dataset is behind by more than TIME, such as 90s, 5m, 2h or 1d
-    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Limits")]
+    /// Exit with 1 if a dataset is behind by more than TIME, such as 90s, 5min, 1.5h or 1d
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = "Limits")]
     pub warn: Option<Duration>,
     /// Exit with 2 if a dataset is behind by more than TIME
-    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Limits")]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = "Limits")]
     pub crit: Option<Duration>,
     /// Report a target as unreachable if it has not answered in full within TIME
-    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration, help_heading = "Limits")]
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = parse_duration, help_heading = "Limits")]
     pub timeout: Duration,
     /// The way to the targets.
     #[command(flatten)]

@@ -6,7 +6,6 @@ mod cron;
 mod direct;
 mod doctor;
 mod forget;
-mod generate;
 mod helper;
 pub mod outcome;
 mod prune;
@@ -23,8 +22,11 @@ mod verify;
 pub use outcome::Outcome;
 pub use recv::{recv, send};
 
-use crate::cli::Command;
+use crate::cli::{Command, LogTo};
+use crate::config::Log;
+use crate::error::StartError;
 use crate::report;
+use crate::report::lines::LogFile;
 
 /// Does what a command line asks for.
 pub async fn run(command: &Command) -> Outcome {
@@ -47,11 +49,21 @@ pub async fn run(command: &Command) -> Outcome {
         Command::Verify(args) => ("verify", verify::verify(args).await),
         Command::Restore(args) => ("restore", restore::restore(args).await),
         Command::Direct(_) => ("direct", direct::direct().await),
-        Command::Generate { dir } => ("generate", Ok(generate::generate(dir))),
         // They have a way of their own.
         Command::Recv(_) | Command::Send(_) => ("recv", Ok(Outcome::default())),
     };
     done.unwrap_or_else(|error| Outcome::not_done(name, &error))
+}
+
+/// The log that the options ask for, for what is called so; a dry run has none.
+fn log_file(args: &LogTo, job: &str, dry_run: bool) -> Result<Option<LogFile>, StartError> {
+    let log = Log::new(args.log_file.as_ref(), args.log_format, "--log-file")?;
+    log.filter(|_| !dry_run).map(|log| LogFile::open(&log, job)).transpose()
+}
+
+/// Lines for a log: there each has its own beginning.
+fn for_a_log<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    lines.map(|line| line.strip_prefix("zfsync: ").unwrap_or(line)).collect::<Vec<_>>().join("\n")
 }
 
 /// How much is said of what goes on, where anything is.
@@ -69,6 +81,6 @@ fn talk(command: &Command) -> Option<(u8, bool)> {
         Command::Status(args) => Some((args.verbose, false)),
         Command::Targets(_) | Command::Doctor(_) | Command::Helper(_) | Command::Direct(_) => Some((0, false)),
         Command::Forget(args) => Some((0, args.quiet)),
-        Command::CheckConfig(_) | Command::Recv(_) | Command::Send(_) | Command::Generate { .. } => None,
+        Command::CheckConfig(_) | Command::Recv(_) | Command::Send(_) => None,
     }
 }

@@ -1,12 +1,12 @@
 //! What a command has come to, and the one way in which that gets out.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 
 use super::usage::Usage;
 use crate::error::{Exit, StartError};
 use crate::format::sanitise;
-use crate::report::output;
 use crate::report::view::{self, Page, View};
+use crate::report::{self, output};
 
 /// What there is to say at the end of a command, in its order, and how it ends.
 #[derive(Default)]
@@ -130,7 +130,7 @@ impl Outcome {
                 Said::View(view, care) => care.of(show(view, self.events))?,
                 Said::List(lines, care) => care.of(behind_all(|| io::stderr().write_all(lines.as_bytes())))?,
                 Said::Words(words) => say(&words),
-                Said::Usage(usage) if usage.is_error() => say(&usage.text(io::stderr().is_terminal())),
+                Said::Usage(usage) if usage.is_error() => say(&usage.text(report::colours())),
                 Said::Usage(usage) => usage.print(),
             }
         }
@@ -214,7 +214,7 @@ mod tests {
         let (exit, words) = said(StartError::Usage("no\u{7}".into()));
         assert_eq!(exit, Exit::Usage);
         assert_eq!(words, "zfsync: error: no\\u{7}\nFor more information, try 'zfsync push --help'.\n");
-        let (exit, words) = said(StartError::NoZfsHere);
+        let (exit, words) = said(StartError::NoZfsHere { target: None });
         assert!(exit == Exit::NotStarted && !words.contains("--help"), "{words}");
         // Its errors name their places.
         assert_eq!(said(StartError::Config(Vec::new())), (Exit::Usage, "zfsync: error: \n".into()));

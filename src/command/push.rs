@@ -3,7 +3,7 @@
 use super::Outcome;
 use super::outcome::Care;
 use crate::cli;
-use crate::config::{Log, PushJob};
+use crate::config::PushJob;
 use crate::error::StartError;
 use crate::exec::{self, Pushed};
 use crate::report::lines::LogFile;
@@ -32,10 +32,8 @@ impl Shown {
     pub fn new(job: &PushJob, args: &cli::Push) -> Result<Self, StartError> {
         let said = &args.output;
         let style = Style::choose(said.talk.quiet, said.json, said.no_progress, report::terminal());
-        let shown = report::reporter(style, said.talk.verbose);
-        let log = Log::new(args.log.log_file.as_ref(), args.log.log_format, "--log-file")?;
-        let log =
-            log.filter(|_| !job.dry_run).map(|log| LogFile::open(&log, &job.ends.source.to_string())).transpose()?;
+        let shown = report::reporter(style, said.talk.verbose, job.ends.source.dataset.as_str());
+        let log = super::log_file(&args.log, &job.ends.source.to_string(), job.dry_run)?;
         let target = job.ends.target.to_string();
         Ok(Self { reporter: report::logged(shown, log.as_ref(), &target), log, target, json: said.json })
     }

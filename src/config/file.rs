@@ -14,6 +14,7 @@ use toml::Spanned;
 use super::hooks::HookCommand;
 use super::location;
 use crate::cli::{self, LogFormat};
+use crate::format::parse_duration;
 use crate::plan::{Format, MaxDelete, PerClass, Periods, Zone};
 use crate::remote::bootstrap::HelperFrom;
 use crate::remote::target::Target;
@@ -130,13 +131,14 @@ impl<'de> Deserialize<'de> for Source {
     }
 }
 
-/// A span of time, as `5m`.
+/// A span of time, as `5min`.
 #[derive(Debug, Clone, Copy)]
 pub struct Time(pub Duration);
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        cli::duration(&String::deserialize(deserializer)?).map(Self).map_err(D::Error::custom)
+        let text = String::deserialize(deserializer)?;
+        parse_duration(&text).map(Self).map_err(|why| D::Error::custom(format!("{text:?}: {why}")))
     }
 }
 

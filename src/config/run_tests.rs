@@ -135,7 +135,12 @@ fn errors_name_file_line_and_job() {
         (job("retries = -1"), "/etc/z.toml:4: job a: ", "-1"),
         (job("channels = 65"), "/etc/z.toml:4: job a: ", "65 is not in the range from 1 to 64"),
         (job("ssh.port = 0"), "/etc/z.toml:4: job a: ", "0"),
-        (job("stall-timeout = '5x'"), "/etc/z.toml:4: job a: ", "expected a number followed by s, m, h or d"),
+        (
+            job("stall-timeout = '5x'"),
+            "/etc/z.toml:4: job a: ",
+            "\"5x\": expected a number and a unit (s, min, h, d or w), such as 90s",
+        ),
+        (job("job-timeout = '1 month'"), "/etc/z.toml:4: job a: ", "\"1 month\": months and years differ"),
         (job("job-timeout = '0'"), "/etc/z.toml:1: job a: ", "job-timeout must be"),
         (job("log-format = 'xml'"), "/etc/z.toml:4: job a: ", "xml"),
         (job("log-format = 'json'"), "/etc/z.toml:1: job a: ", "log is missing"),

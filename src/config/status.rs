@@ -215,7 +215,7 @@ source = 'p/none'
             ("p/a b:q b:q", "given twice"),
             ("--warn 2d --crit 1d p/a b:q", "--warn is greater"),
             ("--timeout 0 p/a b:q", "--timeout must be"),
-            ("--warn 2w p/a b:q", "expected a number followed by s, m, h or d"),
+            ("--warn 2x p/a b:q", "expected a number and a unit"),
             ("--json --prometheus p/a b:q", "cannot be used with"),
             ("-v --json p/a b:q", "cannot be used with"),
         ] {

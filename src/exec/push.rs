@@ -89,7 +89,13 @@ async fn locked_push(
     let started = Instant::now();
     if job.ends.source.host().is_none() {
         // Before anything else is tried.
-        Endpoint::here()?;
+        Endpoint::here().map_err(|error| match error {
+            StartError::NoZfsHere { .. } => {
+                let target = Some(&job.ends.target).filter(|target| target.host().is_none());
+                StartError::NoZfsHere { target: target.map(|target| target.dataset.to_string()) }
+            }
+            error => error,
+        })?;
     }
     let mut signals = Signals::listen_until(job.until)?;
     let _lock = locked(&job, &mut signals, reporter).await?;

@@ -89,6 +89,21 @@ pub enum HelperError {
         /// The shell's words.
         words: String,
     },
+    /// The host lacks what the user's own command for the helper begins with.
+    #[error(
+        "{host} has no command {word:?}, with which {command:?} begins: {words}\n  install it there, or leave --remote-zfsync (remote-zfsync in a \
+         job) out: then an installed zfsync is used, or a helper is sent along"
+    )]
+    NoCommand {
+        /// The host.
+        host: String,
+        /// Its first word.
+        word: String,
+        /// The command.
+        command: String,
+        /// The shell's words.
+        words: String,
+    },
     /// What is needed to run `zfs` alone isn't there.
     #[error("can't run zfs on {host} without a helper: sh could not be started there:\n{words}")]
     NoShell {

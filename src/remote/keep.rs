@@ -199,7 +199,7 @@ fn hear(pipes: Pipes, host: &str, helper: Option<&'static Shipped>) -> Result<Ve
     // It waits for that.
     drop(stdin);
     if all.is_empty() {
-        let (words, status) = Aftermath { host: host.to_owned(), status, stderr: stderr_words }.words();
+        let (words, status) = Aftermath { host: host.to_owned(), command: None, status, stderr: stderr_words }.words();
         let words = greeting::said(&preamble, &words);
         return Err(HelperError::NoGreeting { host: host.to_owned(), status, words });
     }

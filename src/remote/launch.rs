@@ -97,6 +97,8 @@ struct Fallback {
 /// What is left to learn once a helper's output has ended.
 pub(super) struct Aftermath {
     pub host: String,
+    /// The command that was to start it, where nothing else is tried.
+    pub command: Option<String>,
     pub status: mpsc::Receiver<String>,
     pub stderr: mpsc::Receiver<String>,
 }
@@ -134,7 +136,9 @@ impl Launch {
                 (bootstrap::line(words.as_deref().unwrap_or_default(), helpers), Sending::Now)
             }
         };
-        let (launch, stdin) = Self::new(session(sessions, &line, limit).await?, host, sending)?;
+        let only = matches!(sending, Sending::No).then(|| line.clone());
+        let (mut launch, stdin) = Self::new(session(sessions, &line, limit).await?, host, sending)?;
+        launch.aftermath.command = only;
         Ok((Self { plain, ..launch }, stdin))
     }
 
@@ -150,7 +154,7 @@ impl Launch {
             let _ = words.send(read_stderr(stderr.into()));
         })?;
         let output = BufReader::with_capacity(64 * 1024, Timed::new(stdout, limit));
-        let aftermath = Aftermath { host: host.to_owned(), status, stderr: stderr_words };
+        let aftermath = Aftermath { host: host.to_owned(), command: None, status, stderr: stderr_words };
         Ok((Self { output, aftermath, sending, plain: None, none_can_run: false }, stdin))
     }
 
@@ -321,9 +325,23 @@ fn no_greeting(preamble: &[u8], aftermath: &Aftermath) -> HelperError {
     let host = aftermath.host.clone();
     if status.ends_with("127") || stderr.to_ascii_lowercase().contains("command not found") {
         let words = if stderr.trim().is_empty() { status } else { stderr.trim().to_owned() };
-        return HelperError::Missing { host, words };
+        return match aftermath.command.as_deref().and_then(|command| Some((lacking(command, &words)?, command))) {
+            Some((word, command)) => HelperError::NoCommand { host, word, command: command.to_owned(), words },
+            None => HelperError::Missing { host, words },
+        };
     }
     HelperError::NoGreeting { host, status, words: greeting::said(preamble, &stderr) }
+}
+
+/// The word with which a command begins, if it is that one which the shell hasn't found, and not zfsync: `sudo`, `doas`.
+fn lacking(command: &str, words: &str) -> Option<String> {
+    let word = shell_words::split(command).ok()?.into_iter().next()?;
+    let is_zfsync = word.contains('/') || word == "zfsync";
+    if words.starts_with(&format!("{word}: ")) {
+        return None;
+    }
+    let is_told = words.split(|ch: char| ch.is_whitespace() || ":'\"`‘’".contains(ch)).any(|part| part == word);
+    (!is_zfsync && is_told).then_some(word)
 }
 
 pub(super) fn read_stderr(stderr: File) -> String {
@@ -333,4 +351,26 @@ pub(super) fn read_stderr(stderr: File) -> String {
     // Read on, so that a talkative helper never blocks.
     let _ = io::copy(&mut input.into_inner(), &mut io::sink());
     String::from_utf8_lossy(&words).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lacking;
+
+    #[test]
+    fn the_word_that_the_shell_has_not_found() {
+        let sudo = Some("sudo".to_owned());
+        for words in [
+            "sh: 1: sudo: not found",
+            "bash: line 1: sudo: command not found",
+            "zsh: command not found: sudo",
+            "fish: Unknown command: 'sudo'",
+        ] {
+            assert_eq!(lacking("sudo zfsync recv --stdio", words), sudo, "{words}");
+        }
+        // That is what sudo itself says.
+        assert_eq!(lacking("sudo zfsync recv --stdio", "sudo: zfsync: command not found"), None);
+        assert_eq!(lacking("zfsync recv --stdio", "sh: zfsync: not found"), None);
+        assert_eq!(lacking("/opt/zfsync recv", "sh: /opt/zfsync: not found"), None);
+    }
 }

@@ -27,6 +27,7 @@ use refused::Words;
 use super::process::Process;
 use super::prompt::Prompting;
 use super::target::Host;
+use crate::backoff;
 use zfs::Turns;
 use zfs::text::on_one_line;
 
@@ -100,6 +101,10 @@ const LOGGED_IN_WITHIN: Duration = Duration::from_secs(120);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(600);
 /// Asks the target host for one more connection at most so often before a busy host is given up.
 const TRIES: u32 = 7;
+/// After the first of them it pauses for at most so long, and after each further one for twice as long,
+const FIRST_PAUSE: Duration = Duration::from_millis(450);
+/// up to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// A connection may take so long to close in good order; then its master is ended.
 const CLOSE: Duration = Duration::from_secs(5);
@@ -118,14 +123,13 @@ impl Master {
     ///
     /// `first`: a later connection never asks questions at the terminal.
     pub async fn connect(host: &Host, options: &SshOptions, first: bool) -> Result<Self, ConnectError> {
-        let mut pause = Duration::from_millis(300);
         let configuration = Configuration::of(host, options).await;
         for attempt in 1.. {
             match Self::try_connect(host, options, &configuration, first).await {
                 Err(error) if error.retryable() && attempt < TRIES => {
+                    let pause = backoff::pause(FIRST_PAUSE, LONGEST_PAUSE, attempt - 1, None);
                     tracing::info!("{error}; trying again in {pause:?}");
-                    tokio::time::sleep(jittered(pause)).await;
-                    pause *= 2;
+                    tokio::time::sleep(pause).await;
                 }
                 done => return done,
             }
@@ -465,14 +469,6 @@ fn control_directory() -> Result<tempfile::TempDir, ConnectError> {
         dir: "/tmp".into(),
         error: io::Error::from(io::ErrorKind::InvalidFilename),
     }))
-}
-
-/// Spreads waiting processes: up to a half more than `pause`.
-fn jittered(pause: Duration) -> Duration {
-    use std::hash::{BuildHasher, RandomState};
-    // RandomState is seeded by the system: enough randomness for this, without a crate.
-    let random = RandomState::new().hash_one(std::process::id());
-    pause + pause * u32::try_from(random % 1000).unwrap_or(0) / 2000
 }
 
 /// An error with its causes on one line.

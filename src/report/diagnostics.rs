@@ -1,6 +1,6 @@
 //! Diagnostics on stderr (`-v`, `ZFSYNC_LOG`): log lines and bars share the terminal without tearing each other.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
@@ -17,7 +17,6 @@ const FILTER: &str = "ZFSYNC_LOG";
 
 /// Sends tracing's events to stderr from now on. A second call does nothing.
 pub fn init_tracing(verbose: u8, quiet: bool) {
-    let terminal = io::stderr().is_terminal();
     // Messages have names and words of others in them.
     let fields = debug_fn(|writer, field, value| {
         let text = format!("{value:?}");
@@ -27,7 +26,7 @@ pub fn init_tracing(verbose: u8, quiet: bool) {
     let subscriber = tracing_subscriber::fmt()
         .fmt_fields(fields.delimited(" "))
         .with_writer(Around)
-        .with_ansi(Look::of_env(terminal).colour)
+        .with_ansi(Look::of(&io::stderr()).colour)
         .with_target(verbose > 1)
         .with_env_filter(filter(std::env::var(FILTER).ok().as_deref(), verbose, quiet));
     // On a terminal somebody is watching; a log has its own times, but none of milliseconds.
@@ -51,8 +50,9 @@ struct Around;
 
 impl Write for Around {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // tracing-subscriber hands over an event in one piece.
-        live::suspended(|| output::stderr().write_all(bytes)).map(|()| bytes.len())
+        // tracing-subscriber hands over an event in one piece. It tells of an error by eprintln!, which panics where stderr is closed.
+        let _ = live::suspended(|| output::stderr().write_all(bytes));
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

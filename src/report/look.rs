@@ -2,6 +2,10 @@
 
 use std::env;
 
+use anstream::stream::RawStream;
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+
 /// The means of the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::report) struct Look {
@@ -11,7 +15,7 @@ pub(in crate::report) struct Look {
     pub utf8: bool,
 }
 
-/// SGR codes of the few colours in use.
+/// The few colours in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::report) enum Colour {
     Red,
@@ -22,13 +26,12 @@ pub(in crate::report) enum Colour {
 }
 
 impl Look {
-    /// What the environment allows for a device that is a terminal or not.
-    pub fn of_env(terminal: bool) -> Self {
+    /// What the environment allows for this stream: `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE`, `TERM` and the locale.
+    pub fn of(stream: &impl RawStream) -> Self {
         let var = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
         // The order in which the C library looks.
         let locale = var("LC_ALL").or_else(|| var("LC_CTYPE")).or_else(|| var("LANG"));
-        let colour = terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { colour: colour && can_move_cursor(var("TERM").as_deref()), utf8: is_utf8(locale.as_deref()) }
+        Self { colour: AutoStream::choice(stream) != ColorChoice::Never, utf8: is_utf8(locale.as_deref()) }
     }
 
     /// The arrow from a base or dataset to what comes of it.
@@ -43,14 +46,14 @@ impl Look {
 
     /// `text` in `colour`, where colours are wanted.
     pub fn paint(self, colour: Colour, text: &str) -> String {
-        let code = match colour {
-            Colour::Red => "31",
-            Colour::Green => "32",
-            Colour::Yellow => "33",
-            Colour::Cyan => "36",
-            Colour::Dim => "2",
+        let style = match colour {
+            Colour::Red => AnsiColor::Red.on_default(),
+            Colour::Green => AnsiColor::Green.on_default(),
+            Colour::Yellow => AnsiColor::Yellow.on_default(),
+            Colour::Cyan => AnsiColor::Cyan.on_default(),
+            Colour::Dim => Style::new().dimmed(),
         };
-        if self.colour && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.colour && !text.is_empty() { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
 }
 

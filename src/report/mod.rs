@@ -60,11 +60,17 @@ pub fn terminal() -> bool {
     std::io::stderr().is_terminal() && look::can_move_cursor(std::env::var("TERM").ok().as_deref())
 }
 
-/// The reporter for `style`, writing to this process's stdout or stderr.
+/// Whether text for stderr may have colours.
 #[must_use]
-pub fn reporter(style: Style, verbose: u8) -> Box<dyn Reporter> {
+pub fn colours() -> bool {
+    look::Look::of(&std::io::stderr()).colour
+}
+
+/// The reporter for `style`, writing to this process's stdout or stderr. Bars show names relative to `top`.
+#[must_use]
+pub fn reporter(style: Style, verbose: u8, top: &str) -> Box<dyn Reporter> {
     match style {
-        Style::Bars => Box::new(live::Bars::on_stderr(verbose)),
+        Style::Bars => Box::new(live::Bars::on_stderr(verbose, top)),
         Style::Plain => Box::new(lines::Plain::new(Box::new(output::stderr()), Box::new(SystemClock), verbose)),
         Style::Json => Box::new(lines::Json::new(Box::new(output::stdout()), Box::new(SystemClock))),
         Style::Quiet => Box::new(lines::Quiet::new(Box::new(output::stderr()))),

@@ -23,7 +23,6 @@ pub(in crate::report) enum Phase {
 pub(in crate::report) struct Running {
     pub dataset: String,
     pub to: String,
-    pub started: Instant,
     /// Expected bytes, once known.
     pub total: Option<u64>,
     pub bytes: u64,
@@ -124,7 +123,7 @@ impl Track {
             self.meter.add(now, self.moved);
         }
         let (dataset, to) = (dataset.to_owned(), to.to_owned());
-        let running = Running { dataset, to, started: now, total: None, bytes: 0, sent: None, meter: Meter::new(now) };
+        let running = Running { dataset, to, total: None, bytes: 0, sent: None, meter: Meter::new(now) };
         self.running.insert(step, running);
     }
 

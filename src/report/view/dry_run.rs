@@ -5,7 +5,8 @@ use std::io::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use super::View;
+use super::columns::{Cells, Column, Narrow, table};
+use super::{Page, View};
 use crate::format::{bytes, count, sanitise};
 use crate::report::look::{Colour, Look};
 
@@ -130,7 +131,7 @@ pub fn view(rows: Vec<PlanRow>, json: bool) -> View {
             line.push(b'\n');
             return out.write_all(&line);
         }
-        out.write_all(render(&rows, page.look, page.width).as_bytes())
+        out.write_all(render(&rows, page).as_bytes())
     })
 }
 
@@ -138,44 +139,32 @@ fn known_bytes(rows: &[PlanRow]) -> u64 {
     rows.iter().filter_map(|row| row.bytes).fold(0, u64::saturating_add)
 }
 
-const COLUMNS: usize = 7;
-const HEAD: [&str; COLUMNS] = ["DATASET", "TARGET", "ACTION", "FROM", "TO", "SNAPSHOTS", "SIZE"];
-const TARGET: usize = 1;
+/// On a narrow page the target goes first, as it follows from the dataset.
+const COLUMNS: [Column; 7] = [
+    Column::left("DATASET", Narrow::Shortened),
+    Column::left("TARGET", Narrow::Dropped(0)),
+    Column::left("ACTION", Narrow::Stays),
+    Column::left("FROM", Narrow::Dropped(1)),
+    Column::left("TO", Narrow::Dropped(2)),
+    Column::right("SNAPSHOTS", Narrow::Stays),
+    Column::right("SIZE", Narrow::Stays),
+];
 const ACTION: usize = 2;
-/// From here on columns hold numbers, which stand at the right.
-const NUMBERS: usize = 5;
 
-/// The table, its notes and a last line with the totals. Where `width` is too small for all columns, the target goes
-/// first: it follows from the dataset.
-fn render(rows: &[PlanRow], look: Look, width: Option<usize>) -> String {
-    let cells: Vec<[String; COLUMNS]> = rows.iter().map(cells).collect();
-    let mut widths = HEAD.map(str::len);
-    for row in &cells {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let all: usize = widths.iter().sum::<usize>() + 2 * (COLUMNS - 1);
-    let skip = width.filter(|&width| all > width).map(|_| TARGET);
-
-    let mut text = String::new();
-    let head = HEAD.map(str::to_owned);
-    text.push_str(&line(&head, &widths, skip, |_, cell| cell));
-    for (row, cells) in rows.iter().zip(&cells) {
-        let paint = |column, cell: String| if column == ACTION { look.paint(row.action.colour(), &cell) } else { cell };
-        text.push_str(&line(cells, &widths, skip, paint));
-    }
-    notes(&mut text, rows, look);
+/// The table, its notes and a last line with the totals.
+fn render(rows: &[PlanRow], page: Page) -> String {
+    let cells = rows.iter().map(|row| Cells { cells: cells(row).to_vec(), colour: row.action.colour() }).collect();
+    let mut text = table(&COLUMNS, ACTION, cells, page);
+    notes(&mut text, rows, page.look);
     text.push('\n');
     text.push_str(&totals(rows));
     text.push('\n');
     text
 }
 
-fn cells(row: &PlanRow) -> [String; COLUMNS] {
+fn cells(row: &PlanRow) -> [String; COLUMNS.len()] {
     let sends = row.action.sends();
-    let name =
-        |name: &Option<String>| name.as_deref().map_or_else(|| "-".to_owned(), |name| sanitise(name).into_owned());
+    let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "-".to_owned());
     let to = row.to.as_ref().map(|to| if to.starts_with('@') { to.clone() } else { format!("@{to}") });
     let size = match row.bytes {
         Some(size) if sends => bytes(size),
@@ -183,30 +172,14 @@ fn cells(row: &PlanRow) -> [String; COLUMNS] {
         _ => "-".to_owned(),
     };
     [
-        sanitise(&row.dataset).into_owned(),
-        sanitise(&row.target).into_owned(),
+        row.dataset.clone(),
+        row.target.clone(),
         row.action.word().to_owned(),
         name(&row.from),
         name(&to),
         if sends { row.snapshots.to_string() } else { "-".to_owned() },
         size,
     ]
-}
-
-/// One line without blanks at its end; `paint` colours a cell that has its final width already.
-fn line(
-    cells: &[String; COLUMNS],
-    widths: &[usize; COLUMNS],
-    skip: Option<usize>,
-    paint: impl Fn(usize, String) -> String,
-) -> String {
-    let shown = cells.iter().zip(widths).enumerate().filter(|(column, _)| Some(*column) != skip);
-    let cells: Vec<String> = shown
-        .map(|(column, (cell, &width))| {
-            paint(column, if column >= NUMBERS { format!("{cell:>width$}") } else { format!("{cell:<width$}") })
-        })
-        .collect();
-    format!("{}\n", cells.join("  ").trim_end())
 }
 
 /// What doesn't fit into columns, below them.
@@ -255,7 +228,9 @@ fn totals(rows: &[PlanRow]) -> String {
 mod tests {
     use super::*;
 
-    const PLAIN: Look = Look { colour: false, utf8: false };
+    fn page(width: Option<usize>) -> Page {
+        Page { look: Look { colour: false, utf8: false }, width }
+    }
 
     fn row(dataset: &str, action: PlanAction) -> PlanRow {
         let (from, to) = match action {
@@ -294,26 +269,26 @@ pool/long name: no common snapshot
 
 2 datasets to update, 4 snapshots, at least 1.21 GiB; 1 in sync, 1 without snapshots, 1 in conflict
 ";
-        assert_eq!(render(&rows(), PLAIN, None), expected);
-        assert_eq!(render(&rows(), PLAIN, Some(90)), expected);
+        assert_eq!(render(&rows(), page(None)), expected);
+        assert_eq!(render(&rows(), page(Some(90))), expected);
     }
 
     #[test]
     fn a_narrow_terminal_does_without_the_target() {
-        let text = render(&rows(), PLAIN, Some(80));
+        let text = render(&rows(), page(Some(80)));
         assert!(text.starts_with("DATASET         ACTION        FROM "), "{text}");
     }
 
     #[test]
     fn nothing_to_send() {
-        let text = render(&[row("p", PlanAction::InSync)], PLAIN, None);
+        let text = render(&[row("p", PlanAction::InSync)], page(None));
         assert!(text.ends_with("\n\nnothing to send; 1 in sync\n"), "{text}");
-        assert!(render(&[], PLAIN, None).ends_with("\nnothing to send\n"));
+        assert!(render(&[], page(None)).ends_with("\nnothing to send\n"));
     }
 
     #[test]
     fn colours_dont_shift_columns() {
-        let text = render(&rows(), Look { colour: true, utf8: true }, None);
+        let text = render(&rows(), Page { look: Look { colour: true, utf8: true }, width: None });
         assert!(text.contains("\x1b[32mfull        \x1b[0m  -  "), "{text}");
     }
 

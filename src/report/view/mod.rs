@@ -1,5 +1,6 @@
 //! What a command has found or done, as a whole: tables, JSON lines, metrics. Nothing is printed here.
 
+mod columns;
 pub mod doctor;
 pub mod dry_run;
 pub mod jobs;
@@ -33,7 +34,7 @@ impl Page {
         let terminal = stdout.is_terminal();
         let size = if terminal { rustix::termios::tcgetwinsize(&stdout).ok() } else { None };
         let width = size.map(|size| usize::from(size.ws_col)).filter(|&width| width > 0);
-        Self { look: Look::of_env(terminal), width }
+        Self { look: Look::of(&stdout), width }
     }
 }
 

@@ -7,10 +7,9 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::View;
+use super::{Page, View};
 use crate::format::{count, duration, sanitise};
 use crate::plan::{Clash, DatasetStatus, LastResult, Level, Limits, Moment, Status, SyncState, TargetStatus};
-use crate::report::look::Look;
 
 /// How a status is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,10 +40,10 @@ impl Form {
 /// The statuses of all sources.
 #[must_use]
 pub fn view(all: Vec<Status>, form: Form) -> View {
-    Box::new(move |page, out| write(&all, form, page.look, out))
+    Box::new(move |page, out| write(&all, form, page, out))
 }
 
-fn write(all: &[Status], form: Form, look: Look, out: &mut impl Write) -> io::Result<()> {
+fn write(all: &[Status], form: Form, page: Page, out: &mut impl Write) -> io::Result<()> {
     match form {
         Form::Table { all: rows } => {
             if let Some(limits) = all.iter().map(|status| &status.limits).find(|limits| limits.any()) {
@@ -54,7 +53,7 @@ fn write(all: &[Status], form: Form, look: Look, out: &mut impl Write) -> io::Re
                 if at > 0 {
                     writeln!(out)?;
                 }
-                table::write(status, rows, look, out)?;
+                table::write(status, rows, page, out)?;
             }
             Ok(())
         }

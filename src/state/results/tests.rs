@@ -169,7 +169,7 @@ fn a_run_that_did_not_start_leaves_the_datasets_alone() {
     bed.run(&[("p", InSync, true), ("p/a", Failed, false)], Exit::Failed);
     let before = bed.last_run();
     for (error, code) in [
-        (StartError::NoZfsHere, 3),
+        (StartError::NoZfsHere { target: None }, 3),
         (StartError::Interrupted(Signal::Terminate), 143),
         (StartError::LockedThere { host: "h".into(), target: "q".into(), holder: "x".into() }, 4),
     ] {

@@ -108,7 +108,7 @@ def nothing_done(c):
         snapshot(c, f"{c.source}@s1", status=2, says="is a snapshot")
         snapshot(c, "--format", "no date", c.source, status=2, says="not a valid format")
         snapshot(c, "--format", f"%F{'x' * 240}", c.source, status=2, says=("255", "--format"))
-    c.alpha(f"zfs snapshot {q(run.out.strip())}")
+    c.alpha(f"zfs snapshot {q(run.out.strip().removeprefix('would take '))}")
 
 
 @case("SNAP")

@@ -1,27 +1,37 @@
 //! A status for people: for each target a table of what isn't in sync, and a line that counts.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 use std::time::Duration;
 
 use super::{reason, snapshots};
 use crate::format::{bytes, count, duration, first_line, sanitise};
 use crate::plan::{DatasetStatus, Moment, Status, SyncState};
-use crate::report::look::{Colour, Look};
+use crate::report::look::Colour;
+use crate::report::view::Page;
+use crate::report::view::columns::{self, Cells, Column, Narrow};
 
-const COLUMNS: usize = 10;
-const HEAD: [&str; COLUMNS] =
-    ["DATASET", "STATE", "NEWEST", "AGE", "THERE", "AGE", "BEHIND", "SNAPSHOTS", "SIZE", "LAST RUN"];
+/// On a narrow page the snapshots' names go first: the ages beside them tell more.
+const COLUMNS: [Column; 10] = [
+    Column::left("DATASET", Narrow::Shortened),
+    Column::left("STATE", Narrow::Stays),
+    Column::left("SOURCE NEWEST", Narrow::Dropped(1)),
+    Column::right("SOURCE AGE", Narrow::Dropped(3)),
+    Column::left("TARGET NEWEST", Narrow::Dropped(0)),
+    Column::right("TARGET AGE", Narrow::Dropped(4)),
+    Column::right("BEHIND", Narrow::Stays),
+    Column::right("MISSING", Narrow::Stays),
+    Column::right("SIZE", Narrow::Dropped(5)),
+    Column::left("LAST RUN", Narrow::Dropped(2)),
+];
 const STATE: usize = 1;
-/// Numbers and times, which stand at the right.
-const RIGHT: [usize; 5] = [3, 5, 6, 7, SIZE];
 /// Only where somebody has asked for it.
 const SIZE: usize = 8;
 /// Only where results are kept.
 const LAST: usize = 9;
 
 /// Writes all targets. `all`: with the datasets that are in sync.
-pub(super) fn write(status: &Status, all: bool, look: Look, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn write(status: &Status, all: bool, page: Page, out: &mut impl Write) -> io::Result<()> {
+    let look = page.look;
     for (at, target) in status.targets.iter().enumerate() {
         if at > 0 {
             writeln!(out)?;
@@ -37,7 +47,7 @@ pub(super) fn write(status: &Status, all: bool, look: Look, out: &mut impl Write
                     rows.iter().filter(|row| all || row.state != SyncState::InSync).collect();
                 writeln!(out, "{title}: {}", totals(rows))?;
                 if !shown.is_empty() {
-                    table(&shown, target.kept, status.now, look, out)?;
+                    table(&shown, target.kept, status.now, page, out)?;
                 }
             }
         }
@@ -56,20 +66,16 @@ fn ago(then: Option<i64>, now: i64) -> String {
     seconds.map_or_else(String::new, |seconds| format!(" {} ago", duration(Duration::from_secs(seconds))))
 }
 
-fn table(rows: &[&DatasetStatus], kept: bool, now: i64, look: Look, out: &mut impl Write) -> io::Result<()> {
-    let all: Vec<[String; COLUMNS]> = rows.iter().map(|row| cells(row, now)).collect();
-    let mut widths = HEAD.map(str::len);
-    for cells in &all {
-        for (width, cell) in widths.iter_mut().zip(cells) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
+fn table(rows: &[&DatasetStatus], kept: bool, now: i64, page: Page, out: &mut impl Write) -> io::Result<()> {
     let sized = rows.iter().any(|row| row.bytes.is_some());
-    let columns: Vec<usize> = (0..COLUMNS).filter(|at| (*at != SIZE || sized) && (*at != LAST || kept)).collect();
-    line(&HEAD.map(str::to_owned), &widths, &columns, |cell| Cow::Borrowed(cell), out)?;
-    for (row, cells) in rows.iter().zip(&all) {
-        line(cells, &widths, &columns, |cell| Cow::Owned(look.paint(colour(row.state), cell)), out)?;
-    }
+    let is_shown = |at: usize| (at != SIZE || sized) && (at != LAST || kept);
+    let columns: Vec<Column> = (0..).zip(COLUMNS).filter(|(at, _)| is_shown(*at)).map(|(_, column)| column).collect();
+    let of = |row: &&DatasetStatus| {
+        let cells = (0..).zip(cells(row, now)).filter(|(at, _)| is_shown(*at)).map(|(_, cell)| cell).collect();
+        Cells { cells, colour: colour(row.state) }
+    };
+    out.write_all(columns::table(&columns, STATE, rows.iter().map(of).collect(), page).as_bytes())?;
+    let look = page.look;
     for row in rows {
         let note = reason(row).or_else(|| {
             let odd = row.partial && row.state != SyncState::Partial;
@@ -82,24 +88,7 @@ fn table(rows: &[&DatasetStatus], kept: bool, now: i64, look: Look, out: &mut im
     Ok(())
 }
 
-/// One line without blanks at its end; `paint` colours the state.
-fn line(
-    cells: &[String; COLUMNS],
-    widths: &[usize; COLUMNS],
-    columns: &[usize],
-    paint: impl Fn(&str) -> Cow<'_, str>,
-    out: &mut impl Write,
-) -> io::Result<()> {
-    let cell = |&at: &usize| match (at, &cells[at], widths[at]) {
-        (STATE, cell, width) => paint(&format!("{cell:<width$}")).into_owned(),
-        (_, cell, width) if RIGHT.contains(&at) => format!("{cell:>width$}"),
-        (_, cell, width) => format!("{cell:<width$}"),
-    };
-    let cells: Vec<String> = columns.iter().map(cell).collect();
-    writeln!(out, "{}", cells.join("  ").trim_end())
-}
-
-fn cells(row: &DatasetStatus, now: i64) -> [String; COLUMNS] {
+fn cells(row: &DatasetStatus, now: i64) -> [String; COLUMNS.len()] {
     let none = || "-".to_owned();
     let span = |seconds: u64| duration(Duration::from_secs(seconds));
     let name = |moment: &Option<Moment>| moment.as_ref().map_or_else(none, |moment| format!("@{}", moment.name));

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::plan::{HostRole, Last, LastRun, Limits, TargetStatus};
+use crate::report::look::Look;
 
-const PLAIN: Look = Look { colour: false, utf8: false };
+const PLAIN: Page = Page { look: Look { colour: false, utf8: false }, width: None };
 const NOW: i64 = 1_800_000_000;
 
 fn moment(name: &str, ago: i64) -> Option<Moment> {
@@ -73,9 +74,9 @@ fn limits(warn: u64, crit: u64) -> Limits {
     Limits { warn: Some(Duration::from_secs(warn)), crit: Some(Duration::from_secs(crit)) }
 }
 
-fn text(status: &Status, form: Form, look: Look) -> String {
+fn text(status: &Status, form: Form, page: Page) -> String {
     let mut out = Vec::new();
-    write(std::slice::from_ref(status), form, look, &mut out).unwrap();
+    write(std::slice::from_ref(status), form, page, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -84,12 +85,12 @@ fn a_table_for_each_target() {
     let status = status(Limits::default(), vec![Ok(rows()), Err("ssh says:\n  no route\u{1b}\n".into())]);
     insta::assert_snapshot!(text(&status, Form::Table { all: false }, PLAIN), @r#"
     tank -> backup:pool: 6 datasets: 1 in conflict, 1 missing, 1 behind, 1 without snapshots, 1 only on the target, 1 in sync
-    DATASET    STATE         NEWEST        AGE  THERE         AGE      BEHIND  SNAPSHOTS
-    tank/a b   behind        @s3     1 min 0 s  @s1    2 h 13 min   2 h 3 min          2
-    tank/c     conflict      @s3     1 min 0 s  @s1    2 h 13 min   2 h 3 min          2
-    tank/m     missing       @s3     1 min 0 s  -               -  2 h 30 min          3
-    tank/old   target only   -               -  @s3     1 min 0 s           -          -
-    tank/void  no snapshots  -               -  -               -           -          -
+    DATASET    STATE         SOURCE NEWEST  SOURCE AGE  TARGET NEWEST  TARGET AGE      BEHIND  MISSING
+    tank/a b   behind        @s3             1 min 0 s  @s1            2 h 13 min   2 h 3 min        2
+    tank/c     conflict      @s3             1 min 0 s  @s1            2 h 13 min   2 h 3 min        2
+    tank/m     missing       @s3             1 min 0 s  -                       -  2 h 30 min        3
+    tank/old   target only   -                       -  @s3             1 min 0 s           -        -
+    tank/void  no snapshots  -                       -  -                       -           -        -
     tank/c: the target has diverged after @s1: only it has @own1, @own2, @own3, @own4, @own5 and 2 more
 
     tank -> off:pool: unreachable: ssh says:
@@ -97,11 +98,17 @@ fn a_table_for_each_target() {
     "#);
     let all = text(&status, Form::Table { all: true }, PLAIN);
     assert_eq!(all.matches("in sync").count(), 2, "{all}");
-    let coloured = text(&status, Form::Table { all: false }, Look { colour: true, utf8: true });
+    let coloured =
+        text(&status, Form::Table { all: false }, Page { look: Look { colour: true, utf8: true }, width: None });
     assert!(coloured.contains("tank/a b   \x1b[33mbehind      \x1b[0m  @s3"), "{coloured}");
+    let name = format!("home/{}", "user/".repeat(7));
+    let long = DatasetStatus { last: None, ..row(&name, SyncState::Behind) };
+    let long = self::status(Limits::default(), vec![Ok(vec![long])]);
+    let narrow = text(&long, Form::Table { all: false }, Page { width: Some(80), ..PLAIN });
+    assert!(narrow.lines().skip(1).all(|line| line.len() <= 80) && narrow.contains("MISSING"), "{narrow}");
     let sized = DatasetStatus { bytes: Some(2048), ..rows()[1].clone() };
     let sized = self::status(Limits::default(), vec![Ok(vec![sized])]);
-    assert!(text(&sized, Form::Table { all: false }, PLAIN).contains("          2  2.00 KiB\n"));
+    assert!(text(&sized, Form::Table { all: false }, PLAIN).contains("        2  2.00 KiB\n"));
 }
 
 #[test]
@@ -217,10 +224,10 @@ fn all_text(all: &[Status], form: Form) -> String {
 fn the_last_run_is_told_where_it_is_known() {
     insta::assert_snapshot!(all_text(&remembered(), Form::Table { all: true }), @r#"
     tank -> backup:pool: 3 datasets: 1 in conflict, 1 behind, 1 in sync
-    DATASET   STATE     NEWEST        AGE  THERE         AGE     BEHIND  SNAPSHOTS  LAST RUN
-    tank      in sync   @s3     1 min 0 s  @s3     1 min 0 s          -          -  in sync 1 min 30 s ago
-    tank/a b  behind    @s3     1 min 0 s  @s1    2 h 13 min  2 h 3 min          2  -
-    tank/c    conflict  @s3     1 min 0 s  @s1    2 h 13 min  2 h 3 min          2  conflict 1 h 1 min ago
+    DATASET   STATE     SOURCE NEWEST  SOURCE AGE  TARGET NEWEST  TARGET AGE     BEHIND  MISSING  LAST RUN
+    tank      in sync   @s3             1 min 0 s  @s3             1 min 0 s          -        -  in sync 1 min 30 s ago
+    tank/a b  behind    @s3             1 min 0 s  @s1            2 h 13 min  2 h 3 min        2  -
+    tank/c    conflict  @s3             1 min 0 s  @s1            2 h 13 min  2 h 3 min        2  conflict 1 h 1 min ago
     tank/c: the target has diverged after @s1: only it has @own1, @own2, @own3, @own4, @own5 and 2 more
     the last run ended 1 min 30 s ago with exit code 3: no route
 
@@ -228,8 +235,8 @@ fn the_last_run_is_told_where_it_is_known() {
     the last run ended 1 min 30 s ago with exit code 3: no route
 
     fast -> backup:pool: 1 dataset in sync
-    DATASET  STATE    NEWEST        AGE  THERE        AGE  BEHIND  SNAPSHOTS
-    tank     in sync  @s3     1 min 0 s  @s3    1 min 0 s       -          -
+    DATASET  STATE    SOURCE NEWEST  SOURCE AGE  TARGET NEWEST  TARGET AGE  BEHIND  MISSING
+    tank     in sync  @s3             1 min 0 s  @s3             1 min 0 s       -        -
     "#);
     let text = all_text(&remembered(), Form::Json);
     let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, italic, roman};
 
-use crate::{cli, complete};
 use pages::Page;
+use zfsync::{cli, complete};
 
 mod pages;
 
