@@ -286,7 +286,7 @@ mod tests {
     fn a_host_that_takes_nothing_is_given_up() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(format!("zfsync-helper-{}-x", wire::PROTOCOL)), [0; 16 * 1024 - 1]).unwrap();
-        let helper = &*Box::leak(helpers::in_directory(dir.path()).into_boxed_slice()).first().unwrap();
+        let helper = Box::leak(helpers::in_directory(dir.path()).into_boxed_slice()).first().unwrap();
         let ((theirs_in, stdin), (stdout, mut theirs_out), (stderr, _)) =
             (io::pipe().unwrap(), io::pipe().unwrap(), io::pipe().unwrap());
         rustix::pipe::fcntl_setpipe_size(&stdin, 4096).unwrap();

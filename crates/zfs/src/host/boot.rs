@@ -1,5 +1,6 @@
 //! Which start of this machine it is.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Read as _;
 use std::process::Command;
@@ -43,7 +44,10 @@ fn asked() -> Option<String> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

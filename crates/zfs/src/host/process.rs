@@ -40,10 +40,10 @@ pub(super) fn start_outgoing(call: Call) -> Result<Outgoing, Failure> {
     let cant = |error: io::Error| Failure::new(Refusal::Other, &format!("can't start {name}: {error}"));
     let (reader, writer) = io::pipe().map_err(cant)?;
     pipe::grow_pipe(&reader);
-    let mut marked = match call.is_away() {
-        true => Some(Watched::new(reader.try_clone().map_err(cant)?.into(), started_within())),
-        false => None,
-    };
+    let mut marked = None;
+    if call.is_away() {
+        marked = Some(Watched::new(reader.try_clone().map_err(cant)?.into(), started_within()));
+    }
     let (words, process) = spawn(call, None, writer.into(), Passage::default()).map_err(cant)?;
     // It has come already, with that on stderr.
     match marked.as_mut().map_or(Ok((Vec::new(), true)), skip_to_mark) {
