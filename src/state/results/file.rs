@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::name::{RUN, decode, encode};
 use crate::plan::LastResult;
 use crate::safe_file;
+use zfs::BootId;
 
 /// Lies there from before the first change of a run until its `run.json` is written.
 const UNFINISHED: &str = ".unfinished";
@@ -66,7 +67,7 @@ pub(super) struct RunFile {
     /// Datasets that have a file, and that the run of `confirmed` has not looked at.
     pub not_looked_at: BTreeSet<String>,
     /// What was written before the machine's last start need not have reached the disk.
-    pub boot_id: String,
+    pub boot_id: BootId,
 }
 
 /// A run in numbers.
