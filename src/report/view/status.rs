@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::View;
 use crate::format::{count, duration, sanitise};
 use crate::plan::{Clash, DatasetStatus, LastResult, Level, Limits, Moment, Status, SyncState, TargetStatus};
+use crate::report::Versioned;
 use crate::report::look::Look;
 
 /// How a status is written.
@@ -227,7 +228,7 @@ fn json(status: &Status, out: &mut impl Write) -> io::Result<()> {
             Err(why) => vec![Line::unreachable(status, target, &sanitise(why))],
         };
         for line in lines {
-            out.write_all(&zfs::text::json(serde_json::to_vec(&line)?))?;
+            out.write_all(&zfs::text::json(serde_json::to_vec(&Versioned::of(line))?))?;
             out.write_all(b"\n")?;
         }
     }
