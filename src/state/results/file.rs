@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::name::{RUN, decode, encode};
 use crate::plan::LastResult;
+use crate::report::Versioned;
 use crate::safe_file;
 use zfs::BootId;
 
@@ -142,7 +143,7 @@ impl Folder {
     }
 
     fn write(&self, stem: &str, content: &impl Serialize) -> io::Result<()> {
-        let mut text = zfs::text::json(serde_json::to_vec_pretty(content)?);
+        let mut text = zfs::text::json(serde_json::to_vec_pretty(&Versioned::of(content))?);
         text.push(b'\n');
         let mut file = self.temporary()?;
         file.write_all(&text)?;
