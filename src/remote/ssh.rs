@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -460,7 +461,9 @@ fn control_directory() -> Result<tempfile::TempDir, ConnectError> {
     let candidates = runtime.into_iter().chain([PathBuf::from("/run"), std::env::temp_dir(), PathBuf::from("/tmp")]);
     let mut failed = None;
     for dir in candidates.filter(|dir| dir.is_absolute() && dir.as_os_str().len() + "/zfsync-XXXXXX".len() <= LONGEST) {
-        match tempfile::Builder::new().prefix("zfsync-").tempdir_in(&dir) {
+        // A configuration that is copied there may be nobody else's business, whatever the umask.
+        let private = std::fs::Permissions::from_mode(0o700);
+        match tempfile::Builder::new().prefix("zfsync-").permissions(private).tempdir_in(&dir) {
             Ok(made) => return Ok(made),
             Err(error) => failed = Some(ConnectError::Directory { dir, error }),
         }

@@ -1,7 +1,7 @@
 //! What this machine tells before a first replication. Each answer is found on its own: one that can't be is left out.
 
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead as _, Read as _};
 
 use super::hold::account;
 use super::run::{Output, run};
@@ -11,7 +11,7 @@ use crate::{
     read_pools, read_versions,
 };
 
-/// More permissions than anybody delegates.
+/// More than any of the answers has: permissions, pools, properties.
 const MAX_TEXT: u64 = 1 << 20;
 
 /// Looks at what was asked for.
@@ -21,9 +21,9 @@ pub(super) fn examine(zfs: &Zfs, what: &Examine) -> Examination {
         Examine::Host => None,
         Examine::Dataset(dataset) => Some(dataset),
     };
-    let (userland, module) = run(zfs.versions(), read_versions).unwrap_or_default();
+    let (userland, module) = run(zfs.versions(), |output| read_versions(output.take(MAX_TEXT))).unwrap_or_default();
     let module = module.or_else(|| Some(fs::read_to_string("/sys/module/zfs/version").ok()?.trim().to_owned()));
-    let pools = run(zfs.pools(), read_pools).ok();
+    let pools = run(zfs.pools(), |output| read_pools(output.take(MAX_TEXT))).ok();
     Examination { userland, module, pools, place: dataset.map(|dataset| place(zfs, dataset)) }
 }
 
@@ -33,7 +33,7 @@ fn place(zfs: &Zfs, dataset: &DatasetName) -> Place {
         Ok(None) => return Place::default(),
         Err(failure) => return Place { unread: Some(failure.words), ..Place::default() },
     };
-    let (features, delegation) = run(zfs.pool_properties(dataset.pool()), read_pool).unwrap_or((Vec::new(), true));
+    let (features, delegation) = run(zfs.pool_properties(dataset.pool()), |output| read_pool(output.take(MAX_TEXT))).unwrap_or((Vec::new(), true));
     let rights = match &found.nearest {
         Some(nearest) if delegation || is_root() => rights(zfs, nearest),
         _ => Rights::DelegationOff,
@@ -44,7 +44,7 @@ fn place(zfs: &Zfs, dataset: &DatasetName) -> Place {
 /// The dataset, or the nearest above that exists.
 fn nearest(zfs: &Zfs, dataset: &DatasetName) -> Result<Option<Place>, Failure> {
     for name in std::iter::successors(Some(dataset.clone()), DatasetName::parent) {
-        match run(zfs.place(&name), |output| read_place(output, &name)) {
+        match run(zfs.place(&name), |output| read_place(output.take(MAX_TEXT), &name)) {
             Err(failure) if failure.refusal == Refusal::Missing => {}
             found => return found.map(Some),
         }
