@@ -210,21 +210,15 @@ source = "{c.source}/nowhere" """)
 
 @case("RUN", alone=True)
 def unit_mounts(c):
-    """The unit's own command line destroys a copy that is mounted on this host, whole."""
+    """With the mounts and capabilities of the unit a copy that is mounted on this host is destroyed, whole."""
     c.tree({"": "s1", "gone": "s1 s2"})
     pool = c.file_pools(make=False)[0]
     c.alpha(f"truncate -s 128M /var/tmp/{pool}.img; zpool create -o cachefile=none {pool} /var/tmp/{pool}.img")
-    path = config(c, f"""
-[job.data]
-source = "{c.source}"
-targets = ["{pool}/copy"]
-snapshot = {{ enabled = false }}
-delete-missing = "datasets"
-grace = "0" """)
-    within, argv = as_systemd(c, path)
-    c.push(argv=within + argv)
+    within, argv = as_systemd(c, config(c, ""))
+    mirror = within + [argv[0], "push", "--delete-missing", "datasets", "--grace", "0", c.source, f"{pool}/copy"]
+    c.push(argv=mirror)
     c.alpha(f"zfs mount {pool}/copy; zfs mount {pool}/copy/gone; zfs destroy -r {c.source}/gone")
-    c.push(argv=within + argv)
+    c.push(argv=mirror)
     names = c.alpha.lines(f"zfs list -H -o name -t all -r {pool}/copy")
     c.same(names, [f"{pool}/copy", f"{pool}/copy@s1"], "what is left of the copy")
     mounts = c.alpha("cat /proc/mounts")
