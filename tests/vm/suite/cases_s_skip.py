@@ -208,29 +208,6 @@ source = "{c.source}/nowhere" """)
     c.push(argv=argv[:-1] + ["nosuchjob"], status=2, says=("no job", "data, never"))
 
 
-@case("RUN", alone=True)
-def unit_mounts(c):
-    """The unit's own command line destroys a copy that is mounted on this host, whole."""
-    c.tree({"": "s1", "gone": "s1 s2"})
-    pool = c.file_pools(make=False)[0]
-    c.alpha(f"truncate -s 128M /var/tmp/{pool}.img; zpool create -o cachefile=none {pool} /var/tmp/{pool}.img")
-    path = config(c, f"""
-[job.data]
-source = "{c.source}"
-targets = ["{pool}/copy"]
-snapshot = {{ enabled = false }}
-delete-missing = "datasets"
-grace = "0" """)
-    within, argv = as_systemd(c, path)
-    c.push(argv=within + argv)
-    c.alpha(f"zfs mount {pool}/copy; zfs mount {pool}/copy/gone; zfs destroy -r {c.source}/gone")
-    c.push(argv=within + argv)
-    names = c.alpha.lines(f"zfs list -H -o name -t all -r {pool}/copy")
-    c.same(names, [f"{pool}/copy", f"{pool}/copy@s1"], "what is left of the copy")
-    mounts = c.alpha("cat /proc/mounts")
-    c.check(f"{pool}/copy/gone" not in mounts and f"{pool}/copy " in mounts, "the mounts of the host are not as they should be")
-
-
 def path_of(c):
     """The case's directory."""
     return f"/var/tmp/zfsync-suite/{c.name}"
