@@ -1,7 +1,7 @@
 //! What this machine tells before a first replication. Each answer is found on its own: one that can't be is left out.
 
 use std::fs;
-use std::io::{BufRead as _, Read as _};
+use std::io::Read as _;
 
 use super::hold::account;
 use super::run::{Output, run};
