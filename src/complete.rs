@@ -60,13 +60,18 @@ pub fn functions() -> std::io::Result<[(&'static str, Vec<u8>); 3]> {
 
 /// The command line, with what its arguments can be.
 fn command() -> Command {
-    cli::command().mut_subcommands(|command| command.mut_args(completed))
+    cli::command().mut_subcommands(filled)
+}
+
+/// At every depth: `helper install HOST`.
+fn filled(command: Command) -> Command {
+    command.mut_args(completed).mut_subcommands(filled)
 }
 
 fn completed(arg: Arg) -> Arg {
     let names: Vec<String> = arg.get_value_names().unwrap_or_default().iter().map(ToString::to_string).collect();
     match names.first().map(String::as_str) {
-        Some("SOURCE" | "TARGET" | "HOST") => arg.add(ArgValueCompleter::new(locations)),
+        Some("SOURCE" | "TARGET" | "HOST" | "[USER@]HOST" | "[USER@]HOST[:DATASET]") => arg.add(ArgValueCompleter::new(locations)),
         Some("DATASET") => arg.add(ArgValueCompleter::new(datasets)),
         Some("JOB") => arg.add(ArgValueCompleter::new(jobs)),
         _ => arg,

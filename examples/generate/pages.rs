@@ -394,7 +394,7 @@ const RUN: Page = Page {
         "If the hook pre-snapshot or pre-push fails, the job ends. The post hooks are run whether or not what they follow succeeded.",
         "At the end of a job, on-success is run if all of it succeeded, and on-failure if some of it failed or it was interrupted; neither is \
          run if nothing but another run's lock was in the way. They read the result of the job as one JSON object from stdin: \
-         schema_version (1), job, host, result (success, failed, not-started or interrupted), exit_code, started, duration_seconds, sources, \
+         schema_version (1), job, host, result (success, failed, not-started or interrupted; of a part also locked), exit_code, started, duration_seconds, sources, \
          targets, snapshot, parts (part, result, message) and error.",
         "Nothing is printed on success. Otherwise there is one report on stderr for each job that failed.",
     ],

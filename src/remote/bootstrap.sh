@@ -11,8 +11,9 @@ case $1 in
 esac;
 shift;
 t=;
+# One that is in use is not an old one.
 cached() {
-own "$d" && [ -f "$f" ] && good "$f";
+own "$d" && [ -f "$f" ] && good "$f" && { touch "$f" 2>/dev/null; :; };
 };
 clean() {
 [ -z "$t" ] || { rm -f "$t"; rmdir "$d"; } 2>/dev/null;
