@@ -14,6 +14,9 @@ pub mod plan;
 pub mod remote;
 pub mod report;
 mod safe_file;
+#[cfg(test)]
+#[path = "../tests/support/schema.rs"]
+mod schema;
 pub mod state;
 
 use std::process::ExitCode;

@@ -73,7 +73,7 @@ fn the_readme_is_short_and_leads_to_every_page() {
     let words = readme.split_whitespace().count();
     assert!(words <= 1500, "{words} words");
     let index = read(&root().join("docs/README.md"));
-    for page in pages().iter().filter(|page| page.parent().unwrap().ends_with("docs")) {
+    for page in pages().iter().filter(|page| page.parent().unwrap() == root().join("docs")) {
         let name = page.file_name().unwrap().to_str().unwrap();
         assert!(name == "README.md" || index.contains(&format!("({name})")), "docs/README.md doesn't lead to {name}");
     }
@@ -121,14 +121,15 @@ fn every_option_of_zfsync_that_is_named_exists() {
 
 #[test]
 fn every_key_of_the_configuration_file_is_documented() {
-    let page = read(&root().join("docs/jobs.md"));
+    let page = read(&root().join("docs/configuration.md"));
     // What an unknown key could have been is what check-config knows.
     let source = read(&root().join("src/config/file.rs"));
     let table = source.split("pub struct Table {").nth(1).unwrap().split("\n}").next().unwrap();
     let keys = table.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split(':').next());
     let mut seen = 0;
     for key in keys.map(|key| key.replace('_', "-")) {
-        assert!(page.contains(&key), "docs/jobs.md doesn't name {key}");
+        let there = [format!("| `{key}` |"), format!("| `{key}.")].iter().any(|cell| page.contains(cell));
+        assert!(there, "docs/configuration.md doesn't have {key}");
         seen += 1;
     }
     assert!(seen > 30, "{seen} keys");
@@ -142,4 +143,37 @@ fn the_readme_has_the_exit_codes_of_push() {
     for code in ["0", "1", "2", "3", "4", "130"] {
         assert!(readme.contains(&format!("\n| {code}")) && help.contains(code), "{code}");
     }
+}
+
+/// All sources of the program and its helper, on one line each: what a string breaks over several lines is put together.
+fn sources() -> String {
+    let mut all = String::new();
+    let mut open = vec![root().join("src"), root().join("crates")];
+    while let Some(dir) = open.pop() {
+        for path in fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|ext| ext == "rs") {
+                let text = read(&path);
+                let joined = text.split("\\\n").map(str::trim_start).collect::<Vec<_>>();
+                all += &joined.concat();
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn every_message_of_troubleshooting_exists() {
+    // Those of ssh(1) are its own.
+    let of_ssh = ["Permission denied (publickey", "Host key verification failed"];
+    let sources = sources();
+    let page = read(&root().join("docs/troubleshooting.md"));
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    let mut seen = 0;
+    for message in rows.flat_map(|cell| cell.split('`').step_by(2)) {
+        assert!(of_ssh.contains(&message) || sources.contains(message), "no message has {message:?}");
+        seen += 1;
+    }
+    assert!(seen > 40, "{seen} messages");
 }

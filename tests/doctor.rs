@@ -1,5 +1,7 @@
 //! `zfsync doctor` over a real ssh to a loopback sshd, with a fake `zfs` on both sides (support/fake-zfs).
 
+#[path = "support/schema.rs"]
+mod schema;
 mod support;
 
 use helper::wire::PROTOCOL;
@@ -79,6 +81,7 @@ fn what_a_run_would_fail_for() {
     let json = doctor(&bed, &["--json", "beta:none/x"]);
     json.expect(1, &[]);
     let object: Value = serde_json::from_str(&json.stdout).unwrap();
+    schema::conform("doctor", [&object]);
     assert_eq!((&object["schema_version"], &object["failures"]), (&1.into(), &1.into()));
     assert_eq!(object["ends"][0]["connection"]["sessions_granted"], 10);
 }

@@ -14,9 +14,10 @@ mod generate;
 fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
     let file = |entry: fs::DirEntry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap());
-    entries.map(|entry| file(entry.unwrap())).collect()
+    entries.map(Result::unwrap).filter(|entry| entry.path().is_file()).map(file).collect()
 }
 
+/// Those of a directory without its folders.
 fn committed(name: &str) -> BTreeMap<String, Vec<u8>> {
     files(&Path::new(env!("CARGO_MANIFEST_DIR")).join(name))
 }
@@ -36,6 +37,11 @@ fn committed_files_are_fresh() {
         for (file, bytes) in &fresh {
             assert!(committed[file] == *bytes, "{name}/{file} is stale: run `cargo run --example generate -- .`");
         }
+    }
+    let (fresh, docs) = (files(&dir.path().join("docs")), committed("docs"));
+    assert_eq!(fresh.keys().collect::<Vec<_>>(), ["configuration.md", "json.md"]);
+    for (file, bytes) in &fresh {
+        assert!(docs.get(file) == Some(bytes), "docs/{file} is stale: run `cargo run --example generate -- .`");
     }
 }
 
@@ -83,7 +89,8 @@ fn pages_have_all_sections_and_options() {
 /// Each command has its own title, examples and exit codes.
 #[test]
 fn each_page_is_of_its_command() {
-    for (name, bytes) in committed("man") {
+    let commands = committed("man").into_iter().filter(|(name, _)| name != "zfsync.toml.5");
+    for (name, bytes) in commands {
         let page = String::from_utf8(bytes).unwrap().replace("\\-", "-");
         let title = name.strip_suffix(".1").unwrap();
         assert!(page.starts_with(&format!(".TH {title} 1 ")), "{name}");
@@ -116,5 +123,15 @@ fn pages_render_without_complaints() {
         let (text, complaints) = (String::from_utf8_lossy(&rendered.stdout), String::from_utf8_lossy(&rendered.stderr));
         assert!(rendered.status.success() && complaints.is_empty(), "{name}: {complaints}");
         assert!(text.contains("SEE ALSO"), "{name}: {text}");
+    }
+}
+
+/// The page of the configuration file has each key, in bold.
+#[test]
+fn the_configuration_file_has_a_page() {
+    let page = String::from_utf8(committed("man").remove("zfsync.toml.5").unwrap()).unwrap().replace("\\-", "-");
+    assert!(page.starts_with(".TH zfsync.toml 5 "), "{page}");
+    for key in ["source", "keep.grid", "keep-targets.last", "ssh.remote-zfsync", "hook-timeout"] {
+        assert!(page.contains(&format!("\n\\fB{key}\\fR = ")), "{key}: {page}");
     }
 }

@@ -13,6 +13,7 @@ class Zfsync < Formula
   def install
     system "cargo", "install", *std_cargo_args
     man1.install Dir["man/*.1"]
+    man5.install Dir["man/*.5"]
     bash_completion.install "completions/zfsync.bash" => "zfsync"
     zsh_completion.install "completions/_zfsync"
     fish_completion.install "completions/zfsync.fish"

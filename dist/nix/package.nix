@@ -21,7 +21,7 @@ rustPlatform.buildRustPackage {
   doCheck = false;
 
   postInstall = ''
-    installManPage man/*.1
+    installManPage man/*
     installShellCompletion --cmd zfsync \
       --bash completions/zfsync.bash --zsh completions/_zfsync --fish completions/zfsync.fish
     # The system's own zfs comes first: it has to fit the kernel module.

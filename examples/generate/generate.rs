@@ -1,4 +1,4 @@
-//! Writes the man pages and shell completions from the command line's own definition, so that they can't disagree.
+//! Writes the man pages, shell completions and reference pages, each from one source, so that they can't disagree with it.
 
 use std::fs;
 use std::io::{self, Write};
@@ -11,9 +11,12 @@ use clap_mangen::roff::{Roff, bold, italic, roman};
 use pages::Page;
 use zfsync::{cli, complete};
 
+mod configuration;
+mod json;
+mod keys;
 mod pages;
 
-/// Writes `man/` and `completions/` below `dir`.
+/// Writes `man/`, `completions/` and two pages of `docs/` below `dir`.
 pub fn generate(dir: &Path) -> Result<()> {
     let man = dir.join("man");
     fs::create_dir_all(&man).with_context(|| format!("can't make {}", man.display()))?;
@@ -23,17 +26,24 @@ pub fn generate(dir: &Path) -> Result<()> {
         let page = Man::new(command.clone());
         let path = man.join(page.get_filename());
         let mut bytes = Vec::new();
-        render(&page, command, &mut bytes)
-            .and_then(|()| fs::write(&path, &bytes))
-            .with_context(|| format!("can't write {}", path.display()))?;
+        render(&page, command, &mut bytes).with_context(|| format!("can't write {}", path.display()))?;
+        write(&path, bytes)?;
     }
+    write(&man.join("zfsync.toml.5"), configuration::man())?;
+    let docs = dir.join("docs");
+    fs::create_dir_all(&docs).with_context(|| format!("can't make {}", docs.display()))?;
+    write(&docs.join("configuration.md"), configuration::page())?;
+    write(&docs.join("json.md"), json::page()?)?;
     let completions = dir.join("completions");
     fs::create_dir_all(&completions).with_context(|| format!("can't make {}", completions.display()))?;
     for (name, script) in complete::functions().context("can't make the completions")? {
-        let path = completions.join(name);
-        fs::write(&path, script).with_context(|| format!("can't write {}", path.display()))?;
+        write(&completions.join(name), script)?;
     }
     Ok(())
+}
+
+fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
+    fs::write(path, content).with_context(|| format!("can't write {}", path.display()))
 }
 
 /// The command line without hidden commands, which some shells' generators would show.
@@ -125,7 +135,7 @@ fn see(roff: &mut Roff, pages: &[String]) {
     roff.control("SH", ["SEE ALSO"]);
     let mut words = Vec::new();
     for (at, page) in pages.iter().enumerate() {
-        let (name, section) = page.split_once('.').unwrap_or((page, "1"));
+        let (name, section) = page.rsplit_once('.').unwrap_or((page, "1"));
         let comma = if at + 1 < pages.len() { ", " } else { "" };
         words.extend([italic(name), roman(format!("({section}){comma}"))]);
     }

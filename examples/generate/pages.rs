@@ -37,7 +37,7 @@ const EXITS: [(&str, &str); 6] = [
 
 /// Of either helper.
 const HELPER_EXITS: [(&str, &str); 3] = [
-    ("0", "The other side closed the connection in good order."),
+    ("0", "The other side closed the connection properly."),
     ("1", "The connection was lost, or the other side broke the protocol."),
     ("2", "Usage error."),
 ];
@@ -79,7 +79,7 @@ const TOP: Page = Page {
         ("Replicate it from the host web to this machine", "zfsync pull web:tank/data pool/web"),
         ("Show how far the copy is behind", "zfsync status tank/data backup:pool/data"),
     ],
-    see_also: &["ssh", "zfs.8"],
+    see_also: &["zfsync.toml.5", "ssh", "zfs.8"],
 };
 
 const PUSH: Page = Page {
@@ -390,14 +390,8 @@ const RUN: Page = Page {
     description: &[
         "Does what zfsync-cron(1) does for the jobs of a TOML file, one after the other: a snapshot, all targets at the same time, pruning, \
          and hooks before and after. Without JOB, all jobs are run.",
-        "A job is a table [job.NAME] with the keys source (or sources: each is received below the targets, under its last component), \
-         targets, include, exclude, depth, recursive, time-zone, only-named-targets, channels, retries, retry-max-wait, stall-timeout, \
-         wait-lock, log, log-format, state-dir, job-timeout, pre-snapshot, post-snapshot, pre-push, post-push, on-success, on-failure, hook-timeout; \
-         snapshot.enabled, snapshot.format, snapshot.local-time, snapshot.if-changed; keep.classes, keep.last, keep.grid and the same below \
-         keep-targets; ssh.port, ssh.identity, ssh.config, ssh.options, ssh.remote-zfsync, ssh.helper. [defaults] has the same keys, for all jobs.",
-        "A hook is a command line that is run without a shell. If pre-snapshot or pre-push fails, the job ends; the post hooks are run \
-         whether or not what they follow succeeded. ZFSYNC_JOB, ZFSYNC_SOURCE, ZFSYNC_TARGETS, ZFSYNC_SNAPSHOT and (for the last three) \
-         ZFSYNC_RESULT, the exit code, are set in their environment. A hook that takes longer than hook-timeout is killed.",
+        "zfsync.toml(5) describes the file: a table [job.NAME] for each job, and [defaults] for what jobs have in common.",
+        "If the hook pre-snapshot or pre-push fails, the job ends. The post hooks are run whether or not what they follow succeeded.",
         "At the end of a job, on-success is run if all of it succeeded, and on-failure if some of it failed or it was interrupted; neither is \
          run if nothing but another run's lock was in the way. They read the result of the job as one JSON object from stdin: \
          schema_version (1), job, host, result (success, failed, not-started or interrupted), exit_code, started, duration_seconds, sources, \
@@ -420,7 +414,7 @@ const RUN: Page = Page {
     ],
     environment: true,
     examples: &[("Show what they would do", "zfsync check-config data mail")],
-    see_also: &["zfsync", "zfsync-cron", "zfsync-check-config"],
+    see_also: &["zfsync", "zfsync-cron", "zfsync-check-config", "zfsync.toml.5"],
 };
 
 const CHECK_CONFIG: Page = Page {
@@ -432,7 +426,7 @@ const CHECK_CONFIG: Page = Page {
     exits: &[("0", "The file is valid."), ("2", "It is not, or it can't be read; or there is no such job.")],
     environment: false,
     examples: &[("Check another file", "zfsync check-config --config ./zfsync.toml")],
-    see_also: &["zfsync", "zfsync-run"],
+    see_also: &["zfsync", "zfsync-run", "zfsync.toml.5"],
 };
 
 const RECV: Page = Page {

@@ -12,10 +12,8 @@ use super::signals::Watch;
 use super::stop::Stop;
 use crate::config::{CronJob, When};
 use crate::error::Exit;
+use crate::report::Versioned;
 use crate::report::lines::LogFile;
-
-/// Changes when a field changes its meaning or goes; new fields don't change it.
-const SCHEMA_VERSION: u32 = 1;
 
 /// When a job began.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +33,6 @@ impl Began {
 /// What the hook reads: one JSON object.
 #[derive(Debug, Serialize)]
 struct JobResult<'a> {
-    schema_version: u32,
     job: &'a str,
     host: String,
     result: Word,
@@ -113,7 +110,6 @@ fn text(job: &CronJob, done: &Done, exit: Exit, began: Began) -> Vec<u8> {
     let parts = parts.map(|part| PartResult { part: &part.label, result: part.exit.into(), message: &part.words });
     let (sources, targets) = ends(job);
     let result = JobResult {
-        schema_version: SCHEMA_VERSION,
         job: job.label(),
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         result: exit.into(),
@@ -126,7 +122,7 @@ fn text(job: &CronJob, done: &Done, exit: Exit, began: Began) -> Vec<u8> {
         parts: parts.collect(),
         error: done.error.as_ref().map(ToString::to_string),
     };
-    let mut json = zfs::text::json(serde_json::to_vec(&result).unwrap_or_default());
+    let mut json = zfs::text::json(serde_json::to_vec(&Versioned::of(result)).unwrap_or_default());
     json.push(b'\n');
     json
 }
@@ -157,6 +153,7 @@ mod tests {
 
     use super::*;
     use crate::cli;
+    use crate::error::{Signal, StartError};
 
     fn job(words: &[&str]) -> CronJob {
         let command = cli::Cron::augment_args(clap::Command::new("cron"));
@@ -176,5 +173,23 @@ mod tests {
             assert_eq!(value("ZFSYNC_SOURCE"), Some(source));
             assert_eq!(value("ZFSYNC_TARGETS"), Some(target));
         }
+    }
+
+    #[test]
+    fn the_result_is_as_the_schema_says() {
+        let exits = [Exit::InSync, Exit::Failed, Exit::NotStarted, Exit::Locked, Exit::Interrupted(Signal::Interrupt)];
+        let parts = exits.map(|exit| Part { label: "snapshot".into(), exit, words: "words".into() });
+        let done = Done {
+            parts: parts.into(),
+            error: Some(StartError::Usage("why".into())),
+            taken: Some("261129-090000_H".into()),
+        };
+        let job = job(&["tank/data", "beta:b/data"]);
+        let all: Vec<_> = exits
+            .into_iter()
+            .filter(|exit| moment(*exit).is_some())
+            .map(|exit| serde_json::from_slice(&text(&job, &done, exit, Began::now())).unwrap())
+            .collect();
+        crate::schema::cover("job_result", &all);
     }
 }

@@ -14,9 +14,29 @@ pub use diagnostics::init_tracing;
 pub use event::{DatasetEnd, Event, Summary};
 
 use lines::LogFile;
+use serde::Serialize;
 
 use std::io::{IsTerminal as _, Write};
 use std::time::{Instant, SystemTime};
+
+/// Of all JSON that zfsync writes, and of docs/zfsync.schema.json. Raised whenever a field changes its meaning, or goes; new fields
+/// don't raise it.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// An object with the version first.
+#[derive(Debug, Serialize)]
+pub struct Versioned<T> {
+    schema_version: u32,
+    #[serde(flatten)]
+    content: T,
+}
+
+impl<T> Versioned<T> {
+    /// With today's version.
+    pub fn of(content: T) -> Self {
+        Self { schema_version: SCHEMA_VERSION, content }
+    }
+}
 
 /// Shows a run to somebody. Called from one thread, with the events in the order in which they happened.
 pub trait Reporter: Send {

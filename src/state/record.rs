@@ -14,6 +14,7 @@ use serde::Serialize;
 
 pub use file::NAME;
 
+use crate::report::Versioned;
 use zfs::name::{DatasetName, Guid, SnapshotName};
 use zfs::{Failure, Pruned, Refusal};
 
@@ -210,7 +211,7 @@ impl Begun {
             why,
             by: &ORIGIN,
         };
-        let mut line = zfs::text::json(serde_json::to_vec(&line).unwrap_or_default());
+        let mut line = zfs::text::json(serde_json::to_vec(&Versioned::of(line)).unwrap_or_default());
         line.push(b'\n');
         line
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::plan::StepId;
 use crate::report::event::Event;
-use crate::report::{Clock, Reporter};
+use crate::report::{Clock, Reporter, SCHEMA_VERSION};
 
 /// A step's progress comes at most this often.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -45,6 +45,7 @@ struct Step {
 #[derive(Serialize)]
 struct Line<'a> {
     time: String,
+    schema_version: u32,
     #[serde(flatten)]
     label: Option<&'a Label>,
     #[serde(flatten)]
@@ -64,8 +65,8 @@ impl Json {
     fn line(&mut self, event: &Event) {
         let Some(out) = &mut self.out else { return };
         let time = jiff::Timestamp::try_from(self.clock.wall()).unwrap_or_default();
-        let Ok(mut line) = serde_json::to_vec(&Line { time: format!("{time:.3}"), label: self.label.as_ref(), event })
-        else {
+        let (time, label) = (format!("{time:.3}"), self.label.as_ref());
+        let Ok(mut line) = serde_json::to_vec(&Line { time, schema_version: SCHEMA_VERSION, label, event }) else {
             return;
         };
         line = zfs::text::json(line);
@@ -178,7 +179,7 @@ mod tests {
         json.event(&fake::estimated(1, 7));
         assert_eq!(
             page.take(),
-            "{\"time\":\"2026-11-22T21:57:45.250Z\",\"event\":\"step_estimated\",\"step\":1,\"total\":7}\n"
+            "{\"time\":\"2026-11-22T21:57:45.250Z\",\"schema_version\":1,\"event\":\"step_estimated\",\"step\":1,\"total\":7}\n"
         );
         let failures = vec![("p/a".to_owned(), "why".to_owned())];
         json.event(&Event::Finished(Summary { failures, took: Duration::from_millis(1500), ..Summary::default() }));

@@ -8,6 +8,8 @@ mod words;
 use std::io::Write as _;
 
 pub(in crate::report) use json::Json;
+#[cfg(test)]
+pub(in crate::report) use json::Label;
 pub(in crate::report) use log_file::Several;
 pub use log_file::{Kept, LogFile};
 pub(in crate::report) use plain::{Plain, Quiet};

@@ -9,10 +9,9 @@ use super::{Page, View};
 use crate::format::{count, sanitise};
 use crate::plan::HostRole;
 use crate::plan::doctor::{Diagnosis, EndFacts, Examined, Finding, Mark};
+use crate::report::Versioned;
 use crate::report::look::{Colour, Look};
 
-/// Raised whenever a field changes its meaning, or goes.
-const SCHEMA: u32 = 1;
 /// The longest name of a check.
 const CHECK: usize = "permissions".len();
 
@@ -24,7 +23,6 @@ pub fn view(found: Diagnosis, json: bool) -> View {
 
 #[derive(Serialize)]
 struct Object<'a> {
-    schema_version: u32,
     failures: usize,
     warnings: usize,
     unknown: usize,
@@ -60,8 +58,8 @@ struct Connection<'a> {
 fn json(found: &Diagnosis, out: &mut impl Write) -> io::Result<()> {
     let ends = found.ends.iter().map(|(end, findings)| object(end, findings)).collect();
     let (failures, warnings) = (found.count(Mark::Failure), found.count(Mark::Warning));
-    let object = Object { schema_version: SCHEMA, failures, warnings, unknown: found.count(Mark::Unknown), ends };
-    let mut line = zfs::text::json(serde_json::to_vec(&object)?);
+    let object = Object { failures, warnings, unknown: found.count(Mark::Unknown), ends };
+    let mut line = zfs::text::json(serde_json::to_vec(&Versioned::of(object))?);
     line.push(b'\n');
     out.write_all(&line)
 }

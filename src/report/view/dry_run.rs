@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::columns::{Cells, Column, Narrow, table};
 use super::{Page, View};
 use crate::format::{bytes, count, sanitise};
+use crate::report::Versioned;
 use crate::report::look::{Colour, Look};
 
 /// What would be done about a dataset.
@@ -127,7 +128,8 @@ struct Plan<'a> {
 pub fn view(rows: Vec<PlanRow>, json: bool) -> View {
     Box::new(move |page, out| {
         if json {
-            let mut line = zfs::text::json(serde_json::to_vec(&Plan { rows: &rows, bytes: known_bytes(&rows) })?);
+            let mut line =
+                zfs::text::json(serde_json::to_vec(&Versioned::of(Plan { rows: &rows, bytes: known_bytes(&rows) }))?);
             line.push(b'\n');
             return out.write_all(&line);
         }

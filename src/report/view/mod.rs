@@ -43,3 +43,6 @@ impl Page {
 pub fn text(text: String) -> View {
     Box::new(move |_, out| out.write_all(text.as_bytes()))
 }
+
+#[cfg(test)]
+mod schema_tests;

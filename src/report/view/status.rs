@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{Page, View};
 use crate::format::{count, duration, sanitise};
 use crate::plan::{Clash, DatasetStatus, LastResult, Level, Limits, Moment, Status, SyncState, TargetStatus};
+use crate::report::Versioned;
 
 /// How a status is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,7 +227,7 @@ fn json(status: &Status, out: &mut impl Write) -> io::Result<()> {
             Err(why) => vec![Line::unreachable(status, target, &sanitise(why))],
         };
         for line in lines {
-            out.write_all(&zfs::text::json(serde_json::to_vec(&line)?))?;
+            out.write_all(&zfs::text::json(serde_json::to_vec(&Versioned::of(line))?))?;
             out.write_all(b"\n")?;
         }
     }

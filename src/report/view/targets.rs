@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::View;
 use crate::format::{count, duration, sanitise};
 use crate::plan::{Arrived, Registered};
+use crate::report::Versioned;
 use zfs::name::DatasetName;
 
 /// So many bookmarks are named unless more is asked for.
@@ -94,7 +95,7 @@ impl Targets {
                 newest_arrived: arrived.newest.as_ref().map(|(_, name)| name.as_str()),
                 newest_arrived_created: *date,
             };
-            let mut line = zfs::text::json(serde_json::to_vec(&object)?);
+            let mut line = zfs::text::json(serde_json::to_vec(&Versioned::of(object))?);
             line.push(b'\n');
             out.write_all(&line)?;
         }

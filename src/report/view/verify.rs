@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::View;
 use crate::format::{bytes, count, sanitise};
 use crate::plan::{Agreement, Compared, Content};
+use crate::report::Versioned;
 use crate::report::look::{Colour, Look};
 
 /// How a comparison is written.
@@ -185,7 +186,7 @@ fn json(source: &str, target: &str, rows: &[Compared], out: &mut impl Write) -> 
             content_error,
             ok: row.is_fine(),
         };
-        out.write_all(&zfs::text::json(serde_json::to_vec(&line)?))?;
+        out.write_all(&zfs::text::json(serde_json::to_vec(&Versioned::of(line))?))?;
         out.write_all(b"\n")?;
     }
     Ok(())

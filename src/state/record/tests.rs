@@ -81,3 +81,16 @@ fn a_record_that_cant_be_written_stops_nothing() {
     assert_eq!(record.begin(None, "", things(&[portion(&["a"])])).done(), ["p/x@a"]);
     assert!(Record(None).begin(None, "", Vec::new()).done().is_empty());
 }
+
+#[test]
+fn lines_are_as_the_schema_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let record = Record::of(Some(dir.path()));
+    for deed in [Deed::Destroy, Deed::Rollback, Deed::Replace, Deed::DropPartial, Deed::Rename] {
+        record.begin(Some("beta".into()), "rule", vec![Thing::moved(deed, &dataset(), "to".into())]).done();
+        record.begin(None, "rule", vec![Thing::dataset(deed, &dataset())]).refused("why");
+    }
+    record.begin(None, "rule", things(&[portion(&["a"])])).unclear("why");
+    let text = std::fs::read_to_string(dir.path().join(NAME)).unwrap();
+    crate::schema::cover("destruction", &crate::schema::lines(&text));
+}

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::name::{RUN, decode, encode};
 use crate::plan::LastResult;
+use crate::report::Versioned;
 use crate::safe_file;
 
 /// Lies there from before the first change of a run until its `run.json` is written.
@@ -141,7 +142,7 @@ impl Folder {
     }
 
     fn write(&self, stem: &str, content: &impl Serialize) -> io::Result<()> {
-        let mut text = zfs::text::json(serde_json::to_vec_pretty(content)?);
+        let mut text = zfs::text::json(serde_json::to_vec_pretty(&Versioned::of(content))?);
         text.push(b'\n');
         let mut file = self.temporary()?;
         file.write_all(&text)?;

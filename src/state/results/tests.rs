@@ -250,3 +250,25 @@ fn what_a_status_reads() {
     assert_eq!(remembered.dataset("p/b").unwrap().success, Some(978_307_200), "not looked at since then");
     assert_eq!(remembered.dataset("p/none"), None);
 }
+
+#[test]
+fn files_are_as_the_schema_says() {
+    let bed = Bed::new();
+    let results = [
+        ("p", LastResult::InSync, true),
+        ("p/a", LastResult::Failed, true),
+        ("p/b", LastResult::Conflict, false),
+        ("p/c", LastResult::Skipped, false),
+        ("p/d", LastResult::NoSnapshots, false),
+        ("p/e", LastResult::Interrupted, false),
+    ];
+    bed.run(&results, Exit::Failed);
+    let read = |name: &str| serde_json::from_slice(&std::fs::read(bed.path(name)).unwrap()).unwrap();
+    let stems = ["p", "p%2Fa", "p%2Fb", "p%2Fc", "p%2Fd", "p%2Fe"];
+    crate::schema::cover("dataset_result", &stems.map(|stem| read(&format!("{stem}.json"))));
+    let first = read("run.json");
+    bed.run(&results[..1], Exit::InSync);
+    let second = read("run.json");
+    not_tried(bed.dir.path(), &bed.ends, Exit::NotStarted, "why").unwrap();
+    crate::schema::cover("run_result", &[first, second, read("run.json")]);
+}

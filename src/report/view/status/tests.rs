@@ -149,9 +149,9 @@ fn json_is_one_object_a_line() {
     let text = text(&status, Form::Json, PLAIN);
     let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 7);
-    insta::assert_snapshot!(text.lines().nth(2).unwrap(), @r#"{"source":"tank","target":"backup:pool","dataset":"tank/c","target_dataset":"pool/a b","state":"conflict","conflict":"diverged","reason":"the target has diverged after @s1: only it has @own1, @own2, @own3, @own4, @own5 and 2 more","source_newest":{"name":"s3","creation":1799999940},"target_newest":{"name":"s1","creation":1799992000},"common":{"name":"s1","creation":1799992000},"behind_seconds":7400,"behind_snapshots":2,"behind_bytes":null,"gap_seconds":7940,"partial":false,"last_result":null,"last_error":null,"last_success":null,"last_run":null,"time":1800000000}"#);
-    insta::assert_snapshot!(text.lines().last().unwrap(), @r#"{"source":"tank","target":"off:pool","dataset":null,"target_dataset":null,"state":"unreachable","conflict":null,"reason":"no\nroute","source_newest":null,"target_newest":null,"common":null,"behind_seconds":null,"behind_snapshots":null,"behind_bytes":null,"gap_seconds":null,"partial":false,"last_result":null,"last_error":null,"last_success":null,"last_run":null,"time":1800000000}"#);
-    assert!(lines.iter().all(|line| line.as_object().unwrap().len() == 20));
+    insta::assert_snapshot!(text.lines().nth(2).unwrap(), @r#"{"schema_version":1,"source":"tank","target":"backup:pool","dataset":"tank/c","target_dataset":"pool/a b","state":"conflict","conflict":"diverged","reason":"the target has diverged after @s1: only it has @own1, @own2, @own3, @own4, @own5 and 2 more","source_newest":{"name":"s3","creation":1799999940},"target_newest":{"name":"s1","creation":1799992000},"common":{"name":"s1","creation":1799992000},"behind_seconds":7400,"behind_snapshots":2,"behind_bytes":null,"gap_seconds":7940,"partial":false,"last_result":null,"last_error":null,"last_success":null,"last_run":null,"time":1800000000}"#);
+    insta::assert_snapshot!(text.lines().last().unwrap(), @r#"{"schema_version":1,"source":"tank","target":"off:pool","dataset":null,"target_dataset":null,"state":"unreachable","conflict":null,"reason":"no\nroute","source_newest":null,"target_newest":null,"common":null,"behind_seconds":null,"behind_snapshots":null,"behind_bytes":null,"gap_seconds":null,"partial":false,"last_result":null,"last_error":null,"last_success":null,"last_run":null,"time":1800000000}"#);
+    assert!(lines.iter().all(|line| line.as_object().unwrap().len() == 21));
     assert_eq!(lines[4]["behind_snapshots"], serde_json::Value::Null);
     assert_eq!(lines[0]["behind_seconds"], 0);
 }
@@ -279,4 +279,32 @@ fn several_sources_share_the_metrics() {
     "#);
     let heads: Vec<&str> = text.lines().filter(|line| line.starts_with('#')).collect();
     assert!(heads.iter().all(|head| heads.iter().filter(|other| other == &head).count() == 1), "{text}");
+}
+
+#[test]
+fn json_is_as_the_schema_says() {
+    let clashes = [Clash::NoCommon, Clash::DataWithoutSnapshots, Clash::Diverged, Clash::Ahead, Clash::NameTaken];
+    let results = [
+        LastResult::InSync,
+        LastResult::Failed,
+        LastResult::Conflict,
+        LastResult::Skipped,
+        LastResult::NoSnapshots,
+        LastResult::Interrupted,
+    ];
+    let conflict = |clash| DatasetStatus { clash: Some(clash), partial: true, ..rows()[2].clone() };
+    let last = |result| {
+        let (error, time, success) = (Some("why".into()), Some(NOW), Some(NOW));
+        DatasetStatus { last: Some(Last { result, error, time, success }), ..row("", SyncState::InSync) }
+    };
+    let undated = Moment { creation: None, ..moment("s3", 60).unwrap() };
+    let undated = DatasetStatus { newest_here: Some(undated), ..row("", SyncState::InSync) };
+    let states = SyncState::ALL.map(|state| row("x", state));
+    let sized = DatasetStatus { bytes: Some(u64::MAX), ..rows()[1].clone() };
+    let found = clashes.map(conflict).into_iter().chain(results.map(last)).chain(states).chain([undated, sized]);
+    let mut status = status(limits(1, 1), vec![Ok(found.collect()), Err("no\nroute".into())]);
+    let last_run = LastRun { ended: Some(NOW), exit_code: 3, error: Some("why".into()) };
+    status.targets[1].last_run = Some(last_run.clone());
+    status.targets[0].last_run = Some(LastRun { error: None, ..last_run });
+    crate::schema::cover("status", &crate::schema::lines(&text(&status, Form::Json, PLAIN)));
 }
