@@ -181,7 +181,7 @@ fn a_host_that_says_what_it_likes() {
     // And one that says nothing more is not waited for without end.
     saying(&bed, HELLO);
     push_calling(&bed, "strange", &["--stall-timeout", "2s", "beta:s", "beta:d"])
-        .expect(3, &["no sign of life from zfsync on beta for 2 s"]);
+        .expect(3, &["nothing was heard from zfsync on beta for 2 s"]);
     bed.wait_for_no_process();
 }
 

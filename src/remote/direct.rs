@@ -164,7 +164,7 @@ pub enum DirectError {
     },
     /// Nothing has come for too long.
     #[error(
-        "no sign of life from zfsync on {host} for {seconds} s (--stall-timeout)\n  the push there ends by itself when the connection is \
+        "nothing was heard from zfsync on {host} for {seconds} s (--stall-timeout)\n  the push there ends by itself when the connection is \
          gone, and the next one resumes it"
     )]
     Silent {
