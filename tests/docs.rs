@@ -177,3 +177,47 @@ fn every_message_of_troubleshooting_exists() {
     }
     assert!(seen > 40, "{seen} messages");
 }
+
+/// Sentences of a page, without code; cells of tables stand for themselves.
+fn sentences(text: &str) -> Vec<String> {
+    let mut parts: Vec<String> = Vec::new();
+    for line in prose(text) {
+        let begins = line.trim_start().starts_with(['-', '|', '#', '*']) || line.trim().is_empty();
+        match parts.last_mut() {
+            Some(part) if !begins => *part += &format!(" {}", line.trim()),
+            _ => parts.push(line.trim().to_owned()),
+        }
+    }
+    let cells = parts.iter().flat_map(|part| part.split(" | "));
+    let sentences = cells.flat_map(|cell| cell.split(". "));
+    sentences.map(|sentence| sentence.trim_matches([' ', '|', '-', '*', '.']).to_lowercase()).collect()
+}
+
+#[test]
+fn no_sentence_stands_on_two_pages() {
+    let mut seen = std::collections::BTreeMap::new();
+    for page in pages() {
+        let long = |sentence: &String| sentence.split_whitespace().count() >= 8;
+        for sentence in sentences(&read(&page)).into_iter().filter(long) {
+            let other = seen.entry(sentence.clone()).or_insert_with(|| page.clone());
+            assert!(*other == page, "{} and {}: {sentence}", other.display(), page.display());
+        }
+    }
+    assert!(seen.len() > 300, "{} sentences", seen.len());
+}
+
+#[test]
+fn every_configuration_that_is_shown_is_valid() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut seen = 0;
+    for page in pages() {
+        for block in read(&page).split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
+            let head = if block.contains("[job.") { "" } else { "[job.shown]\nsource = \"tank/data\"\n" };
+            let file = dir.path().join("zfsync.toml");
+            fs::write(&file, format!("{head}{block}")).unwrap();
+            cargo_bin_cmd!("zfsync").args(["check-config", "--config"]).arg(&file).assert().success();
+            seen += 1;
+        }
+    }
+    assert!(seen >= 4, "{seen} files");
+}

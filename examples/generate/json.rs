@@ -34,7 +34,7 @@ definition for each kind of line or file.
 
 `schema_version` is 1. It is raised when a field is removed or changes its meaning. New fields, new events and new values of an
 enumeration don't raise it: ignore what you don't know. Sizes are in bytes, durations in seconds. Text that comes from zfs or ssh may
-contain several lines; control characters other than line breaks are escaped. Errors before the first line, such as a usage error, are on
+contain several lines. Errors before the first line, such as a usage error, are on
 stderr only; use the exit code.
 
 ```sh

@@ -299,9 +299,9 @@ fn json_is_as_the_schema_says() {
     };
     let undated = Moment { creation: None, ..moment("s3", 60).unwrap() };
     let undated = DatasetStatus { newest_here: Some(undated), ..row("", SyncState::InSync) };
-    let states = SyncState::ALL.map(|state| row("x", state));
+    let each = SyncState::ALL.map(|state| row("x", state));
     let sized = DatasetStatus { bytes: Some(u64::MAX), ..rows()[1].clone() };
-    let found = clashes.map(conflict).into_iter().chain(results.map(last)).chain(states).chain([undated, sized]);
+    let found = clashes.map(conflict).into_iter().chain(results.map(last)).chain(each).chain([undated, sized]);
     let mut status = status(limits(1, 1), vec![Ok(found.collect()), Err("no\nroute".into())]);
     let last_run = LastRun { ended: Some(NOW), exit_code: 3, error: Some("why".into()) };
     status.targets[1].last_run = Some(last_run.clone());
