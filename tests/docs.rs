@@ -184,7 +184,7 @@ fn sentences(text: &str) -> Vec<String> {
     for line in prose(text) {
         let begins = line.trim_start().starts_with(['-', '|', '#', '*']) || line.trim().is_empty();
         match parts.last_mut() {
-            Some(part) if !begins => *part += &format!(" {}", line.trim()),
+            Some(part) if !begins => part.extend([" ", line.trim()]),
             _ => parts.push(line.trim().to_owned()),
         }
     }
@@ -220,4 +220,18 @@ fn every_configuration_that_is_shown_is_valid() {
         }
     }
     assert!(seen >= 4, "{seen} files");
+}
+
+/// tests/vm/picture records it again.
+#[test]
+fn the_picture_shows_a_run_as_it_looks() {
+    assert!(read(&root().join("README.md")).contains("](docs/run.svg)"));
+    let picture = read(&root().join("docs/run.svg"));
+    assert!(picture.len() < 200_000, "{} bytes", picture.len());
+    // Without fonts, scripts and pictures from elsewhere.
+    assert_eq!(picture.matches("http").count(), 1, "only the name of its format");
+    assert_eq!(picture.matches('<').count(), picture.matches('>').count());
+    for text in ["zfsync push apool/data beta:bpool/data", " datasets in sync (7 updated), 7 snapshots, ", "100%"] {
+        assert!(picture.contains(text), "{text}");
+    }
 }
