@@ -41,6 +41,59 @@ fn what_the_connection_depends_on_is_ours() {
 }
 
 #[test]
+fn nothing_of_this_machine_is_lent_to_the_host() {
+    if !available() {
+        return;
+    }
+    let bed = in_sync();
+    let _sshd = Sshd::start(&bed, &Manners::default());
+    let lent = [
+        "ForwardAgent yes",
+        "ForwardX11 yes",
+        "ForwardX11Trusted yes",
+        "GSSAPIDelegateCredentials yes",
+        "Tunnel yes",
+        "PermitLocalCommand yes",
+        "LocalCommand false",
+        "LocalForward 7001 127.0.0.1:22",
+        "RemoteForward 7002 127.0.0.1:22",
+        "DynamicForward 7003",
+    ];
+    configure(&bed, &format!("Host *\n {}\n", lent.join("\n ")));
+    // ssh itself says what it makes of all that it is told.
+    let made = bed.path("made");
+    let script = format!(
+        "#!/bin/sh\ncase \" $* \" in *' -M '*) /usr/bin/ssh -G \"$@\" >{} ;; esac\nexec /usr/bin/ssh \"$@\"\n",
+        made.display()
+    );
+    bed.script("bin/ssh", &script);
+    let mut args = Vec::new();
+    for option in &lent[..6] {
+        args.extend(["-o", option]);
+    }
+    for args in [&[][..], &args] {
+        let _ = std::fs::remove_file(&made);
+        push(&bed, &[args, &["s", "beta:d"]].concat()).expect(0, &["nothing to do"]);
+        let made = bed.read("made");
+        let off = [
+            "clearallforwardings yes",
+            "forwardagent no",
+            "forwardx11 no",
+            "gssapidelegatecredentials no",
+            "tunnel false",
+            "permitlocalcommand no",
+        ];
+        for line in off {
+            // An ssh without GSSAPI tells nothing of that.
+            let key = line.split(' ').next().unwrap();
+            let said: Vec<&str> = made.lines().filter(|said| said.split(' ').next() == Some(key)).collect();
+            assert!(said == [line] || (key.starts_with("gssapi") && said.is_empty()), "{line}: {said:?}");
+        }
+    }
+    left_clean(&bed);
+}
+
+#[test]
 fn ssh_is_quoted_though_it_was_told_to_be_quiet() {
     if !available() {
         return;

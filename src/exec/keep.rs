@@ -4,13 +4,13 @@ use super::signals::Signals;
 use crate::config::{Keep, KeepJob};
 use crate::error::StartError;
 use crate::plan::install::{Found, Install, install};
-use crate::remote::keep::{Keeper, Kept, Place};
+use crate::remote::keep::{Keeper, Kept, Place, Removed, There};
 
 /// What came of it.
 #[derive(Debug)]
 pub enum Done {
-    /// These were removed.
-    Removed(Vec<String>),
+    /// What was removed, and what was not.
+    Removed(Removed),
     /// It was there.
     Current(String),
     /// It is there now.
@@ -45,10 +45,11 @@ pub async fn keep(job: &KeepJob) -> Result<Done, StartError> {
 
 async fn put(keeper: &Keeper, place: Place, force: bool) -> Result<Done, StartError> {
     let there = keeper.look(place).await?;
-    let found = match &there.hash {
-        None => Found::Nothing,
-        Some(_) if keeper.is_current(&there).await? => Found::Same,
-        Some(_) => Found::Other(&there.version),
+    let found = match &there.there {
+        There::Nothing => Found::Nothing,
+        There::File(_) if keeper.is_current(&there).await? => Found::Same,
+        There::File(_) => Found::Other(&there.version),
+        There::Other(what) => Found::NoFile(what),
     };
     Ok(match install(found, env!("CARGO_PKG_VERSION"), force) {
         Install::Current => Done::Current(there.file),

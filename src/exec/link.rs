@@ -48,7 +48,7 @@ pub fn check_helper(ends: &Ends, sender: &Endpoint, hello: &Hello) -> Result<(),
     if hello.capabilities.iter().any(|word| word == SENDS) {
         return Err(StartError::WrongHelper { host, is: "send", wanted: "recv" });
     }
-    let ours = sender.hello().boot_id;
+    let ours = sender.hello();
     let target = &ends.target.dataset;
     if !hello.roots.is_empty() && !hello.roots.iter().any(|root| target.is_within(root)) {
         let roots = hello.roots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -60,7 +60,7 @@ pub fn check_helper(ends: &Ends, sender: &Endpoint, hello: &Hello) -> Result<(),
         return Err(not_allowed(host, *missing, hello));
     }
     // An ssh to the very machine that sends, under whatever name.
-    if !hello.boot_id.is_empty() && hello.boot_id.trim() == ours.trim() {
+    if hello.boot_id.is_same(&ours.boot_id) {
         check_overlap(ends)?;
     }
     Ok(())

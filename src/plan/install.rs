@@ -9,6 +9,8 @@ pub enum Found<'a> {
     Same,
     /// Something else; this is what it says to `--version`.
     Other(&'a str),
+    /// Something that is no file which can be read, in words.
+    NoFile(&'a str),
 }
 
 /// What to do.
@@ -28,6 +30,7 @@ pub fn install(found: Found<'_>, version: &str, force: bool) -> Install {
     let said = match found {
         Found::Nothing => return Install::Do,
         Found::Same => return Install::Current,
+        Found::NoFile(what) => return Install::Keep(format!("{what}: move it away first")),
         Found::Other(said) => said,
     };
     if let Some(theirs) = version_after("zfsync ", said) {
@@ -75,5 +78,7 @@ mod tests {
             assert!(matches!(&decided, Install::Keep(words) if words.contains(why)), "{said}: {decided:?}");
         }
         assert_eq!(install(Found::Other("zfsync-helper 0.11.0"), "0.10.0", true), Install::Do);
+        let kept = Install::Keep("it is a directory: move it away first".into());
+        assert_eq!(install(Found::NoFile("it is a directory"), "0.10.0", true), kept);
     }
 }

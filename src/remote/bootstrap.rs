@@ -143,7 +143,57 @@ impl Word {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::process::{Command, Stdio};
+
     use super::*;
+
+    /// Whoever waits for the end of a session may leave before all that was said has come: so the line doesn't end before it was heard.
+    #[test]
+    fn it_waits_until_its_last_word_was_heard() {
+        let dir = tempfile::tempdir().unwrap();
+        let heard = dir.path().join("heard");
+        let script = |name: &str, lines: &str| {
+            let file = dir.path().join(name);
+            std::fs::write(&file, format!("#!/bin/sh\n{lines}\n")).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        script("cat", &format!("/bin/cat >/dev/null; echo >{}", heard.display()));
+        // As it is; as where there is none; where the listener is frozen, after a minute.
+        for (timeout, is_heard) in [
+            ("exec /usr/bin/timeout \"$@\"", true),
+            ("exit 127", true),
+            ("shift; exec /usr/bin/timeout 0.1 \"$@\"", false),
+        ] {
+            script("timeout", timeout);
+            for (line, says) in [(line("recv", &[]), "none "), (keep_line("remove"), "done\n")] {
+                let _ = std::fs::remove_file(&heard);
+                let path = format!("{}:/usr/bin:/bin", dir.path().display());
+                let mut command = Command::new("sh");
+                command.arg("-c").arg(line).env("PATH", path).env("HOME", dir.path()).env_remove("XDG_CACHE_HOME");
+                let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+                let stdin = child.stdin.take();
+                let mut said = String::new();
+                let mut output = child.stdout.take().unwrap();
+                if is_heard {
+                    while !said.ends_with('\n') || !said.contains(says) {
+                        let mut byte = [0];
+                        assert_eq!(output.read(&mut byte).unwrap(), 1, "{said}");
+                        said.push(byte[0].into());
+                    }
+                    drop(stdin);
+                    child.wait().unwrap();
+                    assert!(heard.exists(), "{timeout}: {said}");
+                } else {
+                    child.wait().unwrap();
+                    output.read_to_string(&mut said).unwrap();
+                    assert!(said.contains(says) && !heard.exists(), "{said}");
+                    drop(stdin);
+                }
+            }
+        }
+    }
 
     #[test]
     fn no_shell_finds_anything_to_do_in_the_line() {

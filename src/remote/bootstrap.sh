@@ -7,7 +7,7 @@
 umask 077;
 case $1 in
 *"$p":*) h=${1#*"$p":}; h=${h%%,*} ;;
-*) echo "ZFSYNC-BOOTSTRAP none $p"; exit 1 ;;
+*) last none "$p" ;;
 esac;
 shift;
 t=;
@@ -21,10 +21,11 @@ t=;
 # Tries with an empty script first whether something can be written and started there. head takes no more than its size; what
 # a full disk has no room for is taken off the line all the same. A directory in which nothing can be left goes again.
 sent() {
+[ -d "$f" ] && return 1;
 [ -d "${d%/*/*}/" ] && mkdir -p "$d" 2>/dev/null && own "$d" || return 1;
 t=$d/new-$(uname -n)-$$;
 { echo : >"$t" && chmod 700 "$t" && "$t" </dev/null; } 2>/dev/null || { clean; return 1; };
-echo "ZFSYNC-BOOTSTRAP wants $p";
+say wants "$p";
 read -r n && [ "$n" ] || exit 1;
 head -c "$n" | { cat >"$t" || cat >/dev/null; } 2>/dev/null;
 good "$t" || { clean; return 1; };
@@ -37,9 +38,9 @@ else
 trap clean EXIT;
 trap "exit 1" HUP INT TERM;
 trap "" PIPE;
-each sent || { echo "ZFSYNC-BOOTSTRAP nowhere"; exit 1; };
+each sent || last nowhere;
 trap - EXIT HUP INT TERM PIPE;
 w=sent;
 fi;
-echo "ZFSYNC-BOOTSTRAP uses $w $f";
+say uses "$w" "$f";
 exec "$f" "$@"

@@ -1,9 +1,19 @@
 # What bootstrap.sh and keep.sh have in common. The rules for their lines are told in bootstrap.sh.
 #
 # $p is the platform; sum tells the hash of a file, good whether a helper has the hash $h and starts, own whether a directory is the
-# user's alone, each tries a function with each directory $d for helpers, and the name $f of one in it.
+# user's alone, each tries a function with each directory $d for helpers, and the name $f of one in it. say tells the other side a line.
 p=$(uname -sm | tr "A-Z " "a-z-");
 u=$(id -u);
+say() { echo "ZFSYNC-BOOTSTRAP $*"; };
+# The last word: waits until the other side has heard it and closes stdin, as ssh drops what it has not passed on when a command has
+# ended and whoever waited for that has gone (mux.c in OpenSSH). Not for ever: the other side may be frozen. Where timeout is missing,
+# or wants its time in another way, the end of stdin has to do; 124 and 143 is how it ends when the time is over.
+last() {
+say "$@";
+timeout 60 cat >/dev/null 2>&1;
+case $? in 124|143) ;; *) cat >/dev/null ;; esac;
+exit;
+};
 sum() { { sha256sum || sha256 || shasum -a 256; } <"$1"; } 2>/dev/null;
 # The file has the hash, and starts: a directory may be mounted noexec.
 good() {

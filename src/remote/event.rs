@@ -170,8 +170,8 @@ pub enum HelperError {
     },
     /// It is not where the first one was.
     #[error(
-        "another host answers as {host}, or it has been restarted: the first connection went to {first:?}, this one to {now:?}; run \
-         zfsync again"
+        "another host answers as {host}, or it has been restarted, or does not tell which start it is: the first connection went to \
+         {first:?}, this one to {now:?}; run zfsync again"
     )]
     OtherHost {
         /// As it is reached.

@@ -63,7 +63,7 @@ pub(super) fn all() -> &'static [Shipped] {
     })
 }
 
-fn in_directory(directory: &Path) -> Vec<Shipped> {
+pub(super) fn in_directory(directory: &Path) -> Vec<Shipped> {
     let prefix = format!("zfsync-helper-{PROTOCOL}-");
     let mut found = Vec::new();
     for entry in directory.read_dir().into_iter().flatten().flatten() {

@@ -1,11 +1,13 @@
 //! What stays on another host: removes the helpers that runs have left there, and installs one for good.
 
+use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use helper::wire;
+use zfs::text::on_one_line;
 
 use super::bootstrap::{keep_line, said};
 use super::client::GREETED_WITHIN;
@@ -24,7 +26,7 @@ const MOST_SAID: u64 = 256 * 1024;
 const MOST_SHOWN: usize = 4096;
 
 /// The words after which no other comes.
-const LAST: [&str; 4] = ["done", "nowhere", "broken", "changed"];
+const LAST: [&str; 5] = ["done", "nowhere", "broken", "changed", "unplaced"];
 
 /// Where a helper is installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,16 +46,54 @@ impl Place {
     }
 }
 
+/// What lies where a helper is to be installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum There {
+    /// Nothing.
+    Nothing,
+    /// A file with this hash.
+    File(String),
+    /// Something that has none, in words.
+    Other(&'static str),
+}
+
+impl There {
+    /// Of what the host says; what it does not say is no reason to take the place for free.
+    fn read(word: &str) -> Self {
+        match word {
+            "-" => Self::Nothing,
+            "directory" => Self::Other("it is a directory"),
+            "link" => Self::Other("it is a symbolic link that leads nowhere"),
+            "special" => Self::Other("it is neither a file nor a directory"),
+            hash if hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+                Self::File(hash.to_owned())
+            }
+            _ => Self::Other("it can't be read, or no sha256sum, sha256 or shasum is there"),
+        }
+    }
+}
+
 /// What is where a helper is to be installed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installed {
     /// The place.
     pub file: String,
-    /// What lies there; `None`: nothing.
-    pub hash: Option<String>,
+    /// What lies there.
+    pub there: There,
     /// What it says to `--version`.
     pub version: String,
     platform: String,
+}
+
+/// What came of removing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// The files that are gone.
+    pub files: Vec<String>,
+    /// What `rm` says of those that are still there.
+    pub kept: Vec<String>,
+    /// Directories that were not looked into: others may write to them, or the user may not read them.
+    pub refused: Vec<String>,
 }
 
 /// What came of installing.
@@ -84,20 +124,29 @@ impl Keeper {
         self.master.close().await;
     }
 
-    /// Removes all helpers that runs have left in the directories for them; which they were.
-    pub async fn remove(&self) -> Result<Vec<String>, HelperError> {
-        let all = self.talk("remove", None).await?;
-        Ok(all.into_iter().filter(|(word, _)| word == "removed").map(|(_, file)| file).collect())
+    /// Removes all helpers that runs have left in the directories for them.
+    pub async fn remove(&self) -> Result<Removed, HelperError> {
+        let mut removed = Removed::default();
+        for (word, rest) in self.talk("remove", None).await? {
+            match word.as_str() {
+                "removed" => removed.files.push(rest),
+                "kept" => removed.kept.push(rest),
+                "refused" => removed.refused.push(rest),
+                _ => {}
+            }
+        }
+        Ok(removed)
     }
 
     /// Finds out what is where a helper is to be installed.
     pub async fn look(&self, place: Place) -> Result<Installed, HelperError> {
-        let mut found = Installed::default();
+        let (file, version, platform) = Default::default();
+        let mut found = Installed { file, there: There::read(""), version, platform };
         for (word, rest) in self.talk(&format!("look-{}", place.word()), None).await? {
             match word.as_str() {
                 "platform" => found.platform = rest,
                 "place" => found.file = rest,
-                "hash" => found.hash = Some(rest).filter(|hash| is_hash(hash)),
+                "hash" => found.there = There::read(&rest),
                 "version" => found.version = rest,
                 _ => {}
             }
@@ -107,13 +156,17 @@ impl Keeper {
 
     /// Whether it is the helper that would be installed.
     pub async fn is_current(&self, there: &Installed) -> Result<bool, HelperError> {
-        Ok(there.hash.as_ref() == Some(&self.helper_for(there).await?.sha256))
+        Ok(there.there == There::File(self.helper_for(there).await?.sha256.clone()))
     }
 
     /// Installs a helper, in the place of just what was found there.
     pub async fn install(&self, place: Place, there: &Installed) -> Result<Kept, HelperError> {
         let helper = self.helper_for(there).await?;
-        let replaced = there.hash.as_deref().unwrap_or("-");
+        let replaced = match &there.there {
+            There::Nothing => "-",
+            There::File(hash) => hash,
+            There::Other(what) => return Err(self.not_sent((*what).to_owned())),
+        };
         let words = format!("install-{} {} {replaced}", place.word(), helper.sha256);
         let (mut file, mut found) = (None, String::new());
         for (word, rest) in self.talk(&words, Some(helper)).await? {
@@ -151,18 +204,20 @@ impl Keeper {
             }
             Some(("broken", _)) => Err(self.not_sent("it arrived damaged, or does not start there".into())),
             Some(("changed", _)) => Err(self.not_sent("the file there was changed in the meantime".into())),
+            Some(("unplaced", words)) => {
+                Err(self.not_sent(format!("it has arrived, but can't be moved to its place: {}", wire::short(words))))
+            }
             _ => Err(self.not_sent("the connection was closed before it was done".into())),
         }
     }
 }
 
-fn is_hash(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
 /// What is said until the end, on a thread. A helper is sent when it is wanted.
 fn hear(pipes: Pipes, host: &str, helper: Option<&'static Shipped>) -> Result<Vec<(String, String)>, HelperError> {
     let Pipes { stdin, stdout, stderr, status, limit } = pipes;
+    // As long as there is `over`, stdin stays open.
+    let (over, heard) = std::sync::mpsc::channel::<()>();
+    let (mut stdin, mut heard) = (Some(stdin), Some(heard));
     let (tell, stderr_words) = std::sync::mpsc::channel();
     std::thread::Builder::new().name("stderr".into()).spawn(move || {
         let _ = tell.send(read_stderr(stderr.into()));
@@ -187,17 +242,25 @@ fn hear(pipes: Pipes, host: &str, helper: Option<&'static Shipped>) -> Result<Ve
         };
         if let ("wants", Some(helper)) = (word, unsent) {
             unsent = None;
-            let size = send(&stdin, helper)?;
+            let (file, size) = helper.open()?;
             output.get_mut().get_mut().within(limit + Duration::from_secs(size / SLOWEST));
+            // On a thread: the host may take none of it. The write ends with the connection.
+            let (Some(stdin), Some(heard)) = (stdin.take(), heard.take()) else { continue };
+            std::thread::Builder::new().name("helper".into()).spawn(move || {
+                if let Err(error) = send(&stdin, file, size) {
+                    tracing::debug!("sending a helper: {error}");
+                }
+                let _ = heard.recv();
+            })?;
         }
         let is_last = LAST.contains(&word);
-        all.push((word.to_owned(), rest.to_owned()));
+        all.push((word.to_owned(), on_one_line(rest).into_owned()));
         if is_last {
             break;
         }
     }
     // It waits for that.
-    drop(stdin);
+    drop((stdin, over));
     if all.is_empty() {
         let (words, status) = Aftermath { host: host.to_owned(), command: None, status, stderr: stderr_words }.words();
         let words = greeting::said(&preamble, &words);
@@ -207,9 +270,33 @@ fn hear(pipes: Pipes, host: &str, helper: Option<&'static Shipped>) -> Result<Ve
 }
 
 /// Its size in a line, and its bytes.
-fn send(stdin: &OwnedFd, helper: &Shipped) -> io::Result<u64> {
-    let (file, size) = helper.open()?;
+fn send(stdin: &OwnedFd, helper: File, size: u64) -> io::Result<()> {
     writeln!(Fd(stdin), "{size}")?;
-    io::copy(&mut file.take(size), &mut Fd(stdin))?;
-    Ok(size)
+    io::copy(&mut helper.take(size), &mut Fd(stdin)).map(drop)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// It wants a helper, and reads none of it.
+    #[test]
+    fn a_host_that_takes_nothing_is_given_up() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(format!("zfsync-helper-{}-x", wire::PROTOCOL)), [0; 16 * 1024 - 1]).unwrap();
+        let helper = Box::leak(helpers::in_directory(dir.path()).into_boxed_slice()).first().unwrap();
+        let ((theirs_in, stdin), (stdout, mut theirs_out), (stderr, _)) =
+            (io::pipe().unwrap(), io::pipe().unwrap(), io::pipe().unwrap());
+        rustix::pipe::fcntl_setpipe_size(&stdin, 4096).unwrap();
+        theirs_out.write_all(b"ZFSYNC-BOOTSTRAP wants\n").unwrap();
+        let (stdin, stdout, stderr) = (stdin.into(), stdout.into(), stderr.into());
+        let pipes = Pipes { stdin, stdout, stderr, status: mpsc::channel().1, limit: Duration::from_millis(50) };
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || tell.send(hear(pipes, "beta", Some(helper))));
+        let ended = told.recv_timeout(Duration::from_secs(20)).expect("it waits without end");
+        assert!(matches!(ended, Err(HelperError::Silent { .. })), "{ended:?}");
+        drop(theirs_in);
+    }
 }

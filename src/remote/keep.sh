@@ -2,50 +2,53 @@
 #
 # $1 is remove, look-user, look-system, install-user or install-system. To install: $2 is the hash of what is to be installed,
 # $3 that of what may be replaced, - where nothing may be there. Said to the other side, each in a line after ZFSYNC-BOOTSTRAP:
-# "removed FILE", "platform PLATFORM", "place FILE", "hash HASH", "version WORDS", "wants" (answered by a line with the size, then the
-# bytes), "nowhere FILE", "broken", "changed", "installed FILE", "found FILE", and "done" at the end of what went well.
-#
-# After its last word it waits until the other side has heard that and closes stdin: ssh drops what it has not passed on when a command
-# has ended and whoever waited for that has gone (mux.c in OpenSSH).
-say() { echo "ZFSYNC-BOOTSTRAP $*"; };
-end() { say "$@"; cat >/dev/null; exit; };
+# "removed FILE", "kept WORDS" (rm has failed), "refused DIRECTORY" (not looked into), "platform PLATFORM", "place FILE", "hash HASH" (-:
+# nothing is there; else what it is that has no hash), "version WORDS", "wants" (answered by a line with the size, then the bytes),
+# "nowhere FILE", "broken", "changed", "unplaced WORDS" (mv has failed), "installed FILE", "found FILE", and "done" at the end of what
+# went well.
 gone() {
-own "$d" || return 1;
+[ -e "$d" ] || [ -h "$d" ] || return 1;
+own "$d" && [ -r "$d" ] || { say refused "$d"; return 1; };
 for f in "$d"/helper-* "$d"/new-*; do
-[ -f "$f" ] && rm -f "$f" && say removed "$f";
+[ -f "$f" ] || continue;
+if w=$(rm -f "$f" 2>&1); then say removed "$f"; else say kept "${w:-$f}"; fi;
 done;
 rmdir "$d" 2>/dev/null;
 return 1;
 };
 now() {
-n=-;
-[ -e "$f" ] && n=$(sum "$f" | cut -c 1-64);
+if [ -f "$f" ]; then n=$(sum "$f" | cut -c 1-64); n=${n:-unreadable};
+elif [ -d "$f" ]; then n=directory;
+elif [ -e "$f" ]; then n=special;
+elif [ -h "$f" ]; then n=link;
+else n=-; fi;
 };
+clean() { rm -f "$t"; };
 case $1 in
-remove) h=; each gone; end done ;;
+remove) h=; each gone; last done ;;
 *-system) b=/usr/local/bin ;;
 *) b=${HOME:-/dev/null}/.local/bin ;;
 esac;
 f=$b/zfsync;
 case $1 in look-*)
 say platform "$p"; say place "$f"; now; say hash "$n";
-[ -e "$f" ] && say version "$("$f" --version </dev/null 2>/dev/null | head -n 1)";
-end done ;;
+[ -f "$f" ] && say version "$("$f" --version </dev/null 2>/dev/null | head -n 1)";
+last done ;;
 esac;
 h=$2;
 umask 022;
 t=$b/.zfsync-new-$$;
-trap "rm -f $t" EXIT;
+trap clean EXIT;
 trap "exit 1" HUP INT TERM;
-{ mkdir -p "$b" && : >"$t"; } 2>/dev/null || end nowhere "$b";
+{ mkdir -p "$b" && : >"$t"; } 2>/dev/null || last nowhere "$b";
 say wants;
 read -r n && [ "$n" ] || exit 1;
 head -c "$n" | { cat >"$t" || cat >/dev/null; } 2>/dev/null;
 chmod 755 "$t";
-good "$t" || end broken;
+good "$t" || last broken;
 now;
-[ "$n" = "$3" ] || end changed;
-mv -f "$t" "$f" || exit 1;
+[ "$n" = "$3" ] || last changed;
+w=$(mv -f "$t" "$f" 2>&1) || last unplaced "${w:-$f}";
 say installed "$f";
 say found "$(command -v zfsync)";
-end done
+last done

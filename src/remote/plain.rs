@@ -11,7 +11,7 @@ use std::time::Duration;
 use helper::{Config, Side};
 use tokio::runtime::Handle;
 use zfs::text::{on_one_line, quoted};
-use zfs::{Allow, Away, Failure, Hello, Limits, LocalHost, Zfs};
+use zfs::{Allow, Away, BootId, Failure, Hello, Limits, LocalHost, Zfs};
 
 use super::event::HelperError;
 use super::launch::Pipes;
@@ -25,7 +25,8 @@ const SCRIPT: &str = include_str!("plain.sh");
 
 /// What the host tells of itself, a word and its value in each line. In one line, as all arguments are.
 const TELL: &str = "echo host $(uname -n); echo user $(id -un); echo clock $(date +%s); \
-    echo zfs $(cat /sys/module/zfs/version 2>/dev/null); echo boot $(cat /proc/sys/kernel/random/boot_id 2>/dev/null); \
+    echo zfs $(cat /sys/module/zfs/version 2>/dev/null); \
+    echo boot $(cat /proc/sys/kernel/random/boot_id 2>/dev/null || sysctl -nx kern.boot_id 2>/dev/null); \
     echo path $(command -v zfs)";
 
 /// A `zfs` there that has said nothing for so long hangs.
@@ -118,7 +119,7 @@ fn hello(told: &str) -> Hello {
         version: env!("CARGO_PKG_VERSION").into(),
         zfs: value("zfs"),
         zfs_path: value("path"),
-        boot_id: value("boot").unwrap_or_default(),
+        boot_id: BootId::of_dump(&value("boot").unwrap_or_default()),
         host: value("host").unwrap_or_default(),
         user: value("user").unwrap_or_default(),
         clock: value("clock").and_then(|clock| clock.parse().ok()),

@@ -17,6 +17,8 @@ use std::sync::Arc;
 use crate::error::{Exit, StartError};
 use crate::plan::{Last, LastResult, LastRun};
 use crate::remote::link::Ends;
+use zfs::BootId;
+
 use crate::report::{DatasetEnd, Event, Reporter, Summary};
 use file::{Counts, DatasetFile, Folder, RunFile, now};
 use name::encode;
@@ -70,7 +72,7 @@ struct Before {
 impl Before {
     fn of(folder: &Folder) -> Self {
         let (listing, run) = (folder.list(), folder.run());
-        let trusted = !listing.unfinished && run.as_ref().is_some_and(|run| run.boot_id == boot_id());
+        let trusted = !listing.unfinished && run.as_ref().is_some_and(|run| run.boot_id.is_same(&BootId::here()));
         Self { run: Arc::new(run.unwrap_or_default()), files: listing.files, trusted }
     }
 
@@ -254,13 +256,9 @@ fn new_run(ends: &Ends) -> RunFile {
         source: ends.source.to_string(),
         target: ends.target.to_string(),
         started: now(),
-        boot_id: boot_id(),
+        boot_id: BootId::here(),
         ..RunFile::default()
     }
-}
-
-fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
 /// Takes note of a push that was never tried, as what comes before it in a job went wrong.

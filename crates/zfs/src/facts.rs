@@ -7,6 +7,31 @@ use serde::{Deserialize, Serialize};
 use crate::name::{DatasetName, Guid, ResumeToken, SnapshotName};
 use crate::{Encryption, Kind};
 
+/// Which start of which system this is. Where that isn't known it is the same as none, and not even as itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BootId(String);
+
+impl BootId {
+    /// As the system writes it; empty where unknown.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.trim().to_owned())
+    }
+
+    /// For whoever passes it on.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.trim()
+    }
+
+    /// Whether both are known to be the same.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        !self.as_str().is_empty() && self.as_str() == other.as_str()
+    }
+}
+
 /// The helper's greeting.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
@@ -18,9 +43,9 @@ pub struct Hello {
     /// Where it found the `zfs` command; `None` when there is none.
     #[serde(default)]
     pub zfs_path: Option<String>,
-    /// Tells whether both ends are the same running system; empty where unknown.
+    /// Tells whether both ends are the same running system.
     #[serde(default)]
-    pub boot_id: String,
+    pub boot_id: BootId,
     /// The host's own name, for messages.
     #[serde(default)]
     pub host: String,
@@ -42,10 +67,10 @@ pub struct Hello {
 }
 
 impl Hello {
-    /// Whether both are of the same running system, as far as they tell.
+    /// Whether both are known to be of the same running system.
     #[must_use]
     pub fn is_same_boot(&self, other: &Self) -> bool {
-        self.host == other.host && self.boot_id.trim() == other.boot_id.trim()
+        self.host == other.host && self.boot_id.is_same(&other.boot_id)
     }
 }
 
@@ -135,5 +160,15 @@ mod tests {
             assert!(!wrong.accounts_for(&asked), "{wrong:?}");
         }
         assert!(Pruned::default().accounts_for(&[]));
+    }
+
+    #[test]
+    fn a_boot_that_is_unknown_is_the_same_as_none() {
+        let hello = |boot: &str| Hello { host: "h".into(), boot_id: BootId::new(boot), ..Hello::default() };
+        assert!(hello("a\n").is_same_boot(&hello("a")));
+        assert!(!hello("a").is_same_boot(&hello("b")) && !hello("a").is_same_boot(&hello("")));
+        assert!(!hello("").is_same_boot(&hello("")) && !hello(" \n").is_same_boot(&hello(" \n")));
+        assert!(!hello("a").is_same_boot(&Hello { host: "other".into(), ..hello("a") }));
+        assert_eq!(serde_json::to_string(&BootId::new("a")).unwrap(), "\"a\"");
     }
 }

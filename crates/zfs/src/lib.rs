@@ -31,7 +31,7 @@ pub use command::*;
 pub use examination::{
     EncryptionState, Examination, Examine, Feature, FeatureState, Granted, MountState, Place, PoolState, Rights,
 };
-pub use facts::{Hello, Outlook, Pruned, TargetFacts};
+pub use facts::{BootId, Hello, Outlook, Pruned, TargetFacts};
 pub use failure::{Failure, MAX_WORDS};
 pub use host::{Host, LocalHost};
 pub use inventory::{Inventory, Kind, Version, Versions};

@@ -139,10 +139,16 @@ fn listen(stdin: OwnedFd, give: oneshot::Sender<Result<Order, String>>, gone: Se
     if !taken || over.load(Ordering::Relaxed) {
         return;
     }
-    // Nobody wants it any more, or nobody says so.
+    unwanted(over, IN_GOOD_ORDER, raise);
+}
+
+/// Nobody wants the push any more, or nobody says so: it is told to end, and told again where it has not.
+pub(super) fn unwanted(over: &AtomicBool, in_good_order: Duration, mut raise: impl FnMut(Stop)) {
     raise(Stop::Terminate);
-    thread::sleep(IN_GOOD_ORDER);
-    raise(Stop::Terminate);
+    thread::sleep(in_good_order);
+    if !over.load(Ordering::Relaxed) {
+        raise(Stop::Terminate);
+    }
 }
 
 /// The first line.

@@ -2,12 +2,13 @@
 
 use std::io::{self, BufReader, Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use helper::wire::{GREETING as HELPER, PING};
-use tokio::sync::mpsc as told;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc as told};
 use zfs::text::{on_one_line, quoted};
 
 use super::{Ask, DirectError, GREETING, MAX_ORDER, MAX_TOLD, Order, PROTOCOL, Stop, Version, line, read_line};
@@ -18,6 +19,8 @@ use crate::remote::target::Host;
 
 /// So many lines wait to be taken.
 const ROOM: usize = 256;
+/// So many bytes of them: two of the longest.
+const ROOM_BYTES: usize = 2 * MAX_TOLD;
 /// So much of what is written to stderr is kept.
 const MAX_STDERR: u64 = 8 * 1024;
 /// Neither stderr nor the exit status is worth waiting longer for.
@@ -39,7 +42,8 @@ pub struct Session {
 #[derive(Debug)]
 enum Heard {
     Greeting(String),
-    Line(Vec<u8>),
+    /// It takes its room until somebody has taken it.
+    Line(Vec<u8>, OwnedSemaphorePermit),
     End(DirectError),
 }
 
@@ -70,7 +74,8 @@ impl Session {
         let after = Aftermath { host: host.to_string(), status, stderr: said };
         let (heard, lines) = told::channel(ROOM);
         let output = Timed::new(OwnedFd::from(ours_out), limit);
-        thread::Builder::new().name("direct-out".into()).spawn(move || read(output, &after, &heard))?;
+        let room = Room { bytes: Arc::new(Semaphore::new(ROOM_BYTES)), runtime: Handle::current() };
+        thread::Builder::new().name("direct-out".into()).spawn(move || read(output, &after, &heard, &room))?;
         let (say, todo) = mpsc::channel();
         thread::Builder::new().name("direct-in".into()).spawn(move || write(ours_in, &todo))?;
         let (host, silence) = (host.to_string(), link.silence);
@@ -118,8 +123,12 @@ impl Session {
                     .map_err(|_| DirectError::Silent { host: self.host.clone(), seconds: silence.as_secs() })?,
             };
             match heard {
-                Some(Heard::Line(line)) if line.is_empty() => {}
-                Some(Heard::Line(line)) => return Ok(line),
+                Some(Heard::Line(line, room)) => {
+                    drop(room);
+                    if !line.is_empty() {
+                        return Ok(line);
+                    }
+                }
                 Some(Heard::End(error)) => return Err(error),
                 Some(Heard::Greeting(_)) | None => return Err(self.lost("it has ended")),
             }
@@ -153,8 +162,22 @@ fn write(stdin: io::PipeWriter, todo: &mpsc::Receiver<Vec<u8>>) {
     }
 }
 
+/// What bounds the memory that the other host can fill.
+struct Room {
+    bytes: Arc<Semaphore>,
+    runtime: Handle,
+}
+
+impl Room {
+    /// Waits until there is room for so many bytes. When nobody takes lines any more, those that wait are gone, and there is.
+    fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let bytes = u32::try_from(bytes.min(ROOM_BYTES)).ok()?;
+        self.runtime.block_on(Arc::clone(&self.bytes).acquire_many_owned(bytes)).ok()
+    }
+}
+
 /// The thread that reads.
-fn read(output: Timed, after: &Aftermath, tell: &told::Sender<Heard>) {
+fn read(output: Timed, after: &Aftermath, tell: &told::Sender<Heard>, room: &Room) {
     let mut output = BufReader::with_capacity(64 * 1024, output);
     let end = match greet(&mut output, after) {
         Err(error) => error,
@@ -167,7 +190,8 @@ fn read(output: Timed, after: &Aftermath, tell: &told::Sender<Heard>) {
                 let mut line = Vec::new();
                 match read_line(&mut output, &mut line, MAX_TOLD) {
                     Ok(true) => {
-                        if tell.blocking_send(Heard::Line(line)).is_err() {
+                        let Some(taken) = room.take(line.len()) else { return };
+                        if tell.blocking_send(Heard::Line(line, taken)).is_err() {
                             return;
                         }
                     }
@@ -237,4 +261,41 @@ fn read_stderr(stderr: io::PipeReader) -> String {
     // Read on, so that whoever says much never blocks.
     let _ = io::copy(&mut input.into_inner(), &mut io::sink());
     String::from_utf8_lossy(&words).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_waits_to_be_taken_is_bounded_in_bytes() {
+        const LINE: usize = 1 << 20;
+        const LINES: usize = ROOM_BYTES / LINE + 8;
+        let (ours, mut theirs) = io::pipe().unwrap();
+        let (written, all_written) = mpsc::channel();
+        thread::spawn(move || {
+            let mut line = vec![b'x'; LINE + 1];
+            line[LINE] = b'\n';
+            writeln!(theirs, "{GREETING}/{PROTOCOL} {{}}").unwrap();
+            for _ in 0..LINES {
+                theirs.write_all(&line).unwrap();
+            }
+            written.send(()).unwrap();
+        });
+        let after = Aftermath { host: "h".into(), status: mpsc::channel().1, stderr: mpsc::channel().1 };
+        let (tell, mut lines) = told::channel(ROOM);
+        let room = Room { bytes: Arc::new(Semaphore::new(ROOM_BYTES)), runtime: Handle::current() };
+        let reading = thread::spawn(move || read(Timed::new(ours.into(), AFTERMATH), &after, &tell, &room));
+        assert!(matches!(lines.recv().await, Some(Heard::Greeting(_))));
+        // Nobody takes any: so not all of them can be taken off the pipe.
+        assert!(all_written.recv_timeout(Duration::from_millis(500)).is_err());
+        assert!(lines.len() * LINE <= ROOM_BYTES, "{} lines wait", lines.len());
+        let mut seen = 0;
+        while let Some(Heard::Line(line, _)) = lines.recv().await {
+            assert_eq!(line.len(), LINE);
+            seen += 1;
+        }
+        assert_eq!(seen, LINES);
+        reading.join().unwrap();
+    }
 }

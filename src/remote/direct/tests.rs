@@ -1,6 +1,6 @@
 use std::io::{BufReader, Write as _};
 
-use super::service::read_order;
+use super::service::{read_order, unwanted};
 use super::*;
 use crate::remote::greeting::Timed;
 
@@ -25,6 +25,19 @@ fn an_order_is_one_line() {
     assert!(heard(b"\n").is_err());
     let long = Order { include: vec!["x".repeat(MAX_ORDER)], ..order };
     assert!(heard(&line(&long).unwrap()).unwrap_err().contains("a line of more than"));
+}
+
+#[test]
+fn a_push_that_has_ended_is_not_told_to_end_again() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    for (ends, times) in [(true, 1), (false, 2)] {
+        let (over, mut raised) = (AtomicBool::new(false), 0);
+        unwanted(&over, Duration::ZERO, |_| {
+            raised += 1;
+            over.store(ends, Ordering::Relaxed);
+        });
+        assert_eq!(raised, times);
+    }
 }
 
 #[test]

@@ -34,8 +34,10 @@ pub struct SshOptions {
 /// What the connection depends on, first on the command line, as ssh takes the first value that it meets. A forwarding of the user's
 /// configuration would collide between masters, a `RemoteCommand` would take the helper's place, and without words (`LogLevel QUIET`)
 /// nobody would learn why a host can't be reached.
-const OURS: [&str; 9] = [
+const OURS: [&str; 10] = [
     "ClearAllForwardings=yes",
+    // That is none of those, and would join the networks of both hosts.
+    "Tunnel=no",
     "RemoteCommand=none",
     "RequestTTY=no",
     "PermitLocalCommand=no",
@@ -245,6 +247,8 @@ pub(super) fn master_command(
     verbose: bool,
 ) -> Command {
     let mut command = Command::new("ssh");
+    // No delegated credentials: whoever is root there could use them. As an option, an ssh that knows no GSSAPI would complain of it.
+    command.arg("-k");
     command.arg("-M").arg("-N").arg("-f").arg("-S").arg(files.socket).arg("-E").arg(files.log);
     if let Some(config) = files.config.or(options.config.as_deref()) {
         command.arg("-F").arg(config);

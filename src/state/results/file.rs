@@ -13,6 +13,7 @@ use super::name::{RUN, decode, encode};
 use crate::plan::LastResult;
 use crate::report::Versioned;
 use crate::safe_file;
+use zfs::BootId;
 
 /// Lies there from before the first change of a run until its `run.json` is written.
 const UNFINISHED: &str = ".unfinished";
@@ -67,7 +68,7 @@ pub(super) struct RunFile {
     /// Datasets that have a file, and that the run of `confirmed` has not looked at.
     pub not_looked_at: BTreeSet<String>,
     /// What was written before the machine's last start need not have reached the disk.
-    pub boot_id: String,
+    pub boot_id: BootId,
 }
 
 /// A run in numbers.

@@ -206,10 +206,15 @@ fn after_a_killed_run_the_files_are_read() {
     assert_eq!(bed.names(), ["p%2Fa.json", "p.json", "run.json"]);
     // What the disk may have lost in a power cut.
     std::fs::write(bed.path("p.json"), "").unwrap();
-    bed.folder().write_run(&RunFile { boot_id: "another".into(), ..bed.last_run() }).unwrap();
+    bed.folder().write_run(&RunFile { boot_id: BootId::new("another"), ..bed.last_run() }).unwrap();
     bed.run(&[("p/a", InSync, false)], Exit::InSync);
     bed.run(&[("p", InSync, false), ("p/a", InSync, false)], Exit::InSync);
     assert_eq!((bed.file("p").result, bed.names().len()), (InSync, 3));
+    // Nor is a run trusted that does not know when it was.
+    std::fs::write(bed.path("p.json"), "").unwrap();
+    bed.folder().write_run(&RunFile { boot_id: BootId::default(), ..bed.last_run() }).unwrap();
+    bed.run(&[("p", InSync, false), ("p/a", InSync, false)], Exit::InSync);
+    assert_eq!(bed.file("p").result, InSync);
     // A run.json that is gone.
     std::fs::remove_file(bed.path("run.json")).unwrap();
     bed.run(&[("p/a", Failed, false)], Exit::Failed);

@@ -10,6 +10,25 @@ from cases_q_run import config
 from harness import VOLUME_DEVICE, case, change, q
 
 UNIT = "/root/dist/systemd/zfsync@.service"
+# What gives a service a mount namespace of its own (PrivateMounts= in systemd.exec(5)).
+NAMESPACE = re.compile(
+    "(Private(Tmp|Devices|Mounts|IPC|Users)|Protect(System|Home|Kernel(Tunables|Modules|Logs)|ControlGroups|Proc)|ProcSubset|MountFlags"
+    "|(ReadOnly|ReadWrite|Inaccessible|Exec|NoExec|BindReadOnly|Bind)Paths|TemporaryFileSystem)="
+)
+
+
+def as_systemd(c, path):
+    """The command line of the unit for the job `data` of this file, as systemd would run it: without the capabilities that it takes away, and with mounts of its own where it says so."""
+    unit = c.alpha.lines(f"cat {UNIT}")
+    (line,) = [line for line in unit if line.startswith("ExecStart=")]
+    argv = line.removeprefix("ExecStart=").replace("%i", "data").split()
+    taken = [name for line in unit if line.startswith("CapabilityBoundingSet=~") for name in line.partition("~")[2].split()]
+    within = ["setpriv", "--bounding-set", ",".join("-" + name.removeprefix("CAP_").lower() for name in taken)]
+    if any(NAMESPACE.match(line) for line in unit):
+        within = ["unshare", "-m", "--propagation", "slave", *within]
+    c.cleanups.append((c.alpha, "rm -f /etc/zfsync.toml"))
+    c.alpha(f"cp {path} /etc/zfsync.toml; mkdir -p {argv[0].rpartition('/')[0]}; test -e {argv[0]} || ln -s $(command -v zfsync) {argv[0]}")
+    return within, argv
 
 
 def written(c, dataset):
@@ -167,12 +186,6 @@ def jobs(c):
     for name in ("one", "two"):
         series(c, f"{c.source}/{name}", "e1~ w1 e2~")
     c.zfsync("cron", "--skip-empty", "-w", "1", f"{c.source}/one", f"beta:{c.target}/one", f"{pool}/one")
-    # The command line of the unit, as systemd would run it, without the capabilities that it takes away.
-    unit = c.alpha.lines(f"cat {UNIT}")
-    (line,) = [line for line in unit if line.startswith("ExecStart=")]
-    argv = line.removeprefix("ExecStart=").replace("%i", "data").split()
-    taken = [name for line in unit if line.startswith("CapabilityBoundingSet=~") for name in line.partition("~")[2].split()]
-    within = ["setpriv", "--bounding-set", ",".join("-" + name.removeprefix("CAP_").lower() for name in taken)]
     path = config(c, f"""
 [defaults]
 skip-empty = true
@@ -182,8 +195,7 @@ targets = ["beta:{c.target}/two", "{pool}/two"]
 log = "{path_of(c)}/log/zfsync.log"
 [job.never]
 source = "{c.source}/nowhere" """)
-    c.cleanups.append((c.alpha, "rm -f /etc/zfsync.toml"))
-    c.alpha(f"cp {path} /etc/zfsync.toml; mkdir -p {argv[0].rpartition('/')[0]}; test -e {argv[0]} || ln -s $(command -v zfsync) {argv[0]}")
+    within, argv = as_systemd(c, path)
     run = c.push(argv=within + argv)
     c.same((run.out, run.err), ("", ""), "what the unit's command says when all is well")
     c.check("received @" in c.alpha(f"cat {path_of(c)}/log/zfsync.log"), "the log does not tell what arrived")
@@ -194,6 +206,29 @@ source = "{c.source}/nowhere" """)
         versions = [c.versions(*place) for place in ((c.beta, f"{c.target}/{name}"), (c.alpha, f"{pool}/{name}"))]
         c.same(versions[0], versions[1], f"the guids of {name}")
     c.push(argv=argv[:-1] + ["nosuchjob"], status=2, says=("no job", "data, never"))
+
+
+@case("RUN", alone=True)
+def unit_mounts(c):
+    """The unit's own command line destroys a copy that is mounted on this host, whole."""
+    c.tree({"": "s1", "gone": "s1 s2"})
+    pool = c.file_pools(make=False)[0]
+    c.alpha(f"truncate -s 128M /var/tmp/{pool}.img; zpool create -o cachefile=none {pool} /var/tmp/{pool}.img")
+    path = config(c, f"""
+[job.data]
+source = "{c.source}"
+targets = ["{pool}/copy"]
+snapshot = {{ enabled = false }}
+delete-missing = "datasets"
+grace = "0" """)
+    within, argv = as_systemd(c, path)
+    c.push(argv=within + argv)
+    c.alpha(f"zfs mount {pool}/copy; zfs mount {pool}/copy/gone; zfs destroy -r {c.source}/gone")
+    c.push(argv=within + argv)
+    names = c.alpha.lines(f"zfs list -H -o name -t all -r {pool}/copy")
+    c.same(names, [f"{pool}/copy", f"{pool}/copy@s1"], "what is left of the copy")
+    mounts = c.alpha("cat /proc/mounts")
+    c.check(f"{pool}/copy/gone" not in mounts and f"{pool}/copy " in mounts, "the mounts of the host are not as they should be")
 
 
 def path_of(c):

@@ -3,7 +3,7 @@
 use super::{MAX_NAMES, Reply, Request, WireError};
 use zfs::host::MAX_PRUNE;
 use zfs::text::{on_one_line, quoted};
-use zfs::{Answer, Examination, Examine, Failure, Granted, Hello, Note, Resolution, Rights};
+use zfs::{Answer, BootId, Examination, Examine, Failure, Granted, Hello, Note, Resolution, Rights};
 
 /// ZFS nests datasets no deeper than 50 levels unless it is told otherwise (`zfs_max_dataset_nesting`).
 const MAX_ANCESTORS: usize = 128;
@@ -243,9 +243,10 @@ impl Reply {
 /// The greeting with all words made harmless and short.
 #[must_use]
 pub fn harmless(mut hello: Hello) -> Hello {
-    for text in [&mut hello.version, &mut hello.boot_id, &mut hello.host, &mut hello.user] {
+    for text in [&mut hello.version, &mut hello.host, &mut hello.user] {
         *text = short(text);
     }
+    hello.boot_id = BootId::new(&short(hello.boot_id.as_str()));
     for text in [&mut hello.zfs, &mut hello.zfs_path].into_iter().flatten() {
         *text = short(text);
     }

@@ -26,8 +26,8 @@ use crate::Resolution;
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::record::Features;
 use crate::{
-    Answer, BaseFacts, ContentError, Examination, Examine, Facts, Lacking, Limits, Mark, Note, Noted, ParseError,
-    Query, Reading, Refusal, StreamSpec, WrappedKey, Zfs, disabled_features, genuine, lacking, permission,
+    Answer, BaseFacts, BootId, ContentError, Examination, Examine, Facts, Lacking, Limits, Mark, Note, Noted,
+    ParseError, Query, Reading, Refusal, StreamSpec, WrappedKey, Zfs, disabled_features, genuine, lacking, permission,
     read_content, read_creations, read_facts, read_listed, read_names, read_note_names, read_notes,
 };
 use crate::{Failure, Hello, Pruned, Receive, Rename};
@@ -101,7 +101,7 @@ impl Host for LocalHost {
             version: env!("CARGO_PKG_VERSION").into(),
             zfs: read_line("/sys/module/zfs/version"),
             zfs_path: self.zfs.as_ref().map(|zfs| zfs.path().to_string_lossy().into_owned()),
-            boot_id: read_line("/proc/sys/kernel/random/boot_id").unwrap_or_default(),
+            boot_id: BootId::here(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             user: permission::user_name(),
             clock: Some(jiff::Timestamp::now().as_second()),

@@ -1,6 +1,7 @@
 //! What the helper needs of its host, as an interface: real ZFS in [`super::LocalHost`], something tame in tests.
 
 mod base;
+mod boot;
 mod children;
 mod claims;
 mod dataset;

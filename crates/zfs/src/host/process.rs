@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ChildStderr, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
@@ -27,9 +28,9 @@ pub(super) fn start(call: Call, passage: Passage) -> Result<Started, Failure> {
     let (reader, mut writer) = io::pipe().map_err(cant)?;
     // Before anybody uses it.
     pipe::grow_pipe(&writer);
+    pipe::set_nonblocking(&writer, true).map_err(cant)?;
     let feed = Feed { reader, writer: &mut writer };
     let (words, process) = spawn(call, Some(feed), Stdio::null(), passage).map_err(cant)?;
-    pipe::set_nonblocking(&writer, true).map_err(cant)?;
     Ok(Started { stdin: writer.into(), words, process })
 }
 
@@ -39,18 +40,21 @@ pub(super) fn start_outgoing(call: Call) -> Result<Outgoing, Failure> {
     let cant = |error: io::Error| Failure::new(Refusal::Other, &format!("can't start {name}: {error}"));
     let (reader, writer) = io::pipe().map_err(cant)?;
     pipe::grow_pipe(&reader);
-    let away = call.is_away();
+    let mut marked = None;
+    if call.is_away() {
+        marked = Some(Watched::new(reader.try_clone().map_err(cant)?.into(), started_within()));
+    }
     let (words, process) = spawn(call, None, writer.into(), Passage::default()).map_err(cant)?;
-    if away {
-        // It has come already, with that on stderr.
-        let mut output = Watched::new(reader.try_clone().map_err(cant)?.into(), started_within());
-        match skip_to_mark(&mut output) {
-            Ok((_, true)) => {}
-            Ok((_, false)) => return Err(cant(io::Error::other(NOT_STARTED))),
-            Err(error) => {
-                process.end(true);
-                return Err(cant(error));
-            }
+    // It has come already, with that on stderr.
+    match marked.as_mut().map_or(Ok((Vec::new(), true)), skip_to_mark) {
+        Ok((_, true)) => {}
+        Ok((_, false)) => {
+            process.abandon();
+            return Err(cant(io::Error::other(NOT_STARTED)));
+        }
+        Err(error) => {
+            process.abandon();
+            return Err(cant(error));
         }
     }
     Ok(Outgoing { output: reader.into(), words, process })
@@ -65,31 +69,31 @@ fn spawn(
     passage: Passage,
 ) -> io::Result<(Box<dyn Read + Send>, Arc<Running>)> {
     let away = call.is_away();
-    let Spawned { mut child, mut turn } = call.start_stream(stdin, stdout)?;
-    let words: Box<dyn Read + Send> = match child.stderr.take() {
-        Some(stderr) if away => Box::new(begun(&mut child, &mut turn, stderr)?),
+    let Spawned { mut child, turn } = call.start_stream(stdin, stdout)?;
+    let stderr = child.stderr.take();
+    let running = Arc::new(Running { child: Mutex::new(child), _passage: passage, turn: Mutex::new(turn) });
+    let words: Box<dyn Read + Send> = match stderr {
+        Some(stderr) if away => Box::new(begun(&running, stderr)?),
         Some(stderr) => Box::new(stderr),
         None => Box::new(io::empty()),
     };
-    Ok((words, Arc::new(Running { child: Mutex::new(child), _passage: passage, turn: Mutex::new(turn) })))
+    Ok((words, running))
 }
 
 /// Waits until the mark has come on stderr: a session in which nothing was started can end with status 0, and would pass for a receive.
-fn begun(child: &mut Child, turn: &mut Option<Turn>, stderr: ChildStderr) -> io::Result<File> {
+fn begun(running: &Arc<Running>, stderr: ChildStderr) -> io::Result<File> {
     let stderr = File::from(OwnedFd::from(stderr));
-    let mut watched = Watched::new(stderr.try_clone()?.into(), started_within());
-    match skip_to_mark(&mut watched) {
+    let marked = stderr.try_clone().and_then(|stderr| skip_to_mark(&mut Watched::new(stderr.into(), started_within())));
+    match marked {
         Ok((_, true)) => Ok(stderr),
         Ok((said, false)) => {
-            let _ = child.kill();
-            if let (Some(turn), Ok(status)) = (turn.take(), child.wait()) {
-                turn.ended(status);
-            }
+            running.end(true);
+            // Whoever is to hear that the connection is lost hears it before this failure.
+            let _ = running.wait();
             Err(io::Error::other(format!("{NOT_STARTED}: {}", String::from_utf8_lossy(&said).trim())))
         }
         Err(error) => {
-            let _ = child.kill();
-            // One that hangs in the kernel is waited for by nobody.
+            running.abandon();
             Err(error)
         }
     }
@@ -110,6 +114,14 @@ struct Running {
 impl Running {
     fn lock(&self) -> std::sync::MutexGuard<'_, Child> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends one that has never begun. A thread of its own waits for it, as one that hangs in the kernel can't be killed.
+    fn abandon(self: &Arc<Self>) {
+        self.end(true);
+        let running = Arc::clone(self);
+        // Without a thread it stays a zombie until this process ends.
+        let _ = thread::Builder::new().name("reaper".into()).spawn(move || running.wait());
     }
 }
 
@@ -161,6 +173,24 @@ mod tests {
         let session = ("sh".into(), vec!["-c".into(), script.into()]);
         let lost = move || _ = lost.fetch_add(1, Ordering::Relaxed);
         Zfs::on(Away::new(session, vec!["zfs".into()], Arc::default(), lost))
+    }
+
+    #[test]
+    fn a_session_that_never_begins_is_ended_and_reaped() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pid");
+        let lost = Arc::new(AtomicUsize::new(0));
+        // The mark comes on stderr alone.
+        let script = format!("echo $$ >{}; echo ZFSYNC-PLAIN >&2; exec >&-; exec sleep 1000 2>&-", file.display());
+        let failure = start_outgoing(host(&script, lost).command(["send", "p@a"])).err().expect("it was not started");
+        assert!(failure.words.contains(NOT_STARTED), "{}", failure.words);
+        let pid = std::fs::read_to_string(&file).unwrap();
+        let process = std::path::PathBuf::from(format!("/proc/{}", pid.trim()));
+        let began = std::time::Instant::now();
+        while process.exists() {
+            assert!(began.elapsed() < Duration::from_secs(20), "it lives on, or is a zombie");
+            thread::yield_now();
+        }
     }
 
     #[test]
