@@ -19,7 +19,7 @@ const SEE_ALSO: [(&str, &str); 6] = [
 /// The page of docs/.
 pub fn page() -> String {
     let mut text = String::from(
-        "# Configuration file\n\n<!-- Generated from examples/generate/keys.rs, as zfsync.toml(5) is. -->\n\n`zfsync run` carries out the jobs of \
+        "# Configuration file\n\n<!-- Written by `cargo run --example generate` from examples/generate/keys.rs, as zfsync.toml(5) is. -->\n\n`zfsync run` carries out the jobs of \
          `/etc/zfsync.toml`, or of the file that `--config` names; `zfsync check-config` shows what they would do, or what is wrong with \
          the file. [Jobs](jobs.md) explains how to set them up. The man page zfsync.toml(5) has the same content as this page.\n\n",
     );

@@ -14,7 +14,7 @@ const SCHEMA: &str = include_str!("../../docs/zfsync.schema.json");
 const HEAD: &str = "\
 # JSON output
 
-<!-- Generated from docs/zfsync.schema.json and examples/generate/json.rs. -->
+<!-- Written by `cargo run --example generate` from docs/zfsync.schema.json and examples/generate/json.rs. -->
 
 This page describes all JSON that zfsync writes. [zfsync.schema.json](zfsync.schema.json) is the same as a JSON Schema (2020-12), with a
 definition for each kind of line or file.

@@ -218,6 +218,8 @@ fn diagnoses() -> Vec<Diagnosis> {
         Diagnosis::of(both(), "1.0.0"),
         troubled(|target| target.examined = Examined::Failed("why".into())),
         troubled(|target| target.examined = Examined::Older),
+        troubled(|target| target.examined = Examined::Unreachable("why".into())),
+        troubled(|target| target.direct = Some("gamma".into())),
         troubled(|target| {
             let connection = target.connection.as_mut().unwrap();
             (connection.clock, connection.round_trip) = (Some(-7200), None);
