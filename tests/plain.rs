@@ -18,8 +18,12 @@ struct There {
 
 impl There {
     fn new() -> Self {
+        Self::with(&Manners::default())
+    }
+
+    fn with(manners: &Manners) -> Self {
         let bed = Bed::new();
-        let sshd = Sshd::start(&bed, &Manners::default());
+        let sshd = Sshd::start(&bed, manners);
         fs::create_dir(bed.path("home")).unwrap();
         let there = Self { bed, _sshd: sshd };
         there.shell("sh", "");
@@ -223,4 +227,31 @@ fn a_connection_that_is_cut_is_made_anew() {
     let ended = there.run(&["push", "s", "beta:d"]);
     ended.expect(0, &["2 datasets in sync"]);
     assert!(eventually(|| there.bed.path("cut").exists()));
+}
+
+#[test]
+fn as_many_streams_as_are_wanted_run_at_a_time() {
+    if !available() {
+        return;
+    }
+    let there = There::new();
+    there.bed.world_with_work(8);
+    // None goes on before all have begun.
+    there.bed.write(
+        "on-recv",
+        "touch \"$here/begun.$$\"; n=0\n\
+         while [ \"$(ls \"$here\" | grep -c '^begun')\" -lt 8 ] && [ $n -lt 300 ]; do sleep .1; n=$((n + 1)); done\n\
+         [ $n -lt 300 ] || { echo 'the others have not begun' >&2; exit 1; }\n",
+    );
+    there.run(&["push", "-j", "8", "--retries", "0", "s", "beta:d"]).expect(0, &["8 datasets in sync"]);
+}
+
+#[test]
+fn a_host_that_permits_fewer_sessions_gets_fewer_at_a_time() {
+    if !available() {
+        return;
+    }
+    let there = There::with(&Manners { config: "MaxSessions 3", ..Manners::default() });
+    there.bed.world_with_work(12);
+    there.run(&["push", "-j", "8", "s", "beta:d"]).expect(0, &["12 datasets in sync"]);
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -62,21 +63,24 @@ pub(super) fn start(
     // A session that is lost takes its helper with it, as the loss of a connection does where the helper is on the host: what is asked
     // afterwards would fail dataset by dataset.
     let output = Arc::new(OnceLock::<UnixStream>::new());
-    let of_lost = Arc::clone(&output);
+    let given_up = Arc::new(AtomicBool::new(false));
+    let (of_lost, gone) = (Arc::clone(&output), Arc::clone(&given_up));
     let lost = move || {
+        gone.store(true, Ordering::Relaxed);
         if let Some(output) = of_lost.get() {
             let _ = output.shutdown(Shutdown::Both);
         }
     };
     let zfs = Zfs::on(Away::new(sessions.program(&line()), vec!["zfs".into()], sessions.turns(), lost.clone()));
-    let asked = zfs.within(Limits { silence: Some(limit), ..Limits::default() });
+    let within = |silence| zfs.within(Limits { silence: Some(silence), given_up: Some(Arc::clone(&given_up)) });
+    let asked = within(limit);
     let told = asked.ask(TELL, MOST_TOLD).map_err(|failure| no_shell(host, &failure))?;
     let hello = hello(&told);
     if hello.zfs_path.is_none() {
         return Err(HelperError::NoZfs { host: host.to_owned() });
     }
     tracing::info!("{host}: plain zfs, without a helper on that host");
-    let there = LocalHost::away(zfs.within(Limits { silence: Some(HANGS), ..Limits::default() }), hello);
+    let there = LocalHost::away(within(HANGS), hello);
     let allow = plain.allow.iter().copied().filter(|allow| allows(*allow)).collect();
     let config = Config { allow, side: plain.side, ..Config::default() };
     // Also while nothing is asked.
@@ -85,10 +89,17 @@ pub(super) fn start(
         connection.ended().await;
         lost();
     });
-    serve(config, there, &output, limit)
+    serve(config, there, &output, given_up, limit)
 }
 
-fn serve(config: Config, there: LocalHost, cut: &OnceLock<UnixStream>, limit: Duration) -> Result<Pipes, HelperError> {
+/// `over` is set when the helper has ended: a session that hangs there would keep its place on the connection.
+fn serve(
+    config: Config,
+    there: LocalHost,
+    cut: &OnceLock<UnixStream>,
+    over: Arc<AtomicBool>,
+    limit: Duration,
+) -> Result<Pipes, HelperError> {
     let (stdin, ours_in) = io::pipe()?;
     zfs::pipe::grow_pipe(&ours_in);
     let (ours_out, output) = UnixStream::pair()?;
@@ -97,6 +108,7 @@ fn serve(config: Config, there: LocalHost, cut: &OnceLock<UnixStream>, limit: Du
     let (tell, status) = mpsc::channel();
     thread::Builder::new().name("plain".into()).spawn(move || {
         let served = helper::serve(config, stdin.into(), output.into(), Arc::new(there));
+        over.store(true, Ordering::Relaxed);
         // Nobody listens any more when the run is over.
         let _ = tell.send(served.map_or_else(|error| error.to_string(), |()| "ended".into()));
         drop(stderr);

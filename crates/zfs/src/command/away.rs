@@ -7,7 +7,9 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use super::call::Limits;
 
 /// What the session says on stdout and on stderr once it has the arguments. A login shell may have printed something before.
 pub const MARK: &str = "ZFSYNC-PLAIN";
@@ -18,12 +20,10 @@ const SSH_FAILED: i32 = 255;
 /// So much may stand before it.
 const MAX_PREAMBLE: usize = 64 * 1024;
 
-/// Streams that one connection carries at a time; sshd permits 10 sessions by default (MaxSessions).
-const STREAMS: usize = 6;
+/// Streams that one connection carries at a time: sshd permits 10 sessions by default (MaxSessions), and someone may have lowered that.
+pub const STREAMS: usize = 8;
 /// Calls beside them that end by themselves.
 const CALLS: usize = 2;
-/// So long a call waits for its turn.
-const TURN: Duration = Duration::from_secs(3600);
 
 /// Opens sessions on another machine by a command of this one.
 #[derive(Debug, Clone)]
@@ -96,8 +96,9 @@ impl Away {
         words
     }
 
-    pub(crate) fn turn(&self, stream: bool) -> io::Result<Turn> {
-        self.turns.take(stream, &self.lost)
+    /// Waits within these limits until the connection may carry another session.
+    pub(crate) fn turn(&self, stream: bool, limits: &Limits) -> io::Result<Turn> {
+        self.turns.take(stream, &self.lost, limits)
     }
 }
 
@@ -110,15 +111,21 @@ pub struct Turns {
 }
 
 impl Turns {
-    fn take(self: &Arc<Self>, stream: bool, lost: &Lost) -> io::Result<Turn> {
+    /// How many streams and other calls there are.
+    #[cfg(test)]
+    pub(crate) fn running(&self) -> [usize; 2] {
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(self: &Arc<Self>, stream: bool, lost: &Lost, limits: &Limits) -> io::Result<Turn> {
         let (kind, most) = if stream { (0, STREAMS) } else { (1, CALLS) };
         let began = Instant::now();
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         while running[kind] >= most {
-            let left = TURN.saturating_sub(began.elapsed());
-            if left.is_zero() {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "too many sessions are open"));
-            }
+            let Some(left) = limits.left(began) else {
+                let words = format!("{most} sessions of its kind are open over the connection, and none has ended in time");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, words));
+            };
             running = self.freed.wait_timeout(running, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         running[kind] += 1;
@@ -256,12 +263,12 @@ mod tests {
     #[test]
     fn a_connection_carries_so_many_sessions() {
         let (turns, lost) = (Arc::new(Turns::default()), Lost(Arc::new(|| {})));
-        let streams: Vec<Turn> = (0..STREAMS).map(|_| turns.take(true, &lost).unwrap()).collect();
+        let streams: Vec<Turn> = (0..STREAMS).map(|_| turns.take(true, &lost, &Limits::default()).unwrap()).collect();
         // Those of streams never hold up a question.
-        drop(turns.take(false, &lost).unwrap());
+        drop(turns.take(false, &lost, &Limits::default()).unwrap());
         let waiting = std::thread::spawn({
             let turns = Arc::clone(&turns);
-            move || turns.take(true, &lost).map(drop)
+            move || turns.take(true, &lost, &Limits::default()).map(drop)
         });
         drop(streams);
         waiting.join().unwrap().unwrap();

@@ -257,3 +257,6 @@ pub trait Process: Send + Sync {
     /// Asks it to end, or (`force`) ends it; nothing if it has ended already.
     fn end(&self, force: bool);
 }
+
+#[cfg(test)]
+mod away_tests;
