@@ -56,7 +56,9 @@ impl There {
     fn command(&self, args: &[&str]) -> Command {
         let config = self.bed.path("ssh_config");
         let options = ["-v", "-F", config.to_str().unwrap(), "--helper", "plain"];
-        self.bed.command(&[&args[..1], &options, &args[1..]].concat())
+        // Its report is all that doctor says.
+        let options = if args[0] == "doctor" { &options[1..] } else { &options };
+        self.bed.command(&[&args[..1], options, &args[1..]].concat())
     }
 
     fn run(&self, args: &[&str]) -> Ended {
@@ -173,6 +175,65 @@ fn what_needs_a_helper_is_refused_before_anything_is_changed() {
     assert_eq!(there.bed.read("world"), before);
     let both = ["push", "--remote-zfsync", "/none", "s", "beta:d"];
     there.run(&both).expect(2, &["--remote-zfsync", "--helper plain"]);
+}
+
+/// A host whose user may call `zfs` by `sudo -n` alone, and `zpool` as everybody; `sudo` is what this script says.
+fn with_sudo(there: &There, sudo: &str) {
+    let (own, bin) = (there.bed.path("own"), there.bed.path("bin"));
+    fs::create_dir_all(&own).unwrap();
+    symlink(bin.join("zpool"), own.join("zpool")).unwrap();
+    there.bed.script("own/zfs", "#!/bin/sh\necho 'cannot receive: permission denied' >&2\nexit 1\n");
+    there.bed.script("own/sudo", &format!("#!/bin/sh\n{sudo}\n"));
+    there.shell("sh", &format!("PATH={}:/usr/bin:/bin", own.display()));
+}
+
+const SUDO: &str = r#"here=${0%/*}/..; for word; do printf '<%s>' "$word"; done >>"$here/sudoed"; echo >>"$here/sudoed"
+    [ "$1 $2" = '-n zfs' ] || { echo "sudo: a password is required" >&2; exit 1; }
+    shift 2; exec "$here/bin/zfs" "$@""#;
+
+#[test]
+fn zfs_may_be_called_by_sudo() {
+    if !available() {
+        return;
+    }
+    let there = There::new();
+    with_sudo(&there, SUDO);
+    there.bed.world_with_work(2);
+    there.bed.world(&[("s/ a  b ", 900, 2), ("s/ a  b @a", 901, 3)]);
+    let sudo = ["--remote-zfs", "sudo -n zfs"];
+    let push = |more: &[&str]| there.run(&[&["push"], &sudo[..], more, &["s", "beta:d"]].concat());
+    push(&[]).expect(0, &["plain sudo -n zfs", "3 datasets in sync"]);
+    push(&[]).expect(0, &["nothing to do"]);
+    let sudoed = there.bed.read("sudoed");
+    assert!(sudoed.contains("<-n><zfs><recv>") && sudoed.contains("<d/ a  b @a>"), "{sudoed}");
+    there.run(&[&["status"], &sudo[..], &["s", "beta:d"]].concat()).expect(0, &[]);
+    there.run(&[&["pull"], &sudo[..], &["beta:s", "d"]].concat()).expect(0, &["nothing to do"]);
+    // Without it nothing can be received.
+    there.bed.world(&[("s/1@c", 903, 9)]);
+    there.run(&["push", "s", "beta:d"]).expect(3, &["permission denied"]);
+    let doctor = there.run(&[&["doctor"], &sudo[..], &["beta:d"]].concat());
+    doctor.expect(0, &[]);
+    for words in ["helper       none: ", " runs sudo -n zfs alone", "OpenZFS      2.3.9-1", "sessions     10 of 10"] {
+        assert!(doctor.stdout.contains(words), "no {words:?} in {doctor:#?}");
+    }
+}
+
+#[test]
+fn a_sudo_that_wants_a_password_is_told_before_anything_else() {
+    if !available() {
+        return;
+    }
+    let there = There::in_sync();
+    with_sudo(&there, SUDO);
+    let line = "NOPASSWD: ";
+    for command in ["sudo -n /sbin/zfs", "sudo zfs"] {
+        let ended = there.run(&["push", "--remote-zfs", command, "s", "beta:d"]);
+        ended.expect(3, &[&format!("can't run '{command}' on beta: sudo: a password is required"), line]);
+    }
+    there.run(&["push", "--remote-zfs", "nosudo zfs", "s", "beta:d"]).expect(3, &["can't run 'nosudo zfs' on beta: ", "not found"]);
+    let doctor = there.run(&["doctor", "--remote-zfs", "sudo zfs", "beta:d"]);
+    doctor.expect(3, &["sudo: a password is required"]);
+    assert!(there.bed.calls().iter().all(|call| !call.contains("recv")));
 }
 
 #[test]

@@ -394,7 +394,7 @@ const RUN: Page = Page {
          targets, include, exclude, depth, recursive, time-zone, only-named-targets, channels, retries, retry-max-wait, stall-timeout, \
          wait-lock, log, log-format, state-dir, job-timeout, pre-snapshot, post-snapshot, pre-push, post-push, on-success, on-failure, hook-timeout; \
          snapshot.enabled, snapshot.format, snapshot.local-time, snapshot.if-changed; keep.classes, keep.last, keep.grid and the same below \
-         keep-targets; ssh.port, ssh.identity, ssh.config, ssh.options, ssh.remote-zfsync, ssh.helper. [defaults] has the same keys, for all jobs.",
+         keep-targets; ssh.port, ssh.identity, ssh.config, ssh.options, ssh.remote-zfsync, ssh.remote-zfs, ssh.helper. [defaults] has the same keys, for all jobs.",
         "A hook is a command line that is run without a shell. If pre-snapshot or pre-push fails, the job ends; the post hooks are run \
          whether or not what they follow succeeded. ZFSYNC_JOB, ZFSYNC_SOURCE, ZFSYNC_TARGETS, ZFSYNC_SNAPSHOT and (for the last three) \
          ZFSYNC_RESULT, the exit code, are set in their environment. A hook that takes longer than hook-timeout is killed.",

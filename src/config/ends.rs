@@ -138,17 +138,22 @@ pub(super) fn allow(ends: &mut Ends, ssh: &cli::Ssh, allow: &[Allow], trust_sour
 /// How the helper of either end is started, and what it may do: `side` says which end that is. The words of `--remote-zfsync` are
 /// quoted for the shell on the other host; without it the line is constant, so that no name ever reaches a shell.
 fn helper_command(side: Side, ssh: &cli::Ssh, allow: &[Allow]) -> Result<HelperCommand, StartError> {
-    let plain = Plain { side, allow: allow.to_vec() };
+    let zfs = ssh.remote_zfs.as_deref().map(plain_command).transpose()?.unwrap_or_default();
+    let plain = Plain { side, allow: allow.to_vec(), zfs };
     let verb = helper_words(side, allow);
-    match &ssh.remote_zfsync {
-        None => Ok(HelperCommand::of(ssh.helper.unwrap_or_default(), verb, plain)),
-        Some(_) if ssh.helper == Some(HelperFrom::Sent) => {
-            Err(StartError::Usage("--helper ship uses no installed zfsync: leave out --remote-zfsync".into()))
+    let usage = |words: &str| Err(StartError::Usage(words.to_owned()));
+    match (&ssh.remote_zfsync, &ssh.remote_zfs, ssh.helper) {
+        (None, None, from) => Ok(HelperCommand::of(from.unwrap_or_default(), verb, plain)),
+        (None, Some(_), None | Some(HelperFrom::Plain)) => Ok(HelperCommand::of(HelperFrom::Plain, verb, plain)),
+        (None, Some(_), Some(_)) => usage("--remote-zfs is for --helper plain: with a helper use --remote-zfsync"),
+        (Some(_), Some(_), _) => usage("--remote-zfs uses no zfsync on the other host: leave out --remote-zfsync"),
+        (Some(_), None, Some(HelperFrom::Sent)) => {
+            usage("--helper ship uses no installed zfsync: leave out --remote-zfsync")
         }
-        Some(_) if ssh.helper == Some(HelperFrom::Plain) => {
-            Err(StartError::Usage("--helper plain uses no zfsync on the other host: leave out --remote-zfsync".into()))
+        (Some(_), None, Some(HelperFrom::Plain)) => {
+            usage("--helper plain uses no zfsync on the other host: leave out --remote-zfsync")
         }
-        Some(command) => Ok(HelperCommand::named(named_command(command, &verb)?)),
+        (Some(command), None, _) => Ok(HelperCommand::named(named_command(command, &verb)?)),
     }
 }
 
@@ -175,14 +180,27 @@ pub(super) fn allow_more(side: Side, link: &mut Link, more: &[Allow]) {
     }
 }
 
+/// The words of `--remote-zfs`. They travel as those of each call do, a line each, so no shell there sees them.
+fn plain_command(command: &str) -> Result<Vec<String>, StartError> {
+    let words = split("--remote-zfs", command)?;
+    if words.iter().any(|word| word.contains('\n')) {
+        let (option, command, reason) = ("--remote-zfs", command.to_owned(), "a word has a line end in it".to_owned());
+        return Err(StartError::RemoteCommand { option, command, reason });
+    }
+    Ok(words)
+}
+
 /// The words of `--remote-zfsync`, each quoted for the shell on the other host, and those of the command that it is to carry out.
 pub(super) fn named_command(command: &str, verb: &str) -> Result<String, StartError> {
-    let error = |reason: String| StartError::RemoteHelper(command.to_owned(), reason);
-    let words = shell_words::split(command).map_err(|err| error(err.to_string()))?;
-    if words.is_empty() {
-        return Err(error("it is empty".into()));
-    }
+    let words = split("--remote-zfsync", command)?;
     Ok(format!("{} {verb}", shell_words::join(words)))
+}
+
+/// The words of a command, one at least.
+fn split(option: &'static str, command: &str) -> Result<Vec<String>, StartError> {
+    let error = |reason| StartError::RemoteCommand { option, command: command.to_owned(), reason };
+    let words = shell_words::split(command).map_err(|err| error(err.to_string()))?;
+    if words.is_empty() { Err(error("it is empty".into())) } else { Ok(words) }
 }
 
 /// Stands for a source of the machine that calls itself so in the notes of a target.
@@ -233,6 +251,27 @@ mod tests {
         assert_eq!(allow(&[], None), [Allow::Destroy, Allow::Unencrypted]);
         assert_eq!(allow(&[Allow::Unencrypted], None), [Allow::Unencrypted, Allow::Destroy]);
         assert_eq!(allow(&[Allow::Rename], Some("sudo zfsync")), [Allow::Rename, Allow::Destroy, Allow::Unencrypted]);
+    }
+
+    #[test]
+    fn zfs_alone_may_be_called_by_another_command() {
+        let helper = |ssh: &cli::Ssh| helper_command(Side::Receiver, ssh, &[]);
+        let of = |command: &str| cli::Ssh { remote_zfs: Some(command.to_owned()), ..cli::Ssh::default() };
+        let command = helper(&of("sudo -n '/opt/my zfs'")).unwrap();
+        assert!(command.installed.is_none() && command.sent.is_none());
+        assert_eq!(command.plain.unwrap().zfs, ["sudo", "-n", "/opt/my zfs"]);
+        assert!(helper(&cli::Ssh { helper: Some(HelperFrom::Plain), ..of("doas zfs") }).is_ok());
+        for (ssh, words) in [
+            (of(""), "--remote-zfs \"\" is not a valid command: it is empty"),
+            (of("sudo 'zfs"), "missing closing quote"),
+            (of("sudo 'z\nfs'"), "a word has a line end in it"),
+            (cli::Ssh { helper: Some(HelperFrom::Sent), ..of("zfs") }, "--remote-zfs is for --helper plain"),
+            (cli::Ssh { remote_zfsync: Some("zfsync".into()), ..of("zfs") }, "leave out --remote-zfsync"),
+        ] {
+            let said = helper(&ssh).unwrap_err();
+            assert!(said.to_string().contains(words), "{said}");
+            assert_eq!(said.exit(), crate::error::Exit::Usage);
+        }
     }
 
     #[test]

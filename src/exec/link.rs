@@ -8,7 +8,6 @@ use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel};
 use crate::remote::link::{Ends, Link};
-use crate::remote::plain::PLAIN;
 use crate::remote::source::Remote;
 use helper::wire::SENDS;
 use zfs::name::DatasetName;
@@ -75,7 +74,7 @@ fn check_allowed(link: &Link, hello: &Hello) -> Result<(), StartError> {
 }
 
 fn not_allowed(host: String, what: Allow, hello: &Hello) -> StartError {
-    if !hello.capabilities.iter().any(|word| word == PLAIN) {
+    if !hello.is_plain() {
         return StartError::NotAllowed { host, what: what.word().to_owned() };
     }
     let options = match what {

@@ -84,7 +84,7 @@ impl fmt::Display for HelperCommand {
         match (&self.installed, &self.sent) {
             (Some(command), _) => f.write_str(command),
             (None, Some(words)) => write!(f, "zfsync-helper {words}"),
-            (None, None) => f.write_str("zfs"),
+            (None, None) => f.write_str(&self.plain.as_ref().map_or_else(|| "zfs".into(), Plain::command)),
         }
     }
 }

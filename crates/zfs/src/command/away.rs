@@ -31,7 +31,7 @@ pub struct Away {
     /// What opens a session, e.g. ssh over a connection that there is.
     program: OsString,
     args: Vec<OsString>,
-    /// The words for `zfs` there; `zpool` is expected beside the last one.
+    /// The words for `zfs` there. `zpool` is only asked, which takes no rights: it is called by its own name, from where the last one is.
     zfs: Vec<String>,
     turns: Arc<Turns>,
     lost: Lost,
@@ -83,17 +83,16 @@ impl Away {
         Ok(lines)
     }
 
-    /// `zfs` and `zpool` stand for the user's words; whatever else is called stands for itself.
+    /// `zfs` stands for the user's words; whatever else is called stands for itself.
     fn program_words(&self, called: &OsStr) -> Vec<String> {
-        let mut words = self.zfs.clone();
-        if called == "zpool"
-            && let Some(last) = words.last_mut()
-        {
-            *last = last.rsplit_once('/').map_or_else(|| "zpool".into(), |(dir, _)| format!("{dir}/zpool"));
-        } else if called != "zfs" {
-            return vec![called.to_string_lossy().into_owned()];
+        match called.to_string_lossy() {
+            name if name == "zfs" => self.zfs.clone(),
+            name if name == "zpool" => {
+                let dir = self.zfs.last().and_then(|last| last.rsplit_once('/'));
+                vec![dir.map_or_else(|| "zpool".into(), |(dir, _)| format!("{dir}/zpool"))]
+            }
+            name => vec![name.into_owned()],
         }
-        words
     }
 
     /// Waits within these limits until the connection may carry another session.
@@ -239,8 +238,9 @@ mod tests {
     #[test]
     fn each_argument_is_a_line() {
         assert_eq!(lines(&["zfs"], "zfs", &["list", "p/a b", "p/$(x)"]), "4\nzfs\nlist\np/a b\np/$(x)\n");
-        assert_eq!(lines(&["sudo", "-n", "/sbin/zfs"], "zpool", &["get"]), "4\nsudo\n-n\n/sbin/zpool\nget\n");
-        assert_eq!(lines(&["doas", "zfs"], "zpool", &[]), "2\ndoas\nzpool\n");
+        assert_eq!(lines(&["sudo", "-n", "/sbin/zfs"], "zfs", &["get"]), "4\nsudo\n-n\n/sbin/zfs\nget\n");
+        assert_eq!(lines(&["sudo", "-n", "/sbin/zfs"], "zpool", &["get"]), "2\n/sbin/zpool\nget\n");
+        assert_eq!(lines(&["doas", "zfs"], "zpool", &[]), "1\nzpool\n");
         assert_eq!(lines(&["doas", "zfs"], "sh", &["-c"]), "2\nsh\n-c\n");
         let away = Away::new(("ssh".into(), Vec::new()), vec!["zfs".into()], Arc::default(), || {});
         let mut call = Command::new("zfs");

@@ -28,6 +28,7 @@ use crate::Resolution;
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::record::Features;
 use crate::{Failure, Hello, Pruned, Receive, Rename, TargetFacts};
+pub use examine::Account;
 pub use local::LocalHost;
 pub use prune::{MAX_PRUNE, prune};
 pub use run::{HANGS, Watched};
