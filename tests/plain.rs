@@ -57,7 +57,8 @@ impl There {
         let config = self.bed.path("ssh_config");
         let options = ["-v", "-F", config.to_str().unwrap(), "--helper", "plain"];
         // Its report is all that doctor says.
-        let options = if args[0] == "doctor" { &options[1..] } else { &options };
+        let quiet = args[0] == "doctor" || args.contains(&"--json");
+        let options = if quiet { &options[1..] } else { &options };
         self.bed.command(&[&args[..1], options, &args[1..]].concat())
     }
 
@@ -230,7 +231,9 @@ fn a_sudo_that_wants_a_password_is_told_before_anything_else() {
         let ended = there.run(&["push", "--remote-zfs", command, "s", "beta:d"]);
         ended.expect(3, &[&format!("can't run '{command}' on beta: sudo: a password is required"), line]);
     }
-    there.run(&["push", "--remote-zfs", "nosudo zfs", "s", "beta:d"]).expect(3, &["can't run 'nosudo zfs' on beta: ", "not found"]);
+    there
+        .run(&["push", "--remote-zfs", "nosudo zfs", "s", "beta:d"])
+        .expect(3, &["can't run 'nosudo zfs' on beta: ", "not found"]);
     let doctor = there.run(&["doctor", "--remote-zfs", "sudo zfs", "beta:d"]);
     doctor.expect(3, &["sudo: a password is required"]);
     assert!(there.bed.calls().iter().all(|call| !call.contains("recv")));
@@ -315,4 +318,77 @@ fn a_host_that_permits_fewer_sessions_gets_fewer_at_a_time() {
     let there = There::with(&Manners { config: "MaxSessions 3", ..Manners::default() });
     there.bed.world_with_work(12);
     there.run(&["push", "-j", "8", "s", "beta:d"]).expect(0, &["12 datasets in sync"]);
+}
+
+/// What `zfs` was called with to change something, on either side.
+fn changes(there: &There) -> Vec<String> {
+    let asks = ["zfs list ", "zfs get ", "zpool ", "zfs userspace ", "zfs version", "zfs send -n"];
+    there.bed.calls().into_iter().filter(|call| !asks.iter().any(|asks| call.starts_with(asks))).collect()
+}
+
+#[test]
+fn what_compares_and_looks_works() {
+    if !available() {
+        return;
+    }
+    let there = There::in_sync();
+    there.run(&["verify", "s", "beta:d"]).expect(0, &[]);
+    there.run(&["verify", "beta:s", "d"]).expect(0, &[]);
+    let status = there.run(&["status", "--json", "s", "beta:d"]);
+    assert!(status.expect(0, &[]).stdout.contains("in_sync"), "{status:#?}");
+    there.run(&["status", "beta:s", "d"]).expect(0, &[]);
+    let doctor = there.run(&["doctor", "--source", "beta:s", "--local", "d"]);
+    assert!(doctor.expect(0, &[]).stdout.contains("zfs alone"), "{doctor:#?}");
+    assert_eq!(changes(&there), [] as [&str; 0]);
+}
+
+#[test]
+fn a_copy_is_restored_to_such_a_host() {
+    if !available() {
+        return;
+    }
+    let there = There::new();
+    there.bed.world(&[("c", 1, 1), ("c@a", 11, 2), ("c/x", 2, 1), ("c/x@a", 12, 2), ("n", 3, 1)]);
+    there.run(&["restore", "c", "beta:n/back"]).expect(0, &["n/back is writable and not mounted yet"]);
+    let world = there.bed.read("world");
+    assert!(world.contains("n/back@a\t11\t") && world.contains("n/back/x@a\t12\t"), "{world}");
+    there.run(&["restore", "c", "beta:n/back"]).expect(3, &["n/back already exists"]);
+}
+
+#[test]
+fn jobs_replicate_to_such_a_host_and_prune_only_here() {
+    if !available() {
+        return;
+    }
+    let there = There::in_sync();
+    there.run(&["cron", "-s", "1", "s", "beta:d"]).expect(0, &[]);
+    let names = |top: &str| there.bed.read("world").lines().filter(|line| line.starts_with(&format!("{top}@"))).count();
+    assert_eq!((names("s"), names("d")), (2, 2));
+    // What can't be done is refused before a snapshot is taken.
+    there.bed.write("calls", "");
+    let words = "beta is used by plain zfs, without a helper on that host: what destroys";
+    there.run(&["cron", "-s", "1", "--prune-targets", "s", "beta:d"]).expect(3, &[words]);
+    there.run(&["cron", "-s", "1", "beta:s", "d"]).expect(3, &["taking snapshots of a source on it"]);
+    assert_eq!(there.bed.calls(), [] as [&str; 0]);
+    let config = there.bed.path("ssh_config");
+    let job = format!(
+        "[job.a]\nsource = 's'\ntargets = ['beta:d']\nssh.config = '{}'\nssh.helper = 'plain'\nsnapshot.format = '%Y-%m-%d-%H%M%S%6f'\n",
+        config.display()
+    );
+    there.bed.write("z.toml", &job);
+    let file = there.bed.path("z.toml");
+    there.bed.run(&["run", "--config", file.to_str().unwrap()]).expect(0, &[]);
+    assert_eq!((names("s"), names("d")), (3, 3));
+}
+
+#[test]
+fn a_prune_leaves_such_a_target_alone_and_heeds_it() {
+    if !available() {
+        return;
+    }
+    let there = There::in_sync();
+    there.bed.world(&[("s@b", 21, 3), ("s@c", 31, 4)]);
+    let prune = ["prune", "--keep-last", "1", "--foreign", "--no-recursive"];
+    there.run(&[&prune[..], &["s", "beta:d"]].concat()).expect(3, &["what destroys (--replace"]);
+    assert_eq!(changes(&there), [] as [&str; 0]);
 }

@@ -5,7 +5,7 @@ use crate::cli;
 use crate::error::StartError;
 use crate::remote::bootstrap::{HelperCommand, HelperFrom};
 use crate::remote::link::{End, Ends, Link};
-use crate::remote::plain::Plain;
+use crate::remote::plain::{self, Plain};
 use crate::remote::ssh::of_one_host;
 use crate::remote::target::{Host, Target, TargetError};
 use helper::Side;
@@ -75,7 +75,8 @@ pub(super) fn link_to_source(
     may_ask: bool,
 ) -> Result<Link, StartError> {
     let helper = helper_command(Side::Sender, args, allow)?;
-    Ok(Link { host, ssh: ssh(args, may_ask), helper, allow: allow.to_vec(), silence: Faults::default().stall_timeout })
+    let (allow, silence) = (allow.to_vec(), Faults::default().stall_timeout);
+    possible(Link { host, ssh: ssh(args, may_ask), helper, allow, silence })
 }
 
 /// How the target's host is reached.
@@ -86,7 +87,18 @@ pub(super) fn link_to_target(
     may_ask: bool,
 ) -> Result<Link, StartError> {
     let helper = helper_command(Side::Receiver, args, &allow)?;
-    Ok(Link { host, ssh: ssh(args, may_ask), helper, allow, silence: Faults::default().stall_timeout })
+    possible(Link { host, ssh: ssh(args, may_ask), helper, allow, silence: Faults::default().stall_timeout })
+}
+
+/// Refuses what can't be done where the user wants `zfs` alone to be used: before a job has taken a snapshot, or a host was asked.
+fn possible(link: Link) -> Result<Link, StartError> {
+    let needs = || link.allow.iter().find(|allow| !plain::allows(**allow));
+    match (&link.host, link.helper.is_plain().then(needs).flatten()) {
+        (Some(host), Some(allow)) => {
+            Err(StartError::NotByPlainZfs { host: host.to_string(), options: plain::options(*allow) })
+        }
+        _ => Ok(link),
+    }
 }
 
 /// Both ends as the user writes them; `allow` is what the target's helper must be allowed to do. Refuses those that overlap.
@@ -132,19 +144,19 @@ pub(super) fn allow(ends: &mut Ends, ssh: &cli::Ssh, allow: &[Allow], trust_sour
     let link = &mut ends.target.link;
     link.allow.extend(allow.iter().copied().chain(trusted.then_some(Allow::Packages)));
     link.helper = helper_command(Side::Receiver, ssh, &link.allow)?;
-    Ok(())
+    possible(link.clone()).map(drop)
 }
 
 /// How the helper of either end is started, and what it may do: `side` says which end that is. The words of `--remote-zfsync` are
 /// quoted for the shell on the other host; without it the line is constant, so that no name ever reaches a shell.
 fn helper_command(side: Side, ssh: &cli::Ssh, allow: &[Allow]) -> Result<HelperCommand, StartError> {
     let zfs = ssh.remote_zfs.as_deref().map(plain_command).transpose()?.unwrap_or_default();
-    let plain = Plain { side, allow: allow.to_vec(), zfs };
+    let alone = Plain { side, allow: allow.to_vec(), zfs };
     let verb = helper_words(side, allow);
     let usage = |words: &str| Err(StartError::Usage(words.to_owned()));
     match (&ssh.remote_zfsync, &ssh.remote_zfs, ssh.helper) {
-        (None, None, from) => Ok(HelperCommand::of(from.unwrap_or_default(), verb, plain)),
-        (None, Some(_), None | Some(HelperFrom::Plain)) => Ok(HelperCommand::of(HelperFrom::Plain, verb, plain)),
+        (None, None, from) => Ok(HelperCommand::of(from.unwrap_or_default(), verb, alone)),
+        (None, Some(_), None | Some(HelperFrom::Plain)) => Ok(HelperCommand::of(HelperFrom::Plain, verb, alone)),
         (None, Some(_), Some(_)) => usage("--remote-zfs is for --helper plain: with a helper use --remote-zfsync"),
         (Some(_), Some(_), _) => usage("--remote-zfs uses no zfsync on the other host: leave out --remote-zfsync"),
         (Some(_), None, Some(HelperFrom::Sent)) => {

@@ -60,6 +60,12 @@ pub struct HelperCommand {
 }
 
 impl HelperCommand {
+    /// Whether `zfs` alone is used, whatever else there is.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.installed.is_none() && self.sent.is_none() && self.plain.is_some()
+    }
+
     /// Of a command that the user names: nothing else is tried, as it may be `sudo`, and nothing that was sent along may run as root.
     #[must_use]
     pub fn named(command: String) -> Self {

@@ -60,6 +60,19 @@ pub fn allows(allow: Allow) -> bool {
     matches!(allow, Allow::Volmode | Allow::Packages | Allow::Unencrypted | Allow::Mountable | Allow::Rekey)
 }
 
+/// What needs an `--allow` that a host with `zfs` alone doesn't give, as the user asks for it.
+#[must_use]
+pub fn options(allow: Allow) -> &'static str {
+    match allow {
+        Allow::Rollback => "--rollback",
+        Allow::Rename => "--set-aside or --follow-renames",
+        Allow::Destroy => "what destroys (--replace, --delete-missing, prune, keep)",
+        Allow::Snapshot => "taking snapshots of a source on it (cron, run)",
+        Allow::Verify => "verify --content",
+        _ => allow.word(),
+    }
+}
+
 /// Asks the host what it is, and starts the helper for it on a thread. Blocking.
 pub(super) fn start(
     sessions: &Sessions,
@@ -144,7 +157,11 @@ fn passwordless(command: &[String], host: &str, words: &str, user: &str, zfs: Op
         Some("doas") => ("doas.conf", format!("permit nopass {user} as root cmd {zfs}")),
         _ => return String::new(),
     };
-    let why = if asks.iter().any(|word| lower.contains(word)) { "nobody can type a password there" } else { "it is not allowed there" };
+    let why = if asks.iter().any(|word| lower.contains(word)) {
+        "nobody can type a password there"
+    } else {
+        "it is not allowed there"
+    };
     format!("\n  {why}: have root on {host} put this line into {file}: {line}")
 }
 
@@ -239,7 +256,10 @@ mod tests {
     fn a_command_that_is_refused() {
         let of = |program: &str, words: &str| {
             let zfs = [program, "-n", "zfs"].map(ToOwned::to_owned).to_vec();
-            let told = Told::read(&format!("user u\npath /sbin/zfs\nrefused {words}\n"), &Plain { zfs: zfs.clone(), ..Plain::default() });
+            let told = Told::read(
+                &format!("user u\npath /sbin/zfs\nrefused {words}\n"),
+                &Plain { zfs: zfs.clone(), ..Plain::default() },
+            );
             passwordless(&zfs, "beta", &told.refused.unwrap(), &told.hello.user, told.path.as_deref())
         };
         assert_eq!(

@@ -122,7 +122,8 @@ impl Turns {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         while running[kind] >= most {
             let Some(left) = limits.left(began) else {
-                let words = format!("{most} sessions of its kind are open over the connection, and none has ended in time");
+                let words =
+                    format!("{most} sessions of its kind are open over the connection, and none has ended in time");
                 return Err(io::Error::new(io::ErrorKind::TimedOut, words));
             };
             running = self.freed.wait_timeout(running, left).unwrap_or_else(PoisonError::into_inner).0;
