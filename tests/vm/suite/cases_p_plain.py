@@ -3,6 +3,7 @@
 from cases_f_resume import MEGABYTES, big, cut, half, token
 from cases_u_encryption import encrypted_source, same_files
 from harness import case
+from hosts import Skipped
 from pull import pull_case
 
 PLAIN = ("--helper", "plain")
@@ -79,6 +80,29 @@ def plain_encrypted_raw(c):
     c.push(*PLAIN)
     c.in_sync()
     c.same(c.beta(f"zfs get -H -o value keystatus {c.target}").strip(), "unavailable", "the key")
+
+
+@case("PLAIN")
+def plain_sudo(c):
+    """A user that may do nothing with ZFS but call `sudo -n zfs`: first transfer, increment, nothing to do; without that rule it is told why not, and nothing changes."""
+    if c.beta.try_run("command -v sudo").status:
+        raise Skipped("beta has no sudo")
+    rule = f"/etc/sudoers.d/{c.name}"
+    c.cleanups.append((c.beta, f"rm -f {rule}"))
+    c.tree({"": "s1 s2", " a  b": "s 1".split()})
+    sudo, target = ("--remote-zfs", "sudo -n zfs"), f"repl@beta:{c.target}"
+    with c.unchanged():
+        c.push(*sudo, target=target, status=3, says=("a password is required", "NOPASSWD: "))
+    c.beta(f"echo \"repl ALL=(root) NOPASSWD: $(command -v zfs)\" >{rule}; chmod 440 {rule}")
+    c.push(*sudo, target=target)
+    c.in_sync()
+    c.safe()
+    c.snapshot(f"{c.source}@s3")
+    c.push(*sudo, target=target)
+    c.in_sync()
+    same_files(c, c.source, c.target, "s3")
+    with c.unchanged():
+        c.push(*sudo, target=target)
 
 
 @pull_case("PLAIN")
