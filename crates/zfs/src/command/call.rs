@@ -150,12 +150,11 @@ impl Call {
         let began = Instant::now();
         let turn = away.turn(true, &limits)?;
         let mut own = None;
-        let (reader, writer) = match stdin {
-            Some(Feed { reader, writer }) => (reader, writer),
-            None => {
-                let (reader, writer) = io::pipe()?;
-                (reader, own.insert(writer))
-            }
+        let (reader, writer) = if let Some(Feed { reader, writer }) = stdin {
+            (reader, writer)
+        } else {
+            let (reader, writer) = io::pipe()?;
+            (reader, own.insert(writer))
         };
         let mut child = away.command().stdin(reader).stdout(stdout).stderr(Stdio::piped()).spawn()?;
         give(writer, &lines, &limits.since(began)).inspect_err(|_| end(&mut child))?;

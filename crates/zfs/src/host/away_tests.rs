@@ -63,7 +63,9 @@ fn one_that_is_given_up_waits_for_no_turn() {
     let limits = Limits { silence: None, given_up: Some(given_up) };
     assert!(ask(&host(STARTS, &turns, limits), &["list"]).unwrap_err().words.contains("none has ended in time"));
     others.store(true, Ordering::Relaxed);
-    hanging.into_iter().for_each(|call| drop(call.join()));
+    for call in hanging {
+        assert_eq!(call.join().unwrap().unwrap_err().words, HANGS);
+    }
 }
 
 #[test]
