@@ -156,6 +156,7 @@ impl Process for Running {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use super::*;
     use crate::{Away, Zfs};
