@@ -370,6 +370,9 @@ pub struct Ssh {
     /// Command that runs zfsync on the other host, such as 'sudo zfsync'
     #[arg(long, value_name = "COMMAND", help_heading = "SSH")]
     pub remote_zfsync: Option<String>,
+    /// Command that runs zfs on the other host, such as 'sudo -n zfs', where zfs alone is used on it; implies --helper plain
+    #[arg(long, value_name = "COMMAND", help_heading = "SSH")]
+    pub remote_zfs: Option<String>,
     /// Which helper runs on the other host: auto is the installed zfsync, one that is sent along if there is none, or zfs alone where no helper can run [default: auto]
     #[arg(long, value_name = "WHERE", value_parser = value::helper_from(), help_heading = "SSH")]
     pub helper: Option<HelperFrom>,

@@ -71,7 +71,9 @@ fn filled(command: Command) -> Command {
 fn completed(arg: Arg) -> Arg {
     let names: Vec<String> = arg.get_value_names().unwrap_or_default().iter().map(ToString::to_string).collect();
     match names.first().map(String::as_str) {
-        Some("SOURCE" | "TARGET" | "HOST" | "[USER@]HOST" | "[USER@]HOST[:DATASET]") => arg.add(ArgValueCompleter::new(locations)),
+        Some("SOURCE" | "TARGET" | "HOST" | "[USER@]HOST" | "[USER@]HOST[:DATASET]") => {
+            arg.add(ArgValueCompleter::new(locations))
+        }
         Some("DATASET") => arg.add(ArgValueCompleter::new(datasets)),
         Some("JOB") => arg.add(ArgValueCompleter::new(jobs)),
         _ => arg,

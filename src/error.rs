@@ -141,9 +141,16 @@ pub enum StartError {
     /// A glob can't be understood.
     #[error(transparent)]
     Filter(#[from] FilterError),
-    /// `--remote-zfsync` is no command.
-    #[error("--remote-zfsync {0:?} is not a valid command: {1}")]
-    RemoteHelper(String, String),
+    /// `--remote-zfsync` or `--remote-zfs` is no command.
+    #[error("{option} {command:?} is not a valid command: {reason}")]
+    RemoteCommand {
+        /// Which of them.
+        option: &'static str,
+        /// As it was written.
+        command: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// `--replace` names what can't be meant.
     #[error("--replace {0:?}: {1}")]
     Replace(String, String),
@@ -444,7 +451,7 @@ impl StartError {
             | Self::RemoteSource(_)
             | Self::Target(_)
             | Self::Filter(_)
-            | Self::RemoteHelper(..)
+            | Self::RemoteCommand { .. }
             | Self::Replace(..)
             | Self::Usage(_)
             | Self::IsCopy(_)

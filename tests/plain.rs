@@ -18,8 +18,12 @@ struct There {
 
 impl There {
     fn new() -> Self {
+        Self::with(&Manners::default())
+    }
+
+    fn with(manners: &Manners) -> Self {
         let bed = Bed::new();
-        let sshd = Sshd::start(&bed, &Manners::default());
+        let sshd = Sshd::start(&bed, manners);
         fs::create_dir(bed.path("home")).unwrap();
         let there = Self { bed, _sshd: sshd };
         there.shell("sh", "");
@@ -52,7 +56,10 @@ impl There {
     fn command(&self, args: &[&str]) -> Command {
         let config = self.bed.path("ssh_config");
         let options = ["-v", "-F", config.to_str().unwrap(), "--helper", "plain"];
-        self.bed.command(&[&args[..1], &options, &args[1..]].concat())
+        // Its report is all that doctor says.
+        let quiet = args[0] == "doctor" || args.contains(&"--json");
+        let options = if quiet { &options[1..] } else { &options };
+        self.bed.command(&[&args[..1], options, &args[1..]].concat())
     }
 
     fn run(&self, args: &[&str]) -> Ended {
@@ -171,6 +178,70 @@ fn what_needs_a_helper_is_refused_before_anything_is_changed() {
     there.run(&both).expect(2, &["--remote-zfsync", "--helper plain"]);
 }
 
+/// A host whose user may call `zfs` by `sudo -n` alone, and `zpool` as everybody; `sudo` is what this script says.
+fn with_sudo(there: &There, sudo: &str) {
+    let (own, bin) = (there.bed.path("own"), there.bed.path("bin"));
+    fs::create_dir_all(&own).unwrap();
+    symlink(bin.join("zpool"), own.join("zpool")).unwrap();
+    there.bed.script("own/zfs", "#!/bin/sh\necho 'cannot receive: permission denied' >&2\nexit 1\n");
+    there.bed.script("own/sudo", &format!("#!/bin/sh\n{sudo}\n"));
+    there.shell("sh", &format!("PATH={}:/usr/bin:/bin", own.display()));
+}
+
+const SUDO: &str = r#"here=${0%/*}/..; for word; do printf '<%s>' "$word"; done >>"$here/sudoed"; echo >>"$here/sudoed"
+    [ "$1 $2" = '-n zfs' ] || { echo "sudo: a password is required" >&2; exit 1; }
+    shift 2; exec "$here/bin/zfs" "$@""#;
+
+#[test]
+fn zfs_may_be_called_by_sudo() {
+    if !available() {
+        return;
+    }
+    let there = There::new();
+    with_sudo(&there, SUDO);
+    there.bed.world_with_work(2);
+    there.bed.world(&[("s/ a  b ", 900, 2), ("s/ a  b @a", 901, 3)]);
+    let sudo = ["--remote-zfs", "sudo -n zfs"];
+    let push = |more: &[&str]| there.run(&[&["push"], &sudo[..], more, &["s", "beta:d"]].concat());
+    push(&[]).expect(0, &["plain sudo -n zfs", "3 datasets in sync"]);
+    push(&[]).expect(0, &["nothing to do"]);
+    let sudoed = there.bed.read("sudoed");
+    assert!(sudoed.contains("<-n><zfs><recv>") && sudoed.contains("<d/ a  b @a>"), "{sudoed}");
+    there.run(&[&["status"], &sudo[..], &["s", "beta:d"]].concat()).expect(0, &[]);
+    there.run(&[&["pull"], &sudo[..], &["beta:s", "d"]].concat()).expect(0, &["nothing to do"]);
+    // Without it nothing can be received.
+    there.bed.world(&[("s/1@c", 903, 9)]);
+    there.run(&["push", "s", "beta:d"]).expect(3, &["permission denied"]);
+    let doctor = there.run(&[&["doctor"], &sudo[..], &["beta:d"]].concat());
+    doctor.expect(0, &[]);
+    for words in ["helper       none: ", " runs sudo -n zfs alone", "OpenZFS      2.3.9-1", "sessions     10 of 10"] {
+        assert!(doctor.stdout.contains(words), "no {words:?} in {doctor:#?}");
+    }
+}
+
+#[test]
+fn a_sudo_that_wants_a_password_is_told_before_anything_else() {
+    if !available() {
+        return;
+    }
+    let there = There::in_sync();
+    with_sudo(&there, SUDO);
+    let line = "NOPASSWD: ";
+    for command in ["sudo -n /sbin/zfs", "sudo zfs"] {
+        let ended = there.run(&["push", "--remote-zfs", command, "s", "beta:d"]);
+        ended.expect(3, &[&format!("can't run '{command}' on beta: sudo: a password is required"), line]);
+    }
+    there
+        .run(&["push", "--remote-zfs", "nosudo zfs", "s", "beta:d"])
+        .expect(3, &["can't run 'nosudo zfs' on beta: ", "not found"]);
+    let doctor = there.run(&["doctor", "--remote-zfs", "sudo zfs", "beta:d"]);
+    doctor.expect(1, &[]);
+    for words in ["can't run 'sudo zfs' on beta: sudo: a password is required", line] {
+        assert!(doctor.stdout.contains(words), "no {words:?} in {doctor:#?}");
+    }
+    assert!(there.bed.calls().iter().all(|call| !call.contains("recv")));
+}
+
 #[test]
 fn no_zfs_there() {
     if !available() || has_zfs() {
@@ -223,4 +294,104 @@ fn a_connection_that_is_cut_is_made_anew() {
     let ended = there.run(&["push", "s", "beta:d"]);
     ended.expect(0, &["2 datasets in sync"]);
     assert!(eventually(|| there.bed.path("cut").exists()));
+}
+
+#[test]
+fn as_many_streams_as_are_wanted_run_at_a_time() {
+    if !available() {
+        return;
+    }
+    let there = There::new();
+    there.bed.world_with_work(8);
+    // None goes on before all have begun.
+    there.bed.write(
+        "on-recv",
+        "touch \"$here/begun.$$\"; n=0\n\
+         while [ \"$(ls \"$here\" | grep -c '^begun')\" -lt 8 ] && [ $n -lt 300 ]; do sleep .1; n=$((n + 1)); done\n\
+         [ $n -lt 300 ] || { echo 'the others have not begun' >&2; exit 1; }\n",
+    );
+    there.run(&["push", "-j", "8", "--retries", "0", "s", "beta:d"]).expect(0, &["8 datasets in sync"]);
+}
+
+#[test]
+fn a_host_that_permits_fewer_sessions_gets_fewer_at_a_time() {
+    if !available() {
+        return;
+    }
+    let there = There::with(&Manners { config: "MaxSessions 3", ..Manners::default() });
+    there.bed.world_with_work(12);
+    there.run(&["push", "-j", "8", "s", "beta:d"]).expect(0, &["12 datasets in sync"]);
+}
+
+/// What `zfs` was called with to change something, on either side.
+fn changes(there: &There) -> Vec<String> {
+    let asks = ["zfs list ", "zfs get ", "zpool ", "zfs userspace ", "zfs version", "zfs send -n"];
+    there.bed.calls().into_iter().filter(|call| !asks.iter().any(|asks| call.starts_with(asks))).collect()
+}
+
+#[test]
+fn what_compares_and_looks_works() {
+    if !available() {
+        return;
+    }
+    let there = There::in_sync();
+    there.run(&["verify", "s", "beta:d"]).expect(0, &[]);
+    there.run(&["verify", "beta:s", "d"]).expect(0, &[]);
+    let status = there.run(&["status", "--json", "s", "beta:d"]);
+    assert!(status.expect(0, &[]).stdout.contains("in_sync"), "{status:#?}");
+    there.run(&["status", "beta:s", "d"]).expect(0, &[]);
+    let doctor = there.run(&["doctor", "--source", "beta:s", "--local", "d"]);
+    assert!(doctor.expect(0, &[]).stdout.contains("zfs alone"), "{doctor:#?}");
+    assert_eq!(changes(&there), [] as [&str; 0]);
+}
+
+#[test]
+fn a_copy_is_restored_to_such_a_host() {
+    if !available() {
+        return;
+    }
+    let there = There::new();
+    there.bed.world(&[("c", 1, 1), ("c@a", 11, 2), ("c/x", 2, 1), ("c/x@a", 12, 2), ("n", 3, 1)]);
+    there.run(&["restore", "c", "beta:n/back"]).expect(0, &["n/back is writable and not mounted yet"]);
+    let world = there.bed.read("world");
+    assert!(world.contains("n/back@a\t11\t") && world.contains("n/back/x@a\t12\t"), "{world}");
+    there.run(&["restore", "c", "beta:n/back"]).expect(3, &["n/back already exists"]);
+}
+
+#[test]
+fn jobs_replicate_to_such_a_host_and_prune_only_here() {
+    if !available() {
+        return;
+    }
+    let there = There::in_sync();
+    there.run(&["cron", "-s", "1", "s", "beta:d"]).expect(0, &[]);
+    let names = |top: &str| there.bed.read("world").lines().filter(|line| line.starts_with(&format!("{top}@"))).count();
+    assert_eq!((names("s"), names("d")), (2, 2));
+    // What can't be done is refused before a snapshot is taken.
+    there.bed.write("calls", "");
+    let words = "beta is used by plain zfs, without a helper on that host: what destroys";
+    there.run(&["cron", "-s", "1", "--prune-targets", "s", "beta:d"]).expect(3, &[words]);
+    there.run(&["cron", "-s", "1", "beta:s", "d"]).expect(3, &["taking snapshots of a source on it"]);
+    assert_eq!(there.bed.calls(), [] as [&str; 0]);
+    let config = there.bed.path("ssh_config");
+    let job = format!(
+        "[job.a]\nsource = 's'\ntargets = ['beta:d']\nssh.config = '{}'\nssh.helper = 'plain'\nsnapshot.format = '%Y-%m-%d-%H%M%S%6f'\n",
+        config.display()
+    );
+    there.bed.write("z.toml", &job);
+    let file = there.bed.path("z.toml");
+    there.bed.run(&["run", "--config", file.to_str().unwrap()]).expect(0, &[]);
+    assert_eq!((names("s"), names("d")), (3, 3));
+}
+
+#[test]
+fn a_prune_leaves_such_a_target_alone_and_heeds_it() {
+    if !available() {
+        return;
+    }
+    let there = There::in_sync();
+    there.bed.world(&[("s@b", 21, 3), ("s@c", 31, 4)]);
+    let prune = ["prune", "--keep-last", "1", "--foreign", "--no-recursive"];
+    there.run(&[&prune[..], &["s", "beta:d"]].concat()).expect(3, &["what destroys (--replace"]);
+    assert_eq!(changes(&there), [] as [&str; 0]);
 }

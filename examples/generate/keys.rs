@@ -349,6 +349,13 @@ pub const GROUPS: &[Group] = &[
                 "Command that runs zfsync on the other host.",
             ),
             key(
+                "ssh.remote-zfs",
+                "string",
+                Words("`zfs`, where it is used without a helper"),
+                "\"sudo -n zfs\"",
+                "Command that runs zfs on the other host, without a helper (`plain`).",
+            ),
+            key(
                 "ssh.helper",
                 "`\"auto\"`, `\"installed\"`, `\"ship\"` or `\"plain\"`",
                 Value("\"auto\""),

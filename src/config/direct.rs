@@ -28,6 +28,8 @@ pub struct Direct {
     remote_zfsync: Option<String>,
     /// Where it takes the helper on the target's host from.
     helper: Option<HelperFrom>,
+    /// What calls `zfs` there, where that alone is used.
+    remote_zfs: Option<String>,
 }
 
 impl Direct {
@@ -56,7 +58,8 @@ impl Direct {
         let command = command.map(|command| named_command(command, "direct --stdio")).transpose()?;
         link.helper = HelperCommand::named(command.unwrap_or_else(|| REMOTE_DIRECT.to_owned()));
         link.ssh.forward_agent = args.forward_agent;
-        Ok(Some(Self { link, remote_zfsync: ways.target.remote_zfsync.clone(), helper: ways.target.helper }))
+        let cli::Ssh { remote_zfsync, remote_zfs, helper, .. } = ways.target.clone();
+        Ok(Some(Self { link, remote_zfsync, helper, remote_zfs }))
     }
 }
 
@@ -115,6 +118,7 @@ pub fn order(job: &PushJob) -> Order {
         wait_lock: faults.wait_lock.as_secs(),
         remote_zfsync: job.direct.as_ref().and_then(|direct| direct.remote_zfsync.clone()),
         helper: job.direct.as_ref().and_then(|direct| direct.helper),
+        remote_zfs: job.direct.as_ref().and_then(|direct| direct.remote_zfs.clone()),
         only_there: match job.only_there {
             OnlyThere::Ignored => Look::No,
             OnlyThere::Counted => Look::Count,
@@ -182,7 +186,12 @@ pub fn ordered(order: Order) -> Result<PushJob, StartError> {
             stall_timeout: time(order.stall_timeout)?,
             wait_lock: time(order.wait_lock)?,
         },
-        ssh: cli::Ssh { remote_zfsync: order.remote_zfsync, helper: order.helper, ..cli::Ssh::default() },
+        ssh: cli::Ssh {
+            remote_zfsync: order.remote_zfsync,
+            remote_zfs: order.remote_zfs,
+            helper: order.helper,
+            ..cli::Ssh::default()
+        },
         direct: cli::Direct::default(),
         output: cli::Output::default(),
         log: cli::LogTo::default(),
@@ -249,6 +258,9 @@ mod tests {
         let there = ordered(order(&job)).unwrap().ends.target.link.helper.clone();
         assert!(there.installed.is_none() && there.sent.is_some());
         assert_eq!(job.direct.unwrap().link.helper, HelperCommand::named("zfsync direct --stdio".into()));
+        let job = push(&["--remote-zfs", "sudo -n zfs", "a:p", "b:q"]).unwrap();
+        let there = ordered(order(&job)).unwrap().ends.target.link.helper.clone();
+        assert_eq!(there.to_string(), "sudo -n zfs");
     }
 
     #[test]

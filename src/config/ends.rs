@@ -5,7 +5,7 @@ use crate::cli;
 use crate::error::StartError;
 use crate::remote::bootstrap::{HelperCommand, HelperFrom};
 use crate::remote::link::{End, Ends, Link};
-use crate::remote::plain::Plain;
+use crate::remote::plain::{self, Plain};
 use crate::remote::ssh::of_one_host;
 use crate::remote::target::{Host, Target, TargetError};
 use helper::Side;
@@ -75,7 +75,8 @@ pub(super) fn link_to_source(
     may_ask: bool,
 ) -> Result<Link, StartError> {
     let helper = helper_command(Side::Sender, args, allow)?;
-    Ok(Link { host, ssh: ssh(args, may_ask), helper, allow: allow.to_vec(), silence: Faults::default().stall_timeout })
+    let (allow, silence) = (allow.to_vec(), Faults::default().stall_timeout);
+    possible(Link { host, ssh: ssh(args, may_ask), helper, allow, silence })
 }
 
 /// How the target's host is reached.
@@ -86,7 +87,18 @@ pub(super) fn link_to_target(
     may_ask: bool,
 ) -> Result<Link, StartError> {
     let helper = helper_command(Side::Receiver, args, &allow)?;
-    Ok(Link { host, ssh: ssh(args, may_ask), helper, allow, silence: Faults::default().stall_timeout })
+    possible(Link { host, ssh: ssh(args, may_ask), helper, allow, silence: Faults::default().stall_timeout })
+}
+
+/// Refuses what can't be done where the user wants `zfs` alone to be used: before a job has taken a snapshot, or a host was asked.
+fn possible(link: Link) -> Result<Link, StartError> {
+    let needs = || link.allow.iter().find(|allow| !plain::allows(**allow));
+    match (&link.host, link.helper.is_plain().then(needs).flatten()) {
+        (Some(host), Some(allow)) => {
+            Err(StartError::NotByPlainZfs { host: host.to_string(), options: plain::options(*allow) })
+        }
+        _ => Ok(link),
+    }
 }
 
 /// Both ends as the user writes them; `allow` is what the target's helper must be allowed to do. Refuses those that overlap.
@@ -132,23 +144,28 @@ pub(super) fn allow(ends: &mut Ends, ssh: &cli::Ssh, allow: &[Allow], trust_sour
     let link = &mut ends.target.link;
     link.allow.extend(allow.iter().copied().chain(trusted.then_some(Allow::Packages)));
     link.helper = helper_command(Side::Receiver, ssh, &link.allow)?;
-    Ok(())
+    possible(link.clone()).map(drop)
 }
 
 /// How the helper of either end is started, and what it may do: `side` says which end that is. The words of `--remote-zfsync` are
 /// quoted for the shell on the other host; without it the line is constant, so that no name ever reaches a shell.
 fn helper_command(side: Side, ssh: &cli::Ssh, allow: &[Allow]) -> Result<HelperCommand, StartError> {
-    let plain = Plain { side, allow: allow.to_vec() };
+    let zfs = ssh.remote_zfs.as_deref().map(plain_command).transpose()?.unwrap_or_default();
+    let alone = Plain { side, allow: allow.to_vec(), zfs };
     let verb = helper_words(side, allow);
-    match &ssh.remote_zfsync {
-        None => Ok(HelperCommand::of(ssh.helper.unwrap_or_default(), verb, plain)),
-        Some(_) if ssh.helper == Some(HelperFrom::Sent) => {
-            Err(StartError::Usage("--helper ship uses no installed zfsync: leave out --remote-zfsync".into()))
+    let usage = |words: &str| Err(StartError::Usage(words.to_owned()));
+    match (&ssh.remote_zfsync, &ssh.remote_zfs, ssh.helper) {
+        (None, None, from) => Ok(HelperCommand::of(from.unwrap_or_default(), verb, alone)),
+        (None, Some(_), None | Some(HelperFrom::Plain)) => Ok(HelperCommand::of(HelperFrom::Plain, verb, alone)),
+        (None, Some(_), Some(_)) => usage("--remote-zfs is for --helper plain: with a helper use --remote-zfsync"),
+        (Some(_), Some(_), _) => usage("--remote-zfs uses no zfsync on the other host: leave out --remote-zfsync"),
+        (Some(_), None, Some(HelperFrom::Sent)) => {
+            usage("--helper ship uses no installed zfsync: leave out --remote-zfsync")
         }
-        Some(_) if ssh.helper == Some(HelperFrom::Plain) => {
-            Err(StartError::Usage("--helper plain uses no zfsync on the other host: leave out --remote-zfsync".into()))
+        (Some(_), None, Some(HelperFrom::Plain)) => {
+            usage("--helper plain uses no zfsync on the other host: leave out --remote-zfsync")
         }
-        Some(command) => Ok(HelperCommand::named(named_command(command, &verb)?)),
+        (Some(command), None, _) => Ok(HelperCommand::named(named_command(command, &verb)?)),
     }
 }
 
@@ -175,14 +192,27 @@ pub(super) fn allow_more(side: Side, link: &mut Link, more: &[Allow]) {
     }
 }
 
+/// The words of `--remote-zfs`. They travel as those of each call do, a line each, so no shell there sees them.
+fn plain_command(command: &str) -> Result<Vec<String>, StartError> {
+    let words = split("--remote-zfs", command)?;
+    if words.iter().any(|word| word.contains('\n')) {
+        let (option, command, reason) = ("--remote-zfs", command.to_owned(), "a word has a line end in it".to_owned());
+        return Err(StartError::RemoteCommand { option, command, reason });
+    }
+    Ok(words)
+}
+
 /// The words of `--remote-zfsync`, each quoted for the shell on the other host, and those of the command that it is to carry out.
 pub(super) fn named_command(command: &str, verb: &str) -> Result<String, StartError> {
-    let error = |reason: String| StartError::RemoteHelper(command.to_owned(), reason);
-    let words = shell_words::split(command).map_err(|err| error(err.to_string()))?;
-    if words.is_empty() {
-        return Err(error("it is empty".into()));
-    }
+    let words = split("--remote-zfsync", command)?;
     Ok(format!("{} {verb}", shell_words::join(words)))
+}
+
+/// The words of a command, one at least.
+fn split(option: &'static str, command: &str) -> Result<Vec<String>, StartError> {
+    let error = |reason| StartError::RemoteCommand { option, command: command.to_owned(), reason };
+    let words = shell_words::split(command).map_err(|err| error(err.to_string()))?;
+    if words.is_empty() { Err(error("it is empty".into())) } else { Ok(words) }
 }
 
 /// Stands for a source of the machine that calls itself so in the notes of a target.
@@ -233,6 +263,27 @@ mod tests {
         assert_eq!(allow(&[], None), [Allow::Destroy, Allow::Unencrypted]);
         assert_eq!(allow(&[Allow::Unencrypted], None), [Allow::Unencrypted, Allow::Destroy]);
         assert_eq!(allow(&[Allow::Rename], Some("sudo zfsync")), [Allow::Rename, Allow::Destroy, Allow::Unencrypted]);
+    }
+
+    #[test]
+    fn zfs_alone_may_be_called_by_another_command() {
+        let helper = |ssh: &cli::Ssh| helper_command(Side::Receiver, ssh, &[]);
+        let of = |command: &str| cli::Ssh { remote_zfs: Some(command.to_owned()), ..cli::Ssh::default() };
+        let command = helper(&of("sudo -n '/opt/my zfs'")).unwrap();
+        assert!(command.installed.is_none() && command.sent.is_none());
+        assert_eq!(command.plain.unwrap().zfs, ["sudo", "-n", "/opt/my zfs"]);
+        assert!(helper(&cli::Ssh { helper: Some(HelperFrom::Plain), ..of("doas zfs") }).is_ok());
+        for (ssh, words) in [
+            (of(""), "--remote-zfs \"\" is not a valid command: it is empty"),
+            (of("sudo 'zfs"), "missing closing quote"),
+            (of("sudo 'z\nfs'"), "a word has a line end in it"),
+            (cli::Ssh { helper: Some(HelperFrom::Sent), ..of("zfs") }, "--remote-zfs is for --helper plain"),
+            (cli::Ssh { remote_zfsync: Some("zfsync".into()), ..of("zfs") }, "leave out --remote-zfsync"),
+        ] {
+            let said = helper(&ssh).unwrap_err();
+            assert!(said.to_string().contains(words), "{said}");
+            assert_eq!(said.exit(), crate::error::Exit::Usage);
+        }
     }
 
     #[test]

@@ -108,6 +108,7 @@ pub struct Ssh {
     pub config: Option<PathBuf>,
     pub options: Option<Vec<String>>,
     pub remote_zfsync: Option<String>,
+    pub remote_zfs: Option<String>,
     pub helper: Option<Text<HelperFrom>>,
 }
 
@@ -189,6 +190,6 @@ impl Table {
 
 impl Ssh {
     fn fill(&mut self, defaults: &Self) {
-        filled!(self, defaults: port identity config options remote_zfsync helper);
+        filled!(self, defaults: port identity config options remote_zfsync remote_zfs helper);
     }
 }

@@ -43,8 +43,9 @@ impl KeepJob {
                 (&args.host, &args.ssh, Keep::Install { place, force: args.force })
             }
         };
-        if ways.remote_zfsync.is_some() || ways.helper.is_some() {
-            return Err(StartError::Usage("--remote-zfsync and --helper mean nothing here: no helper is run".into()));
+        if ways.remote_zfsync.is_some() || ways.remote_zfs.is_some() || ways.helper.is_some() {
+            let words = "--remote-zfsync, --remote-zfs and --helper mean nothing here: no helper is run";
+            return Err(StartError::Usage(words.into()));
         }
         let (host, dataset) = host(text)?;
         match (host, dataset) {

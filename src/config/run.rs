@@ -257,6 +257,7 @@ fn way(ssh: super::file::Ssh) -> cli::Ssh {
         ssh_config: ssh.config,
         ssh_option: ssh.options.unwrap_or_default(),
         remote_zfsync: ssh.remote_zfsync,
+        remote_zfs: ssh.remote_zfs,
         helper: ssh.helper.map(|text| text.0),
     }
 }

@@ -19,7 +19,7 @@ use crate::remote::ssh::{ConnectError, Master};
 use zfs::Hello;
 
 /// Most sessions we ask of one connection: sshd's MaxSessions is 10 by default, and someone may have lowered it.
-const SESSIONS: usize = 8;
+const SESSIONS: usize = zfs::STREAMS;
 /// A refused session is asked for again so often; then the run goes on with the channels that it has.
 const TRIES: u32 = 4;
 

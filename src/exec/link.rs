@@ -8,7 +8,7 @@ use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel};
 use crate::remote::link::{Ends, Link};
-use crate::remote::plain::PLAIN;
+use crate::remote::plain;
 use crate::remote::source::Remote;
 use helper::wire::SENDS;
 use zfs::name::DatasetName;
@@ -75,17 +75,10 @@ fn check_allowed(link: &Link, hello: &Hello) -> Result<(), StartError> {
 }
 
 fn not_allowed(host: String, what: Allow, hello: &Hello) -> StartError {
-    if !hello.capabilities.iter().any(|word| word == PLAIN) {
+    if !hello.is_plain() {
         return StartError::NotAllowed { host, what: what.word().to_owned() };
     }
-    let options = match what {
-        Allow::Rollback => "--rollback",
-        Allow::Rename => "--set-aside or --follow-renames",
-        Allow::Destroy => "what destroys (--replace, --delete-missing, prune, keep)",
-        Allow::Verify => "verify --content",
-        _ => what.word(),
-    };
-    StartError::NotByPlainZfs { host, options }
+    StartError::NotByPlainZfs { host, options: plain::options(what) }
 }
 
 /// What is still open ends with its stdin; a host that is gone doesn't hold us up for long.

@@ -357,7 +357,7 @@ async fn prepare(
         }
         None => listed,
     };
-    let mut negotiation = negotiation(job, listed, complete);
+    let mut negotiation = negotiation(job, listed, complete).with_plain_target(hello.is_plain());
     let mut receiver = Receiver::over(connections, first, &job.ends)?;
     if !job.dry_run {
         receiver.claim(job.run, job.faults.wait_lock).await?;

@@ -94,6 +94,9 @@ pub struct Conflict {
     /// What is not offered.
     #[serde(skip)]
     pub vain: Vain,
+    /// Whether what is not offered would be, with a helper on the target's host.
+    #[serde(skip)]
+    pub needs_helper: bool,
     /// Why the resolution that was asked for can't be carried out.
     #[serde(skip)]
     pub why_not: Option<String>,
@@ -124,6 +127,7 @@ impl Conflict {
             total_there: target.len(),
             would_decrypt: false,
             vain: Vain::default(),
+            needs_helper: false,
             why_not: None,
             dates_here: Dates::new(),
             dates_there: Dates::new(),
@@ -313,7 +317,11 @@ impl Conflict {
                 "discard the partially received state on the target host (zfs receive -A DATASET; this loses only what was \
                  received of the interrupted stream) and run again"
             }
-            _ if self.vain != Vain::default() => {
+            _ if self.needs_helper && (self.rollback_helps() || self.new_start_helps()) => {
+                "install zfsync on the target host, or let a helper be sent along (--helper ship), and run again without --helper plain: \
+                 then a rollback and the like are offered; or move it out of the way there by hand (zfs rename, zfs rollback)"
+            }
+            _ if self.vain != Vain::default() && !self.needs_helper => {
                 "move it out of the way on the target host (zfs rename, zfs rollback), or choose another target"
             }
             _ => "choose another target: this is the root dataset of a pool, which can't be renamed or destroyed",

@@ -74,6 +74,8 @@ pub struct Negotiation {
     pub(super) allow_unproven: bool,
     /// What the user allows to be done about conflicts.
     pub(super) resolutions: Resolutions,
+    /// Whether zfs alone is used on the target's host, which resolves none.
+    pub(super) plain_target: bool,
     /// The date in the names of what is set aside.
     pub(super) stamp: String,
     /// How datasets of the target are encrypted that hold what will be made.
@@ -151,6 +153,7 @@ impl Negotiation {
             encryption: EncryptionRules::default(),
             allow_unproven: false,
             resolutions: Resolutions::default(),
+            plain_target: false,
             stamp: String::new(),
             holders: HashMap::new(),
             others: HashSet::new(),

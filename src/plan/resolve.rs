@@ -10,6 +10,13 @@ use zfs::name::{DatasetName, Guid, SnapshotName};
 use zfs::{Encryption, Resolution, Restore, snapshot_of};
 
 impl Negotiation {
+    /// Where zfs alone is used on the target's host, what needs a helper there isn't offered.
+    #[must_use]
+    pub fn with_plain_target(mut self, plain_target: bool) -> Self {
+        self.plain_target = plain_target;
+        self
+    }
+
     /// The verdict about an item whose listed target is in conflict.
     pub(super) fn solve(&self, item: &Item, target: &TargetDataset, mut conflict: Conflict) -> Verdict {
         conflict.target = Some(item.target_name.clone());
@@ -17,6 +24,10 @@ impl Negotiation {
         conflict.would_decrypt = plain && target.encryption == Encryption::Root;
         let aside = format!("{}.zfsync-{}", item.target_name, self.stamp).parse::<DatasetName>();
         conflict.vain.set_aside = aside.is_err();
+        if self.plain_target {
+            conflict.vain = Vain { rollback: true, set_aside: true, replace: true };
+            conflict.needs_helper = true;
+        }
         if item.resolved {
             // Once more it would not help either.
             let replace = self.resolutions.replace.contains(&item.target_name);

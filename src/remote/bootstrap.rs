@@ -60,6 +60,12 @@ pub struct HelperCommand {
 }
 
 impl HelperCommand {
+    /// Whether `zfs` alone is used, whatever else there is.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.installed.is_none() && self.sent.is_none() && self.plain.is_some()
+    }
+
     /// Of a command that the user names: nothing else is tried, as it may be `sudo`, and nothing that was sent along may run as root.
     #[must_use]
     pub fn named(command: String) -> Self {
@@ -84,7 +90,7 @@ impl fmt::Display for HelperCommand {
         match (&self.installed, &self.sent) {
             (Some(command), _) => f.write_str(command),
             (None, Some(words)) => write!(f, "zfsync-helper {words}"),
-            (None, None) => f.write_str("zfs"),
+            (None, None) => f.write_str(&self.plain.as_ref().map_or_else(|| "zfs".into(), Plain::command)),
         }
     }
 }

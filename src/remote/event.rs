@@ -121,6 +121,18 @@ pub enum HelperError {
         /// The host.
         host: String,
     },
+    /// `zfs` can't be called as the user wants it.
+    #[error("can't run '{command}' on {host}: {}{advice}", if .words.is_empty() { "it failed without a word" } else { .words })]
+    ZfsRefused {
+        /// The host.
+        host: String,
+        /// What was tried.
+        command: String,
+        /// What came of it.
+        words: String,
+        /// What to do, on a line of its own.
+        advice: String,
+    },
     /// None can be sent along.
     #[error("can't send a helper to {host}: {words}")]
     NotSent {

@@ -7,12 +7,15 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use zfs::{Examination, Examine, Failure, Refusal};
 
 use super::client::{Channel, ChannelEvent, FromChannel};
+use super::launch::{self, Pipes};
 use super::source::Remote;
 
 /// So often a round trip is measured.
 const MEASURED: usize = 5;
 /// So long a session may take to be granted, or to end.
 const SESSION: Duration = Duration::from_secs(20);
+/// A command that ends with its stdin, in every login shell.
+const WAITS: &str = "exec cat";
 /// Numbers of these sessions start here.
 const FIRST: u32 = 1;
 
@@ -48,6 +51,9 @@ impl Remote {
 
     /// How many sessions the connection grants at the same time, of so many that are tried. That of the helper that is there counts.
     pub async fn sessions(&self, most: usize) -> usize {
+        if self.hello().is_plain() {
+            return self.bare_sessions(most).await;
+        }
         let (events, told) = unbounded_channel();
         let mut open = Vec::new();
         for id in (FIRST..).take(most.saturating_sub(1)) {
@@ -66,6 +72,27 @@ impl Remote {
         open.iter().for_each(Channel::close);
         // Their helpers are to be gone before the connection is closed.
         let _ = tokio::time::timeout(SESSION, all_closed(told, open.len())).await;
+        granted
+    }
+}
+
+impl Remote {
+    /// The same where no helper holds one.
+    async fn bare_sessions(&self, most: usize) -> usize {
+        let mut open = Vec::new();
+        while open.len() < most {
+            let sessions = self.master().sessions().clone();
+            let opening = tokio::spawn(async move { launch::session(&sessions, WAITS, SESSION).await });
+            match tokio::time::timeout(SESSION, opening).await {
+                Ok(Ok(Ok(pipes))) => open.push(pipes),
+                _ => break,
+            }
+        }
+        // Each ends with its stdin. What is asked next needs the places that they have.
+        let ends: Vec<_> = open.into_iter().map(|Pipes { status, .. }| status).collect();
+        let granted = ends.len();
+        let waited = tokio::task::spawn_blocking(move || ends.iter().for_each(|end| _ = end.recv_timeout(SESSION)));
+        let _ = waited.await;
         granted
     }
 }

@@ -116,7 +116,7 @@ impl Launch {
             ZfsAlone { sessions, runtime, plain, limit }
         });
         let plain = match plain {
-            Some(plain) if command.installed.is_none() && command.sent.is_none() => {
+            Some(plain) if command.is_plain() => {
                 let of = host.to_owned();
                 let pipes = tokio::task::spawn_blocking(move || plain.start(&of)).await.map_err(io::Error::other)??;
                 return Ok(Self::new(pipes, host, Sending::No)?);

@@ -4,6 +4,7 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -11,23 +12,21 @@ use std::time::Duration;
 use helper::{Config, Side};
 use tokio::runtime::Handle;
 use zfs::text::{on_one_line, quoted};
-use zfs::{Allow, Away, BootId, Failure, Hello, Limits, LocalHost, Zfs};
+use zfs::{Account, Allow, Away, BootId, Failure, Hello, Limits, LocalHost, PLAIN, Zfs};
 
 use super::event::HelperError;
 use super::launch::Pipes;
 use super::ssh::Sessions;
 
-/// What the greeting has among its capabilities.
-pub const PLAIN: &str = "plain";
-
 /// With its comments and lines.
 const SCRIPT: &str = include_str!("plain.sh");
 
 /// What the host tells of itself, a word and its value in each line. In one line, as all arguments are.
-const TELL: &str = "echo host $(uname -n); echo user $(id -un); echo clock $(date +%s); \
-    echo zfs $(cat /sys/module/zfs/version 2>/dev/null); \
+const TELL: &str = "set -f; echo host $(uname -n); echo user $(id -un); echo uid $(id -u); echo groups $(id -Gn); \
+    echo clock $(date +%s); echo zfs $(cat /sys/module/zfs/version 2>/dev/null); \
     echo boot $(cat /proc/sys/kernel/random/boot_id 2>/dev/null || sysctl -nx kern.boot_id 2>/dev/null); \
-    echo path $(command -v zfs)";
+    echo path $(command -v zfs); \
+    [ $# = 0 ] || said=$(\"$@\" list -H -o name -d 0 2>&1 >/dev/null) || echo refused $said";
 
 /// A `zfs` there that has said nothing for so long hangs.
 const HANGS: Duration = Duration::from_secs(3600);
@@ -42,6 +41,16 @@ pub struct Plain {
     pub side: Side,
     /// What is asked of the helper.
     pub allow: Vec<Allow>,
+    /// The words that stand for `zfs` there, as `sudo -n zfs`; none: `zfs`.
+    pub zfs: Vec<String>,
+}
+
+impl Plain {
+    /// What calls `zfs` there, as somebody would type it.
+    #[must_use]
+    pub fn command(&self) -> String {
+        if self.zfs.is_empty() { "zfs".into() } else { shell_words::join(&self.zfs) }
+    }
 }
 
 /// Whether this can be done without a helper on the host: nothing is destroyed, rolled back, renamed or read where nothing that we can
@@ -49,6 +58,19 @@ pub struct Plain {
 #[must_use]
 pub fn allows(allow: Allow) -> bool {
     matches!(allow, Allow::Volmode | Allow::Packages | Allow::Unencrypted | Allow::Mountable | Allow::Rekey)
+}
+
+/// What needs an `--allow` that a host with `zfs` alone doesn't give, as the user asks for it.
+#[must_use]
+pub fn options(allow: Allow) -> &'static str {
+    match allow {
+        Allow::Rollback => "--rollback",
+        Allow::Rename => "--set-aside or --follow-renames",
+        Allow::Destroy => "what destroys (--replace, --delete-missing, prune, keep)",
+        Allow::Snapshot => "taking snapshots of a source on it (cron, run)",
+        Allow::Verify => "verify --content",
+        _ => allow.word(),
+    }
 }
 
 /// Asks the host what it is, and starts the helper for it on a thread. Blocking.
@@ -62,21 +84,29 @@ pub(super) fn start(
     // A session that is lost takes its helper with it, as the loss of a connection does where the helper is on the host: what is asked
     // afterwards would fail dataset by dataset.
     let output = Arc::new(OnceLock::<UnixStream>::new());
-    let of_lost = Arc::clone(&output);
+    let given_up = Arc::new(AtomicBool::new(false));
+    let (of_lost, gone) = (Arc::clone(&output), Arc::clone(&given_up));
     let lost = move || {
+        gone.store(true, Ordering::Relaxed);
         if let Some(output) = of_lost.get() {
             let _ = output.shutdown(Shutdown::Both);
         }
     };
-    let zfs = Zfs::on(Away::new(sessions.program(&line()), vec!["zfs".into()], sessions.turns(), lost.clone()));
-    let asked = zfs.within(Limits { silence: Some(limit), ..Limits::default() });
-    let told = asked.ask(TELL, MOST_TOLD).map_err(|failure| no_shell(host, &failure))?;
-    let hello = hello(&told);
-    if hello.zfs_path.is_none() {
+    let words = if plain.zfs.is_empty() { vec!["zfs".into()] } else { plain.zfs.clone() };
+    let zfs = Zfs::on(Away::new(sessions.program(&line()), words, sessions.turns(), lost.clone()));
+    let within = |silence| zfs.within(Limits { silence: Some(silence), given_up: Some(Arc::clone(&given_up)) });
+    let asked = within(limit);
+    let told = asked.ask(TELL, &plain.zfs, MOST_TOLD).map_err(|failure| no_shell(host, &failure))?;
+    let told = Told::read(&told, plain);
+    if let Some(words) = told.refused {
+        let advice = passwordless(&plain.zfs, host, &words, &told.hello.user, told.path.as_deref());
+        return Err(HelperError::ZfsRefused { host: host.to_owned(), command: plain.command(), words, advice });
+    }
+    if told.hello.zfs_path.is_none() {
         return Err(HelperError::NoZfs { host: host.to_owned() });
     }
-    tracing::info!("{host}: plain zfs, without a helper on that host");
-    let there = LocalHost::away(zfs.within(Limits { silence: Some(HANGS), ..Limits::default() }), hello);
+    tracing::info!("{host}: plain {}, without a helper on that host", plain.command());
+    let there = LocalHost::away(within(HANGS), told.hello, told.account);
     let allow = plain.allow.iter().copied().filter(|allow| allows(*allow)).collect();
     let config = Config { allow, side: plain.side, ..Config::default() };
     // Also while nothing is asked.
@@ -85,10 +115,17 @@ pub(super) fn start(
         connection.ended().await;
         lost();
     });
-    serve(config, there, &output, limit)
+    serve(config, there, &output, given_up, limit)
 }
 
-fn serve(config: Config, there: LocalHost, cut: &OnceLock<UnixStream>, limit: Duration) -> Result<Pipes, HelperError> {
+/// `over` is set when the helper has ended: a session that hangs there would keep its place on the connection.
+fn serve(
+    config: Config,
+    there: LocalHost,
+    cut: &OnceLock<UnixStream>,
+    over: Arc<AtomicBool>,
+    limit: Duration,
+) -> Result<Pipes, HelperError> {
     let (stdin, ours_in) = io::pipe()?;
     zfs::pipe::grow_pipe(&ours_in);
     let (ours_out, output) = UnixStream::pair()?;
@@ -97,6 +134,7 @@ fn serve(config: Config, there: LocalHost, cut: &OnceLock<UnixStream>, limit: Du
     let (tell, status) = mpsc::channel();
     thread::Builder::new().name("plain".into()).spawn(move || {
         let served = helper::serve(config, stdin.into(), output.into(), Arc::new(there));
+        over.store(true, Ordering::Relaxed);
         // Nobody listens any more when the run is over.
         let _ = tell.send(served.map_or_else(|error| error.to_string(), |()| "ended".into()));
         drop(stderr);
@@ -108,23 +146,58 @@ fn no_shell(host: &str, failure: &Failure) -> HelperError {
     HelperError::NoShell { host: host.to_owned(), words: quoted(&failure.words) }
 }
 
-/// What the host has told.
-fn hello(told: &str) -> Hello {
-    let value = |word: &str| {
-        let mut lines = told.lines().filter_map(|line| line.split_once(' '));
-        let value = lines.find(|(first, _)| *first == word)?.1.trim();
-        (!value.is_empty()).then(|| on_one_line(value).into_owned())
+/// What to do where `sudo` or `doas` wants a password.
+fn passwordless(command: &[String], host: &str, words: &str, user: &str, zfs: Option<&str>) -> String {
+    let asks = ["password", "terminal", "askpass", "authentication", "a tty"];
+    let lower = words.to_ascii_lowercase();
+    let program = command.first().map(|first| first.rsplit('/').next().unwrap_or(first));
+    let zfs = zfs.unwrap_or("/usr/sbin/zfs");
+    let (file, line) = match program {
+        Some("sudo") => ("sudoers", format!("{user} ALL=(root) NOPASSWD: {zfs}")),
+        Some("doas") => ("doas.conf", format!("permit nopass {user} as root cmd {zfs}")),
+        _ => return String::new(),
     };
-    Hello {
-        version: env!("CARGO_PKG_VERSION").into(),
-        zfs: value("zfs"),
-        zfs_path: value("path"),
-        boot_id: BootId::of_dump(&value("boot").unwrap_or_default()),
-        host: value("host").unwrap_or_default(),
-        user: value("user").unwrap_or_default(),
-        clock: value("clock").and_then(|clock| clock.parse().ok()),
-        capabilities: vec![PLAIN.into()],
-        ..Hello::default()
+    let why = if asks.iter().any(|word| lower.contains(word)) {
+        "nobody can type a password there"
+    } else {
+        "it is not allowed there"
+    };
+    format!("\n  {why}: have root on {host} put this line into {file}: {line}")
+}
+
+/// What the host has told.
+struct Told {
+    hello: Hello,
+    account: Account,
+    /// Where its `zfs` is.
+    path: Option<String>,
+    /// What came of a call of `zfs` by the user's words, if that failed.
+    refused: Option<String>,
+}
+
+impl Told {
+    fn read(told: &str, plain: &Plain) -> Self {
+        let line = |word: &str| {
+            let mut lines = told.lines().map(|line| line.split_once(' ').unwrap_or((line, "")));
+            lines.find(|(first, _)| *first == word).map(|(_, value)| on_one_line(value.trim()).into_owned())
+        };
+        let value = |word: &str| line(word).filter(|value| !value.is_empty());
+        let hello = Hello {
+            version: env!("CARGO_PKG_VERSION").into(),
+            zfs: value("zfs"),
+            zfs_path: if plain.zfs.is_empty() { value("path") } else { Some(plain.command()) },
+            boot_id: BootId::of_dump(&value("boot").unwrap_or_default()),
+            host: value("host").unwrap_or_default(),
+            user: value("user").unwrap_or_default(),
+            clock: value("clock").and_then(|clock| clock.parse().ok()),
+            capabilities: vec![PLAIN.into()],
+            ..Hello::default()
+        };
+        let groups = value("groups").unwrap_or_default().split(' ').map(ToOwned::to_owned).collect();
+        // Whoever is called by other words has the rights of somebody else, of root as a rule.
+        let is_root = value("uid").as_deref() == Some("0") || !plain.zfs.is_empty();
+        let account = Account { user: hello.user.clone(), groups, is_root };
+        Self { hello, account, path: value("path"), refused: line("refused") }
     }
 }
 
@@ -167,13 +240,44 @@ mod tests {
 
     #[test]
     fn what_a_host_tells() {
-        let hello = hello("host beta\nuser repl\nclock 1700000000\nzfs \nboot \npath /usr/sbin/zfs\n");
+        let said = "host beta\nuser repl\nuid 7\ngroups repl disk\nclock 1700000000\nzfs \nboot \npath /usr/sbin/zfs\n";
+        let Told { hello, account, refused, .. } = Told::read(said, &Plain::default());
+        let groups = vec!["repl".to_owned(), "disk".to_owned()];
+        assert_eq!((account, refused), (Account { user: "repl".into(), groups, is_root: false }, None));
         assert_eq!(
             (hello.host.as_str(), hello.user.as_str(), hello.boot_id.as_str(), hello.zfs),
             ("beta", "repl", "", None)
         );
         assert_eq!((hello.clock, hello.zfs_path.as_deref()), (Some(1_700_000_000), Some("/usr/sbin/zfs")));
-        assert_eq!(super::hello("host x\npath \n").zfs_path, None);
+        assert_eq!(Told::read("host x\npath \n", &Plain::default()).hello.zfs_path, None);
+    }
+
+    #[test]
+    fn a_command_that_is_refused() {
+        let of = |program: &str, words: &str| {
+            let zfs = [program, "-n", "zfs"].map(ToOwned::to_owned).to_vec();
+            let told = Told::read(
+                &format!("user u\npath /sbin/zfs\nrefused {words}\n"),
+                &Plain { zfs: zfs.clone(), ..Plain::default() },
+            );
+            passwordless(&zfs, "beta", &told.refused.unwrap(), &told.hello.user, told.path.as_deref())
+        };
+        assert_eq!(
+            of("/usr/bin/sudo", "sudo: a password is required"),
+            "\n  nobody can type a password there: have root on beta put this line into sudoers: u ALL=(root) NOPASSWD: /sbin/zfs"
+        );
+        assert_eq!(
+            of("doas", "doas: Operation not permitted"),
+            "\n  it is not allowed there: have root on beta put this line into doas.conf: permit nopass u as root cmd /sbin/zfs"
+        );
+        assert_eq!(of("pfexec", ""), "");
+    }
+
+    #[test]
+    fn who_says_nothing_has_refused_too() {
+        let plain = Plain { zfs: vec!["x".into()], ..Plain::default() };
+        assert_eq!(Told::read("host b\nrefused\n", &plain).refused.as_deref(), Some(""));
+        assert_eq!(Told::read("host b\n", &plain).refused, None);
     }
 
     #[test]

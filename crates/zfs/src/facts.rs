@@ -32,6 +32,9 @@ impl BootId {
     }
 }
 
+/// The capability of what stands in for a helper where only `zfs` runs on the host.
+pub const PLAIN: &str = "plain";
+
 /// The helper's greeting.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
@@ -67,6 +70,12 @@ pub struct Hello {
 }
 
 impl Hello {
+    /// Whether no helper runs on the host, but only `zfs`.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.capabilities.iter().any(|word| word == PLAIN)
+    }
+
     /// Whether both are known to be of the same running system.
     #[must_use]
     pub fn is_same_boot(&self, other: &Self) -> bool {

@@ -31,9 +31,9 @@ pub use command::*;
 pub use examination::{
     EncryptionState, Examination, Examine, Feature, FeatureState, Granted, MountState, Place, PoolState, Rights,
 };
-pub use facts::{BootId, Hello, Outlook, Pruned, TargetFacts};
+pub use facts::{BootId, Hello, Outlook, PLAIN, Pruned, TargetFacts};
 pub use failure::{Failure, MAX_WORDS};
-pub use host::{Host, LocalHost};
+pub use host::{Account, Host, LocalHost};
 pub use inventory::{Inventory, Kind, Version, Versions};
 pub use own_bookmark::{
     KnownTarget, MarkKind, Tag, Tags, is_our_bookmark, known_targets, snapshot_of, snapshot_of_name,

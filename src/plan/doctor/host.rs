@@ -21,7 +21,7 @@ pub(super) fn findings(end: &EndFacts, version: &str) -> Vec<Finding> {
     if let Some(connection) = &end.connection {
         all.push(login(end, connection));
         all.push(helper(end, connection, version));
-        all.push(sessions(connection));
+        all.push(sessions(connection, end.hello.is_plain()));
         all.push(round_trip(end, connection));
         all.push(clock(end, connection));
     }
@@ -63,6 +63,15 @@ fn helper(end: &EndFacts, connection: &ConnectionFacts, version: &str) -> Findin
     let restricted = if roots.is_empty() { String::new() } else { format!("; restricted to {roots}") };
     let took = duration(connection.greeting);
     let (their, user) = (&hello.version, &hello.user);
+    if hello.is_plain() {
+        let zfs = hello.zfs_path.as_deref().unwrap_or("zfs");
+        let words = format!(
+            "none: {user} runs {zfs} alone, which answered after {took}; it takes no lock, and what needs a helper is refused"
+        );
+        let advice =
+            format!("install zfsync on {}, or let one be sent along (--helper ship), to have the rest too", end.host);
+        return Finding::warning("helper", words, advice);
+    }
     let words = format!("zfsync {their}{other} runs as {user}, and answered after {took}{allowed}{restricted}");
     if connection.serves != end.role {
         let advice = format!("a {role} needs zfsync {verb}: check command= in authorized_keys on {}", end.host);
@@ -84,12 +93,14 @@ fn helper(end: &EndFacts, connection: &ConnectionFacts, version: &str) -> Findin
     Finding::ok("helper", words)
 }
 
-fn sessions(ConnectionFacts { sessions: (granted, asked), .. }: &ConnectionFacts) -> Finding {
+/// Where `zfs` runs alone each call of it takes a session, and two of them are for questions.
+fn sessions(ConnectionFacts { sessions: (granted, asked), .. }: &ConnectionFacts, plain: bool) -> Finding {
     let words = format!("{granted} of {asked} sessions over one connection");
-    if *granted >= SESSIONS {
+    let questions = if plain { 2 } else { 1 };
+    if *granted >= SESSIONS - 1 + questions {
         return Finding::ok("sessions", words);
     }
-    let streams = granted.saturating_sub(1).max(1);
+    let streams = granted.saturating_sub(questions).max(1);
     let advice = format!(
         "set MaxSessions to 10, its default, in the host's sshd_config, or use -j {streams}; --connections spreads streams over several connections"
     );

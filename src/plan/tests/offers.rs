@@ -84,6 +84,22 @@ fn a_name_that_would_be_too_long_is_not_offered() {
 }
 
 #[test]
+fn where_zfs_alone_is_used_nothing_is_offered_that_needs_a_helper() {
+    for refusal in [Refusal::NotNewest, Refusal::LargeBlocks, Refusal::Modified] {
+        let talk = negotiation("b/t", &["a", "own"], Resolutions::default(), Some(refusal));
+        assert!(!told(&talk).contains("--helper"), "{}", told(&talk));
+        let text = told(&talk.with_plain_target(true));
+        assert!(text.contains("install zfsync on the target host") && text.contains("--helper ship"), "{text}");
+        for word in ["--rollback", "--set-aside", "--replace"] {
+            assert!(!text.contains(word), "{text}");
+        }
+    }
+    // Nor what would not help with one either.
+    let root = told(&negotiation("b", &["own"], Resolutions::default(), None).with_plain_target(true));
+    assert!(root.contains("this is the root dataset of a pool") && !root.contains("--helper"), "{root}");
+}
+
+#[test]
 fn split_blocks_need_a_new_start() {
     let refusal = Some(Refusal::LargeBlocks);
     let text = told(&negotiation("b/t", &["a"], Resolutions::default(), refusal));

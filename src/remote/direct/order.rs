@@ -78,6 +78,9 @@ pub struct Order {
     /// `--helper`: where the helper on the target's host is taken from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub helper: Option<HelperFrom>,
+    /// `--remote-zfs`: how zfs is called on the target's host where that alone is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote_zfs: Option<String>,
     /// How much is looked for what only the target has.
     pub only_there: Look,
     /// Whether somebody wants the end of each dataset.

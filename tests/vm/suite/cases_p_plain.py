@@ -3,6 +3,7 @@
 from cases_f_resume import MEGABYTES, big, cut, half, token
 from cases_u_encryption import encrypted_source, same_files
 from harness import case
+from hosts import Skipped
 from pull import pull_case
 
 PLAIN = ("--helper", "plain")
@@ -79,6 +80,47 @@ def plain_encrypted_raw(c):
     c.push(*PLAIN)
     c.in_sync()
     c.same(c.beta(f"zfs get -H -o value keystatus {c.target}").strip(), "unavailable", "the key")
+
+
+@case("PLAIN")
+def plain_restore(c):
+    """A copy on a host where only zfs runs comes back from it, as it was at a snapshot, too; and one of this machine goes there."""
+    c.tree({"": "s1 s2", " a  b": ["s1", "s2"]})
+    c.push(*PLAIN)
+    back = f"{c.source}-back"
+    c.shown.append((c.alpha, back))
+    c.zfsync("restore", *PLAIN, f"beta:{c.target}", back)
+    c.in_sync(target=back, target_host=c.alpha)
+    c.same(c.checksums(c.alpha, f"{back}@s2"), c.checksums(c.alpha, f"{c.source}@s2"), "the files")
+    c.zfsync("restore", *PLAIN, f"beta:{c.target}@s1", f"{back}1")
+    c.same(c.snaps(c.alpha, f"{back}1"), ["s1"], "the snapshots up to @s1")
+    c.zfsync("restore", *PLAIN, back, f"beta:{c.target}-again")
+    c.in_sync(target=f"{c.target}-again")
+    c.zfsync("verify", *PLAIN, c.source, f"beta:{c.target}")
+    c.zfsync("status", *PLAIN, c.source, f"beta:{c.target}")
+
+
+@case("PLAIN")
+def plain_sudo(c):
+    """A user that may do nothing with ZFS but call `sudo -n zfs`: first transfer, increment, nothing to do; without that rule it is told why not, and nothing changes."""
+    if c.beta.try_run("command -v sudo").status:
+        raise Skipped("beta has no sudo")
+    rule = f"/etc/sudoers.d/{c.name}"
+    c.cleanups.append((c.beta, f"rm -f {rule}"))
+    c.tree({"": "s1 s2", " a  b": "s 1".split()})
+    sudo, target = ("--remote-zfs", "sudo -n zfs"), f"repl@beta:{c.target}"
+    with c.unchanged():
+        c.push(*sudo, target=target, status=3, says=("a password is required", "NOPASSWD: "))
+    c.beta(f"echo \"repl ALL=(root) NOPASSWD: $(command -v zfs)\" >{rule}; chmod 440 {rule}")
+    c.push(*sudo, target=target)
+    c.in_sync()
+    c.safe()
+    c.snapshot(f"{c.source}@s3")
+    c.push(*sudo, target=target)
+    c.in_sync()
+    same_files(c, c.source, c.target, "s3")
+    with c.unchanged():
+        c.push(*sudo, target=target)
 
 
 @pull_case("PLAIN")

@@ -7,7 +7,9 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use super::call::Limits;
 
 /// What the session says on stdout and on stderr once it has the arguments. A login shell may have printed something before.
 pub const MARK: &str = "ZFSYNC-PLAIN";
@@ -18,12 +20,10 @@ const SSH_FAILED: i32 = 255;
 /// So much may stand before it.
 const MAX_PREAMBLE: usize = 64 * 1024;
 
-/// Streams that one connection carries at a time; sshd permits 10 sessions by default (MaxSessions).
-const STREAMS: usize = 6;
+/// Streams that one connection carries at a time: sshd permits 10 sessions by default (MaxSessions), and someone may have lowered that.
+pub const STREAMS: usize = 8;
 /// Calls beside them that end by themselves.
 const CALLS: usize = 2;
-/// So long a call waits for its turn.
-const TURN: Duration = Duration::from_secs(3600);
 
 /// Opens sessions on another machine by a command of this one.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ pub struct Away {
     /// What opens a session, e.g. ssh over a connection that there is.
     program: OsString,
     args: Vec<OsString>,
-    /// The words for `zfs` there; `zpool` is expected beside the last one.
+    /// The words for `zfs` there. `zpool` is only asked, which takes no rights: it is called by its own name, from where the last one is.
     zfs: Vec<String>,
     turns: Arc<Turns>,
     lost: Lost,
@@ -83,21 +83,21 @@ impl Away {
         Ok(lines)
     }
 
-    /// `zfs` and `zpool` stand for the user's words; whatever else is called stands for itself.
+    /// `zfs` stands for the user's words; whatever else is called stands for itself.
     fn program_words(&self, called: &OsStr) -> Vec<String> {
-        let mut words = self.zfs.clone();
-        if called == "zpool"
-            && let Some(last) = words.last_mut()
-        {
-            *last = last.rsplit_once('/').map_or_else(|| "zpool".into(), |(dir, _)| format!("{dir}/zpool"));
-        } else if called != "zfs" {
-            return vec![called.to_string_lossy().into_owned()];
+        match called.to_string_lossy() {
+            name if name == "zfs" => self.zfs.clone(),
+            name if name == "zpool" => {
+                let dir = self.zfs.last().and_then(|last| last.rsplit_once('/'));
+                vec![dir.map_or_else(|| "zpool".into(), |(dir, _)| format!("{dir}/zpool"))]
+            }
+            name => vec![name.into_owned()],
         }
-        words
     }
 
-    pub(crate) fn turn(&self, stream: bool) -> io::Result<Turn> {
-        self.turns.take(stream, &self.lost)
+    /// Waits within these limits until the connection may carry another session.
+    pub(crate) fn turn(&self, stream: bool, limits: &Limits) -> io::Result<Turn> {
+        self.turns.take(stream, &self.lost, limits)
     }
 }
 
@@ -110,15 +110,22 @@ pub struct Turns {
 }
 
 impl Turns {
-    fn take(self: &Arc<Self>, stream: bool, lost: &Lost) -> io::Result<Turn> {
+    /// How many streams and other calls there are.
+    #[cfg(test)]
+    pub(crate) fn running(&self) -> [usize; 2] {
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(self: &Arc<Self>, stream: bool, lost: &Lost, limits: &Limits) -> io::Result<Turn> {
         let (kind, most) = if stream { (0, STREAMS) } else { (1, CALLS) };
         let began = Instant::now();
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         while running[kind] >= most {
-            let left = TURN.saturating_sub(began.elapsed());
-            if left.is_zero() {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "too many sessions are open"));
-            }
+            let Some(left) = limits.left(began) else {
+                let words =
+                    format!("{most} sessions of its kind are open over the connection, and none has ended in time");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, words));
+            };
             running = self.freed.wait_timeout(running, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         running[kind] += 1;
@@ -232,8 +239,9 @@ mod tests {
     #[test]
     fn each_argument_is_a_line() {
         assert_eq!(lines(&["zfs"], "zfs", &["list", "p/a b", "p/$(x)"]), "4\nzfs\nlist\np/a b\np/$(x)\n");
-        assert_eq!(lines(&["sudo", "-n", "/sbin/zfs"], "zpool", &["get"]), "4\nsudo\n-n\n/sbin/zpool\nget\n");
-        assert_eq!(lines(&["doas", "zfs"], "zpool", &[]), "2\ndoas\nzpool\n");
+        assert_eq!(lines(&["sudo", "-n", "/sbin/zfs"], "zfs", &["get"]), "4\nsudo\n-n\n/sbin/zfs\nget\n");
+        assert_eq!(lines(&["sudo", "-n", "/sbin/zfs"], "zpool", &["get"]), "2\n/sbin/zpool\nget\n");
+        assert_eq!(lines(&["doas", "zfs"], "zpool", &[]), "1\nzpool\n");
         assert_eq!(lines(&["doas", "zfs"], "sh", &["-c"]), "2\nsh\n-c\n");
         let away = Away::new(("ssh".into(), Vec::new()), vec!["zfs".into()], Arc::default(), || {});
         let mut call = Command::new("zfs");
@@ -256,12 +264,12 @@ mod tests {
     #[test]
     fn a_connection_carries_so_many_sessions() {
         let (turns, lost) = (Arc::new(Turns::default()), Lost(Arc::new(|| {})));
-        let streams: Vec<Turn> = (0..STREAMS).map(|_| turns.take(true, &lost).unwrap()).collect();
+        let streams: Vec<Turn> = (0..STREAMS).map(|_| turns.take(true, &lost, &Limits::default()).unwrap()).collect();
         // Those of streams never hold up a question.
-        drop(turns.take(false, &lost).unwrap());
+        drop(turns.take(false, &lost, &Limits::default()).unwrap());
         let waiting = std::thread::spawn({
             let turns = Arc::clone(&turns);
-            move || turns.take(true, &lost).map(drop)
+            move || turns.take(true, &lost, &Limits::default()).map(drop)
         });
         drop(streams);
         waiting.join().unwrap().unwrap();

@@ -2,16 +2,21 @@
 
 use std::io::{self, PipeReader, PipeWriter, Write as _};
 use std::ops::{Deref, DerefMut};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use super::away::{Away, Turn};
+use crate::pipe::set_nonblocking;
 
-/// The arguments of a call that carries a stream must fit into the smallest pipe.
-const MAX_LINES: usize = 32 * 1024;
+/// How often a wait looks whether the call was given up.
+const TICK: Duration = Duration::from_millis(100);
 
 /// When a call is ended that doesn't end by itself.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +32,36 @@ impl Limits {
     #[must_use]
     pub fn are_over(&self) -> bool {
         self.given_up.as_ref().is_some_and(|given_up| given_up.load(Ordering::Relaxed))
+    }
+
+    /// So long a wait that began then may last until it looks again; `None` when its time is over.
+    pub(crate) fn left(&self, began: Instant) -> Option<Duration> {
+        const LONG: Duration = Duration::from_secs(3600);
+        let left = self.silence.map(|silence| silence.saturating_sub(began.elapsed()));
+        if self.are_over() || left.is_some_and(|left| left.is_zero()) {
+            return None;
+        }
+        let tick = if self.given_up.is_some() { TICK } else { LONG };
+        Some(left.map_or(tick, |left| left.min(tick)))
+    }
+
+    /// What is left of them for a call that has waited since then.
+    pub(crate) fn since(&self, began: Instant) -> Self {
+        let silence = self.silence.map(|silence| silence.saturating_sub(began.elapsed()));
+        Self { silence, given_up: self.given_up.clone() }
+    }
+
+    /// Waits until something can be done with this, or the time is over.
+    pub(crate) fn wait_for(&self, fd: &impl AsFd, what: PollFlags) -> io::Result<()> {
+        let began = Instant::now();
+        loop {
+            let left = self.left(began).ok_or(io::ErrorKind::TimedOut)?;
+            match poll(&mut [PollFd::new(fd, what)], Timespec::try_from(left).ok().as_ref()) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// Whether there are none.
@@ -90,11 +125,14 @@ impl Call {
             }
             return Ok(Spawned { child, turn: None });
         };
-        let (lines, turn) = (away.lines(&self.command)?, away.turn(false)?);
+        let mut lines = away.lines(&self.command)?;
+        lines.extend_from_slice(self.input.as_bytes());
+        let began = Instant::now();
+        let turn = away.turn(false, &self.limits)?;
         let mut session = away.command();
         let mut child = session.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        if let Some(mut stdin) = child.stdin.take() {
-            let _ = stdin.write_all(&lines).and_then(|()| stdin.write_all(self.input.as_bytes()));
+        if let Some(stdin) = child.stdin.take() {
+            give(&stdin, &lines, &self.limits.since(began)).inspect_err(|_| end(&mut child))?;
         }
         Ok(Spawned { child, turn: Some(turn) })
     }
@@ -108,20 +146,18 @@ impl Call {
             let child = self.command.stdout(stdout).stderr(Stdio::piped()).spawn()?;
             return Ok(Spawned { child, turn: None });
         };
-        let (lines, turn) = (away.lines(&self.command)?, away.turn(true)?);
-        if lines.len() > MAX_LINES {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "its arguments are too long"));
-        }
-        let reader = if let Some(Feed { reader, writer }) = stdin {
-            // Nobody has written to it before.
-            writer.write_all(&lines)?;
-            reader
+        let (lines, limits) = (away.lines(&self.command)?, started_within());
+        let began = Instant::now();
+        let turn = away.turn(true, &limits)?;
+        let mut own = None;
+        let (reader, writer) = if let Some(Feed { reader, writer }) = stdin {
+            (reader, writer)
         } else {
-            let (reader, mut writer) = io::pipe()?;
-            writer.write_all(&lines)?;
-            reader
+            let (reader, writer) = io::pipe()?;
+            (reader, own.insert(writer))
         };
-        let child = away.command().stdin(reader).stdout(stdout).stderr(Stdio::piped()).spawn()?;
+        let mut child = away.command().stdin(reader).stdout(stdout).stderr(Stdio::piped()).spawn()?;
+        give(writer, &lines, &limits.since(began)).inspect_err(|_| end(&mut child))?;
         Ok(Spawned { child, turn: Some(turn) })
     }
 
@@ -135,6 +171,37 @@ impl Call {
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
+}
+
+/// So long a session may take until `zfs` is started in it.
+pub(crate) fn started_within() -> Limits {
+    const STARTED_WITHIN: Duration = Duration::from_secs(120);
+    Limits { silence: Some(STARTED_WITHIN), ..Limits::default() }
+}
+
+/// Writes what a call reads first; writes return instead of waiting afterwards. One that ends without reading says why on stderr.
+fn give(stdin: &impl AsFd, mut lines: &[u8], limits: &Limits) -> io::Result<()> {
+    set_nonblocking(stdin, true)?;
+    while !lines.is_empty() {
+        match rustix::io::write(stdin, lines) {
+            Ok(written) => lines = &lines[written..],
+            Err(Errno::AGAIN) => limits.wait_for(stdin, PollFlags::OUT).map_err(|error| match error.kind() {
+                io::ErrorKind::TimedOut => io::Error::new(error.kind(), "the host does not read its arguments"),
+                _ => error,
+            })?,
+            Err(Errno::INTR) => {}
+            Err(Errno::PIPE) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Ends one that nobody waits for.
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    // An ssh never hangs in the kernel.
+    let _ = child.wait();
 }
 
 /// The pipe that a call reads a stream from.

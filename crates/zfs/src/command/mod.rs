@@ -16,12 +16,12 @@ pub mod permission;
 mod snapshot;
 mod zfs;
 
-pub use away::{Away, MARK, Turns};
+pub use away::{Away, MARK, STREAMS, Turns};
 pub(crate) use away::{Turn, Words, behind_mark, skip_to_mark};
 pub use base::{BaseFacts, feature_is_active, read_base_facts, read_iv_sets};
 pub use bookmarks::{NewBookmark, Origin, read_failed_bookmarks, read_marks};
 pub use call::{Call, Limits};
-pub(crate) use call::{Feed, Spawned};
+pub(crate) use call::{Feed, Spawned, started_within};
 pub use change::{Pinned, read_creations, read_names, read_pinned, read_reclaimed};
 pub use delegated::Receivers;
 pub use estimate::{Estimate, Report, report};

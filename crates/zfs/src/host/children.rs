@@ -16,8 +16,10 @@ impl LocalHost {
 }
 
 impl Zfs {
-    /// What a constant script of sh prints on the machine of this `zfs`, so many bytes at most.
-    pub fn ask(&self, script: &str, most: u64) -> Result<String, Failure> {
-        run(self.script(script), |output| Ok(io::read_to_string(output.take(most))?))
+    /// What a constant script of sh prints on the machine of this `zfs`, so many bytes at most; the words are its arguments.
+    pub fn ask(&self, script: &str, words: &[String], most: u64) -> Result<String, Failure> {
+        let mut call = self.script(script);
+        call.arg("zfsync").args(words);
+        run(call, |output| Ok(io::read_to_string(output.take(most))?))
     }
 }

@@ -1,7 +1,6 @@
 //! What this machine tells before a first replication. Each answer is found on its own: one that can't be is left out.
 
-use std::fs;
-use std::io::Read as _;
+use std::io::Read;
 
 use super::hold::account;
 use super::run::{Output, run};
@@ -14,28 +13,48 @@ use crate::{
 /// More than any of the answers has: permissions, pools, properties.
 const MAX_TEXT: u64 = 1 << 20;
 
-/// Looks at what was asked for.
-pub(super) fn examine(zfs: &Zfs, what: &Examine) -> Examination {
+/// The account that `zfs` runs under.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Its login name.
+    pub user: String,
+    /// The groups that it is in.
+    pub groups: Vec<String>,
+    /// Whether it may do everything.
+    pub is_root: bool,
+}
+
+/// That of this process.
+pub(super) fn own_account() -> Account {
+    let id = rustix::process::geteuid();
+    let groups = if id.is_root() { String::new() } else { account(id.as_raw(), "-Gn").unwrap_or_default() };
+    let groups = groups.split_whitespace().map(ToOwned::to_owned).collect();
+    Account { user: permission::user_name(), groups, is_root: id.is_root() }
+}
+
+/// Looks at what was asked for. `module`: the version of the kernel module, where it is known without `zfs`.
+pub(super) fn examine(zfs: &Zfs, what: &Examine, module: Option<String>, account: &Account) -> Examination {
     let dataset = match what {
         Examine::Nothing => return Examination::default(),
         Examine::Host => None,
         Examine::Dataset(dataset) => Some(dataset),
     };
-    let (userland, module) = run(zfs.versions(), |output| read_versions(output.take(MAX_TEXT))).unwrap_or_default();
-    let module = module.or_else(|| Some(fs::read_to_string("/sys/module/zfs/version").ok()?.trim().to_owned()));
+    let (userland, told) = run(zfs.versions(), |output| read_versions(output.take(MAX_TEXT))).unwrap_or_default();
+    let module = told.or(module);
     let pools = run(zfs.pools(), |output| read_pools(output.take(MAX_TEXT))).ok();
-    Examination { userland, module, pools, place: dataset.map(|dataset| place(zfs, dataset)) }
+    Examination { userland, module, pools, place: dataset.map(|dataset| place(zfs, dataset, account)) }
 }
 
-fn place(zfs: &Zfs, dataset: &DatasetName) -> Place {
+fn place(zfs: &Zfs, dataset: &DatasetName, account: &Account) -> Place {
     let found = match nearest(zfs, dataset) {
         Ok(Some(found)) => found,
         Ok(None) => return Place::default(),
         Err(failure) => return Place { unread: Some(failure.words), ..Place::default() },
     };
-    let (features, delegation) = run(zfs.pool_properties(dataset.pool()), |output| read_pool(output.take(MAX_TEXT))).unwrap_or((Vec::new(), true));
+    let (features, delegation) = run(zfs.pool_properties(dataset.pool()), |output| read_pool(output.take(MAX_TEXT)))
+        .unwrap_or((Vec::new(), true));
     let rights = match &found.nearest {
-        Some(nearest) if delegation || is_root() => rights(zfs, nearest),
+        Some(nearest) if delegation || account.is_root => rights(zfs, nearest, account),
         _ => Rights::DelegationOff,
     };
     Place { features, rights, ..found }
@@ -52,19 +71,13 @@ fn nearest(zfs: &Zfs, dataset: &DatasetName) -> Result<Option<Place>, Failure> {
     Ok(None)
 }
 
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-fn rights(zfs: &Zfs, dataset: &DatasetName) -> Rights {
-    if is_root() {
+fn rights(zfs: &Zfs, dataset: &DatasetName, account: &Account) -> Rights {
+    if account.is_root {
         return Rights::All;
     }
-    let uid = rustix::process::geteuid().as_raw();
-    let groups = account(uid, "-Gn").unwrap_or_default();
-    let groups: Vec<&str> = groups.split_whitespace().collect();
+    let groups: Vec<&str> = account.groups.iter().map(String::as_str).collect();
     match run(zfs.delegated(dataset), text) {
-        Ok(text) => Rights::Granted(Granted::read(&text, dataset, &permission::user_name(), &groups)),
+        Ok(text) => Rights::Granted(Granted::read(&text, dataset, &account.user, &groups)),
         Err(_) => Rights::Unknown,
     }
 }

@@ -12,7 +12,7 @@ use super::base;
 use super::claims::{Claims, Passage};
 use super::dataset;
 use super::empty::holds_nothing;
-use super::examine;
+use super::examine::{self, Account};
 use super::list;
 use super::process::{start, start_outgoing};
 use super::prune;
@@ -46,8 +46,8 @@ pub struct LocalHost {
     would_go: Mutex<BTreeSet<DatasetName>>,
     /// Whether many bookmarks are made by one channel program.
     programs: Arc<AtomicBool>,
-    /// What another machine has told of itself.
-    told: Option<Hello>,
+    /// What another machine has told of itself, and the account there.
+    told: Option<(Hello, Account)>,
 }
 
 impl LocalHost {
@@ -73,8 +73,9 @@ impl LocalHost {
 
     /// Another machine, on which nothing but `zfs` runs; `told` is its greeting.
     #[must_use]
-    pub fn away(zfs: Zfs, told: Hello) -> Self {
-        Self { zfs: Some(zfs), claims: Claims::of_another_machine(), told: Some(told), ..Self::default() }
+    pub fn away(zfs: Zfs, told: Hello, account: Account) -> Self {
+        let told = Some((told, account));
+        Self { zfs: Some(zfs), claims: Claims::of_another_machine(), told, ..Self::default() }
     }
 
     /// The same machine, with limits for each call of `zfs`. It claims nothing.
@@ -94,8 +95,8 @@ impl LocalHost {
 
 impl Host for LocalHost {
     fn hello(&self) -> Hello {
-        if let Some(told) = &self.told {
-            return told.clone();
+        if let Some((hello, _)) = &self.told {
+            return hello.clone();
         }
         Hello {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -276,13 +277,10 @@ impl Host for LocalHost {
     fn examine(&self, what: &Examine) -> Result<Examination, Failure> {
         // That there is no zfs is told by the greeting.
         let Some(zfs) = &self.zfs else { return Ok(Examination::default()) };
-        if self.told.is_some() && !matches!(what, Examine::Nothing) {
-            return Err(Failure::new(
-                Refusal::NotAllowed,
-                "plain zfs can't be examined: doctor needs a helper on that host",
-            ));
-        }
-        let mut found = examine::examine(zfs, what);
+        let mut found = match &self.told {
+            Some((hello, account)) => examine::examine(zfs, what, hello.zfs.clone(), account),
+            None => examine::examine(zfs, what, read_line("/sys/module/zfs/version"), &examine::own_account()),
+        };
         if let (Examine::Dataset(dataset), Some(place)) = (what, &mut found.place) {
             place.locked = self.claims.holder(dataset);
         }

@@ -28,6 +28,7 @@ use crate::Resolution;
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::record::Features;
 use crate::{Failure, Hello, Pruned, Receive, Rename, TargetFacts};
+pub use examine::Account;
 pub use local::LocalHost;
 pub use prune::{MAX_PRUNE, prune};
 pub use run::{HANGS, Watched};
@@ -257,3 +258,6 @@ pub trait Process: Send + Sync {
     /// Asks it to end, or (`force`) ends it; nothing if it has ended already.
     fn end(&self, force: bool);
 }
+
+#[cfg(test)]
+mod away_tests;

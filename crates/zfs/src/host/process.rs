@@ -7,20 +7,16 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ChildStderr, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::claims::Passage;
 use super::{Died, Outgoing, Process, Started, Watched};
-use crate::command::{Feed, Spawned, Turn, skip_to_mark};
-use crate::{Call, Failure, Limits, Refusal, pipe};
+use crate::command::{Feed, Spawned, Turn, skip_to_mark, started_within};
+use crate::{Call, Failure, Refusal, pipe};
 
 /// What is said of a session in which no `zfs` was started.
 const NOT_STARTED: &str = "the session ended before zfs was started";
-
-/// So long a session may take until `zfs` is started in it.
-const STARTED_WITHIN: Duration = Duration::from_secs(120);
 
 /// Starts a `zfs recv`, which keeps others away until it has ended.
 pub(super) fn start(call: Call, passage: Passage) -> Result<Started, Failure> {
@@ -99,10 +95,6 @@ fn begun(running: &Arc<Running>, stderr: ChildStderr) -> io::Result<File> {
     }
 }
 
-fn started_within() -> Limits {
-    Limits { silence: Some(STARTED_WITHIN), ..Limits::default() }
-}
-
 /// A `zfs` that runs.
 struct Running {
     child: Mutex<Child>,
@@ -164,6 +156,7 @@ impl Process for Running {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use super::*;
     use crate::{Away, Zfs};

@@ -2,13 +2,13 @@
 //! has a limit is ended by it, and so is one that nobody waits for any more.
 
 use std::io::{self, BufRead, BufReader, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::process::{Child, ChildStdout, ExitStatus};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::event::PollFlags;
 
 use crate::command::{Spawned, Words as Marked, behind_mark};
 use crate::{Call, Failure, Limits, MAX_WORDS, ParseError, Refusal};
@@ -95,7 +95,7 @@ fn run_to_its_end(
 ) -> Result<Vec<(String, String)>, Failure> {
     let name = call.get_program().to_string_lossy().into_owned();
     let cant = |error: io::Error| Failure::new(Refusal::Other, &format!("can't run {name}: {error}"));
-    let limits = call.limits().clone();
+    let (limits, began) = (call.limits().clone(), Instant::now());
     let Spawned { mut child, turn } = call.start().map_err(cant)?;
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(Failure::new(Refusal::Other, "no pipes to a command"));
@@ -103,10 +103,12 @@ fn run_to_its_end(
     let away = call.is_away();
     // Beside stdout: it could fill up and block otherwise.
     let stderr: Box<dyn Read + Send> = if away { Box::new(Marked::new(stderr)) } else { Box::new(stderr) };
-    let complain = move || read_complaints(stderr, words);
-    let complaints = thread::Builder::new().spawn(complain).map_err(cant);
-    let value = complaints.is_ok().then(|| {
-        let output = BufReader::new(Heard { output: stdout, limits: limits.clone() });
+    let (tell, complaints) = mpsc::channel();
+    let complain = move || tell.send(read_complaints(stderr, words));
+    let listener = thread::Builder::new().spawn(complain).map_err(cant);
+    let value = listener.is_ok().then(|| {
+        let first = Some(limits.since(began));
+        let output = BufReader::new(Heard { output: stdout, limits: limits.clone(), first });
         read(if away { behind_mark(output)? } else { output })
     });
     if !matches!(value, Some(Ok(()))) || words == Words::Unheard {
@@ -127,7 +129,11 @@ fn run_to_its_end(
     if let Some(turn) = turn {
         turn.ended(status);
     }
-    let complaints = complaints?.join().unwrap_or_default();
+    listener?;
+    // Others may hold its stderr: an ssh for many sessions does, until the other host has closed this one.
+    let Some(complaints) = told(&complaints, &limits) else {
+        return Err(Failure::new(Refusal::Other, HANGS));
+    };
     match value {
         Some(Err(error)) if status.success() => Err(Failure::new(Refusal::Other, &error.to_string())),
         Some(Ok(())) if matches!(words, Words::Unheard | Words::Ignored) => Ok(Vec::new()),
@@ -158,6 +164,18 @@ fn wait(child: &mut Child, limits: &Limits) -> io::Result<Option<ExitStatus>> {
     }
 }
 
+/// What was said on stderr, once that has ended; `None` when the time is over before.
+fn told(complaints: &mpsc::Receiver<Complaints>, limits: &Limits) -> Option<Complaints> {
+    let began = Instant::now();
+    loop {
+        match complaints.recv_timeout(limits.left(began)?) {
+            Ok(complaints) => return Some(complaints),
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Some(Complaints::default()),
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
 /// One that hangs in the kernel can't even be killed: nobody waits for it but a thread of its own.
 fn abandon(mut child: Child) {
     // Without a thread it stays a zombie until this process ends.
@@ -168,12 +186,14 @@ fn abandon(mut child: Child) {
 pub(super) struct Heard {
     output: ChildStdout,
     limits: Limits,
+    /// For the first that it says: what it has waited for before counts.
+    first: Option<Limits>,
 }
 
 impl Read for Heard {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if !self.limits.are_none() {
-            wait_readable(&self.output, &self.limits)?;
+            self.first.take().as_ref().unwrap_or(&self.limits).wait_for(&self.output, PollFlags::IN)?;
         }
         self.output.read(buffer)
     }
@@ -196,26 +216,8 @@ impl Watched {
 
 impl Read for Watched {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        wait_readable(&self.output, &self.limits)?;
+        self.limits.wait_for(&self.output, PollFlags::IN)?;
         self.output.read(buffer)
-    }
-}
-
-/// Waits until something can be read, or a call's time is over.
-pub(super) fn wait_readable(output: &impl AsFd, limits: &Limits) -> io::Result<()> {
-    let began = Instant::now();
-    loop {
-        let left = limits.silence.map(|silence| silence.saturating_sub(began.elapsed()));
-        if limits.are_over() || left.is_some_and(|left| left.is_zero()) {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        let tick = if limits.given_up.is_some() { Some(left.map_or(TICK, |left| left.min(TICK))) } else { left };
-        let tick = tick.and_then(|tick| Timespec::try_from(tick).ok());
-        match poll(&mut [PollFd::new(output, PollFlags::IN)], tick.as_ref()) {
-            Ok(0) | Err(Errno::INTR) => {}
-            Ok(_) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        }
     }
 }
 
