@@ -105,7 +105,10 @@ fn targets_that_are_none() {
         (&["push", "p", "beta:b@s"], "\"b@s\" is a snapshot"),
         (&["push", "p", "beta:b*"], "\"b*\" has the character '*'"),
         (&["push", "p", "beta:b//c"], "has an empty component"),
-        (&["push", "p", "beta:/b/c"], "\"/b/c\" is a path, not a dataset name; did you mean \"b/c\""),
+        (
+            &["push", "p", "me@beta:/b/c/"],
+            "\"me@beta:/b/c/\" has a path after the ':', not a dataset name; did you mean \"me@beta:b/c\"?",
+        ),
         (&["push", "p", "me@beta"], "\"me@beta\" has no ':' after the host: write [USER@]HOST:DATASET"),
         (
             &["push", "p", "me@beta/b/c"],
