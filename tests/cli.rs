@@ -371,14 +371,13 @@ fn stdout_is_full() {
         (&["verify", "s", "d"], "comparison"),
         (&["push", "-n", "s", "d"], "plan"),
         (&["prune", "-n", "--foreign", "--keep-last", "1", "s"], "list"),
+        (&["snapshot", "s"], "names of the snapshots"),
     ] {
         let child = bed.command(args).stdout(full()).spawn().unwrap();
         Ended::of(child).expect(3, &[&format!("zfsync: error: can't print the {what}: No space left on device")]);
     }
-    for args in [&["snapshot", "s"][..], &["targets", "s"]] {
-        let child = bed.command(args).stdout(full()).spawn().unwrap();
-        Ended::of(child).expect(0, &[]).without(&["error"]);
-    }
+    let child = bed.command(&["targets", "s"]).stdout(full()).spawn().unwrap();
+    Ended::of(child).expect(0, &[]).without(&["error"]);
     // A reader who has left the list has perhaps not seen all that would go.
     let child =
         bed.command(&["prune", "-n", "--foreign", "--keep-last", "1", "s"]).stdout(std::io::pipe().unwrap().1).spawn();
