@@ -367,6 +367,28 @@ fn nothing_is_drawn_over_a_prompt() {
     left_clean(&bed);
 }
 
+/// Names are short, the total stands below, and nothing of it is left at the end.
+#[test]
+fn bars_are_drawn_and_taken_away() {
+    let bed = Bed::new();
+    bed.world_with_work(2);
+    bed.write("on-recv", "while [ ! -e \"$here/go\" ]; do sleep .05; done\n");
+    let mut terminal = Terminal::start(&bed, &["push", "s", "d"]);
+    let bars = |text: &str| ["1 -> b", "2 -> b", "0/2 steps"].iter().all(|part| text.contains(part));
+    assert!(eventually(|| bars(&terminal.shown())), "{:?}", terminal.shown());
+    assert!(!terminal.shown().contains("s/1 -> b"), "{:?}", terminal.shown());
+    // They move though nothing happens.
+    let seen = terminal.shown().len();
+    assert!(eventually(|| terminal.shown().len() > seen + 500), "{:?}", terminal.shown());
+    bed.write("go", "");
+    assert!(terminal.child.wait().unwrap().success(), "{:?}", terminal.shown());
+    assert!(eventually(|| terminal.shown().contains("in sync")), "{:?}", terminal.shown());
+    let shown = terminal.shown();
+    let (before, last) = shown.rsplit_once("zfsync: ").unwrap();
+    assert!(before.ends_with("\x1b[2K") || before.ends_with('\r'), "{before:?}");
+    assert!(last.starts_with("2 datasets in sync (2 updated") && !last.contains("steps"), "{last:?}");
+}
+
 #[test]
 fn a_signal_at_a_prompt_leaves_the_terminal_as_it_was() {
     let Some((bed, _sshd)) = asking_bed() else { return };

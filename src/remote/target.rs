@@ -63,6 +63,9 @@ pub enum TargetError {
     /// `user@host` or `user@host/dataset`, without a colon.
     #[error("{0:?} has no ':' after the host: write [USER@]HOST:DATASET{meant}", meant = with_colon(.0))]
     NoColon(String),
+    /// A path of the file system behind the colon, as scp and rsync take it.
+    #[error("{0:?} has a path after the ':', not a dataset name; did you mean {1:?}?")]
+    Path(String, String),
     /// The dataset part is no legal name.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -102,7 +105,13 @@ impl FromStr for Target {
             return Err(TargetError::NoDataset(text.to_owned()));
         }
         let host = Host { user: user.map(ToOwned::to_owned), name: name.to_owned() };
-        Ok(Self { host: Some(host), dataset: dataset.parse()? })
+        match dataset.parse() {
+            Ok(dataset) => Ok(Self { host: Some(host), dataset }),
+            Err(NameError::Path(path)) => {
+                Err(TargetError::Path(text.to_owned(), format!("{host}:{}", path.trim_matches('/'))))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

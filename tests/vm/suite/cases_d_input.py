@@ -46,7 +46,7 @@ def empty_names(c):
         ({"source": f"{c.source}//a"}, "empty"),
         ({"source": f"{c.source}/"}, "empty"),
         ({"source": f"/{c.source}"}, f"is a path, not a dataset name; did you mean \"{c.source}\""),
-        ({"target": f"beta:/{c.target}"}, "is a path, not a dataset name"),
+        ({"target": f"beta:/{c.target}"}, f"has a path after the ':', not a dataset name; did you mean \"beta:{c.target}\"?"),
         ({"target": f"root@beta/{c.target}"}, "has no ':' after the host"),
         ({"target": f"beta:{c.target}/"}, "empty"),
     ])
