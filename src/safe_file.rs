@@ -15,8 +15,8 @@ pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
         // With O_NOFOLLOW it means a link at the very end; who may change it is checked, and what it leads to.
         Err(error) if is_loop(&error) => {
             check(path)?;
-            let file = at_once(OFlags::empty())?;
-            if ours(file.metadata()?.uid()) { Ok(file) } else { Err(foreign(path)) }
+            at_once(OFlags::empty())
+                .and_then(|file| if ours(file.metadata()?.uid()) { Ok(file) } else { Err(foreign(path)) })
         }
         opened => opened,
     };

@@ -196,7 +196,7 @@ mod tests {
         assert!(matches!(parse("ho\\st:tank"), Err(TargetError::BadHost(_))));
         assert!(matches!(parse("be ta:tank"), Err(TargetError::BadHost(_))));
         assert!(matches!(parse("beta:tank@s"), Err(TargetError::Name(NameError::IsSnapshot(_)))));
-        assert!(matches!(parse("beta:/tank/x"), Err(TargetError::Name(NameError::Path(_)))));
+        assert!(matches!(parse("beta:/tank/x"), Err(TargetError::Path(_, meant)) if meant == "beta:tank/x"));
         assert!(matches!(parse("me@beta"), Err(TargetError::NoColon(_))));
         assert!(matches!(parse("me@beta/tank/x"), Err(TargetError::NoColon(_))));
         assert!(matches!(parse(""), Err(TargetError::Name(NameError::Empty))));
