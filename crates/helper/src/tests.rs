@@ -132,7 +132,7 @@ fn a_receive_that_ends_before_the_end_mark_waits_for_it() {
 fn a_receive_that_ends_well_before_its_stream_does_has_failed() {
     let mut session = session();
     session.receive(1, "b/early");
-    session.data(&stream(3 << 20));
+    stream(3 << 20).chunks(1 << 16).for_each(|part| session.data(part));
     session.mark(FrameKind::End);
     let (id, failure) = session.done();
     assert_eq!((id, failure), (1, Some(Refusal::Stream)));

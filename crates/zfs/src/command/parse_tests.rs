@@ -52,8 +52,22 @@ fn says_what_is_wrong_with_a_line() {
 }
 
 #[test]
-fn a_last_line_without_line_feed_counts() {
-    assert_eq!(source("p/s\t1\t2\np/s@a\t3\t4").unwrap()[0].snapshots.len(), 1);
+fn a_last_line_without_line_feed_is_damaged() {
+    // The number may have been 42.
+    let error = source("p/s\t1\t2\np/s@a\t3\t4").unwrap_err().to_string();
+    assert!(error.contains("ends within a line") && error.contains("p/s@a"), "{error}");
+    assert_eq!(source("p/s\t1\t2\np/s@a\t3\t4\n").unwrap()[0].snapshots.len(), 1);
+}
+
+#[test]
+fn a_line_that_comes_twice_counts_once() {
+    let lines = "p/s\t1\t2\np/s@a\t3\t4\np/s@b\t5\t6\np/s@a\t3\t4\np/s@b\t5\t6\np/s#a\t3\t4\np/s#c\t3\t4\n";
+    let all = source(lines).unwrap();
+    let names = |versions: &crate::Versions| versions.iter().map(|one| one.name.to_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        (names(&all[0].snapshots), names(&all[0].bookmarks)),
+        (vec!["a".into(), "b".into()], vec!["a".into(), "c".into()])
+    );
 }
 
 #[test]
