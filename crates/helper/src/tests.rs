@@ -117,7 +117,7 @@ fn an_incomplete_stream_is_a_failure() {
 #[test]
 fn a_receive_that_ends_before_the_end_mark_waits_for_it() {
     let mut session = session();
-    session.receive(1, "b/early");
+    session.receive(1, "b/punctual");
     session.data(&stream(100));
     thread::sleep(Duration::from_millis(200));
     session.request(&Request::Probe { id: 2, dataset: "b".parse().unwrap() });
