@@ -357,7 +357,8 @@ async fn prepare(
         }
         None => listed,
     };
-    let mut negotiation = negotiation(job, listed, complete).with_plain_target(hello.is_plain());
+    let mut negotiation =
+        negotiation(job, listed, complete).with_plain_target(hello.is_plain()).of_restore(job.restore.is_some());
     let mut receiver = Receiver::over(connections, first, &job.ends)?;
     if !job.dry_run {
         receiver.claim(job.run, job.faults.wait_lock).await?;

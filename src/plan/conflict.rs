@@ -321,7 +321,10 @@ impl Conflict {
                 "install zfsync on the target host, or let a helper be sent along (--helper ship), and run again without --helper plain: \
                  then a rollback and the like are offered; or move it out of the way there by hand (zfs rename, zfs rollback)"
             }
-            _ if self.vain != Vain::default() && !self.needs_helper => {
+            _ if self.vain != Vain::default()
+                && !self.needs_helper
+                && (self.rollback_helps() || self.new_start_helps()) =>
+            {
                 "move it out of the way on the target host (zfs rename, zfs rollback), or choose another target"
             }
             _ => "choose another target: this is the root dataset of a pool, which can't be renamed or destroyed",

@@ -76,6 +76,8 @@ pub struct Negotiation {
     pub(super) resolutions: Resolutions,
     /// Whether zfs alone is used on the target's host, which resolves none.
     pub(super) plain_target: bool,
+    /// Whether this is a restore, which overwrites nothing.
+    pub(super) is_restore: bool,
     /// The date in the names of what is set aside.
     pub(super) stamp: String,
     /// How datasets of the target are encrypted that hold what will be made.
@@ -154,6 +156,7 @@ impl Negotiation {
             allow_unproven: false,
             resolutions: Resolutions::default(),
             plain_target: false,
+            is_restore: false,
             stamp: String::new(),
             holders: HashMap::new(),
             others: HashSet::new(),

@@ -17,6 +17,13 @@ impl Negotiation {
         self
     }
 
+    /// A restore overwrites nothing, so it has no resolutions to offer.
+    #[must_use]
+    pub fn of_restore(mut self, restore: bool) -> Self {
+        self.is_restore = restore;
+        self
+    }
+
     /// The verdict about an item whose listed target is in conflict.
     pub(super) fn solve(&self, item: &Item, target: &TargetDataset, mut conflict: Conflict) -> Verdict {
         conflict.target = Some(item.target_name.clone());
@@ -24,9 +31,9 @@ impl Negotiation {
         conflict.would_decrypt = plain && target.encryption == Encryption::Root;
         let aside = format!("{}.zfsync-{}", item.target_name, self.stamp).parse::<DatasetName>();
         conflict.vain.set_aside = aside.is_err();
-        if self.plain_target {
+        if self.plain_target || self.is_restore {
             conflict.vain = Vain { rollback: true, set_aside: true, replace: true };
-            conflict.needs_helper = true;
+            conflict.needs_helper = self.plain_target && !self.is_restore;
         }
         if item.resolved {
             // Once more it would not help either.

@@ -100,6 +100,17 @@ fn where_zfs_alone_is_used_nothing_is_offered_that_needs_a_helper() {
 }
 
 #[test]
+fn a_restore_offers_no_resolution() {
+    for refusal in [Refusal::NotNewest, Refusal::LargeBlocks, Refusal::Modified] {
+        let text = told(&negotiation("b/t", &["a", "own"], Resolutions::default(), Some(refusal)).of_restore(true));
+        assert!(text.contains("move it out of the way") && text.contains("choose another target"), "{text}");
+        for word in ["--rollback", "--set-aside", "--replace", "--helper"] {
+            assert!(!text.contains(word), "{text}");
+        }
+    }
+}
+
+#[test]
 fn split_blocks_need_a_new_start() {
     let refusal = Some(Refusal::LargeBlocks);
     let text = told(&negotiation("b/t", &["a"], Resolutions::default(), refusal));
