@@ -350,6 +350,13 @@ fn nowhere_at_all() {
     there
         .push()
         .expect(0, &[&words[..], &["zfs alone is used on it, which takes no lock there", "nothing to do"]].concat());
+    // That is said once, however many channels there are.
+    let many: Vec<String> = (0..6).flat_map(|number| [format!("s/{number}"), format!("s/{number}@a")]).collect();
+    let world: Vec<_> = (100..).zip(&many).map(|(number, name)| (name.as_str(), number, number)).collect();
+    there.bed.world(&world);
+    let ended = there.run(&["push", "-j", "4", "s", "beta:d"]);
+    assert_eq!(ended.stderr.matches("zfs alone is used").count(), 1, "{ended:#?}");
+    ended.expect(0, &["6 updated"]);
     assert!(there.cached().is_empty());
 }
 

@@ -116,7 +116,7 @@ impl Launch {
             ZfsAlone { sessions, runtime, plain, limit }
         });
         let plain = match plain {
-            Some(plain) if command.is_plain() => {
+            Some(plain) if command.is_plain() || sessions.runs_zfs_alone() => {
                 let of = host.to_owned();
                 let pipes = tokio::task::spawn_blocking(move || plain.start(&of)).await.map_err(io::Error::other)??;
                 return Ok(Self::new(pipes, host, Sending::No)?);
@@ -187,8 +187,12 @@ impl Launch {
                 let Some(plain) = self.plain else { return Err(error) };
                 let host = self.aftermath.host;
                 // Where that isn't possible either, it is no better to know why.
+                let sessions = plain.sessions.clone();
                 let Ok(pipes) = plain.start(&host) else { return Err(error) };
-                tracing::warn!("{}: zfs alone is used on it, which takes no lock there", first_line(&error));
+                // Each further channel would say the same.
+                if sessions.has_zfs_alone() {
+                    tracing::warn!("{}: zfs alone is used on it, which takes no lock there", first_line(&error));
+                }
                 let (launch, stdin) = Self::new(pipes, &host, Sending::No)?;
                 if feed(Feed::Stdin(stdin)) { launch.greet(feed) } else { Err(closed(&host)) }
             }

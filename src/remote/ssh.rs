@@ -168,6 +168,7 @@ impl Master {
             host: host.to_string(),
             agent,
             no_helper: Arc::default(),
+            zfs_alone: Arc::default(),
             process: Arc::clone(&process),
             turns: Arc::default(),
         };
@@ -216,6 +217,8 @@ pub struct Sessions {
     agent: Option<PathBuf>,
     /// Known to have no zfsync that can be used: the next session needn't look for it.
     no_helper: Arc<AtomicBool>,
+    /// Known to run no helper at all, not even one that is sent.
+    zfs_alone: Arc<AtomicBool>,
     process: Arc<Process>,
     /// Of sessions that processes of this machine open.
     turns: Arc<Turns>,
@@ -226,6 +229,17 @@ impl Sessions {
     #[must_use]
     pub fn without_helper(&self) -> bool {
         self.no_helper.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is known that no helper can run there.
+    #[must_use]
+    pub fn runs_zfs_alone(&self) -> bool {
+        self.zfs_alone.load(Ordering::Relaxed)
+    }
+
+    /// No helper can run there; whether that is news.
+    pub fn has_zfs_alone(&self) -> bool {
+        !self.zfs_alone.swap(true, Ordering::Relaxed)
     }
 
     /// What is run on this machine to open one for this command; it never connects anew.
