@@ -222,15 +222,26 @@ mod tests {
         assert!(script.bytes().all(|byte| (b' '..=b'~').contains(&byte) && !b"!\\'".contains(&byte)), "{script}");
     }
 
+    fn shell() -> std::process::Child {
+        let mut command = Command::new("sh");
+        command.args(["-c", &line()]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.spawn().unwrap()
+    }
+
+    /// As a start-up file may have read some of it.
+    #[test]
+    fn nothing_is_run_without_the_number_of_words() {
+        for stdin in ["echo\nran\n", "\n", "0\necho\n", "", "2\necho\n"] {
+            let mut shell = shell();
+            shell.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
+            let ended = shell.wait_with_output().unwrap();
+            assert_eq!((ended.stdout.as_slice(), ended.status.code()), (&b""[..], Some(1)), "{stdin:?}");
+        }
+    }
+
     #[test]
     fn words_come_through_as_they_are_and_the_stream_behind_them() {
-        let mut shell = Command::new("sh")
-            .args(["-c", &line()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut shell = shell();
         let words = ["sh", "-c", "printf '%s,' \"$@\"; cat", "x", " a  b ", "$(id)", "`id`", "'\"\\n", "*", "", "!!"];
         let stdin = format!("{}\n{}\nthe stream", words.len(), words.join("\n"));
         shell.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::local::portions;
+use super::portions::portions;
 use super::run::{run, run_listing};
 use crate::Failure;
 use crate::name::{DatasetName, Guid, SnapshotName};

@@ -14,6 +14,7 @@ use super::dataset;
 use super::empty::holds_nothing;
 use super::examine::{self, Account};
 use super::list;
+use super::portions::portions;
 use super::process::{start, start_outgoing};
 use super::prune;
 use super::query;
@@ -32,8 +33,6 @@ use crate::{
 };
 use crate::{Failure, Hello, Pruned, Receive, Rename};
 
-/// So many bytes of names go to one `zfs list`: far below every system's limit for arguments.
-const MAX_ARGS: usize = 128 * 1024;
 /// So many `zfs list` at most look for one question's names.
 const MAX_PARALLEL: usize = 4;
 
@@ -394,39 +393,4 @@ fn find_all(zfs: &Zfs, portions: &[&[&str]]) -> Result<(Found, Vec<(String, Stri
 
 fn read_line(path: &str) -> Option<String> {
     Some(fs::read_to_string(path).ok()?.trim().to_owned())
-}
-
-/// Cuts a list into portions that fit on a command line each.
-pub(super) fn portions<T>(mut all: &[T], len: impl Fn(&T) -> usize) -> Vec<&[T]> {
-    let mut portions = Vec::new();
-    while !all.is_empty() {
-        let mut room = MAX_ARGS;
-        let fits = all.iter().take_while(|one| {
-            let needed = len(one) + 1;
-            let fits = needed <= room;
-            room = room.saturating_sub(needed);
-            fits
-        });
-        let (some, rest) = all.split_at(fits.count().max(1));
-        portions.push(some);
-        all = rest;
-    }
-    portions
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn portions_fit_and_lose_nothing() {
-        let names: Vec<String> = (0..5000).map(|at| format!("{}{at}", "x".repeat(200))).collect();
-        let cut = portions(&names, String::len);
-        assert!(cut.len() > 5);
-        assert!(cut.iter().all(|some| some.iter().map(|name| name.len() + 1).sum::<usize>() <= MAX_ARGS));
-        assert_eq!(cut.concat(), names);
-        // One that fits nowhere still goes, alone.
-        assert_eq!(portions(&["x".repeat(MAX_ARGS), "y".into()], String::len).len(), 2);
-        assert!(portions::<String>(&[], String::len).is_empty());
-    }
 }

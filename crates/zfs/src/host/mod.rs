@@ -10,6 +10,7 @@ mod examine;
 mod hold;
 mod list;
 mod local;
+mod portions;
 mod process;
 mod prune;
 mod query;

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, Read as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use super::local::portions;
+use super::portions::portions;
 use super::prune::prune;
 use super::run::{Output, read, run, run_lenient, run_listing, run_naming};
 use super::{NameSink, RecordSink};
