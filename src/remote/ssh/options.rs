@@ -251,9 +251,8 @@ pub(super) fn master_command(
     verbose: bool,
 ) -> Command {
     let mut command = Command::new("ssh");
-    // No delegated credentials: whoever is root there could use them. As an option, an ssh that knows no GSSAPI would complain of it.
-    command.arg("-k");
-    command.arg("-M").arg("-N").arg("-f").arg("-S").arg(files.socket).arg("-E").arg(files.log);
+    // -k is for no delegated credentials: whoever is root there could use them. As an option, an ssh that knows no GSSAPI would complain of it.
+    command.arg("-M").arg("-N").arg("-f").arg("-k").arg("-S").arg(files.socket).arg("-E").arg(files.log);
     if let Some(config) = files.config.or(options.config.as_deref()) {
         command.arg("-F").arg(config);
     }
