@@ -10,6 +10,9 @@ use rustix::fs::OFlags;
 
 /// Opens a file as `options` say.
 pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    if is_ours_already(path) {
+        return options.open(path);
+    }
     let at_once = |more| options.clone().custom_flags(flags(OFlags::NONBLOCK | more)).open(path);
     let opened = match at_once(OFlags::NOFOLLOW) {
         // With O_NOFOLLOW it means a link at the very end; who may change it is checked, and what it leads to.
@@ -30,6 +33,13 @@ pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
         }
         failed => failed,
     }
+}
+
+/// What this process has open already may be a pipe: `/dev/stderr`, or what a shell makes of `>(COMMAND)`.
+fn is_ours_already(path: &Path) -> bool {
+    let parents = ["/dev/fd", "/proc/self/fd"].map(Path::new);
+    [Path::new("/dev/stdout"), Path::new("/dev/stderr")].contains(&path)
+        || path.parent().is_some_and(|dir| parents.contains(&dir))
 }
 
 /// All that is in a file.
@@ -89,6 +99,13 @@ mod tests {
         let file = dir.path().join("file");
         fs::write(&file, "text").unwrap();
         assert_eq!(read(&file).unwrap(), b"text");
+        // A pipe of our own is none of them.
+        let (mut output, input) = io::pipe().unwrap();
+        let name = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&input));
+        let written = open(OpenOptions::new().append(true).create(true), Path::new(&name));
+        io::Write::write_all(&mut written.unwrap(), b"line").unwrap();
+        drop(input);
+        assert_eq!(io::read_to_string(&mut output).unwrap(), "line");
     }
 
     #[test]

@@ -91,8 +91,8 @@ impl Versions {
         for index in order {
             let Version { name, guid, txg } = self.at(index);
             if of_txg.0 != txg {
-                of_txg.0 = txg;
-                of_txg.1.clear();
+                // Not cleared: that takes as long as the largest of them was.
+                of_txg = (txg, HashSet::new());
             }
             if of_txg.1.insert((name, guid)) {
                 sorted.add(name, guid, txg);

@@ -3,6 +3,7 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ChildStdout, ExitStatus};
 use std::sync::mpsc;
 use std::thread;
@@ -134,8 +135,12 @@ fn run_to_its_end(
     let Some(complaints) = told(&complaints, &limits) else {
         return Err(Failure::new(Refusal::Other, HANGS));
     };
+    // It was killed for what was read of it, and has said nothing itself.
+    let killed = status.signal() == Some(rustix::process::Signal::KILL.as_raw()) && complaints.words.is_empty();
     match value {
-        Some(Err(error)) if status.success() => Err(Failure::new(Refusal::Other, &error.to_string())),
+        Some(Err(error)) if status.success() || killed && matches!(error, ParseError::Line { .. }) => {
+            Err(Failure::new(Refusal::Other, &error.to_string()))
+        }
         Some(Ok(())) if matches!(words, Words::Unheard | Words::Ignored) => Ok(Vec::new()),
         Some(Ok(())) if status.success() && (words == Words::Tolerated || complaints.words.is_empty()) => {
             Ok(complaints.unread)
