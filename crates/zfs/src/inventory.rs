@@ -76,12 +76,12 @@ impl Versions {
     }
 
     /// Brings the versions into createtxg order (equal ones keep the order in which they came) and frees spare memory. One that came
-    /// twice counts once.
-    pub fn sort(&mut self) {
+    /// twice counts once; whether there was one.
+    pub fn sort(&mut self) -> bool {
         if self.entries.is_sorted_by_key(|entry| entry.txg) && !self.has_twins() {
             self.names.shrink_to_fit();
             self.entries.shrink_to_fit();
-            return;
+            return false;
         }
         let mut order: Vec<usize> = (0..self.entries.len()).collect();
         order.sort_by_key(|&index| self.entries[index].txg);
@@ -98,7 +98,9 @@ impl Versions {
                 sorted.add(name, guid, txg);
             }
         }
+        let twice = sorted.entries.len() < self.entries.len();
         *self = sorted;
+        twice
     }
 
     /// Whether sorted ones may have one that came twice: its like has the same place.

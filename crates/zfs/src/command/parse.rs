@@ -180,7 +180,7 @@ pub fn read_source_within(input: impl BufRead, source: &DatasetName, most: Most)
         }
         gathered.add(source, listed)
     })?;
-    Ok(gathered.finish())
+    gathered.finish()
 }
 
 /// The datasets read so far, and which of them the last line belonged to.
@@ -208,7 +208,7 @@ impl Gathered {
     }
 
     fn turn_to(&mut self, source: &DatasetName, dataset: DatasetName) -> Result<usize, ParseError> {
-        self.leave();
+        self.leave()?;
         let place = if let Some(&place) = self.places.get(&dataset) {
             place
         } else {
@@ -224,18 +224,18 @@ impl Gathered {
     }
 
     /// Sorts the dataset that was read last, which also gives back its spare memory.
-    fn leave(&mut self) {
-        if let Some((_, place)) = self.current.take() {
-            self.datasets[place].snapshots.sort();
-            self.datasets[place].bookmarks.sort();
-        }
+    fn leave(&mut self) -> Result<(), ParseError> {
+        let Some((dataset, place)) = self.current.take() else { return Ok(()) };
+        let Inventory { snapshots, bookmarks, .. } = &mut self.datasets[place];
+        let twice = [snapshots.sort(), bookmarks.sort()].contains(&true);
+        if twice { Err(ParseError::line("a snapshot or bookmark is listed twice", dataset.as_str())) } else { Ok(()) }
     }
 
-    fn finish(mut self) -> Vec<Inventory> {
-        self.leave();
+    fn finish(mut self) -> Result<Vec<Inventory>, ParseError> {
+        self.leave()?;
         // Component by component: as whole strings, "a b" would come between "a" and "a/c".
         self.datasets.sort_by(|a, b| components(&a.path).cmp(components(&b.path)));
-        self.datasets
+        Ok(self.datasets)
     }
 }
 

@@ -60,14 +60,13 @@ fn a_last_line_without_line_feed_is_damaged() {
 }
 
 #[test]
-fn a_line_that_comes_twice_counts_once() {
-    let lines = "p/s\t1\t2\np/s@a\t3\t4\np/s@b\t5\t6\np/s@a\t3\t4\np/s@b\t5\t6\np/s#a\t3\t4\np/s#c\t3\t4\n";
-    let all = source(lines).unwrap();
-    let names = |versions: &crate::Versions| versions.iter().map(|one| one.name.to_owned()).collect::<Vec<_>>();
-    assert_eq!(
-        (names(&all[0].snapshots), names(&all[0].bookmarks)),
-        (vec!["a".into(), "b".into()], vec!["a".into(), "c".into()])
-    );
+fn a_listing_with_a_line_twice_is_damaged() {
+    let marks = "p/s\t1\t2\np/s@a\t3\t4\np/s@b\t5\t6\np/s#a\t3\t4\np/s#c\t3\t4\n";
+    assert_eq!(source(marks).unwrap()[0].bookmarks.len(), 2);
+    for twice in ["p/s@a\t3\t4\n", "p/s@b\t5\t6\n", "p/s#a\t3\t4\n"] {
+        let error = source(&format!("{marks}{twice}")).unwrap_err().to_string();
+        assert!(error.contains("listed twice"), "{error}");
+    }
 }
 
 #[test]
