@@ -194,8 +194,8 @@ impl Told {
             ..Hello::default()
         };
         let groups = value("groups").unwrap_or_default().split(' ').map(ToOwned::to_owned).collect();
-        // Whoever is called by other words has the rights of somebody else, of root as a rule.
-        let is_root = value("uid").as_deref() == Some("0") || !plain.zfs.is_empty();
+        // Whoever is called through something else has the rights of somebody else, of root as a rule.
+        let is_root = value("uid").as_deref() == Some("0") || plain.zfs.len() > 1;
         let account = Account { user: hello.user.clone(), groups, is_root };
         Self { hello, account, path: value("path"), refused: line("refused") }
     }

@@ -238,6 +238,7 @@ impl Sessions {
     }
 
     /// No helper can run there; whether that is news.
+    #[must_use]
     pub fn has_zfs_alone(&self) -> bool {
         !self.zfs_alone.swap(true, Ordering::Relaxed)
     }

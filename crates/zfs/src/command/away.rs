@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::call::Limits;
 
@@ -19,6 +19,8 @@ const SSH_FAILED: i32 = 255;
 
 /// So much may stand before it.
 const MAX_PREAMBLE: usize = 64 * 1024;
+/// So long it may take to come.
+const PREAMBLE_WITHIN: Duration = Duration::from_secs(120);
 
 /// Streams that one connection carries at a time: sshd permits 10 sessions by default (MaxSessions), and someone may have lowered that.
 pub const STREAMS: usize = 8;
@@ -31,7 +33,8 @@ pub struct Away {
     /// What opens a session, e.g. ssh over a connection that there is.
     program: OsString,
     args: Vec<OsString>,
-    /// The words for `zfs` there. `zpool` is only asked, which takes no rights: it is called by its own name, from where the last one is.
+    /// The words for `zfs` there. `zpool` is called by its own name, from where the last one is: pools are only asked. What needs rights, as their history does, can't
+    /// be read so.
     zfs: Vec<String>,
     turns: Arc<Turns>,
     lost: Lost,
@@ -159,11 +162,15 @@ impl Drop for Turn {
 }
 
 /// Reads a line at a time, byte by byte, until the mark: what follows belongs to somebody else. Returns what stood before it, and
-/// whether it came.
+/// whether it came. All of that has a limit, however slowly it comes.
 pub(crate) fn skip_to_mark(input: &mut impl Read) -> io::Result<(Vec<u8>, bool)> {
     let mut before = Vec::new();
     let mut byte = [0];
+    let began = Instant::now();
     while before.len() < MAX_PREAMBLE {
+        if began.elapsed() > PREAMBLE_WITHIN {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the host does not start it"));
+        }
         match input.read(&mut byte) {
             Ok(0) => return Ok((before, false)),
             Ok(_) => before.push(byte[0]),

@@ -20,7 +20,7 @@ const NOT_STARTED: &str = "the session ended before zfs was started";
 
 /// Starts a `zfs recv`, which keeps others away until it has ended.
 pub(super) fn start(call: Call, passage: Passage) -> Result<Started, Failure> {
-    let cant = |error: io::Error| Failure::new(Refusal::Other, &format!("can't start zfs recv: {error}"));
+    let cant = |error: io::Error| not_started("zfs recv", &error);
     let (reader, mut writer) = io::pipe().map_err(cant)?;
     // Before anybody uses it.
     pipe::grow_pipe(&writer);
@@ -33,7 +33,7 @@ pub(super) fn start(call: Call, passage: Passage) -> Result<Started, Failure> {
 /// Starts a call whose output is a stream: `zfs send` or `zfs list`.
 pub(super) fn start_outgoing(call: Call) -> Result<Outgoing, Failure> {
     let name = call.get_program().to_string_lossy().into_owned();
-    let cant = |error: io::Error| Failure::new(Refusal::Other, &format!("can't start {name}: {error}"));
+    let cant = |error: io::Error| not_started(&name, &error);
     let (reader, writer) = io::pipe().map_err(cant)?;
     pipe::grow_pipe(&reader);
     let mut marked = None;
@@ -54,6 +54,12 @@ pub(super) fn start_outgoing(call: Call) -> Result<Outgoing, Failure> {
         }
     }
     Ok(Outgoing { output: reader.into(), words, process })
+}
+
+/// A session that is not to be had in time may be had later.
+fn not_started(name: &str, error: &io::Error) -> Failure {
+    let late = error.kind() == io::ErrorKind::TimedOut;
+    Failure::new(if late { Refusal::Busy } else { Refusal::Other }, &format!("can't start {name}: {error}"))
 }
 
 /// Starts a call, and takes what it says on stderr. The call is gone afterwards, as it holds the other end of the pipe that carries the

@@ -112,7 +112,9 @@ fn run_to_its_end(
         let output = BufReader::new(Heard { output: stdout, limits: limits.clone(), first });
         read(if away { behind_mark(output)? } else { output })
     });
-    if !matches!(value, Some(Ok(()))) || words == Words::Unheard {
+    // Behind a line that isn't whole nothing more comes, and its status may tell why.
+    let over = matches!(value, Some(Ok(()) | Err(ParseError::Cut(_))));
+    if !over || words == Words::Unheard {
         // Nobody reads the rest. It may have ended by itself.
         let _ = child.kill();
     }
