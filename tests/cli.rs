@@ -147,6 +147,15 @@ fn a_prune_needs_a_rule() {
 }
 
 #[test]
+fn what_replace_names_by_mistake() {
+    usage_errors(&[
+        (&["push", "--replace", "p/a/m", "p/a", "b:q/a"], "it is not within the target q/a; did you mean q/a/m?"),
+        (&["push", "--replace", "b:q/a/m", "p/a", "b:q/a"], "; did you mean q/a/m?"),
+        (&["push", "--replace", "x/y", "p/a", "b:q/a"], "\"x/y\": it is not within the target q/a\n"),
+    ]);
+}
+
+#[test]
 fn options_and_commands_that_zfs_has() {
     usage_errors(&[
         (&["push", "-R", "a", "b:c"], "tip: all datasets below SOURCE and their snapshots are included by default"),
