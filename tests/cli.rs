@@ -38,9 +38,9 @@ fn missing_and_surplus_arguments() {
 #[test]
 fn options_out_of_range_or_in_conflict() {
     usage_errors(&[
-        (&["push", "a", "b", "-j", "0"], "'0' for '--channels <N>': 0 is not in 1..=64"),
-        (&["push", "a", "b", "-j", "65"], "65 is not in 1..=64"),
-        (&["push", "a", "b", "--connections", "0"], "0 is not in 1..=64"),
+        (&["push", "a", "b", "-j", "0"], "'0' for '--channels <N>': expected a number from 1 to 64"),
+        (&["push", "a", "b", "-j", "65"], "expected a number from 1 to 64"),
+        (&["push", "a", "b", "--connections", "0"], "expected a number from 1 to 64"),
         (&["push", "a", "b", "-j", "many"], "invalid digit"),
         (&["push", "a", "b", "-p", "65536"], "65536 is not in 1..=65535"),
         (&["push", "a", "b", "--depth", "-1"], "'-1'"),

@@ -12,8 +12,8 @@ use crate::plan::{Periods, Zone};
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 #[command(disable_help_flag = true)]
 #[command(after_help = "Examples:
-  */10 * * * * root /usr/bin/zfsync cron tank/data backup:pool/data
-  */10 * * * * root /usr/bin/zfsync cron -h 24 -d 14 -o /var/log/zfsync/data.log tank/data alpha:pool/data beta:pool/data
+  */10 * * * * root /usr/local/bin/zfsync cron tank/data backup:pool/data
+  */10 * * * * root /usr/local/bin/zfsync cron -h 24 -d 14 -o /var/log/zfsync/data.log tank/data alpha:pool/data beta:pool/data
 
 These are lines of /etc/cron.d/zfsync. In a user's own crontab (crontab -e) leave out the user, here root.
 
