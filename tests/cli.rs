@@ -41,7 +41,7 @@ fn options_out_of_range_or_in_conflict() {
         (&["push", "a", "b", "-j", "0"], "'0' for '--channels <N>': expected a number from 1 to 64"),
         (&["push", "a", "b", "-j", "65"], "expected a number from 1 to 64"),
         (&["push", "a", "b", "--connections", "0"], "expected a number from 1 to 64"),
-        (&["push", "a", "b", "-j", "many"], "invalid digit"),
+        (&["push", "a", "b", "-j", "many"], "expected a number from 1 to 64"),
         (&["push", "a", "b", "-p", "65536"], "65536 is not in 1..=65535"),
         (&["push", "a", "b", "--depth", "-1"], "'-1'"),
         (&["push", "a", "b", "--depth", "1", "--no-recursive"], "cannot be used with"),
