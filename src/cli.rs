@@ -5,6 +5,7 @@
 mod cron;
 mod direct;
 mod doctor;
+mod examples;
 mod helper;
 mod missing;
 mod output;
@@ -48,7 +49,7 @@ pub fn command() -> clap::Command {
 
 /// Reads the command line.
 pub fn parse() -> Result<Cli, clap::Error> {
-    let mut matches = command().try_get_matches()?;
+    let mut matches = command().mut_subcommands(examples::stacked).try_get_matches()?;
     Cli::from_arg_matches_mut(&mut matches)
 }
 
@@ -193,7 +194,8 @@ pub struct Push {
     /// Roll a diverged or modified target back to the newest common snapshot; its own changes since then are lost
     #[arg(long, help_heading = "Conflicts")]
     pub rollback: bool,
-    /// Rename a target in conflict to NAME.zfsync-DATE, with all datasets below it, and send it in full; nothing is lost
+    /// Rename a target in conflict to NAME.zfsync-DATE, with all datasets below it, and continue from the newest common snapshot, or
+    /// send it in full where there is none; nothing is lost
     #[arg(long, help_heading = "Conflicts")]
     pub set_aside: bool,
     /// Destroy DATASET on the target if it is in conflict, and send it in full; can be given several times
@@ -430,6 +432,9 @@ pub struct Naming {
     pub local_time: bool,
 }
 
-fn count_parser() -> clap::builder::RangedI64ValueParser<u16> {
-    clap::value_parser!(u16).range(1..=64)
+fn count_parser() -> fn(&str) -> Result<u16, String> {
+    |text| {
+        let number = text.parse().ok().filter(|number| (1..=64).contains(number));
+        number.ok_or_else(|| "expected a number from 1 to 64".to_owned())
+    }
 }

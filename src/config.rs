@@ -43,7 +43,7 @@ pub use targets::{ForgetJob, targets_of};
 pub use verify::VerifyJob;
 use zfs::Allow;
 use zfs::Volmode;
-use zfs::name::{DatasetName, NameError};
+use zfs::name::DatasetName;
 
 /// A push, checked.
 #[derive(Debug, Clone)]
@@ -310,14 +310,25 @@ pub fn run_number() -> u64 {
 /// What may be done about conflicts; what `--replace` names must be within TARGET.
 fn resolutions(args: &cli::Push, target: &DatasetName) -> Result<Resolutions, StartError> {
     let replace = args.replace.iter().map(|name| {
-        let dataset: DatasetName =
-            name.parse().map_err(|error: NameError| StartError::Replace(name.clone(), error.to_string()))?;
-        if dataset.is_within(target) {
-            return Ok(dataset);
-        }
-        Err(StartError::Replace(name.clone(), format!("it is not within the target {target}")))
+        let words = match name.parse::<DatasetName>() {
+            Ok(dataset) if dataset.is_within(target) => return Ok(dataset),
+            Ok(_) => format!("it is not within the target {target}"),
+            Err(error) => error.to_string(),
+        };
+        let hint = meant(name, &args.source, target).map_or_else(String::new, |it| format!("; did you mean {it}?"));
+        Err(StartError::Replace(name.clone(), words + &hint))
     });
     Ok(Resolutions { rollback: args.rollback, set_aside: args.set_aside, replace: replace.collect::<Result<_, _>>()? })
+}
+
+/// The target's dataset, where it was named with a host or by the source's name.
+fn meant(name: &str, source: &str, target: &DatasetName) -> Option<DatasetName> {
+    let of = |name: &str| name.rsplit_once(':').map_or(name, |(_, dataset)| dataset).parse::<DatasetName>().ok();
+    let named = of(name)?;
+    if named.is_within(target) {
+        return Some(named);
+    }
+    target.join(&named.below(&of(source)?)?).ok()
 }
 
 /// What the flags need of the helper. With a forced command over there, that command's own line decides.

@@ -378,7 +378,7 @@ pub enum StartError {
         seconds: u64,
     },
     /// The target's pool doesn't exist.
-    #[error("{host} has no pool {pool:?} for {dataset}: create or import it there, or choose another target{}", colon(*local, dataset))]
+    #[error("{host} has no pool {pool:?} for {dataset}: create or import it {}, or choose another target (zpool list shows the pools){}", if *local { "here" } else { "there" }, colon(*local, dataset))]
     NoPool {
         /// The host.
         host: String,

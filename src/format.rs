@@ -5,7 +5,7 @@ mod time;
 use std::borrow::Cow;
 use std::time::Duration;
 
-pub use time::{clock, duration, parse_duration};
+pub use time::{about, clock, duration, parse_duration};
 pub use zfs::text::{on_one_line, sanitise};
 
 const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];

@@ -38,10 +38,10 @@ fn missing_and_surplus_arguments() {
 #[test]
 fn options_out_of_range_or_in_conflict() {
     usage_errors(&[
-        (&["push", "a", "b", "-j", "0"], "'0' for '--channels <N>': 0 is not in 1..=64"),
-        (&["push", "a", "b", "-j", "65"], "65 is not in 1..=64"),
-        (&["push", "a", "b", "--connections", "0"], "0 is not in 1..=64"),
-        (&["push", "a", "b", "-j", "many"], "invalid digit"),
+        (&["push", "a", "b", "-j", "0"], "'0' for '--channels <N>': expected a number from 1 to 64"),
+        (&["push", "a", "b", "-j", "65"], "expected a number from 1 to 64"),
+        (&["push", "a", "b", "--connections", "0"], "expected a number from 1 to 64"),
+        (&["push", "a", "b", "-j", "many"], "expected a number from 1 to 64"),
         (&["push", "a", "b", "-p", "65536"], "65536 is not in 1..=65535"),
         (&["push", "a", "b", "--depth", "-1"], "'-1'"),
         (&["push", "a", "b", "--depth", "1", "--no-recursive"], "cannot be used with"),
@@ -143,6 +143,15 @@ fn a_prune_needs_a_rule() {
         (&["prune", "p"], words),
         (&["prune", "p", "beta:q"], words),
         (&["prune", "--source", "beta:p"], words),
+    ]);
+}
+
+#[test]
+fn what_replace_names_by_mistake() {
+    usage_errors(&[
+        (&["push", "--replace", "p/a/m", "p/a", "b:q/a"], "it is not within the target q/a; did you mean q/a/m?"),
+        (&["push", "--replace", "b:q/a/m", "p/a", "b:q/a"], "; did you mean q/a/m?"),
+        (&["push", "--replace", "x/y", "p/a", "b:q/a"], "\"x/y\": it is not within the target q/a\n"),
     ]);
 }
 

@@ -166,7 +166,14 @@ fn sources() -> String {
 #[test]
 fn every_message_of_troubleshooting_exists() {
     // Those of ssh(1) are its own.
-    let of_ssh = ["Permission denied (publickey", "Host key verification failed"];
+    let of_ssh = [
+        "Permission denied (publickey",
+        "Host key verification failed",
+        "Could not resolve hostname",
+        "Connection refused",
+        "Connection timed out",
+        "No route to host",
+    ];
     let sources = sources();
     let page = read(&root().join("docs/troubleshooting.md"));
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());

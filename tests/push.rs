@@ -247,7 +247,7 @@ fn signals_end_a_run_in_good_order() {
         let run = bed.command(&["push", "s", "d"]).spawn().unwrap();
         bed.wait_for_file("receiving");
         signal(&run, what);
-        Ended::of(run).expect(code, &["interrupted after", "nothing received"]);
+        Ended::of(run).expect(code, &["interrupted after", "no snapshot received; the next run continues"]);
         bed.wait_for_no_process();
         assert!(!bed.read("world").contains("d/1@b\t"));
     }

@@ -56,7 +56,10 @@ fn errors_have_their_place() {
     }
     bed.write("z.toml", "[job.one]\n[job.two]\n");
     run(&bed, &["check-config"]).expect(2, &["z.toml:1: job one: source is missing", "z.toml:2: job two: source is"]);
-    bed.run(&["run", "--config", "/nonexistent/z.toml"]).expect(2, &["/nonexistent/z.toml: can't read the file"]);
+    bed.run(&["run", "--config", "/nonexistent/z.toml"]).expect(
+        2,
+        &["/nonexistent/z.toml: can't read the file", "create it (zfsync.toml(5)), or name another one with --config"],
+    );
     bed.run(&["run", "--config", "/dev/zero"]).expect(2, &["larger than 1 MiB"]);
     assert_eq!(bed.calls(), [] as [&str; 0], "zfs was asked");
 }

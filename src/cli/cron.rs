@@ -12,8 +12,10 @@ use crate::plan::{Periods, Zone};
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 #[command(disable_help_flag = true)]
 #[command(after_help = "Examples:
-  */10 * * * * root zfsync cron tank/data backup:pool/data
-  */10 * * * * root zfsync cron -h 24 -d 14 -o /var/log/zfsync/data.log tank/data alpha:pool/data beta:pool/data
+  */10 * * * * root /usr/local/bin/zfsync cron tank/data backup:pool/data
+  */10 * * * * root /usr/local/bin/zfsync cron -h 24 -d 14 -o /var/log/zfsync/data.log tank/data alpha:pool/data beta:pool/data
+
+These are lines of /etc/cron.d/zfsync. In a user's own crontab (crontab -e) leave out the user, here root.
 
 A snapshot is of class S if the previous one was taken in the same minute, M if in the same hour, H if on the same day, and D \
 otherwise. All targets are updated at the same time. The first run reports which snapshots are kept on either side; later ones \

@@ -5,7 +5,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use crate::cli;
 
 /// Options that people know from `zfs send`, `zfs receive` and other tools, and what zfsync has in their place.
-const ELSEWHERE: [(&[&str], &str); 6] = [
+const ELSEWHERE: [(&[&str], &str); 7] = [
     (
         &["-R", "--replicate"],
         "all datasets below SOURCE and their snapshots are included by default: leave this option out",
@@ -23,6 +23,10 @@ const ELSEWHERE: [(&[&str], &str); 6] = [
     (
         &["-f", "--force", "--force-delete"],
         "choose what may be changed on the target: --rollback, --set-aside or --replace DATASET",
+    ),
+    (
+        &["--bwlimit", "--source-bwlimit", "--target-bwlimit", "--rate", "--rate-limit", "--limit", "--bandwidth"],
+        "zfsync does not limit the bandwidth: leave this option out, and shape the traffic on the network (tc(8) on Linux)",
     ),
     (&["--no-sync-snap"], "only snapshots that exist are sent, and none are taken: leave this option out"),
 ];
@@ -93,10 +97,18 @@ fn tip(command: &str, error: &clap::Error, words: &[String]) -> Option<String> {
              'zfsync {wanted}'"
         ));
     }
+    if command == "doctor" && error.kind() == ErrorKind::MissingRequiredArgument {
+        return Some(
+            "name the target: HOST or HOST:DATASET, --local DATASET for one on this machine, or --job JOB of the configuration file".to_owned(),
+        );
+    }
     if is_helper || error.kind() != ErrorKind::UnknownArgument {
         return None;
     }
     let ContextValue::String(option) = error.get(ContextKind::InvalidArg)? else { return None };
+    if command == "doctor" && !option.starts_with('-') {
+        return Some("the target is the only argument: name the source with --source SOURCE".to_owned());
+    }
     let found = ELSEWHERE.iter().find(|(options, _)| options.contains(&option.as_str()))?;
     Some(found.1.to_owned())
 }
@@ -116,8 +128,31 @@ mod tests {
         let text = usage("push --compress=zstd a b:c").text(false);
         assert!(text.starts_with("zfsync: error: unexpected argument '--compress' found\n"), "{text}");
         assert!(text.contains("tip: blocks that are compressed on disk") && !text.contains("--no-progress"), "{text}");
+        for option in ["--bwlimit=10m", "--rate=10m"] {
+            let text = usage(&format!("push {option} a b:c")).text(false);
+            assert!(text.contains("tip: zfsync does not limit the bandwidth") && !text.contains("--grace"), "{text}");
+        }
         assert!(!usage("push -Z a b:c").text(false).contains("tip:"));
         assert!(usage("push --rolback a b:c").text(false).contains("tip: a similar argument exists: '--rollback'"));
+    }
+
+    #[test]
+    fn doctor_has_one_argument() {
+        for (line, tip) in [
+            ("doctor", "tip: name the target: HOST or HOST:DATASET, --local DATASET"),
+            ("doctor p/a b:p/c", "tip: the target is the only argument: name the source with --source SOURCE"),
+        ] {
+            let text = usage(line).text(false);
+            assert!(text.contains(tip), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_count_has_limits() {
+        for number in ["0", "65", "4x"] {
+            let text = usage(&format!("push -j {number} a b:c")).text(false);
+            assert!(text.contains("expected a number from 1 to 64"), "{text}");
+        }
     }
 
     #[test]

@@ -23,6 +23,12 @@ impl PushJob {
             Some((copy, snapshot)) if !snapshot.contains(':') || copy.contains(['/', ':']) => {
                 let snapshot =
                     snapshot.parse().map_err(|error| StartError::Usage(format!("COPY@{snapshot}: {error}")))?;
+                if let Some((dataset, first)) =
+                    copy.rsplit_once('@').filter(|(dataset, _)| dataset.contains(['/', ':']))
+                {
+                    let words = format!("COPY: \"{dataset}@{first}@{snapshot}\" has two '@': write COPY@SNAPSHOT");
+                    return Err(StartError::Usage(words));
+                }
                 (copy, Some(snapshot))
             }
             _ => (args.copy.as_str(), None),
@@ -68,7 +74,11 @@ mod tests {
             assert_eq!(there.ends.source.host().unwrap().user.as_deref(), user, "{words}");
             assert_eq!(there.restore.unwrap().until.as_ref().map(SnapshotName::as_str), until, "{words}");
         }
-        for (words, why) in [("q/a@x/y p/new", "COPY@x/y"), ("q/a q/a/new", "overlap")] {
+        for (words, why) in [
+            ("q/a@x/y p/new", "COPY@x/y"),
+            ("b:q/a@b@c p/new", "\"b:q/a@b@c\" has two '@'"),
+            ("q/a q/a/new", "overlap"),
+        ] {
             let error = job(words).unwrap_err();
             assert!(error.contains(why), "{words}: {error}");
         }

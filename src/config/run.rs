@@ -105,7 +105,12 @@ pub fn read(path: &Path) -> Result<Vec<CronJob>, StartError> {
     };
     let mut bytes = Vec::new();
     let cant = |error: std::io::Error| failed(format!("can't read the file: {error}"));
-    let file = std::fs::File::open(path).map_err(cant)?;
+    let file = std::fs::File::open(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => failed(format!(
+            "can't read the file: {error}: create it (zfsync.toml(5)), or name another one with --config"
+        )),
+        _ => cant(error),
+    })?;
     (&file).take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(cant)?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(failed("the file is larger than 1 MiB, which is the limit".into()));

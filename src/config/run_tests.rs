@@ -90,9 +90,9 @@ fn what_it_would_do_in_plain_words() {
         "replicates tank/data, with some of the datasets below, skipping snapshots without changes, to backup:pool/data, 8 streams",
         "prunes tank/data: keeps the newest 1 of class S, 4 of M, 3 of H and 2 of D\n",
         "prunes its targets: keeps the newest 3, the newest of each of 24 hours, 7 days (UTC)\n",
-        "pre-snapshot hook: /bin/freeze 'my db' (10.0 s at most)",
+        "pre-snapshot hook: /bin/freeze 'my db' (10 s at most)",
         "logs all events to /var/log/z.log, as JSON lines\n  saves the last results in /var/lib/zfsync\n",
-        "is stopped after 6 h 0 min\n\nalpha\n  takes no snapshots\n  replicates tank/a, alone, to b:pool/x/a",
+        "is stopped after 6 h\n\nalpha\n  takes no snapshots\n  replicates tank/a, alone, to b:pool/x/a",
         "prunes nothing on its targets",
     ] {
         assert!(text.contains(words), "{words}\nin {text}");

@@ -117,7 +117,8 @@ fn tell_renamed(negotiation: &Negotiation, reporter: &mut dyn Reporter, renamed:
     for guess in renamed {
         let Some((source, target)) = negotiation.names(guess.index) else { continue };
         let text = format!(
-            "it was renamed: the target has it as {}, and it is sent in full as {target} (--follow-renames renames it on the target instead)",
+            "the target has it already as {}: it was renamed, or that is another target of the same source; it is sent in full as {target} \
+             (--follow-renames renames it on the target instead)",
             guess.from
         );
         reporter.event(&Event::Notice { dataset: Some(source.to_string()), text });

@@ -49,9 +49,10 @@ pub async fn choose(
         }
     }
     match &restore.until {
-        Some(until) if datasets.is_empty() => {
-            Err(StartError::Usage(format!("no dataset of {} has a snapshot @{until}", job.ends.source.dataset)))
-        }
+        Some(until) if datasets.is_empty() => Err(StartError::Usage(format!(
+            "no dataset of {0} has a snapshot @{until}: zfs list -t snapshot -r {0}, on its host, lists what there is",
+            job.ends.source.dataset
+        ))),
         _ => Ok((datasets, failures)),
     }
 }
@@ -117,12 +118,12 @@ pub async fn next_steps(job: &PushJob) -> String {
     let (new, at) =
         (&job.ends.target.dataset, job.ends.target.host().map_or_else(String::new, |host| format!(" on {host}")));
     let key = if encrypted {
-        format!("zfs load-key -r '{new}'  (encrypted datasets need their keys first)\n  ")
+        format!("zfs load-key -r '{new}'  (only if it is encrypted; its keys are needed first)\n  ")
     } else {
         String::new()
     };
     format!(
-        "{new} is writable and not mounted yet. Next{at}:\n  {key}zfs mount -a\nOther properties of the original (mountpoint, quota, \
+        "{new} is writable and not mounted yet. Next{at}:\n  {key}zfs mount -a  (or zfs mount NAME, for one filesystem; volumes need no mounting)\nOther properties of the original (mountpoint, quota, \
          compression, shares) were not replicated: set them with zfs set. See docs/restore.md."
     )
 }

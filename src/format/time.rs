@@ -67,6 +67,20 @@ pub fn duration(span: Duration) -> String {
     }
 }
 
+/// An age or a limit in words, without a part that says nothing: `8 s`, `5 min`, `2 min 5 s`, `6 h`.
+#[must_use]
+pub fn about(span: Duration) -> String {
+    match span.as_secs() {
+        seconds @ 0..60 if span.subsec_nanos() == 0 => format!("{seconds} s"),
+        0..60 => duration(span),
+        _ => {
+            let text = duration(span);
+            let whole = [" 0 s", " 0 min", " 0 h"].iter().find_map(|zero| text.strip_suffix(zero));
+            whole.map_or_else(|| text.clone(), ToOwned::to_owned)
+        }
+    }
+}
+
 /// A span of time in at most eight characters: `0:15`, `12:34`, `1:02:03`, `3d04h`.
 #[must_use]
 pub fn clock(span: Duration) -> String {
@@ -98,6 +112,21 @@ mod tests {
         for (millis, long, short) in cases {
             let span = Duration::from_millis(millis);
             assert_eq!((duration(span).as_str(), clock(span).as_str()), (long, short));
+        }
+    }
+
+    #[test]
+    fn ages_and_limits() {
+        for (millis, text) in [
+            (0, "0 s"),
+            (8_000, "8 s"),
+            (1_500, "1.5 s"),
+            (300_000, "5 min"),
+            (310_000, "5 min 10 s"),
+            (21_600_000, "6 h"),
+            (172_800_000, "2 d"),
+        ] {
+            assert_eq!(about(Duration::from_millis(millis)), text);
         }
     }
 

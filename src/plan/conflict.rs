@@ -1,7 +1,7 @@
 //! Why a dataset can't be brought in sync without losing something, with all that a reader needs to judge it.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use serde::Serialize;
 
@@ -248,9 +248,8 @@ impl Conflict {
         // The newest are what matters when a list is long.
         let hidden = names.len().saturating_sub(SHOWN);
         let mut text = if hidden > 0 { format!(" ({hidden} older and)") } else { String::new() };
-        for name in &names[hidden..] {
-            let _ = write!(text, " @{name}{}", self.date(name, there));
-        }
+        let shown = names[hidden..].iter().map(|name| format!(" @{name}{}", self.date(name, there)));
+        text.push_str(&shown.collect::<Vec<_>>().join(","));
         text
     }
 

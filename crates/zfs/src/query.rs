@@ -383,11 +383,11 @@ pub struct Property {
     pub value: String,
 }
 
-/// What a copy has set because it is one.
-const OF_A_COPY: [&str; 3] = ["readonly", "canmount", "volmode"];
+/// What a copy has set because it is one, and what comes with a volume's stream.
+const OF_A_COPY: [&str; 5] = ["readonly", "canmount", "volmode", "volsize", "volblocksize"];
 
 impl Property {
-    /// Whether it is neither zfsync's own nor set because the dataset is a copy.
+    /// Whether it is neither zfsync's own, nor set because the dataset is a copy, nor part of the stream.
     #[must_use]
     pub fn is_the_users(&self) -> bool {
         !OF_A_COPY.contains(&self.name.as_str()) && !self.name.starts_with("zfsync:")

@@ -61,7 +61,10 @@ fn helper(end: &EndFacts, connection: &ConnectionFacts, version: &str) -> Findin
     let roots = hello.roots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let allowed = if hello.allow.is_empty() { String::new() } else { format!("; allowed: {}", hello.allow.join(",")) };
     let restricted = if roots.is_empty() { String::new() } else { format!("; restricted to {roots}") };
-    let took = duration(connection.greeting);
+    let took = match connection.greeting.as_millis() {
+        few @ 0..100 => format!("{few} ms"),
+        _ => duration(connection.greeting),
+    };
     let (their, user) = (&hello.version, &hello.user);
     if hello.is_plain() {
         let zfs = hello.zfs_path.as_deref().unwrap_or("zfs");

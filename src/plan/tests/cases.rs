@@ -17,8 +17,8 @@ fn the_nearest_base_is_found() {
     rounds 2, listed 1, refused 0
     : [] no common snapshot: the target has other content, or all common snapshots were destroyed
       common: -
-      only on the source: @c @d
-      only on the target: @a @b
+      only on the source: @c, @d
+      only on the target: @a, @b
       nothing was changed; to continue: run again with
         --set-aside, which keeps everything under another name, and sends it in full
         or --replace 'b/t', which destroys its 2 snapshots and sends it in full
@@ -108,7 +108,7 @@ fn names_taken_on_both_sides_of_the_base() {
     rounds 1, listed 1, refused 0
     : [] other snapshots on the target have the names of snapshots to be received: @s1
       common: @a
-      only on the source: @s1 @s2
+      only on the source: @s1, @s2
       only on the target: @s2
       nothing was changed; to continue: rename them on the target host (zfs rename) and run again; or run again with
         --set-aside, which keeps everything under another name, and sends it in full
@@ -171,9 +171,9 @@ fn names_decide_nothing() {
     : [] the target has diverged after @s1: it has snapshots of its own
       common: @s1
       only on the source: @t7
-      only on the target: @t7 @t8
+      only on the target: @t7, @t8
       nothing was changed; to continue: run again with
-        --rollback, which loses @t7 @t8 and what was written there since @s1
+        --rollback, which loses @t7, @t8 and what was written there since @s1
         or --set-aside, which keeps everything under another name, and continues from @s1
         or --replace 'b/t', which destroys its 3 snapshots and sends it in full
     ");
@@ -181,7 +181,7 @@ fn names_decide_nothing() {
     rounds 2, listed 1, refused 0
     : [] no common snapshot: the target has other content, or all common snapshots were destroyed
       common: -
-      only on the source: @s1 @s2
+      only on the source: @s1, @s2
       only on the target: @s1
       nothing was changed; to continue: run again with
         --set-aside, which keeps everything under another name, and sends it in full
@@ -191,7 +191,7 @@ fn names_decide_nothing() {
     rounds 2, listed 1, refused 0
     : [] no common snapshot: the target has other content, or all common snapshots were destroyed
       common: -
-      only on the source: @s2 @s3
+      only on the source: @s2, @s3
       only on the target: @s1
       nothing was changed; to continue: run again with
         --set-aside, which keeps everything under another name, and sends it in full
@@ -273,7 +273,7 @@ fn a_target_of_its_own_mind() {
     rounds 2, listed 1, refused 0
     : [] the target has no snapshots but holds data
       common: -
-      only on the source: @a @b
+      only on the source: @a, @b
       only on the target: -
       nothing was changed; to continue: run again with
         --set-aside, which keeps everything under another name, and sends it in full
@@ -283,7 +283,7 @@ fn a_target_of_its_own_mind() {
     rounds 2, listed 1, refused 0
     : [] the source is a filesystem and the target is a volume
       common: -
-      only on the source: @a @b
+      only on the source: @a, @b
       only on the target: -
       nothing was changed; to continue: run again with
         --set-aside, which keeps everything under another name, and sends it in full

@@ -112,7 +112,7 @@ impl Words {
         if summary.failed > 0 {
             let stopped = if summary.interrupted { " and the run was interrupted" } else { "" };
             let head = self.0.paint(Colour::Red, &format!("{} of {all} failed{stopped}", summary.failed));
-            let rest = if idle { format!("nothing received ({took})") } else { arrived };
+            let rest = if idle { format!("no snapshot received ({took})") } else { arrived };
             return format!("{head}; {} in sync{}; {rest}", summary.in_sync, details(summary));
         }
         if let Some(why) = &summary.nothing {
@@ -123,8 +123,9 @@ impl Words {
         }
         if summary.interrupted {
             let head = self.0.paint(Colour::Yellow, &format!("interrupted after {took}"));
-            let rest = if idle { "nothing received".to_owned() } else { arrived };
-            return format!("{head}: {} of {all} in sync{}; {rest}", summary.in_sync, details(summary));
+            let rest = if idle { "no snapshot received".to_owned() } else { arrived };
+            let next = "the next run continues";
+            return format!("{head}: {} of {all} in sync{}; {rest}; {next}", summary.in_sync, details(summary));
         }
         let in_sync = format!("{} in sync{}", count(summary.in_sync, "dataset"), details(summary));
         if idle && summary.updated == 0 {
@@ -259,7 +260,8 @@ mod tests {
                     24 snapshots, 1.21 GiB in 12.3 s (100.7 MiB/s)\n  p/a: no common snapshot\n  p/b: \\u{1b}[2J";
         assert_eq!(ASCII.summary(&run), text);
         let run = Summary { datasets: 1, in_sync: 0, failed: 1, interrupted: true, ..summary() };
-        let text = "zfsync: 1 of 1 dataset failed and the run was interrupted; 0 in sync; nothing received (12.3 s)";
+        let text =
+            "zfsync: 1 of 1 dataset failed and the run was interrupted; 0 in sync; no snapshot received (12.3 s)";
         assert_eq!(ASCII.summary(&run), text);
     }
 
@@ -274,7 +276,7 @@ mod tests {
     fn an_interrupted_run_says_so() {
         let run = Summary { in_sync: 5, updated: 4, interrupted: true, ..busy() };
         let text = "zfsync: interrupted after 12.3 s: 5 of 31 datasets in sync (4 updated); \
-                    24 snapshots, 1.21 GiB in 12.3 s (100.7 MiB/s)";
+                    24 snapshots, 1.21 GiB in 12.3 s (100.7 MiB/s); the next run continues";
         assert_eq!(ASCII.summary(&run), text);
     }
 

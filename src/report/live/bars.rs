@@ -344,15 +344,15 @@ mod tests {
         run(&mut bars, &clock);
         let above = "no snapshots\ntank/c: no snapshots\ntank/x → q/x: conflict: no common snapshot\n  only on the source: @a\n";
         let live = "\
-home/alice → new            ━━──────    25%   16.0M/64.0M   4.00M/s      0:12
-* b → new                                              0B      0B/s
+home/alice @new             ━━──────    25%   16.0M/64.0M   4.00M/s      0:12
+* b @new                                               0B      0B/s
 0/3 steps                   ────────     8%   16.0M/~192M   4.00M/s      0:44";
         assert_eq!(shown(&term), format!("{above}{live}"));
         bars.event(&fake::sent(1, 64 << 20));
         clock.pass(1.0);
         bars.event(&fake::done(2, "tank/b", 1 << 20));
         let live = "\
-* home/alice → new          ━━━━━━━━   100%         64.0M  settling      0:01
+* home/alice @new           ━━━━━━━━   100%         64.0M   writing      0:01
 1/3 steps                   ━━━━━───    66%  65.0M/~97.5M   13.0M/s      0:02";
         assert_eq!(shown(&term), format!("{above}{live}"));
         bars.event(&Event::Finished(Summary { datasets: 9, in_sync: 9, ..Summary::default() }));
@@ -366,8 +366,8 @@ home/alice → new            ━━──────    25%   16.0M/64.0M   4.
         let above = "9 datasets, 6 in sync, 3 steps to do\ntank/c: no snapshots\n\
                      tank/x → q/x: conflict: no common snapsh\not\n  only on the source: @a\n";
         let live = "\
-home/alice → new        25%   4.00M/s
-* b → new                0B      0B/s
+home/alice @new         25%   4.00M/s
+* b @new                 0B      0B/s
 0/3 steps                8%   4.00M/s";
         assert_eq!(shown(&term), format!("{above}{live}"));
         bars.event(&fake::done(1, "tank/home/alice", 64 << 20));
@@ -394,8 +394,8 @@ home/alice → new        25%   4.00M/s
         }
         let lines: Vec<String> = shown(&term).lines().map(str::to_owned).collect();
         assert_eq!(lines.len(), 9, "{lines:#?}");
-        assert!(lines[8].starts_with("0/40 steps, 12 not shown  ") && lines[0].starts_with("* 1 → new"), "{lines:#?}");
+        assert!(lines[8].starts_with("0/40 steps, 12 not shown  ") && lines[0].starts_with("* 1 @new"), "{lines:#?}");
         bars.event(&fake::done(3, "tank/3", 1));
-        assert!(shown(&term).contains("* 9 → new") && !shown(&term).contains("* 3 → new"), "{}", shown(&term));
+        assert!(shown(&term).contains("* 9 @new") && !shown(&term).contains("* 3 @new"), "{}", shown(&term));
     }
 }

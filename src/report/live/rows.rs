@@ -126,14 +126,14 @@ impl Columns {
     }
 }
 
-/// `name → snapshot`; a snapshot's name is shown whole or not at all, since its end tells one from another.
+/// `name @snapshot`; a snapshot's name is shown whole or not at all, since its end tells one from another.
 fn label(name: &str, to: &str, room: usize, look: Look) -> String {
     let (name, to) = (sanitise(name), sanitise(to));
-    let beside = look.arrow().chars().count() + 2 + to.chars().count();
+    let beside = 2 + to.chars().count();
     if beside + name.chars().count().min(LEAST_NAME) > room {
         return shorten(&name, room, look.ellipsis()).into_owned();
     }
-    format!("{} {} {to}", shorten(&name, room - beside, look.ellipsis()), look.arrow())
+    format!("{} @{to}", shorten(&name, room - beside, look.ellipsis()))
 }
 
 /// As seen from SOURCE; SOURCE itself by its whole name.
@@ -215,7 +215,7 @@ impl Figures {
 
     fn rate(&self, columns: Columns) -> String {
         match columns.long {
-            _ if self.settles => "settling".to_owned(),
+            _ if self.settles => "writing".to_owned(),
             true => rate(self.rate),
             false => compact(self.rate) + "/s",
         }
@@ -239,12 +239,12 @@ mod tests {
     fn names_are_relative_and_snapshots_whole() {
         let daily = "zfs-auto-snap_daily-2026-11-22";
         let shown = |name, to, room| label(relative(name, "tank/data"), to, room, LOOK);
-        assert_eq!(shown("tank/data/home/alice", "new", 30), "home/alice → new");
-        assert_eq!(shown("tank/data", "new", 30), "tank/data → new");
-        assert_eq!(shown("tank/database/x", "new", 30), "tank/database/x → new");
-        assert_eq!(shown("tank/data/home/alice", daily, 43), format!("home/alice → {daily}"));
-        assert_eq!(shown("tank/data/department/home/alice", daily, 45), format!("depar…/alice → {daily}"));
-        assert_eq!(shown("tank/data/department/home/alice", daily, 44), "department/home/alice");
+        assert_eq!(shown("tank/data/home/alice", "new", 30), "home/alice @new");
+        assert_eq!(shown("tank/data", "new", 30), "tank/data @new");
+        assert_eq!(shown("tank/database/x", "new", 30), "tank/database/x @new");
+        assert_eq!(shown("tank/data/home/alice", daily, 42), format!("home/alice @{daily}"));
+        assert_eq!(shown("tank/data/department/home/alice", daily, 44), format!("depar…/alice @{daily}"));
+        assert_eq!(shown("tank/data/department/home/alice", daily, 43), "department/home/alice");
         assert_eq!(shown("tank/data/department/home/alice", daily, 12), "depar…/alice");
     }
 

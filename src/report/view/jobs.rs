@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use crate::cli::LogFormat;
 use crate::config::{Branch, CronJob, HookCommand, Hooks, PruneJob, When};
-use crate::format::{duration, sanitise};
+use crate::format::{about, sanitise};
 use crate::plan::MissingPolicy;
 
 /// All jobs, with a blank line between two.
@@ -37,7 +37,7 @@ fn job(job: &CronJob) -> String {
         lines.push(format!("saves the last results in {}", dir.display()));
     }
     if let Some(limit) = job.limit {
-        lines.push(format!("is stopped after {}", duration(limit)));
+        lines.push(format!("is stopped after {}", about(limit)));
     }
     let mut text = format!("{}\n", job.label());
     for line in lines {
@@ -94,8 +94,7 @@ fn missing(missing: &MissingPolicy) -> Option<String> {
         (false, false) => None,
     };
     if let Some(what) = what {
-        let when =
-            if missing.grace.is_zero() { "at once".into() } else { format!("after {}", duration(missing.grace)) };
+        let when = if missing.grace.is_zero() { "at once".into() } else { format!("after {}", about(missing.grace)) };
         does.push(format!("destroys on the target what no longer exists on the source: {what}, {when}"));
     }
     (!does.is_empty()).then(|| does.join("; "))
@@ -120,7 +119,7 @@ pub fn rules_in_words(prune: &PruneJob) -> String {
 
 fn hook_lines(hooks: &Hooks) -> Vec<String> {
     let line = |(when, command): &(When, HookCommand)| {
-        format!("{} hook: {command} ({} at most)", when.key(), duration(hooks.timeout))
+        format!("{} hook: {command} ({} at most)", when.key(), about(hooks.timeout))
     };
     hooks.commands.iter().map(line).collect()
 }

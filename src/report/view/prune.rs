@@ -113,7 +113,7 @@ impl PrunedSide {
         let stay = [
             (sum(|cut| cut.by_rule), "by the rules"),
             (sum(|cut| cut.ahead.len()), "dated in the future"),
-            (sum(|cut| cut.out_of_scope), "not subject to them"),
+            (sum(|cut| cut.out_of_scope), "not taken by zfsync (--foreign includes them)"),
             (sum(|cut| cut.needed), "still needed"),
             (self.pinned.len(), "held, cloned or busy"),
         ];
@@ -231,7 +231,7 @@ mod tests {
         h:p@a
         h:p/x@c
         --
-        zfsync: h:p: 2 snapshots of 2 datasets would be destroyed and 2.00 KiB freed (--keep 24h); kept: 6 by the rules, 2 dated in the future, 3 not subject to them, 3 still needed, 1 held, cloned or busy
+        zfsync: h:p: 2 snapshots of 2 datasets would be destroyed and 2.00 KiB freed (--keep 24h); kept: 6 by the rules, 2 dated in the future, 3 not taken by zfsync (--foreign includes them), 3 still needed, 1 held, cloned or busy
           h:p@b is kept: is held
           h:p/x@x1 is kept: it is dated in the future, and counts for no rule
           h:p/x@x2 is kept: it is dated in the future, and counts for no rule
@@ -241,7 +241,7 @@ mod tests {
         ");
         insta::assert_snapshot!(print(false, false), @r"
         --
-        zfsync: h:p: 2 snapshots of 2 datasets destroyed, 2.00 KiB freed; kept: 6 by the rules, 2 dated in the future, 3 not subject to them, 3 still needed, 1 held, cloned or busy
+        zfsync: h:p: 2 snapshots of 2 datasets destroyed, 2.00 KiB freed; kept: 6 by the rules, 2 dated in the future, 3 not taken by zfsync (--foreign includes them), 3 still needed, 1 held, cloned or busy
           h:p@b is kept: is held
           h:p/x@x1 is kept: it is dated in the future, and counts for no rule
           h:p/x@x2 is kept: it is dated in the future, and counts for no rule

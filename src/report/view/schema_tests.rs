@@ -202,9 +202,12 @@ fn targets_of_a_source() {
         |newest, date| KnownTarget { target: target.clone(), arrived: Arrived { with: 2, without: 1, newest }, date };
     let newest = Some(("t/a#m".to_owned(), "t/a@s".to_owned()));
     let targets = vec![known(newest, Some(1060)), known(None, None)];
-    let (source, host) = ("t/a".parse().unwrap(), "alpha".into());
+    let (source, written, host) = ("t/a".parse().unwrap(), "alpha:t/a".into(), "alpha".into());
     let (above, others) = (Vec::new(), Vec::new());
-    schema::cover("targets", &shown(targets::view(Targets { source, host, now: 1120, targets, above, others }, true)));
+    schema::cover(
+        "targets",
+        &shown(targets::view(Targets { source, written, host, now: 1120, targets, above, others }, true)),
+    );
 }
 
 /// Ends about which there is something to say.

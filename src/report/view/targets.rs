@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::View;
-use crate::format::{count, duration, sanitise};
+use crate::format::{about, count, sanitise};
 use crate::plan::{Arrived, Registered};
 use crate::report::Versioned;
 use zfs::name::DatasetName;
@@ -19,14 +19,16 @@ const SHOWN: usize = 3;
 pub struct Targets {
     /// What they are noted on.
     pub source: DatasetName,
+    /// The same, with its host, as it is written on this machine.
+    pub written: String,
     /// What the source's host is called.
     pub host: String,
     /// The time, in seconds since 1970.
     pub now: i64,
     /// Each of them.
     pub targets: Vec<KnownTarget>,
-    /// What is noted above it, with all that lies below: on what, and TARGET.
-    pub above: Vec<(DatasetName, String)>,
+    /// What is noted above it, with all that lies below: on what (as it is written on this machine), and TARGET.
+    pub above: Vec<(String, String)>,
     /// Bookmarks of ours that are of none of them: full names.
     pub others: Vec<String>,
 }
@@ -105,10 +107,11 @@ impl Targets {
     /// Writes it for people.
     fn text(&self, out: &mut impl Write) -> io::Result<()> {
         for (on, target) in &self.above {
+            let on = sanitise(on);
             writeln!(out, "{}, as recorded on {on}: zfsync targets {on}", sanitise(target))?;
         }
         if self.targets.is_empty() && self.above.is_empty() {
-            writeln!(out, "no targets are recorded on {}: a push records its own", sanitise(self.source.as_str()))?;
+            writeln!(out, "no targets are recorded on {}: a push records its own", sanitise(&self.written))?;
         }
         for known in &self.targets {
             self.one(known, out)?;
@@ -122,7 +125,7 @@ impl Targets {
                 "{} of older versions, for targets that are not recorded here: {}{more}; a push to such a target adopts its bookmarks; if it no longer exists, remove them with zfsync forget {} TARGET or zfs destroy",
                 count(self.others.len(), "bookmark"),
                 sanitise(&names.join(", ")),
-                sanitise(self.source.as_str())
+                sanitise(&self.written)
             )?;
         }
         Ok(())
@@ -135,7 +138,7 @@ impl Targets {
     ) -> io::Result<()> {
         // Noted without a host is what is on the source's own.
         let named = |host: &'a str| if host.is_empty() { self.host.as_str() } else { host };
-        let age = |then: i64| duration(Duration::from_secs(u64::try_from(self.now - then).unwrap_or(0)));
+        let age = |then: i64| about(Duration::from_secs(u64::try_from(self.now - then).unwrap_or(0)));
         let ways: Vec<&str> = std::iter::once(&target.host).chain(&target.also).map(|host| named(host)).collect();
         let ways = ways.join(", ");
         writeln!(out, "{}", sanitise(&target.written))?;
@@ -147,9 +150,9 @@ impl Targets {
         };
         let without = match arrived.without {
             0 => String::new(),
-            number => format!(", without {number}"),
+            number => format!(", {number} not"),
         };
-        writeln!(out, "  {}; with {}{without}", sanitise(&newest), count(arrived.with, "dataset"))
+        writeln!(out, "  {}; {} received{without}", sanitise(&newest), count(arrived.with, "dataset"))
     }
 }
 
@@ -185,17 +188,18 @@ mod tests {
     fn a_target_on_the_sources_own_host() {
         let all = Given::default();
         for host in ["this machine", "root@alpha"] {
-            let (written, here, dataset) = ("b/t".into(), String::new(), "b/t".parse().unwrap());
-            let seen = Seen { written, host: here, dataset, pool: Guid(7), top: None, now: 1000, selected: &all };
+            let (there, here, dataset) = ("b/t".into(), String::new(), "b/t".parse().unwrap());
+            let seen =
+                Seen { written: there, host: here, dataset, pool: Guid(7), top: None, now: 1000, selected: &all };
             let target = Registry::default().identify(&seen).target;
             let arrived = Arrived { with: 0, without: 1, newest: None };
             let known = KnownTarget { target, arrived, date: None };
-            let (source, above, others) = ("t/a".parse().unwrap(), Vec::new(), Vec::new());
-            let shown = Targets { source, host: host.into(), now: 1120, targets: vec![known], above, others };
+            let (source, written, above, others) = ("t/a".parse().unwrap(), "t/a".into(), Vec::new(), Vec::new());
+            let shown = Targets { source, written, host: host.into(), now: 1120, targets: vec![known], above, others };
             let mut text = Vec::new();
             shown.text(&mut text).unwrap();
             let text = String::from_utf8(text).unwrap();
-            assert!(text.contains(&format!(", on {host}, recorded 2 min 0 s ago")), "{text}");
+            assert!(text.contains(&format!(", on {host}, recorded 2 min ago")), "{text}");
         }
     }
 
@@ -211,16 +215,25 @@ mod tests {
         let source: DatasetName = "t/a".parse().unwrap();
         let others = vec!["t/a#zfsync-0123abcd-s".to_owned()];
         let host = "alpha".to_owned();
-        let all = Targets { source: source.clone(), host, now: 1120, targets: vec![known], above: Vec::new(), others };
+        let above = vec![("alpha:t".to_owned(), "vault:v".to_owned())];
+        let all = Targets {
+            source: source.clone(),
+            written: "alpha:t/a".into(),
+            host,
+            now: 1120,
+            targets: vec![known],
+            above,
+            others,
+        };
         let mut text = Vec::new();
         all.text(&mut text).unwrap();
         let id = target.id();
         assert_eq!(
             String::from_utf8(text).unwrap(),
             format!(
-                "me@beta:b/t\n  ID {id}, on beta:2222, recorded 2 min 0 s ago\n  newest received: t/a@s, 1 min 0 s old; with 2 datasets, without 1\n\
+                "vault:v, as recorded on alpha:t: zfsync targets alpha:t\nme@beta:b/t\n  ID {id}, on beta:2222, recorded 2 min ago\n  newest received: t/a@s, 1 min old; 2 datasets received, 1 not\n\
                  1 bookmark of older versions, for targets that are not recorded here: t/a#zfsync-0123abcd-s; a push to such a target adopts its \
-                 bookmarks; if it no longer exists, remove them with zfsync forget t/a TARGET or zfs destroy\n"
+                 bookmarks; if it no longer exists, remove them with zfsync forget alpha:t/a TARGET or zfs destroy\n"
             )
         );
         let mut json = Vec::new();

@@ -167,7 +167,7 @@ def renames(c):
     mirror(c, what="datasets")
     # Without the flag: told, and sent anew; what had the old name stays.
     c.alpha(f"zfs rename {c.source}/new/kid {c.source}/kid")
-    run = c.push(says="it was renamed: the target has it as")
+    run = c.push(says="the target has it already as")
     c.only("", "new name", "new name/vol", "new", "new/kid", "kid")
     # In the run that sends it anew the old one would not go; now it does.
     mirror(c, what="datasets")
