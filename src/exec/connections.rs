@@ -98,7 +98,7 @@ pub struct ConnectionPool {
 }
 
 impl ConnectionPool {
-    /// An empty connections and the events of all its channels.
+    /// An empty pool, and the events of all its channels.
     #[must_use]
     pub fn new(target: Link, sender: Option<Endpoint>, access: Access) -> (Self, UnboundedReceiver<FromChannel>) {
         let (events, from_channels) = unbounded_channel();
@@ -126,7 +126,7 @@ impl ConnectionPool {
     pub async fn opened(&mut self) -> Opened {
         match self.opened.recv().await {
             Some(opened) => opened,
-            // The connections itself holds a sender.
+            // The pool itself holds a sender.
             None => std::future::pending().await,
         }
     }

@@ -6,7 +6,7 @@ use crate::name::DatasetName;
 /// Before the list of them. No dataset's name has a parenthesis in it (zfs(8)).
 const CLONES: &str = "has clones (";
 /// Before ZFS's own list, which is the rest of the text.
-const DEPENDENT: &str = "to destroy the following datasets:";
+const DEPENDENT: &str = "use '-R' to ";
 
 /// Says that a snapshot has these clones: names with commas between them.
 #[must_use]
@@ -51,5 +51,7 @@ mod tests {
         let zfs = "cannot destroy 'b/x@s': snapshot has dependent clones\nuse '-R' to destroy the following datasets:\np/secret\nb/x/c";
         let left = within(zfs);
         assert!(!left.contains("secret") && left.contains("snapshot has dependent clones"), "{left}");
+        let zfs = "cannot rollback to 'b/x@s': clones of previous snapshots exist\nuse '-R' to force deletion of the following clones and dependents:\np/secret";
+        assert_eq!(within(zfs), "cannot rollback to 'b/x@s': clones of previous snapshots exist");
     }
 }
