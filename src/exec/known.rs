@@ -22,7 +22,7 @@ pub async fn targets((origin, source): &(Link, DatasetName)) -> Result<Targets, 
     let sender = sender_of(origin, std::slice::from_ref(source)).await?.with_access(Access::ReadOnly);
     let datasets = source::list(&sender, source.clone(), None, Some(STALL)).await?;
     let noted = noted_on(&sender, source).await?;
-    let above = noted.above.into_iter().map(|(on, target)| (on, target.written)).collect();
+    let above = noted.above.into_iter().map(|(on, target)| (sender.full_name(&on), target.written)).collect();
     let mut targets = Vec::new();
     for target in noted.own.iter() {
         let arrived = arrived(source, &datasets, target);
@@ -34,9 +34,9 @@ pub async fn targets((origin, source): &(Link, DatasetName)) -> Result<Targets, 
         targets.push(KnownTarget { target: target.clone(), arrived, date });
     }
     let others = others(&sender, source, &datasets).await?;
-    let host = sender.name();
+    let (host, named) = (sender.name(), sender.full_name(source));
     sender.close().await;
-    Ok(Targets { source: source.clone(), host, now: jiff::Timestamp::now().as_second(), targets, above, others })
+    Ok(Targets { source: source.clone(), named, host, now: jiff::Timestamp::now().as_second(), targets, above, others })
 }
 
 /// Bookmarks of ours that are of no target that is noted, on SOURCE or around it.

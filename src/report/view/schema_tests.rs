@@ -203,8 +203,9 @@ fn targets_of_a_source() {
     let newest = Some(("t/a#m".to_owned(), "t/a@s".to_owned()));
     let targets = vec![known(newest, Some(1060)), known(None, None)];
     let (source, host) = ("t/a".parse().unwrap(), "alpha".into());
-    let (above, others) = (Vec::new(), Vec::new());
-    schema::cover("targets", &shown(targets::view(Targets { source, host, now: 1120, targets, above, others }, true)));
+    let (named, above, others) = ("t/a".into(), Vec::new(), Vec::new());
+    let all = Targets { source, named, host, now: 1120, targets, above, others };
+    schema::cover("targets", &shown(targets::view(all, true)));
 }
 
 /// Ends about which there is something to say.

@@ -19,14 +19,16 @@ const SHOWN: usize = 3;
 pub struct Targets {
     /// What they are noted on.
     pub source: DatasetName,
+    /// The same as in a command: with its host, unless that is this machine.
+    pub named: String,
     /// What the source's host is called.
     pub host: String,
     /// The time, in seconds since 1970.
     pub now: i64,
     /// Each of them.
     pub targets: Vec<KnownTarget>,
-    /// What is noted above it, with all that lies below: on what, and TARGET.
-    pub above: Vec<(DatasetName, String)>,
+    /// What is noted above it, with all that lies below: on what, as in a command, and TARGET.
+    pub above: Vec<(String, String)>,
     /// Bookmarks of ours that are of none of them: full names.
     pub others: Vec<String>,
 }
@@ -105,10 +107,11 @@ impl Targets {
     /// Writes it for people.
     fn text(&self, out: &mut impl Write) -> io::Result<()> {
         for (on, target) in &self.above {
+            let on = sanitise(on);
             writeln!(out, "{}, as recorded on {on}: zfsync targets {on}", sanitise(target))?;
         }
         if self.targets.is_empty() && self.above.is_empty() {
-            writeln!(out, "no targets are recorded on {}: a push records its own", sanitise(self.source.as_str()))?;
+            writeln!(out, "no targets are recorded on {}: a push records its own", sanitise(&self.named))?;
         }
         for known in &self.targets {
             self.one(known, out)?;
@@ -122,7 +125,7 @@ impl Targets {
                 "{} of older versions, for targets that are not recorded here: {}{more}; a push to such a target adopts its bookmarks; if it no longer exists, remove them with zfsync forget {} TARGET or zfs destroy",
                 count(self.others.len(), "bookmark"),
                 sanitise(&names.join(", ")),
-                sanitise(self.source.as_str())
+                sanitise(&self.named)
             )?;
         }
         Ok(())
@@ -191,12 +194,36 @@ mod tests {
             let arrived = Arrived { with: 0, without: 1, newest: None };
             let known = KnownTarget { target, arrived, date: None };
             let (source, above, others) = ("t/a".parse().unwrap(), Vec::new(), Vec::new());
-            let shown = Targets { source, host: host.into(), now: 1120, targets: vec![known], above, others };
+            let named = String::from("t/a");
+            let shown = Targets { source, named, host: host.into(), now: 1120, targets: vec![known], above, others };
             let mut text = Vec::new();
             shown.text(&mut text).unwrap();
             let text = String::from_utf8(text).unwrap();
             assert!(text.contains(&format!(", on {host}, recorded 2 min 0 s ago")), "{text}");
         }
+    }
+
+    #[test]
+    fn commands_name_the_sources_host() {
+        let mut all = Targets {
+            source: "t/a".parse().unwrap(),
+            named: "alpha:t/a".into(),
+            host: "alpha".into(),
+            now: 1120,
+            targets: Vec::new(),
+            above: vec![("alpha:t".into(), "beta:b/t".into())],
+            others: vec!["t/a#zfsync-0123abcd-s".to_owned()],
+        };
+        let told = |all: &Targets| {
+            let mut text = Vec::new();
+            all.text(&mut text).unwrap();
+            String::from_utf8(text).unwrap()
+        };
+        let text = told(&all);
+        assert!(text.starts_with("beta:b/t, as recorded on alpha:t: zfsync targets alpha:t\n"), "{text}");
+        assert!(text.contains("zfsync forget alpha:t/a TARGET"), "{text}");
+        (all.above, all.others) = (Vec::new(), Vec::new());
+        assert_eq!(told(&all), "no targets are recorded on alpha:t/a: a push records its own\n");
     }
 
     #[test]
@@ -211,7 +238,8 @@ mod tests {
         let source: DatasetName = "t/a".parse().unwrap();
         let others = vec!["t/a#zfsync-0123abcd-s".to_owned()];
         let host = "alpha".to_owned();
-        let all = Targets { source: source.clone(), host, now: 1120, targets: vec![known], above: Vec::new(), others };
+        let (named, above) = ("t/a".to_owned(), Vec::new());
+        let all = Targets { source: source.clone(), named, host, now: 1120, targets: vec![known], above, others };
         let mut text = Vec::new();
         all.text(&mut text).unwrap();
         let id = target.id();
