@@ -414,3 +414,29 @@ fn output_goes_out_while_it_happens() {
     assert_eq!(run.wait().unwrap().code(), Some(0));
     assert!(String::from_utf8(seen).unwrap().contains("\"finished\""));
 }
+
+#[test]
+fn globs_that_match_nothing_are_told() {
+    let bed = Bed::new();
+    bed.world_with_work(2);
+    let hint = "--exclude \"s/1\" matches no dataset, and so it has no effect: globs are relative to the source; did you mean \"1\"?";
+    bed.run(&["push", "--exclude", "s/1", "--exclude", "2", "s", "d"]).expect(0, &[hint]).without(&["--exclude \"2\""]);
+    bed.run(&["push", "--exclude", "1", "s", "d"]).expect(0, &[]).without(&["matches no dataset"]);
+}
+
+#[test]
+fn a_new_target_that_got_nothing_can_be_forgotten() {
+    let bed = Bed::new();
+    bed.world(&[("s", 1, 1), ("s@a", 11, 2), ("e", 9, 1)]);
+    bed.write("on-recv", "echo 'cannot receive: permission denied' >&2; exit 1\n");
+    let words = "e/typo has received nothing, but is recorded on s: pruning keeps the snapshots that it may need; if it was named by \
+                 mistake: zfsync forget s e/typo";
+    bed.run(&["push", "--retries", "0", "s", "e/typo"]).expect(1, &["permission denied", words]);
+    bed.run(&["push", "--retries", "0", "s", "e/typo"]).expect(1, &[words]);
+    bed.run(&["forget", "s", "e/typo"]).expect(0, &[]);
+    fs::remove_file(bed.path("on-recv")).unwrap();
+    bed.run(&["push", "s", "e/right"]).expect(0, &[]).without(&["zfsync forget"]);
+    bed.write("on-recv", "echo 'cannot receive: permission denied' >&2; exit 1\n");
+    bed.world(&[("s@b", 12, 9)]);
+    bed.run(&["push", "--retries", "0", "s", "e/right"]).expect(1, &["permission denied"]).without(&["zfsync forget"]);
+}

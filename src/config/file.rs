@@ -33,7 +33,11 @@ pub struct File {
 
 /// A job, or what is left open by jobs.
 #[derive(Debug, Clone, Default, Derive)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(
+    rename_all = "kebab-case",
+    deny_unknown_fields,
+    expecting = "a table: [defaults] or [job.NAME], and its keys below"
+)]
 pub struct Table {
     pub source: Option<Source>,
     pub sources: Option<Vec<Source>>,
@@ -82,7 +86,7 @@ pub struct Table {
 
 /// How snapshots are taken.
 #[derive(Debug, Clone, Default, Derive)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, expecting = "a table: snapshot = { enabled = false }")]
 pub struct Snapshot {
     pub enabled: Option<bool>,
     pub format: Option<Text<Format>>,
@@ -92,7 +96,7 @@ pub struct Snapshot {
 
 /// What stays when snapshots are pruned.
 #[derive(Debug, Clone, Default, Derive)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table: keep = { grid = \"24h,7d\" }")]
 pub struct Keep {
     pub classes: Option<Text<PerClass>>,
     pub last: Option<usize>,
@@ -101,7 +105,7 @@ pub struct Keep {
 
 /// The way to the other hosts.
 #[derive(Debug, Clone, Default, Derive)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, expecting = "a table: ssh = { port = 2222 }")]
 pub struct Ssh {
     pub port: Option<std::num::NonZeroU16>,
     pub identity: Option<PathBuf>,

@@ -65,11 +65,34 @@ impl Source<'_> {
     }
 }
 
+/// What a value should have been, for one of another type; `None` where the parser's words do.
+fn expected(message: &str) -> Option<String> {
+    if message == "wanted string or table" {
+        return Some("expected text in quotes".into());
+    }
+    let rest = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "))?;
+    let (_, wanted) = rest.rsplit_once(", expected ")?;
+    let wanted = match wanted {
+        "u32" | "usize" => "a whole number, 0 or more",
+        "u16" => "a whole number from 0 to 65535",
+        "a nonzero u16" => "a whole number from 1 to 65535",
+        "a boolean" => "true or false",
+        "a string" | "path string" => "text in quotes",
+        "a map" => "a table",
+        table if table.starts_with("a table: ") => table,
+        _ => return None,
+    };
+    Some(format!("expected {wanted}"))
+}
+
 /// An unknown key gets the one that may have been meant, or the known ones if they are few.
 fn plainer(message: &str) -> String {
     let message = message.trim();
     if let Some(text) = message.strip_prefix("invalid type: string ").and_then(|rest| rest.strip_suffix(NO_LIST)) {
         return format!("expected a list: [{text}]");
+    }
+    if let Some(words) = expected(message) {
+        return words;
     }
     if message == "invalid boolean, expected `true`" || message == "invalid boolean, expected `false`" {
         return "expected true, false, or text in quotes".into();
@@ -146,7 +169,8 @@ fn parse(path: &Path, text: &str) -> Result<Vec<CronJob>, Vec<FileError>> {
     let (mut jobs, mut errors): (Vec<CronJob>, Vec<FileError>) = (Vec::new(), Vec::new());
     for (name, table) in tables {
         let (at, name) = (name.span(), name.into_inner());
-        match job(&name, table.or(&file.defaults)).and_then(|job| no_clash(&jobs, &job).map(|()| job)) {
+        let job = deletes_too(&table, &file.defaults).and_then(|()| job(&name, table.or(&file.defaults)));
+        match job.and_then(|job| no_clash(&jobs, &job).map(|()| job)) {
             Ok(job) => jobs.push(job),
             Err(words) => errors.push(source.error(Some(at), Some(&name), words)),
         }
@@ -169,6 +193,19 @@ fn no_clash(jobs: &[CronJob], new: &CronJob) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// A job's own rules about what is deleted need that something is, as on the command line. Those of the defaults are for whichever
+/// job deletes.
+fn deletes_too(own: &Table, defaults: &Table) -> Result<(), String> {
+    let deletes = own.delete_missing.or(defaults.delete_missing).is_some();
+    let rules = [("grace", own.grace.is_some()), ("max-delete", own.max_delete.is_some())];
+    match rules.into_iter().find(|(_, is_set)| *is_set && !deletes) {
+        Some((key, _)) => Err(format!(
+            "{key} needs delete-missing: add delete-missing = \"snapshots\" (or \"datasets\", \"both\"), or leave {key} out"
+        )),
+        None => Ok(()),
+    }
 }
 
 /// One job, checked.

@@ -85,7 +85,11 @@ fn what_another_host_sends_is_taken_apart_unless_it_is_trusted() {
 #[test]
 fn what_it_would_do_in_plain_words() {
     let text = crate::report::view::jobs::text(&parsed(GOOD).unwrap());
+    let local = parsed("[job.a]\nsource = 'h:p/a'\ntargets = ['backup']\nsnapshot.enabled = false").unwrap();
+    let local = crate::report::view::jobs::text(&local);
+    assert!(local.contains(", to the pool backup on this machine, 4 streams"), "{local}");
     for words in [
+        "with some of the datasets below, skipping snapshots without changes, to usb/data on this machine, 8 streams",
         "zeta\n  takes snapshots named %Y-%m-%d (UTC), if something was written",
         "replicates tank/data, with some of the datasets below, skipping snapshots without changes, to backup:pool/data, 8 streams",
         "prunes tank/data: keeps the newest 1 of class S, 4 of M, 3 of H and 2 of D\n",
@@ -105,6 +109,18 @@ fn nothing_is_thinned_without_rules() {
     let branch = &jobs[0].branches[0];
     assert!(branch.prune.is_none() && branch.prune_targets.is_empty());
     assert_eq!(branch.targets[0].faults, super::super::Faults::default());
+}
+
+#[test]
+fn a_grace_in_the_defaults_is_for_the_jobs_that_delete() {
+    let text = |more: &str| {
+        format!("[defaults]\ngrace = '1d'\nmax-delete = 5\n{more}[job.a]\nsource = 'p/a'\ntargets = ['b:q']\n")
+    };
+    assert!(parsed(&text("")).is_ok());
+    let own = text("delete-missing = 'both'\n") + "grace = '2d'\n";
+    let jobs = parsed(&own).unwrap();
+    let missing = &jobs[0].branches[0].targets[0].missing;
+    assert_eq!((missing.grace, missing.snapshots), (Duration::from_secs(2 * 24 * 3600), true));
 }
 
 #[test]
@@ -131,8 +147,25 @@ fn errors_name_file_line_and_job() {
         ),
         (job("skip-empty = tank"), "/etc/z.toml:4: job a: ", "expected true, false, or text in quotes"),
         (job("log = 'ä' # ö\nretries = 'ü'"), "/etc/z.toml:5: job a: ", "\n5 | retries = 'ü'\n  |           ^^^"),
-        (job("retries = 'x'"), "/etc/z.toml:4: job a: ", "invalid type"),
-        (job("retries = -1"), "/etc/z.toml:4: job a: ", "-1"),
+        (job("retries = 'x'"), "/etc/z.toml:4: job a: ", "expected a whole number, 0 or more\n"),
+        (job("retries = -1"), "/etc/z.toml:4: job a: ", "expected a whole number, 0 or more\n"),
+        (job("depth = 1.5"), "/etc/z.toml:4: job a: ", "expected a whole number, 0 or more\n"),
+        (job("ssh.port = 70000"), "/etc/z.toml:4: job a: ", "expected a whole number from 1 to 65535\n"),
+        (job("keep = '24h,7d'"), "/etc/z.toml:4: job a: ", "job a: expected a table: keep = { grid = \"24h,7d\" }\n"),
+        (job("keep-targets = 7"), "/etc/z.toml:4: job a: ", "job a: expected a table: keep = { grid = \"24h,7d\" }\n"),
+        (
+            job("snapshot = false"),
+            "/etc/z.toml:4: job a: ",
+            "job a: expected a table: snapshot = { enabled = false }\n",
+        ),
+        (job("ssh = 22"), "/etc/z.toml:4: job a: ", "job a: expected a table: ssh = { port = 2222 }\n"),
+        (job("delete-missing = true"), "/etc/z.toml:4: job a: ", "job a: expected text in quotes\n"),
+        (job("source-ssh.identity = 1"), "/etc/z.toml:4: job a: ", "job a: expected text in quotes\n"),
+        (job("recursive = 'no'"), "/etc/z.toml:4: job a: ", "job a: expected true or false\n"),
+        ("defaults = 1".into(), "/etc/z.toml:1: ", "expected a table: [defaults] or [job.NAME]"),
+        ("job = 'a'".into(), "/etc/z.toml:1: ", "expected a table\n"),
+        (job("grace = '1d'"), "/etc/z.toml:1: job a: ", "grace needs delete-missing"),
+        (job("max-delete = 5"), "/etc/z.toml:1: job a: ", "max-delete needs delete-missing"),
         (job("channels = 65"), "/etc/z.toml:4: job a: ", "65 is not in the range from 1 to 64"),
         (job("ssh.port = 0"), "/etc/z.toml:4: job a: ", "0"),
         (

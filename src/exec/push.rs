@@ -218,10 +218,14 @@ impl Replication<'_> {
         signals: &mut Signals,
         reporter: &mut dyn Reporter,
     ) -> Exit {
-        let (first, newcomer) = (ready.first, ready.met.newcomer.clone());
+        let (first, newcomer, recorded) = (ready.first, ready.met.newcomer.clone(), ready.met.is_recorded_now);
         let (job, sender) = (self.job, self.sender);
         let running = run::run(job, sender, ready, &mut self.connections, &mut self.events, signals, started, reporter);
         let mut ended = running.await;
+        let idle = ended.summary.snapshots == 0 && ended.summary.bytes == 0;
+        if ended.exit == Exit::Failed && idle && (recorded || newcomer.is_some()) {
+            reporter.event(&Event::Notice { dataset: None, text: targets::how_to_forget(job, sender) });
+        }
         if let (Some(newcomer), Exit::InSync | Exit::Failed) = (newcomer, ended.exit) {
             let receiver = Receiver::over(&self.connections, first, &job.ends);
             tokio::select! {
@@ -349,6 +353,9 @@ async fn prepare(
     let Source { datasets: listed, unread } = listed;
     let complete = unread.is_none();
     let mut unread: Vec<Unread> = unread.into_iter().map(|words| Unread::source(&job.ends, &words)).collect();
+    if complete {
+        tell_idle_globs(job, &listed, reporter);
+    }
     let listed = match &job.restore {
         Some(restore) => {
             let (chosen, lost) = restore::choose(job, restore, sender, listed, reporter).await?;
@@ -395,6 +402,17 @@ async fn prepare(
         reporter.event(&one.event());
     }
     Ok(Ready { plan, negotiation, limits, first, met, moves, cleared, refused, outlook, unread })
+}
+
+/// Tells which globs match nothing of what the source has. Below a depth nothing is listed, and nothing is said.
+fn tell_idle_globs(job: &PushJob, listed: &[SourceDataset], reporter: &mut dyn Reporter) {
+    if job.filter.depth().is_some() {
+        return;
+    }
+    let paths: Vec<_> = listed.iter().map(|dataset| &dataset.path).collect();
+    for idle in job.filter.idle(&job.ends.source.dataset, &paths) {
+        reporter.event(&Event::Notice { dataset: None, text: idle.to_string() });
+    }
 }
 
 /// Tells which helpers have greeted.

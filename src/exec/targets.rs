@@ -25,6 +25,8 @@ pub struct Met {
     pub tags: Tags,
     /// What is noted of it, while TARGET is not known to exist: its guid is what proves it later.
     pub newcomer: Option<Registered>,
+    /// Whether this run was the first to note it.
+    pub is_recorded_now: bool,
 }
 
 /// What is noted of the targets of a job's SOURCE, and which of them this one is.
@@ -72,10 +74,10 @@ impl Targets {
         reporter: &mut dyn Reporter,
     ) -> Met {
         let Some(Identity { mut target, mut noted, odd }) = self.met else {
-            return Met { tags: Tags::new(&self.host, Guid(0)), newcomer: None };
+            return Met { tags: Tags::new(&self.host, Guid(0)), newcomer: None, is_recorded_now: false };
         };
         let Some(registry) = self.noted.filter(|_| job.bookmarks && job.restore.is_none() && !self.is_above) else {
-            return Met { tags: target.tags(), newcomer: None };
+            return Met { tags: target.tags(), newcomer: None, is_recorded_now: false };
         };
         let (registry, old) = (registry.own, job.ends.host_in_old_tags());
         let candidate = target.tags().with_old(std::slice::from_ref(&old));
@@ -84,7 +86,8 @@ impl Targets {
             noted = false;
         }
         // What has nothing of SOURCE, and gets nothing, may have been named by mistake.
-        let is_one = registry.iter().any(|one| one.id() == target.id()) || negotiation.is_served(plan);
+        let was_one = registry.iter().any(|one| one.id() == target.id());
+        let is_one = was_one || negotiation.is_served(plan);
         let failure = if noted || job.dry_run || !is_one {
             None
         } else {
@@ -95,8 +98,21 @@ impl Targets {
         if let Some(text) = failure.or(odd).filter(|_| is_one) {
             reporter.event(&Event::Notice { dataset: None, text });
         }
-        Met { tags: target.tags(), newcomer: Some(target).filter(|target| target.top.is_none() && is_noted) }
+        Met {
+            tags: target.tags(),
+            newcomer: Some(target).filter(|target| target.top.is_none() && is_noted),
+            is_recorded_now: is_noted && !was_one && !job.dry_run,
+        }
     }
+}
+
+/// What is said where nothing has arrived at a target that is new: it may have been named by mistake.
+pub fn how_to_forget(job: &PushJob, sender: &Endpoint) -> String {
+    let (source, target) = (sender.full_name(&job.ends.source.dataset), &job.ends.target);
+    format!(
+        "{target} has received nothing, but is recorded on {source}: pruning keeps the snapshots that it may need; if it was named by \
+         mistake: zfsync forget {source} {target}"
+    )
 }
 
 /// Notes the guid of a TARGET that the run has made. Where that fails the next run does it.

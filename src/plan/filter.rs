@@ -1,10 +1,13 @@
 //! Which datasets take part: depth, includes and excludes, all on paths relative to SOURCE (or to each DATASET).
 
+use std::collections::HashSet;
+use std::fmt;
+
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use zfs::name::RelPath;
+use zfs::name::{DatasetName, RelPath};
 
 /// A glob that can't be understood.
 #[derive(Debug, Error)]
@@ -36,6 +39,28 @@ pub struct Filter {
     depth: Option<usize>,
     include: Option<GlobSet>,
     exclude: GlobSet,
+}
+
+/// A glob that matches no dataset: a slip, more likely than not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idle<'a> {
+    /// `--include` or `--exclude`.
+    pub option: &'static str,
+    /// As it was given.
+    pub pattern: &'a str,
+    /// What it may have been meant to be: it begins with SOURCE's own name.
+    pub meant: Option<&'a str>,
+}
+
+impl fmt::Display for Idle<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { option, pattern, meant } = self;
+        write!(f, "{option} {pattern:?} matches no dataset, and so it has no effect")?;
+        match meant {
+            Some(meant) => write!(f, ": globs are relative to the source; did you mean {meant:?}?"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Filter {
@@ -75,6 +100,26 @@ impl Filter {
             std::iter::successors(Some(path.clone()), RelPath::parent).any(|path| globs.is_match(path.as_str()))
         };
         self.include.as_ref().is_none_or(hit) && !hit(&self.exclude)
+    }
+
+    /// The globs that match none of these datasets below (or at) `source`.
+    #[must_use]
+    pub fn idle(&self, source: &DatasetName, paths: &[&RelPath]) -> Vec<Idle<'_>> {
+        let sets = [
+            ("--include", self.include.as_ref(), &self.given.include),
+            ("--exclude", Some(&self.exclude), &self.given.exclude),
+        ];
+        let mut idle = Vec::new();
+        for (option, set, patterns) in sets {
+            let Some(set) = set else { continue };
+            let hit: HashSet<usize> = paths.iter().flat_map(|path| set.matches(path.as_str())).collect();
+            let rest = patterns.iter().enumerate().filter(|(place, _)| !hit.contains(place));
+            idle.extend(rest.map(|(_, pattern)| {
+                let meant = pattern.strip_prefix(source.as_str()).and_then(|rest| rest.strip_prefix('/'));
+                Idle { option, pattern, meant: meant.filter(|meant| !meant.is_empty()) }
+            }));
+        }
+        idle
     }
 }
 
@@ -142,6 +187,27 @@ mod tests {
         assert!(!selects(None, &["home/*"], &[], "home"));
         assert!(!selects(None, &["home/*"], &["**/mail"], "home/u/mail"));
         assert!(!selects(None, &["home/*"], &[], ""));
+    }
+
+    #[test]
+    fn globs_that_match_nothing_are_found() {
+        let own = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let filter = Filter::new(None, &own(&["home/*", "srv"]), &own(&["p/home", "**/tmp"])).unwrap();
+        let paths = [path(""), path("home"), path("home/u")];
+        let paths: Vec<&RelPath> = paths.iter().collect();
+        let idle = |source: &str| {
+            let source: DatasetName = source.parse().unwrap();
+            filter.idle(&source, &paths).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            idle("p"),
+            [
+                "--include \"srv\" matches no dataset, and so it has no effect",
+                "--exclude \"p/home\" matches no dataset, and so it has no effect: globs are relative to the source; did you mean \"home\"?",
+                "--exclude \"**/tmp\" matches no dataset, and so it has no effect",
+            ]
+        );
+        assert!(idle("q").iter().all(|words| !words.contains("did you mean")));
     }
 
     #[test]

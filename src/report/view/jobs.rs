@@ -8,6 +8,7 @@ use crate::cli::LogFormat;
 use crate::config::{Branch, CronJob, HookCommand, Hooks, PruneJob, When};
 use crate::format::{about, sanitise};
 use crate::plan::MissingPolicy;
+use crate::remote::link::End;
 
 /// All jobs, with a blank line between two.
 #[must_use]
@@ -69,7 +70,8 @@ fn branch_lines(branch: &Branch) -> Vec<String> {
         let plain = if push.allow_unencrypted { ", including unencrypted datasets below encrypted ones" } else { "" };
         lines.push(format!(
             "replicates {source}, {what}{empty}{plain}, to {}, {} streams at a time",
-            push.ends.target, push.channels
+            place(&push.ends.target),
+            push.channels
         ));
     }
     if let Some(push) = branch.targets.first() {
@@ -80,6 +82,15 @@ fn branch_lines(branch: &Branch) -> Vec<String> {
         lines.push(pruned("its targets", branch.prune_targets.first()));
     }
     lines
+}
+
+/// Where a target is: a name without a host may be one whose colon was forgotten.
+fn place(target: &End) -> String {
+    match (target.host(), target.dataset.as_str()) {
+        (Some(_), _) => target.to_string(),
+        (None, pool) if !pool.contains('/') => format!("the pool {pool} on this machine"),
+        (None, dataset) => format!("{dataset} on this machine"),
+    }
 }
 
 fn missing(missing: &MissingPolicy) -> Option<String> {

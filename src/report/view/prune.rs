@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use crate::error::Exit;
 use crate::format::{bytes, count, sanitise};
 use crate::plan::Cut;
+use zfs::host::NEEDED_FURTHER;
 use zfs::name::{DatasetName, Guid, SnapshotName};
 use zfs::{Failure, Pruned};
 
@@ -100,6 +101,28 @@ impl PrunedSide {
         lines
     }
 
+    /// Those that stay for targets of this copy.
+    fn further(&self) -> impl Iterator<Item = &(String, String)> {
+        self.pinned.iter().filter(|(_, why)| why.starts_with(NEEDED_FURTHER))
+    }
+
+    /// Why they stay; each of them where more is asked for.
+    fn kept(&self, verbose: u8) -> Vec<String> {
+        let each = self.pinned.iter().filter(|(_, why)| verbose > 0 || !why.starts_with(NEEDED_FURTHER));
+        let mut lines: Vec<String> =
+            each.map(|(name, why)| format!("{} is kept: {}", self.label(name), sanitise(why))).collect();
+        let further = self.further().count();
+        if further > 0 {
+            let top = self.label(self.top.as_str());
+            lines.push(format!(
+                "{} kept: targets of this copy may need them: zfsync targets {top} names these targets; if one no longer exists: \
+                 zfsync forget {top} TARGET",
+                if further == 1 { "1 snapshot is".to_owned() } else { format!("{further} snapshots are") }
+            ));
+        }
+        lines
+    }
+
     fn summary(&self, dry_run: bool, rule: &str) -> String {
         let sum = |number: fn(&Cut) -> usize| self.cuts.iter().map(number).sum::<usize>();
         let mut text = format!("{}: ", self.label(self.top.as_str()));
@@ -115,7 +138,8 @@ impl PrunedSide {
             (sum(|cut| cut.ahead.len()), "dated in the future"),
             (sum(|cut| cut.out_of_scope), "not taken by zfsync (--foreign includes them)"),
             (sum(|cut| cut.needed), "still needed"),
-            (self.pinned.len(), "held, cloned or busy"),
+            (self.further().count(), "that its own targets may need"),
+            (self.pinned.len() - self.further().count(), "held, cloned or busy"),
         ];
         let stay: Vec<String> = stay.iter().filter(|(n, _)| *n > 0).map(|(n, why)| format!("{n} {why}")).collect();
         if !stay.is_empty() {
@@ -158,8 +182,8 @@ impl PruneReport {
         }
         if !quiet {
             let _ = writeln!(words, "zfsync: {}", side.summary(self.dry_run, &self.rule));
-            for (name, why) in &side.pinned {
-                let _ = writeln!(words, "  {} is kept: {}", side.label(name), sanitise(why));
+            for line in side.kept(verbose) {
+                let _ = writeln!(words, "  {line}");
             }
             for line in side.ahead(verbose) {
                 let _ = writeln!(words, "  {line}");
@@ -185,6 +209,32 @@ impl PruneReport {
 mod tests {
     use super::*;
     use zfs::Refusal;
+
+    #[test]
+    fn what_targets_of_a_copy_need_is_one_line() {
+        let (dataset, name): (DatasetName, _) = ("p/x".parse().unwrap(), |name: &str| name.parse().unwrap());
+        let needed = format!("{NEEDED_FURTHER}zfsync-0123abcd-a");
+        let pinned = vec![
+            (name("a"), needed.clone()),
+            (name("b"), needed.clone()),
+            (name("c"), "is held (see zfs holds)".into()),
+        ];
+        let done = [((dataset, Vec::new()), Ok(Pruned { pinned, ..Pruned::default() }))];
+        let side = PrunedSide::new(Some("h".into()), "p".parse().unwrap(), Vec::new(), done.into_iter());
+        let pruned = PruneReport { dry_run: false, selected: true, rule: String::new(), sides: vec![side] };
+        let told = |verbose| pruned.told(verbose, false).remove(0).1;
+        let line = "  2 snapshots are kept: targets of this copy may need them: zfsync targets h:p names these targets; if one no longer \
+                    exists: zfsync forget h:p TARGET\n";
+        assert_eq!(
+            told(0),
+            format!(
+                "zfsync: h:p: nothing to destroy; kept: 2 that its own targets may need, 1 held, cloned or busy\n  h:p/x@c is kept: is held \
+                 (see zfs holds)\n{line}"
+            )
+        );
+        let each = format!("  h:p/x@a is kept: {needed}\n  h:p/x@b is kept: {needed}\n  h:p/x@c is kept: is held");
+        assert!(told(1).contains(&each) && told(1).ends_with(line), "{}", told(1));
+    }
 
     #[test]
     fn everything_is_told() {

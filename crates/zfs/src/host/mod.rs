@@ -31,7 +31,7 @@ use crate::record::Features;
 use crate::{Failure, Hello, Pruned, Receive, Rename, TargetFacts};
 pub use examine::Account;
 pub use local::LocalHost;
-pub use prune::{MAX_PRUNE, prune};
+pub use prune::{MAX_PRUNE, NEEDED_FURTHER, prune};
 pub use run::{HANGS, Watched};
 
 use crate::{

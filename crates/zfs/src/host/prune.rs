@@ -11,6 +11,9 @@ use crate::{Pinned, Refusal, Zfs, read_marks, read_pinned, read_reclaimed, read_
 /// Most snapshots in one call.
 pub const MAX_PRUNE: usize = 2000;
 
+/// Begins the reason why a copy's snapshot stays for the sake of a target of its own; the name of a bookmark follows.
+pub const NEEDED_FURTHER: &str = "may be needed by the target of its bookmark #";
+
 /// So many bytes of names go into one command.
 const BATCH: usize = 64 * 1024;
 
@@ -51,7 +54,7 @@ pub(super) fn prune_copy(
     let Some((kept, by)) = needed_further(zfs, dataset)? else { return prune(zfs, dataset, snapshots, dry_run) };
     let (stay, go): (Vec<_>, Vec<_>) = snapshots.iter().cloned().partition(|(_, guid)| kept.contains(guid));
     let mut pruned = prune(zfs, dataset, &go, dry_run)?;
-    let why = format!("may be needed by the target of its bookmark #{by}");
+    let why = format!("{NEEDED_FURTHER}{by}");
     pruned.pinned.extend(stay.into_iter().map(|(name, _)| (name, why.clone())));
     Ok(pruned)
 }
