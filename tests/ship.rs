@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use helper::wire::PROTOCOL;
 use support::sshd::{Manners, Sshd, available};
@@ -14,6 +15,9 @@ use support::{Bed, Ended, eventually, zfsync};
 
 /// Larger than a small disk, and than a shell reads ahead.
 const SIZE: usize = 256 * 1024;
+
+/// /var/tmp and /tmp belong to no bed: `helper remove` also finds there what another test has sent.
+static OUTSIDE: Mutex<()> = Mutex::new(());
 
 /// A host that has ssh and ZFS and no zfsync: its user's home is `home`, its login shell what `shell` says.
 struct There {
@@ -104,6 +108,7 @@ impl There {
     /// A push that can't use the home directory: the helper lies in /var/tmp or /tmp then. Removes it.
     #[track_caller]
     fn lies_elsewhere(&self) {
+        let _alone = OUTSIDE.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = self.push();
         ended.expect(0, &["sending a helper", "nothing to do"]);
         let place = ended.stderr.split("the helper is sent ").nth(1).expect("told where").lines().next().unwrap();
@@ -395,6 +400,7 @@ fn the_connection_is_cut_while_it_is_sent() {
 impl There {
     /// `zfsync helper` about this host; all that it says stands in `stderr`.
     fn helper(&self, what: &str, more: &[&str]) -> Ended {
+        let _alone = OUTSIDE.lock().unwrap_or_else(PoisonError::into_inner);
         let config = self.bed.path("ssh_config");
         let mut command = self.bed.command(&[&["helper", what, "-F", config.to_str().unwrap(), "beta"], more].concat());
         command.env("ZFSYNC_HELPERS", self.bed.path("helpers"));
