@@ -374,9 +374,9 @@ fn bars_are_drawn_and_taken_away() {
     bed.world_with_work(2);
     bed.write("on-recv", "while [ ! -e \"$here/go\" ]; do sleep .05; done\n");
     let mut terminal = Terminal::start(&bed, &["push", "s", "d"]);
-    let bars = |text: &str| ["1 -> b", "2 -> b", "0/2 steps"].iter().all(|part| text.contains(part));
+    let bars = |text: &str| ["1 @b", "2 @b", "0/2 steps"].iter().all(|part| text.contains(part));
     assert!(eventually(|| bars(&terminal.shown())), "{:?}", terminal.shown());
-    assert!(!terminal.shown().contains("s/1 -> b"), "{:?}", terminal.shown());
+    assert!(!terminal.shown().contains("s/1 @b"), "{:?}", terminal.shown());
     // They move though nothing happens.
     let seen = terminal.shown().len();
     assert!(eventually(|| terminal.shown().len() > seen + 500), "{:?}", terminal.shown());
