@@ -419,7 +419,8 @@ fn output_goes_out_while_it_happens() {
 fn globs_that_match_nothing_are_told() {
     let bed = Bed::new();
     bed.world_with_work(2);
-    let hint = "--exclude \"s/1\" matches no dataset, and so it has no effect: globs are relative to the source; did you mean \"1\"?";
+    let hint =
+        "--exclude \"s/1\" matches no dataset of the source: globs are relative to the source; did you mean \"1\"?";
     bed.run(&["push", "--exclude", "s/1", "--exclude", "2", "s", "d"]).expect(0, &[hint]).without(&["--exclude \"2\""]);
     bed.run(&["push", "--exclude", "1", "s", "d"]).expect(0, &[]).without(&["matches no dataset"]);
 }

@@ -55,7 +55,7 @@ pub struct Idle<'a> {
 impl fmt::Display for Idle<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { option, pattern, meant } = self;
-        write!(f, "{option} {pattern:?} matches no dataset, and so it has no effect")?;
+        write!(f, "{option} {pattern:?} matches no dataset of the source")?;
         match meant {
             Some(meant) => write!(f, ": globs are relative to the source; did you mean {meant:?}?"),
             None => Ok(()),
@@ -202,9 +202,9 @@ mod tests {
         assert_eq!(
             idle("p"),
             [
-                "--include \"srv\" matches no dataset, and so it has no effect",
-                "--exclude \"p/home\" matches no dataset, and so it has no effect: globs are relative to the source; did you mean \"home\"?",
-                "--exclude \"**/tmp\" matches no dataset, and so it has no effect",
+                "--include \"srv\" matches no dataset of the source",
+                "--exclude \"p/home\" matches no dataset of the source: globs are relative to the source; did you mean \"home\"?",
+                "--exclude \"**/tmp\" matches no dataset of the source",
             ]
         );
         assert!(idle("q").iter().all(|words| !words.contains("did you mean")));

@@ -31,7 +31,7 @@ def told_and_kept(c):
         run = c.push("-v", "--exclude", "skipped")
         for line in ("only on the target: 2 datasets, 1 snapshot", f"  {c.target}/gone", f"  {c.target}/gone/kid", f"  {c.target}: @s1"):
             c.check(line in run.err.replace("zfsync: ", ""), f"{line!r} is missing: {run.err}")
-        c.check("skipped" not in run.err, f"what isn't selected is told: {run.err}")
+        c.check(f"{c.target}/skipped" not in run.err, f"what isn't selected is told: {run.err}")
         run = c.push("--json")
         c.same(run.of("only_there")[0]["datasets"], [f"{c.target}/{path}" for path in ("gone", "gone/kid", "skipped")], "what only the target has")
 
