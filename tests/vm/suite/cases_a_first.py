@@ -308,7 +308,7 @@ def growing_tree(c):
     c.safe()
 
 
-@case("A24")
+@case("A24", installed=True)
 def chained(c):
     """What was received is pushed on, placeholders included, and they are marked on both hops."""
     c.tree({"": "", "a": "", "a/b": "one"})
