@@ -75,26 +75,20 @@ impl Zfs {
     /// note says nothing. Read it with [`read_notes`].
     #[must_use]
     pub fn notes_below(&self, dataset: &DatasetName) -> Call {
-        let mut command = self.command(["get", "-Hp", "-r", "-t", "filesystem,volume"]);
-        command.args(["-s", "local", "-o", "name,property,value", &properties(), dataset.as_str()]);
-        command
+        self.notes_of_tree("name,property,value", dataset)
     }
 
     /// Which notes there are on a dataset and all below it: what they say, which may look like more lines, is left out. Read it with
     /// [`read_note_names`].
     #[must_use]
     pub fn note_names_below(&self, dataset: &DatasetName) -> Call {
-        let mut command = self.command(["get", "-Hp", "-r", "-t", "filesystem,volume"]);
-        command.args(["-s", "local", "-o", "name,property", &properties(), dataset.as_str()]);
-        command
+        self.notes_of_tree("name,property", dataset)
     }
 
     /// The same of these snapshots.
     #[must_use]
     pub fn note_names_on<S: AsRef<str>>(&self, snapshots: &[S]) -> Call {
-        let mut command = self.command(["get", "-Hp", "-t", "snapshot", "-s", "local", "-o", "name,property"]);
-        command.arg(properties()).args(snapshots.iter().map(AsRef::as_ref));
-        command
+        self.notes_of_these("name,property", snapshots)
     }
 
     /// The notes on one dataset, and on nothing else: whatever it prints was set there. Read it with [`tells_of_a_receive`].
@@ -108,7 +102,17 @@ impl Zfs {
     /// The notes on these snapshots, as far as they exist.
     #[must_use]
     pub fn notes_on<S: AsRef<str>>(&self, snapshots: &[S]) -> Call {
-        let mut command = self.command(["get", "-Hp", "-t", "snapshot", "-s", "local", "-o", "name,property,value"]);
+        self.notes_of_these("name,property,value", snapshots)
+    }
+
+    fn notes_of_tree(&self, columns: &str, dataset: &DatasetName) -> Call {
+        let mut command = self.command(["get", "-Hp", "-r", "-t", "filesystem,volume"]);
+        command.args(["-s", "local", "-o", columns, &properties(), dataset.as_str()]);
+        command
+    }
+
+    fn notes_of_these<S: AsRef<str>>(&self, columns: &str, snapshots: &[S]) -> Call {
+        let mut command = self.command(["get", "-Hp", "-t", "snapshot", "-s", "local", "-o", columns]);
         command.arg(properties()).args(snapshots.iter().map(AsRef::as_ref));
         command
     }
