@@ -36,6 +36,7 @@ WITHOUT = {
     "helper_lost": OTHER_HELPER,
     "into_something_empty": OTHER_HELPER,
     "in_place_of_data": RESOLUTION,
+    "overtaken_by_a_snapshot_of_the_target": OTHER_HELPER,
 }
 
 
