@@ -264,6 +264,7 @@ impl Aftermath {
 pub(super) async fn session(sessions: &Sessions, line: &str, limit: Duration) -> Result<Pipes, HelperError> {
     let ((stdin, ours_in), (ours_out, stdout), (ours_err, stderr)) = (io::pipe()?, io::pipe()?, io::pipe()?);
     zfs::pipe::grow_pipe(&ours_in);
+    zfs::pipe::grow_pipe(&ours_out);
     let remote = sessions.start(line, [stdin.into(), stdout.into(), stderr.into()]).await?;
     let (tell, status) = mpsc::channel();
     tokio::spawn(async move {
