@@ -7,7 +7,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use zfs::{Examination, Examine, Failure, Refusal};
 
 use super::client::{Channel, ChannelEvent, FromChannel};
-use super::launch::{self, Pipes};
+use super::pipes::{self, Pipes};
 use super::source::Remote;
 
 /// So often a round trip is measured.
@@ -82,7 +82,7 @@ impl Remote {
         let mut open = Vec::new();
         while open.len() < most {
             let sessions = self.master().sessions().clone();
-            let opening = tokio::spawn(async move { launch::session(&sessions, WAITS, SESSION).await });
+            let opening = tokio::spawn(async move { pipes::session(&sessions, WAITS, SESSION).await });
             match tokio::time::timeout(SESSION, opening).await {
                 Ok(Ok(Ok(pipes))) => open.push(pipes),
                 _ => break,

@@ -15,7 +15,7 @@ use zfs::text::{on_one_line, quoted};
 use zfs::{Account, Allow, Away, BootId, Failure, Hello, Limits, LocalHost, PLAIN, Zfs};
 
 use super::event::HelperError;
-use super::launch::Pipes;
+use super::pipes::Pipes;
 use super::ssh::Sessions;
 
 /// With its comments and lines.
