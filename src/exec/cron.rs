@@ -280,7 +280,7 @@ async fn source_lock(source: &End, stop: &Stop) -> Result<Lock, StartError> {
     let owner = format!("zfsync cron {source}, process {}", std::process::id());
     loop {
         stop.check()?;
-        match lock::directory().and_then(|dir| Lock::take(&dir, &lock_key(source), 0, &owner)) {
+        match lock::take(&lock_key(source), 0, &owner) {
             Ok(lock) => return Ok(lock),
             Err(LockError::Held { .. }) if began.elapsed() < PATIENCE => tokio::time::sleep(AGAIN).await,
             Err(LockError::Held { holder, path, .. }) => {
@@ -365,7 +365,7 @@ async fn prune_source_side(
 ) -> Option<Part> {
     let prune = branch.prune.as_ref()?;
     let (key, owner) = (lock_key(&branch.end()), format!("zfsync cron, process {}", std::process::id()));
-    let part = match lock::directory().and_then(|dir| Lock::take(&dir, &key, 0, &owner)) {
+    let part = match lock::take(&key, 0, &owner) {
         Ok(_turn) => {
             let targets: Vec<_> = branch.targets.iter().map(|push| push.ends.clone()).collect();
             Part::of_pruned(branch.source.as_str(), prune_by_bookmarks(prune, sender, &targets, until).await)
