@@ -365,6 +365,40 @@ fn nowhere_at_all() {
     assert!(there.cached().is_empty());
 }
 
+/// Built for another C library, or another loader: its hash is right, and it is the same wherever it lies.
+#[test]
+fn a_helper_that_cannot_run_there() {
+    if !available() {
+        return;
+    }
+    let there = There::new();
+    let source = there.source();
+    for (program, said, status) in [
+        ("#!/nonexistent/ld-musl.so.1\n", "not found", 127),
+        (
+            "#!/bin/sh\necho \"$0: libc.so.6: version 'GLIBC_2.99' not found\" >&2\necho more >&2; exit 1\n",
+            "libc.so.6: version 'GLIBC_2.99' not found more",
+            1,
+        ),
+        ("#!/bin/sh\nkill -ILL $$\n", "", 132),
+    ] {
+        let unique = format!("# {}\n", there.bed.path("").display());
+        fs::write(&source, format!("{program}{unique}")).unwrap();
+        let words = ["the helper that was sent to beta can't run there: ", said, &format!("exit status {status}")];
+        let ended = there.run(&["push", "--helper", "ship", "s", "beta:d"]);
+        ended.expect(3, &[&words[..], &["--helper plain"]].concat()).without(&["no directory on it can be used"]);
+        assert_eq!(ended.stderr.matches("sending a helper").count(), 1, "{ended:#?}");
+        // What is left is zfs alone.
+        there.push().expect(
+            0,
+            &[&words[..], &["zfs alone is used on it, which takes no lock there", "nothing to do"]].concat(),
+        );
+        there.helper("install", &[]).expect(3, &words);
+        assert!(there.cached().is_empty(), "{:?}", there.cached());
+        assert_eq!(fs::read_dir(there.bed.path("home/.local/bin")).unwrap().count(), 0, "nothing is left");
+    }
+}
+
 #[test]
 fn a_platform_that_nobody_knows() {
     if !available() {
@@ -376,6 +410,19 @@ fn a_platform_that_nobody_knows() {
     there.run(&["push", "--helper", "ship", "s", "beta:d"]).expect(3, &["can't send a helper to beta", &words]);
     there.push().expect(0, &[&words, "zfs alone is used", "nothing to do"]);
     assert!(!there.bed.path("home/.cache").exists());
+}
+
+/// The session in which that is told ends before the next one begins.
+#[test]
+fn zfs_alone_where_one_session_is_permitted() {
+    if !available() {
+        return;
+    }
+    let there = There::new();
+    let config = format!("{}MaxSessions 1\n", there.bed.read("sshd_config"));
+    there.bed.write("sshd_config", &config);
+    there.bed.script("bin/uname", "#!/bin/sh\necho Plan9 mips\n");
+    there.push().expect(0, &["zfs alone is used", "nothing to do"]);
 }
 
 #[test]
@@ -448,6 +495,70 @@ fn a_helper_is_installed_for_good() {
     there.helper("install", &[]).expect(3, &["can't send a helper to beta", "/.local/bin can't be written to"]);
     there.shell("/usr/sbin/nologin", "");
     there.helper("install", &[]).expect(3, &["This account is currently not available"]);
+}
+
+impl There {
+    /// Has each session see a directory of the bed as /usr/local, in a mount namespace of its own; `then` is done in that. `None` where that
+    /// isn't permitted.
+    fn own_usr_local(&self, then: &str) -> Option<PathBuf> {
+        let (local, shell) = (self.bed.path("local"), self.bed.path("bin/namespaced"));
+        fs::create_dir_all(&local).unwrap();
+        let root = if is_root() { "-m" } else { "-rm" };
+        self.bed.script(
+            "bin/namespaced",
+            &format!(
+                "#!/bin/sh\nexec unshare {root} sh -c 'mount --bind {} /usr/local && {{ {then}; }} && exec sh \"$@\"' sh \"$@\"\n",
+                local.display()
+            ),
+        );
+        self.shell(shell.to_str().unwrap(), "");
+        let tried = Command::new(shell).args(["-c", "true"]).stderr(Stdio::null()).status();
+        if tried.is_ok_and(|status| status.success()) {
+            return Some(local);
+        }
+        eprintln!("skipped: may not mount");
+        None
+    }
+}
+
+#[test]
+fn a_helper_is_installed_for_all_users() {
+    if !available() {
+        return;
+    }
+    let there = There::new();
+    let name = "/usr/local/bin/zfsync";
+    // That of this machine is nobody's business.
+    let here = || fs::metadata(name).ok().map(|file| (file.ino(), file.mtime()));
+    let before = here();
+    let Some(local) = there.own_usr_local("true") else { return };
+    let line = format!("restrict,command=\"{name} recv --stdio --root POOL/DATASET\" KEY");
+    let path = format!("use --remote-zfsync {name}");
+    there
+        .helper("install", &["--system"])
+        .expect(0, &[&format!("beta: installed the helper as {name}\n"), &line, &path]);
+    let place = local.join("bin/zfsync");
+    assert_eq!(fs::read(&place).unwrap(), fs::read(there.source()).unwrap());
+    assert_eq!(fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o755);
+    assert_eq!(fs::read_dir(local.join("bin")).unwrap().count(), 1, "nothing else is left");
+    assert_eq!(fs::read_dir(there.bed.path("home")).unwrap().count(), 0, "it is not the user's");
+    there.run(&["push", "--remote-zfsync", name, "s", "beta:d"]).expect(0, &["nothing to do"]).without(&["sending"]);
+    there.helper("install", &["--system"]).expect(0, &[&format!("{name} is this helper already")]);
+
+    let shell = there.bed.path("bin/namespaced");
+    there.shell(shell.to_str().unwrap(), "PATH=/usr/local/bin:$PATH");
+    there.run(&["push", "--helper", "installed", "s", "beta:d"]).expect(0, &["nothing to do"]);
+    fs::write(&place, "#!/bin/sh\necho 'zfsync-helper 0.0.1 (protocol 1)'\n").unwrap();
+    let ended = there.helper("install", &["--system"]);
+    ended.expect(0, &["installed the helper", "command=\"zfsync recv --stdio"]).without(&["--remote-zfsync"]);
+
+    // As somebody who isn't root.
+    fs::remove_dir_all(local.join("bin")).unwrap();
+    if there.own_usr_local("mount -o remount,bind,ro /usr/local").is_some() {
+        let words = ["can't send a helper to beta", "/usr/local/bin can't be written to; --system needs root there"];
+        there.helper("install", &["--system"]).expect(3, &words);
+    }
+    assert!(here() == before && !local.join("bin").exists());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::bootstrap::HelperCommand;
-use super::event::Teller;
+use super::event::{CONTROL, Teller};
 pub use super::event::{ChannelEvent, ChannelId, FromChannel, HelperError, SendFailure};
 use super::frames::{Frame, Frames};
 pub use super::greeting::GREETED_WITHIN;
@@ -55,7 +55,7 @@ impl Channel {
         limit: Duration,
         events: UnboundedSender<FromChannel>,
     ) -> Result<Self, HelperError> {
-        let (launch, stdin) = Launch::over_ssh(master.sessions(), host, command, limit).await?;
+        let (launch, stdin) = Launch::over_ssh(master.sessions(), host, command, id != CONTROL, limit).await?;
         Self::start(id, launch, stdin, host, events)
     }
 
