@@ -21,6 +21,11 @@ const CALLS: usize = 2;
 /// So many sessions there are in all.
 const MOST: usize = STREAMS + CALLS;
 
+/// So often it is counted how many there may be, if sessions end meanwhile.
+const COUNTS: usize = 4;
+/// So long a session may take until the host has granted it.
+const GRANTED_WITHIN: Duration = Duration::from_secs(10);
+
 /// A session that is refused is asked for so often: one that has just ended may still count.
 const TRIES: u32 = 5;
 /// After the first of them for so long, and after each further one for twice as long.
@@ -114,7 +119,7 @@ impl Turns {
     /// A place for somebody who carries one stream at a time; an error tells how many sessions the host permits, and whether that is
     /// news. Where there is one already, it is tried first how many there may be: `open` opens so many sessions at once, ends them, and tells
     /// how many of them there were. Nobody else opens any meanwhile. Blocking.
-    pub fn lane(self: &Arc<Self>, open: impl FnOnce(usize) -> usize) -> Result<Lane, Few> {
+    pub fn lane(self: &Arc<Self>, open: impl FnMut(usize) -> usize) -> Result<Lane, Few> {
         {
             let mut all = self.lock();
             if all.lanes == 0 {
@@ -137,23 +142,32 @@ impl Turns {
         Ok(Lane(Arc::clone(self)))
     }
 
-    fn try_all(&self, open: impl FnOnce(usize) -> usize) {
-        let (others, free) = {
-            let mut all = self.lock();
-            let (others, before) = (all.all(), all.running);
-            let free = all.most.saturating_sub(others);
-            // Whoever wants one waits.
-            all.running = [before[0] + free, before[1]];
-            (others, free)
-        };
-        let granted = open(free).min(free);
+    /// Nobody else gets a turn meanwhile.
+    fn try_all(&self, mut open: impl FnMut(usize) -> usize) {
         let mut all = self.lock();
-        all.running[0] -= free;
-        all.granted = all.granted.max(granted);
-        // Of a connection that is gone nothing is learned.
-        if granted < free && others + granted > 0 {
-            all.permits(others + granted);
+        let free = all.most.saturating_sub(all.all());
+        all.running[0] += free;
+        for _ in 0..COUNTS {
+            // One that the host has not granted yet may be granted before these, or after them.
+            let under_way = |all: &mut Open| all.all() - free > all.begun;
+            all =
+                self.freed.wait_timeout_while(all, GRANTED_WITHIN, under_way).unwrap_or_else(PoisonError::into_inner).0;
+            let others = all.begun;
+            drop(all);
+            let granted = open(free).min(free);
+            all = self.lock();
+            all.granted = all.granted.max(granted);
+            // Of a connection that is gone nothing is learned.
+            if granted == free || granted + others == 0 {
+                break;
+            }
+            // Unless one of the others has made room by its end.
+            if others == all.begun {
+                all.permits(others + granted);
+                break;
+            }
         }
+        all.running[0] -= free;
         drop(all);
         self.freed.notify_all();
     }
@@ -196,6 +210,8 @@ impl Turn {
             let mut open = self.turns.lock();
             open.begun += 1;
             open.granted = open.granted.max(open.begun);
+            drop(open);
+            self.turns.freed.notify_all();
         }
     }
 
@@ -337,6 +353,30 @@ mod tests {
             let again: Vec<_> = (0..9).map(|_| turns.lane(|_| unreachable!())).collect();
             assert_eq!(again.iter().flatten().count(), lanes);
         }
+    }
+
+    /// One that has not begun yet, or ends meanwhile, may be among those that the host grants, or not.
+    #[test]
+    fn others_are_counted_as_they_are() {
+        let turns = Arc::new(Turns::default());
+        let mut question = turns.take(false, &nobody(), &Limits::default()).unwrap();
+        let (stream, _first) = (open(&turns, true), turns.lane(|_| unreachable!()).unwrap());
+        let beginning = thread::spawn(move || {
+            question.begin();
+            question
+        });
+        let (mut stream, mut tried) = (Some(stream), Vec::new());
+        let second = turns.lane(|wanted| {
+            let others = turns.lock().begun;
+            tried.push((wanted, others));
+            // Four are permitted, and it ends behind them.
+            drop(stream.take());
+            4 - others
+        });
+        assert!(second.is_ok());
+        assert_eq!((tried, turns.lock().most), (vec![(8, 2), (8, 1)], 4));
+        drop(beginning.join().unwrap());
+        assert_eq!(turns.running(), [0, 0]);
     }
 
     #[test]
