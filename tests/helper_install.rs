@@ -4,8 +4,9 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::process::Command;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use support::ship::There;
 use support::sshd::{LOGIN_SHELLS, POSIX_SHELLS, installed, make_sh};
@@ -44,6 +45,65 @@ fn a_helper_is_installed_for_good() {
     there.helper("install", &[]).expect(3, &["can't send a helper to beta", "/.local/bin can't be written to"]);
     there.shell("/usr/sbin/nologin", "");
     there.helper("install", &[]).expect(3, &["This account is currently not available"]);
+}
+
+/// Has each session see a directory of the bed as /usr/local, in a mount namespace of its own; `then` is done in that. `None` where that
+/// isn't permitted.
+fn own_usr_local(there: &There, then: &str) -> Option<PathBuf> {
+    let (local, shell) = (there.bed.path("local"), there.bed.path("bin/namespaced"));
+    fs::create_dir_all(&local).unwrap();
+    let root = if rustix::process::geteuid().is_root() { "-m" } else { "-rm" };
+    there.bed.script(
+        "bin/namespaced",
+        &format!(
+            "#!/bin/sh\nexec unshare {root} sh -c 'mount --bind {} /usr/local && {{ {then}; }} && exec sh \"$@\"' sh \"$@\"\n",
+            local.display()
+        ),
+    );
+    there.shell(shell.to_str().unwrap(), "");
+    let tried = Command::new(shell).args(["-c", "true"]).stderr(Stdio::null()).status();
+    if tried.is_ok_and(|status| status.success()) {
+        return Some(local);
+    }
+    eprintln!("skipped: may not mount");
+    None
+}
+
+#[test]
+fn a_helper_is_installed_for_all_users() {
+    let Some(there) = There::new() else { return };
+    let name = "/usr/local/bin/zfsync";
+    // That of this machine is nobody's business.
+    let here = || fs::metadata(name).ok().map(|file| (file.ino(), file.mtime()));
+    let before = here();
+    let Some(local) = own_usr_local(&there, "true") else { return };
+    let line = format!("restrict,command=\"{name} recv --stdio --root POOL/DATASET\" KEY");
+    let path = format!("use --remote-zfsync {name}");
+    there
+        .helper("install", &["--system"])
+        .expect(0, &[&format!("beta: installed the helper as {name}\n"), &line, &path]);
+    let place = local.join("bin/zfsync");
+    assert_eq!(fs::read(&place).unwrap(), fs::read(there.source()).unwrap());
+    assert_eq!(fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o755);
+    assert_eq!(fs::read_dir(local.join("bin")).unwrap().count(), 1, "nothing else is left");
+    assert_eq!(fs::read_dir(there.bed.path("home")).unwrap().count(), 0, "it is not the user's");
+    there.run(&["push", "--remote-zfsync", name, "s", "beta:d"]).expect(0, &["nothing to do"]).without(&["sending"]);
+    there.helper("install", &["--system"]).expect(0, &[&format!("{name} is this helper already")]);
+
+    let shell = there.bed.path("bin/namespaced");
+    there.shell(shell.to_str().unwrap(), "PATH=/usr/local/bin:$PATH");
+    there.run(&["push", "--helper", "installed", "s", "beta:d"]).expect(0, &["nothing to do"]);
+    fs::write(&place, "#!/bin/sh\necho 'zfsync-helper 0.0.1 (protocol 1)'\n").unwrap();
+    let ended = there.helper("install", &["--system"]);
+    ended.expect(0, &["installed the helper", "command=\"zfsync recv --stdio"]).without(&["--remote-zfsync"]);
+
+    // As somebody who isn't root.
+    fs::remove_dir_all(local.join("bin")).unwrap();
+    if own_usr_local(&there, "mount -o remount,bind,ro /usr/local").is_some() {
+        let words = ["can't send a helper to beta", "/usr/local/bin can't be written to; --system needs root there"];
+        there.helper("install", &["--system"]).expect(3, &words);
+    }
+    assert!(here() == before && !local.join("bin").exists());
 }
 
 #[test]

@@ -263,7 +263,38 @@ fn a_host_that_permits_fewer_sessions_gets_fewer_at_a_time() {
     let manners = Manners { config: "MaxSessions 3", ..Manners::default() };
     let Some(there) = There::with(Bed::new(), &manners) else { return };
     there.bed.world_with_work(12);
-    there.run(&["push", "-j", "8", "s", "beta:d"]).expect(0, &["12 datasets in sync"]);
+    // Two of them are streams: none goes on before there are so many.
+    there.bed.write(
+        "on-recv",
+        "touch \"$here/begun.$$\"; n=0\n\
+         while [ \"$(ls \"$here\" | grep -c '^begun')\" -lt 2 ] && [ $n -lt 300 ]; do sleep .1; n=$((n + 1)); done\n\
+         [ $n -lt 300 ] || { echo 'the others have not begun' >&2; exit 1; }\n",
+    );
+    let ended = there.run(&["push", "-j", "8", "--retries", "0", "s", "beta:d"]);
+    let permits = "beta permits 3 sessions at a time over a connection (MaxSessions in its sshd_config)";
+    ended.expect(0, &["12 datasets in sync", &format!("{permits}: no more than 2 streams at a time")]);
+    assert_eq!(ended.stderr.matches("no more than 2 streams").count(), 1, "{ended:#?}");
+    ended.without(&["trying again", "retry", "was lost"]);
+    // What has been tried once is not tried again for each stream.
+    let refused = there.bed.read("sshd.log").matches("no more sessions").count();
+    assert!(refused <= 10, "{refused} sessions were refused");
+}
+
+#[test]
+fn a_host_that_permits_one_session_does_one_thing_after_the_other() {
+    for sessions in ["MaxSessions 1", "MaxSessions 2"] {
+        let manners = Manners { config: sessions, ..Manners::default() };
+        let Some(there) = There::with(Bed::new(), &manners) else { return };
+        there.bed.world_with_work(4);
+        let ended = there.run(&["push", "-j", "8", "--retries", "0", "s", "beta:d"]);
+        ended.expect(0, &["4 datasets in sync", "no more than 1 stream at a time"]);
+        ended.without(&["trying again", "was lost"]);
+        there.run(&["push", "s", "beta:d"]).expect(0, &["nothing to do"]);
+        there.run(&["pull", "-j", "2", "beta:s", "d"]).expect(0, &["nothing to do"]);
+        there.run(&["status", "beta:s", "d"]).expect(0, &[]);
+        let doctor = there.run(&["doctor", "beta:d"]);
+        assert!(doctor.stdout.contains(&format!("{} of 10", &sessions[12..])), "{doctor:#?}");
+    }
 }
 
 /// What `zfs` was called with to change something, on either side.

@@ -203,6 +203,37 @@ fn nowhere_at_all() {
     assert!(there.cached().is_empty());
 }
 
+/// Built for another C library, or another loader: its hash is right, and it is the same wherever it lies.
+#[test]
+fn a_helper_that_cannot_run_there() {
+    let Some(there) = There::new() else { return };
+    let source = there.source();
+    for (program, said, status) in [
+        ("#!/nonexistent/ld-musl.so.1\n", "not found", 127),
+        (
+            "#!/bin/sh\necho \"$0: libc.so.6: version 'GLIBC_2.99' not found\" >&2\necho more >&2; exit 1\n",
+            "libc.so.6: version 'GLIBC_2.99' not found more",
+            1,
+        ),
+        ("#!/bin/sh\nkill -ILL $$\n", "", 132),
+    ] {
+        let unique = format!("# {}\n", there.bed.path("").display());
+        fs::write(&source, format!("{program}{unique}")).unwrap();
+        let words = ["the helper that was sent to beta can't run there: ", said, &format!("exit status {status}")];
+        let ended = there.run(&["push", "--helper", "ship", "s", "beta:d"]);
+        ended.expect(3, &[&words[..], &["--helper plain"]].concat()).without(&["no directory on it can be used"]);
+        assert_eq!(ended.stderr.matches("sending a helper").count(), 1, "{ended:#?}");
+        // What is left is zfs alone.
+        there.push().expect(
+            0,
+            &[&words[..], &["zfs alone is used on it, which takes no lock there", "nothing to do"]].concat(),
+        );
+        there.helper("install", &[]).expect(3, &words);
+        assert!(there.cached().is_empty(), "{:?}", there.cached());
+        assert_eq!(fs::read_dir(there.bed.path("home/.local/bin")).unwrap().count(), 0, "nothing is left");
+    }
+}
+
 #[test]
 fn a_platform_that_nobody_knows() {
     let Some(there) = There::new() else { return };
@@ -211,6 +242,16 @@ fn a_platform_that_nobody_knows() {
     there.run(&["push", "--helper", "ship", "s", "beta:d"]).expect(3, &["can't send a helper to beta", &words]);
     there.push().expect(0, &[&words, "zfs alone is used", "nothing to do"]);
     assert!(!there.bed.path("home/.cache").exists());
+}
+
+/// The session in which that is told ends before the next one begins.
+#[test]
+fn zfs_alone_where_one_session_is_permitted() {
+    let Some(there) = There::new() else { return };
+    let config = format!("{}MaxSessions 1\n", there.bed.read("sshd_config"));
+    there.bed.write("sshd_config", &config);
+    there.bed.script("bin/uname", "#!/bin/sh\necho Plan9 mips\n");
+    there.push().expect(0, &["zfs alone is used", "nothing to do"]);
 }
 
 #[test]

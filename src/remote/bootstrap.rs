@@ -131,6 +131,8 @@ pub(super) enum Word {
     NoneFor(String),
     /// No directory there takes a helper.
     Nowhere,
+    /// The helper has arrived as it was sent, and does not start: how it ended, and what was said.
+    Broken { status: String, words: String },
 }
 
 impl Word {
@@ -142,6 +144,10 @@ impl Word {
             "uses" => Some(Self::Uses(rest.to_owned())),
             "none" => Some(Self::NoneFor(rest.to_owned())),
             "nowhere" => Some(Self::Nowhere),
+            "broken" => {
+                let (status, words) = rest.split_once(' ').unwrap_or((rest, ""));
+                Some(Self::Broken { status: status.to_owned(), words: words.to_owned() })
+            }
             _ => None,
         }
     }
@@ -223,6 +229,9 @@ mod tests {
         assert_eq!(Word::read("ZFSYNC-BOOTSTRAP uses sent /a b/c\n"), Some(Word::Uses("sent /a b/c".into())));
         assert_eq!(Word::read("ZFSYNC-BOOTSTRAP none linux-riscv64\n"), Some(Word::NoneFor("linux-riscv64".into())));
         assert_eq!(Word::read("ZFSYNC-BOOTSTRAP nowhere"), Some(Word::Nowhere));
+        let broken = |status: &str, words: &str| Some(Word::Broken { status: status.into(), words: words.into() });
+        assert_eq!(Word::read("ZFSYNC-BOOTSTRAP broken 127 sh: 1: not found\n"), broken("127", "sh: 1: not found"));
+        assert_eq!(Word::read("ZFSYNC-BOOTSTRAP broken 132\n"), broken("132", ""));
         assert_eq!((Word::read("ZFSYNC-BOOTSTRAP"), Word::read("ZFSYNC-HELPER/2 {}")), (None, None));
     }
 

@@ -3,7 +3,8 @@
 # line ends where a blank may follow.
 #
 # $1 has the helpers that can be had, PLATFORM:SHA256,... ; the rest is for the helper. Said to the other side, each in a line:
-# "ZFSYNC-BOOTSTRAP wants PLATFORM" (answered by a line with the size, then the bytes), "uses HOW FILE", "none PLATFORM", "nowhere".
+# "ZFSYNC-BOOTSTRAP wants PLATFORM" (answered by a line with the size, then the bytes), "uses HOW FILE", "none PLATFORM", "nowhere",
+# "broken STATUS WORDS" (what came of the start of a helper that has arrived whole: it would be the same in every other directory).
 umask 077;
 case $1 in
 *"$p":*) h=${1#*"$p":}; h=${h%%,*} ;;
@@ -13,7 +14,7 @@ shift;
 t=;
 # One that is in use is not an old one.
 cached() {
-own "$d" && [ -f "$f" ] && good "$f" && { touch "$f" 2>/dev/null; :; };
+own "$d" && [ -f "$f" ] && whole "$f" && starts "$f" && { touch "$f" 2>/dev/null; :; };
 };
 clean() {
 [ -z "$t" ] || { rm -f "$t"; rmdir "$d"; } 2>/dev/null;
@@ -29,7 +30,8 @@ t=$d/new-$(uname -n)-$$;
 say wants "$p";
 read -r n && [ "$n" ] || exit 1;
 head -c "$n" | { cat >"$t" || cat >/dev/null; } 2>/dev/null;
-good "$t" || { clean; return 1; };
+whole "$t" || { clean; return 1; };
+starts "$t" || { set -f -- $?; clean; last broken "$1" $e; };
 find "$d" -type f "(" -name "helper-*" -o -name "new-*" ")" -mtime +0 -exec rm -f {} + 2>/dev/null;
 mv -f "$t" "$f" || { clean; return 1; };
 t=;

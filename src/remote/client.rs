@@ -15,7 +15,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::bootstrap::HelperCommand;
 pub use super::channel::Channel;
 use super::channel::{Fd, Order, answer_here};
-use super::event::Teller;
+use super::event::{CONTROL, Teller};
 pub use super::event::{ChannelEvent, ChannelId, FromChannel, HelperError, SendFailure};
 use super::frames::{Frame, Frames};
 pub use super::greeting::GREETED_WITHIN;
@@ -41,7 +41,7 @@ impl Channel {
         limit: Duration,
         events: UnboundedSender<FromChannel>,
     ) -> Result<Self, HelperError> {
-        let (launch, stdin) = Launch::over_ssh(master.sessions(), host, command, limit).await?;
+        let (launch, stdin) = Launch::over_ssh(master.sessions(), host, command, id != CONTROL, limit).await?;
         Self::start(id, launch, stdin, host, events)
     }
 

@@ -1,7 +1,8 @@
 # What bootstrap.sh and keep.sh have in common. The rules for their lines are told in bootstrap.sh.
 #
-# $p is the platform; sum tells the hash of a file, good whether a helper has the hash $h and starts, own whether a directory is the
-# user's alone, each tries a function with each directory $d for helpers, and the name $f of one in it. say tells the other side a line.
+# $p is the platform; sum tells the hash of a file, whole whether a helper has the hash $h, starts whether it starts ($e is what is said
+# then), own whether a directory is the user's alone, each tries a function with each directory $d for helpers, and the name $f of one in
+# it. say tells the other side a line.
 p=$(uname -sm | tr "A-Z " "a-z-");
 u=$(id -u);
 say() { echo "ZFSYNC-BOOTSTRAP $*"; };
@@ -15,10 +16,10 @@ case $? in 124|143) ;; *) cat >/dev/null ;; esac;
 exit;
 };
 sum() { { sha256sum || sha256 || shasum -a 256; } <"$1"; } 2>/dev/null;
-# The file has the hash, and starts: a directory may be mounted noexec.
-good() {
-case $(sum "$1") in "$h"*) "$1" --version </dev/null >/dev/null 2>&1 ;; *) false ;; esac;
+whole() {
+case $(sum "$1") in "$h"*) ;; *) false ;; esac;
 };
+starts() { e=$("$1" --version 2>&1 </dev/null); };
 # A directory of the user that nobody else can write to; where a link leads is not looked at.
 own() {
 [ -O "$1" ] && case $(ls -ld "$1") in d????-??-*) true ;; *) false ;; esac;

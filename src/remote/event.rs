@@ -6,11 +6,15 @@ use thiserror::Error;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::ssh::ConnectError;
+use crate::format::count;
 use helper::wire::{PROTOCOL, Reply};
 use zfs::{Failure, Hello};
 
 /// Numbers the channels of a run.
 pub type ChannelId = u32;
+
+/// The number of a channel that carries no streams; those of a run have others.
+pub const CONTROL: ChannelId = 0;
 
 /// What a channel tells the run.
 #[derive(Debug)]
@@ -133,12 +137,31 @@ pub enum HelperError {
         /// What to do, on a line of its own.
         advice: String,
     },
+    /// No session is left for one more channel.
+    #[error("{host} permits {} at a time over a connection (MaxSessions in its sshd_config)", count(*sessions, "session"))]
+    Sessions {
+        /// The host.
+        host: String,
+        /// So many.
+        sessions: usize,
+    },
     /// None can be sent along.
     #[error("can't send a helper to {host}: {words}")]
     NotSent {
         /// The host.
         host: String,
         /// Why not.
+        words: String,
+    },
+    /// One that has arrived whole does not start.
+    #[error(
+        "the helper that was sent to {host} can't run there: {words}\n  install a zfsync that runs there, put a static helper beside this one \
+         (dist/helpers/build), or run zfs alone there (--helper plain)"
+    )]
+    Broken {
+        /// The host.
+        host: String,
+        /// What its shell says, and how it ended.
         words: String,
     },
     /// It speaks another protocol.

@@ -4,16 +4,18 @@ use std::time::{Duration, Instant};
 
 use helper::wire::{EXAMINES, Reply, Request};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinSet;
 use zfs::{Examination, Examine, Failure, Refusal};
 
 use super::client::{Channel, ChannelEvent, FromChannel};
 use super::pipes::{self, Pipes};
 use super::source::Remote;
+use super::ssh::Sessions;
 
 /// So often a round trip is measured.
 const MEASURED: usize = 5;
 /// So long a session may take to be granted, or to end.
-const SESSION: Duration = Duration::from_secs(20);
+pub(super) const SESSION: Duration = Duration::from_secs(20);
 /// A command that ends with its stdin, in every login shell.
 const WAITS: &str = "exec cat";
 /// Numbers of these sessions start here.
@@ -52,7 +54,7 @@ impl Remote {
     /// How many sessions the connection grants at the same time, of so many that are tried. That of the helper that is there counts.
     pub async fn sessions(&self, most: usize) -> usize {
         if self.hello().is_plain() {
-            return self.bare_sessions(most).await;
+            return granted(self.master().sessions(), most).await;
         }
         let (events, told) = unbounded_channel();
         let mut open = Vec::new();
@@ -76,25 +78,28 @@ impl Remote {
     }
 }
 
-impl Remote {
-    /// The same where no helper holds one.
-    async fn bare_sessions(&self, most: usize) -> usize {
-        let mut open = Vec::new();
-        while open.len() < most {
-            let sessions = self.master().sessions().clone();
+/// How many sessions the connection grants at the same time, of so many that are tried, where no helper holds one.
+pub(super) async fn granted(sessions: &Sessions, most: usize) -> usize {
+    let opening: JoinSet<_> = (0..most)
+        .map(|_| {
+            let sessions = sessions.clone();
+            // On a task of its own, as opening a session can't be cancelled. What comes late ends at once.
             let opening = tokio::spawn(async move { pipes::session(&sessions, WAITS, SESSION).await });
-            match tokio::time::timeout(SESSION, opening).await {
-                Ok(Ok(Ok(pipes))) => open.push(pipes),
-                _ => break,
-            }
+            tokio::time::timeout(SESSION, opening)
+        })
+        .collect();
+    let open: Vec<Pipes> = opening.join_all().await.into_iter().flatten().flatten().flatten().collect();
+    // Each ends with its stdin. What is asked next needs the places that they have.
+    let ends: Vec<_> = open.into_iter().map(|Pipes { status, .. }| status).collect();
+    let granted = ends.len();
+    let waited = tokio::task::spawn_blocking(move || {
+        let until = Instant::now() + SESSION;
+        for end in ends {
+            let _ = end.recv_timeout(until.saturating_duration_since(Instant::now()));
         }
-        // Each ends with its stdin. What is asked next needs the places that they have.
-        let ends: Vec<_> = open.into_iter().map(|Pipes { status, .. }| status).collect();
-        let granted = ends.len();
-        let waited = tokio::task::spawn_blocking(move || ends.iter().for_each(|end| _ = end.recv_timeout(SESSION)));
-        let _ = waited.await;
-        granted
-    }
+    });
+    let _ = waited.await;
+    granted
 }
 
 async fn all_closed(mut told: UnboundedReceiver<FromChannel>, mut left: usize) {

@@ -27,7 +27,7 @@ const MOST_SAID: u64 = 256 * 1024;
 const MOST_SHOWN: usize = 4096;
 
 /// The words after which no other comes.
-const LAST: [&str; 5] = ["done", "nowhere", "broken", "changed", "unplaced"];
+const LAST: [&str; 6] = ["done", "nowhere", "damaged", "broken", "changed", "unplaced"];
 
 /// Where a helper is installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,7 +203,13 @@ impl Keeper {
             Some(("nowhere", place)) => {
                 Err(self.not_sent(format!("{} can't be written to; --system needs root there", wire::short(place))))
             }
-            Some(("broken", _)) => Err(self.not_sent("it arrived damaged, or does not start there".into())),
+            Some(("damaged", _)) => {
+                Err(self.not_sent("it arrived damaged, or no sha256sum, sha256 or shasum is there".into()))
+            }
+            Some(("broken", said)) => {
+                let (status, words) = said.split_once(' ').unwrap_or((said, ""));
+                Err(launch::broken(&self.host, status, words))
+            }
             Some(("changed", _)) => Err(self.not_sent("the file there was changed in the meantime".into())),
             Some(("unplaced", words)) => {
                 Err(self.not_sent(format!("it has arrived, but can't be moved to its place: {}", wire::short(words))))

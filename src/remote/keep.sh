@@ -4,8 +4,8 @@
 # $3 that of what may be replaced, - where nothing may be there. Said to the other side, each in a line after ZFSYNC-BOOTSTRAP:
 # "removed FILE", "kept WORDS" (rm has failed), "refused DIRECTORY" (not looked into), "platform PLATFORM", "place FILE", "hash HASH" (-:
 # nothing is there; else what it is that has no hash), "version WORDS", "wants" (answered by a line with the size, then the bytes),
-# "nowhere FILE", "broken", "changed", "unplaced WORDS" (mv has failed), "installed FILE", "found FILE", and "done" at the end of what
-# went well.
+# "nowhere FILE", "damaged", "broken STATUS WORDS" (it does not start), "changed", "unplaced WORDS" (mv has failed), "installed FILE",
+# "found FILE", and "done" at the end of what went well.
 gone() {
 [ -e "$d" ] || [ -h "$d" ] || return 1;
 own "$d" && [ -r "$d" ] || { say refused "$d"; return 1; };
@@ -45,7 +45,8 @@ say wants;
 read -r n && [ "$n" ] || exit 1;
 head -c "$n" | { cat >"$t" || cat >/dev/null; } 2>/dev/null;
 chmod 755 "$t";
-good "$t" || last broken;
+whole "$t" || last damaged;
+starts "$t" || { set -f -- $?; last broken "$1" $e; };
 now;
 [ "$n" = "$3" ] || last changed;
 w=$(mv -f "$t" "$f" 2>&1) || last unplaced "${w:-$f}";

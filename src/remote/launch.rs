@@ -53,13 +53,15 @@ struct ZfsAlone {
     sessions: Sessions,
     runtime: Handle,
     plain: Plain,
+    /// Whether streams go over it.
+    streams: bool,
     limit: Duration,
 }
 
 impl ZfsAlone {
     /// Blocking.
     fn start(&self, host: &str) -> Result<Pipes, HelperError> {
-        plain::start(&self.sessions, &self.runtime, host, &self.plain, self.limit)
+        plain::start(&self.sessions, &self.runtime, host, &self.plain, self.streams, self.limit)
     }
 }
 
@@ -82,16 +84,18 @@ struct Fallback {
 }
 
 impl Launch {
-    /// Starts a helper over a connection. Returns its stdin as well, to which nothing may be written before it has greeted.
+    /// Starts a helper over a connection; `streams`: some are to go through it. Returns its stdin as well, to which nothing may be written
+    /// before it has greeted.
     pub async fn over_ssh(
         sessions: &Sessions,
         host: &str,
         command: &HelperCommand,
+        streams: bool,
         limit: Duration,
     ) -> Result<(Self, OwnedFd), HelperError> {
         let plain = command.plain.as_ref().map(|plain| {
             let (sessions, runtime, plain) = (sessions.clone(), Handle::current(), plain.clone());
-            ZfsAlone { sessions, runtime, plain, limit }
+            ZfsAlone { sessions, runtime, plain, streams, limit }
         });
         let plain = match plain {
             Some(plain) if command.is_plain() || sessions.runs_zfs_alone() => {
@@ -164,6 +168,8 @@ impl Launch {
             _ if self.none_can_run => {
                 let Some(plain) = self.plain else { return Err(error) };
                 let host = self.aftermath.host;
+                // Its session has said all, and ends: there may be no place for another one beside it.
+                feed(Feed::Stdin(File::open("/dev/null")?.into()));
                 // Where that isn't possible either, it is no better to know why.
                 let sessions = plain.sessions.clone();
                 let Ok(pipes) = plain.start(&host) else { return Err(error) };
@@ -193,7 +199,7 @@ impl Launch {
                             return Err(HelperError::NotSent { host, words });
                         }
                         Word::Uses(_) => used = true,
-                        Word::NoneFor(_) | Word::Nowhere => self.none_can_run = true,
+                        Word::NoneFor(_) | Word::Nowhere | Word::Broken { .. } => self.none_can_run = true,
                     }
                     let more = answer(word, sent, &host, feed)?;
                     let output = self.output.get_mut();
@@ -247,6 +253,7 @@ fn answer(word: Word, sent: u32, host: &str, feed: &Feeder) -> Result<Duration, 
             if feed(Feed::Helper(file, size)) { Ok(Duration::from_secs(size / SLOWEST)) } else { Err(closed(host)) }
         }
         Word::NoneFor(platform) => not_sent(none_for(&platform)),
+        Word::Broken { status, words } => Err(broken(host, &status, &words)),
         Word::Nowhere => not_sent(
             "no directory on it can be used; $XDG_CACHE_HOME/zfsync, ~/.cache/zfsync, and zfsync-helper-UID in /var/tmp and /tmp were tried: one of \
              them must be owned by the user, not writable by others, not mounted noexec, and have enough space; --helper plain runs zfs alone \
@@ -261,6 +268,13 @@ pub(super) fn none_for(platform: &str) -> String {
     let platform = wire::short(platform);
     let only = if here.is_empty() { String::new() } else { format!(", only for {}", here.join(", ")) };
     format!("there is no helper for {platform}{only}; install zfsync on it, or run zfs alone there (--helper plain)")
+}
+
+/// What came of the start of a helper that has arrived whole, as the host's shell tells it.
+pub(super) fn broken(host: &str, status: &str, words: &str) -> HelperError {
+    let status = format!("exit status {}", wire::short(status));
+    let words = if words.is_empty() { status } else { format!("{} ({status})", wire::short(words)) };
+    HelperError::Broken { host: host.to_owned(), words }
 }
 
 fn closed(host: &str) -> HelperError {

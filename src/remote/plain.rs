@@ -12,11 +12,13 @@ use std::time::Duration;
 use helper::{Config, Side};
 use tokio::runtime::Handle;
 use zfs::text::{on_one_line, quoted};
-use zfs::{Account, Allow, Away, BootId, Failure, Hello, Limits, LocalHost, PLAIN, Zfs};
+use zfs::{Account, Allow, Away, BootId, Failure, Few, Hello, Lane, Limits, LocalHost, PLAIN, Zfs};
 
 use super::event::HelperError;
+use super::examined;
 use super::pipes::Pipes;
 use super::ssh::Sessions;
+use crate::format::count;
 
 /// With its comments and lines.
 const SCRIPT: &str = include_str!("plain.sh");
@@ -73,14 +75,16 @@ pub fn options(allow: Allow) -> &'static str {
     }
 }
 
-/// Asks the host what it is, and starts the helper for it on a thread. Blocking.
+/// Asks the host what it is, and starts the helper for it on a thread; `streams`: some are to go through it. Blocking.
 pub(super) fn start(
     sessions: &Sessions,
     runtime: &Handle,
     host: &str,
     plain: &Plain,
+    streams: bool,
     limit: Duration,
 ) -> Result<Pipes, HelperError> {
+    let lane = if streams { Some(lane(sessions, runtime, host)?) } else { None };
     // A session that is lost takes its helper with it, as the loss of a connection does where the helper is on the host: what is asked
     // afterwards would fail dataset by dataset.
     let output = Arc::new(OnceLock::<UnixStream>::new());
@@ -95,9 +99,9 @@ pub(super) fn start(
     let words = if plain.zfs.is_empty() { vec!["zfs".into()] } else { plain.zfs.clone() };
     let zfs = Zfs::on(Away::new(sessions.program(&line()), words, sessions.turns(), lost.clone()));
     let within = |silence| zfs.within(Limits { silence: Some(silence), given_up: Some(Arc::clone(&given_up)) });
-    let asked = within(limit);
-    let told = asked.ask(TELL, &plain.zfs, MOST_TOLD).map_err(|failure| no_shell(host, &failure))?;
-    let told = Told::read(&told, plain);
+    let ask = || within(limit).ask(TELL, &plain.zfs, MOST_TOLD).map_err(|failure| no_shell(host, &failure));
+    let said = sessions.told().get().map_or_else(ask, |said| Ok(said.clone()))?;
+    let told = Told::read(&said, plain);
     if let Some(words) = told.refused {
         let advice = passwordless(&plain.zfs, host, &words, &told.hello.user, told.path.as_deref());
         return Err(HelperError::ZfsRefused { host: host.to_owned(), command: plain.command(), words, advice });
@@ -105,6 +109,7 @@ pub(super) fn start(
     if told.hello.zfs_path.is_none() {
         return Err(HelperError::NoZfs { host: host.to_owned() });
     }
+    let _ = sessions.told().set(said);
     tracing::info!("{host}: plain {}, without a helper on that host", plain.command());
     let there = LocalHost::away(within(HANGS), told.hello, told.account);
     let allow = plain.allow.iter().copied().filter(|allow| allows(*allow)).collect();
@@ -115,7 +120,27 @@ pub(super) fn start(
         connection.ended().await;
         lost();
     });
-    serve(config, there, &output, given_up, limit)
+    serve(config, there, &output, given_up, limit, lane)
+}
+
+/// A place on the connection for one more stream at a time.
+fn lane(sessions: &Sessions, runtime: &Handle, host: &str) -> Result<Lane, HelperError> {
+    let open = |most| {
+        let (tell, told) = mpsc::channel();
+        let sessions = sessions.clone();
+        runtime.spawn(async move {
+            let _ = tell.send(examined::granted(&sessions, most).await);
+        });
+        // It has limits of its own. The runtime may be about to end.
+        told.recv_timeout(examined::SESSION * 3).unwrap_or(0)
+    };
+    sessions.turns().lane(open).map_err(|Few { sessions, streams, is_news }| {
+        let error = HelperError::Sessions { host: host.to_owned(), sessions };
+        if is_news {
+            tracing::warn!("{error}: no more than {} at a time", count(streams, "stream"));
+        }
+        error
+    })
 }
 
 /// `over` is set when the helper has ended: a session that hangs there would keep its place on the connection.
@@ -125,6 +150,7 @@ fn serve(
     cut: &OnceLock<UnixStream>,
     over: Arc<AtomicBool>,
     limit: Duration,
+    lane: Option<Lane>,
 ) -> Result<Pipes, HelperError> {
     let (stdin, ours_in) = io::pipe()?;
     zfs::pipe::grow_pipe(&ours_in);
@@ -135,6 +161,7 @@ fn serve(
     thread::Builder::new().name("plain".into()).spawn(move || {
         let served = helper::serve(config, stdin.into(), output.into(), Arc::new(there));
         over.store(true, Ordering::Relaxed);
+        drop(lane);
         // Nobody listens any more when the run is over.
         let _ = tell.send(served.map_or_else(|error| error.to_string(), |()| "ended".into()));
         drop(stderr);
@@ -211,6 +238,7 @@ fn line() -> String {
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
+    use std::path::Path;
     use std::process::{Command, Stdio};
 
     use super::*;
@@ -222,31 +250,95 @@ mod tests {
         assert!(script.bytes().all(|byte| (b' '..=b'~').contains(&byte) && !b"!\\'".contains(&byte)), "{script}");
     }
 
-    fn shell() -> std::process::Child {
-        let mut command = Command::new("sh");
-        command.args(["-c", &line()]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        command.spawn().unwrap()
+    /// What the line says where `sh` is this shell, and how it ends; `None` where there is none.
+    fn said(shell: &str, stdin: &[u8]) -> Option<(Vec<u8>, Option<i32>)> {
+        let program = ["/bin", "/usr/bin"].iter().map(|dir| Path::new(dir).join(shell)).find(|path| path.exists());
+        let Some(program) = program else {
+            eprintln!("skipped: no {shell}");
+            return None;
+        };
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(program, dir.path().join("sh")).unwrap();
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &line()]).env("PATH", format!("{}:/usr/bin:/bin", dir.path().display()));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        std::thread::scope(|scope| {
+            // It may end without reading.
+            scope.spawn(move || input.write_all(stdin));
+            let ended = child.wait_with_output().unwrap();
+            Some((ended.stdout, ended.status.code()))
+        })
+    }
+
+    const SHELLS: [&str; 7] = ["dash", "bash", "zsh", "mksh", "yash", "busybox", "ksh"];
+
+    /// As what calls `zfs` sends it.
+    fn sent(words: &[&[u8]]) -> Vec<u8> {
+        [format!("{}\n\x1f\n", words.len()).into_bytes(), words.join(&0x1f), b"\n".to_vec()].concat()
     }
 
     /// As a start-up file may have read some of it.
     #[test]
-    fn nothing_is_run_without_the_number_of_words() {
-        for stdin in ["echo\nran\n", "\n", "0\necho\n", "", "2\necho\n"] {
-            let mut shell = shell();
-            shell.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
-            let ended = shell.wait_with_output().unwrap();
-            assert_eq!((ended.stdout.as_slice(), ended.status.code()), (&b""[..], Some(1)), "{stdin:?}");
+    fn nothing_is_run_without_all_that_is_sent() {
+        let whole = sent(&[b"echo", b"ran"]);
+        let lines: Vec<&[u8]> = whole.split_inclusive(|byte| *byte == b'\n').collect();
+        let mut cut = vec![lines[1..].concat(), lines[2..].concat(), Vec::new()];
+        cut.extend((1..whole.len()).map(|len| whole[..len].to_vec()));
+        // More words than told, fewer, and none.
+        for number in ["1", "3", "0", "", "02", "x[$(echo ran >&2)]"] {
+            cut.push([number.as_bytes(), b"\n\x1f\necho\x1fran\n"].concat());
+        }
+        cut.push(b"0\n\x1f\n\n".to_vec());
+        cut.push(b"1\n\x1f\n\n".to_vec());
+        for shell in SHELLS {
+            for stdin in &cut {
+                let Some(ended) = said(shell, stdin) else { break };
+                assert_eq!(ended, (Vec::new(), Some(1)), "{shell} {:?}", String::from_utf8_lossy(stdin));
+            }
         }
     }
 
     #[test]
     fn words_come_through_as_they_are_and_the_stream_behind_them() {
-        let mut shell = shell();
-        let words = ["sh", "-c", "printf '%s,' \"$@\"; cat", "x", " a  b ", "$(id)", "`id`", "'\"\\n", "*", "", "!!"];
-        let stdin = format!("{}\n{}\nthe stream", words.len(), words.join("\n"));
-        shell.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
-        let said = String::from_utf8(shell.wait_with_output().unwrap().stdout).unwrap();
-        assert_eq!(said, "ZFSYNC-PLAIN\n a  b ,$(id),`id`,'\"\\n,*,,!!,the stream");
+        let all: Vec<u8> = (1..=127).filter(|byte| ![b'\n', 0x1f].contains(byte)).collect();
+        // As ends of UTF-8 characters, and as what shells mark quotes with.
+        let high: Vec<u8> = (128..=255).collect();
+        for shell in SHELLS {
+            let printed: [&[u8]; 10] =
+                [b" a  b ", b"$(id)", b"`id`", b"'\"\\n", b"*", b"-n", b"!!", b"\\", &all, b"~ \t"];
+            let first: [&[u8]; 4] = [b"sh", b"-c", b"printf '%s,' \"$@\"; cat", b"x"];
+            // yash knows no characters beyond ASCII in this locale.
+            let high: &[&[u8]] = if shell == "yash" { &[] } else { &[&high] };
+            let stdin = [sent(&[&first[..], &printed[..], high].concat()), b"the\nstream".to_vec()].concat();
+            let Some(ended) = said(shell, &stdin) else { continue };
+            let printed: Vec<u8> = printed.iter().chain(high).flat_map(|word| [*word, b","].concat()).collect();
+            let expected = [&b"ZFSYNC-PLAIN\n"[..], &printed, b"the\nstream"].concat();
+            assert_eq!(String::from_utf8_lossy(&ended.0), String::from_utf8_lossy(&expected), "{shell}");
+        }
+    }
+
+    /// What the shell has computed until it became the command, in ticks.
+    #[cfg(target_os = "linux")]
+    fn ticks(shell: &str, names: usize) -> Option<u64> {
+        let mut words: Vec<Vec<u8>> = [&b"sh"[..], b"-c", b"cat /proc/$$/stat", b"x"].map(<[u8]>::to_vec).into();
+        words.extend((0..names).map(|number| format!("p/dataset{number:06}@a").into_bytes()));
+        let (stat, _) = said(shell, &sent(&words.iter().map(Vec::as_slice).collect::<Vec<_>>()))?;
+        let stat = String::from_utf8(stat).unwrap();
+        let fields = stat.rsplit_once(')').expect(&stat).1.split_whitespace();
+        Some(fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum())
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn four_times_as_many_words_take_about_four_times_as_long() {
+        for shell in SHELLS {
+            let Some(few) = ticks(shell, 10_000) else { continue };
+            let many = ticks(shell, 40_000).unwrap();
+            eprintln!("{shell}: {few} and {many} ticks");
+            assert!(many <= few * 8 + 20, "{shell}: {few} and {many} ticks");
+        }
     }
 
     #[test]

@@ -10,12 +10,11 @@ use zfs::host::HANGS;
 use zfs::{Answer, Failure, Hello, Query, Refusal};
 
 use super::client::{Call, Channel, ChannelEvent, FromChannel, GREETED_WITHIN, HelperError};
+use super::event::CONTROL;
 use super::link::Link;
 use super::ssh::Master;
 use super::target::Host;
 
-/// Its number among channels: those of a run have others.
-const CONTROL: u32 = 0;
 /// An answer in many parts may take so many times as long as a part of it.
 const PARTS: u32 = 20;
 /// Where it couldn't be connected anew, nobody tries it again for so long.

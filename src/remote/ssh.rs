@@ -1,6 +1,7 @@
 //! SSH masters: started by us, so that all of ssh's options are ours to set, then wrapped by the `openssh` crate, which
 //! opens sessions over them. The one file that names that crate, and the one below it that speaks to a master.
 
+mod known;
 mod negotiated;
 mod options;
 mod refused;
@@ -12,7 +13,6 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use rustix::process::Signal;
 use thiserror::Error;
 use tokio::process::Command;
 
+use known::Known;
 pub use negotiated::Negotiated;
 use options::{Configuration, File, Files, master_command};
 pub use options::{SshOptions, of_one_host};
@@ -167,8 +168,7 @@ impl Master {
             session,
             host: host.to_string(),
             agent,
-            no_helper: Arc::default(),
-            zfs_alone: Arc::default(),
+            known: Arc::default(),
             process: Arc::clone(&process),
             turns: Arc::default(),
         };
@@ -215,34 +215,13 @@ pub struct Sessions {
     host: String,
     /// The control socket, where commands on the host may use our agent.
     agent: Option<PathBuf>,
-    /// Known to have no zfsync that can be used: the next session needn't look for it.
-    no_helper: Arc<AtomicBool>,
-    /// Known to run no helper at all, not even one that is sent.
-    zfs_alone: Arc<AtomicBool>,
+    known: Arc<Known>,
     process: Arc<Process>,
     /// Of sessions that processes of this machine open.
     turns: Arc<Turns>,
 }
 
 impl Sessions {
-    /// Whether it is known that no zfsync of use is installed there.
-    #[must_use]
-    pub fn without_helper(&self) -> bool {
-        self.no_helper.load(Ordering::Relaxed)
-    }
-
-    /// Whether it is known that no helper can run there.
-    #[must_use]
-    pub fn runs_zfs_alone(&self) -> bool {
-        self.zfs_alone.load(Ordering::Relaxed)
-    }
-
-    /// No helper can run there; whether that is news.
-    #[must_use]
-    pub fn has_zfs_alone(&self) -> bool {
-        !self.zfs_alone.swap(true, Ordering::Relaxed)
-    }
-
     /// What is run on this machine to open one for this command; it never connects anew.
     #[must_use]
     pub fn program(&self, command: &str) -> (OsString, Vec<OsString>) {
@@ -267,11 +246,6 @@ impl Sessions {
     #[must_use]
     pub fn connection(&self) -> Arc<Process> {
         Arc::clone(&self.process)
-    }
-
-    /// No zfsync of use is installed there.
-    pub fn has_no_helper(&self) {
-        self.no_helper.store(true, Ordering::Relaxed);
     }
 
     /// Starts `command` on the host with these ends of our pipes. What comes of it is told by its output; the returned

@@ -5,6 +5,7 @@ from cases_u_encryption import encrypted_source, same_files
 from harness import case
 from hosts import Skipped
 from pull import pull_case
+from tools import sshd
 
 PLAIN = ("--helper", "plain")
 
@@ -136,3 +137,16 @@ def plain_source(c):
     c.same(c.checksums(c.near, f"{c.target}@s3"), c.checksums(c.far, f"{c.source}@s3"), "the files")
     with c.unchanged():
         c.pull(*PLAIN)
+
+
+@case("PLAIN", alone=True)
+def plain_max_sessions(c):
+    """A server that allows one session, then three, on a connection: -j 4 succeeds at the first try of each stream, and says how many streams there are."""
+    c.tree({f"d{i}" if i else "": "s1" for i in range(7)})
+    for sessions, streams in ((1, "1 stream"), (3, "2 streams")):
+        with sshd(c, f"MaxSessions={sessions}") as server:
+            c.push(*PLAIN, "-j", "4", "--retries", "0", *server.args, says=[f"no more than {streams} at a time"])
+        c.in_sync()
+        c.snapshot(*(f"{c.source}{f'/d{i}' if i else ''}@with-{sessions}" for i in range(7)))
+    c.push(*PLAIN)
+    c.in_sync()

@@ -1,31 +1,27 @@
 //! Where calls run that are for another machine: in sessions, one for each call, with a constant command line. The arguments of a call
-//! travel on stdin, a line each, so no shell parses them; whatever the call reads itself follows them.
+//! travel on stdin, so no shell parses them; whatever the call reads itself follows them.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::process::{Command, ExitStatus};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::call::Limits;
+use super::turns::{Turn, Turns};
 
 /// What the session says on stdout and on stderr once it has the arguments. A login shell may have printed something before.
 pub const MARK: &str = "ZFSYNC-PLAIN";
 
-/// How ssh ends when the session is lost.
-const SSH_FAILED: i32 = 255;
+/// One of these that is in none of the arguments of a call stands between them.
+const SEPARATORS: [u8; 4] = [0x1f, 0x1e, 0x1d, 0x1c];
 
 /// So much may stand before it.
 const MAX_PREAMBLE: usize = 64 * 1024;
 /// So long it may take to come.
 const PREAMBLE_WITHIN: Duration = Duration::from_secs(120);
-
-/// Streams that one connection carries at a time: sshd permits 10 sessions by default (MaxSessions), and someone may have lowered that.
-pub const STREAMS: usize = 8;
-/// Calls beside them that end by themselves.
-const CALLS: usize = 2;
 
 /// Opens sessions on another machine by a command of this one.
 #[derive(Debug, Clone)]
@@ -42,7 +38,7 @@ pub struct Away {
 
 /// Told when a session was lost, or could not be opened.
 #[derive(Clone)]
-struct Lost(Arc<dyn Fn() + Send + Sync>);
+pub(super) struct Lost(pub(super) Arc<dyn Fn() + Send + Sync>);
 
 impl fmt::Debug for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -69,20 +65,26 @@ impl Away {
         command
     }
 
-    /// The lines that stand for a call. No argument may have a line end in it.
+    /// The lines that stand for a call: the number of its arguments, what stands between them, and all of them. Whoever reads them drops
+    /// an empty one at the end, so none may be empty; and none may have a line end in it.
     pub(crate) fn lines(&self, call: &Command) -> io::Result<Vec<u8>> {
-        let called = call.get_program();
-        let words = self.program_words(called);
+        let cant = |words| Err(io::Error::new(io::ErrorKind::InvalidInput, words));
+        let words = self.program_words(call.get_program());
         let args: Vec<&[u8]> =
             words.iter().map(String::as_bytes).chain(call.get_args().map(OsStrExt::as_bytes)).collect();
-        let mut lines = format!("{}\n", args.len()).into_bytes();
-        for arg in args {
-            if arg.contains(&b'\n') {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, "an argument has a line end in it"));
-            }
-            lines.extend_from_slice(arg);
-            lines.push(b'\n');
+        if args.iter().any(|arg| arg.is_empty()) {
+            return cant("an argument is empty");
         }
+        if args.iter().any(|arg| arg.contains(&b'\n')) {
+            return cant("an argument has a line end in it");
+        }
+        let is_free = |byte: &&u8| !args.iter().any(|arg| arg.contains(*byte));
+        let Some(separator) = SEPARATORS.iter().find(is_free) else {
+            return cant("its arguments have too many different control characters in them");
+        };
+        let mut lines = format!("{}\n{}\n", args.len(), char::from(*separator)).into_bytes();
+        lines.extend_from_slice(&args.join(separator));
+        lines.push(b'\n');
         Ok(lines)
     }
 
@@ -101,63 +103,6 @@ impl Away {
     /// Waits within these limits until the connection may carry another session.
     pub(crate) fn turn(&self, stream: bool, limits: &Limits) -> io::Result<Turn> {
         self.turns.take(stream, &self.lost, limits)
-    }
-}
-
-/// The sessions that a connection may still carry.
-#[derive(Debug, Default)]
-pub struct Turns {
-    /// Streams, and other calls.
-    running: Mutex<[usize; 2]>,
-    freed: Condvar,
-}
-
-impl Turns {
-    /// How many streams and other calls there are.
-    #[cfg(test)]
-    pub(crate) fn running(&self) -> [usize; 2] {
-        *self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn take(self: &Arc<Self>, stream: bool, lost: &Lost, limits: &Limits) -> io::Result<Turn> {
-        let (kind, most) = if stream { (0, STREAMS) } else { (1, CALLS) };
-        let began = Instant::now();
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        while running[kind] >= most {
-            let Some(left) = limits.left(began) else {
-                let words =
-                    format!("{most} sessions of its kind are open over the connection, and none has ended in time");
-                return Err(io::Error::new(io::ErrorKind::TimedOut, words));
-            };
-            running = self.freed.wait_timeout(running, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        running[kind] += 1;
-        Ok(Turn { turns: Arc::clone(self), kind, lost: lost.clone() })
-    }
-}
-
-/// A session that runs.
-#[derive(Debug)]
-pub(crate) struct Turn {
-    turns: Arc<Turns>,
-    kind: usize,
-    lost: Lost,
-}
-
-impl Turn {
-    /// The session has ended like this. Neither `zfs` nor `zpool` ends with the status that ssh has for itself (ssh(1)); it is also
-    /// that of a command which was killed.
-    pub(crate) fn ended(self, status: ExitStatus) {
-        if status.code() == Some(SSH_FAILED) {
-            (self.lost.0)();
-        }
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.turns.running.lock().unwrap_or_else(PoisonError::into_inner)[self.kind] -= 1;
-        self.turns.freed.notify_all();
     }
 }
 
@@ -244,16 +189,25 @@ mod tests {
     }
 
     #[test]
-    fn each_argument_is_a_line() {
-        assert_eq!(lines(&["zfs"], "zfs", &["list", "p/a b", "p/$(x)"]), "4\nzfs\nlist\np/a b\np/$(x)\n");
-        assert_eq!(lines(&["sudo", "-n", "/sbin/zfs"], "zfs", &["get"]), "4\nsudo\n-n\n/sbin/zfs\nget\n");
-        assert_eq!(lines(&["sudo", "-n", "/sbin/zfs"], "zpool", &["get"]), "2\n/sbin/zpool\nget\n");
-        assert_eq!(lines(&["doas", "zfs"], "zpool", &[]), "1\nzpool\n");
-        assert_eq!(lines(&["doas", "zfs"], "sh", &["-c"]), "2\nsh\n-c\n");
+    fn arguments_travel_as_they_are() {
+        let of = |zfs: &[&str], program: &str, args: &[&str]| lines(zfs, program, args).replace('\x1f', "|");
+        assert_eq!(of(&["zfs"], "zfs", &["list", "p/a b", "p/$(x)"]), "4\n|\nzfs|list|p/a b|p/$(x)\n");
+        assert_eq!(of(&["sudo", "-n", "/sbin/zfs"], "zfs", &["get"]), "4\n|\nsudo|-n|/sbin/zfs|get\n");
+        assert_eq!(of(&["sudo", "-n", "/sbin/zfs"], "zpool", &["get"]), "2\n|\n/sbin/zpool|get\n");
+        assert_eq!(of(&["doas", "zfs"], "zpool", &[]), "1\n|\nzpool\n");
+        assert_eq!(of(&["doas", "zfs"], "sh", &["-c"]), "2\n|\nsh|-c\n");
+        // A property may have in it what stands between the others.
+        assert_eq!(lines(&["zfs"], "zfs", &["set", "a:b=\x1f"]), "3\n\x1e\nzfs\x1eset\x1ea:b=\x1f\n");
+    }
+
+    #[test]
+    fn what_would_arrive_as_something_else_is_not_sent() {
         let away = Away::new(("ssh".into(), Vec::new()), vec!["zfs".into()], Arc::default(), || {});
-        let mut call = Command::new("zfs");
-        call.arg("a\nb");
-        assert!(away.lines(&call).is_err());
+        for arg in ["a\nb", "\n", "", "\x1f\x1e\x1d\x1c"] {
+            let mut call = Command::new("zfs");
+            call.args(["list", arg]);
+            assert_eq!(away.lines(&call).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{arg:?}");
+        }
     }
 
     #[test]
@@ -266,20 +220,5 @@ mod tests {
         let words = |text: &'static str| io::read_to_string(Words::new(text.as_bytes())).unwrap();
         assert_eq!(words("tput: no terminal\nZFSYNC-PLAIN\ncannot open 'p'\n"), "cannot open 'p'\n");
         assert_eq!(words("mux_client: refused\n"), "mux_client: refused\n");
-    }
-
-    #[test]
-    fn a_connection_carries_so_many_sessions() {
-        let (turns, lost) = (Arc::new(Turns::default()), Lost(Arc::new(|| {})));
-        let streams: Vec<Turn> = (0..STREAMS).map(|_| turns.take(true, &lost, &Limits::default()).unwrap()).collect();
-        // Those of streams never hold up a question.
-        drop(turns.take(false, &lost, &Limits::default()).unwrap());
-        let waiting = std::thread::spawn({
-            let turns = Arc::clone(&turns);
-            move || turns.take(true, &lost, &Limits::default()).map(drop)
-        });
-        drop(streams);
-        waiting.join().unwrap().unwrap();
-        assert_eq!(*turns.running.lock().unwrap(), [0, 0]);
     }
 }

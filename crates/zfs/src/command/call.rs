@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::away::{Away, Turn};
+use super::away::Away;
+use super::turns::Turn;
 use crate::pipe::set_nonblocking;
 
 /// How often a wait looks whether the call was given up.
@@ -115,8 +116,8 @@ impl Call {
         self
     }
 
-    /// Starts it, with stdout and stderr in pipes, and gives it what it is to read.
-    pub(crate) fn start(&mut self) -> io::Result<Spawned> {
+    /// Starts it, with stdout and stderr in pipes, and gives it what it is to read. It has waited since `began`.
+    pub(crate) fn start(&mut self, began: Instant) -> io::Result<Spawned> {
         let Some(away) = &self.away else {
             let mut child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
             if let Some(mut stdin) = child.stdin.take() {
@@ -127,8 +128,7 @@ impl Call {
         };
         let mut lines = away.lines(&self.command)?;
         lines.extend_from_slice(self.input.as_bytes());
-        let began = Instant::now();
-        let turn = away.turn(false, &self.limits)?;
+        let turn = away.turn(false, &self.limits.since(began))?;
         let mut session = away.command();
         let mut child = session.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         if let Some(stdin) = child.stdin.take() {
@@ -137,8 +137,9 @@ impl Call {
         Ok(Spawned { child, turn: Some(turn) })
     }
 
-    /// Starts one that carries a stream: with the other ends of these as its stdin and stdout, where it has any.
-    pub(crate) fn start_stream(mut self, stdin: Option<Feed<'_>>, stdout: Stdio) -> io::Result<Spawned> {
+    /// Starts one that carries a stream: with the other ends of these as its stdin and stdout, where it has any. It holds them from then on
+    /// where it is for this machine.
+    pub(crate) fn start_stream(&mut self, stdin: Option<Feed<'_>>, stdout: Stdio) -> io::Result<Spawned> {
         let Some(away) = &self.away else {
             if let Some(Feed { reader, .. }) = stdin {
                 self.command.stdin(reader);
@@ -146,7 +147,7 @@ impl Call {
             let child = self.command.stdout(stdout).stderr(Stdio::piped()).spawn()?;
             return Ok(Spawned { child, turn: None });
         };
-        let (lines, limits) = (away.lines(&self.command)?, started_within());
+        let (lines, limits) = (away.lines(&self.command)?, self.begins_within());
         let began = Instant::now();
         let turn = away.turn(true, &limits)?;
         let mut own = None;
@@ -161,6 +162,13 @@ impl Call {
         Ok(Spawned { child, turn: Some(turn) })
     }
 
+    /// So long a session may take until what carries a stream is started in it, as long as somebody waits for that.
+    pub(crate) fn begins_within(&self) -> Limits {
+        const BEGINS_WITHIN: Duration = Duration::from_secs(120);
+        let silence = self.limits.silence.map_or(BEGINS_WITHIN, |silence| silence.min(BEGINS_WITHIN));
+        Limits { silence: Some(silence), given_up: self.limits.given_up.clone() }
+    }
+
     /// Whether it is for another machine: its output begins with a mark then.
     pub(crate) fn is_away(&self) -> bool {
         self.away.is_some()
@@ -171,12 +179,6 @@ impl Call {
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
-}
-
-/// So long a session may take until `zfs` is started in it.
-pub(crate) fn started_within() -> Limits {
-    const STARTED_WITHIN: Duration = Duration::from_secs(120);
-    Limits { silence: Some(STARTED_WITHIN), ..Limits::default() }
 }
 
 /// Writes what a call reads first; writes return instead of waiting afterwards. One that ends without reading says why on stderr.

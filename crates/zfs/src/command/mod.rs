@@ -14,14 +14,15 @@ mod note;
 mod parse;
 pub mod permission;
 mod snapshot;
+mod turns;
 mod zfs;
 
-pub use away::{Away, MARK, STREAMS, Turns};
-pub(crate) use away::{Turn, Words, behind_mark, skip_to_mark};
+pub use away::{Away, MARK};
+pub(crate) use away::{Words, behind_mark, skip_to_mark};
 pub use base::{BaseFacts, feature_is_active, read_base_facts, read_iv_sets};
 pub use bookmarks::{NewBookmark, Origin, read_failed_bookmarks, read_marks};
 pub use call::{Call, Limits};
-pub(crate) use call::{Feed, Spawned, started_within};
+pub(crate) use call::{Feed, Spawned};
 pub use change::{Pinned, read_creations, read_names, read_pinned, read_reclaimed};
 pub use delegated::Receivers;
 pub use estimate::{Estimate, Report, report};
@@ -34,4 +35,6 @@ pub use parse::{
     read_source_within, user_objects,
 };
 pub use snapshot::{SnapshotState, read_states, read_written, without_usage};
+pub(crate) use turns::Turn;
+pub use turns::{Few, Lane, STREAMS, Turns};
 pub use zfs::{PLACEHOLDER, Zfs, find_zfs};

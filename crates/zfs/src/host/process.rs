@@ -5,55 +5,92 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ChildStderr, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::claims::Passage;
 use super::{Died, Outgoing, Process, Started, Watched};
-use crate::command::{Feed, Spawned, Turn, skip_to_mark, started_within};
-use crate::{Call, Failure, Refusal, pipe};
+use crate::command::{Feed, Spawned, Turn, skip_to_mark};
+use crate::{Call, Failure, Limits, Refusal, pipe};
 
 /// What is said of a session in which no `zfs` was started.
 const NOT_STARTED: &str = "the session ended before zfs was started";
 
 /// Starts a `zfs recv`, which keeps others away until it has ended.
-pub(super) fn start(call: Call, passage: Passage) -> Result<Started, Failure> {
+pub(super) fn start(mut call: Call, passage: Passage) -> Result<Started, Failure> {
     let cant = |error: io::Error| not_started("zfs recv", &error);
-    let (reader, mut writer) = io::pipe().map_err(cant)?;
-    // Before anybody uses it.
-    pipe::grow_pipe(&writer);
-    pipe::set_nonblocking(&writer, true).map_err(cant)?;
-    let feed = Feed { reader, writer: &mut writer };
-    let (words, process) = spawn(call, Some(feed), Stdio::null(), passage).map_err(cant)?;
-    Ok(Started { stdin: writer.into(), words, process })
+    let passage = Arc::new(passage);
+    // A pipe has in it what a session that was refused has not read.
+    granted(|| {
+        let (reader, mut writer) = io::pipe()?;
+        // Before anybody uses it.
+        pipe::grow_pipe(&writer);
+        pipe::set_nonblocking(&writer, true)?;
+        let feed = Feed { reader, writer: &mut writer };
+        let (words, process) = spawn(&mut call, Some(feed), Stdio::null(), &passage)?;
+        Ok(Started { stdin: writer.into(), words, process })
+    })
+    .map_err(cant)
 }
 
 /// Starts a call whose output is a stream: `zfs send` or `zfs list`.
-pub(super) fn start_outgoing(call: Call) -> Result<Outgoing, Failure> {
+pub(super) fn start_outgoing(mut call: Call) -> Result<Outgoing, Failure> {
     let name = call.get_program().to_string_lossy().into_owned();
-    let cant = |error: io::Error| not_started(&name, &error);
-    let (reader, writer) = io::pipe().map_err(cant)?;
-    pipe::grow_pipe(&reader);
-    let mut marked = None;
-    if call.is_away() {
-        marked = Some(Watched::new(reader.try_clone().map_err(cant)?.into(), started_within()));
-    }
-    let (words, process) = spawn(call, None, writer.into(), Passage::default()).map_err(cant)?;
-    // It has come already, with that on stderr.
-    match marked.as_mut().map_or(Ok((Vec::new(), true)), skip_to_mark) {
-        Ok((_, true)) => {}
-        Ok((_, false)) => {
-            process.abandon();
-            return Err(cant(io::Error::other(NOT_STARTED)));
+    let (passage, limits) = (Arc::default(), call.begins_within());
+    granted(|| {
+        let (reader, writer) = io::pipe()?;
+        pipe::grow_pipe(&reader);
+        let mut marked = None;
+        if call.is_away() {
+            marked = Some(Watched::new(reader.try_clone()?.into(), limits.clone()));
         }
-        Err(error) => {
-            process.abandon();
-            return Err(cant(error));
+        let (words, process) = spawn(&mut call, None, writer.into(), &passage)?;
+        // It has come already, with that on stderr.
+        match marked.as_mut().map_or(Ok((Vec::new(), true)), skip_to_mark) {
+            Ok((_, true)) => Ok(Outgoing { output: reader.into(), words, process }),
+            Ok((_, false)) => {
+                process.abandon();
+                Err(io::Error::other(NOT_STARTED).into())
+            }
+            Err(error) => {
+                process.abandon();
+                Err(error.into())
+            }
+        }
+    })
+    .map_err(|error| not_started(&name, &error))
+}
+
+/// Why nothing was started.
+enum NotStarted {
+    /// The host has refused the session, in these words of ssh.
+    Refused(Turn, String),
+    Error(io::Error),
+}
+
+impl From<io::Error> for NotStarted {
+    fn from(error: io::Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// Starts something, as long as its session is refused and it is of use to ask for another one.
+fn granted<T>(mut start: impl FnMut() -> Result<T, NotStarted>) -> io::Result<T> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match start() {
+            Ok(started) => return Ok(started),
+            Err(NotStarted::Error(error)) => return Err(error),
+            Err(NotStarted::Refused(turn, words)) => {
+                if !turn.refused(tries) {
+                    return Err(io::Error::other(format!("{NOT_STARTED}: {words}")));
+                }
+            }
         }
     }
-    Ok(Outgoing { output: reader.into(), words, process })
 }
 
 /// A session that is not to be had in time may be had later.
@@ -62,41 +99,51 @@ fn not_started(name: &str, error: &io::Error) -> Failure {
     Failure::new(if late { Refusal::Busy } else { Refusal::Other }, &format!("can't start {name}: {error}"))
 }
 
-/// Starts a call, and takes what it says on stderr. The call is gone afterwards, as it holds the other end of the pipe that carries the
+/// Starts a call, and takes what it says on stderr. The call must be gone afterwards, as it holds the other end of the pipe that carries the
 /// stream: kept, a receive that ends early would never be noticed, and the end of what is sent never be seen.
 fn spawn(
-    call: Call,
+    call: &mut Call,
     stdin: Option<Feed<'_>>,
     stdout: Stdio,
-    passage: Passage,
-) -> io::Result<(Box<dyn Read + Send>, Arc<Running>)> {
-    let away = call.is_away();
+    passage: &Arc<Passage>,
+) -> Result<(Box<dyn Read + Send>, Arc<Running>), NotStarted> {
+    let away = call.is_away().then(|| call.begins_within());
     let Spawned { mut child, turn } = call.start_stream(stdin, stdout)?;
     let stderr = child.stderr.take();
-    let running = Arc::new(Running { child: Mutex::new(child), _passage: passage, turn: Mutex::new(turn) });
-    let words: Box<dyn Read + Send> = match stderr {
-        Some(stderr) if away => Box::new(begun(&running, stderr)?),
-        Some(stderr) => Box::new(stderr),
-        None => Box::new(io::empty()),
+    let running = Arc::new(Running { child: Mutex::new(child), _passage: Arc::clone(passage), turn: Mutex::new(turn) });
+    let words: Box<dyn Read + Send> = match (stderr, away) {
+        (Some(stderr), Some(limits)) => Box::new(begun(&running, stderr, limits)?),
+        (Some(stderr), None) => Box::new(stderr),
+        (None, _) => Box::new(io::empty()),
     };
     Ok((words, running))
 }
 
 /// Waits until the mark has come on stderr: a session in which nothing was started can end with status 0, and would pass for a receive.
-fn begun(running: &Arc<Running>, stderr: ChildStderr) -> io::Result<File> {
+fn begun(running: &Arc<Running>, stderr: ChildStderr, limits: Limits) -> Result<File, NotStarted> {
     let stderr = File::from(OwnedFd::from(stderr));
-    let marked = stderr.try_clone().and_then(|stderr| skip_to_mark(&mut Watched::new(stderr.into(), started_within())));
+    let marked = stderr.try_clone().and_then(|stderr| skip_to_mark(&mut Watched::new(stderr.into(), limits)));
     match marked {
-        Ok((_, true)) => Ok(stderr),
+        Ok((_, true)) => {
+            if let Some(turn) = running.turn().as_mut() {
+                turn.begin();
+            }
+            Ok(stderr)
+        }
         Ok((said, false)) => {
+            let said = String::from_utf8_lossy(&said).trim().to_owned();
+            let refused = running.turn().take_if(|turn| turn.is_refused(&said));
             running.end(true);
             // Whoever is to hear that the connection is lost hears it before this failure.
             let _ = running.wait();
-            Err(io::Error::other(format!("{NOT_STARTED}: {}", String::from_utf8_lossy(&said).trim())))
+            Err(match refused {
+                Some(turn) => NotStarted::Refused(turn, said),
+                None => io::Error::other(format!("{NOT_STARTED}: {said}")).into(),
+            })
         }
         Err(error) => {
             running.abandon();
-            Err(error)
+            Err(error.into())
         }
     }
 }
@@ -104,14 +151,18 @@ fn begun(running: &Arc<Running>, stderr: ChildStderr) -> io::Result<File> {
 /// A `zfs` that runs.
 struct Running {
     child: Mutex<Child>,
-    _passage: Passage,
+    _passage: Arc<Passage>,
     /// The session that it takes, until it has ended.
     turn: Mutex<Option<Turn>>,
 }
 
 impl Running {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Child> {
+    fn lock(&self) -> MutexGuard<'_, Child> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&self) -> MutexGuard<'_, Option<Turn>> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends one that has never begun. A thread of its own waits for it, as one that hangs in the kernel can't be killed.
@@ -130,7 +181,7 @@ impl Process for Running {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         while matches!(waitid(WaitId::Pid(pid), options), Err(rustix::io::Errno::INTR)) {}
         let ended = self.lock().wait();
-        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let turn = self.turn().take();
         if let (Some(turn), Ok(status)) = (turn, &ended) {
             turn.ended(*status);
         }

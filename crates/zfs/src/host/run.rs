@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 
-use crate::command::{Spawned, Words as Marked, behind_mark};
+use crate::command::{Spawned, Turn, Words as Marked, behind_mark};
 use crate::{Call, Failure, Limits, MAX_WORDS, ParseError, Refusal};
 
 /// What is told of a call that was ended because it said nothing.
@@ -94,10 +94,38 @@ fn run_to_its_end(
     words: Words,
     read: &mut dyn FnMut(Output) -> Result<(), ParseError>,
 ) -> Result<Vec<(String, String)>, Failure> {
+    let (began, mut tries) = (Instant::now(), 0);
+    loop {
+        tries += 1;
+        match run_once(&mut call, began, words, read)? {
+            Ran::Through(unread) => return Ok(unread),
+            Ran::Refused(turn, failure) => {
+                if !turn.refused(tries) {
+                    return Err(failure);
+                }
+            }
+        }
+    }
+}
+
+/// What came of a call.
+enum Ran {
+    /// Which objects could not be read, and the words of zfs.
+    Through(Vec<(String, String)>),
+    /// The host has refused its session; what is told of that where nobody asks again.
+    Refused(Turn, Failure),
+}
+
+fn run_once(
+    call: &mut Call,
+    began: Instant,
+    words: Words,
+    read: &mut dyn FnMut(Output) -> Result<(), ParseError>,
+) -> Result<Ran, Failure> {
     let name = call.get_program().to_string_lossy().into_owned();
     let cant = |error: io::Error| Failure::new(Refusal::Other, &format!("can't run {name}: {error}"));
-    let (limits, began) = (call.limits().clone(), Instant::now());
-    let Spawned { mut child, turn } = call.start().map_err(cant)?;
+    let limits = call.limits().clone();
+    let Spawned { mut child, mut turn } = call.start(began).map_err(cant)?;
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(Failure::new(Refusal::Other, "no pipes to a command"));
     };
@@ -109,8 +137,12 @@ fn run_to_its_end(
     let listener = thread::Builder::new().spawn(complain).map_err(cant);
     let value = listener.is_ok().then(|| {
         let first = Some(limits.since(began));
-        let output = BufReader::new(Heard { output: stdout, limits: limits.clone(), first });
-        read(if away { behind_mark(output)? } else { output })
+        let mut output = BufReader::new(Heard { output: stdout, limits: limits.clone(), first });
+        if let Some(turn) = &mut turn {
+            output = behind_mark(output)?;
+            turn.begin();
+        }
+        read(output)
     });
     // Behind a line that isn't whole nothing more comes, and its status may tell why.
     let over = matches!(value, Some(Ok(()) | Err(ParseError::Cut(_))));
@@ -129,14 +161,31 @@ fn run_to_its_end(
         abandon(child);
         return Err(Failure::new(Refusal::Other, HANGS));
     };
+    listener?;
+    // Others may hold its stderr: an ssh for many sessions does, until the other host has closed this one.
+    let complaints = told(&complaints, &limits);
+    let refused = |turn: &mut Turn| complaints.as_ref().is_some_and(|said| turn.is_refused(&said.words));
+    let refused = turn.take_if(refused);
     if let Some(turn) = turn {
         turn.ended(status);
     }
-    listener?;
-    // Others may hold its stderr: an ssh for many sessions does, until the other host has closed this one.
-    let Some(complaints) = told(&complaints, &limits) else {
+    let Some(complaints) = complaints else {
         return Err(Failure::new(Refusal::Other, HANGS));
     };
+    if let Some(turn) = refused {
+        return Ok(Ran::Refused(turn, complaints.into_failure(&name, status)));
+    }
+    judge(value, complaints, words, &name, status).map(Ran::Through)
+}
+
+/// What is made of a call that has ended: of what was read of it, what it has said, and its status.
+fn judge(
+    value: Option<Result<(), ParseError>>,
+    complaints: Complaints,
+    words: Words,
+    name: &str,
+    status: ExitStatus,
+) -> Result<Vec<(String, String)>, Failure> {
     // It was killed for what was read of it, and has said nothing itself.
     let killed = status.signal() == Some(rustix::process::Signal::KILL.as_raw()) && complaints.words.is_empty();
     match value {
@@ -148,7 +197,7 @@ fn run_to_its_end(
             Ok(complaints.unread)
         }
         Some(Ok(())) if complaints.tolerable(status) => Ok(complaints.unread),
-        _ => Err(complaints.into_failure(&name, status)),
+        _ => Err(complaints.into_failure(name, status)),
     }
 }
 
