@@ -51,4 +51,4 @@ pub use prune::prune;
 pub use push::{Pushed, push};
 pub use snapshot::snapshot;
 pub use status::status;
-pub use verify::verify;
+pub use verify::{Verified, verify};

@@ -164,6 +164,7 @@ mod tests {
                 resume: None,
                 unborn: false,
                 empty: false,
+                written: None,
                 encryption: Encryption::Off,
                 snapshots: versions(&[("old", 5)]),
             }),

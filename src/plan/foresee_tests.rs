@@ -70,6 +70,7 @@ impl Scene {
             resume: None,
             unborn: false,
             empty: self.there.is_empty(),
+            written: None,
             encryption: self.encryption,
             snapshots: versions(self.there),
         };

@@ -249,6 +249,7 @@ mod tests {
                         resume: None,
                         unborn: false,
                         empty: false,
+                        written: None,
                         encryption: if there.encrypted { Encryption::Root } else { Encryption::Off },
                         snapshots: versions(there.listed),
                     };

@@ -24,6 +24,7 @@ fn copy(raw: &[&str], rules: EncryptionRules, resolutions: Resolutions) -> (Nego
         resume: None,
         unborn: false,
         empty: false,
+        written: None,
         encryption: Encryption::Root,
         snapshots: versions(&["a", "b", "c"]),
     };

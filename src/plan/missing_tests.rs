@@ -56,6 +56,7 @@ fn there(all: There<'_>) -> (HashMap<DatasetName, TargetDataset>, HashMap<Datase
             resume: None,
             unborn: false,
             empty: snapshots.is_empty(),
+            written: None,
             encryption: zfs::Encryption::Off,
             snapshots: versions(snapshots),
         };

@@ -87,6 +87,7 @@ fn guids_tell_it_too() {
         resume: None,
         unborn: false,
         empty: false,
+        written: None,
         encryption: zfs::Encryption::Off,
         snapshots: versions(snapshots),
     };

@@ -108,6 +108,7 @@ mod tests {
             resume: None,
             unborn: false,
             empty: false,
+            written: None,
             encryption: Encryption::Off,
             snapshots: versions(&[("old", 5, 1)]),
         };

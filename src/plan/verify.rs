@@ -220,6 +220,7 @@ mod tests {
             resume: None,
             unborn: false,
             empty: false,
+            written: None,
             encryption: zfs::Encryption::Off,
             snapshots: versions(all),
         }

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub mod sshd;
+pub mod terminal;
 
 use std::fmt::Write as _;
 use std::fs;

@@ -35,6 +35,7 @@ fn relist(talk: &mut Negotiation, there: &[&str], refusal: Option<Refusal>) {
         resume: None,
         unborn: false,
         empty: false,
+        written: None,
         encryption: Encryption::Off,
         snapshots: versions(there),
     };
@@ -143,6 +144,7 @@ fn only_the_highest_resolutions_are_known_beforehand() {
             resume: None,
             unborn: false,
             empty: false,
+            written: None,
             encryption: Encryption::Off,
             snapshots: versions(&["a"]),
         };

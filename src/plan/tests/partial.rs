@@ -18,6 +18,7 @@ fn a_cut_first_stream_goes_on_where_it_went() {
         resume: resume.clone(),
         unborn,
         empty,
+        written: None,
         encryption: zfs::Encryption::Off,
         snapshots: Versions::default(),
     };

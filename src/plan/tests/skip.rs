@@ -116,6 +116,7 @@ fn after_the_rest_of_a_cut_stream() {
         resume,
         unborn: false,
         empty: false,
+        written: None,
         encryption: zfs::Encryption::Off,
         snapshots: source(&["a"]).snapshots,
     };
@@ -134,6 +135,7 @@ fn after_the_rest_of_a_cut_stream() {
         resume: None,
         unborn: false,
         empty: false,
+        written: None,
         encryption: zfs::Encryption::Off,
         snapshots: source(names).snapshots,
     };
