@@ -173,6 +173,20 @@ pub enum StartError {
         /// TARGET.
         target: String,
     },
+    /// TARGET is what SOURCE is a copy of.
+    #[error(
+        "{target} is recorded as the source of the copy {source_dataset}: are SOURCE and TARGET swapped? To bring the copy back as a new \
+         dataset: zfsync restore {source_dataset} NEW. If the copy is to be the source from now on, run this on its host: zfs inherit \
+         zfsync:received '{dataset}'"
+    )]
+    Swapped {
+        /// SOURCE, with its host.
+        source_dataset: String,
+        /// SOURCE.
+        dataset: String,
+        /// TARGET.
+        target: String,
+    },
     /// The snapshots can't be taken as asked for.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
@@ -378,7 +392,7 @@ pub enum StartError {
         seconds: u64,
     },
     /// The target's pool doesn't exist.
-    #[error("{host} has no pool {pool:?} for {dataset}: create or import it {}, or choose another target (zpool list shows the pools){}", if *local { "here" } else { "there" }, colon(*local, dataset))]
+    #[error("{host} has no pool {pool:?} for {dataset}: create or import it {}, or choose another target (zpool list shows the pools{}){}", if *local { "here" } else { "there" }, near_that_name(near), colon(*local, dataset))]
     NoPool {
         /// The host.
         host: String,
@@ -388,6 +402,8 @@ pub enum StartError {
         pool: String,
         /// TARGET.
         dataset: String,
+        /// Pools with similar names.
+        near: Vec<String>,
     },
     /// A signal came before anything was sent.
     #[error("interrupted before anything was sent")]
@@ -405,6 +421,11 @@ pub enum StartError {
 fn may_pass(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull, TimedOut};
     matches!(error.kind(), QuotaExceeded | ReadOnlyFilesystem | StorageFull | TimedOut)
+}
+
+/// Names that may have been meant, behind something else.
+fn near_that_name(near: &[String]) -> String {
+    if near.is_empty() { String::new() } else { format!("; near that name: {}", near.join(", ")) }
 }
 
 fn colon(local: bool, dataset: &str) -> String {
@@ -458,6 +479,7 @@ impl StartError {
             | Self::UnknownTarget { .. }
             | Self::Config(_)
             | Self::Overlap { .. }
+            | Self::Swapped { .. }
             | Self::Snapshot(SnapshotError::Format(_) | SnapshotError::Name { .. }) => Exit::Usage,
             // A wrong path is a mistake of whoever wrote it; a disk may have room again, and a file server come back.
             Self::File { error, .. } if !may_pass(error) => Exit::Usage,

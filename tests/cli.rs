@@ -217,7 +217,7 @@ fn a_filter_that_matches_nothing_is_a_mistake() {
     bed.world_with_work(1);
     let words = "zfsync: error: nothing to prune: no dataset is selected; check --include and --exclude";
     bed.run(&["prune", "-q", "--keep-last", "1", "--include", "nothing", "s"]).expect(1, &[words]);
-    bed.run(&["prune", "-n", "--keep-last", "1", "--include", "nothing", "s"]).expect(1, &[words]);
+    bed.run(&["prune", "-n", "--keep-last", "1", "--include", "nothing", "s"]).expect(1, &[words, "no dataset of s"]);
 }
 
 #[test]

@@ -112,6 +112,29 @@ fn a_lock_that_can_not_be_had_is_told() {
     bed.run(&["snapshot", "s"]).expect(0, &[]);
     fs::write(&place, "not a directory").unwrap();
     let ended = bed.run(&["cron", "-w", WINDOW, "s", "d"]);
-    ended.expect(1, &["d: fine", "pruning s: failed", "can't take the lock"]);
+    ended.expect(1, &["d: ok", "pruning s: failed", "can't take the lock"]);
     assert_eq!(own(&bed, "d"), own(&bed, "s"));
+}
+
+#[test]
+fn what_a_copy_keeps_for_its_own_targets_is_told_once() {
+    let bed = Bed::new();
+    bed.world(&[("s", 1, 1), ("d", 2, 1)]);
+    for (number, day) in (11..).zip(["240101", "240102", "240103"]) {
+        for top in ["s", "d"] {
+            bed.world(&[(&format!("{top}@{day}-000000_D"), number, number)]);
+        }
+    }
+    let cron = || bed.run(&["cron", "-w", WINDOW, "-d", "99", "--keep-targets", "1d", "s", "d"]);
+    bed.world(&[("d#zfsync-0123abcd-240101-000000_D", 11, 11)]);
+    let words = "zfsync: pruning d: 2 snapshots are kept: targets of this copy may need them: zfsync targets d names these targets; if one \
+                 no longer exists: zfsync forget d TARGET\n  This notice is printed once.\n";
+    assert_eq!(cron().expect(0, &[]).stderr, words);
+    assert_eq!(cron().expect(0, &[]).stderr, "");
+    // When it has kept nothing for a while, it is told anew.
+    let world = bed.read("world");
+    bed.write("world", "s\t1\t1\ns@240103-000000_D\t13\t13\nd\t2\t1\nd@240103-000000_D\t13\t13\n");
+    assert_eq!(cron().expect(0, &[]).stderr, "");
+    bed.write("world", &world);
+    assert_eq!(cron().expect(0, &[]).stderr, words);
 }

@@ -17,7 +17,7 @@ fn doctor(bed: &Bed, args: &[&str]) -> Ended {
 
 fn bed() -> Bed {
     let bed = Bed::new();
-    bed.world(&[("s", 1, 1), ("s/a", 2, 2), ("d", 3, 1)]);
+    bed.world(&[("s", 1, 1), ("s/a", 2, 2), ("s/a@x", 21, 3), ("d", 3, 1)]);
     bed
 }
 
@@ -46,14 +46,61 @@ fn all_is_well_and_nothing_is_left() {
             "  OK   OpenZFS      2.3.9-1\n",
             "  OK   dataset      d/new will be created below d\n",
             "  OK   space        4.00 GiB available; the source uses 1.00 MiB",
+            "  OK   plan         a push would send 1 snapshot of 1 dataset\n",
             "no problems found\n",
         ],
     );
     bed.wait_for_no_process();
-    assert_eq!((bed.read("world"), sshd.connections()), (before, 1));
+    assert_eq!((bed.read("world"), sshd.connections()), (before, 2));
     tells(&doctor(&bed, &["beta"]), 0, &["target on beta\n", "  OK   pool         s is ONLINE\n", "d is ONLINE\n"]);
     tells(&doctor(&bed, &["--source", "beta:s/a", "--local", "d/new"]), 0, &["source s/a on beta\n", "s/a exists\n"]);
     bed.wait_for_no_process();
+}
+
+/// By the plan of the push itself.
+#[test]
+fn what_a_push_would_refuse_is_foreseen() {
+    let bed = bed();
+    bed.world(&[
+        ("t", 5, 1),
+        ("t/x", 6, 1),
+        ("u", 7, 1),
+        ("u@mine", 71, 2),
+        ("v", 8, 1),
+        ("v/x", 9, 1),
+        ("v/x@yours", 81, 2),
+    ]);
+    bed.world(&[("w", 10, 1), ("w@a", 91, 2), ("z", 11, 1), ("z@a", 91, 2)]);
+    let before = bed.read("world");
+    bed.write("z.toml", "[job.a]\nsource = 't'\ntargets = ['d/t']\n");
+    let config = bed.path("z.toml").display().to_string();
+    let of = |source: &str, target: &str| bed.run(&["doctor", "--source", source, "--local", target]);
+    for (ended, code, lines) in [
+        (
+            of("t", "d/t"),
+            1,
+            &[
+                "  FAIL plan         nothing to replicate: none of the 2 selected datasets has a snapshot\n",
+                " -> take one first: zfsync snapshot t\n",
+                "a run would fail: 1 failure\n",
+            ][..],
+        ),
+        (
+            of("u", "v/x"),
+            1,
+            &[
+                "  FAIL plan         u -> v/x: conflict: no common snapshot",
+                " -> to continue: run again with",
+                "--set-aside",
+            ],
+        ),
+        (of("w", "z"), 0, &["  OK   plan         a push has nothing to send; 1 dataset in sync\n"]),
+        (bed.run(&["doctor", "-c", &config, "--job", "a"]), 0, &["  OK   plan         there is no snapshot yet"]),
+    ] {
+        tells(&ended, code, lines);
+    }
+    assert_eq!(bed.read("world"), before);
+    assert!(!bed.calls().iter().any(|call| call.starts_with("zfs snapshot")), "{:#?}", bed.calls());
 }
 
 #[test]

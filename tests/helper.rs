@@ -39,7 +39,7 @@ case "$*" in
     shift 6
     for name; do
         case $name in
-        b/[xef]) printf '%s\tfilesystem\t-\t-\tno\t0\n' "$name" ;;
+        b/[xef]) printf '%s\tfilesystem\t-\t-\tno\t0\t0\n' "$name" ;;
         *) echo "cannot open '$name': dataset does not exist" >&2; code=1 ;;
         esac
     done
@@ -236,6 +236,7 @@ fn lists_and_tells_what_is_empty() {
             token: None,
             unborn: false,
             empty,
+            written: Some(0),
             encryption: Encryption::Off,
         };
         assert_eq!((dataset.as_str(), facts, snapshots.len()), (name, expected, count));

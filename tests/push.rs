@@ -84,6 +84,9 @@ fn no_pool_over_there() {
         3,
         &["this machine has no pool \"d\" for d/x", "did you mean the host \"d\"? Then write d:x (HOST:DATASET)"],
     );
+    bed.world(&[("backup7", 2, 1)]);
+    bed.run(&["push", "s", "backup8/x"])
+        .expect(3, &["no pool \"backup8\" for backup8/x", "(zpool list shows the pools; near that name: backup7)"]);
 }
 
 #[test]
@@ -121,7 +124,6 @@ fn nothing_in_common() {
     bed.world(&[("s/2", 90, 1), ("s/2@mine", 91, 2), ("d/2", 92, 1), ("d/2@yours", 93, 2)]);
     let words = [
         "s/2 -> d/2: conflict: no common snapshot",
-        "common: -",
         "only on the source: @mine",
         "only on the target: @yours",
         "nothing was changed",
@@ -203,8 +205,8 @@ fn what_is_pruned_meanwhile_is_planned_anew() {
     };
     bed.write("on-send", &prune("'s@b'"));
     // Without a bookmark of the base, which would do as well.
-    bed.run(&["push", "--no-bookmark", "s", "d"])
-        .expect(0, &["refused, listing the target", "s: @a -> @d", "1 dataset in sync"]);
+    let told = bed.run(&["push", "-v", "--no-bookmark", "s", "d"]);
+    told.expect(0, &["s: refused, listing the target to plan anew: ", "s: @a -> @d", "1 dataset in sync"]);
     assert!(bed.read("world").contains("d@d\t14\t"), "{}", bed.read("world"));
     std::fs::remove_dir(bed.path("pruned")).unwrap();
     bed.world(&[("s@e", 15, 6), ("s@f", 16, 7)]);
@@ -419,10 +421,33 @@ fn output_goes_out_while_it_happens() {
 fn globs_that_match_nothing_are_told() {
     let bed = Bed::new();
     bed.world_with_work(2);
-    let hint =
-        "--exclude \"s/1\" matches no dataset of the source: globs are relative to the source; did you mean \"1\"?";
+    let hint = "--exclude \"s/1\" matches no dataset of s: globs are relative to the dataset that is named; did you mean \"1\"?";
     bed.run(&["push", "--exclude", "s/1", "--exclude", "2", "s", "d"]).expect(0, &[hint]).without(&["--exclude \"2\""]);
     bed.run(&["push", "--exclude", "1", "s", "d"]).expect(0, &[]).without(&["matches no dataset"]);
+}
+
+/// A copy is not pushed onto what it is a copy of, whatever the options; restored it can be, and it can become the source.
+#[test]
+fn source_and_target_swapped() {
+    let bed = Bed::new();
+    bed.world(&[("s", 1, 1), ("s@a", 11, 2), ("s/x", 3, 1), ("d", 2, 1), ("d@a", 11, 2), ("d@b", 12, 3)]);
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let by = zfs::hash::stable(&format!("{host}:s")) >> 32;
+    let at = zfs::hash::stable("") & 0xffff_ffff;
+    bed.write("properties", &format!("d\tzfsync:received\t{by:08x}.{at:08x}-000000000000000b\n"));
+    let words = [
+        "s is recorded as the source of the copy d: are SOURCE and TARGET swapped?",
+        "zfs inherit zfsync:received 'd'",
+    ];
+    for options in [&[][..], &["-n"], &["--rollback"]] {
+        bed.run(&[&["push"], options, &["d", "s"]].concat()).expect(2, &words);
+    }
+    assert!(!bed.read("world").contains("s@b"));
+    bed.run(&["push", "s", "d"]).expect(0, &[]);
+    bed.run(&["push", "d", "e"]).without(&["swapped"]);
+    bed.run(&["restore", "d", "s/back"]).expect(0, &["1 dataset in sync"]);
+    bed.write("properties", "");
+    bed.run(&["push", "d", "s"]).expect(0, &["d: @a -> @b"]).without(&["swapped"]);
 }
 
 #[test]

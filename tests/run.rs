@@ -52,7 +52,8 @@ fn a_source_on_another_host_is_told_with_it() {
 fn errors_have_their_place() {
     let bed = bed("[job.one]\nsource = 's'\ntarget = ['d']\n");
     for command in ["check-config", "run"] {
-        run(&bed, &[command]).expect(2, &["z.toml:3: job one: unknown key \"target\": did you mean \"targets\"?"]);
+        run(&bed, &[command])
+            .expect(2, &["z.toml:3: job one: unknown key \"target\" in [job.one]: did you mean \"targets\"?"]);
     }
     bed.write("z.toml", "[job.one]\n[job.two]\n");
     run(&bed, &["check-config"]).expect(2, &["z.toml:1: job one: source is missing", "z.toml:2: job two: source is"]);
@@ -132,7 +133,7 @@ fn the_result_of_a_job_goes_to_a_hook() {
     assert_eq!((&success["result"], &success["exit_code"]), (&"success".into(), &0.into()));
 
     std::fs::remove_file(bed.path("success")).unwrap();
-    run(&bed, &["run", "bad"]).expect(1, &["on-failure hook: fine"]);
+    run(&bed, &["run", "bad"]).expect(1, &["on-failure hook: ok"]);
     assert!(!bed.path("success").exists());
     let failure = bed.read("failure");
     let (failure, exit) = failure.trim_end().split_once('\n').unwrap();

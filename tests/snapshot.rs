@@ -130,6 +130,19 @@ fn parts_of_a_tree() {
 }
 
 #[test]
+fn globs_that_match_nothing_are_told() {
+    let bed = bed();
+    let hint = "--exclude \"p/a\" matches no dataset of p: globs are relative to the dataset that is named; did you mean \"a\"?";
+    for args in [&["--exclude", "p/a", "--exclude", "a b", "p"][..], &["-n", "--exclude", "p/a", "p"]] {
+        run(&bed, args).expect(0, &[hint]).without(&["\"a b\""]);
+    }
+    // It is enough if one of several trees has something that it matches.
+    run(&bed, &["--exclude", "x", "p", "q"]).expect(0, &[]).without(&["matches no dataset"]);
+    run(&bed, &["--exclude", "y", "p", "q"]).expect(0, &["--exclude \"y\" matches no dataset of p, q"]);
+    run(&bed, &["-q", "--exclude", "p/a", "p"]).expect(0, &[]).without(&["matches no dataset"]);
+}
+
+#[test]
 fn only_what_has_changed() {
     let bed = bed();
     let name = today();

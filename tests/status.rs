@@ -77,6 +77,35 @@ fn nothing_to_compare_is_unknown() {
 }
 
 #[test]
+fn a_target_that_was_written_to_is_in_conflict() {
+    let bed = bed();
+    bed.write("modified", "d\t1024\nd/x y\t2048\n");
+    let ended = bed.run(&["status", "s", "d"]);
+    ended.expect(2, &[]);
+    for words in [
+        "s -> d: 2 datasets: 1 in conflict, 1 in sync\n",
+        "s: the target was written to since its newest snapshot (1.00 KiB); a push of a newer one reports a conflict\n",
+        "s/x y: the target was written to since @a, the newest common snapshot (2.00 KiB); a push reports a conflict\n",
+    ] {
+        assert!(ended.stdout.contains(words), "{words}: {ended:#?}");
+    }
+    // By the questions that are asked anyway.
+    let calls = bed.calls();
+    assert!(calls.iter().all(|call| !call.contains("written@")), "{calls:#?}");
+}
+
+#[test]
+fn globs_that_match_nothing_are_told() {
+    let bed = bed();
+    let hint = "--exclude \"nope\" matches no dataset of s";
+    for form in [&["--json"][..], &["--prometheus"], &[]] {
+        bed.run(&[&["status", "--exclude", "nope", "--exclude", "x*", "s", "d"], form].concat())
+            .expect(0, &[hint])
+            .without(&["\"x*\""]);
+    }
+}
+
+#[test]
 fn every_target_has_its_lines() {
     let bed = bed();
     let ended = bed.run(&["status", "--json", "--bytes", "s", "d", "e"]);

@@ -47,7 +47,8 @@ fn what_does_not_agree_is_listed_and_the_rest_is_counted() {
     let ended = bed.run(&["verify", "-v", "--no-recursive", "s", "d"]);
     ended.expect(0, &[]);
     assert!(ended.stdout.contains("s: identical, 1 snapshot on both sides, 1 only on the source\n"), "{ended:#?}");
-    bed.run(&["verify", "--include", "nope", "s", "e"]).expect(1, &[]);
+    bed.run(&["verify", "--include", "nope", "s", "e"]).expect(1, &["--include \"nope\" matches no dataset of s"]);
+    bed.run(&["verify", "-q", "--exclude", "nope", "s", "d"]).expect(1, &[]).without(&["matches no dataset"]);
     // Nothing is wrong, and nothing is a copy.
     bed.world(&[("bare", 6, 1), ("copy", 7, 1), ("copy@old", 8, 2)]);
     bed.run(&["verify", "-q", "bare", "copy"]).expect(1, &["nothing to compare"]);

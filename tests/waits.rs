@@ -3,20 +3,18 @@
 
 mod support;
 
-use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::fs;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, tcgetattr};
 use support::sshd::{Manners, Sshd, available, left_clean, pushing, reached};
-use support::{Bed, Ended, eventually, signal, zfsync};
+use support::terminal::Terminal;
+use support::{Bed, Ended, eventually, signal};
 
 /// No test may take so long that it could only have been ended by something else.
 const SOON: Duration = Duration::from_secs(40);
@@ -100,7 +98,7 @@ fn a_run_reaches_its_later_jobs() {
     );
     bed.write("z.toml", &config);
     let ended = in_time(&mut bed.command(&["run", "--config", bed.path("z.toml").to_str().unwrap(), "-v"]));
-    ended.expect(1, &["zfsync: a on ", "no greeting from the helper on beta", "\nd: fine"]);
+    ended.expect(1, &["zfsync: a on ", "no greeting from the helper on beta", "\nd: ok"]);
     assert!(bed.read("world").contains("d/1@b"), "the second job did nothing: {ended:#?}");
 }
 
@@ -255,48 +253,6 @@ fn a_question_before_the_next_stream() {
         .expect(0, &["3 datasets in sync"]);
 }
 
-/// A terminal of its own for zfsync, and all that comes onto it.
-struct Terminal {
-    master: File,
-    child: Child,
-    shown: Arc<Mutex<String>>,
-}
-
-impl Terminal {
-    fn start(bed: &Bed, args: &[&str]) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap();
-        let slave = File::options().read(true).write(true).open(Path::new(name.to_str().unwrap())).unwrap();
-        let inner = bed.command(args);
-        // Makes it the controlling terminal of a new session.
-        let mut command = Command::new("setsid");
-        command.arg("-cw").arg(zfsync()).args(args).env_clear().env("TERM", "xterm");
-        command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(Stdio::from(slave));
-        let child = command.spawn().unwrap();
-        let master = File::from(master);
-        let shown = Arc::new(Mutex::new(String::new()));
-        let (mut input, output) = (master.try_clone().unwrap(), Arc::clone(&shown));
-        std::thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(read @ 1..) = input.read(&mut buffer) {
-                output.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..read]));
-            }
-        });
-        Self { master, child, shown }
-    }
-
-    fn shown(&self) -> String {
-        self.shown.lock().unwrap().clone()
-    }
-
-    fn echoes(&self) -> bool {
-        tcgetattr(&self.master).unwrap().local_modes.contains(LocalModes::ECHO)
-    }
-}
-
 fn asking_bed() -> Option<(Bed, Sshd)> {
     let setsid = Command::new("setsid").arg("--version").output().is_ok_and(|output| output.status.success());
     if !available() || !setsid {
@@ -335,28 +291,6 @@ fn nothing_is_drawn_over_a_prompt() {
     // What it wrote last may still be on its way.
     assert!(eventually(|| terminal.shown().contains("in sync")), "{:?}", terminal.shown());
     left_clean(&bed);
-}
-
-/// Names are short, the total stands below, and nothing of it is left at the end.
-#[test]
-fn bars_are_drawn_and_taken_away() {
-    let bed = Bed::new();
-    bed.world_with_work(2);
-    bed.write("on-recv", "while [ ! -e \"$here/go\" ]; do sleep .05; done\n");
-    let mut terminal = Terminal::start(&bed, &["push", "s", "d"]);
-    let bars = |text: &str| ["1 @b", "2 @b", "0/2 steps"].iter().all(|part| text.contains(part));
-    assert!(eventually(|| bars(&terminal.shown())), "{:?}", terminal.shown());
-    assert!(!terminal.shown().contains("s/1 @b"), "{:?}", terminal.shown());
-    // They move though nothing happens.
-    let seen = terminal.shown().len();
-    assert!(eventually(|| terminal.shown().len() > seen + 500), "{:?}", terminal.shown());
-    bed.write("go", "");
-    assert!(terminal.child.wait().unwrap().success(), "{:?}", terminal.shown());
-    assert!(eventually(|| terminal.shown().contains("in sync")), "{:?}", terminal.shown());
-    let shown = terminal.shown();
-    let (before, last) = shown.rsplit_once("zfsync: ").unwrap();
-    assert!(before.ends_with("\x1b[2K") || before.ends_with('\r'), "{before:?}");
-    assert!(last.starts_with("2 datasets in sync (2 updated") && !last.contains("steps"), "{last:?}");
 }
 
 #[test]

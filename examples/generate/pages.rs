@@ -168,6 +168,8 @@ const STATUS: Page = Page {
          nothing is changed. A target that can't be queried is reported as unreachable.",
         "A dataset is behind by the age of the oldest snapshot that the target lacks, of those newer than the newest common snapshot or \
          bookmark. A dataset without new snapshots is in sync, however old its newest one is.",
+        "A target that was written to since the newest common snapshot is in conflict, as a push reports it; while it is in sync, a line below \
+         the table says so.",
         "With --warn or --crit, the first line of the table is that of a monitoring plugin.",
         "With a JOB instead of SOURCE and TARGET, all sources and targets of a job of the configuration file are compared, with its filters \
          and ssh options. With --state-dir, or the job's own state-dir, the result of each dataset in the last run is shown as well.",
@@ -239,6 +241,8 @@ const DOCTOR: Page = Page {
          connection (MaxSessions), the round-trip time, the clock, OpenZFS and its kernel module, the pool, permissions (zfs allow, with \
          the command that grants those that are missing), free space, encryption and keys, and features that are active in the source's \
          pool but not enabled in the target's. No dataset is changed, and no lock is taken; a host without zfsync gets a helper, as in a run.",
+        "With both ends, it also plans a push between them, as push --dry-run does: that there is nothing to replicate, and each conflict, is a \
+         failure.",
         "Each line has a mark: OK; WARN if a run works, but with limits; FAIL if it would fail; ? if it can't be known, such as with an \
          older zfsync on the other host. The line below it says what to do.",
         "With --json, there is one object, or with --job one a line for each target: schema_version, failures, warnings, unknown, and ends: role (source, target), host, dataset, \

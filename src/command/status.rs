@@ -6,6 +6,7 @@ use crate::cli;
 use crate::config::StatusJob;
 use crate::error::{Exit, StartError};
 use crate::exec;
+use crate::format::sanitise;
 use crate::plan::{Level, Status};
 use crate::report::view::status::{Form, view};
 
@@ -14,7 +15,9 @@ pub async fn status(args: &cli::Status) -> Result<Outcome, StartError> {
     let status = exec::status(&StatusJob::all(args)?).await?;
     let form = Form::choose(args.json, args.prometheus, args.verbose > 0);
     let empty: Vec<String> = status.iter().filter_map(Status::nothing).map(|nothing| nothing.to_string()).collect();
-    let outcome = Outcome::new(exit(&status)).view(view(status, form), Care::UnlessClosed("can't print the status"));
+    let idle = status.iter().flat_map(|status| &status.idle).map(|idle| format!("zfsync: {}\n", sanitise(idle)));
+    let outcome = Outcome::new(exit(&status)).words(idle.collect());
+    let outcome = outcome.view(view(status, form), Care::UnlessClosed("can't print the status"));
     Ok(empty.iter().fold(outcome, |outcome, nothing| outcome.complain(nothing)))
 }
 

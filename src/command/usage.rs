@@ -31,6 +31,49 @@ const ELSEWHERE: [(&[&str], &str); 7] = [
     (&["--no-sync-snap"], "only snapshots that exist are sent, and none are taken: leave this option out"),
 ];
 
+/// Commands that people know from other tools, or expect, and what zfsync has in their place.
+const COMMANDS: [(&[&str], &str); 13] = [
+    (&["version", "ver"], "the version is shown by 'zfsync --version'"),
+    (
+        &["replicate", "sync", "syncoid", "backup", "mirror", "copy", "cp", "transfer", "upload"],
+        "'zfsync push SOURCE TARGET' replicates to another host or pool, 'zfsync pull SOURCE TARGET' from another host",
+    ),
+    (&["receive", "fetch", "download"], "'zfsync pull SOURCE TARGET' replicates from another host"),
+    (
+        &["list", "ls", "show", "info", "monitor", "progress"],
+        "'zfsync status SOURCE TARGET' shows how far a target is behind, 'zfsync targets SOURCE' lists the known targets",
+    ),
+    (
+        &["destroy", "delete", "expire", "clean", "cleanup", "purge", "thin", "rotate"],
+        "'zfsync prune' destroys old snapshots by retention rules; what no longer exists on the source is destroyed on the target by 'zfsync \
+         push --delete-missing'",
+    ),
+    (
+        &["schedule", "timer", "daemon", "start", "serve", "service", "job", "jobs", "wakeup", "signal"],
+        "there is no daemon: 'zfsync cron' is for a line of a crontab, and 'zfsync run' carries out the jobs of a configuration file, from a \
+         timer of systemd for example",
+    ),
+    (
+        &["config", "configcheck", "validate"],
+        "'zfsync check-config' checks a configuration file and shows what its jobs would do",
+    ),
+    (
+        &["check", "test", "init", "setup", "create", "probe"],
+        "nothing has to be set up: 'zfsync doctor --source SOURCE TARGET' checks whether a first run would work",
+    ),
+    (&["compare", "diff", "scrub"], "'zfsync verify SOURCE TARGET' compares a copy with its source"),
+    (&["snap", "take"], "'zfsync snapshot DATASET' takes snapshots"),
+    (
+        &["rollback", "revert", "recover"],
+        "'zfsync restore COPY NEW' brings a copy back as a new dataset; 'zfsync push --rollback' rolls a target back",
+    ),
+    (
+        &["hold", "release", "bookmark", "zfs-abstraction"],
+        "'zfsync push' creates the bookmarks that it needs, and 'zfsync forget' removes them",
+    ),
+    (&["stdinserver"], "'zfsync recv --stdio' is the helper for a forced command; zfsync-recv(1) explains it"),
+];
+
 /// A command line that can't be carried out, or that asks for help.
 pub struct Usage {
     error: clap::Error,
@@ -43,8 +86,12 @@ impl Usage {
     pub fn new(mut error: clap::Error, words: &[String]) -> Self {
         let known = |word: &&String| cli::command().find_subcommand(word).is_some();
         let command = words.first().filter(known).cloned();
-        if let Some(tip) = command.as_deref().and_then(|command| tip(command, &error, words)) {
-            for misleading in [ContextKind::SuggestedArg, ContextKind::Usage] {
+        let tip = match command.as_deref() {
+            Some(command) => tip(command, &error, words),
+            None => tip_for_command(&error),
+        };
+        if let Some(tip) = tip {
+            for misleading in [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::Usage] {
                 error.remove(misleading);
             }
             error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
@@ -85,6 +132,16 @@ impl Usage {
         let command = self.command.as_ref().map_or_else(String::new, |command| format!("{command} "));
         format!("{}zfsync {command}{}", &text[..place], &text[place..])
     }
+}
+
+/// What is said of a word that is no command.
+fn tip_for_command(error: &clap::Error) -> Option<String> {
+    let ContextValue::String(word) = error.get(ContextKind::InvalidSubcommand)? else { return None };
+    if word.contains(['/', ':']) {
+        return Some("name a command first: 'zfsync push SOURCE TARGET' replicates to another host or pool".to_owned());
+    }
+    let found = COMMANDS.iter().find(|(words, _)| words.contains(&word.as_str()))?;
+    Some(found.1.to_owned())
 }
 
 fn tip(command: &str, error: &clap::Error, words: &[String]) -> Option<String> {
@@ -134,6 +191,36 @@ mod tests {
         }
         assert!(!usage("push -Z a b:c").text(false).contains("tip:"));
         assert!(usage("push --rolback a b:c").text(false).contains("tip: a similar argument exists: '--rollback'"));
+    }
+
+    #[test]
+    fn commands_of_other_tools_lead_to_ours() {
+        for (line, tip) in [
+            ("version", "tip: the version is shown by 'zfsync --version'"),
+            ("destroy tank@a", "tip: 'zfsync prune' destroys old snapshots"),
+            ("sync tank b:tank", "tip: 'zfsync push SOURCE TARGET' replicates"),
+            ("list", "tip: 'zfsync status SOURCE TARGET' shows"),
+            ("schedule", "tip: there is no daemon"),
+            ("tank/data b:tank/data", "tip: name a command first: 'zfsync push SOURCE TARGET'"),
+        ] {
+            let text = usage(line).text(false);
+            assert!(text.contains(tip) && text.matches("tip: ").count() == 1, "{text}");
+            assert!(text.starts_with("zfsync: error: unrecognized subcommand") && !text.contains("similar"), "{text}");
+        }
+        assert!(usage("psh").text(false).contains("a similar subcommand exists: 'push'"));
+    }
+
+    /// What a tip names is there, and a word that is a command needs no tip.
+    #[test]
+    fn tips_name_what_exists() {
+        for (words, tip) in COMMANDS {
+            for word in words {
+                assert!(cli::command().find_subcommand(word).is_none(), "{word}");
+            }
+            for named in tip.split("'zfsync ").skip(1).filter_map(|rest| rest.split([' ', '\'']).next()) {
+                assert!(named == "--version" || cli::command().find_subcommand(named).is_some(), "{named}");
+            }
+        }
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! What is to be examined before a first run, checked.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use super::ends::{allow_more, link_to_source, link_to_target, location};
-use super::{Branch, PushJob, Ways, choose_jobs, read_jobs, source};
+use super::ends::{allow, allow_more, ends, link_to_source, link_to_target, location};
+use super::{Branch, Faults, OnlyThere, PushJob, Ways, choose_jobs, missing, read_jobs, run_number, source};
 use crate::cli;
 use crate::error::StartError;
+use crate::plan::{Filter, Format, Resolutions};
 use crate::remote::link::Link;
 use crate::remote::target::{Target, TargetError};
 use helper::Side;
-use zfs::Allow;
 use zfs::name::DatasetName;
+use zfs::{Allow, Volmode};
 
 /// Both ends, as far as they are named.
 #[derive(Debug)]
@@ -19,6 +21,10 @@ pub struct DoctorJob {
     pub source: Option<DoctorEnd>,
     /// TARGET.
     pub target: Option<DoctorEnd>,
+    /// The push between them, as a dry run.
+    pub push: Option<PushJob>,
+    /// Whether a run takes a snapshot before it pushes.
+    pub takes_snapshots: bool,
 }
 
 /// One end.
@@ -43,8 +49,9 @@ impl DoctorJob {
         }
         let path = args.config.as_deref().unwrap_or(Path::new(cli::DEFAULT_CONFIG));
         let jobs = choose_jobs(read_jobs(path)?, std::slice::from_ref(name))?;
-        let branches = jobs.iter().flat_map(|job| &job.branches);
-        let all: Vec<Self> = branches.flat_map(Self::of_branch).collect();
+        let branches = jobs.iter().flat_map(|job| job.branches.iter().map(move |branch| (job, branch)));
+        let all: Vec<Self> =
+            branches.flat_map(|(job, branch)| Self::of_branch(branch, job.snapshot.is_some())).collect();
         if all.is_empty() {
             return Err(StartError::Usage(format!("job {name} has no targets")));
         }
@@ -52,7 +59,7 @@ impl DoctorJob {
     }
 
     /// Both ends of each of its pushes, with what pruning needs there.
-    fn of_branch(branch: &Branch) -> Vec<Self> {
+    fn of_branch(branch: &Branch, takes_snapshots: bool) -> Vec<Self> {
         let end = |mut link: Link, dataset: &DatasetName, direct| {
             link.ssh.verbose = true;
             // Whoever isn't allowed to take packages takes them apart.
@@ -69,7 +76,12 @@ impl DoctorJob {
                 }
             }
             let to = push.direct.as_ref().map(|_| target.link.name());
-            Self { source: end(branch.origin.clone(), &source.dataset, to), target: end(link, &target.dataset, None) }
+            Self {
+                source: end(branch.origin.clone(), &source.dataset, to),
+                target: end(link, &target.dataset, None),
+                push: Some(PushJob { dry_run: true, state_dir: None, ..push.clone() }),
+                takes_snapshots,
+            }
         };
         branch.targets.iter().map(of).collect()
     }
@@ -88,14 +100,53 @@ impl DoctorJob {
             DoctorEnd { link, dataset, needs: Vec::new(), direct: None }
         };
         let may_ask = !args.json;
+        let push = match (&from, &to) {
+            (Some(from), Some((host, Some(dataset)))) => {
+                let to = Target { host: host.clone(), dataset: dataset.clone() };
+                Some(planned(from.clone(), to, &args.ssh, may_ask)?)
+            }
+            _ => None,
+        };
         let source = from.map(|Target { host, dataset }| {
             Ok::<_, StartError>(end(link_to_source(host, &args.ssh, &[], may_ask)?, Some(dataset)))
         });
         let target = to.map(|(host, dataset)| {
             Ok::<_, StartError>(end(link_to_target(host, &args.ssh, Vec::new(), may_ask)?, dataset))
         });
-        Ok(Self { source: source.transpose()?, target: target.transpose()? })
+        Ok(Self { source: source.transpose()?, target: target.transpose()?, push, takes_snapshots: false })
     }
+}
+
+/// What `push -n SOURCE TARGET` would do.
+fn planned(source: Target, target: Target, ssh: &cli::Ssh, may_ask: bool) -> Result<PushJob, StartError> {
+    let mut ends = ends(source, target, Ways::same(ssh), Vec::new(), may_ask)?;
+    allow(&mut ends, ssh, &[], false)?;
+    let none = cli::Missing { delete_missing: None, grace: None, max_delete: None, follow_renames: false };
+    Ok(PushJob {
+        filter: Filter::default(),
+        newest_only: false,
+        skip_empty: false,
+        decrypt: false,
+        allow_unencrypted: false,
+        allow_key_mismatch: false,
+        allow_unproven_bookmarks: false,
+        dry_run: true,
+        resolutions: Resolutions::default(),
+        missing: missing(&none, &Format::default(), &ends.source.dataset),
+        only_there: OnlyThere::Ignored,
+        resume: true,
+        bookmarks: true,
+        faults: Faults::default(),
+        channels: 4,
+        connections: None,
+        run: run_number(),
+        until: None,
+        volmode: Volmode::None,
+        state_dir: None,
+        restore: None,
+        direct: None,
+        ends: Arc::new(ends),
+    })
 }
 
 /// What `--local` names.

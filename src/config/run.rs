@@ -26,6 +26,17 @@ const LONGEST_EXCERPT: usize = 200;
 /// serde's words for a list that isn't one.
 const NO_LIST: &str = ", expected a sequence";
 
+/// Where in the file something stands.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    /// In the header of this table.
+    Header(&'a str),
+    /// Below it.
+    Below(&'a str),
+    /// Above all headers.
+    Outside,
+}
+
 /// The text of a file, for errors that know their place.
 struct Source<'a> {
     path: &'a Path,
@@ -52,15 +63,43 @@ impl Source<'_> {
     /// What the parser says, in our words.
     fn parse_error(&self, error: &toml::de::Error) -> FileError {
         let job = error.span().and_then(|at| self.job_at(at.start));
-        self.error(error.span(), job.as_deref(), plainer(error.message()))
+        let words = match (error.message().trim(), error.span().and_then(|at| self.text.get(at))) {
+            ("duplicate key", Some(key)) => self.twice(error.span().map_or(0, |at| at.start), key.trim()),
+            (message, _) => plainer(message, error.span().map_or(Place::Outside, |at| self.place(at.start))),
+        };
+        self.error(error.span(), job.as_deref(), words)
     }
 
-    /// The job whose table is open at a place: the last header up to there tells.
-    fn job_at(&self, at: usize) -> Option<String> {
+    /// What stands there a second time.
+    fn twice(&self, at: usize, key: &str) -> String {
+        match self.place(at) {
+            Place::Header(table) => format!("duplicate table [{table}]: write all of its keys below one header"),
+            Place::Below(table) => format!("duplicate key {key} in [{table}]: write it once"),
+            Place::Outside => format!("duplicate key {key}: write it once"),
+        }
+    }
+
+    /// In which table a place is: the last header up to there tells.
+    fn place(&self, at: usize) -> Place<'_> {
         let end = self.text.get(at..).and_then(|rest| rest.find('\n')).map_or(self.text.len(), |more| at + more);
-        let header = self.text.get(..end)?.lines().rev().find(|line| line.trim_start().starts_with('['))?;
-        let name = header.trim_start().strip_prefix('[')?.trim_start().strip_prefix("job.")?;
-        let name = name.split([']', '.']).next()?.trim().trim_matches(['"', '\'']);
+        let is_header = |line: &&str| line.trim_start().starts_with('[');
+        let mut lines = self.text.get(..end).unwrap_or_default().lines().rev();
+        let last = lines.next();
+        let is_in_header = last.as_ref().is_some_and(is_header);
+        let header = last.into_iter().chain(lines).find(is_header);
+        let name = header.and_then(|line| line.trim_start().trim_start_matches('[').split(']').next());
+        match name.map(str::trim) {
+            Some(name) if is_in_header => Place::Header(name),
+            Some(name) => Place::Below(name),
+            None => Place::Outside,
+        }
+    }
+
+    /// The job whose table is open at a place.
+    fn job_at(&self, at: usize) -> Option<String> {
+        let (Place::Header(table) | Place::Below(table)) = self.place(at) else { return None };
+        let name = table.strip_prefix("job.")?;
+        let name = name.split('.').next()?.trim().trim_matches(['"', '\'']);
         (!name.is_empty()).then(|| name.to_owned())
     }
 }
@@ -86,8 +125,7 @@ fn expected(message: &str) -> Option<String> {
 }
 
 /// An unknown key gets the one that may have been meant, or the known ones if they are few.
-fn plainer(message: &str) -> String {
-    let message = message.trim();
+fn plainer(message: &str, place: Place<'_>) -> String {
     if let Some(text) = message.strip_prefix("invalid type: string ").and_then(|rest| rest.strip_suffix(NO_LIST)) {
         return format!("expected a list: [{text}]");
     }
@@ -102,10 +140,15 @@ fn plainer(message: &str) -> String {
     let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
     let hint = match nearest(key, &known) {
         Some(near) => format!(": did you mean {near:?}?"),
+        None if known == ["defaults", "job"] => ": keys belong below [defaults] or [job.NAME]".to_owned(),
         None if known.len() <= FEW_KEYS => format!(" (the keys here: {})", known.join(", ")),
         None => String::new(),
     };
-    format!("unknown key {key:?}{hint}")
+    match place {
+        Place::Header(table) => format!("unknown table [{table}]{hint}"),
+        Place::Below(table) => format!("unknown key {key:?} in [{table}]{hint}"),
+        Place::Outside => format!("unknown key {key:?}{hint}"),
+    }
 }
 
 /// The name that may have been meant.

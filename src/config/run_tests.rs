@@ -123,23 +123,61 @@ fn a_grace_in_the_defaults_is_for_the_jobs_that_delete() {
     assert_eq!((missing.grace, missing.snapshots), (Duration::from_secs(2 * 24 * 3600), true));
 }
 
+/// The message for a text begins with its place, and has these words.
+#[track_caller]
+fn expect_error(text: &str, place: &str, words: &str) {
+    let said = error(text);
+    assert!(said.starts_with(place) && said.contains(words), "{text}\nsays {said}\nnot {place}{words}");
+    assert!(matches!(said.lines().count(), 1 | 4), "{said}");
+}
+
 #[test]
-fn errors_name_file_line_and_job() {
+fn keys_and_tables_that_are_unknown_or_there_twice() {
     let job = |lines: &str| format!("[job.a]\nsource = 'p/a'\ntargets = ['b:q']\n{lines}\n");
     for (text, place, words) in [
-        (job("sorce = 'x'"), "/etc/z.toml:4: job a: ", "unknown key \"sorce\": did you mean \"source\"?"),
-        (job("zzz = 1"), "/etc/z.toml:4: job a: ", "unknown key \"zzz\"\n  |\n4 | zzz = 1\n  | ^^^"),
+        (job("sorce = 'x'"), "/etc/z.toml:4: job a: ", "unknown key \"sorce\" in [job.a]: did you mean \"source\"?"),
+        (job("zzz = 1"), "/etc/z.toml:4: job a: ", "unknown key \"zzz\" in [job.a]\n  |\n4 | zzz = 1\n  | ^^^"),
         (job("[job.a.keep]\ngrids = '1h'"), "/etc/z.toml:5: job a: ", "did you mean \"grid\"?"),
         (job("[job.a.snapshot]\nif_changed = true"), "/etc/z.toml:5: job a: ", "did you mean \"if-changed\"?"),
         (job("[job.a.ssh]\nidentify = 'x'"), "/etc/z.toml:5: job a: ", "did you mean \"identity\"?"),
         (job("ssh.prt = 22"), "/etc/z.toml:4: job a: ", "did you mean \"port\"?"),
         (job("keep = { lost = 1 }"), "/etc/z.toml:4: job a: ", "did you mean \"last\"?"),
         (job("[job.a.keep-targets]\nclass = 'd=1'"), "/etc/z.toml:5: job a: ", "did you mean \"classes\"?"),
-        (job("[job.a.keep.more]\nx = 1"), "/etc/z.toml:4: job a: ", "unknown key \"more\""),
+        (
+            job("[job.a.keep.more]\nx = 1"),
+            "/etc/z.toml:4: job a: ",
+            "unknown table [job.a.keep.more] (the keys here: classes, last, grid)",
+        ),
         ("[defaults]\nskip-emty = true".into(), "/etc/z.toml:2: ", "did you mean \"skip-empty\"?"),
-        ("[defaults.ssh]\nx = 1\n[job.a]".into(), "/etc/z.toml:2: ", "unknown key \"x\" (the keys here: port, "),
+        (
+            "[defaults.ssh]\nx = 1\n[job.a]".into(),
+            "/etc/z.toml:2: ",
+            "unknown key \"x\" in [defaults.ssh] (the keys here: port, ",
+        ),
         ("[defaults.snapshot]\nformatt = 'x'".into(), "/etc/z.toml:2: ", "did you mean \"format\"?"),
-        ("[default]\nretries = 1".into(), "/etc/z.toml:1: ", "did you mean \"defaults\"?"),
+        ("[default]\nretries = 1".into(), "/etc/z.toml:1: ", "unknown table [default]: did you mean \"defaults\"?"),
+        ("[jobs.x]\nsource = 'p/a'".into(), "/etc/z.toml:1: ", "unknown table [jobs.x]: did you mean \"job\"?"),
+        (
+            "source = 'p/a'".into(),
+            "/etc/z.toml:1: ",
+            "unknown key \"source\": keys belong below [defaults] or [job.NAME]\n",
+        ),
+        (
+            job("[job.a]\nretries = 1"),
+            "/etc/z.toml:4: job a: ",
+            "duplicate table [job.a]: write all of its keys below one",
+        ),
+        (job("[job.a.ssh]\nport = 1\nport = 2"), "/etc/z.toml:6: job a: ", "duplicate key port in [job.a.ssh]: "),
+        (job("source = 'p/b'"), "/etc/z.toml:4: job a: ", "duplicate key source in [job.a]: write it once\n"),
+    ] {
+        expect_error(&text, place, words);
+    }
+}
+
+#[test]
+fn errors_name_file_line_and_job() {
+    let job = |lines: &str| format!("[job.a]\nsource = 'p/a'\ntargets = ['b:q']\n{lines}\n");
+    for (text, place, words) in [
         (
             "[job.a]\ntargets = 'x:y'".into(),
             "/etc/z.toml:2: job a: ",
@@ -184,7 +222,6 @@ fn errors_name_file_line_and_job() {
         (job("keep.classes = 'x=1'"), "/etc/z.toml:4: job a: ", "the classes are"),
         (job("[job.a.keep]"), "/etc/z.toml:1: job a: ", "no retention rule in keep"),
         (job("include = ['[']"), "/etc/z.toml:1: job a: ", "--include"),
-        (job("source = 'p/b'"), "/etc/z.toml:4: job a: ", "duplicate key"),
         (job("sources = ['p/b']"), "/etc/z.toml:1: job a: ", "give either source or sources"),
         (job("x = "), "/etc/z.toml:4: job a: ", ""),
         (job("[job.b]\ntargets = ['b:q']"), "/etc/z.toml:4: job b: ", "source is missing"),
@@ -219,9 +256,7 @@ fn errors_name_file_line_and_job() {
         (String::new(), "/etc/z.toml: ", "no job is defined"),
         ("[job.a\n".into(), "/etc/z.toml:1: ", ""),
     ] {
-        let said = error(&text);
-        assert!(said.starts_with(place) && said.contains(words), "{text}\nsays {said}\nnot {place}{words}");
-        assert!(matches!(said.lines().count(), 1 | 4), "{said}");
+        expect_error(&text, place, words);
     }
 }
 

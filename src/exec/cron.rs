@@ -187,11 +187,12 @@ impl<'a> Work<'a> {
                     for part in &mut parts {
                         self.leave_to_others(part);
                     }
+                    self.tell_what_copies_keep(branch, &parts).await;
                     self.parts.append(&mut parts);
                 }
                 Err(error) if self.job.branches.len() == 1 => return Err(error),
                 Err(error) => {
-                    let part = Part { label: branch.source.to_string(), exit: error.exit(), words: error.to_string() };
+                    let part = Part::new(branch.source.as_str(), error.exit(), error.to_string());
                     self.parts.push(part.logged(self.log.as_ref()));
                 }
             }
@@ -227,6 +228,16 @@ impl<'a> Work<'a> {
         }
         // Whatever becomes of the rest: that goes into the report.
         (self.tell)(Told::Keeps(&words));
+    }
+
+    /// Says which copies keep snapshots for targets of their own, if that must be said: a run that is well says nothing else.
+    async fn tell_what_copies_keep(&mut self, branch: &Branch, parts: &[Part]) {
+        if parts.iter().any(|part| matches!(part.exit, Exit::Interrupted(_))) {
+            return;
+        }
+        for words in notice::of_copies(branch, &self.sender, parts).await {
+            (self.tell)(Told::Keeps(&words));
+        }
     }
 
     /// Targets that nobody got to, as something before them went wrong, have no other record of this run.
@@ -331,7 +342,7 @@ async fn serve_all(
             Ok(part) => parts.push(part),
             Err(error) => {
                 let words = format!("an internal task failed: {error}");
-                parts.push((usize::MAX, vec![Part { label: "zfsync".into(), exit: Exit::Failed, words }]));
+                parts.push((usize::MAX, vec![Part::new("zfsync", Exit::Failed, words)]));
             }
         }
     }
@@ -359,7 +370,7 @@ async fn serve(target: PushJob, prune: Option<PruneJob>, listed: Arc<Source>, lo
         }
     };
     let started = !matches!(exit, Exit::NotStarted | Exit::Locked | Exit::Interrupted(_) | Exit::Usage);
-    let mut parts = vec![Part { label: label.clone(), exit, words }];
+    let mut parts = vec![Part::new(label.clone(), exit, words)];
     if let Some(prune) = prune.filter(|_| started) {
         parts.push(Part::of_pruned(&label, prune_until(&prune, until).await).logged(log.as_ref()));
     }
@@ -380,11 +391,10 @@ async fn prune_source_side(
             Part::of_pruned(branch.source.as_str(), prune_by_bookmarks(prune, sender, &targets, until).await)
         }
         // Whoever has it takes a snapshot, or is about to prune as well.
-        Err(LockError::Held { holder, .. }) => Part {
-            label: format!("pruning {}", branch.source),
-            exit: Exit::InSync,
-            words: format!("skipped: another run is working on the source: {holder}"),
-        },
+        Err(LockError::Held { holder, .. }) => {
+            let words = format!("skipped: another run is working on the source: {holder}");
+            Part::new(format!("pruning {}", branch.source), Exit::InSync, words)
+        }
         Err(LockError::Io { path, error }) => {
             Part::of_pruned(branch.source.as_str(), Err(StartError::Lock { path, error }))
         }

@@ -1,15 +1,20 @@
 //! Examines both ends before a first run. Changes nothing, and takes no lock.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::push;
 use super::signals::Signals;
-use crate::config::{DoctorEnd, DoctorJob};
-use crate::error::StartError;
+use crate::config::{DoctorEnd, DoctorJob, PushJob};
+use crate::error::{Exit, StartError};
 use crate::plan::HostRole;
-use crate::plan::doctor::{ConnectionFacts, Diagnosis, EndFacts, Ends, Examined};
+use crate::plan::NOTHING;
+use crate::plan::doctor::{ConnectionFacts, Diagnosis, EndFacts, Ends, Examined, Mark, Planned};
 use crate::remote::source::Remote;
+use crate::report::view::dry_run::{PlanAction, PlanRow};
+use crate::report::{Event, Reporter};
 use helper::wire::SENDS;
 use zfs::{Examine, Host as _, Limits, LocalHost};
 
@@ -46,7 +51,58 @@ async fn look(job: &DoctorJob) -> Result<Diagnosis, StartError> {
     };
     let facts = tokio::join!(of(&job.source, &source, HostRole::Sender), of(&job.target, &target, HostRole::Receiver));
     tokio::join!(close(source), close(target));
-    Ok(Diagnosis::of(Ends { source: facts.0, target: facts.1 }, env!("CARGO_PKG_VERSION")))
+    let mut found = Diagnosis::of(Ends { source: facts.0, target: facts.1 }, env!("CARGO_PKG_VERSION"));
+    // What fails already needs no plan, and may have none.
+    if let Some(push) = job.push.as_ref().filter(|_| found.count(Mark::Failure) == 0) {
+        found.plan(&planned(push).await?, job.takes_snapshots);
+    }
+    Ok(found)
+}
+
+/// What a push would do, by its own dry run.
+async fn planned(push: &PushJob) -> Result<Planned, StartError> {
+    let mut heard = Heard::default();
+    let pushed = match Box::pin(push::push(push.clone(), &mut heard)).await {
+        Ok(pushed) => pushed,
+        Err(error @ StartError::Interrupted(_)) => return Err(error),
+        Err(error) => return Ok(Planned::Failed(error.to_string())),
+    };
+    let rows = pushed.plan.unwrap_or_default();
+    if let Some(why) = heard.0.iter().find(|text| text.starts_with(NOTHING)) {
+        return Ok(Planned::Nothing { why: why.clone(), selected: !rows.is_empty() });
+    }
+    let refused = rows.iter().filter(|row| matches!(row.action, PlanAction::Conflict | PlanAction::Fails));
+    let refused: Vec<String> = refused.map(refusal).collect();
+    if pushed.exit != Exit::InSync && refused.is_empty() {
+        return Ok(Planned::Failed(heard.0.join("\n")));
+    }
+    let steps = rows.iter().filter(|row| row.snapshots > 0);
+    let sent: HashSet<&str> = steps.clone().map(|row| row.dataset.as_str()).collect();
+    Ok(Planned::Steps {
+        snapshots: steps.map(|row| row.snapshots).sum(),
+        sent: sent.len(),
+        in_sync: rows.iter().filter(|row| row.action == PlanAction::InSync).count(),
+        refused,
+    })
+}
+
+fn refusal(row: &PlanRow) -> String {
+    let kind = if row.action == PlanAction::Conflict { "conflict" } else { "fails" };
+    format!("{} -> {}: {kind}: {}", row.dataset, row.target, row.note.as_deref().unwrap_or_default())
+}
+
+/// What a dry run says beside its plan.
+#[derive(Default)]
+struct Heard(Vec<String>);
+
+impl Reporter for Heard {
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::Problem { text } | Event::Notice { dataset: None, text } => self.0.push(text.clone()),
+            Event::Notice { dataset: Some(dataset), text } => self.0.push(format!("{dataset}: {text}")),
+            _ => {}
+        }
+    }
 }
 
 async fn open(end: Option<&DoctorEnd>) -> Option<Opened> {

@@ -10,7 +10,8 @@ use super::{missing, proof, recorded, restore, source};
 use crate::config::PushJob;
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
-use crate::plan::{Ask, Inquiry, Move, Negotiation, NoPool, TargetDataset, TargetLimits};
+use crate::format::sanitise;
+use crate::plan::{Ask, Inquiry, Move, Negotiation, NoPool, TargetDataset, TargetLimits, nearest};
 use crate::remote::link::Ends;
 use crate::report::{Event, Reporter};
 use zfs::name::DatasetName;
@@ -27,7 +28,12 @@ pub async fn negotiate(
 ) -> Result<(TargetLimits, Vec<Move>), StartError> {
     let stall = receiver.stall();
     let (mut inquiry, mut limits, mut moves) = (Inquiry::default(), None, Vec::new());
-    while let Some(ask) = inquiry.next(negotiation).map_err(|NoPool| no_pool(&job.ends))? {
+    loop {
+        let ask = match inquiry.next(negotiation) {
+            Ok(Some(ask)) => ask,
+            Ok(None) => break,
+            Err(NoPool) => return Err(no_pool(&job.ends, &receiver.pools().await)),
+        };
         match ask {
             Ask::Names(names) => {
                 let found = receiver.ask(&names).await?;
@@ -82,9 +88,11 @@ pub async fn negotiate(
     Ok((limits, moves))
 }
 
-fn no_pool(Ends { target, .. }: &Ends) -> StartError {
+fn no_pool(Ends { target, .. }: &Ends, pools: &[String]) -> StartError {
     let (host, local, pool) = (target.link.name(), target.host().is_none(), target.dataset.pool().to_owned());
-    StartError::NoPool { host, local, pool, dataset: target.dataset.to_string() }
+    let near = nearest(&pool, pools.iter().map(String::as_str));
+    let near = near.into_iter().map(|name| sanitise(name).into_owned()).collect();
+    StartError::NoPool { host, local, pool, dataset: target.dataset.to_string(), near }
 }
 
 /// Asks both sides at the same time: what the target allows streams to carry, which is returned, and what the source is.

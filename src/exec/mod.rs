@@ -52,4 +52,4 @@ pub use push::push;
 pub use signals::signalled;
 pub use snapshot::snapshot;
 pub use status::status;
-pub use verify::verify;
+pub use verify::{Verified, verify};

@@ -1,8 +1,10 @@
 //! What a crontab's job keeps and prunes is told when it runs for the first time, and again when it has changed: its
-//! defaults prune SOURCE without anybody having asked for it. That it was told is noted on SOURCE.
+//! defaults prune SOURCE without anybody having asked for it. So is that a copy keeps more than the rules say. That it was told is noted on
+//! SOURCE.
 
 use std::time::Duration;
 
+use super::parts::{Further, Part};
 use crate::config::{Branch, CronJob, PruneJob};
 use crate::endpoint::Endpoint;
 use crate::format::duration;
@@ -24,6 +26,32 @@ pub async fn notice(job: &CronJob, sender: &Endpoint, is_new: bool) -> Option<St
     }
     let noted = sender.set_property((&branch.source, None), &property, Some(value), Some(LIMIT)).await.is_ok();
     (noted || is_new).then(|| text(branch))
+}
+
+/// That copies keep snapshots for targets of their own, unless it was told; told anew when one has begun to do so again. Where no note
+/// can be taken nothing is told, as that would be in each run.
+pub async fn of_copies(branch: &Branch, sender: &Endpoint, parts: &[Part]) -> Vec<String> {
+    let targets = branch.targets.iter().map(|push| push.ends.target.to_string());
+    let further = parts.iter().filter_map(|part| part.further.as_ref());
+    let further: Vec<&Further> = further.filter(|one| targets.clone().any(|target| target == one.target)).collect();
+    if further.is_empty() {
+        return Vec::new();
+    }
+    let Ok(noted) = sender.properties(&branch.source, Some(LIMIT)).await else { return Vec::new() };
+    let mut told = Vec::new();
+    for Further { target, words } in further {
+        let property = format!("zfsync:kept-{:016x}", hash::stable(target));
+        let is_noted = noted.iter().any(|one| one.on == branch.source && one.name == property);
+        let value = words.as_ref().map(|_| "1".to_owned());
+        if is_noted == value.is_some() {
+            continue;
+        }
+        let done = sender.set_property((&branch.source, None), &property, value, Some(LIMIT)).await;
+        if let (Ok(()), Some(words)) = (done, words) {
+            told.push(format!("zfsync: pruning {target}: {words}\n  This notice is printed once."));
+        }
+    }
+    told
 }
 
 /// The note: jobs that have one SOURCE have different targets.

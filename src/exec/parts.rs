@@ -49,6 +49,17 @@ pub struct Part {
     pub exit: Exit,
     /// What there is to say of it.
     pub words: String,
+    /// Of a copy that was pruned: what it keeps for targets of its own, if anything.
+    pub further: Option<Further>,
+}
+
+/// What a copy keeps for targets of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Further {
+    /// The copy, as the user has named it.
+    pub target: String,
+    /// In words; `None` where it keeps nothing for them.
+    pub words: Option<String>,
 }
 
 /// What can't wait for the end of a command.
@@ -64,6 +75,11 @@ pub enum Told<'a> {
 pub type Tell<'a> = &'a mut dyn FnMut(Told<'_>);
 
 impl Part {
+    /// One about which nothing else is known.
+    pub fn new(label: impl Into<String>, exit: Exit, words: impl Into<String>) -> Self {
+        Self { label: label.into(), exit, words: words.into(), further: None }
+    }
+
     /// The snapshot.
     pub fn of_snapshot(taken: &Taken) -> Self {
         let mut words = taken.failures.join("\n");
@@ -74,19 +90,20 @@ impl Part {
                 let _ = write!(words, "; skipped {} without changes", count(taken.unchanged.len(), "dataset"));
             }
         }
-        Self { label: "snapshot".into(), exit, words }
+        Self::new("snapshot", exit, words)
     }
 
     /// The pruning of something.
     pub fn of_pruned(label: &str, pruned: Result<PruneReport, StartError>) -> Self {
-        let label = format!("pruning {label}");
+        let (target, label) = (label.to_owned(), format!("pruning {label}"));
         match pruned {
             Ok(pruned) => {
                 // Only what is wrong, where something is.
-                let words = pruned.told(0, pruned.failed()).into_iter().map(|(_, words)| words).collect();
-                Self { label, exit: pruned.exit(), words }
+                let words: String = pruned.told(0, pruned.failed()).into_iter().map(|(_, words)| words).collect();
+                let further = Some(Further { target, words: pruned.further() });
+                Self { further, ..Self::new(label, pruned.exit(), words) }
             }
-            Err(error) => Self { label, exit: error.exit(), words: error.to_string() },
+            Err(error) => Self::new(label, error.exit(), error.to_string()),
         }
     }
 
@@ -96,7 +113,7 @@ impl Part {
             Ok(said) => (Exit::InSync, said),
             Err(words) => (Exit::Failed, words),
         };
-        Self { label: format!("{} hook", when.key()), exit, words }
+        Self::new(format!("{} hook", when.key()), exit, words)
     }
 
     /// The same, written down if there is a log.
@@ -132,7 +149,7 @@ pub fn report_of(job: &CronJob, parts: &[Part], error: Option<&StartError>) -> R
     }
     for part in parts {
         let state = match part.exit {
-            Exit::InSync => "fine",
+            Exit::InSync => "ok",
             Exit::Locked => "skipped: another run is working on it",
             Exit::NotStarted => "failed: could not start",
             Exit::Interrupted(_) => "interrupted",
@@ -188,7 +205,7 @@ mod tests {
         let command = command.mut_arg("ssh_option", |option| option.short(None));
         let matches = command.get_matches_from(["cron", "-w", "60", "p/s", "p/t"]);
         let job = CronJob::new(&crate::cli::Cron::from_arg_matches(&matches).unwrap()).unwrap();
-        let part = |exit, words: &str| Part { label: "p/t".into(), exit, words: words.into() };
+        let part = |exit, words: &str| Part::new("p/t", exit, words);
         let told = |parts: &[Part]| {
             let Report { exit, text } = report_of(&job, parts, None);
             (exit, text.is_empty())

@@ -151,14 +151,24 @@ async fn meet(receiver: &mut Receiver<'_>) -> Result<Met, StartError> {
 /// One of the sources, listed.
 struct Tree {
     top: DatasetName,
+    /// Those that are selected.
     datasets: Vec<SourceDataset>,
+    /// The paths of all of them.
+    paths: Vec<RelPath>,
 }
 
 impl Tree {
     async fn list(job: &PruneJob, sender: &Endpoint, top: &DatasetName) -> Result<Self, StartError> {
         let listed = source::list(sender, top.clone(), job.filter.depth(), Some(STALL)).await?;
+        let paths = listed.iter().map(|dataset| dataset.path.clone()).collect();
         let datasets = listed.into_iter().filter(|dataset| job.filter.selects(&dataset.path)).collect();
-        Ok(Self { top: top.clone(), datasets })
+        Ok(Self { top: top.clone(), datasets, paths })
+    }
+
+    /// What is to be said of globs that match nothing in any of these.
+    fn idle(job: &PruneJob, trees: &[Self]) -> Vec<String> {
+        let trees: Vec<_> = trees.iter().map(|tree| (&tree.top, tree.paths.iter().collect())).collect();
+        job.filter.idle(&trees).iter().map(ToString::to_string).collect()
     }
 }
 
@@ -216,7 +226,7 @@ async fn run(job: &PruneJob, sender: &Endpoint, peers: &mut Vec<Open>) -> Result
         sides.push(prune_source_side(job, sender, tree, cuts).await);
     }
     let selected = trees.iter().any(|tree| !tree.datasets.is_empty());
-    Ok(PruneReport { dry_run: job.dry_run, selected, rule: job.rule(), sides })
+    Ok(PruneReport { dry_run: job.dry_run, selected, idle: Tree::idle(job, &trees), rule: job.rule(), sides })
 }
 
 /// The same moment for all sides.
@@ -276,7 +286,8 @@ async fn by_bookmarks(job: &PruneJob, sender: &Endpoint, targets: &[Arc<Ends>]) 
         let cuts = source_cuts(job, sender, &calendar(job), &tree, &needs).await?;
         sides.push(prune_source_side(job, sender, &tree, cuts).await);
     }
-    Ok(PruneReport { dry_run: job.dry_run, selected, rule: job.rule(), sides })
+    // The push before it has told of them.
+    Ok(PruneReport { dry_run: job.dry_run, selected, idle: Vec::new(), rule: job.rule(), sides })
 }
 
 async fn source_cuts(

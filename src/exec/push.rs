@@ -333,6 +333,7 @@ async fn prepare(
     let ((first, hello, clocks), listed, mut targets) =
         tokio::try_join!(greeting, listing(job, sender, listed), known)?;
     check_helper(&job.ends, sender, &hello)?;
+    targets.check_direction(job, sender, &hello.host)?;
     tell_connected(job, sender, &hello, started.elapsed(), reporter);
     let Source { datasets: listed, unread } = listed;
     let complete = unread.is_none();
@@ -417,13 +418,10 @@ async fn foresee_all(
     Ok(Foreseen { cleared, outlook, refused })
 }
 
-/// Tells which globs match nothing of what the source has. Below a depth nothing is listed, and nothing is said.
+/// Tells which globs match nothing of what the source has.
 fn tell_idle_globs(job: &PushJob, listed: &[SourceDataset], reporter: &mut dyn Reporter) {
-    if job.filter.depth().is_some() {
-        return;
-    }
-    let paths: Vec<_> = listed.iter().map(|dataset| &dataset.path).collect();
-    for idle in job.filter.idle(&job.ends.source.dataset, &paths) {
+    let paths = listed.iter().map(|dataset| &dataset.path).collect();
+    for idle in job.filter.idle(&[(&job.ends.source.dataset, paths)]) {
         reporter.event(&Event::Notice { dataset: None, text: idle.to_string() });
     }
 }

@@ -20,13 +20,16 @@ use crate::remote::client::{Call, Channel, ChannelId, HelperError};
 use crate::remote::link::{Ends, Link};
 use helper::wire::{Reply, Request};
 use zfs::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
-use zfs::{BaseFacts, Failure, Note, Noted, Pruned, Refusal, Rename, Resolution};
+use zfs::{BaseFacts, Examine, Failure, Note, Noted, Pruned, Refusal, Rename, Resolution};
 
 /// So many bytes, and so many names, go into one question: its answer must fit into a frame too.
 const QUESTION: (usize, usize) = (256 * 1024, 8000);
 
 /// So many dates are asked for at a time.
 const DATES: usize = 500;
+
+/// So long the names of pools are waited for.
+const POOLS: Duration = Duration::from_secs(10);
 
 /// How often a tree that another run has is claimed again.
 const CLAIM_AGAIN: Duration = Duration::from_millis(500);
@@ -359,6 +362,17 @@ impl<'a> Receiver<'a> {
     pub async fn destroy(&mut self, dataset: DatasetName, snapshots: Vec<Guid>) -> Result<Option<Failure>, StartError> {
         let call = self.call(|id| Request::Destroy { id, dataset, snapshots });
         self.done(call).await
+    }
+
+    /// The pools that are imported there, as far as the helper tells; for an error that there is already.
+    pub async fn pools(&mut self) -> Vec<String> {
+        let mut call = self.call(|id| Request::Examine { id, what: Examine::Host });
+        match tokio::time::timeout(POOLS, self.answer(&mut call)).await {
+            Ok(Ok(Reply::Examined { examination, .. })) => {
+                examination.pools.into_iter().flatten().map(|pool| pool.name).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// What the target's pool and its nearest dataset allow streams to carry.

@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn the_result_is_as_the_schema_says() {
         let exits = [Exit::InSync, Exit::Failed, Exit::NotStarted, Exit::Locked, Exit::Interrupted(Signal::Interrupt)];
-        let parts = exits.map(|exit| Part { label: "snapshot".into(), exit, words: "words".into() });
+        let parts = exits.map(|exit| Part::new("snapshot", exit, "words"));
         let done = Done {
             parts: parts.into(),
             error: Some(StartError::Usage("why".into())),

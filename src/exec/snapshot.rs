@@ -93,14 +93,15 @@ async fn look(job: &SnapshotJob, sender: &Endpoint) -> Result<SnapshotPlan, Star
     };
     let before = moment_of_newest(&selection, &job.naming, sender).await;
     let plan = selection.plan(&states, &job.naming, before, Timestamp::now())?;
-    Ok(SnapshotPlan { unread, ..plan })
+    let idle = if unread.is_empty() { selection.idle() } else { Vec::new() };
+    Ok(SnapshotPlan { unread, idle, ..plan })
 }
 
 async fn carry_out(job: &SnapshotJob, sender: &Endpoint, plan: SnapshotPlan) -> Taken {
     let mut failures = nothing_selected(&plan);
-    let SnapshotPlan { name, pools, unchanged, incomplete, is_first, unread } = plan;
+    let SnapshotPlan { name, pools, unchanged, incomplete, is_first, unread, idle } = plan;
     failures.extend(unread);
-    let mut all = Taken { name, datasets: Vec::new(), unchanged, missed: incomplete, is_first, failures };
+    let mut all = Taken { name, datasets: Vec::new(), unchanged, missed: incomplete, is_first, idle, failures };
     for pool in pools {
         let taken = take_of(sender, &pool, &all.name).await;
         // Where the answer was lost, what is there tells.
@@ -218,7 +219,7 @@ fn some<'a>(all: impl Iterator<Item = &'a str> + Clone, between: &str) -> String
 /// What a dry run shows: as if all had gone well, and the commands.
 fn would_take(plan: SnapshotPlan) -> (Taken, Vec<String>) {
     let mut failures = nothing_selected(&plan);
-    let SnapshotPlan { name, pools, unchanged, incomplete, is_first, unread } = plan;
+    let SnapshotPlan { name, pools, unchanged, incomplete, is_first, unread, idle } = plan;
     failures.extend(unread);
     let command = |pool: &PoolSnapshots| {
         let flag = if pool.recursive { " -r" } else { "" };
@@ -227,7 +228,7 @@ fn would_take(plan: SnapshotPlan) -> (Taken, Vec<String>) {
     };
     let commands = pools.iter().map(command).collect();
     let datasets = pools.into_iter().flat_map(|pool| pool.datasets).collect();
-    let mut taken = Taken { name, datasets, unchanged, missed: incomplete, is_first, failures };
+    let mut taken = Taken { name, datasets, unchanged, missed: incomplete, is_first, idle, failures };
     taken.failures.extend(none_taken(&taken));
     (taken, commands)
 }

@@ -76,7 +76,8 @@ async fn run(job: &StatusJob, sender: &Endpoint, stop: &watch::Sender<bool>) -> 
     for (peer, target) in peers.into_iter().zip(&job.targets) {
         let found = peer.unwrap_or_else(|| Err("an internal thread failed".into())).map(|peer| {
             let there = (&target.target.dataset, &peer.listed);
-            let rows = datasets.as_ref().map(|all| compare((&job.source, all), there, &job.filter)).unwrap_or_default();
+            let rows =
+                datasets.as_ref().map(|(all, _)| compare((&job.source, all), there, &job.filter)).unwrap_or_default();
             open.push((
                 targets.len(),
                 peer,
@@ -94,7 +95,7 @@ async fn run(job: &StatusJob, sender: &Endpoint, stop: &watch::Sender<bool>) -> 
     }));
     let (told, here) = tokio::join!(told, unless_stopped(stop, dates_here(sender, &targets)));
     let here = here.unwrap_or_default();
-    datasets?;
+    let (_, idle) = datasets?;
     for (at, dates) in told.into_iter().flatten() {
         rows_of(&mut targets[at]).for_each(|row| row.date(HostRole::Receiver, &dates));
     }
@@ -106,7 +107,7 @@ async fn run(job: &StatusJob, sender: &Endpoint, stop: &watch::Sender<bool>) -> 
         unless_stopped(stop, remember(dir, &mut targets, &job.targets)).await.transpose()?;
     }
     let now = jiff::Timestamp::now().as_second();
-    Ok(Status { source: job.source.clone(), now, limits: job.limits, targets })
+    Ok(Status { source: job.source.clone(), now, limits: job.limits, idle, targets })
 }
 
 /// Adds what the last runs have left in their state folders.
@@ -131,19 +132,23 @@ async fn remember(dir: &Path, targets: &mut [TargetStatus], ends: &[Arc<Ends>]) 
     Ok(())
 }
 
-/// Lists the source; when that fails nobody needs to wait for the targets.
+/// Lists the source: what is selected, and what is to be said of globs that match nothing. When that fails nobody needs to wait for the
+/// targets.
 async fn list(
     job: &StatusJob,
     sender: &Endpoint,
     stop: &watch::Sender<bool>,
-) -> Result<Vec<SourceDataset>, StartError> {
+) -> Result<(Vec<SourceDataset>, Vec<String>), StartError> {
     let listing = source::list(sender, job.source.clone(), job.filter.depth(), Some(STALL));
     // Nobody hears the error when there was a signal.
     let listed = unless_stopped(stop, listing).await.unwrap_or(Err(StartError::Interrupted(Signal::Interrupt)));
     if listed.is_err() {
         stop.send_replace(true);
     }
-    Ok(listed?.into_iter().filter(|dataset| job.filter.selects(&dataset.path)).collect())
+    let listed = listed?;
+    let idle = job.filter.idle(&[(&job.source, listed.iter().map(|dataset| &dataset.path).collect())]);
+    let idle = idle.iter().map(ToString::to_string).collect();
+    Ok((listed.into_iter().filter(|dataset| job.filter.selects(&dataset.path)).collect(), idle))
 }
 
 /// What came of this; `None` when it was overtaken.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::receiver::Receiver;
 use super::source::failed;
-use crate::config::PushJob;
+use crate::config::{PushJob, source_tag};
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{Given, Identity, Negotiation, PROPERTY, Plan, Registered, Registry, Seen};
@@ -13,7 +13,7 @@ use crate::remote::ssh;
 use crate::remote::target::host_name_here;
 use crate::report::{Event, Reporter};
 use zfs::name::{DatasetName, Guid};
-use zfs::{Failure, Note, Property, Tags};
+use zfs::{Failure, Note, Property, Put, Tags, place};
 
 /// So long zfs may take for a question about properties.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -45,6 +45,21 @@ impl Targets {
         let (noted, host) = tokio::join!(noted_on(sender, &ends.source.dataset), seen_from(ends));
         let noted = noted.inspect_err(|error| tracing::info!("{error}")).ok();
         Self { noted, host, met: None, is_above: false }
+    }
+
+    /// Refuses a push of a copy onto what it is a copy of, as the note on it tells. The host of that calls itself `host`.
+    pub fn check_direction(&self, job: &PushJob, sender: &Endpoint, host: &str) -> Result<(), StartError> {
+        let (source, target) = (&job.ends.source.dataset, &job.ends.target);
+        let received = self.noted.as_ref().and_then(|noted| noted.received.as_ref());
+        // A restore goes this way on purpose, and overwrites nothing.
+        if job.restore.is_some() || !received.is_some_and(|put| is_origin(put, host, &target.dataset)) {
+            return Ok(());
+        }
+        Err(StartError::Swapped {
+            source_dataset: sender.full_name(source),
+            dataset: source.to_string(),
+            target: target.to_string(),
+        })
     }
 
     /// Once the target has told what its pool is, its bookmarks are known.
@@ -158,6 +173,13 @@ pub async fn drop_note(sender: &Endpoint, source: &DatasetName, target: &Registe
     dropped.map_err(|why| why.words)
 }
 
+/// Whether this dataset of a host that calls itself so is what the note on a copy says that it has come from.
+fn is_origin(put: &Put, host: &str, dataset: &DatasetName) -> bool {
+    let tops = dataset.ancestors().into_iter().chain([dataset.clone()]);
+    let mut tops = tops.filter(|top| source_tag(host, top) == put.by);
+    tops.any(|top| dataset.below(&top).is_some_and(|path| put.at.is_none_or(|at| at == place(&path))))
+}
+
 /// Whether zfsync has received into this very dataset.
 pub async fn received(sender: &Endpoint, dataset: &DatasetName) -> Result<bool, StartError> {
     let noted = sender.properties(dataset, Some(LIMIT)).await.map_err(|why| failed(sender, dataset, why))?;
@@ -171,6 +193,8 @@ pub struct Noted {
     pub own: Registry,
     /// Above it, each with the one on which it is noted.
     pub above: Vec<(DatasetName, Registered)>,
+    /// Where the dataset has come from, if it is a copy.
+    received: Option<Put>,
 }
 
 impl Noted {
@@ -215,12 +239,14 @@ impl Noted {
 /// The targets that are noted on a dataset and above it.
 pub async fn noted_on(sender: &Endpoint, source: &DatasetName) -> Result<Noted, StartError> {
     let all = sender.properties(source, Some(LIMIT)).await.map_err(|why| failed(sender, source, why))?;
+    let is_received = |one: &&Property| one.on == *source && one.name == Note::Received.property();
+    let received = all.iter().find(is_received).and_then(|one| one.value.parse().ok());
     let ours = all.into_iter().filter(|one| one.name.starts_with(PROPERTY));
     let (own, above): (Vec<_>, Vec<_>) = ours.partition(|one| one.on == *source);
     let above = above.into_iter().filter_map(|one| Some((read_one(&one.name, &one.value)?, one.on)));
     let above = above.map(|(target, on)| (on, target)).collect();
     let own = own.iter().map(|one| (one.name.as_str(), one.value.as_str()));
-    Ok(Noted { own: Registry::read(own), above })
+    Ok(Noted { own: Registry::read(own), above, received })
 }
 
 fn read_one(property: &str, value: &str) -> Option<Registered> {
@@ -276,5 +302,33 @@ pub fn counterpart(link: &Link, target: &DatasetName) -> String {
     match &link.host {
         Some(host) => format!("{host}:{target}"),
         None => target.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_knows_what_it_is_a_copy_of() {
+        let name = |text: &str| text.parse::<DatasetName>().unwrap();
+        let put = |source: &str, path: &str| Put {
+            by: source_tag("alpha", &name(source)),
+            at: Some(place(&name(path).below(&name("c")).unwrap())),
+            upto: Guid(1),
+            txg: None,
+            came: Vec::new(),
+            foreign: Vec::new(),
+        };
+        let top = put("p/data", "c");
+        assert!(is_origin(&top, "alpha", &name("p/data")));
+        assert!(!is_origin(&top, "beta", &name("p/data")) && !is_origin(&top, "alpha", &name("p/data2")));
+        // What lies below is a copy of what lies below, and nothing else.
+        assert!(is_origin(&put("p/data", "c/home/x"), "alpha", &name("p/data/home/x")));
+        assert!(!is_origin(&put("p/data", "c/home/x"), "alpha", &name("p/data/home")));
+        assert!(!is_origin(&put("p/data", "c/home"), "alpha", &name("p/data")));
+        assert!(!is_origin(&top, "alpha", &name("p/data/new")) && !is_origin(&top, "alpha", &name("p")));
+        // Notes of older versions don't tell the place.
+        assert!(is_origin(&Put { at: None, ..top }, "alpha", &name("p/data")));
     }
 }

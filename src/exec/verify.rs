@@ -30,8 +30,16 @@ const TICK: Duration = Duration::from_millis(500);
 /// So many objects that differ are told.
 const TOLD: usize = 10;
 
+/// What came of a comparison.
+pub struct Verified {
+    /// Each dataset.
+    pub rows: Vec<Compared>,
+    /// What is to be said of globs that match nothing.
+    pub idle: Vec<String>,
+}
+
 /// Compares both sides. `progress` hears how far the reading is.
-pub async fn verify(job: &VerifyJob, progress: &mut dyn Progress) -> Result<Vec<Compared>, StartError> {
+pub async fn verify(job: &VerifyJob, progress: &mut dyn Progress) -> Result<Verified, StartError> {
     let mut signals = Signals::listen()?;
     let sender = tokio::select! {
         sender = open_sender(&job.ends) => sender?.with_access(Access::ReadOnly),
@@ -56,7 +64,7 @@ async fn run(
     connections: &mut ConnectionPool,
     events: &mut UnboundedReceiver<FromChannel>,
     progress: &mut dyn Progress,
-) -> Result<Vec<Compared>, StartError> {
+) -> Result<Verified, StartError> {
     let ends = &job.ends;
     connections.connect(1, Duration::ZERO);
     let looks = async {
@@ -67,6 +75,8 @@ async fn run(
     };
     let listing = source::list(sender, ends.source.dataset.clone(), job.filter.depth(), ends.source.link.silence);
     let ((first, listed), here) = tokio::try_join!(looks, listing)?;
+    let idle = job.filter.idle(&[(&ends.source.dataset, here.iter().map(|dataset| &dataset.path).collect())]);
+    let idle = idle.iter().map(ToString::to_string).collect();
     let here: Vec<_> = here.into_iter().filter(|dataset| job.filter.selects(&dataset.path)).collect();
     let there: HashMap<DatasetName, _> = listed.into_iter().map(|(name, (dataset, _))| (name, dataset)).collect();
     let mut rows = compare((&ends.source.dataset, &here), (&ends.target.dataset, &there), &job.filter);
@@ -74,7 +84,7 @@ async fn run(
         let mut receiver = Receiver::over(connections, first, ends)?;
         read_all(sender, &mut receiver, &mut rows, progress).await?;
     }
-    Ok(rows)
+    Ok(Verified { rows, idle })
 }
 
 /// Reads what the newest common snapshots hold, one dataset after the other, both sides of it at the same time.

@@ -163,7 +163,7 @@ impl Conflict {
             }
             ConflictKind::NameTaken { names } => {
                 let names: Vec<String> = names.iter().map(|name| format!("@{name}")).collect();
-                format!("other snapshots on the target have the names of snapshots to be received: {}", names.join(" "))
+                format!("other snapshots on the target have the names of snapshots to be received: {}", names.join(", "))
             }
             ConflictKind::NoCommon => {
                 "no common snapshot: the target has other content, or all common snapshots were destroyed".into()
@@ -242,9 +242,6 @@ impl Conflict {
     }
 
     fn list(&self, names: &[SnapshotName], there: bool) -> String {
-        if names.is_empty() {
-            return " -".into();
-        }
         // The newest are what matters when a list is long.
         let hidden = names.len().saturating_sub(SHOWN);
         let mut text = if hidden > 0 { format!(" ({hidden} older and)") } else { String::new() };
@@ -345,10 +342,16 @@ impl fmt::Display for Conflict {
                 write!(f, "\n  common: @{name}{}", self.date(name, false))?;
             }
             Some(name) => write!(f, "\n  common: @{name}{}", self.date(name, true))?,
-            None => f.write_str("\n  common: -")?,
+            None => {}
         }
-        write!(f, "\n  only on the source:{}", self.list(&self.only_here, false))?;
-        write!(f, "\n  only on the target:{}", self.list(&self.only_there, true))?;
+        if !self.only_here.is_empty() {
+            write!(f, "\n  only on the source:{}", self.list(&self.only_here, false))?;
+        }
+        match (self.only_there.is_empty(), &self.kind) {
+            (false, _) => write!(f, "\n  only on the target:{}", self.list(&self.only_there, true))?,
+            (true, ConflictKind::Modified) => f.write_str("\n  only on the target: changes that are in no snapshot")?,
+            (true, _) => {}
+        }
         if let Some(why) = &self.why_not {
             write!(f, "\n  {why}")?;
         }

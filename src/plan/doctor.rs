@@ -2,12 +2,14 @@
 
 mod dataset;
 mod host;
+mod planned;
 
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::HostRole;
+pub use planned::Planned;
 use zfs::name::DatasetName;
 use zfs::{Allow, Examination, Hello};
 

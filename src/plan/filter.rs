@@ -45,19 +45,21 @@ pub struct Filter {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idle<'a> {
     /// `--include` or `--exclude`.
-    pub option: &'static str,
+    option: &'static str,
     /// As it was given.
-    pub pattern: &'a str,
-    /// What it may have been meant to be: it begins with SOURCE's own name.
-    pub meant: Option<&'a str>,
+    pattern: &'a str,
+    /// The tops of the trees in which it was looked for.
+    tops: String,
+    /// What it may have been meant to be: it begins with the name of one of these.
+    meant: Option<&'a str>,
 }
 
 impl fmt::Display for Idle<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { option, pattern, meant } = self;
-        write!(f, "{option} {pattern:?} matches no dataset of the source")?;
+        let Self { option, pattern, tops, meant } = self;
+        write!(f, "{option} {pattern:?} matches no dataset of {tops}")?;
         match meant {
-            Some(meant) => write!(f, ": globs are relative to the source; did you mean {meant:?}?"),
+            Some(meant) => write!(f, ": globs are relative to the dataset that is named; did you mean {meant:?}?"),
             None => Ok(()),
         }
     }
@@ -102,9 +104,18 @@ impl Filter {
         self.include.as_ref().is_none_or(hit) && !hit(&self.exclude)
     }
 
-    /// The globs that match none of these datasets below (or at) `source`.
+    /// The globs that match no dataset of these trees, each with its top and the paths of all its datasets. None where there is a depth:
+    /// what lies below that isn't listed.
     #[must_use]
-    pub fn idle(&self, source: &DatasetName, paths: &[&RelPath]) -> Vec<Idle<'_>> {
+    pub fn idle(&self, trees: &[(&DatasetName, Vec<&RelPath>)]) -> Vec<Idle<'_>> {
+        if self.depth.is_some() {
+            return Vec::new();
+        }
+        let tops = trees.iter().map(|(top, _)| top.as_str()).collect::<Vec<_>>().join(", ");
+        let paths = || trees.iter().flat_map(|(_, paths)| paths);
+        let below = |pattern: &'_ str, top: &DatasetName| {
+            pattern.strip_prefix(top.as_str()).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
+        };
         let sets = [
             ("--include", self.include.as_ref(), &self.given.include),
             ("--exclude", Some(&self.exclude), &self.given.exclude),
@@ -112,11 +123,12 @@ impl Filter {
         let mut idle = Vec::new();
         for (option, set, patterns) in sets {
             let Some(set) = set else { continue };
-            let hit: HashSet<usize> = paths.iter().flat_map(|path| set.matches(path.as_str())).collect();
+            let hit: HashSet<usize> = paths().flat_map(|path| set.matches(path.as_str())).collect();
             let rest = patterns.iter().enumerate().filter(|(place, _)| !hit.contains(place));
             idle.extend(rest.map(|(_, pattern)| {
-                let meant = pattern.strip_prefix(source.as_str()).and_then(|rest| rest.strip_prefix('/'));
-                Idle { option, pattern, meant: meant.filter(|meant| !meant.is_empty()) }
+                let top = trees.iter().find(|(top, _)| below(pattern, top));
+                let meant = top.and_then(|(top, _)| pattern.get(top.as_str().len() + 1..));
+                Idle { option, pattern, tops: tops.clone(), meant }
             }));
         }
         idle
@@ -197,17 +209,25 @@ mod tests {
         let paths: Vec<&RelPath> = paths.iter().collect();
         let idle = |source: &str| {
             let source: DatasetName = source.parse().unwrap();
-            filter.idle(&source, &paths).iter().map(ToString::to_string).collect::<Vec<_>>()
+            filter.idle(&[(&source, paths.clone())]).iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         assert_eq!(
             idle("p"),
             [
-                "--include \"srv\" matches no dataset of the source",
-                "--exclude \"p/home\" matches no dataset of the source: globs are relative to the source; did you mean \"home\"?",
-                "--exclude \"**/tmp\" matches no dataset of the source",
+                "--include \"srv\" matches no dataset of p",
+                "--exclude \"p/home\" matches no dataset of p: globs are relative to the dataset that is named; did you mean \"home\"?",
+                "--exclude \"**/tmp\" matches no dataset of p",
             ]
         );
         assert!(idle("q").iter().all(|words| !words.contains("did you mean")));
+        // What matches in one of several trees is none.
+        let (p, q, srv): (DatasetName, DatasetName, _) = ("p".parse().unwrap(), "q".parse().unwrap(), path("srv"));
+        let both = filter.idle(&[(&p, paths.clone()), (&q, vec![&srv])]);
+        assert_eq!(both.len(), 2, "{both:?}");
+        assert!(both[1].to_string().starts_with("--exclude \"**/tmp\" matches no dataset of p, q"), "{both:?}");
+        // Below a depth nothing is known.
+        let filter = Filter::new(Some(1), &own(&["srv"]), &[]).unwrap();
+        assert_eq!(filter.idle(&[(&p, paths)]), []);
     }
 
     #[test]

@@ -57,6 +57,7 @@ impl Scene {
         negotiation.relist(0, None);
         let target = TargetDataset {
             empty: self.there.is_empty(),
+            written: None,
             encryption: self.encryption,
             ..fixture::target(versions(self.there))
         };

@@ -4,6 +4,9 @@ use std::fmt;
 
 use zfs::name::DatasetName;
 
+/// So it is told.
+pub const NOTHING: &str = "nothing to replicate: ";
+
 /// Why there is nothing to replicate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nothing {
@@ -25,17 +28,14 @@ impl fmt::Display for Nothing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let source = &self.source;
         if self.selected == 0 {
-            return write!(
-                f,
-                "nothing to replicate: no dataset of {source} is selected; check --include and --exclude"
-            );
+            return write!(f, "{NOTHING}no dataset of {source} is selected; check --include and --exclude");
         }
         let none = match self.selected {
             1 => "the selected dataset has no snapshot".to_owned(),
             more => format!("none of the {more} selected datasets has a snapshot"),
         };
         let name = shell_words::quote(source.as_str());
-        write!(f, "nothing to replicate: {none}\n  take one first: zfsync snapshot {name}")
+        write!(f, "{NOTHING}{none}\n  take one first: zfsync snapshot {name}")
     }
 }
 

@@ -80,6 +80,8 @@ pub struct SnapshotPlan {
     pub is_first: bool,
     /// What `zfs` said where it could not list all.
     pub unread: Vec<String>,
+    /// Globs that match nothing.
+    pub idle: Vec<String>,
 }
 
 /// The datasets that a command line selects, each of them once.
@@ -109,6 +111,14 @@ impl<'a> Selection<'a> {
             }
         }
         Self { trees, filter, if_changed, datasets }
+    }
+
+    /// What is to be said of globs that match nothing.
+    #[must_use]
+    pub fn idle(&self) -> Vec<String> {
+        let paths = |tree: &'a Tree| tree.datasets.iter().map(|dataset| &dataset.path).collect();
+        let trees: Vec<_> = self.trees.iter().map(|tree| (&tree.top, paths(tree))).collect();
+        self.filter.idle(&trees).iter().map(ToString::to_string).collect()
     }
 
     /// The datasets of which the [`SnapshotState`] must be known: those without snapshots may be incomplete, those with some may be
@@ -147,7 +157,15 @@ impl<'a> Selection<'a> {
         }
         let pools = self.pools(&wanted, &unchanged);
         pools.iter().try_for_each(|pool| pool.check(&name))?;
-        Ok(SnapshotPlan { name, pools, unchanged, incomplete, is_first: before.is_none(), unread: Vec::new() })
+        Ok(SnapshotPlan {
+            name,
+            pools,
+            unchanged,
+            incomplete,
+            is_first: before.is_none(),
+            unread: Vec::new(),
+            idle: Vec::new(),
+        })
     }
 
     /// The newest own snapshot of the first DATASET: its full name, and what that tells. Where that dataset may be left out

@@ -62,6 +62,8 @@ pub enum Clash {
     NoCommon,
     /// The target has no snapshot, but data (or ZFS can't tell that it has none).
     DataWithoutSnapshots,
+    /// The target was written to since the newest common snapshot, which is its newest.
+    Modified,
     /// The target has snapshots of its own after the newest common one. Should they have changed no data, a push goes on all
     /// the same.
     Diverged,
@@ -106,6 +108,8 @@ pub struct DatasetStatus {
     pub own: Vec<SnapshotName>,
     /// Whether the target has partially received state, whatever the state.
     pub partial: bool,
+    /// How many bytes were written to the target since its newest snapshot, as far as its host tells.
+    pub written: Option<u64>,
     /// The source's newest snapshot.
     pub newest_here: Option<Moment>,
     /// The target's newest snapshot.
@@ -146,6 +150,8 @@ pub struct Status {
     pub now: i64,
     /// By what it is judged.
     pub limits: Limits,
+    /// Globs that match nothing.
+    pub idle: Vec<String>,
     /// The targets as they were named.
     pub targets: Vec<TargetStatus>,
 }
@@ -214,6 +220,12 @@ impl DatasetStatus {
     #[must_use]
     pub fn is_replicated(&self) -> bool {
         !matches!(self.state, SyncState::TargetOnly | SyncState::NoSnapshots)
+    }
+
+    /// Whether the target was written to, so that no increment can be received on top of its newest snapshot.
+    #[must_use]
+    pub fn is_modified(&self) -> bool {
+        self.is_replicated() && self.written.is_some_and(|written| written > 0)
     }
 
     /// How bad it is.
@@ -342,6 +354,7 @@ impl Place {
             clash: None,
             own: Vec::new(),
             partial: false,
+            written: None,
             newest_here: None,
             newest_there: None,
             common: None,
@@ -372,6 +385,7 @@ impl Place {
         });
         if let Some(there) = there {
             row.partial = there.partial;
+            row.written = there.written.filter(|_| !there.snapshots.is_empty());
             row.newest_there = there.snapshots.newest().map(|newest| self.newest_there(source, newest));
         }
         (row.state, row.clash, row.own) = judge(source, there, common.as_ref());
@@ -423,6 +437,10 @@ fn judge(
         arriving.filter(|version| names.contains(version.name)).map(|version| version.snapshot_name()).collect();
     if !taken.is_empty() {
         return conflict(Clash::NameTaken, taken);
+    }
+    // What was partially received may have been there first.
+    if there.written.is_some_and(|written| written > 0) && !there.partial {
+        return conflict(Clash::Modified, Vec::new());
     }
     clear(if there.partial { SyncState::Partial } else { SyncState::Behind })
 }

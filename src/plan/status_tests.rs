@@ -118,6 +118,15 @@ fn missing_partial_and_conflicts() {
     let row = dated(one(&here, Some(cut)));
     assert_eq!(row.behind(NOW), Some(8000));
     assert_eq!(state(row), (SyncState::Partial, None, none()));
+    // Whoever was written to takes no increment; what is in sync is in sync all the same.
+    let written = |snapshots, written| TargetDataset { written: Some(written), ..target(snapshots) };
+    let row = one(&here, Some(written(&[("s1", 1, 5)], 512)));
+    assert!(row.is_modified() && row.steps.is_empty(), "{row:?}");
+    assert_eq!(state(row), (SyncState::Conflict, Some(Clash::Modified), none()));
+    assert_eq!(state(one(&here, Some(written(&[("s1", 1, 5)], 0)))), (SyncState::Behind, None, none()));
+    let row = one(&here, Some(written(&[("s3", 3, 5)], 512)));
+    assert!(row.is_modified());
+    assert_eq!(state(row), (SyncState::InSync, None, none()));
     let full = Some(Clash::DataWithoutSnapshots);
     assert_eq!(state(one(&here, Some(target(&[])))), (SyncState::Conflict, full, none()));
     let own = target(&[("s1", 1, 5), ("own", 8, 6), ("mine", 9, 7)]);
@@ -207,6 +216,7 @@ fn limits_are_about_time_alone() {
         source: "s".parse().unwrap(),
         now: NOW,
         limits: limits(Some(1), None),
+        idle: Vec::new(),
         targets: vec![TargetStatus { target: "b:t/x".into(), found, kept: false, last_run: None }],
     };
     assert_eq!(status.level(), Level::Warning);
@@ -224,7 +234,13 @@ fn limits_are_about_time_alone() {
 #[test]
 fn nothing_to_replicate_is_not_well() {
     let found_there = |found| TargetStatus { target: "b:t/x".into(), found, kept: false, last_run: None };
-    let mut status = Status { source: "s".parse().unwrap(), now: NOW, limits: Limits::default(), targets: Vec::new() };
+    let mut status = Status {
+        source: "s".parse().unwrap(),
+        now: NOW,
+        limits: Limits::default(),
+        idle: Vec::new(),
+        targets: Vec::new(),
+    };
     let none = one(&source("", &[], &[]), None);
     assert_eq!(none.state, SyncState::NoSnapshots);
     for (rows, words) in [(Vec::new(), "no dataset of s is selected"), (vec![none.clone()], "has no snapshot")] {

@@ -356,6 +356,7 @@ mod tests {
             token: None,
             unborn: false,
             empty: false,
+            written: None,
             encryption: zfs::Encryption::Off,
         };
         let snapshots = (0..snapshots).map(|n| (format!("s{n}").parse().unwrap(), Guid(1), Txg(1))).collect();

@@ -34,11 +34,6 @@ impl Look {
         Self { colour: AutoStream::choice(stream) != ColorChoice::Never, utf8: is_utf8(locale.as_deref()) }
     }
 
-    /// The arrow from a base or dataset to what comes of it.
-    pub fn arrow(self) -> &'static str {
-        if self.utf8 { "→" } else { "->" }
-    }
-
     /// What stands for something left out.
     pub fn ellipsis(self) -> &'static str {
         if self.utf8 { "…" } else { "..." }

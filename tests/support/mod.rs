@@ -5,6 +5,7 @@
 
 pub mod ship;
 pub mod sshd;
+pub mod terminal;
 
 use std::fmt::Write as _;
 use std::fs;

@@ -118,6 +118,7 @@ impl Host for Shared {
                 token: None,
                 unborn: false,
                 empty: true,
+                written: Some(4096),
                 encryption: zfs::Encryption::Off,
             };
             sink(dataset, facts, vec![("s".parse().unwrap(), Guid(1), Txg(2))])

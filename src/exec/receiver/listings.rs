@@ -25,8 +25,8 @@ impl Listings {
     pub fn finish(self) -> Listed {
         let dataset = |(facts, mut snapshots): (TargetFacts, Versions)| {
             snapshots.sort();
-            let TargetFacts { kind, partial, token, unborn, empty, encryption } = facts;
-            (TargetDataset { kind, partial, resume: None, unborn, empty, encryption, snapshots }, token)
+            let TargetFacts { kind, partial, token, unborn, empty, written, encryption } = facts;
+            (TargetDataset { kind, partial, resume: None, unborn, empty, written, encryption, snapshots }, token)
         };
         self.0.into_iter().map(|(name, listed)| (name, dataset(listed))).collect()
     }
@@ -45,6 +45,7 @@ mod tests {
             token: None,
             unborn: false,
             empty: false,
+            written: None,
             encryption: zfs::Encryption::Off,
         };
         let mut listings = Listings::default();

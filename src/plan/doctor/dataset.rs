@@ -3,6 +3,7 @@
 use super::host::older;
 use super::{EndFacts, Examined, Finding, HostRole, Mark};
 use crate::format::bytes;
+use crate::plan::nearest;
 use zfs::name::DatasetName;
 use zfs::{Examination, FeatureState, Place, PoolState, Rights, permission};
 
@@ -70,7 +71,9 @@ fn pools(end: &EndFacts, found: &Examination) -> Vec<Finding> {
     if let Some(pool) = found.pool(name) {
         return vec![health(end, pool)];
     }
-    let advice = format!("on {}: zpool import '{name}', or name a dataset of another pool", end.host);
+    let near = nearest(name, pools.iter().map(|pool| pool.name.as_str()));
+    let near = if near.is_empty() { String::new() } else { format!("; near that name: {}", near.join(", ")) };
+    let advice = format!("on {}: zpool import '{name}', or name a dataset of another pool{near}", end.host);
     vec![Finding::failure(CHECK, format!("no pool '{name}' is imported"), advice)]
 }
 

@@ -124,6 +124,7 @@ impl ModelHost {
             resume: None,
             unborn: false,
             empty,
+            written: None,
             encryption: if dataset.raw { Encryption::Root } else { Encryption::Off },
             snapshots: versions(&dataset.snapshots),
         })

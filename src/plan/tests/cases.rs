@@ -16,7 +16,6 @@ fn the_nearest_base_is_found() {
     assert_snapshot!(one("c d", "a b"), @r"
     rounds 2, listed 1, refused 0
     : [] no common snapshot: the target has other content, or all common snapshots were destroyed
-      common: -
       only on the source: @c, @d
       only on the target: @a, @b
       nothing was changed; to continue: run again with
@@ -180,7 +179,6 @@ fn names_decide_nothing() {
     assert_snapshot!(one("s1 s2", "s1=other"), @r"
     rounds 2, listed 1, refused 0
     : [] no common snapshot: the target has other content, or all common snapshots were destroyed
-      common: -
       only on the source: @s1, @s2
       only on the target: @s1
       nothing was changed; to continue: run again with
@@ -190,7 +188,6 @@ fn names_decide_nothing() {
     assert_snapshot!(one("s2 s3", "s1"), @r"
     rounds 2, listed 1, refused 0
     : [] no common snapshot: the target has other content, or all common snapshots were destroyed
-      common: -
       only on the source: @s2, @s3
       only on the target: @s1
       nothing was changed; to continue: run again with
@@ -214,7 +211,6 @@ fn names_decide_nothing() {
     : [] other snapshots on the target have the names of snapshots to be received: @latest
       common: @previous
       only on the source: @latest
-      only on the target: -
       nothing was changed; to continue: rename them on the target host (zfs rename) and run again; or run again with
         --set-aside, which keeps everything under another name, and sends it in full
         or --replace 'b/t', which destroys its only snapshot and sends it in full
@@ -233,7 +229,7 @@ fn a_target_of_its_own_mind() {
     : [] the target has been modified since @a, the newest common snapshot
       common: @a
       only on the source: @b
-      only on the target: -
+      only on the target: changes that are in no snapshot
       nothing was changed; to continue: run again with
         --rollback, which loses what was written there since @a
         or --set-aside, which keeps everything under another name, and continues from @a
@@ -272,9 +268,7 @@ fn a_target_of_its_own_mind() {
     assert_snapshot!(one("a b", "!"), @r"
     rounds 2, listed 1, refused 0
     : [] the target has no snapshots but holds data
-      common: -
       only on the source: @a, @b
-      only on the target: -
       nothing was changed; to continue: run again with
         --set-aside, which keeps everything under another name, and sends it in full
         or --replace 'b/t', which destroys its content and sends it in full
@@ -282,9 +276,7 @@ fn a_target_of_its_own_mind() {
     assert_snapshot!(one("a b", "volume"), @r"
     rounds 2, listed 1, refused 0
     : [] the source is a filesystem and the target is a volume
-      common: -
       only on the source: @a, @b
-      only on the target: -
       nothing was changed; to continue: run again with
         --set-aside, which keeps everything under another name, and sends it in full
         or --replace 'b/t', which destroys its content and sends it in full
@@ -294,15 +286,12 @@ fn a_target_of_its_own_mind() {
     : [] the target has partially received state of an interrupted receive, which is in the way
       common: @a
       only on the source: @b
-      only on the target: -
       nothing was changed; to continue: discard the partially received state on the target host (zfs receive -A DATASET; this loses only what was received of the interrupted stream) and run again
     ");
     assert_snapshot!(one("old #new", "new"), @r"
     rounds 2, listed 1, refused 0
     : [] the target is ahead: its @new is newer than all snapshots that the source still has
       common: @new
-      only on the source: -
-      only on the target: -
       nothing was changed; to continue: nothing is lost, and the source's next snapshot will continue from its bookmark
     ");
     assert_snapshot!(one("old #new !  newer", "new"), @r"

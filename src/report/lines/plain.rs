@@ -66,7 +66,7 @@ impl Plain {
             }
             Event::StepStarted { dataset, from, resumed, to, snapshots, .. } => {
                 let from = if *resumed { Some("resumed stream") } else { from.as_deref() };
-                Some(WORDS.started(dataset, from, to, *snapshots))
+                Some(Words::started(dataset, from, to, *snapshots))
             }
             Event::StepDone { dataset, to, snapshots, bytes, took, .. } => {
                 Some(Words::done(dataset, to, *snapshots, *bytes, *took))
@@ -74,7 +74,7 @@ impl Plain {
             Event::Destroyed { host, names, rule } if self.verbose > 0 => {
                 Some(Words::destroyed(host.as_deref(), names, rule))
             }
-            event => WORDS.always(event),
+            event => WORDS.always(event).or_else(|| Words::planned_anew(event).filter(|_| self.verbose > 0)),
         }
     }
 }
@@ -194,6 +194,19 @@ mod tests {
         assert_eq!(page.take(), "");
         plain.event(&fake::dataset_failed("p/a"));
         assert_eq!(page.take(), "p/a -> q/x: conflict: no common snapshot\n  only on the source: @a\n");
+    }
+
+    #[test]
+    fn what_is_planned_anew_is_told_where_more_is_asked_for() {
+        let mut refused = fake::step_failed(1, "p/a", true);
+        if let Event::StepFailed { wait, .. } = &mut refused {
+            *wait = Duration::ZERO;
+        }
+        for (verbose, told) in [(0, ""), (1, "p/a: refused, listing the target to plan anew: ssh: broken pipe\n")] {
+            let (mut plain, _, page) = plain(verbose);
+            plain.event(&refused);
+            assert_eq!(page.take(), told);
+        }
     }
 
     #[test]

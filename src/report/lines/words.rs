@@ -17,7 +17,9 @@ impl Words {
         match event {
             Event::Problem { text } => Some(Self::notice(None, text)),
             Event::Notice { dataset, text } => Some(Self::notice(dataset.as_deref(), text)),
-            Event::StepFailed { dataset, retry: true, wait, error, .. } => Some(self.retry(dataset, *wait, error)),
+            Event::StepFailed { dataset, retry: true, wait, error, .. } if !wait.is_zero() => {
+                Some(self.retry(dataset, *wait, error))
+            }
             Event::DatasetFailed { dataset, target, kind, error } => Some(self.failed(dataset, target, kind, error)),
             Event::OnlyThere { datasets, snapshots, listed } => Some(only_there(datasets, snapshots, *listed)),
             Event::Cleared {
@@ -49,7 +51,7 @@ impl Words {
     /// `destroyed or moved on beta (--rollback): q/x@a`
     pub fn destroyed(host: Option<&str>, names: &[String], rule: &str) -> String {
         let host = host.map_or(String::new(), |host| format!(" on {host}"));
-        let text = format!("destroyed or moved{host} ({rule}): {}", names.join(" "));
+        let text = format!("destroyed or moved{host} ({rule}): {}", names.join(", "));
         sanitise(&text).into_owned()
     }
 
@@ -58,11 +60,10 @@ impl Words {
         format!("{}, {in_sync} in sync, {} to do", count(datasets, "dataset"), count(steps, "step"))
     }
 
-    /// `pool/a: @old → @new, 3 snapshots`
-    pub fn started(self, dataset: &str, from: Option<&str>, to: &str, snapshots: usize) -> String {
+    /// `pool/a: @old -> @new, 3 snapshots`
+    pub fn started(dataset: &str, from: Option<&str>, to: &str, snapshots: usize) -> String {
         let from = from.map_or("full", |from| from);
-        let arrow = self.0.arrow();
-        sanitise(&format!("{dataset}: {from} {arrow} @{to}, {}", count(snapshots, "snapshot"))).into_owned()
+        sanitise(&format!("{dataset}: {from} -> @{to}, {}", count(snapshots, "snapshot"))).into_owned()
     }
 
     /// `pool/a: received @new, 3 snapshots, 1.21 GiB in 12.3 s (100.8 MiB/s)`
@@ -72,14 +73,21 @@ impl Words {
     }
 
     /// A step that is tried again.
-    pub fn retry(self, dataset: &str, wait: Duration, error: &str) -> String {
-        let what = if wait.is_zero() {
-            "refused, listing the target".to_owned()
-        } else {
-            format!("interrupted, retrying in {}", duration(wait))
-        };
-        let head = self.0.paint(Colour::Yellow, &what);
+    fn retry(self, dataset: &str, wait: Duration, error: &str) -> String {
+        let head = self.0.paint(Colour::Yellow, &format!("interrupted, retrying in {}", duration(wait)));
         format!("{}: {head}: {}", sanitise(dataset), first_line(error))
+    }
+
+    /// A step that the target has refused and that is planned anew at once: a part of the work, and no news unless more is asked for.
+    /// What comes of it is told anyway.
+    pub fn planned_anew(event: &Event) -> Option<String> {
+        match event {
+            Event::StepFailed { dataset, retry: true, wait, error, .. } if wait.is_zero() => {
+                let (dataset, error) = (sanitise(dataset), first_line(error));
+                Some(format!("{dataset}: refused, listing the target to plan anew: {error}"))
+            }
+            _ => None,
+        }
     }
 
     /// A notice about a dataset or about the run.
@@ -92,7 +100,7 @@ impl Words {
     pub fn failed(self, dataset: &str, target: &str, kind: &str, error: &str) -> String {
         let kind = self.0.paint(Colour::Red, kind);
         let (dataset, target) = (sanitise(dataset), sanitise(target));
-        format!("{dataset} {} {target}: {kind}: {}", self.0.arrow(), indented(error))
+        format!("{dataset} -> {target}: {kind}: {}", indented(error))
     }
 
     /// The last words about a run, without a line break at the end.
@@ -311,6 +319,6 @@ mod tests {
         let text = ASCII.failed("p/a", "q/a", "failed", "zfs recv:\ncannot receive\u{7}\n");
         assert_eq!(text, "p/a -> q/a: failed: zfs recv:\n  cannot receive\\u{7}");
         let red = Words(Look { colour: true, utf8: true }).failed("p/a", "q/a", "conflict", "x");
-        assert_eq!(red, "p/a → q/a: \x1b[31mconflict\x1b[0m: x");
+        assert_eq!(red, "p/a -> q/a: \x1b[31mconflict\x1b[0m: x");
     }
 }

@@ -119,7 +119,7 @@ impl Bars {
             Event::StepDone { dataset, to, snapshots, bytes, took, .. } if self.verbose > 0 => {
                 Some(Words::done(dataset, to, *snapshots, *bytes, *took))
             }
-            event => self.words.always(event),
+            event => self.words.always(event).or_else(|| Words::planned_anew(event).filter(|_| self.verbose > 0)),
         }
     }
 }
@@ -342,18 +342,18 @@ mod tests {
         bars.event(&fake::notice(None));
         assert_eq!(term.contents(), "no snapshots");
         run(&mut bars, &clock);
-        let above = "no snapshots\ntank/c: no snapshots\ntank/x → q/x: conflict: no common snapshot\n  only on the source: @a\n";
+        let above = "no snapshots\ntank/c: no snapshots\ntank/x -> q/x: conflict: no common snapshot\n  only on the source: @a\n";
         let live = "\
-home/alice @new             ━━──────    25%   16.0M/64.0M   4.00M/s      0:12
-* b @new                                               0B      0B/s
-0/3 steps                   ────────     8%   16.0M/~192M   4.00M/s      0:44";
+home/alice @new           ━━──────    25%   16.0M/64.0M   4.00M/s      0:12
+* b @new                                             0B      0B/s
+0/3 steps                 ────────     8%   16.0M/~192M   4.00M/s      0:44";
         assert_eq!(shown(&term), format!("{above}{live}"));
         bars.event(&fake::sent(1, 64 << 20));
         clock.pass(1.0);
         bars.event(&fake::done(2, "tank/b", 1 << 20));
         let live = "\
-* home/alice @new           ━━━━━━━━   100%         64.0M   writing      0:01
-1/3 steps                   ━━━━━───    66%  65.0M/~97.5M   13.0M/s      0:02";
+* home/alice @new         ━━━━━━━━   100%         64.0M   writing      0:01
+1/3 steps                 ━━━━━───    66%  65.0M/~97.5M   13.0M/s      0:02";
         assert_eq!(shown(&term), format!("{above}{live}"));
         bars.event(&Event::Finished(Summary { datasets: 9, in_sync: 9, ..Summary::default() }));
         assert_eq!(term.contents(), format!("{above}zfsync: 9 datasets in sync, nothing to do (0.0 s)"));
@@ -364,16 +364,34 @@ home/alice @new             ━━──────    25%   16.0M/64.0M   4.00
         let (mut bars, clock, term) = bars(12, 40, 1);
         run(&mut bars, &clock);
         let above = "9 datasets, 6 in sync, 3 steps to do\ntank/c: no snapshots\n\
-                     tank/x → q/x: conflict: no common snapsh\not\n  only on the source: @a\n";
+                     tank/x -> q/x: conflict: no common snaps\nhot\n  only on the source: @a\n";
         let live = "\
-home/alice @new         25%   4.00M/s
-* b @new                 0B      0B/s
-0/3 steps                8%   4.00M/s";
+home/alice @new       25%   4.00M/s
+* b @new               0B      0B/s
+0/3 steps              8%   4.00M/s";
         assert_eq!(shown(&term), format!("{above}{live}"));
         bars.event(&fake::done(1, "tank/home/alice", 64 << 20));
         drop(bars);
         let done = "tank/home/alice: received @new, 2 snapsh\nots, 64.0 MiB in 2.0 s (32.0 MiB/s)";
         assert_eq!(term.contents(), format!("{above}{done}"));
+    }
+
+    /// The terminal echoes it where the cursor is, at once: twice, and a letter, before the next drawing.
+    #[test]
+    fn ctrl_c_pressed_twice_leaves_nothing() {
+        for columns in [40, 80, 100, 140] {
+            let (mut bars, clock, term) = bars(12, columns, 0);
+            for event in [fake::planned(3), fake::started(1, "tank/home/alice"), fake::estimated(1, 64 << 20)] {
+                bars.event(&event);
+            }
+            clock.pass(4.0);
+            bars.event(&fake::progress(1, 16 << 20));
+            bars.display().refresh(clock.now());
+            term.write_str("^C^Cx").unwrap();
+            bars.event(&Event::Finished(Summary { interrupted: true, ..Summary::default() }));
+            let left = term.contents();
+            assert!(left.starts_with("zfsync: "), "{columns}: {left}");
+        }
     }
 
     #[test]

@@ -9,8 +9,9 @@ use crate::report::track::{Running, Track};
 /// More running steps than this are only counted.
 const MOST_ROWS: usize = 16;
 
-/// Columns left free at the right, so that the `^C` that a terminal echoes doesn't begin a new row.
-const MARGIN: usize = 3;
+/// Columns left free at the right, so that what a terminal echoes of Ctrl-C, pressed twice before the next drawing, doesn't begin a new
+/// row: the one above would stay.
+const MARGIN: usize = 5;
 
 /// A name is not shortened to less than this for the snapshot beside it.
 const LEAST_NAME: usize = 12;

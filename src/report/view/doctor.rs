@@ -109,7 +109,7 @@ fn text(found: &Diagnosis, page: Page, out: &mut impl Write) -> io::Result<()> {
             let mark = mark(page.look, finding.mark);
             writeln!(out, "  {mark} {:width$}  {}", finding.check, indented(&finding.words, width))?;
             if let Some(advice) = &finding.advice {
-                writeln!(out, "       {:width$}  {} {}", "", page.look.arrow(), indented(advice, width))?;
+                writeln!(out, "       {:width$}  -> {}", "", indented(advice, width))?;
             }
         }
     }

@@ -20,6 +20,8 @@ pub struct PruneReport {
     pub dry_run: bool,
     /// Whether any dataset was selected.
     pub selected: bool,
+    /// Globs that match nothing.
+    pub idle: Vec<String>,
     /// The rules, as on the command line.
     pub rule: String,
     /// Each tree.
@@ -111,16 +113,22 @@ impl PrunedSide {
         let each = self.pinned.iter().filter(|(_, why)| verbose > 0 || !why.starts_with(NEEDED_FURTHER));
         let mut lines: Vec<String> =
             each.map(|(name, why)| format!("{} is kept: {}", self.label(name), sanitise(why))).collect();
-        let further = self.further().count();
-        if further > 0 {
-            let top = self.label(self.top.as_str());
-            lines.push(format!(
-                "{} kept: targets of this copy may need them: zfsync targets {top} names these targets; if one no longer exists: \
-                 zfsync forget {top} TARGET",
-                if further == 1 { "1 snapshot is".to_owned() } else { format!("{further} snapshots are") }
-            ));
-        }
+        lines.extend(self.further_in_words());
         lines
+    }
+
+    /// That some stay for targets of this copy.
+    fn further_in_words(&self) -> Option<String> {
+        let what = match self.further().count() {
+            0 => return None,
+            1 => "1 snapshot is".to_owned(),
+            more => format!("{more} snapshots are"),
+        };
+        let top = self.label(self.top.as_str());
+        Some(format!(
+            "{what} kept: targets of this copy may need them: zfsync targets {top} names these targets; if one no longer exists: zfsync \
+             forget {top} TARGET"
+        ))
     }
 
     fn summary(&self, dry_run: bool, rule: &str) -> String {
@@ -162,6 +170,13 @@ impl PruneReport {
         if self.failed() { Exit::Failed } else { Exit::InSync }
     }
 
+    /// That copies keep snapshots for targets of their own.
+    #[must_use]
+    pub fn further(&self) -> Option<String> {
+        let words: Vec<String> = self.sides.iter().filter_map(PrunedSide::further_in_words).collect();
+        (!words.is_empty()).then(|| words.join("\n"))
+    }
+
     /// What there is to say, tree by tree: the list for stdout (in a dry run, or when asked for more), and the rest for stderr.
     #[must_use]
     pub fn told(&self, verbose: u8, quiet: bool) -> Vec<(String, String)> {
@@ -169,6 +184,13 @@ impl PruneReport {
         if !self.selected {
             let words = "zfsync: error: nothing to prune: no dataset is selected; check --include and --exclude\n";
             told.insert(0, (String::new(), words.into()));
+        }
+        if !(quiet || self.idle.is_empty()) {
+            let mut lines = String::new();
+            for idle in &self.idle {
+                let _ = writeln!(lines, "zfsync: {}", sanitise(idle));
+            }
+            told.insert(0, (String::new(), lines));
         }
         told
     }
@@ -221,7 +243,8 @@ mod tests {
         ];
         let done = [((dataset, Vec::new()), Ok(Pruned { pinned, ..Pruned::default() }))];
         let side = PrunedSide::new(Some("h".into()), "p".parse().unwrap(), Vec::new(), done.into_iter());
-        let pruned = PruneReport { dry_run: false, selected: true, rule: String::new(), sides: vec![side] };
+        let pruned =
+            PruneReport { dry_run: false, selected: true, idle: Vec::new(), rule: String::new(), sides: vec![side] };
         let told = |verbose| pruned.told(verbose, false).remove(0).1;
         let line = "  2 snapshots are kept: targets of this copy may need them: zfsync targets h:p names these targets; if one no longer \
                     exists: zfsync forget h:p TARGET\n";
@@ -234,6 +257,7 @@ mod tests {
         );
         let each = format!("  h:p/x@a is kept: {needed}\n  h:p/x@b is kept: {needed}\n  h:p/x@c is kept: is held");
         assert!(told(1).contains(&each) && told(1).ends_with(line), "{}", told(1));
+        assert_eq!(pruned.further().as_deref(), Some(line.trim()));
     }
 
     #[test]
@@ -270,7 +294,13 @@ mod tests {
             ),
         ];
         let side = PrunedSide::new(Some("h".into()), "p".parse().unwrap(), cuts, done.into_iter());
-        let mut pruned = PruneReport { dry_run: true, selected: true, rule: "--keep 24h".into(), sides: vec![side] };
+        let mut pruned = PruneReport {
+            dry_run: true,
+            selected: true,
+            idle: Vec::new(),
+            rule: "--keep 24h".into(),
+            sides: vec![side],
+        };
         let mut print = |dry_run, quiet| {
             pruned.dry_run = dry_run;
             let told = pruned.told(0, quiet);

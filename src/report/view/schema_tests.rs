@@ -8,7 +8,7 @@ use super::dry_run::{self, PlanAction, PlanRow};
 use super::targets::{KnownTarget, Targets};
 use super::{Page, View, doctor, targets, verify};
 use crate::plan::doctor::tests::{both, end};
-use crate::plan::doctor::{Diagnosis, EndFacts, Ends, Examined};
+use crate::plan::doctor::{Diagnosis, EndFacts, Ends, Examined, Planned};
 use crate::plan::{Agreement, Arrived, Compared, Content, Given, HostRole, Pair, Registry, Seen};
 use crate::report::event::{Event, Summary};
 use crate::report::fake::{self, FakeClock, Page as Text};
@@ -217,7 +217,10 @@ fn diagnoses() -> Vec<Diagnosis> {
         change(&mut target);
         Diagnosis::of(Ends { source: None, target: Some(target) }, "2.0.0")
     };
+    let mut planned = Diagnosis::of(both(), "1.0.0");
+    planned.plan(&Planned::Failed("why".into()), false);
     vec![
+        planned,
         Diagnosis::of(both(), "1.0.0"),
         troubled(|target| target.examined = Examined::Failed("why".into())),
         troubled(|target| target.examined = Examined::Older),

@@ -18,6 +18,8 @@ pub struct Taken {
     pub missed: Vec<DatasetName>,
     /// Whether there was no own snapshot before.
     pub is_first: bool,
+    /// Globs that match nothing.
+    pub idle: Vec<String>,
     /// One text for each pool in which none was taken: what was attempted, what zfs said, what to do. Or that nothing is selected.
     pub failures: Vec<String>,
 }
@@ -38,7 +40,7 @@ impl Taken {
     #[must_use]
     pub fn words(&self, verbose: bool, took: Option<Duration>) -> Vec<String> {
         let Self { name, datasets, unchanged, missed, failures, .. } = self;
-        let mut lines = Vec::new();
+        let mut lines = self.idle.clone();
         if verbose {
             lines.extend(
                 unchanged.iter().map(|dataset| format!("{dataset}: nothing written since its newest snapshot")),

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::{Page, View};
-use crate::format::{count, duration, sanitise};
+use crate::format::{bytes, count, duration, sanitise};
 use crate::plan::{Clash, DatasetStatus, LastResult, Level, Limits, Moment, Status, SyncState, TargetStatus};
 use crate::report::Versioned;
 
@@ -109,6 +109,10 @@ fn reason(row: &DatasetStatus) -> Option<String> {
     Some(match row.clash? {
         Clash::NoCommon => "no common snapshot".into(),
         Clash::DataWithoutSnapshots => "the target has no snapshots, but data, as far as ZFS reports".into(),
+        Clash::Modified => format!(
+            "the target was written to since {common}, the newest common snapshot ({}); a push reports a conflict",
+            bytes(row.written.unwrap_or(0))
+        ),
         Clash::Diverged => format!("the target has diverged after {common}: only it has {}", names(row)),
         Clash::Ahead => format!("the target's {common} is newer than all snapshots that the source still has"),
         Clash::NameTaken => {
@@ -145,6 +149,7 @@ struct Line<'a> {
     behind_bytes: Option<u64>,
     gap_seconds: Option<u64>,
     partial: bool,
+    target_written_bytes: Option<u64>,
     last_result: Option<LastResult>,
     last_error: Option<&'a str>,
     last_success: Option<i64>,
@@ -183,6 +188,7 @@ impl<'a> Line<'a> {
             behind_bytes: None,
             gap_seconds: None,
             partial: false,
+            target_written_bytes: None,
             last_result: None,
             last_error: last_run.and_then(|run| run.error.as_deref()),
             last_success: None,
@@ -207,6 +213,7 @@ impl<'a> Line<'a> {
             behind_bytes: row.bytes,
             gap_seconds: row.gap(),
             partial: row.partial,
+            target_written_bytes: row.written,
             last_result: last.map(|last| last.result),
             last_error: last.and_then(|last| last.error.as_deref()),
             last_success: last.and_then(|last| last.success),

@@ -45,7 +45,7 @@ fn write(
     if quiet && rows.iter().all(Compared::is_fine) {
         return Ok(());
     }
-    writeln!(out, "{source} {} {target}: {}", look.arrow(), totals(rows))?;
+    writeln!(out, "{source} -> {target}: {}", totals(rows))?;
     for row in rows.iter().filter(|row| !quiet || !row.is_fine()) {
         let only_there = row.agreement == Agreement::TargetOnly;
         if !all && row.is_fine() && !only_there {

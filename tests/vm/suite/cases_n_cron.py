@@ -41,7 +41,7 @@ def two_targets(c):
         c.same(there, [*DAYS[:4], "mine", stay[-1]], f"what {name} has: it isn't pruned")
     text = c.alpha(f"cat {log}")
     c.check(re.search(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ beta:\S+/one: .*received @", text, re.M), f"the log: {text}")
-    run = c.zfsync("cron", "-v", c.source, *both, says=("snapshot: fine", f"{both[0]}: fine", f"{both[1]}: fine", f"pruning {c.source}: fine"))
+    run = c.zfsync("cron", "-v", c.source, *both, says=("snapshot: ok", f"{both[0]}: ok", f"{both[1]}: ok", f"pruning {c.source}: ok"))
     c.zfsync("cron", "-d", "3", c.source, *both, says="3 of D")
     classes = [name[-1] for name in left(c.alpha, c.source)[-2:]]
     c.check(classes[-1] in "SMH", f"the class of the next snapshot: {classes}")
@@ -60,7 +60,7 @@ def a_dead_target(c):
     program = c.script(c.beta, "choosy", f"""#!/bin/sh
 exec zfsync recv --stdio --root {c.target}/alive""")
     run = c.zfsync("cron", "-d", "1", "--remote-zfsync", program, c.source, alive, dead, status=1,
-                   says=("some of the work failed", f"{alive}: fine", f"{dead}: failed", "may only access"))
+                   says=("some of the work failed", f"{alive}: ok", f"{dead}: failed", "may only access"))
     c.same(run.out, "", "stdout")
     here = left(c.alpha, c.source)
     c.same(left(c.beta, f"{c.target}/alive")[-1], here[-1], "the newest on the target that lives")
@@ -83,7 +83,7 @@ def a_slow_target(c):
     c.zfsync("cron", c.source, quick)
     running = c.start(argv=["zfsync", "cron", "--retries", "0", *gate.args[2:], c.source, slow])
     gate.reached()
-    c.zfsync("cron", c.source, quick, slow, status=4, says=("another run is working on it", f"{quick}: fine"))
+    c.zfsync("cron", c.source, quick, slow, status=4, says=("another run is working on it", f"{quick}: ok"))
     c.same(left(c.beta, f"{c.target}/quick"), left(c.alpha, c.source)[-len(left(c.beta, f"{c.target}/quick")):], "what the quick one has")
     gate.open()
     c.same(running.end(100).status, 0, "the exit status of the slow run")
@@ -101,7 +101,7 @@ def a_dataset_goes_away(c):
     for path in ("", "/gone", "/kid"):
         make(c, c.alpha, c.source + path, *DAYS[:3])
     destroys = wrapped_zfs(c, c.alpha, f'if [ "$1" = send ] && mkdir $place/once 2>/dev/null; then $zfs destroy -r {c.source}/gone; fi')
-    run = c.zfsync("cron", "-t", "1", "-d", "1", c.source, target, status=1, env=beside(destroys), says=(f"{c.source}/gone", f"pruning {c.source}: fine"))
+    run = c.zfsync("cron", "-t", "1", "-d", "1", c.source, target, status=1, env=beside(destroys), says=(f"{c.source}/gone", f"pruning {c.source}: ok"))
     c.same(run.out, "", "stdout")
     for path in ("", "/kid"):
         newest = left(c.alpha, c.source + path)
@@ -175,7 +175,7 @@ def pruned_targets(c):
     there = left(c.beta, f"{c.target}/t")
     c.same(there[:-1], ["241121-000000_D"], "what is left there: the newest of each of two days")
     c.zfsync("cron", "--prune-targets", "--remote-zfsync", program, c.source, target, status=1,
-             says=(f"{target}: fine", f"pruning {target}: failed", "--allow destroy"))
+             says=(f"{target}: ok", f"pruning {target}: failed", "--allow destroy"))
 
 
 @case("Z09")

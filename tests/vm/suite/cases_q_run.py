@@ -27,14 +27,14 @@ targets = ["beta:nopool-{c.name}/two", "beta:{c.target}/two"]
 [job.good]
 source = "{c.source}/one"
 targets = ["beta:{c.target}/one"]""")
-    run = c.zfsync("run", "--config", path, status=1, says=("zfsync: dead on ", "has no pool", f"beta:{c.target}/two: fine"))
+    run = c.zfsync("run", "--config", path, status=1, says=("zfsync: dead on ", "has no pool", f"beta:{c.target}/two: ok"))
     c.check("zfsync: good on" not in run.err, f"what is told: {run.err}")
     for name in ("one", "two"):
         c.in_sync(source=f"{c.source}/{name}", target=f"{c.target}/{name}")
     run = c.zfsync("run", "--config", path, "good")
     c.same((run.out, run.err), ("", ""), "what a job says that went well")
     c.same((len(left(c.alpha, f"{c.source}/one")), len(left(c.alpha, f"{c.source}/two"))), (2, 1), "the numbers of snapshots: nothing is pruned")
-    c.zfsync("run", "-v", "--config", path, "good", says=("snapshot: fine", f"beta:{c.target}/one: fine"))
+    c.zfsync("run", "-v", "--config", path, "good", says=("snapshot: ok", f"beta:{c.target}/one: ok"))
 
 
 @case("RUN")
@@ -69,7 +69,7 @@ targets = ["beta:{c.target}/{name}"]
     c.same([result[key] for key in ("job", "result", "exit_code", "snapshot", "targets")],
            ["d", "success", 0, newest, [f"beta:{c.target}/d"]], "the result of job d on its hook's stdin")
     path = config(c, jobs + '\n[job.post]\n' + f'source = "{c.source}/a"\ntargets = ["beta:{c.target}/a"]\npost-push = "false"')
-    c.zfsync("run", "--config", path, "post", status=1, says=(f"beta:{c.target}/a: fine", "post-push hook: failed"))
+    c.zfsync("run", "--config", path, "post", status=1, says=(f"beta:{c.target}/a: ok", "post-push hook: failed"))
     c.in_sync(source=f"{c.source}/a", target=f"{c.target}/a")
 
 

@@ -103,7 +103,7 @@ def dead_and_alive(c):
     c.beta(f"zfs create {c.target}")
     alive, dead = f"beta:{c.target}/alive", f"beta:nopool-{c.name}/x"
     args = ("--retries", "0", "--state-dir", str(place(c)))
-    c.zfsync("cron", *args, c.source, alive, dead, status=1, says=(f"{alive}: fine", "has no pool"))
+    c.zfsync("cron", *args, c.source, alive, dead, status=1, says=(f"{alive}: ok", "has no pool"))
     run = read(folder(c, alive) / "run.json")
     c.same([run["exit_code"], run["error"], run["source"], run["target"]], [0, None, c.source, alive], "run.json of the one that lives")
     c.same({file["result"] for file in results(c, alive).values()}, {"in_sync"}, "the results of the one that lives")

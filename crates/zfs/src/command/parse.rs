@@ -289,14 +289,16 @@ pub struct Facts {
     pub mounted: bool,
     /// It is but the rest of its own first receive, which was cut (`inconsistent`).
     pub unborn: bool,
+    /// How many bytes were written to it since its newest snapshot.
+    pub written: Option<u64>,
 }
 
 impl Facts {
     fn from_line(line: &str) -> Result<Option<Self>, ParseError> {
         let wrong = |what| ParseError::line(what, line);
         let fields: Vec<&str> = line.split('\t').collect();
-        let [name, kind, token, root, mounted, inconsistent] = fields[..] else {
-            return Err(wrong("not six fields"));
+        let [name, kind, token, root, mounted, inconsistent, written] = fields[..] else {
+            return Err(wrong("not seven fields"));
         };
         if name.contains('%') {
             return Ok(None);
@@ -312,7 +314,8 @@ impl Facts {
         let name = name.parse().map_err(|_| wrong("the name is not valid"))?;
         let token = (token != "-").then(|| ResumeToken(token.to_owned()));
         let (mounted, unborn) = (mounted == "yes", inconsistent == "1");
-        Ok(Some(Self { name, kind, token, encryption, root_up, mounted, unborn }))
+        let written = written.parse().ok();
+        Ok(Some(Self { name, kind, token, encryption, root_up, mounted, unborn, written }))
     }
 }
 

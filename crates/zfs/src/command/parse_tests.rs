@@ -71,7 +71,8 @@ fn a_listing_with_a_line_twice_is_damaged() {
 
 #[test]
 fn reads_facts() {
-    let text = "b\tfilesystem\t-\t-\tyes\t0\nb/v\tvolume\t1-abc-def\tb/v\t-\t1\nb/v/%recv\tvolume\t-\t-\t-\t1\n";
+    let text =
+        "b\tfilesystem\t-\t-\tyes\t0\t512\nb/v\tvolume\t1-abc-def\tb/v\t-\t1\t-\nb/v/%recv\tvolume\t-\t-\t-\t1\t-\n";
     let all = read_facts(text.as_bytes()).unwrap();
     let (b, v) = ("b".parse().unwrap(), "b/v".parse().unwrap());
     assert_eq!(
@@ -84,7 +85,8 @@ fn reads_facts() {
                 encryption: Encryption::Off,
                 root_up: 0,
                 mounted: true,
-                unborn: false
+                unborn: false,
+                written: Some(512),
             },
             Facts {
                 name: v,
@@ -94,12 +96,13 @@ fn reads_facts() {
                 root_up: 0,
                 mounted: false,
                 unborn: true,
+                written: None,
             },
         ]
     );
-    let inherited = read_facts(&b"b/e/k/x\tfilesystem\t-\tb/e\tno\t0\n"[..]).unwrap();
+    let inherited = read_facts(&b"b/e/k/x\tfilesystem\t-\tb/e\tno\t0\t0\n"[..]).unwrap();
     assert_eq!((inherited[0].encryption, inherited[0].root_up), (Encryption::Inherited, 2));
-    assert!(read_facts(&b"b\tsnapshot\t-\t-\t-\t0\n"[..]).is_err());
+    assert!(read_facts(&b"b\tsnapshot\t-\t-\t-\t0\t0\n"[..]).is_err());
 }
 
 #[test]

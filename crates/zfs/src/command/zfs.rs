@@ -143,7 +143,7 @@ impl Zfs {
     /// dataset. Read it with [`super::read_facts`].
     #[must_use]
     pub fn facts(&self, datasets: &[DatasetName]) -> Call {
-        let columns = "name,type,receive_resume_token,encryptionroot,mounted,inconsistent";
+        let columns = "name,type,receive_resume_token,encryptionroot,mounted,inconsistent,written";
         let mut command = self.command(["list", "-Hp", "-t", "filesystem,volume", "-o", columns]);
         command.args(datasets.iter().map(DatasetName::as_str));
         command

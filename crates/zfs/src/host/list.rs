@@ -39,6 +39,7 @@ fn target_facts(facts: &Facts, empty: bool) -> TargetFacts {
         token: facts.token.clone(),
         unborn: facts.unborn,
         empty,
+        written: facts.written,
         encryption: facts.encryption,
     }
 }

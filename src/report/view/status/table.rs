@@ -36,7 +36,7 @@ pub(super) fn write(status: &Status, all: bool, page: Page, out: &mut impl Write
         if at > 0 {
             writeln!(out)?;
         }
-        let title = format!("{} {} {}", status.source, look.arrow(), target.target);
+        let title = format!("{} -> {}", status.source, target.target);
         match &target.found {
             Err(why) => {
                 let why = sanitise(why.trim()).replace('\n', "\n  ");
@@ -44,7 +44,7 @@ pub(super) fn write(status: &Status, all: bool, page: Page, out: &mut impl Write
             }
             Ok(rows) => {
                 let shown: Vec<&DatasetStatus> =
-                    rows.iter().filter(|row| all || row.state != SyncState::InSync).collect();
+                    rows.iter().filter(|row| all || row.state != SyncState::InSync || row.is_modified()).collect();
                 writeln!(out, "{title}: {}", totals(rows))?;
                 if !shown.is_empty() {
                     table(&shown, target.kept, status.now, page, out)?;
@@ -81,11 +81,18 @@ fn table(rows: &[&DatasetStatus], kept: bool, now: i64, page: Page, out: &mut im
             let odd = row.partial && row.state != SyncState::Partial;
             odd.then(|| "the target has partially received state".to_owned())
         });
+        let note = note.or_else(|| row.is_modified().then(|| modified(row)));
         if let Some(note) = note {
             writeln!(out, "{}: {}", look.paint(colour(row.state), &row.dataset), sanitise(&note))?;
         }
     }
     Ok(())
+}
+
+/// What is to be expected of a target that is in sync, and was written to.
+fn modified(row: &DatasetStatus) -> String {
+    let written = bytes(row.written.unwrap_or(0));
+    format!("the target was written to since its newest snapshot ({written}); a push of a newer one reports a conflict")
 }
 
 fn cells(row: &DatasetStatus, now: i64) -> [String; COLUMNS.len()] {

@@ -22,6 +22,7 @@ fn row(name: &str, state: SyncState) -> DatasetStatus {
         clash: None,
         own: vec![],
         partial: false,
+        written: Some(0),
         newest_here: moment("s3", 60),
         newest_there: moment("s3", 60),
         common: moment("s3", 60),
@@ -67,7 +68,7 @@ fn status(limits: Limits, found: Vec<Result<Vec<DatasetStatus>, String>>) -> Sta
     let targets = targets
         .map(|(found, target)| TargetStatus { target: target.into(), found, kept: false, last_run: None })
         .collect();
-    Status { source: "tank".parse().unwrap(), now: NOW, limits, targets }
+    Status { source: "tank".parse().unwrap(), now: NOW, limits, idle: Vec::new(), targets }
 }
 
 fn limits(warn: u64, crit: u64) -> Limits {
@@ -112,6 +113,26 @@ fn a_table_for_each_target() {
 }
 
 #[test]
+fn a_target_that_was_written_to_is_told() {
+    let stuck = DatasetStatus {
+        clash: Some(Clash::Modified),
+        state: SyncState::Conflict,
+        written: Some(12 << 10),
+        ..rows()[1].clone()
+    };
+    let soon = DatasetStatus { written: Some(1 << 20), ..row("in", SyncState::InSync) };
+    let status = status(Limits::default(), vec![Ok(vec![stuck, soon, row("", SyncState::InSync)])]);
+    insta::assert_snapshot!(text(&status, Form::Table { all: false }, PLAIN), @r#"
+    tank -> backup:pool: 3 datasets: 1 in conflict, 2 in sync
+    DATASET   STATE     SOURCE NEWEST  SOURCE AGE  TARGET NEWEST  TARGET AGE     BEHIND  MISSING
+    tank/a b  conflict  @s3             1 min 0 s  @s1            2 h 13 min  2 h 3 min        2
+    tank/in   in sync   @s3             1 min 0 s  @s3             1 min 0 s          -        -
+    tank/a b: the target was written to since @s1, the newest common snapshot (12.0 KiB); a push reports a conflict
+    tank/in: the target was written to since its newest snapshot (1.00 MiB); a push of a newer one reports a conflict
+    "#);
+}
+
+#[test]
 fn what_is_in_sync_is_one_line() {
     let status =
         status(Limits::default(), vec![Ok(vec![row("", SyncState::InSync), row("a", SyncState::InSync)]), Ok(vec![])]);
@@ -149,9 +170,9 @@ fn json_is_one_object_a_line() {
     let text = text(&status, Form::Json, PLAIN);
     let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 7);
-    insta::assert_snapshot!(text.lines().nth(2).unwrap(), @r#"{"schema_version":1,"source":"tank","target":"backup:pool","dataset":"tank/c","target_dataset":"pool/a b","state":"conflict","conflict":"diverged","reason":"the target has diverged after @s1: only it has @own1, @own2, @own3, @own4, @own5 and 2 more","source_newest":{"name":"s3","creation":1799999940},"target_newest":{"name":"s1","creation":1799992000},"common":{"name":"s1","creation":1799992000},"behind_seconds":7400,"behind_snapshots":2,"behind_bytes":null,"gap_seconds":7940,"partial":false,"last_result":null,"last_error":null,"last_success":null,"last_run":null,"time":1800000000}"#);
-    insta::assert_snapshot!(text.lines().last().unwrap(), @r#"{"schema_version":1,"source":"tank","target":"off:pool","dataset":null,"target_dataset":null,"state":"unreachable","conflict":null,"reason":"no\nroute","source_newest":null,"target_newest":null,"common":null,"behind_seconds":null,"behind_snapshots":null,"behind_bytes":null,"gap_seconds":null,"partial":false,"last_result":null,"last_error":null,"last_success":null,"last_run":null,"time":1800000000}"#);
-    assert!(lines.iter().all(|line| line.as_object().unwrap().len() == 21));
+    insta::assert_snapshot!(text.lines().nth(2).unwrap(), @r#"{"schema_version":1,"source":"tank","target":"backup:pool","dataset":"tank/c","target_dataset":"pool/a b","state":"conflict","conflict":"diverged","reason":"the target has diverged after @s1: only it has @own1, @own2, @own3, @own4, @own5 and 2 more","source_newest":{"name":"s3","creation":1799999940},"target_newest":{"name":"s1","creation":1799992000},"common":{"name":"s1","creation":1799992000},"behind_seconds":7400,"behind_snapshots":2,"behind_bytes":null,"gap_seconds":7940,"partial":false,"target_written_bytes":0,"last_result":null,"last_error":null,"last_success":null,"last_run":null,"time":1800000000}"#);
+    insta::assert_snapshot!(text.lines().last().unwrap(), @r#"{"schema_version":1,"source":"tank","target":"off:pool","dataset":null,"target_dataset":null,"state":"unreachable","conflict":null,"reason":"no\nroute","source_newest":null,"target_newest":null,"common":null,"behind_seconds":null,"behind_snapshots":null,"behind_bytes":null,"gap_seconds":null,"partial":false,"target_written_bytes":null,"last_result":null,"last_error":null,"last_success":null,"last_run":null,"time":1800000000}"#);
+    assert!(lines.iter().all(|line| line.as_object().unwrap().len() == 22));
     assert_eq!(lines[4]["behind_snapshots"], serde_json::Value::Null);
     assert_eq!(lines[0]["behind_seconds"], 0);
 }
@@ -283,7 +304,14 @@ fn several_sources_share_the_metrics() {
 
 #[test]
 fn json_is_as_the_schema_says() {
-    let clashes = [Clash::NoCommon, Clash::DataWithoutSnapshots, Clash::Diverged, Clash::Ahead, Clash::NameTaken];
+    let clashes = [
+        Clash::NoCommon,
+        Clash::DataWithoutSnapshots,
+        Clash::Modified,
+        Clash::Diverged,
+        Clash::Ahead,
+        Clash::NameTaken,
+    ];
     let results = [
         LastResult::InSync,
         LastResult::Failed,

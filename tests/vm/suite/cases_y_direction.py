@@ -1,0 +1,93 @@
+"""Which way a push goes, and what a look before it says of a target that has a life of its own (rows SUCCESS, STATUS, DOCTOR, Z09)."""
+
+import json
+
+from cases_m_prune import DAYS, make
+from harness import case
+
+
+@case("SUCCESS")
+def swapped(c):
+    """A copy is not pushed onto what it is a copy of, whatever the options; it can be restored, and with its note gone the roles are swapped."""
+    c.tree({"": "s1", "a b": "s1"})
+    c.push()
+    copy = f"beta:{c.target}"
+    c.beta(f"zfs snapshot -r {c.target}@own")
+    words = (f"{c.source} is recorded as the source of the copy {copy}", "swapped", f"zfsync restore {copy} NEW")
+    with c.unchanged():
+        for flags in ((), ("-n",), ("--rollback",), ("--replace", c.source)):
+            c.zfsync("pull", *flags, copy, c.source, status=2, says=words)
+        c.zfsync("pull", f"{copy}/a b", f"{c.source}/a b", status=2, says="swapped")
+    c.zfsync("restore", copy, f"{c.source}-back")
+    c.same(c.snaps(c.alpha, f"{c.source}-back/a b"), ["s1", "own"], "what was restored")
+    c.beta(f"zfs inherit zfsync:received {c.target}")
+    c.zfsync("pull", copy, c.source)
+    c.same(c.snaps(c.alpha, f"{c.source}/a b"), ["s1", "own"], "the source that has become a copy")
+
+
+@case("STATUS", versions=True)
+def a_target_that_was_written_to(c):
+    """What status says is what a push then does: in sync with a note, and a conflict as soon as there is something to send."""
+    c.tree({"": "s1", "kid": "s1"})
+    c.push()
+    there = f"beta:{c.target}"
+    c.beta(f"""zfs set readonly=off {c.target}; zfs mount {c.target}
+        echo mine >"$(zfs get -H -o value mountpoint {c.target})/mine"; zfs unmount {c.target}""")
+    run = c.zfsync("status", c.source, there)
+    note = f"{c.source}: the target was written to since its newest snapshot ("
+    c.check(note in run.out and f"{c.source}/kid" not in run.out, f"what status says: {run.out}")
+    c.snapshot(f"{c.source}@s2", f"{c.source}/kid@s2")
+    run = c.zfsync("status", "--json", c.source, there, status=2)
+    lines = [json.loads(line) for line in run.out.splitlines()]
+    c.same([(line["state"], line["conflict"]) for line in lines], [("conflict", "modified"), ("behind", None)], "the states")
+    c.check(lines[0]["target_written_bytes"] > 0 == lines[1]["target_written_bytes"], f"what was written: {lines}")
+    c.push(status=1, says="the target has been modified since @s1")
+
+
+@case("DOCTOR")
+def the_plan_is_foreseen(c):
+    """doctor says what the push would: nothing to replicate, what it would send, no common snapshot; nothing is changed."""
+    c.tree({"": "", "kid": ""})
+    ends = ("--source", c.source, f"beta:{c.target}")
+
+    def plan(status):
+        with c.unchanged():
+            found = json.loads(c.zfsync("doctor", "--json", *ends, status=status).out)
+        (one,) = [finding for end in found["ends"] for finding in end["findings"] if finding["check"] == "plan"]
+        return one["mark"], one["words"], one.get("advice", "")
+
+    c.same(plan(1), ("failure", "nothing to replicate: none of the 2 selected datasets has a snapshot",
+                     f"take one first: zfsync snapshot {c.source}"), "without a snapshot")
+    c.snapshot(f"{c.source}@s1", f"{c.source}/kid@s1")
+    c.same(plan(0)[:2], ("ok", "a push would send 2 snapshots of 2 datasets"), "before the first push")
+    c.push("--no-bookmark")
+    c.alpha(f"zfs destroy {c.source}/kid@s1")
+    c.snapshot(f"{c.source}/kid@s2")
+    mark, words, advice = plan(1)
+    c.check(mark == "failure" and "conflict: no common snapshot" in words and "--set-aside" in advice, f"a conflict: {words}\n{advice}")
+
+
+@case("Z09", "H06")
+def what_a_copy_keeps_further(c):
+    """A copy that is pruned and has a target of its own keeps what that may need; cron says so once, and again when it has begun anew."""
+    c.tree({"": ""})
+    target, copy = f"beta:{c.target}", f"{c.target}-further"
+    cron = ("cron", "-d", "99", "-s", "99", "-m", "99", "-h", "99", "--keep-targets", "1d", c.source, target)
+    words = "targets of this copy may need them"
+
+    def told():
+        return words in c.zfsync(*cron).err
+
+    c.check(not told(), "it is told of a copy that has no targets")
+    c.beta(f"zfsync push -q {c.target} {copy}")
+    make(c, c.alpha, c.source, *DAYS[:3])
+    c.same([told(), told()], [True, False], "whether it is told")
+    c.same(sorted(set(DAYS[:3]) & set(c.snaps(c.beta, c.target))), sorted(DAYS[:3]), "what stays for the other target")
+    # When the other one has them they can go.
+    c.beta(f"zfsync push -q {c.target} {copy}")
+    c.same([told(), sorted(set(DAYS[:3]) & set(c.snaps(c.beta, c.target)))], [False, []], "when the other one has them")
+    c.beta(f"zfsync forget {c.target} {copy}")
+    c.check(not told(), "it is told though there is no other target any more")
+    c.beta(f"zfsync push -q {c.target} {copy}")
+    make(c, c.alpha, c.source, *DAYS[3:5])
+    c.same(told(), True, "whether it is told when it begins anew")
