@@ -94,7 +94,9 @@ pub(super) async fn granted(sessions: &Sessions, most: usize) -> usize {
     let granted = ends.len();
     let waited = tokio::task::spawn_blocking(move || {
         let until = Instant::now() + SESSION;
-        ends.iter().for_each(|end| _ = end.recv_timeout(until.saturating_duration_since(Instant::now())));
+        for end in ends {
+            let _ = end.recv_timeout(until.saturating_duration_since(Instant::now()));
+        }
     });
     let _ = waited.await;
     granted
