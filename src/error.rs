@@ -402,9 +402,9 @@ pub enum StartError {
     },
 }
 
-fn has_no_room(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-    matches!(error.kind(), QuotaExceeded | ReadOnlyFilesystem | StorageFull)
+fn may_pass(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull, TimedOut};
+    matches!(error.kind(), QuotaExceeded | ReadOnlyFilesystem | StorageFull | TimedOut)
 }
 
 fn colon(local: bool, dataset: &str) -> String {
@@ -459,8 +459,8 @@ impl StartError {
             | Self::Config(_)
             | Self::Overlap { .. }
             | Self::Snapshot(SnapshotError::Format(_) | SnapshotError::Name { .. }) => Exit::Usage,
-            // A wrong path is a mistake of whoever wrote it; a disk may have room again.
-            Self::File { error, .. } if !has_no_room(error) => Exit::Usage,
+            // A wrong path is a mistake of whoever wrote it; a disk may have room again, and a file server come back.
+            Self::File { error, .. } if !may_pass(error) => Exit::Usage,
             Self::There { exit, .. } => *exit,
             Self::Locked { .. } | Self::LockedThere { .. } => Exit::Locked,
             Self::Interrupted(signal) => Exit::Interrupted(*signal),

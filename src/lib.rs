@@ -9,6 +9,7 @@ pub mod config;
 mod endpoint;
 pub mod error;
 mod exec;
+mod file_thread;
 mod format;
 pub mod plan;
 pub mod remote;

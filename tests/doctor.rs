@@ -6,7 +6,7 @@ mod support;
 
 use helper::wire::PROTOCOL;
 use serde_json::Value;
-use support::sshd::{Manners, Sshd, available};
+use support::sshd::{Manners, Sshd, available, reached};
 use support::{Bed, Ended};
 
 fn doctor(bed: &Bed, args: &[&str]) -> Ended {
@@ -32,11 +32,7 @@ fn tells(ended: &Ended, code: i32, lines: &[&str]) {
 
 #[test]
 fn all_is_well_and_nothing_is_left() {
-    if !available() {
-        return;
-    }
-    let bed = bed();
-    let sshd = Sshd::start(&bed, &Manners::default());
+    let Some((bed, sshd)) = reached(bed()) else { return };
     let before = bed.read("world");
     tells(
         &doctor(&bed, &["--source", "s/a", "beta:d/new"]),
@@ -62,11 +58,7 @@ fn all_is_well_and_nothing_is_left() {
 
 #[test]
 fn what_a_run_would_fail_for() {
-    if !available() {
-        return;
-    }
-    let bed = bed();
-    let _sshd = Sshd::start(&bed, &Manners::default());
+    let Some((bed, _sshd)) = reached(bed()) else { return };
     let ended = doctor(&bed, &["--source", "s/none", "beta:none/x"]);
     tells(
         &ended,
@@ -100,11 +92,7 @@ fn an_sshd_with_few_sessions() {
 
 #[test]
 fn a_key_that_is_restricted_to_a_root() {
-    if !available() {
-        return;
-    }
-    let bed = bed();
-    let _sshd = Sshd::start(&bed, &Manners::default());
+    let Some((bed, _sshd)) = reached(bed()) else { return };
     let there = bed.path("there").display().to_string();
     bed.write("authorized_keys", &format!("command=\"{there} recv --stdio --root d/own\" {}", bed.read("key.pub")));
     tells(&doctor(&bed, &["beta:d/own/x"]), 0, &["; restricted to d/own\n", "d/own/x will be created below d\n"]);
@@ -118,11 +106,7 @@ fn a_key_that_is_restricted_to_a_root() {
 
 #[test]
 fn an_older_helper_whose_clock_is_off() {
-    if !available() {
-        return;
-    }
-    let bed = bed();
-    let _sshd = Sshd::start(&bed, &Manners::default());
+    let Some((bed, _sshd)) = reached(bed()) else { return };
     let hello = r#"{"version":"0.0.1","zfs":"2.2.2-1","zfs_path":"/sbin/zfs","user":"me","clock":86400}"#;
     bed.script("there", &format!("#!/bin/sh\necho 'ZFSYNC-HELPER/{PROTOCOL} {hello}'\nexec cat >/dev/null\n"));
     tells(

@@ -4,10 +4,9 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
 use std::process::Command;
 
-use support::sshd::{Manners, Sshd, available};
+use support::sshd::{LOGIN_SHELLS, Manners, POSIX_SHELLS, Sshd, available, in_sync, installed, login_shell, make_sh};
 use support::{Bed, Ended, eventually, has_zfs};
 
 /// A host that has ssh and ZFS and runs nothing else; its login shell is what `shell` says.
@@ -17,40 +16,29 @@ struct There {
 }
 
 impl There {
-    fn new() -> Self {
-        Self::with(&Manners::default())
+    /// `None` where this machine has no sshd.
+    fn new() -> Option<Self> {
+        Self::with(Bed::new(), &Manners::default())
     }
 
-    fn with(manners: &Manners) -> Self {
-        let bed = Bed::new();
+    /// With nothing to do.
+    fn in_sync() -> Option<Self> {
+        Self::with(in_sync(), &Manners::default())
+    }
+
+    fn with(bed: Bed, manners: &Manners) -> Option<Self> {
+        if !available() {
+            return None;
+        }
         let sshd = Sshd::start(&bed, manners);
         fs::create_dir(bed.path("home")).unwrap();
         let there = Self { bed, _sshd: sshd };
         there.shell("sh", "");
-        there
+        Some(there)
     }
 
-    /// The same with nothing to do.
-    fn in_sync() -> Self {
-        let there = Self::new();
-        there.bed.world(&[("s", 1, 1), ("s@a", 11, 2), ("s/x", 2, 1), ("s/x@a", 12, 2)]);
-        there.bed.world(&[("d", 3, 1), ("d@a", 11, 5), ("d/x", 4, 1), ("d/x@a", 12, 5)]);
-        there
-    }
-
-    /// Has sshd start this login shell, as it does with each command; `setup` goes before it.
     fn shell(&self, shell: &str, setup: &str) {
-        let (home, bin) = (self.bed.path("home"), self.bed.path("bin"));
-        self.bed.script(
-            "login",
-            &format!(
-                "#!/bin/sh\nexport HOME={} PATH={}:/usr/bin:/bin\n{setup}\nexec {shell} -c \"$SSH_ORIGINAL_COMMAND\"\n",
-                home.display(),
-                bin.display(),
-            ),
-        );
-        let key = self.bed.read("key.pub");
-        self.bed.write("authorized_keys", &format!("command=\"{}\" {key}", self.bed.path("login").display()));
+        login_shell(&self.bed, shell, setup);
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -74,24 +62,10 @@ impl There {
     }
 }
 
-fn found(program: &str) -> Option<std::path::PathBuf> {
-    let there = ["/bin", "/usr/bin"].iter().map(|dir| Path::new(dir).join(program)).find(|path| path.exists());
-    if there.is_none() {
-        eprintln!("skipped: no {program}");
-    }
-    there
-}
-
 #[test]
 fn with_every_login_shell() {
-    if !available() {
-        return;
-    }
-    let there = There::in_sync();
-    for shell in ["dash", "bash", "zsh", "mksh", "yash", "bsd-csh", "tcsh", "fish", "busybox sh"] {
-        if found(shell.split(' ').next().unwrap()).is_none() {
-            continue;
-        }
+    let Some(there) = There::in_sync() else { return };
+    for (shell, _) in installed(&LOGIN_SHELLS) {
         // Start-up files may print.
         there.shell(shell, "echo welcome; echo no terminal >&2");
         there.run(&["push", "s", "beta:d"]).expect(
@@ -107,24 +81,16 @@ fn with_every_login_shell() {
 
 #[test]
 fn what_is_sh_there_may_be_any_of_these() {
-    if !available() {
-        return;
-    }
-    let there = There::in_sync();
-    for shell in ["dash", "bash", "mksh", "yash", "zsh", "busybox"] {
-        let Some(program) = found(shell) else { continue };
-        let _ = fs::remove_file(there.bed.path("bin/sh"));
-        symlink(program, there.bed.path("bin/sh")).unwrap();
+    let Some(there) = There::in_sync() else { return };
+    for (_, program) in installed(&POSIX_SHELLS) {
+        make_sh(&there.bed, &program);
         there.run(&["push", "s", "beta:d"]).expect(0, &["nothing to do"]);
     }
 }
 
 #[test]
 fn streams_go_there_and_a_source_there_is_asked() {
-    if !available() {
-        return;
-    }
-    let there = There::new();
+    let Some(there) = There::new() else { return };
     there.bed.world_with_work(6);
     there.bed.world(&[("s/ a  b ", 900, 2), ("s/ a  b @a", 901, 3), ("s/ a  b @ b", 902, 4)]);
     let dry = there.run(&["push", "-n", "s", "beta:d"]);
@@ -143,7 +109,7 @@ fn nothing_to_do_takes_as_many_sessions_for_many_datasets_as_for_few() {
         return;
     }
     let taken = [2, 200].map(|count| {
-        let there = There::new();
+        let there = There::new().unwrap();
         let world: Vec<(String, u64, u64)> = ["s", "d"]
             .iter()
             .flat_map(|top| {
@@ -161,10 +127,7 @@ fn nothing_to_do_takes_as_many_sessions_for_many_datasets_as_for_few() {
 
 #[test]
 fn what_needs_a_helper_is_refused_before_anything_is_changed() {
-    if !available() {
-        return;
-    }
-    let there = There::new();
+    let Some(there) = There::new() else { return };
     there.bed.world_with_work(1);
     let before = there.bed.read("world");
     let words = |option: &str| format!("beta is used by plain zfs, without a helper on that host: {option}");
@@ -194,10 +157,7 @@ const SUDO: &str = r#"here=${0%/*}/..; for word; do printf '<%s>' "$word"; done 
 
 #[test]
 fn zfs_may_be_called_by_sudo() {
-    if !available() {
-        return;
-    }
-    let there = There::new();
+    let Some(there) = There::new() else { return };
     with_sudo(&there, SUDO);
     there.bed.world_with_work(2);
     there.bed.world(&[("s/ a  b ", 900, 2), ("s/ a  b @a", 901, 3)]);
@@ -221,10 +181,7 @@ fn zfs_may_be_called_by_sudo() {
 
 #[test]
 fn a_sudo_that_wants_a_password_is_told_before_anything_else() {
-    if !available() {
-        return;
-    }
-    let there = There::in_sync();
+    let Some(there) = There::in_sync() else { return };
     with_sudo(&there, SUDO);
     let line = "NOPASSWD: ";
     for command in ["sudo -n /sbin/zfs", "sudo zfs"] {
@@ -244,10 +201,10 @@ fn a_sudo_that_wants_a_password_is_told_before_anything_else() {
 
 #[test]
 fn no_zfs_there() {
-    if !available() || has_zfs() {
+    if has_zfs() {
         return;
     }
-    let there = There::in_sync();
+    let Some(there) = There::in_sync() else { return };
     there.shell("sh", "PATH=/usr/bin:/bin");
     there.run(&["push", "s", "beta:d"]).expect(3, &["beta has no zfs command: "]);
     assert!(there.bed.calls().iter().all(|call| !call.contains("recv")));
@@ -255,10 +212,7 @@ fn no_zfs_there() {
 
 #[test]
 fn a_login_shell_that_runs_nothing() {
-    if !available() {
-        return;
-    }
-    let there = There::in_sync();
+    let Some(there) = There::in_sync() else { return };
     there.shell("sh", "echo This account is currently not available.; exit 1");
     there.run(&["push", "s", "beta:d"]).expect(3, &["can't run zfs on beta without a helper"]);
     there.shell("sh", "exit 0");
@@ -267,10 +221,7 @@ fn a_login_shell_that_runs_nothing() {
 
 #[test]
 fn a_failed_receive_says_why() {
-    if !available() {
-        return;
-    }
-    let there = There::new();
+    let Some(there) = There::new() else { return };
     there.bed.world_with_work(2);
     there.bed.write("on-recv", "cat >/dev/null; echo 'cannot receive: permission denied' >&2; exit 1\n");
     there.run(&["push", "s", "beta:d"]).expect(1, &["permission denied"]);
@@ -278,10 +229,7 @@ fn a_failed_receive_says_why() {
 
 #[test]
 fn a_connection_that_is_cut_is_made_anew() {
-    if !available() {
-        return;
-    }
-    let there = There::new();
+    let Some(there) = There::new() else { return };
     there.bed.world_with_work(2);
     // The first receive ends sshd's process for the connection; the next ones are as usual.
     there.bed.write(
@@ -298,10 +246,7 @@ fn a_connection_that_is_cut_is_made_anew() {
 
 #[test]
 fn as_many_streams_as_are_wanted_run_at_a_time() {
-    if !available() {
-        return;
-    }
-    let there = There::new();
+    let Some(there) = There::new() else { return };
     there.bed.world_with_work(8);
     // None goes on before all have begun.
     there.bed.write(
@@ -315,10 +260,8 @@ fn as_many_streams_as_are_wanted_run_at_a_time() {
 
 #[test]
 fn a_host_that_permits_fewer_sessions_gets_fewer_at_a_time() {
-    if !available() {
-        return;
-    }
-    let there = There::with(&Manners { config: "MaxSessions 3", ..Manners::default() });
+    let manners = Manners { config: "MaxSessions 3", ..Manners::default() };
+    let Some(there) = There::with(Bed::new(), &manners) else { return };
     there.bed.world_with_work(12);
     // Two of them are streams: none goes on before there are so many.
     there.bed.write(
@@ -339,11 +282,9 @@ fn a_host_that_permits_fewer_sessions_gets_fewer_at_a_time() {
 
 #[test]
 fn a_host_that_permits_one_session_does_one_thing_after_the_other() {
-    if !available() {
-        return;
-    }
     for sessions in ["MaxSessions 1", "MaxSessions 2"] {
-        let there = There::with(&Manners { config: sessions, ..Manners::default() });
+        let manners = Manners { config: sessions, ..Manners::default() };
+        let Some(there) = There::with(Bed::new(), &manners) else { return };
         there.bed.world_with_work(4);
         let ended = there.run(&["push", "-j", "8", "--retries", "0", "s", "beta:d"]);
         ended.expect(0, &["4 datasets in sync", "no more than 1 stream at a time"]);
@@ -364,10 +305,7 @@ fn changes(there: &There) -> Vec<String> {
 
 #[test]
 fn what_compares_and_looks_works() {
-    if !available() {
-        return;
-    }
-    let there = There::in_sync();
+    let Some(there) = There::in_sync() else { return };
     there.run(&["verify", "s", "beta:d"]).expect(0, &[]);
     there.run(&["verify", "beta:s", "d"]).expect(0, &[]);
     let status = there.run(&["status", "--json", "s", "beta:d"]);
@@ -380,10 +318,7 @@ fn what_compares_and_looks_works() {
 
 #[test]
 fn a_copy_is_restored_to_such_a_host() {
-    if !available() {
-        return;
-    }
-    let there = There::new();
+    let Some(there) = There::new() else { return };
     there.bed.world(&[("c", 1, 1), ("c@a", 11, 2), ("c/x", 2, 1), ("c/x@a", 12, 2), ("n", 3, 1)]);
     there.run(&["restore", "c", "beta:n/back"]).expect(0, &["n/back is writable and not mounted yet"]);
     let world = there.bed.read("world");
@@ -393,10 +328,7 @@ fn a_copy_is_restored_to_such_a_host() {
 
 #[test]
 fn jobs_replicate_to_such_a_host_and_prune_only_here() {
-    if !available() {
-        return;
-    }
-    let there = There::in_sync();
+    let Some(there) = There::in_sync() else { return };
     there.run(&["cron", "-s", "1", "s", "beta:d"]).expect(0, &[]);
     let names = |top: &str| there.bed.read("world").lines().filter(|line| line.starts_with(&format!("{top}@"))).count();
     assert_eq!((names("s"), names("d")), (2, 2));
@@ -419,10 +351,7 @@ fn jobs_replicate_to_such_a_host_and_prune_only_here() {
 
 #[test]
 fn a_prune_leaves_such_a_target_alone_and_heeds_it() {
-    if !available() {
-        return;
-    }
-    let there = There::in_sync();
+    let Some(there) = There::in_sync() else { return };
     there.bed.world(&[("s@b", 21, 3), ("s@c", 31, 4)]);
     let prune = ["prune", "--keep-last", "1", "--foreign", "--no-recursive"];
     there.run(&[&prune[..], &["s", "beta:d"]].concat()).expect(3, &["what destroys (--replace"]);

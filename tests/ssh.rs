@@ -6,16 +6,12 @@ mod support;
 use std::net::{Ipv4Addr, TcpListener};
 
 use helper::wire::PROTOCOL;
-use support::sshd::{Manners, Sshd, available, in_sync, keygen, left_clean, push, push_calling};
+use support::sshd::{Manners, Sshd, available, in_sync, keygen, left_clean, push, push_calling, pushing, reached};
 use support::{Bed, Ended, zfsync};
 
 #[test]
 fn nothing_to_do() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let sshd = Sshd::start(&bed, &Manners::default());
+    let Some((bed, sshd)) = reached(in_sync()) else { return };
     // The first run makes the bookmarks.
     push(&bed, &["s", "beta:d"]).expect(0, &["zfsync: 2 datasets in sync, nothing to do ("]);
     let before = bed.calls().len();
@@ -30,12 +26,8 @@ fn nothing_to_do() {
 
 #[test]
 fn something_to_do_over_several_connections() {
-    if !available() {
-        return;
-    }
-    let bed = Bed::new();
+    let Some((bed, sshd)) = reached(Bed::new()) else { return };
     bed.world_with_work(12);
-    let sshd = Sshd::start(&bed, &Manners::default());
     push(&bed, &["-j", "4", "--connections", "2", "s", "beta:d"])
         .expect(0, &["12 datasets in sync (12 updated, 1 without snapshots)"]);
     for n in 1..=12 {
@@ -47,11 +39,7 @@ fn something_to_do_over_several_connections() {
 
 #[test]
 fn options_for_ssh_are_honoured() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let sshd = Sshd::start(&bed, &Manners::default());
+    let Some((bed, sshd)) = reached(in_sync()) else { return };
     // A configuration without port, key and known hosts.
     bed.write("bare", "Host *\n IdentityAgent none\n IdentitiesOnly yes\n GlobalKnownHostsFile /dev/null\n");
     let known = format!("UserKnownHostsFile={}", bed.path("known_hosts").display());
@@ -64,11 +52,7 @@ fn options_for_ssh_are_honoured() {
 
 #[test]
 fn a_command_of_several_words() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let _sshd = Sshd::start(&bed, &Manners::default());
+    let Some((bed, _sshd)) = reached(in_sync()) else { return };
     let path = format!("PATH={}:/usr/bin:/bin", bed.path("bin").display());
     // Quoted twice: for zfsync, and by it for the shell over there.
     let there = format!("env 'WORDS=a b;exit 7' '{path}' {}", zfsync().display());
@@ -78,11 +62,7 @@ fn a_command_of_several_words() {
 
 #[test]
 fn this_very_machine_under_another_name() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let _sshd = Sshd::start(&bed, &Manners::default());
+    let Some((bed, _sshd)) = reached(in_sync()) else { return };
     for target in ["beta:s", "beta:s/x/y"] {
         push(&bed, &["s", target]).expect(2, &["overlap on this machine"]);
     }
@@ -91,11 +71,7 @@ fn this_very_machine_under_another_name() {
 
 #[test]
 fn a_wrong_host_key() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let sshd = Sshd::start(&bed, &Manners::default());
+    let Some((bed, sshd)) = reached(in_sync()) else { return };
     keygen(&bed, "stranger");
     bed.write("known_hosts", &format!("[127.0.0.1]:{} {}", sshd.port(), bed.read("stranger.pub")));
     push(&bed, &["s", "beta:d"]).expect(3, &["can't connect to beta: ssh says:", "Host key verification failed"]);
@@ -108,11 +84,7 @@ fn a_wrong_host_key() {
 
 #[test]
 fn a_refused_key() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let sshd = Sshd::start(&bed, &Manners::default());
+    let Some((bed, sshd)) = reached(in_sync()) else { return };
     bed.write("authorized_keys", "");
     push(&bed, &["s", "beta:d"]).expect(3, &["can't connect to beta: ssh says:", "Permission denied"]);
     assert_eq!(sshd.connections(), 1, "it makes no sense to try again");
@@ -155,11 +127,7 @@ fn no_ssh_here() {
 
 #[test]
 fn no_helper_over_there() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let _sshd = Sshd::start(&bed, &Manners::default());
+    let Some((bed, _sshd)) = reached(in_sync()) else { return };
     push_calling(&bed, "/nonexistent/zfsync", &["s", "beta:d"])
         .expect(3, &["beta has no zfsync helper: ", "install the same version there", "--remote-zfsync PATH"]);
     push_calling(&bed, "no-sudo zfsync", &["s", "beta:d"])
@@ -173,11 +141,7 @@ fn no_helper_over_there() {
 
 #[test]
 fn a_helper_of_another_protocol() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let _sshd = Sshd::start(&bed, &Manners::default());
+    let Some((bed, _sshd)) = reached(in_sync()) else { return };
     bed.script(
         "there",
         "#!/bin/sh\necho 'ZFSYNC-HELPER/99 {\"version\":\"9.8.7\",\"colour\":\"red\"}'\ncat >/dev/null\n",
@@ -202,11 +166,7 @@ fn a_helper_without_zfs() {
 
 #[test]
 fn zfs_is_not_permitted_over_there() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let _sshd = Sshd::start(&bed, &Manners::default());
+    let Some((bed, _sshd)) = reached(in_sync()) else { return };
     std::fs::create_dir(bed.path("there-bin")).unwrap();
     bed.script(
         "there-bin/zfs",
@@ -220,11 +180,7 @@ fn zfs_is_not_permitted_over_there() {
 
 #[test]
 fn rubbish_before_the_greeting() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let _sshd = Sshd::start(&bed, &Manners::default());
+    let Some((bed, _sshd)) = reached(in_sync()) else { return };
     let there = bed.read("there");
     let talkative =
         there.replace("exec ", "echo 'Welcome to beta!'\necho 'You have mail.' >&2\nprintf 'no line feed'\nexec ");
@@ -235,11 +191,7 @@ fn rubbish_before_the_greeting() {
 
 #[test]
 fn rubbish_without_a_greeting() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let _sshd = Sshd::start(&bed, &Manners::default());
+    let Some((bed, _sshd)) = reached(in_sync()) else { return };
     bed.script("there", "#!/bin/sh\necho 'This account is'\necho 'currently not available.' >&2\nexit 5\n");
     push(&bed, &["s", "beta:d"]).expect(
         3,
@@ -255,11 +207,7 @@ fn rubbish_without_a_greeting() {
 
 #[test]
 fn a_helper_that_dies_after_its_greeting() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let _sshd = Sshd::start(&bed, &Manners::default());
+    let Some((bed, _sshd)) = reached(in_sync()) else { return };
     bed.script(
         "there",
         "#!/bin/sh\necho 'ZFSYNC-HELPER/2 {\"version\":\"0\",\"zfs_path\":\"/sbin/zfs\"}'\necho 'out of luck' >&2\nexit 6\n",
@@ -308,17 +256,11 @@ fn further_connections_are_refused() {
 
 #[test]
 fn a_signal_ends_the_other_side_too() {
-    if !available() {
-        return;
-    }
-    let bed = Bed::new();
+    let Some((bed, _sshd)) = reached(Bed::new()) else { return };
     bed.world_with_work(6);
-    let _sshd = Sshd::start(&bed, &Manners::default());
     bed.write("on-send", "exec sleep 1000\n");
     bed.write("on-recv", "echo $$ >\"$here/receiving\"\n");
-    let (config, there) = (bed.path("ssh_config"), bed.path("there"));
-    let args = ["push", "-F", config.to_str().unwrap(), "--remote-zfsync", there.to_str().unwrap(), "s", "beta:d"];
-    let run = bed.command(&args).spawn().unwrap();
+    let run = pushing(&bed, &["s", "beta:d"]).spawn().unwrap();
     bed.wait_for_file("receiving");
     support::signal(&run, rustix::process::Signal::INT);
     Ended::of(run).expect(130, &["interrupted after"]);
@@ -350,11 +292,7 @@ fn no_master_left(bed: &Bed) {
 
 #[test]
 fn a_session_that_stays_open_over_there() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let _sshd = Sshd::start(&bed, &Manners::default());
+    let Some((bed, _sshd)) = reached(in_sync()) else { return };
     // The helper ends, the command that has started it doesn't: the session lasts, and the connection with it.
     bed.script(
         "lasting",
@@ -373,12 +311,8 @@ fn a_session_that_stays_open_over_there() {
 
 #[test]
 fn a_connection_that_comes_up_when_all_is_done() {
-    if !available() {
-        return;
-    }
-    let bed = Bed::new();
+    let Some((bed, sshd)) = reached(Bed::new()) else { return };
     bed.world_with_work(4);
-    let sshd = Sshd::start(&bed, &Manners::default());
     late_ssh(&bed, 1);
     bed.write("on-send", "until [ -e \"$here/late\" ]; do sleep 0.01; done\n");
     push(&bed, &["-j", "2", "--connections", "2", "s", "beta:d"]).expect(0, &["4 datasets in sync (4 updated"]);
@@ -389,15 +323,9 @@ fn a_connection_that_comes_up_when_all_is_done() {
 
 #[test]
 fn a_signal_while_it_connects() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let _sshd = Sshd::start(&bed, &Manners::default());
+    let Some((bed, _sshd)) = reached(in_sync()) else { return };
     late_ssh(&bed, 0);
-    let (config, there) = (bed.path("ssh_config"), bed.path("there"));
-    let args = ["push", "-F", config.to_str().unwrap(), "--remote-zfsync", there.to_str().unwrap(), "s", "beta:d"];
-    let run = bed.command(&args).spawn().unwrap();
+    let run = pushing(&bed, &["s", "beta:d"]).spawn().unwrap();
     bed.wait_for_file("late");
     support::signal(&run, rustix::process::Signal::TERM);
     Ended::of(run).expect(143, &[]);
@@ -407,17 +335,11 @@ fn a_signal_while_it_connects() {
 
 #[test]
 fn killed_outright_the_other_side_ends_too() {
-    if !available() {
-        return;
-    }
-    let bed = Bed::new();
+    let Some((bed, _sshd)) = reached(Bed::new()) else { return };
     bed.world_with_work(1);
-    let _sshd = Sshd::start(&bed, &Manners::default());
     bed.write("on-send", "exec sleep 1000\n");
     bed.write("on-recv", "echo $$ >\"$here/receiving\"\n");
-    let (config, there) = (bed.path("ssh_config"), bed.path("there"));
-    let args = ["push", "-F", config.to_str().unwrap(), "--remote-zfsync", there.to_str().unwrap(), "s", "beta:d"];
-    let mut run = bed.command(&args).spawn().unwrap();
+    let mut run = pushing(&bed, &["s", "beta:d"]).spawn().unwrap();
     bed.wait_for_file("receiving");
     run.kill().unwrap();
     run.wait().unwrap();

@@ -4,7 +4,7 @@
 mod support;
 
 use support::Bed;
-use support::sshd::{Manners, Sshd, available, in_sync, left_clean, push};
+use support::sshd::{Manners, Sshd, available, in_sync, left_clean, push, reached};
 
 /// Puts lines in front of what the bed's ssh_config says of `beta`.
 fn configure(bed: &Bed, lines: &str) {
@@ -27,11 +27,7 @@ fn what_ssh_config_says_wins() {
 
 #[test]
 fn what_the_connection_depends_on_is_ours() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let _sshd = Sshd::start(&bed, &Manners::default());
+    let Some((bed, _sshd)) = reached(in_sync()) else { return };
     configure(
         &bed,
         "Host *\n ControlMaster no\n RemoteCommand false\n RequestTTY force\n SessionType default\n LogLevel QUIET\n",
@@ -42,11 +38,7 @@ fn what_the_connection_depends_on_is_ours() {
 
 #[test]
 fn nothing_of_this_machine_is_lent_to_the_host() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let _sshd = Sshd::start(&bed, &Manners::default());
+    let Some((bed, _sshd)) = reached(in_sync()) else { return };
     let lent = [
         "ForwardAgent yes",
         "ForwardX11 yes",
@@ -95,11 +87,7 @@ fn nothing_of_this_machine_is_lent_to_the_host() {
 
 #[test]
 fn ssh_is_quoted_though_it_was_told_to_be_quiet() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let _sshd = Sshd::start(&bed, &Manners::default());
+    let Some((bed, _sshd)) = reached(in_sync()) else { return };
     bed.write("authorized_keys", "");
     configure(&bed, "Host *\n LogLevel QUIET\n");
     push(&bed, &["s", "beta:d"]).expect(3, &["can't connect to beta: ssh says:", "Permission denied"]);
@@ -108,11 +96,7 @@ fn ssh_is_quoted_though_it_was_told_to_be_quiet() {
 
 #[test]
 fn a_configuration_with_a_mistake() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let _sshd = Sshd::start(&bed, &Manners::default());
+    let Some((bed, _sshd)) = reached(in_sync()) else { return };
     configure(&bed, "Host *\n Colour blue\n");
     let place = format!("{}: line 2: Bad configuration option: colour", bed.path("ssh_config").display());
     push(&bed, &["s", "beta:d"]).expect(3, &["can't connect to beta: ssh says:", &place]);
@@ -125,11 +109,7 @@ fn a_configuration_with_a_mistake() {
 #[test]
 fn a_configuration_that_its_group_may_write() {
     use std::os::unix::fs::PermissionsExt as _;
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let _sshd = Sshd::start(&bed, &Manners::default());
+    let Some((bed, _sshd)) = reached(in_sync()) else { return };
     std::fs::set_permissions(bed.path("ssh_config"), std::fs::Permissions::from_mode(0o664)).unwrap();
     push(&bed, &["s", "beta:d"]).expect(0, &["nothing to do"]);
     left_clean(&bed);
@@ -137,11 +117,7 @@ fn a_configuration_that_its_group_may_write() {
 
 #[test]
 fn a_program_in_between_that_fails() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let sshd = Sshd::start(&bed, &Manners::default());
+    let Some((bed, sshd)) = reached(in_sync()) else { return };
     let tried = bed.path("tried").display().to_string();
     bed.script("gate", &format!("#!/bin/sh\necho >>{tried}\necho 'the gate is shut' >&2\nexit 1\n"));
     configure(&bed, &format!("Host beta\n ProxyCommand {}\n", bed.path("gate").display()));
@@ -152,11 +128,7 @@ fn a_program_in_between_that_fails() {
 
 #[test]
 fn a_host_in_between() {
-    if !available() {
-        return;
-    }
-    let bed = in_sync();
-    let sshd = Sshd::start(&bed, &Manners::default());
+    let Some((bed, sshd)) = reached(in_sync()) else { return };
     let theirs = bed.read("ssh_config").replace("Host beta", "Host beta gate shut");
     bed.write("ssh_config", &format!("Host beta\n ProxyJump gate\n{theirs}"));
     push(&bed, &["s", "beta:d"]).expect(0, &["nothing to do"]);

@@ -15,31 +15,17 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
-use support::sshd::{Manners, Sshd, available};
+use support::sshd::{Manners, Sshd, available, left_clean, pushing, reached};
 use support::{Bed, Ended, eventually, signal, zfsync};
 
 /// No test may take so long that it could only have been ended by something else.
 const SOON: Duration = Duration::from_secs(40);
-
-/// A push over ssh with the bed's configuration.
-fn push(bed: &Bed, args: &[&str]) -> Command {
-    let (config, there) = (bed.path("ssh_config"), bed.path("there"));
-    let ours = ["push", "-F", config.to_str().unwrap(), "--remote-zfsync", there.to_str().unwrap()];
-    bed.command(&[&ours[..], args].concat())
-}
 
 fn in_time(command: &mut Command) -> Ended {
     let began = Instant::now();
     let ended = Ended::of(command.spawn().unwrap());
     assert!(began.elapsed() < SOON, "it took {:?}: {ended:#?}", began.elapsed());
     ended
-}
-
-/// No process is left, and nothing in the runtime directory.
-fn left_clean(bed: &Bed) {
-    bed.wait_for_no_process();
-    let left: Vec<_> = fs::read_dir(bed.path("run")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(left.iter().all(|name| name == "zfsync"), "{left:?}");
 }
 
 /// Puts a script in front of the fake `zfs`; it ends with a call of that one.
@@ -54,12 +40,8 @@ fn before_zfs(bed: &Bed, script: &str) {
 
 #[test]
 fn a_helper_that_never_greets() {
-    if !available() {
-        return;
-    }
-    let bed = Bed::new();
+    let Some((bed, _sshd)) = reached(Bed::new()) else { return };
     bed.world_with_work(1);
-    let _sshd = Sshd::start(&bed, &Manners::default());
     for (script, words) in [
         ("exec sleep 20", "  nothing"),
         ("echo 'Which terminal?'; exec sleep 20", "  | Which terminal?"),
@@ -67,7 +49,7 @@ fn a_helper_that_never_greets() {
         ("exec yes ''", "no greeting from the helper on beta"),
     ] {
         bed.script("there", &format!("#!/bin/sh\n{script}\n"));
-        let ended = in_time(&mut push(&bed, &["--stall-timeout", "1s", "s", "beta:d"]));
+        let ended = in_time(&mut pushing(&bed, &["--stall-timeout", "1s", "s", "beta:d"]));
         ended.expect(3, &["no greeting from the helper on beta", words]);
     }
     left_clean(&bed);
@@ -76,16 +58,12 @@ fn a_helper_that_never_greets() {
 /// The first channel greets, the others don't: the run does with what it has.
 #[test]
 fn further_helpers_that_never_greet() {
-    if !available() {
-        return;
-    }
-    let bed = Bed::new();
+    let Some((bed, _sshd)) = reached(Bed::new()) else { return };
     bed.world_with_work(4);
-    let _sshd = Sshd::start(&bed, &Manners::default());
     let there = bed.read("there");
     let once = format!("mkdir {} 2>/dev/null || exec sleep 20\nexec ", bed.path("greeted").display());
     bed.script("there", &there.replace("exec ", &once));
-    let ended = in_time(&mut push(&bed, &["-j", "3", "--stall-timeout", "2s", "s", "beta:d"]));
+    let ended = in_time(&mut pushing(&bed, &["-j", "3", "--stall-timeout", "2s", "s", "beta:d"]));
     ended.expect(0, &["4 datasets in sync (4 updated"]);
     left_clean(&bed);
 }
@@ -93,12 +71,8 @@ fn further_helpers_that_never_greet() {
 /// A lost connection is replaced by one whose helper never greets.
 #[test]
 fn a_replaced_connection_that_never_greets() {
-    if !available() {
-        return;
-    }
-    let bed = Bed::new();
+    let Some((bed, _sshd)) = reached(Bed::new()) else { return };
     bed.world_with_work(1);
-    let _sshd = Sshd::start(&bed, &Manners::default());
     let there = bed.read("there");
     let once = format!(
         "mkdir {} 2>/dev/null || exec sleep 20\necho $$ >{}\nexec ",
@@ -109,18 +83,14 @@ fn a_replaced_connection_that_never_greets() {
     // The helper is killed as soon as it receives.
     bed.write("on-recv", "kill -9 $(cat \"$here/helper\")\nsleep 1\n");
     let args = ["-j", "1", "--retries", "1", "--stall-timeout", "2s", "s", "beta:d"];
-    in_time(&mut push(&bed, &args)).expect(1, &["no connection left", "no greeting from the helper on beta"]);
+    in_time(&mut pushing(&bed, &args)).expect(1, &["no connection left", "no greeting from the helper on beta"]);
     left_clean(&bed);
 }
 
 #[test]
 fn a_run_reaches_its_later_jobs() {
-    if !available() {
-        return;
-    }
-    let bed = Bed::new();
+    let Some((bed, _sshd)) = reached(Bed::new()) else { return };
     bed.world_with_work(1);
-    let _sshd = Sshd::start(&bed, &Manners::default());
     bed.script("there", "#!/bin/sh\nexec sleep 20\n");
     bed.script("bin/ssh", &format!("#!/bin/sh\nexec /usr/bin/ssh -F {} \"$@\"\n", bed.path("ssh_config").display()));
     let config = format!(
@@ -177,7 +147,7 @@ fn a_silent_sshd() {
             kept.0.lock().unwrap().push(connection);
         }
     });
-    in_time(&mut push(&bed, &["s", "beta:d"])).expect(3, &["can't connect to beta", "timed out"]);
+    in_time(&mut pushing(&bed, &["s", "beta:d"])).expect(3, &["can't connect to beta", "timed out"]);
     assert_eq!(taken.1.load(Ordering::Relaxed), 1);
     left_clean(&bed);
 }
@@ -433,13 +403,9 @@ fn a_crontab_and_a_login_have_the_same_locks() {
 /// What `-j` asks for and doesn't get is told.
 #[test]
 fn more_streams_than_a_connection_carries() {
-    if !available() {
-        return;
-    }
-    let bed = Bed::new();
+    let Some((bed, _sshd)) = reached(Bed::new()) else { return };
     bed.world_with_work(2);
-    let _sshd = Sshd::start(&bed, &Manners::default());
     let words = ["-j 64: 1 connection carries 8 streams", "for 64 add --connections 8"];
-    in_time(&mut push(&bed, &["-j", "64", "s", "beta:d"])).expect(0, &words);
-    in_time(&mut push(&bed, &["-j", "8", "s", "beta:d"])).expect(0, &[]).without(&["-j 8"]);
+    in_time(&mut pushing(&bed, &["-j", "64", "s", "beta:d"])).expect(0, &words);
+    in_time(&mut pushing(&bed, &["-j", "8", "s", "beta:d"])).expect(0, &[]).without(&["-j 8"]);
 }

@@ -56,9 +56,11 @@ pub async fn run(command: &Command) -> Outcome {
 }
 
 /// The log that the options ask for, for what is called so; a dry run has none.
-fn log_file(args: &LogTo, job: &str, dry_run: bool) -> Result<Option<LogFile>, StartError> {
-    let log = Log::new(args.log_file.as_ref(), args.log_format, "--log-file")?;
-    log.filter(|_| !dry_run).map(|log| LogFile::open(&log, job)).transpose()
+async fn log_file(args: &LogTo, job: &str, dry_run: bool) -> Result<Option<LogFile>, StartError> {
+    match Log::new(args.log_file.as_ref(), args.log_format, "--log-file")?.filter(|_| !dry_run) {
+        Some(log) => LogFile::open(&log, job).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Lines for a log: there each has its own beginning.

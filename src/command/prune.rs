@@ -12,7 +12,7 @@ use zfs::name::DatasetName;
 pub async fn prune(args: &cli::Prune) -> Result<Outcome, StartError> {
     let job = PruneJob::new(args)?;
     let names: Vec<&str> = job.sources.iter().map(DatasetName::as_str).collect();
-    let log = super::log_file(&args.log, &names.join(" "), job.dry_run)?;
+    let log = super::log_file(&args.log, &names.join(" "), job.dry_run).await?;
     let pruned = exec::prune(&job).await;
     if let Some(log) = log {
         let words = match &pruned {
@@ -20,6 +20,7 @@ pub async fn prune(args: &cli::Prune) -> Result<Outcome, StartError> {
             Err(error) => error.to_string(),
         };
         log.note("pruning", &super::for_a_log(words.lines()));
+        log.written(exec::signalled()).await;
     }
     let pruned = pruned?;
     let care = Care::Always("can't print the list");

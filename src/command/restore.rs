@@ -10,9 +10,9 @@ use crate::exec;
 /// Brings a copy back.
 pub async fn restore(args: &cli::Restore) -> Result<Outcome, StartError> {
     let job = PushJob::restore(args)?;
-    let mut shown = Shown::new(&job, &args.push(&args.copy))?;
+    let mut shown = Shown::new(&job, &args.push(&args.copy)).await?;
     let pushed = exec::push(job.clone(), shown.reporter.as_mut()).await;
-    let outcome = shown.ended(pushed)?;
+    let outcome = shown.ended(pushed).await?;
     if outcome.exit() != Exit::InSync || args.output.talk.quiet || args.output.json || args.dry_run {
         return Ok(outcome);
     }

@@ -15,7 +15,7 @@ use zfs::name::DatasetName;
 pub async fn snapshot(args: &cli::Snapshot) -> Result<Outcome, StartError> {
     let job = SnapshotJob::new(args)?;
     let names: Vec<&str> = job.datasets.iter().map(DatasetName::as_str).collect();
-    let log = super::log_file(&args.log, &names.join(" "), job.dry_run)?;
+    let log = super::log_file(&args.log, &names.join(" "), job.dry_run).await?;
     let began = Instant::now();
     let done = exec::snapshot(&job).await;
     if let Some(log) = log {
@@ -24,6 +24,7 @@ pub async fn snapshot(args: &cli::Snapshot) -> Result<Outcome, StartError> {
             Err(error) => vec![error.to_string()],
         };
         log.note("snapshot", &super::for_a_log(words.iter().map(String::as_str)));
+        log.written(exec::signalled()).await;
     }
     let (taken, commands) = done?;
     let mut outcome = Outcome::new(if taken.failures.is_empty() { Exit::InSync } else { Exit::Failed });

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::hook;
 use super::link::sender_of;
 use super::notice;
-use super::parts::{Part, Report, Tell, Told, report_of, worst};
+use super::parts::{Done, Part, Report, Tell, Told, report_of, worst, written};
 use super::prune::{prune_by_bookmarks, prune_until};
 use super::push::push_listed;
 use super::result_hook;
@@ -31,16 +31,6 @@ use zfs::name::DatasetName;
 const PATIENCE: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// What has become of a job.
-pub struct Done {
-    /// What was done.
-    pub parts: Vec<Part>,
-    /// Why the rest wasn't.
-    pub error: Option<StartError>,
-    /// The name of the snapshot that was taken, without the dataset.
-    pub taken: Option<String>,
-}
-
 /// Does the job. An error means that nothing was sent.
 pub async fn cron(job: &CronJob, tell: Tell<'_>) -> Result<Report, StartError> {
     let done = carry_out(job, &Stop::default(), tell).await;
@@ -52,17 +42,30 @@ pub async fn cron(job: &CronJob, tell: Tell<'_>) -> Result<Report, StartError> {
 
 /// Does the job, until something stops it.
 pub async fn carry_out(job: &CronJob, stop: &Stop, tell: Tell<'_>) -> Done {
-    let mut work = match Work::new(job, stop, tell).await {
+    let not_begun = |error, log| Done { parts: Vec::new(), error: Some(error), taken: None, log };
+    let log = match open_log(job, stop).await {
+        Ok(log) => log,
+        Err(error) => return not_begun(error, None),
+    };
+    let mut work = match Work::new(job, stop, tell, log.clone()).await {
         Ok(work) => work,
-        Err(error) => return Done { parts: Vec::new(), error: Some(error), taken: None },
+        Err(error) => return not_begun(error, log),
     };
     let error = work.all().await.err();
-    work.note_rest(error.as_ref());
+    work.note_rest(error.as_ref()).await;
     if let (Some(log), Some(error)) = (&work.log, &error) {
         log.note(job.label(), &error.to_string());
     }
     work.sender.close().await;
-    Done { parts: work.parts, error, taken: work.taken }
+    written(work.log.as_ref()).await;
+    Done { parts: work.parts, error, taken: work.taken, log: work.log }
+}
+
+async fn open_log(job: &CronJob, stop: &Stop) -> Result<Option<LogFile>, StartError> {
+    match &job.log {
+        Some(log) => stop.unless(LogFile::open(log, job.label())).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// A job at work.
@@ -84,20 +87,24 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    async fn new(job: &'a CronJob, stop: &'a Stop, tell: Tell<'a>) -> Result<Self, StartError> {
-        let log = job.log.as_ref().map(|log| LogFile::open(log, job.label())).transpose()?;
+    async fn new(job: &'a CronJob, stop: &'a Stop, tell: Tell<'a>, log: Option<LogFile>) -> Result<Self, StartError> {
         for push in job.branches.iter().flat_map(|branch| &branch.targets) {
-            push.state_dir.as_ref().map_or(Ok(()), |dir| results::check(dir, &push.ends.key()))?;
+            if let Some(dir) = &push.state_dir {
+                stop.unless(results::check(dir, &push.ends.key())).await?;
+            }
         }
         let tops: Vec<DatasetName> = job.sources().cloned().collect();
         let sender = match stop.unless(sender_of(&job.origin, &tops)).await {
             Ok(sender) => sender,
             Err(error) => {
                 let (exit, why) = (error.exit(), error.to_string());
-                job.branches.iter().for_each(|branch| note_not_tried(branch, exit, &why, log.as_ref()));
+                for branch in &job.branches {
+                    note_not_tried(branch, exit, &why, log.as_ref()).await;
+                }
                 if let Some(log) = &log {
                     log.note(job.label(), &why);
                 }
+                written(log.as_ref()).await;
                 return Err(error);
             }
         };
@@ -173,7 +180,7 @@ impl<'a> Work<'a> {
             self.tried += 1;
             let served = serve_all(branch, self.stop, &self.sender, self.log.as_ref()).await;
             if let Err(error) = &served {
-                note_not_tried(branch, error.exit(), &error.to_string(), self.log.as_ref());
+                note_not_tried(branch, error.exit(), &error.to_string(), self.log.as_ref()).await;
             }
             match served {
                 Ok(mut parts) => {
@@ -223,7 +230,7 @@ impl<'a> Work<'a> {
     }
 
     /// Targets that nobody got to, as something before them went wrong, have no other record of this run.
-    fn note_rest(&self, error: Option<&StartError>) {
+    async fn note_rest(&self, error: Option<&StartError>) {
         let wrong = self.parts.iter().rev().find(|part| part.exit != Exit::InSync);
         let why = match (error, wrong) {
             (Some(error), _) => (error.exit(), error.to_string()),
@@ -231,7 +238,7 @@ impl<'a> Work<'a> {
             (None, None) => return,
         };
         for branch in self.job.branches.iter().skip(self.tried) {
-            note_not_tried(branch, why.0, &why.1, self.log.as_ref());
+            note_not_tried(branch, why.0, &why.1, self.log.as_ref()).await;
         }
     }
 
@@ -239,6 +246,8 @@ impl<'a> Work<'a> {
     async fn hook(&mut self, when: When, result: Option<Exit>) -> bool {
         let Some(command) = self.job.hooks.command(when) else { return true };
         let env = result_hook::env(self.job, self.taken.as_deref(), result);
+        // It may read the log.
+        written(self.log.as_ref()).await;
         // What tidies up is not cut short.
         let stop = when.is_before().then_some(self.stop);
         let ended = hook::run(command, env, Vec::new(), self.job.hooks.timeout, stop).await;
@@ -249,11 +258,11 @@ impl<'a> Work<'a> {
     }
 }
 
-fn note_not_tried(branch: &Branch, exit: Exit, why: &str, log: Option<&LogFile>) {
+async fn note_not_tried(branch: &Branch, exit: Exit, why: &str, log: Option<&LogFile>) {
     // The run that has the lock has its own record.
     for push in branch.targets.iter().filter(|_| exit != Exit::Locked) {
         let Some(dir) = &push.state_dir else { continue };
-        if let (Err(error), Some(log)) = (results::not_tried(dir, &push.ends, exit, why), log) {
+        if let (Err(error), Some(log)) = (results::not_tried(dir, &push.ends, exit, why).await, log) {
             log.note(&push.ends.target.to_string(), &format!("can't save the result in the state directory: {error}"));
         }
     }
@@ -280,7 +289,7 @@ async fn source_lock(source: &End, stop: &Stop) -> Result<Lock, StartError> {
     let owner = format!("zfsync cron {source}, process {}", std::process::id());
     loop {
         stop.check()?;
-        match lock::directory().and_then(|dir| Lock::take(&dir, &lock_key(source), 0, &owner)) {
+        match lock::take(&lock_key(source), 0, &owner) {
             Ok(lock) => return Ok(lock),
             Err(LockError::Held { .. }) if began.elapsed() < PATIENCE => tokio::time::sleep(AGAIN).await,
             Err(LockError::Held { holder, path, .. }) => {
@@ -365,7 +374,7 @@ async fn prune_source_side(
 ) -> Option<Part> {
     let prune = branch.prune.as_ref()?;
     let (key, owner) = (lock_key(&branch.end()), format!("zfsync cron, process {}", std::process::id()));
-    let part = match lock::directory().and_then(|dir| Lock::take(&dir, &key, 0, &owner)) {
+    let part = match lock::take(&key, 0, &owner) {
         Ok(_turn) => {
             let targets: Vec<_> = branch.targets.iter().map(|push| push.ends.clone()).collect();
             Part::of_pruned(branch.source.as_str(), prune_by_bookmarks(prune, sender, &targets, until).await)

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 pub use serve::serve;
 use told::{Over, Told};
 
-use super::push::Pushed;
+use super::parts::Pushed;
 use super::signals::Signals;
 use crate::config::{Direct, OnlyThere, PushJob, order};
 use crate::error::{Exit, Signal, StartError};

@@ -20,8 +20,7 @@ pub fn owner(ends: &Ends) -> String {
 pub async fn take(ends: &Ends, run: u64, wait: Duration) -> Result<(Option<Lock>, Option<String>), StartError> {
     let began = Instant::now();
     loop {
-        let taken = lock::directory().and_then(|dir| Lock::take(&dir, &ends.key(), run, &owner(ends)));
-        match taken {
+        match lock::take(&ends.key(), run, &owner(ends)) {
             Ok(lock) => return Ok((Some(lock), None)),
             Err(LockError::Held { .. }) if began.elapsed() < wait => tokio::time::sleep(AGAIN).await,
             Err(LockError::Held { holder, path, .. }) => {

@@ -1,15 +1,38 @@
-//! What came of a job, part by part, and what is said of it.
+//! What came of a push, and of a job, part by part, and what is said of it.
 
 use std::fmt::Write as _;
 
+use super::signals::signalled;
 use crate::config::{CronJob, When};
 use crate::error::{Exit, StartError};
 use crate::format::{count, sanitise};
 use crate::report::lines::LogFile;
+use crate::report::view::dry_run::PlanRow;
 use crate::report::view::prune::PruneReport;
 use crate::report::view::snapshot::Taken;
 
-/// What came of a job.
+/// How a push has ended.
+#[derive(Debug)]
+pub struct Pushed {
+    /// Whether the target is in sync, or in a dry run: whether it would be.
+    pub exit: Exit,
+    /// What a dry run has found out.
+    pub plan: Option<Vec<PlanRow>>,
+}
+
+/// What has become of a job.
+pub struct Done {
+    /// What was done.
+    pub parts: Vec<Part>,
+    /// Why the rest wasn't.
+    pub error: Option<StartError>,
+    /// The name of the snapshot that was taken, without the dataset.
+    pub taken: Option<String>,
+    /// Where it is written down.
+    pub log: Option<LogFile>,
+}
+
+/// What is said of a job.
 #[derive(Debug)]
 pub struct Report {
     /// How the run ends.
@@ -82,6 +105,13 @@ impl Part {
             log.note(&self.label, &self.words);
         }
         self
+    }
+}
+
+/// Waits until a log has all that it was given.
+pub async fn written(log: Option<&LogFile>) {
+    if let Some(log) = log {
+        log.written(signalled()).await;
     }
 }
 

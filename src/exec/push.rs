@@ -9,9 +9,10 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::connections::{self, ConnectionPool};
 use super::inquire::negotiate;
 use super::link::{check_helper, close, first_channel, open_sender};
-use super::ready::{Ready, Unread};
+use super::parts::Pushed;
+use super::ready::{Cleared, Ready, Unread};
 use super::receiver::Receiver;
-use super::signals::Signals;
+use super::signals::{Signals, signalled};
 use super::source::{self, Source};
 use super::targets::{self, Targets};
 use super::{dates, direct, dry_run, foresee, lock, missing, restore, run};
@@ -19,25 +20,15 @@ use crate::config::{PushJob, source_tag};
 use crate::endpoint::Endpoint;
 use crate::error::{Exit, StartError};
 use crate::plan::{
-    EncryptedAs, EncryptionRules, Listing, MissingPolicy, Negotiation, Nothing, Plan, Resolutions, SourceDataset,
-    Verdict, When,
+    Clocks, EncryptedAs, EncryptionRules, Listing, MissingPolicy, Negotiation, Nothing, Plan, Resolutions,
+    SourceDataset, Verdict, When,
 };
 use crate::remote::client::FromChannel;
 use crate::remote::link::Access;
-use crate::report::view::dry_run::PlanRow;
 use crate::report::{Event, Reporter};
 use crate::state::results::Recorder;
 use zfs::lock::Lock;
 use zfs::{Failure, Hello, Outlook};
-
-/// How a push has ended.
-#[derive(Debug)]
-pub struct Pushed {
-    /// Whether the target is in sync, or in a dry run: whether it would be.
-    pub exit: Exit,
-    /// What a dry run has found out.
-    pub plan: Option<Vec<PlanRow>>,
-}
 
 /// Brings the target in sync with the source, or finds out what that would take.
 pub async fn push(job: PushJob, reporter: &mut dyn Reporter) -> Result<Pushed, StartError> {
@@ -53,9 +44,9 @@ pub async fn push_listed(
     let Some(dir) = job.state_dir.clone().filter(|_| !job.dry_run) else {
         return carried_out(job, listed, reporter).await;
     };
-    let mut recorder = Recorder::new(&dir, &job.ends, reporter)?;
+    let mut recorder = Recorder::new(&dir, &job.ends, reporter).await?;
     let result = carried_out(job, listed, &mut recorder).await;
-    recorder.finish(result.as_ref().map(|pushed| pushed.exit));
+    recorder.finish(result.as_ref().map(|pushed| pushed.exit), signalled()).await;
     result
 }
 
@@ -333,21 +324,14 @@ async fn prepare(
     reporter: &mut dyn Reporter,
 ) -> Result<Ready, StartError> {
     connections.connect(1, Duration::ZERO);
-    let listing = async {
-        if let Some(listed) = listed {
-            return Ok(listed.as_ref().clone());
-        }
-        // A run that may destroy something must know what lies below.
-        let depth = job.filter.depth().filter(|_| !job.missing.destroys());
-        source::list_readable(sender, job.ends.source.dataset.clone(), depth, job.faults.stall_timeout).await
-    };
     let greeting = async {
         let (first, hello) = first_channel(connections, events).await?;
         let clocks = missing::clocks(&hello);
         Ok((first, hello, clocks))
     };
     let known = async { Ok(Targets::read(&job.ends, sender).await) };
-    let ((first, hello, clocks), listed, mut targets) = tokio::try_join!(greeting, listing, known)?;
+    let ((first, hello, clocks), listed, mut targets) =
+        tokio::try_join!(greeting, listing(job, sender, listed), known)?;
     check_helper(&job.ends, sender, &hello)?;
     tell_connected(job, sender, &hello, started.elapsed(), reporter);
     let Source { datasets: listed, unread } = listed;
@@ -385,23 +369,52 @@ async fn prepare(
             format!("{}: {words}: other runs there are not prevented from working on this target", receiver.host());
         reporter.event(&Event::Notice { dataset: None, text });
     }
-    let cleared = if job.dry_run && job.missing.destroys() {
-        let mut cleared = missing::look(job, &negotiation, &mut receiver, When::Before, clocks).await?;
-        foresee::what_stays(&mut receiver, &mut cleared).await?;
-        Some(cleared)
-    } else {
-        None
-    };
-    let outlook =
-        if job.dry_run { receiver.outlook(job.ends.target.dataset.clone()).await? } else { Outlook::default() };
+    let Foreseen { cleared, outlook, refused } = foresee_all(job, &negotiation, &plan, &mut receiver, clocks).await?;
     if let Some(notice) = foresee::lock_notice(&job.ends.target, &outlook) {
         reporter.event(&notice);
     }
-    let refused = if job.dry_run { refused_resolutions(&plan, &mut receiver).await? } else { HashMap::new() };
     for one in &unread {
         reporter.event(&one.event());
     }
     Ok(Ready { plan, negotiation, limits, first, met, moves, cleared, refused, outlook, unread })
+}
+
+/// What the source has, as far as it can be read.
+async fn listing(job: &PushJob, sender: &Endpoint, listed: Option<Arc<Source>>) -> Result<Source, StartError> {
+    if let Some(listed) = listed {
+        return Ok(listed.as_ref().clone());
+    }
+    // A run that may destroy something must know what lies below.
+    let depth = job.filter.depth().filter(|_| !job.missing.destroys());
+    source::list_readable(sender, job.ends.source.dataset.clone(), depth, job.faults.stall_timeout).await
+}
+
+/// What only a dry run asks for.
+#[derive(Default)]
+struct Foreseen {
+    cleared: Option<Cleared>,
+    outlook: Outlook,
+    refused: HashMap<usize, Failure>,
+}
+
+async fn foresee_all(
+    job: &PushJob,
+    negotiation: &Negotiation,
+    plan: &Plan,
+    receiver: &mut Receiver<'_>,
+    clocks: Clocks,
+) -> Result<Foreseen, StartError> {
+    if !job.dry_run {
+        return Ok(Foreseen::default());
+    }
+    let mut cleared = None;
+    if job.missing.destroys() {
+        let found = cleared.insert(missing::look(job, negotiation, receiver, When::Before, clocks).await?);
+        foresee::what_stays(receiver, found).await?;
+    }
+    let outlook = receiver.outlook(job.ends.target.dataset.clone()).await?;
+    let refused = refused_resolutions(plan, receiver).await?;
+    Ok(Foreseen { cleared, outlook, refused })
 }
 
 /// Tells which globs match nothing of what the source has. Below a depth nothing is listed, and nothing is said.

@@ -5,15 +5,13 @@ use std::time::Instant;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::cron::Done;
 use super::hook::{self, Env};
-use super::parts::{Part, Report, report_of};
+use super::parts::{Done, Part, Report, report_of, written};
 use super::signals::Watch;
 use super::stop::Stop;
 use crate::config::{CronJob, When};
 use crate::error::Exit;
 use crate::report::Versioned;
-use crate::report::lines::LogFile;
 
 /// When a job began.
 #[derive(Debug, Clone, Copy)]
@@ -99,9 +97,8 @@ pub async fn reported(job: &CronJob, mut done: Done, began: Began, watch: &Watch
     let stop = Stop { watch: Some(watch.of_second()), limit: None };
     let ended = hook::run(command, env, input, job.hooks.timeout, Some(&stop)).await;
     let part = Part::of_hook(when, ended);
-    // The log of a job that can't be opened has been complained about already.
-    let log = job.log.as_ref().and_then(|log| LogFile::open(log, job.label()).ok());
-    done.parts.push(part.logged(log.as_ref()));
+    done.parts.push(part.logged(done.log.as_ref()));
+    written(done.log.as_ref()).await;
     report_of(job, &done.parts, done.error.as_ref())
 }
 
@@ -183,6 +180,7 @@ mod tests {
             parts: parts.into(),
             error: Some(StartError::Usage("why".into())),
             taken: Some("261129-090000_H".into()),
+            log: None,
         };
         let job = job(&["tank/data", "beta:b/data"]);
         let all: Vec<_> = exits

@@ -51,6 +51,14 @@ impl Signals {
     }
 }
 
+/// Ends with the next signal.
+pub async fn signalled() {
+    match Signals::listen() {
+        Ok(mut signals) => _ = signals.next().await,
+        Err(_) => std::future::pending().await,
+    }
+}
+
 async fn passed(limit: Option<&mut Pin<Box<Sleep>>>) {
     match limit {
         Some(limit) => limit.await,

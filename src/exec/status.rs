@@ -21,6 +21,7 @@ use super::source;
 use crate::config::StatusJob;
 use crate::endpoint::Endpoint;
 use crate::error::{Signal, StartError};
+use crate::file_thread;
 use crate::plan::{
     DatasetStatus, HostRole, SourceDataset, Status, Step, TargetDataset, TargetLimits, TargetStatus, compare,
 };
@@ -102,17 +103,32 @@ async fn run(job: &StatusJob, sender: &Endpoint, stop: &watch::Sender<bool>) -> 
         unless_stopped(stop, estimate(sender, &mut targets)).await;
     }
     if let Some(dir) = &job.state_dir {
-        targets.iter_mut().zip(&job.targets).for_each(|(target, ends)| remember(dir, target, ends));
+        unless_stopped(stop, remember(dir, &mut targets, &job.targets)).await.transpose()?;
     }
     let now = jiff::Timestamp::now().as_second();
     Ok(Status { source: job.source.clone(), now, limits: job.limits, targets })
 }
 
-/// Adds what the last run has left in its state folder.
-fn remember(dir: &Path, target: &mut TargetStatus, ends: &Ends) {
-    let remembered = Remembered::of(dir, &ends.key());
-    target.last_run = remembered.run();
-    rows_of(target).for_each(|row| row.last = remembered.dataset(&row.dataset));
+/// Adds what the last runs have left in their state folders.
+async fn remember(dir: &Path, targets: &mut [TargetStatus], ends: &[Arc<Ends>]) -> Result<(), StartError> {
+    let names = |target: &mut TargetStatus| rows_of(target).map(|row| row.dataset.clone()).collect();
+    let wanted: Vec<(String, Vec<String>)> =
+        targets.iter_mut().zip(ends).map(|(target, ends)| (ends.key(), names(target))).collect();
+    let folder = dir.to_owned();
+    let read = file_thread::once(move |beat| {
+        let read = wanted.into_iter().map(|(target, names)| {
+            let remembered = Remembered::of(&folder, &target);
+            let last = names.iter().map(|name| remembered.dataset(name)).inspect(|_| beat.tick());
+            (remembered.run(), last.collect::<Vec<_>>())
+        });
+        Ok(read.collect::<Vec<_>>())
+    });
+    let cant = |error| StartError::File { what: "read the state directory", path: dir.to_owned(), error };
+    for (target, (run, last)) in targets.iter_mut().zip(read.await.map_err(cant)?) {
+        target.last_run = run;
+        rows_of(target).zip(last).for_each(|(row, last)| row.last = last);
+    }
+    Ok(())
 }
 
 /// Lists the source; when that fails nobody needs to wait for the targets.

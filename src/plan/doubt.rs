@@ -131,17 +131,9 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::plan::{SourceDataset, TargetDataset};
+    use crate::plan::SourceDataset;
+    use crate::plan::fixture::{self, numbered as versions};
     use zfs::name::Txg;
-    use zfs::{Encryption, Kind, Versions};
-
-    fn versions(all: &[(&str, u64)]) -> Versions {
-        let mut versions = Versions::default();
-        for (name, number) in all {
-            versions.push(&name.parse().unwrap(), Guid(*number), Txg(*number));
-        }
-        versions
-    }
 
     fn source() -> SourceDataset {
         SourceDataset {
@@ -156,18 +148,7 @@ mod tests {
         let names = ("p/s".parse().unwrap(), "p/t".parse().unwrap());
         let mut negotiation = Negotiation::new(&names.0, &names.1, vec![source()], false);
         negotiation.relist(0, None);
-        negotiation.relisted(
-            0,
-            Some(TargetDataset {
-                kind: Kind::Filesystem,
-                partial: false,
-                resume: None,
-                unborn: false,
-                empty: false,
-                encryption: Encryption::Off,
-                snapshots: versions(&[("old", 5)]),
-            }),
-        );
+        negotiation.relisted(0, Some(fixture::target(versions(&[("old", 5)]))));
         negotiation
     }
 

@@ -1,19 +1,10 @@
 use super::*;
+use crate::plan::fixture::{self, named as versions};
 use crate::plan::{EncryptionRules, Resolutions, SourceDataset, SourceFacts};
 use zfs::name::Txg;
-use zfs::{Encryption, Kind, Versions};
+use zfs::{Encryption, Kind};
 
 const KEY: &str = "b/t";
-
-fn versions(names: &[&str]) -> Versions {
-    let mut all = Versions::default();
-    for (at, name) in (1..).zip(names) {
-        // The same name is the same snapshot.
-        let guid = name.bytes().fold(7_u64, |sum, byte| sum * 131 + u64::from(byte));
-        all.push(&name.parse().unwrap(), Guid(guid), Txg(at));
-    }
-    all
-}
 
 /// A source with the snapshots a and b, and a listed target.
 struct Scene {
@@ -65,13 +56,9 @@ impl Scene {
             });
         negotiation.relist(0, None);
         let target = TargetDataset {
-            kind: Kind::Filesystem,
-            partial: false,
-            resume: None,
-            unborn: false,
             empty: self.there.is_empty(),
             encryption: self.encryption,
-            snapshots: versions(self.there),
+            ..fixture::target(versions(self.there))
         };
         negotiation.relisted(0, Some(target));
         let facts = SourceFacts { kind: Kind::Filesystem, encrypted: self.encrypted, root_up: self.root_up };

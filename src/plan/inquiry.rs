@@ -201,17 +201,10 @@ impl Replan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::fixture::{self, numbered as versions};
     use crate::plan::{Proof, Proofs, SourceDataset, SourceFacts, TargetDataset, Verdict};
     use zfs::name::{Guid, Txg};
-    use zfs::{Encryption, Kind, Versions};
-
-    fn versions(all: &[(&str, u64)]) -> Versions {
-        let mut versions = Versions::default();
-        for (name, number) in all {
-            versions.push(&name.parse().unwrap(), Guid(*number), Txg(*number));
-        }
-        versions
-    }
+    use zfs::{Encryption, Kind};
 
     fn negotiation(bookmarks: &[(&str, u64)]) -> Negotiation {
         let source = SourceDataset {
@@ -244,13 +237,8 @@ mod tests {
                 }
                 Ask::List(datasets) => {
                     let dataset = || TargetDataset {
-                        kind: Kind::Filesystem,
-                        partial: false,
-                        resume: None,
-                        unborn: false,
-                        empty: false,
                         encryption: if there.encrypted { Encryption::Root } else { Encryption::Off },
-                        snapshots: versions(there.listed),
+                        ..fixture::target(versions(there.listed))
                     };
                     negotiation.listed(datasets.into_iter().map(|name| (name, dataset())).collect());
                 }

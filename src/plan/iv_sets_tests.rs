@@ -1,4 +1,5 @@
 use super::*;
+use crate::plan::fixture;
 use crate::plan::{EncryptionRules, PlannedDataset, Resolutions, SourceDataset, SourceFacts};
 use zfs::name::Txg;
 use zfs::{Encryption, Kind, Resolution, Versions};
@@ -18,15 +19,7 @@ fn copy(raw: &[&str], rules: EncryptionRules, resolutions: Resolutions) -> (Nego
     let mut negotiation =
         Negotiation::new(&here, &there, vec![source], false).with_encryption(rules).with_resolutions(resolutions, "x");
     negotiation.relist(0, None);
-    let target = TargetDataset {
-        kind: Kind::Filesystem,
-        partial: false,
-        resume: None,
-        unborn: false,
-        empty: false,
-        encryption: Encryption::Root,
-        snapshots: versions(&["a", "b", "c"]),
-    };
+    let target = TargetDataset { encryption: Encryption::Root, ..fixture::target(versions(&["a", "b", "c"])) };
     negotiation.relisted(0, Some(target));
     negotiation.facts(&[(here, SourceFacts { kind: Kind::Filesystem, encrypted: true, root_up: 0 })].into());
     let iv_set = |name: &str| Guid(if raw.contains(&name) { 1 } else { 2 });

@@ -3,17 +3,9 @@
 use super::*;
 use crate::plan::Filter;
 use crate::plan::SourceDataset;
+use crate::plan::fixture::{self, numbered as versions};
 use zfs::name::{Guid, Txg};
-use zfs::{Kind, Tags, Versions};
-
-fn versions(all: &[(&str, u64)]) -> Versions {
-    let mut versions = Versions::default();
-    for (name, number) in all {
-        versions.push(&name.parse().unwrap(), Guid(*number), Txg(*number));
-    }
-    versions.sort();
-    versions
-}
+use zfs::{Tags, Versions};
 
 fn name(text: &str) -> DatasetName {
     text.parse().unwrap()
@@ -50,15 +42,7 @@ fn there(all: There<'_>) -> (HashMap<DatasetName, TargetDataset>, HashMap<Datase
     let (mut datasets, mut notes) = (HashMap::new(), HashMap::new());
     for (path, snapshots, note) in all {
         let full = name(&format!("b/t{path}"));
-        let dataset = TargetDataset {
-            kind: Kind::Filesystem,
-            partial: false,
-            resume: None,
-            unborn: false,
-            empty: snapshots.is_empty(),
-            encryption: zfs::Encryption::Off,
-            snapshots: versions(snapshots),
-        };
+        let dataset = TargetDataset { empty: snapshots.is_empty(), ..fixture::target(versions(snapshots)) };
         datasets.insert(full.clone(), dataset);
         let put = if note.contains('-') { note.parse() } else { format!("0-{note}").parse() };
         notes.insert(full, Notes { put: put.ok(), since: None, placeholder: *note == "p" });

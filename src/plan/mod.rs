@@ -9,6 +9,8 @@ pub mod doctor;
 mod doubt;
 mod due;
 mod filter;
+#[cfg(test)]
+mod fixture;
 mod flags;
 mod foresee;
 mod identity;

@@ -180,17 +180,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::plan::fixture::numbered as versions;
     use crate::plan::{Format, Naming};
     use zfs::Tags;
-
-    fn versions(all: &[(&str, u64)]) -> Versions {
-        let mut versions = Versions::default();
-        for (name, number) in all {
-            versions.push(&name.parse().unwrap(), Guid(*number), Txg(*number));
-        }
-        versions.sort();
-        versions
-    }
 
     fn names(cut: &Cut) -> Vec<&str> {
         cut.goes.iter().map(|(name, _)| name.as_str()).collect()

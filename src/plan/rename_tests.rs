@@ -3,20 +3,12 @@
 use super::*;
 use crate::plan::Filter;
 use crate::plan::SourceDataset;
+use crate::plan::fixture::{self, numbered as versions};
+use zfs::Tags;
 use zfs::name::{Guid, Txg};
-use zfs::{Kind, Tags, Versions};
 
 fn name(text: &str) -> DatasetName {
     text.parse().unwrap()
-}
-
-fn versions(all: &[(&str, u64)]) -> Versions {
-    let mut versions = Versions::default();
-    for (name, number) in all {
-        versions.push(&name.parse().unwrap(), Guid(*number), Txg(*number));
-    }
-    versions.sort();
-    versions
 }
 
 /// Items with one snapshot each, of the path's number, and (`was`) a bookmark for the target's dataset of that name; those that the
@@ -81,15 +73,7 @@ fn bookmarks_tell_the_old_name() {
 #[test]
 fn guids_tell_it_too() {
     let negotiation = negotiation(&[("", 1, None), ("/new", 2, None)], &[""]);
-    let target = |snapshots: &[(&str, u64)]| TargetDataset {
-        kind: Kind::Filesystem,
-        partial: false,
-        resume: None,
-        unborn: false,
-        empty: false,
-        encryption: zfs::Encryption::Off,
-        snapshots: versions(snapshots),
-    };
+    let target = |snapshots: &[(&str, u64)]| fixture::target(versions(snapshots));
     let there =
         HashMap::from([(name("b/t/x"), target(&[("called", 2), ("y", 9)])), (name("b/t/y"), target(&[("s", 8)]))]);
     let guesses = negotiation.guesses_by_guid(&there);

@@ -1,25 +1,15 @@
 //! Each state by example.
 
+use crate::plan::fixture::{self, placed as versions};
 use std::collections::HashMap;
 use std::time::Duration;
 
 use super::*;
-use zfs::name::{Guid, Txg};
-use zfs::{Kind, Versions};
 
 const NOW: i64 = 10_000;
 
 /// Name, guid, createtxg.
 type List<'a> = &'a [(&'a str, u64, u64)];
-
-fn versions(all: List<'_>) -> Versions {
-    let mut versions = Versions::default();
-    for (name, guid, txg) in all {
-        versions.push(&name.parse().unwrap(), Guid(*guid), Txg(*txg));
-    }
-    versions.sort();
-    versions
-}
 
 fn source(path: &str, snapshots: List<'_>, bookmarks: List<'_>) -> SourceDataset {
     let name: DatasetName = if path.is_empty() { "s".into() } else { format!("s/{path}") }.parse().unwrap();
@@ -29,15 +19,7 @@ fn source(path: &str, snapshots: List<'_>, bookmarks: List<'_>) -> SourceDataset
 
 fn target(snapshots: List<'_>) -> TargetDataset {
     let snapshots = versions(snapshots);
-    TargetDataset {
-        kind: Kind::Filesystem,
-        partial: false,
-        resume: None,
-        unborn: false,
-        empty: false,
-        encryption: zfs::Encryption::Off,
-        snapshots,
-    }
+    fixture::target(snapshots)
 }
 
 fn all(filter: &Filter, here: &[SourceDataset], there: Vec<(&str, TargetDataset)>) -> Vec<DatasetStatus> {

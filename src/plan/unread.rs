@@ -28,17 +28,9 @@ impl Negotiation {
 mod tests {
     use super::*;
     use crate::plan::SourceDataset;
-    use zfs::Versions;
-    use zfs::name::{Guid, Txg};
+    use crate::plan::fixture::named as versions;
 
-    fn versions(names: &[&str]) -> Versions {
-        let mut all = Versions::default();
-        for (at, name) in (1..).zip(names) {
-            let guid = name.bytes().fold(7_u64, |sum, byte| sum * 131 + u64::from(byte));
-            all.push(&name.parse().unwrap(), Guid(guid), Txg(at));
-        }
-        all
-    }
+    use zfs::name::Txg;
 
     /// What lies below is fine, and the pool is asked about by the name above.
     #[test]

@@ -72,17 +72,10 @@ impl Deref for Steps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Negotiation, SourceDataset, TargetDataset, diff};
-    use zfs::name::{Guid, Txg};
-    use zfs::{Encryption, Kind, Versions};
+    use crate::plan::fixture::{self, placed as versions};
+    use crate::plan::{Negotiation, SourceDataset, diff};
 
-    fn versions(all: &[(&str, u64, u64)]) -> Versions {
-        let mut versions = Versions::default();
-        for (name, guid, txg) in all {
-            versions.push(&name.parse().unwrap(), Guid(*guid), Txg(*txg));
-        }
-        versions
-    }
+    use zfs::Kind;
 
     #[test]
     fn nothing_is_claimed_before_the_target_has_answered() {
@@ -102,15 +95,7 @@ mod tests {
             bookmarks: versions(&[("mark", 5, 5)]),
             ..SourceDataset::default()
         };
-        let target = TargetDataset {
-            kind: Kind::Filesystem,
-            partial: false,
-            resume: None,
-            unborn: false,
-            empty: false,
-            encryption: Encryption::Off,
-            snapshots: versions(&[("old", 5, 1)]),
-        };
+        let target = fixture::target(versions(&[("old", 5, 1)]));
         assert_eq!(diff(&source, Kind::Filesystem, &target, None, false), Verdict::Unresolved);
     }
 }

@@ -202,8 +202,9 @@ fn by_object(parts: &[Part]) -> HashMap<u64, &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::fixture;
+    use zfs::Versions;
     use zfs::name::Txg;
-    use zfs::{Kind, Versions};
 
     fn versions(all: &[(&str, u64)]) -> Versions {
         let mut versions = Versions::default();
@@ -214,15 +215,7 @@ mod tests {
     }
 
     fn there(all: &[(&str, u64)]) -> TargetDataset {
-        TargetDataset {
-            kind: Kind::Filesystem,
-            partial: false,
-            resume: None,
-            unborn: false,
-            empty: false,
-            encryption: zfs::Encryption::Off,
-            snapshots: versions(all),
-        }
+        fixture::target(versions(all))
     }
 
     fn compared(here: &[(&str, u64)], copy: Option<&[(&str, u64)]>) -> Compared {

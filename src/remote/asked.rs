@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use helper::wire::{Reply, Request};
 use zfs::name::DatasetName;
-use zfs::{Answer, Most, Note, Query};
+use zfs::{Answer, Most, Note, Noted, Query};
 
 /// So many snapshots may be in the answer to any listing, and so many more for each dataset that was named in it.
 const SNAPSHOTS: (usize, usize) = (200_000, 10_000);
@@ -178,24 +178,13 @@ impl Asked {
                 places(bases.iter().map(|(place, _)| *place), *asked)?;
             }
             (Reply::Names { datasets, .. }, Question::Names { top, left }) => {
-                if let Some(other) = datasets.iter().find(|dataset| !dataset.is_within(top)) {
-                    return Err(format!("it names {other}, which was not requested"));
-                }
-                left.take(datasets.len().max(1), datasets.iter().map(|dataset| dataset.as_str().len()).sum())?;
-                return Ok(true);
+                return of_names(datasets, top, left);
             }
             (Reply::Notes { notes, .. }, Question::Notes { left }) => {
-                if notes.iter().any(|note| note.value.len() > Note::MAX_VALUE) {
-                    return Err("a property is longer than ZFS allows".into());
-                }
-                left.take(notes.len().max(1), notes.iter().map(|note| note.name.len() + note.value.len()).sum())?;
-                return Ok(true);
+                return of_notes(notes, left);
             }
             (Reply::Content { parts, .. }, Question::Content(left)) => {
-                let odd =
-                    parts.iter().any(|(_, sum)| sum.len() != SUM || !sum.bytes().all(|byte| byte.is_ascii_hexdigit()));
-                *left = left.checked_sub(parts.len()).filter(|_| !odd).ok_or("its checksums are invalid")?;
-                return Ok(true);
+                return of_a_content(parts, left);
             }
             (Reply::Probed { disabled, .. }, Question::Probe) if disabled.len() <= FEATURES => {}
             (Reply::Pruned { pruned, .. }, Question::Prune(asked))
@@ -231,6 +220,31 @@ impl Asked {
         self.0.remove(&id);
         Ok(true)
     }
+}
+
+/// Names of what lies within a tree.
+fn of_names(datasets: &[DatasetName], top: &DatasetName, left: &mut Left) -> Result<bool, String> {
+    if let Some(other) = datasets.iter().find(|dataset| !dataset.is_within(top)) {
+        return Err(format!("it names {other}, which was not requested"));
+    }
+    left.take(datasets.len().max(1), datasets.iter().map(|dataset| dataset.as_str().len()).sum())?;
+    Ok(true)
+}
+
+/// User properties.
+fn of_notes(notes: &[Noted], left: &mut Left) -> Result<bool, String> {
+    if notes.iter().any(|note| note.value.len() > Note::MAX_VALUE) {
+        return Err("a property is longer than ZFS allows".into());
+    }
+    left.take(notes.len().max(1), notes.iter().map(|note| note.name.len() + note.value.len()).sum())?;
+    Ok(true)
+}
+
+/// Checksums, of which only so many are left.
+fn of_a_content(parts: &[(u64, String)], left: &mut usize) -> Result<bool, String> {
+    let odd = parts.iter().any(|(_, sum)| sum.len() != SUM || !sum.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    *left = left.checked_sub(parts.len()).filter(|_| !odd).ok_or("its checksums are invalid")?;
+    Ok(true)
 }
 
 /// A part of a listing: of these datasets, or of all within a tree.

@@ -1,5 +1,5 @@
-//! The sender's end of a channel: a helper (over ssh, or a child on this machine), a thread that writes requests and
-//! streams to it, and one that turns what it says into events.
+//! A channel from its start: a helper (over ssh, or a child on this machine), a thread that writes requests and streams to it, and one that
+//! turns what it says into events.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -8,41 +8,27 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::bootstrap::HelperCommand;
+pub use super::channel::Channel;
+use super::channel::{Fd, Order, answer_here};
 use super::event::{CONTROL, Teller};
 pub use super::event::{ChannelEvent, ChannelId, FromChannel, HelperError, SendFailure};
 use super::frames::{Frame, Frames};
 pub use super::greeting::GREETED_WITHIN;
-use super::launch::{Aftermath, Feed, Feeder, Launch, Pipes};
+use super::launch::{Feed, Feeder, Launch};
 use super::link::Access;
 use super::open::Open;
 pub use super::open::{CALLS, Call, Report};
+use super::pipes::{Aftermath, Pipes};
 use super::ssh::Master;
-use super::stream::{self, Fd};
 pub use super::stream::{Sending, Stream};
 pub(crate) use super::stream_end::{EndOfStream, StreamEnd};
-use helper::wire::{self, FrameKind, PING, Reply, Request, WireError};
-use zfs::{Allow, Failure, Refusal, StreamSpec};
-
-enum Order {
-    Request(Box<Request>),
-    Stream(Box<Stream>),
-    Feed(Feed),
-    Close,
-}
-
-/// The handle of a channel. Dropping the last one closes the helper's stdin, and so ends it.
-#[derive(Debug, Clone)]
-pub struct Channel {
-    orders: Arc<mpsc::Sender<Order>>,
-    open: Arc<Open>,
-    greeted: Arc<AtomicBool>,
-    access: Access,
-}
+use helper::wire::{self, FrameKind, PING, Request, WireError};
+use zfs::{Allow, Failure, Refusal};
 
 impl Channel {
     /// Starts a helper over `master`, which has so long for its greeting. That counts from here, where ssh has asked all that it
@@ -133,91 +119,6 @@ impl Channel {
         })?;
         Ok(Self { orders, open, greeted, access: Access::Full })
     }
-
-    /// The same channel for somebody who may do no more than this over it.
-    #[must_use]
-    pub fn with(self, access: Access) -> Self {
-        Self { access, ..self }
-    }
-
-    /// Whether its helper has greeted.
-    #[must_use]
-    pub fn has_greeted(&self) -> bool {
-        self.greeted.load(Ordering::Relaxed)
-    }
-
-    fn request(&self, request: Request) {
-        self.open.note(&request);
-        match self.access.check(request.changes(), || request.what()) {
-            Ok(()) => _ = self.orders.send(Order::Request(Box::new(request))),
-            Err(why) => answer_here(&request, why, &self.open),
-        }
-    }
-
-    /// Asks something; the call awaits the answers. It is on its way when this returns: several may be under way at once.
-    pub fn call(&self, request: impl FnOnce(u64) -> Request) -> Call {
-        let id = self.open.number();
-        let call = self.open.call(id);
-        self.request(request(id));
-        call
-    }
-
-    /// Asks for a stream: what its bytes are read from, what is told beside it, and its number.
-    pub fn ask_stream(&self, stream: StreamSpec) -> io::Result<(OwnedFd, mpsc::Receiver<Report>, u64)> {
-        let id = self.open.number();
-        let (output, reports) = self.open.stream(id)?;
-        self.request(Request::Stream { id, stream });
-        Ok((output, reports, id))
-    }
-
-    /// Nobody wants a stream any more.
-    pub fn cancel_stream(&self, id: u64) {
-        let _ = self.orders.send(Order::Request(Box::new(Request::Cancel { id })));
-    }
-
-    /// Closes the helper's stdin, and so ends it, whoever else has a handle.
-    pub fn close(&self) {
-        let _ = self.orders.send(Order::Close);
-    }
-
-    /// Takes its helper for dead: whoever waits for it is told, and nothing more is asked of it.
-    pub fn give_up(&self, reason: &str) {
-        self.open.give_up(reason);
-        self.close();
-    }
-
-    /// Whose helper it is.
-    #[must_use]
-    pub fn host(&self) -> &str {
-        self.open.host()
-    }
-
-    /// When the last reply came.
-    #[must_use]
-    pub fn heard(&self) -> Option<Instant> {
-        self.open.heard()
-    }
-
-    /// Why its helper is gone.
-    #[must_use]
-    pub fn why_closed(&self) -> String {
-        self.open.reason()
-    }
-
-    /// Whether its helper is gone.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.open.is_closed()
-    }
-
-    /// Starts a stream as soon as the stream before is sent.
-    pub fn stream(&self, stream: Stream) {
-        if let Err(why) = self.access.check(true, || format!("a receive into {}", stream.receive.dataset)) {
-            return self.give_up(&why.words);
-        }
-        self.open.note(&Request::Receive { id: stream.id, receive: stream.receive.clone() });
-        let _ = self.orders.send(Order::Stream(Box::new(stream)));
-    }
 }
 
 /// The writer thread. When the helper is gone writes fail; the reader thread tells why, so this one just ends.
@@ -238,8 +139,8 @@ impl Writer {
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     wire::write_mark(&mut Fd(&self.stdin), FrameKind::Ping).map_err(|error| error.to_string())
                 }
-                Ok(Order::Request(request)) => send(&self.stdin, &request, &self.open),
-                Ok(Order::Stream(stream)) => stream::run(&self.stdin, *stream, &self.tell),
+                Ok(Order::Request(request)) => write(&self.stdin, &request, &self.open),
+                Ok(Order::Send(send)) => send(&self.stdin, &self.tell),
                 Ok(Order::Feed(Feed::Stdin(stdin))) => {
                     self.stdin = stdin;
                     Ok(())
@@ -263,7 +164,7 @@ fn send_helper(stdin: &OwnedFd, helper: File, size: u64) -> io::Result<()> {
 }
 
 /// Sends a request. One that is too large is never sent: it is answered here, and the channel lives on.
-fn send(stdin: &OwnedFd, request: &Request, open: &Open) -> Result<(), String> {
+fn write(stdin: &OwnedFd, request: &Request, open: &Open) -> Result<(), String> {
     let sent = request.check().and_then(|()| wire::write_message(&mut Fd(stdin), FrameKind::Request, request));
     match sent {
         Err(error @ (WireError::TooLong { .. } | WireError::Limit(_))) => {
@@ -272,14 +173,6 @@ fn send(stdin: &OwnedFd, request: &Request, open: &Open) -> Result<(), String> {
             Ok(())
         }
         sent => sent.map_err(|error| error.to_string()),
-    }
-}
-
-/// Answers what is never sent.
-fn answer_here(request: &Request, why: Failure, open: &Open) {
-    let reply = Reply::Done { id: request.id(), failure: Some(why), warning: None };
-    if open.take(&reply) == Ok(true) {
-        open.pass(reply);
     }
 }
 
@@ -299,11 +192,7 @@ fn read(mut frames: Frames, tell: &Teller, aftermath: &Aftermath, open: &Open) -
                 Err(what) => return HelperError::Protocol { host, what },
             },
             Ok(Some(Frame::Other)) => {}
-            Ok(None) => {
-                let (words, status) = aftermath.words();
-                let reason = if words.is_empty() { status } else { format!("{status}; it says: {words}") };
-                return HelperError::Lost { host, reason };
-            }
+            Ok(None) => return HelperError::Lost { host, reason: aftermath.reason() },
             Err(WireError::Io(error)) => {
                 return HelperError::Lost { host, reason: format!("the connection was lost: {error}") };
             }

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use zfs::{Examination, Examine, Failure, Refusal};
 
 use super::client::{Channel, ChannelEvent, FromChannel};
-use super::launch::{self, Pipes};
+use super::pipes::{self, Pipes};
 use super::source::Remote;
 use super::ssh::Sessions;
 
@@ -84,7 +84,7 @@ pub(super) async fn granted(sessions: &Sessions, most: usize) -> usize {
         .map(|_| {
             let sessions = sessions.clone();
             // On a task of its own, as opening a session can't be cancelled. What comes late ends at once.
-            let opening = tokio::spawn(async move { launch::session(&sessions, WAITS, SESSION).await });
+            let opening = tokio::spawn(async move { pipes::session(&sessions, WAITS, SESSION).await });
             tokio::time::timeout(SESSION, opening)
         })
         .collect();

@@ -107,6 +107,7 @@ impl Frames {
     pub fn begins(&mut self, reply: &Reply) {
         if let Reply::Begin { id } = reply {
             self.stream = Some(*id);
+            self.mover.begin();
         }
     }
 

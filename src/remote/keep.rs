@@ -10,13 +10,14 @@ use helper::wire;
 use zfs::text::on_one_line;
 
 use super::bootstrap::{keep_line, said};
+use super::channel::Fd;
 use super::client::GREETED_WITHIN;
 use super::event::HelperError;
 use super::greeting::{self, Timed};
 use super::helpers::{self, Shipped};
-use super::launch::{self, Aftermath, Pipes, SLOWEST, read_stderr};
+use super::launch::{self, SLOWEST};
+use super::pipes::{self, Aftermath, Pipes, read_stderr};
 use super::ssh::{ConnectError, Master};
-use super::stream::Fd;
 use super::target::Host;
 
 /// So much of what a host says is listened to.
@@ -193,7 +194,7 @@ impl Keeper {
     /// Starts the line, and hears all that it says; an error unless it came to its end.
     async fn talk(&self, words: &str, helper: Option<&'static Shipped>) -> Result<Vec<(String, String)>, HelperError> {
         let line = keep_line(words);
-        let pipes = launch::session(self.master.sessions(), &line, GREETED_WITHIN).await?;
+        let pipes = pipes::session(self.master.sessions(), &line, GREETED_WITHIN).await?;
         let host = self.host.clone();
         let heard =
             tokio::task::spawn_blocking(move || hear(pipes, &host, helper)).await.map_err(io::Error::other)??;

@@ -2,7 +2,7 @@
 //! one that doesn't greet.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read as _};
+use std::io::{self, BufReader};
 use std::os::fd::OwnedFd;
 use std::sync::mpsc;
 use std::thread;
@@ -11,33 +11,20 @@ use std::time::Duration;
 use helper::wire;
 use tokio::runtime::Handle;
 use zfs::Hello;
-use zfs::text::{on_one_line, quoted};
 
 use super::bootstrap::{self, HelperCommand, Word};
 use super::event::HelperError;
 use super::greeting::{self, Greeting, Timed};
 use super::helpers;
+use super::pipes::{Aftermath, Pipes, read_stderr, session};
 use super::plain::{self, Plain};
 use super::ssh::Sessions;
-
-/// So much of what the helper and its shell write to stderr is kept.
-const MAX_STDERR: u64 = 8 * 1024;
 
 /// A host may ask so often for a helper: once for each directory that it has tried.
 const MOST_SENT: u32 = 4;
 
 /// A link that is slower than this many bytes a second is taken for dead while a helper is sent.
 pub(super) const SLOWEST: u64 = 16 * 1024;
-
-/// Our ends of a helper's stdio, and where its exit status will be told.
-pub(super) struct Pipes {
-    pub stdin: OwnedFd,
-    pub stdout: OwnedFd,
-    pub stderr: OwnedFd,
-    pub status: mpsc::Receiver<String>,
-    /// So long it has for its greeting.
-    pub limit: Duration,
-}
 
 /// What the writer of a channel is to do for a helper that has not greeted yet.
 pub(super) enum Feed {
@@ -94,15 +81,6 @@ struct Fallback {
     runtime: Handle,
     words: String,
     limit: Duration,
-}
-
-/// What is left to learn once a helper's output has ended.
-pub(super) struct Aftermath {
-    pub host: String,
-    /// The command that was to start it, where nothing else is tried.
-    pub command: Option<String>,
-    pub status: mpsc::Receiver<String>,
-    pub stderr: mpsc::Receiver<String>,
 }
 
 impl Launch {
@@ -257,28 +235,6 @@ impl Fallback {
     }
 }
 
-impl Aftermath {
-    /// The helper's stderr and how it ended; neither is worth waiting long for.
-    pub fn words(&self) -> (String, String) {
-        let wait = Duration::from_secs(2);
-        let status = self.status.recv_timeout(wait).unwrap_or_else(|_| "still running".into());
-        (quoted(&self.stderr.recv_timeout(wait).unwrap_or_default()), on_one_line(&status).into_owned())
-    }
-}
-
-/// Starts a session on the host.
-pub(super) async fn session(sessions: &Sessions, line: &str, limit: Duration) -> Result<Pipes, HelperError> {
-    let ((stdin, ours_in), (ours_out, stdout), (ours_err, stderr)) = (io::pipe()?, io::pipe()?, io::pipe()?);
-    zfs::pipe::grow_pipe(&ours_in);
-    let remote = sessions.start(line, [stdin.into(), stdout.into(), stderr.into()]).await?;
-    let (tell, status) = mpsc::channel();
-    tokio::spawn(async move {
-        // Nobody listens any more when the run is over.
-        let _ = tell.send(remote.wait().await);
-    });
-    Ok(Pipes { stdin: ours_in.into(), stdout: ours_out.into(), stderr: ours_err.into(), status, limit })
-}
-
 /// Does what the bootstrap line wants; how much longer that may take.
 fn answer(word: Word, sent: u32, host: &str, feed: &Feeder) -> Result<Duration, HelperError> {
     let not_sent = |words: String| Err(HelperError::NotSent { host: host.to_owned(), words });
@@ -360,15 +316,6 @@ fn lacking(command: &str, words: &str) -> Option<String> {
     }
     let is_told = words.split(|ch: char| ch.is_whitespace() || ":'\"`‘’".contains(ch)).any(|part| part == word);
     (!is_zfsync && is_told).then_some(word)
-}
-
-pub(super) fn read_stderr(stderr: File) -> String {
-    let mut words = Vec::new();
-    let mut input = stderr.take(MAX_STDERR);
-    let _ = input.read_to_end(&mut words);
-    // Read on, so that a talkative helper never blocks.
-    let _ = io::copy(&mut input.into_inner(), &mut io::sink());
-    String::from_utf8_lossy(&words).trim().to_owned()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod asked;
 pub mod bootstrap;
+mod channel;
 pub mod client;
 pub mod direct;
 mod event;
@@ -13,6 +14,7 @@ pub mod keep;
 mod launch;
 pub mod link;
 mod open;
+mod pipes;
 pub mod plain;
 mod process;
 mod prompt;

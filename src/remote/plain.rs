@@ -16,7 +16,7 @@ use zfs::{Account, Allow, Away, BootId, Failure, Few, Hello, Lane, Limits, Local
 
 use super::event::HelperError;
 use super::examined;
-use super::launch::Pipes;
+use super::pipes::Pipes;
 use super::ssh::Sessions;
 use crate::format::count;
 

@@ -1,7 +1,7 @@
 //! One `zfs send` into a channel: announces it, moves its bytes in frames, and ends it in such a way that a broken stream
 //! never looks like a finished one.
 
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use helper::{pump, read_report};
 use zfs::host::{Outgoing, Process};
 use zfs::{Ended, Host as _, LocalHost, Receive, StreamSpec};
 
-use super::client::Channel;
+use super::channel::{Channel, Fd};
 use super::event::{ChannelEvent, SendFailure, Teller};
 use super::stream_end::{EndOfStream, LATE, StreamEnd};
 
@@ -31,11 +31,18 @@ pub struct Stream {
     pub abort: Arc<AtomicBool>,
 }
 
+impl Channel {
+    /// Starts a stream as soon as the stream before is sent.
+    pub fn stream(&self, stream: Stream) {
+        let request = Request::Receive { id: stream.id, receive: stream.receive.clone() };
+        self.send(&request.clone(), move |stdin, tell| run(stdin, stream, &request, tell));
+    }
+}
+
 /// Sends a stream. An error means that the channel itself is unusable; a stream that fails is told as an event.
-pub(super) fn run(stdin: &OwnedFd, stream: Stream, tell: &Teller) -> Result<(), String> {
+fn run(stdin: &OwnedFd, stream: Stream, request: &Request, tell: &Teller) -> Result<(), String> {
     let id = stream.id;
-    let request = Request::Receive { id, receive: stream.receive.clone() };
-    wire::write_message(&mut Fd(stdin), FrameKind::Request, &request).map_err(|error| error.to_string())?;
+    wire::write_message(&mut Fd(stdin), FrameKind::Request, request).map_err(|error| error.to_string())?;
     let (bytes, failure) = match send(stdin, stream, tell) {
         Ok((bytes, failure)) => (bytes, failure),
         Err(Broken::Send(words)) => (0, Some(SendFailure { words, killed: false })),
@@ -170,17 +177,4 @@ fn ours(words: String) -> SendFailure {
 
 fn said(who: &str, words: &str, status: &str) -> String {
     if words.is_empty() { format!("{who} ended with {status}") } else { format!("{who}: {words}") }
-}
-
-/// Unbuffered writes to a borrowed descriptor.
-pub(super) struct Fd<'a>(pub(super) &'a OwnedFd);
-
-impl Write for Fd<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(rustix::io::write(self.0, bytes)?)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

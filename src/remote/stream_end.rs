@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use zfs::{Ended, Failure};
 
-use super::client::Channel;
+use super::channel::Channel;
 use super::open::Report;
 
 /// So long another host may take to say how a stream has ended, once all of it has come or it has been asked to stop.

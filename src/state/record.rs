@@ -6,14 +6,17 @@
 
 mod file;
 
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{LazyLock, mpsc};
+use std::time::Duration;
 
 use serde::Serialize;
 
 pub use file::NAME;
 
+use crate::file_thread::{self, FileThread};
 use crate::report::Versioned;
 use zfs::name::{DatasetName, Guid, SnapshotName};
 use zfs::{Failure, Pruned, Refusal};
@@ -149,20 +152,20 @@ impl Record {
     pub fn begin(&self, host: Option<String>, rule: &str, things: Vec<Thing>) -> Begun {
         let mut open = Begun { record: self.clone(), host, rule: rule.to_owned(), rest: things, told: Vec::new() };
         let lines: Vec<Vec<u8>> = open.rest.iter().map(|thing| open.line(thing, Phase::Begin, None)).collect();
-        self.write(&lines, true);
+        self.write(lines, true);
         open.told.reserve(open.rest.len());
         open
     }
 
     /// That it can't be written is told, once, even where little is said; nothing is stopped for it: a disk that is full would
     /// otherwise keep retention from making room.
-    fn write(&self, lines: &[Vec<u8>], sync: bool) {
+    fn write(&self, lines: Vec<Vec<u8>>, sync: bool) {
         static TOLD: AtomicBool = AtomicBool::new(false);
         if lines.is_empty() {
             return;
         }
         let written = match &self.0 {
-            Some(folder) => file::append(folder, lines, sync).map_err(|error| format!("{}: {error}", folder.display())),
+            Some(folder) => append(folder, lines, sync).map_err(|error| format!("{}: {error}", folder.display())),
             None => Err("there is no --state-dir and no home directory".to_owned()),
         };
         if let Err(why) = written
@@ -170,6 +173,35 @@ impl Record {
         {
             tracing::error!("can't log what is destroyed (the run continues): {why}");
         }
+    }
+}
+
+/// So long a file system may take for lines of the record: the run stands still meanwhile, as they come before what they tell of.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Appends lines, in the only thread that does. A file server that hangs may keep that; then nobody waits for it until it has gone on.
+fn append(folder: &Path, lines: Vec<Vec<u8>>, sync: bool) -> io::Result<()> {
+    static THREAD: LazyLock<io::Result<FileThread<()>>> = LazyLock::new(|| FileThread::start("record", |_| ()));
+    static HANGS: AtomicBool = AtomicBool::new(false);
+    let thread = THREAD.as_ref().map_err(|error| io::Error::from(error.kind()))?;
+    let ((tell, told), folder) = (mpsc::channel(), folder.to_owned());
+    thread.put(move |()| {
+        // Somebody may have waited too long.
+        let _ = tell.send(file::append(&folder, &lines, sync));
+        HANGS.store(false, Ordering::Relaxed);
+    });
+    let patience = if HANGS.load(Ordering::Relaxed) { Duration::ZERO } else { PATIENCE };
+    if let Ok(told) = told.recv_timeout(patience) {
+        return told;
+    }
+    HANGS.store(true, Ordering::Relaxed);
+    match told.try_recv() {
+        // It has just gone on.
+        Ok(told) => {
+            HANGS.store(false, Ordering::Relaxed);
+            told
+        }
+        Err(_) => Err(file_thread::late(PATIENCE)),
     }
 }
 
@@ -307,7 +339,7 @@ fn outcome(name: &SnapshotName, result: &Result<Pruned, Failure>) -> (Phase, Opt
 impl Drop for Begun {
     fn drop(&mut self) {
         self.tell(Phase::Unclear, Some("the outcome is unknown to the run"));
-        self.record.write(&self.told, false);
+        self.record.write(std::mem::take(&mut self.told), false);
     }
 }
 

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod ship;
 pub mod sshd;
 
 use std::fmt::Write as _;

@@ -3,7 +3,8 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -136,15 +137,32 @@ fn serve(connection: TcpStream, config: &Path, log: &Path) {
     std::thread::spawn(move || child.wait());
 }
 
-/// Runs `zfsync push` with the bed's ssh_config and the zfsync `there`.
-pub fn push(bed: &Bed, args: &[&str]) -> Ended {
-    push_calling(bed, bed.path("there").to_str().unwrap(), args)
+/// The bed with an ordinary server; `None` where there is no sshd.
+pub fn reached(bed: Bed) -> Option<(Bed, Sshd)> {
+    available().then(|| {
+        let sshd = Sshd::start(&bed, &Manners::default());
+        (bed, sshd)
+    })
 }
 
-pub fn push_calling(bed: &Bed, there: &str, args: &[&str]) -> Ended {
+/// `zfsync push` with the bed's ssh_config and the zfsync `there`, not started yet.
+pub fn pushing(bed: &Bed, args: &[&str]) -> Command {
+    pushing_by(bed, bed.path("there").to_str().unwrap(), args)
+}
+
+fn pushing_by(bed: &Bed, there: &str, args: &[&str]) -> Command {
     let config = bed.path("ssh_config");
-    let all = [&["push", "-F", config.to_str().unwrap(), "--remote-zfsync", there][..], args].concat();
-    bed.run(&all)
+    bed.command(&[&["push", "-F", config.to_str().unwrap(), "--remote-zfsync", there][..], args].concat())
+}
+
+/// Runs it to its end.
+pub fn push(bed: &Bed, args: &[&str]) -> Ended {
+    Ended::of(pushing(bed, args).spawn().unwrap())
+}
+
+/// The same with another zfsync to call over there.
+pub fn push_calling(bed: &Bed, there: &str, args: &[&str]) -> Ended {
+    Ended::of(pushing_by(bed, there, args).spawn().unwrap())
 }
 
 /// A tree with nothing to do.
@@ -164,4 +182,41 @@ pub fn left_clean(bed: &Bed) {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     assert!(left.iter().all(|name| name == "zfsync"), "{left:?}");
+}
+
+/// Programs that may be a host's login shell.
+pub const LOGIN_SHELLS: [&str; 9] = ["dash", "bash", "zsh", "mksh", "yash", "bsd-csh", "tcsh", "fish", "busybox sh"];
+
+/// Programs that may be a host's `sh`.
+pub const POSIX_SHELLS: [&str; 6] = ["dash", "bash", "mksh", "yash", "zsh", "busybox"];
+
+/// Those of the shells that this machine has, with their programs; of the others it says that they are skipped.
+pub fn installed<'a>(shells: &'a [&'a str]) -> impl Iterator<Item = (&'a str, PathBuf)> {
+    shells.iter().filter_map(|shell| {
+        let program = shell.split(' ').next()?;
+        let there = ["/bin", "/usr/bin"].iter().map(|dir| Path::new(dir).join(program)).find(|path| path.exists());
+        if there.is_none() {
+            eprintln!("skipped: no {shell}");
+        }
+        Some((*shell, there?))
+    })
+}
+
+/// Has sshd start this login shell, as it does with each command; `setup` goes before it. The home directory is the bed's `home`.
+pub fn login_shell(bed: &Bed, shell: &str, setup: &str) {
+    let (home, bin) = (bed.path("home"), bed.path("bin"));
+    let login = format!(
+        "#!/bin/sh\nexport HOME={} PATH={}:/usr/bin:/bin\n{setup}\nexec {shell} -c \"$SSH_ORIGINAL_COMMAND\"\n",
+        home.display(),
+        bin.display(),
+    );
+    bed.script("login", &login);
+    let key = bed.read("key.pub");
+    bed.write("authorized_keys", &format!("command=\"{}\" {key}", bed.path("login").display()));
+}
+
+/// Makes a shell what is `sh` there.
+pub fn make_sh(bed: &Bed, program: &Path) {
+    let _ = fs::remove_file(bed.path("bin/sh"));
+    symlink(program, bed.path("bin/sh")).unwrap();
 }

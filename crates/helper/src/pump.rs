@@ -19,6 +19,13 @@ const TICK: Duration = Duration::from_millis(200);
 /// How long a pump that is to stop tries to complete the frame it is in, and how long one whose sender is gone waits for a
 /// receiver that takes nothing.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// `ssh` and `sshd` write 32 KiB at a time, `zfs send` a record. To move each piece at once takes a change of processes for each, here and
+/// behind the output. So of a stream that has shown to be a long one, as many bytes are gathered in so long a time.
+const GATHERED: usize = 128 * 1024;
+const GATHER: Duration = Duration::from_micros(200);
+const LONG: usize = 4 * 1024 * 1024;
+/// What an input holds that isn't a pipe of Linux: a socket of `sshd`, 208 KiB with what the kernel needs.
+const HELD: usize = 192 * 1024;
 /// Bytes at a time where they are copied.
 const CHUNK: usize = 256 * 1024;
 
@@ -104,6 +111,7 @@ impl<I: AsFd, O: AsFd, G, T: FnMut() -> G> Sender<'_, I, O, T> {
                     return Ok(Sent::Aborted);
                 }
                 if has_more && has_room {
+                    self.mover.gather(self.input, MAX_DATA);
                     break;
                 }
                 if has_room && spoken.elapsed() > PING {
@@ -163,6 +171,10 @@ impl Patience {
 #[derive(Debug)]
 pub struct Mover {
     splice: bool,
+    /// Of the stream that is being moved.
+    moved: usize,
+    /// So many bytes are moved on at once.
+    enough: Option<usize>,
     buffer: Vec<u8>,
 }
 
@@ -176,7 +188,24 @@ impl Mover {
     /// Splices where that exists, until it turns out not to work.
     #[must_use]
     pub fn new() -> Self {
-        Self { splice: cfg!(target_os = "linux"), buffer: Vec::new() }
+        Self { splice: cfg!(target_os = "linux"), moved: 0, enough: None, buffer: Vec::new() }
+    }
+
+    /// Another stream comes.
+    pub fn begin(&mut self) {
+        (self.moved, self.enough) = (0, None);
+    }
+
+    /// Lets more of a long stream come, if there isn't much. What holds little must not be full meanwhile: its writer would wait.
+    fn gather(&mut self, input: &impl AsFd, most: usize) {
+        if self.moved < LONG {
+            return;
+        }
+        let enough = *self.enough.get_or_insert_with(|| (holds(input) / 2).min(GATHERED));
+        let few = |ready: u64| usize::try_from(ready).is_ok_and(|ready| ready < most.min(enough));
+        if rustix::io::ioctl_fionread(input).is_ok_and(few) {
+            std::thread::sleep(GATHER);
+        }
     }
 
     /// Moves exactly `len` bytes, a frame's body, from `input` (the helper's stdin) to `output` (the stdin of `zfs recv`).
@@ -244,9 +273,13 @@ impl Mover {
         let lost_nothing = |error| (0, error);
         wait_readable(input).map_err(PumpError::Input).map_err(lost_nothing)?;
         wait_writable(output, go_on).map_err(PumpError::Output).map_err(lost_nothing)?;
+        self.gather(input, most);
         while self.splice {
             match splice(input, output, most) {
-                Ok(moved) => return Ok(moved),
+                Ok(moved) => {
+                    self.moved = self.moved.saturating_add(moved);
+                    return Ok(moved);
+                }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
                     wait_readable(input).map_err(PumpError::Input).map_err(lost_nothing)?;
@@ -261,10 +294,22 @@ impl Mover {
         }
         let read = self.read(input, most).map_err(PumpError::Input).map_err(lost_nothing)?;
         match write_all(output, &self.buffer[..read], go_on) {
-            Ok(()) => Ok(read),
+            Ok(()) => {
+                self.moved = self.moved.saturating_add(read);
+                Ok(read)
+            }
             Err(error) => Err((read, PumpError::Output(error))),
         }
     }
+}
+
+/// How many bytes wait in `fd` before its writer waits.
+fn holds(fd: &impl AsFd) -> usize {
+    #[cfg(target_os = "linux")]
+    let holds = rustix::pipe::fcntl_getpipe_size(fd).unwrap_or(HELD);
+    #[cfg(not(target_os = "linux"))]
+    let (holds, _) = (HELD, fd);
+    holds
 }
 
 #[cfg(target_os = "linux")]

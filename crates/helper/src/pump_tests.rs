@@ -51,12 +51,12 @@ fn pump(mover: Mover, len: usize) -> Vec<u8> {
 }
 
 fn copying() -> Mover {
-    Mover { splice: false, buffer: Vec::new() }
+    Mover { splice: false, ..Mover::new() }
 }
 
 #[test]
 fn every_byte_arrives_spliced_or_copied() {
-    for len in [0, 1, 4095, 65_537, 1_048_577, 5_000_003] {
+    for len in [0, 1, 4095, 65_537, 1_048_577, 5_000_003, 9_000_007] {
         assert!(pump(Mover::new(), len) == pattern(len), "{len} spliced");
         assert!(pump(copying(), len) == pattern(len), "{len} copied");
     }
@@ -106,6 +106,32 @@ fn take(mut mover: Mover, output: Option<&PipeWriter>, len: usize) -> (io::Resul
         set_nonblocking(output, true).unwrap();
     }
     (mover.take(&input, output, len), input)
+}
+
+#[test]
+fn a_long_stream_is_gathered_and_the_next_one_begins_at_once() {
+    let len = LONG + 3_000_001;
+    let mut mover = Mover::new();
+    let input = feed(2 * len);
+    for part in 0..2 {
+        let (mut reader, output) = pipe().unwrap();
+        let sink = thread::spawn(move || {
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).unwrap();
+            all
+        });
+        mover.begin();
+        assert_eq!(mover.moved, 0);
+        let mut left = len;
+        while left > 0 {
+            let frame = left.min(MAX_DATA);
+            assert_eq!(mover.take(&input, Some(&output), frame).unwrap(), Taken::All);
+            left -= frame;
+        }
+        assert_eq!(mover.moved, len);
+        drop(output);
+        assert!(sink.join().unwrap() == pattern(2 * len)[part * len..][..len], "part {part}");
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ use super::syslog::Syslog;
 use super::{Config, HelperError, Side};
 use crate::pump::Mover;
 use crate::wire::{self, EXAMINES, FrameKind, Header, Request, SENDS, SILENCE};
+use zfs::pipe::grow_pipe;
 use zfs::{Hello, Host};
 
 /// So long questions may still be answered after the sender has closed its end.
@@ -43,6 +44,13 @@ pub(super) fn serve_logging(
     host: Arc<dyn Host>,
     log: Syslog,
 ) -> Result<(), HelperError> {
+    // `sshd` gives 64 KiB. Whoever waits for the greeting has written nothing yet.
+    if rustix::io::ioctl_fionread(&input).is_ok_and(|waiting| waiting == 0) {
+        grow_pipe(&input);
+    }
+    if config.side == Side::Sender {
+        grow_pipe(&output);
+    }
     let replies = Arc::new(Replies::new(output, log, config.silence).map_err(HelperError::Stdio)?);
     let allow = config.allow.iter().map(|allow| allow.word().to_owned()).collect();
     let hello = host.hello();
@@ -151,6 +159,7 @@ impl Session {
         if !self.receives.wait_for_room(&self.context.replies) {
             return Ok(false);
         }
+        self.mover.begin();
         let stream = Incoming::new(id, receive, &self.hands());
         self.stream = Some(stream);
         Ok(true)

@@ -202,7 +202,8 @@ fn the_end_of_a_stream_waits_for_its_reader() {
 #[test]
 fn without_a_stream_whoever_reads_nothing_is_given_up() {
     let silence = Some(Duration::from_millis(300));
-    let names: Vec<String> = (0..5000).map(|n| format!("b/a-name-that-is-long-enough@{n}")).collect();
+    // Together more than its pipe holds.
+    let names: Vec<String> = (0..4500).map(|n| format!("b/{}@{n}", "a-name-that-is-long-enough-".repeat(8))).collect();
     // With one question nothing waits for room, so the next frame has to tell.
     for questions in [1, 4] {
         let mut session = Session::start(Config { side: Side::Sender, silence, ..Config::default() });

@@ -2,7 +2,8 @@
 
 use std::os::fd::OwnedFd;
 
-use super::super::push::{self, Pushed};
+use super::super::parts::Pushed;
+use super::super::push;
 use super::super::signals::Signals;
 use super::told::{Ended, Over, Told};
 use crate::config::ordered;

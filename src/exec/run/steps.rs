@@ -20,31 +20,8 @@ impl Run<'_> {
         send: &Step,
         into: Placement,
     ) {
+        let receive = self.receive(dataset, send, into);
         let planned = &self.ready.plan.datasets[dataset];
-        let new = into != Placement::Existing;
-        let mountable = self.job.restore.is_some();
-        let receive = Receive {
-            dataset: planned.target.clone(),
-            ancestors: if new { planned.ancestors.clone() } else { Vec::new() },
-            top_ancestor: planned.top_ancestor.clone().filter(|_| new && !mountable),
-            kind: planned.kind,
-            brings: if send.intermediates { Brings::Snapshots } else { Brings::Snapshot(send.to.clone()) },
-            create: into == Placement::Create,
-            top: new && planned.top && !mountable,
-            into_empty: into == Placement::IntoEmpty,
-            overwrite: into == Placement::Overwrite,
-            volmode: self.job.volmode,
-            unencrypted: into == Placement::Create && planned.unencrypted,
-            resumable: self.job.resume,
-            base: send.base.as_ref().map(|base| base.name.clone()),
-            mountable,
-            // What another host sends must be what it has listed.
-            to_guid: self.sender.remote().map(|_| send.to_guid),
-            from_guid: self.sender.remote().and(send.base.as_ref()).map(|base| base.guid),
-            put: (self.ready.negotiation.source(dataset))
-                .filter(|_| !mountable)
-                .and_then(|source| Put::new(self.job.missing.by, &source.path, &source.snapshots)),
-        };
         let stream = self.ready.stream(planned, send, self.job);
         self.reporter.event(&Event::StepStarted {
             step,
@@ -80,6 +57,35 @@ impl Run<'_> {
         };
         let send = self.sender.sending(stream, lane.source.as_ref());
         lane.target.stream(Stream { id: step, receive, send, progress, abort });
+    }
+
+    /// What the helper is to do with a step.
+    fn receive(&self, dataset: usize, send: &Step, into: Placement) -> Receive {
+        let planned = &self.ready.plan.datasets[dataset];
+        let new = into != Placement::Existing;
+        let mountable = self.job.restore.is_some();
+        Receive {
+            dataset: planned.target.clone(),
+            ancestors: if new { planned.ancestors.clone() } else { Vec::new() },
+            top_ancestor: planned.top_ancestor.clone().filter(|_| new && !mountable),
+            kind: planned.kind,
+            brings: if send.intermediates { Brings::Snapshots } else { Brings::Snapshot(send.to.clone()) },
+            create: into == Placement::Create,
+            top: new && planned.top && !mountable,
+            into_empty: into == Placement::IntoEmpty,
+            overwrite: into == Placement::Overwrite,
+            volmode: self.job.volmode,
+            unencrypted: into == Placement::Create && planned.unencrypted,
+            resumable: self.job.resume,
+            base: send.base.as_ref().map(|base| base.name.clone()),
+            mountable,
+            // What another host sends must be what it has listed.
+            to_guid: self.sender.remote().map(|_| send.to_guid),
+            from_guid: self.sender.remote().and(send.base.as_ref()).map(|base| base.guid),
+            put: (self.ready.negotiation.source(dataset))
+                .filter(|_| !mountable)
+                .and_then(|source| Put::new(self.job.missing.by, &source.path, &source.snapshots)),
+        }
     }
 
     pub(super) fn step_done(&mut self, step: StepId, bytes: u64) {

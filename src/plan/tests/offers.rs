@@ -1,19 +1,11 @@
 //! What a conflict offers: only what would work, and never what has just been tried.
 
+use crate::plan::fixture::{self, named as versions};
 use std::collections::HashMap;
 
-use crate::plan::{Attempt, Negotiation, Resolutions, SourceDataset, SourceFacts, TargetDataset, Verdict};
-use zfs::name::{DatasetName, Guid, Txg};
-use zfs::{Encryption, Kind, Refusal, Resolution, Versions};
-
-fn versions(names: &[&str]) -> Versions {
-    let mut all = Versions::default();
-    for (at, name) in (1..).zip(names) {
-        let guid = name.bytes().fold(7_u64, |sum, byte| sum * 131 + u64::from(byte));
-        all.push(&name.parse().unwrap(), Guid(guid), Txg(at));
-    }
-    all
-}
+use crate::plan::{Attempt, Negotiation, Resolutions, SourceDataset, SourceFacts, Verdict};
+use zfs::name::DatasetName;
+use zfs::{Kind, Refusal, Resolution};
 
 /// A source with a and b, and a target with these snapshots, which has refused a stream.
 fn negotiation(target: &str, there: &[&str], resolutions: Resolutions, refusal: Option<Refusal>) -> Negotiation {
@@ -29,15 +21,7 @@ fn negotiation(target: &str, there: &[&str], resolutions: Resolutions, refusal: 
 fn relist(talk: &mut Negotiation, there: &[&str], refusal: Option<Refusal>) {
     let base = versions(&["a"]).newest().map(|version| version.guid);
     talk.relist(0, refusal.map(|refusal| Attempt { base, refusal }));
-    let target = TargetDataset {
-        kind: Kind::Filesystem,
-        partial: false,
-        resume: None,
-        unborn: false,
-        empty: false,
-        encryption: Encryption::Off,
-        snapshots: versions(there),
-    };
+    let target = fixture::target(versions(there));
     talk.relisted(0, Some(target));
 }
 
@@ -137,15 +121,7 @@ fn only_the_highest_resolutions_are_known_beforehand() {
     let mut talk = Negotiation::new(&here, &there, all, false).with_resolutions(resolutions, "20260101-000000");
     for index in 0..4 {
         talk.relist(index, None);
-        let mut target = TargetDataset {
-            kind: Kind::Filesystem,
-            partial: false,
-            resume: None,
-            unborn: false,
-            empty: false,
-            encryption: Encryption::Off,
-            snapshots: versions(&["a"]),
-        };
+        let mut target = fixture::target(versions(&["a"]));
         if index > 0 {
             target.snapshots = versions(&["own"]);
         }

@@ -1,5 +1,6 @@
 //! Rests of cut receives: where they are gone on with.
 
+use crate::plan::fixture;
 use crate::plan::{Conflict, ConflictKind, ResumePoint, SourceDataset, TargetDataset, Verdict, diff};
 use zfs::name::{Guid, ResumeToken, Txg};
 use zfs::{Kind, Versions};
@@ -13,13 +14,11 @@ fn a_cut_first_stream_goes_on_where_it_went() {
     let source = SourceDataset { snapshots, ..SourceDataset::default() };
     let resume = Some(ResumePoint { token: ResumeToken("1-x".into()), to: Guid(1) });
     let target = |unborn, empty| TargetDataset {
-        kind: Kind::Filesystem,
         partial: true,
         resume: resume.clone(),
         unborn,
         empty,
-        encryption: zfs::Encryption::Off,
-        snapshots: Versions::default(),
+        ..fixture::target(Versions::default())
     };
     let verdict = |target| diff(&source, Kind::Filesystem, &target, None, false);
     assert!(

@@ -1,5 +1,6 @@
 //! Snapshots that change nothing are left out: the steps, what the target has afterwards, and what is asked for.
 
+use crate::plan::fixture;
 use insta::assert_snapshot;
 use proptest::prelude::*;
 
@@ -110,15 +111,7 @@ fn after_the_rest_of_a_cut_stream() {
     }
     talk.relist(0, None);
     let resume = Some(crate::plan::ResumePoint { token: zfs::name::ResumeToken("1-x".into()), to: Guid(2) });
-    let target = TargetDataset {
-        kind: zfs::Kind::Filesystem,
-        partial: true,
-        resume,
-        unborn: false,
-        empty: false,
-        encryption: zfs::Encryption::Off,
-        snapshots: source(&["a"]).snapshots,
-    };
+    let target = TargetDataset { partial: true, resume, ..fixture::target(source(&["a"]).snapshots) };
     talk.relisted(0, Some(target));
     assert_eq!(talk.wants_written(), ["a/s@c", "a/s@d"]);
     let written = [("a/s@c", 0), ("a/s@d", 7), ("a/other@e", 0)].map(|(name, bytes)| (name.to_owned(), bytes));
@@ -128,15 +121,7 @@ fn after_the_rest_of_a_cut_stream() {
     assert!(steps[0].resume.is_some() && steps[1].resume.is_none());
     // Relisted: what is known isn't asked for again, and still counts.
     talk.relist(0, None);
-    let whole = |names: &[&str]| TargetDataset {
-        kind: zfs::Kind::Filesystem,
-        partial: false,
-        resume: None,
-        unborn: false,
-        empty: false,
-        encryption: zfs::Encryption::Off,
-        snapshots: source(names).snapshots,
-    };
+    let whole = |names: &[&str]| fixture::target(source(names).snapshots);
     talk.relisted(0, Some(whole(&["a", "b"])));
     assert_eq!(talk.wants_written(), [""; 0]);
     let Verdict::Send(steps) = talk.replan(0).unwrap().verdict else { panic!("nothing to send") };

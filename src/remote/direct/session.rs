@@ -1,6 +1,6 @@
 //! The end on this machine: the session in which the other host carries an order out.
 
-use std::io::{self, BufReader, Read as _, Write as _};
+use std::io::{self, BufReader, Write as _};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -9,11 +9,11 @@ use std::time::Duration;
 use helper::wire::{GREETING as HELPER, PING};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc as told};
-use zfs::text::{on_one_line, quoted};
 
 use super::{Ask, DirectError, GREETING, MAX_ORDER, MAX_TOLD, Order, PROTOCOL, Stop, Version, line, read_line};
 use crate::remote::greeting::{self, GREETED_WITHIN, Line, Timed};
 use crate::remote::link::Link;
+use crate::remote::pipes::{Aftermath, read_stderr};
 use crate::remote::ssh::Master;
 use crate::remote::target::Host;
 
@@ -21,10 +21,6 @@ use crate::remote::target::Host;
 const ROOM: usize = 256;
 /// So many bytes of them: two of the longest.
 const ROOM_BYTES: usize = 2 * MAX_TOLD;
-/// So much of what is written to stderr is kept.
-const MAX_STDERR: u64 = 8 * 1024;
-/// Neither stderr nor the exit status is worth waiting longer for.
-const AFTERMATH: Duration = Duration::from_secs(2);
 
 /// zfsync on another host, which has greeted.
 #[derive(Debug)]
@@ -47,13 +43,6 @@ enum Heard {
     End(DirectError),
 }
 
-/// What is left to learn once its output has ended.
-struct Aftermath {
-    host: String,
-    status: mpsc::Receiver<String>,
-    stderr: mpsc::Receiver<String>,
-}
-
 impl Session {
     /// Connects, and starts it.
     pub async fn open(host: &Host, link: &Link) -> Result<Self, DirectError> {
@@ -69,9 +58,9 @@ impl Session {
         let limit = link.silence.map_or(GREETED_WITHIN, |silence| silence.min(GREETED_WITHIN));
         let (words, said) = mpsc::channel();
         thread::Builder::new().name("direct-err".into()).spawn(move || {
-            let _ = words.send(read_stderr(ours_err));
+            let _ = words.send(read_stderr(OwnedFd::from(ours_err).into()));
         })?;
-        let after = Aftermath { host: host.to_string(), status, stderr: said };
+        let after = Aftermath { host: host.to_string(), command: None, status, stderr: said };
         let (heard, lines) = told::channel(ROOM);
         let output = Timed::new(OwnedFd::from(ours_out), limit);
         let room = Room { bytes: Arc::new(Semaphore::new(ROOM_BYTES)), runtime: Handle::current() };
@@ -195,7 +184,7 @@ fn read(output: Timed, after: &Aftermath, tell: &told::Sender<Heard>, room: &Roo
                             return;
                         }
                     }
-                    Ok(false) => break after.lost(),
+                    Ok(false) => break DirectError::Lost { host: after.host.clone(), reason: after.reason() },
                     Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                         break DirectError::Protocol { host: after.host.clone(), what: error.to_string() };
                     }
@@ -224,43 +213,20 @@ fn greet(output: &mut BufReader<Timed>, after: &Aftermath) -> Result<String, Dir
             let seconds = output.get_ref().limit().as_secs();
             Err(DirectError::Late { host, seconds, words: greeting::said(&preamble, "") })
         }
-        Line::None(preamble) => Err(after.no_greeting(&preamble)),
+        Line::None(preamble) => Err(no_greeting(after, &preamble)),
     }
 }
 
-impl Aftermath {
-    /// What it has written to stderr, and how it has ended.
-    fn words(&self) -> (String, String) {
-        let status = self.status.recv_timeout(AFTERMATH).unwrap_or_else(|_| "still running".into());
-        (quoted(&self.stderr.recv_timeout(AFTERMATH).unwrap_or_default()), on_one_line(&status).into_owned())
+fn no_greeting(after: &Aftermath, preamble: &[u8]) -> DirectError {
+    let ((stderr, status), host) = (after.words(), after.host.clone());
+    let words = if stderr.trim().is_empty() { status.clone() } else { stderr.trim().to_owned() };
+    if status.ends_with("127") || stderr.to_ascii_lowercase().contains("command not found") {
+        return DirectError::Missing { host, words };
     }
-
-    fn no_greeting(&self, preamble: &[u8]) -> DirectError {
-        let ((stderr, status), host) = (self.words(), self.host.clone());
-        let words = if stderr.trim().is_empty() { status.clone() } else { stderr.trim().to_owned() };
-        if status.ends_with("127") || stderr.to_ascii_lowercase().contains("command not found") {
-            return DirectError::Missing { host, words };
-        }
-        if stderr.contains("unrecognized subcommand") {
-            return DirectError::Unknown { host, words };
-        }
-        DirectError::NoGreeting { host, status, words: greeting::said(preamble, &stderr) }
+    if stderr.contains("unrecognized subcommand") {
+        return DirectError::Unknown { host, words };
     }
-
-    fn lost(&self) -> DirectError {
-        let (words, status) = self.words();
-        let reason = if words.is_empty() { status } else { format!("{status}; it says: {words}") };
-        DirectError::Lost { host: self.host.clone(), reason }
-    }
-}
-
-fn read_stderr(stderr: io::PipeReader) -> String {
-    let mut words = Vec::new();
-    let mut input = stderr.take(MAX_STDERR);
-    let _ = input.read_to_end(&mut words);
-    // Read on, so that whoever says much never blocks.
-    let _ = io::copy(&mut input.into_inner(), &mut io::sink());
-    String::from_utf8_lossy(&words).trim().to_owned()
+    DirectError::NoGreeting { host, status, words: greeting::said(preamble, &stderr) }
 }
 
 #[cfg(test)]
@@ -282,10 +248,11 @@ mod tests {
             }
             written.send(()).unwrap();
         });
-        let after = Aftermath { host: "h".into(), status: mpsc::channel().1, stderr: mpsc::channel().1 };
+        let after = Aftermath { host: "h".into(), command: None, status: mpsc::channel().1, stderr: mpsc::channel().1 };
         let (tell, mut lines) = told::channel(ROOM);
         let room = Room { bytes: Arc::new(Semaphore::new(ROOM_BYTES)), runtime: Handle::current() };
-        let reading = thread::spawn(move || read(Timed::new(ours.into(), AFTERMATH), &after, &tell, &room));
+        let reading =
+            thread::spawn(move || read(Timed::new(ours.into(), Duration::from_secs(2)), &after, &tell, &room));
         assert!(matches!(lines.recv().await, Some(Heard::Greeting(_))));
         // Nobody takes any: so not all of them can be taken off the pipe.
         assert!(all_written.recv_timeout(Duration::from_millis(500)).is_err());

@@ -1,9 +1,11 @@
 //! A file that takes down what happens: appended to, each line at once and with its time, so that it can be rotated from outside
-//! between runs and read during one.
+//! between runs and read during one. A thread writes it.
 
 use std::fs::{DirBuilder, File, OpenOptions};
+use std::future::Future;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::json::{Json, Label};
@@ -11,25 +13,35 @@ use super::plain::Plain;
 use crate::cli::LogFormat;
 use crate::config::Log;
 use crate::error::StartError;
+use crate::file_thread::{self, FileThread};
 use crate::format::sanitise;
 use crate::report::{DatasetEnd, Event, Reporter, SystemClock};
 use crate::safe_file;
 
+/// So many bytes wait for the file; what comes then is lost.
+const ROOM: usize = 4 << 20;
+
 /// The file.
 #[derive(Debug, Clone)]
 pub struct LogFile {
-    file: Arc<Mutex<Lines>>,
+    file: Appender,
+    path: PathBuf,
     format: LogFormat,
     /// Several jobs may share a file.
     job: String,
+    /// Whether somebody knows already that lines are missing.
+    told: Arc<AtomicBool>,
 }
 
 impl LogFile {
     /// Opens it for appending; it and the folders above it are made if they don't exist.
-    pub fn open(log: &Log, job: &str) -> Result<Self, StartError> {
+    pub async fn open(log: &Log, job: &str) -> Result<Self, StartError> {
+        let path = log.path.clone();
         let cant = |error| StartError::File { what: "write the log", path: log.path.clone(), error };
-        let lines = Lines { path: log.path.clone(), file: append(&log.path).map_err(cant)?, lost: None };
-        Ok(Self { file: Arc::new(Mutex::new(lines)), format: log.format, job: job.to_owned() })
+        let file = Appender::start().map_err(cant)?;
+        let open = move |lines: &mut Lines| append(&path).map(|file| lines.file = Some(file));
+        file.thread.ask(open).await.and_then(|opened| opened).map_err(cant)?;
+        Ok(Self { file, path: log.path.clone(), format: log.format, job: job.to_owned(), told: Arc::default() })
     }
 
     /// Takes down a push; `label` tells with each line what it is about.
@@ -59,6 +71,27 @@ impl LogFile {
         }
     }
 
+    /// Waits until all of it is written, unless `hurry` is over before; that lines are missing is told, once. To be called when
+    /// nothing more is written, and before somebody else may read it.
+    pub async fn written(&self, hurry: impl Future<Output = ()>) {
+        if let Some(text) = self.complaint(hurry).await
+            && !self.told.swap(true, Ordering::Relaxed)
+        {
+            tracing::error!("{text}");
+        }
+    }
+
+    async fn complaint(&self, hurry: impl Future<Output = ()>) -> Option<String> {
+        let lost = self.file.thread.ask(|lines| lines.lost.take());
+        let lost = tokio::select! {
+            biased;
+            lost = lost => lost.unwrap_or_else(Some),
+            () = hurry => Some(file_thread::hurried()),
+        };
+        let error = lost.or_else(|| self.file.was_full().then(|| io::Error::other("too many waited to be written")))?;
+        Some(format!("lines are missing in the log {}, as it could not be written: {error}", self.path.display()))
+    }
+
     fn about(&self, label: &str) -> Labelled {
         Labelled { file: self.file.clone(), label: label.to_owned(), line: Vec::new() }
     }
@@ -71,43 +104,61 @@ fn append(path: &Path) -> io::Result<File> {
     safe_file::open(OpenOptions::new().append(true).create(true), path)
 }
 
-/// What takes whole lines, each in one piece: other runs may write into the same file. A disk that is full may have room again a little
-/// later; whoever runs it is told once, at the end, that lines are missing.
-#[derive(Debug)]
+/// What the thread works on: whole lines, each written in one piece, as other runs may write into the same file. A disk that is full may
+/// have room again a little later; whoever runs it is told once, at the end, that lines are missing.
+#[derive(Debug, Default)]
 struct Lines {
-    path: PathBuf,
-    file: File,
+    file: Option<File>,
     /// Why the first of the missing ones couldn't be written.
     lost: Option<io::Error>,
 }
 
 impl Lines {
     fn put(&mut self, line: &[u8]) {
-        if let Err(error) = self.file.write_all(line) {
+        let Some(file) = &mut self.file else { return };
+        if let Err(error) = file.write_all(line) {
             self.lost.get_or_insert(error);
         }
     }
-
-    fn complaint(&self) -> Option<String> {
-        let error = self.lost.as_ref()?;
-        Some(format!("lines are missing in the log {}, as it could not be written: {error}", self.path.display()))
-    }
 }
 
-impl Drop for Lines {
-    fn drop(&mut self) {
-        if let Some(text) = self.complaint() {
-            tracing::warn!("{text}");
+/// The way to the thread, on which only so much may wait.
+#[derive(Debug, Clone)]
+struct Appender {
+    thread: FileThread<Lines>,
+    waiting: Arc<AtomicUsize>,
+    full: Arc<AtomicBool>,
+}
+
+impl Appender {
+    fn start() -> io::Result<Self> {
+        let thread = FileThread::start("log", |_| Lines::default())?;
+        Ok(Self { thread, waiting: Arc::default(), full: Arc::default() })
+    }
+
+    fn put(&self, line: Vec<u8>) {
+        let (size, waiting) = (line.len(), self.waiting.clone());
+        if waiting.fetch_add(size, Ordering::Relaxed) + size > ROOM {
+            waiting.fetch_sub(size, Ordering::Relaxed);
+            return self.full.store(true, Ordering::Relaxed);
         }
+        self.thread.put(move |lines| {
+            lines.put(&line);
+            waiting.fetch_sub(size, Ordering::Relaxed);
+        });
+    }
+
+    fn was_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
     }
 }
 
 /// Each write is a line.
-struct Whole(Arc<Mutex<Lines>>);
+struct Whole(Appender);
 
 impl Write for Whole {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(line);
+        self.0.put(line.to_vec());
         Ok(line.len())
     }
 
@@ -118,7 +169,7 @@ impl Write for Whole {
 
 /// Writes whole lines.
 struct Labelled {
-    file: Arc<Mutex<Lines>>,
+    file: Appender,
     label: String,
     line: Vec<u8>,
 }
@@ -131,7 +182,7 @@ impl Write for Labelled {
                 let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
                 let mut line = format!("{time} {}: ", self.label).into_bytes();
                 line.append(&mut self.line);
-                self.file.lock().unwrap_or_else(PoisonError::into_inner).put(&line);
+                self.file.put(line);
             }
         }
         Ok(bytes.len())
@@ -184,22 +235,27 @@ impl Reporter for Several {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+
     use super::*;
 
-    fn log(path: &Path, format: LogFormat) -> Result<LogFile, StartError> {
-        LogFile::open(&Log { path: path.to_owned(), format }, "nightly")
+    async fn log(path: &Path, format: LogFormat) -> Result<LogFile, StartError> {
+        LogFile::open(&Log { path: path.to_owned(), format }, "nightly").await
     }
 
-    #[test]
-    fn lines_come_whole_and_with_their_time() {
+    #[tokio::test]
+    async fn lines_come_whole_and_with_their_time() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a/b/log");
-        let file = log(&path, LogFormat::Text).unwrap();
+        let file = log(&path, LogFormat::Text).await.unwrap();
         let (mut one, mut two) = (file.about("one"), file.about("two"));
         write!(one, "half a ").unwrap();
         writeln!(two, "another").unwrap();
         write!(one, "line\nthe next\nand an open").unwrap();
-        log(&path, LogFormat::Text).unwrap().note("three", "a bell\u{7}\nand more\n");
+        assert_eq!(file.complaint(pending()).await, None);
+        let other = log(&path, LogFormat::Text).await.unwrap();
+        other.note("three", "a bell\u{7}\nand more\n");
+        assert_eq!(other.complaint(pending()).await, None);
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().map(|line| line.split_once("Z ").unwrap().1).collect();
         assert_eq!(
@@ -208,34 +264,49 @@ mod tests {
         );
         let time = text.split(' ').next().unwrap();
         assert!(time.parse::<jiff::Timestamp>().is_ok(), "{time}");
-        assert!(log(&path.join("x"), LogFormat::Text).is_err());
+        assert!(log(&path.join("x"), LogFormat::Text).await.is_err());
     }
 
-    #[test]
-    fn what_a_full_disk_takes_is_told() {
-        let full = || Lines {
-            path: "/x/log".into(),
-            file: OpenOptions::new().write(true).open("/dev/full").unwrap(),
-            lost: None,
-        };
+    #[tokio::test]
+    async fn what_a_full_disk_takes_is_told() {
         for format in [LogFormat::Text, LogFormat::Json] {
-            let log = LogFile { file: Arc::new(Mutex::new(full())), format, job: "j".into() };
-            let complaint = |log: &LogFile| log.file.lock().unwrap().complaint();
-            assert_eq!(complaint(&log), None);
+            let log = log(Path::new("/dev/full"), format).await.unwrap();
+            assert_eq!(log.complaint(pending()).await, None);
             log.note("push", "words");
-            let text = complaint(&log).unwrap();
-            assert!(text.contains("missing in the log /x/log") && text.contains("No space left"), "{text}");
+            let text = log.complaint(pending()).await.unwrap();
+            assert!(text.contains("missing in the log /dev/full") && text.contains("No space left"), "{text}");
         }
     }
 
-    #[test]
-    fn json_lines_tell_what_they_are_about() {
+    #[tokio::test]
+    async fn a_file_that_takes_nothing_holds_nobody_up() {
+        let (reader, writer) = io::pipe().unwrap();
+        let path = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&writer));
+        let log = log(Path::new(&path), LogFormat::Text).await.unwrap();
+        // More than a pipe takes, and than may wait.
+        (0..ROOM / 1000).for_each(|_| log.note("push", &"x".repeat(1100)));
+        assert!(log.file.was_full() && log.file.waiting.load(Ordering::Relaxed) <= ROOM);
+        let text = log.complaint(std::future::ready(())).await.unwrap();
+        assert!(text.contains("missing in the log") && text.contains("when a signal ended the wait"), "{text}");
+        // Whoever reads again gets whole lines.
+        drop(writer);
+        let read = std::thread::spawn(move || io::read_to_string(reader).unwrap());
+        let text = log.complaint(pending()).await.unwrap();
+        assert!(text.contains("too many waited"), "{text}");
+        drop(log);
+        let text = read.join().unwrap();
+        assert!(text.ends_with("x\n") && text.lines().all(|line| line.ends_with(&"x".repeat(1100))));
+    }
+
+    #[tokio::test]
+    async fn json_lines_tell_what_they_are_about() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let file = log(&path, LogFormat::Json).unwrap();
+        let file = log(&path, LogFormat::Json).await.unwrap();
         file.note("snapshot", "took @a\nand \u{7}");
         file.note("quiet", "\n");
         file.reporter("b:p").event(&crate::report::fake::dataset_failed("q/a"));
+        assert_eq!(file.complaint(pending()).await, None);
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let told =

@@ -112,14 +112,13 @@ impl Folder {
     }
 
     /// Makes it, and makes sure that files can be made in it.
-    pub fn open(dir: &Path, target: &str) -> io::Result<Self> {
-        let folder = Self::at(dir, target);
-        safe_file::check(&folder.0)?;
-        fs::create_dir_all(&folder.0)?;
-        match folder.temporary()?.close() {
+    pub fn make(&self) -> io::Result<()> {
+        safe_file::check(&self.0)?;
+        fs::create_dir_all(&self.0)?;
+        match self.temporary()?.close() {
             // A run that has the lock meanwhile has swept it away.
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(folder),
+            _ => Ok(()),
         }
     }
 

@@ -1,12 +1,18 @@
 //! Runs as their events, and what is in the folder afterwards.
 
+use std::future::{Future, pending, ready};
 use std::path::PathBuf;
+use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::error::Signal;
 use crate::remote::link::{End, Link};
 use crate::report::fake;
+
+fn wait<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
 
 /// Keeps the notices.
 #[derive(Default)]
@@ -41,7 +47,7 @@ impl Bed {
     /// The same; something happens before the first end.
     fn meanwhile(&self, results: Results<'_>, exit: Exit, happens: impl FnOnce()) -> Vec<String> {
         let mut notices = Notices::default();
-        let mut recorder = Recorder::new(self.dir.path(), &self.ends, &mut notices).unwrap();
+        let mut recorder = self.recorder(&mut notices);
         recorder.event(&fake::planned(1));
         happens();
         for (dataset, result, updated) in results {
@@ -54,8 +60,16 @@ impl Bed {
             recorder.ended(&DatasetEnd { dataset, target: "q/x", result: *result, updated: *updated, error, newest });
         }
         recorder.event(&Event::Finished(Summary { datasets: results.len(), ..Summary::default() }));
-        recorder.finish(Ok(exit));
+        wait(recorder.finish(Ok(exit), pending()));
         notices.0
+    }
+
+    fn recorder<'a>(&self, shown: &'a mut Notices) -> Recorder<'a> {
+        wait(Recorder::new(self.dir.path(), &self.ends, shown)).unwrap()
+    }
+
+    fn not_tried(&self, why: &str) {
+        wait(not_tried(self.dir.path(), &self.ends, Exit::NotStarted, why)).unwrap();
     }
 
     fn folder(&self) -> Folder {
@@ -175,16 +189,16 @@ fn a_run_that_did_not_start_leaves_the_datasets_alone() {
     ] {
         let words = error.to_string();
         let mut notices = Notices::default();
-        Recorder::new(bed.dir.path(), &bed.ends, &mut notices).unwrap().finish(Err(&error));
+        wait(bed.recorder(&mut notices).finish(Err(&error), pending()));
         let run = bed.last_run();
         assert_eq!((run.exit_code, run.error.as_deref(), &run.counts), (code, Some(&words[..]), &None));
         assert_eq!((run.confirmed, run.not_in_sync), (before.confirmed.clone(), before.not_in_sync.clone()));
     }
     // The run that has the lock keeps its own record.
     let locked = StartError::Locked { target: "q".into(), holder: "x".into(), path: "l".into() };
-    Recorder::new(bed.dir.path(), &bed.ends, &mut Notices::default()).unwrap().finish(Err(&locked));
+    wait(bed.recorder(&mut Notices::default()).finish(Err(&locked), pending()));
     assert!(!bed.last_run().error.unwrap().contains("already works on q:"));
-    not_tried(bed.dir.path(), &bed.ends, Exit::NotStarted, "no list").unwrap();
+    bed.not_tried("no list");
     let run = bed.last_run();
     assert_eq!((run.exit_code, run.error.as_deref(), run.not_in_sync), (3, Some("no list"), before.not_in_sync));
 }
@@ -227,7 +241,7 @@ fn after_a_killed_run_the_files_are_read() {
 fn a_folder_that_breaks_is_told_once_and_stops_nothing() {
     let bed = Bed::new();
     std::fs::write(bed.dir.path().join("file"), "").unwrap();
-    let error = check(&bed.dir.path().join("file"), "q").unwrap_err();
+    let error = wait(check(&bed.dir.path().join("file"), "q")).unwrap_err();
     assert_eq!(error.exit(), Exit::Usage);
     assert!(error.to_string().starts_with("can't use the state directory "), "{error}");
     bed.run(&[("p", InSync, true)], Exit::InSync);
@@ -235,6 +249,33 @@ fn a_folder_that_breaks_is_told_once_and_stops_nothing() {
     let told = bed.meanwhile(&ends, Exit::Failed, || std::fs::remove_dir_all(bed.folder().path()).unwrap());
     assert!(!told.is_empty() && told.iter().all(|text| text.contains("the push is not affected")), "{told:?}");
     assert!(told.len() <= 2, "{told:?}");
+}
+
+#[test]
+fn a_folder_that_hangs_holds_up_no_run() {
+    let bed = Bed::new();
+    bed.run(&[("p", InSync, true)], Exit::InSync);
+    let (go, gate) = mpsc::channel::<()>();
+    let mut notices = Notices::default();
+    let mut recorder = bed.recorder(&mut notices);
+    recorder.event(&fake::planned(1));
+    recorder.thread.put(move |_| _ = gate.recv());
+    recorder.ended(&DatasetEnd {
+        dataset: "p",
+        target: "q/x",
+        result: Failed,
+        updated: false,
+        error: Some("words"),
+        newest: None,
+    });
+    let thread = recorder.thread.clone();
+    wait(recorder.finish(Ok(Exit::Failed), ready(())));
+    assert!(notices.0.len() == 1 && notices.0[0].contains("a signal ended the wait"), "{:?}", notices.0);
+    assert_eq!(bed.file("p").result, InSync);
+    // What was given to it is written when it goes on.
+    go.send(()).unwrap();
+    wait(thread.ask(|_| ())).unwrap();
+    assert_eq!((bed.file("p").result, bed.last_run().exit_code), (Failed, Exit::Failed.code()));
 }
 
 #[test]
@@ -274,6 +315,6 @@ fn files_are_as_the_schema_says() {
     let first = read("run.json");
     bed.run(&results[..1], Exit::InSync);
     let second = read("run.json");
-    not_tried(bed.dir.path(), &bed.ends, Exit::NotStarted, "why").unwrap();
+    bed.not_tried("why");
     crate::schema::cover("run_result", &[first, second, read("run.json")]);
 }

@@ -57,7 +57,7 @@ def played(function):
         function(Plain(c))
 
     play.__name__, play.__doc__ = function.name, f"By zfs alone: {function.__doc__}"
-    return case("PLAIN", *function.rows, alone=function.alone, versions=False, long=function.long)(play)
+    return case("PLAIN", *function.rows, alone=function.alone, versions=False, long=function.long, variant=True)(play)
 
 
 for module in (cases_a_first, cases_b_increments, cases_c_transfer, cases_d_input, cases_f_resume):

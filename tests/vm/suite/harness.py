@@ -32,16 +32,18 @@ device() {
 q = shlex.quote
 
 
-def case(*rows, alone=False, versions=False, long=False, installed=False):
+def case(*rows, alone=False, versions=False, long=False, installed=False, variant=False):
     """Registers a function as a case for these rows of the scenario list.
 
     `alone`: nothing else may run meanwhile. `versions`: it hangs on what differs between versions of OpenZFS.
     `long`: it takes minutes, and begins before the others. `installed`: it runs zfsync on beta by hand.
+    `variant`: another case, played another way: as a pull, by zfs alone.
     """
 
     def register(function):
         function.name = f"{rows[0].lower()}_{function.__name__}"
-        function.rows, function.alone, function.versions, function.long, function.installed = rows, alone, versions, long, installed
+        function.rows, function.alone, function.versions, function.long = rows, alone, versions, long
+        function.installed, function.variant = installed, variant
         if any(other.name == function.name for other in CASES):
             raise ValueError(f"two cases are named {function.name}")
         CASES.append(function)

@@ -27,8 +27,10 @@ def chosen(options):
     for module in sorted(HERE.glob("cases_*.py")):
         importlib.import_module(module.stem)
     patterns, kinds = options.k, [kind for kind in ("alone", "versions") if getattr(options, kind)]
+    variants = [case for case in harness.CASES if case.variant]
+    left_out = [case for at, case in enumerate(variants) if at % options.variants]
     return [case for case in harness.CASES
-            if (not patterns or any(p in case.name or fnmatch.fnmatch(case.name, p) for p in patterns))
+            if case not in left_out and (not patterns or any(p in case.name or fnmatch.fnmatch(case.name, p) for p in patterns))
             and (not kinds or any(getattr(case, kind) for kind in kinds))
             and (not options.sent or (case.rows[0][0] in SENT and case.rows[0][1:].isdigit() and not case.alone and not case.installed))]
 
@@ -105,6 +107,7 @@ def main():
     parser.add_argument("-x", action="store_true", help="stop after the first failure")
     parser.add_argument("--alone", action="store_true", help="only cases beside which nothing else may run")
     parser.add_argument("--versions", action="store_true", help="only cases that hang on the version of OpenZFS")
+    parser.add_argument("--variants", metavar="N", type=int, default=1, help="of the cases of pushes that are played as pulls and by zfs alone too, every Nth")
     parser.add_argument("--sent", action="store_true", help=f"with nothing installed on beta: cases of the rows {', '.join(SENT)} through a helper that is sent along")
     parser.add_argument("--list", action="store_true", help="name the cases, run none")
     options = parser.parse_args()

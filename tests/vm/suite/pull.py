@@ -90,7 +90,7 @@ def mirrored(function):
         function(Pull(c))
 
     play.__name__, play.__doc__ = function.name, f"As a pull: {function.__doc__}"
-    return case("PULL", *function.rows, alone=function.alone, versions=False, long=function.long)(play)
+    return case("PULL", *function.rows, alone=function.alone, versions=False, long=function.long, variant=True)(play)
 
 
 def mirror(module, *names):

@@ -45,7 +45,7 @@ pub(super) fn take(zfs: Option<&Zfs>, dataset: &DatasetName, run: u64, owner: &s
 
 /// The same at once.
 pub(super) fn try_take(zfs: Option<&Zfs>, dataset: &DatasetName, run: u64, owner: &str) -> Result<Hold, LockError> {
-    let lock = Lock::take_tree(&lock::directory()?, dataset, run, owner)?;
+    let lock = lock::take_tree(dataset, run, owner)?;
     // First said, then asked: of two at the same time one sees the other.
     let announced = lock::announce(dataset, owner);
     let mut receivers = None;

@@ -5,10 +5,11 @@
 //! the locks are.
 
 mod accounts;
+mod places;
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -17,10 +18,6 @@ use crate::hash;
 use crate::name::DatasetName;
 
 pub use accounts::{Announcement, Holder, announce, holders};
-
-/// Where other users can make directories, too; in this order. The first two are the same for services with temporary files of their
-/// own.
-const SHARED: [&str; 4] = ["/run/lock", "/dev/shm", "/tmp", "/var/tmp"];
 
 /// Held as long as it lives.
 #[derive(Debug)]
@@ -64,28 +61,20 @@ pub enum LockError {
     },
 }
 
-/// Where this account's locks are: root's in /run, where nobody else can make anything; another's in the first place that others have
-/// not taken before. `ZFSYNC_LOCK_DIR` names another one, for whoever wants runs that don't meet.
-pub fn directory() -> Result<PathBuf, LockError> {
-    own_directory(candidates())
+/// Locks whatever `key` names, or says who has it.
+pub fn take(key: &str, run: u64, owner: &str) -> Result<Lock, LockError> {
+    Lock::take(&places::directories()?, key, run, owner)
 }
 
-/// Where it may be, in this order.
-fn candidates() -> Vec<PathBuf> {
-    let user = rustix::process::geteuid();
-    if let Some(dir) = std::env::var_os("ZFSYNC_LOCK_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute()) {
-        return vec![dir];
-    }
-    if user.is_root() {
-        return ["/run", "/var/run"].map(|dir| Path::new(dir).join("zfsync")).to_vec();
-    }
-    SHARED.map(|dir| Path::new(dir).join(format!("zfsync-{}", user.as_raw()))).to_vec()
+/// Locks a dataset with all that lies below it: excludes those who lock it, a part of it, or what it is a part of.
+pub fn take_tree(dataset: &DatasetName, run: u64, owner: &str) -> Result<Lock, LockError> {
+    Lock::take_tree(&places::directories()?, dataset, run, owner)
 }
 
 /// Who of this account has locked a tree, what it lies in, or a part of it, as far as known. Makes nothing and holds nobody up.
 #[must_use]
 pub fn tree_holder(dataset: &DatasetName) -> Option<String> {
-    candidates().iter().find_map(|dir| holder_in(dir, dataset))
+    places::those_there().iter().find_map(|dir| holder_in(dir, dataset))
 }
 
 fn holder_in(dir: &Path, dataset: &DatasetName) -> Option<String> {
@@ -95,39 +84,6 @@ fn holder_in(dir: &Path, dataset: &DatasetName) -> Option<String> {
         above.filter_map(|name| look(&tree_path(dir, &name)).filter(|file| file.try_lock_shared().is_err()));
     let note = alone.find_map(|mut file| Note::read(&mut file)).or_else(|| below(dir, dataset, 0))?;
     Some(format!("{}, for {}", note.owner, note.what))
-}
-
-/// The first of these that is a directory of our own; the first that can be made one if none is. So nobody can lead later runs away from
-/// the one in which the locks are: to take a place before it is made, and give it back afterwards, would do that otherwise.
-fn own_directory(candidates: impl IntoIterator<Item = PathBuf, IntoIter: Clone>) -> Result<PathBuf, LockError> {
-    let (mut candidates, mut failed) = (candidates.into_iter(), None);
-    if let Some(dir) = candidates.clone().find(|dir| is_own(dir).is_ok()) {
-        return Ok(dir);
-    }
-    for dir in candidates.by_ref() {
-        match make_own(&dir) {
-            Ok(()) => return Ok(dir),
-            Err(error) => failed = failed.or(Some(LockError::Io { path: dir.display().to_string(), error })),
-        }
-    }
-    Err(failed.unwrap_or_else(|| LockError::Io { path: String::new(), error: io::ErrorKind::NotFound.into() }))
-}
-
-fn make_own(dir: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => is_own(dir),
-    }
-}
-
-fn is_own(dir: &Path) -> io::Result<()> {
-    let found = std::fs::symlink_metadata(dir)?;
-    // Others must neither own it nor be able to write it, or they could hold and remove our locks.
-    if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() || found.mode() & 0o022 != 0 {
-        let reason = format!("{} is not a directory that only this user can write to", dir.display());
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
-    }
-    Ok(())
 }
 
 /// What the holder of a lock leaves in its file.
@@ -156,28 +112,43 @@ impl Note {
 }
 
 impl Lock {
-    /// Locks whatever `key` names, or says who has it.
-    pub fn take(dir: &Path, key: &str, run: u64, owner: &str) -> Result<Self, LockError> {
-        let path = dir.join(format!("={:016x}.lock", hash::stable(key)));
+    fn take(dirs: &[PathBuf], key: &str, run: u64, owner: &str) -> Result<Self, LockError> {
         let note = Note { run, what: key.to_owned(), owner: owner.to_owned() };
-        let file = exclusive(&path, &note).map_err(|error| held(error, &path, || None))?;
-        Ok(Self { files: vec![(path, file)] })
+        let name = format!("={:016x}.lock", hash::stable(key));
+        Self::in_all(dirs, |lock, dir| {
+            let path = dir.join(&name);
+            let file = exclusive(&path, &note).map_err(|error| held(error, &path, || None))?;
+            lock.files.push((path, file));
+            Ok(())
+        })
     }
 
-    /// Locks a dataset with all that lies below it: excludes those who lock it, a part of it, or what it is a part of. Each
-    /// holder has an exclusive lock on the file of its dataset and shared ones on those of the datasets above.
-    pub fn take_tree(dir: &Path, dataset: &DatasetName, run: u64, owner: &str) -> Result<Self, LockError> {
-        let mut files = Vec::new();
-        for above in dataset.ancestors() {
-            let path = tree_path(dir, &above);
-            let file = shared(&path).map_err(|error| held(error, &path, || None))?;
-            files.push((path, file));
-        }
-        let path = tree_path(dir, dataset);
+    /// Each holder has an exclusive lock on the file of its dataset and shared ones on those of the datasets above.
+    fn take_tree(dirs: &[PathBuf], dataset: &DatasetName, run: u64, owner: &str) -> Result<Self, LockError> {
         let note = Note { run, what: dataset.to_string(), owner: owner.to_owned() };
-        let file = exclusive(&path, &note).map_err(|error| held(error, &path, || below(dir, dataset, run)))?;
-        files.push((path, file));
-        Ok(Self { files })
+        Self::in_all(dirs, |lock, dir| {
+            for above in dataset.ancestors() {
+                let path = tree_path(dir, &above);
+                let file = shared(&path).map_err(|error| held(error, &path, || None))?;
+                lock.files.push((path, file));
+            }
+            let path = tree_path(dir, dataset);
+            let file = exclusive(&path, &note).map_err(|error| held(error, &path, || below(dir, dataset, run)))?;
+            lock.files.push((path, file));
+            Ok(())
+        })
+    }
+
+    fn in_all(dirs: &[PathBuf], take: impl Fn(&mut Self, &Path) -> Result<(), LockError>) -> Result<Self, LockError> {
+        let mut lock = Self { files: Vec::new() };
+        for (place, dir) in dirs.iter().enumerate() {
+            match take(&mut lock, dir) {
+                // The first is where everybody looks. Where nothing can be written beside it nobody else makes a lock either.
+                Err(LockError::Io { .. }) if place > 0 => {}
+                taken => taken?,
+            }
+        }
+        Ok(lock)
     }
 }
 
@@ -256,7 +227,7 @@ mod tests {
     use super::*;
 
     fn tree(dir: &Path, dataset: &str, run: u64) -> Result<Lock, LockError> {
-        Lock::take_tree(dir, &dataset.parse().unwrap(), run, &format!("run {run}"))
+        Lock::take_tree(&[dir.to_owned()], &dataset.parse().unwrap(), run, &format!("run {run}"))
     }
 
     #[test]
@@ -283,7 +254,7 @@ mod tests {
     #[test]
     fn a_second_run_is_told_who_holds_it() {
         let dir = tempfile::tempdir().unwrap();
-        let take = |key: &str| Lock::take(dir.path(), key, 7, "process 5");
+        let take = |key: &str| Lock::take(&[dir.path().to_owned()], key, 7, "process 5");
         let first = take("beta:p/a").unwrap();
         assert_eq!(holder(take("beta:p/a")), "process 5, for beta:p/a");
         drop(take("beta:p/b").unwrap());
@@ -342,7 +313,7 @@ mod tests {
         assert!(tree(dir.path(), "p/a", 3).is_err());
         drop(other);
         assert_eq!(files(), 0);
-        drop(Lock::take(dir.path(), "key", 1, "me").unwrap());
+        drop(Lock::take(&[dir.path().to_owned()], "key", 1, "me").unwrap());
         assert_eq!(files(), 0);
     }
 
@@ -367,23 +338,34 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_others_have_planted_is_passed_over() {
-        use std::os::unix::fs::PermissionsExt as _;
+    fn one_that_is_held_in_one_place_is_held() {
         let dir = tempfile::tempdir().unwrap();
-        let path = |name: &str| dir.path().join(name);
-        std::os::unix::fs::symlink(dir.path(), path("link")).unwrap();
-        std::fs::write(path("file"), "").unwrap();
-        std::fs::create_dir(path("open")).unwrap();
-        std::fs::set_permissions(path("open"), std::fs::Permissions::from_mode(0o777)).unwrap();
-        let missing = path("no").join("such");
-        let planted = [path("link"), path("file"), path("open"), missing.clone()];
-        let candidates = [path("link"), path("file"), path("open"), missing, path("own")];
-        assert_eq!(own_directory(candidates.clone()).unwrap(), path("own"));
-        assert_eq!(own_directory(candidates.clone()).unwrap(), path("own"), "the same again");
-        std::fs::remove_file(path("file")).unwrap();
-        assert_eq!(own_directory(candidates).unwrap(), path("own"), "a place that was given back leads nobody away");
-        std::fs::write(path("file"), "").unwrap();
-        let Err(LockError::Io { path: named, .. }) = own_directory(planted) else { panic!("planted ones were taken") };
-        assert!(named.ends_with("link"), "{named}");
+        let places = ["run", "tmp"].map(|name| dir.path().join(name));
+        for place in &places {
+            std::fs::create_dir(place).unwrap();
+        }
+        let files = || places.each_ref().map(|place| std::fs::read_dir(place).unwrap().count());
+        let key = |dirs: &[PathBuf], run| Lock::take(dirs, "key", run, "me");
+        let tree = |dirs: &[PathBuf], run| Lock::take_tree(dirs, &"p/a".parse().unwrap(), run, "me");
+        for take in [&key as &dyn Fn(&[PathBuf], u64) -> Result<Lock, LockError>, &tree] {
+            for (one, other) in [(&places[..], &places[1..]), (&places[1..], &places[..]), (&places[..1], &places[..])]
+            {
+                let lock = take(one, 1).unwrap();
+                let before = files();
+                assert!(holder(take(other, 2)).starts_with("me, for "));
+                assert_eq!(files(), before, "what was not taken leaves nothing");
+                drop(lock);
+                drop(take(other, 2).unwrap());
+                assert_eq!(files(), [0, 0]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_place_must_take_a_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let (there, gone) = (dir.path().to_owned(), dir.path().join("gone"));
+        assert!(Lock::take(&[there.clone(), gone.clone()], "key", 1, "me").is_ok());
+        assert!(matches!(Lock::take(&[gone, there], "key", 1, "me"), Err(LockError::Io { .. })));
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use super::record::{Begin, ByteOrder, Record, RecordError, SIZE};
+use super::record::{Begin, Fields, Record, RecordError, SIZE};
 use crate::name::{DatasetName, Guid, SnapshotName};
 use crate::{Call, Zfs};
 
@@ -125,22 +125,7 @@ fn skip(input: &mut impl Read, len: u64) -> io::Result<()> {
     if skipped == len { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
-struct Fields<'a> {
-    bytes: &'a [u8; SIZE],
-    order: ByteOrder,
-}
-
 impl Fields<'_> {
-    fn u32(&self, at: usize) -> u32 {
-        let bytes = self.bytes[at..at + 4].try_into().unwrap_or_default();
-        if self.order == ByteOrder::Little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) }
-    }
-
-    fn u64(&self, at: usize) -> u64 {
-        let bytes = self.bytes[at..at + 8].try_into().unwrap_or_default();
-        if self.order == ByteOrder::Little { u64::from_le_bytes(bytes) } else { u64::from_be_bytes(bytes) }
-    }
-
     /// The object that has what this record brings: an OBJECT, WRITE, SPILL or WRITE_EMBEDDED. The others bring nothing.
     fn object(&self) -> Option<u64> {
         matches!(self.u32(0), 1 | 3 | 7 | 8).then(|| self.u64(8))
@@ -241,7 +226,7 @@ mod tests {
 
     fn begin(guid: u64) -> Vec<u8> {
         let begin = Begin {
-            order: ByteOrder::Little,
+            order: super::super::record::ByteOrder::Little,
             header: HeaderType::Substream,
             features: Features::default(),
             kind: Some(crate::Kind::Filesystem),

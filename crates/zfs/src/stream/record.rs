@@ -161,13 +161,14 @@ pub enum RecordError {
     Senseless(&'static str),
 }
 
-struct Fields<'a> {
-    bytes: &'a [u8; SIZE],
-    order: ByteOrder,
+/// The numbers in a record.
+pub(super) struct Fields<'a> {
+    pub bytes: &'a [u8; SIZE],
+    pub order: ByteOrder,
 }
 
 impl Fields<'_> {
-    fn u32(&self, at: usize) -> u32 {
+    pub fn u32(&self, at: usize) -> u32 {
         let bytes = self.bytes[at..at + 4].try_into().unwrap_or_default();
         match self.order {
             ByteOrder::Little => u32::from_le_bytes(bytes),
@@ -175,7 +176,7 @@ impl Fields<'_> {
         }
     }
 
-    fn u64(&self, at: usize) -> u64 {
+    pub fn u64(&self, at: usize) -> u64 {
         let bytes = self.bytes[at..at + 8].try_into().unwrap_or_default();
         match self.order {
             ByteOrder::Little => u64::from_le_bytes(bytes),
