@@ -444,7 +444,10 @@ fn source_and_target_swapped() {
     }
     assert!(!bed.read("world").contains("s@b"));
     bed.run(&["push", "s", "d"]).expect(0, &[]);
-    bed.run(&["push", "d", "e"]).without(&["swapped"]);
+    // What is something else, or does not exist yet, is not where it came from.
+    bed.world(&[("e", 9, 1)]);
+    bed.run(&["push", "d", "e/further"]).expect(0, &["1 dataset in sync"]).without(&["swapped"]);
+    bed.run(&["push", "d", "s/new"]).expect(0, &["1 dataset in sync"]).without(&["swapped"]);
     bed.run(&["restore", "d", "s/back"]).expect(0, &["1 dataset in sync"]);
     bed.write("properties", "");
     bed.run(&["push", "d", "s"]).expect(0, &["d: @a -> @b"]).without(&["swapped"]);

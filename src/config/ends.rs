@@ -192,11 +192,18 @@ pub(super) fn allow_more(side: Side, link: &mut Link, more: &[Allow]) {
     }
 }
 
-/// The words of `--remote-zfs`. They travel as those of each call do, a line each, so no shell there sees them.
+/// The words of `--remote-zfs`. They travel as those of each call do, so no shell there sees them.
 fn plain_command(command: &str) -> Result<Vec<String>, StartError> {
     let words = split("--remote-zfs", command)?;
-    if words.iter().any(|word| word.contains('\n')) {
-        let (option, command, reason) = ("--remote-zfs", command.to_owned(), "a word has a line end in it".to_owned());
+    let reason = if words.iter().any(|word| word.contains('\n')) {
+        Some("a word has a line end in it")
+    } else if words.iter().any(String::is_empty) {
+        Some("a word is empty")
+    } else {
+        None
+    };
+    if let Some(reason) = reason {
+        let (option, command, reason) = ("--remote-zfs", command.to_owned(), reason.to_owned());
         return Err(StartError::RemoteCommand { option, command, reason });
     }
     Ok(words)
@@ -277,6 +284,7 @@ mod tests {
             (of(""), "--remote-zfs \"\" is not a valid command: it is empty"),
             (of("sudo 'zfs"), "missing closing quote"),
             (of("sudo 'z\nfs'"), "a word has a line end in it"),
+            (of("sudo '' zfs"), "a word is empty"),
             (cli::Ssh { helper: Some(HelperFrom::Sent), ..of("zfs") }, "--remote-zfs is for --helper plain"),
             (cli::Ssh { remote_zfsync: Some("zfsync".into()), ..of("zfs") }, "leave out --remote-zfsync"),
         ] {

@@ -333,7 +333,6 @@ async fn prepare(
     let ((first, hello, clocks), listed, mut targets) =
         tokio::try_join!(greeting, listing(job, sender, listed), known)?;
     check_helper(&job.ends, sender, &hello)?;
-    targets.check_direction(job, sender, &hello.host)?;
     tell_connected(job, sender, &hello, started.elapsed(), reporter);
     let Source { datasets: listed, unread } = listed;
     let complete = unread.is_none();
@@ -355,6 +354,7 @@ async fn prepare(
     if !job.dry_run {
         receiver.claim(job.run, job.faults.wait_lock).await?;
     }
+    targets.check_direction(job, sender, &hello.host, &mut receiver).await?;
     if job.looks_around() && complete {
         // In the same breath as the questions.
         receiver.ask_names(job.ends.target.dataset.clone());

@@ -47,12 +47,33 @@ impl Targets {
         Self { noted, host, met: None, is_above: false }
     }
 
-    /// Refuses a push of a copy onto what it is a copy of, as the note on it tells. The host of that calls itself `host`.
-    pub fn check_direction(&self, job: &PushJob, sender: &Endpoint, host: &str) -> Result<(), StartError> {
+    /// Refuses a push of a copy onto what it is a copy of, as the note on SOURCE tells. The host of that calls itself `host`.
+    pub async fn check_direction(
+        &self,
+        job: &PushJob,
+        sender: &Endpoint,
+        host: &str,
+        receiver: &mut Receiver<'_>,
+    ) -> Result<(), StartError> {
         let (source, target) = (&job.ends.source.dataset, &job.ends.target);
         let received = self.noted.as_ref().and_then(|noted| noted.received.as_ref());
         // A restore goes this way on purpose, and overwrites nothing.
         if job.restore.is_some() || !received.is_some_and(|put| is_origin(put, host, &target.dataset)) {
+            return Ok(());
+        }
+        // Hosts and datasets may have the names of others: what doesn't exist, or is known to be a copy of SOURCE, isn't where SOURCE came from.
+        if receiver.ask(&[target.dataset.to_string()]).await?.is_empty() {
+            return Ok(());
+        }
+        // What can't be read is no proof.
+        let noted = receiver.notes(Some(target.dataset.clone()), &[]).await.unwrap_or_default();
+        let is_ours = |one: &zfs::Noted| {
+            let put = one.value.parse::<Put>();
+            one.name == target.dataset.to_string()
+                && one.note == Note::Received
+                && put.is_ok_and(|put| put.by == job.missing.by)
+        };
+        if noted.iter().any(is_ours) {
             return Ok(());
         }
         Err(StartError::Swapped {
@@ -177,7 +198,7 @@ pub async fn drop_note(sender: &Endpoint, source: &DatasetName, target: &Registe
 fn is_origin(put: &Put, host: &str, dataset: &DatasetName) -> bool {
     let tops = dataset.ancestors().into_iter().chain([dataset.clone()]);
     let mut tops = tops.filter(|top| source_tag(host, top) == put.by);
-    tops.any(|top| dataset.below(&top).is_some_and(|path| put.at.is_none_or(|at| at == place(&path))))
+    tops.any(|top| dataset.below(&top).is_some_and(|path| put.at.map_or(top == *dataset, |at| at == place(&path))))
 }
 
 /// Whether zfsync has received into this very dataset.
@@ -329,6 +350,8 @@ mod tests {
         assert!(!is_origin(&put("p/data", "c/home"), "alpha", &name("p/data")));
         assert!(!is_origin(&top, "alpha", &name("p/data/new")) && !is_origin(&top, "alpha", &name("p")));
         // Notes of older versions don't tell the place.
-        assert!(is_origin(&Put { at: None, ..top }, "alpha", &name("p/data")));
+        let without = Put { at: None, ..top };
+        assert!(is_origin(&without, "alpha", &name("p/data")));
+        assert!(!is_origin(&without, "alpha", &name("p/data/home")));
     }
 }

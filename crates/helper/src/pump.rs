@@ -24,8 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const GATHERED: usize = 128 * 1024;
 const GATHER: Duration = Duration::from_micros(200);
 const LONG: usize = 4 * 1024 * 1024;
-/// What an input holds that isn't a pipe of Linux: a socket of `sshd`, 208 KiB with what the kernel needs.
-const HELD: usize = 192 * 1024;
+/// An input that holds less would be full meanwhile, and its writer wait: a pipe that could not be enlarged, a socket, a pipe of FreeBSD.
+#[cfg(target_os = "linux")]
+const HOLDS_ENOUGH: usize = 512 * 1024;
 /// Bytes at a time where they are copied.
 const CHUNK: usize = 256 * 1024;
 
@@ -173,8 +174,8 @@ pub struct Mover {
     splice: bool,
     /// Of the stream that is being moved.
     moved: usize,
-    /// So many bytes are moved on at once.
-    enough: Option<usize>,
+    /// Whether the input holds enough to wait for more.
+    gathers: Option<bool>,
     buffer: Vec<u8>,
 }
 
@@ -188,22 +189,22 @@ impl Mover {
     /// Splices where that exists, until it turns out not to work.
     #[must_use]
     pub fn new() -> Self {
-        Self { splice: cfg!(target_os = "linux"), moved: 0, enough: None, buffer: Vec::new() }
+        Self { splice: cfg!(target_os = "linux"), moved: 0, gathers: None, buffer: Vec::new() }
     }
 
     /// Another stream comes.
     pub fn begin(&mut self) {
-        (self.moved, self.enough) = (0, None);
+        (self.moved, self.gathers) = (0, None);
     }
 
-    /// Lets more of a long stream come, if there isn't much. What holds little must not be full meanwhile: its writer would wait.
+    /// Lets more of a long stream come, if there isn't much.
     fn gather(&mut self, input: &impl AsFd, most: usize) {
         if self.moved < LONG {
             return;
         }
-        let enough = *self.enough.get_or_insert_with(|| (holds(input) / 2).min(GATHERED));
-        let few = |ready: u64| usize::try_from(ready).is_ok_and(|ready| ready < most.min(enough));
-        if rustix::io::ioctl_fionread(input).is_ok_and(few) {
+        let few = |ready: u64| usize::try_from(ready).is_ok_and(|ready| ready < most.min(GATHERED));
+        if *self.gathers.get_or_insert_with(|| holds_enough(input)) && rustix::io::ioctl_fionread(input).is_ok_and(few)
+        {
             std::thread::sleep(GATHER);
         }
     }
@@ -303,13 +304,15 @@ impl Mover {
     }
 }
 
-/// How many bytes wait in `fd` before its writer waits.
-fn holds(fd: &impl AsFd) -> usize {
-    #[cfg(target_os = "linux")]
-    let holds = rustix::pipe::fcntl_getpipe_size(fd).unwrap_or(HELD);
-    #[cfg(not(target_os = "linux"))]
-    let (holds, _) = (HELD, fd);
-    holds
+/// Whether much can wait in `fd` before its writer waits.
+#[cfg(target_os = "linux")]
+fn holds_enough(fd: &impl AsFd) -> bool {
+    rustix::pipe::fcntl_getpipe_size(fd).is_ok_and(|size| size >= HOLDS_ENOUGH)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn holds_enough(_: &impl AsFd) -> bool {
+    false
 }
 
 #[cfg(target_os = "linux")]

@@ -8,7 +8,10 @@ from harness import case
 
 @case("SUCCESS")
 def swapped(c):
-    """A copy is not pushed onto what it is a copy of, whatever the options; it can be restored, and with its note gone the roles are swapped."""
+    """A copy is not pushed onto what it is a copy of, whatever the options; it can be restored, and with its note gone the roles are swapped.
+
+    Where its origin no longer exists it may be replicated under that name, again and again: what is there has come from it.
+    """
     c.tree({"": "s1", "a b": "s1"})
     c.push()
     copy = f"beta:{c.target}"
@@ -20,7 +23,13 @@ def swapped(c):
         c.zfsync("pull", f"{copy}/a b", f"{c.source}/a b", status=2, says="swapped")
     c.zfsync("restore", copy, f"{c.source}-back")
     c.same(c.snaps(c.alpha, f"{c.source}-back/a b"), ["s1", "own"], "what was restored")
-    c.beta(f"zfs inherit zfsync:received {c.target}")
+    c.alpha(f"zfs rename {c.source} {c.source}-old")
+    for name in ("own", "own2"):
+        c.zfsync("pull", copy, c.source)
+        c.same(c.snaps(c.alpha, c.source), c.snaps(c.beta, c.target), "the snapshots under the old name")
+        c.beta(f"zfs snapshot -r {c.target}@{name}2")
+    c.alpha(f"zfs destroy -r {c.source}; zfs rename {c.source}-old {c.source}")
+    c.beta(f"zfs destroy -r {c.target}@own2%own22; zfs inherit zfsync:received {c.target}")
     c.zfsync("pull", copy, c.source)
     c.same(c.snaps(c.alpha, f"{c.source}/a b"), ["s1", "own"], "the source that has become a copy")
 

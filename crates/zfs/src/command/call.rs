@@ -88,6 +88,8 @@ pub struct Call {
     limits: Limits,
     input: &'static str,
     away: Option<Away>,
+    /// Its output goes where that of streams goes, but ends by itself: it doesn't wait for streams to end.
+    lists: bool,
 }
 
 /// A call that has been started.
@@ -105,7 +107,14 @@ impl Call {
     /// A command of the system that ends within these limits.
     pub(crate) fn of(mut command: Command, limits: Limits) -> Self {
         command.env("LC_ALL", "C").stdin(Stdio::null());
-        Self { command, limits, input: "", away: None }
+        Self { command, limits, input: "", away: None, lists: false }
+    }
+
+    /// The same, as a listing.
+    #[must_use]
+    pub(super) fn listing(mut self) -> Self {
+        self.lists = true;
+        self
     }
 
     /// The same, with this on stdin: short enough for a pipe.
@@ -149,7 +158,7 @@ impl Call {
         };
         let (lines, limits) = (away.lines(&self.command)?, self.begins_within());
         let began = Instant::now();
-        let turn = away.turn(true, &limits)?;
+        let turn = away.turn(!self.lists, &limits)?;
         let mut own = None;
         let (reader, writer) = if let Some(Feed { reader, writer }) = stdin {
             (reader, writer)

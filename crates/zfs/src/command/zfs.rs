@@ -110,7 +110,7 @@ impl Zfs {
             command.arg("-d").arg(depth.saturating_add(1).to_string());
         }
         command.args(["-t", "filesystem,volume,snapshot,bookmark", "-o", FAST_COLUMNS, dataset.as_str()]);
-        command
+        command.listing()
     }
 
     /// A dataset and those right below it, or all pools. Read it with [`super::read_names`].
