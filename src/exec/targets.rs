@@ -56,9 +56,9 @@ impl Targets {
         receiver: &mut Receiver<'_>,
     ) -> Result<(), StartError> {
         let (source, target) = (&job.ends.source.dataset, &job.ends.target);
-        let received = self.noted.as_ref().and_then(|noted| noted.received.as_ref());
+        let copied = self.noted.as_ref().and_then(|noted| noted.received.as_ref());
         // A restore goes this way on purpose, and overwrites nothing.
-        if job.restore.is_some() || !received.is_some_and(|put| is_origin(put, host, &target.dataset)) {
+        if job.restore.is_some() || !copied.is_some_and(|put| is_origin(put, host, &target.dataset)) {
             return Ok(());
         }
         // Hosts and datasets may have the names of others: what doesn't exist, or is known to be a copy of SOURCE, isn't where SOURCE came from.
