@@ -4,6 +4,7 @@
 mod backoff;
 mod channels;
 mod event;
+mod reached;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -15,12 +16,12 @@ use std::time::Duration;
 use backoff::Backoff;
 use channels::{AUTO_CONNECTIONS, Channel, Lost};
 pub use event::{Action, ConnectionId, DatasetOutcome, Input, Limits, Resolved, advice, source_advice};
+use reached::Reached;
 pub use watch::BELIEVED;
 
 use crate::plan::{Attempt, Placement, Plan, PlannedDataset, Step, StepId, UNRESOLVED, Verdict};
 use crate::remote::client::{ChannelId, SendFailure};
 use zfs::Failure;
-use zfs::name::ResumeToken;
 
 /// So often in one run a dataset that is resumed elsewhere has got further. Where it has is the other host's word: one that
 /// names another place each time must not keep a run busy for ever.
@@ -66,7 +67,7 @@ struct Dataset {
     /// Tries since the last progress.
     tries: u32,
     /// Where the last attempt was resumed: another place means progress.
-    resumed_at: Option<ResumeToken>,
+    resumed_at: Option<Reached>,
     /// How often that was progress.
     resumes: u32,
     /// A resolution was begun in this run.
@@ -229,7 +230,7 @@ impl Machine {
             }
             Verdict::Send(steps) | Verdict::FillEmpty(steps) | Verdict::Overwrite(steps) => {
                 let dataset = &mut self.datasets[index];
-                let resumed_at = steps.first().and_then(|step| step.resume.clone());
+                let resumed_at = steps.first().and_then(|step| step.resume.as_ref()).map(Reached::of);
                 if resumed_at.is_some() && resumed_at != dataset.resumed_at && dataset.resumes < MAX_RESUMES {
                     // More has arrived than at the last try.
                     (dataset.tries, dataset.relists) = (0, 0);

@@ -12,6 +12,7 @@ use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{
     Clocks, Doomed, Due, Guess, Missing, Move, Negotiation, NotDestroyed, Notes, TargetDataset, Times, TooMuch, When,
+    is_of_another_target,
 };
 use crate::remote::link::Access;
 use crate::report::{Event, Reporter};
@@ -105,7 +106,15 @@ async fn renamed(
     let rest: Vec<DatasetName> =
         only_there.iter().filter(|name| right.iter().all(|guess| guess.from != **name)).take(FEW).cloned().collect();
     if job.missing.follow_renames && !rest.is_empty() {
-        let there = targets(receiver.list(rest).await?);
+        let mut there = targets(receiver.list(rest).await?);
+        if !negotiation.guesses_by_guid(&there).is_empty() {
+            let target = &job.ends.target.dataset;
+            let notes = notes_of(receiver.notes(Some(target.clone()), &[]).await?);
+            there.retain(|name, _| {
+                let put = notes.get(name).and_then(|notes| notes.put.as_ref());
+                !is_of_another_target(name, target, put)
+            });
+        }
         let more = negotiation.guesses_by_guid(&there);
         let new = more.into_iter().filter(|guess| right.iter().all(|known| known.index != guess.index));
         right.extend(new.collect::<Vec<_>>());

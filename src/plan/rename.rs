@@ -8,7 +8,7 @@ use super::Verdict;
 use super::item::OnTarget;
 use super::negotiate::Negotiation;
 use zfs::name::{DatasetName, Guid, SnapshotName};
-use zfs::{KnownTarget, Tag, known_targets, snapshot_of};
+use zfs::{KnownTarget, Put, Tag, known_targets, place, snapshot_of};
 
 /// A guess that a dataset of the target is an item's, under its old name: to be asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,15 @@ pub struct Move {
     pub ancestors: Vec<DatasetName>,
     /// That one of them which is the top of a new tree on the target.
     pub top_ancestor: Option<DatasetName>,
+}
+
+/// Whether a dataset of TARGET is, by its note, the copy of another target of the same source: one that lies within TARGET.
+#[must_use]
+pub fn is_of_another_target(name: &DatasetName, target: &DatasetName, put: Option<&Put>) -> bool {
+    let Some(at) = put.and_then(|put| put.at) else { return false };
+    let is_at = |top: &DatasetName| name.below(top).is_some_and(|path| place(&path) == at);
+    let within = |top: &DatasetName| top != target && top.below(target).is_some();
+    !is_at(target) && name.ancestors().iter().chain([name]).any(|top| within(top) && is_at(top))
 }
 
 impl Negotiation {

@@ -143,3 +143,24 @@ fn names_that_were_exchanged_stay() {
     assert!(!negotiation.lacks_any());
     assert_eq!(right(&negotiation, &[]), []);
 }
+
+#[test]
+fn the_copy_of_another_target_is_known_by_its_note() {
+    let put = |path: &str| Put {
+        by: 1,
+        at: Some(place(&name(&format!("x{path}")).below(&name("x")).unwrap())),
+        upto: Guid(1),
+        txg: None,
+        came: Vec::new(),
+        foreign: Vec::new(),
+    };
+    let target = name("b/t");
+    let another = |dataset: &str, put: Option<Put>| is_of_another_target(&name(dataset), &target, put.as_ref());
+    // The target b/t/two: its top, and what lies below.
+    assert!(another("b/t/two", Some(put(""))) && another("b/t/two/kid", Some(put("/kid"))));
+    assert!(another("b/t/two/a/kid", Some(put("/a/kid"))));
+    // Where it was received, or under another name since.
+    assert!(!another("b/t/kid", Some(put("/kid"))) && !another("b/t/kid2", Some(put("/kid"))));
+    assert!(!another("b/t/two/kid", Some(put("/two/kid"))) && !another("b/t", Some(put(""))));
+    assert!(!another("b/t/two/kid", None) && !another("b/t/two/kid", Some(Put { at: None, ..put("/kid") })));
+}

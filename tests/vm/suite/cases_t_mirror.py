@@ -228,3 +228,19 @@ def of_another_source(c):
     mirror(c, "-v", says="from another source")
     c.only("", "other", "other/kid")
     c.push(source=f"{c.source}-other", target=f"beta:{c.target}/other", says="nothing to do")
+
+
+@case("MIRROR")
+def renames_beside_a_target_within(c):
+    """The copy of another target that lies within this one is not taken for a renamed dataset, though it has the same snapshots."""
+    c.tree({"": "s1", "kid": "s1"})
+    c.push()
+    c.push(target=f"beta:{c.target}/two")
+    c.alpha(f"zfs rename {c.source}/kid {c.source}/kid2; zfs snapshot -r {c.source}@s2")
+    c.beta(f"zfs destroy -r {c.target}/kid")
+    run = c.push("--follow-renames")
+    c.check("was renamed" not in run.err, f"a rename: {run.err}")
+    c.same(c.snaps(c.beta, f"{c.target}/kid2"), ["s1", "s2"], "the new copy")
+    c.same(c.snaps(c.beta, f"{c.target}/two/kid"), ["s1"], "the other target's")
+    # That one follows in its own turn.
+    c.push("--follow-renames", target=f"beta:{c.target}/two", says=f"{c.target}/two/kid was renamed to {c.target}/two/kid2")
