@@ -176,14 +176,12 @@ impl<'a> Listener<'a> {
         if exit == Exit::InSync && over.error.is_none() && !borne_out {
             return Err(self.wrong("it reports success, and no run that ended well".into()).into());
         }
-        match over.error {
-            Some(words) => Err(StartError::There { host: self.host.clone(), words, unreached: over.unreached, exit }),
-            None => {
-                let plan = self.dry_run.then(|| std::mem::take(&mut self.rows));
-                let nothing = plan.as_ref().and_then(|rows| dry_run::nothing(&self.source, rows));
-                Ok(Pushed { exit, plan, nothing })
-            }
+        if let Some(words) = over.error {
+            return Err(StartError::There { host: self.host.clone(), words, unreached: over.unreached, exit });
         }
+        let plan = self.dry_run.then(|| std::mem::take(&mut self.rows));
+        let nothing = plan.as_ref().and_then(|rows| dry_run::nothing(&self.source, rows));
+        Ok(Pushed { exit, plan, nothing })
     }
 
     /// Nothing more will be heard. Who has told it to end knows why.

@@ -7,14 +7,14 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::ready::{Cleared, Ready};
-use super::{foresee, recorded};
+use super::{foresee, missing, recorded};
 use crate::config::PushJob;
 use crate::endpoint::Endpoint;
 use crate::error::Exit;
 use crate::format::duration;
 use crate::plan::{Move, Nothing, PlannedDataset, Step, UNRESOLVED, Verdict};
-use crate::report::Reporter;
 use crate::report::view::dry_run::{PlanAction, PlanRow};
+use crate::report::{Event, Reporter};
 use zfs::name::DatasetName;
 use zfs::{Failure, Resolution};
 
@@ -45,6 +45,13 @@ pub async fn rows(job: &PushJob, sender: &Endpoint, ready: &Ready, reporter: &mu
         rows.extend(cleared_rows(job, cleared));
     }
     estimate(job, sender, ready, wanted, &mut rows).await;
+    let held = ready.cleared.as_ref().filter(|cleared| cleared.wrong_clock.is_none());
+    // Where no row says so: a dataset that has lost its snapshots, and has a copy.
+    if let Some(text) = held.and_then(|cleared| missing::not_in_sync(&cleared.missing))
+        && !rows.iter().any(PlanRow::fails)
+    {
+        reporter.event(&Event::Problem { text });
+    }
     let sent = rows.iter().filter_map(|row| row.bytes).fold(0, u64::saturating_add);
     if let Some(notice) = foresee::space_notice(&job.ends.target, &ready.outlook, sent) {
         reporter.event(&notice);
