@@ -218,15 +218,17 @@ mod tests {
 
     fn planned(exit: Exit, rows: Vec<PlanRow>, events: &[Event]) -> (Vec<Refused>, Option<Reasons>) {
         let mut heard = Heard::default();
-        events.iter().for_each(|event| heard.event(event));
+        for event in events {
+            heard.event(event);
+        }
         match outcome(Pushed { exit, plan: Some(rows), nothing: None }, heard) {
             Planned::Steps { refused, failed, .. } => (refused, failed),
             other => panic!("{other:?}"),
         }
     }
 
-    fn reasons(all: &[&str]) -> Option<Reasons> {
-        Some(Reasons::of(all.iter().map(ToString::to_string)))
+    fn reasons(all: &[&str]) -> Reasons {
+        Reasons::of(all.iter().map(ToString::to_string))
     }
 
     #[test]
@@ -234,10 +236,10 @@ mod tests {
         let notice = Event::Notice { dataset: None, text: "a glob matches nothing".into() };
         let rows = || ["a", "b"].map(|name| row(name, PlanAction::Stays, "too much would be destroyed")).to_vec();
         let found = planned(Exit::Failed, rows(), std::slice::from_ref(&notice));
-        assert_eq!(found, (vec![], reasons(&["too much would be destroyed"])));
+        assert_eq!(found, (vec![], Some(reasons(&["too much would be destroyed"]))));
         // What stays for reasons of its own is no failure.
         assert_eq!(planned(Exit::InSync, rows(), &[notice]), (vec![], None));
-        assert_eq!(planned(Exit::Failed, vec![], &[]), (vec![], reasons(&[])));
+        assert_eq!(planned(Exit::Failed, vec![], &[]), (vec![], Some(reasons(&[]))));
     }
 
     #[test]
@@ -252,6 +254,6 @@ mod tests {
             error: "zfs can't list it completely".into(),
         };
         let found = planned(Exit::Failed, rows(), &[unread]);
-        assert_eq!(found, (vec![conflict()], reasons(&["p: zfs can't list it completely"])));
+        assert_eq!(found, (vec![conflict()], Some(reasons(&["p: zfs can't list it completely"]))));
     }
 }
