@@ -71,18 +71,23 @@ fn what_a_push_would_refuse_is_foreseen() {
         ("v/x@yours", 81, 2),
     ]);
     bed.world(&[("w", 10, 1), ("w@a", 91, 2), ("z", 11, 1), ("z@a", 91, 2)]);
+    bed.world(&[("n", 12, 1), ("n@a", 121, 2), ("n#b", 122, 3), ("m", 13, 1), ("m@b", 122, 3)]);
     let before = bed.read("world");
-    bed.write("z.toml", "[job.a]\nsource = 't'\ntargets = ['d/t']\n");
+    bed.write(
+        "z.toml",
+        "[job.a]\nsource = 't'\ntargets = ['d/t']\n[job.bare]\nsource = 't'\ntargets = ['d/t']\nsnapshot.enabled = false\n",
+    );
     let config = bed.path("z.toml").display().to_string();
     let of = |source: &str, target: &str| bed.run(&["doctor", "--source", source, "--local", target]);
     for (ended, code, lines) in [
         (
             of("t", "d/t"),
-            1,
+            0,
             &[
-                "  FAIL plan         nothing to replicate: none of the 2 selected datasets has a snapshot\n",
+                "  WARN plan         a push would have nothing to replicate: none of the 2 selected datasets has a snapshot; \
+                 cron and run take a snapshot first\n",
                 " -> take one first: zfsync snapshot t\n",
-                "a run would fail: 1 failure\n",
+                "no failures, 1 warning\n",
             ][..],
         ),
         (
@@ -92,6 +97,22 @@ fn what_a_push_would_refuse_is_foreseen() {
                 "  FAIL plan         u -> v/x: conflict: no common snapshot",
                 " -> to continue: run again with",
                 "--set-aside",
+            ],
+        ),
+        (
+            of("n", "m"),
+            0,
+            &[
+                "  WARN plan         n -> m: conflict: the target is ahead: its @b is newer than all",
+                " -> to continue: nothing is lost, and the source's next snapshot will continue from its bookmark\n",
+                "no failures, 1 warning\n",
+            ],
+        ),
+        (
+            bed.run(&["doctor", "-c", &config, "--job", "bare"]),
+            1,
+            &[
+                "  FAIL plan         nothing to replicate: none of the 2 selected datasets has a snapshot; the job takes no snapshots\n",
             ],
         ),
         (of("w", "z"), 0, &["  OK   plan         a push has nothing to send; 1 dataset in sync\n"]),

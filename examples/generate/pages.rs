@@ -26,7 +26,7 @@ const EXITS: [(&str, &str); 6] = [
         "A dataset failed or is in conflict; all others are done. Or there is nothing to replicate: no dataset is selected, or none has \
          a snapshot.",
     ),
-    ("2", "Usage error, or SOURCE and TARGET overlap. Nothing was started."),
+    ("2", "Usage error, or SOURCE and TARGET overlap or, in push and pull, are swapped. Nothing was started."),
     (
         "3",
         "The run could not start: connecting, authenticating or listing failed, or the helper, zfs or the pool is missing.",
@@ -241,8 +241,9 @@ const DOCTOR: Page = Page {
          connection (MaxSessions), the round-trip time, the clock, OpenZFS and its kernel module, the pool, permissions (zfs allow, with \
          the command that grants those that are missing), free space, encryption and keys, and features that are active in the source's \
          pool but not enabled in the target's. No dataset is changed, and no lock is taken; a host without zfsync gets a helper, as in a run.",
-        "With both ends, it also plans a push between them, as push --dry-run does: that there is nothing to replicate, and each conflict, is a \
-         failure.",
+        "With both ends, it also plans a push between them, as push --dry-run does: each conflict is a failure. Where only a \
+         snapshot is lacking, as SOURCE has none yet or TARGET is ahead, that is a warning, as cron and run take one first; for a job it depends on \
+         whether it takes snapshots.",
         "Each line has a mark: OK; WARN if a run works, but with limits; FAIL if it would fail; ? if it can't be known, such as with an \
          older zfsync on the other host. The line below it says what to do.",
         "With --json, there is one object, or with --job one a line for each target: schema_version, failures, warnings, unknown, and ends: role (source, target), host, dataset, \
@@ -366,7 +367,8 @@ const CRON: Page = Page {
         "Takes a snapshot of SOURCE and all datasets below it, replicates to all targets at the same time, and prunes SOURCE by the classes \
          in the names of its snapshots. Targets keep everything that they receive, unless --prune-targets or --keep-targets is given.",
         "The first run reports which snapshots are kept on either side, and so does the first one after that has changed. This is remembered \
-         in a user property of SOURCE, zfsync:cron-..., for which users other than root need the userprop permission.",
+         in a user property of SOURCE, zfsync:cron-..., for which users other than root need the userprop permission. That a copy keeps snapshots which targets of its own may \
+         need is reported once, and remembered in zfsync:kept-...; without that permission it is not reported.",
         "A target that is slow or can't be reached delays no other one. What it lacks is kept on SOURCE until it is back. A target that an \
          earlier run still works on is left to that run.",
         "Nothing else is printed on success. Otherwise there is one report on stderr, which cron mails.",

@@ -15,8 +15,8 @@ use super::Ssh;
   zfsync doctor --source web:tank/data --local pool/web   check both ends of a pull
   zfsync doctor --job nightly                             check a job of /etc/zfsync.toml
 
-With both ends, what a push between them would do is found out as by push --dry-run: that there is nothing to replicate, or a conflict, is \
-a failure. No dataset is changed. Up to ten sessions are opened over one connection for a moment, to count those that sshd grants. The \
+With both ends, what a push between them would do is found out as by push --dry-run: a conflict is a failure; \
+where only a snapshot is lacking, which cron and run take, that is a warning. No dataset is changed. Up to ten sessions are opened over one connection for a moment, to count those that sshd grants. The \
 bandwidth is not measured.
 
 Exit codes: 0 no failures (there may be warnings), 1 a run would fail, 2 usage error, 3 can't connect, or no helper \

@@ -47,7 +47,7 @@ impl Shown {
         if let Some(log) = self.log {
             log.written(exec::signalled()).await;
         }
-        let Pushed { exit, plan } = pushed?;
+        let Pushed { exit, plan, nothing: _ } = pushed?;
         let mut outcome = Outcome::new(exit);
         if self.json {
             outcome = outcome.behind_events();

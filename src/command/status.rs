@@ -12,10 +12,14 @@ use crate::report::view::status::{Form, view};
 
 /// Tells how far targets are behind.
 pub async fn status(args: &cli::Status) -> Result<Outcome, StartError> {
-    let status = exec::status(&StatusJob::all(args)?).await?;
+    let (status, mut idle) = exec::status(&StatusJob::all(args)?).await?;
     let form = Form::choose(args.json, args.prometheus, args.verbose > 0);
+    // What runs again and again says nothing of that each time.
+    if !matches!(form, Form::Table { .. }) || status.iter().any(|status| status.limits.any()) {
+        idle.clear();
+    }
     let empty: Vec<String> = status.iter().filter_map(Status::nothing).map(|nothing| nothing.to_string()).collect();
-    let idle = status.iter().flat_map(|status| &status.idle).map(|idle| format!("zfsync: {}\n", sanitise(idle)));
+    let idle = idle.iter().map(|idle| format!("zfsync: {}\n", sanitise(idle)));
     let outcome = Outcome::new(exit(&status)).words(idle.collect());
     let outcome = outcome.view(view(status, form), Care::UnlessClosed("can't print the status"));
     Ok(empty.iter().fold(outcome, |outcome, nothing| outcome.complain(nothing)))

@@ -7,6 +7,7 @@ use super::ends::{allow, allow_more, ends, link_to_source, link_to_target, locat
 use super::{Branch, Faults, OnlyThere, PushJob, Ways, choose_jobs, missing, read_jobs, run_number, source};
 use crate::cli;
 use crate::error::StartError;
+use crate::plan::doctor::Runner;
 use crate::plan::{Filter, Format, Resolutions};
 use crate::remote::link::Link;
 use crate::remote::target::{Target, TargetError};
@@ -23,8 +24,8 @@ pub struct DoctorJob {
     pub target: Option<DoctorEnd>,
     /// The push between them, as a dry run.
     pub push: Option<PushJob>,
-    /// Whether a run takes a snapshot before it pushes.
-    pub takes_snapshots: bool,
+    /// What is to run.
+    pub runner: Runner,
 }
 
 /// One end.
@@ -50,8 +51,9 @@ impl DoctorJob {
         let path = args.config.as_deref().unwrap_or(Path::new(cli::DEFAULT_CONFIG));
         let jobs = choose_jobs(read_jobs(path)?, std::slice::from_ref(name))?;
         let branches = jobs.iter().flat_map(|job| job.branches.iter().map(move |branch| (job, branch)));
-        let all: Vec<Self> =
-            branches.flat_map(|(job, branch)| Self::of_branch(branch, job.snapshot.is_some())).collect();
+        let all: Vec<Self> = branches
+            .flat_map(|(job, branch)| Self::of_branch(branch, &Runner::Job { takes_snapshots: job.snapshot.is_some() }))
+            .collect();
         if all.is_empty() {
             return Err(StartError::Usage(format!("job {name} has no targets")));
         }
@@ -59,7 +61,7 @@ impl DoctorJob {
     }
 
     /// Both ends of each of its pushes, with what pruning needs there.
-    fn of_branch(branch: &Branch, takes_snapshots: bool) -> Vec<Self> {
+    fn of_branch(branch: &Branch, runner: &Runner) -> Vec<Self> {
         let end = |mut link: Link, dataset: &DatasetName, direct| {
             link.ssh.verbose = true;
             // Whoever isn't allowed to take packages takes them apart.
@@ -80,7 +82,7 @@ impl DoctorJob {
                 source: end(branch.origin.clone(), &source.dataset, to),
                 target: end(link, &target.dataset, None),
                 push: Some(PushJob { dry_run: true, state_dir: None, ..push.clone() }),
-                takes_snapshots,
+                runner: runner.clone(),
             }
         };
         branch.targets.iter().map(of).collect()
@@ -113,7 +115,7 @@ impl DoctorJob {
         let target = to.map(|(host, dataset)| {
             Ok::<_, StartError>(end(link_to_target(host, &args.ssh, Vec::new(), may_ask)?, dataset))
         });
-        Ok(Self { source: source.transpose()?, target: target.transpose()?, push, takes_snapshots: false })
+        Ok(Self { source: source.transpose()?, target: target.transpose()?, push, runner: Runner::Any })
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 pub use serve::serve;
 use told::{Over, Told};
 
+use super::dry_run;
 use super::parts::Pushed;
 use super::signals::Signals;
 use crate::config::{Direct, OnlyThere, PushJob, order};
@@ -17,6 +18,7 @@ use crate::plan::StepId;
 use crate::remote::direct::{DirectError, MAX_TOLD, Session, Stop};
 use crate::report::view::dry_run::PlanRow;
 use crate::report::{Event, Reporter};
+use zfs::name::DatasetName;
 
 /// A push that was told to end in good order gets so long.
 const IN_GOOD_ORDER: Duration = Duration::from_secs(60);
@@ -96,6 +98,8 @@ enum Stage {
 /// Takes what is told, and shows it.
 struct Listener<'a> {
     host: String,
+    /// SOURCE.
+    source: DatasetName,
     /// Whether the user wants to know why something stays.
     verbose: bool,
     dry_run: bool,
@@ -111,6 +115,7 @@ impl<'a> Listener<'a> {
     fn new(job: &PushJob, host: String, reporter: &'a mut dyn Reporter) -> Self {
         Self {
             host,
+            source: job.ends.source.dataset.clone(),
             verbose: job.only_there == OnlyThere::Named,
             dry_run: job.dry_run,
             reporter,
@@ -171,10 +176,12 @@ impl<'a> Listener<'a> {
         if exit == Exit::InSync && over.error.is_none() && !borne_out {
             return Err(self.wrong("it reports success, and no run that ended well".into()).into());
         }
-        match over.error {
-            Some(words) => Err(StartError::There { host: self.host.clone(), words, unreached: over.unreached, exit }),
-            None => Ok(Pushed { exit, plan: self.dry_run.then(|| std::mem::take(&mut self.rows)) }),
+        if let Some(words) = over.error {
+            return Err(StartError::There { host: self.host.clone(), words, unreached: over.unreached, exit });
         }
+        let plan = self.dry_run.then(|| std::mem::take(&mut self.rows));
+        let nothing = plan.as_ref().and_then(|rows| dry_run::nothing(&self.source, rows));
+        Ok(Pushed { exit, plan, nothing })
     }
 
     /// Nothing more will be heard. Who has told it to end knows why.
@@ -186,7 +193,7 @@ impl<'a> Listener<'a> {
             return Err(error.into());
         }
         self.reporter.event(&Event::Problem { text: error.to_string() });
-        Ok(Pushed { exit: Exit::Failed, plan: None })
+        Ok(Pushed { exit: Exit::Failed, plan: None, nothing: None })
     }
 
     /// It is not waited for any longer.
@@ -200,7 +207,7 @@ impl<'a> Listener<'a> {
 
     fn ended_by(&mut self, signal: Signal, text: String) -> Pushed {
         self.reporter.event(&Event::Problem { text });
-        Pushed { exit: Exit::Interrupted(signal), plan: None }
+        Pushed { exit: Exit::Interrupted(signal), plan: None, nothing: None }
     }
 }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::push;
+use super::parts::Pushed;
 use super::signals::Signals;
+use super::{dry_run, push};
 use crate::config::{DoctorEnd, DoctorJob, PushJob};
 use crate::error::{Exit, StartError};
 use crate::plan::HostRole;
-use crate::plan::NOTHING;
-use crate::plan::doctor::{ConnectionFacts, Diagnosis, EndFacts, Ends, Examined, Mark, Planned};
+use crate::plan::doctor::{ConnectionFacts, Diagnosis, EndFacts, Ends, Examined, Mark, Planned, Reasons, Refused};
 use crate::remote::source::Remote;
 use crate::report::view::dry_run::{PlanAction, PlanRow};
 use crate::report::{Event, Reporter};
@@ -54,7 +54,7 @@ async fn look(job: &DoctorJob) -> Result<Diagnosis, StartError> {
     let mut found = Diagnosis::of(Ends { source: facts.0, target: facts.1 }, env!("CARGO_PKG_VERSION"));
     // What fails already needs no plan, and may have none.
     if let Some(push) = job.push.as_ref().filter(|_| found.count(Mark::Failure) == 0) {
-        found.plan(&planned(push).await?, job.takes_snapshots);
+        found.plan(&planned(push).await?, &job.runner);
     }
     Ok(found)
 }
@@ -62,44 +62,52 @@ async fn look(job: &DoctorJob) -> Result<Diagnosis, StartError> {
 /// What a push would do, by its own dry run.
 async fn planned(push: &PushJob) -> Result<Planned, StartError> {
     let mut heard = Heard::default();
-    let pushed = match Box::pin(push::push(push.clone(), &mut heard)).await {
-        Ok(pushed) => pushed,
-        Err(error @ StartError::Interrupted(_)) => return Err(error),
-        Err(error) => return Ok(Planned::Failed(error.to_string())),
+    match Box::pin(push::push(push.clone(), &mut heard)).await {
+        Ok(pushed) => Ok(outcome(pushed, heard)),
+        Err(error @ StartError::Interrupted(_)) => Err(error),
+        Err(error) => Ok(Planned::Failed(Reasons::of([error.to_string()]))),
+    }
+}
+
+fn outcome(Pushed { exit, plan, nothing }: Pushed, heard: Heard) -> Planned {
+    if let Some(nothing) = nothing {
+        return Planned::Nothing(nothing);
+    }
+    let rows = plan.unwrap_or_default();
+    let refused: Vec<Refused> = rows.iter().filter(|row| row.fails()).map(refusal).collect();
+    let failed = match exit {
+        Exit::InSync => None,
+        _ if !heard.0.is_empty() => Some(Reasons::of(heard.0)),
+        // Not all is in sync then, and that keeps the rest.
+        _ if !refused.is_empty() => None,
+        _ => Some(Reasons::of(dry_run::withheld(&rows))),
     };
-    let rows = pushed.plan.unwrap_or_default();
-    if let Some(why) = heard.0.iter().find(|text| text.starts_with(NOTHING)) {
-        return Ok(Planned::Nothing { why: why.clone(), selected: !rows.is_empty() });
-    }
-    let refused = rows.iter().filter(|row| matches!(row.action, PlanAction::Conflict | PlanAction::Fails));
-    let refused: Vec<String> = refused.map(refusal).collect();
-    if pushed.exit != Exit::InSync && refused.is_empty() {
-        return Ok(Planned::Failed(heard.0.join("\n")));
-    }
     let steps = rows.iter().filter(|row| row.snapshots > 0);
     let sent: HashSet<&str> = steps.clone().map(|row| row.dataset.as_str()).collect();
-    Ok(Planned::Steps {
+    Planned::Steps {
         snapshots: steps.map(|row| row.snapshots).sum(),
         sent: sent.len(),
         in_sync: rows.iter().filter(|row| row.action == PlanAction::InSync).count(),
         refused,
-    })
+        failed,
+    }
 }
 
-fn refusal(row: &PlanRow) -> String {
+fn refusal(row: &PlanRow) -> Refused {
     let kind = if row.action == PlanAction::Conflict { "conflict" } else { "fails" };
-    format!("{} -> {}: {kind}: {}", row.dataset, row.target, row.note.as_deref().unwrap_or_default())
+    let text = format!("{} -> {}: {kind}: {}", row.dataset, row.target, row.note.as_deref().unwrap_or_default());
+    Refused { text, until_next_snapshot: row.until_next_snapshot }
 }
 
-/// What a dry run says beside its plan.
+/// What a dry run fails for beside its plan; notices don't make it fail.
 #[derive(Default)]
 struct Heard(Vec<String>);
 
 impl Reporter for Heard {
     fn event(&mut self, event: &Event) {
         match event {
-            Event::Problem { text } | Event::Notice { dataset: None, text } => self.0.push(text.clone()),
-            Event::Notice { dataset: Some(dataset), text } => self.0.push(format!("{dataset}: {text}")),
+            Event::Problem { text } => self.0.push(text.clone()),
+            Event::DatasetFailed { dataset, error, .. } => self.0.push(format!("{dataset}: {error}")),
             _ => {}
         }
     }
@@ -195,5 +203,57 @@ async fn connection(remote: &Remote) -> ConnectionFacts {
         sessions: (remote.sessions(SESSIONS).await, SESSIONS),
         round_trip,
         clock: remote.clock(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(dataset: &str, action: PlanAction, note: &str) -> PlanRow {
+        let (dataset, target) = (format!("p/{dataset}"), format!("q/{dataset}"));
+        let (note, until_next_snapshot) = (Some(note.to_owned()).filter(|note| !note.is_empty()), note == "ahead");
+        PlanRow { dataset, target, action, from: None, to: None, snapshots: 0, bytes: None, note, until_next_snapshot }
+    }
+
+    fn planned(exit: Exit, rows: Vec<PlanRow>, events: &[Event]) -> (Vec<Refused>, Option<Reasons>) {
+        let mut heard = Heard::default();
+        for event in events {
+            heard.event(event);
+        }
+        match outcome(Pushed { exit, plan: Some(rows), nothing: None }, heard) {
+            Planned::Steps { refused, failed, .. } => (refused, failed),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn reasons(all: &[&str]) -> Reasons {
+        Reasons::of(all.iter().map(ToString::to_string))
+    }
+
+    #[test]
+    fn what_is_withheld_has_its_words() {
+        let notice = Event::Notice { dataset: None, text: "a glob matches nothing".into() };
+        let rows = || ["a", "b"].map(|name| row(name, PlanAction::Stays, "too much would be destroyed")).to_vec();
+        let found = planned(Exit::Failed, rows(), std::slice::from_ref(&notice));
+        assert_eq!(found, (vec![], Some(reasons(&["too much would be destroyed"]))));
+        // What stays for reasons of its own is no failure.
+        assert_eq!(planned(Exit::InSync, rows(), &[notice]), (vec![], None));
+        assert_eq!(planned(Exit::Failed, vec![], &[]), (vec![], Some(reasons(&[]))));
+    }
+
+    #[test]
+    fn a_conflict_explains_why_the_rest_stays_and_a_failed_listing_is_told_beside_it() {
+        let rows = || vec![row("a", PlanAction::Stays, "another's"), row("b", PlanAction::Conflict, "ahead")];
+        let conflict = || Refused { text: "p/b -> q/b: conflict: ahead".into(), until_next_snapshot: true };
+        assert_eq!(planned(Exit::Failed, rows(), &[]), (vec![conflict()], None));
+        let unread = Event::DatasetFailed {
+            dataset: "p".into(),
+            target: "q".into(),
+            kind: "unread".into(),
+            error: "zfs can't list it completely".into(),
+        };
+        let found = planned(Exit::Failed, rows(), &[unread]);
+        assert_eq!(found, (vec![conflict()], Some(reasons(&["p: zfs can't list it completely"]))));
     }
 }

@@ -7,14 +7,15 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::ready::{Cleared, Ready};
-use super::{foresee, recorded};
+use super::{foresee, missing, recorded};
 use crate::config::PushJob;
 use crate::endpoint::Endpoint;
 use crate::error::Exit;
 use crate::format::duration;
-use crate::plan::{Move, PlannedDataset, Step, UNRESOLVED, Verdict};
-use crate::report::Reporter;
+use crate::plan::{Move, Nothing, PlannedDataset, Step, UNRESOLVED, Verdict};
 use crate::report::view::dry_run::{PlanAction, PlanRow};
+use crate::report::{Event, Reporter};
+use zfs::name::DatasetName;
 use zfs::{Failure, Resolution};
 
 /// A row whose size is asked for: its place, and what is sent.
@@ -44,6 +45,13 @@ pub async fn rows(job: &PushJob, sender: &Endpoint, ready: &Ready, reporter: &mu
         rows.extend(cleared_rows(job, cleared));
     }
     estimate(job, sender, ready, wanted, &mut rows).await;
+    let held = ready.cleared.as_ref().filter(|cleared| cleared.wrong_clock.is_none());
+    // Where no row says so: a dataset that has lost its snapshots, and has a copy.
+    if let Some(text) = held.and_then(|cleared| missing::not_in_sync(&cleared.missing))
+        && !rows.iter().any(PlanRow::fails)
+    {
+        reporter.event(&Event::Problem { text });
+    }
     let sent = rows.iter().filter_map(|row| row.bytes).fold(0, u64::saturating_add);
     if let Some(notice) = foresee::space_notice(&job.ends.target, &ready.outlook, sent) {
         reporter.event(&notice);
@@ -83,7 +91,8 @@ fn add_rows<'a>(
         Verdict::InSync => rows.push(row(dataset, PlanAction::InSync)),
         Verdict::NoSnapshots => rows.push(row(dataset, PlanAction::NoSnapshots)),
         Verdict::Conflict(conflict) => {
-            rows.push(PlanRow { note: Some(conflict.to_string()), ..row(dataset, PlanAction::Conflict) });
+            let (note, until_next_snapshot) = (Some(conflict.to_string()), conflict.ends_with_next_snapshot());
+            rows.push(PlanRow { note, until_next_snapshot, ..row(dataset, PlanAction::Conflict) });
         }
         Verdict::Unresolved => {
             rows.push(PlanRow { note: Some(UNRESOLVED.into()), ..row(dataset, PlanAction::Fails) });
@@ -119,6 +128,24 @@ pub fn exit(ready: &Ready, rows: &[PlanRow]) -> Exit {
     let fails = rows.iter().any(|row| matches!(row.action, PlanAction::Conflict | PlanAction::Fails));
     let withheld = ready.cleared.as_ref().is_some_and(Cleared::is_withheld);
     if fails || withheld || !ready.unread.is_empty() { Exit::Failed } else { Exit::InSync }
+}
+
+/// Why a run with these rows would have nothing to replicate.
+pub fn nothing(source: &DatasetName, rows: &[PlanRow]) -> Option<Nothing> {
+    let only_there = [PlanAction::Rename, PlanAction::Destroy, PlanAction::Waits, PlanAction::Stays];
+    let selected = || rows.iter().filter(|row| !only_there.contains(&row.action));
+    Nothing::of(source, selected().count(), selected().filter(|row| row.action == PlanAction::NoSnapshots).count())
+}
+
+/// Why a run with these rows would destroy nothing of what the source has no more: each reason once.
+pub fn withheld(rows: &[PlanRow]) -> Vec<String> {
+    let mut all = Vec::new();
+    for note in rows.iter().filter(|row| row.action == PlanAction::Stays).filter_map(|row| row.note.as_ref()) {
+        if !all.contains(note) {
+            all.push(note.clone());
+        }
+    }
+    all
 }
 
 fn add_steps<'a>(
@@ -180,7 +207,17 @@ fn cleared_rows(job: &PushJob, cleared: &Cleared) -> Vec<PlanRow> {
 }
 
 fn plain_row(dataset: String, target: String, action: PlanAction) -> PlanRow {
-    PlanRow { dataset, target, action, from: None, to: None, snapshots: 0, bytes: None, note: None }
+    PlanRow {
+        dataset,
+        target,
+        action,
+        from: None,
+        to: None,
+        snapshots: 0,
+        bytes: None,
+        note: None,
+        until_next_snapshot: false,
+    }
 }
 
 fn step_row(dataset: &PlannedDataset, step: &Step) -> PlanRow {

@@ -426,11 +426,13 @@ fn listed(too_much: &TooMuch) -> String {
 }
 
 /// The same while something is not in sync.
-fn not_in_sync(missing: &Missing) -> Option<String> {
+pub fn not_in_sync(missing: &Missing) -> Option<String> {
     let first = missing.not_in_sync.first()?;
-    let more = missing.not_in_sync.len() - 1;
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    Some(format!("nothing that is missing on the source is destroyed on the target, as {first}{more} not in sync now"))
+    let those = match missing.not_in_sync.len() {
+        1 => format!("{first} is"),
+        all => format!("{first} and {} more are", all - 1),
+    };
+    Some(format!("nothing that is missing on the source is destroyed on the target, as {those} not in sync now"))
 }
 
 /// Brings the notes on the target up to date; whether that failed.
@@ -460,6 +462,17 @@ async fn keep_notes(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_in_sync_is_named() {
+        let of = |names: &[&str]| {
+            let all = names.iter().map(|name| name.parse().unwrap()).collect();
+            not_in_sync(&Missing { not_in_sync: all, ..Missing::default() })
+        };
+        assert_eq!(of(&[]), None);
+        assert!(of(&["p/a"]).unwrap().ends_with(", as p/a is not in sync now"));
+        assert!(of(&["p/a", "p/b", "p/c"]).unwrap().ends_with(", as p/a and 2 more are not in sync now"));
+    }
 
     #[test]
     fn what_is_noted_twice_is_no_proof() {

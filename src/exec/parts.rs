@@ -6,6 +6,7 @@ use super::signals::signalled;
 use crate::config::{CronJob, When};
 use crate::error::{Exit, StartError};
 use crate::format::{count, sanitise};
+use crate::plan::Nothing;
 use crate::report::lines::LogFile;
 use crate::report::view::dry_run::PlanRow;
 use crate::report::view::prune::PruneReport;
@@ -18,6 +19,8 @@ pub struct Pushed {
     pub exit: Exit,
     /// What a dry run has found out.
     pub plan: Option<Vec<PlanRow>>,
+    /// Why there is nothing to replicate, as far as a dry run has found that.
+    pub nothing: Option<Nothing>,
 }
 
 /// What has become of a job.

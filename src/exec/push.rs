@@ -98,7 +98,7 @@ async fn locked_push(
             let open = Replication { job: &job, sender: &sender, connections, events };
             let exit = open.carry_out(ready, started, &mut signals, reporter).await;
             close_before(sender.close(), &mut signals, matches!(exit, Exit::Interrupted(_))).await;
-            return Ok(Pushed { exit, plan: None });
+            return Ok(Pushed { exit, plan: None, nothing: None });
         }
     };
     let closing = async {
@@ -186,7 +186,7 @@ async fn planned(
     tokio::select! {
         rows = dry_run::rows(job, sender, ready, reporter) => {
             let exit = if nothing.is_some() { Exit::Failed } else { dry_run::exit(ready, &rows) };
-            Ok(Pushed { exit, plan: Some(rows) })
+            Ok(Pushed { exit, plan: Some(rows), nothing })
         }
         signal = signals.next() => Err(StartError::Interrupted(signal)),
     }

@@ -29,7 +29,7 @@ use crate::remote::client::{ChannelId, FromChannel};
 use crate::remote::link::{Access, Ends};
 use crate::state::results::Remembered;
 use zfs::StreamSpec;
-use zfs::name::DatasetName;
+use zfs::name::{DatasetName, RelPath};
 
 /// So long a listing of the source may stand still.
 const STALL: Duration = Duration::from_secs(300);
@@ -38,16 +38,22 @@ const AT_ONCE: usize = 4;
 /// So long the connections may take to close after a signal.
 const CLOSING: Duration = Duration::from_secs(6);
 
-/// Looks at all sides, at one source after the other.
-pub async fn status(jobs: &[StatusJob]) -> Result<Vec<Status>, StartError> {
-    let mut all = Vec::with_capacity(jobs.len());
+/// Looks at all sides, at one source after the other; also tells of globs that match nothing in any of these.
+pub async fn status(jobs: &[StatusJob]) -> Result<(Vec<Status>, Vec<String>), StartError> {
+    let (mut all, mut paths) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()));
     for job in jobs {
-        all.push(look(job).await?);
+        let (status, listed) = look(job).await?;
+        all.push(status);
+        paths.push(listed);
     }
-    Ok(all)
+    let trees: Vec<_> = jobs.iter().zip(&paths).map(|(job, paths)| (&job.source, paths.iter().collect())).collect();
+    // A file's job has the same globs for all its sources.
+    let idle = jobs.first().map(|job| job.filter.idle(&trees)).unwrap_or_default();
+    let idle = idle.iter().map(ToString::to_string).collect();
+    Ok((all, idle))
 }
 
-async fn look(job: &StatusJob) -> Result<Status, StartError> {
+async fn look(job: &StatusJob) -> Result<(Status, Vec<RelPath>), StartError> {
     let mut signals = Signals::listen()?;
     let sender = tokio::select! {
         sender = sender_of(&job.origin, std::slice::from_ref(&job.source)) => sender?.with_access(Access::ReadOnly),
@@ -68,7 +74,11 @@ async fn look(job: &StatusJob) -> Result<Status, StartError> {
     }
 }
 
-async fn run(job: &StatusJob, sender: &Endpoint, stop: &watch::Sender<bool>) -> Result<Status, StartError> {
+async fn run(
+    job: &StatusJob,
+    sender: &Endpoint,
+    stop: &watch::Sender<bool>,
+) -> Result<(Status, Vec<RelPath>), StartError> {
     let end = Deadline { deadline: Instant::now() + job.timeout, stop: stop.subscribe() };
     let looks = each(job.targets.iter().map(|target| Peer::look(target.clone(), sender.clone(), end.clone())));
     let (peers, datasets) = tokio::join!(looks, list(job, sender, stop));
@@ -95,7 +105,7 @@ async fn run(job: &StatusJob, sender: &Endpoint, stop: &watch::Sender<bool>) -> 
     }));
     let (told, here) = tokio::join!(told, unless_stopped(stop, dates_here(sender, &targets)));
     let here = here.unwrap_or_default();
-    let (_, idle) = datasets?;
+    let (_, paths) = datasets?;
     for (at, dates) in told.into_iter().flatten() {
         rows_of(&mut targets[at]).for_each(|row| row.date(HostRole::Receiver, &dates));
     }
@@ -107,7 +117,7 @@ async fn run(job: &StatusJob, sender: &Endpoint, stop: &watch::Sender<bool>) -> 
         unless_stopped(stop, remember(dir, &mut targets, &job.targets)).await.transpose()?;
     }
     let now = jiff::Timestamp::now().as_second();
-    Ok(Status { source: job.source.clone(), now, limits: job.limits, idle, targets })
+    Ok((Status { source: job.source.clone(), now, limits: job.limits, targets }, paths))
 }
 
 /// Adds what the last runs have left in their state folders.
@@ -132,13 +142,12 @@ async fn remember(dir: &Path, targets: &mut [TargetStatus], ends: &[Arc<Ends>]) 
     Ok(())
 }
 
-/// Lists the source: what is selected, and what is to be said of globs that match nothing. When that fails nobody needs to wait for the
-/// targets.
+/// Lists the source: what is selected, and the paths of all. When that fails nobody needs to wait for the targets.
 async fn list(
     job: &StatusJob,
     sender: &Endpoint,
     stop: &watch::Sender<bool>,
-) -> Result<(Vec<SourceDataset>, Vec<String>), StartError> {
+) -> Result<(Vec<SourceDataset>, Vec<RelPath>), StartError> {
     let listing = source::list(sender, job.source.clone(), job.filter.depth(), Some(STALL));
     // Nobody hears the error when there was a signal.
     let listed = unless_stopped(stop, listing).await.unwrap_or(Err(StartError::Interrupted(Signal::Interrupt)));
@@ -146,9 +155,8 @@ async fn list(
         stop.send_replace(true);
     }
     let listed = listed?;
-    let idle = job.filter.idle(&[(&job.source, listed.iter().map(|dataset| &dataset.path).collect())]);
-    let idle = idle.iter().map(ToString::to_string).collect();
-    Ok((listed.into_iter().filter(|dataset| job.filter.selects(&dataset.path)).collect(), idle))
+    let paths = listed.iter().map(|dataset| dataset.path.clone()).collect();
+    Ok((listed.into_iter().filter(|dataset| job.filter.selects(&dataset.path)).collect(), paths))
 }
 
 /// What came of this; `None` when it was overtaken.

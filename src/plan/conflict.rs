@@ -200,6 +200,12 @@ impl Conflict {
         }
     }
 
+    /// Whether nothing more than the source's next snapshot is needed.
+    #[must_use]
+    pub fn ends_with_next_snapshot(&self) -> bool {
+        self.kind == ConflictKind::Ahead && !self.would_decrypt
+    }
+
     /// Whether going back to the common snapshot solves it.
     pub(super) fn rollback_helps(&self) -> bool {
         let helps = matches!(

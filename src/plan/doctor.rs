@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::HostRole;
-pub use planned::Planned;
+pub use planned::{Planned, Reasons, Refused, Runner};
 use zfs::name::DatasetName;
 use zfs::{Allow, Examination, Hello};
 

@@ -72,7 +72,7 @@ pub use names::Misfit;
 pub use naming::{Class, DEFAULT_FORMAT, Format, FormatError, Naming, Stamp};
 pub use nearest::nearest;
 pub use negotiate::{EncryptedAs, EncryptionRules, Listing, Negotiation};
-pub use nothing::{NOTHING, Nothing};
+pub use nothing::Nothing;
 pub use placement::{Placement, Plan, PlannedDataset};
 pub use proof::{Doubt, Proof, Proofs, Sign, WITNESS, note_of, replay};
 pub use prune::{Choice, Cut, Has, Peer, prune_source, prune_target, relies_on_orphans, undated};

@@ -4,9 +4,6 @@ use std::fmt;
 
 use zfs::name::DatasetName;
 
-/// So it is told.
-pub const NOTHING: &str = "nothing to replicate: ";
-
 /// Why there is nothing to replicate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nothing {
@@ -22,20 +19,38 @@ impl Nothing {
     pub fn of(source: &DatasetName, selected: usize, without_snapshots: usize) -> Option<Self> {
         (selected == without_snapshots).then(|| Self { source: source.clone(), selected })
     }
+
+    /// Whether any dataset is selected.
+    #[must_use]
+    pub fn is_any_selected(&self) -> bool {
+        self.selected > 0
+    }
+
+    /// What is lacking.
+    #[must_use]
+    pub fn why(&self) -> String {
+        match self.selected {
+            0 => format!("no dataset of {} is selected", self.source),
+            1 => "the selected dataset has no snapshot".into(),
+            more => format!("none of the {more} selected datasets has a snapshot"),
+        }
+    }
+
+    /// What helps, where a snapshot does.
+    #[must_use]
+    pub fn advice(&self) -> Option<String> {
+        self.is_any_selected()
+            .then(|| format!("take one first: zfsync snapshot {}", shell_words::quote(self.source.as_str())))
+    }
 }
 
 impl fmt::Display for Nothing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let source = &self.source;
-        if self.selected == 0 {
-            return write!(f, "{NOTHING}no dataset of {source} is selected; check --include and --exclude");
+        let why = self.why();
+        match self.advice() {
+            Some(advice) => write!(f, "nothing to replicate: {why}\n  {advice}"),
+            None => write!(f, "nothing to replicate: {why}; check --include and --exclude"),
         }
-        let none = match self.selected {
-            1 => "the selected dataset has no snapshot".to_owned(),
-            more => format!("none of the {more} selected datasets has a snapshot"),
-        };
-        let name = shell_words::quote(source.as_str());
-        write!(f, "{NOTHING}{none}\n  take one first: zfsync snapshot {name}")
     }
 }
 

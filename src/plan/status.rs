@@ -150,8 +150,6 @@ pub struct Status {
     pub now: i64,
     /// By what it is judged.
     pub limits: Limits,
-    /// Globs that match nothing.
-    pub idle: Vec<String>,
     /// The targets as they were named.
     pub targets: Vec<TargetStatus>,
 }

@@ -216,7 +216,6 @@ fn limits_are_about_time_alone() {
         source: "s".parse().unwrap(),
         now: NOW,
         limits: limits(Some(1), None),
-        idle: Vec::new(),
         targets: vec![TargetStatus { target: "b:t/x".into(), found, kept: false, last_run: None }],
     };
     assert_eq!(status.level(), Level::Warning);
@@ -234,13 +233,7 @@ fn limits_are_about_time_alone() {
 #[test]
 fn nothing_to_replicate_is_not_well() {
     let found_there = |found| TargetStatus { target: "b:t/x".into(), found, kept: false, last_run: None };
-    let mut status = Status {
-        source: "s".parse().unwrap(),
-        now: NOW,
-        limits: Limits::default(),
-        idle: Vec::new(),
-        targets: Vec::new(),
-    };
+    let mut status = Status { source: "s".parse().unwrap(), now: NOW, limits: Limits::default(), targets: Vec::new() };
     let none = one(&source("", &[], &[]), None);
     assert_eq!(none.state, SyncState::NoSnapshots);
     for (rows, words) in [(Vec::new(), "no dataset of s is selected"), (vec![none.clone()], "has no snapshot")] {

@@ -32,7 +32,7 @@ pub async fn serve() -> Result<Exit, StartError> {
         }
     };
     let (exit, over) = match pushed {
-        Ok(Pushed { exit, plan }) => {
+        Ok(Pushed { exit, plan, nothing: _ }) => {
             for row in plan.into_iter().flatten() {
                 speaker.tell(&Told::Row(row));
             }

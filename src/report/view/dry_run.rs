@@ -106,6 +106,9 @@ pub struct PlanRow {
     pub bytes: Option<u64>,
     /// More to say, such as a conflict's whole text.
     pub note: Option<String>,
+    /// Of a conflict: the source's next snapshot ends it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub until_next_snapshot: bool,
 }
 
 impl PlanRow {
@@ -243,7 +246,17 @@ mod tests {
         let note =
             (action == PlanAction::Conflict).then(|| "no common snapshot\nonly on the source: @a\u{1b}".to_owned());
         let target = format!("tank/{dataset}");
-        PlanRow { dataset: dataset.into(), target, action, from, to, snapshots: 2, bytes: None, note }
+        PlanRow {
+            dataset: dataset.into(),
+            target,
+            action,
+            from,
+            to,
+            snapshots: 2,
+            bytes: None,
+            note,
+            until_next_snapshot: false,
+        }
     }
 
     fn rows() -> Vec<PlanRow> {

@@ -8,7 +8,7 @@ use super::dry_run::{self, PlanAction, PlanRow};
 use super::targets::{KnownTarget, Targets};
 use super::{Page, View, doctor, targets, verify};
 use crate::plan::doctor::tests::{both, end};
-use crate::plan::doctor::{Diagnosis, EndFacts, Ends, Examined, Planned};
+use crate::plan::doctor::{Diagnosis, EndFacts, Ends, Examined, Planned, Reasons, Runner};
 use crate::plan::{Agreement, Arrived, Compared, Content, Given, HostRole, Pair, Registry, Seen};
 use crate::report::event::{Event, Summary};
 use crate::report::fake::{self, FakeClock, Page as Text};
@@ -132,6 +132,7 @@ fn plan() -> Vec<Value> {
         snapshots: 1,
         bytes: Some(u64::MAX),
         note: Some("why".into()),
+        until_next_snapshot: action == PlanAction::Conflict,
     };
     let bare = PlanRow { from: None, to: None, bytes: None, note: None, ..row(PlanAction::Full) };
     shown(dry_run::view(all.map(row).into_iter().chain([bare]).collect(), true))
@@ -218,7 +219,7 @@ fn diagnoses() -> Vec<Diagnosis> {
         Diagnosis::of(Ends { source: None, target: Some(target) }, "2.0.0")
     };
     let mut planned = Diagnosis::of(both(), "1.0.0");
-    planned.plan(&Planned::Failed("why".into()), false);
+    planned.plan(&Planned::Failed(Reasons::of(["why".into()])), &Runner::Any);
     vec![
         planned,
         Diagnosis::of(both(), "1.0.0"),

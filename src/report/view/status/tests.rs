@@ -68,7 +68,7 @@ fn status(limits: Limits, found: Vec<Result<Vec<DatasetStatus>, String>>) -> Sta
     let targets = targets
         .map(|(found, target)| TargetStatus { target: target.into(), found, kept: false, last_run: None })
         .collect();
-    Status { source: "tank".parse().unwrap(), now: NOW, limits, idle: Vec::new(), targets }
+    Status { source: "tank".parse().unwrap(), now: NOW, limits, targets }
 }
 
 fn limits(warn: u64, crit: u64) -> Limits {
