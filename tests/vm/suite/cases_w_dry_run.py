@@ -75,10 +75,10 @@ def just_written(c):
     c.tree({"": "s1"})
     c.push()
     c.snapshot(f"{c.source}@s2")
-    c.beta(f"zfs set readonly=off {c.target}; zfs mount {c.target}; zpool sync; echo mine >/{c.target}/mine")
+    c.beta(f"zfs set readonly=off {c.target}; zfs mount {c.target}; zpool sync {c.target.split('/')[0]}; echo mine >/{c.target}/mine")
     run = c.push("-n", "--json", "--rollback")
     c.same(actions(run.of("plan")[0]["rows"], c.source), ["rollback", "incremental"], "what is shown with --rollback")
-    c.beta(f"zfs unmount {c.target}; zfs rollback {c.target}@s1; zfs mount {c.target}; zpool sync; echo mine >/{c.target}/mine")
+    c.beta(f"zfs unmount {c.target}; zfs rollback {c.target}@s1; zfs mount {c.target}; zpool sync {c.target.split('/')[0]}; echo mine >/{c.target}/mine")
     run = c.push("-n", "--json", status=1)
     c.same(actions(run.of("plan")[0]["rows"], c.source), ["conflict"], "what is shown")
 
