@@ -94,7 +94,15 @@ async fn renamed(
     if only_there.is_empty() || !negotiation.lacks_any() {
         return Ok(Vec::new());
     }
-    let guesses = negotiation.guesses(only_there);
+    let mut only_there = only_there.to_vec();
+    if job.missing.follow_renames {
+        // Another target of this source that lies within TARGET has the same snapshots, and bookmarks of its own.
+        let target = &job.ends.target.dataset;
+        let notes = notes_of(receiver.notes(Some(target.clone()), &[]).await?);
+        let put = |name: &DatasetName| notes.get(name).and_then(|notes| notes.put.clone());
+        only_there.retain(|name| !is_of_another_target(name, target, put(name).as_ref()));
+    }
+    let guesses = negotiation.guesses(&only_there);
     let names: Vec<String> = guesses.iter().map(|guess| guess.from.at(guess.snapshot.as_str())).collect();
     let found = if names.is_empty() { Vec::new() } else { receiver.ask(&names).await? };
     let mut right: Vec<Guess> = found
@@ -106,15 +114,7 @@ async fn renamed(
     let rest: Vec<DatasetName> =
         only_there.iter().filter(|name| right.iter().all(|guess| guess.from != **name)).take(FEW).cloned().collect();
     if job.missing.follow_renames && !rest.is_empty() {
-        let mut there = targets(receiver.list(rest).await?);
-        if !negotiation.guesses_by_guid(&there).is_empty() {
-            let target = &job.ends.target.dataset;
-            let notes = notes_of(receiver.notes(Some(target.clone()), &[]).await?);
-            there.retain(|name, _| {
-                let put = notes.get(name).and_then(|notes| notes.put.as_ref());
-                !is_of_another_target(name, target, put)
-            });
-        }
+        let there = targets(receiver.list(rest).await?);
         let more = negotiation.guesses_by_guid(&there);
         let new = more.into_iter().filter(|guess| right.iter().all(|known| known.index != guess.index));
         right.extend(new.collect::<Vec<_>>());
