@@ -104,7 +104,7 @@ pub async fn reported(job: &CronJob, mut done: Done, began: Began, watch: &Watch
 
 fn text(job: &CronJob, done: &Done, exit: Exit, began: Began) -> Vec<u8> {
     let parts = done.parts.iter();
-    let parts = parts.map(|part| PartResult { part: &part.label, result: part.exit.into(), message: &part.words });
+    let parts = parts.map(|part| PartResult { part: &part.label, result: part.exit.into(), message: part.words.trim_end() });
     let (sources, targets) = ends(job);
     let result = JobResult {
         job: job.label(),
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn the_result_is_as_the_schema_says() {
         let exits = [Exit::InSync, Exit::Failed, Exit::NotStarted, Exit::Locked, Exit::Interrupted(Signal::Interrupt)];
-        let parts = exits.map(|exit| Part::new("snapshot", exit, "words"));
+        let parts = exits.map(|exit| Part::new("snapshot", exit, "words\nmore\n"));
         let done = Done {
             parts: parts.into(),
             error: Some(StartError::Usage("why".into())),
@@ -189,5 +189,7 @@ mod tests {
             .map(|exit| serde_json::from_slice(&text(&job, &done, exit, Began::now())).unwrap())
             .collect();
         crate::schema::cover("job_result", &all);
+        let of_part = |result: &serde_json::Value| result["parts"][0]["message"].clone();
+        assert_eq!(all.iter().map(of_part).collect::<Vec<_>>(), vec!["words\nmore"; all.len()]);
     }
 }
