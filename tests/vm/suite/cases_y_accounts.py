@@ -1,7 +1,7 @@
 """Runs that reach the target under different accounts keep each other away, and nobody else can keep them away."""
 
 from harness import case
-from tools import Gate
+from tools import Gate, Terminal, sshd
 
 RECEIVING = "receive,create,mount,canmount,readonly,volmode,userprop"
 IMPOSTOR = r"""
@@ -71,3 +71,28 @@ def a_lock_of_somebody_who_may_not_receive(c):
     c.beta(f"zfs allow cshuser receive {c.target}")
     c.push(target=f"root@beta:{c.target}/root", status=4, says=("impostor", "as user cshuser"))
     c.push(target=f"repl@beta:{c.target}/repl", status=4, says=("impostor", "as user cshuser"))
+
+
+@case("NET", alone=True)
+def second_factor(c):
+    """A host that wants a key and a password, or what PAM asks: each is asked once, before anything is drawn; a wrong one is asked again; without a terminal it is told."""
+    c.tree({"": "s1", "kid": "s1", "kid/deep": "s1"})
+    c.alpha(f"head -c 3M /dev/urandom >/{c.source}/kid/file")
+    place = f"/var/tmp/zfsync-suite/{c.name}"
+    c.cleanups.append((c.beta, f"cp -p {place}/shadow /etc/shadow"))
+    c.beta(f"mkdir -p {place}; cp -p /etc/shadow {place}/shadow; echo root:corr-ect | chpasswd")
+    for number, (method, pam) in enumerate((("password", "no"), ("keyboard-interactive", "yes"))):
+        asks = ("PasswordAuthentication=yes", "KbdInteractiveAuthentication=yes", "PermitRootLogin=yes", f"UsePAM={pam}")
+        with sshd(c, *asks, f"AuthenticationMethods=publickey,{method}") as server:
+            c.alpha(f"zfs snapshot -r {c.source}@of-{number}")
+            c.push(*server.args, status=3, says="permission denied")
+            terminal = Terminal(c, "zfsync", "push", "-j", "3", *server.args, c.source, f"beta:{c.target}")
+            for times, word in ((1, b"wrong\n"), (2, b"corr-ect\n")):
+                terminal.wait_for("a prompt", lambda text, times=times: text.lower().count("password:") == times)
+                c.check("\x1b[" not in terminal.text(), f"what is drawn before the connection is there: {terminal.text()!r}")
+                terminal.type(word)
+            c.same(terminal.end(90), 0, "the exit status")
+            c.check("corr-ect" not in terminal.text(), "the terminal shows the password")
+            c.same(terminal.text().lower().count("password:"), 2, "how often a password was asked for")
+            c.check(terminal.restored(), "the terminal's settings")
+        c.in_sync()
