@@ -89,11 +89,11 @@ pub enum Command {
     Targets(Targets),
     /// Remove the record of a target from SOURCE, and the bookmarks made for it
     Forget(Forget),
-    /// Check before a first run whether it would work: connection, hosts, permissions, space; changes nothing
+    /// Check whether a first run would work: connection, hosts, permissions, space; changes nothing
     Doctor(Doctor),
     /// Install the helper on another host, or remove what earlier runs have left there
     Helper(Helper),
-    /// Compare a copy with SOURCE by the GUIDs of all snapshots, with --content by what they contain; changes nothing
+    /// Compare a copy with SOURCE by the GUIDs of all snapshots, with --content also by their content; changes nothing
     Verify(Box<Verify>),
     /// Restore a copy as a new dataset that can be written and mounted
     Restore(Box<Restore>),
@@ -159,7 +159,7 @@ pub struct Push {
     /// The volmode property of newly received volumes; see zfsprops(7)
     #[arg(long, value_name = "WHAT", value_parser = value::volmode(), default_value = "none", help_heading = "Transfer")]
     pub volmode: Volmode,
-    /// Store datasets that are unencrypted below an encrypted dataset on the source unencrypted on the target, too
+    /// Also store unencrypted on the target what is unencrypted below an encrypted dataset on the source
     #[arg(long, help_heading = "Transfer")]
     pub allow_unencrypted: bool,
     /// Send raw increments even to a copy that inherits another key on the target, after which it may not be mountable
@@ -253,15 +253,14 @@ zfsync targets), and those for which zfsync left a bookmark on it.
 Exit codes: 0 success, 1 some snapshots could not be destroyed, or no dataset is selected, 2 usage error, 3 could not start, \
 4 another run holds the lock of a target, 130/143 interrupted.")]
 pub struct Prune {
-    /// Datasets on this machine, each with all datasets below it; after a single one its targets, [USER@]HOST:DATASET, which
-    /// are pruned by the same rules
+    /// Datasets on this machine, each with all datasets below it; a single one can be followed by its targets,
+    /// [USER@]HOST:DATASET, which are pruned by the same rules
     #[arg(required_unless_present = "source", value_name = "DATASET")]
     pub datasets: Vec<String>,
     /// A source on another host, [USER@]HOST:DATASET, instead of DATASETs on this machine
     #[arg(long, value_name = "SOURCE")]
     pub source: Option<String>,
-    /// A target of the single DATASET that is on this machine, as a name without HOST would be another DATASET; can be given
-    /// several times
+    /// A target of the single DATASET on this machine (as an argument, a name without HOST is another DATASET); can be given several times
     #[arg(long, value_name = "TARGET")]
     pub target: Vec<String>,
     /// Which datasets.
@@ -372,10 +371,11 @@ pub struct Ssh {
     /// Command that runs zfsync on the other host, such as 'sudo zfsync'
     #[arg(long, value_name = "COMMAND", help_heading = "SSH")]
     pub remote_zfsync: Option<String>,
-    /// Command that runs zfs on the other host, such as 'sudo -n zfs', where zfs alone is used on it; implies --helper plain
+    /// Command that runs zfs on the other host where no helper is used, such as 'sudo -n zfs'; implies --helper plain
     #[arg(long, value_name = "COMMAND", help_heading = "SSH")]
     pub remote_zfs: Option<String>,
-    /// Which helper runs on the other host: auto is the installed zfsync, one that is sent along if there is none, or zfs alone where no helper can run [default: auto]
+    /// Which helper to run on the other host: auto uses the installed zfsync, sends a helper along if there is none, and runs
+    /// zfs alone where no helper can run [default: auto]
     #[arg(long, value_name = "WHERE", value_parser = value::helper_from(), help_heading = "SSH")]
     pub helper: Option<HelperFrom>,
 }
@@ -402,7 +402,7 @@ pub struct Snapshot {
     /// Which datasets.
     #[command(flatten)]
     pub selection: Selection,
-    /// Skip datasets to which nothing was written since their newest snapshot
+    /// Skip datasets that were not written to since their newest snapshot
     #[arg(long, help_heading = "Selection")]
     pub if_changed: bool,
 

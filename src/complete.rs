@@ -24,8 +24,8 @@ const ASKED: &str = "ZFSYNC_COMPLETE";
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The shells that can ask.
 const SHELLS: Shells<'_> = Shells(&[&Bash, &Zsh, &Fish]);
-/// What bash runs.
-const BASH: &str = include_str!("complete/zfsync.bash");
+/// What bash runs; written by hand.
+const BASH: &str = include_str!("../completions/zfsync.bash");
 /// zsh loads the file at the first tab, as a function that has to answer as well.
 const ZSH_FIRST: &str = "\n[[ $funcstack[1] != _zfsync ]] || _clap_dynamic_completer_zfsync \"$@\"\n";
 

@@ -67,6 +67,8 @@ pub struct PushJob {
     pub allow_unproven_bookmarks: bool,
     /// Whether only the plan is shown.
     pub dry_run: bool,
+    /// Whether the plan has sizes: each costs a `zfs send -n`.
+    pub sizes: bool,
     /// What may be done about conflicts.
     pub resolutions: Resolutions,
     /// How closely the target follows what goes away at the source.
@@ -214,6 +216,7 @@ impl PushJob {
             allow_key_mismatch: args.allow_key_mismatch,
             allow_unproven_bookmarks: args.allow_unproven_bookmarks,
             dry_run: args.dry_run,
+            sizes: true,
             resolutions: resolutions(args, &ends.target.dataset)?,
             missing: missing(&args.missing, &Format::default(), &ends.source.dataset),
             only_there: OnlyThere::new(args),

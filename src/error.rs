@@ -173,7 +173,7 @@ pub enum StartError {
         /// TARGET.
         target: String,
     },
-    /// TARGET is what SOURCE is a copy of.
+    /// SOURCE is a copy of TARGET.
     #[error(
         "{target} is recorded as the source of the copy {source_dataset}: are SOURCE and TARGET swapped? To bring the copy back as a new \
          dataset: zfsync restore {source_dataset} NEW. If the copy is to be the source from now on, run this on its host: zfs inherit \
@@ -263,8 +263,8 @@ pub enum StartError {
     },
     /// Without a helper on the host that can't be done.
     #[error(
-        "{host} is used by plain zfs, without a helper on that host: {options} can't be used with that, and nothing was changed; leave it out, \
-         or install zfsync on {host}"
+        "{host} is accessed by plain zfs, without a helper, which rules out {options}: leave that out, or install zfsync on {host}; \
+         nothing was changed"
     )]
     NotByPlainZfs {
         /// The host.
@@ -337,7 +337,7 @@ pub enum StartError {
         source_dataset: String,
     },
     /// A target to forget that nobody knows.
-    #[error("{source_dataset} has no known target {target}: zfsync targets {source_dataset} lists those that it has")]
+    #[error("{source_dataset} has no known target {target}: zfsync targets {source_dataset} lists the known ones")]
     UnknownTarget {
         /// As it was named.
         target: String,
@@ -392,7 +392,13 @@ pub enum StartError {
         seconds: u64,
     },
     /// The target's pool doesn't exist.
-    #[error("{host} has no pool {pool:?} for {dataset}: create or import it {}, or choose another target (zpool list shows the pools{}){}", if *local { "here" } else { "there" }, near_that_name(near), colon(*local, dataset))]
+    #[error(
+        "{host} has no pool {pool:?}{}: create or import it {}, or choose another target (zpool list shows the pools{}){}",
+        if pool == dataset { String::new() } else { format!(" for {dataset}") },
+        if *local { "here" } else { "there" },
+        similar_names(near),
+        colon(*local, dataset)
+    )]
     NoPool {
         /// The host.
         host: String,
@@ -424,8 +430,8 @@ fn may_pass(error: &std::io::Error) -> bool {
 }
 
 /// Names that may have been meant, behind something else.
-fn near_that_name(near: &[String]) -> String {
-    if near.is_empty() { String::new() } else { format!("; near that name: {}", near.join(", ")) }
+fn similar_names(near: &[String]) -> String {
+    if near.is_empty() { String::new() } else { format!("; similar names: {}", near.join(", ")) }
 }
 
 fn colon(local: bool, dataset: &str) -> String {
@@ -434,14 +440,16 @@ fn colon(local: bool, dataset: &str) -> String {
 
 /// Whoever forgets the colon after a host names a pool that isn't there.
 fn no_colon(dataset: &str) -> String {
-    let (host, below) = dataset.split_once('/').unwrap_or((dataset, "DATASET"));
-    format!("\n  did you mean the host {host:?}? Then write {host}:{below} (HOST:DATASET)")
+    match dataset.split_once('/') {
+        Some((host, below)) => format!("\n  did you mean the host {host:?}? Then write {host}:{below} (HOST:DATASET)"),
+        None => format!("\n  did you mean the host {dataset:?}? Then write {dataset}:DATASET"),
+    }
 }
 
 fn around(unreached: bool) -> &'static str {
     if unreached {
-        "\n  with --direct this host connects to the target's by its own ssh configuration and keys, and can't ask anything; without --direct the \
-         data passes through this machine"
+        "\n  with --direct this host connects to the target's with its own ssh configuration and keys, and can't prompt for anything; \
+         without --direct the data passes through this machine"
     } else {
         ""
     }

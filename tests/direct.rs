@@ -105,7 +105,7 @@ fn a_host_that_can_not_do_it() {
     let around = "without --direct the data passes through this machine";
     push_calling(&bed, "nowhere", &["beta:s", "beta:d"]).expect(3, &["beta has no zfsync", around]);
     bed.script("strange", "#!/bin/sh\necho \"error: unrecognized subcommand 'direct'\" >&2\nexit 2\n");
-    push_calling(&bed, "strange", &["beta:s", "beta:d"]).expect(3, &["a version without --direct", around]);
+    push_calling(&bed, "strange", &["beta:s", "beta:d"]).expect(3, &["does not support --direct", around]);
     saying(&bed, "Welcome!\nZFSYNC-DIRECT/9 {\"version\":\"7.7\"}\n");
     push_calling(&bed, "strange", &["beta:s", "beta:d"]).expect(3, &["zfsync 7.7 on beta speaks protocol 9", around]);
     bed.script("strange", "#!/bin/sh\necho 'Account expired'\nexit 1\n");
@@ -156,17 +156,17 @@ fn a_host_that_says_what_it_likes() {
         .expect(1, &["beta: zfsync: all well\\u{1b}[2J\\u{202e}\n  zfsync: in sync"])
         .without(&["\u{1b}"]);
     for (lines, words) in [
-        ("{}\n", "breaks the protocol"),
-        ("rubbish\u{1b}\n", "breaks the protocol"),
+        ("{}\n", "violated the protocol"),
+        ("rubbish\u{1b}\n", "violated the protocol"),
         ("{\"over\":{\"exit\":77,\"error\":null}}\n", "exit code 77"),
         ("{\"over\":{\"exit\":0,\"error\":\"but\"}}\n", "exit code 0"),
-        ("{\"event\":{\"event\":\"finished\",\"seconds\":-1}}\n", "breaks the protocol"),
+        ("{\"event\":{\"event\":\"finished\",\"seconds\":-1}}\n", "violated the protocol"),
         (
             "{\"row\":{\"dataset\":\"s\",\"target\":\"d\",\"action\":\"full\",\"from\":null,\"to\":null,\"snapshots\":1,\"bytes\":1,\"note\":null}}\n",
-            "a plan that nobody has asked for",
+            "a plan that was not requested",
         ),
     ] {
-        ended(lines).expect(3, &["zfsync on beta breaks the protocol", words]).without(&["\u{1b}"]);
+        ended(lines).expect(3, &["zfsync on beta violated the protocol", words]).without(&["\u{1b}"]);
     }
     let step = |step: u32| {
         format!(
@@ -181,7 +181,7 @@ fn a_host_that_says_what_it_likes() {
     // And one that says nothing more is not waited for without end.
     saying(&bed, HELLO);
     push_calling(&bed, "strange", &["--stall-timeout", "2s", "beta:s", "beta:d"])
-        .expect(3, &["nothing was heard from zfsync on beta for 2 s"]);
+        .expect(3, &["zfsync on beta has sent nothing for 2 s"]);
     bed.wait_for_no_process();
 }
 

@@ -51,10 +51,36 @@ fn all_is_well_and_nothing_is_left() {
         ],
     );
     bed.wait_for_no_process();
-    assert_eq!((bed.read("world"), sshd.connections()), (before, 2));
+    // One connection for all of it, as ssh may ask for a password; and no size is asked for that nobody shows.
+    assert_eq!((bed.read("world"), sshd.connections()), (before, 1));
+    assert_eq!(sends(&bed), Vec::<String>::new());
     tells(&doctor(&bed, &["beta"]), 0, &["target on beta\n", "  OK   pool         s is ONLINE\n", "d is ONLINE\n"]);
-    tells(&doctor(&bed, &["--source", "beta:s/a", "--local", "d/new"]), 0, &["source s/a on beta\n", "s/a exists\n"]);
     bed.wait_for_no_process();
+    assert_eq!(sshd.connections(), 2);
+}
+
+/// The calls that ask for a stream, or for its size.
+fn sends(bed: &Bed) -> Vec<String> {
+    bed.calls().into_iter().filter(|call| call.starts_with("zfs send")).collect()
+}
+
+/// Each end that is another host is connected to once, also where sshd permits one session at a time.
+#[test]
+fn one_connection_for_each_host() {
+    if !available() {
+        return;
+    }
+    for (config, args, connections) in [
+        ("", ["--source", "beta:s/a", "--local", "d/new"].as_slice(), 1),
+        ("", &["--source", "beta:s/a", "beta:d/new"], 2),
+        ("MaxSessions 1", &["--source", "s/a", "beta:d/new"], 1),
+    ] {
+        let bed = bed();
+        let sshd = Sshd::start(&bed, &Manners { config, ..Manners::default() });
+        tells(&doctor(&bed, args), 0, &["  OK   plan         a push would send 1 snapshot of 1 dataset\n"]);
+        bed.wait_for_no_process();
+        assert_eq!((sshd.connections(), sends(&bed)), (connections, Vec::new()), "{args:?}");
+    }
 }
 
 /// By the plan of the push itself.

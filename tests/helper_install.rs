@@ -22,12 +22,12 @@ fn a_helper_is_installed_for_good() {
     assert_eq!(fs::read(&place).unwrap(), fs::read(there.source()).unwrap());
     assert_eq!(fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o755);
     there.run(&["push", "--remote-zfsync", name, "s", "beta:d"]).expect(0, &["nothing to do"]).without(&["sending"]);
-    there.helper("install", &[]).expect(0, &[&format!("{name} is this helper already")]);
+    there.helper("install", &[]).expect(0, &[&format!("{name} is already this helper")]);
 
     // What is there says what it is; nothing but an older helper is replaced.
     let other = |said: &str| there.bed.script("home/.local/bin/zfsync", &format!("#!/bin/sh\necho '{said}'\n"));
     for (said, why) in [
-        ("GNU coreutils 9.1", "it is not a zfsync"),
+        ("GNU coreutils 9.1", "it is not zfsync"),
         ("zfsync 0.1.0", "it is a complete zfsync 0.1.0"),
         ("zfsync-helper 99.0.0 (protocol 9)", "it is a newer helper (99.0.0)"),
     ] {
@@ -88,7 +88,7 @@ fn a_helper_is_installed_for_all_users() {
     assert_eq!(fs::read_dir(local.join("bin")).unwrap().count(), 1, "nothing else is left");
     assert_eq!(fs::read_dir(there.bed.path("home")).unwrap().count(), 0, "it is not the user's");
     there.run(&["push", "--remote-zfsync", name, "s", "beta:d"]).expect(0, &["nothing to do"]).without(&["sending"]);
-    there.helper("install", &["--system"]).expect(0, &[&format!("{name} is this helper already")]);
+    there.helper("install", &["--system"]).expect(0, &[&format!("{name} is already this helper")]);
 
     let shell = there.bed.path("bin/namespaced");
     there.shell(shell.to_str().unwrap(), "PATH=/usr/local/bin:$PATH");
@@ -117,7 +117,7 @@ fn what_runs_have_left_is_removed() {
         assert!(!there.cache().exists(), "{shell}: the directory is empty, and goes");
     }
     there.shell("sh", "");
-    there.helper("remove", &[]).expect(0, &["beta: no helper is in the cache"]);
+    there.helper("remove", &[]).expect(0, &["beta: there is no helper in the cache"]);
     // Nothing but helpers of ours, and nothing where somebody else may write.
     fs::create_dir_all(there.cache()).unwrap();
     fs::set_permissions(there.cache(), fs::Permissions::from_mode(0o700)).unwrap();
@@ -128,7 +128,7 @@ fn what_runs_have_left_is_removed() {
     assert_eq!(there.cached(), ["notes"]);
     fs::write(there.cache().join("helper-abc"), "").unwrap();
     fs::set_permissions(there.cache(), fs::Permissions::from_mode(0o777)).unwrap();
-    there.helper("remove", &[]).expect(1, &["was not looked into"]);
+    there.helper("remove", &[]).expect(1, &["was skipped"]);
     assert_eq!(there.cached(), ["helper-abc", "notes"]);
 }
 
@@ -144,7 +144,7 @@ fn what_could_not_be_removed_is_told() {
         .expect(1, &["not all helpers on beta could be removed", &words])
         .without(&["in the cache"]);
     fs::remove_file(there.bed.path("bin/rm")).unwrap();
-    let look = format!("{} was not looked into", there.cache().display());
+    let look = format!("{} was skipped", there.cache().display());
     for mode in [0o777, 0o720] {
         fs::set_permissions(there.cache(), fs::Permissions::from_mode(mode)).unwrap();
         there.helper("remove", &[]).expect(1, &["not all helpers", &look]).without(&["in the cache"]);
@@ -169,7 +169,7 @@ fn what_is_no_file_is_not_replaced() {
     assert!(fs::read_dir(&place).unwrap().next().is_none());
     fs::remove_dir(&place).unwrap();
     symlink("/nonexistent/zfsync", &place).unwrap();
-    kept("it is a symbolic link that leads nowhere");
+    kept("it is a dangling symbolic link");
     assert!(place.is_symlink());
     fs::remove_file(&place).unwrap();
     let made = Command::new("mkfifo").arg(&place).status().unwrap();
@@ -189,7 +189,7 @@ fn what_is_no_file_is_not_replaced() {
 fn a_move_that_fails_is_no_lost_connection() {
     let Some(there) = There::new() else { return };
     there.bed.script("bin/mv", "#!/bin/sh\necho \"mv: cannot move to $3: Text file busy\" >&2; exit 1\n");
-    let words = "it has arrived, but can't be moved to its place: mv: cannot move to ";
+    let words = "it arrived, but can't be moved into place: mv: cannot move to ";
     there.helper("install", &[]).expect(3, &[words, "Text file busy"]).without(&["connection"]);
     assert_eq!(fs::read_dir(there.bed.path("home/.local/bin")).unwrap().count(), 0, "nothing is left");
     // A directory in the place of a cached helper is none.

@@ -80,7 +80,7 @@ fn no_success_without_a_run() {
                   {\"event\":{\"event\":\"finished\",\"datasets\":1,\"in_sync\":0,\"updated\":0,\"failed\":1,\"without_snapshots\":0,\"snapshots\":0,\"bytes\":0,\"seconds\":1,\"interrupted\":false,\"failures\":[[\"s\",\"no\"]]}}\n\
                   {\"over\":{\"exit\":0,\"error\":null}}";
     let ended = said(&[], failed);
-    let wrong = "it reports success, and no run that ended well";
+    let wrong = "it reports success, but no run that succeeded";
     alone.expect(3, &[wrong]);
     ended.expect(3, &[wrong]);
 }

@@ -118,7 +118,7 @@ fn another_host_of_the_same_name_is_refused() {
         ),
     );
     let ended = run(&bed, "source = 'beta:s'\ntargets = ['d']\nsnapshot.enabled = false\nretries = 0\n");
-    ended.expect(1, &["another host answers as beta, or it has been restarted"]);
+    ended.expect(1, &["beta is another host now, or was restarted"]);
     assert!(!bed.read("world").contains("d@b"), "{ended:#?}");
     assert_eq!(calls(&bed, "zfs send").iter().filter(|call| !call.contains(" -n")).count(), 0, "{:#?}", bed.calls());
 }

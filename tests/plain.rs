@@ -130,12 +130,14 @@ fn what_needs_a_helper_is_refused_before_anything_is_changed() {
     let Some(there) = There::new() else { return };
     there.bed.world_with_work(1);
     let before = there.bed.read("world");
-    let words = |option: &str| format!("beta is used by plain zfs, without a helper on that host: {option}");
-    there.run(&["push", "--rollback", "s", "beta:d"]).expect(3, &[&words("--rollback can't be used")]);
-    there.run(&["push", "--set-aside", "s", "beta:d"]).expect(3, &[&words("--set-aside or")]);
-    there.run(&["push", "--replace", "d", "s", "beta:d"]).expect(3, &[&words("what destroys (--replace")]);
-    there.run(&["push", "--delete-missing", "datasets", "s", "beta:d"]).expect(3, &[&words("what destroys")]);
-    there.run(&["verify", "--content", "s", "beta:d"]).expect(3, &[&words("verify --content can't be used")]);
+    let words = |option: &str| format!("beta is accessed by plain zfs, without a helper, which rules out {option}");
+    there.run(&["push", "--rollback", "s", "beta:d"]).expect(3, &[&words("--rollback: leave that out")]);
+    there.run(&["push", "--set-aside", "s", "beta:d"]).expect(3, &[&words("--set-aside and")]);
+    there.run(&["push", "--replace", "d", "s", "beta:d"]).expect(3, &[&words("everything that destroys (--replace")]);
+    there
+        .run(&["push", "--delete-missing", "datasets", "s", "beta:d"])
+        .expect(3, &[&words("everything that destroys")]);
+    there.run(&["verify", "--content", "s", "beta:d"]).expect(3, &[&words("verify --content: leave that out")]);
     assert_eq!(there.bed.read("world"), before);
     let both = ["push", "--remote-zfsync", "/none", "s", "beta:d"];
     there.run(&both).expect(2, &["--remote-zfsync", "--helper plain"]);
@@ -334,7 +336,7 @@ fn jobs_replicate_to_such_a_host_and_prune_only_here() {
     assert_eq!((names("s"), names("d")), (2, 2));
     // What can't be done is refused before a snapshot is taken.
     there.bed.write("calls", "");
-    let words = "beta is used by plain zfs, without a helper on that host: what destroys";
+    let words = "beta is accessed by plain zfs, without a helper, which rules out everything that destroys";
     there.run(&["cron", "-s", "1", "--prune-targets", "s", "beta:d"]).expect(3, &[words]);
     there.run(&["cron", "-s", "1", "beta:s", "d"]).expect(3, &["taking snapshots of a source on it"]);
     assert_eq!(there.bed.calls(), [] as [&str; 0]);
@@ -354,6 +356,6 @@ fn a_prune_leaves_such_a_target_alone_and_heeds_it() {
     let Some(there) = There::in_sync() else { return };
     there.bed.world(&[("s@b", 21, 3), ("s@c", 31, 4)]);
     let prune = ["prune", "--keep-last", "1", "--foreign", "--no-recursive"];
-    there.run(&[&prune[..], &["s", "beta:d"]].concat()).expect(3, &["what destroys (--replace"]);
+    there.run(&[&prune[..], &["s", "beta:d"]].concat()).expect(3, &["everything that destroys (--replace"]);
     assert_eq!(changes(&there), [] as [&str; 0]);
 }

@@ -84,9 +84,16 @@ fn no_pool_over_there() {
         3,
         &["this machine has no pool \"d\" for d/x", "did you mean the host \"d\"? Then write d:x (HOST:DATASET)"],
     );
+    bed.run(&["push", "s", "d"]).expect(
+        3,
+        &[
+            "this machine has no pool \"d\": create or import it here",
+            "did you mean the host \"d\"? Then write d:DATASET\n",
+        ],
+    );
     bed.world(&[("backup7", 2, 1)]);
     bed.run(&["push", "s", "backup8/x"])
-        .expect(3, &["no pool \"backup8\" for backup8/x", "(zpool list shows the pools; near that name: backup7)"]);
+        .expect(3, &["no pool \"backup8\" for backup8/x", "(zpool list shows the pools; similar names: backup7)"]);
 }
 
 #[test]
@@ -421,7 +428,7 @@ fn output_goes_out_while_it_happens() {
 fn globs_that_match_nothing_are_told() {
     let bed = Bed::new();
     bed.world_with_work(2);
-    let hint = "--exclude \"s/1\" matches no dataset of s: globs are relative to the dataset that is named; did you mean \"1\"?";
+    let hint = "--exclude \"s/1\" matches no dataset of s: globs are relative to s; did you mean \"1\"?";
     bed.run(&["push", "--exclude", "s/1", "--exclude", "2", "s", "d"]).expect(0, &[hint]).without(&["--exclude \"2\""]);
     bed.run(&["push", "--exclude", "1", "s", "d"]).expect(0, &[]).without(&["matches no dataset"]);
 }

@@ -132,7 +132,7 @@ fn parts_of_a_tree() {
 #[test]
 fn globs_that_match_nothing_are_told() {
     let bed = bed();
-    let hint = "--exclude \"p/a\" matches no dataset of p: globs are relative to the dataset that is named; did you mean \"a\"?";
+    let hint = "--exclude \"p/a\" matches no dataset of p: globs are relative to p; did you mean \"a\"?";
     for args in [&["--exclude", "p/a", "--exclude", "a b", "p"][..], &["-n", "--exclude", "p/a", "p"]] {
         run(&bed, args).expect(0, &[hint]).without(&["\"a b\""]);
     }

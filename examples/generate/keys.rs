@@ -135,7 +135,7 @@ pub const GROUPS: &[Group] = &[
                 "boolean",
                 OFF,
                 "true",
-                "Skip datasets to which nothing was written since their newest snapshot.",
+                "Skip datasets that were not written to since their newest snapshot.",
             ),
         ],
     },
@@ -220,7 +220,7 @@ pub const GROUPS: &[Group] = &[
                 "boolean",
                 OFF,
                 "true",
-                "Store datasets that are unencrypted below an encrypted dataset on the source unencrypted on the target, too.",
+                "Also store unencrypted on the target what is unencrypted below an encrypted dataset on the source.",
             ),
             key(
                 "allow-unproven-bookmarks",
@@ -234,14 +234,15 @@ pub const GROUPS: &[Group] = &[
                 "boolean",
                 OFF,
                 "true",
-                "With source and targets on other hosts: the source's host sends straight to the targets' hosts, with ssh and keys of its own.",
+                "With source and targets on other hosts: the source's host sends straight to the targets' hosts, with its own ssh \
+                 configuration and keys.",
             ),
             key(
                 "forward-agent",
                 "boolean",
                 OFF,
                 "true",
-                "Forward the authentication agent to the source's host for that. Needs `direct`. See the caution in ssh(1), -A.",
+                "With `direct`, forward the authentication agent to the source's host. See the caution in ssh(1), -A.",
             ),
         ],
     },
@@ -360,8 +361,8 @@ pub const GROUPS: &[Group] = &[
                 "`\"auto\"`, `\"installed\"`, `\"ship\"` or `\"plain\"`",
                 Value("\"auto\""),
                 "\"installed\"",
-                "Which helper runs on the other host: the installed zfsync, or one that is sent along if there is none (`auto`); only the installed \
-                 one; always one that is sent along; or no helper, only zfs.",
+                "Which helper to run on the other host: the installed zfsync, or one that is sent along if there is none, or only zfs if \
+                 none can run (`auto`); only the installed one; always one that is sent along; or no helper, only zfs.",
             ),
             key(
                 "source-ssh",
@@ -446,7 +447,8 @@ pub const GROUPS: &[Group] = &[
                 "COMMAND",
                 Words("none"),
                 "[\"mail\", \"-s\", \"zfsync: data failed\", \"root\"]",
-                "The same, if something failed or the job was interrupted. Neither of the two is run if only another run's lock was in the way.",
+                "The same, if something failed or the job was interrupted. Neither of the two is run if the only obstacle was another \
+                 run's lock.",
             ),
             key(
                 "hook-timeout",

@@ -45,14 +45,14 @@ const HELPER_EXITS: [(&str, &str); 3] = [
 /// What `push` and `cron` leave in a state directory.
 const STATE: &str = "With --state-dir DIR, DIR gets a directory for each TARGET with a JSON file for each dataset (its result, the full \
      error message, what was received, and when it was last in sync), and run.json for the run. In file names all characters except \
-     letters, digits, '-', '_' and '.' are written as in %2F. Files are replaced atomically. The file of a dataset that was and is in sync \
-     is left alone; run.json has the time at which that was confirmed. A dry run writes nothing. Whatever is destroyed, rolled back, \
+     letters, digits, '-', '_' and '.' are written as in %2F. Files are replaced atomically. The file of a dataset that stays in sync is \
+     not rewritten; run.json has the time at which that was confirmed. A dry run writes nothing. Whatever is destroyed, rolled back, \
      replaced or renamed, on either side, is logged in destroyed.jsonl there, or without --state-dir in /var/lib/zfsync or \
      ~/.local/state/zfsync: one JSON line for each snapshot and dataset beforehand, and one with the outcome.";
 
 /// Variables and what they mean.
 pub const ENVIRONMENT: [(&str, &str); 5] = [
-    ("PATH", "Where zfs and ssh are searched; zfs also in /sbin, /usr/sbin and /usr/local/sbin."),
+    ("PATH", "Where zfs and ssh are looked up; zfs also in /sbin, /usr/sbin and /usr/local/sbin."),
     (
         "XDG_RUNTIME_DIR",
         "Directory for ssh's control sockets; if it is not set, /run or the directory for temporary files is used.",
@@ -135,8 +135,8 @@ const SNAPSHOT: Page = Page {
         "The name consists of the time (UTC, unless --local-time is given) and a class, which depends on when the previous snapshot of the \
          first DATASET with such a name was taken: S in the same minute, M in the same hour, H on the same day, and D otherwise. If one of \
          the datasets already has a snapshot of that name, a number is appended.",
-        "With --if-changed, datasets are skipped to which nothing was written since their newest snapshot. Data that was written in the \
-         last few seconds may not have reached the disk yet, and then counts the next time.",
+        "With --if-changed, datasets that were not written to since their newest snapshot are skipped. Data that was written in the last \
+         few seconds may not have reached the disk yet; it then counts the next time.",
         "stdout has one line, DATASET@NAME, for each DATASET of which snapshots were taken, or with -v one for each snapshot.",
         "Snapshots are taken on this machine. To take them on another host, run zfsync snapshot there.",
     ],
@@ -237,19 +237,19 @@ const DOCTOR: Page = Page {
     usage: "zfsync doctor [OPTION]... [USER@]HOST[:DATASET]\nzfsync doctor [--json] [-c FILE] --job JOB",
     description: &[
         "Connects to the hosts of the source and the target, as far as they are given, and checks what a first run depends on: the ssh \
-         connection, zfsync on the other host and the restrictions of its forced command, how many sessions sshd grants over one \
+         connection, zfsync on the other host and the restrictions of its forced command, how many sessions sshd permits over one \
          connection (MaxSessions), the round-trip time, the clock, OpenZFS and its kernel module, the pool, permissions (zfs allow, with \
          the command that grants those that are missing), free space, encryption and keys, and features that are active in the source's \
          pool but not enabled in the target's. No dataset is changed, and no lock is taken; a host without zfsync gets a helper, as in a run.",
-        "With both ends, it also plans a push between them, as push --dry-run does: each conflict is a failure. Where only a \
-         snapshot is lacking, as SOURCE has none yet or TARGET is ahead, that is a warning, as cron and run take one first; for a job it depends on \
-         whether it takes snapshots.",
-        "Each line has a mark: OK; WARN if a run works, but with limits; FAIL if it would fail; ? if it can't be known, such as with an \
-         older zfsync on the other host. The line below it says what to do.",
-        "With --json, there is one object, or with --job one a line for each target: schema_version, failures, warnings, unknown, and ends: role (source, target), host, dataset, \
-         zfsync, user, zfs_userland, zfs_kernel_module, available_bytes, connection (login_seconds, login_method, cipher, \
-         greeting_seconds, round_trip_seconds, sessions_granted, sessions_asked, clock_ahead_seconds) and findings (check, mark, words, \
-         advice), where mark is ok, warning, failure or unknown.",
+        "With both ends, it also plans a push between them, as push --dry-run does: each conflict is a failure. If only a snapshot is \
+         missing, because SOURCE has none yet or TARGET is ahead, that is a warning, as cron and run take one first; for a job that takes \
+         no snapshots, it is a failure.",
+        "Each line has a mark: OK; WARN if a run works, but with limits; FAIL if it would fail; ? if it can't be determined, for example \
+         with an older zfsync on the other host. The line below it says what to do.",
+        "With --json, there is one object, or with --job one per line for each target: schema_version, failures, warnings, unknown, and \
+         ends: role (source, target), host, dataset, zfsync, user, zfs_userland, zfs_kernel_module, available_bytes, connection \
+         (login_seconds, login_method, cipher, greeting_seconds, round_trip_seconds, sessions_granted, sessions_asked, \
+         clock_ahead_seconds) and findings (check, mark, words, advice), where mark is ok, warning, failure or unknown.",
     ],
     exits: &[
         ("0", "No failures; there may be warnings."),
@@ -271,8 +271,8 @@ const HELPER: Page = Page {
          its content, verified before it is used, and removed by a later run when it has not been used for a day and a newer one is sent. \
          zfsync helper remove removes all of them.",
         "zfsync helper install puts the helper where it stays: as ~/.local/bin/zfsync, or with --system as /usr/local/bin/zfsync. It prints \
-         the line for authorized_keys with which a key may do nothing but receive below one dataset. What is there is replaced only if it is \
-         an older helper.",
+         the line for authorized_keys with which a key can do nothing but receive below one dataset. An existing file is replaced only if \
+         it is an older helper, or with --force a newer one.",
         "The options are those of ssh: --port, --identity, --ssh-config and --ssh-option; see zfsync-push(1).",
     ],
     exits: &[
@@ -328,8 +328,8 @@ const FORGET: Page = Page {
 const PRUNE: Page = Page {
     usage: "zfsync prune [OPTION]... RULE... DATASET... [[USER@]HOST:TARGET]...",
     description: &[
-        "A snapshot is kept if any rule keeps it: the rules, and the periods of --keep, are independent of each other. Only snapshots with \
-         names as zfsync gives them are destroyed, unless --foreign is given.",
+        "A snapshot is kept if any rule keeps it: the rules, and the periods of --keep, are independent of each other. Only snapshots \
+         whose names match --format are destroyed, unless --foreign is given.",
         "The periods of --keep are those of the calendar in --time-zone: hours begin at the full hour, days at midnight and weeks on Monday; \
          when clocks are set back, the repeated hour counts as two. For each unit, the newest N periods that have a snapshot keep their \
          newest one, however old it is: nothing is destroyed while no new snapshots are taken. Snapshots dated in the future are kept, count \
@@ -366,11 +366,11 @@ const CRON: Page = Page {
     description: &[
         "Takes a snapshot of SOURCE and all datasets below it, replicates to all targets at the same time, and prunes SOURCE by the classes \
          in the names of its snapshots. Targets keep everything that they receive, unless --prune-targets or --keep-targets is given.",
-        "The first run reports which snapshots are kept on either side, and so does the first one after that has changed. This is remembered \
-         in a user property of SOURCE, zfsync:cron-..., for which users other than root need the userprop permission. That a copy keeps snapshots which targets of its own may \
-         need is reported once, and remembered in zfsync:kept-...; without that permission it is not reported.",
+        "The first run reports which snapshots are kept on either side, and so does the first run after a change. This is recorded in a \
+         user property of SOURCE, zfsync:cron-..., for which users other than root need the userprop permission. If a copy keeps snapshots \
+         that its own targets may need, that is reported once, and recorded in zfsync:kept-...; without that permission it is not reported.",
         "A target that is slow or can't be reached delays no other one. What it lacks is kept on SOURCE until it is back. A target that an \
-         earlier run still works on is left to that run.",
+         earlier run is still working on is left to that run.",
         "Nothing else is printed on success. Otherwise there is one report on stderr, which cron mails.",
         STATE,
     ],
@@ -398,8 +398,8 @@ const RUN: Page = Page {
          and hooks before and after. Without JOB, all jobs are run.",
         "zfsync.toml(5) describes the file: a table [job.NAME] for each job, and [defaults] for what jobs have in common.",
         "If the hook pre-snapshot or pre-push fails, the job ends. The post hooks are run whether or not what they follow succeeded.",
-        "At the end of a job, on-success is run if all of it succeeded, and on-failure if some of it failed or it was interrupted; neither is \
-         run if nothing but another run's lock was in the way. They read the result of the job as one JSON object from stdin: \
+        "At the end of a job, on-success is run if all of it succeeded, and on-failure if some of it failed or it was interrupted; neither \
+         is run if the only obstacle was another run's lock. They read the result of the job as one JSON object from stdin: \
          schema_version (1), job, host, result (success, failed, not-started or interrupted; of a part also locked), exit_code, started, duration_seconds, sources, \
          targets, snapshot, parts (part, result, message) and error.",
         "Nothing is printed on success. Otherwise there is one report on stderr for each job that failed.",

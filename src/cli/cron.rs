@@ -58,7 +58,7 @@ pub struct Cron {
     /// Number of streams to send to each target at the same time
     #[arg(short = 't', long, value_name = "N", default_value_t = 4, value_parser = count_parser())]
     pub channels: u16,
-    /// Take no snapshot if zfsync has already taken one in the current window; windows of SECONDS are counted from 1970
+    /// Take no snapshot if zfsync has already taken one in the current window of SECONDS; windows are counted from 1970
     #[arg(short = 'w', long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub window: Option<u64>,
     /// Write a log to FILE; missing directories are created (in other commands, -o is --ssh-option)
@@ -79,7 +79,7 @@ pub struct Cron {
     /// Trust a SOURCE on another host as much as this machine: several snapshots are received at a time, which is faster
     #[arg(long)]
     pub trust_source: bool,
-    /// Store datasets that are unencrypted below an encrypted dataset on the source unencrypted on the target, too
+    /// Also store unencrypted on the target what is unencrypted below an encrypted dataset on the source
     #[arg(long)]
     pub allow_unencrypted: bool,
     /// Send increments from a bookmark even if nothing proves that the source was not rolled back past it

@@ -15,9 +15,9 @@ use super::Ssh;
   zfsync doctor --source web:tank/data --local pool/web   check both ends of a pull
   zfsync doctor --job nightly                             check a job of /etc/zfsync.toml
 
-With both ends, what a push between them would do is found out as by push --dry-run: a conflict is a failure; \
-where only a snapshot is lacking, which cron and run take, that is a warning. No dataset is changed. Up to ten sessions are opened over one connection for a moment, to count those that sshd grants. The \
-bandwidth is not measured.
+With both ends, doctor also plans a push between them, as push --dry-run does: a conflict is a failure; a missing snapshot that cron \
+and run would take is a warning. No dataset is changed. Up to ten sessions are briefly opened over one connection, to count how many \
+sshd permits. Bandwidth is not measured.
 
 Exit codes: 0 no failures (there may be warnings), 1 a run would fail, 2 usage error, 3 can't connect, or no helper \
 starts, 130/143 interrupted.")]
@@ -37,7 +37,7 @@ pub struct Doctor {
     /// The configuration file with JOB [default: /etc/zfsync.toml]
     #[arg(short, long, value_name = "FILE", requires = "job")]
     pub config: Option<PathBuf>,
-    /// Print one JSON object, or one a line for each target of a job
+    /// Print one JSON object, or with --job one per line for each target
     #[arg(long, help_heading = "Output")]
     pub json: bool,
     /// The way to the other host.

@@ -10,8 +10,8 @@ use super::Ssh;
   zfsync helper install root@backup --system   install the helper as /usr/local/bin/zfsync on backup
   zfsync helper remove backup                  remove the helpers that earlier runs have left in the cache on backup
 
-A run needs neither: where no zfsync is installed, it sends a helper along and leaves it in a cache. An installed helper is what a \
-restricted key, sudo, or a host without a writable directory needs.
+A run needs neither: where no zfsync is installed, it sends a helper along and leaves it in a cache. Install the helper for a \
+restricted key, for sudo, or for a host without a writable directory.
 
 Exit codes: 0 done, 1 something else is installed there, and was kept, 2 usage error, 3 can't connect, or it could not be done, \
 130/143 interrupted.")]

@@ -30,9 +30,9 @@ pub fn volmode() -> impl TypedValueParser<Value = Volmode> {
 pub fn helper_from() -> impl TypedValueParser<Value = HelperFrom> {
     words(HelperFrom::ALL.map(|(from, word)| {
         let about = match from {
-            HelperFrom::Auto => "The installed zfsync; if there is none that can be used, one that is sent along",
+            HelperFrom::Auto => "The installed zfsync; if none can be used, one that is sent along; if none can run, as plain",
             HelperFrom::Installed => "The installed zfsync",
-            HelperFrom::Sent => "One that is sent along and kept in the user's cache directory, whatever is installed",
+            HelperFrom::Sent => "One that is sent along and kept in the user's cache directory, even if zfsync is installed",
             HelperFrom::Plain => {
                 "None: only zfs is run there, without a lock, and nothing on that host is rolled back, renamed or destroyed"
             }

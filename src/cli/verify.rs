@@ -16,7 +16,7 @@ use super::{Output, Selection, Ssh};
   zfsync verify --content tank/data backup:pool/data    also read the newest common snapshot on both sides
 
 A dataset is identical if the target has its newest snapshot, and no snapshot with the name of a source snapshot but another \
-GUID. Older snapshots that only one side has are counted but no difference, as each side may be pruned by its own rules.
+GUID. Older snapshots that only one side has are counted, but are no difference, as each side may be pruned by its own rules.
 
 --content reads one snapshot of each dataset on both sides with zfs send, and compares checksums of its content. Nothing is \
 mounted, and nothing is left behind. Raw copies of encrypted datasets are compared as they are stored, without keys; otherwise \

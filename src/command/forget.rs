@@ -12,7 +12,7 @@ use crate::report::view::targets;
 pub async fn forget(args: &cli::Forget) -> Result<Outcome, StartError> {
     let forgotten = exec::forget(&ForgetJob::new(args)?).await?;
     if !forgotten.failures.is_empty() {
-        let complain = |outcome: Outcome, words| outcome.complain(&format!("it could not be dropped: {words}"));
+        let complain = |outcome: Outcome, words| outcome.complain(&format!("it could not be removed: {words}"));
         return Ok(forgotten.failures.iter().fold(Outcome::new(Exit::Failed), complain));
     }
     let done = Outcome::default();

@@ -22,7 +22,7 @@ pub async fn helper(args: &cli::Helper) -> Result<Outcome, StartError> {
             Some(words) if what.files.is_empty() => Outcome::new(Exit::Failed).complain(&words),
             Some(words) => Outcome::new(Exit::Failed).text(removed(&host, &what.files), care).complain(&words),
         },
-        Kept::Current(file) => Outcome::default().text(format!("{host}: {file} is this helper already\n"), care),
+        Kept::Current(file) => Outcome::default().text(format!("{host}: {file} is already this helper\n"), care),
         Kept::Installed(kept) => Outcome::default().text(installed(&host, &kept.file, &kept.found), care),
         Kept::Other { file, why } => {
             Outcome::new(Exit::Failed).complain(&format!("{file} on {host} was not replaced: {why}"))
@@ -32,7 +32,7 @@ pub async fn helper(args: &cli::Helper) -> Result<Outcome, StartError> {
 
 fn removed(host: &str, files: &[String]) -> String {
     if files.is_empty() {
-        return format!("{host}: no helper is in the cache\n");
+        return format!("{host}: there is no helper in the cache\n");
     }
     let mut text = format!("{host}: removed {}\n", count(files.len(), "helper"));
     for file in files {
@@ -53,7 +53,7 @@ fn not_removed(host: &str, what: &Removed) -> Option<String> {
     for refused in &what.refused {
         let _ = write!(
             words,
-            "\n  {refused} was not looked into: it must be a directory of the user there that nobody else may write to"
+            "\n  {refused} was skipped: it must be a directory that belongs to the user and that nobody else can write to"
         );
     }
     Some(words)
@@ -64,17 +64,17 @@ fn installed(host: &str, file: &str, found: &str) -> String {
     let word = shell_words::quote(file);
     let command = if found == file { "zfsync" } else { &word };
     if found != file {
-        let finds = if found.is_empty() { "no zfsync".to_owned() } else { found.to_owned() };
+        let finds = if found.is_empty() { "don't find zfsync".to_owned() } else { format!("find {found}") };
         // Twice: a shell reads it here, and the option is split into words.
         let option = shell_words::quote(&word);
-        let _ = writeln!(text, "A command over ssh finds {finds} in its PATH there: use --remote-zfsync {option}");
+        let _ = writeln!(text, "Commands over ssh {finds} in their PATH there: use --remote-zfsync {option}");
     }
     let command = command.replace('"', "\\\"");
     let _ = write!(
         text,
-        "For a key that may only receive below one dataset, put this line into ~/.ssh/authorized_keys there:\n  \
+        "For a key that may only receive below one dataset, add this line to ~/.ssh/authorized_keys there:\n  \
          restrict,command=\"{command} recv --stdio --root POOL/DATASET\" KEY\n\
-         With 'send' instead of 'recv' it is a key that may only read.\n"
+         With 'send' instead of 'recv', the key can only read.\n"
     );
     text
 }
@@ -88,7 +88,7 @@ mod tests {
         let text = installed("beta", "/usr/local/bin/zfsync", "/usr/local/bin/zfsync");
         assert!(!text.contains("--remote-zfsync") && text.contains("command=\"zfsync recv --stdio"), "{text}");
         let text = installed("beta", "/home/me/.local/bin/zfsync", "");
-        assert!(text.contains("finds no zfsync in its PATH there: use --remote-zfsync /home/me/"), "{text}");
+        assert!(text.contains("don't find zfsync in their PATH there: use --remote-zfsync /home/me/"), "{text}");
         assert!(text.contains("command=\"/home/me/.local/bin/zfsync recv --stdio"), "{text}");
     }
 
@@ -107,13 +107,13 @@ mod tests {
 
     #[test]
     fn what_was_removed() {
-        assert_eq!(removed("beta", &[]), "beta: no helper is in the cache\n");
+        assert_eq!(removed("beta", &[]), "beta: there is no helper in the cache\n");
         assert_eq!(removed("beta", &["/x/helper-a".into()]), "beta: removed 1 helper\n  /x/helper-a\n");
         let mut what = Removed::default();
         assert_eq!(not_removed("beta", &what), None);
         what.kept.push("rm: cannot remove '/x/helper-a'".into());
         what.refused.push("/y".into());
         let words = not_removed("beta", &what).unwrap();
-        assert!(words.contains("\n  rm: cannot remove '/x/helper-a'\n  /y was not looked into: "), "{words}");
+        assert!(words.contains("\n  rm: cannot remove '/x/helper-a'\n  /y was skipped: "), "{words}");
     }
 }

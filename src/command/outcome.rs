@@ -138,7 +138,7 @@ impl Outcome {
             output::finish();
             // Whoever reads the events has not seen all of them, perhaps not the end.
             if self.exit == Exit::InSync && output::stdout().lost() {
-                let words = "stdout was closed or not read: not all events could be written; the run itself went well";
+                let words = "stdout was closed or not read: not all events could be written; the run itself succeeded";
                 say(&complaint(words));
                 return Ok(Exit::Failed);
             }

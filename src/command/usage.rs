@@ -5,7 +5,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use crate::cli;
 
 /// Options that people know from `zfs send`, `zfs receive` and other tools, and what zfsync has in their place.
-const ELSEWHERE: [(&[&str], &str); 7] = [
+const ELSEWHERE: [(&[&str], &str); 8] = [
     (
         &["-R", "--replicate"],
         "all datasets below SOURCE and their snapshots are included by default: leave this option out",
@@ -23,6 +23,10 @@ const ELSEWHERE: [(&[&str], &str); 7] = [
     (
         &["-f", "--force", "--force-delete"],
         "choose what may be changed on the target: --rollback, --set-aside or --replace DATASET",
+    ),
+    (
+        &["--delete", "--delete-target-snapshots", "--destroy", "--prune"],
+        "what no longer exists on the source is destroyed on the target by --delete-missing",
     ),
     (
         &["--bwlimit", "--source-bwlimit", "--target-bwlimit", "--rate", "--rate-limit", "--limit", "--bandwidth"],
@@ -189,6 +193,8 @@ mod tests {
             let text = usage(&format!("push {option} a b:c")).text(false);
             assert!(text.contains("tip: zfsync does not limit the bandwidth") && !text.contains("--grace"), "{text}");
         }
+        let text = usage("push --delete a b:c").text(false);
+        assert!(text.contains("is destroyed on the target by --delete-missing") && !text.contains("--max"), "{text}");
         assert!(!usage("push -Z a b:c").text(false).contains("tip:"));
         assert!(usage("push --rolback a b:c").text(false).contains("tip: a similar argument exists: '--rollback'"));
     }

@@ -278,6 +278,7 @@ impl Wish {
             allow_key_mismatch: false,
             allow_unproven_bookmarks: self.allow_unproven_bookmarks,
             dry_run: false,
+            sizes: true,
             resolutions: Resolutions::default(),
             missing: missing(&self.missing, &self.naming.format, &ends.source.dataset),
             only_there: OnlyThere::Ignored,

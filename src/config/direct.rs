@@ -45,8 +45,8 @@ impl Direct {
             };
         }
         let (Some(source), Some(_)) = (ends.source.host(), ends.target.host()) else {
-            let words = "--direct is for SOURCE and TARGET on two other hosts, both written as [USER@]HOST:DATASET: with one of them on this \
-                         machine the way between them is direct anyway";
+            let words = "--direct is for SOURCE and TARGET on two other hosts, both written as [USER@]HOST:DATASET: with one of them on \
+                this machine, data is sent directly anyway";
             return Err(StartError::Usage(words.into()));
         };
         if !std::ptr::eq(ways.source, ways.target) {
@@ -74,7 +74,8 @@ fn only_what_is_meant(target: &cli::Ssh, source: &Host) -> Result<(), StartError
     match said.iter().find(|(_, said)| *said) {
         None => Ok(()),
         Some((key, _)) => Err(StartError::Usage(format!(
-            "ssh.{key} can't be meant with direct: {source} connects to the target by its own ssh configuration; say it in ssh_config there"
+            "ssh.{key} has no effect with direct, as {source} connects to the target with its own ssh configuration: set it in ssh_config \
+             there"
         ))),
     }
 }
@@ -130,18 +131,35 @@ pub fn order(job: &PushJob) -> Order {
 
 /// What the source's host makes of it: the same checks as for a command line there, and nobody who could be asked.
 pub fn ordered(order: Order) -> Result<PushJob, StartError> {
-    let usage = |words: String| StartError::Usage(words);
+    let format: Format = order.format.parse().map_err(|error: crate::plan::FormatError| usage(error.to_string()))?;
+    let only_there = match order.only_there {
+        Look::No => OnlyThere::Ignored,
+        Look::Count => OnlyThere::Counted,
+        Look::Names => OnlyThere::Named,
+    };
+    let mut job = PushJob::new(&command_line(order)?)?;
+    if job.ends.source.host().is_some() || job.ends.target.host().is_none() {
+        return Err(usage("for --direct, SOURCE must be on this host and TARGET on another one"));
+    }
+    job.missing.format = format;
+    job.only_there = only_there;
+    // There is nobody at a terminal.
+    Arc::make_mut(&mut job.ends).target.link.ssh.interactive = false;
+    Ok(job)
+}
+
+fn usage(words: impl Into<String>) -> StartError {
+    StartError::Usage(words.into())
+}
+
+/// The command line that would ask for the same.
+fn command_line(order: Order) -> Result<cli::Push, StartError> {
     let count = |what: &str, number: u16| match number {
         1..=MOST => Ok(number),
         _ => Err(usage(format!("{number} {what}: 1 to {MOST} are possible"))),
     };
-    let time = |seconds: u64| match seconds {
-        0..=LONGEST => Ok(Duration::from_secs(seconds)),
-        _ => Err(usage(format!("{seconds} s is too long"))),
-    };
-    let format: Format = order.format.parse().map_err(|error: crate::plan::FormatError| usage(error.to_string()))?;
-    let max_delete = order.max_delete.as_deref().map(str::parse::<MaxDelete>).transpose().map_err(usage)?;
-    let args = cli::Push {
+    let (missing, faults) = (missing_options(&order)?, fault_options(&order)?);
+    Ok(cli::Push {
         source: order.source,
         target: order.target,
         selection: cli::Selection {
@@ -169,23 +187,8 @@ pub fn ordered(order: Order) -> Result<PushJob, StartError> {
         rollback: order.rollback,
         set_aside: order.set_aside,
         replace: order.replace,
-        missing: cli::Missing {
-            delete_missing: match (order.delete_datasets, order.delete_snapshots) {
-                (true, true) => Some(DeleteMissing::Both),
-                (true, false) => Some(DeleteMissing::Datasets),
-                (false, true) => Some(DeleteMissing::Snapshots),
-                (false, false) => None,
-            },
-            grace: Some(time(order.grace)?),
-            max_delete,
-            follow_renames: order.follow_renames,
-        },
-        faults: cli::Faults {
-            retries: order.retries,
-            retry_max_wait: time(order.retry_max_wait)?,
-            stall_timeout: time(order.stall_timeout)?,
-            wait_lock: time(order.wait_lock)?,
-        },
+        missing,
+        faults,
         ssh: cli::Ssh {
             remote_zfsync: order.remote_zfsync,
             remote_zfs: order.remote_zfs,
@@ -196,20 +199,37 @@ pub fn ordered(order: Order) -> Result<PushJob, StartError> {
         output: cli::Output::default(),
         log: cli::LogTo::default(),
         state_dir: None,
-    };
-    let mut job = PushJob::new(&args)?;
-    if job.ends.source.host().is_some() || job.ends.target.host().is_none() {
-        return Err(usage("SOURCE is on this host, and TARGET on another one, or it is no job for --direct".into()));
+    })
+}
+
+fn missing_options(order: &Order) -> Result<cli::Missing, StartError> {
+    Ok(cli::Missing {
+        delete_missing: match (order.delete_datasets, order.delete_snapshots) {
+            (true, true) => Some(DeleteMissing::Both),
+            (true, false) => Some(DeleteMissing::Datasets),
+            (false, true) => Some(DeleteMissing::Snapshots),
+            (false, false) => None,
+        },
+        grace: Some(time(order.grace)?),
+        max_delete: order.max_delete.as_deref().map(str::parse::<MaxDelete>).transpose().map_err(usage)?,
+        follow_renames: order.follow_renames,
+    })
+}
+
+fn fault_options(order: &Order) -> Result<cli::Faults, StartError> {
+    Ok(cli::Faults {
+        retries: order.retries,
+        retry_max_wait: time(order.retry_max_wait)?,
+        stall_timeout: time(order.stall_timeout)?,
+        wait_lock: time(order.wait_lock)?,
+    })
+}
+
+fn time(seconds: u64) -> Result<Duration, StartError> {
+    match seconds {
+        0..=LONGEST => Ok(Duration::from_secs(seconds)),
+        _ => Err(usage(format!("{seconds} s is too long"))),
     }
-    job.missing.format = format;
-    job.only_there = match order.only_there {
-        Look::No => OnlyThere::Ignored,
-        Look::Count => OnlyThere::Counted,
-        Look::Names => OnlyThere::Named,
-    };
-    // There is nobody at a terminal.
-    Arc::make_mut(&mut job.ends).target.link.ssh.interactive = false;
-    Ok(job)
 }
 
 #[cfg(test)]
@@ -281,8 +301,8 @@ mod tests {
         assert!(ordered(fine()).is_ok());
         let (long, far) = (LONGEST + 1, u64::MAX);
         for (order, words) in [
-            (Order { source: "a:p/x".into(), ..fine() }, "no job for --direct"),
-            (Order { target: "q".into(), ..fine() }, "no job for --direct"),
+            (Order { source: "a:p/x".into(), ..fine() }, "SOURCE must be on this host"),
+            (Order { target: "q".into(), ..fine() }, "SOURCE must be on this host"),
             (Order { target: "p/x/y".into(), ..fine() }, "overlap"),
             (Order { target: "-oProxyCommand=x:q".into(), ..fine() }, "is not a valid host"),
             (Order { target: "b$(x):q".into(), ..fine() }, "is not a valid host"),

@@ -81,7 +81,7 @@ impl DoctorJob {
             Self {
                 source: end(branch.origin.clone(), &source.dataset, to),
                 target: end(link, &target.dataset, None),
-                push: Some(PushJob { dry_run: true, state_dir: None, ..push.clone() }),
+                push: Some(PushJob { dry_run: true, sizes: false, state_dir: None, ..push.clone() }),
                 runner: runner.clone(),
             }
         };
@@ -133,6 +133,7 @@ fn planned(source: Target, target: Target, ssh: &cli::Ssh, may_ask: bool) -> Res
         allow_key_mismatch: false,
         allow_unproven_bookmarks: false,
         dry_run: true,
+        sizes: false,
         resolutions: Resolutions::default(),
         missing: missing(&none, &Format::default(), &ends.source.dataset),
         only_there: OnlyThere::Ignored,

@@ -62,7 +62,7 @@ fn one_host_only(args: &cli::Ssh, direct: bool) -> Result<(), StartError> {
         None => Ok(()),
         Some(option) => Err(StartError::Usage(format!(
             "{option} is ambiguous with SOURCE and TARGET on two other hosts: set Port, IdentityFile and the like for each Host in \
-             ssh_config(5), or in a file of its own with -F"
+             ssh_config(5), or in a separate file given with -F"
         ))),
     }
 }
@@ -196,7 +196,7 @@ pub(super) fn allow_more(side: Side, link: &mut Link, more: &[Allow]) {
 fn plain_command(command: &str) -> Result<Vec<String>, StartError> {
     let words = split("--remote-zfs", command)?;
     let reason = if words.iter().any(|word| word.contains('\n')) {
-        Some("a word has a line end in it")
+        Some("a word contains a line feed")
     } else if words.iter().any(String::is_empty) {
         Some("a word is empty")
     } else {
@@ -283,7 +283,7 @@ mod tests {
         for (ssh, words) in [
             (of(""), "--remote-zfs \"\" is not a valid command: it is empty"),
             (of("sudo 'zfs"), "missing closing quote"),
-            (of("sudo 'z\nfs'"), "a word has a line end in it"),
+            (of("sudo 'z\nfs'"), "a word contains a line feed"),
             (of("sudo '' zfs"), "a word is empty"),
             (cli::Ssh { helper: Some(HelperFrom::Sent), ..of("zfs") }, "--remote-zfs is for --helper plain"),
             (cli::Ssh { remote_zfsync: Some("zfsync".into()), ..of("zfs") }, "leave out --remote-zfsync"),

@@ -44,7 +44,7 @@ impl KeepJob {
             }
         };
         if ways.remote_zfsync.is_some() || ways.remote_zfs.is_some() || ways.helper.is_some() {
-            let words = "--remote-zfsync, --remote-zfs and --helper mean nothing here: no helper is run";
+            let words = "--remote-zfsync, --remote-zfs and --helper have no effect here: no helper is run";
             return Err(StartError::Usage(words.into()));
         }
         let (host, dataset) = host(text)?;

@@ -256,7 +256,7 @@ fn job(name: &str, table: Table) -> Result<CronJob, String> {
     let plain = |ch: char| ch.is_ascii_alphanumeric() || matches!(ch, '-' | '_' | '.');
     if !name.chars().all(plain) || !name.starts_with(|ch: char| ch.is_ascii_alphanumeric()) {
         return Err(
-            "a job's name may only have letters, digits, '-', '_' and '.', and must start with a letter or digit"
+            "a job's name may only contain letters, digits, '-', '_' and '.', and must start with a letter or digit"
                 .into(),
         );
     }

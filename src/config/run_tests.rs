@@ -252,7 +252,7 @@ fn errors_name_file_line_and_job() {
             "/etc/z.toml:1: job a: ",
             "end in the same component",
         ),
-        ("[job.\"a b\"]\nsource = 'p/a'".into(), "/etc/z.toml:1: job a b: ", "may only have letters"),
+        ("[job.\"a b\"]\nsource = 'p/a'".into(), "/etc/z.toml:1: job a b: ", "may only contain letters"),
         (String::new(), "/etc/z.toml: ", "no job is defined"),
         ("[job.a\n".into(), "/etc/z.toml:1: ", ""),
     ] {

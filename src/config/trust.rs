@@ -17,14 +17,14 @@ pub(super) fn distrusted(path: &Path, file: &File) -> io::Result<Option<String>>
         return Ok(Some(format!("the file belongs to another user (uid {}): use chown", found.uid())));
     }
     if found.permissions().mode() & OTHERS != 0 {
-        return Ok(Some("other users can write the file: use chmod go-w".into()));
+        return Ok(Some("other users can write to the file: use chmod go-w".into()));
     }
     // Where the name is, and where a link leads to.
     for directory in [directory_of(path), directory_of(&path.canonicalize()?)] {
         let found = directory.metadata()?;
         let mode = found.permissions().mode();
         if !ours(&found) || (mode & OTHERS != 0 && mode & STICKY == 0) {
-            return Ok(Some(format!("other users can write its directory {}: use chmod go-w", directory.display())));
+            return Ok(Some(format!("other users can write to its directory {}: use chmod go-w", directory.display())));
         }
     }
     Ok(None)

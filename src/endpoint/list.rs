@@ -78,7 +78,7 @@ impl Endpoint {
                 if read.as_ref().is_err_and(is_late) {
                     channel.cancel_stream(id);
                     // The next question goes to another helper.
-                    channel.give_up("it didn't tell the rest of a listing in time");
+                    channel.give_up("the rest of a listing did not arrive in time");
                     return Err(Failure::new(Refusal::Other, HANGS));
                 }
                 match end.wait(read.is_ok()) {

@@ -86,6 +86,8 @@ pub struct ConnectionPool {
     sender: Option<Endpoint>,
     /// What may be asked of the target.
     access: Access,
+    /// A connection to the target that is there already; whoever gave it closes it.
+    given: Option<Arc<Master>>,
     masters: HashMap<ConnectionId, Masters>,
     channels: HashMap<ChannelId, (ConnectionId, Option<Lane>)>,
     connections: ConnectionId,
@@ -109,6 +111,7 @@ impl ConnectionPool {
                 target,
                 sender,
                 access,
+                given: None,
                 masters,
                 channels,
                 connections: 0,
@@ -120,6 +123,12 @@ impl ConnectionPool {
             },
             from_channels,
         )
+    }
+
+    /// The same where somebody has a connection to the target's host: it is the first, and isn't closed here.
+    #[must_use]
+    pub fn with_target(self, given: Option<Arc<Master>>) -> Self {
+        Self { given, ..self }
     }
 
     /// What the next opening came to. Cancellation safe.
@@ -142,10 +151,11 @@ impl ConnectionPool {
         // The first one to the source is there: its helper is asked over it.
         let known = self.origin().filter(|_| first).map(Remote::master);
         let origin = self.origin().filter(|_| !first).map(|remote| remote.link().clone());
+        let given = self.given.clone().filter(|_| first);
         let (target, tell) = (self.target.clone(), self.tell.clone());
         self.opening.spawn(async move {
             tokio::time::sleep(pause).await;
-            let masters = masters(&target, first, known, origin).await;
+            let masters = masters(&target, first, [known, given], origin).await;
             let _ = tell.send(Opened::Connection { connection, channels, masters });
         });
     }
@@ -233,10 +243,10 @@ impl ConnectionPool {
         }
         let mut closing = JoinSet::new();
         // That over which the source is asked closes with the endpoint.
-        let kept = self.origin().map(Remote::master);
+        let kept = [self.origin().map(Remote::master), self.given.take()];
+        let is_own = |master: &Arc<Master>| !kept.iter().flatten().any(|kept| Arc::ptr_eq(kept, master));
         for (_, Masters { source, target }) in self.masters.drain() {
-            let own = source.filter(|master| !kept.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, master)));
-            for master in own.into_iter().chain(target) {
+            for master in source.into_iter().chain(target).filter(is_own) {
                 closing.spawn(async move { master.close().await });
             }
         }
@@ -244,11 +254,12 @@ impl ConnectionPool {
     }
 }
 
-/// Connects to each end that is another host and not connected yet, both at the same time.
+/// Connects to each end that is another host and not connected yet, both at the same time. `known`, `given`: what there is to the
+/// source's host and to the target's.
 async fn masters(
     target: &Link,
     first: bool,
-    known: Option<Arc<Master>>,
+    [known, given]: [Option<Arc<Master>>; 2],
     origin: Option<Link>,
 ) -> Result<Masters, ConnectError> {
     let source = async {
@@ -259,6 +270,7 @@ async fn masters(
     };
     let target = async {
         match &target.host {
+            Some(_) if given.is_some() => Ok(given),
             Some(host) => Ok(Some(Arc::new(Master::connect(host, &target.ssh, first).await?))),
             None => Ok(None),
         }

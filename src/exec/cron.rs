@@ -358,7 +358,7 @@ async fn serve_all(
 async fn serve(target: PushJob, prune: Option<PruneJob>, listed: Arc<Source>, log: Option<LogFile>) -> Vec<Part> {
     let (label, kept, until) = (target.ends.target.to_string(), Kept::default(), target.until);
     let mut reporter = report::logged(report::kept(Box::new(kept.clone())), log.as_ref(), &label);
-    let pushed = push_listed(target, Some(listed), reporter.as_mut()).await;
+    let pushed = push_listed(target, listed, reporter.as_mut()).await;
     let (exit, words) = match pushed {
         Ok(pushed) => (pushed.exit, kept.text()),
         Err(error) => {

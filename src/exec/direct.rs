@@ -141,7 +141,7 @@ impl<'a> Listener<'a> {
             Told::Row(row) => {
                 self.planned_bytes += line.len();
                 if !self.dry_run || self.planned_bytes > MOST_PLANNED {
-                    return Err(self.wrong("a plan that nobody has asked for, or of no reasonable length".into()));
+                    return Err(self.wrong("a plan that was not requested, or that is unreasonably long".into()));
                 }
                 self.rows.push(row);
             }
@@ -159,7 +159,7 @@ impl<'a> Listener<'a> {
             _ => {}
         }
         if self.running.len() > MOST_STEPS {
-            return Err(self.wrong("more steps at the same time than there can be".into()));
+            return Err(self.wrong("more steps at the same time than are possible".into()));
         }
         Ok(())
     }
@@ -174,7 +174,7 @@ impl<'a> Listener<'a> {
         let planned = || !self.rows.is_empty() && !self.rows.iter().any(PlanRow::fails);
         let borne_out = if self.dry_run { planned() } else { self.stage == Stage::WentWell };
         if exit == Exit::InSync && over.error.is_none() && !borne_out {
-            return Err(self.wrong("it reports success, and no run that ended well".into()).into());
+            return Err(self.wrong("it reports success, but no run that succeeded".into()).into());
         }
         if let Some(words) = over.error {
             return Err(StartError::There { host: self.host.clone(), words, unreached: over.unreached, exit });
@@ -199,7 +199,7 @@ impl<'a> Listener<'a> {
     /// It is not waited for any longer.
     fn given_up(&mut self, signal: Signal) -> Pushed {
         let text = format!(
-            "zfsync on {} was asked to stop the push, which may still take a moment there; not waiting for it",
+            "zfsync on {} was asked to stop the push, which may still take a moment there; this command does not wait for it",
             self.host
         );
         self.ended_by(signal, text)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::link::Connected;
 use super::parts::Pushed;
 use super::signals::Signals;
 use super::{dry_run, push};
@@ -13,6 +14,7 @@ use crate::error::{Exit, StartError};
 use crate::plan::HostRole;
 use crate::plan::doctor::{ConnectionFacts, Diagnosis, EndFacts, Ends, Examined, Mark, Planned, Reasons, Refused};
 use crate::remote::source::Remote;
+use crate::remote::ssh::Master;
 use crate::report::view::dry_run::{PlanAction, PlanRow};
 use crate::report::{Event, Reporter};
 use helper::wire::SENDS;
@@ -50,19 +52,46 @@ async fn look(job: &DoctorJob) -> Result<Diagnosis, StartError> {
         _ => None,
     };
     let facts = tokio::join!(of(&job.source, &source, HostRole::Sender), of(&job.target, &target, HostRole::Receiver));
-    tokio::join!(close(source), close(target));
     let mut found = Diagnosis::of(Ends { source: facts.0, target: facts.1 }, env!("CARGO_PKG_VERSION"));
     // What fails already needs no plan, and may have none.
-    if let Some(push) = job.push.as_ref().filter(|_| found.count(Mark::Failure) == 0) {
-        found.plan(&planned(push).await?, &job.runner);
-    }
+    let Some(push) = job.push.as_ref().filter(|_| found.count(Mark::Failure) == 0) else {
+        tokio::join!(close(source), close(target));
+        return Ok(found);
+    };
+    let connected = if push.direct.is_some() {
+        // The source's host carries it out, in a session of another kind.
+        close(source).await;
+        Connected::default()
+    } else {
+        Connected { source: source.and_then(Opened::remote), target: target.as_ref().and_then(Opened::connection) }
+    };
+    let planned = planned(push, connected).await;
+    close(target).await;
+    found.plan(&planned?, &job.runner);
     Ok(found)
 }
 
-/// What a push would do, by its own dry run.
-async fn planned(push: &PushJob) -> Result<Planned, StartError> {
+impl Opened {
+    /// The other host, for whoever asks on.
+    fn remote(self) -> Option<Remote> {
+        match self {
+            Self::There(remote) => Some(*remote),
+            _ => None,
+        }
+    }
+
+    /// The connection to it, for another helper: this one ends, as sshd may permit no second session.
+    fn connection(&self) -> Option<Arc<Master>> {
+        let Self::There(remote) = self else { return None };
+        remote.channel().close();
+        Some(remote.master())
+    }
+}
+
+/// What a push would do, by its own dry run over the same connections: ssh has asked for passwords once.
+async fn planned(push: &PushJob, connected: Connected) -> Result<Planned, StartError> {
     let mut heard = Heard::default();
-    match Box::pin(push::push(push.clone(), &mut heard)).await {
+    match Box::pin(push::push_over(push.clone(), connected, &mut heard)).await {
         Ok(pushed) => Ok(outcome(pushed, heard)),
         Err(error @ StartError::Interrupted(_)) => Err(error),
         Err(error) => Ok(Planned::Failed(Reasons::of([error.to_string()]))),

@@ -44,7 +44,9 @@ pub async fn rows(job: &PushJob, sender: &Endpoint, ready: &Ready, reporter: &mu
     if let Some(cleared) = &ready.cleared {
         rows.extend(cleared_rows(job, cleared));
     }
-    estimate(job, sender, ready, wanted, &mut rows).await;
+    if job.sizes {
+        estimate(job, sender, ready, wanted, &mut rows).await;
+    }
     let held = ready.cleared.as_ref().filter(|cleared| cleared.wrong_clock.is_none());
     // Where no row says so: a dataset that has lost its snapshots, and has a copy.
     if let Some(text) = held.and_then(|cleared| missing::not_in_sync(&cleared.missing))

@@ -1,5 +1,7 @@
 //! The first connection to a target's host, and what its helper says of itself.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::connections::{ConnectionPool, Opened};
@@ -10,9 +12,19 @@ use crate::remote::client::{ChannelEvent, ChannelId, FromChannel};
 use crate::remote::link::{Ends, Link};
 use crate::remote::plain;
 use crate::remote::source::Remote;
+use crate::remote::ssh::Master;
 use helper::wire::SENDS;
 use zfs::name::DatasetName;
 use zfs::{Allow, Hello};
+
+/// What is connected before a push begins.
+#[derive(Debug, Default)]
+pub struct Connected {
+    /// The source's host; the push closes it.
+    pub source: Option<Remote>,
+    /// The connection to the target's host; whoever has made it closes it.
+    pub target: Option<Arc<Master>>,
+}
 
 /// Waits for the first connection and its helper's greeting.
 pub async fn first_channel(
@@ -87,13 +99,26 @@ pub async fn close(connections: ConnectionPool) {
 }
 
 /// Opens the end that sends, and checks that it can do what is asked of it.
-pub async fn open_sender(Ends { source, .. }: &Ends) -> Result<Endpoint, StartError> {
-    allowed_sender_of(&source.link, std::slice::from_ref(&source.dataset)).await
+pub async fn open_sender(ends: &Ends) -> Result<Endpoint, StartError> {
+    sender_over(None, ends).await
+}
+
+/// The same where its host may be connected already.
+pub async fn sender_over(connected: Option<Remote>, Ends { source, .. }: &Ends) -> Result<Endpoint, StartError> {
+    let sources = std::slice::from_ref(&source.dataset);
+    let sender = match connected {
+        Some(remote) => checked_sender(remote, sources)?,
+        None => sender_of(&source.link, sources).await?,
+    };
+    allowed(sender, &source.link).await
 }
 
 /// The same for these datasets.
 pub async fn allowed_sender_of(origin: &Link, sources: &[DatasetName]) -> Result<Endpoint, StartError> {
-    let sender = sender_of(origin, sources).await?;
+    allowed(sender_of(origin, sources).await?, origin).await
+}
+
+async fn allowed(sender: Endpoint, origin: &Link) -> Result<Endpoint, StartError> {
     if sender.remote().is_some()
         && let Err(error) = check_allowed(origin, &sender.hello())
     {
@@ -106,8 +131,11 @@ pub async fn allowed_sender_of(origin: &Link, sources: &[DatasetName]) -> Result
 /// The same for whoever does what it can: a job replicates though it may not prune.
 pub async fn sender_of(origin: &Link, sources: &[DatasetName]) -> Result<Endpoint, StartError> {
     let Some(host) = &origin.host else { return Endpoint::here() };
-    let remote = Remote::open(host, origin).await?;
-    let (hello, name) = (remote.hello(), host.to_string());
+    checked_sender(Remote::open(host, origin).await?, sources)
+}
+
+fn checked_sender(remote: Remote, sources: &[DatasetName]) -> Result<Endpoint, StartError> {
+    let (hello, name) = (remote.hello(), remote.host().to_string());
     if !hello.capabilities.iter().any(|word| word == SENDS) {
         return Err(StartError::WrongHelper { host: name, is: "recv", wanted: "send" });
     }

@@ -16,7 +16,7 @@ pub async fn advise(sender: &Endpoint, error: StartError) -> StartError {
     match error {
         StartError::List { host, dataset, words } if Refusal::from_words(&words) == Refusal::Missing => {
             let near = near(sender, &dataset).await;
-            let near = if near.is_empty() { String::new() } else { format!("; near that name: {}", near.join(", ")) };
+            let near = if near.is_empty() { String::new() } else { format!("; similar names: {}", near.join(", ")) };
             let words = format!("{words}\n  'zfs list' shows the datasets of {host}{near}");
             StartError::List { host, dataset, words }
         }

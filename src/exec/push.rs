@@ -8,7 +8,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::connections::{self, ConnectionPool};
 use super::inquire::negotiate;
-use super::link::{check_helper, close, first_channel, open_sender};
+use super::link::{Connected, check_helper, close, first_channel, sender_over};
 use super::parts::Pushed;
 use super::ready::{Cleared, Ready, Unread};
 use super::receiver::Receiver;
@@ -32,33 +32,41 @@ use zfs::{Failure, Hello, Outlook};
 
 /// Brings the target in sync with the source, or finds out what that would take.
 pub async fn push(job: PushJob, reporter: &mut dyn Reporter) -> Result<Pushed, StartError> {
-    push_listed(job, None, reporter).await
+    recorded(job, Ahead::default(), reporter).await
 }
 
 /// The same where the source has been listed already, for several targets at once: all of SOURCE, whatever the job selects.
-pub async fn push_listed(
-    job: PushJob,
+pub async fn push_listed(job: PushJob, listed: Arc<Source>, reporter: &mut dyn Reporter) -> Result<Pushed, StartError> {
+    recorded(job, Ahead { listed: Some(listed), ..Ahead::default() }, reporter).await
+}
+
+/// The same where both ends are connected already.
+pub async fn push_over(job: PushJob, connected: Connected, reporter: &mut dyn Reporter) -> Result<Pushed, StartError> {
+    recorded(job, Ahead { connected, ..Ahead::default() }, reporter).await
+}
+
+/// What was done before.
+#[derive(Default)]
+struct Ahead {
     listed: Option<Arc<Source>>,
-    reporter: &mut dyn Reporter,
-) -> Result<Pushed, StartError> {
+    connected: Connected,
+}
+
+async fn recorded(job: PushJob, ahead: Ahead, reporter: &mut dyn Reporter) -> Result<Pushed, StartError> {
     let Some(dir) = job.state_dir.clone().filter(|_| !job.dry_run) else {
-        return carried_out(job, listed, reporter).await;
+        return carried_out(job, ahead, reporter).await;
     };
     let mut recorder = Recorder::new(&dir, &job.ends, reporter).await?;
-    let result = carried_out(job, listed, &mut recorder).await;
+    let result = carried_out(job, ahead, &mut recorder).await;
     recorder.finish(result.as_ref().map(|pushed| pushed.exit), signalled()).await;
     result
 }
 
 /// Here, or where the source is.
-async fn carried_out(
-    job: PushJob,
-    listed: Option<Arc<Source>>,
-    reporter: &mut dyn Reporter,
-) -> Result<Pushed, StartError> {
+async fn carried_out(job: PushJob, ahead: Ahead, reporter: &mut dyn Reporter) -> Result<Pushed, StartError> {
     match &job.direct {
         Some(there) => direct::push(&job, there, reporter).await,
-        None => Box::pin(locked_push(job, listed, reporter)).await,
+        None => Box::pin(locked_push(job, ahead, reporter)).await,
     }
 }
 
@@ -72,11 +80,7 @@ struct Open {
     ready: Result<Ready, StartError>,
 }
 
-async fn locked_push(
-    job: PushJob,
-    listed: Option<Arc<Source>>,
-    reporter: &mut dyn Reporter,
-) -> Result<Pushed, StartError> {
+async fn locked_push(job: PushJob, ahead: Ahead, reporter: &mut dyn Reporter) -> Result<Pushed, StartError> {
     let started = Instant::now();
     if job.ends.source.host().is_none() {
         // Before anything else is tried.
@@ -90,7 +94,7 @@ async fn locked_push(
     }
     let mut signals = Signals::listen_until(job.until)?;
     let _lock = locked(&job, &mut signals, reporter).await?;
-    let Open { job, sender, connections, events, ready } = open(job, listed, started, &mut signals, reporter).await?;
+    let Open { job, sender, connections, events, ready } = open(job, ahead, started, &mut signals, reporter).await?;
     let result = match ready {
         Err(error) => Err(error),
         Ok(ready) if job.dry_run => planned(&job, &sender, &ready, &mut signals, reporter).await,
@@ -127,7 +131,7 @@ async fn locked(job: &PushJob, signals: &mut Signals, reporter: &mut dyn Reporte
 /// Opens both ends and finds out what is to be done, with as many tries as the job has.
 async fn open(
     job: PushJob,
-    listed: Option<Arc<Source>>,
+    Ahead { listed, mut connected }: Ahead,
     started: Instant,
     signals: &mut Signals,
     reporter: &mut dyn Reporter,
@@ -135,8 +139,10 @@ async fn open(
     let (mut job, mut tries) = (Arc::new(job), 0);
     let access = Access::of(job.dry_run);
     loop {
+        // What has failed once is connected anew.
+        let Connected { source, target } = std::mem::take(&mut connected);
         let opened = tokio::select! {
-            opened = Box::pin(open_sender(&job.ends)) => opened,
+            opened = Box::pin(sender_over(source, &job.ends)) => opened,
             signal = signals.next() => return Err(StartError::Interrupted(signal)),
         };
         let error = match opened {
@@ -144,8 +150,9 @@ async fn open(
             Ok(sender) => {
                 let sender = sender.with_access(access);
                 job = known_to(&job, &sender);
-                let (mut connections, mut events) =
+                let (connections, mut events) =
                     ConnectionPool::new(job.ends.target.link.clone(), Some(sender.clone()), access);
+                let mut connections = connections.with_target(target);
                 let preparing = async {
                     if job.restore.is_some() && tries == 0 {
                         restore::tell_settings(&job, &sender, reporter).await;

@@ -126,7 +126,7 @@ async fn carry_out(job: &SnapshotJob, sender: &Endpoint, plan: SnapshotPlan) -> 
                 count(pool.datasets.len(), "dataset")
             )),
             (Err(lost), Err(_)) => all.failures.push(format!(
-                "@{} may be missing in pool {}: look at zfs list -t snapshot there\n  {}",
+                "@{} may be missing in pool {}: check zfs list -t snapshot there\n  {}",
                 all.name, pool.pool, lost.words
             )),
         }

@@ -138,7 +138,7 @@ impl FromStr for Zone {
                 .map_err(|error| ZoneError(format!("can't determine the time zone of this machine: {error}")))?,
             _ => TimeZone::get(text).or_else(|_| TimeZone::posix(text)).map_err(|_| {
                 ZoneError(format!(
-                    "{text:?} is no time zone that this machine knows: UTC, local, a name such as Europe/Berlin (from the \
+                    "{text:?} is not a time zone known on this machine: use UTC, local, a name such as Europe/Berlin (from the \
                      package tzdata), or a rule such as CET-1CEST,M3.5.0,M10.5.0/3"
                 ))
             })?,

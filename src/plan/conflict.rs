@@ -320,8 +320,8 @@ impl Conflict {
                  received of the interrupted stream) and run again"
             }
             _ if self.needs_helper && (self.rollback_helps() || self.new_start_helps()) => {
-                "install zfsync on the target host, or let a helper be sent along (--helper ship), and run again without --helper plain: \
-                 then a rollback and the like are offered; or move it out of the way there by hand (zfs rename, zfs rollback)"
+                "install zfsync on the target host, or let a helper be sent along (--helper ship), and run again without --helper plain, \
+                 so that a rollback and other resolutions are offered; or move it out of the way there by hand (zfs rename, zfs rollback)"
             }
             _ if self.vain != Vain::default()
                 && !self.needs_helper

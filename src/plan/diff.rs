@@ -33,23 +33,11 @@ pub fn diff(
     }
     let common = newest_common(source, target);
     let conflict = |kind| Verdict::Conflict(conflict_of(kind, source, target));
-    match attempt.map(|attempt| attempt.refusal) {
-        Some(Refusal::Encryption) => return conflict(ConflictKind::Encryption),
-        Some(Refusal::EncryptedInPlace) => return conflict(ConflictKind::EncryptedInPlace),
-        Some(Refusal::LargeBlocks) => return conflict(ConflictKind::LargeBlocks),
-        Some(Refusal::IvSet) => return conflict(ConflictKind::IvSet { last_raw: None }),
-        _ => {}
+    if let Some(kind) = attempt.and_then(|attempt| refused_for_good(attempt.refusal)) {
+        return conflict(kind);
     }
     if target.partial {
-        let steps = target.resume.as_ref().and_then(|point| resumed(source, point, newest_only));
-        let Some(steps) = steps else { return conflict(ConflictKind::Partial) };
-        return match () {
-            () if target.unborn || !target.snapshots.is_empty() => Verdict::with(Verdict::Send, steps),
-            // A first stream into what was there: it needs `-F` as the first time (ZFS_ERR_RESUME_EXISTS in `module/zfs/dmu_recv.c`).
-            () if target.empty => Verdict::with(Verdict::FillEmpty, steps),
-            // What `--replace` has given up: nobody has agreed to that again.
-            () => conflict(ConflictKind::DataWithoutSnapshots),
-        };
+        return partial(source, target, newest_only).unwrap_or_else(conflict);
     }
     let Some(common) = &common else {
         return match () {
@@ -86,6 +74,30 @@ pub fn diff(
         _ => {}
     }
     Verdict::with(Verdict::Send, common.steps(source, newest_only))
+}
+
+/// What such a refusal tells by itself, whatever both sides have.
+fn refused_for_good(refusal: Refusal) -> Option<ConflictKind> {
+    match refusal {
+        Refusal::Encryption => Some(ConflictKind::Encryption),
+        Refusal::EncryptedInPlace => Some(ConflictKind::EncryptedInPlace),
+        Refusal::LargeBlocks => Some(ConflictKind::LargeBlocks),
+        Refusal::IvSet => Some(ConflictKind::IvSet { last_raw: None }),
+        _ => None,
+    }
+}
+
+/// How partially received state goes on, if it can.
+fn partial(source: &SourceDataset, target: &TargetDataset, newest_only: bool) -> Result<Verdict, ConflictKind> {
+    let steps = target.resume.as_ref().and_then(|point| resumed(source, point, newest_only));
+    let steps = steps.ok_or(ConflictKind::Partial)?;
+    match () {
+        () if target.unborn || !target.snapshots.is_empty() => Ok(Verdict::with(Verdict::Send, steps)),
+        // A first stream into what was there: it needs `-F` as the first time (ZFS_ERR_RESUME_EXISTS in `module/zfs/dmu_recv.c`).
+        () if target.empty => Ok(Verdict::with(Verdict::FillEmpty, steps)),
+        // What `--replace` has given up: nobody has agreed to that again.
+        () => Err(ConflictKind::DataWithoutSnapshots),
+    }
 }
 
 /// A conflict of this kind, with what both sides have.

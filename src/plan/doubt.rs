@@ -54,7 +54,7 @@ impl Negotiation {
                     let mark = base.and_then(|base| item.source.bookmarks.iter().find(|mark| mark.guid == base));
                     let name = mark.map(|mark| mark.name).unwrap_or_default();
                     let text = format!(
-                        "the bookmark #{name} no longer belongs to this dataset's history: a receive took the dataset back behind it \
+                        "the bookmark #{name} no longer belongs to this dataset's history: a receive rolled the dataset back past it \
                          (zpool history -i, txg {}); nothing is sent from it",
                         txg.0
                     );

@@ -43,7 +43,7 @@ impl fmt::Display for TooMuch {
         write!(
             f,
             "{} of {} datasets and {} of {} snapshots would be destroyed on the target, more than --max-delete allows ({max}): \
-             nothing is destroyed. If they are meant to go, allow more: --max-delete N or N%",
+             nothing is destroyed. If this is intended, allow more: --max-delete N or N%",
             datasets.0, datasets.1, snapshots.0, snapshots.1
         )
     }

@@ -59,7 +59,7 @@ impl fmt::Display for Idle<'_> {
         let Self { option, pattern, tops, meant } = self;
         write!(f, "{option} {pattern:?} matches no dataset of {tops}")?;
         match meant {
-            Some(meant) => write!(f, ": globs are relative to the dataset that is named; did you mean {meant:?}?"),
+            Some(meant) => write!(f, ": globs are relative to {tops}; did you mean {meant:?}?"),
             None => Ok(()),
         }
     }
@@ -215,7 +215,7 @@ mod tests {
             idle("p"),
             [
                 "--include \"srv\" matches no dataset of p",
-                "--exclude \"p/home\" matches no dataset of p: globs are relative to the dataset that is named; did you mean \"home\"?",
+                "--exclude \"p/home\" matches no dataset of p: globs are relative to p; did you mean \"home\"?",
                 "--exclude \"**/tmp\" matches no dataset of p",
             ]
         );

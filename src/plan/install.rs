@@ -37,7 +37,7 @@ pub fn install(found: Found<'_>, version: &str, force: bool) -> Install {
         return Install::Keep(format!("it is a complete zfsync {theirs}, which is a helper, too"));
     }
     let Some(theirs) = version_after("zfsync-helper ", said) else {
-        return Install::Keep("it is not a zfsync: move it away first".into());
+        return Install::Keep("it is not zfsync: move it away first".into());
     };
     if numbers(theirs) > numbers(version) && !force {
         return Install::Keep(format!("it is a newer helper ({theirs}); --force replaces it by {version}"));
@@ -70,9 +70,9 @@ mod tests {
         for (said, force, why) in [
             ("zfsync-helper 0.11.0 (protocol 3)", false, "newer"),
             ("zfsync 0.9.0", true, "a complete zfsync 0.9.0"),
-            ("zfsync-helper", true, "not a zfsync"),
-            ("", true, "not a zfsync"),
-            ("GNU coreutils 9.1", true, "not a zfsync"),
+            ("zfsync-helper", true, "not zfsync"),
+            ("", true, "not zfsync"),
+            ("GNU coreutils 9.1", true, "not zfsync"),
         ] {
             let decided = install(Found::Other(said), "0.10.0", force);
             assert!(matches!(&decided, Install::Keep(words) if words.contains(why)), "{said}: {decided:?}");

@@ -109,8 +109,8 @@ impl Negotiation {
         }
         let text = |item: &Item| {
             let text = format!(
-                "{} is a raw copy: after this increment, which goes decrypted, raw ones don't fit any more until it is rolled back to \
-                 its last raw snapshot (--rollback without --decrypt does that, and needs an increment only)",
+                "{} is a raw copy: after this decrypted increment, it can't receive raw ones until it is rolled back to its last raw \
+                 snapshot (--rollback without --decrypt does that; only an increment is sent then)",
                 item.target_name
             );
             (item.source_name.clone(), text)

@@ -29,9 +29,9 @@ pub enum SnapshotError {
     },
     /// The snapshots of a pool have to be named one by one, and don't fit into one command.
     #[error(
-        "the names of {datasets} snapshots in pool {pool} have {bytes} bytes, and one command takes {MAX_ARGV}; two would \
-        not be one point in time. Take whole trees (without --include, --exclude, --depth and --if-changed), or name \
-        smaller trees in runs of their own"
+        "the names of {datasets} snapshots in pool {pool} have {bytes} bytes, and one command takes {MAX_ARGV}; two commands would not be \
+         one point in time. Take snapshots of whole trees (without --include, --exclude, --depth and --if-changed), or of smaller trees in \
+         separate runs"
     )]
     TooMany {
         /// The pool.

@@ -86,7 +86,7 @@ pub enum DirectError {
     },
     /// It doesn't know the command.
     #[error(
-        "zfsync on {host} is of a version without --direct: {words}\n  {WITHOUT_DIRECT}; or install the same version on both hosts"
+        "zfsync on {host} does not support --direct: {words}\n  {WITHOUT_DIRECT}; or install the same version on both hosts"
     )]
     Unknown {
         /// The host.
@@ -131,8 +131,8 @@ pub enum DirectError {
     },
     /// It didn't greet in time.
     #[error(
-        "no greeting from zfsync direct on {host} within {seconds} s: it, or the login shell there, waits for something; so far it has \
-         written:\n{words}"
+        "no greeting from zfsync direct on {host} within {seconds} s: it, or the login shell there, may be waiting for input; its output \
+         so far:\n{words}"
     )]
     Late {
         /// The host.
@@ -143,9 +143,7 @@ pub enum DirectError {
         words: String,
     },
     /// It said what no zfsync says.
-    #[error(
-        "zfsync on {host} breaks the protocol: {what}; the connection was closed, and with that the push there ends"
-    )]
+    #[error("zfsync on {host} violated the protocol: {what}; the connection was closed, which ends the push there")]
     Protocol {
         /// The host.
         host: String,
@@ -164,7 +162,7 @@ pub enum DirectError {
     },
     /// Nothing has come for too long.
     #[error(
-        "nothing was heard from zfsync on {host} for {seconds} s (--stall-timeout)\n  the push there ends by itself when the connection is \
+        "zfsync on {host} has sent nothing for {seconds} s (--stall-timeout)\n  the push there ends by itself when the connection is \
          gone, and the next one resumes it"
     )]
     Silent {

@@ -95,8 +95,8 @@ pub enum HelperError {
     },
     /// The host lacks what the user's own command for the helper begins with.
     #[error(
-        "{host} has no command {word:?}, with which {command:?} begins: {words}\n  install it there, or leave --remote-zfsync (remote-zfsync in a \
-         job) out: then an installed zfsync is used, or a helper is sent along"
+        "{host} has no command {word:?}, the first word of {command:?}: {words}\n  install it there, or leave out --remote-zfsync \
+         (remote-zfsync in a job): then an installed zfsync is used, or a helper is sent along"
     )]
     NoCommand {
         /// The host.
@@ -126,7 +126,7 @@ pub enum HelperError {
         host: String,
     },
     /// `zfs` can't be called as the user wants it.
-    #[error("can't run '{command}' on {host}: {}{advice}", if .words.is_empty() { "it failed without a word" } else { .words })]
+    #[error("can't run '{command}' on {host}: {}{advice}", if .words.is_empty() { "it failed without a message" } else { .words })]
     ZfsRefused {
         /// The host.
         host: String,
@@ -205,8 +205,8 @@ pub enum HelperError {
     },
     /// It is not where the first one was.
     #[error(
-        "another host answers as {host}, or it has been restarted, or does not tell which start it is: the first connection went to \
-         {first:?}, this one to {now:?}; run zfsync again"
+        "{host} is another host now, or was restarted, or does not report its boot ID: the first connection reached {first:?}, this one \
+         {now:?}; run zfsync again"
     )]
     OtherHost {
         /// As it is reached.

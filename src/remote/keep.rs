@@ -64,7 +64,7 @@ impl There {
         match word {
             "-" => Self::Nothing,
             "directory" => Self::Other("it is a directory"),
-            "link" => Self::Other("it is a symbolic link that leads nowhere"),
+            "link" => Self::Other("it is a dangling symbolic link"),
             "special" => Self::Other("it is neither a file nor a directory"),
             hash if hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
                 Self::File(hash.to_owned())
@@ -177,7 +177,7 @@ impl Keeper {
                 _ => {}
             }
         }
-        let file = file.ok_or_else(|| self.not_sent("the host did not say that it was installed".into()))?;
+        let file = file.ok_or_else(|| self.not_sent("the host did not confirm the installation".into()))?;
         Ok(Kept { file, found })
     }
 
@@ -212,7 +212,7 @@ impl Keeper {
             }
             Some(("changed", _)) => Err(self.not_sent("the file there was changed in the meantime".into())),
             Some(("unplaced", words)) => {
-                Err(self.not_sent(format!("it has arrived, but can't be moved to its place: {}", wire::short(words))))
+                Err(self.not_sent(format!("it arrived, but can't be moved into place: {}", wire::short(words))))
             }
             _ => Err(self.not_sent("the connection was closed before it was done".into())),
         }

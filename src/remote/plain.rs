@@ -67,8 +67,8 @@ pub fn allows(allow: Allow) -> bool {
 pub fn options(allow: Allow) -> &'static str {
     match allow {
         Allow::Rollback => "--rollback",
-        Allow::Rename => "--set-aside or --follow-renames",
-        Allow::Destroy => "what destroys (--replace, --delete-missing, prune, keep)",
+        Allow::Rename => "--set-aside and --follow-renames",
+        Allow::Destroy => "everything that destroys (--replace, --delete-missing, prune, keep)",
         Allow::Snapshot => "taking snapshots of a source on it (cron, run)",
         Allow::Verify => "verify --content",
         _ => allow.word(),
@@ -185,11 +185,11 @@ fn passwordless(command: &[String], host: &str, words: &str, user: &str, zfs: Op
         _ => return String::new(),
     };
     let why = if asks.iter().any(|word| lower.contains(word)) {
-        "nobody can type a password there"
+        "no password can be entered there"
     } else {
         "it is not allowed there"
     };
-    format!("\n  {why}: have root on {host} put this line into {file}: {line}")
+    format!("\n  {why}: ask root on {host} to add this line to {file}: {line}")
 }
 
 /// What the host has told.
@@ -367,11 +367,11 @@ mod tests {
         };
         assert_eq!(
             of("/usr/bin/sudo", "sudo: a password is required"),
-            "\n  nobody can type a password there: have root on beta put this line into sudoers: u ALL=(root) NOPASSWD: /sbin/zfs"
+            "\n  no password can be entered there: ask root on beta to add this line to sudoers: u ALL=(root) NOPASSWD: /sbin/zfs"
         );
         assert_eq!(
             of("doas", "doas: Operation not permitted"),
-            "\n  it is not allowed there: have root on beta put this line into doas.conf: permit nopass u as root cmd /sbin/zfs"
+            "\n  it is not allowed there: ask root on beta to add this line to doas.conf: permit nopass u as root cmd /sbin/zfs"
         );
         assert_eq!(of("pfexec", ""), "");
     }

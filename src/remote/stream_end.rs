@@ -14,7 +14,7 @@ use super::open::Report;
 const ENDED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Why a helper that doesn't say it in that time is given up.
-pub(super) const LATE: &str = "it didn't tell how a stream has ended";
+pub(super) const LATE: &str = "it did not report how a stream ended";
 
 /// How a stream of another host has ended.
 #[derive(Debug)]

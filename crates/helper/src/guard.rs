@@ -118,7 +118,7 @@ fn destroy(config: &Config, dataset: &DatasetName) -> Result<(), Failure> {
 /// What a forced command is confined to stays, with its quota and what is delegated on it.
 fn no_root(config: &Config, dataset: &DatasetName) -> Result<(), Failure> {
     if config.roots.contains(dataset) {
-        return Err(refused(&format!("{dataset} is what this helper serves (its --root)")));
+        return Err(refused(&format!("{dataset} is the root of this helper (--root)")));
     }
     Ok(())
 }

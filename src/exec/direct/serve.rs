@@ -61,7 +61,7 @@ impl Reporter for Teller {
     fn event(&mut self, event: &Event) {
         let spare = matches!(event, Event::Progress { .. }) && self.speaker.is_behind();
         if !spare && !self.speaker.tell(&Told::Event(event.clone())) {
-            let text = "there is more to tell than fits into one message: run zfsync on this host to see it".into();
+            let text = "the report is too long for one message: run zfsync on this host to see it".into();
             self.speaker.tell(&Told::Event(Event::Notice { dataset: None, text }));
         }
     }

@@ -216,7 +216,7 @@ pub fn advice(refusal: Refusal) -> &'static str {
         Refusal::NoSpace => {
             "\n  free space on the target, or raise its quota, refquota or snapshot_limit (zfs reports all of them alike), and run again"
         }
-        Refusal::Busy => "\n  the target dataset is busy; run again when whatever uses it is done",
+        Refusal::Busy => "\n  the target dataset is busy; run again when it is no longer in use",
         Refusal::Feature => {
             "\n  the stream needs a newer pool version or OpenZFS on the target: use zpool upgrade, or choose another target"
         }

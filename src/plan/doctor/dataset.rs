@@ -72,7 +72,7 @@ fn pools(end: &EndFacts, found: &Examination) -> Vec<Finding> {
         return vec![health(end, pool)];
     }
     let near = nearest(name, pools.iter().map(|pool| pool.name.as_str()));
-    let near = if near.is_empty() { String::new() } else { format!("; near that name: {}", near.join(", ")) };
+    let near = if near.is_empty() { String::new() } else { format!("; similar names: {}", near.join(", ")) };
     let advice = format!("on {}: zpool import '{name}', or name a dataset of another pool{near}", end.host);
     vec![Finding::failure(CHECK, format!("no pool '{name}' is imported"), advice)]
 }

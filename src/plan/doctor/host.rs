@@ -69,10 +69,10 @@ fn helper(end: &EndFacts, connection: &ConnectionFacts, version: &str) -> Findin
     if hello.is_plain() {
         let zfs = hello.zfs_path.as_deref().unwrap_or("zfs");
         let words = format!(
-            "none: {user} runs {zfs} alone, which answered after {took}; it takes no lock, and what needs a helper is refused"
+            "none: {user} runs {zfs} alone, which answered after {took}; it takes no lock, and whatever needs a helper is refused"
         );
         let advice =
-            format!("install zfsync on {}, or let one be sent along (--helper ship), to have the rest too", end.host);
+            format!("install zfsync on {}, or let one be sent along (--helper ship), for everything else", end.host);
         return Finding::warning("helper", words, advice);
     }
     let words = format!("zfsync {their}{other} runs as {user}, and answered after {took}{allowed}{restricted}");

@@ -88,7 +88,7 @@ impl LogFile {
             lost = lost => lost.unwrap_or_else(Some),
             () = hurry => Some(file_thread::hurried()),
         };
-        let error = lost.or_else(|| self.file.was_full().then(|| io::Error::other("too many waited to be written")))?;
+        let error = lost.or_else(|| self.file.was_full().then(|| io::Error::other("too many lines were waiting")))?;
         Some(format!("lines are missing in the log {}, as it could not be written: {error}", self.path.display()))
     }
 
@@ -292,7 +292,7 @@ mod tests {
         drop(writer);
         let read = std::thread::spawn(move || io::read_to_string(reader).unwrap());
         let text = log.complaint(pending()).await.unwrap();
-        assert!(text.contains("too many waited"), "{text}");
+        assert!(text.contains("too many lines were waiting"), "{text}");
         drop(log);
         let text = read.join().unwrap();
         assert!(text.ends_with("x\n") && text.lines().all(|line| line.ends_with(&"x".repeat(1100))));

@@ -19,8 +19,8 @@ def unknown_dataset(c):
     c.tree({"": "s1"})
     refused(c, 3, [
         ({"source": f"{c.source}/nosuch"}, (f"{c.source}/nosuch", "does not exist", "'zfs list' shows the datasets of this machine")),
-        ({"source": f"{c.source}x"}, (f"{c.source}x", "does not exist", f"near that name: {c.source}")),
-        ({"source": f"apoll/{c.name}"}, ("does not exist", f"near that name: {c.source}")),
+        ({"source": f"{c.source}x"}, (f"{c.source}x", "does not exist", f"similar names: {c.source}")),
+        ({"source": f"apoll/{c.name}"}, ("does not exist", f"similar names: {c.source}")),
     ])
 
 

@@ -99,7 +99,7 @@ def time_zones(c):
     make(c, c.alpha, f"{c.source}/utc", *evening)
     c.zfsync("prune", "--keep", "2d", "--time-zone", berlin, f"{c.source}/utc")
     c.same(left(c.alpha, f"{c.source}/utc"), [evening[0], evening[2]], "what is left: half past eleven is tomorrow there")
-    c.zfsync("prune", "--keep", "2d", "--time-zone", "Europe/Nowhere", f"{c.source}/utc", status=2, says="is no time zone")
+    c.zfsync("prune", "--keep", "2d", "--time-zone", "Europe/Nowhere", f"{c.source}/utc", status=2, says="is not a time zone")
     c.cleanups.append((c.alpha, f"date -s @{c.beta('date +%s')}"))
     local = {"TZ": berlin}
     for second in ("2024-10-26 23:30:00", "2024-10-27 00:30:00", "2024-10-27 00:30:30", "2024-10-27 01:30:00", "2024-10-27 02:30:00"):

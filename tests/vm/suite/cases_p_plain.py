@@ -68,7 +68,7 @@ def plain_conflict(c):
     c.same([event["kind"] for event in run.of("dataset_failed")], ["conflict"], "the kinds of failure")
     c.only("", "x")
     for option in (["--rollback"], ["--set-aside"], ["--replace", f"{c.target}/x"]):
-        c.push(*PLAIN, *option, status=3, says=["without a helper on that host", "nothing was changed"])
+        c.push(*PLAIN, *option, status=3, says=["without a helper", "nothing was changed"])
     c.same(c.beta.rows(f"zfs list -Hp -t snapshot -o name,guid -r {c.target}/x"), before, "the snapshots of the target")
 
 

@@ -105,7 +105,7 @@ def decrypted_on_a_raw_copy(c):
     c.beta(f"echo {PHRASE} | zfs load-key -L prompt {c.target}")
     c.snapshot(f"{c.source}@s3")
     with c.unchanged():
-        c.push("-n", "--decrypt", says="raw ones don't fit any more")
+        c.push("-n", "--decrypt", says="it can't receive raw ones until it is rolled back")
     run = c.push("--decrypt", "--json")
     c.check("is a raw copy" in " ".join(event["text"] for event in run.of("notice")), "there was no warning")
     c.snapshot(f"{c.source}@s4")

@@ -90,6 +90,6 @@ def a_root_stays(c):
 restrict,command="zfsync recv --stdio --root {root} --allow destroy" {public}
 END""")
     with_key = ("-i", key, "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none")
-    c.push(*with_key, "--replace", root, target=f"beta:{root}", status=1, says="is what this helper serves (its --root)")
+    c.push(*with_key, "--replace", root, target=f"beta:{root}", status=1, says="is the root of this helper (--root)")
     c.same(c.beta(f"zfs list -H -o quota {root}").strip(), "50M", "the root's quota")
     c.same(c.snaps(c.beta, root), ["own"], "the root's snapshots")
