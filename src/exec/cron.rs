@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use super::hook;
 use super::link::sender_of;
 use super::notice;
+use super::overlap;
 use super::parts::{Done, Part, Report, Tell, Told, report_of, worst, written};
 use super::prune::{prune_by_bookmarks, prune_until};
 use super::push::push_listed;
@@ -128,6 +129,7 @@ impl<'a> Work<'a> {
         if let Some(snapshot) = &self.job.snapshot
             && self.is_due(snapshot).await?
         {
+            overlap::check(self.job, &self.sender, self.stop).await?;
             if !self.hook(When::PreSnapshot, None).await {
                 return self.stop.check();
             }

@@ -21,6 +21,7 @@ mod missing;
 mod nearest;
 mod needs;
 mod notice;
+mod overlap;
 mod parts;
 mod proof;
 mod prune;
