@@ -6,6 +6,7 @@ mod connections;
 mod cron;
 mod dates;
 mod direct;
+mod direction;
 mod doctor;
 mod dry_run;
 mod foresee;
