@@ -173,18 +173,18 @@ pub enum StartError {
         /// TARGET.
         target: String,
     },
-    /// SOURCE is a copy of TARGET.
+    /// SOURCE, or a dataset in it, is a copy of TARGET, or of a dataset in that.
     #[error(
         "{target} is recorded as the source of the copy {source_dataset}: are SOURCE and TARGET swapped? To bring the copy back as a new \
-         dataset: zfsync restore {source_dataset} NEW. If the copy is to be the source from now on, run this on its host: zfs inherit \
+         dataset: zfsync restore {source_dataset} NEW. If the copy is to be the source from now on, run this on its host: zfs inherit -r \
          zfsync:received '{dataset}'"
     )]
     Swapped {
-        /// SOURCE, with its host.
+        /// The copy, with its host.
         source_dataset: String,
-        /// SOURCE.
+        /// The same without.
         dataset: String,
-        /// TARGET.
+        /// What it has come from.
         target: String,
     },
     /// The snapshots can't be taken as asked for.

@@ -11,7 +11,8 @@ use tokio::sync::{oneshot, watch};
 /// A file system that has finished nothing for so long is not waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
+/// Tells whether it has got on: what only fails, however often, keeps nobody waiting.
+type Job<S> = Box<dyn FnOnce(&mut S) -> bool + Send>;
 
 /// Says that a job gets on, where one has to do with many files.
 #[derive(Debug)]
@@ -47,15 +48,16 @@ impl<S: Send + 'static> FileThread<S> {
         let (mut state, beat) = (state(Beat(tell.clone())), Beat(tell));
         std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             for job in todo {
-                job(&mut state);
-                beat.tick();
+                if job(&mut state) {
+                    beat.tick();
+                }
             }
         })?;
         Ok(Self { jobs, done, late: Arc::new(AtomicU64::new(u64::MAX)) })
     }
 
-    /// Has something done, after all that was given before.
-    pub fn put(&self, job: impl FnOnce(&mut S) + Send + 'static) {
+    /// Has something done, after all that was given before. It tells whether it has got on.
+    pub fn put(&self, job: impl FnOnce(&mut S) -> bool + Send + 'static) {
         // A thread that broke down is found by whoever waits.
         let _ = self.jobs.send(Box::new(job));
     }
@@ -71,7 +73,11 @@ impl<S: Send + 'static> FileThread<S> {
         job: impl FnOnce(&mut S) -> T + Send + 'static,
     ) -> io::Result<T> {
         let (tell, mut answer) = oneshot::channel();
-        self.put(move |state| _ = tell.send(job(state)));
+        self.put(move |state| {
+            // Somebody may have waited too long.
+            let _ = tell.send(job(state));
+            true
+        });
         let mut done = self.done.clone();
         loop {
             let before = *done.borrow_and_update();
@@ -120,15 +126,21 @@ mod tests {
     async fn what_hangs_is_waited_for_once() {
         let (go, gate) = mpsc::channel::<()>();
         let thread = FileThread::start("test", |_| Vec::new()).unwrap();
-        thread.put(move |_| _ = gate.recv());
-        thread.put(|lines| lines.push("first"));
+        let line = |line| {
+            move |lines: &mut Vec<_>| {
+                lines.push(line);
+                true
+            }
+        };
+        thread.put(move |_| gate.recv().is_ok());
+        thread.put(line("first"));
         let ask = |patience| thread.ask_within(patience, |lines| lines.clone());
         assert_eq!(ask(SHORT).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         let began = Instant::now();
         assert!(ask(Duration::from_secs(60)).await.is_err());
         assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
         // What was given is done, in its order, when it goes on.
-        thread.put(|lines| lines.push("second"));
+        thread.put(line("second"));
         go.send(()).unwrap();
         while *thread.done.borrow() < 3 {
             tokio::task::yield_now().await;
@@ -140,8 +152,9 @@ mod tests {
     async fn what_gets_on_is_waited_for() {
         struct Slow(mpsc::Receiver<()>, Beat, u32);
         impl Slow {
-            fn one(&mut self) {
+            fn one(&mut self) -> bool {
                 self.2 += u32::from(self.0.recv_timeout(SHORT / 2).is_err());
+                true
             }
         }
         let (_never, gate) = mpsc::channel();
@@ -156,6 +169,16 @@ mod tests {
             slow.2
         };
         assert_eq!(thread.ask_within(SHORT * 3, many).await.unwrap(), 16);
+    }
+
+    #[tokio::test]
+    async fn what_only_fails_is_not_waited_for() {
+        let (_never, gate) = mpsc::channel::<()>();
+        let thread = FileThread::start("test", |_| gate).unwrap();
+        (0..20).for_each(|_| thread.put(|gate| gate.recv_timeout(SHORT / 2).is_ok()));
+        let began = Instant::now();
+        assert_eq!(thread.ask_within(SHORT * 3, |_| ()).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() < SHORT * 9, "{:?}", began.elapsed());
     }
 
     #[tokio::test]

@@ -158,3 +158,20 @@ fn what_is_destroyed_waits_only_so_long_for_its_record() {
     Ended::of(child).expect(0, &words);
     assert!(bed.calls().iter().any(|call| call.starts_with("zfs destroy ")), "{:#?}", bed.calls());
 }
+
+#[test]
+fn targets_that_were_never_tried_share_one_wait_for_a_state_folder() {
+    let bed = Bed::new();
+    let state = bed.path("state").display().to_string();
+    bed.world(&[("s", 1, 1), ("s@a", 11, 2)]);
+    // It hangs from the moment on in which the snapshot fails.
+    bed.write("on-snapshot", &format!("{SILENCE}echo 'cannot create snapshots: out of space' >&2; exit 1\n"));
+    let began = Instant::now();
+    let args = ["cron", "--state-dir", &state, "s", "d", "e", "f", "g"];
+    let Some(child) = apart(&bed, None, &args) else { return };
+    let _keeper = Keeper(&bed);
+    let ended = Ended::of(child);
+    assert!(ended.stderr.contains("out of space") && bed.path("keeper").exists(), "{}", ended.stderr);
+    // Once for all four: 20 s each would be 80.
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+}

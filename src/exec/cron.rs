@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use super::hook;
 use super::link::sender_of;
 use super::notice;
+use super::overlap;
 use super::parts::{Done, Part, Report, Tell, Told, report_of, worst, written};
 use super::prune::{prune_by_bookmarks, prune_until};
 use super::push::push_listed;
@@ -23,7 +24,7 @@ use crate::plan::same_window;
 use crate::remote::link::End;
 use crate::report;
 use crate::report::lines::{Kept, LogFile};
-use crate::state::results;
+use crate::state::results::{self, Untried};
 use zfs::lock::{self, Lock, LockError};
 use zfs::name::DatasetName;
 
@@ -84,6 +85,7 @@ struct Work<'a> {
     /// Whether the window has its snapshot from another run.
     is_early: bool,
     parts: Vec<Part>,
+    untried: Untried,
 }
 
 impl<'a> Work<'a> {
@@ -98,9 +100,7 @@ impl<'a> Work<'a> {
             Ok(sender) => sender,
             Err(error) => {
                 let (exit, why) = (error.exit(), error.to_string());
-                for branch in &job.branches {
-                    note_not_tried(branch, exit, &why, log.as_ref()).await;
-                }
+                note_not_tried(&mut Untried::default(), &job.branches, exit, &why, log.as_ref()).await;
                 if let Some(log) = &log {
                     log.note(job.label(), &why);
                 }
@@ -119,6 +119,7 @@ impl<'a> Work<'a> {
             tried: 0,
             is_early: true,
             parts: Vec::new(),
+            untried: Untried::default(),
         })
     }
 
@@ -128,6 +129,7 @@ impl<'a> Work<'a> {
         if let Some(snapshot) = &self.job.snapshot
             && self.is_due(snapshot).await?
         {
+            overlap::check(self.job, &self.sender, self.stop).await?;
             if !self.hook(When::PreSnapshot, None).await {
                 return self.stop.check();
             }
@@ -180,7 +182,8 @@ impl<'a> Work<'a> {
             self.tried += 1;
             let served = serve_all(branch, self.stop, &self.sender, self.log.as_ref()).await;
             if let Err(error) = &served {
-                note_not_tried(branch, error.exit(), &error.to_string(), self.log.as_ref()).await;
+                let (branches, log) = (std::slice::from_ref(branch), self.log.as_ref());
+                note_not_tried(&mut self.untried, branches, error.exit(), &error.to_string(), log).await;
             }
             match served {
                 Ok(mut parts) => {
@@ -241,16 +244,15 @@ impl<'a> Work<'a> {
     }
 
     /// Targets that nobody got to, as something before them went wrong, have no other record of this run.
-    async fn note_rest(&self, error: Option<&StartError>) {
+    async fn note_rest(&mut self, error: Option<&StartError>) {
         let wrong = self.parts.iter().rev().find(|part| part.exit != Exit::InSync);
         let why = match (error, wrong) {
             (Some(error), _) => (error.exit(), error.to_string()),
             (None, Some(part)) => (part.exit, format!("{}: {}", part.label, part.words.trim_end())),
             (None, None) => return,
         };
-        for branch in self.job.branches.iter().skip(self.tried) {
-            note_not_tried(branch, why.0, &why.1, self.log.as_ref()).await;
-        }
+        let rest = self.job.branches.get(self.tried..).unwrap_or_default();
+        note_not_tried(&mut self.untried, rest, why.0, &why.1, self.log.as_ref()).await;
     }
 
     /// Runs a hook if there is one; whether the job may go on.
@@ -269,12 +271,16 @@ impl<'a> Work<'a> {
     }
 }
 
-async fn note_not_tried(branch: &Branch, exit: Exit, why: &str, log: Option<&LogFile>) {
+async fn note_not_tried(untried: &mut Untried, branches: &[Branch], exit: Exit, why: &str, log: Option<&LogFile>) {
     // The run that has the lock has its own record.
-    for push in branch.targets.iter().filter(|_| exit != Exit::Locked) {
-        let Some(dir) = &push.state_dir else { continue };
-        if let (Err(error), Some(log)) = (results::not_tried(dir, &push.ends, exit, why).await, log) {
-            log.note(&push.ends.target.to_string(), &format!("can't save the result in the state directory: {error}"));
+    if exit == Exit::Locked {
+        return;
+    }
+    let pushes = branches.iter().flat_map(|branch| &branch.targets);
+    let with_dir = pushes.filter_map(|push| Some((push.state_dir.as_deref()?, &*push.ends)));
+    for (ends, error) in untried.note(with_dir, exit, why).await {
+        if let Some(log) = log {
+            log.note(&ends.target.to_string(), &format!("can't save the result in the state directory: {error}"));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::direction::Direction;
 use super::ready::Unread;
 use super::receiver::{Listed, Receiver};
 use super::resume::{self, Judged};
@@ -18,15 +19,14 @@ use zfs::name::DatasetName;
 
 /// Asks both sides all that the plan needs, in the order of [`Inquiry`]. What streams may carry, and what was renamed on the target.
 pub async fn negotiate(
-    job: &PushJob,
+    direction: &mut Direction<'_>,
     negotiation: &mut Negotiation,
     receiver: &mut Receiver<'_>,
-    sender: &Endpoint,
     targets: &mut Targets,
     unread: &mut Vec<Unread>,
     reporter: &mut dyn Reporter,
 ) -> Result<(TargetLimits, Vec<Move>), StartError> {
-    let stall = receiver.stall();
+    let (job, sender, stall) = (direction.job, direction.sender, receiver.stall());
     let (mut inquiry, mut limits, mut moves) = (Inquiry::default(), None, Vec::new());
     loop {
         let ask = match inquiry.next(negotiation) {
@@ -41,9 +41,10 @@ pub async fn negotiate(
                 negotiation.answers(&found);
                 targets.meet(job, negotiation);
             }
+            Ask::Origins(pairs) => direction.check(&pairs, receiver).await?,
             Ask::OnlyThere => {
                 restore::check_new(job, negotiation.target_exists())?;
-                moves = missing::look_around(job, negotiation, receiver, unread, reporter).await?;
+                moves = missing::look_around(direction, negotiation, receiver, unread, reporter).await?;
             }
             Ask::List(datasets) => {
                 let listings = list(job, negotiation, receiver, datasets).await?;

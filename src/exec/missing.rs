@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::connections::ConnectionPool;
+use super::direction::Direction;
 use super::link::{check_helper, close, first_channel};
 use super::ready::{Cleared, Unread};
 use super::receiver::{Listed, Receiver};
@@ -18,7 +19,7 @@ use crate::remote::link::Access;
 use crate::report::{Event, Reporter};
 use zfs::host::MAX_PRUNE;
 use zfs::name::{DatasetName, Guid, SnapshotName};
-use zfs::{Hello, Note, Noted, Pruned, Rename};
+use zfs::{Hello, Note, Noted, Pruned, Put, Rename};
 
 /// More datasets than these are not listed only to find out which of them was renamed.
 const FEW: usize = 200;
@@ -26,12 +27,13 @@ const FEW: usize = 200;
 /// Tells what only the target has, and finds out what of it is a dataset of the source under an old name: that is renamed if the
 /// user says so. The renames, done or (in a dry run) to be done.
 pub async fn look_around(
-    job: &PushJob,
+    direction: &mut Direction<'_>,
     negotiation: &mut Negotiation,
     receiver: &mut Receiver<'_>,
     unread: &mut Vec<Unread>,
     reporter: &mut dyn Reporter,
 ) -> Result<Vec<Move>, StartError> {
+    let job = direction.job;
     let in_full = job.only_there == OnlyThere::Named;
     let (names, listed) = match there(negotiation, receiver, in_full).await {
         Ok(there) => there,
@@ -48,7 +50,9 @@ pub async fn look_around(
     let only_there = negotiation.only_there(&names);
     let renamed = renamed(job, negotiation, receiver, &only_there).await?;
     let moves = if job.missing.follow_renames {
-        follow(job, negotiation, receiver, reporter, &renamed).await?
+        let moves = negotiation.moves(&renamed);
+        direction.check_moves(&moves, &names, receiver).await?;
+        follow(job, negotiation, receiver, reporter, moves).await?
     } else {
         tell_renamed(negotiation, reporter, &renamed);
         Vec::new()
@@ -94,13 +98,12 @@ async fn renamed(
     if only_there.is_empty() || !negotiation.lacks_any() {
         return Ok(Vec::new());
     }
-    let mut only_there = only_there.to_vec();
+    let (mut only_there, mut notes) = (only_there.to_vec(), HashMap::new());
     if job.missing.follow_renames {
         // Another target of this source that lies within TARGET has the same snapshots, and bookmarks of its own.
         let target = &job.ends.target.dataset;
-        let notes = notes_of(receiver.notes(Some(target.clone()), &[]).await?);
-        let put = |name: &DatasetName| notes.get(name).and_then(|notes| notes.put.clone());
-        only_there.retain(|name| !is_of_another_target(name, target, put(name).as_ref()));
+        notes = notes_of(receiver.notes().await?);
+        only_there.retain(|name| !is_of_another_target(name, target, put_into(&notes, name)));
     }
     let guesses = negotiation.guesses(&only_there);
     let names: Vec<String> = guesses.iter().map(|guess| guess.from.at(guess.snapshot.as_str())).collect();
@@ -110,9 +113,11 @@ async fn renamed(
         .filter_map(|(place, guid, _)| guesses.get(usize::try_from(place).ok()?).filter(|guess| guess.guid == guid))
         .cloned()
         .collect();
-    // Without bookmarks only the snapshots themselves tell; that is worth a listing where it saves sending it all.
-    let rest: Vec<DatasetName> =
-        only_there.iter().filter(|name| right.iter().all(|guess| guess.from != **name)).take(FEW).cloned().collect();
+    // Without bookmarks only the snapshots themselves tell; that is worth a listing where it saves sending it all. Whatever this one has
+    // come from has them, too: only what has come from here is renamed.
+    let is_ours = |name: &&DatasetName| put_into(&notes, name).is_some_and(|put| put.by == job.missing.by);
+    let rest = only_there.iter().filter(|name| right.iter().all(|guess| guess.from != **name)).filter(is_ours);
+    let rest: Vec<DatasetName> = rest.take(FEW).cloned().collect();
     if job.missing.follow_renames && !rest.is_empty() {
         let there = targets(receiver.list(rest).await?);
         let more = negotiation.guesses_by_guid(&there);
@@ -120,6 +125,11 @@ async fn renamed(
         right.extend(new.collect::<Vec<_>>());
     }
     Ok(right)
+}
+
+/// What zfsync has put into a dataset.
+fn put_into<'a>(notes: &'a HashMap<DatasetName, Notes>, name: &DatasetName) -> Option<&'a Put> {
+    notes.get(name)?.put.as_ref()
 }
 
 fn tell_renamed(negotiation: &Negotiation, reporter: &mut dyn Reporter, renamed: &[Guess]) {
@@ -140,9 +150,8 @@ async fn follow(
     negotiation: &mut Negotiation,
     receiver: &mut Receiver<'_>,
     reporter: &mut dyn Reporter,
-    renamed: &[Guess],
+    moves: Vec<Move>,
 ) -> Result<Vec<Move>, StartError> {
-    let moves = negotiation.moves(renamed);
     if moves.is_empty() {
         return Ok(moves);
     }
@@ -189,7 +198,7 @@ pub async fn look_for_others(
     strangers: BTreeSet<DatasetName>,
 ) -> Result<(), StartError> {
     let by = job.missing.by;
-    let notes = notes_of(receiver.notes(Some(receiver.ends.target.dataset.clone()), &[]).await?);
+    let notes = notes_of(receiver.notes().await?);
     let of_another = |name: &DatasetName| notes.get(name)?.put.as_ref().map(|put| put.by != by);
     negotiation.put_by_others(strangers.into_iter().filter(|name| of_another(name) == Some(true)));
     Ok(())
@@ -268,10 +277,10 @@ pub async fn look(
     clocks: Clocks,
 ) -> Result<Cleared, StartError> {
     let (target, policy) = (receiver.ends.target.dataset.clone(), &job.missing);
-    let there = targets(receiver.tree(target.clone()).await?);
-    let notes = if there.is_empty() { Vec::new() } else { receiver.notes(Some(target), &[]).await? };
+    let there = targets(receiver.tree(target).await?);
+    let notes = if there.is_empty() { Vec::new() } else { receiver.notes().await? };
     let missing = negotiation.missing(&there, &notes_of(notes), policy, when);
-    let since = if policy.grace.is_zero() { Vec::new() } else { receiver.notes(None, &missing.undated()).await? };
+    let since = if policy.grace.is_zero() { Vec::new() } else { receiver.notes_on(&missing.undated()).await? };
     let mut times: HashMap<String, Option<i64>> = HashMap::new();
     for Noted { name, value, .. } in since.into_iter().filter(|noted| noted.note == Note::MissingSince) {
         let time = value.parse().ok();

@@ -8,8 +8,8 @@ use crate::plan::nearest;
 use zfs::Refusal;
 use zfs::text::sanitise;
 
-/// The question costs no more than this: it is about an error that is there already.
-const LIMIT: Duration = Duration::from_secs(10);
+/// The question costs no more than this: it is about an error that is there already. A busy host with many datasets takes its time.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// The error, with what to do about a name that doesn't exist.
 pub async fn advise(sender: &Endpoint, error: StartError) -> StartError {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::connections::{self, ConnectionPool};
+use super::direction::Direction;
 use super::inquire::negotiate;
 use super::link::{Connected, check_helper, close, first_channel, sender_over};
 use super::parts::Pushed;
@@ -355,19 +356,22 @@ async fn prepare(
         }
         None => listed,
     };
-    let mut negotiation =
-        negotiation(job, listed, complete).with_plain_target(hello.is_plain()).of_restore(job.restore.is_some());
+    let mut negotiation = negotiation(job, listed, complete)
+        .with_plain_target(hello.is_plain())
+        .of_restore(job.restore.is_some())
+        .with_bookmarks(job.bookmarks);
     let mut receiver = Receiver::over(connections, first, &job.ends)?;
     if !job.dry_run {
         receiver.claim(job.run, job.faults.wait_lock).await?;
     }
-    targets.check_direction(job, sender, &hello.host, &mut receiver).await?;
+    let mut direction = Direction::new(job, sender, &hello.host);
+    direction.check_top(targets.copied(), &mut receiver).await?;
     if job.looks_around() && complete {
         // In the same breath as the questions.
         receiver.ask_names(job.ends.target.dataset.clone());
     }
     let (limits, moves) =
-        negotiate(job, &mut negotiation, &mut receiver, sender, &mut targets, &mut unread, reporter).await?;
+        negotiate(&mut direction, &mut negotiation, &mut receiver, &mut targets, &mut unread, reporter).await?;
     let mut plan = negotiation.plan();
     let met = targets.note(job, sender, &negotiation, &plan, reporter).await;
     dates::fill(sender, &mut receiver, &mut plan.datasets).await?;

@@ -52,6 +52,8 @@ pub struct Receiver<'a> {
     ahead: Option<Call>,
     /// What exists and can't be read, with the words of zfs: datasets and snapshots that were asked for.
     pub unread: Vec<(String, String)>,
+    /// What is noted on TARGET's tree, once somebody has asked.
+    noted: Option<Vec<Noted>>,
 }
 
 impl<'a> Receiver<'a> {
@@ -60,7 +62,7 @@ impl<'a> Receiver<'a> {
         let lost = || HelperError::Lost { host: ends.target.link.name(), reason: "the channel is closed".into() };
         let channel = connections.channel(channel).ok_or_else(lost)?.clone();
         let (claim, unlocked, ahead) = (None, None, None);
-        Ok(Self { channel, ends, asked: Instant::now(), claim, unlocked, ahead, unread: Vec::new() })
+        Ok(Self { channel, ends, asked: Instant::now(), claim, unlocked, ahead, unread: Vec::new(), noted: None })
     }
 
     /// What it is called in messages.
@@ -313,18 +315,24 @@ impl<'a> Receiver<'a> {
         Ok(names)
     }
 
-    /// What is noted of a tree's datasets, and of these snapshots.
-    pub async fn notes(
-        &mut self,
-        dataset: Option<DatasetName>,
-        snapshots: &[String],
-    ) -> Result<Vec<Noted>, StartError> {
-        let mut calls = Vec::new();
-        if dataset.is_some() {
-            calls.push(self.call(|id| Request::Notes { id, dataset, snapshots: Vec::new() }));
+    /// What is noted of the datasets of TARGET's tree. It is asked for once, until something is changed there.
+    pub async fn notes(&mut self) -> Result<Vec<Noted>, StartError> {
+        if self.noted.is_none() {
+            let dataset = Some(self.ends.target.dataset.clone());
+            let call = self.call(|id| Request::Notes { id, dataset, snapshots: Vec::new() });
+            self.noted = Some(self.noted_in(vec![call]).await?);
         }
+        Ok(self.noted.clone().unwrap_or_default())
+    }
+
+    /// The same of these snapshots.
+    pub async fn notes_on(&mut self, snapshots: &[String]) -> Result<Vec<Noted>, StartError> {
         let of = |id, snapshots| Request::Notes { id, dataset: None, snapshots };
-        calls.extend(self.parts(snapshots, of).into_iter().map(|(_, call)| call));
+        let calls = self.parts(snapshots, of).into_iter().map(|(_, call)| call).collect();
+        self.noted_in(calls).await
+    }
+
+    async fn noted_in(&mut self, calls: Vec<Call>) -> Result<Vec<Noted>, StartError> {
         let mut all = Vec::new();
         for mut call in calls {
             while let Reply::Notes { notes, .. } = self.answer(&mut call).await? {
@@ -340,6 +348,7 @@ impl<'a> Receiver<'a> {
         &mut self,
         notes: Vec<(Note, Option<String>, Vec<String>)>,
     ) -> Result<Option<Failure>, StartError> {
+        self.noted = None;
         let mut calls = Vec::new();
         for (note, value, names) in notes {
             let of = |id, names| Request::Note { id, note, value: value.clone(), names };
@@ -354,12 +363,14 @@ impl<'a> Receiver<'a> {
 
     /// Renames a dataset; the failure when zfs refuses.
     pub async fn rename(&mut self, rename: Rename) -> Result<Option<Failure>, StartError> {
+        self.noted = None;
         let call = self.call(|id| Request::Rename { id, rename });
         self.done(call).await
     }
 
     /// Destroys a dataset that has these snapshots and nothing else; the failure when that isn't so, or when zfs refuses.
     pub async fn destroy(&mut self, dataset: DatasetName, snapshots: Vec<Guid>) -> Result<Option<Failure>, StartError> {
+        self.noted = None;
         let call = self.call(|id| Request::Destroy { id, dataset, snapshots });
         self.done(call).await
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::receiver::Receiver;
 use super::source::failed;
-use crate::config::{PushJob, source_tag};
+use crate::config::PushJob;
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{Given, Identity, Negotiation, PROPERTY, Plan, Registered, Registry, Seen};
@@ -13,7 +13,7 @@ use crate::remote::ssh;
 use crate::remote::target::host_name_here;
 use crate::report::{Event, Reporter};
 use zfs::name::{DatasetName, Guid};
-use zfs::{Failure, Note, Property, Put, Tags, place};
+use zfs::{Failure, Note, Property, Put, Tags};
 
 /// So long zfs may take for a question about properties.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -47,40 +47,9 @@ impl Targets {
         Self { noted, host, met: None, is_above: false }
     }
 
-    /// Refuses a push of a copy onto what it is a copy of, as the note on SOURCE tells. The host of that calls itself `host`.
-    pub async fn check_direction(
-        &self,
-        job: &PushJob,
-        sender: &Endpoint,
-        host: &str,
-        receiver: &mut Receiver<'_>,
-    ) -> Result<(), StartError> {
-        let (source, target) = (&job.ends.source.dataset, &job.ends.target);
-        let copied = self.noted.as_ref().and_then(|noted| noted.received.as_ref());
-        // A restore goes this way on purpose, and overwrites nothing.
-        if job.restore.is_some() || !copied.is_some_and(|put| is_origin(put, host, &target.dataset)) {
-            return Ok(());
-        }
-        // Hosts and datasets may have the names of others: what doesn't exist, or is known to be a copy of SOURCE, isn't where SOURCE came from.
-        if receiver.ask(&[target.dataset.to_string()]).await?.is_empty() {
-            return Ok(());
-        }
-        // What can't be read is no proof.
-        let noted = receiver.notes(Some(target.dataset.clone()), &[]).await.unwrap_or_default();
-        let is_ours = |one: &zfs::Noted| {
-            let put = one.value.parse::<Put>();
-            one.name == target.dataset.to_string()
-                && one.note == Note::Received
-                && put.is_ok_and(|put| put.by == job.missing.by)
-        };
-        if noted.iter().any(is_ours) {
-            return Ok(());
-        }
-        Err(StartError::Swapped {
-            source_dataset: sender.full_name(source),
-            dataset: source.to_string(),
-            target: target.to_string(),
-        })
+    /// What SOURCE has come from, if it is a copy.
+    pub fn copied(&self) -> Option<&Put> {
+        self.noted.as_ref()?.received.as_ref()
     }
 
     /// Once the target has told what its pool is, its bookmarks are known.
@@ -192,13 +161,6 @@ async fn write(sender: &Endpoint, source: &DatasetName, target: &Registered) -> 
 pub async fn drop_note(sender: &Endpoint, source: &DatasetName, target: &Registered) -> Result<(), String> {
     let dropped = sender.set_property((source, None), &target.property(), None, Some(LIMIT)).await;
     dropped.map_err(|why| why.words)
-}
-
-/// Whether this dataset of a host that calls itself so is what the note on a copy says that it has come from.
-fn is_origin(put: &Put, host: &str, dataset: &DatasetName) -> bool {
-    let tops = dataset.ancestors().into_iter().chain([dataset.clone()]);
-    let mut tops = tops.filter(|top| source_tag(host, top) == put.by);
-    tops.any(|top| dataset.below(&top).is_some_and(|path| put.at.map_or(top == *dataset, |at| at == place(&path))))
 }
 
 /// Whether zfsync has received into this very dataset.
@@ -323,35 +285,5 @@ pub fn counterpart(link: &Link, target: &DatasetName) -> String {
     match &link.host {
         Some(host) => format!("{host}:{target}"),
         None => target.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_copy_knows_what_it_is_a_copy_of() {
-        let name = |text: &str| text.parse::<DatasetName>().unwrap();
-        let put = |source: &str, path: &str| Put {
-            by: source_tag("alpha", &name(source)),
-            at: Some(place(&name(path).below(&name("c")).unwrap())),
-            upto: Guid(1),
-            txg: None,
-            came: Vec::new(),
-            foreign: Vec::new(),
-        };
-        let top = put("p/data", "c");
-        assert!(is_origin(&top, "alpha", &name("p/data")));
-        assert!(!is_origin(&top, "beta", &name("p/data")) && !is_origin(&top, "alpha", &name("p/data2")));
-        // What lies below is a copy of what lies below, and nothing else.
-        assert!(is_origin(&put("p/data", "c/home/x"), "alpha", &name("p/data/home/x")));
-        assert!(!is_origin(&put("p/data", "c/home/x"), "alpha", &name("p/data/home")));
-        assert!(!is_origin(&put("p/data", "c/home"), "alpha", &name("p/data")));
-        assert!(!is_origin(&top, "alpha", &name("p/data/new")) && !is_origin(&top, "alpha", &name("p")));
-        // Notes of older versions don't tell the place.
-        let without = Put { at: None, ..top };
-        assert!(is_origin(&without, "alpha", &name("p/data")));
-        assert!(!is_origin(&without, "alpha", &name("p/data/home")));
     }
 }

@@ -13,6 +13,8 @@ pub enum Ask {
     /// Which of these snapshots and datasets the target has: [`Negotiation::unread`] what can't be read, then
     /// [`Negotiation::answers`].
     Names(Vec<String>),
+    /// Whether the first of each pair, a dataset of the source, is a copy of the second, one of the target: nothing may be changed then.
+    Origins(Vec<(DatasetName, DatasetName)>),
     /// Names have told all that they can. Now is the time to look at what only the target has, and to rename on the target what has another
     /// name at the source ([`Negotiation::moved`]); a plan needs neither.
     OnlyThere,
@@ -51,6 +53,7 @@ pub struct NoPool;
 enum Stage {
     #[default]
     Names,
+    OnlyThere,
     /// What is in doubt by now is listed and proven.
     NamesInDoubt,
     OfOthers,
@@ -86,9 +89,12 @@ impl Inquiry {
         loop {
             let (ask, stage) = match self.stage {
                 Stage::Names => match negotiation.questions() {
-                    names if names.is_empty() => (Some(Ask::OnlyThere), Stage::NamesInDoubt),
+                    names if names.is_empty() => {
+                        (some(negotiation.wants_origins(), Vec::is_empty, Ask::Origins), Stage::OnlyThere)
+                    }
                     names => (Some(Ask::Names(names)), Stage::Names),
                 },
+                Stage::OnlyThere => (Some(Ask::OnlyThere), Stage::NamesInDoubt),
                 Stage::NamesInDoubt => match in_doubt(negotiation) {
                     None => (None, Stage::OfOthers),
                     ask => (ask, Stage::NamesInDoubt),
@@ -267,7 +273,12 @@ mod tests {
                 Ask::IvSets(names) => {
                     negotiation.iv_sets(&names.into_iter().map(|name| (name, Guid(2))).collect::<Vec<_>>());
                 }
-                Ask::OnlyThere | Ask::OfOthers(_) | Ask::MoreFacts(_) | Ask::Holders(_) | Ask::History(_) => {}
+                Ask::Origins(_)
+                | Ask::OnlyThere
+                | Ask::OfOthers(_)
+                | Ask::MoreFacts(_)
+                | Ask::Holders(_)
+                | Ask::History(_) => {}
             }
             assert!(all.len() < 30, "it asks for ever: {all:?}");
         }
@@ -297,11 +308,11 @@ mod tests {
     #[test]
     fn what_streams_may_carry_decides_how_much_is_asked() {
         let there = There { told: &[("q", 1), ("q/t", 1), ("q/t@old", 4)], ..PLAIN };
-        assert_eq!(asked(&mut negotiation(&[]), &there).unwrap(), ["Names", "Names", "OnlyThere", "Facts"]);
+        assert_eq!(asked(&mut negotiation(&[]), &there).unwrap(), ["Names", "Names", "Origins", "OnlyThere", "Facts"]);
         let limits = TargetLimits { disabled: vec!["lz4_compress".into()], encrypted: false };
         assert_eq!(
             asked(&mut negotiation(&[]), &There { limits, ..there }).unwrap(),
-            ["Names", "Names", "OnlyThere", "Facts", "MoreFacts"]
+            ["Names", "Names", "Origins", "OnlyThere", "Facts", "MoreFacts"]
         );
     }
 
@@ -313,13 +324,13 @@ mod tests {
         let mut marked = negotiation(&[("mark", 7)]);
         assert_eq!(
             asked(&mut marked, &there).unwrap(),
-            ["Names", "Names", "OnlyThere", "Proofs", "List", "Facts"],
+            ["Names", "Names", "Origins", "OnlyThere", "Proofs", "List", "Facts"],
             "{:?}",
             marked.plan()
         );
         let there =
             There { told: &[("q", 1), ("q/t", 1), ("q/t@old", 4)], listed: &[("old", 4)], encrypted: true, ..there };
-        let all = ["Names", "Names", "OnlyThere", "Facts", "Bases", "IvSets", "List", "History"];
+        let all = ["Names", "Names", "Origins", "OnlyThere", "Facts", "Bases", "IvSets", "List", "History"];
         assert_eq!(asked(&mut negotiation(&[]), &there).unwrap(), all);
     }
 }

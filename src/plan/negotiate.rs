@@ -78,6 +78,8 @@ pub struct Negotiation {
     pub(super) plain_target: bool,
     /// Whether this is a restore, which overwrites nothing.
     pub(super) is_restore: bool,
+    /// Whether the run makes bookmarks.
+    pub(super) makes_bookmarks: bool,
     /// The date in the names of what is set aside.
     pub(super) stamp: String,
     /// How datasets of the target are encrypted that hold what will be made.
@@ -157,6 +159,7 @@ impl Negotiation {
             resolutions: Resolutions::default(),
             plain_target: false,
             is_restore: false,
+            makes_bookmarks: false,
             stamp: String::new(),
             holders: HashMap::new(),
             others: HashSet::new(),

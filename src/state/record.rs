@@ -189,6 +189,7 @@ fn append(folder: &Path, lines: Vec<Vec<u8>>, sync: bool) -> io::Result<()> {
         // Somebody may have waited too long.
         let _ = tell.send(file::append(&folder, &lines, sync));
         HANGS.store(false, Ordering::Relaxed);
+        true
     });
     let patience = if HANGS.load(Ordering::Relaxed) { Duration::ZERO } else { PATIENCE };
     if let Ok(told) = told.recv_timeout(patience) {

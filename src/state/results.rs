@@ -14,9 +14,10 @@ use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use crate::error::{Exit, StartError};
-use crate::file_thread::{self, FileThread};
+use crate::file_thread::{self, Beat, FileThread};
 use crate::plan::{Last, LastResult, LastRun};
 use crate::remote::link::Ends;
 use zfs::BootId;
@@ -188,15 +189,71 @@ fn new_run(ends: &Ends) -> RunFile {
     }
 }
 
-/// Takes note of a push that was never tried, as what comes before it in a job went wrong.
-pub async fn not_tried(dir: &Path, ends: &Ends, exit: Exit, why: &str) -> io::Result<()> {
-    let (folder, run, why) = (Folder::at(dir, &ends.key()), new_run(ends), why.to_owned());
-    file_thread::once(move |_| {
+/// So long all that is noted at a time may take.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Takes note of pushes that were never tried, as what comes before them in a job went wrong. Each state directory has its thread: one
+/// that hangs holds up no other, and is waited for once.
+#[derive(Debug, Default)]
+pub struct Untried(HashMap<PathBuf, FileThread<Beat>>);
+
+impl Untried {
+    /// Takes note of pushes, each with its state directory. Those of which that could not be noted, and why.
+    pub async fn note<'a>(
+        &mut self,
+        all: impl IntoIterator<Item = (&'a Path, &'a Ends)>,
+        exit: Exit,
+        why: &str,
+    ) -> Vec<(&'a Ends, io::Error)> {
+        let mut folders: HashMap<&Path, Vec<(&Ends, Folder, RunFile)>> = HashMap::new();
+        for (dir, ends) in all {
+            let run = RunFile { ended: now(), exit_code: exit.code(), error: Some(why.to_owned()), ..new_run(ends) };
+            folders.entry(dir).or_default().push((ends, Folder::at(dir, &ends.key()), run));
+        }
+        let (mut failed, until) = (Vec::new(), Instant::now() + LIMIT);
+        let mut waiting = Vec::new();
+        for (dir, some) in folders {
+            let (ends, some): (Vec<&Ends>, Vec<_>) =
+                some.into_iter().map(|(ends, folder, run)| (ends, (folder, run))).unzip();
+            match self.thread(dir) {
+                Ok(thread) => {
+                    waiting.push((ends, tokio::spawn(async move { thread.ask(|beat| write_all(some, beat)).await })));
+                }
+                Err(error) => failed.extend(ends.into_iter().map(|ends| (ends, io::Error::from(error.kind())))),
+            }
+        }
+        for (ends, written) in waiting {
+            let written = match tokio::time::timeout_at(until.into(), written).await {
+                Ok(Ok(written)) => written,
+                Ok(Err(_)) => Err(io::Error::other("an internal task failed")),
+                Err(_) => Err(file_thread::late(LIMIT)),
+            };
+            match written {
+                Ok(each) => {
+                    failed.extend(ends.into_iter().zip(each).filter_map(|(ends, one)| Some((ends, one.err()?))));
+                }
+                Err(error) => {
+                    failed.extend(ends.into_iter().map(|ends| (ends, io::Error::new(error.kind(), error.to_string()))));
+                }
+            }
+        }
+        failed
+    }
+
+    fn thread(&mut self, dir: &Path) -> io::Result<FileThread<Beat>> {
+        if let Some(thread) = self.0.get(dir) {
+            return Ok(thread.clone());
+        }
+        let thread = FileThread::start("state", |beat| beat)?;
+        self.0.insert(dir.to_owned(), thread.clone());
+        Ok(thread)
+    }
+}
+
+fn write_all(all: Vec<(Folder, RunFile)>, beat: &Beat) -> Vec<io::Result<()>> {
+    let write = |(folder, run): (Folder, RunFile)| {
         let before = folder.run().unwrap_or_default();
         folder.write_run(&RunFile {
-            ended: now(),
-            exit_code: exit.code(),
-            error: Some(why),
             confirmed: before.confirmed,
             not_in_sync: before.not_in_sync,
             not_looked_at: before.not_looked_at,
@@ -204,8 +261,8 @@ pub async fn not_tried(dir: &Path, ends: &Ends, exit: Exit, why: &str) -> io::Re
             boot_id: before.boot_id,
             ..run
         })
-    })
-    .await
+    };
+    all.into_iter().map(|one| write(one).inspect(|()| beat.tick())).collect()
 }
 
 /// What a state folder remembers of a target.

@@ -40,7 +40,16 @@ fn ends(silence: Duration) -> Ends {
 }
 
 fn receiver(channel: Channel, ends: &Ends) -> Receiver<'_> {
-    Receiver { channel, ends, asked: Instant::now(), claim: None, unlocked: None, ahead: None, unread: Vec::new() }
+    Receiver {
+        channel,
+        ends,
+        asked: Instant::now(),
+        claim: None,
+        unlocked: None,
+        ahead: None,
+        unread: Vec::new(),
+        noted: None,
+    }
 }
 
 #[tokio::test]

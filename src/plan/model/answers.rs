@@ -22,6 +22,8 @@ pub(super) fn answer(
             between(target);
             negotiation.answers(&target.answer(&names));
         }
+        // The model's target is nobody's source.
+        Ask::Origins(_) => {}
         Ask::OnlyThere => between(target),
         Ask::List(datasets) => {
             report.listed += datasets.len();

@@ -114,11 +114,14 @@ struct Lines {
 }
 
 impl Lines {
-    fn put(&mut self, line: &[u8]) {
-        let Some(file) = &mut self.file else { return };
-        if let Err(error) = file.write_all(line) {
+    fn put(&mut self, line: &[u8]) -> bool {
+        let Some(file) = &mut self.file else { return true };
+        let written = file.write_all(line);
+        let worked = written.is_ok();
+        if let Err(error) = written {
             self.lost.get_or_insert(error);
         }
+        worked
     }
 }
 
@@ -143,8 +146,9 @@ impl Appender {
             return self.full.store(true, Ordering::Relaxed);
         }
         self.thread.put(move |lines| {
-            lines.put(&line);
+            let worked = lines.put(&line);
             waiting.fetch_sub(size, Ordering::Relaxed);
+            worked
         });
     }
 

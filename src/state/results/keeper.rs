@@ -66,27 +66,31 @@ impl Keeper {
     }
 
     /// Looks at what the folder has.
-    pub fn look(&mut self) {
+    pub fn look(&mut self) -> bool {
         let folder = &self.folder;
         self.before.get_or_insert_with(|| Before::of(folder));
+        true
     }
 
-    /// A dataset has ended. What the folder says already is not written again where there was `nothing_to_do`.
-    pub fn ended(&mut self, file: DatasetFile, nothing_to_do: bool) {
+    /// A dataset has ended. What the folder says already is not written again where there was `nothing_to_do`. Whether that has worked.
+    pub fn ended(&mut self, file: DatasetFile, nothing_to_do: bool) -> bool {
         let folder = &self.folder;
         let before = self.before.get_or_insert_with(|| Before::of(folder));
         let said = before.said(folder, &file.dataset);
         if nothing_to_do && said == Some(file.result) || self.failed && !self.begun {
-            return;
+            return true;
         }
         let begun = if self.begun { Ok(()) } else { folder.begin() };
         self.begun |= begun.is_ok();
-        if let Err(error) = begun.and_then(|()| write(folder, &before.run, file)) {
+        let written = begun.and_then(|()| write(folder, &before.run, file));
+        let worked = written.is_ok();
+        if let Err(error) = written {
             if !self.failed {
                 let _ = self.tell.send(error);
             }
             self.failed = true;
         }
+        worked
     }
 
     /// The run is over; `planned` tells whether it got as far as to look at datasets.

@@ -69,7 +69,9 @@ impl Bed {
     }
 
     fn not_tried(&self, why: &str) {
-        wait(not_tried(self.dir.path(), &self.ends, Exit::NotStarted, why)).unwrap();
+        let all = [(self.dir.path(), &self.ends)];
+        let failed = wait(async { Untried::default().note(all, Exit::NotStarted, why).await.len() });
+        assert_eq!(failed, 0);
     }
 
     fn folder(&self) -> Folder {
@@ -259,7 +261,7 @@ fn a_folder_that_hangs_holds_up_no_run() {
     let mut notices = Notices::default();
     let mut recorder = bed.recorder(&mut notices);
     recorder.event(&fake::planned(1));
-    recorder.thread.put(move |_| _ = gate.recv());
+    recorder.thread.put(move |_| gate.recv().is_ok());
     recorder.ended(&DatasetEnd {
         dataset: "p",
         target: "q/x",

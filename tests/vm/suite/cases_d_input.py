@@ -15,12 +15,12 @@ def refused(c, status, runs):
 
 @case("BAD")
 def unknown_dataset(c):
-    """A source that doesn't exist is named, with what may have been meant."""
+    """A source that doesn't exist is named. What may have been meant costs a question with a limit: tests/push.rs has that."""
     c.tree({"": "s1"})
     refused(c, 3, [
         ({"source": f"{c.source}/nosuch"}, (f"{c.source}/nosuch", "does not exist", "'zfs list' shows the datasets of this machine")),
-        ({"source": f"{c.source}x"}, (f"{c.source}x", "does not exist", f"similar names: {c.source}")),
-        ({"source": f"apoll/{c.name}"}, ("does not exist", f"similar names: {c.source}")),
+        ({"source": f"{c.source}x"}, (f"{c.source}x", "does not exist")),
+        ({"source": f"apoll/{c.name}"}, ("does not exist",)),
     ])
 
 

@@ -6,6 +6,7 @@ from cases_z_records import Record
 from cases_o_pull_attack import restricted
 from hosts import ALPHA
 from pull import pull_case
+from tools import beside, log_zfs
 
 
 @pull_case("M10", "H10", "R05")
@@ -45,6 +46,34 @@ def cron(c):
         c.same((there[:2], there[-1]), ([DAYS[3], "mine"], here[-1]), f"what is left over there of {path!r}")
         c.same(here[:5], [*DAYS[:4], "mine"], f"what has come of {path!r}")
     c.same(len(own(c)), 1, "bookmarks of ours")
+
+
+@pull_case("RUN", "SEC")
+def run_with_a_trusted_source(c):
+    """`trust-source` in a file, for all jobs and not for one: packages go whole to one `zfs recv`, or each snapshot to its own."""
+    c.tree({"": "", "whole": "s1 s2 s3", "apart": "s1 s2 s3"})
+    c.near(f"zfs create {c.target}")
+    place = f"/var/tmp/zfsync-suite/{c.name}"
+    log_zfs(c, c.near, f"{place}/bin", f"{place}/log")
+    path = f"{place}/zfsync.toml"
+    c.near(f"""mkdir -p {place}; : >{place}/log; cat >{path} <<'END'
+[defaults]
+trust-source = true
+snapshot = { enabled = false }
+[job.whole]
+source = "beta:{c.source}/whole"
+targets = ["{c.target}/whole"]
+[job.apart]
+source = "beta:{c.source}/apart"
+targets = ["{c.target}/apart"]
+trust-source = false
+END""")
+    c.zfsync("check-config", "--config", path)
+    c.zfsync("run", "--config", path, env=beside(f"{place}/bin"))
+    received = {name: len(c.near.lines(f"grep -E '^(recv|receive) .*{name}' {place}/log")) for name in ("whole", "apart")}
+    c.same(received, {"whole": 2, "apart": 3}, "receives")
+    for name in received:
+        c.in_sync(f"{c.source}/{name}", f"{c.target}/{name}")
 
 
 @pull_case("Z09", "SEC")

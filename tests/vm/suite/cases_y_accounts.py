@@ -54,7 +54,8 @@ def locks_between_accounts(c):
     c.in_sync(target=target)
 
 
-@case("SEC")
+# Alone: whoever doesn't answer in time counts as a holder, so other cases' helpers on a slow host would.
+@case("SEC", alone=True)
 def a_lock_of_somebody_who_may_not_receive(c):
     """A user without any permission announces that the target is taken, or lets whoever asks wait: it keeps nobody away."""
     c.tree({"": "s1", "a": "s1"})
@@ -69,8 +70,8 @@ def a_lock_of_somebody_who_may_not_receive(c):
         c.in_sync(target=f"{c.target}/{who}")
     # Once it may receive, it counts.
     c.beta(f"zfs allow cshuser receive {c.target}")
-    c.push(target=f"root@beta:{c.target}/root", status=4, says=("impostor", "as user cshuser"))
-    c.push(target=f"repl@beta:{c.target}/repl", status=4, says=("impostor", "as user cshuser"))
+    c.push(target=f"root@beta:{c.target}/root", status=4, says=("another run", "user cshuser"))
+    c.push(target=f"repl@beta:{c.target}/repl", status=4, says=("another run", "user cshuser"))
 
 
 @case("NET", alone=True)

@@ -34,6 +34,66 @@ def swapped(c):
     c.same(c.snaps(c.alpha, f"{c.source}/a b"), ["s1", "own"], "the source that has become a copy")
 
 
+@case("SUCCESS")
+def swapped_above_a_copy(c):
+    """What lies above a copy isn't pushed onto what the copy has come from, in sync or not; nor is that renamed. Nothing is changed."""
+    c.tree({"": "s1", "kid": "s1"})
+    holder, live = f"{c.target}/of alpha", f"{c.source}/tree"
+    c.alpha(f"zfs create {c.source}/other; zfs rename {c.source}/kid {c.source}/other/kid; zfs rename {c.source}/other {live}; zfs snapshot {live}@s1")
+    c.beta(f"zfs create {c.target}; zfs create '{holder}'")
+    for path in ("tree", "tree/kid"):
+        c.push(source=f"{c.source}/{path}", target=f"beta:{holder}/{path}")
+    words = ("swapped", f"{live} is recorded as the source of the copy beta:{holder}/tree", "zfs inherit -r zfsync:received")
+    with c.unchanged():
+        c.zfsync("pull", f"beta:{holder}", c.source, status=2, says=words)
+    c.beta(f"zfs snapshot -r '{holder}@own'; zfs rename '{holder}/tree/kid' '{holder}/tree/child'")
+    with c.unchanged():
+        for flags in ((), ("-n",), ("--no-bookmark",), ("--rollback",), ("--follow-renames",), ("--delete-missing", "both", "--grace", "0")):
+            c.zfsync("pull", *flags, f"beta:{holder}", c.source, status=2, says=words)
+    # Only a child is a copy, under another name now: it would take along what is alive here.
+    c.beta(f"zfs destroy -r '{holder}/tree@own'; zfs inherit zfsync:received '{holder}/tree'")
+    with c.unchanged():
+        for flags in (("-n",), ()):
+            c.zfsync("pull", *flags, "--follow-renames", "--no-bookmark", f"beta:{holder}/tree", live, status=2,
+                     says=("swapped", f"{live}/kid is recorded as the source of the copy beta:{holder}/tree/child"))
+    c.beta(f"zfs inherit -r zfsync:received '{holder}'")
+    c.zfsync("pull", f"beta:{holder}/tree", live)
+    c.same(sorted(c.versions(c.alpha, live)), ["", "child", "kid"], "what there is once it is no copy any more")
+
+
+@case("MIRROR")
+def only_copies_are_renamed(c):
+    """A dataset that has the snapshots of a new one, and has not come from this source, is not taken for its old name."""
+    c.tree({"": "s1", "new": "s1"})
+    c.alpha(f"zfs send {c.source}/new@s1 | ssh beta 'zfs create {c.target}; zfs receive -u {c.target}/old'")
+    c.alpha(f"zfs send {c.source}@s1 | ssh beta zfs receive -F -u {c.target}")
+    c.push("--no-bookmark", "--follow-renames")
+    c.only("", "new", "old")
+
+
+@case("SUCCESS")
+def copies_that_go_on(c):
+    """Copies of many hosts' datasets go on to a third place and from there; two hosts keep each other's; nothing of that is a swap."""
+    c.tree({"": "s1", "kid": "s1"})
+    c.push()
+    further, back = f"{c.target}-further", f"{c.source}-back"
+    c.cleanups.append((c.beta, f"zfs destroy -r {further}"))
+    c.cleanups.append((c.alpha, f"zfs destroy -r {back}"))
+    # From the copy to another tree of that host, and from there to this one; each goes on with increments.
+    for name in ("s2", "s3"):
+        c.beta(f"zfsync push -q --no-bookmark {c.target} {further}")
+        c.zfsync("pull", "--no-bookmark", f"beta:{further}", back)
+        c.same(c.versions(c.alpha, back), c.versions(c.alpha, c.source), "what has come back")
+        c.alpha(f"zfs snapshot -r {c.source}@{name}")
+        c.push()
+    # Fan-out: another target of the same source, and the copy onto that one.
+    c.push(target=f"beta:{further}/two")
+    c.alpha(f"zfs snapshot -r {c.source}@s4")
+    c.push()
+    c.beta(f"zfsync push -q {c.target} {further}/two")
+    c.same(c.snaps(c.beta, f"{further}/two/kid"), ["s1", "s2", "s3", "s4"], "the other target")
+
+
 @case("STATUS", versions=True)
 def a_target_that_was_written_to(c):
     """What status says is what a push then does: in sync with a note, and a conflict as soon as there is something to send."""

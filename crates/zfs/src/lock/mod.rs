@@ -20,7 +20,7 @@ use crate::name::DatasetName;
 pub use accounts::{Announcement, Holder, announce, holders};
 
 /// Held as long as it lives.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Lock {
     files: Vec<(PathBuf, File)>,
 }
@@ -63,12 +63,12 @@ pub enum LockError {
 
 /// Locks whatever `key` names, or says who has it.
 pub fn take(key: &str, run: u64, owner: &str) -> Result<Lock, LockError> {
-    Lock::take(&places::directories()?, key, run, owner)
+    Lock::take(&places::candidates(), key, run, owner)
 }
 
 /// Locks a dataset with all that lies below it: excludes those who lock it, a part of it, or what it is a part of.
 pub fn take_tree(dataset: &DatasetName, run: u64, owner: &str) -> Result<Lock, LockError> {
-    Lock::take_tree(&places::directories()?, dataset, run, owner)
+    Lock::take_tree(&places::candidates(), dataset, run, owner)
 }
 
 /// Who of this account has locked a tree, what it lies in, or a part of it, as far as known. Makes nothing and holds nobody up.
@@ -115,18 +115,19 @@ impl Lock {
     fn take(dirs: &[PathBuf], key: &str, run: u64, owner: &str) -> Result<Self, LockError> {
         let note = Note { run, what: key.to_owned(), owner: owner.to_owned() };
         let name = format!("={:016x}.lock", hash::stable(key));
-        Self::in_all(dirs, |lock, dir| {
+        let take = |lock: &mut Self, dir: &Path| {
             let path = dir.join(&name);
             let file = exclusive(&path, &note).map_err(|error| held(error, &path, || None))?;
             lock.files.push((path, file));
             Ok(())
-        })
+        };
+        Self::in_all(dirs, take, |dir| held_alone(&dir.join(&name)))
     }
 
     /// Each holder has an exclusive lock on the file of its dataset and shared ones on those of the datasets above.
     fn take_tree(dirs: &[PathBuf], dataset: &DatasetName, run: u64, owner: &str) -> Result<Self, LockError> {
         let note = Note { run, what: dataset.to_string(), owner: owner.to_owned() };
-        Self::in_all(dirs, |lock, dir| {
+        let take = |lock: &mut Self, dir: &Path| {
             for above in dataset.ancestors() {
                 let path = tree_path(dir, &above);
                 let file = shared(&path).map_err(|error| held(error, &path, || None))?;
@@ -136,20 +137,71 @@ impl Lock {
             let file = exclusive(&path, &note).map_err(|error| held(error, &path, || below(dir, dataset, run)))?;
             lock.files.push((path, file));
             Ok(())
-        })
+        };
+        Self::in_all(dirs, take, |dir| holder_of_tree(dir, dataset, run))
     }
 
-    fn in_all(dirs: &[PathBuf], take: impl Fn(&mut Self, &Path) -> Result<(), LockError>) -> Result<Self, LockError> {
-        let mut lock = Self { files: Vec::new() };
-        for (place, dir) in dirs.iter().enumerate() {
-            match take(&mut lock, dir) {
-                // The first is where everybody looks. Where nothing can be written beside it nobody else makes a lock either.
-                Err(LockError::Io { .. }) if place > 0 => {}
-                taken => taken?,
+    /// Takes a lock in the first place that takes one, and then in all later ones that are there. A place of ours that takes none, as it
+    /// can't be written, is looked at last: whoever can write it looks at later ones once he has a lock there, so one of the two meets
+    /// the other.
+    fn in_all(
+        dirs: &[PathBuf],
+        take: impl Fn(&mut Self, &Path) -> Result<(), LockError>,
+        holder: impl Fn(&Path) -> Option<LockError>,
+    ) -> Result<Self, LockError> {
+        let (mut lock, mut known, mut unwritable, mut failed) = (Self::default(), Vec::new(), Vec::new(), None);
+        for dir in dirs {
+            let is_first = lock.files.is_empty();
+            let mut here = Self::default();
+            let taken = match if is_first { places::make_own(dir) } else { places::own(dir) } {
+                // Two names of one directory are one place: a lock would be in its own way.
+                Ok(which) if known.contains(&which) => continue,
+                Ok(which) => {
+                    known.push(which);
+                    take(&mut here, dir).inspect_err(|_| unwritable.push(dir))
+                }
+                Err(error) => Err(LockError::Io { path: dir.display().to_string(), error }),
+            };
+            match taken {
+                Ok(()) => lock.files.append(&mut here.files),
+                Err(LockError::Io { path, error }) if passed_over(&error, is_first) => {
+                    failed = failed.or(Some(LockError::Io { path, error }));
+                }
+                Err(error) => return Err(error),
             }
         }
-        Ok(lock)
+        if lock.files.is_empty() {
+            let none = || LockError::Io { path: String::new(), error: io::ErrorKind::NotFound.into() };
+            return Err(failed.unwrap_or_else(none));
+        }
+        unwritable.into_iter().find_map(|dir| holder(dir)).map_or(Ok(lock), Err)
     }
+}
+
+/// Whether an error only says that there is no place for locks. A full one is none either, as long as there is no other; later ones
+/// must be known to be free.
+fn passed_over(error: &io::Error, is_first: bool) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    match error.kind() {
+        NotFound | NotADirectory | PermissionDenied | ReadOnlyFilesystem => true,
+        StorageFull | QuotaExceeded => is_first,
+        _ => false,
+    }
+}
+
+/// Who has the lock of this file alone, found out without a lock.
+fn held_alone(path: &Path) -> Option<LockError> {
+    let file = look(path)?;
+    let is_held = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+    is_held.then(|| held(TryLockError::WouldBlock, path, || None))
+}
+
+/// The same of a tree, what it lies in, or a part of it.
+fn holder_of_tree(dir: &Path, dataset: &DatasetName, run: u64) -> Option<LockError> {
+    let above = dataset.ancestors().into_iter().chain([dataset.clone()]);
+    let path = tree_path(dir, dataset);
+    let below = || below(dir, dataset, run).map(|note| held(TryLockError::WouldBlock, &path, || Some(note)));
+    above.into_iter().find_map(|name| held_alone(&tree_path(dir, &name))).or_else(below)
 }
 
 /// The file of a tree has its whole name, so that nobody can make up a dataset that shares it. As long as the name itself: 255 bytes at
@@ -361,11 +413,75 @@ mod tests {
         }
     }
 
+    /// Takes a lock in these places; those that are named can't be written, for such a reason.
+    fn take_beside(dirs: &[PathBuf], bad: &[PathBuf], kind: io::ErrorKind) -> Result<Lock, LockError> {
+        let path = |dir: &Path| dir.join("lock");
+        let take = |lock: &mut Lock, dir: &Path| {
+            if bad.iter().any(|bad| bad == dir) {
+                return Err(LockError::Io { path: path(dir).display().to_string(), error: kind.into() });
+            }
+            let note = Note { run: 1, what: "key".into(), owner: "me".into() };
+            let file = exclusive(&path(dir), &note).map_err(|error| held(error, &path(dir), || None))?;
+            lock.files.push((path(dir), file));
+            Ok(())
+        };
+        Lock::in_all(dirs, take, |dir| held_alone(&path(dir)))
+    }
+
+    fn two_places(dir: &Path) -> [PathBuf; 2] {
+        let places = ["run", "tmp"].map(|name| dir.join(name));
+        places.iter().for_each(|place| std::fs::create_dir(place).unwrap());
+        places
+    }
+
     #[test]
-    fn the_first_place_must_take_a_lock() {
+    fn who_cannot_write_to_a_place_meets_those_who_can() {
         let dir = tempfile::tempdir().unwrap();
-        let (there, gone) = (dir.path().to_owned(), dir.path().join("gone"));
-        assert!(Lock::take(&[there.clone(), gone.clone()], "key", 1, "me").is_ok());
-        assert!(matches!(Lock::take(&[gone, there], "key", 1, "me"), Err(LockError::Io { .. })));
+        let all @ [run, tmp] = &two_places(dir.path());
+        for kind in [io::ErrorKind::ReadOnlyFilesystem, io::ErrorKind::PermissionDenied, io::ErrorKind::StorageFull] {
+            let dirs =
+                |lock: &Lock| lock.files.iter().map(|(path, _)| path.parent().unwrap().to_owned()).collect::<Vec<_>>();
+            let without = || take_beside(all, std::slice::from_ref(run), kind);
+            let lock = without().unwrap();
+            assert_eq!(dirs(&lock), std::slice::from_ref(tmp), "{kind}");
+            assert_eq!(holder(take_beside(all, &[], kind)), "me, for key");
+            drop(lock);
+            let lock = take_beside(std::slice::from_ref(run), &[], kind).unwrap();
+            assert_eq!(holder(without()), "me, for key");
+            drop(lock);
+            let lock = take_beside(all, &[], kind).unwrap();
+            assert_eq!(dirs(&lock), all);
+        }
+    }
+
+    #[test]
+    fn a_tree_is_seen_where_nothing_can_be_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let seen = |dataset: &str| match holder_of_tree(dir.path(), &dataset.parse().unwrap(), 2) {
+            Some(LockError::Held { run, tree, .. }) => Some((run.unwrap(), tree.unwrap().to_string())),
+            other => other.map(|other| panic!("{other:?}")),
+        };
+        assert_eq!(seen("b/x"), None);
+        let lock = tree(dir.path(), "b/x/y", 1).unwrap();
+        for (dataset, found) in [("b", true), ("b/x", true), ("b/x/y", true), ("b/x/y/z", true), ("b/x/z", false)] {
+            assert_eq!(seen(dataset), found.then(|| (1, "b/x/y".to_owned())), "{dataset}");
+        }
+        drop(lock);
+        assert_eq!(seen("b/x/y"), None);
+    }
+
+    #[test]
+    fn what_speaks_for_no_missing_place_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let all @ [run, tmp] = &two_places(dir.path());
+        let (files, full) = (io::Error::from_raw_os_error(24).kind(), io::ErrorKind::StorageFull);
+        for (bad, kind) in [(run, files), (tmp, files), (tmp, full)] {
+            let taken = take_beside(all, std::slice::from_ref(bad), kind);
+            let Err(LockError::Io { error, .. }) = taken else { panic!("{kind} at {}: {taken:?}", bad.display()) };
+            assert_eq!(error.kind(), kind);
+            assert_eq!(std::fs::read_dir(run).unwrap().count(), 0, "what was not taken leaves nothing");
+        }
+        let taken = take_beside(all, all, full);
+        assert!(matches!(&taken, Err(LockError::Io { error, .. }) if error.kind() == full), "{taken:?}");
     }
 }

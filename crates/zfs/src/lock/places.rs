@@ -1,8 +1,8 @@
 //! Where an account's locks are: root's in /run, where nobody else can make anything; another's where everybody can make directories.
 //! `ZFSYNC_LOCK_DIR` names another place, for whoever wants runs that don't meet.
 //!
-//! The places are looked at in their order. The first that others have not taken before is used, and made if it isn't there; what this
-//! account has in later ones counts as well. So whatever has led a run to a later place (a directory that was missing, or that somebody had
+//! The places are looked at in their order. The first that others have not taken before, and that can be written, is used, and made if it
+//! isn't there; what this account has in the others counts as well. So whatever has led a run to a later place (a directory that was missing, or that somebody had
 //! taken and gave back), the runs after it meet it there; and those that don't see it, as services with temporary files of their own,
 //! meet all others in the first one.
 
@@ -11,16 +11,9 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use super::LockError;
-
 /// Where other users can make directories, too; in this order. The first two are the same for services with temporary files of their
 /// own.
 const SHARED: [&str; 4] = ["/run/lock", "/dev/shm", "/tmp", "/var/tmp"];
-
-/// The directories in which each lock is taken, all of our own.
-pub(super) fn directories() -> Result<Vec<PathBuf>, LockError> {
-    own_directories(candidates())
-}
 
 /// Those that are there.
 pub(super) fn those_there() -> Vec<PathBuf> {
@@ -28,7 +21,7 @@ pub(super) fn those_there() -> Vec<PathBuf> {
 }
 
 /// Where they may be, in this order.
-fn candidates() -> Vec<PathBuf> {
+pub(super) fn candidates() -> Vec<PathBuf> {
     let user = rustix::process::geteuid();
     if let Some(dir) = std::env::var_os("ZFSYNC_LOCK_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute()) {
         return vec![dir];
@@ -39,27 +32,8 @@ fn candidates() -> Vec<PathBuf> {
     SHARED.map(|dir| Path::new(dir).join(format!("zfsync-{}", user.as_raw()))).to_vec()
 }
 
-fn own_directories(candidates: impl IntoIterator<Item = PathBuf>) -> Result<Vec<PathBuf>, LockError> {
-    let (mut dirs, mut known, mut failed) = (Vec::new(), Vec::new(), None);
-    for dir in candidates {
-        match if dirs.is_empty() { make_own(&dir) } else { own(&dir) } {
-            // Two names of one directory are one place: a lock would be in its own way.
-            Ok(which) if known.contains(&which) => {}
-            Ok(which) => {
-                known.push(which);
-                dirs.push(dir);
-            }
-            Err(error) => failed = failed.or(Some(LockError::Io { path: dir.display().to_string(), error })),
-        }
-    }
-    match failed {
-        _ if !dirs.is_empty() => Ok(dirs),
-        Some(error) => Err(error),
-        None => Err(LockError::Io { path: String::new(), error: io::ErrorKind::NotFound.into() }),
-    }
-}
-
-fn make_own(dir: &Path) -> io::Result<(u64, u64)> {
+/// The same as [`own`]; it is made where it is missing.
+pub(super) fn make_own(dir: &Path) -> io::Result<(u64, u64)> {
     match DirBuilder::new().mode(0o700).create(dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => own(dir),
@@ -67,7 +41,7 @@ fn make_own(dir: &Path) -> io::Result<(u64, u64)> {
 }
 
 /// Which directory it is; others must neither own it nor be able to write it, or they could hold and remove our locks.
-fn own(dir: &Path) -> io::Result<(u64, u64)> {
+pub(super) fn own(dir: &Path) -> io::Result<(u64, u64)> {
     let found = std::fs::symlink_metadata(dir)?;
     if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() || found.mode() & 0o022 != 0 {
         let reason = format!("{} is not a directory that only this user can write to", dir.display());
@@ -80,7 +54,14 @@ fn own(dir: &Path) -> io::Result<(u64, u64)> {
 mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
+    use super::super::{Lock, LockError};
     use super::*;
+
+    /// Where a lock is taken.
+    fn own_directories(candidates: impl IntoIterator<Item = PathBuf>) -> Result<Vec<PathBuf>, LockError> {
+        let lock = Lock::take(&candidates.into_iter().collect::<Vec<_>>(), "key", 1, "me")?;
+        Ok(lock.files.iter().map(|(path, _)| path.parent().unwrap().to_owned()).collect())
+    }
 
     #[test]
     fn a_directory_that_others_have_planted_is_passed_over() {
