@@ -133,7 +133,10 @@ fn no_helper_over_there() {
     push_calling(&bed, "no-sudo zfsync", &["s", "beta:d"])
         .expect(
             3,
-            &["beta has no command \"no-sudo\", with which \"no-sudo zfsync recv --stdio", "leave out --remote-zfsync"],
+            &[
+                "beta has no command \"no-sudo\", the first word of \"no-sudo zfsync recv --stdio",
+                "leave out --remote-zfsync",
+            ],
         )
         .without(&["scp"]);
     left_clean(&bed);

@@ -311,7 +311,7 @@ pub const GROUPS: &[Group] = &[
                 "TIME",
                 Words("no limit"),
                 "\"6h\"",
-                "Stop a job that takes longer. It has failed then.",
+                "Stop a job that takes longer; it counts as failed.",
             ),
         ],
     },
@@ -320,11 +320,11 @@ pub const GROUPS: &[Group] = &[
         about: "The table `ssh` is for the targets, and for a source on another host too, unless there is a table `source-ssh` with the same keys for \
                 that.",
         keys: &[
-            key("ssh.port", "integer", Words("as ssh has it configured"), "2222", "Port of the SSH server."),
+            key("ssh.port", "integer", Words("from ssh's configuration"), "2222", "Port of the SSH server."),
             key(
                 "ssh.identity",
                 "path",
-                Words("as ssh has it configured"),
+                Words("from ssh's configuration"),
                 "\"/root/.ssh/backup\"",
                 "Private key file.",
             ),
