@@ -453,7 +453,7 @@ fn source_and_target_swapped() {
     bed.write("properties", &format!("d\tzfsync:received\t{by:08x}.{at:08x}-000000000000000b\n"));
     let words = [
         "s is recorded as the source of the copy d: are SOURCE and TARGET swapped?",
-        "zfs inherit zfsync:received 'd'",
+        "zfs inherit -r zfsync:received 'd'",
     ];
     for options in [&[][..], &["-n"], &["--rollback"]] {
         bed.run(&[&["push"], options, &["d", "s"]].concat()).expect(2, &words);

@@ -50,15 +50,24 @@ def swapped_above_a_copy(c):
     with c.unchanged():
         for flags in ((), ("-n",), ("--no-bookmark",), ("--rollback",), ("--follow-renames",), ("--delete-missing", "both", "--grace", "0")):
             c.zfsync("pull", *flags, f"beta:{holder}", c.source, status=2, says=words)
-    # Only a child is a copy, under another name now: it would take along what is alive here.
-    c.beta(f"zfs destroy -r '{holder}/tree@own'; zfs inherit zfsync:received '{holder}/tree'")
+    # Only a child is a copy, under another name now. What is alive here hasn't come from there: it isn't renamed.
+    copy, kid = f"beta:{holder}/tree", c.alpha(f"zfs get -H -o value guid {live}/kid")
+    c.beta(f"zfs destroy -r '{holder}@own'; zfs inherit zfsync:received '{holder}/tree'")
+    c.zfsync("pull", "--follow-renames", "--no-bookmark", copy, live)
+    c.same((sorted(c.versions(c.alpha, live)), c.alpha(f"zfs get -H -o value guid {live}/kid")), (["", "child", "kid"], kid), "what there is")
+    # With a bookmark from a time when it was no copy it would be.
+    note = c.beta(f"zfs get -H -o value zfsync:received '{holder}/tree/child'")
+    c.alpha(f"zfs destroy -r {live}/child")
+    c.beta(f"zfs inherit -r zfsync:received '{holder}'; zfs rename '{holder}/tree/child' '{holder}/tree/kid'")
+    c.zfsync("pull", copy, live)
+    c.beta(f"zfs rename '{holder}/tree/kid' '{holder}/tree/child'; zfs set zfsync:received={note} '{holder}/tree/child'")
     with c.unchanged():
         for flags in (("-n",), ()):
-            c.zfsync("pull", *flags, "--follow-renames", "--no-bookmark", f"beta:{holder}/tree", live, status=2,
-                     says=("swapped", f"{live}/kid is recorded as the source of the copy beta:{holder}/tree/child"))
+            c.zfsync("pull", *flags, "--follow-renames", copy, live, status=2,
+                     says=("swapped", f"{live}/kid is recorded as the source of the copy {copy}/child"))
     c.beta(f"zfs inherit -r zfsync:received '{holder}'")
-    c.zfsync("pull", f"beta:{holder}/tree", live)
-    c.same(sorted(c.versions(c.alpha, live)), ["", "child", "kid"], "what there is once it is no copy any more")
+    c.zfsync("pull", "--follow-renames", copy, live)
+    c.same(sorted(c.versions(c.alpha, live)), ["", "child"], "what there is once it is no copy any more")
 
 
 @case("MIRROR")

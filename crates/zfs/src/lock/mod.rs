@@ -430,7 +430,9 @@ mod tests {
 
     fn two_places(dir: &Path) -> [PathBuf; 2] {
         let places = ["run", "tmp"].map(|name| dir.join(name));
-        places.iter().for_each(|place| std::fs::create_dir(place).unwrap());
+        for place in &places {
+            std::fs::create_dir(place).unwrap();
+        }
         places
     }
 
