@@ -54,7 +54,8 @@ impl Remote {
     /// How many sessions the connection grants at the same time, of so many that are tried. That of the helper that is there counts.
     pub async fn sessions(&self, most: usize) -> usize {
         if self.hello().is_plain() {
-            let sessions = self.master().sessions();
+            let master = self.master();
+            let sessions = master.sessions();
             // Those that wait for a call are some of them.
             let there = sessions.turns().idle();
             return there + granted(sessions, most.saturating_sub(there)).await;

@@ -88,7 +88,7 @@ pub(super) fn start(
     let given_up = Arc::new(AtomicBool::new(false));
     let (of_lost, gone) = (Arc::clone(&output), Arc::clone(&given_up));
     let lost = move || {
-        gone.store(true, Ordering::Relaxed);
+        gone.store(true, Ordering::SeqCst);
         if let Some(output) = of_lost.get() {
             let _ = output.shutdown(Shutdown::Both);
         }
@@ -146,6 +146,10 @@ fn serve(
     let (ours_out, output) = UnixStream::pair()?;
     let (ours_err, stderr) = io::pipe()?;
     let _ = cut.set(output.try_clone()?);
+    // Lost before that could be told.
+    if over.load(Ordering::SeqCst) {
+        output.shutdown(Shutdown::Both)?;
+    }
     let (tell, status) = mpsc::channel();
     thread::Builder::new().name("plain".into()).spawn(move || {
         let served = helper::serve(config, stdin.into(), output.into(), Arc::new(there));

@@ -226,7 +226,13 @@ impl Turns {
         let began = Instant::now();
         while all.lanes > 1 {
             let more = all.may_permit_more();
-            if all.lanes > all.streams() && !more {
+            let is_too_many = all.lanes > all.streams() && !more;
+            if is_too_many && all.running[Kind::Spare.place()] > 0 && began.elapsed() < GRANTED_WITHIN {
+                // Those tell how many there may be.
+                all = self.freed.wait_timeout(all, GRANTED_WITHIN).unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            }
+            if is_too_many {
                 all.lanes -= 1;
                 let is_news = !std::mem::replace(&mut all.told, true);
                 // There may be enough for the others now.
