@@ -47,10 +47,10 @@ impl<R: Read> Marked<R> {
         }
         let mut before = Vec::new();
         let mut byte = [0];
-        let began = Instant::now();
+        let since = Instant::now();
         let mut begun = false;
         while !begun && before.len() < MAX_PREAMBLE {
-            if began.elapsed() > PREAMBLE_WITHIN {
+            if since.elapsed() > PREAMBLE_WITHIN {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "the host does not start it"));
             }
             match self.input.read(&mut byte) {

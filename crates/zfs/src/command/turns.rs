@@ -246,7 +246,7 @@ impl Turns {
                 let turn = self.turn(all, Kind::Spare, lost, None);
                 match open(turn) {
                     Probed::Granted(turn) => turn.keep(),
-                    Probed::Refused(turn) => turn.is_too_many(),
+                    Probed::Refused(turn) => turn.one_too_many(),
                     // Of a connection that is gone nothing is learned.
                     Probed::Unknown => return Ok(Lane(Arc::clone(self))),
                 }
@@ -359,7 +359,7 @@ impl Turn {
     }
 
     /// The host has refused it: there are no more than the others, until one more is tried.
-    fn is_too_many(self) {
+    fn one_too_many(self) {
         let turns = Arc::clone(&self.turns);
         drop(self);
         let mut open = turns.lock();
@@ -373,7 +373,7 @@ impl Turn {
     /// asks again waits for a turn. Where there are no others, the host permits none, unless one has just ended.
     pub(crate) fn refused(self, tries: u32) -> bool {
         let (turns, lost) = (Arc::clone(&self.turns), self.lost.clone());
-        self.is_too_many();
+        self.one_too_many();
         let mut open = turns.lock();
         let others = open.all();
         if tries >= TRIES && others == 0 {

@@ -41,7 +41,7 @@ fn outputs(turn: &mut Turn) -> io::Result<(File, File, Arc<str>)> {
 
 pub(super) fn run_once(
     call: &Call,
-    began: Instant,
+    since: Instant,
     words: Words,
     read: &mut dyn FnMut(Output) -> Result<(), ParseError>,
 ) -> Result<Ran, Failure> {
@@ -49,13 +49,13 @@ pub(super) fn run_once(
     let cant = |error: io::Error| Failure::new(Refusal::Other, &format!("can't run {name}: {error}"));
     let hangs = || Err(Failure::new(Refusal::Other, HANGS));
     let limits = call.limits().clone();
-    let (mut turn, reused) = call.start_away(Stdin::Null, &limits.since(began)).map_err(cant)?;
+    let (mut turn, reused) = call.start_away(Stdin::Null, &limits.since(since)).map_err(cant)?;
     let (stdout, stderr, mark) = outputs(&mut turn).map_err(cant)?;
     let stderr = Marked::new(stderr, Arc::clone(&mark));
     let said_all = stderr.status();
     let (tell, complaints) = mpsc::channel();
     thread::Builder::new().spawn(move || tell.send(read_complaints(stderr, words))).map_err(cant)?;
-    let output = Shared(Arc::new(Mutex::new(Marked::new(Heard::new(stdout, &limits, began), mark))));
+    let output = Shared(Arc::new(Mutex::new(Marked::new(Heard::new(stdout, &limits, since), mark))));
     let mut begun = false;
     let mut value = output.lock().begin().map_err(ParseError::Io).and_then(|marked| {
         begun = marked;
