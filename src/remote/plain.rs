@@ -174,7 +174,11 @@ fn passwordless(command: &[String], host: &str, words: &str, user: &str, zfs: Op
     let zfs = zfs.unwrap_or("/usr/sbin/zfs");
     let (file, line) = match program {
         Some("sudo") => ("sudoers", format!("{user} ALL=(root) NOPASSWD: {zfs}")),
-        Some("doas") => ("doas.conf", format!("permit nopass {user} as root cmd {zfs}")),
+        // It compares the command as it is typed (doas.conf(5)).
+        Some("doas") => {
+            let typed = command.last().map_or("zfs", String::as_str);
+            ("doas.conf", format!("permit nopass {user} as root cmd {typed}"))
+        }
         _ => return String::new(),
     };
     let why = if asks.iter().any(|word| lower.contains(word)) {
@@ -255,7 +259,7 @@ mod tests {
         );
         assert_eq!(
             of("doas", "doas: Operation not permitted"),
-            "\n  it is not allowed there: have root on beta put this line into doas.conf: permit nopass u as root cmd /sbin/zfs"
+            "\n  it is not allowed there: have root on beta put this line into doas.conf: permit nopass u as root cmd zfs"
         );
         assert_eq!(of("pfexec", ""), "");
     }
