@@ -54,7 +54,11 @@ impl Remote {
     /// How many sessions the connection grants at the same time, of so many that are tried. That of the helper that is there counts.
     pub async fn sessions(&self, most: usize) -> usize {
         if self.hello().is_plain() {
-            return granted(self.master().sessions(), most).await;
+            let master = self.master();
+            let sessions = master.sessions();
+            // Those that wait for a call are some of them.
+            let there = sessions.turns().idle();
+            return there + granted(sessions, most.saturating_sub(there)).await;
         }
         let (events, told) = unbounded_channel();
         let mut open = Vec::new();
@@ -78,8 +82,8 @@ impl Remote {
     }
 }
 
-/// How many sessions the connection grants at the same time, of so many that are tried, where no helper holds one.
-pub(super) async fn granted(sessions: &Sessions, most: usize) -> usize {
+/// How many further sessions the connection grants at the same time, of so many that are tried.
+async fn granted(sessions: &Sessions, most: usize) -> usize {
     let opening: JoinSet<_> = (0..most)
         .map(|_| {
             let sessions = sessions.clone();

@@ -170,9 +170,14 @@ impl Launch {
                 let host = self.aftermath.host;
                 // Its session has said all, and ends: there may be no place for another one beside it.
                 feed(Feed::Stdin(File::open("/dev/null")?.into()));
-                // Where that isn't possible either, it is no better to know why.
                 let sessions = plain.sessions.clone();
-                let Ok(pipes) = plain.start(&host) else { return Err(error) };
+                let pipes = match plain.start(&host) {
+                    Ok(pipes) => pipes,
+                    // There is no place for one more: the others do that.
+                    Err(few @ HelperError::Sessions { .. }) => return Err(few),
+                    // Where that isn't possible either, it is no better to know why.
+                    Err(_) => return Err(error),
+                };
                 // Each further channel would say the same.
                 if sessions.has_zfs_alone() {
                     tracing::warn!("{}: zfs alone is used on it, which takes no lock there", first_line(&error));

@@ -1,4 +1,5 @@
-//! A host on which no helper can run: the helper runs on this machine, as a thread, and its `zfs` runs there, in sessions of its own.
+//! A host on which no helper can run: the helper runs on this machine, as a thread, and its `zfs` runs there, in sessions that take one
+//! call after the other.
 
 use std::io;
 use std::net::Shutdown;
@@ -12,16 +13,13 @@ use std::time::Duration;
 use helper::{Config, Side};
 use tokio::runtime::Handle;
 use zfs::text::{on_one_line, quoted};
-use zfs::{Account, Allow, Away, BootId, Failure, Few, Hello, Lane, Limits, LocalHost, PLAIN, Zfs};
+use zfs::{Account, Allow, Away, BootId, Failure, Few, Hello, Lane, Limits, LocalHost, PLAIN, Zfs, session_line};
 
 use super::event::HelperError;
-use super::examined;
+use super::examined::SESSION;
 use super::pipes::Pipes;
 use super::ssh::Sessions;
 use crate::format::count;
-
-/// With its comments and lines.
-const SCRIPT: &str = include_str!("plain.sh");
 
 /// What the host tells of itself, a word and its value in each line. In one line, as all arguments are.
 const TELL: &str = "set -f; echo host $(uname -n); echo user $(id -un); echo uid $(id -u); echo groups $(id -Gn); \
@@ -84,21 +82,21 @@ pub(super) fn start(
     streams: bool,
     limit: Duration,
 ) -> Result<Pipes, HelperError> {
-    let lane = if streams { Some(lane(sessions, runtime, host)?) } else { None };
     // A session that is lost takes its helper with it, as the loss of a connection does where the helper is on the host: what is asked
     // afterwards would fail dataset by dataset.
     let output = Arc::new(OnceLock::<UnixStream>::new());
     let given_up = Arc::new(AtomicBool::new(false));
     let (of_lost, gone) = (Arc::clone(&output), Arc::clone(&given_up));
     let lost = move || {
-        gone.store(true, Ordering::Relaxed);
+        gone.store(true, Ordering::SeqCst);
         if let Some(output) = of_lost.get() {
             let _ = output.shutdown(Shutdown::Both);
         }
     };
     let words = if plain.zfs.is_empty() { vec!["zfs".into()] } else { plain.zfs.clone() };
-    let zfs = Zfs::on(Away::new(sessions.program(&line()), words, sessions.turns(), lost.clone()));
+    let zfs = Zfs::on(Away::new(sessions.program(&session_line()), words, sessions.turns(), lost.clone()));
     let within = |silence| zfs.within(Limits { silence: Some(silence), given_up: Some(Arc::clone(&given_up)) });
+    let lane = if streams { lane(&within(SESSION), host)? } else { None };
     let ask = || within(limit).ask(TELL, &plain.zfs, MOST_TOLD).map_err(|failure| no_shell(host, &failure));
     let said = sessions.told().get().map_or_else(ask, |said| Ok(said.clone()))?;
     let told = Told::read(&said, plain);
@@ -124,17 +122,8 @@ pub(super) fn start(
 }
 
 /// A place on the connection for one more stream at a time.
-fn lane(sessions: &Sessions, runtime: &Handle, host: &str) -> Result<Lane, HelperError> {
-    let open = |most| {
-        let (tell, told) = mpsc::channel();
-        let sessions = sessions.clone();
-        runtime.spawn(async move {
-            let _ = tell.send(examined::granted(&sessions, most).await);
-        });
-        // It has limits of its own. The runtime may be about to end.
-        told.recv_timeout(examined::SESSION * 3).unwrap_or(0)
-    };
-    sessions.turns().lane(open).map_err(|Few { sessions, streams, is_news }| {
+fn lane(zfs: &Zfs, host: &str) -> Result<Option<Lane>, HelperError> {
+    zfs.lane().map_err(|Few { sessions, streams, is_news }| {
         let error = HelperError::Sessions { host: host.to_owned(), sessions };
         if is_news {
             tracing::warn!("{error}: no more than {} at a time", count(streams, "stream"));
@@ -157,6 +146,10 @@ fn serve(
     let (ours_out, output) = UnixStream::pair()?;
     let (ours_err, stderr) = io::pipe()?;
     let _ = cut.set(output.try_clone()?);
+    // Lost before that could be told.
+    if over.load(Ordering::SeqCst) {
+        output.shutdown(Shutdown::Both)?;
+    }
     let (tell, status) = mpsc::channel();
     thread::Builder::new().name("plain".into()).spawn(move || {
         let served = helper::serve(config, stdin.into(), output.into(), Arc::new(there));
@@ -181,7 +174,11 @@ fn passwordless(command: &[String], host: &str, words: &str, user: &str, zfs: Op
     let zfs = zfs.unwrap_or("/usr/sbin/zfs");
     let (file, line) = match program {
         Some("sudo") => ("sudoers", format!("{user} ALL=(root) NOPASSWD: {zfs}")),
-        Some("doas") => ("doas.conf", format!("permit nopass {user} as root cmd {zfs}")),
+        // It compares the command as it is typed (doas.conf(5)).
+        Some("doas") => {
+            let typed = command.last().map_or("zfs", String::as_str);
+            ("doas.conf", format!("permit nopass {user} as root cmd {typed}"))
+        }
         _ => return String::new(),
     };
     let why = if asks.iter().any(|word| lower.contains(word)) {
@@ -228,118 +225,9 @@ impl Told {
     }
 }
 
-/// The line for the login shell of the other host, whichever that is.
-fn line() -> String {
-    let script: Vec<&str> =
-        SCRIPT.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
-    format!("exec sh -c '{}' zfsync", script.join(" "))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-    use std::path::Path;
-    use std::process::{Command, Stdio};
-
     use super::*;
-
-    #[test]
-    fn no_shell_finds_anything_to_do_in_the_line() {
-        let line = line();
-        let script = line.strip_prefix("exec sh -c '").unwrap().strip_suffix("' zfsync").unwrap();
-        assert!(script.bytes().all(|byte| (b' '..=b'~').contains(&byte) && !b"!\\'".contains(&byte)), "{script}");
-    }
-
-    /// What the line says where `sh` is this shell, and how it ends; `None` where there is none.
-    fn said(shell: &str, stdin: &[u8]) -> Option<(Vec<u8>, Option<i32>)> {
-        let program = ["/bin", "/usr/bin"].iter().map(|dir| Path::new(dir).join(shell)).find(|path| path.exists());
-        let Some(program) = program else {
-            eprintln!("skipped: no {shell}");
-            return None;
-        };
-        let dir = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink(program, dir.path().join("sh")).unwrap();
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", &line()]).env("PATH", format!("{}:/usr/bin:/bin", dir.path().display()));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let mut input = child.stdin.take().unwrap();
-        std::thread::scope(|scope| {
-            // It may end without reading.
-            scope.spawn(move || input.write_all(stdin));
-            let ended = child.wait_with_output().unwrap();
-            Some((ended.stdout, ended.status.code()))
-        })
-    }
-
-    const SHELLS: [&str; 7] = ["dash", "bash", "zsh", "mksh", "yash", "busybox", "ksh"];
-
-    /// As what calls `zfs` sends it.
-    fn sent(words: &[&[u8]]) -> Vec<u8> {
-        [format!("{}\n\x1f\n", words.len()).into_bytes(), words.join(&0x1f), b"\n".to_vec()].concat()
-    }
-
-    /// As a start-up file may have read some of it.
-    #[test]
-    fn nothing_is_run_without_all_that_is_sent() {
-        let whole = sent(&[b"echo", b"ran"]);
-        let lines: Vec<&[u8]> = whole.split_inclusive(|byte| *byte == b'\n').collect();
-        let mut cut = vec![lines[1..].concat(), lines[2..].concat(), Vec::new()];
-        cut.extend((1..whole.len()).map(|len| whole[..len].to_vec()));
-        // More words than told, fewer, and none.
-        for number in ["1", "3", "0", "", "02", "x[$(echo ran >&2)]"] {
-            cut.push([number.as_bytes(), b"\n\x1f\necho\x1fran\n"].concat());
-        }
-        cut.push(b"0\n\x1f\n\n".to_vec());
-        cut.push(b"1\n\x1f\n\n".to_vec());
-        for shell in SHELLS {
-            for stdin in &cut {
-                let Some(ended) = said(shell, stdin) else { break };
-                assert_eq!(ended, (Vec::new(), Some(1)), "{shell} {:?}", String::from_utf8_lossy(stdin));
-            }
-        }
-    }
-
-    #[test]
-    fn words_come_through_as_they_are_and_the_stream_behind_them() {
-        let all: Vec<u8> = (1..=127).filter(|byte| ![b'\n', 0x1f].contains(byte)).collect();
-        // As ends of UTF-8 characters, and as what shells mark quotes with.
-        let high: Vec<u8> = (128..=255).collect();
-        for shell in SHELLS {
-            let printed: [&[u8]; 10] =
-                [b" a  b ", b"$(id)", b"`id`", b"'\"\\n", b"*", b"-n", b"!!", b"\\", &all, b"~ \t"];
-            let first: [&[u8]; 4] = [b"sh", b"-c", b"printf '%s,' \"$@\"; cat", b"x"];
-            // yash knows no characters beyond ASCII in this locale.
-            let high: &[&[u8]] = if shell == "yash" { &[] } else { &[&high] };
-            let stdin = [sent(&[&first[..], &printed[..], high].concat()), b"the\nstream".to_vec()].concat();
-            let Some(ended) = said(shell, &stdin) else { continue };
-            let printed: Vec<u8> = printed.iter().chain(high).flat_map(|word| [*word, b","].concat()).collect();
-            let expected = [&b"ZFSYNC-PLAIN\n"[..], &printed, b"the\nstream"].concat();
-            assert_eq!(String::from_utf8_lossy(&ended.0), String::from_utf8_lossy(&expected), "{shell}");
-        }
-    }
-
-    /// What the shell has computed until it became the command, in ticks.
-    #[cfg(target_os = "linux")]
-    fn ticks(shell: &str, names: usize) -> Option<u64> {
-        let mut words: Vec<Vec<u8>> = [&b"sh"[..], b"-c", b"cat /proc/$$/stat", b"x"].map(<[u8]>::to_vec).into();
-        words.extend((0..names).map(|number| format!("p/dataset{number:06}@a").into_bytes()));
-        let (stat, _) = said(shell, &sent(&words.iter().map(Vec::as_slice).collect::<Vec<_>>()))?;
-        let stat = String::from_utf8(stat).unwrap();
-        let fields = stat.rsplit_once(')').expect(&stat).1.split_whitespace();
-        Some(fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum())
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn four_times_as_many_words_take_about_four_times_as_long() {
-        for shell in SHELLS {
-            let Some(few) = ticks(shell, 10_000) else { continue };
-            let many = ticks(shell, 40_000).unwrap();
-            eprintln!("{shell}: {few} and {many} ticks");
-            assert!(many <= few * 8 + 20, "{shell}: {few} and {many} ticks");
-        }
-    }
 
     #[test]
     fn what_a_host_tells() {
@@ -371,7 +259,7 @@ mod tests {
         );
         assert_eq!(
             of("doas", "doas: Operation not permitted"),
-            "\n  it is not allowed there: ask root on beta to add this line to doas.conf: permit nopass u as root cmd /sbin/zfs"
+            "\n  it is not allowed there: ask root on beta to add this line to doas.conf: permit nopass u as root cmd zfs"
         );
         assert_eq!(of("pfexec", ""), "");
     }

@@ -190,6 +190,7 @@ impl Master {
     /// Ends the connection: as soon as its last session is over, or when that takes too long. A session ends late where the
     /// host has gone, or where a command that we have started there doesn't end with its stdin.
     pub async fn close(&self) {
+        self.sessions.turns.end();
         // Another handle of the same socket, as sessions that are about to end still hold the first.
         let session = openssh::Session::resume_mux(socket(self.dir.path()), None);
         let in_good_order = async {
@@ -282,6 +283,7 @@ async fn start_with_agent(
 impl Drop for Master {
     /// Nobody closed it: the run ends by an error in its own flow. Of one that was closed there is no process any more.
     fn drop(&mut self) {
+        self.sessions.turns.end();
         self.process.signal(Signal::TERM);
     }
 }

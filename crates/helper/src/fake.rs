@@ -13,7 +13,7 @@ use super::serve::serve_logging;
 use super::syslog::Syslog;
 use super::{Config, HelperError};
 use crate::wire::{self, FrameKind, Header, Reply, Request};
-use zfs::host::{Found, Outgoing, Sink, Started, Unread};
+use zfs::host::{Found, Intake, Outgoing, Sink, Started, Unread};
 use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
 use zfs::record::{Begin, ByteOrder, Features, HeaderType};
 use zfs::{
@@ -256,7 +256,7 @@ impl Host for Shared {
             result
         });
         let process = Arc::new(FakeProcess { thread: Mutex::new(Some(thread)), ended });
-        Ok(Started { stdin: ours.into(), words: Box::new(words), process })
+        Ok(Started { stdin: Intake::new(ours.into()), words: Box::new(words), process })
     }
 
     fn query(&self, query: &Query) -> Result<Answer, Failure> {

@@ -13,7 +13,7 @@ use super::receiving::{Ending, Receives, Receiving, Told};
 use super::{HelperError, guard};
 use crate::pump::{Mover, Taken};
 use crate::wire::WireError;
-use zfs::host::{Host, Started};
+use zfs::host::{Host, Intake, Started};
 use zfs::name::SnapshotName;
 use zfs::{Allow, Brings, Failure, Receive, Refusal, permission};
 
@@ -22,7 +22,7 @@ enum Sink {
     /// Nothing yet: it can be started only when more is known.
     None,
     /// A receive.
-    Open { stdin: OwnedFd, receiving: Arc<Receiving> },
+    Open { stdin: Intake, receiving: Arc<Receiving> },
     /// A receive that has all of its stream; another one may follow.
     Closed(Arc<Receiving>),
     /// Nothing any more: the rest is dropped. A receive that has ended by itself still waits for the stream's end.
@@ -191,7 +191,7 @@ impl Incoming {
     fn close(&mut self) {
         match std::mem::replace(&mut self.sink, Sink::Dropped(None)) {
             Sink::Open { stdin, receiving } => {
-                drop(stdin);
+                stdin.complete();
                 receiving.finish(Ending::Complete);
                 self.sink = Sink::Closed(receiving);
             }
@@ -271,7 +271,10 @@ impl Incoming {
             Sink::None if ending == Ending::Broken => context.replies.done(self.id, broken("the stream was aborted")),
             Sink::None => context.replies.done(self.id, broken("the stream ended before it began")),
             Sink::Open { stdin, receiving } => {
-                drop(stdin);
+                match ending {
+                    Ending::Complete => stdin.complete(),
+                    Ending::Broken => drop(stdin),
+                }
                 receiving.tell(None);
                 receiving.finish(ending);
             }

@@ -101,27 +101,47 @@ def plain_restore(c):
     c.zfsync("status", *PLAIN, c.source, f"beta:{c.target}")
 
 
-@case("PLAIN")
-def plain_sudo(c):
-    """A user that may do nothing with ZFS but call `sudo -n zfs`: first transfer, increment, nothing to do; without that rule it is told why not, and nothing changes."""
-    if c.beta.try_run("command -v sudo").status:
-        raise Skipped("beta has no sudo")
-    rule = f"/etc/sudoers.d/{c.name}"
-    c.cleanups.append((c.beta, f"rm -f {rule}"))
-    c.tree({"": "s1 s2", " a  b": "s 1".split()})
-    sudo, target = ("--remote-zfs", "sudo -n zfs"), f"repl@beta:{c.target}"
+def through(c, program, rules, line, rule):
+    """All that an account does which may call nothing but `zfs`, through `program -n`; without that rule it is told which line lacks."""
+    if c.beta.try_run(f"command -v {program}").status:
+        raise Skipped(f"beta has no {program}")
+    c.cleanups.append((c.beta, f"rm -f {rules}"))
+    c.tree({"": "s1 s2", " a  b": ["s 1"]})
+    through, target = ("--remote-zfs", f"{program} -n zfs"), f"repl@beta:{c.target}"
+    c.beta(f"rm -f {rules}")
     with c.unchanged():
-        c.push(*sudo, target=target, status=3, says=("a password is required", "NOPASSWD: "))
-    c.beta(f"echo \"repl ALL=(root) NOPASSWD: $(command -v zfs)\" >{rule}; chmod 440 {rule}")
-    c.push(*sudo, target=target)
+        c.push(*through, target=target, status=3, says=(f"can't run '{program} -n zfs' on repl@beta", line))
+    c.beta(f"echo \"{rule}\" >{rules}; chmod 440 {rules}")
+    c.push(*through, target=target)
     c.in_sync()
     c.safe()
-    c.snapshot(f"{c.source}@s3")
-    c.push(*sudo, target=target)
+    big(c, "s3", "s4", megabytes=MEGABYTES)
+    cut(c, half(c, f"-i @s2 {c.source}@s3", c.target))
+    run = c.push(*through, "--json", target=target)
+    c.check(any(event["resumed"] for event in run.of("step_started")), "nothing was resumed")
+    c.same(token(c), "", "the token")
     c.in_sync()
-    same_files(c, c.source, c.target, "s3")
+    for snapshot in ("s1", "s2", "s3", "s4"):
+        same_files(c, c.source, c.target, snapshot)
     with c.unchanged():
-        c.push(*sudo, target=target)
+        c.push(*through, target=target)
+    back = f"{c.source}-back"
+    c.shown.append((c.alpha, back))
+    c.zfsync("pull", *through, target, back)
+    c.in_sync(target=back, target_host=c.alpha)
+    c.same(c.checksums(c.alpha, f"{back}@s4"), c.checksums(c.alpha, f"{c.source}@s4"), "the files that were pulled")
+
+
+@case("PLAIN")
+def plain_sudo(c):
+    """An account that may do nothing with ZFS but call `sudo -n zfs` is pushed to, also after a cut, and pulled from; without NOPASSWD the line that lacks is told, and nothing changes."""
+    through(c, "sudo", f"/etc/sudoers.d/{c.name}", "NOPASSWD: ", "repl ALL=(root) NOPASSWD: $(command -v zfs)")
+
+
+@case("PLAIN", alone=True)
+def plain_doas(c):
+    """The same with doas."""
+    through(c, "doas", "/etc/doas.conf", "permit nopass repl as root cmd zfs", "permit nopass repl as root cmd zfs")
 
 
 @pull_case("PLAIN")

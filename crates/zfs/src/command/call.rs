@@ -1,6 +1,6 @@
 //! One call of `zfs` or `zpool`: its arguments, how long it may say nothing, and which machine it is for.
 
-use std::io::{self, PipeReader, PipeWriter, Write as _};
+use std::io::{self, PipeReader, Write as _};
 use std::ops::{Deref, DerefMut};
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -13,8 +13,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::away::Away;
-use super::turns::Turn;
-use crate::pipe::set_nonblocking;
+use super::session::Stdin;
+use super::turns::{Kind, Turn};
 
 /// How often a wait looks whether the call was given up.
 const TICK: Duration = Duration::from_millis(100);
@@ -90,13 +90,8 @@ pub struct Call {
     away: Option<Away>,
     /// Its output goes where that of streams goes, but ends by itself: it doesn't wait for streams to end.
     lists: bool,
-}
-
-/// A call that has been started.
-pub(crate) struct Spawned {
-    pub child: Child,
-    /// Held until it has ended.
-    pub turn: Option<Turn>,
+    /// It receives, and something is asked before its end.
+    watched: bool,
 }
 
 impl Call {
@@ -107,7 +102,7 @@ impl Call {
     /// A command of the system that ends within these limits.
     pub(crate) fn of(mut command: Command, limits: Limits) -> Self {
         command.env("LC_ALL", "C").stdin(Stdio::null());
-        Self { command, limits, input: "", away: None, lists: false }
+        Self { command, limits, input: "", away: None, lists: false, watched: false }
     }
 
     /// The same, as a listing.
@@ -125,50 +120,47 @@ impl Call {
         self
     }
 
-    /// Starts it, with stdout and stderr in pipes, and gives it what it is to read. It has waited since `began`.
-    pub(crate) fn start(&mut self, began: Instant) -> io::Result<Spawned> {
-        let Some(away) = &self.away else {
-            let mut child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-            if let Some(mut stdin) = child.stdin.take() {
-                // One that ends without reading says why on stderr.
-                let _ = stdin.write_all(self.input.as_bytes());
-            }
-            return Ok(Spawned { child, turn: None });
-        };
-        let mut lines = away.lines(&self.command)?;
-        lines.extend_from_slice(self.input.as_bytes());
-        let turn = away.turn(false, &self.limits.since(began))?;
-        let mut session = away.command();
-        let mut child = session.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        if let Some(stdin) = child.stdin.take() {
-            give(&stdin, &lines, &self.limits.since(began)).inspect_err(|_| end(&mut child))?;
-        }
-        Ok(Spawned { child, turn: Some(turn) })
+    /// The same, as a receive before whose end something is asked.
+    #[must_use]
+    pub(super) fn watched(mut self, watched: bool) -> Self {
+        self.watched = watched;
+        self
     }
 
-    /// Starts one that carries a stream: with the other ends of these as its stdin and stdout, where it has any. It holds them from then on
-    /// where it is for this machine.
-    pub(crate) fn start_stream(&mut self, stdin: Option<Feed<'_>>, stdout: Stdio) -> io::Result<Spawned> {
-        let Some(away) = &self.away else {
-            if let Some(Feed { reader, .. }) = stdin {
-                self.command.stdin(reader);
-            }
-            let child = self.command.stdout(stdout).stderr(Stdio::piped()).spawn()?;
-            return Ok(Spawned { child, turn: None });
+    /// Starts it on this machine, with stdout and stderr in pipes, and gives it what it is to read.
+    pub(crate) fn start(&mut self) -> io::Result<Child> {
+        let mut child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // One that ends without reading says why on stderr.
+            let _ = stdin.write_all(self.input.as_bytes());
+        }
+        Ok(child)
+    }
+
+    /// Starts one that carries a stream on this machine, with these as its stdin and stdout. It holds them from then on.
+    pub(crate) fn start_stream(&mut self, stdin: Option<PipeReader>, stdout: Stdio) -> io::Result<Child> {
+        if let Some(stdin) = stdin {
+            self.command.stdin(stdin);
+        }
+        self.command.stdout(stdout).stderr(Stdio::piped()).spawn()
+    }
+
+    /// Gives it to a session on another machine, within these limits; whether another one was before it there.
+    pub(crate) fn start_away(&self, stdin: Stdin, limits: &Limits) -> io::Result<(Turn, bool)> {
+        let Some(away) = self.away.as_ref().filter(|_| self.input.is_empty()) else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it reads something"));
         };
-        let (lines, limits) = (away.lines(&self.command)?, self.begins_within());
-        let began = Instant::now();
-        let turn = away.turn(!self.lists, &limits)?;
-        let mut own = None;
-        let (reader, writer) = if let Some(Feed { reader, writer }) = stdin {
-            (reader, writer)
-        } else {
-            let (reader, writer) = io::pipe()?;
-            (reader, own.insert(writer))
+        let (lines, began) = (away.lines(&self.command, stdin)?, Instant::now());
+        let kind = match stdin {
+            Stdin::Stream if self.watched => Kind::WatchedStream,
+            Stdin::Stream => Kind::Stream,
+            Stdin::Last if !self.lists => Kind::Stream,
+            Stdin::Last | Stdin::Null => Kind::Call,
         };
-        let mut child = away.command().stdin(reader).stdout(stdout).stderr(Stdio::piped()).spawn()?;
-        give(writer, &lines, &limits.since(began)).inspect_err(|_| end(&mut child))?;
-        Ok(Spawned { child, turn: Some(turn) })
+        let mut turn = away.turn(kind, limits)?;
+        let session = turn.session().ok_or(io::ErrorKind::NotFound)?;
+        let reused = session.give(&lines, &limits.since(began))?;
+        Ok((turn, reused))
     }
 
     /// So long a session may take until what carries a stream is started in it, as long as somebody waits for that.
@@ -178,9 +170,9 @@ impl Call {
         Limits { silence: Some(silence), given_up: self.limits.given_up.clone() }
     }
 
-    /// Whether it is for another machine: its output begins with a mark then.
-    pub(crate) fn is_away(&self) -> bool {
-        self.away.is_some()
+    /// The machine that it is for, if that is another one.
+    pub(crate) fn away(&self) -> Option<&Away> {
+        self.away.as_ref()
     }
 
     /// How long it may take.
@@ -188,37 +180,6 @@ impl Call {
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
-}
-
-/// Writes what a call reads first; writes return instead of waiting afterwards. One that ends without reading says why on stderr.
-fn give(stdin: &impl AsFd, mut lines: &[u8], limits: &Limits) -> io::Result<()> {
-    set_nonblocking(stdin, true)?;
-    while !lines.is_empty() {
-        match rustix::io::write(stdin, lines) {
-            Ok(written) => lines = &lines[written..],
-            Err(Errno::AGAIN) => limits.wait_for(stdin, PollFlags::OUT).map_err(|error| match error.kind() {
-                io::ErrorKind::TimedOut => io::Error::new(error.kind(), "the host does not read its arguments"),
-                _ => error,
-            })?,
-            Err(Errno::INTR) => {}
-            Err(Errno::PIPE) => break,
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
-/// Ends one that nobody waits for.
-fn end(child: &mut Child) {
-    let _ = child.kill();
-    // An ssh never hangs in the kernel.
-    let _ = child.wait();
-}
-
-/// The pipe that a call reads a stream from.
-pub(crate) struct Feed<'a> {
-    pub reader: PipeReader,
-    pub writer: &'a mut PipeWriter,
 }
 
 impl Deref for Call {

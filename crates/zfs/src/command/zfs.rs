@@ -253,7 +253,7 @@ impl Zfs {
             command.arg("-o").arg(format!("{}={put}", Note::Received.property()));
         }
         command.arg(snapshot.map_or_else(|| receive.dataset.to_string(), |name| receive.dataset.at(name.as_str())));
-        command
+        command.watched(receive.into_empty || receive.overwrite)
     }
 
     /// Creates a filesystem that only holds others, is never mounted, and says by [`PLACEHOLDER`] that zfsync made it

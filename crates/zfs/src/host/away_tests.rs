@@ -5,17 +5,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use super::Started;
 use super::process::start;
 use super::run::{HANGS, run};
 use crate::command::Turns;
-use crate::{Away, Failure, Limits, Zfs};
+use crate::{Away, Failure, Limits, Zfs, session_line};
 
-const STARTS: &str = "echo ZFSYNC-PLAIN; echo ZFSYNC-PLAIN >&2;";
-
-/// A host whose sessions are this script.
+/// A host whose sessions are this script, and then the constant line.
 fn host(script: &str, turns: &Arc<Turns>, limits: Limits) -> Zfs {
-    let session = ("sh".into(), vec!["-c".into(), script.into()]);
-    Zfs::on(Away::new(session, vec!["zfs".into()], Arc::clone(turns), || {})).within(limits)
+    doing(script, "exit 0", turns, limits)
+}
+
+/// The same, whose `zfs` is this other script.
+fn doing(script: &str, zfs: &str, turns: &Arc<Turns>, limits: Limits) -> Zfs {
+    let session = ("sh".into(), vec!["-c".into(), format!("{script} {}", session_line()).into()]);
+    let words = ["sh", "-c", zfs].map(ToOwned::to_owned).to_vec();
+    Zfs::on(Away::new(session, words, Arc::clone(turns), || {})).within(limits)
 }
 
 fn patient(milliseconds: u64) -> Limits {
@@ -39,11 +44,11 @@ fn two_that_hang(zfs: &Zfs) -> Vec<thread::JoinHandle<Result<(), Failure>>> {
 fn the_wait_for_a_turn_counts() {
     let (turns, given_up) = (Arc::default(), Arc::new(AtomicBool::new(false)));
     let limits = Limits { silence: None, given_up: Some(Arc::clone(&given_up)) };
-    let hanging = two_that_hang(&host("exec sleep 1000", &turns, limits));
+    let hanging = two_that_hang(&host("exec sleep 1000;", &turns, limits));
     while turns.running() < [0, 2] {
         thread::yield_now();
     }
-    let words = ask(&host(STARTS, &turns, patient(300)), &["list"]).unwrap_err().words;
+    let words = ask(&host("", &turns, patient(300)), &["list"]).unwrap_err().words;
     assert_eq!(
         words,
         "can't run zfs: as many sessions of its kind are open over the connection as may be (2), and none has ended in time"
@@ -51,7 +56,7 @@ fn the_wait_for_a_turn_counts() {
     given_up.store(true, Ordering::Relaxed);
     assert!(hanging.into_iter().all(|call| call.join().unwrap().unwrap_err().words == HANGS));
     // They have left their places.
-    assert_eq!(ask(&host(STARTS, &turns, patient(60_000)), &["list"]), Ok(()));
+    assert_eq!(ask(&host("", &turns, patient(60_000)), &["list"]), Ok(()));
 }
 
 #[test]
@@ -59,12 +64,12 @@ fn one_that_is_given_up_waits_for_no_turn() {
     let (turns, given_up) = (Arc::default(), Arc::new(AtomicBool::new(true)));
     let others = Arc::new(AtomicBool::new(false));
     let limits = Limits { silence: None, given_up: Some(Arc::clone(&others)) };
-    let hanging = two_that_hang(&host("exec sleep 1000", &turns, limits));
+    let hanging = two_that_hang(&host("exec sleep 1000;", &turns, limits));
     while turns.running() < [0, 2] {
         thread::yield_now();
     }
     let limits = Limits { silence: None, given_up: Some(given_up) };
-    assert!(ask(&host(STARTS, &turns, limits), &["list"]).unwrap_err().words.contains("none has ended in time"));
+    assert!(ask(&host("", &turns, limits), &["list"]).unwrap_err().words.contains("none has ended in time"));
     others.store(true, Ordering::Relaxed);
     for call in hanging {
         assert_eq!(call.join().unwrap().unwrap_err().words, HANGS);
@@ -75,49 +80,62 @@ fn one_that_is_given_up_waits_for_no_turn() {
 fn a_host_that_reads_no_arguments_holds_up_nobody() {
     let long = "x".repeat(100);
     let args = vec![long.as_str(); 20_000];
-    let words = ask(&host("exec sleep 1000", &Arc::default(), patient(300)), &args).unwrap_err().words;
+    let words = ask(&host("exec sleep 1000;", &Arc::default(), patient(300)), &args).unwrap_err().words;
     assert_eq!(words, "can't run zfs: the host does not read its arguments");
 }
 
 #[test]
 fn somebody_who_keeps_stderr_open_holds_up_nobody() {
-    let script = format!("{STARTS} sleep 10 >/dev/null & exit 0");
-    assert_eq!(ask(&host(&script, &Arc::default(), patient(500)), &["list"]).unwrap_err().words, HANGS);
+    // Its own mark is there, so nobody waits for the other's end.
+    assert_eq!(ask(&doing("", "sleep 10 >/dev/null & exit 0", &Arc::default(), patient(5000)), &["list"]), Ok(()));
+    // The session has ended without one.
+    let script = "sleep 10 >/dev/null & exit 0;";
+    assert_eq!(ask(&host(script, &Arc::default(), patient(500)), &["list"]).unwrap_err().words, HANGS);
+}
+
+/// More than a pipe holds.
+fn many() -> Vec<String> {
+    let word = |n| format!("{n:06}").repeat(15_000);
+    (0..15).map(word).collect()
+}
+
+/// What a `zfs` writes down that was called with these, and gets no stream.
+fn receives_many(zfs: &Zfs, file: &std::path::Path) {
+    let started = start(zfs.command(many()), super::claims::Passage::default());
+    let Started { stdin, mut words, process } = started.unwrap_or_else(|failure| panic!("{}", failure.words));
+    drop(stdin);
+    std::io::copy(&mut words, &mut std::io::sink()).unwrap();
+    assert_eq!(process.wait(), Ok(()));
+    let read = std::fs::read_to_string(file).unwrap();
+    assert!(read == format!("{}\n", many().join("\n")), "{} bytes", read.len());
 }
 
 #[test]
 fn a_stream_gets_all_arguments_whatever_a_pipe_holds() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("read");
-    let script = format!("{STARTS} cat >{}", file.display());
-    let zfs = host(&script, &Arc::default(), patient(60_000));
-    let long = "x".repeat(3_000_000);
-    let started = start(zfs.command(["recv", &long]), super::claims::Passage::default());
-    let Ok(super::Started { stdin, mut words, process }) = started else { panic!("it was not started") };
-    drop(stdin);
-    std::io::copy(&mut words, &mut std::io::sink()).unwrap();
-    assert_eq!(process.wait(), Ok(()));
-    assert_eq!(std::fs::read_to_string(file).unwrap(), format!("3\n\x1f\nzfs\x1frecv\x1f{long}\n"));
+    let zfs = format!("printf '%s\\n' \"$0\" \"$@\" >{}; cat", file.display());
+    receives_many(&doing("", &zfs, &Arc::default(), patient(60_000)), &file);
 }
 
 /// As ssh does where sshd permits no session more (MaxSessions).
 const REFUSES: &str =
     "{ echo 'mux_client_request_session: session request failed: Session open refused by peer' >&2; exit 255; }";
 
-/// A host that refuses the first session, and then runs this.
-fn refusing(dir: &std::path::Path, script: &str) -> String {
-    let once = dir.join("refused");
-    format!("mkdir {} 2>/dev/null && {REFUSES}; {script}", once.display())
+/// A host that refuses the first session.
+fn refusing(dir: &std::path::Path) -> String {
+    format!("mkdir {} 2>/dev/null && {REFUSES};", dir.join("refused").display())
 }
 
 #[test]
 fn a_question_whose_session_is_refused_is_asked_again() {
     let dir = tempfile::tempdir().unwrap();
-    let turns = Arc::default();
-    let script = refusing(dir.path(), &format!("{STARTS} cat >{}", dir.path().join("read").display()));
-    assert_eq!(ask(&host(&script, &turns, patient(60_000)), &["list"]), Ok(()));
-    assert_eq!(std::fs::read_to_string(dir.path().join("read")).unwrap(), "2\n\x1f\nzfs\x1flist\n");
+    let (turns, file) = (Arc::default(), dir.path().join("read"));
+    let zfs = format!("echo \"$0 $*\" >>{}", file.display());
+    assert_eq!(ask(&doing(&refusing(dir.path()), &zfs, &turns, patient(60_000)), &["list", "p"]), Ok(()));
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "list p\n");
     // A host that refuses all of them is lost.
+    turns.end();
     let lost = Arc::new(AtomicBool::new(false));
     let tell = Arc::clone(&lost);
     let session = ("sh".into(), vec!["-c".into(), REFUSES.into()]);
@@ -129,37 +147,120 @@ fn a_question_whose_session_is_refused_is_asked_again() {
 #[test]
 fn a_stream_whose_session_is_refused_gets_another_one() {
     let dir = tempfile::tempdir().unwrap();
-    let turns = Arc::default();
-    let script = refusing(dir.path(), &format!("{STARTS} cat >{}", dir.path().join("read").display()));
-    // More than a pipe holds: nobody reads what the first one was given.
-    let long = "x".repeat(3_000_000);
-    let started = start(host(&script, &turns, patient(60_000)).command(["recv", &long]), <_>::default());
-    let Ok(super::Started { stdin, mut words, process }) = started else { panic!("it was not started") };
-    drop(stdin);
-    std::io::copy(&mut words, &mut std::io::sink()).unwrap();
-    assert_eq!(process.wait(), Ok(()));
-    let read = std::fs::read_to_string(dir.path().join("read")).unwrap();
-    assert!(read == format!("3\n\x1f\nzfs\x1frecv\x1f{long}\n"), "{} bytes", read.len());
-    let script = refusing(&dir.path().join("none"), REFUSES);
-    let failure = start(host(&script, &turns, patient(60_000)).command(["recv", "p/x"]), <_>::default()).err().unwrap();
+    let (turns, file) = (Arc::default(), dir.path().join("read"));
+    let zfs = format!("printf '%s\\n' \"$0\" \"$@\" >{}; cat", file.display());
+    receives_many(&doing(&refusing(dir.path()), &zfs, &turns, patient(60_000)), &file);
+    turns.end();
+    let refused = start(host(&format!("{REFUSES};"), &turns, patient(60_000)).command(["recv", "p/x"]), <_>::default());
+    let failure = refused.err().unwrap();
     assert!(failure.words.contains("Session open refused by peer"), "{}", failure.words);
+}
+
+/// A `zfs` that takes four bytes of its stdin as a stream, and answers `list` with its process's parent: the session.
+const TAKES_FOUR: &str = "case $0 in recv) dd bs=1 count=4 2>/dev/null; echo words >&2;; *) echo $PPID;; esac";
+
+fn session_of(zfs: &Zfs) -> String {
+    run(zfs.command(["list"]), |output| Ok(std::io::read_to_string(output)?)).unwrap()
+}
+
+/// Feeds a receive, and returns what it says and how it ends.
+fn receive(zfs: &Zfs, stream: &[u8], complete: bool) -> (String, Result<(), super::Died>) {
+    let started = start(zfs.command(["recv", "p/x"]), super::claims::Passage::default());
+    let Started { stdin, words, process } = started.unwrap_or_else(|failure| panic!("{}", failure.words));
+    rustix::io::write(&stdin, stream).unwrap();
+    if complete {
+        stdin.complete();
+    } else {
+        drop(stdin);
+    }
+    let words = std::io::read_to_string(words).unwrap();
+    (words, process.wait())
+}
+
+#[test]
+fn one_session_takes_one_call_after_the_other() {
+    let turns = Arc::default();
+    let zfs = doing("echo hello; echo hello >&2;", TAKES_FOUR, &turns, patient(60_000));
+    let session = session_of(&zfs);
+    for _ in 0..3 {
+        assert_eq!(receive(&zfs, b"abcd", true), ("words\n".into(), Ok(())));
+        assert_eq!((session_of(&zfs), turns.idle()), (session.clone(), 1));
+    }
+    // One that ends before all of its stream is said to be there waits for that.
+    let Started { stdin, words, process } = start(zfs.command(["recv", "p/x"]), <_>::default()).ok().unwrap();
+    rustix::io::write(&stdin, b"abcd").unwrap();
+    assert_eq!(std::io::read_to_string(words).unwrap(), "words\n");
+    assert_eq!((process.wait(), turns.idle()), (Ok(()), 0));
+    stdin.complete();
+    assert_eq!(session_of(&zfs), session);
+    turns.end();
+    assert_eq!((turns.running(), turns.idle()), ([0, 0], 0));
+}
+
+#[test]
+fn after_a_stream_that_was_cut_or_goes_on_comes_another_session() {
+    let turns = Arc::default();
+    let zfs = doing("", TAKES_FOUR, &turns, patient(60_000));
+    let mut session = session_of(&zfs);
+    let mut another = |zfs: &Zfs| {
+        let now = session_of(zfs);
+        assert_ne!(std::mem::replace(&mut session, now.clone()), now);
+    };
+    // It sees the end of its input.
+    assert_eq!(receive(&zfs, b"ab", false), ("words\n".into(), Ok(())));
+    another(&zfs);
+    // A stream that has more than its end: whatever that is, it is none of our calls.
+    for more in ["e", "e\n", "ZFSYNC-\nnull 2\n\x1f\necho\x1fforged\n"] {
+        let stream = ["abcd", more].concat();
+        assert_eq!(receive(&zfs, stream.as_bytes(), true), ("words\n".into(), Ok(())));
+        another(&zfs);
+    }
+    let fails = doing("", "cat >/dev/null; echo no >&2; exit 3", &turns, patient(60_000));
+    let (words, died) = receive(&fails, b"abcd", false);
+    assert_eq!((words.as_str(), died.unwrap_err().status.as_str()), ("no\n", "exit status: 3"));
+    another(&zfs);
+}
+
+/// The sender says that its stream is whole, and it isn't.
+#[test]
+fn a_receive_that_reads_on_sees_the_end() {
+    let zfs = doing("", "cat >/dev/null; echo incomplete stream >&2; exit 1", &Arc::default(), patient(60_000));
+    let (words, died) = receive(&zfs, b"abcd", true);
+    assert_eq!((words.as_str(), died.unwrap_err().killed), ("incomplete stream\n", false));
+}
+
+#[test]
+fn a_receive_that_is_killed_there_is_told_as_that() {
+    let zfs = doing("", "kill -9 $$", &Arc::default(), patient(60_000));
+    assert!(receive(&zfs, b"abcd", false).1.unwrap_err().killed);
+}
+
+/// As sshd may do with a session that has nothing to do.
+#[test]
+fn a_session_that_ends_meanwhile_is_replaced_without_a_word() {
+    let turns = Arc::default();
+    let zfs = doing("", TAKES_FOUR, &turns, patient(60_000));
+    let session = session_of(&zfs);
+    let pid = rustix::process::Pid::from_raw(session.trim().parse().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    assert_ne!(session_of(&zfs), session);
 }
 
 #[test]
 fn a_stream_that_nobody_waits_for_waits_for_no_turn() {
     let (turns, given_up) = (Arc::default(), Arc::new(AtomicBool::new(false)));
-    let receives = host(&format!("{STARTS} exec cat >/dev/null"), &turns, patient(60_000));
+    let receives = doing("", "exec cat >/dev/null", &turns, patient(60_000));
     let start_one = |zfs: &Zfs| start(zfs.command(["recv", "p/x"]), super::claims::Passage::default());
     let others: Vec<_> = (0..crate::STREAMS).map(|_| start_one(&receives).ok().unwrap()).collect();
     let limits = Limits { silence: None, given_up: Some(Arc::clone(&given_up)) };
     let (tell, told) = std::sync::mpsc::channel();
-    let waiting = host(STARTS, &turns, limits);
+    let waiting = host("", &turns, limits);
     thread::spawn(move || tell.send(start_one(&waiting).err().map(|failure| failure.words)));
     given_up.store(true, Ordering::Relaxed);
     let words = told.recv_timeout(Duration::from_secs(20)).expect("it waits for its turn").unwrap();
     assert!(words.contains("none has ended in time"), "{words}");
     // Its own limit counts, too.
-    let words = start_one(&host(STARTS, &turns, patient(300))).err().unwrap().words;
+    let words = start_one(&host("", &turns, patient(300))).err().unwrap().words;
     assert!(words.contains("none has ended in time"), "{words}");
     for super::Started { stdin, process, .. } in others {
         drop(stdin);

@@ -1,5 +1,6 @@
 //! What the helper needs of its host, as an interface: real ZFS in [`super::LocalHost`], something tame in tests.
 
+mod away;
 mod base;
 mod boot;
 mod children;
@@ -8,6 +9,7 @@ mod dataset;
 mod empty;
 mod examine;
 mod hold;
+mod intake;
 mod list;
 mod local;
 mod portions;
@@ -17,6 +19,7 @@ mod query;
 mod remount;
 mod resolve;
 mod run;
+mod run_away;
 mod whole;
 mod wrapped_key;
 
@@ -30,6 +33,7 @@ use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::record::Features;
 use crate::{Failure, Hello, Pruned, Receive, Rename, TargetFacts};
 pub use examine::Account;
+pub use intake::Intake;
 pub use local::LocalHost;
 pub use prune::{MAX_PRUNE, NEEDED_FURTHER, prune};
 pub use run::{HANGS, Watched};
@@ -214,7 +218,7 @@ fn of_another_kind() -> Failure {
 /// A receive that has begun.
 pub struct Started {
     /// Takes the stream; writes to it return instead of waiting.
-    pub stdin: OwnedFd,
+    pub stdin: Intake,
     /// What it says; at its end when the process has ended.
     pub words: Box<dyn Read + Send>,
     /// Itself.

@@ -1,17 +1,19 @@
 //! Runs `zfs` to its end: what it prints is read while it comes, what it says on stderr tells whether that is all. A call that
 //! has a limit is ended by it, and so is one that nobody waits for any more.
 
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, ChildStdout, ExitStatus};
+use std::process::{Child, ExitStatus};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 
-use crate::command::{Spawned, Turn, Words as Marked, behind_mark};
+use super::run_away;
+use crate::command::Turn;
 use crate::{Call, Failure, Limits, MAX_WORDS, ParseError, Refusal};
 
 /// What is told of a call that was ended because it said nothing.
@@ -55,11 +57,11 @@ pub(super) fn run_lenient<T>(call: Call, read: impl FnOnce(Output) -> Result<T, 
 }
 
 /// What a call prints.
-pub(super) type Output = BufReader<Heard>;
+pub(super) type Output = BufReader<Box<dyn Read>>;
 
 /// What words on stderr mean.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Words {
+pub(super) enum Words {
     /// Nothing, once what was wanted is read: it is ended then.
     Unheard,
     /// Nothing, and nor does the exit status.
@@ -104,16 +106,20 @@ fn run_to_its_end(
                     return Err(failure);
                 }
             }
+            // Nothing was run in it, and another one is there or is opened.
+            Ran::Stale => tries -= 1,
         }
     }
 }
 
 /// What came of a call.
-enum Ran {
+pub(super) enum Ran {
     /// Which objects could not be read, and the words of zfs.
     Through(Vec<(String, String)>),
     /// The host has refused its session; what is told of that where nobody asks again.
     Refused(Turn, Failure),
+    /// A session that was there has ended before it took the call.
+    Stale,
 }
 
 fn run_once(
@@ -122,27 +128,22 @@ fn run_once(
     words: Words,
     read: &mut dyn FnMut(Output) -> Result<(), ParseError>,
 ) -> Result<Ran, Failure> {
+    if call.away().is_some() {
+        return run_away::run_once(call, began, words, read);
+    }
     let name = call.get_program().to_string_lossy().into_owned();
     let cant = |error: io::Error| Failure::new(Refusal::Other, &format!("can't run {name}: {error}"));
     let limits = call.limits().clone();
-    let Spawned { mut child, mut turn } = call.start(began).map_err(cant)?;
+    let mut child = call.start().map_err(cant)?;
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(Failure::new(Refusal::Other, "no pipes to a command"));
     };
-    let away = call.is_away();
     // Beside stdout: it could fill up and block otherwise.
-    let stderr: Box<dyn Read + Send> = if away { Box::new(Marked::new(stderr)) } else { Box::new(stderr) };
     let (tell, complaints) = mpsc::channel();
-    let complain = move || tell.send(read_complaints(stderr, words));
-    let listener = thread::Builder::new().spawn(complain).map_err(cant);
+    let listener = thread::Builder::new().spawn(move || tell.send(read_complaints(stderr, words))).map_err(cant);
     let value = listener.is_ok().then(|| {
-        let first = Some(limits.since(began));
-        let mut output = BufReader::new(Heard { output: stdout, limits: limits.clone(), first });
-        if let Some(turn) = &mut turn {
-            output = behind_mark(output)?;
-            turn.begin();
-        }
-        read(output)
+        let output = Heard::new(OwnedFd::from(stdout).into(), &limits, began);
+        read(BufReader::new(Box::new(output)))
     });
     // Behind a line that isn't whole nothing more comes, and its status may tell why.
     let over = matches!(value, Some(Ok(()) | Err(ParseError::Cut(_))));
@@ -162,24 +163,15 @@ fn run_once(
         return Err(Failure::new(Refusal::Other, HANGS));
     };
     listener?;
-    // Others may hold its stderr: an ssh for many sessions does, until the other host has closed this one.
-    let complaints = told(&complaints, &limits);
-    let refused = |turn: &mut Turn| complaints.as_ref().is_some_and(|said| turn.is_refused(&said.words));
-    let refused = turn.take_if(refused);
-    if let Some(turn) = turn {
-        turn.ended(status);
-    }
-    let Some(complaints) = complaints else {
+    // Others may hold its stderr.
+    let Some(complaints) = told(&complaints, &limits) else {
         return Err(Failure::new(Refusal::Other, HANGS));
     };
-    if let Some(turn) = refused {
-        return Ok(Ran::Refused(turn, complaints.into_failure(&name, status)));
-    }
     judge(value, complaints, words, &name, status).map(Ran::Through)
 }
 
 /// What is made of a call that has ended: of what was read of it, what it has said, and its status.
-fn judge(
+pub(super) fn judge(
     value: Option<Result<(), ParseError>>,
     complaints: Complaints,
     words: Words,
@@ -221,7 +213,7 @@ fn wait(child: &mut Child, limits: &Limits) -> io::Result<Option<ExitStatus>> {
 }
 
 /// What was said on stderr, once that has ended; `None` when the time is over before.
-fn told(complaints: &mpsc::Receiver<Complaints>, limits: &Limits) -> Option<Complaints> {
+pub(super) fn told(complaints: &mpsc::Receiver<Complaints>, limits: &Limits) -> Option<Complaints> {
     let began = Instant::now();
     loop {
         match complaints.recv_timeout(limits.left(began)?) {
@@ -240,10 +232,17 @@ fn abandon(mut child: Child) {
 
 /// The output of a call, whose reader waits no longer than the call's limits.
 pub(super) struct Heard {
-    output: ChildStdout,
+    output: File,
     limits: Limits,
     /// For the first that it says: what it has waited for before counts.
     first: Option<Limits>,
+}
+
+impl Heard {
+    /// That of a call which has waited since then.
+    pub(super) fn new(output: File, limits: &Limits, began: Instant) -> Self {
+        Self { output, limits: limits.clone(), first: Some(limits.since(began)) }
+    }
 }
 
 impl Read for Heard {
@@ -279,8 +278,8 @@ impl Read for Watched {
 
 /// What a command wrote to stderr.
 #[derive(Default)]
-struct Complaints {
-    words: String,
+pub(super) struct Complaints {
+    pub(super) words: String,
     missing: bool,
     /// Names, and what was said of them.
     unread: Vec<(String, String)>,
@@ -291,7 +290,7 @@ impl Complaints {
         (self.missing || !self.unread.is_empty()) && self.words.is_empty() && status.code() == Some(1)
     }
 
-    fn into_failure(self, name: &str, status: ExitStatus) -> Failure {
+    pub(super) fn into_failure(self, name: &str, status: ExitStatus) -> Failure {
         if self.words.is_empty() {
             return Failure::new(Refusal::Other, &format!("{name} ended with {status}"));
         }
@@ -305,7 +304,7 @@ fn unread(words: &str) -> Option<String> {
     (Refusal::from_words(words) == Refusal::Other).then(|| name.to_owned())
 }
 
-fn read_complaints(stderr: impl Read, means: Words) -> Complaints {
+pub(super) fn read_complaints(stderr: impl Read, means: Words) -> Complaints {
     let mut complaints = Complaints::default();
     let mut lines = BufReader::new(stderr);
     let mut line = Vec::new();
