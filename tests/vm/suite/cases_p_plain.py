@@ -141,7 +141,7 @@ def plain_sudo(c):
 @case("PLAIN", alone=True)
 def plain_doas(c):
     """The same with doas."""
-    through(c, "doas", "/etc/doas.conf", "permit nopass repl as root cmd zfs", "permit nopass repl as root cmd zfs")
+    through(c, "doas", "/etc/doas.conf", "permit nopass repl as root cmd ", "permit nopass repl as root cmd zfs")
 
 
 @pull_case("PLAIN")
