@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::link::sender_of;
-use super::targets::{Around, drop_note, noted_around, noted_on, seen_from};
+use super::targets::{Around, Noted, drop_note, noted_around, noted_on, seen_from};
 use super::{lock, source};
 use crate::config::{ForgetJob, run_number};
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
-use crate::plan::{Registered, SourceDataset, arrived, bookmarks_of, strangers};
+use crate::plan::{PROPERTY, Registered, SourceDataset, arrived, bookmarks_of, strangers};
 use crate::remote::link::{Access, Link};
 use crate::report::view::targets::{Forgotten, KnownTarget, Targets};
 use zfs::name::{DatasetName, SnapshotName};
@@ -33,6 +33,8 @@ pub async fn targets((origin, source): &(Link, DatasetName)) -> Result<Targets, 
         let date = newest.first().map(|(_, date)| *date);
         targets.push(KnownTarget { target: target.clone(), arrived, date });
     }
+    let ids = noted.unread.iter().filter_map(|property| property.strip_prefix(PROPERTY));
+    let unread = ids.map(str::to_owned).collect();
     let others = others(&sender, source, &datasets).await?;
     let (host, written) = (sender.name(), sender.full_name(source));
     sender.close().await;
@@ -43,6 +45,7 @@ pub async fn targets((origin, source): &(Link, DatasetName)) -> Result<Targets, 
         now: jiff::Timestamp::now().as_second(),
         targets,
         above,
+        unread,
         others,
     })
 }
@@ -53,7 +56,7 @@ async fn others(
     source: &DatasetName,
     datasets: &[SourceDataset],
 ) -> Result<Vec<String>, StartError> {
-    let Around { noted, unread } = noted_around(sender, source).await?;
+    let Around { noted, unread, .. } = noted_around(sender, source).await?;
     if !unread.is_empty() {
         // They may be of those.
         return Ok(Vec::new());
@@ -81,7 +84,8 @@ pub async fn forget(job: &ForgetJob) -> Result<Forgotten, StartError> {
     let sender = sender_of(&job.origin, std::slice::from_ref(source)).await?;
     let sender = sender.with_access(Access::of(job.dry_run));
     let datasets = source::list(&sender, source.clone(), None, Some(STALL)).await?;
-    let target = find(job, &sender).await?;
+    let (target, damaged) = find(job, &sender).await?;
+    let property = target.as_ref().map(Registered::property).or(damaged);
     let tags = |dataset: &SourceDataset| match (&target, &job.ends) {
         (Some(target), _) => any_tag(target, &dataset.path),
         // What older versions have left.
@@ -92,7 +96,7 @@ pub async fn forget(job: &ForgetJob) -> Result<Forgotten, StartError> {
         (None, None) => None,
     };
     let bookmarks = bookmarks_of(source, &datasets, tags);
-    if target.is_none() && bookmarks.is_empty() {
+    if property.is_none() && bookmarks.is_empty() {
         return Err(StartError::UnknownTarget { target: job.target.clone(), source_dataset: sender.full_name(source) });
     }
     // A run that is under way would note it again.
@@ -100,22 +104,24 @@ pub async fn forget(job: &ForgetJob) -> Result<Forgotten, StartError> {
         Some(ends) if !job.dry_run => lock::take(ends, run_number(), Duration::ZERO).await?.0,
         _ => None,
     };
-    let failures = if job.dry_run { Vec::new() } else { drop_all(&sender, source, &bookmarks, target.as_ref()).await };
+    let failures =
+        if job.dry_run { Vec::new() } else { drop_all(&sender, source, &bookmarks, property.as_deref()).await };
     sender.close().await;
     let bookmarks = bookmarks.iter().map(|(dataset, name)| format!("{dataset}#{name}")).collect();
     Ok(Forgotten {
         source: source.clone(),
         name: job.target.clone(),
         target,
+        property,
         bookmarks,
         dry_run: job.dry_run,
         failures,
     })
 }
 
-/// Which of the noted targets is meant; none, if it may be one of an older version.
-async fn find(job: &ForgetJob, sender: &Endpoint) -> Result<Option<Registered>, StartError> {
-    let registry = noted_on(sender, &job.source).await?.own;
+/// Which of the noted targets is meant; none, if it may be one of an older version. Or the property that records it and can't be read.
+async fn find(job: &ForgetJob, sender: &Endpoint) -> Result<(Option<Registered>, Option<String>), StartError> {
+    let Noted { own: registry, unread, .. } = noted_on(sender, &job.source).await?;
     let host = match &job.ends {
         Some(ends) => seen_from(ends).await,
         None => String::new(),
@@ -128,12 +134,14 @@ async fn find(job: &ForgetJob, sender: &Endpoint) -> Result<Option<Registered>, 
             found => found,
         },
     };
+    let of_id = |property: &String| job.ends.is_none() && property.strip_prefix(PROPERTY) == Some(&*job.target);
+    let damaged = unread.into_iter().find(of_id);
     match found[..] {
-        [] if job.ends.is_none() => {
+        [] if job.ends.is_none() && damaged.is_none() => {
             Err(StartError::UnknownTarget { target: job.target.clone(), source_dataset: sender.full_name(&job.source) })
         }
-        [] => Ok(None),
-        [one] => Ok(Some(one.clone())),
+        [] => Ok((None, damaged)),
+        [one] => Ok((Some(one.clone()), None)),
         [..] => {
             let ids: Vec<String> = found.iter().map(|one| one.id()).collect();
             Err(StartError::Usage(format!(
@@ -151,13 +159,13 @@ async fn drop_all(
     sender: &Endpoint,
     source: &DatasetName,
     bookmarks: &[(DatasetName, SnapshotName)],
-    target: Option<&Registered>,
+    property: Option<&str>,
 ) -> Vec<String> {
     let ended = sender.drop_bookmarks(bookmarks.to_vec(), Some(STALL)).await.unwrap_or_else(|why| vec![Some(why)]);
     let ended = ended.into_iter().flatten().filter(|why| why.refusal != Refusal::Missing);
     let mut failures: Vec<String> = ended.map(|why| why.words).collect();
-    if let (Some(target), true) = (target, failures.is_empty()) {
-        failures.extend(drop_note(sender, source, target).await.err());
+    if let (Some(property), true) = (property, failures.is_empty()) {
+        failures.extend(drop_note(sender, source, property).await.err());
     }
     failures
 }

@@ -1,5 +1,6 @@
 //! Who the target is: found among those that are noted on SOURCE, and noted there.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::receiver::Receiver;
@@ -189,8 +190,8 @@ async fn write(sender: &Endpoint, source: &DatasetName, target: &Registered) -> 
 }
 
 /// Drops a target's note.
-pub async fn drop_note(sender: &Endpoint, source: &DatasetName, target: &Registered) -> Result<(), String> {
-    let dropped = sender.set_property((source, None), &target.property(), None, Some(LIMIT)).await;
+pub async fn drop_note(sender: &Endpoint, source: &DatasetName, property: &str) -> Result<(), String> {
+    let dropped = sender.set_property((source, None), property, None, Some(LIMIT)).await;
     dropped.map_err(|why| why.words)
 }
 
@@ -214,6 +215,8 @@ pub struct Noted {
     pub own: Registry,
     /// Above it, each with the one on which it is noted.
     pub above: Vec<(DatasetName, Registered)>,
+    /// The properties on the dataset itself that record a target and can't be read.
+    pub unread: Vec<String>,
     /// Where the dataset has come from, if it is a copy.
     received: Option<Put>,
 }
@@ -266,8 +269,10 @@ pub async fn noted_on(sender: &Endpoint, source: &DatasetName) -> Result<Noted, 
     let (own, above): (Vec<_>, Vec<_>) = ours.partition(|one| one.on == *source);
     let above = above.into_iter().filter_map(|one| Some((read_one(&one.name, &one.value)?, one.on)));
     let above = above.map(|(target, on)| (on, target)).collect();
+    let is_unread = |one: &&Property| read_one(&one.name, &one.value).is_none();
+    let unread = own.iter().filter(is_unread).map(|one| one.name.clone()).collect();
     let own = own.iter().map(|one| (one.name.as_str(), one.value.as_str()));
-    Ok(Noted { own: Registry::read(own), above, received })
+    Ok(Noted { own: Registry::read(own), above, unread, received })
 }
 
 fn read_one(property: &str, value: &str) -> Option<Registered> {
@@ -281,10 +286,14 @@ pub struct Around {
     pub noted: Vec<(DatasetName, Registered)>,
     /// Notes that make no sense to this version: the dataset, and the property.
     pub unread: Vec<(DatasetName, String)>,
+    /// The copies among the dataset and those below it.
+    pub copies: HashSet<DatasetName>,
 }
 
 impl Around {
     fn add(&mut self, properties: Vec<Property>) {
+        let copies = properties.iter().filter(|one| one.name == Note::Received.property());
+        self.copies.extend(copies.map(|one| one.on.clone()));
         for Property { on, name, value } in properties.into_iter().filter(|one| one.name.starts_with(PROPERTY)) {
             match read_one(&name, &value) {
                 Some(target) => self.noted.push((on, target)),
