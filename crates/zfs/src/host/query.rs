@@ -110,7 +110,7 @@ fn readable<T>(call: Call, read: impl FnOnce(Output) -> Result<T, ParseError>) -
     Ok(run_naming(call, read)?.0)
 }
 
-fn all(mut output: Output) -> Result<Vec<u8>, ParseError> {
+pub(super) fn all(mut output: Output) -> Result<Vec<u8>, ParseError> {
     let mut said = Vec::new();
     output.read_to_end(&mut said)?;
     Ok(said)
@@ -172,7 +172,8 @@ pub(super) fn history(zfs: &Zfs, pool: &str, since: Txg, each: &mut RecordSink<'
 }
 
 /// Reads [`Zfs::set_properties`] of this dataset. A line that makes no sense says nothing.
-fn properties(said: &[u8], dataset: &DatasetName) -> Vec<Property> {
+/// Reads [`Zfs::set_properties`].
+pub(super) fn properties(said: &[u8], dataset: &DatasetName) -> Vec<Property> {
     let text = String::from_utf8_lossy(said);
     let property = |line: &str| {
         let mut fields = line.split('\t');
