@@ -34,7 +34,7 @@ pub use parse::{
     Encryption, Facts, Listed, Mark, Most, ParseError, disabled_features, read_facts, read_listed, read_source,
     read_source_within, user_objects,
 };
-pub use snapshot::{SnapshotState, read_states, read_written, without_usage};
+pub use snapshot::{SnapshotState, TAKEN_HERE, read_states, read_written, without_usage};
 pub(crate) use turns::Turn;
 pub use turns::{Few, Lane, STREAMS, Turns};
 pub use zfs::{PLACEHOLDER, Zfs, find_zfs};

@@ -77,9 +77,14 @@ pub(super) fn answer(zfs: &Zfs, query: &Query, programs: &AtomicBool) -> Result<
             run(set_property(zfs, dataset, snapshot.as_ref(), property, value.as_deref()), |_| Ok(()))?;
             Answer::Done
         }
-        Query::Snapshot { datasets, name, recursive } => {
-            run(zfs.snapshot(datasets, name, *recursive), |_| Ok(()))
-                .map_err(|why| Failure { words: without_usage(&why.words).to_owned(), ..why })?;
+        Query::Snapshot { datasets, name, recursive, taken_here } => {
+            let take = |marked| run(zfs.snapshot(datasets, name, *recursive, marked), |_| Ok(()));
+            let taken = match take(*taken_here) {
+                // A delegated user may lack the right to set user properties.
+                Err(Failure { refusal: Refusal::Permission, .. }) if *taken_here => take(false),
+                taken => taken,
+            };
+            taken.map_err(|why| Failure { words: without_usage(&why.words).to_owned(), ..why })?;
             Answer::Done
         }
         Query::Prune { dataset, snapshots, dry_run } => Answer::Pruned(prune(zfs, dataset, snapshots, *dry_run)?),
