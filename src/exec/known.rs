@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::link::sender_of;
-use super::targets::{Around, Noted, drop_note, noted_around, noted_on, seen_from};
+use super::targets::{Around, drop_note, noted_around, noted_on, seen_from};
 use super::{lock, source};
 use crate::config::{ForgetJob, run_number};
 use crate::endpoint::Endpoint;
@@ -33,8 +33,8 @@ pub async fn targets((origin, source): &(Link, DatasetName)) -> Result<Targets, 
         let date = newest.first().map(|(_, date)| *date);
         targets.push(KnownTarget { target: target.clone(), arrived, date });
     }
-    let ids = noted.unread.iter().filter_map(|property| property.strip_prefix(PROPERTY));
-    let unread = ids.map(str::to_owned).collect();
+    let ids = unread_on(&sender, source).await?;
+    let unread = ids.iter().filter_map(|property| property.strip_prefix(PROPERTY)).map(str::to_owned).collect();
     let others = others(&sender, source, &datasets).await?;
     let (host, written) = (sender.name(), sender.full_name(source));
     sender.close().await;
@@ -76,6 +76,12 @@ async fn others(
 /// A target's tag for a dataset, whether that is selected or not.
 fn any_tag(target: &Registered, path: &zfs::name::RelPath) -> Option<Tag> {
     Some(target.tags().of(&target.dataset.join(path).ok()?))
+}
+
+/// The properties on SOURCE that record a target and can't be read.
+async fn unread_on(sender: &Endpoint, source: &DatasetName) -> Result<Vec<String>, StartError> {
+    let unread = noted_around(sender, source).await?.unread;
+    Ok(unread.into_iter().filter(|(on, _)| on == source).map(|(_, property)| property).collect())
 }
 
 /// Drops what is known of a target.
@@ -121,7 +127,7 @@ pub async fn forget(job: &ForgetJob) -> Result<Forgotten, StartError> {
 
 /// Which of the noted targets is meant; none, if it may be one of an older version. Or the property that records it and can't be read.
 async fn find(job: &ForgetJob, sender: &Endpoint) -> Result<(Option<Registered>, Option<String>), StartError> {
-    let Noted { own: registry, unread, .. } = noted_on(sender, &job.source).await?;
+    let registry = noted_on(sender, &job.source).await?.own;
     let host = match &job.ends {
         Some(ends) => seen_from(ends).await,
         None => String::new(),
@@ -135,7 +141,11 @@ async fn find(job: &ForgetJob, sender: &Endpoint) -> Result<(Option<Registered>,
         },
     };
     let of_id = |property: &String| job.ends.is_none() && property.strip_prefix(PROPERTY) == Some(&*job.target);
-    let damaged = unread.into_iter().find(of_id);
+    let damaged = if found.is_empty() && job.ends.is_none() {
+        unread_on(sender, &job.source).await?.into_iter().find(of_id)
+    } else {
+        None
+    };
     match found[..] {
         [] if job.ends.is_none() && damaged.is_none() => {
             Err(StartError::UnknownTarget { target: job.target.clone(), source_dataset: sender.full_name(&job.source) })

@@ -215,8 +215,6 @@ pub struct Noted {
     pub own: Registry,
     /// Above it, each with the one on which it is noted.
     pub above: Vec<(DatasetName, Registered)>,
-    /// The properties on the dataset itself that record a target and can't be read.
-    pub unread: Vec<String>,
     /// Where the dataset has come from, if it is a copy.
     received: Option<Put>,
 }
@@ -269,10 +267,8 @@ pub async fn noted_on(sender: &Endpoint, source: &DatasetName) -> Result<Noted, 
     let (own, above): (Vec<_>, Vec<_>) = ours.partition(|one| one.on == *source);
     let above = above.into_iter().filter_map(|one| Some((read_one(&one.name, &one.value)?, one.on)));
     let above = above.map(|(target, on)| (on, target)).collect();
-    let is_unread = |one: &&Property| read_one(&one.name, &one.value).is_none();
-    let unread = own.iter().filter(is_unread).map(|one| one.name.clone()).collect();
     let own = own.iter().map(|one| (one.name.as_str(), one.value.as_str()));
-    Ok(Noted { own: Registry::read(own), above, unread, received })
+    Ok(Noted { own: Registry::read(own), above, received })
 }
 
 fn read_one(property: &str, value: &str) -> Option<Registered> {

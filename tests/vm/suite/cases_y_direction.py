@@ -100,6 +100,25 @@ def a_record_without_its_bookmark(c):
     c.same(c.snaps(c.beta, c.target), [DAYS[5]], "what stays once the end has it")
 
 
+@case("H06")
+def a_damaged_record(c):
+    """A record that can't be read is listed; a push to its target renews it, and forget removes it."""
+    c.tree({"": "s1"})
+    c.push()
+    mine = c.alpha(f"zfs get -H -s local -o property all {c.source} | grep zfsync:target-").strip()
+    other = "zfsync:target-0123456789abcdef"
+    for value in ("damaged", '"$(printf "{\\nx")"'):
+        for record in (mine, other):
+            c.alpha(f"zfs set {record}={value} {c.source}")
+            listed = c.alpha(f"zfsync targets {c.source}")
+            c.check(f"forget {c.source} {record[14:]}" in listed, f"{record} is not listed: {listed}")
+        c.push()
+        c.check("can't be read" in c.alpha(f"zfsync targets {c.source}"), "the other one is listed no more")
+        c.alpha(f"zfsync forget {c.source} {other[14:]}")
+        c.check("can't be read" not in c.alpha(f"zfsync targets {c.source}"), "one is left")
+        c.zfsync("prune", "--keep-last", "1", c.source, f"beta:{c.target}")
+
+
 @case("H06", "R09")
 def a_copy_pruned_by_itself(c):
     """cron and prune of a copy as DATASET keep what its source continues from, say so, and prune the rest."""
