@@ -135,6 +135,7 @@ def a_copy_pruned_by_itself(c):
     c.check(not set(DAYS[:2]) & set(c.snaps(c.beta, c.target)), "nothing that was received is pruned")
     make(c, c.alpha, c.source, DAYS[3])
     c.push()
+    c.beta(f"zfsync push -q {c.target} {c.target}-end")
     pruned = c.beta(f"zfsync prune --keep-last 1 {c.target} 2>&1")
     c.check(words not in pruned and c.snaps(c.beta, c.target) == [DAYS[3]], f"{pruned} {c.snaps(c.beta, c.target)}")
 
