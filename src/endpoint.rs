@@ -350,10 +350,10 @@ impl Endpoint {
         &self,
         datasets: Vec<DatasetName>,
         name: SnapshotName,
-        recursive: bool,
+        (recursive, taken_here): (bool, bool),
         silence: Option<Duration>,
     ) -> Result<(), Failure> {
-        self.ask(Query::Snapshot { datasets, name, recursive }, silence).await.map(drop)
+        self.ask(Query::Snapshot { datasets, name, recursive, taken_here }, silence).await.map(drop)
     }
 
     /// Destroys snapshots of a dataset, or tells what that would free.

@@ -353,7 +353,8 @@ pub enum StartError {
     /// A note of a target makes no sense, so nobody knows what that one needs.
     #[error(
         "nothing of {dataset} on {host} was destroyed: its property {property} records a target that may need it, but can't be read by this \
-         version of zfsync (a newer one may have set it): upgrade zfsync here, or name the targets and use --only-named-targets"
+         version of zfsync: if it is damaged, push to that target once more, or remove it (zfsync targets {dataset} has the command); if a newer \
+         version has set it, upgrade zfsync here, or name the targets and use --only-named-targets"
     )]
     UnreadNote {
         /// Where.

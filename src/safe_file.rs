@@ -42,10 +42,22 @@ fn is_ours_already(path: &Path) -> bool {
         || path.parent().is_some_and(|dir| parents.contains(&dir))
 }
 
-/// All that is in a file.
+/// The largest file that is read, in bytes: far more than any that zfsync writes to read it again.
+const LARGEST: u64 = 16 << 20;
+
+/// All that is in a regular file of a sensible size: a device, or a link to one, may have no end.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let file = open(OpenOptions::new().read(true), path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} is no regular file", path.display())));
+    }
     let mut content = Vec::new();
-    open(OpenOptions::new().read(true), path)?.read_to_end(&mut content)?;
+    // It may grow meanwhile.
+    file.take(LARGEST + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > LARGEST {
+        let words = format!("{} is larger than {} MiB", path.display(), LARGEST >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, words));
+    }
     Ok(content)
 }
 
@@ -106,6 +118,22 @@ mod tests {
         io::Write::write_all(&mut written.unwrap(), b"line").unwrap();
         drop(input);
         assert_eq!(io::read_to_string(&mut output).unwrap(), "line");
+    }
+
+    #[test]
+    fn what_has_no_end_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let (link, large) = (dir.path().join("link"), dir.path().join("large"));
+        std::os::unix::fs::symlink("/dev/zero", &link).unwrap();
+        assert!(read(&link).unwrap_err().to_string().ends_with("link is no regular file"));
+        assert!(read(dir.path()).unwrap_err().to_string().ends_with(" is no regular file"));
+        let file = File::create(&large).unwrap();
+        file.set_len(LARGEST).unwrap();
+        assert_eq!(read(&large).unwrap().len() as u64, LARGEST);
+        file.set_len(20 << 30).unwrap();
+        let error = read(&large).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        assert!(error.to_string().ends_with("large is larger than 16 MiB"), "{error}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{lock, source};
 use crate::config::{ForgetJob, run_number};
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
-use crate::plan::{Registered, SourceDataset, arrived, bookmarks_of, strangers};
+use crate::plan::{PROPERTY, Registered, SourceDataset, arrived, bookmarks_of, strangers};
 use crate::remote::link::{Access, Link};
 use crate::report::view::targets::{Forgotten, KnownTarget, Targets};
 use zfs::name::{DatasetName, SnapshotName};
@@ -33,6 +33,8 @@ pub async fn targets((origin, source): &(Link, DatasetName)) -> Result<Targets, 
         let date = newest.first().map(|(_, date)| *date);
         targets.push(KnownTarget { target: target.clone(), arrived, date });
     }
+    let ids = unread_on(&sender, source).await?;
+    let unread = ids.iter().filter_map(|property| property.strip_prefix(PROPERTY)).map(str::to_owned).collect();
     let others = others(&sender, source, &datasets).await?;
     let (host, written) = (sender.name(), sender.full_name(source));
     sender.close().await;
@@ -43,6 +45,7 @@ pub async fn targets((origin, source): &(Link, DatasetName)) -> Result<Targets, 
         now: jiff::Timestamp::now().as_second(),
         targets,
         above,
+        unread,
         others,
     })
 }
@@ -53,7 +56,7 @@ async fn others(
     source: &DatasetName,
     datasets: &[SourceDataset],
 ) -> Result<Vec<String>, StartError> {
-    let Around { noted, unread } = noted_around(sender, source).await?;
+    let Around { noted, unread, .. } = noted_around(sender, source).await?;
     if !unread.is_empty() {
         // They may be of those.
         return Ok(Vec::new());
@@ -75,13 +78,20 @@ fn any_tag(target: &Registered, path: &zfs::name::RelPath) -> Option<Tag> {
     Some(target.tags().of(&target.dataset.join(path).ok()?))
 }
 
+/// The properties on SOURCE that record a target and can't be read.
+async fn unread_on(sender: &Endpoint, source: &DatasetName) -> Result<Vec<String>, StartError> {
+    let unread = noted_around(sender, source).await?.unread;
+    Ok(unread.into_iter().filter(|(on, _)| on == source).map(|(_, property)| property).collect())
+}
+
 /// Drops what is known of a target.
 pub async fn forget(job: &ForgetJob) -> Result<Forgotten, StartError> {
     let source = &job.source;
     let sender = sender_of(&job.origin, std::slice::from_ref(source)).await?;
     let sender = sender.with_access(Access::of(job.dry_run));
     let datasets = source::list(&sender, source.clone(), None, Some(STALL)).await?;
-    let target = find(job, &sender).await?;
+    let (target, damaged) = find(job, &sender).await?;
+    let property = target.as_ref().map(Registered::property).or(damaged);
     let tags = |dataset: &SourceDataset| match (&target, &job.ends) {
         (Some(target), _) => any_tag(target, &dataset.path),
         // What older versions have left.
@@ -92,7 +102,7 @@ pub async fn forget(job: &ForgetJob) -> Result<Forgotten, StartError> {
         (None, None) => None,
     };
     let bookmarks = bookmarks_of(source, &datasets, tags);
-    if target.is_none() && bookmarks.is_empty() {
+    if property.is_none() && bookmarks.is_empty() {
         return Err(StartError::UnknownTarget { target: job.target.clone(), source_dataset: sender.full_name(source) });
     }
     // A run that is under way would note it again.
@@ -100,21 +110,23 @@ pub async fn forget(job: &ForgetJob) -> Result<Forgotten, StartError> {
         Some(ends) if !job.dry_run => lock::take(ends, run_number(), Duration::ZERO).await?.0,
         _ => None,
     };
-    let failures = if job.dry_run { Vec::new() } else { drop_all(&sender, source, &bookmarks, target.as_ref()).await };
+    let failures =
+        if job.dry_run { Vec::new() } else { drop_all(&sender, source, &bookmarks, property.as_deref()).await };
     sender.close().await;
     let bookmarks = bookmarks.iter().map(|(dataset, name)| format!("{dataset}#{name}")).collect();
     Ok(Forgotten {
         source: source.clone(),
         name: job.target.clone(),
         target,
+        property,
         bookmarks,
         dry_run: job.dry_run,
         failures,
     })
 }
 
-/// Which of the noted targets is meant; none, if it may be one of an older version.
-async fn find(job: &ForgetJob, sender: &Endpoint) -> Result<Option<Registered>, StartError> {
+/// Which of the noted targets is meant; none, if it may be one of an older version. Or the property that records it and can't be read.
+async fn find(job: &ForgetJob, sender: &Endpoint) -> Result<(Option<Registered>, Option<String>), StartError> {
     let registry = noted_on(sender, &job.source).await?.own;
     let host = match &job.ends {
         Some(ends) => seen_from(ends).await,
@@ -128,12 +140,18 @@ async fn find(job: &ForgetJob, sender: &Endpoint) -> Result<Option<Registered>, 
             found => found,
         },
     };
+    let of_id = |property: &String| job.ends.is_none() && property.strip_prefix(PROPERTY) == Some(&*job.target);
+    let damaged = if found.is_empty() && job.ends.is_none() {
+        unread_on(sender, &job.source).await?.into_iter().find(of_id)
+    } else {
+        None
+    };
     match found[..] {
-        [] if job.ends.is_none() => {
+        [] if job.ends.is_none() && damaged.is_none() => {
             Err(StartError::UnknownTarget { target: job.target.clone(), source_dataset: sender.full_name(&job.source) })
         }
-        [] => Ok(None),
-        [one] => Ok(Some(one.clone())),
+        [] => Ok((None, damaged)),
+        [one] => Ok((Some(one.clone()), None)),
         [..] => {
             let ids: Vec<String> = found.iter().map(|one| one.id()).collect();
             Err(StartError::Usage(format!(
@@ -151,13 +169,13 @@ async fn drop_all(
     sender: &Endpoint,
     source: &DatasetName,
     bookmarks: &[(DatasetName, SnapshotName)],
-    target: Option<&Registered>,
+    property: Option<&str>,
 ) -> Vec<String> {
     let ended = sender.drop_bookmarks(bookmarks.to_vec(), Some(STALL)).await.unwrap_or_else(|why| vec![Some(why)]);
     let ended = ended.into_iter().flatten().filter(|why| why.refusal != Refusal::Missing);
     let mut failures: Vec<String> = ended.map(|why| why.words).collect();
-    if let (Some(target), true) = (target, failures.is_empty()) {
-        failures.extend(drop_note(sender, source, target).await.err());
+    if let (Some(property), true) = (property, failures.is_empty()) {
+        failures.extend(drop_note(sender, source, property).await.err());
     }
     failures
 }

@@ -1,6 +1,6 @@
 //! Whom a prune has to heed: the targets that are named, and those that are noted on SOURCE, on datasets above it or below.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::targets::{counterpart, label, noted_around, noted_on, received, seen_from};
@@ -59,6 +59,7 @@ pub async fn is_copy(
 pub struct TargetNeeds<'a> {
     named: Vec<Named<'a>>,
     noted: Vec<(DatasetName, Registered)>,
+    copies: HashSet<DatasetName>,
     sender: Endpoint,
 }
 
@@ -83,8 +84,15 @@ impl<'a> TargetNeeds<'a> {
             };
             named.push(Named { ends, asked, tags });
         }
-        let noted = if others { noted_around(sender, top).await?.all_read(sender)? } else { Vec::new() };
-        Ok(Self { named, noted, sender: sender.clone() })
+        let mut around = noted_around(sender, top).await?;
+        let copies = std::mem::take(&mut around.copies);
+        let noted = if others { around.all_read(sender)? } else { Vec::new() };
+        Ok(Self { named, noted, copies, sender: sender.clone() })
+    }
+
+    /// Whether zfsync has received into this very dataset.
+    pub fn is_copy(&self, dataset: &DatasetName) -> bool {
+        self.copies.contains(dataset)
     }
 
     /// What is known of the counterparts of a dataset of the source.

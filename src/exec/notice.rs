@@ -33,7 +33,8 @@ pub async fn notice(job: &CronJob, sender: &Endpoint, is_new: bool) -> Option<St
 pub async fn of_copies(branch: &Branch, sender: &Endpoint, parts: &[Part]) -> Vec<String> {
     let targets = branch.targets.iter().map(|push| push.ends.target.to_string());
     let further = parts.iter().filter_map(|part| part.further.as_ref());
-    let further: Vec<&Further> = further.filter(|one| targets.clone().any(|target| target == one.target)).collect();
+    let labels = targets.chain([branch.source.to_string()]);
+    let further: Vec<&Further> = further.filter(|one| labels.clone().any(|label| label == one.target)).collect();
     if further.is_empty() {
         return Vec::new();
     }

@@ -1,6 +1,6 @@
 //! Prunes snapshots on this machine and on targets: looks at all sides first, then destroys.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -19,7 +19,8 @@ use crate::config::{PruneJob, run_number};
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{
-    Calendar, Choice, Cut, SourceDataset, TargetDataset, prune_source, prune_target, relies_on_orphans, undated,
+    Calendar, Choice, Cut, SourceDataset, TargetDataset, newest_of_others, prune_source, prune_target,
+    relies_on_orphans, undated,
 };
 use crate::remote::client::ChannelId;
 use crate::remote::link::{Access, Ends};
@@ -28,7 +29,7 @@ use crate::state::record::{Begun, Record, Thing};
 use zfs::host::MAX_PRUNE;
 use zfs::lock::Lock;
 use zfs::name::{DatasetName, Guid, RelPath, SnapshotName};
-use zfs::{Failure, Pruned, Refusal, Tags, permission};
+use zfs::{Failure, Pruned, Refusal, TAKEN_HERE, Tags, permission};
 
 /// So long a listing of the source may stand still.
 const STALL: Duration = Duration::from_secs(300);
@@ -256,7 +257,8 @@ async fn target_cuts(
             dates.extend(names.get(place as usize).map(|name| (name.clone(), date)));
         }
     }
-    let choice = Choice { scope: &job.scope, rules: &job.rules, calendar, dates: &dates };
+    let (scope, rules, received) = (&job.scope, &job.rules, &HashSet::new());
+    let choice = Choice { scope, rules, calendar, dates: &dates, received };
     Ok(both.into_iter().map(|(name, there, dataset)| prune_target(&name, &there.snapshots, dataset, &choice)).collect())
 }
 
@@ -306,12 +308,33 @@ async fn source_cuts(
         // One without a date is kept.
         dates.extend(sender.dates(&unknown, Some(STALL)).await.unwrap_or_default());
     }
-    let choice = Choice { scope: &job.scope, rules: &job.rules, calendar, dates: &dates };
+    let received = newest_received(job, sender, &named, needs).await?;
+    let (scope, rules, received) = (&job.scope, &job.rules, &received);
+    let choice = Choice { scope, rules, calendar, dates: &dates, received };
     let cut = |(name, dataset): (DatasetName, &SourceDataset)| {
         let peers = needs.peers(&name, dataset);
         prune_source(&name, dataset, &peers, !job.only_named_targets, &choice)
     };
     Ok(named.into_iter().map(cut).collect())
+}
+
+/// The snapshots from which the sources of those datasets continue that are copies themselves.
+async fn newest_received(
+    job: &PruneJob,
+    sender: &Endpoint,
+    named: &[(DatasetName, &SourceDataset)],
+    needs: &TargetNeeds<'_>,
+) -> Result<HashSet<Guid>, StartError> {
+    let copies: Vec<_> = named.iter().filter(|(name, _)| needs.is_copy(name)).collect();
+    let names: Vec<DatasetName> = copies.iter().map(|(name, _)| name.clone()).collect();
+    let Some(first) = names.first() else { return Ok(HashSet::new()) };
+    let taken = sender.snapshot_notes(TAKEN_HERE, &names, Some(STALL)).await;
+    let taken = taken.map_err(|why| source::failed(sender, first, why))?;
+    let of_one = |(name, dataset): &&(DatasetName, &SourceDataset)| {
+        let is_taken = |snapshot: &str| taken.contains_key(&name.at(snapshot));
+        newest_of_others(&dataset.snapshots, &job.scope, is_taken)
+    };
+    Ok(copies.iter().flat_map(of_one).collect())
 }
 
 /// Takes the bookmarks for false that nothing proves, where anything hangs on them.

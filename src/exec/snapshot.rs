@@ -18,7 +18,7 @@ use crate::plan::{Naming, PoolSnapshots, Selection, SnapshotPlan, Tree};
 use crate::remote::link::Access;
 use crate::report::view::snapshot::Taken;
 use zfs::name::{DatasetName, SnapshotName};
-use zfs::{Failure, Refusal, permission};
+use zfs::{Failure, Note, Refusal, permission};
 
 /// A listing that says nothing for so long is given up: the pool may be suspended.
 const SILENCE: Duration = Duration::from_secs(300);
@@ -103,7 +103,8 @@ async fn carry_out(job: &SnapshotJob, sender: &Endpoint, plan: SnapshotPlan) -> 
     failures.extend(unread);
     let mut all = Taken { name, datasets: Vec::new(), unchanged, missed: incomplete, is_first, idle, failures };
     for pool in pools {
-        let taken = take_of(sender, &pool, &all.name).await;
+        let taken_here = lies_in_a_copy(job, sender, &pool.pool).await;
+        let taken = take_of(sender, &pool, &all.name, taken_here).await;
         // Where the answer was lost, what is there tells.
         let found = match &taken {
             Err(why) if why.refusal != Refusal::Lost => Ok(HashSet::new()),
@@ -155,9 +156,26 @@ fn none_taken(taken: &Taken) -> Option<String> {
     Some(format!("took no snapshot: {which} no longer exists, or its first receive is not complete"))
 }
 
+/// Whether one of the DATASETs of a pool is a copy, or lies in one: a prune must tell the snapshots that are taken there from those that
+/// have come from its source.
+async fn lies_in_a_copy(job: &SnapshotJob, sender: &Endpoint, pool: &str) -> bool {
+    for top in job.datasets.iter().filter(|top| top.pool() == pool) {
+        let set = limited(sender.properties(top, Some(SILENCE))).await.and_then(Result::ok).unwrap_or_default();
+        if set.iter().any(|one| one.name == Note::Received.property()) {
+            return true;
+        }
+    }
+    false
+}
+
 /// Takes the snapshots of a pool.
-async fn take_of(sender: &Endpoint, pool: &PoolSnapshots, name: &SnapshotName) -> Result<(), Failure> {
-    let taking = sender.snapshot(pool.named.clone(), name.clone(), pool.recursive, None);
+async fn take_of(
+    sender: &Endpoint,
+    pool: &PoolSnapshots,
+    name: &SnapshotName,
+    taken_here: bool,
+) -> Result<(), Failure> {
+    let taking = sender.snapshot(pool.named.clone(), name.clone(), (pool.recursive, taken_here), None);
     let hanging = || Err(Failure::new(Refusal::Other, &hangs("zfs snapshot").to_string()));
     limited(taking).await.unwrap_or_else(hanging)
 }

@@ -1,5 +1,6 @@
 //! Who the target is: found among those that are noted on SOURCE, and noted there.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::receiver::Receiver;
@@ -158,8 +159,8 @@ async fn write(sender: &Endpoint, source: &DatasetName, target: &Registered) -> 
 }
 
 /// Drops a target's note.
-pub async fn drop_note(sender: &Endpoint, source: &DatasetName, target: &Registered) -> Result<(), String> {
-    let dropped = sender.set_property((source, None), &target.property(), None, Some(LIMIT)).await;
+pub async fn drop_note(sender: &Endpoint, source: &DatasetName, property: &str) -> Result<(), String> {
+    let dropped = sender.set_property((source, None), property, None, Some(LIMIT)).await;
     dropped.map_err(|why| why.words)
 }
 
@@ -243,10 +244,14 @@ pub struct Around {
     pub noted: Vec<(DatasetName, Registered)>,
     /// Notes that make no sense to this version: the dataset, and the property.
     pub unread: Vec<(DatasetName, String)>,
+    /// The copies among the dataset and those below it.
+    pub copies: HashSet<DatasetName>,
 }
 
 impl Around {
     fn add(&mut self, properties: Vec<Property>) {
+        let copies = properties.iter().filter(|one| one.name == Note::Received.property());
+        self.copies.extend(copies.map(|one| one.on.clone()));
         for Property { on, name, value } in properties.into_iter().filter(|one| one.name.starts_with(PROPERTY)) {
             match read_one(&name, &value) {
                 Some(target) => self.noted.push((on, target)),

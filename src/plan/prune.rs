@@ -42,6 +42,8 @@ pub struct Choice<'a> {
     pub calendar: &'a Calendar,
     /// When the snapshots were made whose names don't tell, by full name.
     pub dates: &'a HashMap<String, i64>,
+    /// What has come to a copy as the newest from its own source.
+    pub received: &'a HashSet<Guid>,
 }
 
 /// One dataset's share.
@@ -57,6 +59,8 @@ pub struct Cut {
     pub ahead: Vec<SnapshotName>,
     /// How many stay as the rules are not about them.
     pub out_of_scope: usize,
+    /// How many stay only because the source of this copy continues from them.
+    pub received: usize,
     /// How many stay only because somebody needs them.
     pub needed: usize,
     /// Who.
@@ -76,12 +80,14 @@ impl Choice<'_> {
             by_rule: 0,
             ahead: Vec::new(),
             out_of_scope: 0,
+            received: 0,
             needed: 0,
             needed_by: BTreeSet::new(),
         };
         let stays = kept(snapshots, self.scope, self.rules, self.calendar, needed, age);
         for (snapshot, stays) in snapshots.iter().zip(stays) {
             match stays {
+                None if self.received.contains(&snapshot.guid) => cut.received += 1,
                 None => cut.goes.push((snapshot.snapshot_name(), snapshot.guid)),
                 Some(Kept::Rule(KeptBy::Future)) => cut.ahead.push(snapshot.snapshot_name()),
                 Some(Kept::Rule(_)) => cut.by_rule += 1,
@@ -167,6 +173,15 @@ pub fn prune_target(dataset: &DatasetName, target: &Versions, source: &SourceDat
     choice.cut(dataset, target, &[needed])
 }
 
+/// The newest snapshot of a copy that was not taken there, so that it has come from the copy's source: the next increment starts from it.
+/// As others may have been taken there by hand, the newest that is called as zfsync's own, too.
+#[must_use]
+pub fn newest_of_others(copy: &Versions, scope: &Scope, is_taken: impl Fn(&str) -> bool) -> Vec<Guid> {
+    let others = || copy.iter().rev().filter(|snapshot| !is_taken(snapshot.name));
+    let named = others().find(|snapshot| scope.naming.format.parse(snapshot.name).is_some());
+    others().next().into_iter().chain(named).map(|snapshot| snapshot.guid).collect()
+}
+
 /// The snapshots whose dates have to be asked for: their names don't tell.
 #[must_use]
 pub fn undated(dataset: &DatasetName, snapshots: &Versions, scope: &Scope) -> Vec<String> {
@@ -193,7 +208,8 @@ mod tests {
         let scope = Scope::new(naming, true, &[], &[]).unwrap();
         let rules = Rules { last: Some(1), ..Rules::default() };
         let calendar = Calendar { zone: TimeZone::UTC, now: 2_000_000_000 };
-        act(&Choice { scope: &scope, rules: &rules, calendar: &calendar, dates: &HashMap::new() })
+        let (dates, received) = (HashMap::new(), HashSet::new());
+        act(&Choice { scope: &scope, rules: &rules, calendar: &calendar, dates: &dates, received: &received })
     }
 
     #[test]
@@ -272,6 +288,27 @@ mod tests {
         });
     }
 
+    #[test]
+    fn a_copy_keeps_what_its_source_continues_from() {
+        let dataset: DatasetName = "t/a".parse().unwrap();
+        let names = ["241101-000000_D", "241102-000000_D", "hand", "241103-000000_D", "241104-000000_D"];
+        let all: Vec<(&str, u64)> = names.into_iter().zip(1..).collect();
+        let source = SourceDataset { snapshots: versions(&all), ..SourceDataset::default() };
+        with(|choice| {
+            let newest =
+                newest_of_others(&source.snapshots, choice.scope, |name| name > "241102-000000_D" && name != "hand");
+            let guid = |at: usize| source.snapshots.get(at).unwrap().guid;
+            assert_eq!(newest, [guid(2), guid(1)]);
+            let received = newest.into_iter().collect();
+            let cut = prune_source(&dataset, &source, &[], true, &Choice { received: &received, ..*choice });
+            let goes: Vec<&str> = cut.goes.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!((goes, cut.received), (vec!["241101-000000_D", "241103-000000_D"], 2));
+            // Of a copy where none was taken the newest stays anyway.
+            assert_eq!(newest_of_others(&source.snapshots, choice.scope, |_| false), [guid(4), guid(4)]);
+            assert_eq!(newest_of_others(&source.snapshots, choice.scope, |_| true), []);
+        });
+    }
+
     fn pruned(all: &Versions, cut: &Cut) -> Versions {
         all.iter().filter(|one| cut.goes.iter().all(|(_, guid)| *guid != one.guid)).collect()
     }
@@ -304,7 +341,8 @@ mod tests {
             let scope = Scope::new(naming, false, &[], &[]).unwrap();
             let rules = Rules { last: Some(last), periods: periods.map(|text| text.parse().unwrap()), classes: None };
             let calendar = Calendar { zone: TimeZone::UTC, now: 2_000_000_000 };
-            let choice = Choice { scope: &scope, rules: &rules, calendar: &calendar, dates: &HashMap::new() };
+            let (dates, received) = (HashMap::new(), HashSet::new());
+            let choice = Choice { scope: &scope, rules: &rules, calendar: &calendar, dates: &dates, received: &received };
             let here = |here: &Versions, there: &Versions| {
                 let peer = Peer { label: "t".into(), tag: Tags::new("", Guid(1)).of(&dataset), has: Has::Snapshots(there) };
                 pruned(here, &prune_source(&dataset, &source(here.clone()), &[peer], true, &choice))

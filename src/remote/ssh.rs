@@ -1,6 +1,7 @@
 //! SSH masters: started by us, so that all of ssh's options are ours to set, then wrapped by the `openssh` crate, which
 //! opens sessions over them. The one file that names that crate, and the one below it that speaks to a master.
 
+mod control_dir;
 mod known;
 mod negotiated;
 mod options;
@@ -10,7 +11,6 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::{Arc, mpsc};
@@ -39,14 +39,9 @@ pub enum ConnectError {
     /// There is no `ssh` here.
     #[error("can't run ssh: {0}; is the OpenSSH client installed?")]
     NoSsh(io::Error),
-    /// No place for the control socket.
-    #[error("can't create a directory for ssh's control socket in {dir}: {error}")]
-    Directory {
-        /// Where it was tried.
-        dir: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
+    /// No place for the control socket: where it was tried, and why not there.
+    #[error("can't create a directory for ssh's control socket: {0}")]
+    Directory(String),
     /// ssh ended; its own words.
     #[error("can't connect to {host}: ssh says: {words}")]
     Refused {
@@ -145,9 +140,9 @@ impl Master {
         configuration: &Configuration,
         first: bool,
     ) -> Result<Self, ConnectError> {
-        let dir = control_directory()?;
+        let dir = control_dir::make()?;
         let asks = options.interactive && first;
-        let written = |error| ConnectError::Directory { dir: dir.path().to_owned(), error };
+        let written = |error| ConnectError::Directory(format!("{}: {error}", dir.path().display()));
         let Prepared { command, said } = prepare(host, options, configuration, asks, dir.path()).map_err(written)?;
         tracing::debug!("starting {:?}", command.as_std());
         let limit = if asks { ANSWERED_WITHIN } else { LOGGED_IN_WITHIN };
@@ -442,27 +437,6 @@ impl Said {
 /// How a host is reached, as `NAME:PORT`: whichever way it is written, and whatever ssh's configuration makes of that.
 pub async fn reached(host: &Host, options: &SshOptions) -> String {
     Configuration::of(host, options).await.reached(host, options)
-}
-
-/// A private directory with a path short enough for a socket's name: ssh adds 24 bytes to it, and 104 (FreeBSD) or 108
-/// is the limit of the whole.
-fn control_directory() -> Result<tempfile::TempDir, ConnectError> {
-    const LONGEST: usize = 60;
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let candidates = runtime.into_iter().chain([PathBuf::from("/run"), std::env::temp_dir(), PathBuf::from("/tmp")]);
-    let mut failed = None;
-    for dir in candidates.filter(|dir| dir.is_absolute() && dir.as_os_str().len() + "/zfsync-XXXXXX".len() <= LONGEST) {
-        // A configuration that is copied there may be nobody else's business, whatever the umask.
-        let private = std::fs::Permissions::from_mode(0o700);
-        match tempfile::Builder::new().prefix("zfsync-").permissions(private).tempdir_in(&dir) {
-            Ok(made) => return Ok(made),
-            Err(error) => failed = Some(ConnectError::Directory { dir, error }),
-        }
-    }
-    Err(failed.unwrap_or_else(|| ConnectError::Directory {
-        dir: "/tmp".into(),
-        error: io::Error::from(io::ErrorKind::InvalidFilename),
-    }))
 }
 
 /// An error with its causes on one line.

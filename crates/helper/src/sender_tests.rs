@@ -85,7 +85,7 @@ fn queries(name: &str) -> Vec<(Query, Option<Allow>)> {
     };
     let bookmark = |origin| NewBookmark { dataset: one(), origin, name: snapshot(OURS) };
     let prune = |dry_run| Query::Prune { dataset: one(), snapshots: vec![(snapshot("s"), Guid(1))], dry_run };
-    let take = |recursive| Query::Snapshot { datasets: all(), name: snapshot("s"), recursive };
+    let take = |recursive| Query::Snapshot { datasets: all(), name: snapshot("s"), recursive, taken_here: false };
     let free = [
         Query::Find { names: names() },
         Query::Written { names: names() },
@@ -145,7 +145,7 @@ fn one_name_outside_refuses_all() {
     for query in [
         Query::Find { names: vec!["b/x@s".into(), "b/xx@s".into()] },
         Query::Facts { datasets: both() },
-        Query::Snapshot { datasets: both(), name: snapshot("s"), recursive: false },
+        Query::Snapshot { datasets: both(), name: snapshot("s"), recursive: false, taken_here: false },
         Query::Bookmark { new: both().into_iter().map(bookmark).collect() },
         Query::DropBookmarks { bookmarks: both().into_iter().map(|one| (one, snapshot(OURS))).collect() },
     ] {

@@ -361,7 +361,12 @@ fn sensible() -> Vec<u8> {
         Request::Stream { id: 2, stream: send_of("b/x/plain") },
         Request::Query {
             id: 3,
-            query: Query::Snapshot { datasets: vec![x()], name: "s".parse().unwrap(), recursive: true },
+            query: Query::Snapshot {
+                datasets: vec![x()],
+                name: "s".parse().unwrap(),
+                recursive: true,
+                taken_here: false,
+            },
         },
         Request::Stream { id: 4, stream: StreamSpec::List { dataset: x(), depth: None } },
         Request::Stream { id: 5, stream: send_of("b/x/stuck") },

@@ -18,6 +18,7 @@ pub mod pipe;
 mod provenance;
 mod query;
 mod receive;
+mod recorded;
 mod refusal;
 mod resolution;
 mod send;
@@ -41,6 +42,9 @@ pub use own_bookmark::{
 pub use provenance::{Put, place};
 pub use query::{Answer, DatasetFacts, Ended, Property, Query};
 pub use receive::{Brings, Receive, Rename};
+pub use recorded::TARGET_PROPERTY;
+#[cfg(any(test, feature = "testing"))]
+pub use recorded::testing as recorded_targets;
 pub use refusal::Refusal;
 pub use resolution::{Resolution, Restore};
 pub use send::{SendBase, SendFlags, SendSpec, StreamSpec};

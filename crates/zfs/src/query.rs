@@ -110,6 +110,9 @@ pub enum Query {
         name: SnapshotName,
         /// Whether of all below them too.
         recursive: bool,
+        /// Whether they get [`crate::TAKEN_HERE`], where that is permitted.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        taken_here: bool,
     },
     /// Destroy these snapshots as far as they are still the same, and neither held nor cloned. [`Answer::Pruned`].
     Prune {

@@ -114,7 +114,21 @@ impl PrunedSide {
         let mut lines: Vec<String> =
             each.map(|(name, why)| format!("{} is kept: {}", self.label(name), sanitise(why))).collect();
         lines.extend(self.further_in_words());
+        lines.extend(self.received_in_words());
         lines
+    }
+
+    /// That some stay as this is a copy itself.
+    fn received_in_words(&self) -> Option<String> {
+        let what = match self.cuts.iter().map(|cut| cut.received).sum::<usize>() {
+            0 => return None,
+            1 => "1 snapshot is".to_owned(),
+            more => format!("{more} snapshots are"),
+        };
+        let top = &self.top;
+        Some(format!(
+            "{what} kept: the source of this copy may continue from there; if it no longer exists: zfs inherit -r zfsync:received {top}"
+        ))
     }
 
     /// That some stay for targets of this copy.
@@ -147,6 +161,7 @@ impl PrunedSide {
             (sum(|cut| cut.out_of_scope), "not taken by zfsync (--foreign includes them)"),
             (sum(|cut| cut.needed), "still needed"),
             (self.further().count(), "that its own targets may need"),
+            (sum(|cut| cut.received), "that its own source may need"),
             (self.pinned.len() - self.further().count(), "held, cloned or busy"),
         ];
         let stay: Vec<String> = stay.iter().filter(|(n, _)| *n > 0).map(|(n, why)| format!("{n} {why}")).collect();
@@ -173,7 +188,8 @@ impl PruneReport {
     /// That copies keep snapshots for targets of their own.
     #[must_use]
     pub fn further(&self) -> Option<String> {
-        let words: Vec<String> = self.sides.iter().filter_map(PrunedSide::further_in_words).collect();
+        let words = self.sides.iter().flat_map(|side| [side.further_in_words(), side.received_in_words()]);
+        let words: Vec<String> = words.flatten().collect();
         (!words.is_empty()).then(|| words.join("\n"))
     }
 
@@ -273,6 +289,7 @@ mod tests {
                 Vec::new()
             },
             out_of_scope: 1,
+            received: 0,
             needed,
             needed_by: if needed > 0 { BTreeSet::from(["b:t".to_owned()]) } else { BTreeSet::new() },
         };

@@ -207,7 +207,10 @@ fn targets_of_a_source() {
     let (above, others) = (Vec::new(), Vec::new());
     schema::cover(
         "targets",
-        &shown(targets::view(Targets { source, written, host, now: 1120, targets, above, others }, true)),
+        &shown(targets::view(
+            Targets { source, written, host, now: 1120, targets, above, unread: Vec::new(), others },
+            true,
+        )),
     );
 }
 

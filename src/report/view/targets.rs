@@ -29,6 +29,8 @@ pub struct Targets {
     pub targets: Vec<KnownTarget>,
     /// What is noted above it, with all that lies below: on what (as it is written on this machine), and TARGET.
     pub above: Vec<(String, String)>,
+    /// The IDs of those whose records can't be read.
+    pub unread: Vec<String>,
     /// Bookmarks of ours that are of none of them: full names.
     pub others: Vec<String>,
 }
@@ -51,8 +53,10 @@ pub struct Forgotten {
     pub source: DatasetName,
     /// As it was named.
     pub name: String,
-    /// Its note, if there was one.
+    /// Its note, if there was one that could be read.
     pub target: Option<Registered>,
+    /// The property that recorded it, if there was one.
+    pub property: Option<String>,
     /// Its bookmarks: full names.
     pub bookmarks: Vec<String>,
     /// Whether nothing was changed.
@@ -110,11 +114,19 @@ impl Targets {
             let on = sanitise(on);
             writeln!(out, "{}, as recorded on {on}: zfsync targets {on}", sanitise(target))?;
         }
-        if self.targets.is_empty() && self.above.is_empty() {
+        if self.targets.is_empty() && self.above.is_empty() && self.unread.is_empty() {
             writeln!(out, "no targets are recorded on {}: a push records its own", sanitise(&self.written))?;
         }
         for known in &self.targets {
             self.one(known, out)?;
+        }
+        for id in &self.unread {
+            let (id, source) = (sanitise(id), sanitise(&self.written));
+            writeln!(out, "ID {id}: its record can't be read: it is damaged, or a newer version of zfsync made it")?;
+            writeln!(
+                out,
+                "  meanwhile nothing is pruned; a push to this target renews it; to remove it: zfsync forget {source} {id}"
+            )?;
         }
         if !self.others.is_empty() {
             let more = self.others.len().saturating_sub(SHOWN);
@@ -169,12 +181,17 @@ impl Forgotten {
         for name in &self.bookmarks {
             writeln!(out, "bookmark {}", sanitise(name))?;
         }
-        if let Some(target) = &self.target {
-            writeln!(out, "property {} of {}", target.property(), sanitise(self.source.as_str()))?;
+        if let Some(property) = &self.property {
+            writeln!(out, "property {} of {}", sanitise(property), sanitise(self.source.as_str()))?;
         }
         let name = self.target.as_ref().map_or(&self.name, |target| &target.written);
         let what = count(self.bookmarks.len(), "bookmark");
-        writeln!(out, "{}: {what}{} {verb}", sanitise(name), if self.target.is_some() { " and its record" } else { "" })
+        writeln!(
+            out,
+            "{}: {what}{} {verb}",
+            sanitise(name),
+            if self.property.is_some() { " and its record" } else { "" }
+        )
     }
 }
 
@@ -195,7 +212,8 @@ mod tests {
             let arrived = Arrived { with: 0, without: 1, newest: None };
             let known = KnownTarget { target, arrived, date: None };
             let (source, written, above, others) = ("t/a".parse().unwrap(), "t/a".into(), Vec::new(), Vec::new());
-            let shown = Targets { source, written, host: host.into(), now: 1120, targets: vec![known], above, others };
+            let (targets, unread) = (vec![known], Vec::new());
+            let shown = Targets { source, written, host: host.into(), now: 1120, targets, above, unread, others };
             let mut text = Vec::new();
             shown.text(&mut text).unwrap();
             let text = String::from_utf8(text).unwrap();
@@ -223,6 +241,7 @@ mod tests {
             now: 1120,
             targets: vec![known],
             above,
+            unread: vec!["0123456789abcdef".into()],
             others,
         };
         let mut text = Vec::new();
@@ -232,6 +251,8 @@ mod tests {
             String::from_utf8(text).unwrap(),
             format!(
                 "vault:v, as recorded on alpha:t: zfsync targets alpha:t\nme@beta:b/t\n  ID {id}, on beta:2222, recorded 2 min ago\n  newest received: t/a@s, 1 min old; 2 datasets received, 1 not\n\
+                 ID 0123456789abcdef: its record can't be read: it is damaged, or a newer version of zfsync made it\n  meanwhile nothing is pruned; \
+                 a push to this target renews it; to remove it: zfsync forget alpha:t/a 0123456789abcdef\n\
                  1 bookmark of older versions, for targets that are not recorded here: t/a#zfsync-0123abcd-s; a push to such a target adopts its \
                  bookmarks; if it no longer exists, remove them with zfsync forget alpha:t/a TARGET or zfs destroy\n"
             )
@@ -247,6 +268,7 @@ mod tests {
         let gone = Forgotten {
             source,
             name: "x".into(),
+            property: Some(target.property()),
             target: Some(target),
             bookmarks,
             dry_run: true,

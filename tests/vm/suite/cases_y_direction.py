@@ -145,6 +145,70 @@ def the_plan_is_foreseen(c):
     c.check(mark == "failure" and "conflict: no common snapshot" in words and "--set-aside" in advice, f"a conflict: {words}\n{advice}")
 
 
+@case("H06", "R09")
+def a_record_without_its_bookmark(c):
+    """push --rollback to the middle of a chain destroys the bookmark there for its end; the record of that target keeps what it needs."""
+    c.tree({"": ""})
+    make(c, c.alpha, c.source, *DAYS[:2])
+    c.push()
+    end = f"{c.target}-end"
+    c.beta(f"zfsync push -q {c.target} {end}")
+    make(c, c.alpha, c.source, DAYS[2])
+    c.push()
+    c.beta(f"zfsync push -q {c.target} {end}")
+    c.alpha(f"zfs rollback -r {c.source}@{DAYS[1]}")
+    make(c, c.alpha, c.source, *DAYS[3:6])
+    c.push("--rollback")
+    c.same(c.beta(f"zfs list -H -t bookmark -o name -r {c.target}").strip(), "", "the bookmarks in the middle")
+    run = c.zfsync("prune", "--keep-last", "1", c.source, f"beta:{c.target}")
+    c.check("targets of this copy may need them" in run.err, f"it is not told: {run.err}")
+    c.check(set(DAYS[:2]) <= set(c.snaps(c.beta, c.target)), f"what the end needs is gone: {c.snaps(c.beta, c.target)}")
+    c.beta(f"zfsync push -q --rollback {c.target} {end}")
+    c.same(c.snaps(c.beta, end)[-1], DAYS[5], "the newest at the end")
+    c.zfsync("prune", "--keep-last", "1", c.source, f"beta:{c.target}")
+    c.same(c.snaps(c.beta, c.target), [DAYS[5]], "what stays once the end has it")
+
+
+@case("H06")
+def a_damaged_record(c):
+    """A record that can't be read is listed; a push to its target renews it, and forget removes it."""
+    c.tree({"": "s1"})
+    c.push()
+    mine = c.alpha(f"zfs get -H -s local -o property all {c.source} | grep zfsync:target-").strip()
+    other = "zfsync:target-0123456789abcdef"
+    for value in ("damaged", '"$(printf "{\\nx")"'):
+        for record in (mine, other):
+            c.alpha(f"zfs set {record}={value} {c.source}")
+            listed = c.alpha(f"zfsync targets {c.source}")
+            c.check(f"forget {c.source} {record[14:]}" in listed, f"{record} is not listed: {listed}")
+        c.push()
+        c.check("can't be read" in c.alpha(f"zfsync targets {c.source}"), "the other one is listed no more")
+        c.alpha(f"zfsync forget {c.source} {other[14:]}")
+        c.check("can't be read" not in c.alpha(f"zfsync targets {c.source}"), "one is left")
+        c.zfsync("prune", "--keep-last", "1", c.source, f"beta:{c.target}")
+
+
+@case("H06", "R09")
+def a_copy_pruned_by_itself(c):
+    """cron and prune of a copy as DATASET keep what its source continues from, say so, and prune the rest."""
+    c.tree({"": ""})
+    make(c, c.alpha, c.source, *DAYS[:3])
+    c.push()
+    cron = f"zfsync cron -s 1 -m 1 -h 1 -d 1 {c.target} {c.target}-end 2>&1"
+    words = "the source of this copy may continue from there"
+    said = [c.beta(cron) for _ in range(3)]
+    c.same(sum(words in one for one in said), 1, f"how often it is told: {said}")
+    made = sorted(set(c.snaps(c.beta, c.target)) - set(DAYS))
+    c.check(made, "cron has taken none")
+    c.check(DAYS[2] in c.snaps(c.beta, c.target), f"what the source continues from is gone: {c.snaps(c.beta, c.target)}")
+    c.check(not set(DAYS[:2]) & set(c.snaps(c.beta, c.target)), "nothing that was received is pruned")
+    make(c, c.alpha, c.source, DAYS[3])
+    c.push()
+    c.beta(f"zfsync push -q {c.target} {c.target}-end")
+    pruned = c.beta(f"zfsync prune --keep-last 1 {c.target} 2>&1")
+    c.check(words not in pruned and c.snaps(c.beta, c.target) == [DAYS[3]], f"{pruned} {c.snaps(c.beta, c.target)}")
+
+
 @case("Z09", "H06")
 def what_a_copy_keeps_further(c):
     """A copy that is pruned and has a target of its own keeps what that may need; cron says so once, and again when it has begun anew."""

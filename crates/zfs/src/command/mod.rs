@@ -39,7 +39,7 @@ pub use parse::{
 };
 pub use session::session_line;
 pub(crate) use session::{Session, Stdin};
-pub use snapshot::{SnapshotState, read_states, read_written, without_usage};
+pub use snapshot::{SnapshotState, TAKEN_HERE, read_states, read_written, without_usage};
 pub use turns::{Few, Lane, STREAMS, Turns};
 pub(crate) use turns::{Probed, Turn};
 pub use zfs::{PLACEHOLDER, Zfs, find_zfs};

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::{Call, ParseError, Zfs};
 use crate::name::{DatasetName, SnapshotName};
 
+/// The property of a snapshot that was taken of a copy: it has not come from the copy's source.
+pub const TAKEN_HERE: &str = "zfsync:taken-here";
+
 /// What speaks against a snapshot of a dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotState {
@@ -18,12 +21,16 @@ pub struct SnapshotState {
 
 impl Zfs {
     /// One snapshot of each of these datasets, all of one pool, and with `recursive` of all below them: one process, one
-    /// ioctl, one transaction group (OpenZFS `cmd/zfs/zfs_main.c`, `zfs_do_snapshot`). All of them or none.
+    /// ioctl, one transaction group (OpenZFS `cmd/zfs/zfs_main.c`, `zfs_do_snapshot`). All of them or none. `taken_here`: with
+    /// [`TAKEN_HERE`].
     #[must_use]
-    pub fn snapshot(&self, datasets: &[DatasetName], name: &SnapshotName, recursive: bool) -> Call {
+    pub fn snapshot(&self, datasets: &[DatasetName], name: &SnapshotName, recursive: bool, taken_here: bool) -> Call {
         let mut command = self.command(["snapshot"]);
         if recursive {
             command.arg("-r");
+        }
+        if taken_here {
+            command.arg("-o").arg(format!("{TAKEN_HERE}=on"));
         }
         command.args(datasets.iter().map(|dataset| dataset.at(name.as_str())));
         command
@@ -98,8 +105,10 @@ mod tests {
         };
         let both = ["p/x y".parse().unwrap(), "p/z".parse().unwrap()];
         let name: SnapshotName = "n 1".parse().unwrap();
-        assert_eq!(words(zfs.snapshot(&both, &name, true)), "snapshot|-r|p/x y@n 1|p/z@n 1");
-        assert_eq!(words(zfs.snapshot(&both[..1], &name, false)), "snapshot|p/x y@n 1");
+        assert_eq!(words(zfs.snapshot(&both, &name, true, false)), "snapshot|-r|p/x y@n 1|p/z@n 1");
+        assert_eq!(words(zfs.snapshot(&both[..1], &name, false, false)), "snapshot|p/x y@n 1");
+        let marked = words(zfs.snapshot(&both[..1], &name, true, true));
+        assert_eq!(marked, "snapshot|-r|-o|zfsync:taken-here=on|p/x y@n 1");
         assert_eq!(words(zfs.written_of(&["p/x y@n 1", "p@a"])), "list|-Hp|-t|snapshot|-o|name,written|p/x y@n 1|p@a");
         assert_eq!(words(zfs.states(&both)), "list|-Hp|-t|filesystem,volume|-o|name,written,inconsistent|p/x y|p/z");
     }

@@ -2,17 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::query::{all, properties};
 use super::run::{read, run, run_listing};
 use crate::name::{DatasetName, Guid, RelPath, SnapshotName, Txg};
+use crate::recorded::Recorded;
 use crate::{Failure, Pruned, has_clones};
-use crate::{Inventory, KnownTarget, is_our_bookmark, known_targets};
-use crate::{Pinned, Refusal, Zfs, read_marks, read_pinned, read_reclaimed, read_source};
+use crate::{Inventory, KnownTarget, TARGET_PROPERTY, Tag, is_our_bookmark, known_targets};
+use crate::{Pinned, Property, Refusal, Zfs, read_marks, read_pinned, read_reclaimed, read_source};
 
 /// Most snapshots in one call.
 pub const MAX_PRUNE: usize = 2000;
 
-/// Begins the reason why a copy's snapshot stays for the sake of a target of its own; the name of a bookmark follows.
-pub const NEEDED_FURTHER: &str = "may be needed by the target of its bookmark #";
+/// Begins the reason why a copy's snapshot stays for the sake of a target of its own; what tells of that target follows.
+pub const NEEDED_FURTHER: &str = "may be needed by the target of its ";
 
 /// So many bytes of names go into one command.
 const BATCH: usize = 64 * 1024;
@@ -44,7 +46,7 @@ pub fn prune(
     Ok(pruned)
 }
 
-/// The same on a copy, which may be the source of another: what its own targets lack stays, as its bookmarks tell.
+/// The same on a copy, which may be the source of another: what its own targets lack stays, as its bookmarks and records tell.
 pub(super) fn prune_copy(
     zfs: &Zfs,
     dataset: &DatasetName,
@@ -59,10 +61,11 @@ pub(super) fn prune_copy(
     Ok(pruned)
 }
 
-/// The snapshots of a dataset that a target of its own may lack, and the bookmark that tells so.
-fn needed_further(zfs: &Zfs, dataset: &DatasetName) -> Result<Option<(HashSet<Guid>, SnapshotName)>, Failure> {
+/// The snapshots of a dataset that a target of its own may lack, and what tells so.
+fn needed_further(zfs: &Zfs, dataset: &DatasetName) -> Result<Option<(HashSet<Guid>, String)>, Failure> {
     let marks = read(zfs.list_bookmarks(dataset), |output| read_marks(output, dataset))?;
-    if !marks.iter().any(|mark| is_our_bookmark(mark.as_str())) {
+    let records = records(zfs, dataset)?;
+    if records.is_empty() && !marks.iter().any(|mark| is_our_bookmark(mark.as_str())) {
         return Ok(None);
     }
     let listed = read(zfs.list_source(dataset, Some(0)), |output| read_source(output, dataset))?;
@@ -74,10 +77,28 @@ fn needed_further(zfs: &Zfs, dataset: &DatasetName) -> Result<Option<(HashSet<Gu
         has.map_or(Txg(0), |mark| mark.txg)
     };
     let known = known_targets(&bookmarks);
-    let Some(first) = known.iter().min_by_key(|known| place(known)) else { return Ok(None) };
-    let since = place(first);
+    let by_mark =
+        known.iter().map(|known| (place(known), format!("bookmark #{}", known.has.unwrap_or(known.newest).name)));
+    // A rollback destroys bookmarks, and leaves records.
+    let has_mark = |tag: &Tag| known.iter().any(|known| tag.is(&known.tag));
+    let lost = records.iter().filter(|(_, tag)| !tag.as_ref().is_some_and(has_mark));
+    let by_record = lost.map(|(property, _)| (Txg(0), format!("record {property}")));
+    let Some((since, by)) = by_mark.chain(by_record).min_by_key(|(since, _)| *since) else { return Ok(None) };
     let kept = snapshots.iter().filter(|snapshot| snapshot.txg >= since).map(|snapshot| snapshot.guid).collect();
-    Ok(Some((kept, first.has.unwrap_or(first.newest).snapshot_name())))
+    Ok(Some((kept, by)))
+}
+
+/// The records of targets that a dataset is selected for, each with the tag of its bookmarks; none where the record can't be read.
+fn records(zfs: &Zfs, dataset: &DatasetName) -> Result<Vec<(String, Option<Tag>)>, Failure> {
+    let set = properties(&run(zfs.set_properties(dataset), all)?, dataset);
+    let record = |one: Property| {
+        let path = dataset.below(&one.on)?;
+        match serde_json::from_str::<Recorded>(&one.value) {
+            Ok(target) => Some((one.name, Some(target.tag(&path)?))),
+            Err(_) => Some((one.name, None)),
+        }
+    };
+    Ok(set.into_iter().filter(|one| one.name.starts_with(TARGET_PROPERTY)).filter_map(record).collect())
 }
 
 /// Those that can go; the others are taken note of.

@@ -77,9 +77,14 @@ pub(super) fn answer(zfs: &Zfs, query: &Query, programs: &AtomicBool) -> Result<
             run(set_property(zfs, dataset, snapshot.as_ref(), property, value.as_deref()), |_| Ok(()))?;
             Answer::Done
         }
-        Query::Snapshot { datasets, name, recursive } => {
-            run(zfs.snapshot(datasets, name, *recursive), |_| Ok(()))
-                .map_err(|why| Failure { words: without_usage(&why.words).to_owned(), ..why })?;
+        Query::Snapshot { datasets, name, recursive, taken_here } => {
+            let take = |marked| run(zfs.snapshot(datasets, name, *recursive, marked), |_| Ok(()));
+            let taken = match take(*taken_here) {
+                // A delegated user may lack the right to set user properties.
+                Err(Failure { refusal: Refusal::Permission, .. }) if *taken_here => take(false),
+                taken => taken,
+            };
+            taken.map_err(|why| Failure { words: without_usage(&why.words).to_owned(), ..why })?;
             Answer::Done
         }
         Query::Prune { dataset, snapshots, dry_run } => Answer::Pruned(prune(zfs, dataset, snapshots, *dry_run)?),
@@ -110,7 +115,7 @@ fn readable<T>(call: Call, read: impl FnOnce(Output) -> Result<T, ParseError>) -
     Ok(run_naming(call, read)?.0)
 }
 
-fn all(mut output: Output) -> Result<Vec<u8>, ParseError> {
+pub(super) fn all(mut output: Output) -> Result<Vec<u8>, ParseError> {
     let mut said = Vec::new();
     output.read_to_end(&mut said)?;
     Ok(said)
@@ -172,7 +177,8 @@ pub(super) fn history(zfs: &Zfs, pool: &str, since: Txg, each: &mut RecordSink<'
 }
 
 /// Reads [`Zfs::set_properties`] of this dataset. A line that makes no sense says nothing.
-fn properties(said: &[u8], dataset: &DatasetName) -> Vec<Property> {
+/// Reads [`Zfs::set_properties`].
+pub(super) fn properties(said: &[u8], dataset: &DatasetName) -> Vec<Property> {
     let text = String::from_utf8_lossy(said);
     let property = |line: &str| {
         let mut fields = line.split('\t');
