@@ -59,7 +59,7 @@ def run_with_a_trusted_source(c):
     c.near(f"""mkdir -p {place}; : >{place}/log; cat >{path} <<'END'
 [defaults]
 trust-source = true
-snapshot = { enabled = false }
+snapshot = {{ enabled = false }}
 [job.whole]
 source = "beta:{c.source}/whole"
 targets = ["{c.target}/whole"]
