@@ -12,7 +12,7 @@ use crate::config::PushJob;
 use crate::endpoint::Endpoint;
 use crate::error::Exit;
 use crate::format::duration;
-use crate::plan::{Move, Nothing, PlannedDataset, Step, UNRESOLVED, Verdict};
+use crate::plan::{Move, NotDestroyed, Nothing, PlannedDataset, Step, UNRESOLVED, Verdict};
 use crate::report::view::dry_run::{PlanAction, PlanRow};
 use crate::report::{Event, Reporter};
 use zfs::name::DatasetName;
@@ -205,6 +205,13 @@ fn cleared_rows(job: &PushJob, cleared: &Cleared) -> Vec<PlanRow> {
     let waiting = waiting.filter(|name| !goes.contains(name));
     rows.extend(waiting.map(|name| row(name, PlanAction::Waits, Some(note.clone()))));
     rows.extend(missing.stay.iter().map(|(name, why)| row(name.to_string(), PlanAction::Stays, Some(why.to_string()))));
+    let foreign = missing
+        .foreign
+        .iter()
+        .flat_map(|(dataset, names)| names.iter().map(|name| (dataset.at(name.as_str()), NotDestroyed::NotOurs)));
+    rows.extend(
+        missing.elsewhere().chain(foreign).map(|(name, why)| row(name, PlanAction::Stays, Some(why.to_string()))),
+    );
     rows
 }
 

@@ -7,22 +7,19 @@ use super::direction::Direction;
 use super::link::{check_helper, close, first_channel};
 use super::ready::{Cleared, Unread};
 use super::receiver::{Listed, Receiver};
+use super::renames::{follow, renamed, tell_renamed};
 use super::{recorded, source};
 use crate::config::{OnlyThere, PushJob};
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{
-    Clocks, Doomed, Due, Guess, Missing, Move, Negotiation, NotDestroyed, Notes, TargetDataset, Times, TooMuch, When,
-    is_of_another_target,
+    Clocks, Doomed, Due, Missing, Move, Negotiation, NotDestroyed, Notes, TargetDataset, Times, TooMuch, When, dated,
 };
 use crate::remote::link::Access;
 use crate::report::{Event, Reporter};
 use zfs::host::MAX_PRUNE;
 use zfs::name::{DatasetName, Guid, SnapshotName};
-use zfs::{Hello, Note, Noted, Pruned, Put, Rename};
-
-/// More datasets than these are not listed only to find out which of them was renamed.
-const FEW: usize = 200;
+use zfs::{Hello, Note, Noted, Pruned};
 
 /// Tells what only the target has, and finds out what of it is a dataset of the source under an old name: that is renamed if the
 /// user says so. The renames, done or (in a dry run) to be done.
@@ -48,7 +45,7 @@ pub async fn look_around(
         return Ok(Vec::new());
     }
     let only_there = negotiation.only_there(&names);
-    let renamed = renamed(job, negotiation, receiver, &only_there).await?;
+    let renamed = renamed(job, negotiation, receiver, &only_there, reporter).await?;
     let moves = if job.missing.follow_renames {
         let moves = negotiation.moves(&renamed);
         direction.check_moves(&moves, &names, receiver).await?;
@@ -84,110 +81,8 @@ async fn there(
     Ok((names, targets(receiver.tree(receiver.ends.target.dataset.clone()).await?)))
 }
 
-fn targets(listed: Listed) -> HashMap<DatasetName, TargetDataset> {
+pub(super) fn targets(listed: Listed) -> HashMap<DatasetName, TargetDataset> {
     listed.into_iter().map(|(name, (dataset, _))| (name, dataset)).collect()
-}
-
-/// Which of these the source has under another name.
-async fn renamed(
-    job: &PushJob,
-    negotiation: &Negotiation,
-    receiver: &mut Receiver<'_>,
-    only_there: &[DatasetName],
-) -> Result<Vec<Guess>, StartError> {
-    if only_there.is_empty() || !negotiation.lacks_any() {
-        return Ok(Vec::new());
-    }
-    let (mut only_there, mut notes) = (only_there.to_vec(), HashMap::new());
-    if job.missing.follow_renames {
-        // Another target of this source that lies within TARGET has the same snapshots, and bookmarks of its own.
-        let target = &job.ends.target.dataset;
-        notes = notes_of(receiver.notes().await?);
-        only_there.retain(|name| !is_of_another_target(name, target, put_into(&notes, name)));
-    }
-    let guesses = negotiation.guesses(&only_there);
-    let names: Vec<String> = guesses.iter().map(|guess| guess.from.at(guess.snapshot.as_str())).collect();
-    let found = if names.is_empty() { Vec::new() } else { receiver.ask(&names).await? };
-    let mut right: Vec<Guess> = found
-        .into_iter()
-        .filter_map(|(place, guid, _)| guesses.get(usize::try_from(place).ok()?).filter(|guess| guess.guid == guid))
-        .cloned()
-        .collect();
-    // Without bookmarks only the snapshots themselves tell; that is worth a listing where it saves sending it all. Whatever this one has
-    // come from has them, too: only what has come from here is renamed.
-    let is_ours = |name: &&DatasetName| put_into(&notes, name).is_some_and(|put| put.by == job.missing.by);
-    let rest = only_there.iter().filter(|name| right.iter().all(|guess| guess.from != **name)).filter(is_ours);
-    let rest: Vec<DatasetName> = rest.take(FEW).cloned().collect();
-    if job.missing.follow_renames && !rest.is_empty() {
-        let there = targets(receiver.list(rest).await?);
-        let more = negotiation.guesses_by_guid(&there);
-        let new = more.into_iter().filter(|guess| right.iter().all(|known| known.index != guess.index));
-        right.extend(new.collect::<Vec<_>>());
-    }
-    Ok(right)
-}
-
-/// What zfsync has put into a dataset.
-fn put_into<'a>(notes: &'a HashMap<DatasetName, Notes>, name: &DatasetName) -> Option<&'a Put> {
-    notes.get(name)?.put.as_ref()
-}
-
-fn tell_renamed(negotiation: &Negotiation, reporter: &mut dyn Reporter, renamed: &[Guess]) {
-    for guess in renamed {
-        let Some((source, target)) = negotiation.names(guess.index) else { continue };
-        let text = format!(
-            "the target has it already as {}: it was renamed, or that is another target of the same source; it is sent in full as {target} \
-             (--follow-renames renames it on the target instead)",
-            guess.from
-        );
-        reporter.event(&Event::Notice { dataset: Some(source.to_string()), text });
-    }
-}
-
-/// Renames on the target what has another name at the source now, and lists it anew there.
-async fn follow(
-    job: &PushJob,
-    negotiation: &mut Negotiation,
-    receiver: &mut Receiver<'_>,
-    reporter: &mut dyn Reporter,
-    moves: Vec<Move>,
-) -> Result<Vec<Move>, StartError> {
-    if moves.is_empty() {
-        return Ok(moves);
-    }
-    let mut done = Vec::new();
-    if job.dry_run {
-        done.clone_from(&moves);
-    } else {
-        // Nothing is changed in a tree that another run has.
-        receiver.claimed().await?;
-        for one in moves {
-            let rename = Rename {
-                from: one.from.clone(),
-                to: one.to.clone(),
-                snapshot: one.snapshot.clone(),
-                guid: one.guid,
-                ancestors: one.ancestors.clone(),
-                top_ancestor: one.top_ancestor.clone(),
-            };
-            let open = recorded::renamed(job, &rename);
-            let failure = receiver.rename(rename).await?;
-            open.ended(failure.as_ref());
-            let text = match failure {
-                None => {
-                    let text = format!("{} was renamed to {} on the target, as on the source", one.from, one.to);
-                    done.push(one);
-                    text
-                }
-                Some(failure) => {
-                    format!("{} could not be renamed to {}: {}", one.from, one.to, failure.words)
-                }
-            };
-            reporter.event(&Event::Notice { dataset: None, text });
-        }
-    }
-    negotiation.moved(&done);
-    Ok(done)
 }
 
 /// Finds out which of these datasets that have nothing in common with the source are another source's copies: nothing is made in these.
@@ -296,13 +191,20 @@ pub async fn look(
     let due = missing.due(Times { since: &since, made: &made.collect(), now }, policy.grace);
     let too_much = due.too_much(missing.total, policy.max);
     let is_any = !(missing.datasets.is_empty() && missing.snapshots.is_empty());
-    let wrong_clock = clocks.wrong(policy.grace).filter(|_| is_any);
+    let mut wrong_clock = clocks.wrong(policy.grace).filter(|_| is_any);
+    if is_any && wrong_clock.is_none() && !policy.grace.is_zero() {
+        let names = dated(&there);
+        let dates = receiver.dates(&names).await?.into_iter();
+        let dates: Vec<_> =
+            dates.filter_map(|(place, date)| Some((names.get(place as usize)?.clone(), date))).collect();
+        wrong_clock = clocks.behind(&dates, policy.grace);
+    }
     Ok(Cleared { missing, due, too_much, clocks, wrong_clock, refused: HashMap::new() })
 }
 
 /// The notes by dataset. What can't be read is not there; nor is what is told twice, as a line feed in a property of another dataset
 /// can forge a line.
-fn notes_of(all: Vec<Noted>) -> HashMap<DatasetName, Notes> {
+pub(super) fn notes_of(all: Vec<Noted>) -> HashMap<DatasetName, Notes> {
     let mut notes: HashMap<DatasetName, Notes> = HashMap::new();
     let mut told = HashSet::new();
     for Noted { name, note, value } in all {
@@ -336,6 +238,7 @@ async fn carry_out(
     }
     let mut stay: Vec<(String, String)> =
         missing.stay.iter().map(|(name, why)| (name.to_string(), why.to_string())).collect();
+    stay.extend(missing.elsewhere().map(|(name, why)| (name, why.to_string())));
     stay.extend(missing.foreign.iter().map(|(name, snapshots)| {
         let why = NotDestroyed::Foreign(snapshots.clone());
         (name.to_string(), why.to_string())

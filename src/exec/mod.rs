@@ -30,6 +30,7 @@ mod push;
 mod ready;
 mod receiver;
 mod recorded;
+mod renames;
 pub mod restore;
 mod result_hook;
 mod resume;

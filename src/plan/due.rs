@@ -4,10 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
-use super::SourceDataset;
 use super::max_delete::MaxDelete;
-use super::missing::{Doomed, Missing, NotDestroyed};
+use super::missing::{Doomed, Missing};
 use super::negotiate::Negotiation;
+use super::not_destroyed::NotDestroyed;
+use super::{SourceDataset, TargetDataset};
 use zfs::name::{DatasetName, Guid, RelPath, SnapshotName};
 
 /// What is to be done now about what is missing.
@@ -49,6 +50,9 @@ impl fmt::Display for TooMuch {
     }
 }
 
+/// So many snapshots of the target tell whether a clock is behind.
+const DATED: usize = 100;
+
 /// More than so many seconds apart, one of two clocks is wrong: of so many, or of a shorter grace, but a minute is nothing.
 const APART: i64 = 3600;
 
@@ -80,11 +84,30 @@ impl Clocks {
         self.here.saturating_add(self.ahead.unwrap_or(0).min(0))
     }
 
+    /// So many seconds apart they may be.
+    fn tolerated(grace: Duration) -> i64 {
+        i64::try_from(grace.as_secs()).unwrap_or(i64::MAX).clamp(60, APART)
+    }
+
+    /// The same if one of these snapshots was made in time to come: then the clocks may agree and be behind, and a time that is noted now
+    /// would let the grace end too early.
+    #[must_use]
+    pub fn behind(self, dates: &[(String, i64)], grace: Duration) -> Option<String> {
+        let (name, date) = dates.iter().filter(|_| !grace.is_zero()).max_by_key(|(_, date)| *date)?;
+        let early = date.saturating_sub(self.now());
+        (early > Self::tolerated(grace)).then(|| {
+            format!(
+                "nothing that is missing on the source is destroyed on the target: {name} was made {early} seconds after the time that the \
+                 clocks show, so the end of --grace can't be determined (set the clocks; if they are right, destroy that snapshot)"
+            )
+        })
+    }
+
     /// Why a grace can't be told from these clocks, where they differ so much.
     #[must_use]
     pub fn wrong(self, grace: Duration) -> Option<String> {
         let ahead = self.ahead.filter(|_| !grace.is_zero())?;
-        let limit = i64::try_from(grace.as_secs()).unwrap_or(i64::MAX).clamp(60, APART);
+        let limit = Self::tolerated(grace);
         let apart = ahead.checked_abs().unwrap_or(i64::MAX);
         (apart > limit).then(|| {
             let which = if ahead > 0 { "ahead of" } else { "behind" };
@@ -164,6 +187,20 @@ impl Missing {
     }
 }
 
+/// The snapshots of the target whose dates tell whether a clock is behind: the newest, one of each name, as those that are taken
+/// together have the same date.
+#[must_use]
+pub fn dated(there: &HashMap<DatasetName, TargetDataset>) -> Vec<String> {
+    let each = |(dataset, target): (&'_ DatasetName, &'_ TargetDataset)| {
+        let full = |version: zfs::Version<'_>| (version.txg, version.name.to_owned(), dataset.at(version.name));
+        target.snapshots.iter().rev().take(DATED).map(full).collect::<Vec<_>>()
+    };
+    let mut all: Vec<_> = there.iter().flat_map(each).collect();
+    all.sort_unstable_by(|one, other| other.cmp(one));
+    let mut names = HashSet::new();
+    all.into_iter().filter(|(_, name, _)| names.insert(name.clone())).map(|(.., full)| full).take(DATED).collect()
+}
+
 /// When something may go that is missing since then.
 fn ends(since: i64, grace: Duration) -> i64 {
     since.saturating_add(i64::try_from(grace.as_secs()).unwrap_or(i64::MAX))
@@ -192,7 +229,7 @@ impl Negotiation {
         });
         for (dataset, snapshots) in &mut due.snapshots {
             let here: HashSet<Guid> = there(dataset).map(versions).unwrap_or_default().into_iter().collect();
-            snapshots.retain(|(_, guid)| !here.contains(guid));
+            snapshots.retain(|(_, guid)| !here.contains(guid) && !new.contains(guid));
         }
         due.snapshots.retain(|(_, snapshots)| !snapshots.is_empty());
         stay

@@ -87,6 +87,35 @@ fn both_clocks_count() {
     assert!(Clocks::new(now, Some(i64::MIN)).wrong(week).is_some());
 }
 
+/// Both clocks agree, and were set back: what was made before is of time to come.
+#[test]
+fn a_snapshot_of_time_to_come_tells_of_a_clock_that_is_behind() {
+    let week = Duration::from_secs(7 * 86400);
+    let now = 1_800_000_000;
+    let clocks = Clocks::new(now, Some(now));
+    let dates =
+        |late: i64| vec![("b/t@s3".to_owned(), now), ("b/t@s2".to_owned(), now + late), ("b/t@s1".to_owned(), 5)];
+    let text = clocks.behind(&dates(864_000), week).unwrap();
+    assert!(text.contains("b/t@s2 was made 864000 seconds after the time that the clocks show"), "{text}");
+    assert_eq!(clocks.behind(&dates(3600), week), None);
+    assert_eq!((clocks.behind(&dates(864_000), Duration::ZERO), clocks.behind(&[], week)), (None, None));
+    assert!(clocks.behind(&dates(61), Duration::from_secs(60)).is_some());
+}
+
+#[test]
+fn the_newest_of_each_name_are_asked_for_their_dates() {
+    let target = |all: &[(&str, u64)]| crate::plan::fixture::target(crate::plan::fixture::numbered(all));
+    let there = HashMap::from([
+        (name("b/t"), target(&[("s1", 1), ("s2", 4)])),
+        (name("b/t/a"), target(&[("s1", 2), ("s2", 5), ("own", 6)])),
+    ]);
+    assert_eq!(dated(&there), ["b/t/a@own", "b/t/a@s2", "b/t/a@s1"]);
+    let many: Vec<(String, u64)> = (1..300).map(|number| (format!("s{number}"), number)).collect();
+    let many: Vec<(&str, u64)> = many.iter().map(|(name, number)| (name.as_str(), *number)).collect();
+    let dated = dated(&HashMap::from([(name("b/t"), target(&many))]));
+    assert_eq!((dated.len(), dated[0].as_str()), (100, "b/t@s299"));
+}
+
 #[test]
 fn how_much_may_go() {
     for (text, of_8, of_100) in [("12", 12, 12), ("30%", 2, 30), ("0", 0, 0), ("100%", 8, 100)] {

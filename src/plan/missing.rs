@@ -1,13 +1,13 @@
 //! What the target has and the source has no more: which of it zfsync has put there and may clear away again, and when.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::time::Duration;
 
 use super::diff::newest_common;
 use super::item::Item;
 use super::max_delete::MaxDelete;
 use super::negotiate::Negotiation;
+use super::not_destroyed::{NotDestroyed, is_set_aside, not_put_there};
 use super::provenance::{MAX_FOREIGN, Provenance};
 use super::verdict::Verdict;
 use super::{Filter, Format, SourceDataset, TargetDataset};
@@ -27,7 +27,7 @@ pub struct MissingPolicy {
     pub max: MaxDelete,
     /// Whether a dataset that has another name at the source is renamed.
     pub follow_renames: bool,
-    /// Snapshots with such names have come from the source, in a dataset that zfsync has made there and as far as no note says otherwise.
+    /// Snapshots with such names have come with the first transfer, where they are older than what the note has room for.
     pub format: Format,
     /// Stands for the source in what is noted: what another one has put there is none of ours, though it lies below the target.
     pub by: u32,
@@ -52,60 +52,6 @@ pub struct Notes {
     pub placeholder: bool,
 }
 
-/// Why something that only the target has stays there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NotDestroyed {
-    /// Nothing says that zfsync has put it there.
-    NotOurs,
-    /// Another source has put it there.
-    OfAnother,
-    /// It has snapshots that may come from elsewhere.
-    Foreign(Vec<SnapshotName>),
-    /// Something below it stays.
-    Below,
-    /// `--set-aside` has put it out of the way.
-    SetAside,
-    /// It has data and no snapshots.
-    NoSnapshots,
-    /// It is what has another name at the source now, and is sent anew in this run.
-    Renamed(DatasetName),
-    /// The source still has it as this dataset, which takes no part in this replication.
-    Unselected(DatasetName),
-    /// It is what the target has as this dataset too, which lacks some of its snapshots.
-    HasMore(DatasetName),
-    /// zfsync has put it there under another name.
-    OtherName,
-    /// The source has it again since the run has begun.
-    Back,
-}
-
-impl fmt::Display for NotDestroyed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotOurs => f.write_str("it is not known to be received by zfsync"),
-            Self::OfAnother => f.write_str("it was received by zfsync from another source"),
-            Self::Foreign(names) => {
-                let some: Vec<String> = names.iter().take(3).map(|name| format!("@{name}")).collect();
-                let more = names.len().saturating_sub(some.len());
-                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-                write!(f, "it has snapshots that are not known to be received by zfsync: {}{more}", some.join(", "))
-            }
-            Self::Below => f.write_str("a dataset below it is kept"),
-            Self::SetAside => f.write_str("it was set aside (--set-aside)"),
-            Self::NoSnapshots => f.write_str("it has no snapshots, so its content is unknown"),
-            Self::Renamed(to) => write!(f, "it was renamed to {to} on the source, which is being sent"),
-            Self::Unselected(name) => {
-                write!(f, "it still exists on the source as {name}, which is not replicated to this target")
-            }
-            Self::Back => f.write_str("it exists on the source again"),
-            Self::HasMore(copy) => write!(f, "it has snapshots that {copy}, its new copy, lacks"),
-            Self::OtherName => {
-                f.write_str("it was received by zfsync under another name: it was renamed on the target, or belongs to another target")
-            }
-        }
-    }
-}
-
 /// A dataset that the source has no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Doomed {
@@ -128,6 +74,8 @@ pub struct Missing {
     pub snapshots: Vec<(DatasetName, Vec<(SnapshotName, Guid)>)>,
     /// Datasets that stay, and why.
     pub stay: Vec<(DatasetName, NotDestroyed)>,
+    /// Snapshots that stay, as the source has them in another dataset: that one's name.
+    pub elsewhere: Vec<(DatasetName, SnapshotName, DatasetName)>,
     /// Snapshots that stay, as they may come from elsewhere.
     pub foreign: Vec<(DatasetName, Vec<SnapshotName>)>,
     /// What is to be noted as put there by zfsync.
@@ -138,6 +86,15 @@ pub struct Missing {
     pub not_in_sync: Vec<DatasetName>,
     /// How many datasets and snapshots the target has of this source.
     pub total: (usize, usize),
+}
+
+impl Missing {
+    /// The snapshots that the source has in another dataset by their full names, and where.
+    pub fn elsewhere(&self) -> impl Iterator<Item = (String, NotDestroyed)> {
+        self.elsewhere
+            .iter()
+            .map(|(name, snapshot, home)| (name.at(snapshot.as_str()), NotDestroyed::Elsewhere(home.clone())))
+    }
 }
 
 impl Negotiation {
@@ -205,12 +162,19 @@ impl Negotiation {
         homes
     }
 
+    fn name_of_home(&self, home: &Home<'_>) -> Option<DatasetName> {
+        match home {
+            Home::Item(item) => Some(item.source_name.clone()),
+            Home::Unselected(path) => self.source.join(path).ok(),
+        }
+    }
+
     /// Whether the source has a dataset, selected or not.
     fn has(&self, path: &RelPath) -> bool {
         self.find(path).is_some() || self.unselected.contains_key(path)
     }
 
-    /// The selected datasets that are not in sync, going by what the target has after the run; or, before it (in a dry run), those
+    /// The selected datasets that are not in sync, going by what the target has after the run; before it (in a dry run) those too
     /// that can't be brought so. One without snapshots is only where the target has a copy of it.
     fn not_in_sync(
         &self,
@@ -220,10 +184,11 @@ impl Negotiation {
         when: When,
     ) -> Vec<DatasetName> {
         let lacks = |item: &&Item| {
-            let copy = there.get(&item.target_name);
+            let name = when.name_of(item);
+            let copy = there.get(name);
             match (item.source.snapshots.newest(), when) {
                 (None, _) => {
-                    let put = notes.get(&item.target_name).and_then(|notes| notes.put.as_ref());
+                    let put = notes.get(name).and_then(|notes| notes.put.as_ref());
                     put.is_some_and(|put| put.by == mirror.by) && copy.is_some_and(|copy| !copy.snapshots.is_empty())
                 }
                 (Some(newest), When::After) => !copy.is_some_and(|copy| has(copy, newest.guid)),
@@ -247,19 +212,30 @@ impl Negotiation {
         mirror: &MissingPolicy,
         when: When,
     ) -> Missing {
-        let mut missing = Missing { total: self.count_ours(there, notes, mirror), ..Missing::default() };
+        let afterwards = (when == When::Before).then(|| self.afterwards(there));
+        let there = afterwards.as_ref().unwrap_or(there);
+        let mut missing = Missing { total: self.count_ours(there, notes, mirror, when), ..Missing::default() };
         let none = Notes::default();
+        let homes = self.homes(self.items.iter().filter_map(|item| there.get(when.name_of(item))));
         for item in &self.items {
-            let Some(target) = there.get(&item.target_name) else { continue };
-            let notes = notes.get(&item.target_name).unwrap_or(&none);
+            let name = when.name_of(item);
+            let Some(target) = there.get(name) else { continue };
+            let notes = notes.get(name).unwrap_or(&none);
             if notes.since.is_some() {
-                missing.back.push(item.target_name.clone());
+                missing.back.push(name.clone());
             }
             let Some(common) = newest_common(&item.source, target) else { continue };
             let ours = notes.put.as_ref().filter(|put| put.by == mirror.by);
             let provenance = Provenance::new(target, ours, &mirror.format);
             let (mut goes, mut foreign) = (Vec::new(), Vec::new());
             for version in only_there(item, target) {
+                // A clone that was promoted, or a dataset that was made anew from another one, has them now.
+                if let Some(home) = homes.get(&version.guid).and_then(|homes| self.name_of_home(homes.first()?)) {
+                    if mirror.snapshots {
+                        missing.elsewhere.push((name.clone(), version.snapshot_name(), home));
+                    }
+                    continue;
+                }
                 let list = if provenance.put(&version) { &mut goes } else { &mut foreign };
                 list.push((version.snapshot_name(), version.guid));
             }
@@ -272,18 +248,18 @@ impl Negotiation {
                 foreign: foreign.iter().map(|(_, guid)| *guid).collect(),
             };
             if put.foreign.len() <= MAX_FOREIGN && notes.put.as_ref() != Some(&put) {
-                missing.puts.push((item.target_name.clone(), put));
+                missing.puts.push((name.clone(), put));
             }
             if mirror.snapshots && !goes.is_empty() {
-                missing.snapshots.push((item.target_name.clone(), goes));
+                missing.snapshots.push((name.clone(), goes));
             }
             if mirror.snapshots && !foreign.is_empty() {
                 let names = foreign.into_iter().map(|(name, _)| name).collect();
-                missing.foreign.push((item.target_name.clone(), names));
+                missing.foreign.push((name.clone(), names));
             }
         }
         if mirror.datasets {
-            self.doom(there, notes, mirror, &mut missing);
+            self.doom(there, notes, mirror, when, &mut missing);
         }
         missing.not_in_sync = self.not_in_sync(there, notes, mirror, when);
         if !missing.not_in_sync.is_empty() || !self.complete {
@@ -300,8 +276,9 @@ impl Negotiation {
         there: &HashMap<DatasetName, TargetDataset>,
         notes: &HashMap<DatasetName, Notes>,
         mirror: &MissingPolicy,
+        when: When,
     ) -> (usize, usize) {
-        let selected: HashSet<&DatasetName> = self.items.iter().map(|item| &item.target_name).collect();
+        let selected: HashSet<&DatasetName> = self.items.iter().map(|item| when.name_of(item)).collect();
         let is_ours = |name: &DatasetName| match notes.get(name) {
             _ if is_set_aside(name) => false,
             Some(Notes { put: Some(put), .. }) => put.by == mirror.by,
@@ -318,13 +295,16 @@ impl Negotiation {
         there: &HashMap<DatasetName, TargetDataset>,
         notes: &HashMap<DatasetName, Notes>,
         mirror: &MissingPolicy,
+        when: When,
         missing: &mut Missing,
     ) {
         let only_there = self.only_there(there.keys());
         let doomed: HashSet<&DatasetName> = only_there.iter().collect();
         // Parents of what stays: that can be something that isn't selected, too.
-        let mut holding: HashSet<DatasetName> =
-            there.keys().filter(|name| !doomed.contains(name)).flat_map(DatasetName::ancestors).collect();
+        let is_moving = |name: &DatasetName| when == When::Before && self.is_moving(name);
+        let moved = self.items.iter().filter(|item| item.was.is_some()).map(|item| &item.target_name);
+        let stay = there.keys().filter(|name| !doomed.contains(name) && !is_moving(name));
+        let mut holding: HashSet<DatasetName> = stay.chain(moved).flat_map(DatasetName::ancestors).collect();
         let homes = self.homes(only_there.iter().filter_map(|name| there.get(name)));
         let none = Notes::default();
         for name in only_there.iter().rev() {
@@ -333,7 +313,7 @@ impl Negotiation {
             let below = holding.contains(name).then_some(NotDestroyed::Below);
             let path = name.below(&self.target).unwrap_or_default();
             let stays = renamed.or(below).or_else(|| stays(name, &path, target, notes, mirror, &homes));
-            if let Some(stays) = stays.or_else(|| self.lives_on(target, there, mirror, &homes)) {
+            if let Some(stays) = stays.or_else(|| self.lives_on(target, there, mirror, when, &homes)) {
                 holding.extend(name.ancestors());
                 missing.stay.push((name.clone(), stays));
             } else {
@@ -352,6 +332,7 @@ impl Negotiation {
         target: &TargetDataset,
         there: &HashMap<DatasetName, TargetDataset>,
         mirror: &MissingPolicy,
+        when: When,
         homes: &HashMap<Guid, Vec<Home<'_>>>,
     ) -> Option<NotDestroyed> {
         let known = target.snapshots.iter().filter_map(|version| Some((version.guid, homes.get(&version.guid)?)));
@@ -360,7 +341,7 @@ impl Negotiation {
                 Home::Item(item) => item,
                 Home::Unselected(path) => return Some(NotDestroyed::Unselected(self.source.join(path).ok()?)),
             };
-            let copy = there.get(&item.target_name);
+            let copy = there.get(when.name_of(item));
             let has_all = copy.is_some_and(|copy| target.snapshots.iter().all(|version| has(copy, version.guid)));
             let in_sync = copy.zip(item.source.snapshots.newest()).is_some_and(|(copy, newest)| has(copy, newest.guid));
             // What the source still has must be there; what it has no more goes where snapshots go.
@@ -380,6 +361,16 @@ pub enum When {
     Before,
     /// After it.
     After,
+}
+
+impl When {
+    /// What the copy of an item is called then.
+    fn name_of(self, item: &Item) -> &DatasetName {
+        match self {
+            Self::Before => item.name_now(),
+            Self::After => &item.target_name,
+        }
+    }
 }
 
 /// Where the source has a snapshot, or a bookmark of it.
@@ -425,11 +416,9 @@ fn stays(
             _ => Some(NotDestroyed::NotOurs),
         };
     }
-    match &notes.put {
-        None => return Some(NotDestroyed::NotOurs),
-        Some(put) if put.by != mirror.by => return Some(NotDestroyed::OfAnother),
-        Some(put) if put.at.is_some_and(|at| at != place(path)) => return Some(NotDestroyed::OtherName),
-        Some(_) => {}
+    let not_ours = not_put_there(notes.put.as_ref(), path, mirror.by);
+    if not_ours.is_some() {
+        return not_ours;
     }
     let provenance = Provenance::new(target, notes.put.as_ref(), &mirror.format);
     let foreign: Vec<SnapshotName> = target
@@ -439,20 +428,6 @@ fn stays(
         .map(|version| version.snapshot_name())
         .collect();
     (!foreign.is_empty()).then_some(NotDestroyed::Foreign(foreign))
-}
-
-/// Whether this, or what it lies in, has a name that `--set-aside` gives.
-fn is_set_aside(name: &DatasetName) -> bool {
-    name.as_str().split('/').any(|part| {
-        let stamp = part.rsplit_once(".zfsync-").map(|(_, stamp)| stamp.as_bytes());
-        stamp.is_some_and(|stamp| {
-            stamp.len() == 15
-                && stamp
-                    .iter()
-                    .enumerate()
-                    .all(|(at, byte)| if at == 8 { *byte == b'-' } else { byte.is_ascii_digit() })
-        })
-    })
 }
 
 #[cfg(test)]

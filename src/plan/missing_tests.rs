@@ -12,6 +12,15 @@ fn name(text: &str) -> DatasetName {
 }
 
 fn negotiation(source: &[(&str, &[(&str, u64)])], exclude: &[&str]) -> Negotiation {
+    negotiation_with(source, exclude, &HashMap::new())
+}
+
+/// With the copies that these are.
+fn negotiation_with(
+    source: &[(&str, &[(&str, u64)])],
+    exclude: &[&str],
+    there: &HashMap<DatasetName, TargetDataset>,
+) -> Negotiation {
     let top = name("a/s");
     let filter = Filter::new(None, &[], &exclude.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
     let dataset = |(path, snapshots): &(&str, &[(&str, u64)])| SourceDataset {
@@ -29,7 +38,8 @@ fn negotiation(source: &[(&str, &[(&str, u64)])], exclude: &[&str]) -> Negotiati
     for index in all {
         // That nothing is in the way.
         negotiation.relist(index, None);
-        negotiation.relisted(index, None);
+        let copy = negotiation.names(index).and_then(|(_, target)| there.get(target)).cloned();
+        negotiation.relisted(index, copy);
     }
     negotiation
 }
@@ -56,7 +66,7 @@ fn both() -> MissingPolicy {
 
 fn missing(source: &[(&str, &[(&str, u64)])], exclude: &[&str], target: There<'_>) -> Missing {
     let (datasets, notes) = there(target);
-    negotiation(source, exclude).missing(&datasets, &notes, &both(), When::Before)
+    negotiation_with(source, exclude, &datasets).missing(&datasets, &notes, &both(), When::Before)
 }
 
 fn goes(missing: &Missing) -> Vec<&str> {
@@ -69,6 +79,8 @@ fn stay(missing: &Missing) -> Vec<(&str, &NotDestroyed)> {
 
 #[test]
 fn only_what_zfsync_has_put_there_goes() {
+    // As many as there is room for, the oldest of these is x.
+    let long = format!("5dc+{}", (1051..=1500_u64).rev().map(|guid| format!("{guid:016x}")).collect::<String>());
     let source: &[(&str, &[(&str, u64)])] = &[("", &[("s1", 1)])];
     let found = missing(
         source,
@@ -80,6 +92,7 @@ fn only_what_zfsync_has_put_there_goes() {
             ("/foreign", &[("x", 2)], "-"),
             ("/later", &[("x", 2), ("own", 3)], "2"),
             ("/named", &[("x", 2), ("241122-000000_D", 3)], "2"),
+            ("/long", &[("241121-000000_D", 2), ("own", 3), ("241122-000000_D", 4), ("x", 1500)], &long),
             ("/between", &[("x", 2), ("own", 3), ("y", 4)], "4@4,3"),
             ("/first", &[("x", 2), ("own", 3), ("y", 4)], "4+0000000000000002"),
             ("/pruned", &[("x", 2)], "5@9"),
@@ -94,10 +107,11 @@ fn only_what_zfsync_has_put_there_goes() {
     );
     assert_eq!(
         goes(&found),
-        ["b/t/pruned", "b/t/place/ours", "b/t/place", "b/t/ours/deep", "b/t/ours", "b/t/named"],
+        ["b/t/pruned", "b/t/place/ours", "b/t/place", "b/t/ours/deep", "b/t/ours"],
         "those below before those above"
     );
-    let own = || NotDestroyed::Foreign(vec!["own".parse().unwrap()]);
+    let foreign = |name: &str| NotDestroyed::Foreign(vec![name.parse().unwrap()]);
+    let own = || foreign("own");
     assert_eq!(
         stay(&found),
         [
@@ -108,6 +122,8 @@ fn only_what_zfsync_has_put_there_goes() {
             ("b/t/holds", &NotDestroyed::Below),
             ("b/t/holds/foreign", &NotDestroyed::NotOurs),
             ("b/t/later", &own()),
+            ("b/t/long", &own()),
+            ("b/t/named", &foreign("241122-000000_D")),
             ("b/t/x.zfsync-20261124-143000", &NotDestroyed::SetAside),
             ("b/t/yours", &NotDestroyed::OfAnother),
         ]
@@ -146,11 +162,12 @@ fn snapshots_go_by_guid_and_only_before_the_newest_common() {
     // s1 has been made anew at the source; s2 is gone; `own` was taken there, before anybody looked.
     let target: &[(&str, u64)] = &[("s1", 1), ("s2", 2), ("own", 3), ("241122-000000_D", 4), ("s3", 30), ("new", 31)];
     let found = missing(source, &[], &[("", target, "1")]);
-    assert_eq!(found.undated(), ["b/t@s1", "b/t@241122-000000_D"], "what the note and the names tell");
-    let unknown = vec!["s2".parse().unwrap(), "own".parse().unwrap()];
+    assert_eq!(found.undated(), ["b/t@s1"], "what the note tells; a name tells nothing");
+    let unknown = vec!["s2".parse().unwrap(), "own".parse().unwrap(), "241122-000000_D".parse().unwrap()];
     assert_eq!(found.foreign, [(name("b/t"), unknown)]);
     let at = Some(place(&RelPath::default()));
-    let put = Put { by: 0, at, upto: Guid(30), txg: Some(Txg(30)), came: vec![], foreign: vec![Guid(2), Guid(3)] };
+    let put =
+        Put { by: 0, at, upto: Guid(30), txg: Some(Txg(30)), came: vec![], foreign: vec![Guid(2), Guid(3), Guid(4)] };
     assert_eq!(found.puts, [(name("b/t"), put.clone())], "from now on it is known");
     let again = missing(source, &[], &[("", target, &put.to_string())]);
     assert_eq!((again.puts, again.foreign.len()), (Vec::new(), 1));
@@ -166,13 +183,69 @@ fn a_name_alone_proves_nothing() {
     let target: &[(&str, u64)] = &[("241122-000000_D", 1), ("241123-000000_H", 2), ("241124-000000_D", 30)];
     let found = missing(source, &[], &[("", target, "-")]);
     assert_eq!((found.undated(), found.foreign[0].1.len()), (vec![], 2));
-    // What is noted now is believed later, whatever the names say; what comes after it by the names goes.
+    // What is noted now is believed later; what comes after it may have been taken on the target (`zfsync snapshot`).
     let put = found.puts[0].1.to_string();
     let source: &[(&str, &[(&str, u64)])] = &[("", &[("241126-000000_D", 50)])];
     let later = [target, &[("241125-000000_D", 40), ("241126-000000_D", 50)]].concat();
     let again = missing(source, &[], &[("", &later, &put)]);
-    assert_eq!(again.undated(), ["b/t@241124-000000_D", "b/t@241125-000000_D"]);
-    assert_eq!(again.puts[0].1.foreign, [Guid(1), Guid(2)]);
+    assert_eq!((again.undated(), again.foreign[0].1.len()), (vec!["b/t@241124-000000_D".to_owned()], 3));
+    assert_eq!(again.puts[0].1.foreign, [Guid(1), Guid(2), Guid(40)]);
+}
+
+/// What a dry run shows is what the run finds at its end.
+#[test]
+fn a_dry_run_counts_what_the_run_brings() {
+    let source: &[(&str, &[(&str, u64)])] =
+        &[("", &[("s1", 1), ("s9", 9)]), ("/y", &[("s2", 25), ("s3", 30)]), ("/z", &[("s1", 50), ("s3", 51)])];
+    let before: There<'_> = &[
+        ("", &[("s1", 1), ("241125-000000_D", 5)], "1@1"),
+        ("/y", &[("s0", 20), ("s1", 21), ("s2", 25)], "19@25"),
+        ("/x", &[("s1", 21), ("s2", 25)], "19+0000000000000015"),
+        ("/w", &[("s1", 50)], "32@50"),
+    ];
+    let (datasets, notes) = there(before);
+    let look = |datasets, when| negotiation_with(source, &[], datasets).missing(datasets, &notes, &both(), when);
+    let found = look(&datasets, When::Before);
+    let mut after = datasets.clone();
+    let mut arrive = |path: &str, all: &[(&str, u64, u64)]| {
+        let copy = after.entry(name(&format!("b/t{path}"))).or_insert_with(|| fixture::target(versions(&[])));
+        for (name, guid, txg) in all {
+            copy.snapshots.push(&name.parse().unwrap(), Guid(*guid), Txg(*txg));
+        }
+    };
+    arrive("", &[("s9", 9, 100)]);
+    arrive("/y", &[("s3", 30, 101)]);
+    arrive("/z", &[("s1", 50, 102), ("s3", 51, 103)]);
+    let run = look(&after, When::After);
+    assert_eq!(goes(&found), ["b/t/x", "b/t/w"]);
+    assert_eq!(found.foreign, [(name("b/t"), vec!["241125-000000_D".parse().unwrap()])]);
+    let all = |missing: &Missing| {
+        (
+            missing.datasets.clone(),
+            missing.snapshots.clone(),
+            missing.stay.clone(),
+            missing.foreign.clone(),
+            missing.total,
+        )
+    };
+    assert_eq!(all(&found), all(&run));
+}
+
+/// A clone that was promoted has the snapshots of its origin.
+#[test]
+fn a_snapshot_that_the_source_has_elsewhere_stays() {
+    let source: &[(&str, &[(&str, u64)])] =
+        &[("", &[("s3", 3)]), ("/a", &[("s3", 13)]), ("/b", &[("s1", 11), ("s2", 12)])];
+    let target: There<'_> =
+        &[("", &[("s3", 3)], "3@3"), ("/a", &[("s0", 10), ("s1", 11), ("s2", 12), ("s3", 13)], "d@13")];
+    for exclude in [&["b"][..], &[]] {
+        let found = missing(source, exclude, target);
+        assert_eq!(found.undated(), ["b/t/a@s0"], "{exclude:?}");
+        let stay: Vec<_> = found.elsewhere().map(|(name, why)| (name, why.to_string())).collect();
+        let why = || "it still exists on the source in a/s/b".to_owned();
+        assert_eq!(stay, [("b/t/a@s1".to_owned(), why()), ("b/t/a@s2".to_owned(), why())]);
+        assert!(found.puts.iter().all(|(_, put)| put.foreign.is_empty()), "it came from there");
+    }
 }
 
 #[test]
@@ -188,7 +261,8 @@ fn a_bookmark_protects_its_snapshot() {
 fn what_is_back_is_no_longer_missing() {
     let (datasets, mut notes) = there(&[("", &[("s1", 1)], &format!("0.{:x}-1@1", place(&RelPath::default())))]);
     notes.get_mut(&name("b/t")).unwrap().since = Some(5);
-    let found = negotiation(&[("", &[("s1", 1)])], &[]).missing(&datasets, &notes, &both(), When::Before);
+    let found =
+        negotiation_with(&[("", &[("s1", 1)])], &[], &datasets).missing(&datasets, &notes, &both(), When::Before);
     assert_eq!((found.back, found.puts), (vec![name("b/t")], vec![]));
 }
 
@@ -304,6 +378,9 @@ mod any {
                     // What the source has is there under its new name, or it would not have gone.
                     prop_assert!(!here || kept.contains(guid), "{guid:?} of {}", doomed.dataset);
                 }
+            }
+            for guid in found.snapshots.iter().flat_map(|(_, all)| all.iter().map(|(_, guid)| *guid)) {
+                prop_assert!(!source.iter().any(|(_, all)| all.iter().any(|(_, number)| *number == guid.0)), "{guid:?}");
             }
             for (path, all) in source.iter().filter(|(path, _)| *path != "/x") {
                 let Some((_, newest)) = all.iter().max_by_key(|(_, number)| number) else { continue };

@@ -1,4 +1,4 @@
-//! Which snapshots of the target zfsync has put there, by the note on each dataset and by their names.
+//! Which snapshots of the target zfsync has put there, by the note on each dataset.
 
 use super::Format;
 use super::TargetDataset;
@@ -12,6 +12,8 @@ pub(super) const MAX_FOREIGN: usize = 400;
 pub(super) struct Provenance<'a> {
     put: Option<&'a Put>,
     upto: Option<Txg>,
+    /// The oldest that the note of a first transfer has room for: what is older came with it, too, if it has a name of ours.
+    oldest: Option<Txg>,
     format: &'a Format,
 }
 
@@ -22,7 +24,11 @@ impl<'a> Provenance<'a> {
             let there = target.snapshots.iter().find(|version| version.guid == put.upto);
             put.txg.map(|txg| there.map_or(txg, |version| version.txg))
         });
-        Self { put, upto, format }
+        let oldest = put.filter(|put| put.is_full()).and_then(|put| {
+            let came = target.snapshots.iter().filter(|version| put.came.contains(&version.guid));
+            came.map(|version| version.txg).min()
+        });
+        Self { put, upto, oldest, format }
     }
 
     pub(super) fn put(&self, version: &Version<'_>) -> bool {
@@ -30,8 +36,8 @@ impl<'a> Provenance<'a> {
             let before = self.upto.is_some_and(|upto| version.txg <= upto) && !put.foreign.contains(&version.guid);
             before || version.guid == put.upto || put.came.contains(&version.guid)
         });
-        // A name alone proves nothing: a target that was a source before has such snapshots of its own.
-        let may_be_ours = self.put.is_some_and(|put| !put.foreign.contains(&version.guid));
-        received || may_be_ours && self.format.parse(version.name).is_some()
+        // A name alone proves nothing: whoever has the target may take snapshots there with `zfsync snapshot`.
+        let is_older = self.oldest.is_some_and(|oldest| version.txg < oldest);
+        received || is_older && self.format.parse(version.name).is_some()
     }
 }

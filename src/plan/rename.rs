@@ -3,10 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::TargetDataset;
 use super::Verdict;
 use super::item::OnTarget;
 use super::negotiate::Negotiation;
+use super::not_destroyed::{NotDestroyed, is_set_aside, not_put_there};
+use super::{Notes, TargetDataset};
 use zfs::name::{DatasetName, Guid, SnapshotName};
 use zfs::{KnownTarget, Put, Tag, known_targets, place, snapshot_of};
 
@@ -21,6 +22,17 @@ pub struct Guess {
     pub snapshot: SnapshotName,
     /// Its identity.
     pub guid: Guid,
+}
+
+/// A dataset of the target that has snapshots in common with an item that is sent in full, and isn't renamed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namesake {
+    /// The item.
+    pub index: usize,
+    /// What it is called on the target.
+    pub name: DatasetName,
+    /// Why not.
+    pub why: String,
 }
 
 /// One `zfs rename` on the target.
@@ -75,20 +87,67 @@ impl Negotiation {
             .collect()
     }
 
-    /// The same, having listed what only the target has: whatever has a snapshot in common with an item.
+    /// The same, having listed what only the target has: the copy of this source that has the newest snapshot in common with an item. And
+    /// what has snapshots in common too, but isn't one, or isn't the only one.
     #[must_use]
-    pub fn guesses_by_guid(&self, there: &HashMap<DatasetName, TargetDataset>) -> Vec<Guess> {
-        let mut by_guid: HashMap<Guid, (&DatasetName, &str)> = HashMap::new();
-        for (name, target) in there {
-            by_guid.extend(target.snapshots.iter().map(|version| (version.guid, (name, version.name))));
+    pub fn guesses_by_guid(
+        &self,
+        there: &HashMap<DatasetName, TargetDataset>,
+        notes: &HashMap<DatasetName, Notes>,
+        by: u32,
+    ) -> (Vec<Guess>, Vec<Namesake>) {
+        let mut by_guid: HashMap<Guid, Vec<(&DatasetName, &str)>> = HashMap::new();
+        let mut names: Vec<_> = there.iter().collect();
+        names.sort_unstable_by_key(|(name, _)| *name);
+        for (name, target) in names {
+            for version in target.snapshots.iter() {
+                by_guid.entry(version.guid).or_default().push((name, version.name));
+            }
         }
-        let guess = |(index, item): (usize, &super::item::Item)| {
-            let mut versions = item.source.snapshots.iter().rev().chain(item.source.bookmarks.iter().rev());
-            let (guid, (from, name)) =
-                versions.find_map(|version| Some((version.guid, *by_guid.get(&version.guid)?)))?;
-            Some(Guess { index, from: from.clone(), snapshot: SnapshotName::from_checked(name), guid })
-        };
-        self.lacking().filter_map(guess).collect()
+        let (mut guesses, mut namesakes) = (Vec::new(), Vec::new());
+        for (index, item) in self.lacking() {
+            let versions = item.source.snapshots.iter().rev().chain(item.source.bookmarks.iter().rev());
+            let found = versions.filter_map(|version| Some((version.guid, by_guid.get(&version.guid)?)));
+            let mut no_copy: Option<Namesake> = None;
+            for (guid, all) in found {
+                let why = |name: &DatasetName| self.not_received(name, notes, by);
+                let ours: Vec<_> = all.iter().filter(|(name, _)| why(name).is_none()).collect();
+                match ours[..] {
+                    [] => {
+                        let first = all.first().and_then(|(name, _)| Some(((*name).clone(), why(name)?.to_string())));
+                        no_copy = no_copy.or_else(|| first.map(|(name, why)| Namesake { index, name, why }));
+                        continue;
+                    }
+                    [(name, snapshot)] => {
+                        let (from, snapshot) = ((*name).clone(), SnapshotName::from_checked(snapshot));
+                        guesses.push(Guess { index, from, snapshot, guid });
+                    }
+                    [(name, _), (other, _), ..] => {
+                        let why = format!("{other} has the same snapshots, so it is unknown which of them was renamed");
+                        namesakes.push(Namesake { index, name: (*name).clone(), why });
+                    }
+                }
+                no_copy = None;
+                break;
+            }
+            namesakes.extend(no_copy);
+        }
+        (guesses, namesakes)
+    }
+
+    /// Why a dataset of the target is no copy that this source has put there.
+    #[must_use]
+    pub fn not_received(
+        &self,
+        name: &DatasetName,
+        notes: &HashMap<DatasetName, Notes>,
+        by: u32,
+    ) -> Option<NotDestroyed> {
+        if is_set_aside(name) {
+            return Some(NotDestroyed::SetAside);
+        }
+        let put = notes.get(name).and_then(|notes| notes.put.as_ref());
+        not_put_there(put, &name.below(&self.target).unwrap_or_default(), by)
     }
 
     /// The items that would be sent in full as the target has nothing of such a name.

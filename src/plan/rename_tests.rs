@@ -76,9 +76,46 @@ fn guids_tell_it_too() {
     let target = |snapshots: &[(&str, u64)]| fixture::target(versions(snapshots));
     let there =
         HashMap::from([(name("b/t/x"), target(&[("called", 2), ("y", 9)])), (name("b/t/y"), target(&[("s", 8)]))]);
-    let guesses = negotiation.guesses_by_guid(&there);
+    let (guesses, others) = negotiation.guesses_by_guid(&there, &received(&[("/x", 7, "/x"), ("/y", 7, "/y")]), 7);
     assert_eq!((guesses[0].from.as_str(), guesses[0].snapshot.as_str()), ("b/t/x", "called"));
-    assert_eq!(guesses.len(), 1);
+    assert_eq!((guesses.len(), others), (1, vec![]));
+}
+
+/// Notes: by whom, and at which path it was put.
+fn received(all: &[(&str, u32, &str)]) -> HashMap<DatasetName, Notes> {
+    let note = |(path, by, at): &(&str, u32, &str)| {
+        let at = name(&format!("b/t{at}")).below(&name("b/t")).map(|path| place(&path));
+        let put = Put { by: *by, at, upto: Guid(1), txg: None, came: vec![], foreign: vec![] };
+        (name(&format!("b/t{path}")), Notes { put: Some(put), ..Notes::default() })
+    };
+    all.iter().map(note).collect()
+}
+
+#[test]
+fn only_a_copy_of_this_source_at_its_place_is_renamed() {
+    let negotiation = negotiation(&[("", 1, None), ("/new", 2, None)], &[""]);
+    let listed = |paths: &[&str]| -> HashMap<DatasetName, TargetDataset> {
+        paths.iter().map(|path| (name(&format!("b/t{path}")), fixture::target(versions(&[("s", 2)])))).collect()
+    };
+    let aside = "/x.zfsync-20261129-183000";
+    for (path, notes, why) in [
+        ("/golden", received(&[]), "not known to be received"),
+        ("/golden", received(&[("/golden", 8, "/golden")]), "from another source"),
+        ("/keep", received(&[("/keep", 7, "/x")]), "under another name"),
+        (aside, received(&[(aside, 7, aside)]), "set aside"),
+    ] {
+        let (guesses, others) = negotiation.guesses_by_guid(&listed(&[path]), &notes, 7);
+        assert!(guesses.is_empty() && others.len() == 1 && others[0].why.contains(why), "{path}: {others:?}");
+        // Beside the copy itself it doesn't count.
+        let notes = notes.into_iter().chain(received(&[("/x", 7, "/x")])).collect();
+        let (guesses, others) = negotiation.guesses_by_guid(&listed(&[path, "/x"]), &notes, 7);
+        assert_eq!((guesses[0].from.as_str(), guesses.len(), others), ("b/t/x", 1, vec![]), "{path}");
+    }
+    // Of two copies nobody knows which it was.
+    let (guesses, others) =
+        negotiation.guesses_by_guid(&listed(&["/x", "/x2"]), &received(&[("/x", 7, "/x"), ("/x2", 7, "/x2")]), 7);
+    assert_eq!((guesses, others[0].name.as_str()), (vec![], "b/t/x"));
+    assert!(others[0].why.contains("b/t/x2 has the same snapshots"), "{others:?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::ops::Deref;
 
 use super::blocked::Blocked;
 use super::{Conflict, Solvable, Step};
+use zfs::Resolution;
 
 /// What is said of a dataset whose verdict is still [`Verdict::Unresolved`] when the run begins. No negotiation that was gone through
 /// ends so.
@@ -45,6 +46,14 @@ impl Verdict {
             Self::Send(steps) | Self::FillEmpty(steps) | Self::Overwrite(steps) => steps,
             Self::Resolve(solvable) => &solvable.then,
             Self::Unresolved | Self::NoSnapshots | Self::InSync | Self::Conflict(_) | Self::Blocked(_) => &[],
+        }
+    }
+
+    /// What is done about a conflict before these steps.
+    pub(super) fn resolution(&self) -> Option<&Resolution> {
+        match self {
+            Self::Resolve(solvable) => Some(&solvable.resolution),
+            _ => None,
         }
     }
 }

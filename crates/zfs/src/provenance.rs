@@ -48,6 +48,12 @@ impl Put {
         let came = brings.iter().rev().skip(1).take(MAX_CAME).map(|version| version.guid).collect();
         Some(Self { by, at: Some(place(path)), upto, txg: None, came, foreign: Vec::new() })
     }
+
+    /// Whether a first transfer may have brought more than there was room for.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.came.len() >= MAX_CAME
+    }
 }
 
 impl From<Put> for String {
@@ -165,6 +171,7 @@ mod tests {
         }
         let put = Put::new(u32::MAX, &RelPath::default(), &brings).unwrap();
         assert_eq!((put.upto, put.came.len(), put.came[0]), (Guid(2000), MAX_CAME, Guid(1999)));
+        assert!(put.is_full() && !Put { came: vec![Guid(1)], ..put.clone() }.is_full());
         assert!(put.to_string().len() <= crate::Note::MAX_VALUE);
         assert_eq!(Put::new(1, &RelPath::default(), &Versions::default()), None);
     }

@@ -195,17 +195,17 @@ def renames_without_bookmarks(c):
 
 @case("MIRROR")
 def by_cron(c):
-    """zfsync cron follows the source too: the class of its own snapshots tells that they are zfsync's, although nobody has looked before."""
+    """zfsync cron follows the source too: what it prunes there, or is destroyed or renamed, goes on the target or is renamed."""
     c.tree({"": "", "gone": "", "old": ""})
     # Whatever minute or hour it is: of the younger classes nothing is kept that nobody needs.
     cron = ("cron", "-s", "0", "-m", "0", "-h", "0", c.source, f"beta:{c.target}")
+    follows = ("cron", "--delete-missing", "both", "--grace", "0", "--follow-renames", *cron[1:])
     c.zfsync(*cron)
-    c.zfsync(*cron)
+    c.zfsync(*follows)
     had = len(c.snaps(c.beta, c.target))
     c.check(had >= 2, f"there are {had} snapshots")
     c.alpha(f"zfs destroy -r {c.source}/gone; zfs rename {c.source}/old {c.source}/new")
     new = guid(c, f"{c.target}/old")
-    follows = ("cron", "--delete-missing", "both", "--grace", "0", "--follow-renames", *cron[1:])
     c.zfsync(*follows)
     c.only("", "new")
     c.same(guid(c, f"{c.target}/new"), new, "the renamed dataset")
@@ -244,3 +244,60 @@ def renames_beside_a_target_within(c):
     c.same(c.snaps(c.beta, f"{c.target}/two/kid"), ["s1"], "the other target's")
     # That one follows in its own turn.
     c.push("--follow-renames", target=f"beta:{c.target}/two", says=f"{c.target}/two/kid was renamed to {c.target}/two/kid2")
+
+
+def by_hand(c, dataset, name):
+    """A copy that somebody makes on the target with zfs alone: it has the same snapshots."""
+    c.beta(f"zfs send {c.target}/{dataset} | zfs recv -u {c.target}/{name}; zfs set canmount=noauto {c.target}/{name}")
+
+
+@case("MIRROR")
+def only_what_was_received_is_renamed(c):
+    """--follow-renames takes only what zfsync has received from this source, and has left where it was: not what an admin has copied, renamed or what was set aside."""
+    c.tree({"": "s1", "x": "s1", "moved": "s1", "new": "s1"})
+    c.push("--no-bookmark")
+    by_hand(c, "x@s1", "golden")
+    golden = guid(c, f"{c.target}/golden")
+    c.alpha(f"zfs send {c.source}/x@s1 | zfs recv {c.source}/x2")
+    # Set aside, and back at the source under another name.
+    c.alpha(f"zfs send {c.source}/new@s1 >/var/tmp/{c.name}.stream; zfs destroy -r {c.source}/new; zfs create {c.source}/new; zfs snapshot {c.source}/new@other")
+    c.cleanups.append((c.alpha, f"rm -f /var/tmp/{c.name}.stream"))
+    c.push("--no-bookmark", "--set-aside")
+    c.alpha(f"zfs recv {c.source}/newer </var/tmp/{c.name}.stream")
+    # What x2 was sent as is gone, so that it is looked for again.
+    c.beta(f"zfs destroy -r {c.target}/x2; zfs rename {c.target}/moved {c.target}/keep")
+    follow = ("--no-bookmark", "--follow-renames", "--exclude", "x")
+    with c.unchanged():
+        run = c.push("-n", "--json", *follow)
+    c.check(all(row["action"] != "rename" for row in run.of("plan")[0]["rows"]), f"a dry run renames: {run.out}")
+    run = c.push(*follow)
+    for word in ("golden has the same snapshots", "not known to be received", "keep has the same snapshots", "was set aside"):
+        c.check(word in run.err, f"{word!r} is missing: {run.err}")
+    c.check("was renamed to" not in run.err, f"a rename: {run.err}")
+    c.same(guid(c, f"{c.target}/golden"), golden, "the admin's dataset")
+    c.check(c.exists(c.beta, f"{c.target}/keep") and c.exists(c.beta, f"{c.target}/moved"), "the admin's rename was undone")
+
+
+@case("MIRROR")
+def which_was_renamed(c):
+    """Of a copy and an admin's dataset with the same snapshots the copy is renamed; of two copies neither, and the dry run says so too."""
+    c.tree({"": "s1", "x": "s1"})
+    c.push("--no-bookmark")
+    by_hand(c, "x@s1", "admin")
+    old = guid(c, f"{c.target}/x")
+    c.alpha(f"zfs rename {c.source}/x {c.source}/y")
+    follow = ("--no-bookmark", "--follow-renames")
+    rows = c.push("-n", "--json", *follow).of("plan")[0]["rows"]
+    c.same([row["from"] for row in rows if row["action"] == "rename"], [f"{c.target}/x"], "what a dry run renames")
+    c.push(*follow)
+    c.same(guid(c, f"{c.target}/y"), old, "the renamed dataset")
+    c.only("", "admin", "y")
+    # Two copies of one dataset, and then one of them under a third name.
+    mirror(c, "--no-bookmark", what="datasets")
+    c.alpha(f"zfs send {c.source}/y@s1 | zfs recv {c.source}/y2")
+    c.push("--no-bookmark")
+    c.alpha(f"zfs rename {c.source}/y {c.source}/z; zfs destroy -r {c.source}/y2")
+    c.push("-n", *follow, says="unknown which of them was renamed")
+    run = c.push(*follow, says="unknown which of them was renamed")
+    c.check("was renamed to" not in run.err, f"a rename: {run.err}")
+    c.only("", "admin", "y", "y2", "z")

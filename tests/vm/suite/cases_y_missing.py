@@ -281,3 +281,50 @@ def a_forged_date(c):
         mirror(c, "--max-delete", "100%", what="snapshots", grace="7d")
         c.same(c.snaps(c.beta, c.target), ["s1", "s2", "s3"], "the target's snapshots")
     c.check(c.beta(f"zfs get -H -s local -o value {since} {c.target}@s1").isdigit(), "its own date was not noted")
+
+
+def destroys(run):
+    """What a dry run destroys."""
+    return sorted(row["target"] for row in run.of("plan")[0]["rows"] if row["action"] == "destroy")
+
+
+@case("MISSING")
+def a_dry_run_tells_it_before(c):
+    """What the run brings counts in a dry run: an old copy goes, and a snapshot that was taken on the target stays in both."""
+    c.tree({"": "s1", "x": "s1"})
+    options = ("--max-delete", "100%")
+    mirror(c, *options)
+    c.alpha(f"zfs rename {c.source}/x {c.source}/y; zfs snapshot -r {c.source}@s2")
+    mirror(c, *options)
+    c.only("", "x", "y")
+    c.beta(f"zfsync snapshot -q {c.target}")
+    own = c.snaps(c.beta, c.target)[-1]
+    c.alpha(f"zfs destroy {c.source}@s1; zfs snapshot -r {c.source}@s3")
+    with c.unchanged():
+        run = mirror(c, "-n", "--json", *options)
+    c.same(destroys(run), [f"{c.target}/x", f"{c.target}@s1"], "what a dry run destroys")
+    stays = [row["target"] for row in run.of("plan")[0]["rows"] if row["action"] == "stays"]
+    c.same(stays, [f"{c.target}@{own}"], "what stays by a dry run")
+    mirror(c, "-v", *options, says=f"@{own}")
+    c.only("", "y")
+    c.same(c.snaps(c.beta, c.target), ["s2", own, "s3"], "the target's snapshots")
+    # Once it is noted that it isn't the source's, it stays for good.
+    c.alpha(f"zfs snapshot {c.source}@s4")
+    mirror(c, *options)
+    c.same(c.snaps(c.beta, c.target), ["s2", own, "s3", "s4"], "the target's snapshots")
+
+
+@case("MISSING")
+def promoted(c):
+    """Snapshots that a promoted clone has taken over still exist on the source: they stay, whether the clone is selected or not."""
+    c.tree({"": "s1", "a": "s1 s2 s3"})
+    options = ("--max-delete", "100%")
+    mirror(c, *options)
+    c.alpha(f"zfs clone {c.source}/a@s2 {c.source}/b; zfs promote {c.source}/b")
+    for select in (("--exclude", "b"), ()):
+        c.same(destroys(mirror(c, "-n", "--json", *options, *select)), [], "what a dry run destroys")
+        mirror(c, "-v", *options, *select, says=f"{c.target}/a@s2 is kept on the target: it still exists on the source in {c.source}/b")
+        c.same(c.snaps(c.beta, f"{c.target}/a"), ["s1", "s2", "s3"], "the snapshots of its origin")
+    c.alpha(f"zfs destroy {c.source}/b@s1")
+    mirror(c, *options)
+    c.same(c.snaps(c.beta, f"{c.target}/a"), ["s2", "s3"], "the snapshots of its origin")

@@ -1,0 +1,133 @@
+//! Datasets that have another name at the source: found on the target by bookmarks or snapshots, told, and renamed if the user says so.
+
+use std::collections::HashMap;
+
+use super::missing::{notes_of, targets};
+use super::receiver::Receiver;
+use super::recorded;
+use crate::config::PushJob;
+use crate::error::StartError;
+use crate::plan::{Guess, Move, Namesake, Negotiation, Notes, is_of_another_target};
+use crate::report::{Event, Reporter};
+use zfs::name::DatasetName;
+use zfs::{Put, Rename};
+
+/// More datasets than these are not listed only to find out which of them was renamed.
+const FEW: usize = 200;
+
+/// Which of these the source has under another name.
+pub(super) async fn renamed(
+    job: &PushJob,
+    negotiation: &Negotiation,
+    receiver: &mut Receiver<'_>,
+    only_there: &[DatasetName],
+    reporter: &mut dyn Reporter,
+) -> Result<Vec<Guess>, StartError> {
+    if only_there.is_empty() || !negotiation.lacks_any() {
+        return Ok(Vec::new());
+    }
+    let (mut only_there, mut notes, by) = (only_there.to_vec(), HashMap::new(), job.missing.by);
+    if job.missing.follow_renames {
+        // Another target of this source that lies within TARGET has the same snapshots, and bookmarks of its own.
+        let target = &job.ends.target.dataset;
+        notes = notes_of(receiver.notes().await?);
+        only_there.retain(|name| !is_of_another_target(name, target, put_into(&notes, name)));
+    }
+    let mut guesses = negotiation.guesses(&only_there);
+    // Our bookmark says that a copy has that name; but another source may have taken it over.
+    guesses.retain(|guess| put_into(&notes, &guess.from).is_none_or(|put| put.by == by));
+    let names: Vec<String> = guesses.iter().map(|guess| guess.from.at(guess.snapshot.as_str())).collect();
+    let found = if names.is_empty() { Vec::new() } else { receiver.ask(&names).await? };
+    let mut right: Vec<Guess> = found
+        .into_iter()
+        .filter_map(|(place, guid, _)| guesses.get(usize::try_from(place).ok()?).filter(|guess| guess.guid == guid))
+        .cloned()
+        .collect();
+    // Without bookmarks only the snapshots themselves tell; that is worth a listing where it saves sending it all. Whatever this one has
+    // come from has them, too, and whatever somebody has copied there: only what has come from here is renamed.
+    let mut rest: Vec<DatasetName> =
+        only_there.into_iter().filter(|name| right.iter().all(|guess| guess.from != *name)).collect();
+    rest.sort_by_key(|name| negotiation.not_received(name, &notes, by).is_some());
+    rest.truncate(FEW);
+    if job.missing.follow_renames && !rest.is_empty() {
+        let there = targets(receiver.list(rest).await?);
+        let (more, others) = negotiation.guesses_by_guid(&there, &notes, by);
+        let is_new = |index| right.iter().all(|known| known.index != index);
+        tell_namesakes(negotiation, reporter, others.into_iter().filter(|other| is_new(other.index)));
+        let new: Vec<Guess> = more.into_iter().filter(|guess| is_new(guess.index)).collect();
+        right.extend(new);
+    }
+    Ok(right)
+}
+
+/// Tells why a dataset is sent in full although the target has it, as it seems.
+fn tell_namesakes(negotiation: &Negotiation, reporter: &mut dyn Reporter, others: impl Iterator<Item = Namesake>) {
+    for Namesake { index, name, why } in others {
+        let Some((source, target)) = negotiation.names(index) else { continue };
+        let text = format!("{name} has the same snapshots and is not renamed to {target}: {why}");
+        reporter.event(&Event::Notice { dataset: Some(source.to_string()), text });
+    }
+}
+
+/// What zfsync has put into a dataset.
+fn put_into<'a>(notes: &'a HashMap<DatasetName, Notes>, name: &DatasetName) -> Option<&'a Put> {
+    notes.get(name)?.put.as_ref()
+}
+
+pub(super) fn tell_renamed(negotiation: &Negotiation, reporter: &mut dyn Reporter, renamed: &[Guess]) {
+    for guess in renamed {
+        let Some((source, target)) = negotiation.names(guess.index) else { continue };
+        let text = format!(
+            "the target has it already as {}: it was renamed, or that is another target of the same source; it is sent in full as {target} \
+             (--follow-renames renames it on the target instead)",
+            guess.from
+        );
+        reporter.event(&Event::Notice { dataset: Some(source.to_string()), text });
+    }
+}
+
+/// Renames on the target what has another name at the source now, and lists it anew there.
+pub(super) async fn follow(
+    job: &PushJob,
+    negotiation: &mut Negotiation,
+    receiver: &mut Receiver<'_>,
+    reporter: &mut dyn Reporter,
+    moves: Vec<Move>,
+) -> Result<Vec<Move>, StartError> {
+    if moves.is_empty() {
+        return Ok(moves);
+    }
+    let mut done = Vec::new();
+    if job.dry_run {
+        done.clone_from(&moves);
+    } else {
+        // Nothing is changed in a tree that another run has.
+        receiver.claimed().await?;
+        for one in moves {
+            let rename = Rename {
+                from: one.from.clone(),
+                to: one.to.clone(),
+                snapshot: one.snapshot.clone(),
+                guid: one.guid,
+                ancestors: one.ancestors.clone(),
+                top_ancestor: one.top_ancestor.clone(),
+            };
+            let open = recorded::renamed(job, &rename);
+            let failure = receiver.rename(rename).await?;
+            open.ended(failure.as_ref());
+            let text = match failure {
+                None => {
+                    let text = format!("{} was renamed to {} on the target, as on the source", one.from, one.to);
+                    done.push(one);
+                    text
+                }
+                Some(failure) => {
+                    format!("{} could not be renamed to {}: {}", one.from, one.to, failure.words)
+                }
+            };
+            reporter.event(&Event::Notice { dataset: None, text });
+        }
+    }
+    negotiation.moved(&done);
+    Ok(done)
+}

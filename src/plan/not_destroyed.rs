@@ -1,0 +1,87 @@
+//! Why something that only the target has is neither destroyed nor renamed, going by its name and by what is noted of it.
+
+use std::fmt;
+
+use zfs::name::{DatasetName, RelPath, SnapshotName};
+use zfs::{Put, place};
+
+/// Why something that only the target has stays there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotDestroyed {
+    /// Nothing says that zfsync has put it there.
+    NotOurs,
+    /// Another source has put it there.
+    OfAnother,
+    /// It has snapshots that may come from elsewhere.
+    Foreign(Vec<SnapshotName>),
+    /// Something below it stays.
+    Below,
+    /// `--set-aside` has put it out of the way.
+    SetAside,
+    /// It has data and no snapshots.
+    NoSnapshots,
+    /// It is what has another name at the source now, and is sent anew in this run.
+    Renamed(DatasetName),
+    /// The source still has it as this dataset, which takes no part in this replication.
+    Unselected(DatasetName),
+    /// It is what the target has as this dataset too, which lacks some of its snapshots.
+    HasMore(DatasetName),
+    /// zfsync has put it there under another name.
+    OtherName,
+    /// A snapshot that the source still has, in this dataset.
+    Elsewhere(DatasetName),
+    /// The source has it again since the run has begun.
+    Back,
+}
+
+impl fmt::Display for NotDestroyed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotOurs => f.write_str("it is not known to be received by zfsync"),
+            Self::OfAnother => f.write_str("it was received by zfsync from another source"),
+            Self::Foreign(names) => {
+                let some: Vec<String> = names.iter().take(3).map(|name| format!("@{name}")).collect();
+                let more = names.len().saturating_sub(some.len());
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                write!(f, "it has snapshots that are not known to be received by zfsync: {}{more}", some.join(", "))
+            }
+            Self::Below => f.write_str("a dataset below it is kept"),
+            Self::SetAside => f.write_str("it was set aside (--set-aside)"),
+            Self::NoSnapshots => f.write_str("it has no snapshots, so its content is unknown"),
+            Self::Renamed(to) => write!(f, "it was renamed to {to} on the source, which is being sent"),
+            Self::Unselected(name) => {
+                write!(f, "it still exists on the source as {name}, which is not replicated to this target")
+            }
+            Self::Elsewhere(name) => write!(f, "it still exists on the source in {name}"),
+            Self::Back => f.write_str("it exists on the source again"),
+            Self::HasMore(copy) => write!(f, "it has snapshots that {copy}, its new copy, lacks"),
+            Self::OtherName => {
+                f.write_str("it was received by zfsync under another name: it was renamed on the target, or belongs to another target")
+            }
+        }
+    }
+}
+
+/// What speaks against it that this source has put a dataset there, at this path below the target.
+pub(super) fn not_put_there(put: Option<&Put>, path: &RelPath, by: u32) -> Option<NotDestroyed> {
+    match put {
+        None => Some(NotDestroyed::NotOurs),
+        Some(put) if put.by != by => Some(NotDestroyed::OfAnother),
+        Some(put) if put.at.is_some_and(|at| at != place(path)) => Some(NotDestroyed::OtherName),
+        Some(_) => None,
+    }
+}
+
+/// Whether this, or what it lies in, has a name that `--set-aside` gives.
+pub(super) fn is_set_aside(name: &DatasetName) -> bool {
+    name.as_str().split('/').any(|part| {
+        let stamp = part.rsplit_once(".zfsync-").map(|(_, stamp)| stamp.as_bytes());
+        stamp.is_some_and(|stamp| {
+            stamp.len() == 15
+                && stamp
+                    .iter()
+                    .enumerate()
+                    .all(|(at, byte)| if at == 8 { *byte == b'-' } else { byte.is_ascii_digit() })
+        })
+    })
+}
