@@ -24,7 +24,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     }
     let span = SpanParser::new().parse_span(text).map_err(|_| unreadable(text))?;
     if span.get_years() != 0 || span.get_months() != 0 {
-        return Err("months and years differ in length: write days, such as 90d".into());
+        return Err(format!("months and years differ in length: write days, {EXAMPLES}"));
     }
     if span.is_negative() {
         return Err(format!("a time can't be negative: write one {EXAMPLES}"));
