@@ -253,13 +253,15 @@ pub enum StartError {
     },
     /// The helper may not do what the flags ask for.
     #[error(
-        "the helper on {host} does not allow {what}, which an option of this run may require: add --allow {what} to the helper's command on {host} (authorized_keys), or leave that option out"
+        "{options}: not permitted by this key: the helper on {host} does not allow {what}; resolve it on {host}, or add --allow {what} to the helper's command there (authorized_keys), or leave that option out"
     )]
     NotAllowed {
         /// The target's host.
         host: String,
         /// What is missing, as `--allow` has it.
         what: String,
+        /// The options that need it.
+        options: &'static str,
     },
     /// Without a helper on the host that can't be done.
     #[error(

@@ -82,6 +82,11 @@ fn sources_that_are_none() {
         (&["pull", "beta:p@s", "b"], "is a snapshot; name the dataset"),
         (&["push", "-p", "22", "beta:p", "gamma:p"], "-p is ambiguous with SOURCE and TARGET on two other hosts"),
         (&["pull", "-i", "key", "beta:p", "gamma:p"], "-i is ambiguous"),
+        (&["pull", "-i", "/nokey", "beta:p", "q"], "-i /nokey: no such file"),
+        (&["push", "-i", "/nokey", "p", "beta:q"], "-i /nokey: no such file"),
+        (&["doctor", "-i", "/nokey", "beta:q"], "-i /nokey: no such file"),
+        (&["status", "-i", "/nokey", "p", "beta:q"], "-i /nokey: no such file"),
+        (&["helper", "remove", "-i", "/nokey", "beta"], "-i /nokey: no such file"),
         (&["pull", "-o", "User=me", "beta:p", "gamma:p"], "-o User is ambiguous"),
         (&["push", "-o", "hostname 10.0.0.1", "beta:p", "gamma:p"], "-o hostname is ambiguous"),
     ]);
@@ -143,6 +148,7 @@ fn a_prune_needs_a_rule() {
         (&["prune", "p"], words),
         (&["prune", "p", "beta:q"], words),
         (&["prune", "--source", "beta:p"], words),
+        (&["prune", "--keep-last", "0", "p"], &words.replace("no retention rule given", "--keep-last 0 keeps nothing")),
     ]);
 }
 

@@ -485,3 +485,19 @@ fn a_new_target_that_got_nothing_can_be_forgotten() {
     bed.world(&[("s@b", 12, 9)]);
     bed.run(&["push", "--retries", "0", "s", "e/right"]).expect(1, &["permission denied"]).without(&["zfsync forget"]);
 }
+
+#[test]
+fn a_replace_that_names_nothing_in_conflict_is_told() {
+    let bed = Bed::new();
+    bed.world(&[("s", 1, 1), ("s@a", 11, 3), ("d", 2, 1), ("d@a", 11, 3)]);
+    for args in [&["push", "-n"][..], &["push"]] {
+        let ended = bed.run(&[args, &["--replace", "d/nix", "--replace", "d", "s", "d"]].concat());
+        ended.expect(
+            0,
+            &[
+                "--replace 'd/nix': no such dataset is in conflict; ignored\n",
+                "--replace 'd': no such dataset is in conflict; ignored\n",
+            ],
+        );
+    }
+}

@@ -174,6 +174,13 @@ fn a_hook_written_for_a_shell_is_refused() {
 }
 
 #[test]
+fn nothing_is_done_after_a_pre_snapshot_hook_that_fails() {
+    let bed = bed("[job.a]\nsource = 's'\ntargets = ['d']\npre-snapshot = 'false'\n");
+    run(&bed, &["run"]).expect(1, &["pre-snapshot failed, nothing was done\n", "pre-snapshot hook: failed"]);
+    assert!(!bed.calls().iter().any(|call| call.starts_with("zfs snapshot ") || call.starts_with("zfs recv ")));
+}
+
+#[test]
 fn a_job_that_takes_too_long_is_stopped() {
     let bed = bed(
         "[job.a]\nsource = 's'\ntargets = ['d']\npre-snapshot = 'sleep 1000'\n[job.b]\nsource = 's'\nsnapshot.enabled = false\n",

@@ -90,7 +90,7 @@ fn the_installed_one_comes_first_unless_told_otherwise() {
     let Some(there) = There::new() else { return };
     there.run(&["push", "--helper", "installed", "s", "beta:d"]).expect(3, &["beta has no zfsync helper: "]);
     // What is named may be sudo: nothing is tried in its place.
-    there.run(&["push", "--remote-zfsync", "/none", "s", "beta:d"]).expect(3, &["beta has no zfsync helper: "]);
+    there.run(&["push", "--remote-zfsync", "/none", "s", "beta:d"]).expect(3, &["can't run /none on beta"]);
     let both = ["push", "--remote-zfsync", "/none", "--helper", "ship", "s", "beta:d"];
     there.run(&both).expect(2, &["--remote-zfsync", "--helper ship"]);
     there.bed.script("bin/zfsync", &format!("#!/bin/sh\nexec {} \"$@\"\n", zfsync().display()));

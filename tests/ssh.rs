@@ -129,12 +129,12 @@ fn no_ssh_here() {
 fn no_helper_over_there() {
     let Some((bed, _sshd)) = reached(in_sync()) else { return };
     push_calling(&bed, "/nonexistent/zfsync", &["s", "beta:d"])
-        .expect(3, &["beta has no zfsync helper: ", "install the same version there", "--remote-zfsync PATH"]);
+        .expect(3, &["can't run /nonexistent/zfsync on beta, the first word of ", "leave out --remote-zfsync"]);
     push_calling(&bed, "no-sudo zfsync", &["s", "beta:d"])
         .expect(
             3,
             &[
-                "beta has no command \"no-sudo\", the first word of \"no-sudo zfsync recv --stdio",
+                "can't run no-sudo on beta, the first word of \"no-sudo zfsync recv --stdio",
                 "leave out --remote-zfsync",
             ],
         )

@@ -50,8 +50,8 @@ fn limits_decide_the_exit_code() {
             "CRITICAL - 1 behind for more than 2 d 0 h, 1 in sync",
         ),
         (&["status", "--crit", "2d", "--exclude", "x*", "s", "d"], 0, "OK - 1 in sync"),
-        (&["status", "--crit", "2d", "s", "d", "f"], 2, "CRITICAL - 2 missing, 1 behind"),
-        (&["status", "s", "d", "f"], 2, "s -> d: "),
+        (&["status", "--crit", "2d", "s", "d", "e/f"], 2, "CRITICAL - 2 missing, 1 behind"),
+        (&["status", "s", "d", "e/f"], 2, "s -> d: "),
     ] {
         let ended = bed.run(args);
         ended.expect(code, &[]);
@@ -163,4 +163,13 @@ fn a_signal_ends_it_at_once() {
     signal(&child, Signal::TERM);
     Ended::of(child).expect(143, &["interrupted"]);
     assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_target_without_its_pool_is_unknown() {
+    let bed = bed();
+    let ended = bed.run(&["status", "s", "nix/f"]);
+    assert_eq!(ended.code, Some(3), "{ended:#?}");
+    let all = format!("{}{}", ended.stdout, ended.stderr);
+    assert!(all.contains("has no pool \"nix\"") && !all.contains("missing"), "{ended:#?}");
 }

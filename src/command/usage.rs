@@ -163,14 +163,35 @@ fn tip(command: &str, error: &clap::Error, words: &[String]) -> Option<String> {
             "name the target: HOST or HOST:DATASET, --local DATASET for one on this machine, or --job JOB of the configuration file".to_owned(),
         );
     }
+    if matches!(command, "push" | "pull")
+        && error.kind() == ErrorKind::MissingRequiredArgument
+        && words.iter().any(|word| word == "-F")
+    {
+        return Some("-F names ssh's configuration file; for zfs receive -F see --rollback".to_owned());
+    }
     if is_helper || error.kind() != ErrorKind::UnknownArgument {
         return None;
     }
     let ContextValue::String(option) = error.get(ContextKind::InvalidArg)? else { return None };
+    if matches!(command, "cron" | "run") && matches!(option.as_str(), "-n" | "--dry-run") {
+        return Some(
+            "'zfsync check-config' shows what the jobs of a file do; 'zfsync push --dry-run' and 'zfsync prune --dry-run' show what would be done"
+                .to_owned(),
+        );
+    }
+    if option == "--sendoptions" {
+        let letter = words.iter().find_map(|word| word.strip_prefix("--sendoptions="))?;
+        return elsewhere(&format!("-{}", letter.trim_start_matches('-')));
+    }
     if command == "doctor" && !option.starts_with('-') {
         return Some("the target is the only argument: name the source with --source SOURCE".to_owned());
     }
-    let found = ELSEWHERE.iter().find(|(options, _)| options.contains(&option.as_str()))?;
+    elsewhere(option)
+}
+
+/// What there is in place of an option that people know from elsewhere.
+fn elsewhere(option: &str) -> Option<String> {
+    let found = ELSEWHERE.iter().find(|(options, _)| options.contains(&option))?;
     Some(found.1.to_owned())
 }
 
@@ -234,6 +255,19 @@ mod tests {
         for (line, tip) in [
             ("doctor", "tip: name the target: HOST or HOST:DATASET, --local DATASET"),
             ("doctor p/a b:p/c", "tip: the target is the only argument: name the source with --source SOURCE"),
+        ] {
+            let text = usage(line).text(false);
+            assert!(text.contains(tip), "{text}");
+        }
+    }
+
+    #[test]
+    fn options_with_another_meaning_have_a_tip() {
+        for (line, tip) in [
+            ("push -F p/a b:p/c", "tip: -F names ssh's configuration file; for zfs receive -F see --rollback"),
+            ("push --sendoptions=w p/a b:p/c", "tip: encrypted datasets are sent raw by default"),
+            ("run -n", "tip: 'zfsync check-config' shows"),
+            ("cron --dry-run p/a b:p/c", "tip: 'zfsync check-config' shows"),
         ] {
             let text = usage(line).text(false);
             assert!(text.contains(tip), "{text}");

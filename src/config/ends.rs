@@ -1,12 +1,15 @@
 //! SOURCE and TARGET: where they are, and what it takes to talk to their hosts.
 
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
 use super::{Faults, ssh};
 use crate::cli;
 use crate::error::StartError;
 use crate::remote::bootstrap::{HelperCommand, HelperFrom};
 use crate::remote::link::{End, Ends, Link};
 use crate::remote::plain::{self, Plain};
-use crate::remote::ssh::of_one_host;
+use crate::remote::ssh::{SshOptions, of_one_host};
 use crate::remote::target::{Host, Target, TargetError};
 use helper::Side;
 use zfs::Allow;
@@ -76,7 +79,7 @@ pub(super) fn link_to_source(
 ) -> Result<Link, StartError> {
     let helper = helper_command(Side::Sender, args, allow)?;
     let (allow, silence) = (allow.to_vec(), Faults::default().stall_timeout);
-    possible(Link { host, ssh: ssh(args, may_ask), helper, allow, silence })
+    possible(Link { ssh: ssh_to(host.as_ref(), args, may_ask)?, host, helper, allow, silence })
 }
 
 /// How the target's host is reached.
@@ -87,7 +90,35 @@ pub(super) fn link_to_target(
     may_ask: bool,
 ) -> Result<Link, StartError> {
     let helper = helper_command(Side::Receiver, args, &allow)?;
-    possible(Link { host, ssh: ssh(args, may_ask), helper, allow, silence: Faults::default().stall_timeout })
+    possible(Link {
+        ssh: ssh_to(host.as_ref(), args, may_ask)?,
+        host,
+        helper,
+        allow,
+        silence: Faults::default().stall_timeout,
+    })
+}
+
+/// Refuses a key that isn't there: ssh would only warn, and go on with others. What begins with `~` only ssh can find.
+pub(super) fn key_exists(ssh: SshOptions) -> Result<SshOptions, StartError> {
+    let at_home = |path: &&PathBuf| path.to_str().is_some_and(|path| path.starts_with('~'));
+    let key = ssh.identity.as_ref().filter(|path| !at_home(path));
+    match key.map(|path| (path, std::fs::metadata(path))) {
+        Some((path, Err(error))) => {
+            let why = match error.kind() {
+                ErrorKind::NotFound => "no such file".to_owned(),
+                _ => error.to_string(),
+            };
+            Err(StartError::Usage(format!("-i {}: {why}", path.display())))
+        }
+        _ => Ok(ssh),
+    }
+}
+
+/// How a host is reached, if there is one.
+fn ssh_to(host: Option<&Host>, args: &cli::Ssh, may_ask: bool) -> Result<SshOptions, StartError> {
+    let options = ssh(args, may_ask);
+    if host.is_some() { key_exists(options) } else { Ok(options) }
 }
 
 /// Refuses what can't be done where the user wants `zfs` alone to be used: before a job has taken a snapshot, or a host was asked.

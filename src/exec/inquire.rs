@@ -89,7 +89,8 @@ pub async fn negotiate(
     Ok((limits, moves))
 }
 
-fn no_pool(Ends { target, .. }: &Ends, pools: &[String]) -> StartError {
+/// The error for a target whose pool is not among those of its host.
+pub(super) fn no_pool(Ends { target, .. }: &Ends, pools: &[String]) -> StartError {
     let (host, local, pool) = (target.link.name(), target.host().is_none(), target.dataset.pool().to_owned());
     let near = nearest(&pool, pools.iter().map(String::as_str));
     let near = near.into_iter().map(|name| sanitise(name).into_owned()).collect();

@@ -88,7 +88,7 @@ fn check_allowed(link: &Link, hello: &Hello) -> Result<(), StartError> {
 
 fn not_allowed(host: String, what: Allow, hello: &Hello) -> StartError {
     if !hello.is_plain() {
-        return StartError::NotAllowed { host, what: what.word().to_owned() };
+        return StartError::NotAllowed { host, what: what.word().to_owned(), options: plain::options(what) };
     }
     StartError::NotByPlainZfs { host, options: plain::options(what) }
 }

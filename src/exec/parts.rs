@@ -135,6 +135,20 @@ pub async fn written(log: Option<&LogFile>) {
     }
 }
 
+/// What has failed, as a whole.
+fn headline(parts: &[Part]) -> &'static str {
+    let first = When::PreSnapshot.key();
+    let is_hook = |part: &Part| part.label.ends_with(" hook");
+    match parts.first() {
+        Some(part)
+            if part.exit == Exit::Failed && part.label == format!("{first} hook") && parts.iter().all(is_hook) =>
+        {
+            "pre-snapshot failed, nothing was done"
+        }
+        _ => "some of the work failed",
+    }
+}
+
 /// The worst of all parts, and what there is to say.
 pub fn report_of(job: &CronJob, parts: &[Part], error: Option<&StartError>) -> Report {
     let wrong: Vec<&Part> = parts.iter().filter(|part| part.exit != Exit::InSync).collect();
@@ -148,7 +162,7 @@ pub fn report_of(job: &CronJob, parts: &[Part], error: Option<&StartError>) -> R
     }
     if exit != Exit::InSync {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let _ = writeln!(text, "zfsync: {} on {host}: some of the work failed", job.label());
+        let _ = writeln!(text, "zfsync: {} on {host}: {}", job.label(), headline(parts));
     }
     for part in parts {
         let state = match part.exit {

@@ -373,6 +373,9 @@ async fn prepare(
     let (limits, moves) =
         negotiate(&mut direction, &mut negotiation, &mut receiver, &mut targets, &mut unread, reporter).await?;
     let mut plan = negotiation.plan();
+    for text in job.resolutions.idle(&plan) {
+        reporter.event(&Event::Notice { dataset: None, text });
+    }
     let met = targets.note(job, sender, &negotiation, &plan, reporter).await;
     dates::fill(sender, &mut receiver, &mut plan.datasets).await?;
     receiver.claimed().await?;

@@ -91,6 +91,13 @@ impl Unread {
         Self::left_out(ends, path, "lost", error)
     }
 
+    /// Of a copy: what has never been received completely.
+    pub fn partial(ends: &Ends, path: &RelPath) -> Self {
+        let error = "only partially received; nothing of it can be restored\n  let its replication finish and restore it separately, or exclude it \
+                     (--exclude)";
+        Self::left_out(ends, path, "lost", error.to_owned())
+    }
+
     /// Of a copy: what may have been there.
     pub fn undated(ends: &Ends, path: &RelPath, snapshot: &SnapshotName, why: &str) -> Self {
         let error = format!(

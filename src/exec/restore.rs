@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::ready::Unread;
+use super::source;
 use crate::config::{PushJob, Restore};
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
-use crate::plan::{Restorable, SourceDataset, restorable, wanted_dates};
+use crate::plan::{Restorable, SourceDataset, comes_back, restorable, wanted_dates};
 use crate::report::{Event, Reporter};
 use zfs::Property;
 use zfs::name::{DatasetName, RelPath, SnapshotName};
@@ -24,6 +25,7 @@ pub async fn choose(
     listed: Vec<SourceDataset>,
     reporter: &mut dyn Reporter,
 ) -> Result<(Vec<SourceDataset>, Vec<Unread>), StartError> {
+    let (partial, listed) = without_partial(job, sender, listed).await?;
     let Dates { dates, why } = match &restore.until {
         Some(until) => dates(sender, &job.ends.source.dataset, wanted_dates(&listed, until)).await,
         None => Dates::default(),
@@ -34,7 +36,8 @@ pub async fn choose(
         let unknown = unknown.iter().map(|path| (path, Unread::undated(&job.ends, path, until, &why)));
         lost.chain(unknown).filter(|(path, _)| job.filter.selects(path)).map(|(_, failure)| failure)
     });
-    let failures = failures.collect();
+    let partial = partial.iter().map(|path| Unread::partial(&job.ends, path));
+    let failures = partial.chain(failures).collect();
     let told = [
         (set_aside, "it was set aside on the copy, and is not restored: to restore it, name it directly".to_owned()),
         (
@@ -55,6 +58,24 @@ pub async fn choose(
         ))),
         _ => Ok((datasets, failures)),
     }
+}
+
+/// Parts the selected datasets whose first receive was cut from all others: they look like those that never had a snapshot.
+async fn without_partial(
+    job: &PushJob,
+    sender: &Endpoint,
+    listed: Vec<SourceDataset>,
+) -> Result<(Vec<RelPath>, Vec<SourceDataset>), StartError> {
+    let top = &job.ends.source.dataset;
+    let bare = listed.iter().map(|dataset| (&dataset.path, dataset.snapshots.is_empty()));
+    let bare = bare.filter(|(path, bare)| *bare && comes_back(path) && job.filter.selects(path));
+    let bare: Vec<DatasetName> = bare.filter_map(|(path, _)| top.join(path).ok()).collect();
+    let states = sender.states(&bare, Some(STALL)).await.map_err(|why| source::failed(sender, top, why))?;
+    let is_partial = |dataset: &SourceDataset| {
+        top.join(&dataset.path).ok().and_then(|name| states.get(&name)).is_some_and(|state| state.incomplete)
+    };
+    let (partial, others): (Vec<_>, Vec<_>) = listed.into_iter().partition(is_partial);
+    Ok((partial.into_iter().map(|dataset| dataset.path).collect(), others))
 }
 
 /// When snapshots were made.

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::connections::ConnectionPool;
+use super::inquire::no_pool;
 use super::link::{check_helper, close, first_channel, sender_of};
 use super::ready::spec;
 use super::receiver::Receiver;
@@ -256,7 +257,15 @@ async fn tree(
     connections.connect(1, Duration::ZERO);
     let (first, hello) = first_channel(connections, events).await?;
     check_helper(ends, sender, &hello)?;
-    let listed = Receiver::over(connections, first, ends)?.tree(ends.target.dataset.clone()).await?;
+    let mut receiver = Receiver::over(connections, first, ends)?;
+    let listed = receiver.tree(ends.target.dataset.clone()).await?;
+    if listed.is_empty() {
+        let pools = receiver.pools().await;
+        // A host that doesn't tell any may have it.
+        if !pools.is_empty() && !pools.iter().any(|pool| pool == ends.target.dataset.pool()) {
+            return Err(no_pool(ends, &pools));
+        }
+    }
     Ok((first, listed.into_iter().map(|(name, (dataset, _))| (name, dataset)).collect()))
 }
 

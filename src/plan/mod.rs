@@ -84,7 +84,7 @@ pub use prune::{Choice, Cut, Has, Peer, newest_of_others, prune_source, prune_ta
 pub use registry::{Identity, PROPERTY, Registered, Registry, Seen, strangers};
 pub use rename::{Guess, Move, Namesake, is_of_another_target};
 pub use resolution::{Resolutions, Solvable};
-pub use restore::{Restorable, restorable, wanted_dates};
+pub use restore::{Restorable, comes_back, restorable, wanted_dates};
 pub use retention::{Aged, KeptBy, PerClass, Periods, RuleError, Rules};
 pub use snapshot::{MAX_ARGV, PoolSnapshots, Selection, SnapshotError, SnapshotPlan, Tree};
 pub use status::{Clash, DatasetStatus, HostRole, Level, Limits, Moment, Status, SyncState, TargetStatus, compare};

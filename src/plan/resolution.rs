@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Conflict, Step};
+use super::{Conflict, Plan, Step, Verdict};
 use zfs::Resolution;
 use zfs::name::DatasetName;
 
@@ -30,6 +30,27 @@ impl Resolutions {
     #[must_use]
     pub fn touch_below(&self) -> bool {
         self.set_aside || !self.replace.is_empty()
+    }
+}
+
+impl Resolutions {
+    /// What `--replace` names and will not be replaced, in words: by a slip another dataset may have been meant.
+    #[must_use]
+    pub fn idle(&self, plan: &Plan) -> Vec<String> {
+        let idle = |name: &DatasetName| {
+            let planned = plan.datasets.iter().find(|planned| planned.target == *name);
+            match planned.map(|planned| &planned.verdict) {
+                None | Some(Verdict::NoSnapshots | Verdict::InSync) => {
+                    Some(format!("--replace '{name}': no such dataset is in conflict; ignored"))
+                }
+                Some(Verdict::Send(_) | Verdict::FillEmpty(_)) => Some(format!(
+                    "--replace '{name}': it is not in conflict, and ignored unless the receive is refused"
+                )),
+                // It is used, or something else is told of the dataset.
+                _ => None,
+            }
+        };
+        self.replace.iter().filter_map(idle).collect()
     }
 }
 

@@ -74,6 +74,12 @@ pub fn restorable(
     all
 }
 
+/// Whether a dataset comes back when the copy above it does: not if it was set aside.
+#[must_use]
+pub fn comes_back(path: &RelPath) -> bool {
+    !is_set_aside(path)
+}
+
 /// Whether a dataset, or one above it, has a name that `--set-aside` gives: `NAME.zfsync-20241122-031500`.
 fn is_set_aside(path: &RelPath) -> bool {
     let stamped = |name: &str| {

@@ -69,10 +69,10 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Whether there is no rule at all: everything would go.
+    /// Whether no rule keeps anything: everything would go.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        Self { last: self.last.filter(|last| *last > 0), ..self.clone() } == Self::default()
     }
 
     /// For each snapshot (oldest first, by createtxg) what keeps it. The newest always stays.

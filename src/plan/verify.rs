@@ -80,6 +80,8 @@ pub struct Compared {
     pub clashes: Vec<SnapshotName>,
     /// The newest snapshot that both have.
     pub newest: Option<Pair>,
+    /// The newest snapshot of the target that the source has only as a bookmark, where no snapshot is common.
+    pub bookmarked: Option<SnapshotName>,
     /// Whether both sides are encrypted.
     pub encrypted: bool,
     /// What came of comparing what it holds.
@@ -144,6 +146,7 @@ fn empty(dataset: String, target: String, agreement: Agreement) -> Compared {
         only_there: 0,
         clashes: Vec::new(),
         newest: None,
+        bookmarked: None,
         encrypted: false,
         content: Content::NotCompared,
     }
@@ -166,9 +169,13 @@ fn compare(row: Compared, dataset: &SourceDataset, copy: Option<&TargetDataset>)
         Some(Pair { here: version.snapshot_name(), there: other.snapshot_name(), guid: version.guid })
     });
     let has_newest = here.newest().is_some_and(|version| by_guid.contains_key(&version.guid));
+    let marks = dataset.bookmarks.iter().filter(|_| common.is_empty());
+    let bookmarked = marks.filter_map(|mark| Some((mark.txg, by_guid.get(&mark.guid)?))).max_by_key(|(txg, _)| *txg);
+    let bookmarked = bookmarked.map(|(_, there)| there.snapshot_name());
     let agreement = match () {
         () if here.is_empty() => Agreement::NoSnapshots,
         () if there.is_empty() => Agreement::Missing,
+        () if clashes.is_empty() && bookmarked.is_some() => Agreement::Behind,
         () if !clashes.is_empty() || common.is_empty() => Agreement::Different,
         () if has_newest => Agreement::Same,
         () => Agreement::Behind,
@@ -180,6 +187,7 @@ fn compare(row: Compared, dataset: &SourceDataset, copy: Option<&TargetDataset>)
         only_there: there.len() - common.len(),
         clashes,
         newest,
+        bookmarked,
         encrypted: copy.is_some_and(|copy| copy.encryption.is_on()),
         ..row
     }
@@ -255,6 +263,22 @@ mod tests {
             Some(("c".into(), "renamed".into()))
         );
         assert_eq!(compared(abc, Some(&[("a", 7), ("c", 3)][..])).clashes[0].as_str(), "a");
+    }
+
+    #[test]
+    fn a_base_that_is_only_a_bookmark_is_behind() {
+        let (source, target): (DatasetName, DatasetName) = ("s".parse().unwrap(), "t".parse().unwrap());
+        let bookmarks = versions(&[("x", 7), ("m", 1), ("n", 2)]);
+        let datasets = [SourceDataset { snapshots: versions(&[("c", 3)]), bookmarks, ..SourceDataset::default() }];
+        let verdict = |copy: &[(&str, u64)]| {
+            let all: HashMap<DatasetName, TargetDataset> = [(target.clone(), there(copy))].into_iter().collect();
+            let row = verify((&source, &datasets), (&target, &all), &Filter::new(None, &[], &[]).unwrap()).remove(0);
+            (row.agreement, row.bookmarked.map(|name| name.to_string()))
+        };
+        assert_eq!(verdict(&[("a", 1), ("b", 2)]), (Agreement::Behind, Some("b".into())));
+        assert_eq!(verdict(&[("a", 1), ("c", 9)]).0, Agreement::Different, "another one has the name");
+        assert_eq!(verdict(&[("a", 8)]), (Agreement::Different, None));
+        assert_eq!(verdict(&[("a", 1), ("c", 3)]), (Agreement::Same, None));
     }
 
     #[test]

@@ -95,7 +95,7 @@ pub enum HelperError {
     },
     /// The host lacks what the user's own command for the helper begins with.
     #[error(
-        "{host} has no command {word:?}, the first word of {command:?}: {words}\n  install it there, or leave out --remote-zfsync \
+        "can't run {word} on {host}, the first word of {command:?}: {words}\n  install it there, or leave out --remote-zfsync \
          (remote-zfsync in a job): then an installed zfsync is used, or a helper is sent along"
     )]
     NoCommand {
@@ -107,6 +107,12 @@ pub enum HelperError {
         command: String,
         /// The shell's words.
         words: String,
+    },
+    /// The key runs a helper, whatever was asked for.
+    #[error("this key's forced command on {host} runs zfsync: use a key with a shell")]
+    Forced {
+        /// The host.
+        host: String,
     },
     /// What is needed to run `zfs` alone isn't there.
     #[error("can't run zfs on {host} without a helper: sh could not be started there:\n{words}")]

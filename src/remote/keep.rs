@@ -243,6 +243,9 @@ fn hear(pipes: Pipes, host: &str, helper: Option<&'static Shipped>) -> Result<Ve
             Err(error) => return Err(error.into()),
         }
         let text = String::from_utf8_lossy(&line);
+        if text.starts_with(wire::GREETING) {
+            return Err(HelperError::Forced { host: host.to_owned() });
+        }
         let Some((word, rest)) = said(&text) else {
             preamble.extend(line.iter().take(MOST_SHOWN - preamble.len().min(MOST_SHOWN)));
             continue;
@@ -287,6 +290,19 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+
+    /// A forced command waits for a request that never comes.
+    #[test]
+    fn a_key_that_runs_a_helper_is_told() {
+        let ((_theirs_in, stdin), (stdout, mut theirs_out), (stderr, _)) =
+            (io::pipe().unwrap(), io::pipe().unwrap(), io::pipe().unwrap());
+        theirs_out.write_all(b"motd\nZFSYNC-HELPER/2 {}\n").unwrap();
+        let (stdin, stdout, stderr) = (stdin.into(), stdout.into(), stderr.into());
+        let pipes = Pipes { stdin, stdout, stderr, status: mpsc::channel().1, limit: Duration::from_secs(600) };
+        let ended = hear(pipes, "beta", None).unwrap_err();
+        let words = "this key's forced command on beta runs zfsync: use a key with a shell";
+        assert_eq!(ended.to_string(), words);
+    }
 
     /// It wants a helper, and reads none of it.
     #[test]

@@ -312,15 +312,14 @@ fn no_greeting(preamble: &[u8], aftermath: &Aftermath) -> HelperError {
     HelperError::NoGreeting { host, status, words: greeting::said(preamble, &stderr) }
 }
 
-/// The word with which a command begins, if it is that one which the shell hasn't found, and not zfsync: `sudo`, `doas`.
+/// The word with which a command begins, if it is that one which the shell hasn't found, and not `zfsync` alone: `sudo`, a path.
 fn lacking(command: &str, words: &str) -> Option<String> {
     let word = shell_words::split(command).ok()?.into_iter().next()?;
-    let is_zfsync = word.contains('/') || word == "zfsync";
     if words.starts_with(&format!("{word}: ")) {
         return None;
     }
     let is_told = words.split(|ch: char| ch.is_whitespace() || ":'\"`‘’".contains(ch)).any(|part| part == word);
-    (!is_zfsync && is_told).then_some(word)
+    (word != "zfsync" && is_told).then_some(word)
 }
 
 #[cfg(test)]
@@ -341,6 +340,6 @@ mod tests {
         // That is what sudo itself says.
         assert_eq!(lacking("sudo zfsync recv --stdio", "sudo: zfsync: command not found"), None);
         assert_eq!(lacking("zfsync recv --stdio", "sh: zfsync: not found"), None);
-        assert_eq!(lacking("/opt/zfsync recv", "sh: /opt/zfsync: not found"), None);
+        assert_eq!(lacking("/opt/zfsync recv", "sh: /opt/zfsync: not found"), Some("/opt/zfsync".into()));
     }
 }

@@ -166,7 +166,7 @@ fn no_shell(host: &str, failure: &Failure) -> HelperError {
     HelperError::NoShell { host: host.to_owned(), words: quoted(&failure.words) }
 }
 
-/// What to do where `sudo` or `doas` wants a password.
+/// What to do where `sudo` or `doas` wants a password, or isn't there.
 fn passwordless(command: &[String], host: &str, words: &str, user: &str, zfs: Option<&str>) -> String {
     let asks = ["password", "terminal", "askpass", "authentication", "a tty"];
     let lower = words.to_ascii_lowercase();
@@ -181,6 +181,11 @@ fn passwordless(command: &[String], host: &str, words: &str, user: &str, zfs: Op
         }
         _ => return String::new(),
     };
+    if lower.contains("not found") && !lower.starts_with("sudo:") && !lower.starts_with("doas:") {
+        let program = program.unwrap_or_default();
+        let root = if user == "root" { ": leave out --remote-zfs, as root needs none" } else { "" };
+        return format!("\n  {program} is not installed on {host} (or not in PATH){root}");
+    }
     let why = if asks.iter().any(|word| lower.contains(word)) {
         "no password can be entered there"
     } else {
@@ -262,6 +267,12 @@ mod tests {
             "\n  it is not allowed there: ask root on beta to add this line to doas.conf: permit nopass u as root cmd zfs"
         );
         assert_eq!(of("pfexec", ""), "");
+        assert_eq!(of("sudo", "sh: 1: sudo: not found"), "\n  sudo is not installed on beta (or not in PATH)");
+        assert!(of("sudo", "sudo: zfs: command not found").contains("it is not allowed there"));
+        assert_eq!(
+            passwordless(&["sudo".into()], "beta", "sh: sudo: not found", "root", None),
+            "\n  sudo is not installed on beta (or not in PATH): leave out --remote-zfs, as root needs none"
+        );
     }
 
     #[test]

@@ -176,5 +176,5 @@ fn ours(words: String) -> SendFailure {
 }
 
 fn said(who: &str, words: &str, status: &str) -> String {
-    if words.is_empty() { format!("{who} ended with {status}") } else { format!("{who}: {words}") }
+    if words.is_empty() { zfs::text::ended(who, &status) } else { format!("{who}: {words}") }
 }

@@ -192,6 +192,9 @@ pub struct Summary {
     pub updated: usize,
     /// Those that failed or are in conflict, and those skipped for such a parent.
     pub failed: usize,
+    /// Those of them that are in conflict.
+    #[serde(default)]
+    pub conflicts: usize,
     /// Those that have no snapshot.
     pub without_snapshots: usize,
     /// Snapshots that arrived.

@@ -233,7 +233,7 @@ impl Receiving {
             refusal => refusal,
         };
         if words.trim().is_empty() {
-            return Some(Failure::new(refusal, &format!("zfs recv ended with {how}")));
+            return Some(Failure::new(refusal, &zfs::text::ended("zfs receive", &how)));
         }
         Some(Failure::new(refusal, words))
     }

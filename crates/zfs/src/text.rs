@@ -2,7 +2,16 @@
 //! log, JSON, mail, files of state, metrics. The only place that decides which characters are shown as they are.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::fmt::Write as _;
+
+/// How a process has ended without a word: `zfs list ended with exit status: 2`, `zfs receive was killed by SIGKILL`.
+#[must_use]
+pub fn ended(who: &str, status: &impl fmt::Display) -> String {
+    let status = status.to_string();
+    let signal = status.strip_prefix("signal: ").and_then(|signal| signal.split(['(', ')']).nth(1));
+    signal.map_or_else(|| format!("{who} ended with {status}"), |signal| format!("{who} was killed by {signal}"))
+}
 
 /// So much of what a peer says at once is kept.
 const MAX_SAID: usize = 8 * 1024;

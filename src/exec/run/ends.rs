@@ -50,6 +50,7 @@ impl Run<'_> {
         };
         self.reporter.ended(&end);
         self.summary.failed += 1;
+        self.summary.conflicts += usize::from(result == LastResult::Conflict);
         let headline = error.lines().next().unwrap_or_default().to_owned();
         self.summary.failures.push((dataset.clone(), headline));
         self.reporter.event(&Event::DatasetFailed { dataset, target, kind: result.key().into(), error });

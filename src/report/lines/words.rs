@@ -119,7 +119,12 @@ impl Words {
         let all = count(summary.datasets, "dataset");
         if summary.failed > 0 {
             let stopped = if summary.interrupted { " and the run was interrupted" } else { "" };
-            let head = self.0.paint(Colour::Red, &format!("{} of {all} failed{stopped}", summary.failed));
+            let what = match (summary.failed.saturating_sub(summary.conflicts), summary.conflicts) {
+                (failed, 0) => format!("{failed} of {all} failed"),
+                (0, conflicts) => format!("{conflicts} of {all} in conflict"),
+                (failed, conflicts) => format!("{failed} of {all} failed, {conflicts} in conflict"),
+            };
+            let head = self.0.paint(Colour::Red, &format!("{what}{stopped}"));
             let rest = if idle { format!("no snapshot received ({took})") } else { arrived };
             return format!("{head}; {} in sync{}; {rest}", summary.in_sync, details(summary));
         }
@@ -267,6 +272,10 @@ mod tests {
         let text = "zfsync: 2 of 31 datasets failed; 29 in sync (12 updated); \
                     24 snapshots, 1.21 GiB in 12.3 s (100.7 MiB/s)\n  p/a: no common snapshot\n  p/b: \\u{1b}[2J";
         assert_eq!(ASCII.summary(&run), text);
+        let text = ASCII.summary(&Summary { conflicts: 2, failures: Vec::new(), ..run.clone() });
+        assert!(text.starts_with("zfsync: 2 of 31 datasets in conflict; 29 in sync"), "{text}");
+        let text = ASCII.summary(&Summary { conflicts: 1, ..run });
+        assert!(text.starts_with("zfsync: 1 of 31 datasets failed, 1 in conflict; 29 in sync"), "{text}");
         let run = Summary { datasets: 1, in_sync: 0, failed: 1, interrupted: true, ..summary() };
         let text =
             "zfsync: 1 of 1 dataset failed and the run was interrupted; 0 in sync; no snapshot received (12.3 s)";

@@ -88,6 +88,7 @@ fn samples() -> Vec<Event> {
             in_sync: 1,
             updated: 2,
             failed: 3,
+            conflicts: 2,
             without_snapshots: 4,
             snapshots: 5,
             bytes: u64::MAX,
@@ -179,6 +180,7 @@ fn verifications() {
         only_there: 3,
         clashes: vec!["c".parse().unwrap()],
         newest: Some(Pair { here: "s".parse().unwrap(), there: "t".parse().unwrap(), guid: Guid(1) }),
+        bookmarked: None,
         encrypted: false,
         content,
     };

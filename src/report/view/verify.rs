@@ -67,10 +67,12 @@ fn told(row: &Compared) -> String {
     let mut parts = vec![match row.agreement {
         Agreement::Same => "identical".to_owned(),
         Agreement::NoSnapshots => "it has no snapshots".to_owned(),
-        Agreement::TargetOnly => "only the target has it".to_owned(),
-        Agreement::Behind => match &row.newest {
-            Some(pair) => format!("behind: the newest common snapshot is @{}", pair.here),
-            None => "behind".to_owned(),
+        Agreement::TargetOnly if row.only_there == 0 => "only the target has it".to_owned(),
+        Agreement::TargetOnly => format!("only the target has it, with {}", count(row.only_there, "snapshot")),
+        Agreement::Behind => match (&row.newest, &row.bookmarked) {
+            (Some(pair), _) => format!("behind: the newest common snapshot is @{}", pair.here),
+            (None, Some(name)) => format!("behind: the newest common snapshot is @{name} (a bookmark on the source)"),
+            (None, None) => "behind".to_owned(),
         },
         Agreement::Missing => format!("{} is missing, or has no snapshots", row.target),
         Agreement::Different if row.clashes.is_empty() => "different: no common snapshot".to_owned(),
@@ -80,7 +82,7 @@ fn told(row: &Compared) -> String {
         parts.push(format!("{} on both sides", count(row.common, "snapshot")));
     }
     for (number, side) in [(row.only_here, "on the source"), (row.only_there, "on the target")] {
-        if number > 0 {
+        if number > 0 && row.agreement != Agreement::TargetOnly {
             parts.push(format!("{number} only {side}"));
         }
     }

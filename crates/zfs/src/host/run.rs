@@ -14,7 +14,7 @@ use rustix::event::PollFlags;
 
 use super::run_away;
 use crate::command::Turn;
-use crate::{Call, Failure, Limits, MAX_WORDS, ParseError, Refusal};
+use crate::{Call, Failure, Limits, MAX_WORDS, ParseError, Refusal, text};
 
 /// What is told of a call that was ended because it said nothing.
 pub const HANGS: &str = "it stopped responding and was killed: is the pool suspended? Check zpool status";
@@ -292,7 +292,7 @@ impl Complaints {
 
     pub(super) fn into_failure(self, name: &str, status: ExitStatus) -> Failure {
         if self.words.is_empty() {
-            return Failure::new(Refusal::Other, &format!("{name} ended with {status}"));
+            return Failure::new(Refusal::Other, &text::ended(name, &status));
         }
         Failure::new(Refusal::from_words(&self.words), &self.words)
     }
