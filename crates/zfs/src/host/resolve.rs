@@ -69,7 +69,7 @@ fn set_aside(
     restore: &[Restore],
     top: bool,
 ) -> Result<Option<String>, Failure> {
-    run(zfs.rename(dataset, aside), |_| Ok(()))?;
+    run(zfs.rename(dataset, aside), |_| Ok(())).map_err(with_mounts)?;
     // From here on nothing can be lost; what can't be cloned is received in full.
     let mut warnings = Vec::new();
     for one in restore {
@@ -88,6 +88,16 @@ fn set_aside(
         }
     }
     Ok(Some(warnings.join("\n")).filter(|text| !text.is_empty()))
+}
+
+/// Says what to do where something can't be unmounted, as a mount over it hides it.
+fn with_mounts(mut why: Failure) -> Failure {
+    let named = why.words.split_once("cannot unmount '").and_then(|(_, rest)| rest.split_once('\''));
+    if let Some((place, _)) = named {
+        let hint = format!("; unmount it on its host first: zfs unmount '{place}' (and before it what is mounted over it)");
+        why.words += &hint;
+    }
+    why
 }
 
 /// The clone comes first; promoted it has the snapshots, and what was set aside depends on it and not the other way round. Returns why

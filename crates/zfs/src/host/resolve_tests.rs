@@ -65,3 +65,12 @@ fn records_that_cannot_be_kept_are_told_and_cost_nothing_else() {
         assert!(warning.starts_with(told) && warning.contains("permission denied"), "{warning}");
     }
 }
+
+#[test]
+fn what_cannot_be_unmounted_is_told_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let words = "cannot unmount '/b/x/old': no such pool or dataset";
+    let why = set_aside(dir.path(), "*rename*", words).unwrap_err().words;
+    assert!(why.starts_with(words) && why.contains("unmount it on its host first: zfs unmount '/b/x/old'"), "{why}");
+    assert!(changes(dir.path()).is_empty(), "it went on");
+}
