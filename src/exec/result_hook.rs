@@ -104,7 +104,8 @@ pub async fn reported(job: &CronJob, mut done: Done, began: Began, watch: &Watch
 
 fn text(job: &CronJob, done: &Done, exit: Exit, began: Began) -> Vec<u8> {
     let parts = done.parts.iter();
-    let parts = parts.map(|part| PartResult { part: &part.label, result: part.exit.into(), message: part.words.trim_end() });
+    let parts =
+        parts.map(|part| PartResult { part: &part.label, result: part.exit.into(), message: part.words.trim_end() });
     let (sources, targets) = ends(job);
     let result = JobResult {
         job: job.label(),
