@@ -106,7 +106,8 @@ def swapped_after_set_aside(c):
             live = f"{c.source}/{'kid' if path == kept else path}"
             for flags in ((), ("--rollback",)):
                 c.zfsync("pull", *flags, f"{copy}/{path}", live, status=2, says=words)
-    # The other ways.
+    # The other ways; what was set aside is a clone of what would go.
+    c.beta(f"zfs destroy -r {c.target}/{kept}")
     write(c, "kid", snap="own")
     c.snapshot(f"{c.source}/kid@s3")
     c.push("--replace", f"{c.target}/kid")

@@ -94,7 +94,8 @@ fn set_aside(
 fn with_mounts(mut why: Failure) -> Failure {
     let named = why.words.split_once("cannot unmount '").and_then(|(_, rest)| rest.split_once('\''));
     if let Some((place, _)) = named {
-        let hint = format!("; unmount it on its host first: zfs unmount '{place}' (and before it what is mounted over it)");
+        let hint =
+            format!("; unmount it on its host first: zfs unmount '{place}' (and before it what is mounted over it)");
         why.words += &hint;
     }
     why
