@@ -196,7 +196,7 @@ pub struct Push {
     pub rollback: bool,
     /// Rename a target in conflict to NAME.zfsync-DATE, with all datasets below it, and continue from the newest common snapshot, or
     /// send it in full where there is none; nothing is lost
-    #[arg(long, help_heading = "Conflicts")]
+    #[arg(long, conflicts_with = "rollback", help_heading = "Conflicts")]
     pub set_aside: bool,
     /// Destroy DATASET on the target if it is in conflict, and send it in full; can be given several times
     #[arg(long, value_name = "DATASET", help_heading = "Conflicts")]

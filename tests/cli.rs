@@ -171,6 +171,7 @@ fn options_and_commands_that_zfs_has() {
         ),
         (&["push", "--raw", "a", "b:c"], "tip: encrypted datasets are sent raw by default"),
         (&["push", "--force", "a", "b:c"], "--rollback, --set-aside or --replace"),
+        (&["push", "--set-aside", "--rollback", "a", "b:c"], "cannot be used with"),
         (
             &["send", "tank/x"],
             "'zfsync send' is the helper that ssh starts on the source's host: to replicate a dataset to another host, use 'zfsync push'",

@@ -253,12 +253,12 @@ mod tests {
     /// All that a push can be told, as far as it is for the other host.
     const ALL: &str = "--depth 3 --include a --include b --exclude c/** --newest-only --skip-empty --decrypt --volmode inherit \
         --allow-unencrypted --allow-key-mismatch --allow-rekey --allow-unproven-bookmarks -n -j 7 --connections 3 --no-resume --no-bookmark \
-        --rollback --set-aside --replace q/y --delete-missing both --grace 2d --max-delete 30% --follow-renames --retries 9 \
+        --rollback --replace q/y --delete-missing both --grace 2d --max-delete 30% --follow-renames --retries 9 \
         --retry-max-wait 7s --stall-timeout 8s --wait-lock 9s --remote-zfsync /opt/zfsync --helper installed -v";
 
     #[test]
     fn an_order_is_carried_out_as_it_was_meant() {
-        for words in ["", ALL] {
+        for words in ["", ALL, "--set-aside"] {
             let words: Vec<&str> = words.split_whitespace().chain(["me@a:p/x", "me@b:q"]).collect();
             let job = push(&words).unwrap();
             let told = order(&job);

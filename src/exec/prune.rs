@@ -326,9 +326,9 @@ async fn newest_received(
     needs: &TargetNeeds<'_>,
 ) -> Result<HashSet<Guid>, StartError> {
     let copies: Vec<_> = named.iter().filter(|(name, _)| needs.is_copy(name)).collect();
-    let names: Vec<DatasetName> = copies.iter().map(|(name, _)| name.clone()).collect();
-    let Some(first) = names.first() else { return Ok(HashSet::new()) };
-    let taken = sender.snapshot_notes(TAKEN_HERE, &names, Some(STALL)).await;
+    let all: Vec<DatasetName> = copies.iter().map(|(name, _)| name.clone()).collect();
+    let Some(first) = all.first() else { return Ok(HashSet::new()) };
+    let taken = sender.snapshot_notes(TAKEN_HERE, &all, Some(STALL)).await;
     let taken = taken.map_err(|why| source::failed(sender, first, why))?;
     let of_one = |(name, dataset): &&(DatasetName, &SourceDataset)| {
         let is_taken = |snapshot: &str| taken.contains_key(&name.at(snapshot));

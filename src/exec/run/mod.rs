@@ -27,7 +27,7 @@ use crate::report::{Event, Reporter, Summary};
 use crate::state::record::Begun;
 use pending::{Answered, PendingQuestions};
 use replan::Found;
-use zfs::name::Guid;
+use zfs::name::{DatasetName, Guid};
 use zfs::{Failure, Refusal};
 
 /// How often progress is told.
@@ -99,6 +99,7 @@ pub async fn run(
         watched: Instant::now(),
         summary: Summary::default(),
         stop: None,
+        set_aside: Vec::new(),
         taken: false,
     };
     run.announce(signals).await;
@@ -161,6 +162,8 @@ struct Run<'a> {
     watched: Instant,
     summary: Summary,
     stop: Option<(Signal, Instant)>,
+    /// The new names of what was set aside.
+    set_aside: Vec<DatasetName>,
     /// Another run has the target's tree now.
     taken: bool,
 }
@@ -344,6 +347,12 @@ impl Run<'_> {
         // Nobody waited for their ends.
         for dataset in self.steps.values().map(|live| live.dataset).collect::<HashSet<_>>() {
             self.told(dataset, LastResult::Interrupted);
+        }
+        for aside in std::mem::take(&mut self.set_aside) {
+            let text = format!(
+                "set aside: {aside}, with all datasets below it; when nothing of it is needed any more, on its host: zfs destroy -r '{aside}'"
+            );
+            self.reporter.event(&Event::Notice { dataset: None, text });
         }
         self.summary.took = started.elapsed();
         self.summary.interrupted = self.stop.is_some();

@@ -15,7 +15,7 @@ use crate::report::Event;
 use crate::state::record::Begun;
 use helper::wire::{Reply, Request};
 use zfs::name::{DatasetName, SnapshotName};
-use zfs::{Failure, Refusal};
+use zfs::{Failure, Refusal, Resolution};
 
 /// What came of a question about a dataset.
 pub(super) enum Answered {
@@ -248,7 +248,12 @@ impl Run<'_> {
             self.reporter.event(&Event::Notice { dataset: Some(planned.source.to_string()), text });
         }
         let resolved = match (failure, &planned.verdict) {
-            (None, _) => {
+            (None, verdict) => {
+                if let Verdict::Resolve(solvable) = verdict
+                    && let Resolution::SetAside { aside, .. } = &solvable.resolution
+                {
+                    self.set_aside.push(aside.clone());
+                }
                 self.ready.negotiation.resolved(dataset);
                 Resolved::Done
             }

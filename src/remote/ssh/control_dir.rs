@@ -77,8 +77,8 @@ mod tests {
         let (open, long) = (dir.path().join("open"), dir.path().join("l".repeat(60)));
         fs::create_dir(&open).unwrap();
         fs::create_dir(&long).unwrap();
-        let mode = |mode| fs::set_permissions(&open, Permissions::from_mode(mode)).unwrap();
-        mode(0o777);
+        let chmod = |bits| fs::set_permissions(&open, Permissions::from_mode(bits)).unwrap();
+        chmod(0o777);
         let places = [PathBuf::from("relative"), missing, open.clone(), long.clone(), dir.path().to_owned()];
         let made = make_in(places.clone().into_iter()).unwrap();
         assert_eq!(made.path().parent(), Some(dir.path()));
@@ -87,9 +87,9 @@ mod tests {
             (0o700, 0)
         );
         // As /tmp is.
-        mode(0o1777);
+        chmod(0o1777);
         assert_eq!(make_in(places.clone().into_iter()).unwrap().path().parent(), Some(&*open));
-        mode(0o777);
+        chmod(0o777);
         let error = make_in(places.into_iter().take(4)).unwrap_err().to_string();
         let words = format!(
             "can't create a directory for ssh's control socket: {}: others can replace what is in it; {}: the name is too long for a socket in it",

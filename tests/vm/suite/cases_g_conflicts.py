@@ -206,7 +206,8 @@ def compatible_snapshots_stay(c):
     c.push()
     c.beta(f"zfs snapshot {c.target}@mine")
     c.snapshot(f"{c.source}@s2")
-    c.push("--rollback", "--set-aside", "--replace", c.target)
+    c.push("--rollback", "--replace", c.target)
+    c.push("--set-aside", "--replace", c.target)
     c.same(c.snaps(c.beta, c.target), ["s1", "mine", "s2"], "the target's snapshots")
 
 

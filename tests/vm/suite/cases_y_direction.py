@@ -2,6 +2,7 @@
 
 import json
 
+from cases_g_conflicts import write
 from cases_m_prune import DAYS, make
 from harness import case
 
@@ -68,6 +69,60 @@ def swapped_above_a_copy(c):
     c.beta(f"zfs inherit -r zfsync:received '{holder}'")
     c.zfsync("pull", "--follow-renames", copy, live)
     c.same(sorted(c.versions(c.alpha, live)), ["", "child"], "what there is once it is no copy any more")
+
+
+@case("SUCCESS", "C12")
+def swapped_after_set_aside(c):
+    """What comes back after --set-aside is recorded as a copy as before, at the top and below, as is what was set aside; neither is pushed onto its source.
+
+    The other resolutions, a receive into an empty filesystem and --follow-renames leave it recorded, too; a restored dataset is none.
+    """
+    c.tree({"": "s1", "kid": "s1", "kid/low": "s1"})
+    c.push()
+    copy = f"beta:{c.target}"
+    c.beta(f"zfsync push -q {c.target}/kid {c.target}-further; zfs set zfsync:missing-since=17 {c.target}/kid")
+    write(c, "kid", snap="own")
+    c.cleanups.append((c.beta, f"zfs destroy -r {c.target}-further"))
+
+    def noted(names="zfsync:received"):
+        lines = c.beta.lines(f"zfs get -H -r -t filesystem -s local -o name,property,value all {c.target}")
+        fields = [line.split("\t", 2) for line in lines]
+        return {(name[len(c.target):].lstrip("/"), name_of, value) for name, name_of, value in fields if name_of.startswith(names)}
+
+    def copies(also=()):
+        c.same(sorted(path for path, _, _ in noted() if ".zfsync-" not in path), sorted(["", "kid", "kid/low", *also]), "what is a copy")
+
+    before = noted(("zfsync:received", "zfsync:target-"))
+    c.same(len(before), 4, "the records")
+    c.snapshot(f"{c.source}@s2", f"{c.source}/kid@s2", f"{c.source}/kid/low@s2")
+    c.push("--set-aside")
+    after = noted("zfsync:")
+    c.check(before <= after, f"records that are gone: {before - after}")
+    c.same({(path, name) for path, name, _ in after if name == "zfsync:missing-since" and ".zfsync-" not in path}, set(), "what is missing")
+    kept = min(path for path, _, _ in after if path.startswith("kid.zfsync-"))
+    words = "swapped"
+    with c.unchanged():
+        for path in ("kid", "kid/low", kept):
+            live = f"{c.source}/{'kid' if path == kept else path}"
+            for flags in ((), ("--rollback",)):
+                c.zfsync("pull", *flags, f"{copy}/{path}", live, status=2, says=words)
+    # The other ways; what was set aside is a clone of what would go.
+    c.beta(f"zfs destroy -r {c.target}/{kept}")
+    write(c, "kid", snap="own")
+    c.snapshot(f"{c.source}/kid@s3")
+    c.push("--replace", f"{c.target}/kid")
+    copies()
+    c.zfsync("restore", f"{copy}/kid", f"{c.source}-back")
+    c.same(c.alpha(f"zfs get -H -r -s local -o name zfsync:received {c.source}-back"), "", "a restored dataset that is a copy")
+    c.cleanups.append((c.alpha, f"zfs destroy -r {c.source}-back"))
+    c.beta(f"zfs create -o canmount=noauto {c.target}/empty")
+    c.alpha(f"zfs create {c.source}/empty")
+    c.snapshot(f"{c.source}/empty@s1")
+    c.push()
+    copies(["empty"])
+    c.alpha(f"zfs rename {c.source}/empty {c.source}/full")
+    c.push("--follow-renames")
+    copies(["full"])
 
 
 @case("MIRROR")

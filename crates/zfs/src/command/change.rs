@@ -4,8 +4,8 @@
 use std::io::BufRead;
 
 use super::{Call, ParseError, Zfs};
-use crate::Kind;
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
+use crate::{Kind, Property};
 
 /// A snapshot with what may keep it from being destroyed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl Zfs {
         self.command(["rename", from.as_str(), to.as_str()])
     }
 
-    /// A clone that stays unmounted.
+    /// A clone that stays unmounted, with these user properties.
     #[must_use]
     pub fn clone_of(
         &self,
@@ -88,6 +88,7 @@ impl Zfs {
         new: &DatasetName,
         kind: Kind,
         top: bool,
+        notes: &[Property],
     ) -> Call {
         let mut command = self.command(["clone"]);
         if top {
@@ -95,6 +96,9 @@ impl Zfs {
         }
         if kind == Kind::Filesystem {
             command.args(["-o", "canmount=noauto"]);
+        }
+        for note in notes {
+            command.arg("-o").arg(format!("{}={}", note.name, note.value));
         }
         command.arg(origin.at(snapshot.as_str())).arg(new.as_str());
         command
@@ -207,10 +211,14 @@ mod tests {
         assert_eq!(words(zfs.rollback(&x, &s)), "rollback|-r|b/x y@s 1");
         assert_eq!(words(zfs.rename(&x, &y)), "rename|b/x y|b/y");
         assert_eq!(
-            words(zfs.clone_of(&x, &s, &y, Kind::Filesystem, true)),
+            words(zfs.clone_of(&x, &s, &y, Kind::Filesystem, true, &[])),
             "clone|-o|readonly=on|-o|canmount=noauto|b/x y@s 1|b/y"
         );
-        assert_eq!(words(zfs.clone_of(&x, &s, &y, Kind::Volume, false)), "clone|b/x y@s 1|b/y");
+        let note = Property { on: y.clone(), name: "zfsync:received".into(), value: "a b".into() };
+        assert_eq!(
+            words(zfs.clone_of(&x, &s, &y, Kind::Volume, false, &[note])),
+            "clone|-o|zfsync:received=a b|b/x y@s 1|b/y"
+        );
         assert_eq!(words(zfs.promote(&x)), "promote|b/x y");
         assert_eq!(words(zfs.destroy_snapshots(&x, &[&s, &s])), "destroy|b/x y@s 1,s 1");
         assert_eq!(words(zfs.reclaim_snapshots(&x, &[&s], false)), "destroy|-vp|b/x y@s 1");

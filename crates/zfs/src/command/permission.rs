@@ -33,7 +33,7 @@ pub const SNAPSHOT: &str = "snapshot,mount";
 pub fn for_resolution(resolution: &Resolution) -> &'static str {
     match resolution {
         Resolution::Rollback { .. } => "rollback,destroy,mount,receive",
-        Resolution::SetAside { .. } => "rename,create,mount,clone,promote,canmount,readonly",
+        Resolution::SetAside { .. } => "rename,create,mount,clone,promote,canmount,readonly,userprop",
         Resolution::Replace { .. } => "destroy,mount,receive",
     }
 }

@@ -177,7 +177,6 @@ pub(super) fn history(zfs: &Zfs, pool: &str, since: Txg, each: &mut RecordSink<'
 }
 
 /// Reads [`Zfs::set_properties`] of this dataset. A line that makes no sense says nothing.
-/// Reads [`Zfs::set_properties`].
 pub(super) fn properties(said: &[u8], dataset: &DatasetName) -> Vec<Property> {
     let text = String::from_utf8_lossy(said);
     let property = |line: &str| {

@@ -3,10 +3,11 @@
 
 use std::io::{BufRead, Read};
 
+use super::query::properties;
 use super::run::{read, run};
 use super::whole::{check_mounts, destroy_snapshots, destroy_whole};
 use crate::name::{DatasetName, Guid, SnapshotName};
-use crate::{Facts, Pinned, Refusal, Zfs, read_facts, read_marks, read_pinned};
+use crate::{Facts, Note, Pinned, Property, Refusal, Zfs, read_facts, read_marks, read_pinned};
 use crate::{Failure, has_clones};
 use crate::{Resolution, Restore};
 
@@ -68,25 +69,71 @@ fn set_aside(
     restore: &[Restore],
     top: bool,
 ) -> Result<Option<String>, Failure> {
-    run(zfs.rename(dataset, aside), |_| Ok(()))?;
+    run(zfs.rename(dataset, aside), |_| Ok(())).map_err(with_mounts)?;
     // From here on nothing can be lost; what can't be cloned is received in full.
     let mut warnings = Vec::new();
     for one in restore {
         let Some(rest) = one.dataset.below(dataset) else { continue };
         let restored = aside.join(&rest).map_err(|error| Failure::new(Refusal::Other, &error.to_string()));
         let restored = restored.and_then(|from| bring_back(zfs, &from, one, top && one.dataset == *dataset));
-        if let Err(Failure { words, .. }) = restored {
-            warnings.push(format!("{} could not be brought back from {aside}: {words}", one.dataset));
+        match restored {
+            Ok(None) => {}
+            Ok(Some(Failure { words, .. })) => {
+                let name = &one.dataset;
+                warnings.push(format!("{name} has come back without zfsync's records, which {aside} has: {words}"));
+            }
+            Err(Failure { words, .. }) => {
+                warnings.push(format!("{} could not be brought back from {aside}: {words}", one.dataset));
+            }
         }
     }
     Ok(Some(warnings.join("\n")).filter(|text| !text.is_empty()))
 }
 
-/// The clone comes first; promoted it has the snapshots, and what was set aside depends on it and not the other way round.
-fn bring_back(zfs: &Zfs, from: &DatasetName, restore: &Restore, top: bool) -> Result<(), Failure> {
+/// Says what to do where something can't be unmounted, as a mount over it hides it.
+fn with_mounts(mut why: Failure) -> Failure {
+    let named = why.words.split_once("cannot unmount '").and_then(|(_, rest)| rest.split_once('\''));
+    if let Some((place, _)) = named {
+        let hint =
+            format!("; unmount it on its host first: zfs unmount '{place}' (and before it what is mounted over it)");
+        why.words += &hint;
+    }
+    why
+}
+
+/// The clone comes first; promoted it has the snapshots, and what was set aside depends on it and not the other way round. Returns why
+/// it lacks the records of zfsync, if it does.
+fn bring_back(zfs: &Zfs, from: &DatasetName, restore: &Restore, top: bool) -> Result<Option<Failure>, Failure> {
     let Facts { kind, .. } = facts(zfs, from)?;
-    run(zfs.clone_of(from, &restore.snapshot, &restore.dataset, kind, top), |_| Ok(()))?;
-    run(zfs.promote(&restore.dataset), |_| Ok(()))
+    let clone = |records: &[Property]| {
+        run(zfs.clone_of(from, &restore.snapshot, &restore.dataset, kind, top, records), |_| Ok(()))
+    };
+    let records = match records(zfs, from) {
+        Ok(records) if records.is_empty() => Err(None),
+        Ok(records) => clone(&records).map_err(Some),
+        Err(why) => Err(Some(why)),
+    };
+    // A delegated user may lack the permission to set user properties.
+    let without = match records {
+        Ok(()) => None,
+        Err(why) => {
+            clone(&[])?;
+            why
+        }
+    };
+    run(zfs.promote(&restore.dataset), |_| Ok(()))?;
+    Ok(without)
+}
+
+/// What zfsync has recorded on a dataset as long as it is a copy: where it has come from, and its own targets. What was set aside
+/// keeps that, as it is one too. That the source lacks it is no more true of what comes back.
+fn records(zfs: &Zfs, dataset: &DatasetName) -> Result<Vec<Property>, Failure> {
+    let mut said = Vec::new();
+    run(zfs.set_properties(dataset), |mut output| Ok(output.read_to_end(&mut said).map(drop)?))?;
+    let is_record = |one: &Property| {
+        one.on == *dataset && one.name.starts_with("zfsync:") && one.name != Note::MissingSince.property()
+    };
+    Ok(properties(&said, dataset).into_iter().filter(is_record).collect())
 }
 
 fn below(zfs: &Zfs, dataset: &DatasetName) -> Result<usize, Failure> {
@@ -171,3 +218,7 @@ pub(super) fn pinned(zfs: &Zfs, dataset: &DatasetName) -> Result<Vec<Pinned>, Fa
 pub(super) fn changed(words: &str) -> Failure {
     Failure::new(Refusal::Changed, words)
 }
+
+#[cfg(test)]
+#[path = "resolve_tests.rs"]
+mod tests;

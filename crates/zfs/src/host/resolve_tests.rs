@@ -1,0 +1,76 @@
+//! What comes back after a dataset was set aside is recorded as a copy, as it was; zfs is played by a script.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::carry_out;
+use crate::name::Guid;
+use crate::{Away, Failure, Resolution, Restore, Zfs};
+
+/// Reads the words of a call, notes them, and says what zfs would: of a copy that lacks nothing but its source since some time.
+const SCRIPT: &str = r#"
+    echo ZFSYNC-PLAIN; echo ZFSYNC-PLAIN >&2
+    read -r count; read -r separator; IFS= read -r line
+    line=$(printf '%s' "$line" | tr '\037' ' ')
+    printf '%s\n' "$line" >>"$dir/calls"
+    case $line in
+    "$refused") echo "$words" >&2; exit 1 ;;
+    "zfs list "*" b/x.aside"*) printf 'b/x.aside\tfilesystem\t-\t-\tno\t0\t0\n' ;;
+    "zfs list "*) printf 'b/x@s\t7\t8\t0\t-\n' ;;
+    "zfs get "*)
+        printf 'zfsync:received\t1-1f\tlocal\nzfsync:target-7\t{}\tlocal\nzfsync:missing-since\t17\tlocal\n'
+        printf 'compression\tgzip\tlocal\nzfsync:target-8\t{}\tinherited from b\n' ;;
+    esac"#;
+
+/// Zfs refuses those calls that this shell pattern fits, in these words.
+fn set_aside(dir: &Path, refused: &str, words: &str) -> Result<Option<String>, Failure> {
+    let script = SCRIPT.replace("\"$refused\")", "$refused)");
+    let script = format!("dir='{}'; refused='{refused}'; words=\"{words}\"{script}", dir.display());
+    let session = ("sh".into(), vec!["-c".into(), script.into()]);
+    let zfs = Zfs::on(Away::new(session, vec!["zfs".into()], Arc::default(), || {}));
+    let restore = vec![Restore { dataset: "b/x".parse().unwrap(), snapshot: "s".parse().unwrap(), guid: Guid(7) }];
+    let (dataset, aside) = ("b/x".parse().unwrap(), "b/x.aside".parse().unwrap());
+    carry_out(&zfs, &Resolution::SetAside { dataset, aside, restore, top: false }, false)
+}
+
+/// The calls that change something once the dataset has its new name.
+fn changes(dir: &Path) -> Vec<String> {
+    let calls = fs::read_to_string(dir.join("calls")).unwrap();
+    let renamed = calls.lines().skip_while(|call| *call != "zfs rename b/x b/x.aside").skip(1);
+    let changes = renamed.filter(|call| !call.starts_with("zfs list") && !call.starts_with("zfs get"));
+    changes.map(ToOwned::to_owned).collect()
+}
+
+const RECORDED: &str = "zfs clone -o canmount=noauto -o zfsync:received=1-1f -o zfsync:target-7={} b/x.aside@s b/x";
+const BARE: &str = "zfs clone -o canmount=noauto b/x.aside@s b/x";
+const PROMOTED: &str = "zfs promote b/x";
+
+#[test]
+fn what_comes_back_is_recorded_as_the_copy_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(set_aside(dir.path(), "never", ""), Ok(None));
+    assert_eq!(changes(dir.path()), [RECORDED, PROMOTED]);
+}
+
+#[test]
+fn records_that_cannot_be_kept_are_told_and_cost_nothing_else() {
+    for (refused, tried) in
+        [("*zfsync:received=*", vec![RECORDED, BARE, PROMOTED]), ("*zfs?get*", vec![BARE, PROMOTED])]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let warning = set_aside(dir.path(), refused, "cannot do that: permission denied").unwrap().unwrap();
+        assert_eq!(changes(dir.path()), tried, "{refused}");
+        let told = "b/x has come back without zfsync's records, which b/x.aside has: ";
+        assert!(warning.starts_with(told) && warning.contains("permission denied"), "{warning}");
+    }
+}
+
+#[test]
+fn what_cannot_be_unmounted_is_told_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let words = "cannot unmount '/b/x/old': no such pool or dataset";
+    let why = set_aside(dir.path(), "*rename*", words).unwrap_err().words;
+    assert!(why.starts_with(words) && why.contains("unmount it on its host first: zfs unmount '/b/x/old'"), "{why}");
+    assert!(changes(dir.path()).is_empty(), "it went on");
+}
