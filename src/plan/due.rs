@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::hash::BuildHasher;
 use std::time::Duration;
 
 use super::max_delete::MaxDelete;
@@ -190,7 +191,7 @@ impl Missing {
 /// The snapshots of the target whose dates tell whether a clock is behind: the newest, one of each name, as those that are taken
 /// together have the same date.
 #[must_use]
-pub fn dated<S: std::hash::BuildHasher>(there: &HashMap<DatasetName, TargetDataset, S>) -> Vec<String> {
+pub fn dated<S: BuildHasher>(there: &HashMap<DatasetName, TargetDataset, S>) -> Vec<String> {
     let each = |(dataset, target): (&'_ DatasetName, &'_ TargetDataset)| {
         let full = |version: zfs::Version<'_>| (version.txg, version.name.to_owned(), dataset.at(version.name));
         target.snapshots.iter().rev().take(DATED).map(full).collect::<Vec<_>>()

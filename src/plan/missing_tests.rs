@@ -80,8 +80,8 @@ fn stay(missing: &Missing) -> Vec<(&str, &NotDestroyed)> {
 #[test]
 fn only_what_zfsync_has_put_there_goes() {
     // As many as there is room for, the oldest of these is x.
-    let long =
-        format!("5dc+{}", (1051..=1500_u64).rev().map(|guid| format!("{guid:016x}")).collect::<Vec<_>>().concat());
+    let came: Vec<String> = (1051..=1500_u64).rev().map(|guid| format!("{guid:016x}")).collect();
+    let long = format!("5dc+{}", came.concat());
     let source: &[(&str, &[(&str, u64)])] = &[("", &[("s1", 1)])];
     let found = missing(
         source,

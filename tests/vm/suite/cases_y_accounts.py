@@ -81,19 +81,19 @@ def second_factor(c):
     c.alpha(f"head -c 3M /dev/urandom >/{c.source}/kid/file")
     place = f"/var/tmp/zfsync-suite/{c.name}"
     c.cleanups.append((c.beta, f"cp -p {place}/shadow /etc/shadow"))
-    c.beta(f"mkdir -p {place}; cp -p /etc/shadow {place}/shadow; echo root:corr-ect | chpasswd")
+    c.beta(f"mkdir -p {place}; cp -p /etc/shadow {place}/shadow; echo root:letmein-2 | chpasswd")
     for number, (method, pam) in enumerate((("password", "no"), ("keyboard-interactive", "yes"))):
         asks = ("PasswordAuthentication=yes", "KbdInteractiveAuthentication=yes", "PermitRootLogin=yes", f"UsePAM={pam}")
         with sshd(c, *asks, f"AuthenticationMethods=publickey,{method}") as server:
             c.alpha(f"zfs snapshot -r {c.source}@of-{number}")
             c.push(*server.args, status=3, says="permission denied")
             terminal = Terminal(c, "zfsync", "push", "-j", "3", *server.args, c.source, f"beta:{c.target}")
-            for times, word in ((1, b"wrong\n"), (2, b"corr-ect\n")):
+            for times, word in ((1, b"wrong\n"), (2, b"letmein-2\n")):
                 terminal.wait_for("a prompt", lambda text, times=times: text.lower().count("password:") == times)
                 c.check("\x1b[" not in terminal.text(), f"what is drawn before the connection is there: {terminal.text()!r}")
                 terminal.type(word)
             c.same(terminal.end(90), 0, "the exit status")
-            c.check("corr-ect" not in terminal.text(), "the terminal shows the password")
+            c.check("letmein-2" not in terminal.text(), "the terminal shows the password")
             c.same(terminal.text().lower().count("password:"), 2, "how often a password was asked for")
             c.check(terminal.restored(), "the terminal's settings")
         c.in_sync()

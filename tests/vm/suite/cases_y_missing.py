@@ -297,8 +297,9 @@ def a_dry_run_tells_it_before(c):
     c.alpha(f"zfs rename {c.source}/x {c.source}/y; zfs snapshot -r {c.source}@s2")
     mirror(c, *options)
     c.only("", "x", "y")
-    c.beta(f"zfsync snapshot -q {c.target}")
-    own = c.snaps(c.beta, c.target)[-1]
+    # As `zfsync snapshot` names them.
+    own = "261129-120000_D"
+    c.beta(f"zfs snapshot {c.target}@{own}")
     c.alpha(f"zfs destroy {c.source}@s1; zfs snapshot -r {c.source}@s3")
     with c.unchanged():
         run = mirror(c, "-n", "--json", *options)
