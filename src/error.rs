@@ -450,21 +450,16 @@ fn no_colon(dataset: &str) -> String {
 }
 
 fn around(unreached: bool) -> &'static str {
-    if unreached {
-        "\n  with --direct this host connects to the target's with its own ssh configuration and keys, and can't prompt for anything; \
-         without --direct the data passes through this machine"
-    } else {
-        ""
+    if !unreached {
+        return "";
     }
+    "\n  with --direct this host connects to the target's with its own ssh configuration and keys, and can't prompt for anything; \
+         without --direct the data passes through this machine"
 }
 
 fn hint(words: &str) -> &'static str {
-    match zfs::Refusal::from_words(&zfs::text::unquoted(words)) {
-        zfs::Refusal::Permission => {
-            "\n  the remote user lacks permission: log in as root, or delegate it with zfs allow"
-        }
-        _ => "",
-    }
+    let lacks = zfs::Refusal::from_words(&zfs::text::unquoted(words)) == zfs::Refusal::Permission;
+    if lacks { "\n  the remote user lacks permission: log in as root, or delegate it with zfs allow" } else { "" }
 }
 
 impl StartError {

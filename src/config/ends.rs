@@ -1,5 +1,6 @@
 //! SOURCE and TARGET: where they are, and what it takes to talk to their hosts.
 
+use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
@@ -99,20 +100,19 @@ pub(super) fn link_to_target(
     })
 }
 
-/// Refuses a key that isn't there: ssh would only warn, and go on with others. What begins with `~` only ssh can find.
+/// Refuses a key that isn't there: ssh would only warn, and continue with others. The public key is enough where an agent has the other.
+/// What has `~`, `%` or `$` in it only ssh can find.
 pub(super) fn key_exists(ssh: SshOptions) -> Result<SshOptions, StartError> {
-    let at_home = |path: &&PathBuf| path.to_str().is_some_and(|path| path.starts_with('~'));
-    let key = ssh.identity.as_ref().filter(|path| !at_home(path));
-    match key.map(|path| (path, std::fs::metadata(path))) {
-        Some((path, Err(error))) => {
-            let why = match error.kind() {
-                ErrorKind::NotFound => "no such file".to_owned(),
-                _ => error.to_string(),
-            };
-            Err(StartError::Usage(format!("-i {}: {why}", path.display())))
+    let is_plain = |path: &&PathBuf| !path.to_string_lossy().contains(['~', '%', '$']);
+    let is_missing = |path: &OsStr| std::fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    if let Some(path) = ssh.identity.as_ref().filter(is_plain) {
+        let mut public = path.clone().into_os_string();
+        public.push(".pub");
+        if is_missing(path.as_os_str()) && is_missing(&public) {
+            return Err(StartError::Usage(format!("-i {}: no such file", path.display())));
         }
-        _ => Ok(ssh),
     }
+    Ok(ssh)
 }
 
 /// How a host is reached, if there is one.
@@ -272,6 +272,20 @@ mod tests {
         assert!(matches!(source("tank/a@s"), Err(StartError::Source(NameError::IsSnapshot(_)))));
         assert!(matches!(source(""), Err(StartError::Source(NameError::Empty))));
         assert!(matches!(source("tank//a"), Err(StartError::Source(NameError::EmptyComponent(_)))));
+    }
+
+    #[test]
+    fn a_key_is_a_file_or_has_a_public_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let is_taken = |path: PathBuf| key_exists(SshOptions { identity: Some(path), ..SshOptions::default() }).is_ok();
+        for name in ["key", "agent.pub"] {
+            std::fs::write(dir.path().join(name), "").unwrap();
+        }
+        assert_eq!(
+            ["key", "agent", "agent.pub", "none"].map(|name| is_taken(dir.path().join(name))),
+            [true, true, true, false]
+        );
+        assert!(["~/key", "%d/key", "${X}/key"].into_iter().all(|path| is_taken(path.into())));
     }
 
     #[test]
