@@ -360,7 +360,7 @@ pub struct Ssh {
     #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..), help_heading = "SSH")]
     pub port: Option<u16>,
     /// Private key file for ssh
-    #[arg(short, long, value_name = "FILE", help_heading = "SSH")]
+    #[arg(short, long, value_name = "FILE", value_parser = value::key(), help_heading = "SSH")]
     pub identity: Option<PathBuf>,
     /// Use FILE as ssh's only configuration: ssh then ignores ~/.ssh/config and /etc/ssh/ssh_config
     #[arg(short = 'F', long, value_name = "FILE", help_heading = "SSH")]

@@ -1,6 +1,9 @@
 //! Words of the command line that stand for values of ZFS's vocabulary, as clap parses and explains them.
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use zfs::{Allow, Volmode};
 
 use crate::remote::bootstrap::HelperFrom;
@@ -24,6 +27,20 @@ pub fn volmode() -> impl TypedValueParser<Value = Volmode> {
         (Volmode::None, "none", "No device nodes, so that nothing on the host reads the content of the volume"),
         (Volmode::Inherit, "inherit", "Inherit the property from the parent dataset"),
     ])
+}
+
+/// A file with a key that is there: for one that isn't, ssh would only print a warning, and continue with others.
+pub fn key() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| if is_missing(&path) { Err("no such file") } else { Ok(path) })
+}
+
+/// Whether there is neither this key nor its public one, which is enough where an agent has the other. What has `~`, `%` or `$` in it
+/// only ssh can find.
+fn is_missing(key: &Path) -> bool {
+    let mut public = OsString::from(key);
+    public.push(".pub");
+    let is_plain = !key.to_string_lossy().contains(['~', '%', '$']);
+    is_plain && [key, Path::new(&public)].into_iter().all(|path| matches!(path.try_exists(), Ok(false)))
 }
 
 /// Where a helper is taken from.
@@ -66,5 +83,21 @@ fn about(allow: Allow) -> &'static str {
         Allow::Rekey => {
             "Let a raw increment replace the wrapped encryption key of a copy (zfs change-key on the source)"
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_a_file_or_has_a_public_one() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["key", "agent.pub"] {
+            std::fs::write(dir.path().join(name), "").unwrap();
+        }
+        let missing = ["key", "agent", "agent.pub", "none"].map(|name| is_missing(&dir.path().join(name)));
+        assert_eq!(missing, [false, false, false, true]);
+        assert!(["~/key", "%d/key", "${X}/key"].into_iter().all(|path| !is_missing(Path::new(path))));
     }
 }

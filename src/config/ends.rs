@@ -1,16 +1,12 @@
 //! SOURCE and TARGET: where they are, and what it takes to talk to their hosts.
 
-use std::ffi::OsStr;
-use std::io::ErrorKind;
-use std::path::PathBuf;
-
 use super::{Faults, ssh};
 use crate::cli;
 use crate::error::StartError;
 use crate::remote::bootstrap::{HelperCommand, HelperFrom};
 use crate::remote::link::{End, Ends, Link};
 use crate::remote::plain::{self, Plain};
-use crate::remote::ssh::{SshOptions, of_one_host};
+use crate::remote::ssh::of_one_host;
 use crate::remote::target::{Host, Target, TargetError};
 use helper::Side;
 use zfs::Allow;
@@ -80,7 +76,7 @@ pub(super) fn link_to_source(
 ) -> Result<Link, StartError> {
     let helper = helper_command(Side::Sender, args, allow)?;
     let (allow, silence) = (allow.to_vec(), Faults::default().stall_timeout);
-    possible(Link { ssh: ssh_to(host.as_ref(), args, may_ask)?, host, helper, allow, silence })
+    possible(Link { ssh: ssh(args, may_ask), host, helper, allow, silence })
 }
 
 /// How the target's host is reached.
@@ -91,34 +87,7 @@ pub(super) fn link_to_target(
     may_ask: bool,
 ) -> Result<Link, StartError> {
     let helper = helper_command(Side::Receiver, args, &allow)?;
-    possible(Link {
-        ssh: ssh_to(host.as_ref(), args, may_ask)?,
-        host,
-        helper,
-        allow,
-        silence: Faults::default().stall_timeout,
-    })
-}
-
-/// Refuses a key that isn't there: ssh would only warn, and continue with others. The public key is enough where an agent has the other.
-/// What has `~`, `%` or `$` in it only ssh can find.
-pub(super) fn key_exists(ssh: SshOptions) -> Result<SshOptions, StartError> {
-    let is_plain = |path: &&PathBuf| !path.to_string_lossy().contains(['~', '%', '$']);
-    let is_missing = |path: &OsStr| std::fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
-    if let Some(path) = ssh.identity.as_ref().filter(is_plain) {
-        let mut public = path.clone().into_os_string();
-        public.push(".pub");
-        if is_missing(path.as_os_str()) && is_missing(&public) {
-            return Err(StartError::Usage(format!("-i {}: no such file", path.display())));
-        }
-    }
-    Ok(ssh)
-}
-
-/// How a host is reached, if there is one.
-fn ssh_to(host: Option<&Host>, args: &cli::Ssh, may_ask: bool) -> Result<SshOptions, StartError> {
-    let options = ssh(args, may_ask);
-    if host.is_some() { key_exists(options) } else { Ok(options) }
+    possible(Link { ssh: ssh(args, may_ask), host, helper, allow, silence: Faults::default().stall_timeout })
 }
 
 /// Refuses what can't be done where the user wants `zfs` alone to be used: before a job has taken a snapshot, or a host was asked.
@@ -272,20 +241,6 @@ mod tests {
         assert!(matches!(source("tank/a@s"), Err(StartError::Source(NameError::IsSnapshot(_)))));
         assert!(matches!(source(""), Err(StartError::Source(NameError::Empty))));
         assert!(matches!(source("tank//a"), Err(StartError::Source(NameError::EmptyComponent(_)))));
-    }
-
-    #[test]
-    fn a_key_is_a_file_or_has_a_public_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let is_taken = |path: PathBuf| key_exists(SshOptions { identity: Some(path), ..SshOptions::default() }).is_ok();
-        for name in ["key", "agent.pub"] {
-            std::fs::write(dir.path().join(name), "").unwrap();
-        }
-        assert_eq!(
-            ["key", "agent", "agent.pub", "none"].map(|name| is_taken(dir.path().join(name))),
-            [true, true, true, false]
-        );
-        assert!(["~/key", "%d/key", "${X}/key"].into_iter().all(|path| is_taken(path.into())));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! What is to be done about helpers on another host, checked.
 
 use super::doctor::host;
-use super::ends::key_exists;
 use super::ssh;
 use crate::cli::{self, HelperWhat};
 use crate::error::StartError;
@@ -50,7 +49,7 @@ impl KeepJob {
         }
         let (host, dataset) = host(text)?;
         match (host, dataset) {
-            (Some(host), None) => Ok(Self { host, ssh: key_exists(ssh(ways, true))?, what }),
+            (Some(host), None) => Ok(Self { host, ssh: ssh(ways, true), what }),
             _ => Err(StartError::Usage(format!("{text:?} is more than a host: write [USER@]HOST"))),
         }
     }
