@@ -101,7 +101,7 @@ fn what_may_have_been_meant() {
     let bed = Bed::new();
     bed.world(&[("tank/data", 1, 1), ("tank/data@a", 11, 2), ("tank/other", 2, 1)]);
     for source in ["tank/datax", "tnak/data"] {
-        bed.run(&["push", source, "d"]).expect(3, &[source, "does not exist", "near that name: tank/data"]);
+        bed.run(&["push", source, "d"]).expect(3, &[source, "does not exist", "similar names: tank/data"]);
     }
 }
 
@@ -145,7 +145,7 @@ fn nothing_in_common() {
         "nothing was changed",
     ];
     let ended = bed.run(&["push", "s", "d"]);
-    ended.expect(1, &words).expect(1, &["zfsync: 1 of 3 datasets failed", "1 in sync (1 updated"]);
+    ended.expect(1, &words).expect(1, &["zfsync: 1 of 3 datasets in conflict", "1 in sync (1 updated"]);
     assert!(bed.read("world").contains("d/1@b\t"), "all others are still replicated");
     // Not even then is -q silent.
     bed.run(&["push", "-q", "s", "d"]).expect(1, &words);

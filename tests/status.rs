@@ -169,7 +169,7 @@ fn a_signal_ends_it_at_once() {
 fn a_target_without_its_pool_is_unknown() {
     let bed = bed();
     let ended = bed.run(&["status", "s", "nix/f"]);
-    assert_eq!(ended.code, Some(3), "{ended:#?}");
+    assert_eq!(ended.code, Some(2), "{ended:#?}");
     let all = format!("{}{}", ended.stdout, ended.stderr);
     assert!(all.contains("has no pool \"nix\"") && !all.contains("missing"), "{ended:#?}");
 }
