@@ -248,7 +248,7 @@ def one_bad_dataset(c):
     c.snapshot(*(f"{c.source}{path}@s2" for path in ("", "/bad", "/good")))
     c.alpha(f"zfs create {c.source}/bad/new; zfs snapshot {c.source}/bad/new@n1")
     before = c.versions(c.beta, f"{c.target}/bad")
-    c.push(status=1, says=(f"{c.source}/bad", "no common", "only on the source", "s2", "only on the target", "s1", "1 of 4 datasets failed; 3 in sync"))
+    c.push(status=1, says=(f"{c.source}/bad", "no common", "only on the source", "s2", "only on the target", "s1", "1 of 4 datasets in conflict; 3 in sync"))
     found = c.versions(c.beta, c.target)
     c.same(found["bad"], before[""], "the bad dataset's snapshots")
     wanted = c.versions(c.alpha, c.source)

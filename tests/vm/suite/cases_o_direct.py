@@ -120,7 +120,7 @@ def direct_conflicts(c):
     ALPHA(f"zfs set readonly=off {c.target}/kid; zfs mount {c.target}/kid; echo x >/{c.target}/kid/x; zfs snapshot {c.target}/kid@own; "
           f"zfs unmount {c.target}/kid")
     c.snapshot(f"{c.source}/kid@s2", f"{c.source}@s2")
-    direct(c, status=1, says=("has diverged", "--rollback, which loses @own", "--set-aside", f"--replace '{c.target}/kid'", "1 of 2 datasets failed"))
+    direct(c, status=1, says=("has diverged", "--rollback, which loses @own", "--set-aside", f"--replace '{c.target}/kid'", "1 of 2 datasets in conflict"))
     with c.unchanged():
         direct(c, "-n", "--rollback")
     direct(c, "--rollback")
