@@ -6,13 +6,11 @@ use std::sync::Arc;
 
 use super::carry_out;
 use crate::name::Guid;
-use crate::{Away, Failure, Resolution, Restore, Zfs};
+use crate::{Away, Failure, Resolution, Restore, Zfs, session_line};
 
-/// Reads the words of a call, notes them, and says what zfs would: of a copy that lacks nothing but its source since some time.
+/// Notes the words of a call, and says what zfs would: of a copy that lacks nothing but its source since some time.
 const SCRIPT: &str = r#"
-    echo ZFSYNC-PLAIN; echo ZFSYNC-PLAIN >&2
-    read -r count; read -r separator; IFS= read -r line
-    line=$(printf '%s' "$line" | tr '\037' ' ')
+    line="zfs $*"
     printf '%s\n' "$line" >>"$dir/calls"
     case $line in
     "$refused") echo "$words" >&2; exit 1 ;;
@@ -27,8 +25,11 @@ const SCRIPT: &str = r#"
 fn set_aside(dir: &Path, refused: &str, words: &str) -> Result<Option<String>, Failure> {
     let script = SCRIPT.replace("\"$refused\")", "$refused)");
     let script = format!("dir='{}'; refused='{refused}'; words=\"{words}\"{script}", dir.display());
-    let session = ("sh".into(), vec!["-c".into(), script.into()]);
-    let zfs = Zfs::on(Away::new(session, vec!["zfs".into()], Arc::default(), || {}));
+    let session = ("sh".into(), vec!["-c".into(), session_line().into()]);
+    let program = dir.join("played");
+    fs::write(&program, script).unwrap();
+    let words = ["sh".to_owned(), program.display().to_string()].into();
+    let zfs = Zfs::on(Away::new(session, words, Arc::default(), || {}));
     let restore = vec![Restore { dataset: "b/x".parse().unwrap(), snapshot: "s".parse().unwrap(), guid: Guid(7) }];
     let (dataset, aside) = ("b/x".parse().unwrap(), "b/x.aside".parse().unwrap());
     carry_out(&zfs, &Resolution::SetAside { dataset, aside, restore, top: false }, false)
