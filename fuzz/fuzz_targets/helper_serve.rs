@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use helper::{Config, serve};
 use libfuzzer_sys::fuzz_target;
 use zfs::Host;
-use zfs::host::{Died, Found, Process, Sink, Started, Unread};
+use zfs::host::{Died, Found, Intake, Process, Sink, Started, Unread};
 use zfs::name::{DatasetName, Guid, SnapshotName};
 use zfs::{Failure, Hello, Note, Noted, Receive, Rename, Resolution, Pruned};
 
@@ -96,7 +96,7 @@ impl Host for Tame {
         // Takes everything, as `zfs recv` would.
         let thread = thread::spawn(move || _ = io::copy(&mut input.by_ref(), &mut io::sink()));
         let process = Arc::new(Reader(Mutex::new(Some(thread))));
-        Ok(Started { stdin: stdin.into(), words: Box::new(io::empty()), process })
+        Ok(Started { stdin: Intake::new(stdin.into()), words: Box::new(io::empty()), process })
     }
 
     fn filled(&self, _: &DatasetName) {}
