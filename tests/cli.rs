@@ -148,7 +148,6 @@ fn a_prune_needs_a_rule() {
         (&["prune", "p"], words),
         (&["prune", "p", "beta:q"], words),
         (&["prune", "--source", "beta:p"], words),
-        (&["prune", "--keep-last", "0", "p"], &words.replace("no retention rule given", "--keep-last 0 keeps nothing")),
     ]);
 }
 

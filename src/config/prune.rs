@@ -73,11 +73,10 @@ impl PruneJob {
         }
         let rules = Rules { last: args.keep_last, classes: args.keep_class.clone(), periods: args.keep.clone() };
         if rules.is_empty() {
-            let what = if rules.last.is_some() { "--keep-last 0 keeps nothing" } else { "no retention rule given" };
-            return Err(StartError::Usage(format!(
-                "{what}: use at least one of --keep, --keep-last and --keep-class (without one, every snapshot that is not protected would be \
-                 destroyed)"
-            )));
+            return Err(usage(
+                "no retention rule given: use at least one of --keep, --keep-last and --keep-class (without one, every snapshot that is \
+                 not protected would be destroyed)",
+            ));
         }
         let naming = naming(&args.naming);
         let zone = args.time_zone.as_ref().map_or(&naming.zone, Zone::zone).clone();

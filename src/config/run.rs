@@ -351,9 +351,8 @@ fn rules(key: &str, keep: Keep) -> Result<Rules, String> {
     let Keep { classes, last, grid } = keep;
     let rules = Rules { last, classes: classes.map(|text| text.0), periods: grid.map(|text| text.0) };
     if rules.is_empty() {
-        let what = if rules.last.is_some() { "last = 0 keeps nothing" } else { "no retention rule" };
         return Err(format!(
-            "{what} in {key}: set at least one of classes, last and grid (without one, every snapshot that is not protected would \
+            "no retention rule in {key}: set at least one of classes, last and grid (without one, every snapshot that is not protected would \
              be destroyed)"
         ));
     }

@@ -221,7 +221,6 @@ fn errors_name_file_line_and_job() {
         (job("keep.grid = '3x'"), "/etc/z.toml:4: job a: ", "each part must be a number"),
         (job("keep.classes = 'x=1'"), "/etc/z.toml:4: job a: ", "the classes are"),
         (job("[job.a.keep]"), "/etc/z.toml:1: job a: ", "no retention rule in keep"),
-        (job("keep.last = 0"), "/etc/z.toml:1: job a: ", "last = 0 keeps nothing in keep"),
         (job("include = ['[']"), "/etc/z.toml:1: job a: ", "--include"),
         (job("sources = ['p/b']"), "/etc/z.toml:1: job a: ", "give either source or sources"),
         (job("x = "), "/etc/z.toml:4: job a: ", ""),

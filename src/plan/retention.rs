@@ -69,10 +69,10 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Whether no rule keeps anything: everything would go.
+    /// Whether there is no rule at all: everything would go. A number of 0 that somebody has written is one.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        Self { last: self.last.filter(|last| *last > 0), ..self.clone() } == Self::default()
+        *self == Self::default()
     }
 
     /// For each snapshot (oldest first, by createtxg) what keeps it. The newest always stays.
