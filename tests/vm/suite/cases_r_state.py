@@ -268,7 +268,7 @@ targets = ["beta:nopool-{c.name}/y"]""")
         c.check(line in run.out.splitlines(), f"no {line} in {run.out}")
     heads = [line for line in run.out.splitlines() if line.startswith("# ")]
     c.same(len(heads), len(set(heads)), "metrics with one help and type each")
-    # A target whose pool is gone has nothing; its last run came to no dataset.
+    # What a target without its pool has is not known; its last run came to no dataset.
     (line,) = c.zfsync(*status, "--json", "dead", status=2).events
-    c.same((line["dataset"], line["state"], line["last_result"]), (f"{c.source}/y", "missing", None), "the dead target")
+    c.same((line["dataset"], line["state"], line["last_result"]), (None, "unreachable", None), "the dead target")
     c.zfsync(*status, "bth", status=2, says=('no job "bth"', 'did you mean "both"'))
