@@ -27,6 +27,9 @@ pub struct Away {
     lost: Lost,
 }
 
+/// Whether calls for another machine are built in. A helper makes none, and is smaller without: what asks this is left out there.
+pub(crate) const BUILT_IN: bool = cfg!(any(test, feature = "away"));
+
 /// Told when a session was lost, or could not be opened.
 #[derive(Clone)]
 pub(super) struct Lost(pub(super) Arc<dyn Fn() + Send + Sync>);
@@ -39,7 +42,8 @@ impl fmt::Debug for Lost {
 
 impl Away {
     /// `zfs` is what stands for `zfs` there, word by word; `lost` is told of a session that was lost or could not be opened, before
-    /// whoever waits for the call is.
+    /// whoever waits for the call is. There is none where calls for another machine aren't built in: they would run on this one.
+    #[cfg(any(test, feature = "away"))]
     pub fn new(
         (program, args): (OsString, Vec<OsString>),
         zfs: Vec<String>,

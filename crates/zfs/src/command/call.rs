@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::away::Away;
+use super::away::{Away, BUILT_IN};
 use super::session::Stdin;
 use super::turns::{Kind, Turn};
 
@@ -147,7 +147,7 @@ impl Call {
 
     /// Gives it to a session on another machine, within these limits; whether another one was before it there.
     pub(crate) fn start_away(&self, stdin: Stdin, limits: &Limits) -> io::Result<(Turn, bool)> {
-        let Some(away) = self.away.as_ref().filter(|_| self.input.is_empty()) else {
+        let Some(away) = self.away().filter(|_| self.input.is_empty()) else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it reads something"));
         };
         let (lines, began) = (away.lines(&self.command, stdin)?, Instant::now());
@@ -172,7 +172,7 @@ impl Call {
 
     /// The machine that it is for, if that is another one.
     pub(crate) fn away(&self) -> Option<&Away> {
-        self.away.as_ref()
+        self.away.as_ref().filter(|_| BUILT_IN)
     }
 
     /// How long it may take.

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::Note;
-use super::away::Away;
+use super::away::{Away, BUILT_IN};
 use super::call::{Call, Limits};
 use super::parse::STREAM_FEATURES;
 use crate::Kind;
@@ -71,7 +71,7 @@ impl Zfs {
     /// Whether it is on another machine.
     #[must_use]
     pub fn is_away(&self) -> bool {
-        self.away.is_some()
+        BUILT_IN && self.away.is_some()
     }
 
     /// The same, whose calls end within these limits.
