@@ -138,3 +138,15 @@ fn what_a_copy_keeps_for_its_own_targets_is_told_once() {
     bed.write("world", &world);
     assert_eq!(cron().expect(0, &[]).stderr, words);
 }
+
+/// A target is noted by a version of zfsync that says it in another way: nobody here knows what it needs.
+#[test]
+fn a_note_of_a_target_that_can_not_be_read_keeps_everything() {
+    let bed = Bed::new();
+    bed.world(&[("s", 1, 1), ("s@a", 11, 2), ("s@b", 12, 3)]);
+    bed.write("settings", "s\tzfsync:target-0123456789abcdef\t{\"version\":9}\n");
+    let words =
+        ["zfsync:target-0123456789abcdef", "nothing of s on this machine was destroyed", "--only-named-targets"];
+    bed.run(&["prune", "--foreign", "--keep-last", "1", "s"]).expect(3, &words);
+    assert!(bed.calls().iter().all(|call| !call.starts_with("zfs destroy")), "{:#?}", bed.calls());
+}

@@ -97,15 +97,6 @@ fn no_pool_over_there() {
 }
 
 #[test]
-fn what_may_have_been_meant() {
-    let bed = Bed::new();
-    bed.world(&[("tank/data", 1, 1), ("tank/data@a", 11, 2), ("tank/other", 2, 1)]);
-    for source in ["tank/datax", "tnak/data"] {
-        bed.run(&["push", source, "d"]).expect(3, &[source, "does not exist", "similar names: tank/data"]);
-    }
-}
-
-#[test]
 fn nothing_is_selected() {
     let bed = Bed::new();
     bed.world_with_work(1);

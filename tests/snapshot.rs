@@ -306,3 +306,12 @@ fn what_was_taken_goes_into_a_log() {
     let last: serde_json::Value = serde_json::from_str(lines.last().unwrap()).unwrap();
     assert_eq!((&last["about"], &last["job"]), (&"snapshot".into(), &"nosuch".into()));
 }
+
+#[test]
+fn what_may_have_been_meant() {
+    let bed = Bed::new();
+    bed.world(&[("tank/data", 1, 1), ("tank/data@a", 11, 2), ("tank/other", 2, 1)]);
+    for source in ["tank/datax", "tnak/data"] {
+        bed.run(&["push", source, "d"]).expect(3, &[source, "does not exist", "similar names: tank/data"]);
+    }
+}
