@@ -5,6 +5,7 @@ import struct
 import sys
 
 import attack_records as rec
+import attack_world
 from attack_run import Bed, attempt, sh, streams
 from attack_wire import receive
 
@@ -134,4 +135,4 @@ def fair(bed):
 
 if __name__ == "__main__":
     sys.argv[2:] or sys.exit(__doc__)
-    {"keys": keys, "fair": fair}[sys.argv[2]](KeyBed(sys.argv[1]))
+    attack_world.play(KeyBed(sys.argv[1]), {"keys": keys, "fair": fair}[sys.argv[2]], together=False)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import attack_records as rec
+import attack_world
 from attack_wire import ABORT, DATA, END, PING, REQUEST, Ended, Session, receive
 
 
@@ -24,6 +25,8 @@ class Bed:
     def __init__(self, base):
         self.base, self.root = base, f"{base}/data"
         self.kept = {}
+        # What may appear because it was good before the flaw.
+        self.may_come = ()
         b, d, o = base, f"{base}/data", f"{base}/other"
         sh(f"""
             for n in src src/kid; do zfs create {b}/$n; done
@@ -77,7 +80,8 @@ class Bed:
         """What is other than it was; from now on that is how it is."""
         before, now = self.world_before, self.world()
         self.world_before = now
-        return [f"- {line}" for line in sorted(before - now)] + [f"+ {line}" for line in sorted(now - before)]
+        changes = [f"- {line}" for line in sorted(before - now)] + [f"+ {line}" for line in sorted(now - before)]
+        return [line for line in changes if not line.startswith(self.may_come)]
 
 
 def attempt(bed, name, play, *options, arrives=()):
@@ -85,6 +89,8 @@ def attempt(bed, name, play, *options, arrives=()):
 
     `arrives` names snapshots of `mine` that may come, as all is well up to them; they go again.
     """
+    if arrives:
+        bed.told.tell()
     session = Session(*(options or ("--root", bed.root)))
     try:
         failure = play(session)
@@ -92,12 +98,13 @@ def attempt(bed, name, play, *options, arrives=()):
     except Ended:
         refused, words = True, "the session was ended"
     status, said = session.close()
-    changes = [line for line in bed.changes() if not line.startswith(tuple(f"+ {bed.root}/mine@{name}\t" for name in arrives))]
+    bed.told.add({"name": name, "refused": refused, "words": words, "panicked": "panicked" in said or status not in (0, 1), "said": said})
     if arrives:
+        bed.may_come = tuple(f"+ {bed.root}/mine@{name}\t" for name in arrives)
+        bed.told.tell()
+        bed.may_come = ()
         sh(f"zfs rollback -r {bed.root}/mine@s2")
         bed.world_before = bed.world()
-    print(json.dumps({"name": name, "refused": refused, "words": words, "changes": changes,
-                      "panicked": "panicked" in said or status not in (0, 1), "said": said}), flush=True)
 
 
 def streams(bed, name, data, *options, arrives=(), **fields):
@@ -425,6 +432,10 @@ def fair(bed):
     streams(bed, "a name that lies", rec.seal(renamed), dataset=f"{root}/named", create=True, brings={"snapshot": "n1"})
 
 
+TOGETHER = {"requests": requests, "forged": forged, "broken": broken, "desync": desync, "verbs": verbs}
+ALONE = {"late": late, "unended": unended, "fair": fair}
+
+
 if __name__ == "__main__":
     sys.argv[2:] or sys.exit(__doc__)
-    {"requests": requests, "forged": forged, "broken": broken, "desync": desync, "verbs": verbs, "late": late, "unended": unended, "fair": fair}[sys.argv[2]](Bed(sys.argv[1]))
+    attack_world.play(Bed(sys.argv[1]), (TOGETHER | ALONE)[sys.argv[2]], sys.argv[2] in TOGETHER)

@@ -90,9 +90,8 @@ def attempt(bed, name, play, *options):
     status, said = session.close()
     # What was asked for may be said again.
     told = re.sub(r"\(its --root\), not [^\"]*", "", session.heard.decode(errors="replace"))
-    print(json.dumps({"name": name, "refused": refused, "words": str(words)[:500], "changes": bed.changes(), "said": said[-500:],
-                      "leaks": [secret for secret in bed.secrets if secret in told],
-                      "panicked": "panicked" in said or status not in (0, 1)}), flush=True)
+    bed.told.add({"name": name, "refused": refused, "words": str(words)[:500], "said": said[-500:],
+                  "leaks": [secret for secret in bed.secrets if secret in told], "panicked": "panicked" in said or status not in (0, 1)})
 
 
 def forged(token, guid, other):
@@ -305,6 +304,10 @@ def frames(bed):
     asked(bed, "too many names of a target", "ask", names=[bed.root] * 20_000)
 
 
+TOGETHER = {"receiving": receiving, "reading": reading, "told": told, "marks": marks, "frames": frames}
+ALONE = {"fair": fair}
+
+
 if __name__ == "__main__":
     sys.argv[2:] or sys.exit(__doc__)
-    {"receiving": receiving, "reading": reading, "fair": fair, "told": told, "marks": marks, "frames": frames}[sys.argv[2]](Bed(sys.argv[1]))
+    attack_world.play(Bed(sys.argv[1]), (TOGETHER | ALONE)[sys.argv[2]], sys.argv[2] in TOGETHER)

@@ -18,9 +18,14 @@ def standing(c, gate, *args):
     """A pull whose stream stands, with its receive at work."""
     gate.shut()
     running = c.start("--json", *args, *gate.args)
+    begun(c, gate)
+    return running
+
+
+def begun(c, gate):
+    """Waits until the stream stands, with its receive at work."""
     gate.reached()
     ALPHA.wait_for("the receive has begun", f"zfs list -H -o receive_resume_token {c.target} {c.target}/%recv 2>/dev/null | grep -q .")
-    return running
 
 
 def quiet(c):
@@ -73,7 +78,7 @@ def on_a_terminal(c):
     big(c, "s1")
     gate = SourceGate(c, 1 << 20)
     terminal = Terminal(c, "zfsync", "pull", *gate.args, f"beta:{c.source}", c.target)
-    gate.reached()
+    begun(c, gate)
     terminal.interrupted_twice()
     c.check(terminal.restored(), "the terminal's settings have changed")
     quiet(c)
@@ -226,7 +231,7 @@ def refusing_receiver(c):
     c.tree({"": "s1", "bad": "s1", "bad/kid": "s1", "good": "s1"})
     words = "cannot receive new filesystem stream: permission denied"
     here = beside(wrapped_zfs(c, ALPHA, f"""case "$*" in "recv "*" {c.target}/bad@"*) echo '{words}' >&2; exit 1 ;; esac"""))
-    endless = wrapped_source(c, f"""case "$*" in "send "*{c.source}/bad@*) exec cat /dev/zero ;; esac""")
+    endless = wrapped_source(c, f"""case "$*" in "send "*{c.source}/bad@*) $zfs "$@"; exec cat /dev/zero ;; esac""")
     run = c.pull("--json", "--remote-zfsync", endless, env=here, status=1)
     c.same(failures(c, run), {"bad": "failed", "bad/kid": "skipped"}, "what failed")
     c.check(words in run.of("dataset_failed")[0]["error"], f"the receiver's words are missing: {run.of('dataset_failed')}")

@@ -33,6 +33,9 @@ use crate::{
 };
 use crate::{Failure, Hello, Pruned, Receive, Rename};
 
+/// So often a dataset is looked into that is mounted or unmounted meanwhile.
+const LOOKS: usize = 3;
+
 /// So many `zfs list` at most look for one question's names.
 const MAX_PARALLEL: usize = 4;
 
@@ -309,8 +312,20 @@ impl Host for LocalHost {
     }
 
     fn is_empty(&self, dataset: &DatasetName) -> Result<bool, Failure> {
-        let facts = self.facts(dataset)?;
-        Ok(!self.has_snapshots(dataset)? && holds_nothing(self.zfs()?, &facts))
+        if self.has_snapshots(dataset)? {
+            return Ok(false);
+        }
+        // A receive that replaces it unmounts it at some time of its own. A look that falls into that finds no directory any more,
+        // or that below the mountpoint, and a count of before; once it is unmounted, the count is right.
+        let mut facts = self.facts(dataset)?;
+        for _ in 0..LOOKS {
+            let (empty, after) = (holds_nothing(self.zfs()?, &facts), self.facts(dataset)?);
+            if after.mounted == facts.mounted {
+                return Ok(empty);
+            }
+            facts = after;
+        }
+        Ok(false)
     }
 
     fn content(&self, reading: &Reading, tell: &mut Tell<'_>) -> Result<(), Failure> {
@@ -393,4 +408,53 @@ fn find_all(zfs: &Zfs, portions: &[&[&str]]) -> Result<(Found, Vec<(String, Stri
 
 fn read_line(path: &str) -> Option<String> {
     Some(fs::read_to_string(path).ok()?.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// A filesystem that is unmounted while it is looked into, its directory removed or left: `zfs` says how many objects it has
+    /// before and after that.
+    fn looked_into_while_unmounted(dir: &Path, removed: bool, before: u8, after: u8) -> bool {
+        let script = format!(
+            r#"#!/bin/sh
+            cd '{dir}'
+            case "$*" in
+            "list "*" b/x") if [ -e unmounted ]; then mounted=no; else mounted=yes; fi
+                case "$*" in
+                *" mounted b/x") echo $mounted ;;
+                *snapshot*) ;;
+                *) printf 'b/x	filesystem	-	-	%s	0	0
+' $mounted ;;
+                esac ;;
+            "userspace "*) if [ -e unmounted ]; then n={after}; else n={before}; fi; printf 'POSIX User	0	%s
+' $n ;;
+            "get "*) echo "$PWD/mounted"; touch unmounted ;;
+            esac
+            "#,
+            dir = dir.display()
+        );
+        if !removed {
+            fs::create_dir(dir.join("mounted")).unwrap();
+        }
+        let program = dir.join("zfs");
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        LocalHost::with(Zfs::at(program)).is_empty(&"b/x".parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_is_unmounted_meanwhile_is_looked_into_again() {
+        for (removed, before, after, empty) in
+            [(false, 1, 1, true), (true, 1, 1, true), (false, 1, 2, false), (true, 1, 2, false)]
+        {
+            let dir = tempfile::tempdir().unwrap();
+            let found = looked_into_while_unmounted(dir.path(), removed, before, after);
+            assert_eq!(found, empty, "{removed} {before} {after}");
+        }
+    }
 }
