@@ -4,7 +4,6 @@ BASE is a filesystem that exists. Below it: `src`, where streams come from; `dat
 `other`, another tenant's. Prints one line of JSON for each attempt: its name, whether it was refused, what it changed.
 """
 
-import json
 import struct
 import subprocess
 import sys

@@ -10,8 +10,9 @@ import struct
 import sys
 import zlib
 
+import attack_world
 from attack_run import sh
-from attack_wire import ABORT, DATA, END, PING, REPLY, REQUEST, Ended, Session, receive
+from attack_wire import DATA, END, PING, REPLY, REQUEST, Ended, Session, receive
 
 # What is in `other` alone: in its names, and in its files.
 SECRETS = ("hidden-", "classified")
