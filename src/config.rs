@@ -262,6 +262,12 @@ impl PushJob {
     pub fn looks_around(&self) -> bool {
         self.only_there > OnlyThere::Ignored || self.missing.follow_renames || self.missing.datasets
     }
+
+    /// Whether a flag lets it roll back, rename or destroy something on the target.
+    #[must_use]
+    pub fn may_change_what_is_there(&self) -> bool {
+        self.resolutions.any() || self.missing.follow_renames || self.missing.destroys()
+    }
 }
 
 impl Default for Faults {
