@@ -290,7 +290,7 @@ mod tests {
             assert!(error.to_string().contains("two other hosts"), "{error}");
             assert_eq!(error.exit(), crate::error::Exit::Usage);
         }
-        for (option, value) in [("-p", "22"), ("-i", "~/key")] {
+        for (option, value) in [("-p", "22"), ("-i", "/dev/null")] {
             assert!(push(&[option, value, "a:p", "b:q"]).unwrap_err().to_string().contains(option));
         }
     }
