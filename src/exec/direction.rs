@@ -12,7 +12,7 @@ use crate::error::StartError;
 use crate::plan::{Copies, Move};
 use crate::report::{Event, Reporter};
 use zfs::name::DatasetName;
-use zfs::{Failure, Note, Noted, Put};
+use zfs::{Failure, Note, Noted, Put, Refusal};
 
 /// So long zfs may take for the notes of SOURCE's datasets.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -34,8 +34,22 @@ impl<'a> Direction<'a> {
     }
 
     /// Refuses the job if SOURCE itself has come from TARGET, as the note on it tells.
-    pub async fn check_top(&self, copied: Option<&Put>, receiver: &mut Receiver<'_>) -> Result<(), StartError> {
+    pub async fn check_top(
+        &self,
+        copied: Result<Option<&Put>, &StartError>,
+        receiver: &mut Receiver<'_>,
+    ) -> Result<(), StartError> {
         let ends = &self.job.ends;
+        let copied = match copied {
+            Err(error) if self.job.may_change_what_is_there() => {
+                let words = match error {
+                    StartError::List { words, .. } => words.clone(),
+                    error => error.to_string(),
+                };
+                return Err(self.unknown(Failure { refusal: Refusal::Other, words }));
+            }
+            copied => copied.unwrap_or_default(),
+        };
         let (source, target) = (&ends.source.dataset, &ends.target.dataset);
         let top: Copies = copied.map(|put| (source.clone(), put)).into_iter().collect();
         // A restore goes this way on purpose, and overwrites nothing.
@@ -116,13 +130,12 @@ impl<'a> Direction<'a> {
     }
 
     /// Why a run doesn't start that could take away what SOURCE has come from.
-    fn unknown(&self, why: Failure) -> StartError {
+    fn unknown(&self, Failure { refusal, words }: Failure) -> StartError {
         let words = format!(
-            "{}\n  the records of its datasets tell whether SOURCE and TARGET are swapped; --rollback, --set-aside, --replace, \
-             --delete-missing and --follow-renames are refused as long as they can't be read",
-            why.words
+            "{words}\n  the records of its datasets tell whether SOURCE and TARGET are swapped; --rollback, --set-aside, --replace, \
+             --delete-missing and --follow-renames are refused as long as they can't be read"
         );
-        failed(self.sender, &self.job.ends.source.dataset, Failure { words, ..why })
+        failed(self.sender, &self.job.ends.source.dataset, Failure { refusal, words })
     }
 
     /// Refuses the first of these copies whose origin isn't known to be a copy of SOURCE: that one has got its name since.
