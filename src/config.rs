@@ -262,6 +262,12 @@ impl PushJob {
     pub fn looks_around(&self) -> bool {
         self.only_there > OnlyThere::Ignored || self.missing.follow_renames || self.missing.datasets
     }
+
+    /// Whether a flag lets it roll back, rename or destroy something on the target.
+    #[must_use]
+    pub fn may_change_what_is_there(&self) -> bool {
+        self.resolutions.any() || self.missing.follow_renames || self.missing.destroys()
+    }
 }
 
 impl Default for Faults {
@@ -321,6 +327,10 @@ fn resolutions(args: &cli::Push, target: &DatasetName) -> Result<Resolutions, St
         let hint = meant(name, &args.source, target).map_or_else(String::new, |it| format!("; did you mean {it}?"));
         Err(StartError::Replace(name.clone(), words + &hint))
     });
+    // Told by clap already, unless it is another host's order.
+    if args.rollback && args.set_aside {
+        return Err(StartError::Usage("--rollback cannot be used with --set-aside".into()));
+    }
     Ok(Resolutions { rollback: args.rollback, set_aside: args.set_aside, replace: replace.collect::<Result<_, _>>()? })
 }
 

@@ -10,8 +10,10 @@ use crate::format::{duration, sanitise};
 use crate::plan::{FilterError, SnapshotError};
 use crate::remote::client::HelperError;
 use crate::remote::direct::DirectError;
+use crate::remote::plain::{by_hand, options};
 use crate::remote::ssh::ConnectError;
 use crate::remote::target::TargetError;
+use zfs::Allow;
 use zfs::text::on_one_line;
 
 /// The end of a run, as scripts see it.
@@ -253,15 +255,14 @@ pub enum StartError {
     },
     /// The helper may not do what the flags ask for.
     #[error(
-        "{options}: not permitted by this key: the helper on {host} does not allow {what}; resolve it on {host}, or add --allow {what} to the helper's command there (authorized_keys), or leave that option out"
+        "{1}: not permitted: the helper on {host} does not allow {0}; {2}add --allow {0} to the helper's command there (authorized_keys), or leave that out",
+        what.word(), options(*what), by_hand(*what, host)
     )]
     NotAllowed {
         /// The target's host.
         host: String,
-        /// What is missing, as `--allow` has it.
-        what: String,
-        /// The options that need it.
-        options: &'static str,
+        /// What is missing.
+        what: Allow,
     },
     /// Without a helper on the host that can't be done.
     #[error(

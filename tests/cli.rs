@@ -81,7 +81,7 @@ fn sources_that_are_none() {
         (&["pull", "beta:", "b"], "SOURCE: \"beta:\" has no dataset after the ':'"),
         (&["pull", "beta:p@s", "b"], "is a snapshot; name the dataset"),
         (&["push", "-p", "22", "beta:p", "gamma:p"], "-p is ambiguous with SOURCE and TARGET on two other hosts"),
-        (&["pull", "-i", "~/key", "beta:p", "gamma:p"], "-i is ambiguous"),
+        (&["pull", "-i", "/dev/null", "beta:p", "gamma:p"], "-i is ambiguous"),
         (&["pull", "-i", "/nokey", "beta:p", "q"], "invalid value '/nokey' for '--identity <FILE>': no such file"),
         (&["push", "-i", "/nokey", "p", "beta:q"], "invalid value '/nokey' for '--identity <FILE>': no such file"),
         (&["doctor", "-i", "/nokey", "beta:q"], "invalid value '/nokey' for '--identity <FILE>': no such file"),

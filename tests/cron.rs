@@ -139,6 +139,32 @@ fn what_a_copy_keeps_for_its_own_targets_is_told_once() {
     assert_eq!(cron().expect(0, &[]).stderr, words);
 }
 
+#[test]
+fn what_a_source_that_is_a_copy_keeps_is_told_again_when_it_recurs() {
+    let bed = Bed::new();
+    bed.world(&[("s", 1, 1), ("d", 2, 1)]);
+    for (number, day) in (11..).zip(["240101", "240102"]) {
+        for top in ["s", "d"] {
+            bed.world(&[(&format!("{top}@{day}-000000_D"), number, number)]);
+        }
+    }
+    // The newer one was taken there.
+    bed.write("marked", "s@240102-000000_D\ton\n");
+    bed.write("settings", "s\tzfsync:received\t00000001-000000000000000b\n");
+    bed.write("properties", "s\tzfsync:received\t00000001-000000000000000b\n");
+    let cron = || bed.run(&["cron", "-w", WINDOW, "-d", "1", "s", "d"]);
+    let words = "zfsync: pruning s: 1 snapshot is kept: the source of this copy may continue from there; if it no longer exists: zfs inherit \
+                 -r zfsync:received 's'\n  This notice is printed once.\n";
+    cron().expect(0, &[words]);
+    assert_eq!(cron().expect(0, &[]).stderr, "");
+    // Its source has gone on from another one: nothing is kept for a while.
+    let world = bed.read("world");
+    bed.write("world", &world.replace("s@240101-000000_D\t11\t11\n", ""));
+    assert_eq!(cron().expect(0, &[]).stderr, "");
+    bed.write("world", &world);
+    assert_eq!(cron().expect(0, &[]).stderr, words);
+}
+
 /// A target is noted by a version of zfsync that says it in another way: nobody here knows what it needs.
 #[test]
 fn a_note_of_a_target_that_can_not_be_read_keeps_everything() {
@@ -149,4 +175,67 @@ fn a_note_of_a_target_that_can_not_be_read_keeps_everything() {
         ["zfsync:target-0123456789abcdef", "nothing of s on this machine was destroyed", "--only-named-targets"];
     bed.run(&["prune", "--foreign", "--keep-last", "1", "s"]).expect(3, &words);
     assert!(bed.calls().iter().all(|call| !call.starts_with("zfs destroy")), "{:#?}", bed.calls());
+}
+
+/// A copy below the dataset of which snapshots are taken, as on a host that keeps what others push to it.
+fn copy_below() -> Bed {
+    let bed = Bed::new();
+    bed.world(&[("p", 1, 1), ("p/copy", 2, 2), ("p/copy@241101-000000_D", 11, 3)]);
+    bed.write("settings", "p/copy\tzfsync:received\t00000001-000000000000000b\n");
+    bed.write("properties", "p/copy\tzfsync:received\t00000001-000000000000000b\n");
+    bed
+}
+
+#[test]
+fn what_a_copy_continues_from_stays_where_snapshots_are_taken_above_it() {
+    let bed = copy_below();
+    bed.run(&["snapshot", "p"]).expect(0, &[]);
+    assert_eq!(bed.read("marked").lines().count(), 2, "{}", bed.read("marked"));
+    bed.run(&["prune", "--keep-last", "1", "p"]).expect(0, &[]);
+    let destroyed =
+        |bed: &Bed| bed.calls().into_iter().filter(|call| call.starts_with("zfs destroy")).collect::<Vec<_>>();
+    assert_eq!(destroyed(&bed), [""; 0]);
+    // Of its own one more goes; what came from its source doesn't.
+    let first = own(&bed, "p/copy").pop().unwrap();
+    bed.run(&["snapshot", "--format", "%y%m%d-%H%M%S_H", "--no-recursive", "p/copy"]).expect(0, &[]);
+    bed.run(&["prune", "-n", "--keep-last", "1", "p/copy"]).expect(0, &[]);
+    assert_eq!(destroyed(&bed), [format!("zfs destroy -nvp p/copy@{first}")]);
+}
+
+#[test]
+fn what_is_no_copy_and_has_none_gets_no_mark() {
+    let bed = bed();
+    bed.run(&["snapshot", "s"]).expect(0, &[]);
+    assert!(!bed.path("marked").exists());
+    // --no-recursive takes none of what lies below.
+    let bed = copy_below();
+    bed.run(&["snapshot", "--no-recursive", "p"]).expect(0, &[]);
+    assert!(!bed.path("marked").exists());
+    bed.run(&["snapshot", "p/copy"]).expect(0, &[]);
+    assert_eq!(bed.read("marked").lines().count(), 1);
+}
+
+/// Where nobody knows whether there is a copy, the mark is set: it harms nothing.
+#[test]
+fn what_may_be_a_copy_gets_the_mark() {
+    let bed = bed();
+    fs::create_dir(bed.path("real")).unwrap();
+    fs::rename(bed.path("bin/zfs"), bed.path("real/zfs")).unwrap();
+    let fails = r#"case "$*" in "get "*" all "*) echo "cannot open 's': I/O error" >&2; exit 1 ;; esac"#;
+    bed.script("bin/zfs", &format!("#!/bin/sh\nhere=${{0%/*}}/..\n{fails}\nexec \"$here/real/zfs\" \"$@\"\n"));
+    bed.run(&["snapshot", "s"]).expect(0, &[]);
+    assert_eq!(bed.read("marked").lines().count(), 1);
+}
+
+/// A user without the permission `userprop` can take snapshots, but not mark them.
+#[test]
+fn without_the_permission_for_the_mark_the_snapshot_is_taken_all_the_same() {
+    let bed = copy_below();
+    bed.write(
+        "on-snapshot",
+        "case \"$*\" in *taken-here*) echo 'cannot create snapshots : permission denied' >&2; exit 1 ;; esac\n",
+    );
+    bed.run(&["snapshot", "p"]).expect(0, &[]);
+    let taken = bed.calls().into_iter().filter(|call| call.starts_with("zfs snapshot")).collect::<Vec<_>>();
+    assert_eq!((taken.len(), own(&bed, "p").len(), bed.path("marked").exists()), (2, 1, false), "{taken:#?}");
 }

@@ -89,7 +89,7 @@ fn nothing_that_could_be_meant_otherwise() {
         push(&bed, &ends).expect(2, &["--direct is for SOURCE and TARGET on two other hosts"]);
     }
     push(&bed, &["-p", "22", "beta:s", "gamma:d"]).expect(2, &["-p is ambiguous"]);
-    push(&bed, &["-i", "~/key", "beta:s", "gamma:d"]).expect(2, &["-i is ambiguous"]);
+    push(&bed, &["-i", "/dev/null", "beta:s", "gamma:d"]).expect(2, &["-i is ambiguous"]);
     bed.run(&["push", "--forward-agent", "beta:s", "gamma:d"]).expect(2, &["--direct"]);
     assert!(bed.calls().is_empty());
 }

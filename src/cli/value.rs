@@ -1,12 +1,12 @@
 //! Words of the command line that stand for values of ZFS's vocabulary, as clap parses and explains them.
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use zfs::{Allow, Volmode};
 
 use crate::remote::bootstrap::HelperFrom;
+use crate::remote::ssh::identity;
 
 /// What a helper that receives may be allowed to do.
 pub fn allow() -> impl TypedValueParser<Value = Allow> {
@@ -29,18 +29,9 @@ pub fn volmode() -> impl TypedValueParser<Value = Volmode> {
     ])
 }
 
-/// A file with a key that is there: for one that isn't, ssh would only print a warning, and continue with others.
+/// A key that ssh will find.
 pub fn key() -> impl TypedValueParser<Value = PathBuf> {
-    PathBufValueParser::new().try_map(|path| if is_missing(&path) { Err("no such file") } else { Ok(path) })
-}
-
-/// Whether there is neither this key nor its public one, which is enough where an agent has the other. What has `~`, `%` or `$` in it
-/// only ssh can find.
-fn is_missing(key: &Path) -> bool {
-    let mut public = OsString::from(key);
-    public.push(".pub");
-    let is_plain = !key.to_string_lossy().contains(['~', '%', '$']);
-    is_plain && [key, Path::new(&public)].into_iter().all(|path| matches!(path.try_exists(), Ok(false)))
+    PathBufValueParser::new().try_map(|path| identity::find(&path).map(|_| path))
 }
 
 /// Where a helper is taken from.
@@ -83,21 +74,5 @@ fn about(allow: Allow) -> &'static str {
         Allow::Rekey => {
             "Let a raw increment replace the wrapped encryption key of a copy (zfs change-key on the source)"
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_is_a_file_or_has_a_public_one() {
-        let dir = tempfile::tempdir().unwrap();
-        for name in ["key", "agent.pub"] {
-            std::fs::write(dir.path().join(name), "").unwrap();
-        }
-        let missing = ["key", "agent", "agent.pub", "none"].map(|name| is_missing(&dir.path().join(name)));
-        assert_eq!(missing, [false, false, false, true]);
-        assert!(["~/key", "%d/key", "${X}/key"].into_iter().all(|path| !is_missing(Path::new(path))));
     }
 }

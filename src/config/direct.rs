@@ -290,7 +290,7 @@ mod tests {
             assert!(error.to_string().contains("two other hosts"), "{error}");
             assert_eq!(error.exit(), crate::error::Exit::Usage);
         }
-        for (option, value) in [("-p", "22"), ("-i", "~/key")] {
+        for (option, value) in [("-p", "22"), ("-i", "/dev/null")] {
             assert!(push(&[option, value, "a:p", "b:q"]).unwrap_err().to_string().contains(option));
         }
     }
@@ -314,6 +314,7 @@ mod tests {
             (Order { grace: long, ..fine() }, "too long"),
             (Order { stall_timeout: far, ..fine() }, "too long"),
             (Order { replace: vec!["other/x".into()], ..fine() }, "--replace"),
+            (Order { rollback: true, set_aside: true, ..fine() }, "--set-aside"),
             (Order { include: vec!["[".into()], ..fine() }, "--include"),
             (Order { max_delete: Some("101%".into()), ..fine() }, "percentage"),
             (Order { format: "same".into(), ..fine() }, "same"),

@@ -1,16 +1,18 @@
 //! Refuses to replicate copies onto what they are copies of, as the notes on SOURCE's datasets tell: SOURCE and TARGET are swapped then.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::receiver::Receiver;
+use super::source::failed;
 use super::targets::counterpart;
 use crate::config::{PushJob, source_tag};
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
-use crate::plan::{Move, is_origin};
+use crate::plan::{Copies, Move};
+use crate::report::{Event, Reporter};
 use zfs::name::DatasetName;
-use zfs::{Note, Noted, Put};
+use zfs::{Failure, Note, Noted, Put, Refusal};
 
 /// So long zfs may take for the notes of SOURCE's datasets.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -22,7 +24,7 @@ pub struct Direction<'a> {
     /// What the target's host calls itself.
     host: &'a str,
     /// SOURCE's datasets that are copies, once somebody has asked for them.
-    copies: Option<Vec<(DatasetName, Put)>>,
+    copies: Option<Copies>,
 }
 
 impl<'a> Direction<'a> {
@@ -32,17 +34,33 @@ impl<'a> Direction<'a> {
     }
 
     /// Refuses the job if SOURCE itself has come from TARGET, as the note on it tells.
-    pub async fn check_top(&self, copied: Option<&Put>, receiver: &mut Receiver<'_>) -> Result<(), StartError> {
+    pub async fn check_top(
+        &self,
+        copied: Result<Option<&Put>, &StartError>,
+        receiver: &mut Receiver<'_>,
+    ) -> Result<(), StartError> {
         let ends = &self.job.ends;
+        let copied = match copied {
+            Err(error) if self.job.may_change_what_is_there() => {
+                let words = match error {
+                    StartError::List { words, .. } => words.clone(),
+                    error => error.to_string(),
+                };
+                return Err(self.unknown(Failure { refusal: Refusal::Other, words }));
+            }
+            copied => copied.unwrap_or_default(),
+        };
+        let (source, target) = (&ends.source.dataset, &ends.target.dataset);
+        let top: Copies = copied.map(|put| (source.clone(), put)).into_iter().collect();
         // A restore goes this way on purpose, and overwrites nothing.
-        if self.job.restore.is_some() || !copied.is_some_and(|put| comes_from(put, self.host, &ends.target.dataset)) {
+        if self.job.restore.is_some() || !top.has_come_from(source, target, |top| source_tag(self.host, top)) {
             return Ok(());
         }
         // Hosts and datasets may have the names of others: what doesn't exist isn't where SOURCE came from.
-        if receiver.ask(&[ends.target.dataset.to_string()]).await?.is_empty() {
+        if receiver.ask(&[target.to_string()]).await?.is_empty() {
             return Ok(());
         }
-        self.refuse(&[(ends.source.dataset.clone(), ends.target.dataset.clone())], receiver).await
+        self.refuse(&[(source.clone(), target.clone())], receiver).await
     }
 
     /// The same of these datasets of the source, each with the one of the target that exists in its place.
@@ -50,11 +68,24 @@ impl<'a> Direction<'a> {
         &mut self,
         pairs: &[(DatasetName, DatasetName)],
         receiver: &mut Receiver<'_>,
+        reporter: &mut dyn Reporter,
     ) -> Result<(), StartError> {
-        let host = self.host;
-        let copies: HashMap<&DatasetName, &Put> = self.copies().await.iter().map(|(copy, put)| (copy, put)).collect();
+        let (job, host) = (self.job, self.host);
+        let copies = match self.copies().await {
+            Ok(copies) => copies,
+            Err(why) if job.may_change_what_is_there() => return Err(self.unknown(why)),
+            // Nothing is taken away without a flag for that.
+            Err(Failure { words, .. }) => {
+                let source = &job.ends.source.dataset;
+                let text = format!(
+                    "whether SOURCE and TARGET are swapped is unknown, as the records of {source} can't be read: {words}"
+                );
+                reporter.event(&Event::Notice { dataset: None, text });
+                return Ok(());
+            }
+        };
         let wrong = |(copy, there): &&(DatasetName, DatasetName)| {
-            copies.get(copy).is_some_and(|put| comes_from(put, host, there))
+            copies.has_come_from(copy, there, |top| source_tag(host, top))
         };
         let wrong: Vec<_> = pairs.iter().filter(wrong).cloned().collect();
         self.refuse(&wrong, receiver).await
@@ -67,25 +98,44 @@ impl<'a> Direction<'a> {
         there: &[DatasetName],
         receiver: &mut Receiver<'_>,
     ) -> Result<(), StartError> {
-        let (host, copies) = (self.host, self.copies().await);
-        let within = there.iter().filter(|name| moves.iter().any(|one| name.is_within(&one.from)));
-        let copy_of = |name: &DatasetName| {
-            let copy = copies.iter().find(|(_, put)| comes_from(put, host, name));
-            copy.map(|(copy, _)| (copy.clone(), name.clone()))
+        if moves.is_empty() {
+            return Ok(());
+        }
+        let host = self.host;
+        let copies = match self.copies().await {
+            Ok(copies) => copies,
+            Err(why) => return Err(self.unknown(why)),
         };
-        let wrong: Vec<_> = within.filter_map(copy_of).collect();
+        let moving: HashSet<&DatasetName> = moves.iter().map(|one| &one.from).collect();
+        let is_moving =
+            |name: &&DatasetName| moving.contains(name) || name.ancestors().iter().any(|top| moving.contains(top));
+        let copy_of = |name: &DatasetName| {
+            let copy = copies.copy_of(name, |top| source_tag(host, top))?;
+            Some((copy.clone(), name.clone()))
+        };
+        let wrong: Vec<_> = there.iter().filter(is_moving).filter_map(copy_of).collect();
         self.refuse(&wrong, receiver).await
     }
 
-    /// The datasets of SOURCE that zfsync has received. What can't be read is no proof.
-    async fn copies(&mut self) -> &[(DatasetName, Put)] {
+    /// The datasets of SOURCE that zfsync has received, as far as their notes make sense.
+    async fn copies(&mut self) -> Result<&Copies, Failure> {
         if self.copies.is_none() {
-            let all = self.sender.properties_below(&self.job.ends.source.dataset, Some(LIMIT)).await;
-            let all = all.inspect_err(|why| tracing::info!("{}", why.words)).unwrap_or_default();
+            let all = self.sender.properties_below(&self.job.ends.source.dataset, Some(LIMIT)).await?;
             let notes = all.into_iter().filter(|one| one.name == Note::Received.property());
-            self.copies = Some(notes.filter_map(|one| Some((one.on, one.value.parse().ok()?))).collect());
+            let notes: Vec<(DatasetName, Put)> =
+                notes.filter_map(|one| Some((one.on, one.value.parse().ok()?))).collect();
+            self.copies = Some(notes.iter().map(|(name, put)| (name.clone(), put)).collect());
         }
-        self.copies.as_deref().unwrap_or_default()
+        Ok(self.copies.get_or_insert_default())
+    }
+
+    /// Why a run doesn't start that could take away what SOURCE has come from.
+    fn unknown(&self, Failure { refusal, words }: Failure) -> StartError {
+        let words = format!(
+            "{words}\n  the records of its datasets tell whether SOURCE and TARGET are swapped; --rollback, --set-aside, --replace, \
+             --delete-missing and --follow-renames are refused as long as they can't be read"
+        );
+        failed(self.sender, &self.job.ends.source.dataset, Failure { refusal, words })
     }
 
     /// Refuses the first of these copies whose origin isn't known to be a copy of SOURCE: that one has got its name since.
@@ -97,7 +147,7 @@ impl<'a> Direction<'a> {
         if wrong.is_empty() {
             return Ok(());
         }
-        let noted = receiver.notes().await.unwrap_or_default();
+        let noted = receiver.readable_notes().await?;
         let is_ours = |one: &Noted| {
             one.note == Note::Received && one.value.parse::<Put>().is_ok_and(|put| put.by == self.job.missing.by)
         };
@@ -111,9 +161,4 @@ impl<'a> Direction<'a> {
             }),
         }
     }
-}
-
-/// Whether a copy has come from this dataset of the host that calls itself so.
-fn comes_from(put: &Put, host: &str, dataset: &DatasetName) -> bool {
-    is_origin(put, dataset, |top| source_tag(host, top))
 }

@@ -41,7 +41,7 @@ pub async fn negotiate(
                 negotiation.answers(&found);
                 targets.meet(job, negotiation);
             }
-            Ask::Origins(pairs) => direction.check(&pairs, receiver).await?,
+            Ask::Origins(pairs) => direction.check(&pairs, receiver, reporter).await?,
             Ask::OnlyThere => {
                 restore::check_new(job, negotiation.target_exists())?;
                 moves = missing::look_around(direction, negotiation, receiver, unread, reporter).await?;

@@ -325,6 +325,14 @@ impl<'a> Receiver<'a> {
         Ok(self.noted.clone().unwrap_or_default())
     }
 
+    /// The same; nothing where zfs refuses to tell.
+    pub async fn readable_notes(&mut self) -> Result<Vec<Noted>, StartError> {
+        match self.notes().await {
+            Err(StartError::Ask { .. }) => Ok(Vec::new()),
+            noted => noted,
+        }
+    }
+
     /// The same of these snapshots.
     pub async fn notes_on(&mut self, snapshots: &[String]) -> Result<Vec<Noted>, StartError> {
         let of = |id, snapshots| Request::Notes { id, dataset: None, snapshots };

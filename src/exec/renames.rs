@@ -33,9 +33,7 @@ pub(super) async fn renamed(
         notes = notes_of(receiver.notes().await?);
         only_there.retain(|name| !is_of_another_target(name, target, put_into(&notes, name)));
     }
-    let mut guesses = negotiation.guesses(&only_there);
-    // Our bookmark says that a copy has that name; but another source may have taken it over.
-    guesses.retain(|guess| put_into(&notes, &guess.from).is_none_or(|put| put.by == by));
+    let guesses = negotiation.guesses(&only_there, &notes, by);
     let names: Vec<String> = guesses.iter().map(|guess| guess.from.at(guess.snapshot.as_str())).collect();
     let found = if names.is_empty() { Vec::new() } else { receiver.ask(&names).await? };
     let mut right: Vec<Guess> = found

@@ -11,14 +11,14 @@ use super::link::sender_of;
 use super::source;
 use super::stop::Stop;
 use crate::config::SnapshotJob;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Taking};
 use crate::error::StartError;
 use crate::format::count;
 use crate::plan::{Naming, PoolSnapshots, Selection, SnapshotPlan, Tree};
 use crate::remote::link::Access;
 use crate::report::view::snapshot::Taken;
 use zfs::name::{DatasetName, SnapshotName};
-use zfs::{Failure, Note, Refusal, permission};
+use zfs::{Failure, Note, Property, Refusal, permission};
 
 /// A listing that says nothing for so long is given up: the pool may be suspended.
 const SILENCE: Duration = Duration::from_secs(300);
@@ -103,7 +103,7 @@ async fn carry_out(job: &SnapshotJob, sender: &Endpoint, plan: SnapshotPlan) -> 
     failures.extend(unread);
     let mut all = Taken { name, datasets: Vec::new(), unchanged, missed: incomplete, is_first, idle, failures };
     for pool in pools {
-        let taken_here = lies_in_a_copy(job, sender, &pool.pool).await;
+        let taken_here = may_be_of_a_copy(job, sender, &pool.pool).await;
         let taken = take_of(sender, &pool, &all.name, taken_here).await;
         // Where the answer was lost, what is there tells.
         let found = match &taken {
@@ -156,12 +156,20 @@ fn none_taken(taken: &Taken) -> Option<String> {
     Some(format!("took no snapshot: {which} no longer exists, or its first receive is not complete"))
 }
 
-/// Whether one of the DATASETs of a pool is a copy, or lies in one: a prune must tell the snapshots that are taken there from those that
-/// have come from its source.
-async fn lies_in_a_copy(job: &SnapshotJob, sender: &Endpoint, pool: &str) -> bool {
+/// Whether a snapshot of these DATASETs may be one of a copy: a prune must tell it from those that have come from the copy's source. A
+/// DATASET may be the copy, lie in one or have one below it. Where that can't be told it counts as one: elsewhere the mark says nothing.
+async fn may_be_of_a_copy(job: &SnapshotJob, sender: &Endpoint, pool: &str) -> bool {
+    let takes_below = job.filter.depth() != Some(0);
     for top in job.datasets.iter().filter(|top| top.pool() == pool) {
-        let set = limited(sender.properties(top, Some(SILENCE))).await.and_then(Result::ok).unwrap_or_default();
-        if set.iter().any(|one| one.name == Note::Received.property()) {
+        let has_note = |set: &[Property]| set.iter().any(|one| one.name == Note::Received.property());
+        let around = async {
+            let set = sender.properties(top, Some(SILENCE)).await?;
+            if has_note(&set) || !takes_below {
+                return Ok::<_, Failure>(has_note(&set));
+            }
+            Ok(has_note(&sender.properties_below(top, Some(SILENCE)).await?))
+        };
+        if !matches!(limited(around).await, Some(Ok(false))) {
             return true;
         }
     }
@@ -175,7 +183,8 @@ async fn take_of(
     name: &SnapshotName,
     taken_here: bool,
 ) -> Result<(), Failure> {
-    let taking = sender.snapshot(pool.named.clone(), name.clone(), (pool.recursive, taken_here), None);
+    let taking =
+        sender.snapshot(pool.named.clone(), name.clone(), Taking { recursive: pool.recursive, taken_here }, None);
     let hanging = || Err(Failure::new(Refusal::Other, &hangs("zfs snapshot").to_string()));
     limited(taking).await.unwrap_or_else(hanging)
 }

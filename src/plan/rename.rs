@@ -63,9 +63,9 @@ pub fn is_of_another_target(name: &DatasetName, target: &DatasetName, put: Optio
 
 impl Negotiation {
     /// Which of the datasets that only the target has may be items under an old name, going by the bookmarks of the items that
-    /// the target lacks.
+    /// the target lacks. A bookmark of ours says that a copy has that name; but another source may have taken it over, as its note tells.
     #[must_use]
-    pub fn guesses(&self, only_there: &[DatasetName]) -> Vec<Guess> {
+    pub fn guesses(&self, only_there: &[DatasetName], notes: &HashMap<DatasetName, Notes>, by: u32) -> Vec<Guess> {
         let Some(tags) = &self.tags else { return Vec::new() };
         let lacking: Vec<(usize, Vec<_>)> = (self.lacking())
             .map(|(index, item)| (index, known_targets(&item.source.bookmarks)))
@@ -74,7 +74,9 @@ impl Negotiation {
         if lacking.is_empty() {
             return Vec::new();
         }
-        let of_tags: Vec<(Tag, &DatasetName)> = only_there.iter().map(|name| (tags.of(name), name)).collect();
+        let put = |name: &DatasetName| notes.get(name)?.put.as_ref();
+        let ours = only_there.iter().filter(|name| put(name).is_none_or(|put| put.by == by));
+        let of_tags: Vec<(Tag, &DatasetName)> = ours.map(|name| (tags.of(name), name)).collect();
         let by_tag: HashMap<&str, &DatasetName> =
             of_tags.iter().flat_map(|(tag, dataset)| tag.names().map(|name| (name, *dataset))).collect();
         let guess = |index, known: KnownTarget<'_>| {

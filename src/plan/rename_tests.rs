@@ -52,7 +52,7 @@ fn negotiation(items: &[(&str, u64, Option<&str>)], there: &[&str]) -> Negotiati
 
 fn right(negotiation: &Negotiation, only_there: &[&str]) -> Vec<Guess> {
     let names: Vec<DatasetName> = only_there.iter().map(|path| name(&format!("b/t{path}"))).collect();
-    negotiation.guesses(&names)
+    negotiation.guesses(&names, &HashMap::new(), 7)
 }
 
 fn lines(moves: &[Move]) -> Vec<String> {
@@ -68,6 +68,16 @@ fn bookmarks_tell_the_old_name() {
     let [guess] = &guesses[..] else { panic!("{guesses:?}") };
     assert_eq!((guess.from.as_str(), guess.snapshot.as_str(), guess.guid), ("b/t/old", "s", Guid(2)));
     assert_eq!(lines(&negotiation.moves(&guesses)), ["b/t/old -> b/t/new"]);
+}
+
+#[test]
+fn what_another_source_has_taken_over_is_not_renamed() {
+    let negotiation = negotiation(&[("", 1, None), ("/new", 2, Some("/old"))], &[""]);
+    let guessed = |notes| negotiation.guesses(&[name("b/t/old")], &notes, 7).len();
+    assert_eq!(guessed(received(&[("/old", 8, "/old")])), 0);
+    for ours in [&[("/old", 7, "/old")][..], &[("/other", 8, "/other")], &[]] {
+        assert_eq!(guessed(received(ours)), 1, "{ours:?}");
+    }
 }
 
 #[test]

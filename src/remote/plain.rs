@@ -60,7 +60,7 @@ pub fn allows(allow: Allow) -> bool {
     matches!(allow, Allow::Volmode | Allow::Packages | Allow::Unencrypted | Allow::Mountable | Allow::Rekey)
 }
 
-/// What needs an `--allow` that a host with `zfs` alone doesn't give, as the user asks for it.
+/// What needs an `--allow`, as the user asks for it.
 #[must_use]
 pub fn options(allow: Allow) -> &'static str {
     match allow {
@@ -69,7 +69,26 @@ pub fn options(allow: Allow) -> &'static str {
         Allow::Destroy => "everything that destroys (--replace, --delete-missing, prune, keep)",
         Allow::Snapshot => "taking snapshots of a source on it (cron, run)",
         Allow::Verify => "verify --content",
-        _ => allow.word(),
+        Allow::Volmode => "--volmode inherit",
+        Allow::Packages => "--trust-source",
+        Allow::Unencrypted => "--allow-unencrypted",
+        Allow::Mountable => "restore",
+        Allow::Rekey => "--allow-rekey",
+    }
+}
+
+/// What somebody on the host can do instead, in front of other advice.
+#[must_use]
+pub fn by_hand(allow: Allow, host: &str) -> String {
+    match allow {
+        Allow::Rollback | Allow::Rename | Allow::Destroy => format!("resolve it on {host}, or "),
+        Allow::Snapshot
+        | Allow::Verify
+        | Allow::Volmode
+        | Allow::Packages
+        | Allow::Unencrypted
+        | Allow::Mountable
+        | Allow::Rekey => String::new(),
     }
 }
 

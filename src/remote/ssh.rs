@@ -2,6 +2,7 @@
 //! opens sessions over them. The one file that names that crate, and the one below it that speaks to a master.
 
 mod control_dir;
+pub mod identity;
 mod known;
 mod negotiated;
 mod options;
@@ -42,6 +43,16 @@ pub enum ConnectError {
     /// No place for the control socket: where it was tried, and why not there.
     #[error("can't create a directory for ssh's control socket: {0}")]
     Directory(String),
+    /// ssh would continue with other keys than the one that it is to use.
+    #[error("can't connect to {host}: the key {} can't be used: {reason}", path.display())]
+    Key {
+        /// The destination.
+        host: String,
+        /// The key, as it was named.
+        path: PathBuf,
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// ssh ended; its own words.
     #[error("can't connect to {host}: ssh says: {words}")]
     Refused {
@@ -77,7 +88,9 @@ impl ConnectError {
     /// Whether it is of no use to try again, however long the host is waited for: who we are, or who they are, is wrong.
     #[must_use]
     pub fn fatal(&self) -> bool {
-        let Self::Refused { words, .. } = self else { return matches!(self, Self::NoSsh(_) | Self::Directory { .. }) };
+        let Self::Refused { words, .. } = self else {
+            return matches!(self, Self::NoSsh(_) | Self::Directory { .. } | Self::Key { .. });
+        };
         let words = words.to_ascii_lowercase();
         let refusals =
             ["permission denied", "host key verification failed", "authentication failures", "bad configuration"];
@@ -120,6 +133,7 @@ impl Master {
     ///
     /// `first`: a later connection never asks questions at the terminal.
     pub async fn connect(host: &Host, options: &SshOptions, first: bool) -> Result<Self, ConnectError> {
+        let options = &options.with_key_found(host)?;
         let configuration = Configuration::of(host, options).await;
         for attempt in 1.. {
             match Self::try_connect(host, options, &configuration, first).await {

@@ -103,6 +103,22 @@ async fn whoever_asks_hears_why_the_channel_is_gone() {
     );
 }
 
+/// What is done about swapped ends must not be taken for known because the connection was lost.
+#[tokio::test]
+async fn notes_that_zfs_refuses_are_none_and_a_lost_answer_is_a_failure() {
+    let number = crate::remote::client::CALLS;
+    let ends = ends(Duration::from_secs(60));
+    let refusing = play(1, move |output| {
+        let failure = Some(Failure { refusal: Refusal::Permission, words: "permission denied".into() });
+        say(output, &Reply::Done { id: number, failure, warning: None });
+    });
+    let refused = receiver(refusing, &ends).readable_notes().await.unwrap();
+    assert!(refused.is_empty(), "{refused:?}");
+    let lost = play(1, |output| say(output, &Reply::Names { id: 5, datasets: vec![] }));
+    let lost = receiver(lost, &ends).readable_notes().await;
+    assert!(matches!(lost, Err(StartError::Helper(_))), "{lost:?}");
+}
+
 /// Nothing that changes anything goes to a host in a dry run, whatever whoever decides has got wrong.
 #[tokio::test]
 async fn a_dry_run_has_nothing_changed() {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
+use super::{ConnectError, identity};
 use crate::remote::target::Host;
 
 /// What the user says about the connection, beside what ssh_config says.
@@ -94,6 +95,13 @@ impl SshOptions {
         let config = self.config.iter().map(|path| format!("-F {}", path.display()));
         let port = self.port.iter().map(|port| format!("-p {port}"));
         config.chain(port).chain(self.options.iter().filter(leads).map(|option| format!("-o {option}"))).collect()
+    }
+
+    /// With the key as ssh finds it.
+    pub(super) fn with_key_found(&self, host: &Host) -> Result<Self, ConnectError> {
+        let Some(path) = &self.identity else { return Ok(self.clone()) };
+        let missing = |reason| ConnectError::Key { host: host.to_string(), path: path.clone(), reason };
+        Ok(Self { identity: Some(identity::find(path).map_err(missing)?), ..self.clone() })
     }
 
     /// Adds what the user says on the command line.

@@ -41,6 +41,8 @@ pub struct PrunedSide {
     /// Full names, and why they stay.
     pinned: Vec<(String, String)>,
     failures: Vec<(DatasetName, String)>,
+    /// Whether there are copies in it.
+    has_copies: bool,
 }
 
 impl PrunedSide {
@@ -52,7 +54,7 @@ impl PrunedSide {
         done: impl Iterator<Item = ((DatasetName, Vec<(SnapshotName, Guid)>), Result<Pruned, Failure>)>,
     ) -> Self {
         let (datasets, pinned, failures) = (BTreeSet::new(), Vec::new(), Vec::new());
-        let mut side = Self { host, top, cuts, datasets, destroyed: 0, freed: 0, pinned, failures };
+        let mut side = Self { host, top, cuts, datasets, destroyed: 0, freed: 0, pinned, failures, has_copies: true };
         for ((dataset, _), result) in done {
             match result {
                 Ok(pruned) => {
@@ -103,6 +105,12 @@ impl PrunedSide {
         lines
     }
 
+    /// The same of a source, which may have no copies in it.
+    #[must_use]
+    pub fn with_copies(self, has_copies: bool) -> Self {
+        Self { has_copies, ..self }
+    }
+
     /// Those that stay for targets of this copy.
     fn further(&self) -> impl Iterator<Item = &(String, String)> {
         self.pinned.iter().filter(|(_, why)| why.starts_with(NEEDED_FURTHER))
@@ -127,7 +135,7 @@ impl PrunedSide {
         };
         let top = &self.top;
         Some(format!(
-            "{what} kept: the source of this copy may continue from there; if it no longer exists: zfs inherit -r zfsync:received {top}"
+            "{what} kept: the source of this copy may continue from there; if it no longer exists: zfs inherit -r zfsync:received '{top}'"
         ))
     }
 
@@ -183,6 +191,12 @@ impl PruneReport {
     #[must_use]
     pub fn exit(&self) -> Exit {
         if self.failed() { Exit::Failed } else { Exit::InSync }
+    }
+
+    /// Whether copies were pruned.
+    #[must_use]
+    pub fn has_copies(&self) -> bool {
+        self.sides.iter().any(|side| side.has_copies)
     }
 
     /// That copies keep snapshots for targets of their own.

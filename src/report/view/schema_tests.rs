@@ -189,6 +189,11 @@ fn verifications() {
         Compared { newest: None, clashes: vec![], ..row(Agreement::NoSnapshots, Content::NotCompared) },
         row(Agreement::TargetOnly, Content::NotCompared),
         row(Agreement::Behind, Content::Different(vec![1, u64::MAX])),
+        Compared {
+            newest: None,
+            bookmarked: Some("t".parse().unwrap()),
+            ..row(Agreement::Behind, Content::NotCompared)
+        },
         row(Agreement::Missing, Content::Unreadable("why".into())),
         row(Agreement::Different, Content::Different(vec![])),
     ];

@@ -264,6 +264,27 @@ def a_copy_pruned_by_itself(c):
     c.check(words not in pruned and c.snaps(c.beta, c.target) == [DAYS[3]], f"{pruned} {c.snaps(c.beta, c.target)}")
 
 
+@case("H06", "R09")
+def snapshots_above_a_copy(c):
+    """cron and prune of a dataset that has a copy below it, as on a host that keeps what others push to it: they keep what the copy's source continues from, and prune the rest."""
+    c.tree({"": ""})
+    make(c, c.alpha, c.source, *DAYS[:3])
+    copy = f"{c.target}/copy"
+    c.beta(f"zfs create {c.target}")
+    c.push(argv=["zfsync", "push", c.source, f"beta:{copy}"])
+    for _ in range(3):
+        c.beta(f"zfsync cron -s 1 -m 1 -h 1 -d 1 {c.target} {c.target}-end")
+    taken = set(c.snaps(c.beta, copy)) - set(DAYS)
+    c.check(taken, "cron has taken none of the copy")
+    marked = c.beta.lines(f"zfs get -H -t snapshot -s local -d 1 -o name zfsync:taken-here {copy}")
+    c.same({name.split("@")[1] for name in marked}, taken, "which snapshots are marked as taken there")
+    c.check(DAYS[2] in c.snaps(c.beta, copy), f"what the source continues from is gone: {c.snaps(c.beta, copy)}")
+    c.check(not set(DAYS[:2]) & set(c.snaps(c.beta, copy)), "nothing that was received is pruned")
+    make(c, c.alpha, c.source, DAYS[3])
+    c.push(argv=["zfsync", "push", c.source, f"beta:{copy}"])
+    c.same(c.snaps(c.beta, copy)[-1], DAYS[3], "the newest of the copy")
+
+
 @case("Z09", "H06")
 def what_a_copy_keeps_further(c):
     """A copy that is pruned and has a target of its own keeps what that may need; cron says so once, and again when it has begun anew."""
