@@ -32,7 +32,9 @@ pub use examine::{read_place, read_pool, read_pools, read_versions};
 pub use features::{Lacking, lacking};
 pub use history::{Happened, Record, Traces, read_history, read_sources, read_values};
 pub(crate) use marked::Marked;
-pub use note::{Note, Noted, genuine, read_note_names, read_notes, read_settings, tells_of_a_receive};
+pub use note::{
+    Note, Noted, genuine, read_note_names, read_notes, read_settings, read_target_records, tells_of_a_receive,
+};
 pub use parse::{
     Encryption, Facts, Listed, Mark, Most, ParseError, disabled_features, read_facts, read_listed, read_source,
     read_source_within, user_objects,
