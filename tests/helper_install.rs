@@ -4,12 +4,13 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use support::ship::There;
 use support::sshd::{LOGIN_SHELLS, POSIX_SHELLS, installed, make_sh};
+use support::zfsync;
 
 #[test]
 fn a_helper_is_installed_for_good() {
@@ -104,6 +105,46 @@ fn a_helper_is_installed_for_all_users() {
         there.helper("install", &["--system"]).expect(3, &words);
     }
     assert!(here() == before && !local.join("bin").exists());
+}
+
+/// /usr/local/bin may belong to others than root.
+#[test]
+fn whoever_may_write_there_installs_a_helper_for_all_users() {
+    let Some(there) = There::new() else { return };
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: needs another user");
+        return;
+    }
+    const USER: u32 = 65534;
+    let as_user = format!("exec setpriv --reuid {USER} --regid {USER} --clear-groups sh \"$@\"");
+    let Some(local) = own_usr_local(&there, &as_user) else { return };
+    // The bed is closed to others.
+    let copied = Command::new("cp").arg(zfsync()).arg(local.join("complete")).status().unwrap();
+    assert!(copied.success());
+    fs::write(there.source(), "#!/bin/sh\nexec /usr/local/complete \"$@\"\n").unwrap();
+
+    let bin = local.join("bin");
+    fs::create_dir(&bin).unwrap();
+    let words = "can't send a helper to beta: /usr/local/bin can't be written to; --system needs root there";
+    there.helper("install", &["--system"]).expect(3, &[words]);
+    assert_eq!(fs::read_dir(&bin).unwrap().count(), 0);
+
+    chown(&bin, Some(USER), Some(USER)).unwrap();
+    there.helper("install", &["--system"]).expect(0, &["beta: installed the helper as /usr/local/bin/zfsync\n"]);
+    let place = bin.join("zfsync");
+    assert_eq!(fs::read(&place).unwrap(), fs::read(there.source()).unwrap());
+    let file = fs::metadata(&place).unwrap();
+    assert_eq!((file.uid(), file.permissions().mode() & 0o777), (USER, 0o755));
+    assert_eq!(fs::read_dir(&bin).unwrap().count(), 1, "nothing else is left");
+
+    // What root has put there stays, in a directory in which everybody may write but not remove.
+    chown(&bin, Some(0), Some(0)).unwrap();
+    fs::set_permissions(&bin, fs::Permissions::from_mode(0o1777)).unwrap();
+    chown(&place, Some(0), Some(0)).unwrap();
+    fs::write(&place, "#!/bin/sh\necho 'zfsync-helper 0.0.1 (protocol 1)'\n").unwrap();
+    there.helper("install", &["--system"]).expect(3, &["can't be moved into place", "Operation not permitted"]);
+    assert!(fs::read_to_string(&place).unwrap().contains("0.0.1"));
+    assert_eq!(fs::read_dir(&bin).unwrap().count(), 1, "nothing else is left");
 }
 
 #[test]

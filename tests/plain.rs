@@ -5,6 +5,7 @@ mod support;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -394,4 +395,49 @@ fn a_key_that_runs_something_else_is_told_soon() {
     assert_eq!(child.try_wait().unwrap(), None);
     signal(&child, Signal::INT);
     assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+/// What a hostile source may put behind the END record of each of its streams, which `zfs receive` leaves to whoever reads next: a call
+/// without the mark, one with a guess at it, and lines for a shell.
+fn forged(ran: &Path) -> [String; 3] {
+    let call = |mark: &str| format!("{mark}\nnull 2\n\x1f\ntouch\x1f{}\n", ran.display());
+    let line = format!("touch {}\n", ran.display());
+    [call(""), call("$k"), format!("\n\nexit;\n{line}'; {line}\" ; {line}")]
+}
+
+/// A push of three datasets in one session, each with such an end; nothing of it is run.
+#[track_caller]
+fn nothing_forged_is_run(there: &There, shells: &str) {
+    let ran = there.bed.path("ran");
+    there.bed.write("world", "");
+    there.bed.world_with_work(3);
+    for (place, behind) in (1..).zip(forged(&ran)) {
+        there.bed.write(&format!("behind-{place}"), &behind);
+    }
+    there.bed.write("on-send", "which=${last%%@*}\ntrap 'cat \"$here/behind-${which##*/}\"' EXIT\n");
+    let ended = there.run(&["push", "-j", "1", "s", "beta:d"]);
+    assert!(!ran.exists(), "{shells}: {ended:#?}");
+    ended.expect(0, &["3 datasets in sync (3 updated"]);
+}
+
+#[test]
+fn what_is_put_behind_a_stream_is_run_by_no_login_shell() {
+    let Some(there) = There::new() else { return };
+    // It gets there: a receive that goes on reading finds it.
+    there.bed.write(
+        "on-recv",
+        "which=${last%%@*}; behind=$here/behind-${which##*/}\ntrap 'head -c \"$(wc -c <\"$behind\")\" | cmp - \"$behind\" && touch \"$here/came\"' EXIT\n",
+    );
+    nothing_forged_is_run(&there, "sh");
+    assert!(there.bed.path("came").exists());
+    fs::remove_file(there.bed.path("on-recv")).unwrap();
+    for (shell, _) in installed(&LOGIN_SHELLS) {
+        there.shell(shell, "");
+        nothing_forged_is_run(&there, shell);
+    }
+    there.shell("sh", "");
+    for (shell, program) in installed(&POSIX_SHELLS) {
+        make_sh(&there.bed, &program);
+        nothing_forged_is_run(&there, shell);
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Log;
 use super::cron::{Branch, CronJob, Wish};
-use super::file::{File, Keep, Table};
+use super::file::{self, File, Keep, Table};
 use super::hooks::{Hooks, When};
 use super::trust;
 use crate::cli;
@@ -292,17 +292,8 @@ fn job(name: &str, table: Table) -> Result<CronJob, String> {
 }
 
 fn wish(table: Table) -> Result<Wish, String> {
-    let (sources, below) = match (table.source, table.sources) {
-        (Some(_), Some(_)) => return Err("give either source or sources, not both".into()),
-        (None, None) => return Err("source is missing".into()),
-        (Some(source), None) => (vec![source.0], false),
-        (None, Some(sources)) if sources.is_empty() => return Err("sources is empty".into()),
-        (None, Some(sources)) => (sources.into_iter().map(|source| source.0).collect(), true),
-    };
-    let host = sources.first().and_then(|first: &Target| first.host.clone());
-    if sources.iter().any(|source| source.host != host) {
-        return Err("all sources of a job must be on the same host: use a job for each host".into());
-    }
+    let (sources, below) = sources_of(table.source, table.sources)?;
+    let host = sources.first().and_then(|first| first.host.clone());
     let sources = sources.into_iter().map(|source| source.dataset).collect();
     let snapshot = table.snapshot;
     let naming = cli::Naming {
@@ -355,6 +346,21 @@ fn wish(table: Table) -> Result<Wish, String> {
         naming,
         state_dir: table.state_dir,
     })
+}
+
+/// The sources of a job, all on one host, and whether each of them goes below a target.
+fn sources_of(one: Option<file::Source>, several: Option<Vec<file::Source>>) -> Result<(Vec<Target>, bool), String> {
+    let (sources, below): (Vec<Target>, bool) = match (one, several) {
+        (Some(_), Some(_)) => return Err("give either source or sources, not both".into()),
+        (None, None) => return Err("source is missing".into()),
+        (Some(source), None) => (vec![source.0], false),
+        (None, Some(sources)) if sources.is_empty() => return Err("sources is empty".into()),
+        (None, Some(sources)) => (sources.into_iter().map(|source| source.0).collect(), true),
+    };
+    if sources.windows(2).any(|pair| pair[0].host != pair[1].host) {
+        return Err("all sources of a job must be on the same host: use a job for each host".into());
+    }
+    Ok((sources, below))
 }
 
 fn way(ssh: super::file::Ssh) -> cli::Ssh {

@@ -8,11 +8,11 @@ use super::{lock, source};
 use crate::config::{ForgetJob, run_number};
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
-use crate::plan::{PROPERTY, Registered, SourceDataset, arrived, bookmarks_of, strangers};
+use crate::plan::{Registered, SourceDataset, arrived, bookmarks_of, strangers};
 use crate::remote::link::{Access, Link};
 use crate::report::view::targets::{Forgotten, KnownTarget, Targets};
 use zfs::name::{DatasetName, SnapshotName};
-use zfs::{Refusal, Tag, Tags};
+use zfs::{Refusal, TARGET_PROPERTY, Tag, Tags};
 
 /// So long zfs may say nothing.
 const STALL: Duration = Duration::from_secs(300);
@@ -34,7 +34,7 @@ pub async fn targets((origin, source): &(Link, DatasetName)) -> Result<Targets, 
         targets.push(KnownTarget { target: target.clone(), arrived, date });
     }
     let around = noted_around(&sender, source).await?;
-    let ids = around.unread.iter().filter(|(on, _)| on == source).filter_map(|(_, id)| id.strip_prefix(PROPERTY));
+    let ids = around.unread.iter().filter(|(on, _)| on == source).filter_map(|(_, id)| id.strip_prefix(TARGET_PROPERTY));
     let unread = ids.map(str::to_owned).collect();
     let others = others(&around, source, &datasets);
     let (host, written) = (sender.name(), sender.full_name(source));
@@ -136,7 +136,7 @@ async fn find(job: &ForgetJob, sender: &Endpoint) -> Result<(Option<Registered>,
             found => found,
         },
     };
-    let of_id = |property: &String| job.ends.is_none() && property.strip_prefix(PROPERTY) == Some(&*job.target);
+    let of_id = |property: &String| job.ends.is_none() && property.strip_prefix(TARGET_PROPERTY) == Some(&*job.target);
     let damaged = if found.is_empty() && job.ends.is_none() {
         unread_on(sender, &job.source).await?.into_iter().find(of_id)
     } else {

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use crate::endpoint::Endpoint;
 use crate::plan::{Doubt, Proof, Proofs, Settled, Sign, SourceDataset, WITNESS, note_of, replay};
 use crate::report::{Event, Reporter};
-use zfs::name::{DatasetName, Guid, Txg};
+use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
 use zfs::{Refusal, Traces};
 
 /// So many notes are taken at a time.
@@ -172,6 +172,15 @@ pub async fn leave_witnesses<'a>(
             notes.push((name.clone(), witness.snapshot_name(), note));
         }
     }
+    note_witnesses(sender, notes, stall).await
+}
+
+/// Takes these notes on snapshots, a few at a time and no more once the host is lost; the words of the first that failed.
+async fn note_witnesses(
+    sender: &Endpoint,
+    notes: Vec<(DatasetName, SnapshotName, String)>,
+    stall: Option<Duration>,
+) -> Option<String> {
     let mut failed = None;
     let mut rest = notes.into_iter();
     let mut is_lost = false;

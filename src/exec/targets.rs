@@ -8,13 +8,13 @@ use super::source::failed;
 use crate::config::PushJob;
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
-use crate::plan::{Given, Identity, Negotiation, PROPERTY, Plan, Registered, Registry, Seen};
+use crate::plan::{Given, Identity, Negotiation, Plan, Registered, Registry, Seen};
 use crate::remote::link::{Ends, Link};
 use crate::remote::ssh;
 use crate::remote::target::host_name_here;
 use crate::report::{Event, Reporter};
 use zfs::name::{DatasetName, Guid};
-use zfs::{Failure, Note, Property, Put, Tags};
+use zfs::{Failure, Note, Property, Put, TARGET_PROPERTY, Tags};
 
 /// So long zfs may take for a question about properties.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -226,7 +226,7 @@ pub async fn noted_on(sender: &Endpoint, source: &DatasetName) -> Result<Noted, 
     let all = sender.properties(source, Some(LIMIT)).await.map_err(|why| failed(sender, source, why))?;
     let is_received = |one: &&Property| one.on == *source && one.name == Note::Received.property();
     let received = all.iter().find(is_received).and_then(|one| one.value.parse().ok());
-    let ours = all.into_iter().filter(|one| one.name.starts_with(PROPERTY));
+    let ours = all.into_iter().filter(|one| one.name.starts_with(TARGET_PROPERTY));
     let (own, above): (Vec<_>, Vec<_>) = ours.partition(|one| one.on == *source);
     let above = above.into_iter().filter_map(|one| Some((read_one(&one.name, &one.value)?, one.on)));
     let above = above.map(|(target, on)| (on, target)).collect();
@@ -253,7 +253,7 @@ impl Around {
     fn add(&mut self, properties: Vec<Property>) {
         let copies = properties.iter().filter(|one| one.name == Note::Received.property());
         self.copies.extend(copies.map(|one| one.on.clone()));
-        for Property { on, name, value } in properties.into_iter().filter(|one| one.name.starts_with(PROPERTY)) {
+        for Property { on, name, value } in properties.into_iter().filter(|one| one.name.starts_with(TARGET_PROPERTY)) {
             match read_one(&name, &value) {
                 Some(target) => self.noted.push((on, target)),
                 None => self.unread.push((on, name)),

@@ -8,7 +8,7 @@ use super::item::Item;
 use super::negotiate::Negotiation;
 use super::step::{BaseKind, Step};
 use zfs::name::{DatasetName, Guid, Txg};
-use zfs::{Encryption, Kind, Resolution, Version, Versions};
+use zfs::{Resolution, Version, Versions};
 
 impl Negotiation {
     /// What the target will have, given what it has. What is renamed in this run keeps the name that it has now.
@@ -28,7 +28,7 @@ impl Negotiation {
             let snapshots = with_steps(kept, item, verdict.steps());
             let copy = match copy {
                 Some(copy) => TargetDataset { snapshots, ..copy },
-                None => received(snapshots),
+                None => TargetDataset::received(snapshots),
             };
             after.insert(item.name_now().clone(), copy);
         }
@@ -75,18 +75,4 @@ fn brought<'a>(item: &'a Item, step: &Step) -> Vec<Version<'a>> {
     let base = step.base.as_ref().filter(|base| step.intermediates && base.kind == BaseKind::Snapshot);
     let from = base.and_then(|base| place(base.guid)).map_or(to, |base| base + 1);
     all.get(from..=to).unwrap_or_default().to_vec()
-}
-
-/// A dataset that is made by its first receive.
-fn received(snapshots: Versions) -> TargetDataset {
-    TargetDataset {
-        kind: Kind::Filesystem,
-        partial: false,
-        resume: None,
-        unborn: false,
-        empty: false,
-        written: None,
-        encryption: Encryption::Off,
-        snapshots,
-    }
 }

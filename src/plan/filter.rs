@@ -153,8 +153,11 @@ fn globs(option: &'static str, patterns: &[String]) -> Result<GlobSet, FilterErr
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
     use zfs::name::DatasetName;
+    use zfs::recorded_targets;
+
+    use super::*;
 
     fn path(rel: &str) -> RelPath {
         let base: DatasetName = "p".parse().unwrap();
@@ -236,5 +239,47 @@ mod tests {
         assert!(error.contains("--exclude") && error.contains("a["), "{error}");
         assert!(Filter::new(None, &["/a".into()], &[]).is_err());
         assert!(Filter::new(None, &[], &[String::new()]).is_err());
+    }
+
+    /// Up to so many of these, joined.
+    fn joined(parts: &'static str, most: usize) -> impl Strategy<Value = String> {
+        let parts = prop::sample::select(parts.split(' ').collect::<Vec<_>>());
+        prop::collection::vec(parts, 1..=most).prop_map(|parts| parts.concat())
+    }
+
+    fn of_globs(part: &'static str) -> impl Strategy<Value = Vec<String>> {
+        let glob = prop::collection::vec(joined(part, 3), 1..4).prop_map(|parts| parts.join("/"));
+        prop::collection::vec(glob, 0..3)
+    }
+
+    fn of_selections(part: &'static str) -> impl Strategy<Value = (Option<usize>, Vec<String>, Vec<String>, RelPath)> {
+        let rel = prop::collection::vec(joined("a b -", 3), 0..4).prop_map(|parts| path(&parts.join("/")));
+        (prop::option::weighted(0.2, 0..4_usize), of_globs(part), of_globs(part), rel)
+    }
+
+    proptest! {
+        /// The host of a copy has no globset, and must select as this does.
+        #[test]
+        fn records_select_the_same((depth, include, exclude, path) in of_selections("a b - * ? **")) {
+            let all_known = |globs: &[String]| {
+                globs.iter().all(|glob| glob.split('/').all(|part| part == "**" || !part.contains("**")))
+            };
+            let here = Filter::new(depth, &include, &exclude).unwrap().selects(&path);
+            let there = recorded_targets::selects(depth, &include, &exclude, &path);
+            prop_assert!(there || !here, "{include:?} {exclude:?} {path:?}");
+            if all_known(&include) && all_known(&exclude) {
+                prop_assert_eq!(here, there, "{:?} {:?} {:?}", include, exclude, path);
+            }
+        }
+
+        /// What it can't tell must not be left out.
+        #[test]
+        fn records_select_what_may_be_selected(
+            (depth, include, exclude, path) in of_selections("a b * ** [ab] [!a] {a,b} \\a")
+        ) {
+            let here = Filter::new(depth, &include, &exclude).unwrap().selects(&path);
+            let there = recorded_targets::selects(depth, &include, &exclude, &path);
+            prop_assert!(there || !here, "{include:?} {exclude:?} {path:?}");
+        }
     }
 }

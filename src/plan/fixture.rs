@@ -1,8 +1,8 @@
 //! What tests of the plan are made of.
 
 use super::TargetDataset;
+use zfs::Versions;
 use zfs::name::{Guid, Txg};
-use zfs::{Encryption, Kind, Versions};
 
 /// Versions with their GUIDs and createtxgs.
 pub fn placed(all: &[(&str, u64, u64)]) -> Versions {
@@ -27,14 +27,5 @@ pub fn named(names: &[&str]) -> Versions {
 
 /// A filesystem on the target that has these snapshots, and is neither encrypted nor received in part.
 pub fn target(snapshots: Versions) -> TargetDataset {
-    TargetDataset {
-        kind: Kind::Filesystem,
-        partial: false,
-        resume: None,
-        unborn: false,
-        empty: false,
-        written: None,
-        encryption: Encryption::Off,
-        snapshots,
-    }
+    TargetDataset::received(snapshots)
 }

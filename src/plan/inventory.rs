@@ -56,3 +56,19 @@ pub struct TargetDataset {
     /// Its snapshots.
     pub snapshots: Versions,
 }
+
+impl TargetDataset {
+    /// A filesystem that has these snapshots, as one is that was made by a receive; neither encrypted nor received in part.
+    pub(super) fn received(snapshots: Versions) -> Self {
+        Self {
+            kind: Kind::Filesystem,
+            partial: false,
+            resume: None,
+            unborn: false,
+            empty: false,
+            written: None,
+            encryption: Encryption::Off,
+            snapshots,
+        }
+    }
+}

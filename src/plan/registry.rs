@@ -10,10 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::SourceDataset;
 use super::filter::{Filter, Given};
 use zfs::name::{DatasetName, Guid, RelPath};
-use zfs::{Note, Tag, Tags, hash, known_targets};
+use zfs::{Note, TARGET_PROPERTY, Tag, Tags, hash, known_targets};
 
-/// How the names of the properties start; the id follows.
-pub const PROPERTY: &str = "zfsync:target-";
 /// So many targets are noted: a host that has a new pool each time must not fill SOURCE with notes.
 const MOST: usize = 64;
 /// So many ways to one are noted beside the first.
@@ -61,7 +59,7 @@ impl Registered {
     /// The user property that holds it.
     #[must_use]
     pub fn property(&self) -> String {
-        format!("{PROPERTY}{}", self.id())
+        format!("{TARGET_PROPERTY}{}", self.id())
     }
 
     /// What the property says. ZFS takes so much and no more; what would be longer counts as everything selected.
@@ -352,7 +350,7 @@ mod tests {
             value,
             r#"{"as":"beta:22:b/t","host":"beta:22","dataset":"b/t","pool":7,"since":17,"selected":[{}]}"#
         );
-        let (property, other) = (target.property(), format!("{PROPERTY}0"));
+        let (property, other) = (target.property(), format!("{TARGET_PROPERTY}0"));
         let read = |notes: &[(&str, &str)]| Registry::read(notes.iter().copied()).iter().count();
         assert_eq!(read(&[(&property, &value)]), 1);
         // One under another's name, as if it had been copied by hand.

@@ -40,7 +40,7 @@ umask 022;
 t=$b/.zfsync-new-$$;
 trap clean EXIT;
 trap "exit 1" HUP INT TERM;
-{ mkdir -p "$b" && : >"$t"; } 2>/dev/null || last nowhere "$b";
+{ mkdir -p "$b" && echo >"$t"; } 2>/dev/null || last nowhere "$b";
 say wants;
 read -r n && [ "$n" ] || exit 1;
 head -c "$n" | { cat >"$t" || cat >/dev/null; } 2>/dev/null;

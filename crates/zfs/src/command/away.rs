@@ -1,15 +1,14 @@
 //! Where calls run that are for another machine: in sessions that take one call after the other. How a call becomes lines for one.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 use std::sync::Arc;
 
-use super::call::Limits;
+use super::limits::Limits;
 use super::session::{Session, Stdin};
-use super::turns::{Few, Kind, Lane, Probed, Turn, Turns};
+use super::turns::{Few, Kind, Lane, Lost, Probed, Turn, Turns};
 
 /// One of these that is in none of the arguments of a call stands between them.
 const SEPARATORS: [u8; 4] = [0x1f, 0x1e, 0x1d, 0x1c];
@@ -29,16 +28,6 @@ pub struct Away {
 
 /// Whether calls for another machine are built in. A helper makes none, and is smaller without: what asks this is left out there.
 pub(crate) const BUILT_IN: bool = cfg!(any(test, feature = "away"));
-
-/// Told when a session was lost, or could not be opened.
-#[derive(Clone)]
-pub(super) struct Lost(pub(super) Arc<dyn Fn() + Send + Sync>);
-
-impl fmt::Debug for Lost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Lost")
-    }
-}
 
 impl Away {
     /// `zfs` is what stands for `zfs` there, word by word; `lost` is told of a session that was lost or could not be opened, before

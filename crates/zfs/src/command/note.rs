@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::parse::{for_lines, whole_lines};
 use super::{Call, PLACEHOLDER, ParseError, Zfs};
 use crate::name::{DatasetName, SnapshotName};
+use crate::{Property, TARGET_PROPERTY};
 
 /// A note.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -62,8 +63,26 @@ pub fn read_settings(output: &[u8]) -> Vec<(DatasetName, String, String)> {
     whole_lines(&text).filter_map(setting).collect()
 }
 
+/// Reads the records of targets in [`Zfs::settings_below`]. A large tree has so many other settings that they are dropped as they come.
+pub fn read_target_records(input: impl BufRead) -> Result<Vec<Property>, ParseError> {
+    let mut records = Vec::new();
+    for line in input.split(b'\n') {
+        let line = line?;
+        let text = String::from_utf8_lossy(&line);
+        let fields: Vec<&str> = text.splitn(3, '\t').collect();
+        if let [on, name, value] = fields[..]
+            && name.starts_with(TARGET_PROPERTY)
+            && let Ok(on) = on.parse()
+        {
+            records.push(Property { on, name: name.to_owned(), value: value.to_owned() });
+        }
+    }
+    Ok(records)
+}
+
 impl Zfs {
-    /// Every property that was set on a dataset or below it. Read it with [`read_settings`].
+    /// Every property that was set on a dataset or below it. Read it with [`read_settings`] or
+    /// [`read_target_records`].
     #[must_use]
     pub fn settings_below(&self, dataset: &DatasetName) -> Call {
         let mut command = self.command(["get", "-Hp", "-r", "-t", "filesystem,volume"]);

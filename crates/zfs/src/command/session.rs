@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 
-use super::call::Limits;
+use super::limits::Limits;
 use crate::pipe::{grow_pipe, set_nonblocking};
 
 /// With its comments and lines.

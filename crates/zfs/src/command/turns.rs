@@ -1,13 +1,13 @@
 //! The sessions that a connection carries at a time: no more than sshd is known to permit (MaxSessions), which is learned where it
 //! refuses one. Those that have ended a call well wait for the next one.
 
+use std::fmt;
 use std::io;
 use std::process::ExitStatus;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::away::Lost;
-use super::call::Limits;
+use super::limits::Limits;
 use super::session::Session;
 
 /// How ssh ends when the session is lost, or was never had.
@@ -31,6 +31,16 @@ const AGAIN: Duration = Duration::from_secs(10);
 const TRIES: u32 = 7;
 /// After the first of them for so long, and after each further one for twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Told when a session was lost, or could not be opened.
+#[derive(Clone)]
+pub(super) struct Lost(pub(super) Arc<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lost")
+    }
+}
 
 /// What a session is taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::Note;
 use super::away::{Away, BUILT_IN};
-use super::call::{Call, Limits};
+use super::call::Call;
+use super::limits::Limits;
 use super::parse::STREAM_FEATURES;
 use crate::Kind;
 use crate::Receive;

@@ -18,6 +18,7 @@ use super::portions::portions;
 use super::process::{start, start_outgoing};
 use super::prune;
 use super::query;
+use super::records::Records;
 use super::remount;
 use super::resolve;
 use super::run::{read, run, run_listing, run_naming};
@@ -44,6 +45,7 @@ const MAX_PARALLEL: usize = 4;
 pub struct LocalHost {
     zfs: Option<Zfs>,
     claims: Claims,
+    records: Records,
     /// Datasets that a dry run would have destroyed by now.
     would_go: Mutex<BTreeSet<DatasetName>>,
     /// Whether many bookmarks are made by one channel program.
@@ -217,7 +219,7 @@ impl Host for LocalHost {
         dry_run: bool,
     ) -> Result<Pruned, Failure> {
         let _passage = if dry_run { Passage::default() } else { self.claims.enter([dataset])? };
-        prune::prune_copy(self.zfs()?, dataset, snapshots, dry_run)
+        prune::prune_copy(self.zfs()?, &self.records, dataset, snapshots, dry_run)
     }
 
     fn rename(&self, rename: &Rename) -> Result<(), Failure> {

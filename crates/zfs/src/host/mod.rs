@@ -16,6 +16,7 @@ mod portions;
 mod process;
 mod prune;
 mod query;
+mod records;
 mod remount;
 mod resolve;
 mod run;

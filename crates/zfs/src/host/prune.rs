@@ -2,13 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::query::{all, properties};
+use super::records::Records;
 use super::run::{read, run, run_listing};
 use crate::name::{DatasetName, Guid, RelPath, SnapshotName, Txg};
-use crate::recorded::Recorded;
 use crate::{Failure, Pruned, has_clones};
-use crate::{Inventory, KnownTarget, TARGET_PROPERTY, Tag, is_our_bookmark, known_targets};
-use crate::{Pinned, Property, Refusal, Zfs, read_marks, read_pinned, read_reclaimed, read_source};
+use crate::{Inventory, KnownTarget, Tag, is_our_bookmark, known_targets};
+use crate::{Pinned, Refusal, Zfs, read_marks, read_pinned, read_reclaimed, read_source};
 
 /// Most snapshots in one call.
 pub const MAX_PRUNE: usize = 2000;
@@ -49,11 +48,13 @@ pub fn prune(
 /// The same on a copy, which may be the source of another: what its own targets lack stays, as its bookmarks and records tell.
 pub(super) fn prune_copy(
     zfs: &Zfs,
+    records: &Records,
     dataset: &DatasetName,
     snapshots: &[(SnapshotName, Guid)],
     dry_run: bool,
 ) -> Result<Pruned, Failure> {
-    let Some((kept, by)) = needed_further(zfs, dataset)? else { return prune(zfs, dataset, snapshots, dry_run) };
+    let needed = needed_further(zfs, records, dataset)?;
+    let Some((kept, by)) = needed else { return prune(zfs, dataset, snapshots, dry_run) };
     let (stay, go): (Vec<_>, Vec<_>) = snapshots.iter().cloned().partition(|(_, guid)| kept.contains(guid));
     let mut pruned = prune(zfs, dataset, &go, dry_run)?;
     let why = format!("{NEEDED_FURTHER}{by}");
@@ -62,9 +63,13 @@ pub(super) fn prune_copy(
 }
 
 /// The snapshots of a dataset that a target of its own may lack, and what tells so.
-fn needed_further(zfs: &Zfs, dataset: &DatasetName) -> Result<Option<(HashSet<Guid>, String)>, Failure> {
+fn needed_further(
+    zfs: &Zfs,
+    records: &Records,
+    dataset: &DatasetName,
+) -> Result<Option<(HashSet<Guid>, String)>, Failure> {
     let marks = read(zfs.list_bookmarks(dataset), |output| read_marks(output, dataset))?;
-    let records = records(zfs, dataset)?;
+    let records = records.of(zfs, dataset)?;
     if records.is_empty() && !marks.iter().any(|mark| is_our_bookmark(mark.as_str())) {
         return Ok(None);
     }
@@ -86,19 +91,6 @@ fn needed_further(zfs: &Zfs, dataset: &DatasetName) -> Result<Option<(HashSet<Gu
     let Some((since, by)) = by_mark.chain(by_record).min_by_key(|(since, _)| *since) else { return Ok(None) };
     let kept = snapshots.iter().filter(|snapshot| snapshot.txg >= since).map(|snapshot| snapshot.guid).collect();
     Ok(Some((kept, by)))
-}
-
-/// The records of targets that a dataset is selected for, each with the tag of its bookmarks; none where the record can't be read.
-fn records(zfs: &Zfs, dataset: &DatasetName) -> Result<Vec<(String, Option<Tag>)>, Failure> {
-    let set = properties(&run(zfs.set_properties(dataset), all)?, dataset);
-    let record = |one: Property| {
-        let path = dataset.below(&one.on)?;
-        match serde_json::from_str::<Recorded>(&one.value) {
-            Ok(target) => Some((one.name, Some(target.tag(&path)?))),
-            Err(_) => Some((one.name, None)),
-        }
-    };
-    Ok(set.into_iter().filter(|one| one.name.starts_with(TARGET_PROPERTY)).filter_map(record).collect())
 }
 
 /// Those that can go; the others are taken note of.

@@ -78,17 +78,27 @@ pub(super) fn answer(zfs: &Zfs, query: &Query, programs: &AtomicBool) -> Result<
             Answer::Done
         }
         Query::Snapshot { datasets, name, recursive, taken_here } => {
-            let take = |marked| run(zfs.snapshot(datasets, name, *recursive, marked), |_| Ok(()));
-            let taken = match take(*taken_here) {
-                // A delegated user may lack the right to set user properties.
-                Err(Failure { refusal: Refusal::Permission, .. }) if *taken_here => take(false),
-                taken => taken,
-            };
-            taken.map_err(|why| Failure { words: without_usage(&why.words).to_owned(), ..why })?;
+            take_snapshots(zfs, (datasets, name), *recursive, *taken_here)?;
             Answer::Done
         }
         Query::Prune { dataset, snapshots, dry_run } => Answer::Pruned(prune(zfs, dataset, snapshots, *dry_run)?),
     })
+}
+
+/// Takes snapshots of this name.
+fn take_snapshots(
+    zfs: &Zfs,
+    (datasets, name): (&[DatasetName], &SnapshotName),
+    recursive: bool,
+    taken_here: bool,
+) -> Result<(), Failure> {
+    let take = |marked| run(zfs.snapshot(datasets, name, recursive, marked), |_| Ok(()));
+    let taken = match take(taken_here) {
+        // A delegated user may lack the right to set user properties.
+        Err(Failure { refusal: Refusal::Permission, .. }) if taken_here => take(false),
+        taken => taken,
+    };
+    taken.map_err(|why| Failure { words: without_usage(&why.words).to_owned(), ..why })
 }
 
 /// The stream that is asked for, as a call whose output it is.

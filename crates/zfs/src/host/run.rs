@@ -145,21 +145,7 @@ fn run_once(
         let output = Heard::new(OwnedFd::from(stdout).into(), &limits, began);
         read(BufReader::new(Box::new(output)))
     });
-    // Behind a line that isn't whole nothing more comes, and its status may tell why.
-    let over = matches!(value, Some(Ok(()) | Err(ParseError::Cut(_))));
-    if !over || words == Words::Unheard {
-        // Nobody reads the rest. It may have ended by itself.
-        let _ = child.kill();
-    }
-    if let Some(Err(ParseError::Io(error))) = &value
-        && error.kind() == io::ErrorKind::TimedOut
-    {
-        abandon(child);
-        return Err(Failure::new(Refusal::Other, HANGS));
-    }
-    let Some(status) = wait(&mut child, &limits).map_err(cant)? else {
-        let _ = child.kill();
-        abandon(child);
+    let Some(status) = end(child, value.as_ref(), words, &limits).map_err(cant)? else {
         return Err(Failure::new(Refusal::Other, HANGS));
     };
     listener?;
@@ -168,6 +154,32 @@ fn run_once(
         return Err(Failure::new(Refusal::Other, HANGS));
     };
     judge(value, complaints, words, &name, status).map(Ran::Through)
+}
+
+/// Waits for the end of a child whose output was read, and kills it where that was not all of it; `None` when it hangs.
+fn end(
+    mut child: Child,
+    read: Option<&Result<(), ParseError>>,
+    words: Words,
+    limits: &Limits,
+) -> io::Result<Option<ExitStatus>> {
+    // Behind a line that isn't whole nothing more comes, and its status may tell why.
+    let over = matches!(read, Some(Ok(()) | Err(ParseError::Cut(_))));
+    if !over || words == Words::Unheard {
+        // Nobody reads the rest. It may have ended by itself.
+        let _ = child.kill();
+    }
+    let said_nothing = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
+    if matches!(read, Some(Err(ParseError::Io(error))) if said_nothing(error)) {
+        abandon(child);
+        return Ok(None);
+    }
+    let status = wait(&mut child, limits)?;
+    if status.is_none() {
+        let _ = child.kill();
+        abandon(child);
+    }
+    Ok(status)
 }
 
 /// What is made of a call that has ended: of what was read of it, what it has said, and its status.
