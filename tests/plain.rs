@@ -151,7 +151,9 @@ fn what_needs_a_helper_is_refused_before_anything_is_changed() {
 fn with_sudo(there: &There, sudo: &str) {
     let (own, bin) = (there.bed.path("own"), there.bed.path("bin"));
     fs::create_dir_all(&own).unwrap();
-    symlink(bin.join("zpool"), own.join("zpool")).unwrap();
+    if !own.join("zpool").exists() {
+        symlink(bin.join("zpool"), own.join("zpool")).unwrap();
+    }
     there.bed.script("own/zfs", "#!/bin/sh\necho 'cannot receive: permission denied' >&2\nexit 1\n");
     there.bed.script("own/sudo", &format!("#!/bin/sh\n{sudo}\n"));
     there.shell("sh", &format!("PATH={}:/usr/bin:/bin", own.display()));
@@ -440,4 +442,36 @@ fn what_is_put_behind_a_stream_is_run_by_no_login_shell() {
         make_sh(&there.bed, &program);
         nothing_forged_is_run(&there, shell);
     }
+
+#[test]
+fn a_receive_that_is_killed_there_is_tried_again() {
+    let Some(there) = There::new() else { return };
+    there.bed.world_with_work(1);
+    there.bed.write("on-recv", "if mkdir \"$here/killed\" 2>/dev/null; then kill -9 $$; fi\n");
+    there.run(&["push", "s", "beta:d"]).expect(0, &["in sync"]);
+}
+
+#[test]
+fn a_receive_that_is_killed_with_an_installed_helper() {
+    let Some(there) = There::new() else { return };
+    there.bed.world_with_work(1);
+    there.bed.write("on-recv", "if mkdir \"$here/killed\" 2>/dev/null; then kill -9 $$; fi\n");
+    there.bed.run(&["push", "s", "d"]).expect(0, &["in sync"]);
+}
+
+#[test]
+fn sudo_that_finds_no_zfs() {
+    if has_zfs() {
+        return;
+    }
+    let Some(there) = There::in_sync() else { return };
+    with_sudo(&there, "echo 'sudo: zfs: command not found' >&2; exit 1");
+    let push = || there.run(&["push", "--remote-zfs", "sudo -n zfs", "s", "beta:d"]);
+    // It looks in directories of its own.
+    let whole = format!("--remote-zfs 'sudo -n {}'", there.bed.path("own/zfs").display());
+    push().expect(3, &["sudo does not find it there", &whole]).without(&["NOPASSWD"]);
+    fs::remove_file(there.bed.path("own/zfs")).unwrap();
+    push().expect(3, &["beta has no zfs command"]).without(&["NOPASSWD"]);
+    with_sudo(&there, "echo 'The ZFS modules are not loaded.' >&2; exit 1");
+    push().expect(3, &["The ZFS modules are not loaded."]).without(&["NOPASSWD"]);
 }

@@ -304,12 +304,21 @@ fn lock_key(source: &End) -> String {
     format!("cron {}", source.key())
 }
 
+/// Tells that somebody may not have been noticed.
+fn try_lock(source: &End, owner: &str) -> Result<Lock, LockError> {
+    let lock = lock::take(&lock_key(source), 0, owner)?;
+    if let Some(doubt) = lock.doubt() {
+        tracing::warn!("{source}: {doubt}");
+    }
+    Ok(lock)
+}
+
 async fn source_lock(source: &End, stop: &Stop) -> Result<Lock, StartError> {
     let began = Instant::now();
     let owner = format!("zfsync cron {source}, process {}", std::process::id());
     loop {
         stop.check()?;
-        match lock::take(&lock_key(source), 0, &owner) {
+        match try_lock(source, &owner) {
             Ok(lock) => return Ok(lock),
             Err(LockError::Held { .. }) if began.elapsed() < PATIENCE => tokio::time::sleep(AGAIN).await,
             Err(LockError::Held { holder, path, .. }) => {
@@ -393,8 +402,7 @@ async fn prune_source_side(
     log: Option<&LogFile>,
 ) -> Option<Part> {
     let prune = branch.prune.as_ref()?;
-    let (key, owner) = (lock_key(&branch.end()), format!("zfsync cron, process {}", std::process::id()));
-    let part = match lock::take(&key, 0, &owner) {
+    let part = match try_lock(&branch.end(), &format!("zfsync cron, process {}", std::process::id())) {
         Ok(_turn) => {
             let targets: Vec<_> = branch.targets.iter().map(|push| push.ends.clone()).collect();
             Part::of_pruned(branch.source.as_str(), prune_by_bookmarks(prune, sender, &targets, until).await)

@@ -15,13 +15,16 @@ pub fn owner(ends: &Ends) -> String {
     format!("zfsync push {} {} on {}, process {}", ends.source, ends.target, host_name_here(), std::process::id())
 }
 
-/// Takes the lock of the target for a run, or says who holds it once the time for waiting is over. Where there can't be one the text
-/// says so, and the run does without. Cancellation safe.
+/// Takes the lock of the target for a run, or says who holds it once the time for waiting is over. Where there can't be
+/// one, or not everywhere, the text says so, and the run goes on. Cancellation safe.
 pub async fn take(ends: &Ends, run: u64, wait: Duration) -> Result<(Option<Lock>, Option<String>), StartError> {
     let began = Instant::now();
     loop {
         match lock::take(&ends.key(), run, &owner(ends)) {
-            Ok(lock) => return Ok((Some(lock), None)),
+            Ok(lock) => {
+                let doubt = lock.doubt().map(ToOwned::to_owned);
+                return Ok((Some(lock), doubt));
+            }
             Err(LockError::Held { .. }) if began.elapsed() < wait => tokio::time::sleep(AGAIN).await,
             Err(LockError::Held { holder, path, .. }) => {
                 return Err(StartError::Locked { target: ends.target.to_string(), holder, path });

@@ -126,12 +126,13 @@ pub(super) fn start(
     let said = sessions.told().get().map_or_else(ask, |said| Ok(said.clone()))?;
     drop(started);
     let told = Told::read(&said, plain);
+    let by_sudo = |words: &String| told.path.is_none() && Refuses::of(words, &plain.zfs) == Some(Refuses::Unfound);
+    if told.hello.zfs_path.is_none() || told.refused.as_ref().is_some_and(by_sudo) {
+        return Err(HelperError::NoZfs { host: host.to_owned() });
+    }
     if let Some(words) = told.refused {
         let advice = passwordless(&plain.zfs, host, &words, &told.hello.user, told.path.as_deref());
         return Err(HelperError::ZfsRefused { host: host.to_owned(), command: plain.command(), words, advice });
-    }
-    if told.hello.zfs_path.is_none() {
-        return Err(HelperError::NoZfs { host: host.to_owned() });
     }
     let _ = sessions.told().set(said);
     tracing::info!("{host}: plain {}, without a helper on that host", plain.command());
@@ -215,30 +216,68 @@ fn no_shell(host: &str, failure: &Failure) -> HelperError {
     HelperError::NoShell { host: host.to_owned(), words: quoted(&failure.words) }
 }
 
-/// What to do where `sudo` or `doas` wants a password, or isn't there.
+/// Why `sudo` or `doas` has not run `zfs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refuses {
+    /// It is not there itself.
+    Absent,
+    /// It finds no such `zfs`.
+    Unfound,
+    /// It wants a password.
+    Asks,
+    /// It isn't to run it.
+    Forbidden,
+}
+
+impl Refuses {
+    /// By what was said; `None` for words of `zfs` itself.
+    fn of(words: &str, command: &[String]) -> Option<Self> {
+        let lower = words.to_ascii_lowercase();
+        let has = |phrases: &[&str]| phrases.iter().any(|phrase| lower.contains(phrase));
+        let own = ["sudo:", "doas:", "sorry, user"].iter().any(|start| lower.starts_with(start));
+        if !own && has(&["not found"]) && has(&[program(command)?]) {
+            return Some(Self::Absent);
+        }
+        if own && has(&["command not found"]) {
+            return Some(Self::Unfound);
+        }
+        if has(&["password", "terminal", "askpass", "authentication", "a tty"]) {
+            return Some(Self::Asks);
+        }
+        (own || has(&["the sudoers file"])).then_some(Self::Forbidden)
+    }
+}
+
+/// What calls `zfs`, without its directory.
+fn program(command: &[String]) -> Option<&str> {
+    command.first().map(|first| first.rsplit('/').next().unwrap_or(first))
+}
+
+/// What to do where `sudo` or `doas` does not run `zfs`, which is there at `zfs`.
 fn passwordless(command: &[String], host: &str, words: &str, user: &str, zfs: Option<&str>) -> String {
-    let asks = ["password", "terminal", "askpass", "authentication", "a tty"];
-    let lower = words.to_ascii_lowercase();
-    let program = command.first().map(|first| first.rsplit('/').next().unwrap_or(first));
     let zfs = zfs.unwrap_or("/usr/sbin/zfs");
-    let (file, line) = match program {
-        Some("sudo") => ("sudoers", format!("{user} ALL=(root) NOPASSWD: {zfs}")),
+    let (program, file, line) = match program(command) {
+        Some(sudo @ "sudo") => (sudo, "sudoers", format!("{user} ALL=(root) NOPASSWD: {zfs}")),
         // It compares the command as it is typed (doas.conf(5)).
-        Some("doas") => {
+        Some(doas @ "doas") => {
             let typed = command.last().map_or("zfs", String::as_str);
-            ("doas.conf", format!("permit nopass {user} as root cmd {typed}"))
+            (doas, "doas.conf", format!("permit nopass {user} as root cmd {typed}"))
         }
         _ => return String::new(),
     };
-    if lower.contains("not found") && !lower.starts_with("sudo:") && !lower.starts_with("doas:") {
-        let program = program.unwrap_or_default();
-        let root = if user == "root" { ": leave out --remote-zfs, as root needs none" } else { "" };
-        return format!("\n  {program} is not installed on {host} (or not in PATH){root}");
-    }
-    let why = if asks.iter().any(|word| lower.contains(word)) {
-        "no password can be entered there"
-    } else {
-        "it is not allowed there"
+    let why = match Refuses::of(words, command) {
+        Some(Refuses::Absent) => {
+            let root = if user == "root" { ": leave out --remote-zfs, as root needs none" } else { "" };
+            return format!("\n  {program} is not installed on {host} (or not in PATH){root}");
+        }
+        Some(Refuses::Unfound) => {
+            let before = command.split_last().map_or(&[][..], |(_, before)| before);
+            let whole = shell_words::join(before.iter().map(String::as_str).chain([zfs]));
+            return format!("\n  {program} does not find it there: use --remote-zfs '{whole}'");
+        }
+        Some(Refuses::Asks) => "no password can be entered there",
+        Some(Refuses::Forbidden) => "it is not allowed there",
+        None => return String::new(),
     };
     format!("\n  {why}: ask root on {host} to add this line to {file}: {line}")
 }
@@ -317,7 +356,21 @@ mod tests {
         );
         assert_eq!(of("pfexec", ""), "");
         assert_eq!(of("sudo", "sh: 1: sudo: not found"), "\n  sudo is not installed on beta (or not in PATH)");
-        assert!(of("sudo", "sudo: zfs: command not found").contains("it is not allowed there"));
+        assert_eq!(
+            of("/usr/bin/sudo", "sudo: zfs: command not found"),
+            "\n  sudo does not find it there: use --remote-zfs '/usr/bin/sudo -n /sbin/zfs'"
+        );
+        for words in
+            ["Sorry, user u is not allowed to execute '/sbin/zfs list' as root.", "u is not in the sudoers file."]
+        {
+            assert!(of("sudo", words).contains("it is not allowed there: ask root"), "{words}");
+        }
+        // Nothing that sudo says.
+        for words in
+            ["The ZFS modules are not loaded.", "modprobe: FATAL: Module zfs not found", "permission denied", ""]
+        {
+            assert_eq!(of("sudo", words), "", "{words}");
+        }
         assert_eq!(
             passwordless(&["sudo".into()], "beta", "sh: sudo: not found", "root", None),
             "\n  sudo is not installed on beta (or not in PATH): leave out --remote-zfs, as root needs none"

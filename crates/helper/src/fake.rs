@@ -227,6 +227,7 @@ impl Host for Shared {
 
     /// That of `key-N` is made of N.
     fn wrapped_key(&self, dataset: &DatasetName, _: Option<&SnapshotName>) -> Result<Option<WrappedKey>, Failure> {
+        assert_eq!(self.running.load(Ordering::SeqCst), 0, "a receive holds its session while this is asked");
         let Some((_, byte)) = dataset.as_str().split_once("key-") else { return Ok(None) };
         let byte = byte.parse().map_err(|_| Failure::new(Refusal::Permission, "permission denied"))?;
         Ok(WrappedKey::read(&wrapped_key_content(byte)).ok())
@@ -288,6 +289,12 @@ fn behave(
     if name.contains("refuse") {
         let _ = words.write_all(b"cannot receive: destination b/x has been modified\nsince most recent snapshot\n");
         return Err("exit status: 1".into());
+    }
+    if name.contains("killed") {
+        if name.contains("killed-shell") {
+            let _ = words.write_all(b"zfsync: line 1: 7578 Killed\n");
+        }
+        return Err("signal: 9 (SIGKILL)".into());
     }
     if name.contains("early") {
         let _ = stdin.read_exact(&mut [0; 100]);

@@ -54,7 +54,8 @@ impl Incoming {
         let judge = Judge::new(&receive, packages);
         let keys = KeyGuard::new(&hands.context.config, &receive);
         let mut incoming = Self { id, receive, judge, keys, sink: Sink::None };
-        let early = !incoming.replaces() && (incoming.brings_one() || packages == Packages::Whole);
+        let asks = incoming.replaces() || incoming.keys.guards();
+        let early = !asks && (incoming.brings_one() || packages == Packages::Whole);
         let started = incoming.prepare(hands).and_then(|()| match &incoming.receive.brings {
             Brings::Snapshot(snapshot) if early => incoming.start(hands, Some(snapshot)).map(Some),
             Brings::Snapshots if early => incoming.start(hands, None).map(Some),

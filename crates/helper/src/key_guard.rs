@@ -24,6 +24,12 @@ impl KeyGuard {
         Self { guards: existing && !allowed, there: None }
     }
 
+    /// Whether it checks anything. Then no receive may run before that: what it asks needs a session on another machine, and the
+    /// receive may have the only one.
+    pub(super) fn guards(&self) -> bool {
+        self.guards
+    }
+
     /// Checks a BEGIN record and its content, before a receive gets them.
     pub(super) fn check(&mut self, context: &Context, receive: &Receive, begin: &[u8]) -> Result<(), Failure> {
         let Some((record, list)) = begin.split_first_chunk::<SIZE>().filter(|_| self.guards) else { return Ok(()) };

@@ -227,15 +227,19 @@ impl Receiving {
             return broken.then(|| Failure::new(Refusal::Stream, "the stream was aborted"));
         };
         let refusal = match Refusal::from_words(words) {
-            Refusal::Other if words.trim().is_empty() && how.killed && !self.is_broken() => Refusal::Killed,
+            // The words may be those of the shell that has started it on another machine.
+            Refusal::Other if how.killed && !self.is_broken() => Refusal::Killed,
             // Ended by us, or it just read the early end of its input.
             Refusal::Other if self.is_broken() => Refusal::Stream,
             refusal => refusal,
         };
-        if words.trim().is_empty() {
-            return Some(Failure::new(refusal, &zfs::text::ended("zfs receive", &how)));
-        }
-        Some(Failure::new(refusal, words))
+        let ended = || zfs::text::ended("zfs receive", &how);
+        let words = match words.trim() {
+            "" => ended(),
+            words if refusal == Refusal::Killed => format!("{}: {words}", ended()),
+            words => words.to_owned(),
+        };
+        Some(Failure::new(refusal, &words))
     }
 }
 

@@ -9,7 +9,7 @@ use super::fake::{Session, begin, receive};
 use crate::wire::{FrameKind, Header, MAX_DATA, MAX_NAMES, Reply, Request};
 use zfs::name::{Guid, Txg};
 use zfs::record::SIZE;
-use zfs::{Allow, Receive, Refusal, Resolution};
+use zfs::{Allow, Failure, Receive, Refusal, Resolution};
 
 fn session() -> Session {
     Session::start(Config::default())
@@ -72,7 +72,8 @@ fn what_zfs_complains_of_comes_along() {
 
 #[test]
 fn a_refusal_is_told_at_once_and_the_rest_dropped() {
-    let mut session = session();
+    // Nothing of the stream has to be seen before its receive is started.
+    let mut session = Session::start(Config { allow: vec![Allow::Rekey], ..Config::default() });
     session.receive(1, "b/refuse");
     // Before any data or `End`.
     assert_eq!(session.done(), (1, Some(Refusal::Modified)));
@@ -85,6 +86,20 @@ fn a_refusal_is_told_at_once_and_the_rest_dropped() {
     session.mark(FrameKind::End);
     assert_eq!(session.done(), (2, None));
     session.close().unwrap();
+}
+
+#[test]
+fn one_that_is_killed_is_told_as_that_whatever_a_shell_adds() {
+    for (dataset, more) in [("b/killed", ""), ("b/killed-shell", ": zfsync: line 1: 7578 Killed")] {
+        let mut session = session();
+        session.receive(1, dataset);
+        session.data(&stream(1000));
+        session.mark(FrameKind::End);
+        let words = format!("zfs receive was killed by SIGKILL{more}");
+        let failure = Some(Failure::new(Refusal::Killed, &words));
+        assert_eq!(session.reply(), Some(Reply::Done { id: 1, failure, warning: None }));
+        session.close().unwrap();
+    }
 }
 
 #[test]
@@ -356,7 +371,7 @@ fn a_silent_sender_is_taken_for_dead_and_pings_are_heard() {
         thread::sleep(Duration::from_millis(200));
         session.mark(FrameKind::Ping);
     }
-    session.data(b"some");
+    session.data(&stream(1000)[..SIZE + 1]);
     assert_eq!(session.done(), (1, Some(Refusal::Stream)), "its receive is ended, and nobody has closed anything");
     assert!(session.reply().is_none());
 }

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -244,7 +245,10 @@ impl Process for Receiving {
                 }
                 Ok(())
             }
-            Some(status) => Err(Died { status: exit_status(status).to_string(), killed: status > 128 }),
+            Some(status) => {
+                let status = exit_status(status);
+                Err(Died { status: status.to_string(), killed: status.signal().is_some() })
+            }
             None => Err(cut(turn.session().map(crate::command::Session::status), |status| {
                 if !self.ended_by_us.load(Ordering::Relaxed) {
                     turn.ended(status);
@@ -263,7 +267,6 @@ impl Process for Receiving {
 
 /// How it has ended, if nothing tells.
 fn cut(status: Option<io::Result<std::process::ExitStatus>>, ended: impl FnOnce(std::process::ExitStatus)) -> Died {
-    use std::os::unix::process::ExitStatusExt as _;
     match status {
         Some(Ok(status)) => {
             ended(status);

@@ -231,8 +231,25 @@ fn a_receive_that_reads_on_sees_the_end() {
 
 #[test]
 fn a_receive_that_is_killed_there_is_told_as_that() {
-    let zfs = doing("", "kill -9 $$", &Arc::default(), patient(60_000));
-    assert!(receive(&zfs, b"abcd", false).1.unwrap_err().killed);
+    for zfs in ["kill -9 $$", "echo odd >&2; kill -9 $$"] {
+        let zfs = doing("", zfs, &Arc::default(), patient(60_000));
+        let died = receive(&zfs, b"abcd", false).1.unwrap_err();
+        assert_eq!((died.status.as_str(), died.killed), ("signal: 9 (SIGKILL)", true));
+        // Whatever the shell there adds.
+        let words = ask(&zfs, &["list"]).unwrap_err().words;
+        assert!(words.starts_with("zfs was killed by SIGKILL"), "{words}");
+    }
+}
+
+/// `zfs` returns -1 in places.
+#[test]
+fn a_status_that_is_no_signals_is_told_as_it_is() {
+    for status in ["255", "193", "128"] {
+        let zfs = doing("", &format!("exit {status}"), &Arc::default(), patient(60_000));
+        let died = receive(&zfs, b"abcd", false).1.unwrap_err();
+        assert_eq!((died.status, died.killed), (format!("exit status: {status}"), false));
+        assert_eq!(ask(&zfs, &["list"]).unwrap_err().words, format!("zfs ended with exit status: {status}"));
+    }
 }
 
 /// As sshd may do with a session that has nothing to do.

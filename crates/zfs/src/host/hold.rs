@@ -26,7 +26,7 @@ const MAX_DELEGATED: u64 = 1 << 20;
 pub(super) struct Hold {
     _lock: Lock,
     _announced: Option<Announcement>,
-    /// Why those of other accounts can't be kept away.
+    /// Why not all others can be kept away.
     pub odd: Option<String>,
 }
 
@@ -58,7 +58,10 @@ pub(super) fn try_take(zfs: Option<&Zfs>, dataset: &DatasetName, run: u64, owner
         (_, Ok(others)) if !others.is_empty() => {
             Err(LockError::Held { holder: words(&others[0]), run: None, tree: None, path: String::new() })
         }
-        (Ok(announced), Ok(_)) => Ok(Hold { _lock: lock, _announced: Some(announced), odd: None }),
+        (Ok(announced), Ok(_)) => {
+            let odd = lock.doubt().map(ToOwned::to_owned);
+            Ok(Hold { _lock: lock, _announced: Some(announced), odd })
+        }
         (Err(error), _) => Ok(Hold { _lock: lock, _announced: None, odd: Some(odd(error)) }),
         (Ok(announced), Err(error)) => Ok(Hold { _lock: lock, _announced: Some(announced), odd: Some(odd(error)) }),
     }

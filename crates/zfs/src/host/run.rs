@@ -302,6 +302,14 @@ impl Complaints {
         (self.missing || !self.unread.is_empty()) && self.words.is_empty() && status.code() == Some(1)
     }
 
+    /// The same, where a shell has run the command: of one that was killed it tells in its own words (`Killed`).
+    pub(super) fn of_a_shell(mut self, name: &str, status: ExitStatus) -> Self {
+        if status.signal().is_some() && !self.words.is_empty() {
+            self.words = format!("{}: {}", text::ended(name, &status), self.words);
+        }
+        self
+    }
+
     pub(super) fn into_failure(self, name: &str, status: ExitStatus) -> Failure {
         if self.words.is_empty() {
             return Failure::new(Refusal::Other, &text::ended(name, &status));

@@ -86,7 +86,8 @@ pub(super) fn run_once(
         if said_all.get() == Some(&status) {
             turn.keep();
         }
-        return judge(Some(value), complaints, words, &name, exit_status(status)).map(Ran::Through);
+        let status = exit_status(status);
+        return judge(Some(value), complaints.of_a_shell(&name, status), words, &name, status).map(Ran::Through);
     }
     let session = turn.session().ok_or_else(|| cant(io::ErrorKind::NotFound.into()))?;
     if !over {
@@ -109,10 +110,11 @@ pub(super) fn run_once(
     judge(Some(value), complaints, words, &name, status).map(Ran::Through)
 }
 
-/// As the host's shell tells it.
+/// As the host's shell tells it: 128 and the signal of what was killed. Beyond those `zfs` itself has ended, which may return -1.
 pub(super) fn exit_status(status: u8) -> ExitStatus {
-    let status = i32::from(status);
-    ExitStatus::from_raw(if status > 128 { status - 128 } else { status << 8 })
+    const SIGNALS: std::ops::RangeInclusive<u8> = 129..=128 + 64;
+    let raw = i32::from(status);
+    ExitStatus::from_raw(if SIGNALS.contains(&status) { raw - 128 } else { raw << 8 })
 }
 
 impl Zfs {
