@@ -90,3 +90,7 @@ fn received(snapshots: Versions) -> TargetDataset {
         snapshots,
     }
 }
+
+#[cfg(test)]
+#[path = "afterwards_tests.rs"]
+mod tests;

@@ -228,7 +228,13 @@ impl Negotiation {
             let ours = notes.put.as_ref().filter(|put| put.by == mirror.by);
             let provenance = Provenance::new(target, ours, &mirror.format);
             let (mut goes, mut foreign) = (Vec::new(), Vec::new());
+            // Whoever has noted it.
+            let mut strangers: HashSet<Guid> = notes.put.iter().flat_map(|put| put.foreign.iter().copied()).collect();
             for version in only_there(item, target) {
+                let put = provenance.put(&version);
+                if !put {
+                    strangers.insert(version.guid);
+                }
                 // A clone that was promoted, or a dataset that was made anew from another one, has them now.
                 if let Some(home) = homes.get(&version.guid).and_then(|homes| self.name_of_home(homes.first()?)) {
                     if mirror.snapshots {
@@ -236,7 +242,7 @@ impl Negotiation {
                     }
                     continue;
                 }
-                let list = if provenance.put(&version) { &mut goes } else { &mut foreign };
+                let list = if put { &mut goes } else { &mut foreign };
                 list.push((version.snapshot_name(), version.guid));
             }
             let put = Put {
@@ -245,7 +251,12 @@ impl Negotiation {
                 upto: common.there.guid,
                 txg: Some(common.there.txg),
                 came: Vec::new(),
-                foreign: foreign.iter().map(|(_, guid)| *guid).collect(),
+                foreign: target
+                    .snapshots
+                    .iter()
+                    .map(|version| version.guid)
+                    .filter(|guid| strangers.contains(guid))
+                    .collect(),
             };
             if put.foreign.len() <= MAX_FOREIGN && notes.put.as_ref() != Some(&put) {
                 missing.puts.push((name.clone(), put));
@@ -424,7 +435,9 @@ fn stays(
     let foreign: Vec<SnapshotName> = target
         .snapshots
         .iter()
-        .filter(|version| !provenance.put(version) && !homes.contains_key(&version.guid))
+        .filter(|version| {
+            provenance.is_noted_foreign(version) || !provenance.put(version) && !homes.contains_key(&version.guid)
+        })
         .map(|version| version.snapshot_name())
         .collect();
     (!foreign.is_empty()).then_some(NotDestroyed::Foreign(foreign))

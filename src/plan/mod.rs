@@ -26,6 +26,8 @@ mod losses;
 mod max_delete;
 mod missing;
 #[cfg(test)]
+mod missing_fixture;
+#[cfg(test)]
 pub(crate) mod model;
 mod names;
 mod naming;
