@@ -212,8 +212,8 @@ impl Negotiation {
         mirror: &MissingPolicy,
         when: When,
     ) -> Missing {
-        let afterwards = (when == When::Before).then(|| self.afterwards(there));
-        let there = afterwards.as_ref().unwrap_or(there);
+        let afterwards = (when == When::Before).then(|| self.afterwards(there, notes));
+        let (there, notes) = afterwards.as_ref().map_or((there, notes), |after| (&after.datasets, &after.notes));
         let mut missing = Missing { total: self.count_ours(there, notes, mirror, when), ..Missing::default() };
         let none = Notes::default();
         let homes = self.homes(self.items.iter().filter_map(|item| there.get(when.name_of(item))));
