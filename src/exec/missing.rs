@@ -174,14 +174,17 @@ pub async fn look(
     let (target, policy) = (receiver.ends.target.dataset.clone(), &job.missing);
     let there = targets(receiver.tree(target).await?);
     let notes = if there.is_empty() { Vec::new() } else { receiver.notes().await? };
-    let missing = negotiation.missing(&there, &notes_of(notes), policy, when);
-    let since = if policy.grace.is_zero() { Vec::new() } else { receiver.notes_on(&missing.undated()).await? };
+    let mut missing = negotiation.missing(&there, &notes_of(notes), policy, when);
+    let mut asked = if policy.grace.is_zero() { Vec::new() } else { missing.undated() };
+    asked.extend(missing.snapshots_back.iter().cloned());
+    let since = receiver.notes_on(&asked).await?;
     let mut times: HashMap<String, Option<i64>> = HashMap::new();
     for Noted { name, value, .. } in since.into_iter().filter(|noted| noted.note == Note::MissingSince) {
         let time = value.parse().ok();
         // What is told twice is no proof.
         times.entry(name).and_modify(|time| *time = None).or_insert(time);
     }
+    missing.snapshots_back.retain(|name| times.contains_key(name));
     let since = times.into_iter().filter_map(|(name, time)| Some((name, time?))).collect();
     let clocks = clocks.at(jiff::Timestamp::now().as_second());
     let now = clocks.now();
@@ -358,7 +361,8 @@ async fn keep_notes(
     let puts = missing.puts.iter();
     let mut notes: Vec<(Note, Option<String>, Vec<String>)> =
         puts.map(|(dataset, put)| (Note::Received, Some(put.to_string()), vec![dataset.to_string()])).collect();
-    notes.push((Note::MissingSince, None, missing.back.iter().map(ToString::to_string).collect()));
+    let back = missing.back.iter().map(ToString::to_string).chain(missing.snapshots_back.iter().cloned());
+    notes.push((Note::MissingSince, None, back.collect()));
     notes.push((Note::MissingSince, Some(clocks.now().to_string()), due.noted.clone()));
     let failure = receiver.note(notes).await?;
     if let Some(failure) = &failure {

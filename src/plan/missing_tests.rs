@@ -96,8 +96,15 @@ fn snapshots_go_by_guid_and_only_before_the_newest_common() {
     let unknown = vec!["s2".parse().unwrap(), "own".parse().unwrap(), "241122-000000_D".parse().unwrap()];
     assert_eq!(found.foreign, [(name("b/t"), unknown)]);
     let at = Some(place(&RelPath::default()));
-    let put =
-        Put { by: 0, at, upto: Guid(30), txg: Some(Txg(30)), came: vec![], foreign: vec![Guid(2), Guid(3), Guid(4)] };
+    let put = Put {
+        by: 0,
+        at,
+        upto: Guid(30),
+        txg: Some(Txg(30)),
+        came: vec![],
+        foreign: vec![Guid(2), Guid(3), Guid(4)],
+        missing: Some(vec![]),
+    };
     assert_eq!(found.puts, [(name("b/t"), put.clone())], "from now on it is known");
     let again = missing(source, &[], &[("", target, &put.to_string())]);
     assert_eq!((again.puts, again.foreign.len()), (Vec::new(), 1));
@@ -225,6 +232,52 @@ fn what_is_back_is_no_longer_missing() {
     let found =
         negotiation_with(&[("", &[("s1", 1)])], &[], &datasets).missing(&datasets, &notes, &both(), When::Before);
     assert_eq!((found.back, found.puts), (vec![name("b/t")], vec![]));
+}
+
+/// It was noted as missing, and is in its dataset again, or in another one: missed once more, it has the whole grace.
+#[test]
+fn a_snapshot_that_is_back_is_no_longer_missing() {
+    let graced = MissingPolicy { grace: Duration::from_secs(3600), ..both() };
+    let look = |source: &[(&str, &[(&str, u64)])], note: &str, policy: &MissingPolicy| {
+        let (datasets, notes) = there(&[("", &[("s1", 1), ("s2", 2), ("s3", 3)], note)]);
+        negotiation_with(source, &[], &datasets).missing(&datasets, &notes, policy, When::After)
+    };
+    let lacking: &[(&str, &[(&str, u64)])] = &[("", &[("s3", 3)])];
+    let gone = look(lacking, "3@3", &graced);
+    assert_eq!((gone.undated(), gone.snapshots_back.clone()), (vec!["b/t@s1".into(), "b/t@s2".into()], vec![]));
+    let note = gone.puts[0].1.to_string();
+    let still = look(lacking, &note, &graced);
+    assert_eq!((still.puts, still.snapshots_back), (vec![], vec![]));
+    let here: &[(&str, &[(&str, u64)])] = &[("", &[("s1", 1), ("s2", 2), ("s3", 3)])];
+    let elsewhere: &[(&str, &[(&str, u64)])] = &[("", &[("s3", 3)]), ("/clone", &[("s1", 1), ("s2", 2)])];
+    for source in [here, elsewhere] {
+        for policy in [&graced, &both(), &MissingPolicy { snapshots: false, ..graced.clone() }] {
+            let back = look(source, &note, policy);
+            assert_eq!(back.snapshots_back, ["b/t@s1", "b/t@s2"]);
+            assert_eq!(back.puts[0].1.missing, Some(vec![]));
+        }
+    }
+    // Without a grace nothing is noted. Where the list had no room for all of them, any may be noted.
+    assert_eq!(look(lacking, "3@3", &both()).puts[0].1.missing, Some(vec![]));
+    assert_eq!(look(lacking, "3@3!*", &graced).snapshots_back, ["b/t@s3"]);
+}
+
+/// A dataset that the source has under another name, or has left out, isn't missing either.
+#[test]
+fn a_dataset_that_the_source_has_is_no_longer_missing() {
+    let source: &[(&str, &[(&str, u64)])] = &[("", &[("t", 9)]), ("/attic/moved", &[("x", 5)]), ("/attic/out", &[])];
+    let (datasets, mut notes) = there(&[
+        ("", &[("t", 9)], "9@9"),
+        ("/moved", &[("x", 5)], "5@5"),
+        ("/attic/out", &[("x", 6)], "6@6"),
+        ("/gone", &[("x", 7)], "7@7"),
+    ]);
+    notes.values_mut().for_each(|notes| notes.since = Some(5));
+    let negotiation = negotiation(source, &["attic", "attic/**"]);
+    let mut found = negotiation.missing(&datasets, &notes, &both(), When::After);
+    found.back.sort();
+    assert_eq!(found.back, [name("b/t"), name("b/t/attic/out"), name("b/t/moved")]);
+    assert_eq!(goes(&found), ["b/t/gone"]);
 }
 
 #[test]

@@ -65,6 +65,7 @@ mod tests {
             txg: None,
             came: Vec::new(),
             foreign: Vec::new(),
+            missing: Some(Vec::new()),
         };
         let comes_from = |put: &Put, host: &str, dataset: &str| is_origin(put, &name(dataset), |top| tag(host, top));
         let top = put("p/data", "c");

@@ -35,8 +35,10 @@ fn a_foreign_snapshot_that_the_source_has_elsewhere_is_foreign() {
 #[test]
 fn a_foreign_snapshot_that_the_source_has_too_is_foreign() {
     is_foreign(&after(&[("", OWN)], &[("", &[("s1", 1), ("s3", 3)])], &[]));
-    // Or it was the newest that both had.
-    is_foreign(&after(&[("", &[("s1", 1), ("own", 2)])], &[("", &[("s1", 1), ("s4", 4)])], &[("s4", 4)]));
+    // Or it was the newest that both had; of what was newer nothing is known then.
+    let found = after(&[("", &[("s1", 1), ("own", 2)])], &[("", &[("s1", 1), ("s4", 4)])], &[("s4", 4)]);
+    assert_eq!(found.undated(), Vec::<String>::new());
+    assert_eq!(found.foreign, [("b/t".parse().unwrap(), vec!["own".parse().unwrap(), "s3".parse().unwrap()])]);
 }
 
 /// Another source has put the dataset there, and was told of `own`.
