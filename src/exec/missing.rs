@@ -196,11 +196,14 @@ pub async fn look(
     let is_any = !(missing.datasets.is_empty() && missing.snapshots.is_empty());
     let mut wrong_clock = clocks.wrong(policy.grace).filter(|_| is_any);
     if is_any && wrong_clock.is_none() && !policy.grace.is_zero() {
-        let names = dated(&there);
-        let dates = receiver.dates(&names).await?.into_iter();
-        let dates: Vec<_> =
-            dates.filter_map(|(place, date)| Some((names.get(place as usize)?.clone(), date))).collect();
-        wrong_clock = clocks.behind(&dates, policy.grace);
+        let newest = dated(&there);
+        let names: Vec<String> = newest.iter().map(|(name, _)| name.clone()).collect();
+        let dates = receiver.dates(&names).await?.into_iter().filter_map(|(place, date)| {
+            let (name, guid) = newest.get(place as usize)?;
+            Some((name.clone(), *guid, date))
+        });
+        let on_the_source = |guid| negotiation.source_has(guid);
+        wrong_clock = clocks.behind(&dates.collect::<Vec<_>>(), policy.grace, on_the_source);
     }
     Ok(Cleared { missing, due, too_much, clocks, wrong_clock, refused: HashMap::new() })
 }
