@@ -45,6 +45,7 @@ fn receive(name: &str) -> Receive {
             txg: Some(Txg(17)),
             came: vec![Guid(5)],
             foreign: vec![Guid(170)],
+            missing: Some(Vec::new()),
         }),
         base: Some(snapshot("s0")),
         to_guid: None,

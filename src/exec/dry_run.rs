@@ -205,13 +205,11 @@ fn cleared_rows(job: &PushJob, cleared: &Cleared) -> Vec<PlanRow> {
     let waiting = waiting.filter(|name| !goes.contains(name));
     rows.extend(waiting.map(|name| row(name, PlanAction::Waits, Some(note.clone()))));
     rows.extend(missing.stay.iter().map(|(name, why)| row(name.to_string(), PlanAction::Stays, Some(why.to_string()))));
-    let foreign = missing
-        .foreign
-        .iter()
-        .flat_map(|(dataset, names)| names.iter().map(|name| (dataset.at(name.as_str()), NotDestroyed::NotOurs)));
-    rows.extend(
-        missing.elsewhere().chain(foreign).map(|(name, why)| row(name, PlanAction::Stays, Some(why.to_string()))),
-    );
+    let elsewhere = missing.elsewhere().map(|(name, why)| (name, why.to_string()));
+    let foreign = missing.foreign.iter().flat_map(|(dataset, names)| {
+        names.iter().map(|name| (dataset.at(name.as_str()), NotDestroyed::NotOurs.to_string()))
+    });
+    rows.extend(elsewhere.chain(foreign).map(|(name, why)| row(name, PlanAction::Stays, Some(why))));
     rows
 }
 

@@ -138,11 +138,9 @@ pub async fn note_what_came(
 ) -> Result<bool, StartError> {
     once_more(job, sender, async |connected| {
         let Connected { mut receiver, clocks } = connected;
-        let target = receiver.ends.target.dataset.clone();
-        let there = targets(receiver.tree(target).await?);
-        let notes = if there.is_empty() { Vec::new() } else { receiver.notes().await? };
-        let missing = negotiation.missing(&there, &notes_of(notes), &job.missing, When::After);
-        keep_notes(&mut receiver, &missing, &Due::default(), clocks, reporter).await
+        let cleared = look(job, negotiation, &mut receiver, When::After, clocks).await?;
+        // Nothing is missing while something is not in sync.
+        keep_notes(&mut receiver, &cleared.missing, &Due::default(), clocks, reporter).await
     })
     .await
 }
@@ -213,14 +211,17 @@ pub async fn look(
     let (target, policy) = (receiver.ends.target.dataset.clone(), &job.missing);
     let there = targets(receiver.tree(target).await?);
     let notes = if there.is_empty() { Vec::new() } else { receiver.notes().await? };
-    let missing = negotiation.missing(&there, &notes_of(notes), policy, when);
-    let since = if policy.grace.is_zero() { Vec::new() } else { receiver.notes_on(&missing.undated()).await? };
+    let mut missing = negotiation.missing(&there, &notes_of(notes), policy, when);
+    let mut asked = if policy.grace.is_zero() { Vec::new() } else { missing.undated() };
+    asked.extend(missing.snapshots_back.iter().cloned());
+    let since = receiver.notes_on(&asked).await?;
     let mut times: HashMap<String, Option<i64>> = HashMap::new();
     for Noted { name, value, .. } in since.into_iter().filter(|noted| noted.note == Note::MissingSince) {
         let time = value.parse().ok();
         // What is told twice is no proof.
         times.entry(name).and_modify(|time| *time = None).or_insert(time);
     }
+    missing.snapshots_back.retain(|name| times.contains_key(name));
     let since = times.into_iter().filter_map(|(name, time)| Some((name, time?))).collect();
     let clocks = clocks.at(jiff::Timestamp::now().as_second());
     let now = clocks.now();
@@ -232,11 +233,14 @@ pub async fn look(
     let is_any = !(missing.datasets.is_empty() && missing.snapshots.is_empty());
     let mut wrong_clock = clocks.wrong(policy.grace).filter(|_| is_any);
     if is_any && wrong_clock.is_none() && !policy.grace.is_zero() {
-        let names = dated(&there);
-        let dates = receiver.dates(&names).await?.into_iter();
-        let dates: Vec<_> =
-            dates.filter_map(|(place, date)| Some((names.get(place as usize)?.clone(), date))).collect();
-        wrong_clock = clocks.behind(&dates, policy.grace);
+        let newest = dated(&there);
+        let names: Vec<String> = newest.iter().map(|(name, _)| name.clone()).collect();
+        let dates = receiver.dates(&names).await?.into_iter().filter_map(|(place, date)| {
+            let (name, guid) = newest.get(place as usize)?;
+            Some((name.clone(), *guid, date))
+        });
+        let on_the_source = |guid| negotiation.source_has(guid);
+        wrong_clock = clocks.behind(&dates.collect::<Vec<_>>(), policy.grace, on_the_source);
     }
     Ok(Cleared { missing, due, too_much, clocks, wrong_clock, refused: HashMap::new() })
 }
@@ -397,7 +401,8 @@ async fn keep_notes(
     let puts = missing.puts.iter();
     let mut notes: Vec<(Note, Option<String>, Vec<String>)> =
         puts.map(|(dataset, put)| (Note::Received, Some(put.to_string()), vec![dataset.to_string()])).collect();
-    notes.push((Note::MissingSince, None, missing.back.iter().map(ToString::to_string).collect()));
+    let back = missing.back.iter().map(ToString::to_string).chain(missing.snapshots_back.iter().cloned());
+    notes.push((Note::MissingSince, None, back.collect()));
     notes.push((Note::MissingSince, Some(clocks.now().to_string()), due.noted.clone()));
     let failure = receiver.note(notes).await?;
     if let Some(failure) = &failure {

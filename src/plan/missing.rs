@@ -4,10 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::diff::newest_common;
+use super::homes::Homes;
 use super::item::Item;
 use super::max_delete::MaxDelete;
 use super::negotiate::Negotiation;
-use super::not_destroyed::{NotDestroyed, is_set_aside, not_put_there};
+use super::not_destroyed::{NotDestroyed, is_set_aside};
 use super::provenance::{MAX_FOREIGN, Provenance};
 use super::verdict::Verdict;
 use super::{Filter, Format, SourceDataset, TargetDataset};
@@ -74,14 +75,16 @@ pub struct Missing {
     pub snapshots: Vec<(DatasetName, Vec<(SnapshotName, Guid)>)>,
     /// Datasets that stay, and why.
     pub stay: Vec<(DatasetName, NotDestroyed)>,
-    /// Snapshots that stay, as the source has them in another dataset: that one's name.
-    pub elsewhere: Vec<(DatasetName, SnapshotName, DatasetName)>,
+    /// Snapshots that stay, as the source has them, or bookmarks of them, in another dataset.
+    pub elsewhere: Vec<(DatasetName, SnapshotName, NotDestroyed)>,
     /// Snapshots that stay, as they may come from elsewhere.
     pub foreign: Vec<(DatasetName, Vec<SnapshotName>)>,
     /// What is to be noted as put there by zfsync.
     pub puts: Vec<(DatasetName, Put)>,
-    /// Datasets that are back at the source: they are no longer missing.
+    /// Datasets that the source has again, if under another name: they are no longer missing.
     pub back: Vec<DatasetName>,
+    /// Snapshots, by their full names, that the source has again and that may still be noted as missing.
+    pub snapshots_back: Vec<String>,
     /// Selected datasets that are not in sync: nothing is deemed missing before they are.
     pub not_in_sync: Vec<DatasetName>,
     /// How many datasets and snapshots the target has of this source.
@@ -90,10 +93,8 @@ pub struct Missing {
 
 impl Missing {
     /// The snapshots that the source has in another dataset by their full names, and where.
-    pub fn elsewhere(&self) -> impl Iterator<Item = (String, NotDestroyed)> {
-        self.elsewhere
-            .iter()
-            .map(|(name, snapshot, home)| (name.at(snapshot.as_str()), NotDestroyed::Elsewhere(home.clone())))
+    pub fn elsewhere(&self) -> impl Iterator<Item = (String, &NotDestroyed)> {
+        self.elsewhere.iter().map(|(name, snapshot, why)| (name.at(snapshot.as_str()), why))
     }
 }
 
@@ -146,31 +147,8 @@ impl Negotiation {
         self.items.iter().filter_map(of).filter(|(_, names): &(_, Vec<_>)| !names.is_empty()).collect()
     }
 
-    /// Those of these targets' snapshots that the source has anywhere: what was renamed there, and has been sent anew.
-    fn homes<'a>(&self, targets: impl Iterator<Item = &'a TargetDataset>) -> HashMap<Guid, Vec<Home<'_>>> {
-        let theirs: HashSet<Guid> = targets.flat_map(|target| target.snapshots.iter()).map(|one| one.guid).collect();
-        let mut homes: HashMap<Guid, Vec<Home<'_>>> = HashMap::new();
-        let items = self.items.iter().map(|item| (Home::Item(item), &item.source));
-        let others = self.unselected.values().map(|dataset| (Home::Unselected(&dataset.path), dataset));
-        for (home, dataset) in items.chain(others) {
-            for version in dataset.snapshots.iter().chain(dataset.bookmarks.iter()) {
-                if theirs.contains(&version.guid) {
-                    homes.entry(version.guid).or_default().push(home);
-                }
-            }
-        }
-        homes
-    }
-
-    fn name_of_home(&self, home: &Home<'_>) -> Option<DatasetName> {
-        match home {
-            Home::Item(item) => Some(item.source_name.clone()),
-            Home::Unselected(path) => self.source.join(path).ok(),
-        }
-    }
-
     /// Whether the source has a dataset, selected or not.
-    fn has(&self, path: &RelPath) -> bool {
+    pub(super) fn has(&self, path: &RelPath) -> bool {
         self.find(path).is_some() || self.unselected.contains_key(path)
     }
 
@@ -212,8 +190,8 @@ impl Negotiation {
         mirror: &MissingPolicy,
         when: When,
     ) -> Missing {
-        let afterwards = (when == When::Before).then(|| self.afterwards(there));
-        let there = afterwards.as_ref().unwrap_or(there);
+        let afterwards = (when == When::Before).then(|| self.afterwards(there, notes));
+        let (there, notes) = afterwards.as_ref().map_or((there, notes), |after| (&after.datasets, &after.notes));
         let mut missing = Missing { total: self.count_ours(there, notes, mirror, when), ..Missing::default() };
         let none = Notes::default();
         let homes = self.homes(self.items.iter().filter_map(|item| there.get(when.name_of(item))));
@@ -224,40 +202,10 @@ impl Negotiation {
             if notes.since.is_some() {
                 missing.back.push(name.clone());
             }
-            let Some(common) = newest_common(&item.source, target) else { continue };
-            let ours = notes.put.as_ref().filter(|put| put.by == mirror.by);
-            let provenance = Provenance::new(target, ours, &mirror.format);
-            let (mut goes, mut foreign) = (Vec::new(), Vec::new());
-            for version in only_there(item, target) {
-                // A clone that was promoted, or a dataset that was made anew from another one, has them now.
-                if let Some(home) = homes.get(&version.guid).and_then(|homes| self.name_of_home(homes.first()?)) {
-                    if mirror.snapshots {
-                        missing.elsewhere.push((name.clone(), version.snapshot_name(), home));
-                    }
-                    continue;
-                }
-                let list = if provenance.put(&version) { &mut goes } else { &mut foreign };
-                list.push((version.snapshot_name(), version.guid));
-            }
-            let put = Put {
-                by: mirror.by,
-                at: Some(place(&item.source.path)),
-                upto: common.there.guid,
-                txg: Some(common.there.txg),
-                came: Vec::new(),
-                foreign: foreign.iter().map(|(_, guid)| *guid).collect(),
-            };
-            if put.foreign.len() <= MAX_FOREIGN && notes.put.as_ref() != Some(&put) {
-                missing.puts.push((name.clone(), put));
-            }
-            if mirror.snapshots && !goes.is_empty() {
-                missing.snapshots.push((name.clone(), goes));
-            }
-            if mirror.snapshots && !foreign.is_empty() {
-                let names = foreign.into_iter().map(|(name, _)| name).collect();
-                missing.foreign.push((name.clone(), names));
-            }
+            only_there_of(&OnBothSides { item, name, target, notes }, mirror, &homes, &mut missing);
         }
+        let unselected = self.unselected.keys().filter_map(|path| self.target.join(path).ok());
+        missing.back.extend(unselected.filter(|name| notes.get(name).is_some_and(|notes| notes.since.is_some())));
         if mirror.datasets {
             self.doom(there, notes, mirror, when, &mut missing);
         }
@@ -288,69 +236,66 @@ impl Negotiation {
         let ours = there.iter().filter(|(name, _)| is_ours(name)).map(|(_, dataset)| dataset.snapshots.len());
         ours.fold((0, 0), |(datasets, snapshots), some| (datasets + 1, snapshots + some))
     }
+}
 
-    /// Goes through what only the target has, from below.
-    fn doom(
-        &self,
-        there: &HashMap<DatasetName, TargetDataset>,
-        notes: &HashMap<DatasetName, Notes>,
-        mirror: &MissingPolicy,
-        when: When,
-        missing: &mut Missing,
-    ) {
-        let only_there = self.only_there(there.keys());
-        let doomed: HashSet<&DatasetName> = only_there.iter().collect();
-        // Parents of what stays: that can be something that isn't selected, too.
-        let is_moving = |name: &DatasetName| when == When::Before && self.is_moving(name);
-        let moved = self.items.iter().filter(|item| item.was.is_some()).map(|item| &item.target_name);
-        let stay = there.keys().filter(|name| !doomed.contains(name) && !is_moving(name));
-        let mut holding: HashSet<DatasetName> = stay.chain(moved).flat_map(DatasetName::ancestors).collect();
-        let homes = self.homes(only_there.iter().filter_map(|name| there.get(name)));
-        let none = Notes::default();
-        for name in only_there.iter().rev() {
-            let (Some(target), notes) = (there.get(name), notes.get(name).unwrap_or(&none)) else { continue };
-            let renamed = self.renamed_from(name).map(|to| NotDestroyed::Renamed(to.clone()));
-            let below = holding.contains(name).then_some(NotDestroyed::Below);
-            let path = name.below(&self.target).unwrap_or_default();
-            let stays = renamed.or(below).or_else(|| stays(name, &path, target, notes, mirror, &homes));
-            if let Some(stays) = stays.or_else(|| self.lives_on(target, there, mirror, when, &homes)) {
-                holding.extend(name.ancestors());
-                missing.stay.push((name.clone(), stays));
-            } else {
-                let snapshots =
-                    target.snapshots.iter().map(|version| (version.snapshot_name(), version.guid)).collect();
-                let newest = target.snapshots.newest().map(|version| version.snapshot_name());
-                missing.datasets.push(Doomed { dataset: name.clone(), snapshots, newest, since: notes.since });
-            }
+/// A dataset that both sides have.
+struct OnBothSides<'a> {
+    item: &'a Item,
+    name: &'a DatasetName,
+    target: &'a TargetDataset,
+    notes: &'a Notes,
+}
+
+/// What of the snapshots that only the target has goes or stays, and what is noted of all of them.
+fn only_there_of(both: &OnBothSides<'_>, mirror: &MissingPolicy, homes: &Homes<'_>, missing: &mut Missing) {
+    let &OnBothSides { item, name, target, notes } = both;
+    let Some(common) = newest_common(&item.source, target) else { return };
+    let ours = notes.put.as_ref().filter(|put| put.by == mirror.by);
+    let provenance = Provenance::new(target, ours, &mirror.format);
+    let (mut goes, mut foreign) = (Vec::new(), Vec::new());
+    // Whoever has noted it.
+    let mut strangers: HashSet<Guid> = notes.put.iter().flat_map(|put| put.foreign.iter().copied()).collect();
+    for version in only_there(item, target) {
+        let put = provenance.put(&version);
+        if !put {
+            strangers.insert(version.guid);
         }
-        missing.stay.reverse();
+        // A clone that was promoted, or a dataset that was made anew from another one, has them now.
+        if let Some(why) = homes.elsewhere(version.guid) {
+            if mirror.snapshots {
+                missing.elsewhere.push((name.clone(), version.snapshot_name(), why));
+            }
+            continue;
+        }
+        let list = if put { &mut goes } else { &mut foreign };
+        list.push((version.snapshot_name(), version.guid));
     }
-
-    /// Why a dataset stays that the source has under another name, by the guids of its snapshots.
-    fn lives_on(
-        &self,
-        target: &TargetDataset,
-        there: &HashMap<DatasetName, TargetDataset>,
-        mirror: &MissingPolicy,
-        when: When,
-        homes: &HashMap<Guid, Vec<Home<'_>>>,
-    ) -> Option<NotDestroyed> {
-        let known = target.snapshots.iter().filter_map(|version| Some((version.guid, homes.get(&version.guid)?)));
-        for (guid, home) in known.flat_map(|(guid, homes)| homes.iter().map(move |home| (guid, home))) {
-            let item = match home {
-                Home::Item(item) => item,
-                Home::Unselected(path) => return Some(NotDestroyed::Unselected(self.source.join(path).ok()?)),
-            };
-            let copy = there.get(when.name_of(item));
-            let has_all = copy.is_some_and(|copy| target.snapshots.iter().all(|version| has(copy, version.guid)));
-            let in_sync = copy.zip(item.source.snapshots.newest()).is_some_and(|(copy, newest)| has(copy, newest.guid));
-            // What the source still has must be there; what it has no more goes where snapshots go.
-            let has_it = copy.is_some_and(|copy| has(copy, guid));
-            if !in_sync || !has_it || !(has_all || mirror.snapshots) {
-                return Some(NotDestroyed::HasMore(item.target_name.clone()));
-            }
-        }
-        None
+    let gone: HashSet<Guid> = goes.iter().map(|(_, guid)| *guid).collect();
+    // Without a grace nothing is noted.
+    let notes_all = mirror.snapshots && !mirror.grace.is_zero();
+    let may_miss = |guid: Guid| notes.put.as_ref().is_some_and(|put| put.may_miss(guid));
+    let all = || target.snapshots.iter().map(|version| version.guid);
+    let put = Put {
+        by: mirror.by,
+        at: Some(place(&item.source.path)),
+        upto: common.there.guid,
+        txg: Some(common.there.txg),
+        came: Vec::new(),
+        foreign: all().filter(|guid| strangers.contains(guid)).collect(),
+        missing: None,
+    };
+    let put = put.with_missing(all().filter(|guid| gone.contains(guid) && (notes_all || may_miss(*guid))));
+    if put.foreign.len() <= MAX_FOREIGN && notes.put.as_ref() != Some(&put) {
+        missing.puts.push((name.clone(), put));
+    }
+    let back = target.snapshots.iter().filter(|version| !gone.contains(&version.guid) && may_miss(version.guid));
+    missing.snapshots_back.extend(back.map(|version| name.at(version.name)));
+    if mirror.snapshots && !goes.is_empty() {
+        missing.snapshots.push((name.clone(), goes));
+    }
+    if mirror.snapshots && !foreign.is_empty() {
+        let names = foreign.into_iter().map(|(name, _)| name).collect();
+        missing.foreign.push((name.clone(), names));
     }
 }
 
@@ -365,7 +310,7 @@ pub enum When {
 
 impl When {
     /// What the copy of an item is called then.
-    fn name_of(self, item: &Item) -> &DatasetName {
+    pub(super) fn name_of(self, item: &Item) -> &DatasetName {
         match self {
             Self::Before => item.name_now(),
             Self::After => &item.target_name,
@@ -373,16 +318,7 @@ impl When {
     }
 }
 
-/// Where the source has a snapshot, or a bookmark of it.
-#[derive(Debug, Clone, Copy)]
-enum Home<'a> {
-    /// In a dataset that is replicated.
-    Item(&'a Item),
-    /// In one that isn't.
-    Unselected(&'a RelPath),
-}
-
-fn has(dataset: &TargetDataset, guid: Guid) -> bool {
+pub(super) fn has(dataset: &TargetDataset, guid: Guid) -> bool {
     dataset.snapshots.iter().any(|version| version.guid == guid)
 }
 
@@ -395,39 +331,6 @@ fn only_there<'a>(item: &'a Item, target: &'a TargetDataset) -> impl Iterator<It
     };
     let before = common.map_or(Txg(0), |common| common.there.txg);
     target.snapshots.iter().filter(move |version| version.txg < before && !here.contains(&version.guid))
-}
-
-/// Why a dataset that only the target has stays, going by itself alone. `homes`: where the source has snapshots of it.
-fn stays(
-    name: &DatasetName,
-    path: &RelPath,
-    target: &TargetDataset,
-    notes: &Notes,
-    mirror: &MissingPolicy,
-    homes: &HashMap<Guid, Vec<Home<'_>>>,
-) -> Option<NotDestroyed> {
-    if is_set_aside(name) {
-        return Some(NotDestroyed::SetAside);
-    }
-    if target.snapshots.is_empty() {
-        return match notes {
-            Notes { placeholder: true, .. } => None,
-            Notes { put: Some(_), .. } => Some(NotDestroyed::NoSnapshots),
-            _ => Some(NotDestroyed::NotOurs),
-        };
-    }
-    let not_ours = not_put_there(notes.put.as_ref(), path, mirror.by);
-    if not_ours.is_some() {
-        return not_ours;
-    }
-    let provenance = Provenance::new(target, notes.put.as_ref(), &mirror.format);
-    let foreign: Vec<SnapshotName> = target
-        .snapshots
-        .iter()
-        .filter(|version| !provenance.put(version) && !homes.contains_key(&version.guid))
-        .map(|version| version.snapshot_name())
-        .collect();
-    (!foreign.is_empty()).then_some(NotDestroyed::Foreign(foreign))
 }
 
 #[cfg(test)]

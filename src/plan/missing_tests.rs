@@ -1,81 +1,10 @@
 //! What is missing at the source: told by guid, only what zfsync has put there, and only in time.
 
 use super::*;
-use crate::plan::Filter;
 use crate::plan::SourceDataset;
 use crate::plan::fixture::{self, numbered as versions};
+use crate::plan::missing_fixture::{Row, There, both, goes, missing, name, negotiation, negotiation_with, stay, there};
 use zfs::name::{Guid, Txg};
-use zfs::{Tags, Versions};
-
-fn name(text: &str) -> DatasetName {
-    text.parse().unwrap()
-}
-
-fn negotiation(source: &[(&str, &[(&str, u64)])], exclude: &[&str]) -> Negotiation {
-    negotiation_with(source, exclude, &HashMap::new())
-}
-
-/// With the copies that these are.
-fn negotiation_with(
-    source: &[(&str, &[(&str, u64)])],
-    exclude: &[&str],
-    there: &HashMap<DatasetName, TargetDataset>,
-) -> Negotiation {
-    let top = name("a/s");
-    let filter = Filter::new(None, &[], &exclude.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
-    let dataset = |(path, snapshots): &(&str, &[(&str, u64)])| SourceDataset {
-        path: name(&format!("a/s{path}")).below(&top).unwrap(),
-        snapshots: versions(snapshots),
-        bookmarks: Versions::default(),
-        ..SourceDataset::default()
-    };
-    let (selected, unselected): (Vec<_>, Vec<_>) =
-        source.iter().map(dataset).partition(|dataset| filter.selects(&dataset.path));
-    let all = 0..selected.len();
-    let mut negotiation = Negotiation::new(&top, &name("b/t"), selected, false)
-        .with_tags(Tags::new("beta:22", Guid(1)))
-        .with_surroundings(&filter, unselected);
-    for index in all {
-        // That nothing is in the way.
-        negotiation.relist(index, None);
-        let copy = negotiation.names(index).and_then(|(_, target)| there.get(target)).cloned();
-        negotiation.relisted(index, copy);
-    }
-    negotiation
-}
-
-type Row<'a> = (&'a str, &'a [(&'a str, u64)], &'a str);
-type There<'a> = &'a [Row<'a>];
-
-/// The target's datasets with their snapshots, and what is noted: a [`Put`], or `p` for a placeholder.
-fn there(all: There<'_>) -> (HashMap<DatasetName, TargetDataset>, HashMap<DatasetName, Notes>) {
-    let (mut datasets, mut notes) = (HashMap::new(), HashMap::new());
-    for (path, snapshots, note) in all {
-        let full = name(&format!("b/t{path}"));
-        let dataset = TargetDataset { empty: snapshots.is_empty(), ..fixture::target(versions(snapshots)) };
-        datasets.insert(full.clone(), dataset);
-        let put = if note.contains('-') { note.parse() } else { format!("0-{note}").parse() };
-        notes.insert(full, Notes { put: put.ok(), since: None, placeholder: *note == "p" });
-    }
-    (datasets, notes)
-}
-
-fn both() -> MissingPolicy {
-    MissingPolicy { datasets: true, snapshots: true, ..MissingPolicy::default() }
-}
-
-fn missing(source: &[(&str, &[(&str, u64)])], exclude: &[&str], target: There<'_>) -> Missing {
-    let (datasets, notes) = there(target);
-    negotiation_with(source, exclude, &datasets).missing(&datasets, &notes, &both(), When::Before)
-}
-
-fn goes(missing: &Missing) -> Vec<&str> {
-    missing.datasets.iter().map(|doomed| doomed.dataset.as_str()).collect()
-}
-
-fn stay(missing: &Missing) -> Vec<(&str, &NotDestroyed)> {
-    missing.stay.iter().map(|(name, why)| (name.as_str(), why)).collect()
-}
 
 #[test]
 fn only_what_zfsync_has_put_there_goes() {
@@ -167,8 +96,15 @@ fn snapshots_go_by_guid_and_only_before_the_newest_common() {
     let unknown = vec!["s2".parse().unwrap(), "own".parse().unwrap(), "241122-000000_D".parse().unwrap()];
     assert_eq!(found.foreign, [(name("b/t"), unknown)]);
     let at = Some(place(&RelPath::default()));
-    let put =
-        Put { by: 0, at, upto: Guid(30), txg: Some(Txg(30)), came: vec![], foreign: vec![Guid(2), Guid(3), Guid(4)] };
+    let put = Put {
+        by: 0,
+        at,
+        upto: Guid(30),
+        txg: Some(Txg(30)),
+        came: vec![],
+        foreign: vec![Guid(2), Guid(3), Guid(4)],
+        missing: Some(vec![]),
+    };
     assert_eq!(found.puts, [(name("b/t"), put.clone())], "from now on it is known");
     let again = missing(source, &[], &[("", target, &put.to_string())]);
     assert_eq!((again.puts, again.foreign.len()), (Vec::new(), 1));
@@ -258,6 +194,37 @@ fn a_bookmark_protects_its_snapshot() {
     assert_eq!(negotiation.missing(&datasets, &notes, &both(), When::After).undated(), ["b/t@s2"]);
 }
 
+/// In another dataset its bookmark is a base, too; but the snapshot isn't there.
+#[test]
+fn a_bookmark_in_another_dataset_is_told_as_one() {
+    let (datasets, notes) =
+        there(&[("", &[("s3", 3)], "3@3"), ("/a", &[("s1", 11), ("s3", 13)], "d@13"), ("/b", &[("x", 20)], "14@20")]);
+    let source = |path: &str, snapshots: &[(&str, u64)], bookmarks: &[(&str, u64)]| SourceDataset {
+        path: name(&format!("a/s{path}")).below(&name("a/s")).unwrap(),
+        snapshots: versions(snapshots),
+        bookmarks: versions(bookmarks),
+        ..SourceDataset::default()
+    };
+    let all =
+        vec![source("", &[("s3", 3)], &[]), source("/a", &[("s3", 13)], &[]), source("/b", &[("x", 20)], &[("m", 11)])];
+    let found =
+        Negotiation::new(&name("a/s"), &name("b/t"), all, false).missing(&datasets, &notes, &both(), When::After);
+    assert_eq!(found.undated(), Vec::<String>::new());
+    let stay: Vec<_> = found.elsewhere().map(|(name, why)| (name, why.to_string())).collect();
+    assert_eq!(stay, [("b/t/a@s1".to_owned(), "the source has a bookmark of it in a/s/b".to_owned())]);
+}
+
+/// A renamed dataset that was sent anew: as many snapshots as a year of quarters of an hour has.
+#[test]
+fn many_snapshots_are_looked_up_in_time() {
+    let names: Vec<String> = (1..=35_000_u64).map(|number| format!("s{number}")).collect();
+    let all: Vec<(&str, u64)> = names.iter().map(String::as_str).zip(1..).collect();
+    let source: &[(&str, &[(&str, u64)])] = &[("", &[("t", 100_000)]), ("/new", &all)];
+    let target: There<'_> =
+        &[("", &[("t", 100_000)], "186a0@100000"), ("/new", &all, "88b8@35000"), ("/old", &all, "88b8@35000")];
+    assert_eq!(goes(&missing(source, &[], target)), ["b/t/old"]);
+}
+
 #[test]
 fn what_is_back_is_no_longer_missing() {
     let (datasets, mut notes) = there(&[("", &[("s1", 1)], &format!("0.{:x}-1@1", place(&RelPath::default())))]);
@@ -265,6 +232,52 @@ fn what_is_back_is_no_longer_missing() {
     let found =
         negotiation_with(&[("", &[("s1", 1)])], &[], &datasets).missing(&datasets, &notes, &both(), When::Before);
     assert_eq!((found.back, found.puts), (vec![name("b/t")], vec![]));
+}
+
+/// It was noted as missing, and is in its dataset again, or in another one: missed once more, it has the whole grace.
+#[test]
+fn a_snapshot_that_is_back_is_no_longer_missing() {
+    let graced = MissingPolicy { grace: Duration::from_secs(3600), ..both() };
+    let look = |source: &[(&str, &[(&str, u64)])], note: &str, policy: &MissingPolicy| {
+        let (datasets, notes) = there(&[("", &[("s1", 1), ("s2", 2), ("s3", 3)], note)]);
+        negotiation_with(source, &[], &datasets).missing(&datasets, &notes, policy, When::After)
+    };
+    let lacking: &[(&str, &[(&str, u64)])] = &[("", &[("s3", 3)])];
+    let gone = look(lacking, "3@3", &graced);
+    assert_eq!((gone.undated(), gone.snapshots_back.clone()), (vec!["b/t@s1".into(), "b/t@s2".into()], vec![]));
+    let note = gone.puts[0].1.to_string();
+    let still = look(lacking, &note, &graced);
+    assert_eq!((still.puts, still.snapshots_back), (vec![], vec![]));
+    let here: &[(&str, &[(&str, u64)])] = &[("", &[("s1", 1), ("s2", 2), ("s3", 3)])];
+    let elsewhere: &[(&str, &[(&str, u64)])] = &[("", &[("s3", 3)]), ("/clone", &[("s1", 1), ("s2", 2)])];
+    for source in [here, elsewhere] {
+        for policy in [&graced, &both(), &MissingPolicy { snapshots: false, ..graced.clone() }] {
+            let back = look(source, &note, policy);
+            assert_eq!(back.snapshots_back, ["b/t@s1", "b/t@s2"]);
+            assert_eq!(back.puts[0].1.missing, Some(vec![]));
+        }
+    }
+    // Without a grace nothing is noted. Where the list had no room for all of them, any may be noted.
+    assert_eq!(look(lacking, "3@3", &both()).puts[0].1.missing, Some(vec![]));
+    assert_eq!(look(lacking, "3@3!*", &graced).snapshots_back, ["b/t@s3"]);
+}
+
+/// A dataset that the source has under another name, or has left out, isn't missing either.
+#[test]
+fn a_dataset_that_the_source_has_is_no_longer_missing() {
+    let source: &[(&str, &[(&str, u64)])] = &[("", &[("t", 9)]), ("/attic/moved", &[("x", 5)]), ("/attic/out", &[])];
+    let (datasets, mut notes) = there(&[
+        ("", &[("t", 9)], "9@9"),
+        ("/moved", &[("x", 5)], "5@5"),
+        ("/attic/out", &[("x", 6)], "6@6"),
+        ("/gone", &[("x", 7)], "7@7"),
+    ]);
+    notes.values_mut().for_each(|notes| notes.since = Some(5));
+    let negotiation = negotiation(source, &["attic", "attic/**"]);
+    let mut found = negotiation.missing(&datasets, &notes, &both(), When::After);
+    found.back.sort();
+    assert_eq!(found.back, [name("b/t"), name("b/t/attic/out"), name("b/t/moved")]);
+    assert_eq!(goes(&found), ["b/t/gone"]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod calendar;
 mod conflict;
 mod diff;
 pub mod doctor;
+mod doomed;
 mod doubt;
 mod due;
 mod filter;
@@ -14,6 +15,7 @@ mod filter;
 mod fixture;
 mod flags;
 mod foresee;
+mod homes;
 mod identity;
 mod inquiry;
 pub mod install;
@@ -25,6 +27,8 @@ mod last;
 mod losses;
 mod max_delete;
 mod missing;
+#[cfg(test)]
+mod missing_fixture;
 #[cfg(test)]
 pub(crate) mod model;
 mod names;

@@ -30,8 +30,31 @@ pub enum NotDestroyed {
     OtherName,
     /// A snapshot that the source still has, in this dataset.
     Elsewhere(DatasetName),
+    /// A snapshot of which the source has a bookmark in this dataset.
+    Bookmarked(DatasetName),
     /// The source has it again since the run has begun.
     Back,
+}
+
+impl NotDestroyed {
+    /// Whether the source has it under another name, or again: then it isn't missing.
+    pub(super) fn is_on_the_source(&self) -> bool {
+        match self {
+            Self::Renamed(_)
+            | Self::Unselected(_)
+            | Self::HasMore(_)
+            | Self::Elsewhere(_)
+            | Self::Bookmarked(_)
+            | Self::Back => true,
+            Self::NotOurs
+            | Self::OfAnother
+            | Self::Foreign(_)
+            | Self::Below
+            | Self::SetAside
+            | Self::NoSnapshots
+            | Self::OtherName => false,
+        }
+    }
 }
 
 impl fmt::Display for NotDestroyed {
@@ -53,6 +76,7 @@ impl fmt::Display for NotDestroyed {
                 write!(f, "it still exists on the source as {name}, which is not replicated to this target")
             }
             Self::Elsewhere(name) => write!(f, "it still exists on the source in {name}"),
+            Self::Bookmarked(name) => write!(f, "the source has a bookmark of it in {name}"),
             Self::Back => f.write_str("it exists on the source again"),
             Self::HasMore(copy) => write!(f, "it has snapshots that {copy}, its new copy, lacks"),
             Self::OtherName => {

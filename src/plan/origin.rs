@@ -100,6 +100,7 @@ mod tests {
             txg: None,
             came: Vec::new(),
             foreign: Vec::new(),
+            missing: Some(Vec::new()),
         }
     }
 

@@ -31,9 +31,18 @@ impl<'a> Provenance<'a> {
         Self { put, upto, oldest, format }
     }
 
+    /// Whether somebody has found out that it did not come from the source. That stays true wherever the source has it now: a copy that
+    /// was restored there may have taken it along.
+    pub(super) fn is_noted_foreign(&self, version: &Version<'_>) -> bool {
+        self.put.is_some_and(|put| put.foreign.contains(&version.guid))
+    }
+
     pub(super) fn put(&self, version: &Version<'_>) -> bool {
+        if self.is_noted_foreign(version) {
+            return false;
+        }
         let received = self.put.is_some_and(|put| {
-            let before = self.upto.is_some_and(|upto| version.txg <= upto) && !put.foreign.contains(&version.guid);
+            let before = self.upto.is_some_and(|upto| version.txg <= upto);
             before || version.guid == put.upto || put.came.contains(&version.guid)
         });
         // A name alone proves nothing: whoever has the target may take snapshots there with `zfsync snapshot`.
@@ -41,3 +50,7 @@ impl<'a> Provenance<'a> {
         received || is_older && self.format.parse(version.name).is_some()
     }
 }
+
+#[cfg(test)]
+#[path = "provenance_tests.rs"]
+mod tests;

@@ -95,7 +95,7 @@ fn guids_tell_it_too() {
 fn received(all: &[(&str, u32, &str)]) -> HashMap<DatasetName, Notes> {
     let note = |(path, by, at): &(&str, u32, &str)| {
         let at = name(&format!("b/t{at}")).below(&name("b/t")).map(|path| place(&path));
-        let put = Put { by: *by, at, upto: Guid(1), txg: None, came: vec![], foreign: vec![] };
+        let put = Put { by: *by, at, upto: Guid(1), txg: None, came: vec![], foreign: vec![], missing: Some(vec![]) };
         (name(&format!("b/t{path}")), Notes { put: Some(put), ..Notes::default() })
     };
     all.iter().map(note).collect()
@@ -200,6 +200,7 @@ fn the_copy_of_another_target_is_known_by_its_note() {
         txg: None,
         came: Vec::new(),
         foreign: Vec::new(),
+        missing: Some(Vec::new()),
     };
     let target = name("b/t");
     let another = |dataset: &str, put: Option<Put>| is_of_another_target(&name(dataset), &target, put.as_ref());

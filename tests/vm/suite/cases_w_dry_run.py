@@ -166,6 +166,28 @@ def delete_missing(c):
     c.check(c.exists(c.beta, f"{c.target}/diverged@mine"), "the diverged one's own snapshot is gone")
 
 
+@case("DRY")
+def set_aside_and_delete_missing(c):
+    """-n --set-aside --delete-missing: what comes back has all snapshots up to the common one, and those that are missing go; what is only in what is set aside stays there."""
+    c.tree({"": "s1", "a": "s0 s1", "a/kid": "s0 s1", "a/gone": "s1", "gone": "s1"})
+    flags = ("--delete-missing", "both", "--grace", "0", "--max-delete", "100%")
+    c.push(*flags)
+    write(c, "a", snap="mine")
+    c.alpha(f"zfs destroy -r {c.source}/gone; zfs destroy -r {c.source}/a/gone; zfs destroy {c.source}/a@s0; zfs destroy {c.source}/a/kid@s0")
+    c.snapshot(f"{c.source}/a@s2")
+    before = set(c.beta.lines(f"zfs list -H -r -t all -o name {c.target}"))
+    rows, _ = tells_the_truth(c, "--set-aside", *flags)
+    goes = sorted(row["target"] for row in rows if row["action"] == "destroy")
+    c.same(goes, [f"{c.target}/a/kid@s0", f"{c.target}/a@s0", f"{c.target}/gone"], "what a dry run destroys")
+    after = c.beta.lines(f"zfs list -H -r -t all -o name {c.target}")
+    for name in goes:
+        c.check(name in before and name not in after, f"{name} is still there")
+    aside = sorted(name.split(".zfsync-")[1][15:] for name in after if ".zfsync-" in name)
+    c.same(aside, ["", "/gone", "/gone@s1", "/kid", "@mine"], "what was set aside")
+    stays = sorted(row["target"].split(".zfsync-")[1][15:] for row in rows if row["action"] == "stays")
+    c.same(stays, ["", "/gone", "/kid"], "what stays by a dry run")
+
+
 @case("DRY", "ENC")
 def key_not_loaded(c):
     """The target's key isn't loaded: -n says so, with every flag, and shows nothing that would be destroyed."""

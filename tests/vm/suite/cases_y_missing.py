@@ -349,3 +349,48 @@ def what_came_in_a_run_that_failed(c):
     mirror(c, *options)
     c.only("", "y", "z")
     c.same(c.snaps(c.beta, f"{c.target}/z"), ["s1", "s3"], "the snapshots of what stays")
+
+
+@case("MISSING")
+def restored_and_gone(c):
+    """A snapshot that was taken on the target, came to the source with a restored copy and was destroyed there, stays: nobody else has it."""
+    c.tree({"": "s1", "a": "s1"})
+    options = ("--max-delete", "100%")
+    mirror(c, *options)
+    c.beta(f"zfs snapshot {c.target}/a@own")
+    c.snapshot(f"{c.source}/a@s2")
+    mirror(c, "-v", *options, says="@own")
+    c.zfsync("restore", f"beta:{c.target}/a", f"{c.source}/restored")
+    c.same(c.snaps(c.alpha, f"{c.source}/restored"), ["s1", "own", "s2"], "what was restored")
+    mirror(c, *options)
+    c.alpha(f"zfs destroy -r {c.source}/restored")
+    mirror(c, "-v", *options, says="@own")
+    mirror(c, *options)
+    c.only("", "a")
+    c.same(c.snaps(c.beta, f"{c.target}/a"), ["s1", "own", "s2"], "the snapshots of the copy")
+
+
+@case("MISSING")
+def back_in_between(c):
+    """A snapshot that the source has again, if in another dataset, is no longer noted as missing: missed once more, it has the whole grace."""
+    c.tree({"": "s1", "a": "s1 s2"})
+    mirror(c, grace="7d")
+    outside = f"{c.source}-outside"
+    c.alpha(f"zfs clone {c.source}/a@s1 {outside}; zfs promote {outside}")
+    c.cleanups.append((c.alpha, f"zfs promote {c.source}/a || true; zfs destroy -r {outside} || true"))
+
+    def noted(wanted, when):
+        c.same(len(c.beta.lines(f"zfs get -Hp -s local -o value zfsync:missing-since {c.target}/a@s1")), wanted, f"how many notes there are {when}")
+
+    mirror(c, grace="7d", says="less than --grace: 1 snapshot")
+    noted(1, "once it is missing")
+    c.alpha(f"zfs promote {c.source}/a")
+    mirror(c, grace="7d")
+    noted(0, "once it is back")
+    c.alpha(f"zfs promote {outside}")
+    mirror(c, grace="7d", says="less than --grace: 1 snapshot")
+    noted(1, "once it is missing again")
+    c.alpha(f"zfs rename {outside} {c.source}/b")
+    mirror(c, grace="7d")
+    noted(0, "once it is in another dataset")
+    c.same(c.snaps(c.beta, f"{c.target}/a"), ["s1", "s2"], "the snapshots of the copy")
