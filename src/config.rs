@@ -327,6 +327,10 @@ fn resolutions(args: &cli::Push, target: &DatasetName) -> Result<Resolutions, St
         let hint = meant(name, &args.source, target).map_or_else(String::new, |it| format!("; did you mean {it}?"));
         Err(StartError::Replace(name.clone(), words + &hint))
     });
+    // Told by clap already, unless it is another host's order.
+    if args.rollback && args.set_aside {
+        return Err(StartError::Usage("--rollback cannot be used with --set-aside".into()));
+    }
     Ok(Resolutions { rollback: args.rollback, set_aside: args.set_aside, replace: replace.collect::<Result<_, _>>()? })
 }
 

@@ -32,6 +32,15 @@ pub struct Endpoint {
     access: Access,
 }
 
+/// How snapshots are taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Taking {
+    /// Of all datasets below those that are named, too.
+    pub recursive: bool,
+    /// With [`zfs::TAKEN_HERE`].
+    pub taken_here: bool,
+}
+
 #[derive(Debug)]
 enum Place {
     Here(Arc<LocalHost>),
@@ -350,7 +359,7 @@ impl Endpoint {
         &self,
         datasets: Vec<DatasetName>,
         name: SnapshotName,
-        (recursive, taken_here): (bool, bool),
+        Taking { recursive, taken_here }: Taking,
         silence: Option<Duration>,
     ) -> Result<(), Failure> {
         self.ask(Query::Snapshot { datasets, name, recursive, taken_here }, silence).await.map(drop)

@@ -10,8 +10,10 @@ use crate::format::{duration, sanitise};
 use crate::plan::{FilterError, SnapshotError};
 use crate::remote::client::HelperError;
 use crate::remote::direct::DirectError;
+use crate::remote::plain::{by_hand, options};
 use crate::remote::ssh::ConnectError;
 use crate::remote::target::TargetError;
+use zfs::Allow;
 use zfs::text::on_one_line;
 
 /// The end of a run, as scripts see it.
@@ -253,15 +255,14 @@ pub enum StartError {
     },
     /// The helper may not do what the flags ask for.
     #[error(
-        "{options}: not permitted by this key: the helper on {host} does not allow {what}; resolve it on {host}, or add --allow {what} to the helper's command there (authorized_keys), or leave that option out"
+        "{1}: not permitted: the helper on {host} does not allow {0}; {2}add --allow {0} to the helper's command there (authorized_keys), or leave that out",
+        what.word(), options(*what), by_hand(*what, host)
     )]
     NotAllowed {
         /// The target's host.
         host: String,
-        /// What is missing, as `--allow` has it.
-        what: String,
-        /// The options that need it.
-        options: &'static str,
+        /// What is missing.
+        what: Allow,
     },
     /// Without a helper on the host that can't be done.
     #[error(
@@ -275,7 +276,7 @@ pub enum StartError {
         options: &'static str,
     },
     /// The lock file can't be made.
-    #[error("can't take the lock {path}: {error}")]
+    #[error("can't take the lock {path}: {}", zfs::text::os_words(.error))]
     Lock {
         /// The lock file.
         path: String,
@@ -283,7 +284,7 @@ pub enum StartError {
         error: std::io::Error,
     },
     /// A file of zfsync's own, or a directory for them, can't be used.
-    #[error("can't {what} {}: {error}", path.display())]
+    #[error("can't {what} {}: {}", path.display(), zfs::text::os_words(.error))]
     File {
         /// What was attempted with what.
         what: &'static str,
@@ -418,7 +419,7 @@ pub enum StartError {
     #[error("interrupted before anything was sent")]
     Interrupted(Signal),
     /// Something of the operating system failed.
-    #[error("{what}: {error}")]
+    #[error("{what}: {}", zfs::text::os_words(.error))]
     System {
         /// What was attempted.
         what: &'static str,

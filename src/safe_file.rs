@@ -42,8 +42,9 @@ fn is_ours_already(path: &Path) -> bool {
         || path.parent().is_some_and(|dir| parents.contains(&dir))
 }
 
-/// The largest file that is read, in bytes: far more than any that zfsync writes to read it again.
-const LARGEST: u64 = 16 << 20;
+/// The largest file that is read, in bytes. The largest that zfsync writes to read it again has the names of datasets that are not in sync, and
+/// of those that were not looked at: there is room for 100,000 of the longest in each of the two.
+const LARGEST: u64 = 64 << 20;
 
 /// All that is in a regular file of a sensible size: a device, or a link to one, may have no end.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -133,7 +134,7 @@ mod tests {
         file.set_len(20 << 30).unwrap();
         let error = read(&large).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
-        assert!(error.to_string().ends_with("large is larger than 16 MiB"), "{error}");
+        assert!(error.to_string().ends_with("large is larger than 64 MiB"), "{error}");
     }
 
     #[test]

@@ -139,6 +139,32 @@ fn what_a_copy_keeps_for_its_own_targets_is_told_once() {
     assert_eq!(cron().expect(0, &[]).stderr, words);
 }
 
+#[test]
+fn what_a_source_that_is_a_copy_keeps_is_told_again_when_it_recurs() {
+    let bed = Bed::new();
+    bed.world(&[("s", 1, 1), ("d", 2, 1)]);
+    for (number, day) in (11..).zip(["240101", "240102"]) {
+        for top in ["s", "d"] {
+            bed.world(&[(&format!("{top}@{day}-000000_D"), number, number)]);
+        }
+    }
+    // The newer one was taken there.
+    bed.write("marked", "s@240102-000000_D\ton\n");
+    bed.write("settings", "s\tzfsync:received\t00000001-000000000000000b\n");
+    bed.write("properties", "s\tzfsync:received\t00000001-000000000000000b\n");
+    let cron = || bed.run(&["cron", "-w", WINDOW, "-d", "1", "s", "d"]);
+    let words = "zfsync: pruning s: 1 snapshot is kept: the source of this copy may continue from there; if it no longer exists: zfs inherit \
+                 -r zfsync:received 's'\n  This notice is printed once.\n";
+    cron().expect(0, &[words]);
+    assert_eq!(cron().expect(0, &[]).stderr, "");
+    // Its source has gone on from another one: nothing is kept for a while.
+    let world = bed.read("world");
+    bed.write("world", &world.replace("s@240101-000000_D\t11\t11\n", ""));
+    assert_eq!(cron().expect(0, &[]).stderr, "");
+    bed.write("world", &world);
+    assert_eq!(cron().expect(0, &[]).stderr, words);
+}
+
 /// A target is noted by a version of zfsync that says it in another way: nobody here knows what it needs.
 #[test]
 fn a_note_of_a_target_that_can_not_be_read_keeps_everything() {

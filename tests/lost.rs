@@ -173,9 +173,6 @@ fn a_source_that_may_not_do_what_the_job_wants() {
     let (config, there) = (bed.path("ssh_config"), bed.path("there"));
     let ssh = ["-F", config.to_str().unwrap(), "--remote-zfsync", there.to_str().unwrap()];
     let ended = bed.run(&[&["prune", "--keep-last", "1", "--source", "beta:s"][..], &ssh].concat());
-    ended.expect(
-        3,
-        &["prune, keep): not permitted by this key: the helper on beta does not allow destroy; resolve it on beta"],
-    );
+    ended.expect(3, &["prune, keep): not permitted: the helper on beta does not allow destroy; resolve it on beta"]);
     assert_eq!(calls(&bed, "zfs destroy").len(), 0);
 }

@@ -3,11 +3,14 @@
 mod support;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::symlink;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use support::sshd::{LOGIN_SHELLS, Manners, POSIX_SHELLS, Sshd, available, in_sync, installed, login_shell, make_sh};
-use support::{Bed, Ended, eventually, has_zfs};
+use support::{Bed, Ended, eventually, has_zfs, signal};
 
 /// A host that has ssh and ZFS and runs nothing else; its login shell is what `shell` says.
 struct There {
@@ -358,4 +361,37 @@ fn a_prune_leaves_such_a_target_alone_and_heeds_it() {
     let prune = ["prune", "--keep-last", "1", "--foreign", "--no-recursive"];
     there.run(&[&prune[..], &["s", "beta:d"]].concat()).expect(3, &["everything that destroys (--replace"]);
     assert_eq!(changes(&there), [] as [&str; 0]);
+}
+
+/// A forced command that runs zfsync is told at once: it would wait for a request that never comes.
+#[test]
+fn a_key_that_runs_zfsync_is_told_at_once() {
+    let Some(there) = There::in_sync() else { return };
+    let key = there.bed.read("key.pub");
+    for helper in ["recv --stdio --root d", "send --stdio --root d"] {
+        let command = format!("{} {helper}", there.bed.path("there").display());
+        there.bed.write("authorized_keys", &format!("restrict,command=\"{command}\" {key}"));
+        let began = Instant::now();
+        there
+            .run(&["push", "s", "beta:d"])
+            .expect(3, &["this key's forced command on beta runs zfsync: use a key with a shell"]);
+        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    }
+}
+
+/// Any other command may be a slow shell: that is told long before it is given up.
+#[test]
+fn a_key_that_runs_something_else_is_told_soon() {
+    let Some(there) = There::in_sync() else { return };
+    let key = there.bed.read("key.pub");
+    there.bed.write("authorized_keys", &format!("restrict,command=\"exec cat >/dev/null\" {key}"));
+    let mut child = there.command(&["push", "s", "beta:d"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let told =
+        lines.find(|line| line.contains("beta has not started a shell for 10 s") && line.contains("still waiting"));
+    assert!(told.is_some());
+    // It goes on until somebody ends it.
+    assert_eq!(child.try_wait().unwrap(), None);
+    signal(&child, Signal::INT);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
 }

@@ -314,6 +314,7 @@ mod tests {
             (Order { grace: long, ..fine() }, "too long"),
             (Order { stall_timeout: far, ..fine() }, "too long"),
             (Order { replace: vec!["other/x".into()], ..fine() }, "--replace"),
+            (Order { rollback: true, set_aside: true, ..fine() }, "--set-aside"),
             (Order { include: vec!["[".into()], ..fine() }, "--include"),
             (Order { max_delete: Some("101%".into()), ..fine() }, "percentage"),
             (Order { format: "same".into(), ..fine() }, "same"),

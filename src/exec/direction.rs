@@ -42,8 +42,22 @@ impl<'a> Direction<'a> {
     }
 
     /// Refuses the job if SOURCE itself has come from TARGET, as the note on it tells.
-    pub async fn check_top(&self, copied: Option<&Put>, receiver: &mut Receiver<'_>) -> Result<(), StartError> {
+    pub async fn check_top(
+        &self,
+        copied: Result<Option<&Put>, &StartError>,
+        receiver: &mut Receiver<'_>,
+    ) -> Result<(), StartError> {
         let ends = &self.job.ends;
+        let copied = match copied {
+            Err(error) if self.job.may_change_what_is_there() => {
+                let words = match error {
+                    StartError::List { words, .. } => words.clone(),
+                    error => error.to_string(),
+                };
+                return Err(self.unknown(Failure { refusal: Refusal::Other, words }));
+            }
+            copied => copied.unwrap_or_default(),
+        };
         let (source, target) = (&ends.source.dataset, &ends.target.dataset);
         let top: Copies = copied.map(|put| (source.clone(), put)).into_iter().collect();
         // A restore goes this way on purpose, and overwrites nothing.

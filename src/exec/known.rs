@@ -33,9 +33,10 @@ pub async fn targets((origin, source): &(Link, DatasetName)) -> Result<Targets, 
         let date = newest.first().map(|(_, date)| *date);
         targets.push(KnownTarget { target: target.clone(), arrived, date });
     }
-    let ids = unread_on(&sender, source).await?;
-    let unread = ids.iter().filter_map(|property| property.strip_prefix(PROPERTY)).map(str::to_owned).collect();
-    let others = others(&sender, source, &datasets).await?;
+    let around = noted_around(&sender, source).await?;
+    let ids = around.unread.iter().filter(|(on, _)| on == source).filter_map(|(_, id)| id.strip_prefix(PROPERTY));
+    let unread = ids.map(str::to_owned).collect();
+    let others = others(&around, source, &datasets);
     let (host, written) = (sender.name(), sender.full_name(source));
     sender.close().await;
     Ok(Targets {
@@ -51,15 +52,10 @@ pub async fn targets((origin, source): &(Link, DatasetName)) -> Result<Targets, 
 }
 
 /// Bookmarks of ours that are of no target that is noted, on SOURCE or around it.
-async fn others(
-    sender: &Endpoint,
-    source: &DatasetName,
-    datasets: &[SourceDataset],
-) -> Result<Vec<String>, StartError> {
-    let Around { noted, unread, .. } = noted_around(sender, source).await?;
+fn others(Around { noted, unread, .. }: &Around, source: &DatasetName, datasets: &[SourceDataset]) -> Vec<String> {
     if !unread.is_empty() {
         // They may be of those.
-        return Ok(Vec::new());
+        return Vec::new();
     }
     let mut names = Vec::new();
     for dataset in datasets {
@@ -70,7 +66,7 @@ async fn others(
         let theirs = dataset.bookmarks.iter().filter(|mark| unknown.iter().any(|tag| tag.owns(mark.name)));
         names.extend(theirs.map(|mark| format!("{name}#{}", mark.name)));
     }
-    Ok(names)
+    names
 }
 
 /// A target's tag for a dataset, whether that is selected or not.

@@ -88,7 +88,7 @@ fn check_allowed(link: &Link, hello: &Hello) -> Result<(), StartError> {
 
 fn not_allowed(host: String, what: Allow, hello: &Hello) -> StartError {
     if !hello.is_plain() {
-        return StartError::NotAllowed { host, what: what.word().to_owned(), options: plain::options(what) };
+        return StartError::NotAllowed { host, what };
     }
     StartError::NotByPlainZfs { host, options: plain::options(what) }
 }
@@ -148,4 +148,27 @@ fn checked_sender(remote: Remote, sources: &[DatasetName]) -> Result<Endpoint, S
         return Err(StartError::SourceOutsideRoot { host: name, roots, source_dataset: source.to_string() });
     }
     Ok(Endpoint::there(remote))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli;
+
+    #[test]
+    fn what_is_not_allowed_is_named_as_it_was_asked_for() {
+        let command = cli::command();
+        let is_command = |word: &str| command.get_subcommands().any(|one| one.get_name() == word);
+        let options: Vec<&str> =
+            command.get_subcommands().flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_long).collect();
+        for what in Allow::OF_A_TARGET.into_iter().chain(Allow::OF_A_SOURCE) {
+            let told = not_allowed("beta".into(), what, &Hello::default()).to_string();
+            let (asked, advice) = told.split_once(": not permitted: ").unwrap();
+            let words = || asked.split([' ', ',', '(', ')']);
+            let long: Vec<&str> = words().filter_map(|word| word.strip_prefix("--")).collect();
+            assert!(!long.is_empty() || words().any(is_command), "{told}");
+            assert!(long.iter().all(|long| options.contains(long)), "{told}");
+            assert!(advice.contains(&format!("add --allow {} to the helper's command there", what.word())), "{told}");
+        }
+    }
 }

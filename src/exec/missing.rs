@@ -106,30 +106,16 @@ pub struct Swept {
     pub failed: bool,
 }
 
-/// Destroys on the target what the source has no more and zfsync has put there, over a connection of its own: those of the run
-/// may be gone by now.
+/// Destroys on the target what the source has no more and zfsync has put there.
 pub async fn sweep(
     job: &PushJob,
     sender: &Endpoint,
     negotiation: &Negotiation,
     reporter: &mut dyn Reporter,
 ) -> Result<Swept, StartError> {
-    let (mut connections, mut events) = ConnectionPool::new(job.ends.target.link.clone(), None, Access::Full);
-    connections.connect(1, std::time::Duration::ZERO);
-    let swept = async {
-        let (first, hello) = first_channel(&mut connections, &mut events).await?;
-        let clocks = clocks(&hello);
-        check_helper(&job.ends, sender, &hello)?;
-        let mut receiver = Receiver::over(&connections, first, &job.ends)?;
-        receiver.claim(job.run, job.faults.wait_lock).await?;
-        receiver.claimed().await?;
-        if let Some(words) = receiver.unlocked.take() {
-            let text = format!(
-                "{}: {words}: other runs there are not prevented from working on it at the same time",
-                receiver.host()
-            );
-            reporter.event(&Event::Notice { dataset: None, text });
-        }
+    once_more(job, sender, async |connected| {
+        let Connected { mut receiver, clocks } = connected;
+        tell_unlocked(&mut receiver, reporter);
         let mut cleared = look(job, negotiation, &mut receiver, When::After, clocks).await?;
         let back = if cleared.is_withheld() {
             Vec::new()
@@ -138,10 +124,65 @@ pub async fn sweep(
         };
         cleared.missing.stay.extend(back);
         carry_out(job, &mut receiver, cleared, reporter).await
+    })
+    .await
+}
+
+/// Notes on the target what has come from the source, where a run failed: what the source loses before all is in sync again would
+/// else never be known to have come from there. Whether that failed.
+pub async fn note_what_came(
+    job: &PushJob,
+    sender: &Endpoint,
+    negotiation: &Negotiation,
+    reporter: &mut dyn Reporter,
+) -> Result<bool, StartError> {
+    once_more(job, sender, async |connected| {
+        let Connected { mut receiver, clocks } = connected;
+        let target = receiver.ends.target.dataset.clone();
+        let there = targets(receiver.tree(target).await?);
+        let notes = if there.is_empty() { Vec::new() } else { receiver.notes().await? };
+        let missing = negotiation.missing(&there, &notes_of(notes), &job.missing, When::After);
+        keep_notes(&mut receiver, &missing, &Due::default(), clocks, reporter).await
+    })
+    .await
+}
+
+/// A target that is asked once more when a run is over.
+struct Connected<'a> {
+    receiver: Receiver<'a>,
+    clocks: Clocks,
+}
+
+/// Over a connection of its own: those of the run may be gone by now.
+async fn once_more<T>(
+    job: &PushJob,
+    sender: &Endpoint,
+    then: impl AsyncFnOnce(Connected<'_>) -> Result<T, StartError>,
+) -> Result<T, StartError> {
+    let (mut connections, mut events) = ConnectionPool::new(job.ends.target.link.clone(), None, Access::Full);
+    connections.connect(1, std::time::Duration::ZERO);
+    let came = async {
+        let (first, hello) = first_channel(&mut connections, &mut events).await?;
+        let clocks = clocks(&hello);
+        check_helper(&job.ends, sender, &hello)?;
+        let mut receiver = Receiver::over(&connections, first, &job.ends)?;
+        receiver.claim(job.run, job.faults.wait_lock).await?;
+        receiver.claimed().await?;
+        then(Connected { receiver, clocks }).await
     };
-    let swept = swept.await;
+    let came = came.await;
     close(connections).await;
-    swept
+    came
+}
+
+fn tell_unlocked(receiver: &mut Receiver<'_>, reporter: &mut dyn Reporter) {
+    if let Some(words) = receiver.unlocked.take() {
+        let text = format!(
+            "{}: {words}: other runs there are not prevented from working on it at the same time",
+            receiver.host()
+        );
+        reporter.event(&Event::Notice { dataset: None, text });
+    }
 }
 
 /// Both sides' clocks, at a greeting that has just come.

@@ -84,6 +84,7 @@ impl<'a> TargetNeeds<'a> {
             };
             named.push(Named { ends, asked, tags });
         }
+        // Also for those that are named: what a copy continues from must stay.
         let mut around = noted_around(sender, top).await?;
         let copies = std::mem::take(&mut around.copies);
         let noted = if others { around.all_read(sender)? } else { Vec::new() };
@@ -93,6 +94,11 @@ impl<'a> TargetNeeds<'a> {
     /// Whether zfsync has received into this very dataset.
     pub fn is_copy(&self, dataset: &DatasetName) -> bool {
         self.copies.contains(dataset)
+    }
+
+    /// Whether that is so of any here.
+    pub fn has_copies(&self) -> bool {
+        !self.copies.is_empty()
     }
 
     /// What is known of the counterparts of a dataset of the source.

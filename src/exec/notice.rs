@@ -32,11 +32,9 @@ pub async fn notice(job: &CronJob, sender: &Endpoint, is_new: bool) -> Option<St
 /// can be taken nothing is told, as that would be in each run.
 pub async fn of_copies(branch: &Branch, sender: &Endpoint, parts: &[Part]) -> Vec<String> {
     let targets = branch.targets.iter().map(|push| push.ends.target.to_string());
+    let all = targets.chain([branch.source.to_string()]);
     let further = parts.iter().filter_map(|part| part.further.as_ref());
-    // SOURCE is a copy as a rule only where there is something to tell of it; else it isn't asked for what was told.
-    let of_source = |one: &Further| one.words.is_some() && one.target == branch.source.to_string();
-    let is_told = |one: &&Further| of_source(one) || targets.clone().any(|target| target == one.target);
-    let further: Vec<&Further> = further.filter(is_told).collect();
+    let further: Vec<&Further> = further.filter(|one| all.clone().any(|name| name == one.target)).collect();
     if further.is_empty() {
         return Vec::new();
     }

@@ -52,16 +52,16 @@ pub struct Part {
     pub exit: Exit,
     /// What there is to say of it.
     pub words: String,
-    /// Of a copy that was pruned: what it keeps for targets of its own, if anything.
+    /// Of copies that were pruned: what they keep beside what the rules say, if anything.
     pub further: Option<Further>,
 }
 
-/// What a copy keeps for targets of its own.
+/// What a copy keeps for targets of its own, or for its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Further {
     /// The copy, as the user has named it.
     pub target: String,
-    /// In words; `None` where it keeps nothing for them.
+    /// In words; `None` where it keeps nothing.
     pub words: Option<String>,
 }
 
@@ -103,7 +103,7 @@ impl Part {
             Ok(pruned) => {
                 // Only what is wrong, where something is.
                 let words: String = pruned.told(0, pruned.failed()).into_iter().map(|(_, words)| words).collect();
-                let further = Some(Further { target, words: pruned.further() });
+                let further = pruned.has_copies().then(|| Further { target, words: pruned.further() });
                 Self { further, ..Self::new(label, pruned.exit(), words) }
             }
             Err(error) => Self::new(label, error.exit(), error.to_string()),

@@ -224,7 +224,7 @@ async fn run(job: &PruneJob, sender: &Endpoint, peers: &mut Vec<Open>) -> Result
     }
     for (tree, needs) in trees.iter().zip(&needs).filter(|_| job.prune_sources) {
         let cuts = source_cuts(job, sender, &calendar, tree, needs).await?;
-        sides.push(prune_source_side(job, sender, tree, cuts).await);
+        sides.push(prune_source_side(job, sender, tree, cuts).await.with_copies(needs.has_copies()));
     }
     let selected = trees.iter().any(|tree| !tree.datasets.is_empty());
     Ok(PruneReport { dry_run: job.dry_run, selected, idle: Tree::idle(job, &trees), rule: job.rule(), sides })
@@ -286,7 +286,7 @@ async fn by_bookmarks(job: &PruneJob, sender: &Endpoint, targets: &[Arc<Ends>]) 
         believe_proven(job, sender, &mut tree, &needs).await;
         selected |= !tree.datasets.is_empty();
         let cuts = source_cuts(job, sender, &calendar(job), &tree, &needs).await?;
-        sides.push(prune_source_side(job, sender, &tree, cuts).await);
+        sides.push(prune_source_side(job, sender, &tree, cuts).await.with_copies(needs.has_copies()));
     }
     // The push before it has told of them.
     Ok(PruneReport { dry_run: job.dry_run, selected, idle: Vec::new(), rule: job.rule(), sides })
@@ -309,32 +309,33 @@ async fn source_cuts(
         dates.extend(sender.dates(&unknown, Some(STALL)).await.unwrap_or_default());
     }
     let received = newest_received(job, sender, &named, needs).await?;
-    let (scope, rules, received) = (&job.scope, &job.rules, &received);
-    let choice = Choice { scope, rules, calendar, dates: &dates, received };
+    let (scope, rules, none) = (&job.scope, &job.rules, HashSet::new());
     let cut = |(name, dataset): (DatasetName, &SourceDataset)| {
         let peers = needs.peers(&name, dataset);
+        let received = received.get(&name).unwrap_or(&none);
+        let choice = Choice { scope, rules, calendar, dates: &dates, received };
         prune_source(&name, dataset, &peers, !job.only_named_targets, &choice)
     };
     Ok(named.into_iter().map(cut).collect())
 }
 
-/// The snapshots from which the sources of those datasets continue that are copies themselves.
+/// Of those datasets that are copies: the snapshots from which their sources continue.
 async fn newest_received(
     job: &PruneJob,
     sender: &Endpoint,
     named: &[(DatasetName, &SourceDataset)],
     needs: &TargetNeeds<'_>,
-) -> Result<HashSet<Guid>, StartError> {
+) -> Result<HashMap<DatasetName, HashSet<Guid>>, StartError> {
     let copies: Vec<_> = named.iter().filter(|(name, _)| needs.is_copy(name)).collect();
     let all: Vec<DatasetName> = copies.iter().map(|(name, _)| name.clone()).collect();
-    let Some(first) = all.first() else { return Ok(HashSet::new()) };
+    let Some(first) = all.first() else { return Ok(HashMap::new()) };
     let taken = sender.snapshot_notes(TAKEN_HERE, &all, Some(STALL)).await;
     let taken = taken.map_err(|why| source::failed(sender, first, why))?;
-    let of_one = |(name, dataset): &&(DatasetName, &SourceDataset)| {
+    let of_one = |(name, dataset): &(DatasetName, &SourceDataset)| {
         let is_taken = |snapshot: &str| taken.contains_key(&name.at(snapshot));
-        newest_of_others(&dataset.snapshots, &job.scope, is_taken)
+        (name.clone(), newest_of_others(&dataset.snapshots, &job.scope, is_taken).into_iter().collect())
     };
-    Ok(copies.iter().flat_map(of_one).collect())
+    Ok(copies.into_iter().map(of_one).collect())
 }
 
 /// Takes the bookmarks for false that nothing proves, where anything hangs on them.
@@ -363,8 +364,9 @@ async fn prune_source_side(job: &PruneJob, sender: &Endpoint, tree: &Tree, cuts:
         if let Some(words) = proof::leave_witnesses(sender, going, Some(STALL)).await {
             let allow = permission::allow("USER", permission::NOTE, &tree.top);
             tracing::warn!(
-                "{}: the evidence that validates bookmarks after their snapshots are destroyed can't be recorded: {words}\n  the user on the source's host needs these permissions: {allow}",
-                sender.full_name(&tree.top)
+                "{}: the evidence that validates bookmarks after their snapshots are destroyed can't be recorded: {words}\n  root on the source's host{}{allow}",
+                sender.full_name(&tree.top),
+                permission::GRANT
             );
         }
     }
@@ -431,12 +433,10 @@ async fn destroy_on_source(sender: &Endpoint, portions: &[Portion], dry_run: boo
 }
 
 fn explain(failure: Failure, dataset: &DatasetName) -> Failure {
-    if failure.refusal != Refusal::Permission {
+    // The helper of another host has explained it itself.
+    if failure.refusal != Refusal::Permission || failure.words.contains(permission::GRANT) {
         return failure;
     }
     let allow = permission::allow("USER", permission::DESTROY, dataset);
-    Failure {
-        words: format!("{}\n  the user on the source's host needs these permissions: {allow}", failure.words),
-        ..failure
-    }
+    Failure { words: format!("{}\n  root on the source's host{}{allow}", failure.words, permission::GRANT), ..failure }
 }

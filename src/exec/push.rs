@@ -296,6 +296,21 @@ async fn finish(
         let text = "nothing that is missing on the source is destroyed on the target: not every selected dataset is in sync, \
                     or not all could be listed (see above)";
         reporter.event(&Event::Problem { text: text.into() });
+        let noted = tokio::select! {
+            noted = missing::note_what_came(job, sender, &negotiation, reporter) => noted,
+            signal = signals.next() => Err(StartError::Interrupted(signal)),
+        };
+        match noted {
+            Ok(_) => {}
+            Err(StartError::Interrupted(signal)) => {
+                exit = Exit::Interrupted(signal);
+                summary.interrupted = true;
+            }
+            Err(error) => {
+                let text = format!("can't record on the target what was received: {error}");
+                reporter.event(&Event::Notice { dataset: None, text });
+            }
+        }
     }
     if job.missing.destroys() && exit == Exit::InSync {
         let began = Instant::now();

@@ -11,7 +11,7 @@ use super::link::sender_of;
 use super::source;
 use super::stop::Stop;
 use crate::config::SnapshotJob;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Taking};
 use crate::error::StartError;
 use crate::format::count;
 use crate::plan::{Naming, PoolSnapshots, Selection, SnapshotPlan, Tree};
@@ -183,7 +183,8 @@ async fn take_of(
     name: &SnapshotName,
     taken_here: bool,
 ) -> Result<(), Failure> {
-    let taking = sender.snapshot(pool.named.clone(), name.clone(), (pool.recursive, taken_here), None);
+    let taking =
+        sender.snapshot(pool.named.clone(), name.clone(), Taking { recursive: pool.recursive, taken_here }, None);
     let hanging = || Err(Failure::new(Refusal::Other, &hangs("zfs snapshot").to_string()));
     limited(taking).await.unwrap_or_else(hanging)
 }

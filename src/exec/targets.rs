@@ -32,8 +32,8 @@ pub struct Met {
 
 /// What is noted of the targets of a job's SOURCE, and which of them this one is.
 pub struct Targets {
-    /// `None`: SOURCE's properties can't be read, and so nothing is noted either.
-    noted: Option<Noted>,
+    /// Where SOURCE's properties can't be read, why; nothing is noted then, either.
+    noted: Result<Noted, StartError>,
     host: String,
     met: Option<Identity>,
     /// It is noted above SOURCE, with all that lies below.
@@ -44,13 +44,13 @@ impl Targets {
     /// Reads what is noted.
     pub async fn read(ends: &Ends, sender: &Endpoint) -> Self {
         let (noted, host) = tokio::join!(noted_on(sender, &ends.source.dataset), seen_from(ends));
-        let noted = noted.inspect_err(|error| tracing::info!("{error}")).ok();
+        let noted = noted.inspect_err(|error| tracing::info!("{error}"));
         Self { noted, host, met: None, is_above: false }
     }
 
-    /// What SOURCE has come from, if it is a copy.
-    pub fn copied(&self) -> Option<&Put> {
-        self.noted.as_ref()?.received.as_ref()
+    /// What SOURCE has come from, if it is a copy; why that isn't known.
+    pub fn copied(&self) -> Result<Option<&Put>, &StartError> {
+        Ok(self.noted.as_ref()?.received.as_ref())
     }
 
     /// Once the target has told what its pool is, its bookmarks are known.
@@ -82,7 +82,8 @@ impl Targets {
         let Some(Identity { mut target, mut noted, odd }) = self.met else {
             return Met { tags: Tags::new(&self.host, Guid(0)), newcomer: None, is_recorded_now: false };
         };
-        let Some(registry) = self.noted.filter(|_| job.bookmarks && job.restore.is_none() && !self.is_above) else {
+        let Some(registry) = self.noted.ok().filter(|_| job.bookmarks && job.restore.is_none() && !self.is_above)
+        else {
             return Met { tags: target.tags(), newcomer: None, is_recorded_now: false };
         };
         let (registry, old) = (registry.own, job.ends.host_in_old_tags());

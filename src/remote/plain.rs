@@ -19,7 +19,7 @@ use super::event::HelperError;
 use super::examined::SESSION;
 use super::pipes::Pipes;
 use super::ssh::Sessions;
-use crate::format::count;
+use crate::format::{about, count};
 
 /// What the host tells of itself, a word and its value in each line. In one line, as all arguments are.
 const TELL: &str = "set -f; echo host $(uname -n); echo user $(id -un); echo uid $(id -u); echo groups $(id -Gn); \
@@ -27,6 +27,11 @@ const TELL: &str = "set -f; echo host $(uname -n); echo user $(id -un); echo uid
     echo boot $(cat /proc/sys/kernel/random/boot_id 2>/dev/null || sysctl -nx kern.boot_id 2>/dev/null); \
     echo path $(command -v zfs); \
     [ $# = 0 ] || said=$(\"$@\" list -H -o name -d 0 2>&1 >/dev/null) || echo refused $said";
+
+/// Whoever waits for longer for a shell there is told why that may be. It may just be slow, so nothing is given up yet.
+const SLOW: Duration = Duration::from_secs(10);
+/// What a helper that is asked for something else says first: it has read our words as a frame.
+const HELPER_SAYS: &str = "zfsync helper: ";
 
 /// A `zfs` there that has said nothing for so long hangs.
 const HANGS: Duration = Duration::from_secs(3600);
@@ -60,7 +65,7 @@ pub fn allows(allow: Allow) -> bool {
     matches!(allow, Allow::Volmode | Allow::Packages | Allow::Unencrypted | Allow::Mountable | Allow::Rekey)
 }
 
-/// What needs an `--allow` that a host with `zfs` alone doesn't give, as the user asks for it.
+/// What needs an `--allow`, as the user asks for it.
 #[must_use]
 pub fn options(allow: Allow) -> &'static str {
     match allow {
@@ -69,7 +74,26 @@ pub fn options(allow: Allow) -> &'static str {
         Allow::Destroy => "everything that destroys (--replace, --delete-missing, prune, keep)",
         Allow::Snapshot => "taking snapshots of a source on it (cron, run)",
         Allow::Verify => "verify --content",
-        _ => allow.word(),
+        Allow::Volmode => "--volmode inherit",
+        Allow::Packages => "--trust-source",
+        Allow::Unencrypted => "--allow-unencrypted",
+        Allow::Mountable => "restore",
+        Allow::Rekey => "--allow-rekey",
+    }
+}
+
+/// What somebody on the host can do instead, in front of other advice.
+#[must_use]
+pub fn by_hand(allow: Allow, host: &str) -> String {
+    match allow {
+        Allow::Rollback | Allow::Rename | Allow::Destroy => format!("resolve it on {host}, or "),
+        Allow::Snapshot
+        | Allow::Verify
+        | Allow::Volmode
+        | Allow::Packages
+        | Allow::Unencrypted
+        | Allow::Mountable
+        | Allow::Rekey => String::new(),
     }
 }
 
@@ -96,9 +120,11 @@ pub(super) fn start(
     let words = if plain.zfs.is_empty() { vec!["zfs".into()] } else { plain.zfs.clone() };
     let zfs = Zfs::on(Away::new(sessions.program(&session_line()), words, sessions.turns(), lost.clone()));
     let within = |silence| zfs.within(Limits { silence: Some(silence), given_up: Some(Arc::clone(&given_up)) });
+    let started = if sessions.told().get().is_none() { Some(Slow::watch(SLOW, host)?) } else { None };
     let lane = if streams { lane(&within(SESSION), host)? } else { None };
     let ask = || within(limit).ask(TELL, &plain.zfs, MOST_TOLD).map_err(|failure| no_shell(host, &failure));
     let said = sessions.told().get().map_or_else(ask, |said| Ok(said.clone()))?;
+    drop(started);
     let told = Told::read(&said, plain);
     if let Some(words) = told.refused {
         let advice = passwordless(&plain.zfs, host, &words, &told.hello.user, told.path.as_deref());
@@ -162,7 +188,30 @@ fn serve(
     Ok(Pipes { stdin: ours_in.into(), stdout: OwnedFd::from(ours_out), stderr: ours_err.into(), status, limit })
 }
 
+/// Tells of a host that doesn't answer, unless it is dropped before.
+struct Slow(#[expect(dead_code, reason = "dropped, it ends the wait")] mpsc::Sender<()>);
+
+impl Slow {
+    fn watch(patience: Duration, host: &str) -> io::Result<Self> {
+        let (answered, waits) = mpsc::channel();
+        let host = host.to_owned();
+        thread::Builder::new().name("slow".into()).spawn(move || {
+            if waits.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
+                tracing::warn!(
+                    "{host} has not started a shell for {}: it may be slow, or the key has a forced command that is no shell \
+                     (authorized_keys on {host}); still waiting",
+                    about(patience)
+                );
+            }
+        })?;
+        Ok(Self(answered))
+    }
+}
+
 fn no_shell(host: &str, failure: &Failure) -> HelperError {
+    if failure.words.lines().any(|line| line.starts_with(HELPER_SAYS)) {
+        return HelperError::Forced { host: host.to_owned() };
+    }
     HelperError::NoShell { host: host.to_owned(), words: quoted(&failure.words) }
 }
 

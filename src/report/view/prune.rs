@@ -1,11 +1,13 @@
 //! What a prune tells: a list of what goes, and a line for each side.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
 
 use crate::error::Exit;
 use crate::format::{bytes, count, sanitise};
 use crate::plan::Cut;
+use crate::report::lines::Grants;
 use zfs::host::NEEDED_FURTHER;
 use zfs::name::{DatasetName, Guid, SnapshotName};
 use zfs::{Failure, Pruned};
@@ -41,6 +43,8 @@ pub struct PrunedSide {
     /// Full names, and why they stay.
     pinned: Vec<(String, String)>,
     failures: Vec<(DatasetName, String)>,
+    /// Whether there are copies in it.
+    has_copies: bool,
 }
 
 impl PrunedSide {
@@ -52,7 +56,7 @@ impl PrunedSide {
         done: impl Iterator<Item = ((DatasetName, Vec<(SnapshotName, Guid)>), Result<Pruned, Failure>)>,
     ) -> Self {
         let (datasets, pinned, failures) = (BTreeSet::new(), Vec::new(), Vec::new());
-        let mut side = Self { host, top, cuts, datasets, destroyed: 0, freed: 0, pinned, failures };
+        let mut side = Self { host, top, cuts, datasets, destroyed: 0, freed: 0, pinned, failures, has_copies: true };
         for ((dataset, _), result) in done {
             match result {
                 Ok(pruned) => {
@@ -103,6 +107,12 @@ impl PrunedSide {
         lines
     }
 
+    /// The same of a source, which may have no copies in it.
+    #[must_use]
+    pub fn with_copies(self, has_copies: bool) -> Self {
+        Self { has_copies, ..self }
+    }
+
     /// Those that stay for targets of this copy.
     fn further(&self) -> impl Iterator<Item = &(String, String)> {
         self.pinned.iter().filter(|(_, why)| why.starts_with(NEEDED_FURTHER))
@@ -127,7 +137,7 @@ impl PrunedSide {
         };
         let top = &self.top;
         Some(format!(
-            "{what} kept: the source of this copy may continue from there; if it no longer exists: zfs inherit -r zfsync:received {top}"
+            "{what} kept: the source of this copy may continue from there; if it no longer exists: zfs inherit -r zfsync:received '{top}'"
         ))
     }
 
@@ -185,6 +195,12 @@ impl PruneReport {
         if self.failed() { Exit::Failed } else { Exit::InSync }
     }
 
+    /// Whether copies were pruned.
+    #[must_use]
+    pub fn has_copies(&self) -> bool {
+        self.sides.iter().any(|side| side.has_copies)
+    }
+
     /// That copies keep snapshots for targets of their own.
     #[must_use]
     pub fn further(&self) -> Option<String> {
@@ -236,8 +252,13 @@ impl PruneReport {
                 let _ = writeln!(words, "  needed by {} more (-v)", needed_by.len() - shown);
             }
         }
+        let mut grants = Grants::default();
         for (dataset, why) in &side.failures {
-            let _ = writeln!(words, "zfsync: {}: failed: {}", side.label(dataset.as_str()), sanitise(why));
+            let why = grants.take_from(why).map_or(Cow::Borrowed(why.as_str()), Cow::Owned);
+            let _ = writeln!(words, "zfsync: {}: failed: {}", side.label(dataset.as_str()), sanitise(&why));
+        }
+        if let Some(text) = grants.text() {
+            let _ = writeln!(words, "zfsync: {}", sanitise(&text).replace('\n', "\n  "));
         }
         (list, words)
     }

@@ -189,6 +189,11 @@ fn verifications() {
         Compared { newest: None, clashes: vec![], ..row(Agreement::NoSnapshots, Content::NotCompared) },
         row(Agreement::TargetOnly, Content::NotCompared),
         row(Agreement::Behind, Content::Different(vec![1, u64::MAX])),
+        Compared {
+            newest: None,
+            bookmarked: Some("t".parse().unwrap()),
+            ..row(Agreement::Behind, Content::NotCompared)
+        },
         row(Agreement::Missing, Content::Unreadable("why".into())),
         row(Agreement::Different, Content::Different(vec![])),
     ];
@@ -210,7 +215,16 @@ fn targets_of_a_source() {
     schema::cover(
         "targets",
         &shown(targets::view(
-            Targets { source, written, host, now: 1120, targets, above, unread: Vec::new(), others },
+            Targets {
+                source,
+                written,
+                host,
+                now: 1120,
+                targets,
+                above,
+                unread: vec!["0123456789abcdef".into()],
+                others,
+            },
             true,
         )),
     );

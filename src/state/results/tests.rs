@@ -140,6 +140,21 @@ fn every_end_has_its_file() {
 }
 
 #[test]
+fn what_is_written_of_very_many_can_be_read() {
+    let bed = Bed::new();
+    let folder = bed.folder();
+    folder.make().unwrap();
+    let names = || (0..100_000).map(|number| format!("{number:0>255}"));
+    let run = RunFile {
+        not_in_sync: names().map(|name| (name, Interrupted)).collect(),
+        not_looked_at: names().collect(),
+        ..RunFile::default()
+    };
+    folder.write_run(&run).unwrap();
+    assert!(folder.run().as_ref() == Some(&run));
+}
+
+#[test]
 fn nothing_to_do_writes_nothing() {
     let bed = Bed::new();
     let ends = [("p", InSync, true), ("p/a", InSync, false), ("p/n", NoSnapshots, false), ("p/f", Failed, false)];

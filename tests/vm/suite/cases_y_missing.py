@@ -329,3 +329,23 @@ def promoted(c):
     c.alpha(f"zfs destroy {c.source}/b@s1")
     mirror(c, *options)
     c.same(c.snaps(c.beta, f"{c.target}/a"), ["s2", "s3"], "the snapshots of its origin")
+
+
+@case("MISSING")
+def what_came_in_a_run_that_failed(c):
+    """Snapshots and datasets that came while another dataset was in conflict are known to have come: once all is in sync they go as the source's go."""
+    options = ("--max-delete", "100%")
+    c.tree({"": "s1", "x": "s1", "y": "s1", "z": "s1"})
+    mirror(c, *options)
+    c.beta(f"zfs set readonly=off {c.target}; zfs set canmount=on {c.target}; zfs mount {c.target}; zfs set canmount=on {c.target}/y; zfs mount {c.target}/y")
+    c.beta(f"echo 1 >$(zfs get -Ho value mountpoint {c.target}/y)/own; zfs snapshot {c.target}/y@own")
+    for name in ("s2", "s3"):
+        c.alpha(f"zfs snapshot -r {c.source}@{name}")
+        mirror(c, *options, status=1, says=f"{c.target}/y: conflict")
+    c.same(c.snaps(c.beta, f"{c.target}/x"), ["s1", "s2", "s3"], "what came beside the conflict")
+    c.alpha(f"zfs destroy -r {c.source}/x; zfs destroy {c.source}/z@s2")
+    c.beta(f"zfs unmount {c.target}/y; zfs unmount {c.target}; zfs inherit canmount {c.target}/y; zfs rollback -r {c.target}/y@s1")
+    # The first brings all in sync, and clears away.
+    mirror(c, *options)
+    c.only("", "y", "z")
+    c.same(c.snaps(c.beta, f"{c.target}/z"), ["s1", "s3"], "the snapshots of what stays")

@@ -90,12 +90,18 @@ fn set_aside(
     Ok(Some(warnings.join("\n")).filter(|text| !text.is_empty()))
 }
 
-/// Says what to do where something can't be unmounted, as a mount over it hides it.
+/// Says what to do where something can't be unmounted: it is in use, or a mount over it hides it.
 fn with_mounts(mut why: Failure) -> Failure {
     let named = why.words.split_once("cannot unmount '").and_then(|(_, rest)| rest.split_once('\''));
     if let Some((place, _)) = named {
-        let hint =
-            format!("; unmount it on its host first: zfs unmount '{place}' (and before it what is mounted over it)");
+        let hint = match why.refusal {
+            Refusal::Busy => {
+                format!("; end what uses it on its host first: fuser -vm '{place}' and lsof '{place}' list that")
+            }
+            _ => {
+                format!("; unmount it on its host first: zfs unmount '{place}' (and before it what is mounted over it)")
+            }
+        };
         why.words += &hint;
     }
     why

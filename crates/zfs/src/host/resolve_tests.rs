@@ -69,9 +69,14 @@ fn records_that_cannot_be_kept_are_told_and_cost_nothing_else() {
 
 #[test]
 fn what_cannot_be_unmounted_is_told_with_what_to_do() {
-    let dir = tempfile::tempdir().unwrap();
-    let words = "cannot unmount '/b/x/old': no such pool or dataset";
-    let why = set_aside(dir.path(), "*rename*", words).unwrap_err().words;
-    assert!(why.starts_with(words) && why.contains("unmount it on its host first: zfs unmount '/b/x/old'"), "{why}");
-    assert!(changes(dir.path()).is_empty(), "it went on");
+    for (words, advice) in [
+        ("cannot unmount '/b/x/old': no such pool or dataset", "unmount it on its host first: zfs unmount '/b/x/old'"),
+        ("cannot unmount '/b/x/old': pool or dataset is busy", "fuser -vm '/b/x/old'"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let why = set_aside(dir.path(), "*rename*", words).unwrap_err().words;
+        assert!(why.starts_with(words) && why.contains(advice), "{why}");
+        assert_eq!(why.contains("zfs unmount"), advice.contains("zfs unmount"), "{why}");
+        assert!(changes(dir.path()).is_empty(), "it went on");
+    }
 }
