@@ -38,6 +38,35 @@ impl Drop for Mount {
     }
 }
 
+/// A cached helper that isn't a file of the user alone is not run, whatever its hash, and another one is put in its place.
+#[track_caller]
+fn others_file_is_replaced(there: &There) {
+    let (file, aside) = (there.cache().join(&there.helper), there.bed.path("aside"));
+    let chmod = |bits| fs::set_permissions(&file, fs::Permissions::from_mode(bits)).unwrap();
+    let link = || {
+        fs::copy(&file, &aside).unwrap();
+        fs::remove_file(&file).unwrap();
+        symlink(&aside, &file).unwrap();
+    };
+    let others = || std::os::unix::fs::chown(&file, Some(65534), None).unwrap();
+    let group = || chmod(0o720);
+    let everybody = || chmod(0o702);
+    let mut ways: Vec<&dyn Fn()> = vec![&link, &group, &everybody];
+    if is_root() {
+        ways.push(&others);
+    }
+    for way in ways {
+        way();
+        there.push().expect(0, &["beta: the helper is sent /", "nothing to do"]);
+        let found = fs::symlink_metadata(&file).unwrap();
+        let owner = rustix::process::geteuid().as_raw();
+        assert!(found.is_file());
+        assert_eq!((found.mode() & 0o777, found.uid()), (0o700, owner));
+        assert_eq!(there.cached(), [there.helper.as_str()]);
+    }
+    assert!(aside.exists(), "what a link leads to is nobody's business");
+}
+
 #[test]
 fn with_every_login_shell() {
     let Some(there) = There::new() else { return };
@@ -48,6 +77,7 @@ fn with_every_login_shell() {
         there.push().expect(0, &["beta: sending a helper for ", "beta: the helper is sent /", "nothing to do"]);
         assert_eq!(there.cached(), [there.helper.as_str()], "{shell}");
         there.push().expect(0, &["beta: the helper is cached /", "nothing to do"]).without(&["sending"]);
+        others_file_is_replaced(&there);
     }
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&there.cache()), mode(&there.cache().join(&there.helper))), (0o700, 0o700));
@@ -60,6 +90,7 @@ fn what_is_sh_there_may_be_any_of_these() {
         make_sh(&there.bed, &program);
         there.push().expect(0, &["the helper is sent /", "nothing to do"]);
         there.push().expect(0, &["the helper is cached /", "nothing to do"]);
+        others_file_is_replaced(&there);
         fs::remove_dir_all(there.cache()).unwrap();
     }
 }

@@ -1,6 +1,8 @@
-//! Refuses to replicate copies onto what they are copies of, as the notes on SOURCE's datasets tell: SOURCE and TARGET are swapped then.
+//! Refuses to replicate copies onto what they are copies of, as the notes on SOURCE's datasets tell, and the records of their targets on
+//! TARGET's: SOURCE and TARGET are swapped then.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::receiver::Receiver;
@@ -9,13 +11,17 @@ use super::targets::counterpart;
 use crate::config::{PushJob, source_tag};
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
-use crate::plan::{Copies, Move};
+use crate::plan::{Copies, Move, Proven};
 use crate::report::{Event, Reporter};
-use zfs::name::DatasetName;
+use zfs::name::{DatasetName, Guid};
 use zfs::{Failure, Note, Noted, Put, Refusal};
 
 /// So long zfs may take for the notes of SOURCE's datasets.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// Why records must be read.
+const UNKNOWN: &str = "\n  the records of its datasets tell whether SOURCE and TARGET are swapped; --rollback, --set-aside, --replace, \
+                       --delete-missing and --follow-renames are refused as long as they can't be read";
 
 /// What is known of the direction of a job.
 pub struct Direction<'a> {
@@ -24,13 +30,15 @@ pub struct Direction<'a> {
     /// What the target's host calls itself.
     host: &'a str,
     /// SOURCE's datasets that are copies, once somebody has asked for them.
-    copies: Option<Copies>,
+    copies: Option<Arc<Copies>>,
+    /// Which of SOURCE's host the target's datasets have been sent to, once somebody has asked.
+    proven: Option<Arc<Proven>>,
 }
 
 impl<'a> Direction<'a> {
     /// Of this job, whose target's host calls itself so.
     pub fn new(job: &'a PushJob, sender: &'a Endpoint, host: &'a str) -> Self {
-        Self { job, sender, host, copies: None }
+        Self { job, sender, host, copies: None, proven: None }
     }
 
     /// Refuses the job if SOURCE itself has come from TARGET, as the note on it tells.
@@ -74,13 +82,8 @@ impl<'a> Direction<'a> {
         let copies = match self.copies().await {
             Ok(copies) => copies,
             Err(why) if job.may_change_what_is_there() => return Err(self.unknown(why)),
-            // Nothing is taken away without a flag for that.
-            Err(Failure { words, .. }) => {
-                let source = &job.ends.source.dataset;
-                let text = format!(
-                    "whether SOURCE and TARGET are swapped is unknown, as the records of {source} can't be read: {words}"
-                );
-                reporter.event(&Event::Notice { dataset: None, text });
+            Err(why) => {
+                tell_unknown(&job.ends.source.dataset, &why, reporter);
                 return Ok(());
             }
         };
@@ -88,7 +91,43 @@ impl<'a> Direction<'a> {
             copies.has_come_from(copy, there, |top| source_tag(host, top))
         };
         let wrong: Vec<_> = pairs.iter().filter(wrong).cloned().collect();
-        self.refuse(&wrong, receiver).await
+        self.refuse(&wrong, receiver).await?;
+        // The source may have another name by now, and its host, too.
+        let pairs: Vec<_> = pairs.iter().filter(|(copy, _)| copies.has(copy)).cloned().collect();
+        match self.check_proven(&pairs, &copies, receiver).await? {
+            Some(why) if job.may_change_what_is_there() => Err(self.unknown_there(why, receiver)),
+            Some(why) => {
+                tell_unknown(&job.ends.target.dataset, &why, reporter);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses those of these copies that have come from the dataset there, as the records of targets there prove; why they can't be
+    /// read, if that is so.
+    async fn check_proven(
+        &mut self,
+        pairs: &[(DatasetName, DatasetName)],
+        copies: &Copies,
+        receiver: &mut Receiver<'_>,
+    ) -> Result<Option<Failure>, StartError> {
+        if pairs.is_empty() {
+            return Ok(None);
+        }
+        let proven = match self.proven(copies, receiver).await? {
+            Ok(proven) if proven.is_empty() => return Ok(None),
+            Ok(proven) => proven,
+            Err(why) => return Ok(Some(why)),
+        };
+        let noted = receiver.readable_notes().await?;
+        let received = noted.iter().filter(|one| one.note == Note::Received);
+        let received: HashSet<&str> = received.map(|one| one.name.as_str()).collect();
+        let wrong = |(copy, there): &&(DatasetName, DatasetName)| {
+            proven.has_come_from(copies, copy, there, received.contains(there.as_str()))
+        };
+        let wrong: Vec<_> = pairs.iter().filter(wrong).cloned().collect();
+        self.refuse(&wrong, receiver).await.map(|()| None)
     }
 
     /// Refuses to rename on the target what a dataset of SOURCE has come from; `there`: what there is.
@@ -114,28 +153,89 @@ impl<'a> Direction<'a> {
             Some((copy.clone(), name.clone()))
         };
         let wrong: Vec<_> = there.iter().filter(is_moving).filter_map(copy_of).collect();
-        self.refuse(&wrong, receiver).await
+        self.refuse(&wrong, receiver).await?;
+        if copies.is_empty() {
+            return Ok(());
+        }
+        let proven = self.proven(&copies, receiver).await?.map_err(|why| self.unknown_there(why, receiver))?;
+        let copy_of = |name: &DatasetName| Some((proven.copy_of(&copies, name)?, name.clone()));
+        let wrong: Vec<_> = there.iter().filter(is_moving).filter_map(copy_of).collect();
+        self.refuse(&wrong, receiver).await?;
+        let become_of =
+            |name: &DatasetName| Some((self.after(moves, name).filter(|copy| copies.has(copy))?, name.clone()));
+        let pairs: Vec<_> = there.iter().filter_map(become_of).collect();
+        let unknown = self.check_proven(&pairs, &copies, receiver).await?;
+        unknown.map_or(Ok(()), |why| Err(self.unknown_there(why, receiver)))
+    }
+
+    /// The dataset of SOURCE in whose place this one would be after these renames, if it is among what is renamed.
+    fn after(&self, moves: &[Move], name: &DatasetName) -> Option<DatasetName> {
+        let ends = &self.job.ends;
+        let (one, path) = moves.iter().find_map(|one| Some((one, name.below(&one.from)?)))?;
+        let to = one.to.join(&path).ok()?;
+        ends.source.dataset.join(&to.below(&ends.target.dataset)?).ok()
     }
 
     /// The datasets of SOURCE that zfsync has received, as far as their notes make sense.
-    async fn copies(&mut self) -> Result<&Copies, Failure> {
-        if self.copies.is_none() {
-            let all = self.sender.properties_below(&self.job.ends.source.dataset, Some(LIMIT)).await?;
-            let notes = all.into_iter().filter(|one| one.name == Note::Received.property());
-            let notes: Vec<(DatasetName, Put)> =
-                notes.filter_map(|one| Some((one.on, one.value.parse().ok()?))).collect();
-            self.copies = Some(notes.iter().map(|(name, put)| (name.clone(), put)).collect());
+    async fn copies(&mut self) -> Result<Arc<Copies>, Failure> {
+        if let Some(copies) = &self.copies {
+            return Ok(copies.clone());
         }
-        Ok(self.copies.get_or_insert_default())
+        let all = self.sender.properties_below(&self.job.ends.source.dataset, Some(LIMIT)).await?;
+        let notes = all.into_iter().filter(|one| one.name == Note::Received.property());
+        let notes: Vec<(DatasetName, Put)> = notes.filter_map(|one| Some((one.on, one.value.parse().ok()?))).collect();
+        let copies: Copies = notes.iter().map(|(name, put)| (name.clone(), put)).collect();
+        Ok(self.copies.insert(Arc::new(copies)).clone())
+    }
+
+    /// What the records of targets on the target's datasets prove of these copies.
+    async fn proven(
+        &mut self,
+        copies: &Copies,
+        receiver: &mut Receiver<'_>,
+    ) -> Result<Result<Arc<Proven>, Failure>, StartError> {
+        if let Some(proven) = &self.proven {
+            return Ok(Ok(proven.clone()));
+        }
+        let records = match receiver.sent().await? {
+            Ok(records) => records,
+            // A helper of an older version tells nothing of them.
+            Err(Failure { refusal: Refusal::NotAllowed, words }) => {
+                tracing::info!("{}: the records of targets are not told: {words}", receiver.host());
+                Vec::new()
+            }
+            Err(why) => return Ok(Err(why)),
+        };
+        let guids = if records.is_empty() { HashMap::new() } else { self.guids(copies).await? };
+        Ok(Ok(self.proven.insert(Arc::new(Proven::new(&records, &guids))).clone()))
+    }
+
+    /// The guids of the copies, and of what lies above them as far as that may be known.
+    async fn guids(&self, copies: &Copies) -> Result<HashMap<DatasetName, Guid>, StartError> {
+        let source = &self.job.ends.source.dataset;
+        let names = |within: bool| -> Vec<String> {
+            let all: HashSet<DatasetName> =
+                copies.names().flat_map(|name| [&name.ancestors()[..], &[name.clone()]].concat()).collect();
+            let all = all.iter().filter(|name| !within || name.below(source).is_some());
+            all.map(ToString::to_string).collect()
+        };
+        let found = match self.sender.find(&names(false), Some(LIMIT)).await {
+            Err(Failure { refusal: Refusal::NotAllowed, .. }) => self.sender.find(&names(true), Some(LIMIT)).await,
+            found => found,
+        };
+        Ok(found.map_err(|why| failed(self.sender, source, why))?.into_iter().collect())
     }
 
     /// Why a run doesn't start that could take away what SOURCE has come from.
     fn unknown(&self, Failure { refusal, words }: Failure) -> StartError {
-        let words = format!(
-            "{words}\n  the records of its datasets tell whether SOURCE and TARGET are swapped; --rollback, --set-aside, --replace, \
-             --delete-missing and --follow-renames are refused as long as they can't be read"
-        );
+        let words = format!("{words}{UNKNOWN}");
         failed(self.sender, &self.job.ends.source.dataset, Failure { refusal, words })
+    }
+
+    /// The same where it is the target's records that can't be read.
+    fn unknown_there(&self, Failure { words, .. }: Failure, receiver: &Receiver<'_>) -> StartError {
+        let dataset = self.job.ends.target.dataset.to_string();
+        StartError::Ask { host: receiver.host(), dataset, words: format!("{words}{UNKNOWN}") }
     }
 
     /// Refuses the first of these copies whose origin isn't known to be a copy of SOURCE: that one has got its name since.
@@ -161,4 +261,11 @@ impl<'a> Direction<'a> {
             }),
         }
     }
+}
+
+/// Tells of it where nothing is taken away without a flag for that.
+fn tell_unknown(dataset: &DatasetName, Failure { words, .. }: &Failure, reporter: &mut dyn Reporter) {
+    let text =
+        format!("whether SOURCE and TARGET are swapped is unknown, as the records of {dataset} can't be read: {words}");
+    reporter.event(&Event::Notice { dataset: None, text });
 }

@@ -175,8 +175,10 @@ async fn once_more<T>(
 
 fn tell_unlocked(receiver: &mut Receiver<'_>, reporter: &mut dyn Reporter) {
     if let Some(words) = receiver.unlocked.take() {
-        let text =
-            format!("{}: {words}: other runs there are not prevented from working on it at the same time", receiver.host());
+        let text = format!(
+            "{}: {words}: other runs there are not prevented from working on it at the same time",
+            receiver.host()
+        );
         reporter.event(&Event::Notice { dataset: None, text });
     }
 }

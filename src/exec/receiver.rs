@@ -20,7 +20,10 @@ use crate::remote::client::{Call, Channel, ChannelId, HelperError};
 use crate::remote::link::{Ends, Link};
 use helper::wire::{Reply, Request};
 use zfs::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
-use zfs::{BaseFacts, Examine, Failure, Note, Noted, Pruned, Refusal, Rename, Resolution};
+use zfs::{
+    Answer, BaseFacts, Examine, Failure, Note, Noted, Pruned, Query, Refusal, Rename, Resolution, SentTo,
+    TARGET_PROPERTY,
+};
 
 /// So many bytes, and so many names, go into one question: its answer must fit into a frame too.
 const QUESTION: (usize, usize) = (256 * 1024, 8000);
@@ -338,6 +341,27 @@ impl<'a> Receiver<'a> {
         let of = |id, snapshots| Request::Notes { id, dataset: None, snapshots };
         let calls = self.parts(snapshots, of).into_iter().map(|(_, call)| call).collect();
         self.noted_in(calls).await
+    }
+
+    /// Which targets the datasets of TARGET's tree, and those above it, are recorded to have themselves; the failure when zfs, or the
+    /// helper, refuses to tell.
+    pub async fn sent(&mut self) -> Result<Result<Vec<(DatasetName, SentTo)>, Failure>, StartError> {
+        let dataset = &self.ends.target.dataset;
+        let queries =
+            [Query::Properties { dataset: dataset.clone() }, Query::PropertiesBelow { dataset: dataset.clone() }];
+        let calls = queries.map(|query| self.call(|id| Request::Query { id, query }));
+        let mut all = Vec::new();
+        for mut call in calls {
+            loop {
+                match self.reply(&mut call).await? {
+                    Reply::Answer { part: Answer::Properties(some), .. } => all.extend(some),
+                    Reply::Done { failure: Some(failure), .. } => return Ok(Err(failure)),
+                    _ => break,
+                }
+            }
+        }
+        let records = all.into_iter().filter(|one| one.name.starts_with(TARGET_PROPERTY));
+        Ok(Ok(records.filter_map(|one| Some((one.on, SentTo::read(&one.value)?))).collect()))
     }
 
     async fn noted_in(&mut self, calls: Vec<Call>) -> Result<Vec<Noted>, StartError> {

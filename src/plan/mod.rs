@@ -81,7 +81,7 @@ pub use nearest::nearest;
 pub use negotiate::{EncryptedAs, EncryptionRules, Listing, Negotiation};
 pub use not_destroyed::NotDestroyed;
 pub use nothing::Nothing;
-pub use origin::Copies;
+pub use origin::{Copies, Proven};
 pub use placement::{Placement, Plan, PlannedDataset};
 pub use proof::{Doubt, Proof, Proofs, Sign, WITNESS, note_of, replay};
 pub use prune::{Choice, Cut, Has, Peer, newest_of_others, prune_source, prune_target, relies_on_orphans, undated};

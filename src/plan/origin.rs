@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use super::Negotiation;
 use super::item::OnTarget;
 use super::verdict::Verdict;
-use zfs::name::DatasetName;
-use zfs::{Put, place};
+use zfs::name::{DatasetName, Guid};
+use zfs::{Put, SentTo, place};
 
 /// What stands in a copy's note for what it has come from: which source, and where below the target it was put.
 type Origin = (u32, Option<u32>);
@@ -25,9 +25,77 @@ impl Copies {
         self.by_name.get(copy).is_some_and(|origin| origins(dataset, &tag).any(|one| one == *origin))
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    /// All of them.
+    pub fn names(&self) -> impl Iterator<Item = &DatasetName> {
+        self.by_name.keys()
+    }
+
+    /// Whether this dataset is a copy.
+    pub fn has(&self, name: &DatasetName) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    /// Whether both are copies, and have come with the same tree.
+    fn are_of_one_source(&self, one: &DatasetName, other: &DatasetName) -> bool {
+        let by = |name| self.by_name.get(name).map(|(by, _)| *by);
+        by(one).is_some() && by(one) == by(other)
+    }
+
     /// A copy that has come from this dataset.
     pub fn copy_of(&self, dataset: &DatasetName, tag: impl Fn(&DatasetName) -> u32) -> Option<&DatasetName> {
         origins(dataset, &tag).find_map(|origin| self.by_origin.get(&origin))
+    }
+}
+
+/// What datasets of TARGET's host are recorded to have as targets, of which SOURCE, or datasets in or above it, may be some. Neither new
+/// names nor a new host name change that.
+#[derive(Debug, Default)]
+pub struct Proven {
+    /// A dataset there, and its target on SOURCE's host.
+    sent: Vec<(DatasetName, DatasetName)>,
+}
+
+impl Proven {
+    /// From the records, each with the dataset that has it, and the guids of datasets of SOURCE's pool: of its root as far as it may be known.
+    pub fn new(records: &[(DatasetName, SentTo)], guids: &HashMap<DatasetName, Guid>) -> Self {
+        let by_guid: HashMap<Guid, &DatasetName> = guids.iter().map(|(name, guid)| (*guid, name)).collect();
+        let target = |to: &SentTo| {
+            let name = match (to.top, &to.dataset) {
+                (Some(top), _) => *by_guid.get(&top)?,
+                (None, Some(dataset)) => guids.get_key_value(dataset)?.0,
+                (None, None) => return None,
+            };
+            let pool = guids.iter().find(|(root, _)| root.as_str() == name.pool()).map(|(_, guid)| *guid);
+            // Who may not look at the pool's root has the guid of the dataset itself.
+            let is_it = pool.map_or(to.top.is_some(), |pool| pool == to.pool);
+            is_it.then(|| name.clone())
+        };
+        Self { sent: records.iter().filter_map(|(on, to)| Some((on.clone(), target(to)?))).collect() }
+    }
+
+    /// Whether there is nothing of the kind.
+    pub fn is_empty(&self) -> bool {
+        self.sent.is_empty()
+    }
+
+    /// Whether this copy has come from this dataset: the one that lies where it would have been put; or another one in that tree, which
+    /// was renamed since, if the copy has come with the tree. `is_copy`: the dataset is one itself.
+    pub fn has_come_from(&self, copies: &Copies, copy: &DatasetName, dataset: &DatasetName, is_copy: bool) -> bool {
+        self.sent.iter().any(|(on, target)| match (dataset.below(on), copy.below(target)) {
+            (Some(here), Some(there)) => here == there || !is_copy && copies.are_of_one_source(copy, target),
+            _ => false,
+        })
+    }
+
+    /// The copy that would have been put there from this dataset.
+    pub fn copy_of(&self, copies: &Copies, dataset: &DatasetName) -> Option<DatasetName> {
+        let copy = |(on, target): &(DatasetName, DatasetName)| target.join(&dataset.below(on)?).ok();
+        self.sent.iter().filter_map(copy).find(|copy| copies.has(copy))
     }
 }
 
@@ -82,7 +150,6 @@ impl Negotiation {
 mod tests {
     use super::*;
     use zfs::hash::stable;
-    use zfs::name::Guid;
 
     fn name(text: &str) -> DatasetName {
         text.parse().unwrap()
@@ -126,6 +193,53 @@ mod tests {
         let without = Put { at: None, ..top };
         assert!(comes_from(&without, "alpha", "p/data"));
         assert!(!comes_from(&without, "alpha", "p/data/home"));
+    }
+
+    #[test]
+    fn a_copy_is_known_by_guids() {
+        let guids: HashMap<DatasetName, Guid> =
+            [("b", 1), ("b/c", 2), ("b/c/kid", 3)].map(|(name_of, guid)| (name(name_of), Guid(guid))).into();
+        let (here, other) = (put("old/name", "c"), put("x/y", "c"));
+        let copies: Copies = [("b/c", &here), ("b/c/kid", &here), ("b/c/of x", &other)]
+            .map(|(copy, put)| (name(copy), put))
+            .into_iter()
+            .collect();
+        let sent = |pool, top, dataset: Option<&str>| SentTo { pool: Guid(pool), top, dataset: dataset.map(name) };
+        let comes = |to: SentTo, copy: &str, dataset: &str, is_copy| {
+            let proven = Proven::new(&[(name("p/live"), to)], &guids);
+            proven.has_come_from(&copies, &name(copy), &name(dataset), is_copy)
+        };
+        let top = || sent(1, Some(Guid(2)), None);
+        for (copy, dataset, is_copy, expected) in [
+            ("b/c", "p/live", false, true),
+            ("b/c/kid", "p/live/kid", true, true),
+            // Renamed since.
+            ("b/c/kid", "p/live/child", false, true),
+            ("b/c/kid", "p/live/child", true, false),
+            // From elsewhere, or to it.
+            ("b/c/of x", "p/live/copy", false, false),
+            ("b/c", "p/live2", false, false),
+            ("b", "p/live", false, false),
+        ] {
+            assert_eq!(comes(top(), copy, dataset, is_copy), expected, "{copy} {dataset} {is_copy}");
+        }
+        // Only a dataset in it was sent.
+        assert!(comes(sent(1, Some(Guid(3)), None), "b/c/kid", "p/live", false));
+        assert!(!comes(sent(1, Some(Guid(3)), None), "b/c", "p/live", false));
+        // Another dataset, another pool; and a record without the guid of its target.
+        assert!(!comes(sent(1, Some(Guid(4)), None), "b/c", "p/live", false));
+        assert!(!comes(sent(2, Some(Guid(2)), None), "b/c", "p/live", false));
+        assert!(comes(sent(1, None, Some("b/c")), "b/c", "p/live", false));
+        assert!(!comes(sent(2, None, Some("b/c")), "b/c", "p/live", false));
+        assert!(!comes(sent(1, None, Some("b/d")), "b/c", "p/live", false));
+        let proven = Proven::new(&[(name("p/live"), top())], &guids);
+        let copy_of = |dataset: &str| proven.copy_of(&copies, &name(dataset)).map(|copy| copy.to_string());
+        assert_eq!(copy_of("p/live/kid").as_deref(), Some("b/c/kid"));
+        assert_eq!((copy_of("p/live/child"), copy_of("p")), (None, None));
+        // Whose key is for less than the pool knows no guid of its root: that of the dataset is enough, a name isn't.
+        let few: HashMap<DatasetName, Guid> = [(name("b/c"), Guid(2))].into();
+        let is_known = |to| Proven::new(&[(name("p/live"), to)], &few).copy_of(&copies, &name("p/live")).is_some();
+        assert!(is_known(top()) && !is_known(sent(1, None, Some("b/c"))));
     }
 
     #[test]

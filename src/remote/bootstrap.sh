@@ -14,7 +14,7 @@ shift;
 t=;
 # One that is in use is not an old one.
 cached() {
-own "$d" && [ -f "$f" ] && whole "$f" && starts "$f" && { touch "$f" 2>/dev/null; :; };
+own "$d" d && own "$f" - && whole "$f" && starts "$f" && { touch "$f" 2>/dev/null; :; };
 };
 clean() {
 [ -z "$t" ] || { rm -f "$t"; rmdir "$d"; } 2>/dev/null;
@@ -24,7 +24,7 @@ t=;
 # a full disk has no room for is taken off the line all the same. A directory in which nothing can be left goes again.
 sent() {
 [ -d "$f" ] && return 1;
-[ -d "${d%/*/*}/" ] && mkdir -p "$d" 2>/dev/null && own "$d" || return 1;
+[ -d "${d%/*/*}/" ] && mkdir -p "$d" 2>/dev/null && own "$d" d || return 1;
 t=$d/new-$(uname -n)-$$;
 { echo : >"$t" && chmod 700 "$t" && "$t" </dev/null; } 2>/dev/null || { clean; return 1; };
 say wants "$p";

@@ -1,7 +1,7 @@
 # What bootstrap.sh and keep.sh have in common. The rules for their lines are told in bootstrap.sh.
 #
 # $p is the platform; sum tells the hash of a file, whole whether a helper has the hash $h, starts whether it starts ($e is what is said
-# then), own whether a directory is the user's alone, each tries a function with each directory $d for helpers, and the name $f of one in
+# then), own whether a directory or file is the user's alone, each tries a function with each directory $d for helpers, and the name $f of one in
 # it. say tells the other side a line.
 p=$(uname -sm | tr "A-Z " "a-z-");
 u=$(id -u);
@@ -20,9 +20,9 @@ whole() {
 case $(sum "$1") in "$h"*) ;; *) false ;; esac;
 };
 starts() { e=$("$1" --version 2>&1 </dev/null); };
-# A directory of the user that nobody else can write to; where a link leads is not looked at.
+# A directory (d) or file (-) of the user that nobody else can write to; where a link leads is not looked at.
 own() {
-[ -O "$1" ] && case $(ls -ld "$1") in d????-??-*) true ;; *) false ;; esac;
+[ -O "$1" ] && case $(ls -ld "$1") in "$2"????-??-*) true ;; *) false ;; esac;
 };
 each() {
 for d in "${XDG_CACHE_HOME:-/dev/null}/zfsync" "${HOME:-/dev/null}/.cache/zfsync" "/var/tmp/zfsync-helper-$u" "/tmp/zfsync-helper-$u"; do

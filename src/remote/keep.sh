@@ -8,7 +8,7 @@
 # "found FILE", and "done" at the end of what went well.
 gone() {
 [ -e "$d" ] || [ -h "$d" ] || return 1;
-own "$d" && [ -r "$d" ] || { say refused "$d"; return 1; };
+own "$d" d && [ -r "$d" ] || { say refused "$d"; return 1; };
 for f in "$d"/helper-* "$d"/new-*; do
 [ -f "$f" ] || continue;
 if w=$(rm -f "$f" 2>&1); then say removed "$f"; else say kept "${w:-$f}"; fi;

@@ -21,6 +21,7 @@ use rustix::process::Signal;
 use thiserror::Error;
 use tokio::process::Command;
 
+use control_dir::ControlDir;
 use known::Known;
 pub use negotiated::Negotiated;
 use options::{Configuration, File, Files, master_command};
@@ -125,7 +126,7 @@ pub struct Master {
     sessions: Sessions,
     process: Arc<Process>,
     /// Has the control socket and ssh's log; removed when dropped.
-    dir: tempfile::TempDir,
+    dir: ControlDir,
 }
 
 impl Master {
@@ -303,7 +304,7 @@ impl Drop for Master {
 struct Starting {
     ssh: Prompting,
     /// With the control socket; `None` once somebody else is responsible.
-    dir: Option<tempfile::TempDir>,
+    dir: Option<ControlDir>,
 }
 
 impl Starting {
@@ -325,7 +326,7 @@ impl Starting {
     }
 
     /// It has become a master that is known.
-    fn through(mut self) -> tempfile::TempDir {
+    fn through(mut self) -> ControlDir {
         self.dir.take().expect("taken once, at the end")
     }
 }

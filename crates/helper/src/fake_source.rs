@@ -13,6 +13,10 @@ use zfs::{Answer, Failure, Happened, Property, Pruned, Query, Record, Refusal, S
 /// The datasets that it has.
 pub const DATASETS: [&str; 6] = ["b", "b/x", "b/x/y", "b/xx", "b/secret", "c"];
 
+/// The record of a target, which each dataset has.
+const RECORD: (&str, &str) =
+    ("zfsync:target-1", r#"{"as":"e:d/t","host":"e:22","dataset":"d/t","pool":7,"top":70,"since":17}"#);
+
 /// The GUID of a snapshot of this name.
 pub fn guid_of(name: &str) -> Guid {
     Guid(name.len() as u64)
@@ -22,7 +26,8 @@ pub fn guid_of(name: &str) -> Guid {
 pub fn answer(query: &Query) -> Answer {
     let property = |on: &str, name: &str| {
         let (on, name) = (on.parse().unwrap(), name.to_owned());
-        Property { on, name, value: "v".into() }
+        let value = if name == RECORD.0 { RECORD.1 } else { "v" };
+        Property { on, name, value: value.into() }
     };
     match query {
         // Nothing is left of "gone".
@@ -41,7 +46,7 @@ pub fn answer(query: &Query) -> Answer {
         Query::Traces { .. } => Answer::Traces(Vec::new()),
         Query::SnapshotNotes { .. } => Answer::Texts(Vec::new()),
         Query::Properties { .. } | Query::PropertiesBelow { .. } => Answer::Properties(
-            DATASETS.iter().flat_map(|on| ["zfsync:a", "quota"].map(|name| property(on, name))).collect(),
+            DATASETS.iter().flat_map(|on| ["zfsync:a", RECORD.0, "quota"].map(|name| property(on, name))).collect(),
         ),
         Query::Names => Answer::Names(DATASETS.map(String::from).to_vec()),
         Query::Bookmark { new } => Answer::Failures(vec![None; new.len()]),

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 
 use zfs::name::{DatasetName, MAX_NAME, SnapshotName};
 use zfs::{
-    Allow, Answer, Examine, Failure, Happened, NewBookmark, Note, Pruned, Query, Receive, Record, Refusal, Rename,
-    Resolution, StreamSpec, Token, Volmode, is_our_bookmark,
+    Allow, Answer, Examine, Failure, Happened, NewBookmark, Note, Property, Pruned, Query, Receive, Record, Refusal,
+    Rename, Resolution, SentTo, StreamSpec, TARGET_PROPERTY, Token, Volmode, is_our_bookmark,
 };
 
 use super::context::Context;
@@ -123,9 +123,12 @@ fn no_root(config: &Config, dataset: &DatasetName) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether a session may ask this of a source's host, or have it done.
+/// Whether a session may ask this of a source's host, or have it done; or of a target's, what it is told of.
 fn query(config: &Config, query: &Query) -> Result<(), Failure> {
-    side(config, Side::Sender)?;
+    // A sender has to know whether it is itself a target of what it would change: see [`proofs`].
+    if !matches!(query, Query::Properties { .. } | Query::PropertiesBelow { .. }) {
+        side(config, Side::Sender)?;
+    }
     match query {
         Query::Find { names } | Query::Written { names } | Query::Dates { names } | Query::IvSets { names } => {
             names.iter().try_for_each(|name| full_name(config, name))
@@ -252,6 +255,10 @@ impl<'a> Chronicle<'a> {
 
 /// Takes out of an answer what is nobody's business. A history is told record by record: see [`Chronicle`].
 pub(super) fn answer(config: &Config, answer: Answer) -> Answer {
+    let answer = match answer {
+        Answer::Properties(all) if config.side == Side::Receiver => Answer::Properties(proofs(all)),
+        answer => answer,
+    };
     if config.roots.is_empty() {
         return answer;
     }
@@ -265,6 +272,12 @@ pub(super) fn answer(config: &Config, answer: Answer) -> Answer {
         Answer::Pruned(pruned) => Answer::Pruned(self::pruned(config, pruned)),
         whole => whole,
     }
+}
+
+/// What a sender may be told of what was set on a target: of the records of targets that the target has itself, who they are.
+fn proofs(all: Vec<Property>) -> Vec<Property> {
+    let records = all.into_iter().filter(|one| one.name.starts_with(TARGET_PROPERTY));
+    records.filter_map(|one| Some(Property { value: SentTo::read(&one.value)?.value(), ..one })).collect()
 }
 
 fn pruned(config: &Config, mut pruned: Pruned) -> Pruned {

@@ -7,8 +7,8 @@ use super::{Config, Side};
 use crate::wire::{Reply, Request};
 use zfs::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
 use zfs::{
-    Allow, Answer, Failure, Happened, NewBookmark, Note, Origin, Query, Reading, Refusal, Rename, Resolution, SendBase,
-    SendFlags, SendSpec, StreamSpec, Token,
+    Allow, Answer, Failure, Happened, NewBookmark, Note, Origin, Property, Query, Reading, Refusal, Rename, Resolution,
+    SendBase, SendFlags, SendSpec, StreamSpec, Token,
 };
 
 pub fn dataset(name: &str) -> DatasetName {
@@ -221,11 +221,37 @@ fn a_sender_receives_nothing() {
     assert!(session.host.began.lock().unwrap().is_empty());
 }
 
+/// Whether a receiver answers it, too.
+fn tells_of_targets(query: &Query) -> bool {
+    matches!(query, Query::Properties { .. } | Query::PropertiesBelow { .. })
+}
+
+#[test]
+fn a_receiver_tells_only_which_its_own_targets_are() {
+    let told = |roots: &[&str], of: &str| {
+        let roots = roots.iter().map(|root| dataset(root)).collect();
+        let mut session = Session::start(Config { roots, ..Config::default() });
+        let asked = queries(of).into_iter().map(|(query, _)| query).filter(tells_of_targets);
+        let answers: Vec<_> = asked.map(|query| ask(&mut session, query)).collect();
+        session.close().unwrap();
+        answers
+    };
+    let record =
+        |on: &str| Property { on: dataset(on), name: "zfsync:target-1".into(), value: r#"{"pool":7,"top":70}"#.into() };
+    let some = |all: &[&str]| Ok(Answer::Properties(all.iter().map(|on| record(on)).collect()));
+    assert_eq!(told(&[], "b/x"), [some(&DATASETS), some(&DATASETS)]);
+    let within = ["b", "b/x", "b/x/y"];
+    assert_eq!(told(&["b/x"], "b/x"), [some(&within), some(&within)]);
+    for refused in told(&["b/x"], "b/secret") {
+        assert_eq!(refused.unwrap_err().refusal, Refusal::NotAllowed);
+    }
+}
+
 #[test]
 fn a_receiver_sends_nothing() {
     let allow = vec![Allow::Rollback, Allow::Rename, Allow::Destroy, Allow::Snapshot];
     let mut session = Session::start(Config { allow, ..Config::default() });
-    for (query, _) in queries("b/x") {
+    for (query, _) in queries("b/x").into_iter().filter(|(query, _)| !tells_of_targets(query)) {
         assert_eq!(ask(&mut session, query).unwrap_err().refusal, Refusal::NotAllowed);
     }
     for (id, stream) in [(3, send_of("b/x")), (4, resume("b/x", "b/x@s", Guid(5)))] {
@@ -423,7 +449,19 @@ fn answers_tell_nothing_of_what_lies_outside() {
     let mut session = sender(&["b/x"], &[]);
     assert_eq!(told(ask(&mut session, Query::Names).unwrap()), ["b", "b/x", "b/x/y"]);
     let known = told(ask(&mut session, properties()).unwrap());
-    assert_eq!(known, ["b:zfsync:a", "b/x:zfsync:a", "b/x:quota", "b/x/y:zfsync:a", "b/x/y:quota"]);
+    assert_eq!(
+        known,
+        [
+            "b:zfsync:a",
+            "b:zfsync:target-1",
+            "b/x:zfsync:a",
+            "b/x:zfsync:target-1",
+            "b/x:quota",
+            "b/x/y:zfsync:a",
+            "b/x/y:zfsync:target-1",
+            "b/x/y:quota",
+        ]
+    );
     let mut of = told(ask(&mut session, history()).unwrap());
     of.dedup();
     assert_eq!(of, ["b", "b/x", "b/x/y"]);

@@ -42,9 +42,9 @@ pub use own_bookmark::{
 pub use provenance::{Put, place};
 pub use query::{Answer, DatasetFacts, Ended, Property, Query};
 pub use receive::{Brings, Receive, Rename};
-pub use recorded::TARGET_PROPERTY;
 #[cfg(any(test, feature = "testing"))]
 pub use recorded::testing as recorded_targets;
+pub use recorded::{SentTo, TARGET_PROPERTY};
 pub use refusal::Refusal;
 pub use resolution::{Resolution, Restore};
 pub use send::{SendBase, SendFlags, SendSpec, StreamSpec};

@@ -1,6 +1,7 @@
 //! The targets that are recorded on a dataset which is a copy itself, as far as its own host must know them: what they may need stays.
+//! And on one that receives, as far as its sender must: it may be one of them.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::name::{DatasetName, Guid, RelPath};
 use crate::{Tag, Tags};
@@ -19,6 +20,35 @@ pub(crate) struct Recorded {
     old: Vec<String>,
     #[serde(default)]
     selected: Vec<Selection>,
+}
+
+/// Which dataset is a target, whatever it and its host are called by now: of a record no more than that takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentTo {
+    /// The guid of its pool's root dataset.
+    pub pool: Guid,
+    /// Its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top: Option<Guid>,
+    /// Its name, where its guid isn't recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<DatasetName>,
+}
+
+impl SentTo {
+    /// Reads a record, or what [`SentTo::value`] has left of it.
+    #[must_use]
+    pub fn read(value: &str) -> Option<Self> {
+        let read: Self = serde_json::from_str(value).ok()?;
+        let dataset = read.dataset.filter(|_| read.top.is_none());
+        (read.top.is_some() || dataset.is_some()).then_some(Self { dataset, ..read })
+    }
+
+    /// What may be told of it to whoever may be the target: not how others are reached.
+    #[must_use]
+    pub fn value(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
 }
 
 /// What is selected for it.
@@ -133,6 +163,23 @@ mod tests {
             ("a**", "a", None),
         ] {
             assert_eq!(matches(glob, path), expected, "{glob} {path}");
+        }
+    }
+
+    #[test]
+    fn little_of_a_record_tells_who_the_target_is() {
+        let left = |value: &str| SentTo::read(value).map(|one| one.value());
+        let whole =
+            r#"{"as":"beta:b/t","host":"beta:22","dataset":"b/t","pool":7,"top":70,"since":17,"selected":[{}]}"#;
+        assert_eq!(left(whole).unwrap(), r#"{"pool":7,"top":70}"#);
+        let old = r#"{"as":"beta:b/t","dataset":"b/t","pool":7,"since":17}"#;
+        assert_eq!(left(old).unwrap(), r#"{"pool":7,"dataset":"b/t"}"#);
+        for value in [whole, old] {
+            let read = SentTo::read(value);
+            assert_eq!(SentTo::read(&left(value).unwrap()), read);
+        }
+        for value in ["", "{}", "damaged", r#"{"pool":7}"#, r#"{"top":70}"#] {
+            assert_eq!(left(value), None, "{value}");
         }
     }
 

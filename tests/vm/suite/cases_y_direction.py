@@ -125,6 +125,74 @@ def swapped_after_set_aside(c):
     copies(["full"])
 
 
+def other_names(c, push):
+    """A copy that was pushed so, and the live datasets, which have other names now: all but their snapshots' GUIDs is new to it."""
+    c.tree({"": "s1", "kid": "s1", "kid/low": "s1"})
+    push()
+    live = f"{c.source}-moved"
+    c.cleanups.append((c.alpha, f"zfs destroy -r {live}"))
+    c.shown.append((c.alpha, live))
+    c.alpha(f"zfs rename {c.source} {live}; zfs rename {live}/kid {live}/child; zfs snapshot -r {live}@live")
+    c.beta(f"zfs snapshot -r {c.target}@own")
+    return f"beta:{c.target}", live
+
+
+def refused(c, copy, live):
+    """Nothing is changed by a push of the copy, or of a part of it, onto what it has come from."""
+    def words(path_of, path):
+        return "swapped", f"{live}{path} is recorded as the source of the copy {copy}{path_of}"
+
+    with c.unchanged():
+        for flags in ((), ("-n",), ("--rollback",), ("--set-aside",), ("--no-bookmark",), ("--helper", "plain", "--newest-only")):
+            c.zfsync("pull", *flags, copy, live, status=2, says=words("", ""))
+        for flags in ((), ("--rollback",)):
+            c.zfsync("pull", *flags, f"{copy}/kid", f"{live}/child", status=2, says=words("/kid", "/child"))
+            c.zfsync("pull", *flags, f"{copy}/kid/low", f"{live}/child/low", status=2, says=words("/kid/low", "/child/low"))
+
+
+@case("SUCCESS")
+def swapped_after_a_rename(c):
+    """A copy is not pushed onto its source after that was renamed, nor a dataset of it, whatever the options; zfs inherit lifts that, as does zfsync forget."""
+    copy, live = other_names(c, c.push)
+    refused(c, copy, live)
+    # A record of a version that noted no guid of TARGET.
+    note = c.alpha(f"zfs get -H -s local -o property,value all {live} | grep zfsync:target-").strip()
+    name, value = note.split("\t")
+    old = {key: kept for key, kept in json.loads(value).items() if key != "top"}
+    c.alpha(f"zfs set {name}='{json.dumps(old)}' {live}")
+    with c.unchanged():
+        c.zfsync("pull", "--rollback", copy, live, status=2, says="swapped")
+    c.alpha(f"zfs set {name}='{value}' {live}; zfsync forget {live} {copy}")
+    c.zfsync("pull", "-n", "--rollback", copy, live)
+    c.alpha(f"zfs set {name}='{value}' {live}")
+    c.beta(f"zfs inherit -r zfsync:received {c.target}")
+    c.zfsync("pull", "--rollback", f"{copy}/kid", f"{live}/child")
+    c.same(c.snaps(c.alpha, f"{live}/child/low"), ["s1", "own"], "what the copy is the source of now")
+
+
+@case("SUCCESS")
+def swapped_under_another_host_name(c):
+    """The same where the host of the source had another name when it pushed, and the source keeps its own; a chain goes on as before."""
+    def push():
+        c.alpha(f"unshare -u sh -c 'hostname other && zfsync push -q {c.source} beta:{c.target}'")
+
+    copy, live = other_names(c, push)
+    refused(c, copy, live)
+    c.alpha(f"zfs rename {live}/child {live}/kid; zfs rename {live} {c.source}")
+    with c.unchanged():
+        for flags in ((), ("--rollback",)):
+            c.zfsync("pull", *flags, copy, c.source, status=2, says="swapped")
+            c.zfsync("pull", *flags, f"{copy}/kid", f"{c.source}/kid", status=2, says="swapped")
+    # On to a third place, and from there.
+    c.beta(f"zfs destroy -r {c.target}@own")
+    c.cleanups.append((c.beta, f"zfs destroy -r {c.target}-further"))
+    for name in ("s2", "s3"):
+        c.beta(f"zfsync push -q --rollback --no-bookmark {c.target} {c.target}-further")
+        c.alpha(f"zfs snapshot -r {c.source}@{name}")
+        c.push()
+        c.same(c.snaps(c.beta, f"{c.target}/kid/low")[-1], name, "the newest of the copy")
+
+
 @case("MIRROR")
 def only_copies_are_renamed(c):
     """A dataset that has the snapshots of a new one, and has not come from this source, is not taken for its old name."""
