@@ -12,7 +12,7 @@ use crate::config::PushJob;
 use crate::endpoint::Endpoint;
 use crate::error::Exit;
 use crate::format::duration;
-use crate::plan::{Move, NotDestroyed, Nothing, PlannedDataset, Step, UNRESOLVED, Verdict};
+use crate::plan::{FirstContact, Move, NotDestroyed, Nothing, PlannedDataset, Step, UNRESOLVED, Verdict, Withheld};
 use crate::report::view::dry_run::{PlanAction, PlanRow};
 use crate::report::{Event, Reporter};
 use zfs::name::DatasetName;
@@ -27,6 +27,10 @@ pub async fn rows(job: &PushJob, sender: &Endpoint, ready: &Ready, reporter: &mu
     // Rows whose size is asked for.
     let mut wanted = Vec::new();
     for (place, dataset) in ready.plan.datasets.iter().enumerate() {
+        if let Some(why) = kept_back(ready, place) {
+            rows.push(PlanRow { note: Some(why.to_string()), ..row(dataset, PlanAction::Skipped) });
+            continue;
+        }
         add_rows(&mut rows, &mut wanted, dataset, ready.refused.get(&place));
     }
     for misfit in &ready.plan.misfits {
@@ -59,6 +63,13 @@ pub async fn rows(job: &PushJob, sender: &Endpoint, ready: &Ready, reporter: &mu
         reporter.event(&notice);
     }
     rows
+}
+
+/// Why a run would not send this dataset: the resolution of the conflict at the top will be refused.
+fn kept_back(ready: &Ready, place: usize) -> Option<Withheld> {
+    let top = ready.plan.datasets.first().filter(|_| place > 0 && ready.refused.contains_key(&0))?;
+    let is_sent = ready.plan.datasets.get(place)?.verdict != Verdict::NoSnapshots;
+    top.verdict.first_contact().filter(|_| is_sent).map(FirstContact::withheld)
 }
 
 /// What is to be done with one dataset. `refused`: what the target's host says of its resolution.
@@ -98,6 +109,9 @@ fn add_rows<'a>(
         }
         Verdict::Unresolved => {
             rows.push(PlanRow { note: Some(UNRESOLVED.into()), ..row(dataset, PlanAction::Fails) });
+        }
+        Verdict::Withheld(why) => {
+            rows.push(PlanRow { note: Some(why.to_string()), ..row(dataset, PlanAction::Skipped) });
         }
         Verdict::Blocked(blocked) => {
             rows.push(PlanRow { note: Some(blocked.to_string()), ..row(dataset, PlanAction::Fails) });

@@ -56,7 +56,13 @@ pub async fn negotiate(
                 let found = proof::find_out(sender, doubts, stall).await;
                 proof::tell(&negotiation.proofs(found), reporter);
             }
-            Ask::OfOthers(strangers) => missing::look_for_others(job, negotiation, receiver, strangers).await?,
+            Ask::Records(datasets) => missing::look_at_records(job, negotiation, receiver, datasets).await?,
+            Ask::Vacancy(name) => {
+                let found = receiver.ask(&[name.to_string()]).await?;
+                // What can't be read exists.
+                let is_vacant = found.is_empty() && std::mem::take(&mut receiver.unread).is_empty();
+                negotiation.vacant(name, is_vacant);
+            }
             Ask::Facts { nearest, snapshots } => {
                 let found = facts(negotiation, receiver, sender, nearest, &snapshots).await?;
                 inquiry.limited(&found);

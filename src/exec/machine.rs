@@ -19,7 +19,9 @@ pub use event::{Action, ConnectionId, DatasetOutcome, Input, Limits, Resolved, a
 use reached::Reached;
 pub use watch::BELIEVED;
 
-use crate::plan::{Attempt, Placement, Plan, PlannedDataset, Step, StepId, UNRESOLVED, Verdict};
+use crate::plan::{
+    Attempt, FirstContact, Placement, Plan, PlannedDataset, Step, StepId, UNRESOLVED, Verdict, Withheld,
+};
 use crate::remote::client::{ChannelId, SendFailure};
 use zfs::Failure;
 
@@ -79,6 +81,8 @@ struct Dataset {
     /// The dataset above it may be missing: it can't be created, only gone on with.
     orphan: bool,
     children: Vec<usize>,
+    /// Why nothing is sent below it if its conflict stays.
+    withholds: Option<Withheld>,
 }
 
 #[derive(Debug)]
@@ -220,6 +224,7 @@ impl Machine {
             Verdict::Unresolved => self.end(index, DatasetOutcome::Failed(UNRESOLVED.into()), actions),
             Verdict::Conflict(conflict) => self.end(index, DatasetOutcome::Conflict(conflict.to_string()), actions),
             Verdict::Blocked(blocked) => self.end(index, DatasetOutcome::Failed(blocked.to_string()), actions),
+            Verdict::Withheld(why) => self.end(index, DatasetOutcome::Skipped(why.to_string()), actions),
             Verdict::Resolve(solvable) if self.datasets[index].resolved => {
                 self.end(index, DatasetOutcome::Conflict(solvable.conflict.to_string()), actions);
             }
@@ -257,6 +262,7 @@ impl Machine {
         self.open -= 1;
         let Dataset { standing, moved, orphan, .. } = self.datasets[index];
         let children = std::mem::take(&mut self.datasets[index].children);
+        let withholds = self.datasets[index].withholds.take();
         let interrupted = end == DatasetOutcome::Interrupted;
         // One without snapshots comes into being with what lies below, if there is something above to hold it.
         let there = standing == Standing::There && !(orphan && end == DatasetOutcome::NoSnapshots);
@@ -267,6 +273,15 @@ impl Machine {
                 continue;
             }
             let below = &mut self.datasets[child];
+            if let Some(why) = &withholds {
+                below.withholds = Some(why.clone());
+                if below.has_nothing() {
+                    self.release(child, actions);
+                } else {
+                    self.end(child, DatasetOutcome::Skipped(why.to_string()), actions);
+                }
+                continue;
+            }
             // Where it is then, only relisting it can tell.
             if moved {
                 (below.moved, below.standing) = (true, Standing::Unknown);
@@ -349,7 +364,8 @@ impl Machine {
             }
             Ok(planned) => {
                 self.datasets[index].standing = Standing::of(&planned);
-                if planned.is_there() {
+                self.datasets[index].withholds = planned.verdict.first_contact().map(FirstContact::withheld);
+                if planned.is_there() && self.datasets[index].withholds.is_none() {
                     self.release_children(index, actions);
                 }
                 self.settle(index, &planned.verdict, actions);
@@ -390,6 +406,11 @@ impl Standing {
 }
 
 impl Dataset {
+    /// Whether it waits, and only to be told that there is nothing to send.
+    fn has_nothing(&self) -> bool {
+        matches!(&self.phase, Phase::Gated(verdict) if **verdict == Verdict::NoSnapshots)
+    }
+
     fn new(planned: &PlannedDataset) -> Self {
         Self {
             steps: Vec::new(),
@@ -407,6 +428,7 @@ impl Dataset {
             existed: planned.placement != Placement::Create,
             orphan: false,
             children: Vec::new(),
+            withholds: planned.verdict.first_contact().map(FirstContact::withheld),
         }
     }
 }

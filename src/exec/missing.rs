@@ -85,17 +85,19 @@ pub(super) fn targets(listed: Listed) -> HashMap<DatasetName, TargetDataset> {
     listed.into_iter().map(|(name, (dataset, _))| (name, dataset)).collect()
 }
 
-/// Finds out which of these datasets that have nothing in common with the source are another source's copies: nothing is made in these.
-pub async fn look_for_others(
+/// Finds out what is recorded on the target. Without that a conflict is told all the same; but nothing is made in what may be another
+/// source's copy.
+pub async fn look_at_records(
     job: &PushJob,
     negotiation: &mut Negotiation,
     receiver: &mut Receiver<'_>,
-    strangers: BTreeSet<DatasetName>,
+    datasets: BTreeSet<DatasetName>,
 ) -> Result<(), StartError> {
-    let by = job.missing.by;
-    let notes = notes_of(receiver.notes().await?);
-    let of_another = |name: &DatasetName| notes.get(name)?.put.as_ref().map(|put| put.by != by);
-    negotiation.put_by_others(strangers.into_iter().filter(|name| of_another(name) == Some(true)));
+    match receiver.notes().await {
+        Ok(notes) => negotiation.records(datasets, &notes_of(notes), job.missing.by),
+        Err(why @ StartError::Ask { .. }) if negotiation.strangers().is_empty() => tracing::info!("{why}"),
+        Err(why) => return Err(why),
+    }
     Ok(())
 }
 

@@ -374,7 +374,8 @@ async fn prepare(
     let mut negotiation = negotiation(job, listed, complete)
         .with_plain_target(hello.is_plain())
         .of_restore(job.restore.is_some())
-        .with_bookmarks(job.bookmarks);
+        .with_bookmarks(job.bookmarks)
+        .with_target_host(&job.ends.target.host().map_or_else(String::new, |host| format!("{host}:")));
     let mut receiver = Receiver::over(connections, first, &job.ends)?;
     if !job.dry_run {
         receiver.claim(job.run, job.faults.wait_lock).await?;

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::contact::FirstContact;
+use crate::format::count;
 use zfs::name::{DatasetName, SnapshotName, Txg};
 use zfs::{Kind, Versions};
 
@@ -28,6 +30,11 @@ pub enum ConflictKind {
     },
     /// Both sides have snapshots; none is common.
     NoCommon,
+    /// The same, and as far as zfsync has recorded the target was never received from this source.
+    Unrelated {
+        /// Whether it is recorded as received from another one.
+        recorded: bool,
+    },
     /// The target has no snapshot, but data (or ZFS can't tell that it has none).
     DataWithoutSnapshots,
     /// A filesystem here and a volume there, or the other way round.
@@ -55,6 +62,13 @@ pub enum ConflictKind {
     LargeBlocks,
     /// A receive into the target was cut, and its partial state is in the way.
     Partial,
+}
+
+impl ConflictKind {
+    /// Whether both sides have snapshots and none is common.
+    pub(super) fn is_no_common(&self) -> bool {
+        matches!(self, Self::NoCommon | Self::Unrelated { .. })
+    }
 }
 
 /// Resolutions that are no help although the kind of conflict speaks for them: they have been tried, or can't be.
@@ -91,6 +105,9 @@ pub struct Conflict {
     /// Whether the target is an encryption root and the stream is plain: what takes its place would be stored in plaintext.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub would_decrypt: bool,
+    /// Of TARGET itself, where nothing shows that it was ever a copy of SOURCE.
+    #[serde(skip)]
+    pub first_contact: Option<FirstContact>,
     /// What is not offered.
     #[serde(skip)]
     pub vain: Vain,
@@ -126,6 +143,7 @@ impl Conflict {
             only_there: newer(target, common.map(|(.., there)| there)),
             total_there: target.len(),
             would_decrypt: false,
+            first_contact: None,
             vain: Vain::default(),
             needs_helper: false,
             why_not: None,
@@ -154,7 +172,13 @@ impl Conflict {
     pub fn headline(&self) -> String {
         let common = self.common.as_ref().map(|name| format!("@{name}")).unwrap_or_default();
         match &self.kind {
-            ConflictKind::Diverged => format!("the target has diverged after {common}: it has snapshots of its own"),
+            ConflictKind::Diverged => {
+                let text = format!("the target has diverged after {common}: it has snapshots of its own");
+                match self.taken() {
+                    taken if taken.is_empty() => text,
+                    taken => format!("{text}, with names of snapshots to be received: {}", listed(&taken)),
+                }
+            }
             ConflictKind::Modified => {
                 format!("the target has been modified since {common}, the newest common snapshot")
             }
@@ -162,11 +186,15 @@ impl Conflict {
                 format!("the target is ahead: its {common} is newer than all snapshots that the source still has")
             }
             ConflictKind::NameTaken { names } => {
-                let names: Vec<String> = names.iter().map(|name| format!("@{name}")).collect();
-                format!("other snapshots on the target have the names of snapshots to be received: {}", names.join(", "))
+                let names: Vec<&SnapshotName> = names.iter().collect();
+                format!("other snapshots on the target have the names of snapshots to be received: {}", listed(&names))
             }
             ConflictKind::NoCommon => {
                 "no common snapshot: the target has other content, or all common snapshots were destroyed".into()
+            }
+            ConflictKind::Unrelated { recorded: true } => "no common snapshot: the target was received from another source".into(),
+            ConflictKind::Unrelated { recorded: false } => {
+                "no common snapshot, and no record that the target was ever received from this source".into()
             }
             ConflictKind::DataWithoutSnapshots => "the target has no snapshots but holds data".into(),
             ConflictKind::TypeClash { source, target } => {
@@ -198,6 +226,11 @@ impl Conflict {
             }
             ConflictKind::Partial => "the target has partially received state of an interrupted receive, which is in the way".into(),
         }
+    }
+
+    /// Names that both sides have given to snapshots of their own, after the common one.
+    fn taken(&self) -> Vec<&SnapshotName> {
+        self.only_there.iter().filter(|name| self.only_here.contains(name)).collect()
     }
 
     /// Whether nothing more than the source's next snapshot is needed.
@@ -334,6 +367,11 @@ impl Conflict {
     }
 }
 
+/// `@a, @b`
+fn listed(names: &[&SnapshotName]) -> String {
+    names.iter().map(|name| format!("@{name}")).collect::<Vec<_>>().join(", ")
+}
+
 /// `2026-11-20 14:03`, in UTC.
 fn date(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds)
@@ -361,23 +399,33 @@ impl fmt::Display for Conflict {
         if let Some(why) = &self.why_not {
             write!(f, "\n  {why}")?;
         }
-        let advice = self.advice();
-        let other = matches!(
-            self.kind,
-            ConflictKind::Ahead
-                | ConflictKind::NameTaken { .. }
-                | ConflictKind::Encryption
-                | ConflictKind::EncryptedInPlace
-                | ConflictKind::IvSet { last_raw: None }
-                | ConflictKind::KeyMismatch
-                | ConflictKind::Partial
-        );
-        f.write_str("\n  nothing was changed; to continue: ")?;
-        if other || advice.is_empty() {
-            f.write_str(self.other_advice())?;
+        if let Some(FirstContact { withheld: more @ 1.., .. }) = &self.first_contact {
+            write!(
+                f,
+                "\n  nothing is sent below it either ({}): no dataset there has a common snapshot",
+                count(*more, "dataset")
+            )?;
         }
+        let advice = self.advice();
+        let other = self.would_decrypt
+            || matches!(
+                self.kind,
+                ConflictKind::Ahead
+                    | ConflictKind::NameTaken { .. }
+                    | ConflictKind::Encryption
+                    | ConflictKind::EncryptedInPlace
+                    | ConflictKind::IvSet { last_raw: None }
+                    | ConflictKind::KeyMismatch
+                    | ConflictKind::Partial
+            );
+        let mut ways: Vec<&str> = self.first_contact.iter().map(|contact| contact.instead.as_str()).collect();
+        let helper_helps = self.needs_helper && (self.rollback_helps() || self.new_start_helps());
+        if other || helper_helps || (advice.is_empty() && ways.is_empty()) {
+            ways.push(self.other_advice());
+        }
+        write!(f, "\n  nothing was changed; to continue: {}", ways.join("; or "))?;
         if !advice.is_empty() {
-            f.write_str(if other { "; or run again with\n    " } else { "run again with\n    " })?;
+            f.write_str(if ways.is_empty() { "run again with\n    " } else { "; or run again with\n    " })?;
             f.write_str(&advice.join("\n    or "))?;
         }
         Ok(())

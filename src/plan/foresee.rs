@@ -275,26 +275,17 @@ impl Negotiation {
         missing.flat_map(|item| self.strangers_above(item)).map(|above| above.target_name.clone()).collect()
     }
 
-    /// Takes those that zfsync has put there from another source.
-    pub fn put_by_others(&mut self, others: impl IntoIterator<Item = DatasetName>) {
-        self.others.extend(others);
-    }
-
     fn strangers_above(&self, item: &Item) -> impl Iterator<Item = &Item> {
         let up = std::iter::successors(item.source.path.parent(), RelPath::parent);
         up.filter_map(|path| self.find(&path)).filter(|above| {
             let listed = matches!(above.on_target, OnTarget::Listed(_));
-            listed
-                && matches!(self.verdict(above), Verdict::Conflict(conflict) if conflict.kind == ConflictKind::NoCommon)
+            listed && matches!(self.verdict(above), Verdict::Conflict(conflict) if conflict.kind.is_no_common())
         })
     }
 
     /// Whether a dataset that doesn't exist yet would be made in another source's copy.
     pub(super) fn in_anothers(&self, item: &Item) -> Option<Blocked> {
-        if self.others.is_empty() {
-            return None;
-        }
-        let above = self.strangers_above(item).find(|above| self.others.contains(&above.target_name))?;
+        let above = self.strangers_above(item).find(|above| self.is_anothers(&above.target_name))?;
         Some(Blocked::InAnothers { above: above.target_name.clone() })
     }
 

@@ -44,8 +44,9 @@ impl Negotiation {
     /// Whether the target has something of the source, or gets it by this plan.
     #[must_use]
     pub fn is_served(&self, plan: &Plan) -> bool {
-        let gets =
-            |verdict: &Verdict| !matches!(verdict, Verdict::NoSnapshots | Verdict::Conflict(_) | Verdict::Blocked(_));
+        let gets = |verdict: &Verdict| {
+            !matches!(verdict, Verdict::NoSnapshots | Verdict::Conflict(_) | Verdict::Blocked(_) | Verdict::Withheld(_))
+        };
         let mut all = plan.datasets.iter().enumerate();
         all.any(|(index, planned)| gets(&planned.verdict) || self.newest_common(index).is_some())
     }

@@ -22,8 +22,10 @@ pub enum Ask {
     List(Vec<DatasetName>),
     /// Whether bookmarks of the source still belong to their datasets' histories: [`Negotiation::proofs`], for each an answer.
     Proofs(Vec<Doubt>),
-    /// Which of these datasets of the target are copies of another source: [`Negotiation::put_by_others`].
-    OfOthers(BTreeSet<DatasetName>),
+    /// What zfsync has recorded on the target, above all on these datasets: [`Negotiation::records`].
+    Records(BTreeSet<DatasetName>),
+    /// Whether this dataset of the target doesn't exist: [`Negotiation::vacant`].
+    Vacancy(DatasetName),
     /// All that steps depend on, at the same time: what the target allows streams to carry, below the dataset `nearest` to TARGET that
     /// exists, [`Inquiry::limited`]; what the datasets of the source are, [`Negotiation::wants_facts`] and [`Negotiation::facts`];
     /// and what was written to these snapshots of it, [`Negotiation::written`].
@@ -56,7 +58,8 @@ enum Stage {
     OnlyThere,
     /// What is in doubt by now is listed and proven.
     NamesInDoubt,
-    OfOthers,
+    Records,
+    Vacancy,
     Facts,
     MoreFacts,
     Holders,
@@ -96,10 +99,11 @@ impl Inquiry {
                 },
                 Stage::OnlyThere => (Some(Ask::OnlyThere), Stage::NamesInDoubt),
                 Stage::NamesInDoubt => match in_doubt(negotiation) {
-                    None => (None, Stage::OfOthers),
+                    None => (None, Stage::Records),
                     ask => (ask, Stage::NamesInDoubt),
                 },
-                Stage::OfOthers => (some(negotiation.strangers(), BTreeSet::is_empty, Ask::OfOthers), Stage::Facts),
+                Stage::Records => (some(negotiation.wants_records(), BTreeSet::is_empty, Ask::Records), Stage::Vacancy),
+                Stage::Vacancy => (negotiation.wants_vacancy().map(Ask::Vacancy), Stage::Facts),
                 Stage::Facts if negotiation.plan().steps() == 0 && negotiation.wants_facts(false).is_empty() => {
                     (None, Stage::Through)
                 }
@@ -275,7 +279,8 @@ mod tests {
                 }
                 Ask::Origins(_)
                 | Ask::OnlyThere
-                | Ask::OfOthers(_)
+                | Ask::Records(_)
+                | Ask::Vacancy(_)
                 | Ask::MoreFacts(_)
                 | Ask::Holders(_)
                 | Ask::History(_) => {}

@@ -38,11 +38,13 @@ pub(crate) struct Dataset {
     pub raw: bool,
     /// A receive into it was cut.
     pub partial: bool,
+    /// It was received.
+    pub came: bool,
 }
 
 impl Dataset {
     pub fn new(kind: Kind) -> Self {
-        Self { kind, snapshots: Vec::new(), bookmarks: Vec::new(), data: 0, raw: false, partial: false }
+        Self { kind, snapshots: Vec::new(), bookmarks: Vec::new(), data: 0, raw: false, partial: false, came: false }
     }
 
     pub fn newest(&self) -> Option<&Snap> {
@@ -174,7 +176,8 @@ impl ModelHost {
                 return Err(Refusal::Partial);
             }
             self.create(&planned.target, stream.kind)?;
-            self.datasets.get_mut(&planned.target).unwrap().raw = stream.raw;
+            let made = self.datasets.get_mut(&planned.target).unwrap();
+            (made.raw, made.came) = (stream.raw, true);
             self.arrive(&planned.target, &stream.snapshots[0]);
             return Ok(());
         };

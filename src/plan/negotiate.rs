@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::contact::Records;
 use super::diff::{Attempt, diff, full};
 use super::item::{Item, OnTarget, Seen, SourceFacts};
 use super::names::Misfit;
@@ -84,8 +85,8 @@ pub struct Negotiation {
     pub(super) stamp: String,
     /// How datasets of the target are encrypted that hold what will be made.
     pub(super) holders: HashMap<DatasetName, BaseFacts>,
-    /// Datasets of the target that zfsync has put there from another source, of those in which something may be made.
-    pub(super) others: HashSet<DatasetName>,
+    /// What zfsync has recorded on datasets of the target that are in the way.
+    pub(super) records: Records,
     /// What of the target is listed in full.
     pub(super) listing: Listing,
     /// Names our own bookmarks for this target; `None` where there are none to be believed.
@@ -162,7 +163,7 @@ impl Negotiation {
             makes_bookmarks: false,
             stamp: String::new(),
             holders: HashMap::new(),
-            others: HashSet::new(),
+            records: Records::default(),
             listing: Listing::AsNeeded,
             tags: None,
             filter: Filter::default(),

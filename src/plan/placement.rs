@@ -119,6 +119,7 @@ impl Negotiation {
             }
             datasets.push(planned);
         }
+        self.withhold(&mut datasets);
         let misfits = self.misfits.clone();
         Plan { datasets, misfits, nearest: self.nearest(), gated: self.resolutions.touch_below() }
     }
@@ -126,7 +127,9 @@ impl Negotiation {
     /// The plan of one item alone, after a refusal; what it would wait for has been received already.
     #[must_use]
     pub fn replan(&self, index: usize) -> Option<PlannedDataset> {
-        self.items.get(index).map(|item| self.place(item, &HashMap::new()))
+        let mut planned = self.place(self.items.get(index)?, &HashMap::new());
+        self.mark_first_contact(&mut planned);
+        Some(planned)
     }
 
     /// The nearest dataset at or above TARGET that exists.

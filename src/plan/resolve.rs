@@ -5,7 +5,7 @@ use super::diff::{full, newest_common};
 use super::item::{Item, OnTarget};
 use super::negotiate::{EncryptedAs, Negotiation};
 use super::step::BaseKind;
-use super::{Conflict, Solvable, Vain, Verdict};
+use super::{Conflict, ConflictKind, Solvable, Vain, Verdict};
 use zfs::name::{DatasetName, Guid, SnapshotName};
 use zfs::{Encryption, Resolution, Restore, snapshot_of};
 
@@ -27,6 +27,9 @@ impl Negotiation {
     /// The verdict about an item whose listed target is in conflict.
     pub(super) fn solve(&self, item: &Item, target: &TargetDataset, mut conflict: Conflict) -> Verdict {
         conflict.target = Some(item.target_name.clone());
+        if conflict.kind == ConflictKind::NoCommon {
+            conflict.kind = self.unrelated(&item.target_name).unwrap_or(conflict.kind);
+        }
         let plain = self.encryption.sent == EncryptedAs::Plaintext || item.facts.is_none_or(|facts| !facts.encrypted);
         conflict.would_decrypt = plain && target.encryption == Encryption::Root;
         let aside = format!("{}.zfsync-{}", item.target_name, self.stamp).parse::<DatasetName>();
@@ -122,7 +125,7 @@ fn resolved(mut conflict: Conflict, resolution: Resolution, then: Vec<super::Ste
 
 impl Item {
     /// The newest snapshot that the target is known to have in common with the source, by the target's name of it.
-    fn common_there(&self) -> Option<(SnapshotName, Guid)> {
+    pub(super) fn common_there(&self) -> Option<(SnapshotName, Guid)> {
         match &self.on_target {
             OnTarget::Settled(Verdict::InSync) => {
                 self.source.snapshots.newest().map(|version| (version.snapshot_name(), version.guid))

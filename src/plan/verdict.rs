@@ -3,6 +3,7 @@
 use std::ops::Deref;
 
 use super::blocked::Blocked;
+use super::contact::Withheld;
 use super::{Conflict, Solvable, Step};
 use zfs::Resolution;
 
@@ -31,6 +32,8 @@ pub enum Verdict {
     Resolve(Box<Solvable>),
     /// Nothing can be received, though nothing is in the way.
     Blocked(Blocked),
+    /// Nothing is sent as TARGET may have been named by mistake.
+    Withheld(Withheld),
 }
 
 impl Verdict {
@@ -45,7 +48,12 @@ impl Verdict {
         match self {
             Self::Send(steps) | Self::FillEmpty(steps) | Self::Overwrite(steps) => steps,
             Self::Resolve(solvable) => &solvable.then,
-            Self::Unresolved | Self::NoSnapshots | Self::InSync | Self::Conflict(_) | Self::Blocked(_) => &[],
+            Self::Unresolved
+            | Self::NoSnapshots
+            | Self::InSync
+            | Self::Conflict(_)
+            | Self::Blocked(_)
+            | Self::Withheld(_) => &[],
         }
     }
 

@@ -115,7 +115,7 @@ pub enum Event {
         dataset: String,
         /// The target's.
         target: String,
-        /// `conflict`, `failed` or `skipped` (a parent failed).
+        /// `conflict`, `failed` or `skipped` (a parent failed, or TARGET itself is in conflict).
         kind: Cow<'static, str>,
         /// Several lines: what was attempted, zfs's words, what to do next.
         error: String,

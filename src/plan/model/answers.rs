@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use super::{Dataset, ModelHost, Report, versions};
-use crate::plan::{Ask, Doubt, Negotiation, Proof, Proofs, SourceDataset, SourceFacts, TargetDataset};
+use crate::plan::{Ask, Doubt, Negotiation, Notes, Proof, Proofs, SourceDataset, SourceFacts, TargetDataset};
 use zfs::name::{DatasetName, Guid, RelPath, Txg};
-use zfs::{BaseFacts, Encryption};
+use zfs::{BaseFacts, Encryption, Put};
 
 /// Answers a question as `exec` does; `between` may change the target before each that goes there by name.
 pub(super) fn answer(
@@ -31,8 +31,13 @@ pub(super) fn answer(
             negotiation.listed(listed.collect());
         }
         Ask::Proofs(doubts) => _ = negotiation.proofs(all_hold(doubts)),
-        // Nobody else replicates to the model's target.
-        Ask::OfOthers(_) => negotiation.put_by_others([]),
+        Ask::Records(datasets) => {
+            // Nobody else replicates to the model's target.
+            let came = target.datasets.iter().filter(|(_, dataset)| dataset.came);
+            let notes = came.map(|(name, _)| (name.clone(), Notes { put: Some(put()), ..Notes::default() }));
+            negotiation.records(datasets, &notes.collect(), put().by);
+        }
+        Ask::Vacancy(name) => negotiation.vacant(name.clone(), !target.datasets.contains_key(&name)),
         Ask::Facts { snapshots, .. } => {
             let encrypted = source.datasets.values().any(|dataset| dataset.raw);
             negotiation.facts(&source.facts(&negotiation.wants_facts(encrypted)));
@@ -51,6 +56,11 @@ pub(super) fn answer(
         Ask::IvSets(_) => negotiation.iv_sets(&[]),
         Ask::History(pairs) => negotiation.history(&pairs, &[], &[]),
     }
+}
+
+/// What the model's only source leaves behind.
+fn put() -> Put {
+    Put { by: 1, at: None, upto: Guid(1), txg: None, came: Vec::new(), foreign: Vec::new() }
 }
 
 /// In the model no receive takes a source back behind its bookmarks.

@@ -15,16 +15,16 @@ fn the_nearest_base_is_found() {
     ");
     assert_snapshot!(one("c d", "a b"), @r"
     rounds 2, listed 1, refused 0
-    : [] no common snapshot: the target has other content, or all common snapshots were destroyed
+    : [] no common snapshot, and no record that the target was ever received from this source
       only on the source: @c, @d
       only on the target: @a, @b
-      nothing was changed; to continue: run again with
+      nothing was changed; to continue: name another TARGET, for example 'b/t/s', which leaves this one as it is; or run again with
         --set-aside, which keeps everything under another name, and sends it in full
         or --replace 'b/t', which destroys its 2 snapshots and sends it in full
     ");
     assert_snapshot!(one("a b=b2", "a b=b1"), @r"
     rounds 1, listed 1, refused 0
-    : [] the target has diverged after @a: it has snapshots of its own
+    : [] the target has diverged after @a: it has snapshots of its own, with names of snapshots to be received: @b
       common: @a
       only on the source: @b
       only on the target: @b
@@ -167,7 +167,7 @@ fn newest_only_skips_what_lies_between() {
 fn names_decide_nothing() {
     assert_snapshot!(one("s1 t7=x", "s1 t7=y t8"), @r"
     rounds 1, listed 1, refused 0
-    : [] the target has diverged after @s1: it has snapshots of its own
+    : [] the target has diverged after @s1: it has snapshots of its own, with names of snapshots to be received: @t7
       common: @s1
       only on the source: @t7
       only on the target: @t7, @t8
@@ -178,19 +178,19 @@ fn names_decide_nothing() {
     ");
     assert_snapshot!(one("s1 s2", "s1=other"), @r"
     rounds 2, listed 1, refused 0
-    : [] no common snapshot: the target has other content, or all common snapshots were destroyed
+    : [] no common snapshot, and no record that the target was ever received from this source
       only on the source: @s1, @s2
       only on the target: @s1
-      nothing was changed; to continue: run again with
+      nothing was changed; to continue: name another TARGET, for example 'b/t/s', which leaves this one as it is; or run again with
         --set-aside, which keeps everything under another name, and sends it in full
         or --replace 'b/t', which destroys its only snapshot and sends it in full
     ");
     assert_snapshot!(one("s2 s3", "s1"), @r"
     rounds 2, listed 1, refused 0
-    : [] no common snapshot: the target has other content, or all common snapshots were destroyed
+    : [] no common snapshot, and no record that the target was ever received from this source
       only on the source: @s2, @s3
       only on the target: @s1
-      nothing was changed; to continue: run again with
+      nothing was changed; to continue: name another TARGET, for example 'b/t/s', which leaves this one as it is; or run again with
         --set-aside, which keeps everything under another name, and sends it in full
         or --replace 'b/t', which destroys its only snapshot and sends it in full
     ");
@@ -269,7 +269,7 @@ fn a_target_of_its_own_mind() {
     rounds 2, listed 1, refused 0
     : [] the target has no snapshots but holds data
       only on the source: @a, @b
-      nothing was changed; to continue: run again with
+      nothing was changed; to continue: name another TARGET, for example 'b/t/s', which leaves this one as it is; or run again with
         --set-aside, which keeps everything under another name, and sends it in full
         or --replace 'b/t', which destroys its content and sends it in full
     ");
@@ -277,7 +277,7 @@ fn a_target_of_its_own_mind() {
     rounds 2, listed 1, refused 0
     : [] the source is a filesystem and the target is a volume
       only on the source: @a, @b
-      nothing was changed; to continue: run again with
+      nothing was changed; to continue: name another TARGET, one that does not exist yet, which leaves this one as it is; or run again with
         --set-aside, which keeps everything under another name, and sends it in full
         or --replace 'b/t', which destroys its content and sends it in full
     ");

@@ -282,10 +282,21 @@ pub(crate) fn judge(world: &World, target: &DatasetName, end: &PushOutcome, newe
         }
         // It fails where its parent has no snapshots here, so that nobody looked at what stands there in its place.
         PushOutcome::Skipped | PushOutcome::Failed(Refusal::Other) => {
-            assert!(nothing_fits_below(&world.there, target), "{target}");
+            assert!(nothing_fits_below(&world.there, target) || shares_nothing(world, target), "{target}");
         }
         PushOutcome::Failed(_) | PushOutcome::SendFailed => panic!("{target}: {end:?}"),
     }
+}
+
+/// Whether neither TARGET, which is there and was never received, nor this dataset has anything in common with its source.
+fn shares_nothing(world: &World, target: &DatasetName) -> bool {
+    let (source, top) = names();
+    let is_stranger = |name: &DatasetName| {
+        let here = &world.here.datasets[&source.join(&name.below(&top).unwrap()).unwrap()];
+        let shares = |there: &Dataset| here.snapshots.iter().chain(&here.bookmarks).any(|snap| there.has(snap.guid));
+        !world.there.datasets.get(name).is_some_and(|there| shares(there) || there.came)
+    };
+    world.there.datasets.contains_key(&top) && is_stranger(&top) && is_stranger(target)
 }
 
 /// Whether the nearest dataset above can have no children.
@@ -337,7 +348,10 @@ fn explains(conflict: &crate::plan::Conflict, source: &Dataset, there: &Dataset)
         }
         ConflictKind::IvSet { .. } | ConflictKind::KeyMismatch => unreachable!("the model has no keys"),
         ConflictKind::LargeBlocks => unreachable!("the model has no blocks"),
-        ConflictKind::NoCommon => assert!(common.is_none() && !there.snapshots.is_empty()),
+        ConflictKind::NoCommon => assert!(common.is_none() && !there.snapshots.is_empty() && there.came),
+        ConflictKind::Unrelated { recorded } => {
+            assert!(common.is_none() && !there.snapshots.is_empty() && !there.came && !recorded);
+        }
         ConflictKind::DataWithoutSnapshots => {
             assert!(there.snapshots.is_empty() && (there.data != 0 || there.kind == Kind::Volume));
         }

@@ -80,7 +80,7 @@ fn where_zfs_alone_is_used_nothing_is_offered_that_needs_a_helper() {
     }
     // Nor what would not help with one either.
     let root = told(&negotiation("b", &["own"], Resolutions::default(), None).with_plain_target(true));
-    assert!(root.contains("this is the root dataset of a pool") && !root.contains("--helper"), "{root}");
+    assert!(root.contains("to continue: name another TARGET") && !root.contains("--helper"), "{root}");
 }
 
 #[test]

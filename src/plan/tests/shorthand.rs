@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
+use crate::plan::Resolutions;
 use crate::plan::model::{Dataset, Job, ModelHost, PushOutcome, Snap};
 use zfs::Kind;
-use zfs::name::DatasetName;
 
 /// One dataset in words: `a b=x #m=a c~ !`. A snapshot's identity and data are its name's unless `=` says otherwise; `#` is a
-/// bookmark; `~` holds the same data as the snapshot before; `!` stands for data written then.
+/// bookmark; `~` holds the same data as the snapshot before; `!` stands for data written then, `came` for a record of its receive.
 fn dataset(words: &str) -> Dataset {
     let mut dataset = Dataset::new(Kind::Filesystem);
     let mut seen: Vec<Snap> = Vec::new();
@@ -20,6 +20,7 @@ fn dataset(words: &str) -> Dataset {
             "volume" => dataset.kind = Kind::Volume,
             "raw" => dataset.raw = true,
             "partial" => dataset.partial = true,
+            "came" => dataset.came = true,
             _ => {
                 let (name, of) = word.split_once('=').unwrap_or((word, word));
                 let guid = identity(of);
@@ -58,15 +59,22 @@ pub(super) fn push(here: &ModelHost, there: &mut ModelHost, newest_only: bool) -
 }
 
 fn push_some(here: &ModelHost, there: &mut ModelHost, newest_only: bool, skip_empty: bool) -> String {
-    let (source, target): (DatasetName, DatasetName) = ("a/s".parse().unwrap(), "b/t".parse().unwrap());
-    let job = Job {
-        source,
-        target: target.clone(),
-        selects: &|_| true,
-        newest_only,
-        skip_empty,
-        resolutions: crate::plan::Resolutions::default(),
-    };
+    let job = Job { newest_only, skip_empty, ..job(Resolutions::default()) };
+    told(&job, here, there)
+}
+
+/// A push that may solve conflicts.
+pub(super) fn push_with(here: &ModelHost, there: &mut ModelHost, resolutions: Resolutions) -> String {
+    told(&job(resolutions), here, there)
+}
+
+fn job(resolutions: Resolutions) -> Job<'static> {
+    let (source, target) = ("a/s".parse().unwrap(), "b/t".parse().unwrap());
+    Job { source, target, selects: &|_| true, newest_only: false, skip_empty: false, resolutions }
+}
+
+fn told(job: &Job<'_>, here: &ModelHost, there: &mut ModelHost) -> String {
+    let target = &job.target;
     let report = job.push(here, there, &mut |_| {});
     let mut out = format!("rounds {}, listed {}, refused {}", report.rounds, report.listed, report.refused);
     for (name, end) in &report.ends {
@@ -75,7 +83,7 @@ fn push_some(here: &ModelHost, there: &mut ModelHost, newest_only: bool, skip_em
             PushOutcome::Conflict(conflict) => conflict.to_string(),
             other => format!("{other:?}"),
         };
-        write!(out, "\n{}: [{}] {end}", name.below(&target).unwrap().as_str(), sent.join(", ")).unwrap();
+        write!(out, "\n{}: [{}] {end}", name.below(target).unwrap().as_str(), sent.join(", ")).unwrap();
     }
     out
 }

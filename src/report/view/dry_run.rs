@@ -29,6 +29,8 @@ pub enum PlanAction {
     Conflict,
     /// Nothing, because nothing can be received; the note says why.
     Fails,
+    /// Nothing, because of the conflict of TARGET; the note says more.
+    Skipped,
     /// Back to the common snapshot; the note says what is lost.
     Rollback,
     /// Renamed, to make room.
@@ -55,6 +57,7 @@ impl PlanAction {
             Self::NoSnapshots => "no snapshots",
             Self::Conflict => "conflict",
             Self::Fails => "fails",
+            Self::Skipped => "skipped",
             Self::Rollback => "roll back",
             Self::SetAside => "set aside",
             Self::Replace => "replace",
@@ -69,7 +72,7 @@ impl PlanAction {
         match self {
             Self::Full | Self::Incremental | Self::Resume => Colour::Green,
             Self::InSync => Colour::Dim,
-            Self::NoSnapshots | Self::Rename | Self::Waits | Self::Stays => Colour::Yellow,
+            Self::NoSnapshots | Self::Skipped | Self::Rename | Self::Waits | Self::Stays => Colour::Yellow,
             Self::Conflict | Self::Fails | Self::Rollback | Self::SetAside | Self::Replace | Self::Destroy => {
                 Colour::Red
             }
@@ -221,6 +224,7 @@ fn totals(rows: &[PlanRow]) -> String {
         (number(|action| action == PlanAction::NoSnapshots), "without snapshots"),
         (number(|action| action == PlanAction::Conflict), "in conflict"),
         (number(|action| action == PlanAction::Fails), "that can't be received"),
+        (number(|action| action == PlanAction::Skipped), "skipped"),
         (number(|action| action == PlanAction::Rename), "to rename on the target"),
         (number(|action| action == PlanAction::Destroy), "to destroy on the target"),
         (number(|action| action == PlanAction::Waits), "to destroy later"),

@@ -116,6 +116,7 @@ fn plan() -> Vec<Value> {
         PlanAction::NoSnapshots,
         PlanAction::Conflict,
         PlanAction::Fails,
+        PlanAction::Skipped,
         PlanAction::Rollback,
         PlanAction::SetAside,
         PlanAction::Replace,

@@ -199,6 +199,75 @@ def pool_root(c):
             c.push(*flags, status=1, says="the root dataset of a pool, which can't be renamed or destroyed")
 
 
+@case("C18", "C06", versions=True)
+def one_level_too_high(c):
+    """TARGET holds somebody's datasets and nothing of the source: nothing lands beside them, whatever is resolved below; the TARGET that is advised works."""
+    pool, top = c.file_pools()
+    source, others = f"{pool}/data", "home other"
+    c.tree({"": "s1 s2", "home": "s1", "new": "s1", "new/none": ""}, root=source)
+    c.beta(f"""for d in {top} {top}/home {top}/other; do zfs list $d >/dev/null 2>&1 || zfs create $d; echo mine >/$d/file; done
+        zfs snapshot -r {top}@own; echo more >/{top}/home/more""")
+    target = f"beta:{top}"
+    with c.unchanged():
+        for flags in ([], ["--helper", "plain"], ["--set-aside"], ["--rollback"], ["--replace", f"{top}/home"]):
+            run = c.push("--json", *flags, source=source, target=target, status=1)
+            kinds = {event["dataset"]: event["kind"] for event in run.of("dataset_failed")}
+            wanted = {source: "conflict", f"{source}/home": "skipped", f"{source}/new": "skipped"}
+            c.same((kinds, len(run.of("step_started"))), (wanted, 0), f"what {flags} comes to")
+            c.same((run.finished["failed"], run.finished["conflicts"]), (3, 1), f"the counts with {flags}")
+        run = c.push("-n", "--json", source=source, target=target, status=1)
+        rows = {row["dataset"]: row["action"] for row in run.events[-1]["rows"]}
+        c.same(rows, {source: "conflict", f"{source}/home": "skipped", f"{source}/new": "skipped", f"{source}/new/none": "no_snapshots"}, "the plan")
+        c.push(source=source, target=target, status=1, says=(
+            "no common snapshot, and no record that the target was ever received from this source", "nothing is sent below it either (2 datasets)",
+            f"name another TARGET, for example 'beta:{top}/data'", f"nothing is sent: neither '{top}' nor any dataset below it"))
+        c.push("--no-recursive", source=source, target=target, status=1, says=f"name another TARGET, for example 'beta:{top}/data'")
+    c.push(source=source, target=f"beta:{top}/data")
+    c.in_sync(source, f"{top}/data")
+    with c.unchanged():
+        c.push(source=source, target=target, status=1, says=f"name 'beta:{top}/data' as TARGET, which was received from this source before")
+    # What is another source's copy isn't this one's.
+    c.tree({"": "s1", "home": "s1"}, root=f"{pool}/second")
+    with c.unchanged():
+        c.push(source=f"{pool}/second", target=f"beta:{top}/data", status=1, says=(
+            "no common snapshot: the target was received from another source", f"name another TARGET, for example 'beta:{top}/data/second'"))
+    for name in ("", *(f"/{path}" for path in others.split())):
+        c.same((c.beta(f"cat /{top}{name}/file"), c.snaps(c.beta, f"{top}{name}")), ("mine", ["own"]), f"what was in {name or 'the top'}")
+    c.same(c.beta(f"cat /{top}/home/more"), "more", "what was written after the snapshot")
+    # With something in common one conflict stops itself alone.
+    c.alpha(f"zfs send {source}/new@s1 | ssh beta zfs recv -u {top}/new; zfs create {source}/late; zfs snapshot {source}/late@s1")
+    run = c.push("--json", source=source, target=target, status=1)
+    kinds = {event["dataset"]: event["kind"] for event in run.of("dataset_failed")}
+    c.same(kinds, {source: "conflict", f"{source}/home": "conflict"}, "what is in conflict beside a copy")
+    c.same(c.snaps(c.beta, f"{top}/late"), ["s1"], "what is new there")
+
+
+@case("C12")
+def set_aside_is_named_at_the_end(c):
+    """The end of a run names what was set aside, with the command that destroys it; also with --no-recursive, where what lies below goes along."""
+    c.tree({"": "s1", "kid": "s1", "kid/deep": "s1"})
+    c.push()
+    write(c, snap="own")
+    c.snapshot(f"{c.source}@s2")
+    run = c.push("--set-aside", "--no-recursive", "--json")
+    kept = aside(c)
+    told = [event["text"] for event in run.of("notice") if event["text"].startswith("set aside: ")]
+    destroys = f"zfs destroy -r '{kept}'"
+    c.same(told, [f"set aside: {kept}, with all datasets below it; when nothing of it is needed any more, on its host: {destroys}"], "what is said at the end")
+    after = [event["event"] for event in run.events if event.get("event") != "notice"][-1:] + [event.get("text", "") for event in run.events[-2:-1]]
+    c.same(after, ["finished", told[0]], "the last two events")
+    c.same((c.snaps(c.beta, kept), c.snaps(c.beta, f"{kept}/kid"), c.snaps(c.beta, f"{kept}/kid/deep")), (["own"], ["s1"], ["s1"]), "what was set aside")
+    c.same(c.versions(c.beta, c.target).keys(), {""}, "what --no-recursive has brought back")
+    c.same(c.snaps(c.beta, c.target), ["s1", "s2"], "the snapshots of the top")
+    run = c.push("--json")
+    c.same(len([event for event in run.of("notice") if event.get("text", "").startswith("set aside")]), 0, "notices of a run that sets nothing aside")
+    c.in_sync()
+    # As it is said.
+    c.beta(destroys)
+    c.in_sync()
+    c.push(says="nothing to do")
+
+
 @case("C05")
 def compatible_snapshots_stay(c):
     """Own snapshots of the target that changed nothing are kept, with and without the flags."""

@@ -2,6 +2,7 @@
 
 mod cases;
 mod check;
+mod contact;
 mod next;
 mod random;
 mod target;

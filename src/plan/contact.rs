@@ -1,0 +1,306 @@
+//! First contact: TARGET holds something else, and nothing there shows that it was ever a copy of SOURCE. It may have been named by
+//! mistake, such as one level too high, so nothing is sent to lie beside what is there, unless the user has said what to do with it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+
+use super::blocked::Blocked;
+use super::conflict::{Conflict, ConflictKind};
+use super::diff::newest_common;
+use super::item::{Item, OnTarget};
+use super::missing::Notes;
+use super::negotiate::Negotiation;
+use super::placement::{Placement, PlannedDataset};
+use super::restore::comes_back;
+use super::verdict::Verdict;
+use zfs::name::{DatasetName, RelPath};
+use zfs::{Kind, place};
+
+/// Where a dataset of the target has come from, as zfsync has recorded on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Nothing is recorded.
+    Unrecorded,
+    /// From this source.
+    ThisSource,
+    /// From another one.
+    AnotherSource,
+}
+
+/// What is recorded on the target, as far as it was asked for.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    origins: HashMap<DatasetName, Origin>,
+    /// A dataset below TARGET that has come from SOURCE itself.
+    copy: Option<DatasetName>,
+    /// A dataset below TARGET that doesn't exist, in which SOURCE would find its place.
+    vacant: Option<DatasetName>,
+    /// What stands before a dataset of the target's host where TARGET is written.
+    host: String,
+}
+
+/// A TARGET that nothing shows to be a copy of SOURCE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirstContact {
+    /// TARGET's dataset.
+    pub target: DatasetName,
+    /// How many datasets are not sent because of it.
+    pub withheld: usize,
+    /// What to do instead, in words.
+    pub instead: String,
+}
+
+/// Why a dataset is not sent although nothing is in its own way: the first contact with this TARGET ends in a conflict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withheld(DatasetName);
+
+impl fmt::Display for Withheld {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "nothing is sent: neither '{}' nor any dataset below it has a snapshot in common with the source",
+            self.0
+        )
+    }
+}
+
+impl FirstContact {
+    /// What is said of all other datasets.
+    #[must_use]
+    pub fn withheld(&self) -> Withheld {
+        Withheld(self.target.clone())
+    }
+}
+
+impl Verdict {
+    /// Whether it tells of a first contact: what lies below is not sent before the conflict is out of the way.
+    #[must_use]
+    pub fn first_contact(&self) -> Option<&FirstContact> {
+        match self {
+            Self::Conflict(conflict) => conflict.first_contact.as_ref(),
+            Self::Resolve(solvable) => solvable.conflict.first_contact.as_ref(),
+            _ => None,
+        }
+    }
+
+    fn conflict_mut(&mut self) -> Option<&mut Conflict> {
+        match self {
+            Self::Conflict(conflict) => Some(conflict),
+            Self::Resolve(solvable) => Some(&mut solvable.conflict),
+            _ => None,
+        }
+    }
+}
+
+impl Negotiation {
+    /// What stands before a dataset of the target's host where TARGET is written: `beta:`; nothing for this machine.
+    #[must_use]
+    pub fn with_target_host(mut self, prefix: &str) -> Self {
+        prefix.clone_into(&mut self.records.host);
+        self
+    }
+
+    /// Datasets of the target that have nothing in common with the source and are in the way: what is recorded on them tells more.
+    #[must_use]
+    pub fn wants_records(&self) -> BTreeSet<DatasetName> {
+        let strangers = self.items.iter().filter(|item| self.is_in_the_way(item));
+        strangers.map(|item| item.target_name.clone()).collect()
+    }
+
+    /// Takes what is recorded on all datasets of TARGET's tree. `asked`: what [`Negotiation::wants_records`] has named; `by`: stands in
+    /// records for this source.
+    pub fn records(&mut self, asked: BTreeSet<DatasetName>, notes: &HashMap<DatasetName, Notes>, by: u32) {
+        let put = |name: &DatasetName| notes.get(name).and_then(|notes| notes.put.as_ref());
+        let origin = |name: &DatasetName| match put(name) {
+            None => Origin::Unrecorded,
+            Some(put) if put.by == by => Origin::ThisSource,
+            Some(_) => Origin::AnotherSource,
+        };
+        self.records.origins.extend(asked.into_iter().map(|name| (name.clone(), origin(&name))));
+        let is_copy = |name: &&DatasetName| {
+            let below = name.below(&self.target).filter(|path| *path != RelPath::default() && comes_back(path));
+            let top = Some(place(&RelPath::default()));
+            below.is_some() && put(name).is_some_and(|put| put.by == by && put.at == top)
+        };
+        self.records.copy = notes.keys().filter(is_copy).min().cloned();
+    }
+
+    /// A dataset that could be TARGET instead, if it doesn't exist; where there is something to say about that.
+    #[must_use]
+    pub fn wants_vacancy(&self) -> Option<DatasetName> {
+        let top = self.stranger_at_the_top()?;
+        if self.records.copy.is_some() || !holds_others(top) {
+            return None;
+        }
+        let (_, last) = self.source.as_str().rsplit_once('/').unwrap_or(("", self.source.as_str()));
+        format!("{}/{last}", self.target).parse().ok()
+    }
+
+    /// Takes the answer.
+    pub fn vacant(&mut self, name: DatasetName, is_vacant: bool) {
+        self.records.vacant = Some(name).filter(|_| is_vacant);
+    }
+
+    /// Whether zfsync has put this dataset of the target there from another source.
+    pub(super) fn is_anothers(&self, name: &DatasetName) -> bool {
+        self.records.origins.get(name) == Some(&Origin::AnotherSource)
+    }
+
+    /// The conflict of a target that shares nothing with its source, by what is recorded on it.
+    pub(super) fn unrelated(&self, target: &DatasetName) -> Option<ConflictKind> {
+        match self.records.origins.get(target)? {
+            Origin::ThisSource => None,
+            Origin::AnotherSource => Some(ConflictKind::Unrelated { recorded: true }),
+            Origin::Unrecorded => Some(ConflictKind::Unrelated { recorded: false }),
+        }
+    }
+
+    /// Whether a dataset of the target is there, shares nothing with its source, and nothing is sent to it as it is.
+    fn is_in_the_way(&self, item: &Item) -> bool {
+        let OnTarget::Listed(target) = &item.on_target else { return false };
+        newest_common(&item.source, target).is_none()
+            && match self.verdict(item) {
+                Verdict::Conflict(_) | Verdict::Resolve(_) => true,
+                Verdict::Blocked(why) => matches!(why, Blocked::KeyNotLoaded { .. }),
+                _ => false,
+            }
+    }
+
+    /// TARGET, if it is in the way and nothing there is known to have come from SOURCE.
+    fn stranger_at_the_top(&self) -> Option<&Item> {
+        let top = self.items.first().filter(|item| item.target_name == self.target)?;
+        let is_copy = |item: &Item| {
+            item.common_there().is_some() || self.records.origins.get(&item.target_name) == Some(&Origin::ThisSource)
+        };
+        (self.is_in_the_way(top) && !self.items.iter().any(is_copy)).then_some(top)
+    }
+
+    /// Whether TARGET is met for the first time, and in the way.
+    pub(super) fn first_contact(&self) -> Option<FirstContact> {
+        self.stranger_at_the_top()?;
+        Some(FirstContact { target: self.target.clone(), withheld: 0, instead: self.instead() })
+    }
+
+    /// What to do instead: it works, and loses nothing.
+    fn instead(&self) -> String {
+        let word = if self.is_restore { "NEW" } else { "TARGET" };
+        let written = |name: &DatasetName| format!("'{}{name}'", self.records.host);
+        let leaves = match self.target.parent() {
+            Some(_) => "which leaves this one as it is",
+            None => "which leaves this one as it is: the root dataset of a pool, which can't be renamed or destroyed",
+        };
+        match (&self.records.copy, &self.records.vacant) {
+            (Some(copy), _) if !self.is_restore => {
+                format!("name {} as TARGET, which was received from this source before", written(copy))
+            }
+            (_, Some(vacant)) => format!("name another {word}, for example {}, {leaves}", written(vacant)),
+            _ => format!("name another {word}, one that does not exist yet, {leaves}"),
+        }
+    }
+
+    /// Marks the conflict of TARGET as one of a first contact, and keeps back all that would lie beside what is there.
+    pub(super) fn withhold(&self, datasets: &mut [PlannedDataset]) {
+        let Some(mut contact) = self.first_contact() else { return };
+        let Some((top, others)) = datasets.split_first_mut() else { return };
+        let withheld = contact.withheld();
+        if !matches!(top.verdict, Verdict::Resolve(_)) {
+            for planned in others.iter_mut().filter(|planned| planned.verdict != Verdict::NoSnapshots) {
+                contact.withheld += 1;
+                planned.keep_back(withheld.clone());
+            }
+        }
+        if let Some(conflict) = top.verdict.conflict_mut() {
+            conflict.first_contact = Some(contact);
+        }
+    }
+
+    /// The same for a dataset that is planned anew.
+    pub(super) fn mark_first_contact(&self, planned: &mut PlannedDataset) {
+        if planned.target == self.target
+            && let Some(conflict) = planned.verdict.conflict_mut()
+        {
+            conflict.first_contact = self.first_contact();
+        }
+    }
+}
+
+/// Whether datasets can be made below it.
+fn holds_others(item: &Item) -> bool {
+    matches!(&item.on_target, OnTarget::Listed(target) if target.kind == Kind::Filesystem && !target.partial)
+}
+
+impl PlannedDataset {
+    fn keep_back(&mut self, why: Withheld) {
+        self.verdict = Verdict::Withheld(why);
+        (self.placement, self.after) = (Placement::Existing, None);
+        (self.top, self.top_ancestor) = (false, None);
+        self.ancestors.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::SourceDataset;
+    use crate::plan::fixture::{numbered as versions, target};
+    use zfs::Put;
+    use zfs::name::Guid;
+
+    /// A target that has nothing in common with its only source, and these records in its tree: by whom, and where they were put.
+    fn told(records: &[(&str, u32, &str)], vacant: bool, restore: bool) -> String {
+        let top: DatasetName = "bpool".parse().unwrap();
+        let source = SourceDataset { snapshots: versions(&[("a", 1)]), ..SourceDataset::default() };
+        let mut talk = Negotiation::new(&"tank/data".parse().unwrap(), &top, vec![source], false)
+            .with_target_host("beta:")
+            .of_restore(restore);
+        talk.relist(0, None);
+        talk.relisted(0, Some(target(versions(&[("x", 9)]))));
+        let note = |(name, by, at): &(&str, u32, &str)| {
+            let at = format!("c{at}").parse::<DatasetName>().unwrap().below(&"c".parse().unwrap()).unwrap();
+            let put =
+                Put { by: *by, at: Some(place(&at)), upto: Guid(1), txg: None, came: Vec::new(), foreign: Vec::new() };
+            (name.parse().unwrap(), Notes { put: Some(put), ..Notes::default() })
+        };
+        let wanted = talk.wants_records();
+        talk.records(wanted, &records.iter().map(note).collect(), 7);
+        if let Some(name) = talk.wants_vacancy() {
+            assert_eq!(name.as_str(), "bpool/data");
+            talk.vacant(name, vacant);
+        }
+        let Verdict::Conflict(conflict) = talk.plan().datasets.remove(0).verdict else { panic!("no conflict") };
+        format!(
+            "{}\n{}",
+            conflict.headline(),
+            conflict.first_contact.map(|contact| contact.instead).unwrap_or_default()
+        )
+    }
+
+    #[test]
+    fn records_tell_what_to_name_instead() {
+        const NONE: &str = "no common snapshot, and no record that the target was ever received from this source\n";
+        let another =
+            |name: &str| format!("name another TARGET, for example 'beta:{name}', which leaves this one as it is");
+        assert_eq!(told(&[], true, false), format!("{NONE}{}", another("bpool/data")));
+        assert!(
+            told(&[], false, false).ends_with(&format!("name another TARGET, one that does not exist yet, {LEAVES}"))
+        );
+        assert!(told(&[], true, true).contains("another NEW, for example 'beta:bpool/data'"));
+        // It was one level lower before. What was set aside, what another has put there, or what lies below a copy is none.
+        let copy = ("bpool/backup", 7, "");
+        assert_eq!(
+            told(&[copy, ("bpool/z", 7, "")], true, false),
+            format!("{NONE}name 'beta:bpool/backup' as TARGET, which was received from this source before")
+        );
+        for other in [("bpool/x.zfsync-20241122-031500", 7, ""), ("bpool/x", 8, ""), ("bpool/x", 7, "/kid")] {
+            assert_eq!(told(&[other], true, false), format!("{NONE}{}", another("bpool/data")), "{other:?}");
+        }
+        let stranger = told(&[("bpool", 8, "")], true, false);
+        assert_eq!(
+            stranger,
+            format!("no common snapshot: the target was received from another source\n{}", another("bpool/data"))
+        );
+        // All that was common is gone: that is no first contact.
+        let ours = told(&[("bpool", 7, "")], true, false);
+        assert!(ours.ends_with("or all common snapshots were destroyed\n"), "{ours}");
+    }
+}

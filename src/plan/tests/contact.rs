@@ -1,0 +1,148 @@
+//! A TARGET that was never a copy of SOURCE: nothing lands beside what is there, unless somebody has said so.
+
+use insta::assert_snapshot;
+use proptest::prelude::*;
+
+use super::histories::{World, names, op, push_and_check};
+use super::shorthand::{push, push_with, side};
+use crate::plan::Resolutions;
+use crate::plan::model::{Dataset, Job, ModelHost, PushOutcome, config};
+use zfs::name::DatasetName;
+
+const SOURCE: [(&str, &str); 4] = [("", "a b"), ("home", "a"), ("new", "a"), ("new/none", "")];
+
+/// What a push to a target with these datasets says, and that it changes nothing.
+fn withheld(there: &[(&str, &str)], resolutions: Resolutions) -> String {
+    let (here, mut there) = (side("a/s", &SOURCE), side("b/t", there));
+    let before = there.datasets.clone();
+    let told = push_with(&here, &mut there, resolutions);
+    assert_eq!(there.datasets, before);
+    told
+}
+
+/// Someone else's data lies where TARGET is, one level too high.
+#[test]
+fn nothing_lands_beside_what_is_there() {
+    assert_snapshot!(withheld(&[("", "!"), ("home", "x"), ("other", "y")], Resolutions::default()), @r"
+    rounds 2, listed 2, refused 0
+    : [] the target has no snapshots but holds data
+      only on the source: @a, @b
+      nothing is sent below it either (2 datasets): no dataset there has a common snapshot
+      nothing was changed; to continue: name another TARGET, for example 'b/t/s', which leaves this one as it is; or run again with
+        --set-aside, which keeps everything under another name, and sends it in full
+        or --replace 'b/t', which destroys its content and sends it in full
+    home: [] Skipped
+    new: [] Skipped
+    new/none: [] NoSnapshots
+    ");
+}
+
+#[test]
+fn a_name_that_is_in_use_is_not_advised() {
+    for there in [&[("", "x"), ("s", "y")][..], &[("", "volume x")], &[("", "x partial")]] {
+        let told = withheld(there, Resolutions::default());
+        assert!(told.contains("another TARGET, one that does not exist yet, which"), "{told}");
+    }
+}
+
+/// Whoever has named the top has said what is to become of it; other resolutions are no leave.
+#[test]
+fn only_a_resolution_of_the_top_goes_on() {
+    let there = [("", "x"), ("home", "x"), ("other", "y")];
+    let replace = |name: &str| Resolutions { replace: [name.parse().unwrap()].into(), ..Resolutions::default() };
+    for none in [Resolutions { rollback: true, ..Resolutions::default() }, replace("b/t/home")] {
+        let told = withheld(&there, none);
+        assert!(told.contains("home: [] Skipped") && told.contains("new: [] Skipped"), "{told}");
+    }
+    for some in [Resolutions { set_aside: true, ..Resolutions::default() }, replace("b/t")] {
+        let told = push_with(&side("a/s", &SOURCE), &mut side("b/t", &there), some);
+        assert!(told.contains(": [@a, -i @a @b] InSync") && told.contains("new: [@a] InSync"), "{told}");
+    }
+}
+
+/// A pool's root can't be set aside: what lies below stays, too.
+#[test]
+fn below_the_root_of_a_pool_nothing_is_set_aside() {
+    let job = Job {
+        source: "a/s".parse().unwrap(),
+        target: "b".parse().unwrap(),
+        selects: &|_| true,
+        newest_only: false,
+        skip_empty: false,
+        resolutions: Resolutions { set_aside: true, ..Resolutions::default() },
+    };
+    let mut there = side("b", &[("", "!")]);
+    there.datasets.extend(side("b/home", &[("", "x")]).datasets.into_iter().filter(|(name, _)| name.as_str() != "b"));
+    let before = there.datasets.clone();
+    let report = job.push(&side("a/s", &SOURCE), &mut there, &mut |_| {});
+    assert_eq!((there.datasets, report.sent), (before, Vec::new()));
+    assert_eq!(report.ends.values().filter(|end| **end == PushOutcome::Skipped).count(), 2, "{:?}", report.ends);
+}
+
+/// What is there has something of the source, or is recorded as its copy: one conflict stops itself alone.
+#[test]
+fn a_copy_goes_on_without_what_is_in_conflict() {
+    for there in [&[("", "x"), ("home", "a")][..], &[("", "x came")], &[("", "x"), ("home", "y came")]] {
+        let told = push(&side("a/s", &SOURCE), &mut side("b/t", there), false);
+        assert!(told.contains("new: [@a] InSync") && !told.contains("TARGET"), "{told}");
+    }
+}
+
+/// It was empty when the plan was made.
+#[test]
+fn data_that_appears_meanwhile_withholds_the_rest() {
+    let target: DatasetName = "b/t".parse().unwrap();
+    let job = Job {
+        source: "a/s".parse().unwrap(),
+        target: target.clone(),
+        selects: &|_| true,
+        newest_only: false,
+        skip_empty: false,
+        resolutions: Resolutions::default(),
+    };
+    let mut there = side("b/t", &[("", ""), ("home", "")]);
+    let report = job.push(&side("a/s", &SOURCE), &mut there, &mut |there| {
+        there.datasets.get_mut(&target).unwrap().data = 7;
+    });
+    assert_eq!(report.sent, []);
+    assert!(matches!(report.ends[&target], PushOutcome::Conflict(_)));
+    assert_eq!(report.ends.values().filter(|end| **end == PushOutcome::Skipped).count(), 2, "{:?}", report.ends);
+}
+
+/// Whether a dataset of the target has nothing of its source, and no record of it.
+fn is_stranger(world: &World, name: &DatasetName, there: &Dataset) -> bool {
+    let (source, top) = names();
+    let here = &world.here.datasets[&source.join(&name.below(&top).unwrap()).unwrap()];
+    let is_common = |guid| there.has(guid);
+    !there.came && !here.snapshots.iter().chain(&here.bookmarks).any(|snap| is_common(snap.guid))
+}
+
+proptest! {
+    #![proptest_config(config(500))]
+
+    #[test]
+    fn the_first_contact_changes_nothing_or_has_no_conflict_at_the_top(ops in prop::collection::vec(op(), 1..60)) {
+        let mut world = World::new();
+        for op in &ops {
+            world.apply(op, &mut push_and_check);
+        }
+        let (source, target) = names();
+        let job = Job {
+            source,
+            target: target.clone(),
+            selects: &|_| true,
+            newest_only: false,
+            skip_empty: false,
+            resolutions: Resolutions::default(),
+        };
+        let before: ModelHost = world.there.clone();
+        let report = job.push(&world.here, &mut world.there, &mut |_| {});
+        let strangers = report.ends.keys().filter_map(|name| Some((name, before.datasets.get(name)?)));
+        let first = strangers.clone().all(|(name, there)| is_stranger(&world, name, there));
+        match report.ends.get(&target) {
+            Some(PushOutcome::Conflict(_)) if first => assert_eq!((&world.there.datasets, &report.sent), (&before.datasets, &Vec::new())),
+            Some(PushOutcome::Conflict(conflict)) => assert_eq!(conflict.first_contact, None),
+            _ => {}
+        }
+    }
+}
