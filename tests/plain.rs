@@ -442,6 +442,7 @@ fn what_is_put_behind_a_stream_is_run_by_no_login_shell() {
         make_sh(&there.bed, &program);
         nothing_forged_is_run(&there, shell);
     }
+}
 
 #[test]
 fn a_receive_that_is_killed_there_is_tried_again() {

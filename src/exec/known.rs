@@ -34,7 +34,8 @@ pub async fn targets((origin, source): &(Link, DatasetName)) -> Result<Targets, 
         targets.push(KnownTarget { target: target.clone(), arrived, date });
     }
     let around = noted_around(&sender, source).await?;
-    let ids = around.unread.iter().filter(|(on, _)| on == source).filter_map(|(_, id)| id.strip_prefix(TARGET_PROPERTY));
+    let ids =
+        around.unread.iter().filter(|(on, _)| on == source).filter_map(|(_, id)| id.strip_prefix(TARGET_PROPERTY));
     let unread = ids.map(str::to_owned).collect();
     let others = others(&around, source, &datasets);
     let (host, written) = (sender.name(), sender.full_name(source));

@@ -122,7 +122,10 @@ impl Afterwards {
 
     fn receive(&mut self, item: &Item, steps: &[Step]) {
         if !steps.is_empty() {
-            let copy = self.datasets.entry(item.name_now().clone()).or_insert_with(|| TargetDataset::received(Versions::default()));
+            let copy = self
+                .datasets
+                .entry(item.name_now().clone())
+                .or_insert_with(|| TargetDataset::received(Versions::default()));
             copy.snapshots = with_steps(std::mem::take(&mut copy.snapshots), item, steps);
         }
     }

@@ -60,7 +60,7 @@ pub(super) fn answer(
 
 /// What the model's only source leaves behind.
 fn put() -> Put {
-    Put { by: 1, at: None, upto: Guid(1), txg: None, came: Vec::new(), foreign: Vec::new() }
+    Put { by: 1, at: None, upto: Guid(1), txg: None, came: Vec::new(), foreign: Vec::new(), missing: Some(Vec::new()) }
 }
 
 /// In the model no receive takes a source back behind its bookmarks.
