@@ -1,11 +1,12 @@
 """Plain zfs: no helper runs on the other host, only sshd, sh and zfs (row PLAIN; scenarios A, B, C, D)."""
 
 from cases_f_resume import MEGABYTES, big, cut, half, token
+from cases_j_faults import FAILING, tries
 from cases_u_encryption import encrypted_source, same_files
 from harness import case
 from hosts import Skipped
 from pull import pull_case
-from tools import sshd
+from tools import sshd, wrapped_zfs
 
 PLAIN = ("--helper", "plain")
 
@@ -53,6 +54,24 @@ def plain_resume(c):
     c.in_sync()
     same_files(c, c.source, c.target, "s2")
     same_files(c, c.source, c.target, "s3")
+
+
+@case("PLAIN")
+def plain_killed(c):
+    """A receive that is killed over there, of which the shell tells there: with enough --retries all arrives; with too few the run fails, and the next one works."""
+    c.tree({"": "s1"})
+    options = (*PLAIN, "--json", "-j", "1", "--retry-max-wait", "1s")
+    there = f"{wrapped_zfs(c, c.beta, FAILING.format(command='recv', times=2))}/zfs"
+    run = c.push(*options, "--retries", "2", "--remote-zfs", there)
+    c.same(tries(run), [True, True], "which failures were followed by another try")
+    c.in_sync()
+    c.snapshot(f"{c.source}@s2")
+    there = f"{wrapped_zfs(c, c.beta, FAILING.format(command='recv', times=2))}/zfs"
+    run = c.push(*options, "--retries", "1", "--remote-zfs", there, status=1)
+    c.same(tries(run), [True, False], "which failures were followed by another try")
+    c.check("zfs receive was killed by SIGKILL" in run.of("dataset_failed")[0]["error"], f"it isn't said what happened: {run.of('dataset_failed')}")
+    c.push(*PLAIN)
+    c.in_sync()
 
 
 @case("PLAIN")

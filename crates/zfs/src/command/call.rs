@@ -22,6 +22,8 @@ pub struct Call {
     lists: bool,
     /// It receives, and something is asked before its end.
     watched: bool,
+    /// Whoever reads its output keeps little of it.
+    passing: bool,
 }
 
 impl Call {
@@ -32,7 +34,7 @@ impl Call {
     /// A command of the system that ends within these limits.
     pub(crate) fn of(mut command: Command, limits: Limits) -> Self {
         command.env("LC_ALL", "C").stdin(Stdio::null());
-        Self { command, limits, input: "", away: None, lists: false, watched: false }
+        Self { command, limits, input: "", away: None, lists: false, watched: false, passing: false }
     }
 
     /// The same, as a listing.
@@ -40,6 +42,18 @@ impl Call {
     pub(super) fn listing(mut self) -> Self {
         self.lists = true;
         self
+    }
+
+    /// The same, where whoever reads its output keeps little of it: it may be long.
+    #[must_use]
+    pub(super) fn passing(mut self) -> Self {
+        self.passing = true;
+        self
+    }
+
+    /// Whether whoever reads its output may keep all of it.
+    pub(crate) fn is_kept(&self) -> bool {
+        !self.passing
     }
 
     /// The same, with this on stdin: short enough for a pipe.

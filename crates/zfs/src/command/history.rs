@@ -68,7 +68,7 @@ impl Zfs {
     pub fn history(&self, pool: &str) -> Call {
         let mut command = self.zpool();
         command.args(["history", "-i", pool]);
-        command
+        command.passing()
     }
 
     /// What the snapshots of these datasets say by a user property that was set on themselves. Read it with [`read_values`].

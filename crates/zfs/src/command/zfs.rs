@@ -137,7 +137,7 @@ impl Zfs {
     pub fn list_snapshots(&self, datasets: &[DatasetName]) -> Call {
         let mut command = self.command(["list", "-Hp", "-d", "1", "-t", "snapshot", "-o", FAST_COLUMNS]);
         command.args(datasets.iter().map(DatasetName::as_str));
-        command
+        command.passing()
     }
 
     /// What these datasets are; missing ones as in [`Zfs::list_names`]. Slow columns: some 35 ms for each unmounted

@@ -85,6 +85,27 @@ fn a_host_that_reads_no_arguments_holds_up_nobody() {
 }
 
 #[test]
+fn a_host_that_prints_without_end_is_stopped() {
+    let turns = Arc::default();
+    let zfs = doing("", "exec yes 'p/x	1	2'", &turns, patient(60_000));
+    let mut read = 0;
+    let ended = run(zfs.command(["list"]), |mut output| {
+        let mut buffer = [0; 64 * 1024];
+        loop {
+            read += std::io::Read::read(&mut output, &mut buffer)? as u64;
+        }
+    });
+    assert_eq!(ended.map(|never: ()| never).unwrap_err().words, "zfs printed more than 64 MiB, and was stopped");
+    assert!(read <= super::run_away::MOST_SAID, "{read} bytes");
+    assert_eq!((turns.running(), turns.idle()), ([0, 0], 0));
+    // All that it names is what nobody has asked for.
+    let zfs = doing("", "yes 'p/x	1	2' | head -n 1000; echo 'p/y	3	4'", &turns, patient(60_000));
+    let host = super::LocalHost::away(zfs, <_>::default(), <_>::default());
+    let found = super::Host::find(&host, &["p/y", "p/z"], &mut |_, _| panic!("it can be read")).unwrap();
+    assert_eq!(found.into_keys().collect::<Vec<_>>(), ["p/y"]);
+}
+
+#[test]
 fn somebody_who_keeps_stderr_open_holds_up_nobody() {
     // Its own mark is there, so nobody waits for the other's end.
     assert_eq!(ask(&doing("", "sleep 10 >/dev/null & exit 0", &Arc::default(), patient(5000)), &["list"]), Ok(()));

@@ -1,6 +1,6 @@
 //! The real host: asks and changes ZFS through its command line.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io::{self, Read};
 use std::num::NonZero;
@@ -393,13 +393,16 @@ fn may_run_programs() -> Arc<AtomicBool> {
 fn find_all(zfs: &Zfs, portions: &[&[&str]]) -> Result<(Found, Vec<(String, String)>), Failure> {
     let (mut found, mut unread) = (Found::new(), Vec::new());
     for some in portions {
+        let asked: HashSet<&str> = some.iter().copied().collect();
         let ((), bad) = run_naming(zfs.list_names(some), |output| {
             read_listed(output, |listed| {
                 let name = match &listed.mark {
                     Mark::Snapshot(snapshot) => listed.dataset.at(snapshot.as_str()),
                     _ => listed.dataset.into(),
                 };
-                found.insert(name, (listed.guid, listed.txg));
+                if asked.contains(name.as_str()) {
+                    found.insert(name, (listed.guid, listed.txg));
+                }
                 Ok::<_, ParseError>(())
             })
         })?;

@@ -19,6 +19,9 @@ use crate::{Call, Failure, Limits, MAX_WORDS, ParseError, Refusal, text};
 /// What is told of a call that was ended because it said nothing.
 pub const HANGS: &str = "it stopped responding and was killed: is the pool suspended? Check zpool status";
 
+/// So many bytes are kept of what is said of objects that can't be read: more than a command line full of names can bring.
+const MOST_UNREAD: usize = 32 * 1024 * 1024;
+
 /// How often a wait looks whether the call was given up.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -295,6 +298,8 @@ pub(super) struct Complaints {
     missing: bool,
     /// Names, and what was said of them.
     unread: Vec<(String, String)>,
+    /// So many bytes those are.
+    unread_bytes: usize,
 }
 
 impl Complaints {
@@ -335,10 +340,13 @@ pub(super) fn read_complaints(stderr: impl Read, means: Words) -> Complaints {
             Ok(_) => {}
         }
         let words = String::from_utf8_lossy(&line);
-        let unread = if means == Words::MayBeUnread { unread(&words) } else { None };
+        // More of them than anybody has asked for: that is a failure of all.
+        let room = complaints.unread_bytes + line.len() <= MOST_UNREAD;
+        let unread = if means == Words::MayBeUnread && room { unread(&words) } else { None };
         if matches!(means, Words::MayMiss | Words::MayBeUnread) && Refusal::from_words(&words) == Refusal::Missing {
             complaints.missing = true;
         } else if let Some(name) = unread {
+            complaints.unread_bytes += line.len();
             complaints.unread.push((name, words.trim().to_owned()));
         } else if complaints.words.len() < MAX_WORDS {
             complaints.words.push_str(&words);
@@ -373,6 +381,16 @@ mod tests {
             assert!(named(&format!("{say} say p/a 'I/O error'; {words}; exit 1")).is_err(), "{words}");
         }
         assert!(named(&format!("{say} say p/b 'I/O error'; exit 2")).is_err());
+    }
+
+    #[test]
+    fn what_is_said_without_end_is_a_failure_of_all() {
+        let line = format!("cannot open '{}': I/O error\n", "x".repeat(8000));
+        let of = |bytes: usize| read_complaints(line.repeat(bytes / line.len()).as_bytes(), Words::MayBeUnread);
+        let (few, many) = (of(MOST_UNREAD), of(2 * MOST_UNREAD));
+        assert_eq!((few.unread.len(), few.words.as_str()), (MOST_UNREAD / line.len(), ""));
+        assert_eq!(many.unread.len(), few.unread.len());
+        assert!(many.words.starts_with("cannot open 'xx") && many.words.len() <= MAX_WORDS + line.len());
     }
 
     fn shell(script: &str) -> Call {

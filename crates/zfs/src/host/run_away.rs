@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Instant;
@@ -16,6 +17,30 @@ use crate::{Away, Call, Failure, Few, Lane, Limits, ParseError, Refusal, Zfs};
 pub(super) const NOT_STARTED: &str = "the session ended before zfs was started";
 /// What is said of one that is over while `zfs` runs.
 pub(super) const CUT: &str = "the session ended before zfs did";
+
+/// What another machine prints at most, which nobody here has counted: more would fill the memory.
+pub(super) const MOST_SAID: u64 = 64 * 1024 * 1024;
+/// The same where nobody keeps it.
+pub(super) const MOST_HEARD: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Output up to a limit.
+struct Limited {
+    output: Shared,
+    left: u64,
+    exceeded: Arc<AtomicBool>,
+}
+
+impl Read for Limited {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.output.read(buffer)?;
+        let left = self.left.checked_sub(read as u64);
+        self.left = left.ok_or_else(|| {
+            self.exceeded.store(true, Ordering::Relaxed);
+            io::Error::other("there is no end to it")
+        })?;
+        Ok(read)
+    }
+}
 
 /// A call's output, of which somebody else may read the rest.
 #[derive(Clone)]
@@ -66,8 +91,15 @@ pub(super) fn run_once(
         turn.begin();
         Ok(())
     });
+    let (most, exceeded) = (if call.is_kept() { MOST_SAID } else { MOST_HEARD }, Arc::<AtomicBool>::default());
     if begun {
-        value = read(BufReader::new(Box::new(output.clone())));
+        let output = Limited { output: output.clone(), left: most, exceeded: Arc::clone(&exceeded) };
+        value = read(BufReader::new(Box::new(output)));
+    }
+    if exceeded.load(Ordering::Relaxed) {
+        // Its session ends with the turn.
+        let words = format!("{name} printed more than {} MiB, and was stopped", most >> 20);
+        return Err(Failure::new(Refusal::Other, &words));
     }
     // Behind a line that isn't whole nothing more comes, and its status may tell why.
     let over = !begun || matches!(value, Ok(()) | Err(ParseError::Cut(_))) && words != Words::Unheard;
