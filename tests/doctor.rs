@@ -121,7 +121,7 @@ fn what_a_push_would_refuse_is_foreseen() {
             1,
             &[
                 "  FAIL plan         u -> v/x: conflict: no common snapshot",
-                " -> to continue: run again with",
+                " -> to continue: name another TARGET, for example 'v/x/u', which leaves this one as it is; or run again with",
                 "--set-aside",
             ],
         ),

@@ -107,6 +107,9 @@ fn a_helper_is_installed_for_all_users() {
     assert!(here() == before && !local.join("bin").exists());
 }
 
+/// A user without rights.
+const USER: u32 = 65534;
+
 /// /usr/local/bin may belong to others than root.
 #[test]
 fn whoever_may_write_there_installs_a_helper_for_all_users() {
@@ -115,7 +118,6 @@ fn whoever_may_write_there_installs_a_helper_for_all_users() {
         eprintln!("skipped: needs another user");
         return;
     }
-    const USER: u32 = 65534;
     let as_user = format!("exec setpriv --reuid {USER} --regid {USER} --clear-groups sh \"$@\"");
     let Some(local) = own_usr_local(&there, &as_user) else { return };
     // The bed is closed to others.

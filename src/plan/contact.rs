@@ -285,8 +285,9 @@ mod tests {
     #[test]
     fn records_tell_what_to_name_instead() {
         const NONE: &str = "no common snapshot, and no record that the target was ever received from this source\n";
-        let another =
-            |name: &str| format!("name another TARGET, for example 'beta:{name}', which leaves this one as it is");
+        const LEAVES: &str =
+            "which leaves this one as it is: the root dataset of a pool, which can't be renamed or destroyed";
+        let another = |name: &str| format!("name another TARGET, for example 'beta:{name}', {LEAVES}");
         assert_eq!(told(&[], true, false), format!("{NONE}{}", another("bpool/data")));
         assert!(
             told(&[], false, false).ends_with(&format!(
