@@ -30,12 +30,27 @@ fn dry_and_run_with(
     (look(there(before), When::Before), look(there(after), When::After))
 }
 
-/// What is told of it, in one: what goes, what stays, and of how much that is.
-fn told(found: &Missing) -> (Vec<String>, Vec<&str>, Vec<String>, Vec<String>, (usize, usize)) {
+/// What is told of it: what goes, what stays, and of how much that is.
+#[derive(Debug, PartialEq, Eq)]
+struct Told {
+    snapshots: Vec<String>,
+    datasets: Vec<String>,
+    stay: Vec<String>,
+    foreign: Vec<String>,
+    total: (usize, usize),
+}
+
+fn told(found: &Missing) -> Told {
     let foreign = found.foreign.iter().flat_map(|(name, all)| all.iter().map(|one| name.at(one.as_str())));
     let mut stay: Vec<String> = found.stay.iter().map(|(name, why)| format!("{name}: {why}")).collect();
     stay.sort();
-    (found.undated(), goes(found), stay, foreign.collect(), found.total)
+    Told {
+        snapshots: found.undated(),
+        datasets: goes(found).into_iter().map(str::to_owned).collect(),
+        stay,
+        foreign: foreign.collect(),
+        total: found.total,
+    }
 }
 
 fn same(source: Source<'_>, before: There<'_>, after: There<'_>) -> (Missing, Missing) {

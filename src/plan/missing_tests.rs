@@ -272,7 +272,9 @@ fn a_dataset_that_the_source_has_is_no_longer_missing() {
         ("/attic/out", &[("x", 6)], "6@6"),
         ("/gone", &[("x", 7)], "7@7"),
     ]);
-    notes.values_mut().for_each(|notes| notes.since = Some(5));
+    for notes in notes.values_mut() {
+        notes.since = Some(5);
+    }
     let negotiation = negotiation(source, &["attic", "attic/**"]);
     let mut found = negotiation.missing(&datasets, &notes, &both(), When::After);
     found.back.sort();
