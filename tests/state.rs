@@ -124,7 +124,7 @@ fn logs_in_both_forms() {
     let bed = bed();
     let log = |name: &str| path(&bed, name);
     let shown = bed.run(&["push", "-q", "--log-file", &log("logs/push"), "s", "d"]);
-    shown.expect(1, &["s/c -> d/c: conflict"]).without(&["received"]);
+    shown.expect(1, &["s/c -> d/c: conflict"]).without(&["received @"]);
     let text = bed.read("logs/push");
     for words in
         ["Z d: s/1: received @b, 1 snapshot", "Z d: s/c -> d/c: conflict: no common", "Z d: zfsync: 1 of 4 datasets"]
