@@ -107,7 +107,7 @@ pub struct Conflict {
     pub would_decrypt: bool,
     /// Of TARGET itself, where nothing shows that it was ever a copy of SOURCE.
     #[serde(skip)]
-    pub first_contact: Option<FirstContact>,
+    pub first_contact: Option<Box<FirstContact>>,
     /// What is not offered.
     #[serde(skip)]
     pub vain: Vain,
@@ -399,7 +399,7 @@ impl fmt::Display for Conflict {
         if let Some(why) = &self.why_not {
             write!(f, "\n  {why}")?;
         }
-        if let Some(FirstContact { withheld: more @ 1.., .. }) = &self.first_contact {
+        if let Some(FirstContact { withheld: more @ 1.., .. }) = self.first_contact.as_deref() {
             write!(
                 f,
                 "\n  nothing is sent below it either ({}): no dataset there has a common snapshot",

@@ -77,8 +77,8 @@ impl Verdict {
     #[must_use]
     pub fn first_contact(&self) -> Option<&FirstContact> {
         match self {
-            Self::Conflict(conflict) => conflict.first_contact.as_ref(),
-            Self::Resolve(solvable) => solvable.conflict.first_contact.as_ref(),
+            Self::Conflict(conflict) => conflict.first_contact.as_deref(),
+            Self::Resolve(solvable) => solvable.conflict.first_contact.as_deref(),
             _ => None,
         }
     }
@@ -210,7 +210,7 @@ impl Negotiation {
             }
         }
         if let Some(conflict) = top.verdict.conflict_mut() {
-            conflict.first_contact = Some(contact);
+            conflict.first_contact = Some(Box::new(contact));
         }
     }
 
@@ -219,7 +219,7 @@ impl Negotiation {
         if planned.target == self.target
             && let Some(conflict) = planned.verdict.conflict_mut()
         {
-            conflict.first_contact = self.first_contact();
+            conflict.first_contact = self.first_contact().map(Box::new);
         }
     }
 }

@@ -90,7 +90,7 @@ fn a_host_that_prints_without_end_is_stopped() {
     let zfs = doing("", "exec yes 'p/x	1	2'", &turns, patient(60_000));
     let mut read = 0;
     let ended = run(zfs.command(["list"]), |mut output| {
-        let mut buffer = [0; 64 * 1024];
+        let mut buffer = vec![0; 64 * 1024];
         loop {
             read += std::io::Read::read(&mut output, &mut buffer)? as u64;
         }
