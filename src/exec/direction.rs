@@ -121,10 +121,10 @@ impl<'a> Direction<'a> {
             Err(why) => return Ok(Some(why)),
         };
         let noted = receiver.readable_notes().await?;
-        let received = noted.iter().filter(|one| one.note == Note::Received);
-        let received: HashSet<&str> = received.map(|one| one.name.as_str()).collect();
+        let those_received = noted.iter().filter(|one| one.note == Note::Received);
+        let copies_there: HashSet<&str> = those_received.map(|one| one.name.as_str()).collect();
         let wrong = |(copy, there): &&(DatasetName, DatasetName)| {
-            proven.has_come_from(copies, copy, there, received.contains(there.as_str()))
+            proven.has_come_from(copies, copy, there, copies_there.contains(there.as_str()))
         };
         let wrong: Vec<_> = pairs.iter().filter(wrong).cloned().collect();
         self.refuse(&wrong, receiver).await.map(|()| None)

@@ -11,7 +11,8 @@ use zfs::{Failure, Refusal};
 #[test]
 fn a_first_contact_that_ends_in_a_conflict_withholds_what_waits_for_it() {
     let contact = FirstContact { target: "b/d0".parse().unwrap(), withheld: 0, instead: "another TARGET".into() };
-    let conflict = Conflict { first_contact: Some(Box::new(contact)), ..Conflict::bare(ConflictKind::DataWithoutSnapshots) };
+    let conflict =
+        Conflict { first_contact: Some(Box::new(contact)), ..Conflict::bare(ConflictKind::DataWithoutSnapshots) };
     let send = || Verdict::Send(Steps::new(vec![step(0)]).unwrap());
     let into = |number, placement, after| planned(number, placement, after, send());
     let datasets = vec![
