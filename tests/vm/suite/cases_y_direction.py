@@ -143,7 +143,7 @@ def refused(c, copy, live):
         return "swapped", f"{live}{path} is recorded as the source of the copy {copy}{path_of}"
 
     with c.unchanged():
-        for flags in ((), ("-n",), ("--rollback",), ("--set-aside",), ("--no-bookmark",), ("--helper", "plain", "--newest-only")):
+        for flags in ((), ("-n",), ("--rollback",), ("--set-aside",), ("--no-bookmark",), ("--helper", "plain")):
             c.zfsync("pull", *flags, copy, live, status=2, says=words("", ""))
         for flags in ((), ("--rollback",)):
             c.zfsync("pull", *flags, f"{copy}/kid", f"{live}/child", status=2, says=words("/kid", "/child"))
