@@ -275,7 +275,7 @@ pub enum StartError {
         options: &'static str,
     },
     /// The lock file can't be made.
-    #[error("can't take the lock {path}: {error}")]
+    #[error("can't take the lock {path}: {}", zfs::text::os_words(.error))]
     Lock {
         /// The lock file.
         path: String,
@@ -283,7 +283,7 @@ pub enum StartError {
         error: std::io::Error,
     },
     /// A file of zfsync's own, or a directory for them, can't be used.
-    #[error("can't {what} {}: {error}", path.display())]
+    #[error("can't {what} {}: {}", path.display(), zfs::text::os_words(.error))]
     File {
         /// What was attempted with what.
         what: &'static str,
@@ -418,7 +418,7 @@ pub enum StartError {
     #[error("interrupted before anything was sent")]
     Interrupted(Signal),
     /// Something of the operating system failed.
-    #[error("{what}: {error}")]
+    #[error("{what}: {}", zfs::text::os_words(.error))]
     System {
         /// What was attempted.
         what: &'static str,

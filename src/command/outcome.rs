@@ -165,7 +165,7 @@ fn complaint(error: &str) -> String {
 
 fn say(words: &str) {
     // A closed stderr is no reason for another exit code.
-    let _ = output::stderr().write_all(words.as_bytes());
+    let _ = output::stderr().write_all(report::for_stderr(words).as_bytes());
 }
 
 fn show(view: View, events: bool) -> io::Result<()> {

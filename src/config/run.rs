@@ -14,6 +14,7 @@ use crate::cli;
 use crate::error::{Excerpt, FileError, StartError};
 use crate::plan::{Format, Rules};
 use crate::remote::target::Target;
+use zfs::text::os_words;
 
 /// A file that is longer is none for us.
 const MAX_BYTES: u64 = 1 << 20;
@@ -25,6 +26,18 @@ const FEW_KEYS: usize = 8;
 const LONGEST_EXCERPT: usize = 200;
 /// serde's words for a list that isn't one.
 const NO_LIST: &str = ", expected a sequence";
+
+/// What the parser says of a text that is no TOML, by its beginning, and what that means.
+const SYNTAX: [(&str, &str); 8] = [
+    ("invalid boolean, expected `", "expected true, false, or text in quotes"),
+    ("string values must be quoted", "expected a value: true, false, a number, a [list], or text in quotes"),
+    ("invalid literal string, expected `'`", "the text has no closing quote '"),
+    ("invalid basic string, expected `\"`", "the text has no closing quote \""),
+    ("missing escaped value, expected", "a backslash stands for itself only in '...', or doubled: \\\\"),
+    ("unexpected leading zero", "a number can't begin with 0"),
+    ("unquoted keys cannot be empty", "expected KEY = VALUE"),
+    ("key with no value, expected `=`", "expected KEY = VALUE"),
+];
 
 /// Where in the file something stands.
 #[derive(Clone, Copy)]
@@ -109,16 +122,24 @@ fn expected(message: &str) -> Option<String> {
     if message == "wanted string or table" {
         return Some("expected text in quotes".into());
     }
+    if let Some((_, known)) = message.strip_prefix("unknown variant `").and_then(|rest| rest.split_once("`, expected "))
+    {
+        let known: Vec<String> = known.split('`').skip(1).step_by(2).map(|name| format!("{name:?}")).collect();
+        return Some(format!("expected {}", known.join(" or ")));
+    }
     let rest = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "))?;
     let (_, wanted) = rest.rsplit_once(", expected ")?;
     let wanted = match wanted {
         "u32" | "usize" => "a whole number, 0 or more",
-        "u16" => "a whole number from 0 to 65535",
+        "u16" => "a whole number from 1 to 64",
         "a nonzero u16" => "a whole number from 1 to 65535",
         "a boolean" => "true or false",
         "a string" | "path string" => "text in quotes",
         "a map" => "a table",
-        table if table.starts_with("a table: ") => table,
+        // Our own words.
+        ours if ours.starts_with("a table: ") || ours.starts_with("a command, ") || ours.starts_with("a number, ") => {
+            ours
+        }
         _ => return None,
     };
     Some(format!("expected {wanted}"))
@@ -132,8 +153,8 @@ fn plainer(message: &str, place: Place<'_>) -> String {
     if let Some(words) = expected(message) {
         return words;
     }
-    if message == "invalid boolean, expected `true`" || message == "invalid boolean, expected `false`" {
-        return "expected true, false, or text in quotes".into();
+    if let Some((_, words)) = SYNTAX.iter().find(|(theirs, _)| message.starts_with(theirs)) {
+        return (*words).to_owned();
     }
     let parts = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once("`, expected "));
     let Some((key, known)) = parts else { return message.replace('\n', ": ") };
@@ -170,10 +191,11 @@ pub fn read(path: &Path) -> Result<Vec<CronJob>, StartError> {
         StartError::Config(vec![FileError { path: path.to_owned(), line: None, job: None, words, excerpt: None }])
     };
     let mut bytes = Vec::new();
-    let cant = |error: std::io::Error| failed(format!("can't read the file: {error}"));
+    let cant = |error: std::io::Error| failed(format!("can't read the file: {}", os_words(&error)));
     let file = std::fs::File::open(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => failed(format!(
-            "can't read the file: {error}: create it (zfsync.toml(5)), or name another one with --config"
+            "can't read the file: {}: create it (zfsync.toml(5)), or name another one with --config",
+            os_words(&error)
         )),
         _ => cant(error),
     })?;

@@ -175,6 +175,44 @@ fn keys_and_tables_that_are_unknown_or_there_twice() {
 }
 
 #[test]
+fn no_error_is_in_the_words_of_the_parser() {
+    let job = |lines: &str| format!("[job.a]\nsource = 'p/a'\ntargets = ['b:q']\n{lines}\n");
+    for (text, place, words) in [
+        (
+            job("delete-missing = 'x'"),
+            "/etc/z.toml:4: job a: ",
+            "job a: expected \"datasets\" or \"snapshots\" or \"both\"\n",
+        ),
+        (
+            job("max-delete = 1.5"),
+            "/etc/z.toml:4: job a: ",
+            "job a: expected a number, or a percentage in quotes: 100 or \"30%\"\n",
+        ),
+        (
+            job("max-delete = -1"),
+            "/etc/z.toml:4: job a: ",
+            "job a: expected a number, or a percentage in quotes: 100 or \"30%\"\n",
+        ),
+        (job("max-delete = '101%'"), "/etc/z.toml:4: job a: ", "neither a number nor a percentage"),
+        (job("pre-push = 1"), "/etc/z.toml:4: job a: ", "job a: expected a command, a list of its words, or { command"),
+        (job("channels = 'x'"), "/etc/z.toml:4: job a: ", "job a: expected a whole number from 1 to 64\n"),
+        (job("grace = "), "/etc/z.toml:4: job a: ", "job a: expected a value: true, false, a number"),
+        (job("grace = '1d"), "/etc/z.toml:4: job a: ", "job a: the text has no closing quote '\n"),
+        (job("grace = \"1d"), "/etc/z.toml:4: job a: ", "job a: the text has no closing quote \"\n"),
+        (
+            job("log = \"\\q\""),
+            "/etc/z.toml:4: job a: ",
+            "job a: a backslash stands for itself only in '...', or doubled: \\\\\n",
+        ),
+        (job("depth = 01"), "/etc/z.toml:4: job a: ", "job a: a number can't begin with 0\n"),
+        (job("= 1"), "/etc/z.toml:4: job a: ", "job a: expected KEY = VALUE\n"),
+        (job("depth"), "/etc/z.toml:4: job a: ", "job a: expected KEY = VALUE\n"),
+    ] {
+        expect_error(&text, place, words);
+    }
+}
+
+#[test]
 fn errors_name_file_line_and_job() {
     let job = |lines: &str| format!("[job.a]\nsource = 'p/a'\ntargets = ['b:q']\n{lines}\n");
     for (text, place, words) in [
@@ -213,7 +251,7 @@ fn errors_name_file_line_and_job() {
         ),
         (job("job-timeout = '1 month'"), "/etc/z.toml:4: job a: ", "\"1 month\": months and years differ"),
         (job("job-timeout = '0'"), "/etc/z.toml:1: job a: ", "job-timeout must be"),
-        (job("log-format = 'xml'"), "/etc/z.toml:4: job a: ", "xml"),
+        (job("log-format = 'xml'"), "/etc/z.toml:4: job a: ", "job a: expected \"text\" or \"json\"\n"),
         (job("log-format = 'json'"), "/etc/z.toml:1: job a: ", "log is missing"),
         (job("hook-timeout = '0s'"), "/etc/z.toml:1: job a: ", "hook-timeout must be"),
         (job("pre-push = \"it's\""), "/etc/z.toml:4: job a: ", "is not a valid command"),

@@ -280,7 +280,10 @@ async fn note_not_tried(untried: &mut Untried, branches: &[Branch], exit: Exit, 
     let with_dir = pushes.filter_map(|push| Some((push.state_dir.as_deref()?, &*push.ends)));
     for (ends, error) in untried.note(with_dir, exit, why).await {
         if let Some(log) = log {
-            log.note(&ends.target.to_string(), &format!("can't save the result in the state directory: {error}"));
+            log.note(
+                &ends.target.to_string(),
+                &format!("can't save the result in the state directory: {}", zfs::text::os_words(&error)),
+            );
         }
     }
 }

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 use super::stop::Stop;
 use crate::config::HookCommand;
 use crate::format::duration;
+use zfs::text::os_words;
 
 /// How often is looked whether it has ended.
 const LOOK: Duration = Duration::from_millis(20);
@@ -42,7 +43,7 @@ fn run_here(
     timeout: Duration,
     stop: Option<&Stop>,
 ) -> Result<String, String> {
-    let cant = |error: io::Error| format!("can't run {hook}: {error}");
+    let cant = |error: io::Error| format!("can't run {hook}: {}", os_words(&error));
     // Where there is no room for what it says, that is lost, and it runs all the same.
     let mut said =
         tempfile::tempfile().or_else(|_| File::options().read(true).write(true).open("/dev/null")).map_err(cant)?;
@@ -64,7 +65,7 @@ fn run_here(
         Ok(HookEnd::By(status)) => Err(failed(format!("{hook}: {}", how(status)))),
         Ok(HookEnd::Late) => Err(failed(format!("{hook}: killed: it took longer than {}", duration(timeout)))),
         Ok(HookEnd::Stopped) => Err(failed(format!("{hook}: killed: the job was stopped"))),
-        Err(error) => Err(failed(format!("can't wait for {hook}: {error}"))),
+        Err(error) => Err(failed(format!("can't wait for {hook}: {}", os_words(&error)))),
     }
 }
 

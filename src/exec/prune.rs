@@ -363,8 +363,9 @@ async fn prune_source_side(job: &PruneJob, sender: &Endpoint, tree: &Tree, cuts:
         if let Some(words) = proof::leave_witnesses(sender, going, Some(STALL)).await {
             let allow = permission::allow("USER", permission::NOTE, &tree.top);
             tracing::warn!(
-                "{}: the evidence that validates bookmarks after their snapshots are destroyed can't be recorded: {words}\n  the user on the source's host needs these permissions: {allow}",
-                sender.full_name(&tree.top)
+                "{}: the evidence that validates bookmarks after their snapshots are destroyed can't be recorded: {words}\n  root on the source's host{}{allow}",
+                sender.full_name(&tree.top),
+                permission::GRANT
             );
         }
     }
@@ -431,12 +432,10 @@ async fn destroy_on_source(sender: &Endpoint, portions: &[Portion], dry_run: boo
 }
 
 fn explain(failure: Failure, dataset: &DatasetName) -> Failure {
-    if failure.refusal != Refusal::Permission {
+    // The helper of another host has explained it itself.
+    if failure.refusal != Refusal::Permission || failure.words.contains(permission::GRANT) {
         return failure;
     }
     let allow = permission::allow("USER", permission::DESTROY, dataset);
-    Failure {
-        words: format!("{}\n  the user on the source's host needs these permissions: {allow}", failure.words),
-        ..failure
-    }
+    Failure { words: format!("{}\n  root on the source's host{}{allow}", failure.words, permission::GRANT), ..failure }
 }

@@ -9,6 +9,8 @@ use jiff::fmt::friendly::SpanParser;
 const MOST_DAYS: i64 = 366;
 /// Ends each error about a time.
 const EXAMPLES: &str = "such as 90s, 5min, 1.5h or 30d";
+/// All units but their longer names.
+const UNITS: &str = "s, min, h, d or w";
 
 /// A time in whole seconds: `90`, `90s`, `5m`, `5 min`, `1.5h`, `1h 30min`, `30 d`, `2 weeks`. A number alone counts seconds, a
 /// day has 24 hours.
@@ -24,7 +26,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     }
     let span = SpanParser::new().parse_span(text).map_err(|_| unreadable(text))?;
     if span.get_years() != 0 || span.get_months() != 0 {
-        return Err(format!("months and years differ in length: write days, {EXAMPLES}"));
+        return Err(format!("months and years differ in length: the units are {UNITS}, {EXAMPLES}"));
     }
     if span.is_negative() {
         return Err(format!("a time can't be negative: write one {EXAMPLES}"));
@@ -33,7 +35,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         span.to_duration(SpanRelativeTo::days_are_24_hours()).ok().and_then(|time| Duration::try_from(time).ok());
     let time = time.filter(|time| *time <= most()).ok_or_else(too_long)?;
     if time.subsec_nanos() != 0 {
-        return Err(format!("fractions of a second can't be used: write a time {EXAMPLES}"));
+        return Err(format!("fractions of a second can't be used: the units are {UNITS}, {EXAMPLES}"));
     }
     Ok(time)
 }
@@ -51,7 +53,7 @@ fn unreadable(text: &str) -> String {
     if text.contains(['.', ',']) && text.ends_with(|unit: char| unit.is_alphabetic()) {
         return format!("only hours, minutes and seconds can have a fraction: write a time {EXAMPLES}");
     }
-    format!("expected a number and a unit (s, min, h, d or w), {EXAMPLES}")
+    format!("expected a number and a unit ({UNITS}), {EXAMPLES}")
 }
 
 /// A span of time in words: `0.8 s`, `2 min 5 s`, `3 h 12 min`, `2 d 3 h`.
@@ -182,6 +184,10 @@ mod tests {
         for (text, why) in cases {
             let error = parse_duration(text).unwrap_err();
             assert!(error.contains(why) && error.contains("1.5h"), "{text}: {error}");
+        }
+        for text in ["5x", "3months", "1y", "500ms"] {
+            let error = parse_duration(text).unwrap_err();
+            assert!(error.contains("s, min, h, d or w"), "{text}: {error}");
         }
     }
 

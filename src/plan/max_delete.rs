@@ -3,8 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Deserialize;
-
 /// So much always may go without `--max-delete`.
 const FEW: usize = 10;
 /// Per cent of the target's datasets, and of its snapshots, that may go without `--max-delete`.
@@ -64,17 +62,32 @@ impl FromStr for MaxDelete {
 }
 
 /// In a configuration file: a number, or a text with a percentage.
-impl<'de> Deserialize<'de> for MaxDelete {
+impl<'de> serde::Deserialize<'de> for MaxDelete {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Value {
-            Number(usize),
-            Text(String),
-        }
-        match Value::deserialize(deserializer)? {
-            Value::Number(number) => Ok(Self::Number(number)),
-            Value::Text(text) => text.parse().map_err(serde::de::Error::custom),
-        }
+        deserializer.deserialize_any(Read)
+    }
+}
+
+struct Read;
+
+impl serde::de::Visitor<'_> for Read {
+    type Value = MaxDelete;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number, or a percentage in quotes: 100 or \"30%\"")
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<MaxDelete, E> {
+        let unexpected = serde::de::Unexpected::Signed(number);
+        usize::try_from(number).map(MaxDelete::Number).map_err(|_| E::invalid_value(unexpected, &self))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<MaxDelete, E> {
+        let unexpected = serde::de::Unexpected::Unsigned(number);
+        usize::try_from(number).map(MaxDelete::Number).map_err(|_| E::invalid_value(unexpected, &self))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<MaxDelete, E> {
+        text.parse().map_err(E::custom)
     }
 }

@@ -194,7 +194,10 @@ fn read(mut frames: Frames, tell: &Teller, aftermath: &Aftermath, open: &Open) -
             Ok(Some(Frame::Other)) => {}
             Ok(None) => return HelperError::Lost { host, reason: aftermath.reason() },
             Err(WireError::Io(error)) => {
-                return HelperError::Lost { host, reason: format!("the connection was lost: {error}") };
+                return HelperError::Lost {
+                    host,
+                    reason: format!("the connection was lost: {}", zfs::text::os_words(&error)),
+                };
             }
             Err(error) => return HelperError::Protocol { host, what: wire::short(&error.to_string()) },
         }

@@ -62,7 +62,7 @@ struct Ask {
 #[derive(Debug, Error)]
 pub enum DirectError {
     /// The pipes or threads couldn't be made.
-    #[error("can't start a session: {0}")]
+    #[error("can't start a session: {}", zfs::text::os_words(.0))]
     Start(#[from] io::Error),
     /// The order is longer than any that is meant.
     #[error("the options are too long for --direct: {bytes} bytes, and {MAX_ORDER} are the limit")]

@@ -77,7 +77,7 @@ pub struct FromChannel {
 #[derive(Debug, Error)]
 pub enum HelperError {
     /// The pipes or the process couldn't be made.
-    #[error("can't start the helper: {0}")]
+    #[error("can't start the helper: {}", zfs::text::os_words(.0))]
     Start(#[from] io::Error),
     /// The session couldn't be opened.
     #[error(transparent)]

@@ -57,7 +57,10 @@ pub(super) fn all() -> &'static [Shipped] {
         let platform = platform_here();
         // It is larger, and may want the C library of this machine: then it doesn't start there, which is seen.
         if let Some(own) = own.filter(|_| !found.iter().any(|one| one.platform == platform)) {
-            found.extend(Shipped::read(platform, own).inspect_err(|error| tracing::warn!("zfsync itself: {error}")));
+            found.extend(
+                Shipped::read(platform, own)
+                    .inspect_err(|error| tracing::warn!("zfsync itself: {}", zfs::text::os_words(error))),
+            );
         }
         found
     })
@@ -75,7 +78,7 @@ pub(super) fn in_directory(directory: &Path) -> Vec<Shipped> {
         }
         match Shipped::read(platform.to_owned(), entry.path()) {
             Ok(one) => found.push(one),
-            Err(error) => tracing::warn!("{}: {error}", entry.path().display()),
+            Err(error) => tracing::warn!("{}: {}", entry.path().display(), zfs::text::os_words(&error)),
         }
     }
     found.sort_by(|one, other| one.platform.cmp(&other.platform));

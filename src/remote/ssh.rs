@@ -37,7 +37,7 @@ use zfs::text::on_one_line;
 #[derive(Debug, Error)]
 pub enum ConnectError {
     /// There is no `ssh` here.
-    #[error("can't run ssh: {0}; is the OpenSSH client installed?")]
+    #[error("can't run ssh: {}; is the OpenSSH client installed?", zfs::text::os_words(.0))]
     NoSsh(io::Error),
     /// No place for the control socket: where it was tried, and why not there.
     #[error("can't create a directory for ssh's control socket: {0}")]
@@ -64,7 +64,7 @@ pub enum ConnectError {
         seconds: u64,
     },
     /// A session over an existing connection was refused.
-    #[error("{host} refused another session: {error}")]
+    #[error("{host} refused another session: {}", zfs::text::os_words(.error))]
     Session {
         /// The destination.
         host: String,
@@ -142,7 +142,8 @@ impl Master {
     ) -> Result<Self, ConnectError> {
         let dir = control_dir::make()?;
         let asks = options.interactive && first;
-        let written = |error| ConnectError::Directory(format!("{}: {error}", dir.path().display()));
+        let written =
+            |error| ConnectError::Directory(format!("{}: {}", dir.path().display(), zfs::text::os_words(&error)));
         let Prepared { command, said } = prepare(host, options, configuration, asks, dir.path()).map_err(written)?;
         tracing::debug!("starting {:?}", command.as_std());
         let limit = if asks { ANSWERED_WITHIN } else { LOGGED_IN_WITHIN };

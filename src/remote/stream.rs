@@ -74,7 +74,9 @@ fn send(stdin: &OwnedFd, stream: Stream, tell: &Teller) -> Result<Moved, Broken>
     let failure = match moved {
         Ok(pump::Sent::Eof) => None,
         Ok(pump::Sent::Aborted) => Some(ours("stopped".to_owned())),
-        Err(pump::PumpError::Input(error)) => Some(ours(format!("reading from zfs send: {error}"))),
+        Err(pump::PumpError::Input(error)) => {
+            Some(ours(format!("reading from zfs send: {}", zfs::text::os_words(&error))))
+        }
         Err(pump::PumpError::Output(error)) => {
             drop(output);
             end.finish(false);
@@ -110,7 +112,7 @@ enum End {
 
 impl Sending {
     fn start(self, step: u64, tell: &Teller) -> Result<Source, Broken> {
-        let cant = |error: io::Error| Broken::Send(format!("can't start zfs send: {error}"));
+        let cant = |error: io::Error| Broken::Send(format!("can't start zfs send: {}", zfs::text::os_words(&error)));
         let tell = tell.clone();
         let estimated = move |total| tell.tell(ChannelEvent::Estimated { id: step, total });
         match self {

@@ -7,6 +7,7 @@ use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::debug_fn;
 
+use super::for_stderr;
 use super::live;
 use super::look::Look;
 use super::output;
@@ -51,7 +52,7 @@ struct Around;
 impl Write for Around {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // tracing-subscriber hands over an event in one piece. It tells of an error by eprintln!, which panics where stderr is closed.
-        let _ = live::suspended(|| output::stderr().write_all(bytes));
+        let _ = live::suspended(|| output::stderr().write_all(for_stderr(&String::from_utf8_lossy(bytes)).as_bytes()));
         Ok(bytes.len())
     }
 

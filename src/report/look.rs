@@ -1,6 +1,8 @@
 //! Which characters and colours may be used where output goes to.
 
 use std::env;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
 
 use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
@@ -50,6 +52,12 @@ impl Look {
         };
         if self.colour && !text.is_empty() { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
+}
+
+/// How many columns the terminal has; `None` for what is none, or doesn't say.
+pub(in crate::report) fn columns(stream: &(impl IsTerminal + AsFd)) -> Option<usize> {
+    let size = if stream.is_terminal() { rustix::termios::tcgetwinsize(stream).ok() } else { None };
+    size.map(|size| usize::from(size.ws_col)).filter(|&columns| columns > 0)
 }
 
 /// Whether a terminal of the type in `TERM` understands cursor movements and colours.

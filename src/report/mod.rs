@@ -9,12 +9,15 @@ mod look;
 pub mod output;
 mod track;
 pub mod view;
+mod wrap;
 
 pub use diagnostics::init_tracing;
 pub use event::{DatasetEnd, Event, Summary};
+pub use wrap::for_stderr;
 
-use lines::LogFile;
+use lines::{GrantsOnce, LogFile};
 use serde::Serialize;
+use wrap::Wrapped;
 
 use std::io::{IsTerminal as _, Write};
 use std::time::{Instant, SystemTime};
@@ -90,17 +93,20 @@ pub fn colours() -> bool {
 #[must_use]
 pub fn reporter(style: Style, verbose: u8, top: &str) -> Box<dyn Reporter> {
     match style {
-        Style::Bars => Box::new(live::Bars::on_stderr(verbose, top)),
-        Style::Plain => Box::new(lines::Plain::new(Box::new(output::stderr()), Box::new(SystemClock), verbose)),
+        Style::Bars => Box::new(GrantsOnce::new(live::Bars::on_stderr(verbose, top))),
+        Style::Plain => {
+            let lines = lines::Plain::new(Box::new(Wrapped::new(output::stderr())), Box::new(SystemClock), verbose);
+            Box::new(GrantsOnce::new(lines))
+        }
         Style::Json => Box::new(lines::Json::new(Box::new(output::stdout()), Box::new(SystemClock))),
-        Style::Quiet => Box::new(lines::Quiet::new(Box::new(output::stderr()))),
+        Style::Quiet => kept(Box::new(Wrapped::new(output::stderr()))),
     }
 }
 
 /// A reporter that keeps failures for later.
 #[must_use]
 pub fn kept(failures: Box<dyn Write + Send>) -> Box<dyn Reporter> {
-    Box::new(lines::Quiet::new(failures))
+    Box::new(GrantsOnce::new(lines::Quiet::new(failures)))
 }
 
 /// The same, with all written down as well if there is a log; `label` tells there what it is about.

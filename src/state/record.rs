@@ -19,6 +19,7 @@ pub use file::NAME;
 use crate::file_thread::{self, FileThread};
 use crate::report::Versioned;
 use zfs::name::{DatasetName, Guid, SnapshotName};
+use zfs::text::os_words;
 use zfs::{Failure, Pruned, Refusal};
 
 /// What is done to something.
@@ -165,7 +166,9 @@ impl Record {
             return;
         }
         let written = match &self.0 {
-            Some(folder) => append(folder, lines, sync).map_err(|error| format!("{}: {error}", folder.display())),
+            Some(folder) => {
+                append(folder, lines, sync).map_err(|error| format!("{}: {}", folder.display(), os_words(&error)))
+            }
             None => Err("there is no --state-dir and no home directory".to_owned()),
         };
         if let Err(why) = written

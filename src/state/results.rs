@@ -111,8 +111,9 @@ impl<'a> Recorder<'a> {
 
 fn complain(folder: &Path, error: &io::Error, shown: &mut dyn Reporter) {
     let text = format!(
-        "can't save results in the state directory {}: {error}; the push is not affected, but the saved results are out of date",
-        folder.display()
+        "can't save results in the state directory {}: {}; the push is not affected, but the saved results are out of date",
+        folder.display(),
+        zfs::text::os_words(error)
     );
     shown.event(&Event::Problem { text });
 }

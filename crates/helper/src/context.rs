@@ -33,10 +33,7 @@ impl Context {
             Side::Receiver => "target's",
             Side::Sender => "source's",
         };
-        Failure {
-            words: format!("{}\nroot on the {host} host can delegate the permission: {grant}", failure.words),
-            ..failure
-        }
+        Failure { words: format!("{}\nroot on the {host} host{}{grant}", failure.words, permission::GRANT), ..failure }
     }
 
     /// Names the features that the pool lacks for a stream, where zfs says only that it must be upgraded.

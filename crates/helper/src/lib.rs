@@ -105,7 +105,7 @@ pub enum HelperError {
     #[error("out of order: {0}")]
     Order(&'static str),
     /// Its own stdio can't be used.
-    #[error("stdin and stdout can't be used: {0}")]
+    #[error("stdin and stdout can't be used: {}", zfs::text::os_words(.0))]
     Stdio(#[source] io::Error),
 }
 

@@ -43,10 +43,10 @@ pub enum Sent {
 #[derive(Debug, Error)]
 pub enum PumpError {
     /// Where the bytes come from.
-    #[error("reading the stream failed: {0}")]
+    #[error("reading the stream failed: {}", zfs::text::os_words(.0))]
     Input(#[source] io::Error),
     /// Where they go. A frame may be incomplete: nothing can be written to this output any more.
-    #[error("writing the stream failed: {0}")]
+    #[error("writing the stream failed: {}", zfs::text::os_words(.0))]
     Output(#[source] io::Error),
 }
 

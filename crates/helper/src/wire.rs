@@ -97,7 +97,7 @@ pub struct Header {
 #[derive(Debug, Error)]
 pub enum WireError {
     /// The connection broke or ended within a frame.
-    #[error("the connection was lost: {0}")]
+    #[error("the connection was lost: {}", zfs::text::os_words(.0))]
     Io(#[from] io::Error),
     /// No frame has such a kind.
     #[error("unknown kind of frame: {0}")]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Refusal;
+use crate::text::os_words;
 
 /// So much of ZFS's words is kept.
 pub const MAX_WORDS: usize = 8 * 1024;
@@ -20,6 +21,7 @@ impl Failure {
     /// A failure with its words, cut to a sane length.
     #[must_use]
     pub fn new(refusal: Refusal, words: &str) -> Self {
+        let words = os_words(&words);
         let mut end = words.len().min(MAX_WORDS);
         while !words.is_char_boundary(end) {
             end -= 1;

@@ -13,6 +13,22 @@ pub fn ended(who: &str, status: &impl fmt::Display) -> String {
     signal.map_or_else(|| format!("{who} ended with {status}"), |signal| format!("{who} was killed by {signal}"))
 }
 
+/// An error of the operating system in its words, without the number behind them: `No such file or directory (os error 2)`.
+#[must_use]
+pub fn os_words(error: &impl fmt::Display) -> String {
+    let mut words = error.to_string();
+    while let Some(at) = words.find(OS_NUMBER) {
+        let rest = &words[at + OS_NUMBER.len()..];
+        let digits = rest.trim_start_matches(|ch: char| ch.is_ascii_digit());
+        let Some(behind) = digits.strip_prefix(')') else { break };
+        words = format!("{}{behind}", &words[..at]);
+    }
+    words
+}
+
+/// What std and rustix put behind an error's words, before its number.
+const OS_NUMBER: &str = " (os error ";
+
 /// So much of what a peer says at once is kept.
 const MAX_SAID: usize = 8 * 1024;
 /// And so many lines of it.
@@ -140,6 +156,19 @@ mod tests {
         assert_eq!(sanitise("\n\u{7}"), "\n\\u{7}");
         assert!(harmless(&sanitise(EVIL)) && harmless(&quoted(EVIL)));
         assert_eq!(on_one_line("a\nzfsync: b\u{2028}"), "a\\nzfsync: b\\u{2028}");
+    }
+
+    #[test]
+    fn numbers_of_the_operating_system_are_left_out() {
+        let missing = std::io::Error::from_raw_os_error(2);
+        assert_eq!(os_words(&missing), "No such file or directory");
+        assert_eq!(
+            os_words(&format!("a: {missing}; b: {missing} or so")),
+            "a: No such file or directory; b: No such file or directory or so"
+        );
+        for other in ["no space", "x (os error y)", "x (os error 2"] {
+            assert_eq!(os_words(&other), other);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::plan::{Attempt, Placement, PlannedDataset, Step, StepId};
 use crate::remote::client::{ChannelId, SendFailure};
+use zfs::permission::GRANT;
 use zfs::{Failure, Refusal};
 
 /// Numbers the connections of a run.
@@ -245,14 +246,16 @@ pub fn advice(refusal: Refusal) -> &'static str {
     }
 }
 
-/// The same for a refusal of the source's `zfs send`.
-pub fn source_advice(refusal: Refusal) -> &'static str {
+/// The same for a refusal of the source's `zfs send`, with these words.
+pub fn source_advice(refusal: Refusal, words: &str) -> &'static str {
     match refusal {
+        // The helper of another host has named user and dataset itself.
+        Refusal::Permission if words.contains(GRANT) => "",
         Refusal::Missing => {
             "\n  it was repeatedly destroyed or renamed on the source's host during the run; the next run continues with what exists then"
         }
         Refusal::Permission => {
-            "\n  the user on the source's host needs these permissions: zfs allow USER send,bookmark,destroy,mount,userprop DATASET"
+            "\n  root on the source's host can delegate the permission: zfs allow USER send,bookmark,destroy,mount,userprop DATASET"
         }
         Refusal::KeyNotLoaded => "\n  --decrypt needs the dataset's key on the source's host: zfs load-key",
         _ => "",

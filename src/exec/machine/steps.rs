@@ -115,7 +115,7 @@ impl Machine {
             actions.push(Action::StepFailed { step, retry: Some(Duration::ZERO), error: words });
             return self.relist_both(index, actions);
         }
-        let words = format!("{words}{}", source_advice(refusal));
+        let words = format!("{words}{}", source_advice(refusal, &failure.words));
         actions.push(Action::StepFailed { step, retry: None, error: words.clone() });
         self.end(index, DatasetOutcome::Failed(words), actions);
     }

@@ -89,7 +89,9 @@ impl Run<'_> {
                     StartError::List { words, .. } => Refusal::from_words(words),
                     _ => Refusal::Other,
                 };
-                self.planned(dataset, Err(format!("{error}{}", source_advice(refusal))));
+                let error = error.to_string();
+                let advice = source_advice(refusal, &error);
+                self.planned(dataset, Err(format!("{error}{advice}")));
             }
         }
     }

@@ -38,7 +38,10 @@ fn make_in(places: impl Iterator<Item = PathBuf>) -> Result<TempDir, ConnectErro
     let is_there = |error: &io::Error| error.kind() != io::ErrorKind::NotFound;
     let words = failed.iter().filter(|(_, error)| is_there(error));
     Err(ConnectError::Directory(
-        words.map(|(place, error)| format!("{}: {error}", place.display())).collect::<Vec<_>>().join("; "),
+        words
+            .map(|(place, error)| format!("{}: {}", place.display(), zfs::text::os_words(error)))
+            .collect::<Vec<_>>()
+            .join("; "),
     ))
 }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::json::{Json, Label};
+use super::permissions::GrantsOnce;
 use super::plain::Plain;
 use crate::cli::LogFormat;
 use crate::config::Log;
@@ -48,7 +49,9 @@ impl LogFile {
     #[must_use]
     pub fn reporter(&self, label: &str) -> Box<dyn Reporter> {
         match self.format {
-            LogFormat::Text => Box::new(Plain::new(Box::new(self.about(label)), Box::new(SystemClock), 1)),
+            LogFormat::Text => {
+                Box::new(GrantsOnce::new(Plain::new(Box::new(self.about(label)), Box::new(SystemClock), 1)))
+            }
             LogFormat::Json => {
                 let label = Label { job: self.job.clone(), about: label.to_owned() };
                 Box::new(Json::new(Box::new(Whole(self.file.clone())), Box::new(SystemClock)).labelled(label))
@@ -89,7 +92,11 @@ impl LogFile {
             () = hurry => Some(file_thread::hurried()),
         };
         let error = lost.or_else(|| self.file.was_full().then(|| io::Error::other("too many lines were waiting")))?;
-        Some(format!("lines are missing in the log {}, as it could not be written: {error}", self.path.display()))
+        Some(format!(
+            "lines are missing in the log {}, as it could not be written: {}",
+            self.path.display(),
+            zfs::text::os_words(&error)
+        ))
     }
 
     fn about(&self, label: &str) -> Labelled {

@@ -2,6 +2,7 @@
 
 mod json;
 mod log_file;
+mod permissions;
 mod plain;
 mod words;
 
@@ -12,11 +13,12 @@ pub(in crate::report) use json::Json;
 pub(in crate::report) use json::Label;
 pub(in crate::report) use log_file::Several;
 pub use log_file::{Kept, LogFile};
+pub(in crate::report) use permissions::{Grants, GrantsOnce};
 pub(in crate::report) use plain::{Plain, Quiet};
 pub(in crate::report) use words::Words;
 
 /// Says on stderr what can't wait for the end of a command: whole lines.
 pub fn at_once(lines: &str) {
     // A closed stderr changes nothing of what is done.
-    let _ = super::output::stderr().write_all(lines.as_bytes());
+    let _ = super::output::stderr().write_all(super::for_stderr(lines).as_bytes());
 }

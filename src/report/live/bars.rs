@@ -16,6 +16,7 @@ use crate::report::lines::Words;
 use crate::report::look::Look;
 use crate::report::output;
 use crate::report::track::{Phase, Track};
+use crate::report::wrap::Wrapped;
 use crate::report::{Clock, Reporter, SystemClock};
 
 /// How often the bars are drawn.
@@ -50,7 +51,8 @@ impl Bars {
     /// Bars on this process's stderr, which is a terminal; names are shown relative to `top`.
     pub fn on_stderr(verbose: u8, top: &str) -> Self {
         let look = Look::of(&std::io::stderr());
-        let mut bars = Self::new(Stderr, Box::new(output::stderr()), Arc::new(SystemClock), look, verbose, top);
+        let mut bars =
+            Self::new(Stderr, Box::new(Wrapped::new(output::stderr())), Arc::new(SystemClock), look, verbose, top);
         bars.live = true;
         bars
     }

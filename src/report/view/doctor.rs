@@ -11,6 +11,7 @@ use crate::plan::HostRole;
 use crate::plan::doctor::{Diagnosis, EndFacts, Examined, Finding, Mark};
 use crate::report::Versioned;
 use crate::report::look::{Colour, Look};
+use crate::report::wrap::wrapped;
 
 /// The longest name of a check.
 const CHECK: usize = "permissions".len();
@@ -107,18 +108,21 @@ fn text(found: &Diagnosis, page: Page, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "{}{} on {}", role(end), sanitise(&dataset), sanitise(&end.host))?;
         for finding in findings {
             let mark = mark(page.look, finding.mark);
-            writeln!(out, "  {mark} {:width$}  {}", finding.check, indented(&finding.words, width))?;
+            writeln!(out, "  {mark} {:width$}  {}", finding.check, indented(&finding.words, page))?;
             if let Some(advice) = &finding.advice {
-                writeln!(out, "       {:width$}  -> {}", "", indented(advice, width))?;
+                writeln!(out, "       {:width$}  -> {}", "", indented(advice, page))?;
             }
         }
     }
     writeln!(out, "{}", sum(found))
 }
 
-/// Further lines of others' words stand below the first.
-fn indented(words: &str, width: usize) -> String {
-    sanitise(words).lines().collect::<Vec<_>>().join(&format!("\n{:1$}", "", width + 9))
+/// Further lines of others' words, and what a line has no room for, stand below the first.
+fn indented(words: &str, page: Page) -> String {
+    let indent = CHECK + 9;
+    let words = sanitise(words);
+    let room = page.width.map(|width| width.saturating_sub(indent));
+    wrapped(&words, room).replace('\n', &format!("\n{:indent$}", ""))
 }
 
 fn mark(look: Look, mark: Mark) -> String {

@@ -10,9 +10,9 @@ pub mod status;
 pub mod targets;
 pub mod verify;
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 
-use super::look::Look;
+use super::look::{self, Look};
 
 /// What is to be shown, once it is known what it is written on.
 pub type View = Box<dyn FnOnce(Page, &mut Vec<u8>) -> io::Result<()>>;
@@ -31,10 +31,7 @@ impl Page {
     #[must_use]
     pub fn stdout() -> Self {
         let stdout = io::stdout();
-        let terminal = stdout.is_terminal();
-        let size = if terminal { rustix::termios::tcgetwinsize(&stdout).ok() } else { None };
-        let width = size.map(|size| usize::from(size.ws_col)).filter(|&width| width > 0);
-        Self { look: Look::of(&stdout), width }
+        Self { look: Look::of(&stdout), width: look::columns(&stdout) }
     }
 }
 

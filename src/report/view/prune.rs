@@ -1,11 +1,13 @@
 //! What a prune tells: a list of what goes, and a line for each side.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
 
 use crate::error::Exit;
 use crate::format::{bytes, count, sanitise};
 use crate::plan::Cut;
+use crate::report::lines::Grants;
 use zfs::host::NEEDED_FURTHER;
 use zfs::name::{DatasetName, Guid, SnapshotName};
 use zfs::{Failure, Pruned};
@@ -236,8 +238,13 @@ impl PruneReport {
                 let _ = writeln!(words, "  needed by {} more (-v)", needed_by.len() - shown);
             }
         }
+        let mut grants = Grants::default();
         for (dataset, why) in &side.failures {
-            let _ = writeln!(words, "zfsync: {}: failed: {}", side.label(dataset.as_str()), sanitise(why));
+            let why = grants.take_from(why).map_or(Cow::Borrowed(why.as_str()), Cow::Owned);
+            let _ = writeln!(words, "zfsync: {}: failed: {}", side.label(dataset.as_str()), sanitise(&why));
+        }
+        if let Some(text) = grants.text() {
+            let _ = writeln!(words, "zfsync: {}", sanitise(&text).replace('\n', "\n  "));
         }
         (list, words)
     }

@@ -210,7 +210,16 @@ fn targets_of_a_source() {
     schema::cover(
         "targets",
         &shown(targets::view(
-            Targets { source, written, host, now: 1120, targets, above, unread: Vec::new(), others },
+            Targets {
+                source,
+                written,
+                host,
+                now: 1120,
+                targets,
+                above,
+                unread: vec!["0123456789abcdef".into()],
+                others,
+            },
             true,
         )),
     );

@@ -9,6 +9,7 @@ use super::View;
 use crate::format::{about, count, sanitise};
 use crate::plan::{Arrived, Registered};
 use crate::report::Versioned;
+use crate::report::wrap::wrapped;
 use zfs::name::DatasetName;
 
 /// So many bookmarks are named unless more is asked for.
@@ -65,16 +66,18 @@ pub struct Forgotten {
     pub failures: Vec<String>,
 }
 
-#[derive(Serialize)]
+/// A record that can't be read has only its ID.
+#[derive(Default, Serialize)]
 struct Object<'a> {
     source: &'a str,
-    target: &'a str,
-    id: String,
-    host: &'a str,
-    dataset: &'a str,
-    since: i64,
-    datasets_with: usize,
-    datasets_without: usize,
+    id: &'a str,
+    readable: bool,
+    target: Option<&'a str>,
+    host: Option<&'a str>,
+    dataset: Option<&'a str>,
+    since: Option<i64>,
+    datasets_with: Option<usize>,
+    datasets_without: Option<usize>,
     newest_arrived: Option<&'a str>,
     newest_arrived_created: Option<i64>,
 }
@@ -82,28 +85,38 @@ struct Object<'a> {
 /// The targets: one object a line, or for people.
 #[must_use]
 pub fn view(targets: Targets, json: bool) -> View {
-    Box::new(move |_, out| if json { targets.json(out) } else { targets.text(out) })
+    Box::new(move |page, out| {
+        if json {
+            return targets.json(out);
+        }
+        let mut text = Vec::new();
+        targets.text(&mut text)?;
+        out.write_all(wrapped(&String::from_utf8_lossy(&text), page.width).as_bytes())
+    })
 }
 
 impl Targets {
     /// Writes one object a line.
     fn json(&self, out: &mut impl Write) -> io::Result<()> {
+        let source = self.source.as_str();
         for KnownTarget { target, arrived, date } in &self.targets {
             let object = Object {
-                source: self.source.as_str(),
-                target: &target.written,
-                id: target.id(),
-                host: &target.host,
-                dataset: target.dataset.as_str(),
-                since: target.since,
-                datasets_with: arrived.with,
-                datasets_without: arrived.without,
+                source,
+                id: &target.id(),
+                readable: true,
+                target: Some(&target.written),
+                host: Some(&target.host),
+                dataset: Some(target.dataset.as_str()),
+                since: Some(target.since),
+                datasets_with: Some(arrived.with),
+                datasets_without: Some(arrived.without),
                 newest_arrived: arrived.newest.as_ref().map(|(_, name)| name.as_str()),
                 newest_arrived_created: *date,
             };
-            let mut line = zfs::text::json(serde_json::to_vec(&Versioned::of(object))?);
-            line.push(b'\n');
-            out.write_all(&line)?;
+            write_line(&object, out)?;
+        }
+        for id in &self.unread {
+            write_line(&Object { source, id, ..Object::default() }, out)?;
         }
         Ok(())
     }
@@ -166,6 +179,12 @@ impl Targets {
         };
         writeln!(out, "  {}; {} received{without}", sanitise(&newest), count(arrived.with, "dataset"))
     }
+}
+
+fn write_line(object: &Object<'_>, out: &mut impl Write) -> io::Result<()> {
+    let mut line = zfs::text::json(serde_json::to_vec(&Versioned::of(object))?);
+    line.push(b'\n');
+    out.write_all(&line)
 }
 
 /// What was dropped.
@@ -259,10 +278,16 @@ mod tests {
         );
         let mut json = Vec::new();
         all.json(&mut json).unwrap();
-        let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        let lines = String::from_utf8(json).unwrap();
+        let lines: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let [json, unread] = &lines[..] else { panic!("{lines:?}") };
         assert_eq!(
-            (&json["id"], &json["newest_arrived"], &json["datasets_without"]),
-            (&id.into(), &"t/a@s".into(), &1.into())
+            (&json["id"], &json["readable"], &json["newest_arrived"], &json["datasets_without"]),
+            (&id.into(), &true.into(), &"t/a@s".into(), &1.into())
+        );
+        assert_eq!(
+            (&unread["id"], &unread["readable"], &unread["source"], &unread["target"]),
+            (&"0123456789abcdef".into(), &false.into(), &"t/a".into(), &serde_json::Value::Null)
         );
         let bookmarks = vec!["t/a#m".to_owned()];
         let gone = Forgotten {

@@ -22,7 +22,7 @@ pub(super) const STREAM_FEATURES: [&str; 5] =
 #[derive(Debug, Error)]
 pub enum ParseError {
     /// The pipe from `zfs` broke.
-    #[error("reading the output of zfs failed: {0}")]
+    #[error("reading the output of zfs failed: {}", crate::text::os_words(.0))]
     Io(#[from] io::Error),
     /// A line is not what was asked for.
     #[error("zfs printed an unexpected line ({what}): {line:?}")]

@@ -28,6 +28,9 @@ pub const NOTE: &str = "userprop";
 /// What taking snapshots needs.
 pub const SNAPSHOT: &str = "snapshot,mount";
 
+/// What stands before each command that grants something, in the words of either host.
+pub const GRANT: &str = " can delegate the permission: ";
+
 /// What a resolution needs.
 #[must_use]
 pub fn for_resolution(resolution: &Resolution) -> &'static str {

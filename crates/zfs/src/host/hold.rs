@@ -51,7 +51,9 @@ pub(super) fn try_take(zfs: Option<&Zfs>, dataset: &DatasetName, run: u64, owner
     let mut receivers = None;
     let may = |uid| uid == 0 || may_receive(receivers.get_or_insert_with(|| delegated(zfs, dataset)), uid);
     let others = lock::holders(dataset, rustix::process::geteuid().as_raw(), may);
-    let odd = |error| format!("runs of other users can't be prevented from working on {dataset}: {error}");
+    let odd = |error| {
+        format!("runs of other users can't be prevented from working on {dataset}: {}", crate::text::os_words(&error))
+    };
     match (announced, others) {
         (_, Ok(others)) if !others.is_empty() => {
             Err(LockError::Held { holder: words(&others[0]), run: None, tree: None, path: String::new() })

@@ -52,7 +52,7 @@ pub enum LockError {
         path: String,
     },
     /// The file can't be made.
-    #[error("can't take the lock {path}: {error}")]
+    #[error("can't take the lock {path}: {}", crate::text::os_words(.error))]
     Io {
         /// The file.
         path: String,

@@ -342,7 +342,7 @@ fn the_words_of_a_broken_send_are_not_lost_in_their_echo() {
         let actions = machine.handle(NOW, two);
         assert!(failed(&actions)[0].starts_with(words), "{actions:?}");
         assert!(
-            failed(&actions)[0].contains("the user on the source's host needs these permissions: zfs allow"),
+            failed(&actions)[0].contains("root on the source's host can delegate the permission: zfs allow"),
             "{actions:?}"
         );
         assert!(machine.is_done());

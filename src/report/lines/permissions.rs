@@ -1,0 +1,178 @@
+//! Which permissions a run lacked is told once, at its end: each dataset would repeat the same command under its own name.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use zfs::name::DatasetName;
+use zfs::permission::GRANT;
+
+use crate::format::count;
+use crate::report::{DatasetEnd, Event, Reporter};
+
+/// Passes events on, without the commands that grant permissions; these come before the end.
+pub(in crate::report) struct GrantsOnce<R> {
+    to: R,
+    grants: Grants,
+}
+
+impl<R> GrantsOnce<R> {
+    pub fn new(to: R) -> Self {
+        Self { to, grants: Grants::default() }
+    }
+}
+
+impl<R: Reporter> Reporter for GrantsOnce<R> {
+    fn event(&mut self, event: &Event) {
+        if let Event::DatasetFailed { dataset, target, kind, error } = event
+            && let Some(error) = self.grants.take_from(error)
+        {
+            let (dataset, target, kind) = (dataset.clone(), target.clone(), kind.clone());
+            return self.to.event(&Event::DatasetFailed { dataset, target, kind, error });
+        }
+        if let Event::Cleared { failed, .. } = event
+            && failed.iter().any(|(_, why)| why.contains(GRANT))
+        {
+            return self.to.event(&self.grants.cleared(event));
+        }
+        if matches!(event, Event::Finished(_))
+            && let Some(text) = std::mem::take(&mut self.grants).text()
+        {
+            self.to.event(&Event::Problem { text });
+        }
+        self.to.event(event);
+    }
+
+    fn ended(&mut self, end: &DatasetEnd<'_>) {
+        self.to.ended(end);
+    }
+}
+
+/// The commands so far.
+#[derive(Default)]
+pub(in crate::report) struct Grants {
+    /// By what stands before the dataset and its pool, for the dataset that all of them are within. Where no dataset ends the line, it
+    /// stands here whole.
+    lines: BTreeMap<(String, Option<String>), Option<DatasetName>>,
+    /// For how many datasets.
+    datasets: usize,
+}
+
+impl Grants {
+    /// The error without its command; `None` if it has none.
+    pub fn take_from(&mut self, error: &str) -> Option<String> {
+        let (grants, rest): (Vec<_>, Vec<_>) = error.lines().partition(|line| line.contains(GRANT));
+        if grants.is_empty() {
+            return None;
+        }
+        self.datasets += 1;
+        for line in grants {
+            self.add(line);
+        }
+        Some(rest.join("\n"))
+    }
+
+    fn cleared(&mut self, event: &Event) -> Event {
+        let mut event = event.clone();
+        if let Event::Cleared { failed, .. } = &mut event {
+            for (_, why) in failed {
+                if let Some(rest) = self.take_from(why) {
+                    *why = rest;
+                }
+            }
+        }
+        event
+    }
+
+    /// What a host has said stays marked as its words.
+    fn add(&mut self, line: &str) {
+        let line = line.trim();
+        let named = line.strip_suffix('\'').and_then(|line| line.rsplit_once('\''));
+        let parsed = named.and_then(|(head, name)| Some((head, name.parse::<DatasetName>().ok()?)));
+        let Some((head, dataset)) = parsed else {
+            self.lines.entry((line.to_owned(), None)).or_default();
+            return;
+        };
+        let known = self.lines.entry((head.to_owned(), Some(dataset.pool().to_owned()))).or_default();
+        *known = match known.take() {
+            Some(known) => common(&known, &dataset),
+            None => Some(dataset),
+        };
+    }
+
+    /// What there is to say of them at the end.
+    pub fn text(self) -> Option<String> {
+        if self.lines.is_empty() {
+            return None;
+        }
+        let mut text = format!("permissions are missing for {}:", count(self.datasets, "dataset"));
+        for ((head, _), dataset) in self.lines {
+            text.push('\n');
+            text.push_str(&head);
+            if let Some(dataset) = dataset {
+                let _ = write!(text, "'{dataset}'");
+            }
+        }
+        Some(text)
+    }
+}
+
+/// The dataset that is both, or above both.
+fn common(one: &DatasetName, other: &DatasetName) -> Option<DatasetName> {
+    std::iter::successors(Some(one.clone()), DatasetName::parent).find(|above| other.is_within(above))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Summary;
+    use crate::report::fake::Page;
+    use crate::report::lines::Quiet;
+
+    fn told(errors: &[&str]) -> String {
+        let page = Page::default();
+        let mut reporter = GrantsOnce::new(Quiet::new(Box::new(page.clone())));
+        for error in errors {
+            let (dataset, target, kind) = ("s".to_owned(), "t".to_owned(), "failed".into());
+            reporter.event(&Event::DatasetFailed { dataset, target, kind, error: (*error).to_owned() });
+        }
+        reporter.event(&Event::Finished(Summary::default()));
+        page.take()
+    }
+
+    fn denied(dataset: &str) -> String {
+        format!(
+            "permission denied\n  | root on the target's host can delegate the permission: zfs allow u p '{dataset}'\nmore"
+        )
+    }
+
+    #[test]
+    fn one_command_for_all_datasets() {
+        let errors = ["p/d/a", "p/d/b/c", "p/d/b", "q/a b"].map(denied);
+        let errors: Vec<&str> = errors.iter().map(String::as_str).collect();
+        let each = "s -> t: failed: permission denied\n  more\n";
+        assert_eq!(
+            told(&errors),
+            format!(
+                "{}permissions are missing for 4 datasets:\n\
+                 \x20 | root on the target's host can delegate the permission: zfs allow u p 'p/d'\n\
+                 \x20 | root on the target's host can delegate the permission: zfs allow u p 'q/a b'\n",
+                each.repeat(4)
+            )
+        );
+    }
+
+    #[test]
+    fn other_commands_stand_once_as_they_are() {
+        let off = "off\nroot on the target's host can delegate the permission: zpool set delegation=on 'p'";
+        let both = denied("p/a");
+        let text = told(&[off, off, "no space", &both]);
+        assert_eq!(
+            text,
+            "s -> t: failed: off\ns -> t: failed: off\ns -> t: failed: no space\ns -> t: failed: permission denied\n  more\n\
+             permissions are missing for 3 datasets:\n\
+             \x20 root on the target's host can delegate the permission: zpool set delegation=on 'p'\n\
+             \x20 | root on the target's host can delegate the permission: zfs allow u p 'p/a'\n"
+        );
+        assert_eq!(told(&["no space"]), "s -> t: failed: no space\n");
+    }
+}

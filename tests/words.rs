@@ -1,0 +1,46 @@
+//! What a person is told, and how often.
+
+mod support;
+
+use support::terminal::Terminal;
+use support::{Bed, eventually};
+
+#[test]
+fn one_command_grants_what_all_datasets_lack() {
+    let bed = Bed::new();
+    bed.world_with_work(3);
+    // As the helper of a user says it.
+    let grant = "root on the target's host can delegate the permission: zfs allow u receive";
+    bed.write("on-recv", &format!("echo \"cannot receive: permission denied\n{grant} '${{last%@*}}'\" >&2\nexit 1\n"));
+    let ended = bed.run(&["push", "s", "d"]);
+    ended.expect(
+        1,
+        &["s/1 -> d/1: failed: cannot receive: permission denied\n", "permissions are missing for 3 datasets:\n"],
+    );
+    assert_eq!(ended.stderr.matches("zfs allow").count(), 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains(&format!("{grant} 'd'\n")), "{}", ended.stderr);
+}
+
+/// Words are kept whole on a narrow terminal, and so is a command that somebody may copy.
+#[test]
+fn long_lines_are_broken_between_words_on_a_terminal() {
+    let bed = Bed::new();
+    bed.world_with_work(1);
+    let grant = "zfs allow u receive,create,mount,canmount,readonly,volmode,userprop";
+    let words = format!(
+        "cannot receive: permission denied\nroot on the target's host can delegate the permission: {grant} 'd'"
+    );
+    bed.write("on-recv", &format!("while [ ! -e \"$here/go\" ]; do sleep .05; done\necho \"{words}\" >&2\nexit 1\n"));
+    let mut terminal = Terminal::start(&bed, &["push", "s", "d"]);
+    terminal.resize(50);
+    assert!(eventually(|| terminal.shown().contains("0/1 steps")), "{:?}", terminal.shown());
+    bed.write("go", "");
+    assert_eq!(terminal.child.wait().unwrap().code(), Some(1), "{:?}", terminal.shown());
+    let expected = format!(
+        "permissions are missing for 1 dataset:\r\n  | root on the target's host can delegate the\r\n  |     permission:\r\n  |     {grant} 'd'\r\n"
+    );
+    assert!(eventually(|| terminal.shown().contains(&expected)), "{:?}", terminal.shown());
+    // Without a terminal a line is a line.
+    let ended = bed.run(&["push", "s", "d"]);
+    ended.expect(1, &[&format!("can delegate the permission: {grant} 'd'\n")]);
+}
