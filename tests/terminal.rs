@@ -88,3 +88,24 @@ fn bars_are_as_wide_as_the_terminal() {
     bed.write("go", "");
     assert!(terminal.child.wait().unwrap().success(), "{:?}", terminal.shown());
 }
+
+/// Only the job in the foreground may set up the terminal: another is stopped where it tries.
+#[test]
+fn a_run_in_the_background_that_fails_while_it_connects_ends() {
+    let bed = Bed::without_zfs();
+    let here = bed.path(".").display().to_string();
+    bed.script("gate", &format!("#!/bin/sh\n: >'{here}/connects'\ncat >/dev/null\n"));
+    bed.write("ssh_config", &format!("Host beta\n ProxyCommand {}\n", bed.path("gate").display()));
+    let waits = format!("while [ ! -e '{here}/connects' ]; do sleep .05; done");
+    bed.script("bin/zfs", &format!("#!/bin/sh\n{waits}\necho 'cannot open it' >&2\nexit 1\n"));
+    let config = bed.path("ssh_config");
+    let args = ["push", "-F", config.to_str().unwrap(), "s", "beta:d"];
+    for start in [Terminal::start, Terminal::start_in_background] {
+        let mut terminal = start(&bed, &args);
+        assert_eq!(terminal.child.wait().unwrap().code(), Some(3), "{:?}", terminal.shown());
+        assert!(eventually(|| terminal.shown().contains("cannot open it")), "{:?}", terminal.shown());
+        assert!(terminal.echoes());
+        bed.wait_for_no_process();
+        std::fs::remove_file(bed.path("connects")).unwrap();
+    }
+}

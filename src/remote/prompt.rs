@@ -6,8 +6,8 @@ use std::io;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::process::{Pid, Signal, getpgrp, kill_process};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 use tokio::process::{Child, Command};
 
 /// How often it is looked whether it has ended.
@@ -46,7 +46,8 @@ impl Prompting {
         }
         let _ = self.child.start_kill();
         self.wait_until(began + limit);
-        if let Some((terminal, settings)) = self.terminal.take() {
+        // From the background it would stop us (SIGTTOU), and the terminal is another's. It may have become ours since the start (fg).
+        if let Some((terminal, settings)) = self.terminal.take().filter(|(terminal, _)| is_in_foreground(terminal)) {
             let _ = tcsetattr(&terminal, OptionalActions::Now, &settings);
         }
     }
@@ -63,4 +64,9 @@ fn terminal() -> Option<(File, Termios)> {
     let terminal = File::options().read(true).write(true).open("/dev/tty").ok()?;
     let settings = tcgetattr(&terminal).ok()?;
     Some((terminal, settings))
+}
+
+/// Whether our process group is the one that the terminal belongs to just now.
+fn is_in_foreground(terminal: &File) -> bool {
+    tcgetpgrp(terminal).is_ok_and(|group| group == getpgrp())
 }

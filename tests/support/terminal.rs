@@ -20,6 +20,15 @@ pub struct Terminal {
 
 impl Terminal {
     pub fn start(bed: &Bed, args: &[&str]) -> Self {
+        Self::start_by(bed, &[], args)
+    }
+
+    /// As a job in the background; the end of `child` is the job's, also if that is stopped.
+    pub fn start_in_background(bed: &Bed, args: &[&str]) -> Self {
+        Self::start_by(bed, &["sh", "-mc", "\"$@\" & wait $!", "sh"], args)
+    }
+
+    fn start_by(bed: &Bed, by: &[&str], args: &[&str]) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
@@ -28,7 +37,7 @@ impl Terminal {
         let inner = bed.command(args);
         // Makes it the controlling terminal of a new session.
         let mut command = Command::new("setsid");
-        command.arg("-cw").arg(zfsync()).args(args).env_clear().env("TERM", "xterm");
+        command.arg("-cw").args(by).arg(zfsync()).args(args).env_clear().env("TERM", "xterm");
         command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(Stdio::from(slave));
         let child = command.spawn().unwrap();
