@@ -22,9 +22,9 @@ fn bed() -> Bed {
 /// Nothing was sent or received, and nothing made.
 fn nothing_was_sent(bed: &Bed, ended: &Ended) {
     let calls = bed.calls();
-    let changes = ["zfs send ", "zfs recv ", "zfs create ", "zfs bookmark ", "zfs program ", "zfs set "];
-    let changed = calls.iter().find(|call| changes.iter().any(|change| call.starts_with(change)));
-    assert_eq!(changed, None, "{ended:#?}");
+    let writing = ["zfs send ", "zfs recv ", "zfs create ", "zfs bookmark ", "zfs program ", "zfs set "];
+    let written = calls.iter().find(|call| writing.iter().any(|start| call.starts_with(start)));
+    assert_eq!(written, None, "{ended:#?}");
 }
 
 #[test]

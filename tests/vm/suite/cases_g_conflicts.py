@@ -199,7 +199,7 @@ def pool_root(c):
             c.push(*flags, status=1, says="the root dataset of a pool, which can't be renamed or destroyed")
 
 
-@case("C18", "C06", versions=True)
+@case("C18", "C06")
 def one_level_too_high(c):
     """TARGET holds somebody's datasets and nothing of the source: nothing lands beside them, whatever is resolved below; the TARGET that is advised works."""
     pool, top = c.file_pools()
