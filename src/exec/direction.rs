@@ -215,7 +215,7 @@ impl<'a> Direction<'a> {
         let source = &self.job.ends.source.dataset;
         let names = |within: bool| -> Vec<String> {
             let all: HashSet<DatasetName> =
-                copies.names().flat_map(|name| [&name.ancestors()[..], &[name.clone()]].concat()).collect();
+                copies.names().flat_map(|name| [&name.ancestors()[..], std::slice::from_ref(name)].concat()).collect();
             let all = all.iter().filter(|name| !within || name.below(source).is_some());
             all.map(ToString::to_string).collect()
         };

@@ -290,9 +290,7 @@ mod tests {
         let another = |name: &str| format!("name another TARGET, for example 'beta:{name}', {LEAVES}");
         assert_eq!(told(&[], true, false), format!("{NONE}{}", another("bpool/data")));
         assert!(
-            told(&[], false, false).ends_with(&format!(
-                "name another TARGET, one that does not exist yet, which leaves this one as it is"
-            ))
+            told(&[], false, false).ends_with(&format!("name another TARGET, one that does not exist yet, {LEAVES}"))
         );
         assert!(told(&[], true, true).contains("another NEW, for example 'beta:bpool/data'"));
         // It was one level lower before. What was set aside, what another has put there, or what lies below a copy is none.

@@ -21,11 +21,13 @@ pub struct Copies {
 
 impl Copies {
     /// Whether this copy has come from this dataset. `tag`: what stands in notes for a source of its host.
+    #[must_use]
     pub fn has_come_from(&self, copy: &DatasetName, dataset: &DatasetName, tag: impl Fn(&DatasetName) -> u32) -> bool {
         self.by_name.get(copy).is_some_and(|origin| origins(dataset, &tag).any(|one| one == *origin))
     }
 
     /// Whether there are none.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()
     }
@@ -36,6 +38,7 @@ impl Copies {
     }
 
     /// Whether this dataset is a copy.
+    #[must_use]
     pub fn has(&self, name: &DatasetName) -> bool {
         self.by_name.contains_key(name)
     }
@@ -47,6 +50,7 @@ impl Copies {
     }
 
     /// A copy that has come from this dataset.
+    #[must_use]
     pub fn copy_of(&self, dataset: &DatasetName, tag: impl Fn(&DatasetName) -> u32) -> Option<&DatasetName> {
         origins(dataset, &tag).find_map(|origin| self.by_origin.get(&origin))
     }
@@ -62,6 +66,7 @@ pub struct Proven {
 
 impl Proven {
     /// From the records, each with the dataset that has it, and the guids of datasets of SOURCE's pool: of its root as far as it may be known.
+    #[must_use]
     pub fn new(records: &[(DatasetName, SentTo)], guids: &HashMap<DatasetName, Guid>) -> Self {
         let by_guid: HashMap<Guid, &DatasetName> = guids.iter().map(|(name, guid)| (*guid, name)).collect();
         let target = |to: &SentTo| {
@@ -79,12 +84,14 @@ impl Proven {
     }
 
     /// Whether there is nothing of the kind.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.sent.is_empty()
     }
 
     /// Whether this copy has come from this dataset: the one that lies where it would have been put; or another one in that tree, which
     /// was renamed since, if the copy has come with the tree. `is_copy`: the dataset is one itself.
+    #[must_use]
     pub fn has_come_from(&self, copies: &Copies, copy: &DatasetName, dataset: &DatasetName, is_copy: bool) -> bool {
         self.sent.iter().any(|(on, target)| match (dataset.below(on), copy.below(target)) {
             (Some(here), Some(there)) => here == there || !is_copy && copies.are_of_one_source(copy, target),
@@ -93,6 +100,7 @@ impl Proven {
     }
 
     /// The copy that would have been put there from this dataset.
+    #[must_use]
     pub fn copy_of(&self, copies: &Copies, dataset: &DatasetName) -> Option<DatasetName> {
         let copy = |(on, target): &(DatasetName, DatasetName)| target.join(&dataset.below(on)?).ok();
         self.sent.iter().filter_map(copy).find(|copy| copies.has(copy))
