@@ -85,7 +85,8 @@ fn what_a_copy_was_sent_from_is_known_under_every_name() {
         let properties = format!("{on}\tzfsync:target-0123456789abcdef\t{record}\n");
         for args in [&["s", "d"][..], &["--rollback", "s", "d"], &["-n", "s", "d"], &["s/1", "d/1"]] {
             let bed = recorded(COPIES, &properties);
-            bed.run(&[&["push"], args].concat()).expect(2, &["is recorded as the source of the copy", "are swapped"]);
+            bed.run(&[&["push"], args].concat())
+                .expect(2, &["is recorded as the source of the copy", "are SOURCE and TARGET swapped?"]);
             assert_eq!(changed(&bed), [""; 0], "{args:?} {record}");
         }
     }

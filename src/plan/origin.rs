@@ -43,10 +43,12 @@ impl Copies {
         self.by_name.contains_key(name)
     }
 
-    /// Whether both are copies, and have come with the same tree.
-    fn are_of_one_source(&self, one: &DatasetName, other: &DatasetName) -> bool {
-        let by = |name| self.by_name.get(name).map(|(by, _)| *by);
-        by(one).is_some() && by(one) == by(other)
+    /// Whether this copy has come with the tree that was put here: its note says that it has this place in it, or that it is of the same
+    /// source.
+    fn came_with(&self, copy: &DatasetName, target: &DatasetName) -> bool {
+        let Some((by, at)) = self.by_name.get(copy) else { return false };
+        let is_in_place = at.is_some() && copy.below(target).map(|path| place(&path)) == *at;
+        is_in_place || self.by_name.get(target).is_some_and(|(other, _)| other == by)
     }
 
     /// A copy that has come from this dataset.
@@ -94,7 +96,7 @@ impl Proven {
     #[must_use]
     pub fn has_come_from(&self, copies: &Copies, copy: &DatasetName, dataset: &DatasetName, is_copy: bool) -> bool {
         self.sent.iter().any(|(on, target)| match (dataset.below(on), copy.below(target)) {
-            (Some(here), Some(there)) => here == there || !is_copy && copies.are_of_one_source(copy, target),
+            (Some(here), Some(there)) => here == there || !is_copy && copies.came_with(copy, target),
             _ => false,
         })
     }
@@ -230,6 +232,13 @@ mod tests {
             ("b", "p/live", false, false),
         ] {
             assert_eq!(comes(top(), copy, dataset, is_copy), expected, "{copy} {dataset} {is_copy}");
+        }
+        // Where SOURCE is in the tree, nothing is known of its top.
+        let (kid, elsewhere) = (put("old/name", "c/kid"), put("old/name", "c"));
+        let proven = Proven::new(&[(name("p/live"), top())], &guids);
+        for (put, expected) in [(&kid, true), (&elsewhere, false)] {
+            let only: Copies = [(name("b/c/kid"), put)].into_iter().collect();
+            assert_eq!(proven.has_come_from(&only, &name("b/c/kid"), &name("p/live/child"), false), expected);
         }
         // Only a dataset in it was sent.
         assert!(comes(sent(1, Some(Guid(3)), None), "b/c/kid", "p/live", false));
