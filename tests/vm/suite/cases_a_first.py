@@ -349,7 +349,8 @@ def volume_child(c):
 def type_clash(c):
     """A volume can't go where a filesystem is, nor the reverse: both types are named, and what needs it is skipped."""
     c.tree({"": "s1", "vol": "v1", "fs": "f1", "fs/kid": "k1", "ok": "o1"}, volumes=("vol",))
-    c.tree({"": "", "vol": "x1", "fs": "x1"}, root=c.target, volumes=("fs",), host=c.beta)
+    c.push("--no-recursive")
+    c.beta(f"zfs create -u {c.target}/vol; zfs create -s -V 1M {c.target}/fs; zfs snapshot {c.target}/vol@x1 {c.target}/fs@x1")
     before = c.versions(c.beta, c.target)
     c.push(status=1, says=(f"{c.source}/vol", f"{c.source}/fs", "filesystem", "volume", f"{c.source}/fs/kid"))
     found = c.versions(c.beta, c.target)
