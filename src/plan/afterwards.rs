@@ -85,6 +85,7 @@ fn received(snapshots: Versions) -> TargetDataset {
         resume: None,
         unborn: false,
         empty: false,
+        unsure: None,
         written: None,
         encryption: Encryption::Off,
         snapshots,

@@ -33,6 +33,7 @@ pub fn target(snapshots: Versions) -> TargetDataset {
         resume: None,
         unborn: false,
         empty: false,
+        unsure: None,
         written: None,
         encryption: Encryption::Off,
         snapshots,
