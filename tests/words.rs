@@ -63,3 +63,22 @@ fn a_target_that_may_be_empty_is_not_said_to_hold_data() {
     );
     assert!(!ended.stderr.contains("but holds data"), "{}", ended.stderr);
 }
+
+/// Those below a dataset that failed are told of it.
+#[test]
+fn what_lies_below_a_dataset_that_could_not_be_sent() {
+    let bed = Bed::new();
+    bed.world(&[
+        ("s", 1, 1),
+        ("s@a", 11, 2),
+        ("s/b", 2, 1),
+        ("s/b@a", 12, 2),
+        ("s/b/c", 3, 1),
+        ("s/b/c@a", 13, 2),
+        ("d", 4, 1),
+    ]);
+    bed.write("on-send", "echo 'cannot hold: permission denied' >&2\nexit 1\n");
+    let ended = bed.run(&["push", "s", "d/x"]);
+    ended.expect(1, &["cannot hold: permission denied", "s above it could not be replicated"]);
+    assert_eq!(ended.stderr.matches("skipped: s above it could not be replicated").count(), 2, "{}", ended.stderr);
+}
