@@ -44,3 +44,41 @@ fn long_lines_are_broken_between_words_on_a_terminal() {
     let ended = bed.run(&["push", "s", "d"]);
     ended.expect(1, &[&format!("can delegate the permission: {grant} 'd'\n")]);
 }
+
+/// Whoever isn't root may not count the files of each user (`zfs userspace`).
+#[test]
+fn a_target_that_may_be_empty_is_not_said_to_hold_data() {
+    let bed = Bed::new();
+    bed.world(&[("s", 1, 1), ("s@a", 11, 2), ("d", 2, 1), ("d/x", 3, 1)]);
+    let push = || bed.run(&["push", "s", "d/x"]);
+    push().expect(1, &["the target has no snapshots but holds data", "--replace 'd/x'"]);
+    let denied = "cannot get used/quota for d/x: permission denied";
+    bed.write("on-userspace", &format!("echo '{denied}' >&2\nexit 1\n"));
+    let ended = push();
+    let unsure = "the target has no snapshots, and nothing tells whether it holds data\n";
+    let allowed = "who are allowed userused,userquota,userobjused,userobjquota, says: cannot get used/quota for d/x: permission denied\n";
+    ended.expect(
+        1,
+        &[unsure, allowed, "to continue: choose a target below it that doesn't exist yet", "--replace 'd/x'"],
+    );
+    assert!(!ended.stderr.contains("but holds data"), "{}", ended.stderr);
+}
+
+/// Those below a dataset that failed are told of it.
+#[test]
+fn what_lies_below_a_dataset_that_could_not_be_sent() {
+    let bed = Bed::new();
+    bed.world(&[
+        ("s", 1, 1),
+        ("s@a", 11, 2),
+        ("s/b", 2, 1),
+        ("s/b@a", 12, 2),
+        ("s/b/c", 3, 1),
+        ("s/b/c@a", 13, 2),
+        ("d", 4, 1),
+    ]);
+    bed.write("on-send", "echo 'cannot hold: permission denied' >&2\nexit 1\n");
+    let ended = bed.run(&["push", "s", "d/x"]);
+    ended.expect(1, &["cannot hold: permission denied", "s above it could not be replicated"]);
+    assert_eq!(ended.stderr.matches("skipped: s above it could not be replicated").count(), 2, "{}", ended.stderr);
+}

@@ -24,6 +24,7 @@ use crate::plan::{
 };
 use crate::remote::client::{ChannelId, SendFailure};
 use zfs::Failure;
+use zfs::name::DatasetName;
 
 /// So often in one run a dataset that is resumed elsewhere has got further. Where it has is the other host's word: one that
 /// names another place each time must not keep a run busy for ever.
@@ -58,6 +59,7 @@ enum Standing {
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "facts that don't depend on each other")]
 struct Dataset {
+    source: DatasetName,
     steps: Vec<Step>,
     next: usize,
     standing: Standing,
@@ -78,8 +80,8 @@ struct Dataset {
     moved: bool,
     /// Whether it was there when the run began.
     existed: bool,
-    /// The dataset above it may be missing: it can't be created, only gone on with.
-    orphan: bool,
+    /// A dataset above it, that may be missing: it can't be created, only gone on with.
+    orphan: Option<usize>,
     children: Vec<usize>,
     /// Why nothing is sent below it if its conflict stays.
     withholds: Option<Withheld>,
@@ -265,7 +267,10 @@ impl Machine {
         let withholds = self.datasets[index].withholds.take();
         let interrupted = end == DatasetOutcome::Interrupted;
         // One without snapshots comes into being with what lies below, if there is something above to hold it.
-        let there = standing == Standing::There && !(orphan && end == DatasetOutcome::NoSnapshots);
+        let there = standing == Standing::There && !(orphan.is_some() && end == DatasetOutcome::NoSnapshots);
+        // What lies below is told what has gone wrong, not what came of that.
+        let blameless = matches!(end, DatasetOutcome::NoSnapshots | DatasetOutcome::Skipped(_));
+        let missing = orphan.filter(|_| blameless).unwrap_or(index);
         actions.push(Action::DatasetEnded { dataset: index, end });
         for child in children {
             if interrupted {
@@ -286,14 +291,20 @@ impl Machine {
             if moved {
                 (below.moved, below.standing) = (true, Standing::Unknown);
             }
-            below.orphan = !there;
+            below.orphan = (!there).then_some(missing);
             // What was there before, and be it moved by a resolution, doesn't need what failed.
             if there || below.existed {
                 self.release(child, actions);
             } else {
-                self.end(child, orphaned(), actions);
+                let end = self.orphaned(missing);
+                self.end(child, end, actions);
             }
         }
+    }
+
+    fn orphaned(&self, above: usize) -> DatasetOutcome {
+        let above = &self.datasets[above].source;
+        DatasetOutcome::Skipped(format!("{above} above it could not be replicated"))
     }
 
     /// The dataset is there: those that wait only for that needn't any more.
@@ -357,12 +368,14 @@ impl Machine {
         if !self.datasets.get(index).is_some_and(|dataset| matches!(dataset.phase, Phase::Relisting)) {
             return;
         }
-        match planned {
-            Ok(planned) if self.datasets[index].orphan && planned.placement == Placement::Create => {
+        let missing = self.datasets[index].orphan;
+        match (planned, missing) {
+            (Ok(planned), Some(above)) if planned.placement == Placement::Create => {
                 self.datasets[index].standing = Standing::Awaited(planned.placement);
-                self.end(index, orphaned(), actions);
+                let end = self.orphaned(above);
+                self.end(index, end, actions);
             }
-            Ok(planned) => {
+            (Ok(planned), _) => {
                 self.datasets[index].standing = Standing::of(&planned);
                 self.datasets[index].withholds = planned.verdict.first_contact().map(FirstContact::withheld);
                 if planned.is_there() && self.datasets[index].withholds.is_none() {
@@ -370,7 +383,7 @@ impl Machine {
                 }
                 self.settle(index, &planned.verdict, actions);
             }
-            Err(why) => self.end(index, DatasetOutcome::Failed(why), actions),
+            (Err(why), _) => self.end(index, DatasetOutcome::Failed(why), actions),
         }
     }
 
@@ -413,6 +426,7 @@ impl Dataset {
 
     fn new(planned: &PlannedDataset) -> Self {
         Self {
+            source: planned.source.clone(),
             steps: Vec::new(),
             next: 0,
             standing: Standing::of(planned),
@@ -426,13 +440,9 @@ impl Dataset {
             resolved: false,
             moved: false,
             existed: planned.placement != Placement::Create,
-            orphan: false,
+            orphan: None,
             children: Vec::new(),
             withholds: planned.verdict.first_contact().map(FirstContact::withheld),
         }
     }
-}
-
-fn orphaned() -> DatasetOutcome {
-    DatasetOutcome::Skipped("the dataset above it could not be created on the target".into())
 }

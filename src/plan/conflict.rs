@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::contact::FirstContact;
 use crate::format::count;
 use zfs::name::{DatasetName, SnapshotName, Txg};
+use zfs::permission::COUNT;
 use zfs::{Kind, Versions};
 
 /// How many names of a list are printed before "and N more".
@@ -114,6 +115,9 @@ pub struct Conflict {
     /// Whether what is not offered would be, with a helper on the target's host.
     #[serde(skip)]
     pub needs_helper: bool,
+    /// The words of ZFS where it can't tell whether the target holds data.
+    #[serde(skip)]
+    pub unsure: Option<String>,
     /// Why the resolution that was asked for can't be carried out.
     #[serde(skip)]
     pub why_not: Option<String>,
@@ -146,6 +150,7 @@ impl Conflict {
             first_contact: None,
             vain: Vain::default(),
             needs_helper: false,
+            unsure: None,
             why_not: None,
             dates_here: Dates::new(),
             dates_there: Dates::new(),
@@ -195,6 +200,9 @@ impl Conflict {
             ConflictKind::Unrelated { recorded: true } => "no common snapshot: the target was received from another source".into(),
             ConflictKind::Unrelated { recorded: false } => {
                 "no common snapshot, and no record that the target was ever received from this source".into()
+            }
+            ConflictKind::DataWithoutSnapshots if self.unsure.is_some() => {
+                "the target has no snapshots, and nothing tells whether it holds data".into()
             }
             ConflictKind::DataWithoutSnapshots => "the target has no snapshots but holds data".into(),
             ConflictKind::TypeClash { source, target } => {
@@ -331,6 +339,9 @@ impl Conflict {
                 "choose a target below it, which inherits its encryption, or send raw; otherwise the data would be stored \
                  unencrypted"
             }
+            ConflictKind::DataWithoutSnapshots if self.unsure.is_some() => {
+                "choose a target below it that doesn't exist yet, which needs no such look"
+            }
             ConflictKind::EncryptedInPlace => {
                 "choose a target that doesn't exist yet, for example one below it, or destroy it on the target host if \
                  nothing in it is needed; if it has datasets below it: rename it there (zfs rename), run again with --no-recursive, \
@@ -396,6 +407,12 @@ impl fmt::Display for Conflict {
             (true, ConflictKind::Modified) => f.write_str("\n  only on the target: changes that are in no snapshot")?,
             (true, _) => {}
         }
+        if let Some(words) = &self.unsure {
+            write!(
+                f,
+                "\n  zfs userspace, which counts files for root and for users who are allowed {COUNT}, says: {words}"
+            )?;
+        }
         if let Some(why) = &self.why_not {
             write!(f, "\n  {why}")?;
         }
@@ -408,6 +425,7 @@ impl fmt::Display for Conflict {
         }
         let advice = self.advice();
         let other = self.would_decrypt
+            || self.unsure.is_some()
             || matches!(
                 self.kind,
                 ConflictKind::Ahead

@@ -104,7 +104,8 @@ fn partial(source: &SourceDataset, target: &TargetDataset, newest_only: bool) ->
 fn conflict_of(kind: ConflictKind, source: &SourceDataset, target: &TargetDataset) -> Conflict {
     let common = newest_common(source, target);
     let common = common.as_ref().map(|common| (common.name, common.version.txg, common.there.txg));
-    Conflict::new(kind, common, &source.snapshots, &target.snapshots)
+    let unsure = target.unsure.clone().filter(|_| kind == ConflictKind::DataWithoutSnapshots);
+    Conflict { unsure, ..Conflict::new(kind, common, &source.snapshots, &target.snapshots) }
 }
 
 /// The newest version that both sides have: a snapshot or a bookmark here, a snapshot there.

@@ -246,8 +246,19 @@ fn permissions_of_users() {
         &["on beta, as root: zfs allow repl mount,userprop 'b'"],
     );
     one(&of_target(granted("receive,create,mount,canmount,readonly,volmode")), "Warning permissions:", &["userprop"]);
-    assert!(of_source(granted("send,bookmark,destroy,mount,userprop")).is_empty());
-    one(&of_source(granted("send,mount")), "Warning permissions:", &["zfs allow repl bookmark,destroy,userprop 't/a'"]);
+    // No user needs a whole pool, and what holds the target may still be missing.
+    let deep = of_target(|end| {
+        granted("mount")(end);
+        end.dataset = Some(dataset("b/repl/x/y"));
+    });
+    let all = "receive,create,canmount,readonly,volmode,userprop";
+    let below = format!("on beta, as root: zfs create -o canmount=off 'b/repl' && zfs allow repl {all} 'b/repl'");
+    one(&deep, "Failure permissions: repl lacks receive,create", &[&below]);
+    assert!(of_source(granted("send,hold,bookmark,destroy,mount,userprop")).is_empty());
+    let hold = "zfs allow repl hold 't/a'";
+    one(&of_source(granted("send,bookmark,destroy,mount,userprop")), "Failure permissions: repl lacks hold", &[hold]);
+    let grant = "zfs allow repl bookmark,destroy,userprop 't/a'";
+    one(&of_source(granted("send,hold,mount")), "Warning permissions:", &[grant]);
     one(&of_source(granted("mount")), "Failure permissions:", &["send"]);
     one(
         &of_target(|end| place(end).rights = Rights::DelegationOff),

@@ -49,6 +49,8 @@ pub struct TargetDataset {
     pub unborn: bool,
     /// Whether the helper found it to be a filesystem that never held data (no snapshot, no file).
     pub empty: bool,
+    /// The words of ZFS where it can't tell that.
+    pub unsure: Option<String>,
     /// How many bytes were written to it since its newest snapshot, as far as that was told.
     pub written: Option<u64>,
     /// How it is encrypted.

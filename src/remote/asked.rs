@@ -356,6 +356,7 @@ mod tests {
             token: None,
             unborn: false,
             empty: false,
+            unsure: None,
             written: None,
             encryption: zfs::Encryption::Off,
         };

@@ -10,7 +10,8 @@ use std::thread::{self, JoinHandle};
 use helper::wire::{self, FrameKind, Request};
 use helper::{pump, read_report};
 use zfs::host::{Outgoing, Process};
-use zfs::{Ended, Host as _, LocalHost, Receive, StreamSpec};
+use zfs::name::DatasetName;
+use zfs::{Ended, Host as _, LocalHost, Receive, StreamSpec, permission};
 
 use super::channel::{Channel, Fd};
 use super::event::{ChannelEvent, SendFailure, Teller};
@@ -106,7 +107,7 @@ struct Source {
 
 /// What tells how a stream has ended, once its output is at its end or nobody reads it any more.
 enum End {
-    Here(Arc<dyn Process>, JoinHandle<String>),
+    Here { process: Arc<dyn Process>, words: JoinHandle<String>, user: String, dataset: DatasetName },
     There(String, EndOfStream),
 }
 
@@ -120,7 +121,8 @@ impl Sending {
                 let started = host.stream(&stream).map_err(|why| Broken::Send(why.words))?;
                 let Outgoing { output, words, process } = started;
                 let words = thread::Builder::new().spawn(move || read_report(words, estimated)).map_err(cant)?;
-                Ok(Source { output, end: End::Here(process, words) })
+                let (user, dataset) = (host.hello().user, stream.dataset().clone());
+                Ok(Source { output, end: End::Here { process, words, user, dataset } })
             }
             Self::There(channel, stream) => {
                 let (output, reports, id) = channel.ask_stream(stream).map_err(cant)?;
@@ -136,16 +138,19 @@ impl End {
     /// Waits for it; if not `all` of the stream has been read, it is stopped.
     fn finish(self, all: bool) -> Option<SendFailure> {
         match self {
-            Self::Here(process, words) => {
+            Self::Here { process, words, user, dataset } => {
                 if !all {
                     process.end(true);
                 }
                 let died = process.wait().err();
                 let words = words.join().unwrap_or_default();
                 // Whoever is killed leaves no words.
-                died.map(|died| SendFailure {
-                    killed: died.killed && words.is_empty(),
-                    words: said("zfs send", &words, &died.status),
+                died.map(|died| {
+                    let words = permission::with_grant_to_send(&words, &user, &dataset);
+                    SendFailure {
+                        killed: died.killed && words.is_empty(),
+                        words: said("zfs send", &words, &died.status),
+                    }
                 })
             }
             Self::There(host, end) => failure_of(&host, end.wait(all)),

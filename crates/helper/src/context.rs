@@ -22,13 +22,21 @@ pub(super) struct Context {
 impl Context {
     /// Says what would have to be allowed, where zfs says only that something isn't.
     pub(super) fn explain(&self, failure: Failure, permissions: &str, dataset: &DatasetName) -> Failure {
+        let grant = permission::grant(&self.user, &failure.words, permissions, dataset);
+        self.explain_with(failure, grant, dataset)
+    }
+
+    /// The same where a dataset that is to hold others could not be created.
+    pub(super) fn explain_missing(&self, failure: Failure, permissions: &str, missing: &DatasetName) -> Failure {
+        let grant = permission::grant_below(&self.user, &failure.words, permissions, missing);
+        self.explain_with(failure, grant, &missing.parent().unwrap_or_else(|| missing.clone()))
+    }
+
+    fn explain_with(&self, failure: Failure, grant: Option<String>, dataset: &DatasetName) -> Failure {
         if failure.refusal == Refusal::KeyNotLoaded {
             return self.name_the_key(failure, dataset);
         }
-        if failure.refusal != Refusal::Permission {
-            return failure;
-        }
-        let Some(grant) = permission::grant(&self.user, &failure.words, permissions, dataset) else { return failure };
+        let Some(grant) = grant.filter(|_| failure.refusal == Refusal::Permission) else { return failure };
         let host = match self.config.side {
             Side::Receiver => "target's",
             Side::Sender => "source's",

@@ -118,6 +118,7 @@ impl Host for Shared {
                 token: None,
                 unborn: false,
                 empty: true,
+                unsure: None,
                 written: Some(4096),
                 encryption: zfs::Encryption::Off,
             };

@@ -121,6 +121,10 @@ fn behave(name: &str, mut output: PipeWriter, mut words: PipeWriter, ended: &Ato
         let _ = words.write_all(b"cannot send: nothing there\n");
         return Err("exit status: 1".into());
     }
+    if name.contains("unheld") {
+        let _ = words.write_all(b"cannot hold: permission denied\n");
+        return Err("exit status: 1".into());
+    }
     let bytes: Vec<u8> = name.bytes().cycle().take(WHOLE).collect();
     if name.contains("endless") {
         while output.write_all(&bytes).is_ok() {}

@@ -80,11 +80,10 @@ impl Incoming {
     /// What the request alone can be refused for, and what must be there before it.
     fn prepare(&self, hands: &Hands<'_>) -> Result<(), Failure> {
         let (Context { config, host, .. }, receive) = (hands.context, &self.receive);
-        let above = receive.dataset.parent().unwrap_or(receive.dataset.clone());
         guard::receive(config, receive)?;
         for ancestor in &receive.ancestors {
             host.create_placeholder(ancestor, receive.top_ancestor.as_ref() == Some(ancestor))
-                .map_err(|why| hands.context.explain(why, permission::RECEIVE, &above))?;
+                .map_err(|why| hands.context.explain_missing(why, permission::RECEIVE, ancestor))?;
         }
         Ok(())
     }

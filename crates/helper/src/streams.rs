@@ -91,7 +91,10 @@ impl Streams {
         // What stands before it may be the rest of another stream, and that before its end its own: both are read as they are taken.
         replies.carries(true);
         let _ = replies.send(&Reply::Begin { id });
-        let ended = carry(outgoing, id, replies, given_up);
+        let mut ended = carry(outgoing, id, replies, given_up);
+        if ended.status.is_some() {
+            ended.words = permission::with_grant_to_send(&ended.words, &context.user, stream.dataset());
+        }
         let _ = replies.send(&Reply::Ended { id, ended });
         replies.carries(false);
     }

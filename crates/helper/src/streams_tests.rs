@@ -121,6 +121,12 @@ fn how_a_process_ended_is_told() {
         session.close().unwrap();
     }
     let mut session = sender();
+    session.stream(1, "b/unheld");
+    let words = stream_in(&session.until_over(1), 1).2.words;
+    assert!(words.starts_with("cannot hold: permission denied\nroot on the source's host can delegate"), "{words}");
+    assert!(words.ends_with(" send,hold,bookmark,destroy,mount,userprop 'b/unheld'"), "{words}");
+    session.close().unwrap();
+    let mut session = sender();
     session.stream(1, "b/cant");
     let Some(Reply::Done { id: 1, failure: Some(failure), .. }) = session.reply() else { panic!() };
     assert_eq!(failure.refusal, Refusal::Permission);

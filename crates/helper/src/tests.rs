@@ -319,7 +319,11 @@ fn ancestors_come_first_and_their_failure_is_the_streams() {
     assert_eq!(*session.host.created.lock().unwrap(), ["b/a", "b/a/c"]);
     let ancestors = vec!["b/denied".parse().unwrap()];
     session.request(&Request::Receive { id: 2, receive: Receive { ancestors, ..receive("b/denied/x") } });
-    assert_eq!(session.done(), (2, Some(Refusal::Permission)));
+    let Some(Reply::Done { id: 2, failure: Some(failure), .. }) = session.reply() else { panic!() };
+    assert_eq!(failure.refusal, Refusal::Permission);
+    // Nothing can be allowed on what doesn't exist, nor need it be in the whole pool.
+    assert!(failure.words.contains("zfs create -o canmount=off 'b/denied' && zfs allow "), "{}", failure.words);
+    assert!(failure.words.ends_with(" 'b/denied'"), "{}", failure.words);
     session.data(&stream(10));
     session.mark(FrameKind::Abort);
     session.close().unwrap();

@@ -100,6 +100,9 @@ pub struct TargetFacts {
     /// A filesystem that has no snapshot and never held a file, as far as ZFS can tell.
     #[serde(default)]
     pub empty: bool,
+    /// The words of ZFS where it can't tell that: it counts as not empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsure: Option<String>,
     /// How many bytes were written to it since its newest snapshot, as `written` says; helpers of older versions don't tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written: Option<u64>,

@@ -255,7 +255,7 @@ pub fn source_advice(refusal: Refusal, words: &str) -> &'static str {
             "\n  it was repeatedly destroyed or renamed on the source's host during the run; the next run continues with what exists then"
         }
         Refusal::Permission => {
-            "\n  root on the source's host can delegate the permission: zfs allow USER send,bookmark,destroy,mount,userprop DATASET"
+            "\n  root on the source's host can delegate the permission: zfs allow USER send,hold,bookmark,destroy,mount,userprop DATASET"
         }
         Refusal::KeyNotLoaded => "\n  --decrypt needs the dataset's key on the source's host: zfs load-key",
         _ => "",

@@ -25,8 +25,9 @@ impl Listings {
     pub fn finish(self) -> Listed {
         let dataset = |(facts, mut snapshots): (TargetFacts, Versions)| {
             snapshots.sort();
-            let TargetFacts { kind, partial, token, unborn, empty, written, encryption } = facts;
-            (TargetDataset { kind, partial, resume: None, unborn, empty, written, encryption, snapshots }, token)
+            let TargetFacts { kind, partial, token, unborn, empty, unsure, written, encryption } = facts;
+            let resume = None;
+            (TargetDataset { kind, partial, resume, unborn, empty, unsure, written, encryption, snapshots }, token)
         };
         self.0.into_iter().map(|(name, listed)| (name, dataset(listed))).collect()
     }
@@ -45,6 +46,7 @@ mod tests {
             token: None,
             unborn: false,
             empty: false,
+            unsure: None,
             written: None,
             encryption: zfs::Encryption::Off,
         };

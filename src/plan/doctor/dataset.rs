@@ -9,8 +9,8 @@ use zfs::{Examination, FeatureState, Place, PoolState, Rights, permission};
 
 /// Without these nothing is received; the others only let what arrives be kept unmounted and marked.
 const TO_RECEIVE: [&str; 3] = ["receive", "create", "mount"];
-/// Without this nothing is sent; the others are for bookmarks and notes.
-const TO_SEND: [&str; 1] = ["send"];
+/// Without these nothing is sent, or not several snapshots at once; the others are for bookmarks and notes.
+const TO_SEND: [&str; 2] = ["send", "hold"];
 
 /// What is to be said of a dataset; `other` is the other end.
 pub(super) fn findings(end: &EndFacts, other: Option<&EndFacts>) -> Vec<Finding> {
@@ -133,10 +133,22 @@ fn permissions(end: &EndFacts, nearest: &DatasetName, place: &Place) -> Finding 
         return Finding::ok(CHECK, format!("{user} has all permissions that are needed on {nearest}"));
     }
     let words = format!("{user} lacks {} on {nearest}, or below it", lacking.join(","));
-    let grant = permission::allow(user, &lacking.join(","), nearest);
+    // TARGET itself must not exist: nothing could tell such a user whether it is empty.
+    let target = end.dataset.as_ref().filter(|_| end.role == HostRole::Receiver);
+    let missing = target.and_then(DatasetName::parent).and_then(|above| first_below(nearest, &above));
+    let grant = match missing.filter(|_| nearest.parent().is_none()) {
+        Some(missing) => permission::allow_below(user, &lacking.join(","), &missing),
+        None => permission::allow(user, &lacking.join(","), nearest),
+    };
     let advice = format!("on {}, as root: {grant}", end.host);
     let fails = lacking.iter().any(|one| essential.contains(one));
     if fails { Finding::failure(CHECK, words, advice) } else { Finding::warning(CHECK, words, advice) }
+}
+
+/// The highest dataset below `nearest` that is `dataset`, or above it.
+fn first_below(nearest: &DatasetName, dataset: &DatasetName) -> Option<DatasetName> {
+    let mut above = std::iter::successors(Some(dataset.clone()), DatasetName::parent);
+    above.find(|one| one.parent().as_ref() == Some(nearest))
 }
 
 fn encryption(end: &EndFacts, place: &Place, other: Option<&EndFacts>) -> Option<Finding> {

@@ -136,6 +136,7 @@ impl ModelHost {
             resume: None,
             unborn: false,
             empty,
+            unsure: None,
             written: None,
             encryption: if dataset.raw { Encryption::Root } else { Encryption::Off },
             snapshots: versions(&dataset.snapshots),

@@ -137,7 +137,7 @@ def not_permitted(c):
     c.same(run.err.count("--no-bookmark"), 2, "how often it is said")
     c.in_sync()
     c.same(marks(c), {}, "bookmarks")
-    c.alpha(f"zfs allow repl send,bookmark,destroy,mount {c.source}")
+    c.alpha(f"zfs allow repl send,hold,bookmark,destroy,mount {c.source}")
     c.snapshot(f"{c.source}@s2")
     c.push(argv=["su", "repl", "-c", f"zfsync push {c.source} root@beta:{c.target}"], says="allow USER userprop")
     c.alpha(f"zfs allow repl userprop {c.source}")

@@ -36,7 +36,7 @@ def same_content(c, *snaps):
 
 def as_user(c, *args, **options):
     """A push by a user who can't read the pool's history."""
-    c.alpha(f"zfs allow repl send,bookmark,destroy,mount,userprop {c.source}")
+    c.alpha(f"zfs allow repl send,hold,bookmark,destroy,mount,userprop {c.source}")
     c.beta(f"zfs allow repl receive,create,mount,canmount,readonly,volmode,userprop {c.target}")
     argv = ["zfsync", "push", *args, c.source, f"beta:{c.target}"]
     return c.push(argv=["su", "repl", "-c", " ".join(q(word) for word in argv)], **options)

@@ -61,7 +61,7 @@ def least_permissions(c):
     """Not root on either side, with what the README names: first full, increment, bookmarks, asleep; what is missing is named."""
     c.tree({"": "s1", "a": "s1"})
     c.beta(f"zfs create -o canmount=off {c.target}; zfs allow repl receive,create,mount,canmount,readonly,volmode,userprop {c.target}")
-    c.alpha(f"zfs allow repl send,bookmark,destroy,mount,userprop {c.source}")
+    c.alpha(f"zfs allow repl send,hold,bookmark,destroy,mount,userprop {c.source}")
     c.cleanups.append((c.alpha, f"zfs unallow repl {c.source}"))
     target = f"{c.target}/t"
     argv = ["su", "repl", "-c", f"zfsync push {c.source} repl@beta:{target}"]
@@ -78,7 +78,7 @@ def least_permissions(c):
     c.push(argv=argv, status=1, says=("permission denied", "zfs allow repl receive,create,mount", target))
     c.beta(f"zfs allow repl receive {c.target}")
     c.alpha(f"zfs unallow repl send {c.source}")
-    c.push(argv=argv, status=1, says=("permission denied", "zfs allow USER send"))
+    c.push(argv=argv, status=1, says=("permission denied", f"zfs allow repl send,hold,bookmark,destroy,mount,userprop '{c.source}'"))
     c.alpha(f"zfs allow repl send {c.source}")
     c.push(argv=argv)
     c.in_sync(target=target)

@@ -15,7 +15,7 @@ from pull import SourceGate, pull_case, source_helper
 from tools import beside, log_zfs, sshd
 
 ODD = {"": "s1 s2", " a  b": ["s 1", "-x"], " a  b/its  not": "", "vol": "s1 s2", "-rf": "s1", "x:y": "s1 s2"}
-SENDING = "send,bookmark,destroy,mount,userprop"
+SENDING = "send,hold,bookmark,destroy,mount,userprop"
 RECEIVING = "receive,create,mount,canmount,readonly,volmode,userprop"
 HIDE = "unshare -m sh -c 'mount -t tmpfs none /usr/sbin; mount -t tmpfs none /usr/local/sbin; exec \"$@\"' sh "
 

@@ -50,7 +50,7 @@ def a_delegated_key_that_can_only_send(c):
     """The same for a user who isn't root, with what `zfs allow` gives; its user may do no more than that."""
     root = f"{c.source}/data"
     c.tree({"": "", "data": "s1 s2", "data/kid": "s1"})
-    c.far(f"zfs allow repl send,bookmark,destroy,mount,userprop {root}")
+    c.far(f"zfs allow repl send,hold,bookmark,destroy,mount,userprop {root}")
     with_key = restricted(c, f"--root {root}", user="repl")
     argv = lambda *args: ["zfsync", "pull", *with_key, *args, f"repl@beta:{root}", c.target]
     c.pull(argv=argv())

@@ -1,9 +1,12 @@
 """Runs that reach the target under different accounts keep each other away, and nobody else can keep them away."""
 
-from harness import case
+from harness import case, q
+from hosts import BETA
 from tools import Gate, Terminal, sshd
 
+SENDING = "send,hold,bookmark,destroy,mount,userprop"
 RECEIVING = "receive,create,mount,canmount,readonly,volmode,userprop"
+COUNTING = "userused,userquota,userobjused,userobjquota"
 IMPOSTOR = r"""
 import socket, sys, time
 # One that answers, and one that never does and takes no connection.
@@ -52,6 +55,47 @@ def locks_between_accounts(c):
         c.alpha(f"head -c 3M /dev/urandom >/{c.source}/file; zfs snapshot {c.source}@after-{first}")
     c.push(target=f"repl@beta:{target}")
     c.in_sync(target=target)
+
+
+@case("SEC", versions=True)
+def delegated_push(c):
+    """Users who aren't root on either side: `zfs allow` of what docs/keys.md says is enough; what is missing is told in commands that work."""
+    c.tree({"": "s1 s2 s3", "a": "s1 s2 s3"})
+    c.shown.append((BETA, f"{c.target}-new"))
+    outside = f"{c.target}-new"
+
+    def push(target, **options):
+        return c.push(argv=["su", "repl", "-c", " ".join(q(word) for word in ("zfsync", "push", c.source, f"repl@beta:{target}"))], **options)
+
+    # Nothing is created for a user who may do nothing in the pool.
+    c.alpha(f"zfs allow repl {SENDING} {c.source}")
+    grant = f"zfs create -o canmount=off '{outside}' && zfs allow repl {RECEIVING} '{outside}'"
+    push(f"{outside}/data", status=1, says=(grant,))
+    found = c.zfsync("doctor", f"repl@beta:{outside}/data", status=1)
+    c.check(grant in found.out, f"doctor: {found.out}")
+    c.beta(grant)
+    push(f"{outside}/data")
+    c.in_sync(target=f"{outside}/data")
+
+    # A dataset that was created as TARGET is empty, which he can't know.
+    c.beta(f"zfs create {c.target}; zfs allow repl {RECEIVING} {c.target}")
+    run = push(c.target, status=1, says=("nothing tells whether it holds data", COUNTING, "permission denied", "choose a target below it"))
+    c.check("but holds data" not in run.err, f"what is said of an empty target: {run.err}")
+    c.beta(f"zfs allow repl {COUNTING} {c.target}")
+    # Nor may he unmount it, which a receive into it would.
+    push(c.target, status=1, says="cannot unmount")
+    c.beta(f"zfs unmount {c.target}")
+    push(c.target)
+    c.in_sync()
+
+    # Several snapshots at once are held while they are sent.
+    c.snapshot(f"{c.source}@s4", f"{c.source}@s5")
+    c.alpha(f"zfs unallow repl hold {c.source}")
+    push(c.target, status=1, says=("cannot hold", "permission denied", f"root on the source's host can delegate the permission: zfs allow repl {SENDING} '{c.source}'"))
+    c.alpha(f"zfs allow repl {SENDING} {c.source}")
+    run = push(c.target)
+    c.same(run.err.count("zfs allow"), 0, "how often a permission is missing")
+    c.in_sync()
 
 
 # Alone: whoever doesn't answer in time counts as a holder, so other cases' helpers on a slow host would.

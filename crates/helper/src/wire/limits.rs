@@ -205,6 +205,7 @@ impl Reply {
             }
             Self::Examined { examination, .. } => shorten(examination),
             Self::Unread { words, .. } => *words = quoted(words),
+            Self::Listed { facts, .. } => facts.unsure = facts.unsure.as_deref().map(quoted),
             Self::Answer { part: Answer::Failures(failures), .. } => {
                 failures.iter_mut().flatten().for_each(|failure| failure.words = quoted(&failure.words));
             }
@@ -230,7 +231,6 @@ impl Reply {
             // What a note says is read, and shown only where it makes sense.
             | Self::Notes { .. }
             | Self::Found { .. }
-            | Self::Listed { .. }
             | Self::Dated { .. }
             | Self::Bases { .. }
             | Self::Names { .. }

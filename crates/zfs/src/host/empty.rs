@@ -6,7 +6,7 @@ use std::io::{BufRead, Read as _};
 use super::run::read;
 use crate::Kind;
 use crate::name::DatasetName;
-use crate::{Facts, Zfs, user_objects};
+use crate::{Facts, Failure, Zfs, user_objects};
 
 /// Whether a dataset without snapshots could be replaced without a loss: a filesystem in which nothing exists but its own
 /// root directory, and that no mount would miss. Whatever can't be found out counts as "no".
@@ -15,11 +15,17 @@ use crate::{Facts, Zfs, user_objects};
 /// whatever its properties, and each file or directory is one more (tried with OpenZFS 2.3.9). The count is up to date
 /// only as of the last transaction group, so on a mounted filesystem the directory is looked into as well.
 pub(super) fn holds_nothing(zfs: &Zfs, facts: &Facts) -> bool {
-    let Facts { name, kind: Kind::Filesystem, unborn: false, mounted, .. } = facts else { return false };
-    let objects = read(zfs.userspace(name), user_objects);
-    let Ok(Some(objects)) = objects else { return false };
+    look_into(zfs, facts).unwrap_or(false)
+}
+
+/// The same, with the words of ZFS where it doesn't count: a user who isn't root needs the permissions `userused`, `userquota`,
+/// `userobjused` and `userobjquota`, as `zfs userspace` reads all four whichever are wanted (`zfs_do_userspace` in
+/// `cmd/zfs/zfs_main.c`). Nothing else that ZFS tells is a proof.
+pub(super) fn look_into(zfs: &Zfs, facts: &Facts) -> Result<bool, Failure> {
+    let Facts { name, kind: Kind::Filesystem, unborn: false, mounted, .. } = facts else { return Ok(false) };
+    let Some(objects) = read(zfs.userspace(name), user_objects)? else { return Ok(false) };
     let only_the_root = objects.iter().fold(0_u64, |sum, (_, objects)| sum.saturating_add(*objects)) == 1;
-    only_the_root && unmounting_is_harmless(zfs, name, *mounted)
+    Ok(only_the_root && unmounting_is_harmless(zfs, name, *mounted))
 }
 
 /// `zfs recv -F` unmounts the filesystem and all below it, and `-u` leaves them so.

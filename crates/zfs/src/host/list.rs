@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead};
 
 use super::SNAPSHOTS_A_CALL;
-use super::empty::holds_nothing;
+use super::empty::look_into;
 use super::run::run_naming;
 use super::{Sink, Snapshot, Unread};
 use crate::name::DatasetName;
@@ -26,19 +26,20 @@ pub(super) fn list(zfs: &Zfs, datasets: &[Facts], sink: &mut Sink<'_>, unread: &
     let Portions { told, .. } = portions;
     let is_bad = |facts: &Facts| bad.iter().any(|(name, _)| name == facts.name.as_str());
     for facts in datasets.iter().filter(|facts| !told.contains(&facts.name) && !is_bad(facts)) {
-        let empty = holds_nothing(zfs, facts);
+        let empty = look_into(zfs, facts);
         sink(&facts.name, target_facts(facts, empty), Vec::new()).map_err(|error| gone(&error))?;
     }
     Ok(())
 }
 
-fn target_facts(facts: &Facts, empty: bool) -> TargetFacts {
+fn target_facts(facts: &Facts, empty: Result<bool, Failure>) -> TargetFacts {
     TargetFacts {
         kind: facts.kind,
         partial: facts.token.is_some(),
         token: facts.token.clone(),
         unborn: facts.unborn,
-        empty,
+        empty: empty.as_ref().is_ok_and(|empty| *empty),
+        unsure: empty.err().map(|why| why.words),
         written: facts.written,
         encryption: facts.encryption,
     }
@@ -78,7 +79,7 @@ impl Portions<'_, '_> {
         let snapshots = std::mem::take(&mut self.pending);
         // None when it has come into being since.
         if let Some(facts) = self.places.get(&dataset) {
-            (self.sink)(&dataset, target_facts(facts, false), snapshots)?;
+            (self.sink)(&dataset, target_facts(facts, Ok(false)), snapshots)?;
             self.told.insert(dataset);
         }
         Ok(())
