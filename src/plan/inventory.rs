@@ -68,6 +68,7 @@ impl TargetDataset {
             resume: None,
             unborn: false,
             empty: false,
+            unsure: None,
             written: None,
             encryption: Encryption::Off,
             snapshots,
