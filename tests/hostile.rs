@@ -172,6 +172,7 @@ fn facts() -> TargetFacts {
         token: None,
         unborn: false,
         empty: false,
+        unsure: None,
         written: None,
         encryption: Encryption::Off,
     }

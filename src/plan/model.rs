@@ -228,6 +228,7 @@ fn versions(snaps: &[Snap]) -> Versions {
 
 /// How a dataset ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a model of a test, of which there is one at a time")]
 pub(crate) enum PushOutcome {
     InSync,
     NoSnapshots,
