@@ -102,6 +102,7 @@ fn replies() -> Vec<Reply> {
         token: Some(ResumeToken("1-1049d9e7e0-d0-789c636064000310a5".into())),
         unborn: true,
         empty: false,
+        unsure: None,
         written: Some(4096),
         encryption: Encryption::Root,
     };
