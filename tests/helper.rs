@@ -236,6 +236,7 @@ fn lists_and_tells_what_is_empty() {
             token: None,
             unborn: false,
             empty,
+            unsure: None,
             written: Some(0),
             encryption: Encryption::Off,
         };
