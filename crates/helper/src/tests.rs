@@ -375,7 +375,7 @@ fn a_silent_sender_is_taken_for_dead_and_pings_are_heard() {
         thread::sleep(Duration::from_millis(200));
         session.mark(FrameKind::Ping);
     }
-    session.data(&stream(1000)[..SIZE + 1]);
+    session.data(&stream(1000)[..=SIZE]);
     assert_eq!(session.done(), (1, Some(Refusal::Stream)), "its receive is ended, and nobody has closed anything");
     assert!(session.reply().is_none());
 }
