@@ -344,7 +344,7 @@ def what_came_in_a_run_that_failed(c):
         mirror(c, *options, status=1, says=f"{c.target}/y: conflict")
     c.same(c.snaps(c.beta, f"{c.target}/x"), ["s1", "s2", "s3"], "what came beside the conflict")
     c.alpha(f"zfs destroy -r {c.source}/x; zfs destroy {c.source}/z@s2")
-    c.beta(f"zfs unmount {c.target}/y; zfs unmount {c.target}; zfs inherit canmount {c.target}/y; zfs rollback -r {c.target}/y@s1")
+    c.beta(f"zfs unmount {c.target}/y; zfs unmount {c.target}; zfs set canmount=noauto {c.target}/y; zfs rollback -r {c.target}/y@s1")
     # The first brings all in sync, and clears away.
     mirror(c, *options)
     c.only("", "y", "z")
