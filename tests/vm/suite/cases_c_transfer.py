@@ -48,7 +48,8 @@ def mount_all(c):
     c.tree({"": "", "a": "s1", "a/b": "s1", "mid": "", "mid/c": "s1"})
     c.push()
     c.beta(f"zfs create {c.target}-own; zfs unmount {c.target}-own")
-    c.beta("zfs mount -a")
+    # It fails where something can't be mounted that another case has left.
+    c.beta("zfs mount -a || true")
     found = c.properties(c.beta, c.target, "mounted")
     c.same({value for value, _ in found.values()}, {"no"}, "mounted")
     c.same(c.beta(f"zfs get -H -o value mounted {c.target}-own"), "yes", "mounted of a dataset that should be")

@@ -57,7 +57,7 @@ def locks_between_accounts(c):
     c.in_sync(target=target)
 
 
-@case("SEC", versions=True)
+@case("SEC")
 def delegated_push(c):
     """Users who aren't root on either side: `zfs allow` of what docs/keys.md says is enough; what is missing is told in commands that work."""
     c.tree({"": "s1 s2 s3", "a": "s1 s2 s3"})
