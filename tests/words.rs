@@ -59,7 +59,7 @@ fn a_target_that_may_be_empty_is_not_said_to_hold_data() {
     let allowed = "who are allowed userused,userquota,userobjused,userobjquota, says: cannot get used/quota for d/x: permission denied\n";
     ended.expect(
         1,
-        &[unsure, allowed, "to continue: choose a target below it that doesn't exist yet", "--replace 'd/x'"],
+        &[unsure, allowed, "to continue: name another TARGET, for example 'd/x/s', which leaves", "--replace 'd/x'"],
     );
     assert!(!ended.stderr.contains("but holds data"), "{}", ended.stderr);
 }

@@ -425,7 +425,7 @@ impl fmt::Display for Conflict {
         }
         let advice = self.advice();
         let other = self.would_decrypt
-            || self.unsure.is_some()
+            || (self.unsure.is_some() && self.first_contact.is_none())
             || matches!(
                 self.kind,
                 ConflictKind::Ahead
