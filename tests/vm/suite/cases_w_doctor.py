@@ -67,7 +67,7 @@ def a_permission_is_missing(c):
     found = look(1)
     c.same(found["target"]["permissions"]["mark"], "failure", found["target"]["permissions"])
     c.check(f"lacks mount,volmode on {c.target}" in found["target"]["permissions"]["words"], found["target"]["permissions"])
-    c.check(f"lacks send,userprop on {c.source}" in found["source"]["permissions"]["words"], found["source"]["permissions"])
+    c.check(f"lacks send,hold,userprop on {c.source}" in found["source"]["permissions"]["words"], found["source"]["permissions"])
     for host, end in ((c.beta, "target"), (c.alpha, "source")):
         host(found[end]["permissions"]["advice"].split(", as root: ")[1])
     found = look(0)
