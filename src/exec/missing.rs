@@ -108,8 +108,22 @@ pub struct Swept {
     pub failed: bool,
 }
 
+/// Clears away what is missing, or notes what came where the run has failed.
+pub async fn sweep_or_note(
+    failed: bool,
+    job: &PushJob,
+    sender: &Endpoint,
+    negotiation: &Negotiation,
+    reporter: &mut dyn Reporter,
+) -> Result<Swept, StartError> {
+    if failed {
+        return note_what_came(job, sender, negotiation, reporter).await;
+    }
+    sweep(job, sender, negotiation, reporter).await
+}
+
 /// Destroys on the target what the source has no more and zfsync has put there.
-pub async fn sweep(
+async fn sweep(
     job: &PushJob,
     sender: &Endpoint,
     negotiation: &Negotiation,
@@ -131,18 +145,19 @@ pub async fn sweep(
 }
 
 /// Notes on the target what has come from the source, where a run failed: what the source loses before all is in sync again would
-/// else never be known to have come from there. Whether that failed.
-pub async fn note_what_came(
+/// else never be known to have come from there.
+async fn note_what_came(
     job: &PushJob,
     sender: &Endpoint,
     negotiation: &Negotiation,
     reporter: &mut dyn Reporter,
-) -> Result<bool, StartError> {
+) -> Result<Swept, StartError> {
     once_more(job, sender, async |connected| {
         let Connected { mut receiver, clocks } = connected;
         let cleared = look(job, negotiation, &mut receiver, When::After, clocks).await?;
         // Nothing is missing while something is not in sync.
-        keep_notes(&mut receiver, &cleared.missing, &Due::default(), clocks, reporter).await
+        let failed = keep_notes(&mut receiver, &cleared.missing, &Due::default(), clocks, reporter).await?;
+        Ok(Swept { failed })
     })
     .await
 }

@@ -292,43 +292,32 @@ async fn finish(
     reporter: &mut dyn Reporter,
 ) -> Exit {
     let run::Ended { mut exit, mut summary, negotiation } = ended;
-    if job.missing.destroys() && exit == Exit::Failed {
+    let failed = exit == Exit::Failed;
+    if job.missing.destroys() && failed {
         let text = "nothing that is missing on the source is destroyed on the target: not every selected dataset is in sync, \
                     or not all could be listed (see above)";
         reporter.event(&Event::Problem { text: text.into() });
-        let noted = tokio::select! {
-            noted = missing::note_what_came(job, sender, &negotiation, reporter) => noted,
-            signal = signals.next() => Err(StartError::Interrupted(signal)),
-        };
-        match noted {
-            Ok(_) => {}
-            Err(StartError::Interrupted(signal)) => {
-                exit = Exit::Interrupted(signal);
-                summary.interrupted = true;
-            }
-            Err(error) => {
-                let text = format!("can't record on the target what was received: {error}");
-                reporter.event(&Event::Notice { dataset: None, text });
-            }
-        }
     }
-    if job.missing.destroys() && exit == Exit::InSync {
+    if job.missing.destroys() && (failed || exit == Exit::InSync) {
         let began = Instant::now();
         let swept = tokio::select! {
-            swept = missing::sweep(job, sender, &negotiation, reporter) => swept,
+            swept = missing::sweep_or_note(failed, job, sender, &negotiation, reporter) => swept,
             signal = signals.next() => Err(StartError::Interrupted(signal)),
         };
         match swept {
-            Ok(swept) if swept.failed => exit = Exit::Failed,
-            Ok(_) => {}
+            Ok(swept) => exit = if swept.failed { Exit::Failed } else { exit },
             Err(StartError::Interrupted(signal)) => {
                 exit = Exit::Interrupted(signal);
                 summary.interrupted = true;
             }
             Err(error) => {
                 exit = Exit::Failed;
-                let text = format!("what no longer exists on the source is kept on the target: {error}");
-                reporter.event(&Event::Problem { text });
+                let what = if failed {
+                    "what was received is not recorded"
+                } else {
+                    "what no longer exists on the source is kept"
+                };
+                reporter.event(&Event::Problem { text: format!("{what} on the target: {error}") });
             }
         }
         summary.took += began.elapsed();
