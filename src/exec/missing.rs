@@ -108,22 +108,10 @@ pub struct Swept {
     pub failed: bool,
 }
 
-/// Clears away what is missing, or notes what came where the run has failed.
+/// Destroys on the target what the source has no more and zfsync has put there. Where the run has failed, it only notes what has come:
+/// what the source loses before all is in sync again would else never be known to have come from there.
 pub async fn sweep_or_note(
     failed: bool,
-    job: &PushJob,
-    sender: &Endpoint,
-    negotiation: &Negotiation,
-    reporter: &mut dyn Reporter,
-) -> Result<Swept, StartError> {
-    if failed {
-        return note_what_came(job, sender, negotiation, reporter).await;
-    }
-    sweep(job, sender, negotiation, reporter).await
-}
-
-/// Destroys on the target what the source has no more and zfsync has put there.
-async fn sweep(
     job: &PushJob,
     sender: &Endpoint,
     negotiation: &Negotiation,
@@ -133,6 +121,11 @@ async fn sweep(
         let Connected { mut receiver, clocks } = connected;
         tell_unlocked(&mut receiver, reporter);
         let mut cleared = look(job, negotiation, &mut receiver, When::After, clocks).await?;
+        if failed {
+            // Nothing is missing while something is not in sync.
+            let failed = keep_notes(&mut receiver, &cleared.missing, &Due::default(), clocks, reporter).await?;
+            return Ok(Swept { failed });
+        }
         let back = if cleared.is_withheld() {
             Vec::new()
         } else {
@@ -140,24 +133,6 @@ async fn sweep(
         };
         cleared.missing.stay.extend(back);
         carry_out(job, &mut receiver, cleared, reporter).await
-    })
-    .await
-}
-
-/// Notes on the target what has come from the source, where a run failed: what the source loses before all is in sync again would
-/// else never be known to have come from there.
-async fn note_what_came(
-    job: &PushJob,
-    sender: &Endpoint,
-    negotiation: &Negotiation,
-    reporter: &mut dyn Reporter,
-) -> Result<Swept, StartError> {
-    once_more(job, sender, async |connected| {
-        let Connected { mut receiver, clocks } = connected;
-        let cleared = look(job, negotiation, &mut receiver, When::After, clocks).await?;
-        // Nothing is missing while something is not in sync.
-        let failed = keep_notes(&mut receiver, &cleared.missing, &Due::default(), clocks, reporter).await?;
-        Ok(Swept { failed })
     })
     .await
 }
