@@ -55,7 +55,7 @@ fn a_target_that_may_be_empty_is_not_said_to_hold_data() {
     let denied = "cannot get used/quota for d/x: permission denied";
     bed.write("on-userspace", &format!("echo '{denied}' >&2\nexit 1\n"));
     let ended = push();
-    let unsure = "the target has no snapshots, and nothing tells whether it holds data\n";
+    let unsure = "the target has no snapshots, and ZFS can't tell whether it holds data\n";
     let allowed = "who are allowed userused,userquota,userobjused,userobjquota, says: cannot get used/quota for d/x: permission denied\n";
     ended.expect(
         1,

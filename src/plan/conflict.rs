@@ -202,7 +202,7 @@ impl Conflict {
                 "no common snapshot, and no record that the target was ever received from this source".into()
             }
             ConflictKind::DataWithoutSnapshots if self.unsure.is_some() => {
-                "the target has no snapshots, and nothing tells whether it holds data".into()
+                "the target has no snapshots, and ZFS can't tell whether it holds data".into()
             }
             ConflictKind::DataWithoutSnapshots => "the target has no snapshots but holds data".into(),
             ConflictKind::TypeClash { source, target } => {
@@ -340,7 +340,7 @@ impl Conflict {
                  unencrypted"
             }
             ConflictKind::DataWithoutSnapshots if self.unsure.is_some() => {
-                "choose a target below it that doesn't exist yet, which needs no such look"
+                "choose a target below it that doesn't exist yet"
             }
             ConflictKind::EncryptedInPlace => {
                 "choose a target that doesn't exist yet, for example one below it, or destroy it on the target host if \

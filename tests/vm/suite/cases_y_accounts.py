@@ -79,7 +79,7 @@ def delegated_push(c):
 
     # A dataset that was created as TARGET is empty, which he can't know.
     c.beta(f"zfs create {c.target}; zfs allow repl {RECEIVING} {c.target}")
-    run = push(c.target, status=1, says=("nothing tells whether it holds data", COUNTING, "permission denied", "name another TARGET, for example"))
+    run = push(c.target, status=1, says=("ZFS can't tell whether it holds data", COUNTING, "permission denied", "name another TARGET, for example"))
     c.check("but holds data" not in run.err, f"what is said of an empty target: {run.err}")
     c.beta(f"zfs allow repl {COUNTING} {c.target}")
     # Nor may he unmount it, which a receive into it would.
