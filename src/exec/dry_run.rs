@@ -26,7 +26,8 @@ pub async fn rows(job: &PushJob, sender: &Endpoint, ready: &Ready, reporter: &mu
     let mut rows = Vec::new();
     // Rows whose size is asked for.
     let mut wanted = Vec::new();
-    for (place, dataset) in ready.plan.datasets.iter().enumerate() {
+    let plan = ready.negotiation.in_turn(&ready.plan, &|place| ready.refused.contains_key(&place));
+    for (place, dataset) in plan.datasets.iter().enumerate() {
         if let Some(why) = kept_back(ready, place) {
             rows.push(PlanRow { note: Some(why.to_string()), ..row(dataset, PlanAction::Skipped) });
             continue;

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::diff::{full, newest_common};
+use super::in_turn::is_set_aside_for_more;
 use super::item::Item;
 use super::missing::Notes;
 use super::negotiate::Negotiation;
@@ -94,12 +95,6 @@ impl Negotiation {
             }
         }
     }
-}
-
-/// Whether what comes back up to this snapshot has to be set aside once more.
-fn is_set_aside_for_more(resolution: Option<&Resolution>, guid: Guid) -> bool {
-    let Some(Resolution::SetAside { restore, .. }) = resolution else { return false };
-    restore.first().is_none_or(|one| one.guid != guid)
 }
 
 impl Afterwards {

@@ -18,6 +18,7 @@ mod flags;
 mod foresee;
 mod homes;
 mod identity;
+mod in_turn;
 mod inquiry;
 pub mod install;
 mod inventory;

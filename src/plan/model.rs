@@ -258,6 +258,8 @@ pub(crate) struct Report {
     pub ends: BTreeMap<DatasetName, PushOutcome>,
     /// What was sent, in `zfs send`'s own notation.
     pub sent: Vec<(DatasetName, String)>,
+    /// What a dry run would have shown before, in the same notation.
+    pub foretold: Vec<(DatasetName, String)>,
 }
 
 impl Job<'_> {

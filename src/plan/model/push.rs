@@ -31,6 +31,10 @@ impl Job<'_> {
     pub fn push(&self, source: &ModelHost, target: &mut ModelHost, between: &mut dyn FnMut(&mut ModelHost)) -> Report {
         let mut report = Report::default();
         let (negotiation, plan) = self.negotiate(source, target, between, &mut report);
+        for planned in negotiation.in_turn(&plan, &|_| false).datasets {
+            let steps = planned.verdict.steps().iter().map(|step| (planned.target.clone(), notation(step)));
+            report.foretold.extend(steps);
+        }
         let (mut machine, actions) = Machine::new(&plan, &LIMITS);
         let mut push = Push { job: self, source, target, between, negotiation, plan, failed: BTreeMap::new(), report };
         let mut todo = VecDeque::from(actions);

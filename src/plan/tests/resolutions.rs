@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::histories::{Op, World, judge, names, op, selects};
 use crate::plan::model::{Job, ModelHost, PushOutcome, Report, config};
 use crate::plan::{ConflictKind, Resolutions};
+use zfs::name::DatasetName;
 
 fn push(world: &mut World, newest_only: bool, selected: u8, resolutions: Resolutions) -> Report {
     let (source, target) = names();
@@ -51,6 +52,21 @@ proptest! {
                     _ => true,
                 };
                 assert!(solved, "{target}: {end:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_dry_run_shows_what_is_sent(ops in prop::collection::vec(op(), 1..60), set_aside in any::<bool>()) {
+        let resolutions = Resolutions { set_aside, rollback: !set_aside, ..Resolutions::default() };
+        play(&ops, &resolutions, &mut |_, _, report| {
+            // A refusal is what no dry run foresees.
+            if report.refused == 0 {
+                let sorted = |mut all: Vec<(DatasetName, String)>| {
+                    all.sort();
+                    all
+                };
+                assert_eq!(sorted(report.foretold.clone()), sorted(report.sent.clone()));
             }
         });
     }
