@@ -150,7 +150,8 @@ impl Negotiation {
         }
     }
 
-    /// What the target's answers say against an increment, in the order in which the receive does. Without a listing it isn't known whether the base is the newest there.
+    /// What the target's answers say against an increment: first what nothing on the target helps against. Without a listing it isn't
+    /// known whether the base is the newest there.
     pub(super) fn speaks_against(&self, item: &Item, target: Option<&TargetDataset>) -> Option<ConflictKind> {
         let raw = self.sends_raw(item)?;
         let seen = item.seen.as_ref();
@@ -166,11 +167,12 @@ impl Negotiation {
         if raw && !encrypted_there {
             return Some(ConflictKind::Encryption);
         }
-        if raw && iv_sets.is_some_and(|(there, here)| there != here) {
-            return Some(ConflictKind::IvSet { last_raw: None });
-        }
+        // No rollback helps against this one.
         if raw && item.has_foreign_key() && !self.encryption.allow_key_mismatch {
             return Some(ConflictKind::KeyMismatch);
+        }
+        if raw && iv_sets.is_some_and(|(there, here)| there != here) {
+            return Some(ConflictKind::IvSet { last_raw: None });
         }
         let newer = target.and_then(|target| {
             let newest = target.snapshots.newest()?;
@@ -320,9 +322,11 @@ impl Negotiation {
                 }
                 self.speaks_against(item, Some(target))
             }
-            // The receive's words don't tell these two apart.
+            // A rollback would be in vain where encryption speaks against the increment, too; and the receive's words don't tell own
+            // snapshots from this.
             Verdict::Conflict(conflict) if conflict.kind == ConflictKind::Diverged => {
-                self.speaks_against(item, Some(target)).filter(|kind| *kind == ConflictKind::OwnSnapshots)
+                let says_less = |kind: &ConflictKind| matches!(kind, ConflictKind::Diverged | ConflictKind::Modified);
+                self.speaks_against(item, Some(target)).filter(|kind| !says_less(kind))
             }
             _ => None,
         };

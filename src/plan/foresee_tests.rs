@@ -10,6 +10,7 @@ const KEY: &str = "b/t";
 struct Scene {
     encrypted: bool,
     decrypt: bool,
+    /// What ends with `_` has the source's name and is another snapshot.
     there: &'static [&'static str],
     encryption: Encryption,
     facts: BaseFacts,
@@ -59,7 +60,7 @@ impl Scene {
             empty: self.there.is_empty(),
             written: None,
             encryption: self.encryption,
-            ..fixture::target(versions(self.there))
+            ..fixture::target(there_of(self.there))
         };
         negotiation.relisted(0, Some(target));
         let facts = SourceFacts { kind: Kind::Filesystem, encrypted: self.encrypted, root_up: self.root_up };
@@ -78,6 +79,14 @@ impl Scene {
             other => panic!("{other:?}"),
         }
     }
+}
+
+fn there_of(names: &[&str]) -> zfs::Versions {
+    let mut all = zfs::Versions::default();
+    for version in versions(names).iter() {
+        all.push(&version.name.trim_end_matches('_').parse().unwrap(), version.guid, version.txg);
+    }
+    all
 }
 
 fn written(scene: Scene) -> Scene {
@@ -143,6 +152,24 @@ fn a_key_that_the_copy_inherits_must_be_the_sources() {
     let decrypted =
         Scene { decrypt: true, facts: BaseFacts { key_loaded: true, ..inherits("b", 0).facts }, ..inherits("b", 0) };
     assert_eq!(decrypted.conflict(), None);
+}
+
+#[test]
+fn nothing_is_rolled_back_for_an_increment_that_encryption_refuses() {
+    let rollback = || Resolutions { rollback: true, ..Resolutions::default() };
+    let inherited = || BaseFacts { encryption_root: Some("b".parse().unwrap()), ..Scene::raw().facts };
+    // The last has a snapshot whose name the increment brings.
+    for there in [&["a"][..], &["a", "own"], &["a", "b_"]] {
+        let scene = || Scene { there, resolutions: rollback(), ..Scene::raw() };
+        let foreign = || Scene { encryption: Encryption::Inherited, facts: inherited(), ..scene() };
+        assert_eq!(foreign().conflict(), Some(ConflictKind::KeyMismatch), "{there:?}");
+        let both = Scene { iv_set_here: Some(Guid(6)), ..foreign() };
+        assert_eq!(both.conflict(), Some(ConflictKind::KeyMismatch), "{there:?}");
+        let decrypted = Scene { iv_set_here: Some(Guid(6)), ..scene() };
+        assert_eq!(decrypted.conflict(), Some(ConflictKind::IvSet { last_raw: None }), "{there:?}");
+        let plain = Scene { encryption: Encryption::Off, ..scene() };
+        assert_eq!(plain.conflict(), Some(ConflictKind::Encryption), "{there:?}");
+    }
 }
 
 #[test]
