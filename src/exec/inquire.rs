@@ -56,6 +56,10 @@ pub async fn negotiate(
                 let found = proof::find_out(sender, doubts, stall).await;
                 proof::tell(&negotiation.proofs(found), reporter);
             }
+            Ask::Below(target) => {
+                let below: Vec<DatasetName> = receiver.tree(target).await?.into_keys().collect();
+                negotiation.below(&below);
+            }
             Ask::Records(datasets) => missing::look_at_records(job, negotiation, receiver, datasets).await?,
             Ask::Vacancy(name) => {
                 let found = receiver.ask(&[name.to_string()]).await?;

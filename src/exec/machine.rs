@@ -304,7 +304,7 @@ impl Machine {
 
     fn orphaned(&self, above: usize) -> DatasetOutcome {
         let above = &self.datasets[above].source;
-        DatasetOutcome::Skipped(format!("{above} above it could not be replicated"))
+        DatasetOutcome::Skipped(Withheld::Above(above.clone()).to_string())
     }
 
     /// The dataset is there: those that wait only for that needn't any more.

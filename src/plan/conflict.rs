@@ -38,6 +38,11 @@ pub enum ConflictKind {
     },
     /// The target has no snapshot, but data (or ZFS can't tell that it has none).
     DataWithoutSnapshots,
+    /// TARGET is an empty dataset, and below it lie datasets that nothing shows to be copies of SOURCE.
+    HoldsOthers {
+        /// These datasets.
+        datasets: Vec<DatasetName>,
+    },
     /// A filesystem here and a volume there, or the other way round.
     TypeClash {
         /// What the source is.
@@ -205,6 +210,14 @@ impl Conflict {
                 "the target has no snapshots, and ZFS can't tell whether it holds data".into()
             }
             ConflictKind::DataWithoutSnapshots => "the target has no snapshots but holds data".into(),
+            ConflictKind::HoldsOthers { datasets } => {
+                let shown: Vec<String> = datasets.iter().take(SHOWN).map(|name| format!("'{name}'")).collect();
+                let more = match datasets.len() - shown.len() {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                format!("the target is empty, but has datasets below it that are no copies of this source: {}{more}", shown.join(", "))
+            }
             ConflictKind::TypeClash { source, target } => {
                 format!("the source is a {source} and the target is a {target}")
             }

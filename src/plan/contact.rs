@@ -6,7 +6,8 @@ use std::fmt;
 
 use super::blocked::Blocked;
 use super::conflict::{Conflict, ConflictKind};
-use super::diff::newest_common;
+use super::diff::{diff, newest_common};
+use super::foresee::from_the_start;
 use super::item::{Item, OnTarget};
 use super::missing::Notes;
 use super::negotiate::Negotiation;
@@ -31,10 +32,14 @@ pub(super) enum Origin {
 #[derive(Debug, Default)]
 pub(super) struct Records {
     origins: HashMap<DatasetName, Origin>,
+    /// Whether something was received into TARGET's tree as a part of SOURCE: TARGET is the right one.
+    in_place: bool,
     /// A dataset below TARGET that has come from SOURCE itself.
     copy: Option<DatasetName>,
     /// A dataset below TARGET that doesn't exist, in which SOURCE would find its place.
     vacant: Option<DatasetName>,
+    /// Datasets below TARGET, which is empty, that are not known to be copies of SOURCE's.
+    others: Vec<DatasetName>,
     /// What stands before a dataset of the target's host where TARGET is written.
     host: String,
 }
@@ -50,17 +55,24 @@ pub struct FirstContact {
     pub instead: String,
 }
 
-/// Why a dataset is not sent although nothing is in its own way: the first contact with this TARGET ends in a conflict.
+/// Why a dataset is not sent although nothing is in its own way.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Withheld(DatasetName);
+pub enum Withheld {
+    /// The first contact with this TARGET ends in a conflict.
+    FirstContact(DatasetName),
+    /// It would lie in the copy of this dataset of the source, which can't be replicated.
+    Above(DatasetName),
+}
 
 impl fmt::Display for Withheld {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "nothing is sent: neither '{}' nor any dataset below it has a snapshot in common with the source",
-            self.0
-        )
+        match self {
+            Self::FirstContact(target) => write!(
+                f,
+                "nothing is sent: neither '{target}' nor any dataset below it has a snapshot in common with the source"
+            ),
+            Self::Above(source) => write!(f, "{source} above it could not be replicated"),
+        }
     }
 }
 
@@ -68,7 +80,7 @@ impl FirstContact {
     /// What is said of all other datasets.
     #[must_use]
     pub fn withheld(&self) -> Withheld {
-        Withheld(self.target.clone())
+        Withheld::FirstContact(self.target.clone())
     }
 }
 
@@ -100,6 +112,45 @@ impl Negotiation {
         self
     }
 
+    /// TARGET, if it is an empty dataset and nothing below it has a snapshot in common with the source: what lies below it may have
+    /// nothing to do with SOURCE, and would be in its copy, which is unmounted and read-only.
+    #[must_use]
+    pub fn wants_below(&self) -> Option<DatasetName> {
+        // Where not all of SOURCE is known, nobody can tell.
+        let knows_all = self.complete && self.filter.depth().is_none();
+        let top = self.items.first().filter(|item| knows_all && item.target_name == self.target)?;
+        let is_empty = self.fills(top) && !self.items.iter().any(|item| item.common_there().is_some());
+        is_empty.then(|| self.target.clone())
+    }
+
+    fn fills(&self, item: &Item) -> bool {
+        let OnTarget::Listed(target) = &item.on_target else { return false };
+        let kind = item.facts.map_or(target.kind, |facts| facts.kind);
+        let verdict = diff(&item.source, kind, target, item.attempt, self.newest_only);
+        matches!(verdict, Verdict::FillEmpty(steps) if from_the_start(&steps))
+    }
+
+    /// Takes all datasets below TARGET. What lies in the place of one of SOURCE's, and isn't in its way, may have been made for it.
+    pub fn below(&mut self, names: &[DatasetName]) {
+        let is_other = |name: &&DatasetName| {
+            let path = name.below(&self.target).filter(|path| *path != RelPath::default() && comes_back(path));
+            path.is_some_and(|path| match self.find(&path) {
+                Some(item) => self.is_in_the_way(item),
+                None => !self.unselected.contains_key(&path),
+            })
+        };
+        let mut others: Vec<DatasetName> = names.iter().filter(is_other).cloned().collect();
+        others.sort();
+        self.records.others = others;
+    }
+
+    /// Whether TARGET may not be filled as it is, because of these below it.
+    pub(super) fn holds_others(&self, item: &Item, verdict: &Verdict) -> Option<ConflictKind> {
+        let fills = matches!(verdict, Verdict::FillEmpty(steps) if from_the_start(steps));
+        let datasets = Some(&self.records.others).filter(|others| !others.is_empty())?.clone();
+        (fills && item.target_name == self.target).then_some(ConflictKind::HoldsOthers { datasets })
+    }
+
     /// Datasets of the target that have nothing in common with the source and are in the way: what is recorded on them tells more.
     #[must_use]
     pub fn wants_records(&self) -> BTreeSet<DatasetName> {
@@ -123,6 +174,14 @@ impl Negotiation {
             below.is_some() && put(name).is_some_and(|put| put.by == by && put.at == top)
         };
         self.records.copy = notes.keys().filter(is_copy).min().cloned();
+        let is_in_its_place = |name: &DatasetName| {
+            let path = name.below(&self.target);
+            put(name).is_some_and(|put| put.by == by && put.at == path.map(|path| place(&path)))
+        };
+        self.records.in_place = notes.keys().any(is_in_its_place);
+        if self.records.in_place {
+            self.records.others.clear();
+        }
     }
 
     /// A dataset that could be TARGET instead, if it doesn't exist; where there is something to say about that.
@@ -172,7 +231,7 @@ impl Negotiation {
         let is_copy = |item: &Item| {
             item.common_there().is_some() || self.records.origins.get(&item.target_name) == Some(&Origin::ThisSource)
         };
-        (self.is_in_the_way(top) && !self.items.iter().any(is_copy)).then_some(top)
+        (self.is_in_the_way(top) && !self.records.in_place && !self.items.iter().any(is_copy)).then_some(top)
     }
 
     /// Whether TARGET is met for the first time, and in the way.

@@ -330,11 +330,12 @@ impl Negotiation {
             }
             _ => None,
         };
+        let kind = kind.or_else(|| self.holds_others(item, &verdict));
         kind.map_or(verdict, |kind| Verdict::Conflict(Self::conflict_of(item, target, kind)))
     }
 }
 
-fn from_the_start(steps: &[Step]) -> bool {
+pub(super) fn from_the_start(steps: &[Step]) -> bool {
     steps.first().is_some_and(|step| step.resume.is_none() && step.base.is_none())
 }
 

@@ -1,11 +1,12 @@
-//! What `--set-aside` of a dataset changes about those below it. A run relists them after that; a dry run can only reckon.
+//! What comes of the datasets above changes what is done with those below. A run learns it as it goes; a dry run can only reckon.
 
 use std::collections::HashMap;
 
+use super::contact::Withheld;
 use super::diff::{full, newest_common};
 use super::item::{Item, OnTarget};
 use super::negotiate::Negotiation;
-use super::{Plan, Verdict};
+use super::{Placement, Plan, Verdict};
 use zfs::name::{DatasetName, Guid};
 use zfs::{Resolution, Restore};
 
@@ -16,12 +17,13 @@ struct Aside<'a> {
 }
 
 impl Negotiation {
-    /// The plan as a run carries it out: what lies below a dataset that is set aside continues from the snapshot up to which it comes
-    /// back, or is sent in full. `refused`: whether the resolution of the dataset at this place is going to be refused.
+    /// The plan as a run carries it out. What lies below a dataset that is set aside continues from the snapshot up to which it comes
+    /// back, or is sent in full; what needs a dataset above it that can't be replicated isn't sent. `refused`: whether the resolution of the dataset at this place is going to be refused.
     #[must_use]
     pub fn in_turn(&self, plan: &Plan, refused: &dyn Fn(usize) -> bool) -> Plan {
         let mut turned = plan.clone();
         let mut aside: Vec<Aside<'_>> = Vec::new();
+        let mut fails: HashMap<usize, &DatasetName> = HashMap::new();
         // Those above come first.
         for (place, (planned, item)) in turned.datasets.iter_mut().zip(&self.items).enumerate() {
             let verdict = &plan.datasets[place].verdict;
@@ -34,6 +36,19 @@ impl Negotiation {
             {
                 let restored = restore.iter().map(|one| (&one.dataset, one.guid)).collect();
                 aside.push(Aside { dataset, restored });
+            }
+            match &planned.verdict {
+                Verdict::Conflict(_) | Verdict::Blocked(_) | Verdict::Unresolved => {
+                    fails.insert(place, &item.source_name);
+                }
+                verdict if !verdict.steps().is_empty() && planned.placement == Placement::Create => {
+                    if let Some(above) = planned.after.and_then(|above| fails.get(&above).copied()) {
+                        // What lies below is told what has gone wrong, not what came of that.
+                        fails.insert(place, above);
+                        planned.verdict = Verdict::Withheld(Withheld::Above(above.clone()));
+                    }
+                }
+                _ => {}
             }
         }
         turned

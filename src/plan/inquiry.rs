@@ -22,6 +22,8 @@ pub enum Ask {
     List(Vec<DatasetName>),
     /// Whether bookmarks of the source still belong to their datasets' histories: [`Negotiation::proofs`], for each an answer.
     Proofs(Vec<Doubt>),
+    /// Which datasets there are below TARGET, this one: [`Negotiation::below`].
+    Below(DatasetName),
     /// What zfsync has recorded on the target, above all on these datasets: [`Negotiation::records`].
     Records(BTreeSet<DatasetName>),
     /// Whether this dataset of the target doesn't exist: [`Negotiation::vacant`].
@@ -58,6 +60,7 @@ enum Stage {
     OnlyThere,
     /// What is in doubt by now is listed and proven.
     NamesInDoubt,
+    Below,
     Records,
     Vacancy,
     Facts,
@@ -99,9 +102,10 @@ impl Inquiry {
                 },
                 Stage::OnlyThere => (Some(Ask::OnlyThere), Stage::NamesInDoubt),
                 Stage::NamesInDoubt => match in_doubt(negotiation) {
-                    None => (None, Stage::Records),
+                    None => (None, Stage::Below),
                     ask => (ask, Stage::NamesInDoubt),
                 },
+                Stage::Below => (negotiation.wants_below().map(Ask::Below), Stage::Records),
                 Stage::Records => (some(negotiation.wants_records(), BTreeSet::is_empty, Ask::Records), Stage::Vacancy),
                 Stage::Vacancy => (negotiation.wants_vacancy().map(Ask::Vacancy), Stage::Facts),
                 Stage::Facts if negotiation.plan().steps() == 0 && negotiation.wants_facts(false).is_empty() => {
@@ -280,6 +284,7 @@ mod tests {
                 Ask::Origins(_)
                 | Ask::OnlyThere
                 | Ask::Records(_)
+                | Ask::Below(_)
                 | Ask::Vacancy(_)
                 | Ask::MoreFacts(_)
                 | Ask::Holders(_)

@@ -31,11 +31,17 @@ pub(super) fn answer(
             negotiation.listed(listed.collect());
         }
         Ask::Proofs(doubts) => _ = negotiation.proofs(all_hold(doubts)),
+        Ask::Below(_) => negotiation.below(&target.datasets.keys().cloned().collect::<Vec<_>>()),
         Ask::Records(datasets) => {
             // Nobody else replicates to the model's target.
             let came = target.datasets.iter().filter(|(_, dataset)| dataset.came);
-            let notes = came.map(|(name, _)| (name.clone(), Notes { put: Some(put()), ..Notes::default() }));
-            negotiation.records(datasets, &notes.collect(), put().by);
+            let put = |name: &DatasetName| {
+                let at = name.below(&negotiation.target).map(|path| zfs::place(&path));
+                Put { at, ..put() }
+            };
+            let notes: HashMap<_, _> =
+                came.map(|(name, _)| (name.clone(), Notes { put: Some(put(name)), ..Notes::default() })).collect();
+            negotiation.records(datasets, &notes, BY);
         }
         Ask::Vacancy(name) => negotiation.vacant(name.clone(), !target.datasets.contains_key(&name)),
         Ask::Facts { snapshots, .. } => {
@@ -58,9 +64,12 @@ pub(super) fn answer(
     }
 }
 
-/// What the model's only source leaves behind.
+/// Stands in records for the model's only source.
+const BY: u32 = 1;
+
+/// What it leaves behind.
 fn put() -> Put {
-    Put { by: 1, at: None, upto: Guid(1), txg: None, came: Vec::new(), foreign: Vec::new(), missing: Some(Vec::new()) }
+    Put { by: BY, at: None, upto: Guid(1), txg: None, came: Vec::new(), foreign: Vec::new(), missing: Some(Vec::new()) }
 }
 
 /// In the model no receive takes a source back behind its bookmarks.

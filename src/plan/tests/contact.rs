@@ -45,6 +45,31 @@ fn a_name_that_is_in_use_is_not_advised() {
     }
 }
 
+/// An empty TARGET with others' datasets below is left alone; what lies in the places of the source's, and is empty, is there for them.
+#[test]
+fn an_empty_target_is_filled_unless_others_lie_below() {
+    let told = withheld(&[("", ""), ("home", ""), ("vms", "x"), ("vms/vol", "")], Resolutions::default());
+    assert!(
+        told.contains(
+            ": [] the target is empty, but has datasets below it that are no copies of this source: 'b/t/vms', 'b/t/vms/vol'"
+        ) && told.contains("name another TARGET, for example 'b/t/s'"),
+        "{told}"
+    );
+    assert!(
+        withheld(&[("", ""), ("home", "y")], Resolutions::default()).contains("no copies of this source: 'b/t/home'")
+    );
+    let fills: [&[(&str, &str)]; 4] = [
+        &[("", ""), ("home", ""), ("new/none", ""), ("new", "")],
+        &[("", ""), ("home", "a"), ("vms", "x")],
+        &[("", ""), ("vms.zfsync-20241122-031500", "x")],
+        &[("", ""), ("gone", "x came")],
+    ];
+    for there in fills {
+        let told = push(&side("a/s", &SOURCE), &mut side("b/t", there), false);
+        assert!(told.contains(": [@a, -i @a @b] InSync") && told.contains("new: [@a] InSync"), "{there:?} {told}");
+    }
+}
+
 /// Whoever has named the top has said what is to become of it; other resolutions are no leave.
 #[test]
 fn only_a_resolution_of_the_top_goes_on() {

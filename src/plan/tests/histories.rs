@@ -275,7 +275,9 @@ pub(crate) fn judge(world: &World, target: &DatasetName, end: &PushOutcome, newe
         PushOutcome::Conflict(conflict) => {
             let there = there.expect("a conflict is with something");
             assert!(
-                !possible(source, there, &|snap| world.sends(source, snap, newest_only)),
+                // It could be filled, and what lies below would be in it.
+                matches!(conflict.kind, ConflictKind::HoldsOthers { .. })
+                    || !possible(source, there, &|snap| world.sends(source, snap, newest_only)),
                 "{target}: {conflict}\n{source:?}\n{there:?}"
             );
             explains(conflict, source, there);
@@ -354,6 +356,9 @@ fn explains(conflict: &crate::plan::Conflict, source: &Dataset, there: &Dataset)
         }
         ConflictKind::DataWithoutSnapshots => {
             assert!(there.snapshots.is_empty() && (there.data != 0 || there.kind == Kind::Volume));
+        }
+        ConflictKind::HoldsOthers { datasets } => {
+            assert!(!datasets.is_empty() && there.snapshots.is_empty() && there.data == 0);
         }
         ConflictKind::TypeClash { source: s, target: t } => {
             assert!((*s, *t) == (source.kind, there.kind) && s != t);

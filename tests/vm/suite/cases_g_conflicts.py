@@ -242,6 +242,37 @@ def one_level_too_high(c):
     c.same(c.snaps(c.beta, f"{top}/late"), ["s1"], "what is new there")
 
 
+@case("C06", "C18")
+def an_empty_target_with_others_below(c):
+    """TARGET is empty, a pool's root or not, and others' datasets lie below: it isn't filled, as they would be in a read-only copy; what was made for the source's datasets is filled."""
+    pool, top = c.file_pools()
+    source = f"{pool}/data"
+    c.tree({"": "s1 s2", "home": "s1"}, root=source)
+    c.beta(f"""zfs create -o canmount=off {top}/vms; zfs create -o canmount=noauto {top}/vms/live; zfs create -V 8M {top}/vms/vol
+        zfs snapshot {top}/vms/live@own""")
+    others = f"'{top}/vms/live', '{top}/vms/vol'"
+    with c.unchanged():
+        for flags in ([], ["--helper", "plain"], ["--rollback"], ["-n"]):
+            c.push(*flags, source=source, target=f"beta:{top}/vms", status=1, says=(
+                f"the target is empty, but has datasets below it that are no copies of this source: {others}",
+                f"name another TARGET, for example 'beta:{top}/vms/data'"))
+        c.push(source=source, target=f"beta:{top}", status=1, says=(f"no copies of this source: '{top}/vms', {others}", f"'beta:{top}/data'"))
+    c.same(c.beta(f"zfs get -H -o value readonly {top}/vms/vol"), "off", "whether the volume is read-only")
+    # Empty ones in the places of the source's are there for it.
+    c.beta(f"zfs create -p -o canmount=off {top}/made/home")
+    c.push(source=source, target=f"beta:{top}/made")
+    c.in_sync(source, f"{top}/made")
+    # A dataset that zfsync has made above a copy is none of this source's places.
+    c.push(source=source, target=f"beta:{top}/made-above/data")
+    with c.unchanged():
+        c.push(source=source, target=f"beta:{top}/made-above", status=1, says=f"name 'beta:{top}/made-above/data' as TARGET, which was received")
+    # Whoever wants it says so.
+    c.push("--set-aside", source=source, target=f"beta:{top}/vms")
+    c.in_sync(source, f"{top}/vms")
+    kept = c.beta(f"zfs list -H -o name -r {top} | grep '/vms.zfsync-.*/live$'")
+    c.same(c.snaps(c.beta, kept), ["own"], "what was set aside")
+
+
 @case("C12")
 def set_aside_is_named_at_the_end(c):
     """The end of a run names what was set aside, with the command that destroys it; also with --no-recursive, where what lies below goes along."""
