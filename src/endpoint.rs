@@ -3,6 +3,8 @@
 
 mod list;
 
+mod trial;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,6 +1,6 @@
 //! The dry run: the plan with estimated sizes, and nothing else.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -12,7 +12,7 @@ use crate::config::PushJob;
 use crate::endpoint::Endpoint;
 use crate::error::Exit;
 use crate::format::duration;
-use crate::plan::{FirstContact, Move, NotDestroyed, Nothing, PlannedDataset, Step, UNRESOLVED, Verdict, Withheld};
+use crate::plan::{FirstContact, Move, NotDestroyed, Nothing, Plan, PlannedDataset, Step, UNRESOLVED, Verdict, Withheld};
 use crate::report::view::dry_run::{PlanAction, PlanRow};
 use crate::report::{Event, Reporter};
 use zfs::name::DatasetName;
@@ -26,13 +26,14 @@ pub async fn rows(job: &PushJob, sender: &Endpoint, ready: &Ready, reporter: &mu
     let mut rows = Vec::new();
     // Rows whose size is asked for.
     let mut wanted = Vec::new();
-    let plan = ready.negotiation.in_turn(&ready.plan, &|place| ready.refused.contains_key(&place));
+    let refused = refused(job, sender, ready).await;
+    let plan = ready.negotiation.in_turn(&ready.plan, &|place| refused.contains_key(&place));
     for (place, dataset) in plan.datasets.iter().enumerate() {
-        if let Some(why) = kept_back(ready, place) {
+        if let Some(why) = kept_back(&ready.plan, &refused, place) {
             rows.push(PlanRow { note: Some(why.to_string()), ..row(dataset, PlanAction::Skipped) });
             continue;
         }
-        add_rows(&mut rows, &mut wanted, dataset, ready.refused.get(&place));
+        add_rows(&mut rows, &mut wanted, dataset, refused.get(&place));
     }
     for misfit in &ready.plan.misfits {
         let (action, note) = if misfit.without_snapshots {
@@ -66,20 +67,40 @@ pub async fn rows(job: &PushJob, sender: &Endpoint, ready: &Ready, reporter: &mu
     rows
 }
 
+/// What speaks against datasets of the plan that only an attempt tells, by their places: the target's host refuses the resolution, or
+/// what is sent after that can't begin; and so can't what must be decrypted.
+async fn refused(job: &PushJob, sender: &Endpoint, ready: &Ready) -> HashMap<usize, Failure> {
+    let mut all = ready.refused.clone();
+    for (place, dataset) in ready.plan.datasets.iter().enumerate() {
+        let resolves = matches!(dataset.verdict, Verdict::Resolve(_));
+        if all.contains_key(&place) || !(resolves || (job.decrypt && dataset.encrypted == Some(true))) {
+            continue;
+        }
+        let Some(step) = dataset.verdict.steps().first() else { continue };
+        if let Err(why) = sender.try_stream(ready.stream(dataset, step, job)).await {
+            all.insert(place, why);
+        }
+    }
+    all
+}
+
 /// Why a run would not send this dataset: the resolution of the conflict at the top will be refused.
-fn kept_back(ready: &Ready, place: usize) -> Option<Withheld> {
-    let top = ready.plan.datasets.first().filter(|_| place > 0 && ready.refused.contains_key(&0))?;
-    let is_sent = ready.plan.datasets.get(place)?.verdict != Verdict::NoSnapshots;
+fn kept_back(plan: &Plan, refused: &HashMap<usize, Failure>, place: usize) -> Option<Withheld> {
+    let top = plan.datasets.first().filter(|_| place > 0 && refused.contains_key(&0))?;
+    let is_sent = plan.datasets.get(place)?.verdict != Verdict::NoSnapshots;
     top.verdict.first_contact().filter(|_| is_sent).map(FirstContact::withheld)
 }
 
-/// What is to be done with one dataset. `refused`: what the target's host says of its resolution.
+/// What is to be done with one dataset. `refused`: what speaks against it.
 fn add_rows<'a>(
     rows: &mut Vec<PlanRow>,
     wanted: &mut Vec<Wanted<'a>>,
     dataset: &'a PlannedDataset,
     refused: Option<&Failure>,
 ) {
+    if let (Some(refused), Verdict::Send(_) | Verdict::FillEmpty(_)) = (refused, &dataset.verdict) {
+        return rows.push(PlanRow { note: Some(refused.words.clone()), ..row(dataset, PlanAction::Fails) });
+    }
     match &dataset.verdict {
         Verdict::Send(steps) | Verdict::Overwrite(steps) => add_steps(rows, wanted, dataset, steps),
         Verdict::FillEmpty(steps) => {

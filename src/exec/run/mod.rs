@@ -134,6 +134,8 @@ enum Later {
     Look(usize),
     /// What was found out about this dataset at the source.
     Found(usize, Found),
+    /// Whether the stream can begin for which this dataset of the target gives something up.
+    Tried(usize, Result<(), Failure>),
     /// What came of a question about this dataset of the target.
     Answered(usize, Answered),
     /// The claim of the tree over this channel is granted, or why it is not.

@@ -127,8 +127,26 @@ impl Run<'_> {
         self.ask(dataset, Pending::over(channel), |id| Request::List { id, datasets }, listing);
     }
 
-    /// Gets a conflict out of the way, as the user has said.
+    /// Gets a conflict out of the way, as the user has said, once it is known that what is to be sent then can be.
     pub(super) fn resolve(&mut self, dataset: usize) {
+        let planned = &self.ready.plan.datasets[dataset];
+        let Some(step) = planned.verdict.steps().first() else { return self.carry_out(dataset) };
+        let (sender, stream) = (self.sender.clone(), self.ready.stream(planned, step, self.job));
+        let later = self.later.0.clone();
+        tokio::spawn(async move {
+            // The run may have ended.
+            let _ = later.send(Later::Tried(dataset, sender.try_stream(stream).await));
+        });
+    }
+
+    pub(super) fn tried(&mut self, dataset: usize, tried: Result<(), Failure>) {
+        match tried {
+            Ok(()) => self.carry_out(dataset),
+            Err(failure) => self.resolve_done(dataset, Some(failure), None),
+        }
+    }
+
+    fn carry_out(&mut self, dataset: usize) {
         let planned = &self.ready.plan.datasets[dataset];
         let Verdict::Resolve(solvable) = &planned.verdict else {
             let resolved = Resolved::Refused("there is no conflict to resolve".into());
@@ -155,7 +173,7 @@ impl Run<'_> {
             match waiting {
                 Waiting::Listing => self.ask_listing(dataset),
                 Waiting::Clearing(why) => self.clear(dataset, why),
-                Waiting::Resolving => self.resolve(dataset),
+                Waiting::Resolving => self.carry_out(dataset),
                 Waiting::Dating(planned) => self.ask_dates(dataset, planned),
             }
         }

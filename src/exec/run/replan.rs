@@ -34,6 +34,7 @@ impl Run<'_> {
     pub(super) fn come(&mut self, later: Later) {
         match later {
             Later::Look(dataset) => self.ask_listing(dataset),
+            Later::Tried(dataset, tried) => self.tried(dataset, tried),
             Later::Answered(dataset, answer) => self.answered(dataset, answer),
             Later::Claimed(channel, failure) => self.claim_answered(channel, failure),
             Later::Found(dataset, Found::Judged(target, judged)) => self.judged(dataset, *target, judged),

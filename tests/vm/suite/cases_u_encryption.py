@@ -61,6 +61,27 @@ def key_not_loaded(c):
     c.same(c.properties(c.beta, target, "encryptionroot")["", "encryptionroot"][0], c.target, "the target's encryption root")
 
 
+@case("ENC", "C12")
+def nothing_is_given_up_for_what_cannot_be_sent(c):
+    """The source's key isn't loaded, and the copy is decrypted: no flag takes anything from the copy, and a dry run says so; with the key it goes on."""
+    encrypted_source(c)
+    c.push("--decrypt")
+    c.beta(f"zfs set readonly=off {c.target}; zfs mount {c.target}; echo mine >/{c.target}/own; zfs snapshot {c.target}@own; zfs unmount {c.target}; zfs set readonly=on {c.target}")
+    c.snapshot(f"{c.source}@s2")
+    c.alpha(f"zfs unmount {c.source}; zfs unload-key {c.source}")
+    before = guids(c, c.target)
+    for flags in (("--rollback",), ("--set-aside",), ("--replace", c.target)):
+        run = c.push("--decrypt", "-n", "--json", *flags, status=1)
+        rows = [(row["action"], "key" in row["note"]) for row in run.events[-1]["rows"]]
+        c.same(rows, [("conflict", True)], f"the plan with {flags}")
+        c.push("--decrypt", *flags, status=1, says=("it could not be resolved", "key"))
+        c.same(guids(c, c.target), before, f"the target's snapshots after {flags}")
+        c.same(c.beta.lines(f"zfs list -H -o name -r {c.target}"), [c.target], f"the datasets after {flags}")
+    c.alpha(f"zfs load-key {c.source}")
+    c.push("--decrypt", "--rollback")
+    same_files(c, c.source, c.target, "s2")
+
+
 @case("ENC")
 def target_is_an_encryption_root(c):
     """The target is an empty encryption root and the stream plain: no flag puts plaintext in its place; below it, it is stored encrypted."""
