@@ -202,6 +202,14 @@ pub const GROUPS: &[Group] = &[
                 "Streams that are sent to each target at the same time.",
             ),
             key(
+                "bwlimit",
+                "RATE",
+                Words("no limit"),
+                "\"50M\"",
+                "Limit the streams to all targets together to this many bytes per second. A RATE is a number with a unit, in quotes: `500K`, `50M` or \
+                 `1.5GiB` (units of 1024), or `50MB` (units of 1000).",
+            ),
+            key(
                 "skip-empty",
                 "boolean",
                 OFF,

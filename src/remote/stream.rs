@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
+use helper::pace::Pace;
+use helper::pump::Paced;
 use helper::wire::{self, FrameKind, Request};
 use helper::{pump, read_report};
 use zfs::host::{Outgoing, Process};
@@ -30,6 +32,10 @@ pub struct Stream {
     pub progress: Arc<AtomicU64>,
     /// Set: stop as soon as possible.
     pub abort: Arc<AtomicBool>,
+    /// How fast it may go, together with all that have the same.
+    pub pace: Option<Arc<Pace>>,
+    /// Set while it waits for nothing but that.
+    pub held: Arc<AtomicBool>,
 }
 
 impl Channel {
@@ -70,7 +76,8 @@ fn send(stdin: &OwnedFd, stream: Stream, tell: &Teller) -> Result<Moved, Broken>
         return Ok((0, Some(ours("stopped".into()))));
     }
     let Source { output, end } = stream.send.start(stream.id, tell)?;
-    let moved = pump::send(&output, stdin, &stream.progress, &stream.abort);
+    let paced = stream.pace.as_deref().map(|pace| Paced { pace, held: &stream.held });
+    let moved = pump::send(&output, stdin, &stream.progress, &stream.abort, paced);
     let bytes = stream.progress.load(Ordering::Relaxed);
     let failure = match moved {
         Ok(pump::Sent::Eof) => None,
