@@ -86,9 +86,10 @@ pub fn send_in_turns<G>(
     input: &impl AsFd,
     output: &impl AsFd,
     abort: &AtomicBool,
+    paced: Option<Paced<'_>>,
     turn: impl FnMut() -> G,
 ) -> Result<Sent, PumpError> {
-    Sender { mover: Mover::new(), input, output, progress: &AtomicU64::new(0), abort, paced: None, turn }.run()
+    Sender { mover: Mover::new(), input, output, progress: &AtomicU64::new(0), abort, paced, turn }.run()
 }
 
 struct Sender<'a, I, O, T> {
