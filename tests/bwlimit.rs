@@ -27,7 +27,7 @@ fn bed(count: u64) -> Bed {
 
 /// Less than that would be too fast: a portion for each stream and a moment go at once.
 fn at_least(datasets: u32, per_second: u32) -> Duration {
-    Duration::from_secs(1) * (datasets * CONTENT) / per_second - Duration::from_millis(500)
+    Duration::from_millis(u64::from(datasets * CONTENT) * 1000 / u64::from(per_second) - 500)
 }
 
 #[test]

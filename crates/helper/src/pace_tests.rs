@@ -94,8 +94,8 @@ proptest! {
             let (len, at) = bucket.next(now, ready);
             prop_assert!(at >= now && len > 0 && len <= ready);
             // Without this portion, as that is moved from then on.
-            let most = (at - start + LATE).as_secs_f64() * per_second as f64;
-            prop_assert!(moved as f64 <= most + 1.0, "{moved} bytes, {most} allowed");
+            let most = (at - start + LATE).as_nanos() * u128::from(per_second) / 1_000_000_000;
+            prop_assert!(moved as u128 <= most + 1, "{moved} bytes, {most} allowed");
             moved += len;
             now = at;
         }
