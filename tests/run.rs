@@ -38,7 +38,9 @@ fn a_good_file_is_told_in_plain_words() {
 
 #[test]
 fn a_source_on_another_host_is_told_with_it() {
-    let bed = bed("[job.web]\nsource = 'web:p/s'\ntargets = ['vault:q/t']\nkeep.last = 3\nsource-ssh.port = 2222\nbwlimit = '50M'\n");
+    let bed = bed(
+        "[job.web]\nsource = 'web:p/s'\ntargets = ['vault:q/t']\nkeep.last = 3\nsource-ssh.port = 2222\nbwlimit = '50M'\n",
+    );
     let ended = run(&bed, &["check-config"]);
     ended.expect(0, &[]);
     for words in [
