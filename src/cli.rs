@@ -23,7 +23,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
-use crate::format::parse_duration;
+use crate::format::{Rate, parse_duration};
 use crate::plan::{DEFAULT_FORMAT, Format, PerClass, Periods, Zone};
 use crate::remote::bootstrap::HelperFrom;
 pub use cron::Cron;
@@ -183,6 +183,9 @@ pub struct Push {
     /// Number of SSH connections to use; by default it depends on the amount of data
     #[arg(long, value_name = "N", value_parser = count_parser(), help_heading = "Transfer")]
     pub connections: Option<u16>,
+    /// Limit the streams of this run to RATE bytes per second, all together, as in 500K, 50M or 1.5GiB (units of 1024), or 50MB
+    #[arg(long, value_name = "RATE", help_heading = "Transfer")]
+    pub bwlimit: Option<Rate>,
 
     /// Don't make receives resumable, and discard partially received state
     #[arg(long, help_heading = "Transfer")]

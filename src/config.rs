@@ -24,6 +24,7 @@ use jiff::tz::TimeZone;
 
 use crate::cli::{self, DeleteMissing, LogFormat};
 use crate::error::StartError;
+use crate::format::Rate;
 use crate::plan::{Filter, Format, MissingPolicy, Naming, Resolutions};
 use crate::remote::link::{Ends, Link};
 use crate::remote::ssh::SshOptions;
@@ -33,6 +34,7 @@ pub use direct::{Direct, order, ordered};
 pub use doctor::{DoctorEnd, DoctorJob};
 pub use ends::{Ways, check_overlap, source_tag};
 use ends::{allow, ends, link_to_source, location, source};
+use helper::pace::Pace;
 pub use hooks::{HookCommand, Hooks, When};
 pub use keep::{Keep, KeepJob};
 pub use prune::PruneJob;
@@ -85,6 +87,8 @@ pub struct PushJob {
     pub channels: usize,
     /// How many SSH connections carry them; `None` for as many as the data deserves.
     pub connections: Option<usize>,
+    /// How fast its streams may go together, and with those of other pushes of its job.
+    pub pace: Option<Arc<Pace>>,
     /// Names this run to helpers: those of one run don't lock each other out.
     pub run: u64,
     /// When it is stopped in good order.
@@ -225,6 +229,7 @@ impl PushJob {
             faults,
             channels: args.channels.into(),
             connections: args.connections.map(Into::into),
+            pace: pace(args.bwlimit),
             run: run_number(),
             until: None,
             state_dir: args.state_dir.clone(),
@@ -290,6 +295,10 @@ impl Faults {
             wait_lock: args.wait_lock,
         }
     }
+}
+
+fn pace(limit: Option<Rate>) -> Option<Arc<Pace>> {
+    limit.map(|rate| Arc::new(Pace::new(rate.per_second())))
 }
 
 fn filter(args: &cli::Selection) -> Result<Filter, StartError> {

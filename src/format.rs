@@ -1,10 +1,12 @@
 //! How numbers, names and foreign text are written for people. Pure functions.
 
+mod rate;
 mod time;
 
 use std::borrow::Cow;
 use std::time::Duration;
 
+pub use rate::Rate;
 pub use time::{about, clock, duration, parse_duration};
 pub use zfs::text::{on_one_line, sanitise};
 

@@ -119,7 +119,7 @@ fn streamed(said: impl FnOnce(u64) -> Vec<u8> + Send + 'static) -> (Vec<u8>, Vec
         let id = request(input).unwrap().id();
         let _ = output.write_all(&said(id));
     });
-    let (output, reports, _) = channel.ask_stream(list()).unwrap();
+    let (output, reports, _) = channel.ask_stream(list(), None).unwrap();
     let mut bytes = Vec::new();
     File::from(output).read_to_end(&mut bytes).unwrap();
     (bytes, told(&reports), closed(&mut events))
@@ -210,8 +210,8 @@ fn another_stream_does_not_get_what_is_not_its() {
         let [one, two] = [request(input).unwrap().id(), request(input).unwrap().id()];
         let _ = output.write_all(&[begin(one), data(b"one"), begin(two), data(b"two")].concat());
     });
-    let (first, of_first, _) = channel.ask_stream(list()).unwrap();
-    let (second, of_second, _) = channel.ask_stream(list()).unwrap();
+    let (first, of_first, _) = channel.ask_stream(list(), None).unwrap();
+    let (second, of_second, _) = channel.ask_stream(list(), None).unwrap();
     let read = |output: OwnedFd| {
         let mut bytes = Vec::new();
         File::from(output).read_to_end(&mut bytes).unwrap();
@@ -240,7 +240,7 @@ fn whoever_wants_no_more_of_a_stream_holds_nothing_up() {
         output.write_all(&[mark(FrameKind::Abort), ended(id)].concat()).unwrap();
         assert_eq!(request(input), None);
     });
-    let (output, reports, id) = channel.ask_stream(list()).unwrap();
+    let (output, reports, id) = channel.ask_stream(list(), None).unwrap();
     let mut some = [0; 10];
     let mut output = File::from(output);
     output.read_exact(&mut some).unwrap();
@@ -260,7 +260,7 @@ fn a_stream_of_a_channel_that_is_gone_ends_at_once() {
     let (channel, mut events) = play(|_, _| {});
     closed(&mut events);
     assert!(channel.is_closed());
-    let (output, reports, _) = channel.ask_stream(list()).unwrap();
+    let (output, reports, _) = channel.ask_stream(list(), None).unwrap();
     assert_eq!(File::from(output).read(&mut [0; 1]).unwrap(), 0);
     assert!(told(&reports).is_empty());
 }
@@ -357,7 +357,7 @@ fn a_listing_is_of_the_source_and_no_longer_than_one_can_be() {
                 }
             }
         });
-        let (output, reports, id) = channel.ask_stream(list()).unwrap();
+        let (output, reports, id) = channel.ask_stream(list(), None).unwrap();
         let error = read_source_within(BufReader::new(File::from(output)), &dataset("a/s"), most).unwrap_err();
         assert!(error.to_string().contains(words), "{what}: {error}");
         channel.cancel_stream(id);

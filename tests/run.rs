@@ -38,12 +38,16 @@ fn a_good_file_is_told_in_plain_words() {
 
 #[test]
 fn a_source_on_another_host_is_told_with_it() {
-    let bed = bed("[job.web]\nsource = 'web:p/s'\ntargets = ['vault:q/t']\nkeep.last = 3\nsource-ssh.port = 2222\n");
+    let bed = bed(
+        "[job.web]\nsource = 'web:p/s'\ntargets = ['vault:q/t']\nkeep.last = 3\nsource-ssh.port = 2222\nbwlimit = '50M'\n",
+    );
     let ended = run(&bed, &["check-config"]);
     ended.expect(0, &[]);
-    for words in
-        ["  replicates web:p/s, with all datasets below, to vault:q/t,", "  prunes web:p/s: keeps the newest 3"]
-    {
+    for words in [
+        "  replicates web:p/s, with all datasets below, to vault:q/t,",
+        "  sends 50.0 MiB/s at most, to all targets together\n",
+        "  prunes web:p/s: keeps the newest 3",
+    ] {
         assert!(ended.stdout.contains(words), "{words}: {ended:#?}");
     }
 }

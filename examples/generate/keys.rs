@@ -53,7 +53,8 @@ const OFF: Default = Value("false");
 pub const ABOUT: &[&str] = &[
     "The file has a table `[job.NAME]` for each job. NAME consists of letters, digits, hyphens, underscores and dots. The table `[defaults]` takes \
      the same keys, for all jobs that don't set them. Lists, `keep` and `keep-targets` are replaced as a whole, not merged.",
-    "A TIME is a number with a unit, such as `90s`, `5min`, `1.5h` or `7d`, in quotes; a number alone counts seconds (`m` is minutes here, and months in `grid`). A GLOB is matched \
+    "A TIME is a number with a unit, such as `90s`, `5min`, `1.5h` or `7d`, in quotes; a number alone counts seconds (`m` is minutes here, and months in `grid`). A RATE is a number with a unit, in quotes: \
+     `500K`, `50M` or `1.5GiB` (units of 1024), or `50MB` (units of 1000). A GLOB is matched \
      against names relative to the source: `*` matches within a component, `**` across components. A LOCATION is `[USER@]HOST:DATASET`, or `DATASET` on this machine.",
     "An unknown key, or a value of the wrong type, is an error: no job is run. A file that runs commands (hooks, `ssh.options`, `ssh.config`) \
      must belong to root or to the user that runs zfsync, and only its owner may be able to write it or its directory.",
@@ -201,6 +202,7 @@ pub const GROUPS: &[Group] = &[
                 "8",
                 "Streams that are sent to each target at the same time.",
             ),
+            key("bwlimit", "RATE", Words("no limit"), "\"50M\"", "Bytes per second to all targets together."),
             key(
                 "skip-empty",
                 "boolean",

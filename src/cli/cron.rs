@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args};
 
 use super::{Direct, Faults, LogFormat, Missing, Naming, Selection, Ssh, count_parser};
+use crate::format::Rate;
 use crate::plan::{Periods, Zone};
 
 /// `zfsync cron`.
@@ -58,6 +59,9 @@ pub struct Cron {
     /// Number of streams to send to each target at the same time
     #[arg(short = 't', long, value_name = "N", default_value_t = 4, value_parser = count_parser())]
     pub channels: u16,
+    /// Limit the streams to all targets together to RATE bytes per second, as in 500K, 50M or 1.5GiB (units of 1024), or 50MB
+    #[arg(long, value_name = "RATE")]
+    pub bwlimit: Option<Rate>,
     /// Take no snapshot if zfsync has already taken one in the current window of SECONDS; windows are counted from 1970
     #[arg(short = 'w', long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub window: Option<u64>,

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::{Faults, LogTo, Missing, Output, Push, Selection, Ssh, count_parser};
+use crate::format::Rate;
 use zfs::Volmode;
 
 /// `zfsync restore`.
@@ -45,6 +46,9 @@ pub struct Restore {
     /// Number of streams to send at the same time
     #[arg(short = 'j', long, value_name = "N", default_value_t = 4, value_parser = count_parser(), help_heading = "Transfer")]
     pub channels: u16,
+    /// Limit the streams of this run to RATE bytes per second, all together, as in 500K, 50M or 1.5GiB (units of 1024), or 50MB
+    #[arg(long, value_name = "RATE", help_heading = "Transfer")]
+    pub bwlimit: Option<Rate>,
     /// Faults.
     #[command(flatten)]
     pub faults: Faults,
@@ -80,6 +84,7 @@ impl Restore {
             dry_run: self.dry_run,
             channels: self.channels,
             connections: None,
+            bwlimit: self.bwlimit,
             no_resume: false,
             no_bookmark: true,
             rollback: false,

@@ -29,8 +29,17 @@ const ELSEWHERE: [(&[&str], &str); 8] = [
         "what no longer exists on the source is destroyed on the target by --delete-missing",
     ),
     (
-        &["--bwlimit", "--source-bwlimit", "--target-bwlimit", "--rate", "--rate-limit", "--limit", "--bandwidth"],
-        "zfsync does not limit the bandwidth: leave this option out, and shape the traffic on the network (tc(8) on Linux)",
+        &[
+            "--source-bwlimit",
+            "--target-bwlimit",
+            "--rate",
+            "--rate-limit",
+            "--ratelimit",
+            "--limit",
+            "--bandwidth",
+            "--limit-upload",
+        ],
+        "the bandwidth is limited by --bwlimit RATE of push, pull, restore and cron, such as --bwlimit 50M",
     ),
     (&["--no-sync-snap"], "only snapshots that exist are sent, and none are taken: leave this option out"),
 ];
@@ -210,9 +219,12 @@ mod tests {
         let text = usage("push --compress=zstd a b:c").text(false);
         assert!(text.starts_with("zfsync: error: unexpected argument '--compress' found\n"), "{text}");
         assert!(text.contains("tip: blocks that are compressed on disk") && !text.contains("--no-progress"), "{text}");
-        for option in ["--bwlimit=10m", "--rate=10m"] {
+        for option in ["--source-bwlimit=10m", "--rate=10m"] {
             let text = usage(&format!("push {option} a b:c")).text(false);
-            assert!(text.contains("tip: zfsync does not limit the bandwidth") && !text.contains("--grace"), "{text}");
+            assert!(
+                text.contains("tip: the bandwidth is limited by --bwlimit RATE") && !text.contains("--grace"),
+                "{text}"
+            );
         }
         let text = usage("push --delete a b:c").text(false);
         assert!(text.contains("is destroyed on the target by --delete-missing") && !text.contains("--max"), "{text}");

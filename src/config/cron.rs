@@ -11,6 +11,7 @@ use super::{
 };
 use crate::cli;
 use crate::error::StartError;
+use crate::format::Rate;
 use crate::plan::{Class, Filter, PerClass, Resolutions, Rules, Scope, Zone};
 use crate::remote::link::{End, Ends, Link};
 use crate::remote::target::{Host, Target};
@@ -80,6 +81,7 @@ pub(super) struct Wish {
     pub selection: cli::Selection,
     pub faults: cli::Faults,
     pub channels: u16,
+    pub bwlimit: Option<Rate>,
     pub missing: cli::Missing,
     /// The way to the targets, and to the source if nothing else is said of that.
     pub ssh: cli::Ssh,
@@ -117,6 +119,7 @@ impl CronJob {
             selection: args.selection.clone(),
             faults: args.faults.clone(),
             channels: args.channels,
+            bwlimit: args.bwlimit,
             missing: args.missing.clone(),
             ssh: args.ssh.clone(),
             source_ssh: None,
@@ -153,6 +156,7 @@ impl CronJob {
             }
             branches.push(branch);
         }
+        share_pace(&wish, &mut branches)?;
         let origin = wish.origin()?;
         let snapshot = SnapshotJob {
             origin: origin.clone(),
@@ -185,6 +189,18 @@ impl CronJob {
     pub fn sources(&self) -> impl Iterator<Item = &DatasetName> {
         self.branches.iter().map(|branch| &branch.source)
     }
+}
+
+/// All pushes of a job together keep its limit.
+fn share_pace(wish: &Wish, branches: &mut [Branch]) -> Result<(), StartError> {
+    let pace = super::pace(wish.bwlimit);
+    if pace.is_some() && wish.direct.direct && wish.targets.len() > 1 {
+        let words = "a bandwidth limit (bwlimit) can't be kept with --direct and several targets, as SOURCE's host replicates to each of them on \
+            its own: use a job for each target";
+        return Err(StartError::Usage(words.into()));
+    }
+    branches.iter_mut().flat_map(|branch| &mut branch.targets).for_each(|push| push.pace.clone_from(&pace));
+    Ok(())
 }
 
 fn overlap(one: &DatasetName, other: &DatasetName) -> bool {
@@ -287,6 +303,7 @@ impl Wish {
             faults,
             channels: self.channels.into(),
             connections: None,
+            pace: None,
             run: run_number(),
             until: None,
             volmode: Volmode::None,

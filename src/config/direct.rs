@@ -7,6 +7,7 @@ use super::ends::named_command;
 use super::{OnlyThere, PushJob, Ways};
 use crate::cli::{self, DeleteMissing};
 use crate::error::StartError;
+use crate::format::Rate;
 use crate::plan::{Format, MaxDelete};
 use crate::remote::bootstrap::{HelperCommand, HelperFrom};
 use crate::remote::direct::{Look, Order, REMOTE_DIRECT};
@@ -102,6 +103,7 @@ pub fn order(job: &PushJob) -> Order {
         dry_run: job.dry_run,
         channels: small(job.channels),
         connections: job.connections.map(small),
+        bwlimit: job.pace.as_ref().map(|pace| pace.per_second().get()),
         no_resume: !job.resume,
         no_bookmark: !job.bookmarks,
         rollback: job.resolutions.rollback,
@@ -182,6 +184,7 @@ fn command_line(order: Order) -> Result<cli::Push, StartError> {
         dry_run: order.dry_run,
         channels: count("streams", order.channels)?,
         connections: order.connections.map(|number| count("connections", number)).transpose()?,
+        bwlimit: order.bwlimit.map(Rate::new).transpose().map_err(|why| usage(format!("--bwlimit: {why}")))?,
         no_resume: order.no_resume,
         no_bookmark: order.no_bookmark,
         rollback: order.rollback,
@@ -252,7 +255,7 @@ mod tests {
 
     /// All that a push can be told, as far as it is for the other host.
     const ALL: &str = "--depth 3 --include a --include b --exclude c/** --newest-only --skip-empty --decrypt --volmode inherit \
-        --allow-unencrypted --allow-key-mismatch --allow-rekey --allow-unproven-bookmarks -n -j 7 --connections 3 --no-resume --no-bookmark \
+        --allow-unencrypted --allow-key-mismatch --allow-rekey --allow-unproven-bookmarks -n -j 7 --connections 3 --bwlimit 9M --no-resume --no-bookmark \
         --rollback --replace q/y --delete-missing both --grace 2d --max-delete 30% --follow-renames --retries 9 \
         --retry-max-wait 7s --stall-timeout 8s --wait-lock 9s --remote-zfsync /opt/zfsync --helper installed -v";
 
@@ -311,6 +314,7 @@ mod tests {
             (Order { channels: 0, ..fine() }, "streams"),
             (Order { channels: 65, ..fine() }, "streams"),
             (Order { connections: Some(1000), ..fine() }, "connections"),
+            (Order { bwlimit: Some(0), ..fine() }, "--bwlimit"),
             (Order { grace: long, ..fine() }, "too long"),
             (Order { stall_timeout: far, ..fine() }, "too long"),
             (Order { replace: vec!["other/x".into()], ..fine() }, "--replace"),

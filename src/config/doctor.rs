@@ -142,6 +142,7 @@ fn planned(source: Target, target: Target, ssh: &cli::Ssh, may_ask: bool) -> Res
         faults: Faults::default(),
         channels: 4,
         connections: None,
+        pace: None,
         run: run_number(),
         until: None,
         volmode: Volmode::None,

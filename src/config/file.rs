@@ -14,7 +14,7 @@ use toml::Spanned;
 use super::hooks::HookCommand;
 use super::location;
 use crate::cli::{self, LogFormat};
-use crate::format::parse_duration;
+use crate::format::{Rate, parse_duration};
 use crate::plan::{Format, MaxDelete, PerClass, Periods, Zone};
 use crate::remote::bootstrap::HelperFrom;
 use crate::remote::target::Target;
@@ -67,6 +67,7 @@ pub struct Table {
     pub direct: Option<bool>,
     pub forward_agent: Option<bool>,
     pub channels: Option<Channels>,
+    pub bwlimit: Option<Text<Rate>>,
     pub retries: Option<u32>,
     pub retry_max_wait: Option<Time>,
     pub stall_timeout: Option<Time>,
@@ -174,7 +175,7 @@ impl Table {
             filled!(self, defaults: source sources);
         }
         filled!(self, defaults: time_zone delete_missing grace max_delete follow_renames);
-        filled!(self, defaults: direct forward_agent channels retries retry_max_wait stall_timeout wait_lock job_timeout);
+        filled!(self, defaults: direct forward_agent channels bwlimit retries retry_max_wait stall_timeout wait_lock job_timeout);
         filled!(self, defaults: log log_format state_dir);
         filled!(self, defaults: targets keep keep_targets only_named_targets include exclude depth recursive skip_empty trust_source allow_unencrypted
             allow_unproven_bookmarks);

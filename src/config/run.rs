@@ -337,6 +337,7 @@ fn wish(table: Table) -> Result<Wish, String> {
             follow_renames: table.follow_renames.unwrap_or(false),
         },
         channels: table.channels.map_or(4, |channels| channels.0),
+        bwlimit: table.bwlimit.map(|rate| rate.0),
         ssh: way(table.ssh),
         source_ssh: table.source_ssh.map(way),
         direct: cli::Direct {

@@ -69,6 +69,21 @@ fn a_good_file() {
     assert_eq!(targets, ["b:pool/x/a", "b:pool/x/b"]);
     assert_eq!(alpha.branches[0].targets[0].filter.depth(), Some(0));
     assert_eq!(alpha.branches[0].targets[0].faults.retries, 0);
+    assert!(alpha.branches[0].targets[0].pace.is_none());
+}
+
+#[test]
+fn all_pushes_of_a_job_have_one_limit() {
+    let text = "[job.a]\nsources = ['p/a', 'p/b']\ntargets = ['b:q', 'c:q']\nbwlimit = '50M'\n[job.b]\nsource = 'p/c'\ntargets = ['b:c']\n";
+    let jobs = parsed(&format!("[defaults]\nbwlimit = '1 MB/s'\n{text}")).unwrap();
+    let paces = |job: &CronJob| -> Vec<_> {
+        let pushes = job.branches.iter().flat_map(|branch| &branch.targets);
+        pushes.map(|push| push.pace.clone().unwrap()).collect()
+    };
+    let (own, default) = (paces(&jobs[0]), paces(&jobs[1]));
+    assert_eq!((own.len(), own[0].per_second().get()), (4, 50 << 20));
+    assert!(own.iter().all(|pace| std::sync::Arc::ptr_eq(pace, &own[0])));
+    assert_eq!((default.len(), default[0].per_second().get()), (1, 1_000_000));
 }
 
 #[test]
@@ -243,6 +258,9 @@ fn errors_name_file_line_and_job() {
         (job("grace = '1d'"), "/etc/z.toml:1: job a: ", "grace needs delete-missing"),
         (job("max-delete = 5"), "/etc/z.toml:1: job a: ", "max-delete needs delete-missing"),
         (job("channels = 65"), "/etc/z.toml:4: job a: ", "65 is not in the range from 1 to 64"),
+        (job("bwlimit = '0'"), "/etc/z.toml:4: job a: ", "leave the limit out"),
+        (job("bwlimit = '5 Mbit/s'"), "/etc/z.toml:4: job a: ", "in bytes, not in bits"),
+        (job("bwlimit = 5"), "/etc/z.toml:4: job a: ", "expected text in quotes"),
         (job("ssh.port = 0"), "/etc/z.toml:4: job a: ", "0"),
         (
             job("stall-timeout = '5x'"),
@@ -279,6 +297,11 @@ fn errors_name_file_line_and_job() {
             "[job.a]\nsource = 'h:p/a'\ntargets = ['i:q/a']\nssh.port = 22".into(),
             "/etc/z.toml:1: job a: ",
             "-p is ambiguous with SOURCE and TARGET",
+        ),
+        (
+            "[job.a]\nsource = 'h:p/a'\ntargets = ['i:q/a', 'j:q/a']\ndirect = true\nbwlimit = '1M'".into(),
+            "/etc/z.toml:1: job a: ",
+            "use a job for each target",
         ),
         ("[job.a]\nsource = 'p/a'\ntargets = ['b:q', '@']".into(), "/etc/z.toml:3: job a: ", ""),
         ("[job.a]\nsource = 'p/a'\ntargets = ['p/a/b']".into(), "/etc/z.toml:1: job a: ", "overlap"),

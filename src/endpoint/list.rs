@@ -72,7 +72,7 @@ impl Endpoint {
             }
             Place::There(remote) => {
                 let channel = remote.channel();
-                let (output, reports, id) = channel.ask_stream(stream).map_err(system)?;
+                let (output, reports, id) = channel.ask_stream(stream, None).map_err(system)?;
                 let end = EndOfStream::of(channel.clone(), id, reports, |_| {}).map_err(system)?;
                 let read = read_source_within(input(output), top, Most::ANYWHERE);
                 if read.as_ref().is_err_and(is_late) {

@@ -1,6 +1,7 @@
 //! The sender's end of a channel to a helper: what is asked of it, and sent over it, by whoever has a handle.
 
 use std::io::{self, Write};
+use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -62,11 +63,16 @@ impl Channel {
         call
     }
 
-    /// Asks for a stream: what its bytes are read from, what is told beside it, and its number.
-    pub fn ask_stream(&self, stream: StreamSpec) -> io::Result<(OwnedFd, mpsc::Receiver<Report>, u64)> {
+    /// Asks for a stream: what its bytes are read from, what is told beside it, and its number. `per_second`: so many bytes may come in a
+    /// second, where the helper knows that.
+    pub fn ask_stream(
+        &self,
+        stream: StreamSpec,
+        per_second: Option<NonZeroU64>,
+    ) -> io::Result<(OwnedFd, mpsc::Receiver<Report>, u64)> {
         let id = self.open.number();
         let (output, reports) = self.open.stream(id)?;
-        self.request(Request::Stream { id, stream });
+        self.request(Request::Stream { id, stream, per_second });
         Ok((output, reports, id))
     }
 

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
+use helper::pace::Pace;
+use helper::pump::Paced;
 use helper::wire::{self, FrameKind, Request};
 use helper::{pump, read_report};
 use zfs::host::{Outgoing, Process};
@@ -30,6 +32,10 @@ pub struct Stream {
     pub progress: Arc<AtomicU64>,
     /// Set: stop as soon as possible.
     pub abort: Arc<AtomicBool>,
+    /// How fast it may go, together with all that have the same.
+    pub pace: Option<Arc<Pace>>,
+    /// Set while it waits for nothing but that.
+    pub held: Arc<AtomicBool>,
 }
 
 impl Channel {
@@ -69,8 +75,9 @@ fn send(stdin: &OwnedFd, stream: Stream, tell: &Teller) -> Result<Moved, Broken>
     if stream.abort.load(Ordering::Relaxed) {
         return Ok((0, Some(ours("stopped".into()))));
     }
-    let Source { output, end } = stream.send.start(stream.id, tell)?;
-    let moved = pump::send(&output, stdin, &stream.progress, &stream.abort);
+    let Source { output, end } = stream.send.start(stream.id, stream.pace.as_deref(), tell)?;
+    let paced = stream.pace.as_deref().map(|pace| Paced { pace, held: &stream.held });
+    let moved = pump::send(&output, stdin, &stream.progress, &stream.abort, paced);
     let bytes = stream.progress.load(Ordering::Relaxed);
     let failure = match moved {
         Ok(pump::Sent::Eof) => None,
@@ -112,7 +119,8 @@ enum End {
 }
 
 impl Sending {
-    fn start(self, step: u64, tell: &Teller) -> Result<Source, Broken> {
+    /// `pace`: it need not come faster than it may go on, which would fill all buffers on the way at once.
+    fn start(self, step: u64, pace: Option<&Pace>, tell: &Teller) -> Result<Source, Broken> {
         let cant = |error: io::Error| Broken::Send(format!("can't start zfs send: {}", zfs::text::os_words(&error)));
         let tell = tell.clone();
         let estimated = move |total| tell.tell(ChannelEvent::Estimated { id: step, total });
@@ -125,7 +133,7 @@ impl Sending {
                 Ok(Source { output, end: End::Here { process, words, user, dataset } })
             }
             Self::There(channel, stream) => {
-                let (output, reports, id) = channel.ask_stream(stream).map_err(cant)?;
+                let (output, reports, id) = channel.ask_stream(stream, pace.map(Pace::per_second)).map_err(cant)?;
                 let host = channel.host().to_owned();
                 let end = EndOfStream::of(channel, id, reports, estimated).map_err(cant)?;
                 Ok(Source { output, end: End::There(host, end) })

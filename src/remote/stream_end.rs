@@ -99,7 +99,7 @@ mod tests {
         let (events, _told) = tokio::sync::mpsc::unbounded_channel();
         let channel = Channel::over(1, [ours_in.into(), ours_out.into(), ours_err.into()], "alpha", events).unwrap();
         let list = || StreamSpec::List { dataset: "a/s".parse().unwrap(), depth: None };
-        let (_output, reports, id) = channel.ask_stream(list()).unwrap();
+        let (_output, reports, id) = channel.ask_stream(list(), None).unwrap();
         let end = EndOfStream::of(channel.clone(), id, reports, |_| ()).unwrap();
         let began = Instant::now();
         let end = end.within(Duration::from_millis(200));
@@ -107,7 +107,7 @@ mod tests {
         assert!(began.elapsed() < Duration::from_secs(10));
         assert!(channel.is_closed());
         // Nobody waits for it any more, though it is still there.
-        let (output, _, _) = channel.ask_stream(list()).unwrap();
+        let (output, _, _) = channel.ask_stream(list(), None).unwrap();
         assert_eq!(io::Read::read(&mut std::fs::File::from(output), &mut [0; 1]).unwrap(), 0);
     }
 }

@@ -13,6 +13,7 @@ mod judge;
 mod key_guard;
 mod notes;
 mod outlook;
+pub mod pace;
 pub mod pump;
 mod query;
 mod receiving;

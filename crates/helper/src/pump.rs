@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use zfs::pipe::set_nonblocking;
 
+use crate::pace::Pace;
 use crate::wire::{FrameKind, Header, MAX_DATA, PING, SILENCE};
 
 /// How often a waiting pump looks at its abort flag.
@@ -59,6 +60,15 @@ pub enum Taken {
     Refused,
 }
 
+/// A limit of a stream's speed.
+#[derive(Debug, Clone, Copy)]
+pub struct Paced<'a> {
+    /// It.
+    pub pace: &'a Pace,
+    /// Set while the stream waits for nothing else: it could go on.
+    pub held: &'a AtomicBool,
+}
+
 /// Moves everything from `input` (the stdout of `zfs send`) to `output` (the helper's stdin) in data frames, and counts
 /// the bytes in `progress`. Returns soon after `abort` is set. Nobody else may write to `output` meanwhile.
 pub fn send(
@@ -66,8 +76,9 @@ pub fn send(
     output: &impl AsFd,
     progress: &AtomicU64,
     abort: &AtomicBool,
+    paced: Option<Paced<'_>>,
 ) -> Result<Sent, PumpError> {
-    Sender { mover: Mover::new(), input, output, progress, abort, turn: || () }.run()
+    Sender { mover: Mover::new(), input, output, progress, abort, paced, turn: || () }.run()
 }
 
 /// The same where others write to `output` too: `turn` waits for the right to, and what it gives is kept while a frame is written.
@@ -75,9 +86,10 @@ pub fn send_in_turns<G>(
     input: &impl AsFd,
     output: &impl AsFd,
     abort: &AtomicBool,
+    paced: Option<Paced<'_>>,
     turn: impl FnMut() -> G,
 ) -> Result<Sent, PumpError> {
-    Sender { mover: Mover::new(), input, output, progress: &AtomicU64::new(0), abort, turn }.run()
+    Sender { mover: Mover::new(), input, output, progress: &AtomicU64::new(0), abort, paced, turn }.run()
 }
 
 struct Sender<'a, I, O, T> {
@@ -86,6 +98,7 @@ struct Sender<'a, I, O, T> {
     output: &'a O,
     progress: &'a AtomicU64,
     abort: &'a AtomicBool,
+    paced: Option<Paced<'a>>,
     turn: T,
 }
 
@@ -115,17 +128,10 @@ impl<I: AsFd, O: AsFd, G, T: FnMut() -> G> Sender<'_, I, O, T> {
                     self.mover.gather(self.input, MAX_DATA);
                     break;
                 }
-                if has_room && spoken.elapsed() > PING {
-                    spoken = Instant::now();
-                    let _turn = (self.turn)();
-                    let ping = Header { kind: FrameKind::Ping, len: 0 }.encode();
-                    // Others may have taken the room meanwhile.
-                    let mut patience = Patience::default();
-                    write_all(self.output, &ping, &mut || patience.lasts_while(self.aborted()))
-                        .map_err(PumpError::Output)?;
+                if has_room {
+                    self.ping(&mut spoken)?;
                 }
             }
-            spoken = Instant::now();
             if self.aborted() {
                 return Ok(Sent::Aborted);
             }
@@ -133,9 +139,44 @@ impl<I: AsFd, O: AsFd, G, T: FnMut() -> G> Sender<'_, I, O, T> {
             match usize::try_from(ready).unwrap_or(MAX_DATA).min(MAX_DATA) {
                 // Readable without a byte: nobody writes any more.
                 0 => return Ok(Sent::Eof),
-                len => self.frame(len)?,
+                len => {
+                    let Some(len) = self.in_time(len, &mut spoken)? else { return Ok(Sent::Aborted) };
+                    spoken = Instant::now();
+                    self.frame(len)?;
+                }
             }
         }
+    }
+
+    /// Shows a receiver that gets nothing that it is not forgotten.
+    fn ping(&mut self, spoken: &mut Instant) -> Result<(), PumpError> {
+        if spoken.elapsed() <= PING {
+            return Ok(());
+        }
+        *spoken = Instant::now();
+        let _turn = (self.turn)();
+        let ping = Header { kind: FrameKind::Ping, len: 0 }.encode();
+        // Others may have taken the room meanwhile.
+        let mut patience = Patience::default();
+        write_all(self.output, &ping, &mut || patience.lasts_while(self.aborted())).map_err(PumpError::Output)
+    }
+
+    /// Waits until some of `len` bytes may be moved, and tells how many; `None` once the stream is aborted. Only between frames, as the
+    /// receiver waits for the rest of one.
+    fn in_time(&mut self, len: usize, spoken: &mut Instant) -> Result<Option<usize>, PumpError> {
+        let Some(Paced { pace, held }) = self.paced else { return Ok(Some(len)) };
+        let (len, at) = pace.next(len);
+        loop {
+            let left = at.saturating_duration_since(Instant::now());
+            held.store(!left.is_zero(), Ordering::Relaxed);
+            if left.is_zero() || self.aborted() {
+                break;
+            }
+            std::thread::sleep(left.min(TICK));
+            self.ping(spoken)?;
+        }
+        held.store(false, Ordering::Relaxed);
+        Ok((!self.aborted()).then_some(len))
     }
 
     /// One frame with `len` bytes, which `input` holds ready.

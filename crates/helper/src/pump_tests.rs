@@ -43,7 +43,15 @@ fn pump(mover: Mover, len: usize) -> Vec<u8> {
     let (reader, output) = pipe().unwrap();
     let sink = thread::spawn(move || unframe(reader));
     let (progress, abort) = (AtomicU64::new(0), AtomicBool::new(false));
-    let sender = Sender { mover, input: &feed(len), output: &output, progress: &progress, abort: &abort, turn: || () };
+    let sender = Sender {
+        mover,
+        input: &feed(len),
+        output: &output,
+        progress: &progress,
+        abort: &abort,
+        paced: None,
+        turn: || (),
+    };
     assert_eq!(sender.run().unwrap(), Sent::Eof);
     drop(output);
     assert_eq!(progress.into_inner(), len as u64);
@@ -85,7 +93,7 @@ fn an_idle_or_blocked_stream_can_be_aborted() {
                 watcher.store(true, Ordering::Relaxed);
             });
         }
-        let sent = send(&input, &output, &AtomicU64::new(0), &abort);
+        let sent = send(&input, &output, &AtomicU64::new(0), &abort, None);
         // Within a frame that nobody takes, the channel is given up; never is it waited for long.
         assert!(matches!(sent, Ok(Sent::Aborted) | Err(PumpError::Output(_))), "{sent:?}");
         assert!(started.elapsed() < Duration::from_secs(20));
@@ -96,7 +104,7 @@ fn an_idle_or_blocked_stream_can_be_aborted() {
 fn a_closed_output_is_told_apart() {
     let (reader, output) = pipe().unwrap();
     drop(reader);
-    let sent = send(&feed(100_000), &output, &AtomicU64::new(0), &AtomicBool::new(false));
+    let sent = send(&feed(100_000), &output, &AtomicU64::new(0), &AtomicBool::new(false), None);
     assert!(matches!(sent, Err(PumpError::Output(ref error)) if error.kind() == io::ErrorKind::BrokenPipe), "{sent:?}");
 }
 
@@ -184,4 +192,44 @@ fn a_sender_that_is_gone_is_not_waited_for() {
     let started = Instant::now();
     assert!(Mover::new().take(&input, Some(&output), 500_000).is_err());
     assert!(started.elapsed() < PATIENCE + Duration::from_secs(5));
+}
+
+/// A limit that lets bytes pass in portions, in whole frames, and can be aborted at any time.
+#[test]
+fn a_paced_stream_arrives_in_portions_and_not_too_early() {
+    let (reader, output) = pipe().unwrap();
+    let sink = thread::spawn(move || unframe(reader));
+    let (pace, held) = (Pace::new(40_000.try_into().unwrap()), AtomicBool::new(true));
+    let started = Instant::now();
+    let paced = Some(Paced { pace: &pace, held: &held });
+    let sent = send(&feed(20_000), &output, &AtomicU64::new(0), &AtomicBool::new(false), paced);
+    assert_eq!(sent.unwrap(), Sent::Eof);
+    drop(output);
+    assert!(sink.join().unwrap() == pattern(20_000));
+    // The last portion goes when all before it are paid for; a moment is made good.
+    assert!(started.elapsed() >= Duration::from_millis(350), "{:?}", started.elapsed());
+    assert!(!held.into_inner());
+}
+
+#[test]
+fn a_stream_that_is_held_says_so_and_can_be_aborted() {
+    let (mut reader, output) = pipe().unwrap();
+    let (pace, held, abort) = (Pace::new(1.try_into().unwrap()), AtomicBool::new(false), AtomicBool::new(false));
+    let input = feed(100_000);
+    thread::scope(|scope| {
+        let paced = Some(Paced { pace: &pace, held: &held });
+        let (abort, output) = (&abort, &output);
+        let stream = scope.spawn(move || send(&input, output, &AtomicU64::new(0), abort, paced));
+        let mut first = [0; 8 + 512];
+        reader.read_exact(&mut first).unwrap();
+        while !held.load(Ordering::Relaxed) {
+            assert!(!stream.is_finished());
+            thread::yield_now();
+        }
+        abort.store(true, Ordering::Relaxed);
+        assert_eq!(stream.join().unwrap().unwrap(), Sent::Aborted);
+    });
+    assert!(!held.into_inner());
+    drop(output);
+    assert_eq!(reader.read(&mut [0]).unwrap(), 0, "half a frame");
 }

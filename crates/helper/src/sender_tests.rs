@@ -255,7 +255,7 @@ fn a_receiver_sends_nothing() {
         assert_eq!(ask(&mut session, query).unwrap_err().refusal, Refusal::NotAllowed);
     }
     for (id, stream) in [(3, send_of("b/x")), (4, resume("b/x", "b/x@s", Guid(5)))] {
-        session.request(&Request::Stream { id, stream });
+        session.request(&Request::Stream { id, stream, per_second: None });
         assert_eq!(session.done(), (id, Some(Refusal::NotAllowed)));
     }
     session.request(&Request::Cancel { id: 3 });
@@ -394,7 +394,7 @@ fn a_resume_token_is_of_what_it_says() {
         let estimate = ask(&mut session, Query::Estimate { stream: stream.clone() });
         assert_eq!(estimate.as_ref().err().map(|why| why.refusal), refusal, "{stream:?}: {estimate:?}");
         if refusal.is_some() {
-            session.request(&Request::Stream { id: 3, stream });
+            session.request(&Request::Stream { id: 3, stream, per_second: None });
             assert_eq!(session.done(), (3, refusal));
             assert!(session.host.streamed.0.lock().unwrap().is_empty());
         }
@@ -419,7 +419,7 @@ fn streams_stay_within_the_roots() {
             StreamSpec::List { dataset: dataset(outside), depth: Some(0) },
         ] {
             id += 1;
-            session.request(&Request::Stream { id, stream });
+            session.request(&Request::Stream { id, stream, per_second: None });
             assert_eq!(session.done(), (id, Some(Refusal::NotAllowed)));
         }
     }

@@ -137,14 +137,14 @@ impl Session {
                 return Err(HelperError::Order("a receive, and this helper only sends"));
             }
             Request::Receive { id, receive } => (id, receive),
-            Request::Stream { id, stream } => {
+            Request::Stream { id, stream, per_second } => {
                 if self.streams.len() >= STREAMS {
                     return Err(HelperError::Order("too many streams"));
                 }
                 if self.streams.has(id) {
                     return Err(HelperError::Order("a stream with the number of another"));
                 }
-                self.streams.start(&self.context, id, stream);
+                self.streams.start(&self.context, id, stream, per_second);
                 return Ok(true);
             }
             Request::Cancel { id } => {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -10,7 +11,8 @@ use std::time::{Duration, Instant};
 use super::context::Context;
 use super::guard;
 use super::replies::Replies;
-use crate::pump::{self, PumpError, Sent};
+use crate::pace::Pace;
+use crate::pump::{self, Paced, PumpError, Sent};
 use crate::wire::{FrameKind, Reply};
 use zfs::host::Outgoing;
 use zfs::{Ended, Estimate, Failure, Refusal, StreamSpec, permission};
@@ -27,12 +29,18 @@ pub(super) struct Streams {
 
 impl Streams {
     /// Gives a stream, on a thread of its own. Its number is that of no other that is open.
-    pub(super) fn start(self: &Arc<Self>, context: &Context, id: u64, stream: StreamSpec) {
+    pub(super) fn start(
+        self: &Arc<Self>,
+        context: &Context,
+        id: u64,
+        stream: StreamSpec,
+        per_second: Option<NonZeroU64>,
+    ) {
         let given_up = Arc::new(AtomicBool::new(false));
         lock(&self.open).insert(id, Arc::clone(&given_up));
         let (streams, own) = (Arc::clone(self), context.clone());
         let spawned = thread::Builder::new().name("stream".into()).spawn(move || {
-            streams.give(&own, id, &stream, &given_up);
+            streams.give(&own, id, &stream, per_second, &given_up);
             streams.forget(id);
         });
         if let Err(error) = spawned {
@@ -77,7 +85,14 @@ impl Streams {
         lock(&self.open).values().for_each(|given_up| given_up.store(true, Ordering::Relaxed));
     }
 
-    fn give(&self, context: &Context, id: u64, stream: &StreamSpec, given_up: &AtomicBool) {
+    fn give(
+        &self,
+        context: &Context,
+        id: u64,
+        stream: &StreamSpec,
+        per_second: Option<NonZeroU64>,
+        given_up: &AtomicBool,
+    ) {
         let _turn = lock(&self.turn);
         let replies = &context.replies;
         if given_up.load(Ordering::Relaxed) {
@@ -91,7 +106,7 @@ impl Streams {
         // What stands before it may be the rest of another stream, and that before its end its own: both are read as they are taken.
         replies.carries(true);
         let _ = replies.send(&Reply::Begin { id });
-        let mut ended = carry(outgoing, id, replies, given_up);
+        let mut ended = carry(outgoing, id, replies, per_second.map(Pace::new).as_ref(), given_up);
         if ended.status.is_some() {
             ended.words = permission::with_grant_to_send(&ended.words, &context.user, stream.dataset());
         }
@@ -106,14 +121,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Moves the stream to its end, whichever. The mark tells whether all of what the process gave has been carried; how the process
 /// ended is told behind it.
-fn carry(outgoing: Outgoing, id: u64, replies: &Arc<Replies>, given_up: &AtomicBool) -> Ended {
+fn carry(outgoing: Outgoing, id: u64, replies: &Arc<Replies>, pace: Option<&Pace>, given_up: &AtomicBool) -> Ended {
     let Outgoing { output, words, process } = outgoing;
     let told = Arc::clone(replies);
     let words = thread::Builder::new().spawn(move || {
         // An estimate that can't be told is no matter.
         read_report(words, |total| _ = told.send(&Reply::Estimated { id, total }))
     });
-    let moved = pump::send_in_turns(&output, replies.output(), given_up, || replies.turn());
+    // Whoever asked for it sees no more of it than its bytes.
+    let held = AtomicBool::new(false);
+    let paced = pace.map(|pace| Paced { pace, held: &held });
+    let moved = pump::send_in_turns(&output, replies.output(), given_up, paced, || replies.turn());
     // With its pipe closed whatever else writes there ends, too.
     drop(output);
     let failure = match moved {

@@ -21,7 +21,7 @@ fn sender() -> Session {
 
 impl Session {
     fn stream(&mut self, id: u64, dataset: &str) {
-        self.request(&Request::Stream { id, stream: send_of(dataset) });
+        self.request(&Request::Stream { id, stream: send_of(dataset), per_second: None });
     }
 
     fn ask_names(&mut self, id: u64) {
@@ -100,6 +100,24 @@ fn a_stream_comes_whole() {
     let said = session.until_over(1);
     assert!(said.contains(&Said::Reply(Reply::Estimated { id: 1, total: 300_000 })));
     assert_eq!(stream_in(&said, 1), (bytes_of("b/plain"), FrameKind::End, Ended::default()));
+    session.close().unwrap();
+}
+
+#[test]
+fn a_stream_comes_no_faster_than_it_is_asked_for() {
+    let mut session = sender();
+    let per_second = std::num::NonZeroU64::new(500_000);
+    let started = Instant::now();
+    session.request(&Request::Stream { id: 1, stream: send_of("b/plain"), per_second });
+    // Answers don't wait for it.
+    session.ask_names(2);
+    let said = session.until_over(1);
+    // The last portion, of 50,000 bytes, goes when all before it are paid for; a moment is made good.
+    assert!(started.elapsed() >= Duration::from_millis(450), "{:?}", started.elapsed());
+    assert_eq!(stream_in(&said, 1), (bytes_of("b/plain"), FrameKind::End, Ended::default()));
+    let place = |wanted: &dyn Fn(&Said) -> bool| said.iter().position(wanted).unwrap();
+    let answered = place(&|said| matches!(said, Said::Reply(Reply::Done { id: 2, .. })));
+    assert!(answered < place(&|said| matches!(said, Said::Mark(_))));
     session.close().unwrap();
 }
 
@@ -364,7 +382,7 @@ fn sensible() -> Vec<u8> {
     let x = || "b/x".parse::<DatasetName>().unwrap();
     for request in [
         Request::Query { id: 1, query: Query::Find { names: vec!["b/x@s".into(), "b/x/y#m".into()] } },
-        Request::Stream { id: 2, stream: send_of("b/x/plain") },
+        Request::Stream { id: 2, stream: send_of("b/x/plain"), per_second: None },
         Request::Query {
             id: 3,
             query: Query::Snapshot {
@@ -374,11 +392,11 @@ fn sensible() -> Vec<u8> {
                 taken_here: false,
             },
         },
-        Request::Stream { id: 4, stream: StreamSpec::List { dataset: x(), depth: None } },
-        Request::Stream { id: 5, stream: send_of("b/x/stuck") },
+        Request::Stream { id: 4, stream: StreamSpec::List { dataset: x(), depth: None }, per_second: None },
+        Request::Stream { id: 5, stream: send_of("b/x/stuck"), per_second: None },
         Request::Query { id: 6, query: Query::Names },
         Request::Cancel { id: 5 },
-        Request::Stream { id: 7, stream: send_of("b/x/fails") },
+        Request::Stream { id: 7, stream: send_of("b/x/fails"), per_second: None },
     ] {
         wire::write_message(&mut bytes, FrameKind::Request, &request).unwrap();
     }

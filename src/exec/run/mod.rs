@@ -121,6 +121,8 @@ struct Live {
     snapshots: usize,
     progress: Arc<AtomicU64>,
     abort: Arc<AtomicBool>,
+    /// Whether it waits for its turn within the limit of the run.
+    held: Arc<AtomicBool>,
     reported: u64,
     sent: bool,
     started: Instant,
@@ -330,6 +332,9 @@ impl Run<'_> {
                 live.reported = bytes;
                 moved.push(*step);
                 self.reporter.event(&Event::Progress { step: *step, bytes });
+            } else if live.held.load(Ordering::Relaxed) {
+                // It could move.
+                moved.push(*step);
             }
         }
         for step in moved {

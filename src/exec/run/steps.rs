@@ -32,7 +32,8 @@ impl Run<'_> {
             snapshots: send.snapshots,
         });
         let record = recorded::receive(self.job, &receive);
-        let (progress, abort) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (progress, abort, held) =
+            (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         if let Some(bookmarks) = &mut self.bookmarks {
             bookmarks.step(dataset, planned, &self.ready.negotiation, send);
         }
@@ -44,6 +45,7 @@ impl Run<'_> {
             snapshots: send.snapshots,
             progress: progress.clone(),
             abort: abort.clone(),
+            held: held.clone(),
             reported: 0,
             sent: false,
             started: Instant::now(),
@@ -56,7 +58,8 @@ impl Run<'_> {
             return self.input(Input::ChannelDown { channel, why });
         };
         let send = self.sender.sending(stream, lane.source.as_ref());
-        lane.target.stream(Stream { id: step, receive, send, progress, abort });
+        let pace = self.job.pace.clone();
+        lane.target.stream(Stream { id: step, receive, send, progress, abort, pace, held });
     }
 
     /// What the helper is to do with a step.

@@ -43,6 +43,9 @@ pub struct Order {
     pub channels: u16,
     /// `--connections`.
     pub connections: Option<u16>,
+    /// `--bwlimit`, in bytes per second. A host that doesn't know it refuses the order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bwlimit: Option<u64>,
     /// `--no-resume`.
     pub no_resume: bool,
     /// `--no-bookmark`.

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use crate::cli::LogFormat;
 use crate::config::{Branch, CronJob, HookCommand, Hooks, PruneJob, When};
-use crate::format::{about, sanitise};
+use crate::format::{about, rate, sanitise};
 use crate::plan::MissingPolicy;
 use crate::remote::link::End;
 
@@ -75,6 +75,11 @@ fn branch_lines(branch: &Branch) -> Vec<String> {
         ));
     }
     if let Some(push) = branch.targets.first() {
+        lines.extend(
+            push.pace
+                .as_ref()
+                .map(|pace| format!("sends {} at most, to all targets together", rate(pace.per_second().get()))),
+        );
         lines.extend(missing(&push.missing));
     }
     lines.push(pruned(&source, branch.prune.as_ref()));

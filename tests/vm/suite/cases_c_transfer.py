@@ -372,3 +372,24 @@ def wire_overhead(c):
     c.in_sync()
     c.check(min(increments) - nothing < 16384, f"increments took {increments} bytes on the wire beside their streams, a run without one {nothing}")
     c.check(nothing < 65536, f"a run with nothing to do took {nothing} bytes on the wire")
+
+
+@case("R16")
+def bandwidth_limit(c):
+    """--bwlimit: the same content, and no sooner than all streams together may bring it: pushed, pulled, and sent straight from one host to another."""
+    c.tree({"": "", "a": ""})
+    c.alpha(f"for path in /{c.source} /{c.source}/a; do head -c 400000 /dev/urandom >$path/data; done; zfs snapshot -r {c.source}@s1")
+    back, straight = f"{c.source}-back", f"{c.source}-straight"
+    for command, source, target, host, copy in (
+        (("push",), c.source, f"beta:{c.target}", c.beta, c.target),
+        (("pull",), f"beta:{c.target}", back, c.alpha, back),
+        (("push", "--direct"), f"beta:{c.target}", f"alpha:{straight}", c.alpha, straight),
+    ):
+        began = time.monotonic()
+        run = c.push(argv=["zfsync", *command, "--json", "--stall-timeout", "1s", "-j", "2", "--bwlimit", "200KiB/s", source, target])
+        took, moved = time.monotonic() - began, sum(event["bytes"] for event in run.of("step_done"))
+        c.check(moved > 800000, f"only {moved} bytes have moved by {command}")
+        # A portion for each stream, and what a late one makes good, go at once.
+        c.check(took >= moved / (200 << 10) - 0.5, f"{command}: {moved} bytes took {took:.1f} s")
+        for path in ("", "/a"):
+            c.same(c.checksums(host, f"{copy}{path}@s1"), c.checksums(c.alpha, f"{c.source}{path}@s1"), f"the files of {copy}{path}")

@@ -1,5 +1,7 @@
 //! The messages: what the sender asks for, and what the helper answers.
 
+use std::num::NonZeroU64;
+
 use serde::{Deserialize, Serialize};
 
 use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
@@ -196,6 +198,9 @@ pub enum Request {
         id: u64,
         /// Which.
         stream: StreamSpec,
+        /// So many bytes may be sent in a second.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        per_second: Option<NonZeroU64>,
     },
     /// What speaks for or against a replication? Helpers of both sides answer, if they announce [`super::EXAMINES`], by
     /// [`Reply::Examined`].
