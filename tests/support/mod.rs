@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use zfs::Kind;
 use zfs::name::Guid;
+use zfs::testing::write_script;
 use zfs::record::{Begin, ByteOrder, Features, HeaderType, SIZE};
 
 const FAKE_ZFS: &str = include_str!("fake-zfs");
@@ -107,14 +108,9 @@ impl Bed {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// Writes an executable file. By a process of its own: what this one has open for writing, another test's child has too
-    /// between its fork and its exec, and a file that somebody may write can't be executed (`ETXTBSY`).
+    /// Writes an executable file.
     pub fn script(&self, name: &str, text: &str) {
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", r#"cat >"$0" && chmod 755 "$0""#]).arg(self.path(name));
-        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-        assert!(child.wait().unwrap().success());
+        write_script(&self.path(name), text);
     }
 
     /// Adds datasets and snapshots, each `(name, guid, createtxg)`.

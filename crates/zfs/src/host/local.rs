@@ -421,6 +421,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::testing::write_script;
 
     /// A filesystem that is unmounted while it is looked into, its directory removed or left: `zfs` says how many objects it has
     /// before and after that.
@@ -447,8 +448,7 @@ mod tests {
             fs::create_dir(dir.join("mounted")).unwrap();
         }
         let program = dir.join("zfs");
-        fs::write(&program, script).unwrap();
-        fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        write_script(&program, &script);
         LocalHost::with(Zfs::at(program)).is_empty(&"b/x".parse().unwrap()).unwrap()
     }
 
