@@ -293,6 +293,10 @@ fn behave(
         let _ = words.write_all(b"cannot receive: destination b/x has been modified\nsince most recent snapshot\n");
         return Err("exit status: 1".into());
     }
+    if name.contains("aborted") {
+        let _ = words.write_all(b"internal error: cannot receive: No such process\n");
+        return Err("signal: 6 (SIGABRT)".into());
+    }
     if name.contains("killed") {
         if name.contains("killed-shell") {
             let _ = words.write_all(b"zfsync: line 1: 7578 Killed\n");

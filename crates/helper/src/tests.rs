@@ -103,6 +103,17 @@ fn one_that_is_killed_is_told_as_that_whatever_a_shell_adds() {
 }
 
 #[test]
+fn one_that_aborts_is_told_in_its_words() {
+    let mut session = session();
+    session.receive(1, "b/aborted");
+    session.data(&stream(1000));
+    session.mark(FrameKind::End);
+    let failure = Some(Failure::new(Refusal::Other, "internal error: cannot receive: No such process"));
+    assert_eq!(session.reply(), Some(Reply::Done { id: 1, failure, warning: None }));
+    session.close().unwrap();
+}
+
+#[test]
 fn an_abort_is_a_failure_whatever_has_arrived() {
     for dataset in ["b/x", "b/early", "b/stuck"] {
         let mut session = session();

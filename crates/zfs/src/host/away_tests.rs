@@ -266,6 +266,21 @@ fn a_receive_that_is_killed_there_is_told_as_that() {
     }
 }
 
+/// libzfs aborts at an errno that it doesn't know, with `internal error: …`: that is its own end, and would be the same again.
+#[test]
+fn what_ends_by_a_fault_of_its_own_is_not_killed() {
+    for (signal, told) in [("ABRT", "signal: 6 (SIGABRT)"), ("SEGV", "signal: 11 (SIGSEGV)")] {
+        let zfs = format!("ulimit -c 0; echo internal error >&2; kill -{signal} $$");
+        let away = doing("", &zfs, &Arc::default(), patient(60_000));
+        let died = receive(&away, b"abcd", false).1.unwrap_err();
+        assert!(died.status.starts_with(told) && !died.killed, "{died:?}");
+        let here = Zfs::at("/bin/sh").command(["-c", &zfs]);
+        let started = start(here, super::claims::Passage::default()).ok().unwrap();
+        let died = started.process.wait().unwrap_err();
+        assert!(died.status.starts_with(told) && !died.killed, "{died:?}");
+    }
+}
+
 /// `zfs` returns -1 in places.
 #[test]
 fn a_status_that_is_no_signals_is_told_as_it_is() {

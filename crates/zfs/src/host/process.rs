@@ -1,7 +1,6 @@
 //! Processes that carry streams: `zfs recv` takes one, `zfs send` and `zfs list` give one. Each can be waited for and ended.
 
 use std::io::{self, Read};
-use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -114,7 +113,7 @@ impl Process for Running {
         }
         match ended {
             Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(Died { status: status.to_string(), killed: status.signal().is_some() }),
+            Ok(status) => Err(Died::by(status)),
             Err(error) => Err(Died { status: error.to_string(), killed: false }),
         }
     }
