@@ -16,7 +16,7 @@ use support::{Bed, Ended, eventually, has_zfs, signal};
 /// A host that has ssh and ZFS and runs nothing else; its login shell is what `shell` says.
 struct There {
     bed: Bed,
-    _sshd: Sshd,
+    sshd: Sshd,
 }
 
 impl There {
@@ -36,7 +36,7 @@ impl There {
         }
         let sshd = Sshd::start(&bed, manners);
         fs::create_dir(bed.path("home")).unwrap();
-        let there = Self { bed, _sshd: sshd };
+        let there = Self { bed, sshd };
         there.shell("sh", "");
         Some(there)
     }
@@ -444,20 +444,34 @@ fn what_is_put_behind_a_stream_is_run_by_no_login_shell() {
     }
 }
 
+/// Of a fake `zfs`: the first one is killed.
+const KILLED_ONCE: &str = "if mkdir \"$here/killed\" 2>/dev/null; then kill -9 $$; fi\n";
+
 #[test]
 fn a_receive_that_is_killed_there_is_tried_again() {
     let Some(there) = There::new() else { return };
     there.bed.world_with_work(1);
-    there.bed.write("on-recv", "if mkdir \"$here/killed\" 2>/dev/null; then kill -9 $$; fi\n");
-    there.run(&["push", "s", "beta:d"]).expect(0, &["in sync"]);
+    there.bed.write("on-recv", KILLED_ONCE);
+    there.run(&["push", "s", "beta:d"]).expect(0, &["in sync", "zfs receive was killed by SIGKILL", "retrying"]);
+    assert!(there.bed.path("killed").exists());
 }
 
+/// Its session is none that ssh has lost: what else is asked over the connection goes on.
 #[test]
-fn a_receive_that_is_killed_with_an_installed_helper() {
+fn a_send_that_is_killed_there_is_tried_again_over_the_same_connection() {
     let Some(there) = There::new() else { return };
-    there.bed.world_with_work(1);
-    there.bed.write("on-recv", "if mkdir \"$here/killed\" 2>/dev/null; then kill -9 $$; fi\n");
-    there.bed.run(&["push", "s", "d"]).expect(0, &["in sync"]);
+    there.bed.write("on-send", &format!("{KILLED_ONCE}cat \"$here/records/filesystem-\" \"$here/records/end\"; exit 0\n"));
+    for (shell, _) in installed(&LOGIN_SHELLS) {
+        there.shell(shell, "");
+        there.bed.write("world", "");
+        // The snapshot that the fake's streams say they are of.
+        there.bed.world(&[("s", 9, 1), ("s@x", 1, 2), ("d", 8, 1)]);
+        let connections = there.sshd.connections();
+        let ended = there.run(&["pull", "beta:s", "d/new"]);
+        ended.expect(0, &["1 dataset in sync (1 updated", "zfs send on beta was killed by SIGKILL", "retrying"]);
+        assert_eq!(there.sshd.connections(), connections + 1, "{shell}: {ended:#?}");
+        fs::remove_dir(there.bed.path("killed")).unwrap();
+    }
 }
 
 #[test]

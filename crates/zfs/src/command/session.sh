@@ -9,6 +9,8 @@
 # Whoever has read a line before us has taken the mark or a part of a command: then nothing is run, and no mark tells that it was.
 # The mark on stdout and stderr is where what it says begins, and with the exit status where that ends; shells read their lines byte
 # by byte, so it gets all that is its own. What is left of a stream that failed is unknown, so nothing is run behind it.
+# The last command gets no shell's place: ssh would tell of a signal as it tells of a connection that is lost. For a signal some shells
+# have 256 or 384 with it, where others have 128.
 PATH=$PATH:/sbin:/usr/sbin:/usr/local/sbin;
 LC_ALL=C;
 export PATH LC_ALL;
@@ -33,7 +35,7 @@ echo "$k" >&2;
 case $i in
 null) "$@" </dev/null ;;
 stream) "$@" >/dev/null ;;
-last) exec "$@" ;;
+last) "$@"; c=$?; [ "$c" -lt 256 ] || c=$((c % 128 + 128)); exit "$c" ;;
 esac;
 c=$?;
 echo "$k $c";

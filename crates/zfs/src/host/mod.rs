@@ -257,6 +257,12 @@ impl Died {
         let killed = status.signal().is_some_and(|signal| FAULTS.iter().all(|fault| fault.as_raw() != signal));
         Self { status: status.to_string(), killed }
     }
+
+    /// Whether it was killed, with these words beside that: they may be those of a shell that has run it.
+    #[must_use]
+    pub fn is_killed(&self, words: &str) -> bool {
+        self.killed && Refusal::from_words(words) == Refusal::Other
+    }
 }
 
 impl std::fmt::Display for Died {
