@@ -443,7 +443,7 @@ fn a_session_claims_few_trees_and_waits_for_itself_never() {
     }
     let refused = (0..40).filter(|n| claim(&mut helper, 3, &format!("b/{n}"), 1).is_some()).count();
     assert!(refused > 30, "{refused}");
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
     assert!(helper.locks.read_dir().unwrap().count() < 20);
     helper.close();
     assert_eq!(helper.locks.read_dir().unwrap().count(), 0, "something is left behind");

@@ -305,12 +305,6 @@ fn a_host_that_permits_one_session_does_one_thing_after_the_other() {
     }
 }
 
-/// What `zfs` was called with to change something, on either side.
-fn changes(there: &There) -> Vec<String> {
-    let asks = ["zfs list ", "zfs get ", "zpool ", "zfs userspace ", "zfs version", "zfs send -n"];
-    there.bed.calls().into_iter().filter(|call| !asks.iter().any(|asks| call.starts_with(asks))).collect()
-}
-
 #[test]
 fn what_compares_and_looks_works() {
     let Some(there) = There::in_sync() else { return };
@@ -321,7 +315,7 @@ fn what_compares_and_looks_works() {
     there.run(&["status", "beta:s", "d"]).expect(0, &[]);
     let doctor = there.run(&["doctor", "--source", "beta:s", "--local", "d"]);
     assert!(doctor.expect(0, &[]).stdout.contains("zfs alone"), "{doctor:#?}");
-    assert_eq!(changes(&there), [] as [&str; 0]);
+    assert_eq!(there.bed.changes(), [] as [&str; 0]);
 }
 
 #[test]
@@ -363,7 +357,7 @@ fn a_prune_leaves_such_a_target_alone_and_heeds_it() {
     there.bed.world(&[("s@b", 21, 3), ("s@c", 31, 4)]);
     let prune = ["prune", "--keep-last", "1", "--foreign", "--no-recursive"];
     there.run(&[&prune[..], &["s", "beta:d"]].concat()).expect(3, &["everything that destroys (--replace"]);
-    assert_eq!(changes(&there), [] as [&str; 0]);
+    assert_eq!(there.bed.changes(), [] as [&str; 0]);
 }
 
 /// A forced command that runs zfsync is told at once: it would wait for a request that never comes.
@@ -460,7 +454,9 @@ fn a_receive_that_is_killed_there_is_tried_again() {
 #[test]
 fn a_send_that_is_killed_there_is_tried_again_over_the_same_connection() {
     let Some(there) = There::new() else { return };
-    there.bed.write("on-send", &format!("{KILLED_ONCE}cat \"$here/records/filesystem-\" \"$here/records/end\"; exit 0\n"));
+    there
+        .bed
+        .write("on-send", &format!("{KILLED_ONCE}cat \"$here/records/filesystem-\" \"$here/records/end\"; exit 0\n"));
     for (shell, _) in installed(&LOGIN_SHELLS) {
         there.shell(shell, "");
         there.bed.write("world", "");

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use zfs::Kind;
 use zfs::name::Guid;
-use zfs::testing::write_script;
 use zfs::record::{Begin, ByteOrder, Features, HeaderType, SIZE};
+use zfs::testing::write_script;
 
 const FAKE_ZFS: &str = include_str!("fake-zfs");
 
@@ -139,6 +139,12 @@ impl Bed {
     /// What `zfs` was called with, one call a line.
     pub fn calls(&self) -> Vec<String> {
         self.read("calls").lines().map(ToOwned::to_owned).collect()
+    }
+
+    /// The calls of the fake `zfs` that change something, on either side: all that don't only ask.
+    pub fn changes(&self) -> Vec<String> {
+        let asks = ["zfs list ", "zfs get ", "zpool ", "zfs userspace ", "zfs version", "zfs send -n", "zfs allow "];
+        self.calls().into_iter().filter(|call| !asks.iter().any(|asks| call.starts_with(asks))).collect()
     }
 
     /// zfsync with the bed's PATH and lock directory, not started yet. No stdin, and no trace of the user's settings.
