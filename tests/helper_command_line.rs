@@ -13,10 +13,10 @@ fn by_clap(words: &[&str]) -> Option<Config> {
     let mut matches = cli::command().try_get_matches_from(line).ok()?;
     match cli::Cli::from_arg_matches_mut(&mut matches).ok()?.command {
         cli::Command::Recv(args) => {
-            Some(Config { roots: args.root, allow: args.allow, side: Side::Receiver, silence: None })
+            Some(Config { roots: args.root, allow: args.allow, side: Side::Receiver, ..Config::default() })
         }
         cli::Command::Send(args) => {
-            Some(Config { roots: args.root, allow: args.allow, side: Side::Sender, silence: None })
+            Some(Config { roots: args.root, allow: args.allow, side: Side::Sender, ..Config::default() })
         }
         _ => None,
     }

@@ -151,7 +151,7 @@ fn the_next_question_goes_to_another_helper() {
         esac";
     let Some((bed, _sshd)) = bed(script) else { return };
     bed.world(&[("a", 1, 1), ("a@x", 2, 2), ("b", 3, 1), ("b@x", 1, 2), ("d", 5, 1)]);
-    let job = "sources = ['beta:a', 'beta:b']\ntargets = ['d']\nsnapshot.enabled = false\nstall-timeout = '2s'\n";
+    let job = "sources = ['beta:a', 'beta:b']\ntargets = ['d']\nsnapshot.enabled = false\nstall-timeout = '5s'\n";
     let there = bed.path("there").display().to_string();
     bed.write("z.toml", &format!("[job.a]\nssh.remote-zfsync = '{there}'\n{job}"));
     let ended = bed.run(&["run", "--config", bed.path("z.toml").to_str().unwrap(), "-v"]);

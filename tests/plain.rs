@@ -16,7 +16,7 @@ use support::{Bed, Ended, eventually, has_zfs, signal};
 /// A host that has ssh and ZFS and runs nothing else; its login shell is what `shell` says.
 struct There {
     bed: Bed,
-    _sshd: Sshd,
+    sshd: Sshd,
 }
 
 impl There {
@@ -36,7 +36,7 @@ impl There {
         }
         let sshd = Sshd::start(&bed, manners);
         fs::create_dir(bed.path("home")).unwrap();
-        let there = Self { bed, _sshd: sshd };
+        let there = Self { bed, sshd };
         there.shell("sh", "");
         Some(there)
     }
@@ -305,12 +305,6 @@ fn a_host_that_permits_one_session_does_one_thing_after_the_other() {
     }
 }
 
-/// What `zfs` was called with to change something, on either side.
-fn changes(there: &There) -> Vec<String> {
-    let asks = ["zfs list ", "zfs get ", "zpool ", "zfs userspace ", "zfs version", "zfs send -n"];
-    there.bed.calls().into_iter().filter(|call| !asks.iter().any(|asks| call.starts_with(asks))).collect()
-}
-
 #[test]
 fn what_compares_and_looks_works() {
     let Some(there) = There::in_sync() else { return };
@@ -321,7 +315,7 @@ fn what_compares_and_looks_works() {
     there.run(&["status", "beta:s", "d"]).expect(0, &[]);
     let doctor = there.run(&["doctor", "--source", "beta:s", "--local", "d"]);
     assert!(doctor.expect(0, &[]).stdout.contains("zfs alone"), "{doctor:#?}");
-    assert_eq!(changes(&there), [] as [&str; 0]);
+    assert_eq!(there.bed.changes(), [] as [&str; 0]);
 }
 
 #[test]
@@ -363,7 +357,7 @@ fn a_prune_leaves_such_a_target_alone_and_heeds_it() {
     there.bed.world(&[("s@b", 21, 3), ("s@c", 31, 4)]);
     let prune = ["prune", "--keep-last", "1", "--foreign", "--no-recursive"];
     there.run(&[&prune[..], &["s", "beta:d"]].concat()).expect(3, &["everything that destroys (--replace"]);
-    assert_eq!(changes(&there), [] as [&str; 0]);
+    assert_eq!(there.bed.changes(), [] as [&str; 0]);
 }
 
 /// A forced command that runs zfsync is told at once: it would wait for a request that never comes.
@@ -444,20 +438,36 @@ fn what_is_put_behind_a_stream_is_run_by_no_login_shell() {
     }
 }
 
+/// Of a fake `zfs`: the first one is killed.
+const KILLED_ONCE: &str = "if mkdir \"$here/killed\" 2>/dev/null; then kill -9 $$; fi\n";
+
 #[test]
 fn a_receive_that_is_killed_there_is_tried_again() {
     let Some(there) = There::new() else { return };
     there.bed.world_with_work(1);
-    there.bed.write("on-recv", "if mkdir \"$here/killed\" 2>/dev/null; then kill -9 $$; fi\n");
-    there.run(&["push", "s", "beta:d"]).expect(0, &["in sync"]);
+    there.bed.write("on-recv", KILLED_ONCE);
+    there.run(&["push", "s", "beta:d"]).expect(0, &["in sync", "zfs receive was killed by SIGKILL", "retrying"]);
+    assert!(there.bed.path("killed").exists());
 }
 
+/// Its session is none that ssh has lost: what else is asked over the connection goes on.
 #[test]
-fn a_receive_that_is_killed_with_an_installed_helper() {
+fn a_send_that_is_killed_there_is_tried_again_over_the_same_connection() {
     let Some(there) = There::new() else { return };
-    there.bed.world_with_work(1);
-    there.bed.write("on-recv", "if mkdir \"$here/killed\" 2>/dev/null; then kill -9 $$; fi\n");
-    there.bed.run(&["push", "s", "d"]).expect(0, &["in sync"]);
+    there
+        .bed
+        .write("on-send", &format!("{KILLED_ONCE}cat \"$here/records/filesystem-\" \"$here/records/end\"; exit 0\n"));
+    for (shell, _) in installed(&LOGIN_SHELLS) {
+        there.shell(shell, "");
+        there.bed.write("world", "");
+        // The snapshot that the fake's streams say they are of.
+        there.bed.world(&[("s", 9, 1), ("s@x", 1, 2), ("d", 8, 1)]);
+        let connections = there.sshd.connections();
+        let ended = there.run(&["pull", "beta:s", "d/new"]);
+        ended.expect(0, &["1 dataset in sync (1 updated", "zfs send on beta was killed by SIGKILL", "retrying"]);
+        assert_eq!(there.sshd.connections(), connections + 1, "{shell}: {ended:#?}");
+        fs::remove_dir(there.bed.path("killed")).unwrap();
+    }
 }
 
 #[test]

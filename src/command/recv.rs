@@ -15,5 +15,5 @@ pub fn recv(args: cli::Recv) -> ExitCode {
 #[must_use]
 pub fn send(args: cli::Send) -> ExitCode {
     let (roots, allow, side) = (args.root, args.allow, helper::Side::Sender);
-    helper::main_stdio(helper::Config { roots, allow, side, silence: None })
+    helper::main_stdio(helper::Config { roots, allow, side, ..helper::Config::default() })
 }

@@ -107,13 +107,12 @@ pub async fn having(
 mod tests {
     use super::*;
     use zfs::Zfs;
+    use zfs::testing::write_script;
 
     /// A `zfs` that runs this script.
     fn fake(dir: &std::path::Path, script: &str) -> Endpoint {
-        use std::os::unix::fs::PermissionsExt as _;
         let path = dir.join("zfs");
-        std::fs::write(&path, format!("#!/bin/sh\ncd {}\n{script}\n", dir.display())).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        write_script(&path, &format!("#!/bin/sh\ncd {}\n{script}\n", dir.display()));
         Endpoint::with(Zfs::at(path))
     }
 

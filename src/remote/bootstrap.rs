@@ -156,8 +156,9 @@ impl Word {
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;
-    use std::os::unix::fs::PermissionsExt as _;
     use std::process::{Command, Stdio};
+
+    use zfs::testing::write_script;
 
     use super::*;
 
@@ -167,9 +168,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let heard = dir.path().join("heard");
         let script = |name: &str, lines: &str| {
-            let file = dir.path().join(name);
-            std::fs::write(&file, format!("#!/bin/sh\n{lines}\n")).unwrap();
-            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+            write_script(&dir.path().join(name), &format!("#!/bin/sh\n{lines}\n"));
         };
         script("cat", &format!("/bin/cat >/dev/null; echo >{}", heard.display()));
         // As it is; as where there is none; where the listener is frozen, after a minute.

@@ -152,13 +152,10 @@ impl End {
                 }
                 let died = process.wait().err();
                 let words = words.join().unwrap_or_default();
-                // Whoever is killed leaves no words.
                 died.map(|died| {
+                    let killed = died.is_killed(&words);
                     let words = permission::with_grant_to_send(&words, &user, &dataset);
-                    SendFailure {
-                        killed: died.killed && words.is_empty(),
-                        words: said("zfs send", &words, &died.status),
-                    }
+                    failed("zfs send", &words, &died.status, killed)
                 })
             }
             Self::There(host, end) => failure_of(&host, end.wait(all)),
@@ -174,7 +171,7 @@ fn failure_of(host: &str, end: StreamEnd) -> Option<SendFailure> {
         StreamEnd::Complete(Ended { words, status, killed })
         | StreamEnd::Incomplete(Ended { words, status, killed }) => {
             let status = status.unwrap_or_else(|| "its stream was incomplete".into());
-            Some(SendFailure { words: said(&who, &words, &status), killed })
+            Some(failed(&who, &words, &status, killed))
         }
         StreamEnd::Refused(why) => Some(ours(said(&who, &why.words, "a refusal"))),
         // To be tried again.
@@ -188,6 +185,15 @@ fn failure_of(host: &str, end: StreamEnd) -> Option<SendFailure> {
 /// What we did to it ourselves.
 fn ours(words: String) -> SendFailure {
     SendFailure { words, killed: false }
+}
+
+/// Of one that was killed a shell may have said so, too.
+fn failed(who: &str, words: &str, status: &str, killed: bool) -> SendFailure {
+    let words = match words {
+        words if killed && !words.is_empty() => format!("{}: {words}", zfs::text::ended(who, &status)),
+        words => said(who, words, status),
+    };
+    SendFailure { words, killed }
 }
 
 fn said(who: &str, words: &str, status: &str) -> String {

@@ -9,7 +9,6 @@ pub mod terminal;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -18,6 +17,7 @@ use tempfile::TempDir;
 use zfs::Kind;
 use zfs::name::Guid;
 use zfs::record::{Begin, ByteOrder, Features, HeaderType, SIZE};
+use zfs::testing::write_script;
 
 const FAKE_ZFS: &str = include_str!("fake-zfs");
 
@@ -107,14 +107,9 @@ impl Bed {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// Writes an executable file. By a process of its own: what this one has open for writing, another test's child has too
-    /// between its fork and its exec, and a file that somebody may write can't be executed (`ETXTBSY`).
+    /// Writes an executable file.
     pub fn script(&self, name: &str, text: &str) {
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", r#"cat >"$0" && chmod 755 "$0""#]).arg(self.path(name));
-        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-        assert!(child.wait().unwrap().success());
+        write_script(&self.path(name), text);
     }
 
     /// Adds datasets and snapshots, each `(name, guid, createtxg)`.
@@ -144,6 +139,12 @@ impl Bed {
     /// What `zfs` was called with, one call a line.
     pub fn calls(&self) -> Vec<String> {
         self.read("calls").lines().map(ToOwned::to_owned).collect()
+    }
+
+    /// The calls of the fake `zfs` that change something, on either side: all that don't only ask.
+    pub fn changes(&self) -> Vec<String> {
+        let asks = ["zfs list ", "zfs get ", "zpool ", "zfs userspace ", "zfs version", "zfs send -n", "zfs allow "];
+        self.calls().into_iter().filter(|call| !asks.iter().any(|asks| call.starts_with(asks))).collect()
     }
 
     /// zfsync with the bed's PATH and lock directory, not started yet. No stdin, and no trace of the user's settings.

@@ -6,7 +6,7 @@ use std::io::{self, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::fake_source::{self, FakeProcess, Streamed};
 use super::serve::serve_logging;
@@ -35,8 +35,9 @@ pub struct FakeHost {
     pub created: Mutex<Vec<String>>,
     /// Marks taken away.
     pub filled: Mutex<Vec<String>>,
-    /// Receives that run.
-    pub running: Arc<AtomicUsize>,
+    /// Receives that run, and the most at a time.
+    pub running: AtomicUsize,
+    pub most_running: AtomicUsize,
     /// Questions that run, and the most at a time.
     pub asked: (AtomicUsize, AtomicUsize),
     /// What was resolved.
@@ -245,7 +246,8 @@ impl Host for Shared {
     fn receive(&self, receive: &Receive, snapshot: Option<&SnapshotName>) -> Result<Started, Failure> {
         let into = snapshot.map_or_else(|| receive.dataset.to_string(), |name| receive.dataset.at(name.as_str()));
         // First, so that whoever sees that it has begun can tell whether it has ended.
-        self.running.fetch_add(1, Ordering::SeqCst);
+        let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_running.fetch_max(running, Ordering::SeqCst);
         self.began.lock().unwrap().push(into);
         let (stdin, ours) = io::pipe().unwrap();
         let (words, theirs) = io::pipe().unwrap();
@@ -291,6 +293,10 @@ fn behave(
         let _ = words.write_all(b"cannot receive: destination b/x has been modified\nsince most recent snapshot\n");
         return Err("exit status: 1".into());
     }
+    if name.contains("aborted") {
+        let _ = words.write_all(b"internal error: cannot receive: No such process\n");
+        return Err("signal: 6 (SIGABRT)".into());
+    }
     if name.contains("killed") {
         if name.contains("killed-shell") {
             let _ = words.write_all(b"zfsync: line 1: 7578 Killed\n");
@@ -321,6 +327,16 @@ fn behave(
     let _ = stdin.read_to_end(&mut stream);
     if name.contains("settle") {
         thread::sleep(Duration::from_millis(400));
+    }
+    // Settles until so many have begun.
+    if let Some((_, count)) = name.split_once("until-") {
+        let (count, patience) = (count.parse::<usize>().unwrap(), Instant::now() + Duration::from_secs(20));
+        while host.began.lock().unwrap().len() < count {
+            if Instant::now() > patience {
+                return Err("exit status: 1".into());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
     }
     if name.contains("warn") {
         let _ = words.write_all(b"cannot receive canmount property on b/warn: permission denied\n");

@@ -81,7 +81,7 @@ pub(super) struct FakeProcess {
 impl Process for FakeProcess {
     fn wait(&self) -> Result<(), Died> {
         let thread = self.thread.lock().unwrap().take().unwrap();
-        let died = |status: String| Died { killed: status.contains("signal"), status };
+        let died = |status: String| Died { killed: status.contains("SIGKILL"), status };
         thread.join().unwrap().map_err(died)
     }
 

@@ -60,8 +60,10 @@ pub struct Config {
     pub allow: Vec<Allow>,
     /// Which end of a replication it serves.
     pub side: Side,
-    /// So long the other side may be silent, or not read what is said to it; `None` for [`wire::SILENCE`].
+    /// So long the other side may be silent; `None` for [`wire::SILENCE`].
     pub silence: Option<Duration>,
+    /// So long it may not read what is said to it; `None` for [`wire::SILENCE`].
+    pub unread: Option<Duration>,
 }
 
 impl Config {

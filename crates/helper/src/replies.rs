@@ -26,7 +26,7 @@ struct Queue(AtomicUsize);
 struct Patient {
     output: File,
     /// So long nobody may read.
-    silence: Duration,
+    unread: Duration,
     /// Nobody has read for so long, and so half a frame may be out.
     given_up: bool,
     /// A stream is under way, whose reader takes the time that it takes.
@@ -35,7 +35,7 @@ struct Patient {
 
 impl Write for Patient {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let most = Timespec::try_from(self.silence).ok();
+        let most = Timespec::try_from(self.unread).ok();
         if self.given_up {
             return Err(io::ErrorKind::TimedOut.into());
         }
@@ -71,12 +71,12 @@ const AGAIN: Duration = Duration::from_millis(10);
 const AT_ONCE: usize = 4096;
 
 impl Replies {
-    /// What is refused is noted in `log` too. `silence`: so long nobody may read; `None` for [`SILENCE`].
-    pub(super) fn new(output: OwnedFd, log: Syslog, silence: Option<Duration>) -> io::Result<Self> {
+    /// What is refused is noted in `log` too. `unread`: so long nobody may read; `None` for [`SILENCE`].
+    pub(super) fn new(output: OwnedFd, log: Syslog, unread: Option<Duration>) -> io::Result<Self> {
         let watched = output.try_clone()?;
-        let (output, silence) = (output.into(), silence.unwrap_or(SILENCE));
+        let (output, unread) = (output.into(), unread.unwrap_or(SILENCE));
         Ok(Self(
-            Mutex::new(Patient { output, silence, given_up: false, carries: false }),
+            Mutex::new(Patient { output, unread, given_up: false, carries: false }),
             watched,
             log,
             Queue::default(),

@@ -51,7 +51,7 @@ pub(super) fn serve_logging(
     if config.side == Side::Sender {
         grow_pipe(&output);
     }
-    let replies = Arc::new(Replies::new(output, log, config.silence).map_err(HelperError::Stdio)?);
+    let replies = Arc::new(Replies::new(output, log, config.unread).map_err(HelperError::Stdio)?);
     let allow = config.allow.iter().map(|allow| allow.word().to_owned()).collect();
     let hello = host.hello();
     let user = hello.user.as_str().into();

@@ -153,8 +153,7 @@ fn carry(outgoing: Outgoing, id: u64, replies: &Arc<Replies>, pace: Option<&Pace
     replies.mark(mark);
     match (failure, died) {
         (Some(failure), _) => Ended { words: failure, status: Some("stopped".into()), killed: false },
-        // Whoever is killed leaves no words.
-        (None, Some(died)) => Ended { killed: died.killed && words.is_empty(), words, status: Some(died.status) },
+        (None, Some(died)) => Ended { killed: died.is_killed(&words), words, status: Some(died.status) },
         (None, None) => Ended { words, ..Ended::default() },
     }
 }

@@ -165,8 +165,8 @@ fn two_streams_come_one_after_the_other() {
 
 #[test]
 fn answers_go_between_the_frames_of_a_stream_that_nobody_reads() {
-    let silence = Some(Duration::from_millis(300));
-    let mut session = Session::start(Config { side: Side::Sender, silence, ..Config::default() });
+    let unread = Some(Duration::from_millis(300));
+    let mut session = Session::start(Config { side: Side::Sender, unread, ..Config::default() });
     session.stream(1, "b/endless");
     for id in 10..16 {
         session.ask_names(id);
@@ -199,9 +199,9 @@ fn answers_go_between_the_frames_of_a_stream_that_nobody_reads() {
 
 #[test]
 fn the_end_of_a_stream_waits_for_its_reader() {
-    let silence = Some(Duration::from_millis(300));
+    let unread = Some(Duration::from_millis(300));
     for _ in 0..3 {
-        let mut session = Session::start(Config { side: Side::Sender, silence, ..Config::default() });
+        let mut session = Session::start(Config { side: Side::Sender, unread, ..Config::default() });
         session.stream(1, "b/plain");
         let began = Instant::now();
         let mut all = Vec::new();
@@ -225,12 +225,12 @@ fn the_end_of_a_stream_waits_for_its_reader() {
 
 #[test]
 fn without_a_stream_whoever_reads_nothing_is_given_up() {
-    let silence = Some(Duration::from_millis(300));
+    let unread = Some(Duration::from_millis(300));
     // Together more than its pipe holds.
     let names: Vec<String> = (0..4500).map(|n| format!("b/{}@{n}", "a-name-that-is-long-enough-".repeat(8))).collect();
     // With one question nothing waits for room, so the next frame has to tell.
     for questions in [1, 4] {
-        let mut session = Session::start(Config { side: Side::Sender, silence, ..Config::default() });
+        let mut session = Session::start(Config { side: Side::Sender, unread, ..Config::default() });
         // It may be gone before the last of them is written.
         for id in 0..questions {
             session.request_or_gone(&Request::Query { id, query: Query::Dates { names: names.clone() } });

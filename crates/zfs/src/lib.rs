@@ -23,6 +23,8 @@ mod refusal;
 mod resolution;
 mod send;
 mod stream;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod text;
 mod volmode;
 

@@ -89,7 +89,9 @@ def attempt(bed, name, play, *options, arrives=()):
     `arrives` names snapshots of `mine` that may come, as all is well up to them; they go again.
     """
     if arrives:
+        # Those before it by themselves.
         bed.told.tell()
+        bed.may_come = tuple(f"+ {bed.root}/mine@{name}\t" for name in arrives)
     session = Session(*(options or ("--root", bed.root)))
     try:
         failure = play(session)
@@ -99,7 +101,6 @@ def attempt(bed, name, play, *options, arrives=()):
     status, said = session.close()
     bed.told.add({"name": name, "refused": refused, "words": words, "panicked": "panicked" in said or status not in (0, 1), "said": said})
     if arrives:
-        bed.may_come = tuple(f"+ {bed.root}/mine@{name}\t" for name in arrives)
         bed.told.tell()
         bed.may_come = ()
         sh(f"zfs rollback -r {bed.root}/mine@s2")

@@ -133,7 +133,9 @@ def receiving(bed):
         asked(bed, f"clear {of}", "clear", dataset=top)
         asked(bed, f"clear what lies beside {of}", "clear", dataset=f"{bed.base}/sink/part")
         asked(bed, f"rename {of}", "rename", rename={"from": top, "to": f"{top}-away", "snapshot": short(snap), "guid": loses[0], "ancestors": []})
-        for note, value in (("missing_since", "1"), ("missing_since", None), ("placeholder", "on"), ("received", "x")):
+        for note, value in (("missing_since", "1"), ("placeholder", "on"), ("received", "x"), ("missing_since", None)):
+            if value is None:
+                bed.told.before_undoing()
             asked(bed, f"note {note} {value} on {of}", "note", note=note, value=value, names=[top, f"{bed.base}/{snap}"])
 
 
@@ -257,17 +259,21 @@ def marks(bed):
     d, o = bed.root, bed.other
     one, hidden = bed.guid("data@s1"), bed.guid("other@hidden-1")
     for dataset, snap, guid in ((d, "s1", one), (o, "hidden-1", hidden), (f"{d}/../other", "hidden-1", hidden)):
-        for name in ("mark", "mine", "zfs", "zfsync", "ZFSYNC-0-x", "x@y", "a/b", "", "zfsync-1", "a\nb", "%zfsync-00000000-s1"):
-            if dataset == d or name == "mark":
-                query(bed, f"a bookmark {name!r} of {dataset}", "bookmark", new=[{"dataset": dataset, "origin": {"snapshot": snap}, "name": name}])
-                query(bed, f"bookmark {name!r} of {dataset} dropped", "drop_bookmarks", bookmarks=[[dataset, name]])
+        names = ("mark", "mine", "zfs", "zfsync", "ZFSYNC-0-x", "x@y", "a/b", "", "zfsync-1", "a\nb", "%zfsync-00000000-s1")
+        names = names if dataset == d else names[:1]
+        for name in names:
+            query(bed, f"a bookmark {name!r} of {dataset}", "bookmark", new=[{"dataset": dataset, "origin": {"snapshot": snap}, "name": name}])
+        bed.told.before_undoing()
+        for name in names:
+            query(bed, f"bookmark {name!r} of {dataset} dropped", "drop_bookmarks", bookmarks=[[dataset, name]])
         query(bed, f"our bookmark of {dataset}, elsewhere", "drop_bookmarks", bookmarks=[[f"{dataset}x", "zfsync-00000000-s1"], [o, "hidden-mark"]])
         for word in ("mine", "s1", "@s1", "s2", "hidden-mark"):
             query(bed, f"#{word} of {dataset} dropped", "drop_bookmarks", bookmarks=[[dataset, word]])
-        for name in ("mountpoint", "readonly", "org:mark", "zfsync", "ZFSYNC:x", "", "x=y", "canmount=on zfsync:x", "zfsync:x canmount", "-r"):
-            for value in ("x", None):
+        for value in ("x", None):
+            for name in ("mountpoint", "readonly", "org:mark", "zfsync", "ZFSYNC:x", "", "x=y", "canmount=on zfsync:x", "zfsync:x canmount", "-r"):
                 query(bed, f"{name!r} of {dataset} becomes {value}", "set_property", dataset=dataset, snapshot=None, property=name, value=value)
                 query(bed, f"{name!r} of {dataset}@{snap} becomes {value}", "set_property", dataset=dataset, snapshot=snap, property=name, value=value)
+            bed.told.before_undoing()
         query(bed, f"a snapshot of {dataset}", "snapshot", datasets=[dataset], name="new", recursive=True)
         query(bed, f"a snapshot of {dataset} destroyed", "prune", dataset=dataset, snapshots=[[snap, guid]], dry_run=False)
         query(bed, f"a snapshot of {dataset} as if destroyed", "prune", dataset=dataset, snapshots=[[snap, guid]], dry_run=True)

@@ -18,6 +18,10 @@ class Told:
         if len(self.waiting) >= self.together:
             self.tell()
 
+    def before_undoing(self):
+        """What comes next would undo what those that wait have done, so that nobody would see it: they are told by themselves."""
+        self.tell()
+
     def tell(self):
         """Tells those that wait, a line of JSON each."""
         if not self.waiting:

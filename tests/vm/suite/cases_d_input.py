@@ -1,6 +1,7 @@
 """What can be wrong with the command line and on the way to the helper: each has its message, its exit status, and changes nothing."""
 
 from harness import case
+from hosts import PATIENCE
 from tools import helper, sshd
 
 
@@ -122,7 +123,7 @@ def refused_key(c):
     with sshd(c) as server:
         refused(c, 3, [({"args": [*server.args, "-i", key, "-o", "IdentitiesOnly=yes"]}, ("beta", "permission denied"))])
         c.same(server.count("Connection from"), 1, "the number of connections")
-    c.check(c.runs[-1].seconds < 15, f"it took {c.runs[-1].seconds:.1f} s")
+    c.check(c.runs[-1].seconds < PATIENCE * 15, f"it took {c.runs[-1].seconds:.1f} s")
 
 
 @case("BAD")
@@ -168,15 +169,15 @@ def helper_missing(c):
 def other_protocol(c):
     """A helper of another protocol version: both versions are named, and nothing hangs."""
     c.tree({"": "s1"})
-    newer = helper(c, command="echo 'ZFSYNC-HELPER/99 {\"version\":\"42.0\"}'; exec sleep 60", name="newer")
+    newer = helper(c, command="echo 'ZFSYNC-HELPER/99 {\"version\":\"42.0\"}'; exec sleep 600", name="newer")
     empty = helper(c, command="echo 'ZFSYNC-HELPER/99 {}'", name="empty")
-    garbled = helper(c, command="echo 'ZFSYNC-HELPER/x {'; exec sleep 60", name="garbled")
+    garbled = helper(c, command="echo 'ZFSYNC-HELPER/x {'; exec sleep 600", name="garbled")
     refused(c, 3, [
         ({"args": ["--remote-zfsync", newer], "timeout": 30}, ("99", "protocol", "1", "beta")),
         ({"args": ["--remote-zfsync", empty], "timeout": 30}, ("99", "beta")),
         ({"args": ["--remote-zfsync", garbled], "timeout": 30}, "beta"),
     ])
-    c.check(all(run.seconds < 20 for run in c.runs), "it waited")
+    c.check(all(run.seconds < PATIENCE * 20 for run in c.runs), "it waited")
 
 
 @case("BAD")

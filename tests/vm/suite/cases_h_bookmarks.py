@@ -4,7 +4,7 @@ import re
 import signal
 
 from harness import case, q
-from tools import helper
+from tools import helper, pids
 
 
 def marks(c, dataset=None):
@@ -99,7 +99,7 @@ while data := os.read(0, 65536):
     c.alpha.wait_for("its bookmark is there", f"zfs list -t bookmark {c.source}#zfsync-{tag(c)}-s2", 30)
     running.signal(signal.SIGKILL)
     running.end(10)
-    c.beta(f"touch {go}; pkill -KILL -f '[z]fsync recv --stdio' || true")
+    c.beta(f"touch {go}; kill -9 {' '.join(pids(c, c.beta, 'zfsync recv --stdio'))} || true")
     mark = f"zfsync-{tag(c)}-s2"
     c.alpha(f"zfs destroy {c.source}@s1; zfs destroy {c.source}@s2; zfs destroy {c.source}#zfsync-{tag(c)}-s1 || true")
     c.same(list(own(c)), [mark], "the bookmarks after the kill")

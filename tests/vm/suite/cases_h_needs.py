@@ -4,7 +4,7 @@ import signal
 
 from cases_h_bookmarks import guid, marks, own
 from harness import case
-from tools import Gate
+from tools import Gate, pids
 
 KEEP = ("--keep-last", "1", "--foreign")
 
@@ -86,7 +86,7 @@ def needed_by_a_half_received_target(c):
         running.signal(signal.SIGKILL)
         running.end(10)
         gate.open()
-        c.beta("pkill -KILL -f '[z]fsync recv --stdio' || true")
+        c.beta(f"kill -9 {' '.join(pids(c, c.beta, 'zfsync recv --stdio'))} || true")
         gate.shut()
         pruned(c, stay)
         c.push("--wait-lock", "90s")

@@ -2,7 +2,7 @@
 
 from cases_h_bookmarks import guid, own
 from harness import case, q
-from tools import Gate
+from tools import Gate, pids
 
 WITNESS = "zfsync:successor-of"
 GONE = "no longer belongs to this dataset's history"
@@ -163,7 +163,7 @@ def rest_from_a_false_bookmark(c):
     gate = Gate(c, 1 << 20)
     running = c.start(*gate.args, "--retries", "0")
     gate.reached()
-    c.beta("pkill -KILL -f '[z]fs recv' || true")
+    c.beta(f"kill -9 {' '.join(pids(c, c.beta, 'zfs recv'))}")
     gate.open()
     running.end(60)
     gate.shut()

@@ -10,7 +10,7 @@ from cases_o_pull import same_content
 from harness import MARK
 from hosts import ALPHA, BETA
 from pull import pull_case
-from tools import PREFIX, RELAY, pids
+from tools import PREFIX, RELAY, permit_key, pids
 
 AROUND = "without --direct the data passes through this machine"
 
@@ -195,8 +195,7 @@ def direct_keys(c):
     c.push(argv=["zfsync", "push", "--direct", "--forward-agent", *to], env=env)
     c.in_sync()
     # Restricted, for beta.
-    BETA(f"mkdir -p {place}; echo 'restrict,command=\"zfsync send --stdio\" {ALPHA(f'cat {place}/key.pub')}' >>~/.ssh/authorized_keys")
-    c.cleanups.append((BETA, f"sed -i '/{c.name}$/d' ~/.ssh/authorized_keys"))
+    permit_key(c, BETA, f"""restrict,command="zfsync send --stdio" {ALPHA(f'cat {place}/key.pub')}""")
     only = ["-o", f"IdentityFile={place}/key", "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none"]
     with c.unchanged():
         direct(c, *only, status=3, says=("may only start a helper there", AROUND))

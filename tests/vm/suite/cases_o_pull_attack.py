@@ -6,7 +6,7 @@ from cases_f_resume import token
 from harness import MARK, case, q
 from hosts import ALPHA, BETA, Failed
 from pull import pull_case
-from tools import pids
+from tools import permit_key, pids
 
 TOP = "/var/tmp/zfsync-suite"
 
@@ -16,8 +16,7 @@ def restricted(c, options, user="root", command="send"):
     key = f"{TOP}/{c.name}/key"
     ALPHA(f"mkdir -p $(dirname {key}); test -e {key} || ssh-keygen -q -t ed25519 -N '' -C {c.name} -f {key}")
     line = f"""command="zfsync {command} --stdio {options}",restrict {ALPHA(f"cat {key}.pub")}"""
-    BETA(f"sed -i '/{c.name}$/d' ~{user}/.ssh/authorized_keys; cat >>~{user}/.ssh/authorized_keys <<'END'\n{line}\nEND")
-    c.cleanups.append((BETA, f"sed -i '/{c.name}$/d' ~{user}/.ssh/authorized_keys"))
+    permit_key(c, BETA, line, user)
     return ("-i", key, "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none")
 
 

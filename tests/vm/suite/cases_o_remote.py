@@ -10,7 +10,7 @@ from cases_o_pull import same_content
 from cases_u_encryption import PHRASE, encrypted_source, same_files
 from harness import MARK, case
 from hosts import Skipped
-from tools import Gate, pids, sshd
+from tools import Gate, permit_key, pids, sshd
 
 
 def remote(c, *args, source=None, target=None, command="push", **options):
@@ -71,8 +71,8 @@ def options_for_two_hosts(c):
     """-p and -i with two remote ends are refused; -F serves both, with ports, names and keys of their own; so does -o."""
     c.tree({"": "s1"})
     key = f"/var/tmp/zfsync-suite/{c.name}/key"
-    c.alpha(f"mkdir -p $(dirname {key}); rm -f {key}*; ssh-keygen -q -t ed25519 -N '' -C {c.name} -f {key}; cat {key}.pub >>~/.ssh/authorized_keys")
-    c.cleanups.append((c.alpha, f"sed -i '/{c.name}$/d' ~/.ssh/authorized_keys"))
+    c.alpha(f"mkdir -p $(dirname {key}); rm -f {key}*; ssh-keygen -q -t ed25519 -N '' -C {c.name} -f {key}")
+    permit_key(c, c.alpha, c.alpha(f"cat {key}.pub"))
     with c.unchanged():
         remote(c, "-p", "22", status=2, says=("-p", "ssh_config"))
         remote(c, "-i", key, status=2, says=("-i", "ssh_config"))

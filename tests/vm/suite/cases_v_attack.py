@@ -4,6 +4,7 @@ import json
 
 from harness import case
 from hosts import Skipped
+from tools import permit_key
 
 
 def play(c, group, timeout=900, script="attack_run.py"):
@@ -144,8 +145,7 @@ def a_key_that_can_only_add(c):
     key = f"/var/tmp/zfsync-suite/{c.name}/key"
     c.alpha(f"mkdir -p $(dirname {key}); rm -f {key}*; ssh-keygen -q -t ed25519 -N '' -C {c.name} -f {key}")
     line = f"""restrict,command="zfsync recv --stdio --root {root}" {c.alpha(f"cat {key}.pub")}"""
-    c.beta(f"cat >>~repl/.ssh/authorized_keys <<'END'\n{line}\nEND")
-    c.cleanups.append((c.beta, f"sed -i '/{c.name}$/d' ~repl/.ssh/authorized_keys"))
+    permit_key(c, c.beta, line, "repl")
     with_key = ("-i", key, "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none")
     target, host = f"{root}/data", "repl@beta"
     run = c.push(*with_key, target=f"{host}:{target}")

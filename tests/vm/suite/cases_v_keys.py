@@ -4,6 +4,7 @@ from cases_u_encryption import PHRASE, key_options, same_files
 from cases_v_attack import ADDING, play, refused
 from harness import case
 from hosts import Skipped
+from tools import permit_key
 
 SCRIPT = "attack_keys.py"
 
@@ -36,12 +37,9 @@ def a_changed_key_and_a_restricted_one(c):
         raise Skipped("this OpenZFS doesn't know receive:append")
     c.alpha(f"mkdir -p $(dirname {key}); rm -f {key}*; ssh-keygen -q -t ed25519 -N '' -C {c.name} -f {key}")
     public = c.alpha(f"cat {key}.pub")
-    c.cleanups.append((c.beta, f"sed -i '/{c.name}$/d' ~repl/.ssh/authorized_keys"))
 
     def permit(options=""):
-        c.beta(f"""touch ~repl/.ssh/authorized_keys; sed -i '/{c.name}$/d' ~repl/.ssh/authorized_keys; cat >>~repl/.ssh/authorized_keys <<'END'
-restrict,command="zfsync recv --stdio --root {root} {options}" {public}
-END""")
+        permit_key(c, c.beta, f"""restrict,command="zfsync recv --stdio --root {root} {options}" {public}""", "repl")
 
     copy = f"{root}/data"
     permit()
@@ -85,10 +83,7 @@ def a_root_stays(c):
     c.beta(f"zfs create {c.target}; zfs create -o quota=50M {root}; zfs snapshot {root}@own")
     c.alpha(f"mkdir -p $(dirname {key}); rm -f {key}*; ssh-keygen -q -t ed25519 -N '' -C {c.name} -f {key}")
     public = c.alpha(f"cat {key}.pub")
-    c.cleanups.append((c.beta, f"sed -i '/{c.name}$/d' ~/.ssh/authorized_keys"))
-    c.beta(f"""cat >>~/.ssh/authorized_keys <<'END'
-restrict,command="zfsync recv --stdio --root {root} --allow destroy" {public}
-END""")
+    permit_key(c, c.beta, f"""restrict,command="zfsync recv --stdio --root {root} --allow destroy" {public}""")
     with_key = ("-i", key, "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none")
     c.push(*with_key, "--replace", root, target=f"beta:{root}", status=1, says="is the root of this helper (--root)")
     c.same(c.beta(f"zfs list -H -o quota {root}").strip(), "50M", "the root's quota")

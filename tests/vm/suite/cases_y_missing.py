@@ -181,9 +181,10 @@ def open_volume(c):
     volume, fifo = f"{c.target}/vol", f"/tmp/{c.name}.fifo"
     c.beta(f"""{VOLUME_DEVICE}
         mkfifo {fifo}; d=$(device {volume})
-        (exec 3<$d 4<>{fifo}; echo open >&4; read line <&4; read line <&4) >/dev/null 2>&1 &
-        echo $! >/tmp/{c.name}.pid; sleep 1""")
-    c.cleanups.append((c.beta, f"kill $(cat /tmp/{c.name}.pid) 2>/dev/null; rm -f {fifo}"))
+        (exec 3<$d 4<>{fifo}; touch {fifo}.open; read line <&4) >/dev/null 2>&1 &
+        echo $! >/tmp/{c.name}.pid""")
+    c.cleanups.append((c.beta, f"kill $(cat /tmp/{c.name}.pid) 2>/dev/null; rm -f {fifo} {fifo}.open"))
+    c.beta.wait_for("the volume is open", f"test -e {fifo}.open")
     guids = c.versions(c.beta, volume)
     c.alpha(f"zfs rename {c.source}/vol {c.source}-away")
     mirror(c, "-v", says="is kept on the target")
@@ -192,7 +193,8 @@ def open_volume(c):
     c.push("--replace", volume, "--volmode", "inherit", status=1, says="busy")
     c.same(c.versions(c.beta, volume), guids, "the open volume's snapshots after --replace")
     c.only("", "vol")
-    c.beta(f"kill $(cat /tmp/{c.name}.pid); rm -f {fifo}; sleep 1")
+    c.beta(f"kill $(cat /tmp/{c.name}.pid)")
+    c.beta.wait_for("the volume is closed", f"! kill -0 $(cat /tmp/{c.name}.pid)")
     c.push("--replace", volume, "--volmode", "inherit")
     c.same(c.snaps(c.beta, volume), ["new"], "the volume's snapshots once it was closed")
     c.alpha(f"zfs destroy -r {c.source}/vol; zfs destroy -r {c.source}-away")
@@ -207,12 +209,17 @@ def mounted_elsewhere(c):
     c.push()
     c.beta(f"""mkdir -p /tmp/{c.name}
         unshare -m sh -c 'mount -t zfs -o zfsutil,ro {c.target}/gone /tmp/{c.name} && exec sleep 1000' >/dev/null 2>&1 &
-        echo $! >/tmp/{c.name}.pid; sleep 1; grep -q {c.target}/gone /proc/$!/mountinfo""")
+        echo $! >/tmp/{c.name}.pid""")
     c.cleanups.append((c.beta, f"kill $(cat /tmp/{c.name}.pid) 2>/dev/null; true"))
+    c.beta.wait_for("it is mounted", f"grep -q {c.target}/gone /proc/$(cat /tmp/{c.name}.pid)/mountinfo")
+    # The kernel goes on with it after the last process of the namespace has ended.
+    mounted = f"grep -qs ' {c.target}/gone$' /proc/spl/kstat/zfs/*/objset-*"
+    c.beta(mounted)
     c.alpha(f"zfs destroy -r {c.source}/gone")
     mirror(c, "-v", says="another mount namespace")
     c.same(c.snaps(c.beta, f"{c.target}/gone"), ["s1", "s2"], "its snapshots")
-    c.beta(f"kill $(cat /tmp/{c.name}.pid); sleep 1")
+    c.beta(f"kill $(cat /tmp/{c.name}.pid)")
+    c.beta.wait_for("it is unmounted", f"! {mounted}")
     mirror(c)
     c.only("")
 

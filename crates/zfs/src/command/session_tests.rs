@@ -112,6 +112,13 @@ fn calls_run_one_after_the_other() {
     );
 }
 
+/// ssh would tell of a signal as it tells of a connection that is lost.
+#[test]
+fn of_a_signal_the_session_tells_by_a_status() {
+    expect(&session(&[&call("last", &[b"sh", b"-c", b"kill -9 $$"])]), "M\n", 137);
+    expect(&session(&[&call("last", &[b"sh", b"-c", b"exit 255"])]), "M\n", 255);
+}
+
 #[test]
 fn a_receive_that_fails_is_the_last() {
     let fails = call("stream", &[b"sh", b"-c", b"dd bs=1 count=4 2>/dev/null; exit 2"]);
@@ -141,7 +148,7 @@ fn what_a_stream_brings_is_no_call() {
 /// What the shell has computed until the command ran, in ticks.
 #[cfg(target_os = "linux")]
 fn ticks(shell: &str, names: usize) -> Option<u64> {
-    let mut words: Vec<Vec<u8>> = [&b"sh"[..], b"-c", b"cat /proc/$$/stat", b"x"].map(<[u8]>::to_vec).into();
+    let mut words: Vec<Vec<u8>> = [&b"sh"[..], b"-c", b"cat /proc/$PPID/stat", b"x"].map(<[u8]>::to_vec).into();
     words.extend((0..names).map(|number| format!("p/dataset{number:06}@a").into_bytes()));
     let last = call("last", &words.iter().map(Vec::as_slice).collect::<Vec<_>>());
     let (stat, _) = said(shell, &session(&[&last]))?;

@@ -355,8 +355,7 @@ impl Turn {
         drop(open);
     }
 
-    /// The session has ended like this. Neither `zfs` nor `zpool` ends with the status that ssh has for itself (ssh(1)); it is also
-    /// that of a last call which was killed.
+    /// The session has ended like this. Neither `zfs` nor `zpool` ends with the status that ssh has for itself (ssh(1)).
     pub(crate) fn ended(self, status: ExitStatus) {
         if status.code() == Some(SSH_FAILED) {
             self.lose();

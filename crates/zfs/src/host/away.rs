@@ -245,10 +245,7 @@ impl Process for Receiving {
                 }
                 Ok(())
             }
-            Some(status) => {
-                let status = exit_status(status);
-                Err(Died { status: status.to_string(), killed: status.signal().is_some() })
-            }
+            Some(status) => Err(Died::by(exit_status(status))),
             None => Err(cut(turn.session().map(crate::command::Session::status), |status| {
                 if !self.ended_by_us.load(Ordering::Relaxed) {
                     turn.ended(status);

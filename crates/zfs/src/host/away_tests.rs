@@ -9,7 +9,7 @@ use super::Started;
 use super::process::start;
 use super::run::{HANGS, run};
 use crate::command::Turns;
-use crate::{Away, Failure, Limits, Zfs, session_line};
+use crate::{Away, Call, Failure, Limits, Zfs, session_line};
 
 /// A host whose sessions are this script, and then the constant line.
 fn host(script: &str, turns: &Arc<Turns>, limits: Limits) -> Zfs {
@@ -84,6 +84,11 @@ fn a_host_that_reads_no_arguments_holds_up_nobody() {
     assert_eq!(words, "can't run zfs: the host does not read its arguments");
 }
 
+/// How much it prints, or what was wrong.
+fn count(call: Call) -> Result<u64, String> {
+    run(call, |mut output| Ok(std::io::copy(&mut output, &mut std::io::sink())?)).map_err(|why| why.words)
+}
+
 #[test]
 fn a_host_that_prints_without_end_is_stopped() {
     let turns = Arc::default();
@@ -98,6 +103,12 @@ fn a_host_that_prints_without_end_is_stopped() {
     assert_eq!(ended.map(|never: ()| never).unwrap_err().words, "zfs printed more than 64 MiB, and was stopped");
     assert!(read <= super::run_away::MOST_SAID, "{read} bytes");
     assert_eq!((turns.running(), turns.idle()), ([0, 0], 0));
+    // A listing of snapshots that nobody keeps has more room, and an end as well.
+    let snapshots = zfs.list_snapshots(&["p/x".parse().unwrap()]);
+    assert_eq!(count(snapshots), Err("zfs printed more than 128 MiB, and was stopped".into()));
+    let zfs = doing("", &format!("yes | head -c {}", super::run_away::MOST_SAID + 2), &turns, patient(60_000));
+    let snapshots = zfs.list_snapshots(&["p/x".parse().unwrap()]);
+    assert_eq!(count(snapshots), Ok(super::run_away::MOST_SAID + 2));
     // All that it names is what nobody has asked for.
     let zfs = doing("", "yes 'p/x	1	2' | head -n 1000; echo 'p/y	3	4'", &turns, patient(60_000));
     let host = super::LocalHost::away(zfs, <_>::default(), <_>::default());
@@ -263,6 +274,21 @@ fn a_receive_that_is_killed_there_is_told_as_that() {
         // Whatever the shell there adds.
         let words = ask(&zfs, &["list"]).unwrap_err().words;
         assert!(words.starts_with("zfs was killed by SIGKILL"), "{words}");
+    }
+}
+
+/// libzfs aborts at an errno that it doesn't know, with `internal error: …`: that is its own end, and would be the same again.
+#[test]
+fn what_ends_by_a_fault_of_its_own_is_not_killed() {
+    for (signal, told) in [("ABRT", "signal: 6 (SIGABRT)"), ("SEGV", "signal: 11 (SIGSEGV)")] {
+        let zfs = format!("ulimit -c 0; echo internal error >&2; kill -{signal} $$");
+        let away = doing("", &zfs, &Arc::default(), patient(60_000));
+        let died = receive(&away, b"abcd", false).1.unwrap_err();
+        assert!(died.status.starts_with(told) && !died.killed, "{died:?}");
+        let here = Zfs::at("/bin/sh").command(["-c", &zfs]);
+        let started = start(here, super::claims::Passage::default()).ok().unwrap();
+        let died = started.process.wait().unwrap_err();
+        assert!(died.status.starts_with(told) && !died.killed, "{died:?}");
     }
 }
 

@@ -421,6 +421,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::testing::write_script;
 
     /// A filesystem that is unmounted while it is looked into, its directory removed or left: `zfs` says how many objects it has
     /// before and after that.
@@ -447,9 +448,35 @@ mod tests {
             fs::create_dir(dir.join("mounted")).unwrap();
         }
         let program = dir.join("zfs");
-        fs::write(&program, script).unwrap();
-        fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        write_script(&program, &script);
         LocalHost::with(Zfs::at(program)).is_empty(&"b/x".parse().unwrap()).unwrap()
+    }
+
+    /// Each time that it is asked for it is mounted if it was not, and not if it was.
+    #[test]
+    fn what_is_never_twice_the_same_is_not_known_to_be_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = format!(
+            r#"#!/bin/sh
+            cd '{dir}'
+            case "$*" in
+            "list "*snapshot*) ;;
+            "list "*" mounted b/x") echo no ;;
+            "list "*) if mkdir here 2>/dev/null; then mounted=yes; else rmdir here; mounted=no; fi
+                echo >>asked; printf 'b/x	filesystem	-	-	%s	0	0
+' $mounted ;;
+            "userspace "*) printf 'POSIX User	0	1
+' ;;
+            "get "*) echo "$PWD/mounted" ;;
+            esac
+            "#,
+            dir = dir.path().display()
+        );
+        fs::create_dir(dir.path().join("mounted")).unwrap();
+        let program = dir.path().join("zfs");
+        write_script(&program, &script);
+        assert!(!LocalHost::with(Zfs::at(program)).is_empty(&"b/x".parse().unwrap()).unwrap());
+        assert!(fs::read(dir.path().join("asked")).unwrap().len() > LOOKS);
     }
 
     #[test]

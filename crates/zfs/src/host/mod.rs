@@ -27,7 +27,11 @@ mod wrapped_key;
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
 use std::sync::Arc;
+
+use rustix::process::Signal;
 
 use crate::Resolution;
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
@@ -243,6 +247,22 @@ pub struct Died {
     pub status: String,
     /// Somebody has killed it.
     pub killed: bool,
+}
+
+impl Died {
+    /// A fault of its own is no kill: libzfs aborts at an errno that it doesn't know, and would again.
+    fn by(status: ExitStatus) -> Self {
+        const FAULTS: [Signal; 7] =
+            [Signal::ABORT, Signal::BUS, Signal::FPE, Signal::ILL, Signal::SEGV, Signal::SYS, Signal::TRAP];
+        let killed = status.signal().is_some_and(|signal| FAULTS.iter().all(|fault| fault.as_raw() != signal));
+        Self { status: status.to_string(), killed }
+    }
+
+    /// Whether it was killed, with these words beside that: they may be those of a shell that has run it.
+    #[must_use]
+    pub fn is_killed(&self, words: &str) -> bool {
+        self.killed && Refusal::from_words(words) == Refusal::Other
+    }
 }
 
 impl std::fmt::Display for Died {

@@ -1,7 +1,6 @@
 //! Processes that carry streams: `zfs recv` takes one, `zfs send` and `zfs list` give one. Each can be waited for and ended.
 
 use std::io::{self, Read};
-use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,6 +8,7 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use super::away::{self, granted};
 use super::claims::Passage;
+use super::run_away::exit_status;
 use super::{Died, Intake, Outgoing, Process, Started};
 use crate::command::Turn;
 use crate::{Call, Failure, Refusal, pipe};
@@ -109,12 +109,16 @@ impl Process for Running {
         while pid.is_some_and(|pid| matches!(waitid(WaitId::Pid(pid), options), Err(rustix::io::Errno::INTR))) {}
         let mut run = std::mem::replace(&mut *self.lock(), Run::Over);
         let ended = run.child().map_or_else(|| Err(io::ErrorKind::NotFound.into()), Child::wait);
-        if let (Run::There(turn), Ok(status)) = (run, &ended) {
-            turn.ended(*status);
-        }
+        let ended = match (run, ended) {
+            (Run::There(turn), Ok(status)) => {
+                turn.ended(status);
+                Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(status, exit_status))
+            }
+            (_, ended) => ended,
+        };
         match ended {
             Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(Died { status: status.to_string(), killed: status.signal().is_some() }),
+            Ok(status) => Err(Died::by(status)),
             Err(error) => Err(Died { status: error.to_string(), killed: false }),
         }
     }

@@ -408,7 +408,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("pid");
         let script = format!("echo $$ >{}; exec sleep 1000", file.display());
-        let limits = Limits { silence: Some(Duration::from_millis(500)), ..Limits::default() };
+        let limits = Limits { silence: Some(Duration::from_secs(3)), ..Limits::default() };
         assert_eq!(run(within(&script, limits), lines).unwrap_err().words, HANGS);
         gone(&file);
     }
@@ -441,9 +441,9 @@ mod tests {
 
     #[test]
     fn one_that_goes_on_has_time() {
-        let limits = Limits { silence: Some(Duration::from_millis(900)), ..Limits::default() };
-        let call = within("for n in 1 2 3 4 5 6; do echo $n; sleep .2; done", limits);
-        assert_eq!(run(call, lines).unwrap(), ["1", "2", "3", "4", "5", "6"]);
+        let limits = Limits { silence: Some(Duration::from_secs(4)), ..Limits::default() };
+        let call = within("for n in 1 2 3 4 5; do echo $n; sleep 1; done", limits);
+        assert_eq!(run(call, lines).unwrap(), ["1", "2", "3", "4", "5"]);
     }
 
     fn lines(output: Output) -> Result<Vec<String>, ParseError> {

@@ -179,26 +179,31 @@ mod tests {
 
     const NOBODY: u32 = u32::MAX;
 
+    /// The names of sockets are those of all processes here, and other tests announce too, beside this one or at the same time.
+    fn named(dataset: &str) -> DatasetName {
+        format!("accounts-{}{dataset}", std::process::id()).parse().unwrap()
+    }
+
     fn held(dataset: &str) -> Vec<String> {
         let own = rustix::process::geteuid().as_raw();
-        let found = holders(&dataset.parse().unwrap(), NOBODY, |uid| uid == own).unwrap();
-        // Other tests announce too.
-        found.into_iter().filter_map(|holder| holder.words).filter(|words| words.contains("accounts/")).collect()
+        let found = holders(&named(dataset), NOBODY, |uid| uid == own).unwrap();
+        let ours = format!("{}/", named(""));
+        found.into_iter().filter_map(|holder| holder.words).filter(|words| words.contains(&ours)).collect()
     }
 
     #[test]
     fn a_tree_is_announced_as_long_as_it_is_held() {
-        let announced = announce(&"accounts/a".parse().unwrap(), "run\n1").unwrap();
-        let beside = announce(&"accounts/b".parse().unwrap(), "run 2").unwrap();
-        let words = ["run 1, for accounts/a"];
-        assert_eq!(held("accounts/a"), words);
-        assert_eq!(held("accounts/a/x"), words);
-        assert_eq!(held("accounts").len(), 2);
-        assert!(held("accounts/ab").is_empty());
+        let announced = announce(&named("/a"), "run\n1").unwrap();
+        let beside = announce(&named("/b"), "run 2").unwrap();
+        let words = [format!("run 1, for {}", named("/a"))];
+        assert_eq!(held("/a"), words);
+        assert_eq!(held("/a/x"), words);
+        assert_eq!(held("").len(), 2);
+        assert!(held("/ab").is_empty());
         drop(announced);
-        assert!(held("accounts/a").is_empty());
+        assert!(held("/a").is_empty());
         drop(beside);
-        assert!(held("accounts").is_empty());
+        assert!(held("").is_empty());
     }
 
     #[test]
@@ -225,10 +230,10 @@ mod tests {
 
     #[test]
     fn who_may_not_receive_counts_for_nothing() {
-        let _announced = announce(&"accountless/a".parse().unwrap(), "somebody").unwrap();
-        assert!(holders(&"accountless/a".parse().unwrap(), NOBODY, |_| false).unwrap().is_empty());
+        let _announced = announce(&named("less/a"), "somebody").unwrap();
+        assert!(holders(&named("less/a"), NOBODY, |_| false).unwrap().is_empty());
         let own = rustix::process::geteuid().as_raw();
-        assert!(holders(&"accountless/a".parse().unwrap(), own, |_| true).unwrap().is_empty());
+        assert!(holders(&named("less/a"), own, |_| true).unwrap().is_empty());
     }
 
     #[test]
