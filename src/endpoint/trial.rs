@@ -31,13 +31,11 @@ impl Endpoint {
             begins(outgoing)
         });
         let Ok(process) = process.await else { return trial.await.unwrap_or(Ok(())) };
-        match tokio::time::timeout(LIMIT, trial).await {
-            Ok(ended) => ended.unwrap_or(Ok(())),
-            Err(_) => {
-                process.end(true);
-                Ok(())
-            }
-        }
+        let Ok(ended) = tokio::time::timeout(LIMIT, trial).await else {
+            process.end(true);
+            return Ok(());
+        };
+        ended.unwrap_or(Ok(()))
     }
 }
 
@@ -65,13 +63,9 @@ mod tests {
 
     /// What comes of it with a `zfs` that runs this script.
     async fn tried(script: &str) -> Result<(), Failure> {
-        use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
-        let (new, path) = (dir.path().join("new"), dir.path().join("zfs"));
-        std::fs::write(&new, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).unwrap();
-        // By a process of its own: one that another test forks just now keeps a file of ours open, which can't be run then.
-        assert!(std::process::Command::new("cp").args([&new, &path]).status().unwrap().success());
+        let path = dir.path().join("zfs");
+        zfs::testing::write_script(&path, &format!("#!/bin/sh\n{script}\n"));
         let (dataset, to) = ("p/s".parse().unwrap(), "a".parse().unwrap());
         let spec = SendSpec { dataset, to, base: None, flags: SendFlags::default() };
         Endpoint::with(Zfs::at(path)).try_stream(StreamSpec::Send(spec)).await

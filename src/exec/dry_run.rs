@@ -12,7 +12,9 @@ use crate::config::PushJob;
 use crate::endpoint::Endpoint;
 use crate::error::Exit;
 use crate::format::duration;
-use crate::plan::{FirstContact, Move, NotDestroyed, Nothing, Plan, PlannedDataset, Step, UNRESOLVED, Verdict, Withheld};
+use crate::plan::{
+    FirstContact, Move, NotDestroyed, Nothing, Plan, PlannedDataset, Step, UNRESOLVED, Verdict, Withheld,
+};
 use crate::report::view::dry_run::{PlanAction, PlanRow};
 use crate::report::{Event, Reporter};
 use zfs::name::DatasetName;
