@@ -164,7 +164,9 @@ impl Machine {
                 let words = format!("{words}\n  another receive into it seems to be in progress");
                 self.try_later(index, step, attempt, &words, actions);
             }
-            Refusal::Busy | Refusal::Killed | Refusal::Stream => self.try_later(index, step, attempt, &words, actions),
+            Refusal::Busy | Refusal::Killed | Refusal::NoSession | Refusal::Stream => {
+                self.try_later(index, step, attempt, &words, actions);
+            }
             Refusal::Modified
             | Refusal::NotNewest
             | Refusal::Exists

@@ -20,7 +20,7 @@ WITHOUT = {
     "chained": OWN_COMMAND,
     "nothing_new": OTHER_HELPER,
     "dry_run_on_a_terminal": OWN_COMMAND,
-    "wire_overhead": "each zfs has a session of its own, and its arguments go over the wire",
+    "wire_overhead": "the arguments of each zfs go over the wire",
     "no_operands": OWN_COMMAND,
     "target_without_zfs": OTHER_HELPER,
     "source_without_zfs": OWN_COMMAND,

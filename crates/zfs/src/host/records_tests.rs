@@ -159,7 +159,11 @@ fn a_forged_line_hides_no_record() {
 fn a_damaged_record_is_one() {
     for damage in ["{\nx", "{\tx", "\n", ""] {
         // On the dataset itself, and above it.
-        let set = [("b", "zfsync:target-2", damage), ("b/t/8", "zfsync:target-1", damage), ("b/t/9", "zfsync:target-1", HERE)];
+        let set = [
+            ("b", "zfsync:target-2", damage),
+            ("b/t/8", "zfsync:target-1", damage),
+            ("b/t/9", "zfsync:target-1", HERE),
+        ];
         let all = tree(20);
         let played = Played::new(&all, &set, "nothing");
         let (found, _) = played.ask(&all);

@@ -82,7 +82,8 @@ mod tests {
         );
         fs::write(&program, script).unwrap();
         let session = ("sh".into(), vec!["-c".into(), session_line().into()]);
-        let zfs = Zfs::on(Away::new(session, ["sh".into(), program.display().to_string()].into(), Arc::default(), || {}));
+        let zfs =
+            Zfs::on(Away::new(session, ["sh".into(), program.display().to_string()].into(), Arc::default(), || {}));
         let (_, writer) = std::io::pipe().unwrap();
         let started =
             Started { stdin: Intake::new(writer.into()), words: Box::new(std::io::empty()), process: Arc::new(Fails) };
