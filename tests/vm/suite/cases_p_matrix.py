@@ -34,6 +34,7 @@ WITHOUT = {
     "no_resume": OTHER_HELPER,
     "cut_again_and_again": OTHER_HELPER,
     "helper_lost": OTHER_HELPER,
+    "helper_stopped": OTHER_HELPER,
     "into_something_empty": OTHER_HELPER,
     "in_place_of_data": RESOLUTION,
     "overtaken_by_a_snapshot_of_the_target": OTHER_HELPER,
