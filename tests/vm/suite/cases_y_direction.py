@@ -314,7 +314,9 @@ def a_damaged_record(c):
 @case("H06")
 def a_damaged_record_elsewhere(c):
     """A record with a line feed that can't be read counts above SOURCE, and on a copy that is pruned as a target."""
-    c.tree({"": "s1 s2 s3", "a": "s1 s2 s3"})
+    c.tree({"": "", "a": ""})
+    make(c, c.alpha, c.source, *DAYS[:3])
+    make(c, c.alpha, f"{c.source}/a", *DAYS[:3])
     c.push()
     record, value = "zfsync:target-0123456789abcdef", '"$(printf "{\\nx")"'
     c.alpha(f"zfs set {record}={value} {c.source}")
@@ -323,7 +325,7 @@ def a_damaged_record_elsewhere(c):
     c.beta(f"zfs set {record}={value} {c.target}")
     c.zfsync("prune", "--keep-last", "1", c.source, f"beta:{c.target}", says=record)
     for path in ("", "/a"):
-        c.same(c.snaps(c.beta, f"{c.target}{path}"), ["s1", "s2", "s3"], f"the snapshots of the copy {path}")
+        c.same(c.snaps(c.beta, f"{c.target}{path}"), DAYS[:3], f"the snapshots of the copy {path}")
 
 
 @case("H06")
