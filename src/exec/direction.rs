@@ -172,9 +172,9 @@ impl<'a> Direction<'a> {
     pub async fn check_restored(&self, receiver: &mut Receiver<'_>) -> Result<(), StartError> {
         let (source, target) = (&self.job.ends.source, &self.job.ends.target);
         let noted = receiver.readable_notes().await?;
-        let received = noted.iter().filter(|one| one.note == Note::Received);
+        let notes = noted.iter().filter(|one| one.note == Note::Received);
         let puts: Vec<(DatasetName, Put)> =
-            received.filter_map(|one| Some((one.name.parse().ok()?, one.value.parse().ok()?))).collect();
+            notes.filter_map(|one| Some((one.name.parse().ok()?, one.value.parse().ok()?))).collect();
         let copies: Copies = puts.iter().map(|(name, put)| (name.clone(), put)).collect();
         let host = self.sender.hello().host;
         let mut wrong = puts.iter().filter_map(|(copy, _)| {
