@@ -171,10 +171,10 @@ impl<'a> Direction<'a> {
     /// Refuses to restore what NEW, or a dataset in it, is recorded as a copy of.
     pub async fn check_restored(&self, receiver: &mut Receiver<'_>) -> Result<(), StartError> {
         let (source, target) = (&self.job.ends.source, &self.job.ends.target);
-        let noted = receiver.readable_notes().await?;
-        let notes = noted.iter().filter(|one| one.note == Note::Received);
+        let all = receiver.readable_notes().await?;
+        let those_received = all.iter().filter(|one| one.note == Note::Received);
         let puts: Vec<(DatasetName, Put)> =
-            notes.filter_map(|one| Some((one.name.parse().ok()?, one.value.parse().ok()?))).collect();
+            those_received.filter_map(|one| Some((one.name.parse().ok()?, one.value.parse().ok()?))).collect();
         let copies: Copies = puts.iter().map(|(name, put)| (name.clone(), put)).collect();
         let host = self.sender.hello().host;
         let mut wrong = puts.iter().filter_map(|(copy, _)| {
