@@ -198,14 +198,12 @@ pub enum StartError {
     )]
     NotNew(String),
     /// Another run works on the same target tree.
-    #[error("another zfsync run is already working on {target}: {holder} (lock {path})")]
+    #[error("another zfsync run is already working on {target}: {holder}")]
     Locked {
         /// TARGET.
         target: String,
-        /// Who.
+        /// Who, and what to do.
         holder: String,
-        /// The lock file.
-        path: String,
     },
     /// Another sender works on the same target tree.
     #[error("another run is already working on {target} on {host}, or on a dataset above or below it: {holder}")]
@@ -214,7 +212,7 @@ pub enum StartError {
         host: String,
         /// TARGET.
         target: String,
-        /// Who, in the helper's words.
+        /// Who, in the helper's words, and what to do.
         holder: String,
     },
     /// The helper may not touch the target.

@@ -234,10 +234,14 @@ fn a_second_run_finds_the_lock_held() {
     let first = bed.command(&["push", "s", "d"]).spawn().unwrap();
     bed.wait_for_file("sending");
     let holder = format!("process {}", first.id());
-    bed.run(&["push", "s", "d"]).expect(4, &["another zfsync run is already working on d", &holder, "(lock "]);
+    let look = format!("see ps -o pid,stat,etime,args -p {} on this machine", first.id());
+    bed.run(&["push", "s", "d"])
+        .expect(4, &["another zfsync run is already working on d", &format!("{holder}, since 2"), "(lock ", &look]);
     // To look is allowed, and so is another target.
     bed.run(&["push", "-n", "s", "d"]).expect(0, &[]);
-    bed.run(&["push", "--no-recursive", "s", "d/1"]).without(&["another zfsync"]);
+    bed.run(&["push", "--no-recursive", "s", "d/1"])
+        .expect(4, &["another run is already working on d/1", &holder, " (helper process ", "kill -CONT "])
+        .without(&["another zfsync", &look]);
     signal(&first, Signal::TERM);
     Ended::of(first).expect(143, &[]);
     bed.wait_for_no_process();
@@ -465,8 +469,8 @@ fn a_new_target_that_got_nothing_can_be_forgotten() {
     let bed = Bed::new();
     bed.world(&[("s", 1, 1), ("s@a", 11, 2), ("e", 9, 1)]);
     bed.write("on-recv", "echo 'cannot receive: permission denied' >&2; exit 1\n");
-    let words = "e/typo has received nothing, but is recorded on s: pruning keeps the snapshots that it may need; if it was named by \
-                 mistake: zfsync forget s e/typo";
+    let words = "no snapshot is known to have arrived at e/typo, but it is recorded on s: pruning keeps the snapshots that it may need; \
+                 if it was named by mistake: zfsync forget s e/typo";
     bed.run(&["push", "--retries", "0", "s", "e/typo"]).expect(1, &["permission denied", words]);
     bed.run(&["push", "--retries", "0", "s", "e/typo"]).expect(1, &[words]);
     bed.run(&["forget", "s", "e/typo"]).expect(0, &[]);

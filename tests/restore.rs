@@ -90,3 +90,23 @@ fn what_was_never_received_completely_is_no_success() {
     // It may have been there at that time.
     bed.run(&["restore", "-n", "s@a", "n/then"]).expect(1, &["s/cut -> n/then/cut: lost: only partially received"]);
 }
+
+/// NEW is a copy of what is to be restored: whoever meant a push, or has swapped the two, is told so.
+#[test]
+fn a_copy_is_not_restored_from_what_it_is_a_copy_of() {
+    let bed = Bed::new();
+    bed.world(&[("s", 1, 1), ("s@a", 11, 2), ("s@b", 12, 3), ("n", 9, 1), ("n/copy", 2, 1), ("n/copy@a", 11, 3)]);
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let by = zfs::hash::stable(&format!("{host}:s")) >> 32;
+    let at = zfs::hash::stable("") & 0xffff_ffff;
+    let noted = |by| bed.write("noted", &format!("n/copy\tzfsync:received\t{by:08x}.{at:08x}-000000000000000b\n"));
+    noted(by);
+    for options in [&["-n"][..], &[]] {
+        let words = "n/copy is recorded as a copy of s: are COPY and NEW swapped? To bring the copy up to date: zfsync push s n/copy";
+        bed.run(&[&["restore", "--into-existing"], options, &["s", "n/copy"]].concat()).expect(2, &[words]);
+    }
+    assert!(!bed.read("world").contains("n/copy@b"));
+    // That of another source is none of this one.
+    noted(by ^ 1);
+    bed.run(&["restore", "--into-existing", "s", "n/copy"]).expect(0, &[]);
+}

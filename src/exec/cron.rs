@@ -315,14 +315,14 @@ fn try_lock(source: &End, owner: &str) -> Result<Lock, LockError> {
 
 async fn source_lock(source: &End, stop: &Stop) -> Result<Lock, StartError> {
     let began = Instant::now();
-    let owner = format!("zfsync cron {source}, process {}", std::process::id());
+    let owner = super::lock::owner_of(&format!("cron {source}"));
     loop {
         stop.check()?;
         match try_lock(source, &owner) {
             Ok(lock) => return Ok(lock),
             Err(LockError::Held { .. }) if began.elapsed() < PATIENCE => tokio::time::sleep(AGAIN).await,
             Err(LockError::Held { holder, path, .. }) => {
-                return Err(StartError::Locked { target: source.to_string(), holder, path });
+                return Err(super::lock::held(source.to_string(), &holder, &path));
             }
             Err(LockError::Io { path, error }) => return Err(StartError::Lock { path, error }),
         }

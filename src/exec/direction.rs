@@ -168,6 +168,27 @@ impl<'a> Direction<'a> {
         unknown.map_or(Ok(()), |why| Err(self.unknown_there(why, receiver)))
     }
 
+    /// Refuses to restore what NEW, or a dataset in it, is recorded as a copy of.
+    pub async fn check_restored(&self, receiver: &mut Receiver<'_>) -> Result<(), StartError> {
+        let (source, target) = (&self.job.ends.source, &self.job.ends.target);
+        let all = receiver.readable_notes().await?;
+        let those_received = all.iter().filter(|one| one.note == Note::Received);
+        let puts: Vec<(DatasetName, Put)> =
+            those_received.filter_map(|one| Some((one.name.parse().ok()?, one.value.parse().ok()?))).collect();
+        let copies: Copies = puts.iter().map(|(name, put)| (name.clone(), put)).collect();
+        let host = self.sender.hello().host;
+        let mut wrong = puts.iter().filter_map(|(copy, _)| {
+            let origin = source.dataset.join(&copy.below(&target.dataset)?).ok()?;
+            copies.has_come_from(copy, &origin, |top| source_tag(&host, top)).then_some((copy, origin))
+        });
+        let Some((copy, origin)) = wrong.next() else { return Ok(()) };
+        Err(StartError::Usage(format!(
+            "{} is recorded as a copy of {}: are COPY and NEW swapped? To bring the copy up to date: zfsync push {source} {target}",
+            counterpart(&target.link, copy),
+            self.sender.full_name(&origin)
+        )))
+    }
+
     /// The dataset of SOURCE in whose place this one would be after these renames, if it is among what is renamed.
     fn after(&self, moves: &[Move], name: &DatasetName) -> Option<DatasetName> {
         let ends = &self.job.ends;

@@ -43,15 +43,10 @@ pub async fn negotiate(
             }
             Ask::Origins(pairs) => direction.check(&pairs, receiver, reporter).await?,
             Ask::OnlyThere => {
-                restore::check_new(job, negotiation.target_exists())?;
+                check_new(direction, negotiation, receiver).await?;
                 moves = missing::look_around(direction, negotiation, receiver, unread, reporter).await?;
             }
-            Ask::List(datasets) => {
-                let listings = list(job, negotiation, receiver, datasets).await?;
-                negotiation.unread(std::mem::take(&mut receiver.unread));
-                let listings = resume_points(job, negotiation, receiver, sender, listings, reporter).await?;
-                negotiation.listed(listings);
-            }
+            Ask::List(datasets) => list_anew(direction, negotiation, receiver, datasets, reporter).await?,
             Ask::Proofs(doubts) => {
                 let found = proof::find_out(sender, doubts, stall).await;
                 proof::tell(&negotiation.proofs(found), reporter);
@@ -62,9 +57,7 @@ pub async fn negotiate(
             }
             Ask::Records(datasets) => missing::look_at_records(job, negotiation, receiver, datasets).await?,
             Ask::Vacancy(name) => {
-                let found = receiver.ask(&[name.to_string()]).await?;
-                // What can't be read exists.
-                let is_vacant = found.is_empty() && std::mem::take(&mut receiver.unread).is_empty();
+                let is_vacant = is_vacant(receiver, &name).await?;
                 negotiation.vacant(name, is_vacant);
             }
             Ask::Facts { nearest, snapshots } => {
@@ -97,6 +90,41 @@ pub async fn negotiate(
         reporter.event(&Event::Notice { dataset: Some(dataset.to_string()), text });
     }
     Ok((limits, moves))
+}
+
+/// Refuses a NEW that is there already, unless an interrupted restore can go on there.
+async fn check_new(
+    direction: &Direction<'_>,
+    negotiation: &Negotiation,
+    receiver: &mut Receiver<'_>,
+) -> Result<(), StartError> {
+    restore::check_new(direction.job, negotiation.target_exists())?;
+    if direction.job.restore.is_none() || !negotiation.target_exists() {
+        return Ok(());
+    }
+    direction.check_restored(receiver).await
+}
+
+/// Lists datasets of the target in full, with where their cut receives can go on.
+async fn list_anew(
+    direction: &Direction<'_>,
+    negotiation: &mut Negotiation,
+    receiver: &mut Receiver<'_>,
+    datasets: Vec<DatasetName>,
+    reporter: &mut dyn Reporter,
+) -> Result<(), StartError> {
+    let (job, sender) = (direction.job, direction.sender);
+    let listings = list(job, negotiation, receiver, datasets).await?;
+    negotiation.unread(std::mem::take(&mut receiver.unread));
+    let listings = resume_points(job, negotiation, receiver, sender, listings, reporter).await?;
+    negotiation.listed(listings);
+    Ok(())
+}
+
+/// Whether there is nothing of this name. What can't be read exists.
+async fn is_vacant(receiver: &mut Receiver<'_>, name: &DatasetName) -> Result<bool, StartError> {
+    let found = receiver.ask(&[name.to_string()]).await?;
+    Ok(found.is_empty() && std::mem::take(&mut receiver.unread).is_empty())
 }
 
 /// The error for a target whose pool is not among those of its host.

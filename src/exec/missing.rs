@@ -14,6 +14,7 @@ use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{
     Clocks, Doomed, Due, Missing, Move, Negotiation, NotDestroyed, Notes, TargetDataset, Times, TooMuch, When, dated,
+    discard,
 };
 use crate::remote::link::Access;
 use crate::report::{Event, Reporter};
@@ -57,6 +58,9 @@ pub async fn look_around(
     negotiation.sent_anew(&renamed);
     let still = negotiation.only_there(&only_there);
     let snapshots = negotiation.snapshots_only_there(&listed);
+    if !job.missing.datasets {
+        tell_unborn(&still, &listed, receiver, reporter);
+    }
     if job.only_there > OnlyThere::Ignored && !(still.is_empty() && snapshots.is_empty()) {
         let texts = |names: Vec<zfs::name::SnapshotName>| names.iter().map(ToString::to_string).collect();
         reporter.event(&Event::OnlyThere {
@@ -66,6 +70,23 @@ pub async fn look_around(
         });
     }
     Ok(moves)
+}
+
+/// Tells what is left of first receives that nobody will go on with.
+fn tell_unborn(
+    only_there: &[DatasetName],
+    listed: &HashMap<DatasetName, TargetDataset>,
+    receiver: &Receiver<'_>,
+    reporter: &mut dyn Reporter,
+) {
+    for name in only_there.iter().filter(|name| listed.get(name).is_some_and(|dataset| dataset.unborn)) {
+        let text = format!(
+            "{name} is partially received, and the source has no such dataset: it stays until it is discarded on {}: {}",
+            receiver.host(),
+            discard(name)
+        );
+        reporter.event(&Event::Notice { dataset: None, text });
+    }
 }
 
 /// The names of the target's datasets, and (`in_full`) all that they have.

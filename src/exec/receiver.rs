@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::connections::ConnectionPool;
-use super::lock::owner;
+use super::lock::{advice, owner};
 use super::machine::BELIEVED;
 use crate::error::StartError;
 use crate::plan::TargetDataset;
@@ -112,7 +112,10 @@ impl<'a> Receiver<'a> {
         let Some(failure) = failure else { return Ok(()) };
         let (host, target) = (self.host(), self.ends.target.dataset.to_string());
         Err(match failure.refusal {
-            Refusal::Locked => StartError::LockedThere { host, target, holder: failure.words },
+            Refusal::Locked => {
+                let holder = format!("{}{}", failure.words, advice(&failure.words, &host));
+                StartError::LockedThere { host, target, holder }
+            }
             _ => self.failed(failure),
         })
     }

@@ -113,11 +113,11 @@ impl Targets {
     }
 }
 
-/// What is said where nothing has arrived at a target that is new: it may have been named by mistake.
+/// What is said where nothing is known to have arrived at a target that is new: it may have been named by mistake.
 pub fn how_to_forget(job: &PushJob, sender: &Endpoint) -> String {
     let (source, target) = (sender.full_name(&job.ends.source.dataset), &job.ends.target);
     format!(
-        "{target} has received nothing, but is recorded on {source}: pruning keeps the snapshots that it may need; if it was named by \
+        "no snapshot is known to have arrived at {target}, but it is recorded on {source}: pruning keeps the snapshots that it may need; if it was named by \
          mistake: zfsync forget {source} {target}"
     )
 }

@@ -111,6 +111,10 @@ fn stays(
     if target.snapshots.is_empty() {
         return match notes {
             Notes { placeholder: true, .. } => None,
+            // It has never been whole, or mounted, so that nothing is in it but what was sent.
+            _ if target.unborn => {
+                not_put_there(notes.put.as_ref(), path, mirror.by).map(|_| NotDestroyed::Unborn(name.clone()))
+            }
             Notes { put: Some(_), .. } => Some(NotDestroyed::NoSnapshots),
             _ => Some(NotDestroyed::NotOurs),
         };

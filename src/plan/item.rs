@@ -93,6 +93,29 @@ pub(super) struct Agreed {
 }
 
 impl Item {
+    /// Of which nothing is known yet but what the source has.
+    pub(super) fn new(source: SourceDataset, source_name: DatasetName, target_name: DatasetName) -> Self {
+        let on_target = if source.snapshots.is_empty() {
+            OnTarget::Settled(Verdict::NoSnapshots)
+        } else {
+            OnTarget::Asked { snapshots: 0, bookmarks: 0 }
+        };
+        Self {
+            source,
+            source_name,
+            target_name,
+            on_target,
+            attempt: None,
+            facts: None,
+            seen: None,
+            resolved: false,
+            was: None,
+            weighed_from: None,
+            agreed: None,
+            proofs: HashMap::new(),
+        }
+    }
+
     /// One snapshot or bookmark was asked for by name: agreement is remembered, a stranger of the same name means that
     /// only the full list tells the story.
     pub(super) fn compare(&mut self, there: Option<Guid>, kind: BaseKind, at: usize) {

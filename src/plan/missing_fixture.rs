@@ -48,15 +48,18 @@ pub fn negotiation_with(
 pub type Row<'a> = (&'a str, &'a [(&'a str, u64)], &'a str);
 pub type There<'a> = &'a [Row<'a>];
 
-/// The target's datasets with their snapshots, and what is noted: a [`Put`], or `p` for a placeholder.
+/// The target's datasets with their snapshots, and what is noted: a [`Put`], or `p` for a placeholder. Behind `~` it is that of a first
+/// receive that was cut.
 pub fn there(all: There<'_>) -> (HashMap<DatasetName, TargetDataset>, HashMap<DatasetName, Notes>) {
     let (mut datasets, mut notes) = (HashMap::new(), HashMap::new());
     for (path, snapshots, note) in all {
         let full = name(&format!("b/t{path}"));
-        let dataset = TargetDataset { empty: snapshots.is_empty(), ..fixture::target(versions(snapshots)) };
+        let (unborn, note) = (note.starts_with('~'), note.trim_start_matches('~'));
+        let empty = snapshots.is_empty() && !unborn;
+        let dataset = TargetDataset { empty, unborn, partial: unborn, ..fixture::target(versions(snapshots)) };
         datasets.insert(full.clone(), dataset);
         let put = if note.contains('-') { note.parse() } else { format!("0-{note}").parse() };
-        notes.insert(full, Notes { put: put.ok(), since: None, placeholder: *note == "p" });
+        notes.insert(full, Notes { put: put.ok(), since: None, placeholder: note == "p" });
     }
     (datasets, notes)
 }

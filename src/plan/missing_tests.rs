@@ -61,6 +61,33 @@ fn only_what_zfsync_has_put_there_goes() {
 }
 
 #[test]
+fn the_rest_of_a_first_receive_goes_if_it_is_known_to_be_of_this_source() {
+    let at = |path: &str| format!("~0.{:08x}-7", zfs::place(&name(&format!("a/s{path}")).below(&name("a/s")).unwrap()));
+    let (right, wrong) = (at("/cut"), at("/other"));
+    let target: There<'_> = &[
+        ("", &[("s1", 1)], "1"),
+        ("/cut", &[], &right),
+        ("/moved", &[], &wrong),
+        ("/own", &[], "~-"),
+        ("/yours", &[], "~5-9"),
+        ("/x.zfsync-20261124-143000", &[], "~7"),
+    ];
+    let found = missing(&[("", &[("s1", 1)])], &[], target);
+    assert_eq!(goes(&found), ["b/t/cut"]);
+    let unborn = |text: &str| NotDestroyed::Unborn(name(text));
+    assert_eq!(
+        stay(&found),
+        [
+            ("b/t/moved", &unborn("b/t/moved")),
+            ("b/t/own", &unborn("b/t/own")),
+            ("b/t/x.zfsync-20261124-143000", &NotDestroyed::SetAside),
+            ("b/t/yours", &unborn("b/t/yours")),
+        ]
+    );
+    assert!(unborn("b/t/a b").to_string().ends_with("zfs receive -A 'b/t/a b'"));
+}
+
+#[test]
 fn what_the_source_has_elsewhere_came_from_there() {
     let source: &[(&str, &[(&str, u64)])] = &[("", &[("s1", 1)]), ("/new", &[("x", 2), ("y", 3)])];
     let target: There<'_> =

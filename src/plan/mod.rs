@@ -82,7 +82,7 @@ pub use names::Misfit;
 pub use naming::{Class, DEFAULT_FORMAT, Format, FormatError, Naming, Stamp};
 pub use nearest::nearest;
 pub use negotiate::{EncryptedAs, EncryptionRules, Listing, Negotiation};
-pub use not_destroyed::NotDestroyed;
+pub use not_destroyed::{NotDestroyed, discard};
 pub use nothing::Nothing;
 pub use origin::{Copies, Proven};
 pub use placement::{Placement, Plan, PlannedDataset};

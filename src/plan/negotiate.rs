@@ -125,25 +125,7 @@ impl Negotiation {
                 misfits.push(Misfit::new(source_name, target, &dataset));
                 return None;
             };
-            let on_target = if dataset.snapshots.is_empty() {
-                OnTarget::Settled(Verdict::NoSnapshots)
-            } else {
-                OnTarget::Asked { snapshots: 0, bookmarks: 0 }
-            };
-            Some(Item {
-                source: dataset,
-                source_name,
-                target_name,
-                on_target,
-                attempt: None,
-                facts: None,
-                seen: None,
-                resolved: false,
-                was: None,
-                weighed_from: None,
-                agreed: None,
-                proofs: HashMap::new(),
-            })
+            Some(Item::new(dataset, source_name, target_name))
         };
         let mut items: Vec<Item> = datasets.into_iter().filter_map(item).collect();
         // Parents before children, and to be found by path.

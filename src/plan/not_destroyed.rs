@@ -20,6 +20,8 @@ pub enum NotDestroyed {
     SetAside,
     /// It has data and no snapshots.
     NoSnapshots,
+    /// It is the rest of this dataset's first receive, which was cut, and nothing says that this source has sent it.
+    Unborn(DatasetName),
     /// It is what has another name at the source now, and is sent anew in this run.
     Renamed(DatasetName),
     /// The source still has it as this dataset, which takes no part in this replication.
@@ -52,6 +54,7 @@ impl NotDestroyed {
             | Self::Below
             | Self::SetAside
             | Self::NoSnapshots
+            | Self::Unborn(_)
             | Self::OtherName => false,
         }
     }
@@ -71,6 +74,9 @@ impl fmt::Display for NotDestroyed {
             Self::Below => f.write_str("a dataset below it is kept"),
             Self::SetAside => f.write_str("it was set aside (--set-aside)"),
             Self::NoSnapshots => f.write_str("it has no snapshots, so its content is unknown"),
+            Self::Unborn(name) => {
+                write!(f, "it is partially received, and not known to come from this source; to discard it there: {}", discard(name))
+            }
             Self::Renamed(to) => write!(f, "it was renamed to {to} on the source, which is being sent"),
             Self::Unselected(name) => {
                 write!(f, "it still exists on the source as {name}, which is not replicated to this target")
@@ -84,6 +90,12 @@ impl fmt::Display for NotDestroyed {
             }
         }
     }
+}
+
+/// The command that discards the rest of a receive.
+#[must_use]
+pub fn discard(dataset: &DatasetName) -> String {
+    format!("zfs receive -A {}", shell_words::quote(dataset.as_str()))
 }
 
 /// What speaks against it that this source has put a dataset there, at this path below the target.

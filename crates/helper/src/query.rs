@@ -13,7 +13,7 @@ use super::{content, examine, notes as missing, outlook};
 use crate::wire::{MAX_NAMES, Reply, Request};
 use zfs::host::{Found, Sink, Unread};
 use zfs::name::{DatasetName, SnapshotName};
-use zfs::{Answer, Failure, NewBookmark, Query, Refusal, permission};
+use zfs::{Answer, Failure, NewBookmark, Query, Refusal, Resolution, permission};
 
 /// So many names of datasets go into one frame: at most about 520 KiB.
 const NAMES_A_FRAME: usize = 2000;
@@ -90,10 +90,7 @@ fn answer(context: &Context, request: Request) {
         Request::List { datasets, .. } => list(context, id, &datasets),
         Request::Tree { dataset, .. } => tree(context, id, &dataset),
         Request::Probe { dataset, .. } => probe(context, id, &dataset),
-        Request::Clear { dataset, .. } => {
-            let cleared = host.clear(&dataset).map(|()| done(id, None));
-            cleared.map_err(|why| context.explain(why, permission::CLEAR, &dataset))
-        }
+        Request::Clear { dataset, .. } => clear(context, id, &dataset),
         Request::Lock { dataset, run, owner, .. } => {
             replies.is_for(&owner);
             host.claim(&dataset, run, &owner).map(|odd| done(id, odd))
@@ -101,15 +98,10 @@ fn answer(context: &Context, request: Request) {
         Request::Dates { names, .. } => dates(context, id, &names),
         Request::Bases { names, iv_sets_only, .. } => bases(context, id, &names, iv_sets_only),
         Request::TryResolve { resolution, .. } => host.resolve(&resolution, true).map(|warning| done(id, warning)),
-        Request::Resolve { resolution, .. } => {
-            let resolved = host.resolve(&resolution, false);
-            let why = |failure| context.explain(failure, permission::for_resolution(&resolution), resolution.dataset());
-            resolved.map(|warning| done(id, warning)).map_err(why)
-        }
+        Request::Resolve { resolution, .. } => resolve(context, id, &resolution),
         Request::Prune { dataset, snapshots, dry_run, .. } => {
-            let pruned = host.prune(&dataset, &snapshots, dry_run);
-            let explained = pruned.map_err(|why| context.explain(why, permission::DESTROY, &dataset));
-            explained.map(|pruned| Reply::Pruned { id, pruned })
+            let pruned = host.prune(&dataset, &snapshots, dry_run).map(|pruned| Reply::Pruned { id, pruned });
+            pruned.map_err(|why| context.explain(why, permission::DESTROY, &dataset))
         }
         Request::Names { dataset, .. } => names(context, id, &dataset),
         Request::Rename { rename, .. } => missing::rename(context, &rename).map(|()| done(id, None)),
@@ -137,6 +129,16 @@ fn answer(context: &Context, request: Request) {
         // Too long, perhaps; if the sender is gone this fails as well.
         replies.done(id, Some(Failure::new(Refusal::Other, &error.to_string())));
     }
+}
+
+fn clear(context: &Context, id: u64, dataset: &DatasetName) -> Result<Reply, Failure> {
+    let cleared = context.host.clear(dataset).map(|()| done(id, None));
+    cleared.map_err(|why| context.explain(why, permission::CLEAR, dataset))
+}
+
+fn resolve(context: &Context, id: u64, resolution: &Resolution) -> Result<Reply, Failure> {
+    let resolved = context.host.resolve(resolution, false).map(|warning| done(id, warning));
+    resolved.map_err(|why| context.explain(why, permission::for_resolution(resolution), resolution.dataset()))
 }
 
 /// What concerns a source is answered in as many parts as it takes.

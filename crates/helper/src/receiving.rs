@@ -99,7 +99,7 @@ impl Receiving {
         (self.taken.load(Ordering::Relaxed), self.process.cpu_time())
     }
 
-    /// The stream is over; its stdin must be closed already.
+    /// The stream is over; its stdin is closed by now, or was given back if it has all of the stream.
     pub(super) fn finish(self: &Arc<Self>, ending: Ending) {
         let first = self.lock().ending.replace(ending).is_none();
         self.changed.notify_all();

@@ -54,6 +54,8 @@ pub enum Refusal {
     Suspended,
     /// The process was killed by somebody.
     Killed,
+    /// No ssh session for it has come free in time, so nothing was started.
+    NoSession,
     /// The helper's own command line doesn't allow it.
     NotAllowed,
     /// The stream isn't what the request spoke of, or of a kind that a helper never takes.

@@ -161,10 +161,15 @@ impl Machine {
         match failure.refusal {
             // A rest that is being gone on with can only be in the way while somebody else receives into it.
             Refusal::Partial if resumed => {
-                let words = format!("{words}\n  another receive into it seems to be in progress");
+                let words = format!(
+                    "{words}\n  another receive into it seems to be in progress: see ps -eo pid,ppid,stat,etime,args on the target's host for a \
+                     zfs recv, and for the helper that started it (state T: stopped)"
+                );
                 self.try_later(index, step, attempt, &words, actions);
             }
-            Refusal::Busy | Refusal::Killed | Refusal::Stream => self.try_later(index, step, attempt, &words, actions),
+            Refusal::Busy | Refusal::Killed | Refusal::NoSession | Refusal::Stream => {
+                self.try_later(index, step, attempt, &words, actions);
+            }
             Refusal::Modified
             | Refusal::NotNewest
             | Refusal::Exists

@@ -40,11 +40,16 @@ impl ControlDir {
 
 /// Makes it.
 pub(super) fn make() -> Result<ControlDir, ConnectError> {
-    let of = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let cache = of("XDG_CACHE_HOME").or_else(|| Some(of("HOME")?.join(".cache")));
-    let places = ["/tmp", "/dev/shm", "/var/tmp"].map(PathBuf::from);
+    make_in(places(|name| std::env::var_os(name).map(PathBuf::from)))
+}
+
+/// Where it is tried, as the environment tells.
+fn places(of: impl Fn(&str) -> Option<PathBuf>) -> impl Iterator<Item = PathBuf> {
+    // One that is empty or relative counts as unset (XDG Base Directory Specification).
+    let cache = of("XDG_CACHE_HOME").filter(|cache| cache.is_absolute()).or_else(|| Some(of("HOME")?.join(".cache")));
+    let fixed = ["/tmp", "/dev/shm", "/var/tmp"].map(PathBuf::from);
     let first = of("XDG_RUNTIME_DIR").into_iter().chain([PathBuf::from("/run"), std::env::temp_dir()]);
-    make_in(first.chain(places).chain(cache))
+    first.chain(fixed).chain(cache)
 }
 
 fn make_in(places: impl Iterator<Item = PathBuf>) -> Result<ControlDir, ConnectError> {
@@ -61,9 +66,10 @@ fn make_in(places: impl Iterator<Item = PathBuf>) -> Result<ControlDir, ConnectE
             Err(error) => failed.push((place, error)),
         }
     }
-    // Most machines don't have all of them.
-    let is_there = |error: &io::Error| error.kind() != io::ErrorKind::NotFound;
-    let words = failed.iter().filter(|(_, error)| is_there(error));
+    // Most machines don't have all of them; one that has none is told of each.
+    let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let none = failed.iter().all(|(_, error)| is_missing(error));
+    let words = failed.iter().filter(|(_, error)| none || !is_missing(error));
     Err(ConnectError::Directory(
         words
             .map(|(place, error)| format!("{}: {}", place.display(), zfs::text::os_words(error)))
@@ -177,6 +183,25 @@ mod tests {
             long.display()
         );
         assert_eq!(error, words);
+    }
+
+    #[test]
+    fn where_all_places_are_missing_each_is_told() {
+        let error = make_in(["/nowhere", "/neither"].map(PathBuf::from).into_iter()).unwrap_err().to_string();
+        let words = "control socket: /nowhere: No such file or directory; /neither: No such file or directory";
+        assert!(error.ends_with(words), "{error}");
+    }
+
+    #[test]
+    fn a_cache_directory_that_is_none_counts_as_unset() {
+        for (cache, last) in [("", "/home/u/.cache"), ("cache", "/home/u/.cache"), ("/cache", "/cache")] {
+            let of = |name: &str| match name {
+                "XDG_CACHE_HOME" => Some(cache.into()),
+                "HOME" => Some("/home/u".into()),
+                _ => None,
+            };
+            assert_eq!(places(of).last(), Some(last.into()), "{cache:?}");
+        }
     }
 
     /// As a killed run leaves it: some time ago, if it is `old`.

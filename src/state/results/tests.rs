@@ -212,7 +212,7 @@ fn a_run_that_did_not_start_leaves_the_datasets_alone() {
         assert_eq!((run.confirmed, run.not_in_sync), (before.confirmed.clone(), before.not_in_sync.clone()));
     }
     // The run that has the lock keeps its own record.
-    let locked = StartError::Locked { target: "q".into(), holder: "x".into(), path: "l".into() };
+    let locked = StartError::Locked { target: "q".into(), holder: "x".into() };
     wait(bed.recorder(&mut Notices::default()).finish(Err(&locked), pending()));
     assert!(!bed.last_run().error.unwrap().contains("already works on q:"));
     bed.not_tried("no list");

@@ -1,5 +1,6 @@
 """Cut receives: they are gone on with, or dropped when nothing can go on with them (rows D01 to D17)."""
 
+import re
 import signal
 
 from harness import MARK, VOLUME_DEVICE, case, knows, q
@@ -276,6 +277,27 @@ def helper_lost(c):
     failed = run.of("step_failed")
     c.check(failed and failed[0]["retry"], f"no step was tried again: {failed}")
     c.check(resumed(run, True)[c.source][1], "the second attempt did not go on")
+
+
+@case("D14")
+def helper_stopped(c):
+    """A run was killed and its helpers are stopped: the next one is told which of them holds the lock and how to end it, and the one after that resumes."""
+    c.tree({"": ""})
+    big(c, "s1")
+    gate = Gate(c, 1 << 20)
+    running = c.start(*gate.args)
+    gate.reached()
+    helpers = pids(c, c.beta, "zfsync recv")
+    c.beta(f"kill -STOP {' '.join(helpers)}")
+    c.cleanups.append((c.beta, f"kill -9 {' '.join(helpers)} || true"))
+    running.signal(signal.SIGKILL)
+    running.end(60)
+    run = c.push(status=4, says=(f"process {running.process.pid}, since 2", "kill -CONT "))
+    found = re.search(r"helper process (\d+)\), for .*see ps -o pid,stat,etime,args -p (\d+) on beta .* kill -9 (\d+) ends it", run.err, re.DOTALL)
+    c.check(found and len(set(found.groups())) == 1 and found[1] in helpers, f"the helper's process is not named: {run.err}")
+    c.beta(f"kill -9 {found[1]}")
+    gate.open()
+    ends_well(c, c.push("--wait-lock", "60s"))
 
 
 @case("D01", "D14", "A11", versions=True)

@@ -311,6 +311,38 @@ def a_damaged_record(c):
         c.zfsync("prune", "--keep-last", "1", c.source, f"beta:{c.target}")
 
 
+@case("H06")
+def a_damaged_record_elsewhere(c):
+    """A record with a line feed that can't be read counts above SOURCE, and on a copy that is pruned as a target."""
+    c.tree({"": "", "a": ""})
+    make(c, c.alpha, c.source, *DAYS[:3])
+    make(c, c.alpha, f"{c.source}/a", *DAYS[:3])
+    c.push()
+    record, value = "zfsync:target-0123456789abcdef", '"$(printf "{\\nx")"'
+    c.alpha(f"zfs set {record}={value} {c.source}")
+    c.zfsync("prune", "--keep-last", "1", f"{c.source}/a", f"beta:{c.target}/a", status=3, says=record)
+    c.alpha(f"zfs inherit {record} {c.source}")
+    c.beta(f"zfs set {record}={value} {c.target}")
+    c.zfsync("prune", "--keep-last", "1", c.source, f"beta:{c.target}", says="4 snapshots are kept: targets of this copy may need them")
+    for path in ("", "/a"):
+        c.same(c.snaps(c.beta, f"{c.target}{path}"), DAYS[:3], f"the snapshots of the copy {path}")
+
+
+@case("H06")
+def restored_onto_its_copy(c):
+    """A restore whose COPY and NEW are swapped is refused, as is its dry run."""
+    c.tree({"": "s1", "a": "s1"})
+    c.push()
+    c.snapshot(f"{c.source}@s2", f"{c.source}/a@s2")
+    for path in ("", "/a"):
+        for options in (("-n",), ()):
+            c.zfsync("restore", *options, "--into-existing", f"{c.source}{path}", f"beta:{c.target}{path}", status=2, says="are COPY and NEW swapped")
+    c.same(c.snaps(c.beta, c.target), ["s1"], "the snapshots of the copy")
+    # What is no copy of it can go on.
+    c.zfsync("restore", f"beta:{c.target}", f"{c.source}/back")
+    c.zfsync("restore", "--into-existing", f"beta:{c.target}", f"{c.source}/back")
+
+
 @case("H06", "R09")
 def a_copy_pruned_by_itself(c):
     """cron and prune of a copy as DATASET keep what its source continues from, say so, and prune the rest."""

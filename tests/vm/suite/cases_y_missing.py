@@ -3,6 +3,7 @@
 import time
 
 from harness import VOLUME_DEVICE, case
+from tools import cutting_helper
 
 
 def mirror(c, *options, what="both", grace="0", **more):
@@ -401,3 +402,27 @@ def back_in_between(c):
     mirror(c, grace="7d")
     noted(0, "once it is in another dataset")
     c.same(c.snaps(c.beta, f"{c.target}/a"), ["s1", "s2"], "the snapshots of the copy")
+
+
+@case("MISSING")
+def cut_and_gone(c):
+    """A first receive was cut, and its dataset destroyed at the source: -v tells how to discard it, --delete-missing does where it is known to be of this source."""
+    c.tree({"": "s1"})
+    mirror(c)
+    new = f"{c.source}/cut"
+    c.alpha(f"zfs create {new}; head -c 4M /dev/urandom >/{new}/file; zfs snapshot {new}@s1")
+    c.push("-j", "1", "--retries", "0", "--remote-zfsync", cutting_helper(c, 1 << 20), status=1)
+    c.alpha(f"zfs send -w {new}@s1 | head -c 2M | ssh beta zfs recv -s -u {c.target}/own || true")
+    for path in ("cut", "own"):
+        c.check(c.beta(f"zfs get -H -o value receive_resume_token {c.target}/{path}") != "-", f"the fixture made no token on {path}")
+    c.alpha(f"zfs destroy -r {new}")
+    options = ("-v", "--max-delete", "100%")
+    c.push("-v", says=(f"{c.target}/cut is partially received, and the source has no such dataset", f"zfs receive -A {c.target}/own"))
+    with c.unchanged():
+        mirror(c, "-n", *options, says=f"{c.target}/cut")
+    mirror(c, *options, grace="7d")
+    c.only("", "cut", "own")
+    mirror(c, *options, says=f"not known to come from this source; to discard it there: zfs receive -A {c.target}/own")
+    c.only("", "own")
+    c.beta(f"zfs receive -A {c.target}/own")
+    mirror(c, *options)

@@ -86,11 +86,12 @@ impl Zfs {
         self.command(["set".to_owned(), format!("{property}={value}"), dataset.at(snapshot.as_str())])
     }
 
-    /// All properties of these datasets and where they come from. Read it with [`read_sources`].
+    /// All properties of these datasets and where they come from; values, which may have TABs and line feeds, are the last column. Read
+    /// it with [`read_sources`].
     #[must_use]
     pub fn property_sources(&self, datasets: &[DatasetName]) -> Call {
         let mut command =
-            self.command(["get", "-Hp", "-t", "filesystem,volume", "-o", "name,property,value,source", "all"]);
+            self.command(["get", "-Hp", "-t", "filesystem,volume", "-o", "name,property,source,value", "all"]);
         command.args(datasets.iter().map(DatasetName::as_str));
         command
     }
@@ -145,8 +146,8 @@ pub struct Traces {
 pub fn read_sources(output: &[u8]) -> HashMap<String, Traces> {
     let mut all: HashMap<String, Traces> = HashMap::new();
     for line in whole_lines(&String::from_utf8_lossy(output)) {
-        let fields: Vec<&str> = line.split('\t').collect();
-        let [name, property, value, source] = fields[..] else { continue };
+        let fields: Vec<&str> = line.splitn(4, '\t').collect();
+        let [name, property, source, value] = fields[..] else { continue };
         let traces = all.entry(name.to_owned()).or_default();
         match property {
             "creation" => traces.creation = value.parse().ok(),
@@ -251,16 +252,18 @@ History for 'apool':
 
     #[test]
     fn traces_of_receives_are_seen() {
-        let text = "p/a\ttype\tfilesystem\t-\np/a\tcreation\t17\t-\np/a\tatime\toff\treceived\np/b\tatime\toff\tinherited from p\n\
-                    p/b\tzfsync:received\tx\tinherited from p\np/c\tzfsync:received\tx\tlocal\np/d\treceive_resume_token\t1-x\t-\n\
-                    p/b\treceive_resume_token\t-\t-\nodd\n";
+        let text = "p/a\ttype\t-\tfilesystem\np/a\tcreation\t-\t17\np/a\tatime\treceived\toff\np/b\tatime\tinherited from p\toff\n\
+                    p/b\tzfsync:received\tinherited from p\tx\np/c\tzfsync:received\tlocal\tx\np/d\treceive_resume_token\t-\t1-x\n\
+                    p/b\treceive_resume_token\t-\t-\nodd\np/e\tuser:a\treceived\tb\tc\np/f\tuser:a\treceived\tb\nc\n";
         let all = read_sources(text.as_bytes());
         let none = Traces::default();
         assert_eq!(all["p/a"], Traces { received: true, creation: Some(17), ..none.clone() });
         assert_eq!(all["p/b"], none);
         assert_eq!(all["p/c"], Traces { noted: true, ..none.clone() });
-        assert_eq!(all["p/d"], Traces { partial: true, ..none });
-        assert_eq!(all.len(), 4);
+        assert_eq!(all["p/d"], Traces { partial: true, ..none.clone() });
+        // Values with a TAB and with a line feed.
+        assert_eq!(["p/e", "p/f"].map(|name| &all[name]), [&Traces { received: true, ..none }; 2]);
+        assert_eq!(all.len(), 6);
     }
 
     #[test]

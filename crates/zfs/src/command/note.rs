@@ -158,10 +158,11 @@ impl Zfs {
         self.command(["get", "-Hp", "-s", "local", "-o", "value", property, dataset.as_str()])
     }
 
-    /// All that was set on a dataset, or above it and counts for it: property, value, and `local` or `inherited from DATASET`.
+    /// All that was set on a dataset, or above it and counts for it: property, `local` or `inherited from DATASET`, and value. That is
+    /// the last one, as it may have TABs and line feeds.
     #[must_use]
     pub fn set_properties(&self, dataset: &DatasetName) -> Call {
-        self.command(["get", "-Hp", "-s", "local,inherited", "-o", "property,value,source", "all", dataset.as_str()])
+        self.command(["get", "-Hp", "-s", "local,inherited", "-o", "property,source,value", "all", dataset.as_str()])
     }
 
     /// Drops a user property.

@@ -11,6 +11,8 @@
 # Whoever has read a line before us has taken the mark or a part of a command: then nothing is run, and no mark tells that it was.
 # The mark on stdout and stderr is where what it says begins, and with the exit status where that ends; shells read their lines byte
 # by byte, so it gets all that is its own. What is left of a stream that failed is unknown, so nothing is run behind it.
+# A variable that the login has exported stays exported: no command is to get the mark, or all words once more, in its environment.
+unset k l i n s w c;
 PATH=$PATH:/sbin:/usr/sbin:/usr/local/sbin;
 LC_ALL=C;
 export PATH LC_ALL;

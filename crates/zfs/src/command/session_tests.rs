@@ -26,7 +26,10 @@ fn said(shell: &str, stdin: &[u8]) -> Option<(String, Option<i32>)> {
     let dir = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(program, dir.path().join("sh")).unwrap();
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", &session_line()]).env("PATH", format!("{}:/usr/bin:/bin", dir.path().display()));
+    command
+        .args(["-c", &session_line()])
+        .envs(["k", "l", "i", "n", "s", "w", "c"].map(|name| (name, "login")))
+        .env("PATH", format!("{}:/usr/bin:/bin", dir.path().display()));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
@@ -124,6 +127,18 @@ fn a_receive_that_fails_is_the_last() {
     let fails = call("stream", &[b"sh", b"-c", b"dd bs=1 count=4 2>/dev/null; exit 2"]);
     let asks = call("null", &[b"echo", b"ran"]);
     expect(&session(&[&fails, b"abcd", &asks]), "M\nM 2\n", 2);
+}
+
+/// As a login may have set them.
+#[test]
+fn a_call_gets_no_variable_of_the_line() {
+    let asks = call("null", &[b"env"]);
+    for shell in SHELLS {
+        let Some((said, _)) = said(shell, &session(&[&asks, &asks])) else { continue };
+        let own = said.lines().filter(|line| line.split_once('=').is_some_and(|(name, _)| "klinswc".contains(name)));
+        assert_eq!(own.collect::<Vec<_>>(), [""; 0], "{shell}");
+        assert!(said.contains("PATH="), "{said}");
+    }
 }
 
 /// A sender may put anything behind the end of its stream.

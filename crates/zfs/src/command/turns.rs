@@ -193,8 +193,8 @@ impl Turns {
         let mut open = self.lock();
         loop {
             if open.is_stuck(kind) {
-                let words = "the host permits one session at a time over a connection (MaxSessions in its sshd_config), and what replaces a \
-                             dataset needs two";
+                let words = "the host permits one session at a time over a connection, and a stream that replaces a dataset needs two: \
+                             raise MaxSessions in its sshd_config to 2";
                 return Err(io::Error::other(words));
             }
             if open.has_room(kind) {

@@ -29,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(super) enum NotStarted {
     /// The host has refused the session, in these words of ssh.
     Refused(Turn, String),
-    /// A session that was there has ended before it took the call.
+    /// A session that was there has ended, and no mark tells that the call has begun.
     Stale,
     Error(io::Error),
 }
@@ -267,11 +267,14 @@ fn cut(status: Option<io::Result<std::process::ExitStatus>>, ended: impl FnOnce(
     match status {
         Some(Ok(status)) => {
             ended(status);
-            let words = if status.success() { CUT.to_owned() } else { status.to_string() };
-            Died { status: words, killed: status.signal().is_some() }
+            if status.signal().is_some() {
+                return Died { status: status.to_string(), killed: true };
+            }
+            let how = if status.success() { String::new() } else { format!(" ({status})") };
+            Died { status: format!("no exit status: {CUT}{how}"), killed: false }
         }
         Some(Err(error)) => Died { status: error.to_string(), killed: false },
-        None => Died { status: CUT.into(), killed: false },
+        None => Died { status: format!("no exit status: {CUT}"), killed: false },
     }
 }
 

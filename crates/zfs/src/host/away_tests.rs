@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::Started;
 use super::process::start;
-use super::run::{HANGS, run};
+use super::run::{HANGS, read_first, run};
 use crate::command::Turns;
-use crate::{Away, Call, Failure, Limits, Zfs, session_line};
+use crate::{Away, Call, Failure, Limits, Refusal, Zfs, session_line};
 
 /// A host whose sessions are this script, and then the constant line.
 fn host(script: &str, turns: &Arc<Turns>, limits: Limits) -> Zfs {
@@ -250,6 +250,11 @@ fn after_a_stream_that_was_cut_or_goes_on_comes_another_session() {
         let stream = ["abcd", more].concat();
         assert_eq!(receive(&zfs, stream.as_bytes(), true), ("words\n".into(), Ok(())));
         another(&zfs);
+        // The same where the next call is a receive.
+        for stream in [stream.as_bytes(), b"abcd"] {
+            assert_eq!(receive(&zfs, stream, true), ("words\n".into(), Ok(())));
+        }
+        another(&zfs);
     }
     let fails = doing("", "cat >/dev/null; echo no >&2; exit 3", &turns, patient(60_000));
     let (words, died) = receive(&fails, b"abcd", false);
@@ -292,6 +297,39 @@ fn what_ends_by_a_fault_of_its_own_is_not_killed() {
     }
 }
 
+#[test]
+fn a_session_that_is_cut_is_told_in_a_sentence() {
+    for (status, how) in [(0, ""), (255, " (exit status: 255)")] {
+        let line = format!("( {} ); exit {status}", session_line());
+        let session = ("sh".into(), vec!["-c".into(), line.into()]);
+        let words = ["sh", "-c", "cat >/dev/null; kill -9 $PPID"].map(ToOwned::to_owned).to_vec();
+        let zfs = Zfs::on(Away::new(session, words, Arc::default(), || {})).within(patient(60_000));
+        let died = receive(&zfs, b"abcd", false).1.unwrap_err();
+        let told = format!("zfs receive ended with no exit status: the session ended before zfs did{how}");
+        assert_eq!((crate::text::ended("zfs receive", &died), died.killed), (told, false));
+    }
+}
+
+#[test]
+fn what_is_read_only_at_its_beginning_ends_with_its_session() {
+    let (turns, lost) = (Arc::default(), Arc::new(AtomicBool::new(false)));
+    // It ends with its session, as behind an ssh.
+    let goes_on = "echo first; echo words >&2; seq 1000; while kill -0 $PPID 2>/dev/null; do :; done";
+    let zfs = &format!("case $0 in list) echo $PPID;; *) {goes_on};; esac");
+    let session = ("sh".into(), vec!["-c".into(), session_line().into()]);
+    let (words, tell) = (["sh", "-c", zfs].map(ToOwned::to_owned).to_vec(), Arc::clone(&lost));
+    let zfs = Zfs::on(Away::new(session, words, Arc::clone(&turns), move || tell.store(true, Ordering::Relaxed)));
+    let session = session_of(&zfs);
+    let first = read_first(zfs.command(["send", "-w", "p/x@s"]), |mut output| {
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut output, &mut line)?;
+        Ok(line)
+    });
+    assert_eq!(first, Ok("first\n".into()));
+    assert_eq!((turns.running(), turns.idle(), lost.load(Ordering::Relaxed)), ([0, 0], 0, false));
+    assert_ne!(session_of(&zfs), session);
+}
+
 /// `zfs` returns -1 in places.
 #[test]
 fn a_status_that_is_no_signals_is_told_as_it_is() {
@@ -327,9 +365,10 @@ fn a_stream_that_nobody_waits_for_waits_for_no_turn() {
     given_up.store(true, Ordering::Relaxed);
     let words = told.recv_timeout(Duration::from_secs(20)).expect("it waits for its turn").unwrap();
     assert!(words.contains("none has ended in time"), "{words}");
-    // Its own limit counts, too.
-    let words = start_one(&host("", &turns, patient(300))).err().unwrap().words;
+    // Its own limit counts, too. No dataset is busy.
+    let Failure { refusal, words } = start_one(&host("", &turns, patient(300))).err().unwrap();
     assert!(words.contains("none has ended in time"), "{words}");
+    assert_eq!(refusal, Refusal::NoSession);
     for super::Started { stdin, process, .. } in others {
         drop(stdin);
         assert_eq!(process.wait(), Ok(()));

@@ -45,6 +45,10 @@ pub(super) fn note(zfs: &Zfs, note: Note, value: Option<&str>, names: &[&str]) -
 pub(super) fn destroy(zfs: &Zfs, dataset: &DatasetName, snapshots: &[Guid]) -> Result<(), Failure> {
     let Some((there, all)) = what_goes(zfs, dataset, snapshots, &BTreeSet::new())? else { return Ok(()) };
     clear_partial(zfs, dataset)?;
+    if there.unborn && there.token.is_some() {
+        // That was all of it.
+        return Ok(());
+    }
     destroy_whole(zfs, &there, &all)
 }
 
@@ -91,7 +95,8 @@ fn what_goes(
     for snapshot in &mut all {
         snapshot.clones = snapshot.clones.take().filter(|clones| !clones.split(',').all(is_gone));
     }
-    if all.is_empty() && !holds_nothing(zfs, &there) {
+    // What has never been whole can't have been written to.
+    if all.is_empty() && !there.unborn && !holds_nothing(zfs, &there) {
         return Err(changed(&format!("'{dataset}' has data and no snapshots")));
     }
     check_losses(zfs, dataset, &all.iter().collect::<Vec<_>>(), snapshots)?;
@@ -109,4 +114,47 @@ fn written(zfs: &Zfs, dataset: &DatasetName) -> Result<u64, Failure> {
     })?;
     // What makes no sense is no proof that nothing was written.
     Ok(text.trim().parse().unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{Away, session_line};
+
+    /// What changes where the first receive of `b/x` was cut, with this token and these notes; `destroy` ends like this.
+    fn cut(token: &str, notes: &str) -> (Vec<String>, Result<(), Failure>) {
+        let dir = tempfile::tempdir().unwrap();
+        let script = format!(
+            r#"case "$*" in
+            "list "*",inconsistent,written b/x") printf 'b/x\tfilesystem\t{token}\t-\tno\t1\t0\n' ;;
+            "list -Hp -r "*) echo b/x ;;
+            "get "*) printf '{notes}' ;;
+            "recv "* | "destroy "*) echo "$*" >>'{}/changes' ;;
+            esac"#,
+            dir.path().display()
+        );
+        let program = dir.path().join("played");
+        fs::write(&program, script).unwrap();
+        let session = ("sh".into(), vec!["-c".into(), session_line().into()]);
+        let words = ["sh".to_owned(), program.display().to_string()].into();
+        let zfs = Zfs::on(Away::new(session, words, Arc::default(), || {}));
+        let dataset = "b/x".parse().unwrap();
+        let can = can_destroy(&zfs, &dataset, &[], &BTreeSet::new());
+        let ended = destroy(&zfs, &dataset, &[]);
+        assert_eq!(can, ended);
+        let changes = fs::read_to_string(dir.path().join("changes")).unwrap_or_default();
+        (changes.lines().map(ToOwned::to_owned).collect(), ended)
+    }
+
+    #[test]
+    fn the_rest_of_a_first_receive_goes_by_being_discarded() {
+        let ours = r"zfsync:received\t1.2-1f\n";
+        assert_eq!(cut("1-abc", ours), (vec!["recv -A b/x".to_owned()], Ok(())));
+        assert_eq!(cut("-", ours), (vec!["destroy b/x".to_owned()], Ok(())));
+        let (changes, ended) = cut("1-abc", "");
+        assert_eq!((changes.len(), ended.unwrap_err().refusal), (0, Refusal::Changed));
+    }
 }

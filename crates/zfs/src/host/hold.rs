@@ -21,6 +21,11 @@ const ACCOUNT: Duration = Duration::from_secs(20);
 /// More than root delegates on any tree.
 const MAX_DELEGATED: u64 = 1 << 20;
 
+/// Between whose run has a tree and the number of the process that has it here; a parenthesis follows.
+pub const HELPER_PROCESS: &str = " (helper process ";
+/// Between what a run of another account says of itself and that account.
+pub const OF_ANOTHER_ACCOUNT: &str = ", as user ";
+
 /// Others are kept away as long as it lives.
 #[derive(Debug)]
 pub(super) struct Hold {
@@ -45,6 +50,8 @@ pub(super) fn take(zfs: Option<&Zfs>, dataset: &DatasetName, run: u64, owner: &s
 
 /// The same at once.
 pub(super) fn try_take(zfs: Option<&Zfs>, dataset: &DatasetName, run: u64, owner: &str) -> Result<Hold, LockError> {
+    // One that was stopped has it until it is ended, here.
+    let owner = &format!("{owner}{HELPER_PROCESS}{})", std::process::id());
     let lock = lock::take_tree(dataset, run, owner)?;
     // First said, then asked: of two at the same time one sees the other.
     let announced = lock::announce(dataset, owner);
@@ -84,7 +91,7 @@ fn words(holder: &Holder) -> String {
         None => holder.uid.to_string(),
     };
     match &holder.words {
-        Some(words) => format!("{words}, as user {who}"),
+        Some(words) => format!("{words}{OF_ANOTHER_ACCOUNT}{who}"),
         None => format!("a run of user {who}, which doesn't respond"),
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead};
 
 use super::SNAPSHOTS_A_CALL;
 use super::empty::look_into;
-use super::run::run_naming;
+use super::run::{read, run_naming};
 use super::{Sink, Snapshot, Unread};
 use crate::name::DatasetName;
 use crate::{Facts, Listed, Mark, ParseError, Refusal, Zfs, read_listed};
@@ -30,6 +30,18 @@ pub(super) fn list(zfs: &Zfs, datasets: &[Facts], sink: &mut Sink<'_>, unread: &
         sink(&facts.name, target_facts(facts, empty), Vec::new()).map_err(|error| gone(&error))?;
     }
     Ok(())
+}
+
+/// Whether a dataset has any snapshot.
+pub(super) fn has_snapshots(zfs: &Zfs, dataset: &DatasetName) -> Result<bool, Failure> {
+    let mut any = false;
+    read(zfs.list_snapshots(std::slice::from_ref(dataset)), |output| {
+        read_listed(output, |_| {
+            any = true;
+            Ok::<_, ParseError>(())
+        })
+    })?;
+    Ok(any)
 }
 
 fn target_facts(facts: &Facts, empty: Result<bool, Failure>) -> TargetFacts {

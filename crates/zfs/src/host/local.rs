@@ -303,14 +303,7 @@ impl Host for LocalHost {
     }
 
     fn has_snapshots(&self, dataset: &DatasetName) -> Result<bool, Failure> {
-        let mut snapshots = false;
-        read(self.zfs()?.list_snapshots(std::slice::from_ref(dataset)), |output| {
-            read_listed(output, |_| {
-                snapshots = true;
-                Ok::<_, ParseError>(())
-            })
-        })?;
-        Ok(snapshots)
+        list::has_snapshots(self.zfs()?, dataset)
     }
 
     fn is_empty(&self, dataset: &DatasetName) -> Result<bool, Failure> {

@@ -38,6 +38,7 @@ use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::record::Features;
 use crate::{Failure, Hello, Pruned, Receive, Rename, TargetFacts};
 pub use examine::Account;
+pub use hold::{HELPER_PROCESS, OF_ANOTHER_ACCOUNT};
 pub use intake::Intake;
 pub use local::LocalHost;
 pub use prune::{MAX_PRUNE, NEEDED_FURTHER, prune};

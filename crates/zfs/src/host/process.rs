@@ -58,7 +58,7 @@ pub(super) fn start_outgoing(mut call: Call) -> Result<Outgoing, Failure> {
 /// A session that is not to be had in time may be had later.
 fn not_started(name: &str, error: &io::Error) -> Failure {
     let late = error.kind() == io::ErrorKind::TimedOut;
-    Failure::new(if late { Refusal::Busy } else { Refusal::Other }, &format!("can't start {name}: {error}"))
+    Failure::new(if late { Refusal::NoSession } else { Refusal::Other }, &format!("can't start {name}: {error}"))
 }
 
 /// What it says on stderr.

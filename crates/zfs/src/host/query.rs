@@ -186,12 +186,13 @@ pub(super) fn history(zfs: &Zfs, pool: &str, since: Txg, each: &mut RecordSink<'
     read(zfs.history(pool), |output| read_history(output, since, each))
 }
 
-/// Reads [`Zfs::set_properties`] of this dataset. A line that makes no sense says nothing.
+/// Reads [`Zfs::set_properties`] of this dataset. A line that makes no sense says nothing: it is the rest of a value with a line feed, of
+/// which the beginning counts.
 pub(super) fn properties(said: &[u8], dataset: &DatasetName) -> Vec<Property> {
     let text = String::from_utf8_lossy(said);
     let property = |line: &str| {
-        let mut fields = line.split('\t');
-        let (name, value, from) = (fields.next()?, fields.next()?, fields.next()?);
+        let mut fields = line.splitn(3, '\t');
+        let (name, from, value) = (fields.next()?, fields.next()?, fields.next()?);
         let on = if from == "local" { dataset.clone() } else { from.strip_prefix("inherited from ")?.parse().ok()? };
         Some(Property { on, name: name.to_owned(), value: value.to_owned() })
     };

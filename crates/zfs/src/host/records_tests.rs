@@ -37,7 +37,7 @@ impl Played {
                 let source = if is_local { "local".into() } else { format!("inherited from {on}") };
                 let on: DatasetName = on.parse().unwrap();
                 if dataset.is_within(&on) {
-                    writeln!(alone, "{name}\t{value}\t{source}").unwrap();
+                    writeln!(alone, "{name}\t{source}\t{value}").unwrap();
                 }
                 if on.is_within(dataset) {
                     writeln!(below, "{on}\t{name}\t{value}").unwrap();
@@ -153,4 +153,23 @@ fn a_forged_line_hides_no_record() {
     let (found, _) = played.ask(&all);
     let tag = Tags::new("beta:22", Guid(7)).of(&name("c/t/8"));
     assert_eq!(found[9], [("zfsync:target-1".into(), Some(format!("{tag:?}")))]);
+}
+
+#[test]
+fn a_damaged_record_is_one() {
+    for damage in ["{\nx", "{\tx", "\n", ""] {
+        // On the dataset itself, and above it.
+        let set = [
+            ("b", "zfsync:target-2", damage),
+            ("b/t/8", "zfsync:target-1", damage),
+            ("b/t/9", "zfsync:target-1", HERE),
+        ];
+        let all = tree(20);
+        let played = Played::new(&all, &set, "nothing");
+        let (found, _) = played.ask(&all);
+        assert_eq!(found, played.ask_alone(&all), "{damage:?}");
+        let damaged = [("zfsync:target-1".into(), None), ("zfsync:target-2".into(), None)];
+        assert_eq!(found[9], damaged, "{damage:?}");
+        assert_eq!(found[8], damaged[1..], "{damage:?}");
+    }
 }

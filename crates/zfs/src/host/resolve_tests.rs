@@ -17,8 +17,8 @@ const SCRIPT: &str = r#"
     "zfs list "*" b/x.aside"*) printf 'b/x.aside\tfilesystem\t-\t-\tno\t0\t0\n' ;;
     "zfs list "*) printf 'b/x@s\t7\t8\t0\t-\n' ;;
     "zfs get "*)
-        printf 'zfsync:received\t1-1f\tlocal\nzfsync:target-7\t{}\tlocal\nzfsync:missing-since\t17\tlocal\n'
-        printf 'compression\tgzip\tlocal\nzfsync:target-8\t{}\tinherited from b\n' ;;
+        printf 'zfsync:received\tlocal\t1-1f\nzfsync:target-7\tlocal\t{}\nzfsync:missing-since\tlocal\t17\n'
+        printf 'compression\tlocal\tgzip\nzfsync:target-8\tinherited from b\t{}\n' ;;
     esac"#;
 
 /// Zfs refuses those calls that this shell pattern fits, in these words.

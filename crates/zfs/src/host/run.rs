@@ -109,7 +109,7 @@ fn run_to_its_end(
                     return Err(failure);
                 }
             }
-            // Nothing was run in it, and another one is there or is opened.
+            // Nothing is run before the mark. Where that was lost on its way the connection was, too: then no other session is granted.
             Ran::Stale => tries -= 1,
         }
     }
@@ -121,7 +121,7 @@ pub(super) enum Ran {
     Through(Vec<(String, String)>),
     /// The host has refused its session; what is told of that where nobody asks again.
     Refused(Turn, Failure),
-    /// A session that was there has ended before it took the call.
+    /// A session that was there has ended, and no mark tells that the call has begun.
     Stale,
 }
 

@@ -196,7 +196,7 @@ impl World {
             Next::Killed(step) => vec![self.sent(step, Some(true))],
             Next::SendFails(step) => vec![self.sent(step, Some(false))],
             Next::Received(step) => self.received(step, None),
-            Next::Unlucky(step) => self.received(step, Some(&[Refusal::Busy, Refusal::Killed])),
+            Next::Unlucky(step) => self.received(step, Some(&[Refusal::Busy, Refusal::Killed, Refusal::NoSession])),
             Next::Refused(step) => self.received(step, Some(REFUSALS)),
             Next::Moved(step) => vec![Input::Moved { step }],
             Next::Estimated(step) => vec![Input::Estimated { step, total: (self.roll() as u64) << 24 }],
