@@ -44,7 +44,7 @@ pub async fn negotiate(
             Ask::Origins(pairs) => direction.check(&pairs, receiver, reporter).await?,
             Ask::OnlyThere => {
                 restore::check_new(job, negotiation.target_exists())?;
-                moves = missing::look_around(direction, negotiation, receiver, unread, reporter).await?;
+                moves = missing::look_around(direction, negotiation, (receiver, targets), unread, reporter).await?;
             }
             Ask::List(datasets) => {
                 let listings = list(job, negotiation, receiver, datasets).await?;

@@ -16,6 +16,7 @@ mod filter;
 mod fixture;
 mod flags;
 mod foresee;
+mod former;
 mod homes;
 mod identity;
 mod inquiry;
