@@ -81,5 +81,9 @@ fn what_lies_below_a_dataset_that_could_not_be_sent() {
     let ended = bed.run(&["push", "s", "d/x"]);
     ended.expect(1, &["cannot hold: permission denied", "s above it could not be replicated"]);
     assert_eq!(ended.stderr.matches("above it could not be replicated").count(), 1, "{}", ended.stderr);
-    assert!(ended.stderr.contains("\n  2 datasets skipped: s above it could not be replicated (-v"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("\n  2 datasets skipped: s above it could not be replicated (-v"),
+        "{}",
+        ended.stderr
+    );
 }

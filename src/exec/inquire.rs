@@ -32,7 +32,7 @@ pub async fn negotiate(
         let ask = match inquiry.next(negotiation) {
             Ok(Some(ask)) => ask,
             Ok(None) => break,
-            Err(NoPool) => return Err(no_pool(&job.ends, &receiver.pools().await)),
+            Err(NoPool) => return Err(no_pool(&job.ends, &receiver.pools().await.unwrap_or_default())),
         };
         match ask {
             Ask::Names(names) => {
