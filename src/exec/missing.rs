@@ -45,6 +45,7 @@ pub async fn look_around(
     if !negotiation.target_exists() || !negotiation.is_complete() {
         return Ok(Vec::new());
     }
+    negotiation.tree(&names);
     let only_there = negotiation.only_there(&names);
     let renamed = renamed(job, negotiation, receiver, &only_there, reporter).await?;
     supersede(job, negotiation, (receiver, known), &names).await?;

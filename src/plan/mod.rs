@@ -91,6 +91,7 @@ pub use prune::{Choice, Cut, Has, Peer, newest_of_others, prune_source, prune_ta
 pub use registry::{Identity, Registered, Registry, Seen, strangers};
 pub use rename::{Guess, Move, Namesake, is_of_another_target};
 pub use resolution::{Resolutions, Solvable};
+pub use resolve::Aside;
 pub use restore::{Restorable, comes_back, restorable, wanted_dates};
 pub use retention::{Aged, KeptBy, PerClass, Periods, RuleError, Rules};
 pub use snapshot::{MAX_ARGV, PoolSnapshots, Selection, SnapshotError, SnapshotPlan, Tree};
