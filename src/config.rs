@@ -265,7 +265,8 @@ impl PushJob {
     /// Whether the names of the target's datasets are needed. To destroy some: what was renamed must not be taken for gone.
     #[must_use]
     pub fn looks_around(&self) -> bool {
-        self.only_there > OnlyThere::Ignored || self.missing.follow_renames || self.missing.datasets
+        let names_are_told = self.only_there > OnlyThere::Ignored || self.resolutions.set_aside;
+        names_are_told || self.missing.follow_renames || self.missing.datasets
     }
 
     /// Whether a flag lets it roll back, rename or destroy something on the target.

@@ -31,11 +31,18 @@ fn nothing_is_sent_beside_what_is_there() {
         "s -> d: conflict: no common snapshot, and no record that the target was ever received from this source",
         "nothing is sent below it either (2 datasets)",
         "to continue: name another TARGET, for example 'd/s', which leaves this one as it is",
-        "s/home -> d/home: skipped: nothing is sent: neither 'd' nor any dataset below it",
-        "s/new -> d/new: skipped: nothing is sent",
+        "\n  2 datasets skipped: nothing is sent: neither 'd' nor any dataset below it has a snapshot in common with the source (-v lists them)",
     ];
     let ended = bed.run(&["push", "s", "d"]);
     ended.expect(1, &words);
+    assert!(!ended.stderr.contains("s/home") && !ended.stderr.contains("s/new"), "one line: {ended:#?}");
+    bed.run(&["push", "-v", "s", "d"]).expect(
+        1,
+        &[
+            "s/home -> d/home: skipped: nothing is sent: neither 'd' nor any dataset below it",
+            "s/new -> d/new: skipped: nothing is sent",
+        ],
+    );
     nothing_was_sent(&bed, &ended);
     let dry = bed.run(&["push", "-n", "s", "d"]);
     assert!(dry.expect(1, &[]).stdout.contains("nothing to send; 1 in conflict, 2 skipped"), "{dry:#?}");

@@ -173,3 +173,20 @@ fn a_target_without_its_pool_is_unknown() {
     let all = format!("{}{}", ended.stdout, ended.stderr);
     assert!(all.contains("has no pool \"nix\"") && !all.contains("missing"), "{ended:#?}");
 }
+
+#[test]
+fn the_only_pool_was_exported() {
+    let bed = bed();
+    std::fs::remove_file(bed.path("bin/zpool")).unwrap();
+    bed.script("bin/zpool", "#!/bin/sh\nexit 0\n");
+    let ended = bed.run(&["status", "s", "nix/f"]);
+    assert_eq!(ended.code, Some(2), "{ended:#?}");
+    let all = format!("{}{}", ended.stdout, ended.stderr);
+    assert!(
+        all.contains("has no pool \"nix\" for nix/f: create or import it") && !all.contains("missing"),
+        "{ended:#?}"
+    );
+    // Nobody knows of a host that doesn't tell its pools.
+    bed.script("bin/zpool", "#!/bin/sh\nexit 1\n");
+    assert!(bed.run(&["status", "s", "nix/f"]).expect(2, &[]).stdout.contains("2 missing"));
+}

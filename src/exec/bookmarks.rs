@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::endpoint::Endpoint;
 use crate::plan::{Base, BaseKind, Negotiation, Plan, PlannedDataset, SourceDataset, Step, Verdict};
 use zfs::name::{DatasetName, Guid, SnapshotName};
-use zfs::{Failure, MarkKind, NewBookmark, Origin, Refusal, Tags, Version, snapshot_of_name};
+use zfs::{Failure, MarkKind, NewBookmark, Origin, Refusal, Tags, Version};
 
 /// So many go into one channel program: far below its limits, and below every system's for arguments.
 const BATCH: usize = 200;
@@ -173,11 +173,7 @@ impl BookmarkKeeper {
             return;
         }
         for (old, guid) in claims {
-            // A short name doesn't tell its snapshot; nor will the new one.
-            let snapshot = snapshot_of_name(old.as_str(), *guid).parse().or_else(|_| "x".repeat(240).parse());
-            let name = snapshot.ok().and_then(|snapshot: SnapshotName| {
-                tag.name_for(MarkKind::Waiting, &planned.source, (&snapshot, *guid), &there)
-            });
+            let name = tag.withdrawn(&planned.source, (old.as_str(), *guid), &there);
             let dataset = planned.source.clone();
             let _ = self.work.send(match &name {
                 Some(name) => {
@@ -270,9 +266,11 @@ impl BookmarkKeeper {
         }
         let own = self.own.remove(&index).unwrap_or_default();
         let tag = self.tags.of(&planned.target);
-        // What the target's dataset was called before this run renamed it.
-        let old_tag = negotiation.old_name(index).map(|old| self.tags.of(old));
-        let is_old = |name: &SnapshotName| old_tag.as_ref().is_some_and(|tag| tag.owns(name.as_str()));
+        // What the target's dataset was called before this run renamed it; and before the source was, where that copy is superseded now.
+        let former = if outcome == Outcome::InSync { negotiation.former_names(index) } else { &[] };
+        let old_tags: Vec<_> =
+            negotiation.old_name(index).into_iter().chain(former).map(|old| self.tags.of(old)).collect();
+        let is_old = |name: &SnapshotName| old_tags.iter().any(|tag| tag.owns(name.as_str()));
         let before: Vec<(SnapshotName, Guid)> =
             own.before(source).filter(|(name, _)| tag.owns(name.as_str()) || is_old(name)).collect();
         let before = before.into_iter();

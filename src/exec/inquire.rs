@@ -32,7 +32,7 @@ pub async fn negotiate(
         let ask = match inquiry.next(negotiation) {
             Ok(Some(ask)) => ask,
             Ok(None) => break,
-            Err(NoPool) => return Err(no_pool(&job.ends, &receiver.pools().await)),
+            Err(NoPool) => return Err(no_pool(&job.ends, &receiver.pools().await.unwrap_or_default())),
         };
         match ask {
             Ask::Names(names) => {
@@ -44,7 +44,7 @@ pub async fn negotiate(
             Ask::Origins(pairs) => direction.check(&pairs, receiver, reporter).await?,
             Ask::OnlyThere => {
                 check_new(direction, negotiation, receiver).await?;
-                moves = missing::look_around(direction, negotiation, receiver, unread, reporter).await?;
+                moves = missing::look_around(direction, negotiation, (receiver, targets), unread, reporter).await?;
             }
             Ask::List(datasets) => list_anew(direction, negotiation, receiver, datasets, reporter).await?,
             Ask::Proofs(doubts) => {

@@ -61,18 +61,13 @@ fn others(Around { noted, unread, .. }: &Around, source: &DatasetName, datasets:
     let mut names = Vec::new();
     for dataset in datasets {
         let Ok(name) = source.join(&dataset.path) else { continue };
-        let tag = |(on, target): &(DatasetName, Registered)| any_tag(target, &name.below(on)?);
+        let tag = |(on, target): &(DatasetName, Registered)| target.any_tag(&name.below(on)?);
         let tags: Vec<Tag> = noted.iter().filter_map(tag).collect();
         let unknown = strangers(dataset, &tags);
         let theirs = dataset.bookmarks.iter().filter(|mark| unknown.iter().any(|tag| tag.owns(mark.name)));
         names.extend(theirs.map(|mark| format!("{name}#{}", mark.name)));
     }
     names
-}
-
-/// A target's tag for a dataset, whether that is selected or not.
-fn any_tag(target: &Registered, path: &zfs::name::RelPath) -> Option<Tag> {
-    Some(target.tags().of(&target.dataset.join(path).ok()?))
 }
 
 /// The properties on SOURCE that record a target and can't be read.
@@ -90,7 +85,7 @@ pub async fn forget(job: &ForgetJob) -> Result<Forgotten, StartError> {
     let (target, damaged) = find(job, &sender).await?;
     let property = target.as_ref().map(Registered::property).or(damaged);
     let tags = |dataset: &SourceDataset| match (&target, &job.ends) {
-        (Some(target), _) => any_tag(target, &dataset.path),
+        (Some(target), _) => target.any_tag(&dataset.path),
         // What older versions have left.
         (None, Some(ends)) => {
             let name = ends.target.dataset.join(&dataset.path).ok()?;

@@ -7,7 +7,8 @@ use super::direction::Direction;
 use super::link::{check_helper, close, first_channel};
 use super::ready::{Cleared, Unread};
 use super::receiver::{Listed, Receiver};
-use super::renames::{follow, renamed, tell_renamed};
+use super::renames::{bring_along, follow, renamed, supersede, tell_renamed};
+use super::targets::Targets;
 use super::{recorded, source};
 use crate::config::{OnlyThere, PushJob};
 use crate::endpoint::Endpoint;
@@ -27,7 +28,7 @@ use zfs::{Hello, Note, Noted, Pruned};
 pub async fn look_around(
     direction: &mut Direction<'_>,
     negotiation: &mut Negotiation,
-    receiver: &mut Receiver<'_>,
+    (receiver, known): (&mut Receiver<'_>, &Targets),
     unread: &mut Vec<Unread>,
     reporter: &mut dyn Reporter,
 ) -> Result<Vec<Move>, StartError> {
@@ -45,12 +46,16 @@ pub async fn look_around(
     if !negotiation.target_exists() || !negotiation.is_complete() {
         return Ok(Vec::new());
     }
+    negotiation.tree(&names);
     let only_there = negotiation.only_there(&names);
     let renamed = renamed(job, negotiation, receiver, &only_there, reporter).await?;
+    supersede(job, negotiation, (receiver, known), &names).await?;
     let moves = if job.missing.follow_renames {
         let moves = negotiation.moves(&renamed);
         direction.check_moves(&moves, &names, receiver).await?;
-        follow(job, negotiation, receiver, reporter, moves).await?
+        let moves = follow(job, negotiation, receiver, reporter, moves).await?;
+        bring_along(job, direction.sender, negotiation).await;
+        moves
     } else {
         tell_renamed(negotiation, reporter, &renamed);
         Vec::new()

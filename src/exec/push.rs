@@ -371,7 +371,7 @@ async fn prepare(
     }
     let mut direction = Direction::new(job, sender, &hello.host);
     direction.check_top(targets.copied(), &mut receiver).await?;
-    if job.looks_around() && complete {
+    if (job.looks_around() || targets.has_strangers(job, &negotiation)) && complete {
         // In the same breath as the questions.
         receiver.ask_names(job.ends.target.dataset.clone());
     }

@@ -410,14 +410,14 @@ impl<'a> Receiver<'a> {
         self.done(call).await
     }
 
-    /// The pools that are imported there, as far as the helper tells; for an error that there is already.
-    pub async fn pools(&mut self) -> Vec<String> {
+    /// The pools that are imported there, if the helper tells; for an error that there is already.
+    pub async fn pools(&mut self) -> Option<Vec<String>> {
         let mut call = self.call(|id| Request::Examine { id, what: Examine::Host });
         match tokio::time::timeout(POOLS, self.answer(&mut call)).await {
             Ok(Ok(Reply::Examined { examination, .. })) => {
-                examination.pools.into_iter().flatten().map(|pool| pool.name).collect()
+                Some(examination.pools?.into_iter().map(|pool| pool.name).collect())
             }
-            _ => Vec::new(),
+            _ => None,
         }
     }
 

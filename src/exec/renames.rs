@@ -1,16 +1,19 @@
 //! Datasets that have another name at the source: found on the target by bookmarks or snapshots, told, and renamed if the user says so.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::missing::{notes_of, targets};
 use super::receiver::Receiver;
 use super::recorded;
+use super::targets::Targets;
 use crate::config::PushJob;
+use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{Guess, Move, Namesake, Negotiation, Notes, is_of_another_target};
 use crate::report::{Event, Reporter};
-use zfs::name::DatasetName;
-use zfs::{Put, Rename};
+use zfs::name::{DatasetName, SnapshotName};
+use zfs::{NewBookmark, Origin, Put, Rename};
 
 /// More datasets than these are not listed only to find out which of them was renamed.
 const FEW: usize = 200;
@@ -70,6 +73,57 @@ fn tell_namesakes(negotiation: &Negotiation, reporter: &mut dyn Reporter, others
 /// What zfsync has put into a dataset.
 fn put_into<'a>(notes: &'a HashMap<DatasetName, Notes>, name: &DatasetName) -> Option<&'a Put> {
     notes.get(name)?.put.as_ref()
+}
+
+/// Finds out which bookmarks of the source are of names that datasets had on the target before they were renamed, and sent again.
+pub(super) async fn supersede(
+    job: &PushJob,
+    negotiation: &mut Negotiation,
+    (receiver, known): (&mut Receiver<'_>, &Targets),
+    names: &[DatasetName],
+) -> Result<(), StartError> {
+    if !job.bookmarks || job.dry_run {
+        return Ok(());
+    }
+    let pairs = negotiation.formerly(names, |path| known.tags(&job.ends.source.dataset, path));
+    if !pairs.is_empty() {
+        // Where nobody tells who has put them there, they stay.
+        let notes = notes_of(receiver.readable_notes().await?);
+        negotiation.supersede(pairs, &notes, job.missing.by);
+    }
+    Ok(())
+}
+
+/// So long zfs may take for the bookmarks of what was renamed.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Gives the bookmarks of what was renamed on the target their new names: whoever comes later doesn't know the old ones.
+pub(super) async fn bring_along(job: &PushJob, sender: &Endpoint, negotiation: &mut Negotiation) {
+    let renamed = if job.bookmarks && !job.dry_run { negotiation.brought_along() } else { Vec::new() };
+    if renamed.is_empty() {
+        return;
+    }
+    let copy = |(dataset, old, new): &(DatasetName, SnapshotName, SnapshotName)| NewBookmark {
+        dataset: dataset.clone(),
+        origin: Origin::Bookmark(old.clone()),
+        name: new.clone(),
+    };
+    let made = sender.bookmark(renamed.iter().map(copy).collect(), Some(LIMIT)).await;
+    let made = made.unwrap_or_else(|why| vec![Some(why); renamed.len()]);
+    let mut done = Vec::new();
+    for (one, failure) in renamed.into_iter().zip(made) {
+        match failure {
+            None => done.push(one),
+            // It goes at the end of a run that brings the dataset in sync.
+            Some(why) => tracing::info!("{}#{}: {}", one.0, one.1, why.words),
+        }
+    }
+    let old = done.iter().map(|(dataset, old, _)| (dataset.clone(), old.clone())).collect();
+    let gone = sender.drop_bookmarks(old, Some(LIMIT)).await.unwrap_or_else(|why| vec![Some(why)]);
+    for why in gone.into_iter().flatten() {
+        tracing::info!("{}", why.words);
+    }
+    negotiation.bookmarks_renamed(&done);
 }
 
 pub(super) fn tell_renamed(negotiation: &Negotiation, reporter: &mut dyn Reporter, renamed: &[Guess]) {

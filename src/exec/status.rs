@@ -29,8 +29,8 @@ use crate::plan::{
 use crate::remote::client::{ChannelId, FromChannel};
 use crate::remote::link::{Access, Ends};
 use crate::state::results::Remembered;
-use zfs::StreamSpec;
 use zfs::name::{DatasetName, RelPath};
+use zfs::{BaseFacts, StreamSpec};
 
 /// So long a listing of the source may stand still.
 const STALL: Duration = Duration::from_secs(300);
@@ -89,11 +89,9 @@ async fn run(
             let there = (&target.target.dataset, &peer.listed);
             let rows =
                 datasets.as_ref().map(|(all, _)| compare((&job.source, all), there, &job.filter)).unwrap_or_default();
-            open.push((
-                targets.len(),
-                peer,
-                rows.iter().flat_map(|row| row.undated(HostRole::Receiver)).collect::<Vec<_>>(),
-            ));
+            let undated = rows.iter().flat_map(|row| row.undated(HostRole::Receiver)).collect::<Vec<_>>();
+            let bases = rows.iter().filter_map(|row| Some(row.unchanged.as_ref()?.since.clone())).collect::<Vec<_>>();
+            open.push((targets.len(), peer, (undated, bases)));
             rows
         });
         let kept = job.state_dir.is_some();
@@ -102,13 +100,16 @@ async fn run(
     // Whatever became of the source, the connections are closed in good order.
     let told = each(open.into_iter().map(|(at, peer, names)| {
         let end = end.clone();
-        async move { (at, peer.dates(names, end).await) }
+        async move { (at, peer.asked(names, end).await) }
     }));
     let (told, here) = tokio::join!(told, unless_stopped(stop, dates_here(sender, &targets)));
     let here = here.unwrap_or_default();
     let (_, paths) = datasets?;
-    for (at, dates) in told.into_iter().flatten() {
-        rows_of(&mut targets[at]).for_each(|row| row.date(HostRole::Receiver, &dates));
+    for (at, (dates, written)) in told.into_iter().flatten() {
+        rows_of(&mut targets[at]).for_each(|row| {
+            row.date(HostRole::Receiver, &dates);
+            row.changed(&written);
+        });
     }
     targets.iter_mut().flat_map(rows_of).for_each(|row| row.date(HostRole::Sender, &here));
     if job.bytes {
@@ -233,20 +234,31 @@ impl Peer {
         }
     }
 
-    /// When these snapshots of the target were made, as far as it tells in time; then the connection is closed.
-    async fn dates(self, names: Vec<String>, mut end: Deadline) -> HashMap<String, i64> {
-        let mut dates = HashMap::new();
+    /// When these snapshots of the target were made, and what was written there since those of the other ones, as far as it tells in
+    /// time; then the connection is closed.
+    async fn asked(self, (names, bases): (Vec<String>, Vec<String>), mut end: Deadline) -> (Told<i64>, Told<u64>) {
+        let (mut dates, mut written) = (HashMap::new(), HashMap::new());
+        let name = |names: &[String], place: u32| names.get(usize::try_from(place).ok()?).cloned();
         if !names.is_empty() {
             let told = async { Receiver::over(&self.connections, self.first, &self.ends)?.dates(&names).await };
             if let Some(Ok(told)) = end.before(told).await {
-                let name = |place: u32| names.get(usize::try_from(place).ok()?).cloned();
-                dates.extend(told.into_iter().filter_map(|(place, date)| Some((name(place)?, date))));
+                dates.extend(told.into_iter().filter_map(|(place, date)| Some((name(&names, place)?, date))));
+            }
+        }
+        if !bases.is_empty() {
+            let told = async { Receiver::over(&self.connections, self.first, &self.ends)?.bases(&bases, false).await };
+            if let Some(Ok(told)) = end.before(told).await {
+                let one = |(place, facts): (u32, BaseFacts)| Some((name(&bases, place)?, facts.written?));
+                written.extend(told.into_iter().filter_map(one));
             }
         }
         close(self.connections).await;
-        dates
+        (dates, written)
     }
 }
+
+/// What a target tells of snapshots, by their full names.
+type Told<T> = HashMap<String, T>;
 
 async fn tree(
     ends: &Ends,
@@ -260,9 +272,10 @@ async fn tree(
     let mut receiver = Receiver::over(connections, first, ends)?;
     let listed = receiver.tree(ends.target.dataset.clone()).await?;
     if listed.is_empty() {
-        let pools = receiver.pools().await;
-        // A host that doesn't tell any may have it.
-        if !pools.is_empty() && !pools.iter().any(|pool| pool == ends.target.dataset.pool()) {
+        // A host that doesn't tell them may have it.
+        if let Some(pools) = receiver.pools().await
+            && !pools.iter().any(|pool| pool == ends.target.dataset.pool())
+        {
             return Err(no_pool(ends, &pools));
         }
     }

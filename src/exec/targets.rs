@@ -13,8 +13,8 @@ use crate::remote::link::{Ends, Link};
 use crate::remote::ssh;
 use crate::remote::target::host_name_here;
 use crate::report::{Event, Reporter};
-use zfs::name::{DatasetName, Guid};
-use zfs::{Failure, Note, Property, Put, TARGET_PROPERTY, Tags};
+use zfs::name::{DatasetName, Guid, RelPath};
+use zfs::{Failure, Note, Property, Put, TARGET_PROPERTY, Tag, Tags};
 
 /// So long zfs may take for a question about properties.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -51,6 +51,21 @@ impl Targets {
     /// What SOURCE has come from, if it is a copy; why that isn't known.
     pub fn copied(&self) -> Result<Option<&Put>, &StartError> {
         Ok(self.noted.as_ref()?.received.as_ref())
+    }
+
+    /// How the bookmarks of a dataset of SOURCE are called, for each target that is noted.
+    pub fn tags(&self, source: &DatasetName, path: &RelPath) -> Vec<Tag> {
+        let Ok(noted) = &self.noted else { return Vec::new() };
+        let own = noted.own.iter().filter_map(|one| one.any_tag(path));
+        let above = noted.above.iter().filter_map(|(on, one)| one.any_tag(&source.join(path).ok()?.below(on)?));
+        own.chain(above).collect()
+    }
+
+    /// Whether bookmarks of ours are there that are of no target that is noted. Where none is, that says nothing.
+    pub fn has_strangers(&self, job: &PushJob, negotiation: &Negotiation) -> bool {
+        let is_any =
+            self.noted.as_ref().is_ok_and(|noted| noted.own.iter().next().is_some() || !noted.above.is_empty());
+        is_any && job.bookmarks && negotiation.has_strangers(|path| self.tags(&job.ends.source.dataset, path))
     }
 
     /// Once the target has told what its pool is, its bookmarks are known.

@@ -42,6 +42,8 @@ pub(super) struct Records {
     others: Vec<DatasetName>,
     /// What stands before a dataset of the target's host where TARGET is written.
     host: String,
+    /// All datasets of TARGET's tree, where some of them may be set aside.
+    pub(super) tree: Vec<DatasetName>,
 }
 
 /// A TARGET that nothing shows to be a copy of SOURCE.

@@ -20,7 +20,12 @@ pub fn end(role: HostRole, name: &str) -> EndFacts {
         available: Some(8 << 30),
         used: Some(1 << 30),
         encryption: Some(EncryptionState { root: None, encrypted: false, key_loaded: false }),
-        mount: Some(MountState { mountpoint: "/b".into(), mounted: true }),
+        mount: Some(MountState {
+            mountpoint: "/b".into(),
+            mounted: true,
+            canmount: Some("on".into()),
+            readonly: Some(false),
+        }),
         rights: Rights::All,
         ..Place::default()
     };

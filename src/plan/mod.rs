@@ -16,6 +16,7 @@ mod filter;
 mod fixture;
 mod flags;
 mod foresee;
+mod former;
 mod homes;
 mod identity;
 mod in_turn;
@@ -91,6 +92,7 @@ pub use prune::{Choice, Cut, Has, Peer, newest_of_others, prune_source, prune_ta
 pub use registry::{Identity, Registered, Registry, Seen, strangers};
 pub use rename::{Guess, Move, Namesake, is_of_another_target};
 pub use resolution::{Resolutions, Solvable};
+pub use resolve::Aside;
 pub use restore::{Restorable, comes_back, restorable, wanted_dates};
 pub use retention::{Aged, KeptBy, PerClass, Periods, RuleError, Rules};
 pub use snapshot::{MAX_ARGV, PoolSnapshots, Selection, SnapshotError, SnapshotPlan, Tree};

@@ -91,19 +91,20 @@ pub struct Negotiation {
     pub(super) listing: Listing,
     /// Names our own bookmarks for this target; `None` where there are none to be believed.
     pub(super) tags: Option<Tags>,
-    /// Which datasets take part.
+    /// Which datasets take part, and those of the source that don't.
     pub(super) filter: Filter,
-    /// Datasets of the source that don't.
     pub(super) unselected: HashMap<RelPath, SourceDataset>,
-    /// Whether all of the source could be listed. Else nothing that isn't listed is deemed missing.
+    /// Whether all of the source could be listed: else nothing is deemed missing.
     pub(super) complete: bool,
     /// Datasets of the target that are items under an old name, and those items' targets: they are sent anew.
     pub(super) renamed: HashMap<DatasetName, DatasetName>,
+    /// The old names of datasets of the target whose copies by those names are superseded.
+    pub(super) former: HashMap<DatasetName, Vec<DatasetName>>,
     /// What this run renames, by the old names.
     pub(super) moving: Vec<DatasetName>,
     round: u32,
     asked: Vec<What>,
-    /// Datasets of the target that are known to exist and that are no items with snapshots.
+    /// Datasets of the target that exist and are no items with snapshots.
     pub(super) existing: HashSet<DatasetName>,
     /// Whether TARGET itself exists.
     pub(super) target_exists: bool,
@@ -152,6 +153,7 @@ impl Negotiation {
             unselected: HashMap::new(),
             complete: true,
             renamed: HashMap::new(),
+            former: HashMap::new(),
             moving: Vec::new(),
             round: 0,
             asked: Vec::new(),

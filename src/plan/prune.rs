@@ -123,7 +123,10 @@ pub fn prune_source(
         let others = others.into_iter().filter(|known| !peers.iter().any(|peer| peer.tag.is(&known.tag)));
         needed.extend(others.map(|known| {
             let name = known.has.unwrap_or(known.newest).name;
-            let by = format!("the target of the bookmark #{name} (--only-named-targets ignores it)");
+            let mark = shell_words::quote(&format!("{dataset}#{name}")).into_owned();
+            let by = format!(
+                "a target that is not recorded (--only-named-targets ignores it; if it no longer exists: zfs destroy {mark})"
+            );
             since(source, known.has, by)
         }));
     }

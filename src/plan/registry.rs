@@ -105,6 +105,12 @@ impl Registered {
         selected.then(|| self.tags().of(&target))
     }
 
+    /// The same, whether that is selected or not.
+    #[must_use]
+    pub fn any_tag(&self, path: &RelPath) -> Option<Tag> {
+        Some(self.tags().of(&self.dataset.join(path).ok()?))
+    }
+
     fn select(&mut self, given: &Given) {
         if self.selected.contains(given) || self.selected.contains(&Given::default()) {
             return;

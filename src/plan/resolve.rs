@@ -1,5 +1,8 @@
 //! From a conflict to what the user has allowed to be done about it.
 
+use std::collections::HashSet;
+use std::fmt;
+
 use super::TargetDataset;
 use super::diff::{full, newest_common};
 use super::item::{Item, OnTarget};
@@ -113,6 +116,57 @@ impl Negotiation {
     }
 }
 
+impl Negotiation {
+    /// Takes the names of all datasets of TARGET's tree, for whoever wants to know what was set aside.
+    pub fn tree(&mut self, names: &[DatasetName]) {
+        if self.resolutions.set_aside {
+            self.records.tree = names.to_vec();
+        }
+    }
+
+    /// The datasets that are only there where this one was set aside: those below it that this run doesn't send again.
+    #[must_use]
+    pub fn only_aside(&self, dataset: &DatasetName) -> Vec<DatasetName> {
+        let sent: HashSet<&DatasetName> =
+            self.items.iter().filter(|item| !item.source.snapshots.is_empty()).map(|item| &item.target_name).collect();
+        let below = self.records.tree.iter().filter(|name| name.is_within(dataset) && *name != dataset);
+        below.filter(|name| !sent.contains(name)).cloned().collect()
+    }
+}
+
+/// What was set aside in a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aside {
+    /// What it is called now.
+    pub name: DatasetName,
+    /// What is only there now, by the old names.
+    pub only_there: Vec<DatasetName>,
+    /// Whether the target's host has confirmed it.
+    pub confirmed: bool,
+}
+
+impl fmt::Display for Aside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMED: usize = 3;
+        let aside = &self.name;
+        let how = if self.confirmed { "set aside" } else { "probably set aside, as the answer was lost" };
+        write!(f, "{how}: {aside}, with all datasets below it")?;
+        if !self.only_there.is_empty() {
+            let names: Vec<&str> = self.only_there.iter().take(NAMED).map(DatasetName::as_str).collect();
+            let more = match self.only_there.len().saturating_sub(NAMED) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let names = names.join(", ");
+            write!(
+                f,
+                "; not replicated in this run, and so only there now: {names}{more} (zfs rename brings one back)"
+            )?;
+        }
+        write!(f, "; when nothing of it is needed any more, on its host: zfs destroy -r '{aside}'")
+    }
+}
+
 fn resolved(mut conflict: Conflict, resolution: Resolution, then: Vec<super::Step>) -> Verdict {
     // Should it be refused, the text offers the other ways.
     match resolution {
@@ -158,8 +212,10 @@ impl Solvable {
             Resolution::SetAside { aside, restore, .. } => {
                 let next = match restore.len() {
                     0 => "it is sent in full".into(),
-                    1 => "it comes back as a clone of the common snapshot".into(),
-                    more => format!("it comes back as a clone of the common snapshot, with {} below it", more - 1),
+                    1 => "it alone comes back, as a clone of the common snapshot".into(),
+                    more => {
+                        format!("it comes back as a clone of the common snapshot, with {} of those below it", more - 1)
+                    }
                 };
                 format!("{headline}; setting it aside as {aside} with all datasets below it: {next}")
             }

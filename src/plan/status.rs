@@ -64,8 +64,7 @@ pub enum Clash {
     DataWithoutSnapshots,
     /// The target was written to since the newest common snapshot, which is its newest.
     Modified,
-    /// The target has snapshots of its own after the newest common one. Should they have changed no data, a push goes on all
-    /// the same.
+    /// The target has snapshots of its own after the newest common one, and changed data (or nobody has told that it didn't).
     Diverged,
     /// The newest common snapshot is newer than all that the source still has.
     Ahead,
@@ -93,6 +92,15 @@ pub struct Moment {
     pub asked: (HostRole, String),
 }
 
+/// What a dataset is that has diverged, should its target have changed no data since the newest common snapshot: a push goes on then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unchanged {
+    /// The newest common snapshot on the target, by its full name.
+    pub since: String,
+    verdict: (SyncState, Option<Clash>, Vec<SnapshotName>),
+    steps: Vec<Step>,
+}
+
 /// One dataset on one target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatasetStatus {
@@ -106,6 +114,8 @@ pub struct DatasetStatus {
     pub clash: Option<Clash>,
     /// The snapshots that this is about: the target's own ones, or those whose names are taken.
     pub own: Vec<SnapshotName>,
+    /// What it is instead, if the target's host tells that no data was changed.
+    pub unchanged: Option<Box<Unchanged>>,
     /// Whether the target has partially received state, whatever the state.
     pub partial: bool,
     /// How many bytes were written to the target since its newest snapshot, as far as its host tells.
@@ -249,6 +259,15 @@ impl DatasetStatus {
         all.filter(|moment| moment.asked.0 == side).map(|moment| moment.asked.1.clone()).collect()
     }
 
+    /// Takes what was written to the target since its newest common snapshot, by the full name of that, as its host has told.
+    pub fn changed(&mut self, written: &HashMap<String, u64>) {
+        let Some(unchanged) = self.unchanged.take_if(|unchanged| written.get(&unchanged.since) == Some(&0)) else {
+            return;
+        };
+        (self.state, self.clash, self.own) = unchanged.verdict;
+        self.steps = unchanged.steps;
+    }
+
     /// Takes the dates that a side has told.
     pub fn date(&mut self, side: HostRole, dates: &HashMap<String, i64>) {
         for moment in self.moments().filter(|moment| moment.asked.0 == side) {
@@ -351,6 +370,7 @@ impl Place {
             state,
             clash: None,
             own: Vec::new(),
+            unchanged: None,
             partial: false,
             written: None,
             newest_here: None,
@@ -387,7 +407,16 @@ impl Place {
             row.newest_there = there.snapshots.newest().map(|newest| self.newest_there(source, newest));
         }
         (row.state, row.clash, row.own) = judge(source, there, common.as_ref());
-        if matches!(row.state, SyncState::Behind | SyncState::Partial | SyncState::Missing) {
+        let is_behind = |state| matches!(state, SyncState::Behind | SyncState::Partial | SyncState::Missing);
+        // A raw increment needs the newest snapshot as its base.
+        if let (Some(Clash::Diverged), Some(there), Some(common)) = (row.clash, there, &common)
+            && !there.encryption.is_on()
+        {
+            let (since, verdict) = (format!("{}@{}", self.there, common.there.name), arriving(source, there, common));
+            let steps = if is_behind(verdict.0) { common.steps(source, false) } else { Vec::new() };
+            row.unchanged = Some(Box::new(Unchanged { since, verdict, steps }));
+        }
+        if is_behind(row.state) {
             row.steps = common.map_or_else(|| full(source, false), |common| common.steps(source, false));
         }
         row
@@ -429,18 +458,28 @@ fn judge(
     if !own.is_empty() {
         return conflict(Clash::Diverged, own);
     }
+    let verdict = arriving(source, there, common);
+    // What was partially received may have been there first.
+    if verdict.0 == SyncState::Behind && there.written.is_some_and(|written| written > 0) {
+        return conflict(Clash::Modified, Vec::new());
+    }
+    verdict
+}
+
+/// The state of a dataset that nothing of the target's own stands against, unless it is a name.
+fn arriving(
+    source: &SourceDataset,
+    there: &TargetDataset,
+    common: &Common<'_>,
+) -> (SyncState, Option<Clash>, Vec<SnapshotName>) {
     let names: HashSet<&str> = there.snapshots.iter().map(|version| version.name).collect();
     let arriving = source.snapshots.iter().filter(|version| version.txg > common.version.txg);
     let taken: Vec<SnapshotName> =
         arriving.filter(|version| names.contains(version.name)).map(|version| version.snapshot_name()).collect();
     if !taken.is_empty() {
-        return conflict(Clash::NameTaken, taken);
+        return (SyncState::Conflict, Some(Clash::NameTaken), taken);
     }
-    // What was partially received may have been there first.
-    if there.written.is_some_and(|written| written > 0) && !there.partial {
-        return conflict(Clash::Modified, Vec::new());
-    }
-    clear(if there.partial { SyncState::Partial } else { SyncState::Behind })
+    (if there.partial { SyncState::Partial } else { SyncState::Behind }, None, Vec::new())
 }
 
 #[cfg(test)]

@@ -248,3 +248,29 @@ fn nothing_to_replicate_is_not_well() {
     status.targets = vec![found_there(Ok(vec![none])), found_there(Err("gone".into()))];
     assert_eq!(status.level(), Level::Critical);
 }
+
+#[test]
+fn own_snapshots_without_changed_data_are_no_conflict() {
+    let here = source("", THREE, &[]);
+    let told = |there: &TargetDataset, written: &[(&str, u64)]| {
+        let mut row = one(&here, Some(there.clone()));
+        row.changed(&written.iter().map(|(name, bytes)| ((*name).to_owned(), *bytes)).collect());
+        (row.state, row.clash, row.own.len(), row.steps.len())
+    };
+    let diverged = (SyncState::Conflict, Some(Clash::Diverged), 1, 0);
+    let there = target(&[("old", 2, 6), ("own", 9, 7)]);
+    assert_eq!(one(&here, Some(there.clone())).unchanged.unwrap().since, "t/x@old");
+    for (written, is) in [
+        (&[][..], diverged),
+        (&[("t/x@old", 1)], diverged),
+        (&[("t/x@other", 0)], diverged),
+        (&[("t/x@old", 0)], (SyncState::Behind, None, 0, 1)),
+    ] {
+        assert_eq!(told(&there, written), is, "{written:?}");
+    }
+    let nothing = [("t/x@s2", 0)];
+    let taken = target(&[("s2", 2, 6), ("s3", 9, 7)]);
+    assert_eq!(told(&taken, &nothing), (SyncState::Conflict, Some(Clash::NameTaken), 1, 0));
+    let cut = TargetDataset { partial: true, ..target(&[("s2", 2, 6), ("own", 9, 7)]) };
+    assert_eq!(told(&cut, &nothing), (SyncState::Partial, None, 0, 1));
+}

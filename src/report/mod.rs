@@ -15,7 +15,7 @@ pub use diagnostics::init_tracing;
 pub use event::{DatasetEnd, Event, Summary};
 pub use wrap::for_stderr;
 
-use lines::{GrantsOnce, LogFile};
+use lines::{CausesOnce, GrantsOnce, LogFile};
 use serde::Serialize;
 use wrap::Wrapped;
 
@@ -93,10 +93,10 @@ pub fn colours() -> bool {
 #[must_use]
 pub fn reporter(style: Style, verbose: u8, top: &str) -> Box<dyn Reporter> {
     match style {
-        Style::Bars => Box::new(GrantsOnce::new(live::Bars::on_stderr(verbose, top))),
+        Style::Bars => in_short(live::Bars::on_stderr(verbose, top), verbose),
         Style::Plain => {
-            let lines = lines::Plain::new(Box::new(Wrapped::new(output::stderr())), Box::new(SystemClock), verbose);
-            Box::new(GrantsOnce::new(lines))
+            let out = Box::new(Wrapped::new(output::stderr()));
+            in_short(lines::Plain::new(out, Box::new(SystemClock), verbose), verbose)
         }
         Style::Json => Box::new(lines::Json::new(Box::new(output::stdout()), Box::new(SystemClock))),
         Style::Quiet => kept(Box::new(Wrapped::new(output::stderr()))),
@@ -106,7 +106,12 @@ pub fn reporter(style: Style, verbose: u8, top: &str) -> Box<dyn Reporter> {
 /// A reporter that keeps failures for later.
 #[must_use]
 pub fn kept(failures: Box<dyn Write + Send>) -> Box<dyn Reporter> {
-    Box::new(GrantsOnce::new(lines::Quiet::new(failures)))
+    in_short(lines::Quiet::new(failures), 0)
+}
+
+/// People are told once what is the same for many datasets.
+fn in_short(reporter: impl Reporter + 'static, verbose: u8) -> Box<dyn Reporter> {
+    Box::new(GrantsOnce::new(CausesOnce::new(reporter, verbose)))
 }
 
 /// The same, with all written down as well if there is a log; `label` tells there what it is about.

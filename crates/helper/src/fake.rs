@@ -210,7 +210,7 @@ impl Host for Shared {
             available: Some(4096),
             used: Some(512),
             encryption: Some(EncryptionState { root, encrypted: true, key_loaded: true }),
-            mount: Some(MountState { mountpoint: "/b/x".into(), mounted: false }),
+            mount: Some(MountState { mountpoint: "/b/x".into(), mounted: false, canmount: None, readonly: None }),
             ..Place::default()
         };
         Ok(match what {

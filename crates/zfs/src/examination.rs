@@ -118,6 +118,12 @@ pub struct MountState {
     pub mountpoint: String,
     /// Whether it is mounted now.
     pub mounted: bool,
+    /// The property `canmount`; helpers of older versions don't tell.
+    #[serde(default)]
+    pub canmount: Option<String>,
+    /// Whether the property `readonly` is on; helpers of older versions don't tell.
+    #[serde(default)]
+    pub readonly: Option<bool>,
 }
 
 /// What a user may do with a dataset.

@@ -156,6 +156,44 @@ impl Tag {
         name.parse().ok()
     }
 
+    /// How a bookmark of this tag shall be called under another one, given those that the dataset has. `None` as for [`Tag::name_for`], and
+    /// for what isn't one of this tag.
+    #[must_use]
+    pub fn renamed(
+        &self,
+        other: &Self,
+        dataset: &DatasetName,
+        (name, guid): (&str, Guid),
+        there: &[(SnapshotName, Guid)],
+    ) -> Option<SnapshotName> {
+        let (_, kind, _) = split(name).filter(|_| self.owns(name))?;
+        other.name_like(kind, dataset, (name, guid), there)
+    }
+
+    /// How a bookmark of ours shall be called once it stands for what nobody knows to have arrived.
+    #[must_use]
+    pub fn withdrawn(
+        &self,
+        dataset: &DatasetName,
+        bookmark: (&str, Guid),
+        there: &[(SnapshotName, Guid)],
+    ) -> Option<SnapshotName> {
+        self.name_like(MarkKind::Waiting, dataset, bookmark, there)
+    }
+
+    /// A name for what another bookmark of ours stands for.
+    fn name_like(
+        &self,
+        kind: MarkKind,
+        dataset: &DatasetName,
+        (name, guid): (&str, Guid),
+        there: &[(SnapshotName, Guid)],
+    ) -> Option<SnapshotName> {
+        // A short name doesn't tell its snapshot; nor will the new one.
+        let snapshot = snapshot_of_name(name, guid).parse().or_else(|_| "x".repeat(240).parse()).ok()?;
+        self.name_for(kind, dataset, (&snapshot, guid), there)
+    }
+
     /// What the target has at the least, as the dataset's bookmarks tell; none when they don't.
     #[must_use]
     pub fn has<'a>(&self, bookmarks: &'a Versions) -> Option<Version<'a>> {

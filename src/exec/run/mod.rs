@@ -21,13 +21,13 @@ use super::signals::Signals;
 use crate::config::PushJob;
 use crate::endpoint::Endpoint;
 use crate::error::{Exit, Signal};
-use crate::plan::{LastResult, Negotiation, Nothing, StepId};
+use crate::plan::{Aside, LastResult, Negotiation, Nothing, StepId};
 use crate::remote::client::{ChannelEvent, ChannelId, FromChannel};
 use crate::report::{Event, Reporter, Summary};
 use crate::state::record::Begun;
 use pending::{Answered, PendingQuestions};
 use replan::Found;
-use zfs::name::{DatasetName, Guid};
+use zfs::name::Guid;
 use zfs::{Failure, Refusal};
 
 /// How often progress is told.
@@ -166,8 +166,8 @@ struct Run<'a> {
     watched: Instant,
     summary: Summary,
     stop: Option<(Signal, Instant)>,
-    /// The new names of what was set aside.
-    set_aside: Vec<DatasetName>,
+    /// What was set aside.
+    set_aside: Vec<Aside>,
     /// Another run has the target's tree now.
     taken: bool,
 }
@@ -356,10 +356,7 @@ impl Run<'_> {
             self.told(dataset, LastResult::Interrupted);
         }
         for aside in std::mem::take(&mut self.set_aside) {
-            let text = format!(
-                "set aside: {aside}, with all datasets below it; when nothing of it is needed any more, on its host: zfs destroy -r '{aside}'"
-            );
-            self.reporter.event(&Event::Notice { dataset: None, text });
+            self.reporter.event(&Event::Notice { dataset: None, text: aside.to_string() });
         }
         self.summary.took = started.elapsed();
         self.summary.interrupted = self.stop.is_some();

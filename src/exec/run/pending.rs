@@ -9,7 +9,7 @@ use super::super::machine::{BELIEVED, advice};
 use super::{Input, Later, Resolved, Run};
 use crate::exec::receiver::Listings;
 use crate::exec::{dates, recorded, resume};
-use crate::plan::{Attempt, Blocked, PlannedDataset, Verdict};
+use crate::plan::{Aside, Attempt, Blocked, PlannedDataset, Verdict};
 use crate::remote::client::{Call, ChannelId, HelperError};
 use crate::report::Event;
 use crate::state::record::Begun;
@@ -248,6 +248,7 @@ impl Run<'_> {
             }
             Answered::Unclear(why) => {
                 self.pending.records.remove(&dataset);
+                self.set_aside(dataset, false);
                 self.input(Input::Resolved { dataset, resolved: Resolved::Lost(why) });
             }
         }
@@ -266,12 +267,8 @@ impl Run<'_> {
             self.reporter.event(&Event::Notice { dataset: Some(planned.source.to_string()), text });
         }
         let resolved = match (failure, &planned.verdict) {
-            (None, verdict) => {
-                if let Verdict::Resolve(solvable) = verdict
-                    && let Resolution::SetAside { aside, .. } = &solvable.resolution
-                {
-                    self.set_aside.push(aside.clone());
-                }
+            (None, _) => {
+                self.set_aside(dataset, true);
                 self.ready.negotiation.resolved(dataset);
                 Resolved::Done
             }
@@ -288,6 +285,17 @@ impl Run<'_> {
             (Some(failure), _) => Resolved::Refused(failure.words),
         };
         self.input(Input::Resolved { dataset, resolved });
+    }
+
+    /// Keeps in mind that this dataset of the target was set aside, if that was its resolution.
+    fn set_aside(&mut self, dataset: usize, confirmed: bool) {
+        if let Verdict::Resolve(solvable) = &self.ready.plan.datasets[dataset].verdict
+            && let Resolution::SetAside { dataset, aside, .. } = &solvable.resolution
+        {
+            self.set_aside.retain(|one| one.name != *aside);
+            let only_there = self.ready.negotiation.only_aside(dataset);
+            self.set_aside.push(Aside { name: aside.clone(), only_there, confirmed });
+        }
     }
 
     pub(super) fn planned(&mut self, dataset: usize, planned: Result<Box<PlannedDataset>, String>) {

@@ -236,19 +236,94 @@ fn space(end: &EndFacts, place: &Place, source: Option<&Examination>) -> Finding
     Finding::warning(CHECK, words, advice)
 }
 
-/// Received filesystems aren't mounted; where they would be, were they.
+/// Whether TARGET is mounted, or will be: received filesystems aren't, but what exists is as its owner wants it.
 fn mount(dataset: &DatasetName, nearest: &DatasetName, place: &Place) -> Option<Finding> {
     const CHECK: &str = "mount";
+    const NEW: &str = "what is received below it gets canmount=noauto";
     let mount = place.mount.as_ref()?;
-    if dataset == nearest && mount.mounted {
-        let words = format!("{dataset} is mounted at {}", mount.mountpoint);
-        let advice = "changes to its files stop increments: unmount it (zfs unmount), or set readonly=on";
-        return Some(Finding::warning(CHECK, words, advice));
+    let is_path = !matches!(mount.mountpoint.as_str(), "none" | "legacy");
+    if dataset != nearest {
+        let below = dataset.as_str().strip_prefix(nearest.as_str()).unwrap_or_default();
+        let at = match mount.mountpoint.trim_end_matches('/') {
+            path if is_path => format!("its mount point would be {path}{below}"),
+            _ => "it has no mount point".to_owned(),
+        };
+        return Some(Finding::ok(CHECK, format!("{dataset} will not be mounted (canmount=noauto); {at}")));
     }
-    let below = dataset.as_str().strip_prefix(nearest.as_str()).unwrap_or_default();
-    let at = match mount.mountpoint.as_str() {
-        "none" | "legacy" => "has no mount point".to_owned(),
-        path => format!("would be at {}{below}", path.trim_end_matches('/')),
-    };
-    Some(Finding::ok(CHECK, format!("nothing is mounted (canmount=noauto); {dataset} {at}")))
+    let advice = "changes to its files stop increments";
+    let at = &mount.mountpoint;
+    Some(match (mount.mounted, mount.readonly, mount.canmount.as_deref()) {
+        (true, Some(true), _) => Finding::ok(CHECK, format!("{dataset} is mounted at {at}, read-only")),
+        (true, ..) => {
+            let advice = format!("{advice}: unmount it (zfs unmount), or set readonly=on");
+            Finding::warning(CHECK, format!("{dataset} is mounted at {at}"), advice)
+        }
+        (false, Some(false), Some("on")) if is_path => {
+            let words =
+                format!("{dataset} is not mounted, but zfs mount -a and the next boot mount it at {at} (canmount=on)");
+            Finding::warning(CHECK, words, format!("{advice}: set canmount=noauto or readonly=on"))
+        }
+        (false, _, Some(canmount)) => {
+            Finding::ok(CHECK, format!("{dataset} is not mounted (canmount={canmount}); {NEW}"))
+        }
+        (false, ..) => Finding::ok(CHECK, format!("{dataset} is not mounted; {NEW}")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zfs::MountState;
+
+    #[test]
+    fn what_is_mounted_is_told_as_it_is() {
+        let told = |nearest: &str, mountpoint: &str, mounted: bool, canmount: Option<&str>, readonly: Option<bool>| {
+            let (mountpoint, canmount) = (mountpoint.to_owned(), canmount.map(str::to_owned));
+            let mount = Some(MountState { mountpoint, mounted, canmount, readonly });
+            let finding = mount_of(&Place { mount, ..Place::default() }, nearest);
+            (finding.mark, finding.words)
+        };
+        let (on, off) = (Some(true), Some(false));
+        for (found, mark, words) in [
+            (told("b/a", "/b/a", true, Some("on"), off), Mark::Warning, "b/a is mounted at /b/a"),
+            (told("b/a", "/b/a", true, None, None), Mark::Warning, "b/a is mounted at /b/a"),
+            (told("b/a", "/b/a", true, Some("on"), on), Mark::Ok, "b/a is mounted at /b/a, read-only"),
+            (
+                told("b/a", "/b/a", false, Some("on"), off),
+                Mark::Warning,
+                "b/a is not mounted, but zfs mount -a and the next boot mount it at /b/a (canmount=on)",
+            ),
+            (
+                told("b/a", "/b/a", false, Some("noauto"), on),
+                Mark::Ok,
+                "b/a is not mounted (canmount=noauto); what is received below it gets canmount=noauto",
+            ),
+            (
+                told("b/a", "none", false, Some("on"), off),
+                Mark::Ok,
+                "b/a is not mounted (canmount=on); what is received below it gets canmount=noauto",
+            ),
+            (
+                told("b/a", "/b/a", false, None, None),
+                Mark::Ok,
+                "b/a is not mounted; what is received below it gets canmount=noauto",
+            ),
+            (
+                told("b", "/", true, Some("on"), off),
+                Mark::Ok,
+                "b/a will not be mounted (canmount=noauto); its mount point would be /a",
+            ),
+            (
+                told("b", "none", false, Some("on"), off),
+                Mark::Ok,
+                "b/a will not be mounted (canmount=noauto); it has no mount point",
+            ),
+        ] {
+            assert_eq!(found, (mark, words.to_owned()));
+        }
+    }
+
+    fn mount_of(place: &Place, nearest: &str) -> Finding {
+        mount(&"b/a".parse().unwrap(), &nearest.parse().unwrap(), place).unwrap()
+    }
 }

@@ -3,7 +3,7 @@
 use crate::plan::fixture::{self, named as versions};
 use std::collections::HashMap;
 
-use crate::plan::{Attempt, Negotiation, Resolutions, SourceDataset, SourceFacts, Verdict};
+use crate::plan::{Aside, Attempt, Negotiation, Resolutions, SourceDataset, SourceFacts, Verdict};
 use zfs::name::DatasetName;
 use zfs::{Kind, Refusal, Resolution};
 
@@ -131,4 +131,40 @@ fn only_the_highest_resolutions_are_known_beforehand() {
     let places: Vec<(usize, &str)> =
         found.iter().map(|(place, resolution)| (*place, resolution.dataset().as_str())).collect();
     assert_eq!(places, [(1, "b/t/x"), (3, "b/t/z")]);
+}
+
+#[test]
+fn what_is_set_aside_and_what_comes_back_is_told() {
+    let set_aside = Resolutions { set_aside: true, ..Resolutions::default() };
+    let aside: DatasetName = "b/t.zfsync-20260101-000000".parse().unwrap();
+    for (there, comes_back) in [
+        (&["a", "own"][..], "it alone comes back, as a clone of the common snapshot"),
+        (&["own"], "it is sent in full"),
+    ] {
+        let mut talk = negotiation("b/t", there, set_aside.clone(), Some(Refusal::NotNewest));
+        let Verdict::Resolve(solvable) = talk.replan(0).unwrap().verdict else { panic!("{there:?}") };
+        let text = solvable.describe();
+        assert!(
+            text.ends_with(&format!("; setting it aside as {aside} with all datasets below it: {comes_back}")),
+            "{text}"
+        );
+        let names = ["b/t", "b/t/x", "b/t/y", "b/two"].map(|name| name.parse::<DatasetName>().unwrap());
+        talk.tree(&names);
+        assert_eq!(talk.only_aside(&names[0]), [names[1].clone(), names[2].clone()]);
+        assert_eq!(talk.only_aside(&names[1]), []);
+    }
+    let told = |only_there: &[&str], confirmed| {
+        let only_there = only_there.iter().map(|name| name.parse().unwrap()).collect();
+        Aside { name: aside.clone(), only_there, confirmed }.to_string()
+    };
+    let (head, tail) = (
+        format!("set aside: {aside}, with all datasets below it"),
+        format!("; when nothing of it is needed any more, on its host: zfs destroy -r '{aside}'"),
+    );
+    assert_eq!(told(&[], true), format!("{head}{tail}"));
+    let only = "; not replicated in this run, and so only there now:";
+    assert_eq!(told(&["b/t/x"], true), format!("{head}{only} b/t/x (zfs rename brings one back){tail}"));
+    let five = told(&["b/t/1", "b/t/2", "b/t/3", "b/t/4", "b/t/5"], true);
+    assert_eq!(five, format!("{head}{only} b/t/1, b/t/2, b/t/3 and 2 more (zfs rename brings one back){tail}"));
+    assert!(told(&[], false).starts_with("probably set aside, as the answer was lost: b/t.zfsync-"));
 }

@@ -1,5 +1,6 @@
 //! What happens, a line each: for people on stderr, for programs as JSON, and for later in log files.
 
+mod causes;
 mod json;
 mod log_file;
 mod permissions;
@@ -8,6 +9,7 @@ mod words;
 
 use std::io::Write as _;
 
+pub(in crate::report) use causes::CausesOnce;
 pub(in crate::report) use json::Json;
 #[cfg(test)]
 pub(in crate::report) use json::Label;

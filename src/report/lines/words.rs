@@ -1,11 +1,15 @@
 //! The sentences that the plain lines, the bars and the quiet mode share.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::format::{bytes, count, duration, first_line, per_second, rate, sanitise};
 use crate::report::event::{Event, Summary};
 use crate::report::look::{Colour, Look};
+
+/// So many things that stay for the same reason are named.
+const NAMED: usize = 3;
 
 /// What the sentences need to know of where they are printed.
 #[derive(Debug, Clone, Copy)]
@@ -202,7 +206,22 @@ fn cleared(
 fn stays(stay: &[(String, String)], failed: &[(String, String)], verbose: bool) -> Vec<String> {
     let line =
         |(name, why): &(String, String)| format!("zfsync: {} is kept on the target: {}", sanitise(name), indented(why));
-    let mut lines: Vec<String> = failed.iter().map(line).collect();
+    let mut lines: Vec<String> = Vec::new();
+    // The same cause is told of a few.
+    let mut told: HashMap<&str, usize> = HashMap::new();
+    for (at, one) in failed.iter().enumerate() {
+        let number = told.entry(&one.1).or_default();
+        *number += 1;
+        if *number <= NAMED || verbose {
+            lines.push(line(one));
+        } else if !failed[at + 1..].iter().any(|(_, why)| *why == one.1) {
+            let (more, why) = (*number - NAMED, indented(&one.1));
+            lines.push(format!(
+                "zfsync: {more} more {} kept on the target: {why}",
+                if more == 1 { "is" } else { "are" }
+            ));
+        }
+    }
     if verbose {
         lines.extend(stay.iter().map(line));
     } else if !stay.is_empty() {
@@ -315,6 +334,12 @@ mod tests {
             ["zfsync: missing on the source: 1 item is kept on the target (-v shows why)"]
         );
         assert_eq!(stays(&[], &stay, false), stays(&stay, &[], true));
+        let held: Vec<(String, String)> = (0..5).map(|at| (format!("q/{at}"), "it is held".to_owned())).collect();
+        assert_eq!(
+            stays(&[], &held, false)[2..],
+            ["zfsync: q/2 is kept on the target: it is held", "zfsync: 2 more are kept on the target: it is held"]
+        );
+        assert_eq!(stays(&[], &held, true).len(), 5);
         assert_eq!(stays(&stay, &[], true), ["zfsync: q/z is kept on the target: it is held"]);
         assert_eq!(
             cleared(&own(&["q/x"]), &own(&["q/a@s"]), 2048, (0, 3, Some(1_700_000_000))).join("\n"),

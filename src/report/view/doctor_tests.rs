@@ -32,7 +32,7 @@ fn a_table() {
       OK   encryption   b is not encrypted
       OK   features     the pool has all features that streams from the source's pool may need
       OK   space        8.00 GiB available; the source uses 1.00 GiB with all its snapshots
-      OK   mount        nothing is mounted (canmount=noauto); b/a would be at /b/a
+      OK   mount        b/a will not be mounted (canmount=noauto); its mount point would be /b/a
     no problems found
     ");
 }

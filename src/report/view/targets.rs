@@ -13,7 +13,7 @@ use crate::report::wrap::wrapped;
 use zfs::name::DatasetName;
 
 /// So many bookmarks are named unless more is asked for.
-const SHOWN: usize = 3;
+const SHOWN: usize = 20;
 
 /// The targets of a dataset.
 #[derive(Debug)]
@@ -142,16 +142,18 @@ impl Targets {
             )?;
         }
         if !self.others.is_empty() {
-            let more = self.others.len().saturating_sub(SHOWN);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            let names: Vec<&str> = self.others.iter().take(SHOWN).map(String::as_str).collect();
             writeln!(
                 out,
-                "{} of older versions, for targets that are not recorded here: {}{more}; a push to such a target adopts its bookmarks; if it no longer exists, remove them with zfsync forget {} TARGET or zfs destroy",
-                count(self.others.len(), "bookmark"),
-                sanitise(&names.join(", ")),
-                sanitise(&self.written)
+                "{} of targets that are not recorded here, or of former names of renamed datasets: prune keeps what they may need, and a push to such \
+                 a target adopts or removes them; if it no longer exists:",
+                count(self.others.len(), "bookmark")
             )?;
+            for name in self.others.iter().take(SHOWN) {
+                writeln!(out, "  zfs destroy {}", shell_words::quote(&sanitise(name)))?;
+            }
+            if let more @ 1.. = self.others.len().saturating_sub(SHOWN) {
+                writeln!(out, "  and {more} more")?;
+            }
         }
         Ok(())
     }
@@ -272,8 +274,8 @@ mod tests {
                 "vault:v, as recorded on alpha:t: zfsync targets alpha:t\nme@beta:b/t\n  ID {id}, on beta:2222, recorded 2 min ago\n  newest received: t/a@s, 1 min old; 2 datasets received, 1 not\n\
                  ID 0123456789abcdef: its record can't be read: it is damaged, or a newer version of zfsync made it\n  meanwhile nothing is pruned; \
                  a push to this target renews it; to remove it: zfsync forget alpha:t/a 0123456789abcdef\n\
-                 1 bookmark of older versions, for targets that are not recorded here: t/a#zfsync-0123abcd-s; a push to such a target adopts its \
-                 bookmarks; if it no longer exists, remove them with zfsync forget alpha:t/a TARGET or zfs destroy\n"
+                 1 bookmark of targets that are not recorded here, or of former names of renamed datasets: prune keeps what they may need, and a \
+                 push to such a target adopts or removes them; if it no longer exists:\n  zfs destroy 't/a#zfsync-0123abcd-s'\n"
             )
         );
         let mut json = Vec::new();

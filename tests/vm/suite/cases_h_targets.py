@@ -201,6 +201,64 @@ def needed_by_a_target_in_conflict(c):
     pruned(c, ["s4"])
 
 
+@case("B05", "R05", "MIRROR")
+def renamed_needs_nothing_twice(c):
+    """What was renamed at the source and sent again: the bookmark of its old name goes once all is in sync, and keeps nothing from being pruned."""
+    c.tree({"": "s1", "old": "s1", "old/kid": "s1"})
+    c.push()
+    c.push(target=f"beta:{c.target}/two")
+    new = f"{c.source}/new"
+    two = tags(c, f"{c.source}/old")
+    c.alpha(f"zfs rename {c.source}/old {new}; zfs snapshot -r {c.source}@s2; zfs snapshot -r {c.source}@s3")
+    # The other target, which has a record of its own, still has the old name.
+    c.push("--exclude", "two", says=f"the target has it already as {c.target}/old")
+    left = tags(c, new)
+    c.same((len(left), len(left & two), len(tags(c, f"{new}/kid"))), (2, 1, 2), "tags of the renamed one: the other target's, and its new name's")
+    c.push(target=f"beta:{c.target}/two")
+    c.same((len(tags(c, new)), len(tags(c, new) & two)), (2, 0), "its tags, once the other target has it under its new name")
+    c.zfsync("prune", *KEEP, c.source)
+    c.same(c.snaps(c.alpha, new), ["s3"], "what is left of it")
+    # What an older version has left goes, too, whether or not the push tells what only the target has.
+    for options in ((), ("-q",)):
+        stale = f"zfsync-{min(two)}-s1"
+        c.alpha(f"zfs bookmark {new}@s3 '{new}#{stale}'")
+        c.push("--exclude", "two", *options)
+        c.push(*options, target=f"beta:{c.target}/two")
+        c.check(stale not in marks(c, new), f"{stale} is still there after a push with {options}")
+    c.check("bookmark" not in c.zfsync("targets", c.source).out, "a bookmark is told that is nobody's")
+
+
+@case("B05", "R05", "MIRROR")
+def renamed_there_takes_its_bookmarks(c):
+    """--follow-renames gives the bookmarks the new name at once, also where the dataset doesn't get in sync in that run."""
+    c.tree({"": "s1", "old": "s1"})
+    c.push()
+    c.beta(f"zfs set readonly=off {c.target}/old; zfs snapshot {c.target}/old@own; zfs mount {c.target}/old; date >/{c.target}/old/file; zfs umount {c.target}/old")
+    c.alpha(f"zfs rename {c.source}/old {c.source}/new; zfs snapshot -r {c.source}@s2")
+    old = tags(c, f"{c.source}/new")
+    c.push("--follow-renames", status=1, says="--rollback")
+    c.check(c.exists(c.beta, f"{c.target}/new"), "nothing was renamed")
+    c.same((len(tags(c, f"{c.source}/new")), tags(c, f"{c.source}/new") & old), (1, set()), "its tags")
+    c.push("--rollback")
+    c.zfsync("prune", *KEEP, c.source)
+    c.same(c.snaps(c.alpha, f"{c.source}/new"), ["s2"], "what is left of it")
+
+
+@case("B05", "R05")
+def of_nobody_that_is_recorded(c):
+    """A bookmark of ours that is of no recorded target keeps what it may need, and what removes it is told."""
+    c.tree({"": "s1 s2 s3"})
+    c.push()
+    mark = f"{c.source}#zfsync-0123abcd-s1"
+    c.alpha(f"zfs bookmark {c.source}@s1 '{mark}'")
+    command = f"zfs destroy '{mark}'"
+    c.check(command in c.zfsync("targets", c.source).out, "targets doesn't tell what removes it")
+    c.says(c.zfsync("prune", "-v", *KEEP, c.source), command)
+    c.same(c.snaps(c.alpha, c.source), ["s1", "s2", "s3"], "what is left")
+    c.alpha(command)
+    pruned(c, ["s3"])
+
+
 @case("H10", "C05")
 def not_needed_where_not_selected(c):
     """What no push has ever selected is no target's: a prune prunes it out."""

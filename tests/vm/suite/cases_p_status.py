@@ -37,22 +37,23 @@ def old(c, snapshot, seconds):
 @case("STATUS", "J18")
 def every_state(c):
     """Each state by guid, with count and time; a tree with blanks in names; nothing is changed on either side."""
-    c.tree({"": "s1", "a b": "s1", "a b/kid": "s1", "cut": "s1", "diverged": "s1", "void": ""})
+    c.tree({"": "s1", "a b": "s1", "a b/kid": "s1", "cut": "s1", "diverged": "s1", "own": "s1", "void": ""})
     c.push()
     s, t = c.source, c.target
-    c.snapshot(f"{s}/a b@s2", f"{s}/a b@s3", f"{s}/diverged@s2")
+    c.snapshot(f"{s}/a b@s2", f"{s}/a b@s3", f"{s}/diverged@s2", f"{s}/own@s2")
     c.tree({"": "s1"}, root=f"{s}/foreign")
     c.tree({"": "s1 s2"}, root=f"{s}/missing")
-    c.beta(f"zfs snapshot {t}/diverged@own; zfs create {t}/foreign; zfs snapshot {t}/foreign@s1; zfs create '{t}/only there'")
+    c.beta(f"zfs set readonly=off {t}/diverged; zfs mount {t}/diverged; date >/{t}/diverged/file; zfs umount {t}/diverged")
+    c.beta(f"zfs snapshot {t}/diverged@own {t}/own@own; zfs create {t}/foreign; zfs snapshot {t}/foreign@s1; zfs create '{t}/only there'")
     big(c, "s2", path="/cut")
     cut(c, half(c, f"-w -i @s1 {s}/cut@s2", f"{t}/cut"))
     with c.unchanged():
         run = c.zfsync("status", "--json", s, f"beta:{t}", status=2)
     c.same(states(run), {
         "": "in_sync", "a b": "behind", "a b/kid": "in_sync", "cut": "partial", "diverged": "conflict", "foreign": "conflict",
-        "missing": "missing", "only there": "target_only", "void": "no_snapshots"}, "the states")
+        "missing": "missing", "only there": "target_only", "own": "behind", "void": "no_snapshots"}, "the states")
     c.same([line["dataset"] for line in run.events], [f"{s}{p}" for p in (
-        "", "/a b", "/a b/kid", "/cut", "/diverged", "/foreign", "/missing", "/only there", "/void")], "the order")
+        "", "/a b", "/a b/kid", "/cut", "/diverged", "/foreign", "/missing", "/only there", "/own", "/void")], "the order")
     found = {name: line for (_, name), line in rows(run).items()}
     behind = found["a b"]
     c.same((behind["behind_snapshots"], behind["behind_bytes"]), (2, None), "what `a b` lacks")
@@ -69,7 +70,7 @@ def every_state(c):
         sized = c.zfsync("status", "--bytes", "--json", "--no-recursive", f"{s}/a b", f"beta:{t}/a b")
     c.check(rows(sized)[f"beta:{t}/a b", ""]["behind_bytes"] > 0, f"the size isn't told: {sized.out}")
     c.check("SIZE" in run.out and "foreign" not in run.out and "only there" not in run.out, f"the table: {run.out}")
-    c.check("7 datasets: 1 in conflict, 1 missing, 1 partial, 1 behind, 1 without snapshots, 2 in sync" in run.out, f"the count: {run.out}")
+    c.check("8 datasets: 1 in conflict, 1 missing, 1 partial, 2 behind, 1 without snapshots, 2 in sync" in run.out, f"the count: {run.out}")
     c.check("a b/kid" not in run.out, f"one in sync is listed: {run.out}")
     run = c.zfsync("status", "-v", s, f"beta:{t}", status=2)
     c.check("a b/kid" in run.out, f"one in sync is not listed with -v: {run.out}")

@@ -278,7 +278,9 @@ fn shorten(found: &mut Examination) {
     }
     if let Some(mount) = &mut place.mount {
         // A path may be longer than what else is told.
-        mount.mountpoint = on_one_line(&mount.mountpoint).chars().take(MAX_OWNER).collect();
+        for text in std::iter::once(&mut mount.mountpoint).chain(&mut mount.canmount) {
+            *text = on_one_line(text).chars().take(MAX_OWNER).collect();
+        }
     }
     if let Rights::Granted(Granted { here, below }) = &mut place.rights {
         for granted in [here, below] {

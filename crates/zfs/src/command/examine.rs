@@ -26,7 +26,7 @@ impl Zfs {
     /// Space, encryption and mount point of a dataset. Read it with [`read_place`].
     #[must_use]
     pub fn place(&self, dataset: &DatasetName) -> Call {
-        let properties = "available,used,encryption,encryptionroot,keystatus,mountpoint,mounted";
+        let properties = "available,used,encryption,encryptionroot,keystatus,mountpoint,mounted,canmount,readonly";
         self.command(["get", "-Hp", "-o", "property,value", properties, dataset.as_str()])
     }
 }
@@ -61,7 +61,7 @@ pub fn read_pools(input: impl BufRead) -> Result<Vec<PoolState>, ParseError> {
 pub fn read_place(input: impl BufRead, dataset: &DatasetName) -> Result<Place, ParseError> {
     let mut place = Place { nearest: Some(dataset.clone()), ..Place::default() };
     let (mut encryption, mut root, mut key_loaded) = (None, None, false);
-    let (mut mountpoint, mut mounted) = (None, false);
+    let (mut mountpoint, mut mounted, mut canmount, mut readonly) = (None, false, None, None);
     for_lines(input, |line| {
         let Some((property, value)) = line.split_once('\t') else { return Err(ParseError::line("no TAB", line)) };
         match property {
@@ -73,13 +73,15 @@ pub fn read_place(input: impl BufRead, dataset: &DatasetName) -> Result<Place, P
             // A volume has none.
             "mountpoint" if value != "-" => mountpoint = Some(value.to_owned()),
             "mounted" => mounted = value == "yes",
+            "canmount" => canmount = Some(value.to_owned()),
+            "readonly" => readonly = Some(value == "on"),
             _ => {}
         }
         Ok(())
     })?;
     let root = root.filter(|_| encryption == Some(true));
     place.encryption = encryption.map(|encrypted| EncryptionState { root, encrypted, key_loaded });
-    place.mount = mountpoint.map(|mountpoint| MountState { mountpoint, mounted });
+    place.mount = mountpoint.map(|mountpoint| MountState { mountpoint, mounted, canmount, readonly });
     Ok(place)
 }
 
@@ -140,11 +142,12 @@ mod tests {
         let dataset: DatasetName = "tank/a".parse().unwrap();
         let of = |text: &str| read_place(text.as_bytes(), &dataset).unwrap();
         let plain = of(
-            "available\t4096\nused\t512\nencryption\toff\nencryptionroot\t-\nkeystatus\t-\nmountpoint\t/tank/a\nmounted\tyes\n",
+            "available\t4096\nused\t512\nencryption\toff\nencryptionroot\t-\nkeystatus\t-\nmountpoint\t/tank/a\nmounted\tyes\ncanmount\ton\nreadonly\toff\n",
         );
         assert_eq!((plain.available, plain.used), (Some(4096), Some(512)));
         assert_eq!(plain.encryption, Some(EncryptionState { root: None, encrypted: false, key_loaded: false }));
-        assert_eq!(plain.mount, Some(MountState { mountpoint: "/tank/a".into(), mounted: true }));
+        let (mountpoint, canmount) = ("/tank/a".into(), Some("on".into()));
+        assert_eq!(plain.mount, Some(MountState { mountpoint, mounted: true, canmount, readonly: Some(false) }));
         let volume =
             of("encryption\taes-256-gcm\nencryptionroot\ttank\nkeystatus\tunavailable\nmountpoint\t-\nmounted\t-\n");
         let root = Some("tank".parse().unwrap());

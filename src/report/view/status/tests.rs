@@ -20,6 +20,7 @@ fn row(name: &str, state: SyncState) -> DatasetStatus {
         target: format!("pool/{name}").trim_end_matches('/').into(),
         state,
         clash: None,
+        unchanged: None,
         own: vec![],
         partial: false,
         written: Some(0),
