@@ -169,7 +169,7 @@ fn a_receive_that_ends_well_before_its_stream_does_has_failed() {
 fn the_next_stream_runs_while_one_settles() {
     let mut session = session();
     for id in 0..4 {
-        session.receive(id, ["b/until-2", "b/until-3", "b/until-4", "b/x"][id as usize]);
+        session.receive(id, ["b/until-2", "b/until-3", "b/until-4", "b/x"][usize::try_from(id).unwrap()]);
         session.data(&stream(5000));
         session.mark(FrameKind::End);
     }
