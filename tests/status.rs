@@ -188,5 +188,5 @@ fn the_only_pool_was_exported() {
     );
     // Nobody knows of a host that doesn't tell its pools.
     bed.script("bin/zpool", "#!/bin/sh\nexit 1\n");
-    assert!(bed.run(&["status", "s", "nix/f"]).expect(2, &[]).stdout.contains("2 missing"));
+    assert!(bed.run(&["status", "s", "nix/f"]).expect(2, &[]).stdout.contains("2 datasets missing"));
 }

@@ -129,7 +129,7 @@ mod tests {
         let (datasets, without_snapshots) = (failed.len() + empty, empty);
         let failed = failed.len();
         let took = Duration::from_secs(1);
-        let summary = Summary { datasets, failed, without_snapshots, failures, took, ..Summary::default() };
+        let summary = Summary { datasets, failed, without_snapshots, took, failures, ..Summary::default() };
         reporter.event(&Event::Finished(summary));
         page.take()
     }
@@ -156,7 +156,8 @@ mod tests {
     fn the_same_error_is_told_of_three() {
         let all = |number| vec![("failed", "no space\nfree some"); number];
         let each = |number| -> String {
-            (0..number).map(|at| format!("s/{at} -> t/{at}: failed: no space\n  free some\n")).collect()
+            let lines = (0..number).map(|at| format!("s/{at} -> t/{at}: failed: no space\n  free some\n"));
+            lines.collect::<Vec<_>>().concat()
         };
         let last =
             |number| format!("zfsync: {number} of {number} datasets failed; 0 in sync; no snapshot received (1.0 s)\n");
