@@ -7,7 +7,7 @@ use super::direction::Direction;
 use super::link::{check_helper, close, first_channel};
 use super::ready::{Cleared, Unread};
 use super::receiver::{Listed, Receiver};
-use super::renames::{follow, renamed, tell_renamed};
+use super::renames::{follow, renamed};
 use super::{recorded, source};
 use crate::config::{OnlyThere, PushJob};
 use crate::endpoint::Endpoint;
@@ -51,7 +51,6 @@ pub async fn look_around(
         direction.check_moves(&moves, &names, receiver).await?;
         follow(job, negotiation, receiver, reporter, moves).await?
     } else {
-        tell_renamed(negotiation, reporter, &renamed);
         Vec::new()
     };
     negotiation.sent_anew(&renamed);
