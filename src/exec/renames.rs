@@ -76,9 +76,8 @@ fn put_into<'a>(notes: &'a HashMap<DatasetName, Notes>, name: &DatasetName) -> O
 pub(super) fn tell_renamed(negotiation: &Negotiation, reporter: &mut dyn Reporter) {
     for (source, from, target) in negotiation.sent_again() {
         let text = format!(
-            "the target has it already as {}: it was renamed, or that is another target of the same source; it is sent in full as {target} \
-             (--follow-renames renames it on the target instead)",
-            from
+            "the target has it already as {from}: it was renamed, or that is another target of the same source; it is sent in full as {target} \
+             (--follow-renames renames it on the target instead)"
         );
         reporter.event(&Event::Notice { dataset: Some(source.to_string()), text });
     }
