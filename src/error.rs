@@ -443,7 +443,9 @@ fn colon(local: bool, dataset: &str) -> String {
 /// Whoever forgets the colon after a host names a pool that isn't there.
 fn no_colon(dataset: &str) -> String {
     match dataset.split_once('/') {
-        Some((host, below)) => format!("\n  did you mean the host {host:?}? Then write {host}:{below} (HOST:DATASET)"),
+        Some((host, below)) => {
+            format!("\n  if it is on another host, write HOST:{dataset}; if {host:?} is the host, write {host}:{below}")
+        }
         None => format!("\n  did you mean the host {dataset:?}? Then write {dataset}:DATASET"),
     }
 }

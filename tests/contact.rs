@@ -31,7 +31,7 @@ fn nothing_is_sent_beside_what_is_there() {
         "s -> d: conflict: no common snapshot, and no record that the target was ever received from this source",
         "nothing is sent below it either (2 datasets)",
         "to continue: name another TARGET, for example 'd/s', which leaves this one as it is",
-        "\n  2 datasets skipped: nothing is sent: neither 'd' nor any dataset below it has a snapshot in common with the source (-v lists them)",
+        "\n  2 datasets skipped: nothing is sent: no dataset of the source has a snapshot in common with the one in its place in 'd' (-v lists them)",
     ];
     let ended = bed.run(&["push", "s", "d"]);
     ended.expect(1, &words);
@@ -63,4 +63,18 @@ fn what_has_something_in_common_goes_on() {
     ended.expect(1, &["s -> d: conflict: no common snapshot", "s/home -> d/home: conflict: no common snapshot"]);
     assert!(!ended.stderr.contains("skipped") && !ended.stderr.contains("another TARGET"), "{ended:#?}");
     assert!(bed.read("world").contains("d/late@a\t"), "what is new is sent: {ended:#?}");
+}
+
+/// Nothing is sent, in full or otherwise, so nothing is said of that.
+#[test]
+fn nothing_is_said_of_a_copy_under_another_name_where_nothing_is_sent() {
+    let bed = bed();
+    bed.run(&["push", "s", "d/copy"]).expect(0, &[]);
+    let ended = bed.run(&["push", "s", "d"]);
+    ended.expect(1, &["s -> d: conflict: no common snapshot", "s/new -> d/new: skipped: nothing is sent"]);
+    assert!(!ended.stderr.contains("the target has it already"), "{ended:#?}");
+    // With a dataset that has a snapshot in common the rest is sent, and told.
+    bed.world(&[("d/new", 23, 1), ("d/new@a", 13, 2), ("s/late", 4, 3), ("s/late@a", 14, 4)]);
+    bed.run(&["push", "--no-recursive", "s/late", "d/old"]).expect(0, &[]);
+    bed.run(&["push", "s", "d"]).expect(1, &["s/late: the target has it already as d/old: it was renamed"]);
 }

@@ -238,7 +238,13 @@ fn nobody_to_ask() {
     drop(sshd);
     bed.write("ssh_config", &config);
     tells(&doctor(&bed, &whole), 1, &[here, "s/a exists\n", "  FAIL ssh          can't connect to beta"]);
+    // Where that was all there is to check, nothing was.
+    for target in ["beta", "beta:d"] {
+        tells(&doctor(&bed, &[target]), 3, &["  FAIL ssh          can't connect to beta"]);
+    }
+    tells(&doctor(&bed, &["--source", "beta:s/a", "beta:d"]), 3, &["source s/a on beta\n", "target d on beta\n"]);
     let json = doctor(&bed, &["--json", "beta:d"]);
+    assert_eq!(json.code, Some(3), "{json:#?}");
     let found: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!(
         (&found["failures"], &found["ends"][0]["findings"][0]["mark"]),

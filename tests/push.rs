@@ -82,7 +82,10 @@ fn no_pool_over_there() {
     bed.world(&[("s", 1, 1), ("s@a", 11, 2)]);
     bed.run(&["push", "s", "d/x"]).expect(
         3,
-        &["this machine has no pool \"d\" for d/x", "did you mean the host \"d\"? Then write d:x (HOST:DATASET)"],
+        &[
+            "this machine has no pool \"d\" for d/x",
+            "if it is on another host, write HOST:d/x; if \"d\" is the host, write d:x",
+        ],
     );
     bed.run(&["push", "s", "d"]).expect(
         3,

@@ -255,7 +255,10 @@ const DOCTOR: Page = Page {
         ("0", "No failures; there may be warnings."),
         ("1", "A run would fail because of what is marked FAIL."),
         ("2", "Usage error."),
-        ("3", "Nothing could be checked: no connection, or no helper that starts on the other host."),
+        (
+            "3",
+            "Nothing could be checked: no connection to any host that was named, or no helper that starts there. If one end was checked: 1.",
+        ),
         INTERRUPTED,
     ],
     environment: true,

@@ -3,46 +3,9 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::cli;
+use elsewhere::elsewhere;
 
-/// Options that people know from `zfs send`, `zfs receive` and other tools, and what zfsync has in their place.
-const ELSEWHERE: [(&[&str], &str); 8] = [
-    (
-        &["-R", "--replicate"],
-        "all datasets below SOURCE and their snapshots are included by default: leave this option out",
-    ),
-    (
-        &["-c", "-C", "--compress", "--compressed", "--compression"],
-        "blocks that are compressed on disk are sent compressed by default (zfs send -c), and there is no other compression: leave this \
-         option out",
-    ),
-    (
-        &["-w", "--raw"],
-        "encrypted datasets are sent raw by default: leave this option out (--decrypt sends them decrypted)",
-    ),
-    (&["-I"], "intermediate snapshots are included by default: leave this option out (--newest-only skips them)"),
-    (
-        &["-f", "--force", "--force-delete"],
-        "choose what may be changed on the target: --rollback, --set-aside or --replace DATASET",
-    ),
-    (
-        &["--delete", "--delete-target-snapshots", "--destroy", "--prune"],
-        "what no longer exists on the source is destroyed on the target by --delete-missing",
-    ),
-    (
-        &[
-            "--source-bwlimit",
-            "--target-bwlimit",
-            "--rate",
-            "--rate-limit",
-            "--ratelimit",
-            "--limit",
-            "--bandwidth",
-            "--limit-upload",
-        ],
-        "the bandwidth is limited by --bwlimit RATE of push, pull, restore and cron, such as --bwlimit 50M",
-    ),
-    (&["--no-sync-snap"], "only snapshots that exist are sent, and none are taken: leave this option out"),
-];
+mod elsewhere;
 
 /// Commands that people know from other tools, or expect, and what zfsync has in their place.
 const COMMANDS: [(&[&str], &str); 13] = [
@@ -190,18 +153,12 @@ fn tip(command: &str, error: &clap::Error, words: &[String]) -> Option<String> {
     }
     if option == "--sendoptions" {
         let letter = words.iter().find_map(|word| word.strip_prefix("--sendoptions="))?;
-        return elsewhere(&format!("-{}", letter.trim_start_matches('-')));
+        return elsewhere(command, &format!("-{}", letter.trim_start_matches('-')));
     }
     if command == "doctor" && !option.starts_with('-') {
         return Some("the target is the only argument: name the source with --source SOURCE".to_owned());
     }
-    elsewhere(option)
-}
-
-/// What there is in place of an option that people know from elsewhere.
-fn elsewhere(option: &str) -> Option<String> {
-    let found = ELSEWHERE.iter().find(|(options, _)| options.contains(&option))?;
-    Some(found.1.to_owned())
+    elsewhere(command, option)
 }
 
 #[cfg(test)]
@@ -230,6 +187,70 @@ mod tests {
         assert!(text.contains("is destroyed on the target by --delete-missing") && !text.contains("--max"), "{text}");
         assert!(!usage("push -Z a b:c").text(false).contains("tip:"));
         assert!(usage("push --rolback a b:c").text(false).contains("tip: a similar argument exists: '--rollback'"));
+    }
+
+    /// Nobody who asks for less is led to what destroys something.
+    #[test]
+    fn an_option_that_is_the_opposite_of_ours_is_left_out() {
+        const NOTHING: &str =
+            "tip: nothing on the target is rolled back, renamed or destroyed by default: leave this option out";
+        for (line, tip) in [
+            ("push --no-rollback a b:c", NOTHING),
+            ("pull --no-rollback b:c a", NOTHING),
+            ("push --no-clone-rollback a b:c", NOTHING),
+            ("push --no-force a b:c", NOTHING),
+            ("push --no-delete a b:c", NOTHING),
+            ("push --no-delete-missing=all a b:c", NOTHING),
+            ("push --no-set-aside a b:c", NOTHING),
+            ("push --no-replace a b:c", NOTHING),
+            ("push --no-follow-renames a b:c", NOTHING),
+            ("push --no-decrypt a b:c", "tip: --decrypt has to be asked for: leave this option out"),
+            (
+                "push --no-allow-unencrypted a b:c",
+                "tip: --allow-unencrypted has to be asked for: leave this option out",
+            ),
+            ("prune --no-verbose a --keep 1d", "tip: --verbose has to be asked for: leave this option out"),
+            ("push --resume a b:c", "tip: that is the default, which --no-resume turns off: leave this option out"),
+            ("push --bookmark a b:c", "tip: that is the default, which --no-bookmark turns off: leave this option out"),
+            ("push --progress a b:c", "tip: that is the default, which --no-progress turns off: leave this option out"),
+        ] {
+            let text = usage(line).text(false);
+            assert!(text.contains(tip) && text.matches("tip: ").count() == 1, "{line}: {text}");
+        }
+        // What takes a value has no such default.
+        assert!(!usage("push --no-port a b:c").text(false).contains("has to be asked for"));
+    }
+
+    #[test]
+    fn options_of_other_tools_lead_to_ours() {
+        for (options, tip) in [
+            ("--sshport --ssh-port --ssh-src-port --ssh-dst-port", "tip: the port of ssh is --port PORT"),
+            ("--sshkey --ssh-key --ssh-identity", "tip: the key of ssh is --identity FILE"),
+            (
+                "--sshconfig --ssh-src-config-file --ssh-dst-config-file",
+                "tip: ssh's configuration file is --ssh-config FILE",
+            ),
+            ("--sshoption --ssh-opts", "tip: an option of ssh is --ssh-option OPTION"),
+            ("--sshcipher", "tip: --ssh-option Ciphers=CIPHER"),
+            ("--no-stream", "tip: --newest-only"),
+            ("--exclude-datasets --exclude-dataset --exclude-dataset-regex -X", "tip: --exclude GLOB"),
+            ("--include-dataset --include-dataset-regex", "tip: --include GLOB"),
+            ("--include-snaps --exclude-snaps --include-snapshot-regex", "tip: snapshots are not selected by name"),
+            ("--use-hold --create-bookmark", "tip: bookmarks of what each target has"),
+            ("--recvoptions --recv-options", "tip: received datasets are not mounted"),
+            ("--keep-sync-snap --identifier", "tip: only snapshots that exist are sent"),
+            ("--mbuffer-size --source-mbuffer --pv-options", "tip: no other programs are between"),
+            ("--no-privilege-elevation --no-command-checks", "tip: zfs is run by the user"),
+            ("--delete-dst-datasets --delete-dst-snapshots", "tip: what no longer exists on the source"),
+            ("--force-rollback-to-latest-snapshot --force-once", "tip: choose what may be changed on the target"),
+            ("--threads --jobs --parallel", "tip: --channels N"),
+            ("--debug", "tip: --verbose"),
+        ] {
+            for option in options.split(' ') {
+                let text = usage(&format!("push {option} a b:c")).text(false);
+                assert!(text.contains(tip) && text.matches("tip: ").count() == 1, "{option}: {text}");
+            }
+        }
     }
 
     #[test]

@@ -109,11 +109,14 @@ impl DoctorJob {
             }
             _ => None,
         };
+        let is_far = from.as_ref().is_some_and(|from| from.host.is_some());
         let source = from.map(|Target { host, dataset }| {
             Ok::<_, StartError>(end(link_to_source(host, &args.ssh, &[], may_ask)?, Some(dataset)))
         });
         let target = to.map(|(host, dataset)| {
-            Ok::<_, StartError>(end(link_to_target(host, &args.ssh, Vec::new(), may_ask)?, dataset))
+            // As for a push: what the helper may do says what its user needs.
+            let allow = if is_far { Vec::new() } else { vec![Allow::Packages] };
+            Ok::<_, StartError>(end(link_to_target(host, &args.ssh, allow, may_ask)?, dataset))
         });
         Ok(Self { source: source.transpose()?, target: target.transpose()?, push, runner: Runner::Any })
     }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::endpoint::Endpoint;
 use crate::plan::{Base, BaseKind, Negotiation, Plan, PlannedDataset, SourceDataset, Step, Verdict};
 use zfs::name::{DatasetName, Guid, SnapshotName};
-use zfs::{Failure, MarkKind, NewBookmark, Origin, Refusal, Tags, Version};
+use zfs::{Failure, MarkKind, NewBookmark, Origin, Refusal, Tags, Version, permission, snapshot_of_name};
 
 /// So many go into one channel program: far below its limits, and below every system's for arguments.
 const BATCH: usize = 200;
@@ -324,7 +324,26 @@ struct Keeper {
     sender: Endpoint,
     /// Bookmarks that could not be made.
     failed: HashSet<(DatasetName, SnapshotName)>,
-    problems: Vec<String>,
+    problems: Vec<Problem>,
+}
+
+/// What could not be done with bookmarks, once for all datasets.
+struct Problem {
+    /// What it means.
+    meaning: &'static str,
+    /// Of the first dataset.
+    said: String,
+    /// What zfs didn't permit, and of which dataset, or of all below it.
+    lacks: Option<(&'static str, DatasetName)>,
+}
+
+impl Problem {
+    /// In words, with the command by which root grants it.
+    fn text(self, user: &str) -> String {
+        let grant = self.lacks.and_then(|(permissions, on)| permission::grant(user, &self.said, permissions, &on));
+        let grant = grant.map(|grant| format!("\n  root on the source's host{}{grant}", permission::GRANT));
+        format!("{}: {}{}", self.meaning, self.said, grant.unwrap_or_default())
+    }
 }
 
 impl Keeper {
@@ -355,7 +374,8 @@ impl Keeper {
             }
             self.both(&mut new, &mut old).await;
         }
-        self.problems
+        let user = self.sender.hello().user;
+        self.problems.into_iter().map(|problem| problem.text(&user)).collect()
     }
 
     /// Makes first, then destroys.
@@ -371,14 +391,13 @@ impl Keeper {
         let made =
             self.sender.bookmark(new.to_vec(), Some(LIMIT)).await.unwrap_or_else(|why| vec![Some(why); new.len()]);
         for (bookmark, why) in new.iter().zip(made) {
-            let Some(Failure { refusal, words }) = why else { continue };
+            let Some(failure) = why else { continue };
             self.failed.insert((bookmark.dataset.clone(), bookmark.name.clone()));
             // A snapshot that is gone by now is told by its step.
-            if refusal != Refusal::Missing {
-                let advice = "delegate the permission (zfs allow USER bookmark DATASET) or use --no-bookmark";
-                self.problem("bookmark", &words, &format!(
-                    "no bookmark of the received snapshot was created on the source, so the newest common snapshot must be kept; {advice}"
-                ));
+            if failure.refusal != Refusal::Missing {
+                let meaning = "bookmarks can't be created on the source, so the newest common snapshot must be kept there \
+                                       (--no-bookmark does without them)";
+                self.problem(("bookmark", permission::BOOKMARK), &failure, &bookmark.dataset, meaning);
             }
         }
     }
@@ -397,24 +416,40 @@ impl Keeper {
         if len == 0 {
             return;
         }
+        let asked = going.clone();
         let gone = self.sender.drop_bookmarks(going, Some(LIMIT)).await.unwrap_or_else(|why| vec![Some(why); len]);
-        for Failure { refusal, words } in gone.into_iter().flatten() {
-            if refusal != Refusal::Missing {
-                self.problem(
-                    "destroy",
-                    &words,
-                    "older bookmarks of zfsync are kept on the source; delegate the destroy permission there or use --no-bookmark",
-                );
-            }
+        for ((dataset, _), why) in asked.iter().zip(gone) {
+            let Some(failure) = why.filter(|why| why.refusal != Refusal::Missing) else { continue };
+            let meaning = "older bookmarks of zfsync are kept on the source (--no-bookmark does without them)";
+            self.problem(("destroy", permission::CLEAR), &failure, dataset, meaning);
         }
     }
 
     /// Each kind of problem is told once.
-    fn problem(&mut self, kind: &str, words: &str, meaning: &str) {
+    fn problem(
+        &mut self,
+        (kind, permissions): (&str, &'static str),
+        Failure { refusal, words }: &Failure,
+        dataset: &DatasetName,
+        meaning: &'static str,
+    ) {
         tracing::info!("{kind}: {words}");
-        let said = format!("{meaning}: zfs {kind} says: {words}");
-        if !self.problems.iter().any(|problem| problem.starts_with(meaning)) {
-            self.problems.push(said);
+        let lacks = (*refusal == Refusal::Permission).then(|| (permissions, dataset.clone()));
+        let known = self.problems.iter_mut().find(|problem| problem.meaning == meaning);
+        match (known.map(|known| &mut known.lacks), lacks) {
+            (None, lacks) => {
+                // A helper has named a command for this dataset alone.
+                let words: Vec<&str> = words.lines().filter(|line| !line.contains(permission::GRANT)).collect();
+                let said = format!("zfs {kind} says: {}", words.join("\n"));
+                self.problems.push(Problem { meaning, said, lacks });
+            }
+            (Some(Some((_, on))), Some((_, dataset))) => {
+                let mut above = std::iter::successors(Some(on.clone()), DatasetName::parent);
+                if let Some(common) = above.find(|above| dataset.is_within(above)) {
+                    *on = common;
+                }
+            }
+            (Some(known), lacks) => *known = known.take().or(lacks),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::direction::Direction;
 use super::ready::Unread;
 use super::receiver::{Listed, Receiver};
+use super::renames::tell_renamed;
 use super::resume::{self, Judged};
 use super::targets::Targets;
 use super::{missing, proof, recorded, restore, source};
@@ -83,6 +84,10 @@ pub async fn negotiate(
                 negotiation.history(&pairs, &there, &here);
             }
         }
+    }
+    // Only what is recorded on the target tells whether anything is sent at all.
+    if !job.missing.follow_renames {
+        tell_renamed(negotiation, reporter);
     }
     // Nobody has asked where there is nothing to send.
     let Some(limits) = limits else { return Ok((TargetLimits::default(), moves)) };

@@ -93,7 +93,9 @@ pub async fn forget(job: &ForgetJob) -> Result<Forgotten, StartError> {
         }
         (None, None) => None,
     };
-    let bookmarks = bookmarks_of(source, &datasets, tags);
+    let mut bookmarks = bookmarks_of(source, &datasets, tags);
+    let around = noted_around(&sender, source).await?.noted;
+    bookmarks.retain(|(dataset, name)| !is_of_another(&around, (source, target.as_ref()), dataset, name));
     if property.is_none() && bookmarks.is_empty() {
         return Err(StartError::UnknownTarget { target: job.target.clone(), source_dataset: sender.full_name(source) });
     }
@@ -115,6 +117,21 @@ pub async fn forget(job: &ForgetJob) -> Result<Forgotten, StartError> {
         dry_run: job.dry_run,
         failures,
     })
+}
+
+/// Whether a bookmark is also that of a target that stays known: one that was recorded on a dataset above or below has the same tag.
+fn is_of_another(
+    around: &[(DatasetName, Registered)],
+    (source, forgotten): (&DatasetName, Option<&Registered>),
+    dataset: &DatasetName,
+    name: &SnapshotName,
+) -> bool {
+    let stays =
+        |(on, one): &&(DatasetName, Registered)| on != source || forgotten.is_none_or(|gone| gone.id() != one.id());
+    let owns = |(on, one): &(DatasetName, Registered)| {
+        dataset.below(on).and_then(|path| one.tag(&path)).is_some_and(|tag| tag.owns(name.as_str()))
+    };
+    around.iter().filter(stays).any(owns)
 }
 
 /// Which of the noted targets is meant; none, if it may be one of an older version. Or the property that records it and can't be read.
@@ -170,4 +187,43 @@ async fn drop_all(
         failures.extend(drop_note(sender, source, property).await.err());
     }
     failures
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zfs::MarkKind;
+    use zfs::name::Guid;
+
+    fn record(dataset: &str, without: Option<&str>) -> Registered {
+        let mut value = serde_json::json!({
+            "as": format!("beta:{dataset}"), "host": "beta:22", "dataset": dataset, "pool": Guid(7), "since": 1
+        });
+        if let Some(glob) = without {
+            value["selected"] = serde_json::json!([{ "exclude": [glob] }]);
+        }
+        serde_json::from_value(value).unwrap()
+    }
+
+    /// `a -> b` is forgotten, and `a/data -> b/data` was recorded by itself: the tags of what both cover are the same.
+    #[test]
+    fn what_another_record_covers_stays() {
+        let name = |text: &str| text.parse::<DatasetName>().unwrap();
+        let (source, whole) = (name("a"), record("b", None));
+        let below = (name("a/data"), record("b/data", Some("tmp")));
+        let mark = |dataset: &str| {
+            let tag = any_tag(&whole, &name(dataset).below(&source).unwrap()).unwrap();
+            tag.name_for(MarkKind::Arrived, &name(dataset), (&SnapshotName::from_checked("x"), Guid(1)), &[]).unwrap()
+        };
+        let stays = |around: &[(DatasetName, Registered)], dataset: &str| {
+            is_of_another(around, (&source, Some(&whole)), &name(dataset), &mark(dataset))
+        };
+        let both = [(source.clone(), whole.clone()), below];
+        for (dataset, kept) in
+            [("a", false), ("a/other", false), ("a/data", true), ("a/data/x", true), ("a/data/tmp", false)]
+        {
+            assert_eq!(stays(&both, dataset), kept, "{dataset}");
+            assert!(!stays(&both[..1], dataset), "{dataset}");
+        }
+    }
 }

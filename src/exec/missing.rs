@@ -7,7 +7,7 @@ use super::direction::Direction;
 use super::link::{check_helper, close, first_channel};
 use super::ready::{Cleared, Unread};
 use super::receiver::{Listed, Receiver};
-use super::renames::{bring_along, follow, renamed, supersede, tell_renamed};
+use super::renames::{bring_along, follow, renamed, supersede};
 use super::targets::Targets;
 use super::{recorded, source};
 use crate::config::{OnlyThere, PushJob};
@@ -57,7 +57,6 @@ pub async fn look_around(
         bring_along(job, direction.sender, negotiation).await;
         moves
     } else {
-        tell_renamed(negotiation, reporter, &renamed);
         Vec::new()
     };
     negotiation.sent_anew(&renamed);

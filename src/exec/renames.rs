@@ -126,13 +126,12 @@ pub(super) async fn bring_along(job: &PushJob, sender: &Endpoint, negotiation: &
     negotiation.bookmarks_renamed(&done);
 }
 
-pub(super) fn tell_renamed(negotiation: &Negotiation, reporter: &mut dyn Reporter, renamed: &[Guess]) {
-    for guess in renamed {
-        let Some((source, target)) = negotiation.names(guess.index) else { continue };
+/// Tells what is sent in full although the target has it under another name.
+pub(super) fn tell_renamed(negotiation: &Negotiation, reporter: &mut dyn Reporter) {
+    for (source, from, target) in negotiation.sent_again() {
         let text = format!(
-            "the target has it already as {}: it was renamed, or that is another target of the same source; it is sent in full as {target} \
-             (--follow-renames renames it on the target instead)",
-            guess.from
+            "the target has it already as {from}: it was renamed, or that is another target of the same source; it is sent in full as {target} \
+             (--follow-renames renames it on the target instead)"
         );
         reporter.event(&Event::Notice { dataset: Some(source.to_string()), text });
     }

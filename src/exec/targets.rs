@@ -14,7 +14,7 @@ use crate::remote::ssh;
 use crate::remote::target::host_name_here;
 use crate::report::{Event, Reporter};
 use zfs::name::{DatasetName, Guid, RelPath};
-use zfs::{Failure, Note, Property, Put, TARGET_PROPERTY, Tag, Tags};
+use zfs::{Failure, Note, Property, Put, Refusal, TARGET_PROPERTY, Tag, Tags, permission};
 
 /// So long zfs may take for a question about properties.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -166,10 +166,15 @@ async fn reached(link: &Link) -> String {
 
 async fn write(sender: &Endpoint, source: &DatasetName, target: &Registered) -> Result<(), String> {
     let noted = sender.set_property((source, None), &target.property(), Some(target.value()), Some(LIMIT)).await;
-    noted.map_err(|Failure { words, .. }| {
+    noted.map_err(|Failure { refusal, words }| {
+        // The helper of another host has named the command itself.
+        let lacks = refusal == Refusal::Permission && !words.contains(permission::GRANT);
+        let grant = lacks.then(|| permission::grant(&sender.hello().user, &words, permission::NOTE, source)).flatten();
+        let grant = grant.map(|grant| format!("\nroot on the source's host{}{grant}", permission::GRANT));
         format!(
-            "the target can't be recorded on {source}, so that only its bookmarks protect the snapshots that it may need: {words}\n  delegate the permission (zfs allow USER \
-             userprop {source}) or use --no-bookmark"
+            "the target can't be recorded on {source}, so that only its bookmarks protect the snapshots that it may need \
+             (--no-bookmark does without both): {words}{}",
+            grant.unwrap_or_default()
         )
     })
 }

@@ -432,7 +432,7 @@ impl fmt::Display for Conflict {
         if let Some(FirstContact { withheld: more @ 1.., .. }) = self.first_contact.as_deref() {
             write!(
                 f,
-                "\n  nothing is sent below it either ({}): no dataset there has a common snapshot",
+                "\n  nothing is sent below it either ({}): none has a snapshot in common with the one in its place there",
                 count(*more, "dataset")
             )?;
         }

@@ -15,7 +15,7 @@ use super::placement::{Placement, PlannedDataset};
 use super::restore::comes_back;
 use super::verdict::Verdict;
 use zfs::name::{DatasetName, RelPath};
-use zfs::{Kind, place};
+use zfs::{Kind, Put, place};
 
 /// Where a dataset of the target has come from, as zfsync has recorded on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl fmt::Display for Withheld {
         match self {
             Self::FirstContact(target) => write!(
                 f,
-                "nothing is sent: neither '{target}' nor any dataset below it has a snapshot in common with the source"
+                "nothing is sent: no dataset of the source has a snapshot in common with the one in its place in '{target}'"
             ),
             Self::Above(source) => write!(f, "{source} above it could not be replicated"),
         }
@@ -175,7 +175,7 @@ impl Negotiation {
             let top = Some(place(&RelPath::default()));
             below.is_some() && put(name).is_some_and(|put| put.by == by && put.at == top)
         };
-        self.records.copy = notes.keys().filter(is_copy).min().cloned();
+        self.records.copy = notes.keys().filter(is_copy).min_by_key(|name| self.as_copy(name, put(name))).cloned();
         let is_in_its_place = |name: &DatasetName| {
             let path = name.below(&self.target);
             put(name).is_some_and(|put| put.by == by && put.at == path.map(|path| place(&path)))
@@ -186,6 +186,14 @@ impl Negotiation {
         }
     }
 
+    /// The smaller, the more likely is this copy of SOURCE the one that is meant: one that is in sync, has SOURCE's own name, lies high.
+    fn as_copy<'a>(&self, name: &'a DatasetName, put: Option<&Put>) -> (bool, bool, usize, &'a DatasetName) {
+        let newest =
+            self.items.first().and_then(|top| top.source.snapshots.iter().next_back()).map(|newest| newest.guid);
+        let is_behind = newest.is_none() || put.map(|put| put.upto) != newest;
+        (is_behind, last_part(name) != last_part(&self.source), name.ancestors().len(), name)
+    }
+
     /// A dataset that could be TARGET instead, if it doesn't exist; where there is something to say about that.
     #[must_use]
     pub fn wants_vacancy(&self) -> Option<DatasetName> {
@@ -193,8 +201,7 @@ impl Negotiation {
         if self.records.copy.is_some() || !holds_others(top) {
             return None;
         }
-        let (_, last) = self.source.as_str().rsplit_once('/').unwrap_or(("", self.source.as_str()));
-        format!("{}/{last}", self.target).parse().ok()
+        format!("{}/{}", self.target, last_part(&self.source)).parse().ok()
     }
 
     /// Takes the answer.
@@ -242,6 +249,11 @@ impl Negotiation {
         Some(FirstContact { target: self.target.clone(), withheld: 0, instead: self.instead() })
     }
 
+    /// Whether nothing is sent because of that.
+    pub(super) fn withholds_all(&self) -> bool {
+        self.stranger_at_the_top().is_some_and(|top| !matches!(self.verdict(top), Verdict::Resolve(_)))
+    }
+
     /// What to do instead: it works, and loses nothing.
     fn instead(&self) -> String {
         let word = if self.is_restore { "NEW" } else { "TARGET" };
@@ -285,6 +297,11 @@ impl Negotiation {
     }
 }
 
+/// The name without those above it.
+fn last_part(name: &DatasetName) -> &str {
+    name.as_str().rsplit_once('/').map_or(name.as_str(), |(_, last)| last)
+}
+
 /// Whether datasets can be made below it.
 fn holds_others(item: &Item) -> bool {
     matches!(&item.on_target, OnTarget::Listed(target) if target.kind == Kind::Filesystem && !target.partial)
@@ -304,10 +321,10 @@ mod tests {
     use super::*;
     use crate::plan::SourceDataset;
     use crate::plan::fixture::{numbered as versions, target};
-    use zfs::Put;
     use zfs::name::Guid;
 
-    /// A target that has nothing in common with its only source, and these records in its tree: by whom, and where they were put.
+    /// A target that has nothing in common with its only source, and these records in its tree: by whom, and where they were put;
+    /// `=GUID` behind a name: the newest snapshot that it has received.
     fn told(records: &[(&str, u32, &str)], vacant: bool, restore: bool) -> String {
         let top: DatasetName = "bpool".parse().unwrap();
         let source = SourceDataset { snapshots: versions(&[("a", 1)]), ..SourceDataset::default() };
@@ -317,11 +334,12 @@ mod tests {
         talk.relist(0, None);
         talk.relisted(0, Some(target(versions(&[("x", 9)]))));
         let note = |(name, by, at): &(&str, u32, &str)| {
+            let (name, upto) = name.split_once('=').unwrap_or((name, "1"));
             let at = format!("c{at}").parse::<DatasetName>().unwrap().below(&"c".parse().unwrap()).unwrap();
             let put = Put {
                 by: *by,
                 at: Some(place(&at)),
-                upto: Guid(1),
+                upto: Guid(upto.parse().unwrap()),
                 txg: None,
                 came: Vec::new(),
                 foreign: Vec::new(),
@@ -354,6 +372,18 @@ mod tests {
             told(&[], false, false).ends_with(&format!("name another TARGET, one that does not exist yet, {LEAVES}"))
         );
         assert!(told(&[], true, true).contains("another NEW, for example 'beta:bpool/data'"));
+        // Of several the one in sync, then the one of the source's name, then the highest.
+        let best = |records: &[(&str, u32, &str)]| told(records, true, false).lines().last().unwrap().to_owned();
+        for (records, best_one) in [
+            (&[("bpool/a=1", 7, ""), ("bpool/data=9", 7, "")][..], "bpool/a"),
+            (&[("bpool/a=9", 7, ""), ("bpool/z/data=9", 7, "")], "bpool/z/data"),
+            (&[("bpool/a/b=9", 7, ""), ("bpool/c=9", 7, ""), ("bpool/d=9", 7, "")], "bpool/c"),
+        ] {
+            assert_eq!(
+                best(records),
+                format!("name 'beta:{best_one}' as TARGET, which was received from this source before")
+            );
+        }
         // It was one level lower before. What was set aside, what another has put there, or what lies below a copy is none.
         let copy = ("bpool/backup", 7, "");
         assert_eq!(

@@ -128,6 +128,12 @@ impl Diagnosis {
         Self { ends }
     }
 
+    /// Whether nothing was checked, as none of what was named could be reached.
+    #[must_use]
+    pub fn is_unreached(&self) -> bool {
+        self.ends.iter().all(|(end, _)| matches!(end.examined, Examined::Unreachable(_)))
+    }
+
     /// All findings.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
         self.ends.iter().flat_map(|(_, findings)| findings)

@@ -273,6 +273,49 @@ fn permissions_of_users() {
     one(&of_target(|end| place(end).rights = Rights::Unknown), "Unknown permissions:", &[]);
 }
 
+/// A helper that isn't trusted to replace a key reads the one that is there.
+#[test]
+fn raw_increments_need_a_permission_to_read_the_key() {
+    let with = |exists: bool, encrypted: (Option<bool>, bool), allow: &[&str], permissions: &str| {
+        let mut ends = both();
+        let state = |encrypted| Some(EncryptionState { root: None, encrypted, key_loaded: false });
+        match (encrypted.0, ends.source.as_mut()) {
+            (Some(encrypted), Some(source)) => place(source).encryption = state(encrypted),
+            _ => ends.source = None,
+        }
+        let target = ends.target.as_mut().unwrap();
+        target.hello.user = "repl".into();
+        target.hello.allow = allow.iter().map(|word| (*word).to_owned()).collect();
+        let all: Vec<String> = permissions.split(',').map(ToOwned::to_owned).collect();
+        let place = place(target);
+        place.encryption = state(encrypted.1);
+        place.rights = Rights::Granted(Granted { here: all.clone(), below: all });
+        if exists {
+            place.nearest = Some(dataset("b/a"));
+        }
+        let found = Diagnosis::of(ends, "1.0.0");
+        let of_target = found.ends.into_iter().next_back().unwrap().1;
+        let one = of_target.into_iter().find(|finding| finding.check == "permissions").unwrap();
+        (one.mark, one.advice.unwrap_or_default())
+    };
+    let receive = "receive,create,mount,canmount,readonly,volmode,userprop";
+    let both_encrypted = (Some(true), true);
+    let lacks = |name: &str| format!("on beta, as root: zfs allow repl send '{name}'");
+    assert_eq!(with(true, both_encrypted, &[], receive), (Mark::Failure, lacks("b/a")));
+    assert_eq!(with(true, (None, true), &[], receive), (Mark::Failure, lacks("b/a")));
+    // What is sent in full is compared with nothing.
+    assert_eq!(with(false, (Some(true), false), &[], receive).0, Mark::Warning);
+    for (encrypted, allow, permissions) in [
+        (both_encrypted, &[][..], "receive,create,mount,canmount,readonly,volmode,userprop,send"),
+        (both_encrypted, &["rekey"], receive),
+        (both_encrypted, &["packages"], receive),
+        ((Some(false), true), &[], receive),
+        ((None, false), &[], receive),
+    ] {
+        assert_eq!(with(true, encrypted, allow, permissions), (Mark::Ok, String::new()), "{encrypted:?} {allow:?}");
+    }
+}
+
 #[test]
 fn features_that_the_target_lacks() {
     let with = |own: FeatureState, other: FeatureState, encrypted: bool| {

@@ -187,6 +187,18 @@ impl Negotiation {
         }
     }
 
+    /// What is sent in full although the target has it under another name: the source's dataset, that name, and the target's.
+    #[must_use]
+    pub fn sent_again(&self) -> Vec<(&DatasetName, &DatasetName, &DatasetName)> {
+        if self.renamed.is_empty() || self.withholds_all() {
+            return Vec::new();
+        }
+        let mut again: Vec<_> = self.renamed.iter().collect();
+        again.sort_unstable();
+        let of = |to: &DatasetName| self.items.iter().find(|item| item.target_name == *to);
+        again.into_iter().filter_map(|(from, to)| Some((&of(to)?.source_name, from, to))).collect()
+    }
+
     /// The item that a dataset of the target is under another name, if it is sent anew.
     pub(super) fn renamed_from(&self, from: &DatasetName) -> Option<&DatasetName> {
         self.renamed.get(from)

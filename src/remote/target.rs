@@ -1,6 +1,7 @@
 //! TARGET as the user writes it: `[USER@]HOST:DATASET`, `[USER@][v6]:DATASET`, or `DATASET` on this machine.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -57,6 +58,15 @@ pub enum TargetError {
     /// `[` without `]:`.
     #[error("{0:?}: write an IPv6 address in brackets, as in [USER@][ADDRESS]:DATASET")]
     Bracket(String),
+    /// A URL, as some tools take it.
+    #[error("{0:?} is a URL: write [USER@]HOST:DATASET{meant}", meant = meant(.1.as_deref()))]
+    Url(String, Option<String>),
+    /// Two colons where one belongs.
+    #[error("{0:?} has two colons after the host: write [USER@]HOST:DATASET{meant}", meant = meant(.1.as_deref()))]
+    TwoColons(String, Option<String>),
+    /// An IPv6 address without brackets.
+    #[error("{0:?}: write an IPv6 address in brackets; did you mean {1:?}?")]
+    BareAddress(String, String),
     /// `ssh` would take it for an option, or it has blanks or control characters.
     #[error("{0:?} is not a valid host or user name")]
     BadHost(String),
@@ -77,6 +87,9 @@ impl FromStr for Target {
     /// A `/` before the first `:` means that the whole is a dataset of this machine, as datasets may have colons in their
     /// names. A pool with a colon in its name can't be a local TARGET.
     fn from_str(text: &str) -> Result<Self, TargetError> {
+        if let Some(error) = elsewhere(text) {
+            return Err(error);
+        }
         let Some((host, dataset)) = split(text)? else {
             let dataset = text.parse().map_err(|error| match error {
                 NameError::IsSnapshot(_) if is_login(text) => TargetError::NoColon(text.to_owned()),
@@ -113,6 +126,29 @@ impl FromStr for Target {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// What is written as other tools take it, and can't be a target here.
+fn elsewhere(text: &str) -> Option<TargetError> {
+    let is_target = |meant: &String| meant.parse::<Target>().is_ok_and(|target| target.host.is_some());
+    if let Some(rest) = text.strip_prefix("ssh://") {
+        let meant = rest.split_once('/').map(|(host, dataset)| format!("{host}:{}", dataset.trim_matches('/')));
+        return Some(TargetError::Url(text.to_owned(), meant.filter(is_target)));
+    }
+    let (host, dataset) = text.rsplit_once(':')?;
+    let (login, name) = host.rsplit_once('@').map_or(("", host), |(user, name)| (&host[..=user.len()], name));
+    if name.parse::<Ipv6Addr>().is_ok() {
+        return Some(TargetError::BareAddress(text.to_owned(), format!("{login}[{name}]:{dataset}")));
+    }
+    // A name of this machine may have colons behind the pool.
+    let twice = host.strip_suffix(':').filter(|host| !host.contains(['/', ':', '[']))?;
+    let meant = format!("{twice}:{dataset}");
+    Some(TargetError::TwoColons(text.to_owned(), Some(meant).filter(is_target)))
+}
+
+/// What may have been meant, where that is a target.
+fn meant(meant: Option<&str>) -> String {
+    meant.map_or_else(String::new, |meant| format!("; did you mean {meant:?}?"))
 }
 
 /// Whether this can only be a host with a login name: what stands before the `@` of a snapshot is rarely a pool alone.
@@ -180,6 +216,29 @@ mod tests {
             assert_eq!(target.host.as_ref().map(Host::destination).as_deref(), destination, "{text}");
             assert_eq!(target.dataset.as_str(), dataset);
             assert_eq!(target.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_other_tools_take_is_told_in_our_words() {
+        for (text, words) in [
+            ("ssh://beta/bpool/data", "is a URL: write [USER@]HOST:DATASET; did you mean \"beta:bpool/data\"?"),
+            ("ssh://me@beta/bpool/", "did you mean \"me@beta:bpool\"?"),
+            ("ssh://beta", "\"ssh://beta\" is a URL: write [USER@]HOST:DATASET"),
+            ("root@fd00::2:bpool/data", "in brackets; did you mean \"root@[fd00::2]:bpool/data\"?"),
+            ("fd00::2:bpool/data", "in brackets; did you mean \"[fd00::2]:bpool/data\"?"),
+            (
+                "beta::bpool/data",
+                "has two colons after the host: write [USER@]HOST:DATASET; did you mean \"beta:bpool/data\"?",
+            ),
+            ("me@beta::bpool", "did you mean \"me@beta:bpool\"?"),
+            ("beta::", "\"beta::\" has two colons after the host: write [USER@]HOST:DATASET"),
+        ] {
+            let told = parse(text).unwrap_err().to_string();
+            assert!(told.ends_with(words), "{told}");
+        }
+        for legal in ["tank/a::b", "beta:tank/a::b", "[::1]:tank"] {
+            assert!(parse(legal).is_ok(), "{legal}");
         }
     }
 

@@ -355,7 +355,10 @@ impl Receives {
             }
             let words = words.trim();
             // With exit code 0 too: properties that couldn't be set (OpenZFS 2.3.9, tried).
-            let warning = (failure.is_none() && !words.is_empty()).then(|| words.to_owned());
+            let warning = (failure.is_none() && !words.is_empty()).then(|| {
+                let failure = Failure::new(Refusal::from_words(words), words);
+                context.explain(failure, permission::RECEIVE, &place).words
+            });
             own.settle((failure, warning));
             all.forget(&own);
         });

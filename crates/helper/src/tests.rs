@@ -9,7 +9,7 @@ use super::fake::{Session, begin, receive};
 use crate::wire::{FrameKind, Header, MAX_DATA, MAX_NAMES, Reply, Request};
 use zfs::name::{Guid, Txg};
 use zfs::record::SIZE;
-use zfs::{Allow, Failure, Receive, Refusal, Resolution};
+use zfs::{Allow, Failure, Receive, Refusal, Resolution, permission};
 
 fn session() -> Session {
     Session::start(Config::default())
@@ -65,7 +65,11 @@ fn what_zfs_complains_of_comes_along() {
     session.receive(1, "b/warn");
     session.data(&stream(10));
     session.mark(FrameKind::End);
-    let warning = Some("cannot receive canmount property on b/warn: permission denied".to_owned());
+    let grant = permission::allow("", permission::RECEIVE, &"b/warn".parse().unwrap());
+    let warning = Some(format!(
+        "cannot receive canmount property on b/warn: permission denied\nroot on the target's host{}{grant}",
+        permission::GRANT
+    ));
     assert_eq!(session.reply(), Some(Reply::Done { id: 1, failure: None, warning }));
     session.close().unwrap();
 }

@@ -23,7 +23,7 @@ pub enum NameError {
     #[error("{0:?} is a path, not a dataset name; did you mean {dataset:?}?", dataset = .0.trim_matches('/'))]
     Path(String),
     /// `/` at the end, or two of them together.
-    #[error("{0:?} has an empty component (a '/' at its end, or two in a row)")]
+    #[error("{0:?} has an empty component (a '/' at its end, or two in a row); did you mean {meant:?}?", meant = without_empty(.0))]
     EmptyComponent(String),
     /// A component is `.` or `..`.
     #[error("{0:?} has a component '.' or '..'")]
@@ -48,6 +48,11 @@ pub enum NameError {
     /// No `@` where a snapshot was expected.
     #[error("{0:?} is not a snapshot (dataset@snapshot)")]
     NotSnapshot(String),
+}
+
+/// The name without its empty components.
+fn without_empty(name: &str) -> String {
+    name.split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
 }
 
 fn legal(ch: char) -> bool {

@@ -129,6 +129,36 @@ impl Run<'_> {
     pub(super) fn received_but(&mut self, step: StepId, words: &str) {
         let Some(live) = self.steps.get(&step) else { return };
         let dataset = Some(self.ready.plan.datasets[live.dataset].source.to_string());
-        self.reporter.event(&Event::Notice { dataset, text: format!("received, but zfs on the target says: {words}") });
+        let text = format!("received, but zfs on the target says: {words}{}", consequences(words));
+        self.reporter.event(&Event::Notice { dataset, text });
+    }
+}
+
+/// What it means that a property could not be set, a line for each.
+fn consequences(words: &str) -> String {
+    let known = [
+        ("canmount", "it may be mounted at the target's next boot"),
+        ("readonly", "it is writable if mounted, and writing to it leads to a conflict"),
+        ("volmode", "the volume has device nodes on the target"),
+    ];
+    let unset = |name: &str| words.contains(&format!("cannot receive {name} property"));
+    let all = known.iter().filter(|(name, _)| unset(name)).map(|(name, what)| format!("\nwithout {name}, {what}"));
+    all.collect::<Vec<_>>().concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_property_that_is_not_set_has_consequences() {
+        let denied = |name: &str| format!("cannot receive {name} property on b/x: permission denied\n");
+        let words = [denied("readonly"), denied("canmount"), denied("compression")].concat();
+        assert_eq!(
+            consequences(&words),
+            "\nwithout canmount, it may be mounted at the target's next boot\
+             \nwithout readonly, it is writable if mounted, and writing to it leads to a conflict"
+        );
+        assert_eq!(consequences("it was odd"), "");
     }
 }

@@ -5,7 +5,7 @@ use super::{EndFacts, Examined, Finding, HostRole, Mark};
 use crate::format::bytes;
 use crate::plan::nearest;
 use zfs::name::DatasetName;
-use zfs::{Examination, FeatureState, Place, PoolState, Rights, permission};
+use zfs::{Allow, Examination, FeatureState, Place, PoolState, Rights, permission};
 
 /// Without these nothing is received; the others only let what arrives be kept unmounted and marked.
 const TO_RECEIVE: [&str; 3] = ["receive", "create", "mount"];
@@ -41,7 +41,7 @@ pub(super) fn findings(end: &EndFacts, other: Option<&EndFacts>) -> Vec<Finding>
             "wait until it has ended, or use --wait-lock",
         )
     }));
-    all.push(permissions(end, nearest, place));
+    all.push(permissions(end, nearest, place, other));
     all.extend(encryption(end, place, other));
     let source = other.filter(|_| end.role == HostRole::Receiver).and_then(EndFacts::found);
     if end.role == HostRole::Receiver {
@@ -112,10 +112,13 @@ fn existence(end: &EndFacts, dataset: &DatasetName, nearest: &DatasetName) -> Fi
     }
 }
 
-fn permissions(end: &EndFacts, nearest: &DatasetName, place: &Place) -> Finding {
+fn permissions(end: &EndFacts, nearest: &DatasetName, place: &Place, other: Option<&EndFacts>) -> Finding {
     const CHECK: &str = "permissions";
+    let guards = end.role == HostRole::Receiver && guards_keys(end, nearest, place, other);
+    let guarded = format!("{},{}", permission::RECEIVE, permission::READ);
     let (needed, essential) = match end.role {
         HostRole::Sender => (permission::SEND, &TO_SEND[..]),
+        HostRole::Receiver if guards => (guarded.as_str(), &TO_RECEIVE[..]),
         HostRole::Receiver => (permission::RECEIVE, &TO_RECEIVE[..]),
     };
     let user = &end.hello.user;
@@ -132,7 +135,13 @@ fn permissions(end: &EndFacts, nearest: &DatasetName, place: &Place) -> Finding 
     if lacking.is_empty() {
         return Finding::ok(CHECK, format!("{user} has all permissions that are needed on {nearest}"));
     }
-    let words = format!("{user} lacks {} on {nearest}, or below it", lacking.join(","));
+    let lacks_key = guards && lacking.contains(&permission::READ);
+    let why = if lacks_key {
+        ": without send, the helper takes no raw increment, as it can't compare wrapped keys"
+    } else {
+        ""
+    };
+    let words = format!("{user} lacks {} on {nearest}, or below it{why}", lacking.join(","));
     // TARGET itself must not exist: nothing could tell such a user whether it is empty.
     let target = end.dataset.as_ref().filter(|_| end.role == HostRole::Receiver);
     let missing = target.and_then(DatasetName::parent).and_then(|above| first_below(nearest, &above));
@@ -141,8 +150,19 @@ fn permissions(end: &EndFacts, nearest: &DatasetName, place: &Place) -> Finding 
         None => permission::allow(user, &lacking.join(","), nearest),
     };
     let advice = format!("on {}, as root: {grant}", end.host);
-    let fails = lacking.iter().any(|one| essential.contains(one));
+    // A copy that isn't there yet is sent in full, once.
+    let exists = end.dataset.as_ref() == Some(nearest);
+    let fails = (lacks_key && exists) || lacking.iter().any(|one| essential.contains(one));
     if fails { Finding::failure(CHECK, words, advice) } else { Finding::warning(CHECK, words, advice) }
+}
+
+/// Whether raw increments may come, of which the helper lets none replace the wrapped key that is there (`helper/key_guard.rs`).
+fn guards_keys(end: &EndFacts, nearest: &DatasetName, place: &Place, other: Option<&EndFacts>) -> bool {
+    let of = |place: &Place| place.encryption.as_ref().map(|encryption| encryption.encrypted);
+    let source = other.and_then(EndFacts::found).and_then(|found| of(found.place.as_ref()?));
+    let copy = end.dataset.as_ref() == Some(nearest) && of(place) == Some(true);
+    let trusts = |word: &String| [Allow::Rekey, Allow::Packages].iter().any(|allow| allow.word() == word);
+    end.connection.is_some() && !end.hello.allow.iter().any(trusts) && source.unwrap_or(copy)
 }
 
 /// The highest dataset below `nearest` that is `dataset`, or above it.

@@ -27,7 +27,7 @@ fn nothing_lands_beside_what_is_there() {
     rounds 2, listed 2, refused 0
     : [] the target has no snapshots but holds data
       only on the source: @a, @b
-      nothing is sent below it either (2 datasets): no dataset there has a common snapshot
+      nothing is sent below it either (2 datasets): none has a snapshot in common with the one in its place there
       nothing was changed; to continue: name another TARGET, for example 'b/t/s', which leaves this one as it is; or run again with
         --set-aside, which keeps everything under another name, and sends it in full
         or --replace 'b/t', which destroys its content and sends it in full

@@ -29,6 +29,11 @@ impl<R: Reporter> Reporter for GrantsOnce<R> {
             let (dataset, target, kind) = (dataset.clone(), target.clone(), kind.clone());
             return self.to.event(&Event::DatasetFailed { dataset, target, kind, error });
         }
+        if let Event::Notice { dataset, text } = event
+            && let Some(text) = self.grants.take_from(text)
+        {
+            return self.to.event(&Event::Notice { dataset: dataset.clone(), text });
+        }
         if let Event::Cleared { failed, .. } = event
             && failed.iter().any(|(_, why)| why.contains(GRANT))
         {
@@ -158,6 +163,24 @@ mod tests {
                  \x20 | root on the target's host can delegate the permission: zfs allow u p 'q/a b'\n",
                 each.repeat(4)
             )
+        );
+    }
+
+    #[test]
+    fn what_arrived_without_a_property_counts_too() {
+        let page = Page::default();
+        let mut reporter = GrantsOnce::new(Quiet::new(Box::new(page.clone())));
+        for name in ["p/d/a", "p/d/b"] {
+            reporter.event(&Event::Notice { dataset: Some(name.into()), text: denied(name) });
+        }
+        reporter.event(&Event::Finished(Summary::default()));
+        let told = page.take();
+        assert!(
+            told.ends_with(
+                "permissions are missing for 2 datasets:\n\
+                 \x20 | root on the target's host can delegate the permission: zfs allow u p 'p/d'\n"
+            ) && told.matches("zfs allow").count() == 1,
+            "{told}"
         );
     }
 

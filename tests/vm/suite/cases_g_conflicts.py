@@ -220,7 +220,7 @@ def one_level_too_high(c):
         c.same(rows, {source: "conflict", f"{source}/home": "skipped", f"{source}/new": "skipped", f"{source}/new/none": "no_snapshots"}, "the plan")
         c.push(source=source, target=target, status=1, says=(
             "no common snapshot, and no record that the target was ever received from this source", "nothing is sent below it either (2 datasets)",
-            f"name another TARGET, for example 'beta:{top}/data'", f"nothing is sent: neither '{top}' nor any dataset below it"))
+            f"name another TARGET, for example 'beta:{top}/data'", f"nothing is sent: no dataset of the source has a snapshot in common with the one in its place in '{top}'"))
         c.push("--no-recursive", source=source, target=target, status=1, says=f"name another TARGET, for example 'beta:{top}/data'")
     c.push(source=source, target=f"beta:{top}/data")
     c.in_sync(source, f"{top}/data")

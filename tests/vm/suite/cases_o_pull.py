@@ -240,7 +240,7 @@ def delegated(c):
         as_repl(c, status=1, says=("permission", "zfs allow", "send", c.source))
     c.far(f"zfs allow repl send,mount {c.source}")
     c.cleanups.append((c.far, f"zfs unallow repl {c.source}"))
-    run = as_repl(c, says=("zfs allow USER bookmark", "zfs allow USER userprop"))
+    run = as_repl(c, says=(f"zfs allow repl bookmark '{c.source}'", f"zfs allow repl userprop '{c.source}'"))
     c.in_sync()
     c.same(marks(c), {}, "bookmarks")
     c.far(f"zfs allow repl {SENDING} {c.source}")

@@ -29,7 +29,7 @@ fn a_first_contact_that_ends_in_a_conflict_withholds_what_waits_for_it() {
     let anew = Box::new(planned(0, Placement::Existing, None, Verdict::Conflict(conflict)));
     let actions = machine.handle(Duration::ZERO, Input::Replanned { dataset: 0, planned: Ok(anew) });
     let skipped = actions.iter().filter(|action| {
-        matches!(action, Action::DatasetEnded { end: DatasetOutcome::Skipped(why), .. } if why.contains("neither 'b/d0' nor"))
+        matches!(action, Action::DatasetEnded { end: DatasetOutcome::Skipped(why), .. } if why.contains("in its place in 'b/d0'"))
     });
     assert_eq!((skipped.count(), actions.len()), (3, 4), "{actions:?}");
     assert!(machine.is_done());
