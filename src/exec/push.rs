@@ -389,8 +389,7 @@ async fn prepare(
             format!("{}: {words}: other runs there are not prevented from working on this target", receiver.host());
         reporter.event(&Event::Notice { dataset: None, text });
     }
-    let Foreseen { cleared, outlook, refused } =
-        foresee_all(job, &mut negotiation, &plan, &mut receiver, clocks).await?;
+    let Foreseen { cleared, outlook, refused } = foreseen(job, &mut negotiation, &plan, &mut receiver, clocks).await?;
     if let Some(notice) = foresee::lock_notice(&job.ends.target, &outlook) {
         reporter.event(&notice);
     }
@@ -418,7 +417,7 @@ struct Foreseen {
     refused: HashMap<usize, Failure>,
 }
 
-async fn foresee_all(
+async fn foreseen(
     job: &PushJob,
     negotiation: &mut Negotiation,
     plan: &Plan,
@@ -428,7 +427,6 @@ async fn foresee_all(
     if !job.dry_run {
         return Ok(Foreseen::default());
     }
-    // What can't be resolved stays out of sync, and nothing is missing then.
     let refused = refused_resolutions(plan, receiver).await?;
     negotiation.refused(refused.keys().copied());
     let mut cleared = None;

@@ -1,9 +1,9 @@
 //! What is missing at the source: told by guid, only what zfsync has put there, and only in time.
 
 use super::*;
-use crate::plan::SourceDataset;
 use crate::plan::fixture::{self, numbered as versions};
 use crate::plan::missing_fixture::{Row, There, both, goes, missing, name, negotiation, negotiation_with, stay, there};
+use crate::plan::{Resolutions, SourceDataset};
 use zfs::name::{Guid, Txg};
 
 #[test]
@@ -468,42 +468,16 @@ fn what_the_source_has_again_stays() {
     assert_eq!(left.snapshots, [(name("b/t"), vec![("s1".parse().unwrap(), Guid(1))])]);
 }
 
-/// A copy that was made by hand, another source's, and ours: all of them have diverged, so this run has put nothing there.
+/// Where the target's host refuses the resolution, the dataset stays in conflict.
 #[test]
-fn a_diverged_dataset_is_not_noted_as_received() {
-    let source: &[(&str, &[(&str, u64)])] = &[
-        ("", &[("s1", 1)]),
-        ("/hand", &[("s1", 5), ("s3", 8)]),
-        ("/other", &[("s1", 2), ("s3", 4)]),
-        ("/ours", &[("s1", 10), ("s2", 11), ("s9", 19)]),
-        ("/back", &[("s1", 20), ("s9", 29)]),
-        ("/sync", &[("s1", 30)]),
-    ];
-    let (datasets, mut notes) = there(&[
-        ("", &[("s1", 1)], "1@1"),
-        ("/hand", &[("s1", 5), ("own", 7)], "-"),
-        ("/other", &[("s1", 2), ("own", 3)], "5-2"),
-        // The last increment has not come, the one before has.
-        ("/ours", &[("s1", 10), ("s2", 11)], "a@10"),
-        // s2 has come, and was destroyed on the source.
-        ("/back", &[("s1", 20), ("s2", 21), ("own", 22)], "15@21"),
-        ("/sync", &[("s1", 30)], "-"),
-    ]);
-    let found = negotiation_with(source, &[], &datasets).missing(&datasets, &notes, &both(), When::After);
-    let put = |name: &str| found.puts.iter().find(|(put, _)| put.as_str() == name).map(|(_, put)| (put.by, put.upto));
-    assert_eq!((put("b/t/hand"), put("b/t/other"), put("b/t/back")), (None, None, None));
-    assert_eq!((put("b/t/ours"), put("b/t/sync")), (Some((0, Guid(11))), Some((0, Guid(30)))));
-    // Then both sides lose what stood in the way.
-    for (name, put) in found.puts {
-        notes.get_mut(&name).unwrap().put = Some(put);
-    }
-    let (datasets, _) = there(&[
-        ("", &[("s1", 1)], "-"),
-        ("/hand", &[("s1", 5)], "-"),
-        ("/other", &[("s1", 2)], "-"),
-        ("/ours", &[("s1", 10), ("s2", 11)], "-"),
-    ]);
-    let found = negotiation(&[("", &[("s1", 1)])], &[]).missing(&datasets, &notes, &both(), When::After);
-    assert_eq!(goes(&found), ["b/t/ours"]);
-    assert_eq!(stay(&found), [("b/t/hand", &NotDestroyed::NotOurs), ("b/t/other", &NotDestroyed::OfAnother)]);
+fn what_will_not_be_resolved_is_not_in_sync() {
+    let source: &[(&str, &[(&str, u64)])] = &[("", &[("s1", 1)]), ("/x", &[("s3", 4)])];
+    let (datasets, notes) = there(&[("", &[("s1", 1)], "1"), ("/gone", &[("s1", 9)], "9"), ("/x", &[("own", 3)], "-")]);
+    let resolutions = Resolutions { set_aside: true, ..Resolutions::default() };
+    let mut talk = negotiation_with(source, &[], &datasets).with_resolutions(resolutions, "20261130-020000");
+    let before = |talk: &Negotiation| talk.missing(&datasets, &notes, &both(), When::Before);
+    assert_eq!(goes(&before(&talk)), ["b/t/gone"]);
+    talk.refused([1]);
+    let found = before(&talk);
+    assert_eq!((goes(&found).len(), found.not_in_sync), (0, vec![name("a/s/x")]));
 }
