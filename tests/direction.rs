@@ -17,9 +17,14 @@ const TOP: &str = r#""get -Hp -s local,inherited "*" all s""#;
 fn unreadable(question: &str) -> Bed {
     let bed = Bed::new();
     bed.world_with_work(1);
+    failing(bed, question, "s/1")
+}
+
+/// The same with a `zfs` that can't answer this question, because of that dataset.
+fn failing(bed: Bed, question: &str, dataset: &str) -> Bed {
     fs::create_dir(bed.path("real")).unwrap();
     fs::rename(bed.path("bin/zfs"), bed.path("real/zfs")).unwrap();
-    let fails = format!(r#"case "$*" in {question}) echo "cannot open 's/1': I/O error" >&2; exit 1 ;; esac"#);
+    let fails = format!(r#"case "$*" in {question}) echo "cannot open '{dataset}': I/O error" >&2; exit 1 ;; esac"#);
     bed.script("bin/zfs", &format!("#!/bin/sh\nhere=${{0%/*}}/..\n{fails}\nexec \"$here/real/zfs\" \"$@\"\n"));
     bed
 }
@@ -46,7 +51,8 @@ fn what_may_be_lost_is_not_risked_where_nobody_knows_the_direction() {
 #[test]
 fn without_such_flags_it_is_told() {
     let bed = unreadable(BELOW);
-    let words = "whether SOURCE and TARGET are swapped is unknown, as the records of s can't be read: cannot open 's/1': I/O error";
+    let words = "whether SOURCE and TARGET are swapped is unknown, as the records zfsync:received of s can't be read: \
+                 cannot open 's/1': I/O error";
     bed.run(&["push", "s", "d"]).expect(0, &[words]);
     // Once there are bookmarks of this target, it is known.
     bed.run(&["push", "s", "d"]).expect(0, &[]).without(&["swapped"]);
@@ -99,7 +105,6 @@ fn who_is_no_copy_of_the_target_goes_there() {
         (COPIES, &of(r#"{"as":"x:s","dataset":"s","pool":7,"top":1,"since":17}"#), 2),
         (COPIES, &of(r#"{"as":"x:s","dataset":"s","pool":1,"top":5,"since":17}"#), 2),
         (COPIES, &of(r#"{"as":"x:s","dataset":"t","pool":1,"since":17}"#), 2),
-        (COPIES, &of("damaged"), 2),
     ] {
         let bed = recorded(settings, properties);
         bed.run(&["push", "s", "d"]).expect(0, &[]).without(&["swapped"]);
@@ -112,17 +117,52 @@ fn who_is_no_copy_of_the_target_goes_there() {
 
 #[test]
 fn records_of_the_target_that_cannot_be_read_are_no_proof() {
-    let unreadable = || {
-        let bed = recorded(COPIES, "");
-        fs::create_dir(bed.path("real")).unwrap();
-        fs::rename(bed.path("bin/zfs"), bed.path("real/zfs")).unwrap();
-        let fails = r#"case "$*" in "get -Hp -r "*" all d") echo "cannot open 'd/1': I/O error" >&2; exit 1 ;; esac"#;
-        bed.script("bin/zfs", &format!("#!/bin/sh\nhere=${{0%/*}}/..\n{fails}\nexec \"$here/real/zfs\" \"$@\"\n"));
-        bed
-    };
+    let unreadable = || failing(recorded(COPIES, ""), "\"get -Hp -r \"*\" all d\"", "d/1");
     let bed = unreadable();
     bed.run(&["push", "--rollback", "s", "d"]).expect(3, &["d", "cannot open 'd/1': I/O error", "are swapped"]);
     assert_eq!(bed.changes(), [""; 0]);
-    let words = "whether SOURCE and TARGET are swapped is unknown, as the records of d can't be read: cannot open 'd/1': I/O error";
+    let words = "whether SOURCE and TARGET are swapped is unknown, as the records zfsync:target-* of d can't be read: \
+                 cannot open 'd/1': I/O error";
     unreadable().run(&["push", "s", "d"]).expect(0, &[words]);
+}
+
+#[test]
+fn a_damaged_record_of_a_target_is_no_proof() {
+    let damaged = || recorded(COPIES, "d\tzfsync:target-0123456789abcdef\tdamaged\n");
+    let bed = damaged();
+    let words = "zfsync:target-0123456789abcdef on d is damaged, or a newer version of zfsync made it";
+    bed.run(&["push", "--rollback", "s", "d"]).expect(3, &[words, "are swapped"]);
+    assert_eq!(bed.changes(), [""; 0]);
+    damaged()
+        .run(&["push", "s", "d"])
+        .expect(0, &["is unknown, as the records zfsync:target-* of d can't be read", words]);
+}
+
+#[test]
+fn guids_of_the_source_that_cannot_be_read_are_no_proof() {
+    let record = r#"{"as":"x:s","dataset":"s","pool":1,"top":5,"since":17}"#;
+    let blind = || {
+        let bed = recorded(COPIES, &format!("d\tzfsync:target-0123456789abcdef\t{record}\n"));
+        failing(
+            bed,
+            r#""list -Hp -t filesystem,volume,snapshot "*" s/1"|"list -Hp -t filesystem,volume,snapshot "*" s""#,
+            "s/1",
+        )
+    };
+    let bed = blind();
+    bed.run(&["push", "--rollback", "s", "d"])
+        .expect(3, &["cannot open 's/1': I/O error", "the GUIDs of its datasets tell"]);
+    assert_eq!(bed.changes(), [""; 0]);
+    let words = "whether SOURCE and TARGET are swapped is unknown, as the GUIDs of s can't be read: cannot open 's/1': I/O error";
+    blind().run(&["push", "s", "d"]).expect(0, &[words]);
+}
+
+#[test]
+fn what_only_gets_recorded_must_not_be_the_source_either() {
+    let record = r#"{"as":"x:s","dataset":"s","pool":1,"top":1,"since":17}"#;
+    let bed = recorded(COPIES, "");
+    bed.run(&["push", "--no-bookmark", "s", "d"]).expect(0, &[]);
+    bed.write("properties", &format!("d\tzfsync:target-0123456789abcdef\t{record}\n"));
+    let args = ["push", "--no-bookmark", "--delete-missing", "both", "s", "d"];
+    bed.run(&args).expect(2, &["are SOURCE and TARGET swapped?"]);
 }

@@ -3,7 +3,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::receiver::Receiver;
 use super::source::failed;
@@ -11,17 +10,65 @@ use super::targets::counterpart;
 use crate::config::{PushJob, source_tag};
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
-use crate::plan::{Copies, Move, Proven};
+use crate::plan::{Copies, Move, Proven, carried};
 use crate::report::{Event, Reporter};
 use zfs::name::{DatasetName, Guid};
 use zfs::{Failure, Note, Noted, Put, Refusal};
 
-/// So long zfs may take for the notes of SOURCE's datasets.
-const LIMIT: Duration = Duration::from_secs(60);
-
 /// Why records must be read.
-const UNKNOWN: &str = "\n  the records of its datasets tell whether SOURCE and TARGET are swapped; --rollback, --set-aside, --replace, \
-                       --delete-missing and --follow-renames are refused as long as they can't be read";
+const REFUSED: &str = "tell whether SOURCE and TARGET are swapped; --rollback, --set-aside, --replace, --delete-missing and \
+                       --follow-renames are refused as long as they can't be read";
+
+/// What tells the direction, and can't be read.
+struct Unknown {
+    what: Told,
+    why: Failure,
+}
+
+/// What tells the direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// What zfsync has recorded of SOURCE's datasets as copies.
+    Copies,
+    /// Which datasets these are, whatever their names.
+    Guids,
+    /// What is recorded of the targets of TARGET's datasets.
+    Targets,
+}
+
+impl Told {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Copies => "the records zfsync:received",
+            Self::Guids => "the GUIDs",
+            Self::Targets => "the records zfsync:target-*",
+        }
+    }
+}
+
+impl Unknown {
+    fn copies(why: Failure) -> Self {
+        Self { what: Told::Copies, why }
+    }
+
+    fn targets(why: Failure) -> Self {
+        Self { what: Told::Targets, why }
+    }
+
+    /// Whose they are.
+    fn dataset(&self, job: &PushJob) -> DatasetName {
+        let end = if self.what == Told::Targets { &job.ends.target } else { &job.ends.source };
+        end.dataset.clone()
+    }
+
+    /// Tells of it where nothing is taken away without a flag for that.
+    fn tell(&self, job: &PushJob, reporter: &mut dyn Reporter) {
+        let (what, dataset, words) = (self.what.words(), self.dataset(job), &self.why.words);
+        let text =
+            format!("whether SOURCE and TARGET are swapped is unknown, as {what} of {dataset} can't be read: {words}");
+        reporter.event(&Event::Notice { dataset: None, text });
+    }
+}
 
 /// What is known of the direction of a job.
 pub struct Direction<'a> {
@@ -54,7 +101,7 @@ impl<'a> Direction<'a> {
                     StartError::List { words, .. } => words.clone(),
                     error => error.to_string(),
                 };
-                return Err(self.unknown(Failure { refusal: Refusal::Other, words }));
+                return Err(self.error(Unknown::copies(Failure { refusal: Refusal::Other, words }), receiver));
             }
             copied => copied.unwrap_or_default(),
         };
@@ -81,9 +128,9 @@ impl<'a> Direction<'a> {
         let (job, host) = (self.job, self.host);
         let copies = match self.copies().await {
             Ok(copies) => copies,
-            Err(why) if job.may_change_what_is_there() => return Err(self.unknown(why)),
+            Err(why) if job.may_change_what_is_there() => return Err(self.error(Unknown::copies(why), receiver)),
             Err(why) => {
-                tell_unknown(&job.ends.source.dataset, &why, reporter);
+                Unknown::copies(why).tell(job, reporter);
                 return Ok(());
             }
         };
@@ -95,9 +142,9 @@ impl<'a> Direction<'a> {
         // The source may have another name by now, and its host, too.
         let pairs: Vec<_> = pairs.iter().filter(|(copy, _)| copies.has(copy)).cloned().collect();
         match self.check_proven(&pairs, &copies, receiver).await? {
-            Some(why) if job.may_change_what_is_there() => Err(self.unknown_there(why, receiver)),
-            Some(why) => {
-                tell_unknown(&job.ends.target.dataset, &why, reporter);
+            Some(unknown) if job.may_change_what_is_there() => Err(self.error(unknown, receiver)),
+            Some(unknown) => {
+                unknown.tell(job, reporter);
                 Ok(())
             }
             None => Ok(()),
@@ -111,14 +158,14 @@ impl<'a> Direction<'a> {
         pairs: &[(DatasetName, DatasetName)],
         copies: &Copies,
         receiver: &mut Receiver<'_>,
-    ) -> Result<Option<Failure>, StartError> {
+    ) -> Result<Option<Unknown>, StartError> {
         if pairs.is_empty() {
             return Ok(None);
         }
         let proven = match self.proven(copies, receiver).await? {
             Ok(proven) if proven.is_empty() => return Ok(None),
             Ok(proven) => proven,
-            Err(why) => return Ok(Some(why)),
+            Err(unknown) => return Ok(Some(unknown)),
         };
         let noted = receiver.readable_notes().await?;
         let those_received = noted.iter().filter(|one| one.note == Note::Received);
@@ -143,7 +190,7 @@ impl<'a> Direction<'a> {
         let host = self.host;
         let copies = match self.copies().await {
             Ok(copies) => copies,
-            Err(why) => return Err(self.unknown(why)),
+            Err(why) => return Err(self.error(Unknown::copies(why), receiver)),
         };
         let moving: HashSet<&DatasetName> = moves.iter().map(|one| &one.from).collect();
         let is_moving =
@@ -157,15 +204,15 @@ impl<'a> Direction<'a> {
         if copies.is_empty() {
             return Ok(());
         }
-        let proven = self.proven(&copies, receiver).await?.map_err(|why| self.unknown_there(why, receiver))?;
+        let proven = self.proven(&copies, receiver).await?.map_err(|unknown| self.error(unknown, receiver))?;
         let copy_of = |name: &DatasetName| Some((proven.copy_of(&copies, name)?, name.clone()));
         let wrong: Vec<_> = there.iter().filter(is_moving).filter_map(copy_of).collect();
         self.refuse(&wrong, receiver).await?;
         let become_of =
             |name: &DatasetName| Some((self.after(moves, name).filter(|copy| copies.has(copy))?, name.clone()));
-        let pairs: Vec<_> = there.iter().filter_map(become_of).collect();
+        let pairs: Vec<_> = there.iter().filter(is_moving).filter_map(become_of).collect();
         let unknown = self.check_proven(&pairs, &copies, receiver).await?;
-        unknown.map_or(Ok(()), |why| Err(self.unknown_there(why, receiver)))
+        unknown.map_or(Ok(()), |unknown| Err(self.error(unknown, receiver)))
     }
 
     /// Refuses to restore what NEW, or a dataset in it, is recorded as a copy of.
@@ -189,12 +236,10 @@ impl<'a> Direction<'a> {
         )))
     }
 
-    /// The dataset of SOURCE in whose place this one would be after these renames, if it is among what is renamed.
+    /// The dataset of SOURCE in whose place this one of the target would be after these renames.
     fn after(&self, moves: &[Move], name: &DatasetName) -> Option<DatasetName> {
         let ends = &self.job.ends;
-        let (one, path) = moves.iter().find_map(|one| Some((one, name.below(&one.from)?)))?;
-        let to = one.to.join(&path).ok()?;
-        ends.source.dataset.join(&to.below(&ends.target.dataset)?).ok()
+        ends.source.dataset.join(&carried(name, moves).below(&ends.target.dataset)?).ok()
     }
 
     /// The datasets of SOURCE that zfsync has received, as far as their notes make sense.
@@ -202,7 +247,7 @@ impl<'a> Direction<'a> {
         if let Some(copies) = &self.copies {
             return Ok(copies.clone());
         }
-        let all = self.sender.properties_below(&self.job.ends.source.dataset, Some(LIMIT)).await?;
+        let all = self.sender.properties_below(&self.job.ends.source.dataset, self.job.faults.stall_timeout).await?;
         let notes = all.into_iter().filter(|one| one.name == Note::Received.property());
         let notes: Vec<(DatasetName, Put)> = notes.filter_map(|one| Some((one.on, one.value.parse().ok()?))).collect();
         let copies: Copies = notes.iter().map(|(name, put)| (name.clone(), put)).collect();
@@ -214,49 +259,46 @@ impl<'a> Direction<'a> {
         &mut self,
         copies: &Copies,
         receiver: &mut Receiver<'_>,
-    ) -> Result<Result<Arc<Proven>, Failure>, StartError> {
+    ) -> Result<Result<Arc<Proven>, Unknown>, StartError> {
         if let Some(proven) = &self.proven {
             return Ok(Ok(proven.clone()));
         }
         let records = match receiver.sent().await? {
             Ok(records) => records,
-            // A helper of an older version tells nothing of them.
-            Err(Failure { refusal: Refusal::NotAllowed, words }) => {
-                tracing::info!("{}: the records of targets are not told: {words}", receiver.host());
-                Vec::new()
-            }
-            Err(why) => return Ok(Err(why)),
+            Err(why) => return Ok(Err(Unknown::targets(from_an_older_helper(why)))),
         };
-        let guids = if records.is_empty() { HashMap::new() } else { self.guids(copies).await? };
-        Ok(Ok(self.proven.insert(Arc::new(Proven::new(&records, &guids))).clone()))
+        let guids = if records.is_empty() { Ok(HashMap::new()) } else { self.guids(copies).await };
+        Ok(match guids {
+            Ok(guids) => Ok(self.proven.insert(Arc::new(Proven::new(&records, &guids))).clone()),
+            Err(why) => Err(Unknown { what: Told::Guids, why }),
+        })
     }
 
     /// The guids of the copies, and of what lies above them as far as that may be known.
-    async fn guids(&self, copies: &Copies) -> Result<HashMap<DatasetName, Guid>, StartError> {
-        let source = &self.job.ends.source.dataset;
+    async fn guids(&self, copies: &Copies) -> Result<HashMap<DatasetName, Guid>, Failure> {
+        let (source, limit) = (&self.job.ends.source.dataset, self.job.faults.stall_timeout);
         let names = |within: bool| -> Vec<String> {
             let all: HashSet<DatasetName> =
                 copies.names().flat_map(|name| [&name.ancestors()[..], std::slice::from_ref(name)].concat()).collect();
             let all = all.iter().filter(|name| !within || name.below(source).is_some());
             all.map(ToString::to_string).collect()
         };
-        let found = match self.sender.find(&names(false), Some(LIMIT)).await {
-            Err(Failure { refusal: Refusal::NotAllowed, .. }) => self.sender.find(&names(true), Some(LIMIT)).await,
+        let found = match self.sender.find(&names(false), limit).await {
+            Err(Failure { refusal: Refusal::NotAllowed, .. }) => self.sender.find(&names(true), limit).await,
             found => found,
         };
-        Ok(found.map_err(|why| failed(self.sender, source, why))?.into_iter().collect())
+        Ok(found?.into_iter().collect())
     }
 
     /// Why a run doesn't start that could take away what SOURCE has come from.
-    fn unknown(&self, Failure { refusal, words }: Failure) -> StartError {
-        let words = format!("{words}{UNKNOWN}");
-        failed(self.sender, &self.job.ends.source.dataset, Failure { refusal, words })
-    }
-
-    /// The same where it is the target's records that can't be read.
-    fn unknown_there(&self, Failure { words, .. }: Failure, receiver: &Receiver<'_>) -> StartError {
-        let dataset = self.job.ends.target.dataset.to_string();
-        StartError::Ask { host: receiver.host(), dataset, words: format!("{words}{UNKNOWN}") }
+    fn error(&self, unknown: Unknown, receiver: &Receiver<'_>) -> StartError {
+        let dataset = unknown.dataset(self.job);
+        let Unknown { what, why: Failure { refusal, words } } = unknown;
+        let words = format!("{words}\n  {} of its datasets {REFUSED}", what.words());
+        match what {
+            Told::Copies | Told::Guids => failed(self.sender, &dataset, Failure { refusal, words }),
+            Told::Targets => StartError::Ask { host: receiver.host(), dataset: dataset.to_string(), words },
+        }
     }
 
     /// Refuses the first of these copies whose origin isn't known to be a copy of SOURCE: that one has got its name since.
@@ -284,9 +326,27 @@ impl<'a> Direction<'a> {
     }
 }
 
-/// Tells of it where nothing is taken away without a flag for that.
-fn tell_unknown(dataset: &DatasetName, Failure { words, .. }: &Failure, reporter: &mut dyn Reporter) {
-    let text =
-        format!("whether SOURCE and TARGET are swapped is unknown, as the records of {dataset} can't be read: {words}");
-    reporter.event(&Event::Notice { dataset: None, text });
+/// Which records a target has itself, only the sending side of an older version was told.
+fn from_an_older_helper(Failure { refusal, words }: Failure) -> Failure {
+    let words = match refusal {
+        Refusal::NotAllowed => {
+            format!(
+                "the zfsync there is an older version and doesn't tell them; update it, or use --helper ship ({words})"
+            )
+        }
+        _ => words,
+    };
+    Failure { refusal, words }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_helper_is_known_by_its_refusal() {
+        let of = |refusal| from_an_older_helper(Failure { refusal, words: "why".into() }).words;
+        assert!(of(Refusal::NotAllowed).ends_with("doesn't tell them; update it, or use --helper ship (why)"));
+        assert_eq!(of(Refusal::Other), "why");
+    }
 }

@@ -1,6 +1,7 @@
 //! What the target has and the source has no more, or under another name: told, and where the user says so renamed or destroyed.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Duration;
 
 use super::connections::ConnectionPool;
 use super::direction::Direction;
@@ -142,7 +143,7 @@ pub async fn sweep_or_note(
     negotiation: &Negotiation,
     reporter: &mut dyn Reporter,
 ) -> Result<Swept, StartError> {
-    once_more(job, sender, async |connected| {
+    once_more(job, sender, patience(failed, job.faults.wait_lock), async |connected| {
         let Connected { mut receiver, clocks } = connected;
         tell_unlocked(&mut receiver, reporter);
         let mut cleared = look(job, negotiation, &mut receiver, When::After, clocks).await?;
@@ -162,6 +163,11 @@ pub async fn sweep_or_note(
     .await
 }
 
+/// So long another run's lock is waited for at the end. A run that has failed says so at once: it may have lost the lock to that very run.
+fn patience(failed: bool, wait_lock: Duration) -> Duration {
+    if failed { Duration::ZERO } else { wait_lock }
+}
+
 /// A target that is asked once more when a run is over.
 struct Connected<'a> {
     receiver: Receiver<'a>,
@@ -172,16 +178,17 @@ struct Connected<'a> {
 async fn once_more<T>(
     job: &PushJob,
     sender: &Endpoint,
+    wait_lock: Duration,
     then: impl AsyncFnOnce(Connected<'_>) -> Result<T, StartError>,
 ) -> Result<T, StartError> {
     let (mut connections, mut events) = ConnectionPool::new(job.ends.target.link.clone(), None, Access::Full);
-    connections.connect(1, std::time::Duration::ZERO);
+    connections.connect(1, Duration::ZERO);
     let came = async {
         let (first, hello) = first_channel(&mut connections, &mut events).await?;
         let clocks = clocks(&hello);
         check_helper(&job.ends, sender, &hello)?;
         let mut receiver = Receiver::over(&connections, first, &job.ends)?;
-        receiver.claim(job.run, job.faults.wait_lock).await?;
+        receiver.claim(job.run, wait_lock).await?;
         receiver.claimed().await?;
         then(Connected { receiver, clocks }).await
     };
@@ -253,13 +260,9 @@ pub async fn look(
     let mut wrong_clock = clocks.wrong(policy.grace).filter(|_| is_any);
     if is_any && wrong_clock.is_none() && !policy.grace.is_zero() {
         let newest = dated(&there);
-        let names: Vec<String> = newest.iter().map(|(name, _)| name.clone()).collect();
-        let dates = receiver.dates(&names).await?.into_iter().filter_map(|(place, date)| {
-            let (name, guid) = newest.get(place as usize)?;
-            Some((name.clone(), *guid, date))
-        });
-        let on_the_source = |guid| negotiation.source_has(guid);
-        wrong_clock = clocks.behind(&dates.collect::<Vec<_>>(), policy.grace, on_the_source);
+        let dates = receiver.dates(&newest).await?.into_iter();
+        let dates = dates.filter_map(|(place, date)| Some((newest.get(place as usize)?.clone(), date)));
+        wrong_clock = clocks.behind(&dates.collect::<Vec<_>>(), policy.grace);
     }
     Ok(Cleared { missing, due, too_much, clocks, wrong_clock, refused: HashMap::new() })
 }
@@ -426,7 +429,7 @@ async fn keep_notes(
     let failure = receiver.note(notes).await?;
     if let Some(failure) = &failure {
         let text = format!(
-            "can't record on the target since when datasets or snapshots are missing on the source: {}",
+            "can't record on the target what was received, and since when the source lacks it: {}",
             failure.words
         );
         reporter.event(&Event::Notice { dataset: None, text });
@@ -447,6 +450,12 @@ mod tests {
         assert_eq!(of(&[]), None);
         assert!(of(&["p/a"]).unwrap().ends_with(", as p/a is not in sync now"));
         assert!(of(&["p/a", "p/b", "p/c"]).unwrap().ends_with(", as p/a and 2 more are not in sync now"));
+    }
+
+    #[test]
+    fn a_run_that_has_failed_waits_for_no_lock_to_say_so() {
+        let hour = Duration::from_secs(3600);
+        assert_eq!((patience(true, hour), patience(false, hour)), (Duration::ZERO, hour));
     }
 
     #[test]

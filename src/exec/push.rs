@@ -363,7 +363,7 @@ async fn prepare(
     let mut negotiation = negotiation(job, listed, complete)
         .with_plain_target(hello.is_plain())
         .of_restore(job.restore.is_some())
-        .with_bookmarks(job.bookmarks)
+        .with_marks(job.bookmarks || job.missing.destroys())
         .with_target_host(&job.ends.target.host().map_or_else(String::new, |host| format!("{host}:")));
     let mut receiver = Receiver::over(connections, first, &job.ends)?;
     if !job.dry_run {
@@ -389,7 +389,7 @@ async fn prepare(
             format!("{}: {words}: other runs there are not prevented from working on this target", receiver.host());
         reporter.event(&Event::Notice { dataset: None, text });
     }
-    let Foreseen { cleared, outlook, refused } = foresee_all(job, &negotiation, &plan, &mut receiver, clocks).await?;
+    let Foreseen { cleared, outlook, refused } = foreseen(job, &mut negotiation, &plan, &mut receiver, clocks).await?;
     if let Some(notice) = foresee::lock_notice(&job.ends.target, &outlook) {
         reporter.event(&notice);
     }
@@ -417,9 +417,9 @@ struct Foreseen {
     refused: HashMap<usize, Failure>,
 }
 
-async fn foresee_all(
+async fn foreseen(
     job: &PushJob,
-    negotiation: &Negotiation,
+    negotiation: &mut Negotiation,
     plan: &Plan,
     receiver: &mut Receiver<'_>,
     clocks: Clocks,
@@ -427,13 +427,14 @@ async fn foresee_all(
     if !job.dry_run {
         return Ok(Foreseen::default());
     }
+    let refused = refused_resolutions(plan, receiver).await?;
+    negotiation.refused(refused.keys().copied());
     let mut cleared = None;
     if job.missing.destroys() {
         let found = cleared.insert(missing::look(job, negotiation, receiver, When::Before, clocks).await?);
         foresee::what_stays(receiver, found).await?;
     }
     let outlook = receiver.outlook(job.ends.target.dataset.clone()).await?;
-    let refused = refused_resolutions(plan, receiver).await?;
     Ok(Foreseen { cleared, outlook, refused })
 }
 

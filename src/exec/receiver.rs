@@ -21,7 +21,7 @@ use crate::remote::link::{Ends, Link};
 use helper::wire::{Reply, Request};
 use zfs::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
 use zfs::{
-    Answer, BaseFacts, Examine, Failure, Note, Noted, Pruned, Query, Refusal, Rename, Resolution, SentTo,
+    Answer, BaseFacts, Examine, Failure, Note, Noted, Property, Pruned, Query, Refusal, Rename, Resolution, SentTo,
     TARGET_PROPERTY,
 };
 
@@ -364,7 +364,11 @@ impl<'a> Receiver<'a> {
             }
         }
         let records = all.into_iter().filter(|one| one.name.starts_with(TARGET_PROPERTY));
-        Ok(Ok(records.filter_map(|one| Some((one.on, SentTo::read(&one.value)?))).collect()))
+        let read = |one: Property| match SentTo::read(&one.value) {
+            Some(record) => Ok((one.on, record)),
+            None => Err(damaged(&one)),
+        };
+        Ok(records.map(read).collect())
     }
 
     async fn noted_in(&mut self, calls: Vec<Call>) -> Result<Vec<Noted>, StartError> {
@@ -430,6 +434,13 @@ impl<'a> Receiver<'a> {
             }
         }
     }
+}
+
+/// Why nobody knows which target a record is of.
+fn damaged(Property { on, name, .. }: &Property) -> Failure {
+    let words =
+        format!("{name} on {on} is damaged, or a newer version of zfsync made it: see zfsync targets '{on}' there");
+    Failure { refusal: Refusal::Other, words }
 }
 
 /// The next reply to a question, in time: the host may be silent for so long, and a whole answer take so many times as long. What it

@@ -353,7 +353,7 @@ impl Conflict {
                  unencrypted"
             }
             ConflictKind::DataWithoutSnapshots if self.unsure.is_some() => {
-                "choose a target below it that doesn't exist yet"
+                "if it is empty and nothing lies below it, destroy it on the target host (zfs destroy, without -r)"
             }
             ConflictKind::EncryptedInPlace => {
                 "choose a target that doesn't exist yet, for example one below it, or destroy it on the target host if \

@@ -93,23 +93,16 @@ impl Clocks {
     /// The same if one of these snapshots was made in time to come: then the clocks may agree and be behind, and a time that is noted now
     /// would let the grace end too early. Or the clock of the host that took it was ahead: its time comes with the stream.
     #[must_use]
-    pub fn behind(
-        self,
-        dates: &[(String, Guid, i64)],
-        grace: Duration,
-        is_on_the_source: impl FnOnce(Guid) -> bool,
-    ) -> Option<String> {
-        let (name, guid, date) = dates.iter().filter(|_| !grace.is_zero()).max_by_key(|(.., date)| *date)?;
+    pub fn behind(self, dates: &[(String, i64)], grace: Duration) -> Option<String> {
+        let (name, date) = dates.iter().filter(|_| !grace.is_zero()).max_by_key(|(_, date)| *date)?;
         let early = date.saturating_sub(self.now());
         if early <= Self::tolerated(grace) {
             return None;
         }
-        // What the source has may be the base of the next increment.
-        let or_destroy = if is_on_the_source(*guid) { "" } else { " (or until you have destroyed that snapshot)" };
         Some(format!(
             "nothing that is missing on the source is destroyed on the target: {name} was made {early} seconds after the time that the \
              clocks show, so the end of --grace can't be determined. Check the clocks of both hosts, and of the one that took the snapshot; \
-             if they are right now, nothing is destroyed until that time has passed{or_destroy}"
+             if they are right now, nothing is destroyed until that time has passed"
         ))
     }
 
@@ -200,12 +193,12 @@ impl Missing {
 /// The snapshots of the target whose dates tell whether a clock is behind: the newest, one of each name, as those that are taken
 /// together have the same date.
 #[must_use]
-pub fn dated<S: BuildHasher>(there: &HashMap<DatasetName, TargetDataset, S>) -> Vec<(String, Guid)> {
+pub fn dated<S: BuildHasher>(there: &HashMap<DatasetName, TargetDataset, S>) -> Vec<String> {
     let mut newest = BTreeSet::new();
     let mut by_name = HashMap::new();
     for (dataset, target) in there {
         for version in target.snapshots.iter().rev() {
-            let one = (version.txg, version.name, dataset, version.guid);
+            let one = (version.txg, version.name, dataset);
             // Those before it are older.
             if newest.len() >= DATED && newest.first().is_some_and(|oldest| one < *oldest) {
                 break;
@@ -224,7 +217,7 @@ pub fn dated<S: BuildHasher>(there: &HashMap<DatasetName, TargetDataset, S>) -> 
             }
         }
     }
-    newest.into_iter().rev().map(|(_, name, dataset, guid)| (dataset.at(name), guid)).collect()
+    newest.into_iter().rev().map(|(_, name, dataset)| dataset.at(name)).collect()
 }
 
 /// When something may go that is missing since then.
@@ -233,13 +226,6 @@ fn ends(since: i64, grace: Duration) -> i64 {
 }
 
 impl Negotiation {
-    /// Whether the source has a snapshot in any of its datasets, or a bookmark of it.
-    #[must_use]
-    pub fn source_has(&self, guid: Guid) -> bool {
-        let mut all = self.items.iter().map(|item| &item.source).chain(self.unselected.values());
-        all.any(|dataset| dataset.snapshots.iter().chain(dataset.bookmarks.iter()).any(|version| version.guid == guid))
-    }
-
     /// Takes out of what goes whatever a later listing of all of the source has again; the datasets of it, and why they stay.
     pub fn keep_what_is_back(&self, due: &mut Due, now: &[SourceDataset]) -> Vec<(DatasetName, NotDestroyed)> {
         let versions = |dataset: &'_ SourceDataset| -> Vec<Guid> {

@@ -274,20 +274,26 @@ impl Negotiation {
     pub fn strangers(&self) -> BTreeSet<DatasetName> {
         let missing =
             self.items.iter().filter(|item| item.on_target == OnTarget::Missing && !item.source.snapshots.is_empty());
-        missing.flat_map(|item| self.strangers_above(item)).map(|above| above.target_name.clone()).collect()
+        // Many lie below the same ones.
+        let above: HashSet<RelPath> =
+            missing.flat_map(|item| std::iter::successors(item.source.path.parent(), RelPath::parent)).collect();
+        let strangers = above.iter().filter_map(|path| self.find(path)).filter(|above| self.is_stranger(above));
+        strangers.map(|above| above.target_name.clone()).collect()
     }
 
-    fn strangers_above(&self, item: &Item) -> impl Iterator<Item = &Item> {
-        let up = std::iter::successors(item.source.path.parent(), RelPath::parent);
-        up.filter_map(|path| self.find(&path)).filter(|above| {
-            let listed = matches!(above.on_target, OnTarget::Listed(_));
-            listed && matches!(self.verdict(above), Verdict::Conflict(conflict) if conflict.kind.is_no_common())
-        })
+    /// Whether a dataset of the target has nothing in common with its source.
+    fn is_stranger(&self, item: &Item) -> bool {
+        let listed = matches!(item.on_target, OnTarget::Listed(_));
+        listed && matches!(self.verdict(item), Verdict::Conflict(conflict) if conflict.kind.is_no_common())
     }
 
     /// Whether a dataset that doesn't exist yet would be made in another source's copy.
     pub(super) fn in_anothers(&self, item: &Item) -> Option<Blocked> {
-        let above = self.strangers_above(item).find(|above| self.is_anothers(&above.target_name))?;
+        let mut up = std::iter::successors(item.source.path.parent(), RelPath::parent);
+        // The verdict is what takes long, and there are few of those.
+        let above = up.find_map(|path| {
+            self.find(&path).filter(|above| self.is_anothers(&above.target_name) && self.is_stranger(above))
+        })?;
         Some(Blocked::InAnothers { above: above.target_name.clone() })
     }
 

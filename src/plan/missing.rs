@@ -114,6 +114,11 @@ impl Negotiation {
         self
     }
 
+    /// Takes the places of datasets whose resolution the target's host would refuse: they stay in conflict.
+    pub fn refused(&mut self, places: impl IntoIterator<Item = usize>) {
+        self.refused = places.into_iter().collect();
+    }
+
     /// Whether all of the source could be listed.
     #[must_use]
     pub fn is_complete(&self) -> bool {
@@ -161,7 +166,7 @@ impl Negotiation {
         mirror: &MissingPolicy,
         when: When,
     ) -> Vec<DatasetName> {
-        let lacks = |item: &&Item| {
+        let lacks = |(place, item): &(usize, &Item)| {
             let name = when.name_of(item);
             let copy = there.get(name);
             match (item.source.snapshots.newest(), when) {
@@ -170,13 +175,15 @@ impl Negotiation {
                     put.is_some_and(|put| put.by == mirror.by) && copy.is_some_and(|copy| !copy.snapshots.is_empty())
                 }
                 (Some(newest), When::After) => !copy.is_some_and(|copy| has(copy, newest.guid)),
-                (Some(_), When::Before) => {
-                    matches!(self.verdict(item), Verdict::Conflict(_) | Verdict::Blocked(_) | Verdict::Unresolved)
-                }
+                (Some(_), When::Before) => match self.verdict(item) {
+                    Verdict::Conflict(_) | Verdict::Blocked(_) | Verdict::Unresolved => true,
+                    Verdict::Resolve(_) => self.refused.contains(place),
+                    _ => false,
+                },
             }
         };
         let misfits = self.misfits.iter().filter(|misfit| !misfit.without_snapshots);
-        let items = self.items.iter().filter(lacks).map(|item| item.source_name.clone());
+        let items = self.items.iter().enumerate().filter(lacks).map(|(_, item)| item.source_name.clone());
         items.chain(misfits.map(|misfit| misfit.source.clone())).collect()
     }
 
@@ -285,7 +292,10 @@ fn only_there_of(both: &OnBothSides<'_>, mirror: &MissingPolicy, homes: &Homes<'
         missing: None,
     };
     let put = put.with_missing(all().filter(|guid| gone.contains(guid) && (notes_all || may_miss(*guid))));
-    if put.foreign.len() <= MAX_FOREIGN && notes.put.as_ref() != Some(&put) {
+    if is_proven(both, ours, &provenance, &common.there)
+        && put.foreign.len() <= MAX_FOREIGN
+        && notes.put.as_ref() != Some(&put)
+    {
         missing.puts.push((name.clone(), put));
     }
     let back = target.snapshots.iter().filter(|version| !gone.contains(&version.guid) && may_miss(version.guid));
@@ -297,6 +307,14 @@ fn only_there_of(both: &OnBothSides<'_>, mirror: &MissingPolicy, homes: &Homes<'
         let names = foreign.into_iter().map(|(name, _)| name).collect();
         missing.foreign.push((name.clone(), names));
     }
+}
+
+/// Whether what both sides have has come from this source: all of it where the dataset is in sync. Else a common snapshot may be a shared
+/// past, of a copy that was made by hand or from another source; then the note must say already that it is ours, and lose nothing.
+fn is_proven(both: &OnBothSides<'_>, ours: Option<&Put>, provenance: &Provenance<'_>, common: &Version<'_>) -> bool {
+    let is_in_sync = both.item.source.snapshots.newest().is_some_and(|newest| has(both.target, newest.guid));
+    let mut after = both.target.snapshots.iter().filter(|version| version.txg > common.txg);
+    is_in_sync || ours.is_some() && !after.any(|version| provenance.put(&version))
 }
 
 /// Whether what the target has is looked at before the run or after it.

@@ -79,8 +79,9 @@ pub struct Negotiation {
     pub(super) plain_target: bool,
     /// Whether this is a restore, which overwrites nothing.
     pub(super) is_restore: bool,
-    /// Whether the run makes bookmarks.
-    pub(super) makes_bookmarks: bool,
+    /// Whether the run makes bookmarks of what is in sync, or records it as received.
+    pub(super) marks_what_is_in_sync: bool,
+    pub(super) refused: HashSet<usize>,
     /// The date in the names of what is set aside.
     pub(super) stamp: String,
     /// How datasets of the target are encrypted that hold what will be made.
@@ -143,7 +144,8 @@ impl Negotiation {
             resolutions: Resolutions::default(),
             plain_target: false,
             is_restore: false,
-            makes_bookmarks: false,
+            marks_what_is_in_sync: false,
+            refused: HashSet::new(),
             stamp: String::new(),
             holders: HashMap::new(),
             records: Records::default(),

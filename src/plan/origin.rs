@@ -77,7 +77,7 @@ impl Proven {
                 (None, Some(dataset)) => guids.get_key_value(dataset)?.0,
                 (None, None) => return None,
             };
-            let pool = guids.iter().find(|(root, _)| root.as_str() == name.pool()).map(|(_, guid)| *guid);
+            let pool = name.pool().parse().ok().and_then(|root: DatasetName| guids.get(&root)).copied();
             // Who may not look at the pool's root has the guid of the dataset itself.
             let is_it = pool.map_or(to.top.is_some(), |pool| pool == to.pool);
             is_it.then(|| name.clone())
@@ -129,15 +129,15 @@ fn origins(dataset: &DatasetName, tag: &impl Fn(&DatasetName) -> u32) -> impl It
 }
 
 impl Negotiation {
-    /// Tells that the run makes bookmarks of what is in sync, or of nothing.
+    /// Tells that the run makes bookmarks of what is in sync, or records it as received; or nothing of the kind.
     #[must_use]
-    pub fn with_bookmarks(mut self, makes: bool) -> Self {
-        self.makes_bookmarks = makes;
+    pub fn with_marks(mut self, marks: bool) -> Self {
+        self.marks_what_is_in_sync = marks;
         self
     }
 
     /// Datasets of the source whose counterparts exist and may be what they have come from, each with that: there is no bookmark for
-    /// this target. In sync is only of interest what would get one now.
+    /// this target. In sync is only of interest what would be marked now.
     #[must_use]
     pub fn wants_origins(&self) -> Vec<(DatasetName, DatasetName)> {
         // A restore goes this way on purpose, and overwrites nothing.
@@ -145,7 +145,7 @@ impl Negotiation {
             return Vec::new();
         }
         let items = self.items.iter().filter(|item| match &item.on_target {
-            OnTarget::Settled(Verdict::InSync) => self.makes_bookmarks,
+            OnTarget::Settled(Verdict::InSync) => self.marks_what_is_in_sync,
             OnTarget::Based(..) | OnTarget::Unlisted | OnTarget::Listed(_) => true,
             OnTarget::Settled(_) | OnTarget::Asked { .. } | OnTarget::Missing => false,
         });

@@ -1,7 +1,8 @@
-//! What is once noted as foreign stays so as long as it is there, wherever the source has it meanwhile.
+//! What is once noted as foreign stays so as long as it is there, wherever the source has it meanwhile; and what is noted as ours.
 
-use crate::plan::missing_fixture::{There, goes, missing, stay};
-use crate::plan::{Missing, NotDestroyed};
+use crate::plan::missing_fixture::{There, both, goes, missing, negotiation, negotiation_with, stay, there};
+use crate::plan::{Missing, NotDestroyed, When};
+use zfs::name::Guid;
 
 /// `own` was taken on the target, and is noted so.
 const OWN: &[(&str, u64)] = &[("s1", 1), ("own", 2), ("s3", 3)];
@@ -61,4 +62,44 @@ fn a_dataset_with_a_foreign_snapshot_stays_though_the_source_has_that_elsewhere(
     let found = missing(source, &[], target);
     assert_eq!(goes(&found), ["b/t/later"], "nobody has said that it isn't the source's");
     assert_eq!(stay(&found), [("b/t/noted", &NotDestroyed::Foreign(vec!["own".parse().unwrap()]))]);
+}
+
+/// A copy that was made by hand, another source's, and ours: all of them have diverged, so this run has put nothing there.
+#[test]
+fn a_diverged_dataset_is_not_noted_as_received() {
+    let source: &[(&str, &[(&str, u64)])] = &[
+        ("", &[("s1", 1)]),
+        ("/hand", &[("s1", 5), ("s3", 8)]),
+        ("/other", &[("s1", 2), ("s3", 4)]),
+        ("/ours", &[("s1", 10), ("s2", 11), ("s9", 19)]),
+        ("/back", &[("s1", 20), ("s9", 29)]),
+        ("/sync", &[("s1", 30)]),
+    ];
+    let (datasets, mut notes) = there(&[
+        ("", &[("s1", 1)], "1@1"),
+        ("/hand", &[("s1", 5), ("own", 7)], "-"),
+        ("/other", &[("s1", 2), ("own", 3)], "5-2"),
+        // The last increment has not come, the one before has.
+        ("/ours", &[("s1", 10), ("s2", 11)], "a@10"),
+        // s2 has come, and was destroyed on the source.
+        ("/back", &[("s1", 20), ("s2", 21), ("own", 22)], "15@21"),
+        ("/sync", &[("s1", 30)], "-"),
+    ]);
+    let found = negotiation_with(source, &[], &datasets).missing(&datasets, &notes, &both(), When::After);
+    let put = |name: &str| found.puts.iter().find(|(put, _)| put.as_str() == name).map(|(_, put)| (put.by, put.upto));
+    assert_eq!((put("b/t/hand"), put("b/t/other"), put("b/t/back")), (None, None, None));
+    assert_eq!((put("b/t/ours"), put("b/t/sync")), (Some((0, Guid(11))), Some((0, Guid(30)))));
+    // Then both sides lose what stood in the way.
+    for (name, put) in found.puts {
+        notes.get_mut(&name).unwrap().put = Some(put);
+    }
+    let (datasets, _) = there(&[
+        ("", &[("s1", 1)], "-"),
+        ("/hand", &[("s1", 5)], "-"),
+        ("/other", &[("s1", 2)], "-"),
+        ("/ours", &[("s1", 10), ("s2", 11)], "-"),
+    ]);
+    let found = negotiation(&[("", &[("s1", 1)])], &[]).missing(&datasets, &notes, &both(), When::After);
+    assert_eq!(goes(&found), ["b/t/ours"]);
+    assert_eq!(stay(&found), [("b/t/hand", &NotDestroyed::NotOurs), ("b/t/other", &NotDestroyed::OfAnother)]);
 }

@@ -297,8 +297,9 @@ fn before(name: &DatasetName, moves: &[Move]) -> DatasetName {
     name
 }
 
-/// What a dataset is called after these renames.
-fn carried(name: &DatasetName, moves: &[Move]) -> DatasetName {
+/// What a dataset is called after these renames, each of which names what there is after those before it.
+#[must_use]
+pub fn carried(name: &DatasetName, moves: &[Move]) -> DatasetName {
     let mut name = name.clone();
     for one in moves {
         if let Some(moved) = name.below(&one.from).and_then(|path| one.to.join(&path).ok()) {

@@ -274,10 +274,12 @@ pub(super) fn answer(config: &Config, answer: Answer) -> Answer {
     }
 }
 
-/// What a sender may be told of what was set on a target: of the records of targets that the target has itself, who they are.
+/// What a sender may be told of what was set on a target: of the records of targets that the target has itself, who they are; of one that
+/// can't be read, that there is one.
 fn proofs(all: Vec<Property>) -> Vec<Property> {
     let records = all.into_iter().filter(|one| one.name.starts_with(TARGET_PROPERTY));
-    records.filter_map(|one| Some(Property { value: SentTo::read(&one.value)?.value(), ..one })).collect()
+    let value = |text: &str| SentTo::read(text).map_or_else(String::new, |record| record.value());
+    records.map(|one| Property { value: value(&one.value), ..one }).collect()
 }
 
 fn pruned(config: &Config, mut pruned: Pruned) -> Pruned {

@@ -12,11 +12,13 @@ pub fn find(key: &Path) -> Result<PathBuf, &'static str> {
     let key = at_home(key)?;
     let mut public = OsString::from(&key);
     public.push(".pub");
+    // ssh looks for the file as it is named, but reads another one.
+    let name = key.to_string_lossy();
+    if name.contains('%') || name.contains("${") {
+        return Err("ssh replaces % and ${ in its name: use -o IdentityFile=...");
+    }
     match is_file(&key) {
         Err("no such file") if is_file(Path::new(&public)).is_ok() => Ok(public.into()),
-        Err("no such file") if key.to_string_lossy().contains(['%', '$']) => {
-            Err("no such file (only -o IdentityFile=... replaces % and $)")
-        }
         is_file => is_file.map(|()| key),
     }
 }
@@ -52,18 +54,18 @@ mod tests {
     #[test]
     fn a_key_is_what_ssh_finds() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["key", "agent.pub", "a%d"] {
+        for name in ["key", "agent.pub", "a%d", "a${HOME}", "a$b"] {
             fs::write(dir.path().join(name), "").unwrap();
         }
         let found =
             |name: &str| find(&dir.path().join(name)).map(|path| path.strip_prefix(dir.path()).unwrap().to_owned());
-        for (name, file) in [("key", "key"), ("agent", "agent.pub"), ("agent.pub", "agent.pub"), ("a%d", "a%d")] {
+        for (name, file) in [("key", "key"), ("agent", "agent.pub"), ("agent.pub", "agent.pub"), ("a$b", "a$b")] {
             assert_eq!(found(name), Ok(file.into()), "{name}");
         }
         assert_eq!((found("none"), found("key/none")), (Err("no such file"), Err("no such file")));
         assert_eq!(found("."), Err("it is a directory"));
-        for name in ["%d/key", "${HOME}/key"] {
-            assert!(find(Path::new(name)).is_err_and(|why| why.contains("IdentityFile")), "{name}");
+        for name in ["%d/key", "${HOME}/key", "a%d", "a${HOME}"] {
+            assert!(find(&dir.path().join(name)).is_err_and(|why| why.contains("IdentityFile")), "{name}");
         }
         assert!(find(Path::new("~nobody/key")).is_err_and(|why| why.contains("~USER")));
     }

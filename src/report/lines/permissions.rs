@@ -4,20 +4,33 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use zfs::name::DatasetName;
-use zfs::permission::GRANT;
+use zfs::permission::{self, GRANT};
 
 use crate::format::count;
 use crate::report::{DatasetEnd, Event, Reporter};
 
 /// Passes events on, without the commands that grant permissions; these come before the end.
-pub(in crate::report) struct GrantsOnce<R> {
+pub(in crate::report) struct GrantsOnce<R: Reporter> {
     to: R,
     grants: Grants,
 }
 
-impl<R> GrantsOnce<R> {
+impl<R: Reporter> GrantsOnce<R> {
     pub fn new(to: R) -> Self {
         Self { to, grants: Grants::default() }
+    }
+
+    fn tell(&mut self) {
+        if let Some(text) = std::mem::take(&mut self.grants).text() {
+            self.to.event(&Event::Problem { text });
+        }
+    }
+}
+
+/// A run that is given up has no last event.
+impl<R: Reporter> Drop for GrantsOnce<R> {
+    fn drop(&mut self) {
+        self.tell();
     }
 }
 
@@ -39,10 +52,8 @@ impl<R: Reporter> Reporter for GrantsOnce<R> {
         {
             return self.to.event(&self.grants.cleared(event));
         }
-        if matches!(event, Event::Finished(_))
-            && let Some(text) = std::mem::take(&mut self.grants).text()
-        {
-            self.to.event(&Event::Problem { text });
+        if matches!(event, Event::Finished(_)) {
+            self.tell();
         }
         self.to.event(event);
     }
@@ -55,8 +66,8 @@ impl<R: Reporter> Reporter for GrantsOnce<R> {
 /// The commands so far.
 #[derive(Default)]
 pub(in crate::report) struct Grants {
-    /// By what stands before the dataset and its pool, for the dataset that all of them are within. Where no dataset ends the line, it
-    /// stands here whole.
+    /// By what stands before the dataset and its pool, for the dataset that all of them are within; by the dataset itself, where the
+    /// permission is to destroy. Where no dataset ends the line, it stands here whole.
     lines: BTreeMap<(String, Option<String>), Option<DatasetName>>,
     /// For how many datasets.
     datasets: usize,
@@ -97,7 +108,8 @@ impl Grants {
             self.lines.entry((line.to_owned(), None)).or_default();
             return;
         };
-        let known = self.lines.entry((head.to_owned(), Some(dataset.pool().to_owned()))).or_default();
+        let within = if destroys(head) { dataset.as_str() } else { dataset.pool() };
+        let known = self.lines.entry((head.to_owned(), Some(within.to_owned()))).or_default();
         *known = match known.take() {
             Some(known) => common(&known, &dataset),
             None => Some(dataset),
@@ -110,15 +122,26 @@ impl Grants {
             return None;
         }
         let mut text = format!("permissions are missing for {}:", count(self.datasets, "dataset"));
-        for ((head, _), dataset) in self.lines {
+        for ((head, _), dataset) in &self.lines {
+            // What is delegated on a dataset counts for those below it.
+            let has = |above: &DatasetName| self.lines.contains_key(&(head.clone(), Some(above.to_string())));
+            let covers = |dataset: &DatasetName| destroys(head) && dataset.ancestors().iter().any(has);
+            if dataset.as_ref().is_some_and(covers) {
+                continue;
+            }
             text.push('\n');
-            text.push_str(&head);
+            text.push_str(head);
             if let Some(dataset) = dataset {
                 let _ = write!(text, "'{dataset}'");
             }
         }
         Some(text)
     }
+}
+
+/// Whether the command grants to destroy, which nobody needs for more than what is named.
+fn destroys(head: &str) -> bool {
+    head.contains(permission::DESTROY)
 }
 
 /// The dataset that is both, or above both.
@@ -182,6 +205,24 @@ mod tests {
             ) && told.matches("zfs allow").count() == 1,
             "{told}"
         );
+    }
+
+    #[test]
+    fn to_destroy_is_granted_where_it_is_needed_only() {
+        let errors = ["p/d/a", "p/d/b", "p/d/b/c"].map(|dataset| denied(dataset).replace(" u p ", " u destroy,mount "));
+        let text = told(&errors.each_ref().map(String::as_str));
+        let commands: Vec<_> = text.lines().filter_map(|line| Some(line.split_once("zfs allow ")?.1)).collect();
+        assert_eq!(commands, ["u destroy,mount 'p/d/a'", "u destroy,mount 'p/d/b'"]);
+    }
+
+    #[test]
+    fn a_run_that_is_given_up_tells_the_commands_too() {
+        let page = Page::default();
+        let mut reporter = GrantsOnce::new(Quiet::new(Box::new(page.clone())));
+        let (dataset, target, kind) = ("s".to_owned(), "t".to_owned(), "failed".into());
+        reporter.event(&Event::DatasetFailed { dataset, target, kind, error: denied("p/a") });
+        drop(reporter);
+        assert!(page.take().ends_with("zfs allow u p 'p/a'\n"));
     }
 
     #[test]

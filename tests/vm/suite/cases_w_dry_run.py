@@ -264,3 +264,19 @@ def replace_with_something_below(c):
     rows, _ = tells_the_truth(c, "--replace", c.target)
     c.same(actions(rows, c.source), ["replace", "full", "incremental"], "what is shown")
     c.in_sync()
+
+
+@case("DRY")
+def refused_and_delete_missing(c):
+    """-n with a resolution that the target's host refuses: the dataset stays in conflict, so nothing goes, and no loss is shown."""
+    c.tree({"": "s1", "held": "s1", "gone": "s1"})
+    flags = ("--delete-missing", "both", "--grace", "0", "--max-delete", "100%")
+    c.push(*flags)
+    write(c, "held", snap="mine")
+    c.beta(f"zfs hold keep {c.target}/held@mine")
+    c.cleanups.append((c.beta, f"zfs release keep {c.target}/held@mine || true"))
+    c.alpha(f"zfs destroy -r {c.source}/gone")
+    c.snapshot(f"{c.source}/held@s2")
+    rows, _ = tells_the_truth(c, "--rollback", *flags, status=1)
+    c.same([row["target"] for row in rows if row["action"] == "destroy"], [], "what a dry run destroys")
+    c.check(c.exists(c.beta, f"{c.target}/gone"), "what is missing is gone")

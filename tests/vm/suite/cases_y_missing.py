@@ -2,6 +2,7 @@
 
 import time
 
+from cases_g_conflicts import write
 from harness import VOLUME_DEVICE, case
 from tools import cutting_helper
 
@@ -357,6 +358,23 @@ def what_came_in_a_run_that_failed(c):
     mirror(c, *options)
     c.only("", "y", "z")
     c.same(c.snaps(c.beta, f"{c.target}/z"), ["s1", "s3"], "the snapshots of what stays")
+
+
+@case("MISSING")
+def made_by_hand(c):
+    """A copy that was made by hand and has diverged is not recorded as received by a run that fails because of it: it stays when its source has gone."""
+    options = ("--max-delete", "100%")
+    c.tree({"": "s1", "hand": "s1", "ours": "s1"})
+    c.push("--exclude", "hand")
+    c.alpha(f"zfs send {c.source}/hand@s1 | ssh beta zfs recv -u -o canmount=noauto {c.target}/hand")
+    write(c, "hand", snap="own")
+    c.snapshot(f"{c.source}/hand@s2")
+    mirror(c, *options, status=1, says=f"{c.target}/hand: conflict")
+    c.same(c.beta(f"zfs get -Hp -s local -o value zfsync:received {c.target}/hand"), "", "what is recorded of it")
+    c.alpha(f"zfs destroy -r {c.source}/hand; zfs destroy -r {c.source}/ours")
+    c.beta(f"zfs rollback -r {c.target}/hand@s1")
+    mirror(c, "-v", *options, says="hand")
+    c.only("", "hand")
 
 
 @case("MISSING")
