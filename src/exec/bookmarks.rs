@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::endpoint::Endpoint;
 use crate::plan::{Base, BaseKind, Negotiation, Plan, PlannedDataset, SourceDataset, Step, Verdict};
 use zfs::name::{DatasetName, Guid, SnapshotName};
-use zfs::{Failure, MarkKind, NewBookmark, Origin, Refusal, Tags, Version, permission, snapshot_of_name};
+use zfs::{Failure, MarkKind, NewBookmark, Origin, Refusal, Tags, Version, permission};
 
 /// So many go into one channel program: far below its limits, and below every system's for arguments.
 const BATCH: usize = 200;

@@ -212,7 +212,7 @@ mod tests {
         let (source, whole) = (name("a"), record("b", None));
         let below = (name("a/data"), record("b/data", Some("tmp")));
         let mark = |dataset: &str| {
-            let tag = any_tag(&whole, &name(dataset).below(&source).unwrap()).unwrap();
+            let tag = whole.any_tag(&name(dataset).below(&source).unwrap()).unwrap();
             tag.name_for(MarkKind::Arrived, &name(dataset), (&SnapshotName::from_checked("x"), Guid(1)), &[]).unwrap()
         };
         let stays = |around: &[(DatasetName, Registered)], dataset: &str| {
