@@ -156,8 +156,9 @@ def set_aside(c):
 def clashes_set_aside(c):
     """Data without snapshots and a volume in a filesystem's place are set aside or replaced when told to, and only then."""
     c.tree({"": "s1", "fs": "s1", "data": "s1"})
+    c.push("--no-recursive")
     c.beta(
-        f"zfs create -o canmount=noauto {c.target}; zfs create -s -V 1M {c.target}/fs;"
+        f"zfs create -s -V 1M {c.target}/fs;"
         f" zfs create {c.target}/data -o canmount=noauto; zfs mount {c.target}/data; echo x >/{c.target}/data/x; zfs unmount {c.target}/data")
     c.push(status=1, says=("the source is a filesystem and the target is a volume", "no snapshots but holds data"))
     c.push("--replace", f"{c.target}/fs", "--set-aside")
