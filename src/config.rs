@@ -262,11 +262,17 @@ impl OnlyThere {
 }
 
 impl PushJob {
-    /// Whether the names of the target's datasets are needed. To destroy some: what was renamed must not be taken for gone.
+    /// Whether the names of the target's datasets are asked for.
     #[must_use]
     pub fn looks_around(&self) -> bool {
-        let names_are_told = self.only_there > OnlyThere::Ignored || self.resolutions.set_aside;
-        names_are_told || self.missing.follow_renames || self.missing.datasets
+        self.needs_names() || self.resolutions.set_aside
+    }
+
+    /// Whether it can't do without them. To destroy some: what was renamed must not be taken for gone. What is set aside is so without
+    /// them, too: only the end says less.
+    #[must_use]
+    pub fn needs_names(&self) -> bool {
+        self.only_there > OnlyThere::Ignored || self.missing.follow_renames || self.missing.datasets
     }
 
     /// Whether a flag lets it roll back, rename or destroy something on the target.

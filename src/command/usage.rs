@@ -254,6 +254,20 @@ mod tests {
     }
 
     #[test]
+    fn a_tip_names_no_option_that_the_command_lacks() {
+        for (line, tip) in [
+            ("push --threads 3 a b:c", true),
+            ("status --threads 3 a b:c", false),
+            ("status --sshport 3 a b:c", true),
+            ("prune --no-stream a", false),
+            ("status --no-sync-snap a b:c", true),
+        ] {
+            let text = usage(line).text(false);
+            assert_eq!(text.matches("tip: ").count(), usize::from(tip), "{line}: {text}");
+        }
+    }
+
+    #[test]
     fn commands_of_other_tools_lead_to_ours() {
         for (line, tip) in [
             ("version", "tip: the version is shown by 'zfsync --version'"),

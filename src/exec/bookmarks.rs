@@ -1,7 +1,8 @@
 //! Keeps zfsync's own bookmarks on the source, beside the streams: a task makes them while their snapshots are on the
 //! way, so that no crash leaves a target without a base, and destroys the older ones when a dataset is through.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -13,7 +14,7 @@ use zfs::name::{DatasetName, Guid, SnapshotName};
 use zfs::{Failure, MarkKind, NewBookmark, Origin, Refusal, Tags, Version, permission};
 
 /// So many go into one channel program: far below its limits, and below every system's for arguments.
-const BATCH: usize = 200;
+pub(super) const BATCH: usize = 200;
 /// No bookmark takes so long, unless its pool is suspended.
 const LIMIT: Duration = Duration::from_secs(1800);
 
@@ -333,16 +334,36 @@ struct Problem {
     meaning: &'static str,
     /// Of the first dataset.
     said: String,
-    /// What zfs didn't permit, and of which dataset, or of all below it.
-    lacks: Option<(&'static str, DatasetName)>,
+    /// What it takes.
+    permissions: &'static str,
+    /// Where zfs didn't permit it: datasets, or what is above all of them.
+    lacking: BTreeSet<DatasetName>,
 }
 
 impl Problem {
-    /// In words, with the command by which root grants it.
-    fn text(self, user: &str) -> String {
-        let grant = self.lacks.and_then(|(permissions, on)| permission::grant(user, &self.said, permissions, &on));
-        let grant = grant.map(|grant| format!("\n  root on the source's host{}{grant}", permission::GRANT));
-        format!("{}: {}{}", self.meaning, self.said, grant.unwrap_or_default())
+    /// Nobody needs to destroy more than what is named; the rest is granted on the nearest dataset that is above all of them.
+    fn lacks(&mut self, dataset: &DatasetName) {
+        let above = |on: &DatasetName| {
+            std::iter::successors(Some(on.clone()), DatasetName::parent).find(|above| dataset.is_within(above))
+        };
+        match self.lacking.first().filter(|_| self.permissions != permission::CLEAR).and_then(above) {
+            Some(common) => self.lacking = BTreeSet::from([common]),
+            None => _ = self.lacking.insert(dataset.clone()),
+        }
+    }
+
+    /// In words, with the commands by which root grants it.
+    fn text(&self, user: &str) -> String {
+        // What is delegated on a dataset counts for those below it.
+        let is_covered = |on: &DatasetName| on.ancestors().iter().any(|above| self.lacking.contains(above));
+        let on = self.lacking.iter().filter(|on| !is_covered(on));
+        let grants: BTreeSet<String> =
+            on.filter_map(|on| permission::grant(user, &self.said, self.permissions, on)).collect();
+        let mut text = format!("{}: {}", self.meaning, self.said);
+        for grant in grants {
+            let _ = write!(text, "\n  root on the source's host{}{grant}", permission::GRANT);
+        }
+        text
     }
 }
 
@@ -375,7 +396,7 @@ impl Keeper {
             self.both(&mut new, &mut old).await;
         }
         let user = self.sender.hello().user;
-        self.problems.into_iter().map(|problem| problem.text(&user)).collect()
+        self.problems.iter().map(|problem| problem.text(&user)).collect()
     }
 
     /// Makes first, then destroys.
@@ -434,22 +455,35 @@ impl Keeper {
         meaning: &'static str,
     ) {
         tracing::info!("{kind}: {words}");
-        let lacks = (*refusal == Refusal::Permission).then(|| (permissions, dataset.clone()));
+        if self.problems.iter().all(|problem| problem.meaning != meaning) {
+            // A helper has named a command for this dataset alone.
+            let words: Vec<&str> = words.lines().filter(|line| !line.contains(permission::GRANT)).collect();
+            let said = format!("zfs {kind} says: {}", words.join("\n"));
+            self.problems.push(Problem { meaning, said, permissions, lacking: BTreeSet::new() });
+        }
         let known = self.problems.iter_mut().find(|problem| problem.meaning == meaning);
-        match (known.map(|known| &mut known.lacks), lacks) {
-            (None, lacks) => {
-                // A helper has named a command for this dataset alone.
-                let words: Vec<&str> = words.lines().filter(|line| !line.contains(permission::GRANT)).collect();
-                let said = format!("zfs {kind} says: {}", words.join("\n"));
-                self.problems.push(Problem { meaning, said, lacks });
+        if let Some(known) = known.filter(|_| *refusal == Refusal::Permission) {
+            known.lacks(dataset);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn to_destroy_is_granted_where_it_is_needed_only() {
+        for (permissions, on) in [(permission::CLEAR, vec!["p/a", "p/b/c"]), (permission::BOOKMARK, vec!["p"])] {
+            let mut problem = Problem { meaning: "m", said: "s".into(), permissions, lacking: BTreeSet::new() };
+            for dataset in ["p/a", "p/a/x", "p/b/c"] {
+                problem.lacks(&dataset.parse().unwrap());
             }
-            (Some(Some((_, on))), Some((_, dataset))) => {
-                let mut above = std::iter::successors(Some(on.clone()), DatasetName::parent);
-                if let Some(common) = above.find(|above| dataset.is_within(above)) {
-                    *on = common;
-                }
-            }
-            (Some(known), lacks) => *known = known.take().or(lacks),
+            let grant = |on: &&str| {
+                format!("\n  root on the source's host{}zfs allow u {permissions} '{on}'", permission::GRANT)
+            };
+            assert_eq!(problem.text("u"), format!("m: s{}", on.iter().map(grant).collect::<String>()));
+            assert_eq!(problem.text("root"), "m: s");
         }
     }
 }

@@ -304,6 +304,11 @@ fn lock_key(source: &End) -> String {
     format!("cron {}", source.key())
 }
 
+/// Who works on a source, for the message that others get.
+fn owner_of_source(source: &End) -> String {
+    super::lock::owner_of(&format!("cron {source}"))
+}
+
 /// Tells that somebody may not have been noticed.
 fn try_lock(source: &End, owner: &str) -> Result<Lock, LockError> {
     let lock = lock::take(&lock_key(source), 0, owner)?;
@@ -315,14 +320,14 @@ fn try_lock(source: &End, owner: &str) -> Result<Lock, LockError> {
 
 async fn source_lock(source: &End, stop: &Stop) -> Result<Lock, StartError> {
     let began = Instant::now();
-    let owner = super::lock::owner_of(&format!("cron {source}"));
+    let owner = owner_of_source(source);
     loop {
         stop.check()?;
         match try_lock(source, &owner) {
             Ok(lock) => return Ok(lock),
             Err(LockError::Held { .. }) if began.elapsed() < PATIENCE => tokio::time::sleep(AGAIN).await,
             Err(LockError::Held { holder, path, .. }) => {
-                return Err(super::lock::held(source.to_string(), &holder, &path));
+                return Err(super::lock::held(source.to_string(), &holder, &path, false));
             }
             Err(LockError::Io { path, error }) => return Err(StartError::Lock { path, error }),
         }
@@ -402,7 +407,8 @@ async fn prune_source_side(
     log: Option<&LogFile>,
 ) -> Option<Part> {
     let prune = branch.prune.as_ref()?;
-    let part = match try_lock(&branch.end(), &format!("zfsync cron, process {}", std::process::id())) {
+    let end = branch.end();
+    let part = match try_lock(&end, &owner_of_source(&end)) {
         Ok(_turn) => {
             let targets: Vec<_> = branch.targets.iter().map(|push| push.ends.clone()).collect();
             Part::of_pruned(branch.source.as_str(), prune_by_bookmarks(prune, sender, &targets, until).await)

@@ -101,7 +101,7 @@ pub async fn forget(job: &ForgetJob) -> Result<Forgotten, StartError> {
     }
     // A run that is under way would note it again.
     let _lock = match &job.ends {
-        Some(ends) if !job.dry_run => lock::take(ends, run_number(), Duration::ZERO).await?.0,
+        Some(ends) if !job.dry_run => lock::take(ends, run_number(), None).await?.0,
         _ => None,
     };
     let failures =

@@ -39,7 +39,12 @@ pub async fn look_around(
         Ok(there) => there,
         // All else is replicated.
         Err(why @ StartError::Ask { .. }) => {
-            unread.push(Unread::target(&job.ends, &why));
+            if job.needs_names() || known.has_strangers(job, negotiation) {
+                unread.push(Unread::target(&job.ends, &why));
+            } else {
+                let text = format!("the datasets that only the target has are unknown: {why}");
+                reporter.event(&Event::Notice { dataset: Some(job.ends.source.dataset.to_string()), text });
+            }
             return Ok(Vec::new());
         }
         Err(why) => return Err(why),

@@ -81,7 +81,7 @@ impl Open {
         let lock = match run {
             None => None,
             Some(run) => {
-                let (lock, without) = lock::take(ends, run, job.wait_lock).await?;
+                let (lock, without) = lock::take(ends, run, Some(job.wait_lock)).await?;
                 if let Some(words) = without {
                     tracing::warn!("{}: {words}", ends.target);
                 }

@@ -120,7 +120,7 @@ async fn locked(job: &PushJob, signals: &mut Signals, reporter: &mut dyn Reporte
         return Ok(None);
     }
     let (lock, without) = tokio::select! {
-        lock = lock::take(&job.ends, job.run, job.faults.wait_lock) => lock?,
+        lock = lock::take(&job.ends, job.run, Some(job.faults.wait_lock)) => lock?,
         signal = signals.next() => return Err(StartError::Interrupted(signal)),
     };
     if let Some(text) = without {

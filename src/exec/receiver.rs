@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::connections::ConnectionPool;
-use super::lock::{advice, owner};
+use super::lock::{advice_there, owner};
 use super::machine::BELIEVED;
 use crate::error::StartError;
 use crate::plan::TargetDataset;
@@ -113,7 +113,7 @@ impl<'a> Receiver<'a> {
         let (host, target) = (self.host(), self.ends.target.dataset.to_string());
         Err(match failure.refusal {
             Refusal::Locked => {
-                let holder = format!("{}{}", failure.words, advice(&failure.words, &host));
+                let holder = format!("{}{}", failure.words, advice_there(&failure.words, &host));
                 StartError::LockedThere { host, target, holder }
             }
             _ => self.failed(failure),

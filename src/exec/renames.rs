@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::bookmarks::BATCH;
 use super::missing::{notes_of, targets};
 use super::receiver::Receiver;
 use super::recorded;
@@ -108,14 +109,16 @@ pub(super) async fn bring_along(job: &PushJob, sender: &Endpoint, negotiation: &
         origin: Origin::Bookmark(old.clone()),
         name: new.clone(),
     };
-    let made = sender.bookmark(renamed.iter().map(copy).collect(), Some(LIMIT)).await;
-    let made = made.unwrap_or_else(|why| vec![Some(why); renamed.len()]);
     let mut done = Vec::new();
-    for (one, failure) in renamed.into_iter().zip(made) {
-        match failure {
-            None => done.push(one),
-            // It goes at the end of a run that brings the dataset in sync.
-            Some(why) => tracing::info!("{}#{}: {}", one.0, one.1, why.words),
+    for some in renamed.chunks(BATCH) {
+        let made = sender.bookmark(some.iter().map(copy).collect(), Some(LIMIT)).await;
+        let made = made.unwrap_or_else(|why| vec![Some(why); some.len()]);
+        for (one, failure) in some.iter().zip(made) {
+            match failure {
+                None => done.push(one.clone()),
+                // It goes at the end of a run that brings the dataset in sync.
+                Some(why) => tracing::info!("{}#{}: {}", one.0, one.1, why.words),
+            }
         }
     }
     let old = done.iter().map(|(dataset, old, _)| (dataset.clone(), old.clone())).collect();

@@ -99,14 +99,18 @@ pub fn reporter(style: Style, verbose: u8, top: &str) -> Box<dyn Reporter> {
             in_short(lines::Plain::new(out, Box::new(SystemClock), verbose), verbose)
         }
         Style::Json => Box::new(lines::Json::new(Box::new(output::stdout()), Box::new(SystemClock))),
-        Style::Quiet => kept(Box::new(Wrapped::new(output::stderr()))),
+        Style::Quiet => failures(lines::Quiet::new(Box::new(Wrapped::new(output::stderr()))), lines::BY_OPTION),
     }
 }
 
-/// A reporter that keeps failures for later.
+/// A reporter that keeps failures for later, for a command that shows nothing of a run while it goes on.
 #[must_use]
-pub fn kept(failures: Box<dyn Write + Send>) -> Box<dyn Reporter> {
-    in_short(lines::Quiet::new(failures), 0)
+pub fn kept(out: Box<dyn Write + Send>) -> Box<dyn Reporter> {
+    failures(lines::Quiet::new(out), lines::BY_LOG)
+}
+
+fn failures(reporter: lines::Quiet, listed: &'static str) -> Box<dyn Reporter> {
+    Box::new(GrantsOnce::of_failures(CausesOnce::new(reporter, 0).listed(listed)))
 }
 
 /// People are told once what is the same for many datasets.

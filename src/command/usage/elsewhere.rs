@@ -121,7 +121,25 @@ const NOTHING_IS_CHANGED: &str =
 /// What there is in place of an option that people know from elsewhere, or expect.
 pub(super) fn elsewhere(command: &str, option: &str) -> Option<String> {
     let found = ELSEWHERE.iter().find(|(options, _)| options.contains(&option));
-    found.map(|(_, tip)| (*tip).to_owned()).or_else(|| opposite(command, option))
+    let tip = found.filter(|(_, tip)| has_all(command, tip)).map(|(_, tip)| (*tip).to_owned());
+    tip.or_else(|| opposite(command, option))
+}
+
+/// The options that a tip names.
+fn named(tip: &str) -> impl Iterator<Item = &str> {
+    tip.split(|ch: char| !ch.is_ascii_alphanumeric() && ch != '-').filter_map(|word| word.strip_prefix("--"))
+}
+
+/// Whether a command has all options that a tip names: the tips are about push.
+fn has_all(command: &str, tip: &str) -> bool {
+    let all = cli::command();
+    let longs: Vec<&str> = all
+        .find_subcommand(command)
+        .into_iter()
+        .flat_map(clap::Command::get_arguments)
+        .filter_map(clap::Arg::get_long)
+        .collect();
+    named(tip).all(|named| longs.contains(&named))
 }
 
 /// What is said of an option that asks for the opposite of one that there is: clap would propose just that one.
@@ -155,8 +173,7 @@ mod tests {
             for option in options.iter().filter_map(|option| option.strip_prefix("--")) {
                 assert!(!longs.contains(&option), "{option}");
             }
-            let is_other = |ch: char| !ch.is_ascii_alphanumeric() && ch != '-';
-            for named in tip.split(is_other).filter_map(|word| word.strip_prefix("--")) {
+            for named in named(tip) {
                 assert!(longs.contains(&named), "{named}");
             }
         }

@@ -7,6 +7,9 @@ use crate::report::{DatasetEnd, Event, Reporter, Summary};
 
 /// So many datasets with the same cause are named.
 const NAMED: usize = 3;
+/// What lists all of them: an option of the command, or what it can write besides.
+pub(in crate::report) const BY_OPTION: &str = "-v";
+pub(in crate::report) const BY_LOG: &str = "a log file";
 /// What became of datasets that only wait for another one.
 const SKIPPED: &str = "skipped";
 
@@ -14,6 +17,8 @@ const SKIPPED: &str = "skipped";
 pub(in crate::report) struct CausesOnce<R> {
     to: R,
     verbose: bool,
+    /// What lists what is left out here.
+    by: &'static str,
     skipped: HashSet<String>,
     /// How many datasets have failed so: kind and error.
     failed: HashMap<(String, String), usize>,
@@ -24,7 +29,12 @@ pub(in crate::report) struct CausesOnce<R> {
 impl<R> CausesOnce<R> {
     pub fn new(to: R, verbose: u8) -> Self {
         let (skipped, failed, notices) = (HashSet::new(), HashMap::new(), BTreeMap::new());
-        Self { to, verbose: verbose > 0, skipped, failed, notices }
+        Self { to, verbose: verbose > 0, by: BY_OPTION, skipped, failed, notices }
+    }
+
+    /// The same where something else lists them.
+    pub fn listed(self, by: &'static str) -> Self {
+        Self { by, ..self }
     }
 
     /// Whether an event says something new.
@@ -51,7 +61,7 @@ impl<R> CausesOnce<R> {
 
     /// The last words about a run, with one line for each cause.
     fn in_short(&self, summary: &Summary) -> Summary {
-        let hint = if self.verbose { "" } else { " (-v lists them)" };
+        let hint = if self.verbose { String::new() } else { format!(" ({} lists them)", self.by) };
         let head = |error: &str| error.lines().next().unwrap_or_default().to_owned();
         let is_skipped = |name: &String| self.skipped.contains(name);
         let mut groups: HashMap<(bool, String), usize> = HashMap::new();
@@ -85,9 +95,9 @@ impl<R: Reporter> Reporter for CausesOnce<R> {
             for (text, number) in std::mem::take(&mut self.notices) {
                 if let (false, more @ 1..) = (self.verbose, number.saturating_sub(NAMED)) {
                     let text = format!(
-                        "{} more {}: {text} (-v lists them)",
-                        more,
-                        if more == 1 { "dataset" } else { "datasets" }
+                        "{more} more {}: {text} ({} lists them)",
+                        if more == 1 { "dataset" } else { "datasets" },
+                        self.by
                     );
                     self.to.event(&Event::Notice { dataset: None, text });
                 }
@@ -167,6 +177,20 @@ mod tests {
         );
         assert_eq!(told(0, &all(5), 0), format!("{}{}  s/0 and 4 more: no space (-v lists them)\n", each(3), last(5)));
         assert_eq!(told(1, &all(5), 0), format!("{}{}  s/0 and 4 more: no space\n", each(5), last(5)));
+    }
+
+    #[test]
+    fn what_is_kept_for_later_names_what_lists_the_rest() {
+        let kept = crate::report::lines::Kept::default();
+        let mut reporter = crate::report::kept(Box::new(kept.clone()));
+        let failures: Vec<_> = (0..5).map(|at| (format!("s/{at}"), "no space".to_owned())).collect();
+        for (dataset, error) in failures.clone() {
+            reporter.event(&Event::DatasetFailed { dataset, target: "t".into(), kind: "failed".into(), error });
+        }
+        let summary = Summary { datasets: 5, failed: 5, failures, ..Summary::default() };
+        reporter.event(&Event::Finished(summary));
+        let text = kept.text();
+        assert!(text.ends_with("\n  s/0 and 4 more: no space (a log file lists them)\n"), "{text}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod words;
 
 use std::io::Write as _;
 
-pub(in crate::report) use causes::CausesOnce;
+pub(in crate::report) use causes::{BY_LOG, BY_OPTION, CausesOnce};
 pub(in crate::report) use json::Json;
 #[cfg(test)]
 pub(in crate::report) use json::Label;

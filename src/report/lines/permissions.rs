@@ -13,11 +13,18 @@ use crate::report::{DatasetEnd, Event, Reporter};
 pub(in crate::report) struct GrantsOnce<R: Reporter> {
     to: R,
     grants: Grants,
+    /// Whether notices are shown: a command whose reason nobody sees is left out with it.
+    has_notices: bool,
 }
 
 impl<R: Reporter> GrantsOnce<R> {
     pub fn new(to: R) -> Self {
-        Self { to, grants: Grants::default() }
+        Self { to, grants: Grants::default(), has_notices: true }
+    }
+
+    /// For who is shown failures only.
+    pub fn of_failures(to: R) -> Self {
+        Self { to, grants: Grants::default(), has_notices: false }
     }
 
     fn tell(&mut self) {
@@ -43,6 +50,7 @@ impl<R: Reporter> Reporter for GrantsOnce<R> {
             return self.to.event(&Event::DatasetFailed { dataset, target, kind, error });
         }
         if let Event::Notice { dataset, text } = event
+            && self.has_notices
             && let Some(text) = self.grants.take_from(text)
         {
             return self.to.event(&Event::Notice { dataset: dataset.clone(), text });
@@ -141,7 +149,8 @@ impl Grants {
 
 /// Whether the command grants to destroy, which nobody needs for more than what is named.
 fn destroys(head: &str) -> bool {
-    head.contains(permission::DESTROY)
+    // What a source has to allow to send from it names these two as well.
+    head.contains(permission::DESTROY) && !head.contains(permission::SEND)
 }
 
 /// The dataset that is both, or above both.
@@ -153,8 +162,8 @@ fn common(one: &DatasetName, other: &DatasetName) -> Option<DatasetName> {
 mod tests {
     use super::*;
     use crate::report::Summary;
-    use crate::report::fake::Page;
-    use crate::report::lines::Quiet;
+    use crate::report::fake::{FakeClock, Page};
+    use crate::report::lines::{Plain, Quiet};
 
     fn told(errors: &[&str]) -> String {
         let page = Page::default();
@@ -165,6 +174,13 @@ mod tests {
         }
         reporter.event(&Event::Finished(Summary::default()));
         page.take()
+    }
+
+    fn notices(mut reporter: impl Reporter) {
+        for name in ["p/d/a", "p/d/b"] {
+            reporter.event(&Event::Notice { dataset: Some(name.into()), text: denied(name) });
+        }
+        reporter.event(&Event::Finished(Summary { datasets: 2, ..Summary::default() }));
     }
 
     fn denied(dataset: &str) -> String {
@@ -192,27 +208,30 @@ mod tests {
     #[test]
     fn what_arrived_without_a_property_counts_too() {
         let page = Page::default();
-        let mut reporter = GrantsOnce::new(Quiet::new(Box::new(page.clone())));
-        for name in ["p/d/a", "p/d/b"] {
-            reporter.event(&Event::Notice { dataset: Some(name.into()), text: denied(name) });
-        }
-        reporter.event(&Event::Finished(Summary::default()));
+        let plain = Plain::new(Box::new(page.clone()), Box::new(FakeClock::new()), 0);
+        notices(GrantsOnce::new(plain));
         let told = page.take();
-        assert!(
-            told.ends_with(
-                "permissions are missing for 2 datasets:\n\
-                 \x20 | root on the target's host can delegate the permission: zfs allow u p 'p/d'\n"
-            ) && told.matches("zfs allow").count() == 1,
-            "{told}"
-        );
+        let once = "permissions are missing for 2 datasets:\n\
+                    \x20 | root on the target's host can delegate the permission: zfs allow u p 'p/d'\n";
+        assert!(told.contains(once) && told.matches("zfs allow").count() == 1, "{told}");
+        // A command without its reason helps nobody.
+        notices(GrantsOnce::of_failures(Quiet::new(Box::new(page.clone()))));
+        assert_eq!(page.take(), "");
     }
 
     #[test]
     fn to_destroy_is_granted_where_it_is_needed_only() {
-        let errors = ["p/d/a", "p/d/b", "p/d/b/c"].map(|dataset| denied(dataset).replace(" u p ", " u destroy,mount "));
-        let text = told(&errors.each_ref().map(String::as_str));
-        let commands: Vec<_> = text.lines().filter_map(|line| Some(line.split_once("zfs allow ")?.1)).collect();
-        assert_eq!(commands, ["u destroy,mount 'p/d/a'", "u destroy,mount 'p/d/b'"]);
+        for (permissions, on) in [
+            (permission::DESTROY, vec!["p/d/a", "p/d/b"]),
+            (permission::DESTROY_DATASETS, vec!["p/d/a", "p/d/b"]),
+            (permission::SEND, vec!["p/d"]),
+        ] {
+            let errors = ["p/d/a", "p/d/b", "p/d/b/c"]
+                .map(|dataset| denied(dataset).replace(" u p ", &format!(" u {permissions} ")));
+            let text = told(&errors.each_ref().map(String::as_str));
+            let commands: Vec<_> = text.lines().filter_map(|line| Some(line.split_once("zfs allow ")?.1)).collect();
+            assert_eq!(commands, on.iter().map(|on| format!("u {permissions} '{on}'")).collect::<Vec<_>>());
+        }
     }
 
     #[test]
