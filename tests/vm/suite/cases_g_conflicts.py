@@ -159,7 +159,7 @@ def clashes_set_aside(c):
     c.push("--no-recursive")
     c.beta(
         f"zfs create -s -V 1M {c.target}/fs;"
-        f" zfs create {c.target}/data -o canmount=noauto; zfs mount {c.target}/data; echo x >/{c.target}/data/x; zfs unmount {c.target}/data")
+        f" zfs create {c.target}/data -o canmount=noauto -o readonly=off; zfs mount {c.target}/data; echo x >/{c.target}/data/x; zfs unmount {c.target}/data")
     c.push(status=1, says=("the source is a filesystem and the target is a volume", "no snapshots but holds data"))
     c.push("--replace", f"{c.target}/fs", "--set-aside")
     c.in_sync(extra={path for path in c.versions(c.beta, c.target) if ".zfsync-" in path})
