@@ -216,7 +216,7 @@ impl Conflict {
                     0 => String::new(),
                     more => format!(" and {more} more"),
                 };
-                format!("the target is empty, but has datasets below it that are no copies of this source: {}{more}", shown.join(", "))
+                format!("the target is empty, but has datasets below it that are not copies of this source: {}{more}", shown.join(", "))
             }
             ConflictKind::TypeClash { source, target } => {
                 format!("the source is a {source} and the target is a {target}")

@@ -1,6 +1,5 @@
 //! From a conflict to what the user has allowed to be done about it.
 
-use std::collections::HashSet;
 use std::fmt;
 
 use super::TargetDataset;
@@ -37,6 +36,8 @@ impl Negotiation {
         conflict.would_decrypt = plain && target.encryption == Encryption::Root;
         let aside = format!("{}.zfsync-{}", item.target_name, self.stamp).parse::<DatasetName>();
         conflict.vain.set_aside = aside.is_err();
+        // What lies below would stay, and be in a read-only copy.
+        conflict.vain.replace = matches!(conflict.kind, ConflictKind::HoldsOthers { .. });
         if self.plain_target || self.is_restore {
             conflict.vain = Vain { rollback: true, set_aside: true, replace: true };
             conflict.needs_helper = self.plain_target && !self.is_restore;
@@ -127,10 +128,12 @@ impl Negotiation {
     /// The datasets that are only there where this one was set aside: those below it that this run doesn't send again.
     #[must_use]
     pub fn only_aside(&self, dataset: &DatasetName) -> Vec<DatasetName> {
-        let sent: HashSet<&DatasetName> =
-            self.items.iter().filter(|item| !item.source.snapshots.is_empty()).map(|item| &item.target_name).collect();
+        let is_sent = |name: &DatasetName| {
+            let item = name.below(&self.target).and_then(|path| self.find(&path));
+            item.is_some_and(|item| !item.source.snapshots.is_empty())
+        };
         let below = self.records.tree.iter().filter(|name| name.is_within(dataset) && *name != dataset);
-        below.filter(|name| !sent.contains(name)).cloned().collect()
+        below.filter(|name| !is_sent(name)).cloned().collect()
     }
 }
 

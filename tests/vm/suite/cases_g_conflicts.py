@@ -255,12 +255,12 @@ def an_empty_target_with_others_below(c):
     with c.unchanged():
         for flags in ([], ["--helper", "plain"], ["--rollback"]):
             c.push(*flags, source=source, target=f"beta:{top}/vms", status=1, says=(
-                f"the target is empty, but has datasets below it that are no copies of this source: {others}",
+                f"the target is empty, but has datasets below it that are not copies of this source: {others}",
                 f"name another TARGET, for example 'beta:{top}/vms/data'"))
         run = c.push("-n", "--json", source=source, target=f"beta:{top}/vms", status=1)
         rows = {row["dataset"]: row["action"] for row in run.events[-1]["rows"]}
         c.same(rows, {source: "conflict", f"{source}/home": "skipped"}, "the plan")
-        c.push(source=source, target=f"beta:{top}", status=1, says=(f"no copies of this source: '{top}/vms', {others}", f"'beta:{top}/data'"))
+        c.push(source=source, target=f"beta:{top}", status=1, says=(f"not copies of this source: '{top}/vms', {others}", f"'beta:{top}/data'"))
     c.same(c.beta(f"zfs get -H -o value readonly {top}/vms/vol"), "off", "whether the volume is read-only")
     # Empty ones in the places of the source's are there for it.
     c.beta(f"zfs create -p -o canmount=off {top}/made/home")
