@@ -7,7 +7,7 @@ use super::diff::{full, newest_common};
 use super::item::{Item, OnTarget};
 use super::negotiate::{EncryptedAs, Negotiation};
 use super::step::BaseKind;
-use super::{Conflict, ConflictKind, Solvable, Vain, Verdict};
+use super::{Conflict, ConflictKind, Solvable, Vain, Verdict, conflict};
 use zfs::name::{DatasetName, Guid, SnapshotName};
 use zfs::{Encryption, Resolution, Restore, snapshot_of};
 
@@ -37,7 +37,8 @@ impl Negotiation {
         let aside = format!("{}.zfsync-{}", item.target_name, self.stamp).parse::<DatasetName>();
         conflict.vain.set_aside = aside.is_err();
         // What lies below would stay, and be in a read-only copy.
-        conflict.vain.replace = matches!(conflict.kind, ConflictKind::HoldsOthers { .. });
+        let staying = self.staying_below(item);
+        conflict.vain.replace = matches!(conflict.kind, ConflictKind::HoldsOthers { .. }) || !staying.is_empty();
         if self.plain_target || self.is_restore {
             conflict.vain = Vain { rollback: true, set_aside: true, replace: true };
             conflict.needs_helper = self.plain_target && !self.is_restore;
@@ -63,6 +64,14 @@ impl Negotiation {
         }
         let everything = || target.snapshots.iter().map(|version| version.guid).collect();
         let dataset = item.target_name.clone();
+        if self.resolutions.replace.contains(&dataset) && !staying.is_empty() {
+            conflict.why_not = Some(format!(
+                "--replace destroys nothing below it, and datasets there are not copies of this source: they would be read-only, and not \
+                 mounted: {}",
+                conflict::some_of(&staying)
+            ));
+            return Verdict::Conflict(conflict);
+        }
         if self.resolutions.replace.contains(&dataset) && conflict.new_start_helps() {
             let then = full(&item.source, self.newest_only);
             let whole = self.sends_raw(item) == Some(true) || target.encryption.is_on();
