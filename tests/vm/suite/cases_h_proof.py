@@ -178,7 +178,7 @@ def rest_from_a_false_bookmark(c):
 
 @case("BACK", "G09")
 def replaced_takes_its_bookmarks(c):
-    """--replace destroys the bookmarks that it makes false, where datasets below keep theirs."""
+    """--replace destroys the bookmarks that it makes false."""
     c.tree({"": "s1", "a": "s1"})
     c.beta(f"""
         zfs create {c.target}; echo other >/{c.target}/other; zfs snapshot {c.target}@x; zfs create {c.target}/a; zfs snapshot {c.target}/a@y
