@@ -487,7 +487,9 @@ impl StartError {
             | Self::Config(_)
             | Self::Overlap { .. }
             | Self::Swapped { .. }
-            | Self::Snapshot(SnapshotError::Format(_) | SnapshotError::Name { .. }) => Exit::Usage,
+            | Self::Snapshot(SnapshotError::Glob(_) | SnapshotError::Format(_) | SnapshotError::Name { .. }) => {
+                Exit::Usage
+            }
             // A wrong path is a mistake of whoever wrote it; a disk may have room again, and a file server come back.
             Self::File { error, .. } if !may_pass(error) => Exit::Usage,
             Self::There { exit, .. } => *exit,
