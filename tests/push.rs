@@ -431,20 +431,6 @@ fn output_goes_out_while_it_happens() {
     assert!(String::from_utf8(seen).unwrap().contains("\"finished\""));
 }
 
-#[test]
-fn globs_that_match_nothing_are_told() {
-    let bed = Bed::new();
-    bed.world_with_work(2);
-    let refused = "--exclude \"s/1\": globs are relative to s: did you mean \"1\"?";
-    for command in [&["push"][..], &["push", "-n"], &["status"], &["verify"], &["cron"]] {
-        bed.run(&[command, &["--exclude", "s/1", "--exclude", "2", "s", "d"]].concat()).expect(2, &[refused]);
-    }
-    bed.run(&["prune", "--keep-last", "1", "--include", "s/1", "s"]).expect(2, &["did you mean \"1\"?"]);
-    let hint = "--exclude \"x/1\" matches no dataset of s";
-    bed.run(&["push", "--exclude", "x/1", "--exclude", "2", "s", "d"]).expect(0, &[hint]).without(&["--exclude \"2\""]);
-    bed.run(&["push", "--exclude", "1", "s", "d"]).expect(0, &[]).without(&["matches no dataset"]);
-}
-
 /// A copy is not pushed onto what it is a copy of, whatever the options; restored it can be, and it can become the source.
 #[test]
 fn source_and_target_swapped() {

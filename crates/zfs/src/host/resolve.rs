@@ -190,7 +190,9 @@ pub(super) fn check_losses(zfs: &Zfs, dataset: &DatasetName, going: &[&Pinned], 
         });
         let (name, tags) = (format!("'{dataset}@{}'", held.name), tags.unwrap_or_default());
         let by = if tags.is_empty() { String::new() } else { format!(" by {}", tags.join(", ")) };
-        let tag = tags.first().map_or("TAG", String::as_str);
+        // Anybody's tag is part of a command that may be copied.
+        let is_plain = |tag: &&String| tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.:".contains(&byte));
+        let tag = tags.first().filter(is_plain).map_or("TAG", String::as_str);
         let words = format!("{name} is held{by}: nothing was changed; if it may go: zfs release {tag} {name}");
         return Err(Failure::new(Refusal::Held, &words));
     }
