@@ -43,7 +43,7 @@ def safe_target(c):
     c.same((found["", "readonly"][0], found["foo", "canmount"][0]), ("off", "on"), "what the user has set since")
 
 
-@case("P10", alone=True)
+@case("P10", machine=True)
 def mount_all(c):
     """`zfs mount -a` on the target, as at its next boot, mounts nothing of what was received."""
     c.tree({"": "", "a": "s1", "a/b": "s1", "mid": "", "mid/c": "s1"})

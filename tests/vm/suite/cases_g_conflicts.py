@@ -350,7 +350,7 @@ def compatible_snapshots_stay(c):
     c.same(c.snaps(c.beta, c.target), ["s1", "mine", "s2"], "the target's snapshots")
 
 
-@case("C19", alone=True)
+@case("C19", machine=True)
 def busy(c):
     """Another receive runs into the target: tried again with pauses, then told, also with --replace; when it is over all is well."""
     c.tree({"": "s1"})
