@@ -457,7 +457,7 @@ pub const GROUPS: &[Group] = &[
                 "TIME",
                 Value("\"5m\""),
                 "\"30s\"",
-                "Kill a hook that takes longer, with all processes that it has started. It has failed then.",
+                "Kill a hook that takes longer, with all processes of its process group. It has failed then.",
             ),
         ],
     },

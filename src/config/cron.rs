@@ -243,9 +243,7 @@ impl Branch {
             let mut both = ends(place.clone(), target.clone(), ways, Vec::new(), false)?;
             super::ends::allow(&mut both, ways.target, &allow, wish.trust_source)?;
             let push = wish.push(both, filter.clone())?;
-            if branch.has(&push.ends.target) {
-                return Err(StartError::Usage(format!("the target {target} is listed twice")));
-            }
+            branch.takes(&push.ends.target)?;
             branch.targets.push(push);
             if let Some(rules) = &wish.keep_targets {
                 let ends = ends(place.clone(), target, ways, vec![Allow::Destroy], false)?;
@@ -260,6 +258,19 @@ impl Branch {
     #[must_use]
     pub fn end(&self) -> End {
         End { link: self.origin.clone(), dataset: self.source.clone() }
+    }
+
+    /// Refuses a target of which a copy lies in another's.
+    fn takes(&self, target: &End) -> Result<(), StartError> {
+        let mut others = self.targets.iter().map(|push| &push.ends.target);
+        let Some(other) = others.find(|other| other.is_within(target) || target.is_within(other)) else {
+            return Ok(());
+        };
+        Err(StartError::Usage(if other.same_place(target) {
+            format!("the target {target} is listed twice")
+        } else {
+            format!("the targets {other} and {target} overlap: one copy would lie in the other")
+        }))
     }
 
     fn has(&self, target: &End) -> bool {

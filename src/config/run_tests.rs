@@ -307,6 +307,12 @@ fn errors_name_file_line_and_job() {
         ("[job.a]\nsource = 'p/a'\ntargets = ['b:q', '@']".into(), "/etc/z.toml:3: job a: ", ""),
         ("[job.a]\nsource = 'p/a'\ntargets = ['p/a/b']".into(), "/etc/z.toml:1: job a: ", "overlap"),
         ("[job.a]\nsource = 'p/a'\ntargets = ['b:q', 'b:q']".into(), "/etc/z.toml:1: job a: ", "is listed twice"),
+        ("[job.a]\nsource = 'p/a'\ntargets = ['b:q', 'root@b:q']".into(), "/etc/z.toml:1: job a: ", "is listed twice"),
+        (
+            "[job.a]\nsource = 'p/a'\ntargets = ['b:q/x', 'b:q']".into(),
+            "/etc/z.toml:1: job a: ",
+            "the targets b:q/x and b:q overlap",
+        ),
         ("[job.a]\nsources = []".into(), "/etc/z.toml:1: job a: ", "sources is empty"),
         ("[job.a]\nsources = ['p/a', 'p/a/b']".into(), "/etc/z.toml:1: job a: ", "overlap"),
         (

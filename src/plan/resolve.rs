@@ -175,7 +175,7 @@ impl fmt::Display for Aside {
                 "; not replicated in this run, and so only there now: {names}{more} (zfs rename brings one back)"
             )?;
         }
-        write!(f, "; when nothing of it is needed any more, on its host: zfs destroy -r '{aside}'")
+        write!(f, "; when nothing of it is needed any more, on the target's host: zfs destroy -r '{aside}'")
     }
 }
 

@@ -85,10 +85,17 @@ impl End {
         key
     }
 
-    /// Whether both are written as the same dataset of the same host.
+    /// Whether both are written as the same dataset of the same host, whatever account reaches it.
     #[must_use]
     pub fn same_place(&self, other: &Self) -> bool {
-        self.link.host == other.link.host && self.dataset == other.dataset
+        self.is_within(other) && other.is_within(self)
+    }
+
+    /// Whether this is written as the other one, or as a dataset below it.
+    #[must_use]
+    pub fn is_within(&self, other: &Self) -> bool {
+        let name = |end: &Self| end.host().map(|host| host.name.clone());
+        name(self) == name(other) && self.dataset.is_within(&other.dataset)
     }
 }
 

@@ -159,7 +159,7 @@ fn what_is_set_aside_and_what_comes_back_is_told() {
     };
     let (head, tail) = (
         format!("set aside: {aside}, with all datasets below it"),
-        format!("; when nothing of it is needed any more, on its host: zfs destroy -r '{aside}'"),
+        format!("; when nothing of it is needed any more, on the target's host: zfs destroy -r '{aside}'"),
     );
     assert_eq!(told(&[], true), format!("{head}{tail}"));
     let only = "; not replicated in this run, and so only there now:";
