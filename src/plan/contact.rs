@@ -42,7 +42,7 @@ pub(super) struct Records {
     others: Vec<DatasetName>,
     /// What stands before a dataset of the target's host where TARGET is written.
     host: String,
-    /// All datasets of TARGET's tree, where some of them may be set aside.
+    /// All datasets of TARGET's tree, sorted, where some of them may be set aside.
     pub(super) tree: Vec<DatasetName>,
 }
 
@@ -149,8 +149,8 @@ impl Negotiation {
     /// Whether TARGET may not be filled as it is, because of these below it.
     pub(super) fn holds_others(&self, item: &Item, verdict: &Verdict) -> Option<ConflictKind> {
         let fills = matches!(verdict, Verdict::FillEmpty(steps) if from_the_start(steps));
-        let datasets = Some(&self.records.others).filter(|others| !others.is_empty())?.clone();
-        (fills && item.target_name == self.target).then_some(ConflictKind::HoldsOthers { datasets })
+        let is_wrong = fills && item.target_name == self.target && !self.records.others.is_empty();
+        is_wrong.then(|| ConflictKind::HoldsOthers { datasets: self.records.others.clone() })
     }
 
     /// Datasets of the target that have nothing in common with the source and are in the way: what is recorded on them tells more.

@@ -1,5 +1,6 @@
 //! From a conflict to what the user has allowed to be done about it.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use super::TargetDataset;
@@ -101,15 +102,15 @@ impl Negotiation {
     fn restore(&self, item: &Item, common: Option<(SnapshotName, Guid)>) -> Vec<Restore> {
         let Some((snapshot, guid)) = common else { return Vec::new() };
         let mut all = vec![Restore { dataset: item.target_name.clone(), snapshot, guid }];
-        // Sorted by path, so those above come first.
-        for below in self.items.iter().filter(|other| other.target_name != item.target_name) {
-            let above = below.target_name.parent();
-            if !below.target_name.is_within(&item.target_name)
-                || !all.iter().any(|one| Some(&one.dataset) == above.as_ref())
-            {
+        let mut back = HashSet::from([item.target_name.clone()]);
+        // Sorted by path, so what lies below it comes next, and those above come first.
+        let next = self.items.partition_point(|other| other.source.path <= item.source.path);
+        for below in self.items[next..].iter().take_while(|other| other.target_name.is_within(&item.target_name)) {
+            if !below.target_name.parent().is_some_and(|above| back.contains(&above)) {
                 continue;
             }
             if let Some((snapshot, guid)) = below.common_there() {
+                back.insert(below.target_name.clone());
                 all.push(Restore { dataset: below.target_name.clone(), snapshot, guid });
             }
         }
@@ -122,6 +123,7 @@ impl Negotiation {
     pub fn tree(&mut self, names: &[DatasetName]) {
         if self.resolutions.set_aside {
             self.records.tree = names.to_vec();
+            self.records.tree.sort_unstable();
         }
     }
 
@@ -132,7 +134,10 @@ impl Negotiation {
             let item = name.below(&self.target).and_then(|path| self.find(&path));
             item.is_some_and(|item| !item.source.snapshots.is_empty())
         };
-        let below = self.records.tree.iter().filter(|name| name.is_within(dataset) && *name != dataset);
+        // Sorted as strings, all that lies below it stands together.
+        let (tree, start) = (&self.records.tree, format!("{dataset}/"));
+        let first = tree.partition_point(|name| *name.as_str() < *start);
+        let below = tree[first..].iter().take_while(|name| name.is_within(dataset));
         below.filter(|name| !is_sent(name)).cloned().collect()
     }
 }
