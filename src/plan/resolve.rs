@@ -9,6 +9,7 @@ use super::item::{Item, OnTarget};
 use super::negotiate::{EncryptedAs, Negotiation};
 use super::step::BaseKind;
 use super::{Conflict, ConflictKind, Solvable, Vain, Verdict, conflict};
+use crate::format::first_of;
 use zfs::name::{DatasetName, Guid, SnapshotName};
 use zfs::{Encryption, Failure, Refusal, Resolution, Restore, snapshot_of};
 
@@ -169,16 +170,8 @@ impl fmt::Display for Aside {
         let how = if self.confirmed { "set aside" } else { "probably set aside, as the answer was lost" };
         write!(f, "{how}: {aside}, with all datasets below it")?;
         if !self.only_there.is_empty() {
-            let names: Vec<&str> = self.only_there.iter().take(NAMED).map(DatasetName::as_str).collect();
-            let more = match self.only_there.len().saturating_sub(NAMED) {
-                0 => String::new(),
-                more => format!(" and {more} more"),
-            };
-            let names = names.join(", ");
-            write!(
-                f,
-                "; not replicated in this run, and so only there now: {names}{more} (zfs rename brings one back)"
-            )?;
+            let names = first_of(&self.only_there, NAMED, ToString::to_string);
+            write!(f, "; not replicated in this run, and so only there now: {names} (zfs rename brings one back)")?;
         }
         write!(f, "; when nothing of it is needed any more, on its host: zfs destroy -r '{aside}'")
     }
