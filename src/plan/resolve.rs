@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use super::TargetDataset;
+use super::contact::all_below;
 use super::diff::{full, newest_common};
 use super::item::{Item, OnTarget};
 use super::negotiate::{EncryptedAs, Negotiation};
@@ -39,8 +40,8 @@ impl Negotiation {
         let aside = format!("{}.zfsync-{}", item.target_name, self.stamp).parse::<DatasetName>();
         conflict.vain.set_aside = aside.is_err();
         // What lies below would stay, and be in a read-only copy.
-        let staying = self.staying_below(item);
-        conflict.vain.replace = matches!(conflict.kind, ConflictKind::HoldsOthers { .. }) || !staying.is_empty();
+        let others_stay = self.staying_below(item).next().is_some();
+        conflict.vain.replace = matches!(conflict.kind, ConflictKind::HoldsOthers { .. }) || others_stay;
         if self.plain_target || self.is_restore {
             conflict.vain = Vain { rollback: true, set_aside: true, replace: true };
             conflict.needs_helper = self.plain_target && !self.is_restore;
@@ -66,11 +67,11 @@ impl Negotiation {
         }
         let everything = || target.snapshots.iter().map(|version| version.guid).collect();
         let dataset = item.target_name.clone();
-        if self.resolutions.replace.contains(&dataset) && !staying.is_empty() {
+        if self.resolutions.replace.contains(&dataset) && others_stay {
             conflict.why_not = Some(format!(
                 "--replace destroys nothing below it, and datasets there are not copies of this source: they would be read-only, and not \
                  mounted: {}",
-                conflict::some_of(&staying)
+                conflict::some_of(self.staying_below(item))
             ));
             return Verdict::Conflict(conflict);
         }
@@ -144,11 +145,7 @@ impl Negotiation {
             let item = name.below(&self.target).and_then(|path| self.find(&path));
             item.is_some_and(|item| !item.source.snapshots.is_empty())
         };
-        // Sorted as strings, all that lies below it stands together.
-        let (tree, start) = (&self.records.tree, format!("{dataset}/"));
-        let first = tree.partition_point(|name| *name.as_str() < *start);
-        let below = tree[first..].iter().take_while(|name| name.is_within(dataset));
-        below.filter(|name| !is_sent(name)).cloned().collect()
+        all_below(&self.records.tree, dataset).filter(|name| !is_sent(name)).cloned().collect()
     }
 }
 

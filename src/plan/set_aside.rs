@@ -51,3 +51,61 @@ fn is_set_aside_for_more(resolution: Option<&Resolution>, guid: Guid) -> bool {
     let Some(Resolution::SetAside { restore, .. }) = resolution else { return false };
     restore.first().is_none_or(|one: &Restore| one.guid != guid)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> DatasetName {
+        text.parse().unwrap()
+    }
+
+    /// What is set aside here, if what comes back has this snapshot.
+    fn for_more(dataset: &str, back: Option<u64>) -> Resolution {
+        let restore =
+            back.map(|guid| Restore { dataset: name(dataset), snapshot: "s".parse().unwrap(), guid: Guid(guid) });
+        let aside = name(&format!("{dataset}.zfsync-20261130-090000"));
+        Resolution::SetAside { dataset: name(dataset), aside, restore: restore.into_iter().collect(), top: false }
+    }
+
+    #[test]
+    fn the_nearest_one_above_decides() {
+        let back = |all: &[(&str, u64)]| all.iter().map(|(dataset, guid)| (name(dataset), Guid(*guid))).collect();
+        let mut asides = Asides::default();
+        assert_eq!(asides.lot(&name("t/a"), None), Lot::Untouched);
+        asides.push(&name("t/a"), back(&[("t/a", 1), ("t/a/kid", 2), ("t/a/odd", 3), ("t/a/odd/deep", 4)]));
+        asides.push(&name("t/a/odd"), back(&[("t/a/odd/deep", 5)]));
+        for (dataset, lot) in [
+            ("t", Lot::Untouched),
+            ("t/a", Lot::ComesBack),
+            ("t/a/kid", Lot::ComesBack),
+            ("t/a/kid/x", Lot::Leaves),
+            ("t/a/gone", Lot::Leaves),
+            ("t/a/odd", Lot::Leaves),
+            ("t/a/odd/deep", Lot::ComesBack),
+            ("t/a/odd/deep/x", Lot::Leaves),
+            ("t/ab", Lot::Untouched),
+        ] {
+            assert_eq!(asides.lot(&name(dataset), None), lot, "{dataset}");
+        }
+    }
+
+    /// What comes back is in conflict again, unless it is set aside for the very snapshot up to which it comes back.
+    #[test]
+    fn what_comes_back_may_be_set_aside_once_more() {
+        let mut asides = Asides::default();
+        asides.push(&name("t"), [(name("t/kid"), Guid(2))].into());
+        for (more, lot) in [(Some(2), Lot::ComesBack), (Some(1), Lot::Untouched), (None, Lot::Untouched)] {
+            assert_eq!(asides.lot(&name("t/kid"), Some(&for_more("t/kid", more))), lot, "{more:?}");
+        }
+        let rollback = Resolution::Rollback {
+            dataset: name("t/kid"),
+            to: "s".parse().unwrap(),
+            to_guid: Guid(1),
+            loses: Vec::new(),
+        };
+        assert_eq!(asides.lot(&name("t/kid"), Some(&rollback)), Lot::ComesBack);
+        // What doesn't come back leaves, whatever is planned for it.
+        assert_eq!(asides.lot(&name("t/x"), Some(&for_more("t/x", None))), Lot::Leaves);
+    }
+}
