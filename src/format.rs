@@ -49,6 +49,20 @@ pub fn compact(bytes: u64) -> String {
     format!("{value:.decimals$}{}", &UNITS[unit][..1])
 }
 
+/// How many more there are than were named, at the end of a list: ` and 2 more`; nothing where there are none.
+#[must_use]
+pub fn and_more(number: usize) -> String {
+    if number == 0 { String::new() } else { format!(" and {number} more") }
+}
+
+/// The first `shown` of these names as they are `written`, and how many more there are: `a, b and 2 more`.
+#[must_use]
+pub fn first_of<T>(names: impl IntoIterator<Item = T>, shown: usize, written: impl Fn(T) -> String) -> String {
+    let mut names = names.into_iter();
+    let first: Vec<String> = names.by_ref().take(shown).map(written).collect();
+    format!("{}{}", first.join(", "), and_more(names.count()))
+}
+
 /// How many bytes a second `bytes` in `took` are; 0 when no time has passed.
 #[must_use]
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "for display")]
@@ -124,6 +138,14 @@ mod tests {
         for (number, long, short) in cases {
             assert_eq!((bytes(number).as_str(), compact(number).as_str()), (long, short));
         }
+    }
+
+    #[test]
+    fn lists_end_with_how_many_more_there_are() {
+        for (names, told) in [(&[][..], ""), (&[1], "@1"), (&[1, 2], "@1, @2"), (&[1, 2, 3, 4], "@1, @2 and 2 more")] {
+            assert_eq!(first_of(names, 2, |name| format!("@{name}")), told);
+        }
+        assert_eq!((and_more(0).as_str(), and_more(1).as_str()), ("", " and 1 more"));
     }
 
     #[test]

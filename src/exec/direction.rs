@@ -10,7 +10,7 @@ use super::targets::counterpart;
 use crate::config::{PushJob, source_tag};
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
-use crate::plan::{Copies, Move, Proven, carried};
+use crate::plan::{Copies, Move, Proven, Renames};
 use crate::report::{Event, Reporter};
 use zfs::name::{DatasetName, Guid};
 use zfs::{Failure, Note, Noted, Put, Refusal};
@@ -208,8 +208,9 @@ impl<'a> Direction<'a> {
         let copy_of = |name: &DatasetName| Some((proven.copy_of(&copies, name)?, name.clone()));
         let wrong: Vec<_> = there.iter().filter(is_moving).filter_map(copy_of).collect();
         self.refuse(&wrong, receiver).await?;
+        let renames: Renames = moves.iter().collect();
         let become_of =
-            |name: &DatasetName| Some((self.after(moves, name).filter(|copy| copies.has(copy))?, name.clone()));
+            |name: &DatasetName| Some((self.after(&renames, name).filter(|copy| copies.has(copy))?, name.clone()));
         let pairs: Vec<_> = there.iter().filter(is_moving).filter_map(become_of).collect();
         let unknown = self.check_proven(&pairs, &copies, receiver).await?;
         unknown.map_or(Ok(()), |unknown| Err(self.error(unknown, receiver)))
@@ -237,9 +238,9 @@ impl<'a> Direction<'a> {
     }
 
     /// The dataset of SOURCE in whose place this one of the target would be after these renames.
-    fn after(&self, moves: &[Move], name: &DatasetName) -> Option<DatasetName> {
+    fn after(&self, renames: &Renames, name: &DatasetName) -> Option<DatasetName> {
         let ends = &self.job.ends;
-        ends.source.dataset.join(&carried(name, moves).below(&ends.target.dataset)?).ok()
+        ends.source.dataset.join(&renames.after(name).below(&ends.target.dataset)?).ok()
     }
 
     /// The datasets of SOURCE that zfsync has received, as far as their notes make sense.

@@ -1,6 +1,6 @@
 //! Datasets that have another name at the source: found on the target by bookmarks or snapshots, told, and renamed if the user says so.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::bookmarks::BATCH;
@@ -47,14 +47,15 @@ pub(super) async fn renamed(
         .collect();
     // Without bookmarks only the snapshots themselves tell; that is worth a listing where it saves sending it all. Whatever this one has
     // come from has them, too, and whatever somebody has copied there: only what has come from here is renamed.
-    let mut rest: Vec<DatasetName> =
-        only_there.into_iter().filter(|name| right.iter().all(|guess| guess.from != *name)).collect();
+    let known: HashSet<&DatasetName> = right.iter().map(|guess| &guess.from).collect();
+    let mut rest: Vec<DatasetName> = only_there.into_iter().filter(|name| !known.contains(name)).collect();
     rest.sort_by_key(|name| negotiation.not_received(name, &notes, by).is_some());
     rest.truncate(FEW);
     if job.missing.follow_renames && !rest.is_empty() {
         let there = targets(receiver.list(rest).await?);
         let (more, others) = negotiation.guesses_by_guid(&there, &notes, by);
-        let is_new = |index| right.iter().all(|known| known.index != index);
+        let known: HashSet<usize> = right.iter().map(|guess| guess.index).collect();
+        let is_new = |index| !known.contains(&index);
         tell_namesakes(negotiation, reporter, others.into_iter().filter(|other| is_new(other.index)));
         let new: Vec<Guess> = more.into_iter().filter(|guess| is_new(guess.index)).collect();
         right.extend(new);

@@ -1,16 +1,17 @@
 //! What the target will have once the plan has been carried out: so a dry run judges what is missing by the same rules as the run, which
 //! looks at the end.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Bound::{Excluded, Included, Unbounded};
 
 use super::diff::{full, newest_common};
-use super::in_turn::is_set_aside_for_more;
 use super::item::Item;
 use super::missing::Notes;
 use super::negotiate::Negotiation;
+use super::set_aside::{Asides, Lot};
 use super::step::{BaseKind, Step};
 use super::{TargetDataset, Verdict};
-use zfs::name::{DatasetName, Guid, Txg};
+use zfs::name::{DatasetName, Guid, RelPath, Txg};
 use zfs::{Resolution, Restore, Version, Versions};
 
 /// What the target will have, and what will be noted of it. What is renamed in this run by `--follow-renames` keeps the name that it has
@@ -18,8 +19,10 @@ use zfs::{Resolution, Restore, Version, Versions};
 pub(super) struct Afterwards {
     pub datasets: HashMap<DatasetName, TargetDataset>,
     pub notes: HashMap<DatasetName, Notes>,
-    /// What comes back after `--set-aside`, and up to which snapshot.
-    back: HashMap<DatasetName, Guid>,
+    target: DatasetName,
+    /// The datasets' paths, where something may be moved or destroyed with what lies below it.
+    paths: BTreeSet<RelPath>,
+    asides: Asides,
 }
 
 impl Negotiation {
@@ -29,7 +32,16 @@ impl Negotiation {
         there: &HashMap<DatasetName, TargetDataset>,
         notes: &HashMap<DatasetName, Notes>,
     ) -> Afterwards {
-        let mut after = Afterwards { datasets: there.clone(), notes: notes.clone(), back: HashMap::new() };
+        let mut after = Afterwards {
+            datasets: there.clone(),
+            notes: notes.clone(),
+            target: self.target.clone(),
+            paths: BTreeSet::new(),
+            asides: Asides::default(),
+        };
+        if self.resolutions.touch_below() {
+            after.paths = there.keys().filter_map(|name| name.below(&self.target)).collect();
+        }
         // Those above come first.
         for item in &self.items {
             self.carry_out(item, there.contains_key(item.name_now()), &mut after);
@@ -39,21 +51,19 @@ impl Negotiation {
 
     fn carry_out(&self, item: &Item, was_there: bool, after: &mut Afterwards) {
         let name = item.name_now();
-        // Set aside with a dataset above it, and not brought back.
-        if was_there && !after.datasets.contains_key(name) {
-            return after.receive(item, &full(&item.source, self.newest_only));
-        }
         let verdict = self.verdict(item);
         let resolution = verdict.resolution();
-        if let Some(guid) = after.back.get(name).copied()
-            && !is_set_aside_for_more(resolution, guid)
-        {
-            // It comes back without what was in the way.
-            let copy = after.datasets.get(name);
-            let common = copy.and_then(|copy| newest_common(&item.source, copy));
-            let common = common.filter(|_| !matches!(verdict, Verdict::Blocked(_)));
-            let steps = common.map(|common| common.steps(&item.source, self.newest_only)).unwrap_or_default();
-            return after.receive(item, &steps);
+        match after.asides.lot(name, resolution) {
+            Lot::Leaves if was_there => return after.receive(item, &full(&item.source, self.newest_only)),
+            Lot::ComesBack => {
+                // It comes back without what was in the way.
+                let copy = after.datasets.get(name);
+                let common = copy.and_then(|copy| newest_common(&item.source, copy));
+                let common = common.filter(|_| !matches!(verdict, Verdict::Blocked(_)));
+                let steps = common.map(|common| common.steps(&item.source, self.newest_only)).unwrap_or_default();
+                return after.receive(item, &steps);
+            }
+            Lot::Leaves | Lot::Untouched => {}
         }
         match resolution {
             Some(Resolution::Rollback { loses, .. }) => after.roll_back(name, loses),
@@ -71,9 +81,9 @@ impl Negotiation {
             (item.map_or(&one.dataset, Item::name_now).clone(), one.guid)
         };
         let restore: HashMap<DatasetName, Guid> = restore.iter().map(name_now).collect();
-        let moving: Vec<_> = after.datasets.keys().filter(|name| name.is_within(dataset)).cloned().collect();
-        for name in moving {
-            let (Some(copy), notes) = (after.datasets.remove(&name), after.notes.remove(&name)) else { continue };
+        let mut back = HashMap::new();
+        for name in after.tree(dataset) {
+            let (Some(copy), notes) = (after.remove(&name), after.notes.remove(&name)) else { continue };
             let to = restore.get(&name).and_then(|guid| copy.snapshots.iter().find(|version| version.guid == *guid));
             let to = to.map(|version| (version.guid, version.txg));
             let comes_back = |version: &Version<'_>| to.is_some_and(|(_, txg)| version.txg <= txg);
@@ -83,21 +93,46 @@ impl Negotiation {
                 ..copy.clone()
             };
             if let Some((guid, _)) = to {
-                after.datasets.insert(name.clone(), with(old));
+                after.insert(&name, with(old));
                 after.notes.extend(notes.clone().map(|notes| (name.clone(), Notes { since: None, ..notes })));
-                after.back.insert(name.clone(), guid);
+                back.insert(name.clone(), guid);
             }
             // TARGET itself is set aside to where nobody looks.
             let aside = name.below(dataset).and_then(|rest| aside.join(&rest).ok());
             if let Some(aside) = aside.filter(|aside| aside.is_within(&self.target)) {
-                after.datasets.insert(aside.clone(), with(new));
+                after.insert(&aside, with(new));
                 after.notes.extend(notes.map(|notes| (aside, notes)));
             }
         }
+        after.asides.push(dataset, back);
     }
 }
 
 impl Afterwards {
+    /// A dataset with all below it.
+    fn tree(&self, dataset: &DatasetName) -> Vec<DatasetName> {
+        let Some(path) = dataset.below(&self.target) else { return Vec::new() };
+        let all = self.paths.range((Included(path), Unbounded)).filter_map(|path| self.target.join(path).ok());
+        all.take_while(|name| name.is_within(dataset)).collect()
+    }
+
+    /// Whether something lies below a dataset.
+    fn holds_any(&self, dataset: &DatasetName) -> bool {
+        let Some(path) = dataset.below(&self.target) else { return false };
+        let next = self.paths.range((Excluded(path), Unbounded)).next();
+        next.and_then(|next| self.target.join(next).ok()).is_some_and(|next| next.is_within(dataset))
+    }
+
+    fn insert(&mut self, name: &DatasetName, copy: TargetDataset) {
+        self.paths.extend(name.below(&self.target));
+        self.datasets.insert(name.clone(), copy);
+    }
+
+    fn remove(&mut self, name: &DatasetName) -> Option<TargetDataset> {
+        name.below(&self.target).map(|path| self.paths.remove(&path));
+        self.datasets.remove(name)
+    }
+
     fn roll_back(&mut self, name: &DatasetName, loses: &[Guid]) {
         let loses: HashSet<Guid> = loses.iter().copied().collect();
         if let Some(copy) = self.datasets.get_mut(name) {
@@ -110,18 +145,20 @@ impl Afterwards {
         if let Some(copy) = self.datasets.get_mut(name) {
             copy.snapshots = Versions::default();
         }
-        if !self.datasets.keys().any(|other| other != name && other.is_within(name)) {
+        if !self.holds_any(name) {
             self.notes.remove(name);
         }
     }
 
     fn receive(&mut self, item: &Item, steps: &[Step]) {
         if !steps.is_empty() {
-            let copy = self
-                .datasets
-                .entry(item.name_now().clone())
-                .or_insert_with(|| TargetDataset::received(Versions::default()));
-            copy.snapshots = with_steps(std::mem::take(&mut copy.snapshots), item, steps);
+            let name = item.name_now();
+            let there = self.datasets.get_mut(name).map(|copy| std::mem::take(&mut copy.snapshots));
+            let snapshots = with_steps(there.unwrap_or_default(), item, steps);
+            match self.datasets.get_mut(name) {
+                Some(copy) => copy.snapshots = snapshots,
+                None => self.insert(name, TargetDataset::received(snapshots)),
+            }
         }
     }
 }

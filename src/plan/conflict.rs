@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::contact::FirstContact;
-use crate::format::count;
+use crate::format::{count, first_of};
 use zfs::name::{DatasetName, SnapshotName, Txg};
 use zfs::permission::COUNT;
 use zfs::{Kind, Versions};
@@ -393,13 +393,8 @@ fn listed(names: &[&SnapshotName]) -> String {
 }
 
 /// The first of these datasets, and how many more there are.
-pub(super) fn some_of(datasets: &[DatasetName]) -> String {
-    let shown: Vec<String> = datasets.iter().take(SHOWN).map(|name| format!("'{name}'")).collect();
-    let more = match datasets.len() - shown.len() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    format!("{}{more}", shown.join(", "))
+pub(super) fn some_of<'a>(datasets: impl IntoIterator<Item = &'a DatasetName>) -> String {
+    first_of(datasets, SHOWN, |name| format!("'{name}'"))
 }
 
 /// `2026-11-20 14:03`, in UTC.

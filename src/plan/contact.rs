@@ -42,11 +42,11 @@ pub(super) struct Records {
     vacant: Option<DatasetName>,
     /// Datasets below TARGET, which is empty, that are not known to be copies of SOURCE's.
     others: Vec<DatasetName>,
-    /// The same where something is in the way: they would stay below what `--replace` destroys, and be in a copy then.
+    /// The same, sorted, where something is in the way: they would stay below what `--replace` destroys, and be in a copy then.
     staying: Vec<DatasetName>,
     /// What stands before a dataset of the target's host where TARGET is written.
     host: String,
-    /// All datasets of TARGET's tree, where some of them may be set aside.
+    /// All datasets of TARGET's tree, sorted, where some of them may be set aside.
     pub(super) tree: Vec<DatasetName>,
 }
 
@@ -159,22 +159,17 @@ impl Negotiation {
 
     /// Datasets of others below this one, which `--replace` doesn't destroy either: they would be read-only, and not mounted. What is a
     /// copy of this source already changes nothing for them.
-    pub(super) fn staying_below(&self, item: &Item) -> Vec<DatasetName> {
+    pub(super) fn staying_below<'a>(&'a self, item: &'a Item) -> impl Iterator<Item = &'a DatasetName> {
         let is_copy = self.records.origins.get(&item.target_name) == Some(&Origin::ThisSource);
-        if is_copy || item.common_there().is_some() {
-            return Vec::new();
-        }
-        let is_below = |name: &&DatasetName| {
-            name.is_within(&item.target_name) && **name != item.target_name && !self.resolutions.replace.contains(*name)
-        };
-        self.records.staying.iter().filter(is_below).cloned().collect()
+        let staying: &[_] = if is_copy || item.common_there().is_some() { &[] } else { &self.records.staying };
+        all_below(staying, &item.target_name).filter(|name| !self.resolutions.replace.contains(*name))
     }
 
     /// Whether TARGET may not be filled as it is, because of these below it.
     pub(super) fn holds_others(&self, item: &Item, verdict: &Verdict) -> Option<ConflictKind> {
         let fills = matches!(verdict, Verdict::FillEmpty(steps) if from_the_start(steps));
-        let datasets = Some(&self.records.others).filter(|others| !others.is_empty())?.clone();
-        (fills && item.target_name == self.target).then_some(ConflictKind::HoldsOthers { datasets })
+        let is_wrong = fills && item.target_name == self.target && !self.records.others.is_empty();
+        is_wrong.then(|| ConflictKind::HoldsOthers { datasets: self.records.others.clone() })
     }
 
     /// Datasets of the target that have nothing in common with the source and are in the way: what is recorded on them tells more.
@@ -322,6 +317,16 @@ impl Negotiation {
     }
 }
 
+/// All datasets below this one. `sorted`: as strings, so they stand together.
+pub(super) fn all_below<'a>(
+    sorted: &'a [DatasetName],
+    dataset: &'a DatasetName,
+) -> impl Iterator<Item = &'a DatasetName> {
+    let start = format!("{dataset}/");
+    let first = sorted.partition_point(|name| *name.as_str() < *start);
+    sorted[first..].iter().take_while(|name| name.is_within(dataset))
+}
+
 /// The name without those above it.
 fn last_part(name: &DatasetName) -> &str {
     name.as_str().rsplit_once('/').map_or(name.as_str(), |(_, last)| last)
@@ -384,6 +389,19 @@ mod tests {
             conflict.headline(),
             conflict.first_contact.map(|contact| contact.instead).unwrap_or_default()
         )
+    }
+
+    #[test]
+    fn what_lies_below_stands_together() {
+        let mut sorted: Vec<DatasetName> =
+            ["t", "t/a", "t/a b", "t/a-b/x", "t/a.b", "t/a/b", "t/a/b c", "t/a/b/c", "t/a:b", "t/ab", "u/a"]
+                .map(|name| name.parse().unwrap())
+                .into();
+        sorted.sort();
+        for dataset in &sorted {
+            let each: Vec<_> = sorted.iter().filter(|name| name.is_within(dataset) && *name != dataset).collect();
+            assert_eq!(all_below(&sorted, dataset).collect::<Vec<_>>(), each, "{dataset}");
+        }
     }
 
     #[test]

@@ -237,11 +237,14 @@ impl Negotiation {
         let now: HashMap<&RelPath, &SourceDataset> = now.iter().map(|dataset| (&dataset.path, dataset)).collect();
         let there = |name: &DatasetName| name.below(&self.target).and_then(|path| now.get(&path).copied());
         let mut stay: Vec<(DatasetName, NotDestroyed)> = Vec::new();
+        // What lies above something that stays.
+        let mut holding: HashSet<DatasetName> = HashSet::new();
         due.datasets.retain(|doomed| {
             let is_back =
                 there(&doomed.dataset).is_some() || doomed.snapshots.iter().any(|(_, guid)| new.contains(guid));
-            let holds = stay.iter().any(|(name, _)| name.is_within(&doomed.dataset));
+            let holds = holding.contains(&doomed.dataset);
             if is_back || holds {
+                holding.extend(doomed.dataset.ancestors());
                 stay.push((doomed.dataset.clone(), if is_back { NotDestroyed::Back } else { NotDestroyed::Below }));
             }
             !is_back && !holds

@@ -102,7 +102,7 @@ pub struct Negotiation {
     /// The old names of datasets of the target whose copies by those names are superseded.
     pub(super) former: HashMap<DatasetName, Vec<DatasetName>>,
     /// What this run renames, by the old names.
-    pub(super) moving: Vec<DatasetName>,
+    pub(super) moving: HashSet<DatasetName>,
     round: u32,
     asked: Vec<What>,
     /// Datasets of the target that exist and are no items with snapshots.
@@ -156,7 +156,7 @@ impl Negotiation {
             complete: true,
             renamed: HashMap::new(),
             former: HashMap::new(),
-            moving: Vec::new(),
+            moving: HashSet::new(),
             round: 0,
             asked: Vec::new(),
             existing: HashSet::new(),
@@ -284,7 +284,12 @@ impl Negotiation {
 
     /// The item at `path`; items are sorted by path.
     pub(super) fn find(&self, path: &RelPath) -> Option<&Item> {
-        self.items.binary_search_by(|item| item.source.path.cmp(path)).ok().map(|index| &self.items[index])
+        self.index_of(path).map(|index| &self.items[index])
+    }
+
+    /// Its place.
+    pub(super) fn index_of(&self, path: &RelPath) -> Option<usize> {
+        self.items.binary_search_by(|item| item.source.path.cmp(path)).ok()
     }
 
     fn name_of(&self, what: &What) -> String {
@@ -448,7 +453,7 @@ impl Negotiation {
     pub fn facts(&mut self, facts: &HashMap<DatasetName, SourceFacts>) {
         for (name, facts) in facts {
             let Some(path) = name.below(&self.source) else { continue };
-            if let Ok(index) = self.items.binary_search_by(|item| item.source.path.cmp(&path)) {
+            if let Some(index) = self.index_of(&path) {
                 self.items[index].facts = Some(*facts);
             }
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::format::first_of;
 use zfs::name::{DatasetName, RelPath, SnapshotName};
 use zfs::{Put, place};
 
@@ -66,10 +67,8 @@ impl fmt::Display for NotDestroyed {
             Self::NotOurs => f.write_str("it is not known to be received by zfsync"),
             Self::OfAnother => f.write_str("it was received by zfsync from another source"),
             Self::Foreign(names) => {
-                let some: Vec<String> = names.iter().take(3).map(|name| format!("@{name}")).collect();
-                let more = names.len().saturating_sub(some.len());
-                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-                write!(f, "it has snapshots that are not known to be received by zfsync: {}{more}", some.join(", "))
+                let some = first_of(names, 3, |name| format!("@{name}"));
+                write!(f, "it has snapshots that are not known to be received by zfsync: {some}")
             }
             Self::Below => f.write_str("a dataset below it is kept"),
             Self::SetAside => f.write_str("it was set aside (--set-aside)"),

@@ -170,7 +170,7 @@ impl Negotiation {
     /// The nearest item above.
     fn above(&self, item: &Item) -> Option<usize> {
         let mut up = std::iter::successors(item.source.path.parent(), RelPath::parent);
-        up.find_map(|path| self.items.binary_search_by(|other| other.source.path.cmp(&path)).ok())
+        up.find_map(|path| self.index_of(&path))
     }
 
     /// Walks up from a dataset that will be created to what is there, or will be there by then.

@@ -7,6 +7,7 @@ use super::Verdict;
 use super::item::OnTarget;
 use super::negotiate::Negotiation;
 use super::not_destroyed::{NotDestroyed, is_set_aside, not_put_there};
+use super::renames::{Renames, up};
 use super::{Notes, TargetDataset};
 use zfs::name::{DatasetName, Guid, SnapshotName};
 use zfs::{KnownTarget, Put, Tag, known_targets, place, snapshot_of};
@@ -206,7 +207,7 @@ impl Negotiation {
 
     /// Whether a dataset of the target, or one above it, is about to get another name.
     pub(super) fn is_moving(&self, name: &DatasetName) -> bool {
-        self.moving.iter().any(|from| name.is_within(from))
+        !self.moving.is_empty() && up(name).any(|above| self.moving.contains(&above))
     }
 
     /// The renames that bring these items where they belong, parents first. A child that comes along with its parent needs none
@@ -214,30 +215,31 @@ impl Negotiation {
     #[must_use]
     pub fn moves(&self, renamed: &[Guess]) -> Vec<Move> {
         let mut moves: Vec<Move> = Vec::new();
-        let mut taken = HashSet::new();
+        let (mut before, mut created, mut taken) = (Renames::default(), HashSet::new(), HashSet::new());
         let mut renamed: Vec<&Guess> = renamed.iter().collect();
         // Items are in tree order.
         renamed.sort_by_key(|guess| guess.index);
         for guess in renamed {
             let Some(item) = self.items.get(guess.index) else { continue };
             let to = &item.target_name;
-            if !taken.insert(guess.from.clone()) || moves.iter().any(|other| other.to == *to) {
+            if !taken.insert(guess.from.clone()) || before.gives(to) {
                 continue;
             }
-            let from = carried(&guess.from, &moves);
+            let from = before.after(&guess.from);
             // Nothing goes into itself, and what lies below a new place of its own parent is there already.
             if from == *to || to.is_within(&from) {
                 continue;
             }
-            let made = |name: &DatasetName| {
-                moves.iter().any(|other| name.is_within(&other.to) || other.ancestors.contains(name))
-            };
+            let made = |name: &DatasetName| created.contains(name) || before.reaches(name);
             let ancestors: Vec<DatasetName> = (to.ancestors().into_iter())
                 .filter(|name| name.is_within(&self.target) && !self.exists_there(name) && !made(name))
                 .collect();
             let top_ancestor = ancestors.first().filter(|first| **first == self.target).cloned();
             let (snapshot, guid) = (guess.snapshot.clone(), guess.guid);
-            moves.push(Move { from, to: to.clone(), snapshot, guid, ancestors, top_ancestor });
+            created.extend(ancestors.iter().cloned());
+            let one = Move { from, to: to.clone(), snapshot, guid, ancestors, top_ancestor };
+            before.push(&one);
+            moves.push(one);
         }
         moves
     }
@@ -261,8 +263,9 @@ impl Negotiation {
             self.existing.extend(one.ancestors.iter().cloned());
             self.existing.insert(one.to.clone());
         }
+        let renames: Renames = moves.iter().collect();
         for item in &mut self.items {
-            let was = before(&item.target_name, moves);
+            let was = renames.before(&item.target_name);
             if was != item.target_name {
                 item.was = Some(was);
                 if matches!(item.on_target, OnTarget::Missing) {
@@ -270,7 +273,7 @@ impl Negotiation {
                 }
             }
         }
-        self.moving.extend(moves.iter().map(|one| before(&one.to, moves)));
+        self.moving.extend(moves.iter().map(|one| renames.before(&one.to)));
     }
 
     /// The name that the item at this target had before the renames of this run.
@@ -284,29 +287,6 @@ impl Negotiation {
     pub fn name_before(&self, target: &DatasetName) -> Option<&DatasetName> {
         self.find(&target.below(&self.target)?)?.was.as_ref()
     }
-}
-
-/// What a dataset was called before these renames.
-fn before(name: &DatasetName, moves: &[Move]) -> DatasetName {
-    let mut name = name.clone();
-    for one in moves.iter().rev() {
-        if let Some(old) = name.below(&one.to).and_then(|path| one.from.join(&path).ok()) {
-            name = old;
-        }
-    }
-    name
-}
-
-/// What a dataset is called after these renames, each of which names what there is after those before it.
-#[must_use]
-pub fn carried(name: &DatasetName, moves: &[Move]) -> DatasetName {
-    let mut name = name.clone();
-    for one in moves {
-        if let Some(moved) = name.below(&one.from).and_then(|path| one.to.join(&path).ok()) {
-            name = moved;
-        }
-    }
-    name
 }
 
 #[cfg(test)]

@@ -1,13 +1,16 @@
 //! From a conflict to what the user has allowed to be done about it.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use super::TargetDataset;
+use super::contact::all_below;
 use super::diff::{full, newest_common};
 use super::item::{Item, OnTarget};
 use super::negotiate::{EncryptedAs, Negotiation};
 use super::step::BaseKind;
 use super::{Conflict, ConflictKind, Solvable, Vain, Verdict, conflict};
+use crate::format::first_of;
 use zfs::name::{DatasetName, Guid, SnapshotName};
 use zfs::{Encryption, Failure, Refusal, Resolution, Restore, snapshot_of};
 
@@ -37,8 +40,8 @@ impl Negotiation {
         let aside = format!("{}.zfsync-{}", item.target_name, self.stamp).parse::<DatasetName>();
         conflict.vain.set_aside = aside.is_err();
         // What lies below would stay, and be in a read-only copy.
-        let staying = self.staying_below(item);
-        conflict.vain.replace = matches!(conflict.kind, ConflictKind::HoldsOthers { .. }) || !staying.is_empty();
+        let others_stay = self.staying_below(item).next().is_some();
+        conflict.vain.replace = matches!(conflict.kind, ConflictKind::HoldsOthers { .. }) || others_stay;
         if self.plain_target || self.is_restore {
             conflict.vain = Vain { rollback: true, set_aside: true, replace: true };
             conflict.needs_helper = self.plain_target && !self.is_restore;
@@ -64,11 +67,11 @@ impl Negotiation {
         }
         let everything = || target.snapshots.iter().map(|version| version.guid).collect();
         let dataset = item.target_name.clone();
-        if self.resolutions.replace.contains(&dataset) && !staying.is_empty() {
+        if self.resolutions.replace.contains(&dataset) && others_stay {
             conflict.why_not = Some(format!(
                 "--replace destroys nothing below it, and datasets there are not copies of this source: they would be read-only, and not \
                  mounted: {}",
-                conflict::some_of(&staying)
+                conflict::some_of(self.staying_below(item))
             ));
             return Verdict::Conflict(conflict);
         }
@@ -110,15 +113,15 @@ impl Negotiation {
     fn restore(&self, item: &Item, common: Option<(SnapshotName, Guid)>) -> Vec<Restore> {
         let Some((snapshot, guid)) = common else { return Vec::new() };
         let mut all = vec![Restore { dataset: item.target_name.clone(), snapshot, guid }];
-        // Sorted by path, so those above come first.
-        for below in self.items.iter().filter(|other| other.target_name != item.target_name) {
-            let above = below.target_name.parent();
-            if !below.target_name.is_within(&item.target_name)
-                || !all.iter().any(|one| Some(&one.dataset) == above.as_ref())
-            {
+        let mut back = HashSet::from([item.target_name.clone()]);
+        // Sorted by path, so what lies below it comes next, and those above come first.
+        let next = self.items.partition_point(|other| other.source.path <= item.source.path);
+        for below in self.items[next..].iter().take_while(|other| other.target_name.is_within(&item.target_name)) {
+            if !below.target_name.parent().is_some_and(|above| back.contains(&above)) {
                 continue;
             }
             if let Some((snapshot, guid)) = below.common_there() {
+                back.insert(below.target_name.clone());
                 all.push(Restore { dataset: below.target_name.clone(), snapshot, guid });
             }
         }
@@ -131,6 +134,7 @@ impl Negotiation {
     pub fn tree(&mut self, names: &[DatasetName]) {
         if self.resolutions.set_aside {
             self.records.tree = names.to_vec();
+            self.records.tree.sort_unstable();
         }
     }
 
@@ -141,8 +145,7 @@ impl Negotiation {
             let item = name.below(&self.target).and_then(|path| self.find(&path));
             item.is_some_and(|item| !item.source.snapshots.is_empty())
         };
-        let below = self.records.tree.iter().filter(|name| name.is_within(dataset) && *name != dataset);
-        below.filter(|name| !is_sent(name)).cloned().collect()
+        all_below(&self.records.tree, dataset).filter(|name| !is_sent(name)).cloned().collect()
     }
 }
 
@@ -164,16 +167,8 @@ impl fmt::Display for Aside {
         let how = if self.confirmed { "set aside" } else { "probably set aside, as the answer was lost" };
         write!(f, "{how}: {aside}, with all datasets below it")?;
         if !self.only_there.is_empty() {
-            let names: Vec<&str> = self.only_there.iter().take(NAMED).map(DatasetName::as_str).collect();
-            let more = match self.only_there.len().saturating_sub(NAMED) {
-                0 => String::new(),
-                more => format!(" and {more} more"),
-            };
-            let names = names.join(", ");
-            write!(
-                f,
-                "; not replicated in this run, and so only there now: {names}{more} (zfs rename brings one back)"
-            )?;
+            let names = first_of(&self.only_there, NAMED, ToString::to_string);
+            write!(f, "; not replicated in this run, and so only there now: {names} (zfs rename brings one back)")?;
         }
         write!(f, "; when nothing of it is needed any more, on the target's host: zfs destroy -r '{aside}'")
     }

@@ -1,5 +1,7 @@
 //! What of a copy comes back: not what was set aside there, and nothing newer than the snapshot that was asked for.
 
+use std::collections::HashMap;
+
 use super::SourceDataset;
 use zfs::name::{RelPath, SnapshotName};
 
@@ -46,10 +48,11 @@ pub fn restorable(
     let mut all = Restorable::default();
     let then = dates.first().and_then(|(_, date)| *date);
     // `None`: nobody can tell.
-    let was_there = |path: &RelPath| match dates.iter().skip(1).find(|(of, _)| of == path) {
+    let oldest: HashMap<&RelPath, Option<i64>> = dates.iter().skip(1).map(|(of, oldest)| (of, *oldest)).collect();
+    let was_there = |path: &RelPath| match oldest.get(path) {
         // It has no snapshot at all.
         None => Some(false),
-        Some((_, oldest)) => oldest.zip(then).map(|(oldest, then)| oldest < then),
+        Some(oldest) => oldest.zip(then).map(|(oldest, then)| oldest < then),
     };
     for mut dataset in listed {
         if is_set_aside(&dataset.path) {

@@ -2,7 +2,7 @@
 
 use super::Verdict;
 use super::blocked::Blocked;
-use super::item::{Item, OnTarget};
+use super::item::OnTarget;
 use super::negotiate::Negotiation;
 use zfs::name::DatasetName;
 
@@ -15,8 +15,9 @@ impl Negotiation {
             self.target_exists |= dataset.is_within(&self.target);
             self.existing.extend(dataset.ancestors());
             self.existing.insert(dataset.clone());
-            let known = |item: &&mut Item| item.target_name == dataset && !item.source.snapshots.is_empty();
-            if let Some(item) = self.items.iter_mut().find(known) {
+            let place = dataset.below(&self.target).and_then(|path| self.index_of(&path));
+            let item = place.and_then(|place| self.items.get_mut(place));
+            if let Some(item) = item.filter(|item| !item.source.snapshots.is_empty()) {
                 item.on_target = OnTarget::Settled(Verdict::Blocked(Blocked::Unreadable { words }));
             }
             self.unread.insert(dataset);

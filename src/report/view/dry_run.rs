@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::columns::{Cells, Column, Narrow, table};
 use super::{Page, View};
-use crate::format::{bytes, count, sanitise};
+use crate::format::{and_more, bytes, count, sanitise};
 use crate::report::Versioned;
 use crate::report::look::{Colour, Look};
 use crate::report::wrap::wrapped;
@@ -199,7 +199,7 @@ fn notes(text: &mut String, rows: &[PlanRow], look: Look) {
     for same in rows.chunk_by(|one, next| (one.action, &one.note) == (next.action, &next.note)) {
         let Some((row, others)) = same.split_first() else { continue };
         let Some(note) = row.note.as_deref().filter(|note| !note.trim().is_empty()) else { continue };
-        let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+        let more = and_more(others.len());
         let dataset = look.paint(row.action.colour(), &sanitise(&row.dataset));
         let _ = writeln!(text, "\n{dataset}{more}: {}", sanitise(note.trim()).replace('\n', "\n  "));
     }

@@ -84,7 +84,8 @@ impl PrunedSide {
     /// The full names of what goes, but for what is pinned or failed.
     fn names(&self) -> impl Iterator<Item = String> + '_ {
         let pinned: HashSet<&str> = self.pinned.iter().map(|(name, _)| name.as_str()).collect();
-        let cuts = self.cuts.iter().filter(|cut| self.failures.iter().all(|(dataset, _)| *dataset != cut.dataset));
+        let failed: HashSet<&DatasetName> = self.failures.iter().map(|(dataset, _)| dataset).collect();
+        let cuts = self.cuts.iter().filter(move |cut| !failed.contains(&cut.dataset));
         cuts.flat_map(|cut| cut.goes.iter().map(|(name, _)| cut.dataset.at(name.as_str())))
             .filter(move |name| !pinned.contains(name.as_str()))
             .map(|name| self.label(&name))

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::{Page, View};
-use crate::format::{bytes, count, duration, sanitise};
+use crate::format::{bytes, count, duration, first_of, sanitise};
 use crate::plan::{Clash, DatasetStatus, LastResult, Level, Limits, Moment, Status, SyncState, TargetStatus};
 use crate::report::Versioned;
 
@@ -125,11 +125,7 @@ fn reason(row: &DatasetStatus) -> Option<String> {
 const SHOWN: usize = 5;
 
 fn names(row: &DatasetStatus) -> String {
-    let shown: Vec<String> = row.own.iter().take(SHOWN).map(|name| format!("@{name}")).collect();
-    match row.own.len().saturating_sub(SHOWN) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
+    first_of(&row.own, SHOWN, |name| format!("@{name}"))
 }
 
 #[derive(Serialize)]

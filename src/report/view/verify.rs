@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::View;
-use crate::format::{bytes, count, sanitise};
+use crate::format::{bytes, count, first_of, sanitise};
 use crate::plan::{Agreement, Compared, Content};
 use crate::report::Versioned;
 use crate::report::look::{Colour, Look};
@@ -110,11 +110,7 @@ fn different(snapshot: &str, objects: &[u64]) -> String {
 const SHOWN: usize = 5;
 
 fn names(row: &Compared) -> String {
-    let shown: Vec<String> = row.clashes.iter().take(SHOWN).map(|name| format!("@{name}")).collect();
-    match row.clashes.len().saturating_sub(SHOWN) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
+    first_of(&row.clashes, SHOWN, |name| format!("@{name}"))
 }
 
 fn totals(rows: &[Compared]) -> String {
