@@ -102,7 +102,7 @@ impl Negotiation {
             || full(&item.source, self.newest_only),
             |common| common.steps(&item.source, self.newest_only),
         );
-        let top = item.target_name == self.target;
+        let top = self.is_top(item);
         resolved(conflict, Resolution::SetAside { dataset, aside, restore, top }, steps)
     }
 
