@@ -81,7 +81,7 @@ async fn begins_there(channel: Channel, stream: StreamSpec) -> Result<(), Failur
         return Ok(());
     };
     match ended {
-        Ok((true, _)) | Err(_) | Ok((_, StreamEnd::Complete(Ended { status: None, .. }))) => Ok(()),
+        Ok((true, _) | (_, StreamEnd::Complete(Ended { status: None, .. }))) | Err(_) => Ok(()),
         Ok((_, StreamEnd::Complete(ended) | StreamEnd::Incomplete(ended))) => {
             // The helper has said who needs which permission.
             let Ended { words, status, .. } = ended;

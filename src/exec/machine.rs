@@ -352,7 +352,7 @@ impl Machine {
         match resolved {
             Resolved::Done => self.relist(index, None, Duration::ZERO, actions),
             Resolved::Refused(words) | Resolved::NotBegun(words) => {
-                self.end(index, DatasetOutcome::Conflict(words), actions)
+                self.end(index, DatasetOutcome::Conflict(words), actions);
             }
             Resolved::Lost(words) => match self.backoff.pause(dataset.tries, index as u64) {
                 Some(wait) => {

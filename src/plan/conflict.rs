@@ -104,6 +104,7 @@ pub type Dates = BTreeMap<SnapshotName, i64>;
 
 /// A conflict: nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Conflict {
     /// Which kind.
     #[serde(flatten)]
@@ -140,9 +141,9 @@ pub struct Conflict {
     /// Why the resolution that was asked for can't be carried out.
     #[serde(skip)]
     pub why_not: Option<String>,
-    /// Why nothing can be sent that any resolution would be for.
+    /// Whether that is that nothing can be sent which any of them would be for.
     #[serde(skip)]
-    pub cannot_send: Option<String>,
+    pub cannot_send: bool,
     /// Dates of the source's snapshots.
     pub dates_here: Dates,
     /// Dates of the target's.
@@ -175,7 +176,7 @@ impl Conflict {
             forbidden: false,
             unsure: None,
             why_not: None,
-            cannot_send: None,
+            cannot_send: false,
             dates_here: Dates::new(),
             dates_there: Dates::new(),
         }
@@ -455,11 +456,11 @@ impl fmt::Display for Conflict {
                 "\n  zfs userspace, which counts files for root and for users who are allowed {COUNT}, says: {words}"
             )?;
         }
+        if let Some(why) = self.why_not.as_ref().filter(|_| self.cannot_send) {
+            return write!(f, "\n  nothing was changed, as what would be sent then can't be: {why}");
+        }
         if let Some(why) = &self.why_not {
             write!(f, "\n  {why}")?;
-        }
-        if let Some(why) = &self.cannot_send {
-            return write!(f, "\n  nothing was changed, as what would be sent then can't be: {why}");
         }
         if let Some(FirstContact { withheld: more @ 1.., .. }) = self.first_contact.as_deref() {
             write!(

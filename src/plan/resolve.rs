@@ -250,7 +250,7 @@ impl Solvable {
     /// What is said where it isn't begun, as what would be sent then can't be: no other way would help.
     #[must_use]
     pub fn unsendable(&self, why: &str) -> String {
-        Conflict { cannot_send: Some(why.to_owned()), ..self.conflict.clone() }.to_string()
+        Conflict { why_not: Some(why.to_owned()), cannot_send: true, ..self.conflict.clone() }.to_string()
     }
 
     /// One line for the user, before it is done: what is about to happen, and what it costs.
