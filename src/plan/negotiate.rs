@@ -79,6 +79,8 @@ pub struct Negotiation {
     pub(super) plain_target: bool,
     /// What the helper's own command on the target's host doesn't allow.
     pub(super) forbidden: Vain,
+    /// What it is confined to, which stays itself.
+    pub(super) roots: Vec<DatasetName>,
     /// Whether this is a restore, which overwrites nothing.
     pub(super) is_restore: bool,
     /// Whether the run makes bookmarks of what is in sync, or records it as received.
@@ -146,6 +148,7 @@ impl Negotiation {
             resolutions: Resolutions::default(),
             plain_target: false,
             forbidden: Vain::default(),
+            roots: Vec::new(),
             is_restore: false,
             marks_what_is_in_sync: false,
             refused: HashSet::new(),

@@ -29,6 +29,7 @@ impl Negotiation {
             set_aside: forbids(Allow::Rename),
             replace: forbids(Allow::Destroy),
         };
+        self.roots.clone_from(&hello.roots);
         self
     }
 
@@ -56,13 +57,15 @@ impl Negotiation {
             conflict.vain = Vain { rollback: true, set_aside: true, replace: true };
             conflict.needs_helper = self.plain_target && !self.is_restore;
         }
-        conflict.vain = conflict.vain.or(self.forbidden);
+        let is_root = self.roots.contains(&item.target_name);
+        let forbidden = self.forbidden.or(Vain { rollback: false, set_aside: is_root, replace: is_root });
+        conflict.vain = conflict.vain.or(forbidden);
         conflict.forbidden = self.forbidden != Vain::default();
         if item.resolved {
             // Once more it would not help either.
             let replace = self.resolutions.replace.contains(&item.target_name);
             let tried = Vain { rollback: self.resolutions.rollback, set_aside: self.resolutions.set_aside, replace };
-            conflict.vain = self.forbidden.or(tried);
+            conflict.vain = forbidden.or(tried);
             // What `--replace` has left where datasets lie below.
             let emptied = self.resolutions.replace.contains(&item.target_name) && target.snapshots.is_empty();
             return match item.facts {

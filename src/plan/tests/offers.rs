@@ -181,6 +181,8 @@ fn what_a_forced_command_forbids_is_not_offered() {
     let ways = |text: &str| ["--rollback, ", "--set-aside, ", "--replace "].map(|way| text.contains(way));
     assert_eq!(ways(&confined(&[], None)), [true; 3]);
     assert_eq!(ways(&confined(&["rename"], Some("b"))), [false, true, false]);
+    // The root itself stays, whatever may be done below it.
+    assert_eq!(ways(&confined(&["rollback", "rename", "destroy"], Some("b/t"))), [true, false, false]);
     let text = confined(&["volmode"], Some("b"));
     assert_eq!(ways(&text), [false; 3]);
     assert!(text.ends_with("(authorized_keys: --allow rollback, rename or destroy)"), "{text}");
