@@ -1,59 +1,115 @@
-//! Whether a stream can be sent at all, before something is given up for it: `zfs send` is started, and ended as soon as it says anything.
+//! Whether a stream can be sent at all, before something is given up for it: `zfs send` is started, here or on the source's host, and ended
+//! as soon as it says anything.
 
 use std::fs::File;
 use std::io::Read as _;
+use std::num::NonZeroU64;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use super::{Endpoint, Place};
+use crate::remote::client::{Channel, EndOfStream, StreamEnd};
+use crate::remote::source::Remote;
 use zfs::host::{Host as _, Outgoing};
 use zfs::name::DatasetName;
-use zfs::{Failure, Refusal, SendSpec, StreamSpec, permission};
+use zfs::{Ended, Failure, LocalHost, Refusal, SendSpec, StreamSpec, permission};
 
 /// So long at most it is waited for; then the run itself tells.
 const LIMIT: Duration = Duration::from_secs(30);
+/// So many bytes a second come of a trial on another host: a slow connection isn't filled with what nobody reads.
+const TRICKLE: Option<NonZeroU64> = NonZeroU64::new(32 * 1024);
 /// So many are tried at the same time.
 pub const TRIALS: usize = 4;
 
 impl Endpoint {
     /// Whether a stream begins. `zfs send -n` tells it of neither keys that aren't loaded nor missing permissions, the stream itself does
-    /// at once. What another host would send isn't tried.
+    /// at once.
     ///
     /// # Errors
     ///
-    /// With the words of `zfs send`.
+    /// With the words of `zfs send`; [`Refusal::Lost`]: the source's host can't be reached.
     pub async fn try_stream(&self, stream: StreamSpec) -> Result<(), Failure> {
-        let Place::Here(host) = self.place.as_ref() else { return Ok(()) };
-        let (host, (started, process)) = (Arc::clone(host), tokio::sync::oneshot::channel());
-        let trial = tokio::task::spawn_blocking(move || {
-            let (StreamSpec::Send(SendSpec { dataset, .. }) | StreamSpec::Resume { dataset, .. }) = &stream else {
-                return Ok(());
-            };
-            let outgoing = host.stream(&stream)?;
-            // Nobody waits any more if this fails.
-            let _ = started.send(Arc::clone(&outgoing.process));
-            begins(outgoing, dataset)
-        });
-        let Ok(process) = process.await else { return trial.await.unwrap_or(Ok(())) };
-        let Ok(ended) = tokio::time::timeout(LIMIT, trial).await else {
-            process.end(true);
-            return Ok(());
-        };
-        ended.unwrap_or(Ok(()))
+        match self.place.as_ref() {
+            Place::Here(host) => try_here(Arc::clone(host), stream).await,
+            Place::There(remote) => try_there(remote, stream).await,
+        }
     }
 }
 
+async fn try_here(host: Arc<LocalHost>, stream: StreamSpec) -> Result<(), Failure> {
+    let (started, process) = tokio::sync::oneshot::channel();
+    let trial = tokio::task::spawn_blocking(move || {
+        let (StreamSpec::Send(SendSpec { dataset, .. }) | StreamSpec::Resume { dataset, .. }) = &stream else {
+            return Ok(());
+        };
+        let outgoing = host.stream(&stream)?;
+        // Nobody waits any more if this fails.
+        let _ = started.send(Arc::clone(&outgoing.process));
+        begins(outgoing, dataset)
+    });
+    let Ok(process) = process.await else { return trial.await.unwrap_or(Ok(())) };
+    let Ok(ended) = tokio::time::timeout(LIMIT, trial).await else {
+        process.end(true);
+        return Ok(());
+    };
+    ended.unwrap_or(Ok(()))
+}
+
+/// Over the channel for questions, which it holds up for no longer than a few bytes take. A lost one is replaced, as for a question.
+async fn try_there(remote: &Remote, stream: StreamSpec) -> Result<(), Failure> {
+    match begins_there(remote.channel(), stream.clone()).await {
+        Err(Failure { refusal: Refusal::Lost, .. }) => {
+            remote.revive().await?;
+            begins_there(remote.channel(), stream).await
+        }
+        tried => tried,
+    }
+}
+
+async fn begins_there(channel: Channel, stream: StreamSpec) -> Result<(), Failure> {
+    let cant = |error: std::io::Error| Failure::new(Refusal::Other, &format!("can't try zfs send: {error}"));
+    let (output, reports, id) = channel.ask_stream(stream, TRICKLE).map_err(cant)?;
+    let end = EndOfStream::of(channel.clone(), id, reports, |_| ()).map_err(cant)?;
+    let trial = tokio::task::spawn_blocking(move || {
+        let began = says_anything(output);
+        (began, end.wait(!began))
+    });
+    let Ok(ended) = tokio::time::timeout(LIMIT, trial).await else {
+        channel.cancel_stream(id);
+        return Ok(());
+    };
+    match ended {
+        Ok((true, _) | (_, StreamEnd::Complete(Ended { status: None, .. }))) | Err(_) => Ok(()),
+        Ok((_, StreamEnd::Complete(ended) | StreamEnd::Incomplete(ended))) => {
+            // The helper has said who needs which permission.
+            let Ended { words, status, .. } = ended;
+            let status = status.unwrap_or_else(|| "its stream was incomplete".into());
+            let words = if words.is_empty() { zfs::text::ended("zfs send", &status) } else { words };
+            Err(Failure::new(Refusal::from_words(&words), &words))
+        }
+        Ok((_, StreamEnd::Refused(why))) => Err(why),
+        Ok((_, StreamEnd::Lost | StreamEnd::Late)) => {
+            let words = format!("the connection to {} was lost: {}", channel.host(), channel.why_closed());
+            Err(Failure::new(Refusal::Lost, &words))
+        }
+    }
+}
+
+/// Nobody reads more of it: whoever writes there finds it closed.
+fn says_anything(output: OwnedFd) -> bool {
+    File::from(output).read(&mut [0; 1]).is_ok_and(|length| length > 0)
+}
+
 fn begins(Outgoing { output, words, process }: Outgoing, dataset: &DatasetName) -> Result<(), Failure> {
-    let mut output = File::from(output);
     let (began, said) = thread::scope(|scope| {
         // It may say much before it sends anything.
         let said = scope.spawn(|| helper::read_report(words, |_| ()));
-        let began = output.read(&mut [0; 1]).is_ok_and(|length| length > 0);
+        let began = says_anything(output);
         if began {
             process.end(false);
         }
-        drop(output);
         (began, said.join().unwrap_or_default())
     });
     match process.wait() {
@@ -68,28 +124,75 @@ fn begins(Outgoing { output, words, process }: Outgoing, dataset: &DatasetName) 
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
     use zfs::{SendFlags, Zfs};
 
-    /// What comes of it with a `zfs` that runs this script.
-    async fn tried(script: &str) -> Result<(), Failure> {
-        let dir = tempfile::tempdir().unwrap();
+    fn spec() -> StreamSpec {
+        let (dataset, to) = ("p/s".parse().unwrap(), "a".parse().unwrap());
+        StreamSpec::Send(SendSpec { dataset, to, base: None, flags: SendFlags::default() })
+    }
+
+    /// A `zfs` that runs this script.
+    fn played(dir: &tempfile::TempDir, script: &str) -> Zfs {
         let path = dir.path().join("zfs");
         zfs::testing::write_script(&path, &format!("#!/bin/sh\n{script}\n"));
-        let (dataset, to) = ("p/s".parse().unwrap(), "a".parse().unwrap());
-        let spec = SendSpec { dataset, to, base: None, flags: SendFlags::default() };
-        Endpoint::with(Zfs::at(path)).try_stream(StreamSpec::Send(spec)).await
+        Zfs::at(path)
+    }
+
+    /// What comes of it with that.
+    async fn tried(script: &str) -> Result<(), Failure> {
+        let dir = tempfile::tempdir().unwrap();
+        Endpoint::with(played(&dir, script)).try_stream(spec()).await
+    }
+
+    /// The same by a helper.
+    async fn tried_there(script: &str) -> Result<(), Failure> {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Arc::new(LocalHost::with(played(&dir, script)));
+        let ((stdin, ours_in), (ours_out, stdout), (ours_err, _stderr)) =
+            (io::pipe().unwrap(), io::pipe().unwrap(), io::pipe().unwrap());
+        let config = helper::Config { side: helper::Side::Sender, ..helper::Config::default() };
+        let served = thread::spawn(move || helper::serve(config, stdin.into(), stdout.into(), host));
+        let (events, _told) = tokio::sync::mpsc::unbounded_channel();
+        let channel = Channel::over(1, [ours_in.into(), ours_out.into(), ours_err.into()], "alpha", events).unwrap();
+        let tried = begins_there(channel.clone(), spec()).await;
+        // It goes on to answer.
+        assert!(!channel.is_closed());
+        drop(channel);
+        served.join().unwrap().unwrap();
+        tried
     }
 
     #[tokio::test]
     async fn what_begins_is_ended_and_what_does_not_says_why() {
-        // It would go on for ever.
-        assert_eq!(tried("exec yes").await, Ok(()));
-        let why = tried("printf 'full\\tp/s@a\\t624\\nsize\\t624\\n' >&2; echo \"cannot send 'p/s@a': dataset key must be loaded\" >&2; exit 1").await.unwrap_err();
-        assert_eq!(why.words, "cannot send 'p/s@a': dataset key must be loaded");
-        assert_eq!(tried("kill -9 $$").await.unwrap_err().words, "zfs send was killed by SIGKILL");
+        let fails = "printf 'full\\tp/s@a\\t624\\nsize\\t624\\n' >&2; echo \"cannot send 'p/s@a': dataset key must be loaded\" >&2; exit 1";
         // What it says first is more than a pipe holds.
-        assert_eq!(tried("head -c 300000 /dev/zero | tr '\\0' '\\n' >&2; exec yes").await, Ok(()));
-        assert_eq!(tried("exit 0").await, Ok(()));
+        let much = "head -c 300000 /dev/zero | tr '\\0' '\\n' >&2; exec yes";
+        for (script, words) in [
+            // It would go on for ever.
+            ("exec yes", None),
+            (fails, Some("cannot send 'p/s@a': dataset key must be loaded")),
+            ("kill -9 $$", Some("zfs send was killed by SIGKILL")),
+            (much, None),
+            ("exit 0", None),
+        ] {
+            let told = |tried: Result<(), Failure>| tried.err().map(|why| why.words);
+            assert_eq!(told(tried(script).await).as_deref(), words, "{script}");
+            assert_eq!(told(tried_there(script).await).as_deref(), words, "{script}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_host_that_is_gone_is_no_answer() {
+        let ((_stdin, ours_in), (ours_out, stdout), (ours_err, stderr)) =
+            (io::pipe().unwrap(), io::pipe().unwrap(), io::pipe().unwrap());
+        let (events, _told) = tokio::sync::mpsc::unbounded_channel();
+        let channel = Channel::over(1, [ours_in.into(), ours_out.into(), ours_err.into()], "alpha", events).unwrap();
+        drop((stdout, stderr));
+        let why = begins_there(channel, spec()).await.unwrap_err();
+        assert_eq!(why.refusal, Refusal::Lost);
+        assert!(why.words.starts_with("the connection to alpha was lost: "), "{}", why.words);
     }
 }

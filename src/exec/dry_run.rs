@@ -18,7 +18,7 @@ use crate::plan::{
 use crate::report::view::dry_run::{PlanAction, PlanRow};
 use crate::report::{Event, Reporter};
 use zfs::name::DatasetName;
-use zfs::{Failure, Refusal, Resolution};
+use zfs::{Failure, Resolution};
 
 /// A row whose size is asked for: its place, and what is sent.
 type Wanted<'a> = (usize, &'a PlannedDataset, &'a Step);
@@ -78,7 +78,7 @@ fn kept_back(plan: &Plan, refused: &HashMap<usize, Failure>, place: usize) -> Op
     top.verdict.first_contact().filter(|_| is_sent).map(FirstContact::withheld)
 }
 
-/// What is to be done with one dataset. `refused`: what speaks against it.
+/// What is to be done with one dataset. `refused`: what speaks against it, in the words for the user.
 fn add_rows<'a>(
     rows: &mut Vec<PlanRow>,
     wanted: &mut Vec<Wanted<'a>>,
@@ -99,9 +99,7 @@ fn add_rows<'a>(
         }
         Verdict::Resolve(solvable) => {
             if let Some(refused) = refused {
-                let pinned = matches!(refused.refusal, Refusal::Held | Refusal::HasClones);
-                let note = Some(if pinned { solvable.refused(refused) } else { refused.words.clone() });
-                return rows.push(PlanRow { note, ..row(dataset, PlanAction::Conflict) });
+                return rows.push(PlanRow { note: Some(refused.words.clone()), ..row(dataset, PlanAction::Conflict) });
             }
             let action = match solvable.resolution {
                 Resolution::Rollback { .. } => PlanAction::Rollback,

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::machine::source_advice;
 use super::ready::{Cleared, stream};
 use super::receiver::Receiver;
 use crate::config::PushJob;
 use crate::endpoint::{Endpoint, TRIALS};
 use crate::error::StartError;
 use crate::format::bytes;
-use crate::plan::{Plan, TargetLimits, Verdict};
+use crate::plan::{Plan, Solvable, TargetLimits, Verdict};
 use crate::remote::link::End;
 use crate::report::Event;
 use zfs::host::MAX_PRUNE;
@@ -53,8 +54,19 @@ pub async fn what_stays(receiver: &mut Receiver<'_>, cleared: &mut Cleared) -> R
     Ok(())
 }
 
-/// What speaks against datasets of the plan that only an attempt tells, by their places: the target's host refuses the resolution, or
-/// what is sent after that can't begin; and so can't what must be decrypted.
+/// What is said where a resolution isn't begun, as what would be sent then can't be.
+pub fn unsendable(solvable: &Solvable, failure: &Failure) -> String {
+    solvable.unsendable(&cannot_send(failure))
+}
+
+/// The words of a `zfs send` that did not begin, and what to do about them.
+fn cannot_send(Failure { refusal, words }: &Failure) -> String {
+    let words = words.strip_prefix("warning: ").unwrap_or(words);
+    format!("{words}{}", source_advice(*refusal, words))
+}
+
+/// What speaks against datasets of the plan that only an attempt tells, by their places, in the words for the user: the target's host
+/// refuses the resolution, or what is sent after that can't begin; and so can't what must be decrypted.
 pub async fn refused(
     job: &PushJob,
     sender: &Endpoint,
@@ -65,6 +77,11 @@ pub async fn refused(
     let answers = receiver.try_resolutions(resolutions).await?;
     let mut all: HashMap<usize, Failure> =
         places.into_iter().zip(answers).filter_map(|(place, failure)| Some((place, failure?))).collect();
+    for (place, failure) in &mut all {
+        if let Verdict::Resolve(solvable) = &plan.datasets[*place].verdict {
+            failure.words = solvable.refused(failure);
+        }
+    }
     let (turns, mut trials) = (Arc::new(Semaphore::new(TRIALS)), JoinSet::new());
     for (place, dataset) in plan.datasets.iter().enumerate() {
         let resolves = matches!(dataset.verdict, Verdict::Resolve(_));
@@ -80,7 +97,11 @@ pub async fn refused(
     }
     while let Some(tried) = trials.join_next().await {
         if let Ok((place, Err(why))) = tried {
-            all.insert(place, why);
+            let words = match &plan.datasets[place].verdict {
+                Verdict::Resolve(solvable) => unsendable(solvable, &why),
+                _ => cannot_send(&why),
+            };
+            all.insert(place, Failure { words, ..why });
         }
     }
     Ok(all)

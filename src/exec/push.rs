@@ -362,6 +362,7 @@ async fn prepare(
     };
     let mut negotiation = negotiation(job, listed, complete)
         .with_plain_target(hello.is_plain())
+        .with_confined_helper(&hello)
         .of_restore(job.restore.is_some())
         .with_marks(job.bookmarks || job.missing.destroys())
         .with_target_host(&job.ends.target.host().map_or_else(String::new, |host| format!("{host}:")));

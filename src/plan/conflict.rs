@@ -88,11 +88,23 @@ pub struct Vain {
     pub replace: bool,
 }
 
+impl Vain {
+    /// These, and those.
+    pub(super) fn or(self, other: Self) -> Self {
+        Self {
+            rollback: self.rollback || other.rollback,
+            set_aside: self.set_aside || other.set_aside,
+            replace: self.replace || other.replace,
+        }
+    }
+}
+
 /// When snapshots were made, in seconds since 1970; as far as somebody asked.
 pub type Dates = BTreeMap<SnapshotName, i64>;
 
 /// A conflict: nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Conflict {
     /// Which kind.
     #[serde(flatten)]
@@ -120,12 +132,18 @@ pub struct Conflict {
     /// Whether what is not offered would be, with a helper on the target's host.
     #[serde(skip)]
     pub needs_helper: bool,
+    /// Whether the helper's own command on the target's host forbids some of what is not offered.
+    #[serde(skip)]
+    pub forbidden: bool,
     /// The words of ZFS where it can't tell whether the target holds data.
     #[serde(skip)]
     pub unsure: Option<String>,
     /// Why the resolution that was asked for can't be carried out.
     #[serde(skip)]
     pub why_not: Option<String>,
+    /// Whether that is that nothing can be sent which any of them would be for.
+    #[serde(skip)]
+    pub cannot_send: bool,
     /// Dates of the source's snapshots.
     pub dates_here: Dates,
     /// Dates of the target's.
@@ -155,8 +173,10 @@ impl Conflict {
             first_contact: None,
             vain: Vain::default(),
             needs_helper: false,
+            forbidden: false,
             unsure: None,
             why_not: None,
+            cannot_send: false,
             dates_here: Dates::new(),
             dates_there: Dates::new(),
         }
@@ -376,6 +396,10 @@ impl Conflict {
                 "install zfsync on the target host, or let a helper be sent along (--helper ship), and run again without --helper plain, \
                  so that a rollback and other resolutions are offered; or move it out of the way there by hand (zfs rename, zfs rollback)"
             }
+            _ if self.forbidden && (self.rollback_helps() || self.new_start_helps()) => {
+                "move it out of the way on the target host (zfs rename, zfs rollback); or permit a resolution in the helper's command there \
+                 (authorized_keys: --allow rollback, rename or destroy)"
+            }
             _ if self.vain != Vain::default()
                 && !self.needs_helper
                 && (self.rollback_helps() || self.new_start_helps()) =>
@@ -426,6 +450,9 @@ impl fmt::Display for Conflict {
                 f,
                 "\n  zfs userspace, which counts files for root and for users who are allowed {COUNT}, says: {words}"
             )?;
+        }
+        if let Some(why) = self.why_not.as_ref().filter(|_| self.cannot_send) {
+            return write!(f, "\n  nothing was changed, as what would be sent then can't be: {why}");
         }
         if let Some(why) = &self.why_not {
             write!(f, "\n  {why}")?;

@@ -10,7 +10,7 @@ use super::names::Misfit;
 use super::proof::Proof;
 use super::step::BaseKind;
 use super::verdict::Verdict;
-use super::{Filter, Resolutions, SourceDataset, TargetDataset};
+use super::{Filter, Resolutions, SourceDataset, TargetDataset, Vain};
 use zfs::name::{DatasetName, Guid, RelPath, Txg};
 use zfs::{BaseFacts, Refusal, Tags, snapshot_of};
 
@@ -77,6 +77,10 @@ pub struct Negotiation {
     pub(super) resolutions: Resolutions,
     /// Whether zfs alone is used on the target's host, which resolves none.
     pub(super) plain_target: bool,
+    /// What the helper's own command on the target's host doesn't allow.
+    pub(super) forbidden: Vain,
+    /// What it is confined to, which stays itself.
+    pub(super) roots: Vec<DatasetName>,
     /// Whether this is a restore, which overwrites nothing.
     pub(super) is_restore: bool,
     /// Whether the run makes bookmarks of what is in sync, or records it as received.
@@ -143,6 +147,8 @@ impl Negotiation {
             allow_unproven: false,
             resolutions: Resolutions::default(),
             plain_target: false,
+            forbidden: Vain::default(),
+            roots: Vec::new(),
             is_restore: false,
             marks_what_is_in_sync: false,
             refused: HashSet::new(),

@@ -41,7 +41,7 @@ pub struct PlannedDataset {
     pub encrypted: Option<bool>,
     /// Whether it comes into being unencrypted, below an encrypted dataset.
     pub unencrypted: bool,
-    /// Whether it is the top of a new tree on the target.
+    /// Whether it is the top of a new tree on the target, or lies below what is no copy: it gets `readonly=on`.
     pub top: bool,
     /// Datasets of the target to create before, the highest first.
     pub ancestors: Vec<DatasetName>,
@@ -173,14 +173,24 @@ impl Negotiation {
         up.find_map(|path| self.index_of(&path))
     }
 
+    /// Whether no copy above it hands `readonly=on` down to it, so that it needs its own: there is none, or what lies there is none.
+    /// What somebody has set on a copy is their wish, and is inherited.
+    pub(super) fn is_top(&self, item: &Item) -> bool {
+        let is_copy = |above: &Item| {
+            !matches!(above.on_target, OnTarget::Listed(_))
+                || above.common_there().is_some()
+                || matches!(self.verdict(above), Verdict::Send(_) | Verdict::FillEmpty(_) | Verdict::Overwrite(_))
+        };
+        !self.holder(item).is_some_and(is_copy)
+    }
+
     /// Walks up from a dataset that will be created to what is there, or will be there by then.
     fn look_up(&self, item: &Item, created: &HashMap<&RelPath, usize>, planned: &mut PlannedDataset) {
-        planned.top = true;
+        planned.top = self.is_top(item);
         let mut path = item.source.path.parent();
         while let Some(rel) = path {
             if self.find(&rel).is_some_and(|above| !above.source.snapshots.is_empty()) {
                 planned.after = created.get(&rel).copied();
-                planned.top = false;
                 break;
             }
             if let Ok(name) = self.target.join(&rel)
@@ -190,7 +200,7 @@ impl Negotiation {
             }
             path = rel.parent();
         }
-        if planned.top {
+        if self.holder(item).is_none() {
             let above = std::iter::successors(self.target.parent(), DatasetName::parent);
             planned.ancestors.extend(above.filter(|name| !self.existing.contains(name)));
         }

@@ -216,9 +216,18 @@ impl Registry {
                 forget(one)
             ))
         } else if let Some(one) = alike {
+            // Where both are written alike, as after a push there and a pull from there, the ways to them differ.
+            let way = |of: &Registered| {
+                if one.written == *name {
+                    format!("{} (by way of {})", of.written, of.host)
+                } else {
+                    of.written.clone()
+                }
+            };
             Some(format!(
-                "{name} is on a pool with the same GUID as that of {}: if they are the same target, {} (otherwise SOURCE keeps what either of them needs)",
-                one.written,
+                "{} is on a pool with the same GUID as that of {}: if they are the same target, {} (otherwise SOURCE keeps what either of them needs)",
+                way(&target),
+                way(one),
                 forget(one)
             ))
         } else {
@@ -306,6 +315,11 @@ mod tests {
             let liar = one.identify(&seen("mallory:22", 7, top, &all));
             assert!(!is_same(&first, &liar) && liar.odd.unwrap().contains("same GUID as that of"));
         }
+        // Both are written alike.
+        let odd = one.identify(&Seen { written: "beta:22:b/t".into(), ..seen("pulls", 7, None, &all) }).odd.unwrap();
+        let said =
+            "beta:22:b/t (by way of pulls) is on a pool with the same GUID as that of beta:22:b/t (by way of beta:22)";
+        assert!(odd.starts_with(said), "{odd}");
     }
 
     #[test]

@@ -12,13 +12,27 @@ use super::step::BaseKind;
 use super::{Conflict, ConflictKind, Solvable, Vain, Verdict, conflict};
 use crate::format::first_of;
 use zfs::name::{DatasetName, Guid, SnapshotName};
-use zfs::{Encryption, Failure, Refusal, Resolution, Restore, snapshot_of};
+use zfs::{Allow, Encryption, Failure, Hello, Refusal, Resolution, Restore, snapshot_of};
 
 impl Negotiation {
     /// Where zfs alone is used on the target's host, what needs a helper there isn't offered.
     #[must_use]
     pub fn with_plain_target(mut self, plain_target: bool) -> Self {
         self.plain_target = plain_target;
+        self
+    }
+
+    /// A helper that is confined to some datasets was started by a command that isn't ours: what that doesn't allow isn't offered.
+    #[must_use]
+    pub fn with_confined_helper(mut self, hello: &Hello) -> Self {
+        let forbids =
+            |allow: Allow| !hello.roots.is_empty() && !hello.allow.iter().any(|allowed| allowed == allow.word());
+        self.forbidden = Vain {
+            rollback: forbids(Allow::Rollback),
+            set_aside: forbids(Allow::Rename),
+            replace: forbids(Allow::Destroy),
+        };
+        self.roots.clone_from(&hello.roots);
         self
     }
 
@@ -46,11 +60,15 @@ impl Negotiation {
             conflict.vain = Vain { rollback: true, set_aside: true, replace: true };
             conflict.needs_helper = self.plain_target && !self.is_restore;
         }
+        let is_root = self.roots.contains(&item.target_name);
+        let forbidden = self.forbidden.or(Vain { rollback: false, set_aside: is_root, replace: is_root });
+        conflict.vain = conflict.vain.or(forbidden);
+        conflict.forbidden = self.forbidden != Vain::default();
         if item.resolved {
             // Once more it would not help either.
             let replace = self.resolutions.replace.contains(&item.target_name);
-            conflict.vain =
-                Vain { rollback: self.resolutions.rollback, set_aside: self.resolutions.set_aside, replace };
+            let tried = Vain { rollback: self.resolutions.rollback, set_aside: self.resolutions.set_aside, replace };
+            conflict.vain = forbidden.or(tried);
             // What `--replace` has left where datasets lie below.
             let emptied = self.resolutions.replace.contains(&item.target_name) && target.snapshots.is_empty();
             return match item.facts {
@@ -105,7 +123,7 @@ impl Negotiation {
             || full(&item.source, self.newest_only),
             |common| common.steps(&item.source, self.newest_only),
         );
-        let top = item.target_name == self.target;
+        let top = self.is_top(item);
         resolved(conflict, Resolution::SetAside { dataset, aside, restore, top }, steps)
     }
 
@@ -227,6 +245,12 @@ impl Solvable {
         conflict.to_string()
     }
 
+    /// What is said where it isn't begun, as what would be sent then can't be: no other way would help.
+    #[must_use]
+    pub fn unsendable(&self, why: &str) -> String {
+        Conflict { why_not: Some(why.to_owned()), cannot_send: true, ..self.conflict.clone() }.to_string()
+    }
+
     /// One line for the user, before it is done: what is about to happen, and what it costs.
     #[must_use]
     pub fn describe(&self) -> String {
@@ -305,5 +329,11 @@ mod tests {
             failed.ends_with("it could not be resolved: dataset is busy") && failed.contains("--replace"),
             "{failed}"
         );
+        let unsendable = rollback.unsendable("dataset key must be loaded");
+        assert!(
+            unsendable.ends_with("can't be: dataset key must be loaded") && unsendable.contains("@own"),
+            "{unsendable}"
+        );
+        assert!(!unsendable.contains("--"), "{unsendable}");
     }
 }

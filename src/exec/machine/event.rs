@@ -170,6 +170,8 @@ pub enum Resolved {
     Done,
     /// It was refused; the whole text for the user.
     Refused(String),
+    /// Nothing was begun; the whole text for the user.
+    NotBegun(String),
     /// The connection was lost meanwhile.
     Lost(String),
 }

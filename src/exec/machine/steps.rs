@@ -6,10 +6,22 @@ use super::event::{advice, source_advice};
 use super::{Action, DatasetOutcome, Machine, Phase, Running, Standing};
 use crate::plan::{Attempt, StepId};
 use crate::remote::client::SendFailure;
+use zfs::permission::GRANT;
 use zfs::{Failure, Refusal};
 
 /// So often in a row a dataset is relisted after a refusal that a better plan may avoid.
 const RELISTS: u32 = 3;
+
+/// What the receiver says stands before a command to copy, which is the last line of the sender's words.
+fn with_echo(words: &str, echo: Option<&str>) -> String {
+    let Some(theirs) = echo else { return words.to_owned() };
+    let (words, grant) = match words.rfind('\n') {
+        Some(at) if words[at..].contains(GRANT) => words.split_at(at),
+        _ => (words, ""),
+    };
+    format!("{words} (the receiver: {theirs}){grant}")
+}
+
 impl Machine {
     pub(super) fn sent(&mut self, step: StepId, bytes: u64, failure: Option<SendFailure>, actions: &mut Vec<Action>) {
         let Some(running) = self.running.get_mut(&step).filter(|running| running.sent.is_none()) else { return };
@@ -103,8 +115,7 @@ impl Machine {
         if self.stopped {
             return self.end(index, DatasetOutcome::Interrupted, actions);
         }
-        let echo = echo.map(|theirs| format!(" (the receiver: {theirs})")).unwrap_or_default();
-        let words = format!("{}{echo}", failure.words);
+        let words = with_echo(&failure.words, echo);
         if failure.killed {
             return self.step_lost(index, step, &words, actions);
         }

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use super::super::machine::{BELIEVED, advice};
 use super::{Input, Later, Resolved, Run};
 use crate::endpoint::TRIALS;
+use crate::exec::foresee::unsendable;
 use crate::exec::receiver::Listings;
 use crate::exec::{dates, recorded, resume};
 use crate::plan::{Aside, Attempt, Blocked, PlannedDataset, Verdict};
@@ -169,7 +170,17 @@ impl Run<'_> {
         }
         match tried {
             Ok(()) => self.carry_out(dataset),
-            Err(failure) => self.resolve_done(dataset, Some(failure), None),
+            // Nothing was begun; it is tried again.
+            Err(Failure { refusal: Refusal::Lost, words }) => {
+                self.input(Input::Resolved { dataset, resolved: Resolved::Lost(words) });
+            }
+            Err(failure) => {
+                let resolved = match &self.ready.plan.datasets[dataset].verdict {
+                    Verdict::Resolve(solvable) => Resolved::NotBegun(unsendable(solvable, &failure)),
+                    _ => Resolved::NotBegun(failure.words),
+                };
+                self.input(Input::Resolved { dataset, resolved });
+            }
         }
     }
 

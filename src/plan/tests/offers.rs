@@ -168,3 +168,22 @@ fn what_is_set_aside_and_what_comes_back_is_told() {
     assert_eq!(five, format!("{head}{only} b/t/1, b/t/2, b/t/3 and 2 more (zfs rename brings one back){tail}"));
     assert!(told(&[], false).starts_with("probably set aside, as the answer was lost: b/t.zfsync-"));
 }
+
+/// A helper that is confined to a root says what it may do; one that we have started ourselves is told.
+#[test]
+fn what_a_forced_command_forbids_is_not_offered() {
+    let confined = |allow: &[&str], root: Option<&str>| {
+        let roots = root.iter().map(|root| root.parse().unwrap()).collect();
+        let allow = allow.iter().map(ToString::to_string).collect();
+        let talk = negotiation("b/t", &["a", "own"], Resolutions::default(), Some(Refusal::NotNewest));
+        told(&talk.with_confined_helper(&zfs::Hello { roots, allow, ..zfs::Hello::default() }))
+    };
+    let ways = |text: &str| ["--rollback, ", "--set-aside, ", "--replace "].map(|way| text.contains(way));
+    assert_eq!(ways(&confined(&[], None)), [true; 3]);
+    assert_eq!(ways(&confined(&["rename"], Some("b"))), [false, true, false]);
+    // The root itself stays, whatever may be done below it.
+    assert_eq!(ways(&confined(&["rollback", "rename", "destroy"], Some("b/t"))), [true, false, false]);
+    let text = confined(&["volmode"], Some("b"));
+    assert_eq!(ways(&text), [false; 3]);
+    assert!(text.ends_with("(authorized_keys: --allow rollback, rename or destroy)"), "{text}");
+}

@@ -193,11 +193,31 @@ fn what_must_be_there_before() {
     assert_snapshot!(plan(&[("", "a"), ("k", "a"), ("k/l", "a")], &[("", "a"), ("k", "partial")]), @r"
     b/p/t existing [] after None
     b/p/t/k existing [] after None
-    b/p/t/k/l create [] after Some(1)
+    b/p/t/k/l create top [] after Some(1)
     ");
     assert_snapshot!(plan(&[("", "a"), ("k", "a"), ("k/l", "a")], &[("", "a"), ("k", "volume z")]), @r"
     b/p/t existing [] after None
     b/p/t/k existing [] after None
-    b/p/t/k/l create [] after Some(1)
+    b/p/t/k/l create top [] after Some(1)
     ");
+    // What lies below something else than a copy inherits nothing from it.
+    let tree = [("", "a"), ("k", ""), ("k/l", "a"), ("m", "a"), ("m/y", "a"), ("m/y/z", "a"), ("m/z", "a")];
+    assert_snapshot!(plan(&tree, &[("", "a"), ("m", "z"), ("m/z", "")]), @r#"
+    b/p/t existing [] after None
+    b/p/t/k existing [] after None
+    b/p/t/k/l create ["b/p/t/k"] after None
+    b/p/t/m existing [] after None
+    b/p/t/m/y create top [] after None
+    b/p/t/m/y/z create [] after Some(4)
+    b/p/t/m/z into empty top [] after None
+    "#);
+    assert_snapshot!(plan(&tree, &[("", "z"), ("m", "a")]), @r#"
+    b/p/t existing [] after None
+    b/p/t/k existing [] after None
+    b/p/t/k/l create top ["b/p/t/k"] after None
+    b/p/t/m existing [] after None
+    b/p/t/m/y create [] after None
+    b/p/t/m/y/z create [] after Some(4)
+    b/p/t/m/z create [] after None
+    "#);
 }

@@ -188,6 +188,24 @@ def readonly_stays(c):
     c.same(after["", "readonly"], ("off", "local"), "readonly of the top")
 
 
+@case("C17", "C06")
+def below_no_copy(c):
+    """What is new below a dataset that is no copy is read-only and not mounted by itself; a volume that comes back after --set-aside has no device node."""
+    c.tree({"": "s1", "mine": "s1", "vol": "s1"}, volumes={"vol"})
+    c.push()
+    c.beta(f"zfs destroy -r {c.target}/mine; zfs create -o readonly=off -o canmount=noauto {c.target}/mine; zfs snapshot {c.target}/mine@own")
+    c.alpha(f"zfs create -p {c.source}/mine/none/new; zfs create {c.source}/mine/new; zfs snapshot {c.source}/mine/new@s2; zfs snapshot {c.source}/mine/none/new@s2")
+    c.push(status=1, says="no common snapshot")
+    found = c.properties(c.beta, f"{c.target}/mine", "readonly", "canmount", "mounted")
+    for path in ("new", "none/new"):
+        c.same([found[path, key][0] for key in ("readonly", "canmount", "mounted")], ["on", "noauto", "no"], f"readonly, canmount and mounted of {path}")
+    c.same(found["", "readonly"], ("off", "local"), "readonly of what was there")
+    c.beta(f"zfs snapshot {c.target}/vol@own")
+    c.alpha(f"zfs snapshot {c.source}/vol@own")
+    c.push("--set-aside", "--include", "vol")
+    c.same(c.properties(c.beta, f"{c.target}/vol", "volmode")["", "volmode"], ("none", "local"), "volmode of what came back")
+
+
 @case("C18")
 def pool_root(c):
     """A pool's root in conflict can only be rolled back: --set-aside and --replace are refused with the reason."""

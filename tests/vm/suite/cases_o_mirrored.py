@@ -29,14 +29,15 @@ mirror(cases_c_transfer, "contents", "safe_target", "volumes", "volumes_without_
        "many_snapshots", "longest_names", "json_order", "large_blocks", "encrypted_raw", "decrypt", "depth", "globs", "dry_run", "last_line")
 mirror(cases_f_resume, "every_kind", "raw_or_not", "useless_rests", "rest_between", "nothing_to_send")
 mirror(cases_g_conflicts, "rollback", "rollback_of_a_written_target", "rollback_refused", "rollback_with_a_rest", "replace", "set_aside",
-       "clashes_set_aside", "readonly_stays", "pool_root", "compatible_snapshots_stay", "encryption_clashes")
+       "clashes_set_aside", "readonly_stays", "below_no_copy", "pool_root", "compatible_snapshots_stay", "encryption_clashes")
 mirror(cases_h_bookmarks, "chain_holds", "names_and_strangers", "no_bookmark")
 mirror(cases_h_proof, "went_back_by_a_receive", "nothing_went_back")
 mirror(cases_s_skip, "first_and_bookmark", "with_conflicts", "after_a_cut")
 mirror(cases_t_mirror, "told_and_kept", "snapshots_go", "grace", "renames_without_bookmarks", "of_another_source")
 mirror(cases_u_encryption, "key_not_loaded", "target_is_an_encryption_root", "raw_into_an_empty_filesystem", "decrypted_on_a_raw_copy",
        "nothing_raw_in_common", "own_snapshot_on_a_raw_copy", "raw_on_a_plain_copy", "plain_below_a_raw_copy",
-       "plain_allowed_below_a_raw_copy", "key_of_another_dataset", "keys_as_zfs_send_leaves_them")
+       "plain_allowed_below_a_raw_copy", "key_of_another_dataset", "keys_as_zfs_send_leaves_them",
+       "nothing_is_given_up_for_what_cannot_be_sent")
 mirror(cases_w_dry_run, "without_flags", "just_written", "rollback", "held_and_cloned", "replace", "set_aside", "delete_missing",
        "key_not_loaded", "encryption_that_does_not_fit", "own_snapshot_on_a_raw_copy", "target_is_an_encryption_root",
        "replace_with_something_below")

@@ -85,6 +85,8 @@ def a_root_stays(c):
     public = c.alpha(f"cat {key}.pub")
     permit_key(c, c.beta, f"""restrict,command="zfsync recv --stdio --root {root} --allow destroy" {public}""")
     with_key = ("-i", key, "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none")
+    run = c.push(*with_key, target=f"beta:{root}", status=1, says=("no common snapshot", "name another TARGET"))
+    c.check("run again with" not in run.out + run.err, "what this key can't do is offered")
     c.push(*with_key, "--replace", root, target=f"beta:{root}", status=1, says="is the root of this helper (--root)")
     c.same(c.beta(f"zfs list -H -o quota {root}").strip(), "50M", "the root's quota")
     c.same(c.snaps(c.beta, root), ["own"], "the root's snapshots")

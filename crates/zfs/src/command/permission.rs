@@ -38,7 +38,7 @@ pub const GRANT: &str = " can delegate the permission: ";
 pub fn for_resolution(resolution: &Resolution) -> &'static str {
     match resolution {
         Resolution::Rollback { .. } => "rollback,destroy,mount,receive",
-        Resolution::SetAside { .. } => "rename,create,mount,clone,promote,canmount,readonly,userprop",
+        Resolution::SetAside { .. } => "rename,create,mount,clone,promote,canmount,readonly,volmode,userprop",
         Resolution::Replace { .. } => "destroy,mount,receive",
     }
 }

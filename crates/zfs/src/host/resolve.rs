@@ -114,7 +114,7 @@ fn bring_back(zfs: &Zfs, from: &DatasetName, restore: &Restore, top: bool) -> Re
     let clone = |records: &[Property]| {
         run(zfs.clone_of(from, &restore.snapshot, &restore.dataset, kind, top, records), |_| Ok(()))
     };
-    let records = match records(zfs, from) {
+    let records = match records(zfs, from, top) {
         Ok(records) if records.is_empty() => Err(None),
         Ok(records) => clone(&records).map_err(Some),
         Err(why) => Err(Some(why)),
@@ -132,12 +132,18 @@ fn bring_back(zfs: &Zfs, from: &DatasetName, restore: &Restore, top: bool) -> Re
 }
 
 /// What zfsync has recorded on a dataset as long as it is a copy: where it has come from, and its own targets. What was set aside
-/// keeps that, as it is one too. That the source lacks it is no more true of what comes back.
-fn records(zfs: &Zfs, dataset: &DatasetName) -> Result<Vec<Property>, Failure> {
+/// keeps that, as it is one too. That the source lacks it is no more true of what comes back. What keeps it asleep comes along: whether it
+/// is read-only, unless that is set anyway (`top`), and whether a volume has device nodes.
+fn records(zfs: &Zfs, dataset: &DatasetName, top: bool) -> Result<Vec<Property>, Failure> {
     let mut said = Vec::new();
     run(zfs.set_properties(dataset), |mut output| Ok(output.read_to_end(&mut said).map(drop)?))?;
     let is_record = |one: &Property| {
-        one.on == *dataset && one.name.starts_with("zfsync:") && one.name != Note::MissingSince.property()
+        let is_kept = match one.name.as_str() {
+            "readonly" => !top,
+            "volmode" => true,
+            name => name.starts_with("zfsync:") && name != Note::MissingSince.property(),
+        };
+        is_kept && one.on == *dataset
     };
     Ok(properties(&said, dataset).into_iter().filter(is_record).collect())
 }

@@ -18,11 +18,15 @@ const SCRIPT: &str = r#"
     "zfs list "*) printf 'b/x@s\t7\t8\t0\t-\n' ;;
     "zfs get "*)
         printf 'zfsync:received\tlocal\t1-1f\nzfsync:target-7\tlocal\t{}\nzfsync:missing-since\tlocal\t17\n'
-        printf 'compression\tlocal\tgzip\nzfsync:target-8\tinherited from b\t{}\n' ;;
+        printf 'volmode\tlocal\tnone\nreadonly\tlocal\ton\ncompression\tlocal\tgzip\nzfsync:target-8\tinherited from b\t{}\n' ;;
     esac"#;
 
 /// Zfs refuses those calls that this shell pattern fits, in these words.
 fn set_aside(dir: &Path, refused: &str, words: &str) -> Result<Option<String>, Failure> {
+    set_aside_at(false, dir, refused, words)
+}
+
+fn set_aside_at(top: bool, dir: &Path, refused: &str, words: &str) -> Result<Option<String>, Failure> {
     let script = SCRIPT.replace("\"$refused\")", "$refused)");
     let script = format!("dir='{}'; refused='{refused}'; words=\"{words}\"{script}", dir.display());
     let session = ("sh".into(), vec!["-c".into(), session_line().into()]);
@@ -32,7 +36,7 @@ fn set_aside(dir: &Path, refused: &str, words: &str) -> Result<Option<String>, F
     let zfs = Zfs::on(Away::new(session, words, Arc::default(), || {}));
     let restore = vec![Restore { dataset: "b/x".parse().unwrap(), snapshot: "s".parse().unwrap(), guid: Guid(7) }];
     let (dataset, aside) = ("b/x".parse().unwrap(), "b/x.aside".parse().unwrap());
-    carry_out(&zfs, &Resolution::SetAside { dataset, aside, restore, top: false }, false)
+    carry_out(&zfs, &Resolution::SetAside { dataset, aside, restore, top }, false)
 }
 
 /// The calls that change something once the dataset has its new name.
@@ -43,7 +47,7 @@ fn changes(dir: &Path) -> Vec<String> {
     changes.map(ToOwned::to_owned).collect()
 }
 
-const RECORDED: &str = "zfs clone -o canmount=noauto -o zfsync:received=1-1f -o zfsync:target-7={} b/x.aside@s b/x";
+const RECORDED: &str = "zfs clone -o canmount=noauto -o zfsync:received=1-1f -o zfsync:target-7={} -o volmode=none -o readonly=on b/x.aside@s b/x";
 const BARE: &str = "zfs clone -o canmount=noauto b/x.aside@s b/x";
 const PROMOTED: &str = "zfs promote b/x";
 
@@ -52,6 +56,11 @@ fn what_comes_back_is_recorded_as_the_copy_it_is() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(set_aside(dir.path(), "never", ""), Ok(None));
     assert_eq!(changes(dir.path()), [RECORDED, PROMOTED]);
+    // zfs takes no property twice.
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(set_aside_at(true, dir.path(), "never", ""), Ok(None));
+    let top = "zfs clone -o readonly=on -o canmount=noauto -o zfsync:received=1-1f -o zfsync:target-7={} -o volmode=none b/x.aside@s b/x";
+    assert_eq!(changes(dir.path()), [top, PROMOTED]);
 }
 
 #[test]

@@ -333,6 +333,20 @@ fn below_a_cure_that_failed_nothing_is_believed() {
     assert!(actions.iter().any(|action| matches!(action, Action::Relist { dataset: 1, .. })), "{actions:?}");
 }
 
+/// What isn't begun moves nothing: what lies below is done as it was planned.
+#[test]
+fn below_a_cure_that_was_not_begun_the_plan_holds() {
+    let how = || super::target::Clash::Solvable(super::target::How::SetAside).verdict();
+    let parent = planned(0, Placement::Existing, None, how());
+    let child = planned(1, Placement::Existing, None, how());
+    let (mut machine, actions) = gated(vec![parent, child]);
+    assert_eq!(actions, [Action::Resolve { dataset: 0 }]);
+    let resolved = Resolved::NotBegun("the key is not loaded".into());
+    let actions = machine.handle(NOW, Input::Resolved { dataset: 0, resolved });
+    let end = DatasetOutcome::Conflict("the key is not loaded".into());
+    assert_eq!(actions, [Action::DatasetEnded { dataset: 0, end }, Action::Resolve { dataset: 1 }]);
+}
+
 /// The receiver may be heard first, but a stream that broke off here is told, and advised on, in the words of who broke it off.
 #[test]
 fn the_words_of_a_broken_send_are_not_lost_in_their_echo() {
@@ -352,6 +366,13 @@ fn the_words_of_a_broken_send_are_not_lost_in_their_echo() {
         );
         assert!(machine.is_done());
     }
+    // A command to copy has nothing behind it.
+    let (mut machine, _) = started(vec![existing(0)]);
+    let grant = "root on the source's host can delegate the permission: zfs allow repl send 'apool/x'";
+    let failure = Failure { refusal: Refusal::Stream, words: echo.into() };
+    machine.handle(NOW, Input::Received { step: 1, failure: Some(failure) });
+    let actions = machine.handle(NOW, sent(1, Some(&format!("{words}\n{grant}"))));
+    assert_eq!(failed(&actions)[0], format!("{words} (the receiver: {echo})\n{grant}"));
 }
 
 /// Whoever prunes meanwhile costs the run a new plan, and that again and again as long as something arrives in between.
