@@ -77,6 +77,7 @@ pub async fn look_around(
             datasets: still.iter().map(ToString::to_string).collect(),
             snapshots: snapshots.into_iter().map(|(dataset, names)| (dataset.to_string(), texts(names))).collect(),
             listed: in_full,
+            told_later: job.tells_later(),
         });
     }
     Ok(moves)
