@@ -44,7 +44,7 @@ fn something_to_do() {
             "6 datasets, 0 in sync, 4 steps to do",
             "s/1: @a -> @b, 1 snapshot",
             "s/5: full -> @z, 1 snapshot",
-            "s/4: it has no snapshots, so there is nothing to send",
+            "s/4: no snapshots, so there is nothing to send",
             "zfsync: 4 datasets in sync (4 updated, 2 without snapshots), 4 snapshots, ",
         ],
     );

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::machine::source_advice;
 use super::ready::{Cleared, stream};
 use super::receiver::Receiver;
 use crate::config::PushJob;
@@ -79,7 +80,10 @@ pub async fn refused(
         });
     }
     while let Some(tried) = trials.join_next().await {
-        if let Ok((place, Err(why))) = tried {
+        if let Ok((place, Err(mut why))) = tried {
+            if why.refusal == Refusal::KeyNotLoaded {
+                why.words += source_advice(why.refusal, &why.words);
+            }
             all.insert(place, why);
         }
     }
