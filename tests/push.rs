@@ -209,7 +209,7 @@ fn a_send_that_a_signal_has_interrupted_is_tried_again() {
         "if mkdir \"$here/interrupted\" 2>/dev/null; then echo \"warning: cannot send '$last': signal received\" >&2; exit 1; fi\n",
     );
     bed.run(&["push", "s", "d"])
-        .expect(0, &["s/1: interrupted, retrying in ", "': signal received", "2 datasets in sync"]);
+        .expect(0, &["s/1: interrupted, retrying in ", "': signal received", "1 dataset in sync (1 updated"]);
     assert!(bed.read("world").contains("d/1@b\t"));
 }
 
