@@ -268,6 +268,12 @@ impl PushJob {
         self.needs_names() || self.resolutions.set_aside
     }
 
+    /// Whether its end tells what has become of each dataset that only the target has.
+    #[must_use]
+    pub fn tells_later(&self) -> bool {
+        self.missing.datasets && self.only_there < OnlyThere::Named
+    }
+
     /// Whether it can't do without them. To destroy some: what was renamed must not be taken for gone. What is set aside is so without
     /// them, too: only the end says less.
     #[must_use]

@@ -31,6 +31,7 @@ fn nothing_is_sent_beside_what_is_there() {
         "s -> d: conflict: no common snapshot, and no record that the target was ever received from this source",
         "nothing is sent below it either (2 datasets)",
         "to continue: name another TARGET, for example 'd/s', which leaves this one as it is",
+        "zfsync: 1 of 3 datasets in conflict, 2 skipped; 0 in sync; no snapshot received (",
         "\n  2 datasets skipped: nothing is sent: no dataset of the source has a snapshot in common with the one in its place in 'd' (-v lists them)",
     ];
     let ended = bed.run(&["push", "s", "d"]);

@@ -112,8 +112,14 @@ fn a_host_that_can_not_do_it() {
     push_calling(&bed, "strange", &["beta:s", "beta:d"])
         .expect(3, &["no greeting", "(exit status 1)", "Account expired"]);
     // The other one can't be reached from there, or has nothing of the kind.
-    push(&bed, &["beta:s", "nosuchhost.invalid:d"])
-        .expect(3, &["zfsync: error: beta: can't connect to nosuchhost.invalid: ssh says:", around]);
+    push(&bed, &["beta:s", "nosuchhost.invalid:d"]).expect(
+        3,
+        &[
+            "zfsync: error: beta: can't connect to nosuchhost.invalid: ssh says:",
+            "\n  try on beta: ssh nosuchhost.invalid true\n",
+            around,
+        ],
+    );
     push(&bed, &["beta:nosuch", "beta:d"])
         .expect(3, &["beta: can't list nosuch on beta: ", "does not exist", "the datasets of beta"])
         .without(&[around]);

@@ -44,7 +44,7 @@ fn something_to_do() {
             "6 datasets, 0 in sync, 4 steps to do",
             "s/1: @a -> @b, 1 snapshot",
             "s/5: full -> @z, 1 snapshot",
-            "s/4: it has no snapshots, so there is nothing to send",
+            "s/4: no snapshots, so there is nothing to send",
             "zfsync: 4 datasets in sync (4 updated, 2 without snapshots), 4 snapshots, ",
         ],
     );
@@ -197,6 +197,20 @@ fn a_send_that_fails() {
     bed.run(&["push", "s", "d"]).expect(1, &["s/1", "cannot send: unloaded keys", "1 of 3 datasets failed; 1 in sync"]);
     assert!(!bed.read("world").contains("d/1@b\t"));
     assert!(bed.read("world").contains("d/2@b\t"));
+}
+
+/// What a terminal does by Ctrl-Z and `fg`: its signal reaches `zfs send`, too, whose system call ends with EINTR.
+#[test]
+fn a_send_that_a_signal_has_interrupted_is_tried_again() {
+    let bed = Bed::new();
+    bed.world_with_work(1);
+    bed.write(
+        "on-send",
+        "if mkdir \"$here/interrupted\" 2>/dev/null; then echo \"warning: cannot send '$last': signal received\" >&2; exit 1; fi\n",
+    );
+    bed.run(&["push", "s", "d"])
+        .expect(0, &["s/1: interrupted, retrying in ", "': signal received", "1 dataset in sync (1 updated"]);
+    assert!(bed.read("world").contains("d/1@b\t"));
 }
 
 /// Another tool prunes meanwhile: the base goes when it is about to be sent from, then what was to be sent.

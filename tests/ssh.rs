@@ -100,7 +100,10 @@ fn a_closed_port() {
     // Bound and not listening, so that nobody else gets it.
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
     bed.write("ssh_config", &format!("Host beta\n HostName 127.0.0.1\n Port {port}\n UserKnownHostsFile /dev/null\n"));
-    push(&bed, &["s", "beta:d"]).expect(3, &["can't connect to beta: ssh says:", "Connection refused"]);
+    push(&bed, &["s", "beta:d"]).expect(
+        3,
+        &["can't connect to beta: ssh says:", "Connection refused", "\n  try on this machine: ssh beta true\n"],
+    );
     left_clean(&bed);
 }
 

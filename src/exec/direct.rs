@@ -102,6 +102,8 @@ struct Listener<'a> {
     source: DatasetName,
     /// Whether the user wants to know why something stays.
     verbose: bool,
+    /// Whether what only the target has is told at the end.
+    tells_later: bool,
     dry_run: bool,
     reporter: &'a mut dyn Reporter,
     running: HashSet<StepId>,
@@ -117,6 +119,7 @@ impl<'a> Listener<'a> {
             host,
             source: job.ends.source.dataset.clone(),
             verbose: job.only_there == OnlyThere::Named,
+            tells_later: job.tells_later(),
             dry_run: job.dry_run,
             reporter,
             running: HashSet::new(),
@@ -132,8 +135,10 @@ impl<'a> Listener<'a> {
         match told {
             Told::Event(mut event) => {
                 self.count(&event)?;
-                if let Event::Cleared { verbose, .. } = &mut event {
-                    *verbose = self.verbose;
+                match &mut event {
+                    Event::Cleared { verbose, .. } => *verbose = self.verbose,
+                    Event::OnlyThere { told_later, .. } => *told_later = self.tells_later,
+                    _ => {}
                 }
                 self.reporter.event(&event);
             }

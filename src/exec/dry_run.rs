@@ -212,15 +212,15 @@ fn cleared_rows(job: &PushJob, cleared: &Cleared) -> Vec<PlanRow> {
         let note = too_much.to_string();
         return too_much.names.iter().map(|name| row(name.clone(), PlanAction::Stays, Some(note.clone()))).collect();
     }
-    let destroyed = |name: String, what: &str| match refused.get(&name) {
+    let destroyed = |name: String| match refused.get(&name) {
         Some(why) if why.refusal.is_a_reason_to_stay() => row(name, PlanAction::Stays, Some(why.words.clone())),
         Some(why) => row(name, PlanAction::Fails, Some(why.words.clone())),
-        None => row(name, PlanAction::Destroy, Some(recorded::missing_rule(job, what))),
+        None => row(name, PlanAction::Destroy, Some(recorded::is_to_go(job))),
     };
-    let datasets = due.datasets.iter().map(|doomed| destroyed(doomed.dataset.to_string(), "datasets"));
+    let datasets = due.datasets.iter().map(|doomed| destroyed(doomed.dataset.to_string()));
     let mut rows: Vec<PlanRow> = datasets.collect();
     let names = due.snapshots.iter().flat_map(|(dataset, some)| some.iter().map(|(name, _)| dataset.at(name.as_str())));
-    rows.extend(names.map(|name| destroyed(name, "snapshots")));
+    rows.extend(names.map(destroyed));
     let goes: HashSet<String> = rows.iter().map(|row| row.target.clone()).collect();
     let waiting = missing.datasets.iter().map(|doomed| doomed.dataset.to_string()).chain(missing.undated());
     let note = format!("destroyed once it has been missing for {} (--grace)", duration(job.missing.grace));

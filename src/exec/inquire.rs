@@ -61,7 +61,7 @@ pub async fn negotiate(
                     Err(why) => return Err(why),
                 }
             }
-            Ask::Records(datasets) => missing::look_at_records(job, negotiation, receiver, datasets).await?,
+            Ask::Records(datasets) => missing::look_at_records(sender, negotiation, receiver, datasets).await?,
             Ask::Vacancy(name) => {
                 let is_vacant = is_vacant(receiver, &name).await?;
                 negotiation.vacant(name, is_vacant);

@@ -11,7 +11,7 @@ use super::receiver::{Listed, Receiver};
 use super::renames::{bring_along, follow, renamed, supersede};
 use super::targets::Targets;
 use super::{recorded, source};
-use crate::config::{OnlyThere, PushJob};
+use crate::config::{OnlyThere, PushJob, source_tag};
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::plan::{
@@ -77,6 +77,7 @@ pub async fn look_around(
             datasets: still.iter().map(ToString::to_string).collect(),
             snapshots: snapshots.into_iter().map(|(dataset, names)| (dataset.to_string(), texts(names))).collect(),
             listed: in_full,
+            told_later: job.tells_later(),
         });
     }
     Ok(moves)
@@ -119,13 +120,16 @@ pub(super) fn targets(listed: Listed) -> HashMap<DatasetName, TargetDataset> {
 /// Finds out what is recorded on the target. Without that a conflict is told all the same; but nothing is made in what may be another
 /// source's copy.
 pub async fn look_at_records(
-    job: &PushJob,
+    sender: &Endpoint,
     negotiation: &mut Negotiation,
     receiver: &mut Receiver<'_>,
     datasets: BTreeSet<DatasetName>,
 ) -> Result<(), StartError> {
     match receiver.notes().await {
-        Ok(notes) => negotiation.records(datasets, &notes_of(notes), job.missing.by),
+        Ok(notes) => {
+            let host = sender.hello().host;
+            negotiation.records(datasets, &notes_of(notes), |top| source_tag(&host, top));
+        }
         Err(why @ StartError::Ask { .. }) if negotiation.strangers().is_empty() => tracing::info!("{why}"),
         Err(why) => return Err(why),
     }

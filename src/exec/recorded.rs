@@ -35,6 +35,16 @@ pub fn missing_rule(job: &PushJob, what: &str) -> String {
     format!("--delete-missing {what}, --grace {grace}")
 }
 
+/// The same before it goes, with the option as it was given.
+pub fn is_to_go(job: &PushJob) -> String {
+    let what = match (job.missing.datasets, job.missing.snapshots) {
+        (true, true) => "both",
+        (true, false) => "datasets",
+        _ => "snapshots",
+    };
+    format!("no longer exists on the source, and is to be destroyed on the target ({})", missing_rule(job, what))
+}
+
 /// A dataset that the source has no more, with its snapshots.
 pub fn doomed(job: &PushJob, rule: &str, doomed: &Doomed) -> Begun {
     let snapshots = Thing::snapshots(&doomed.dataset, &doomed.snapshots);

@@ -11,6 +11,7 @@ use super::foresee::from_the_start;
 use super::item::{Item, OnTarget};
 use super::missing::Notes;
 use super::negotiate::Negotiation;
+use super::origin::origins;
 use super::placement::{Placement, PlannedDataset};
 use super::restore::comes_back;
 use super::verdict::Verdict;
@@ -179,9 +180,17 @@ impl Negotiation {
         strangers.map(|item| item.target_name.clone()).collect()
     }
 
-    /// Takes what is recorded on all datasets of TARGET's tree. `asked`: what [`Negotiation::wants_records`] has named; `by`: stands in
-    /// records for this source.
-    pub fn records(&mut self, asked: BTreeSet<DatasetName>, notes: &HashMap<DatasetName, Notes>, by: u32) {
+    /// Takes what is recorded on all datasets of TARGET's tree. `asked`: what [`Negotiation::wants_records`] has named; `tag`: what stands
+    /// in records for a source of this host.
+    pub fn records(
+        &mut self,
+        asked: BTreeSet<DatasetName>,
+        notes: &HashMap<DatasetName, Notes>,
+        tag: impl Fn(&DatasetName) -> u32,
+    ) {
+        let by = tag(&self.source);
+        // SOURCE may have come with the tree of a dataset above it.
+        let own: Vec<_> = origins(&self.source, &tag).filter(|(_, at)| at.is_some()).collect();
         let put = |name: &DatasetName| notes.get(name).and_then(|notes| notes.put.as_ref());
         let place_of = |name: &DatasetName| name.below(&self.target).map(|path| place(&path));
         let origin = |name: &DatasetName| match put(name) {
@@ -193,8 +202,7 @@ impl Negotiation {
         self.records.origins.extend(asked.into_iter().map(|name| (name.clone(), origin(&name))));
         let is_copy = |name: &&DatasetName| {
             let below = name.below(&self.target).filter(|path| *path != RelPath::default() && comes_back(path));
-            let top = Some(place(&RelPath::default()));
-            below.is_some() && put(name).is_some_and(|put| put.by == by && put.at == top)
+            below.is_some() && put(name).is_some_and(|put| own.contains(&(put.by, put.at)))
         };
         self.records.copy = notes.keys().filter(is_copy).min_by_key(|name| self.as_copy(name, put(name))).cloned();
         let is_in_its_place =
@@ -378,7 +386,8 @@ mod tests {
             (name.parse().unwrap(), Notes { put: Some(put), ..Notes::default() })
         };
         let wanted = talk.wants_records();
-        talk.records(wanted, &records.iter().map(note).collect(), 7);
+        let tag = |top: &DatasetName| if top.as_str() == "tank/data" { 7 } else { 70 };
+        talk.records(wanted, &records.iter().map(note).collect(), tag);
         if let Some(name) = talk.wants_vacancy() {
             assert_eq!(name.as_str(), "bpool/data");
             talk.vacant(name, vacant);
@@ -436,6 +445,12 @@ mod tests {
         for other in [("bpool/x.zfsync-20241122-031500", 7, ""), ("bpool/x", 8, ""), ("bpool/x", 7, "/kid")] {
             assert_eq!(told(&[other], true, false), format!("{NONE}{}", another("bpool/data")), "{other:?}");
         }
+        // It has come with the tree of the dataset above it.
+        assert_eq!(
+            told(&[("bpool", 70, ""), ("bpool/data", 70, "/data"), ("bpool/x", 70, "/x")], true, false),
+            "no common snapshot: the target was received from another source\n\
+             name 'beta:bpool/data' as TARGET, which was received from this source before"
+        );
         let stranger = told(&[("bpool", 8, "")], true, false);
         assert_eq!(
             stranger,

@@ -10,7 +10,7 @@ use zfs::name::{DatasetName, Guid};
 use zfs::{Put, SentTo, place};
 
 /// What stands in a copy's note for what it has come from: which source, and where below the target it was put.
-type Origin = (u32, Option<u32>);
+pub(super) type Origin = (u32, Option<u32>);
 
 /// Those of SOURCE's datasets that are copies, by what the notes on them say that they have come from.
 #[derive(Debug, Default)]
@@ -122,7 +122,7 @@ impl<'a> FromIterator<(DatasetName, &'a Put)> for Copies {
 
 /// All that can stand for a dataset: SOURCE may have been any dataset above it. Notes of older versions have no place, and tell only of
 /// SOURCE itself.
-fn origins(dataset: &DatasetName, tag: &impl Fn(&DatasetName) -> u32) -> impl Iterator<Item = Origin> {
+pub(super) fn origins(dataset: &DatasetName, tag: &impl Fn(&DatasetName) -> u32) -> impl Iterator<Item = Origin> {
     let placed = |top: DatasetName| Some((tag(&top), Some(place(&dataset.below(&top)?))));
     let tops = dataset.ancestors().into_iter().chain([dataset.clone()]);
     tops.filter_map(placed).chain([(tag(dataset), None)])

@@ -275,7 +275,7 @@ impl Solvable {
                     1 => " with its only snapshot".into(),
                     more => format!(" with its {more} snapshots"),
                 };
-                format!("{headline}; destroying it{snapshots}, it is sent in full")
+                format!("{headline}; destroying it{snapshots}, and sending it in full")
             }
         }
     }

@@ -55,7 +55,7 @@ pub enum ConnectError {
         reason: &'static str,
     },
     /// ssh ended; its own words.
-    #[error("can't connect to {host}: ssh says: {words}")]
+    #[error("can't connect to {host}: ssh says: {words}{}", next_step(host, *.busy))]
     Refused {
         /// The destination.
         host: String,
@@ -83,6 +83,11 @@ pub enum ConnectError {
         /// The crate's words.
         error: String,
     },
+}
+
+/// What tells more than an error does; nothing where the run itself tries again.
+fn next_step(host: &str, busy: bool) -> String {
+    if busy { String::new() } else { format!("\n  try on this machine: ssh {} true", shell_words::quote(host)) }
 }
 
 impl ConnectError {

@@ -128,6 +128,9 @@ pub enum Event {
         snapshots: Vec<(String, Vec<String>)>,
         /// Whether the target was listed.
         listed: bool,
+        /// Whether the run tells at its end what has become of each: that is enough.
+        #[serde(skip)]
+        told_later: bool,
     },
     /// What is gone, or was moved: told when that is certain, and as in the record of destructions.
     Destroyed {
@@ -195,6 +198,12 @@ pub struct Summary {
     /// Those of them that are in conflict.
     #[serde(default)]
     pub conflicts: usize,
+    /// Those of them that were skipped, where that is told.
+    #[serde(skip)]
+    pub skipped: usize,
+    /// Datasets and snapshots that were destroyed on the target as the source has them no more, where that is told.
+    #[serde(skip)]
+    pub destroyed: (usize, usize),
     /// Those that have no snapshot.
     pub without_snapshots: usize,
     /// Snapshots that arrived.

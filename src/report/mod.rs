@@ -15,7 +15,7 @@ pub use diagnostics::init_tracing;
 pub use event::{DatasetEnd, Event, Summary};
 pub use wrap::for_stderr;
 
-use lines::{CausesOnce, GrantsOnce, LogFile};
+use lines::{CausesOnce, GrantsOnce, LogFile, Tally};
 use serde::Serialize;
 use wrap::Wrapped;
 
@@ -110,12 +110,12 @@ pub fn kept(out: Box<dyn Write + Send>) -> Box<dyn Reporter> {
 }
 
 fn failures(reporter: lines::Quiet, listed: &'static str) -> Box<dyn Reporter> {
-    Box::new(GrantsOnce::of_failures(CausesOnce::new(reporter, 0).listed(listed)))
+    Box::new(Tally::new(GrantsOnce::of_failures(CausesOnce::new(reporter, 0).listed(listed))))
 }
 
 /// People are told once what is the same for many datasets.
 fn in_short(reporter: impl Reporter + 'static, verbose: u8) -> Box<dyn Reporter> {
-    Box::new(GrantsOnce::new(CausesOnce::new(reporter, verbose)))
+    Box::new(Tally::new(GrantsOnce::new(CausesOnce::new(reporter, verbose))))
 }
 
 /// The same, with all written down as well if there is a log; `label` tells there what it is about.

@@ -227,10 +227,10 @@ impl Receiving {
             return broken.then(|| Failure::new(Refusal::Stream, "the stream was aborted"));
         };
         let refusal = match Refusal::from_words(words) {
-            // The words may be those of the shell that has started it on another machine.
-            Refusal::Other if how.killed && !self.is_broken() => Refusal::Killed,
             // Ended by us, or it just read the early end of its input.
-            Refusal::Other if self.is_broken() => Refusal::Stream,
+            Refusal::Other | Refusal::Killed if self.is_broken() => Refusal::Stream,
+            // The words may be those of the shell that has started it on another machine.
+            Refusal::Other if how.killed => Refusal::Killed,
             refusal => refusal,
         };
         let ended = || zfs::text::ended("zfs receive", &how);

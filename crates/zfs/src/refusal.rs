@@ -52,7 +52,7 @@ pub enum Refusal {
     Limit,
     /// The pool is suspended.
     Suspended,
-    /// The process was killed by somebody.
+    /// The process was killed by somebody, or a signal has interrupted what it did.
     Killed,
     /// No ssh session for it has come free in time, so nothing was started.
     NoSession,
@@ -145,9 +145,10 @@ const PHRASES: &[(Refusal, &[&str])] = &[
             "invalid backup stream",
             "failed to read from stream",
             "invalid record type",
-            "signal received",
         ],
     ),
+    // EINTR (`zfs_common_error` in `lib/libzfs/libzfs_util.c`): a send or receive that a terminal has stopped ends so when it goes on.
+    (Refusal::Killed, &["signal received"]),
     (
         Refusal::Busy,
         &["dataset is busy", "target is busy", "device or resource busy", "filesystem is busy", "unmount failed"],
@@ -270,6 +271,8 @@ mod tests {
             ("cannot unmount '/b/x': pool or dataset is busy", Refusal::Busy),
             ("cannot open 'b/out of space': dataset does not exist", Refusal::Missing),
             ("cannot create 'b/x': permission denied", Refusal::Permission),
+            ("warning: cannot send 'b/x@s': signal received", Refusal::Killed),
+            ("cannot receive incremental stream: signal received", Refusal::Killed),
             ("Permission denied the ZFS utilities must be run as root.", Refusal::Permission),
         ] {
             assert_eq!(Refusal::from_words(words), refusal, "{words}");

@@ -217,7 +217,8 @@ pub enum DatasetOutcome {
 pub fn advice(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::NoSpace => {
-            "\n  free space on the target, or raise its quota, refquota or snapshot_limit (zfs reports all of them alike), and run again"
+            "\n  free space on the target, or raise its quota, refquota or snapshot_limit (zfs reports all of them alike), and run again; \
+             what has arrived may be kept for resuming, and takes space: zfs receive -A DATASET on the target's host discards it"
         }
         Refusal::Busy => "\n  the target dataset is busy; run again when it is no longer in use",
         Refusal::Feature => {

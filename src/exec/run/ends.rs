@@ -70,7 +70,8 @@ impl Run<'_> {
 
     fn without_snapshots(&mut self, (dataset, target): &(String, String)) {
         self.summary.without_snapshots += 1;
-        let text = "it has no snapshots, so there is nothing to send".into();
+        // The same words stand for one dataset and for several.
+        let text = "no snapshots, so there is nothing to send".into();
         self.reporter.event(&Event::Notice { dataset: Some(dataset.clone()), text });
         let result = LastResult::NoSnapshots;
         self.reporter.ended(&DatasetEnd { dataset, target, result, updated: false, error: None, newest: None });

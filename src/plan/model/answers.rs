@@ -41,7 +41,8 @@ pub(super) fn answer(
             };
             let notes: HashMap<_, _> =
                 came.map(|(name, _)| (name.clone(), Notes { put: Some(put(name)), ..Notes::default() })).collect();
-            negotiation.records(datasets, &notes, BY);
+            let top = negotiation.source.clone();
+            negotiation.records(datasets, &notes, |source| if *source == top { BY } else { !BY });
         }
         Ask::Vacancy(name) => negotiation.vacant(name.clone(), !target.datasets.contains_key(&name)),
         Ask::Facts { snapshots, .. } => {

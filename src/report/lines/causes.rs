@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::SKIPPED;
 use crate::format::count;
 use crate::report::{DatasetEnd, Event, Reporter, Summary};
 
@@ -10,8 +11,6 @@ const NAMED: usize = 3;
 /// What lists all of them: an option of the command, or what it can write besides.
 pub(in crate::report) const BY_OPTION: &str = "-v";
 pub(in crate::report) const BY_LOG: &str = "a log file";
-/// What became of datasets that only wait for another one.
-const SKIPPED: &str = "skipped";
 
 /// Passes events on, but for what repeats a cause; the end has numbers. With `verbose` only the end is shorter.
 pub(in crate::report) struct CausesOnce<R> {
@@ -120,13 +119,13 @@ mod tests {
 
     use super::*;
     use crate::report::fake::{FakeClock, Page};
-    use crate::report::lines::Plain;
+    use crate::report::lines::{Plain, Tally};
 
     /// What is told of datasets that have failed so (kind and error), and of some without snapshots.
     fn told(verbose: u8, failed: &[(&str, &str)], empty: usize) -> String {
         let page = Page::default();
         let plain = Plain::new(Box::new(page.clone()), Box::new(FakeClock::new()), verbose);
-        let mut reporter = CausesOnce::new(plain, verbose);
+        let mut reporter = Tally::new(CausesOnce::new(plain, verbose));
         let mut failures = Vec::new();
         for (at, (kind, error)) in failed.iter().enumerate() {
             let (dataset, target, kind) = (format!("s/{at}"), format!("t/{at}"), (*kind).to_owned().into());
@@ -149,7 +148,7 @@ mod tests {
         let all: Vec<_> = std::iter::once(("failed", "no space"))
             .chain(std::iter::repeat_n(("skipped", "s/0 above it"), 1000))
             .collect();
-        let last = "zfsync: 1001 of 1001 datasets failed; 0 in sync; no snapshot received (1.0 s)\n  s/0: no space\n";
+        let last = "zfsync: 1 of 1001 datasets failed, 1000 skipped; 0 in sync; no snapshot received (1.0 s)\n  s/0: no space\n";
         assert_eq!(
             told(0, &all, 0),
             format!("s/0 -> t/0: failed: no space\n{last}  1000 datasets skipped: s/0 above it (-v lists them)\n")

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::json::{Json, Label};
 use super::permissions::GrantsOnce;
 use super::plain::Plain;
+use super::tally::Tally;
 use crate::cli::LogFormat;
 use crate::config::Log;
 use crate::error::StartError;
@@ -67,7 +68,8 @@ impl LogFile {
     pub fn reporter(&self, label: &str) -> Box<dyn Reporter> {
         match self.format {
             LogFormat::Text => {
-                Box::new(GrantsOnce::new(Plain::new(Box::new(self.about(label)), Box::new(SystemClock), 1)))
+                let plain = Plain::new(Box::new(self.about(label)), Box::new(SystemClock), 1);
+                Box::new(Tally::new(GrantsOnce::new(plain)))
             }
             LogFormat::Json => {
                 let label = Label { job: self.job.clone(), about: label.to_owned() };

@@ -5,6 +5,7 @@ mod json;
 mod log_file;
 mod permissions;
 mod plain;
+mod tally;
 mod words;
 
 use std::io::Write as _;
@@ -17,7 +18,11 @@ pub(in crate::report) use log_file::Several;
 pub use log_file::{Kept, LogFile};
 pub(in crate::report) use permissions::{Grants, GrantsOnce};
 pub(in crate::report) use plain::{Plain, Quiet};
+pub(in crate::report) use tally::Tally;
 pub(in crate::report) use words::Words;
+
+/// What became of datasets that only wait for another one.
+const SKIPPED: &str = "skipped";
 
 /// Says on stderr what can't wait for the end of a command: whole lines.
 pub fn at_once(lines: &str) {

@@ -25,7 +25,8 @@ impl Words {
                 Some(self.retry(dataset, *wait, error))
             }
             Event::DatasetFailed { dataset, target, kind, error } => Some(self.failed(dataset, target, kind, error)),
-            Event::OnlyThere { datasets, snapshots, listed } => Some(only_there(datasets, snapshots, *listed)),
+            Event::OnlyThere { told_later: true, .. } => None,
+            Event::OnlyThere { datasets, snapshots, listed, .. } => Some(only_there(datasets, snapshots, *listed)),
             Event::Cleared {
                 datasets,
                 snapshots,
@@ -123,11 +124,7 @@ impl Words {
         let all = count(summary.datasets, "dataset");
         if summary.failed > 0 {
             let stopped = if summary.interrupted { " and the run was interrupted" } else { "" };
-            let what = match (summary.failed.saturating_sub(summary.conflicts), summary.conflicts) {
-                (failed, 0) => format!("{failed} of {all} failed"),
-                (0, conflicts) => format!("{conflicts} of {all} in conflict"),
-                (failed, conflicts) => format!("{failed} of {all} failed, {conflicts} in conflict"),
-            };
+            let what = not_in_sync(summary);
             let head = self.0.paint(Colour::Red, &format!("{what}{stopped}"));
             let rest = if idle { format!("no snapshot received ({took})") } else { arrived };
             return format!("{head}; {} in sync{}; {rest}", summary.in_sync, details(summary));
@@ -146,7 +143,8 @@ impl Words {
         }
         let in_sync = format!("{} in sync{}", count(summary.in_sync, "dataset"), details(summary));
         if idle && summary.updated == 0 {
-            format!("{in_sync}, nothing to do ({took})")
+            let done = destroyed_there(summary.destroyed).unwrap_or_else(|| "nothing to do".to_owned());
+            format!("{in_sync}, {done} ({took})")
         } else {
             format!("{in_sync}, {arrived}")
         }
@@ -231,6 +229,28 @@ fn stays(stay: &[(String, String)], failed: &[(String, String)], verbose: bool) 
     lines
 }
 
+/// `1 of 7 datasets in conflict, 6 skipped`
+fn not_in_sync(summary: &Summary) -> String {
+    let Summary { datasets, failed, conflicts, skipped, .. } = *summary;
+    let failed = failed.saturating_sub(conflicts + skipped);
+    let parts = [(failed, "failed"), (conflicts, "in conflict"), (skipped, "skipped")];
+    let mut parts = parts.into_iter().filter(|(number, _)| *number > 0);
+    let (first, what) = parts.next().unwrap_or((0, "failed"));
+    let rest: String = parts.map(|(number, what)| format!(", {number} {what}")).collect();
+    format!("{first} of {} {what}{rest}", count(datasets, "dataset"))
+}
+
+/// `1 dataset and 3 snapshots destroyed on the target`
+fn destroyed_there((datasets, snapshots): (usize, usize)) -> Option<String> {
+    let what = match (count(datasets, "dataset"), count(snapshots, "snapshot")) {
+        _ if (datasets, snapshots) == (0, 0) => return None,
+        (datasets, _) if snapshots == 0 => datasets,
+        (_, snapshots) if datasets == 0 => snapshots,
+        (datasets, snapshots) => format!("{datasets} and {snapshots}"),
+    };
+    Some(format!("{what} destroyed on the target"))
+}
+
 /// ` (12 updated, 1 without snapshots)`, or nothing
 fn details(summary: &Summary) -> String {
     let mut extra = Vec::new();
@@ -280,8 +300,14 @@ mod tests {
     fn nothing_to_do() {
         let run = Summary { took: Duration::from_millis(810), ..summary() };
         assert_eq!(ASCII.summary(&run), "zfsync: 31 datasets in sync, nothing to do (0.8 s)");
-        let one = Summary { datasets: 1, in_sync: 1, ..run };
+        let one = Summary { datasets: 1, in_sync: 1, ..run.clone() };
         assert_eq!(ASCII.summary(&one), "zfsync: 1 dataset in sync, nothing to do (0.8 s)");
+        for (destroyed, words) in
+            [((1, 0), "1 dataset"), ((0, 2), "2 snapshots"), ((2, 1), "2 datasets and 1 snapshot")]
+        {
+            let text = ASCII.summary(&Summary { destroyed, ..run.clone() });
+            assert_eq!(text, format!("zfsync: 31 datasets in sync, {words} destroyed on the target (0.8 s)"));
+        }
     }
 
     #[test]
@@ -293,8 +319,10 @@ mod tests {
         assert_eq!(ASCII.summary(&run), text);
         let text = ASCII.summary(&Summary { conflicts: 2, failures: Vec::new(), ..run.clone() });
         assert!(text.starts_with("zfsync: 2 of 31 datasets in conflict; 29 in sync"), "{text}");
-        let text = ASCII.summary(&Summary { conflicts: 1, ..run });
+        let text = ASCII.summary(&Summary { conflicts: 1, ..run.clone() });
         assert!(text.starts_with("zfsync: 1 of 31 datasets failed, 1 in conflict; 29 in sync"), "{text}");
+        let text = ASCII.summary(&Summary { failed: 9, conflicts: 1, skipped: 8, ..run });
+        assert!(text.starts_with("zfsync: 1 of 31 datasets in conflict, 8 skipped; 29 in sync"), "{text}");
         let run = Summary { datasets: 1, in_sync: 0, failed: 1, interrupted: true, ..summary() };
         let text =
             "zfsync: 1 of 1 dataset failed and the run was interrupted; 0 in sync; no snapshot received (12.3 s)";

@@ -169,7 +169,7 @@ impl PrunedSide {
         let stay = [
             (sum(|cut| cut.by_rule), "by the rules"),
             (sum(|cut| cut.ahead.len()), "dated in the future"),
-            (sum(|cut| cut.out_of_scope), "not taken by zfsync (--foreign includes them)"),
+            (sum(|cut| cut.out_of_scope), "not taken by zfsync (zfsync prune --foreign includes them)"),
             (sum(|cut| cut.needed), "still needed"),
             (self.further().count(), "that its own targets may need"),
             (sum(|cut| cut.received), "that its own source may need"),
@@ -351,7 +351,7 @@ mod tests {
         h:p@a
         h:p/x@c
         --
-        zfsync: h:p: 2 snapshots of 2 datasets would be destroyed and 2.00 KiB freed (--keep 24h); kept: 6 by the rules, 2 dated in the future, 3 not taken by zfsync (--foreign includes them), 3 still needed, 1 held, cloned or busy
+        zfsync: h:p: 2 snapshots of 2 datasets would be destroyed and 2.00 KiB freed (--keep 24h); kept: 6 by the rules, 2 dated in the future, 3 not taken by zfsync (zfsync prune --foreign includes them), 3 still needed, 1 held, cloned or busy
           h:p@b is kept: is held
           h:p/x@x1 is kept: it is dated in the future, and counts for no rule
           h:p/x@x2 is kept: it is dated in the future, and counts for no rule
@@ -361,7 +361,7 @@ mod tests {
         ");
         insta::assert_snapshot!(print(false, false), @r"
         --
-        zfsync: h:p: 2 snapshots of 2 datasets destroyed, 2.00 KiB freed; kept: 6 by the rules, 2 dated in the future, 3 not taken by zfsync (--foreign includes them), 3 still needed, 1 held, cloned or busy
+        zfsync: h:p: 2 snapshots of 2 datasets destroyed, 2.00 KiB freed; kept: 6 by the rules, 2 dated in the future, 3 not taken by zfsync (zfsync prune --foreign includes them), 3 still needed, 1 held, cloned or busy
           h:p@b is kept: is held
           h:p/x@x1 is kept: it is dated in the future, and counts for no rule
           h:p/x@x2 is kept: it is dated in the future, and counts for no rule

@@ -68,6 +68,7 @@ fn samples() -> Vec<Event> {
             datasets: vec!["q/x".into()],
             snapshots: vec![("q".into(), vec!["s".into()])],
             listed: true,
+            told_later: false,
         },
         Event::Destroyed { host: None, names: vec!["p@x".into()], rule: "--keep 24h".into() },
         Event::Destroyed { host: Some("b".into()), names: vec!["q@x".into()], rule: "--keep 24h".into() },
@@ -96,6 +97,7 @@ fn samples() -> Vec<Event> {
             interrupted: true,
             nothing: Some("no dataset is selected".into()),
             failures: vec![pair()],
+            ..Summary::default()
         }),
     ];
     one.into_iter().chain(failed).collect()

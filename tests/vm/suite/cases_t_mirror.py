@@ -68,7 +68,8 @@ def datasets_go(c):
     # Not all of it is there for ever.
     c.beta(f"zfs release keep {c.target}/held@s1; zfs destroy {c.target}-clone; zfs destroy {c.target}/foreign@own; zfs destroy {c.target}/parent/kid/foreign")
     c.beta(f"zfs rollback {c.target}/written@s1")
-    mirror(c, *options, what="datasets")
+    run = mirror(c, *options, what="datasets", says="datasets destroyed on the target (")
+    c.check("only on the target" not in run.err and "nothing to do" not in run.err, f"what goes at once is told first, or not at the end: {run.err}")
     c.only("", "stays", "skipped", "skipped/kid")
     mirror(c, what="datasets")
     c.only("", "stays")

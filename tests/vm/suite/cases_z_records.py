@@ -101,7 +101,7 @@ def missing(c):
     before = state(c)
     flags = ("--delete-missing", "both", "--grace", "0", "--max-delete", "100%")
     dry = c.push("-n", *flags, env=record.env)
-    c.check("--delete-missing datasets, --grace" in dry.out, f"the dry run does not name the rule: {dry.out}")
+    c.check("--delete-missing both, --grace" in dry.out, f"the dry run does not name the rule: {dry.out}")
     c.same(record.news(), [], "the record after a dry run")
     run = c.push("--json", *flags, env=record.env)
     lines = record.news()

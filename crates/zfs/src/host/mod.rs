@@ -259,10 +259,14 @@ impl Died {
         Self { status: status.to_string(), killed }
     }
 
-    /// Whether it was killed, with these words beside that: they may be those of a shell that has run it.
+    /// Whether it was killed, with these words beside that: they may be those of a shell that has run it, or tell that a signal has
+    /// interrupted it.
     #[must_use]
     pub fn is_killed(&self, words: &str) -> bool {
-        self.killed && Refusal::from_words(words) == Refusal::Other
+        match Refusal::from_words(words) {
+            Refusal::Other => self.killed,
+            refusal => refusal == Refusal::Killed,
+        }
     }
 }
 
