@@ -11,8 +11,8 @@ use zfs::host::{Host as _, Outgoing};
 use zfs::name::DatasetName;
 use zfs::{Failure, Refusal, SendSpec, StreamSpec, permission};
 
-/// So long at most it is waited for; then the run itself tells.
-const LIMIT: Duration = Duration::from_secs(30);
+/// So long at most it is waited for: nothing is given up for what doesn't begin in this time.
+const LIMIT: Duration = Duration::from_secs(60);
 /// So many are tried at the same time.
 pub const TRIALS: usize = 4;
 
@@ -24,6 +24,10 @@ impl Endpoint {
     ///
     /// With the words of `zfs send`.
     pub async fn try_stream(&self, stream: StreamSpec) -> Result<(), Failure> {
+        self.try_within(stream, LIMIT).await
+    }
+
+    async fn try_within(&self, stream: StreamSpec, limit: Duration) -> Result<(), Failure> {
         let Place::Here(host) = self.place.as_ref() else { return Ok(()) };
         let (host, (started, process)) = (Arc::clone(host), tokio::sync::oneshot::channel());
         let trial = tokio::task::spawn_blocking(move || {
@@ -35,12 +39,17 @@ impl Endpoint {
             let _ = started.send(Arc::clone(&outgoing.process));
             begins(outgoing, dataset)
         });
-        let Ok(process) = process.await else { return trial.await.unwrap_or(Ok(())) };
-        let Ok(ended) = tokio::time::timeout(LIMIT, trial).await else {
+        let failed = |error: tokio::task::JoinError| Err(Failure::new(Refusal::Other, &error.to_string()));
+        let Ok(process) = process.await else { return trial.await.unwrap_or_else(failed) };
+        let Ok(ended) = tokio::time::timeout(limit, trial).await else {
             process.end(true);
-            return Ok(());
+            let words = format!(
+                "zfs send has not begun within {} s: is the pool suspended? Check zpool status",
+                limit.as_secs()
+            );
+            return Err(Failure::new(Refusal::Other, &words));
         };
-        ended.unwrap_or(Ok(()))
+        ended.unwrap_or_else(failed)
     }
 }
 
@@ -73,12 +82,23 @@ mod tests {
 
     /// What comes of it with a `zfs` that runs this script.
     async fn tried(script: &str) -> Result<(), Failure> {
+        tried_within(script, LIMIT).await
+    }
+
+    async fn tried_within(script: &str, limit: Duration) -> Result<(), Failure> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("zfs");
         zfs::testing::write_script(&path, &format!("#!/bin/sh\n{script}\n"));
         let (dataset, to) = ("p/s".parse().unwrap(), "a".parse().unwrap());
         let spec = SendSpec { dataset, to, base: None, flags: SendFlags::default() };
-        Endpoint::with(Zfs::at(path)).try_stream(StreamSpec::Send(spec)).await
+        Endpoint::with(Zfs::at(path)).try_within(StreamSpec::Send(spec), limit).await
+    }
+
+    /// Whatever it would have said later: something would be given up for it now.
+    #[tokio::test]
+    async fn what_has_not_begun_in_time_does_not_count_as_begun() {
+        let why = tried_within("exec sleep 600", Duration::ZERO).await.unwrap_err();
+        assert_eq!(why.words, "zfs send has not begun within 0 s: is the pool suspended? Check zpool status");
     }
 
     #[tokio::test]

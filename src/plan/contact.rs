@@ -118,9 +118,7 @@ impl Negotiation {
     /// nothing to do with SOURCE, and would be in its copy, which is unmounted and read-only.
     #[must_use]
     pub fn wants_below(&self) -> Option<DatasetName> {
-        // Where not all of SOURCE is known, nobody can tell.
-        let knows_all = self.complete && self.filter.depth().is_none();
-        let top = self.items.first().filter(|item| knows_all && item.target_name == self.target)?;
+        let top = self.items.first().filter(|item| item.target_name == self.target)?;
         let is_empty = self.fills(top) && !self.items.iter().any(|item| item.common_there().is_some());
         is_empty.then(|| self.target.clone())
     }
@@ -132,7 +130,8 @@ impl Negotiation {
         matches!(verdict, Verdict::FillEmpty(steps) if from_the_start(&steps))
     }
 
-    /// Takes all datasets below TARGET. What lies in the place of one of SOURCE's, and isn't in its way, may have been made for it.
+    /// Takes all datasets below TARGET. What lies in the place of one of SOURCE's, and isn't in its way, may have been made for it; what
+    /// SOURCE has below `--depth`, or can't be read of it, has no place that is known.
     pub fn below(&mut self, names: &[DatasetName]) {
         let is_other = |name: &&DatasetName| {
             let path = name.below(&self.target).filter(|path| *path != RelPath::default() && comes_back(path));
