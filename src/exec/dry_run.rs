@@ -18,7 +18,7 @@ use crate::plan::{
 use crate::report::view::dry_run::{PlanAction, PlanRow};
 use crate::report::{Event, Reporter};
 use zfs::name::DatasetName;
-use zfs::{Failure, Resolution};
+use zfs::{Failure, Refusal, Resolution};
 
 /// A row whose size is asked for: its place, and what is sent.
 type Wanted<'a> = (usize, &'a PlannedDataset, &'a Step);
@@ -99,7 +99,8 @@ fn add_rows<'a>(
         }
         Verdict::Resolve(solvable) => {
             if let Some(refused) = refused {
-                let note = Some(refused.words.clone());
+                let pinned = matches!(refused.refusal, Refusal::Held | Refusal::HasClones);
+                let note = Some(if pinned { solvable.refused(refused) } else { refused.words.clone() });
                 return rows.push(PlanRow { note, ..row(dataset, PlanAction::Conflict) });
             }
             let action = match solvable.resolution {

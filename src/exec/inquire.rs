@@ -53,7 +53,7 @@ pub async fn negotiate(
                 let found = proof::find_out(sender, doubts, stall).await;
                 proof::tell(&negotiation.proofs(found), reporter);
             }
-            Ask::Below(target) => negotiation.below(&below(receiver, target).await?),
+            Ask::Below(target) => below(negotiation, receiver, target).await?,
             Ask::Records(datasets) => missing::look_at_records(job, negotiation, receiver, datasets).await?,
             Ask::Vacancy(name) => {
                 let is_vacant = is_vacant(receiver, &name).await?;
@@ -124,15 +124,26 @@ async fn list_anew(
     Ok(())
 }
 
-/// All datasets from this one down, which is empty. Where that isn't told, nothing shows that others' don't lie there.
-async fn below(receiver: &mut Receiver<'_>, target: DatasetName) -> Result<Vec<DatasetName>, StartError> {
+/// Finds out which datasets there are from TARGET down. Where it is empty and nobody tells, nothing shows that others' don't lie there.
+async fn below(
+    negotiation: &mut Negotiation,
+    receiver: &mut Receiver<'_>,
+    target: DatasetName,
+) -> Result<(), StartError> {
     receiver.ask_names(target.clone());
     let words = match receiver.names().await {
-        Ok(names) if names.contains(&target) => return Ok(names),
+        Ok(names) if names.contains(&target) => {
+            negotiation.below(&names);
+            return Ok(());
+        }
         Ok(_) => "the list of its datasets lacks the dataset itself".into(),
         Err(StartError::Ask { words, .. }) => words,
         Err(why) => return Err(why),
     };
+    if negotiation.below_unknown(words.clone()) {
+        tracing::warn!("can't tell what lies below {target} on {}: zfs says: {words}", receiver.host());
+        return Ok(());
+    }
     Err(StartError::Below { host: receiver.host(), dataset: target.to_string(), words })
 }
 
@@ -165,15 +176,18 @@ async fn facts(
         source::facts(sender, &known.wants_facts(encrypted), stall).await
     };
     let written = async { Ok(sender.written(snapshots, stall).await) };
+    let sends = known.plan().steps() > 0;
     let limits = async {
-        let pools = receiver.ask_pools();
+        let pools = sends.then(|| receiver.ask_pools());
         let limits = receiver.probe(nearest).await?;
-        Ok((limits, receiver.told(pools).await))
+        let pools = match pools {
+            Some(pools) => receiver.told(pools).await,
+            None => None,
+        };
+        Ok((limits, pools.unwrap_or_default()))
     };
     let ((limits, pools), facts, written) = tokio::try_join!(limits, facts, written)?;
-    if known.plan().steps() > 0 {
-        check_pool(receiver, &pools.unwrap_or_default())?;
-    }
+    check_pool(receiver, &pools)?;
     negotiation.facts(&facts);
     negotiation.written(&written);
     Ok(limits)

@@ -304,10 +304,7 @@ impl Run<'_> {
                     Refusal::Changed => "\n  the next run starts from the current state",
                     _ => "",
                 };
-                Resolved::Refused(format!(
-                    "{}\n  it could not be resolved: {}{advice}",
-                    solvable.conflict, failure.words
-                ))
+                Resolved::Refused(solvable.refused(&failure) + advice)
             }
             (Some(failure), _) => Resolved::Refused(failure.words),
         };

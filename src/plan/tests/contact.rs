@@ -30,7 +30,6 @@ fn nothing_lands_beside_what_is_there() {
       nothing is sent below it either (2 datasets): none has a snapshot in common with the one in its place there
       nothing was changed; to continue: name another TARGET, for example 'b/t/s', which leaves this one as it is; or run again with
         --set-aside, which keeps everything under another name, and sends it in full
-        or --replace 'b/t', which destroys its content and sends it in full
     home: [] Skipped
     new: [] Skipped
     new/none: [] NoSnapshots
@@ -71,6 +70,34 @@ fn an_empty_target_is_filled_unless_others_lie_below() {
     }
 }
 
+/// What lies below a dataset that is destroyed with `--replace` stays, and would be in a read-only copy: others' datasets aren't to be.
+#[test]
+fn a_dataset_with_others_below_is_not_replaced() {
+    let replace = |names: &[&str]| Resolutions {
+        replace: names.iter().map(|name| name.parse().unwrap()).collect(),
+        ..Resolutions::default()
+    };
+    for there in [[("", "!"), ("vms", ""), ("vms/vol", "!")], [("", "own"), ("vms", ""), ("vms/vol", "x")]] {
+        let told = withheld(&there, replace(&["b/t"]));
+        assert!(
+            told.contains("--replace destroys nothing below it")
+                && told.contains("'b/t/vms', 'b/t/vms/vol'")
+                && !told.contains("or --replace"),
+            "{told}"
+        );
+        assert!(!withheld(&there, Resolutions::default()).contains("--replace"));
+    }
+    // The same below TARGET.
+    let there = [("", "a"), ("home", "x"), ("home/theirs", "y")];
+    let told = push_with(&side("a/s", &SOURCE), &mut side("b/t", &there), replace(&["b/t/home"]));
+    assert!(told.contains("home: [] ") && told.contains("'b/t/home/theirs'"), "{told}");
+    // What is named as well, or was received from this source, isn't in the way.
+    for there in [[("", "x"), ("home", "y")], [("", "x"), ("gone", "y came")]] {
+        let told = push_with(&side("a/s", &SOURCE), &mut side("b/t", &there), replace(&["b/t", "b/t/home"]));
+        assert!(told.contains(": [@a, -i @a @b] InSync"), "{there:?} {told}");
+    }
+}
+
 /// Whoever has named the top has said what is to become of it; other resolutions are no leave.
 #[test]
 fn only_a_resolution_of_the_top_goes_on() {
@@ -80,8 +107,9 @@ fn only_a_resolution_of_the_top_goes_on() {
         let told = withheld(&there, none);
         assert!(told.contains("home: [] Skipped") && told.contains("new: [] Skipped"), "{told}");
     }
-    for some in [Resolutions { set_aside: true, ..Resolutions::default() }, replace("b/t")] {
-        let told = push_with(&side("a/s", &SOURCE), &mut side("b/t", &there), some);
+    let set_aside = Resolutions { set_aside: true, ..Resolutions::default() };
+    for (there, some) in [(&there[..], set_aside), (&[("", "x"), ("home", "a")], replace("b/t"))] {
+        let told = push_with(&side("a/s", &SOURCE), &mut side("b/t", there), some);
         assert!(told.contains(": [@a, -i @a @b] InSync") && told.contains("new: [@a] InSync"), "{told}");
     }
 }
