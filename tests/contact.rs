@@ -2,6 +2,9 @@
 
 mod support;
 
+use std::fs;
+
+use support::sshd::reached;
 use support::{Bed, Ended};
 
 /// SOURCE with a child, and somebody's datasets where TARGET is.
@@ -120,6 +123,59 @@ fn an_empty_target_is_not_filled_while_nobody_tells_what_lies_below() {
     let bed = empty_bed();
     bed.run(&["push", "s", "d"]).expect(0, &[]);
     assert!(bed.read("world").contains("d/home@a\t"));
+}
+
+/// What isn't empty is told as ever; but nothing is replaced, and that isn't offered.
+#[test]
+fn nothing_is_replaced_while_nobody_tells_what_lies_below() {
+    let bed = bed();
+    let words = "cannot iterate filesystems: I/O error";
+    bed.write("on-names", &format!("echo d; echo '{words}' >&2; exit 0\n"));
+    let why = format!(
+        "--replace destroys nothing below it, and datasets there that are not copies of this source would be read-only, and not \
+         mounted; they can't be listed: zfs says: {words}"
+    );
+    for flags in [&[][..], &["-n"]] {
+        // Only what is in the way is told, not what the target alone has.
+        let run = |more: &[&str]| bed.run(&[&["push", "-q"], flags, more, &["s", "d"]].concat());
+        let ended = run(&[]);
+        ended.expect(1, &["s -> d: conflict: no common snapshot", "to continue: "]);
+        assert!(!ended.stderr.contains("--replace"), "{ended:#?}");
+        nothing_was_sent(&bed, &ended);
+        let ended = run(&["--replace", "d"]);
+        ended.expect(1, &["s -> d: conflict: no common snapshot", &why]);
+        nothing_was_sent(&bed, &ended);
+    }
+    fs::remove_file(bed.path("on-names")).unwrap();
+    bed.run(&["push", "-q", "s", "d"]).expect(1, &["--replace 'd'"]);
+}
+
+/// Whoever may receive into it is told what lies below it.
+#[test]
+fn an_empty_target_is_filled_by_a_restricted_key_and_without_a_helper() {
+    for plain in [false, true] {
+        let Some((bed, _sshd)) = reached(empty_bed()) else { return };
+        let config = bed.path("ssh_config").display().to_string();
+        let there = bed.path("there").display().to_string();
+        let mut args = vec!["push", "-F", &config];
+        if plain {
+            args.extend(["--helper", "plain"]);
+        } else {
+            let key = bed.read("key.pub");
+            bed.write("authorized_keys", &format!("command=\"{there} recv --stdio --root d\" {key}"));
+        }
+        bed.write("on-names", "echo \"cannot open 'd/vms': permission denied\" >&2; exit 1\n");
+        let pushed = || bed.run(&[&args[..], &["--no-recursive", "s", "beta:d"]].concat());
+        let ended = pushed();
+        ended.expect(
+            3,
+            &["can't tell what lies below d on beta, which is empty: zfs says: cannot open 'd/vms': permission denied"],
+        );
+        nothing_was_sent(&bed, &ended);
+        fs::remove_file(bed.path("on-names")).unwrap();
+        pushed().expect(0, &[]);
+        assert!(bed.read("world").contains("d@a\t"), "{}", bed.read("world"));
+    }
 }
 
 /// What is not selected counts as well: it would lie in the copy all the same.
