@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 
-use support::sshd::reached;
+use support::sshd::{login_shell, reached};
 use support::{Bed, Ended};
 
 /// SOURCE with a child, and somebody's datasets where TARGET is.
@@ -130,24 +130,26 @@ fn an_empty_target_is_not_filled_while_nobody_tells_what_lies_below() {
 fn nothing_is_replaced_while_nobody_tells_what_lies_below() {
     let bed = bed();
     let words = "cannot iterate filesystems: I/O error";
-    bed.write("on-names", &format!("echo d; echo '{words}' >&2; exit 0\n"));
+    bed.write("on-names", &format!("echo d/home; echo '{words}' >&2; exit 0\n"));
     let why = format!(
         "--replace destroys nothing below it, and datasets there that are not copies of this source would be read-only, and not \
          mounted; they can't be listed: zfs says: {words}"
     );
     for flags in [&[][..], &["-n"]] {
         // Only what is in the way is told, not what the target alone has.
-        let run = |more: &[&str]| bed.run(&[&["push", "-q"], flags, more, &["s", "d"]].concat());
-        let ended = run(&[]);
-        ended.expect(1, &["s -> d: conflict: no common snapshot", "to continue: "]);
-        assert!(!ended.stderr.contains("--replace"), "{ended:#?}");
-        nothing_was_sent(&bed, &ended);
-        let ended = run(&["--replace", "d"]);
-        ended.expect(1, &["s -> d: conflict: no common snapshot", &why]);
-        nothing_was_sent(&bed, &ended);
+        let told = |more: &[&str]| {
+            let ended = bed.run(&[&["push", "-q"], flags, more, &["s/home", "d/home"]].concat());
+            ended.expect(1, &[]);
+            nothing_was_sent(&bed, &ended);
+            format!("{}{}", ended.stdout, ended.stderr)
+        };
+        let plainly = told(&[]);
+        assert!(plainly.contains("no common snapshot") && !plainly.contains("--replace"), "{plainly}");
+        let replaced = told(&["--replace", "d/home"]);
+        assert!(replaced.contains("no common snapshot") && replaced.contains(&why), "{replaced}");
     }
     fs::remove_file(bed.path("on-names")).unwrap();
-    bed.run(&["push", "-q", "s", "d"]).expect(1, &["--replace 'd'"]);
+    bed.run(&["push", "-q", "s/home", "d/home"]).expect(1, &["or --replace 'd/home'"]);
 }
 
 /// Whoever may receive into it is told what lies below it.
@@ -160,6 +162,8 @@ fn an_empty_target_is_filled_by_a_restricted_key_and_without_a_helper() {
         let mut args = vec!["push", "-F", &config];
         if plain {
             args.extend(["--helper", "plain"]);
+            fs::create_dir(bed.path("home")).unwrap();
+            login_shell(&bed, "sh", "");
         } else {
             let key = bed.read("key.pub");
             bed.write("authorized_keys", &format!("command=\"{there} recv --stdio --root d\" {key}"));
