@@ -1,12 +1,14 @@
 //! How a run can end, and the exit codes that say so.
 
-use std::fmt;
-use std::path::PathBuf;
+mod file;
+
+pub use file::{Excerpt, FileError};
+
 use std::process::ExitCode;
 
 use thiserror::Error;
 
-use crate::format::{duration, sanitise};
+use crate::format::duration;
 use crate::plan::{FilterError, SnapshotError};
 use crate::remote::client::HelperError;
 use crate::remote::direct::DirectError;
@@ -14,7 +16,6 @@ use crate::remote::plain::{by_hand, options};
 use crate::remote::ssh::ConnectError;
 use crate::remote::target::TargetError;
 use zfs::Allow;
-use zfs::text::on_one_line;
 
 /// The end of a run, as scripts see it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -68,60 +69,6 @@ impl Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         exit.code().into()
-    }
-}
-
-/// Something wrong in a configuration file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileError {
-    /// The file.
-    pub path: PathBuf,
-    /// Where in it.
-    pub line: Option<usize>,
-    /// In which job.
-    pub job: Option<String>,
-    /// What is wrong.
-    pub words: String,
-    /// The place itself.
-    pub excerpt: Option<Excerpt>,
-}
-
-/// A line of a configuration file, and which part of it is wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Excerpt {
-    /// The line, up to the part.
-    pub before: String,
-    /// The part; it may be empty, where something is missing.
-    pub part: String,
-    /// The rest of the line.
-    pub after: String,
-}
-
-impl Excerpt {
-    /// The line and a mark below it, as compilers show it. `line` is its number.
-    fn lines(&self, line: usize) -> String {
-        let [before, part, after] = [&self.before, &self.part, &self.after].map(|text| on_one_line(text).into_owned());
-        let number = line.to_string();
-        let (margin, indent) = (" ".repeat(number.len()), " ".repeat(before.chars().count()));
-        let mark = "^".repeat(part.chars().count().max(1));
-        format!("{margin} |\n{number} | {before}{part}{after}\n{margin} | {indent}{mark}")
-    }
-}
-
-impl fmt::Display for FileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.path.display())?;
-        if let Some(line) = self.line {
-            write!(f, ":{line}")?;
-        }
-        if let Some(job) = &self.job {
-            write!(f, ": job {job}")?;
-        }
-        write!(f, ": {}", sanitise(&self.words))?;
-        match (self.line, &self.excerpt) {
-            (Some(line), Some(excerpt)) => write!(f, "\n{}", excerpt.lines(line)),
-            _ => Ok(()),
-        }
     }
 }
 
@@ -385,6 +332,21 @@ pub enum StartError {
         /// The words of zfs.
         words: String,
     },
+    /// What lies below an empty TARGET can't be found out.
+    #[error(
+        "can't tell what lies below {dataset} on {host}, which is empty: zfs says: {words}{}\n  nothing was sent: datasets of others there would \
+         lie in a copy that is read-only and not mounted; see what zfs list -r {dataset} says there, or name another TARGET, one that does not \
+         exist yet",
+        hint(words)
+    )]
+    Below {
+        /// The host.
+        host: String,
+        /// TARGET.
+        dataset: String,
+        /// The words of zfs.
+        words: String,
+    },
     /// The helper has fallen silent before the run.
     #[error("{host} has not answered for {seconds} s (--stall-timeout): is a pool suspended? Check zpool status there")]
     NoAnswer {
@@ -412,6 +374,18 @@ pub enum StartError {
         dataset: String,
         /// Pools with similar names.
         near: Vec<String>,
+    },
+    /// The target's pool takes nothing.
+    #[error("nothing was sent: pool {pool:?} on {host} {why}, so nothing can be received there; on its host, {advice}")]
+    Pool {
+        /// The host.
+        host: String,
+        /// The pool.
+        pool: String,
+        /// How it is.
+        why: &'static str,
+        /// What to do.
+        advice: &'static str,
     },
     /// A signal came before anything was sent.
     #[error("interrupted before anything was sent")]

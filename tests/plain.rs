@@ -302,6 +302,14 @@ fn a_host_that_permits_one_session_does_one_thing_after_the_other() {
         there.run(&["status", "beta:s", "d"]).expect(0, &[]);
         let doctor = there.run(&["doctor", "beta:d"]);
         assert!(doctor.stdout.contains(&format!("{} of 10", &sessions[12..])), "{doctor:#?}");
+        // Whoever replaces an empty dataset looks into it over a session beside the stream's.
+        there.bed.world(&[("e", 5, 1)]);
+        there.bed.write("on-userspace", "printf 'POSIX User\\t0\\t1\\n'; exit 0\n");
+        let ended = there.run(&["push", "--retries", "0", "s/1", "beta:e"]);
+        let needs = "a stream that replaces a dataset needs two: raise MaxSessions in its sshd_config to 2";
+        let (code, words) = if sessions.ends_with('1') { (1, needs) } else { (0, "1 dataset in sync") };
+        ended.expect(code, &[words]);
+        assert_eq!(there.bed.read("world").contains("\ne@b\t"), code == 0, "{ended:#?}");
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::fs;
+
 use support::Bed;
 
 /// A copy with a placeholder's child, something that was set aside, and a dataset that is younger than the rest.
@@ -103,6 +105,11 @@ fn a_copy_is_not_restored_from_what_it_is_a_copy_of() {
         let words = "n/copy is recorded as a copy of s: are COPY and NEW swapped? To bring the copy up to date: zfsync push s n/copy";
         bed.run(&[&["restore", "--into-existing"], options, &["s", "n/copy"]].concat()).expect(2, &[words]);
     }
+    // Nor where nobody tells what it is.
+    bed.write("no-notes", "");
+    bed.run(&["restore", "--into-existing", "s", "n/copy"])
+        .expect(3, &["can't query n/copy on this machine: zfs says: cannot open 'n/copy': I/O error"]);
+    fs::remove_file(bed.path("no-notes")).unwrap();
     assert!(!bed.read("world").contains("n/copy@b"));
     // That of another source is none of this one.
     noted(by ^ 1);

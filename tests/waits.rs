@@ -343,3 +343,26 @@ fn more_streams_than_a_connection_carries() {
     in_time(&mut pushing(&bed, &["-j", "64", "s", "beta:d"])).expect(0, &words);
     in_time(&mut pushing(&bed, &["-j", "8", "s", "beta:d"])).expect(0, &[]).without(&["-j 8"]);
 }
+
+/// A resolution waits until the stream that is to follow has begun. A signal meanwhile ends the run, and nothing is given up.
+#[test]
+fn a_signal_while_a_stream_is_tried_resolves_nothing() {
+    let bed = Bed::new();
+    bed.world(&[("s", 1, 1), ("s@a", 11, 2), ("d", 2, 1), ("d/t", 3, 1), ("d/t@own", 13, 3)]);
+    bed.write(
+        "on-send",
+        ": >\"$here/tried\"; n=0\nuntil [ -e \"$here/go\" ] || [ $n -ge 600 ]; do sleep .05; n=$((n + 1)); done\n",
+    );
+    let child = bed.command(&["push", "--set-aside", "s", "d/t"]).spawn().unwrap();
+    bed.wait_for_file("tried");
+    signal(&child, Signal::TERM);
+    let ended = Ended::of(child);
+    bed.write("go", "");
+    ended.expect(143, &[]);
+    bed.wait_for_no_process();
+    let takes = |call: &String| ["zfs rename ", "zfs recv "].iter().any(|start| call.starts_with(start));
+    assert!(!bed.changes().iter().any(takes), "{:#?}", bed.changes());
+    // Without a signal it does.
+    bed.run(&["push", "--set-aside", "s", "d/t"]);
+    assert!(bed.changes().iter().any(|call| call.starts_with("zfs rename ")), "{:#?}", bed.changes());
+}

@@ -16,8 +16,8 @@ use zfs::host::{Host as _, Outgoing};
 use zfs::name::DatasetName;
 use zfs::{Ended, Failure, LocalHost, Refusal, SendSpec, StreamSpec, permission};
 
-/// So long at most it is waited for; then the run itself tells.
-const LIMIT: Duration = Duration::from_secs(30);
+/// So long at most it is waited for: nothing is given up for what doesn't begin in this time.
+const LIMIT: Duration = Duration::from_secs(60);
 /// So many bytes a second come of a trial on another host: a slow connection isn't filled with what nobody reads.
 const TRICKLE: Option<NonZeroU64> = NonZeroU64::new(32 * 1024);
 /// So many are tried at the same time.
@@ -31,14 +31,30 @@ impl Endpoint {
     ///
     /// With the words of `zfs send`; [`Refusal::Lost`]: the source's host can't be reached.
     pub async fn try_stream(&self, stream: StreamSpec) -> Result<(), Failure> {
+        self.try_within(stream, LIMIT).await
+    }
+
+    async fn try_within(&self, stream: StreamSpec, limit: Duration) -> Result<(), Failure> {
         match self.place.as_ref() {
-            Place::Here(host) => try_here(Arc::clone(host), stream).await,
-            Place::There(remote) => try_there(remote, stream).await,
+            Place::Here(host) => try_here(Arc::clone(host), stream, limit).await,
+            Place::There(remote) => try_there(remote, stream, limit).await,
         }
     }
 }
 
-async fn try_here(host: Arc<LocalHost>, stream: StreamSpec) -> Result<(), Failure> {
+/// What has not begun in time would take effect all the same, should it begin later.
+fn not_begun(limit: Duration) -> Failure {
+    let words =
+        format!("zfs send has not begun within {} s: is the pool suspended? Check zpool status", limit.as_secs());
+    Failure::new(Refusal::Other, &words)
+}
+
+/// The task that waited for it has failed.
+fn failed(error: tokio::task::JoinError) -> Result<(), Failure> {
+    Err(Failure::new(Refusal::Other, &error.to_string()))
+}
+
+async fn try_here(host: Arc<LocalHost>, stream: StreamSpec, limit: Duration) -> Result<(), Failure> {
     let (started, process) = tokio::sync::oneshot::channel();
     let trial = tokio::task::spawn_blocking(move || {
         let (StreamSpec::Send(SendSpec { dataset, .. }) | StreamSpec::Resume { dataset, .. }) = &stream else {
@@ -49,26 +65,26 @@ async fn try_here(host: Arc<LocalHost>, stream: StreamSpec) -> Result<(), Failur
         let _ = started.send(Arc::clone(&outgoing.process));
         begins(outgoing, dataset)
     });
-    let Ok(process) = process.await else { return trial.await.unwrap_or(Ok(())) };
-    let Ok(ended) = tokio::time::timeout(LIMIT, trial).await else {
+    let Ok(process) = process.await else { return trial.await.unwrap_or_else(failed) };
+    let Ok(ended) = tokio::time::timeout(limit, trial).await else {
         process.end(true);
-        return Ok(());
+        return Err(not_begun(limit));
     };
-    ended.unwrap_or(Ok(()))
+    ended.unwrap_or_else(failed)
 }
 
 /// Over the channel for questions, which it holds up for no longer than a few bytes take. A lost one is replaced, as for a question.
-async fn try_there(remote: &Remote, stream: StreamSpec) -> Result<(), Failure> {
-    match begins_there(remote.channel(), stream.clone()).await {
+async fn try_there(remote: &Remote, stream: StreamSpec, limit: Duration) -> Result<(), Failure> {
+    match begins_there(remote.channel(), stream.clone(), limit).await {
         Err(Failure { refusal: Refusal::Lost, .. }) => {
             remote.revive().await?;
-            begins_there(remote.channel(), stream).await
+            begins_there(remote.channel(), stream, limit).await
         }
         tried => tried,
     }
 }
 
-async fn begins_there(channel: Channel, stream: StreamSpec) -> Result<(), Failure> {
+async fn begins_there(channel: Channel, stream: StreamSpec, limit: Duration) -> Result<(), Failure> {
     let cant = |error: std::io::Error| Failure::new(Refusal::Other, &format!("can't try zfs send: {error}"));
     let (output, reports, id) = channel.ask_stream(stream, TRICKLE).map_err(cant)?;
     let end = EndOfStream::of(channel.clone(), id, reports, |_| ()).map_err(cant)?;
@@ -76,12 +92,13 @@ async fn begins_there(channel: Channel, stream: StreamSpec) -> Result<(), Failur
         let began = says_anything(output);
         (began, end.wait(!began))
     });
-    let Ok(ended) = tokio::time::timeout(LIMIT, trial).await else {
+    let Ok(ended) = tokio::time::timeout(limit, trial).await else {
         channel.cancel_stream(id);
-        return Ok(());
+        return Err(not_begun(limit));
     };
     match ended {
-        Ok((true, _) | (_, StreamEnd::Complete(Ended { status: None, .. }))) | Err(_) => Ok(()),
+        Ok((true, _) | (_, StreamEnd::Complete(Ended { status: None, .. }))) => Ok(()),
+        Err(error) => failed(error),
         Ok((_, StreamEnd::Complete(ended) | StreamEnd::Incomplete(ended))) => {
             // The helper has said who needs which permission.
             let Ended { words, status, .. } = ended;
@@ -142,13 +159,13 @@ mod tests {
     }
 
     /// What comes of it with that.
-    async fn tried(script: &str) -> Result<(), Failure> {
+    async fn tried(script: &str, limit: Duration) -> Result<(), Failure> {
         let dir = tempfile::tempdir().unwrap();
-        Endpoint::with(played(&dir, script)).try_stream(spec()).await
+        Endpoint::with(played(&dir, script)).try_within(spec(), limit).await
     }
 
     /// The same by a helper.
-    async fn tried_there(script: &str) -> Result<(), Failure> {
+    async fn tried_there(script: &str, limit: Duration) -> Result<(), Failure> {
         let dir = tempfile::tempdir().unwrap();
         let host = Arc::new(LocalHost::with(played(&dir, script)));
         let ((stdin, ours_in), (ours_out, stdout), (ours_err, _stderr)) =
@@ -157,12 +174,22 @@ mod tests {
         let served = thread::spawn(move || helper::serve(config, stdin.into(), stdout.into(), host));
         let (events, _told) = tokio::sync::mpsc::unbounded_channel();
         let channel = Channel::over(1, [ours_in.into(), ours_out.into(), ours_err.into()], "alpha", events).unwrap();
-        let tried = begins_there(channel.clone(), spec()).await;
+        let tried = begins_there(channel.clone(), spec(), limit).await;
         // It goes on to answer.
         assert!(!channel.is_closed());
         drop(channel);
         served.join().unwrap().unwrap();
         tried
+    }
+
+    /// Whatever it would have said later: something would be given up for it now.
+    #[tokio::test]
+    async fn what_has_not_begun_in_time_does_not_count_as_begun() {
+        let words = "zfs send has not begun within 0 s: is the pool suspended? Check zpool status";
+        for why in [tried("exec sleep 600", Duration::ZERO).await, tried_there("exec sleep 600", Duration::ZERO).await]
+        {
+            assert_eq!(why.unwrap_err().words, words);
+        }
     }
 
     #[tokio::test]
@@ -179,8 +206,8 @@ mod tests {
             ("exit 0", None),
         ] {
             let told = |tried: Result<(), Failure>| tried.err().map(|why| why.words);
-            assert_eq!(told(tried(script).await).as_deref(), words, "{script}");
-            assert_eq!(told(tried_there(script).await).as_deref(), words, "{script}");
+            assert_eq!(told(tried(script, LIMIT).await).as_deref(), words, "{script}");
+            assert_eq!(told(tried_there(script, LIMIT).await).as_deref(), words, "{script}");
         }
     }
 
@@ -191,7 +218,7 @@ mod tests {
         let (events, _told) = tokio::sync::mpsc::unbounded_channel();
         let channel = Channel::over(1, [ours_in.into(), ours_out.into(), ours_err.into()], "alpha", events).unwrap();
         drop((stdout, stderr));
-        let why = begins_there(channel, spec()).await.unwrap_err();
+        let why = begins_there(channel, spec(), LIMIT).await.unwrap_err();
         assert_eq!(why.refusal, Refusal::Lost);
         assert!(why.words.starts_with("the connection to alpha was lost: "), "{}", why.words);
     }

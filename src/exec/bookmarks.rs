@@ -1,13 +1,15 @@
 //! Keeps zfsync's own bookmarks on the source, beside the streams: a task makes them while their snapshots are on the
 //! way, so that no crash leaves a target without a base, and destroys the older ones when a dataset is through.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fmt::Write as _;
+mod problem;
+
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
+use self::problem::Problem;
 use crate::endpoint::Endpoint;
 use crate::plan::{Base, BaseKind, Negotiation, Plan, PlannedDataset, SourceDataset, Step, Verdict};
 use zfs::name::{DatasetName, Guid, SnapshotName};
@@ -328,45 +330,6 @@ struct Keeper {
     problems: Vec<Problem>,
 }
 
-/// What could not be done with bookmarks, once for all datasets.
-struct Problem {
-    /// What it means.
-    meaning: &'static str,
-    /// Of the first dataset.
-    said: String,
-    /// What it takes.
-    permissions: &'static str,
-    /// Where zfs didn't permit it: datasets, or what is above all of them.
-    lacking: BTreeSet<DatasetName>,
-}
-
-impl Problem {
-    /// Nobody needs to destroy more than what is named; the rest is granted on the nearest dataset that is above all of them.
-    fn lacks(&mut self, dataset: &DatasetName) {
-        let above = |on: &DatasetName| {
-            std::iter::successors(Some(on.clone()), DatasetName::parent).find(|above| dataset.is_within(above))
-        };
-        match self.lacking.first().filter(|_| self.permissions != permission::CLEAR).and_then(above) {
-            Some(common) => self.lacking = BTreeSet::from([common]),
-            None => _ = self.lacking.insert(dataset.clone()),
-        }
-    }
-
-    /// In words, with the commands by which root grants it.
-    fn text(&self, user: &str) -> String {
-        // What is delegated on a dataset counts for those below it.
-        let is_covered = |on: &DatasetName| on.ancestors().iter().any(|above| self.lacking.contains(above));
-        let on = self.lacking.iter().filter(|on| !is_covered(on));
-        let grants: BTreeSet<String> =
-            on.filter_map(|on| permission::grant(user, &self.said, self.permissions, on)).collect();
-        let mut text = format!("{}: {}", self.meaning, self.said);
-        for grant in grants {
-            let _ = write!(text, "\n  root on the source's host{}{grant}", permission::GRANT);
-        }
-        text
-    }
-}
-
 impl Keeper {
     async fn run(mut self, mut todo: UnboundedReceiver<Work>) -> Vec<String> {
         while let Some(first) = todo.recv().await {
@@ -459,31 +422,11 @@ impl Keeper {
             // A helper has named a command for this dataset alone.
             let words: Vec<&str> = words.lines().filter(|line| !line.contains(permission::GRANT)).collect();
             let said = format!("zfs {kind} says: {}", words.join("\n"));
-            self.problems.push(Problem { meaning, said, permissions, lacking: BTreeSet::new() });
+            self.problems.push(Problem::new(meaning, said, permissions));
         }
         let known = self.problems.iter_mut().find(|problem| problem.meaning == meaning);
         if let Some(known) = known.filter(|_| *refusal == Refusal::Permission) {
             known.lacks(dataset);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn to_destroy_is_granted_where_it_is_needed_only() {
-        for (permissions, on) in [(permission::CLEAR, vec!["p/a", "p/b/c"]), (permission::BOOKMARK, vec!["p"])] {
-            let mut problem = Problem { meaning: "m", said: "s".into(), permissions, lacking: BTreeSet::new() };
-            for dataset in ["p/a", "p/a/x", "p/b/c"] {
-                problem.lacks(&dataset.parse().unwrap());
-            }
-            let grant = |on: &&str| {
-                format!("\n  root on the source's host{}zfs allow u {permissions} '{on}'", permission::GRANT)
-            };
-            assert_eq!(problem.text("u"), format!("m: s{}", on.iter().map(grant).collect::<String>()));
-            assert_eq!(problem.text("root"), "m: s");
         }
     }
 }

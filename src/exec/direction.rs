@@ -219,7 +219,7 @@ impl<'a> Direction<'a> {
     /// Refuses to restore what NEW, or a dataset in it, is recorded as a copy of.
     pub async fn check_restored(&self, receiver: &mut Receiver<'_>) -> Result<(), StartError> {
         let (source, target) = (&self.job.ends.source, &self.job.ends.target);
-        let all = receiver.readable_notes().await?;
+        let all = receiver.notes().await?;
         let those_received = all.iter().filter(|one| one.note == Note::Received);
         let puts: Vec<(DatasetName, Put)> =
             those_received.filter_map(|one| Some((one.name.parse().ok()?, one.value.parse().ok()?))).collect();

@@ -16,6 +16,7 @@ use crate::format::sanitise;
 use crate::plan::{Ask, Inquiry, Move, Negotiation, NoPool, TargetDataset, TargetLimits, nearest};
 use crate::remote::link::Ends;
 use crate::report::{Event, Reporter};
+use zfs::PoolState;
 use zfs::name::DatasetName;
 
 /// Asks both sides all that the plan needs, in the order of [`Inquiry`]. What streams may carry, and what was renamed on the target.
@@ -52,15 +53,7 @@ pub async fn negotiate(
                 let found = proof::find_out(sender, doubts, stall).await;
                 proof::tell(&negotiation.proofs(found), reporter);
             }
-            Ask::Below(target) => {
-                receiver.ask_names(target);
-                match receiver.names().await {
-                    Ok(names) => negotiation.below(&names),
-                    // The receive will tell.
-                    Err(why @ StartError::Ask { .. }) => tracing::warn!("{why}"),
-                    Err(why) => return Err(why),
-                }
-            }
+            Ask::Below(target) => below(negotiation, receiver, target).await?,
             Ask::Records(datasets) => missing::look_at_records(sender, negotiation, receiver, datasets).await?,
             Ask::Vacancy(name) => {
                 let is_vacant = is_vacant(receiver, &name).await?;
@@ -131,6 +124,29 @@ async fn list_anew(
     Ok(())
 }
 
+/// Finds out which datasets there are from TARGET down. Where it is empty and nobody tells, nothing shows that others' don't lie there.
+async fn below(
+    negotiation: &mut Negotiation,
+    receiver: &mut Receiver<'_>,
+    target: DatasetName,
+) -> Result<(), StartError> {
+    receiver.ask_names(target.clone());
+    let words = match receiver.names().await {
+        Ok(names) if names.contains(&target) => {
+            negotiation.below(&names);
+            return Ok(());
+        }
+        Ok(_) => "the list of its datasets lacks the dataset itself".into(),
+        Err(StartError::Ask { words, .. }) => words,
+        Err(why) => return Err(why),
+    };
+    if negotiation.below_unknown(words.clone()) {
+        tracing::warn!("can't tell what lies below {target} on {}: zfs says: {words}", receiver.host());
+        return Ok(());
+    }
+    Err(StartError::Below { host: receiver.host(), dataset: target.to_string(), words })
+}
+
 /// Whether there is nothing of this name. What can't be read exists.
 async fn is_vacant(receiver: &mut Receiver<'_>, name: &DatasetName) -> Result<bool, StartError> {
     let found = receiver.ask(&[name.to_string()]).await?;
@@ -160,10 +176,34 @@ async fn facts(
         source::facts(sender, &known.wants_facts(encrypted), stall).await
     };
     let written = async { Ok(sender.written(snapshots, stall).await) };
-    let (limits, facts, written) = tokio::try_join!(receiver.probe(nearest), facts, written)?;
+    let sends = known.plan().steps() > 0;
+    let limits = async {
+        let pools = sends.then(|| receiver.ask_pools());
+        let limits = receiver.probe(nearest).await?;
+        let pools = match pools {
+            Some(pools) => receiver.told(pools).await,
+            None => None,
+        };
+        Ok((limits, pools.unwrap_or_default()))
+    };
+    let ((limits, pools), facts, written) = tokio::try_join!(limits, facts, written)?;
+    check_pool(receiver, &pools)?;
     negotiation.facts(&facts);
     negotiation.written(&written);
     Ok(limits)
+}
+
+/// Refuses to send to a pool that takes nothing at all: each dataset would fail for that.
+fn check_pool(receiver: &Receiver<'_>, pools: &[PoolState]) -> Result<(), StartError> {
+    let target = &receiver.ends.target.dataset;
+    let Some(pool) = pools.iter().find(|pool| pool.name == target.pool()) else { return Ok(()) };
+    let (why, advice) = match pool.health.as_str() {
+        "SUSPENDED" => ("is suspended", "zpool status says why, and zpool clear resumes it"),
+        _ if pool.readonly => ("was imported read-only", "zpool export and zpool import make it writable"),
+        _ => return Ok(()),
+    };
+    let (host, pool) = (receiver.host(), sanitise(&pool.name).into_owned());
+    Err(StartError::Pool { host, pool, why, advice })
 }
 
 /// Lists these datasets; in a dry run those that would have been renamed under their old names.

@@ -21,8 +21,8 @@ use crate::remote::link::{Ends, Link};
 use helper::wire::{Reply, Request};
 use zfs::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
 use zfs::{
-    Answer, BaseFacts, Examine, Failure, Note, Noted, Property, Pruned, Query, Refusal, Rename, Resolution, SentTo,
-    TARGET_PROPERTY,
+    Answer, BaseFacts, Examine, Failure, Note, Noted, PoolState, Property, Pruned, Query, Refusal, Rename, Resolution,
+    SentTo, TARGET_PROPERTY,
 };
 
 /// So many bytes, and so many names, go into one question: its answer must fit into a frame too.
@@ -31,7 +31,7 @@ const QUESTION: (usize, usize) = (256 * 1024, 8000);
 /// So many dates are asked for at a time.
 const DATES: usize = 500;
 
-/// So long the names of pools are waited for.
+/// So long the pools are waited for.
 const POOLS: Duration = Duration::from_secs(10);
 
 /// How often a tree that another run has is claimed again.
@@ -414,15 +414,23 @@ impl<'a> Receiver<'a> {
         self.done(call).await
     }
 
-    /// The pools that are imported there, if the helper tells; for an error that there is already.
-    pub async fn pools(&mut self) -> Option<Vec<String>> {
-        let mut call = self.call(|id| Request::Examine { id, what: Examine::Host });
+    /// Asks for the pools that are imported there; [`Receiver::told`] has the answer.
+    pub fn ask_pools(&mut self) -> Call {
+        self.call(|id| Request::Examine { id, what: Examine::Host })
+    }
+
+    /// These pools, if the helper tells, and soon: nothing depends on them.
+    pub async fn told(&mut self, mut call: Call) -> Option<Vec<PoolState>> {
         match tokio::time::timeout(POOLS, self.answer(&mut call)).await {
-            Ok(Ok(Reply::Examined { examination, .. })) => {
-                Some(examination.pools?.into_iter().map(|pool| pool.name).collect())
-            }
+            Ok(Ok(Reply::Examined { examination, .. })) => examination.pools,
             _ => None,
         }
+    }
+
+    /// Their names; for an error that there is already.
+    pub async fn pools(&mut self) -> Option<Vec<String>> {
+        let call = self.ask_pools();
+        Some(self.told(call).await?.into_iter().map(|pool| pool.name).collect())
     }
 
     /// What the target's pool and its nearest dataset allow streams to carry.

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use super::blocked::Blocked;
-use super::conflict::{Conflict, ConflictKind};
+use super::conflict::{Conflict, ConflictKind, some_of};
 use super::diff::{diff, newest_common};
 use super::foresee::from_the_start;
 use super::item::{Item, OnTarget};
@@ -45,6 +45,8 @@ pub(super) struct Records {
     others: Vec<DatasetName>,
     /// The same, sorted, where something is in the way: they would stay below what `--replace` destroys, and be in a copy then.
     staying: Vec<DatasetName>,
+    /// Why it isn't known what lies below TARGET, in the words of zfs.
+    below_unknown: Option<String>,
     /// What stands before a dataset of the target's host where TARGET is written.
     host: String,
     /// All datasets of TARGET's tree, sorted, where some of them may be set aside.
@@ -128,11 +130,13 @@ impl Negotiation {
         if self.items.iter().any(|item| self.is_in_the_way(item)) {
             return Some(self.target.clone());
         }
-        // Where not all of SOURCE is known, nobody can tell.
-        let knows_all = self.complete && self.filter.depth().is_none();
-        let top = self.items.first().filter(|item| knows_all && item.target_name == self.target)?;
-        let is_empty = self.fills(top) && !self.items.iter().any(|item| item.common_there().is_some());
-        is_empty.then(|| self.target.clone())
+        self.fills_target().then(|| self.target.clone())
+    }
+
+    /// Whether TARGET is an empty dataset that is about to be filled, and no snapshot below it shows that it is the right one.
+    fn fills_target(&self) -> bool {
+        let top = self.items.first().filter(|item| item.target_name == self.target);
+        top.is_some_and(|top| self.fills(top)) && !self.items.iter().any(|item| item.common_there().is_some())
     }
 
     fn fills(&self, item: &Item) -> bool {
@@ -142,7 +146,8 @@ impl Negotiation {
         matches!(verdict, Verdict::FillEmpty(steps) if from_the_start(&steps))
     }
 
-    /// Takes all datasets below TARGET. What lies in the place of one of SOURCE's, and isn't in its way, may have been made for it.
+    /// Takes all datasets below TARGET. What lies in the place of one of SOURCE's, and isn't in its way, may have been made for it; what
+    /// SOURCE has below `--depth`, or can't be read of it, has no place that is known.
     pub fn below(&mut self, names: &[DatasetName]) {
         let is_other = |name: &&DatasetName| {
             let path = name.below(&self.target).filter(|path| *path != RelPath::default() && comes_back(path));
@@ -153,17 +158,39 @@ impl Negotiation {
         };
         let mut others: Vec<DatasetName> = names.iter().filter(is_other).cloned().collect();
         others.sort();
-        let is_empty = self.items.first().is_some_and(|top| top.target_name == self.target && self.fills(top));
         self.records.staying.clone_from(&others);
-        self.records.others = if is_empty { others } else { Vec::new() };
+        self.records.others = if self.fills_target() { others } else { Vec::new() };
     }
 
-    /// Datasets of others below this one, which `--replace` doesn't destroy either: they would be read-only, and not mounted. What is a
-    /// copy of this source already changes nothing for them.
-    pub(super) fn staying_below<'a>(&'a self, item: &'a Item) -> impl Iterator<Item = &'a DatasetName> {
+    /// It can't be listed what lies below TARGET. Whether the run can do without: something is in the way, and it may be that nothing is to
+    /// be replaced there; but an empty TARGET isn't filled.
+    pub fn below_unknown(&mut self, words: String) -> bool {
+        self.records.below_unknown = Some(words);
+        !self.fills_target()
+    }
+
+    /// Why `--replace` may not destroy this one: it destroys nothing below, and others' datasets there would be read-only, and not mounted.
+    /// What is a copy of this source already changes nothing for them.
+    pub(super) fn stays_below(&self, item: &Item) -> Option<String> {
         let is_copy = self.records.origins.get(&item.target_name) == Some(&Origin::ThisSource);
-        let staying: &[_] = if is_copy || item.common_there().is_some() { &[] } else { &self.records.staying };
-        all_below(staying, &item.target_name).filter(|name| !self.resolutions.replace.contains(*name))
+        if is_copy || item.common_there().is_some() {
+            return None;
+        }
+        if let Some(words) = &self.records.below_unknown {
+            return Some(format!(
+                "--replace destroys nothing below it, and datasets there that are not copies of this source would be read-only, and not \
+                 mounted; they can't be listed: zfs says: {words}"
+            ));
+        }
+        let mut staying = all_below(&self.records.staying, &item.target_name)
+            .filter(|name| !self.resolutions.replace.contains(*name))
+            .peekable();
+        staying.peek()?;
+        Some(format!(
+            "--replace destroys nothing below it, and datasets there are not copies of this source: they would be read-only, and not \
+             mounted: {}",
+            some_of(staying)
+        ))
     }
 
     /// Whether TARGET may not be filled as it is, because of these below it.

@@ -9,7 +9,7 @@ use super::diff::{full, newest_common};
 use super::item::{Item, OnTarget};
 use super::negotiate::{EncryptedAs, Negotiation};
 use super::step::BaseKind;
-use super::{Conflict, ConflictKind, Solvable, Vain, Verdict, conflict};
+use super::{Conflict, ConflictKind, Solvable, Vain, Verdict};
 use crate::format::first_of;
 use zfs::name::{DatasetName, Guid, SnapshotName};
 use zfs::{Allow, Encryption, Failure, Hello, Refusal, Resolution, Restore, snapshot_of};
@@ -54,8 +54,8 @@ impl Negotiation {
         let aside = format!("{}.zfsync-{}", item.target_name, self.stamp).parse::<DatasetName>();
         conflict.vain.set_aside = aside.is_err();
         // What lies below would stay, and be in a read-only copy.
-        let others_stay = self.staying_below(item).next().is_some();
-        conflict.vain.replace = matches!(conflict.kind, ConflictKind::HoldsOthers { .. }) || others_stay;
+        let staying = self.stays_below(item);
+        conflict.vain.replace = matches!(conflict.kind, ConflictKind::HoldsOthers { .. }) || staying.is_some();
         if self.plain_target || self.is_restore {
             conflict.vain = Vain { rollback: true, set_aside: true, replace: true };
             conflict.needs_helper = self.plain_target && !self.is_restore;
@@ -85,12 +85,8 @@ impl Negotiation {
         }
         let everything = || target.snapshots.iter().map(|version| version.guid).collect();
         let dataset = item.target_name.clone();
-        if self.resolutions.replace.contains(&dataset) && others_stay {
-            conflict.why_not = Some(format!(
-                "--replace destroys nothing below it, and datasets there are not copies of this source: they would be read-only, and not \
-                 mounted: {}",
-                conflict::some_of(self.staying_below(item))
-            ));
+        if self.resolutions.replace.contains(&dataset) && staying.is_some() {
+            conflict.why_not = staying;
             return Verdict::Conflict(conflict);
         }
         if self.resolutions.replace.contains(&dataset) && conflict.new_start_helps() {

@@ -3,6 +3,7 @@
 
 use std::io::BufRead;
 
+use super::parse::for_lines;
 use super::{Call, ParseError, Zfs};
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::{Kind, Property};
@@ -189,10 +190,12 @@ pub fn read_names(input: impl BufRead) -> Result<Vec<DatasetName>, ParseError> {
 
 fn lines<T>(input: impl BufRead, read: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, ParseError> {
     let mut all = Vec::new();
-    for line in input.lines() {
-        let line = line?;
-        all.push(read(&line).ok_or_else(|| ParseError::line("not the columns asked for", &line))?);
-    }
+    // For all kinds of lines the same code.
+    let each: &mut dyn FnMut(&str) -> Result<(), ParseError> = &mut |line| {
+        all.push(read(line).ok_or_else(|| ParseError::line("not the columns asked for", line))?);
+        Ok(())
+    };
+    for_lines(input, each)?;
     Ok(all)
 }
 
@@ -242,5 +245,7 @@ mod tests {
         let read = read_names(&b"b\nb/x y\nb/x y/%recv\n"[..]).unwrap();
         assert_eq!(read.iter().map(ToString::to_string).collect::<Vec<_>>(), names);
         assert!(read_names(&b"b\n-r\n"[..]).is_err());
+        // What is cut may be another one's name.
+        assert!(matches!(read_names(&b"b\nb/home"[..]), Err(ParseError::Cut(_))));
     }
 }
