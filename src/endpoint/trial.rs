@@ -50,7 +50,7 @@ fn not_begun(limit: Duration) -> Failure {
 }
 
 /// The task that waited for it has failed.
-fn failed(error: tokio::task::JoinError) -> Result<(), Failure> {
+fn failed(error: &tokio::task::JoinError) -> Result<(), Failure> {
     Err(Failure::new(Refusal::Other, &error.to_string()))
 }
 
@@ -65,12 +65,12 @@ async fn try_here(host: Arc<LocalHost>, stream: StreamSpec, limit: Duration) -> 
         let _ = started.send(Arc::clone(&outgoing.process));
         begins(outgoing, dataset)
     });
-    let Ok(process) = process.await else { return trial.await.unwrap_or_else(failed) };
+    let Ok(process) = process.await else { return trial.await.unwrap_or_else(|error| failed(&error)) };
     let Ok(ended) = tokio::time::timeout(limit, trial).await else {
         process.end(true);
         return Err(not_begun(limit));
     };
-    ended.unwrap_or_else(failed)
+    ended.unwrap_or_else(|error| failed(&error))
 }
 
 /// Over the channel for questions, which it holds up for no longer than a few bytes take. A lost one is replaced, as for a question.
@@ -98,7 +98,7 @@ async fn begins_there(channel: Channel, stream: StreamSpec, limit: Duration) -> 
     };
     match ended {
         Ok((true, _) | (_, StreamEnd::Complete(Ended { status: None, .. }))) => Ok(()),
-        Err(error) => failed(error),
+        Err(error) => failed(&error),
         Ok((_, StreamEnd::Complete(ended) | StreamEnd::Incomplete(ended))) => {
             // The helper has said who needs which permission.
             let Ended { words, status, .. } = ended;
