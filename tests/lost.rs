@@ -176,3 +176,17 @@ fn a_source_that_may_not_do_what_the_job_wants() {
     ended.expect(3, &["prune, keep): not permitted: the helper on beta does not allow destroy; resolve it on beta"]);
     assert_eq!(calls(&bed, "zfs destroy").len(), 0);
 }
+
+/// What a terminal does by Ctrl-Z and `fg`: its signal reaches `zfs send`, too, whose system call ends with EINTR.
+#[test]
+fn a_send_that_a_signal_has_interrupted_is_tried_again() {
+    let bed = Bed::new();
+    bed.world_with_work(1);
+    bed.write(
+        "on-send",
+        "if mkdir \"$here/interrupted\" 2>/dev/null; then echo \"warning: cannot send '$last': signal received\" >&2; exit 1; fi\n",
+    );
+    bed.run(&["push", "s", "d"])
+        .expect(0, &["s/1: interrupted, retrying in ", "': signal received", "1 dataset in sync (1 updated"]);
+    assert!(bed.read("world").contains("d/1@b\t"));
+}

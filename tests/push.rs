@@ -199,20 +199,6 @@ fn a_send_that_fails() {
     assert!(bed.read("world").contains("d/2@b\t"));
 }
 
-/// What a terminal does by Ctrl-Z and `fg`: its signal reaches `zfs send`, too, whose system call ends with EINTR.
-#[test]
-fn a_send_that_a_signal_has_interrupted_is_tried_again() {
-    let bed = Bed::new();
-    bed.world_with_work(1);
-    bed.write(
-        "on-send",
-        "if mkdir \"$here/interrupted\" 2>/dev/null; then echo \"warning: cannot send '$last': signal received\" >&2; exit 1; fi\n",
-    );
-    bed.run(&["push", "s", "d"])
-        .expect(0, &["s/1: interrupted, retrying in ", "': signal received", "1 dataset in sync (1 updated"]);
-    assert!(bed.read("world").contains("d/1@b\t"));
-}
-
 /// Another tool prunes meanwhile: the base goes when it is about to be sent from, then what was to be sent.
 #[test]
 fn what_is_pruned_meanwhile_is_planned_anew() {
