@@ -132,8 +132,13 @@ impl Grants {
         let mut text = format!("permissions are missing for {}:", count(self.datasets, "dataset"));
         for ((head, _), dataset) in &self.lines {
             // What is delegated on a dataset counts for those below it.
-            let has = |above: &DatasetName| self.lines.contains_key(&(head.clone(), Some(above.to_string())));
-            let covers = |dataset: &DatasetName| destroys(head) && dataset.ancestors().iter().any(has);
+            let covers = |dataset: &DatasetName| {
+                self.lines.iter().any(|((other, _), on)| {
+                    on.as_ref().is_some_and(|on| {
+                        dataset.is_within(on) && (on != dataset || other.len() > head.len()) && includes(other, head)
+                    })
+                })
+            };
             if dataset.as_ref().is_some_and(covers) {
                 continue;
             }
@@ -145,6 +150,14 @@ impl Grants {
         }
         Some(text)
     }
+}
+
+/// Whether a command grants all that another one does, to the same user on the same host.
+fn includes(more: &str, less: &str) -> bool {
+    let parted = |head: &str| head.trim_end().rsplit_once(' ').map(|(whom, what)| (whom.to_owned(), what.to_owned()));
+    let (Some((one, more)), Some((other, less))) = (parted(more), parted(less)) else { return false };
+    let more: Vec<&str> = more.split(',').collect();
+    one == other && less.split(',').all(|permission| more.contains(&permission))
 }
 
 /// Whether the command grants to destroy, which nobody needs for more than what is named.
@@ -232,6 +245,21 @@ mod tests {
             let commands: Vec<_> = text.lines().filter_map(|line| Some(line.split_once("zfs allow ")?.1)).collect();
             assert_eq!(commands, on.iter().map(|on| format!("u {permissions} '{on}'")).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn what_another_command_grants_is_not_told() {
+        let [bookmarks, send] =
+            [permission::CLEAR, permission::SEND].map(|what| denied("p/a").replace(" u p ", &format!(" u {what} ")));
+        let commands = |errors: &[&str]| -> Vec<String> {
+            let text = told(errors);
+            text.lines().filter_map(|line| Some(line.split_once("zfs allow ")?.1.to_owned())).collect()
+        };
+        let grant = format!("u {} 'p/a'", permission::SEND);
+        assert_eq!(commands(&[&bookmarks, &bookmarks.replace("p/a", "p/a/x"), &send]), [grant]);
+        // Another user, or another place.
+        let others = [bookmarks.replace(" u ", " v "), bookmarks.replace("p/a", "p/b")];
+        assert_eq!(commands(&[&others[0], &others[1], &send]).len(), 3);
     }
 
     #[test]

@@ -253,6 +253,16 @@ def delegated(c):
     run = as_repl(c, "-q")
     c.same((run.out, run.err), ("", ""), "what -q says")
     c.same(list(own(c).values()), [guid(c, f"{c.source}@s3")], "the bookmarks: the old one is gone")
+    # Nothing is given up for what the user over there may not send.
+    c.near(f"zfs set readonly=off {c.target}; zfs mount {c.target}; echo mine >/{c.target}/mine; zfs snapshot {c.target}@own; zfs unmount {c.target}; zfs allow repl rollback,destroy {c.target}")
+    c.far(f"zfs unallow repl send {c.source}; zfs snapshot {c.source}@s3a")
+    for flags in (("-n",), ()):
+        as_repl(c, "--rollback", *flags, status=1)
+        c.same(c.snaps(c.near, c.target), ["s1", "s2", "s3", "own"], f"the target's snapshots after {flags}")
+    as_repl(c, "--rollback", status=1, says=("nothing was changed, as what would be sent then can't be: cannot send", f"zfs allow repl {SENDING} '{c.source}'"))
+    c.far(f"zfs allow repl send {c.source}")
+    as_repl(c, "--rollback")
+    c.in_sync()
     c.near(f"zfs unallow repl receive {c.target.rpartition('/')[0]}")
     c.snapshot(f"{c.source}@s4")
     as_repl(c, status=1, says=("permission", "receive", c.target))
