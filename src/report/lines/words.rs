@@ -236,8 +236,11 @@ fn not_in_sync(summary: &Summary) -> String {
     let parts = [(failed, "failed"), (conflicts, "in conflict"), (skipped, "skipped")];
     let mut parts = parts.into_iter().filter(|(number, _)| *number > 0);
     let (first, what) = parts.next().unwrap_or((0, "failed"));
-    let rest: String = parts.map(|(number, what)| format!(", {number} {what}")).collect();
-    format!("{first} of {} {what}{rest}", count(datasets, "dataset"))
+    let mut text = format!("{first} of {} {what}", count(datasets, "dataset"));
+    for (number, what) in parts {
+        let _ = write!(text, ", {number} {what}");
+    }
+    text
 }
 
 /// `1 dataset and 3 snapshots destroyed on the target`
