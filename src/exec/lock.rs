@@ -65,7 +65,7 @@ pub async fn take(ends: &Ends, run: u64, wait: Option<Duration>) -> Result<(Opti
                 return Ok((Some(lock), doubt));
             }
             Err(LockError::Held { .. }) if began.elapsed() < wait.unwrap_or_default() => {
-                tokio::time::sleep(AGAIN).await
+                tokio::time::sleep(AGAIN).await;
             }
             Err(LockError::Held { holder, path, .. }) => {
                 return Err(held(ends.target.to_string(), &holder, &path, wait.is_some()));
