@@ -39,7 +39,7 @@ pub use hooks::{HookCommand, Hooks, When};
 pub use keep::{Keep, KeepJob};
 pub use prune::PruneJob;
 pub use restore::Restore;
-pub use run::{choose as choose_jobs, read as read_jobs};
+pub use run::{jobs as jobs_of, read as read_jobs};
 pub use status::StatusJob;
 pub use targets::{ForgetJob, targets_of};
 pub use verify::VerifyJob;
@@ -158,8 +158,8 @@ impl SnapshotJob {
         }
         Ok(Self {
             origin: Link::default(),
+            filter: filter(&args.selection, &datasets)?,
             datasets,
-            filter: filter(&args.selection)?,
             naming: naming(&args.naming),
             if_changed: args.if_changed,
             dry_run: args.dry_run,
@@ -211,7 +211,7 @@ impl PushJob {
         let faults = Faults::new(&args.faults);
         (ends.source.link.silence, ends.target.link.silence) = (faults.stall_timeout, faults.stall_timeout);
         Ok(Self {
-            filter: filter(&args.selection)?,
+            filter: filter(&args.selection, std::slice::from_ref(&ends.source.dataset))?,
             newest_only: args.newest_only,
             skip_empty: args.skip_empty,
             decrypt: args.decrypt,
@@ -308,9 +308,10 @@ fn pace(limit: Option<Rate>) -> Option<Arc<Pace>> {
     limit.map(|rate| Arc::new(Pace::new(rate.per_second())))
 }
 
-fn filter(args: &cli::Selection) -> Result<Filter, StartError> {
+/// Which datasets of these trees take part.
+fn filter(args: &cli::Selection, tops: &[DatasetName]) -> Result<Filter, StartError> {
     let depth = if args.no_recursive { Some(0) } else { args.depth };
-    Ok(Filter::new(depth, &args.include, &args.exclude)?)
+    Ok(Filter::new(depth, &args.include, &args.exclude)?.relative_to(tops)?)
 }
 
 /// `may_ask`: there is somebody to answer questions about passwords and host keys.

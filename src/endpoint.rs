@@ -5,6 +5,8 @@ mod list;
 
 mod trial;
 
+pub use trial::TRIALS;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -486,8 +486,8 @@ impl StartError {
             | Self::UnknownTarget { .. }
             | Self::Config(_)
             | Self::Overlap { .. }
-            | Self::Swapped { .. }
-            | Self::Snapshot(SnapshotError::Format(_) | SnapshotError::Name { .. }) => Exit::Usage,
+            | Self::Swapped { .. } => Exit::Usage,
+            Self::Snapshot(why) if !matches!(why, SnapshotError::TooMany { .. }) => Exit::Usage,
             // A wrong path is a mistake of whoever wrote it; a disk may have room again, and a file server come back.
             Self::File { error, .. } if !may_pass(error) => Exit::Usage,
             Self::There { exit, .. } => *exit,

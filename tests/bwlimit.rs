@@ -65,13 +65,13 @@ fn over_ssh_in_both_directions() {
 #[test]
 fn what_waits_for_its_turn_has_not_stalled() {
     let bed = Bed::new();
-    bed.world_with_work(5);
+    bed.world_with_work(10);
     let began = Instant::now();
-    let ended = bed.run(&["push", "-j", "5", "--retries", "0", "--stall-timeout", "1s", "--bwlimit", "1K", "s", "d"]);
-    ended.expect(0, &["5 datasets in sync (5 updated"]).without(&["no progress"]);
+    let ended = bed.run(&["push", "-j", "10", "--retries", "0", "--stall-timeout", "3s", "--bwlimit", "1K", "s", "d"]);
+    ended.expect(0, &["10 datasets in sync (10 updated"]).without(&["no progress"]);
     // BEGIN, WRITE with its content, and END: what the fake zfs sends by itself.
-    let bytes = 5 * (312 + 824 + 312);
-    assert!(began.elapsed() >= Duration::from_secs(1) * (bytes - 5 * 512) / 1024, "{:?}", began.elapsed());
+    let bytes = 10 * (312 + 824 + 312);
+    assert!(began.elapsed() >= Duration::from_secs(1) * (bytes - 10 * 512) / 1024, "{:?}", began.elapsed());
 }
 
 #[test]

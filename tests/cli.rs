@@ -436,7 +436,8 @@ fn no_zfs_here() {
     bed.run(&["push", "p", "beta:b"]).expect(3, &[words]).without(&["did you mean"]);
     bed.run(&["push", "tank", "backup"])
         .expect(3, &[words, "did you mean the host \"backup\"? Then write backup:DATASET"]);
-    bed.run(&["push", "-n", "tank", "backup/a/b"]).expect(3, &["Then write backup:a/b (HOST:DATASET)"]);
+    bed.run(&["push", "-n", "tank", "backup/a/b"])
+        .expect(3, &["if it is on another host, write HOST:backup/a/b; if \"backup\" is the host, write backup:a/b"]);
     for path in ["", "bin:.", "/nonexistent"] {
         let child = bed.command(&["push", "p", "b"]).env("PATH", path).spawn().unwrap();
         Ended::of(child).expect(3, &[words]);

@@ -39,7 +39,7 @@ fn nothing_is_sent_beside_what_is_there() {
     bed.run(&["push", "-v", "s", "d"]).expect(
         1,
         &[
-            "s/home -> d/home: skipped: nothing is sent: neither 'd' nor any dataset below it",
+            "s/home -> d/home: skipped: nothing is sent: no dataset of the source has a snapshot in common with the one in its place in 'd'",
             "s/new -> d/new: skipped: nothing is sent",
         ],
     );
@@ -71,7 +71,7 @@ fn nothing_is_said_of_a_copy_under_another_name_where_nothing_is_sent() {
     let bed = bed();
     bed.run(&["push", "s", "d/copy"]).expect(0, &[]);
     let ended = bed.run(&["push", "s", "d"]);
-    ended.expect(1, &["s -> d: conflict: no common snapshot", "s/new -> d/new: skipped: nothing is sent"]);
+    ended.expect(1, &["s -> d: conflict: no common snapshot", "2 datasets skipped: nothing is sent"]);
     assert!(!ended.stderr.contains("the target has it already"), "{ended:#?}");
     // With a dataset that has a snapshot in common the rest is sent, and told.
     bed.world(&[("d/new", 23, 1), ("d/new@a", 13, 2), ("s/late", 4, 3), ("s/late@a", 14, 4)]);

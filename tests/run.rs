@@ -110,6 +110,23 @@ fn hooks_stop_their_job_alone() {
     bed.wait_for_no_process();
 }
 
+/// Several jobs may share a log.
+#[test]
+fn a_log_names_the_job_of_each_part() {
+    let bed = bed(
+        "[defaults]\nsource = 's'\nlog = 'BED/log'\n[job.one]\npre-snapshot = 'echo ready'\nkeep.last = 1\n[job.two]\nsnapshot.format = \
+         'two-%Y-%m-%d-%H-%M-%S'\n",
+    );
+    run(&bed, &["run"]).expect(0, &[]);
+    let log = bed.read("log");
+    let lines: Vec<&str> = log.lines().map(|line| line.split_once(' ').unwrap().1).collect();
+    for begin in
+        ["one: pre-snapshot hook: ready", "one: snapshot: took @", "one: pruning s: ", "two: snapshot: took @two"]
+    {
+        assert_eq!(lines.iter().filter(|line| line.starts_with(begin)).count(), 1, "{begin}: {log}");
+    }
+}
+
 /// A job's result goes to one of two hooks.
 const RESULTS: &str = r#"
 [defaults]
@@ -195,7 +212,11 @@ fn a_job_that_takes_too_long_is_stopped() {
         1,
         &["zfsync: a on ", "killed: the job was stopped", "a: stopped: it took longer than its job-timeout"],
     );
-    ended.without(&["zfsync: b on "]);
+    // Each says which job it is about.
+    let ended = run(&bed, &["run", "-v", "b"]);
+    let told = ended.stderr.lines().next().unwrap();
+    assert!(told.starts_with("zfsync: b on ") && told.ends_with(": success"), "{ended:#?}");
+    run(&bed, &["run", "b"]).expect(0, &[]).without(&["zfsync: b on "]);
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
     bed.wait_for_no_process();
 }

@@ -87,3 +87,17 @@ fn what_lies_below_a_dataset_that_could_not_be_sent() {
         ended.stderr
     );
 }
+
+#[test]
+fn globs_that_match_nothing_are_told() {
+    let bed = Bed::new();
+    bed.world_with_work(2);
+    let refused = "--exclude \"s/1\": globs are relative to s: did you mean \"1\"?";
+    for command in [&["push"][..], &["push", "-n"], &["status"], &["verify"], &["cron"]] {
+        bed.run(&[command, &["--exclude", "s/1", "--exclude", "2", "s", "d"]].concat()).expect(2, &[refused]);
+    }
+    bed.run(&["prune", "--keep-last", "1", "--include", "s/1", "s"]).expect(2, &["did you mean \"1\"?"]);
+    let run = bed.run(&["push", "--exclude", "x/1", "--exclude", "2", "s", "d"]);
+    run.expect(0, &["--exclude \"x/1\" matches no dataset of s"]).without(&["--exclude \"2\""]);
+    bed.run(&["push", "--exclude", "1", "s", "d"]).expect(0, &[]).without(&["matches no dataset"]);
+}

@@ -14,8 +14,9 @@ use crate::report::view::status::{Form, view};
 pub async fn status(args: &cli::Status) -> Result<Outcome, StartError> {
     let (status, mut idle) = exec::status(&StatusJob::all(args)?).await?;
     let form = Form::choose(args.json, args.prometheus, args.verbose > 0);
-    // What runs again and again says nothing of that each time.
-    if !matches!(form, Form::Table { .. }) || status.iter().any(|status| status.limits.any()) {
+    // What runs again and again says nothing of that each time; push and doctor do.
+    let is_asked = args.verbose > 0 && matches!(form, Form::Table { .. });
+    if !is_asked || status.iter().any(|status| status.limits.any()) {
         idle.clear();
     }
     let empty: Vec<String> = status.iter().filter_map(Status::nothing).map(|nothing| nothing.to_string()).collect();

@@ -141,10 +141,23 @@ fn tip(command: &str, error: &clap::Error, words: &[String]) -> Option<String> {
     {
         return Some("-F names ssh's configuration file; for zfs receive -F see --rollback".to_owned());
     }
+    let ContextValue::String(option) = error.get(ContextKind::InvalidArg)? else { return None };
+    let is_bad_value = matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation);
+    if command == "cron" && is_bad_value && option.starts_with("-h ") {
+        return Some(
+            "here -h is the number of hourly snapshots to keep; help is shown by 'zfsync cron -H' or --help".to_owned(),
+        );
+    }
     if is_helper || error.kind() != ErrorKind::UnknownArgument {
         return None;
     }
-    let ContextValue::String(option) = error.get(ContextKind::InvalidArg)? else { return None };
+    if matches!(command, "push" | "pull") && !option.starts_with('-') {
+        return Some(
+            "there is one SOURCE and one TARGET: for several targets, use a command for each, or 'zfsync cron SOURCE TARGET...', or a job with \
+             several targets in a configuration file"
+                .to_owned(),
+        );
+    }
     if matches!(command, "cron" | "run") && matches!(option.as_str(), "-n" | "--dry-run") {
         return Some(
             "'zfsync check-config' shows what the jobs of a file do; 'zfsync push --dry-run' and 'zfsync prune --dry-run' show what would be done"
@@ -294,6 +307,27 @@ mod tests {
             for named in tip.split("'zfsync ").skip(1).filter_map(|rest| rest.split([' ', '\'']).next()) {
                 assert!(named == "--version" || cli::command().find_subcommand(named).is_some(), "{named}");
             }
+        }
+    }
+
+    #[test]
+    fn one_target_is_one() {
+        for line in ["push a b:c d:e", "pull b:a c d"] {
+            let text = usage(line).text(false);
+            assert!(text.contains("tip: there is one SOURCE and one TARGET") && text.contains("cron"), "{text}");
+        }
+        assert!(!usage("push a b:c --nope").text(false).contains("tip:"));
+    }
+
+    #[test]
+    fn cron_says_what_its_h_is() {
+        for line in ["cron -h", "cron -h p/a b:p/a", "cron p/a b:p/a -h", "cron -hx p/a b:p/a"] {
+            let text = usage(line).text(false);
+            assert!(text.contains("tip: here -h is the number of hourly snapshots to keep"), "{line}: {text}");
+            assert!(text.contains("'zfsync cron -H'") && text.matches("tip: ").count() == 1, "{line}: {text}");
+        }
+        for line in ["cron -d x p/a b:p/a", "cron --channels x p/a b:p/a"] {
+            assert!(!usage(line).text(false).contains("hourly"), "{line}");
         }
     }
 

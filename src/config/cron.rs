@@ -160,8 +160,8 @@ impl CronJob {
         let origin = wish.origin()?;
         let snapshot = SnapshotJob {
             origin: origin.clone(),
+            filter: filter(&wish.selection, &wish.sources)?,
             datasets: wish.sources,
-            filter: filter(&wish.selection)?,
             naming: naming(&wish.naming),
             if_changed: wish.if_changed,
             dry_run: false,
@@ -212,7 +212,7 @@ impl Branch {
         let naming = naming(&wish.naming);
         let zone = wish.time_zone.as_ref().map_or(&naming.zone, Zone::zone).clone();
         let scope = Scope::new(naming, false, &[], &[]).map_err(StartError::Usage)?;
-        let filter = filter(&wish.selection)?;
+        let filter = filter(&wish.selection, &wish.sources)?;
         let origin = wish.origin()?;
         let (place, ways) = (Target { host: wish.host.clone(), dataset: source.clone() }, wish.ways());
         let prune = |rules: &Rules| PruneJob {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::ends::{allow, allow_more, ends, link_to_source, link_to_target, location};
-use super::{Branch, Faults, OnlyThere, PushJob, Ways, choose_jobs, missing, read_jobs, run_number, source};
+use super::{Branch, Faults, OnlyThere, PushJob, Ways, jobs_of, missing, run_number, source};
 use crate::cli;
 use crate::error::StartError;
 use crate::plan::doctor::Runner;
@@ -49,7 +49,7 @@ impl DoctorJob {
             return Err(StartError::Usage("--job takes the options for ssh from the configuration file".into()));
         }
         let path = args.config.as_deref().unwrap_or(Path::new(cli::DEFAULT_CONFIG));
-        let jobs = choose_jobs(read_jobs(path)?, std::slice::from_ref(name))?;
+        let jobs = jobs_of(path, std::slice::from_ref(name))?;
         let branches = jobs.iter().flat_map(|job| job.branches.iter().map(move |branch| (job, branch)));
         let all: Vec<Self> = branches
             .flat_map(|(job, branch)| Self::of_branch(branch, &Runner::Job { takes_snapshots: job.snapshot.is_some() }))

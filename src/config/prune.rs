@@ -88,7 +88,7 @@ impl PruneJob {
         };
         Ok(Self {
             targets: targets.iter().map(target).collect::<Result<_, StartError>>()?,
-            filter: filter(&args.selection)?,
+            filter: filter(&args.selection, &sources)?,
             scope: scope.map_err(|words| StartError::Usage(format!("--snapshot, --exclude-snapshot: {words}")))?,
             rules,
             zone,

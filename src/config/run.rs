@@ -409,8 +409,20 @@ fn positive(key: &str, time: Option<Duration>) -> Result<Option<Duration>, Strin
     Ok(time)
 }
 
+/// The jobs of a file that are named. What can only be a path is no job's name.
+pub fn jobs(path: &Path, names: &[String]) -> Result<Vec<CronJob>, StartError> {
+    if let Some(file) =
+        names.iter().find(|name| name.contains('/') || Path::new(name).extension() == Some("toml".as_ref()))
+    {
+        return Err(StartError::Usage(format!(
+            "{file:?} is no job's name: to name the configuration file, use --config {file}"
+        )));
+    }
+    choose(read(path)?, names)
+}
+
 /// The jobs that are named, each once, in the order of the file; all of them when none is.
-pub fn choose(jobs: Vec<CronJob>, names: &[String]) -> Result<Vec<CronJob>, StartError> {
+fn choose(jobs: Vec<CronJob>, names: &[String]) -> Result<Vec<CronJob>, StartError> {
     let known: Vec<&str> = jobs.iter().map(CronJob::label).collect();
     if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
         let near = nearest(unknown, &known).map(|near| format!(": did you mean {near:?}?")).unwrap_or_default();

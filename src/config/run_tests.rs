@@ -278,6 +278,7 @@ fn errors_name_file_line_and_job() {
         (job("keep.classes = 'x=1'"), "/etc/z.toml:4: job a: ", "the classes are"),
         (job("[job.a.keep]"), "/etc/z.toml:1: job a: ", "no retention rule in keep"),
         (job("include = ['[']"), "/etc/z.toml:1: job a: ", "--include"),
+        (job("exclude = ['p/a/b']"), "/etc/z.toml:1: job a: ", "globs are relative to p/a: did you mean \"b\"?"),
         (job("sources = ['p/b']"), "/etc/z.toml:1: job a: ", "give either source or sources"),
         (job("x = "), "/etc/z.toml:4: job a: ", ""),
         (job("[job.b]\ntargets = ['b:q']"), "/etc/z.toml:4: job b: ", "source is missing"),
@@ -338,6 +339,16 @@ fn jobs_are_chosen_by_name() {
     assert_eq!(error.exit(), crate::error::Exit::Usage);
     let words = error.to_string();
     assert!(words.contains("did you mean \"alpha\"?") && words.contains("(jobs: zeta, alpha)"), "{words}");
+}
+
+#[test]
+fn a_path_is_no_jobs_name() {
+    for path in ["/nope", "z.toml", "./z"] {
+        let error = super::jobs(Path::new("/nowhere/z.toml"), &[path.to_owned()]).unwrap_err();
+        assert_eq!(error.exit(), crate::error::Exit::Usage);
+        let words = format!("to name the configuration file, use --config {path}");
+        assert!(error.to_string().contains(&words), "{error}");
+    }
 }
 
 proptest::proptest! {

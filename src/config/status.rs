@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Branch, Ways, choose_jobs, ends, filter, link_to_source, location, read_jobs};
+use super::{Branch, Ways, ends, filter, jobs_of, link_to_source, location};
 use crate::cli;
 use crate::error::StartError;
 use crate::plan::{Filter, Limits};
@@ -70,7 +70,7 @@ impl StatusJob {
         Ok(Self {
             targets: args.targets.iter().map(target).collect::<Result<_, StartError>>()?,
             state_dir: args.state_dir.clone(),
-            filter: filter(&args.selection)?,
+            filter: filter(&args.selection, std::slice::from_ref(&source.dataset))?,
             bytes: args.bytes,
             limits,
             timeout: args.timeout,
@@ -94,7 +94,7 @@ impl StatusJob {
             );
             return Err(StartError::Usage(words));
         }
-        let jobs = choose_jobs(read_jobs(&config)?, std::slice::from_ref(&args.source))?;
+        let jobs = jobs_of(&config, std::slice::from_ref(&args.source))?;
         let branches = jobs.into_iter().flat_map(|job| job.branches).filter(|branch| !branch.targets.is_empty());
         let all: Vec<Self> = branches.filter_map(|branch| Self::of_branch(args, limits, branch)).collect();
         if all.is_empty() {

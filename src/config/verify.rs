@@ -30,7 +30,8 @@ impl VerifyJob {
         let link = link_to_source(source.host.clone(), &args.ssh, &allow, may_ask)?;
         let mut ends = ends(source, args.target.parse()?, Ways::same(&args.ssh), allow, may_ask)?;
         ends.source.link = link;
-        Ok(Self { ends: Arc::new(ends), filter: filter(&args.selection)?, content: args.content })
+        let filter = filter(&args.selection, std::slice::from_ref(&ends.source.dataset))?;
+        Ok(Self { ends: Arc::new(ends), filter, content: args.content })
     }
 }
 

@@ -3,16 +3,18 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use super::{Endpoint, Place};
 use zfs::host::{Host as _, Outgoing};
-use zfs::{Failure, Refusal, StreamSpec};
+use zfs::name::DatasetName;
+use zfs::{Failure, Refusal, SendSpec, StreamSpec, permission};
 
 /// So long at most it is waited for; then the run itself tells.
 const LIMIT: Duration = Duration::from_secs(30);
-/// So much is read at most of what `zfs` says beside the stream.
-const MAX_WORDS: u64 = 64 * 1024;
+/// So many are tried at the same time.
+pub const TRIALS: usize = 4;
 
 impl Endpoint {
     /// Whether a stream begins. `zfs send -n` tells it of neither keys that aren't loaded nor missing permissions, the stream itself does
@@ -25,10 +27,13 @@ impl Endpoint {
         let Place::Here(host) = self.place.as_ref() else { return Ok(()) };
         let (host, (started, process)) = (Arc::clone(host), tokio::sync::oneshot::channel());
         let trial = tokio::task::spawn_blocking(move || {
+            let (StreamSpec::Send(SendSpec { dataset, .. }) | StreamSpec::Resume { dataset, .. }) = &stream else {
+                return Ok(());
+            };
             let outgoing = host.stream(&stream)?;
             // Nobody waits any more if this fails.
             let _ = started.send(Arc::clone(&outgoing.process));
-            begins(outgoing)
+            begins(outgoing, dataset)
         });
         let Ok(process) = process.await else { return trial.await.unwrap_or(Ok(())) };
         let Ok(ended) = tokio::time::timeout(LIMIT, trial).await else {
@@ -39,27 +44,32 @@ impl Endpoint {
     }
 }
 
-fn begins(Outgoing { output, words, process }: Outgoing) -> Result<(), Failure> {
+fn begins(Outgoing { output, words, process }: Outgoing, dataset: &DatasetName) -> Result<(), Failure> {
     let mut output = File::from(output);
-    let began = output.read(&mut [0; 1]).is_ok_and(|length| length > 0);
-    if began {
-        process.end(false);
+    let (began, said) = thread::scope(|scope| {
+        // It may say much before it sends anything.
+        let said = scope.spawn(|| helper::read_report(words, |_| ()));
+        let began = output.read(&mut [0; 1]).is_ok_and(|length| length > 0);
+        if began {
+            process.end(false);
+        }
+        drop(output);
+        (began, said.join().unwrap_or_default())
+    });
+    match process.wait() {
+        Err(died) if !began => {
+            let words = if said.is_empty() { zfs::text::ended("zfs send", &died.status) } else { said };
+            let words = permission::with_grant_to_send(&words, &permission::user_name(), dataset);
+            Err(Failure::new(Refusal::from_words(&words), &words))
+        }
+        _ => Ok(()),
     }
-    drop(output);
-    let mut said = Vec::new();
-    let _ = words.take(MAX_WORDS).read_to_end(&mut said);
-    let ended = process.wait();
-    if began || ended.is_ok() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&said);
-    Err(Failure::new(Refusal::from_words(&said), &said))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zfs::{SendFlags, SendSpec, Zfs};
+    use zfs::{SendFlags, Zfs};
 
     /// What comes of it with a `zfs` that runs this script.
     async fn tried(script: &str) -> Result<(), Failure> {
@@ -75,8 +85,11 @@ mod tests {
     async fn what_begins_is_ended_and_what_does_not_says_why() {
         // It would go on for ever.
         assert_eq!(tried("exec yes").await, Ok(()));
-        let why = tried("echo \"cannot send 'p/s@a': dataset key must be loaded\" >&2; exit 1").await.unwrap_err();
+        let why = tried("printf 'full\\tp/s@a\\t624\\nsize\\t624\\n' >&2; echo \"cannot send 'p/s@a': dataset key must be loaded\" >&2; exit 1").await.unwrap_err();
         assert_eq!(why.words, "cannot send 'p/s@a': dataset key must be loaded");
+        assert_eq!(tried("kill -9 $$").await.unwrap_err().words, "zfs send was killed by SIGKILL");
+        // What it says first is more than a pipe holds.
+        assert_eq!(tried("head -c 300000 /dev/zero | tr '\\0' '\\n' >&2; exec yes").await, Ok(()));
         assert_eq!(tried("exit 0").await, Ok(()));
     }
 }

@@ -64,7 +64,10 @@ pub async fn carry_out(job: &CronJob, stop: &Stop, tell: Tell<'_>) -> Done {
 
 async fn open_log(job: &CronJob, stop: &Stop) -> Result<Option<LogFile>, StartError> {
     match &job.log {
-        Some(log) => stop.unless(LogFile::open(log, job.label())).await.map(Some),
+        Some(log) => {
+            let log = stop.unless(LogFile::open(log, job.label())).await?;
+            Ok(Some(log.naming_job(!job.tells)))
+        }
         None => Ok(None),
     }
 }

@@ -18,24 +18,26 @@ use crate::plan::{
 use crate::report::view::dry_run::{PlanAction, PlanRow};
 use crate::report::{Event, Reporter};
 use zfs::name::DatasetName;
-use zfs::{Failure, Resolution};
+use zfs::{Failure, Refusal, Resolution};
 
 /// A row whose size is asked for: its place, and what is sent.
 type Wanted<'a> = (usize, &'a PlannedDataset, &'a Step);
 
-/// The plan, row by row; only `zfs send -n` runs, on this machine.
+/// The plan, row by row. Of `zfs` only `zfs send -n` runs for it.
 pub async fn rows(job: &PushJob, sender: &Endpoint, ready: &Ready, reporter: &mut dyn Reporter) -> Vec<PlanRow> {
     let mut rows = Vec::new();
     // Rows whose size is asked for.
     let mut wanted = Vec::new();
-    let refused = refused(job, sender, ready).await;
+    let refused = &ready.refused;
     let plan = ready.negotiation.in_turn(&ready.plan, &|place| refused.contains_key(&place));
     for (place, dataset) in plan.datasets.iter().enumerate() {
-        if let Some(why) = kept_back(&ready.plan, &refused, place) {
+        if let Some(why) = kept_back(&ready.plan, refused, place) {
             rows.push(PlanRow { note: Some(why.to_string()), ..row(dataset, PlanAction::Skipped) });
             continue;
         }
-        add_rows(&mut rows, &mut wanted, dataset, refused.get(&place));
+        // What a resolution above changes is not what was tried.
+        let is_as_tried = ready.plan.datasets[place].verdict == dataset.verdict;
+        add_rows(&mut rows, &mut wanted, dataset, refused.get(&place).filter(|_| is_as_tried));
     }
     for misfit in &ready.plan.misfits {
         let (action, note) = if misfit.without_snapshots {
@@ -69,23 +71,6 @@ pub async fn rows(job: &PushJob, sender: &Endpoint, ready: &Ready, reporter: &mu
     rows
 }
 
-/// What speaks against datasets of the plan that only an attempt tells, by their places: the target's host refuses the resolution, or
-/// what is sent after that can't begin; and so can't what must be decrypted.
-async fn refused(job: &PushJob, sender: &Endpoint, ready: &Ready) -> HashMap<usize, Failure> {
-    let mut all = ready.refused.clone();
-    for (place, dataset) in ready.plan.datasets.iter().enumerate() {
-        let resolves = matches!(dataset.verdict, Verdict::Resolve(_));
-        if all.contains_key(&place) || !(resolves || (job.decrypt && dataset.encrypted == Some(true))) {
-            continue;
-        }
-        let Some(step) = dataset.verdict.steps().first() else { continue };
-        if let Err(why) = sender.try_stream(ready.stream(dataset, step, job)).await {
-            all.insert(place, why);
-        }
-    }
-    all
-}
-
 /// Why a run would not send this dataset: the resolution of the conflict at the top will be refused.
 fn kept_back(plan: &Plan, refused: &HashMap<usize, Failure>, place: usize) -> Option<Withheld> {
     let top = plan.datasets.first().filter(|_| place > 0 && refused.contains_key(&0))?;
@@ -114,7 +99,8 @@ fn add_rows<'a>(
         }
         Verdict::Resolve(solvable) => {
             if let Some(refused) = refused {
-                let note = Some(refused.words.clone());
+                let pinned = matches!(refused.refusal, Refusal::Held | Refusal::HasClones);
+                let note = Some(if pinned { solvable.refused(refused) } else { refused.words.clone() });
                 return rows.push(PlanRow { note, ..row(dataset, PlanAction::Conflict) });
             }
             let action = match solvable.resolution {

@@ -2,11 +2,18 @@
 //! run has the tree, and how much room there is.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::ready::Cleared;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::ready::{Cleared, stream};
 use super::receiver::Receiver;
+use crate::config::PushJob;
+use crate::endpoint::{Endpoint, TRIALS};
 use crate::error::StartError;
 use crate::format::bytes;
+use crate::plan::{Plan, TargetLimits, Verdict};
 use crate::remote::link::End;
 use crate::report::Event;
 use zfs::host::MAX_PRUNE;
@@ -44,6 +51,39 @@ pub async fn what_stays(receiver: &mut Receiver<'_>, cleared: &mut Cleared) -> R
     }
     cleared.refused = refused;
     Ok(())
+}
+
+/// What speaks against datasets of the plan that only an attempt tells, by their places: the target's host refuses the resolution, or
+/// what is sent after that can't begin; and so can't what must be decrypted.
+pub async fn refused(
+    job: &PushJob,
+    sender: &Endpoint,
+    (plan, limits): (&Plan, &TargetLimits),
+    receiver: &mut Receiver<'_>,
+) -> Result<HashMap<usize, Failure>, StartError> {
+    let (places, resolutions): (Vec<_>, Vec<_>) = plan.resolutions().into_iter().unzip();
+    let answers = receiver.try_resolutions(resolutions).await?;
+    let mut all: HashMap<usize, Failure> =
+        places.into_iter().zip(answers).filter_map(|(place, failure)| Some((place, failure?))).collect();
+    let (turns, mut trials) = (Arc::new(Semaphore::new(TRIALS)), JoinSet::new());
+    for (place, dataset) in plan.datasets.iter().enumerate() {
+        let resolves = matches!(dataset.verdict, Verdict::Resolve(_));
+        if all.contains_key(&place) || !(resolves || (job.decrypt && dataset.encrypted == Some(true))) {
+            continue;
+        }
+        let Some(step) = dataset.verdict.steps().first() else { continue };
+        let (sender, turns, stream) = (sender.clone(), Arc::clone(&turns), stream(limits, dataset, step, job));
+        trials.spawn(async move {
+            let _turn = turns.acquire_owned().await;
+            (place, sender.try_stream(stream).await)
+        });
+    }
+    while let Some(tried) = trials.join_next().await {
+        if let Ok((place, Err(why))) = tried {
+            all.insert(place, why);
+        }
+    }
+    Ok(all)
 }
 
 /// What is to be told of the outlook before the plan is shown.

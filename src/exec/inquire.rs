@@ -53,8 +53,13 @@ pub async fn negotiate(
                 proof::tell(&negotiation.proofs(found), reporter);
             }
             Ask::Below(target) => {
-                let below: Vec<DatasetName> = receiver.tree(target).await?.into_keys().collect();
-                negotiation.below(&below);
+                receiver.ask_names(target);
+                match receiver.names().await {
+                    Ok(names) => negotiation.below(&names),
+                    // The receive will tell.
+                    Err(why @ StartError::Ask { .. }) => tracing::warn!("{why}"),
+                    Err(why) => return Err(why),
+                }
             }
             Ask::Records(datasets) => missing::look_at_records(job, negotiation, receiver, datasets).await?,
             Ask::Vacancy(name) => {

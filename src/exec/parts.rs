@@ -122,7 +122,7 @@ impl Part {
     /// The same, written down if there is a log.
     pub fn logged(self, log: Option<&LogFile>) -> Self {
         if let Some(log) = log {
-            log.note(&self.label, &self.words);
+            log.note_part(&self.label, &self.words);
         }
         self
     }
@@ -160,9 +160,11 @@ pub fn report_of(job: &CronJob, parts: &[Part], error: Option<&StartError>) -> R
     if error.is_none() && exit == Exit::Locked && wrong.iter().all(|part| part.words.is_empty()) {
         return Report { exit, text };
     }
-    if exit != Exit::InSync {
+    // What has a name is one of several jobs, as a rule.
+    if exit != Exit::InSync || !job.tells {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let _ = writeln!(text, "zfsync: {} on {host}: {}", job.label(), headline(parts));
+        let headline = if exit == Exit::InSync { "success" } else { headline(parts) };
+        let _ = writeln!(text, "zfsync: {} on {host}: {headline}", job.label());
     }
     for part in parts {
         let state = match part.exit {

@@ -168,8 +168,11 @@ impl Tree {
 
     /// What is to be said of globs that match nothing in any of these.
     fn idle(job: &PruneJob, trees: &[Self]) -> Vec<String> {
-        let trees: Vec<_> = trees.iter().map(|tree| (&tree.top, tree.paths.iter().collect())).collect();
-        job.filter.idle(&trees).iter().map(ToString::to_string).collect()
+        job.filter.idle(&Self::paths(trees)).iter().map(ToString::to_string).collect()
+    }
+
+    fn paths(trees: &[Self]) -> Vec<(&DatasetName, Vec<&RelPath>)> {
+        trees.iter().map(|tree| (&tree.top, tree.paths.iter().collect())).collect()
     }
 }
 
@@ -196,6 +199,7 @@ async fn run(job: &PruneJob, sender: &Endpoint, peers: &mut Vec<Open>) -> Result
     for top in &job.sources {
         trees.push(Tree::list(job, sender, top).await?);
     }
+    job.filter.check(&Tree::paths(&trees))?;
     refuse_copies(sender, &trees).await?;
     let mut theirs = Vec::new();
     for peer in &*peers {

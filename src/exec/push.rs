@@ -22,7 +22,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{Exit, StartError};
 use crate::plan::{
     Clocks, EncryptedAs, EncryptionRules, Listing, MissingPolicy, Negotiation, Nothing, Plan, Resolutions,
-    SourceDataset, Verdict, When,
+    SourceDataset, TargetLimits, Verdict, When,
 };
 use crate::remote::client::FromChannel;
 use crate::remote::link::Access;
@@ -389,7 +389,8 @@ async fn prepare(
             format!("{}: {words}: other runs there are not prevented from working on this target", receiver.host());
         reporter.event(&Event::Notice { dataset: None, text });
     }
-    let Foreseen { cleared, outlook, refused } = foreseen(job, &mut negotiation, &plan, &mut receiver, clocks).await?;
+    let Foreseen { cleared, outlook, refused } =
+        foreseen(&direction, &mut negotiation, (&plan, &limits), &mut receiver, clocks).await?;
     if let Some(notice) = foresee::lock_notice(&job.ends.target, &outlook) {
         reporter.event(&notice);
     }
@@ -418,16 +419,17 @@ struct Foreseen {
 }
 
 async fn foreseen(
-    job: &PushJob,
+    direction: &Direction<'_>,
     negotiation: &mut Negotiation,
-    plan: &Plan,
+    (plan, limits): (&Plan, &TargetLimits),
     receiver: &mut Receiver<'_>,
     clocks: Clocks,
 ) -> Result<Foreseen, StartError> {
+    let job = direction.job;
     if !job.dry_run {
         return Ok(Foreseen::default());
     }
-    let refused = refused_resolutions(plan, receiver).await?;
+    let refused = foresee::refused(job, direction.sender, (plan, limits), receiver).await?;
     negotiation.refused(refused.keys().copied());
     let mut cleared = None;
     if job.missing.destroys() {
@@ -485,13 +487,6 @@ fn negotiation(job: &PushJob, listed: Vec<SourceDataset>, complete: bool) -> Neg
         } else {
             Listing::AsNeeded
         })
-}
-
-/// What the target's host would refuse of the resolutions, by the places of the datasets.
-async fn refused_resolutions(plan: &Plan, receiver: &mut Receiver<'_>) -> Result<HashMap<usize, Failure>, StartError> {
-    let (places, resolutions): (Vec<_>, Vec<_>) = plan.resolutions().into_iter().unzip();
-    let answers = receiver.try_resolutions(resolutions).await?;
-    Ok(places.into_iter().zip(answers).filter_map(|(place, failure)| Some((place, failure?))).collect())
 }
 
 /// Goes into the names of what is set aside: the date and time, in UTC.

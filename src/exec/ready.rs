@@ -131,14 +131,15 @@ impl Unread {
 impl Ready {
     /// The `zfs send` of a step.
     pub fn stream(&self, dataset: &PlannedDataset, step: &Step, job: &PushJob) -> StreamSpec {
-        match &step.resume {
-            Some(token) => StreamSpec::Resume { dataset: dataset.source.clone(), token: token.clone() },
-            None => StreamSpec::Send(self.spec(dataset, step, job)),
-        }
+        stream(&self.limits, dataset, step, job)
     }
+}
 
-    fn spec(&self, dataset: &PlannedDataset, step: &Step, job: &PushJob) -> SendSpec {
-        spec(&dataset.source, step, self.limits.flags(dataset.encrypted, job.decrypt))
+/// The `zfs send` of a step to a target with these limits.
+pub fn stream(limits: &TargetLimits, dataset: &PlannedDataset, step: &Step, job: &PushJob) -> StreamSpec {
+    match &step.resume {
+        Some(token) => StreamSpec::Resume { dataset: dataset.source.clone(), token: token.clone() },
+        None => StreamSpec::Send(spec(&dataset.source, step, limits.flags(dataset.encrypted, job.decrypt))),
     }
 }
 

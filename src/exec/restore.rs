@@ -143,8 +143,11 @@ pub async fn next_steps(job: &PushJob) -> String {
     } else {
         String::new()
     };
+    // What was there before may be mounted.
+    let into_existing = job.restore.as_ref().is_some_and(|restore| restore.into_existing);
+    let state = if into_existing { "writable; mount what is not mounted yet" } else { "writable and not mounted yet" };
     format!(
-        "{new} is writable and not mounted yet. Next{at}:\n  {key}zfs mount -a  (or zfs mount NAME, for one filesystem; volumes need no mounting)\nOther properties of the original (mountpoint, quota, \
+        "{new} is {state}. Next{at}:\n  {key}zfs mount -a  (or zfs mount NAME, for one filesystem; volumes need no mounting)\nOther properties of the original (mountpoint, quota, \
          compression, shares) were not replicated: set them with zfs set. See docs/restore.md."
     )
 }

@@ -93,7 +93,7 @@ async fn look(job: &SnapshotJob, sender: &Endpoint) -> Result<SnapshotPlan, Star
     };
     let before = moment_of_newest(&selection, &job.naming, sender).await;
     let plan = selection.plan(&states, &job.naming, before, Timestamp::now())?;
-    let idle = if unread.is_empty() { selection.idle() } else { Vec::new() };
+    let idle = if unread.is_empty() { selection.idle()? } else { Vec::new() };
     Ok(SnapshotPlan { unread, idle, ..plan })
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::plan::fixture::{self, numbered as versions};
 use crate::plan::missing_fixture::{There, both, goes, name, negotiation_with, there};
-use crate::plan::{Missing, Notes, Resolutions, TargetDataset, When};
+use crate::plan::{Missing, Negotiation, Notes, Resolutions, TargetDataset, When};
 use zfs::name::DatasetName;
 
 type Source<'a> = &'a [(&'a str, &'a [(&'a str, u64)])];
@@ -162,4 +162,18 @@ fn set_aside_after_a_rename() {
     assert_eq!((found.undated(), found.total), (vec!["b/t/old@s0".to_owned()], (2, 4)));
     datasets.insert(name("b/t/x"), fixture::target(versions(&[])));
     assert_eq!(goes(&negotiation.missing(&datasets, &notes, &both(), When::Before)), Vec::<&str>::new());
+}
+
+/// Where the target's host refuses the resolution, the dataset stays in conflict.
+#[test]
+fn what_will_not_be_resolved_is_not_in_sync() {
+    let source: &[(&str, &[(&str, u64)])] = &[("", &[("s1", 1)]), ("/x", &[("s3", 4)])];
+    let (datasets, notes) = there(&[("", &[("s1", 1)], "1"), ("/gone", &[("s1", 9)], "9"), ("/x", &[("own", 3)], "-")]);
+    let resolutions = Resolutions { set_aside: true, ..Resolutions::default() };
+    let mut talk = negotiation_with(source, &[], &datasets).with_resolutions(resolutions, "20261130-020000");
+    let before = |talk: &Negotiation| talk.missing(&datasets, &notes, &both(), When::Before);
+    assert_eq!(goes(&before(&talk)), ["b/t/gone"]);
+    talk.refused([1]);
+    let found = before(&talk);
+    assert_eq!((goes(&found).len(), found.not_in_sync), (0, vec![name("a/s/x")]));
 }

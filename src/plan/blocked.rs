@@ -3,7 +3,9 @@
 use std::fmt;
 
 use super::proof::Sign;
+use zfs::Refusal;
 use zfs::name::{DatasetName, NameError, SnapshotName};
+use zfs::text::unquoted;
 
 /// Why nothing can be received into a dataset although nothing is in the way. Nothing that a flag could destroy would help.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +57,13 @@ impl fmt::Display for Blocked {
             Self::KeyNotLoaded { root: None } => {
                 f.write_str("the key of the target is not loaded on its host: zfs load-key there, and run again")
             }
+            Self::Unreadable { words } if Refusal::from_words(&unquoted(words)) == Refusal::Suspended => {
+                write!(
+                    f,
+                    "the target can't be read: zfs says: {words}\n  its pool is suspended: zpool status -v on its host says why, and zpool clear \
+                     resumes it once the devices are back"
+                )
+            }
             Self::Unreadable { words } => {
                 write!(
                     f,
@@ -95,5 +104,20 @@ impl fmt::Display for Blocked {
                 )
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A scrub can't even begin there, and neither can a rename.
+    #[test]
+    fn a_suspended_pool_is_resumed() {
+        let told = |words: &str| Blocked::Unreadable { words: words.into() }.to_string();
+        let suspended = told("cannot open 'b/x': pool I/O is currently suspended");
+        assert!(suspended.contains("zpool status -v") && suspended.contains("zpool clear"), "{suspended}");
+        assert!(!suspended.contains("scrub") && !suspended.contains("rename"), "{suspended}");
+        assert!(told("cannot open 'b/x': I/O error").contains("zpool scrub"));
     }
 }

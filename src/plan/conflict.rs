@@ -211,12 +211,8 @@ impl Conflict {
             }
             ConflictKind::DataWithoutSnapshots => "the target has no snapshots but holds data".into(),
             ConflictKind::HoldsOthers { datasets } => {
-                let shown: Vec<String> = datasets.iter().take(SHOWN).map(|name| format!("'{name}'")).collect();
-                let more = match datasets.len() - shown.len() {
-                    0 => String::new(),
-                    more => format!(" and {more} more"),
-                };
-                format!("the target is empty, but has datasets below it that are no copies of this source: {}{more}", shown.join(", "))
+                let datasets = some_of(datasets);
+                format!("the target is empty, but has datasets below it that are not copies of this source: {datasets}")
             }
             ConflictKind::TypeClash { source, target } => {
                 format!("the source is a {source} and the target is a {target}")
@@ -394,6 +390,16 @@ impl Conflict {
 /// `@a, @b`
 fn listed(names: &[&SnapshotName]) -> String {
     names.iter().map(|name| format!("@{name}")).collect::<Vec<_>>().join(", ")
+}
+
+/// The first of these datasets, and how many more there are.
+pub(super) fn some_of(datasets: &[DatasetName]) -> String {
+    let shown: Vec<String> = datasets.iter().take(SHOWN).map(|name| format!("'{name}'")).collect();
+    let more = match datasets.len() - shown.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{}{more}", shown.join(", "))
 }
 
 /// `2026-11-20 14:03`, in UTC.

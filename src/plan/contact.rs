@@ -22,8 +22,10 @@ use zfs::{Kind, Put, place};
 pub(super) enum Origin {
     /// Nothing is recorded.
     Unrecorded,
-    /// From this source.
+    /// From this source, for this place as far as that is recorded.
     ThisSource,
+    /// From this source, for another place.
+    AnotherPlace,
     /// From another one.
     AnotherSource,
 }
@@ -40,6 +42,8 @@ pub(super) struct Records {
     vacant: Option<DatasetName>,
     /// Datasets below TARGET, which is empty, that are not known to be copies of SOURCE's.
     others: Vec<DatasetName>,
+    /// The same where something is in the way: they would stay below what `--replace` destroys, and be in a copy then.
+    staying: Vec<DatasetName>,
     /// What stands before a dataset of the target's host where TARGET is written.
     host: String,
     /// All datasets of TARGET's tree, where some of them may be set aside.
@@ -116,8 +120,13 @@ impl Negotiation {
 
     /// TARGET, if it is an empty dataset and nothing below it has a snapshot in common with the source: what lies below it may have
     /// nothing to do with SOURCE, and would be in its copy, which is unmounted and read-only.
+    ///
+    /// The same where a dataset is in the way that `--replace` would destroy: those below it would stay.
     #[must_use]
     pub fn wants_below(&self) -> Option<DatasetName> {
+        if self.items.iter().any(|item| self.is_in_the_way(item)) {
+            return Some(self.target.clone());
+        }
         // Where not all of SOURCE is known, nobody can tell.
         let knows_all = self.complete && self.filter.depth().is_none();
         let top = self.items.first().filter(|item| knows_all && item.target_name == self.target)?;
@@ -143,7 +152,22 @@ impl Negotiation {
         };
         let mut others: Vec<DatasetName> = names.iter().filter(is_other).cloned().collect();
         others.sort();
-        self.records.others = others;
+        let is_empty = self.items.first().is_some_and(|top| top.target_name == self.target && self.fills(top));
+        self.records.staying.clone_from(&others);
+        self.records.others = if is_empty { others } else { Vec::new() };
+    }
+
+    /// Datasets of others below this one, which `--replace` doesn't destroy either: they would be read-only, and not mounted. What is a
+    /// copy of this source already changes nothing for them.
+    pub(super) fn staying_below(&self, item: &Item) -> Vec<DatasetName> {
+        let is_copy = self.records.origins.get(&item.target_name) == Some(&Origin::ThisSource);
+        if is_copy || item.common_there().is_some() {
+            return Vec::new();
+        }
+        let is_below = |name: &&DatasetName| {
+            name.is_within(&item.target_name) && **name != item.target_name && !self.resolutions.replace.contains(*name)
+        };
+        self.records.staying.iter().filter(is_below).cloned().collect()
     }
 
     /// Whether TARGET may not be filled as it is, because of these below it.
@@ -164,10 +188,12 @@ impl Negotiation {
     /// records for this source.
     pub fn records(&mut self, asked: BTreeSet<DatasetName>, notes: &HashMap<DatasetName, Notes>, by: u32) {
         let put = |name: &DatasetName| notes.get(name).and_then(|notes| notes.put.as_ref());
+        let place_of = |name: &DatasetName| name.below(&self.target).map(|path| place(&path));
         let origin = |name: &DatasetName| match put(name) {
             None => Origin::Unrecorded,
-            Some(put) if put.by == by => Origin::ThisSource,
-            Some(_) => Origin::AnotherSource,
+            Some(put) if put.by != by => Origin::AnotherSource,
+            Some(put) if put.at.is_none_or(|at| Some(at) == place_of(name)) => Origin::ThisSource,
+            Some(_) => Origin::AnotherPlace,
         };
         self.records.origins.extend(asked.into_iter().map(|name| (name.clone(), origin(&name))));
         let is_copy = |name: &&DatasetName| {
@@ -176,10 +202,9 @@ impl Negotiation {
             below.is_some() && put(name).is_some_and(|put| put.by == by && put.at == top)
         };
         self.records.copy = notes.keys().filter(is_copy).min_by_key(|name| self.as_copy(name, put(name))).cloned();
-        let is_in_its_place = |name: &DatasetName| {
-            let path = name.below(&self.target);
-            put(name).is_some_and(|put| put.by == by && put.at == path.map(|path| place(&path)))
-        };
+        let is_in_its_place =
+            |name: &DatasetName| put(name).is_some_and(|put| put.by == by && put.at == place_of(name));
+        self.records.staying.retain(|name| put(name).is_none_or(|put| put.by != by));
         self.records.in_place = notes.keys().any(is_in_its_place);
         if self.records.in_place {
             self.records.others.clear();
@@ -217,7 +242,7 @@ impl Negotiation {
     /// The conflict of a target that shares nothing with its source, by what is recorded on it.
     pub(super) fn unrelated(&self, target: &DatasetName) -> Option<ConflictKind> {
         match self.records.origins.get(target)? {
-            Origin::ThisSource => None,
+            Origin::ThisSource | Origin::AnotherPlace => None,
             Origin::AnotherSource => Some(ConflictKind::Unrelated { recorded: true }),
             Origin::Unrecorded => Some(ConflictKind::Unrelated { recorded: false }),
         }
@@ -398,6 +423,8 @@ mod tests {
             stranger,
             format!("no common snapshot: the target was received from another source\n{}", another("bpool/data"))
         );
+        // What is recorded for another place says nothing of this one.
+        assert!(told(&[("bpool", 7, "/kid")], true, false).ends_with(&another("bpool/data")));
         // All that was common is gone: that is no first contact.
         let ours = told(&[("bpool", 7, "")], true, false);
         assert!(ours.ends_with("or all common snapshots were destroyed\n"), "{ours}");

@@ -349,6 +349,7 @@ fn features_that_the_target_lacks() {
 fn space_and_keys() {
     one(&of_target(|end| place(end).available = Some(1 << 20)), "Warning space:", &["1.00 MiB available", "1.00 GiB"]);
     one(&of_target(|end| place(end).available = None), "Unknown space:", &[]);
+    one(&of_target(|end| place(end).available = Some(0)), "Failure space: 0 B available", &["free some space"]);
     let has_most = |end: &mut EndFacts| {
         let nearest = Some(dataset("b/a"));
         *place(end) =

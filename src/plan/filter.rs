@@ -10,7 +10,7 @@ use thiserror::Error;
 use zfs::name::{DatasetName, RelPath};
 
 /// A glob that can't be understood.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{option} {pattern:?}: {reason}")]
 pub struct FilterError {
     option: &'static str,
@@ -104,6 +104,28 @@ impl Filter {
         self.include.as_ref().is_none_or(hit) && !hit(&self.exclude)
     }
 
+    /// Refuses globs that begin with the name of the only tree's top: they are relative to that, and would match nothing. Of several
+    /// trees one may well have copies of another below it, in the place that such a glob names.
+    pub fn relative_to(self, tops: &[DatasetName]) -> Result<Self, FilterError> {
+        let [top] = tops else { return Ok(self) };
+        let wrong =
+            self.patterns().find_map(|(option, pattern)| Some(misread(option, pattern, top, within(pattern, top)?)));
+        wrong.map_or(Ok(self), Err)
+    }
+
+    /// Refuses those that begin with the name of one of these trees' tops and match nothing in any of them.
+    pub fn check(&self, trees: &[(&DatasetName, Vec<&RelPath>)]) -> Result<(), FilterError> {
+        let wrong = self.idle(trees).into_iter().find_map(|idle| Some((idle.option, idle.pattern, idle.meant?)));
+        let Some((option, pattern, meant)) = wrong else { return Ok(()) };
+        let top = trees.iter().find(|(top, _)| within(pattern, top) == Some(meant));
+        top.map_or(Ok(()), |(top, _)| Err(misread(option, pattern, top, meant)))
+    }
+
+    fn patterns(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        let (include, exclude) = (&self.given.include, &self.given.exclude);
+        include.iter().map(|glob| ("--include", glob)).chain(exclude.iter().map(|glob| ("--exclude", glob)))
+    }
+
     /// The globs that match no dataset of these trees, each with its top and the paths of all its datasets. None where there is a depth:
     /// what lies below that isn't listed.
     #[must_use]
@@ -113,9 +135,6 @@ impl Filter {
         }
         let tops = trees.iter().map(|(top, _)| top.as_str()).collect::<Vec<_>>().join(", ");
         let paths = || trees.iter().flat_map(|(_, paths)| paths);
-        let below = |pattern: &'_ str, top: &DatasetName| {
-            pattern.strip_prefix(top.as_str()).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
-        };
         let sets = [
             ("--include", self.include.as_ref(), &self.given.include),
             ("--exclude", Some(&self.exclude), &self.given.exclude),
@@ -126,13 +145,26 @@ impl Filter {
             let hit: HashSet<usize> = paths().flat_map(|path| set.matches(path.as_str())).collect();
             let rest = patterns.iter().enumerate().filter(|(place, _)| !hit.contains(place));
             idle.extend(rest.map(|(_, pattern)| {
-                let top = trees.iter().find(|(top, _)| below(pattern, top));
-                let meant = top.and_then(|(top, _)| pattern.get(top.as_str().len() + 1..));
+                let meant = trees.iter().find_map(|(top, _)| within(pattern, top));
                 Idle { option, pattern, tops: tops.clone(), meant }
             }));
         }
         idle
     }
+}
+
+/// What a glob says behind the name of this dataset, if it begins with it.
+fn within<'a>(pattern: &'a str, top: &DatasetName) -> Option<&'a str> {
+    pattern.strip_prefix(top.as_str())?.strip_prefix('/').filter(|rest| !rest.is_empty())
+}
+
+/// The error about a glob that begins with the name of `top`. Who does mean it can say so.
+fn misread(option: &'static str, pattern: &str, top: &DatasetName, meant: &str) -> FilterError {
+    let mut letters = pattern.chars();
+    let really = letters.next().map_or_else(String::new, |first| format!("[{first}]{}", letters.as_str()));
+    let reason =
+        format!("globs are relative to {top}: did you mean {meant:?}? (For {top}/{pattern}, write {really:?}.)");
+    FilterError { option, pattern: pattern.to_owned(), reason }
 }
 
 fn globs(option: &'static str, patterns: &[String]) -> Result<GlobSet, FilterError> {
@@ -231,6 +263,35 @@ mod tests {
         // Below a depth nothing is known.
         let filter = Filter::new(Some(1), &own(&["srv"]), &[]).unwrap();
         assert_eq!(filter.idle(&[(&p, paths)]), []);
+    }
+
+    /// What it would leave out would be sent.
+    #[test]
+    fn a_glob_that_begins_with_the_name_of_the_top_is_refused() {
+        let own = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let top = |name: &str| name.parse::<DatasetName>().unwrap();
+        let filter = |include: &[&str], exclude: &[&str]| Filter::new(None, &own(include), &own(exclude)).unwrap();
+        let words = |filter: Filter, tops: &[DatasetName]| {
+            filter.relative_to(tops).map_err(|error| error.to_string()).err().unwrap_or_default()
+        };
+        let data = [top("apool/data")];
+        assert_eq!(
+            words(filter(&[], &["tmp", "apool/data/db"]), &data),
+            "--exclude \"apool/data/db\": globs are relative to apool/data: did you mean \"db\"? (For \
+             apool/data/apool/data/db, write \"[a]pool/data/db\".)"
+        );
+        assert!(words(filter(&["apool/data/**"], &[]), &data).starts_with("--include \"apool/data/**\": "));
+        for other in ["apool/dat", "apool/data", "apool/database/x", "[a]pool/data/db", "**/apool/data/db", "data/db"] {
+            assert_eq!(words(filter(&[], &[other]), &data), "", "{other}");
+        }
+        assert!(!filter(&[], &["[a]pool/data/db"]).selects(&path("apool/data/db")));
+        // A copy of one below another is found where it is.
+        let (p, q, two) = (top("p"), top("q"), filter(&[], &["p/home"]));
+        let two = two.relative_to(&[p.clone(), q.clone()]).unwrap();
+        let (home, copy) = (path("home"), path("p/home"));
+        assert!(two.check(&[(&p, vec![&home]), (&q, vec![&copy])]).is_ok());
+        let error = two.check(&[(&p, vec![&home]), (&q, vec![&home])]).unwrap_err().to_string();
+        assert!(error.contains("relative to p: did you mean \"home\"?"), "{error}");
     }
 
     #[test]

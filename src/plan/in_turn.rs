@@ -6,7 +6,7 @@ use super::contact::Withheld;
 use super::diff::{full, newest_common};
 use super::item::{Item, OnTarget};
 use super::negotiate::Negotiation;
-use super::{Placement, Plan, Verdict};
+use super::{ConflictKind, Placement, Plan, Verdict};
 use zfs::name::{DatasetName, Guid};
 use zfs::{Resolution, Restore};
 
@@ -18,7 +18,8 @@ struct Aside<'a> {
 
 impl Negotiation {
     /// The plan as a run carries it out. What lies below a dataset that is set aside continues from the snapshot up to which it comes
-    /// back, or is sent in full; what needs a dataset above it that can't be replicated isn't sent. `refused`: whether the resolution of the dataset at this place is going to be refused.
+    /// back, or is sent in full; what needs a dataset above it that can't be replicated isn't sent. `refused`: whether the dataset at this place has been tried, and its resolution is
+    /// refused or nothing can be sent.
     #[must_use]
     pub fn in_turn(&self, plan: &Plan, refused: &dyn Fn(usize) -> bool) -> Plan {
         let mut turned = plan.clone();
@@ -39,6 +40,9 @@ impl Negotiation {
             }
             match &planned.verdict {
                 Verdict::Conflict(_) | Verdict::Blocked(_) | Verdict::Unresolved => {
+                    fails.insert(place, &item.source_name);
+                }
+                _ if refused(place) && planned.placement == Placement::Create => {
                     fails.insert(place, &item.source_name);
                 }
                 verdict if !verdict.steps().is_empty() && planned.placement == Placement::Create => {
@@ -63,7 +67,11 @@ impl Negotiation {
             let sent = Verdict::with(Verdict::Send, full(&item.source, self.newest_only));
             return Some(item.name_too_long(&sent).map_or(sent, Verdict::Blocked));
         };
-        let in_the_way = matches!(verdict, Verdict::Conflict(_) | Verdict::Resolve(_));
+        let in_the_way = match verdict {
+            // To come back is no help against these.
+            Verdict::Conflict(conflict) => !matches!(conflict.kind, ConflictKind::KeyMismatch | ConflictKind::Ahead),
+            verdict => matches!(verdict, Verdict::Resolve(_)),
+        };
         if !in_the_way || is_set_aside_for_more(verdict.resolution(), *guid) {
             return None;
         }

@@ -114,7 +114,8 @@ impl Negotiation {
         self
     }
 
-    /// Takes the places of datasets whose resolution the target's host would refuse: they stay in conflict.
+    /// Takes the places of datasets that a run won't bring in sync, as an attempt has told: their resolution would be refused, or
+    /// nothing can be sent.
     pub fn refused(&mut self, places: impl IntoIterator<Item = usize>) {
         self.refused = places.into_iter().collect();
     }
@@ -177,8 +178,7 @@ impl Negotiation {
                 (Some(newest), When::After) => !copy.is_some_and(|copy| has(copy, newest.guid)),
                 (Some(_), When::Before) => match self.verdict(item) {
                     Verdict::Conflict(_) | Verdict::Blocked(_) | Verdict::Unresolved => true,
-                    Verdict::Resolve(_) => self.refused.contains(place),
-                    _ => false,
+                    _ => self.refused.contains(place),
                 },
             }
         };

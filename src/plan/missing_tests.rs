@@ -1,9 +1,9 @@
 //! What is missing at the source: told by guid, only what zfsync has put there, and only in time.
 
 use super::*;
+use crate::plan::SourceDataset;
 use crate::plan::fixture::{self, numbered as versions};
 use crate::plan::missing_fixture::{Row, There, both, goes, missing, name, negotiation, negotiation_with, stay, there};
-use crate::plan::{Resolutions, SourceDataset};
 use zfs::name::{Guid, Txg};
 
 #[test]
@@ -493,18 +493,4 @@ fn what_the_source_has_again_stays() {
     let goes: Vec<&str> = left.datasets.iter().map(|doomed| doomed.dataset.as_str()).collect();
     assert_eq!(goes, ["b/t/gone"]);
     assert_eq!(left.snapshots, [(name("b/t"), vec![("s1".parse().unwrap(), Guid(1))])]);
-}
-
-/// Where the target's host refuses the resolution, the dataset stays in conflict.
-#[test]
-fn what_will_not_be_resolved_is_not_in_sync() {
-    let source: &[(&str, &[(&str, u64)])] = &[("", &[("s1", 1)]), ("/x", &[("s3", 4)])];
-    let (datasets, notes) = there(&[("", &[("s1", 1)], "1"), ("/gone", &[("s1", 9)], "9"), ("/x", &[("own", 3)], "-")]);
-    let resolutions = Resolutions { set_aside: true, ..Resolutions::default() };
-    let mut talk = negotiation_with(source, &[], &datasets).with_resolutions(resolutions, "20261130-020000");
-    let before = |talk: &Negotiation| talk.missing(&datasets, &notes, &both(), When::Before);
-    assert_eq!(goes(&before(&talk)), ["b/t/gone"]);
-    talk.refused([1]);
-    let found = before(&talk);
-    assert_eq!((goes(&found).len(), found.not_in_sync), (0, vec![name("a/s/x")]));
 }

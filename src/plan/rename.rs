@@ -195,7 +195,7 @@ impl Negotiation {
         }
         let mut again: Vec<_> = self.renamed.iter().collect();
         again.sort_unstable();
-        let of = |to: &DatasetName| self.items.iter().find(|item| item.target_name == *to);
+        let of = |to: &DatasetName| self.find(&to.below(&self.target)?);
         again.into_iter().filter_map(|(from, to)| Some((&of(to)?.source_name, from, to))).collect()
     }
 

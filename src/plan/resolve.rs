@@ -1,6 +1,5 @@
 //! From a conflict to what the user has allowed to be done about it.
 
-use std::collections::HashSet;
 use std::fmt;
 
 use super::TargetDataset;
@@ -8,9 +7,9 @@ use super::diff::{full, newest_common};
 use super::item::{Item, OnTarget};
 use super::negotiate::{EncryptedAs, Negotiation};
 use super::step::BaseKind;
-use super::{Conflict, ConflictKind, Solvable, Vain, Verdict};
+use super::{Conflict, ConflictKind, Solvable, Vain, Verdict, conflict};
 use zfs::name::{DatasetName, Guid, SnapshotName};
-use zfs::{Encryption, Resolution, Restore, snapshot_of};
+use zfs::{Encryption, Failure, Refusal, Resolution, Restore, snapshot_of};
 
 impl Negotiation {
     /// Where zfs alone is used on the target's host, what needs a helper there isn't offered.
@@ -37,6 +36,9 @@ impl Negotiation {
         conflict.would_decrypt = plain && target.encryption == Encryption::Root;
         let aside = format!("{}.zfsync-{}", item.target_name, self.stamp).parse::<DatasetName>();
         conflict.vain.set_aside = aside.is_err();
+        // What lies below would stay, and be in a read-only copy.
+        let staying = self.staying_below(item);
+        conflict.vain.replace = matches!(conflict.kind, ConflictKind::HoldsOthers { .. }) || !staying.is_empty();
         if self.plain_target || self.is_restore {
             conflict.vain = Vain { rollback: true, set_aside: true, replace: true };
             conflict.needs_helper = self.plain_target && !self.is_restore;
@@ -62,6 +64,14 @@ impl Negotiation {
         }
         let everything = || target.snapshots.iter().map(|version| version.guid).collect();
         let dataset = item.target_name.clone();
+        if self.resolutions.replace.contains(&dataset) && !staying.is_empty() {
+            conflict.why_not = Some(format!(
+                "--replace destroys nothing below it, and datasets there are not copies of this source: they would be read-only, and not \
+                 mounted: {}",
+                conflict::some_of(&staying)
+            ));
+            return Verdict::Conflict(conflict);
+        }
         if self.resolutions.replace.contains(&dataset) && conflict.new_start_helps() {
             let then = full(&item.source, self.newest_only);
             let whole = self.sends_raw(item) == Some(true) || target.encryption.is_on();
@@ -127,10 +137,12 @@ impl Negotiation {
     /// The datasets that are only there where this one was set aside: those below it that this run doesn't send again.
     #[must_use]
     pub fn only_aside(&self, dataset: &DatasetName) -> Vec<DatasetName> {
-        let sent: HashSet<&DatasetName> =
-            self.items.iter().filter(|item| !item.source.snapshots.is_empty()).map(|item| &item.target_name).collect();
+        let is_sent = |name: &DatasetName| {
+            let item = name.below(&self.target).and_then(|path| self.find(&path));
+            item.is_some_and(|item| !item.source.snapshots.is_empty())
+        };
         let below = self.records.tree.iter().filter(|name| name.is_within(dataset) && *name != dataset);
-        below.filter(|name| !sent.contains(name)).cloned().collect()
+        below.filter(|name| !is_sent(name)).cloned().collect()
     }
 }
 
@@ -201,6 +213,25 @@ impl Item {
 }
 
 impl Solvable {
+    /// What is said where the resolution was refused: what a hold or a clone keeps here, it keeps from the other ways that destroy it,
+    /// too.
+    #[must_use]
+    pub fn refused(&self, failure: &Failure) -> String {
+        let Failure { refusal, words } = failure;
+        if !matches!(refusal, Refusal::Held | Refusal::HasClones) {
+            return format!("{}\n  it could not be resolved: {words}", self.conflict);
+        }
+        let mut conflict = self.conflict.clone();
+        let newer = conflict.only_there.iter().any(|name| words.contains(&format!("@{name}' ")));
+        match self.resolution {
+            Resolution::Rollback { .. } => conflict.vain.replace = true,
+            Resolution::Replace { .. } => conflict.vain.rollback |= newer,
+            Resolution::SetAside { .. } => {}
+        }
+        conflict.why_not = Some(format!("it could not be resolved: {words}"));
+        conflict.to_string()
+    }
+
     /// One line for the user, before it is done: what is about to happen, and what it costs.
     #[must_use]
     pub fn describe(&self) -> String {
@@ -228,5 +259,56 @@ impl Solvable {
                 format!("{headline}; destroying it{snapshots}, it is sent in full")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn solvable(resolution: Resolution) -> Solvable {
+        let mut conflict = Conflict::bare(ConflictKind::Diverged);
+        conflict.common = Some("s1".parse().unwrap());
+        conflict.only_there = vec!["own".parse().unwrap()];
+        let Verdict::Resolve(solvable) = resolved(conflict, resolution, Vec::new()) else { panic!("none") };
+        *solvable
+    }
+
+    /// A hold that keeps a rollback from its way keeps `--replace` too: nobody is sent from one to the other.
+    #[test]
+    fn what_a_hold_refuses_is_not_offered_by_another_name() {
+        let dataset: DatasetName = "q/a".parse().unwrap();
+        let rollback = solvable(Resolution::Rollback {
+            dataset: dataset.clone(),
+            to: "s1".parse().unwrap(),
+            to_guid: Guid(1),
+            loses: Vec::new(),
+        });
+        let replace = solvable(Resolution::Replace { dataset, loses: Vec::new(), whole: false });
+        let held = |name: &str| {
+            let words = format!(
+                "'q/a@{name}' is held by keep: nothing was changed; if it may go: zfs release keep 'q/a@{name}'"
+            );
+            Failure::new(Refusal::Held, &words)
+        };
+        for (solvable, name, offered) in [
+            (&rollback, "own", ["--set-aside"].as_slice()),
+            (&replace, "own", &["--set-aside"]),
+            (&replace, "s1", &["--rollback", "--set-aside"]),
+        ] {
+            let words = solvable.refused(&held(name));
+            let ways = ["--rollback", "--set-aside", "--replace"].into_iter().filter(|way| words.contains(way));
+            assert_eq!(ways.collect::<Vec<_>>(), offered, "{words}");
+            let (reason, ways) = words.split_once("to continue").unwrap();
+            assert!(
+                reason.contains(&format!("zfs release keep 'q/a@{name}'")) && ways.contains("--set-aside"),
+                "{words}"
+            );
+        }
+        let failed = rollback.refused(&Failure::new(Refusal::Busy, "dataset is busy"));
+        assert!(
+            failed.ends_with("it could not be resolved: dataset is busy") && failed.contains("--replace"),
+            "{failed}"
+        );
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use super::SourceDataset;
-use super::{Class, Filter, Format, FormatError, Naming, Stamp};
+use super::{Class, Filter, FilterError, Format, FormatError, Naming, Stamp};
 use zfs::SnapshotState;
 use zfs::Versions;
 use zfs::name::{DatasetName, MAX_NAME, SnapshotName};
@@ -18,6 +18,9 @@ pub const MAX_ARGV: usize = 400 * 1024;
 /// Why no snapshot can be taken of what was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SnapshotError {
+    /// A glob begins with the name of a dataset that is named.
+    #[error(transparent)]
+    Glob(#[from] FilterError),
     /// The format gives no name now.
     #[error(transparent)]
     Format(#[from] FormatError),
@@ -113,12 +116,12 @@ impl<'a> Selection<'a> {
         Self { trees, filter, if_changed, datasets }
     }
 
-    /// What is to be said of globs that match nothing.
-    #[must_use]
-    pub fn idle(&self) -> Vec<String> {
+    /// What is to be said of globs that match nothing; an error where one can't mean what it says.
+    pub fn idle(&self) -> Result<Vec<String>, FilterError> {
         let paths = |tree: &'a Tree| tree.datasets.iter().map(|dataset| &dataset.path).collect();
         let trees: Vec<_> = self.trees.iter().map(|tree| (&tree.top, paths(tree))).collect();
-        self.filter.idle(&trees).iter().map(ToString::to_string).collect()
+        self.filter.check(&trees)?;
+        Ok(self.filter.idle(&trees).iter().map(ToString::to_string).collect())
     }
 
     /// The datasets of which the [`SnapshotState`] must be known: those without snapshots may be incomplete, those with some may be

@@ -107,7 +107,10 @@ pub(super) fn wrapped(text: &str, columns: Option<usize>) -> Cow<'_, str> {
     Cow::Owned(all)
 }
 
-/// The parts of a line. A command in it, and what follows, is one part, however long.
+/// Holds the words of a command together while its line is broken.
+const GLUE: char = '\u{a0}';
+
+/// The parts of a line. A command in it is never broken, however long.
 pub(super) fn parts(line: &str, columns: usize) -> Vec<String> {
     if display_width(line) <= columns || is_excerpt(line) {
         return vec![line.to_owned()];
@@ -115,7 +118,6 @@ pub(super) fn parts(line: &str, columns: usize) -> Vec<String> {
     // What a host has said stays marked in each part.
     let own = line.len() - line.trim_start_matches([' ', '|']).len();
     let further = format!("{}{FURTHER}", &line[..own]);
-    let (prose, command) = line.split_at(command_in(line).unwrap_or(line.len()));
     let options = Options::new(columns)
         .initial_indent(&line[..own])
         .subsequent_indent(&further)
@@ -123,19 +125,43 @@ pub(super) fn parts(line: &str, columns: usize) -> Vec<String> {
         .word_separator(WordSeparator::AsciiSpace)
         .word_splitter(WordSplitter::NoHyphenation)
         .wrap_algorithm(WrapAlgorithm::FirstFit);
-    let mut parts: Vec<String> = match prose.get(own..).map(str::trim_end) {
-        None | Some("") => return vec![line.to_owned()],
-        Some(prose) => textwrap::wrap(prose, options).into_iter().map(Cow::into_owned).collect(),
-    };
-    match parts.last_mut() {
-        _ if command.is_empty() => {}
-        Some(last) if display_width(last) + 1 + display_width(command) <= columns => {
-            last.push(' ');
-            last.push_str(command);
-        }
-        _ => parts.push(format!("{further}{command}")),
+    // Nobody copies from a line that has such characters of its own.
+    let glued = if line.contains(GLUE) { line[own..].to_owned() } else { glued(&line[own..]) };
+    let broken = textwrap::wrap(glued.trim_end(), options);
+    broken.iter().map(|part| part.replace(GLUE, " ")).collect()
+}
+
+/// The line with the words of its commands held together.
+fn glued(line: &str) -> String {
+    let (mut all, mut rest) = (String::with_capacity(line.len()), line);
+    while let Some(at) = command_in(rest) {
+        let (prose, command) = rest.split_at(at);
+        let (command, after) = command.split_at(command_length(command));
+        all.push_str(prose);
+        all.push_str(&command.replace(' ', &GLUE.to_string()));
+        rest = after;
     }
-    parts
+    all + rest
+}
+
+/// How far a command goes that this text begins with: to the punctuation behind it.
+fn command_length(text: &str) -> usize {
+    let inside = text.trim_start_matches(['\'', '(', '"']);
+    let begins = text.len() - inside.len();
+    let quoted = text.starts_with(['\'', '"']);
+    let mut in_quotes = false;
+    for (at, ch) in inside.char_indices() {
+        let ends_word = inside[at + ch.len_utf8()..].chars().next().is_none_or(|next| next == ' ');
+        match ch {
+            '\'' | '"' if quoted && ends_word => return begins + at,
+            '\'' | '"' => in_quotes = !in_quotes,
+            ')' if !in_quotes => return begins + at,
+            ',' | ';' | ':' if !in_quotes && ends_word => return begins + at,
+            ' ' if !in_quotes && inside[at..].starts_with(" (") => return begins + at,
+            _ => {}
+        }
+    }
+    text.len()
 }
 
 /// A line of a file, with its number and a caret below it.
@@ -191,6 +217,18 @@ mod tests {
         }
         let short = "a long way before it comes, then: zfs get all p";
         assert_eq!(wrapped(short, Some(40)), "a long way before it comes, then:\n    zfs get all p");
+        // What follows is broken as what comes before.
+        let prose =
+            "if the key was not changed on purpose (zfs change-key -i pool/data), find out who has changed it there";
+        assert_eq!(
+            wrapped(prose, Some(40)),
+            "if the key was not changed on purpose\n    (zfs change-key -i pool/data), find\n    out who has changed it there"
+        );
+        let two = "run zfs get all 'a b, c' or zfs list -r pool/data; it tells which of them is left there";
+        assert_eq!(
+            wrapped(two, Some(40)),
+            "run\n    zfs get all 'a b, c' or zfs list -r pool/data;\n    it tells which of them is left there"
+        );
         // Prose about them is prose.
         assert_eq!(command_in("the zfs command of zfsync itself"), None);
     }

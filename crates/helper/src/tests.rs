@@ -172,14 +172,12 @@ fn a_receive_that_ends_well_before_its_stream_does_has_failed() {
 #[test]
 fn the_next_stream_runs_while_one_settles() {
     let mut session = session();
-    for id in 0..4 {
-        session.receive(id, ["b/until-2", "b/until-3", "b/until-4", "b/x"][usize::try_from(id).unwrap()]);
+    for (id, dataset) in (0..).zip(["b/until-2", "b/until-3", "b/until-4", "b/x"]) {
+        session.receive(id, dataset);
         session.data(&stream(5000));
         session.mark(FrameKind::End);
     }
-    for _ in 0..4 {
-        assert_eq!(session.done().1, None);
-    }
+    (0..4).for_each(|_| assert_eq!(session.done().1, None));
     assert_eq!(session.host.most_running.load(Ordering::SeqCst), 2, "two at a time");
     session.close().unwrap();
 }

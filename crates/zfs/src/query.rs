@@ -386,14 +386,16 @@ pub struct Property {
     pub value: String,
 }
 
-/// What a copy has set because it is one, and what comes with a volume's stream.
-const OF_A_COPY: [&str; 5] = ["readonly", "canmount", "volmode", "volsize", "volblocksize"];
+/// What a copy has set because it is one, what comes with a volume's stream, and what zfs counts by itself where there are limits.
+const OF_A_COPY: [&str; 7] =
+    ["readonly", "canmount", "volmode", "volsize", "volblocksize", "filesystem_count", "snapshot_count"];
 
 impl Property {
-    /// Whether it is neither zfsync's own, nor set because the dataset is a copy, nor part of the stream.
+    /// Whether it is neither zfsync's own, nor set because the dataset is a copy, nor part of the stream, nor what a new one has anyway.
     #[must_use]
     pub fn is_the_users(&self) -> bool {
-        !OF_A_COPY.contains(&self.name.as_str()) && !self.name.starts_with("zfsync:")
+        let is_default = self.name == "keylocation" && self.value == "prompt";
+        !is_default && !OF_A_COPY.contains(&self.name.as_str()) && !self.name.starts_with("zfsync:")
     }
 }
 

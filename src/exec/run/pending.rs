@@ -3,10 +3,14 @@
 //! task awaits the answer, and the run hears of it as of everything else.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
 
 use super::super::machine::{BELIEVED, advice};
 use super::{Input, Later, Resolved, Run};
+use crate::endpoint::TRIALS;
 use crate::exec::receiver::Listings;
 use crate::exec::{dates, recorded, resume};
 use crate::plan::{Aside, Attempt, Blocked, PlannedDataset, Verdict};
@@ -56,7 +60,6 @@ enum Waiting {
 }
 
 /// All such questions that are not answered yet.
-#[derive(Default)]
 pub(super) struct PendingQuestions {
     /// At most one about each dataset.
     open: HashMap<usize, Pending>,
@@ -65,6 +68,20 @@ pub(super) struct PendingQuestions {
     records: HashMap<usize, Begun>,
     /// Channels that are gone, and why; until all that was asked over them is told.
     gone: HashMap<ChannelId, String>,
+    /// So many streams are tried at the same time.
+    trials: Arc<Semaphore>,
+}
+
+impl Default for PendingQuestions {
+    fn default() -> Self {
+        Self {
+            open: HashMap::new(),
+            waiting: Vec::new(),
+            records: HashMap::new(),
+            gone: HashMap::new(),
+            trials: Arc::new(Semaphore::new(TRIALS)),
+        }
+    }
 }
 
 impl PendingQuestions {
@@ -115,6 +132,11 @@ impl Run<'_> {
         });
     }
 
+    /// Whether nothing may be begun any more.
+    fn is_stopped(&self) -> bool {
+        self.stop.is_some() || self.taken
+    }
+
     pub(super) fn target(&self, dataset: usize) -> DatasetName {
         self.ready.plan.datasets[dataset].target.clone()
     }
@@ -132,14 +154,19 @@ impl Run<'_> {
         let planned = &self.ready.plan.datasets[dataset];
         let Some(step) = planned.verdict.steps().first() else { return self.carry_out(dataset) };
         let (sender, stream) = (self.sender.clone(), self.ready.stream(planned, step, self.job));
-        let later = self.later.0.clone();
+        let (later, turns) = (self.later.0.clone(), Arc::clone(&self.pending.trials));
         tokio::spawn(async move {
+            let _turn = turns.acquire_owned().await;
             // The run may have ended.
             let _ = later.send(Later::Tried(dataset, sender.try_stream(stream).await));
         });
     }
 
     pub(super) fn tried(&mut self, dataset: usize, tried: Result<(), Failure>) {
+        // It has ended by then, and nothing would come in the place of what is given up.
+        if self.is_stopped() {
+            return;
+        }
         match tried {
             Ok(()) => self.carry_out(dataset),
             Err(failure) => self.resolve_done(dataset, Some(failure), None),
@@ -166,7 +193,7 @@ impl Run<'_> {
 
     /// A channel may be free: what waits for one goes on.
     pub(super) fn resume_pending(&mut self) {
-        if self.idle_channel().is_none() {
+        if self.is_stopped() || self.idle_channel().is_none() {
             return;
         }
         for (dataset, waiting) in std::mem::take(&mut self.pending.waiting) {
@@ -277,10 +304,7 @@ impl Run<'_> {
                     Refusal::Changed => "\n  the next run starts from the current state",
                     _ => "",
                 };
-                Resolved::Refused(format!(
-                    "{}\n  it could not be resolved: {}{advice}",
-                    solvable.conflict, failure.words
-                ))
+                Resolved::Refused(solvable.refused(&failure) + advice)
             }
             (Some(failure), _) => Resolved::Refused(failure.words),
         };

@@ -242,6 +242,9 @@ fn space(end: &EndFacts, place: &Place, source: Option<&Examination>) -> Finding
         return Finding::unknown(CHECK, "zfs does not report the available space");
     };
     let room = format!("{} available", bytes(available));
+    if available == 0 {
+        return Finding::failure(CHECK, room, "free some space, or raise a quota (zfs get available,quota there)");
+    }
     let Some(used) = source.and_then(|source| source.place.as_ref()?.used) else {
         return Finding::ok(CHECK, room);
     };

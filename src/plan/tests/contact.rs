@@ -30,7 +30,6 @@ fn nothing_lands_beside_what_is_there() {
       nothing is sent below it either (2 datasets): none has a snapshot in common with the one in its place there
       nothing was changed; to continue: name another TARGET, for example 'b/t/s', which leaves this one as it is; or run again with
         --set-aside, which keeps everything under another name, and sends it in full
-        or --replace 'b/t', which destroys its content and sends it in full
     home: [] Skipped
     new: [] Skipped
     new/none: [] NoSnapshots
@@ -51,12 +50,13 @@ fn an_empty_target_is_filled_unless_others_lie_below() {
     let told = withheld(&[("", ""), ("home", ""), ("vms", "x"), ("vms/vol", "")], Resolutions::default());
     assert!(
         told.contains(
-            ": [] the target is empty, but has datasets below it that are no copies of this source: 'b/t/vms', 'b/t/vms/vol'"
-        ) && told.contains("name another TARGET, for example 'b/t/s'"),
+            ": [] the target is empty, but has datasets below it that are not copies of this source: 'b/t/vms', 'b/t/vms/vol'"
+        ) && told.contains("name another TARGET, for example 'b/t/s'")
+            && !told.contains("--replace"),
         "{told}"
     );
     assert!(
-        withheld(&[("", ""), ("home", "y")], Resolutions::default()).contains("no copies of this source: 'b/t/home'")
+        withheld(&[("", ""), ("home", "y")], Resolutions::default()).contains("not copies of this source: 'b/t/home'")
     );
     let fills: [&[(&str, &str)]; 4] = [
         &[("", ""), ("home", ""), ("new/none", ""), ("new", "")],
@@ -70,6 +70,34 @@ fn an_empty_target_is_filled_unless_others_lie_below() {
     }
 }
 
+/// What lies below a dataset that is destroyed with `--replace` stays, and would be in a read-only copy: others' datasets aren't to be.
+#[test]
+fn a_dataset_with_others_below_is_not_replaced() {
+    let replace = |names: &[&str]| Resolutions {
+        replace: names.iter().map(|name| name.parse().unwrap()).collect(),
+        ..Resolutions::default()
+    };
+    for there in [[("", "!"), ("vms", ""), ("vms/vol", "!")], [("", "own"), ("vms", ""), ("vms/vol", "x")]] {
+        let told = withheld(&there, replace(&["b/t"]));
+        assert!(
+            told.contains("--replace destroys nothing below it")
+                && told.contains("'b/t/vms', 'b/t/vms/vol'")
+                && !told.contains("or --replace"),
+            "{told}"
+        );
+        assert!(!withheld(&there, Resolutions::default()).contains("--replace"));
+    }
+    // The same below TARGET.
+    let there = [("", "a"), ("home", "x"), ("home/theirs", "y")];
+    let told = push_with(&side("a/s", &SOURCE), &mut side("b/t", &there), replace(&["b/t/home"]));
+    assert!(told.contains("home: [] ") && told.contains("'b/t/home/theirs'"), "{told}");
+    // What is named as well, or was received from this source, isn't in the way.
+    for there in [[("", "x"), ("home", "y")], [("", "x"), ("gone", "y came")]] {
+        let told = push_with(&side("a/s", &SOURCE), &mut side("b/t", &there), replace(&["b/t", "b/t/home"]));
+        assert!(told.contains(": [@a, -i @a @b] InSync"), "{there:?} {told}");
+    }
+}
+
 /// Whoever has named the top has said what is to become of it; other resolutions are no leave.
 #[test]
 fn only_a_resolution_of_the_top_goes_on() {
@@ -79,8 +107,9 @@ fn only_a_resolution_of_the_top_goes_on() {
         let told = withheld(&there, none);
         assert!(told.contains("home: [] Skipped") && told.contains("new: [] Skipped"), "{told}");
     }
-    for some in [Resolutions { set_aside: true, ..Resolutions::default() }, replace("b/t")] {
-        let told = push_with(&side("a/s", &SOURCE), &mut side("b/t", &there), some);
+    let set_aside = Resolutions { set_aside: true, ..Resolutions::default() };
+    for (there, some) in [(&there[..], set_aside), (&[("", "x"), ("home", "a")], replace("b/t"))] {
+        let told = push_with(&side("a/s", &SOURCE), &mut side("b/t", there), some);
         assert!(told.contains(": [@a, -i @a @b] InSync") && told.contains("new: [@a] InSync"), "{told}");
     }
 }
@@ -163,7 +192,9 @@ proptest! {
         let before: ModelHost = world.there.clone();
         let report = job.push(&world.here, &mut world.there, &mut |_| {});
         let strangers = report.ends.keys().filter_map(|name| Some((name, before.datasets.get(name)?)));
-        let first = strangers.clone().all(|(name, there)| is_stranger(&world, name, there));
+        // A copy of what the source has no more tells as much.
+        let recorded = before.datasets.iter().any(|(name, there)| there.came && name.is_within(&target));
+        let first = !recorded && strangers.clone().all(|(name, there)| is_stranger(&world, name, there));
         match report.ends.get(&target) {
             Some(PushOutcome::Conflict(_)) if first => assert_eq!((&world.there.datasets, &report.sent), (&before.datasets, &Vec::new())),
             Some(PushOutcome::Conflict(conflict)) => assert_eq!(conflict.first_contact, None),

@@ -30,6 +30,8 @@ pub struct LogFile {
     format: LogFormat,
     /// Several jobs may share a file.
     job: String,
+    /// Whether each part of the job bears its name.
+    names_job: bool,
     /// Whether somebody knows already that lines are missing.
     told: Arc<AtomicBool>,
 }
@@ -42,7 +44,22 @@ impl LogFile {
         let file = Appender::start().map_err(cant)?;
         let open = move |lines: &mut Lines| append(&path).map(|file| lines.file = Some(file));
         file.thread.ask(open).await.and_then(|opened| opened).map_err(cant)?;
-        Ok(Self { file, path: log.path.clone(), format: log.format, job: job.to_owned(), told: Arc::default() })
+        let (path, job) = (log.path.clone(), job.to_owned());
+        Ok(Self { file, path, format: log.format, job, names_job: false, told: Arc::default() })
+    }
+
+    /// The log of a job with a name: what is neither about a source nor a target could be another job's.
+    #[must_use]
+    pub fn naming_job(self, names_job: bool) -> Self {
+        Self { names_job, ..self }
+    }
+
+    /// Takes down words about a part of the job.
+    pub fn note_part(&self, part: &str, words: &str) {
+        match self.format {
+            LogFormat::Text if self.names_job => self.note(&format!("{}: {part}", self.job), words),
+            _ => self.note(part, words),
+        }
     }
 
     /// Takes down a push; `label` tells with each line what it is about.

@@ -10,6 +10,7 @@ use super::{Page, View};
 use crate::format::{bytes, count, sanitise};
 use crate::report::Versioned;
 use crate::report::look::{Colour, Look};
+use crate::report::wrap::wrapped;
 
 /// What would be done about a dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +30,7 @@ pub enum PlanAction {
     Conflict,
     /// Nothing, because nothing can be received; the note says why.
     Fails,
-    /// Nothing, because of the conflict of TARGET; the note says more.
+    /// Nothing, because of the conflict of TARGET or what fails above it; the note says more.
     Skipped,
     /// Back to the common snapshot; the note says what is lost.
     Rollback,
@@ -163,7 +164,9 @@ const ACTION: usize = 2;
 fn render(rows: &[PlanRow], page: Page) -> String {
     let cells = rows.iter().map(|row| Cells { cells: cells(row).to_vec(), colour: row.action.colour() }).collect();
     let mut text = table(&COLUMNS, ACTION, cells, page);
-    notes(&mut text, rows, page.look);
+    let mut more = String::new();
+    notes(&mut more, rows, page.look);
+    text.push_str(&wrapped(&more, page.width));
     text.push('\n');
     text.push_str(&totals(rows));
     text.push('\n');
@@ -223,7 +226,7 @@ fn totals(rows: &[PlanRow]) -> String {
         (number(|action| action == PlanAction::InSync), "in sync"),
         (number(|action| action == PlanAction::NoSnapshots), "without snapshots"),
         (number(|action| action == PlanAction::Conflict), "in conflict"),
-        (number(|action| action == PlanAction::Fails), "that can't be received"),
+        (number(|action| action == PlanAction::Fails), "that would fail"),
         (number(|action| action == PlanAction::Skipped), "skipped"),
         (number(|action| action == PlanAction::Rename), "to rename on the target"),
         (number(|action| action == PlanAction::Destroy), "to destroy on the target"),

@@ -217,7 +217,8 @@ impl PruneReport {
             let words = "zfsync: error: nothing to prune: no dataset is selected; check --include and --exclude\n";
             told.insert(0, (String::new(), words.into()));
         }
-        if !(quiet || self.idle.is_empty()) {
+        // What runs again and again says nothing of that each time.
+        if (self.dry_run || verbose > 0) && !quiet && !self.idle.is_empty() {
             let mut lines = String::new();
             for idle in &self.idle {
                 let _ = writeln!(lines, "zfsync: {}", sanitise(idle));

@@ -48,7 +48,7 @@ fn write(all: &[Status], form: Form, page: Page, out: &mut impl Write) -> io::Re
     match form {
         Form::Table { all: rows } => {
             if let Some(limits) = all.iter().map(|status| &status.limits).find(|limits| limits.any()) {
-                writeln!(out, "{}", headline(all, limits))?;
+                table::line(out, page, &headline(all, limits))?;
             }
             for (at, status) in all.iter().enumerate() {
                 if at > 0 {

@@ -256,7 +256,7 @@ def one_bad_dataset(c):
         c.same(found.get(path), wanted[path], f"the snapshots of {path!r}")
 
 
-@case("A19", alone=True)
+@case("A19", machine=True)
 def clock_runs_back(c):
     """Snapshots whose creation times run backwards all arrive: createtxg orders, not the clock."""
     c.cleanups.append((c.alpha, f"date -s @{c.beta('date +%s')}"))

@@ -139,7 +139,7 @@ def max_sessions(c):
     c.in_sync()
 
 
-@case("NET", "I07", alone=True)
+@case("NET", "I07", machine=True)
 def max_startups(c):
     """A server that turns connections away while others log in: -j 4 over 4 connections succeeds all the same."""
     c.tree({f"d{i}" if i else "": "s1" for i in range(7)})
@@ -185,19 +185,19 @@ def interrupted(c, number, status):
     goes_on(c)
 
 
-@case("INT", alone=True)
+@case("INT", machine=True)
 def sigint(c):
     """Ctrl-C in the middle of a transfer ends with 130."""
     interrupted(c, signal.SIGINT, 130)
 
 
-@case("INT", alone=True)
+@case("INT", machine=True)
 def sigterm(c):
     """SIGTERM in the middle of a transfer ends with 143."""
     interrupted(c, signal.SIGTERM, 143)
 
 
-@case("INT", alone=True)
+@case("INT", machine=True)
 def sigint_while_connecting(c):
     """Ctrl-C while the helper hasn't answered yet."""
     c.tree({"": "s1"})
@@ -210,7 +210,7 @@ def sigint_while_connecting(c):
         c.no_process_left()
 
 
-@case("INT", alone=True)
+@case("INT", machine=True)
 def killed(c):
     """SIGKILL in the middle of a transfer: the other side ends by itself, and the next run ends the work."""
     big_source(c)
@@ -222,7 +222,7 @@ def killed(c):
     goes_on(c)
 
 
-@case("J05", alone=True)
+@case("J05", machine=True)
 def lock(c):
     """While one run works on a target tree, a second ends with 4; other trees are free, and a killed run leaves no lock."""
     c.tree({"": "s1"})
@@ -252,7 +252,7 @@ def masters(c):
         case $(tr '\\0' ' ' <$dir/cmdline) in ssh*) echo ${{dir#/proc/}} ;; esac; done""").split()
 
 
-@case("J07", alone=True)
+@case("J07", machine=True)
 def master_killed(c):
     """The ssh master dies in the middle: the run ends, and the next one works, whatever is left in the control directory."""
     big_source(c)

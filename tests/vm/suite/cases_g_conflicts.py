@@ -156,9 +156,10 @@ def set_aside(c):
 def clashes_set_aside(c):
     """Data without snapshots and a volume in a filesystem's place are set aside or replaced when told to, and only then."""
     c.tree({"": "s1", "fs": "s1", "data": "s1"})
+    c.push("--no-recursive")
     c.beta(
-        f"zfs create -o canmount=noauto {c.target}; zfs create -s -V 1M {c.target}/fs;"
-        f" zfs create {c.target}/data -o canmount=noauto; zfs mount {c.target}/data; echo x >/{c.target}/data/x; zfs unmount {c.target}/data")
+        f"zfs create -s -V 1M {c.target}/fs;"
+        f" zfs create {c.target}/data -o canmount=noauto -o readonly=off; zfs mount {c.target}/data; echo x >/{c.target}/data/x; zfs unmount {c.target}/data")
     c.push(status=1, says=("the source is a filesystem and the target is a volume", "no snapshots but holds data"))
     c.push("--replace", f"{c.target}/fs", "--set-aside")
     c.in_sync(extra={path for path in c.versions(c.beta, c.target) if ".zfsync-" in path})
@@ -243,6 +244,40 @@ def one_level_too_high(c):
 
 
 @case("C06", "C18")
+def no_replace_with_others_below(c):
+    """--replace leaves what lies below, in a copy that is read-only and not mounted: it is refused where others' datasets are there, and not offered; as well where SOURCE has a child of its own name, of which the copy beside is none."""
+    c.tree({"": "s1 s2", "b": "s1"})
+    c.beta(f"""zfs create {c.target}; zfs create {c.target}/z; zfs create -V 8M {c.target}/vol
+        echo mine >/{c.target}/z/file; echo mine >/{c.target}/file; zfs snapshot {c.target}@own""")
+    others = f"'{c.target}/vol', '{c.target}/z'"
+    with c.unchanged():
+        for flags in (["-n"], [], ["--helper", "plain"]):
+            run = c.push(*flags, status=1)
+            c.check("no common snapshot" in run.out + run.err, "the conflict isn't told")
+            c.check("--replace" not in run.out + run.err, "--replace is offered")
+        for flags in (["-n"], []):
+            run = c.push("--replace", c.target, *flags, status=1)
+            told = " ".join((run.out + run.err).split())
+            c.check(f"--replace destroys nothing below it, and datasets there are not copies of this source: they would be read-only, and not mounted: {others}" in told, "why it is refused isn't said")
+    c.same(c.beta(f"cat /{c.target}/z/file; zfs get -H -o value readonly {c.target}/vol {c.target}/z").split(), ["mine", "off", "off"], "what lies there")
+    c.beta(f"zfs destroy {c.target}/z; zfs destroy {c.target}/vol")
+    c.push("--replace", c.target)
+    c.in_sync()
+
+
+@case("C06", "C18")
+def a_copy_in_the_place_of_a_child_of_the_same_name(c):
+    """One level too high, where SOURCE has a child of its own last name: the copy that lies in that child's place is none of it, and nothing is sent."""
+    pool, top = c.file_pools()
+    source = f"{pool}/data"
+    c.tree({"": "s1", "b": "s1", "data": "s1"}, root=source)
+    c.beta(f"zfs create {top}/up; echo mine >/{top}/up/file; zfs snapshot {top}/up@own")
+    c.push(source=source, target=f"beta:{top}/up/data")
+    with c.unchanged():
+        c.push(source=source, target=f"beta:{top}/up", status=1, says=f"name 'beta:{top}/up/data' as TARGET, which was received from this source before")
+
+
+@case("C06", "C18")
 def an_empty_target_with_others_below(c):
     """TARGET is empty, a pool's root or not, and others' datasets lie below: it isn't filled, as they would be in a read-only copy; what was made for the source's datasets is filled."""
     pool, top = c.file_pools()
@@ -254,12 +289,12 @@ def an_empty_target_with_others_below(c):
     with c.unchanged():
         for flags in ([], ["--helper", "plain"], ["--rollback"]):
             c.push(*flags, source=source, target=f"beta:{top}/vms", status=1, says=(
-                f"the target is empty, but has datasets below it that are no copies of this source: {others}",
+                f"the target is empty, but has datasets below it that are not copies of this source: {others}",
                 f"name another TARGET, for example 'beta:{top}/vms/data'"))
         run = c.push("-n", "--json", source=source, target=f"beta:{top}/vms", status=1)
         rows = {row["dataset"]: row["action"] for row in run.events[-1]["rows"]}
         c.same(rows, {source: "conflict", f"{source}/home": "skipped"}, "the plan")
-        c.push(source=source, target=f"beta:{top}", status=1, says=(f"no copies of this source: '{top}/vms', {others}", f"'beta:{top}/data'"))
+        c.push(source=source, target=f"beta:{top}", status=1, says=(f"not copies of this source: '{top}/vms', {others}", f"'beta:{top}/data'"))
     c.same(c.beta(f"zfs get -H -o value readonly {top}/vms/vol"), "off", "whether the volume is read-only")
     # Empty ones in the places of the source's are there for it.
     c.beta(f"zfs create -p -o canmount=off {top}/made/home")
@@ -315,7 +350,7 @@ def compatible_snapshots_stay(c):
     c.same(c.snaps(c.beta, c.target), ["s1", "mine", "s2"], "the target's snapshots")
 
 
-@case("C19", alone=True)
+@case("C19", machine=True)
 def busy(c):
     """Another receive runs into the target: tried again with pauses, then told, also with --replace; when it is over all is well."""
     c.tree({"": "s1"})

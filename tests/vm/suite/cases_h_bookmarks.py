@@ -78,7 +78,7 @@ def names_and_strangers(c):
     c.same(c.snaps(c.beta, f"{c.target}-two"), ["s1", "s2"], "the second target's snapshots")
 
 
-@case("B10", "B13", alone=True)
+@case("B10", "B13", machine=True)
 def killed_before_the_end(c):
     """The sender is killed before it hears of a receive's end; of what the target has only that run's bookmark is left here: the base of the next run, which replaces it."""
     c.tree({"": "s1"})

@@ -88,7 +88,7 @@ def limits(c):
     c.in_sync(target=f"{c.target}/t")
 
 
-@case("POOL", alone=True)
+@case("POOL", machine=True)
 def suspended_pool(c):
     """The target's pool is suspended in the middle of a receive (its device takes no more): the run ends in time and says what to look at; once cleared the next goes on."""
     c.tree({"": "s1"})

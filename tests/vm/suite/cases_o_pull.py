@@ -265,7 +265,9 @@ def status(c):
     c.pull()
     c.snapshot(f"{c.source}/a b@s2", f"{c.source}/diverged@s2")
     c.tree({"": "s1"}, root=f"{c.source}/missing", host=c.far)
-    c.near(f"zfs snapshot {c.target}/diverged@own; zfs create '{c.target}/only there'")
+    own = f"{c.target}/diverged"
+    c.near(f"zfs set readonly=off {own}; zfs mount {own}; echo mine >/{own}/mine; zfs snapshot {own}@own; zfs unmount {own}; zfs inherit readonly {own}")
+    c.near(f"zfs create '{c.target}/only there'")
     with c.unchanged():
         run = c.zfsync("status", "--json", f"beta:{c.source}", c.target, status=2)
         c.same(states(run), {"": "in_sync", "a b": "behind", "diverged": "conflict", "missing": "missing", "only there": "target_only",

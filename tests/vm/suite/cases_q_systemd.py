@@ -30,7 +30,7 @@ def of_unit(c, ctl, job, name):
     return c.alpha(f"{ctl} show -P {name} zfsync@{job}.service")
 
 
-@case("RUN", "J23", alone=True)
+@case("RUN", "J23", machine=True)
 def units_of_the_packages(c):
     """A job as a service: in sync, with its log, state and hook; one that fails starts what OnFailure= names; a stop in the middle ends in good order."""
     ctl = manager(c)

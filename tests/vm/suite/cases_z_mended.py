@@ -79,7 +79,7 @@ def another_source_does_not_count(c):
     c.same(c.versions(c.beta, c.target), had, "what the target has")
 
 
-@case("MISSING", alone=True)
+@case("MISSING", machine=True)
 def a_clock_that_jumps(c):
     """A clock that jumps ahead ends no grace: nothing goes while both sides' clocks differ, and that is told."""
     c.tree({"": "s1", "gone": "s1"})

@@ -185,7 +185,7 @@ if [ "$1" = destroy ]; then
 fi"""
 
 
-@case("RECORD", alone=True)
+@case("RECORD", machine=True)
 def killed_in_between(c):
     """kill -9 right before zfs destroys, and right after it has: whatever is gone is in the record."""
     record = Record(c)

@@ -32,18 +32,19 @@ device() {
 q = shlex.quote
 
 
-def case(*rows, alone=False, versions=False, long=False, installed=False, variant=False):
+def case(*rows, alone=False, machine=False, versions=False, long=False, installed=False, variant=False):
     """Registers a function as a case for these rows of the scenario list.
 
-    `alone`: nothing else may run meanwhile. `versions`: it hangs on what differs between versions of OpenZFS.
+    `alone`: nothing else may run meanwhile. `machine`: so it is, and it hangs on a whole machine: processes, signals, the clock, devices.
+    `versions`: it hangs on what differs between versions of OpenZFS.
     `long`: it takes minutes, and begins before the others. `installed`: it runs zfsync on beta by hand.
     `variant`: another case, played another way: as a pull, by zfs alone.
     """
 
     def register(function):
         function.name = f"{rows[0].lower()}_{function.__name__}"
-        function.rows, function.alone, function.versions, function.long = rows, alone, versions, long
-        function.installed, function.variant = installed, variant
+        function.rows, function.alone, function.machine = rows, alone or machine, machine
+        function.versions, function.long, function.installed, function.variant = versions, long, installed, variant
         if any(other.name == function.name for other in CASES):
             raise ValueError(f"two cases are named {function.name}")
         CASES.append(function)

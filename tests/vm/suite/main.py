@@ -26,7 +26,7 @@ def chosen(options):
     """The cases in the order of the modules: those that a pattern names, and of these the kinds that are asked for."""
     for module in sorted(HERE.glob("cases_*.py")):
         importlib.import_module(module.stem)
-    patterns, kinds = options.k, [kind for kind in ("alone", "versions") if getattr(options, kind)]
+    patterns, kinds = options.k, [kind for kind in ("alone", "machine", "versions") if getattr(options, kind)]
     variants = [case for case in harness.CASES if case.variant]
     left_out = [case for at, case in enumerate(variants) if at % options.variants]
     return [case for case in harness.CASES
@@ -106,6 +106,7 @@ def main():
     parser.add_argument("-j", metavar="N", type=int, default=3, help="cases at a time (default 3)")
     parser.add_argument("-x", action="store_true", help="stop after the first failure")
     parser.add_argument("--alone", action="store_true", help="only cases beside which nothing else may run")
+    parser.add_argument("--machine", action="store_true", help="of these, only cases that hang on a whole machine")
     parser.add_argument("--versions", action="store_true", help="only cases that hang on the version of OpenZFS")
     parser.add_argument("--variants", metavar="N", type=int, default=1, help="of the cases of pushes that are played as pulls and by zfs alone too, every Nth")
     parser.add_argument("--sent", action="store_true", help=f"with nothing installed on beta: cases of the rows {', '.join(SENT)} through a helper that is sent along")

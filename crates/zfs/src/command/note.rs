@@ -255,11 +255,12 @@ mod tests {
 
     #[test]
     fn what_is_set_on_a_copy_beside_what_makes_it_one() {
-        let words = b"b/x y\treadonly\ton\nb/x y\tcompression\tgzip\nb/x y/z\tcanmount\tnoauto\nb/x y/z\tzfsync:received\t1\nb/x y/z\tuser:a\tb\tc\n\n";
+        let words = b"b/x y\treadonly\ton\nb/x y\tcompression\tgzip\nb/x y/z\tcanmount\tnoauto\nb/x y/z\tzfsync:received\t1\nb/x y/z\tuser:a\tb\tc\n\n\
+            b/x y\tfilesystem_count\t3\nb/x y\tsnapshot_count\t4\nb/x y\tkeylocation\tprompt\nb/x y/z\tkeylocation\tfile:///k\n";
         let property = |(on, name, value)| crate::Property { on, name, value };
         let all = read_settings(words).into_iter().map(property).filter(crate::Property::is_the_users);
         let told: Vec<String> = all.map(|one| format!("{} {}={}", one.on, one.name, one.value)).collect();
-        assert_eq!(told, ["b/x y compression=gzip", "b/x y/z user:a=b\tc"]);
+        assert_eq!(told, ["b/x y compression=gzip", "b/x y/z user:a=b\tc", "b/x y/z keylocation=file:///k"]);
     }
 
     #[test]

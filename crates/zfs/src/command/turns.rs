@@ -224,7 +224,7 @@ impl Turns {
         open.running[kind.place()] += 1;
         open.watched += usize::from(kind == Kind::WatchedStream);
         let begun = session.is_some();
-        Turn { turns: Arc::clone(self), kind, begun, lost: lost.clone(), session }
+        Turn { turns: Arc::clone(self), kind, begun, is_refused: false, lost: lost.clone(), session }
     }
 
     /// A place for somebody who carries one stream at a time; an error tells how many sessions the host permits, and whether that is
@@ -237,8 +237,8 @@ impl Turns {
         while all.lanes > 1 {
             let more = all.may_permit_more();
             let is_too_many = all.lanes > all.streams() && !more;
-            if is_too_many && all.running[Kind::Spare.place()] > 0 && began.elapsed() < GRANTED_WITHIN {
-                // Those tell how many there may be.
+            if is_too_many && all.all() > all.begun && began.elapsed() < GRANTED_WITHIN {
+                // Those that the host has neither granted nor refused yet tell how many there may be.
                 all = self.freed.wait_timeout(all, GRANTED_WITHIN).unwrap_or_else(PoisonError::into_inner).0;
                 continue;
             }
@@ -308,6 +308,7 @@ pub(crate) struct Turn {
     turns: Arc<Turns>,
     kind: Kind,
     begun: bool,
+    is_refused: bool,
     lost: Lost,
     session: Option<Session>,
 }
@@ -368,14 +369,8 @@ impl Turn {
     }
 
     /// The host has refused it: there are no more than the others, until one more is tried.
-    fn one_too_many(self) {
-        let turns = Arc::clone(&self.turns);
-        drop(self);
-        let mut open = turns.lock();
-        let others = open.all();
-        open.permits(others);
-        drop(open);
-        turns.freed.notify_all();
+    fn one_too_many(mut self) {
+        self.is_refused = true;
     }
 
     /// The host has refused it, for the nth time: whether it is of use to ask again. There are no more than the others then; whoever
@@ -409,6 +404,11 @@ impl Drop for Turn {
         open.running[self.kind.place()] -= 1;
         open.watched -= usize::from(self.kind == Kind::WatchedStream);
         open.begun -= usize::from(self.begun);
+        if self.is_refused {
+            // At once: whoever sees that this one is gone is to know how many there may be.
+            let others = open.all();
+            open.permits(others);
+        }
         drop(open);
         self.turns.freed.notify_all();
     }

@@ -215,7 +215,37 @@ fn lanes_that_are_opened_side_by_side_know_of_each_other() {
         running.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     assert_eq!(places.iter().flatten().count(), 3);
+    // Nobody hears of more than these.
+    assert!(places.iter().filter_map(|place| place.as_ref().err()).all(|few| few.sessions == 4), "{places:?}");
     assert_eq!((turns.idle(), turns.running()), (4, [0, 0]));
+}
+
+/// A session that somebody else has asked for may be one too many as well: it is not counted as permitted.
+#[test]
+fn a_lane_waits_for_what_the_host_says_of_other_sessions() {
+    for is_granted in [true, false] {
+        let turns = Arc::new(Turns::default());
+        open(&turns, Kind::Call).keep();
+        let first = open(&turns, Kind::Stream);
+        let mut asked = turns.take(Kind::Stream, &nobody(), &Limits::default()).unwrap();
+        let _lane = turns.lane(&nobody(), |_| unreachable!()).unwrap();
+        let lane = thread::spawn({
+            let turns = Arc::clone(&turns);
+            move || turns.lane(&nobody(), Probed::Refused).err()
+        });
+        while turns.lock().most > 2 {
+            thread::yield_now();
+        }
+        if is_granted {
+            asked.session_or(|| Ok(session())).unwrap();
+            asked.begin();
+        } else {
+            assert!(asked.refused(1));
+        }
+        let sessions = if is_granted { 2 } else { 1 };
+        assert_eq!(lane.join().unwrap(), Some(Few { sessions, streams: 1, is_news: true }));
+        drop(first);
+    }
 }
 
 #[test]

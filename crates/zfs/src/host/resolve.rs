@@ -186,11 +186,14 @@ pub(super) fn check_losses(zfs: &Zfs, dataset: &DatasetName, going: &[&Pinned], 
         let tags = run(zfs.holds(dataset, &held.name), |output| {
             let mut text = String::new();
             output.take(16 * 1024).read_to_string(&mut text)?;
-            let tags: Vec<&str> = text.lines().filter_map(|line| line.split('\t').nth(1)).collect();
-            Ok(tags.join(", "))
+            Ok(text.lines().filter_map(|line| line.split('\t').nth(1)).map(ToOwned::to_owned).collect::<Vec<_>>())
         });
-        let by = tags.map(|tags| format!(" by {tags}")).unwrap_or_default();
-        let words = format!("'{dataset}@{0}' is held{by}: nothing was changed (zfs release removes a hold)", held.name);
+        let (name, tags) = (format!("'{dataset}@{}'", held.name), tags.unwrap_or_default());
+        let by = if tags.is_empty() { String::new() } else { format!(" by {}", tags.join(", ")) };
+        // Anybody's tag is part of a command that may be copied.
+        let is_plain = |tag: &&String| tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.:".contains(&byte));
+        let tag = tags.first().filter(is_plain).map_or("TAG", String::as_str);
+        let words = format!("{name} is held{by}: nothing was changed; if it may go: zfs release {tag} {name}");
         return Err(Failure::new(Refusal::Held, &words));
     }
     if let Some((name, clones)) =

@@ -9,6 +9,7 @@ use crate::plan::{DatasetStatus, Moment, Status, SyncState};
 use crate::report::look::Colour;
 use crate::report::view::Page;
 use crate::report::view::columns::{self, Cells, Column, Narrow};
+use crate::report::wrap::wrapped;
 
 /// On a narrow page the snapshots' names go first: the ages beside them tell more.
 const COLUMNS: [Column; 10] = [
@@ -40,12 +41,12 @@ pub(super) fn write(status: &Status, all: bool, page: Page, out: &mut impl Write
         match &target.found {
             Err(why) => {
                 let why = sanitise(why.trim()).replace('\n', "\n  ");
-                writeln!(out, "{title}: {}: {why}", look.paint(Colour::Red, "unreachable"))?;
+                line(out, page, &format!("{title}: {}: {why}", look.paint(Colour::Red, "unreachable")))?;
             }
             Ok(rows) => {
                 let shown: Vec<&DatasetStatus> =
                     rows.iter().filter(|row| all || row.state != SyncState::InSync || row.is_modified()).collect();
-                writeln!(out, "{title}: {}", totals(rows))?;
+                line(out, page, &format!("{title}: {}", totals(rows)))?;
                 if !shown.is_empty() {
                     table(&shown, target.kept, status.now, page, out)?;
                 }
@@ -54,10 +55,15 @@ pub(super) fn write(status: &Status, all: bool, page: Page, out: &mut impl Write
         if let Some(run) = target.last_run.as_ref().filter(|run| run.exit_code != 0) {
             let why = run.error.as_deref().map_or_else(String::new, |why| format!(": {}", first_line(why)));
             let code = look.paint(Colour::Red, &format!("exit code {}", run.exit_code));
-            writeln!(out, "the last run ended{} with {code}{why}", ago(run.ended, status.now))?;
+            line(out, page, &format!("the last run ended{} with {code}{why}", ago(run.ended, status.now)))?;
         }
     }
     Ok(())
+}
+
+/// Prose is broken where the page ends.
+pub(super) fn line(out: &mut impl Write, page: Page, text: &str) -> io::Result<()> {
+    writeln!(out, "{}", wrapped(text, page.width))
 }
 
 /// ` 5 min 0 s ago`
@@ -83,7 +89,7 @@ fn table(rows: &[&DatasetStatus], kept: bool, now: i64, page: Page, out: &mut im
         });
         let note = note.or_else(|| row.is_modified().then(|| modified(row)));
         if let Some(note) = note {
-            writeln!(out, "{}: {}", look.paint(colour(row.state), &row.dataset), sanitise(&note))?;
+            line(out, page, &format!("{}: {}", look.paint(colour(row.state), &row.dataset), sanitise(&note)))?;
         }
     }
     Ok(())

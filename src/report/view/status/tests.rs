@@ -82,6 +82,17 @@ fn text(status: &Status, form: Form, page: Page) -> String {
     String::from_utf8(out).unwrap()
 }
 
+/// What stands around the table is broken as other messages are.
+#[test]
+fn prose_is_broken_on_a_narrow_page() {
+    let status = status(limits(60, 7200), vec![Ok(rows()), Err("ssh says: there is no route to the host off".into())]);
+    let whole = text(&status, Form::Table { all: false }, PLAIN);
+    let narrow = text(&status, Form::Table { all: false }, Page { width: Some(60), ..PLAIN });
+    assert!(narrow.lines().all(|line| line.len() <= 60), "{narrow}");
+    assert!(whole.contains("tank/c: the target has diverged after @s1: only it has @own1, @own2,"), "{whole}");
+    assert!(narrow.contains("\ntank/c: the target has diverged after @s1: only it has\n    @own1, @own2,"), "{narrow}");
+}
+
 #[test]
 fn a_table_for_each_target() {
     let status = status(Limits::default(), vec![Ok(rows()), Err("ssh says:\n  no route\u{1b}\n".into())]);
