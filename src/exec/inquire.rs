@@ -53,12 +53,8 @@ pub async fn negotiate(
                 proof::tell(&negotiation.proofs(found), reporter);
             }
             Ask::Below(target) => {
-                receiver.ask_names(target);
-                match receiver.names().await {
-                    Ok(names) => negotiation.below(&names),
-                    // The receive will tell.
-                    Err(why @ StartError::Ask { .. }) => tracing::warn!("{why}"),
-                    Err(why) => return Err(why),
+                if let Some(names) = names_below(receiver, target).await? {
+                    negotiation.below(&names);
                 }
             }
             Ask::Records(datasets) => missing::look_at_records(job, negotiation, receiver, datasets).await?,
@@ -79,6 +75,10 @@ pub async fn negotiate(
             Ask::Bases(wanted) => {
                 let names: Vec<String> = wanted.iter().map(|(_, name)| name.clone()).collect();
                 negotiation.bases(&wanted, receiver.bases(&names, false).await?);
+            }
+            Ask::SharersBelow(_) if job.dry_run => {}
+            Ask::SharersBelow(target) => {
+                negotiation.sharers_below(names_below(receiver, target).await?.unwrap_or_default());
             }
             Ask::IvSets(names) => negotiation.iv_sets(&sender.iv_sets(&names, stall).await),
             Ask::History(pairs) => {
@@ -129,6 +129,20 @@ async fn list_anew(
     let listings = resume_points(job, negotiation, receiver, sender, listings, reporter).await?;
     negotiation.listed(listings);
     Ok(())
+}
+
+/// The datasets below TARGET; `None` where they can't be listed.
+async fn names_below(receiver: &mut Receiver<'_>, target: DatasetName) -> Result<Option<Vec<DatasetName>>, StartError> {
+    receiver.ask_names(target);
+    match receiver.names().await {
+        Ok(names) => Ok(Some(names)),
+        // The receive will tell.
+        Err(why @ StartError::Ask { .. }) => {
+            tracing::warn!("{why}");
+            Ok(None)
+        }
+        Err(why) => Err(why),
+    }
 }
 
 /// Whether there is nothing of this name. What can't be read exists.

@@ -51,6 +51,7 @@ mod resolution;
 mod resolve;
 mod restore;
 mod retention;
+mod shared_key;
 mod skip;
 mod snapshot;
 mod status;

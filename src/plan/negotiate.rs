@@ -86,6 +86,10 @@ pub struct Negotiation {
     pub(super) stamp: String,
     /// How datasets of the target are encrypted that hold what will be made.
     pub(super) holders: HashMap<DatasetName, BaseFacts>,
+    /// The datasets below TARGET, where it matters who has another one's key.
+    pub(super) sharers: Vec<DatasetName>,
+    /// Encryption roots of the target, each with a dataset that has its key and gets no increment.
+    pub(super) stragglers: HashMap<DatasetName, DatasetName>,
     /// What zfsync has recorded on datasets of the target that are in the way.
     pub(super) records: Records,
     /// What of the target is listed in full.
@@ -148,6 +152,8 @@ impl Negotiation {
             refused: HashSet::new(),
             stamp: String::new(),
             holders: HashMap::new(),
+            sharers: Vec::new(),
+            stragglers: HashMap::new(),
             records: Records::default(),
             listing: Listing::AsNeeded,
             tags: None,
