@@ -50,6 +50,7 @@ fn receive(name: &str) -> Receive {
         base: Some(snapshot("s0")),
         to_guid: None,
         from_guid: None,
+        keeps_key: false,
     }
 }
 

@@ -204,6 +204,7 @@ fn plain(dataset: &str) -> Receive {
         base: None,
         to_guid: None,
         from_guid: None,
+        keeps_key: false,
     }
 }
 

@@ -73,6 +73,10 @@ pub async fn negotiate(
                 let names: Vec<String> = wanted.iter().map(|(_, name)| name.clone()).collect();
                 negotiation.bases(&wanted, receiver.bases(&names, false).await?);
             }
+            Ask::SharersBelow(_) if job.dry_run => {}
+            Ask::SharersBelow(target) => {
+                negotiation.sharers_below(names_below(receiver, target).await?);
+            }
             Ask::IvSets(names) => negotiation.iv_sets(&sender.iv_sets(&names, stall).await),
             Ask::History(pairs) => {
                 let there: Vec<String> = pairs.iter().map(|pair| pair.there.clone()).collect();
@@ -145,6 +149,19 @@ async fn below(
         return Ok(());
     }
     Err(StartError::Below { host: receiver.host(), dataset: target.to_string(), words })
+}
+
+/// The datasets below TARGET; none where they can't be listed.
+async fn names_below(receiver: &mut Receiver<'_>, target: DatasetName) -> Result<Vec<DatasetName>, StartError> {
+    receiver.ask_names(target);
+    match receiver.names().await {
+        // The receive will tell.
+        Err(why @ StartError::Ask { .. }) => {
+            tracing::warn!("{why}");
+            Ok(Vec::new())
+        }
+        names => names,
+    }
 }
 
 /// Whether there is nothing of this name. What can't be read exists.

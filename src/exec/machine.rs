@@ -85,6 +85,8 @@ struct Dataset {
     children: Vec<usize>,
     /// Why nothing is sent below it if its conflict stays.
     withholds: Option<Withheld>,
+    /// A dataset of the target that has its key and gets no increment.
+    shares_key_with: Option<DatasetName>,
 }
 
 #[derive(Debug)]
@@ -381,6 +383,7 @@ impl Machine {
             (Ok(planned), _) => {
                 self.datasets[index].standing = Standing::of(&planned);
                 self.datasets[index].withholds = planned.verdict.first_contact().map(FirstContact::withheld);
+                self.datasets[index].shares_key_with.clone_from(&planned.shares_key_with);
                 if planned.is_there() && self.datasets[index].withholds.is_none() {
                     self.release_children(index, actions);
                 }
@@ -446,6 +449,7 @@ impl Dataset {
             orphan: None,
             children: Vec::new(),
             withholds: planned.verdict.first_contact().map(FirstContact::withheld),
+            shares_key_with: planned.shares_key_with.clone(),
         }
     }
 }

@@ -47,6 +47,9 @@ pub enum Ask {
     IvSets(Vec<String>),
     /// The IV sets of snapshots that both sides have: [`Negotiation::history`].
     History(Vec<SnapshotPair>),
+    /// Which datasets there are below TARGET, this one, as some may have a key that is replaced: [`Negotiation::sharers_below`]. A dry run
+    /// needs none.
+    SharersBelow(DatasetName),
 }
 
 /// Not even the target's pool exists.
@@ -70,6 +73,9 @@ enum Stage {
     IvSets,
     BasesInDoubt,
     History,
+    SharersBelow,
+    Sharers,
+    Stragglers,
     Through,
 }
 
@@ -136,7 +142,13 @@ impl Inquiry {
                     None => (None, Stage::History),
                     ask => (ask, Stage::BasesInDoubt),
                 },
-                Stage::History => (some(negotiation.wants_history(), Vec::is_empty, Ask::History), Stage::Through),
+                Stage::History => (some(negotiation.wants_history(), Vec::is_empty, Ask::History), Stage::SharersBelow),
+                Stage::SharersBelow => (negotiation.wants_sharers_below().map(Ask::SharersBelow), Stage::Sharers),
+                Stage::Sharers => (some(negotiation.wants_sharers(), Vec::is_empty, Ask::Holders), Stage::Stragglers),
+                Stage::Stragglers => {
+                    negotiation.note_stragglers();
+                    (None, Stage::Through)
+                }
                 Stage::Through => return Ok(None),
             };
             self.stage = stage;
@@ -288,6 +300,7 @@ mod tests {
                 | Ask::Vacancy(_)
                 | Ask::MoreFacts(_)
                 | Ask::Holders(_)
+                | Ask::SharersBelow(_)
                 | Ask::History(_) => {}
             }
             assert!(all.len() < 30, "it asks for ever: {all:?}");

@@ -53,6 +53,7 @@ mod resolve;
 mod restore;
 mod retention;
 mod set_aside;
+mod shared_key;
 mod skip;
 mod snapshot;
 mod status;

@@ -8,6 +8,7 @@ use super::diff::{Attempt, diff, full};
 use super::item::{Item, OnTarget, Seen, SourceFacts};
 use super::names::Misfit;
 use super::proof::Proof;
+use super::shared_key::SharedKeys;
 use super::step::BaseKind;
 use super::verdict::Verdict;
 use super::{Filter, Resolutions, SourceDataset, TargetDataset, Vain};
@@ -90,6 +91,8 @@ pub struct Negotiation {
     pub(super) stamp: String,
     /// How datasets of the target are encrypted that hold what will be made.
     pub(super) holders: HashMap<DatasetName, BaseFacts>,
+    /// Which copies have a key in common.
+    pub(super) shared: SharedKeys,
     /// What zfsync has recorded on datasets of the target that are in the way.
     pub(super) records: Records,
     /// What of the target is listed in full.
@@ -154,6 +157,7 @@ impl Negotiation {
             refused: HashSet::new(),
             stamp: String::new(),
             holders: HashMap::new(),
+            shared: SharedKeys::default(),
             records: Records::default(),
             listing: Listing::AsNeeded,
             tags: None,

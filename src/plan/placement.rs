@@ -41,6 +41,8 @@ pub struct PlannedDataset {
     pub encrypted: Option<bool>,
     /// Whether it comes into being unencrypted, below an encrypted dataset.
     pub unencrypted: bool,
+    /// A dataset of the target that has the same key and gets no increment, while this one gets a raw one.
+    pub shares_key_with: Option<DatasetName>,
     /// Whether it is the top of a new tree on the target, or lies below what is no copy: it gets `readonly=on`.
     pub top: bool,
     /// Datasets of the target to create before, the highest first.
@@ -155,6 +157,7 @@ impl Negotiation {
             kind: item.facts.map_or(Kind::Filesystem, |facts| facts.kind),
             encrypted: item.facts.map(|facts| facts.encrypted),
             unencrypted: self.encryption.allow_unencrypted && self.is_plain_below_raw(item),
+            shares_key_with: self.straggler(item),
             top: false,
             ancestors: Vec::new(),
             top_ancestor: None,

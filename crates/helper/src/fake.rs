@@ -439,6 +439,7 @@ pub fn receive(dataset: &str) -> Receive {
         base: None,
         to_guid: None,
         from_guid: None,
+        keeps_key: false,
     }
 }
 

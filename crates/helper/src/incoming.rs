@@ -49,10 +49,11 @@ pub(super) struct Hands<'a> {
 impl Incoming {
     /// Checks the request, and starts the receive where the request alone says how.
     pub(super) fn new(id: u64, receive: Receive, hands: &Hands<'_>) -> Self {
-        let packages =
-            if hands.context.config.allow.contains(&Allow::Packages) { Packages::Whole } else { Packages::Apart };
-        let judge = Judge::new(&receive, packages);
         let keys = KeyGuard::new(&hands.context.config, &receive);
+        // Each stream of a package is looked at.
+        let whole = hands.context.config.allow.contains(&Allow::Packages) && !keys.guards();
+        let packages = if whole { Packages::Whole } else { Packages::Apart };
+        let judge = Judge::new(&receive, packages);
         let mut incoming = Self { id, receive, judge, keys, sink: Sink::None };
         let asks = incoming.replaces() || incoming.keys.guards();
         let early = !asks && (incoming.brings_one() || packages == Packages::Whole);

@@ -1,6 +1,7 @@
 //! Whether a raw increment leaves the key of what is there as it is. ZFS stores the wrapped key that the stream brings in the place
 //! of the copy's and compares only the GUIDs: with a damaged one, or one that is wrapped anew (`zfs change-key`), all snapshots of
-//! the copy are unreadable to whoever has the old key. So a sender that isn't trusted must bring the same one, byte by byte.
+//! the copy are unreadable to whoever has the old key. So a sender that isn't trusted must bring the same one, byte by byte. One that is
+//! trusted says where others share the key and don't get the new one.
 
 use super::Config;
 use super::context::Context;
@@ -11,6 +12,8 @@ use zfs::{Allow, Failure, Receive, Refusal, WrappedKey, permission};
 pub(super) struct KeyGuard {
     /// Something is there, and its key is to stay.
     guards: bool,
+    /// The sender is trusted, and what it brings must only go with the keys of others.
+    trusts: bool,
     /// The key that is there, once it was looked at: what is let through leaves it as it is.
     there: Option<WrappedKey>,
 }
@@ -21,7 +24,7 @@ impl KeyGuard {
         // (`recv_begin_check_existing_impl` in `module/zfs/dmu_recv.c`).
         let existing = !(receive.create || receive.into_empty || receive.overwrite);
         let allowed = [Allow::Rekey, Allow::Packages].iter().any(|allow| config.allow.contains(allow));
-        Self { guards: existing && !allowed, there: None }
+        Self { guards: existing && (!allowed || receive.keeps_key), trusts: allowed, there: None }
     }
 
     /// Whether it checks anything. Then no receive may run before that: what it asks needs a session on another machine, and the
@@ -56,7 +59,7 @@ impl KeyGuard {
         }
         let Some(there) = &self.there else { return Ok(()) };
         match WrappedKey::read(list) {
-            Ok(brought) if brought == *there => Ok(()),
+            Ok(brought) if brought == *there || self.trusts && brought.is_salted_as(there) => Ok(()),
             Ok(_) => Err(refused(
                 "it would replace the wrapped encryption key, and the existing snapshots could become unreadable",
             )),
@@ -71,7 +74,7 @@ mod tests {
     use super::*;
     use crate::wire::{FrameKind, Reply, Request};
     use zfs::name::Guid;
-    use zfs::{Brings, wrapped_key_content as key};
+    use zfs::{Brings, wrapped_key_content as key, wrapped_key_salted as salted};
 
     /// A raw increment's BEGIN record with this content.
     fn raw(content: &[u8]) -> Vec<u8> {
@@ -117,11 +120,33 @@ mod tests {
         assert!(failure.words.contains("must not replace: permission denied"), "{}", failure.words);
     }
 
+    /// Others have its key, and get no increment: also whoever is trusted brings no other, unless it goes with theirs already.
+    #[test]
+    fn a_key_that_others_share_stays() {
+        let shared = || Receive { keeps_key: true, ..receive("b/key-1") };
+        for allow in [Allow::Rekey, Allow::Packages] {
+            assert_eq!(played(vec![allow], shared(), &raw(&key(1))), (None, 1), "{allow:?}");
+            assert_eq!(played(vec![allow], shared(), &raw(&salted(2, 1))), (None, 1), "{allow:?}");
+            for content in [key(2), salted(2, 0)] {
+                let (failure, received) = played(vec![allow], shared(), &raw(&content));
+                assert_eq!((failure.unwrap().refusal, received), (Refusal::WrappedKey, 0), "{allow:?}");
+            }
+        }
+        // Whoever isn't trusted could forge the salt.
+        let (failure, received) = played(vec![], shared(), &raw(&salted(2, 1)));
+        assert_eq!((failure.unwrap().refusal, received), (Refusal::WrappedKey, 0));
+    }
+
     #[test]
     fn each_stream_of_a_package_leaves_it_as_it_is() {
-        let mut session = Session::start(Config::default());
-        session
-            .request(&Request::Receive { id: 1, receive: Receive { brings: Brings::Snapshots, ..receive("b/key-1") } });
+        second_of_a_package_is_refused(Config::default(), receive("b/key-1"));
+        let trusted = Config { allow: vec![Allow::Packages], ..Config::default() };
+        second_of_a_package_is_refused(trusted, Receive { keeps_key: true, ..receive("b/key-1") });
+    }
+
+    fn second_of_a_package_is_refused(config: Config, receive: Receive) {
+        let mut session = Session::start(config);
+        session.request(&Request::Receive { id: 1, receive: Receive { brings: Brings::Snapshots, ..receive } });
         let end = || {
             let mut end = vec![0; SIZE];
             end[0] = 5;

@@ -69,6 +69,9 @@ pub struct Receive {
     /// The same for what the first stream starts from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_guid: Option<Guid>,
+    /// Others on the target share its key and get no increment now: a raw one must bring the same key, or one that is wrapped as theirs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keeps_key: bool,
 }
 
 /// One rename on the target.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::event::{advice, source_advice};
+use super::event::{advice, shared_key_advice, source_advice};
 use super::{Action, DatasetOutcome, Machine, Phase, Running, Standing};
 use crate::plan::{Attempt, StepId};
 use crate::remote::client::SendFailure;
@@ -167,7 +167,10 @@ impl Machine {
         let base = dataset.steps[dataset.next].base.as_ref().map(|base| base.guid);
         let resumed = dataset.steps[dataset.next].resume.is_some();
         let attempt = Some(Attempt { base, refusal: failure.refusal });
-        let advice = advice(failure.refusal);
+        let advice = match &dataset.shares_key_with {
+            Some(other) if failure.refusal == Refusal::WrappedKey => shared_key_advice(other),
+            _ => advice(failure.refusal).to_owned(),
+        };
         let words = format!("{}{advice}", failure.words);
         match failure.refusal {
             // A rest that is being gone on with can only be in the way while somebody else receives into it.

@@ -85,6 +85,7 @@ impl Run<'_> {
             // What another host sends must be what it has listed.
             to_guid: self.sender.remote().map(|_| send.to_guid),
             from_guid: self.sender.remote().and(send.base.as_ref()).map(|base| base.guid),
+            keeps_key: planned.shares_key_with.is_some(),
             put: (self.ready.negotiation.source(dataset))
                 .filter(|_| !mountable)
                 .and_then(|source| Put::new(self.job.missing.by, &source.path, &source.snapshots)),

@@ -391,6 +391,7 @@ fn possible(source: &Dataset, there: &Dataset, sends: &dyn Fn(&Snap) -> bool) ->
         kind: source.kind,
         encrypted: None,
         unencrypted: false,
+        shares_key_with: None,
         top: false,
         ancestors: Vec::new(),
         top_ancestor: None,

@@ -334,6 +334,48 @@ def keys_as_zfs_send_leaves_them(c):
 
 
 @case("ENC")
+def key_that_copies_share(c):
+    """zfs change-key on the source of copies that share a key: no increment parts them, one for each brings all the new key, and one that was left behind follows."""
+    encrypted_source(c)
+    kid = f"{c.target}/kid"
+    c.alpha(f"zfs create {c.source}/kid; echo kid >/{c.source}/kid/file; zfs snapshot -r {c.source}@s2;"
+            f" zfs send -R -w {c.source}@s2 | ssh beta zfs recv -u -o canmount=noauto {c.target}")
+
+    def opened(phrase):
+        c.beta(f"printf %s '{phrase}' | zfs load-key -L prompt {c.target}")
+        opened = [dataset for dataset in (c.target, kid) if mountable(c, dataset)]
+        c.beta(f"zfs unload-key {c.target}")
+        return opened
+
+    def change_key(phrase):
+        key = c.script(c.alpha, "other", phrase)
+        c.alpha(f"truncate -s -1 {key}; zfs change-key -o keylocation=file://{key} {c.source}")
+
+    change_key("another passphrase")
+    # Several at once, and as one stream.
+    c.snapshot(f"{c.source}@s3", f"{c.source}@s4")
+    c.push(status=1, says=(f"shares its key on the target with '{kid}'", "--allow-key-mismatch"))
+    c.snapshot(f"{c.source}/kid@s4")
+    c.push(source=f"{c.source}/kid", target=f"beta:{kid}", status=1, says=f"shares its key on the target with '{c.target}'")
+    for dataset in (c.target, kid):
+        c.same(c.snaps(c.beta, dataset)[-1], "s2", f"the newest snapshot of {dataset}")
+    c.same(opened(PHRASE), [c.target, kid], "what the old key opens")
+    # The way that is named.
+    c.alpha(f"zfs snapshot -r {c.source}@s5")
+    c.push()
+    c.in_sync()
+    c.same(opened("another passphrase"), [c.target, kid], "what the new key opens")
+    # As a run that was cut leaves it.
+    change_key("one more passphrase")
+    c.alpha(f"zfs snapshot -r {c.source}@s6")
+    c.push("--no-recursive", "--allow-key-mismatch")
+    c.same(opened("one more passphrase"), [c.target], "what the newest key opens of copies that were parted")
+    c.push()
+    c.in_sync()
+    c.same(opened("one more passphrase"), [c.target, kid], "what the newest key opens")
+
+
+@case("ENC")
 def placeholder_that_nothing_can_fill(c):
     """An encrypted source without a snapshot of its top: said before its placeholder is made; then a conflict, and the way that it names keeps the child."""
     c.alpha(f"zfs create {key_options(c, c.alpha)} {c.source}; zfs create {c.source}/kid; echo kid >/{c.source}/kid/file; zfs snapshot {c.source}/kid@s1")

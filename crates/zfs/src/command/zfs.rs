@@ -395,6 +395,7 @@ mod tests {
             put: None,
             to_guid: None,
             from_guid: None,
+            keeps_key: false,
         };
         assert_eq!(line(&zfs.receive(&plain, None)), "zfs recv -s -u b/x");
         let receive = Receive { create: true, top: true, ..plain.clone() };

@@ -9,5 +9,5 @@ mod wrapped_key;
 pub use content::{ContentError, PART, Part, Reading, read_content};
 pub use token::{Token, TokenError};
 #[cfg(any(test, feature = "testing"))]
-pub use wrapped_key::testing::content as wrapped_key_content;
+pub use wrapped_key::testing::{content as wrapped_key_content, salted as wrapped_key_salted};
 pub use wrapped_key::{WrappedKey, WrappedKeyError};

@@ -76,6 +76,14 @@ impl WrappedKey {
         input.read_exact(&mut content)?;
         Self::read(&content)
     }
+
+    /// Whether both are wrapped with what the same passphrase makes: each `zfs change-key` takes another salt, and a raw stream brings
+    /// that of the encryption root. Without a passphrase there is none, and it can't be told.
+    #[must_use]
+    pub fn is_salted_as(&self, other: &Self) -> bool {
+        let [.., salt] = &self.0;
+        matches!(salt, Value::U64(1..)) && other.0.ends_with(std::slice::from_ref(salt))
+    }
 }
 
 /// The only value of this name.
@@ -104,7 +112,18 @@ pub mod testing {
     /// The content of a raw stream's BEGIN record whose wrapped key is made of this byte.
     #[must_use]
     pub fn content(byte: u8) -> Vec<u8> {
-        packed(&[(KEY_DATA.into(), Value::List(fields(byte)))])
+        salted(byte, byte)
+    }
+
+    /// The same with another salt; 0 is none.
+    #[must_use]
+    pub fn salted(byte: u8, salt: u8) -> Vec<u8> {
+        let mut fields = fields(byte);
+        fields
+            .iter_mut()
+            .filter(|(name, _)| name == "pbkdf2salt")
+            .for_each(|(_, value)| *value = Value::U64(salt.into()));
+        packed(&[(KEY_DATA.into(), Value::List(fields))])
     }
 
     pub(super) fn fields(byte: u8) -> Pairs {

@@ -1,6 +1,6 @@
 use super::*;
 
-use super::testing::{content, fields, packed};
+use super::testing::{content, fields, packed, salted};
 
 #[test]
 #[cfg(target_endian = "little")]
@@ -34,6 +34,14 @@ fn each_field_counts() {
         let other = WrappedKey::read(&packed(&[(KEY_DATA.into(), Value::List(changed))])).unwrap();
         assert!(key != other, "{name}");
     }
+}
+
+#[test]
+fn the_salt_tells_the_passphrase() {
+    let key = |byte, salt| WrappedKey::read(&salted(byte, salt)).unwrap();
+    assert!(key(1, 5).is_salted_as(&key(2, 5)));
+    assert!(!key(1, 5).is_salted_as(&key(1, 6)));
+    assert!(!key(1, 0).is_salted_as(&key(1, 0)), "no passphrase, no salt");
 }
 
 #[test]

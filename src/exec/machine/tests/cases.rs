@@ -418,6 +418,19 @@ fn a_refusal_is_not_lost_in_the_broken_send_that_it_causes() {
     }
 }
 
+/// Leave for a new key would part it from those that have the same one.
+#[test]
+fn a_key_that_others_share_has_its_own_way_out() {
+    for (other, says, hides) in [(None, "--allow-rekey", "snapshot -r"), (Some("b/d1"), "with 'b/d1'", "--allow-rekey")]
+    {
+        let shares_key_with = other.map(|name| name.parse().unwrap());
+        let (mut machine, _) = started(vec![PlannedDataset { shares_key_with, ..existing(0) }]);
+        machine.handle(NOW, sent(1, None));
+        let words = failed(&machine.handle(NOW, refused(1, Refusal::WrappedKey)))[0].replace('\n', " ");
+        assert!(words.contains(says) && !words.contains(hides), "{words}");
+    }
+}
+
 /// A hundred thousand datasets, over channels that come and go.
 #[test]
 fn many_datasets() {

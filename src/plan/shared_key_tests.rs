@@ -1,0 +1,184 @@
+use std::collections::HashMap;
+
+use super::*;
+use crate::plan::fixture::{self, named as versions};
+use crate::plan::{Ask, EncryptionRules, Filter, Inquiry, SourceDataset, SourceFacts, TargetLimits};
+use zfs::name::{Guid, Txg};
+use zfs::{BaseFacts, Encryption, Kind};
+
+const SOURCE: &str = "a/e";
+const TARGET: &str = "b/e";
+
+/// The datasets below SOURCE and TARGET, those first that are above others.
+struct Tree {
+    /// The path, and whether the source has a snapshot that the target doesn't have.
+    source: &'static [(&'static str, bool)],
+    /// The path, and the dataset whose key the copy has.
+    target: &'static [(&'static str, &'static str)],
+    rules: EncryptionRules,
+    plain: bool,
+}
+
+/// What a run finds out: each dataset to be sent, with the one that shares its key and gets none; and what was asked of others.
+#[derive(Debug, PartialEq, Eq)]
+struct Found {
+    sent: Vec<(&'static str, Option<String>)>,
+    asked: Vec<String>,
+}
+
+fn tree(source: &'static [(&'static str, bool)], target: &'static [(&'static str, &'static str)]) -> Tree {
+    Tree { source, target, rules: EncryptionRules::default(), plain: false }
+}
+
+impl Tree {
+    fn negotiation(&self) -> Negotiation {
+        let dataset = |&(path, behind): &(&'static str, bool)| SourceDataset {
+            path: name(SOURCE, path).below(&SOURCE.parse().unwrap()).unwrap(),
+            snapshots: versions(if behind { &["s", "new"] } else { &["s"] }),
+            ..SourceDataset::default()
+        };
+        let datasets = self.source.iter().map(dataset).collect();
+        Negotiation::new(&SOURCE.parse().unwrap(), &TARGET.parse().unwrap(), datasets, false)
+            .with_surroundings(&Filter::default(), Vec::new())
+            .with_encryption(self.rules)
+            .with_plain_target(self.plain)
+    }
+
+    fn facts(&self, of: &str) -> Option<BaseFacts> {
+        let dataset = of.split('@').next()?;
+        let (_, root) = self.target.iter().find(|(path, _)| name(TARGET, path).as_str() == dataset)?;
+        let iv_set = Some(Guid(5)).filter(|_| of.contains('@'));
+        Some(BaseFacts { written: Some(0), iv_set, encryption_root: Some(root.parse().unwrap()), key_loaded: true })
+    }
+
+    fn has(&self, asked: &str) -> Option<(Guid, Txg)> {
+        let snapshot = versions(&["s"]).newest().map(|version| (version.guid, version.txg))?;
+        match asked.split_once('@') {
+            Some((dataset, "s")) => self.facts(dataset).map(|_| snapshot),
+            Some(_) => None,
+            None => (asked == "b" || self.facts(asked).is_some()).then_some((Guid(1), Txg(1))),
+        }
+    }
+
+    fn found(&self) -> Found {
+        let (mut negotiation, mut inquiry, mut asked) = (self.negotiation(), Inquiry::default(), Vec::new());
+        let root_up = |name: &DatasetName| name.below(&SOURCE.parse().unwrap()).map_or(0, |path| path.depth());
+        let facts = |name: DatasetName| {
+            let root_up = root_up(&name);
+            (name, SourceFacts { kind: Kind::Filesystem, encrypted: true, root_up })
+        };
+        while let Some(ask) = inquiry.next(&mut negotiation).unwrap() {
+            match ask {
+                Ask::Names(names) => {
+                    let found =
+                        (0..).zip(&names).filter_map(|(at, name)| self.has(name).map(|(guid, txg)| (at, guid, txg)));
+                    negotiation.answers(&found.collect::<Vec<_>>());
+                }
+                Ask::List(datasets) => {
+                    let listing = |_| crate::plan::TargetDataset {
+                        encryption: Encryption::Root,
+                        ..fixture::target(versions(&["s"]))
+                    };
+                    let listed = datasets.into_iter().filter(|name| self.facts(name.as_str()).is_some());
+                    negotiation.listed(listed.map(|name| (name.clone(), listing(name))).collect());
+                }
+                Ask::Facts { .. } => {
+                    inquiry.limited(&TargetLimits::default());
+                    negotiation.facts(&negotiation.wants_facts(true).into_iter().map(facts).collect::<HashMap<_, _>>());
+                }
+                Ask::Bases(wanted) => {
+                    let answers = (0..).zip(&wanted).filter_map(|(at, (_, name))| Some((at, self.facts(name)?)));
+                    negotiation.bases(&wanted, answers.collect());
+                }
+                Ask::IvSets(names) => {
+                    negotiation.iv_sets(&names.into_iter().map(|name| (name, Guid(5))).collect::<Vec<_>>());
+                }
+                Ask::SharersBelow(target) => {
+                    asked.push(format!("below {target}"));
+                    negotiation.sharers_below(self.target.iter().map(|(path, _)| name(TARGET, path)).collect());
+                }
+                Ask::Holders(wanted) => {
+                    asked.extend(wanted.iter().map(ToString::to_string));
+                    let answers = (0..).zip(&wanted).filter_map(|(at, name)| Some((at, self.facts(name.as_str())?)));
+                    negotiation.holders(&wanted, answers.collect());
+                }
+                _ => {}
+            }
+        }
+        let datasets = negotiation.plan().datasets;
+        let sent = datasets.iter().zip(self.source).filter(|(planned, _)| !planned.verdict.steps().is_empty());
+        let sent = sent.map(|(planned, (path, _))| (*path, planned.shares_key_with.as_ref().map(ToString::to_string)));
+        Found { sent: sent.collect(), asked }
+    }
+}
+
+fn name(top: &str, path: &str) -> DatasetName {
+    format!("{top}{path}").parse().unwrap()
+}
+
+fn found(sent: &[(&'static str, Option<&str>)], asked: &[&str]) -> Found {
+    let sent = sent.iter().map(|(path, other)| (*path, other.map(str::to_owned)));
+    Found { sent: sent.collect(), asked: asked.iter().map(ToString::to_string).collect() }
+}
+
+/// As `zfs send -Rw` leaves them.
+const SHARED: &[(&str, &str)] = &[("", "b/e"), ("/sub", "b/e"), ("/sub/low", "b/e"), ("/two", "b/e")];
+/// As they come from zfsync.
+const OWN: &[(&str, &str)] = &[("", "b/e"), ("/sub", "b/e/sub"), ("/sub/low", "b/e/sub/low"), ("/two", "b/e/two")];
+
+#[test]
+fn all_get_an_increment() {
+    let all: &[_] = &[("", true), ("/sub", true), ("/sub/low", true), ("/two", true)];
+    let sent = [("", None), ("/sub", None), ("/sub/low", None), ("/two", None)];
+    assert_eq!(tree(all, SHARED).found(), found(&sent, &["below b/e"]));
+    assert_eq!(tree(all, OWN).found(), found(&sent, &["below b/e"]));
+}
+
+/// E.g. as they have changed nothing, and snapshots are taken of what has.
+#[test]
+fn one_that_is_in_sync_would_be_left_behind() {
+    let low = Some("b/e/sub/low");
+    let behind: &[_] = &[("", true), ("/sub", true), ("/sub/low", false), ("/two", true)];
+    assert_eq!(
+        tree(behind, SHARED).found(),
+        found(&[("", low), ("/sub", low), ("/two", low)], &["below b/e", "b/e/sub/low"])
+    );
+    // Nothing is asked of what lies below one that is left behind.
+    let behind: &[_] = &[("", true), ("/sub", false), ("/sub/low", false), ("/two", true)];
+    let sub = Some("b/e/sub");
+    assert_eq!(tree(behind, SHARED).found(), found(&[("", sub), ("/two", sub)], &["below b/e", "b/e/sub"]));
+    // Whoever has a key of its own has it to itself.
+    assert_eq!(tree(behind, OWN).found(), found(&[("", None), ("/two", None)], &["below b/e", "b/e/sub"]));
+}
+
+#[test]
+fn the_one_that_has_the_key_gets_none() {
+    // In sync, or not in this source; nothing needs to be asked.
+    let kids: &[_] = &[("", false), ("/sub", true), ("/sub/low", true), ("/two", false)];
+    let sent = [("/sub", Some("b/e")), ("/sub/low", Some("b/e"))];
+    assert_eq!(tree(kids, SHARED).found(), found(&sent, &[]));
+    assert_eq!(tree(&[("/sub", true), ("/sub/low", true)], SHARED).found(), found(&sent, &[]));
+    let own = tree(kids, OWN).found();
+    assert_eq!(own, found(&[("/sub", None), ("/sub/low", None)], &["below b/e"]));
+}
+
+/// It is excluded, or gone from the source.
+#[test]
+fn what_is_no_part_of_the_source_has_the_key_too() {
+    let alone: &[_] = &[("", true)];
+    assert_eq!(tree(alone, SHARED).found(), found(&[("", Some("b/e/sub"))], &["below b/e", "b/e/sub", "b/e/two"]));
+    assert_eq!(tree(alone, OWN).found(), found(&[("", None)], &["below b/e", "b/e/sub", "b/e/two"]));
+}
+
+#[test]
+fn nothing_is_asked_where_nothing_would_come_of_it() {
+    let behind: &[_] = &[("", true), ("/sub", false), ("/sub/low", false), ("/two", true)];
+    let sent = || found(&[("", None), ("/two", None)], &[]);
+    let allowed = EncryptionRules { allow_key_mismatch: true, ..EncryptionRules::default() };
+    assert_eq!(Tree { rules: allowed, ..tree(behind, SHARED) }.found(), sent());
+    let decrypted = EncryptionRules { sent: EncryptedAs::Plaintext, ..EncryptionRules::default() };
+    assert_eq!(Tree { rules: decrypted, ..tree(behind, SHARED) }.found(), sent());
+    assert_eq!(Tree { plain: true, ..tree(behind, SHARED) }.found(), sent());
+    let in_sync: &[_] = &[("", false), ("/sub", false)];
+    assert_eq!(tree(in_sync, SHARED).found(), found(&[], &[]));
+}
