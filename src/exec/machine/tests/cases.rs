@@ -405,7 +405,7 @@ fn a_key_that_others_share_has_its_own_way_out() {
         let shares_key_with = other.map(|name| name.parse().unwrap());
         let (mut machine, _) = started(vec![PlannedDataset { shares_key_with, ..existing(0) }]);
         machine.handle(NOW, sent(1, None));
-        let words = failed(&machine.handle(NOW, refused(1, Refusal::WrappedKey)))[0].replace("\n", " ");
+        let words = failed(&machine.handle(NOW, refused(1, Refusal::WrappedKey)))[0].replace('\n', " ");
         assert!(words.contains(says) && !words.contains(hides), "{words}");
     }
 }
