@@ -41,7 +41,7 @@ pub struct PlannedDataset {
     pub encrypted: Option<bool>,
     /// Whether it comes into being unencrypted, below an encrypted dataset.
     pub unencrypted: bool,
-    /// Whether it is the top of a new tree on the target, or lies below what is no copy: it gets `readonly=on`.
+    /// Whether it is the top of a new tree on the target, or comes into being below what is no copy: it gets `readonly=on`.
     pub top: bool,
     /// Datasets of the target to create before, the highest first.
     pub ancestors: Vec<DatasetName>,
@@ -186,7 +186,9 @@ impl Negotiation {
 
     /// Walks up from a dataset that will be created to what is there, or will be there by then.
     fn look_up(&self, item: &Item, created: &HashMap<&RelPath, usize>, planned: &mut PlannedDataset) {
-        planned.top = self.is_top(item);
+        // What others have below a dataset that exists would inherit it.
+        let is_new = planned.placement == Placement::Create;
+        planned.top = if is_new { self.is_top(item) } else { self.holder(item).is_none() };
         let mut path = item.source.path.parent();
         while let Some(rel) = path {
             if self.find(&rel).is_some_and(|above| !above.source.snapshots.is_empty()) {
