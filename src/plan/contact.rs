@@ -11,7 +11,6 @@ use super::foresee::from_the_start;
 use super::item::{Item, OnTarget};
 use super::missing::Notes;
 use super::negotiate::Negotiation;
-use super::origin::origins;
 use super::placement::{Placement, PlannedDataset};
 use super::restore::comes_back;
 use super::verdict::Verdict;
@@ -23,7 +22,7 @@ use zfs::{Kind, Put, place};
 pub(super) enum Origin {
     /// Nothing is recorded.
     Unrecorded,
-    /// From this source, for this place as far as that is recorded.
+    /// From this source, or with the tree of a dataset above it, for this place as far as that is recorded.
     ThisSource,
     /// From this source, for another place.
     AnotherPlace,
@@ -225,27 +224,34 @@ impl Negotiation {
         notes: &HashMap<DatasetName, Notes>,
         tag: impl Fn(&DatasetName) -> u32,
     ) {
-        let by = tag(&self.source);
         // SOURCE may have come with the tree of a dataset above it.
-        let own: Vec<_> = origins(&self.source, &tag).filter(|(_, at)| at.is_some()).collect();
+        let trees: Vec<_> =
+            self.source.ancestors().into_iter().chain([self.source.clone()]).map(|top| (tag(&top), top)).collect();
+        let by = tag(&self.source);
         let put = |name: &DatasetName| notes.get(name).and_then(|notes| notes.put.as_ref());
-        let place_of = |name: &DatasetName| name.below(&self.target).map(|path| place(&path));
+        // Whether it was received as what lies at this path below SOURCE.
+        let is_of = |put: &Put, path: &RelPath| {
+            let at = |top: &DatasetName| Some(place(&self.source.join(path).ok()?.below(top)?));
+            put.at.is_some() && trees.iter().any(|(of, top)| *of == put.by && at(top) == put.at)
+        };
+        let is_in_its_place =
+            |name: &DatasetName| name.below(&self.target).zip(put(name)).is_some_and(|(path, put)| is_of(put, &path));
         let origin = |name: &DatasetName| match put(name) {
             None => Origin::Unrecorded,
+            Some(_) if is_in_its_place(name) => Origin::ThisSource,
             Some(put) if put.by != by => Origin::AnotherSource,
-            Some(put) if put.at.is_none_or(|at| Some(at) == place_of(name)) => Origin::ThisSource,
+            Some(put) if put.at.is_none() => Origin::ThisSource,
             Some(_) => Origin::AnotherPlace,
         };
         self.records.origins.extend(asked.into_iter().map(|name| (name.clone(), origin(&name))));
         let is_copy = |name: &&DatasetName| {
             let below = name.below(&self.target).filter(|path| *path != RelPath::default() && comes_back(path));
-            below.is_some() && put(name).is_some_and(|put| own.contains(&(put.by, put.at)))
+            below.is_some() && put(name).is_some_and(|put| is_of(put, &RelPath::default()))
         };
         self.records.copy = notes.keys().filter(is_copy).min_by_key(|name| self.as_copy(name, put(name))).cloned();
-        let is_in_its_place =
-            |name: &DatasetName| put(name).is_some_and(|put| put.by == by && put.at == place_of(name));
         if let Some(staying) = &mut self.records.staying {
-            staying.retain(|name| put(name).is_none_or(|put| put.by != by));
+            let is_ours = |name: &DatasetName| put(name).is_some_and(|put| put.by == by) || is_in_its_place(name);
+            staying.retain(|name| !is_ours(name));
         }
         self.records.in_place = notes.keys().any(is_in_its_place);
         if self.records.in_place {

@@ -7,7 +7,7 @@ use zfs::name::Guid;
 
 /// A target that has nothing in common with its only source, and these records in its tree: by whom, and where they were put;
 /// `=GUID` behind a name: the newest snapshot that it has received.
-fn told(records: &[(&str, u32, &str)], vacant: bool, restore: bool) -> String {
+fn asked(records: &[(&str, u32, &str)], vacant: bool, restore: bool) -> Negotiation {
     let top: DatasetName = "bpool".parse().unwrap();
     let source = SourceDataset { snapshots: versions(&[("a", 1)]), ..SourceDataset::default() };
     let mut talk = Negotiation::new(&"tank/data".parse().unwrap(), &top, vec![source], false)
@@ -31,11 +31,19 @@ fn told(records: &[(&str, u32, &str)], vacant: bool, restore: bool) -> String {
     };
     let wanted = talk.wants_records();
     let tag = |top: &DatasetName| if top.as_str() == "tank/data" { 7 } else { 70 };
-    talk.records(wanted, &records.iter().map(note).collect(), tag);
+    let notes = records.iter().map(note).collect::<HashMap<_, _>>();
+    talk.below(&notes.keys().cloned().collect::<Vec<_>>());
+    talk.records(wanted, &notes, tag);
     if let Some(name) = talk.wants_vacancy() {
         assert_eq!(name.as_str(), "bpool/data");
         talk.vacant(name, vacant);
     }
+    talk
+}
+
+/// What is said of it.
+fn told(records: &[(&str, u32, &str)], vacant: bool, restore: bool) -> String {
+    let talk = asked(records, vacant, restore);
     let Verdict::Conflict(conflict) = talk.plan().datasets.remove(0).verdict else { panic!("no conflict") };
     format!("{}\n{}", conflict.headline(), conflict.first_contact.map(|contact| contact.instead).unwrap_or_default())
 }
@@ -89,6 +97,14 @@ fn records_tell_what_to_name_instead() {
         "no common snapshot: the target was received from another source\n\
          name 'beta:bpool/data' as TARGET, which was received from this source before"
     );
+    // So has the target itself, or what lies below it in its place.
+    let came = told(&[("bpool", 70, "/data")], true, false);
+    assert!(came.ends_with("or all common snapshots were destroyed\n"), "{came}");
+    let records = [("bpool/gone", 70, "/data/gone"), ("bpool/x", 70, "/x"), ("bpool/y", 8, "/y"), ("bpool/z", 7, "/a")];
+    let others = ["bpool/x", "bpool/y"].map(|name| name.parse().unwrap());
+    assert_eq!(asked(&records, true, false).records.staying, Some(others.into()));
+    assert!(told(&[("bpool/kid", 70, "/data/kid")], true, false).ends_with("from this source\n"));
+    assert!(!told(&[("bpool/kid", 70, "/kid")], true, false).ends_with("from this source\n"));
     let stranger = told(&[("bpool", 8, "")], true, false);
     assert_eq!(
         stranger,
