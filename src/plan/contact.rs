@@ -132,10 +132,11 @@ impl Negotiation {
         is_wanted.then(|| self.target.clone())
     }
 
-    /// Whether TARGET is an empty dataset that is about to be filled, and no snapshot below it shows that it is the right one.
+    /// Whether TARGET is an empty dataset that is about to be filled, and no snapshot below it shows that it is the right one. Where SOURCE
+    /// isn't sent itself, what is the top of a tree there is the same.
     fn fills_target(&self) -> bool {
-        let top = self.items.first().filter(|item| item.target_name == self.target);
-        top.is_some_and(|top| self.fills(top)) && !self.items.iter().any(|item| item.common_there().is_some())
+        let fills_top = |item: &Item| self.holder(item).is_none() && self.fills(item);
+        self.items.iter().any(fills_top) && !self.items.iter().any(|item| item.common_there().is_some())
     }
 
     fn fills(&self, item: &Item) -> bool {
@@ -197,11 +198,14 @@ impl Negotiation {
         ))
     }
 
-    /// Whether TARGET may not be filled as it is, because of these below it.
+    /// Whether TARGET, or another top, may not be filled as it is, because of these below it.
     pub(super) fn holds_others(&self, item: &Item, verdict: &Verdict) -> Option<ConflictKind> {
         let fills = matches!(verdict, Verdict::FillEmpty(steps) if from_the_start(steps));
-        let is_wrong = fills && item.target_name == self.target && !self.records.others.is_empty();
-        is_wrong.then(|| ConflictKind::HoldsOthers { datasets: self.records.others.clone() })
+        if !fills || self.records.others.is_empty() || self.holder(item).is_some() {
+            return None;
+        }
+        let datasets: Vec<_> = all_below(&self.records.others, &item.target_name).cloned().collect();
+        (!datasets.is_empty()).then_some(ConflictKind::HoldsOthers { datasets })
     }
 
     /// Datasets of the target that have nothing in common with the source and are in the way: what is recorded on them tells more.

@@ -71,6 +71,17 @@ fn an_empty_target_is_filled_unless_others_lie_below() {
     }
 }
 
+/// The same where SOURCE itself isn't sent, so that those below it are tops.
+#[test]
+fn an_empty_top_below_target_is_filled_unless_others_lie_below() {
+    let here = side("a/s", &[("", ""), ("k", "a"), ("l", "a")]);
+    let there = [("", ""), ("k", ""), ("k/vm", "volume x"), ("l", ""), ("other", "y")];
+    let told = push(&here, &mut side("b/t", &there), false);
+    let conflict =
+        "k: [] the target is empty, but has datasets below it that are not copies of this source: 'b/t/k/vm'\n";
+    assert!(told.contains(conflict) && told.contains("l: [@a] InSync"), "{told}");
+}
+
 /// What lies below a dataset that is destroyed with `--replace` stays, and would be in a read-only copy: others' datasets aren't to be.
 #[test]
 fn a_dataset_with_others_below_is_not_replaced() {
