@@ -24,7 +24,8 @@ fn dry_and_run_with(
     after: There<'_>,
 ) -> (Missing, Missing) {
     let look = |(datasets, notes): (HashMap<DatasetName, TargetDataset>, HashMap<DatasetName, Notes>), when| {
-        let negotiation = negotiation_with(source, &[], &datasets).with_resolutions(resolutions.clone(), STAMP);
+        let mut negotiation = negotiation_with(source, &[], &datasets).with_resolutions(resolutions.clone(), STAMP);
+        negotiation.below(&datasets.keys().cloned().collect::<Vec<_>>());
         negotiation.missing(&datasets, &notes, &both(), when)
     };
     (look(there(before), When::Before), look(there(after), When::After))

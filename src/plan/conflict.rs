@@ -1,5 +1,6 @@
 //! Why a dataset can't be brought in sync without losing something, with all that a reader needs to judge it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -97,6 +98,15 @@ impl Vain {
             replace: self.replace || other.replace,
         }
     }
+
+    /// These, but not those.
+    pub(super) fn without(self, other: Self) -> Self {
+        Self {
+            rollback: self.rollback && !other.rollback,
+            set_aside: self.set_aside && !other.set_aside,
+            replace: self.replace && !other.replace,
+        }
+    }
 }
 
 /// When snapshots were made, in seconds since 1970; as far as somebody asked.
@@ -132,9 +142,9 @@ pub struct Conflict {
     /// Whether what is not offered would be, with a helper on the target's host.
     #[serde(skip)]
     pub needs_helper: bool,
-    /// Whether the helper's own command on the target's host forbids some of what is not offered.
+    /// What is not offered only because the helper's own command on the target's host forbids it.
     #[serde(skip)]
-    pub forbidden: bool,
+    pub forbidden: Vain,
     /// The words of ZFS where it can't tell whether the target holds data.
     #[serde(skip)]
     pub unsure: Option<String>,
@@ -173,7 +183,7 @@ impl Conflict {
             first_contact: None,
             vain: Vain::default(),
             needs_helper: false,
-            forbidden: false,
+            forbidden: Vain::default(),
             unsure: None,
             why_not: None,
             cannot_send: false,
@@ -334,81 +344,6 @@ impl Conflict {
         }
         format!("{} and what was written there since {common}", self.list(&self.only_there, true).trim_start())
     }
-
-    /// What can be done, one line each.
-    fn advice(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        if self.rollback_helps() && !self.vain.rollback {
-            lines.push(format!("--rollback, which loses {}", self.rollback_cost()));
-        }
-        if self.new_start_helps() {
-            let next = match self.restart() {
-                Some(name) => format!("and continues from @{name}"),
-                None => "and sends it in full".into(),
-            };
-            if !self.vain.set_aside {
-                lines.push(format!("--set-aside, which keeps everything under another name, {next}"));
-            }
-            let name = self.target.as_ref().map_or("DATASET", DatasetName::as_str);
-            let snapshots = match self.total_there {
-                0 => "its content".into(),
-                1 => "its only snapshot".into(),
-                more => format!("its {more} snapshots"),
-            };
-            if !self.vain.replace {
-                lines.push(format!("--replace '{name}', which destroys {snapshots} and sends it in full"));
-            }
-        }
-        lines
-    }
-
-    fn other_advice(&self) -> &'static str {
-        match self.kind {
-            _ if self.would_decrypt => {
-                "choose a target below it, which inherits its encryption, or send raw; otherwise the data would be stored \
-                 unencrypted"
-            }
-            ConflictKind::DataWithoutSnapshots if self.unsure.is_some() => {
-                "if it is empty and nothing lies below it, destroy it on the target host (zfs destroy, without -r)"
-            }
-            ConflictKind::EncryptedInPlace => {
-                "choose a target that doesn't exist yet, for example one below it, or destroy it on the target host if \
-                 nothing in it is needed; if it has datasets below it: rename it there (zfs rename), run again with --no-recursive, \
-                 rename them back below it (but not datasets that inherit a key below a raw copy), and destroy what is then empty"
-            }
-            ConflictKind::IvSet { .. } => {
-                "roll it back on the target host to the newest snapshot that was received raw (zfs rollback -r DATASET@SNAPSHOT; the \
-                 decrypted ones are sent again), and run again without --decrypt"
-            }
-            ConflictKind::KeyMismatch => {
-                "make it an encryption root again on the target host (zfs load-key, then zfs change-key -o keyformat=passphrase DATASET \
-                 with any passphrase: the increment replaces it with the source's) and run again; --allow-key-mismatch sends the increment \
-                 anyway, which is right only if both keys are the same"
-            }
-            ConflictKind::Ahead => "nothing is lost, and the source's next snapshot will continue from its bookmark",
-            ConflictKind::NameTaken { .. } => "rename them on the target host (zfs rename) and run again",
-            ConflictKind::Encryption => "use --decrypt if the target has been receiving decrypted data so far",
-            ConflictKind::Partial => {
-                "discard the partially received state on the target host (zfs receive -A DATASET; this loses only what was \
-                 received of the interrupted stream) and run again"
-            }
-            _ if self.needs_helper && (self.rollback_helps() || self.new_start_helps()) => {
-                "install zfsync on the target host, or let a helper be sent along (--helper ship), and run again without --helper plain, \
-                 so that a rollback and other resolutions are offered; or move it out of the way there by hand (zfs rename, zfs rollback)"
-            }
-            _ if self.forbidden && (self.rollback_helps() || self.new_start_helps()) => {
-                "move it out of the way on the target host (zfs rename, zfs rollback); or permit a resolution in the helper's command there \
-                 (authorized_keys: --allow rollback, rename or destroy)"
-            }
-            _ if self.vain != Vain::default()
-                && !self.needs_helper
-                && (self.rollback_helps() || self.new_start_helps()) =>
-            {
-                "move it out of the way on the target host (zfs rename, zfs rollback), or choose another target"
-            }
-            _ => "choose another target: this is the root dataset of a pool, which can't be renamed or destroyed",
-        }
-    }
 }
 
 /// `@a, @b`
@@ -477,7 +412,8 @@ impl fmt::Display for Conflict {
                     | ConflictKind::KeyMismatch
                     | ConflictKind::Partial
             );
-        let mut ways: Vec<&str> = self.first_contact.iter().map(|contact| contact.instead.as_str()).collect();
+        let mut ways: Vec<Cow<'_, str>> =
+            self.first_contact.iter().map(|contact| contact.instead.as_str().into()).collect();
         let helper_helps = self.needs_helper && (self.rollback_helps() || self.new_start_helps());
         if other || helper_helps || (advice.is_empty() && ways.is_empty()) {
             ways.push(self.other_advice());

@@ -11,7 +11,6 @@ use super::foresee::from_the_start;
 use super::item::{Item, OnTarget};
 use super::missing::Notes;
 use super::negotiate::Negotiation;
-use super::origin::origins;
 use super::placement::{Placement, PlannedDataset};
 use super::restore::comes_back;
 use super::verdict::Verdict;
@@ -23,7 +22,7 @@ use zfs::{Kind, Put, place};
 pub(super) enum Origin {
     /// Nothing is recorded.
     Unrecorded,
-    /// From this source, for this place as far as that is recorded.
+    /// From this source, or with the tree of a dataset above it, for this place as far as that is recorded.
     ThisSource,
     /// From this source, for another place.
     AnotherPlace,
@@ -43,8 +42,8 @@ pub(super) struct Records {
     vacant: Option<DatasetName>,
     /// Datasets below TARGET, which is empty, that are not known to be copies of SOURCE's.
     others: Vec<DatasetName>,
-    /// The same, sorted, where something is in the way: they would stay below what `--replace` destroys, and be in a copy then.
-    staying: Vec<DatasetName>,
+    /// The same, sorted, as far as they were asked for: they would stay below what `--replace` destroys, and be in a copy then.
+    staying: Option<Vec<DatasetName>>,
     /// Why it isn't known what lies below TARGET, in the words of zfs.
     below_unknown: Option<String>,
     /// What stands before a dataset of the target's host where TARGET is written.
@@ -124,19 +123,20 @@ impl Negotiation {
     /// TARGET, if it is an empty dataset and nothing below it has a snapshot in common with the source: what lies below it may have
     /// nothing to do with SOURCE, and would be in its copy, which is unmounted and read-only.
     ///
-    /// The same where a dataset is in the way that `--replace` would destroy: those below it would stay.
+    /// The same where a dataset is in the way that `--replace` would destroy, or may be by the time of its receive: those below it would
+    /// stay.
     #[must_use]
     pub fn wants_below(&self) -> Option<DatasetName> {
-        if self.items.iter().any(|item| self.is_in_the_way(item)) {
-            return Some(self.target.clone());
-        }
-        self.fills_target().then(|| self.target.clone())
+        let may_replace = self.target_exists() && !self.resolutions.replace.is_empty();
+        let is_wanted = may_replace || self.items.iter().any(|item| self.is_in_the_way(item)) || self.fills_target();
+        is_wanted.then(|| self.target.clone())
     }
 
-    /// Whether TARGET is an empty dataset that is about to be filled, and no snapshot below it shows that it is the right one.
+    /// Whether TARGET is an empty dataset that is about to be filled, and no snapshot below it shows that it is the right one. Where SOURCE
+    /// isn't sent itself, what is the top of a tree there is the same.
     fn fills_target(&self) -> bool {
-        let top = self.items.first().filter(|item| item.target_name == self.target);
-        top.is_some_and(|top| self.fills(top)) && !self.items.iter().any(|item| item.common_there().is_some())
+        let fills_top = |item: &Item| self.holder(item).is_none() && self.fills(item);
+        self.items.iter().any(fills_top) && !self.items.iter().any(|item| item.common_there().is_some())
     }
 
     fn fills(&self, item: &Item) -> bool {
@@ -158,7 +158,7 @@ impl Negotiation {
         };
         let mut others: Vec<DatasetName> = names.iter().filter(is_other).cloned().collect();
         others.sort();
-        self.records.staying.clone_from(&others);
+        self.records.staying = Some(others.clone());
         self.records.others = if self.fills_target() { others } else { Vec::new() };
     }
 
@@ -182,9 +182,14 @@ impl Negotiation {
                  mounted; they can't be listed: zfs says: {words}"
             ));
         }
-        let mut staying = all_below(&self.records.staying, &item.target_name)
-            .filter(|name| !self.resolutions.replace.contains(*name))
-            .peekable();
+        let Some(staying) = &self.records.staying else {
+            // Only what came into being after the plan was made.
+            return self.resolutions.replace.contains(&item.target_name).then(|| {
+                "--replace destroys nothing below it, and it was not known at the start of this run what lies there: run again".into()
+            });
+        };
+        let mut staying =
+            all_below(staying, &item.target_name).filter(|name| !self.resolutions.replace.contains(*name)).peekable();
         staying.peek()?;
         Some(format!(
             "--replace destroys nothing below it, and datasets there are not copies of this source: they would be read-only, and not \
@@ -193,11 +198,14 @@ impl Negotiation {
         ))
     }
 
-    /// Whether TARGET may not be filled as it is, because of these below it.
+    /// Whether TARGET, or another top, may not be filled as it is, because of these below it.
     pub(super) fn holds_others(&self, item: &Item, verdict: &Verdict) -> Option<ConflictKind> {
         let fills = matches!(verdict, Verdict::FillEmpty(steps) if from_the_start(steps));
-        let is_wrong = fills && item.target_name == self.target && !self.records.others.is_empty();
-        is_wrong.then(|| ConflictKind::HoldsOthers { datasets: self.records.others.clone() })
+        if !fills || self.records.others.is_empty() || self.holder(item).is_some() {
+            return None;
+        }
+        let datasets: Vec<_> = all_below(&self.records.others, &item.target_name).cloned().collect();
+        (!datasets.is_empty()).then_some(ConflictKind::HoldsOthers { datasets })
     }
 
     /// Datasets of the target that have nothing in common with the source and are in the way: what is recorded on them tells more.
@@ -205,6 +213,11 @@ impl Negotiation {
     pub fn wants_records(&self) -> BTreeSet<DatasetName> {
         let strangers = self.items.iter().filter(|item| self.is_in_the_way(item));
         strangers.map(|item| item.target_name.clone()).collect()
+    }
+
+    /// Whether records tell of more than these: which datasets below what may be replaced are copies.
+    pub(super) fn has_staying(&self) -> bool {
+        !self.resolutions.replace.is_empty() && self.records.staying.as_ref().is_some_and(|staying| !staying.is_empty())
     }
 
     /// Takes what is recorded on all datasets of TARGET's tree. `asked`: what [`Negotiation::wants_records`] has named; `tag`: what stands
@@ -215,26 +228,35 @@ impl Negotiation {
         notes: &HashMap<DatasetName, Notes>,
         tag: impl Fn(&DatasetName) -> u32,
     ) {
-        let by = tag(&self.source);
         // SOURCE may have come with the tree of a dataset above it.
-        let own: Vec<_> = origins(&self.source, &tag).filter(|(_, at)| at.is_some()).collect();
+        let trees: Vec<_> =
+            self.source.ancestors().into_iter().chain([self.source.clone()]).map(|top| (tag(&top), top)).collect();
+        let by = tag(&self.source);
         let put = |name: &DatasetName| notes.get(name).and_then(|notes| notes.put.as_ref());
-        let place_of = |name: &DatasetName| name.below(&self.target).map(|path| place(&path));
+        // Whether it was received as what lies at this path below SOURCE.
+        let is_of = |put: &Put, path: &RelPath| {
+            let at = |top: &DatasetName| Some(place(&self.source.join(path).ok()?.below(top)?));
+            put.at.is_some() && trees.iter().any(|(of, top)| *of == put.by && at(top) == put.at)
+        };
+        let is_in_its_place =
+            |name: &DatasetName| name.below(&self.target).zip(put(name)).is_some_and(|(path, put)| is_of(put, &path));
         let origin = |name: &DatasetName| match put(name) {
             None => Origin::Unrecorded,
+            Some(_) if is_in_its_place(name) => Origin::ThisSource,
             Some(put) if put.by != by => Origin::AnotherSource,
-            Some(put) if put.at.is_none_or(|at| Some(at) == place_of(name)) => Origin::ThisSource,
+            Some(put) if put.at.is_none() => Origin::ThisSource,
             Some(_) => Origin::AnotherPlace,
         };
         self.records.origins.extend(asked.into_iter().map(|name| (name.clone(), origin(&name))));
         let is_copy = |name: &&DatasetName| {
             let below = name.below(&self.target).filter(|path| *path != RelPath::default() && comes_back(path));
-            below.is_some() && put(name).is_some_and(|put| own.contains(&(put.by, put.at)))
+            below.is_some() && put(name).is_some_and(|put| is_of(put, &RelPath::default()))
         };
         self.records.copy = notes.keys().filter(is_copy).min_by_key(|name| self.as_copy(name, put(name))).cloned();
-        let is_in_its_place =
-            |name: &DatasetName| put(name).is_some_and(|put| put.by == by && put.at == place_of(name));
-        self.records.staying.retain(|name| put(name).is_none_or(|put| put.by != by));
+        if let Some(staying) = &mut self.records.staying {
+            let is_ours = |name: &DatasetName| put(name).is_some_and(|put| put.by == by) || is_in_its_place(name);
+            staying.retain(|name| !is_ours(name));
+        }
         self.records.in_place = notes.keys().any(is_in_its_place);
         if self.records.in_place {
             self.records.others.clear();
@@ -382,111 +404,5 @@ impl PlannedDataset {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::SourceDataset;
-    use crate::plan::fixture::{numbered as versions, target};
-    use zfs::name::Guid;
-
-    /// A target that has nothing in common with its only source, and these records in its tree: by whom, and where they were put;
-    /// `=GUID` behind a name: the newest snapshot that it has received.
-    fn told(records: &[(&str, u32, &str)], vacant: bool, restore: bool) -> String {
-        let top: DatasetName = "bpool".parse().unwrap();
-        let source = SourceDataset { snapshots: versions(&[("a", 1)]), ..SourceDataset::default() };
-        let mut talk = Negotiation::new(&"tank/data".parse().unwrap(), &top, vec![source], false)
-            .with_target_host("beta:")
-            .of_restore(restore);
-        talk.relist(0, None);
-        talk.relisted(0, Some(target(versions(&[("x", 9)]))));
-        let note = |(name, by, at): &(&str, u32, &str)| {
-            let (name, upto) = name.split_once('=').unwrap_or((name, "1"));
-            let at = format!("c{at}").parse::<DatasetName>().unwrap().below(&"c".parse().unwrap()).unwrap();
-            let put = Put {
-                by: *by,
-                at: Some(place(&at)),
-                upto: Guid(upto.parse().unwrap()),
-                txg: None,
-                came: Vec::new(),
-                foreign: Vec::new(),
-                missing: Some(Vec::new()),
-            };
-            (name.parse().unwrap(), Notes { put: Some(put), ..Notes::default() })
-        };
-        let wanted = talk.wants_records();
-        let tag = |top: &DatasetName| if top.as_str() == "tank/data" { 7 } else { 70 };
-        talk.records(wanted, &records.iter().map(note).collect(), tag);
-        if let Some(name) = talk.wants_vacancy() {
-            assert_eq!(name.as_str(), "bpool/data");
-            talk.vacant(name, vacant);
-        }
-        let Verdict::Conflict(conflict) = talk.plan().datasets.remove(0).verdict else { panic!("no conflict") };
-        format!(
-            "{}\n{}",
-            conflict.headline(),
-            conflict.first_contact.map(|contact| contact.instead).unwrap_or_default()
-        )
-    }
-
-    #[test]
-    fn what_lies_below_stands_together() {
-        let mut sorted: Vec<DatasetName> =
-            ["t", "t/a", "t/a b", "t/a-b/x", "t/a.b", "t/a/b", "t/a/b c", "t/a/b/c", "t/a:b", "t/ab", "u/a"]
-                .map(|name| name.parse().unwrap())
-                .into();
-        sorted.sort();
-        for dataset in &sorted {
-            let each: Vec<_> = sorted.iter().filter(|name| name.is_within(dataset) && *name != dataset).collect();
-            assert_eq!(all_below(&sorted, dataset).collect::<Vec<_>>(), each, "{dataset}");
-        }
-    }
-
-    #[test]
-    fn records_tell_what_to_name_instead() {
-        const NONE: &str = "no common snapshot, and no record that the target was ever received from this source\n";
-        const LEAVES: &str =
-            "which leaves this one as it is: the root dataset of a pool, which can't be renamed or destroyed";
-        let another = |name: &str| format!("name another TARGET, for example 'beta:{name}', {LEAVES}");
-        assert_eq!(told(&[], true, false), format!("{NONE}{}", another("bpool/data")));
-        assert!(
-            told(&[], false, false).ends_with(&format!("name another TARGET, one that does not exist yet, {LEAVES}"))
-        );
-        assert!(told(&[], true, true).contains("another NEW, for example 'beta:bpool/data'"));
-        // Of several the one in sync, then the one of the source's name, then the highest.
-        let best = |records: &[(&str, u32, &str)]| told(records, true, false).lines().last().unwrap().to_owned();
-        for (records, best_one) in [
-            (&[("bpool/a=1", 7, ""), ("bpool/data=9", 7, "")][..], "bpool/a"),
-            (&[("bpool/a=9", 7, ""), ("bpool/z/data=9", 7, "")], "bpool/z/data"),
-            (&[("bpool/a/b=9", 7, ""), ("bpool/c=9", 7, ""), ("bpool/d=9", 7, "")], "bpool/c"),
-        ] {
-            assert_eq!(
-                best(records),
-                format!("name 'beta:{best_one}' as TARGET, which was received from this source before")
-            );
-        }
-        // It was one level lower before. What was set aside, what another has put there, or what lies below a copy is none.
-        let copy = ("bpool/backup", 7, "");
-        assert_eq!(
-            told(&[copy, ("bpool/z", 7, "")], true, false),
-            format!("{NONE}name 'beta:bpool/backup' as TARGET, which was received from this source before")
-        );
-        for other in [("bpool/x.zfsync-20241122-031500", 7, ""), ("bpool/x", 8, ""), ("bpool/x", 7, "/kid")] {
-            assert_eq!(told(&[other], true, false), format!("{NONE}{}", another("bpool/data")), "{other:?}");
-        }
-        // It has come with the tree of the dataset above it.
-        assert_eq!(
-            told(&[("bpool", 70, ""), ("bpool/data", 70, "/data"), ("bpool/x", 70, "/x")], true, false),
-            "no common snapshot: the target was received from another source\n\
-             name 'beta:bpool/data' as TARGET, which was received from this source before"
-        );
-        let stranger = told(&[("bpool", 8, "")], true, false);
-        assert_eq!(
-            stranger,
-            format!("no common snapshot: the target was received from another source\n{}", another("bpool/data"))
-        );
-        // What is recorded for another place says nothing of this one.
-        assert!(told(&[("bpool", 7, "/kid")], true, false).ends_with(&another("bpool/data")));
-        // All that was common is gone: that is no first contact.
-        let ours = told(&[("bpool", 7, "")], true, false);
-        assert!(ours.ends_with("or all common snapshots were destroyed\n"), "{ours}");
-    }
-}
+#[path = "contact_tests.rs"]
+mod tests;

@@ -112,7 +112,10 @@ impl Inquiry {
                     ask => (ask, Stage::NamesInDoubt),
                 },
                 Stage::Below => (negotiation.wants_below().map(Ask::Below), Stage::Records),
-                Stage::Records => (some(negotiation.wants_records(), BTreeSet::is_empty, Ask::Records), Stage::Vacancy),
+                Stage::Records => {
+                    let is_enough = |asked: &BTreeSet<_>| asked.is_empty() && !negotiation.has_staying();
+                    (some(negotiation.wants_records(), is_enough, Ask::Records), Stage::Vacancy)
+                }
                 Stage::Vacancy => (negotiation.wants_vacancy().map(Ask::Vacancy), Stage::Facts),
                 Stage::Facts if negotiation.plan().steps() == 0 && negotiation.wants_facts(false).is_empty() => {
                     (None, Stage::Through)

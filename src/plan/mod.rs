@@ -63,6 +63,7 @@ mod tests;
 mod unread;
 mod verdict;
 mod verify;
+mod ways;
 
 pub use arrived::{Arrived, arrived, bookmarks_of};
 pub use blocked::Blocked;

@@ -43,7 +43,7 @@ pub struct PlannedDataset {
     pub unencrypted: bool,
     /// A dataset of the target that has the same key and gets no increment, while this one gets a raw one.
     pub shares_key_with: Option<DatasetName>,
-    /// Whether it is the top of a new tree on the target, or lies below what is no copy: it gets `readonly=on`.
+    /// Whether it is the top of a new tree on the target, or comes into being below what is no copy: it gets `readonly=on`.
     pub top: bool,
     /// Datasets of the target to create before, the highest first.
     pub ancestors: Vec<DatasetName>,
@@ -189,7 +189,9 @@ impl Negotiation {
 
     /// Walks up from a dataset that will be created to what is there, or will be there by then.
     fn look_up(&self, item: &Item, created: &HashMap<&RelPath, usize>, planned: &mut PlannedDataset) {
-        planned.top = self.is_top(item);
+        // What others have below a dataset that exists would inherit it.
+        let is_new = planned.placement == Placement::Create;
+        planned.top = if is_new { self.is_top(item) } else { self.holder(item).is_none() };
         let mut path = item.source.path.parent();
         while let Some(rel) = path {
             if self.find(&rel).is_some_and(|above| !above.source.snapshots.is_empty()) {

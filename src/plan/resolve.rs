@@ -61,14 +61,14 @@ impl Negotiation {
             conflict.needs_helper = self.plain_target && !self.is_restore;
         }
         let is_root = self.roots.contains(&item.target_name);
-        let forbidden = self.forbidden.or(Vain { rollback: false, set_aside: is_root, replace: is_root });
-        conflict.vain = conflict.vain.or(forbidden);
-        conflict.forbidden = self.forbidden != Vain::default();
+        let otherwise = conflict.vain.or(Vain { rollback: false, set_aside: is_root, replace: is_root });
+        conflict.forbidden = self.forbidden.without(otherwise);
+        conflict.vain = otherwise.or(self.forbidden);
         if item.resolved {
             // Once more it would not help either.
             let replace = self.resolutions.replace.contains(&item.target_name);
             let tried = Vain { rollback: self.resolutions.rollback, set_aside: self.resolutions.set_aside, replace };
-            conflict.vain = forbidden.or(tried);
+            conflict.vain = conflict.vain.or(tried);
             // What `--replace` has left where datasets lie below.
             let emptied = self.resolutions.replace.contains(&item.target_name) && target.snapshots.is_empty();
             return match item.facts {

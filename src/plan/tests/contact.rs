@@ -5,8 +5,9 @@ use proptest::prelude::*;
 
 use super::histories::{World, names, op, push_and_check};
 use super::shorthand::{push, push_with, side};
-use crate::plan::Resolutions;
 use crate::plan::model::{Dataset, Job, ModelHost, PushOutcome, config};
+use crate::plan::{Resolutions, Verdict};
+use zfs::Kind;
 use zfs::name::DatasetName;
 
 const SOURCE: [(&str, &str); 4] = [("", "a b"), ("home", "a"), ("new", "a"), ("new/none", "")];
@@ -70,6 +71,17 @@ fn an_empty_target_is_filled_unless_others_lie_below() {
     }
 }
 
+/// The same where SOURCE itself isn't sent, so that those below it are tops.
+#[test]
+fn an_empty_top_below_target_is_filled_unless_others_lie_below() {
+    let here = side("a/s", &[("", ""), ("k", "a"), ("l", "a")]);
+    let there = [("", ""), ("k", ""), ("k/vm", "volume x"), ("l", ""), ("other", "y")];
+    let told = push(&here, &mut side("b/t", &there), false);
+    let conflict =
+        "k: [] the target is empty, but has datasets below it that are not copies of this source: 'b/t/k/vm'\n";
+    assert!(told.contains(conflict) && told.contains("l: [@a] InSync"), "{told}");
+}
+
 /// What lies below a dataset that is destroyed with `--replace` stays, and would be in a read-only copy: others' datasets aren't to be.
 #[test]
 fn a_dataset_with_others_below_is_not_replaced() {
@@ -95,6 +107,50 @@ fn a_dataset_with_others_below_is_not_replaced() {
     for there in [[("", "x"), ("home", "y")], [("", "x"), ("gone", "y came")]] {
         let told = push_with(&side("a/s", &SOURCE), &mut side("b/t", &there), replace(&["b/t", "b/t/home"]));
         assert!(told.contains(": [@a, -i @a @b] InSync"), "{there:?} {told}");
+    }
+}
+
+/// What comes to be in the way only after the plan is made has others below it, too.
+#[test]
+fn a_later_conflict_is_not_replaced_either() {
+    let (target, home): (DatasetName, DatasetName) = ("b/t".parse().unwrap(), "b/t/home".parse().unwrap());
+    let replace = |there: &[(&str, &str)]| {
+        let job = Job {
+            source: "a/s".parse().unwrap(),
+            target: target.clone(),
+            selects: &|_| true,
+            newest_only: false,
+            skip_empty: false,
+            resolutions: Resolutions { replace: [home.clone()].into(), ..Resolutions::default() },
+        };
+        let (mut there, mut is_planned) = (side("b/t", there), false);
+        let here = side("a/s", &SOURCE);
+        let mut report = crate::plan::model::Report::default();
+        let (_, plan) = job.negotiate(&here, &mut there.clone(), &mut |_| {}, &mut report);
+        assert!(plan.datasets.iter().all(|planned| !matches!(planned.verdict, Verdict::Resolve(_))));
+        let before_plan = report.rounds + 2;
+        let mut calls = 0;
+        let report = job.push(&here, &mut there, &mut |there| {
+            calls += 1;
+            if calls >= before_plan && !is_planned {
+                is_planned = true;
+                there.datasets.entry(home.clone()).or_insert_with(|| Dataset::new(Kind::Filesystem)).data = 7;
+            }
+        });
+        assert!(is_planned);
+        (report.ends[&home].clone(), there.datasets[&home].data)
+    };
+    for (there, reason) in [
+        (&[("", "a"), ("home", ""), ("home/theirs", "x")][..], "'b/t/home/theirs'"),
+        (&[], "it was not known at the start"),
+    ] {
+        let (PushOutcome::Conflict(conflict), 7) = replace(there) else { panic!("{there:?}") };
+        let told = conflict.to_string();
+        assert!(told.contains("--replace destroys nothing below it") && told.contains(reason), "{told}");
+    }
+    // Nobody else's lies below.
+    for there in [&[("", "a"), ("home", "")][..], &[("", "a"), ("home", ""), ("home/gone", "x came")]] {
+        assert_eq!(replace(there).0, PushOutcome::InSync, "{there:?}");
     }
 }
 

@@ -186,4 +186,11 @@ fn what_a_forced_command_forbids_is_not_offered() {
     let text = confined(&["volmode"], Some("b"));
     assert_eq!(ways(&text), [false; 3]);
     assert!(text.ends_with("(authorized_keys: --allow rollback, rename or destroy)"), "{text}");
+    // What nobody may do with a root, no permission brings back.
+    let text = confined(&["rename", "destroy"], Some("b/t"));
+    assert!(text.ends_with("(authorized_keys: --allow rollback)"), "{text}");
+    let hello = zfs::Hello { roots: vec!["b".parse().unwrap()], ..zfs::Hello::default() };
+    let talk = negotiation("b/t", &["a", "own"], Resolutions::default(), Some(Refusal::NotNewest));
+    let text = told(&talk.of_restore(true).with_confined_helper(&hello));
+    assert!(!text.contains("authorized_keys"), "{text}");
 }

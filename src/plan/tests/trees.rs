@@ -200,7 +200,7 @@ fn what_must_be_there_before() {
     b/p/t/k existing [] after None
     b/p/t/k/l create top [] after Some(1)
     ");
-    // What lies below something else than a copy inherits nothing from it.
+    // What is created below something else than a copy inherits nothing from it; what is there may hold others' datasets, which inherit.
     let tree = [("", "a"), ("k", ""), ("k/l", "a"), ("m", "a"), ("m/y", "a"), ("m/y/z", "a"), ("m/z", "a")];
     assert_snapshot!(plan(&tree, &[("", "a"), ("m", "z"), ("m/z", "")]), @r#"
     b/p/t existing [] after None
@@ -209,7 +209,7 @@ fn what_must_be_there_before() {
     b/p/t/m existing [] after None
     b/p/t/m/y create top [] after None
     b/p/t/m/y/z create [] after Some(4)
-    b/p/t/m/z into empty top [] after None
+    b/p/t/m/z into empty [] after None
     "#);
     assert_snapshot!(plan(&tree, &[("", "z"), ("m", "a")]), @r#"
     b/p/t existing [] after None

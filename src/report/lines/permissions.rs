@@ -1,6 +1,6 @@
 //! Which permissions a run lacked is told once, at its end: each dataset would repeat the same command under its own name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 use zfs::name::DatasetName;
@@ -130,14 +130,20 @@ impl Grants {
             return None;
         }
         let mut text = format!("permissions are missing for {}:", count(self.datasets, "dataset"));
+        let mut granted: HashMap<&DatasetName, Vec<&str>> = HashMap::new();
+        for ((head, _), on) in &self.lines {
+            if let Some(on) = on {
+                granted.entry(on).or_default().push(head);
+            }
+        }
         for ((head, _), dataset) in &self.lines {
             // What is delegated on a dataset counts for those below it.
             let covers = |dataset: &DatasetName| {
-                self.lines.iter().any(|((other, _), on)| {
-                    on.as_ref().is_some_and(|on| {
-                        dataset.is_within(on) && (on != dataset || other.len() > head.len()) && includes(other, head)
-                    })
-                })
+                let grants = |on: &DatasetName| {
+                    let is_more = |other: &str| (on != dataset || other.len() > head.len()) && includes(other, head);
+                    granted.get(on).is_some_and(|heads| heads.iter().any(|other| is_more(other)))
+                };
+                std::iter::successors(Some(dataset.clone()), DatasetName::parent).any(|on| grants(&on))
             };
             if dataset.as_ref().is_some_and(covers) {
                 continue;

@@ -78,9 +78,8 @@ fn set_aside(
         let restored = restored.and_then(|from| bring_back(zfs, &from, one, top && one.dataset == *dataset));
         match restored {
             Ok(None) => {}
-            Ok(Some(Failure { words, .. })) => {
-                let name = &one.dataset;
-                warnings.push(format!("{name} has come back without zfsync's records, which {aside} has: {words}"));
+            Ok(Some((lacks, Failure { words, .. }))) => {
+                warnings.push(format!("{} has come back without {lacks}, which {aside} has: {words}", one.dataset));
             }
             Err(Failure { words, .. }) => {
                 warnings.push(format!("{} could not be brought back from {aside}: {words}", one.dataset));
@@ -107,33 +106,46 @@ fn with_mounts(mut why: Failure) -> Failure {
     why
 }
 
-/// The clone comes first; promoted it has the snapshots, and what was set aside depends on it and not the other way round. Returns why
-/// it lacks the records of zfsync, if it does.
-fn bring_back(zfs: &Zfs, from: &DatasetName, restore: &Restore, top: bool) -> Result<Option<Failure>, Failure> {
+/// The clone comes first; promoted it has the snapshots, and what was set aside depends on it and not the other way round. Returns what
+/// it lacks of what it had, and why.
+fn bring_back(
+    zfs: &Zfs,
+    from: &DatasetName,
+    restore: &Restore,
+    top: bool,
+) -> Result<Option<(String, Failure)>, Failure> {
     let Facts { kind, .. } = facts(zfs, from)?;
-    let clone = |records: &[Property]| {
-        run(zfs.clone_of(from, &restore.snapshot, &restore.dataset, kind, top, records), |_| Ok(()))
+    let (all, mut why) = match records(zfs, from, top) {
+        Ok(all) => (all, None),
+        Err(why) => (Vec::new(), Some(why)),
     };
-    let records = match records(zfs, from, top) {
-        Ok(records) if records.is_empty() => Err(None),
-        Ok(records) => clone(&records).map_err(Some),
-        Err(why) => Err(Some(why)),
-    };
-    // A delegated user may lack the permission to set user properties.
-    let without = match records {
-        Ok(()) => None,
-        Err(why) => {
-            clone(&[])?;
-            why
+    let (mut kept, own) = (all.len(), all.partition_point(is_zfsyncs));
+    // A delegated user may lack the permission for some of them: zfsync's own can do without the others.
+    while let Err(refused) =
+        run(zfs.clone_of(from, &restore.snapshot, &restore.dataset, kind, top, &all[..kept]), |_| Ok(()))
+    {
+        if kept == 0 {
+            return Err(refused);
         }
-    };
+        why = Some(refused);
+        kept = if kept > own { own } else { 0 };
+    }
     run(zfs.promote(&restore.dataset), |_| Ok(()))?;
-    Ok(without)
+    let mut lacks = String::from(if kept < own || all.is_empty() { "zfsync's records" } else { "" });
+    for one in &all[kept.max(own)..] {
+        lacks += if lacks.is_empty() { "" } else { ", " };
+        lacks += &one.name;
+    }
+    Ok(why.map(|why| (lacks, why)))
+}
+
+fn is_zfsyncs(property: &Property) -> bool {
+    property.name.starts_with("zfsync:")
 }
 
 /// What zfsync has recorded on a dataset as long as it is a copy: where it has come from, and its own targets. What was set aside
 /// keeps that, as it is one too. That the source lacks it is no more true of what comes back. What keeps it asleep comes along: whether it
-/// is read-only, unless that is set anyway (`top`), and whether a volume has device nodes.
+/// is read-only, unless that is set anyway (`top`), and whether a volume has device nodes; these stand last.
 fn records(zfs: &Zfs, dataset: &DatasetName, top: bool) -> Result<Vec<Property>, Failure> {
     let mut said = Vec::new();
     run(zfs.set_properties(dataset), |mut output| Ok(output.read_to_end(&mut said).map(drop)?))?;
@@ -141,11 +153,14 @@ fn records(zfs: &Zfs, dataset: &DatasetName, top: bool) -> Result<Vec<Property>,
         let is_kept = match one.name.as_str() {
             "readonly" => !top,
             "volmode" => true,
-            name => name.starts_with("zfsync:") && name != Note::MissingSince.property(),
+            name => is_zfsyncs(one) && name != Note::MissingSince.property(),
         };
         is_kept && one.on == *dataset
     };
-    Ok(properties(&said, dataset).into_iter().filter(is_record).collect())
+    let kept = properties(&said, dataset).into_iter().filter(is_record);
+    let (mut own, others): (Vec<_>, Vec<_>) = kept.partition(is_zfsyncs);
+    own.extend(others);
+    Ok(own)
 }
 
 fn below(zfs: &Zfs, dataset: &DatasetName) -> Result<usize, Failure> {

@@ -48,6 +48,7 @@ fn changes(dir: &Path) -> Vec<String> {
 }
 
 const RECORDED: &str = "zfs clone -o canmount=noauto -o zfsync:received=1-1f -o zfsync:target-7={} -o volmode=none -o readonly=on b/x.aside@s b/x";
+const OWN: &str = "zfs clone -o canmount=noauto -o zfsync:received=1-1f -o zfsync:target-7={} b/x.aside@s b/x";
 const BARE: &str = "zfs clone -o canmount=noauto b/x.aside@s b/x";
 const PROMOTED: &str = "zfs promote b/x";
 
@@ -65,14 +66,17 @@ fn what_comes_back_is_recorded_as_the_copy_it_is() {
 
 #[test]
 fn records_that_cannot_be_kept_are_told_and_cost_nothing_else() {
-    for (refused, tried) in
-        [("*zfsync:received=*", vec![RECORDED, BARE, PROMOTED]), ("*zfs?get*", vec![BARE, PROMOTED])]
-    {
+    for (refused, tried, lacks) in [
+        ("*zfsync:received=*", vec![RECORDED, OWN, BARE, PROMOTED], "zfsync's records, volmode, readonly"),
+        ("*zfs?get*", vec![BARE, PROMOTED], "zfsync's records"),
+        // Who was granted less before isn't worse off.
+        ("*volmode=*", vec![RECORDED, OWN, PROMOTED], "volmode, readonly"),
+    ] {
         let dir = tempfile::tempdir().unwrap();
         let warning = set_aside(dir.path(), refused, "cannot do that: permission denied").unwrap().unwrap();
         assert_eq!(changes(dir.path()), tried, "{refused}");
-        let told = "b/x has come back without zfsync's records, which b/x.aside has: ";
-        assert!(warning.starts_with(told) && warning.contains("permission denied"), "{warning}");
+        let told = format!("b/x has come back without {lacks}, which b/x.aside has: ");
+        assert!(warning.starts_with(&told) && warning.contains("permission denied"), "{warning}");
     }
 }
 
