@@ -5,7 +5,7 @@ mod list;
 
 mod trial;
 
-pub use trial::TRIALS;
+pub use trial::may_begin_later;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use helper::wire::{Reply, Request};
+use tokio::sync::Semaphore;
 use zfs::name::{DatasetName, Guid, SnapshotName, Txg};
 use zfs::{
     Answer, DatasetFacts, Failure, Hello, Host as _, Limits, LocalHost, NewBookmark, Part, Property, Pruned, Query,
@@ -34,6 +35,8 @@ const WITH_SNAPSHOTS: usize = 200;
 pub struct Endpoint {
     place: Arc<Place>,
     access: Access,
+    /// Of those who try whether streams begin.
+    trials: Arc<Semaphore>,
 }
 
 /// How snapshots are taken.
@@ -80,7 +83,8 @@ impl Endpoint {
     }
 
     fn at(place: Place) -> Self {
-        Self { place: Arc::new(place), access: Access::Full }
+        let trials = Arc::new(trial::turns(&place));
+        Self { place: Arc::new(place), access: Access::Full, trials }
     }
 
     /// The same end for somebody who may do no more than this with it.

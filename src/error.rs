@@ -334,17 +334,17 @@ pub enum StartError {
     },
     /// What lies below an empty TARGET can't be found out.
     #[error(
-        "can't tell what lies below {dataset} on {host}, which is empty: zfs says: {words}{}\n  nothing was sent: datasets of others there would \
-         lie in a copy that is read-only and not mounted; see what zfs list -r {dataset} says there, or name another TARGET, one that does not \
-         exist yet",
-        hint(words)
+        "can't tell what lies below {dataset} on {host}, which is empty: {words}{}\n  nothing was sent: datasets of others there would lie \
+         in a copy that is read-only and not mounted; see what zfs list -r {} says there, or name another TARGET, one that does not exist yet",
+        hint(words),
+        shell_words::quote(dataset)
     )]
     Below {
         /// The host.
         host: String,
         /// TARGET.
         dataset: String,
-        /// The words of zfs.
+        /// Why: the words of zfs, or what is wrong with its list.
         words: String,
     },
     /// The helper has fallen silent before the run.

@@ -24,6 +24,13 @@ fn scale(bytes: u64) -> (f64, usize) {
     (value, unit)
 }
 
+/// A message with something said behind its first line: what follows that may be a command to copy, which has nothing behind it.
+#[must_use]
+pub fn added(message: &str, more: &str) -> String {
+    let (first, rest) = message.split_at(message.find('\n').unwrap_or(message.len()));
+    format!("{first}{more}{rest}")
+}
+
 /// A size with its unit spelled out: `512 B`, `1.21 GiB`, `100.8 MiB`.
 #[must_use]
 pub fn bytes(bytes: u64) -> String {
@@ -122,6 +129,15 @@ pub fn first_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_stands_behind_a_command_to_copy() {
+        assert_eq!(
+            added("can't connect\n  try: ssh beta true", "; it was not tried"),
+            "can't connect; it was not tried\n  try: ssh beta true"
+        );
+        assert_eq!(added("can't connect", " (tried 2 times)"), "can't connect (tried 2 times)");
+    }
 
     #[test]
     fn sizes() {

@@ -96,14 +96,14 @@ fn empty_bed() -> Bed {
 #[test]
 fn an_empty_target_is_not_filled_while_nobody_tells_what_lies_below() {
     for (answer, words) in [
-        ("echo \"cannot open 'd/vms': I/O error\" >&2; exit 1", "zfs says: cannot open 'd/vms': I/O error"),
+        ("echo \"cannot open 'd/vms': I/O error\" >&2; exit 1", "which is empty: cannot open 'd/vms': I/O error"),
         (
             "echo d; echo \"cannot iterate filesystems: I/O error\" >&2; exit 0",
-            "zfs says: cannot iterate filesystems: I/O error",
+            "which is empty: cannot iterate filesystems: I/O error",
         ),
-        ("printf 'd\\nd/ho'; exit 0", "zfs says: "),
-        ("echo d; echo 'd/a b//c'; exit 0", "zfs says: "),
-        ("exit 0", "zfs says: the list of its datasets lacks the dataset itself"),
+        ("printf 'd\\nd/ho'; exit 0", "which is empty: the output of zfs ends within a line: \"d/ho\""),
+        ("echo d; echo 'd/a b//c'; exit 0", "which is empty: zfs printed an unexpected line ("),
+        ("exit 0", "which is empty: the list of its datasets lacks the dataset itself"),
     ] {
         let bed = empty_bed();
         bed.write("on-names", answer);
@@ -116,6 +116,7 @@ fn an_empty_target_is_not_filled_while_nobody_tells_what_lies_below() {
                 &[
                     "can't tell what lies below d on this machine, which is empty: ",
                     words,
+                    "see what zfs list -r d says there",
                     "\n  nothing was sent: datasets of others there would lie in a copy that is read-only and not mounted; ",
                     "name another TARGET, one that does not exist yet",
                 ],
@@ -123,6 +124,10 @@ fn an_empty_target_is_not_filled_while_nobody_tells_what_lies_below() {
             nothing_was_sent(&bed, &ended);
         }
     }
+    let bed = empty_bed();
+    bed.world(&[("d/a b", 22, 1)]);
+    bed.write("on-names", "exit 0\n");
+    bed.run(&["push", "s", "d/a b"]).expect(3, &["see what zfs list -r 'd/a b' says there"]);
     let bed = empty_bed();
     bed.run(&["push", "s", "d"]).expect(0, &[]);
     assert!(bed.read("world").contains("d/home@a\t"));
@@ -136,7 +141,7 @@ fn nothing_is_replaced_while_nobody_tells_what_lies_below() {
     bed.write("on-names", &format!("echo d/home; echo '{words}' >&2; exit 0\n"));
     let why = format!(
         "--replace destroys nothing below it, and datasets there that are not copies of this source would be read-only, and not \
-         mounted; they can't be listed: zfs says: {words}"
+         mounted; they can't be listed: {words}"
     );
     for flags in [&[][..], &["-n"]] {
         // Only what is in the way is told, not what the target alone has.
@@ -176,7 +181,7 @@ fn an_empty_target_is_filled_by_a_restricted_key_and_without_a_helper() {
         let ended = pushed();
         ended.expect(
             3,
-            &["can't tell what lies below d on beta, which is empty: zfs says: cannot open 'd/vms': permission denied"],
+            &["can't tell what lies below d on beta, which is empty: cannot open 'd/vms': permission denied"],
         );
         nothing_was_sent(&bed, &ended);
         fs::remove_file(bed.path("on-names")).unwrap();

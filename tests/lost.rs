@@ -190,3 +190,34 @@ fn a_send_that_a_signal_has_interrupted_is_tried_again() {
         .expect(0, &["s/1: interrupted, retrying in ", "': signal received", "1 dataset in sync (1 updated"]);
     assert!(bed.read("world").contains("d/1@b\t"));
 }
+
+/// What a signal has interrupted says nothing of whether the stream can be sent: that is no conflict, in a dry run either.
+#[test]
+fn a_trial_that_a_signal_has_interrupted_is_tried_again() {
+    for flags in [&["-n"][..], &[]] {
+        let bed = Bed::new();
+        bed.world(&[("s", 1, 1), ("s@a", 11, 2), ("d", 2, 1), ("d/t", 3, 1), ("d/t@own", 13, 3)]);
+        bed.write(
+            "on-send",
+            "if mkdir \"$here/interrupted\" 2>/dev/null; then echo \"warning: cannot send '$last': signal received\" >&2; exit 1; fi\n",
+        );
+        let ended = bed.run(&[&["push", "--set-aside"], flags, &["s", "d/t"]].concat());
+        assert!(bed.path("interrupted").exists());
+        ended.expect(0, &[]).without(&["conflict"]);
+        let renamed = bed.changes().iter().any(|call| call.starts_with("zfs rename "));
+        assert_eq!(renamed, flags.is_empty(), "{ended:#?}");
+    }
+}
+
+#[test]
+fn a_source_that_is_lost_while_a_dry_run_tries_is_an_error() {
+    let script =
+        "case $* in 'send -n'*) ;; send*) printf '#!/bin/sh\\nexit 1\\n' >\"$here/gone\"; chmod 755 \"$here/gone\"
+        mv \"$here/gone\" \"$here/there\"; kill -9 $PPID; exit 1 ;; esac";
+    let Some((bed, _sshd)) = bed(script) else { return };
+    bed.world(&[("s", 1, 1), ("s@a", 11, 2), ("d", 2, 1), ("d/t", 3, 1), ("d/t@own", 13, 3)]);
+    let (config, there) = (bed.path("ssh_config"), bed.path("there"));
+    let ssh = ["-F", config.to_str().unwrap(), "--remote-zfsync", there.to_str().unwrap()];
+    let ended = bed.run(&[&["push", "-n", "--set-aside"][..], &ssh, &["beta:s", "d/t"]].concat());
+    ended.expect(3, &["the connection to the helper on beta was lost: "]).without(&["conflict"]);
+}

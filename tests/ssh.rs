@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 
 use helper::wire::PROTOCOL;
@@ -100,10 +101,13 @@ fn a_closed_port() {
     // Bound and not listening, so that nobody else gets it.
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
     bed.write("ssh_config", &format!("Host beta\n HostName 127.0.0.1\n Port {port}\n UserKnownHostsFile /dev/null\n"));
-    push(&bed, &["s", "beta:d"]).expect(
-        3,
-        &["can't connect to beta: ssh says:", "Connection refused", "\n  try on this machine: ssh beta true\n"],
+    // By the same ways.
+    let by_hand = format!(
+        "\n  try on this machine: ssh -F {} -o 'ConnectTimeout 20' beta true\n",
+        bed.path("ssh_config").display()
     );
+    push(&bed, &["-o", "ConnectTimeout 20", "s", "beta:d"])
+        .expect(3, &["can't connect to beta: ssh says:", "Connection refused", &by_hand]);
     left_clean(&bed);
 }
 
@@ -156,6 +160,23 @@ fn a_helper_of_another_protocol() {
     push(&bed, &["s", "beta:d"])
         .expect(3, &["the helper on beta uses protocol 99 (zfsync 9.8.7)", &ours, "install the same version"]);
     left_clean(&bed);
+}
+
+/// An older one ends its session by a question that it doesn't know.
+#[test]
+fn a_helper_is_asked_only_what_it_announces() {
+    for announces in [true, false] {
+        let Some((bed, _sshd)) = reached(Bed::new()) else { return };
+        bed.world_with_work(1);
+        let requests = bed.path("requests").display().to_string();
+        let said = if announces { "cat" } else { "LC_ALL=C sed -u '1s/\"examine\"/\"other\"/'" };
+        let there = bed.read("there").replace("exec ", &format!("tee {requests} | "));
+        bed.script("there", &format!("{} | {said}\n", there.trim_end()));
+        push(&bed, &["-j", "1", "s", "beta:d"]).expect(0, &["1 dataset in sync (1 updated"]);
+        let asked = String::from_utf8_lossy(&fs::read(requests).unwrap()).contains("\"examine\"");
+        assert_eq!(asked, announces);
+        left_clean(&bed);
+    }
 }
 
 #[test]

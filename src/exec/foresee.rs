@@ -2,23 +2,25 @@
 //! run has the tree, and how much room there is.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 
 use super::machine::source_advice;
 use super::ready::{Cleared, stream};
 use super::receiver::Receiver;
+use super::source::failed;
 use crate::config::PushJob;
-use crate::endpoint::{Endpoint, TRIALS};
+use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::format::bytes;
 use crate::plan::{Plan, Solvable, TargetLimits, Verdict};
 use crate::remote::link::End;
 use crate::report::Event;
 use zfs::host::MAX_PRUNE;
-use zfs::{Failure, Outlook, Refusal};
+use zfs::{Failure, Outlook, Refusal, StreamSpec};
+
+/// A stream is tried so often.
+const TRIES: usize = 3;
 
 /// Finds out what of all that would be cleared away would stay, and why.
 pub async fn what_stays(receiver: &mut Receiver<'_>, cleared: &mut Cleared) -> Result<(), StartError> {
@@ -82,29 +84,57 @@ pub async fn refused(
             failure.words = solvable.refused(failure);
         }
     }
-    let (turns, mut trials) = (Arc::new(Semaphore::new(TRIALS)), JoinSet::new());
+    let (mut trials, mut tried) = (JoinSet::new(), HashMap::new());
     for (place, dataset) in plan.datasets.iter().enumerate() {
         let resolves = matches!(dataset.verdict, Verdict::Resolve(_));
         if all.contains_key(&place) || !(resolves || (job.decrypt && dataset.encrypted == Some(true))) {
             continue;
         }
         let Some(step) = dataset.verdict.steps().first() else { continue };
-        let (sender, turns, stream) = (sender.clone(), Arc::clone(&turns), stream(limits, dataset, step, job));
-        trials.spawn(async move {
-            let _turn = turns.acquire_owned().await;
-            (place, sender.try_stream(stream).await)
-        });
+        let (sender, stream) = (sender.clone(), stream(limits, dataset, step, job));
+        tried.insert(trials.spawn(async move { try_again(&sender, stream).await }).id(), place);
     }
-    while let Some(tried) = trials.join_next().await {
-        if let Ok((place, Err(why))) = tried {
-            let words = match &plan.datasets[place].verdict {
-                Verdict::Resolve(solvable) => unsendable(solvable, &why),
-                _ => cannot_send(&why),
-            };
-            all.insert(place, Failure { words, ..why });
+    for (place, why) in cant_begin(trials, &tried).await {
+        let dataset = &plan.datasets[place];
+        if why.refusal == Refusal::Lost {
+            return Err(failed(sender, &dataset.source, why));
         }
+        let words = match &dataset.verdict {
+            Verdict::Resolve(solvable) => unsendable(solvable, &why),
+            _ => cannot_send(&why),
+        };
+        all.insert(place, Failure { words, ..why });
     }
     Ok(all)
+}
+
+/// Whether a stream can be sent. An interrupted `zfs send`, which a run tries again, tells nothing of that.
+async fn try_again(sender: &Endpoint, stream: StreamSpec) -> Result<(), Failure> {
+    for _ in 1..TRIES {
+        match sender.try_stream(stream.clone()).await {
+            Err(Failure { refusal: Refusal::Killed, .. }) => {}
+            tried => return tried,
+        }
+    }
+    sender.try_stream(stream).await
+}
+
+/// Why streams can't be sent, each by the place of its dataset. A task that has failed shows of none that it can.
+async fn cant_begin(
+    mut trials: JoinSet<Result<(), Failure>>,
+    places: &HashMap<task::Id, usize>,
+) -> Vec<(usize, Failure)> {
+    let mut all = Vec::new();
+    while let Some(tried) = trials.join_next_with_id().await {
+        let (id, tried) = match tried {
+            Ok((id, tried)) => (id, tried),
+            Err(error) => (error.id(), Err(Failure::new(Refusal::Other, &error.to_string()))),
+        };
+        if let (Some(place), Err(why)) = (places.get(&id), tried) {
+            all.push((*place, why));
+        }
+    }
+    all
 }
 
 /// What is to be told of the outlook before the plan is shown.
@@ -129,4 +159,18 @@ pub fn space_notice(target: &End, outlook: &Outlook, sent: u64) -> Option<Event>
         target.link.name()
     );
     Some(Event::Notice { dataset: None, text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_fails_does_not_count_as_a_stream_that_can_be_sent() {
+        let mut trials = JoinSet::new();
+        let fine = trials.spawn(async { Ok(()) }).id();
+        let broken = trials.spawn(async { panic!("on purpose") }).id();
+        let all = cant_begin(trials, &[(fine, 1), (broken, 2)].into()).await;
+        assert_eq!(all.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [2]);
+    }
 }

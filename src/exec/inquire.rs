@@ -145,7 +145,7 @@ async fn below(
         Err(why) => return Err(why),
     };
     if negotiation.below_unknown(words.clone()) {
-        tracing::warn!("can't tell what lies below {target} on {}: zfs says: {words}", receiver.host());
+        tracing::warn!("can't tell what lies below {target} on {}: {words}", receiver.host());
         return Ok(());
     }
     Err(StartError::Below { host: receiver.host(), dataset: target.to_string(), words })
@@ -195,7 +195,7 @@ async fn facts(
     let written = async { Ok(sender.written(snapshots, stall).await) };
     let sends = known.plan().steps() > 0;
     let limits = async {
-        let pools = sends.then(|| receiver.ask_pools());
+        let pools = if sends { receiver.ask_pools() } else { None };
         let limits = receiver.probe(nearest).await?;
         let pools = match pools {
             Some(pools) => receiver.told(pools).await,

@@ -20,6 +20,7 @@ use super::{dates, direct, dry_run, foresee, lock, missing, restore, run};
 use crate::config::{PushJob, source_tag};
 use crate::endpoint::Endpoint;
 use crate::error::{Exit, StartError};
+use crate::format::added;
 use crate::plan::{
     Clocks, EncryptedAs, EncryptionRules, Listing, MissingPolicy, Negotiation, Nothing, Plan, Resolutions,
     SourceDataset, TargetLimits, Verdict, When,
@@ -252,7 +253,7 @@ async fn before_next_try(
 ) -> Result<(), StartError> {
     let pause = run::limits(job).pause(tries).filter(|_| error.retryable());
     let Some(pause) = pause else { return Err(error) };
-    let text = format!("{error}; trying again in {} s", pause.as_secs_f32().round());
+    let text = added(&error.to_string(), &format!("; trying again in {} s", pause.as_secs_f32().round()));
     reporter.event(&Event::Notice { dataset: None, text });
     tokio::select! {
         () = tokio::time::sleep(pause) => Ok(()),

@@ -414,12 +414,12 @@ impl<'a> Receiver<'a> {
         self.done(call).await
     }
 
-    /// Asks for the pools that are imported there; [`Receiver::told`] has the answer.
-    pub fn ask_pools(&mut self) -> Call {
-        self.call(|id| Request::Examine { id, what: Examine::Host })
+    /// Asks for the pools that are imported there, if the helper can tell; [`Receiver::told`] has the answer.
+    pub fn ask_pools(&mut self) -> Option<Call> {
+        self.channel.examines().then(|| self.call(|id| Request::Examine { id, what: Examine::Host }))
     }
 
-    /// These pools, if the helper tells, and soon: nothing depends on them.
+    /// These pools, if they are told soon: nothing depends on them.
     pub async fn told(&mut self, mut call: Call) -> Option<Vec<PoolState>> {
         match tokio::time::timeout(POOLS, self.answer(&mut call)).await {
             Ok(Ok(Reply::Examined { examination, .. })) => examination.pools,
@@ -429,7 +429,7 @@ impl<'a> Receiver<'a> {
 
     /// Their names; for an error that there is already.
     pub async fn pools(&mut self) -> Option<Vec<String>> {
-        let call = self.ask_pools();
+        let call = self.ask_pools()?;
         Some(self.told(call).await?.into_iter().map(|pool| pool.name).collect())
     }
 

@@ -179,7 +179,7 @@ impl Negotiation {
         if let Some(words) = &self.records.below_unknown {
             return Some(format!(
                 "--replace destroys nothing below it, and datasets there that are not copies of this source would be read-only, and not \
-                 mounted; they can't be listed: zfs says: {words}"
+                 mounted; they can't be listed: {words}"
             ));
         }
         let Some(staying) = &self.records.staying else {

@@ -3,16 +3,15 @@
 use std::io::{self, Write};
 use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Instant;
 
 use super::event::Teller;
 use super::launch::Feed;
 use super::link::Access;
 use super::open::{Call, Open, Report};
-use helper::wire::{Reply, Request};
-use zfs::{Failure, StreamSpec};
+use helper::wire::{EXAMINES, Reply, Request};
+use zfs::{Failure, PLAIN, StreamSpec};
 
 /// Sends a stream. An error means that the channel itself is unusable.
 type Sender = Box<dyn FnOnce(&OwnedFd, &Teller) -> Result<(), String> + Send>;
@@ -30,7 +29,8 @@ pub(super) enum Order {
 pub struct Channel {
     pub(super) orders: Arc<mpsc::Sender<Order>>,
     pub(super) open: Arc<Open>,
-    pub(super) greeted: Arc<AtomicBool>,
+    /// What its helper can, once that has greeted.
+    pub(super) greeted: Arc<OnceLock<Vec<String>>>,
     pub(super) access: Access,
 }
 
@@ -44,7 +44,23 @@ impl Channel {
     /// Whether its helper has greeted.
     #[must_use]
     pub fn has_greeted(&self) -> bool {
-        self.greeted.load(Ordering::Relaxed)
+        self.greeted.get().is_some()
+    }
+
+    /// Whether its helper knows [`Request::Examine`]: one that doesn't would end by it.
+    #[must_use]
+    pub fn examines(&self) -> bool {
+        self.announces(EXAMINES)
+    }
+
+    /// Whether its helper runs here, and each of its streams needs a session.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.announces(PLAIN)
+    }
+
+    fn announces(&self, capability: &str) -> bool {
+        self.greeted.get().is_some_and(|capabilities| capabilities.iter().any(|word| word == capability))
     }
 
     fn request(&self, request: Request) {

@@ -5,8 +5,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -96,7 +95,7 @@ impl Channel {
     ) -> Result<Self, HelperError> {
         let (orders, todo) = mpsc::channel();
         let orders = Arc::new(orders);
-        let (open, greeted) = (Open::new(host), Arc::new(AtomicBool::new(false)));
+        let (open, greeted) = (Open::new(host), Arc::new(OnceLock::new()));
         let writer =
             Writer { stdin, tell: Teller { channel: id, events }, open: open.clone(), greeted: greeted.clone() };
         let (tell, for_reader, has_greeted) = (writer.tell.clone(), open.clone(), greeted.clone());
@@ -108,8 +107,10 @@ impl Channel {
         thread::Builder::new().name(format!("read-{id}")).spawn(move || {
             let error = match launch.greet(&feed) {
                 Ok((hello, output, aftermath)) => {
-                    has_greeted.store(true, Ordering::Relaxed);
-                    tell.tell(ChannelEvent::Ready(wire::harmless(hello)));
+                    let hello = wire::harmless(hello);
+                    // It greets once.
+                    let _ = has_greeted.set(hello.capabilities.clone());
+                    tell.tell(ChannelEvent::Ready(hello));
                     read(Frames::new(output), &tell, &aftermath, &for_reader)
                 }
                 Err(error) => error,
@@ -126,7 +127,7 @@ struct Writer {
     stdin: OwnedFd,
     tell: Teller,
     open: Arc<Open>,
-    greeted: Arc<AtomicBool>,
+    greeted: Arc<OnceLock<Vec<String>>>,
 }
 
 impl Writer {
@@ -135,7 +136,7 @@ impl Writer {
             let through = match todo.recv_timeout(PING) {
                 Err(mpsc::RecvTimeoutError::Disconnected) | Ok(Order::Close) => return,
                 // What is sent before the greeting might be taken for a part of a helper.
-                Err(mpsc::RecvTimeoutError::Timeout) if !self.greeted.load(Ordering::Relaxed) => Ok(()),
+                Err(mpsc::RecvTimeoutError::Timeout) if self.greeted.get().is_none() => Ok(()),
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     wire::write_mark(&mut Fd(&self.stdin), FrameKind::Ping).map_err(|error| error.to_string())
                 }

@@ -57,6 +57,8 @@ struct Slot {
 /// What is told beside a stream that comes in.
 #[derive(Debug)]
 pub enum Report {
+    /// It has been begun: what it waited for has ended.
+    Begun,
     /// So many bytes are expected.
     Estimated(u64),
     /// It is over. All of it has come only if the second one says so.
@@ -148,6 +150,7 @@ impl Open {
         let id = reply.id();
         if let Some(slot) = waiting.streams.get(&id) {
             let (report, over) = match reply {
+                Reply::Begin { .. } => (Report::Begun, false),
                 Reply::Estimated { total, .. } => (Report::Estimated(total), false),
                 Reply::Ended { ended, .. } => (Report::Ended(ended, slot.complete), true),
                 Reply::Done { failure: Some(failure), .. } => (Report::Refused(failure), true),

@@ -14,6 +14,7 @@ use super::event::CONTROL;
 use super::link::Link;
 use super::ssh::Master;
 use super::target::Host;
+use crate::format::added;
 
 /// An answer in many parts may take so many times as long as a part of it.
 const PARTS: u32 = 20;
@@ -132,14 +133,15 @@ impl Remote {
     /// have been done.
     pub async fn ask(&self, query: Query, silence: Option<Duration>) -> Result<Answer, Failure> {
         if self.channel().is_closed() {
-            let not_tried =
-                |why: Failure| Failure::new(why.refusal, &format!("{}; {} was not tried", why.words, query.what()));
+            let not_tried = |why: Failure| {
+                Failure::new(why.refusal, &added(&why.words, &format!("; {} was not tried", query.what())))
+            };
             self.revive().await.map_err(|why| if query.changes() { not_tried(why) } else { why })?;
         }
         match self.try_ask(query.clone(), silence).await {
             Err(Failure { refusal: Refusal::Lost, words }) if query.changes() => {
-                let words = format!("{words}; it is not known whether {} has succeeded", query.what());
-                Err(Failure::new(Refusal::Lost, &words))
+                let unknown = format!("; it is not known whether {} has succeeded", query.what());
+                Err(Failure::new(Refusal::Lost, &added(&words, &unknown)))
             }
             Err(Failure { refusal: Refusal::Lost, .. }) => {
                 self.revive().await?;

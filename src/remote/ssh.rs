@@ -55,12 +55,14 @@ pub enum ConnectError {
         reason: &'static str,
     },
     /// ssh ended; its own words.
-    #[error("can't connect to {host}: ssh says: {words}{}", next_step(host, *.busy))]
+    #[error("can't connect to {host}: ssh says: {words}{}", next_step(by_hand, *.busy))]
     Refused {
         /// The destination.
         host: String,
         /// ssh's words.
         words: String,
+        /// The command that tries the same at a terminal.
+        by_hand: String,
         /// Whether the other end was only too busy (MaxStartups), so that trying again makes sense.
         busy: bool,
     },
@@ -86,8 +88,8 @@ pub enum ConnectError {
 }
 
 /// What tells more than an error does; nothing where the run itself tries again.
-fn next_step(host: &str, busy: bool) -> String {
-    if busy { String::new() } else { format!("\n  try on this machine: ssh {} true", shell_words::quote(host)) }
+fn next_step(by_hand: &str, busy: bool) -> String {
+    if busy { String::new() } else { format!("\n  try on this machine: {by_hand}") }
 }
 
 impl ConnectError {
@@ -451,7 +453,7 @@ impl Said {
             }
         });
         let Words { words, busy } = refused::read(status, &stderr, &log);
-        ConnectError::Refused { host: host.to_string(), words, busy }
+        ConnectError::Refused { host: host.to_string(), words, by_hand: options.by_hand(host), busy }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use zfs::{Ended, Failure};
 
 use super::channel::Channel;
@@ -37,6 +38,7 @@ pub(crate) struct EndOfStream {
     channel: Channel,
     id: u64,
     end: Receiver<StreamEnd>,
+    begun: Option<oneshot::Receiver<()>>,
 }
 
 impl EndOfStream {
@@ -47,9 +49,20 @@ impl EndOfStream {
         reports: Receiver<Report>,
         estimated: impl FnMut(u64) + Send + 'static,
     ) -> io::Result<Self> {
-        let (tell_end, end) = mpsc::channel();
-        thread::Builder::new().spawn(move || _ = tell_end.send(listen(&reports, estimated)))?;
-        Ok(Self { channel, id, end })
+        let ((tell_end, end), (tell_begun, begun)) = (mpsc::channel(), oneshot::channel());
+        thread::Builder::new().spawn(move || _ = tell_end.send(listen(&reports, tell_begun, estimated)))?;
+        Ok(Self { channel, id, end, begun: Some(begun) })
+    }
+
+    /// What is told as soon as it begins, or is over.
+    pub(crate) fn begun(&mut self) -> impl Future<Output = ()> + use<> {
+        let begun = self.begun.take();
+        async {
+            if let Some(begun) = begun {
+                // Of one that never begins nothing more comes.
+                let _ = begun.await;
+            }
+        }
     }
 
     /// Waits for it, once nothing more of the stream is read; if not `all` of it has been read, it is stopped.
@@ -69,9 +82,12 @@ impl EndOfStream {
     }
 }
 
-fn listen(reports: &Receiver<Report>, mut estimated: impl FnMut(u64)) -> StreamEnd {
+fn listen(reports: &Receiver<Report>, begun: oneshot::Sender<()>, mut estimated: impl FnMut(u64)) -> StreamEnd {
+    let mut begun = Some(begun);
     loop {
         match reports.recv() {
+            // Nobody may wait for that.
+            Ok(Report::Begun) => _ = begun.take().map(|begun| begun.send(())),
             Ok(Report::Estimated(total)) => estimated(total),
             Ok(Report::Ended(ended, true)) => return StreamEnd::Complete(ended),
             Ok(Report::Ended(ended, false)) => return StreamEnd::Incomplete(ended),

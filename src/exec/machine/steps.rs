@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::event::{advice, shared_key_advice, source_advice};
 use super::{Action, DatasetOutcome, Machine, Phase, Running, Standing};
+use crate::format::added;
 use crate::plan::{Attempt, StepId};
 use crate::remote::client::SendFailure;
 use zfs::permission::GRANT;
@@ -154,7 +155,7 @@ impl Machine {
             self.datasets[index].tries += 1;
             return self.relist(index, attempt, wait, actions);
         }
-        let words = if tries > 0 { format!("{words} (tried {} times)", tries + 1) } else { words.to_owned() };
+        let words = if tries > 0 { added(words, &format!(" (tried {} times)", tries + 1)) } else { words.to_owned() };
         self.end(index, DatasetOutcome::Failed(words), actions);
     }
 

@@ -3,14 +3,11 @@
 //! task awaits the answer, and the run hears of it as of everything else.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use tokio::sync::Semaphore;
 
 use super::super::machine::{BELIEVED, advice};
 use super::{Input, Later, Resolved, Run};
-use crate::endpoint::TRIALS;
+use crate::endpoint::may_begin_later;
 use crate::exec::foresee::unsendable;
 use crate::exec::receiver::Listings;
 use crate::exec::{dates, recorded, resume};
@@ -61,6 +58,7 @@ enum Waiting {
 }
 
 /// All such questions that are not answered yet.
+#[derive(Default)]
 pub(super) struct PendingQuestions {
     /// At most one about each dataset.
     open: HashMap<usize, Pending>,
@@ -69,20 +67,6 @@ pub(super) struct PendingQuestions {
     records: HashMap<usize, Begun>,
     /// Channels that are gone, and why; until all that was asked over them is told.
     gone: HashMap<ChannelId, String>,
-    /// So many streams are tried at the same time.
-    trials: Arc<Semaphore>,
-}
-
-impl Default for PendingQuestions {
-    fn default() -> Self {
-        Self {
-            open: HashMap::new(),
-            waiting: Vec::new(),
-            records: HashMap::new(),
-            gone: HashMap::new(),
-            trials: Arc::new(Semaphore::new(TRIALS)),
-        }
-    }
 }
 
 impl PendingQuestions {
@@ -155,9 +139,8 @@ impl Run<'_> {
         let planned = &self.ready.plan.datasets[dataset];
         let Some(step) = planned.verdict.steps().first() else { return self.carry_out(dataset) };
         let (sender, stream) = (self.sender.clone(), self.ready.stream(planned, step, self.job));
-        let (later, turns) = (self.later.0.clone(), Arc::clone(&self.pending.trials));
+        let later = self.later.0.clone();
         tokio::spawn(async move {
-            let _turn = turns.acquire_owned().await;
             // The run may have ended.
             let _ = later.send(Later::Tried(dataset, sender.try_stream(stream).await));
         });
@@ -170,8 +153,8 @@ impl Run<'_> {
         }
         match tried {
             Ok(()) => self.carry_out(dataset),
-            // Nothing was begun; it is tried again.
-            Err(Failure { refusal: Refusal::Lost, words }) => {
+            // Nothing was begun; it is tried again, as a step would be.
+            Err(Failure { refusal, words }) if may_begin_later(refusal) => {
                 self.input(Input::Resolved { dataset, resolved: Resolved::Lost(words) });
             }
             Err(failure) => {

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{self, Read as _};
+use std::iter;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -102,6 +103,16 @@ impl SshOptions {
         let Some(path) = &self.identity else { return Ok(self.clone()) };
         let missing = |reason| ConnectError::Key { host: host.to_string(), path: path.clone(), reason };
         Ok(Self { identity: Some(identity::find(path).map_err(missing)?), ..self.clone() })
+    }
+
+    /// A command for the user that connects alike, and does nothing on the host.
+    pub(super) fn by_hand(&self, host: &Host) -> String {
+        let config = self.config.iter().flat_map(|path| ["-F".into(), path.display().to_string()]);
+        let port = self.port.iter().flat_map(|port| ["-p".into(), port.to_string()]);
+        let identity = self.identity.iter().flat_map(|path| ["-i".into(), path.display().to_string()]);
+        let options = self.options.iter().flat_map(|option| ["-o".into(), option.clone()]);
+        let words = iter::once("ssh".to_owned()).chain(config).chain(port).chain(identity).chain(options);
+        shell_words::join(words.chain([host.to_string(), "true".into()]))
     }
 
     /// Adds what the user says on the command line.
