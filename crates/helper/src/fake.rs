@@ -277,7 +277,7 @@ impl Host for Shared {
         fake_source::stream(&self.0.streamed, stream)
     }
 
-    fn filled(&self, dataset: &DatasetName) {
+    fn filled(&self, dataset: &DatasetName, _mountable: bool) {
         self.filled.lock().unwrap().push(dataset.to_string());
     }
 }

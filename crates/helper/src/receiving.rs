@@ -348,7 +348,7 @@ impl Receives {
                 context.name_features(context.explain(why, permission::RECEIVE, &place), &receive, needs)
             });
             if failure.is_none() && receive.into_empty {
-                context.host.filled(&receive.dataset);
+                context.host.filled(&receive.dataset, receive.mountable);
             }
             if let Some(deed) = Deed::of_receive(&receive).filter(|_| failure.is_none()) {
                 context.replies.log(&deed.lines(&done(0, None)));

@@ -126,8 +126,8 @@ def restore_end_to_end(c):
 @case("BACK")
 def restore_as_it_was(c):
     """COPY@SNAPSHOT brings nothing newer; NEW must not exist, unless a cut restore is gone on with; a dry run and a refusal change nothing."""
-    c.tree({"": "s1 s2 s3", "kid": "s1 s2", "late": "", "pruned": "s2"})
-    c.alpha(f"zfs snapshot {c.source}/late@s3")
+    c.tree({"": "s1 s2 s3", "kid": "s1 s2", "late": "", "pruned": "s2", "hole": "", "hole/kid": "s1 s2"})
+    c.alpha(f"zfs snapshot {c.source}/late@s3 {c.source}/hole@s3")
     copy = f"{c.source}-copy"
     c.push(target=copy)
     new = c.target
@@ -137,7 +137,7 @@ def restore_as_it_was(c):
         c.zfsync("restore", f"{copy}@nope", f"beta:{new}", status=2, says="has a snapshot @nope")
     c.zfsync(*back)
     c.same({path: [name for name, _ in snaps] for path, snaps in c.versions(c.beta, new).items()},
-           {"": ["s1", "s2"], "kid": ["s1", "s2"], "pruned": ["s2"]}, "what has come")
+           {"": ["s1", "s2"], "kid": ["s1", "s2"], "pruned": ["s2"], "hole": [], "hole/kid": ["s1", "s2"]}, "what has come")
     c.same(c.alpha(f"zfs list -H -t bookmark -o name -r {copy}"), "", "bookmarks on the copy")
     with c.unchanged():
         c.zfsync(*back, status=3, says=("already exists", "--into-existing"))
@@ -145,6 +145,10 @@ def restore_as_it_was(c):
     c.beta(f"zfs destroy -r {new}/kid")
     c.zfsync(*back, "--into-existing", "--newest-only")
     c.same(c.snaps(c.beta, f"{new}/kid"), ["s2"], "what comes of what is missing")
+    # What only held others can be mounted once it is restored itself.
+    c.zfsync("restore", "--into-existing", copy, f"beta:{new}")
+    c.same(c.beta(f"zfs list -Ho name,canmount,mountpoint {new}/hole && zfs mount -a && ls /{new}/hole").split(),
+           [f"{new}/hole", "on", f"/{new}/hole", "kid"], "the placeholder that was filled")
     bound = helper(c, command=f"exec zfsync recv --stdio --root {new}-other", name="bound")
     c.zfsync("restore", "--remote-zfsync", bound, copy, f"beta:{new}-other", status=3, says="--allow")
     c.check(not c.exists(c.beta, f"{new}-other"), "a helper that may only receive has made something usable")

@@ -29,8 +29,8 @@ use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::record::Features;
 use crate::{
     Answer, BaseFacts, BootId, ContentError, Examination, Examine, Facts, Lacking, Limits, Mark, Note, Noted,
-    ParseError, Query, Reading, Refusal, StreamSpec, WrappedKey, Zfs, disabled_features, genuine, lacking, permission,
-    read_content, read_creations, read_facts, read_listed, read_names, read_note_names, read_notes,
+    PLACEHOLDER, ParseError, Query, Reading, Refusal, StreamSpec, WrappedKey, Zfs, disabled_features, genuine, lacking,
+    permission, read_content, read_creations, read_facts, read_listed, read_names, read_note_names, read_notes,
 };
 use crate::{Failure, Hello, Pruned, Receive, Rename};
 
@@ -360,9 +360,14 @@ impl Host for LocalHost {
         start_outgoing(query::stream(self.zfs()?, stream))
     }
 
-    fn filled(&self, dataset: &DatasetName) {
+    fn filled(&self, dataset: &DatasetName, mountable: bool) {
         // Only a label: it does no harm when it stays.
         if let Ok(zfs) = self.zfs() {
+            let marked = || run(zfs.own_property(PLACEHOLDER, dataset), |mut output| Ok(output.read(&mut [0; 1])? > 0));
+            // A `canmount` that somebody has set stays.
+            if mountable && marked() == Ok(true) {
+                let _ = run(zfs.drop_property("canmount", dataset), |_| Ok(()));
+            }
             let _ = run(zfs.unmark_placeholder(dataset), |_| Ok(()));
         }
     }

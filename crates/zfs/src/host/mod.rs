@@ -213,8 +213,8 @@ pub trait Host: Send + Sync + 'static {
         Err(Failure::new(Refusal::Other, "nothing can be sent from here"))
     }
 
-    /// Called after a receive into an empty dataset has succeeded.
-    fn filled(&self, dataset: &DatasetName);
+    /// Called after a receive into an empty dataset has succeeded; `mountable`: it may be mounted, also if zfsync made it to hold others.
+    fn filled(&self, dataset: &DatasetName, mountable: bool);
 }
 
 fn of_another_kind() -> Failure {
