@@ -169,7 +169,8 @@ fn a_helper_is_asked_only_what_it_announces() {
         let Some((bed, _sshd)) = reached(Bed::new()) else { return };
         bed.world_with_work(1);
         let requests = bed.path("requests").display().to_string();
-        let said = if announces { "cat" } else { "LC_ALL=C sed -u '1s/\"examine\"/\"other\"/'" };
+        let greeting = if announces { "cat" } else { "sed 's/\"examine\"/\"other\"/'" };
+        let said = format!("{{ IFS= read -r line; printf '%s\\n' \"$line\" | {greeting}; exec cat; }}");
         let there = bed.read("there").replace("exec ", &format!("tee {requests} | "));
         bed.script("there", &format!("{} | {said}\n", there.trim_end()));
         push(&bed, &["-j", "1", "s", "beta:d"]).expect(0, &["1 dataset in sync (1 updated"]);

@@ -363,6 +363,7 @@ fn a_signal_while_a_stream_is_tried_resolves_nothing() {
     let takes = |call: &String| ["zfs rename ", "zfs recv "].iter().any(|start| call.starts_with(start));
     assert!(!bed.changes().iter().any(takes), "{:#?}", bed.changes());
     // Without a signal it does.
-    bed.run(&["push", "--set-aside", "s", "d/t"]).expect(0, &[]);
+    bed.run(&["push", "--set-aside", "s", "d/t"])
+        .expect(1, &["it could not be resolved: the fake zfs does not know: rename d/t "]);
     assert!(bed.changes().iter().any(|call| call.starts_with("zfs rename ")), "{:#?}", bed.changes());
 }
