@@ -109,12 +109,20 @@ impl Vain {
     }
 }
 
+/// What keeps all resolutions from being offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hindrance {
+    /// They need a helper on the target's host, which there is not.
+    NoHelper,
+    /// What any of them would be for can't be sent: that is why the one that was asked for is not carried out.
+    CannotSend,
+}
+
 /// When snapshots were made, in seconds since 1970; as far as somebody asked.
 pub type Dates = BTreeMap<SnapshotName, i64>;
 
 /// A conflict: nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Conflict {
     /// Which kind.
     #[serde(flatten)]
@@ -139,9 +147,9 @@ pub struct Conflict {
     /// What is not offered.
     #[serde(skip)]
     pub vain: Vain,
-    /// Whether what is not offered would be, with a helper on the target's host.
+    /// Why none is offered at all.
     #[serde(skip)]
-    pub needs_helper: bool,
+    pub hindrance: Option<Hindrance>,
     /// What is not offered only because the helper's own command on the target's host forbids it.
     #[serde(skip)]
     pub forbidden: Vain,
@@ -151,9 +159,6 @@ pub struct Conflict {
     /// Why the resolution that was asked for can't be carried out.
     #[serde(skip)]
     pub why_not: Option<String>,
-    /// Whether that is that nothing can be sent which any of them would be for.
-    #[serde(skip)]
-    pub cannot_send: bool,
     /// Dates of the source's snapshots.
     pub dates_here: Dates,
     /// Dates of the target's.
@@ -182,11 +187,10 @@ impl Conflict {
             would_decrypt: false,
             first_contact: None,
             vain: Vain::default(),
-            needs_helper: false,
+            hindrance: None,
             forbidden: Vain::default(),
             unsure: None,
             why_not: None,
-            cannot_send: false,
             dates_here: Dates::new(),
             dates_there: Dates::new(),
         }
@@ -386,7 +390,7 @@ impl fmt::Display for Conflict {
                 "\n  zfs userspace, which counts files for root and for users who are allowed {COUNT}, says: {words}"
             )?;
         }
-        if let Some(why) = self.why_not.as_ref().filter(|_| self.cannot_send) {
+        if let Some(why) = self.why_not.as_ref().filter(|_| self.hindrance == Some(Hindrance::CannotSend)) {
             return write!(f, "\n  nothing was changed, as what would be sent then can't be: {why}");
         }
         if let Some(why) = &self.why_not {
@@ -414,7 +418,8 @@ impl fmt::Display for Conflict {
             );
         let mut ways: Vec<Cow<'_, str>> =
             self.first_contact.iter().map(|contact| contact.instead.as_str().into()).collect();
-        let helper_helps = self.needs_helper && (self.rollback_helps() || self.new_start_helps());
+        let helper_helps =
+            self.hindrance == Some(Hindrance::NoHelper) && (self.rollback_helps() || self.new_start_helps());
         if other || helper_helps || (advice.is_empty() && ways.is_empty()) {
             ways.push(self.other_advice());
         }

@@ -68,7 +68,7 @@ mod ways;
 pub use arrived::{Arrived, arrived, bookmarks_of};
 pub use blocked::Blocked;
 pub use calendar::{Calendar, Period, Unit, Zone, ZoneError, same_window};
-pub use conflict::{Conflict, ConflictKind, Dates, Vain};
+pub use conflict::{Conflict, ConflictKind, Dates, Hindrance, Vain};
 pub use contact::{FirstContact, Withheld};
 pub use diff::{Attempt, diff};
 pub use doubt::Settled;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use super::TargetDataset;
+use super::conflict::Hindrance;
 use super::contact::all_below;
 use super::diff::{full, newest_common};
 use super::item::{Item, OnTarget};
@@ -58,7 +59,7 @@ impl Negotiation {
         conflict.vain.replace = matches!(conflict.kind, ConflictKind::HoldsOthers { .. }) || staying.is_some();
         if self.plain_target || self.is_restore {
             conflict.vain = Vain { rollback: true, set_aside: true, replace: true };
-            conflict.needs_helper = self.plain_target && !self.is_restore;
+            conflict.hindrance = (self.plain_target && !self.is_restore).then_some(Hindrance::NoHelper);
         }
         let is_root = self.roots.contains(&item.target_name);
         let otherwise = conflict.vain.or(Vain { rollback: false, set_aside: is_root, replace: is_root });
@@ -244,7 +245,8 @@ impl Solvable {
     /// What is said where it isn't begun, as what would be sent then can't be: no other way would help.
     #[must_use]
     pub fn unsendable(&self, why: &str) -> String {
-        Conflict { why_not: Some(why.to_owned()), cannot_send: true, ..self.conflict.clone() }.to_string()
+        let hindrance = Some(Hindrance::CannotSend);
+        Conflict { why_not: Some(why.to_owned()), hindrance, ..self.conflict.clone() }.to_string()
     }
 
     /// One line for the user, before it is done: what is about to happen, and what it costs.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::conflict::{Conflict, ConflictKind, Vain};
+use super::conflict::{Conflict, ConflictKind, Hindrance, Vain};
 use zfs::Allow;
 use zfs::name::DatasetName;
 
@@ -41,7 +41,7 @@ impl Conflict {
             (self.forbidden.set_aside && self.new_start_helps(), Allow::Rename),
             (self.forbidden.replace && self.new_start_helps(), Allow::Destroy),
         ];
-        let words: Vec<&str> = ways.into_iter().filter_map(|(helps, allow)| helps.then(|| allow.word())).collect();
+        let words: Vec<&str> = ways.into_iter().filter(|(helps, _)| *helps).map(|(_, allow)| allow.word()).collect();
         match words.split_last() {
             Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
             _ => words.concat(),
@@ -79,7 +79,7 @@ impl Conflict {
                 "discard the partially received state on the target host (zfs receive -A DATASET; this loses only what was \
                  received of the interrupted stream) and run again"
             }
-            _ if self.needs_helper && (self.rollback_helps() || self.new_start_helps()) => {
+            _ if self.hindrance == Some(Hindrance::NoHelper) && (self.rollback_helps() || self.new_start_helps()) => {
                 "install zfsync on the target host, or let a helper be sent along (--helper ship), and run again without --helper plain, \
                  so that a rollback and other resolutions are offered; or move it out of the way there by hand (zfs rename, zfs rollback)"
             }
@@ -90,7 +90,7 @@ impl Conflict {
                 ));
             }
             _ if self.vain != Vain::default()
-                && !self.needs_helper
+                && self.hindrance.is_none()
                 && (self.rollback_helps() || self.new_start_helps()) =>
             {
                 "move it out of the way on the target host (zfs rename, zfs rollback), or choose another target"
