@@ -188,8 +188,9 @@ impl Negotiation {
                 "--replace destroys nothing below it, and it was not known at the start of this run what lies there: run again".into()
             });
         };
-        let mut staying =
-            all_below(staying, &item.target_name).filter(|name| !self.resolutions.replace.contains(*name)).peekable();
+        // What SOURCE doesn't have there is replaced by nothing, whoever names it.
+        let is_replaced = |name: &DatasetName| self.resolutions.replace.contains(name) && self.item_of(name).is_some();
+        let mut staying = all_below(staying, &item.target_name).filter(|name| !is_replaced(name)).peekable();
         staying.peek()?;
         Some(format!(
             "--replace destroys nothing below it, and datasets there are not copies of this source: they would be read-only, and not \

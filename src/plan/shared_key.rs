@@ -97,7 +97,8 @@ impl Negotiation {
         self.items.iter().filter(encrypted).filter(move |item| self.verdict(item).steps().first().is_some_and(goes_on))
     }
 
-    fn item_of(&self, target: &DatasetName) -> Option<&Item> {
+    /// The dataset of SOURCE that has its place there.
+    pub(super) fn item_of(&self, target: &DatasetName) -> Option<&Item> {
         self.find(&target.below(&self.target)?)
     }
 }

@@ -273,7 +273,9 @@ def no_replace_with_others_below(c):
             run = c.push(*flags, status=1)
             c.check("no common snapshot" in run.out + run.err, "the conflict isn't told")
             c.check("--replace" not in run.out + run.err, "--replace is offered")
-        for flags in (["-n"], []):
+        # What SOURCE doesn't have is replaced by nothing, if it is named or not.
+        named = ["--replace", f"{c.target}/z", "--replace", f"{c.target}/vol"]
+        for flags in (["-n"], [], ["-n", *named], named):
             run = c.push("--replace", c.target, *flags, status=1)
             told = " ".join((run.out + run.err).split())
             c.check(f"--replace destroys nothing below it, and datasets there are not copies of this source: they would be read-only, and not mounted: {others}" in told, "why it is refused isn't said")
