@@ -160,7 +160,7 @@ mod tests {
         let began = Instant::now();
         let error = try_run("sh -c 'sleep 1000 & echo $!; wait'", 2000).unwrap_err();
         assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
-        assert!(error.contains("took longer than 2 s"), "{error}");
+        assert!(error.contains("took longer than 2.0 s"), "{error}");
         let pid: i32 = error.lines().last().unwrap().parse().unwrap();
         let gone = || {
             let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
