@@ -300,7 +300,7 @@ mod tests {
             }
             (stdin, stdout)
         });
-        let why = with_session(&channel, &spec(), Duration::ZERO).await.unwrap_err();
+        let why = with_session(&channel, &spec(), LIMIT).await.unwrap_err();
         assert_eq!(why.words, "no such snapshot");
         drop((channel, answering.join().unwrap()));
     }
