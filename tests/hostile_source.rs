@@ -98,10 +98,12 @@ fn done(id: u64, failure: Option<Failure>) -> Vec<u8> {
 }
 
 /// What is told beside a stream, to its end. Whether all of it has come is in it.
+/// What is reported of a stream, beside that it has begun.
 fn told(reports: &Receiver<Report>) -> Vec<Report> {
     let mut all = Vec::new();
     loop {
         match reports.recv_timeout(LIMIT) {
+            Ok(Report::Begun) => {}
             Ok(report) => all.push(report),
             Err(RecvTimeoutError::Disconnected) => return all,
             Err(RecvTimeoutError::Timeout) => panic!("nobody tells the end"),

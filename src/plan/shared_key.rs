@@ -72,8 +72,10 @@ impl Negotiation {
             roots.map(|root| (root.clone(), root.clone())).collect();
         let holders = self.holders.iter().filter_map(|(name, facts)| Some((name, facts.encryption_root.as_ref()?)));
         let items = self.items.iter().filter_map(|item| Some((&item.target_name, item.key_of()?)));
-        let mut others: Vec<(&DatasetName, &DatasetName)> =
-            holders.chain(items).filter(|(name, _)| !renewed.contains(*name)).collect();
+        // A clone of what isn't above it, such as that which `--set-aside` leaves, has the very key of its origin: a new one opens both
+        // (`dsl_crypto_key_clone_sync` in `module/zfs/dsl_crypt.c`).
+        let stays = |(name, root): &(&DatasetName, &DatasetName)| !renewed.contains(*name) && name.is_within(root);
+        let mut others: Vec<(&DatasetName, &DatasetName)> = holders.chain(items).filter(stays).collect();
         others.sort();
         for (name, root) in others {
             stragglers.entry(root.clone()).or_insert_with(|| name.clone());

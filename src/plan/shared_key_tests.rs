@@ -170,6 +170,16 @@ fn what_is_no_part_of_the_source_has_the_key_too() {
     assert_eq!(tree(alone, OWN).found(), found(&[("", None)], &["below b/e", "b/e/sub", "b/e/two"]));
 }
 
+/// What was set aside, and came back as a promoted clone.
+#[test]
+fn a_clone_has_the_very_key_of_its_origin() {
+    const ASIDE: &[(&str, &str)] =
+        &[("", "b/e"), ("/sub", "b/e/sub"), ("/sub.zfsync-20261130-094602", "b/e/sub"), ("/two", "b/e/two")];
+    let all: &[_] = &[("", true), ("/sub", true), ("/two", true)];
+    let sent = [("", None), ("/sub", None), ("/two", None)];
+    assert_eq!(tree(all, ASIDE).found(), found(&sent, &["below b/e", "b/e/sub.zfsync-20261130-094602"]));
+}
+
 #[test]
 fn nothing_is_asked_where_nothing_would_come_of_it() {
     let behind: &[_] = &[("", true), ("/sub", false), ("/sub/low", false), ("/two", true)];

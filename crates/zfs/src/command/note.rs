@@ -171,6 +171,12 @@ impl Zfs {
         self.command(["inherit", property, dataset.as_str()])
     }
 
+    /// Gives a native property its received or default value, also one that can't be inherited (zfs-set(8)).
+    #[must_use]
+    pub fn reset_property(&self, property: &str, dataset: &DatasetName) -> Call {
+        self.command(["inherit", "-S", property, dataset.as_str()])
+    }
+
     /// Drops a user property of a snapshot.
     #[must_use]
     pub fn drop_snapshot_property(&self, property: &str, dataset: &DatasetName, snapshot: &SnapshotName) -> Call {

@@ -366,7 +366,7 @@ impl Host for LocalHost {
             let marked = || run(zfs.own_property(PLACEHOLDER, dataset), |mut output| Ok(output.read(&mut [0; 1])? > 0));
             // A `canmount` that somebody has set stays.
             if mountable && marked() == Ok(true) {
-                let _ = run(zfs.drop_property("canmount", dataset), |_| Ok(()));
+                let _ = run(zfs.reset_property("canmount", dataset), |_| Ok(()));
             }
             let _ = run(zfs.unmark_placeholder(dataset), |_| Ok(()));
         }
