@@ -9,7 +9,7 @@ use crate::remote::client::SendFailure;
 use zfs::{Failure, Refusal};
 
 /// For what doesn't depend on time.
-const NOW: Duration = Duration::ZERO;
+pub(super) const NOW: Duration = Duration::ZERO;
 
 fn send(steps: std::ops::Range<u64>) -> Verdict {
     Verdict::Send(Steps::new(steps.map(step).collect()).unwrap())
@@ -24,7 +24,7 @@ fn the_unresolved_is_not_in_sync() {
     assert!(actions.iter().any(ended), "{actions:?}");
 }
 
-fn existing(number: usize) -> PlannedDataset {
+pub(super) fn existing(number: usize) -> PlannedDataset {
     planned(number, Placement::Existing, None, send(1..2))
 }
 
@@ -36,13 +36,13 @@ fn half_made() -> Verdict {
     Verdict::Conflict(Conflict::bare(ConflictKind::Partial))
 }
 
-fn started(datasets: Vec<PlannedDataset>) -> (Machine, Vec<Action>) {
+pub(super) fn started(datasets: Vec<PlannedDataset>) -> (Machine, Vec<Action>) {
     let (mut machine, mut actions) = Machine::new(&plan(datasets), &limits(4, true));
     actions.extend(machine.handle(NOW, Input::ChannelUp { channel: 1, connection: 1 }));
     (machine, actions)
 }
 
-fn sent(step: StepId, failure: Option<&str>) -> Input {
+pub(super) fn sent(step: StepId, failure: Option<&str>) -> Input {
     Input::Sent { step, bytes: 5, failure: failure.map(|words| SendFailure { words: words.to_owned(), killed: false }) }
 }
 
@@ -50,7 +50,7 @@ fn refused(step: StepId, refusal: Refusal) -> Input {
     Input::Received { step, failure: Some(Failure { refusal, words: "zfs says no".into() }) }
 }
 
-fn received(step: StepId) -> Input {
+pub(super) fn received(step: StepId) -> Input {
     Input::Received { step, failure: None }
 }
 
@@ -58,11 +58,11 @@ fn down(channel: u32) -> Input {
     Input::ChannelDown { channel, why: "cut".into() }
 }
 
-fn replanned(dataset: usize, planned: PlannedDataset) -> Input {
+pub(super) fn replanned(dataset: usize, planned: PlannedDataset) -> Input {
     Input::Replanned { dataset, planned: Ok(Box::new(planned)) }
 }
 
-fn starts(actions: &[Action]) -> Vec<(usize, StepId)> {
+pub(super) fn starts(actions: &[Action]) -> Vec<(usize, StepId)> {
     let start = |action: &Action| match action {
         Action::Start { dataset, step, .. } => Some((*dataset, *step)),
         _ => None,
@@ -457,65 +457,4 @@ fn many_datasets() {
     }
     assert!(machine.is_done());
     assert_eq!(done, 2 * (datasets - datasets / 3));
-}
-
-fn after(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-fn drops(actions: &[Action]) -> bool {
-    actions.iter().any(|action| matches!(action, Action::Drop { .. }))
-}
-
-#[test]
-fn signs_of_life_without_bytes_are_not_believed_for_ever() {
-    for settles in [false, true] {
-        let (mut machine, _) = started(vec![existing(0)]);
-        if settles {
-            machine.handle(NOW, sent(1, None));
-        }
-        let mut given_up = None;
-        for second in (0..10_000).step_by(5) {
-            machine.handle(after(second), Input::Heartbeat { step: 1 });
-            let actions = machine.handle(after(second), Input::Tick);
-            if drops(&actions) || actions.contains(&Action::Abort(1)) {
-                given_up = Some(second);
-                break;
-            }
-        }
-        assert_eq!(given_up, Some(3600), "settles: {settles}");
-    }
-}
-
-#[test]
-fn what_goes_on_after_an_abort_is_dropped_though_it_shows_life() {
-    let (mut machine, _) = started(vec![existing(0)]);
-    assert_eq!(machine.handle(after(300), Input::Tick), [Action::Abort(1)]);
-    let mut dropped = None;
-    for second in (300..10_000).step_by(5) {
-        machine.handle(after(second), Input::Heartbeat { step: 1 });
-        if drops(&machine.handle(after(second), Input::Tick)) {
-            dropped = Some(second);
-            break;
-        }
-    }
-    assert_eq!(dropped, Some(3900));
-}
-
-#[test]
-fn a_frozen_receive_takes_no_healthy_one_with_it() {
-    let (mut machine, _) = started(vec![existing(0), existing(1), existing(2)]);
-    assert_eq!(starts(&machine.handle(NOW, sent(1, None))), [(1, 2)]);
-    machine.handle(after(299), Input::Moved { step: 2 });
-    let actions = machine.handle(after(300), Input::Tick);
-    assert!(!drops(&actions), "{actions:?}");
-    assert!(actions.iter().any(|action| matches!(action, Action::Relist { dataset: 0, .. })), "{actions:?}");
-    // The frozen one still has its place: only one more may settle beside it.
-    assert_eq!(starts(&machine.handle(after(301), sent(2, None))), []);
-    assert_eq!(starts(&machine.handle(after(302), received(2))), [(2, 3)]);
-    // When it ends after all, nobody waits for that any more.
-    assert_eq!(machine.handle(after(303), received(1)), []);
-    machine.handle(after(304), sent(3, None));
-    machine.handle(after(305), received(3));
-    assert_eq!(starts(&machine.handle(after(306), replanned(0, existing(0)))), [(0, 4)]);
 }

@@ -5,6 +5,7 @@ mod check;
 mod contact;
 mod next;
 mod random;
+mod stalls;
 mod target;
 mod world;
 
