@@ -99,7 +99,7 @@ impl Host for Tame {
         Ok(Started { stdin: Intake::new(stdin.into()), words: Box::new(io::empty()), process })
     }
 
-    fn filled(&self, _: &DatasetName) {}
+    fn filled(&self, _: &DatasetName, _: bool) {}
 }
 
 struct Reader(Mutex<Option<JoinHandle<()>>>);
