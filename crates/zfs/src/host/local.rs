@@ -11,7 +11,7 @@ use std::thread;
 use super::base;
 use super::claims::{Claims, Passage};
 use super::dataset;
-use super::empty::holds_nothing;
+use super::empty::look_into;
 use super::examine::{self, Account};
 use super::list;
 use super::portions::portions;
@@ -34,7 +34,7 @@ use crate::{
 };
 use crate::{Failure, Hello, Pruned, Receive, Rename};
 
-/// So often a dataset is looked into that is mounted or unmounted meanwhile.
+/// So often a dataset is looked into that is mounted or unmounted meanwhile, or can't be read.
 const LOOKS: usize = 3;
 
 /// So many `zfs list` at most look for one question's names.
@@ -312,15 +312,18 @@ impl Host for LocalHost {
         }
         // A receive that replaces it unmounts it at some time of its own. A look that falls into that finds no directory any more,
         // or that below the mountpoint, and a count of before; once it is unmounted, the count is right.
-        let mut facts = self.facts(dataset)?;
+        // And until ZFS has let go of what is unmounted, `zfs userspace` finds it busy.
+        let (mut facts, mut unread) = (self.facts(dataset)?, None);
         for _ in 0..LOOKS {
-            let (empty, after) = (holds_nothing(self.zfs()?, &facts), self.facts(dataset)?);
-            if after.mounted == facts.mounted {
-                return Ok(empty);
-            }
+            let (empty, after) = (look_into(self.zfs()?, &facts), self.facts(dataset)?);
+            unread = match empty {
+                Ok(empty) if after.mounted == facts.mounted => return Ok(empty),
+                Ok(_) => None,
+                Err(why) => Some(why),
+            };
             facts = after;
         }
-        Ok(false)
+        unread.map_or(Ok(false), Err)
     }
 
     fn content(&self, reading: &Reading, tell: &mut Tell<'_>) -> Result<(), Failure> {
@@ -414,77 +417,5 @@ fn read_line(path: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::path::Path;
-
-    use super::*;
-    use crate::testing::write_script;
-
-    /// A filesystem that is unmounted while it is looked into, its directory removed or left: `zfs` says how many objects it has
-    /// before and after that.
-    fn looked_into_while_unmounted(dir: &Path, removed: bool, before: u8, after: u8) -> bool {
-        let script = format!(
-            r#"#!/bin/sh
-            cd '{dir}'
-            case "$*" in
-            "list "*" b/x") if [ -e unmounted ]; then mounted=no; else mounted=yes; fi
-                case "$*" in
-                *" mounted b/x") echo $mounted ;;
-                *snapshot*) ;;
-                *) printf 'b/x	filesystem	-	-	%s	0	0
-' $mounted ;;
-                esac ;;
-            "userspace "*) if [ -e unmounted ]; then n={after}; else n={before}; fi; printf 'POSIX User	0	%s
-' $n ;;
-            "get "*) echo "$PWD/mounted"; touch unmounted ;;
-            esac
-            "#,
-            dir = dir.display()
-        );
-        if !removed {
-            fs::create_dir(dir.join("mounted")).unwrap();
-        }
-        let program = dir.join("zfs");
-        write_script(&program, &script);
-        LocalHost::with(Zfs::at(program)).is_empty(&"b/x".parse().unwrap()).unwrap()
-    }
-
-    /// Each time that it is asked for it is mounted if it was not, and not if it was.
-    #[test]
-    fn what_is_never_twice_the_same_is_not_known_to_be_empty() {
-        let dir = tempfile::tempdir().unwrap();
-        let script = format!(
-            r#"#!/bin/sh
-            cd '{dir}'
-            case "$*" in
-            "list "*snapshot*) ;;
-            "list "*" mounted b/x") echo no ;;
-            "list "*) if mkdir here 2>/dev/null; then mounted=yes; else rmdir here; mounted=no; fi
-                echo >>asked; printf 'b/x	filesystem	-	-	%s	0	0
-' $mounted ;;
-            "userspace "*) printf 'POSIX User	0	1
-' ;;
-            "get "*) echo "$PWD/mounted" ;;
-            esac
-            "#,
-            dir = dir.path().display()
-        );
-        fs::create_dir(dir.path().join("mounted")).unwrap();
-        let program = dir.path().join("zfs");
-        write_script(&program, &script);
-        assert!(!LocalHost::with(Zfs::at(program)).is_empty(&"b/x".parse().unwrap()).unwrap());
-        assert!(fs::read(dir.path().join("asked")).unwrap().len() > LOOKS);
-    }
-
-    #[test]
-    fn what_is_unmounted_meanwhile_is_looked_into_again() {
-        for (removed, before, after, empty) in
-            [(false, 1, 1, true), (true, 1, 1, true), (false, 1, 2, false), (true, 1, 2, false)]
-        {
-            let dir = tempfile::tempdir().unwrap();
-            let found = looked_into_while_unmounted(dir.path(), removed, before, after);
-            assert_eq!(found, empty, "{removed} {before} {after}");
-        }
-    }
-}
+#[path = "local_tests.rs"]
+mod tests;

@@ -1,0 +1,111 @@
+//! Whether a dataset is empty, where `zfs` answers differently from one moment to the next.
+
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::testing::write_script;
+
+/// A filesystem that is unmounted while it is looked into, its directory removed or left: `zfs` says how many objects it has
+/// before and after that.
+fn looked_into_while_unmounted(dir: &Path, removed: bool, before: u8, after: u8) -> bool {
+    let script = format!(
+        r#"#!/bin/sh
+        cd '{dir}'
+        case "$*" in
+        "list "*" b/x") if [ -e unmounted ]; then mounted=no; else mounted=yes; fi
+            case "$*" in
+            *" mounted b/x") echo $mounted ;;
+            *snapshot*) ;;
+            *) printf 'b/x	filesystem	-	-	%s	0	0
+' $mounted ;;
+            esac ;;
+        "userspace "*) if [ -e unmounted ]; then n={after}; else n={before}; fi; printf 'POSIX User	0	%s
+' $n ;;
+        "get "*) echo "$PWD/mounted"; touch unmounted ;;
+        esac
+        "#,
+        dir = dir.display()
+    );
+    if !removed {
+        fs::create_dir(dir.join("mounted")).unwrap();
+    }
+    let program = dir.join("zfs");
+    write_script(&program, &script);
+    LocalHost::with(Zfs::at(program)).is_empty(&"b/x".parse().unwrap()).unwrap()
+}
+
+/// Each time that it is asked for it is mounted if it was not, and not if it was.
+#[test]
+fn what_is_never_twice_the_same_is_not_known_to_be_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = format!(
+        r#"#!/bin/sh
+        cd '{dir}'
+        case "$*" in
+        "list "*snapshot*) ;;
+        "list "*" mounted b/x") echo no ;;
+        "list "*) if mkdir here 2>/dev/null; then mounted=yes; else rmdir here; mounted=no; fi
+            echo >>asked; printf 'b/x	filesystem	-	-	%s	0	0
+' $mounted ;;
+        "userspace "*) printf 'POSIX User	0	1
+' ;;
+        "get "*) echo "$PWD/mounted" ;;
+        esac
+        "#,
+        dir = dir.path().display()
+    );
+    fs::create_dir(dir.path().join("mounted")).unwrap();
+    let program = dir.path().join("zfs");
+    write_script(&program, &script);
+    assert!(!LocalHost::with(Zfs::at(program)).is_empty(&"b/x".parse().unwrap()).unwrap());
+    assert!(fs::read(dir.path().join("asked")).unwrap().len() > LOOKS);
+}
+
+/// `zfs userspace` fails so often at first.
+fn looked_into_while_busy(times: usize) -> Result<bool, Failure> {
+    let dir = tempfile::tempdir().unwrap();
+    let script = format!(
+        r#"#!/bin/sh
+        cd '{dir}'
+        case "$*" in
+        "list "*snapshot*) ;;
+        "list "*" mounted b/x") echo no ;;
+        "list "*) printf 'b/x	filesystem	-	-	no	0	0
+' ;;
+        "userspace "*)
+            echo >>asked
+            if [ $(wc -l <asked) -le {times} ]; then
+                echo "cannot get used/quota for b/x: dataset is busy" >&2
+                exit 1
+            fi
+            printf 'POSIX User	0	1
+' ;;
+        esac
+        "#,
+        dir = dir.path().display()
+    );
+    let program = dir.path().join("zfs");
+    write_script(&program, &script);
+    LocalHost::with(Zfs::at(program)).is_empty(&"b/x".parse().unwrap())
+}
+
+#[test]
+fn what_is_busy_for_a_moment_is_looked_into_again() {
+    for times in [0, 1, LOOKS - 1] {
+        assert!(looked_into_while_busy(times).unwrap(), "{times}");
+    }
+    let why = looked_into_while_busy(LOOKS).unwrap_err();
+    assert!(why.words.contains("dataset is busy"), "{}", why.words);
+}
+
+#[test]
+fn what_is_unmounted_meanwhile_is_looked_into_again() {
+    for (removed, before, after, empty) in
+        [(false, 1, 1, true), (true, 1, 1, true), (false, 1, 2, false), (true, 1, 2, false)]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let found = looked_into_while_unmounted(dir.path(), removed, before, after);
+        assert_eq!(found, empty, "{removed} {before} {after}");
+    }
+}
