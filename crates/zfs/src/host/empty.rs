@@ -1,12 +1,40 @@
 //! Tells whether a filesystem holds nothing at all, so that it may be replaced: whatever can't be found out counts as "no".
 
-use std::fs;
 use std::io::{BufRead, Read as _};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
+use super::resolve::facts;
 use super::run::read;
 use crate::Kind;
 use crate::name::DatasetName;
-use crate::{Facts, Failure, Zfs, user_objects};
+use crate::{Facts, Failure, Refusal, Zfs, user_objects};
+
+/// So often a dataset is looked into that is mounted or unmounted meanwhile.
+const LOOKS: usize = 3;
+
+/// So long ZFS may take to let go of a filesystem that is being unmounted: it writes out what is dirty first.
+pub(super) const LET_GO_WITHIN: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Whether a dataset without snapshots holds nothing at this moment, when `zfs receive` may be about to replace it.
+pub(super) fn is_empty(zfs: &Zfs, dataset: &DatasetName, let_go_within: Duration) -> Result<bool, Failure> {
+    let began = Instant::now();
+    // That receive unmounts it at some time of its own. A look that falls into that finds no directory any more, or that below the
+    // mountpoint, and a count of before; or ZFS says that it is busy. Once it is unmounted, the count is right.
+    let (mut before, mut looks) = (facts(zfs, dataset)?, 0);
+    while looks < LOOKS {
+        let (empty, after) = (look_into(zfs, &before), facts(zfs, dataset)?);
+        match empty {
+            Ok(empty) if after.mounted == before.mounted => return Ok(empty),
+            Ok(_) => looks += 1,
+            Err(Failure { refusal: Refusal::Busy, .. }) if began.elapsed() < let_go_within => thread::sleep(PAUSE),
+            Err(why) => return Err(why),
+        }
+        before = after;
+    }
+    Ok(false)
+}
 
 /// Whether a dataset without snapshots could be replaced without a loss: a filesystem in which nothing exists but its own
 /// root directory, and that no mount would miss. Whatever can't be found out counts as "no".
@@ -53,3 +81,7 @@ fn mountpoint(zfs: &Zfs, name: &DatasetName) -> Option<String> {
     // `legacy` ones are mounted who knows where.
     path.ok().and_then(|path| Some(path.strip_suffix('\n')?.to_owned())).filter(|path| path.starts_with('/'))
 }
+
+#[cfg(test)]
+#[path = "empty_tests.rs"]
+mod tests;

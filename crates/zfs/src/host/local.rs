@@ -11,7 +11,7 @@ use std::thread;
 use super::base;
 use super::claims::{Claims, Passage};
 use super::dataset;
-use super::empty::look_into;
+use super::empty;
 use super::examine::{self, Account};
 use super::list;
 use super::portions::portions;
@@ -21,21 +21,18 @@ use super::query;
 use super::records::Records;
 use super::remount;
 use super::resolve;
-use super::run::{read, run, run_listing, run_naming};
+use super::run::{run, run_listing, run_naming};
 use super::wrapped_key;
 use super::{Found, Host, NameSink, Outgoing, RecordSink, Sink, Started, Tell, Unread};
 use crate::Resolution;
 use crate::name::{DatasetName, Guid, SnapshotName, Txg};
 use crate::record::Features;
 use crate::{
-    Answer, BaseFacts, BootId, ContentError, Examination, Examine, Facts, Lacking, Limits, Mark, Note, Noted,
-    PLACEHOLDER, ParseError, Query, Reading, Refusal, StreamSpec, WrappedKey, Zfs, disabled_features, genuine, lacking,
-    permission, read_content, read_creations, read_facts, read_listed, read_names, read_note_names, read_notes,
+    Answer, BaseFacts, BootId, ContentError, Examination, Examine, Lacking, Limits, Mark, Note, Noted, PLACEHOLDER,
+    ParseError, Query, Reading, Refusal, StreamSpec, WrappedKey, Zfs, disabled_features, genuine, lacking, permission,
+    read_content, read_creations, read_facts, read_listed, read_names, read_note_names, read_notes,
 };
 use crate::{Failure, Hello, Pruned, Receive, Rename};
-
-/// So often a dataset is looked into that is mounted or unmounted meanwhile, or can't be read.
-const LOOKS: usize = 3;
 
 /// So many `zfs list` at most look for one question's names.
 const MAX_PARALLEL: usize = 4;
@@ -153,7 +150,7 @@ impl Host for LocalHost {
     fn probe(&self, dataset: &DatasetName) -> Result<(Vec<String>, bool), Failure> {
         let zfs = self.zfs()?;
         let disabled = run(zfs.pool_features(dataset.pool()), disabled_features)?;
-        Ok((disabled, self.facts(dataset)?.encryption.is_on()))
+        Ok((disabled, resolve::facts(self.zfs()?, dataset)?.encryption.is_on()))
     }
 
     fn lacking(&self, dataset: &DatasetName, stream: Features, resumable: bool) -> Lacking {
@@ -296,7 +293,7 @@ impl Host for LocalHost {
     }
 
     fn wrapped_key(&self, dataset: &DatasetName, base: Option<&SnapshotName>) -> Result<Option<WrappedKey>, Failure> {
-        if !self.facts(dataset)?.encryption.is_on() {
+        if !resolve::facts(self.zfs()?, dataset)?.encryption.is_on() {
             return Ok(None);
         }
         wrapped_key::wrapped_key(self.zfs()?, dataset, base)
@@ -310,20 +307,7 @@ impl Host for LocalHost {
         if self.has_snapshots(dataset)? {
             return Ok(false);
         }
-        // A receive that replaces it unmounts it at some time of its own. A look that falls into that finds no directory any more,
-        // or that below the mountpoint, and a count of before; once it is unmounted, the count is right.
-        // And until ZFS has let go of what is unmounted, `zfs userspace` finds it busy.
-        let (mut facts, mut unread) = (self.facts(dataset)?, None);
-        for _ in 0..LOOKS {
-            let (empty, after) = (look_into(self.zfs()?, &facts), self.facts(dataset)?);
-            unread = match empty {
-                Ok(empty) if after.mounted == facts.mounted => return Ok(empty),
-                Ok(_) => None,
-                Err(why) => Some(why),
-            };
-            facts = after;
-        }
-        unread.map_or(Ok(false), Err)
+        empty::is_empty(self.zfs()?, dataset, empty::LET_GO_WITHIN)
     }
 
     fn content(&self, reading: &Reading, tell: &mut Tell<'_>) -> Result<(), Failure> {
@@ -342,7 +326,7 @@ impl Host for LocalHost {
     fn receive(&self, receive: &Receive, snapshot: Option<&SnapshotName>) -> Result<Started, Failure> {
         let passage = self.claims.enter([&receive.dataset])?;
         let replaces = receive.into_empty || receive.overwrite;
-        let mounted = replaces && self.facts(&receive.dataset)?.mounted;
+        let mounted = replaces && resolve::facts(self.zfs()?, &receive.dataset)?.mounted;
         let started = start(self.zfs()?.receive(receive, snapshot), passage)?;
         Ok(if mounted { remount::after_failure(self.zfs()?, &receive.dataset, started) } else { started })
     }
@@ -376,16 +360,6 @@ impl Host for LocalHost {
     }
 }
 
-impl LocalHost {
-    fn facts(&self, dataset: &DatasetName) -> Result<Facts, Failure> {
-        let facts = read(self.zfs()?.facts(std::slice::from_ref(dataset)), read_facts)?;
-        facts
-            .into_iter()
-            .next()
-            .ok_or_else(|| Failure::new(Refusal::Missing, &format!("'{dataset}': dataset does not exist")))
-    }
-}
-
 /// Only root may run channel programs (zfs-program(8)).
 fn may_run_programs() -> Arc<AtomicBool> {
     Arc::new(AtomicBool::new(rustix::process::geteuid().is_root()))
@@ -415,7 +389,3 @@ fn find_all(zfs: &Zfs, portions: &[&[&str]]) -> Result<(Found, Vec<(String, Stri
 fn read_line(path: &str) -> Option<String> {
     Some(fs::read_to_string(path).ok()?.trim().to_owned())
 }
-
-#[cfg(test)]
-#[path = "local_tests.rs"]
-mod tests;
