@@ -334,6 +334,7 @@ impl Run<'_> {
         let resolved = match (failure, &planned.verdict) {
             (None, _) => {
                 self.set_aside(dataset, true);
+                self.count_resolved(dataset);
                 self.ready.negotiation.resolved(dataset);
                 Resolved::Done
             }
@@ -347,6 +348,16 @@ impl Run<'_> {
             (Some(failure), _) => Resolved::Refused(failure.words),
         };
         self.input(Input::Resolved { dataset, resolved });
+    }
+
+    fn count_resolved(&mut self, dataset: usize) {
+        let Verdict::Resolve(solvable) = &self.ready.plan.datasets[dataset].verdict else { return };
+        let resolved = &mut self.summary.resolved;
+        *match &solvable.resolution {
+            Resolution::Rollback { .. } => &mut resolved.rolled_back,
+            Resolution::SetAside { .. } => &mut resolved.set_aside,
+            Resolution::Replace { .. } => &mut resolved.replaced,
+        } += 1;
     }
 
     /// Keeps in mind that this dataset of the target was set aside, if that was its resolution.
