@@ -53,7 +53,7 @@ const OFF: Default = Value("false");
 pub const ABOUT: &[&str] = &[
     "The file has a table `[job.NAME]` for each job. NAME consists of letters, digits, hyphens, underscores and dots. The table `[defaults]` takes \
      the same keys, for all jobs that don't set them. Lists, `keep` and `keep-targets` are replaced as a whole, not merged.",
-    "A TIME is a number with a unit, such as `90s`, `5min`, `1.5h` or `7d`, in quotes; a number alone counts seconds (`m` is minutes here, and months in `grid`). A RATE is a number with a unit, in quotes: \
+    "A TIME is a number with a unit, such as `90s`, `5min`, `1.5h` or `7d`, in quotes, or `0` (`m` is minutes here, and months in `grid`). A RATE is a number with a unit, in quotes: \
      `500K`, `50M` or `1.5GiB` (units of 1024), or `50MB` (units of 1000). A GLOB is matched \
      against names relative to the source: `*` matches within a component, `**` across components. A LOCATION is `[USER@]HOST:DATASET`, or `DATASET` on this machine.",
     "An unknown key, or a value of the wrong type, is an error: no job is run. A file that runs commands (hooks, `ssh.options`, `ssh.config`) \

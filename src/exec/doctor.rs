@@ -242,7 +242,8 @@ mod tests {
     fn row(dataset: &str, action: PlanAction, note: &str) -> PlanRow {
         let (dataset, target) = (format!("p/{dataset}"), format!("q/{dataset}"));
         let (note, until_next_snapshot) = (Some(note.to_owned()).filter(|note| !note.is_empty()), note == "ahead");
-        PlanRow { dataset, target, action, from: None, to: None, snapshots: 0, bytes: None, note, until_next_snapshot }
+        let (from, to, withheld) = (None, None, false);
+        PlanRow { dataset, target, action, from, to, snapshots: 0, bytes: None, note, until_next_snapshot, withheld }
     }
 
     fn planned(exit: Exit, rows: Vec<PlanRow>, events: &[Event]) -> (Vec<Refused>, Option<Reasons>) {

@@ -204,13 +204,14 @@ fn at_the_source(job: &PushJob, name: &str) -> String {
 fn cleared_rows(job: &PushJob, cleared: &Cleared) -> Vec<PlanRow> {
     let Cleared { missing, due, too_much, refused, wrong_clock, .. } = cleared;
     let row = |target: String, action, note| PlanRow { note, ..plain_row(at_the_source(job, &target), target, action) };
+    let withheld = |name, note: &String| PlanRow { withheld: true, ..row(name, PlanAction::Stays, Some(note.clone())) };
     if let Some(note) = wrong_clock {
         let names = missing.datasets.iter().map(|doomed| doomed.dataset.to_string()).chain(missing.undated());
-        return names.map(|name| row(name, PlanAction::Stays, Some(note.clone()))).collect();
+        return names.map(|name| withheld(name, note)).collect();
     }
     if let Some(too_much) = too_much {
         let note = too_much.to_string();
-        return too_much.names.iter().map(|name| row(name.clone(), PlanAction::Stays, Some(note.clone()))).collect();
+        return too_much.names.iter().map(|name| withheld(name.clone(), &note)).collect();
     }
     let destroyed = |name: String| match refused.get(&name) {
         Some(why) if why.refusal.is_a_reason_to_stay() => row(name, PlanAction::Stays, Some(why.words.clone())),
@@ -246,6 +247,7 @@ fn plain_row(dataset: String, target: String, action: PlanAction) -> PlanRow {
         bytes: None,
         note: None,
         until_next_snapshot: false,
+        withheld: false,
     }
 }
 

@@ -76,9 +76,15 @@ pub async fn refused(
     receiver: &mut Receiver<'_>,
 ) -> Result<HashMap<usize, Failure>, StartError> {
     let (places, resolutions): (Vec<_>, Vec<_>) = plan.resolutions().into_iter().unzip();
-    let answers = receiver.try_resolutions(resolutions).await?;
-    let mut all: HashMap<usize, Failure> =
-        places.into_iter().zip(answers).filter_map(|(place, failure)| Some((place, failure?))).collect();
+    let mut all = HashMap::new();
+    for (place, resolution) in places.iter().zip(&resolutions) {
+        let raw = !job.decrypt && plan.datasets[*place].encrypted == Some(true);
+        let failure = receiver.not_permitted(resolution, raw).await?;
+        all.extend(failure.map(|failure| (*place, failure)));
+    }
+    for (place, failure) in places.into_iter().zip(receiver.try_resolutions(resolutions).await?) {
+        all.extend(failure.map(|failure| (place, failure)));
+    }
     for (place, failure) in &mut all {
         if let Verdict::Resolve(solvable) = &plan.datasets[*place].verdict {
             failure.words = solvable.refused(failure);

@@ -141,6 +141,8 @@ pub async fn look_at_records(
 pub struct Swept {
     /// Something that was to go could not go.
     pub failed: bool,
+    /// Why something stays that was to go, for the last words.
+    pub withheld: Option<String>,
 }
 
 /// Destroys on the target what the source has no more and zfsync has put there. Where the run has failed, it only notes what has come:
@@ -159,7 +161,7 @@ pub async fn sweep_or_note(
         if failed {
             // Nothing is missing while something is not in sync.
             let failed = keep_notes(&mut receiver, &cleared.missing, &Due::default(), clocks, reporter).await?;
-            return Ok(Swept { failed });
+            return Ok(Swept { failed, withheld: None });
         }
         let back = if cleared.is_withheld() {
             Vec::new()
@@ -304,11 +306,15 @@ async fn carry_out(
         // A time that is not known is not noted either.
         due.noted.clear();
     }
+    let in_short = match &too_much {
+        Some(too_much) if wrong_clock.is_none() => too_much.in_short(),
+        _ => "nothing destroyed on the target (see above)".to_owned(),
+    };
     let withheld = wrong_clock.or_else(|| too_much.as_ref().map(listed)).or_else(|| not_in_sync(&missing));
     if let Some(text) = withheld {
         keep_notes(receiver, &missing, &due, clocks, reporter).await?;
         reporter.event(&Event::Problem { text });
-        return Ok(Swept { failed: true });
+        return Ok(Swept { failed: true, withheld: Some(in_short) });
     }
     let mut stay: Vec<(String, String)> =
         missing.stay.iter().map(|(name, why)| (name.to_string(), why.to_string())).collect();
@@ -323,7 +329,8 @@ async fn carry_out(
     came.destroy_snapshots(job, receiver, &due.snapshots, reporter).await?;
     let (datasets_wait, snapshots_wait, next) = (due.datasets_wait, due.snapshots_wait, due.next);
     let Deeds { datasets, snapshots, freed, stay, failed } = came;
-    let swept = Swept { failed: notes_failed || !failed.is_empty() };
+    let withheld = (!failed.is_empty()).then(|| format!("{} could not be destroyed on the target", failed.len()));
+    let swept = Swept { failed: notes_failed || !failed.is_empty(), withheld };
     let verbose = job.only_there == OnlyThere::Named;
     reporter.event(&Event::Cleared {
         datasets,

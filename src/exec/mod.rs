@@ -24,6 +24,7 @@ mod needs;
 mod notice;
 mod overlap;
 mod parts;
+mod permitted;
 mod proof;
 mod prune;
 mod push;

@@ -306,7 +306,10 @@ async fn finish(
             signal = signals.next() => Err(StartError::Interrupted(signal)),
         };
         match swept {
-            Ok(swept) => exit = if swept.failed { Exit::Failed } else { exit },
+            Ok(swept) => {
+                exit = if swept.failed { Exit::Failed } else { exit };
+                summary.withheld = swept.withheld;
+            }
             Err(StartError::Interrupted(signal)) => {
                 exit = Exit::Interrupted(signal);
                 summary.interrupted = true;
@@ -319,6 +322,7 @@ async fn finish(
                     "what no longer exists on the source is kept"
                 };
                 reporter.event(&Event::Problem { text: format!("{what} on the target: {error}") });
+                summary.withheld = (!failed).then(|| format!("{what} on the target"));
             }
         }
         summary.took += began.elapsed();

@@ -12,17 +12,15 @@ const EXAMPLES: &str = "such as 90s, 5min, 1.5h or 30d";
 /// All units but their longer names.
 const UNITS: &str = "s, min, h, d or w";
 
-/// A time in whole seconds: `90`, `90s`, `5m`, `5 min`, `1.5h`, `1h 30min`, `30 d`, `2 weeks`. A number alone counts seconds, a
-/// day has 24 hours.
+/// A time in whole seconds: `90s`, `5m`, `5 min`, `1.5h`, `1h 30min`, `30 d`, `2 weeks`. A unit must be there, unless it is `0`: who
+/// writes a number alone may mean seconds, or days. A day has 24 hours.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
-        return text
-            .parse()
-            .ok()
-            .filter(|seconds| *seconds <= most().as_secs())
-            .map(Duration::from_secs)
-            .ok_or_else(too_long);
+        return match text.parse() {
+            Ok(0_u8) => Ok(Duration::ZERO),
+            _ => Err(format!("{text} has no unit: is it {text}s, or {text}d? The units are {UNITS}, {EXAMPLES}")),
+        };
     }
     let span = SpanParser::new().parse_span(text).map_err(|_| unreadable(text))?;
     if span.get_years() != 0 || span.get_months() != 0 {
@@ -136,7 +134,7 @@ mod tests {
     fn times_as_people_write_them() {
         let cases = [
             ("0", 0),
-            ("90", 90),
+            ("00", 0),
             ("90s", 90),
             ("5m", 300),
             ("5min", 300),
@@ -177,8 +175,9 @@ mod tests {
             ("1y", "months and years differ in length"),
             ("0.5s", "fractions of a second"),
             ("367d", "longer than 366 days"),
-            ("99999999", "longer than 366 days"),
-            ("99999999999999999999", "longer than 366 days"),
+            ("7", "7 has no unit: is it 7s, or 7d? "),
+            ("99999999999999999999", "has no unit"),
+            ("99999999s", "longer than 366 days"),
             ("99999999999999999999h", "a number and a unit"),
         ];
         for (text, why) in cases {

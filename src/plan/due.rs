@@ -39,6 +39,14 @@ pub struct TooMuch {
     pub names: Vec<String>,
 }
 
+impl TooMuch {
+    /// For the last words of a run.
+    #[must_use]
+    pub fn in_short(&self) -> String {
+        format!("{} not destroyed: more than --max-delete", self.names.len())
+    }
+}
+
 impl fmt::Display for TooMuch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { datasets, snapshots, max, .. } = self;

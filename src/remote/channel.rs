@@ -11,7 +11,7 @@ use super::launch::Feed;
 use super::link::Access;
 use super::open::{Call, Open, Report};
 use helper::wire::{EXAMINES, Reply, Request};
-use zfs::{Failure, PLAIN, StreamSpec};
+use zfs::{Failure, Hello, PLAIN, StreamSpec};
 
 /// Sends a stream. An error means that the channel itself is unusable.
 type Sender = Box<dyn FnOnce(&OwnedFd, &Teller) -> Result<(), String> + Send>;
@@ -29,8 +29,8 @@ pub(super) enum Order {
 pub struct Channel {
     pub(super) orders: Arc<mpsc::Sender<Order>>,
     pub(super) open: Arc<Open>,
-    /// What its helper can, once that has greeted.
-    pub(super) greeted: Arc<OnceLock<Vec<String>>>,
+    /// What its helper has said of itself, once it has greeted.
+    pub(super) greeted: Arc<OnceLock<Hello>>,
     pub(super) access: Access,
 }
 
@@ -60,7 +60,13 @@ impl Channel {
     }
 
     fn announces(&self, capability: &str) -> bool {
-        self.greeted.get().is_some_and(|capabilities| capabilities.iter().any(|word| word == capability))
+        self.greeted.get().is_some_and(|hello| hello.capabilities.iter().any(|word| word == capability))
+    }
+
+    /// Who its helper is, for messages.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        self.greeted.get().map_or("", |hello| hello.user.as_str())
     }
 
     fn request(&self, request: Request) {

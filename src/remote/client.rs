@@ -27,7 +27,7 @@ use super::ssh::Master;
 pub use super::stream::{Sending, Stream};
 pub(crate) use super::stream_end::{EndOfStream, StreamEnd};
 use helper::wire::{self, FrameKind, PING, Request, WireError};
-use zfs::{Allow, Failure, Refusal};
+use zfs::{Allow, Failure, Hello, Refusal};
 
 impl Channel {
     /// Starts a helper over `master`, which has so long for its greeting. That counts from here, where ssh has asked all that it
@@ -109,7 +109,7 @@ impl Channel {
                 Ok((hello, output, aftermath)) => {
                     let hello = wire::harmless(hello);
                     // It greets once.
-                    let _ = has_greeted.set(hello.capabilities.clone());
+                    let _ = has_greeted.set(hello.clone());
                     tell.tell(ChannelEvent::Ready(hello));
                     read(Frames::new(output), &tell, &aftermath, &for_reader)
                 }
@@ -127,7 +127,7 @@ struct Writer {
     stdin: OwnedFd,
     tell: Teller,
     open: Arc<Open>,
-    greeted: Arc<OnceLock<Vec<String>>>,
+    greeted: Arc<OnceLock<Hello>>,
 }
 
 impl Writer {

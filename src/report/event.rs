@@ -184,6 +184,17 @@ pub struct DatasetEnd<'a> {
     pub newest: Option<&'a str>,
 }
 
+/// How many conflicts were resolved, and how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ResolvedConflicts {
+    /// By `--rollback`.
+    pub rolled_back: usize,
+    /// By `--set-aside`.
+    pub set_aside: usize,
+    /// By `--replace`.
+    pub replaced: usize,
+}
+
 /// A run in numbers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
@@ -204,11 +215,20 @@ pub struct Summary {
     /// Datasets and snapshots that were destroyed on the target as the source has them no more, where that is told.
     #[serde(skip)]
     pub destroyed: (usize, usize),
+    /// What was done about conflicts.
+    #[serde(skip)]
+    pub resolved: ResolvedConflicts,
+    /// Why what the source has no more stays on the target, where the run is no success for that.
+    #[serde(skip)]
+    pub withheld: Option<String>,
+    /// How much of streams that were interrupted the target keeps, as far as it says so.
+    #[serde(skip)]
+    pub kept: u64,
     /// Those that have no snapshot.
     pub without_snapshots: usize,
     /// Snapshots that arrived.
     pub snapshots: usize,
-    /// Bytes of all confirmed streams.
+    /// Bytes of all confirmed streams, with what had come in this run before they were resumed.
     pub bytes: u64,
     /// Wall-clock time of the run.
     #[serde(rename = "seconds", with = "seconds")]

@@ -96,6 +96,7 @@ fn rows_and_ends_arrive() {
         bytes: Some(2),
         note: Some("n".into()),
         until_next_snapshot: true,
+        withheld: false,
     };
     assert!(matches!(read(&Told::Row(row.clone())), Ok(Told::Row(again)) if again == row));
     let end = crate::report::DatasetEnd {

@@ -2,9 +2,11 @@
 
 use super::Receiver;
 use crate::error::StartError;
+use crate::exec::machine::BELIEVED;
+use crate::exec::permitted;
 use helper::wire::{Reply, Request};
 use zfs::name::{DatasetName, Guid};
-use zfs::{Failure, Outlook};
+use zfs::{Failure, Outlook, Resolution};
 
 impl Receiver<'_> {
     /// What speaks against destroying a dataset, after those that were asked for before; `None`: nothing. Nothing is changed.
@@ -15,6 +17,15 @@ impl Receiver<'_> {
     ) -> Result<Option<Failure>, StartError> {
         let call = self.call(|id| Request::TryDestroy { id, dataset, snapshots });
         self.done(call).await
+    }
+
+    /// Why nothing could take the place of what this resolution takes away.
+    pub async fn not_permitted(&mut self, resolution: &Resolution, raw: bool) -> Result<Option<Failure>, StartError> {
+        self.claimed().await?;
+        let asking = permitted::refusal(&self.channel, resolution, raw);
+        let Some(silence) = self.stall() else { return Ok(asking.await?) };
+        let late = |_| StartError::NoAnswer { host: self.host(), seconds: silence.as_secs() };
+        Ok(tokio::time::timeout(silence * BELIEVED, asking).await.map_err(late)??)
     }
 
     /// What a run would find.

@@ -100,6 +100,7 @@ pub async fn run(
         summary: Summary::default(),
         stop: None,
         set_aside: Vec::new(),
+        cut: HashMap::new(),
         taken: false,
     };
     run.announce(signals).await;
@@ -168,6 +169,8 @@ struct Run<'a> {
     stop: Option<(Signal, Instant)>,
     /// What was set aside.
     set_aside: Vec<Aside>,
+    /// How much of a dataset's stream was sent in this run before it was cut, until it starts anew.
+    cut: HashMap<usize, u64>,
     /// Another run has the target's tree now.
     taken: bool,
 }
@@ -293,6 +296,9 @@ impl Run<'_> {
                 // The claim was refused before: that answer is on its way here too.
                 if failure.as_ref().is_some_and(|failure| failure.refusal == Refusal::Locked) {
                     self.claim_answered(channel, failure.clone());
+                }
+                if let Some(failure) = &failure {
+                    self.kept(id, failure);
                 }
                 self.input(Input::Received { step: id, failure });
             }

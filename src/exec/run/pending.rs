@@ -10,9 +10,9 @@ use super::{Input, Later, Resolved, Run};
 use crate::endpoint::may_begin_later;
 use crate::exec::foresee::unsendable;
 use crate::exec::receiver::Listings;
-use crate::exec::{dates, recorded, resume};
+use crate::exec::{dates, permitted, recorded, resume};
 use crate::plan::{Aside, Attempt, Blocked, PlannedDataset, Verdict};
-use crate::remote::client::{Call, ChannelId, HelperError};
+use crate::remote::client::{Call, Channel, ChannelId, HelperError};
 use crate::report::Event;
 use crate::state::record::Begun;
 use helper::wire::{Reply, Request};
@@ -25,6 +25,10 @@ pub(super) enum Answered {
     Listed(Result<Listings, String>),
     /// The rest of a cut receive is gone, or why it is not.
     Cleared(Option<Failure>),
+    /// Why nothing could take the place of what its resolution takes away; `None`: that is permitted.
+    Permitted(Option<Failure>),
+    /// The channel is gone, and with it such a question; why it is gone.
+    NotPermitted(String),
     /// Its conflict is out of the way, with a warning, or why it is not.
     Resolved(Option<Failure>, Option<String>),
     /// Its conflict, with the dates of the target's snapshots as far as they are known.
@@ -53,6 +57,7 @@ impl Pending {
 enum Waiting {
     Listing,
     Clearing(String),
+    Permitting,
     Resolving,
     Dating(Box<PlannedDataset>),
 }
@@ -109,7 +114,17 @@ impl Run<'_> {
         answer: impl FnOnce(Call) -> F,
     ) {
         let Some(channel) = self.connections.channel(pending.channel) else { return };
-        let (answer, later) = (answer(channel.call(request)), self.later.0.clone());
+        let answer = answer(channel.call(request));
+        self.await_answer(dataset, pending, answer);
+    }
+
+    fn await_answer(
+        &mut self,
+        dataset: usize,
+        pending: Pending,
+        answer: impl Future<Output = Answered> + Send + 'static,
+    ) {
+        let later = self.later.0.clone();
         self.pending.open.insert(dataset, pending);
         tokio::spawn(async move {
             // The run may have ended.
@@ -134,8 +149,34 @@ impl Run<'_> {
         self.ask(dataset, Pending::over(channel), |id| Request::List { id, datasets }, listing);
     }
 
-    /// Gets a conflict out of the way, as the user has said, once it is known that what is to be sent then can be.
+    /// Gets a conflict out of the way, as the user has said, once it is known that something can take the place of what is given up.
     pub(super) fn resolve(&mut self, dataset: usize) {
+        let planned = &self.ready.plan.datasets[dataset];
+        let Verdict::Resolve(solvable) = &planned.verdict else { return self.carry_out(dataset) };
+        let raw = !self.job.decrypt && planned.encrypted == Some(true);
+        let resolution = solvable.resolution.clone();
+        let Some(id) = self.idle_channel() else {
+            return self.pending.waiting.push((dataset, Waiting::Permitting));
+        };
+        let Some(channel) = self.connections.channel(id).cloned() else { return };
+        self.await_answer(dataset, Pending::over(id), async move { permitting(&channel, &resolution, raw).await });
+    }
+
+    fn permitted(&mut self, dataset: usize, failure: Option<Failure>) {
+        if self.is_stopped() {
+            return;
+        }
+        match (failure, &self.ready.plan.datasets[dataset].verdict) {
+            (Some(failure), Verdict::Resolve(solvable)) => {
+                let resolved = Resolved::NotBegun(solvable.refused(&failure));
+                self.input(Input::Resolved { dataset, resolved });
+            }
+            _ => self.try_stream(dataset),
+        }
+    }
+
+    /// The same, once it is known that what is to be sent then can be.
+    fn try_stream(&mut self, dataset: usize) {
         let planned = &self.ready.plan.datasets[dataset];
         let Some(step) = planned.verdict.steps().first() else { return self.carry_out(dataset) };
         let (sender, stream) = (self.sender.clone(), self.ready.stream(planned, step, self.job));
@@ -194,6 +235,7 @@ impl Run<'_> {
             match waiting {
                 Waiting::Listing => self.ask_listing(dataset),
                 Waiting::Clearing(why) => self.clear(dataset, why),
+                Waiting::Permitting => self.resolve(dataset),
                 Waiting::Resolving => self.carry_out(dataset),
                 Waiting::Dating(planned) => self.ask_dates(dataset, planned),
             }
@@ -257,6 +299,8 @@ impl Run<'_> {
                     }
                 }
             }
+            Answered::Permitted(failure) => self.permitted(dataset, failure),
+            Answered::NotPermitted(why) => self.input(Input::Resolved { dataset, resolved: Resolved::Lost(why) }),
             Answered::Resolved(failure, warning) => {
                 self.close_record(dataset, failure.as_ref());
                 self.resolve_done(dataset, failure, warning);
@@ -290,6 +334,7 @@ impl Run<'_> {
         let resolved = match (failure, &planned.verdict) {
             (None, _) => {
                 self.set_aside(dataset, true);
+                self.count_resolved(dataset);
                 self.ready.negotiation.resolved(dataset);
                 Resolved::Done
             }
@@ -303,6 +348,16 @@ impl Run<'_> {
             (Some(failure), _) => Resolved::Refused(failure.words),
         };
         self.input(Input::Resolved { dataset, resolved });
+    }
+
+    fn count_resolved(&mut self, dataset: usize) {
+        let Verdict::Resolve(solvable) = &self.ready.plan.datasets[dataset].verdict else { return };
+        let resolved = &mut self.summary.resolved;
+        *match &solvable.resolution {
+            Resolution::Rollback { .. } => &mut resolved.rolled_back,
+            Resolution::SetAside { .. } => &mut resolved.set_aside,
+            Resolution::Replace { .. } => &mut resolved.replaced,
+        } += 1;
     }
 
     /// Keeps in mind that this dataset of the target was set aside, if that was its resolution.
@@ -377,6 +432,13 @@ async fn clearing(mut call: Call) -> Answered {
         Ok((failure, _)) => Answered::Cleared(failure),
         // The listing tells what became of it.
         Err(_) => Answered::NotListed,
+    }
+}
+
+async fn permitting(channel: &Channel, resolution: &Resolution, raw: bool) -> Answered {
+    match permitted::refusal(channel, resolution, raw).await {
+        Ok(failure) => Answered::Permitted(failure),
+        Err(why) => Answered::NotPermitted(why.to_string()),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::exec::recorded;
 use crate::plan::{Placement, Step, StepId};
 use crate::remote::client::{ChannelId, Stream};
 use crate::report::Event;
-use zfs::{Brings, Put, Receive};
+use zfs::{Brings, Failure, Put, Receive, Refusal};
 
 impl Run<'_> {
     pub(super) fn start_step(
@@ -31,6 +31,9 @@ impl Run<'_> {
             to: send.to.to_string(),
             snapshots: send.snapshots,
         });
+        if send.resume.is_none() {
+            self.cut.remove(&dataset);
+        }
         let record = recorded::receive(self.job, &receive);
         let (progress, abort, held) =
             (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
@@ -99,7 +102,7 @@ impl Run<'_> {
             recorded::tell(self.job, &rule, open.done(), self.reporter);
         }
         self.summary.snapshots += live.snapshots;
-        self.summary.bytes += bytes;
+        self.summary.bytes += bytes + self.cut.remove(&live.dataset).unwrap_or_default();
         if let Some(bookmarks) = &mut self.bookmarks {
             bookmarks.received(live.dataset, live.to_guid);
         }
@@ -118,11 +121,19 @@ impl Run<'_> {
         if let Some(open) = live.record {
             open.unclear(&error);
         }
+        *self.cut.entry(live.dataset).or_default() += live.progress.load(Ordering::Relaxed);
         // Where its channel was given up nobody else tells its stream to stop.
         live.abort.store(true, Ordering::Relaxed);
         let dataset = self.ready.plan.datasets[live.dataset].source.to_string();
         let (retry, wait) = (retry.is_some(), retry.unwrap_or_default());
         self.reporter.event(&Event::StepFailed { step, dataset, retry, wait, error });
+    }
+
+    /// A stream that the run has cut, as it is to end: the target may have kept what has come.
+    pub(super) fn kept(&mut self, step: StepId, failure: &Failure) {
+        let Some(live) = self.steps.get(&step).filter(|_| self.stop.is_some() && is_kept(failure)) else { return };
+        let before = self.cut.get(&live.dataset).copied().unwrap_or_default();
+        self.summary.kept += before + live.progress.load(Ordering::Relaxed);
     }
 
     /// The data arrived, and a property could not be set: a delegated user may receive without the right to keep the
@@ -133,6 +144,11 @@ impl Run<'_> {
         let text = format!("received, but zfs on the target says: {words}{}", consequences(words));
         self.reporter.event(&Event::Notice { dataset, text });
     }
+}
+
+/// Whether `zfs receive` says that what has come can be gone on with.
+fn is_kept(failure: &Failure) -> bool {
+    failure.refusal == Refusal::Stream && failure.words.contains("Partially received snapshot is saved")
 }
 
 /// What it means that a property could not be set, a line for each.
@@ -150,6 +166,14 @@ fn consequences(words: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_target_keeps_it_says() {
+        let said = "cannot receive new filesystem stream: checksum mismatch or incomplete stream.\nPartially received snapshot is saved.\nA resuming";
+        assert!(is_kept(&Failure::new(Refusal::from_words(said), said)));
+        let said = "cannot receive new filesystem stream: checksum mismatch or incomplete stream.";
+        assert!(!is_kept(&Failure::new(Refusal::from_words(said), said)));
+    }
 
     #[test]
     fn a_property_that_is_not_set_has_consequences() {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::format::{bytes, count, duration, first_line, per_second, rate, sanitise};
-use crate::report::event::{Event, Summary};
+use crate::report::event::{Event, ResolvedConflicts, Summary};
 use crate::report::look::{Colour, Look};
 
 /// So many things that stay for the same reason are named.
@@ -137,11 +137,20 @@ impl Words {
         }
         if summary.interrupted {
             let head = self.0.paint(Colour::Yellow, &format!("interrupted after {took}"));
-            let rest = if idle { "no snapshot received".to_owned() } else { arrived };
+            let mut rest = if idle { "no snapshot received".to_owned() } else { arrived };
+            if summary.kept > 0 {
+                let _ = write!(rest, "; {} partially received and kept", bytes(summary.kept));
+            }
             let next = "the next run continues";
             return format!("{head}: {} of {all} in sync{}; {rest}; {next}", summary.in_sync, details(summary));
         }
         let in_sync = format!("{} in sync{}", count(summary.in_sync, "dataset"), details(summary));
+        if let Some(why) = &summary.withheld {
+            let why = self.0.paint(Colour::Red, why);
+            let done = destroyed_there(summary.destroyed).map_or(String::new(), |done| format!(", {done}"));
+            let rest = if idle { format!(" ({took})") } else { format!("; {arrived}") };
+            return format!("{in_sync}{done}; {why}{rest}");
+        }
         if idle && summary.updated == 0 {
             let done = destroyed_there(summary.destroyed).unwrap_or_else(|| "nothing to do".to_owned());
             format!("{in_sync}, {done} ({took})")
@@ -251,7 +260,7 @@ fn destroyed_there((datasets, snapshots): (usize, usize)) -> Option<String> {
     Some(format!("{what} destroyed on the target"))
 }
 
-/// ` (12 updated, 1 without snapshots)`, or nothing
+/// ` (12 updated, 1 without snapshots), 1 set aside`, or nothing
 fn details(summary: &Summary) -> String {
     let mut extra = Vec::new();
     if summary.updated > 0 {
@@ -260,7 +269,12 @@ fn details(summary: &Summary) -> String {
     if summary.without_snapshots > 0 {
         extra.push(format!("{} without snapshots", summary.without_snapshots));
     }
-    if extra.is_empty() { String::new() } else { format!(" ({})", extra.join(", ")) }
+    let extra = if extra.is_empty() { String::new() } else { format!(" ({})", extra.join(", ")) };
+    let ResolvedConflicts { rolled_back, set_aside, replaced } = summary.resolved;
+    [(rolled_back, "rolled back"), (set_aside, "set aside"), (replaced, "replaced")]
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .fold(extra, |text, (number, what)| format!("{text}, {number} {what}"))
 }
 
 /// `1.21 GiB in 12.3 s (100.8 MiB/s)`
@@ -337,7 +351,35 @@ mod tests {
     }
 
     #[test]
+    fn the_last_words_tell_of_resolutions_and_of_what_is_withheld() {
+        let resolved = ResolvedConflicts { set_aside: 2, replaced: 1, ..ResolvedConflicts::default() };
+        let run = Summary { resolved, ..busy() };
+        assert_eq!(
+            ASCII.summary(&run),
+            "zfsync: 31 datasets in sync (12 updated), 2 set aside, 1 replaced, 24 snapshots, 1.21 GiB in 12.3 s (100.7 MiB/s)"
+        );
+        let resolved = ResolvedConflicts { rolled_back: 1, ..ResolvedConflicts::default() };
+        let run = Summary { datasets: 1, in_sync: 0, failed: 1, resolved, ..summary() };
+        let text = "zfsync: 1 of 1 dataset failed; 0 in sync, 1 rolled back; no snapshot received (12.3 s)";
+        assert_eq!(ASCII.summary(&run), text);
+        let run = Summary { withheld: Some("3 not destroyed: more than --max-delete".into()), ..summary() };
+        let text = "zfsync: 31 datasets in sync; 3 not destroyed: more than --max-delete (12.3 s)";
+        assert_eq!(ASCII.summary(&run), text);
+        let withheld = Some("1 could not be destroyed on the target".into());
+        let run = Summary { withheld, destroyed: (2, 0), ..busy() };
+        assert_eq!(
+            ASCII.summary(&run),
+            "zfsync: 31 datasets in sync (12 updated), 2 datasets destroyed on the target; 1 could not be destroyed on the target; \
+             24 snapshots, 1.21 GiB in 12.3 s (100.7 MiB/s)"
+        );
+    }
+
+    #[test]
     fn an_interrupted_run_says_so() {
+        let run = Summary { datasets: 1, in_sync: 0, interrupted: true, kept: 40 << 20, ..summary() };
+        let text = "zfsync: interrupted after 12.3 s: 0 of 1 dataset in sync; no snapshot received; \
+                    40.0 MiB partially received and kept; the next run continues";
+        assert_eq!(ASCII.summary(&run), text);
         let run = Summary { in_sync: 5, updated: 4, interrupted: true, ..busy() };
         let text = "zfsync: interrupted after 12.3 s: 5 of 31 datasets in sync (4 updated); \
                     24 snapshots, 1.21 GiB in 12.3 s (100.7 MiB/s); the next run continues";

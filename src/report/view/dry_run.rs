@@ -113,6 +113,9 @@ pub struct PlanRow {
     /// Of a conflict: the source's next snapshot ends it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub until_next_snapshot: bool,
+    /// It stays, and a run is no success for that.
+    #[serde(skip)]
+    pub withheld: bool,
 }
 
 impl PlanRow {
@@ -228,9 +231,13 @@ fn totals(rows: &[PlanRow]) -> String {
         (number(|action| action == PlanAction::Conflict), "in conflict"),
         (number(|action| action == PlanAction::Fails), "that would fail"),
         (number(|action| action == PlanAction::Skipped), "skipped"),
+        (number(|action| action == PlanAction::Rollback), "to roll back on the target"),
+        (number(|action| action == PlanAction::SetAside), "to set aside"),
+        (number(|action| action == PlanAction::Replace), "to replace"),
         (number(|action| action == PlanAction::Rename), "to rename on the target"),
         (number(|action| action == PlanAction::Destroy), "to destroy on the target"),
         (number(|action| action == PlanAction::Waits), "to destroy later"),
+        (rows.iter().filter(|row| row.withheld).count(), "not to be destroyed (see above)"),
     ];
     let others: Vec<String> = others.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     if others.is_empty() { text } else { format!("{text}; {}", others.join(", ")) }
@@ -263,6 +270,7 @@ mod tests {
             bytes: None,
             note,
             until_next_snapshot: false,
+            withheld: false,
         }
     }
 
@@ -306,6 +314,25 @@ pool/long name: no common snapshot
         let text = render(&[row("p", PlanAction::InSync)], page(None));
         assert!(text.ends_with("\n\nnothing to send; 1 in sync\n"), "{text}");
         assert!(render(&[], page(None)).ends_with("\nnothing to send\n"));
+    }
+
+    #[test]
+    fn what_a_resolution_takes_is_in_the_last_line() {
+        let stays = |withheld| PlanRow { withheld, ..row("p/x", PlanAction::Stays) };
+        let text = render(
+            &[
+                row("p", PlanAction::Rollback),
+                row("p/a", PlanAction::SetAside),
+                row("p/b", PlanAction::Replace),
+                row("p/b", PlanAction::Full),
+                stays(true),
+                stays(false),
+            ],
+            page(None),
+        );
+        let last = "1 dataset to update, 2 snapshots, at least 0 B; 1 to roll back on the target, 1 to set aside, 1 to replace, \
+                    1 not to be destroyed (see above)\n";
+        assert!(text.ends_with(last), "{text}");
     }
 
     #[test]

@@ -137,6 +137,7 @@ fn plan() -> Vec<Value> {
         bytes: Some(u64::MAX),
         note: Some("why".into()),
         until_next_snapshot: action == PlanAction::Conflict,
+        withheld: false,
     };
     let bare = PlanRow { from: None, to: None, bytes: None, note: None, ..row(PlanAction::Full) };
     shown(dry_run::view(all.map(row).into_iter().chain([bare]).collect(), true))

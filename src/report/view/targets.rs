@@ -175,11 +175,13 @@ impl Targets {
             (Some((_, name)), None) => format!("newest received: {name}"),
             (Some((_, name)), Some(date)) => format!("newest received: {name}, {} old", age(*date)),
         };
-        let without = match arrived.without {
-            0 => String::new(),
-            number => format!(", {number} not"),
+        let received = match (arrived.with, arrived.without) {
+            (0, 0) => String::new(),
+            (with, 0) => format!("; {} received", count(with, "dataset")),
+            (0, without) => format!("; none of {} received", count(without, "dataset")),
+            (with, without) => format!("; {with} of {} received", count(with + without, "dataset")),
         };
-        writeln!(out, "  {}; {} received{without}", sanitise(&newest), count(arrived.with, "dataset"))
+        writeln!(out, "  {}{received}", sanitise(&newest))
     }
 }
 
@@ -271,7 +273,7 @@ mod tests {
         assert_eq!(
             String::from_utf8(text).unwrap(),
             format!(
-                "vault:v, as recorded on alpha:t: zfsync targets alpha:t\nme@beta:b/t\n  ID {id}, on beta:2222, recorded 2 min ago\n  newest received: t/a@s, 1 min old; 2 datasets received, 1 not\n\
+                "vault:v, as recorded on alpha:t: zfsync targets alpha:t\nme@beta:b/t\n  ID {id}, on beta:2222, recorded 2 min ago\n  newest received: t/a@s, 1 min old; 2 of 3 datasets received\n\
                  ID 0123456789abcdef: its record can't be read: it is damaged, or a newer version of zfsync made it\n  meanwhile nothing is pruned; \
                  a push to this target renews it; to remove it: zfsync forget alpha:t/a 0123456789abcdef\n\
                  1 bookmark of targets that are not recorded here, or of former names of renamed datasets: prune keeps what they may need, and a \

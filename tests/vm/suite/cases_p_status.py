@@ -89,18 +89,18 @@ def limits(c):
         c.check(run.out.startswith(f"{word} - "), f"the first line: {run.out}")
         return run
 
-    run = told(0, "OK", "--warn", "0", "--crit", "1")
+    run = told(0, "OK", "--warn", "0", "--crit", "1s")
     c.check("2 in sync" in run.out.splitlines()[0], f"the first line: {run.out}")
     c.snapshot(f"{c.source}/kid@s2")
     old(c, f"{c.source}/kid@s2", 2)
     told(0, "OK", "--warn", "1h", "--crit", "1d")
-    told(1, "WARNING", "--warn", "1", "--crit", "1d")
-    told(1, "WARNING", "--warn", "1")
-    told(2, "CRITICAL", "--warn", "1", "--crit", "2")
+    told(1, "WARNING", "--warn", "1s", "--crit", "1d")
+    told(1, "WARNING", "--warn", "1s")
+    told(2, "CRITICAL", "--warn", "1s", "--crit", "2s")
     run = c.zfsync("status", c.source, target)
     c.check(not re.match("OK|WARNING|CRITICAL", run.out), f"a plugin's line without limits: {run.out}")
     for flags in (("--json",), ("--prometheus",)):
-        run = c.zfsync("status", *flags, "--crit", "1", c.source, target, status=2)
+        run = c.zfsync("status", *flags, "--crit", "1s", c.source, target, status=2)
         c.check("CRITICAL" not in run.out, f"a plugin's line in {flags}: {run.out}")
     # A child of the target that nobody has here is no reason to complain; a missing one is, without limits too.
     c.beta(f"zfs create {c.target}/more")

@@ -98,6 +98,30 @@ def delegated_push(c):
     c.in_sync()
 
 
+@case("SEC")
+def delegated_resolutions(c):
+    """A user who may do everything with the copy and nothing above it: --replace and --set-aside take nothing away, with -n and without; the
+    command that is named is enough."""
+    c.tree({"": "s1 s2"})
+    c.beta(f"zfs create -o canmount=off {c.target}")
+    for name in ("t", "u"):
+        c.beta(f"zfs create -u {c.target}/{name}; zfs snapshot {c.target}/{name}@own; zfs allow repl {RECEIVING},destroy,rename,clone,promote {c.target}/{name}")
+    here = f"zfs list -Hp -r -t all -o name,guid {c.target}"
+    before = c.beta(here)
+    words = f"repl lacks receive,create,mount on '{c.target}', and so could not create what takes its place"
+    grant = f"root on the target's host can delegate the permission: zfs allow repl {RECEIVING} '{c.target}'"
+    ways = (("t", ("--set-aside",)), ("u", ("--replace", f"{c.target}/u")))
+    for name, flags in ways:
+        c.push(*flags, target=f"repl@beta:{c.target}/{name}", status=1, says=("no common snapshot", words, grant, "1 of 1 dataset in conflict"))
+    shown = c.push("-n", *flags, target=f"repl@beta:{c.target}/{name}", status=1)
+    c.check(words in shown.out and grant in shown.out and "1 in conflict" in shown.out, f"what -n shows: {shown.out}")
+    c.same(c.beta(here), before, "what is there")
+    c.beta(grant.split(": ")[1])
+    for name, flags in ways:
+        c.push(*flags, target=f"repl@beta:{c.target}/{name}")
+        c.in_sync(target=f"{c.target}/{name}")
+
+
 # Alone: whoever doesn't answer in time counts as a holder, so other cases' helpers on a slow host would.
 @case("SEC", alone=True)
 def a_lock_of_somebody_who_may_not_receive(c):

@@ -1,0 +1,200 @@
+//! Whether a user who isn't root may put something in the place of what a resolution takes away. The kernel checks that when it comes to
+//! it (`zfs_secpolicy_recv` in `module/zfs/zfs_ioctl.c`: on the dataset above), and then the copy is gone already; what is delegated on
+//! the copy itself goes with it.
+
+use zfs::name::DatasetName;
+use zfs::{Failure, Granted, Refusal, Resolution, Rights, permission};
+
+/// Nothing comes into being without these on the dataset above, and no increment follows without them on what has come into being.
+const TO_CREATE: [&str; 3] = ["receive", "create", "mount"];
+/// What makes a clone of its own.
+const CLONES: [&str; 2] = ["clone", "promote"];
+
+/// What a resolution needs of the dataset above the one that it takes away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Needs {
+    /// What is taken away.
+    pub dataset: DatasetName,
+    /// Where something takes its place.
+    pub above: DatasetName,
+    /// Whether it stays if anything lies below it, and only its snapshots go.
+    pub may_stay: bool,
+    takes: &'static str,
+    clones: bool,
+    raw: bool,
+}
+
+impl Needs {
+    /// Those of a resolution; `None` where it takes nothing away. `raw`: what comes is raw.
+    #[must_use]
+    pub fn of(resolution: &Resolution, raw: bool) -> Option<Self> {
+        let (takes, clones, may_stay) = match resolution {
+            Resolution::Rollback { .. } => return None,
+            Resolution::SetAside { restore, .. } => ("rename", !restore.is_empty(), false),
+            Resolution::Replace { whole, .. } => ("destroy", false, !whole),
+        };
+        let dataset = resolution.dataset().clone();
+        Some(Self { above: dataset.parent()?, dataset, may_stay, takes, clones, raw })
+    }
+
+    /// Whether these rights on the dataset above leave nothing to ask for, or nothing that could be known.
+    #[must_use]
+    pub fn are_met_by(&self, above: &Rights) -> bool {
+        let own = [self.takes];
+        let needed = TO_CREATE.iter().chain(CLONES.iter().filter(|_| self.clones)).chain(&own);
+        above.lacking(&needed.copied().collect::<Vec<_>>().join(",")).is_none_or(|lacking| lacking.is_empty())
+    }
+
+    /// Why it isn't begun, with the one command that is enough. `own`: the rights on what is taken away. `stays`: it does, so that nothing
+    /// comes into being.
+    #[must_use]
+    pub fn refusal(&self, user: &str, own: &Rights, above: &Rights, stays: bool) -> Option<Failure> {
+        let clones = self.clones && allowed(own, "clone")?;
+        let promote = ["promote"].into_iter().filter(|_| clones);
+        let essential = TO_CREATE.into_iter().chain(promote.clone()).collect::<Vec<_>>().join(",");
+        let lacking = if stays { Vec::new() } else { above.lacking(&essential)? };
+        let taking = [self.takes, "mount"].into_iter().chain(promote);
+        let own: Vec<&str> = taking.filter(|one| allowed(own, one) == Some(false)).collect();
+        let (place, what, grant) = match (lacking.is_empty(), own.is_empty()) {
+            (true, true) => return None,
+            (true, false) => (&self.dataset, own.join(","), own),
+            (false, _) => (&self.above, lacking.join(","), self.enough(&own, above)),
+        };
+        let why = if place == &self.dataset { "" } else { ", and so could not create what takes its place" };
+        let grant = match above {
+            Rights::DelegationOff => format!("zpool set delegation=on '{}'", place.pool()),
+            _ => permission::allow(user, &grant.join(","), place),
+        };
+        let words =
+            format!("{user} lacks {what} on '{place}'{why}\nroot on the target's host{}{grant}", permission::GRANT);
+        Some(Failure { refusal: Refusal::Permission, words })
+    }
+
+    /// What is to be granted above, `own` with it.
+    fn enough<'a>(&self, own: &[&'a str], above: &Rights) -> Vec<&'a str> {
+        let all = permission::RECEIVE.split(',').chain(CLONES.into_iter().filter(|_| self.clones));
+        let mut all: Vec<&'a str> = all.chain(Some(permission::READ).filter(|_| self.raw)).collect();
+        let others = own.iter().filter(|one| !all.contains(one)).copied().collect::<Vec<_>>();
+        all.extend(others);
+        let is_lacking = |one: &&str| above.lacking(one).is_none_or(|lacking| !lacking.is_empty());
+        all.into_iter().filter(is_lacking).collect()
+    }
+}
+
+/// Whether this may be done with the dataset itself; `None` where nobody can tell.
+fn allowed(rights: &Rights, permission: &str) -> Option<bool> {
+    match rights {
+        Rights::Unknown => None,
+        Rights::All => Some(true),
+        Rights::DelegationOff => Some(false),
+        Rights::Granted(Granted { here, .. }) => Some(here.iter().any(|one| one == permission)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zfs::Restore;
+    use zfs::name::Guid;
+
+    fn granted(here: &str, below: &str) -> Rights {
+        let of = |words: &str| words.split_terminator(',').map(ToOwned::to_owned).collect();
+        Rights::Granted(Granted { here: of(here), below: of(below) })
+    }
+
+    fn both(permissions: &str) -> Rights {
+        granted(permissions, permissions)
+    }
+
+    fn name(name: &str) -> DatasetName {
+        name.parse().unwrap()
+    }
+
+    fn replace(whole: bool) -> Needs {
+        Needs::of(&Resolution::Replace { dataset: name("b/t/a"), loses: vec![], whole }, false).unwrap()
+    }
+
+    fn set_aside(comes_back: bool) -> Needs {
+        let one = || Restore { dataset: name("b/t/a"), snapshot: "s".parse().unwrap(), guid: Guid(1) };
+        let restore = comes_back.then(one).into_iter().collect();
+        let (dataset, aside) = (name("b/t/a"), name("b/t/a.old"));
+        Needs::of(&Resolution::SetAside { dataset, aside, restore, top: false }, false).unwrap()
+    }
+
+    fn told(needs: &Needs, own: &Rights, above: &Rights) -> Option<String> {
+        let failure = needs.refusal("repl", own, above, false)?;
+        assert_eq!(failure.refusal, Refusal::Permission);
+        Some(failure.words)
+    }
+
+    const MAY_RECEIVE: &str = "receive,create,mount,canmount,readonly,volmode,userprop";
+
+    #[test]
+    fn what_is_allowed_on_the_copy_alone_is_not_enough() {
+        let own = both(&format!("{MAY_RECEIVE},destroy,rename,clone,promote"));
+        let grant = |more: &str| {
+            format!("root on the target's host can delegate the permission: zfs allow repl {MAY_RECEIVE}{more} 'b/t'")
+        };
+        let lacks = |what: &str| format!("repl lacks {what} on 'b/t', and so could not create what takes its place\n");
+        for (needs, what, more) in [
+            (replace(false), "receive,create,mount", ""),
+            (replace(true), "receive,create,mount", ""),
+            (set_aside(false), "receive,create,mount", ""),
+            (set_aside(true), "receive,create,mount,promote", ",clone,promote"),
+        ] {
+            assert!(!needs.are_met_by(&both("")));
+            assert_eq!(told(&needs, &own, &both("")), Some(lacks(what) + &grant(more)));
+        }
+        // What must be had below is not there by being allowed on the dataset alone.
+        let words = told(&replace(false), &own, &granted(MAY_RECEIVE, "create,mount")).unwrap();
+        assert!(words.ends_with("zfs allow repl receive,canmount,readonly,volmode,userprop 'b/t'"), "{words}");
+        let stays = replace(false).refusal("repl", &own, &both(""), true);
+        assert_eq!(stays, None);
+    }
+
+    #[test]
+    fn one_command_is_enough() {
+        let words = told(&replace(false), &both(""), &both("")).unwrap();
+        assert!(words.ends_with(&format!("zfs allow repl {MAY_RECEIVE},destroy 'b/t'")), "{words}");
+        let words = told(&set_aside(true), &both("clone"), &both("userprop,create")).unwrap();
+        let rest = "receive,mount,canmount,readonly,volmode,clone,promote,rename";
+        assert!(words.ends_with(&format!("zfs allow repl {rest} 'b/t'")), "{words}");
+        let raw = Resolution::Replace { dataset: name("b/t/a"), loses: vec![], whole: true };
+        let words = told(&Needs::of(&raw, true).unwrap(), &both("destroy,mount"), &both("")).unwrap();
+        assert!(words.ends_with(&format!("zfs allow repl {MAY_RECEIVE},send 'b/t'")), "{words}");
+        // With it, nothing is said any more.
+        let all = both(&format!("{MAY_RECEIVE},clone,promote,destroy,rename"));
+        for needs in [replace(false), replace(true), set_aside(false), set_aside(true)] {
+            assert!(needs.are_met_by(&all));
+            assert_eq!(told(&needs, &all, &all), None);
+        }
+    }
+
+    #[test]
+    fn what_the_copy_itself_lacks_is_granted_there() {
+        let own = both(MAY_RECEIVE);
+        let words = "repl lacks destroy on 'b/t/a'\nroot on the target's host can delegate the permission: zfs allow repl destroy 'b/t/a'";
+        assert!(!replace(false).are_met_by(&own));
+        assert_eq!(told(&replace(false), &own, &own).as_deref(), Some(words));
+        // Allowed on the dataset alone is enough for that.
+        assert_eq!(told(&replace(false), &granted("destroy,mount", ""), &own), None);
+        // Without `clone`, all is sent again: nothing is promoted.
+        assert_eq!(told(&set_aside(true), &both("rename,mount"), &own), None);
+    }
+
+    #[test]
+    fn what_nobody_can_tell_is_tried() {
+        for needs in [replace(false), set_aside(true)] {
+            for rights in [Rights::Unknown, Rights::All] {
+                assert!(needs.are_met_by(&rights));
+            }
+            assert_eq!(told(&needs, &Rights::Unknown, &Rights::Unknown), None);
+            let off = told(&needs, &Rights::DelegationOff, &Rights::DelegationOff).unwrap();
+            assert!(off.ends_with("zpool set delegation=on 'b'"), "{off}");
+        }
+        let (dataset, to, to_guid) = (name("b/t/a"), "s".parse().unwrap(), Guid(1));
+        assert_eq!(Needs::of(&Resolution::Rollback { dataset, to, to_guid, loses: vec![] }, false), None);
+        let root = Resolution::Replace { dataset: name("b"), loses: vec![], whole: false };
+        assert_eq!(Needs::of(&root, false), None);
+    }
+}
