@@ -61,6 +61,8 @@ pub struct Ended {
     pub summary: Summary,
     /// What is known of both sides.
     pub negotiation: Negotiation,
+    /// What was set aside; still to be told.
+    pub asides: Vec<Aside>,
 }
 
 /// Carries the plan out until every dataset has reached its end, or a signal ends the run.
@@ -99,7 +101,7 @@ pub async fn run(
         watched: Instant::now(),
         summary: Summary::default(),
         stop: None,
-        set_aside: Vec::new(),
+        asides: Vec::new(),
         taken: false,
     };
     run.announce(signals).await;
@@ -167,7 +169,7 @@ struct Run<'a> {
     summary: Summary,
     stop: Option<(Signal, Instant)>,
     /// What was set aside.
-    set_aside: Vec<Aside>,
+    asides: Vec<Aside>,
     /// Another run has the target's tree now.
     taken: bool,
 }
@@ -355,9 +357,6 @@ impl Run<'_> {
         for dataset in self.steps.values().map(|live| live.dataset).collect::<HashSet<_>>() {
             self.told(dataset, LastResult::Interrupted);
         }
-        for aside in std::mem::take(&mut self.set_aside) {
-            self.reporter.event(&Event::Notice { dataset: None, text: aside.to_string() });
-        }
         self.summary.took = started.elapsed();
         self.summary.interrupted = self.stop.is_some();
         for one in &self.ready.unread {
@@ -376,7 +375,7 @@ impl Run<'_> {
             None if failed => Exit::Failed,
             None => Exit::InSync,
         };
-        Ended { exit, summary: self.summary, negotiation: self.ready.negotiation }
+        Ended { exit, summary: self.summary, negotiation: self.ready.negotiation, asides: self.asides }
     }
 }
 
