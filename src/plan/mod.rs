@@ -58,6 +58,7 @@ mod skip;
 mod snapshot;
 mod status;
 mod step;
+mod swapped;
 #[cfg(test)]
 mod tests;
 mod unread;

@@ -48,6 +48,9 @@ impl Negotiation {
         if conflict.kind == ConflictKind::NoCommon {
             conflict.kind = self.unrelated(&item.target_name).unwrap_or(conflict.kind);
         }
+        if conflict.kind == ConflictKind::DataWithoutSnapshots {
+            conflict.others_below = self.others_below(item);
+        }
         let plain = self.encryption.sent == EncryptedAs::Plaintext || item.facts.is_none_or(|facts| !facts.encrypted);
         conflict.would_decrypt = plain && target.encryption == Encryption::Root;
         let aside = format!("{}.zfsync-{}", item.target_name, self.stamp).parse::<DatasetName>();
@@ -84,8 +87,9 @@ impl Negotiation {
         }
         let everything = || target.snapshots.iter().map(|version| version.guid).collect();
         let dataset = item.target_name.clone();
-        if self.resolutions.replace.contains(&dataset) && staying.is_some() {
-            conflict.why_not = staying;
+        let is_pool = dataset.parent().is_none();
+        if self.resolutions.replace.contains(&dataset) && (is_pool || staying.is_some()) {
+            conflict.why_not = if is_pool { Some(of_pool("--replace can't destroy it")) } else { staying };
             return Verdict::Conflict(conflict);
         }
         if self.resolutions.replace.contains(&dataset) && conflict.new_start_helps() {
@@ -102,6 +106,7 @@ impl Negotiation {
             return resolved(conflict, Resolution::Rollback { dataset, to, to_guid, loses }, then);
         }
         if !self.resolutions.set_aside || !conflict.new_start_helps() {
+            conflict.why_not = (self.resolutions.set_aside && is_pool).then(|| of_pool("--set-aside can't rename it"));
             return Verdict::Conflict(conflict);
         }
         let aside = match aside {
@@ -150,6 +155,10 @@ impl Negotiation {
             self.records.tree.sort_unstable();
         }
     }
+}
+
+fn of_pool(why_not: &str) -> String {
+    format!("{why_not}: it is the root dataset of a pool")
 }
 
 fn resolved(mut conflict: Conflict, resolution: Resolution, then: Vec<super::Step>) -> Verdict {
