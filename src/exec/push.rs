@@ -271,10 +271,10 @@ fn known_to(job: &Arc<PushJob>, sender: &Endpoint) -> Arc<PushJob> {
 
 /// Why a run would have nothing to replicate.
 fn nothing(job: &PushJob, ready: &Ready) -> Option<Nothing> {
-    let Plan { datasets, misfits, .. } = &ready.plan;
+    let (Plan { datasets, misfits, .. }, source) = (&ready.plan, &job.ends.source);
     let without = datasets.iter().filter(|dataset| dataset.verdict == Verdict::NoSnapshots).count()
         + misfits.iter().filter(|misfit| misfit.without_snapshots).count();
-    Nothing::of(&job.ends.source.dataset, datasets.len() + misfits.len(), without)
+    Some(Nothing::of(&source.dataset, datasets.len() + misfits.len(), without)?.on(source.host()))
 }
 
 /// Closes the connections. Who has told the run to end already, and does so again, wants that at once.

@@ -367,8 +367,9 @@ impl Run<'_> {
         }
         self.summary.failures.sort();
         let (selected, without) = (self.summary.datasets, self.summary.without_snapshots);
-        let nothing = Nothing::of(&self.job.ends.source.dataset, selected, without).filter(|_| self.stop.is_none());
-        self.summary.nothing = nothing.map(|nothing| nothing.to_string());
+        let source = &self.job.ends.source;
+        let nothing = Nothing::of(&source.dataset, selected, without).filter(|_| self.stop.is_none());
+        self.summary.nothing = nothing.map(|nothing| nothing.on(source.host()).to_string());
         let failed = self.summary.failed > 0 || self.taken || self.summary.nothing.is_some();
         let exit = match self.stop {
             Some((signal, _)) => Exit::Interrupted(signal),
