@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::LOST;
 use crate::format::{bytes, count, duration, first_line, per_second, rate, sanitise};
 use crate::report::event::{Event, Summary};
 use crate::report::look::{Colour, Look};
@@ -103,6 +104,8 @@ impl Words {
 
     /// A dataset that can't be brought in sync, with all that is known about why.
     pub fn failed(self, dataset: &str, target: &str, kind: &str, error: &str) -> String {
+        // It counts as failed at the end.
+        let kind = if kind == LOST { "failed" } else { kind };
         let kind = self.0.paint(Colour::Red, kind);
         let (dataset, target) = (sanitise(dataset), sanitise(target));
         format!("{dataset} -> {target}: {kind}: {}", indented(error))
