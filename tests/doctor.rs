@@ -110,7 +110,7 @@ fn what_a_push_would_refuse_is_foreseen() {
             of("t", "d/t"),
             0,
             &[
-                "  WARN plan         a push would have nothing to replicate: none of the 2 selected datasets has a snapshot; \
+                "  WARN plan         a run would have nothing to replicate: none of the 2 selected datasets has a snapshot; \
                  cron and run take a snapshot first\n",
                 " -> take one first: zfsync snapshot t\n",
                 "no failures, 1 warning\n",

@@ -54,18 +54,17 @@ fn all_that_comes_can_be_used() {
 fn as_it_was_at_a_snapshot() {
     let bed = bed();
     bed.run(&["restore", "s@nope", "n/back"]).expect(2, &["no dataset of s has a snapshot @nope"]);
-    bed.run(&["restore", "-n", "s@a", "n/back"]).expect(0, &["s/new: it has no snapshot @a, and is skipped"]);
+    bed.run(&["restore", "-n", "s@a", "n/back"]).expect(0, &["s/new: it has no snapshot @a, and is not restored"]);
     assert!(!bed.read("world").contains("n/back"));
     // What was there then and has lost that snapshot is no success.
     bed.world(&[("s/pruned", 6, 1), ("s/pruned@0", 61, 2), ("s/pruned@c", 62, 9)]);
-    let lost = "s/pruned -> n/lacks/pruned: lost: it has snapshots older than @a, but not that one";
+    let lost = "s/pruned -> n/lacks/pruned: failed: it has snapshots older than @a, but not that one";
     bed.run(&["restore", "-n", "-q", "s@a", "n/lacks"]).expect(1, &[lost]);
     bed.run(&["restore", "-q", "s@a", "n/lacks"]).expect(1, &[lost, "--exclude"]);
     assert!(bed.read("world").contains("n/lacks@a"));
     // Where dates can't be told, it may have been there.
     bed.write("no-dates", "");
-    let unknown =
-        "s/pruned -> n/lacks/pruned: unread: it has no snapshot @a, and is skipped; whether it existed then is unknown";
+    let unknown = "s/pruned -> n/lacks/pruned: unread: it has no snapshot @a; whether it existed then is unknown";
     bed.run(&["restore", "-n", "-q", "s@a", "n/other"]).expect(1, &[&unknown.replace("lacks", "other")]);
     std::fs::remove_file(bed.path("no-dates")).unwrap();
     bed.run(&["restore", "--exclude", "pruned", "s@a", "n/back"]).expect(0, &[]);
@@ -81,14 +80,14 @@ fn what_was_never_received_completely_is_no_success() {
     let bed = bed();
     bed.world(&[("s/cut", 6, 1), ("s/plain", 7, 1), ("s/x.zfsync-20241122-031500/cut", 8, 1)]);
     bed.write("written", "s/cut\t0\t1\ns/plain\t0\t0\ns/x.zfsync-20241122-031500/cut\t0\t1\n");
-    let cut = "s/cut -> n/back/cut: lost: only partially received; nothing of it can be restored";
+    let cut = "s/cut -> n/back/cut: failed: only partially received; nothing of it can be restored";
     let dry = bed.run(&["restore", "-n", "s", "n/back"]);
     dry.expect(1, &[cut]).without(&["s/cut: no snapshots", "031500/cut -> "]);
     let ended = bed.run(&["restore", "--no-progress", "s", "n/back"]);
     ended.expect(1, &[cut, "s/plain: no snapshots", "1 of 4 datasets failed"]).without(&["s/cut: no snapshots"]);
     bed.run(&["restore", "--exclude", "cut", "s", "n/other"]).expect(0, &["s/plain: no snapshots"]);
     // It may have been there at that time.
-    bed.run(&["restore", "-n", "s@a", "n/then"]).expect(1, &["s/cut -> n/then/cut: lost: only partially received"]);
+    bed.run(&["restore", "-n", "s@a", "n/then"]).expect(1, &["s/cut -> n/then/cut: failed: only partially received"]);
 }
 
 /// NEW is a copy of what is to be restored: whoever meant a push, or has swapped the two, is told so.

@@ -28,6 +28,8 @@ pub async fn rows(job: &PushJob, sender: &Endpoint, ready: &Ready, reporter: &mu
     let mut rows = Vec::new();
     // Rows whose size is asked for.
     let mut wanted = Vec::new();
+    // What is set aside.
+    let mut asides: Vec<&DatasetName> = Vec::new();
     let refused = &ready.refused;
     let plan = ready.negotiation.in_turn(&ready.plan, &|place| refused.contains_key(&place));
     for (place, dataset) in plan.datasets.iter().enumerate() {
@@ -37,7 +39,15 @@ pub async fn rows(job: &PushJob, sender: &Endpoint, ready: &Ready, reporter: &mu
         }
         // What a resolution above changes is not what was tried.
         let is_as_tried = ready.plan.datasets[place].verdict == dataset.verdict;
+        let first = rows.len();
         add_rows(&mut rows, &mut wanted, dataset, refused.get(&place).filter(|_| is_as_tried));
+        if let (Verdict::Resolve(solvable), Some(row)) = (&dataset.verdict, rows.get_mut(first))
+            && row.action != PlanAction::Conflict
+        {
+            let along = ready.negotiation.along(&dataset.target, asides.iter().copied());
+            row.note = Some(solvable.describe(&along));
+            asides.extend((row.action == PlanAction::SetAside).then_some(&dataset.target));
+        }
     }
     for misfit in &ready.plan.misfits {
         let (action, note) = if misfit.without_snapshots {
@@ -106,7 +116,7 @@ fn add_rows<'a>(
                 Resolution::SetAside { .. } => PlanAction::SetAside,
                 Resolution::Replace { .. } => PlanAction::Replace,
             };
-            rows.push(PlanRow { note: Some(solvable.describe()), ..row(dataset, action) });
+            rows.push(row(dataset, action));
             add_steps(rows, wanted, dataset, &solvable.then);
         }
         Verdict::InSync => rows.push(row(dataset, PlanAction::InSync)),

@@ -87,6 +87,8 @@ struct Dataset {
     withholds: Option<Withheld>,
     /// A dataset of the target that has its key and gets no increment.
     shares_key_with: Option<DatasetName>,
+    /// What it is called on the target.
+    target: DatasetName,
 }
 
 #[derive(Debug)]
@@ -450,6 +452,7 @@ impl Dataset {
             children: Vec::new(),
             withholds: planned.verdict.first_contact().map(FirstContact::withheld),
             shares_key_with: planned.shares_key_with.clone(),
+            target: planned.target.clone(),
         }
     }
 }

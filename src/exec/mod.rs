@@ -1,6 +1,7 @@
 //! Carries plans out: connections, channels, processes, signals. What is to be done is decided in [`crate::plan`] and
 //! [`machine`]; here it happens.
 
+mod asides;
 mod bookmarks;
 mod connections;
 mod cron;

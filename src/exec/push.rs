@@ -16,7 +16,7 @@ use super::receiver::Receiver;
 use super::signals::{Signals, signalled};
 use super::source::{self, Source};
 use super::targets::{self, Targets};
-use super::{dates, direct, dry_run, foresee, lock, missing, restore, run};
+use super::{asides, dates, direct, dry_run, foresee, lock, missing, restore, run};
 use crate::config::{PushJob, source_tag};
 use crate::endpoint::Endpoint;
 use crate::error::{Exit, StartError};
@@ -222,6 +222,7 @@ impl Replication<'_> {
         let (job, sender) = (self.job, self.sender);
         let running = run::run(job, sender, ready, &mut self.connections, &mut self.events, signals, started, reporter);
         let mut ended = running.await;
+        asides::tell(&mut ended, Receiver::over(&self.connections, first, &job.ends), reporter).await;
         let idle = ended.summary.snapshots == 0 && ended.summary.bytes == 0;
         if ended.exit == Exit::Failed && idle && (recorded || newcomer.is_some()) {
             reporter.event(&Event::Notice { dataset: None, text: targets::how_to_forget(job, sender) });
@@ -270,10 +271,10 @@ fn known_to(job: &Arc<PushJob>, sender: &Endpoint) -> Arc<PushJob> {
 
 /// Why a run would have nothing to replicate.
 fn nothing(job: &PushJob, ready: &Ready) -> Option<Nothing> {
-    let Plan { datasets, misfits, .. } = &ready.plan;
+    let (Plan { datasets, misfits, .. }, source) = (&ready.plan, &job.ends.source);
     let without = datasets.iter().filter(|dataset| dataset.verdict == Verdict::NoSnapshots).count()
         + misfits.iter().filter(|misfit| misfit.without_snapshots).count();
-    Nothing::of(&job.ends.source.dataset, datasets.len() + misfits.len(), without)
+    Some(Nothing::of(&source.dataset, datasets.len() + misfits.len(), without)?.on(source.host()))
 }
 
 /// Closes the connections. Who has told the run to end already, and does so again, wants that at once.
@@ -292,7 +293,7 @@ async fn finish(
     signals: &mut Signals,
     reporter: &mut dyn Reporter,
 ) -> Exit {
-    let run::Ended { mut exit, mut summary, negotiation } = ended;
+    let run::Ended { mut exit, mut summary, negotiation, .. } = ended;
     let failed = exit == Exit::Failed;
     if job.missing.destroys() && failed {
         let text = "nothing that is missing on the source is destroyed on the target: not every selected dataset is in sync, \

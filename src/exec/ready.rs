@@ -85,7 +85,7 @@ impl Unread {
     /// Of a copy: what was to come back and is not there any more.
     pub fn lost(ends: &Ends, path: &RelPath, snapshot: &SnapshotName) -> Self {
         let error = format!(
-            "it has snapshots older than @{snapshot}, but not that one, and is skipped\n  restore it separately from another of its snapshots, or exclude \
+            "it has snapshots older than @{snapshot}, but not that one\n  restore it separately from another of its snapshots, or exclude \
              it (--exclude)"
         );
         Self::left_out(ends, path, "lost", error)
@@ -101,7 +101,7 @@ impl Unread {
     /// Of a copy: what may have been there.
     pub fn undated(ends: &Ends, path: &RelPath, snapshot: &SnapshotName, why: &str) -> Self {
         let error = format!(
-            "it has no snapshot @{snapshot}, and is skipped; whether it existed then is unknown, as the creation time of its oldest snapshot or \
+            "it has no snapshot @{snapshot}; whether it existed then is unknown, as the creation time of its oldest snapshot or \
              of @{snapshot} can't be read: {why}\n  run again, restore it separately from one of its snapshots, or exclude it (--exclude)"
         );
         Self::left_out(ends, path, "unread", error)

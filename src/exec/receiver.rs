@@ -21,8 +21,8 @@ use crate::remote::link::{Ends, Link};
 use helper::wire::{Reply, Request};
 use zfs::name::{DatasetName, Guid, ResumeToken, SnapshotName, Txg};
 use zfs::{
-    Answer, BaseFacts, Examine, Failure, Note, Noted, PoolState, Property, Pruned, Query, Refusal, Rename, Resolution,
-    SentTo, TARGET_PROPERTY,
+    Answer, BaseFacts, Examination, Examine, Failure, MountState, Note, Noted, PoolState, Property, Pruned, Query,
+    Refusal, Rename, Resolution, SentTo, TARGET_PROPERTY,
 };
 
 /// So many bytes, and so many names, go into one question: its answer must fit into a frame too.
@@ -420,9 +420,21 @@ impl<'a> Receiver<'a> {
     }
 
     /// These pools, if they are told soon: nothing depends on them.
-    pub async fn told(&mut self, mut call: Call) -> Option<Vec<PoolState>> {
+    pub async fn told(&mut self, call: Call) -> Option<Vec<PoolState>> {
+        self.examined(call).await?.pools
+    }
+
+    /// How this dataset is mounted, if the helper tells that soon: nothing depends on it.
+    pub async fn mount(&mut self, dataset: &DatasetName) -> Option<MountState> {
+        let what = Examine::Dataset(dataset.clone());
+        let call = self.channel.examines().then(|| self.call(|id| Request::Examine { id, what }))?;
+        let place = self.examined(call).await?.place?;
+        place.mount.filter(|_| place.nearest.as_ref() == Some(dataset))
+    }
+
+    async fn examined(&mut self, mut call: Call) -> Option<Examination> {
         match tokio::time::timeout(POOLS, self.answer(&mut call)).await {
-            Ok(Ok(Reply::Examined { examination, .. })) => examination.pools,
+            Ok(Ok(Reply::Examined { examination, .. })) => Some(*examination),
             _ => None,
         }
     }

@@ -42,7 +42,10 @@ pub async fn choose(
         (set_aside, "it was set aside on the copy, and is not restored: to restore it, name it directly".to_owned()),
         (
             without,
-            format!("it has no snapshot @{}, and is skipped", restore.until.as_ref().map_or("", |name| name.as_str())),
+            format!(
+                "it has no snapshot @{}, and is not restored",
+                restore.until.as_ref().map_or("", |name| name.as_str())
+            ),
         ),
     ];
     for (paths, text) in told {

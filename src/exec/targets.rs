@@ -115,8 +115,11 @@ impl Targets {
         } else {
             write(sender, &job.ends.source.dataset, &target).await.err()
         };
+        let is_recorded = failure.is_none();
+        // Where the source's pool is read-only there are no bookmarks either, and that is told once.
+        let failure = failure.filter(|failure| failure.refusal != Refusal::ReadOnly).map(|failure| failure.words);
         // One that is odd and noted is one too many.
-        let is_noted = failure.is_none() && is_one && !(noted && odd.is_some());
+        let is_noted = is_recorded && is_one && !(noted && odd.is_some());
         if let Some(text) = failure.or(odd).filter(|_| is_one) {
             reporter.event(&Event::Notice { dataset: None, text });
         }
@@ -143,7 +146,7 @@ pub async fn note_top(sender: &Endpoint, target: Registered, receiver: Result<Re
     let (source, name) = (receiver.ends.source.dataset.clone(), [target.dataset.to_string()]);
     let found = receiver.ask(&name).await.unwrap_or_default();
     let [(_, top, _)] = found[..] else { return };
-    if let Err(words) = write(sender, &source, &Registered { top: Some(top), ..target }).await {
+    if let Err(Failure { words, .. }) = write(sender, &source, &Registered { top: Some(top), ..target }).await {
         tracing::info!("{words}");
     }
 }
@@ -164,18 +167,19 @@ async fn reached(link: &Link) -> String {
     }
 }
 
-async fn write(sender: &Endpoint, source: &DatasetName, target: &Registered) -> Result<(), String> {
+async fn write(sender: &Endpoint, source: &DatasetName, target: &Registered) -> Result<(), Failure> {
     let noted = sender.set_property((source, None), &target.property(), Some(target.value()), Some(LIMIT)).await;
     noted.map_err(|Failure { refusal, words }| {
         // The helper of another host has named the command itself.
         let lacks = refusal == Refusal::Permission && !words.contains(permission::GRANT);
         let grant = lacks.then(|| permission::grant(&sender.hello().user, &words, permission::NOTE, source)).flatten();
         let grant = grant.map(|grant| format!("\nroot on the source's host{}{grant}", permission::GRANT));
-        format!(
+        let words = format!(
             "the target can't be recorded on {source}, so that only its bookmarks protect the snapshots that it may need \
              (--no-bookmark does without both): {words}{}",
             grant.unwrap_or_default()
-        )
+        );
+        Failure { refusal, words }
     })
 }
 

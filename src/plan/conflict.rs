@@ -156,6 +156,12 @@ pub struct Conflict {
     /// The words of ZFS where it can't tell whether the target holds data.
     #[serde(skip)]
     pub unsure: Option<String>,
+    /// Datasets below it that are not copies of this source, where it has no snapshots: each may be why it doesn't count as empty.
+    #[serde(skip)]
+    pub others_below: Vec<DatasetName>,
+    /// Which dataset of the target is its copy instead, and what to do about that, in words.
+    #[serde(skip)]
+    pub copy_is: Option<String>,
     /// Why the resolution that was asked for can't be carried out.
     #[serde(skip)]
     pub why_not: Option<String>,
@@ -190,6 +196,8 @@ impl Conflict {
             hindrance: None,
             forbidden: Vain::default(),
             unsure: None,
+            others_below: Vec::new(),
+            copy_is: None,
             why_not: None,
             dates_here: Dates::new(),
             dates_there: Dates::new(),
@@ -242,6 +250,13 @@ impl Conflict {
             }
             ConflictKind::DataWithoutSnapshots if self.unsure.is_some() => {
                 "the target has no snapshots, and ZFS can't tell whether it holds data".into()
+            }
+            ConflictKind::DataWithoutSnapshots if !self.others_below.is_empty() => {
+                let datasets = some_of(&self.others_below);
+                format!(
+                    "the target has no snapshots, and holds data or has mounted filesystems below it; datasets below it are not copies of \
+                     this source: {datasets}"
+                )
             }
             ConflictKind::DataWithoutSnapshots => "the target has no snapshots but holds data".into(),
             ConflictKind::HoldsOthers { datasets } => {
@@ -420,6 +435,7 @@ impl fmt::Display for Conflict {
             self.first_contact.iter().map(|contact| contact.instead.as_str().into()).collect();
         let helper_helps =
             self.hindrance == Some(Hindrance::NoHelper) && (self.rollback_helps() || self.new_start_helps());
+        ways.extend(self.copy_is.as_deref().map(Into::into));
         if other || helper_helps || (advice.is_empty() && ways.is_empty()) {
             ways.push(self.other_advice());
         }

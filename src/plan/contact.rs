@@ -199,6 +199,12 @@ impl Negotiation {
         ))
     }
 
+    /// Those below it that are not known to be copies of SOURCE's, as far as they were asked for.
+    pub(super) fn others_below(&self, item: &Item) -> Vec<DatasetName> {
+        let all = self.records.staying.iter().flat_map(|staying| all_below(staying, &item.target_name));
+        all.cloned().collect()
+    }
+
     /// Whether TARGET, or another top, may not be filled as it is, because of these below it.
     pub(super) fn holds_others(&self, item: &Item, verdict: &Verdict) -> Option<ConflictKind> {
         let fills = matches!(verdict, Verdict::FillEmpty(steps) if from_the_start(steps));

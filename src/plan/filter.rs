@@ -7,6 +7,8 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::nearest::nearest;
+use crate::format::first_of;
 use zfs::name::{DatasetName, RelPath};
 
 /// A glob that can't be understood.
@@ -52,14 +54,19 @@ pub struct Idle<'a> {
     tops: String,
     /// What it may have been meant to be: it begins with the name of one of these.
     meant: Option<&'a str>,
+    /// What there is that is written nearly so.
+    near: Vec<String>,
 }
 
 impl fmt::Display for Idle<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { option, pattern, tops, meant } = self;
+        let Self { option, pattern, tops, meant, near } = self;
         write!(f, "{option} {pattern:?} matches no dataset of {tops}")?;
         match meant {
             Some(meant) => write!(f, ": globs are relative to {tops}; did you mean {meant:?}?"),
+            None if !near.is_empty() => {
+                write!(f, "; did you mean {}?", first_of(near, near.len(), |name| format!("{name:?}")))
+            }
             None => Ok(()),
         }
     }
@@ -146,7 +153,10 @@ impl Filter {
             let rest = patterns.iter().enumerate().filter(|(place, _)| !hit.contains(place));
             idle.extend(rest.map(|(_, pattern)| {
                 let meant = trees.iter().find_map(|(top, _)| within(pattern, top));
-                Idle { option, pattern, tops: tops.clone(), meant }
+                let known = paths().map(|path| path.as_str()).filter(|path| !path.is_empty());
+                let is_name = meant.is_none() && !pattern.contains(['*', '?', '[', '{']);
+                let near = if is_name { nearest(pattern, known) } else { Vec::new() };
+                Idle { option, pattern, tops: tops.clone(), meant, near: near.into_iter().map(Into::into).collect() }
             }));
         }
         idle
@@ -254,7 +264,13 @@ mod tests {
                 "--exclude \"**/tmp\" matches no dataset of p",
             ]
         );
-        assert!(idle("q").iter().all(|words| !words.contains("did you mean")));
+        assert_eq!(idle("q")[1], "--exclude \"p/home\" matches no dataset of q; did you mean \"home\"?");
+        let mistyped = Filter::new(None, &own(&["hoem", "nope", "hoem*"]), &[]).unwrap();
+        let told: Vec<String> =
+            mistyped.idle(&[(&"p".parse().unwrap(), paths.clone())]).iter().map(ToString::to_string).collect();
+        let no_match = |pattern: &str| format!("--include {pattern:?} matches no dataset of p");
+        let first = no_match("hoem") + "; did you mean \"home\"?";
+        assert_eq!(told, [first, no_match("nope"), no_match("hoem*")]);
         // What matches in one of several trees is none.
         let (p, q, srv): (DatasetName, DatasetName, _) = ("p".parse().unwrap(), "q".parse().unwrap(), path("srv"));
         let both = filter.idle(&[(&p, paths.clone()), (&q, vec![&srv])]);

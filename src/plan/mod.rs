@@ -59,6 +59,7 @@ mod skip;
 mod snapshot;
 mod status;
 mod step;
+mod swapped;
 #[cfg(test)]
 mod tests;
 mod unread;
@@ -99,9 +100,9 @@ pub use registry::{Identity, Registered, Registry, Seen, strangers};
 pub use rename::{Guess, Move, Namesake, is_of_another_target};
 pub use renames::Renames;
 pub use resolution::{Resolutions, Solvable};
-pub use resolve::Aside;
 pub use restore::{Restorable, comes_back, restorable, wanted_dates};
 pub use retention::{Aged, KeptBy, PerClass, Periods, RuleError, Rules};
+pub use set_aside::{Along, Aside};
 pub use snapshot::{MAX_ARGV, PoolSnapshots, Selection, SnapshotError, SnapshotPlan, Tree};
 pub use status::{Clash, DatasetStatus, HostRole, Level, Limits, Moment, Status, SyncState, TargetStatus, compare};
 pub use step::{Base, BaseKind, Step, StepId};

@@ -11,13 +11,21 @@ pub struct Nothing {
     source: DatasetName,
     /// How many datasets are selected; none of them has a snapshot.
     selected: usize,
+    /// Where a snapshot is to be taken, if that is another host.
+    host: Option<String>,
 }
 
 impl Nothing {
     /// `selected` datasets below `source`, so many of them without a snapshot; `None` where there is something to replicate.
     #[must_use]
     pub fn of(source: &DatasetName, selected: usize, without_snapshots: usize) -> Option<Self> {
-        (selected == without_snapshots).then(|| Self { source: source.clone(), selected })
+        (selected == without_snapshots).then(|| Self { source: source.clone(), selected, host: None })
+    }
+
+    /// The source is on this host, which is another one than this machine.
+    #[must_use]
+    pub fn on(self, host: Option<impl fmt::Display>) -> Self {
+        Self { host: host.map(|host| host.to_string()), ..self }
     }
 
     /// Whether any dataset is selected.
@@ -39,8 +47,9 @@ impl Nothing {
     /// What helps, where a snapshot does.
     #[must_use]
     pub fn advice(&self) -> Option<String> {
-        self.is_any_selected()
-            .then(|| format!("take one first: zfsync snapshot {}", shell_words::quote(self.source.as_str())))
+        let place = self.host.as_ref().map_or_else(String::new, |host| format!(", on {host}"));
+        let source = shell_words::quote(self.source.as_str());
+        self.is_any_selected().then(|| format!("take one first{place}: zfsync snapshot {source}"))
     }
 }
 
@@ -65,6 +74,8 @@ mod tests {
         assert_eq!(told(2, 1), None);
         assert!(told(0, 0).unwrap().contains("no dataset of p/a b is selected"));
         assert!(told(1, 1).unwrap().contains("the selected dataset has no snapshot\n"));
+        let pulled = Nothing::of(&source, 1, 1).unwrap().on(Some("beta"));
+        assert_eq!(pulled.advice().unwrap(), "take one first, on beta: zfsync snapshot 'p/a b'");
         let many = told(3, 3).unwrap();
         assert!(many.contains("none of the 3 selected") && many.ends_with("zfsync snapshot 'p/a b'"), "{many}");
     }

@@ -121,6 +121,7 @@ impl Negotiation {
             }
             datasets.push(planned);
         }
+        self.mark_swapped(&mut datasets);
         self.withhold(&mut datasets);
         let misfits = self.misfits.clone();
         Plan { datasets, misfits, nearest: self.nearest(), gated: self.resolutions.touch_below() }

@@ -1,17 +1,15 @@
 //! From a conflict to what the user has allowed to be done about it.
 
 use std::collections::HashSet;
-use std::fmt;
 
 use super::TargetDataset;
 use super::conflict::Hindrance;
-use super::contact::all_below;
 use super::diff::{full, newest_common};
 use super::item::{Item, OnTarget};
 use super::negotiate::{EncryptedAs, Negotiation};
+use super::set_aside::Along;
 use super::step::BaseKind;
 use super::{Conflict, ConflictKind, Solvable, Vain, Verdict};
-use crate::format::first_of;
 use zfs::name::{DatasetName, Guid, SnapshotName};
 use zfs::{Allow, Encryption, Failure, Hello, Refusal, Resolution, Restore, snapshot_of};
 
@@ -50,6 +48,9 @@ impl Negotiation {
         if conflict.kind == ConflictKind::NoCommon {
             conflict.kind = self.unrelated(&item.target_name).unwrap_or(conflict.kind);
         }
+        if conflict.kind == ConflictKind::DataWithoutSnapshots {
+            conflict.others_below = self.others_below(item);
+        }
         let plain = self.encryption.sent == EncryptedAs::Plaintext || item.facts.is_none_or(|facts| !facts.encrypted);
         conflict.would_decrypt = plain && target.encryption == Encryption::Root;
         let aside = format!("{}.zfsync-{}", item.target_name, self.stamp).parse::<DatasetName>();
@@ -86,8 +87,9 @@ impl Negotiation {
         }
         let everything = || target.snapshots.iter().map(|version| version.guid).collect();
         let dataset = item.target_name.clone();
-        if self.resolutions.replace.contains(&dataset) && staying.is_some() {
-            conflict.why_not = staying;
+        let is_pool = dataset.parent().is_none();
+        if self.resolutions.replace.contains(&dataset) && (is_pool || staying.is_some()) {
+            conflict.why_not = if is_pool { Some(of_pool("--replace can't destroy it")) } else { staying };
             return Verdict::Conflict(conflict);
         }
         if self.resolutions.replace.contains(&dataset) && conflict.new_start_helps() {
@@ -104,6 +106,7 @@ impl Negotiation {
             return resolved(conflict, Resolution::Rollback { dataset, to, to_guid, loses }, then);
         }
         if !self.resolutions.set_aside || !conflict.new_start_helps() {
+            conflict.why_not = (self.resolutions.set_aside && is_pool).then(|| of_pool("--set-aside can't rename it"));
             return Verdict::Conflict(conflict);
         }
         let aside = match aside {
@@ -152,41 +155,10 @@ impl Negotiation {
             self.records.tree.sort_unstable();
         }
     }
-
-    /// The datasets that are only there where this one was set aside: those below it that this run doesn't send again.
-    #[must_use]
-    pub fn only_aside(&self, dataset: &DatasetName) -> Vec<DatasetName> {
-        let is_sent = |name: &DatasetName| {
-            let item = name.below(&self.target).and_then(|path| self.find(&path));
-            item.is_some_and(|item| !item.source.snapshots.is_empty())
-        };
-        all_below(&self.records.tree, dataset).filter(|name| !is_sent(name)).cloned().collect()
-    }
 }
 
-/// What was set aside in a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Aside {
-    /// What it is called now.
-    pub name: DatasetName,
-    /// What is only there now, by the old names.
-    pub only_there: Vec<DatasetName>,
-    /// Whether the target's host has confirmed it.
-    pub confirmed: bool,
-}
-
-impl fmt::Display for Aside {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMED: usize = 3;
-        let aside = &self.name;
-        let how = if self.confirmed { "set aside" } else { "probably set aside, as the answer was lost" };
-        write!(f, "{how}: {aside}, with all datasets below it")?;
-        if !self.only_there.is_empty() {
-            let names = first_of(&self.only_there, NAMED, ToString::to_string);
-            write!(f, "; not replicated in this run, and so only there now: {names} (zfs rename brings one back)")?;
-        }
-        write!(f, "; when nothing of it is needed any more, on the target's host: zfs destroy -r '{aside}'")
-    }
+fn of_pool(why_not: &str) -> String {
+    format!("{why_not}: it is the root dataset of a pool")
 }
 
 fn resolved(mut conflict: Conflict, resolution: Resolution, then: Vec<super::Step>) -> Verdict {
@@ -251,21 +223,14 @@ impl Solvable {
 
     /// One line for the user, before it is done: what is about to happen, and what it costs.
     #[must_use]
-    pub fn describe(&self) -> String {
+    pub fn describe(&self, along: &Along) -> String {
         let headline = self.conflict.headline();
         match &self.resolution {
             Resolution::Rollback { to, .. } => {
                 format!("{headline}; rolling it back to @{to}, which loses {}", self.conflict.rollback_cost())
             }
             Resolution::SetAside { aside, restore, .. } => {
-                let next = match restore.len() {
-                    0 => "it is sent in full".into(),
-                    1 => "it alone comes back, as a clone of the common snapshot".into(),
-                    more => {
-                        format!("it comes back as a clone of the common snapshot, with {} of those below it", more - 1)
-                    }
-                };
-                format!("{headline}; setting it aside as {aside} with all datasets below it: {next}")
+                format!("{headline}; setting it aside as {aside}{along}: {}", along.what_comes(restore))
             }
             Resolution::Replace { loses, .. } => {
                 let snapshots = match loses.len() {

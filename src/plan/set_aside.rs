@@ -1,10 +1,112 @@
-//! What a dataset that is set aside takes along, and what of it comes back: reckoned before anything is done, for a dry run.
+//! What a dataset that is set aside takes along, and what of it comes back: reckoned before anything is done, for a dry run, and told at
+//! the end of a run.
 
 use std::collections::HashMap;
+use std::fmt;
 
+use super::contact::all_below;
+use super::negotiate::Negotiation;
 use super::renames::up;
+use crate::format::first_of;
 use zfs::name::{DatasetName, Guid};
-use zfs::{Resolution, Restore};
+use zfs::{MountState, Resolution, Restore};
+
+/// So many datasets are named.
+const NAMED: usize = 3;
+
+/// What goes along with a dataset that is set aside.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Along {
+    /// Whether it is known that nothing lies below it.
+    pub alone: bool,
+    /// Those below it that are only there then, by the names that they had: this run doesn't send them again.
+    pub stay_away: Vec<DatasetName>,
+}
+
+impl Along {
+    /// What there is in its place then, in words.
+    pub(super) fn what_comes(&self, restore: &[Restore]) -> String {
+        const CLONE: &str = "comes back as a clone of the common snapshot";
+        let mut text = match restore {
+            [] if self.alone => "it is sent in full".into(),
+            [] => "the dataset itself is sent in full".into(),
+            [_] if self.alone => format!("it {CLONE}"),
+            [_] => format!("the dataset itself {CLONE}, without them"),
+            [_, below @ ..] => {
+                format!("it {CLONE}, with {}", first_of(below, NAMED, |one| one.dataset.to_string()))
+            }
+        };
+        if !self.stay_away.is_empty() {
+            let names = first_of(&self.stay_away, NAMED, ToString::to_string);
+            text += &format!("; not replicated in this run, and so only there then: {names}");
+        }
+        text
+    }
+}
+
+/// After the name under which it is set aside.
+impl fmt::Display for Along {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.alone { "" } else { " with all datasets below it" })
+    }
+}
+
+/// What was set aside in a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aside {
+    /// What it was called.
+    pub dataset: DatasetName,
+    /// What it is called now.
+    pub name: DatasetName,
+    /// What has gone along.
+    pub along: Along,
+    /// How it is mounted now, as far as that is known.
+    pub mount: Option<MountState>,
+    /// Whether the target's host has confirmed it.
+    pub confirmed: bool,
+}
+
+impl fmt::Display for Aside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { dataset, name: aside, along, mount, confirmed } = self;
+        let how = if *confirmed { "set aside" } else { "probably set aside, as the answer was lost" };
+        let below = if along.alone { "" } else { ", with all datasets below it" };
+        write!(f, "{how}: {aside}{below}")?;
+        match mount {
+            Some(MountState { mountpoint, mounted: true, .. }) => write!(f, "; it is mounted at '{mountpoint}'")?,
+            Some(MountState { mountpoint, .. }) if mountpoint.starts_with('/') => {
+                f.write_str("; it is not mounted now")?
+            }
+            _ => {}
+        }
+        if !along.stay_away.is_empty() {
+            // By the names that they have now.
+            let moved = |name: &DatasetName| name.below(dataset).and_then(|rest| aside.join(&rest).ok());
+            let names = first_of(along.stay_away.iter().filter_map(moved), NAMED, |name| name.to_string());
+            write!(f, "; not replicated in this run, and so only there now: {names} (zfs rename brings one back)")?;
+        }
+        write!(f, "; when nothing of it is needed any more, on the target's host: zfs destroy -r '{aside}'")
+    }
+}
+
+impl Negotiation {
+    /// What goes along with a dataset that is set aside after these others of this run. What lay below one of them has gone with that.
+    #[must_use]
+    pub fn along<'a>(&self, dataset: &DatasetName, others: impl IntoIterator<Item = &'a DatasetName>) -> Along {
+        let tree = &self.records.tree;
+        let is_sent = |name: &DatasetName| {
+            let item = name.below(&self.target).and_then(|path| self.find(&path));
+            item.is_some_and(|item| !item.source.snapshots.is_empty())
+        };
+        if others.into_iter().any(|other| dataset != other && dataset.is_within(other)) {
+            return Along::default();
+        }
+        Along {
+            alone: tree.binary_search(dataset).is_ok() && all_below(tree, dataset).next().is_none(),
+            stay_away: all_below(tree, dataset).filter(|name| !is_sent(name)).cloned().collect(),
+        }
+    }
+}
 
 /// What was set aside so far, those above first.
 #[derive(Debug, Default)]

@@ -84,8 +84,8 @@ pub enum HelperError {
     Connect(#[from] ConnectError),
     /// The host has no `zfsync`.
     #[error(
-        "{host} has no zfsync helper: {words}\n  install the same version there, for example: scp $(command -v zfsync) \
-         {host}:/usr/local/bin/, or give its path with --remote-zfsync PATH"
+        "{host} has no zfsync helper: {words}\n  install it there: zfsync helper install {host} (--system: for all users of that host); or \
+         give its path with --remote-zfsync PATH"
     )]
     Missing {
         /// The host.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::plan::{Attempt, Placement, PlannedDataset, Step, StepId};
+use crate::plan::{Attempt, Placement, PlannedDataset, Step, StepId, discard};
 use crate::remote::client::{ChannelId, SendFailure};
 use zfs::name::DatasetName;
 use zfs::permission::GRANT;
@@ -218,8 +218,7 @@ pub enum DatasetOutcome {
 pub fn advice(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::NoSpace => {
-            "\n  free space on the target, or raise its quota, refquota or snapshot_limit (zfs reports all of them alike), and run again; \
-             what has arrived may be kept for resuming, and takes space: zfs receive -A DATASET on the target's host discards it"
+            "\n  free space on the target, or raise its quota, refquota or snapshot_limit (zfs reports all of them alike), and run again"
         }
         Refusal::Busy => "\n  the target dataset is busy; run again when it is no longer in use",
         Refusal::Feature => {
@@ -248,6 +247,16 @@ pub fn advice(refusal: Refusal) -> &'static str {
         }
         _ => "",
     }
+}
+
+/// The same where this dataset of the target could not be received for lack of space. `resumed`: what arrived before is known to be there.
+pub fn space_advice(target: &DatasetName, resumed: bool) -> String {
+    let kept = if resumed { "is" } else { "may be" };
+    let discard = discard(target);
+    format!(
+        "{}; what has arrived {kept} kept for resuming, and takes space: {discard} on the target's host discards it",
+        advice(Refusal::NoSpace)
+    )
 }
 
 /// The same where a raw increment would replace a key that this dataset of the target has, too.

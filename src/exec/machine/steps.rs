@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::event::{advice, shared_key_advice, source_advice};
+use super::event::{advice, shared_key_advice, source_advice, space_advice};
 use super::{Action, DatasetOutcome, Machine, Phase, Running, Standing};
 use crate::format::added;
 use crate::plan::{Attempt, StepId};
@@ -170,6 +170,7 @@ impl Machine {
         let attempt = Some(Attempt { base, refusal: failure.refusal });
         let advice = match &dataset.shares_key_with {
             Some(other) if failure.refusal == Refusal::WrappedKey => shared_key_advice(other),
+            _ if failure.refusal == Refusal::NoSpace => space_advice(&dataset.target, resumed),
             _ => advice(failure.refusal).to_owned(),
         };
         let words = format!("{}{advice}", failure.words);

@@ -61,6 +61,8 @@ pub struct Ended {
     pub summary: Summary,
     /// What is known of both sides.
     pub negotiation: Negotiation,
+    /// What was set aside; still to be told.
+    pub asides: Vec<Aside>,
 }
 
 /// Carries the plan out until every dataset has reached its end, or a signal ends the run.
@@ -99,7 +101,7 @@ pub async fn run(
         watched: Instant::now(),
         summary: Summary::default(),
         stop: None,
-        set_aside: Vec::new(),
+        asides: Vec::new(),
         cut: HashMap::new(),
         taken: false,
     };
@@ -168,7 +170,7 @@ struct Run<'a> {
     summary: Summary,
     stop: Option<(Signal, Instant)>,
     /// What was set aside.
-    set_aside: Vec<Aside>,
+    asides: Vec<Aside>,
     /// How much of a dataset's stream was sent in this run before it was cut, until it starts anew.
     cut: HashMap<usize, u64>,
     /// Another run has the target's tree now.
@@ -361,9 +363,6 @@ impl Run<'_> {
         for dataset in self.steps.values().map(|live| live.dataset).collect::<HashSet<_>>() {
             self.told(dataset, LastResult::Interrupted);
         }
-        for aside in std::mem::take(&mut self.set_aside) {
-            self.reporter.event(&Event::Notice { dataset: None, text: aside.to_string() });
-        }
         self.summary.took = started.elapsed();
         self.summary.interrupted = self.stop.is_some();
         for one in &self.ready.unread {
@@ -374,15 +373,16 @@ impl Run<'_> {
         }
         self.summary.failures.sort();
         let (selected, without) = (self.summary.datasets, self.summary.without_snapshots);
-        let nothing = Nothing::of(&self.job.ends.source.dataset, selected, without).filter(|_| self.stop.is_none());
-        self.summary.nothing = nothing.map(|nothing| nothing.to_string());
+        let source = &self.job.ends.source;
+        let nothing = Nothing::of(&source.dataset, selected, without).filter(|_| self.stop.is_none());
+        self.summary.nothing = nothing.map(|nothing| nothing.on(source.host()).to_string());
         let failed = self.summary.failed > 0 || self.taken || self.summary.nothing.is_some();
         let exit = match self.stop {
             Some((signal, _)) => Exit::Interrupted(signal),
             None if failed => Exit::Failed,
             None => Exit::InSync,
         };
-        Ended { exit, summary: self.summary, negotiation: self.ready.negotiation }
+        Ended { exit, summary: self.summary, negotiation: self.ready.negotiation, asides: self.asides }
     }
 }
 

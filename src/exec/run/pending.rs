@@ -11,7 +11,7 @@ use crate::endpoint::may_begin_later;
 use crate::exec::foresee::unsendable;
 use crate::exec::receiver::Listings;
 use crate::exec::{dates, permitted, recorded, resume};
-use crate::plan::{Aside, Attempt, Blocked, PlannedDataset, Verdict};
+use crate::plan::{Along, Aside, Attempt, Blocked, PlannedDataset, Verdict};
 use crate::remote::client::{Call, Channel, ChannelId, HelperError};
 use crate::report::Event;
 use crate::state::record::Begun;
@@ -217,7 +217,9 @@ impl Run<'_> {
         let Some(channel) = self.idle_channel() else {
             return self.pending.waiting.push((dataset, Waiting::Resolving));
         };
-        let (resolution, text) = (solvable.resolution.clone(), solvable.describe());
+        let along = self.along(solvable.resolution.dataset());
+        let (resolution, text) =
+            (solvable.resolution.clone(), solvable.describe(&Along { stay_away: Vec::new(), ..along }));
         let source = Some(planned.source.to_string());
         let open = recorded::resolution(self.job, &self.ready.negotiation, dataset, &resolution);
         self.pending.records.insert(dataset, open);
@@ -365,10 +367,16 @@ impl Run<'_> {
         if let Verdict::Resolve(solvable) = &self.ready.plan.datasets[dataset].verdict
             && let Resolution::SetAside { dataset, aside, .. } = &solvable.resolution
         {
-            self.set_aside.retain(|one| one.name != *aside);
-            let only_there = self.ready.negotiation.only_aside(dataset);
-            self.set_aside.push(Aside { name: aside.clone(), only_there, confirmed });
+            self.asides.retain(|one| one.name != *aside);
+            let along = self.along(dataset);
+            let (dataset, name) = (dataset.clone(), aside.clone());
+            self.asides.push(Aside { dataset, name, along, mount: None, confirmed });
         }
+    }
+
+    /// What goes along with this dataset of the target when it is set aside.
+    fn along(&self, dataset: &DatasetName) -> Along {
+        self.ready.negotiation.along(dataset, self.asides.iter().map(|one| &one.dataset))
     }
 
     pub(super) fn planned(&mut self, dataset: usize, planned: Result<Box<PlannedDataset>, String>) {

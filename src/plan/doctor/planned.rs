@@ -127,7 +127,7 @@ fn nothing(nothing: &Nothing, runner: &Runner) -> Finding {
     match runner {
         _ if !nothing.is_any_selected() => Finding::failure(CHECK, format!("nothing to replicate: {why}"), advice),
         Runner::Any => {
-            let words = format!("a push would have nothing to replicate: {why}; cron and run take a snapshot first");
+            let words = format!("a run would have nothing to replicate: {why}; cron and run take a snapshot first");
             Finding::warning(CHECK, words, advice)
         }
         Runner::Job { takes_snapshots: true } => {
@@ -186,7 +186,7 @@ mod tests {
     fn nothing_to_replicate_is_a_failure_for_whoever_takes_no_snapshot() {
         let nothing = |selected| Planned::Nothing(Nothing::of(&"p".parse().unwrap(), selected, selected).unwrap());
         let advice = Some("take one first: zfsync snapshot p".to_owned());
-        let words = "a push would have nothing to replicate: the selected dataset has no snapshot; cron and run take a snapshot first";
+        let words = "a run would have nothing to replicate: the selected dataset has no snapshot; cron and run take a snapshot first";
         assert_eq!(told(&nothing(1), &Runner::Any), [(Mark::Warning, words.into(), advice.clone())]);
         assert_eq!(told(&nothing(1), &JOB)[0].0, Mark::Ok);
         let words = "nothing to replicate: the selected dataset has no snapshot; the job takes no snapshots";

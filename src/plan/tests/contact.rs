@@ -26,7 +26,7 @@ fn withheld(there: &[(&str, &str)], resolutions: Resolutions) -> String {
 fn nothing_lands_beside_what_is_there() {
     assert_snapshot!(withheld(&[("", "!"), ("home", "x"), ("other", "y")], Resolutions::default()), @r"
     rounds 2, listed 2, refused 0
-    : [] the target has no snapshots but holds data
+    : [] the target has no snapshots, and holds data or has mounted filesystems below it; datasets below it are not copies of this source: 'b/t/home', 'b/t/other'
       only on the source: @a, @b
       nothing is sent below it either (2 datasets): none has a snapshot in common with the one in its place there
       nothing was changed; to continue: name another TARGET, for example 'b/t/s', which leaves this one as it is; or run again with
@@ -173,20 +173,29 @@ fn only_a_resolution_of_the_top_goes_on() {
 /// A pool's root can't be set aside: what lies below stays, too.
 #[test]
 fn below_the_root_of_a_pool_nothing_is_set_aside() {
-    let job = Job {
+    let job = |resolutions| Job {
         source: "a/s".parse().unwrap(),
         target: "b".parse().unwrap(),
         selects: &|_| true,
         newest_only: false,
         skip_empty: false,
-        resolutions: Resolutions { set_aside: true, ..Resolutions::default() },
+        resolutions,
     };
     let mut there = side("b", &[("", "!")]);
     there.datasets.extend(side("b/home", &[("", "x")]).datasets.into_iter().filter(|(name, _)| name.as_str() != "b"));
     let before = there.datasets.clone();
-    let report = job.push(&side("a/s", &SOURCE), &mut there, &mut |_| {});
-    assert_eq!((there.datasets, report.sent), (before, Vec::new()));
-    assert_eq!(report.ends.values().filter(|end| **end == PushOutcome::Skipped).count(), 2, "{:?}", report.ends);
+    let set_aside = Resolutions { set_aside: true, ..Resolutions::default() };
+    let replacing = Resolutions { replace: ["b".parse().unwrap()].into(), ..Resolutions::default() };
+    for (resolutions, why_not) in
+        [(set_aside, "--set-aside can't rename it"), (replacing, "--replace can't destroy it")]
+    {
+        let report = job(resolutions).push(&side("a/s", &SOURCE), &mut there, &mut |_| {});
+        assert_eq!((&there.datasets, report.sent), (&before, Vec::new()));
+        assert_eq!(report.ends.values().filter(|end| **end == PushOutcome::Skipped).count(), 2, "{:?}", report.ends);
+        let PushOutcome::Conflict(conflict) = &report.ends[&job(Resolutions::default()).target] else { panic!() };
+        let text = conflict.to_string();
+        assert!(text.contains(&format!("\n  {why_not}: it is the root dataset of a pool\n")), "{text}");
+    }
 }
 
 /// What is there has something of the source, or is recorded as its copy: one conflict stops itself alone.

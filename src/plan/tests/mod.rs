@@ -9,4 +9,5 @@ mod resolutions;
 mod scale;
 mod shorthand;
 mod skip;
+mod swapped;
 mod trees;

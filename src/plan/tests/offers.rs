@@ -3,9 +3,9 @@
 use crate::plan::fixture::{self, named as versions};
 use std::collections::HashMap;
 
-use crate::plan::{Aside, Attempt, Negotiation, Resolutions, SourceDataset, SourceFacts, Verdict};
+use crate::plan::{Along, Aside, Attempt, Negotiation, Resolutions, SourceDataset, SourceFacts, Verdict};
 use zfs::name::DatasetName;
-use zfs::{Kind, Refusal, Resolution};
+use zfs::{Kind, MountState, Refusal, Resolution};
 
 /// A source with a and b, and a target with these snapshots, which has refused a stream.
 fn negotiation(target: &str, there: &[&str], resolutions: Resolutions, refusal: Option<Refusal>) -> Negotiation {
@@ -137,36 +137,52 @@ fn only_the_highest_resolutions_are_known_beforehand() {
 fn what_is_set_aside_and_what_comes_back_is_told() {
     let set_aside = Resolutions { set_aside: true, ..Resolutions::default() };
     let aside: DatasetName = "b/t.zfsync-20260101-000000".parse().unwrap();
-    for (there, comes_back) in [
-        (&["a", "own"][..], "it alone comes back, as a clone of the common snapshot"),
-        (&["own"], "it is sent in full"),
+    let names = ["b/t", "b/t/x", "b/t/y", "b/two"].map(|name| name.parse::<DatasetName>().unwrap());
+    let only = "; not replicated in this run, and so only there then: b/t/x, b/t/y";
+    for (there, alone, with_others) in [
+        (
+            &["a", "own"][..],
+            "it comes back as a clone of the common snapshot",
+            "the dataset itself comes back as a clone of the common snapshot, without them",
+        ),
+        (&["own"], "it is sent in full", "the dataset itself is sent in full"),
     ] {
         let mut talk = negotiation("b/t", there, set_aside.clone(), Some(Refusal::NotNewest));
         let Verdict::Resolve(solvable) = talk.replan(0).unwrap().verdict else { panic!("{there:?}") };
-        let text = solvable.describe();
-        assert!(
-            text.ends_with(&format!("; setting it aside as {aside} with all datasets below it: {comes_back}")),
-            "{text}"
-        );
-        let names = ["b/t", "b/t/x", "b/t/y", "b/two"].map(|name| name.parse::<DatasetName>().unwrap());
-        talk.tree(&names);
-        assert_eq!(talk.only_aside(&names[0]), [names[1].clone(), names[2].clone()]);
-        assert_eq!(talk.only_aside(&names[1]), []);
+        let mut told = |names: &[DatasetName]| {
+            talk.tree(names);
+            let text = solvable.describe(&talk.along(&names[0], []));
+            text.split_once("; setting it aside as ").unwrap().1.to_owned()
+        };
+        assert_eq!(told(&[names[0].clone(), names[3].clone()]), format!("{aside}: {alone}"));
+        assert_eq!(told(&names), format!("{aside} with all datasets below it: {with_others}{only}"));
+        let along = talk.along(&names[0], []);
+        assert_eq!((along.alone, &along.stay_away[..]), (false, &names[1..3]));
+        assert_eq!(talk.along(&names[1], []), Along { alone: true, stay_away: Vec::new() });
+        // What lay below it has gone with the one above.
+        assert_eq!(talk.along(&names[0], &["b".parse().unwrap()]), Along::default());
     }
-    let told = |only_there: &[&str], confirmed| {
-        let only_there = only_there.iter().map(|name| name.parse().unwrap()).collect();
-        Aside { name: aside.clone(), only_there, confirmed }.to_string()
+    let mount = |mounted| MountState { mountpoint: "/b/old".into(), mounted, canmount: None, readonly: None };
+    let told = |stay_away: &[&str], mounted: Option<bool>, confirmed| {
+        let stay_away = stay_away.iter().map(|name| name.parse().unwrap()).collect();
+        let along = Along { alone: mounted.is_some(), stay_away };
+        let (dataset, name) = (names[0].clone(), aside.clone());
+        Aside { dataset, name, along, mount: mounted.map(mount), confirmed }.to_string()
     };
     let (head, tail) = (
-        format!("set aside: {aside}, with all datasets below it"),
+        format!("set aside: {aside}"),
         format!("; when nothing of it is needed any more, on the target's host: zfs destroy -r '{aside}'"),
     );
-    assert_eq!(told(&[], true), format!("{head}{tail}"));
+    assert_eq!(told(&[], Some(false), true), format!("{head}; it is not mounted now{tail}"));
+    assert_eq!(told(&[], Some(true), true), format!("{head}; it is mounted at '/b/old'{tail}"));
+    let head = format!("{head}, with all datasets below it");
+    assert_eq!(told(&[], None, true), format!("{head}{tail}"));
     let only = "; not replicated in this run, and so only there now:";
-    assert_eq!(told(&["b/t/x"], true), format!("{head}{only} b/t/x (zfs rename brings one back){tail}"));
-    let five = told(&["b/t/1", "b/t/2", "b/t/3", "b/t/4", "b/t/5"], true);
-    assert_eq!(five, format!("{head}{only} b/t/1, b/t/2, b/t/3 and 2 more (zfs rename brings one back){tail}"));
-    assert!(told(&[], false).starts_with("probably set aside, as the answer was lost: b/t.zfsync-"));
+    let back = "(zfs rename brings one back)";
+    assert_eq!(told(&["b/t/x"], None, true), format!("{head}{only} {aside}/x {back}{tail}"));
+    let five = told(&["b/t/1", "b/t/2", "b/t/3", "b/t/4", "b/t/5"], None, true);
+    assert_eq!(five, format!("{head}{only} {aside}/1, {aside}/2, {aside}/3 and 2 more {back}{tail}"));
+    assert!(told(&[], None, false).starts_with("probably set aside, as the answer was lost: b/t.zfsync-"));
 }
 
 /// A helper that is confined to a root says what it may do; one that we have started ourselves is told.

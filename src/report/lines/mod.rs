@@ -23,6 +23,8 @@ pub(in crate::report) use words::Words;
 
 /// What became of datasets that only wait for another one.
 const SKIPPED: &str = "skipped";
+/// What a restore can't bring back.
+const LOST: &str = "lost";
 
 /// Says on stderr what can't wait for the end of a command: whole lines.
 pub fn at_once(lines: &str) {

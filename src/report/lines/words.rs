@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::LOST;
 use crate::format::{bytes, count, duration, first_line, per_second, rate, sanitise};
 use crate::report::event::{Event, ResolvedConflicts, Summary};
 use crate::report::look::{Colour, Look};
@@ -103,6 +104,8 @@ impl Words {
 
     /// A dataset that can't be brought in sync, with all that is known about why.
     pub fn failed(self, dataset: &str, target: &str, kind: &str, error: &str) -> String {
+        // It counts as failed at the end.
+        let kind = if kind == LOST { "failed" } else { kind };
         let kind = self.0.paint(Colour::Red, kind);
         let (dataset, target) = (sanitise(dataset), sanitise(target));
         format!("{dataset} -> {target}: {kind}: {}", indented(error))
@@ -232,8 +235,8 @@ fn stays(stay: &[(String, String)], failed: &[(String, String)], verbose: bool) 
     if verbose {
         lines.extend(stay.iter().map(line));
     } else if !stay.is_empty() {
-        let what = if stay.len() == 1 { "1 item is kept".into() } else { format!("{} items are kept", stay.len()) };
-        lines.push(format!("zfsync: missing on the source: {what} on the target (-v shows why)"));
+        let (what, are) = (count(stay.len(), "item"), if stay.len() == 1 { "is" } else { "are" });
+        lines.push(format!("zfsync: {what} that only the target has {are} kept (-v shows why)"));
     }
     lines
 }
@@ -399,10 +402,7 @@ mod tests {
         );
         assert_eq!(cleared(&[], &[], 0, (0, 0, None)), [""; 0]);
         let stay = [("q/z".to_owned(), "it is held".to_owned())];
-        assert_eq!(
-            stays(&stay, &[], false),
-            ["zfsync: missing on the source: 1 item is kept on the target (-v shows why)"]
-        );
+        assert_eq!(stays(&stay, &[], false), ["zfsync: 1 item that only the target has is kept (-v shows why)"]);
         assert_eq!(stays(&[], &stay, false), stays(&stay, &[], true));
         let held: Vec<(String, String)> = (0..5).map(|at| (format!("q/{at}"), "it is held".to_owned())).collect();
         assert_eq!(

@@ -110,7 +110,7 @@ fn text(found: &Diagnosis, page: Page, out: &mut impl Write) -> io::Result<()> {
             let mark = mark(page.look, finding.mark);
             writeln!(out, "  {mark} {:width$}  {}", finding.check, indented(&finding.words, page))?;
             if let Some(advice) = &finding.advice {
-                writeln!(out, "       {:width$}  -> {}", "", indented(advice, page))?;
+                writeln!(out, "       {:width$}  {}", "", indented(&format!("-> {advice}"), page))?;
             }
         }
     }

@@ -78,3 +78,18 @@ fn an_object() {
     assert_eq!(end["findings"][0]["mark"], "ok");
     assert!(end["findings"][0].get("advice").is_none());
 }
+
+#[test]
+fn no_line_is_longer_than_the_page() {
+    let mut target = end(HostRole::Receiver, "b/a");
+    target.connection.as_mut().unwrap().clock = Some(7200);
+    for width in 40..120 {
+        let mut out = Vec::new();
+        let page = Page { width: Some(width), ..PLAIN };
+        let found = Diagnosis::of(Ends { source: None, target: Some(target.clone()) }, "1.0.0");
+        view(found, false)(page, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let long = text.lines().find(|line| line.len() > width);
+        assert_eq!(long.filter(|line| line.contains("-> ")), None, "{width}");
+    }
+}

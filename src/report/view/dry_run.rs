@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::columns::{Cells, Column, Narrow, table};
 use super::{Page, View};
-use crate::format::{and_more, bytes, count, sanitise};
+use crate::format::{bytes, count, sanitise};
 use crate::report::Versioned;
 use crate::report::look::{Colour, Look};
 use crate::report::wrap::wrapped;
@@ -85,6 +85,11 @@ impl PlanAction {
         matches!(self, Self::Conflict | Self::Fails)
     }
 
+    /// Whether it is about something that only the target has.
+    fn is_only_there(self) -> bool {
+        matches!(self, Self::Destroy | Self::Waits | Self::Stays)
+    }
+
     /// Whether it sends anything.
     fn sends(self) -> bool {
         matches!(self, Self::Full | Self::Incremental | Self::Resume)
@@ -123,6 +128,11 @@ impl PlanRow {
     #[must_use]
     pub fn fails(&self) -> bool {
         self.action.fails()
+    }
+
+    /// What it is called: what only the target has, by the target's name.
+    fn name(&self) -> &str {
+        if self.action.is_only_there() { &self.target } else { &self.dataset }
     }
 }
 
@@ -186,7 +196,7 @@ fn cells(row: &PlanRow) -> [String; COLUMNS.len()] {
         _ => "-".to_owned(),
     };
     [
-        row.dataset.clone(),
+        row.name().to_owned(),
         row.target.clone(),
         row.action.word().to_owned(),
         name(&row.from),
@@ -202,8 +212,9 @@ fn notes(text: &mut String, rows: &[PlanRow], look: Look) {
     for same in rows.chunk_by(|one, next| (one.action, &one.note) == (next.action, &next.note)) {
         let Some((row, others)) = same.split_first() else { continue };
         let Some(note) = row.note.as_deref().filter(|note| !note.trim().is_empty()) else { continue };
-        let more = and_more(others.len());
-        let dataset = look.paint(row.action.colour(), &sanitise(&row.dataset));
+        // The note speaks of one.
+        let more = if others.is_empty() { String::new() } else { format!(", and {} more likewise", others.len()) };
+        let dataset = look.paint(row.action.colour(), &sanitise(row.name()));
         let _ = writeln!(text, "\n{dataset}{more}: {}", sanitise(note.trim()).replace('\n', "\n  "));
     }
 }
@@ -307,6 +318,16 @@ pool/long name: no common snapshot
     fn a_narrow_terminal_does_without_the_target() {
         let text = render(&rows(), page(Some(80)));
         assert!(text.starts_with("DATASET         ACTION        FROM "), "{text}");
+    }
+
+    /// It has no name on the source; what is said of several is said as of one.
+    #[test]
+    fn what_only_the_target_has_is_called_by_its_name() {
+        let gone = |dataset: &str, note: &str| PlanRow { note: Some(note.into()), ..row(dataset, PlanAction::Stays) };
+        let rows = [gone("a", "it is held"), gone("b", "it is held"), gone("c", "it was set aside")];
+        let text = render(&rows, page(None));
+        assert!(text.contains("\n\ntank/a, and 1 more likewise: it is held\n\ntank/c: it was set aside\n"), "{text}");
+        assert!(text.contains("\ntank/b   tank/b  stays "), "{text}");
     }
 
     #[test]

@@ -342,7 +342,7 @@ def set_aside_is_named_at_the_end(c):
     kept = aside(c)
     told = [event["text"] for event in run.of("notice") if event["text"].startswith("set aside: ")]
     destroys = f"zfs destroy -r '{kept}'"
-    only = f"not replicated in this run, and so only there now: {c.target}/kid, {c.target}/kid/deep (zfs rename brings one back)"
+    only = f"it is not mounted now; not replicated in this run, and so only there now: {kept}/kid, {kept}/kid/deep (zfs rename brings one back)"
     c.same(told, [f"set aside: {kept}, with all datasets below it; {only}; when nothing of it is needed any more, on the target's host: {destroys}"], "what is said at the end")
     after = [event["event"] for event in run.events if event.get("event") != "notice"][-1:] + [event.get("text", "") for event in run.events[-2:-1]]
     c.same(after, ["finished", told[0]], "the last two events")

@@ -257,7 +257,7 @@ def the_plan_is_foreseen(c):
         (one,) = [finding for end in found["ends"] for finding in end["findings"] if finding["check"] == "plan"]
         return one["mark"], one["words"], one.get("advice", "")
 
-    c.same(plan(0), ("warning", "a push would have nothing to replicate: none of the 2 selected datasets has a snapshot; cron and run take a "
+    c.same(plan(0), ("warning", "a run would have nothing to replicate: none of the 2 selected datasets has a snapshot; cron and run take a "
                      "snapshot first", f"take one first: zfsync snapshot {c.source}"), "without a snapshot")
     c.snapshot(f"{c.source}@s1", f"{c.source}/kid@s1")
     c.same(plan(0)[:2], ("ok", "a push would send 2 snapshots of 2 datasets"), "before the first push")

@@ -316,6 +316,8 @@ fn a_gated_dataset_is_not_tried_below_what_could_not_be_created() {
     let actions = machine.handle(NOW, refused(1, Refusal::NoSpace));
     assert_eq!(starts(&actions), []);
     assert!(machine.is_done());
+    let told = |action: &Action| matches!(action, Action::DatasetEnded { end: DatasetOutcome::Failed(why), .. } if why.contains("may be kept for resuming, and takes space: zfs receive -A b/d0 on"));
+    assert!(actions.iter().any(told), "{actions:?}");
     let nothing_to_send = Action::DatasetEnded { dataset: 1, end: DatasetOutcome::NoSnapshots };
     assert!(actions.contains(&nothing_to_send), "{actions:?}");
 }

@@ -89,7 +89,7 @@ fn table(rows: &[&DatasetStatus], kept: bool, now: i64, page: Page, out: &mut im
         });
         let note = note.or_else(|| row.is_modified().then(|| modified(row)));
         if let Some(note) = note {
-            line(out, page, &format!("{}: {}", look.paint(colour(row.state), &row.dataset), sanitise(&note)))?;
+            line(out, page, &format!("{}: {}", look.paint(colour(row.state), shown_name(row)), sanitise(&note)))?;
         }
     }
     Ok(())
@@ -99,6 +99,11 @@ fn table(rows: &[&DatasetStatus], kept: bool, now: i64, page: Page, out: &mut im
 fn modified(row: &DatasetStatus) -> String {
     let written = bytes(row.written.unwrap_or(0));
     format!("the target was written to since its newest snapshot ({written}); a push of a newer one reports a conflict")
+}
+
+/// What it is called: what only the target has, by the target's name.
+fn shown_name(row: &DatasetStatus) -> &str {
+    if row.state == SyncState::TargetOnly { &row.target } else { &row.dataset }
 }
 
 fn cells(row: &DatasetStatus, now: i64) -> [String; COLUMNS.len()] {
@@ -112,7 +117,7 @@ fn cells(row: &DatasetStatus, now: i64) -> [String; COLUMNS.len()] {
     };
     let lacks = row.oldest_lacking.is_some();
     [
-        row.dataset.clone(),
+        shown_name(row).to_owned(),
         word(row.state).to_owned(),
         name(&row.newest_here),
         age(&row.newest_here),

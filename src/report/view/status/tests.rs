@@ -102,7 +102,7 @@ fn a_table_for_each_target() {
     tank/a b   behind        @s3             1 min 0 s  @s1            2 h 13 min   2 h 3 min        2
     tank/c     conflict      @s3             1 min 0 s  @s1            2 h 13 min   2 h 3 min        2
     tank/m     missing       @s3             1 min 0 s  -                       -  2 h 30 min        3
-    tank/old   target only   -                       -  @s3             1 min 0 s           -        -
+    pool/old   target only   -                       -  @s3             1 min 0 s           -        -
     tank/void  no snapshots  -                       -  -                       -           -        -
     tank/c: the target has diverged after @s1: only it has @own1, @own2, @own3, @own4, @own5 and 2 more
 
