@@ -31,7 +31,12 @@ pub(super) fn answer(
             negotiation.listed(listed.collect());
         }
         Ask::Proofs(doubts) => _ = negotiation.proofs(all_hold(doubts)),
-        Ask::Below(_) => negotiation.below(&target.datasets.keys().cloned().collect::<Vec<_>>()),
+        Ask::Below(asked) => {
+            for top in asked {
+                let names = target.datasets.keys().filter(|name| name.is_within(&top));
+                negotiation.below(&top, &names.cloned().collect::<Vec<_>>());
+            }
+        }
         Ask::Records(datasets) => {
             // Nobody else replicates to the model's target.
             let came = target.datasets.iter().filter(|(_, dataset)| dataset.came);
