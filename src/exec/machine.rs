@@ -346,7 +346,7 @@ impl Machine {
         let Some(dataset) = self.datasets.get_mut(index) else { return };
         let Phase::Resolving { moves_below } = dataset.phase else { return };
         // How far a failed one got, nobody knows. Unless it was refused, only relisting it can tell what is there now.
-        let moves_below = moves_below && !matches!(resolved, Resolved::NotBegun(_));
+        let moves_below = moves_below && !matches!(resolved, Resolved::NotBegun(_) | Resolved::NotBegunYet(_));
         dataset.moved |= moves_below;
         if moves_below && !matches!(resolved, Resolved::Refused(_)) {
             dataset.standing = Standing::Unknown;
@@ -356,7 +356,7 @@ impl Machine {
             Resolved::Refused(words) | Resolved::NotBegun(words) => {
                 self.end(index, DatasetOutcome::Conflict(words), actions);
             }
-            Resolved::Lost(words) => match self.backoff.pause(dataset.tries, index as u64) {
+            Resolved::Lost(words) | Resolved::NotBegunYet(words) => match self.backoff.pause(dataset.tries, index as u64) {
                 Some(wait) => {
                     dataset.tries += 1;
                     // It may be done once more, if it is still needed.

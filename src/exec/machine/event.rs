@@ -173,6 +173,8 @@ pub enum Resolved {
     Refused(String),
     /// Nothing was begun; the whole text for the user.
     NotBegun(String),
+    /// Nothing was begun, and it may be later.
+    NotBegunYet(String),
     /// The connection was lost meanwhile.
     Lost(String),
 }

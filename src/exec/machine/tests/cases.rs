@@ -347,6 +347,21 @@ fn below_a_cure_that_was_not_begun_the_plan_holds() {
     assert_eq!(actions, [Action::DatasetEnded { dataset: 0, end }, Action::Resolve { dataset: 1 }]);
 }
 
+/// The same where it may be begun later.
+#[test]
+fn below_a_cure_that_is_not_begun_yet_the_plan_holds() {
+    let how = || super::target::Clash::Solvable(super::target::How::SetAside).verdict();
+    let parent = planned(0, Placement::Existing, None, how());
+    let child = planned(1, Placement::Existing, None, how());
+    let (mut machine, actions) = gated(vec![parent, child]);
+    assert_eq!(actions, [Action::Resolve { dataset: 0 }]);
+    let resolved = Resolved::NotBegunYet("no session".into());
+    let actions = machine.handle(NOW, Input::Resolved { dataset: 0, resolved });
+    assert!(matches!(actions[..], [Action::Relist { dataset: 0, .. }]), "{actions:?}");
+    let actions = machine.handle(NOW, replanned(0, planned(0, Placement::Existing, None, Verdict::InSync)));
+    assert!(actions.contains(&Action::Resolve { dataset: 1 }), "{actions:?}");
+}
+
 /// The receiver may be heard first, but a stream that broke off here is told, and advised on, in the words of who broke it off.
 #[test]
 fn the_words_of_a_broken_send_are_not_lost_in_their_echo() {
