@@ -142,7 +142,7 @@ impl Negotiation {
     }
 
     fn place(&self, item: &Item, created: &HashMap<&RelPath, usize>) -> PlannedDataset {
-        let verdict = self.verdict(item);
+        let verdict = self.if_names_fit(item, self.verdict(item));
         let placement = match (&verdict, &item.on_target) {
             (Verdict::FillEmpty(_), _) => Placement::IntoEmpty,
             (Verdict::Overwrite(_), _) => Placement::Overwrite,
