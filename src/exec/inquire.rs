@@ -155,16 +155,16 @@ async fn below(
     Err(StartError::Below { host: receiver.host(), dataset: dataset.to_string(), words })
 }
 
-/// The datasets below TARGET; none where they can't be listed.
-async fn names_below(receiver: &mut Receiver<'_>, target: DatasetName) -> Result<Vec<DatasetName>, StartError> {
-    receiver.ask_names(target);
+/// The datasets from TARGET down; `None` where they can't be listed: then any may have a key that is replaced.
+async fn names_below(receiver: &mut Receiver<'_>, target: DatasetName) -> Result<Option<Vec<DatasetName>>, StartError> {
+    receiver.ask_names(target.clone());
     match receiver.names().await {
-        // The receive will tell.
+        Ok(names) => Ok(Some(names).filter(|names| names.contains(&target))),
         Err(why @ StartError::Ask { .. }) => {
             tracing::warn!("{why}");
-            Ok(Vec::new())
+            Ok(None)
         }
-        names => names,
+        Err(why) => Err(why),
     }
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::item::{Item, OnTarget};
 use super::negotiate::Negotiation;
+use super::shared_key::Sharer;
 use super::{Conflict, ConflictKind, Misfit, Verdict};
 use zfs::name::{DatasetName, RelPath};
 use zfs::{Kind, Resolution};
@@ -41,8 +42,8 @@ pub struct PlannedDataset {
     pub encrypted: Option<bool>,
     /// Whether it comes into being unencrypted, below an encrypted dataset.
     pub unencrypted: bool,
-    /// A dataset of the target that has the same key and gets no increment, while this one gets a raw one.
-    pub shares_key_with: Option<DatasetName>,
+    /// What of the target has the same key and gets no increment, while this one gets a raw one.
+    pub shares_key_with: Option<Sharer>,
     /// Whether it is the top of a new tree on the target, or comes into being below what is no copy: it gets `readonly=on`.
     pub top: bool,
     /// Datasets of the target to create before, the highest first.

@@ -34,6 +34,7 @@ impl Negotiation {
             replace: forbids(Allow::Destroy),
         };
         self.roots.clone_from(&hello.roots);
+        self.shared.unguarded = hello.leaves_keys_unguarded();
         self
     }
 

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use crate::plan::{Attempt, Placement, PlannedDataset, Step, StepId};
+use crate::plan::{Attempt, Placement, PlannedDataset, Sharer, Step, StepId};
 use crate::remote::client::{ChannelId, SendFailure};
-use zfs::name::DatasetName;
 use zfs::permission::GRANT;
 use zfs::{Failure, Refusal};
 
@@ -252,11 +251,10 @@ pub fn advice(refusal: Refusal) -> &'static str {
     }
 }
 
-/// The same where a raw increment would replace a key that this dataset of the target has, too.
-pub fn shared_key_advice(other: &DatasetName) -> String {
+/// The same where a raw increment would replace a key that others of the target have, too.
+pub fn shared_key_advice(sharer: &Sharer) -> String {
     format!(
-        "\n  it shares its key on the target with '{other}', which gets no increment in this run: after zfs change-key on the source, the \
-         new key would open only one of them; take a snapshot of all datasets that share it on the source (zfsync snapshot, or zfs \
+        "\n  {sharer}: after zfs change-key on the source, the new key would open only one of them; take a snapshot of all datasets that share it on the source (zfsync snapshot, or zfs \
          snapshot -r), so that each gets an increment, and run again; what has none there any more must first be made an encryption root \
          on the target's host (zfs load-key, then zfs change-key -o keyformat=passphrase); --allow-key-mismatch sends the increment anyway"
     )

@@ -66,7 +66,7 @@ pub(super) fn answer(
         }
         // The model has no IV sets.
         Ask::IvSets(_) => negotiation.iv_sets(&[]),
-        Ask::SharersBelow(_) => negotiation.sharers_below(target.datasets.keys().cloned().collect()),
+        Ask::SharersBelow(_) => negotiation.sharers_below(Some(target.datasets.keys().cloned().collect())),
         Ask::History(pairs) => negotiation.history(&pairs, &[], &[]),
     }
 }

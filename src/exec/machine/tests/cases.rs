@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{limits, plan, planned, step};
 use crate::exec::machine::{Action, DatasetOutcome, Input, Machine, Resolved};
-use crate::plan::{Conflict, ConflictKind, Placement, PlannedDataset, StepId, Steps, Verdict};
+use crate::plan::{Conflict, ConflictKind, Placement, PlannedDataset, Sharer, StepId, Steps, Verdict};
 use crate::remote::client::SendFailure;
 use zfs::{Failure, Refusal};
 
@@ -436,9 +436,12 @@ fn a_refusal_is_not_lost_in_the_broken_send_that_it_causes() {
 /// Leave for a new key would part it from those that have the same one.
 #[test]
 fn a_key_that_others_share_has_its_own_way_out() {
-    for (other, says, hides) in [(None, "--allow-rekey", "snapshot -r"), (Some("b/d1"), "with 'b/d1'", "--allow-rekey")]
-    {
-        let shares_key_with = other.map(|name| name.parse().unwrap());
+    let shared = Sharer::Dataset("b/d1".parse().unwrap());
+    for (shares_key_with, says, hides) in [
+        (None, "--allow-rekey", "snapshot -r"),
+        (Some(shared), "with 'b/d1', which", "--allow-rekey"),
+        (Some(Sharer::Unlisted), "it may share its key", "--allow-rekey"),
+    ] {
         let (mut machine, _) = started(vec![PlannedDataset { shares_key_with, ..existing(0) }]);
         machine.handle(NOW, sent(1, None));
         let words = failed(&machine.handle(NOW, refused(1, Refusal::WrappedKey)))[0].replace('\n', " ");
