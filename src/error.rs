@@ -332,7 +332,7 @@ pub enum StartError {
         /// The words of zfs.
         words: String,
     },
-    /// What lies below an empty TARGET can't be found out.
+    /// What lies below an empty dataset that is to be filled can't be found out.
     #[error(
         "can't tell what lies below {dataset} on {host}, which is empty: {words}{}\n  nothing was sent: datasets of others there would lie \
          in a copy that is read-only and not mounted; see what zfs list -r {} says there, or name another TARGET, one that does not exist yet",
@@ -342,7 +342,7 @@ pub enum StartError {
     Below {
         /// The host.
         host: String,
-        /// TARGET.
+        /// TARGET, or the top of a tree below it.
         dataset: String,
         /// Why: the words of zfs, or what is wrong with its list.
         words: String,

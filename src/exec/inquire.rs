@@ -53,7 +53,11 @@ pub async fn negotiate(
                 let found = proof::find_out(sender, doubts, stall).await;
                 proof::tell(&negotiation.proofs(found), reporter);
             }
-            Ask::Below(target) => below(negotiation, receiver, target).await?,
+            Ask::Below(datasets) => {
+                for dataset in datasets {
+                    below(negotiation, receiver, dataset).await?;
+                }
+            }
             Ask::Records(datasets) => missing::look_at_records(sender, negotiation, receiver, datasets).await?,
             Ask::Vacancy(name) => {
                 let is_vacant = is_vacant(receiver, &name).await?;
@@ -128,39 +132,39 @@ async fn list_anew(
     Ok(())
 }
 
-/// Finds out which datasets there are from TARGET down. Where it is empty and nobody tells, nothing shows that others' don't lie there.
+/// Finds out which datasets there are from this one down. Where it is empty and nobody tells, nothing shows that others' don't lie there.
 async fn below(
     negotiation: &mut Negotiation,
     receiver: &mut Receiver<'_>,
-    target: DatasetName,
+    dataset: DatasetName,
 ) -> Result<(), StartError> {
-    receiver.ask_names(target.clone());
+    receiver.ask_names(dataset.clone());
     let words = match receiver.names().await {
-        Ok(names) if names.contains(&target) => {
-            negotiation.below(&names);
+        Ok(names) if names.contains(&dataset) => {
+            negotiation.below(&dataset, &names);
             return Ok(());
         }
         Ok(_) => "the list of its datasets lacks the dataset itself".into(),
         Err(StartError::Ask { words, .. }) => words,
         Err(why) => return Err(why),
     };
-    if negotiation.below_unknown(words.clone()) {
-        tracing::warn!("can't tell what lies below {target} on {}: {words}", receiver.host());
+    if negotiation.below_unknown(&dataset, words.clone()) {
+        tracing::warn!("can't tell what lies below {dataset} on {}: {words}", receiver.host());
         return Ok(());
     }
-    Err(StartError::Below { host: receiver.host(), dataset: target.to_string(), words })
+    Err(StartError::Below { host: receiver.host(), dataset: dataset.to_string(), words })
 }
 
-/// The datasets below TARGET; none where they can't be listed.
-async fn names_below(receiver: &mut Receiver<'_>, target: DatasetName) -> Result<Vec<DatasetName>, StartError> {
-    receiver.ask_names(target);
+/// The datasets from TARGET down; `None` where they can't be listed: then any may have a key that is replaced.
+async fn names_below(receiver: &mut Receiver<'_>, target: DatasetName) -> Result<Option<Vec<DatasetName>>, StartError> {
+    receiver.ask_names(target.clone());
     match receiver.names().await {
-        // The receive will tell.
+        Ok(names) => Ok(Some(names).filter(|names| names.contains(&target))),
         Err(why @ StartError::Ask { .. }) => {
             tracing::warn!("{why}");
-            Ok(Vec::new())
+            Ok(None)
         }
-        names => names,
+        Err(why) => Err(why),
     }
 }
 

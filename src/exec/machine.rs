@@ -20,7 +20,7 @@ use reached::Reached;
 pub use watch::BELIEVED;
 
 use crate::plan::{
-    Attempt, FirstContact, Placement, Plan, PlannedDataset, Step, StepId, UNRESOLVED, Verdict, Withheld,
+    Attempt, FirstContact, Placement, Plan, PlannedDataset, Sharer, Step, StepId, UNRESOLVED, Verdict, Withheld,
 };
 use crate::remote::client::{ChannelId, SendFailure};
 use zfs::Failure;
@@ -85,8 +85,8 @@ struct Dataset {
     children: Vec<usize>,
     /// Why nothing is sent below it if its conflict stays.
     withholds: Option<Withheld>,
-    /// A dataset of the target that has its key and gets no increment.
-    shares_key_with: Option<DatasetName>,
+    /// What of the target has its key and gets no increment.
+    shares_key_with: Option<Sharer>,
     /// What it is called on the target.
     target: DatasetName,
 }
@@ -348,7 +348,7 @@ impl Machine {
         let Some(dataset) = self.datasets.get_mut(index) else { return };
         let Phase::Resolving { moves_below } = dataset.phase else { return };
         // How far a failed one got, nobody knows. Unless it was refused, only relisting it can tell what is there now.
-        let moves_below = moves_below && !matches!(resolved, Resolved::NotBegun(_));
+        let moves_below = moves_below && !matches!(resolved, Resolved::NotBegun(_) | Resolved::NotBegunYet(_));
         dataset.moved |= moves_below;
         if moves_below && !matches!(resolved, Resolved::Refused(_)) {
             dataset.standing = Standing::Unknown;
@@ -358,15 +358,17 @@ impl Machine {
             Resolved::Refused(words) | Resolved::NotBegun(words) => {
                 self.end(index, DatasetOutcome::Conflict(words), actions);
             }
-            Resolved::Lost(words) => match self.backoff.pause(dataset.tries, index as u64) {
-                Some(wait) => {
-                    dataset.tries += 1;
-                    // It may be done once more, if it is still needed.
-                    dataset.resolved = false;
-                    self.relist(index, None, wait, actions);
+            Resolved::Lost(words) | Resolved::NotBegunYet(words) => {
+                match self.backoff.pause(dataset.tries, index as u64) {
+                    Some(wait) => {
+                        dataset.tries += 1;
+                        // It may be done once more, if it is still needed.
+                        dataset.resolved = false;
+                        self.relist(index, None, wait, actions);
+                    }
+                    None => self.end(index, DatasetOutcome::Failed(words), actions),
                 }
-                None => self.end(index, DatasetOutcome::Failed(words), actions),
-            },
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use super::direction::Direction;
 use super::link::{check_helper, close, first_channel};
 use super::ready::{Cleared, Unread};
 use super::receiver::{Listed, Receiver};
-use super::renames::{bring_along, follow, renamed, supersede};
+use super::renames::{bring_along, can_follow, follow, renamed, supersede};
 use super::targets::Targets;
 use super::{recorded, source};
 use crate::config::{OnlyThere, PushJob, source_tag};
@@ -57,7 +57,8 @@ pub async fn look_around(
     let renamed = renamed(job, negotiation, receiver, &only_there, reporter).await?;
     supersede(job, negotiation, (receiver, known), &names).await?;
     let moves = if job.missing.follow_renames {
-        let moves = negotiation.moves(&renamed);
+        let can = can_follow(direction.sender, negotiation, receiver, &renamed, reporter).await?;
+        let moves = negotiation.moves(&can);
         direction.check_moves(&moves, &names, receiver).await?;
         let moves = follow(job, negotiation, receiver, reporter, moves).await?;
         bring_along(job, direction.sender, negotiation).await;

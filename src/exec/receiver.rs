@@ -52,7 +52,7 @@ pub struct Receiver<'a> {
     /// Why the claim keeps nobody away, where that is so.
     pub unlocked: Option<String>,
     /// The question for names that was asked beside something else.
-    ahead: Option<Call>,
+    ahead: Option<(DatasetName, Call)>,
     /// What exists and can't be read, with the words of zfs: datasets and snapshots that were asked for.
     pub unread: Vec<(String, String)>,
     /// What is noted on TARGET's tree, once somebody has asked.
@@ -294,17 +294,17 @@ impl<'a> Receiver<'a> {
     /// Asks for the datasets that are there, from this one down; [`Receiver::names`] has the answer. It costs no round trip when
     /// something else is asked in between.
     pub fn ask_names(&mut self, dataset: DatasetName) {
-        self.ahead = Some(self.call(|id| Request::Names { id, dataset }));
+        let call = self.call(|id| Request::Names { id, dataset: dataset.clone() });
+        self.ahead = Some((dataset, call));
     }
 
     /// The datasets that were asked for; none if the first doesn't exist.
     pub async fn names(&mut self) -> Result<Vec<DatasetName>, StartError> {
         self.claimed().await?;
-        let Some(call) = self.ahead.take() else { return Ok(Vec::new()) };
+        let Some((dataset, call)) = self.ahead.take() else { return Ok(Vec::new()) };
         match self.named(call).await {
             Err(StartError::Ask { .. }) => {
                 // A second look, as for a tree.
-                let dataset = self.ends.target.dataset.clone();
                 let call = self.call(|id| Request::Names { id, dataset });
                 self.named(call).await
             }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::bookmarks::BATCH;
 use super::missing::{notes_of, targets};
 use super::receiver::Receiver;
-use super::recorded;
 use super::targets::Targets;
+use super::{recorded, source};
 use crate::config::PushJob;
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
@@ -139,6 +139,30 @@ pub(super) fn tell_renamed(negotiation: &Negotiation, reporter: &mut dyn Reporte
         );
         reporter.event(&Event::Notice { dataset: Some(source.to_string()), text });
     }
+}
+
+/// Those of these that can be renamed before anything is sent; tells of the others.
+pub(super) async fn can_follow(
+    sender: &Endpoint,
+    negotiation: &mut Negotiation,
+    receiver: &mut Receiver<'_>,
+    renamed: &[Guess],
+    reporter: &mut dyn Reporter,
+) -> Result<Vec<Guess>, StartError> {
+    let parents = negotiation.new_parents(renamed);
+    let Some(nearest) = negotiation.nearest().filter(|_| !parents.is_empty()) else { return Ok(renamed.to_vec()) };
+    negotiation.facts(&source::facts(sender, &parents, receiver.stall()).await?);
+    let encrypted = receiver.probe(nearest).await?.encrypted;
+    let (can, cannot) = negotiation.can_follow(renamed, encrypted);
+    for (Guess { index, from, .. }, parent) in cannot {
+        let Some((source, target)) = negotiation.names(index) else { continue };
+        let text = format!(
+            "{from} is not renamed to {target}, but sent in full: {parent} must be received first, since nothing encrypted can take the place \
+             of what a rename creates there (a push of that dataset alone with --no-recursive, before this one, saves the full send)"
+        );
+        reporter.event(&Event::Notice { dataset: Some(source.to_string()), text });
+    }
+    Ok(can)
 }
 
 /// Renames on the target what has another name at the source now, and lists it anew there.

@@ -25,7 +25,7 @@ fn dry_and_run_with(
 ) -> (Missing, Missing) {
     let look = |(datasets, notes): (HashMap<DatasetName, TargetDataset>, HashMap<DatasetName, Notes>), when| {
         let mut negotiation = negotiation_with(source, &[], &datasets).with_resolutions(resolutions.clone(), STAMP);
-        negotiation.below(&datasets.keys().cloned().collect::<Vec<_>>());
+        negotiation.below(&negotiation.target.clone(), &datasets.keys().cloned().collect::<Vec<_>>());
         negotiation.missing(&datasets, &notes, &both(), when)
     };
     (look(there(before), When::Before), look(there(after), When::After))

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::proof::Sign;
+use super::shared_key::Sharer;
 use zfs::Refusal;
 use zfs::name::{DatasetName, NameError, SnapshotName};
 use zfs::text::unquoted;
@@ -37,6 +38,11 @@ pub enum Blocked {
         mark: SnapshotName,
         /// What makes that likely.
         sign: Sign,
+    },
+    /// It shares its key on the target with others that get no increment, and the helper there wouldn't notice a new one.
+    KeyUnguarded {
+        /// One of them.
+        sharer: Sharer,
     },
     /// A name that is fine at the source is longer than ZFS allows below the target.
     NameTooLong {
@@ -79,6 +85,13 @@ impl fmt::Display for Blocked {
                      receive with -F rolls back regardless of bookmarks\n  run again as root on the source's host, who can read the pool's \
                      history (zpool history -i); --allow-unproven-bookmarks sends from it anyway",
                     sign.describe()
+                )
+            }
+            Self::KeyUnguarded { sharer } => {
+                write!(
+                    f,
+                    "{sharer}: a raw increment could bring a new key that opens only one of them, which zfsync on the target's host is too \
+                     old to notice\n  update zfsync there, and run again; --allow-key-mismatch sends the increment anyway"
                 )
             }
             Self::NameTooLong { name } => {

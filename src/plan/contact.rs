@@ -1,7 +1,7 @@
 //! First contact: TARGET holds something else, and nothing there shows that it was ever a copy of SOURCE. It may have been named by
 //! mistake, such as one level too high, so nothing is sent to lie beside what is there, unless the user has said what to do with it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use super::blocked::Blocked;
@@ -40,7 +40,11 @@ pub(super) struct Records {
     copy: Option<DatasetName>,
     /// A dataset below TARGET that doesn't exist, in which SOURCE would find its place.
     vacant: Option<DatasetName>,
-    /// Datasets below TARGET, which is empty, that are not known to be copies of SOURCE's.
+    /// What was asked for of what lies below it: TARGET, or tops that are empty.
+    asked: HashSet<DatasetName>,
+    /// Tops that are empty and about to be filled.
+    filled: HashSet<DatasetName>,
+    /// Datasets below these that are not known to be copies of SOURCE's, sorted.
     others: Vec<DatasetName>,
     /// The same, sorted, as far as they were asked for: they would stay below what `--replace` destroys, and be in a copy then.
     staying: Option<Vec<DatasetName>>,
@@ -120,23 +124,39 @@ impl Negotiation {
         self
     }
 
-    /// TARGET, if it is an empty dataset and nothing below it has a snapshot in common with the source: what lies below it may have
-    /// nothing to do with SOURCE, and would be in its copy, which is unmounted and read-only.
+    /// Datasets of the target of which it must be known what lies below: tops that are empty, below which nothing has a snapshot in common
+    /// with the source. It may have nothing to do with SOURCE, and would be in its copy, which is unmounted and read-only.
     ///
-    /// The same where a dataset is in the way that `--replace` would destroy, or may be by the time of its receive: those below it would
-    /// stay.
+    /// The same, and then all below TARGET, where a dataset is in the way that `--replace` would destroy, or may be by the time of its
+    /// receive: those below it would stay.
     #[must_use]
-    pub fn wants_below(&self) -> Option<DatasetName> {
-        let may_replace = self.target_exists() && !self.resolutions.replace.is_empty();
-        let is_wanted = may_replace || self.items.iter().any(|item| self.is_in_the_way(item)) || self.fills_target();
-        is_wanted.then(|| self.target.clone())
+    pub fn wants_below(&self) -> Vec<DatasetName> {
+        if self.records.staying.is_some() {
+            return Vec::new();
+        }
+        let tops = self.unproven_tops();
+        let may_replace = || self.target_exists() && !self.resolutions.replace.is_empty();
+        let is_one = tops.len() > 1 || may_replace() || self.items.iter().any(|item| self.is_in_the_way(item));
+        if is_one && !self.records.asked.contains(&self.target) {
+            return vec![self.target.clone()];
+        }
+        tops.into_iter().filter(|top| !self.records.asked.contains(top)).collect()
     }
 
-    /// Whether TARGET is an empty dataset that is about to be filled, and no snapshot below it shows that it is the right one. Where SOURCE
-    /// isn't sent itself, what is the top of a tree there is the same.
-    fn fills_target(&self) -> bool {
-        let fills_top = |item: &Item| self.holder(item).is_none() && self.fills(item);
-        self.items.iter().any(fills_top) && !self.items.iter().any(|item| item.common_there().is_some())
+    /// Empty datasets that are about to be filled, get `readonly=on` as tops of their trees, and in whose trees no snapshot shows that they
+    /// are the right ones.
+    fn unproven_tops(&self) -> Vec<DatasetName> {
+        let tops: Vec<&Item> = self.items.iter().filter(|item| self.fills(item) && self.is_top(item)).collect();
+        if tops.is_empty() {
+            return Vec::new();
+        }
+        let common = self.items.iter().filter(|item| item.common_there().is_some());
+        let proven: HashSet<RelPath> =
+            common.flat_map(|item| std::iter::successors(Some(item.source.path.clone()), RelPath::parent)).collect();
+        tops.into_iter()
+            .filter(|item| !proven.contains(&item.source.path))
+            .map(|item| item.target_name.clone())
+            .collect()
     }
 
     fn fills(&self, item: &Item) -> bool {
@@ -146,27 +166,40 @@ impl Negotiation {
         matches!(verdict, Verdict::FillEmpty(steps) if from_the_start(&steps))
     }
 
-    /// Takes all datasets below TARGET. What lies in the place of one of SOURCE's, and isn't in its way, may have been made for it; what
+    /// Takes all datasets below this one. What lies in the place of one of SOURCE's, and isn't in its way, may have been made for it; what
     /// SOURCE has below `--depth`, or can't be read of it, has no place that is known.
-    pub fn below(&mut self, names: &[DatasetName]) {
+    pub fn below(&mut self, dataset: &DatasetName, names: &[DatasetName]) {
         let is_other = |name: &&DatasetName| {
             let path = name.below(&self.target).filter(|path| *path != RelPath::default() && comes_back(path));
-            path.is_some_and(|path| match self.find(&path) {
-                Some(item) => self.is_in_the_way(item),
-                None => !self.unselected.contains_key(&path),
-            })
+            *name != dataset
+                && path.is_some_and(|path| match self.find(&path) {
+                    Some(item) => self.is_in_the_way(item),
+                    None => !self.unselected.contains_key(&path),
+                })
         };
         let mut others: Vec<DatasetName> = names.iter().filter(is_other).cloned().collect();
         others.sort();
-        self.records.staying = Some(others.clone());
-        self.records.others = if self.fills_target() { others } else { Vec::new() };
+        if *dataset == self.target {
+            self.records.staying = Some(others.clone());
+        }
+        self.records.asked.insert(dataset.clone());
+        let tops: HashSet<DatasetName> =
+            self.unproven_tops().into_iter().filter(|top| top.is_within(dataset)).collect();
+        others.retain(|name| name.ancestors().iter().any(|above| tops.contains(above)));
+        self.records.filled.extend(tops);
+        self.records.others.extend(others);
+        self.records.others.sort();
+        self.records.others.dedup();
     }
 
-    /// It can't be listed what lies below TARGET. Whether the run can do without: something is in the way, and it may be that nothing is to
-    /// be replaced there; but an empty TARGET isn't filled.
-    pub fn below_unknown(&mut self, words: String) -> bool {
-        self.records.below_unknown = Some(words);
-        !self.fills_target()
+    /// It can't be listed what lies below this one. Whether the run can do without: something is in the way, and it may be that nothing is
+    /// to be replaced there; but an empty top isn't filled.
+    pub fn below_unknown(&mut self, dataset: &DatasetName, words: String) -> bool {
+        self.records.asked.insert(dataset.clone());
+        if *dataset == self.target {
+            self.records.below_unknown = Some(words);
+        }
+        !self.unproven_tops().contains(dataset)
     }
 
     /// Why `--replace` may not destroy this one: it destroys nothing below, and others' datasets there would be read-only, and not mounted.
@@ -205,10 +238,10 @@ impl Negotiation {
         all.cloned().collect()
     }
 
-    /// Whether TARGET, or another top, may not be filled as it is, because of these below it.
+    /// Whether a top, or what would lie in one, may not be filled as it is, because of these below it.
     pub(super) fn holds_others(&self, item: &Item, verdict: &Verdict) -> Option<ConflictKind> {
         let fills = matches!(verdict, Verdict::FillEmpty(steps) if from_the_start(steps));
-        if !fills || self.records.others.is_empty() || self.holder(item).is_some() {
+        if !fills || self.records.others.is_empty() {
             return None;
         }
         let datasets: Vec<_> = all_below(&self.records.others, &item.target_name).cloned().collect();
@@ -264,10 +297,12 @@ impl Negotiation {
             let is_ours = |name: &DatasetName| put(name).is_some_and(|put| put.by == by) || is_in_its_place(name);
             staying.retain(|name| !is_ours(name));
         }
-        self.records.in_place = notes.keys().any(is_in_its_place);
-        if self.records.in_place {
-            self.records.others.clear();
-        }
+        let in_place: Vec<&DatasetName> = notes.keys().filter(|name| is_in_its_place(name)).collect();
+        self.records.in_place = !in_place.is_empty();
+        let Records { filled, others, .. } = &mut self.records;
+        let up = in_place.into_iter().flat_map(|name| std::iter::successors(Some(name.clone()), DatasetName::parent));
+        let proven: HashSet<DatasetName> = up.filter(|name| filled.contains(name)).collect();
+        others.retain(|name| !name.ancestors().iter().any(|above| proven.contains(above)));
     }
 
     /// The smaller, the more likely is this copy of SOURCE the one that is meant: one that is in sync, has SOURCE's own name, lies high.

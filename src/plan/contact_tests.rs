@@ -32,7 +32,7 @@ fn asked(records: &[(&str, u32, &str)], vacant: bool, restore: bool) -> Negotiat
     let wanted = talk.wants_records();
     let tag = |top: &DatasetName| if top.as_str() == "tank/data" { 7 } else { 70 };
     let notes = records.iter().map(note).collect::<HashMap<_, _>>();
-    talk.below(&notes.keys().cloned().collect::<Vec<_>>());
+    talk.below(&top, &notes.keys().cloned().collect::<Vec<_>>());
     talk.records(wanted, &notes, tag);
     if let Some(name) = talk.wants_vacancy() {
         assert_eq!(name.as_str(), "bpool/data");
@@ -115,4 +115,44 @@ fn records_tell_what_to_name_instead() {
     // All that was common is gone: that is no first contact.
     let ours = told(&[("bpool", 7, "")], true, false);
     assert!(ours.ends_with("or all common snapshots were destroyed\n"), "{ours}");
+}
+
+/// Tops below TARGET are listed at once, or each by itself where that fails; one that can't be listed isn't filled.
+#[test]
+fn tops_that_are_filled_are_listed() {
+    let asked = |tops: &[&str]| {
+        let source = |path: &str, snapshots: &[(&str, u64)]| SourceDataset {
+            path: format!("s{path}").parse::<DatasetName>().unwrap().below(&"s".parse().unwrap()).unwrap(),
+            snapshots: versions(snapshots),
+            ..SourceDataset::default()
+        };
+        let datasets = [source("", &[])].into_iter().chain(tops.iter().map(|path| source(path, &[("a", 1)])));
+        let mut talk = Negotiation::new(&"s".parse().unwrap(), &"b/t".parse().unwrap(), datasets.collect(), false);
+        for place in 1..=tops.len() {
+            talk.relist(place, None);
+            talk.relisted(place, Some(crate::plan::TargetDataset { empty: true, ..target(versions(&[])) }));
+        }
+        talk
+    };
+    let names = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<Vec<DatasetName>>();
+    let conflicts = |talk: &Negotiation| {
+        let planned = talk.plan().datasets.into_iter();
+        planned.skip(1).map(|planned| matches!(planned.verdict, Verdict::Conflict(_))).collect::<Vec<_>>()
+    };
+    // There is one.
+    let mut talk = asked(&["/k"]);
+    assert_eq!(talk.wants_below(), names(&["b/t/k"]));
+    assert!(!talk.below_unknown(&"b/t/k".parse().unwrap(), "denied".into()));
+    // There are two: all at once.
+    let (mut talk, all) = (asked(&["/k", "/l"]), names(&["b/t", "b/t/k", "b/t/k/vm", "b/t/l", "b/t/other"]));
+    assert_eq!(talk.wants_below(), all[..1]);
+    talk.below(&all[0], &all);
+    assert_eq!((talk.wants_below(), conflicts(&talk)), (Vec::new(), vec![true, false]));
+    // Where that fails, each.
+    let mut talk = asked(&["/k", "/l"]);
+    assert!(talk.below_unknown(&all[0], "denied".into()));
+    assert_eq!(talk.wants_below(), names(&["b/t/k", "b/t/l"]));
+    talk.below(&all[1], &all[1..3]);
+    talk.below(&all[3], &all[3..4]);
+    assert_eq!((talk.wants_below(), conflicts(&talk)), (Vec::new(), vec![true, false]));
 }

@@ -22,8 +22,8 @@ pub enum Ask {
     List(Vec<DatasetName>),
     /// Whether bookmarks of the source still belong to their datasets' histories: [`Negotiation::proofs`], for each an answer.
     Proofs(Vec<Doubt>),
-    /// Which datasets there are below TARGET, this one: [`Negotiation::below`].
-    Below(DatasetName),
+    /// Which datasets there are below each of these, TARGET or tops below it: [`Negotiation::below`].
+    Below(Vec<DatasetName>),
     /// What zfsync has recorded on the target, above all on these datasets: [`Negotiation::records`].
     Records(BTreeSet<DatasetName>),
     /// Whether this dataset of the target doesn't exist: [`Negotiation::vacant`].
@@ -64,6 +64,8 @@ enum Stage {
     /// What is in doubt by now is listed and proven.
     NamesInDoubt,
     Below,
+    /// Each top by itself, if not all of TARGET was listed.
+    BelowTops,
     Records,
     Vacancy,
     Facts,
@@ -111,7 +113,8 @@ impl Inquiry {
                     None => (None, Stage::Below),
                     ask => (ask, Stage::NamesInDoubt),
                 },
-                Stage::Below => (negotiation.wants_below().map(Ask::Below), Stage::Records),
+                Stage::Below => (some(negotiation.wants_below(), Vec::is_empty, Ask::Below), Stage::BelowTops),
+                Stage::BelowTops => (some(negotiation.wants_below(), Vec::is_empty, Ask::Below), Stage::Records),
                 Stage::Records => {
                     let is_enough = |asked: &BTreeSet<_>| asked.is_empty() && !negotiation.has_staying();
                     (some(negotiation.wants_records(), is_enough, Ask::Records), Stage::Vacancy)

@@ -103,6 +103,7 @@ pub use resolution::{Resolutions, Solvable};
 pub use restore::{Restorable, comes_back, restorable, wanted_dates};
 pub use retention::{Aged, KeptBy, PerClass, Periods, RuleError, Rules};
 pub use set_aside::{Along, Aside};
+pub use shared_key::Sharer;
 pub use snapshot::{MAX_ARGV, PoolSnapshots, Selection, SnapshotError, SnapshotPlan, Tree};
 pub use status::{Clash, DatasetStatus, HostRole, Level, Limits, Moment, Status, SyncState, TargetStatus, compare};
 pub use step::{Base, BaseKind, Step, StepId};

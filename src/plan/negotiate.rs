@@ -473,6 +473,7 @@ impl Negotiation {
     pub(super) fn verdict(&self, item: &Item) -> Verdict {
         let verdict = self.verdict_by_what_is_there(item);
         let blocked = item.name_too_long(&verdict).or_else(|| self.unproven(item, &verdict));
+        let blocked = blocked.or_else(|| self.unguarded(item, &verdict));
         blocked.map_or(verdict, Verdict::Blocked)
     }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::item::{Item, OnTarget};
 use super::negotiate::Negotiation;
+use super::shared_key::Sharer;
 use super::{Conflict, ConflictKind, Misfit, Verdict};
 use zfs::name::{DatasetName, RelPath};
 use zfs::{Kind, Resolution};
@@ -41,8 +42,8 @@ pub struct PlannedDataset {
     pub encrypted: Option<bool>,
     /// Whether it comes into being unencrypted, below an encrypted dataset.
     pub unencrypted: bool,
-    /// A dataset of the target that has the same key and gets no increment, while this one gets a raw one.
-    pub shares_key_with: Option<DatasetName>,
+    /// What of the target has the same key and gets no increment, while this one gets a raw one.
+    pub shares_key_with: Option<Sharer>,
     /// Whether it is the top of a new tree on the target, or comes into being below what is no copy: it gets `readonly=on`.
     pub top: bool,
     /// Datasets of the target to create before, the highest first.
@@ -143,7 +144,7 @@ impl Negotiation {
     }
 
     fn place(&self, item: &Item, created: &HashMap<&RelPath, usize>) -> PlannedDataset {
-        let verdict = self.verdict(item);
+        let verdict = self.if_names_fit(item, self.verdict(item));
         let placement = match (&verdict, &item.on_target) {
             (Verdict::FillEmpty(_), _) => Placement::IntoEmpty,
             (Verdict::Overwrite(_), _) => Placement::Overwrite,
@@ -190,9 +191,8 @@ impl Negotiation {
 
     /// Walks up from a dataset that will be created to what is there, or will be there by then.
     fn look_up(&self, item: &Item, created: &HashMap<&RelPath, usize>, planned: &mut PlannedDataset) {
-        // What others have below a dataset that exists would inherit it.
-        let is_new = planned.placement == Placement::Create;
-        planned.top = if is_new { self.is_top(item) } else { self.holder(item).is_none() };
+        // What others have below a dataset that exists would inherit it: where there is any, nothing is filled or replaced.
+        planned.top = self.is_top(item);
         let mut path = item.source.path.parent();
         while let Some(rel) = path {
             if self.find(&rel).is_some_and(|above| !above.source.snapshots.is_empty()) {

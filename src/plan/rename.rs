@@ -210,6 +210,44 @@ impl Negotiation {
         !self.moving.is_empty() && up(name).any(|above| self.moving.contains(&above))
     }
 
+    /// Datasets of the source that are to be sent, and above whose copies' places these items have theirs: to rename those at once would
+    /// make something else there. What they are must be known for [`Negotiation::can_follow`].
+    #[must_use]
+    pub fn new_parents(&self, renamed: &[Guess]) -> Vec<DatasetName> {
+        let made = self.moves(renamed).into_iter().flat_map(|one| one.ancestors);
+        let parents = made.filter_map(|name| self.item_of(&name).filter(|item| !item.source.snapshots.is_empty()));
+        parents.map(|item| item.source_name.clone()).collect()
+    }
+
+    /// Divides these renames: those that can be followed, and those that can't, each with the dataset above its new place that is to be sent
+    /// first. A rename would make an empty one there, and where one of both is encrypted no stream takes its place. `encrypted`: what is
+    /// made on the target is.
+    #[must_use]
+    pub fn can_follow(&self, renamed: &[Guess], encrypted: bool) -> (Vec<Guess>, Vec<(Guess, DatasetName)>) {
+        let is_to_come = |name: &DatasetName| {
+            self.item_of(name).is_some_and(|item| {
+                matches!(item.on_target, OnTarget::Missing)
+                    && !item.source.snapshots.is_empty()
+                    && (encrypted || item.facts.is_none_or(|facts| facts.encrypted))
+            })
+        };
+        let mut renamed: Vec<&Guess> = renamed.iter().collect();
+        renamed.sort_by_key(|guess| guess.index);
+        let (mut can, mut cannot, mut places) = (Vec::new(), Vec::new(), HashSet::new());
+        for guess in renamed {
+            let Some(item) = self.items.get(guess.index) else { continue };
+            let above = item.target_name.ancestors().into_iter();
+            match above.rev().find(|name| !places.contains(name) && is_to_come(name)) {
+                Some(parent) => cannot.push((guess.clone(), parent)),
+                None => {
+                    places.insert(item.target_name.clone());
+                    can.push(guess.clone());
+                }
+            }
+        }
+        (can, cannot)
+    }
+
     /// The renames that bring these items where they belong, parents first. A child that comes along with its parent needs none
     /// of its own. One old name can't become two new ones: the first gets it, the others are sent in full.
     #[must_use]

@@ -212,3 +212,39 @@ fn the_copy_of_another_target_is_known_by_its_note() {
     assert!(!another("b/t/two/kid", Some(put("/two/kid"))) && !another("b/t", Some(put(""))));
     assert!(!another("b/t/two/kid", None) && !another("b/t/two/kid", Some(Put { at: None, ..put("/kid") })));
 }
+
+/// What a rename creates above takes no stream where one of both is encrypted: what is to be sent there comes first.
+#[test]
+fn below_what_is_to_be_sent_encrypted_nothing_is_renamed() {
+    let items = [
+        ("", 1, None),
+        ("/new", 2, Some("/old")),
+        ("/new/kid", 3, Some("/other")),
+        ("/z", 4, None),
+        ("/z/sub", 5, Some("/sub")),
+        ("/z/sub/low", 6, Some("/low")),
+    ];
+    let mut negotiation = negotiation(&items, &[""]);
+    let guesses = right(&negotiation, &["/old", "/other", "/sub", "/low"]);
+    assert_eq!(negotiation.new_parents(&guesses), [name("a/s/z")]);
+    let told = |negotiation: &Negotiation, encrypted| {
+        let (can, cannot) = negotiation.can_follow(&guesses, encrypted);
+        let cannot = cannot.iter().map(|(guess, parent)| format!("{} for {parent}", guess.from)).collect::<Vec<_>>();
+        (lines(&negotiation.moves(&can)), cannot)
+    };
+    let rest = ["b/t/old -> b/t/new", "b/t/other -> b/t/new/kid"];
+    let left = |(can, cannot): (Vec<String>, Vec<String>)| {
+        assert_eq!(can, rest);
+        assert_eq!(cannot.len(), 2, "{cannot:?}");
+        assert_eq!(cannot[0], "b/t/sub for b/t/z");
+        assert!(cannot[1].starts_with("b/t/low for b/t/z"), "{cannot:?}");
+    };
+    let facts = |encrypted| crate::plan::SourceFacts { kind: zfs::Kind::Filesystem, encrypted, root_up: 0 };
+    left(told(&negotiation, false));
+    negotiation.facts(&HashMap::from([(name("a/s/z"), facts(true))]));
+    left(told(&negotiation, false));
+    negotiation.facts(&HashMap::from([(name("a/s/z"), facts(false))]));
+    left(told(&negotiation, true));
+    let (can, cannot) = told(&negotiation, false);
+    assert_eq!((can.len(), cannot), (4, Vec::new()));
+}

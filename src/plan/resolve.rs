@@ -4,13 +4,14 @@ use std::collections::HashSet;
 
 use super::TargetDataset;
 use super::conflict::Hindrance;
+use super::contact::all_below;
 use super::diff::{full, newest_common};
 use super::item::{Item, OnTarget};
 use super::negotiate::{EncryptedAs, Negotiation};
 use super::set_aside::Along;
 use super::step::BaseKind;
 use super::{Conflict, ConflictKind, Solvable, Vain, Verdict};
-use zfs::name::{DatasetName, Guid, SnapshotName};
+use zfs::name::{DatasetName, Guid, MAX_NAME, NameError, SnapshotName};
 use zfs::{Allow, Encryption, Failure, Hello, Refusal, Resolution, Restore, snapshot_of};
 
 impl Negotiation {
@@ -32,6 +33,7 @@ impl Negotiation {
             replace: forbids(Allow::Destroy),
         };
         self.roots.clone_from(&hello.roots);
+        self.shared.unguarded = hello.leaves_keys_unguarded();
         self
     }
 
@@ -127,6 +129,32 @@ impl Negotiation {
         resolved(conflict, Resolution::SetAside { dataset, aside, restore, top }, steps)
     }
 
+    /// The verdict, unless it sets something aside of which a name would be too long: ZFS refuses to rename any then (`dsl_valid_rename` in
+    /// `module/zfs/dsl_dir.c`).
+    pub(super) fn if_names_fit(&self, item: &Item, verdict: Verdict) -> Verdict {
+        let Verdict::Resolve(solvable) = &verdict else { return verdict };
+        let Resolution::SetAside { aside, .. } = &solvable.resolution else { return verdict };
+        let Some(long) = self.too_long(item, aside) else { return verdict };
+        let mut conflict = solvable.conflict.clone();
+        conflict.vain.set_aside = true;
+        conflict.why_not = Some(format!("--set-aside can't rename it: {}", NameError::TooLong(long)));
+        Verdict::Conflict(conflict)
+    }
+
+    /// A name that would be too long if this one were called so, of those below it and of the snapshots that are known.
+    fn too_long(&self, item: &Item, aside: &DatasetName) -> Option<String> {
+        let old = item.target_name.as_str();
+        let room = (MAX_NAME + old.len()).saturating_sub(aside.as_str().len());
+        let first = self.items.partition_point(|other| other.source.path < item.source.path);
+        let items = self.items[first..].iter().take_while(|other| other.target_name.is_within(&item.target_name));
+        let tree = all_below(&self.records.tree, &item.target_name).filter(|name| name.as_str().len() > room);
+        let mut long = items
+            .filter_map(Item::longest_there)
+            .filter(|name| name.len() > room)
+            .chain(tree.map(|name| name.as_str().to_owned()));
+        long.next().map(|name| name.replacen(old, aside.as_str(), 1))
+    }
+
     /// What comes back after a dataset was set aside: itself and those below it, each if the one right above it does.
     fn restore(&self, item: &Item, common: Option<(SnapshotName, Guid)>) -> Vec<Restore> {
         let Some((snapshot, guid)) = common else { return Vec::new() };
@@ -172,6 +200,16 @@ fn resolved(mut conflict: Conflict, resolution: Resolution, then: Vec<super::Ste
 }
 
 impl Item {
+    /// The longest name of a snapshot that the target is known to have of it.
+    fn longest_there(&self) -> Option<String> {
+        let names = match &self.on_target {
+            OnTarget::Listed(target) => target.snapshots.iter().map(|version| version.snapshot_name()).collect(),
+            _ => Vec::from_iter(self.common_there().map(|(name, _)| name)),
+        };
+        let longest = names.iter().max_by_key(|name| name.as_str().len())?;
+        Some(self.target_name.at(longest.as_str()))
+    }
+
     /// The newest snapshot that the target is known to have in common with the source, by the target's name of it.
     pub(super) fn common_there(&self) -> Option<(SnapshotName, Guid)> {
         match &self.on_target {

@@ -3,19 +3,50 @@
 //! only one part of them: so the helper is told to let none through.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 
+use super::blocked::Blocked;
 use super::item::Item;
 use super::negotiate::{EncryptedAs, Negotiation};
 use super::step::Step;
+use super::verdict::Verdict;
+use zfs::Resolution;
 use zfs::name::DatasetName;
+
+/// Who has a key on the target and gets no increment, while others that have it do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sharer {
+    /// This dataset has it, or nothing is known of it.
+    Dataset(DatasetName),
+    /// The datasets of the target can't be listed, so that any may have it.
+    Unlisted,
+}
+
+impl fmt::Display for Sharer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dataset(name) => {
+                write!(f, "it shares its key on the target with '{name}', which gets no increment in this run")
+            }
+            Self::Unlisted => f.write_str(
+                "it may share its key on the target with datasets that get no increment in this run, as those of the target could not be \
+                 listed (zfs list -r there says why)",
+            ),
+        }
+    }
+}
 
 /// Which copies have the same key, as far as that matters.
 #[derive(Debug, Default)]
 pub(super) struct SharedKeys {
     /// The datasets below TARGET.
     below: Vec<DatasetName>,
-    /// Encryption roots of the target, each with a dataset that has its key and gets no increment.
-    stragglers: HashMap<DatasetName, DatasetName>,
+    /// Whether they were asked for in vain.
+    unlisted: bool,
+    /// Encryption roots of the target, each with one that has its key and gets no increment.
+    stragglers: HashMap<DatasetName, Sharer>,
+    /// Whether the helper would take a new key all the same.
+    pub(super) unguarded: bool,
 }
 
 impl Item {
@@ -34,30 +65,35 @@ impl Negotiation {
         (guarded && self.renewed().any(|item| item.key_of() == Some(&item.target_name))).then(|| self.target.clone())
     }
 
-    /// Takes them.
-    pub fn sharers_below(&mut self, names: Vec<DatasetName>) {
-        self.shared.below = names;
+    /// Takes them; `None`: they can't be listed.
+    pub fn sharers_below(&mut self, names: Option<Vec<DatasetName>>) {
+        self.shared.unlisted = names.is_none();
+        self.shared.below = names.unwrap_or_default();
     }
 
     /// Datasets of the target that get no raw increment, and of which it must be known whether they have a key that one replaces.
     #[must_use]
     pub fn wants_sharers(&self) -> Vec<DatasetName> {
+        self.unknown_sharers().into_iter().map(|(name, _)| name).filter(|name| !self.unread.contains(name)).collect()
+    }
+
+    /// The same, with what can't be read, each with the encryption root of the one above.
+    fn unknown_sharers(&self) -> Vec<(DatasetName, DatasetName)> {
         if self.shared.below.is_empty() {
             return Vec::new();
         }
         let keys: HashMap<&DatasetName, Option<&DatasetName>> =
             self.renewed().map(|item| (&item.target_name, item.key_of())).collect();
-        let matters =
-            |above: DatasetName| keys.get(&above).copied().flatten().is_some_and(|root| keys.contains_key(root));
         // One that shares a key shares it with the one right above.
-        let wanted = |name: &&DatasetName| {
+        let root =
+            |name: &DatasetName| keys.get(&name.parent()?).copied().flatten().filter(|root| keys.contains_key(root));
+        let unknown = |name: &&DatasetName| {
             !keys.contains_key(name)
-                && name.parent().is_some_and(matters)
                 && self.item_of(name).is_none_or(|item| item.key_of().is_none())
                 && !self.holders.contains_key(name)
-                && !self.unread.contains(name)
         };
-        self.shared.below.iter().filter(wanted).cloned().collect()
+        let below = self.shared.below.iter().filter(unknown);
+        below.filter_map(|name| Some((name.clone(), root(name)?.clone()))).collect()
     }
 
     /// Notes which encryption roots of the target have a dataset that gets no raw increment while others of them do.
@@ -68,31 +104,58 @@ impl Negotiation {
         let renewed: HashSet<&DatasetName> = self.renewed().map(|item| &item.target_name).collect();
         // An encryption root that gets none itself.
         let roots = self.renewed().filter_map(Item::key_of).filter(|root| !renewed.contains(*root));
-        let mut stragglers: HashMap<DatasetName, DatasetName> =
-            roots.map(|root| (root.clone(), root.clone())).collect();
+        let mut stragglers: HashMap<DatasetName, Sharer> =
+            roots.map(|root| (root.clone(), Sharer::Dataset(root.clone()))).collect();
         let holders = self.holders.iter().filter_map(|(name, facts)| Some((name, facts.encryption_root.as_ref()?)));
         let items = self.items.iter().filter_map(|item| Some((&item.target_name, item.key_of()?)));
         // A clone of what isn't above it, such as that which `--set-aside` leaves, has the very key of its origin: a new one opens both
         // (`dsl_crypto_key_clone_sync` in `module/zfs/dsl_crypt.c`).
-        let stays = |(name, root): &(&DatasetName, &DatasetName)| !renewed.contains(*name) && name.is_within(root);
+        let stays = |(name, root): &(&DatasetName, &DatasetName)| {
+            !renewed.contains(*name) && name.is_within(root) && !self.is_destroyed(name)
+        };
         let mut others: Vec<(&DatasetName, &DatasetName)> = holders.chain(items).filter(stays).collect();
         others.sort();
         for (name, root) in others {
-            stragglers.entry(root.clone()).or_insert_with(|| name.clone());
+            stragglers.entry(root.clone()).or_insert_with(|| Sharer::Dataset(name.clone()));
+        }
+        // Whoever isn't answered for may have it.
+        for (name, root) in self.unknown_sharers().into_iter().filter(|(name, _)| !self.is_destroyed(name)) {
+            stragglers.entry(root).or_insert(Sharer::Dataset(name));
+        }
+        if self.shared.unlisted {
+            for root in self.renewed().filter_map(Item::key_of) {
+                stragglers.entry(root.clone()).or_insert(Sharer::Unlisted);
+            }
         }
         self.shared.stragglers = stragglers;
     }
 
-    /// The dataset of the target that has this one's key and gets no increment.
-    pub(super) fn straggler(&self, item: &Item) -> Option<DatasetName> {
-        let straggler = self.shared.stragglers.get(item.key_of()?)?;
-        (self.sends_raw(item) == Some(true) && *straggler != item.target_name).then(|| straggler.clone())
+    /// What of the target has this one's key and gets no increment.
+    pub(super) fn straggler(&self, item: &Item) -> Option<Sharer> {
+        let sharer = self.shared.stragglers.get(item.key_of()?)?;
+        let is_itself = matches!(sharer, Sharer::Dataset(name) if *name == item.target_name);
+        (self.sends_raw(item) == Some(true) && !is_itself).then(|| sharer.clone())
+    }
+
+    /// Whether it gets no raw increment since a new key would go unnoticed.
+    pub(super) fn unguarded(&self, item: &Item, verdict: &Verdict) -> Option<Blocked> {
+        let is_increment = self.shared.unguarded && verdict.steps().first().is_some_and(goes_on);
+        let sharer = is_increment.then(|| self.straggler(item)).flatten()?;
+        Some(Blocked::KeyUnguarded { sharer })
+    }
+
+    /// Whether `--replace` destroys this dataset of the target, with its key.
+    fn is_destroyed(&self, name: &DatasetName) -> bool {
+        let destroys = |verdict: &Verdict| match verdict {
+            Verdict::Resolve(solvable) => matches!(solvable.resolution, Resolution::Replace { whole: true, .. }),
+            _ => false,
+        };
+        self.resolutions.replace.contains(name) && self.item_of(name).is_some_and(|item| destroys(&self.verdict(item)))
     }
 
     /// Those that get raw increments.
     fn renewed(&self) -> impl Iterator<Item = &Item> {
         let raw = self.encryption.sent == EncryptedAs::Raw;
-        let goes_on = |step: &Step| step.base.is_some() || step.resume.is_some();
         // What is in sync wasn't asked for.
         let encrypted =
             move |item: &&Item| raw && item.seen.is_some() && item.facts.is_some_and(|facts| facts.encrypted);
@@ -103,6 +166,11 @@ impl Negotiation {
     pub(super) fn item_of(&self, target: &DatasetName) -> Option<&Item> {
         self.find(&target.below(&self.target)?)
     }
+}
+
+/// Whether something is there that a stream goes on with.
+fn goes_on(step: &Step) -> bool {
+    step.base.is_some() || step.resume.is_some()
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::plan::fixture::{self, named as versions};
-use crate::plan::{Ask, EncryptionRules, Filter, Inquiry, SourceDataset, SourceFacts, TargetLimits};
+use crate::plan::{Ask, EncryptionRules, Filter, Inquiry, Resolutions, SourceDataset, SourceFacts, TargetLimits};
 use zfs::name::{Guid, Txg};
-use zfs::{BaseFacts, Encryption, Kind};
+use zfs::{BaseFacts, Encryption, Hello, Kind};
 
 const SOURCE: &str = "a/e";
 const TARGET: &str = "b/e";
@@ -17,6 +17,13 @@ struct Tree {
     target: &'static [(&'static str, &'static str)],
     rules: EncryptionRules,
     plain: bool,
+    /// Whether the datasets of the target can't be listed.
+    unlisted: bool,
+    /// What isn't answered for, or is in conflict and replaced.
+    silent: Option<&'static str>,
+    replaced: Option<&'static str>,
+    /// What the helper announces and allows.
+    hello: Hello,
 }
 
 /// What a run finds out: each dataset to be sent, with the one that shares its key and gets none; and what was asked of others.
@@ -27,14 +34,20 @@ struct Found {
 }
 
 fn tree(source: &'static [(&'static str, bool)], target: &'static [(&'static str, &'static str)]) -> Tree {
-    Tree { source, target, rules: EncryptionRules::default(), plain: false }
+    let hello = Hello { capabilities: vec![zfs::KEEPS_KEY.into()], allow: vec!["rekey".into()], ..Hello::default() };
+    let (rules, plain, unlisted, silent, replaced) = (EncryptionRules::default(), false, false, None, None);
+    Tree { source, target, rules, plain, unlisted, silent, replaced, hello }
 }
 
 impl Tree {
     fn negotiation(&self) -> Negotiation {
         let dataset = |&(path, behind): &(&'static str, bool)| SourceDataset {
             path: name(SOURCE, path).below(&SOURCE.parse().unwrap()).unwrap(),
-            snapshots: versions(if behind { &["s", "new"] } else { &["s"] }),
+            snapshots: versions(match behind {
+                _ if self.replaced == Some(path) => &["other"],
+                true => &["s", "new"],
+                false => &["s"],
+            }),
             ..SourceDataset::default()
         };
         let datasets = self.source.iter().map(dataset).collect();
@@ -42,6 +55,14 @@ impl Tree {
             .with_surroundings(&Filter::default(), Vec::new())
             .with_encryption(self.rules)
             .with_plain_target(self.plain)
+            .with_confined_helper(&self.hello)
+            .with_resolutions(
+                Resolutions {
+                    replace: self.replaced.iter().map(|path| name(TARGET, path)).collect(),
+                    ..Resolutions::default()
+                },
+                "20261130-120000",
+            )
     }
 
     fn facts(&self, of: &str) -> Option<BaseFacts> {
@@ -95,19 +116,39 @@ impl Tree {
                 }
                 Ask::SharersBelow(target) => {
                     asked.push(format!("below {target}"));
-                    negotiation.sharers_below(self.target.iter().map(|(path, _)| name(TARGET, path)).collect());
+                    let names = self.target.iter().map(|(path, _)| name(TARGET, path));
+                    negotiation.sharers_below((!self.unlisted).then(|| names.collect()));
                 }
                 Ask::Holders(wanted) => {
                     asked.extend(wanted.iter().map(ToString::to_string));
-                    let answers = (0..).zip(&wanted).filter_map(|(at, name)| Some((at, self.facts(name.as_str())?)));
+                    let silent = self.silent.map(|path| name(TARGET, path));
+                    let told = (0..).zip(&wanted).filter(|(_, name)| silent.as_ref() != Some(*name));
+                    let answers = told.filter_map(|(at, name)| Some((at, self.facts(name.as_str())?)));
                     negotiation.holders(&wanted, answers.collect());
+                }
+                Ask::Below(wanted) => {
+                    let names: Vec<DatasetName> = self.target.iter().map(|(path, _)| name(TARGET, path)).collect();
+                    wanted.iter().for_each(|below| negotiation.below(below, &names));
                 }
                 _ => {}
             }
         }
         let datasets = negotiation.plan().datasets;
-        let sent = datasets.iter().zip(self.source).filter(|(planned, _)| !planned.verdict.steps().is_empty());
-        let sent = sent.map(|(planned, (path, _))| (*path, planned.shares_key_with.as_ref().map(ToString::to_string)));
+        let is_sent = |verdict: &Verdict| !verdict.steps().is_empty() || matches!(verdict, Verdict::Blocked(_));
+        let sent = datasets.iter().zip(self.source).filter(|(planned, _)| is_sent(&planned.verdict));
+        let sent = sent.map(|(planned, (path, _))| {
+            let sharer = planned.shares_key_with.as_ref().map(|sharer| match sharer {
+                Sharer::Dataset(name) => name.to_string(),
+                Sharer::Unlisted => "?".into(),
+            });
+            match &planned.verdict {
+                Verdict::Blocked(Blocked::KeyUnguarded { .. }) => {
+                    (*path, sharer.map(|sharer| format!("refused: {sharer}")))
+                }
+                Verdict::Blocked(why) => panic!("{why}"),
+                _ => (*path, sharer),
+            }
+        });
         Found { sent: sent.collect(), asked }
     }
 }
@@ -191,4 +232,47 @@ fn nothing_is_asked_where_nothing_would_come_of_it() {
     assert_eq!(Tree { plain: true, ..tree(behind, SHARED) }.found(), sent());
     let in_sync: &[_] = &[("", false), ("/sub", false)];
     assert_eq!(tree(in_sync, SHARED).found(), found(&[], &[]));
+}
+
+/// What nobody tells of may have the key: a new one is told from the old one by the helper.
+#[test]
+fn what_is_unknown_has_the_key() {
+    let all: &[_] = &[("", true), ("/sub", true), ("/sub/low", true), ("/two", true)];
+    for target in [SHARED, OWN] {
+        let sent = [("", Some("?")), ("/sub", Some("?")), ("/sub/low", Some("?")), ("/two", Some("?"))];
+        assert_eq!(Tree { unlisted: true, ..tree(all, target) }.found(), found(&sent, &["below b/e"]));
+    }
+    let behind: &[_] = &[("", true), ("/sub", true), ("/sub/low", true), ("/two", false)];
+    let (two, asked) = (Some("b/e/two"), ["below b/e", "b/e/two"]);
+    let silent = || Tree { silent: Some("/two"), ..tree(behind, OWN) };
+    assert_eq!(silent().found(), found(&[("", two), ("/sub", None), ("/sub/low", None)], &asked));
+    let unlisted = || Tree { unlisted: true, ..tree(&[("", false), ("/sub", false)], SHARED) };
+    assert_eq!(unlisted().found(), found(&[], &[]));
+}
+
+/// It is destroyed with its key, and what comes in its place has one of its own.
+#[test]
+fn what_is_replaced_shares_no_key() {
+    let behind: &[_] = &[("", true), ("/sub", true), ("/sub/low", true), ("/two", false)];
+    let replaced = Tree { replaced: Some("/two"), ..tree(behind, SHARED) }.found();
+    let sent = [("", None), ("/sub", None), ("/sub/low", None), ("/two", None)];
+    assert_eq!(replaced.sent, found(&sent, &[]).sent);
+}
+
+/// A helper of an older version takes whatever a sender brings that it trusts.
+#[test]
+fn a_helper_that_would_not_notice_gets_no_new_key() {
+    let behind: &[_] = &[("", true), ("/sub", true), ("/sub/low", true), ("/two", false)];
+    let older = |allow: &[&str], target| {
+        let hello = Hello { allow: allow.iter().map(ToString::to_string).collect(), ..Hello::default() };
+        Tree { hello, ..tree(behind, target) }.found().sent
+    };
+    for allow in ["rekey", "packages"] {
+        let two = Some("refused: b/e/two");
+        assert_eq!(older(&[allow], SHARED), found(&[("", two), ("/sub", two), ("/sub/low", two)], &[]).sent, "{allow}");
+        assert_eq!(older(&[allow], OWN), found(&[("", None), ("/sub", None), ("/sub/low", None)], &[]).sent, "{allow}");
+    }
+    // It takes no new key at all.
+    let two = Some("b/e/two");
+    assert_eq!(older(&["rollback"], SHARED), found(&[("", two), ("/sub", two), ("/sub/low", two)], &[]).sent);
 }

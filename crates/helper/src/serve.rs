@@ -56,10 +56,8 @@ pub(super) fn serve_logging(
     let hello = host.hello();
     let user = hello.user.as_str().into();
     let mut capabilities = hello.capabilities;
-    capabilities.push(EXAMINES.to_owned());
-    if config.side == Side::Sender {
-        capabilities.push(SENDS.to_owned());
-    }
+    let of_side = if config.side == Side::Sender { SENDS } else { zfs::KEEPS_KEY };
+    capabilities.extend([EXAMINES, of_side].map(str::to_owned));
     replies.greet(&Hello { roots: config.roots.clone(), allow, capabilities, ..hello })?;
     let context = Context { config: Arc::new(config), host, replies, user };
     let (queries, receives) = (Arc::new(Queries::default()), Arc::new(Receives::default()));

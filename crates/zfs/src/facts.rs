@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{DatasetName, Guid, ResumeToken, SnapshotName};
-use crate::{Encryption, Kind};
+use crate::{Allow, Encryption, Kind};
 
 /// Which start of which system this is. Where that isn't known it is the same as none, and not even as itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,9 @@ impl BootId {
 
 /// The capability of what stands in for a helper where only `zfs` runs on the host.
 pub const PLAIN: &str = "plain";
+
+/// The capability of a helper that heeds [`crate::Receive::keeps_key`].
+pub const KEEPS_KEY: &str = "keeps-key";
 
 /// The helper's greeting.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +77,14 @@ impl Hello {
     #[must_use]
     pub fn is_plain(&self) -> bool {
         self.capabilities.iter().any(|word| word == PLAIN)
+    }
+
+    /// Whether a raw increment may bring a new key, and the helper would not notice that others have the old one: it is of an older version,
+    /// and trusts its sender.
+    #[must_use]
+    pub fn leaves_keys_unguarded(&self) -> bool {
+        let trusts = [Allow::Rekey, Allow::Packages].iter().any(|allow| self.allow.iter().any(|it| it == allow.word()));
+        trusts && !self.capabilities.iter().any(|word| word == KEEPS_KEY)
     }
 
     /// Whether both may be of the same running system: the host is, and its boot as far as the host tells.

@@ -34,7 +34,7 @@ pub use command::*;
 pub use examination::{
     EncryptionState, Examination, Examine, Feature, FeatureState, Granted, MountState, Place, PoolState, Rights,
 };
-pub use facts::{BootId, Hello, Outlook, PLAIN, Pruned, TargetFacts};
+pub use facts::{BootId, Hello, KEEPS_KEY, Outlook, PLAIN, Pruned, TargetFacts};
 pub use failure::{Failure, MAX_WORDS};
 pub use host::{Account, Host, LocalHost};
 pub use inventory::{Inventory, Kind, Version, Versions};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::plan::{Attempt, Placement, PlannedDataset, Step, StepId, discard};
+use crate::plan::{Attempt, Placement, PlannedDataset, Sharer, Step, StepId, discard};
 use crate::remote::client::{ChannelId, SendFailure};
 use zfs::name::DatasetName;
 use zfs::permission::GRANT;
@@ -173,6 +173,8 @@ pub enum Resolved {
     Refused(String),
     /// Nothing was begun; the whole text for the user.
     NotBegun(String),
+    /// Nothing was begun, and it may be later.
+    NotBegunYet(String),
     /// The connection was lost meanwhile.
     Lost(String),
 }
@@ -259,11 +261,10 @@ pub fn space_advice(target: &DatasetName, resumed: bool) -> String {
     )
 }
 
-/// The same where a raw increment would replace a key that this dataset of the target has, too.
-pub fn shared_key_advice(other: &DatasetName) -> String {
+/// The same where a raw increment would replace a key that others of the target have, too.
+pub fn shared_key_advice(sharer: &Sharer) -> String {
     format!(
-        "\n  it shares its key on the target with '{other}', which gets no increment in this run: after zfs change-key on the source, the \
-         new key would open only one of them; take a snapshot of all datasets that share it on the source (zfsync snapshot, or zfs \
+        "\n  {sharer}: after zfs change-key on the source, the new key would open only one of them; take a snapshot of all datasets that share it on the source (zfsync snapshot, or zfs \
          snapshot -r), so that each gets an increment, and run again; what has none there any more must first be made an encryption root \
          on the target's host (zfs load-key, then zfs change-key -o keyformat=passphrase); --allow-key-mismatch sends the increment anyway"
     )

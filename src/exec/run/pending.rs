@@ -196,7 +196,7 @@ impl Run<'_> {
             Ok(()) => self.carry_out(dataset),
             // Nothing was begun; it is tried again, as a step would be.
             Err(Failure { refusal, words }) if may_begin_later(refusal) => {
-                self.input(Input::Resolved { dataset, resolved: Resolved::Lost(words) });
+                self.input(Input::Resolved { dataset, resolved: Resolved::NotBegunYet(words) });
             }
             Err(failure) => {
                 let resolved = match &self.ready.plan.datasets[dataset].verdict {

@@ -31,7 +31,12 @@ pub(super) fn answer(
             negotiation.listed(listed.collect());
         }
         Ask::Proofs(doubts) => _ = negotiation.proofs(all_hold(doubts)),
-        Ask::Below(_) => negotiation.below(&target.datasets.keys().cloned().collect::<Vec<_>>()),
+        Ask::Below(asked) => {
+            for top in asked {
+                let names = target.datasets.keys().filter(|name| name.is_within(&top));
+                negotiation.below(&top, &names.cloned().collect::<Vec<_>>());
+            }
+        }
         Ask::Records(datasets) => {
             // Nobody else replicates to the model's target.
             let came = target.datasets.iter().filter(|(_, dataset)| dataset.came);
@@ -61,7 +66,7 @@ pub(super) fn answer(
         }
         // The model has no IV sets.
         Ask::IvSets(_) => negotiation.iv_sets(&[]),
-        Ask::SharersBelow(_) => negotiation.sharers_below(target.datasets.keys().cloned().collect()),
+        Ask::SharersBelow(_) => negotiation.sharers_below(Some(target.datasets.keys().cloned().collect())),
         Ask::History(pairs) => negotiation.history(&pairs, &[], &[]),
     }
 }

@@ -80,6 +80,18 @@ fn an_empty_top_below_target_is_filled_unless_others_lie_below() {
     let conflict =
         "k: [] the target is empty, but has datasets below it that are not copies of this source: 'b/t/k/vm'\n";
     assert!(told.contains(conflict) && told.contains("l: [@a] InSync"), "{told}");
+    // What another top has in common, or was received there, shows nothing for this one; what lies in its own tree does.
+    for common in [("l", "a"), ("gone", "x came")] {
+        let there = [("", ""), ("k", ""), ("k/vm", "volume x"), common];
+        let told = push(&here, &mut side("b/t", &there), false);
+        assert!(told.contains(conflict) && told.contains("l: [") && told.contains("] InSync"), "{common:?}: {told}");
+    }
+    for own in [("k/old", "x came"), ("k/kid", "a")] {
+        let here = side("a/s", &[("", ""), ("k", "a"), ("k/kid", "a"), ("l", "a")]);
+        let there = [("", ""), ("k", ""), ("k/vm", "volume x"), own, ("l", "a")];
+        let told = push(&here, &mut side("b/t", &there), false);
+        assert!(told.contains("k: [@a] InSync"), "{own:?}: {told}");
+    }
 }
 
 /// What lies below a dataset that is destroyed with `--replace` stays, and would be in a read-only copy: others' datasets aren't to be.

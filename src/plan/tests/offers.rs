@@ -185,6 +185,28 @@ fn what_is_set_aside_and_what_comes_back_is_told() {
     assert!(told(&[], None, false).starts_with("probably set aside, as the answer was lost: b/t.zfsync-"));
 }
 
+/// ZFS renames nothing if one of the names below, or of the snapshots, gets too long: that is known before.
+#[test]
+fn what_is_set_aside_fits_with_all_below_it() {
+    for (length, below, fits) in [(228, 1, true), (229, 1, false), (202, 29, true), (202, 30, false)] {
+        let (top, kid) = ("b/".to_owned() + &"x".repeat(length - 2), "k".repeat(below));
+        let set_aside = Resolutions { set_aside: true, ..Resolutions::default() };
+        let mut talk = negotiation(&top, &["a", "own"], set_aside, Some(Refusal::NotNewest));
+        talk.tree(&["".into(), format!("/{kid}")].map(|path| format!("{top}{path}").parse().unwrap()));
+        match talk.replan(0).unwrap().verdict {
+            Verdict::Resolve(_) => assert!(fits, "{length} {below}"),
+            Verdict::Conflict(conflict) => {
+                let text = conflict.to_string();
+                assert!(
+                    !fits && text.contains("--set-aside can't rename it: ") && text.contains("256 bytes"),
+                    "{text}"
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 /// A helper that is confined to a root says what it may do; one that we have started ourselves is told.
 #[test]
 fn what_a_forced_command_forbids_is_not_offered() {

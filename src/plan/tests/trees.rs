@@ -209,7 +209,7 @@ fn what_must_be_there_before() {
     b/p/t/m existing [] after None
     b/p/t/m/y create top [] after None
     b/p/t/m/y/z create [] after Some(4)
-    b/p/t/m/z into empty [] after None
+    b/p/t/m/z into empty top [] after None
     "#);
     assert_snapshot!(plan(&tree, &[("", "z"), ("m", "a")]), @r#"
     b/p/t existing [] after None

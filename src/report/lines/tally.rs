@@ -4,7 +4,7 @@ use super::SKIPPED;
 use crate::report::{DatasetEnd, Event, Reporter, Summary};
 
 /// Passes events on, and the last one with what was counted.
-pub(in crate::report) struct Tally<R> {
+pub(in crate::report) struct Tally<R: Reporter> {
     to: R,
     skipped: usize,
     /// Datasets and snapshots.
@@ -13,9 +13,22 @@ pub(in crate::report) struct Tally<R> {
     only_there: Option<Event>,
 }
 
-impl<R> Tally<R> {
+impl<R: Reporter> Tally<R> {
     pub fn new(to: R) -> Self {
         Self { to, skipped: 0, destroyed: (0, 0), only_there: None }
+    }
+
+    fn tell_only_there(&mut self) {
+        if let Some(event) = self.only_there.take() {
+            self.to.event(&event);
+        }
+    }
+}
+
+/// A run that is given up has no last event.
+impl<R: Reporter> Drop for Tally<R> {
+    fn drop(&mut self) {
+        self.tell_only_there();
     }
 }
 
@@ -34,9 +47,7 @@ impl<R: Reporter> Reporter for Tally<R> {
                 self.destroyed.1 += snapshots.len();
             }
             Event::Finished(summary) => {
-                if let Some(event) = self.only_there.take() {
-                    self.to.event(&event);
-                }
+                self.tell_only_there();
                 let (skipped, destroyed) = (self.skipped, self.destroyed);
                 return self.to.event(&Event::Finished(Summary { skipped, destroyed, ..summary.clone() }));
             }
@@ -89,5 +100,11 @@ mod tests {
         // As where the run fails, is interrupted, or withholds it.
         assert_eq!(told(&[only_there(true)]), 1);
         assert_eq!(told(&[only_there(true), cleared]), 0);
+        // As where the connection is lost after the plan.
+        let page = Page::default();
+        let mut reporter = Tally::new(Plain::new(Box::new(page.clone()), Box::new(FakeClock::new()), 0));
+        reporter.event(&only_there(true));
+        drop(reporter);
+        assert_eq!(page.take().matches(line).count(), 1);
     }
 }

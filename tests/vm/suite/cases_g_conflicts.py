@@ -331,6 +331,21 @@ def an_empty_target_with_others_below(c):
     c.same(c.snaps(c.beta, kept), ["own"], "what was set aside")
 
 
+@case("C06", "C18")
+def an_empty_top_with_others_below(c):
+    """SOURCE isn't sent itself, and one dataset below TARGET is in sync: another that is empty, with a dataset of others below, isn't filled."""
+    c.tree({"": "", "k": "s1", "l": "s1"})
+    c.beta(f"zfs create -o canmount=off {c.target}; zfs create -o canmount=off {c.target}/k; zfs create -V 8M {c.target}/k/vm")
+    c.push(source=f"{c.source}/l", target=f"beta:{c.target}/l")
+    with c.unchanged():
+        for flags in (["-n"], []):
+            c.push(*flags, status=1, says=f"datasets below it that are not copies of this source: '{c.target}/k/vm'")
+    c.same(c.beta(f"zfs get -H -o value readonly {c.target}/k/vm"), "off", "whether the volume is read-only")
+    c.beta(f"zfs destroy {c.target}/k/vm")
+    c.push()
+    c.same([c.snaps(c.beta, f"{c.target}/{path}") for path in "kl"], [["s1"], ["s1"]], "what is there")
+
+
 @case("C12")
 def set_aside_is_named_at_the_end(c):
     """The end of a run names what was set aside, with the command that destroys it; also with --no-recursive, where what lies below goes along."""

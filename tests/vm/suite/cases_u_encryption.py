@@ -376,6 +376,29 @@ def key_that_copies_share(c):
 
 
 @case("ENC")
+def renamed_below_a_new_parent(c):
+    """--follow-renames of an encrypted dataset into a parent that is new: a rename would create that one, and its stream could not be received; it is left out, in a dry run and the run."""
+    encrypted_source(c)
+    c.alpha(f"zfs create {c.source}/sub; zfs snapshot -r {c.source}@s2")
+    c.push()
+    c.alpha(f"zfs create {c.source}/z; zfs rename {c.source}/sub {c.source}/z/sub; zfs snapshot -r {c.source}@s3")
+    left_out = f"{c.target}/sub is not renamed to {c.target}/z/sub"
+    # A rename would create the parent with the key loaded, and fail without.
+    c.beta(f"echo {PHRASE} | zfs load-key -L prompt {c.target}")
+    run = c.push("-n", "--follow-renames", "--json")
+    c.check(any(left_out in event["text"] for event in run.of("notice")), "that it isn't renamed")
+    rows = {row["target"]: row["action"] for row in run.of("plan")[0]["rows"]}
+    c.same((rows[f"{c.target}/z"], rows[f"{c.target}/z/sub"]), ("full", "full"), "what a dry run does")
+    # The way that is named.
+    c.push("--no-recursive", source=f"{c.source}/z", target=f"beta:{c.target}/z")
+    c.push("--follow-renames", says=f"{c.target}/sub was renamed to {c.target}/z/sub")
+    c.in_sync()
+    c.alpha(f"zfs create {c.source}/y; zfs rename {c.source}/z/sub {c.source}/y/sub; zfs snapshot -r {c.source}@s4")
+    c.push("--follow-renames", says=f"{c.target}/z/sub is not renamed to {c.target}/y/sub")
+    c.same(c.snaps(c.beta, f"{c.target}/y/sub")[-1], "s4", "what was sent in full")
+
+
+@case("ENC")
 def placeholder_that_nothing_can_fill(c):
     """An encrypted source without a snapshot of its top: said before its placeholder is made; then a conflict, and the way that it names keeps the child."""
     c.alpha(f"zfs create {key_options(c, c.alpha)} {c.source}; zfs create {c.source}/kid; echo kid >/{c.source}/kid/file; zfs snapshot {c.source}/kid@s1")

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{limits, plan, planned, step};
 use crate::exec::machine::{Action, DatasetOutcome, Input, Machine, Resolved};
-use crate::plan::{Conflict, ConflictKind, Placement, PlannedDataset, StepId, Steps, Verdict};
+use crate::plan::{Conflict, ConflictKind, Placement, PlannedDataset, Sharer, StepId, Steps, Verdict};
 use crate::remote::client::SendFailure;
 use zfs::{Failure, Refusal};
 
@@ -349,6 +349,21 @@ fn below_a_cure_that_was_not_begun_the_plan_holds() {
     assert_eq!(actions, [Action::DatasetEnded { dataset: 0, end }, Action::Resolve { dataset: 1 }]);
 }
 
+/// The same where it may be begun later.
+#[test]
+fn below_a_cure_that_is_not_begun_yet_the_plan_holds() {
+    let how = || super::target::Clash::Solvable(super::target::How::SetAside).verdict();
+    let parent = planned(0, Placement::Existing, None, how());
+    let child = planned(1, Placement::Existing, None, how());
+    let (mut machine, actions) = gated(vec![parent, child]);
+    assert_eq!(actions, [Action::Resolve { dataset: 0 }]);
+    let resolved = Resolved::NotBegunYet("no session".into());
+    let actions = machine.handle(NOW, Input::Resolved { dataset: 0, resolved });
+    assert!(matches!(actions[..], [Action::Relist { dataset: 0, .. }]), "{actions:?}");
+    let actions = machine.handle(NOW, replanned(0, planned(0, Placement::Existing, None, Verdict::InSync)));
+    assert!(actions.contains(&Action::Resolve { dataset: 1 }), "{actions:?}");
+}
+
 /// The receiver may be heard first, but a stream that broke off here is told, and advised on, in the words of who broke it off.
 #[test]
 fn the_words_of_a_broken_send_are_not_lost_in_their_echo() {
@@ -423,9 +438,12 @@ fn a_refusal_is_not_lost_in_the_broken_send_that_it_causes() {
 /// Leave for a new key would part it from those that have the same one.
 #[test]
 fn a_key_that_others_share_has_its_own_way_out() {
-    for (other, says, hides) in [(None, "--allow-rekey", "snapshot -r"), (Some("b/d1"), "with 'b/d1'", "--allow-rekey")]
-    {
-        let shares_key_with = other.map(|name| name.parse().unwrap());
+    let shared = Sharer::Dataset("b/d1".parse().unwrap());
+    for (shares_key_with, says, hides) in [
+        (None, "--allow-rekey", "snapshot -r"),
+        (Some(shared), "with 'b/d1', which", "--allow-rekey"),
+        (Some(Sharer::Unlisted), "it may share its key", "--allow-rekey"),
+    ] {
         let (mut machine, _) = started(vec![PlannedDataset { shares_key_with, ..existing(0) }]);
         machine.handle(NOW, sent(1, None));
         let words = failed(&machine.handle(NOW, refused(1, Refusal::WrappedKey)))[0].replace('\n', " ");
