@@ -307,10 +307,7 @@ async fn finish(
             signal = signals.next() => Err(StartError::Interrupted(signal)),
         };
         match swept {
-            Ok(swept) => {
-                exit = if swept.failed { Exit::Failed } else { exit };
-                summary.withheld = swept.withheld;
-            }
+            Ok(swept) => (exit, summary.withheld) = (if swept.failed { Exit::Failed } else { exit }, swept.withheld),
             Err(StartError::Interrupted(signal)) => {
                 exit = Exit::Interrupted(signal);
                 summary.interrupted = true;

@@ -121,7 +121,10 @@ impl Run<'_> {
         if let Some(open) = live.record {
             open.unclear(&error);
         }
-        *self.cut.entry(live.dataset).or_default() += live.progress.load(Ordering::Relaxed);
+        // Of one that was refused nothing is kept.
+        if retry.is_some_and(|wait| !wait.is_zero()) {
+            *self.cut.entry(live.dataset).or_default() += live.progress.load(Ordering::Relaxed);
+        }
         // Where its channel was given up nobody else tells its stream to stop.
         live.abort.store(true, Ordering::Relaxed);
         let dataset = self.ready.plan.datasets[live.dataset].source.to_string();

@@ -255,6 +255,8 @@ def cut_again_and_again(c):
     run = ends_well(c, c.push("--json", "--retries", "2", *arguments))
     tries = resumed(run, True)[c.source]
     c.check(len(tries) >= 5 and all(tries[:-1]), f"which steps were resumed: {tries}")
+    done = sum(event["bytes"] for event in run.of("step_done"))
+    c.check(run.of("finished")[0]["bytes"] > done, "what was sent before the stream was resumed is not counted")
     rests = [event["total"] for event in run.of("step_estimated")][:-1]
     c.check(all(after < before for before, after in zip(rests, rests[1:])), f"what was still to send did not always shrink: {rests}")
 

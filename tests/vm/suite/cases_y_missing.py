@@ -142,8 +142,9 @@ def max_delete(c):
     c.push()
     c.alpha(f"for n in 0 1 2 3 4 5 6 7 8 9 10; do zfs destroy -r {c.source}/d$n; done")
     had = c.versions(c.beta, c.target)
-    mirror(c, "-n", status=1)
-    run = mirror(c, status=1, says=("11 of 13 datasets and 11 of 13 snapshots", "--max-delete"))
+    shown = mirror(c, "-n", status=1)
+    c.check(shown.out.endswith(", 11 not to be destroyed (see above)\n"), f"the last line of -n: {shown.out}")
+    run = mirror(c, status=1, says=("11 of 13 datasets and 11 of 13 snapshots", "2 datasets in sync; 11 not destroyed: more than --max-delete"))
     for n in range(11):
         c.check(f"{c.target}/d{n}" in run.err, f"d{n} is not in the list: {run.err}")
     mirror(c, "--max-delete", "50%", status=1, says="50%")
