@@ -118,6 +118,15 @@ pub enum Hindrance {
     CannotSend,
 }
 
+/// What other datasets of the target have to do with a conflict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Beside {
+    /// These below it are not copies of this source, and it has no snapshots: each may be why it doesn't count as empty.
+    OthersBelow(Vec<DatasetName>),
+    /// Which one is its copy instead, and what to do about that, in words.
+    CopyIs(String),
+}
+
 /// When snapshots were made, in seconds since 1970; as far as somebody asked.
 pub type Dates = BTreeMap<SnapshotName, i64>;
 
@@ -155,13 +164,10 @@ pub struct Conflict {
     pub forbidden: Vain,
     /// The words of ZFS where it can't tell whether the target holds data.
     #[serde(skip)]
-    pub unsure: Option<String>,
-    /// Datasets below it that are not copies of this source, where it has no snapshots: each may be why it doesn't count as empty.
+    pub unsure: Option<Box<str>>,
+    /// What other datasets of the target have to do with it.
     #[serde(skip)]
-    pub others_below: Vec<DatasetName>,
-    /// Which dataset of the target is its copy instead, and what to do about that, in words.
-    #[serde(skip)]
-    pub copy_is: Option<String>,
+    pub beside: Option<Box<Beside>>,
     /// Why the resolution that was asked for can't be carried out.
     #[serde(skip)]
     pub why_not: Option<String>,
@@ -196,8 +202,7 @@ impl Conflict {
             hindrance: None,
             forbidden: Vain::default(),
             unsure: None,
-            others_below: Vec::new(),
-            copy_is: None,
+            beside: None,
             why_not: None,
             dates_here: Dates::new(),
             dates_there: Dates::new(),
@@ -251,14 +256,14 @@ impl Conflict {
             ConflictKind::DataWithoutSnapshots if self.unsure.is_some() => {
                 "the target has no snapshots, and ZFS can't tell whether it holds data".into()
             }
-            ConflictKind::DataWithoutSnapshots if !self.others_below.is_empty() => {
-                let datasets = some_of(&self.others_below);
-                format!(
+            ConflictKind::DataWithoutSnapshots => match self.beside.as_deref() {
+                Some(Beside::OthersBelow(datasets)) => format!(
                     "the target has no snapshots, and holds data or has mounted filesystems below it; datasets below it are not copies of \
-                     this source: {datasets}"
-                )
-            }
-            ConflictKind::DataWithoutSnapshots => "the target has no snapshots but holds data".into(),
+                     this source: {}",
+                    some_of(datasets)
+                ),
+                _ => "the target has no snapshots but holds data".into(),
+            },
             ConflictKind::HoldsOthers { datasets } => {
                 let datasets = some_of(datasets);
                 format!("the target is empty, but has datasets below it that are not copies of this source: {datasets}")
@@ -435,7 +440,9 @@ impl fmt::Display for Conflict {
             self.first_contact.iter().map(|contact| contact.instead.as_str().into()).collect();
         let helper_helps =
             self.hindrance == Some(Hindrance::NoHelper) && (self.rollback_helps() || self.new_start_helps());
-        ways.extend(self.copy_is.as_deref().map(Into::into));
+        if let Some(Beside::CopyIs(words)) = self.beside.as_deref() {
+            ways.push(words.as_str().into());
+        }
         if other || helper_helps || (advice.is_empty() && ways.is_empty()) {
             ways.push(self.other_advice());
         }

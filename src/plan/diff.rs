@@ -105,6 +105,7 @@ fn conflict_of(kind: ConflictKind, source: &SourceDataset, target: &TargetDatase
     let common = newest_common(source, target);
     let common = common.as_ref().map(|common| (common.name, common.version.txg, common.there.txg));
     let unsure = target.unsure.clone().filter(|_| kind == ConflictKind::DataWithoutSnapshots);
+    let unsure = unsure.map(String::into_boxed_str);
     Conflict { unsure, ..Conflict::new(kind, common, &source.snapshots, &target.snapshots) }
 }
 

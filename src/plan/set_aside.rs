@@ -38,7 +38,7 @@ impl Along {
         };
         if !self.stay_away.is_empty() {
             let names = first_of(&self.stay_away, NAMED, ToString::to_string);
-            text += &format!("; not replicated in this run, and so only there then: {names}");
+            text = format!("{text}; not replicated in this run, and so only there then: {names}");
         }
         text
     }
@@ -75,7 +75,7 @@ impl fmt::Display for Aside {
         match mount {
             Some(MountState { mountpoint, mounted: true, .. }) => write!(f, "; it is mounted at '{mountpoint}'")?,
             Some(MountState { mountpoint, .. }) if mountpoint.starts_with('/') => {
-                f.write_str("; it is not mounted now")?
+                f.write_str("; it is not mounted now")?;
             }
             _ => {}
         }

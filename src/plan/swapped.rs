@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::conflict::Beside;
 use super::item::OnTarget;
 use super::negotiate::Negotiation;
 use super::placement::PlannedDataset;
@@ -40,12 +41,12 @@ impl Negotiation {
             let is_swapped = copies.get(copy) == Some(&at);
             if is_swapped && !goes_along && !name.is_within(other) && !other.is_within(name) {
                 moved.insert(name.clone());
-                text += &format!(", and the other way round: {}", swap(name, other));
+                text = format!("{text}, and the other way round: {}", swap(name, other));
             } else {
                 text += "; rename it, or what is above it, on the target's host (zfs rename), and run again";
             }
             if let Verdict::Conflict(conflict) = &mut datasets[at].verdict {
-                conflict.copy_is = Some(text);
+                conflict.beside = Some(Box::new(Beside::CopyIs(text)));
             }
         }
     }

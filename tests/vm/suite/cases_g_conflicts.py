@@ -346,6 +346,21 @@ def an_empty_top_with_others_below(c):
     c.same([c.snaps(c.beta, f"{c.target}/{path}") for path in "kl"], [["s1"], ["s1"]], "what is there")
 
 
+@case("C06")
+def swapped_names(c):
+    """Two datasets swap names on the source: the conflict tells which copy is whose, and its commands bring both in sync."""
+    c.tree({"": "s1", "db": "s1", "web": "s1"})
+    c.push()
+    c.alpha(f"zfs rename {c.source}/db {c.source}/x; zfs rename {c.source}/web {c.source}/db; zfs rename {c.source}/x {c.source}/web")
+    c.alpha(f"zfs snapshot -r {c.source}@s2")
+    db, web = f"{c.target}/db", f"{c.target}/web"
+    swap = f"zfs rename {db} {db}.swap; zfs rename {web} {db}; zfs rename {db}.swap {web}"
+    c.push(status=1, says=f"'{web}' has its snapshots, and the other way round: {swap} on the target's host")
+    c.beta(swap)
+    c.push()
+    c.in_sync()
+
+
 @case("C12")
 def set_aside_is_named_at_the_end(c):
     """The end of a run names what was set aside, with the command that destroys it; also with --no-recursive, where what lies below goes along."""
