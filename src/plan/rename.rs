@@ -237,12 +237,11 @@ impl Negotiation {
         for guess in renamed {
             let Some(item) = self.items.get(guess.index) else { continue };
             let above = item.target_name.ancestors().into_iter();
-            match above.rev().find(|name| !places.contains(name) && is_to_come(name)) {
-                Some(parent) => cannot.push((guess.clone(), parent)),
-                None => {
-                    places.insert(item.target_name.clone());
-                    can.push(guess.clone());
-                }
+            if let Some(parent) = above.rev().find(|name| !places.contains(name) && is_to_come(name)) {
+                cannot.push((guess.clone(), parent));
+            } else {
+                places.insert(item.target_name.clone());
+                can.push(guess.clone());
             }
         }
         (can, cannot)

@@ -128,7 +128,9 @@ impl Tree {
                 }
                 Ask::Below(wanted) => {
                     let names: Vec<DatasetName> = self.target.iter().map(|(path, _)| name(TARGET, path)).collect();
-                    wanted.iter().for_each(|below| negotiation.below(below, &names));
+                    for below in &wanted {
+                        negotiation.below(below, &names);
+                    }
                 }
                 _ => {}
             }

@@ -192,7 +192,7 @@ fn what_is_set_aside_fits_with_all_below_it() {
         let (top, kid) = ("b/".to_owned() + &"x".repeat(length - 2), "k".repeat(below));
         let set_aside = Resolutions { set_aside: true, ..Resolutions::default() };
         let mut talk = negotiation(&top, &["a", "own"], set_aside, Some(Refusal::NotNewest));
-        talk.tree(&["".into(), format!("/{kid}")].map(|path| format!("{top}{path}").parse().unwrap()));
+        talk.tree(&[String::new(), format!("/{kid}")].map(|path| format!("{top}{path}").parse().unwrap()));
         match talk.replan(0).unwrap().verdict {
             Verdict::Resolve(_) => assert!(fits, "{length} {below}"),
             Verdict::Conflict(conflict) => {

@@ -339,7 +339,9 @@ def an_empty_top_with_others_below(c):
     c.push(source=f"{c.source}/l", target=f"beta:{c.target}/l")
     with c.unchanged():
         for flags in (["-n"], []):
-            c.push(*flags, status=1, says=f"datasets below it that are not copies of this source: '{c.target}/k/vm'")
+            run = c.push(*flags, status=1)
+            told = " ".join((run.out + run.err).split())
+            c.check(f"datasets below it that are not copies of this source: '{c.target}/k/vm'" in told, "why it isn't filled")
     c.same(c.beta(f"zfs get -H -o value readonly {c.target}/k/vm"), "off", "whether the volume is read-only")
     c.beta(f"zfs destroy {c.target}/k/vm")
     c.push()
