@@ -102,7 +102,7 @@ async fn locked_push(job: PushJob, ahead: Ahead, reporter: &mut dyn Reporter) ->
         Ok(ready) if job.dry_run => planned(&job, &sender, &ready, &mut signals, reporter).await,
         Ok(ready) => {
             let open = Replication { job: &job, sender: &sender, connections, events };
-            let exit = open.carry_out(ready, started, &mut signals, reporter).await;
+            let exit = Box::pin(open.carry_out(ready, started, &mut signals, reporter)).await;
             close_before(sender.close(), &mut signals, matches!(exit, Exit::Interrupted(_))).await;
             return Ok(Pushed { exit, plan: None, nothing: None });
         }
