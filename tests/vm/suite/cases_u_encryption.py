@@ -379,7 +379,7 @@ def key_that_copies_share(c):
 def renamed_below_a_new_parent(c):
     """--follow-renames of an encrypted dataset into a parent that is new: a rename would create that one, and its stream could not be received; it is left out, in a dry run and the run."""
     encrypted_source(c)
-    c.alpha(f"zfs create {c.source}/sub; zfs snapshot -r {c.source}@s2")
+    c.alpha(f"zfs create {c.source}/sub; zfs create {c.source}/two; zfs snapshot -r {c.source}@s2")
     c.push()
     c.alpha(f"zfs create {c.source}/z; zfs rename {c.source}/sub {c.source}/z/sub; zfs snapshot -r {c.source}@s3")
     left_out = f"{c.target}/sub is not renamed to {c.target}/z/sub"
@@ -393,9 +393,9 @@ def renamed_below_a_new_parent(c):
     c.push("--no-recursive", source=f"{c.source}/z", target=f"beta:{c.target}/z")
     c.push("--follow-renames", says=f"{c.target}/sub was renamed to {c.target}/z/sub")
     c.in_sync()
-    c.alpha(f"zfs create {c.source}/y; zfs rename {c.source}/z/sub {c.source}/y/sub; zfs snapshot -r {c.source}@s4")
-    c.push("--follow-renames", says=f"{c.target}/z/sub is not renamed to {c.target}/y/sub")
-    c.same(c.snaps(c.beta, f"{c.target}/y/sub")[-1], "s4", "what was sent in full")
+    c.alpha(f"zfs create {c.source}/y; zfs rename {c.source}/two {c.source}/y/two; zfs snapshot -r {c.source}@s4")
+    c.push("--follow-renames", says=f"{c.target}/two is not renamed to {c.target}/y/two")
+    c.same(c.snaps(c.beta, f"{c.target}/y/two")[-1], "s4", "what was sent in full")
 
 
 @case("ENC")
