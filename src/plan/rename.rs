@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::Verdict;
 use super::item::OnTarget;
-use super::negotiate::Negotiation;
+use super::negotiate::{EncryptedAs, Negotiation};
 use super::not_destroyed::{NotDestroyed, is_set_aside, not_put_there};
 use super::renames::{Renames, up};
 use super::{Notes, TargetDataset};
@@ -224,11 +224,12 @@ impl Negotiation {
     /// made on the target is.
     #[must_use]
     pub fn can_follow(&self, renamed: &[Guess], encrypted: bool) -> (Vec<Guess>, Vec<(Guess, DatasetName)>) {
+        let raw = self.encryption.sent == EncryptedAs::Raw;
         let is_to_come = |name: &DatasetName| {
             self.item_of(name).is_some_and(|item| {
                 matches!(item.on_target, OnTarget::Missing)
                     && !item.source.snapshots.is_empty()
-                    && (encrypted || item.facts.is_none_or(|facts| facts.encrypted))
+                    && (encrypted || raw && item.facts.is_none_or(|facts| facts.encrypted))
             })
         };
         let mut renamed: Vec<&Guess> = renamed.iter().collect();
@@ -236,8 +237,9 @@ impl Negotiation {
         let (mut can, mut cannot, mut places) = (Vec::new(), Vec::new(), HashSet::new());
         for guess in renamed {
             let Some(item) = self.items.get(guess.index) else { continue };
-            let above = item.target_name.ancestors().into_iter();
-            if let Some(parent) = above.rev().find(|name| !places.contains(name) && is_to_come(name)) {
+            // The highest: what is sent into it alone makes nothing above it.
+            let mut above = item.target_name.ancestors().into_iter();
+            if let Some(parent) = above.find(|name| !places.contains(name) && is_to_come(name)) {
                 cannot.push((guess.clone(), parent));
             } else {
                 places.insert(item.target_name.clone());

@@ -10,7 +10,6 @@ use super::item::Item;
 use super::negotiate::{EncryptedAs, Negotiation};
 use super::step::Step;
 use super::verdict::Verdict;
-use zfs::Resolution;
 use zfs::name::DatasetName;
 
 /// Who has a key on the target and gets no increment, while others that have it do.
@@ -110,16 +109,15 @@ impl Negotiation {
         let items = self.items.iter().filter_map(|item| Some((&item.target_name, item.key_of()?)));
         // A clone of what isn't above it, such as that which `--set-aside` leaves, has the very key of its origin: a new one opens both
         // (`dsl_crypto_key_clone_sync` in `module/zfs/dsl_crypt.c`).
-        let stays = |(name, root): &(&DatasetName, &DatasetName)| {
-            !renewed.contains(*name) && name.is_within(root) && !self.is_destroyed(name)
-        };
+        let stays = |(name, root): &(&DatasetName, &DatasetName)| !renewed.contains(*name) && name.is_within(root);
+        // So is what `--replace` is to destroy: it may yet stay.
         let mut others: Vec<(&DatasetName, &DatasetName)> = holders.chain(items).filter(stays).collect();
         others.sort();
         for (name, root) in others {
             stragglers.entry(root.clone()).or_insert_with(|| Sharer::Dataset(name.clone()));
         }
         // Whoever isn't answered for may have it.
-        for (name, root) in self.unknown_sharers().into_iter().filter(|(name, _)| !self.is_destroyed(name)) {
+        for (name, root) in self.unknown_sharers() {
             stragglers.entry(root).or_insert(Sharer::Dataset(name));
         }
         if self.shared.unlisted {
@@ -142,15 +140,6 @@ impl Negotiation {
         let is_increment = self.shared.unguarded && verdict.steps().first().is_some_and(goes_on);
         let sharer = is_increment.then(|| self.straggler(item)).flatten()?;
         Some(Blocked::KeyUnguarded { sharer })
-    }
-
-    /// Whether `--replace` destroys this dataset of the target, with its key.
-    fn is_destroyed(&self, name: &DatasetName) -> bool {
-        let destroys = |verdict: &Verdict| match verdict {
-            Verdict::Resolve(solvable) => matches!(solvable.resolution, Resolution::Replace { whole: true, .. }),
-            _ => false,
-        };
-        self.resolutions.replace.contains(name) && self.item_of(name).is_some_and(|item| destroys(&self.verdict(item)))
     }
 
     /// Those that get raw increments.

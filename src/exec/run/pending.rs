@@ -302,7 +302,9 @@ impl Run<'_> {
                 }
             }
             Answered::Permitted(failure) => self.permitted(dataset, failure),
-            Answered::NotPermitted(why) => self.input(Input::Resolved { dataset, resolved: Resolved::Lost(why) }),
+            Answered::NotPermitted(why) => {
+                self.input(Input::Resolved { dataset, resolved: Resolved::NotBegunYet(why) });
+            }
             Answered::Resolved(failure, warning) => {
                 self.close_record(dataset, failure.as_ref());
                 self.resolve_done(dataset, failure, warning);

@@ -126,9 +126,15 @@ fn is_for(line: &str, user: &str, groups: &[&str]) -> bool {
     let who = line.rsplit_once(' ').map_or(line, |(who, _)| who);
     match who.split_once(' ') {
         Some(("user", name)) => name == user,
-        Some(("group", name)) => groups.contains(&name),
+        Some(("group", name)) => are_in(groups, name),
         _ => who == "everyone",
     }
+}
+
+/// Whether these groups, torn apart at blanks as id(1) prints them, have this one.
+fn are_in(groups: &[&str], name: &str) -> bool {
+    let words: Vec<&str> = name.split(' ').collect();
+    groups.windows(words.len()).any(|some| some == words)
 }
 
 /// The permissions of a line, those of its sets in place of them. Sets may hold sets.
@@ -211,6 +217,12 @@ Local+Descendent permissions:
         assert_eq!(of("bpool/data/a", "adder", &[]), words("create,receive", "create,destroy,receive"));
         assert_eq!(of("bpool/data/a", "somebody", &["users", "staff"]), of("bpool/data/a", "both", &[]));
         assert_eq!(of("bpool/data", "above", &[]), words("create,receive", "destroy,receive"));
+        let directory = "---- Permissions on p ---\nLocal+Descendent permissions:\n\tgroup domain users send\n";
+        for (groups, sends) in [("x domain users", true), ("users domain", false), ("domain", false), ("", false)] {
+            let groups: Vec<&str> = groups.split_whitespace().collect();
+            let granted = Granted::read(directory, &"p".parse().unwrap(), "x", &groups);
+            assert_eq!(!granted.here.is_empty(), sends, "{groups:?}");
+        }
         let circle = "---- Permissions on p ---\nPermission sets:\n\t@a @b,send\n\t@b @a\nLocal+Descendent permissions:\n\teveryone @a\n";
         let granted = Granted::read(circle, &"p".parse().unwrap(), "x", &[]);
         assert!(granted.here.contains(&"send".to_owned()));

@@ -29,7 +29,12 @@ pub(super) fn own_account() -> Account {
     let id = rustix::process::geteuid();
     let groups = if id.is_root() { String::new() } else { account(id.as_raw(), "-Gn").unwrap_or_default() };
     let groups = groups.split_whitespace().map(ToOwned::to_owned).collect();
-    Account { user: permission::user_name(), groups, is_root: id.is_root() }
+    let mut user = permission::user_name();
+    // The accounts of a directory service are not in /etc/passwd, and `zfs allow` prints their names.
+    if user == id.as_raw().to_string() {
+        user = account(id.as_raw(), "-un").unwrap_or(user);
+    }
+    Account { user, groups, is_root: id.is_root() }
 }
 
 /// Looks at what was asked for. `module`: the version of the kernel module, where it is known without `zfs`.
@@ -77,6 +82,8 @@ fn rights(zfs: &Zfs, dataset: &DatasetName, account: &Account) -> Rights {
     }
     let groups: Vec<&str> = account.groups.iter().map(String::as_str).collect();
     match run(zfs.delegated(dataset), text) {
+        // Everybody is in a group: which one, nobody could tell.
+        Ok(text) if groups.is_empty() && text.contains("\n\tgroup ") => Rights::Unknown,
         Ok(text) => Rights::Granted(Granted::read(&text, dataset, &account.user, &groups)),
         Err(_) => Rights::Unknown,
     }
