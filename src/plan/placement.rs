@@ -191,8 +191,9 @@ impl Negotiation {
 
     /// Walks up from a dataset that will be created to what is there, or will be there by then.
     fn look_up(&self, item: &Item, created: &HashMap<&RelPath, usize>, planned: &mut PlannedDataset) {
-        // What others have below a dataset that exists would inherit it: where there is any, nothing is filled or replaced.
-        planned.top = self.is_top(item);
+        // What others have below a dataset that is overwritten would inherit it; where they have any, nothing is filled.
+        let overwrites = planned.placement == Placement::Overwrite;
+        planned.top = if overwrites { self.holder(item).is_none() } else { self.is_top(item) };
         let mut path = item.source.path.parent();
         while let Some(rel) = path {
             if self.find(&rel).is_some_and(|above| !above.source.snapshots.is_empty()) {

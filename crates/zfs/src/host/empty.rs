@@ -14,7 +14,7 @@ use crate::{Facts, Failure, Refusal, Zfs, user_objects};
 const LOOKS: usize = 3;
 
 /// So long ZFS may take to let go of a filesystem that is being unmounted: it writes out what is dirty first.
-pub(super) const LET_GO_WITHIN: Duration = Duration::from_secs(60);
+pub(super) const LET_GO_WITHIN: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Whether a dataset without snapshots holds nothing at this moment, when `zfs receive` may be about to replace it.
