@@ -144,7 +144,8 @@ impl Negotiation {
     }
 
     fn place(&self, item: &Item, created: &HashMap<&RelPath, usize>) -> PlannedDataset {
-        let verdict = self.if_names_fit(item, self.verdict(item));
+        let mut verdict = self.if_names_fit(item, self.verdict(item));
+        self.tell_others_below(item, &mut verdict);
         let placement = match (&verdict, &item.on_target) {
             (Verdict::FillEmpty(_), _) => Placement::IntoEmpty,
             (Verdict::Overwrite(_), _) => Placement::Overwrite,
