@@ -70,14 +70,14 @@ pub async fn negotiate(
             }
             Ask::MoreFacts(datasets) => negotiation.facts(&source::facts(sender, &datasets, stall).await?),
             Ask::Holders(holders) => {
-                let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
+                let names: Vec<String> =
+                    holders.iter().map(|name| name_there(job, negotiation, name).to_string()).collect();
                 negotiation.holders(&holders, receiver.bases(&names, false).await?);
             }
             Ask::Bases(wanted) => {
                 let names: Vec<String> = wanted.iter().map(|(_, name)| name.clone()).collect();
                 negotiation.bases(&wanted, receiver.bases(&names, false).await?);
             }
-            Ask::SharersBelow(_) if job.dry_run => {}
             Ask::SharersBelow(target) => {
                 negotiation.sharers_below(names_below(receiver, target).await?);
             }
@@ -227,6 +227,11 @@ fn check_pool(receiver: &Receiver<'_>, pools: &[PoolState]) -> Result<(), StartE
     Err(StartError::Pool { host, pool, why, advice })
 }
 
+/// What it is called on the target now: in a dry run, those that would have been renamed have their old names.
+fn name_there<'a>(job: &PushJob, negotiation: &'a Negotiation, name: &'a DatasetName) -> &'a DatasetName {
+    negotiation.name_before(name).filter(|_| job.dry_run).unwrap_or(name)
+}
+
 /// Lists these datasets; in a dry run those that would have been renamed under their old names.
 async fn list(
     job: &PushJob,
@@ -237,7 +242,7 @@ async fn list(
     if !job.dry_run {
         return receiver.list_readable(datasets).await;
     }
-    let old = |name: &DatasetName| negotiation.name_before(name).unwrap_or(name).clone();
+    let old = |name: &DatasetName| name_there(job, negotiation, name).clone();
     let names: HashMap<DatasetName, DatasetName> = datasets.into_iter().map(|name| (old(&name), name)).collect();
     let listed = receiver.list_readable(names.keys().cloned().collect()).await?;
     Ok(listed.into_iter().filter_map(|(old, listed)| Some((names.get(&old)?.clone(), listed))).collect())

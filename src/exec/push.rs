@@ -477,6 +477,7 @@ fn negotiation(job: &PushJob, listed: Vec<SourceDataset>, complete: bool) -> Neg
     Negotiation::new(&job.ends.source.dataset, &job.ends.target.dataset, selected, job.newest_only)
         .with_surroundings(&job.filter, unselected)
         .with_complete(complete)
+        .with_dry_run(job.dry_run)
         .with_skip_empty(job.skip_empty)
         .with_unproven_bookmarks(job.allow_unproven_bookmarks)
         .with_encryption(EncryptionRules {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use super::blocked::Blocked;
-use super::conflict::{Conflict, ConflictKind, some_of};
+use super::conflict::{Beside, Conflict, ConflictKind, some_of};
 use super::diff::{diff, newest_common};
 use super::foresee::from_the_start;
 use super::item::{Item, OnTarget};
@@ -232,10 +232,19 @@ impl Negotiation {
         ))
     }
 
-    /// Those below it that are not known to be copies of SOURCE's, as far as they were asked for.
-    pub(super) fn others_below(&self, item: &Item) -> Vec<DatasetName> {
-        let all = self.records.staying.iter().flat_map(|staying| all_below(staying, &item.target_name));
-        all.cloned().collect()
+    /// Tells the conflict of one without snapshots which datasets below it are not known to be copies of SOURCE's, as far as they were asked
+    /// for. They may be many: what is only weighed for those below it does without.
+    pub(super) fn tell_others_below(&self, item: &Item, verdict: &mut Verdict) {
+        let conflict = match verdict {
+            Verdict::Conflict(conflict) => conflict,
+            Verdict::Resolve(solvable) => &mut solvable.conflict,
+            _ => return,
+        };
+        if conflict.kind == ConflictKind::DataWithoutSnapshots {
+            let all = self.records.staying.iter().flat_map(|staying| all_below(staying, &item.target_name));
+            let others: Vec<DatasetName> = all.cloned().collect();
+            conflict.beside = (!others.is_empty()).then(|| Box::new(Beside::OthersBelow(others)));
+        }
     }
 
     /// Whether a top, or what would lie in one, may not be filled as it is, because of these below it.

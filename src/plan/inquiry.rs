@@ -48,7 +48,7 @@ pub enum Ask {
     /// The IV sets of snapshots that both sides have: [`Negotiation::history`].
     History(Vec<SnapshotPair>),
     /// Which datasets there are below TARGET, this one, as some may have a key that is replaced: [`Negotiation::sharers_below`]. A dry run
-    /// needs none.
+    /// asks only where it may be refused for that.
     SharersBelow(DatasetName),
 }
 

@@ -116,7 +116,7 @@ impl Negotiation {
         let mut created: HashMap<&RelPath, usize> = HashMap::new();
         let mut datasets = Vec::with_capacity(self.items.len());
         for (index, item) in self.items.iter().enumerate() {
-            let planned = self.place(item, &created);
+            let planned = self.place(item, &created, &datasets);
             if !planned.is_there() {
                 created.insert(&item.source.path, index);
             }
@@ -131,7 +131,7 @@ impl Negotiation {
     /// The plan of one item alone, after a refusal; what it would wait for has been received already.
     #[must_use]
     pub fn replan(&self, index: usize) -> Option<PlannedDataset> {
-        let mut planned = self.place(self.items.get(index)?, &HashMap::new());
+        let mut planned = self.place(self.items.get(index)?, &HashMap::new(), &[]);
         self.mark_first_contact(&mut planned);
         Some(planned)
     }
@@ -143,8 +143,10 @@ impl Negotiation {
         up.into_iter().find(|name| self.existing.contains(name) && !self.unread.contains(name))
     }
 
-    fn place(&self, item: &Item, created: &HashMap<&RelPath, usize>) -> PlannedDataset {
-        let verdict = self.if_names_fit(item, self.verdict(item));
+    /// `earlier`: those of the plan that come before it, as far as it is made.
+    fn place(&self, item: &Item, created: &HashMap<&RelPath, usize>, earlier: &[PlannedDataset]) -> PlannedDataset {
+        let mut verdict = self.if_names_fit(item, self.verdict(item));
+        self.tell_others_below(item, &mut verdict);
         let placement = match (&verdict, &item.on_target) {
             (Verdict::FillEmpty(_), _) => Placement::IntoEmpty,
             (Verdict::Overwrite(_), _) => Placement::Overwrite,
@@ -167,6 +169,9 @@ impl Negotiation {
             above: self.above(item),
         };
         if planned.placement != Placement::Existing {
+            // What others have below a dataset that is overwritten would inherit it; where they have any, nothing is filled.
+            let overwrites = planned.placement == Placement::Overwrite;
+            planned.top = if overwrites { self.holder(item).is_none() } else { self.is_top_after(item, earlier) };
             self.look_up(item, created, &mut planned);
         }
         planned
@@ -181,19 +186,24 @@ impl Negotiation {
     /// Whether no copy above it hands `readonly=on` down to it, so that it needs its own: there is none, or what lies there is none.
     /// What somebody has set on a copy is their wish, and is inherited.
     pub(super) fn is_top(&self, item: &Item) -> bool {
+        self.is_top_after(item, &[])
+    }
+
+    /// The same. The verdict on what is planned already isn't made again, for each below it: it looks at all that others have there.
+    fn is_top_after(&self, item: &Item, earlier: &[PlannedDataset]) -> bool {
+        let is_sent =
+            |verdict: &Verdict| matches!(verdict, Verdict::Send(_) | Verdict::FillEmpty(_) | Verdict::Overwrite(_));
         let is_copy = |above: &Item| {
+            let planned = || self.index_of(&above.source.path).and_then(|at| earlier.get(at));
             !matches!(above.on_target, OnTarget::Listed(_))
                 || above.common_there().is_some()
-                || matches!(self.verdict(above), Verdict::Send(_) | Verdict::FillEmpty(_) | Verdict::Overwrite(_))
+                || planned().map_or_else(|| is_sent(&self.verdict(above)), |planned| is_sent(&planned.verdict))
         };
         !self.holder(item).is_some_and(is_copy)
     }
 
     /// Walks up from a dataset that will be created to what is there, or will be there by then.
     fn look_up(&self, item: &Item, created: &HashMap<&RelPath, usize>, planned: &mut PlannedDataset) {
-        // What others have below a dataset that is overwritten would inherit it; where they have any, nothing is filled.
-        let overwrites = planned.placement == Placement::Overwrite;
-        planned.top = if overwrites { self.holder(item).is_none() } else { self.is_top(item) };
         let mut path = item.source.path.parent();
         while let Some(rel) = path {
             if self.find(&rel).is_some_and(|above| !above.source.snapshots.is_empty()) {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::TargetDataset;
-use super::conflict::{Beside, Hindrance};
+use super::conflict::Hindrance;
 use super::contact::all_below;
 use super::diff::{full, newest_common};
 use super::item::{Item, OnTarget};
@@ -49,10 +49,6 @@ impl Negotiation {
         conflict.target = Some(item.target_name.clone());
         if conflict.kind == ConflictKind::NoCommon {
             conflict.kind = self.unrelated(&item.target_name).unwrap_or(conflict.kind);
-        }
-        if conflict.kind == ConflictKind::DataWithoutSnapshots {
-            let others = self.others_below(item);
-            conflict.beside = (!others.is_empty()).then(|| Box::new(Beside::OthersBelow(others)));
         }
         let plain = self.encryption.sent == EncryptedAs::Plaintext || item.facts.is_none_or(|facts| !facts.encrypted);
         conflict.would_decrypt = plain && target.encryption == Encryption::Root;

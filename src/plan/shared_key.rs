@@ -46,6 +46,8 @@ pub(super) struct SharedKeys {
     stragglers: HashMap<DatasetName, Sharer>,
     /// Whether the helper would take a new key all the same.
     pub(super) unguarded: bool,
+    /// Whether nothing is sent: then they matter only where it would be refused.
+    dry_run: bool,
 }
 
 impl Item {
@@ -56,18 +58,38 @@ impl Item {
 }
 
 impl Negotiation {
+    /// Whether it is only shown what would be done.
+    #[must_use]
+    pub fn with_dry_run(mut self, dry_run: bool) -> Self {
+        self.shared.dry_run = dry_run;
+        self
+    }
+
     /// TARGET, where all datasets below it must be known: a raw increment goes to an encryption root, and others may have its key.
     #[must_use]
     pub fn wants_sharers_below(&self) -> Option<DatasetName> {
         // Nobody would look at the keys.
         let guarded = !self.plain_target && !self.encryption.allow_key_mismatch;
+        let guarded = guarded && (self.shared.unguarded || !self.shared.dry_run);
         (guarded && self.renewed().any(|item| item.key_of() == Some(&item.target_name))).then(|| self.target.clone())
     }
 
     /// Takes them; `None`: they can't be listed.
     pub fn sharers_below(&mut self, names: Option<Vec<DatasetName>>) {
         self.shared.unlisted = names.is_none();
-        self.shared.below = names.unwrap_or_default();
+        let names = names.unwrap_or_default();
+        self.shared.below = if self.shared.dry_run { self.as_renamed(names) } else { names };
+    }
+
+    /// These datasets of the target, by the names that they have once what would be renamed is.
+    fn as_renamed(&self, names: Vec<DatasetName>) -> Vec<DatasetName> {
+        let now: HashMap<&DatasetName, &DatasetName> =
+            self.items.iter().filter_map(|item| Some((item.was.as_ref()?, &item.target_name))).collect();
+        let renamed = |name: &DatasetName| {
+            let mut up = std::iter::successors(Some(name.clone()), DatasetName::parent);
+            up.find_map(|above| now.get(&above)?.join(&name.below(&above)?).ok())
+        };
+        names.into_iter().map(|name| renamed(&name).unwrap_or(name)).collect()
     }
 
     /// Datasets of the target that get no raw increment, and of which it must be known whether they have a key that one replaces.

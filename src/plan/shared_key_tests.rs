@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::plan::fixture::{self, named as versions};
-use crate::plan::{Ask, EncryptionRules, Filter, Inquiry, Resolutions, SourceDataset, SourceFacts, TargetLimits};
+use crate::plan::{Ask, EncryptionRules, Filter, Inquiry, Move, Resolutions, SourceDataset, SourceFacts, TargetLimits};
 use zfs::name::{Guid, Txg};
 use zfs::{BaseFacts, Encryption, Hello, Kind};
 
@@ -24,6 +24,7 @@ struct Tree {
     replaced: Option<&'static str>,
     /// What the helper announces and allows.
     hello: Hello,
+    dry_run: bool,
 }
 
 /// What a run finds out: each dataset to be sent, with the one that shares its key and gets none; and what was asked of others.
@@ -36,7 +37,7 @@ struct Found {
 fn tree(source: &'static [(&'static str, bool)], target: &'static [(&'static str, &'static str)]) -> Tree {
     let hello = Hello { capabilities: vec![zfs::KEEPS_KEY.into()], allow: vec!["rekey".into()], ..Hello::default() };
     let (rules, plain, unlisted, silent, replaced) = (EncryptionRules::default(), false, false, None, None);
-    Tree { source, target, rules, plain, unlisted, silent, replaced, hello }
+    Tree { source, target, rules, plain, unlisted, silent, replaced, hello, dry_run: false }
 }
 
 impl Tree {
@@ -56,6 +57,7 @@ impl Tree {
             .with_encryption(self.rules)
             .with_plain_target(self.plain)
             .with_confined_helper(&self.hello)
+            .with_dry_run(self.dry_run)
             .with_resolutions(
                 Resolutions {
                     replace: self.replaced.iter().map(|path| name(TARGET, path)).collect(),
@@ -278,4 +280,38 @@ fn a_helper_that_would_not_notice_gets_no_new_key() {
     // It takes no new key at all.
     let two = Some("b/e/two");
     assert_eq!(older(&["rollback"], SHARED), found(&[("", two), ("/sub", two), ("/sub/low", two)], &[]).sent);
+}
+
+/// What the run would refuse, its dry run shows as refused; where nothing is refused, it asks for nothing.
+#[test]
+fn a_dry_run_refuses_what_the_run_refuses() {
+    let behind: &[_] = &[("", true), ("/sub", true), ("/sub/low", true), ("/two", false)];
+    for target in [SHARED, OWN] {
+        for (silent, unlisted) in [(None, false), (Some("/two"), false), (None, true)] {
+            let older = || Hello { allow: vec!["rekey".into()], ..Hello::default() };
+            let found = |dry_run| Tree { hello: older(), silent, unlisted, dry_run, ..tree(behind, target) }.found();
+            assert_eq!(found(true), found(false), "{silent:?} {unlisted}");
+        }
+        let sent = [("", None), ("/sub", None), ("/sub/low", None)];
+        assert_eq!(Tree { dry_run: true, ..tree(behind, target) }.found(), found(&sent, &[]));
+    }
+}
+
+/// Whatever a dry run would rename has its old name yet.
+#[test]
+fn a_dry_run_knows_what_would_be_renamed() {
+    let names = |paths: &[&str]| paths.iter().map(|path| name(TARGET, path)).collect::<Vec<_>>();
+    for (dry_run, there) in [(true, ["", "/old", "/old/theirs"]), (false, ["", "/sub", "/sub/theirs"])] {
+        let mut negotiation = Tree { dry_run, ..tree(&[("", true), ("/sub", true)], SHARED) }.negotiation();
+        negotiation.moved(&[Move {
+            from: name(TARGET, "/old"),
+            to: name(TARGET, "/sub"),
+            snapshot: "s".parse().unwrap(),
+            guid: Guid(1),
+            ancestors: Vec::new(),
+            top_ancestor: None,
+        }]);
+        negotiation.sharers_below(Some(names(&there)));
+        assert_eq!(negotiation.shared.below, names(&["", "/sub", "/sub/theirs"]), "{dry_run}");
+    }
 }

@@ -185,7 +185,8 @@ pub struct DatasetEnd<'a> {
 }
 
 /// How many conflicts were resolved, and how.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ResolvedConflicts {
     /// By `--rollback`.
     pub rolled_back: usize,

@@ -1,6 +1,7 @@
 use super::told::Told;
 use super::*;
 use crate::report::Summary;
+use crate::report::event::ResolvedConflicts;
 use crate::report::view::dry_run::PlanAction;
 
 fn read(told: &Told) -> Result<Told, String> {
@@ -21,6 +22,9 @@ fn events_arrive_as_they_were() {
         bytes: u64::MAX,
         took: Duration::from_millis(1500),
         failures: vec![("p/a".into(), "why".into())],
+        resolved: ResolvedConflicts { rolled_back: 1, set_aside: 2, replaced: 3 },
+        withheld: Some("3 not destroyed: more than --max-delete".into()),
+        kept: u64::MAX,
         ..Summary::default()
     };
     let (dataset, to) = ("p/a".to_owned(), "s".to_owned());
@@ -67,6 +71,7 @@ fn events_arrive_as_they_were() {
             verbose: false,
         },
         Event::Finished(summary),
+        Event::Finished(Summary::default()),
     ] {
         assert_eq!(event(one.clone()), one);
     }
@@ -96,7 +101,7 @@ fn rows_and_ends_arrive() {
         bytes: Some(2),
         note: Some("n".into()),
         until_next_snapshot: true,
-        withheld: false,
+        withheld: true,
     };
     assert!(matches!(read(&Told::Row(row.clone())), Ok(Told::Row(again)) if again == row));
     let end = crate::report::DatasetEnd {
@@ -108,6 +113,24 @@ fn rows_and_ends_arrive() {
         newest: None,
     };
     assert!(matches!(read(&Told::Dataset(told::Ended::of(&end))), Ok(Told::Dataset(again)) if again.as_end() == end));
+}
+
+/// What only another zfsync is told is in its lines alone, and an older one's lines lack it.
+#[test]
+fn what_only_zfsync_is_told_is_left_out_where_there_is_none() {
+    let line = |told: &Told| String::from_utf8(crate::remote::direct::line(told).unwrap()).unwrap();
+    let summary = Summary { kept: 7, ..Summary::default() };
+    let said = line(&Told::Event(Event::Finished(summary.clone())));
+    assert!(said.contains("\"kept\":7") && !said.contains("resolved") && !said.contains("withheld"), "{said}");
+    for public in [Event::Finished(Summary { kept: 0, ..summary.clone() }), Event::Finished(summary)] {
+        let public = serde_json::to_value(public).unwrap();
+        assert!(["resolved", "withheld", "kept"].iter().all(|field| public.get(field).is_none()), "{public}");
+        let old = format!("{{\"event\":{public}}}");
+        assert!(matches!(
+            Told::read(old.as_bytes(), "alpha"),
+            Ok(Told::Event(Event::Finished(summary))) if summary == Summary::default()
+        ));
+    }
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! What the source's host tells of a push that it carries out, a line each.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::error::{Exit, Signal};
 use crate::plan::LastResult;
+use crate::report::event::ResolvedConflicts;
 use crate::report::view::dry_run::PlanRow;
-use crate::report::{DatasetEnd, Event};
+use crate::report::{DatasetEnd, Event, Summary};
 use zfs::text::sanitise;
 
 /// One line of it.
@@ -14,13 +15,72 @@ use zfs::text::sanitise;
 #[serde(rename_all = "snake_case")]
 pub(super) enum Told {
     /// Something has happened.
-    Event(Event),
+    Event(#[serde(serialize_with = "with_rest", deserialize_with = "event")] Event),
     /// A dataset has ended.
     Dataset(Ended),
     /// A part of the plan of a dry run.
-    Row(PlanRow),
+    Row(#[serde(serialize_with = "with_withheld", deserialize_with = "row")] PlanRow),
     /// All is over.
     Over(Over),
+}
+
+/// Something that is in the public JSON, too, with what isn't.
+#[derive(Serialize, Deserialize)]
+struct With<T, R> {
+    #[serde(flatten)]
+    public: T,
+    #[serde(flatten)]
+    rest: R,
+}
+
+/// Of a [`Summary`].
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Rest {
+    #[serde(skip_serializing_if = "is_none")]
+    resolved: ResolvedConflicts,
+    #[serde(skip_serializing_if = "is_none")]
+    withheld: Option<String>,
+    #[serde(skip_serializing_if = "is_none")]
+    kept: u64,
+}
+
+/// Of a [`PlanRow`].
+#[derive(Serialize, Deserialize)]
+struct Withheld {
+    #[serde(default, skip_serializing_if = "is_none")]
+    withheld: bool,
+}
+
+fn is_none<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn with_rest<S: Serializer>(event: &Event, serializer: S) -> Result<S::Ok, S::Error> {
+    let rest = match event {
+        Event::Finished(Summary { resolved, withheld, kept, .. }) => {
+            Rest { resolved: *resolved, withheld: withheld.clone(), kept: *kept }
+        }
+        _ => Rest::default(),
+    };
+    With { public: event, rest }.serialize(serializer)
+}
+
+fn event<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Event, D::Error> {
+    let With { mut public, rest } = With::<Event, Rest>::deserialize(deserializer)?;
+    if let Event::Finished(summary) = &mut public {
+        (summary.resolved, summary.withheld, summary.kept) = (rest.resolved, rest.withheld, rest.kept);
+    }
+    Ok(public)
+}
+
+fn with_withheld<S: Serializer>(row: &PlanRow, serializer: S) -> Result<S::Ok, S::Error> {
+    With { public: row, rest: Withheld { withheld: row.withheld } }.serialize(serializer)
+}
+
+fn row<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PlanRow, D::Error> {
+    let With { public, rest } = With::<PlanRow, Withheld>::deserialize(deserializer)?;
+    Ok(PlanRow { withheld: rest.withheld, ..public })
 }
 
 /// A [`DatasetEnd`] of its own.

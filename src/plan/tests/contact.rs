@@ -5,8 +5,10 @@ use proptest::prelude::*;
 
 use super::histories::{World, names, op, push_and_check};
 use super::shorthand::{push, push_with, side};
+use crate::plan::conflict::Beside;
+use crate::plan::fixture::{self, named as versions};
 use crate::plan::model::{Dataset, Job, ModelHost, PushOutcome, config};
-use crate::plan::{Resolutions, Verdict};
+use crate::plan::{Negotiation, Resolutions, SourceDataset, Verdict};
 use zfs::Kind;
 use zfs::name::DatasetName;
 
@@ -68,6 +70,34 @@ fn an_empty_target_is_filled_unless_others_lie_below() {
     for there in fills {
         let told = push(&side("a/s", &SOURCE), &mut side("b/t", there), false);
         assert!(told.contains(": [@a, -i @a @b] InSync") && told.contains("new: [@a] InSync"), "{there:?} {told}");
+    }
+}
+
+/// What a verdict is only weighed by carries no names: it is weighed for each dataset below.
+#[test]
+fn only_what_is_told_names_the_others_below() {
+    let (source, target): (DatasetName, DatasetName) = ("a/s".parse().unwrap(), "b/t".parse().unwrap());
+    let dataset = |name: &str| SourceDataset {
+        path: name.parse::<DatasetName>().unwrap().below(&source).unwrap(),
+        snapshots: versions(&["a"]),
+        ..SourceDataset::default()
+    };
+    for set_aside in [false, true] {
+        let mut talk = Negotiation::new(&source, &target, vec![dataset("a/s"), dataset("a/s/home")], false)
+            .with_resolutions(Resolutions { set_aside, ..Resolutions::default() }, "20261130-120000");
+        talk.relisted(0, Some(fixture::target(versions(&[]))));
+        talk.relisted(1, None);
+        talk.below(&target, &[target.clone(), "b/t/vms".parse().unwrap()]);
+        let beside = |verdict: Verdict| match verdict {
+            Verdict::Conflict(conflict) => conflict.beside,
+            Verdict::Resolve(solvable) => solvable.conflict.beside,
+            other => panic!("{other:?}"),
+        };
+        let others = Beside::OthersBelow(vec!["b/t/vms".parse().unwrap()]);
+        for planned in [talk.plan().datasets.remove(0), talk.replan(0).unwrap()] {
+            assert_eq!(beside(planned.verdict).as_deref(), Some(&others));
+        }
+        assert_eq!(beside(talk.verdict(&talk.items[0])), None);
     }
 }
 
