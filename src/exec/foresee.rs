@@ -83,7 +83,10 @@ pub async fn refused(
         all.extend(failure.map(|failure| (*place, failure)));
     }
     for (place, failure) in places.into_iter().zip(receiver.try_resolutions(resolutions).await?) {
-        all.extend(failure.map(|failure| (place, failure)));
+        if let Some(failure) = failure {
+            // A run asks for permissions first, and doesn't come to the resolution then.
+            all.entry(place).or_insert(failure);
+        }
     }
     for (place, failure) in &mut all {
         if let Verdict::Resolve(solvable) = &plan.datasets[*place].verdict {
