@@ -2,13 +2,13 @@
 //! docs/jobs.md tells what the keys mean.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize as Derive;
-use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::de::{Deserialize, Deserializer, Error as DeError, Visitor};
 use toml::Spanned;
 
 use super::hooks::HookCommand;
@@ -143,8 +143,26 @@ pub struct Time(pub Duration);
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        parse_duration(&text).map(Self).map_err(|why| D::Error::custom(format!("{text:?}: {why}")))
+        deserializer.deserialize_any(TimeText)
+    }
+}
+
+/// Reads one. A number alone gets the words that it gets in quotes.
+struct TimeText;
+
+impl Visitor<'_> for TimeText {
+    type Value = Time;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: DeError>(self, text: &str) -> Result<Time, E> {
+        parse_duration(text).map(Time).map_err(|why| E::custom(format!("{text:?}: {why}")))
+    }
+
+    fn visit_i64<E: DeError>(self, number: i64) -> Result<Time, E> {
+        parse_duration(&number.to_string()).map(Time).map_err(|why| E::custom(format!("{number}: {why}")))
     }
 }
 

@@ -138,6 +138,16 @@ fn a_grace_in_the_defaults_is_for_the_jobs_that_delete() {
     assert_eq!((missing.grace, missing.snapshots), (Duration::from_secs(2 * 24 * 3600), true));
 }
 
+#[test]
+fn no_time_needs_neither_unit_nor_quotes() {
+    for zero in ["0", "'0'", "'0s'"] {
+        let more = format!("delete-missing = 'both'\ngrace = {zero}\nstall-timeout = {zero}\n");
+        let jobs = parsed(&format!("[job.a]\nsource = 'p/a'\ntargets = ['b:q']\n{more}")).unwrap();
+        let target = &jobs[0].branches[0].targets[0];
+        assert_eq!((target.missing.grace, target.faults.stall_timeout), (Duration::ZERO, None));
+    }
+}
+
 /// The message for a text begins with its place, and has these words.
 #[track_caller]
 fn expect_error(text: &str, place: &str, words: &str) {
@@ -267,6 +277,13 @@ fn errors_name_file_line_and_job() {
             "/etc/z.toml:4: job a: ",
             "\"5x\": expected a number and a unit (s, min, h, d or w), such as 90s",
         ),
+        (job("stall-timeout = 7"), "/etc/z.toml:4: job a: ", "job a: 7: 7 has no unit: is it 7s, or 7d? The units are"),
+        (
+            job("stall-timeout = '7'"),
+            "/etc/z.toml:4: job a: ",
+            "job a: \"7\": 7 has no unit: is it 7s, or 7d? The units are",
+        ),
+        (job("stall-timeout = 1.5"), "/etc/z.toml:4: job a: ", "expected text in quotes"),
         (job("job-timeout = '1 month'"), "/etc/z.toml:4: job a: ", "\"1 month\": months and years differ"),
         (job("job-timeout = '0'"), "/etc/z.toml:1: job a: ", "job-timeout must be"),
         (job("log-format = 'xml'"), "/etc/z.toml:4: job a: ", "job a: expected \"text\" or \"json\"\n"),

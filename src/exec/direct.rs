@@ -17,7 +17,7 @@ use crate::error::{Exit, Signal, StartError};
 use crate::plan::StepId;
 use crate::remote::direct::{DirectError, MAX_TOLD, Session, Stop};
 use crate::report::view::dry_run::PlanRow;
-use crate::report::{Event, Reporter};
+use crate::report::{Event, Reporter, Telling};
 use zfs::name::DatasetName;
 
 /// A push that was told to end in good order gets so long.
@@ -102,8 +102,8 @@ struct Listener<'a> {
     source: DatasetName,
     /// Whether the user wants to know why something stays.
     verbose: bool,
-    /// Whether what only the target has is told at the end.
-    tells_later: bool,
+    /// When what only the target has is told.
+    only_there: Telling,
     dry_run: bool,
     reporter: &'a mut dyn Reporter,
     running: HashSet<StepId>,
@@ -119,7 +119,7 @@ impl<'a> Listener<'a> {
             host,
             source: job.ends.source.dataset.clone(),
             verbose: job.only_there == OnlyThere::Named,
-            tells_later: job.tells_later(),
+            only_there: Telling::of(job.tells_later(), job.dry_run),
             dry_run: job.dry_run,
             reporter,
             running: HashSet::new(),
@@ -137,7 +137,7 @@ impl<'a> Listener<'a> {
                 self.count(&event)?;
                 match &mut event {
                     Event::Cleared { verbose, .. } => *verbose = self.verbose,
-                    Event::OnlyThere { told_later, .. } => *told_later = self.tells_later,
+                    Event::OnlyThere { told, .. } => *told = self.only_there,
                     _ => {}
                 }
                 self.reporter.event(&event);

@@ -76,14 +76,17 @@ pub async fn refused(
     receiver: &mut Receiver<'_>,
 ) -> Result<HashMap<usize, Failure>, StartError> {
     let (places, resolutions): (Vec<_>, Vec<_>) = plan.resolutions().into_iter().unzip();
-    let mut all = HashMap::new();
+    let (mut all, mut known) = (HashMap::new(), HashMap::new());
     for (place, resolution) in places.iter().zip(&resolutions) {
         let raw = !job.decrypt && plan.datasets[*place].encrypted == Some(true);
-        let failure = receiver.not_permitted(resolution, raw).await?;
+        let failure = receiver.not_permitted(resolution, raw, &mut known).await?;
         all.extend(failure.map(|failure| (*place, failure)));
     }
     for (place, failure) in places.into_iter().zip(receiver.try_resolutions(resolutions).await?) {
-        all.extend(failure.map(|failure| (place, failure)));
+        if let Some(failure) = failure {
+            // A run asks for permissions first, and doesn't come to the resolution then.
+            all.entry(place).or_insert(failure);
+        }
     }
     for (place, failure) in &mut all {
         if let Verdict::Resolve(solvable) = &plan.datasets[*place].verdict {

@@ -19,7 +19,7 @@ use crate::plan::{
     discard,
 };
 use crate::remote::link::Access;
-use crate::report::{Event, Reporter};
+use crate::report::{Event, Reporter, Telling};
 use zfs::host::MAX_PRUNE;
 use zfs::name::{DatasetName, Guid, SnapshotName};
 use zfs::{Hello, Note, Noted, Pruned};
@@ -78,7 +78,7 @@ pub async fn look_around(
             datasets: still.iter().map(ToString::to_string).collect(),
             snapshots: snapshots.into_iter().map(|(dataset, names)| (dataset.to_string(), texts(names))).collect(),
             listed: in_full,
-            told_later: job.tells_later(),
+            told: Telling::of(job.tells_later(), job.dry_run),
         });
     }
     Ok(moves)

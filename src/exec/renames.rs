@@ -11,7 +11,8 @@ use super::{recorded, source};
 use crate::config::PushJob;
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
-use crate::plan::{Guess, Move, Namesake, Negotiation, Notes, is_of_another_target};
+use crate::format::count;
+use crate::plan::{Guess, LeftOut, Move, Namesake, Negotiation, Notes, is_of_another_target};
 use crate::report::{Event, Reporter};
 use zfs::name::{DatasetName, SnapshotName};
 use zfs::{NewBookmark, Origin, Put, Rename};
@@ -154,10 +155,11 @@ pub(super) async fn can_follow(
     negotiation.facts(&source::facts(sender, &parents, receiver.stall()).await?);
     let encrypted = receiver.probe(nearest).await?.encrypted;
     let (can, cannot) = negotiation.can_follow(renamed, encrypted);
-    for (Guess { index, from, .. }, parent) in cannot {
+    for LeftOut { guess: Guess { index, from, .. }, parent, below } in cannot {
         let Some((source, target)) = negotiation.names(index) else { continue };
+        let with = if below > 0 { format!(" with {} below it", count(below, "dataset")) } else { String::new() };
         let text = format!(
-            "{from} is not renamed to {target}, but sent in full: {parent} must be received first, since nothing encrypted can take the place \
+            "{from} is not renamed to {target}, but sent in full{with}: {parent} must be received first, since nothing encrypted can take the place \
              of what a rename creates there (a push of that dataset alone with --no-recursive, before this one, saves the full send)"
         );
         reporter.event(&Event::Notice { dataset: Some(source.to_string()), text });

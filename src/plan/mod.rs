@@ -97,7 +97,7 @@ pub use placement::{Placement, Plan, PlannedDataset};
 pub use proof::{Doubt, Proof, Proofs, Sign, WITNESS, note_of, replay};
 pub use prune::{Choice, Cut, Has, Peer, newest_of_others, prune_source, prune_target, relies_on_orphans, undated};
 pub use registry::{Identity, Registered, Registry, Seen, strangers};
-pub use rename::{Guess, Move, Namesake, is_of_another_target};
+pub use rename::{Guess, LeftOut, Move, Namesake, is_of_another_target};
 pub use renames::Renames;
 pub use resolution::{Resolutions, Solvable};
 pub use restore::{Restorable, comes_back, restorable, wanted_dates};

@@ -96,6 +96,13 @@ fn allowed(rights: &Rights, permission: &str) -> Option<bool> {
     }
 }
 
+/// Whether these words are such a refusal, as nothing could come into being in the place of this dataset: whatever takes it away.
+pub(super) fn could_not_create(words: &str, dataset: &DatasetName) -> bool {
+    let lacking =
+        dataset.parent().and_then(|above| Some(words.split_once(&format!(" on '{above}'"))?.0.rsplit_once(' ')?.1));
+    lacking.is_some_and(|lacking| lacking.split(',').any(|one| TO_CREATE.contains(&one)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,6 +25,17 @@ pub struct Guess {
     pub guid: Guid,
 }
 
+/// A rename that isn't followed, as something must be received first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The rename.
+    pub guess: Guess,
+    /// The dataset above its new place that is to be sent first.
+    pub parent: DatasetName,
+    /// How many others are left out with it, below both of its names.
+    pub below: usize,
+}
+
 /// A dataset of the target that has snapshots in common with an item that is sent in full, and isn't renamed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Namesake {
@@ -219,11 +230,10 @@ impl Negotiation {
         parents.map(|item| item.source_name.clone()).collect()
     }
 
-    /// Divides these renames: those that can be followed, and those that can't, each with the dataset above its new place that is to be sent
-    /// first. A rename would make an empty one there, and where one of both is encrypted no stream takes its place. `encrypted`: what is
+    /// Divides these renames: those that can be followed, and those that can't. A rename would make an empty one there, and where one of both is encrypted no stream takes its place. `encrypted`: what is
     /// made on the target is.
     #[must_use]
-    pub fn can_follow(&self, renamed: &[Guess], encrypted: bool) -> (Vec<Guess>, Vec<(Guess, DatasetName)>) {
+    pub fn can_follow(&self, renamed: &[Guess], encrypted: bool) -> (Vec<Guess>, Vec<LeftOut>) {
         let raw = self.encryption.sent == EncryptedAs::Raw;
         let is_to_come = |name: &DatasetName| {
             self.item_of(name).is_some_and(|item| {
@@ -234,13 +244,21 @@ impl Negotiation {
         };
         let mut renamed: Vec<&Guess> = renamed.iter().collect();
         renamed.sort_by_key(|guess| guess.index);
-        let (mut can, mut cannot, mut places) = (Vec::new(), Vec::new(), HashSet::new());
+        let (mut can, mut cannot, mut places) = (Vec::new(), Vec::<LeftOut>::new(), HashSet::new());
+        // By their new names, each with its place among those that are told.
+        let mut left = HashMap::new();
         for guess in renamed {
             let Some(item) = self.items.get(guess.index) else { continue };
             // The highest: what is sent into it alone makes nothing above it.
             let mut above = item.target_name.ancestors().into_iter();
             if let Some(parent) = above.find(|name| !places.contains(name) && is_to_come(name)) {
-                cannot.push((guess.clone(), parent));
+                let over = item.target_name.ancestors().into_iter().rev().find_map(|name| left.get(&name).copied());
+                let over = over.filter(|at: &usize| guess.from.is_within(&cannot[*at].guess.from));
+                match over {
+                    Some(at) => cannot[at].below += 1,
+                    None => cannot.push(LeftOut { guess: guess.clone(), parent, below: 0 }),
+                }
+                left.insert(item.target_name.clone(), over.unwrap_or(cannot.len() - 1));
             } else {
                 places.insert(item.target_name.clone());
                 can.push(guess.clone());

@@ -230,7 +230,7 @@ fn below_what_is_to_be_sent_encrypted_nothing_is_renamed() {
     assert_eq!(negotiation.new_parents(&guesses), [name("a/s/z")]);
     let told = |negotiation: &Negotiation, encrypted| {
         let (can, cannot) = negotiation.can_follow(&guesses, encrypted);
-        let cannot = cannot.iter().map(|(guess, parent)| format!("{} for {parent}", guess.from)).collect::<Vec<_>>();
+        let cannot = cannot.iter().map(|one| format!("{} for {}", one.guess.from, one.parent)).collect::<Vec<_>>();
         (lines(&negotiation.moves(&can)), cannot)
     };
     let rest = ["b/t/old -> b/t/new", "b/t/other -> b/t/new/kid"];
@@ -252,4 +252,24 @@ fn below_what_is_to_be_sent_encrypted_nothing_is_renamed() {
     left(told(&negotiation, true));
     let (can, cannot) = told(&negotiation, false);
     assert_eq!((can.len(), cannot), (4, Vec::new()));
+}
+
+/// What moved with the dataset above it is told with that one, and only that.
+#[test]
+fn a_moved_subtree_that_is_left_out_is_told_once() {
+    let items = [
+        ("", 1, None),
+        ("/z", 2, None),
+        ("/z/sub", 3, Some("/sub")),
+        ("/z/sub/a", 4, Some("/sub/a")),
+        ("/z/sub/a/b", 5, Some("/sub/a/b")),
+        ("/z/sub/low", 6, Some("/low")),
+        ("/z/two", 7, Some("/two")),
+    ];
+    let negotiation = negotiation(&items, &[""]);
+    let guesses = right(&negotiation, &["/sub", "/sub/a", "/sub/a/b", "/low", "/two"]);
+    let (can, cannot) = negotiation.can_follow(&guesses, true);
+    assert_eq!(can, []);
+    let told: Vec<_> = cannot.iter().map(|one| (one.guess.from.as_str(), one.parent.as_str(), one.below)).collect();
+    assert_eq!(told, [("b/t/sub", "b/t/z", 2), ("b/t/low", "b/t/z", 0), ("b/t/two", "b/t/z", 0)]);
 }

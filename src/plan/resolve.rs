@@ -8,6 +8,7 @@ use super::contact::all_below;
 use super::diff::{full, newest_common};
 use super::item::{Item, OnTarget};
 use super::negotiate::{EncryptedAs, Negotiation};
+use super::permitted::could_not_create;
 use super::set_aside::Along;
 use super::step::BaseKind;
 use super::{Conflict, ConflictKind, Solvable, Vain, Verdict};
@@ -231,12 +232,16 @@ impl Item {
 
 impl Solvable {
     /// What is said where the resolution was refused: what a hold or a clone keeps here, it keeps from the other ways that destroy it,
-    /// too.
+    /// too; and where nothing could be created, no other way that needs that is offered.
     #[must_use]
     pub fn refused(&self, failure: &Failure) -> String {
         let Failure { refusal, words } = failure;
         if !matches!(refusal, Refusal::Held | Refusal::HasClones) {
-            return format!("{}\n  it could not be resolved: {words}", self.conflict);
+            let mut conflict = self.conflict.clone();
+            if *refusal == Refusal::Permission && could_not_create(words, self.resolution.dataset()) {
+                (conflict.vain.set_aside, conflict.vain.replace) = (true, true);
+            }
+            return format!("{conflict}\n  it could not be resolved: {words}");
         }
         let mut conflict = self.conflict.clone();
         let newer = conflict.only_there.iter().any(|name| words.contains(&format!("@{name}' ")));
@@ -282,6 +287,8 @@ impl Solvable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Needs;
+    use zfs::{Granted, Rights};
 
     fn solvable(resolution: Resolution) -> Solvable {
         let mut conflict = Conflict::bare(ConflictKind::Diverged);
@@ -333,5 +340,34 @@ mod tests {
             "{unsendable}"
         );
         assert!(!unsendable.contains("--"), "{unsendable}");
+    }
+
+    /// What is lacking above is lacking for each new start: nobody is sent from one to the other.
+    #[test]
+    fn what_could_not_be_created_is_not_offered_by_another_name() {
+        let granted = |here: &str| {
+            let here: Vec<String> = here.split_terminator(',').map(ToOwned::to_owned).collect();
+            Rights::Granted(Granted { below: here.clone(), here })
+        };
+        let dataset: DatasetName = "q/a".parse().unwrap();
+        let replace = solvable(Resolution::Replace { dataset: dataset.clone(), loses: Vec::new(), whole: true });
+        let restore = vec![Restore { dataset: dataset.clone(), snapshot: "s1".parse().unwrap(), guid: Guid(1) }];
+        let aside = "q/a.old".parse().unwrap();
+        let set_aside = solvable(Resolution::SetAside { dataset, aside, restore, top: false });
+        let all = "receive,create,mount,canmount,readonly,volmode,userprop,clone,rename";
+        for (solvable, own, above, offered) in [
+            (&replace, "destroy,mount", "", ["--rollback"].as_slice()),
+            (&replace, "destroy,mount", "receive,create", &["--rollback"]),
+            (&set_aside, "rename,mount,clone,promote", "mount,create", &["--rollback"]),
+            // The others don't need these.
+            (&set_aside, "rename,mount,clone,promote", all, &["--rollback", "--replace"]),
+            (&replace, "mount", all, &["--rollback", "--set-aside"]),
+        ] {
+            let needs = Needs::of(&solvable.resolution, false).unwrap();
+            let words = solvable.refused(&needs.refusal("repl", &granted(own), &granted(above), false).unwrap());
+            let ways = ["--rollback", "--set-aside", "--replace"].into_iter().filter(|way| words.contains(way));
+            assert_eq!(ways.collect::<Vec<_>>(), offered, "{words}");
+            assert!(words.contains("zfs allow repl "), "{words}");
+        }
     }
 }

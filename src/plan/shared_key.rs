@@ -15,8 +15,10 @@ use zfs::name::DatasetName;
 /// Who has a key on the target and gets no increment, while others that have it do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sharer {
-    /// This dataset has it, or nothing is known of it.
+    /// This dataset has it.
     Dataset(DatasetName),
+    /// Nothing is known of this dataset, so that it may have it.
+    Unknown(DatasetName),
     /// The datasets of the target can't be listed, so that any may have it.
     Unlisted,
 }
@@ -26,6 +28,9 @@ impl fmt::Display for Sharer {
         match self {
             Self::Dataset(name) => {
                 write!(f, "it shares its key on the target with '{name}', which gets no increment in this run")
+            }
+            Self::Unknown(name) => {
+                write!(f, "it may share its key on the target with '{name}', which gets no increment in this run")
             }
             Self::Unlisted => f.write_str(
                 "it may share its key on the target with datasets that get no increment in this run, as those of the target could not be \
@@ -140,7 +145,7 @@ impl Negotiation {
         }
         // Whoever isn't answered for may have it.
         for (name, root) in self.unknown_sharers() {
-            stragglers.entry(root).or_insert(Sharer::Dataset(name));
+            stragglers.entry(root).or_insert(Sharer::Unknown(name));
         }
         if self.shared.unlisted {
             for root in self.renewed().filter_map(Item::key_of) {

@@ -143,6 +143,7 @@ impl Tree {
         let sent = sent.map(|(planned, (path, _))| {
             let sharer = planned.shares_key_with.as_ref().map(|sharer| match sharer {
                 Sharer::Dataset(name) => name.to_string(),
+                Sharer::Unknown(name) => format!("{name}?"),
                 Sharer::Unlisted => "?".into(),
             });
             match &planned.verdict {
@@ -247,7 +248,7 @@ fn what_is_unknown_has_the_key() {
         assert_eq!(Tree { unlisted: true, ..tree(all, target) }.found(), found(&sent, &["below b/e"]));
     }
     let behind: &[_] = &[("", true), ("/sub", true), ("/sub/low", true), ("/two", false)];
-    let (two, asked) = (Some("b/e/two"), ["below b/e", "b/e/two"]);
+    let (two, asked) = (Some("b/e/two?"), ["below b/e", "b/e/two"]);
     let silent = || Tree { silent: Some("/two"), ..tree(behind, OWN) };
     assert_eq!(silent().found(), found(&[("", two), ("/sub", None), ("/sub/low", None)], &asked));
     let unlisted = || Tree { unlisted: true, ..tree(&[("", false), ("/sub", false)], SHARED) };

@@ -7,6 +7,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::{LastResult, StepId};
 
+/// When people are told what only the target has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Telling {
+    /// At once.
+    #[default]
+    Now,
+    /// Not before the run tells at its end what has become of each: that is enough.
+    AtEnd,
+    /// Never, as the plan of a dry run names each.
+    ByPlan,
+}
+
+impl Telling {
+    /// Of a run that tells later what has become of each, or of one that shows its plan alone.
+    #[must_use]
+    pub fn of(tells_later: bool, dry_run: bool) -> Self {
+        match (tells_later, dry_run) {
+            (false, _) => Self::Now,
+            (true, false) => Self::AtEnd,
+            (true, true) => Self::ByPlan,
+        }
+    }
+}
+
 /// Something that happened. Names are ready to print: dataset and snapshot names of ZFS are plain ASCII.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -128,9 +152,9 @@ pub enum Event {
         snapshots: Vec<(String, Vec<String>)>,
         /// Whether the target was listed.
         listed: bool,
-        /// Whether the run tells at its end what has become of each: that is enough.
+        /// When people are told.
         #[serde(skip)]
-        told_later: bool,
+        told: Telling,
     },
     /// What is gone, or was moved: told when that is certain, and as in the record of destructions.
     Destroyed {

@@ -12,7 +12,7 @@ pub mod view;
 mod wrap;
 
 pub use diagnostics::init_tracing;
-pub use event::{DatasetEnd, Event, Summary};
+pub use event::{DatasetEnd, Event, Summary, Telling};
 pub use wrap::for_stderr;
 
 use lines::{CausesOnce, GrantsOnce, LogFile, Tally};

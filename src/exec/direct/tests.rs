@@ -56,7 +56,7 @@ fn events_arrive_as_they_were() {
             datasets: vec!["q/x".into()],
             snapshots: vec![("q".into(), vec!["s".into()])],
             listed: true,
-            told_later: false,
+            told: Telling::Now,
         },
         Event::Destroyed { host: Some("b".into()), names: vec!["q@x".into()], rule: "r".into() },
         Event::Cleared {

@@ -20,9 +20,14 @@ impl Receiver<'_> {
     }
 
     /// Why nothing could take the place of what this resolution takes away.
-    pub async fn not_permitted(&mut self, resolution: &Resolution, raw: bool) -> Result<Option<Failure>, StartError> {
+    pub async fn not_permitted(
+        &mut self,
+        resolution: &Resolution,
+        raw: bool,
+        known: &mut permitted::Known,
+    ) -> Result<Option<Failure>, StartError> {
         self.claimed().await?;
-        let asking = permitted::refusal(&self.channel, resolution, raw);
+        let asking = permitted::refusal(&self.channel, resolution, raw, known);
         let Some(silence) = self.stall() else { return Ok(asking.await?) };
         let late = |_| StartError::NoAnswer { host: self.host(), seconds: silence.as_secs() };
         Ok(tokio::time::timeout(silence * BELIEVED, asking).await.map_err(late)??)

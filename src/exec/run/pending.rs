@@ -446,7 +446,7 @@ async fn clearing(mut call: Call) -> Answered {
 }
 
 async fn permitting(channel: &Channel, resolution: &Resolution, raw: bool) -> Answered {
-    match permitted::refusal(channel, resolution, raw).await {
+    match permitted::refusal(channel, resolution, raw, &mut HashMap::new()).await {
         Ok(failure) => Answered::Permitted(failure),
         Err(why) => Answered::NotPermitted(why.to_string()),
     }

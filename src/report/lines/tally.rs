@@ -1,7 +1,7 @@
 //! What the last words tell that is no figure of the run: it is counted, or kept, as it is told.
 
 use super::SKIPPED;
-use crate::report::{DatasetEnd, Event, Reporter, Summary};
+use crate::report::{DatasetEnd, Event, Reporter, Summary, Telling};
 
 /// Passes events on, and the last one with what was counted.
 pub(in crate::report) struct Tally<R: Reporter> {
@@ -36,9 +36,9 @@ impl<R: Reporter> Reporter for Tally<R> {
     fn event(&mut self, event: &Event) {
         match event {
             Event::DatasetFailed { kind, .. } if kind == SKIPPED => self.skipped += 1,
-            Event::OnlyThere { datasets, snapshots, listed, told_later: true } => {
+            Event::OnlyThere { datasets, snapshots, listed, told: Telling::AtEnd } => {
                 let (datasets, snapshots, listed) = (datasets.clone(), snapshots.clone(), *listed);
-                self.only_there = Some(Event::OnlyThere { datasets, snapshots, listed, told_later: false });
+                self.only_there = Some(Event::OnlyThere { datasets, snapshots, listed, told: Telling::Now });
                 return;
             }
             Event::Cleared { datasets, snapshots, .. } => {
@@ -70,11 +70,11 @@ mod tests {
     #[test]
     fn what_only_the_target_has_is_told_once() {
         let line = "zfsync: only on the target: 2 datasets (-v lists them)\n";
-        let only_there = |told_later| Event::OnlyThere {
+        let only_there = |told| Event::OnlyThere {
             datasets: vec!["q/x".into(), "q/y".into()],
             snapshots: Vec::new(),
             listed: false,
-            told_later,
+            told,
         };
         let cleared = Event::Cleared {
             datasets: vec!["q/x".into(), "q/y".into()],
@@ -96,15 +96,20 @@ mod tests {
             reporter.event(&Event::Finished(Summary::default()));
             page.take().matches(line).count()
         };
-        assert_eq!(told(&[only_there(false)]), 1);
+        assert_eq!(told(&[only_there(Telling::Now)]), 1);
         // As where the run fails, is interrupted, or withholds it.
-        assert_eq!(told(&[only_there(true)]), 1);
-        assert_eq!(told(&[only_there(true), cleared]), 0);
+        assert_eq!(told(&[only_there(Telling::AtEnd)]), 1);
+        assert_eq!(told(&[only_there(Telling::AtEnd), cleared]), 0);
         // As where the connection is lost after the plan.
-        let page = Page::default();
-        let mut reporter = Tally::new(Plain::new(Box::new(page.clone()), Box::new(FakeClock::new()), 0));
-        reporter.event(&only_there(true));
-        drop(reporter);
-        assert_eq!(page.take().matches(line).count(), 1);
+        let given_up = |telling| {
+            let page = Page::default();
+            let mut reporter = Tally::new(Plain::new(Box::new(page.clone()), Box::new(FakeClock::new()), 0));
+            reporter.event(&only_there(telling));
+            drop(reporter);
+            page.take().matches(line).count()
+        };
+        assert_eq!(given_up(Telling::AtEnd), 1);
+        // A dry run has no last event either, and its plan has a row for each.
+        assert_eq!(given_up(Telling::of(true, true)), 0);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::LOST;
 use crate::format::{bytes, count, duration, first_line, per_second, rate, sanitise};
-use crate::report::event::{Event, ResolvedConflicts, Summary};
+use crate::report::event::{Event, ResolvedConflicts, Summary, Telling};
 use crate::report::look::{Colour, Look};
 
 /// So many things that stay for the same reason are named.
@@ -26,7 +26,7 @@ impl Words {
                 Some(self.retry(dataset, *wait, error))
             }
             Event::DatasetFailed { dataset, target, kind, error } => Some(self.failed(dataset, target, kind, error)),
-            Event::OnlyThere { told_later: true, .. } => None,
+            Event::OnlyThere { told: Telling::AtEnd | Telling::ByPlan, .. } => None,
             Event::OnlyThere { datasets, snapshots, listed, .. } => Some(only_there(datasets, snapshots, *listed)),
             Event::Cleared {
                 datasets,

@@ -10,7 +10,7 @@ use super::{Page, View, doctor, targets, verify};
 use crate::plan::doctor::tests::{both, end};
 use crate::plan::doctor::{Diagnosis, EndFacts, Ends, Examined, Planned, Reasons, Runner};
 use crate::plan::{Agreement, Arrived, Compared, Content, Given, HostRole, Pair, Registry, Seen};
-use crate::report::event::{Event, Summary};
+use crate::report::event::{Event, Summary, Telling};
 use crate::report::fake::{self, FakeClock, Page as Text};
 use crate::report::lines::{Json, Label};
 use crate::report::{Reporter as _, look::Look};
@@ -68,7 +68,7 @@ fn samples() -> Vec<Event> {
             datasets: vec!["q/x".into()],
             snapshots: vec![("q".into(), vec!["s".into()])],
             listed: true,
-            told_later: false,
+            told: Telling::Now,
         },
         Event::Destroyed { host: None, names: vec!["p@x".into()], rule: "--keep 24h".into() },
         Event::Destroyed { host: Some("b".into()), names: vec!["q@x".into()], rule: "--keep 24h".into() },
