@@ -57,7 +57,8 @@ pub async fn look_around(
     let renamed = renamed(job, negotiation, receiver, &only_there, reporter).await?;
     supersede(job, negotiation, (receiver, known), &names).await?;
     let moves = if job.missing.follow_renames {
-        let can = can_follow(direction.sender, negotiation, receiver, &renamed, reporter).await?;
+        let can =
+            can_follow((direction.sender, &job.ends.target.dataset), negotiation, receiver, &renamed, reporter).await?;
         let moves = negotiation.moves(&can);
         direction.check_moves(&moves, &names, receiver).await?;
         let moves = follow(job, negotiation, receiver, reporter, moves).await?;

@@ -144,7 +144,7 @@ pub(super) fn tell_renamed(negotiation: &Negotiation, reporter: &mut dyn Reporte
 
 /// Those of these that can be renamed before anything is sent; tells of the others.
 pub(super) async fn can_follow(
-    sender: &Endpoint,
+    (sender, target_top): (&Endpoint, &DatasetName),
     negotiation: &mut Negotiation,
     receiver: &mut Receiver<'_>,
     renamed: &[Guess],
@@ -158,9 +158,16 @@ pub(super) async fn can_follow(
     for LeftOut { guess: Guess { index, from, .. }, parent, below } in cannot {
         let Some((source, target)) = negotiation.names(index) else { continue };
         let with = if below > 0 { format!(" with {} below it", count(below, "dataset")) } else { String::new() };
+        let first = parent.below(target_top).map_or_else(String::new, |path| {
+            let (alone, below) = (shell_words::quote(path.as_str()), format!("{}/**", path.as_str()));
+            format!(
+                " (this command with --include {alone} --exclude {} first saves the full send)",
+                shell_words::quote(&below)
+            )
+        });
         let text = format!(
             "{from} is not renamed to {target}, but sent in full{with}: {parent} must be received first, since nothing encrypted can take the place \
-             of what a rename creates there (a push of that dataset alone with --no-recursive, before this one, saves the full send)"
+             of what a rename creates there{first}"
         );
         reporter.event(&Event::Notice { dataset: Some(source.to_string()), text });
     }

@@ -390,7 +390,7 @@ def renamed_below_a_new_parent(c):
     full = [row["target"] for row in run.of("plan")[0]["rows"] if row["action"] == "full"]
     c.same(full, [f"{c.target}/z", f"{c.target}/z/sub"], "what a dry run sends in full")
     # The way that is named.
-    c.push("--no-recursive", source=f"{c.source}/z", target=f"beta:{c.target}/z")
+    c.push("--include", "z", "--exclude", "z/**")
     c.push("--follow-renames", says=f"{c.target}/sub was renamed to {c.target}/z/sub")
     c.in_sync()
     c.alpha(f"zfs create {c.source}/y; zfs rename {c.source}/two {c.source}/y/two; zfs snapshot -r {c.source}@s4")
