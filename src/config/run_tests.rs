@@ -146,6 +146,13 @@ fn no_time_needs_neither_unit_nor_quotes() {
         let target = &jobs[0].branches[0].targets[0];
         assert_eq!((target.missing.grace, target.faults.stall_timeout), (Duration::ZERO, None));
     }
+    for (seven, words) in [
+        ("7", "job a: 7: 7 has no unit: is it 7s, or 7d? The units are"),
+        ("'7'", "job a: \"7\": 7 has no unit: is it 7s, or 7d? The units are"),
+        ("7.5", "job a: expected text in quotes\n"),
+    ] {
+        expect_error(&format!("[job.a]\nsource = 'p/a'\nstall-timeout = {seven}\n"), "/etc/z.toml:3: job a: ", words);
+    }
 }
 
 /// The message for a text begins with its place, and has these words.
@@ -277,13 +284,6 @@ fn errors_name_file_line_and_job() {
             "/etc/z.toml:4: job a: ",
             "\"5x\": expected a number and a unit (s, min, h, d or w), such as 90s",
         ),
-        (job("stall-timeout = 7"), "/etc/z.toml:4: job a: ", "job a: 7: 7 has no unit: is it 7s, or 7d? The units are"),
-        (
-            job("stall-timeout = '7'"),
-            "/etc/z.toml:4: job a: ",
-            "job a: \"7\": 7 has no unit: is it 7s, or 7d? The units are",
-        ),
-        (job("stall-timeout = 1.5"), "/etc/z.toml:4: job a: ", "expected text in quotes"),
         (job("job-timeout = '1 month'"), "/etc/z.toml:4: job a: ", "\"1 month\": months and years differ"),
         (job("job-timeout = '0'"), "/etc/z.toml:1: job a: ", "job-timeout must be"),
         (job("log-format = 'xml'"), "/etc/z.toml:4: job a: ", "job a: expected \"text\" or \"json\"\n"),
