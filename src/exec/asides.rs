@@ -32,7 +32,9 @@ pub async fn tell(
             }
         }
     }
+    let settled = ended.exit == Exit::InSync;
     for aside in ended.asides.drain(..) {
+        let aside = Aside { settled, ..aside };
         reporter.event(&Event::Notice { dataset: None, text: aside.to_string() });
     }
 }

@@ -64,11 +64,13 @@ pub struct Aside {
     pub mount: Option<MountState>,
     /// Whether the target's host has confirmed it.
     pub confirmed: bool,
+    /// Whether the run has brought everything in sync, so that it isn't the only copy.
+    pub settled: bool,
 }
 
 impl fmt::Display for Aside {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { dataset, name: aside, along, mount, confirmed } = self;
+        let Self { dataset, name: aside, along, mount, confirmed, settled } = self;
         let how = if *confirmed { "set aside" } else { "probably set aside, as the answer was lost" };
         let below = if along.alone { "" } else { ", with all datasets below it" };
         write!(f, "{how}: {aside}{below}")?;
@@ -85,7 +87,11 @@ impl fmt::Display for Aside {
             let names = first_of(along.stay_away.iter().filter_map(moved), NAMED, |name| name.to_string());
             write!(f, "; not replicated in this run, and so only there now: {names} (zfs rename brings one back)")?;
         }
-        write!(f, "; when nothing of it is needed any more, on the target's host: zfs destroy -r '{aside}'")
+        if *settled {
+            write!(f, "; when nothing of it is needed any more, on the target's host: zfs destroy -r '{aside}'")
+        } else {
+            f.write_str("; it may be the only copy: keep it until a run ends with everything in sync")
+        }
     }
 }
 

@@ -372,7 +372,7 @@ impl Run<'_> {
             self.asides.retain(|one| one.name != *aside);
             let along = self.along(dataset);
             let (dataset, name) = (dataset.clone(), aside.clone());
-            self.asides.push(Aside { dataset, name, along, mount: None, confirmed });
+            self.asides.push(Aside { dataset, name, along, mount: None, confirmed, settled: false });
         }
     }
 

@@ -167,7 +167,7 @@ fn what_is_set_aside_and_what_comes_back_is_told() {
         let stay_away = stay_away.iter().map(|name| name.parse().unwrap()).collect();
         let along = Along { alone: mounted.is_some(), stay_away };
         let (dataset, name) = (names[0].clone(), aside.clone());
-        Aside { dataset, name, along, mount: mounted.map(mount), confirmed }.to_string()
+        Aside { dataset, name, along, mount: mounted.map(mount), confirmed, settled: true }.to_string()
     };
     let (head, tail) = (
         format!("set aside: {aside}"),
