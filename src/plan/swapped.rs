@@ -39,8 +39,13 @@ impl Negotiation {
             let mut text = format!("'{other}' has its snapshots");
             let goes_along = name.ancestors().iter().any(|above| moved.contains(above));
             let is_swapped = copies.get(copy) == Some(&at);
-            if is_swapped && !goes_along && !name.is_within(other) && !other.is_within(name) {
-                moved.insert(name.clone());
+            if is_swapped && *copy < at && moved.contains(other) {
+                text = format!(
+                    "{text}, and the other way round: the conflict of {} has the commands",
+                    self.items[*copy].source_name
+                );
+            } else if is_swapped && !goes_along && !name.is_within(other) && !other.is_within(name) {
+                moved.extend([name.clone(), other.clone()]);
                 text = format!("{text}, and the other way round: {}", swap(name, other));
             } else {
                 text += "; rename it, or what is above it, on the target's host (zfs rename), and run again";
