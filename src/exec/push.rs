@@ -222,8 +222,8 @@ impl Replication<'_> {
         let (job, sender) = (self.job, self.sender);
         let running = run::run(job, sender, ready, &mut self.connections, &mut self.events, signals, started, reporter);
         let mut ended = running.await;
-        let receiver = Receiver::over(&self.connections, first, &job.ends);
-        Box::pin(asides::tell(&mut ended, receiver, signals, reporter)).await;
+        Box::pin(asides::tell(&mut ended, Receiver::over(&self.connections, first, &job.ends), signals, reporter))
+            .await;
         let idle = ended.summary.snapshots == 0 && ended.summary.bytes == 0;
         if ended.exit == Exit::Failed && idle && (recorded || newcomer.is_some()) {
             reporter.event(&Event::Notice { dataset: None, text: targets::how_to_forget(job, sender) });
