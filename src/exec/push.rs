@@ -222,16 +222,15 @@ impl Replication<'_> {
         let (job, sender) = (self.job, self.sender);
         let running = run::run(job, sender, ready, &mut self.connections, &mut self.events, signals, started, reporter);
         let mut ended = running.await;
-        Box::pin(asides::tell(&mut ended, Receiver::over(&self.connections, first, &job.ends), signals, reporter))
-            .await;
+        let receiver = || Receiver::over(&self.connections, first, &job.ends);
+        Box::pin(asides::tell(&mut ended, receiver(), signals, reporter)).await;
         let idle = ended.summary.snapshots == 0 && ended.summary.bytes == 0;
         if ended.exit == Exit::Failed && idle && (recorded || newcomer.is_some()) {
             reporter.event(&Event::Notice { dataset: None, text: targets::how_to_forget(job, sender) });
         }
         if let (Some(newcomer), Exit::InSync | Exit::Failed) = (newcomer, ended.exit) {
-            let receiver = Receiver::over(&self.connections, first, &job.ends);
             tokio::select! {
-                () = Box::pin(targets::note_top(sender, newcomer, receiver)) => {}
+                () = Box::pin(targets::note_top(sender, newcomer, receiver())) => {}
                 // The next run does it.
                 signal = signals.next() => {
                     ended.exit = Exit::Interrupted(signal);
