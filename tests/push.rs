@@ -331,6 +331,18 @@ fn the_dry_run_as_a_table() {
 }
 
 #[test]
+fn a_dry_run_tells_what_only_the_target_has_in_its_rows_or_beside_them() {
+    let bed = Bed::new();
+    bed.world_with_work(1);
+    bed.world(&[("d/9", 70, 1), ("d/9@a", 71, 2)]);
+    let words = "only on the target: 1 dataset";
+    let beside = bed.run(&["push", "-n", "s", "d"]);
+    assert!(beside.stderr.contains(words) && !beside.stdout.contains("d/9"), "{beside:#?}");
+    let in_rows = bed.run(&["push", "-n", "--delete-missing", "datasets", "s", "d"]);
+    assert!(in_rows.stdout.contains("d/9") && !in_rows.stderr.contains(words), "{in_rows:#?}");
+}
+
+#[test]
 fn the_dry_run_as_json() {
     let bed = Bed::new();
     bed.world_with_work(2);
