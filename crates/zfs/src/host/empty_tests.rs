@@ -5,12 +5,18 @@ use std::path::Path;
 use super::*;
 use crate::testing::write_script;
 
+/// A `zfs` that runs the script, beside what it needs there.
+fn played(dir: &Path, script: &str) -> Zfs {
+    let program = dir.join("zfs");
+    write_script(&program, &format!("#!/bin/sh\ncd '{}'\n{script}", dir.display()));
+    Zfs::at(program)
+}
+
 /// A filesystem that is unmounted while it is looked into, its directory removed or left: `zfs` says how many objects it has
 /// before and after that.
 fn looked_into_while_unmounted(dir: &Path, removed: bool, before: u8, after: u8) -> bool {
     let script = format!(
-        r#"#!/bin/sh
-        cd '{dir}'
+        r#"
         case "$*" in
         "list "*" b/x") if [ -e unmounted ]; then mounted=no; else mounted=yes; fi
             case "$*" in
@@ -23,24 +29,19 @@ fn looked_into_while_unmounted(dir: &Path, removed: bool, before: u8, after: u8)
 ' $n ;;
         "get "*) echo "$PWD/mounted"; touch unmounted ;;
         esac
-        "#,
-        dir = dir.display()
+        "#
     );
     if !removed {
         fs::create_dir(dir.join("mounted")).unwrap();
     }
-    let program = dir.join("zfs");
-    write_script(&program, &script);
-    is_empty(&Zfs::at(program), &"b/x".parse().unwrap(), LET_GO_WITHIN).unwrap()
+    is_empty(&played(dir, &script), &"b/x".parse().unwrap(), LET_GO_WITHIN).unwrap()
 }
 
 /// Each time that it is asked for it is mounted if it was not, and not if it was.
 #[test]
 fn what_is_never_twice_the_same_is_not_known_to_be_empty() {
     let dir = tempfile::tempdir().unwrap();
-    let script = format!(
-        r#"#!/bin/sh
-        cd '{dir}'
+    let script = r#"
         case "$*" in
         "list "*snapshot*) ;;
         "list "*" mounted b/x") echo no ;;
@@ -51,13 +52,9 @@ fn what_is_never_twice_the_same_is_not_known_to_be_empty() {
 ' ;;
         "get "*) echo "$PWD/mounted" ;;
         esac
-        "#,
-        dir = dir.path().display()
-    );
+        "#;
     fs::create_dir(dir.path().join("mounted")).unwrap();
-    let program = dir.path().join("zfs");
-    write_script(&program, &script);
-    assert!(!is_empty(&Zfs::at(program), &"b/x".parse().unwrap(), LET_GO_WITHIN).unwrap());
+    assert!(!is_empty(&played(dir.path(), script), &"b/x".parse().unwrap(), LET_GO_WITHIN).unwrap());
     assert!(fs::read(dir.path().join("asked")).unwrap().len() > LOOKS);
 }
 
@@ -65,8 +62,7 @@ fn what_is_never_twice_the_same_is_not_known_to_be_empty() {
 fn looked_into_while_busy(times: usize, let_go_within: Duration) -> Result<bool, Failure> {
     let dir = tempfile::tempdir().unwrap();
     let script = format!(
-        r#"#!/bin/sh
-        cd '{dir}'
+        r#"
         case "$*" in
         "list "*snapshot*) ;;
         "list "*" mounted b/x") echo no ;;
@@ -81,12 +77,9 @@ fn looked_into_while_busy(times: usize, let_go_within: Duration) -> Result<bool,
             printf 'POSIX User	0	1
 ' ;;
         esac
-        "#,
-        dir = dir.path().display()
+        "#
     );
-    let program = dir.path().join("zfs");
-    write_script(&program, &script);
-    is_empty(&Zfs::at(program), &"b/x".parse().unwrap(), let_go_within)
+    is_empty(&played(dir.path(), &script), &"b/x".parse().unwrap(), let_go_within)
 }
 
 #[test]
